@@ -1,0 +1,306 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import type { Limits, Rate } from './domain/limits.ts';
+import { parseScope } from './domain/scopes.ts';
+
+/** Everything an operator can set, checked and typed. Built once at start and passed down; nothing else reads the environment. */
+export interface Config {
+  host: string;
+  port: number;
+  /** The issuer: scheme, host and port, no trailing slash. Every URL we write starts with it (rule 9). */
+  publicUrl: string;
+  isLoopback: boolean;
+  database: { kind: 'sqlite'; file: string } | { kind: 'postgres'; url: string };
+  /** Newest first, at least 32 bytes each. */
+  secrets: Buffer[];
+  smtpUrl: string | undefined;
+  mailFrom: string;
+  claimExistingAccount: 'otp' | 'confirm';
+  trustProxy: number;
+  opsHost: string;
+  opsPort: number;
+  logLevel: string;
+  limits: Limits;
+  service: { name: string; keyBrand: string; contact: string | undefined };
+  scopes: Map<string, { description: string }>;
+  anonymousScopes: readonly string[];
+  claimedScopes: readonly string[];
+  /** The first is the default one. */
+  resources: readonly Resource[];
+}
+
+/** An API or MCP server that accepts our credentials, as configured. */
+export interface Resource {
+  url: string;
+  name: string;
+  scopes: readonly string[];
+  documentation: string | undefined;
+}
+
+/** A setting that cannot be used; the message names it and says what it should be. */
+export class ConfigError extends Error {}
+
+const UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+
+const rate = (fallback: string) =>
+  z
+    .string()
+    .regex(/^[1-9][0-9]{0,8}\/[1-9]?[0-9]{0,4}[smhd]$/, 'must look like "10/h" or "100/15m"')
+    .default(fallback)
+    .transform((text): Rate => {
+      const [max, window] = text.split('/') as [string, string];
+      const unit = window.at(-1) as keyof typeof UNIT_SECONDS;
+      return { max: Number(max), windowSeconds: Number(window.slice(0, -1) || '1') * UNIT_SECONDS[unit] };
+    });
+const count = (fallback: number) => z.int().min(1).max(1_000_000_000).default(fallback);
+const seconds = (fallback: number, max: number) => z.int().min(1).max(max).default(fallback);
+
+const limitsSchema = z.strictObject({
+  registerPerIp: rate('10/h'),
+  registerPerService: rate('2000/h'),
+  claimMailPerIp: rate('20/h'),
+  claimMailPerAgent: rate('5/d'),
+  codeTtlSeconds: seconds(600, 600), // S-02: a setting may only shorten it
+  triesPerCode: z.int().min(1).max(5).default(5),
+  codesPerClaim: count(3),
+  codesPerMailboxHour: count(5),
+  codesPerMailboxDay: count(10),
+  wrongPerMailboxDay: count(10),
+  wrongPerIpHour: count(20),
+  wrongPerServiceDay: count(10_000),
+  claimTtlSeconds: seconds(86_400, 30 * 86_400),
+  unclaimedTtlSeconds: seconds(2_592_000, 366 * 86_400),
+});
+
+const scopeName = z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, 'must be a scope name such as "read"');
+const webUrl = z.url({ protocol: /^https?$/ });
+
+/** The configuration file (design 7), all members optional. Unknown ones are refused: a misspelt limit must not be a silent default. */
+export const fileSchema = z.strictObject({
+  $schema: z.string().optional(),
+  service: z
+    .strictObject({
+      name: z.string().min(1).max(64).default('Vouchsafe'),
+      keyBrand: z
+        .string()
+        .regex(/^[a-z0-9]{0,16}$/, 'must be up to 16 of a-z 0-9')
+        .default(''),
+      contact: z.string().max(254).optional(),
+    })
+    .prefault({}),
+  scopes: z.record(scopeName, z.strictObject({ description: z.string().min(1).max(200) })).default({
+    read: { description: 'Look, list and search' },
+    write: { description: 'Create, change and delete' },
+  }),
+  anonymousScopes: z.array(scopeName).min(1).default(['read']),
+  claimedScopes: z.array(scopeName).min(1).default(['read', 'write']),
+  resources: z
+    .array(
+      z.strictObject({
+        url: webUrl,
+        name: z.string().min(1).max(64),
+        scopes: z.array(scopeName).min(1).optional(),
+        documentation: webUrl.optional(),
+      }),
+    )
+    .default([]),
+  limits: limitsSchema.prefault({}),
+  claimExistingAccount: z.enum(['otp', 'confirm']).default('otp'),
+});
+
+type Environment = Record<string, string | undefined>;
+
+/**
+ * Reads the environment and the configuration file.
+ *
+ * @param env the environment; `NAME_FILE` gives the value of `NAME` from a file
+ * @throws ConfigError naming the setting that is wrong
+ */
+export function loadConfig(env: Environment): Config {
+  const setting = (name: string): string | undefined => {
+    const direct = env[name] === '' ? undefined : env[name];
+    const file = env[`${name}_FILE`];
+    if (direct !== undefined || !file || name === 'SECRET') return direct;
+    return readText(`${name}_FILE`, file).trim();
+  };
+
+  const port = integer('PORT', setting('PORT'), 3000, 0, 65_535);
+  const publicUrl = checkPublicUrl(setting('PUBLIC_URL') ?? `http://localhost:${port}`);
+  const isLoopback = isLoopbackHost(new URL(publicUrl).hostname);
+  const file = readFile(setting('CONFIG'), setting('LIMITS'));
+  const smtpUrl = setting('SMTP_URL');
+  if (smtpUrl !== undefined && !/^smtps?:\/\/./.test(smtpUrl)) {
+    throw new ConfigError('SMTP_URL must be a URL such as smtps://user:password@mail.example.com.');
+  }
+  if (!isLoopback && smtpUrl === undefined) {
+    throw new ConfigError(
+      'SMTP_URL is required when PUBLIC_URL is not on this machine: claims need real mail. Example: smtps://user:password@mail.example.com.',
+    );
+  }
+  const existing = setting('CLAIM_EXISTING_ACCOUNT') ?? file.claimExistingAccount;
+  if (existing !== 'otp' && existing !== 'confirm') {
+    throw new ConfigError('CLAIM_EXISTING_ACCOUNT must be "otp" or "confirm".');
+  }
+  const logLevel = setting('LOG_LEVEL') ?? 'info';
+  if (!['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].includes(logLevel)) {
+    throw new ConfigError('LOG_LEVEL must be trace, debug, info, warn, error, fatal or silent.');
+  }
+
+  const scopes = new Map(Object.entries(file.scopes));
+  const resources = file.resources.map((resource) => ({
+    ...resource,
+    documentation: resource.documentation,
+    scopes: resource.scopes ?? [...scopes.keys()],
+  }));
+  const lists = [file.anonymousScopes, file.claimedScopes, ...resources.map((resource) => resource.scopes)];
+  for (const name of lists.flat()) {
+    if (!scopes.has(name))
+      throw new ConfigError(`The scope "${name}" is used but not listed under "scopes".`);
+  }
+
+  return {
+    host: setting('HOST') ?? '127.0.0.1',
+    port,
+    publicUrl,
+    isLoopback,
+    database: parseDatabaseUrl(setting('DATABASE_URL') ?? 'file:./data/vouchsafe.db'),
+    secrets: readSecrets(env, isLoopback),
+    smtpUrl,
+    mailFrom: setting('MAIL_FROM') ?? `no-reply@${new URL(publicUrl).hostname}`,
+    claimExistingAccount: existing,
+    trustProxy: integer('TRUST_PROXY', setting('TRUST_PROXY'), 0, 0, 10),
+    opsHost: setting('OPS_HOST') ?? '127.0.0.1',
+    opsPort: integer('OPS_PORT', setting('OPS_PORT'), 9464, 0, 65_535),
+    logLevel,
+    limits: file.limits,
+    service: { ...file.service, contact: file.service.contact },
+    scopes,
+    anonymousScopes: parseScope(file.anonymousScopes.join(' ')),
+    claimedScopes: parseScope(file.claimedScopes.join(' ')),
+    resources:
+      resources.length > 0
+        ? resources
+        : [{ url: publicUrl, name: file.service.name, scopes: [...scopes.keys()], documentation: undefined }],
+  };
+}
+
+function integer(name: string, text: string | undefined, fallback: number, min: number, max: number): number {
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!/^[0-9]+$/.test(text) || value < min || value > max) {
+    throw new ConfigError(`${name} must be a whole number from ${min} to ${max}.`);
+  }
+  return value;
+}
+
+function checkPublicUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.origin !== text.replace(/\/$/, '')) {
+    throw new ConfigError(
+      'PUBLIC_URL must be scheme, host and port alone, in lower case, such as https://id.example.com.',
+    );
+  }
+  if (url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
+    throw new ConfigError('PUBLIC_URL must start with https:// unless it is on this machine (localhost).');
+  }
+  return url.origin;
+}
+
+/** Whether a URL's host name is this machine. */
+export function isLoopbackHost(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.[0-9]{1,3}){3}$/.test(hostname);
+}
+
+function parseDatabaseUrl(text: string): Config['database'] {
+  if (/^postgres(ql)?:\/\/./.test(text)) return { kind: 'postgres', url: text };
+  if (/^file:./.test(text))
+    return { kind: 'sqlite', file: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') };
+  throw new ConfigError('DATABASE_URL must be file:PATH or postgres://user:password@host/database.');
+}
+
+function readFile(path: string | undefined, limitsText: string | undefined): z.output<typeof fileSchema> {
+  const fallback = './vouchsafe.config.json';
+  let content: unknown = {};
+  if (path !== undefined || existsSync(fallback)) {
+    const name = path ?? fallback;
+    content = parseJson(`The file ${name} (CONFIG)`, readText('CONFIG', name));
+  }
+  if (limitsText !== undefined) {
+    const over = parseJson('LIMITS', limitsText);
+    const below = (content as { limits?: object }).limits;
+    content = { ...(content as object), limits: { ...below, ...(over as object) } };
+  }
+  const parsed = fileSchema.safeParse(content);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const where = issue.path.join('.') || 'the file';
+    throw new ConfigError(`In the configuration (CONFIG, LIMITS), ${where}: ${issue.message}.`);
+  }
+  return parsed.data;
+}
+
+function parseJson(name: string, text: string): object {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  } catch {
+    // falls through to the same sentence: where it broke is less use than what was expected
+  }
+  throw new ConfigError(`${name} must be a JSON object.`);
+}
+
+function readText(name: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    throw new ConfigError(`${name} names a file that cannot be read: ${path}.`);
+  }
+}
+
+const SECRET_BYTES_MIN = 32;
+
+/** The service secrets: from SECRET, from SECRET_FILE, or on this machine from `./data/secret`, made once. */
+function readSecrets(env: Environment, isLoopback: boolean): Buffer[] {
+  let text = env.SECRET ?? '';
+  let name = 'SECRET';
+  if (text === '' && env.SECRET_FILE) {
+    name = 'SECRET_FILE';
+    text = readText(name, env.SECRET_FILE);
+  } else if (text === '' && isLoopback) {
+    name = './data/secret';
+    text = readOrMakeSecret(name);
+  }
+  const secrets = text.split(/[\s,]+/).filter((part) => part !== '');
+  if (secrets.length === 0) {
+    throw new ConfigError(
+      `SECRET or SECRET_FILE is required: at least ${SECRET_BYTES_MIN} random bytes. Make one with: openssl rand -hex 32`,
+    );
+  }
+  for (const secret of secrets) {
+    if (Buffer.byteLength(secret) < SECRET_BYTES_MIN || new Set(secret).size < 8) {
+      throw new ConfigError(
+        `${name} holds a secret that is too short or too simple: at least ${SECRET_BYTES_MIN} random bytes each. Make one with: openssl rand -hex 32`,
+      );
+    }
+  }
+  return secrets.map((secret) => Buffer.from(secret));
+}
+
+function readOrMakeSecret(path: string): string {
+  if (existsSync(path)) return readFileSync(path, 'utf8');
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  // Written aside and linked into place: of two processes that start at once, both end up with the same one, and neither
+  // reads a half-written file.
+  const own = `${path}.${process.pid}`;
+  writeFileSync(own, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+  try {
+    linkSync(own, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    unlinkSync(own);
+  }
+  return readFileSync(path, 'utf8');
+}

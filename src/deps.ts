@@ -1,0 +1,24 @@
+import type { Config } from './config.ts';
+import type { Clock } from './lib/clock.ts';
+import type { Keyring } from './lib/keyring.ts';
+import type { Log } from './lib/log.ts';
+import type { Metrics } from './lib/metrics.ts';
+import type { Random } from './lib/random.ts';
+import type { Mailer } from './mail/mailer.ts';
+import type { Db } from './store/db.ts';
+
+/** All that the house takes from the world (rule 8). Made once in main.ts; tests replace single members. */
+export interface Deps {
+  config: Config;
+  db: Db;
+  clock: Clock;
+  random: Random;
+  keyring: Keyring;
+  mailer: Mailer;
+  log: Log;
+  metrics: Metrics;
+  /** Tells the outbox worker that a mail was committed. */
+  wakeOutbox: () => void;
+  /** Notes that a key was used; written behind. */
+  touchKey: (hash: Buffer, now: number) => void;
+}

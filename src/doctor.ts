@@ -1,0 +1,75 @@
+import { type Config, ConfigError, loadConfig } from './config.ts';
+import { createLog } from './lib/log.ts';
+import { createMailer } from './mail/mailer.ts';
+import { pendingMigrations } from './store/migrate.ts';
+import { openDatabase } from './store/open.ts';
+
+/** What one check found. */
+export interface Finding {
+  name: 'configuration' | 'database' | 'mail' | 'clock';
+  ok: boolean;
+  says: string;
+}
+
+const SKEW_MAX_MS = 2000;
+
+/** Looks at everything the service needs from outside, changing nothing but opening the database. */
+export async function doctor(env: Record<string, string | undefined>): Promise<Finding[]> {
+  let config: Config;
+  try {
+    config = loadConfig(env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [{ name: 'configuration', ok: false, says: error.message }];
+  }
+  const configuration: Finding = {
+    name: 'configuration',
+    ok: true,
+    says: `serves as ${config.publicUrl}`,
+  };
+  return [configuration, ...(await checkDatabase(config)), await checkMail(config)];
+}
+
+async function checkDatabase(config: Config): Promise<Finding[]> {
+  try {
+    const db = await openDatabase(config.database, () => {});
+    try {
+      const pending = await pendingMigrations(db);
+      const says = pending === 0 ? 'answers, up to date' : `answers; ${pending} migrations to apply at start`;
+      const before = Date.now();
+      const skew = Math.round((await db.now()) - (before + Date.now()) / 2);
+      const inStep = Math.abs(skew) <= SKEW_MAX_MS;
+      return [
+        { name: 'database', ok: true, says: `${db.engine}, ${says}` },
+        {
+          name: 'clock',
+          ok: inStep,
+          says: inStep
+            ? 'this machine and the database agree'
+            : `this machine is ${-skew} ms ahead of the database; the database's time counts`,
+        },
+      ];
+    } finally {
+      await db.close();
+    }
+  } catch (error) {
+    return [{ name: 'database', ok: false, says: reason(error) }];
+  }
+}
+
+async function checkMail(config: Config): Promise<Finding> {
+  if (config.smtpUrl === undefined) {
+    return { name: 'mail', ok: true, says: 'no SMTP_URL: mail is caught in the development mailbox' };
+  }
+  const mailer = createMailer(config, undefined, createLog('silent'));
+  const error = await mailer.check();
+  mailer.close();
+  return error === undefined
+    ? { name: 'mail', ok: true, says: `the server lets us in; mail comes from ${config.mailFrom}` }
+    : { name: 'mail', ok: false, says: reason(error) };
+}
+
+function reason(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message || cause.name : String(cause);
+}

@@ -1,0 +1,66 @@
+import type { Deps } from '../deps.ts';
+import type { Address } from '../lib/address.ts';
+import { newId } from '../lib/ids.ts';
+import type { Tx } from '../store/db.ts';
+import { insertEvent } from '../store/events.ts';
+
+/** Who asks: where from, and under which request id. What audit and limits know of a caller. */
+export interface Asker {
+  address: Address;
+  requestId: string;
+}
+
+/** What can be read in the audit (S-108). */
+export type EventKind =
+  | 'registration.created'
+  | 'claim.started'
+  | 'claim.guess_failed'
+  | 'claim.completed'
+  | 'claim.superseded'
+  | 'account.created'
+  | 'agent.merged'
+  | 'agent.linked'
+  | 'agent.revoked'
+  | 'key.created'
+  | 'key.retired'
+  | 'key.revoked'
+  | 'mail.dead'
+  | 'limit.hit'
+  | 'resource.added'
+  | 'resource.removed';
+
+export interface Event {
+  kind: EventKind;
+  accountId?: string | undefined;
+  agentId?: string | undefined;
+  /** The id of what it is about, where that is neither the account nor the agent. */
+  subject?: string | undefined;
+  /** Facts worth keeping; never a secret, a code or a full mailbox. */
+  details?: Record<string, string | number | boolean>;
+}
+
+/** Writes an audit line in the transaction of the change that it tells of. */
+export async function record(
+  tx: Tx,
+  deps: Pick<Deps, 'random'>,
+  asker: Asker,
+  now: number,
+  event: Event,
+): Promise<void> {
+  await insertEvent(tx, {
+    id: newId('evt', now, deps.random),
+    at: now,
+    kind: event.kind,
+    accountId: event.accountId ?? null,
+    agentId: event.agentId ?? null,
+    subject: event.subject ?? null,
+    address: asker.address.text,
+    requestId: asker.requestId,
+    details: event.details === undefined ? null : JSON.stringify(event.details),
+  });
+}
+
+/** Who acts when the service itself does, or an operator at the command line. */
+export function localAsker(requestId: string): Asker {
+  return { address: { text: 'local', limitKey: 'local', coarse: 'this machine' }, requestId };
+}

@@ -1,0 +1,94 @@
+import type { Deps } from '../deps.ts';
+import { Failure } from '../errors.ts';
+import { sameDigest, sha256 } from '../lib/hash.ts';
+import type { Tx } from '../store/db.ts';
+import { findKey, keepAnswer, releaseKey, takeKey } from '../store/idempotency.ts';
+
+/** A request that its sender may repeat: the same key by the same owner is the same request (S-55). */
+export interface Repeatable {
+  /** The client's Idempotency-Key, 1 to 255 visible characters. */
+  key: string;
+  /** Whose key it is; the same key of another owner is another one. */
+  owner: string;
+  /** The bytes of the request. */
+  body: Uint8Array;
+  /** How long the answer can be asked for again. */
+  ttlSeconds: number;
+}
+
+/** Keeps the answer in the transaction that earned it, so that there is never one without the other. */
+export type Keep<Answer> = (tx: Tx, answer: Answer) => Promise<void>;
+
+/** A holder that died is waited for so long: longer than any request lives. */
+const LEASE_MS = 15_000;
+
+/**
+ * Runs `act` at most once per key, and gives the answer of that one run to whoever repeats the request. Answers hold
+ * secrets, so they are sealed under the service secret together with the key itself, which is not stored.
+ *
+ * @param repeatable undefined: the client sent no key, `act` just runs
+ * @throws Failure `idempotencyMismatch` for the same key with other bytes, `inProgress` while the first one runs
+ */
+export async function once<Answer>(
+  deps: Deps,
+  repeatable: Repeatable | undefined,
+  holder: string,
+  act: (keep: Keep<Answer>) => Promise<Answer>,
+): Promise<Answer> {
+  if (repeatable === undefined) return act(async () => {});
+
+  const context = `${repeatable.owner}\n${repeatable.key}`;
+  const keyHash = sha256(context);
+  const requestHash = sha256(repeatable.body);
+  const earlier = await takeOrFind(deps, keyHash, requestHash, holder);
+  if (earlier !== undefined) return replay<Answer>(deps, earlier, requestHash, context);
+
+  try {
+    return await act(async (tx, answer) => {
+      const sealed = deps.keyring.seal(PURPOSE, context, JSON.stringify(answer));
+      const expiresAt = deps.clock() + repeatable.ttlSeconds * 1000;
+      if (!(await keepAnswer(tx, keyHash, holder, sealed, expiresAt))) throw inProgress();
+    });
+  } catch (error) {
+    await deps.db.tx((tx) => releaseKey(tx, keyHash, holder)).catch(() => {});
+    throw error;
+  }
+}
+
+const PURPOSE = 'idempotency';
+
+async function takeOrFind(deps: Deps, keyHash: Buffer, requestHash: Buffer, holder: string) {
+  return deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    if (await takeKey(tx, keyHash, requestHash, holder, now, now + LEASE_MS)) return undefined;
+    return findKey(tx, keyHash);
+  });
+}
+
+function replay<Answer>(
+  deps: Deps,
+  earlier: { requestHash: Buffer; sealed: Buffer | null },
+  requestHash: Buffer,
+  context: string,
+): Answer {
+  if (!sameDigest(earlier.requestHash, requestHash)) {
+    throw new Failure(
+      'idempotencyMismatch',
+      'This Idempotency-Key was used with another body. Send the same body, or use a new key.',
+    );
+  }
+  if (earlier.sealed === null) throw inProgress();
+  const text = deps.keyring.open(PURPOSE, context, earlier.sealed);
+  // Only where the service secret was replaced and not kept beside the new one.
+  if (text === undefined)
+    throw new Failure('alreadyClaimed', 'The answer to this request is no longer available.');
+  return JSON.parse(text) as Answer;
+}
+
+function inProgress(): Failure {
+  return new Failure(
+    'inProgress',
+    'A request with this Idempotency-Key is being worked on. Repeat it in a moment to get its answer.',
+    { retryAfterSeconds: 1 },
+  );
+}

@@ -1,0 +1,194 @@
+import { LRUCache } from 'lru-cache';
+import type { Deps } from '../deps.ts';
+import { type Budget, Failure } from '../errors.ts';
+import type { Address } from '../lib/address.ts';
+import { mailboxLimitKey } from '../lib/mailbox.ts';
+import { giveBack, readCounter, spendOne } from '../store/counters.ts';
+import type { Tx } from '../store/db.ts';
+import { type Asker, record } from './events.ts';
+
+/** At most `max` in `windowSeconds`, the window starting at the first use. */
+export interface Rate {
+  max: number;
+  windowSeconds: number;
+}
+
+/** The budgets, with the names that an operator sets them by. */
+export interface Limits {
+  registerPerIp: Rate;
+  registerPerService: Rate;
+  claimMailPerIp: Rate;
+  claimMailPerAgent: Rate;
+  codeTtlSeconds: number;
+  triesPerCode: number;
+  codesPerClaim: number;
+  codesPerMailboxHour: number;
+  codesPerMailboxDay: number;
+  wrongPerMailboxDay: number;
+  wrongPerIpHour: number;
+  wrongPerServiceDay: number;
+  claimTtlSeconds: number;
+  unclaimedTtlSeconds: number;
+}
+
+type RateName = {
+  [Name in keyof Limits]: Limits[Name] extends Rate ? Name : never;
+}[keyof Limits];
+
+/** One counter to spend from: which budget, and whose. */
+export interface Spending {
+  name: RateName | 'codesPerMailboxHour' | 'codesPerMailboxDay' | WrongBudget;
+  key: string;
+}
+type WrongBudget = 'wrongPerMailboxDay' | 'wrongPerIpHour' | 'wrongPerServiceDay';
+
+const HOUR = 3600;
+const DAY = 86_400;
+
+/** The counters that an anonymous or asserted registration costs. */
+export function registerSpendings(address: Address): Spending[] {
+  return [
+    { name: 'registerPerIp', key: address.limitKey },
+    { name: 'registerPerService', key: '' },
+  ];
+}
+
+/** The counters that one mailed code costs. Mailboxes count without their `+tag` (S-05, S-41). */
+export function mailSpendings(registrationId: string, mailbox: string, address: Address): Spending[] {
+  const key = mailboxLimitKey(mailbox);
+  return [
+    { name: 'codesPerMailboxHour', key },
+    { name: 'codesPerMailboxDay', key },
+    { name: 'claimMailPerAgent', key: registrationId },
+    { name: 'claimMailPerIp', key: address.limitKey },
+  ];
+}
+
+/**
+ * The counters that one guess costs until it turns out right (S-05 to S-07). The mailbox comes first: its row is the lock
+ * behind which all guesses at one mailbox, over all claims and replicas, stand in line.
+ */
+export function guessSpendings(mailbox: string, address: Address): Spending[] {
+  return [
+    { name: 'wrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
+    { name: 'wrongPerIpHour', key: address.limitKey },
+    { name: 'wrongPerServiceDay', key: '' },
+  ];
+}
+
+/**
+ * Takes one from each counter, in the given order, inside the caller's transaction.
+ *
+ * @returns the standings after it
+ * @throws Failure `limited`, or `unavailable` for the service's own guess budget, when a counter is spent. The caller's
+ * transaction then rolls back, so that a refused request costs nothing.
+ */
+export async function spend(
+  tx: Tx,
+  limits: Limits,
+  spendings: readonly Spending[],
+  now: number,
+): Promise<Budget[]> {
+  const budgets: Budget[] = [];
+  for (const { name, key } of spendings) {
+    const rate = rateOf(limits, name);
+    const counter = await spendOne(tx, `${name}:${key}`, rate.max, rate.windowSeconds * 1000, now);
+    const budget = standing(name, rate, counter, now);
+    if (!counter.won) throw spent(budget);
+    budgets.push(budget);
+  }
+  return budgets;
+}
+
+/** Gives one back to each counter: a guess that was right was not a wrong one. */
+export async function refund(tx: Tx, spendings: readonly Spending[]): Promise<void> {
+  for (const { name, key } of spendings) await giveBack(tx, `${name}:${key}`);
+}
+
+function rateOf(limits: Limits, name: Spending['name']): Rate {
+  const value = limits[name];
+  if (typeof value !== 'number') return value;
+  return { max: value, windowSeconds: name.endsWith('Hour') ? HOUR : DAY };
+}
+
+function standing(name: string, rate: Rate, counter: { used: number; endsAt: number }, now: number): Budget {
+  return {
+    name,
+    max: rate.max,
+    remaining: Math.max(0, rate.max - counter.used),
+    windowSeconds: rate.windowSeconds,
+    resetSeconds: Math.max(1, Math.ceil((counter.endsAt - now) / 1000)),
+  };
+}
+
+function spent(budget: Budget): Failure {
+  const details = { retryAfterSeconds: budget.resetSeconds, budget };
+  if (budget.name === 'wrongPerServiceDay') {
+    return new Failure('unavailable', 'Codes are not accepted at the moment. Try again later.', details);
+  }
+  return new Failure('limited', `${MESSAGES[budget.name as Spending['name']]} Try again later.`, details);
+}
+
+const MESSAGES: Record<Spending['name'], string> = {
+  registerPerIp: 'Too many registrations from this address.',
+  registerPerService: 'Too many registrations at this service.',
+  claimMailPerIp: 'Too many codes were asked for from this address.',
+  claimMailPerAgent: 'Too many codes were asked for by this agent.',
+  codesPerMailboxHour: 'Too many codes were sent to this mailbox.',
+  codesPerMailboxDay: 'Too many codes were sent to this mailbox.',
+  wrongPerMailboxDay: 'Too many wrong codes were tried for this mailbox.',
+  wrongPerIpHour: 'Too many wrong codes were tried from this address.',
+  wrongPerServiceDay: 'Too many wrong codes were tried.',
+};
+
+/**
+ * Runs a use-case and puts the first refusal by a limit into the audit: the first only, since a flood of refused requests
+ * must not become a flood of writes.
+ */
+export async function limited<Result>(
+  deps: Deps,
+  asker: Asker,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    const budget = error instanceof Failure ? error.details.budget : undefined;
+    if (budget !== undefined) await recordHit(deps, asker, budget);
+    throw error;
+  }
+}
+
+const reported = new LRUCache<string, true>({ max: 10_000 });
+
+async function recordHit(deps: Deps, asker: Asker, budget: Budget): Promise<void> {
+  deps.metrics.limitHits.inc({ limit: budget.name });
+  const id = `${budget.name}:${asker.address.limitKey}`;
+  if (reported.has(id)) return;
+  reported.set(id, true, { ttl: budget.resetSeconds * 1000 });
+  const now = deps.clock();
+  await deps.db
+    .tx((tx) => record(tx, deps, asker, now, { kind: 'limit.hit', details: { limit: budget.name } }))
+    .catch((error) => deps.log.warn({ err: error }, 'a limit was hit, but the audit could not take it'));
+}
+
+/** The budgets by client address that can be asked before a request is read. */
+export type FloodLimit = 'registerPerIp' | 'claimMailPerIp' | 'wrongPerIpHour';
+
+/**
+ * Refuses an address whose budget is spent, without spending.
+ *
+ * @throws Failure `limited`
+ */
+export async function refuseIfSpent(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  name: FloodLimit,
+  address: Address,
+): Promise<void> {
+  const counter = await readCounter(deps.db, `${name}:${address.limitKey}`);
+  if (counter === undefined) return;
+  const now = deps.clock();
+  const rate = rateOf(deps.config.limits, name);
+  if (counter.endsAt <= now || counter.used < rate.max) return;
+  throw spent(standing(name, rate, counter, now));
+}

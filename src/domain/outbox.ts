@@ -1,0 +1,165 @@
+import type { Deps } from '../deps.ts';
+import { type AttemptRow, findAttempt, remintCode } from '../store/claim-attempts.ts';
+import {
+  leaseMail,
+  listDue,
+  markDead,
+  markSent,
+  type OutboxRow,
+  outboxBacklog,
+  retryMail,
+} from '../store/outbox.ts';
+import { findRegistration } from '../store/registrations.ts';
+import { deriveCode } from './codes.ts';
+import { localAsker, record } from './events.ts';
+
+/** What happened when a mail was handed over. */
+export type Delivery =
+  | { kind: 'accepted' }
+  /** The server will not take it, now or later (5xx). */
+  | { kind: 'refused'; reason: string }
+  /** Perhaps later (4xx, no connection, no answer). */
+  | { kind: 'delayed'; reason: string };
+
+/** One attempt at a mail may last so long; a worker that died is waited for a little longer. */
+export const SEND_DEADLINE_MS = 15_000;
+const LEASE_MS = 2 * SEND_DEADLINE_MS;
+/** Pauses before the second, third, … try; the last one repeats (R-14). */
+const PAUSES_MS = [30, 120, 300, 900, 1800, 3600].map((seconds) => seconds * 1000);
+/** A code that would die sooner than this after its mail leaves is replaced by a new one (R-12). */
+const CODE_LIFE_MIN_MS = 300_000;
+
+const asker = () => localAsker('outbox');
+
+/**
+ * Sends one mail that is due, if there is one that no other worker has taken.
+ *
+ * @returns whether there was one: the caller asks again until there is none
+ */
+export async function sendNext(deps: Deps): Promise<boolean> {
+  const now = deps.clock();
+  for (const { id } of await listDue(deps.db, now, 10)) {
+    const mail = await deps.db.tx((tx) => leaseMail(tx, id, now, now + LEASE_MS));
+    if (mail === undefined) continue;
+    await deliver(deps, mail);
+    return true;
+  }
+  return false;
+}
+
+async function deliver(deps: Deps, mail: OutboxRow): Promise<void> {
+  const attempt = mail.attemptId === null ? undefined : await prepareCode(deps, mail.attemptId);
+  const code = attempt && deriveCode(deps, attempt);
+  const now = deps.clock();
+  if (attempt === undefined || code === undefined || mail.giveUpAt <= now) {
+    await bury(deps, mail, 'the claim was over before the mail could leave');
+    return;
+  }
+  const registration = await findRegistration(deps.db, attempt.registrationId);
+  const delivery = await deps.mailer.sendClaimCode({
+    id: mail.id,
+    to: attempt.mailbox,
+    code,
+    agentName: registration?.agentName ?? undefined,
+    mode: attempt.mode,
+    scopes: deps.config.claimedScopes.map((name) => ({
+      name,
+      description: deps.config.scopes.get(name)!.description,
+    })),
+    origin: attempt.origin,
+    askedAt: attempt.createdAt,
+    codeExpiresAt: attempt.codeExpiresAt,
+  });
+  deps.metrics.mails.inc({ outcome: delivery.kind });
+  if (delivery.kind === 'accepted') {
+    await deps.db.tx((tx) => markSent(tx, mail, deps.clock()));
+  } else if (delivery.kind === 'refused') {
+    await bury(deps, mail, delivery.reason);
+  } else {
+    const pause = PAUSES_MS[Math.min(mail.tries, PAUSES_MS.length) - 1]!;
+    const nextAt = deps.clock() + pause;
+    if (nextAt >= mail.giveUpAt) return bury(deps, mail, delivery.reason);
+    deps.log.warn({ mail: mail.id, tries: mail.tries, reason: delivery.reason }, 'mail delayed');
+    await deps.db.tx((tx) => retryMail(tx, mail, nextAt, delivery.reason));
+  }
+}
+
+/** The live attempt with a code that will outlive its journey, or undefined when nobody needs the mail any more. */
+async function prepareCode(deps: Deps, attemptId: string): Promise<AttemptRow | undefined> {
+  const attempt = await findAttempt(deps.db, attemptId);
+  if (attempt === undefined || attempt.endedAt !== null) return undefined;
+  const now = deps.clock();
+  const ttlMs = deps.config.limits.codeTtlSeconds * 1000;
+  const enough = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
+  if (attempt.codeExpiresAt - now >= enough) return attempt;
+  await deps.db.tx((tx) => remintCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
+  const renewed = await findAttempt(deps.db, attemptId);
+  return renewed?.endedAt === null ? renewed : undefined;
+}
+
+async function bury(deps: Deps, mail: OutboxRow, reason: string): Promise<void> {
+  const now = deps.clock();
+  deps.log.warn({ mail: mail.id, tries: mail.tries, reason }, 'mail given up');
+  await deps.db.tx(async (tx) => {
+    if ((await markDead(tx, mail, reason, now)) !== 1) return;
+    await record(tx, deps, asker(), now, { kind: 'mail.dead', subject: mail.id, details: { reason } });
+  });
+}
+
+/** A worker that sends what is due: at once when woken, else every few seconds. */
+export interface OutboxWorker {
+  wake(): void;
+  /** Takes no new mail, and resolves when those under way are done. */
+  stop(): Promise<void>;
+}
+
+const WORKERS = 4;
+const POLL_MS = 2000;
+
+/** Starts the worker of this process. Any number of processes may run one on the same database (R-16). */
+export function startOutbox(deps: Deps): OutboxWorker {
+  let stopped = false;
+  let running = 0;
+  const active = new Set<Promise<void>>();
+
+  async function run(): Promise<void> {
+    try {
+      while (!stopped && (await sendNext(deps)));
+    } catch (error) {
+      // The database is away: the mail stays where it is and is taken up at the next turn.
+      deps.log.warn({ err: error }, 'the outbox could not be worked on');
+    } finally {
+      running -= 1;
+    }
+  }
+
+  function wake(): void {
+    if (stopped || running >= WORKERS) return;
+    running += 1;
+    const worker = run();
+    active.add(worker);
+    void worker.finally(() => active.delete(worker));
+  }
+
+  const timer = setInterval(wake, POLL_MS);
+  timer.unref();
+  wake();
+  return {
+    wake,
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      await Promise.all(active);
+    },
+  };
+}
+
+/** How many mails wait and since when the oldest does, for the metrics. */
+export function backlog(deps: Pick<Deps, 'db'>): Promise<{ waiting: number; oldest: number | null }> {
+  return outboxBacklog(deps.db);
+}
+
+/** The Message-ID of a mail: the same at every try, so that a duplicate is known as one (R-15). */
+export function messageId(mailId: string, publicUrl: string): string {
+  return `<${mailId}@${new URL(publicUrl).hostname}>`;
+}

@@ -1,0 +1,135 @@
+import type { Deps } from '../deps.ts';
+import { Failure } from '../errors.ts';
+import { newId } from '../lib/ids.ts';
+import {
+  findAccountByMailbox,
+  insertAgentAccount,
+  insertHumanAccount,
+  linkAccount,
+  mergeAccount,
+} from '../store/accounts.ts';
+import { findAgent, insertAgent, moveAgent } from '../store/agents.ts';
+import { supersedeCredentials } from '../store/credentials.ts';
+import type { Tx } from '../store/db.ts';
+import { type ClaimMode, markRegistrationClaimed, type RegistrationRow } from '../store/registrations.ts';
+import { issueKey } from './credentials.ts';
+import { type Asker, record } from './events.ts';
+
+/** For whom the agent works now, and its fresh key. */
+export interface Owned {
+  credential: string;
+  userId: string;
+  agentId: string;
+  scopes: readonly string[];
+}
+
+/** How long the key from before the claim still reads, unless the new one is used first (design decision 9). */
+const OLD_KEY_GRACE_MS = 600_000;
+
+/**
+ * Puts a registration's agent under the owner of a mailbox that was just proven, in the caller's transaction.
+ *
+ * The owner's account comes into being here, with the first proof, and not before (S-34). The agent gets a fresh key with
+ * the claimed scopes; a key from before the claim may have been captured, so it never gains anything by it (S-26).
+ *
+ * @throws Failure `interactionRequired` where merging into an existing account needs more than a code
+ */
+export async function takeOwnership(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  registration: RegistrationRow,
+  mailbox: string,
+  mode: ClaimMode,
+): Promise<Owned> {
+  const ownerId = await proveMailbox(tx, deps, asker, now, mailbox, mode);
+  const { agentId, accountId } =
+    registration.agentId === null
+      ? await createAgent(tx, deps, now, registration, ownerId, mode)
+      : await handOver(tx, registration.agentId, ownerId, mode, now);
+
+  const scopes = deps.config.claimedScopes;
+  const key = await issueKey(tx, deps, now, { agentId, accountId, scopes, retiresOthers: true });
+  await supersedeCredentials(tx, agentId, key.id, now + OLD_KEY_GRACE_MS);
+  await markRegistrationClaimed(tx, registration.id, agentId, mode, now);
+  await record(tx, deps, asker, now, {
+    kind: mode === 'merge' ? 'agent.merged' : 'agent.linked',
+    accountId: ownerId,
+    agentId,
+    subject: registration.id,
+  });
+  await record(tx, deps, asker, now, {
+    kind: 'claim.completed',
+    accountId,
+    agentId,
+    subject: registration.id,
+    details: { mode, key: key.id },
+  });
+  return { credential: key.credential, userId: accountId, agentId, scopes };
+}
+
+async function proveMailbox(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  mailbox: string,
+  mode: ClaimMode,
+): Promise<string> {
+  const freshId = newId('usr', now, deps.random);
+  if (await insertHumanAccount(tx, freshId, mailbox, now)) {
+    await record(tx, deps, asker, now, { kind: 'account.created', accountId: freshId });
+    return freshId;
+  }
+  if (mode === 'merge' && deps.config.claimExistingAccount === 'confirm') {
+    throw new Failure(
+      'interactionRequired',
+      'This mailbox has an account. Merging into it must be confirmed by its owner in a browser; claim with "link": true instead.',
+    );
+  }
+  return (await findAccountByMailbox(tx, mailbox))!.id;
+}
+
+/** The agent of an asserted mailbox: merged, it starts in the owner's account; linked, in one of its own below it. */
+async function createAgent(
+  tx: Tx,
+  deps: Deps,
+  now: number,
+  registration: RegistrationRow,
+  ownerId: string,
+  mode: ClaimMode,
+): Promise<{ agentId: string; accountId: string }> {
+  const agentId = newId('agt', now, deps.random);
+  let accountId = ownerId;
+  if (mode === 'link') {
+    accountId = newId('usr', now, deps.random);
+    await insertAgentAccount(tx, accountId, ownerId, now);
+  }
+  await insertAgent(tx, {
+    id: agentId,
+    accountId,
+    registrationId: registration.id,
+    name: registration.agentName,
+    now,
+  });
+  return { agentId, accountId };
+}
+
+/** An agent that worked on its own moves into the owner's account, or its account gets the owner's as parent. */
+async function handOver(
+  tx: Tx,
+  agentId: string,
+  ownerId: string,
+  mode: ClaimMode,
+  now: number,
+): Promise<{ agentId: string; accountId: string }> {
+  const agent = (await findAgent(tx, agentId))!;
+  const own = agent.accountId;
+  const won =
+    mode === 'link'
+      ? await linkAccount(tx, own, ownerId)
+      : (await moveAgent(tx, agentId, own, ownerId)) && (await mergeAccount(tx, own, ownerId, now));
+  if (won !== 1) throw new Failure('claimExpired', 'This agent was revoked. Register again.');
+  return { agentId, accountId: mode === 'link' ? own : ownerId };
+}

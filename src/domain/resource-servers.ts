@@ -1,0 +1,128 @@
+import type { Deps } from '../deps.ts';
+import { Failure } from '../errors.ts';
+import { sameDigest } from '../lib/hash.ts';
+import { newId } from '../lib/ids.ts';
+import { hashSecret, newSecret, wellFormed } from '../lib/secrets.ts';
+import {
+  findResourceServer,
+  insertResourceServer,
+  listResourceServers as listRows,
+  type ResourceServerRow,
+  removeResourceServer as removeRow,
+} from '../store/resource-servers.ts';
+import { type Asker, record } from './events.ts';
+import { formatScope, parseScope } from './scopes.ts';
+
+/** An API or MCP server that may ask about the credentials it is shown. */
+export interface ResourceServer {
+  /** `rs_…`, its client_id. */
+  id: string;
+  /** The URL that names it (RFC 8707); a key can be narrowed to it. */
+  url: string;
+  name: string;
+  /** The scopes it knows; undefined: all. It is told of no other. */
+  scopes: string[] | undefined;
+  /** Epoch ms. */
+  createdAt: number;
+}
+
+/**
+ * Adds a resource server.
+ *
+ * @param input.url absolute, http or https, no fragment
+ * @returns it, and the secret by which it authenticates, which is shown here and never again
+ * @throws Failure `badRequest`
+ */
+export async function addResourceServer(
+  deps: Deps,
+  asker: Asker,
+  input: { url: string; name: string; scopes: readonly string[] | undefined },
+): Promise<{ server: ResourceServer; secret: string }> {
+  const url = checkResourceUrl(input.url);
+  const unknown = input.scopes?.find((scope) => !deps.config.scopes.has(scope));
+  if (unknown !== undefined) {
+    throw new Failure(
+      'badRequest',
+      `There is no such scope. Known: ${[...deps.config.scopes.keys()].join(', ')}.`,
+    );
+  }
+  const now = deps.clock();
+  const secret = newSecret('rss', deps.random);
+  const row = {
+    id: newId('rs', now, deps.random),
+    secretHash: hashSecret(secret),
+    url,
+    name: input.name,
+    scopes: input.scopes === undefined ? null : formatScope(input.scopes),
+    createdAt: now,
+    removedAt: null,
+  };
+  await deps.db.tx(async (tx) => {
+    await insertResourceServer(tx, row);
+    await record(tx, deps, asker, now, { kind: 'resource.added', subject: row.id });
+  });
+  return { server: toServer(row), secret };
+}
+
+/** Those that may introspect, oldest first. */
+export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<ResourceServer[]> {
+  return (await listRows(deps.db)).map(toServer);
+}
+
+/** Takes a resource server out of service; returns whether it was in it. */
+export async function removeResourceServer(deps: Deps, asker: Asker, id: string): Promise<boolean> {
+  const now = deps.clock();
+  return deps.db.tx(async (tx) => {
+    const removed = (await removeRow(tx, id, now)) === 1;
+    if (removed) await record(tx, deps, asker, now, { kind: 'resource.removed', subject: id });
+    return removed;
+  });
+}
+
+/**
+ * The resource server with these credentials.
+ *
+ * @throws Failure `invalidClient`, the same for an unknown id and a wrong secret
+ */
+export async function authenticateResourceServer(
+  deps: Pick<Deps, 'db'>,
+  id: string,
+  secret: string,
+): Promise<ResourceServer> {
+  const row = wellFormed('rss', secret) ? await findResourceServer(deps.db, id) : undefined;
+  if (row === undefined || row.removedAt !== null || !sameDigest(row.secretHash, hashSecret(secret))) {
+    throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
+  }
+  return toServer(row);
+}
+
+/** The URL of a resource in the form we compare: as written, but for the slash of an empty path. */
+export function checkResourceUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const usable =
+    url !== undefined &&
+    /^https?:$/.test(url.protocol) &&
+    url.hash === '' &&
+    url.username === '' &&
+    !/\s/.test(text);
+  if (!usable) {
+    throw new Failure(
+      'badRequest',
+      'A resource is named by an absolute http or https URL without fragment.',
+      {
+        field: 'url',
+      },
+    );
+  }
+  return url.pathname === '/' && url.search === '' ? url.origin : url.href;
+}
+
+function toServer(row: ResourceServerRow): ResourceServer {
+  return {
+    id: row.id,
+    url: row.url,
+    name: row.name,
+    scopes: row.scopes === null ? undefined : parseScope(row.scopes),
+    createdAt: row.createdAt,
+  };
+}

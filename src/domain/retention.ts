@@ -1,0 +1,75 @@
+import type { Deps } from '../deps.ts';
+import { firstIdAt } from '../lib/ids.ts';
+import type { Tx } from '../store/db.ts';
+import { deleteOldEvents } from '../store/events.ts';
+import {
+  deleteEndedAttempts,
+  deleteEndedCounters,
+  deleteExpiredIdempotency,
+  deleteExpiredRegistrations,
+  deleteOldMail,
+} from '../store/retention.ts';
+
+const DAY_MS = 86_400_000;
+/** What has ended stays this long: late callers still hear "expired" instead of "unknown". */
+const KEEP_MS = DAY_MS;
+const AUDIT_KEEP_MS = 400 * DAY_MS;
+/** Rows a transaction: short enough that nobody waits for it. */
+const BATCH = 200;
+const PERIOD_MS = 60_000;
+
+type Sweep = (tx: Tx, now: number) => Promise<number>;
+
+/** What goes, and when. No answer depends on it: ended things are refused by their times long before (rule 3). */
+const SWEEPS: Record<string, Sweep> = {
+  idempotency: (tx, now) => deleteExpiredIdempotency(tx, now, BATCH),
+  counters: (tx, now) => deleteEndedCounters(tx, now, BATCH),
+  mail: (tx, now) => deleteOldMail(tx, now - KEEP_MS, BATCH),
+  attempts: (tx, now) => deleteEndedAttempts(tx, now - KEEP_MS, BATCH),
+  registrations: (tx, now) => deleteExpiredRegistrations(tx, now - KEEP_MS, BATCH),
+  events: (tx, now) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), BATCH),
+};
+
+/**
+ * Removes what has expired, in small transactions with pauses for others between.
+ *
+ * @returns how many rows went, by kind
+ */
+export async function sweep(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  mayGoOn: () => boolean = () => true,
+): Promise<Record<string, number>> {
+  const removed: Record<string, number> = {};
+  for (const [name, remove] of Object.entries(SWEEPS)) {
+    removed[name] = 0;
+    for (let count = BATCH; count >= BATCH && mayGoOn(); ) {
+      count = await deps.db.tx((tx) => remove(tx, deps.clock()));
+      removed[name] += count;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+  return removed;
+}
+
+/** Sweeps every minute until stopped. */
+export function startRetention(deps: Pick<Deps, 'db' | 'clock' | 'log'>): { stop(): Promise<void> } {
+  let stopped = false;
+  let current = Promise.resolve();
+  const timer = setInterval(() => {
+    current = current.then(async () => {
+      try {
+        await sweep(deps, () => !stopped);
+      } catch (error) {
+        deps.log.warn({ err: error }, 'expired rows could not be removed');
+      }
+    });
+  }, PERIOD_MS);
+  timer.unref();
+  return {
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      await current;
+    },
+  };
+}

@@ -1,0 +1,17 @@
+/**
+ * A parsed set of scopes, in one order and without repeats. Written as words separated by spaces (RFC 6749 3.3) or, as the
+ * tinysend contract has it, by commas.
+ */
+export function parseScope(text: string): string[] {
+  return [...new Set(text.split(/[\s,]+/).filter((word) => word !== ''))].sort();
+}
+
+/** Space-separated, as stored and as OAuth writes it. */
+export function formatScope(scopes: readonly string[]): string {
+  return scopes.join(' ');
+}
+
+/** Whether every scope of `inner` is in `outer`. */
+export function within(inner: readonly string[], outer: readonly string[]): boolean {
+  return inner.every((scope) => outer.includes(scope));
+}

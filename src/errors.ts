@@ -1,0 +1,83 @@
+/**
+ * What can go wrong, before any wire has spelled it (design rule 7).
+ *
+ * A Failure is thrown where the fact is known. Its message is public: it says what to do next and repeats no
+ * input and no secret. Its `cause` is for the log alone. Each dialect in http/dialects/ has one total table from kind to
+ * status and code.
+ */
+export const KINDS = [
+  'badJson',
+  'badRequest',
+  'badEmail',
+  'bodyTooLarge',
+  'wrongMediaType',
+  'notFound',
+  'wrongMethod',
+  'misdirected',
+  'unauthenticated',
+  'invalidToken',
+  'invalidClient',
+  'insufficientScope',
+  'invalidClaimToken',
+  'claimExpired',
+  'claimSuperseded',
+  'alreadyClaimed',
+  'codeNotIssued',
+  'wrongCode',
+  'codeExpired',
+  'interactionRequired',
+  'idempotencyMismatch',
+  'inProgress',
+  'limited',
+  'unavailable',
+  'internal',
+] as const;
+
+export type Kind = (typeof KINDS)[number];
+
+/** What a dialect may add to the answer beside its code. All of it is public. */
+export interface FailureDetails {
+  /** Seconds until it is worth asking again; rendered as Retry-After. */
+  retryAfterSeconds?: number;
+  /** The member of the request that is wrong. */
+  field?: string;
+  /** The scopes that the refused operation needs, space-separated. */
+  scope?: string;
+  /** Guesses left on the code. */
+  attemptsRemaining?: number;
+  /** The methods that the path knows; rendered as Allow. */
+  allow?: string;
+  /** The budget that was spent; rendered as RateLimit. */
+  budget?: Budget;
+}
+
+/** One counter's standing after it was asked: how many of how many are left, and when it starts anew. */
+export interface Budget {
+  name: string;
+  max: number;
+  remaining: number;
+  windowSeconds: number;
+  resetSeconds: number;
+}
+
+export class Failure extends Error {
+  readonly kind: Kind;
+  readonly details: FailureDetails;
+
+  constructor(kind: Kind, message: string, details: FailureDetails = {}, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'Failure';
+    this.kind = kind;
+    this.details = details;
+  }
+}
+
+/** The database cannot take the request now; nothing was written. */
+export function unavailable(cause: unknown, retryAfterSeconds = 2): Failure {
+  return new Failure(
+    'unavailable',
+    'The service cannot answer now. Nothing was changed; repeat the request later.',
+    { retryAfterSeconds },
+    cause,
+  );
+}

@@ -1,0 +1,176 @@
+import { z } from 'zod';
+import { completeClaim, startClaim } from '../domain/claims.ts';
+import type { Repeatable } from '../domain/idempotency.ts';
+import { registerAnonymous, registerWithMailbox } from '../domain/registration.ts';
+import { Failure } from '../errors.ts';
+import { parseMailbox } from '../lib/mailbox.ts';
+import { hashSecret } from '../lib/secrets.ts';
+import type { ClaimMode } from '../store/registrations.ts';
+import type { Answer, Call } from './route.ts';
+
+/** The tinysend profile of auth.md: register, claim, complete (seeds/tinysend-auth-md, design 3). */
+
+const agentName = z
+  .string()
+  .max(64)
+  .describe('How the agent calls itself; shown to the human as not verified')
+  .optional();
+const email = z.string().max(254).describe('The mailbox of the human who should vouch for the agent');
+const link = z
+  .boolean()
+  .describe(
+    "true: the agent keeps its own account, linked to the human. false: it merges into the human's account",
+  )
+  .default(false);
+const claimToken = z.string().min(1).max(128).describe('The claim_token from the registration');
+const scopes = z.array(z.string());
+const iso = z.iso.datetime().describe('ISO 8601, UTC');
+
+export const registerBody = z.discriminatedUnion(
+  'type',
+  [
+    z.object({ type: z.literal('anonymous'), agent_name: agentName }).meta({ title: 'anonymous' }),
+    z
+      .object({
+        type: z.literal('identity_assertion'),
+        assertions: z.tuple([z.object({ type: z.literal('verified_email'), email })]),
+        link,
+        agent_name: agentName,
+      })
+      .meta({ title: 'identity_assertion' }),
+  ],
+  { error: 'it must be "anonymous" or "identity_assertion".' },
+);
+export const registerAnswer = z.union([
+  z.object({
+    credential: z.string(),
+    user_id: z.string(),
+    agent_id: z.string(),
+    claim_token: z.string(),
+    claim_token_expires_at: iso,
+    scopes,
+  }),
+  z.object({
+    claim_token: z.string(),
+    claim_token_expires_at: iso,
+    verification_required: z.literal(true),
+    message: z.string(),
+  }),
+]);
+
+export const claimBody = z.object({ claim_token: claimToken, email, link });
+export const claimAnswer = z.object({ verification_required: z.literal(true), message: z.string() });
+
+export const completeBody = z.object({
+  claim_token: claimToken,
+  otp: z.string().regex(/^[0-9]{6}$/, 'it must be the six digits of the mail, as a string.'),
+});
+export const completeAnswer = z.object({
+  credential: z.string(),
+  user_id: z.string(),
+  agent_id: z.string(),
+  scopes,
+  mode: z.enum(['merge', 'link']),
+});
+
+const REGISTER_REPLAY_SECONDS = 86_400;
+const COMPLETE_REPLAY_SECONDS = 600;
+
+/** POST /agent/auth */
+export async function register(call: Call<z.output<typeof registerBody>, 'anyone'>): Promise<Answer> {
+  const { deps, asker, body } = call;
+  const repeatable = repeatableOf(call, `register:${asker.address.limitKey}`, REGISTER_REPLAY_SECONDS);
+  if (body.type === 'anonymous') {
+    const input = { agentName: body.agent_name };
+    const registered = await registerAnonymous(deps, asker, input, repeatable);
+    return {
+      budget: registered.budgets[0],
+      data: {
+        credential: registered.credential,
+        user_id: registered.userId,
+        agent_id: registered.agentId,
+        claim_token: registered.claimToken,
+        claim_token_expires_at: toIso(registered.claimExpiresAt),
+        scopes: registered.scopes,
+      },
+    };
+  }
+  const mailbox = mailboxOf(body.assertions[0].email, 'assertions.0.email');
+  const input = { agentName: body.agent_name, mailbox, mode: modeOf(body.link) };
+  const registered = await registerWithMailbox(deps, asker, input, repeatable);
+  return {
+    budget: registered.budgets[0],
+    data: {
+      claim_token: registered.claimToken,
+      claim_token_expires_at: toIso(registered.claimExpiresAt),
+      ...codeSent(registered.mailbox),
+    },
+  };
+}
+
+/** POST /agent/auth/claim */
+export async function claim(call: Call<z.output<typeof claimBody>, 'agentIfAny'>): Promise<Answer> {
+  const { deps, asker, body, caller } = call;
+  const { mailbox } = await startClaim(deps, asker, {
+    claimToken: body.claim_token,
+    mailbox: mailboxOf(body.email, 'email'),
+    mode: modeOf(body.link),
+    companion: caller,
+  });
+  return { data: codeSent(mailbox) };
+}
+
+/** POST /agent/auth/claim/complete */
+export async function complete(call: Call<z.output<typeof completeBody>, 'agentIfAny'>): Promise<Answer> {
+  const { deps, asker, body, caller } = call;
+  const owner = `complete:${hashSecret(body.claim_token).toString('hex')}`;
+  const completed = await completeClaim(
+    deps,
+    asker,
+    { claimToken: body.claim_token, code: body.otp, companion: caller },
+    repeatableOf(call, owner, COMPLETE_REPLAY_SECONDS),
+  );
+  return {
+    data: {
+      credential: completed.credential,
+      user_id: completed.userId,
+      agent_id: completed.agentId,
+      scopes: completed.scopes,
+      mode: completed.mode,
+    },
+  };
+}
+
+function codeSent(mailbox: string): { verification_required: true; message: string } {
+  return { verification_required: true, message: `Verification code sent to ${mailbox}` };
+}
+
+function mailboxOf(text: string, field: string): string {
+  const mailbox = parseMailbox(text);
+  if (mailbox === undefined) {
+    throw new Failure('badEmail', 'This is not a mail address that a code can be sent to.', { field });
+  }
+  return mailbox;
+}
+
+function modeOf(linked: boolean): ClaimMode {
+  return linked ? 'link' : 'merge';
+}
+
+function repeatableOf(
+  call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
+  owner: string,
+  ttlSeconds: number,
+): Repeatable | undefined {
+  const key = call.header('idempotency-key');
+  if (key === undefined) return undefined;
+  if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
+    throw new Failure('badRequest', 'An Idempotency-Key is 1 to 255 visible ASCII characters.');
+  }
+  return { key, owner, body: call.bytes, ttlSeconds };
+}
+
+/** Times on the wire of the tinysend profile. */
+export function toIso(at: number): string {
+  return new Date(at).toISOString();
+}

@@ -1,0 +1,92 @@
+import type { IncomingMessage } from 'node:http';
+import type { Deps } from '../deps.ts';
+import { authenticate, type Bearer } from '../domain/credentials.ts';
+import type { Asker } from '../domain/events.ts';
+import { authenticateResourceServer, type ResourceServer } from '../domain/resource-servers.ts';
+import { Failure } from '../errors.ts';
+import type { CallerKind, Callers } from './route.ts';
+
+/**
+ * Finds out who calls, as the row demands it.
+ *
+ * @throws Failure `unauthenticated`, `invalidToken`, `invalidClient`, `badRequest`
+ */
+export async function identify(
+  kind: CallerKind,
+  deps: Deps,
+  asker: Asker,
+  request: IncomingMessage,
+  body: unknown,
+): Promise<Callers[CallerKind]> {
+  switch (kind) {
+    case 'anyone':
+      return undefined;
+    case 'agentIfAny':
+      return request.headers.authorization === undefined ? undefined : bearerOf(deps, asker, request);
+    case 'agent':
+      return bearerOf(deps, asker, request);
+    case 'resourceServer':
+      return resourceServerOf(deps, request, body as ClientMembers);
+  }
+}
+
+async function bearerOf(deps: Deps, asker: Asker, request: IncomingMessage): Promise<Bearer> {
+  const header = oneAuthorization(request);
+  if (header === undefined) {
+    throw new Failure(
+      'unauthenticated',
+      'A key is required: "Authorization: Bearer sk_...". To get one, POST {"type":"anonymous"} to /agent/auth.',
+    );
+  }
+  const credential = /^Bearer +([\w~+/.-]+=*) *$/i.exec(header)?.[1];
+  return authenticate(deps, asker, credential ?? '');
+}
+
+interface ClientMembers {
+  client_id?: string;
+  client_secret?: string;
+}
+
+/** client_secret_basic or client_secret_post, not both (RFC 6749 2.3). */
+async function resourceServerOf(
+  deps: Deps,
+  request: IncomingMessage,
+  body: ClientMembers,
+): Promise<ResourceServer> {
+  const header = oneAuthorization(request);
+  const basic = header === undefined ? undefined : parseBasic(header);
+  if (header !== undefined && body.client_secret !== undefined) {
+    throw new Failure('badRequest', 'Authenticate by the Authorization header or in the body, not by both.');
+  }
+  const { id, secret } = basic ?? { id: body.client_id, secret: body.client_secret };
+  if (id === undefined || secret === undefined) {
+    throw new Failure(
+      'unauthenticated',
+      'Authenticate with the client_id and client_secret of a resource server, by HTTP Basic or in the body.',
+    );
+  }
+  if (basic !== undefined && body.client_id !== undefined && body.client_id !== id) {
+    throw new Failure('badRequest', 'The client_id in the body is not the one in the Authorization header.');
+  }
+  return authenticateResourceServer(deps, id, secret);
+}
+
+function parseBasic(header: string): { id: string; secret: string } | undefined {
+  const encoded = /^Basic +([A-Za-z0-9+/]+=*) *$/i.exec(header)?.[1];
+  if (encoded === undefined) throw new Failure('invalidClient', 'Authenticate by HTTP Basic.');
+  const [id = '', secret = ''] = Buffer.from(encoded, 'base64').toString('utf8').split(':', 2);
+  // Our ids and secrets hold nothing that form encoding (RFC 6749 2.3.1) would change, so raw and encoded are one.
+  return { id, secret };
+}
+
+/** Node keeps the first of two Authorization headers; we take neither (security.md 4, "two credentials"). */
+function oneAuthorization(request: IncomingMessage): string | undefined {
+  const header = request.headers.authorization;
+  if (header === undefined) return undefined;
+  let count = 0;
+  for (let index = 0; index < request.rawHeaders.length; index += 2) {
+    if (request.rawHeaders[index]!.toLowerCase() === 'authorization') count += 1;
+  }
+  if (count > 1) throw new Failure('badRequest', 'There is more than one Authorization header.');
+  return header;
+}

@@ -1,0 +1,23 @@
+import type { Failure } from '../../errors.ts';
+
+/** How one protocol spells success and failure. Each has one total table from kind to status and code. */
+export interface Dialect {
+  name: string;
+  success(data: unknown): unknown;
+  failure(failure: Failure, requestId: string): { status: number; body: unknown };
+  /** The challenges of a 401 or 403, for WWW-Authenticate; undefined where there is none. */
+  challenge(failure: Failure, metadataUrl: string): string | undefined;
+}
+
+/** The Bearer challenge (RFC 6750 3, RFC 9728 5.1). Without a credential there is no `error` in it. */
+export function bearerChallenge(failure: Failure, metadataUrl: string): string | undefined {
+  const metadata = `Bearer resource_metadata="${metadataUrl}"`;
+  switch (failure.kind) {
+    case 'insufficientScope':
+      return `${metadata}, error="insufficient_scope", scope="${failure.details.scope ?? ''}"`;
+    case 'invalidToken':
+      return `${metadata}, error="invalid_token"`;
+    default:
+      return metadata;
+  }
+}

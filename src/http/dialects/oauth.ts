@@ -1,0 +1,51 @@
+import type { Kind } from '../../errors.ts';
+import { bearerChallenge, type Dialect } from './dialect.ts';
+
+/** Every kind of failure as OAuth spells it (RFC 6749 5.2, security.md 4, column OAuth). */
+export const OAUTH = {
+  badJson: { status: 400, code: 'invalid_request' },
+  badRequest: { status: 400, code: 'invalid_request' },
+  badEmail: { status: 400, code: 'invalid_request' },
+  bodyTooLarge: { status: 413, code: 'invalid_request' },
+  wrongMediaType: { status: 400, code: 'invalid_request' },
+  notFound: { status: 404, code: 'not_found' },
+  wrongMethod: { status: 405, code: 'invalid_request' },
+  misdirected: { status: 421, code: 'invalid_request' },
+  unauthenticated: { status: 401, code: 'invalid_client' },
+  invalidToken: { status: 401, code: 'invalid_token' },
+  invalidClient: { status: 401, code: 'invalid_client' },
+  insufficientScope: { status: 403, code: 'insufficient_scope' },
+  invalidClaimToken: { status: 400, code: 'invalid_grant' },
+  claimExpired: { status: 400, code: 'expired_token' },
+  claimSuperseded: { status: 400, code: 'expired_token' },
+  alreadyClaimed: { status: 400, code: 'invalid_grant' },
+  codeNotIssued: { status: 400, code: 'authorization_pending' },
+  wrongCode: { status: 400, code: 'invalid_grant' },
+  codeExpired: { status: 400, code: 'expired_token' },
+  interactionRequired: { status: 400, code: 'authorization_pending' },
+  idempotencyMismatch: { status: 422, code: 'invalid_request' },
+  inProgress: { status: 409, code: 'invalid_request' },
+  limited: { status: 429, code: 'rate_limited' },
+  unavailable: { status: 503, code: 'temporarily_unavailable' },
+  internal: { status: 500, code: 'server_error' },
+} as const satisfies Record<Kind, { status: number; code: string }>;
+
+/** OAuth 2: bare answers, `{error, error_description}` for failures. */
+export const oauth: Dialect = {
+  name: 'oauth',
+
+  success: (data) => data,
+
+  failure(failure) {
+    const { status, code } = OAUTH[failure.kind];
+    // RFC 6749 5.2 knows neither double quotes nor backslashes in a description.
+    return { status, body: { error: code, error_description: failure.message.replace(/["\\]/g, "'") } };
+  },
+
+  challenge(failure, metadataUrl) {
+    const { status, code } = OAUTH[failure.kind];
+    if (status !== 401 && status !== 403) return undefined;
+    const bearer = bearerChallenge(failure, metadataUrl);
+    return code === 'invalid_client' ? `Basic realm="vouchsafe", ${bearer}` : bearer;
+  },
+};

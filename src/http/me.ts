@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import { type Agent, describeBearer } from '../domain/agents.ts';
+import { createKey, type Key, listKeys, revokeOwnKey } from '../domain/credentials.ts';
+import { checkResourceUrl } from '../domain/resource-servers.ts';
+import { formatScope, parseScope } from '../domain/scopes.ts';
+import { Failure } from '../errors.ts';
+import { maskMailbox } from '../lib/mailbox.ts';
+import { toIso } from './agent-auth.ts';
+import type { Answer, Call } from './route.ts';
+
+/** What an agent may learn of itself, and the keys it manages (tinysend profile). */
+
+const iso = z.iso.datetime();
+const keyShape = z.object({
+  id: z.string(),
+  name: z.string().optional(),
+  prefix: z.string(),
+  last_four: z.string(),
+  scopes: z.array(z.string()),
+  resources: z.array(z.string()).optional(),
+  created_at: iso,
+  expires_at: iso.optional(),
+  last_used_at: iso.optional(),
+  revoked_at: iso.optional(),
+});
+
+export const meAnswer = z.object({
+  user_id: z.string(),
+  agent_id: z.string(),
+  agent_name: z.string().optional(),
+  kind: z.literal('agent'),
+  scopes: z.array(z.string()),
+  mode: z.enum(['merge', 'link']).optional(),
+  owner: z.string().optional().describe('The mailbox of the human behind the agent, masked'),
+  merged_from: z.string().optional(),
+  key: keyShape,
+  claim: z.discriminatedUnion('status', [
+    z.object({ status: z.literal('unclaimed'), expires_at: iso }),
+    z.object({
+      status: z.literal('pending'),
+      mailbox: z.string().describe('masked'),
+      mail: z.enum(['queued', 'sent', 'failed']),
+      expires_at: iso,
+    }),
+    z.object({ status: z.literal('claimed'), claimed_at: iso }),
+    z.object({ status: z.literal('expired') }),
+  ]),
+});
+
+export const tokensAnswer = z.object({ tokens: z.array(keyShape) });
+
+export const createTokenBody = z.object({
+  name: z.string().min(1).max(64),
+  scope: z.string().min(1).max(1024).describe('Scope words, separated by spaces or commas'),
+  expires_in: z
+    .int()
+    .min(1)
+    .max(31_622_400)
+    .describe('Seconds; without it as long as the key that asks')
+    .optional(),
+  resources: z
+    .array(z.string().max(2048))
+    .min(1)
+    .max(16)
+    .describe('URLs of the resource servers that it is for; without it for all')
+    .optional(),
+});
+export const createTokenAnswer = keyShape.extend({ credential: z.string() });
+export const revokeTokenAnswer = z.object({ id: z.string(), revoked: z.literal(true), revoked_at: iso });
+
+/** GET /api/me */
+export async function me(call: Call<undefined, 'agent'>): Promise<Answer> {
+  const { deps, caller: bearer } = call;
+  const agent = await describeBearer(deps, bearer);
+  const isOwned = bearer.ownerId !== undefined;
+  return {
+    data: {
+      user_id: bearer.accountId,
+      agent_id: bearer.agentId,
+      agent_name: agent.name ?? undefined,
+      kind: 'agent',
+      scopes: bearer.key.scopes,
+      mode: isOwned ? agent.mode : undefined,
+      owner: isOwned && agent.owner ? maskMailbox(agent.owner.mailbox) : undefined,
+      merged_from: bearer.mergedFrom,
+      key: renderKey(bearer.key),
+      claim: renderClaim(agent.claim),
+    },
+  };
+}
+
+/** GET /api/tokens */
+export async function listTokens(call: Call<undefined, 'agent'>): Promise<Answer> {
+  const keys = await listKeys(call.deps, call.caller);
+  return { data: { tokens: keys.map(renderKey) } };
+}
+
+/** POST /api/tokens */
+export async function createToken(call: Call<z.output<typeof createTokenBody>, 'agent'>): Promise<Answer> {
+  const { deps, asker, caller, body } = call;
+  const scopes = parseScope(body.scope);
+  if (scopes.length === 0 || !scopes.every((scope) => deps.config.scopes.has(scope))) {
+    throw new Failure('badRequest', `The scopes here are: ${formatScope([...deps.config.scopes.keys()])}.`, {
+      field: 'scope',
+    });
+  }
+  const { key, credential } = await createKey(deps, asker, caller, {
+    name: body.name,
+    scopes,
+    resources: body.resources?.map(checkResourceUrl),
+    expiresInSeconds: body.expires_in,
+  });
+  return { data: { credential, ...renderKey(key) } };
+}
+
+/** DELETE /api/tokens/:id */
+export async function revokeToken(call: Call<undefined, 'agent'>): Promise<Answer> {
+  const key = await revokeOwnKey(call.deps, call.asker, call.caller, call.params.id ?? '');
+  return { data: { id: key.id, revoked: true, revoked_at: optionalIso(key.revokedAt) } };
+}
+
+function renderKey(key: Key): z.input<typeof keyShape> {
+  return {
+    id: key.id,
+    name: key.name ?? undefined,
+    prefix: key.prefix,
+    last_four: key.lastFour,
+    scopes: key.scopes,
+    resources: key.resources,
+    created_at: toIso(key.createdAt),
+    expires_at: optionalIso(key.expiresAt),
+    last_used_at: optionalIso(key.lastUsedAt),
+    revoked_at: optionalIso(key.revokedAt),
+  };
+}
+
+function renderClaim(claim: Agent['claim']): z.input<typeof meAnswer>['claim'] {
+  switch (claim.kind) {
+    case 'unclaimed':
+      return { status: claim.kind, expires_at: toIso(claim.expiresAt) };
+    case 'pending':
+      return {
+        status: claim.kind,
+        mailbox: maskMailbox(claim.mailbox),
+        mail: claim.mail,
+        expires_at: toIso(claim.expiresAt),
+      };
+    case 'claimed':
+      return { status: claim.kind, claimed_at: toIso(claim.claimedAt) };
+    case 'expired':
+      return { status: claim.kind };
+  }
+}
+
+function optionalIso(at: number | null): string | undefined {
+  return at === null ? undefined : toIso(at);
+}

@@ -1,0 +1,57 @@
+import { z } from 'zod';
+import { introspect as ask } from '../../domain/introspection.ts';
+import { formatScope } from '../../domain/scopes.ts';
+import type { Answer, Call } from '../route.ts';
+
+/** RFC 7662. The resource server authenticates by HTTP Basic or with these two members. */
+export const introspectBody = z.object({
+  token: z.string().max(8192),
+  token_type_hint: z.string().optional(),
+  client_id: z.string().optional(),
+  client_secret: z.string().optional(),
+});
+
+export const introspectAnswer = z.union([
+  z.object({ active: z.literal(false) }),
+  z.object({
+    active: z.literal(true),
+    sub: z.string().describe('The account the key works in: user_id'),
+    client_id: z.string().describe('The agent'),
+    scope: z.string(),
+    aud: z.string(),
+    iss: z.string(),
+    iat: z.int(),
+    exp: z.int(),
+    token_type: z.literal('Bearer'),
+    jti: z.string().describe('The id of the key'),
+    agent_id: z.string(),
+    owner: z.string().optional().describe('The account of the human behind the agent'),
+    merged_from: z.string().optional().describe('The account the agent had before it was merged'),
+  }),
+]);
+
+/** POST /oauth2/introspect */
+export async function introspect(
+  call: Call<z.output<typeof introspectBody>, 'resourceServer'>,
+): Promise<Answer> {
+  const { deps, asker, caller, body } = call;
+  const found = await ask(deps, asker, caller, body.token);
+  if (!found.active) return { data: { active: false } };
+  return {
+    data: {
+      active: true,
+      sub: found.subject,
+      client_id: found.agentId,
+      scope: formatScope(found.scopes),
+      aud: found.audience,
+      iss: deps.config.publicUrl,
+      iat: Math.floor(found.issuedAt / 1000),
+      exp: Math.floor(found.expiresAt / 1000),
+      token_type: 'Bearer',
+      jti: found.keyId,
+      agent_id: found.agentId,
+      owner: found.ownerId,
+      merged_from: found.mergedFrom,
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import { createServer, type Server } from 'node:http';
+import type { Deps } from '../deps.ts';
+import { backlog } from '../domain/outbox.ts';
+
+/**
+ * The operator's listener, apart from the public one: /metrics (Prometheus), /livez (the process runs), /readyz (it can serve:
+ * the database answers and it is not shutting down).
+ */
+export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
+  return createServer(async (request, response) => {
+    const { status, type, text } = await answer(request.url ?? '/');
+    response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(text);
+  });
+
+  async function answer(path: string): Promise<{ status: number; type: string; text: string }> {
+    const plain = 'text/plain; charset=utf-8';
+    switch (path) {
+      case '/livez':
+        return { status: 200, type: plain, text: 'ok\n' };
+      case '/readyz': {
+        if (isDraining()) return { status: 503, type: plain, text: 'shutting down\n' };
+        const broken = await deps.db
+          .tx((tx) => tx.get('SELECT 1 AS one'))
+          .then(
+            () => false,
+            () => true,
+          );
+        return broken
+          ? { status: 503, type: plain, text: 'the database does not answer\n' }
+          : { status: 200, type: plain, text: 'ok\n' };
+      }
+      case '/metrics': {
+        const waiting = await backlog(deps).catch(() => undefined);
+        if (waiting !== undefined) deps.metrics.mailsWaiting.set(waiting.waiting);
+        const { registry } = deps.metrics;
+        return { status: 200, type: registry.contentType, text: await registry.metrics() };
+      }
+      default:
+        return { status: 404, type: plain, text: 'There are /metrics, /livez and /readyz here.\n' };
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import type { z } from 'zod';
+import type { Deps } from '../deps.ts';
+import type { Bearer } from '../domain/credentials.ts';
+import type { Asker } from '../domain/events.ts';
+import type { FloodLimit } from '../domain/limits.ts';
+import type { ResourceServer } from '../domain/resource-servers.ts';
+import type { Budget } from '../errors.ts';
+import type { Dialect } from './dialects/dialect.ts';
+
+/** Who may call a route, and what its handler is told of them. */
+export interface Callers {
+  anyone: undefined;
+  /** A bearer, if one came along. A bad one is refused all the same. */
+  agentIfAny: Bearer | undefined;
+  agent: Bearer;
+  resourceServer: ResourceServer;
+}
+export type CallerKind = keyof Callers;
+
+/** One request, checked: what a handler works with. */
+export interface Call<Body, Kind extends CallerKind> {
+  deps: Deps;
+  asker: Asker;
+  body: Body;
+  /** The bytes of the body, for what must be the same at a repetition. */
+  bytes: Uint8Array;
+  caller: Callers[Kind];
+  /** The `:name` parts of the path. */
+  params: Record<string, string>;
+  header(name: string): string | undefined;
+}
+
+/** What a handler answers; the dialect wraps `data`, `text` goes out as it is. */
+export type Answer = {
+  status?: number;
+  headers?: Record<string, string>;
+  /** The budget that the caller spends from, shown in RateLimit headers. */
+  budget?: Budget | undefined;
+} & ({ data: unknown } | { text: string; type: string } | { nothing: true });
+
+/** A row of the table in app.ts. */
+export interface Route {
+  method: 'GET' | 'POST' | 'DELETE';
+  /** Literal, or with `:name` parts. */
+  path: string;
+  dialect: Dialect;
+  caller: CallerKind;
+  /** Counted per client address; refused before the body is read. */
+  limit: FloodLimit | undefined;
+  /** A sentence for the API description. */
+  summary: string;
+  body: { media: 'json' | 'form'; schema: z.ZodType } | undefined;
+  /** The shape of `data` in a successful answer. */
+  answer: z.ZodType | undefined;
+  /** A document that any web page may read and anybody may cache. */
+  open: boolean;
+  handler(call: Call<unknown, CallerKind>): Promise<Answer> | Answer;
+}
+
+interface Row<Schema extends z.ZodType, Kind extends CallerKind> {
+  dialect: Dialect;
+  caller: Kind;
+  limit?: FloodLimit;
+  summary: string;
+  body?: { media: 'json' | 'form'; schema: Schema };
+  answer?: z.ZodType;
+  open?: boolean;
+  handler(call: Call<z.output<Schema>, Kind>): Promise<Answer> | Answer;
+}
+
+/** Makes a row; the handler's types follow from the row's caller and schema. `line` is "METHOD /path". */
+export function route<Schema extends z.ZodType, Kind extends CallerKind>(
+  line: `${Route['method']} /${string}`,
+  row: Row<Schema, Kind>,
+): Route {
+  const [method, path] = line.split(' ') as [Route['method'], string];
+  const { handler, ...rest } = row;
+  return {
+    limit: undefined,
+    body: undefined,
+    answer: undefined,
+    open: false,
+    ...rest,
+    method,
+    path,
+    // The one place where types are let go: serve() has checked body and caller against this very row.
+    handler: handler as Route['handler'],
+  };
+}
+
+/** What a path leads to. */
+export type Match =
+  | { kind: 'found'; route: Route; params: Record<string, string> }
+  | { kind: 'wrongMethod'; dialect: Dialect; allow: string; open: boolean }
+  | { kind: 'none' };
+
+/** Looks up rows by path and method; a HEAD is served by the row of its GET. */
+export function createMatcher(routes: readonly Route[]): (method: string, path: string) => Match {
+  const literal = new Map<string, Route[]>();
+  const patterns: { pattern: URLPattern; routes: Route[] }[] = [];
+  for (const [path, rows] of Map.groupBy(routes, (row) => row.path)) {
+    if (path.includes(':')) patterns.push({ pattern: new URLPattern({ pathname: path }), routes: rows });
+    else literal.set(path, rows);
+  }
+
+  function find(path: string): { rows: Route[]; params: Record<string, string> } | undefined {
+    const rows = literal.get(path);
+    if (rows !== undefined) return { rows, params: {} };
+    for (const { pattern, routes: found } of patterns) {
+      const groups = pattern.exec({ pathname: path })?.pathname.groups;
+      if (groups !== undefined) return { rows: found, params: groups as Record<string, string> };
+    }
+    return undefined;
+  }
+
+  return (method, path) => {
+    const found = find(path);
+    if (found === undefined) return { kind: 'none' };
+    const wanted = method === 'HEAD' ? 'GET' : method;
+    const row = found.rows.find((each) => each.method === wanted);
+    if (row !== undefined) return { kind: 'found', route: row, params: found.params };
+    const methods = found.rows.flatMap((each) => (each.method === 'GET' ? ['GET', 'HEAD'] : [each.method]));
+    const first = found.rows[0]!;
+    return { kind: 'wrongMethod', dialect: first.dialect, allow: methods.join(', '), open: first.open };
+  };
+}

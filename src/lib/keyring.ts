@@ -1,0 +1,66 @@
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { sha256 } from './hash.ts';
+import type { Random } from './random.ts';
+
+/**
+ * The service secrets, newest first, and what is derived from them. New work uses the newest; what was made under an older
+ * one still opens while that one is listed (S-110).
+ */
+export interface Keyring {
+  /** Names the newest secret. Stored beside what is derived from it; tells nothing of it. */
+  currentId: string;
+  /** 32 bytes for one purpose, from the named secret; undefined if that secret is no longer listed. */
+  derive(secretId: string, purpose: string, context: string): Buffer | undefined;
+  /** Encrypts under the newest secret and a purpose; `context` must be the same to open it again. */
+  seal(purpose: string, context: string, plain: string): Buffer;
+  /** The text, or undefined if the secret is gone, the context differs or a bit was changed. */
+  open(purpose: string, context: string, sealed: Uint8Array): string | undefined;
+}
+
+const ID_BYTES = 8;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+
+/** @param secrets at least 32 bytes each, newest first */
+export function createKeyring(secrets: readonly Buffer[], random: Random): Keyring {
+  const byId = new Map(secrets.map((secret) => [secretId(secret), secret]));
+  const currentId = secretId(secrets[0]!);
+
+  function derive(id: string, purpose: string, context: string): Buffer | undefined {
+    const secret = byId.get(id);
+    if (secret === undefined) return undefined;
+    return Buffer.from(hkdfSync('sha256', secret, sha256(context), `vouchsafe/${purpose}`, 32));
+  }
+
+  return {
+    currentId,
+    derive,
+
+    seal(purpose, context, plain) {
+      const nonce = random(NONCE_BYTES);
+      const cipher = createCipheriv('aes-256-gcm', derive(currentId, purpose, context)!, nonce);
+      const text = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()]);
+      return Buffer.concat([Buffer.from(currentId, 'hex'), nonce, cipher.getAuthTag(), text]);
+    },
+
+    open(purpose, context, sealed) {
+      const bytes = Buffer.from(sealed);
+      const id = bytes.subarray(0, ID_BYTES).toString('hex');
+      const key = derive(id, purpose, context);
+      if (key === undefined) return undefined;
+      const nonce = bytes.subarray(ID_BYTES, ID_BYTES + NONCE_BYTES);
+      const tag = bytes.subarray(ID_BYTES + NONCE_BYTES, ID_BYTES + NONCE_BYTES + TAG_BYTES);
+      const decipher = createDecipheriv('aes-256-gcm', key, nonce).setAuthTag(tag);
+      try {
+        const text = decipher.update(bytes.subarray(ID_BYTES + NONCE_BYTES + TAG_BYTES));
+        return Buffer.concat([text, decipher.final()]).toString('utf8');
+      } catch {
+        return undefined;
+      }
+    },
+  };
+}
+
+function secretId(secret: Buffer): string {
+  return Buffer.from(hkdfSync('sha256', secret, '', 'vouchsafe/secret-id', ID_BYTES)).toString('hex');
+}

@@ -1,0 +1,92 @@
+/** How wide and deep a request may be; security.md 1. */
+const DEPTH_MAX = 8;
+const KEYS_MAX = 64;
+const TEXT_CHARS_MAX = 2048;
+
+/** Why a body was refused. `syntax`: it is not JSON. `shape`: it is, but not such as anybody needs to send. */
+export class JsonRefused extends Error {
+  readonly reason: 'syntax' | 'shape';
+
+  constructor(reason: 'syntax' | 'shape', message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Parses bytes as a JSON object. Refuses what `JSON.parse` lets through and what bites later: duplicate names (parsers
+ * disagree on which one counts), nesting that makes `JSON.stringify` throw, control characters and lone surrogates in
+ * texts, names that reach for prototypes, bytes that are not UTF-8.
+ *
+ * @throws JsonRefused with a message that may be shown
+ */
+export function parseStrictJson(bytes: Uint8Array): Record<string, unknown> {
+  let text: string;
+  try {
+    text = utf8.decode(bytes);
+  } catch {
+    throw new JsonRefused('shape', 'The body is not valid UTF-8.');
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new JsonRefused('syntax', 'The body is not valid JSON.');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new JsonRefused('shape', 'The body must be a JSON object.');
+  }
+  inspect(text);
+  return value as Record<string, unknown>;
+}
+
+// JSON.parse has already proved the syntax, so one walk over the text can look at strings and brackets alone.
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
+
+function inspect(text: string): void {
+  const open: (Set<string> | null)[] = []; // the names seen in each open object; null for an array
+  let names = 0;
+  let nameExpected = false;
+  for (const [token] of text.matchAll(TOKEN)) {
+    const first = token.charCodeAt(0);
+    if (first === 0x22) {
+      const content = JSON.parse(token) as string;
+      checkText(content);
+      const seen = open.at(-1);
+      if (!nameExpected || !seen) continue;
+      nameExpected = false;
+      if (FORBIDDEN_NAMES.has(content))
+        throw new JsonRefused('shape', 'The body has a name that is not allowed.');
+      if (seen.has(content))
+        throw new JsonRefused('shape', 'The body has the same name twice in one object.');
+      seen.add(content);
+      names += 1;
+      if (names > KEYS_MAX) throw new JsonRefused('shape', `The body has more than ${KEYS_MAX} names.`);
+    } else if (first === 0x7b || first === 0x5b) {
+      open.push(first === 0x7b ? new Set() : null);
+      nameExpected = first === 0x7b;
+      if (open.length > DEPTH_MAX) {
+        throw new JsonRefused('shape', `The body is nested deeper than ${DEPTH_MAX} levels.`);
+      }
+    } else if (first === 0x7d || first === 0x5d) {
+      open.pop();
+    } else if (first === 0x2c) {
+      nameExpected = open.at(-1) !== null;
+    }
+  }
+}
+
+const FORBIDDEN_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+function checkText(content: string): void {
+  if (content.length > TEXT_CHARS_MAX) {
+    throw new JsonRefused('shape', `A text in the body is longer than ${TEXT_CHARS_MAX} characters.`);
+  }
+  if (CONTROL.test(content) || !content.isWellFormed()) {
+    throw new JsonRefused('shape', 'A text in the body has a control character or half of a surrogate pair.');
+  }
+}

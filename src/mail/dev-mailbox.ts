@@ -1,0 +1,26 @@
+import type { Message } from './mailer.ts';
+
+/** A mail that was caught instead of sent. */
+export interface CaughtMail extends Message {
+  /** ISO 8601. */
+  at: string;
+}
+
+/** Where mail goes on a developer's machine: kept in memory, newest first, shown at /dev/mailbox. */
+export interface DevMailbox {
+  add(message: Message): void;
+  list(): readonly CaughtMail[];
+}
+
+const MAILS_MAX = 100;
+
+export function createDevMailbox(clock: () => number): DevMailbox {
+  const mails: CaughtMail[] = [];
+  return {
+    add(message) {
+      mails.unshift({ ...message, at: new Date(clock()).toISOString() });
+      mails.length = Math.min(mails.length, MAILS_MAX);
+    },
+    list: () => mails,
+  };
+}

@@ -1,0 +1,145 @@
+import { createTransport, type Transporter } from 'nodemailer';
+import type { Config } from '../config.ts';
+import { type Delivery, messageId, SEND_DEADLINE_MS } from '../domain/outbox.ts';
+import type { Log } from '../lib/log.ts';
+import type { ClaimMode } from '../store/registrations.ts';
+import type { DevMailbox } from './dev-mailbox.ts';
+import { renderClaimCode } from './render.ts';
+
+/** The mail that asks a human to vouch for an agent. All of it but `agentName` is ours or proven. */
+export interface ClaimCodeMail {
+  id: string;
+  /** Canonical mailbox. */
+  to: string;
+  code: string;
+  /** As the agent wrote it: unverified. */
+  agentName: string | undefined;
+  mode: ClaimMode;
+  scopes: { name: string; description: string }[];
+  /** The coarse network that asked. */
+  origin: string;
+  /** Epoch ms. */
+  askedAt: number;
+  codeExpiresAt: number;
+}
+
+/** Hands mail over. Never throws: what happened is its answer. */
+export interface Mailer {
+  sendClaimCode(mail: ClaimCodeMail): Promise<Delivery>;
+  /** Whether the mail server can be reached and lets us in; undefined where there is none. */
+  check(): Promise<Error | undefined>;
+  close(): void;
+}
+
+/** One message as it leaves. */
+export interface Message {
+  id: string;
+  to: string;
+  subject: string;
+  text: string;
+  html: string;
+}
+
+/** Sends by SMTP where `SMTP_URL` is set, else into the development mailbox. */
+export function createMailer(config: Config, devMailbox: DevMailbox | undefined, log: Log): Mailer {
+  const smtp = config.smtpUrl === undefined ? undefined : smtpSender(config, config.smtpUrl, log);
+  return {
+    async sendClaimCode(mail) {
+      const message = {
+        id: messageId(mail.id, config.publicUrl),
+        to: mail.to,
+        ...renderClaimCode(config, mail),
+      };
+      if (smtp !== undefined) return smtp.send(message);
+      devMailbox?.add(message);
+      return { kind: 'accepted' };
+    },
+    check: async () => smtp?.check(),
+    close: () => smtp?.close(),
+  };
+}
+
+function smtpSender(config: Config, url: string, log: Log) {
+  let transport = openTransport(url);
+
+  async function send(message: Message): Promise<Delivery> {
+    let deadline: NodeJS.Timeout | undefined;
+    try {
+      const tooLate = new Promise<never>((_, reject) => {
+        deadline = setTimeout(() => reject(new Error('no answer in time')), SEND_DEADLINE_MS);
+      });
+      const sent = transport.sendMail({
+        messageId: message.id,
+        // Given apart from the header, so that nothing in an address is ever parsed into another recipient (S-42).
+        envelope: { from: config.mailFrom, to: message.to },
+        from: { name: config.service.name, address: config.mailFrom },
+        to: { name: '', address: message.to },
+        subject: message.subject,
+        text: message.text,
+        html: message.html,
+        headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
+        disableFileAccess: true,
+        disableUrlAccess: true,
+      });
+      sent.catch(() => {}); // it may still fail after the deadline
+      await Promise.race([sent, tooLate]);
+      return { kind: 'accepted' };
+    } catch (error) {
+      const { responseCode, code, message: text } = error as Error & { responseCode?: number; code?: string };
+      if (responseCode === undefined && code !== 'EENVELOPE') reopen();
+      const reason = responseCode === undefined ? (code ?? text) : `SMTP ${responseCode}`;
+      // Only the server's own word on this recipient or message is final: a wrong password (EAUTH) or a full disk is the
+      // operator's to mend, and the mail waits for it.
+      const final = responseCode !== undefined && responseCode >= 500 && code !== 'EAUTH';
+      return { kind: final ? 'refused' : 'delayed', reason };
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  /** A connection that hung is not used again. */
+  function reopen(): void {
+    const old = transport;
+    transport = openTransport(url);
+    old.close();
+    log.debug('the SMTP connections were opened anew');
+  }
+
+  return {
+    send,
+    async check(): Promise<Error | undefined> {
+      return transport.verify().then(
+        () => undefined,
+        (error: Error) => error,
+      );
+    },
+    close: () => transport.close(),
+  };
+}
+
+function openTransport(url: string): Transporter {
+  const parsed = new URL(url);
+  const transport = createTransport({
+    host: parsed.hostname.replace(/^\[|\]$/g, ''),
+    port: parsed.port === '' ? undefined : Number(parsed.port),
+    secure: parsed.protocol === 'smtps:',
+    ...(parsed.username === ''
+      ? {}
+      : {
+          auth: { user: decodeURIComponent(parsed.username), pass: decodeURIComponent(parsed.password) },
+        }),
+    // `?requireTLS=true`, `?ignoreTLS=true` and `?tls.rejectUnauthorized=false` as nodemailer's own URLs know them.
+    requireTLS: parsed.searchParams.get('requireTLS') === 'true',
+    ignoreTLS: parsed.searchParams.get('ignoreTLS') === 'true',
+    tls: { rejectUnauthorized: parsed.searchParams.get('tls.rejectUnauthorized') !== 'false' },
+    pool: true,
+    maxConnections: 4,
+    maxMessages: 100,
+    connectionTimeout: SEND_DEADLINE_MS,
+    greetingTimeout: SEND_DEADLINE_MS,
+    socketTimeout: SEND_DEADLINE_MS,
+    dnsTimeout: SEND_DEADLINE_MS,
+  });
+  transport.on('error', () => {});
+  return transport;
+}

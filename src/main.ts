@@ -1,0 +1,159 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { createApp } from './app.ts';
+import type { Config } from './config.ts';
+import type { Deps } from './deps.ts';
+import { startOutbox } from './domain/outbox.ts';
+import { startRetention } from './domain/retention.ts';
+import { startUsage } from './domain/usage.ts';
+import { createOpsServer } from './http/ops.ts';
+import { type Clock, systemClock } from './lib/clock.ts';
+import { createKeyring } from './lib/keyring.ts';
+import { createLog, type Log } from './lib/log.ts';
+import { createMetrics } from './lib/metrics.ts';
+import { systemRandom } from './lib/random.ts';
+import { createDevMailbox } from './mail/dev-mailbox.ts';
+import { createMailer } from './mail/mailer.ts';
+import { databaseClock } from './store/clock.ts';
+import type { Db } from './store/db.ts';
+import { migrate } from './store/migrate.ts';
+import { openDatabase } from './store/open.ts';
+
+/** A running service. */
+export interface Service {
+  /** Where it listens. */
+  port: number;
+  opsPort: number;
+  deps: Deps;
+  /** Takes no new requests, finishes those under way (10 s at most), hands over what is in work, closes (R-19). */
+  stop(): Promise<void>;
+}
+
+const DRAIN_MS = 10_000;
+const CONNECTIONS_MAX = 10_000;
+const CONNECTIONS_PER_ADDRESS_MAX = 1000;
+
+/** What tests put in the place of the real world. */
+export interface Overrides {
+  clock?: Clock;
+  log?: Log;
+  wrapDb?: (db: Db) => Db;
+}
+
+/** Opens the database, brings it up to date and serves until stopped. */
+export async function startService(config: Config, overrides: Overrides = {}): Promise<Service> {
+  const log = overrides.log ?? createLog(config.logLevel);
+  const opened = await openDatabase(config.database, (cause) => {
+    log.fatal({ err: cause }, 'the database is damaged; ending rather than answering wrongly');
+    log.flush();
+    process.exit(70);
+  });
+  await migrate(opened, await opened.now());
+  const db = overrides.wrapDb?.(opened) ?? opened;
+  const ticking = overrides.clock === undefined ? await databaseClock(db, systemClock) : undefined;
+  const clock = overrides.clock ?? ticking!.clock;
+
+  const devMailbox = config.smtpUrl === undefined && config.isLoopback ? createDevMailbox(clock) : undefined;
+  const usage = startUsage({ db, log });
+  const deps: Deps = {
+    config,
+    db,
+    clock,
+    random: systemRandom,
+    keyring: createKeyring(config.secrets, systemRandom),
+    mailer: createMailer(config, devMailbox, log),
+    log,
+    metrics: createMetrics(),
+    wakeOutbox: () => outbox.wake(),
+    touchKey: usage.touch,
+  };
+  const outbox = startOutbox(deps);
+  const retention = startRetention(deps);
+
+  let draining = false;
+  const server = createPublicServer(createApp(deps, devMailbox).callback(), config);
+  const ops = createOpsServer(deps, () => draining);
+  await listen(server, config.port, config.host);
+  await listen(ops, config.opsPort, config.opsHost);
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    opsPort: (ops.address() as AddressInfo).port,
+    deps,
+    async stop() {
+      draining = true;
+      await drain(server);
+      await Promise.all([outbox.stop(), retention.stop(), usage.stop()]);
+      ticking?.stop();
+      deps.mailer.close();
+      await db.close();
+      await drain(ops);
+      log.flush();
+    },
+  };
+}
+
+/** Timeouts and caps of security.md 1: Node's own are minutes and none. */
+function createPublicServer(handler: Parameters<typeof createServer>[1], config: Config): Server {
+  const server = createServer(
+    {
+      headersTimeout: 10_000,
+      requestTimeout: 15_000,
+      keepAliveTimeout: 5000,
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: 16 * 1024,
+    },
+    handler,
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  server.maxHeadersCount = 0; // none are dropped in silence: serve() counts them and refuses
+  if (config.trustProxy === 0) limitConnections(server);
+  server.on('clientError', refuseBadRequest);
+  return server;
+}
+
+/** Behind a proxy all connections come from one address, so this is for direct ones. */
+function limitConnections(server: Server): void {
+  const open = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? '';
+    const count = (open.get(address) ?? 0) + 1;
+    if (count > CONNECTIONS_PER_ADDRESS_MAX) return void socket.destroy();
+    open.set(address, count);
+    socket.once('close', () => {
+      const left = open.get(address)! - 1;
+      if (left === 0) open.delete(address);
+      else open.set(address, left);
+    });
+  });
+}
+
+const TRANSPORT_REFUSALS: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
+/** What Node's parser refuses never reaches a route; it is answered here and the connection closed (S-67). */
+function refuseBadRequest(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+  const status = TRANSPORT_REFUSALS[error.code ?? ''] ?? '400 Bad Request';
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+async function drain(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const hurry = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+  await closed;
+  clearTimeout(hurry);
+}

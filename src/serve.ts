@@ -1,0 +1,54 @@
+import type { Config } from './config.ts';
+import { PATHS } from './http/discovery.ts';
+import { type Service, startService } from './main.ts';
+
+/** Serves until SIGTERM or SIGINT, drains, and ends the process; a second signal ends it at once (R-19). */
+export async function serve(config: Config): Promise<void> {
+  const service = await startService(config);
+  greet(config, service);
+
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    service.deps.log.info({ signal }, 'stopping');
+    service.stop().then(
+      () => process.exit(0),
+      (error) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  // Whatever got here left something half done: say what, and start again from what is on disk (R-31).
+  process.on('uncaughtException', (error) => {
+    service.deps.log.fatal({ err: error }, 'uncaught');
+    service.deps.log.flush();
+    process.exitCode = 1;
+    service.stop().finally(() => process.exit(1));
+  });
+}
+
+function greet(config: Config, service: Service): void {
+  const url = config.publicUrl;
+  const post = (path: string, body: object) =>
+    `  curl -s -X POST ${url}${path} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
+  const lines = [
+    `Vouchsafe serves at ${url} (metrics and health at http://${config.opsHost}:${service.opsPort})`,
+  ];
+  if (config.isLoopback) {
+    lines.push(
+      '',
+      'Register an agent, have it claimed, complete with the code from the mail:',
+      post(PATHS.register, { type: 'anonymous' }),
+      post(PATHS.claim, { claim_token: 'ct_...', email: 'you@example.com' }),
+      post(PATHS.complete, { claim_token: 'ct_...', otp: '123456' }),
+      '',
+      `All of it, for agents: ${url}${PATHS.authMd}`,
+    );
+    if (config.smtpUrl === undefined) lines.push(`Mail is caught at ${url}/dev/mailbox`);
+  }
+  console.log(`${lines.join('\n')}\n`);
+}

@@ -1,0 +1,56 @@
+import type { Tx } from './db.ts';
+
+export interface AccountRow {
+  id: string;
+  kind: 'human' | 'agent';
+  mailbox: string | null;
+  parentId: string | null;
+}
+
+/** An agent's own account; `parentId` where a human already stands behind it. */
+export async function insertAgentAccount(
+  tx: Tx,
+  id: string,
+  parentId: string | null,
+  now: number,
+): Promise<void> {
+  await tx.run(`INSERT INTO accounts (id, kind, parent_id, created_at) VALUES (?, 'agent', ?, ?)`, [
+    id,
+    parentId,
+    now,
+  ]);
+}
+
+/** Creates the human's account unless the mailbox has one; returns whether it did. Of two at once, one does. */
+export async function insertHumanAccount(tx: Tx, id: string, mailbox: string, now: number): Promise<boolean> {
+  const inserted = await tx.run(
+    `INSERT INTO accounts (id, kind, mailbox, created_at) VALUES (?, 'human', ?, ?) ON CONFLICT DO NOTHING`,
+    [id, mailbox, now],
+  );
+  return inserted === 1;
+}
+
+export function findAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: string } | undefined> {
+  return tx.get('SELECT id FROM accounts WHERE mailbox = ?', [mailbox]);
+}
+
+/** Ends an agent's own account in favour of another, once. */
+export function mergeAccount(tx: Tx, id: string, into: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE accounts SET merged_into = ?, ended_at = ? WHERE id = ? AND kind = 'agent' AND ended_at IS NULL`,
+    [into, now, id],
+  );
+}
+
+/** Gives an agent's own account a parent, once. */
+export function linkAccount(tx: Tx, id: string, parentId: string): Promise<number> {
+  return tx.run(
+    `UPDATE accounts SET parent_id = ?
+     WHERE id = ? AND kind = 'agent' AND parent_id IS NULL AND ended_at IS NULL`,
+    [parentId, id],
+  );
+}
+
+export function findAccount(db: Pick<Tx, 'get'>, id: string): Promise<AccountRow | undefined> {
+  return db.get('SELECT id, kind, mailbox, parent_id AS "parentId" FROM accounts WHERE id = ?', [id]);
+}

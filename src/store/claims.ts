@@ -1,0 +1,76 @@
+import type { Tx } from './db.ts';
+
+export interface ClaimRow {
+  tokenHash: Buffer;
+  registrationId: string;
+  expiresAt: number;
+  codes: number;
+  guesses: number;
+  claimedAt: number | null;
+  endedAt: number | null;
+  endReason: string | null;
+}
+
+export async function insertClaim(
+  tx: Tx,
+  claim: { tokenHash: Buffer; registrationId: string; now: number; expiresAt: number },
+): Promise<void> {
+  await tx.run(
+    'INSERT INTO claims (token_hash, registration_id, created_at, expires_at) VALUES (?, ?, ?, ?)',
+    [claim.tokenHash, claim.registrationId, claim.now, claim.expiresAt],
+  );
+}
+
+export function findClaimByTokenHash(db: Pick<Tx, 'get'>, tokenHash: Buffer): Promise<ClaimRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM claims WHERE token_hash = ?`, [tokenHash]);
+}
+
+export function findClaimByRegistration(
+  db: Pick<Tx, 'get'>,
+  registrationId: string,
+): Promise<ClaimRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM claims WHERE registration_id = ?`, [registrationId]);
+}
+
+/**
+ * Takes one code from the claim's own budget, if the claim is open. Its row is the lock behind which everything that happens
+ * to one claim stands in line, so this comes first in every transaction that starts or completes one.
+ */
+export async function spendCode(tx: Tx, tokenHash: Buffer, codesMax: number, now: number): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE claims SET codes = codes + 1 WHERE token_hash = ? AND ${OPEN} AND codes < ?`,
+    [tokenHash, now, codesMax],
+  );
+  return changed === 1;
+}
+
+/** Counts a guess against the claim's whole life, before it is compared (S-04). */
+export async function spendGuess(
+  tx: Tx,
+  tokenHash: Buffer,
+  guessesMax: number,
+  now: number,
+): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE claims SET guesses = guesses + 1 WHERE token_hash = ? AND ${OPEN} AND guesses < ?`,
+    [tokenHash, now, guessesMax],
+  );
+  return changed === 1;
+}
+
+export function markClaimed(tx: Tx, tokenHash: Buffer, now: number): Promise<number> {
+  return tx.run(`UPDATE claims SET claimed_at = ? WHERE token_hash = ? AND ${OPEN}`, [now, tokenHash, now]);
+}
+
+/** Ends the claim of a registration, if it is still open. */
+export function endClaim(tx: Tx, registrationId: string, reason: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE claims SET ended_at = ?, end_reason = ?
+     WHERE registration_id = ? AND claimed_at IS NULL AND ended_at IS NULL`,
+    [now, reason, registrationId],
+  );
+}
+
+const OPEN = 'claimed_at IS NULL AND ended_at IS NULL AND expires_at > ?';
+const COLUMNS = `token_hash AS "tokenHash", registration_id AS "registrationId", expires_at AS "expiresAt",
+  codes, guesses, claimed_at AS "claimedAt", ended_at AS "endedAt", end_reason AS "endReason"`;

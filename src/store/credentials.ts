@@ -1,0 +1,121 @@
+import type { Db, Tx } from './db.ts';
+
+export interface CredentialRow {
+  hash: Buffer;
+  id: string;
+  agentId: string;
+  accountId: string;
+  name: string | null;
+  scope: string;
+  resources: string | null;
+  prefix: string;
+  lastFour: string;
+  createdAt: number;
+  expiresAt: number | null;
+  revokedAt: number | null;
+  lastUsedAt: number | null;
+  retiresOthers: number;
+}
+
+/** A key together with what decides whether and for whom it works. */
+export interface BearerRow extends CredentialRow {
+  agentRevokedAt: number | null;
+  agentMergedFrom: string | null;
+  registrationId: string;
+  accountKind: 'human' | 'agent';
+  parentId: string | null;
+}
+
+export async function insertCredential(
+  tx: Tx,
+  credential: Omit<CredentialRow, 'revokedAt' | 'lastUsedAt'>,
+): Promise<void> {
+  await tx.run(
+    `INSERT INTO credentials
+       (hash, id, agent_id, account_id, name, scope, resources, prefix, last_four, created_at, expires_at, retires_others)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      credential.hash,
+      credential.id,
+      credential.agentId,
+      credential.accountId,
+      credential.name,
+      credential.scope,
+      credential.resources,
+      credential.prefix,
+      credential.lastFour,
+      credential.createdAt,
+      credential.expiresAt,
+      credential.retiresOthers,
+    ],
+  );
+}
+
+/** The one lookup of the hot path: by the hash of the secret, which is the primary key. */
+export function findBearerByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<BearerRow | undefined> {
+  return db.get(
+    `SELECT ${COLUMNS}, g.revoked_at AS "agentRevokedAt", g.merged_from AS "agentMergedFrom",
+            g.registration_id AS "registrationId", a.kind AS "accountKind", a.parent_id AS "parentId"
+     FROM credentials c JOIN agents g ON g.id = c.agent_id JOIN accounts a ON a.id = c.account_id
+     WHERE c.hash = ?`,
+    [hash],
+  );
+}
+
+export function listCredentials(db: Pick<Db, 'all'>, agentId: string): Promise<CredentialRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM credentials c WHERE c.agent_id = ? ORDER BY c.id`, [agentId]);
+}
+
+export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<CredentialRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM credentials c WHERE c.id = ?`, [id]);
+}
+
+/** Ends a key for good, if it was not; of two at once, one did. */
+export function revokeCredential(tx: Tx, hash: Buffer, now: number): Promise<number> {
+  return tx.run('UPDATE credentials SET revoked_at = ? WHERE hash = ? AND revoked_at IS NULL', [now, hash]);
+}
+
+export function revokeCredentialsOfAgent(tx: Tx, agentId: string, now: number): Promise<number> {
+  return tx.run('UPDATE credentials SET revoked_at = ? WHERE agent_id = ? AND revoked_at IS NULL', [
+    now,
+    agentId,
+  ]);
+}
+
+/** Sets an end to the live keys of an agent, and says which new key they make room for. */
+export function supersedeCredentials(
+  tx: Tx,
+  agentId: string,
+  successorId: string,
+  expiresAt: number,
+): Promise<number> {
+  return tx.run(
+    `UPDATE credentials SET superseded_by = ?,
+       expires_at = CASE WHEN expires_at IS NULL OR expires_at > ? THEN ? ELSE expires_at END
+     WHERE agent_id = ? AND id <> ? AND revoked_at IS NULL`,
+    [successorId, expiresAt, expiresAt, agentId, successorId],
+  );
+}
+
+/** Ends the keys that a key superseded, at that one's first use. */
+export function retireSuperseded(tx: Tx, agentId: string, successorId: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE credentials SET revoked_at = ? WHERE agent_id = ? AND superseded_by = ? AND revoked_at IS NULL`,
+    [now, agentId, successorId],
+  );
+}
+
+export function markFirstUsed(tx: Tx, hash: Buffer): Promise<number> {
+  return tx.run('UPDATE credentials SET retires_others = 0 WHERE hash = ? AND retires_others = 1', [hash]);
+}
+
+export function markUsed(tx: Tx, hash: Buffer, at: number): Promise<number> {
+  return tx.run(
+    'UPDATE credentials SET last_used_at = ? WHERE hash = ? AND (last_used_at IS NULL OR last_used_at < ?)',
+    [at, hash, at],
+  );
+}
+
+const COLUMNS = `c.hash, c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.name, c.scope, c.resources,
+  c.prefix, c.last_four AS "lastFour", c.created_at AS "createdAt", c.expires_at AS "expiresAt",
+  c.revoked_at AS "revokedAt", c.last_used_at AS "lastUsedAt", c.retires_others AS "retiresOthers"`;

@@ -1,0 +1,68 @@
+import type { Db, Tx, Value } from './db.ts';
+
+export interface EventRow {
+  id: string;
+  at: number;
+  kind: string;
+  accountId: string | null;
+  agentId: string | null;
+  subject: string | null;
+  address: string | null;
+  requestId: string | null;
+  details: string | null;
+}
+
+export async function insertEvent(tx: Tx, event: EventRow): Promise<void> {
+  await tx.run(
+    `INSERT INTO events (id, at, kind, account_id, agent_id, subject, address, request_id, details)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      event.id,
+      event.at,
+      event.kind,
+      event.accountId,
+      event.agentId,
+      event.subject,
+      event.address,
+      event.requestId,
+      event.details,
+    ],
+  );
+}
+
+/** Events after an id, oldest first, at most `limit`; each filter narrows. */
+export function listEvents(
+  db: Pick<Db, 'all'>,
+  filter: {
+    after?: string | undefined;
+    kind?: string | undefined;
+    agentId?: string | undefined;
+    accountId?: string | undefined;
+    since?: number | undefined;
+  },
+  limit: number,
+): Promise<EventRow[]> {
+  const conditions: [string, Value | undefined][] = [
+    ['id > ?', filter.after],
+    ['kind = ?', filter.kind],
+    ['agent_id = ?', filter.agentId],
+    ['account_id = ?', filter.accountId],
+    ['at >= ?', filter.since],
+  ];
+  const used = conditions.filter(([, value]) => value !== undefined);
+  const where = used.length === 0 ? '' : `WHERE ${used.map(([text]) => text).join(' AND ')}`;
+  return db.all<EventRow>(
+    `SELECT id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
+            request_id AS "requestId", details
+     FROM events ${where} ORDER BY id LIMIT ?`,
+    [...used.map(([, value]) => value!), limit],
+  );
+}
+
+/** Removes up to `limit` events with an id below `beforeId`; returns how many. */
+export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promise<number> {
+  return tx.run('DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id < ? ORDER BY id LIMIT ?)', [
+    beforeId,
+    limit,
+  ]);
+}

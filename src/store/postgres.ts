@@ -1,0 +1,165 @@
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { unavailable } from '../errors.ts';
+import type { Db, Tx, Value } from './db.ts';
+
+/** A transaction that lost against another is run again so often; the reason is gone once the other has committed. */
+const ATTEMPTS_MAX = 6;
+const MIGRATION_LOCK = 7_310_524; // any number, the same in every process
+
+/**
+ * PostgreSQL, or what speaks its protocol. Reads have connections of their own, so that introspection answers while writers
+ * stand in line (R-11); every wait has an end.
+ *
+ * @throws Error when the server acknowledges commits before they are on disk (R-06)
+ */
+export async function openPostgres(url: string): Promise<Db> {
+  const writers = openPool(url, 8);
+  const readers = openPool(url, 8);
+  try {
+    const { rows } = await readers.query('SHOW synchronous_commit');
+    if (rows[0]?.synchronous_commit === 'off') {
+      throw new Error(
+        'The database runs with synchronous_commit=off: it would forget what it has acknowledged.',
+      );
+    }
+  } catch (error) {
+    await Promise.all([writers.end(), readers.end()]);
+    throw error;
+  }
+
+  async function inTransaction<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      const client = await writers.connect().catch((error) => {
+        throw translate(error);
+      });
+      let broken: Error | undefined;
+      try {
+        await client.query('BEGIN');
+        const result = await work(client);
+        await client.query('COMMIT');
+        return result;
+      } catch (error) {
+        await client.query('ROLLBACK').catch((cause) => {
+          broken = cause;
+        });
+        // Only the whole transaction is run again, and only where the server says that another one was in the way (R-10).
+        if (!isConflict(error) || attempt === ATTEMPTS_MAX) throw translate(error);
+      } finally {
+        client.release(broken);
+      }
+      await sleep(Math.random() * 10 * 2 ** attempt);
+    }
+  }
+
+  return {
+    engine: 'postgres',
+    get: statements(readers).get,
+    all: statements(readers).all,
+    tx: (work) => inTransaction((client) => work(statements(client))),
+
+    migrate: (work) =>
+      inTransaction(async (client) => {
+        await client.query('SET LOCAL statement_timeout = 60000');
+        await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
+        await work({ ...statements(client), script: async (sql) => void (await client.query(sql)) });
+      }),
+
+    backup: (file) => dump(url, file),
+
+    async now() {
+      const row = await statements(readers).get<{ now: number }>(
+        'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now',
+      );
+      return row!.now;
+    },
+
+    async close() {
+      await Promise.all([writers.end(), readers.end()]);
+    },
+  };
+}
+
+function openPool(url: string, max: number): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    connectionTimeoutMillis: 2000,
+    statement_timeout: 2000,
+    idle_in_transaction_session_timeout: 5000,
+    query_timeout: 65_000,
+    keepAlive: true,
+    application_name: 'vouchsafe',
+    // BIGINT as a number: epoch milliseconds and counts stay far below 2^53.
+    types: { getTypeParser: (oid, format) => (oid === 20 ? Number : pg.types.getTypeParser(oid, format)) },
+  });
+  // A connection that dies while idle is replaced at the next use; without a listener it would end the process.
+  pool.on('error', () => {});
+  return pool;
+}
+
+const prepared = new Map<string, { name: string; text: string }>();
+
+/** Each text is planned once per connection, under a name; `?` becomes `$1`, `$2`, … (no literal of ours holds a `?`). */
+function prepare(sql: string): { name: string; text: string } {
+  let statement = prepared.get(sql);
+  if (statement === undefined) {
+    let count = 0;
+    const text = sql.replace(/\?/g, () => {
+      count += 1;
+      return `$${count}`;
+    });
+    statement = { name: `v${prepared.size}`, text };
+    prepared.set(sql, statement);
+  }
+  return statement;
+}
+
+function statements(connection: pg.Pool | pg.PoolClient): Tx {
+  const query = async (sql: string, params: readonly Value[]) => {
+    const values = params.map((value) => (value instanceof Uint8Array ? Buffer.from(value) : value));
+    try {
+      return await connection.query({ ...prepare(sql), values });
+    } catch (error) {
+      // Inside a transaction a conflict must reach inTransaction as it is.
+      throw isConflict(error) ? error : translate(error);
+    }
+  };
+  return {
+    get: async <Row>(sql: string, params: readonly Value[] = []) =>
+      (await query(sql, params)).rows[0] as Row | undefined,
+    all: async <Row>(sql: string, params: readonly Value[] = []) => (await query(sql, params)).rows as Row[],
+    run: async (sql, params = []) => (await query(sql, params)).rowCount ?? 0,
+  };
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && (error.code === '40001' || error.code === '40P01');
+}
+
+// Classes 08 connection, 53 resources, 57 intervention (shutdown, statement timeout), 25P03 idle too long, 40 conflicts.
+const PASSING = /^(08|53|57|58|40|25P03|25006)/;
+
+function translate(error: unknown): unknown {
+  if (error instanceof pg.DatabaseError) return PASSING.test(error.code ?? '') ? unavailable(error) : error;
+  if (!(error instanceof Error) || error.name === 'Failure') return error;
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  const lost = /^E[A-Z]+$/.test(code) || /connect|connection|timeout/i.test(error.message);
+  return lost ? unavailable(error) : error;
+}
+
+async function dump(url: string, file: string): Promise<void> {
+  const child = spawn('pg_dump', ['--format=custom', `--file=${file}`, url], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.on('data', (chunk) => {
+    said += chunk;
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', () => reject(new Error('Copying a PostgreSQL database needs the program pg_dump.')));
+    child.on('close', resolve);
+  });
+  if (code !== 0) throw new Error(`pg_dump failed: ${said.trim().split('\n')[0]}`);
+}

@@ -1,0 +1,37 @@
+import type { Db, Tx } from './db.ts';
+
+export interface ResourceServerRow {
+  id: string;
+  secretHash: Buffer;
+  url: string;
+  name: string;
+  scopes: string | null;
+  createdAt: number;
+  removedAt: number | null;
+}
+
+export async function insertResourceServer(
+  tx: Tx,
+  server: Omit<ResourceServerRow, 'removedAt'>,
+): Promise<void> {
+  await tx.run(
+    'INSERT INTO resource_servers (id, secret_hash, url, name, scopes, created_at) VALUES (?, ?, ?, ?, ?, ?)',
+    [server.id, server.secretHash, server.url, server.name, server.scopes, server.createdAt],
+  );
+}
+
+export function findResourceServer(db: Pick<Tx, 'get'>, id: string): Promise<ResourceServerRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM resource_servers WHERE id = ?`, [id]);
+}
+
+/** Those in service, oldest first. */
+export function listResourceServers(db: Pick<Db, 'all'>): Promise<ResourceServerRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM resource_servers WHERE removed_at IS NULL ORDER BY id`);
+}
+
+export function removeResourceServer(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE resource_servers SET removed_at = ? WHERE id = ? AND removed_at IS NULL', [now, id]);
+}
+
+const COLUMNS = `id, secret_hash AS "secretHash", url, name, scopes, created_at AS "createdAt",
+  removed_at AS "removedAt"`;

