@@ -1,4 +1,4 @@
-import Koa from 'koa';
+import type { RequestListener } from 'node:http';
 import type { Deps } from './deps.ts';
 import * as agentAuth from './http/agent-auth.ts';
 import { native } from './http/dialects/native.ts';
@@ -132,11 +132,14 @@ function developmentRows(devMailbox: DevMailbox | undefined): Route[] {
   ];
 }
 
-/** The service as a Koa application. */
-export function createApp(deps: Deps, devMailbox: DevMailbox | undefined): Koa {
-  const app = new Koa();
-  app.use(createServe(deps, createRoutes(deps, devMailbox)));
-  // serve() renders whatever is thrown; what arrives here are sockets that went away.
-  app.on('error', (error) => deps.log.debug({ err: error }, 'a connection broke'));
-  return app;
+/** The service as what Node's HTTP server calls for every request. */
+export function createApp(deps: Deps, devMailbox: DevMailbox | undefined): RequestListener {
+  const serve = createServe(deps, createRoutes(deps, devMailbox));
+  return (request, response) => {
+    serve(request, response).catch((error) => {
+      // serve() renders whatever goes wrong; what arrives here went wrong while it wrote the answer.
+      deps.log.error({ err: error }, 'an answer could not be written');
+      response.destroy();
+    });
+  };
 }

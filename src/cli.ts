@@ -266,7 +266,7 @@ async function withDatabase(work: (deps: Deps) => Promise<void>): Promise<void> 
       clock,
       random: systemRandom,
       keyring: createKeyring(config.secrets, systemRandom),
-      mailer: createMailer(config, undefined, log),
+      mailer: createMailer(config, undefined),
       log,
       metrics: createMetrics(),
       wakeOutbox() {},

@@ -1,5 +1,4 @@
 import { type Config, ConfigError, loadConfig } from './config.ts';
-import { createLog } from './lib/log.ts';
 import { createMailer } from './mail/mailer.ts';
 import { pendingMigrations } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
@@ -61,7 +60,7 @@ async function checkMail(config: Config): Promise<Finding> {
   if (config.smtpUrl === undefined) {
     return { name: 'mail', ok: true, says: 'no SMTP_URL: mail is caught in the development mailbox' };
   }
-  const mailer = createMailer(config, undefined, createLog('silent'));
+  const mailer = createMailer(config, undefined);
   const error = await mailer.check();
   mailer.close();
   return error === undefined

@@ -11,6 +11,7 @@ export const KINDS = [
   'badEmail',
   'bodyTooLarge',
   'wrongMediaType',
+  'wrongEncoding',
   'notFound',
   'wrongMethod',
   'misdirected',

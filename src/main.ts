@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
@@ -61,7 +61,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     clock,
     random: systemRandom,
     keyring: createKeyring(config.secrets, systemRandom),
-    mailer: createMailer(config, devMailbox, log),
+    mailer: createMailer(config, devMailbox),
     log,
     metrics: createMetrics(),
     wakeOutbox: () => outbox.wake(),
@@ -71,7 +71,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const retention = startRetention(deps);
 
   let draining = false;
-  const server = createPublicServer(createApp(deps, devMailbox).callback(), config);
+  const server = createPublicServer(createApp(deps, devMailbox), config);
   const ops = createOpsServer(deps, () => draining);
   await listen(server, config.port, config.host);
   await listen(ops, config.opsPort, config.opsHost);
@@ -94,7 +94,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
 }
 
 /** Timeouts and caps of security.md 1: Node's own are minutes and none. */
-function createPublicServer(handler: Parameters<typeof createServer>[1], config: Config): Server {
+function createPublicServer(handler: RequestListener, config: Config): Server {
   const server = createServer(
     {
       headersTimeout: 10_000,

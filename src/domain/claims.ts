@@ -183,6 +183,9 @@ async function spendOnGuess(
       'No code was asked for yet. Call the claim endpoint with the mailbox of your human first.',
     );
   }
+  // Also the guarded statement below would refuse it, but behind rows that all guesses share: a flood at one dead code, which
+  // costs its sender no budget, would hold up everybody.
+  if (isDead(attempt, limits.triesPerCode, now)) await refuseDeadCode(tx, tokenHash, now);
   const registration = (await findRegistration(tx, claim.registrationId))!;
 
   await spend(tx, limits, guessSpendings(attempt.mailbox, asker.address), now);
@@ -191,14 +194,7 @@ async function spendOnGuess(
   const tries = counted
     ? await spendTry(tx, attempt.id, attempt.counter, limits.triesPerCode, now)
     : undefined;
-  if (tries === undefined) {
-    // While this one stood in line, another may have completed or ended the claim.
-    await refuseClosed(tx, tokenHash, now);
-    throw new Failure(
-      'codeExpired',
-      'The code has expired or was guessed wrong too often. Call the claim endpoint again for a new code.',
-    );
-  }
+  if (tries === undefined) return refuseDeadCode(tx, tokenHash, now);
   return { claim, attempt, registration, tries };
 }
 
@@ -274,6 +270,19 @@ function invalidClaimToken(): Failure {
   return new Failure(
     'invalidClaimToken',
     'The claim token is not valid. Use the claim_token of your registration, or register again.',
+  );
+}
+
+function isDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
+  return attempt.endedAt !== null || attempt.tries >= triesMax || attempt.codeExpiresAt <= now;
+}
+
+async function refuseDeadCode(tx: Tx, tokenHash: Buffer, now: number): Promise<never> {
+  // While this guess stood in line, another may have completed or ended the claim.
+  await refuseClosed(tx, tokenHash, now);
+  throw new Failure(
+    'codeExpired',
+    'The code has expired or was guessed wrong too often. Call the claim endpoint again for a new code.',
   );
 }
 

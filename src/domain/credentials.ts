@@ -48,6 +48,8 @@ export interface Bearer {
   mergedFrom: string | undefined;
   /** Whether its first use, which ends the keys it supersedes, is still to come. */
   retiresOthers: boolean;
+  /** Whether it is from before the claim, and only reads on until its successor is used. */
+  isSuperseded: boolean;
 }
 
 /**
@@ -262,8 +264,8 @@ async function endKey(tx: Tx, deps: Deps, asker: Asker, key: CredentialRow): Pro
 
 async function requireClaimed(deps: Deps, bearer: Bearer): Promise<void> {
   const registration = await findRegistration(deps.db, bearer.registrationId);
-  // A key from before the claim does not become a claimed one by it (S-27): it works in the account it was made for.
-  if (registration?.claimedAt == null || bearer.ownerId === undefined) {
+  // A key from before the claim does not become a claimed one by it (S-27): the key it would make could outlive it.
+  if (registration?.claimedAt == null || bearer.ownerId === undefined || bearer.isSuperseded) {
     throw new Failure(
       'insufficientScope',
       'Only a claimed agent manages keys. Have your human claim you: POST /agent/auth/claim with your claim_token and their mailbox.',
@@ -307,5 +309,6 @@ function toBearer(row: BearerRow): Bearer {
     ownerId: row.accountKind === 'human' ? row.accountId : (row.parentId ?? undefined),
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,
     retiresOthers: row.retiresOthers === 1,
+    isSuperseded: row.supersededBy !== null,
   };
 }

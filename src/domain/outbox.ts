@@ -18,14 +18,18 @@ export type Delivery =
   | { kind: 'accepted' }
   /** The server will not take it, now or later (5xx). */
   | { kind: 'refused'; reason: string }
-  /** Perhaps later (4xx, no connection, no answer). */
-  | { kind: 'delayed'; reason: string };
+  /** Perhaps later (4xx, no answer). */
+  | { kind: 'delayed'; reason: string }
+  /** The server cannot be reached: no mail got as far as it. */
+  | { kind: 'unreachable'; reason: string };
 
 /** One attempt at a mail may last so long; a worker that died is waited for a little longer. */
 export const SEND_DEADLINE_MS = 15_000;
 const LEASE_MS = 2 * SEND_DEADLINE_MS;
 /** Pauses before the second, third, … try; the last one repeats. */
 const PAUSES_MS = [30, 120, 300, 900, 1800, 3600].map((seconds) => seconds * 1000);
+/** A server that is away knows of no tries, so it is asked more often: a minute after its return mails flow. */
+const UNREACHABLE_PAUSE_MAX_MS = 60_000;
 /** A code that would die sooner than this after its mail leaves is replaced by a new one. */
 const CODE_LIFE_MIN_MS = 300_000;
 
@@ -76,8 +80,9 @@ async function deliver(deps: Deps, mail: OutboxRow): Promise<void> {
   } else if (delivery.kind === 'refused') {
     await bury(deps, mail, delivery.reason);
   } else {
+    const pauseMax = delivery.kind === 'unreachable' ? UNREACHABLE_PAUSE_MAX_MS : Infinity;
     const pause = PAUSES_MS[Math.min(mail.tries, PAUSES_MS.length) - 1]!;
-    const nextAt = deps.clock() + pause;
+    const nextAt = deps.clock() + Math.min(pause, pauseMax);
     if (nextAt >= mail.giveUpAt) return bury(deps, mail, delivery.reason);
     deps.log.warn({ mail: mail.id, tries: mail.tries, reason: delivery.reason }, 'mail delayed');
     await deps.db.tx((tx) => retryMail(tx, mail, nextAt, delivery.reason));

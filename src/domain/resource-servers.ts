@@ -1,8 +1,10 @@
+import { LRUCache } from 'lru-cache';
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { sameDigest } from '../lib/hash.ts';
 import { newId } from '../lib/ids.ts';
 import { hashSecret, newSecret, wellFormed } from '../lib/secrets.ts';
+import type { Db } from '../store/db.ts';
 import {
   findResourceServer,
   insertResourceServer,
@@ -72,11 +74,33 @@ export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<Resou
 /** Takes a resource server out of service; returns whether it was in it. */
 export async function removeResourceServer(deps: Deps, asker: Asker, id: string): Promise<boolean> {
   const now = deps.clock();
-  return deps.db.tx(async (tx) => {
+  const removed = await deps.db.tx(async (tx) => {
     const removed = (await removeRow(tx, id, now)) === 1;
     if (removed) await record(tx, deps, asker, now, { kind: 'resource.removed', subject: id });
     return removed;
   });
+  recent.get(deps.db)?.delete(id);
+  return removed;
+}
+
+/**
+ * Who asked within the last second need not be looked up again: resource servers are few and ask all the time. One that is
+ * removed by another process is heard for that long.
+ */
+const RECENT_MS = 1000;
+const recent = new WeakMap<Db, LRUCache<string, ResourceServerRow>>();
+
+async function findRecent(db: Db, id: string): Promise<ResourceServerRow | undefined> {
+  let rows = recent.get(db);
+  if (rows === undefined) {
+    rows = new LRUCache({ max: 1000, ttl: RECENT_MS });
+    recent.set(db, rows);
+  }
+  const known = rows.get(id);
+  if (known !== undefined) return known;
+  const row = await findResourceServer(db, id);
+  if (row !== undefined) rows.set(id, row);
+  return row;
 }
 
 /**
@@ -89,15 +113,20 @@ export async function authenticateResourceServer(
   id: string,
   secret: string,
 ): Promise<ResourceServer> {
-  const row = wellFormed('rss', secret) ? await findResourceServer(deps.db, id) : undefined;
+  const row = wellFormed('rss', secret) ? await findRecent(deps.db, id) : undefined;
   if (row === undefined || row.removedAt !== null || !sameDigest(row.secretHash, hashSecret(secret))) {
     throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
   }
   return toServer(row);
 }
 
-/** The URL of a resource in the form we compare: as written, but for the slash of an empty path. */
-export function checkResourceUrl(text: string): string {
+/**
+ * The URL of a resource in the form we compare: as written, but for the slash of an empty path.
+ *
+ * @param field the member of the request that holds it
+ * @throws Failure `badRequest`
+ */
+export function checkResourceUrl(text: string, field = 'url'): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const usable =
     url !== undefined &&
@@ -109,9 +138,7 @@ export function checkResourceUrl(text: string): string {
     throw new Failure(
       'badRequest',
       'A resource is named by an absolute http or https URL without fragment.',
-      {
-        field: 'url',
-      },
+      { field },
     );
   }
   return url.pathname === '/' && url.search === '' ? url.origin : url.href;

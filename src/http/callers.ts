@@ -74,7 +74,12 @@ async function resourceServerOf(
 function parseBasic(header: string): { id: string; secret: string } | undefined {
   const encoded = /^Basic +([A-Za-z0-9+/]+=*) *$/i.exec(header)?.[1];
   if (encoded === undefined) throw new Failure('invalidClient', 'Authenticate by HTTP Basic.');
-  const [id = '', secret = ''] = Buffer.from(encoded, 'base64').toString('utf8').split(':', 2);
+  const pair = Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = pair.indexOf(':');
+  const [id, secret] = [pair.slice(0, Math.max(colon, 0)), pair.slice(colon + 1)];
+  // PostgreSQL knows no NUL in a text, and fails instead of finding nothing.
+  if (!/^[\x21-\x7e]+$/.test(id))
+    throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
   // Our ids and secrets hold nothing that form encoding (RFC 6749 2.3.1) would change, so raw and encoded are one.
   return { id, secret };
 }

@@ -107,7 +107,7 @@ export async function createToken(call: Call<z.output<typeof createTokenBody>, '
   const { key, credential } = await createKey(deps, asker, caller, {
     name: body.name,
     scopes,
-    resources: body.resources?.map(checkResourceUrl),
+    resources: body.resources?.map((url) => checkResourceUrl(url, 'resources')),
     expiresInSeconds: body.expires_in,
   });
   return { data: { credential, ...renderKey(key) } };

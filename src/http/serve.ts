@@ -1,9 +1,8 @@
-import type { IncomingMessage } from 'node:http';
-import type { Context } from 'koa';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isLoopbackHost } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { refuseIfSpent } from '../domain/limits.ts';
-import { type Budget, Failure } from '../errors.ts';
+import { Failure } from '../errors.ts';
 import { parseAddress } from '../lib/address.ts';
 import { newId } from '../lib/ids.ts';
 import { readBody } from './body.ts';
@@ -11,7 +10,8 @@ import { identify } from './callers.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import { native } from './dialects/native.ts';
 import { oauth } from './dialects/oauth.ts';
-import { type Answer, createMatcher, type Route } from './route.ts';
+import { preflight, type Reply, renderAnswer, renderFailure, send } from './reply.ts';
+import { createMatcher, type Route } from './route.ts';
 
 const HEADERS_MAX = 64;
 const NO_BODY = Buffer.alloc(0);
@@ -21,33 +21,33 @@ const NO_BODY = Buffer.alloc(0);
  * flood limit, media type, body, caller; then the row's handler. Whatever is thrown on the way is rendered in the dialect of
  * the path, and nothing else is ever told to the caller.
  */
-export function createServe(deps: Deps, routes: readonly Route[]): (ctx: Context) => Promise<void> {
+export function createServe(
+  deps: Deps,
+  routes: readonly Route[],
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const match = createMatcher(routes);
   const isOurHost = hostCheck(deps.config.publicUrl);
   const metadataUrl = `${deps.config.publicUrl}/.well-known/oauth-protected-resource`;
   const secure = deps.config.publicUrl.startsWith('https:');
 
-  return async function serve(ctx) {
+  return async function serve(req, res) {
     const startedAt = performance.now();
     const requestId = newId('req', deps.clock(), deps.random);
-    const { req, res } = ctx;
-    res.setHeader('X-Request-Id', requestId);
-    res.setHeader('X-Content-Type-Options', 'nosniff');
-    res.setHeader('Referrer-Policy', 'no-referrer');
-    if (secure) res.setHeader('Strict-Transport-Security', 'max-age=31536000; includeSubDomains');
 
     const asked = req.url ?? '/';
     const queryAt = asked.indexOf('?');
     const path = queryAt === -1 ? asked : asked.slice(0, queryAt);
     let dialect = dialectOf(path);
     let label = 'none';
+    let reply: Reply;
     try {
       checkTransport(req, isOurHost);
       const found = match(req.method ?? '', path);
       if (found.kind === 'none') throw notFound(deps.config.publicUrl);
       if (found.kind === 'wrongMethod') {
         dialect = found.dialect;
-        if (req.method === 'OPTIONS' && found.open) return preflight(ctx, found.allow);
+        const isPreflight = req.method === 'OPTIONS' && found.open;
+        if (isPreflight) return send(req, res, preflight(found.allow), requestId, secure);
         throw new Failure('wrongMethod', `Use ${found.allow} here.`, { allow: found.allow });
       }
       const { route, params } = found;
@@ -62,56 +62,28 @@ export function createServe(deps: Deps, routes: readonly Route[]): (ctx: Context
         ? await readBody(req, route.body)
         : { body: undefined, bytes: NO_BODY };
       const caller = await identify(route.caller, deps, asker, req, body);
-      const header = (name: string) => ctx.get(name) || undefined;
+      const header = (name: string) => req.headers[name] as string | undefined;
       const answer = await route.handler({ deps, asker, body, bytes, caller, params, header });
-      render(ctx, route, answer);
+      reply = renderAnswer(route, answer);
     } catch (error) {
-      renderFailure(ctx, dialect, error, requestId);
+      const failure = toFailure(error);
+      reply = renderFailure(dialect, failure, requestId, metadataUrl);
+      // A client that hangs up is no error of ours, and must not be able to fill the log with them.
+      const level = reply.status >= 500 ? 'error' : 'debug';
+      if (failure.cause !== undefined) deps.log[level]({ id: requestId, err: failure.cause }, failure.kind);
     }
+    send(req, res, reply, requestId, secure);
     const seconds = (performance.now() - startedAt) / 1000;
-    deps.metrics.requests.observe({ route: label, status: ctx.status }, seconds);
+    deps.metrics.requests.observe({ route: label, status: reply.status }, seconds);
     // The row, never the URL: an address bar is no place for secrets, but people put them there.
-    deps.log.info(
-      { id: requestId, route: label, status: ctx.status, ms: Math.round(seconds * 1e4) / 10 },
-      'request',
-    );
+    const ms = Math.round(seconds * 1e4) / 10;
+    deps.log.info({ id: requestId, route: label, status: reply.status, ms }, 'request');
   };
+}
 
-  function render(ctx: Context, route: Route, answer: Answer): void {
-    ctx.status = answer.status ?? 200;
-    ctx.set('Cache-Control', route.open ? 'public, max-age=300' : 'no-store');
-    if (route.open) ctx.set('Access-Control-Allow-Origin', '*');
-    if (answer.budget) setBudget(ctx, answer.budget);
-    for (const [name, value] of Object.entries(answer.headers ?? {})) ctx.set(name, value);
-    if ('text' in answer) {
-      ctx.type = answer.type;
-      ctx.body = answer.text;
-    } else if ('nothing' in answer) {
-      ctx.body = '';
-    } else {
-      setJson(ctx, route.dialect.success(answer.data));
-    }
-  }
-
-  function renderFailure(ctx: Context, dialect: Dialect, error: unknown, requestId: string): void {
-    const failure =
-      error instanceof Failure
-        ? error
-        : new Failure('internal', 'Something went wrong here. Repeat the request later.', {}, error);
-    if (failure.cause !== undefined) deps.log.error({ id: requestId, err: failure.cause }, failure.kind);
-    const { status, body } = dialect.failure(failure, requestId);
-    ctx.status = status;
-    ctx.set('Cache-Control', 'no-store');
-    const challenge = dialect.challenge(failure, metadataUrl);
-    if (challenge !== undefined) ctx.set('WWW-Authenticate', challenge);
-    const { allow, budget, retryAfterSeconds = status === 503 ? 2 : undefined } = failure.details;
-    if (allow !== undefined) ctx.set('Allow', allow);
-    if (retryAfterSeconds !== undefined) ctx.set('Retry-After', String(retryAfterSeconds));
-    if (budget !== undefined) setBudget(ctx, budget);
-    // What is left of an unread body would be taken for the next request.
-    if (!ctx.req.complete) ctx.set('Connection', 'close');
-    setJson(ctx, body);
-  }
+function toFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  return new Failure('internal', 'Something went wrong here. Repeat the request later.', {}, error);
 }
 
 /** Paths that no row knows still speak the dialect of their neighbours. */
@@ -152,9 +124,11 @@ function clientAddress(request: IncomingMessage, trustedProxies: number): string
   return entries.at(-trustedProxies)?.trim() || socketAddress;
 }
 
+const SECRET_PARAMETERS = ['access_token', 'token', 'credential', 'claim_token', 'client_secret', 'otp'];
+
 function refuseTokenInQuery(query: string): void {
   const parameters = new URLSearchParams(query);
-  if (['access_token', 'token', 'credential', 'claim_token'].some((name) => parameters.has(name))) {
+  if (SECRET_PARAMETERS.some((name) => parameters.has(name))) {
     throw new Failure(
       'badRequest',
       'A secret in the URL is not accepted. Send it in the header or the body.',
@@ -167,24 +141,4 @@ function notFound(publicUrl: string): Failure {
     'notFound',
     `There is nothing at this path. ${publicUrl}/auth.md describes what there is.`,
   );
-}
-
-function preflight(ctx: Context, allow: string): void {
-  ctx.set('Access-Control-Allow-Origin', '*');
-  ctx.set('Access-Control-Allow-Methods', allow);
-  ctx.set('Access-Control-Allow-Headers', 'authorization, content-type, mcp-protocol-version');
-  ctx.set('Access-Control-Max-Age', '86400');
-  ctx.set('Cache-Control', 'no-store');
-  ctx.status = 204;
-}
-
-function setJson(ctx: Context, body: unknown): void {
-  ctx.set('Content-Type', 'application/json; charset=utf-8');
-  ctx.body = JSON.stringify(body);
-}
-
-/** The RateLimit fields of the IETF's draft-ietf-httpapi-ratelimit-headers. */
-function setBudget(ctx: Context, budget: Budget): void {
-  ctx.set('RateLimit-Policy', `"${budget.name}";q=${budget.max};w=${budget.windowSeconds}`);
-  ctx.set('RateLimit', `"${budget.name}";r=${budget.remaining};t=${budget.resetSeconds}`);
 }

@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js';
+import { LRUCache } from 'lru-cache';
 
 /** A client address in the one form that limits, logs and mails use. */
 export interface Address {
@@ -12,9 +13,20 @@ export interface Address {
 
 const NOWHERE: Address = { text: 'unknown', limitKey: 'unknown', coarse: 'an unknown network' };
 
+const recent = new LRUCache<string, Address>({ max: 1000 });
+
 /** @param text an IP address as the socket or a trusted proxy wrote it; anything else is "unknown" */
 export function parseAddress(text: string | undefined): Address {
-  if (text === undefined || !ipaddr.isValid(text)) return NOWHERE;
+  if (text === undefined || text.length > 64) return NOWHERE;
+  const known = recent.get(text);
+  if (known !== undefined) return known;
+  const address = parse(text);
+  recent.set(text, address);
+  return address;
+}
+
+function parse(text: string): Address {
+  if (!ipaddr.isValid(text)) return NOWHERE;
   const address = ipaddr.process(text);
   if (address instanceof ipaddr.IPv4) {
     const dotted = address.toString();

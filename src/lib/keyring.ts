@@ -50,8 +50,10 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
       if (key === undefined) return undefined;
       const nonce = bytes.subarray(ID_BYTES, ID_BYTES + NONCE_BYTES);
       const tag = bytes.subarray(ID_BYTES + NONCE_BYTES, ID_BYTES + NONCE_BYTES + TAG_BYTES);
-      const decipher = createDecipheriv('aes-256-gcm', key, nonce).setAuthTag(tag);
       try {
+        // With the length said, a tag that was cut short is refused and not compared as far as it goes.
+        const options = { authTagLength: TAG_BYTES };
+        const decipher = createDecipheriv('aes-256-gcm', key, nonce, options).setAuthTag(tag);
         const text = decipher.update(bytes.subarray(ID_BYTES + NONCE_BYTES + TAG_BYTES));
         return Buffer.concat([text, decipher.final()]).toString('utf8');
       } catch {

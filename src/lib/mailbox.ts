@@ -14,7 +14,10 @@ export function parseMailbox(text: string): string | undefined {
   const local = trimmed.slice(0, Math.max(at, 0));
   if (local.length > 64 || !DOT_ATOM.test(local)) return undefined;
 
-  const written = trimmed.slice(at + 1).toLowerCase();
+  const given = trimmed.slice(at + 1);
+  const written = given.toLowerCase();
+  // What lower case turned into another letter does not come back: the Kelvin sign became a plain k.
+  if (written.toUpperCase() !== given.toUpperCase()) return undefined;
   const domain = domainToASCII(written);
   if (domain.length > 253 || !HOST_NAME.test(domain)) return undefined;
   const isAscii = written === domain;

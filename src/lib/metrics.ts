@@ -24,7 +24,7 @@ export function createMetrics(): Metrics {
     }),
     mails: new Counter({
       name: 'vouchsafe_mails_total',
-      help: 'Mails handed over, by outcome: accepted, refused, delayed',
+      help: 'Mails handed over, by outcome: accepted, refused, delayed, unreachable',
       labelNames: ['outcome'],
       registers,
     }),

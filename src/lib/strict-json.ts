@@ -1,7 +1,6 @@
-/** How wide and deep a request may be; security.md 1. */
+/** How wide and deep a request may be; security.md 1. How long a text may be is up to the schema, which can name it. */
 const DEPTH_MAX = 8;
 const KEYS_MAX = 64;
-const TEXT_CHARS_MAX = 2048;
 
 /** Why a body was refused. `syntax`: it is not JSON. `shape`: it is, but not such as anybody needs to send. */
 export class JsonRefused extends Error {
@@ -83,9 +82,6 @@ const FORBIDDEN_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 function checkText(content: string): void {
-  if (content.length > TEXT_CHARS_MAX) {
-    throw new JsonRefused('shape', `A text in the body is longer than ${TEXT_CHARS_MAX} characters.`);
-  }
   if (CONTROL.test(content) || !content.isWellFormed()) {
     throw new JsonRefused('shape', 'A text in the body has a control character or half of a surrogate pair.');
   }

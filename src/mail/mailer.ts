@@ -1,7 +1,6 @@
 import { createTransport, type Transporter } from 'nodemailer';
 import type { Config } from '../config.ts';
 import { type Delivery, messageId, SEND_DEADLINE_MS } from '../domain/outbox.ts';
-import type { Log } from '../lib/log.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 import type { DevMailbox } from './dev-mailbox.ts';
 import { renderClaimCode } from './render.ts';
@@ -40,9 +39,20 @@ export interface Message {
   html: string;
 }
 
-/** Sends by SMTP where `SMTP_URL` is set, else into the development mailbox. */
-export function createMailer(config: Config, devMailbox: DevMailbox | undefined, log: Log): Mailer {
-  const smtp = config.smtpUrl === undefined ? undefined : smtpSender(config, config.smtpUrl, log);
+/** A server that has not taken the connection by then is away. */
+const CONNECT_DEADLINE_MS = SEND_DEADLINE_MS / 3;
+
+/**
+ * Sends by SMTP where `SMTP_URL` is set, else into the development mailbox.
+ *
+ * @param deadlineMs how long the server may take over one mail
+ */
+export function createMailer(
+  config: Config,
+  devMailbox: DevMailbox | undefined,
+  deadlineMs = SEND_DEADLINE_MS,
+): Mailer {
+  const smtp = config.smtpUrl === undefined ? undefined : smtpSender(config, config.smtpUrl, deadlineMs);
   return {
     async sendClaimCode(mail) {
       const message = {
@@ -59,16 +69,12 @@ export function createMailer(config: Config, devMailbox: DevMailbox | undefined,
   };
 }
 
-function smtpSender(config: Config, url: string, log: Log) {
-  let transport = openTransport(url);
+function smtpSender(config: Config, url: string, deadlineMs: number) {
+  const transport = openTransport(url);
 
   async function send(message: Message): Promise<Delivery> {
-    let deadline: NodeJS.Timeout | undefined;
     try {
-      const tooLate = new Promise<never>((_, reject) => {
-        deadline = setTimeout(() => reject(new Error('no answer in time')), SEND_DEADLINE_MS);
-      });
-      const sent = transport.sendMail({
+      await transport.sendMail({
         messageId: message.id,
         // Given apart from the header, so that nothing in an address is ever parsed into another recipient (S-42).
         envelope: { from: config.mailFrom, to: message.to },
@@ -80,29 +86,12 @@ function smtpSender(config: Config, url: string, log: Log) {
         headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
         disableFileAccess: true,
         disableUrlAccess: true,
+        signal: AbortSignal.timeout(deadlineMs), // closes the connection that hung, and no other
       });
-      sent.catch(() => {}); // it may still fail after the deadline
-      await Promise.race([sent, tooLate]);
       return { kind: 'accepted' };
     } catch (error) {
-      const { responseCode, code, message: text } = error as Error & { responseCode?: number; code?: string };
-      if (responseCode === undefined && code !== 'EENVELOPE') reopen();
-      const reason = responseCode === undefined ? (code ?? text) : `SMTP ${responseCode}`;
-      // Only the server's own word on this recipient or message is final: a wrong password (EAUTH) or a full disk is the
-      // operator's to mend, and the mail waits for it.
-      const final = responseCode !== undefined && responseCode >= 500 && code !== 'EAUTH';
-      return { kind: final ? 'refused' : 'delayed', reason };
-    } finally {
-      clearTimeout(deadline);
+      return whatWentWrong(error as SmtpError);
     }
-  }
-
-  /** A connection that hung is not used again. */
-  function reopen(): void {
-    const old = transport;
-    transport = openTransport(url);
-    old.close();
-    log.debug('the SMTP connections were opened anew');
   }
 
   return {
@@ -115,6 +104,24 @@ function smtpSender(config: Config, url: string, log: Log) {
     },
     close: () => transport.close(),
   };
+}
+
+interface SmtpError extends Error {
+  code?: string;
+  responseCode?: number;
+  syscall?: string;
+  timeoutType?: string;
+}
+
+function whatWentWrong({ code, responseCode, syscall, timeoutType, message }: SmtpError): Delivery {
+  if (responseCode === undefined) {
+    const isAway = syscall === 'connect' || code === 'EDNS' || timeoutType === 'CONNECT_TIMEOUT';
+    return { kind: isAway ? 'unreachable' : 'delayed', reason: code ?? message };
+  }
+  // Only the server's own word on this recipient or message is final: a wrong password or a server that greets with a
+  // refusal is the operator's to mend, and the mail waits for it.
+  const isFinal = responseCode >= 500 && (code === 'EENVELOPE' || code === 'EMESSAGE');
+  return { kind: isFinal ? 'refused' : 'delayed', reason: `SMTP ${responseCode}` };
 }
 
 function openTransport(url: string): Transporter {
@@ -135,7 +142,8 @@ function openTransport(url: string): Transporter {
     pool: true,
     maxConnections: 4,
     maxMessages: 100,
-    connectionTimeout: SEND_DEADLINE_MS,
+    maxRequeues: 0, // when to try again is the outbox's to say: it counts, and knows whether the mail is still wanted
+    connectionTimeout: CONNECT_DEADLINE_MS,
     greetingTimeout: SEND_DEADLINE_MS,
     socketTimeout: SEND_DEADLINE_MS,
     dnsTimeout: SEND_DEADLINE_MS,

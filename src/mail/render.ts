@@ -42,10 +42,11 @@ export function renderClaimCode(
 export function displayName(name: string): string {
   const visible = name
     .normalize('NFC')
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu, '')
+    .replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, '')
     .replace(/\p{Zs}+/gu, ' ')
-    // "https://evil.example" and "evil.example" become clickable in most mail programs; spaced out they do not.
-    .replace(/[./:@]+(?=\S)/gu, (mark) => `${mark} `)
+    // "https://evil.example" and "evil.example" become clickable in most mail programs, some also with the dots
+    // of other scripts; spaced out they do not.
+    .replace(/[./:@\u2024\u3002\uff0e\uff0f\uff1a\uff20\uff61]+(?=\S)/gu, (mark) => `${mark} `)
     .trim();
   const letters = [...visible];
   return letters.length > 64 ? `${letters.slice(0, 63).join('')}…` : visible;

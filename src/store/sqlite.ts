@@ -24,7 +24,8 @@ interface Job {
 /**
  * SQLite, WAL, every commit synced to disk before it is acknowledged.
  *
- * There is one writer connection with a queue, and a second connection for reads. The writer drains its queue into one
+ * There is one writer connection with a queue, and a second connection for reads, which share a snapshot per turn of the
+ * event loop. The writer drains its queue into one
  * `BEGIN IMMEDIATE … COMMIT`, a savepoint each, and acknowledges after the commit: the sync, by far the dearest part, is
  * shared by all who came while the last one ran. Without the queue another request's statement would slip into an open
  * transaction between two of its awaits, and be lost when that rolls back.
@@ -40,7 +41,8 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
   const queue: Job[] = [];
   let draining = false;
   const writes = statements(writer, translate);
-  const reads = statements(reader, translate);
+  const snapshot = sharedSnapshot(reader);
+  const reads = statements(reader, translate, snapshot.open);
   const begin = writer.prepare('BEGIN IMMEDIATE');
   const commit = writer.prepare('COMMIT');
   const savepoint = writer.prepare('SAVEPOINT job');
@@ -122,6 +124,8 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       for (const job of batch) job.reject(failure);
       return;
     }
+    // Whoever is told of the commit must read it.
+    snapshot.close();
     for (const job of batch) {
       if (job.outcome.kind === 'done') job.resolve(job.outcome.value);
       else if (job.outcome.kind === 'failed') job.reject(job.outcome.error);
@@ -146,6 +150,7 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       ),
 
     async backup(target) {
+      snapshot.close();
       reader.prepare('VACUUM INTO ?').run(target);
     },
 
@@ -153,6 +158,7 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
 
     async close() {
       while (draining) await sleep(1);
+      snapshot.close();
       reader.close();
       writer.close();
     },
@@ -179,7 +185,36 @@ async function openWriter(file: string): Promise<Database.Database> {
   return writer;
 }
 
-function statements(connection: Database.Database, translate: (error: unknown) => unknown): Tx {
+/**
+ * One read transaction for all reads of a turn of the event loop: a read alone takes and drops the file's locks, which costs
+ * several times what finding a row does. It is begun after the requests of this turn have arrived and given up before the
+ * next ones are read, so it shows everything that was acknowledged, by whatever process, before any of them was sent.
+ */
+function sharedSnapshot(reader: Database.Database): { open(): void; close(): void } {
+  const begin = reader.prepare('BEGIN');
+  const end = reader.prepare('COMMIT');
+  let isOpen = false;
+  function close(): void {
+    if (!isOpen) return;
+    isOpen = false;
+    end.run();
+  }
+  return {
+    open() {
+      if (isOpen) return;
+      begin.run();
+      isOpen = true;
+      setImmediate(close);
+    },
+    close,
+  };
+}
+
+function statements(
+  connection: Database.Database,
+  translate: (error: unknown) => unknown,
+  beforeEach: () => void = () => {},
+): Tx {
   const cache = new Map<string, Database.Statement>();
 
   function prepare(sql: string): Database.Statement {
@@ -193,6 +228,7 @@ function statements(connection: Database.Database, translate: (error: unknown) =
 
   const guarded = <Result>(ask: () => Result): Promise<Result> => {
     try {
+      beforeEach();
       return Promise.resolve(ask());
     } catch (error) {
       return Promise.reject(translate(error));

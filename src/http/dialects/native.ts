@@ -15,6 +15,7 @@ export const NATIVE = {
   badEmail: { status: 400, code: 'invalid_email' },
   bodyTooLarge: { status: 413, code: 'payload_too_large' },
   wrongMediaType: { status: 415, code: 'unsupported_media_type' },
+  wrongEncoding: { status: 415, code: 'unsupported_media_type' },
   notFound: { status: 404, code: 'not_found' },
   wrongMethod: { status: 405, code: 'method_not_allowed' },
   misdirected: { status: 421, code: 'misdirected_request' },

@@ -8,6 +8,7 @@ export const OAUTH = {
   badEmail: { status: 400, code: 'invalid_request' },
   bodyTooLarge: { status: 413, code: 'invalid_request' },
   wrongMediaType: { status: 400, code: 'invalid_request' },
+  wrongEncoding: { status: 415, code: 'invalid_request' },
   notFound: { status: 404, code: 'not_found' },
   wrongMethod: { status: 405, code: 'invalid_request' },
   misdirected: { status: 421, code: 'invalid_request' },

@@ -1,0 +1,92 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Budget, Failure } from '../errors.ts';
+import type { Dialect } from './dialects/dialect.ts';
+import type { Answer, Route } from './route.ts';
+
+/** What goes back over the wire. */
+export interface Reply {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them
+const BEYOND_ASCII = /[^\u0000-\u007f]/;
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** A handler's answer in the dialect of its row. */
+export function renderAnswer(route: Route, answer: Answer): Reply {
+  const headers: Record<string, string> = {
+    'Cache-Control': route.open ? 'public, max-age=300' : 'no-store',
+    ...answer.headers,
+  };
+  if (route.open) headers['Access-Control-Allow-Origin'] = '*';
+  if (answer.budget) setBudget(headers, answer.budget);
+  const status = answer.status ?? 200;
+  if ('nothing' in answer) return { status, headers, body: '' };
+  if ('text' in answer) {
+    headers['Content-Type'] = answer.type;
+    return { status, headers, body: answer.text };
+  }
+  headers['Content-Type'] = JSON_TYPE;
+  return { status, headers, body: JSON.stringify(route.dialect.success(answer.data)) };
+}
+
+/** A failure in the dialect of its path, with the headers that follow from its kind. */
+export function renderFailure(
+  dialect: Dialect,
+  failure: Failure,
+  requestId: string,
+  metadataUrl: string,
+): Reply {
+  const { status, body } = dialect.failure(failure, requestId);
+  const headers: Record<string, string> = { 'Cache-Control': 'no-store', 'Content-Type': JSON_TYPE };
+  const challenge = dialect.challenge(failure, metadataUrl);
+  if (challenge !== undefined) headers['WWW-Authenticate'] = challenge;
+  const { allow, budget, retryAfterSeconds = status === 503 ? 2 : undefined } = failure.details;
+  if (allow !== undefined) headers.Allow = allow;
+  if (retryAfterSeconds !== undefined) headers['Retry-After'] = String(retryAfterSeconds);
+  if (budget !== undefined) setBudget(headers, budget);
+  return { status, headers, body: JSON.stringify(body) };
+}
+
+/** The answer to a browser that asks whether it may read a document (Fetch, CORS preflight). */
+export function preflight(allow: string): Reply {
+  const headers = {
+    'Access-Control-Allow-Origin': '*',
+    'Access-Control-Allow-Methods': allow,
+    'Access-Control-Allow-Headers': 'authorization, content-type, mcp-protocol-version',
+    'Access-Control-Max-Age': '86400',
+    'Cache-Control': 'no-store',
+  };
+  return { status: 204, headers, body: '' };
+}
+
+/** Writes a reply, in one piece. */
+export function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: Reply,
+  requestId: string,
+  secure: boolean,
+): void {
+  const { headers } = reply;
+  headers['X-Request-Id'] = requestId;
+  headers['X-Content-Type-Options'] = 'nosniff';
+  headers['Referrer-Policy'] = 'no-referrer';
+  if (secure) headers['Strict-Transport-Security'] = 'max-age=31536000; includeSubDomains';
+  // What is left of an unread body would be taken for the next request.
+  const hasBody = 'content-length' in request.headers || 'transfer-encoding' in request.headers;
+  if (hasBody && !request.complete) headers.Connection = 'close';
+  // Most answers are ASCII, of which Node writes one byte a character without looking at each again.
+  const encoding = BEYOND_ASCII.test(reply.body) ? 'utf8' : 'latin1';
+  if (reply.status !== 204) headers['Content-Length'] = String(Buffer.byteLength(reply.body, encoding));
+  response.writeHead(reply.status, headers);
+  response.end(reply.body, encoding);
+}
+
+/** The RateLimit fields of the IETF's draft-ietf-httpapi-ratelimit-headers. */
+function setBudget(headers: Record<string, string>, budget: Budget): void {
+  headers['RateLimit-Policy'] = `"${budget.name}";q=${budget.max};w=${budget.windowSeconds}`;
+  headers.RateLimit = `"${budget.name}";r=${budget.remaining};t=${budget.resetSeconds}`;
+}
