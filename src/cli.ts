@@ -1,26 +1,18 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { type Config, ConfigError, loadConfig } from './config.ts';
+import { ConfigError, loadConfig } from './config.ts';
 import type { Deps } from './deps.ts';
 import { doctor } from './doctor.ts';
 import * as agents from './domain/agents.ts';
-import { revokeKeyById } from './domain/credentials.ts';
 import { localAsker } from './domain/events.ts';
+import { revokeKeyById } from './domain/keys.ts';
 import * as resources from './domain/resource-servers.ts';
 import { parseScope } from './domain/scopes.ts';
 import { Failure } from './errors.ts';
-import { systemClock } from './lib/clock.ts';
-import { createKeyring } from './lib/keyring.ts';
-import { createLog } from './lib/log.ts';
-import { createMetrics } from './lib/metrics.ts';
-import { systemRandom } from './lib/random.ts';
-import { createMailer } from './mail/mailer.ts';
 import { serve } from './serve.ts';
-import { databaseClock } from './store/clock.ts';
 import { listEvents } from './store/events.ts';
-import { migrate } from './store/migrate.ts';
-import { openDatabase } from './store/open.ts';
+import { withDeps } from './with-deps.ts';
 
 /** Exit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found. */
 const EXIT = { failed: 1, usage: 2, notFound: 4 } as const;
@@ -45,8 +37,7 @@ program
   .command('migrate')
   .description('bring the database up to the newest migration')
   .action(() =>
-    withDatabase(async (deps) => {
-      const applied = await migrate(deps.db, deps.clock());
+    withDatabase(async (_, applied) => {
       say({ applied }, applied.length === 0 ? 'Nothing to do.' : `Applied: ${applied.join(', ')}`);
     }),
   );
@@ -249,33 +240,8 @@ function isoTime(text: string): number {
   return at;
 }
 
-/** What commands need of the world: the service without its listeners and workers. */
-async function withDatabase(work: (deps: Deps) => Promise<void>): Promise<void> {
-  const config: Config = loadConfig(process.env);
-  const log = createLog('warn');
-  const db = await openDatabase(config.database, (cause) => {
-    console.error('The database is damaged:', cause instanceof Error ? cause.message : cause);
-    process.exit(EXIT.failed);
-  });
-  try {
-    await migrate(db, await db.now());
-    const { clock, stop } = await databaseClock(db, systemClock);
-    await work({
-      config,
-      db,
-      clock,
-      random: systemRandom,
-      keyring: createKeyring(config.secrets, systemRandom),
-      mailer: createMailer(config, undefined),
-      log,
-      metrics: createMetrics(),
-      wakeOutbox() {},
-      touchKey() {},
-    });
-    stop();
-  } finally {
-    await db.close();
-  }
+function withDatabase(work: (deps: Deps, applied: string[]) => Promise<void>): Promise<void> {
+  return withDeps(loadConfig(process.env), work);
 }
 
 // `--json` may stand before or behind the command.

@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { Limits, Rate } from './domain/limits.ts';
 import { parseScope } from './domain/scopes.ts';
+import { readOrMakeSecret } from './lib/secret-file.ts';
 
 /** Everything an operator can set, checked and typed. Built once at start and passed down; nothing else reads the environment. */
 export interface Config {
@@ -47,7 +46,7 @@ const UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 const rate = (fallback: string) =>
   z
     .string()
-    .regex(/^[1-9][0-9]{0,8}\/[1-9]?[0-9]{0,4}[smhd]$/, 'must look like "10/h" or "100/15m"')
+    .regex(/^[1-9][0-9]{0,8}\/(?:[1-9][0-9]{0,4})?[smhd]$/, 'must look like "10/h" or "100/15m"')
     .default(fallback)
     .transform((text): Rate => {
       const [max, window] = text.split('/') as [string, string];
@@ -99,7 +98,7 @@ export const fileSchema = z.strictObject({
   resources: z
     .array(
       z.strictObject({
-        url: webUrl,
+        url: webUrl.regex(/^[^#\s]*$/, 'must be a URL without fragment'), // RFC 8707 2
         name: z.string().min(1).max(64),
         scopes: z.array(scopeName).min(1).optional(),
         documentation: webUrl.optional(),
@@ -131,13 +130,17 @@ export function loadConfig(env: Environment): Config {
   const isLoopback = isLoopbackHost(new URL(publicUrl).hostname);
   const file = readFile(setting('CONFIG'), setting('LIMITS'));
   const smtpUrl = setting('SMTP_URL');
-  if (smtpUrl !== undefined && !/^smtps?:\/\/./.test(smtpUrl)) {
+  if (smtpUrl !== undefined && !(/^smtps?:\/\/./.test(smtpUrl) && URL.canParse(smtpUrl))) {
     throw new ConfigError('SMTP_URL must be a URL such as smtps://user:password@mail.example.com.');
   }
   if (!isLoopback && smtpUrl === undefined) {
     throw new ConfigError(
       'SMTP_URL is required when PUBLIC_URL is not on this machine: claims need real mail. Example: smtps://user:password@mail.example.com.',
     );
+  }
+  const mailFrom = setting('MAIL_FROM') ?? `no-reply@${new URL(publicUrl).hostname}`;
+  if (!/^[^\s<>@]+@[^\s<>@]+$/.test(mailFrom)) {
+    throw new ConfigError('MAIL_FROM must be a bare mail address such as no-reply@example.com.');
   }
   const existing = setting('CLAIM_EXISTING_ACCOUNT') ?? file.claimExistingAccount;
   if (existing !== 'otp' && existing !== 'confirm') {
@@ -168,7 +171,7 @@ export function loadConfig(env: Environment): Config {
     database: parseDatabaseUrl(setting('DATABASE_URL') ?? 'file:./data/vouchsafe.db'),
     secrets: readSecrets(env, isLoopback),
     smtpUrl,
-    mailFrom: setting('MAIL_FROM') ?? `no-reply@${new URL(publicUrl).hostname}`,
+    mailFrom,
     claimExistingAccount: existing,
     trustProxy: integer('TRUST_PROXY', setting('TRUST_PROXY'), 0, 0, 10),
     opsHost: setting('OPS_HOST') ?? '127.0.0.1',
@@ -286,21 +289,4 @@ function readSecrets(env: Environment, isLoopback: boolean): Buffer[] {
     }
   }
   return secrets.map((secret) => Buffer.from(secret));
-}
-
-function readOrMakeSecret(path: string): string {
-  if (existsSync(path)) return readFileSync(path, 'utf8');
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  // Written aside and linked into place: of two processes that start at once, both end up with the same one, and neither
-  // reads a half-written file.
-  const own = `${path}.${process.pid}`;
-  writeFileSync(own, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
-  try {
-    linkSync(own, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    unlinkSync(own);
-  }
-  return readFileSync(path, 'utf8');
 }

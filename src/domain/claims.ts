@@ -134,14 +134,16 @@ export interface CompletedClaim extends Owned {
  * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `alreadyClaimed`, `codeNotIssued`, `codeExpired`,
  * `wrongCode`, `interactionRequired`; `limited` or `unavailable` when a budget of wrong guesses is spent
  */
-export function completeClaim(
+export async function completeClaim(
   deps: Deps,
   asker: Asker,
   input: { claimToken: string; code: string; companion?: Companion | undefined },
   repeatable?: Repeatable,
 ): Promise<CompletedClaim> {
   const tokenHash = hashClaimToken(input.claimToken);
-  return once(deps, repeatable, asker.requestId, (keep) =>
+  // Before a key is taken for it: an invented token must not cost a write.
+  if ((await findClaimByTokenHash(deps.db, tokenHash)) === undefined) throw invalidClaimToken();
+  return once(deps, repeatable, asker, (keep) =>
     limited(deps, asker, async () => {
       const outcome = await deps.db.tx(async (tx) => {
         const now = deps.clock();

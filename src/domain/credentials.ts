@@ -6,17 +6,13 @@ import {
   type BearerRow,
   type CredentialRow,
   findBearerByHash,
-  findCredential,
   insertCredential,
-  listCredentials,
   markFirstUsed,
   retireSuperseded,
-  revokeCredential,
 } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
-import { findRegistration } from '../store/registrations.ts';
 import { type Asker, record } from './events.ts';
-import { formatScope, parseScope, within } from './scopes.ts';
+import { formatScope, parseScope } from './scopes.ts';
 
 /** A key as its holder and its owner may see it; never the secret. */
 export interface Key {
@@ -140,150 +136,13 @@ export async function authenticate(deps: Deps, asker: Asker, credential: string)
   return bearer;
 }
 
-/** All keys of the bearer's agent, also ended ones. */
-export async function listKeys(deps: Deps, bearer: Bearer): Promise<Key[]> {
-  await requireClaimed(deps, bearer);
-  return (await listCredentials(deps.db, bearer.agentId)).map(toKey);
-}
-
-/**
- * Makes another key for the bearer's agent, no wider than the bearer's own in scope, resources and life.
- *
- * @param ask.expiresAt epoch ms; undefined: as long as the bearer's
- * @throws Failure `insufficientScope`, `badRequest`
- */
-export async function createKey(
-  deps: Deps,
-  asker: Asker,
-  bearer: Bearer,
-  ask: {
-    name: string;
-    scopes: readonly string[];
-    resources: readonly string[] | undefined;
-    expiresInSeconds: number | undefined;
-  },
-): Promise<{ key: Key; credential: string }> {
-  await requireClaimed(deps, bearer);
-  const now = deps.clock();
-  const resources = ask.resources ?? bearer.key.resources;
-  if (!isNoWider({ scopes: ask.scopes, resources }, bearer.key)) {
-    throw new Failure(
-      'insufficientScope',
-      'A key cannot make a wider one than itself. Ask for scopes and resources that it has.',
-      { scope: formatScope(ask.scopes) },
-    );
-  }
-  const wanted = ask.expiresInSeconds === undefined ? Infinity : now + ask.expiresInSeconds * 1000;
-  const end = Math.min(wanted, bearer.key.expiresAt ?? Infinity);
-  const expiresAt = end === Infinity ? null : end;
-
-  return deps.db.tx(async (tx) => {
-    // Read again inside: a key revoked a moment ago must not leave a successor behind.
-    const maker = await findBearerByHash(tx, bearer.hash);
-    if (maker === undefined || !isLive(maker, now) || maker.agentRevokedAt !== null) throw endedMeanwhile();
-    const { id, credential } = await issueKey(tx, deps, now, {
-      agentId: bearer.agentId,
-      accountId: bearer.accountId,
-      scopes: ask.scopes,
-      name: ask.name,
-      resources,
-      expiresAt,
-    });
-    await record(tx, deps, asker, now, {
-      kind: 'key.created',
-      accountId: bearer.accountId,
-      agentId: bearer.agentId,
-      subject: id,
-      details: { scope: formatScope(ask.scopes), maker: bearer.key.id },
-    });
-    return { key: toKey((await findCredential(tx, id))!), credential };
-  });
-}
-
-/** Whether a key grants nothing that another one does not. */
-function isNoWider(
-  key: { scopes: readonly string[]; resources: readonly string[] | undefined },
-  than: Pick<Key, 'scopes' | 'resources'>,
-): boolean {
-  if (!within(key.scopes, than.scopes)) return false;
-  return (
-    than.resources === undefined || (key.resources !== undefined && within(key.resources, than.resources))
-  );
-}
-
-/**
- * Ends one of the keys of the bearer's agent: itself, or one that is no wider. A key handed to a read-only helper must not be
- * able to cut off its maker.
- *
- * @throws Failure `notFound`, also for a key of somebody else (S-29); `insufficientScope`
- */
-export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, keyId: string): Promise<Key> {
-  await requireClaimed(deps, bearer);
-  return deps.db.tx(async (tx) => {
-    const key = await findCredential(tx, keyId);
-    if (key === undefined || key.agentId !== bearer.agentId) {
-      throw new Failure('notFound', 'There is no such key. GET /api/tokens lists yours.');
-    }
-    if (!isNoWider(toKey(key), bearer.key)) {
-      throw new Failure('insufficientScope', 'A key cannot end a wider one than itself.', {
-        scope: key.scope,
-      });
-    }
-    await endKey(tx, deps, asker, key);
-    return toKey((await findCredential(tx, keyId))!);
-  });
-}
-
-/** Ends the key that somebody holds: possession is enough (RFC 7009, S-101). Anything but a live key changes nothing. */
-export async function revokeHeldKey(deps: Deps, asker: Asker, credential: string): Promise<void> {
-  if (!wellFormed('sk', credential)) return;
-  const row = await findBearerByHash(deps.db, hashSecret(credential));
-  if (row === undefined || row.revokedAt !== null) return;
-  await deps.db.tx((tx) => endKey(tx, deps, asker, row));
-}
-
-/** Ends a key by its id, as an operator. Returns whether there is such a key. */
-export async function revokeKeyById(deps: Deps, asker: Asker, keyId: string): Promise<boolean> {
-  return deps.db.tx(async (tx) => {
-    const key = await findCredential(tx, keyId);
-    if (key !== undefined) await endKey(tx, deps, asker, key);
-    return key !== undefined;
-  });
-}
-
-async function endKey(tx: Tx, deps: Deps, asker: Asker, key: CredentialRow): Promise<void> {
-  const now = deps.clock();
-  if ((await revokeCredential(tx, key.hash, now)) !== 1) return;
-  await record(tx, deps, asker, now, {
-    kind: 'key.revoked',
-    accountId: key.accountId,
-    agentId: key.agentId,
-    subject: key.id,
-  });
-}
-
-async function requireClaimed(deps: Deps, bearer: Bearer): Promise<void> {
-  const registration = await findRegistration(deps.db, bearer.registrationId);
-  // A key from before the claim does not become a claimed one by it (S-27): the key it would make could outlive it.
-  if (registration?.claimedAt == null || bearer.ownerId === undefined || bearer.isSuperseded) {
-    throw new Failure(
-      'insufficientScope',
-      'Only a claimed agent manages keys. Have your human claim you: POST /agent/auth/claim with your claim_token and their mailbox.',
-      { scope: formatScope(deps.config.claimedScopes) },
-    );
-  }
-}
-
-function endedMeanwhile(): Failure {
-  return new Failure('invalidToken', 'The key was revoked.');
-}
-
 /** Whether a key works at a moment, as far as it is up to the key. */
 export function isLive(key: Pick<CredentialRow, 'revokedAt' | 'expiresAt'>, now: number): boolean {
   return key.revokedAt === null && (key.expiresAt === null || key.expiresAt > now);
 }
 
-function toKey(row: CredentialRow): Key {
+/** A key as it may be shown. */
+export function toKey(row: CredentialRow): Key {
   return {
     id: row.id,
     name: row.name,

@@ -2,7 +2,9 @@ import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { sameDigest, sha256 } from '../lib/hash.ts';
 import type { Tx } from '../store/db.ts';
-import { findKey, keepAnswer, releaseKey, takeKey } from '../store/idempotency.ts';
+import { findKey, type IdempotencyRow, keepAnswer, releaseKey, takeKey } from '../store/idempotency.ts';
+import type { Asker } from './events.ts';
+import { type FloodLimit, refuseIfSpent } from './limits.ts';
 
 /** A request that its sender may repeat: the same key by the same owner is the same request (S-55). */
 export interface Repeatable {
@@ -14,6 +16,8 @@ export interface Repeatable {
   body: Uint8Array;
   /** How long the answer can be asked for again. */
   ttlSeconds: number;
+  /** The flood limit of the request. It meets the first one only: a lost answer can be asked for when the budget is spent. */
+  limit: FloodLimit;
 }
 
 /** Keeps the answer in the transaction that earned it, so that there is never one without the other. */
@@ -32,7 +36,7 @@ const LEASE_MS = 15_000;
 export async function once<Answer>(
   deps: Deps,
   repeatable: Repeatable | undefined,
-  holder: string,
+  asker: Asker,
   act: (keep: Keep<Answer>) => Promise<Answer>,
 ): Promise<Answer> {
   if (repeatable === undefined) return act(async () => {});
@@ -40,7 +44,8 @@ export async function once<Answer>(
   const context = `${repeatable.owner}\n${repeatable.key}`;
   const keyHash = sha256(context);
   const requestHash = sha256(repeatable.body);
-  const earlier = await takeOrFind(deps, keyHash, requestHash, holder);
+  const holder = asker.requestId;
+  const earlier = await findOrTake(deps, repeatable, asker, keyHash, requestHash);
   if (earlier !== undefined) return replay<Answer>(deps, earlier, requestHash, context);
 
   try {
@@ -57,10 +62,20 @@ export async function once<Answer>(
 
 const PURPOSE = 'idempotency';
 
-async function takeOrFind(deps: Deps, keyHash: Buffer, requestHash: Buffer, holder: string) {
+/** What is known of the key, or undefined: then it is taken for this request. */
+async function findOrTake(
+  deps: Deps,
+  repeatable: Repeatable,
+  asker: Asker,
+  keyHash: Buffer,
+  requestHash: Buffer,
+): Promise<IdempotencyRow | undefined> {
+  const known = await findKey(deps.db, keyHash);
+  if (known !== undefined && known.expiresAt > deps.clock()) return known;
+  await refuseIfSpent(deps, repeatable.limit, asker.address);
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
-    if (await takeKey(tx, keyHash, requestHash, holder, now, now + LEASE_MS)) return undefined;
+    if (await takeKey(tx, keyHash, requestHash, asker.requestId, now, now + LEASE_MS)) return undefined;
     return findKey(tx, keyHash);
   });
 }

@@ -37,7 +37,7 @@ export function registerAnonymous(
   input: { agentName: string | undefined },
   repeatable?: Repeatable,
 ): Promise<AnonymousRegistration> {
-  return once(deps, repeatable, asker.requestId, (keep) =>
+  return once(deps, repeatable, asker, (keep) =>
     limited(deps, asker, async () => {
       const now = deps.clock();
       const { limits, anonymousScopes } = deps.config;
@@ -123,7 +123,7 @@ export async function registerWithMailbox(
   input: { agentName: string | undefined; mailbox: string; mode: ClaimMode },
   repeatable?: Repeatable,
 ): Promise<AssertedRegistration> {
-  const registered = await once<AssertedRegistration>(deps, repeatable, asker.requestId, (keep) =>
+  const registered = await once<AssertedRegistration>(deps, repeatable, asker, (keep) =>
     limited(deps, asker, async () => {
       const now = deps.clock();
       const { limits } = deps.config;

@@ -79,7 +79,11 @@ const COMPLETE_REPLAY_SECONDS = 600;
 /** POST /agent/auth */
 export async function register(call: Call<z.output<typeof registerBody>, 'anyone'>): Promise<Answer> {
   const { deps, asker, body } = call;
-  const repeatable = repeatableOf(call, `register:${asker.address.limitKey}`, REGISTER_REPLAY_SECONDS);
+  const repeatable = repeatableOf(call, {
+    owner: `register:${asker.address.limitKey}`,
+    ttlSeconds: REGISTER_REPLAY_SECONDS,
+    limit: 'registerPerIp',
+  });
   if (body.type === 'anonymous') {
     const input = { agentName: body.agent_name };
     const registered = await registerAnonymous(deps, asker, input, repeatable);
@@ -128,7 +132,7 @@ export async function complete(call: Call<z.output<typeof completeBody>, 'agentI
     deps,
     asker,
     { claimToken: body.claim_token, code: body.otp, companion: caller },
-    repeatableOf(call, owner, COMPLETE_REPLAY_SECONDS),
+    repeatableOf(call, { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' }),
   );
   return {
     data: {
@@ -159,15 +163,14 @@ function modeOf(linked: boolean): ClaimMode {
 
 function repeatableOf(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
-  owner: string,
-  ttlSeconds: number,
+  terms: Pick<Repeatable, 'owner' | 'ttlSeconds' | 'limit'>,
 ): Repeatable | undefined {
   const key = call.header('idempotency-key');
   if (key === undefined) return undefined;
   if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
     throw new Failure('badRequest', 'An Idempotency-Key is 1 to 255 visible ASCII characters.');
   }
-  return { key, owner, body: call.bytes, ttlSeconds };
+  return { key, body: call.bytes, ...terms };
 }
 
 /** Times on the wire of the tinysend profile. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Agent, describeBearer } from '../domain/agents.ts';
-import { createKey, type Key, listKeys, revokeOwnKey } from '../domain/credentials.ts';
+import type { Key } from '../domain/credentials.ts';
+import { createKey, listKeys, revokeOwnKey } from '../domain/keys.ts';
 import { checkResourceUrl } from '../domain/resource-servers.ts';
 import { formatScope, parseScope } from '../domain/scopes.ts';
 import { Failure } from '../errors.ts';

@@ -36,12 +36,13 @@ export function createOpenApi(config: Config, routes: readonly Route[]): object 
 
 function operation(row: Route): object {
   const failure = row.dialect.name === 'oauth' ? 'OAuthFailure' : 'Failure';
-  const parameters = [...row.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+  const parameters: object[] = [...row.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
     name,
     in: 'path',
     required: true,
     schema: { type: 'string' },
   }));
+  if (row.repeatable) parameters.push(IDEMPOTENCY_KEY);
   return {
     summary: row.summary,
     operationId: `${row.method} ${row.path}`.toLowerCase().replace(/[^a-z]+/g, '_'),
@@ -69,6 +70,13 @@ function operation(row: Route): object {
     },
   };
 }
+
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  description: 'The same key and body give the same answer again',
+  schema: { type: 'string', minLength: 1, maxLength: 255 },
+};
 
 function security(row: Route): object {
   switch (row.caller) {

@@ -47,6 +47,8 @@ export interface Route {
   caller: CallerKind;
   /** Counted per client address; refused before the body is read. */
   limit: FloodLimit | undefined;
+  /** Honours an Idempotency-Key; its use-case then asks for the limit, once it knows that this is no repetition. */
+  repeatable: boolean;
   /** A sentence for the API description. */
   summary: string;
   body: { media: 'json' | 'form'; schema: z.ZodType } | undefined;
@@ -61,6 +63,7 @@ interface Row<Schema extends z.ZodType, Kind extends CallerKind> {
   dialect: Dialect;
   caller: Kind;
   limit?: FloodLimit;
+  repeatable?: boolean;
   summary: string;
   body?: { media: 'json' | 'form'; schema: Schema };
   answer?: z.ZodType;
@@ -77,6 +80,7 @@ export function route<Schema extends z.ZodType, Kind extends CallerKind>(
   const { handler, ...rest } = row;
   return {
     limit: undefined,
+    repeatable: false,
     body: undefined,
     answer: undefined,
     open: false,

@@ -57,7 +57,8 @@ export function createServe(
 
       const address = parseAddress(clientAddress(req, deps.config.trustProxy));
       const asker = { address, requestId };
-      if (route.limit !== undefined) await refuseIfSpent(deps, route.limit, address);
+      const mayRepeat = route.repeatable && req.headers['idempotency-key'] !== undefined;
+      if (route.limit !== undefined && !mayRepeat) await refuseIfSpent(deps, route.limit, address);
       const { body, bytes } = route.body
         ? await readBody(req, route.body)
         : { body: undefined, bytes: NO_BODY };

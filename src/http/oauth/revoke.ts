@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { revokeHeldKey } from '../../domain/credentials.ts';
+import { revokeHeldKey } from '../../domain/keys.ts';
 import type { Answer, Call } from '../route.ts';
 
 /** RFC 7009. Who holds a key may end it; unknown hints are ignored (2.1). */

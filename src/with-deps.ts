@@ -1,0 +1,47 @@
+import type { Config } from './config.ts';
+import type { Deps } from './deps.ts';
+import { systemClock } from './lib/clock.ts';
+import { createKeyring } from './lib/keyring.ts';
+import { createLog } from './lib/log.ts';
+import { createMetrics } from './lib/metrics.ts';
+import { systemRandom } from './lib/random.ts';
+import { createMailer } from './mail/mailer.ts';
+import { databaseClock } from './store/clock.ts';
+import { migrate } from './store/migrate.ts';
+import { openDatabase } from './store/open.ts';
+
+/**
+ * What commands need of the world: the service without its listeners and workers, on a database brought up to date.
+ *
+ * @param work is told the names of the migrations that were applied for it
+ */
+export async function withDeps(
+  config: Config,
+  work: (deps: Deps, applied: string[]) => Promise<void>,
+): Promise<void> {
+  const log = createLog('warn');
+  const db = await openDatabase(config.database, (cause) => {
+    console.error('The database is damaged:', cause instanceof Error ? cause.message : cause);
+    process.exit(1);
+  });
+  try {
+    const applied = await migrate(db, await db.now());
+    const { clock, stop } = await databaseClock(db, systemClock);
+    const deps: Deps = {
+      config,
+      db,
+      clock,
+      random: systemRandom,
+      keyring: createKeyring(config.secrets, systemRandom),
+      mailer: createMailer(config, undefined),
+      log,
+      metrics: createMetrics(),
+      wakeOutbox() {},
+      touchKey() {},
+    };
+    await work(deps, applied);
+    stop();
+  } finally {
+    await db.close();
+  }
+}
