@@ -9,7 +9,7 @@ import { hashSecret, hints, newSecret } from '../src/lib/secrets.ts';
  * makes, and writes a sample of their keys. Arguments: database, how many, file for the sample.
  */
 const [file, count, sampleFile] = process.argv.slice(2) as [string, string, string];
-const SAMPLE = 5000;
+const SAMPLE = 250;
 
 const db = new Database(file);
 db.pragma('journal_mode = WAL');

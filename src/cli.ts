@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { ConfigError, loadConfig } from './config.ts';
 import type { Deps } from './deps.ts';
@@ -47,6 +47,7 @@ program
   .description('copy the whole database into a new file, while others write')
   .action((file: string) =>
     withDatabase(async (deps) => {
+      if (existsSync(file)) throw new Error(`The file ${file} exists already: name a new one.`);
       await deps.db.backup(file);
       say({ file }, `Copied to ${file}. It holds hashes of keys: keep it as you keep the database.`);
     }),

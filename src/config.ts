@@ -98,7 +98,7 @@ export const fileSchema = z.strictObject({
   resources: z
     .array(
       z.strictObject({
-        url: webUrl.regex(/^[^#\s]*$/, 'must be a URL without fragment'), // RFC 8707 2
+        url: webUrl.refine((url) => !url.includes('#'), 'must be a URL without fragment'), // RFC 8707 2
         name: z.string().min(1).max(64),
         scopes: z.array(scopeName).min(1).optional(),
         documentation: webUrl.optional(),

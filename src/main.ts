@@ -48,7 +48,12 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     log.flush();
     process.exit(70);
   });
-  await migrate(opened, await opened.now());
+  try {
+    await migrate(opened, await opened.now());
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
   const db = overrides.wrapDb?.(opened) ?? opened;
   const ticking = overrides.clock === undefined ? await databaseClock(db, systemClock) : undefined;
   const clock = overrides.clock ?? ticking!.clock;
@@ -73,23 +78,30 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   let draining = false;
   const server = createPublicServer(createApp(deps, devMailbox), config);
   const ops = createOpsServer(deps, () => draining);
-  await listen(server, config.port, config.host);
-  await listen(ops, config.opsPort, config.opsHost);
 
+  async function stop(): Promise<void> {
+    draining = true;
+    await drain(server);
+    await Promise.all([outbox.stop(), retention.stop(), usage.stop()]);
+    ticking?.stop();
+    deps.mailer.close();
+    await db.close();
+    await drain(ops);
+    log.flush();
+  }
+
+  try {
+    await listen(server, config.port, config.host);
+    await listen(ops, config.opsPort, config.opsHost);
+  } catch (error) {
+    await stop(); // a port is taken: half a service is none
+    throw error;
+  }
   return {
     port: (server.address() as AddressInfo).port,
     opsPort: (ops.address() as AddressInfo).port,
     deps,
-    async stop() {
-      draining = true;
-      await drain(server);
-      await Promise.all([outbox.stop(), retention.stop(), usage.stop()]);
-      ticking?.stop();
-      deps.mailer.close();
-      await db.close();
-      await drain(ops);
-      log.flush();
-    },
+    stop,
   };
 }
 

@@ -75,33 +75,20 @@ export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<Resou
 export async function removeResourceServer(deps: Deps, asker: Asker, id: string): Promise<boolean> {
   const now = deps.clock();
   const removed = await deps.db.tx(async (tx) => {
-    const removed = (await removeRow(tx, id, now)) === 1;
-    if (removed) await record(tx, deps, asker, now, { kind: 'resource.removed', subject: id });
-    return removed;
+    const won = (await removeRow(tx, id, now)) === 1;
+    if (won) await record(tx, deps, asker, now, { kind: 'resource.removed', subject: id });
+    return won;
   });
-  recent.get(deps.db)?.delete(id);
+  recent.get(deps.db)?.clear();
   return removed;
 }
 
 /**
- * Who asked within the last second need not be looked up again: resource servers are few and ask all the time. One that is
- * removed by another process is heard for that long.
+ * Who has proven within the last second who it is need not be looked up again: resource servers are few and ask all the time.
+ * One that another process removes is heard for that long.
  */
 const RECENT_MS = 1000;
-const recent = new WeakMap<Db, LRUCache<string, ResourceServerRow>>();
-
-async function findRecent(db: Db, id: string): Promise<ResourceServerRow | undefined> {
-  let rows = recent.get(db);
-  if (rows === undefined) {
-    rows = new LRUCache({ max: 1000, ttl: RECENT_MS });
-    recent.set(db, rows);
-  }
-  const known = rows.get(id);
-  if (known !== undefined) return known;
-  const row = await findResourceServer(db, id);
-  if (row !== undefined) rows.set(id, row);
-  return row;
-}
+const recent = new WeakMap<Db, LRUCache<string, ResourceServer>>();
 
 /**
  * The resource server with these credentials.
@@ -113,11 +100,18 @@ export async function authenticateResourceServer(
   id: string,
   secret: string,
 ): Promise<ResourceServer> {
-  const row = wellFormed('rss', secret) ? await findRecent(deps.db, id) : undefined;
+  const proven = recent.get(deps.db) ?? new LRUCache({ max: 1000, ttl: RECENT_MS });
+  recent.set(deps.db, proven);
+  const known = proven.get(`${id}:${secret}`);
+  if (known !== undefined) return known;
+
+  const row = wellFormed('rss', secret) ? await findResourceServer(deps.db, id) : undefined;
   if (row === undefined || row.removedAt !== null || !sameDigest(row.secretHash, hashSecret(secret))) {
     throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
   }
-  return toServer(row);
+  const server = toServer(row);
+  proven.set(`${id}:${secret}`, server);
+  return server;
 }
 
 /**

@@ -6,6 +6,11 @@ import type { Db, Tx, Value } from './db.ts';
 
 /** A transaction that lost against another is run again so often; the reason is gone once the other has committed. */
 const ATTEMPTS_MAX = 6;
+/** The server ends a statement that takes longer. */
+const STATEMENT_MS = 2000;
+const MIGRATION_STATEMENT_MS = 60_000;
+/** A server that has not even said so by then is not there any more: the wire went dead (R-32). */
+const ANSWER_MS = 2000;
 const MIGRATION_LOCK = 7_310_524; // any number, the same in every process
 
 /**
@@ -29,9 +34,12 @@ export async function openPostgres(url: string): Promise<Db> {
     throw error;
   }
 
-  async function inTransaction<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+  async function inTransaction<Result>(
+    pool: pg.Pool,
+    work: (client: pg.PoolClient) => Promise<Result>,
+  ): Promise<Result> {
     for (let attempt = 1; ; attempt += 1) {
-      const client = await writers.connect().catch((error) => {
+      const client = await pool.connect().catch((error) => {
         throw translate(error);
       });
       let broken: Error | undefined;
@@ -57,14 +65,19 @@ export async function openPostgres(url: string): Promise<Db> {
     engine: 'postgres',
     get: statements(readers).get,
     all: statements(readers).all,
-    tx: (work) => inTransaction((client) => work(statements(client))),
+    tx: (work) => inTransaction(writers, (client) => work(statements(client))),
 
-    migrate: (work) =>
-      inTransaction(async (client) => {
-        await client.query('SET LOCAL statement_timeout = 60000');
-        await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
-        await work({ ...statements(client), script: async (sql) => void (await client.query(sql)) });
-      }),
+    async migrate(work) {
+      const migrator = openPool(url, 1, MIGRATION_STATEMENT_MS);
+      try {
+        await inTransaction(migrator, async (client) => {
+          await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
+          await work({ ...statements(client), script: async (sql) => void (await client.query(sql)) });
+        });
+      } finally {
+        await migrator.end();
+      }
+    },
 
     backup: (file) => dump(url, file),
 
@@ -81,14 +94,14 @@ export async function openPostgres(url: string): Promise<Db> {
   };
 }
 
-function openPool(url: string, max: number): pg.Pool {
+function openPool(url: string, max: number, statementMs = STATEMENT_MS): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max,
     connectionTimeoutMillis: 2000,
-    statement_timeout: 2000,
+    statement_timeout: statementMs,
     idle_in_transaction_session_timeout: 5000,
-    query_timeout: 65_000,
+    query_timeout: statementMs + ANSWER_MS,
     keepAlive: true,
     application_name: 'vouchsafe',
     // BIGINT as a number: epoch milliseconds and counts stay far below 2^53.
@@ -96,6 +109,8 @@ function openPool(url: string, max: number): pg.Pool {
   });
   // A connection that dies while idle is replaced at the next use; without a listener it would end the process.
   pool.on('error', () => {});
+  // The same for one that dies between two statements of a transaction: its next statement says so.
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 

@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/** The walls of the house (design 2): this reads the sources, and where one is broken it says why it stands. */
+
+const SRC = fileURLToPath(new URL('../src/', import.meta.url));
+
+interface Import {
+  /** A path from src/ for our own files, else the name of a package. */
+  target: string;
+  isOurs: boolean;
+  /** Whether only types are imported: they are gone when the program runs. */
+  isType: boolean;
+}
+
+interface Source {
+  file: string;
+  /** The first folder, or the file itself where it lies in src/. */
+  room: string;
+  lines: number;
+  /** Without comments. */
+  code: string;
+  imports: Import[];
+}
+
+const sources = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map(readSource);
+
+function readSource(file: string): Source {
+  const text = readFileSync(join(SRC, file), 'utf8');
+  const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1');
+  return {
+    file,
+    room: roomOf(file),
+    lines: text.split('\n').length - 1,
+    code,
+    imports: importsOf(file, code),
+  };
+}
+
+function importsOf(file: string, code: string): Import[] {
+  const statements = code.matchAll(/^(?:import|export)\s(?:([^'";]*?)\sfrom\s)?\s*'([^']+)'/gm);
+  const dynamic = [...code.matchAll(/\bimport\(\s*'([^']+)'/g)].map(([, from]) => ['', from!] as const);
+  const all = [...[...statements].map(([, what = '', from]) => [what, from!] as const), ...dynamic];
+  return all.map(([what, from]) => {
+    const names = /^\{([\s\S]*)\}$/
+      .exec(what)?.[1]
+      ?.split(',')
+      .filter((name) => name.trim() !== '');
+    const isOurs = from.startsWith('.');
+    return {
+      target: isOurs ? normalize(join(dirname(file), from)) : from,
+      isOurs,
+      isType: /^type\s/.test(what) || (names?.every((name) => /^\s*type\s/.test(name)) ?? false),
+    };
+  });
+}
+
+function roomOf(file: string): string {
+  return file.includes('/') ? file.slice(0, file.indexOf('/')) : file;
+}
+
+/** Fails with the sentence to learn from, and where it was broken. */
+function forbid(sentence: string, broken: string[]): void {
+  assert.equal(broken.length, 0, `${sentence}\n  ${broken.join('\n  ')}`);
+}
+
+function importing(from: (source: Source) => boolean, bad: (each: Import) => boolean): string[] {
+  return sources
+    .filter(from)
+    .flatMap(({ file, imports }) => imports.filter(bad).map(({ target }) => `src/${file} imports ${target}`));
+}
+
+function containing(from: (source: Source) => boolean, pattern: RegExp): string[] {
+  return sources.filter(from).flatMap(({ file, code }) => {
+    const found = pattern.exec(code)?.[0];
+    return found === undefined ? [] : [`src/${file}: ${found.trim()}`];
+  });
+}
+
+const inRoom =
+  (...rooms: string[]) =>
+  (source: Pick<Source, 'room'>) =>
+    rooms.includes(source.room);
+const outside =
+  (...rooms: string[]) =>
+  (source: Pick<Source, 'room'>) =>
+    !rooms.includes(source.room);
+
+test('the reader of this test finds the files and what they import', () => {
+  const secrets = sources.find(({ file }) => file === 'lib/secrets.ts')!;
+  assert.ok(sources.length > 40);
+  assert.ok(secrets.imports.some(({ target, isType }) => target === 'node:zlib' && !isType));
+  assert.ok(secrets.imports.some(({ target, isType }) => target === 'lib/random.ts' && isType));
+  const limits = sources.find(({ file }) => file === 'domain/limits.ts')!;
+  assert.ok(limits.imports.some(({ target, isType }) => target === 'store/counters.ts' && !isType));
+  for (const { file, imports } of sources) {
+    for (const { target, isOurs } of imports) {
+      if (isOurs)
+        assert.ok(
+          sources.some((each) => each.file === target),
+          `src/${file} imports ${target}, which is not there`,
+        );
+    }
+  }
+});
+
+test('imports point one way: main and cli to app to http to domain to store to lib', () => {
+  const may: Record<string, string[]> = {
+    'errors.ts': [],
+    lib: ['lib', 'errors.ts'],
+    store: ['store', 'lib', 'errors.ts'],
+    domain: ['domain', 'store', 'lib', 'errors.ts'],
+    'config.ts': ['domain', 'lib', 'errors.ts'],
+    mail: ['mail', 'domain', 'lib', 'errors.ts'],
+    http: ['http', 'domain', 'lib', 'errors.ts', 'config.ts'],
+  };
+  const broken = Object.entries(may).flatMap(([room, allowed]) =>
+    importing(inRoom(room), (each) => each.isOurs && !each.isType && !allowed.includes(roomOf(each.target))),
+  );
+  forbid(
+    'A room uses only what lies below it (design 2), so that a rule can be read without the wire and a statement without ' +
+      'the rule. What you need from above is a fact: take it as an argument, or move it down. Types may be imported from anywhere but see the rules for store and lib.',
+    broken,
+  );
+});
+
+test('the domain knows no wire and no engine', () => {
+  const strangers =
+    /^(koa|zod|pg|better-sqlite3|nodemailer|commander|eta|raw-body|helmet|node:(http|https|http2|net|tls|fs|child_process).*)$/;
+  forbid(
+    'The domain decides; it knows neither Koa nor zod nor a database driver nor sockets nor files. Parse in http/, remember in ' +
+      'store/, and hand the domain plain values (design 2).',
+    importing(inRoom('domain'), ({ target, isOurs }) => !isOurs && strangers.test(target)),
+  );
+  forbid(
+    'The domain does not know http/ or mail/, not even their types: it throws kinds of failures, and the dialects spell them.',
+    importing(inRoom('domain'), ({ target }) =>
+      ['http', 'mail', 'app.ts', 'main.ts', 'cli.ts'].includes(roomOf(target)),
+    ),
+  );
+});
+
+test('time and randomness come from deps in the domain', () => {
+  forbid(
+    'The domain takes time from deps.clock(), once per use-case, and randomness from deps.random, so that tests can move the ' +
+      'one and replicas agree on it (rule 8).',
+    containing(
+      inRoom('domain', 'http'),
+      /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\brandom(Bytes|Int|UUID)\b|\bhrtime\b/,
+    ),
+  );
+  forbid(
+    'Whatever must not be guessed comes from lib/random.ts. Math.random is good enough to spread two retries, which is what the ' +
+      'engines of store/ use it for, and for nothing else.',
+    containing(outside('store'), /\bMath\.random\b/),
+  );
+});
+
+test('SQL stands in store/ alone', () => {
+  forbid(
+    'SQL is written in store/, one file per noun, for both engines (design 2): give the statement a name there and call it.',
+    containing(
+      outside('store'),
+      /['"`]\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|ALTER|DROP|BEGIN|PRAGMA)\b.*/,
+    ),
+  );
+});
+
+test('the store knows no rules', () => {
+  forbid(
+    'The store remembers and does not decide: it imports no domain, not even types. A type that both need is the row, and rows are ' +
+      'declared in store/.',
+    importing(
+      inRoom('store'),
+      ({ target, isOurs }) => isOurs && !['store', 'lib', 'errors.ts', 'config.ts'].includes(roomOf(target)),
+    ),
+  );
+  forbid(
+    'The store takes time as an argument, so that one moment holds for a whole use-case. Only an engine may say what its own ' +
+      'database holds for now (sqlite.ts).',
+    containing(
+      ({ room, file }) => room === 'store' && file !== 'store/sqlite.ts',
+      /\bDate\.now\b|\bnew Date\(/,
+    ),
+  );
+  forbid(
+    'Each driver has one file, and all others go through Db (store/db.ts): that is the seam at which the engine is changed.',
+    importing(
+      ({ file }) => !['store/sqlite.ts', 'store/postgres.ts'].includes(file),
+      ({ target }) => ['pg', 'better-sqlite3'].includes(target),
+    ),
+  );
+});
+
+test('leaves are leaves', () => {
+  forbid(
+    'What is in lib/ imports nothing of ours but lib/ and errors.ts, not even types: it must be usable, and understandable, alone.',
+    importing(
+      inRoom('lib', 'errors.ts'),
+      ({ target, isOurs }) => isOurs && !['lib', 'errors.ts'].includes(roomOf(target)),
+    ),
+  );
+});
+
+test('http translates and does not remember', () => {
+  forbid(
+    'A handler parses, calls one domain function and renders: what it would ask the store itself is a use-case that has no name ' +
+      'yet. Types of rows may be imported.',
+    importing(inRoom('http'), ({ target, isType }) => !isType && roomOf(target) === 'store'),
+  );
+  forbid(
+    'Requests and answers are known to http/, and to app.ts and main.ts, which put it together.',
+    importing(outside('http', 'app.ts', 'main.ts'), ({ target }) => /^(koa|node:http)$/.test(target)),
+  );
+  forbid(
+    'zod checks what comes in from outside: requests in http/, the operator’s file in config.ts. Inside, types are enough.',
+    importing(outside('http', 'config.ts'), ({ target }) => target === 'zod'),
+  );
+});
+
+test('transactions open in the domain alone', () => {
+  // ops.ts may: whether the service is ready is the question whether a transaction, an empty one, can be had at all.
+  forbid(
+    'A transaction is opened by the domain function whose use-case must happen as one (rule 2); everything below takes a Tx, ' +
+      'everything above calls the use-case. The probe of http/ops.ts opens an empty one, which is the very thing it asks about.',
+    containing(({ room, file }) => room !== 'domain' && file !== 'http/ops.ts', /\.tx\(.*/),
+  );
+  forbid(
+    'The probe of http/ops.ts opens an empty transaction and does nothing in it.',
+    containing(({ file }) => file === 'http/ops.ts', /\.tx\((?!async \(\) => \{\}\)).*/),
+  );
+});
+
+test('the environment is read at the door', () => {
+  forbid(
+    'Only the programs at the door see process.env and hand it to config.ts, which checks it whole; a setting read anywhere else is ' +
+      'unchecked, undocumented and the same for every service in a process.',
+    containing(outside('cli.ts', 'main.ts', 'serve.ts', 'config.ts', 'doctor.ts'), /\bprocess\.env\b.*/),
+  );
+});
+
+test('nothing waits for itself: there is no circle of imports', () => {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: string[]): void => {
+    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' → '));
+    if (path.includes(file) || done.has(file)) return;
+    for (const each of sources.find((source) => source.file === file)!.imports) {
+      if (each.isOurs && !each.isType) visit(each.target, [...path, file]);
+    }
+    done.add(file);
+  };
+  for (const { file } of sources) visit(file, []);
+  forbid(
+    'Files that import each other are one subject in two places, or one too many: move what both need below them.',
+    circles,
+  );
+});
+
+test('a file has one subject', () => {
+  forbid(
+    'Past 300 lines there are usually two subjects in a file (habit 3): find the second and give it a name.',
+    sources.filter(({ lines }) => lines > 300).map(({ file, lines }) => `src/${file} has ${lines} lines`),
+  );
+});

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { Agent, request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import type { Reply, TestService } from './service.ts';
+
+/** What a test sends where `fetch` would be too polite: any method, any header any number of times, no headers of its own. */
+export function send(
+  on: Pick<TestService, 'url'>,
+  method: string,
+  path: string,
+  headers: readonly (readonly [name: string, value: string])[] = [],
+  body?: string | Uint8Array,
+): Promise<Reply> {
+  const { hostname, port, host } = new URL(on.url);
+  const named = (name: string) => headers.some(([each]) => each.toLowerCase() === name);
+  const all = [...headers];
+  if (!named('host')) all.push(['Host', host]);
+  if (body !== undefined && !named('transfer-encoding')) {
+    all.push(['Content-Length', String(Buffer.byteLength(body))]);
+  }
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(
+      { hostname, port, method, path, headers: all.flat(), agent: CONNECTIONS, setHost: false },
+      async (response) => {
+        const chunks: Buffer[] = [];
+        response.on('error', reject);
+        for await (const chunk of response) chunks.push(chunk as Buffer);
+        resolve(toReply(response.statusCode!, response.rawHeaders, Buffer.concat(chunks).toString('utf8')));
+      },
+    );
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+const CONNECTIONS = new Agent({ keepAlive: true, maxSockets: 16 });
+
+/** Bytes on a bare socket, and all that comes back until the other side closes. */
+export function sendRaw(on: Pick<TestService, 'url'>, text: string): Promise<string> {
+  const { port } = new URL(on.url);
+  return new Promise((resolve, reject) => {
+    let received = '';
+    const socket = connect(Number(port), '127.0.0.1', () => socket.write(text));
+    socket.setEncoding('latin1');
+    socket.on('data', (chunk) => {
+      received += chunk;
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNRESET' || error.code === 'EPIPE') resolve(received);
+      else reject(error);
+    });
+    socket.on('close', () => resolve(received));
+  });
+}
+
+/** One answer as it came over a socket. */
+export function parseRaw(received: string): Reply {
+  const [head = '', ...rest] = received.split('\r\n\r\n');
+  const [line = '', ...headers] = head.split('\r\n');
+  const pairs = headers.flatMap((header) => {
+    const colon = header.indexOf(':');
+    return [header.slice(0, colon), header.slice(colon + 1).trim()];
+  });
+  return toReply(Number(line.split(' ')[1]), pairs, rest.join('\r\n\r\n'));
+}
+
+function toReply(status: number, rawHeaders: readonly string[], text: string): Reply {
+  const headers = new Headers();
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    headers.append(rawHeaders[index]!, rawHeaders[index + 1]!);
+  }
+  let body: unknown = text;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // some answers are no JSON
+  }
+  return { status, headers, text, body };
+}
+
+export type DialectName = 'native' | 'oauth';
+
+/** What stands in hostile input, and must stand in no answer. */
+export const MARK = 'zQmarkQz';
+
+/** Asserts a refusal as the dialect spells it, with everything that every refusal carries (security.md 4, rules b to f). */
+export function assertRefused(
+  on: Pick<TestService, 'url'>,
+  reply: Reply,
+  dialect: DialectName,
+  status: number,
+  code: string,
+  about: string,
+): void {
+  assert.equal(reply.status, status, `${about}: ${reply.text}`);
+  assertFailureShape(on, reply, dialect, about);
+  assert.equal(codeOf(reply, dialect), code, about);
+}
+
+export function codeOf(reply: Reply, dialect: DialectName): string {
+  return dialect === 'native' ? reply.body.error.code : reply.body.error;
+}
+
+const NATIVE_MEMBERS = ['code', 'message', 'retryable', 'request_id', 'field', 'attempts_remaining'];
+
+export function assertFailureShape(
+  on: Pick<TestService, 'url'>,
+  reply: Reply,
+  dialect: DialectName,
+  about: string,
+): void {
+  const { status, headers, body } = reply;
+  assert.ok(status >= 400 && status < 500, `${about}: ${status} ${reply.text}`);
+  assert.equal(headers.get('content-type'), 'application/json; charset=utf-8', about);
+  assertHeaders(reply, about);
+  if (dialect === 'native') {
+    assert.deepEqual(Object.keys(body), ['ok', 'error'], about);
+    assert.equal(body.ok, false, about);
+    for (const name of Object.keys(body.error)) assert.ok(NATIVE_MEMBERS.includes(name), `${about}: ${name}`);
+    assert.match(body.error.code, /^[a-z_]+$/, about);
+    assert.ok(body.error.message.length > 10, about);
+    assert.equal(typeof body.error.retryable, 'boolean', about);
+    assert.equal(body.error.request_id, headers.get('x-request-id'), about);
+  } else {
+    assert.deepEqual(Object.keys(body), ['error', 'error_description'], about);
+    // RFC 6749 5.2 names the characters.
+    assert.match(body.error, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, about);
+    assert.match(body.error_description, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, about);
+  }
+  if (status === 401) {
+    const metadata = `Bearer resource_metadata="${on.url}/.well-known/oauth-protected-resource"`;
+    assert.ok(headers.get('www-authenticate')?.includes(metadata), about);
+  }
+  if (status === 429) assert.match(headers.get('retry-after') ?? '', /^[1-9][0-9]*$/, about);
+  assert.ok(!reply.text.includes(MARK), `${about}: what was sent is repeated: ${reply.text}`);
+}
+
+/** What every answer that may hold a secret or a refusal carries. */
+export function assertHeaders(reply: Reply, about: string): void {
+  const { headers } = reply;
+  assert.equal(headers.get('cache-control'), 'no-store', about);
+  assert.equal(headers.get('x-content-type-options'), 'nosniff', about);
+  assert.equal(headers.get('referrer-policy'), 'no-referrer', about);
+  assert.match(headers.get('x-request-id') ?? '', /^req_[0-9A-Za-z]+$/, about);
+  assert.equal(headers.get('access-control-allow-origin'), null, about);
+  for (const telltale of ['server', 'x-powered-by']) assert.equal(headers.get(telltale), null, about);
+}
