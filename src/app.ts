@@ -135,8 +135,12 @@ function developmentRows(devMailbox: DevMailbox | undefined): Route[] {
 }
 
 /** The service as what Node's HTTP server calls for every request. */
-export function createApp(deps: Deps, devMailbox: DevMailbox | undefined): RequestListener {
-  const serve = createServe(deps, createRoutes(deps, devMailbox));
+export function createApp(
+  deps: Deps,
+  devMailbox: DevMailbox | undefined,
+  isDraining: () => boolean,
+): RequestListener {
+  const serve = createServe(deps, createRoutes(deps, devMailbox), isDraining);
   return (request, response) => {
     serve(request, response).catch((error) => {
       // serve() renders whatever goes wrong; what arrives here went wrong while it wrote the answer.

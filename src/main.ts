@@ -76,8 +76,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const retention = startRetention(deps);
 
   let draining = false;
-  const server = createPublicServer(createApp(deps, devMailbox), config);
-  const ops = createOpsServer(deps, () => draining);
+  const isDraining = () => draining;
+  const server = createPublicServer(createApp(deps, devMailbox, isDraining), config);
+  const ops = createOpsServer(deps, isDraining);
 
   async function stop(): Promise<void> {
     draining = true;

@@ -482,7 +482,10 @@ onEveryEngine('claims', (engine) => {
 
     test('codes are six digits without a pattern (S-01)', async () => {
       const mailboxes = Array.from({ length: 300 }, () => newMailbox('digits'));
-      await Promise.all(mailboxes.map((mailbox) => call.assert(mailbox)));
+      for (let start = 0; start < mailboxes.length; start += 20) {
+        const replies = await Promise.all(mailboxes.slice(start, start + 20).map((to) => call.assert(to)));
+        assert.deepEqual(tally(replies), { 200: 20 });
+      }
       const codes = await Promise.all(mailboxes.map((mailbox) => on.codeFor(mailbox)));
       for (const code of codes) assert.match(code, /^[0-9]{6}$/);
       assert.ok(codes.some((code) => code.startsWith('0')));

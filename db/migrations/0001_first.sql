@@ -23,7 +23,6 @@ CREATE TABLE agents (
   created_at BIGINT NOT NULL,
   revoked_at BIGINT
 ) /*sqlite WITHOUT ROWID*/;
-CREATE INDEX agents_account ON agents (account_id);
 
 -- That an agent arrived, and how. The agent of an asserted mailbox exists only once that is proven.
 CREATE TABLE registrations (

@@ -159,14 +159,17 @@ export async function limited<Result>(
   }
 }
 
-const reported = new LRUCache<string, true>({ max: 10_000 });
+/** Of each service: the hits that the audit knows of, and until when (epoch ms) they are not told again. */
+const reportedBy = new WeakMap<Deps, LRUCache<string, number>>();
 
 async function recordHit(deps: Deps, asker: Asker, budget: Budget): Promise<void> {
   deps.metrics.limitHits.inc({ limit: budget.name });
   const id = `${budget.name}:${asker.address.limitKey}`;
-  if (reported.has(id)) return;
-  reported.set(id, true, { ttl: budget.resetSeconds * 1000 });
+  const reported = reportedBy.get(deps) ?? new LRUCache<string, number>({ max: 10_000 });
+  reportedBy.set(deps, reported);
   const now = deps.clock();
+  if ((reported.get(id) ?? 0) > now) return;
+  reported.set(id, now + budget.resetSeconds * 1000);
   await deps.db
     .tx((tx) => record(tx, deps, asker, now, { kind: 'limit.hit', details: { limit: budget.name } }))
     .catch((error) => deps.log.warn({ err: error }, 'a limit was hit, but the audit could not take it'));

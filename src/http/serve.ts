@@ -24,6 +24,7 @@ const NO_BODY = Buffer.alloc(0);
 export function createServe(
   deps: Deps,
   routes: readonly Route[],
+  isDraining: () => boolean,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const match = createMatcher(routes);
   const isOurHost = hostCheck(deps.config.publicUrl);
@@ -73,6 +74,7 @@ export function createServe(
       const level = reply.status >= 500 ? 'error' : 'debug';
       if (failure.cause !== undefined) deps.log[level]({ id: requestId, err: failure.cause }, failure.kind);
     }
+    if (isDraining()) res.shouldKeepAlive = false; // says "Connection: close"
     send(req, res, reply, requestId, secure);
     const seconds = (performance.now() - startedAt) / 1000;
     deps.metrics.requests.observe({ route: label, status: reply.status }, seconds);

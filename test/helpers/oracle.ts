@@ -1,0 +1,76 @@
+import type { Db } from '../../src/store/db.ts';
+
+/** What must never be found in a database, whatever happened to the service (security.md 3, I2 to I7). */
+const NEVER: Record<string, string> = {
+  'a claim and its registration disagree on whether it is claimed': `
+    FROM claims c JOIN registrations r ON r.id = c.registration_id
+    WHERE (c.claimed_at IS NULL) <> (r.claimed_at IS NULL)`,
+  'a registration without a claim': `
+    FROM registrations r WHERE NOT EXISTS (SELECT 1 FROM claims c WHERE c.registration_id = r.id)`,
+  'an agent without a registration that knows it': `
+    FROM agents g WHERE NOT EXISTS (SELECT 1 FROM registrations r WHERE r.id = g.registration_id AND r.agent_id = g.id)`,
+  'an anonymous registration without an agent': `
+    FROM registrations r WHERE r.kind = 'anonymous' AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.id = r.agent_id)`,
+  'an agent for a mailbox that was not proven': `
+    FROM registrations r WHERE r.kind = 'identity_assertion' AND (r.claimed_at IS NULL) <> (r.agent_id IS NULL)`,
+  'an agent without a key': `
+    FROM agents g WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.agent_id = g.id)`,
+  'a claimed agent without a key that has the claimed scopes, in the account it works in': `
+    FROM agents g JOIN registrations r ON r.agent_id = g.id
+    WHERE r.claimed_at IS NOT NULL AND NOT EXISTS (
+      SELECT 1 FROM credentials c WHERE c.agent_id = g.id AND c.account_id = g.account_id AND c.scope = 'read write')`,
+  'an unclaimed agent with a key that may write': `
+    FROM credentials c JOIN agents g ON g.id = c.agent_id JOIN registrations r ON r.id = g.registration_id
+    WHERE r.claimed_at IS NULL AND c.scope <> 'read'`,
+  'a merged agent outside of a human account': `
+    FROM agents g JOIN registrations r ON r.agent_id = g.id JOIN accounts a ON a.id = g.account_id
+    WHERE r.claimed_at IS NOT NULL AND r.mode = 'merge' AND a.kind <> 'human'`,
+  'a linked agent whose account has no human parent': `
+    FROM agents g JOIN registrations r ON r.agent_id = g.id JOIN accounts a ON a.id = g.account_id
+    LEFT JOIN accounts p ON p.id = a.parent_id
+    WHERE r.claimed_at IS NOT NULL AND r.mode = 'link' AND (p.id IS NULL OR p.kind <> 'human' OR a.ended_at IS NOT NULL)`,
+  'an unclaimed agent with an owner': `
+    FROM agents g JOIN registrations r ON r.agent_id = g.id JOIN accounts a ON a.id = g.account_id
+    WHERE r.claimed_at IS NULL AND (a.kind <> 'agent' OR a.parent_id IS NOT NULL OR a.ended_at IS NOT NULL)`,
+  'an ended account that its agent did not move out of': `
+    FROM accounts a WHERE (a.ended_at IS NULL) <> (a.merged_into IS NULL) OR (a.ended_at IS NOT NULL AND NOT EXISTS (
+      SELECT 1 FROM agents g WHERE g.merged_from = a.id AND g.account_id = a.merged_into))`,
+  'an agent that moved out of an account that did not end': `
+    FROM agents g JOIN accounts a ON a.id = g.merged_from WHERE a.ended_at IS NULL`,
+  'an account of nobody': `
+    FROM accounts a WHERE NOT EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id OR g.merged_from = a.id)
+      AND NOT EXISTS (SELECT 1 FROM accounts child WHERE child.parent_id = a.id)`,
+  'a mail without an attempt': `
+    FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)`,
+  'two live attempts of one registration': `
+    FROM (SELECT registration_id FROM claim_attempts WHERE ended_at IS NULL
+          GROUP BY registration_id HAVING COUNT(*) > 1) AS twice`,
+  'a live attempt on a claim that is over': `
+    FROM claim_attempts t JOIN claims c ON c.registration_id = t.registration_id
+    WHERE t.ended_at IS NULL AND (c.claimed_at IS NOT NULL OR c.ended_at IS NOT NULL)`,
+  'a registration that the audit does not know': `
+    FROM registrations r WHERE 1 <> (
+      SELECT COUNT(*) FROM events e WHERE e.kind = 'registration.created' AND e.subject = r.id)`,
+  'a completed claim that the audit does not know, or knows twice': `
+    FROM registrations r WHERE (CASE WHEN r.claimed_at IS NULL THEN 0 ELSE 1 END) <> (
+      SELECT COUNT(*) FROM events e WHERE e.kind = 'claim.completed' AND e.subject = r.id)`,
+};
+
+/** What is true as long as nothing was old enough to be swept. */
+const NEVER_BEFORE_SWEEPING: Record<string, string> = {
+  'an attempt without a mail': `
+    FROM claim_attempts t WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.attempt_id = t.id)`,
+  'codes counted that were not asked for': `
+    FROM claims c WHERE c.codes <> (SELECT COUNT(*) FROM claim_attempts t WHERE t.registration_id = c.registration_id)`,
+};
+
+/** The sentences above that are true of this database. */
+export async function violations(db: Db, age: 'young' | 'swept' = 'young'): Promise<string[]> {
+  const found: string[] = [];
+  const never = age === 'swept' ? NEVER : { ...NEVER, ...NEVER_BEFORE_SWEEPING };
+  for (const [sentence, from] of Object.entries(never)) {
+    const row = await db.get<{ n: number }>(`SELECT COUNT(*) AS n ${from}`);
+    if (row!.n > 0) found.push(`${sentence} (${row!.n})`);
+  }
+  return found;
+}

@@ -1,0 +1,526 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { revokeAgent } from '../src/domain/agents.ts';
+import { localAsker } from '../src/domain/events.ts';
+import { addResourceServer } from '../src/domain/resource-servers.ts';
+import { listEvents } from '../src/store/events.ts';
+import {
+  basic,
+  createTestClock,
+  createTestDatabase,
+  freePort,
+  onEveryEngine,
+  type Reply,
+  startTestService,
+  TEST_SECRET,
+  type TestService,
+  WIDE_LIMITS,
+  wrongCode,
+} from './helpers/service.ts';
+import { startSmtpSink } from './helpers/smtp.ts';
+import { parseRaw, send, sendRaw } from './helpers/wire.ts';
+
+async function opsGet(opsPort: number, path: string): Promise<{ status: number; text: string }> {
+  const response = await fetch(`http://127.0.0.1:${opsPort}${path}`);
+  return { status: response.status, text: await response.text() };
+}
+
+describe('the operator’s port', () => {
+  let on: TestService;
+  before(async () => {
+    on = await startTestService('sqlite');
+  });
+  after(() => on.stop());
+
+  test('health and metrics are there, and not on the public port', async () => {
+    await on.register();
+    const { opsPort } = on.service;
+    assert.deepEqual(await opsGet(opsPort, '/livez'), { status: 200, text: 'ok\n' });
+    assert.deepEqual(await opsGet(opsPort, '/readyz'), { status: 200, text: 'ok\n' });
+    const { status, text } = await opsGet(opsPort, '/metrics');
+    assert.equal(status, 200);
+    assert.match(
+      text,
+      /^vouchsafe_http_request_seconds_count\{route="POST \/agent\/auth",status="200"\} 1$/m,
+    );
+    assert.match(text, /^vouchsafe_mails_waiting 0$/m);
+    for (const path of ['/livez', '/readyz', '/metrics'])
+      assert.equal((await on.get(path)).status, 404, path);
+  });
+
+  test('nothing public is there', async () => {
+    for (const path of ['/', '/auth.md', '/api/me', '/agent/auth', '/dev/mailbox']) {
+      assert.equal((await opsGet(on.service.opsPort, path)).status, 404, path);
+    }
+  });
+});
+
+describe('the development mailbox', () => {
+  const CAUGHT = ['/dev/mailbox', '/dev/mailbox.json'];
+
+  test('without SMTP_URL, on this machine, mail is caught and shown as a page and as JSON', async (t) => {
+    const on = await startTestService('sqlite');
+    t.after(() => on.stop());
+    const { data } = (await on.post('/agent/auth', { type: 'anonymous', agent_name: '<b>Robin</b>' })).body;
+    await on.post('/agent/auth/claim', { claim_token: data.claim_token, email: 'dev@example.com' });
+    const code = await on.codeFor('dev@example.com');
+    const page = await on.get('/dev/mailbox');
+    assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
+    assert.match(page.headers.get('content-security-policy') ?? '', /default-src 'none'/);
+    assert.ok(page.text.includes(code));
+    assert.ok(!page.text.includes('<b>Robin'), 'a name is text');
+    const { mails } = (await on.get('/dev/mailbox.json')).body;
+    assert.equal(mails.length, 1);
+    assert.equal(mails[0].to, 'dev@example.com');
+    assert.ok(mails[0].text.includes(code));
+  });
+
+  test('with SMTP_URL there is none', async (t) => {
+    const sink = await startSmtpSink();
+    const on = await startTestService('sqlite', { env: { SMTP_URL: sink.url } });
+    t.after(async () => {
+      await on.stop();
+      await sink.close();
+    });
+    for (const path of CAUGHT) assert.equal((await on.get(path)).status, 404);
+  });
+
+  test('at a public address there is none', async (t) => {
+    const sink = await startSmtpSink();
+    const on = await startTestService('sqlite', {
+      env: { SMTP_URL: sink.url, PUBLIC_URL: 'https://id.example.com' },
+    });
+    t.after(async () => {
+      await on.stop();
+      await sink.close();
+    });
+    const host = [['Host', 'id.example.com']] as const;
+    for (const path of CAUGHT) assert.equal((await send(on, 'GET', path, host)).status, 404);
+    assert.equal((await send(on, 'GET', '/auth.md', host)).status, 200);
+  });
+});
+
+onEveryEngine('what a run leaves behind', (engine) => {
+  let on: TestService;
+  const secrets = new Set<string>();
+  const mailboxes = ['robin@example.com', 'linked@example.com', 'ida@example.com', 'taken@example.com'];
+  const requests: Record<string, Reply> = {};
+  let count = 0;
+
+  /** All that happens in a service's life, with every secret of it noted. */
+  before(async () => {
+    on = await startTestService(engine, { limits: { triesPerCode: 3, claimMailPerAgent: '2/d' } });
+    const call = async (name: string, reply: Promise<Reply>): Promise<Reply> => {
+      count += 1;
+      const got = await reply;
+      requests[name] = got;
+      for (const secret of got.text.match(/\b(?:sk|ct|rss)_[0-9A-Za-z_]{20,}/g) ?? []) secrets.add(secret);
+      return got;
+    };
+    const post = (name: string, path: string, body: object, headers: Record<string, string> = {}) =>
+      call(name, on.post(path, body, headers));
+    const codeFor = async (mailbox: string, beyond = 0) => {
+      const code = await on.codeFor(mailbox, beyond);
+      secrets.add(code);
+      return code;
+    };
+    const { server, secret } = await addResourceServer(on.service.deps, localAsker('test'), {
+      url: 'https://api.example.com',
+      name: 'API',
+      scopes: undefined,
+    });
+    secrets.add(secret);
+
+    const repeated = { 'Idempotency-Key': 'a-key-that-nobody-else-should-know' };
+    secrets.add(repeated['Idempotency-Key']);
+    const anonymous = { type: 'anonymous', agent_name: 'Robin' };
+    const first = (await post('register', '/agent/auth', anonymous, repeated)).body.data;
+    await post('register again', '/agent/auth', anonymous, repeated);
+    const rival = (await post('rival', '/agent/auth', anonymous)).body.data;
+    await post('rival claim', '/agent/auth/claim', { claim_token: rival.claim_token, email: mailboxes[0] });
+    await codeFor(mailboxes[0]!);
+    await post('claim', '/agent/auth/claim', { claim_token: first.claim_token, email: mailboxes[0] });
+    const otp = await codeFor(mailboxes[0]!, 1);
+    const guess = wrongCode(otp);
+    secrets.add(guess);
+    await post('wrong', '/agent/auth/claim/complete', { claim_token: first.claim_token, otp: guess });
+    const completion = { claim_token: first.claim_token, otp };
+    const done = (await post('complete', '/agent/auth/claim/complete', completion, repeated)).body.data;
+    await post('complete again', '/agent/auth/claim/complete', completion, repeated);
+    const bearer = { Authorization: `Bearer ${done.credential}` };
+    await call('me', on.get('/api/me', done.credential));
+    const made = (await post('make key', '/api/tokens', { name: 'helper', scope: 'read' }, bearer)).body.data;
+    await call('tokens', on.get('/api/tokens', done.credential));
+    await call(
+      'introspect',
+      on.form('/oauth2/introspect', { token: made.credential }, basic(server.id, secret)),
+    );
+    await call('delete key', on.del(`/api/tokens/${made.id}`, done.credential));
+    await call('revoke', on.form('/oauth2/revoke', { token: done.credential }));
+
+    const linked = (await post('register 2', '/agent/auth', anonymous)).body.data;
+    const link = { claim_token: linked.claim_token, email: mailboxes[1], link: true };
+    await post('link claim', '/agent/auth/claim', link);
+    const linkCode = { claim_token: linked.claim_token, otp: await codeFor(mailboxes[1]!) };
+    await post('link', '/agent/auth/claim/complete', linkCode);
+
+    const assertions = [{ type: 'verified_email', email: mailboxes[2] }];
+    await post('asserted', '/agent/auth', { type: 'identity_assertion', assertions });
+    await codeFor(mailboxes[2]!);
+    const greedy = (await post('register 3', '/agent/auth', anonymous)).body.data;
+    for (let times = 0; times < 3; times += 1) {
+      const ask = { claim_token: greedy.claim_token, email: mailboxes[3] };
+      await post(`greedy ${times}`, '/agent/auth/claim', ask);
+    }
+    await codeFor(mailboxes[3]!, 1);
+    await revokeAgent(on.service.deps, localAsker('test'), greedy.agent_id);
+
+    // Secrets where they do not belong.
+    await call('key in query', on.get(`/api/me?access_token=${first.credential}`));
+    await call('key in path', on.get(`/api/tokens/${first.credential}`));
+    await call('token in path', on.get(`/${first.claim_token}`));
+    await call('no JSON', on.post('/agent/auth', `{"claim_token":"${first.claim_token}`));
+    await call('bad email', on.post('/agent/auth/claim', { ...link, email: `${mailboxes[1]},x@y` }));
+  });
+  after(() => on.stop());
+
+  test('the run was what it should be', () => {
+    assert.equal(requests.complete?.status, 200);
+    assert.equal(requests.link?.status, 200);
+    assert.equal(requests['delete key']?.status, 200);
+    assert.equal(requests['greedy 2']?.status, 429);
+    assert.ok(secrets.size >= 15, `${secrets.size} secrets`);
+  });
+
+  function assertHoldsNoSecret(text: string): void {
+    assert.doesNotMatch(text, /\b(?:sk|ct|rss)_[0-9A-Za-z]{12,}/);
+    for (const secret of secrets) {
+      assert.ok(!new RegExp(`(?<![0-9A-Za-z.])${secret}(?![0-9A-Za-z])`).test(text), secret);
+    }
+    for (const mailbox of mailboxes) assert.ok(!text.includes(mailbox), mailbox);
+  }
+
+  test('the log names every request by its row, and holds no secret, no code and no mailbox', () => {
+    const log = on.logged.join('');
+    assertHoldsNoSecret(log);
+    const lines = log
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const requestLines = lines.filter(({ msg }) => msg === 'request');
+    assert.equal(requestLines.length, count);
+    for (const [name, reply] of Object.entries(requests)) {
+      const line = requestLines.find(({ id }) => id === reply.headers.get('x-request-id'));
+      assert.equal(line?.status, reply.status, name);
+    }
+    const routes = new Set(requestLines.map(({ route }) => route));
+    assert.ok(routes.has('POST /agent/auth/claim/complete') && routes.has('DELETE /api/tokens/:id'));
+  });
+
+  test('the metrics hold no secret, no mailbox, no id and no address', async () => {
+    const { text } = await opsGet(on.service.opsPort, '/metrics');
+    assertHoldsNoSecret(text);
+    assert.doesNotMatch(text, /\b(?:agt|usr|reg|key|req|out)_[0-9a-z]{9}/);
+    assert.doesNotMatch(text, /127\.0\.0\.1/);
+    assert.match(text, /^vouchsafe_limit_hits_total\{limit="claimMailPerAgent"\} 1$/m);
+  });
+
+  test('the audit tells of every change, of who asked and under which request, and holds no secret', async () => {
+    const events = await listEvents(on.service.deps.db, {}, 1000);
+    assertHoldsNoSecret(JSON.stringify(events));
+    const times: Record<string, number> = {};
+    for (const { kind } of events) times[kind] = (times[kind] ?? 0) + 1;
+    assert.deepEqual(times, {
+      'resource.added': 1,
+      'registration.created': 5,
+      'claim.started': 6,
+      'claim.guess_failed': 1,
+      'account.created': 2,
+      'agent.merged': 1,
+      'agent.linked': 1,
+      'claim.completed': 2,
+      'claim.superseded': 1,
+      'key.retired': 1,
+      'key.created': 1,
+      'key.revoked': 2,
+      'limit.hit': 1,
+      'agent.revoked': 1,
+    });
+    const by = (name: string) =>
+      events
+        .filter(({ requestId }) => requestId === requests[name]!.headers.get('x-request-id'))
+        .map(({ kind }) => kind)
+        .sort();
+    assert.deepEqual(by('register'), ['registration.created']);
+    assert.deepEqual(by('register again'), []);
+    assert.deepEqual(by('claim'), ['claim.started']);
+    assert.deepEqual(by('wrong'), ['claim.guess_failed']);
+    assert.deepEqual(by('complete'), [
+      'account.created',
+      'agent.merged',
+      'claim.completed',
+      'claim.superseded',
+    ]);
+    assert.deepEqual(by('complete again'), []);
+    assert.deepEqual(by('me'), ['key.retired']);
+    assert.deepEqual(by('make key'), ['key.created']);
+    assert.deepEqual(by('delete key'), ['key.revoked']);
+    assert.deepEqual(by('revoke'), ['key.revoked']);
+    assert.deepEqual(by('link'), ['account.created', 'agent.linked', 'claim.completed']);
+    assert.deepEqual(by('asserted'), ['claim.started', 'registration.created']);
+    assert.deepEqual(by('greedy 2'), ['limit.hit']);
+    for (const { requestId, address, at } of events) {
+      assert.match(requestId ?? '', /^(req_\w+|test)$/);
+      assert.match(address ?? '', /^(127\.0\.0\.1|::1|local)$/);
+      assert.equal(at, on.clock());
+    }
+  });
+});
+
+test('nothing that a caller sends can forge a line of the log', async (t) => {
+  const on = await startTestService('sqlite');
+  t.after(() => on.stop());
+  const forged = '{"level":60,"msg":"forged"}';
+  for (const name of [`Robin\n${forged}`, `Robin\u2028${forged}`, `Robin\u0085${forged}`, `"}${forged}`]) {
+    const { status } = await on.post('/agent/auth', { type: 'anonymous', agent_name: name });
+    assert.ok(status === 200 || status === 400);
+  }
+  await on.get(`/%0a${encodeURIComponent(forged)}`);
+  await on.request('GET', '/api/me', { headers: { 'X-Request-Id': forged, 'User-Agent': forged } });
+  await sendRaw(on, `GET / HTTP/1.1\r\nHost: localhost\r\nX: a\n${forged}\r\nConnection: close\r\n\r\n`);
+  for (const line of on.logged) {
+    assert.equal(line.indexOf('\n'), line.length - 1, line);
+    assert.notEqual(JSON.parse(line).msg, 'forged');
+    assert.ok(!line.includes('forged'), line);
+  }
+});
+
+onEveryEngine('stopping', (engine) => {
+  test('a claim begun before a restart is completed after it', async (t) => {
+    const database = await createTestDatabase(engine);
+    const clock = createTestClock();
+    const first = await startTestService(engine, { database, clock });
+    const { claim_token, user_id } = await first.register();
+    await first.post('/agent/auth/claim', { claim_token, email: 'restart@example.com', link: true });
+    const otp = await first.codeFor('restart@example.com');
+    await first.stop();
+    const second = await startTestService(engine, { database, clock });
+    t.after(async () => {
+      await second.stop();
+      await database.drop();
+    });
+    const completed = await second.post('/agent/auth/claim/complete', { claim_token, otp });
+    assert.equal(completed.status, 200, completed.text);
+    assert.equal(completed.body.data.user_id, user_id);
+    assert.equal((await second.get('/api/me', completed.body.data.credential)).status, 200);
+  });
+
+  test('at SIGTERM what is under way is finished, nothing more is taken, and the process ends well', async (t) => {
+    const database = await createTestDatabase(engine);
+    t.after(() => database.drop());
+    const server = await serve(t, { DATABASE_URL: database.url });
+    const idle = await openSocket(t, server.port);
+    idle.write('GET /llms.txt HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await once(idle, 'data');
+
+    const requests = await Promise.all([1, 2, 3].map(() => halfARequest(t, server.port)));
+    server.child.kill('SIGTERM');
+    await server.says(/"signal":"SIGTERM"/);
+    assert.deepEqual(await opsGet(server.opsPort, '/readyz'), { status: 503, text: 'shutting down\n' });
+    assert.equal((await opsGet(server.opsPort, '/livez')).status, 200);
+    await assert.rejects(fetch(`http://localhost:${server.port}/llms.txt`), 'no new connection');
+    if (!idle.closed) await once(idle, 'close');
+
+    const replies = await Promise.all(requests.map((request) => request.finish()));
+    const finishedAt = performance.now();
+    for (const { status, headers, body } of replies) {
+      assert.equal(status, 200);
+      assert.match(body.data.credential, /^sk_/);
+      assert.equal(headers.get('connection'), 'close');
+    }
+    assert.deepEqual(await server.ended, [0, null]);
+    assert.ok(performance.now() - finishedAt < 3000, 'at once');
+  });
+
+  test('a second signal ends it at once', async (t) => {
+    const database = await createTestDatabase(engine);
+    t.after(() => database.drop());
+    const server = await serve(t, { DATABASE_URL: database.url });
+    await halfARequest(t, server.port);
+    server.child.kill('SIGTERM');
+    await server.says(/"signal":"SIGTERM"/);
+    server.child.kill('SIGTERM');
+    assert.deepEqual(await server.ended, [1, null]);
+  });
+
+  test('a service that cannot have both of its ports has neither, and ends with a sentence', async (t) => {
+    const database = await createTestDatabase(engine);
+    const occupant = createServer().listen(0, '127.0.0.1');
+    await once(occupant, 'listening');
+    t.after(async () => {
+      occupant.close();
+      await database.drop();
+    });
+    const { port } = occupant.address() as { port: number };
+    const child = spawnServe({ DATABASE_URL: database.url, PORT: '0', OPS_PORT: String(port) });
+    t.after(() => child.kill('SIGKILL'));
+    let said = '';
+    child.stderr!.on('data', (chunk) => {
+      said += chunk;
+    });
+    assert.deepEqual(await once(child, 'close'), [1, null]);
+    assert.match(said, new RegExp(`^[^\\n]*address already in use[^\\n]*:${port}\\n$`));
+  });
+});
+
+test('"npm start" greets with lines that can be pasted, and says where the mail is', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-start-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  assert.equal(scripts.start, 'node src/cli.ts serve', 'which is what this test starts');
+  const server = await serve(t, { DATABASE_URL: `file:${folder}/vouchsafe.db` });
+  const url = `http://localhost:${server.port}`;
+  const lines = server.greeting.split('\n').flatMap((line) => {
+    const found = /^ {2}curl -s -X POST (\S+) -H 'Content-Type: application\/json' -d '(.+)'$/.exec(line);
+    return found ? [{ target: found[1]!, body: JSON.parse(found[2]!) }] : [];
+  });
+  assert.deepEqual(
+    lines.map(({ target }) => target),
+    [`${url}/agent/auth`, `${url}/agent/auth/claim`, `${url}/agent/auth/claim/complete`],
+  );
+  const paste = async (index: number, over: object) => {
+    const { target, body } = lines[index]!;
+    const headers = { 'Content-Type': 'application/json' };
+    const response = await fetch(target, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ ...body, ...over }),
+    });
+    return (await response.json()) as { ok: boolean; data: { claim_token: string; credential: string } };
+  };
+  const { claim_token } = (await paste(0, {})).data;
+  assert.equal((await paste(1, { claim_token })).ok, true);
+
+  const mailbox = /Mail is caught at (\S+)/.exec(server.greeting)?.[1];
+  assert.equal(mailbox, `${url}/dev/mailbox`);
+  let otp: string | undefined;
+  while (otp === undefined) {
+    otp = /^ {4}(\d{6})$/m.exec(await (await fetch(mailbox)).text())?.[1];
+  }
+  assert.match((await paste(2, { claim_token, otp })).data.credential, /^sk_/);
+  const authMd = /for agents: (\S+)/.exec(server.greeting)?.[1];
+  assert.equal((await fetch(authMd!)).status, 200);
+});
+
+describe('a client that dawdles', { concurrency: true }, () => {
+  let on: TestService;
+  before(async () => {
+    on = await startTestService('sqlite');
+  });
+  after(() => on.stop());
+
+  test('one that never ends its headers is let go within 12 seconds', async () => {
+    const startedAt = performance.now();
+    const received = await sendRaw(on, 'POST /agent/auth HTTP/1.1\r\nHost: localhost\r\n');
+    assert.ok(performance.now() - startedAt < 12_500);
+    assert.equal(parseRaw(received).status, 408);
+  });
+
+  test('one that never ends its body is let go within 17 seconds', async () => {
+    const startedAt = performance.now();
+    const received = await sendRaw(
+      on,
+      'POST /agent/auth HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"type":',
+    );
+    assert.ok(performance.now() - startedAt < 17_500);
+    assert.equal(parseRaw(received).status, 408);
+  });
+
+  test('one that keeps a connection and asks nothing is let go within 7 seconds', async () => {
+    const startedAt = performance.now();
+    const received = await sendRaw(on, 'GET /llms.txt HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    assert.ok(performance.now() - startedAt < 7500);
+    assert.match(received, /^HTTP\/1\.1 200 /);
+  });
+});
+
+interface Served {
+  child: ChildProcess;
+  port: number;
+  opsPort: number;
+  /** All it printed until it served. */
+  greeting: string;
+  /** Waits until its output holds this. */
+  says(pattern: RegExp): Promise<void>;
+  /** Exit code and signal. */
+  ended: Promise<unknown[]>;
+}
+
+function spawnServe(env: Record<string, string>): ChildProcess {
+  return spawn(process.execPath, [fileURLToPath(new URL('../src/cli.ts', import.meta.url)), 'serve'], {
+    env: {
+      PATH: process.env.PATH ?? '',
+      SECRET: TEST_SECRET,
+      LIMITS: JSON.stringify(WIDE_LIMITS),
+      OPS_PORT: '0',
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+/** The program as an operator starts it. */
+async function serve(t: TestContext, env: Record<string, string>): Promise<Served> {
+  const port = await freePort();
+  const child = spawnServe({ PORT: String(port), ...env });
+  const ended = once(child, 'exit');
+  t.after(() => child.kill('SIGKILL'));
+  let output = '';
+  child.stdout!.on('data', (chunk) => {
+    output += chunk;
+  });
+  child.stderr!.pipe(process.stderr);
+  const says = async (pattern: RegExp) => {
+    while (!pattern.test(output)) await once(child.stdout!, 'data');
+  };
+  await says(/\n\n$/);
+  const opsPort = Number(/health at http:\/\/127\.0\.0\.1:(\d+)\)/.exec(output)?.[1]);
+  return { child, port, opsPort, greeting: output, says, ended };
+}
+
+async function openSocket(t: TestContext, port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  t.after(() => socket.destroy());
+  socket.on('error', () => {});
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** A registration of which the server has the headers; `finish` sends the rest and reads the answer. */
+async function halfARequest(t: TestContext, port: number): Promise<{ finish(): Promise<Reply> }> {
+  const body = '{"type":"anonymous"}';
+  const socket = await openSocket(t, port);
+  let received = '';
+  socket.setEncoding('latin1').on('data', (chunk) => {
+    received += chunk;
+  });
+  socket.write(
+    `POST /agent/auth HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`,
+  );
+  while (!received.startsWith('HTTP/1.1 100')) await once(socket, 'data');
+  return {
+    async finish() {
+      received = '';
+      socket.write(body);
+      await once(socket, 'close');
+      return parseRaw(received);
+    },
+  };
+}
