@@ -125,7 +125,7 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       return;
     }
     // Whoever is told of the commit must read it.
-    snapshot.close();
+    snapshot.renounce();
     for (const job of batch) {
       if (job.outcome.kind === 'done') job.resolve(job.outcome.value);
       else if (job.outcome.kind === 'failed') job.reject(job.outcome.error);
@@ -188,12 +188,15 @@ async function openWriter(file: string): Promise<Database.Database> {
 /**
  * One read transaction for all reads of a turn of the event loop: a read alone takes and drops the file's locks, which costs
  * several times what finding a row does. It is begun after the requests of this turn have arrived and given up before the
- * next ones are read, so it shows everything that was acknowledged, by whatever process, before any of them was sent.
+ * next ones are read, so it shows everything that was acknowledged, by whatever process, before any of them was sent. Commits
+ * are told late in a turn: what is read from then on until the next turn is over stands alone, or its snapshot would outlive
+ * the arrival of new requests.
  */
-function sharedSnapshot(reader: Database.Database): { open(): void; close(): void } {
+function sharedSnapshot(reader: Database.Database): { open(): void; close(): void; renounce(): void } {
   const begin = reader.prepare('BEGIN');
   const end = reader.prepare('COMMIT');
   let isOpen = false;
+  let isShared = true;
   function close(): void {
     if (!isOpen) return;
     isOpen = false;
@@ -201,12 +204,19 @@ function sharedSnapshot(reader: Database.Database): { open(): void; close(): voi
   }
   return {
     open() {
-      if (isOpen) return;
+      if (isOpen || !isShared) return;
       begin.run();
       isOpen = true;
       setImmediate(close);
     },
     close,
+    renounce() {
+      close();
+      isShared = false;
+      setImmediate(() => {
+        isShared = true;
+      });
+    },
   };
 }
 
