@@ -11,11 +11,11 @@ import { revokeAgent } from '../src/domain/agents.ts';
 import { localAsker } from '../src/domain/events.ts';
 import { addResourceServer } from '../src/domain/resource-servers.ts';
 import { listEvents } from '../src/store/events.ts';
+import { freePort } from './helpers/free-port.ts';
 import {
   basic,
   createTestClock,
   createTestDatabase,
-  freePort,
   onEveryEngine,
   type Reply,
   startTestService,

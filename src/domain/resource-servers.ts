@@ -90,6 +90,15 @@ export async function removeResourceServer(deps: Deps, asker: Asker, id: string)
 const RECENT_MS = 1000;
 const recent = new WeakMap<Db, LRUCache<string, ResourceServer>>();
 
+function provenAt(db: Db): LRUCache<string, ResourceServer> {
+  let proven = recent.get(db);
+  if (proven === undefined) {
+    proven = new LRUCache({ max: 1000, ttl: RECENT_MS });
+    recent.set(db, proven);
+  }
+  return proven;
+}
+
 /**
  * The resource server with these credentials.
  *
@@ -100,8 +109,7 @@ export async function authenticateResourceServer(
   id: string,
   secret: string,
 ): Promise<ResourceServer> {
-  const proven = recent.get(deps.db) ?? new LRUCache({ max: 1000, ttl: RECENT_MS });
-  recent.set(deps.db, proven);
+  const proven = provenAt(deps.db);
   const known = proven.get(`${id}:${secret}`);
   if (known !== undefined) return known;
 

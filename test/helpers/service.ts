@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe } from 'node:test';
@@ -10,6 +9,7 @@ import { loadConfig } from '../../src/config.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
 import type { ClaimCodeMail } from '../../src/mail/mailer.ts';
 import { type Overrides, type Service, startService } from '../../src/main.ts';
+import { freePort } from './free-port.ts';
 
 export type Engine = 'sqlite' | 'postgres';
 export const ENGINES: readonly Engine[] = ['sqlite', 'postgres'];
@@ -222,15 +222,6 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
       if (options.database === undefined) await database.drop();
     },
   };
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 /** A resource server's Basic header, for introspection. */
