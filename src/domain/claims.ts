@@ -53,7 +53,7 @@ export async function startClaim(
       await checkCompanion(tx, claim, input.companion);
       await openAttempt(tx, deps, asker, now, { claim, mailbox: input.mailbox, mode: input.mode });
       const spendings = mailSpendings(claim.registrationId, input.mailbox, asker.address);
-      await spend(tx, deps.config.limits, spendings, now);
+      await spend(tx, deps, spendings, now);
     });
   });
   deps.wakeOutbox();
@@ -190,7 +190,7 @@ async function spendOnGuess(
   if (isDead(attempt, limits.triesPerCode, now)) await refuseDeadCode(tx, tokenHash, now);
   const registration = (await findRegistration(tx, claim.registrationId))!;
 
-  await spend(tx, limits, guessSpendings(attempt.mailbox, asker.address), now);
+  await spend(tx, deps, guessSpendings(attempt.mailbox, asker.address), now);
   const guessesMax = limits.triesPerCode * limits.codesPerClaim;
   const counted = await spendGuess(tx, tokenHash, guessesMax, now);
   const tries = counted

@@ -12,30 +12,34 @@ import {
 } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
 import { type Asker, record } from './events.ts';
-import { formatScope, parseScope } from './scopes.ts';
+import { formatScope } from './scopes.ts';
 
-/** A key as its holder and its owner may see it; never the secret. */
-export interface Key {
+/** What a key grants, and how long. */
+export interface Grant {
   id: string;
-  name: string | null;
-  prefix: string;
-  lastFour: string;
   scopes: string[];
   /** Undefined: every resource. */
   resources: string[] | undefined;
-  /** These four are epoch ms. */
+  /** Epoch ms, both. */
   createdAt: number;
   expiresAt: number | null;
+}
+
+/** A key as its holder and its owner may see it; never the secret. */
+export interface Key extends Grant {
+  name: string | null;
+  prefix: string;
+  lastFour: string;
+  /** Epoch ms, both. */
   revokedAt: number | null;
   lastUsedAt: number | null;
 }
 
 /** Who stands behind a key that works. */
 export interface Bearer {
-  key: Key;
+  key: Grant;
   hash: Buffer;
   agentId: string;
-  registrationId: string;
   /** The account the key works in: `user_id`, `sub`. */
   accountId: string;
   /** The human's account behind the agent, once claimed. */
@@ -95,9 +99,10 @@ export async function findBearer(
   credential: string,
 ): Promise<Bearer | undefined> {
   if (!wellFormed('sk', credential)) return undefined;
-  const row = await findBearerByHash(deps.db, hashSecret(credential));
+  const hash = hashSecret(credential);
+  const row = await findBearerByHash(deps.db, hash);
   if (row === undefined || !isLive(row, deps.clock()) || row.agentRevokedAt !== null) return undefined;
-  return toBearer(row);
+  return toBearer(row, hash);
 }
 
 /** Notes that a key is being used; the first use of a key made by a claim ends the ones from before it (decision 9). */
@@ -144,28 +149,33 @@ export function isLive(key: Pick<CredentialRow, 'revokedAt' | 'expiresAt'>, now:
 /** A key as it may be shown. */
 export function toKey(row: CredentialRow): Key {
   return {
-    id: row.id,
+    ...toGrant(row),
     name: row.name,
     prefix: row.prefix,
     lastFour: row.lastFour,
-    scopes: parseScope(row.scope),
-    resources: row.resources === null ? undefined : row.resources.split(' '),
-    createdAt: row.createdAt,
-    expiresAt: row.expiresAt,
     revokedAt: row.revokedAt,
     lastUsedAt: row.lastUsedAt,
   };
 }
 
-function toBearer(row: BearerRow): Bearer {
+function toGrant(row: Pick<CredentialRow, 'id' | 'scope' | 'resources' | 'createdAt' | 'expiresAt'>): Grant {
+  return {
+    id: row.id,
+    scopes: row.scope.split(' '), // as formatScope wrote it
+    resources: row.resources === null ? undefined : row.resources.split(' '),
+    createdAt: row.createdAt,
+    expiresAt: row.expiresAt,
+  };
+}
+
+function toBearer(row: BearerRow, hash: Buffer): Bearer {
   const mergedFrom = row.agentMergedFrom;
   return {
-    key: toKey(row),
-    hash: row.hash,
+    key: toGrant(row),
+    hash,
     agentId: row.agentId,
-    registrationId: row.registrationId,
     accountId: row.accountId,
-    ownerId: row.accountKind === 'human' ? row.accountId : (row.parentId ?? undefined),
+    ownerId: row.ownerId ?? undefined,
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,
     retiresOthers: row.retiresOthers === 1,
     isSuperseded: row.supersededBy !== null,

@@ -9,8 +9,7 @@ import {
   revokeCredential,
 } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
-import { findRegistration } from '../store/registrations.ts';
-import { type Bearer, isLive, issueKey, type Key, toKey } from './credentials.ts';
+import { type Bearer, type Grant, isLive, issueKey, type Key, toKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 import { formatScope, within } from './scopes.ts';
 
@@ -18,8 +17,13 @@ import { formatScope, within } from './scopes.ts';
 
 /** All keys of the bearer's agent, also ended ones. */
 export async function listKeys(deps: Deps, bearer: Bearer): Promise<Key[]> {
-  await requireClaimed(deps, bearer);
+  requireClaimed(deps, bearer);
   return (await listCredentials(deps.db, bearer.agentId)).map(toKey);
+}
+
+/** The key that the bearer holds. */
+export async function showHeldKey(deps: Deps, bearer: Bearer): Promise<Key> {
+  return toKey((await findCredential(deps.db, bearer.key.id))!);
 }
 
 /**
@@ -39,7 +43,7 @@ export async function createKey(
     expiresInSeconds: number | undefined;
   },
 ): Promise<{ key: Key; credential: string }> {
-  await requireClaimed(deps, bearer);
+  requireClaimed(deps, bearer);
   const now = deps.clock();
   const resources = ask.resources ?? bearer.key.resources;
   if (!isNoWider({ scopes: ask.scopes, resources }, bearer.key)) {
@@ -79,7 +83,7 @@ export async function createKey(
 /** Whether a key grants nothing that another one does not. */
 function isNoWider(
   key: { scopes: readonly string[]; resources: readonly string[] | undefined },
-  than: Pick<Key, 'scopes' | 'resources'>,
+  than: Pick<Grant, 'scopes' | 'resources'>,
 ): boolean {
   if (!within(key.scopes, than.scopes)) return false;
   return (
@@ -94,7 +98,7 @@ function isNoWider(
  * @throws Failure `notFound`, also for a key of somebody else (S-29); `insufficientScope`
  */
 export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, keyId: string): Promise<Key> {
-  await requireClaimed(deps, bearer);
+  requireClaimed(deps, bearer);
   return deps.db.tx(async (tx) => {
     const key = await findCredential(tx, keyId);
     if (key === undefined || key.agentId !== bearer.agentId) {
@@ -113,9 +117,10 @@ export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, key
 /** Ends the key that somebody holds: possession is enough (RFC 7009, S-101). Anything but a live key changes nothing. */
 export async function revokeHeldKey(deps: Deps, asker: Asker, credential: string): Promise<void> {
   if (!wellFormed('sk', credential)) return;
-  const row = await findBearerByHash(deps.db, hashSecret(credential));
+  const hash = hashSecret(credential);
+  const row = await findBearerByHash(deps.db, hash);
   if (row === undefined || row.revokedAt !== null) return;
-  await deps.db.tx((tx) => endKey(tx, deps, asker, row));
+  await deps.db.tx((tx) => endKey(tx, deps, asker, { ...row, hash }));
 }
 
 /** Ends a key by its id, as an operator. Returns whether there is such a key. */
@@ -127,7 +132,12 @@ export async function revokeKeyById(deps: Deps, asker: Asker, keyId: string): Pr
   });
 }
 
-async function endKey(tx: Tx, deps: Deps, asker: Asker, key: CredentialRow): Promise<void> {
+async function endKey(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  key: Pick<CredentialRow, 'hash' | 'id' | 'accountId' | 'agentId'>,
+): Promise<void> {
   const now = deps.clock();
   if ((await revokeCredential(tx, key.hash, now)) !== 1) return;
   await record(tx, deps, asker, now, {
@@ -138,10 +148,9 @@ async function endKey(tx: Tx, deps: Deps, asker: Asker, key: CredentialRow): Pro
   });
 }
 
-async function requireClaimed(deps: Deps, bearer: Bearer): Promise<void> {
-  const registration = await findRegistration(deps.db, bearer.registrationId);
+function requireClaimed(deps: Deps, bearer: Bearer): void {
   // A key from before the claim does not become a claimed one by it (S-27): the key it would make could outlive it.
-  if (registration?.claimedAt == null || bearer.ownerId === undefined || bearer.isSuperseded) {
+  if (bearer.ownerId === undefined || bearer.isSuperseded) {
     throw new Failure(
       'insufficientScope',
       'Only a claimed agent manages keys. Have your human claim you: POST /agent/auth/claim with your claim_token and their mailbox.',

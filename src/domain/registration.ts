@@ -49,7 +49,7 @@ export function registerAnonymous(
       const claimExpiresAt = Math.min(now + limits.claimTtlSeconds * 1000, expiresAt);
 
       return deps.db.tx(async (tx) => {
-        const budgets = await spend(tx, limits, registerSpendings(asker.address), now);
+        const budgets = await spend(tx, deps, registerSpendings(asker.address), now);
         await insertAgentAccount(tx, userId, null, now);
         await insertRegistration(tx, {
           id: registrationId,
@@ -133,7 +133,7 @@ export async function registerWithMailbox(
       const claimExpiresAt = now + limits.claimTtlSeconds * 1000;
 
       return deps.db.tx(async (tx) => {
-        const budgets = await spend(tx, limits, registerSpendings(asker.address), now);
+        const budgets = await spend(tx, deps, registerSpendings(asker.address), now);
         await insertRegistration(tx, {
           id: registrationId,
           kind: 'identity_assertion',
@@ -153,7 +153,7 @@ export async function registerWithMailbox(
           mailbox: input.mailbox,
           mode: input.mode,
         });
-        await spend(tx, limits, mailSpendings(registrationId, input.mailbox, asker.address), now);
+        await spend(tx, deps, mailSpendings(registrationId, input.mailbox, asker.address), now);
         const answer: AssertedRegistration = { claimToken, claimExpiresAt, mailbox: input.mailbox, budgets };
         await keep(tx, answer);
         return answer;

@@ -90,7 +90,8 @@ function oneAuthorization(request: IncomingMessage): string | undefined {
   if (header === undefined) return undefined;
   let count = 0;
   for (let index = 0; index < request.rawHeaders.length; index += 2) {
-    if (request.rawHeaders[index]!.toLowerCase() === 'authorization') count += 1;
+    const name = request.rawHeaders[index]!;
+    if (name.length === 13 && name.toLowerCase() === 'authorization') count += 1;
   }
   if (count > 1) throw new Failure('badRequest', 'There is more than one Authorization header.');
   return header;

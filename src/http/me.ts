@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Agent, describeBearer } from '../domain/agents.ts';
 import type { Key } from '../domain/credentials.ts';
-import { createKey, listKeys, revokeOwnKey } from '../domain/keys.ts';
+import { createKey, listKeys, revokeOwnKey, showHeldKey } from '../domain/keys.ts';
 import { checkResourceUrl } from '../domain/resource-servers.ts';
 import { formatScope, parseScope } from '../domain/scopes.ts';
 import { Failure } from '../errors.ts';
@@ -72,7 +72,7 @@ export const revokeTokenAnswer = z.object({ id: z.string(), revoked: z.literal(t
 /** GET /api/me */
 export async function me(call: Call<undefined, 'agent'>): Promise<Answer> {
   const { deps, caller: bearer } = call;
-  const agent = await describeBearer(deps, bearer);
+  const [agent, key] = await Promise.all([describeBearer(deps, bearer), showHeldKey(deps, bearer)]);
   const isOwned = bearer.ownerId !== undefined;
   return {
     data: {
@@ -84,7 +84,7 @@ export async function me(call: Call<undefined, 'agent'>): Promise<Answer> {
       mode: isOwned ? agent.mode : undefined,
       owner: isOwned && agent.owner ? maskMailbox(agent.owner.mailbox) : undefined,
       merged_from: bearer.mergedFrom,
-      key: renderKey(bearer.key),
+      key: renderKey(key),
       claim: renderClaim(agent.claim),
     },
   };

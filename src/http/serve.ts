@@ -4,7 +4,7 @@ import type { Deps } from '../deps.ts';
 import { refuseIfSpent } from '../domain/limits.ts';
 import { Failure } from '../errors.ts';
 import { parseAddress } from '../lib/address.ts';
-import { newId } from '../lib/ids.ts';
+import { createRequestIds } from '../lib/ids.ts';
 import { readBody } from './body.ts';
 import { identify } from './callers.ts';
 import type { Dialect } from './dialects/dialect.ts';
@@ -27,13 +27,14 @@ export function createServe(
   isDraining: () => boolean,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const match = createMatcher(routes);
+  const nextRequestId = createRequestIds(deps.random);
   const isOurHost = hostCheck(deps.config.publicUrl);
   const metadataUrl = `${deps.config.publicUrl}/.well-known/oauth-protected-resource`;
   const secure = deps.config.publicUrl.startsWith('https:');
 
   return async function serve(req, res) {
     const startedAt = performance.now();
-    const requestId = newId('req', deps.clock(), deps.random);
+    const requestId = nextRequestId(deps.clock());
 
     const asked = req.url ?? '/';
     const queryAt = asked.indexOf('?');
@@ -77,7 +78,7 @@ export function createServe(
     if (isDraining()) res.shouldKeepAlive = false; // says "Connection: close" (R-19)
     send(req, res, reply, requestId, secure);
     const seconds = (performance.now() - startedAt) / 1000;
-    deps.metrics.requests.observe({ route: label, status: reply.status }, seconds);
+    deps.metrics.countRequest(label, reply.status, seconds);
     // The row, never the URL: an address bar is no place for secrets, but people put them there.
     const ms = Math.round(seconds * 1e4) / 10;
     deps.log.info({ id: requestId, route: label, status: reply.status, ms }, 'request');
@@ -113,7 +114,7 @@ function checkTransport(request: IncomingMessage, isOurHost: (host: string) => b
 /** Which Host headers are ours: that of PUBLIC_URL; on a developer's machine every name of the machine itself. */
 function hostCheck(publicUrl: string): (host: string) => boolean {
   const { host: ours, hostname } = new URL(publicUrl);
-  if (!isLoopbackHost(hostname)) return (host) => host.toLowerCase() === ours;
+  if (!isLoopbackHost(hostname)) return (host) => host === ours || host.toLowerCase() === ours;
   return (host) =>
     host === ours || (/^[\w.[\]:-]+$/.test(host) && isLoopbackHost(host.replace(/:[0-9]+$/, '')));
 }

@@ -14,11 +14,29 @@ let sequence = 0;
  * collations agree on their order. The time within is no secret.
  */
 export function newId(prefix: IdPrefix, now: number, random: Random): string {
+  return firstIdAt(prefix, now) + nextInSequence() + randomBase62(12, random);
+}
+
+/** Ids for requests, which are many and whose randomness only tells processes apart: it is drawn once. */
+export function createRequestIds(random: Random): (now: number) => string {
+  const process = randomBase62(12, random);
+  return (now) => firstIdAt('req', now) + nextInSequence() + process;
+}
+
+function nextInSequence(): string {
   sequence = (sequence + 1) % 36 ** 3;
-  return `${firstIdAt(prefix, now)}${sequence.toString(36).padStart(3, '0')}${randomBase62(12, random)}`;
+  return sequence.toString(36).padStart(3, '0');
 }
 
 /** What every id of a type made at or after a moment sorts behind. */
 export function firstIdAt(prefix: IdPrefix, at: number): string {
-  return `${prefix}_${Math.max(0, at).toString(36).padStart(9, '0')}`;
+  if (at !== stampedAt) {
+    stampedAt = at;
+    stamp = Math.max(0, at).toString(36).padStart(9, '0');
+  }
+  return `${prefix}_${stamp}`;
 }
+
+// Many ids are made in one millisecond.
+let stampedAt = -1;
+let stamp = '';

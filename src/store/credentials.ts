@@ -18,13 +18,25 @@ export interface CredentialRow {
   supersededBy: string | null;
 }
 
-/** A key together with what decides whether and for whom it works. */
-export interface BearerRow extends CredentialRow {
+/** Of a key what decides whether, for whom and for what it works. */
+export interface BearerRow
+  extends Pick<
+    CredentialRow,
+    | 'id'
+    | 'agentId'
+    | 'accountId'
+    | 'scope'
+    | 'resources'
+    | 'createdAt'
+    | 'expiresAt'
+    | 'revokedAt'
+    | 'retiresOthers'
+    | 'supersededBy'
+  > {
   agentRevokedAt: number | null;
   agentMergedFrom: string | null;
-  registrationId: string;
-  accountKind: 'human' | 'agent';
-  parentId: string | null;
+  /** The human's account: the key's own, or the one that it is linked to. */
+  ownerId: string | null;
 }
 
 export async function insertCredential(
@@ -53,17 +65,16 @@ export async function insertCredential(
 }
 
 /**
- * The one lookup of the hot path: by the hash of the secret, which is the primary key. Subselects and no join: SQLite answers
- * them in a quarter of the time.
+ * The one lookup of the hot path: by the hash of the secret, which is the primary key. No column more than is needed, and
+ * subselects instead of joins: SQLite answers them in a quarter of the time.
  */
 export function findBearerByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<BearerRow | undefined> {
   return db.get(
-    `SELECT ${COLUMNS},
+    `SELECT ${BEARER_COLUMNS},
        (SELECT revoked_at FROM agents WHERE id = c.agent_id) AS "agentRevokedAt",
        (SELECT merged_from FROM agents WHERE id = c.agent_id) AS "agentMergedFrom",
-       (SELECT registration_id FROM agents WHERE id = c.agent_id) AS "registrationId",
-       (SELECT kind FROM accounts WHERE id = c.account_id) AS "accountKind",
-       (SELECT parent_id FROM accounts WHERE id = c.account_id) AS "parentId"
+       (SELECT CASE kind WHEN 'human' THEN id ELSE parent_id END
+          FROM accounts WHERE id = c.account_id) AS "ownerId"
      FROM credentials c WHERE c.hash = ?`,
     [hash],
   );
@@ -123,7 +134,7 @@ export function markUsed(tx: Tx, hash: Buffer, at: number): Promise<number> {
   );
 }
 
-const COLUMNS = `c.hash, c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.name, c.scope, c.resources,
-  c.prefix, c.last_four AS "lastFour", c.created_at AS "createdAt", c.expires_at AS "expiresAt",
-  c.revoked_at AS "revokedAt", c.last_used_at AS "lastUsedAt", c.retires_others AS "retiresOthers",
-  c.superseded_by AS "supersededBy"`;
+const BEARER_COLUMNS = `c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.scope, c.resources,
+  c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
+  c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy"`;
+const COLUMNS = `${BEARER_COLUMNS}, c.hash, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt"`;

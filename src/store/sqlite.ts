@@ -40,6 +40,8 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
 
   const queue: Job[] = [];
   let draining = false;
+  /** So many jobs at the head of the queue have been in a batch that failed. */
+  let suspects = 0;
   const writes = statements(writer, translate);
   const snapshot = sharedSnapshot(reader);
   const reads = statements(reader, translate, snapshot.open);
@@ -99,23 +101,21 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
     }
   }
 
+  /**
+   * Savepoints cost as much as the statements between them, so a batch first runs without. If one of its jobs fails, all of
+   * it is undone and runs again with a savepoint around each; that `work` may run again is in its contract.
+   */
   async function runBatch(): Promise<void> {
-    const batch: Job[] = [];
+    const apart = suspects > 0 || queue.length === 1;
+    const batch = queue.splice(0, suspects || BATCH_MAX);
+    suspects = 0;
     try {
-      while (queue.length > 0 && batch.length < BATCH_MAX) {
-        const job = queue.shift()!;
-        batch.push(job);
-        savepoint.run();
-        try {
-          job.outcome = { kind: 'done', value: await job.work(writes) };
-          release.run();
-        } catch (error) {
-          job.outcome = { kind: 'failed', error };
-          // SQLite itself undoes everything on a full disk; then nothing of this batch is left to commit.
-          if (!writer.inTransaction) throw error;
-          undo.run();
-          release.run();
-        }
+      if (apart) await runApart(batch);
+      else if (!(await runTogether(batch))) {
+        writer.exec('ROLLBACK');
+        queue.unshift(...batch);
+        suspects = batch.length;
+        return;
       }
       commit.run();
     } catch (error) {
@@ -129,6 +129,31 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
     for (const job of batch) {
       if (job.outcome.kind === 'done') job.resolve(job.outcome.value);
       else if (job.outcome.kind === 'failed') job.reject(job.outcome.error);
+    }
+  }
+
+  async function runTogether(batch: readonly Job[]): Promise<boolean> {
+    for (const job of batch) if (!(await succeeds(job))) return false;
+    return true;
+  }
+
+  async function runApart(batch: readonly Job[]): Promise<void> {
+    for (const job of batch) {
+      savepoint.run();
+      if (!(await succeeds(job))) undo.run();
+      release.run();
+    }
+  }
+
+  async function succeeds(job: Job): Promise<boolean> {
+    try {
+      job.outcome = { kind: 'done', value: await job.work(writes) };
+      return true;
+    } catch (error) {
+      // SQLite itself undoes everything on a full disk; then nothing of this batch is left to commit.
+      if (!writer.inTransaction) throw error;
+      job.outcome = { kind: 'failed', error };
+      return false;
     }
   }
 
@@ -181,7 +206,7 @@ async function openWriter(file: string): Promise<Database.Database> {
   writer.pragma('synchronous = FULL');
   writer.pragma('foreign_keys = ON');
   writer.pragma('cache_size = -65536');
-  writer.pragma('wal_autocheckpoint = 4000');
+  writer.pragma('wal_autocheckpoint = 12000');
   return writer;
 }
 
