@@ -26,7 +26,7 @@ interface Job {
  *
  * There is one writer connection with a queue, and a second connection for reads, which share a snapshot per turn of the
  * event loop. The writer drains its queue into one
- * `BEGIN IMMEDIATE … COMMIT`, a savepoint each, and acknowledges after the commit: the sync, by far the dearest part, is
+ * `BEGIN IMMEDIATE … COMMIT` and acknowledges after the commit: the sync, by far the dearest part, is
  * shared by all who came while the last one ran. Without the queue another request's statement would slip into an open
  * transaction between two of its awaits, and be lost when that rolls back.
  *
