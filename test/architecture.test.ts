@@ -224,15 +224,10 @@ test('http translates and does not remember', () => {
 });
 
 test('transactions open in the domain alone', () => {
-  // ops.ts may: whether the service is ready is the question whether a transaction, an empty one, can be had at all.
   forbid(
     'A transaction is opened by the domain function whose use-case must happen as one (rule 2); everything below takes a Tx, ' +
-      'everything above calls the use-case. The probe of http/ops.ts opens an empty one, which is the very thing it asks about.',
-    containing(({ room, file }) => room !== 'domain' && file !== 'http/ops.ts', /\.tx\(.*/),
-  );
-  forbid(
-    'The probe of http/ops.ts opens an empty transaction and does nothing in it.',
-    containing(({ file }) => file === 'http/ops.ts', /\.tx\((?!async \(\) => \{\}\)).*/),
+      'everything above calls the use-case.',
+    containing(outside('domain'), /\.tx\(.*/),
   );
 });
 

@@ -178,8 +178,8 @@ onEveryEngine('what a run leaves behind', (engine) => {
     for (let times = 0; times < 3; times += 1) {
       const ask = { claim_token: greedy.claim_token, email: mailboxes[3] };
       await post(`greedy ${times}`, '/agent/auth/claim', ask);
+      if (times < 2) await codeFor(mailboxes[3]!, times); // the next attempt would withdraw a mail that has not left
     }
-    await codeFor(mailboxes[3]!, 1);
     await revokeAgent(on.service.deps, localAsker('test'), greedy.agent_id);
 
     // Secrets where they do not belong.

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import Database from 'better-sqlite3';
 import pg from 'pg';
+import { localAsker } from '../src/domain/events.ts';
+import { addResourceServer } from '../src/domain/resource-servers.ts';
 import { sweep } from '../src/domain/retention.ts';
 import { databaseClock } from '../src/store/clock.ts';
 import type { Db } from '../src/store/db.ts';
@@ -17,6 +20,7 @@ import { openDatabase } from '../src/store/open.ts';
 import { configFor, lookInto, startCrashing } from './helpers/crashing.ts';
 import { violations } from './helpers/oracle.ts';
 import {
+  basic,
   createTestClock,
   createTestDatabase,
   type Engine,
@@ -174,6 +178,85 @@ describe('SQLite', () => {
     await once(holder, 'exit');
     assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
     assert.equal((await opsStatus(on, '/readyz')).status, 200);
+  });
+
+  test('past five hundred newcomers in work the next are turned away at once, and introspection goes on', async (t) => {
+    const database = await createTestDatabase('sqlite');
+    const on = await startTestService('sqlite', { database });
+    const holder = spawn(process.execPath, [helper('sqlite-lock.ts'), database.url.slice('file:'.length)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    t.after(async () => {
+      holder.kill('SIGKILL');
+      await on.stop();
+      await database.drop();
+    });
+    const { deps } = on.service;
+    const { server, secret } = await addResourceServer(deps, localAsker('test'), {
+      url: 'https://api.example.com',
+      name: 'test',
+      scopes: undefined,
+    });
+    const { credential } = await on.register();
+    await once(createInterface(holder.stdout), 'line');
+
+    const settled: Reply[] = [];
+    const turnedAway = Promise.withResolvers<void>();
+    const waiting = Array.from({ length: 600 }, async () => {
+      settled.push(await on.post('/agent/auth', { type: 'anonymous' }));
+      if (settled.length === 100) turnedAway.resolve();
+    });
+    await turnedAway.promise;
+    const asked = await on.form('/oauth2/introspect', { token: credential }, basic(server.id, secret));
+    assert.equal(asked.body.active, true);
+    holder.stdin.end();
+    await Promise.all(waiting);
+
+    assert.match(settled[0]!.text, /more to do here/);
+    const away = settled.filter(({ status }) => status === 503);
+    assert.ok(away.length >= 100, `${away.length} turned away`);
+    for (const reply of away) assertUnavailable(reply);
+    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+  });
+
+  test('on a full disk writes are refused, reads go on, and with space again all is well without a restart', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-full-'));
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]);
+    if (mounted.status !== 0) {
+      rmSync(folder, { recursive: true });
+      return t.skip('a small tmpfs cannot be mounted here: that takes root');
+    }
+    const file = join(folder, 'test.db');
+    const on = await startTestService('sqlite', { database: { url: `file:${file}`, drop: async () => {} } });
+    t.after(async () => {
+      await on.stop();
+      spawnSync('umount', [folder]);
+      rmSync(folder, { recursive: true });
+    });
+    const { credential } = await on.register();
+    const ballast = join(folder, 'ballast');
+    const space = statfsSync(folder);
+    writeFileSync(ballast, Buffer.alloc(Math.max(0, space.bavail * space.bsize - 65_536)));
+
+    let refused: Reply | undefined;
+    for (let attempt = 0; attempt < 500 && refused === undefined; attempt += 1) {
+      const reply = await on.post('/agent/auth', { type: 'anonymous' });
+      if (reply.status !== 200) refused = reply;
+    }
+    assert.ok(refused, 'the disk did fill');
+    assertUnavailable(refused);
+    assert.equal((await on.get('/api/me', credential)).status, 200);
+    // A probe writes less than a registration, so a few may still have found room.
+    let ready = 200;
+    for (let probe = 0; probe < 50 && ready === 200; probe += 1) ready = (await opsStatus(on, '/readyz')).status;
+    assert.equal(ready, 503);
+
+    rmSync(ballast);
+    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+    assert.equal((await opsStatus(on, '/readyz')).status, 200);
+    const check = new Database(file, { readonly: true });
+    assert.equal(check.pragma('integrity_check', { simple: true }), 'ok');
+    check.close();
   });
 
   test('its clock is that of its host', async (t) => {

@@ -1,10 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { Deps } from '../deps.ts';
 import { backlog } from '../domain/outbox.ts';
+import { takesWrites } from '../domain/readiness.ts';
 
 /**
  * The operator's listener, apart from the public one: /metrics (Prometheus), /livez (the process runs), /readyz (it can serve:
- * the database answers and it is not shutting down).
+ * the database takes writes and it is not shutting down).
  */
 export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
   return createServer(async (request, response) => {
@@ -19,15 +20,9 @@ export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
         return { status: 200, type: plain, text: 'ok\n' };
       case '/readyz': {
         if (isDraining()) return { status: 503, type: plain, text: 'shutting down\n' };
-        const broken = await deps.db
-          .tx(async () => {})
-          .then(
-            () => false,
-            () => true,
-          );
-        return broken
-          ? { status: 503, type: plain, text: 'the database does not answer\n' }
-          : { status: 200, type: plain, text: 'ok\n' };
+        return (await takesWrites(deps))
+          ? { status: 200, type: plain, text: 'ok\n' }
+          : { status: 503, type: plain, text: 'the database takes no writes\n' };
       }
       case '/metrics': {
         const waiting = await backlog(deps).catch(() => undefined);

@@ -14,6 +14,12 @@ import { preflight, type Reply, renderAnswer, renderFailure, send } from './repl
 import { createMatcher, type Route } from './route.ts';
 
 const HEADERS_MAX = 64;
+/**
+ * So many requests in work at most (R-23): past that an answer would come too late to be of use. Those of newcomers, which a
+ * limit counts, are turned away first, so that what is already at work goes on. One that still sends its body is not in work.
+ */
+const IN_WORK_MAX = 2000;
+const NEWCOMERS_IN_WORK_MAX = 500;
 const NO_BODY = Buffer.alloc(0);
 
 /**
@@ -31,6 +37,8 @@ export function createServe(
   const isOurHost = hostCheck(deps.config.publicUrl);
   const metadataUrl = `${deps.config.publicUrl}/.well-known/oauth-protected-resource`;
   const secure = deps.config.publicUrl.startsWith('https:');
+
+  let inWork = 0;
 
   return async function serve(req, res) {
     const startedAt = performance.now();
@@ -64,10 +72,16 @@ export function createServe(
       const { body, bytes } = route.body
         ? await readBody(req, route.body)
         : { body: undefined, bytes: NO_BODY };
-      const caller = await identify(route.caller, deps, asker, req, body);
-      const header = (name: string) => req.headers[name] as string | undefined;
-      const answer = await route.handler({ deps, asker, body, bytes, caller, params, header });
-      reply = renderAnswer(route, answer);
+      if (inWork >= (route.limit === undefined ? IN_WORK_MAX : NEWCOMERS_IN_WORK_MAX)) throw overloaded();
+      inWork += 1;
+      try {
+        const caller = await identify(route.caller, deps, asker, req, body);
+        const header = (name: string) => req.headers[name] as string | undefined;
+        const answer = await route.handler({ deps, asker, body, bytes, caller, params, header });
+        reply = renderAnswer(route, answer);
+      } finally {
+        inWork -= 1;
+      }
     } catch (error) {
       const failure = toFailure(error);
       reply = renderFailure(dialect, failure, requestId, metadataUrl);
@@ -138,6 +152,13 @@ function refuseTokenInQuery(query: string): void {
       'A secret in the URL is not accepted. Send it in the header or the body.',
     );
   }
+}
+
+function overloaded(): Failure {
+  return new Failure(
+    'unavailable',
+    'There is more to do here than can be done in time. Nothing was changed; repeat the request later.',
+  );
 }
 
 function notFound(publicUrl: string): Failure {
