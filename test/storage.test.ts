@@ -248,7 +248,8 @@ describe('SQLite', () => {
     assert.equal((await on.get('/api/me', credential)).status, 200);
     // A probe writes less than a registration, so a few may still have found room.
     let ready = 200;
-    for (let probe = 0; probe < 50 && ready === 200; probe += 1) ready = (await opsStatus(on, '/readyz')).status;
+    for (let probe = 0; probe < 50 && ready === 200; probe += 1)
+      ready = (await opsStatus(on, '/readyz')).status;
     assert.equal(ready, 503);
 
     rmSync(ballast);
