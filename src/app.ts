@@ -8,7 +8,12 @@ import * as me from './http/me.ts';
 import * as introspection from './http/oauth/introspect.ts';
 import * as revocation from './http/oauth/revoke.ts';
 import { createOpenApi } from './http/openapi.ts';
+import * as accountPages from './http/pages/account.ts';
+import { asset } from './http/pages/assets.ts';
+import * as claimPages from './http/pages/claim.ts';
 import { devMailboxJson, devMailboxPage } from './http/pages/dev-mailbox.ts';
+import { createPages, type Pages } from './http/pages/pages.ts';
+import * as signInPages from './http/pages/sign-in.ts';
 import { type Route, route } from './http/route.ts';
 import { createServe } from './http/serve.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
@@ -17,7 +22,11 @@ import type { DevMailbox } from './mail/dev-mailbox.ts';
  * The map of the house: every route is one row, with who may call it and what limit meets it first. Budgets of mailboxes,
  * agents and codes are spent inside the use-cases; see domain/limits.ts.
  */
-export function createRoutes(deps: Deps, devMailbox: DevMailbox | undefined): Route[] {
+export function createRoutes(
+  deps: Deps,
+  devMailbox: DevMailbox | undefined,
+  pages = createPages(deps.config),
+): Route[] {
   const rows = [
     // Agents: the tinysend profile of auth.md
     route(`POST ${PATHS.register}`, {
@@ -96,7 +105,99 @@ export function createRoutes(deps: Deps, devMailbox: DevMailbox | undefined): Ro
       handler: revocation.revoke,
     }),
   ];
-  return [...rows, ...discoveryRows(deps, rows), ...developmentRows(devMailbox)];
+  return [...rows, ...pageRows(pages), ...discoveryRows(deps, rows), ...developmentRows(pages, devMailbox)];
+}
+
+/** For people at a browser. What they post must come from a page of ours: see http/visitor.ts. */
+function pageRows(pages: Pages): Route[] {
+  const page = { dialect: pages.dialect, caller: 'visitor' } as const;
+  const own = { dialect: pages.dialect, caller: 'human' } as const;
+  return [
+    route('GET /claim', {
+      ...page,
+      summary: 'Review a claim',
+      handler: claimPages.claimPage(pages),
+    }),
+    route('POST /claim', {
+      ...page,
+      limit: 'wrongPerIpHour',
+      summary: 'Approve a claim with the mailed code, or by the mailed link',
+      body: { media: 'form', schema: claimPages.approveForm },
+      handler: claimPages.approve(pages),
+    }),
+    route('GET /claim/deny', {
+      ...page,
+      summary: 'Say that this was not me',
+      handler: claimPages.denyPage(pages),
+    }),
+    route('POST /claim/deny', {
+      ...page,
+      summary: 'End a claim',
+      body: { media: 'form', schema: claimPages.denyForm },
+      handler: claimPages.deny,
+    }),
+
+    // Signing in
+    route('GET /sign-in', {
+      ...page,
+      summary: 'Ask for a code to sign in with',
+      handler: signInPages.signInPage(pages),
+    }),
+    route('POST /sign-in', {
+      ...page,
+      limit: 'claimMailPerIp',
+      summary: 'Mail a code to sign in with',
+      body: { media: 'form', schema: signInPages.signInForm },
+      handler: signInPages.askForCode(pages),
+    }),
+    route('GET /sign-in/code', {
+      ...page,
+      summary: 'Type the code',
+      handler: signInPages.codePage(pages),
+    }),
+    route('POST /sign-in/code', {
+      ...page,
+      limit: 'wrongPerIpHour',
+      summary: 'Sign in with the mailed code',
+      body: { media: 'form', schema: signInPages.signInCodeForm },
+      handler: signInPages.signIn(pages),
+    }),
+    route('POST /sign-out', {
+      ...page,
+      summary: 'End this session',
+      body: { media: 'form', schema: signInPages.signOutForm },
+      handler: signInPages.signOut,
+    }),
+
+    // Whoever is signed in
+    route('GET /account', {
+      ...own,
+      summary: 'My account and my sessions',
+      handler: accountPages.accountPage(pages),
+    }),
+    route('POST /account/sessions/end', {
+      ...own,
+      summary: 'End one of my sessions',
+      body: { media: 'form', schema: accountPages.endSessionForm },
+      handler: accountPages.endOneSession,
+    }),
+    route('POST /account/mail', {
+      ...own,
+      summary: 'Have mail of agents sent, or not',
+      body: { media: 'form', schema: accountPages.wantsMailForm },
+      handler: accountPages.changeMail,
+    }),
+
+    ...[...pages.assets].map(([path, file]) =>
+      route(`GET ${path as `/${string}`}`, {
+        dialect: pages.dialect,
+        caller: 'anyone',
+        open: true,
+        summary: 'How the pages look',
+        handler: asset(file),
+      }),
+    ),
+  ];
 }
 
 /** Documents that anybody may read and cache. */
@@ -125,12 +226,22 @@ function discoveryRows(deps: Deps, described: readonly Route[]): Route[] {
 }
 
 /** Only on a developer's machine without SMTP: there a mailbox stands in for the mail server. */
-function developmentRows(devMailbox: DevMailbox | undefined): Route[] {
+function developmentRows(pages: Pages, devMailbox: DevMailbox | undefined): Route[] {
   if (devMailbox === undefined) return [];
-  const row = { dialect: native, caller: 'anyone', summary: 'Mail that was caught on this machine' } as const;
+  const summary = 'Mail that was caught on this machine';
   return [
-    route('GET /dev/mailbox', { ...row, handler: devMailboxPage(devMailbox) }),
-    route('GET /dev/mailbox.json', { ...row, handler: devMailboxJson(devMailbox) }),
+    route('GET /dev/mailbox', {
+      dialect: pages.dialect,
+      caller: 'visitor',
+      summary,
+      handler: devMailboxPage(pages, devMailbox),
+    }),
+    route('GET /dev/mailbox.json', {
+      dialect: native,
+      caller: 'anyone',
+      summary,
+      handler: devMailboxJson(devMailbox),
+    }),
   ];
 }
 
@@ -140,7 +251,8 @@ export function createApp(
   devMailbox: DevMailbox | undefined,
   isDraining: () => boolean,
 ): RequestListener {
-  const serve = createServe(deps, createRoutes(deps, devMailbox), isDraining);
+  const pages = createPages(deps.config);
+  const serve = createServe(deps, createRoutes(deps, devMailbox, pages), pages.dialect, isDraining);
   return (request, response) => {
     serve(request, response).catch((error) => {
       // serve() renders whatever goes wrong; what arrives here went wrong while it wrote the answer.

@@ -16,12 +16,16 @@ export const KINDS = [
   'wrongMethod',
   'misdirected',
   'unauthenticated',
+  'signInRequired',
   'invalidToken',
   'invalidClient',
   'insufficientScope',
+  'forbidden',
   'invalidClaimToken',
   'claimExpired',
   'claimSuperseded',
+  'claimDenied',
+  'approvalPending',
   'alreadyClaimed',
   'codeNotIssued',
   'wrongCode',
@@ -46,6 +50,10 @@ export interface FailureDetails {
   scope?: string;
   /** Guesses left on the code. */
   attemptsRemaining?: number;
+  /** Where a browser is led instead: a path of ours. */
+  location?: string;
+  /** The page on which the owner of the mailbox goes on. */
+  verificationUri?: string;
   /** The methods that the path knows; rendered as Allow. */
   allow?: string;
   /** The budget that was spent; rendered as RateLimit. */

@@ -7,10 +7,18 @@ import { addResourceServer } from '../src/domain/resource-servers.ts';
 import type { Route } from '../src/http/route.ts';
 import { systemRandom } from '../src/lib/random.ts';
 import { newSecret } from '../src/lib/secrets.ts';
-import { basic, onEveryEngine, type Reply, startTestService, type TestService } from './helpers/service.ts';
+import {
+  basic,
+  onEveryEngine,
+  type Reply,
+  startTestService,
+  type TestService,
+  wrongCode,
+} from './helpers/service.ts';
 import {
   assertFailureShape,
   assertHeaders,
+  assertPage,
   assertRefused,
   type DialectName,
   MARK,
@@ -19,7 +27,7 @@ import {
   sendRaw,
 } from './helpers/wire.ts';
 
-/** The bad-input contract, security.md 4: its columns native (/agent, /api) and OAuth (/oauth2). */
+/** The bad-input contract, security.md 4: its columns native (/agent, /api) and OAuth (/oauth2); pages are native in words. */
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'];
 const JSON_TYPE = 'application/json';
@@ -35,6 +43,13 @@ const VALID: Record<string, Record<string, unknown>> = {
   'POST /api/tokens': { name: 'helper', scope: 'read', expires_in: 60 },
   'POST /oauth2/introspect': { token: unknownKey, token_type_hint: 'access_token' },
   'POST /oauth2/revoke': { token: unknownKey },
+  'POST /claim': { csrf: 'none', attempt: 'cla_0', code: '123456' },
+  'POST /claim/deny': { csrf: 'none', no_more: 'on' },
+  'POST /sign-in': { csrf: 'none', next: '/account', email: 'human@example.com' },
+  'POST /sign-in/code': { csrf: 'none', next: '/account', code: '123456' },
+  'POST /sign-out': { csrf: 'none' },
+  'POST /account/sessions/end': { csrf: 'none', session: 'ses_0' },
+  'POST /account/mail': { csrf: 'none', wanted: 'yes' },
 };
 
 /** What becomes of the valid body when nothing is added to it, without any credential. */
@@ -45,6 +60,13 @@ const PLAIN_STATUS: Record<string, number> = {
   'POST /api/tokens': 401,
   'POST /oauth2/introspect': 401,
   'POST /oauth2/revoke': 200,
+  'POST /claim': 403,
+  'POST /claim/deny': 403,
+  'POST /sign-in': 403,
+  'POST /sign-in/code': 403,
+  'POST /sign-out': 403,
+  'POST /account/sessions/end': 403,
+  'POST /account/mail': 403,
 };
 
 interface BodyRow {
@@ -126,6 +148,9 @@ onEveryEngine('bad input', (engine) => {
         ['native', '/api//me'],
         ['native', '/api/%6de'],
         ['native', '/api/../api/me'],
+        ['native', '/claim/'],
+        ['native', '/assets/'],
+        ['native', '/assets/../package.json'],
         ['native', `/${MARK}?q=${MARK}`],
         ['oauth', '/oauth2/nothing'],
         ['oauth', '/oauth2/introspect/'],
@@ -139,6 +164,28 @@ onEveryEngine('bad input', (engine) => {
           else refused(reply, dialect, 404, 'not_found', about);
         }
       }
+    });
+
+    test('a browser that asks for a path that nobody knows gets a page', async () => {
+      const accept = ['Accept', 'text/html,application/xhtml+xml,*/*;q=0.8'] as const;
+      for (const path of [
+        '/nothing',
+        '/claim/',
+        '/assets/none.css',
+        '/oauth2/nothing',
+        `/${MARK}?q=${MARK}`,
+      ]) {
+        refused(await send(on, 'GET', path, [accept]), 'page', 404, '', path);
+        const elsewhere = await send(on, 'GET', path, [accept, ['Host', 'evil.example']]);
+        refused(elsewhere, 'page', 421, '', `${path} at another host`);
+      }
+      refused(
+        await send(on, 'GET', '/api/me', [accept]),
+        'native',
+        401,
+        'unauthorized',
+        'a path with a dialect',
+      );
     });
 
     test('a method that a path does not know is 405 with Allow, and the refusal has no effect', async () => {
@@ -174,7 +221,7 @@ onEveryEngine('bad input', (engine) => {
           const reply = await send(on, method, row.path);
           if (method === 'GET' || method === 'HEAD') assert.ok(reply.status < 400, about);
           else if (method === 'OPTIONS') assert.equal(reply.status, 204, about);
-          else refused(reply, 'native', 405, 'method_not_allowed', about);
+          else refused(reply, row.dialect.name, 405, 'method_not_allowed', about);
         }
       }
     });
@@ -191,7 +238,7 @@ onEveryEngine('bad input', (engine) => {
         const other = row.media === 'json' ? FORM_TYPE : JSON_TYPE;
         const types = [other, 'text/plain', 'text/json', `${row.type}x`, 'multipart/form-data; boundary=x'];
         const [status, code] =
-          row.media === 'json' ? [415, 'unsupported_media_type'] : [400, 'invalid_request'];
+          row.dialect === 'oauth' ? [400, 'invalid_request'] : [415, 'unsupported_media_type'];
         for (const type of [...types, '*/*', ';;;', MARK, '']) {
           refused(await post(row, encode(row), type), row.dialect, status, code, `${row.line} as "${type}"`);
         }
@@ -385,7 +432,8 @@ onEveryEngine('bad input', (engine) => {
           'link',
         ],
         ['/agent/auth/claim/complete', { otp: '123456' }, 'claim_token'],
-        ['/agent/auth/claim/complete', { claim_token: unknownClaimToken }, 'otp'],
+        ['/agent/auth/claim/complete', { claim_token: unknownClaimToken, otp: null }, 'otp'],
+        ['/agent/auth/claim/complete', { claim_token: unknownClaimToken, otp: '' }, 'otp'],
         ['/agent/auth/claim/complete', { claim_token: unknownClaimToken, otp: 123456 }, 'otp'],
         ['/agent/auth/claim/complete', { claim_token: unknownClaimToken, otp: '12345' }, 'otp'],
         ['/agent/auth/claim/complete', { claim_token: unknownClaimToken, otp: '1234567' }, 'otp'],
@@ -412,6 +460,24 @@ onEveryEngine('bad input', (engine) => {
         const reply = await on.post(path, body);
         refused(reply, 'native', 400, 'invalid_request', about);
         assert.equal(reply.body.error.field, field, about);
+      }
+    });
+
+    test('a form of a page with a missing, wrong or too long member is 400, without its token 403', async () => {
+      const claim = { csrf: 'x', attempt: 'cla_0', code: '123456' };
+      const long = MARK.repeat(9);
+      const cases: [path: string, body: Record<string, string>, status: number][] = [
+        ['/claim', { csrf: 'x', code: '123456' }, 400],
+        ['/claim', { ...claim, csrf: long }, 400],
+        ['/claim', { ...claim, attempt: long }, 400],
+        ['/claim', { ...claim, code: long }, 400],
+        ['/claim', { attempt: 'cla_0', code: '123456' }, 403],
+        ['/claim/deny', { csrf: long }, 400],
+        ['/claim/deny', { csrf: 'x', no_more: MARK }, 400],
+        ['/claim/deny', { no_more: 'on' }, 403],
+      ];
+      for (const [path, body, status] of cases) {
+        refused(await on.form(path, body), 'page', status, '', `${path} ${JSON.stringify(body)}`);
       }
     });
 
@@ -463,27 +529,38 @@ onEveryEngine('bad input', (engine) => {
       assert.equal(on.mails.length, before);
     });
 
-    test('a form without its token, or with a parameter twice, is 400', async () => {
-      for (const row of rows.filter(({ media }) => media === 'form')) {
-        const valid = encode(row);
+    test('a form without its token is 400', async () => {
+      for (const row of rows.filter(({ dialect }) => dialect === 'oauth')) {
         const texts = {
           nothing: '',
           'no token': 'token_type_hint=access_token',
           'an empty token': 'token=',
-          'the token twice': `${valid}&token=${MARK}`,
-          'the same token twice': `${valid}&${valid}`,
-          'the token and an empty one': `${valid}&token=`,
-          'an unknown parameter twice': `${valid}&${MARK}=1&${MARK}=2`,
           brackets: `token[]=${unknownKey}`,
           'an index': `token[0]=${unknownKey}`,
+          JSON: JSON.stringify(row.valid),
+        };
+        for (const [what, text] of Object.entries(texts)) {
+          refused(await post(row, text), row.dialect, 400, 'invalid_request', `${row.line}: ${what}`);
+        }
+      }
+    });
+
+    test('a form with a parameter twice, without end or of no text is 400', async () => {
+      for (const row of rows.filter(({ media }) => media === 'form')) {
+        const valid = encode(row);
+        const first = Object.keys(row.valid)[0]!;
+        const texts = {
+          'a parameter twice': `${valid}&${first}=${MARK}`,
+          'the same parameters twice': `${valid}&${valid}`,
+          'a parameter and an empty one': `${valid}&${first}=`,
+          'an unknown parameter twice': `${valid}&${MARK}=1&${MARK}=2`,
           NUL: `${valid}&x=%00`,
           'a control character': `${valid}&x=%1b`,
           'a C1 control character': `${valid}&x=%C2%85`,
           'bad UTF-8': `${valid}&x=%ff`,
           'half a surrogate pair': `${valid}&x=%ed%a0%80`,
           '65 parameters': `${valid}&${Array.from({ length: 65 }, (_, index) => `n${index}=1`).join('&')}`,
-          'a token without end': `token=${'a'.repeat(9000)}`,
-          JSON: JSON.stringify(row.valid),
+          'a parameter without end': encode(row, { ...row.valid, [first]: 'a'.repeat(9000) }),
         };
         for (const [what, text] of Object.entries(texts)) {
           refused(await post(row, text), row.dialect, 400, 'invalid_request', `${row.line}: ${what}`);
@@ -719,7 +796,7 @@ onEveryEngine('bad input', (engine) => {
     });
   });
 
-  test('checks come in one order: 421, 404, 405, 415, 400, 401', async () => {
+  test('checks come in one order: 421, 404, 405, 415, 400, 401 or 403', async () => {
     const wrongHost = ['Host', 'evil.example'] as const;
     const text = ['Content-Type', 'text/plain'] as const;
     const json = ['Content-Type', JSON_TYPE] as const;
@@ -747,6 +824,10 @@ onEveryEngine('bad input', (engine) => {
       ['oauth', 400, 'POST', '/oauth2/introspect', [text, badKey], 'x='],
       ['oauth', 400, 'POST', '/oauth2/introspect', [form, badKey], 'x='],
       ['oauth', 401, 'POST', '/oauth2/introspect', [form, badKey], 'token=x'],
+      ['page', 405, 'PUT', '/claim', [text, badKey], 'x='],
+      ['page', 415, 'POST', '/claim', [text, badKey], 'x='],
+      ['page', 400, 'POST', '/claim', [form, badKey], 'x='],
+      ['page', 403, 'POST', '/claim', [form, badKey], 'csrf=x&attempt=cla_0'],
     ];
     for (const [dialect, status, method, path, headers, body] of steps) {
       const reply = await send(on, method, path, headers, body);
@@ -873,6 +954,11 @@ onEveryEngine('bad input', (engine) => {
   describe('whatever is sent', () => {
     /** Success or refusal in the dialect of the row, and never our fault. */
     function assertOrderly(row: { path: string; dialect: DialectName }, reply: Reply): void {
+      if (row.dialect === 'page') {
+        assert.ok(reply.status === 303 || (reply.status >= 400 && reply.status < 500), `${reply.status}`);
+        assertPage(reply, row.path);
+        return;
+      }
       if (reply.status >= 400) {
         assertFailureShape(on, reply, row.dialect, row.path);
         return;
@@ -904,7 +990,7 @@ onEveryEngine('bad input', (engine) => {
             : fc
                 .array(
                   fc.tuple(
-                    fc.constantFrom('token', 'client_id', 'client_secret', 'x'),
+                    fc.constantFrom('token', 'client_id', 'client_secret', 'csrf', 'attempt', 'code', 'x'),
                     fc.string({ unit: 'binary' }),
                   ),
                 )
@@ -924,8 +1010,16 @@ onEveryEngine('bad input', (engine) => {
 
     test('valid bodies with one member changed, or one character, get an orderly answer', async () => {
       const { credential } = await on.claimed(`fuzz-${engine}@example.com`);
-      const headers = [['Authorization', `Bearer ${credential}`]] as const;
-      for (const row of rows) {
+      const browser = await openClaim(`browser-${engine}@example.com`);
+      const sentBy: Record<DialectName, readonly (readonly [string, string])[]> = {
+        native: [['Authorization', `Bearer ${credential}`]],
+        oauth: [], // no bearer authenticates a form: its refusal is not what is looked for
+        page: [['Cookie', browser.cookie]],
+      };
+      for (const each of rows) {
+        const { csrf, attempt } = browser;
+        const hidden = each.path === '/claim' ? { csrf, attempt } : { csrf };
+        const row = each.dialect === 'page' ? { ...each, valid: { ...each.valid, ...hidden } } : each;
         const names = Object.keys(row.valid);
         const value =
           row.media === 'json' ? fc.jsonValue({ stringUnit: 'binary' }) : fc.string({ unit: 'grapheme' });
@@ -937,8 +1031,7 @@ onEveryEngine('bad input', (engine) => {
           const index = at % text.length;
           return text.slice(0, index) + characters + text.slice(index + 1);
         });
-        // A form is not authenticated by a bearer: its refusal of one is not what is looked for.
-        const sent = row.dialect === 'native' ? headers : [];
+        const sent = sentBy[row.dialect];
         await fc.assert(
           fc.asyncProperty(fc.oneof(changedMember, changedCharacter), async (body) => {
             const reply = await send(on, 'POST', row.path, [...sent, ['Content-Type', row.type]], body);
@@ -947,6 +1040,43 @@ onEveryEngine('bad input', (engine) => {
           { numRuns: 80 },
         );
       }
+    });
+
+    /** A browser that is shown a claim: its cookies, and what the form of the page carries. */
+    async function openClaim(email: string) {
+      const { claim_token } = await on.register();
+      const asked = await on.post('/agent/auth/claim', { claim_token, email });
+      const kept = await on.get(asked.body.data.verification_uri.slice(on.url.length));
+      const cookie = kept.headers
+        .getSetCookie()
+        .map((line) => line.split(';')[0])
+        .join('; ');
+      const { text } = await on.request('GET', '/claim', { headers: { Cookie: cookie } });
+      const hidden = (name: string) => new RegExp(`name="${name}" value="([^"]+)"`).exec(text)?.[1] ?? '';
+      assert.match(hidden('attempt'), /^cla_/, text);
+      return { cookie, csrf: hidden('csrf'), attempt: hidden('attempt') };
+    }
+
+    test('random links and cookies, and links of ours with one character changed, lead to no claim', async () => {
+      const { cookie } = await openClaim(`links-${engine}@example.com`);
+      const token = /__Host-claim=([^;]+)/.exec(cookie)![1]!;
+      const random = fc.string({ unit: fc.constantFrom(...'abz09AZ-_.=%~') });
+      const changed = fc
+        .tuple(fc.nat({ max: token.length - 1 }), fc.constantFrom(...'abz09AZ-_.'))
+        .filter(([at, character]) => token[at] !== character)
+        .map(([at, character]) => token.slice(0, at) + character + token.slice(at + 1));
+      await fc.assert(
+        fc.asyncProperty(
+          fc.constantFrom('/claim', '/claim/deny'),
+          fc.oneof(random, changed),
+          async (path, link) => {
+            refused(await send(on, 'GET', `${path}?t=${link}`), 'page', 404, '', `${path}?t=${link}`);
+            const held = [['Cookie', `__Host-browser=${link}; __Host-claim=${link}`]] as const;
+            refused(await send(on, 'GET', path, held), 'page', 404, '', `${path} with ${link}`);
+          },
+        ),
+        { numRuns: 60 },
+      );
     });
 
     test('random paths, methods and headers get an orderly answer', async () => {
@@ -959,6 +1089,9 @@ onEveryEngine('bad input', (engine) => {
           'tokens',
           'oauth2',
           'revoke',
+          'claim',
+          'deny',
+          'assets',
           '..',
           '.',
           '',
@@ -995,7 +1128,9 @@ onEveryEngine('bad input', (engine) => {
             assert.ok(reply.status < 500, `${method} ${asked}: ${reply.status}`);
             assert.match(reply.headers.get('x-request-id') ?? '', /^req_/);
             if (reply.status >= 400 && method !== 'HEAD') {
-              assertFailureShape(on, reply, asked.startsWith('/oauth2/') ? 'oauth' : 'native', asked);
+              const isPage = routes.some((row) => row.path === asked && row.dialect.name === 'page');
+              const neighbours = asked.startsWith('/oauth2/') ? 'oauth' : 'native';
+              assertFailureShape(on, reply, isPage ? 'page' : neighbours, asked);
             }
           },
         ),
@@ -1017,6 +1152,23 @@ test('an address that has used up its budget is 429 before its body is looked at
     const reply = await on.post('/agent/auth', '{', { 'Content-Type': 'text/plain' });
     assertRefused(on, reply, 'native', 429, 'rate_limited', 'the second registration');
     assert.equal(reply.body.error.retryable, true);
+  } finally {
+    await on.stop();
+  }
+});
+
+test('an address that has guessed too often is 429 on the page too, before its form is looked at', async () => {
+  const on = await startTestService('sqlite', { limits: { wrongPerIpHour: 1 } });
+  try {
+    const { claim_token } = await on.register();
+    await on.post('/agent/auth/claim', { claim_token, email: 'human@example.com' });
+    const otp = wrongCode(await on.codeFor('human@example.com'));
+    assert.equal((await on.post('/agent/auth/claim/complete', { claim_token, otp })).status, 401);
+    const reply = await on.request('POST', '/claim', {
+      body: '{',
+      headers: { 'Content-Type': 'text/plain' },
+    });
+    assertRefused(on, reply, 'page', 429, '', 'the second guess');
   } finally {
     await on.stop();
   }

@@ -638,7 +638,10 @@ onEveryEngine('claims', (engine) => {
 
     function withoutIds(reply: Reply, mailbox: string): string {
       const { 'x-request-id': _id, date: _date, ...headers } = Object.fromEntries(reply.headers);
-      const text = reply.text.replaceAll(mailbox, 'MAILBOX').replace(/ct_[0-9A-Za-z]+/, 'CT');
+      const text = reply.text
+        .replaceAll(mailbox, 'MAILBOX')
+        .replace(/ct_[0-9A-Za-z]+/, 'CT')
+        .replace(/\/claim\?t=v\.reg_[0-9a-z]+\.[\w-]+"/i, '/claim?t=LINK"');
       return JSON.stringify([reply.status, headers, reply.text.length, text]);
     }
   });

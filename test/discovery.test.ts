@@ -69,8 +69,10 @@ describe('discovery', () => {
   test('every URL in every document leads somewhere', async () => {
     const foreign = new Set(RESOURCES.flatMap(({ url, documentation = url }) => [url, documentation]));
     const followed = new Set<string>();
+    // What stands for the page of the reader's own claim.
+    const { verification_uri } = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
     for (const { path } of open.filter((row) => row.path !== '/')) {
-      const { text } = await document(path);
+      const text = (await document(path)).text.replaceAll(`${on.url}/claim?t=...`, verification_uri);
       const urls = [...text.matchAll(/https?:\/\/[^\s"'`<>()[\]]+/g)].map(([url]) =>
         url.replace(/[.,;:]+$/, ''),
       );
@@ -119,6 +121,7 @@ describe('discovery', () => {
     const types: Record<string, string> = {
       [PATHS.authMd]: 'text/markdown; charset=utf-8',
       [PATHS.llmsTxt]: 'text/plain; charset=utf-8',
+      '/assets/style.css': 'text/css; charset=utf-8',
     };
     for (const { path } of open) {
       for (const origin of [undefined, 'https://app.example', 'null']) {
@@ -260,7 +263,7 @@ describe('discovery', () => {
 
     const { claim_token } = await on.register();
     const body = JSON.stringify({ claim_token, email: 'host@example.com' });
-    await send(
+    const asked = await send(
       on,
       'POST',
       '/agent/auth/claim',
@@ -270,8 +273,13 @@ describe('discovery', () => {
     await on.codeFor('host@example.com');
     const { mails } = (await on.get('/dev/mailbox.json')).body;
     const mail = mails.find(({ to }: { to: string }) => to === 'host@example.com');
-    for (const [url] of `${mail.text}${mail.html}`.matchAll(/https?:\/\/[^\s"'<]+/g))
-      assert.equal(url, on.url);
+    const urls = [...`${mail.text}${mail.html}`.matchAll(/https?:\/\/[^\s"'<]+/g)].map(([url]) => url);
+    const { verification_uri } = asked.body.data;
+    for (const url of urls.filter((each) => each !== on.url && each !== verification_uri)) {
+      assert.ok(url.startsWith(`${on.url}/claim/deny?t=d.`), url);
+    }
+    assert.ok(verification_uri.startsWith(`${on.url}/claim?t=v.`), verification_uri);
+    assert.ok(urls.includes(verification_uri), 'the mail leads to the page that the agent names');
     assert.ok(!JSON.stringify(mail).includes('evil'));
     assert.ok(!JSON.stringify(mail).includes('1.2.x.x'));
   });
@@ -289,13 +297,14 @@ describe('discovery', () => {
 
     const operationOf = (method: string, path: string) => api.paths[path]![method.toLowerCase()]!;
 
-    test('describes every route that takes or gives something, and no other', () => {
+    test('describes every route that takes or gives something, and neither pages nor any other', () => {
       assert.equal(api.openapi, '3.1.0');
       const described = Object.entries(api.paths).flatMap(([path, methods]) =>
         Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
       );
       const served = routes
         .filter((row) => row.body !== undefined || row.answer !== undefined)
+        .filter((row) => row.dialect.name !== 'page')
         .map((row) => `${row.method} ${row.path.replace(/:(\w+)/g, '{$1}')}`);
       assert.deepEqual(described.sort(), served.sort());
       const ids = Object.values(api.paths).flatMap((methods) =>
@@ -339,6 +348,8 @@ describe('discovery', () => {
       await post('/agent/auth/claim', { claim_token, email: 'api@example.com' });
       const otp = await on.codeFor('api@example.com');
       await get('/api/me', credential);
+      const poll = await post('/agent/auth/claim/complete', { claim_token });
+      assert.equal(poll.body.error.code, 'authorization_pending');
       check(
         'POST',
         '/agent/auth/claim/complete',
@@ -405,15 +416,18 @@ describe('discovery', () => {
           assert.equal(stdout, '', command);
           continue;
         }
-        const { ok, data } = JSON.parse(stdout);
-        assert.equal(ok, true, `${command}: ${stdout}`);
+        const { ok, data, error } = JSON.parse(stdout);
+        const promised = shown === undefined ? { ok: true } : JSON.parse(shown);
+        assert.equal(ok, promised.ok, `${command}: ${stdout}`);
+        assert.equal(error?.code, promised.error?.code, `${command}: ${stdout}`);
         if (shown !== undefined) {
           assert.deepEqual(
-            Object.keys(data),
-            Object.keys(JSON.parse(shown).data),
+            Object.keys(data ?? error),
+            Object.keys(promised.data ?? promised.error),
             `${command}: the answer has other members`,
           );
         }
+        if (!ok) continue;
         known.sk = data.credential && !data.id ? data.credential : known.sk;
         known.ct = data.claim_token ?? known.ct;
         known.key = data.id ?? known.key;
@@ -437,9 +451,10 @@ describe('discovery', () => {
       const told = [...rows].flatMap(([, status, codes]) =>
         [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => `${status} ${code}`),
       );
-      const forResourceServers = ['invalid_client'];
+      // An agent calls neither what is for resource servers nor a page.
+      const forOthers = ['invalid_client', 'forbidden'];
       const spelt = Object.values(NATIVE)
-        .filter(({ code }) => !forResourceServers.includes(code))
+        .filter(({ code }) => !forOthers.includes(code))
         .map(({ status, code }) => `${status} ${code}`);
       assert.deepEqual(told.sort(), [...new Set(spelt)].sort());
     });
@@ -451,6 +466,10 @@ describe('discovery', () => {
       for (const [name, { description }] of config.scopes)
         assert.ok(text.includes(`- \`${name}\`: ${description}`));
       assert.ok(text.includes('(https://api.example.com/mcp)'));
+      const { claim_token } = await on.register();
+      await on.post('/agent/auth/claim', { claim_token, email: 'poll@example.com' });
+      const { headers } = await on.post('/agent/auth/claim/complete', { claim_token });
+      assert.ok(text.includes(`after ${headers.get('retry-after')} seconds (\`Retry-After\`)`));
       assert.ok(text.includes(`Registrations: ${config.limits.registerPerIp.max} per`));
     });
   });

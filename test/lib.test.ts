@@ -4,13 +4,13 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parseAddress } from '../src/lib/address.ts';
 import { randomBase62, toBase62 } from '../src/lib/base62.ts';
+import { displayName } from '../src/lib/display.ts';
 import { firstIdAt, newId } from '../src/lib/ids.ts';
 import { createKeyring } from '../src/lib/keyring.ts';
 import { mailboxLimitKey, maskMailbox, parseMailbox } from '../src/lib/mailbox.ts';
 import { systemRandom } from '../src/lib/random.ts';
 import { hashSecret, hints, newSecret, type SecretPrefix, wellFormed } from '../src/lib/secrets.ts';
 import { JsonRefused, parseStrictJson } from '../src/lib/strict-json.ts';
-import { displayName } from '../src/mail/render.ts';
 
 /** Guarantees of the leaves that hold for every input. fast-check prints the seed and the smallest input that breaks one. */
 

@@ -56,6 +56,19 @@ function assertSpent(
   assert.equal(reply.headers.get('ratelimit'), `"${name}";r=0;t=${resetSeconds}`);
 }
 
+/** The newest mail to a mailbox has a link that approves, and nowhere a code. */
+async function assertLinkMailed(on: TestService, mailbox: string): Promise<void> {
+  const { proof } = await on.mailTo(mailbox);
+  assert.equal(proof.kind, 'link');
+  assert.ok(proof.approveUrl.startsWith(`${on.url}/claim?t=a.`), proof.approveUrl);
+  const { mails } = (await on.get('/dev/mailbox.json')).body;
+  const mail = mails.find(({ to }: { to: string }) => to === mailbox);
+  for (const part of [mail.subject, mail.text, mail.html]) {
+    assert.doesNotMatch(part.replaceAll(/https?:\/\/[^\s"<]+/g, ''), /\d{6}/);
+  }
+  for (const part of [mail.text, mail.html]) assert.ok(part.includes(proof.approveUrl), part);
+}
+
 /** The ceremony at a service, each step from an address of its own unless one is given. */
 function steps(on: TestService) {
   const call = ceremony(on);
@@ -290,10 +303,31 @@ onEveryEngine('limits', (engine) => {
       assertSpent(await at.wrong(third), 'wrongPerMailboxDay', budget);
 
       on.clock.advance(DAY - 300);
-      const late = await at.pending(`${name}@example.com`);
+      const late = await at.pending(`${name}+late@example.com`);
       assertSpent(await at.right(late), 'wrongPerMailboxDay', { ...budget, resetSeconds: 300 });
       on.clock.advance(300);
-      assert.equal(said(await at.right(late)), '200');
+      assert.equal(said(await at.right(await at.pending(`${name}@example.com`))), '200');
+    });
+
+    test('a mailbox that was guessed at too often is mailed a link in place of a code, until its day is over (S-17)', async () => {
+      const name = `linked${++made}`;
+      await at.wrongTimes(5, await at.pending(`${name}@example.com`));
+      const before = await at.pending(`${name}+a@example.com`);
+      await at.wrongTimes(5, before);
+      assert.equal((await on.mailTo(`${name}+a@example.com`)).proof.kind, 'code');
+
+      on.clock.advance(DAY - 300);
+      const late = await at.pending(`${name}+late@example.com`);
+      await assertLinkMailed(on, `${name}+late@example.com`);
+      const other = newMailbox();
+      await at.pending(other);
+      assert.equal((await on.mailTo(other)).proof.kind, 'code');
+
+      on.clock.advance(300);
+      // Nothing was mailed that could be guessed: not even what the code would have been is taken.
+      assert.equal(said(await at.right(late)), '401 otp_invalid');
+      await at.pending(`${name}+next@example.com`);
+      assert.equal((await on.mailTo(`${name}+next@example.com`)).proof.kind, 'code');
     });
 
     test('an address makes twenty wrong guesses an hour; then not even a right one, and others are not touched', async () => {
@@ -374,6 +408,9 @@ onEveryEngine('limits', (engine) => {
         assert.ok(seconds > 0 && seconds <= DAY);
         assert.equal(reply.headers.get('ratelimit-policy'), '"wrongPerServiceDay";q=10000;w=86400');
       }
+      const mailbox = newMailbox();
+      await at.pending(mailbox);
+      await assertLinkMailed(on, mailbox);
       // Keys, and agents on their own, are not touched.
       assert.equal(said(await at.register(from(newAddress()))), '200');
       on.clock.advance(DAY);

@@ -16,6 +16,7 @@ import {
   TEST_SECRET,
   type TestOptions,
   type TestService,
+  wrongCode,
 } from './helpers/service.ts';
 import { type ArrivedMail, type SmtpSink, startSmtpSink } from './helpers/smtp.ts';
 
@@ -90,7 +91,7 @@ describe('the mail that carries a code', () => {
         assert.match(text, /write: Create, change and delete/);
         assert.ok(text.includes(`${askedAt} UTC`), text);
         assert.match(text, /network 127\.0\.x\.x/);
-        assert.match(text, /If this was not you, do nothing: without the code nothing happens/);
+        assert.match(text, /If this was not you, do nothing: nothing happens without you/);
         assert.ok(!text.includes('127.0.0.1'), 'the whole address is nobody else’s business');
       }
     });
@@ -112,9 +113,13 @@ describe('the mail that carries a code', () => {
       const html = String(mail.parsed.html);
       assert.deepEqual(mail.recipients, [mailbox]);
       assert.deepEqual(headerNames(mail, /^(to|cc|bcc)$/), ['to']);
-      assert.deepEqual(linksIn(mail), [on.url], 'the only link is ours');
+      assert.deepEqual(linksIn(mail), ourLinks(on), 'the only links are ours');
       assert.ok(!/evil\.example|@evil/.test(mail.raw + html + mail.parsed.text));
-      assert.ok(!/<(img|a|script|iframe)\b/i.test(html));
+      assert.deepEqual(
+        html.match(/<(img|a|script|iframe|form|link|base)\b/gi),
+        ['<a', '<a'],
+        'claim and deny',
+      );
       assert.ok(!/[\u200B-\u200F\u202A-\u202E\u2066-\u2069]/.test(html + mail.parsed.text));
       assert.match(mail.parsed.text ?? '', /Name: {3}.+ \(chosen by the agent, not verified\)/);
       assert.equal(mail.parsed.text?.split(mail.code).length, 2, 'the code stands there once');
@@ -131,6 +136,40 @@ describe('the mail that carries a code', () => {
     const mail = await mailFor('long@example.com', { agent_name: name });
     assert.match(mail.parsed.text ?? '', new RegExp(`Name: {3}${name} \\(chosen`));
     assert.ok(String(mail.parsed.html).includes(`<b>${name}</b>`));
+  });
+
+  test('its links are the page of the claim, as the agent was told it, the one to end it, and our address', async () => {
+    const { claim_token } = await on.register();
+    const asked = await on.post('/agent/auth/claim', { claim_token, email: 'pages@example.com' });
+    const mail = await sink.mailTo('pages@example.com');
+    assert.deepEqual(linksIn(mail), ourLinks(on));
+    for (const part of [mail.parsed.text, mail.parsed.html]) {
+      assert.ok(String(part).includes(asked.body.data.verification_uri), String(part));
+    }
+  });
+
+  test('where codes are guessed at too much, a link of ours that approves stands in place of the code', async (t) => {
+    const guessed = await startTestService('sqlite', {
+      env: { SMTP_URL: sink.url },
+      limits: { wrongPerMailboxDay: 1 },
+    });
+    t.after(() => guessed.stop());
+    const { claim_token } = await guessed.register();
+    const claim = { claim_token, email: 'guessed@example.com' };
+    await guessed.post('/agent/auth/claim', claim);
+    const { code } = await sink.mailTo('guessed@example.com');
+    const wrong = await guessed.post('/agent/auth/claim/complete', { claim_token, otp: wrongCode(code) });
+    assert.equal(wrong.status, 401, wrong.text);
+    await guessed.post('/agent/auth/claim', claim);
+    const mail = await sink.mailTo('guessed@example.com', 1);
+    assert.deepEqual(linksIn(mail), ourLinks(guessed, 'approve'));
+    const { proof } = await guessed.mailTo('guessed@example.com', 1);
+    assert.equal(proof.kind, 'link');
+    for (const part of [mail.parsed.text, mail.parsed.html]) {
+      assert.ok(String(part).includes(proof.approveUrl), String(part));
+      assert.doesNotMatch(String(part).replaceAll(/https?:\/\/[^\s<"]+/g, ''), /\d{6}/);
+    }
+    for (const { line } of mail.parsed.headerLines) assert.ok(!line.includes('claim?t='), line);
   });
 
   test('no header of a request can change a link in it', async () => {
@@ -159,7 +198,7 @@ describe('the mail that carries a code', () => {
     });
     assert.equal(status, 200);
     const mail = await sink.mailTo('links@example.com');
-    assert.deepEqual(linksIn(mail), [on.url]);
+    assert.deepEqual(linksIn(mail), ourLinks(on));
     assert.ok(!mail.raw.includes('evil'));
     assert.match(mail.parsed.text ?? '', /network 127\.0\.x\.x/);
   });
@@ -250,7 +289,9 @@ describe('the way to the mail server', () => {
     return {
       id: 'out_test',
       to,
-      code: '123456',
+      proof: { kind: 'code', code: '123456' },
+      claimUrl: 'https://id.example.com/claim?t=v',
+      denyUrl: 'https://id.example.com/claim?t=d',
       agentName: undefined,
       mode: 'merge',
       scopes: [],
@@ -522,14 +563,26 @@ function shown(mail: ArrivedMail): string {
     .replaceAll('&amp;', '&');
 }
 
-/** What a mail program would make clickable, in both parts. */
+/** What a mail program would make clickable, in both parts; of our own links without their ids and MACs. */
 function linksIn(mail: ArrivedMail): string[] {
   const written = /(?:https?:\/\/|www\.)[^\s<>"']+/gi;
   const html = String(mail.parsed.html);
   const found = [
     ...(mail.parsed.text?.match(written) ?? []),
     ...(html.match(written) ?? []),
-    ...(html.match(/<[^>]+(?:href|src)=[^>]+>/gi) ?? []),
+    // A tag that leads anywhere in another way than our anchors do stays whole, and so is no link of ours.
+    ...(html.match(/<[^>]+(?:href|src)\s*=[^>]+>/gi) ?? []).map((tag) =>
+      tag.replace(/^<a href="([^"]+)"(?: style="[^"]+")?>$/, '$1'),
+    ),
   ];
-  return [...new Set(found)];
+  const bare = found.map((link) =>
+    link.replace(/\?t=(v\.reg|d\.cla|a\.cla)_[0-9A-Za-z]{24}(?:\.\d+)?\.[\w-]{27}$/, '?t=$1'),
+  );
+  return [...new Set(bare)].sort();
+}
+
+/** The links of a mail, as linksIn gives them: a mail that approves by its link does not lead to the page without it. */
+function ourLinks({ url }: TestService, kind: 'view' | 'approve' = 'view'): string[] {
+  const page = `${url}/claim?t=${kind === 'view' ? 'v.reg' : 'a.cla'}`;
+  return [url, `${url}/claim/deny?t=d.cla`, page].sort();
 }

@@ -566,6 +566,9 @@ onEveryEngine('retention', (engine) => {
       mail: 0,
       attempts: 0,
       registrations: 0,
+      refusals: 0,
+      signIns: 0,
+      sessions: 0,
       events: 0,
     });
   });

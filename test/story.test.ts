@@ -28,12 +28,15 @@ onEveryEngine('the story of an agent', (engine) => {
     assert.match(claim_token, /^ct_/);
     assert.match(user_id, /^usr_/);
     assert.deepEqual(registered.body.data.scopes, ['read']);
+    const { verification_uri } = registered.body.data;
+    assert.ok(verification_uri.startsWith(`${on.url}/claim?t=`), verification_uri);
     assert.deepEqual((await on.get('/api/me', credential)).body.data.claim.status, 'unclaimed');
     assert.equal((await introspect(credential)).scope, 'read');
 
     const asked = await on.post('/agent/auth/claim', { claim_token, email: 'Human@Example.com' });
     assert.deepEqual(asked.body.data, {
       verification_required: true,
+      verification_uri,
       message: 'Verification code sent to human@example.com',
     });
     const otp = await on.codeFor('human@example.com');
@@ -104,6 +107,7 @@ onEveryEngine('the story of an agent', (engine) => {
       'claim_token_expires_at',
       'message',
       'verification_required',
+      'verification_uri',
     ]);
     const { claim_token } = registered.body.data;
     const otp = await on.codeFor('ida@example.com');

@@ -6,11 +6,12 @@ import {
   listAgents as listRows,
   revokeAgent as revokeRow,
 } from '../store/agents.ts';
-import { type AttemptRow, endAttempts, findLastAttempt } from '../store/claim-attempts.ts';
+import { type AttemptRow, findLastAttempt } from '../store/claim-attempts.ts';
 import { type ClaimRow, endClaim, findClaimByRegistration } from '../store/claims.ts';
 import { revokeCredentialsOfAgent } from '../store/credentials.ts';
-import { dropUnsent, findMailOfAttempt } from '../store/outbox.ts';
+import { findMailOfAttempt } from '../store/outbox.ts';
 import { type ClaimMode, findRegistration, type RegistrationKind } from '../store/registrations.ts';
+import { withdrawAttempts } from './claims.ts';
 import type { Bearer } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 
@@ -60,9 +61,7 @@ export async function revokeAgent(deps: Deps, asker: Asker, id: string): Promise
     const agent = await findAgent(tx, id);
     if (agent === undefined) return false;
     await endClaim(tx, agent.registrationId, 'revoked', now);
-    for (const attempt of await endAttempts(tx, agent.registrationId, 'revoked', now)) {
-      await dropUnsent(tx, attempt.id, now);
-    }
+    await withdrawAttempts(tx, agent.registrationId, 'revoked', now);
     if ((await revokeRow(tx, id, now)) !== 1) return true;
     const keys = await revokeCredentialsOfAgent(tx, id, now);
     await record(tx, deps, asker, now, {

@@ -8,23 +8,17 @@ import {
   findLastAttempt,
   insertAttempt,
   listPendingOnMailbox,
-  spendTry,
 } from '../store/claim-attempts.ts';
-import {
-  type ClaimRow,
-  endClaim,
-  findClaimByTokenHash,
-  markClaimed,
-  spendCode,
-  spendGuess,
-} from '../store/claims.ts';
+import { type ClaimRow, endClaim, findClaimByTokenHash, markClaimed, spendCode } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
 import { dropUnsent, insertMail } from '../store/outbox.ts';
-import { type ClaimMode, findRegistration, type RegistrationRow } from '../store/registrations.ts';
-import { isCode } from './codes.ts';
+import { type ClaimMode, findRegistration } from '../store/registrations.ts';
+import { viewLink } from './claim-links.ts';
+import { explainClosed, findOpenClaim, invalidClaimToken, refuseClosed } from './claim-state.ts';
 import { type Asker, record } from './events.ts';
+import { codeExpired, guess } from './guesses.ts';
 import { once, type Repeatable } from './idempotency.ts';
-import { guessSpendings, limited, mailSpendings, refund, spend } from './limits.ts';
+import { areGuessesSpent, limited, mailSpendings, spend } from './limits.ts';
 import { type Owned, takeOwnership } from './ownership.ts';
 
 /** The bearer that may come along with a claim token; it must then be of the same agent (S-25). */
@@ -37,27 +31,29 @@ export interface Companion {
  * linked) is not looked at, so the answer cannot tell (S-44, S-45).
  *
  * @param input.mailbox canonical, see parseMailbox
- * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `alreadyClaimed`; `limited` when a budget of
- * codes is spent
+ * @returns the page on which the human can review it
+ * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`; `limited` when a
+ * budget of codes is spent
  */
 export async function startClaim(
   deps: Deps,
   asker: Asker,
   input: { claimToken: string; mailbox: string; mode: ClaimMode; companion?: Companion | undefined },
-): Promise<{ mailbox: string }> {
+): Promise<{ mailbox: string; verificationUri: string }> {
   const tokenHash = hashClaimToken(input.claimToken);
-  await limited(deps, asker, async () => {
+  const registrationId = await limited(deps, asker, async () => {
     const now = deps.clock();
-    await deps.db.tx(async (tx) => {
+    return deps.db.tx(async (tx) => {
       const claim = await findOpenClaim(tx, tokenHash, now);
       await checkCompanion(tx, claim, input.companion);
       await openAttempt(tx, deps, asker, now, { claim, mailbox: input.mailbox, mode: input.mode });
       const spendings = mailSpendings(claim.registrationId, input.mailbox, asker.address);
       await spend(tx, deps, spendings, now);
+      return claim.registrationId;
     });
   });
   deps.wakeOutbox();
-  return { mailbox: input.mailbox };
+  return { mailbox: input.mailbox, verificationUri: viewLink(deps, registrationId) };
 }
 
 /**
@@ -80,7 +76,7 @@ export async function openAttempt(
   const { limits } = deps.config;
   const { claim, mailbox, mode } = input;
   if (!(await spendCode(tx, claim.tokenHash, limits.codesPerClaim, now))) {
-    await refuseClosed(tx, claim.tokenHash, now);
+    await explainClosed(tx, claim.tokenHash, now);
     const seconds = Math.max(1, Math.ceil((claim.expiresAt - now) / 1000));
     throw new Failure(
       'limited',
@@ -88,9 +84,7 @@ export async function openAttempt(
       { retryAfterSeconds: seconds },
     );
   }
-  for (const old of await endAttempts(tx, claim.registrationId, 'superseded', now)) {
-    await dropUnsent(tx, old.id, now);
-  }
+  await withdrawAttempts(tx, claim.registrationId, 'superseded', now);
   const attemptId = newId('cla', now, deps.random);
   await insertAttempt(tx, {
     id: attemptId,
@@ -102,6 +96,8 @@ export async function openAttempt(
     counter: 1,
     codeExpiresAt: now + limits.codeTtlSeconds * 1000,
     createdAt: now,
+    // Where too many codes were guessed at, there is to be nothing to guess (S-07, S-17).
+    proof: (await areGuessesSpent(tx, deps, mailbox, now)) ? 'link' : 'code',
   });
   await insertMail(tx, {
     id: newId('out', now, deps.random),
@@ -123,81 +119,81 @@ export interface CompletedClaim extends Owned {
   mode: ClaimMode;
 }
 
+/** How long an agent waits before it asks again whether its human has approved. */
+const POLL_SECONDS = 5;
+
 /**
- * Completes a claim with the mailed code: the agent merges into the owner's account or is linked to it, and gets a fresh key
- * with the claimed scopes.
+ * Completes a claim: the agent merges into the owner's account or is linked to it, and gets a fresh key with the claimed
+ * scopes. Either the agent brings the mailed code, or its human has approved on the page.
  *
- * Everything happens in one transaction. The guess is counted on every budget before it is compared; only a right one gets
- * its counts back.
+ * Everything happens in one transaction; see guess() for what a guess costs.
  *
- * @param input.code six digits
- * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `alreadyClaimed`, `codeNotIssued`, `codeExpired`,
- * `wrongCode`, `interactionRequired`; `limited` or `unavailable` when a budget of wrong guesses is spent
+ * @param input.code six digits; undefined: ask whether the human has approved
+ * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`, `codeNotIssued`,
+ * `codeExpired`, `wrongCode`, `approvalPending`, `interactionRequired`; `limited` or `unavailable` when a budget of wrong
+ * guesses is spent
  */
 export async function completeClaim(
   deps: Deps,
   asker: Asker,
-  input: { claimToken: string; code: string; companion?: Companion | undefined },
+  input: { claimToken: string; code: string | undefined; companion?: Companion | undefined },
   repeatable?: Repeatable,
 ): Promise<CompletedClaim> {
+  const { code } = input;
   const tokenHash = hashClaimToken(input.claimToken);
-  // Before a key is taken for it: an invented token must not cost a write.
-  if ((await findClaimByTokenHash(deps.db, tokenHash)) === undefined) throw invalidClaimToken();
+  // Before a key is taken for it: neither an invented token nor a poll must cost a write.
+  const known = await findClaimByTokenHash(deps.db, tokenHash);
+  if (known === undefined) throw invalidClaimToken();
+  if (code === undefined && known.claimedAt === null) await refuseUnapproved(deps.db, deps, known);
+
   return once(deps, repeatable, asker, (keep) =>
     limited(deps, asker, async () => {
       const outcome = await deps.db.tx(async (tx) => {
         const now = deps.clock();
-        const guess = await spendOnGuess(tx, deps, asker, tokenHash, input, now);
-        if (!isCode(deps, guess.attempt, input.code)) {
-          await record(tx, deps, asker, now, {
-            kind: 'claim.guess_failed',
-            subject: guess.claim.registrationId,
-          });
-          return { kind: 'wrong' as const, attemptsRemaining: deps.config.limits.triesPerCode - guess.tries };
-        }
-        await refund(tx, guessSpendings(guess.attempt.mailbox, asker.address));
-        const completed = await complete(tx, deps, asker, now, tokenHash, guess.attempt, guess.registration);
+        const claim = await findOpenClaim(tx, tokenHash, now);
+        await checkCompanion(tx, claim, input.companion);
+        const attempt =
+          code === undefined ? await refuseUnapproved(tx, deps, claim) : await findAttempted(tx, claim);
+        const wrong =
+          code === undefined ? undefined : await guess(tx, deps, asker, now, claim, attempt, code);
+        if (wrong !== undefined) return wrong;
+        const completed = await complete(tx, deps, asker, now, claim, attempt);
         await keep(tx, completed);
-        return { kind: 'right' as const, completed };
+        return completed;
       });
       // Thrown out here and not inside: the count of the wrong guess must stay.
-      if (outcome.kind === 'wrong') throw wrongCode(outcome.attemptsRemaining);
-      return outcome.completed;
+      if (outcome instanceof Failure) throw outcome;
+      return outcome;
     }),
   );
 }
 
-async function spendOnGuess(
-  tx: Tx,
-  deps: Deps,
-  asker: Asker,
-  tokenHash: Buffer,
-  input: { companion?: Companion | undefined },
-  now: number,
-) {
-  const { limits } = deps.config;
-  const claim = await findOpenClaim(tx, tokenHash, now);
-  await checkCompanion(tx, claim, input.companion);
-  const attempt = await findLastAttempt(tx, claim.registrationId);
-  if (attempt === undefined) {
-    throw new Failure(
-      'codeNotIssued',
-      'No code was asked for yet. Call the claim endpoint with the mailbox of your human first.',
-    );
-  }
-  // Also the guarded statement below would refuse it, but behind rows that all guesses share: a flood at one dead code, which
-  // costs its sender no budget, would hold up everybody.
-  if (isDead(attempt, limits.triesPerCode, now)) await refuseDeadCode(tx, tokenHash, now);
-  const registration = (await findRegistration(tx, claim.registrationId))!;
+async function findAttempted(db: Pick<Tx, 'get'>, claim: ClaimRow): Promise<AttemptRow> {
+  const attempt = await findLastAttempt(db, claim.registrationId);
+  if (attempt !== undefined) return attempt;
+  throw new Failure(
+    'codeNotIssued',
+    'No code was asked for yet. Call the claim endpoint with the mailbox of your human first.',
+  );
+}
 
-  await spend(tx, deps, guessSpendings(attempt.mailbox, asker.address), now);
-  const guessesMax = limits.triesPerCode * limits.codesPerClaim;
-  const counted = await spendGuess(tx, tokenHash, guessesMax, now);
-  const tries = counted
-    ? await spendTry(tx, attempt.id, attempt.counter, limits.triesPerCode, now)
-    : undefined;
-  if (tries === undefined) return refuseDeadCode(tx, tokenHash, now);
-  return { claim, attempt, registration, tries };
+/** The attempt of a claim that its human has approved on the page. */
+async function refuseUnapproved(db: Pick<Tx, 'get'>, deps: Deps, claim: ClaimRow): Promise<AttemptRow> {
+  const now = deps.clock();
+  refuseClosed(claim, now);
+  const attempt = await findAttempted(db, claim);
+  if (attempt.endedAt === null && attempt.approvedAt !== null) return attempt;
+  const isSpent = attempt.proof === 'code' && attempt.tries >= deps.config.limits.triesPerCode;
+  if (attempt.endedAt !== null || attempt.codeExpiresAt <= now || isSpent) {
+    // Between the two reads another poll may have collected the key.
+    await explainClosed(db, claim.tokenHash, now);
+    throw codeExpired();
+  }
+  throw new Failure(
+    'approvalPending',
+    'Your human has not approved yet. Ask again in a few seconds, or send the code they read to you as "otp".',
+    { retryAfterSeconds: POLL_SECONDS, verificationUri: viewLink(deps, claim.registrationId) },
+  );
 }
 
 async function complete(
@@ -205,25 +201,34 @@ async function complete(
   deps: Deps,
   asker: Asker,
   now: number,
-  tokenHash: Buffer,
+  claim: ClaimRow,
   attempt: AttemptRow,
-  registration: RegistrationRow,
 ): Promise<CompletedClaim> {
-  if ((await markClaimed(tx, tokenHash, now)) !== 1) await refuseClosed(tx, tokenHash, now);
-  await endAttempts(tx, registration.id, 'completed', now);
-  await dropUnsent(tx, attempt.id, now);
-  const owned = await takeOwnership(tx, deps, asker, now, registration, attempt.mailbox, attempt.mode);
+  if ((await markClaimed(tx, claim.tokenHash, now)) !== 1) await explainClosed(tx, claim.tokenHash, now);
+  await withdrawAttempts(tx, claim.registrationId, 'completed', now);
+  const registration = (await findRegistration(tx, claim.registrationId))!;
+  const owned = await takeOwnership(tx, deps, asker, now, registration, attempt);
 
   // Whoever owns the mailbox has spoken: claims that others started on it end here, or a stranger's would wait in the
   // owner's mail for a careless moment (S-35).
   for (const { registrationId } of await listPendingOnMailbox(tx, attempt.mailbox, registration.id)) {
     await endClaim(tx, registrationId, 'superseded', now);
-    for (const other of await endAttempts(tx, registrationId, 'superseded', now)) {
-      await dropUnsent(tx, other.id, now);
-    }
+    await withdrawAttempts(tx, registrationId, 'superseded', now);
     await record(tx, deps, asker, now, { kind: 'claim.superseded', subject: registrationId });
   }
   return { ...owned, mode: attempt.mode };
+}
+
+/** Ends the live attempts of a registration, and drops their mails that have not left. */
+export async function withdrawAttempts(
+  tx: Tx,
+  registrationId: string,
+  reason: 'superseded' | 'completed' | 'denied' | 'revoked',
+  now: number,
+): Promise<void> {
+  for (const attempt of await endAttempts(tx, registrationId, reason, now)) {
+    await dropUnsent(tx, attempt.id, now);
+  }
 }
 
 function hashClaimToken(claimToken: string): Buffer {
@@ -231,67 +236,8 @@ function hashClaimToken(claimToken: string): Buffer {
   return hashSecret(claimToken);
 }
 
-async function findOpenClaim(tx: Tx, tokenHash: Buffer, now: number): Promise<ClaimRow> {
-  const claim = await findClaimByTokenHash(tx, tokenHash);
-  if (claim === undefined) throw invalidClaimToken();
-  refuse(claim, now);
-  return claim;
-}
-
-/** Says why a guarded statement on a claim did not win, if the reason is the claim's own state. */
-async function refuseClosed(tx: Tx, tokenHash: Buffer, now: number): Promise<void> {
-  const claim = await findClaimByTokenHash(tx, tokenHash);
-  if (claim !== undefined) refuse(claim, now);
-}
-
-function refuse(claim: ClaimRow, now: number): void {
-  if (claim.claimedAt !== null) {
-    throw new Failure(
-      'alreadyClaimed',
-      'This agent is claimed already. Its key was given in the answer to that claim and is not shown again.',
-    );
-  }
-  if (claim.endReason === 'superseded') {
-    throw new Failure(
-      'claimSuperseded',
-      'The owner of the mailbox completed another claim, which ended this one. Register again to start anew.',
-    );
-  }
-  if (claim.endedAt !== null || claim.expiresAt <= now) {
-    throw new Failure('claimExpired', 'This claim is over. Register again to get a new claim token.');
-  }
-}
-
 async function checkCompanion(tx: Tx, claim: ClaimRow, companion: Companion | undefined): Promise<void> {
   if (companion === undefined) return;
   const registration = await findRegistration(tx, claim.registrationId);
   if (registration?.agentId !== companion.agentId) throw invalidClaimToken();
-}
-
-function invalidClaimToken(): Failure {
-  return new Failure(
-    'invalidClaimToken',
-    'The claim token is not valid. Use the claim_token of your registration, or register again.',
-  );
-}
-
-function isDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
-  return attempt.endedAt !== null || attempt.tries >= triesMax || attempt.codeExpiresAt <= now;
-}
-
-async function refuseDeadCode(tx: Tx, tokenHash: Buffer, now: number): Promise<never> {
-  // While this guess stood in line, another may have completed or ended the claim.
-  await refuseClosed(tx, tokenHash, now);
-  throw new Failure(
-    'codeExpired',
-    'The code has expired or was guessed wrong too often. Call the claim endpoint again for a new code.',
-  );
-}
-
-function wrongCode(attemptsRemaining: number): Failure {
-  const next =
-    attemptsRemaining > 0
-      ? 'Ask your human to read it again.'
-      : 'Call the claim endpoint again for a new code.';
-  return new Failure('wrongCode', `The code is wrong. ${next}`, { attemptsRemaining });
 }

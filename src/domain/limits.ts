@@ -64,6 +64,16 @@ export function mailSpendings(registrationId: string, mailbox: string, address: 
   ];
 }
 
+/** The counters that the code of a sign-in costs: the mailbox's are those of all mail (S-46). */
+export function signInMailSpendings(mailbox: string, address: Address): Spending[] {
+  const key = mailboxLimitKey(mailbox);
+  return [
+    { name: 'codesPerMailboxHour', key },
+    { name: 'codesPerMailboxDay', key },
+    { name: 'claimMailPerIp', key: address.limitKey },
+  ];
+}
+
 /**
  * The counters that one guess costs until it turns out right (S-05 to S-07). The mailbox comes first: its row is the lock
  * behind which all guesses at one mailbox, over all claims and replicas, stand in line.
@@ -104,6 +114,25 @@ export async function spend(
 /** Gives one back to each counter: a guess that was right was not a wrong one. */
 export async function refund(tx: Tx, spendings: readonly Spending[]): Promise<void> {
   for (const { name, key } of spendings) await giveBack(tx, `${name}:${key}`);
+}
+
+/** Whether so many wrong codes were tried, at a mailbox or in all, that none is to be mailed to it for now (S-07, S-17). */
+export async function areGuessesSpent(
+  tx: Tx,
+  deps: Pick<Deps, 'config'>,
+  mailbox: string,
+  now: number,
+): Promise<boolean> {
+  const budgets = [
+    { name: 'wrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
+    { name: 'wrongPerServiceDay', key: '' },
+  ] as const;
+  for (const { name, key } of budgets) {
+    const counter = await readCounter(tx, `${name}:${key}`);
+    const { max } = rateOf(deps.config.limits, name);
+    if (counter !== undefined && counter.endsAt > now && counter.used >= max) return true;
+  }
+  return false;
 }
 
 function rateOf(limits: Limits, name: Spending['name']): Rate {

@@ -1,5 +1,4 @@
 import type { Deps } from '../deps.ts';
-import { type AttemptRow, findAttempt, remintCode } from '../store/claim-attempts.ts';
 import {
   leaseMail,
   listDue,
@@ -9,9 +8,8 @@ import {
   outboxBacklog,
   retryMail,
 } from '../store/outbox.ts';
-import { findRegistration } from '../store/registrations.ts';
-import { deriveCode } from './codes.ts';
 import { localAsker, record } from './events.ts';
+import { write } from './letters.ts';
 
 /** What happened when a mail was handed over. */
 export type Delivery =
@@ -23,6 +21,9 @@ export type Delivery =
   /** The server cannot be reached: no mail got as far as it. */
   | { kind: 'unreachable'; reason: string };
 
+/** What in a mail proves that it was read: six digits, or where those are guessed at too much a link that approves. */
+export type MailedProof = { kind: 'code'; code: string } | { kind: 'link'; approveUrl: string };
+
 /** One attempt at a mail may last so long; a worker that died is waited for a little longer. */
 export const SEND_DEADLINE_MS = 15_000;
 const LEASE_MS = 2 * SEND_DEADLINE_MS;
@@ -30,8 +31,6 @@ const LEASE_MS = 2 * SEND_DEADLINE_MS;
 const PAUSES_MS = [30, 120, 300, 900, 1800, 3600].map((seconds) => seconds * 1000);
 /** A server that is away knows of no tries, so it is asked more often: a minute after its return mails flow. */
 const UNREACHABLE_PAUSE_MAX_MS = 60_000;
-/** A code that would die sooner than this after its mail leaves is replaced by a new one. */
-const CODE_LIFE_MIN_MS = 300_000;
 
 const asker = () => localAsker('outbox');
 
@@ -52,28 +51,19 @@ export async function sendNext(deps: Deps): Promise<boolean> {
 }
 
 async function deliver(deps: Deps, mail: OutboxRow): Promise<void> {
-  const attempt = mail.attemptId === null ? undefined : await prepareCode(deps, mail.attemptId);
-  const code = attempt && deriveCode(deps, attempt);
+  const letter = await write(deps, mail);
   const now = deps.clock();
-  if (attempt === undefined || code === undefined || mail.giveUpAt <= now) {
-    await bury(deps, mail, 'the claim was over before the mail could leave');
+  if (letter === 'over' || mail.giveUpAt <= now) {
+    await bury(deps, mail, 'its code was of no use any more before the mail could leave');
     return;
   }
-  const registration = await findRegistration(deps.db, attempt.registrationId);
-  const delivery = await deps.mailer.sendClaimCode({
-    id: mail.id,
-    to: attempt.mailbox,
-    code,
-    agentName: registration?.agentName ?? undefined,
-    mode: attempt.mode,
-    scopes: deps.config.claimedScopes.map((name) => ({
-      name,
-      description: deps.config.scopes.get(name)!.description,
-    })),
-    origin: attempt.origin,
-    askedAt: attempt.createdAt,
-    codeExpiresAt: attempt.codeExpiresAt,
-  });
+  if (letter === 'unwanted') {
+    // To all but the owner of the mailbox it looks as if it had left (S-44).
+    deps.metrics.mails.inc({ outcome: 'unwanted' });
+    await deps.db.tx((tx) => markSent(tx, mail, now));
+    return;
+  }
+  const delivery = await letter();
   deps.metrics.mails.inc({ outcome: delivery.kind });
   if (delivery.kind === 'accepted') {
     await deps.db.tx((tx) => markSent(tx, mail, deps.clock()));
@@ -87,19 +77,6 @@ async function deliver(deps: Deps, mail: OutboxRow): Promise<void> {
     deps.log.warn({ mail: mail.id, tries: mail.tries, reason: delivery.reason }, 'mail delayed');
     await deps.db.tx((tx) => retryMail(tx, mail, nextAt, delivery.reason));
   }
-}
-
-/** The live attempt with a code that will outlive its journey, or undefined when nobody needs the mail any more. */
-async function prepareCode(deps: Deps, attemptId: string): Promise<AttemptRow | undefined> {
-  const attempt = await findAttempt(deps.db, attemptId);
-  if (attempt === undefined || attempt.endedAt !== null) return undefined;
-  const now = deps.clock();
-  const ttlMs = deps.config.limits.codeTtlSeconds * 1000;
-  const enough = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
-  if (attempt.codeExpiresAt - now >= enough) return attempt;
-  await deps.db.tx((tx) => remintCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
-  const renewed = await findAttempt(deps.db, attemptId);
-  return renewed?.endedAt === null ? renewed : undefined;
 }
 
 async function bury(deps: Deps, mail: OutboxRow, reason: string): Promise<void> {

@@ -9,9 +9,11 @@ import {
   mergeAccount,
 } from '../store/accounts.ts';
 import { findAgent, insertAgent, moveAgent } from '../store/agents.ts';
+import type { AttemptRow } from '../store/claim-attempts.ts';
 import { supersedeCredentials } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
 import { type ClaimMode, markRegistrationClaimed, type RegistrationRow } from '../store/registrations.ts';
+import { viewLink } from './claim-links.ts';
 import { issueKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 
@@ -40,10 +42,10 @@ export async function takeOwnership(
   asker: Asker,
   now: number,
   registration: RegistrationRow,
-  mailbox: string,
-  mode: ClaimMode,
+  attempt: AttemptRow,
 ): Promise<Owned> {
-  const ownerId = await proveMailbox(tx, deps, asker, now, mailbox, mode);
+  const { mode } = attempt;
+  const ownerId = await proveMailbox(tx, deps, asker, now, attempt);
   const { agentId, accountId } =
     registration.agentId === null
       ? await createAgent(tx, deps, now, registration, ownerId, mode)
@@ -74,21 +76,35 @@ async function proveMailbox(
   deps: Deps,
   asker: Asker,
   now: number,
-  mailbox: string,
-  mode: ClaimMode,
+  attempt: AttemptRow,
 ): Promise<string> {
-  const freshId = newId('usr', now, deps.random);
-  if (await insertHumanAccount(tx, freshId, mailbox, now)) {
-    await record(tx, deps, asker, now, { kind: 'account.created', accountId: freshId });
-    return freshId;
-  }
-  if (mode === 'merge' && deps.config.claimExistingAccount === 'confirm') {
+  const { id, isNew } = await openAccount(tx, deps, asker, now, attempt.mailbox);
+  if (isNew) return id;
+  const mustConfirm = attempt.mode === 'merge' && deps.config.claimExistingAccount === 'confirm';
+  if (mustConfirm && attempt.confirmedBy !== id) {
     throw new Failure(
       'interactionRequired',
-      'This mailbox has an account. Merging into it must be confirmed by its owner in a browser; claim with "link": true instead.',
+      'This mailbox has an account. Its owner must sign in and confirm the merge at verification_uri; then complete without "otp".',
+      { verificationUri: viewLink(deps, attempt.registrationId), retryAfterSeconds: 5 },
     );
   }
-  return (await findAccountByMailbox(tx, mailbox))!.id;
+  return id;
+}
+
+/** The account of a mailbox that was just proven; it comes into being here, with the first proof (S-34). Of two at once, one is new. */
+export async function openAccount(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  mailbox: string,
+): Promise<{ id: string; isNew: boolean }> {
+  const id = newId('usr', now, deps.random);
+  if (!(await insertHumanAccount(tx, id, mailbox, now))) {
+    return { id: (await findAccountByMailbox(tx, mailbox))!.id, isNew: false };
+  }
+  await record(tx, deps, asker, now, { kind: 'account.created', accountId: id });
+  return { id, isNew: true };
 }
 
 /** The agent of an asserted mailbox: merged, it starts in the owner's account; linked, in one of its own below it. */

@@ -7,6 +7,7 @@ import { insertAgent } from '../store/agents.ts';
 import { insertClaim } from '../store/claims.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 import { insertRegistration } from '../store/registrations.ts';
+import { viewLink } from './claim-links.ts';
 import { openAttempt } from './claims.ts';
 import { issueKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
@@ -22,6 +23,8 @@ export interface AnonymousRegistration {
   /** Epoch ms. */
   claimExpiresAt: number;
   scopes: readonly string[];
+  /** The page on which the human can review the claim. */
+  verificationUri: string;
   budgets: Budget[];
 }
 
@@ -92,6 +95,7 @@ export function registerAnonymous(
           claimToken,
           claimExpiresAt,
           scopes: anonymousScopes,
+          verificationUri: viewLink(deps, registrationId),
           budgets,
         };
         await keep(tx, answer);
@@ -107,6 +111,8 @@ export interface AssertedRegistration {
   /** Epoch ms. */
   claimExpiresAt: number;
   mailbox: string;
+  /** The page on which the human can review the claim. */
+  verificationUri: string;
   budgets: Budget[];
 }
 
@@ -154,7 +160,13 @@ export async function registerWithMailbox(
           mode: input.mode,
         });
         await spend(tx, deps, mailSpendings(registrationId, input.mailbox, asker.address), now);
-        const answer: AssertedRegistration = { claimToken, claimExpiresAt, mailbox: input.mailbox, budgets };
+        const answer: AssertedRegistration = {
+          claimToken,
+          claimExpiresAt,
+          mailbox: input.mailbox,
+          verificationUri: viewLink(deps, registrationId),
+          budgets,
+        };
         await keep(tx, answer);
         return answer;
       });

@@ -5,9 +5,12 @@ import { deleteOldEvents } from '../store/events.ts';
 import {
   deleteEndedAttempts,
   deleteEndedCounters,
+  deleteEndedRefusals,
   deleteExpiredIdempotency,
   deleteExpiredRegistrations,
   deleteOldMail,
+  deleteOldSessions,
+  deleteOldSignIns,
 } from '../store/retention.ts';
 
 const DAY_MS = 86_400_000;
@@ -27,6 +30,9 @@ const SWEEPS: Record<string, Sweep> = {
   mail: (tx, now) => deleteOldMail(tx, now - KEEP_MS, BATCH),
   attempts: (tx, now) => deleteEndedAttempts(tx, now - KEEP_MS, BATCH),
   registrations: (tx, now) => deleteExpiredRegistrations(tx, now - KEEP_MS, BATCH),
+  refusals: (tx, now) => deleteEndedRefusals(tx, now, BATCH),
+  signIns: (tx, now) => deleteOldSignIns(tx, now - KEEP_MS, BATCH),
+  sessions: (tx, now) => deleteOldSessions(tx, now - KEEP_MS, BATCH),
   events: (tx, now) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), BATCH),
 };
 

@@ -25,6 +25,9 @@ const link = z
 const claimToken = z.string().min(1).max(128).describe('The claim_token from the registration');
 const scopes = z.array(z.string());
 const iso = z.iso.datetime().describe('ISO 8601, UTC');
+const verificationUri = z
+  .url()
+  .describe('The page on which the human reviews the claim and can type the code');
 
 export const registerBody = z.discriminatedUnion(
   'type',
@@ -48,22 +51,32 @@ export const registerAnswer = z.union([
     agent_id: z.string(),
     claim_token: z.string(),
     claim_token_expires_at: iso,
+    verification_uri: verificationUri,
     scopes,
   }),
   z.object({
     claim_token: z.string(),
     claim_token_expires_at: iso,
     verification_required: z.literal(true),
+    verification_uri: verificationUri,
     message: z.string(),
   }),
 ]);
 
 export const claimBody = z.object({ claim_token: claimToken, email, link });
-export const claimAnswer = z.object({ verification_required: z.literal(true), message: z.string() });
+export const claimAnswer = z.object({
+  verification_required: z.literal(true),
+  verification_uri: verificationUri,
+  message: z.string(),
+});
 
 export const completeBody = z.object({
   claim_token: claimToken,
-  otp: z.string().regex(/^[0-9]{6}$/, 'it must be the six digits of the mail, as a string.'),
+  otp: z
+    .string()
+    .regex(/^[0-9]{6}$/, 'it must be the six digits of the mail, as a string.')
+    .describe('Without it: asks whether the human has approved at verification_uri')
+    .optional(),
 });
 export const completeAnswer = z.object({
   credential: z.string(),
@@ -95,6 +108,7 @@ export async function register(call: Call<z.output<typeof registerBody>, 'anyone
         agent_id: registered.agentId,
         claim_token: registered.claimToken,
         claim_token_expires_at: toIso(registered.claimExpiresAt),
+        verification_uri: registered.verificationUri,
         scopes: registered.scopes,
       },
     };
@@ -107,7 +121,7 @@ export async function register(call: Call<z.output<typeof registerBody>, 'anyone
     data: {
       claim_token: registered.claimToken,
       claim_token_expires_at: toIso(registered.claimExpiresAt),
-      ...codeSent(registered.mailbox),
+      ...codeSent(registered),
     },
   };
 }
@@ -115,13 +129,13 @@ export async function register(call: Call<z.output<typeof registerBody>, 'anyone
 /** POST /agent/auth/claim */
 export async function claim(call: Call<z.output<typeof claimBody>, 'agentIfAny'>): Promise<Answer> {
   const { deps, asker, body, caller } = call;
-  const { mailbox } = await startClaim(deps, asker, {
+  const started = await startClaim(deps, asker, {
     claimToken: body.claim_token,
     mailbox: mailboxOf(body.email, 'email'),
     mode: modeOf(body.link),
     companion: caller,
   });
-  return { data: codeSent(mailbox) };
+  return { data: codeSent(started) };
 }
 
 /** POST /agent/auth/claim/complete */
@@ -145,8 +159,12 @@ export async function complete(call: Call<z.output<typeof completeBody>, 'agentI
   };
 }
 
-function codeSent(mailbox: string): { verification_required: true; message: string } {
-  return { verification_required: true, message: `Verification code sent to ${mailbox}` };
+function codeSent(sent: { mailbox: string; verificationUri: string }): z.output<typeof claimAnswer> {
+  return {
+    verification_required: true,
+    verification_uri: sent.verificationUri,
+    message: `Verification code sent to ${sent.mailbox}`,
+  };
 }
 
 function mailboxOf(text: string, field: string): string {

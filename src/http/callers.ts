@@ -5,6 +5,7 @@ import type { Asker } from '../domain/events.ts';
 import { authenticateResourceServer, type ResourceServer } from '../domain/resource-servers.ts';
 import { Failure } from '../errors.ts';
 import type { CallerKind, Callers } from './route.ts';
+import { type Human, visitorOf } from './visitor.ts';
 
 /**
  * Finds out who calls, as the row demands it.
@@ -27,7 +28,23 @@ export async function identify(
       return bearerOf(deps, asker, request);
     case 'resourceServer':
       return resourceServerOf(deps, request, body as ClientMembers);
+    case 'visitor':
+      return visitorOf(deps, request, body as { csrf?: string } | undefined);
+    case 'human':
+      return humanOf(deps, request, body as { csrf?: string } | undefined);
   }
+}
+
+async function humanOf(
+  deps: Deps,
+  request: IncomingMessage,
+  form: { csrf?: string } | undefined,
+): Promise<Human> {
+  const visitor = await visitorOf(deps, request, form);
+  const { session } = visitor;
+  if (session !== undefined) return { ...visitor, session };
+  const next = request.method === 'GET' ? `?next=${request.url?.split('?')[0]}` : '';
+  throw new Failure('signInRequired', 'Sign in first.', { location: `/sign-in${next}` });
 }
 
 async function bearerOf(deps: Deps, asker: Asker, request: IncomingMessage): Promise<Bearer> {

@@ -87,6 +87,8 @@ function security(row: Route): object {
     case 'resourceServer':
       return { security: [{ resourceServer: [] }, {}] };
     case 'anyone':
+    case 'visitor':
+    case 'human':
       return { security: [] };
   }
 }
@@ -121,6 +123,7 @@ const NATIVE_FAILURE = {
         request_id: { type: 'string' },
         field: { type: 'string', description: 'The member that is wrong' },
         attempts_remaining: { type: 'integer', description: 'Guesses left on the code' },
+        verification_uri: { type: 'string', description: 'The page on which your human goes on' },
       },
     },
   },

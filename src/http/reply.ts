@@ -6,7 +6,7 @@ import type { Answer, Route } from './route.ts';
 /** What goes back over the wire. */
 export interface Reply {
   status: number;
-  headers: Record<string, string>;
+  headers: Record<string, string | string[]>;
   body: string;
 }
 
@@ -16,11 +16,12 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** A handler's answer in the dialect of its row. */
 export function renderAnswer(route: Route, answer: Answer): Reply {
-  const headers: Record<string, string> = {
+  const headers: Reply['headers'] = {
     'Cache-Control': route.open ? 'public, max-age=300' : 'no-store',
     ...answer.headers,
   };
   if (route.open) headers['Access-Control-Allow-Origin'] = '*';
+  if (answer.cookies?.length) headers['Set-Cookie'] = [...answer.cookies];
   if (answer.budget) setBudget(headers, answer.budget);
   const status = answer.status ?? 200;
   if ('nothing' in answer) return { status, headers, body: '' };
@@ -38,16 +39,19 @@ export function renderFailure(
   failure: Failure,
   requestId: string,
   metadataUrl: string,
+  publicUrl: string,
 ): Reply {
   const { status, body } = dialect.failure(failure, requestId);
-  const headers: Record<string, string> = { 'Cache-Control': 'no-store', 'Content-Type': JSON_TYPE };
+  const headers: Reply['headers'] = { 'Cache-Control': 'no-store', 'Content-Type': JSON_TYPE };
+  if (dialect.page !== undefined) Object.assign(headers, dialect.page.headers);
   const challenge = dialect.challenge(failure, metadataUrl);
   if (challenge !== undefined) headers['WWW-Authenticate'] = challenge;
   const { allow, budget, retryAfterSeconds = status === 503 ? 2 : undefined } = failure.details;
   if (allow !== undefined) headers.Allow = allow;
+  if (failure.details.location !== undefined) headers.Location = publicUrl + failure.details.location;
   if (retryAfterSeconds !== undefined) headers['Retry-After'] = String(retryAfterSeconds);
   if (budget !== undefined) setBudget(headers, budget);
-  return { status, headers, body: JSON.stringify(body) };
+  return { status, headers, body: dialect.page?.render(body) ?? JSON.stringify(body) };
 }
 
 /** The answer to a browser that asks whether it may read a document (Fetch, CORS preflight). */
@@ -91,7 +95,7 @@ export function send(
 }
 
 /** The RateLimit fields of the IETF's draft-ietf-httpapi-ratelimit-headers. */
-function setBudget(headers: Record<string, string>, budget: Budget): void {
+function setBudget(headers: Reply['headers'], budget: Budget): void {
   headers['RateLimit-Policy'] = `"${budget.name}";q=${budget.max};w=${budget.windowSeconds}`;
   headers.RateLimit = `"${budget.name}";r=${budget.remaining};t=${budget.resetSeconds}`;
 }

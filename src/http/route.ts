@@ -6,6 +6,7 @@ import type { FloodLimit } from '../domain/limits.ts';
 import type { ResourceServer } from '../domain/resource-servers.ts';
 import type { Budget } from '../errors.ts';
 import type { Dialect } from './dialects/dialect.ts';
+import type { Human, Visitor } from './visitor.ts';
 
 /** Who may call a route, and what its handler is told of them. */
 export interface Callers {
@@ -14,6 +15,10 @@ export interface Callers {
   agentIfAny: Bearer | undefined;
   agent: Bearer;
   resourceServer: ResourceServer;
+  /** Somebody at a browser. What they post is theirs: see visitor.ts. */
+  visitor: Visitor;
+  /** A visitor who is signed in; who is not is led to the page for it. */
+  human: Human;
 }
 export type CallerKind = keyof Callers;
 
@@ -27,6 +32,7 @@ export interface Call<Body, Kind extends CallerKind> {
   caller: Callers[Kind];
   /** The `:name` parts of the path. */
   params: Record<string, string>;
+  query: URLSearchParams;
   header(name: string): string | undefined;
 }
 
@@ -34,6 +40,8 @@ export interface Call<Body, Kind extends CallerKind> {
 export type Answer = {
   status?: number;
   headers?: Record<string, string>;
+  /** Set-Cookie lines. */
+  cookies?: readonly string[];
   /** The budget that the caller spends from, shown in RateLimit headers. */
   budget?: Budget | undefined;
 } & ({ data: unknown } | { text: string; type: string } | { nothing: true });

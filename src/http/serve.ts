@@ -30,6 +30,7 @@ const NO_BODY = Buffer.alloc(0);
 export function createServe(
   deps: Deps,
   routes: readonly Route[],
+  pages: Dialect,
   isDraining: () => boolean,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const match = createMatcher(routes);
@@ -47,7 +48,7 @@ export function createServe(
     const asked = req.url ?? '/';
     const queryAt = asked.indexOf('?');
     const path = queryAt === -1 ? asked : asked.slice(0, queryAt);
-    let dialect = dialectOf(path);
+    let dialect = wantsPage(req) ? pages : dialectOf(path);
     let label = 'none';
     let reply: Reply;
     try {
@@ -63,7 +64,8 @@ export function createServe(
       const { route, params } = found;
       dialect = route.dialect;
       label = `${route.method} ${route.path}`;
-      if (queryAt !== -1) refuseTokenInQuery(asked.slice(queryAt));
+      const query = new URLSearchParams(queryAt === -1 ? '' : asked.slice(queryAt));
+      refuseTokenInQuery(query);
 
       const address = parseAddress(clientAddress(req, deps.config.trustProxy));
       const asker = { address, requestId };
@@ -77,14 +79,14 @@ export function createServe(
       try {
         const caller = await identify(route.caller, deps, asker, req, body);
         const header = (name: string) => req.headers[name] as string | undefined;
-        const answer = await route.handler({ deps, asker, body, bytes, caller, params, header });
+        const answer = await route.handler({ deps, asker, body, bytes, caller, params, query, header });
         reply = renderAnswer(route, answer);
       } finally {
         inWork -= 1;
       }
     } catch (error) {
       const failure = toFailure(error);
-      reply = renderFailure(dialect, failure, requestId, metadataUrl);
+      reply = renderFailure(dialect, failure, requestId, metadataUrl, deps.config.publicUrl);
       // A client that hangs up is no error of ours, and must not be able to fill the log with them.
       const level = reply.status >= 500 ? 'error' : 'debug';
       if (failure.cause !== undefined) deps.log[level]({ id: requestId, err: failure.cause }, failure.kind);
@@ -102,6 +104,11 @@ export function createServe(
 function toFailure(error: unknown): Failure {
   if (error instanceof Failure) return error;
   return new Failure('internal', 'Something went wrong here. Repeat the request later.', {}, error);
+}
+
+/** A browser that went astray is told so on a page. */
+function wantsPage(request: IncomingMessage): boolean {
+  return request.method === 'GET' && /\btext\/html\b/.test(request.headers.accept ?? '');
 }
 
 /** Paths that no row knows still speak the dialect of their neighbours. */
@@ -144,9 +151,8 @@ function clientAddress(request: IncomingMessage, trustedProxies: number): string
 
 const SECRET_PARAMETERS = ['access_token', 'token', 'credential', 'claim_token', 'client_secret', 'otp'];
 
-function refuseTokenInQuery(query: string): void {
-  const parameters = new URLSearchParams(query);
-  if (SECRET_PARAMETERS.some((name) => parameters.has(name))) {
+function refuseTokenInQuery(query: URLSearchParams): void {
+  if (query.size > 0 && SECRET_PARAMETERS.some((name) => query.has(name))) {
     throw new Failure(
       'badRequest',
       'A secret in the URL is not accepted. Send it in the header or the body.',

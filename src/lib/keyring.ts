@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { sha256 } from './hash.ts';
 import type { Random } from './random.ts';
 
@@ -11,6 +11,10 @@ export interface Keyring {
   currentId: string;
   /** 32 bytes for one purpose, from the named secret; undefined if that secret is no longer listed. */
   derive(secretId: string, purpose: string, context: string): Buffer | undefined;
+  /** A MAC of a text for one purpose, under the newest secret: 160 bits, in characters that a URL takes as they are. */
+  sign(purpose: string, text: string): string;
+  /** Whether a MAC is one that `sign` gave for that purpose and text, under any listed secret. */
+  verify(purpose: string, text: string, mac: string): boolean;
   /** Encrypts under the newest secret and a purpose; `context` must be the same to open it again. */
   seal(purpose: string, context: string, plain: string): Buffer;
   /** The text, or undefined if the secret is gone, the context differs or a bit was changed. */
@@ -20,6 +24,7 @@ export interface Keyring {
 const ID_BYTES = 8;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const MAC_BYTES = 20;
 
 /** @param secrets at least 32 bytes each, newest first */
 export function createKeyring(secrets: readonly Buffer[], random: Random): Keyring {
@@ -32,9 +37,23 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
     return Buffer.from(hkdfSync('sha256', secret, sha256(context), `vouchsafe/${purpose}`, 32));
   }
 
+  function macOf(id: string, purpose: string, text: string): string {
+    return derive(id, `mac/${purpose}`, text)!.subarray(0, MAC_BYTES).toString('base64url');
+  }
+
   return {
     currentId,
     derive,
+
+    sign: (purpose, text) => macOf(currentId, purpose, text),
+
+    verify(purpose, text, mac) {
+      const given = Buffer.from(mac);
+      return [...byId.keys()].some((id) => {
+        const right = Buffer.from(macOf(id, purpose, text));
+        return given.length === right.length && timingSafeEqual(given, right);
+      });
+    },
 
     seal(purpose, context, plain) {
       const nonce = random(NONCE_BYTES);

@@ -36,7 +36,7 @@ export function createMetrics(): Metrics {
     },
     mails: new Counter({
       name: 'vouchsafe_mails_total',
-      help: 'Mails handed over, by outcome: accepted, refused, delayed, unreachable',
+      help: 'Mails handed over, by outcome: accepted, refused, delayed, unreachable, unwanted',
       labelNames: ['outcome'],
       registers,
     }),

@@ -4,7 +4,7 @@ import { sha256 } from './hash.ts';
 import type { Random } from './random.ts';
 
 /** Secrets that we give out, by the prefix that every one of them carries (S-23). */
-export type SecretPrefix = 'sk' | 'ct' | 'rss';
+export type SecretPrefix = 'sk' | 'ct' | 'rss' | 'ses';
 
 const RANDOM_LENGTH = 43; // 256 bits
 const CHECK_LENGTH = 6;
@@ -29,6 +29,7 @@ const SHAPES: Record<SecretPrefix, RegExp> = {
   sk: /^sk_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{49}$/,
   ct: /^ct_[0-9A-Za-z]{49}$/,
   rss: /^rss_[0-9A-Za-z]{49}$/,
+  ses: /^ses_[0-9A-Za-z]{49}$/,
 };
 
 /** What is stored of a secret, and the primary key of the tables that are asked by it. */

@@ -1,16 +1,19 @@
 import { createTransport, type Transporter } from 'nodemailer';
 import type { Config } from '../config.ts';
-import { type Delivery, messageId, SEND_DEADLINE_MS } from '../domain/outbox.ts';
+import { type Delivery, type MailedProof, messageId, SEND_DEADLINE_MS } from '../domain/outbox.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 import type { DevMailbox } from './dev-mailbox.ts';
-import { renderClaimCode } from './render.ts';
+import { renderClaimCode, renderSignInCode } from './render.ts';
 
 /** The mail that asks a human to vouch for an agent. All of it but `agentName` is ours or proven. */
 export interface ClaimCodeMail {
   id: string;
   /** Canonical mailbox. */
   to: string;
-  code: string;
+  proof: MailedProof;
+  /** The page on which the claim is reviewed, and the one on which it is denied. */
+  claimUrl: string;
+  denyUrl: string;
   /** As the agent wrote it: unverified. */
   agentName: string | undefined;
   mode: ClaimMode;
@@ -22,9 +25,23 @@ export interface ClaimCodeMail {
   codeExpiresAt: number;
 }
 
+/** The mail by which a human signs in. All of it is ours or proven. */
+export interface SignInMail {
+  id: string;
+  /** Canonical mailbox. */
+  to: string;
+  code: string;
+  /** The coarse network that asked. */
+  origin: string;
+  /** Epoch ms, both. */
+  askedAt: number;
+  codeExpiresAt: number;
+}
+
 /** Hands mail over. Never throws: what happened is its answer. */
 export interface Mailer {
   sendClaimCode(mail: ClaimCodeMail): Promise<Delivery>;
+  sendSignInCode(mail: SignInMail): Promise<Delivery>;
   /** Whether the mail server can be reached and lets us in; undefined where there is none. */
   check(): Promise<Error | undefined>;
   close(): void;
@@ -53,17 +70,20 @@ export function createMailer(
   deadlineMs = SEND_DEADLINE_MS,
 ): Mailer {
   const smtp = config.smtpUrl === undefined ? undefined : smtpSender(config, config.smtpUrl, deadlineMs);
+
+  async function handOver(
+    mail: { id: string; to: string },
+    content: Pick<Message, 'subject' | 'text' | 'html'>,
+  ): Promise<Delivery> {
+    const message = { id: messageId(mail.id, config.publicUrl), to: mail.to, ...content };
+    if (smtp !== undefined) return smtp.send(message);
+    devMailbox?.add(message);
+    return { kind: 'accepted' };
+  }
+
   return {
-    async sendClaimCode(mail) {
-      const message = {
-        id: messageId(mail.id, config.publicUrl),
-        to: mail.to,
-        ...renderClaimCode(config, mail),
-      };
-      if (smtp !== undefined) return smtp.send(message);
-      devMailbox?.add(message);
-      return { kind: 'accepted' };
-    },
+    sendClaimCode: (mail) => handOver(mail, renderClaimCode(config, mail)),
+    sendSignInCode: (mail) => handOver(mail, renderSignInCode(config, mail)),
     check: async () => smtp?.check(),
     close: () => smtp?.close(),
   };

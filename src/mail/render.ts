@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { Eta } from 'eta';
 import type { Config } from '../config.ts';
-import type { ClaimCodeMail } from './mailer.ts';
+import { displayName, formatTime } from '../lib/display.ts';
+import type { ClaimCodeMail, SignInMail } from './mailer.ts';
 
 const FOLDER = fileURLToPath(new URL('../../templates/mail/', import.meta.url));
 
@@ -35,23 +36,21 @@ export function renderClaimCode(
   };
 }
 
-/**
- * A name that a stranger chose, made harmless to show: one line, at most 64 visible characters, nothing that mail programs
- * turn into a link, no characters that hide or reorder others (S-14, S-43).
- */
-export function displayName(name: string): string {
-  const visible = name
-    .normalize('NFC')
-    .replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, '')
-    .replace(/\p{Zs}+/gu, ' ')
-    // "https://evil.example" and "evil.example" become clickable in most mail programs, some also with the dots
-    // of other scripts; spaced out they do not.
-    .replace(/[./:@\u2024\u3002\uff0e\uff0f\uff1a\uff20\uff61]+(?=\S)/gu, (mark) => `${mark} `)
-    .trim();
-  const letters = [...visible];
-  return letters.length > 64 ? `${letters.slice(0, 63).join('')}…` : visible;
-}
-
-function formatTime(at: number): string {
-  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+/** Subject, text and HTML of the mail by which a human signs in. */
+export function renderSignInCode(
+  config: Pick<Config, 'service' | 'publicUrl'>,
+  mail: SignInMail,
+): { subject: string; text: string; html: string } {
+  const values = {
+    ...mail,
+    service: config.service,
+    publicUrl: config.publicUrl,
+    askedAt: formatTime(mail.askedAt),
+    validUntil: formatTime(mail.codeExpiresAt),
+  };
+  return {
+    subject: `${config.service.name}: your code to sign in`,
+    text: text.render('./sign-in-code.txt.eta', values),
+    html: html.render('./sign-in-code.html.eta', values),
+  };
 }

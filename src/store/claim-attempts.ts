@@ -13,13 +13,21 @@ export interface AttemptRow {
   tries: number;
   createdAt: number;
   endedAt: number | null;
+  /** What its mail carries. */
+  proof: 'code' | 'link';
+  approvedAt: number | null;
+  /** The account that was signed in when it was approved. */
+  confirmedBy: string | null;
 }
 
-export async function insertAttempt(tx: Tx, attempt: Omit<AttemptRow, 'tries' | 'endedAt'>): Promise<void> {
+export async function insertAttempt(
+  tx: Tx,
+  attempt: Omit<AttemptRow, 'tries' | 'endedAt' | 'approvedAt' | 'confirmedBy'>,
+): Promise<void> {
   await tx.run(
     `INSERT INTO claim_attempts
-       (id, registration_id, mailbox, mode, origin, secret_id, counter, code_expires_at, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (id, registration_id, mailbox, mode, origin, secret_id, counter, code_expires_at, created_at, proof)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       attempt.id,
       attempt.registrationId,
@@ -30,6 +38,7 @@ export async function insertAttempt(tx: Tx, attempt: Omit<AttemptRow, 'tries' | 
       attempt.counter,
       attempt.codeExpiresAt,
       attempt.createdAt,
+      attempt.proof,
     ],
   );
 }
@@ -99,6 +108,20 @@ export async function spendTry(
   return row?.tries;
 }
 
+/** Marks a live attempt as approved by the owner of its mailbox, once; `counter` names the mail that was answered. */
+export function approveAttempt(
+  tx: Tx,
+  attempt: { id: string; counter: number },
+  confirmedBy: string | null,
+  now: number,
+): Promise<number> {
+  return tx.run(
+    `UPDATE claim_attempts SET approved_at = ?, confirmed_by = ?
+     WHERE id = ? AND counter = ? AND ended_at IS NULL AND approved_at IS NULL`,
+    [now, confirmedBy, attempt.id, attempt.counter],
+  );
+}
+
 /** Replaces the code of a live attempt by the next one, if nobody else just did. */
 export function remintCode(
   tx: Tx,
@@ -114,4 +137,5 @@ export function remintCode(
 }
 
 const COLUMNS = `id, registration_id AS "registrationId", mailbox, mode, origin, secret_id AS "secretId", counter,
-  code_expires_at AS "codeExpiresAt", tries, created_at AS "createdAt", ended_at AS "endedAt"`;
+  code_expires_at AS "codeExpiresAt", tries, created_at AS "createdAt", ended_at AS "endedAt",
+  proof, approved_at AS "approvedAt", confirmed_by AS "confirmedBy"`;

@@ -2,7 +2,8 @@ import type { Db, Tx } from './db.ts';
 
 export interface OutboxRow {
   id: string;
-  kind: 'claim_code';
+  kind: 'claim_code' | 'sign_in_code';
+  /** The claim attempt or sign-in whose code it carries. */
   attemptId: string | null;
   mailbox: string;
   createdAt: number;

@@ -34,6 +34,30 @@ export function deleteEndedAttempts(tx: Tx, before: number, limit: number): Prom
   );
 }
 
+export function deleteOldSignIns(tx: Tx, before: number, limit: number): Promise<number> {
+  return tx.run(
+    'DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE created_at <= ? ORDER BY id LIMIT ?)',
+    [before, limit],
+  );
+}
+
+/** Sessions begun so long ago that they have run out, whether they were ended or not. */
+export function deleteOldSessions(tx: Tx, before: number, limit: number): Promise<number> {
+  return tx.run(
+    `DELETE FROM sessions WHERE hash IN
+       (SELECT hash FROM sessions WHERE created_at <= ? ORDER BY created_at LIMIT ?)`,
+    [before, limit],
+  );
+}
+
+export function deleteEndedRefusals(tx: Tx, before: number, limit: number): Promise<number> {
+  return tx.run(
+    `DELETE FROM mail_refusals WHERE (mailbox, registration_id) IN
+       (SELECT mailbox, registration_id FROM mail_refusals WHERE ends_at <= ? LIMIT ?)`,
+    [before, limit],
+  );
+}
+
 /** Unclaimed registrations with all that hangs on them: claim, attempts, keys, agent, account. */
 export async function deleteExpiredRegistrations(tx: Tx, before: number, limit: number): Promise<number> {
   const rows = await tx.all<{ id: string; agentId: string | null }>(

@@ -31,7 +31,10 @@ const TYPES: Record<string, (value: unknown) => boolean> = {
   boolean: (value) => typeof value === 'boolean',
   integer: Number.isInteger,
 };
-const FORMATS: Record<string, RegExp> = { 'date-time': /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/ };
+const FORMATS: Record<string, RegExp> = {
+  'date-time': /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/,
+  uri: /^https?:\/\/[\w.:[\]-]+(?:\/[\w.~!$&'()*+,;=:@%/?-]*)?$/,
+};
 
 const CHECKS: Record<string, Check> = {
   title: nothing,

@@ -7,7 +7,7 @@ import { describe } from 'node:test';
 import pg from 'pg';
 import { loadConfig } from '../../src/config.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
-import type { ClaimCodeMail } from '../../src/mail/mailer.ts';
+import type { ClaimCodeMail, SignInMail } from '../../src/mail/mailer.ts';
 import { type Overrides, type Service, startService } from '../../src/main.ts';
 import { freePort } from './free-port.ts';
 
@@ -83,6 +83,8 @@ export interface TestService {
   database: TestDatabase;
   /** All mails handed over so far, oldest first. */
   mails: ClaimCodeMail[];
+  /** All mails to sign in with, oldest first. */
+  signInMails: SignInMail[];
   /** Every log line so far. */
   logged: string[];
   request(method: string, path: string, init?: RequestInit): Promise<Reply>;
@@ -90,8 +92,12 @@ export interface TestService {
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Reply>;
   form(path: string, body: Record<string, string>, headers?: Record<string, string>): Promise<Reply>;
   del(path: string, key: string): Promise<Reply>;
-  /** The code of the newest mail to a mailbox; waits for the mail. `beyond` skips that many older ones. */
+  /** The newest mail to a mailbox; waits for the mail. `beyond` skips that many older ones. */
+  mailTo(mailbox: string, beyond?: number): Promise<ClaimCodeMail>;
+  /** The code of that mail. */
   codeFor(mailbox: string, beyond?: number): Promise<string>;
+  /** The code of the newest mail to sign in with; waits for the `count`-th one. */
+  signInCodeFor(mailbox: string, count?: number): Promise<string>;
   /** Registers an anonymous agent; `data` of the answer. */
   register(): Promise<{ credential: string; user_id: string; agent_id: string; claim_token: string }>;
   /** Registers, claims and completes. */
@@ -163,6 +169,16 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     }
     return delivery;
   };
+  const signInMails: SignInMail[] = [];
+  const sendSignIn = mailer.sendSignInCode;
+  mailer.sendSignInCode = async (mail) => {
+    const delivery = await sendSignIn(mail);
+    if (delivery.kind === 'accepted') {
+      signInMails.push(mail);
+      arrivals.emit('mail');
+    }
+    return delivery;
+  };
 
   async function request(method: string, path: string, init: RequestInit = {}): Promise<Reply> {
     const response = await fetch(url + path, { redirect: 'manual', ...init, method });
@@ -182,10 +198,24 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
       headers: { 'Content-Type': 'application/json', ...headers },
     });
 
-  async function codeFor(mailbox: string, beyond = 0): Promise<string> {
+  async function mailTo(mailbox: string, beyond = 0): Promise<ClaimCodeMail> {
     for (;;) {
       const found = mails.filter((mail) => mail.to === mailbox);
-      if (found.length > beyond) return found.at(-1)!.code;
+      if (found.length > beyond) return found.at(-1)!;
+      await once(arrivals, 'mail');
+    }
+  }
+
+  async function codeFor(mailbox: string, beyond = 0): Promise<string> {
+    const { proof } = await mailTo(mailbox, beyond);
+    if (proof.kind !== 'code') throw new Error('the mail carries a link instead of a code');
+    return proof.code;
+  }
+
+  async function signInCodeFor(mailbox: string, count = 1): Promise<string> {
+    for (;;) {
+      const found = signInMails.filter((mail) => mail.to === mailbox);
+      if (found.length >= count) return found.at(-1)!.code;
       await once(arrivals, 'mail');
     }
   }
@@ -200,6 +230,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     clock,
     database,
     mails,
+    signInMails,
     logged,
     request,
     get: (path, key) => request('GET', path, { headers: bearer(key) }),
@@ -207,7 +238,9 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     form: (path, body, headers = {}) =>
       request('POST', path, { body: new URLSearchParams(body), headers: { ...headers } }),
     del: (path, key) => request('DELETE', path, { headers: bearer(key) }),
+    mailTo,
     codeFor,
+    signInCodeFor,
     register,
     async claimed(mailbox, link = false) {
       const { claim_token, credential: old } = await register();

@@ -78,12 +78,16 @@ function toReply(status: number, rawHeaders: readonly string[], text: string): R
   return { status, headers, text, body };
 }
 
-export type DialectName = 'native' | 'oauth';
+export type DialectName = 'native' | 'oauth' | 'page';
 
 /** What stands in hostile input, and must stand in no answer. */
 export const MARK = 'zQmarkQz';
 
-/** Asserts a refusal as the dialect spells it, with everything that every refusal carries (security.md 4, rules b to f). */
+/**
+ * Asserts a refusal as the dialect spells it, with everything that every refusal carries (security.md 4, rules b to f).
+ *
+ * @param code of no meaning for a page, which has words for people
+ */
 export function assertRefused(
   on: Pick<TestService, 'url'>,
   reply: Reply,
@@ -94,14 +98,19 @@ export function assertRefused(
 ): void {
   assert.equal(reply.status, status, `${about}: ${reply.text}`);
   assertFailureShape(on, reply, dialect, about);
-  assert.equal(codeOf(reply, dialect), code, about);
+  if (dialect !== 'page')
+    assert.equal(dialect === 'native' ? reply.body.error.code : reply.body.error, code, about);
 }
 
-export function codeOf(reply: Reply, dialect: DialectName): string {
-  return dialect === 'native' ? reply.body.error.code : reply.body.error;
-}
-
-const NATIVE_MEMBERS = ['code', 'message', 'retryable', 'request_id', 'field', 'attempts_remaining'];
+const NATIVE_MEMBERS = [
+  'code',
+  'message',
+  'retryable',
+  'request_id',
+  'field',
+  'attempts_remaining',
+  'verification_uri',
+];
 
 export function assertFailureShape(
   on: Pick<TestService, 'url'>,
@@ -111,8 +120,13 @@ export function assertFailureShape(
 ): void {
   const { status, headers, body } = reply;
   assert.ok(status >= 400 && status < 500, `${about}: ${status} ${reply.text}`);
-  assert.equal(headers.get('content-type'), 'application/json; charset=utf-8', about);
-  assertHeaders(reply, about);
+  if (dialect === 'page') {
+    assertPage(reply, about);
+    assert.ok(reply.text.includes(`<code>${headers.get('x-request-id')}</code>`), about);
+  } else {
+    assert.equal(headers.get('content-type'), 'application/json; charset=utf-8', about);
+    assertHeaders(reply, about);
+  }
   if (dialect === 'native') {
     assert.deepEqual(Object.keys(body), ['ok', 'error'], about);
     assert.equal(body.ok, false, about);
@@ -121,18 +135,41 @@ export function assertFailureShape(
     assert.ok(body.error.message.length > 10, about);
     assert.equal(typeof body.error.retryable, 'boolean', about);
     assert.equal(body.error.request_id, headers.get('x-request-id'), about);
-  } else {
+  } else if (dialect === 'oauth') {
     assert.deepEqual(Object.keys(body), ['error', 'error_description'], about);
     // RFC 6749 5.2 names the characters.
     assert.match(body.error, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, about);
     assert.match(body.error_description, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, about);
   }
-  if (status === 401) {
+  if (status === 401 && dialect !== 'page') {
     const metadata = `Bearer resource_metadata="${on.url}/.well-known/oauth-protected-resource"`;
     assert.ok(headers.get('www-authenticate')?.includes(metadata), about);
   }
   if (status === 429) assert.match(headers.get('retry-after') ?? '', /^[1-9][0-9]*$/, about);
   assert.ok(!reply.text.includes(MARK), `${about}: what was sent is repeated: ${reply.text}`);
+}
+
+/** A page for people: nobody may frame, keep or sniff it, and it loads and runs nothing but what is ours. */
+export function assertPage(reply: Reply, about: string): void {
+  const { headers, text } = reply;
+  assert.equal(headers.get('content-type'), 'text/html; charset=utf-8', about);
+  assertHeaders(reply, about);
+  const policy = headers.get('content-security-policy')?.split('; ') ?? [];
+  for (const part of [
+    "default-src 'none'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+    "form-action 'self'",
+  ]) {
+    assert.ok(policy.includes(part), `${about}: ${part} is not in ${policy}`);
+  }
+  for (const part of policy) assert.doesNotMatch(part, /unsafe|\*|https?:|data:/, about);
+  assert.equal(headers.get('x-frame-options'), 'DENY', about);
+  if (text !== '') {
+    assert.match(text, /^<!doctype html>\n<html lang="en">/, about);
+    assert.match(text, /<h1>[^<]+<\/h1>/, about);
+  }
+  assert.ok(!text.includes(MARK), `${about}: what was sent is repeated: ${text}`);
 }
 
 /** What every answer that may hold a secret or a refusal carries. */

@@ -5,6 +5,8 @@ export interface Dialect {
   name: string;
   success(data: unknown): unknown;
   failure(failure: Failure, requestId: string): { status: number; body: unknown };
+  /** Where failures are pages for people and not JSON: how `body` becomes one, and the headers of every page. */
+  page?: { headers: Record<string, string>; render(body: unknown): string };
   /** The challenges of a 401 or 403, for WWW-Authenticate; undefined where there is none. */
   challenge(failure: Failure, metadataUrl: string): string | undefined;
 }

@@ -20,12 +20,16 @@ export const NATIVE = {
   wrongMethod: { status: 405, code: 'method_not_allowed' },
   misdirected: { status: 421, code: 'misdirected_request' },
   unauthenticated: { status: 401, code: 'unauthorized' },
+  signInRequired: { status: 401, code: 'unauthorized' },
   invalidToken: { status: 401, code: 'invalid_token' },
   invalidClient: { status: 401, code: 'invalid_client' },
   insufficientScope: { status: 403, code: 'insufficient_scope' },
+  forbidden: { status: 403, code: 'forbidden' },
   invalidClaimToken: { status: 401, code: 'invalid_claim_token' },
   claimExpired: { status: 410, code: 'claim_expired' },
   claimSuperseded: { status: 410, code: 'claim_superseded' },
+  claimDenied: { status: 410, code: 'claim_denied' },
+  approvalPending: { status: 400, code: 'authorization_pending', retryable: true },
   alreadyClaimed: { status: 409, code: 'already_claimed' },
   codeNotIssued: { status: 400, code: 'otp_not_generated' },
   wrongCode: { status: 401, code: 'otp_invalid' },
@@ -46,7 +50,7 @@ export const native: Dialect = {
 
   failure(failure, requestId) {
     const { status, code, retryable = false }: Spelling = NATIVE[failure.kind];
-    const { field, attemptsRemaining } = failure.details;
+    const { field, attemptsRemaining, verificationUri } = failure.details;
     const error = {
       code,
       message: failure.message,
@@ -54,6 +58,7 @@ export const native: Dialect = {
       request_id: requestId,
       ...(field === undefined ? {} : { field }),
       ...(attemptsRemaining === undefined ? {} : { attempts_remaining: attemptsRemaining }),
+      ...(verificationUri === undefined ? {} : { verification_uri: verificationUri }),
     };
     return { status, body: { ok: false, error } };
   },

@@ -1,25 +1,13 @@
-import { fileURLToPath } from 'node:url';
-import { Eta } from 'eta';
 import type { DevMailbox } from '../../mail/dev-mailbox.ts';
-import type { Answer } from '../route.ts';
-
-const eta = new Eta({
-  views: fileURLToPath(new URL('../../../templates/pages/', import.meta.url)),
-  cache: true,
-  autoEscape: true,
-});
+import type { Answer, Call } from '../route.ts';
+import type { Pages } from './pages.ts';
 
 /** The mail that was caught on this machine, as a page. */
-export function devMailboxPage(devMailbox: DevMailbox): () => Answer {
-  return () => ({
-    type: 'text/html; charset=utf-8',
-    text: eta.render('./dev-mailbox.eta', { mails: devMailbox.list() }),
-    headers: {
-      'Content-Security-Policy':
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-      'X-Frame-Options': 'DENY',
-    },
-  });
+export function devMailboxPage(
+  pages: Pages,
+  devMailbox: DevMailbox,
+): (call: Call<unknown, 'visitor'>) => Answer {
+  return ({ caller }) => pages.show(caller, 'dev-mailbox', { mails: devMailbox.list() });
 }
 
 /** The same for programs: newest first. */

@@ -1,0 +1,55 @@
+import { Failure } from '../errors.ts';
+import { type ClaimRow, findClaimByTokenHash } from '../store/claims.ts';
+import type { Tx } from '../store/db.ts';
+
+/** Why a claim cannot go on, told apart for the agent that holds its token. */
+
+/**
+ * The claim of a token, if it is open.
+ *
+ * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`
+ */
+export async function findOpenClaim(db: Pick<Tx, 'get'>, tokenHash: Buffer, now: number): Promise<ClaimRow> {
+  const claim = await findClaimByTokenHash(db, tokenHash);
+  if (claim === undefined) throw invalidClaimToken();
+  refuseClosed(claim, now);
+  return claim;
+}
+
+/** Says why a guarded statement on a claim did not win, if the reason is the claim's own state. */
+export async function explainClosed(db: Pick<Tx, 'get'>, tokenHash: Buffer, now: number): Promise<void> {
+  const claim = await findClaimByTokenHash(db, tokenHash);
+  if (claim !== undefined) refuseClosed(claim, now);
+}
+
+/** @throws Failure if the claim is not open */
+export function refuseClosed(claim: ClaimRow, now: number): void {
+  if (claim.claimedAt !== null) {
+    throw new Failure(
+      'alreadyClaimed',
+      'This agent is claimed already. Its key was given in the answer to that claim and is not shown again.',
+    );
+  }
+  if (claim.endReason === 'superseded') {
+    throw new Failure(
+      'claimSuperseded',
+      'The owner of the mailbox completed another claim, which ended this one. Register again to start anew.',
+    );
+  }
+  if (claim.endReason === 'denied') {
+    throw new Failure(
+      'claimDenied',
+      'The owner of the mailbox said no. Do not ask them again; register again only if another human is yours.',
+    );
+  }
+  if (claim.endedAt !== null || claim.expiresAt <= now) {
+    throw new Failure('claimExpired', 'This claim is over. Register again to get a new claim token.');
+  }
+}
+
+export function invalidClaimToken(): Failure {
+  return new Failure(
+    'invalidClaimToken',
+    'The claim token is not valid. Use the claim_token of your registration, or register again.',
+  );
+}

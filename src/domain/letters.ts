@@ -1,0 +1,88 @@
+import type { Deps } from '../deps.ts';
+import { mailboxLimitKey } from '../lib/mailbox.ts';
+import { type AttemptRow, findAttempt, remintCode } from '../store/claim-attempts.ts';
+import { isRefused } from '../store/mail-refusals.ts';
+import type { OutboxRow } from '../store/outbox.ts';
+import { findRegistration } from '../store/registrations.ts';
+import { findSignIn } from '../store/sign-ins.ts';
+import { approveLink, denyLink, viewLink } from './claim-links.ts';
+import { deriveCode, deriveSignInCode } from './codes.ts';
+import type { Delivery, MailedProof } from './outbox.ts';
+
+/** A code that would die sooner than this after its mail leaves is replaced by a new one (R-12). */
+const CODE_LIFE_MIN_MS = 300_000;
+
+/**
+ * What stands in a mail of the outbox. It is written when it is sent, so that the outbox holds no code.
+ *
+ * @returns how to hand it over; `over` where its code is of no use any more, `unwanted` where the mailbox refuses it
+ */
+export async function write(
+  deps: Deps,
+  mail: OutboxRow,
+): Promise<(() => Promise<Delivery>) | 'over' | 'unwanted'> {
+  if (mail.attemptId === null) return 'over';
+  return mail.kind === 'claim_code'
+    ? writeClaimCode(deps, mail, mail.attemptId)
+    : writeSignInCode(deps, mail, mail.attemptId);
+}
+
+async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
+  const attempt = await prepareCode(deps, attemptId);
+  const proof = attempt && proofOf(deps, attempt);
+  if (attempt === undefined || proof === undefined) return 'over';
+  const mailbox = mailboxLimitKey(attempt.mailbox);
+  if (await isRefused(deps.db, mailbox, attempt.registrationId, deps.clock())) return 'unwanted';
+  const registration = await findRegistration(deps.db, attempt.registrationId);
+  return () =>
+    deps.mailer.sendClaimCode({
+      id: mail.id,
+      to: attempt.mailbox,
+      proof,
+      claimUrl: viewLink(deps, attempt.registrationId),
+      denyUrl: denyLink(deps, attempt),
+      agentName: registration?.agentName ?? undefined,
+      mode: attempt.mode,
+      scopes: deps.config.claimedScopes.map((name) => ({
+        name,
+        description: deps.config.scopes.get(name)!.description,
+      })),
+      origin: attempt.origin,
+      askedAt: attempt.createdAt,
+      codeExpiresAt: attempt.codeExpiresAt,
+    });
+}
+
+async function writeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
+  const signIn = await findSignIn(deps.db, signInId);
+  const code = signIn && deriveSignInCode(deps, signIn);
+  if (signIn === undefined || signIn.endedAt !== null || code === undefined) return 'over';
+  return () =>
+    deps.mailer.sendSignInCode({
+      id: mail.id,
+      to: signIn.mailbox,
+      code,
+      origin: signIn.origin,
+      askedAt: signIn.createdAt,
+      codeExpiresAt: signIn.codeExpiresAt,
+    });
+}
+
+function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {
+  if (attempt.proof === 'link') return { kind: 'link', approveUrl: approveLink(deps, attempt) };
+  const code = deriveCode(deps, attempt);
+  return code === undefined ? undefined : { kind: 'code', code };
+}
+
+/** The live attempt with a code that will outlive its journey, or undefined when nobody needs the mail any more. */
+async function prepareCode(deps: Deps, attemptId: string): Promise<AttemptRow | undefined> {
+  const attempt = await findAttempt(deps.db, attemptId);
+  if (attempt === undefined || attempt.endedAt !== null) return undefined;
+  const now = deps.clock();
+  const ttlMs = deps.config.limits.codeTtlSeconds * 1000;
+  const enough = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
+  if (attempt.codeExpiresAt - now >= enough) return attempt;
+  await deps.db.tx((tx) => remintCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
+  const renewed = await findAttempt(deps.db, attemptId);
+  return renewed?.endedAt === null ? renewed : undefined;
+}

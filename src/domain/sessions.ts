@@ -1,0 +1,77 @@
+import type { Deps } from '../deps.ts';
+import { newId } from '../lib/ids.ts';
+import { hashSecret, newSecret, wellFormed } from '../lib/secrets.ts';
+import type { Tx } from '../store/db.ts';
+import {
+  endSession as endRow,
+  findSessionByHash,
+  insertSession,
+  listSessions as listRows,
+  markSeen,
+  type SessionRow,
+} from '../store/sessions.ts';
+import { type Asker, record } from './events.ts';
+
+/** A human who is signed in at a browser. */
+export interface Session {
+  id: string;
+  accountId: string;
+  mailbox: string;
+  /** The coarse network it was begun from. */
+  origin: string;
+  /** Epoch ms, both; `seenAt` to the minute. */
+  createdAt: number;
+  seenAt: number;
+}
+
+const IDLE_MS = 1_800_000;
+const LIFE_MS = 43_200_000;
+const SEEN_EVERY_MS = 60_000;
+
+/** Begins a session in the caller's transaction; returns the secret for the cookie, which is nowhere else. */
+export async function beginSession(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  accountId: string,
+): Promise<string> {
+  const secret = newSecret('ses', deps.random);
+  const id = newId('ses', now, deps.random);
+  await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin: asker.address.coarse, now });
+  await record(tx, deps, asker, now, { kind: 'session.begun', accountId, subject: id });
+  return secret;
+}
+
+/** The session of a cookie, if it still is one: not ended, used within half an hour, not older than twelve hours. */
+export async function findSession(deps: Deps, secret: string): Promise<Session | undefined> {
+  if (!wellFormed('ses', secret)) return undefined;
+  const row = await findSessionByHash(deps.db, hashSecret(secret));
+  const now = deps.clock();
+  if (row === undefined || !isLive(row, now)) return undefined;
+  if (now - row.seenAt >= SEEN_EVERY_MS) await deps.db.tx((tx) => markSeen(tx, row.hash, now));
+  return toSession(row);
+}
+
+/** The live sessions of an account, newest first. */
+export async function listSessions(deps: Deps, accountId: string): Promise<Session[]> {
+  const now = deps.clock();
+  return (await listRows(deps.db, accountId)).filter((row) => isLive(row, now)).map(toSession);
+}
+
+/** Ends one session of an account, from the next request on. What is no session of that account stays as it is. */
+export async function endSession(deps: Deps, asker: Asker, accountId: string, id: string): Promise<void> {
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    if ((await endRow(tx, accountId, id, now)) !== 1) return;
+    await record(tx, deps, asker, now, { kind: 'session.ended', accountId, subject: id });
+  });
+}
+
+function isLive(row: SessionRow, now: number): boolean {
+  return row.endedAt === null && now - row.seenAt < IDLE_MS && now - row.createdAt < LIFE_MS;
+}
+
+function toSession({ id, accountId, mailbox, origin, createdAt, seenAt }: SessionRow): Session {
+  return { id, accountId, mailbox, origin, createdAt, seenAt };
+}

@@ -1,0 +1,23 @@
+/** How things are shown to people, in mails and on pages. */
+
+/**
+ * A name that a stranger chose, made harmless to show: one line, at most 64 visible characters, nothing that mail programs
+ * turn into a link, no characters that hide or reorder others (S-14, S-43).
+ */
+export function displayName(name: string): string {
+  const visible = name
+    .normalize('NFC')
+    .replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, '')
+    .replace(/\p{Zs}+/gu, ' ')
+    // "https://evil.example" and "evil.example" become clickable in most mail programs, some also with the dots
+    // of other scripts; spaced out they do not.
+    .replace(/[./:@\u2024\u3002\uff0e\uff0f\uff1a\uff20\uff61]+(?=\S)/gu, (mark) => `${mark} `)
+    .trim();
+  const letters = [...visible];
+  return letters.length > 64 ? `${letters.slice(0, 63).join('')}…` : visible;
+}
+
+/** A time as people read it, UTC. */
+export function formatTime(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}

@@ -1,0 +1,57 @@
+import type { Db, Tx } from './db.ts';
+
+export interface SessionRow {
+  hash: Buffer;
+  id: string;
+  accountId: string;
+  mailbox: string;
+  origin: string;
+  createdAt: number;
+  seenAt: number;
+  provenAt: number;
+  endedAt: number | null;
+}
+
+export async function insertSession(
+  tx: Tx,
+  session: { hash: Buffer; id: string; accountId: string; origin: string; now: number },
+): Promise<void> {
+  const { hash, id, accountId, origin, now } = session;
+  await tx.run(
+    `INSERT INTO sessions (hash, id, account_id, origin, created_at, seen_at, proven_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    [hash, id, accountId, origin, now, now, now],
+  );
+}
+
+export function findSessionByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<SessionRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM sessions s WHERE s.hash = ?`, [hash]);
+}
+
+/** The sessions of an account that have not been ended, newest first; some may have run out. */
+export function listSessions(db: Pick<Db, 'all'>, accountId: string): Promise<SessionRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM sessions s WHERE s.account_id = ? AND s.ended_at IS NULL ORDER BY s.created_at DESC`,
+    [accountId],
+  );
+}
+
+export function markSeen(tx: Tx, hash: Buffer, now: number): Promise<number> {
+  return tx.run('UPDATE sessions SET seen_at = ? WHERE hash = ? AND seen_at < ? AND ended_at IS NULL', [
+    now,
+    hash,
+    now,
+  ]);
+}
+
+/** Ends one session of an account, if it was not; returns how many that were. */
+export function endSession(tx: Tx, accountId: string, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE sessions SET ended_at = ? WHERE account_id = ? AND id = ? AND ended_at IS NULL', [
+    now,
+    accountId,
+    id,
+  ]);
+}
+
+const COLUMNS = `s.hash, s.id, s.account_id AS "accountId",
+  (SELECT mailbox FROM accounts WHERE id = s.account_id) AS mailbox, s.origin, s.created_at AS "createdAt",
+  s.seen_at AS "seenAt", s.proven_at AS "provenAt", s.ended_at AS "endedAt"`;

@@ -1,0 +1,62 @@
+import type { Tx } from './db.ts';
+
+export interface SignInRow {
+  id: string;
+  mailbox: string;
+  origin: string;
+  secretId: string;
+  counter: number;
+  codeExpiresAt: number;
+  tries: number;
+  createdAt: number;
+  endedAt: number | null;
+}
+
+export async function insertSignIn(tx: Tx, signIn: Omit<SignInRow, 'tries' | 'endedAt'>): Promise<void> {
+  await tx.run(
+    `INSERT INTO sign_ins (id, mailbox, origin, secret_id, counter, code_expires_at, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    [
+      signIn.id,
+      signIn.mailbox,
+      signIn.origin,
+      signIn.secretId,
+      signIn.counter,
+      signIn.codeExpiresAt,
+      signIn.createdAt,
+    ],
+  );
+}
+
+export function findSignIn(db: Pick<Tx, 'get'>, id: string): Promise<SignInRow | undefined> {
+  return db.get(
+    `SELECT id, mailbox, origin, secret_id AS "secretId", counter, code_expires_at AS "codeExpiresAt", tries,
+            created_at AS "createdAt", ended_at AS "endedAt"
+     FROM sign_ins WHERE id = ?`,
+    [id],
+  );
+}
+
+/** Takes one try from a live code, before anybody compares it (S-08); returns the tries used so far, or undefined. */
+export async function spendSignInTry(
+  tx: Tx,
+  id: string,
+  counter: number,
+  triesMax: number,
+  now: number,
+): Promise<number | undefined> {
+  const row = await tx.get<{ tries: number }>(
+    `UPDATE sign_ins SET tries = tries + 1
+     WHERE id = ? AND counter = ? AND ended_at IS NULL AND tries < ? AND code_expires_at > ?
+     RETURNING tries`,
+    [id, counter, triesMax, now],
+  );
+  return row?.tries;
+}
+
+/** Ends a run of signing in, once; returns whether it was this call that did. */
+export async function endSignIn(tx: Tx, id: string, now: number): Promise<boolean> {
+  return (
+    (await tx.run('UPDATE sign_ins SET ended_at = ? WHERE id = ? AND ended_at IS NULL', [now, id])) === 1
+  );
+}

@@ -1,0 +1,113 @@
+import type { TestService } from './service.ts';
+
+/** A page as it arrived, after the redirects that led to it. */
+export interface Page {
+  status: number;
+  headers: Headers;
+  text: string;
+  /** Path and query of the address bar. */
+  path: string;
+  /** The Location of every redirect on the way. */
+  redirects: string[];
+}
+
+type Fields = Record<string, string | undefined>;
+
+/** Somebody at a browser: keeps cookies, follows redirects of our own, fills forms; runs no scripts. */
+export interface Browser {
+  /** By name, as they are sent. */
+  cookies: Map<string, string>;
+  /** Every Set-Cookie line so far. */
+  setCookies: string[];
+  /** @param to a path or a URL of the service */
+  get(to: string, headers?: Fields): Promise<Page>;
+  /** What the form for that path on the last page would send if nothing were typed. */
+  form(path: string): Record<string, string>;
+  /** Fills the form of the last page and sends it; a field or header that is undefined is left out. */
+  post(path: string, fields?: Fields, headers?: Fields): Promise<Page>;
+  /** Sends fields without any form. */
+  send(path: string, fields: Fields, headers?: Fields): Promise<Page>;
+}
+
+/** What browsers send with a post of a page under `Referrer-Policy: no-referrer`. */
+const OUR_POST = { Origin: 'null', 'Sec-Fetch-Site': 'same-origin' };
+const REDIRECTS_MAX = 5;
+
+export function openBrowser(on: Pick<TestService, 'url'>): Browser {
+  const cookies = new Map<string, string>();
+  const setCookies: string[] = [];
+  let last = '';
+
+  async function ask(method: string, to: string, headers: Fields, body?: URLSearchParams): Promise<Response> {
+    const url = new URL(to, on.url);
+    if (url.origin !== on.url) throw new Error(`a link that leads away: ${url.href}`);
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const all = { Accept: 'text/html', Cookie: cookie === '' ? undefined : cookie, ...headers };
+    const response = await fetch(url, {
+      method,
+      redirect: 'manual',
+      headers: present(all),
+      body: body ?? null,
+    });
+    for (const line of response.headers.getSetCookie()) keep(line);
+    return response;
+  }
+
+  /** Takes a cookie as strictly as browsers take one named `__Host-`. */
+  function keep(line: string): void {
+    setCookies.push(line);
+    const [pair = '', ...attributes] = line.split(/; */);
+    const [name, value] = [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)];
+    const known = attributes.map((each) => each.toLowerCase());
+    const isHost = known.includes('secure') && known.includes('path=/');
+    if (!name.startsWith('__Host-') || !isHost || known.some((each) => each.startsWith('domain'))) {
+      throw new Error(`a cookie that browsers would drop: ${line}`);
+    }
+    if (known.includes('max-age=0')) cookies.delete(name);
+    else cookies.set(name, value);
+  }
+
+  async function follow(to: string, first: Response): Promise<Page> {
+    const redirects: string[] = [];
+    let response = first;
+    let at = new URL(to, on.url);
+    while (response.status === 303) {
+      await response.arrayBuffer();
+      const location = response.headers.get('location')!;
+      redirects.push(location);
+      if (redirects.length > REDIRECTS_MAX) throw new Error(`in circles: ${redirects.join(' ')}`);
+      at = new URL(location, on.url);
+      response = await ask('GET', at.href, {});
+    }
+    const text = await response.text();
+    last = text;
+    const { status, headers } = response;
+    return { status, headers, text, path: at.pathname + at.search, redirects };
+  }
+
+  function form(path: string): Record<string, string> {
+    const found = last.match(new RegExp(`<form method="post" action="${path}">([\\s\\S]*?)</form>`));
+    if (found === null) throw new Error(`there is no form for ${path} on this page:\n${last}`);
+    const hidden = found[1]!.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g);
+    return Object.fromEntries([...hidden].map(([, name, value]) => [name, value]));
+  }
+
+  async function send(path: string, fields: Fields, headers: Fields = {}): Promise<Page> {
+    const body = new URLSearchParams(present(fields));
+    return follow(path, await ask('POST', path, { ...OUR_POST, ...headers }, body));
+  }
+
+  return {
+    cookies,
+    setCookies,
+    get: async (to, headers = {}) => follow(to, await ask('GET', to, headers)),
+    form,
+    post: (path, fields = {}, headers = {}) => send(path, { ...form(path), ...fields }, headers),
+    send,
+  };
+}
+
+function present(fields: Fields): Record<string, string> {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as Record<string, string>;
+}

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import type { ClaimCodeMail } from '../../src/mail/mailer.ts';
+import { type Browser, openBrowser, type Page } from './browser.ts';
+import { countOf } from './ceremony.ts';
+import { watchCommits } from './commits.ts';
+import { violations } from './oracle.ts';
+import { type Engine, startTestService, type TestOptions } from './service.ts';
+
+/** Everything that looking must not change. */
+const TABLES = ['claims', 'claim_attempts', 'counters', 'outbox', 'events', 'mail_refusals'];
+
+let made = 0;
+export const newMailbox = () => `human${++made}@example.com`;
+
+export interface Agent {
+  claim_token: string;
+  agent_id: string;
+  user_id: string;
+  credential: string;
+}
+
+/** A service, its agents, and what they and their humans do. */
+export async function openHouse(engine: Engine, options: TestOptions = {}) {
+  const watch = watchCommits();
+  const on = await startTestService(engine, { ...options, wrapDb: watch.wrapDb });
+  const { db } = on.service.deps;
+
+  async function register(name?: string): Promise<Agent> {
+    const reply = await on.post('/agent/auth', { type: 'anonymous', agent_name: name });
+    assert.equal(reply.status, 200, reply.text);
+    return reply.body.data;
+  }
+
+  /** Waits until every mail for a mailbox has left, or was kept back. */
+  const settled = (mailbox: string) =>
+    watch.until(
+      async () =>
+        (await countOf(on, 'outbox WHERE mailbox = ? AND sent_at IS NULL AND dead_at IS NULL', [mailbox])) ===
+        0,
+    );
+
+  /** An agent asks a human, who has the mail now. */
+  async function ask(input: { agent?: Agent; mailbox?: string; link?: boolean; name?: string } = {}) {
+    const agent = input.agent ?? (await register(input.name));
+    const mailbox = input.mailbox ?? newMailbox();
+    const { claim_token } = agent;
+    const reply = await on.post('/agent/auth/claim', {
+      claim_token,
+      email: mailbox,
+      link: input.link ?? false,
+    });
+    assert.equal(reply.status, 200, reply.text);
+    await settled(mailbox);
+    const mail = on.mails.findLast(({ to }) => to === mailbox)!;
+    return { ...agent, mailbox, mail, viewUrl: reply.body.data.verification_uri as string };
+  }
+
+  const poll = (claim_token: string, headers?: Record<string, string>) =>
+    on.post('/agent/auth/claim/complete', { claim_token }, headers);
+  const complete = (claim_token: string, otp: string) =>
+    on.post('/agent/auth/claim/complete', { claim_token, otp });
+
+  /** Opens a link in a fresh browser. */
+  async function open(url: string): Promise<Browser> {
+    const browser = openBrowser(on);
+    const page = await browser.get(url);
+    assert.equal(page.status, 200, page.text);
+    return browser;
+  }
+
+  const rows = () => Promise.all(TABLES.map((table) => db.all(`SELECT * FROM ${table} ORDER BY 1`)));
+  const approvals = async (agent: Agent) =>
+    countOf(on, `events WHERE kind = 'claim.approved' AND subject = ?`, [await registrationOf(agent)]);
+  const registrationOf = async ({ agent_id }: Agent) =>
+    (await db.get<{ id: string }>('SELECT id FROM registrations WHERE agent_id = ?', [agent_id]))!.id;
+
+  /** Ends the service, once nothing in its database contradicts itself. */
+  async function stop(): Promise<void> {
+    const found = await violations(db);
+    await on.stop();
+    assert.deepEqual(found, []);
+  }
+
+  return {
+    on,
+    register,
+    ask,
+    settled,
+    until: watch.until,
+    poll,
+    complete,
+    open,
+    rows,
+    approvals,
+    registrationOf,
+    stop,
+  };
+}
+export type House = Awaited<ReturnType<typeof openHouse>>;
+
+export function codeIn(mail: ClaimCodeMail): string {
+  assert.equal(mail.proof.kind, 'code');
+  return mail.proof.kind === 'code' ? mail.proof.code : '';
+}
+
+export function approveUrlIn(mail: ClaimCodeMail): string {
+  assert.equal(mail.proof.kind, 'link');
+  return mail.proof.kind === 'link' ? mail.proof.approveUrl : '';
+}
+
+export const tokenIn = (url: string) => new URL(url).searchParams.get('t')!;
+
+/** The page's one heading. */
+export const heading = ({ text }: Page) => /<h1>([^<]*)<\/h1>/.exec(text)?.[1];
+
+/** The heading of each state. */
+export const WAITING = 'Do you vouch for this agent?';
+export const APPROVED = 'You have vouched for this agent';
+export const CODE_OVER = 'The code is over';
+export const DENIED = 'You have said no';
+
+export function assertPage(
+  page: Pick<Page, 'status' | 'headers' | 'text'>,
+  status: number,
+  about = '',
+): void {
+  assert.equal(page.status, status, `${about} ${page.text}`);
+  assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8', about);
+  assert.match(page.text, /^<!doctype html>/, about);
+}
