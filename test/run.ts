@@ -21,7 +21,7 @@ const runner = spawn(
     '--test',
     '--test-concurrency=2',
     '--test-timeout=300000',
-    ...(named.length > 0 ? named : ['test/*.test.ts']),
+    ...(named.length > 0 ? named : ['test/*.test.ts', 'test/browser/*.test.ts']),
   ],
   { env: { ...process.env, TEST_DATABASE_URL: url }, stdio: ['ignore', 'pipe', 'inherit'] },
 );

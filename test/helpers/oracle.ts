@@ -39,9 +39,11 @@ const NEVER: Record<string, string> = {
     FROM agents g JOIN accounts a ON a.id = g.merged_from WHERE a.ended_at IS NULL`,
   'an account of nobody': `
     FROM accounts a WHERE NOT EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id OR g.merged_from = a.id)
-      AND NOT EXISTS (SELECT 1 FROM accounts child WHERE child.parent_id = a.id)`,
-  'a mail without an attempt': `
-    FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)`,
+      AND NOT EXISTS (SELECT 1 FROM accounts child WHERE child.parent_id = a.id)
+      AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id)`,
+  'a mail without what it is about': `
+    FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)
+      AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)`,
   'two live attempts of one registration': `
     FROM (SELECT registration_id FROM claim_attempts WHERE ended_at IS NULL
           GROUP BY registration_id HAVING COUNT(*) > 1) AS twice`,

@@ -46,6 +46,7 @@ export function createPages(config: Config): Pages {
 
     assets: new Map([
       ['/assets/style.css', { type: 'text/css; charset=utf-8', text: render('style.css', {}) }],
+      ['/assets/icon.svg', { type: 'image/svg+xml', text: render('icon.svg', {}) }],
     ]),
   };
 }

@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Browser, Page } from 'playwright-core';
+import { said } from '../helpers/ceremony.ts';
+import {
+  assertUsable,
+  DARK,
+  findChromium,
+  LIGHT,
+  type Look,
+  NARROW,
+  NO_SCRIPTS,
+  startChromium,
+  type Visit,
+  visit,
+} from '../helpers/chromium.ts';
+import {
+  APPROVED,
+  approveUrlIn,
+  CODE_OVER,
+  codeIn,
+  DENIED,
+  type House,
+  newMailbox,
+  openHouse,
+  WAITING,
+} from '../helpers/claim-page.ts';
+import { type Engine, onEveryEngine, wrongCode } from '../helpers/service.ts';
+
+/** With SCREENSHOTS=1 every page is kept here, to be looked at. */
+const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url));
+
+const executable = findChromium();
+if (executable === undefined) {
+  const why = 'no Chromium found: "apt-get install chromium", or name one by CHROMIUM=/path/to/chromium';
+  console.log(`The tests in a real browser are skipped: ${why}.`);
+  test('the claim page in a browser', { skip: why }, () => {});
+} else {
+  onEveryEngine('the claim page in a browser', (engine) => inBrowser(engine, executable));
+}
+
+function inBrowser(engine: Engine, executablePath: string): void {
+  let house: House;
+  let browser: Browser;
+  before(async () => {
+    [house, browser] = await Promise.all([
+      openHouse(engine, { limits: { wrongPerMailboxDay: 2 } }),
+      startChromium(executablePath),
+    ]);
+  });
+  after(() => Promise.all([browser.close(), house.stop()]));
+
+  for (const look of [LIGHT, DARK, NARROW, NO_SCRIPTS]) {
+    describe(look.name, () => {
+      /** Somebody opens a link; what the page must not do is checked when they leave. */
+      async function visiting(url: string, tour: (visitor: Visit['page']) => Promise<void>): Promise<void> {
+        const { page, end } = await visit(browser, house.on.url, look);
+        await page.goto(url);
+        await tour(page);
+        await end();
+      }
+      const seen = (page: Page, heading: string, name: string) => see(page, look, engine, heading, name);
+
+      test('who types the mailed code vouches for the agent, which then gets its key', async () => {
+        const asked = await house.ask({ name: 'Robin the release bot' });
+        assert.equal(said(await house.poll(asked.claim_token)), '400 authorization_pending');
+        await visiting(asked.mail.claimUrl, async (page) => {
+          await seen(page, WAITING, 'waiting');
+          assert.equal(page.url(), `${house.on.url}/claim`);
+          await assertCookies(page);
+          assert.match(await page.locator('dl').innerText(), /Robin the release bot.*not verified/s);
+
+          const field = page.getByLabel('Code from the mail');
+          await field.fill(wrongCode(codeIn(asked.mail)));
+          await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          await page.getByRole('alert').waitFor();
+          assert.equal(await page.getByRole('alert').innerText(), 'The code is wrong. 4 tries are left.');
+          await assertAtHand(page);
+          await seen(page, WAITING, 'wrong code');
+          assert.equal(said(await house.poll(asked.claim_token)), '400 authorization_pending');
+
+          await page.keyboard.type(codeIn(asked.mail)); // the field has the focus
+          await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          await seen(page, APPROVED, 'approved');
+          await page.reload(); // sends nothing again
+          await seen(page, APPROVED, 'approved');
+        });
+        const collected = await house.poll(asked.claim_token);
+        assert.equal(said(collected), '200');
+        const me = await house.on.get('/api/me', collected.body.data.credential);
+        assert.equal(me.body.data.claim.status, 'claimed');
+      });
+
+      test('who did not expect the agent says no by the mail, and no such mail comes any more', async () => {
+        const asked = await house.ask({ name: 'Robin', link: true });
+        await visiting(asked.mail.denyUrl, async (page) => {
+          await seen(page, 'Turn this agent away?', 'deny');
+          await page.getByRole('link', { name: 'Back' }).click();
+          await seen(page, WAITING, 'waiting, by the mail');
+          await page.getByRole('link', { name: 'This was not me' }).click();
+          await page.getByLabel(/no such mails at all/).check();
+          await page.getByRole('button', { name: 'Say no' }).click();
+          await seen(page, DENIED, 'denied');
+        });
+        assert.equal(said(await house.poll(asked.claim_token)), '410 claim_denied');
+        const mails = house.on.mails.length;
+        const { claim_token } = await house.register();
+        await house.on.post('/agent/auth/claim', { claim_token, email: asked.mailbox });
+        await house.settled(asked.mailbox);
+        assert.equal(house.on.mails.length, mails);
+      });
+
+      test('where wrong codes were typed too often, a link comes by mail, and one button approves', async () => {
+        const mailbox = newMailbox();
+        const guessed = await house.ask({ mailbox });
+        await visiting(guessed.mail.claimUrl, async (page) => {
+          for (let tries = 0; tries < 3; tries += 1) {
+            await page.getByLabel('Code from the mail').fill(wrongCode(codeIn(guessed.mail)));
+            await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          }
+          await seen(page, 'That was too often', 'failure 429');
+        });
+        const asked = await house.ask({ mailbox, name: 'Robin' });
+        await visiting(asked.viewUrl, async (page) => {
+          await seen(page, WAITING, 'link was mailed');
+          assert.equal(await page.getByRole('button').count(), 0);
+        });
+        await visiting(approveUrlIn(asked.mail), async (page) => {
+          await seen(page, WAITING, 'approve by link');
+          await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          await seen(page, APPROVED, 'approved by link');
+        });
+        assert.equal(said(await house.poll(asked.claim_token)), '200');
+      });
+
+      test('the page says so where there is nothing to decide yet, or no more', async () => {
+        const unasked = await house.on.post('/agent/auth', { type: 'anonymous' });
+        await visiting(unasked.body.data.verification_uri, (page) =>
+          seen(page, 'This agent has not asked for anybody yet', 'unasked'),
+        );
+
+        const late = await house.ask({ name: 'Robin' });
+        house.on.clock.advance(601);
+        await visiting(late.mail.claimUrl, (page) => seen(page, CODE_OVER, 'code over'));
+
+        const told = await house.ask();
+        await house.complete(told.claim_token, codeIn(told.mail));
+        await visiting(told.mail.claimUrl, async (page) => {
+          await seen(page, 'This agent has been claimed', 'claimed');
+          await page.goto(told.mail.denyUrl);
+          await seen(page, 'This agent has been claimed already', 'deny, claimed');
+        });
+
+        await visiting(`${house.on.url}/claim?t=v.nobody.x`, (page) =>
+          seen(page, 'There is nothing here', 'failure 404'),
+        );
+      });
+
+      test('somebody signs in with a mailed code, sees their account, and signs out', async () => {
+        const mailbox = newMailbox();
+        await visiting(`${house.on.url}/account`, async (page) => {
+          await seen(page, 'Sign in', 'sign in');
+          await page.getByLabel('Your mail address').fill(mailbox);
+          await page.getByRole('button', { name: 'Mail me a code' }).click();
+          await seen(page, 'Look into your mail', 'sign in, code');
+          await page.getByLabel('Code from the mail').fill(await house.on.signInCodeFor(mailbox));
+          await page.getByRole('button', { name: 'Sign in' }).click();
+          await seen(page, 'Your account', 'account');
+          await page.getByRole('button', { name: 'Sign out here' }).click();
+          await seen(page, 'Sign in', 'signed out');
+        });
+      });
+
+      test('a developer finds the mail on the page for it, and its link leads on', async () => {
+        const asked = await house.ask({ name: 'Robin' });
+        await visiting(`${house.on.url}/dev/mailbox`, async (page) => {
+          await seen(page, 'Development mailbox', 'dev mailbox');
+          const mail = page.getByRole('article').filter({ hasText: `to ${asked.mailbox},` });
+          const code = /^\s*(\d{6})$/m.exec(await mail.innerText())?.[1];
+          await mail.getByRole('link').first().click();
+          await page.getByLabel('Code from the mail').fill(code!);
+          await page.keyboard.press('Enter');
+          await seen(page, APPROVED, 'approved');
+        });
+      });
+    });
+  }
+
+  test('all of it goes by the keyboard alone', async () => {
+    const asked = await house.ask({ name: 'Robin' });
+    const { page, end } = await visit(browser, house.on.url, LIGHT);
+    const focused = () =>
+      page.evaluate<string>('document.activeElement.innerText || document.activeElement.id');
+    const tabTo = async (name: string) => {
+      await page.keyboard.press('Tab');
+      assert.equal(await focused(), name);
+    };
+    await page.goto(asked.mail.denyUrl);
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Space');
+    assert.equal(await page.getByRole('checkbox').isChecked(), true);
+    await tabTo('Say no');
+    await tabTo('Back');
+    await page.keyboard.press('Enter');
+    await at(page, WAITING);
+
+    await tabTo('code');
+    await page.keyboard.type(wrongCode(codeIn(asked.mail)));
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').waitFor();
+    await page.keyboard.type(codeIn(asked.mail));
+    await tabTo('Vouch for this agent');
+    await page.keyboard.press('Enter');
+    await at(page, APPROVED);
+    await end();
+    assert.equal(said(await house.poll(asked.claim_token)), '200');
+  });
+}
+
+/** Waits for the page with that heading. */
+async function at(page: Page, heading: string): Promise<void> {
+  await page.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor();
+}
+
+async function see(page: Page, look: Look, engine: Engine, heading: string, name: string): Promise<void> {
+  await at(page, heading);
+  await assertUsable(page, look);
+  assert.match(await page.title(), / · Vouchsafe$/);
+  if (process.env.SCREENSHOTS === undefined || engine !== 'sqlite') return;
+  await page.screenshot({ path: `${SCREENSHOTS}${look.name}/${name}.png`, fullPage: true });
+}
+
+/** What is wrong is said right above the field, both are in view, and one can type at once. */
+async function assertAtHand(page: Page): Promise<void> {
+  const field = page.getByLabel('Code from the mail');
+  assert.equal(await page.evaluate('document.activeElement.id'), 'code');
+  assert.equal(await field.getAttribute('aria-invalid'), 'true');
+  assert.match((await field.getAttribute('aria-describedby')) ?? '', /\bproblem\b/);
+  const [problem, box] = [await page.getByRole('alert').boundingBox(), await field.boundingBox()];
+  assert.ok(problem !== null && box !== null);
+  const gap = box.y - (problem.y + problem.height);
+  assert.ok(gap >= 0 && gap < 140, `the problem is ${gap} pixels above the field`);
+  assert.ok(problem.y >= 0, 'the problem is in view');
+  assert.ok(box.y + box.height <= page.viewportSize()!.height, 'the field is in view');
+}
+
+/** Chromium takes `__Host-` cookies on http://localhost, and keeps them from scripts. */
+async function assertCookies(page: Page): Promise<void> {
+  const cookies = await page.context().cookies();
+  assert.deepEqual(cookies.map(({ name }) => name).sort(), ['__Host-browser', '__Host-claim']);
+  for (const { secure, httpOnly, sameSite, path } of cookies) {
+    assert.deepEqual(
+      { secure, httpOnly, sameSite, path },
+      {
+        secure: true,
+        httpOnly: true,
+        sameSite: 'Lax',
+        path: '/',
+      },
+    );
+  }
+  assert.equal(await page.evaluate('document.cookie'), '');
+}
