@@ -8,16 +8,13 @@ import { startRetention } from './domain/retention.ts';
 import { startUsage } from './domain/usage.ts';
 import { createOpsServer } from './http/ops.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
-import { createKeyring } from './lib/keyring.ts';
 import { createLog, type Log } from './lib/log.ts';
-import { createMetrics } from './lib/metrics.ts';
-import { systemRandom } from './lib/random.ts';
 import { createDevMailbox } from './mail/dev-mailbox.ts';
-import { createMailer } from './mail/mailer.ts';
 import { databaseClock } from './store/clock.ts';
 import type { Db } from './store/db.ts';
 import { migrate } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
+import { createDeps } from './with-deps.ts';
 
 /** A running service. */
 export interface Service {
@@ -60,18 +57,8 @@ export async function startService(config: Config, overrides: Overrides = {}): P
 
   const devMailbox = config.smtpUrl === undefined && config.isLoopback ? createDevMailbox(clock) : undefined;
   const usage = startUsage({ db, log });
-  const deps: Deps = {
-    config,
-    db,
-    clock,
-    random: systemRandom,
-    keyring: createKeyring(config.secrets, systemRandom),
-    mailer: createMailer(config, devMailbox),
-    log,
-    metrics: createMetrics(),
-    wakeOutbox: () => outbox.wake(),
-    touchKey: usage.touch,
-  };
+  const wakeOutbox = () => outbox.wake();
+  const deps = createDeps(config, { db, clock, log, wakeOutbox, touchKey: usage.touch }, devMailbox);
   const outbox = startOutbox(deps);
   const retention = startRetention(deps);
 

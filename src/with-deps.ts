@@ -5,10 +5,27 @@ import { createKeyring } from './lib/keyring.ts';
 import { createLog } from './lib/log.ts';
 import { createMetrics } from './lib/metrics.ts';
 import { systemRandom } from './lib/random.ts';
+import type { DevMailbox } from './mail/dev-mailbox.ts';
 import { createMailer } from './mail/mailer.ts';
 import { databaseClock } from './store/clock.ts';
 import { migrate } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
+
+/** What the house takes from the world, with what the caller already has of it. */
+export function createDeps(
+  config: Config,
+  own: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey'>,
+  devMailbox?: DevMailbox,
+): Deps {
+  return {
+    config,
+    random: systemRandom,
+    keyring: createKeyring(config.secrets, systemRandom),
+    mailer: createMailer(config, devMailbox),
+    metrics: createMetrics(),
+    ...own,
+  };
+}
 
 /**
  * What commands need of the world: the service without its listeners and workers, on a database brought up to date.
@@ -19,7 +36,6 @@ export async function withDeps(
   config: Config,
   work: (deps: Deps, applied: string[]) => Promise<void>,
 ): Promise<void> {
-  const log = createLog('warn');
   const db = await openDatabase(config.database, (cause) => {
     console.error('The database is damaged:', cause instanceof Error ? cause.message : cause);
     process.exit(1);
@@ -27,19 +43,8 @@ export async function withDeps(
   try {
     const applied = await migrate(db, await db.now());
     const { clock, stop } = await databaseClock(db, systemClock);
-    const deps: Deps = {
-      config,
-      db,
-      clock,
-      random: systemRandom,
-      keyring: createKeyring(config.secrets, systemRandom),
-      mailer: createMailer(config, undefined),
-      log,
-      metrics: createMetrics(),
-      wakeOutbox() {},
-      touchKey() {},
-    };
-    await work(deps, applied);
+    const log = createLog('warn');
+    await work(createDeps(config, { db, clock, log, wakeOutbox() {}, touchKey() {} }), applied);
     stop();
   } finally {
     await db.close();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { ClaimCodeMail } from '../src/mail/mailer.ts';
-import { renderClaimCode } from '../src/mail/render.ts';
+import type { ClaimCodeMail } from '../src/mail/mails.ts';
+import { renderMail } from '../src/mail/render.ts';
 import { openBrowser } from './helpers/browser.ts';
 import { countOf, said } from './helpers/ceremony.ts';
 import {
@@ -63,7 +63,7 @@ onEveryEngine('the claim page where a mailbox was guessed at', (engine) => {
   test('the next mail carries a link and no digits; opening it does nothing; its button approves once', async () => {
     const { on, open, rows, poll } = house;
     const asked = await linked();
-    const { text, html } = renderClaimCode(on.service.deps.config, asked.mail);
+    const { text, html } = renderMail(on.service.deps.config, asked.mail);
     for (const body of [text, html]) {
       assert.ok(body.includes(asked.approveUrl));
       assert.doesNotMatch(body.replace(/https?:[^\s"<]+/g, ''), /\d{6}/);
@@ -175,16 +175,16 @@ onEveryEngine('the claim page where a mailbox was guessed at', (engine) => {
 
     // The server takes the mail, but its answer is lost, so that the outbox knows nothing of it.
     const taken: ClaimCodeMail[] = [];
-    const send = deps.mailer.sendClaimCode;
-    deps.mailer.sendClaimCode = async (mail) => {
-      taken.push(mail);
+    const send = deps.mailer.send;
+    deps.mailer.send = async (mail) => {
+      if (mail.kind === 'claim-code') taken.push(mail);
       return { kind: 'delayed', reason: 'the answer was lost' };
     };
     await on.post('/agent/auth/claim', { claim_token: agent.claim_token, email: mailbox });
     await until(
       async () => (await countOf(on, 'outbox WHERE mailbox = ? AND error IS NOT NULL', [mailbox])) === 1,
     );
-    deps.mailer.sendClaimCode = send;
+    deps.mailer.send = send;
     on.clock.advance(400);
     deps.wakeOutbox();
     await settled(mailbox);

@@ -5,7 +5,8 @@ import { loadConfig } from '../src/config.ts';
 import { revokeAgent } from '../src/domain/agents.ts';
 import { localAsker } from '../src/domain/events.ts';
 import { sendNext } from '../src/domain/outbox.ts';
-import { type ClaimCodeMail, createMailer } from '../src/mail/mailer.ts';
+import { createMailer } from '../src/mail/mailer.ts';
+import type { ClaimCodeMail } from '../src/mail/mails.ts';
 import type { Db } from '../src/store/db.ts';
 import { type CommitWatch, watchCommits } from './helpers/commits.ts';
 import {
@@ -257,11 +258,11 @@ describe('the way to the mail server', () => {
     sink.behave((recipient) => (recipient.startsWith('stall') ? 'stall' : 'accept'));
     const mailer = openMailer(sink.url, 200);
     t.after(() => mailer.close());
-    const stalled = await mailer.sendClaimCode(mailTo('stall@example.com'));
+    const stalled = await mailer.send(mailTo('stall@example.com'));
     assert.equal(stalled.kind, 'delayed');
     await sink.until(() => sink.sockets.size === 0);
     assert.equal(sink.tries.get('stall@example.com'), 1);
-    assert.deepEqual(await mailer.sendClaimCode(mailTo('next@example.com')), { kind: 'accepted' });
+    assert.deepEqual(await mailer.send(mailTo('next@example.com')), { kind: 'accepted' });
   });
 
   test('a connection cut in the place of the answer is one try, not several', async (t) => {
@@ -280,13 +281,14 @@ describe('the way to the mail server', () => {
 
   async function handOver(smtpUrl: string) {
     const mailer = openMailer(smtpUrl);
-    const delivery = await mailer.sendClaimCode(mailTo('human@example.com'));
+    const delivery = await mailer.send(mailTo('human@example.com'));
     mailer.close();
     return delivery;
   }
 
   function mailTo(to: string): ClaimCodeMail {
     return {
+      kind: 'claim-code',
       id: 'out_test',
       to,
       proof: { kind: 'code', code: '123456' },

@@ -10,8 +10,9 @@ import type { ClaimLink } from './claim-links.ts';
 import { refuseClosed } from './claim-state.ts';
 import { withdrawAttempts } from './claims.ts';
 import { type Asker, record } from './events.ts';
-import { guess } from './guesses.ts';
+import { guessAtClaim } from './guesses.ts';
 import { limited } from './limits.ts';
+import { mustConfirm } from './ownership.ts';
 import type { Session } from './sessions.ts';
 
 /** The human's side of a claim: what they are shown, their yes and their no. */
@@ -65,7 +66,7 @@ export async function viewClaim(
       proof: attempt.proof,
     },
     isFromMail: link.kind !== 'view',
-    mustSignIn: attempt !== undefined && mustSignIn(deps, attempt),
+    mustSignIn: attempt !== undefined && mustConfirm(deps, attempt),
     approvesByLink: isApproving(link, attempt),
   };
 }
@@ -91,16 +92,16 @@ function stateOf(
  * collects its key afterwards.
  *
  * @param input.attemptId the attempt that the human saw: another one, of another mailbox or mode, is not what they agreed to
- * @param input.code as it was typed, six digits; undefined where the link approves
+ * @param input.code as it was typed, six digits; not looked at where the link approves
  * @param input.signedInAs the human's session, if they have one; it must be of the mailbox that was asked (S-76)
- * @throws Failure `badRequest`, `forbidden`, `interactionRequired`, `wrongCode`, `codeExpired`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`,
- * `notFound`; `limited` or `unavailable` when a budget of wrong guesses is spent
+ * @throws Failure `badRequest`, `forbidden`, `interactionRequired`, `wrongCode`, `codeExpired`, `claimExpired`,
+ * `claimSuperseded`, `claimDenied`, `alreadyClaimed`, `notFound`; `limited` or `unavailable` when a budget of wrong guesses is spent
  */
 export async function approveClaim(
   deps: Deps,
   asker: Asker,
   link: ClaimLink,
-  input: { attemptId: string; code: string | undefined; signedInAs: Session | undefined },
+  input: { attemptId: string; code: string; signedInAs: Session | undefined },
 ): Promise<void> {
   const wrong = await limited(deps, asker, () =>
     deps.db.tx(async (tx) => {
@@ -110,13 +111,14 @@ export async function approveClaim(
       if (attempt.approvedAt !== null) return undefined;
       const { signedInAs } = input;
       if (signedInAs !== undefined && signedInAs.mailbox !== attempt.mailbox) throw somebodyElse();
-      if (signedInAs === undefined && mustSignIn(deps, attempt)) {
+      // Asked of new mailboxes too, or the page would tell which are known.
+      if (signedInAs === undefined && mustConfirm(deps, attempt)) {
         throw new Failure('interactionRequired', 'Sign in with this mailbox first.');
       }
       if (isApproving(link, attempt)) {
         if (attempt.codeExpiresAt <= now) throw changedMeanwhile();
       } else {
-        const failure = await guess(tx, deps, asker, now, claim, attempt, checkCode(input.code));
+        const failure = await guessAtClaim(tx, deps, asker, now, claim, attempt, checkCode(input.code));
         if (failure !== undefined) return failure;
       }
       const confirmedBy = signedInAs?.accountId ?? null;
@@ -134,7 +136,7 @@ export async function approveClaim(
 }
 
 /** A slip of the hand must cost no try. */
-function checkCode(code = ''): string {
+function checkCode(code: string): string {
   if (/^[0-9]{6}$/.test(code)) return code;
   throw new Failure('badRequest', 'Type the six digits of the mail.');
 }
@@ -193,11 +195,6 @@ async function findOpen(tx: Tx, link: ClaimLink, now: number) {
 
 function isApproving(link: ClaimLink, attempt: AttemptRow | undefined): boolean {
   return link.kind === 'approve' && attempt?.proof === 'link' && attempt.counter === link.counter;
-}
-
-/** Where a code alone does not merge into an account; asked of new mailboxes too, or the page would tell which are known. */
-function mustSignIn(deps: Pick<Deps, 'config'>, attempt: Pick<AttemptRow, 'mode'>): boolean {
-  return attempt.mode === 'merge' && deps.config.claimExistingAccount === 'confirm';
 }
 
 function somebodyElse(): Failure {

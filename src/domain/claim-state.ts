@@ -4,6 +4,9 @@ import type { Tx } from '../store/db.ts';
 
 /** Why a claim cannot go on, told apart for the agent that holds its token. */
 
+/** How long an agent waits before it asks again whether its human has approved. */
+export const POLL_SECONDS = 5;
+
 /**
  * The claim of a token, if it is open.
  *

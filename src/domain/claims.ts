@@ -14,9 +14,15 @@ import type { Tx } from '../store/db.ts';
 import { dropUnsent, insertMail } from '../store/outbox.ts';
 import { type ClaimMode, findRegistration } from '../store/registrations.ts';
 import { viewLink } from './claim-links.ts';
-import { explainClosed, findOpenClaim, invalidClaimToken, refuseClosed } from './claim-state.ts';
+import {
+  explainClosed,
+  findOpenClaim,
+  invalidClaimToken,
+  POLL_SECONDS,
+  refuseClosed,
+} from './claim-state.ts';
 import { type Asker, record } from './events.ts';
-import { codeExpired, guess } from './guesses.ts';
+import { codeExpired, guessAtClaim } from './guesses.ts';
 import { once, type Repeatable } from './idempotency.ts';
 import { areGuessesSpent, limited, mailSpendings, spend } from './limits.ts';
 import { type Owned, takeOwnership } from './ownership.ts';
@@ -47,7 +53,7 @@ export async function startClaim(
       const claim = await findOpenClaim(tx, tokenHash, now);
       await checkCompanion(tx, claim, input.companion);
       await openAttempt(tx, deps, asker, now, { claim, mailbox: input.mailbox, mode: input.mode });
-      const spendings = mailSpendings(claim.registrationId, input.mailbox, asker.address);
+      const spendings = mailSpendings(input.mailbox, asker.address, claim.registrationId);
       await spend(tx, deps, spendings, now);
       return claim.registrationId;
     });
@@ -119,14 +125,11 @@ export interface CompletedClaim extends Owned {
   mode: ClaimMode;
 }
 
-/** How long an agent waits before it asks again whether its human has approved. */
-const POLL_SECONDS = 5;
-
 /**
  * Completes a claim: the agent merges into the owner's account or is linked to it, and gets a fresh key with the claimed
  * scopes. Either the agent brings the mailed code, or its human has approved on the page.
  *
- * Everything happens in one transaction; see guess() for what a guess costs.
+ * Everything happens in one transaction; see guessAtClaim() for what a guess costs.
  *
  * @param input.code six digits; undefined: ask whether the human has approved
  * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`, `codeNotIssued`,
@@ -155,7 +158,7 @@ export async function completeClaim(
         const attempt =
           code === undefined ? await refuseUnapproved(tx, deps, claim) : await findAttempted(tx, claim);
         const wrong =
-          code === undefined ? undefined : await guess(tx, deps, asker, now, claim, attempt, code);
+          code === undefined ? undefined : await guessAtClaim(tx, deps, asker, now, claim, attempt, code);
         if (wrong !== undefined) return wrong;
         const completed = await complete(tx, deps, asker, now, claim, attempt);
         await keep(tx, completed);

@@ -1,22 +1,50 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
-import { type AttemptRow, spendTry } from '../store/claim-attempts.ts';
+import type { AttemptRow } from '../store/claim-attempts.ts';
 import { type ClaimRow, spendGuess } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
+import { spendTry } from '../store/tries.ts';
 import { explainClosed } from './claim-state.ts';
 import { isCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
 import { guessSpendings, refund, spend } from './limits.ts';
 
+/** What came of a guess; a wrong one is counted. `dead`: there was nothing left to guess at, and it must cost nothing. */
+export type Guessed = { kind: 'right' } | { kind: 'wrong'; attemptsRemaining: number } | { kind: 'dead' };
+
 /**
- * Compares one guess at the code of an attempt, in the caller's transaction. The guess is counted on every budget before it
- * is compared; only a right one gets its counts back.
+ * One guess at a code, in the caller's transaction. It is counted on every budget before it is compared; only a right one
+ * gets its counts back. So the caller commits after a wrong one, and throws what it makes of it outside.
+ *
+ * @param at.countTry takes one of the code's own tries; the tries used so far, or undefined when it has none left
+ * @throws Failure `limited` or `unavailable` when a budget of wrong guesses is spent
+ */
+export async function guess(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  at: { mailbox: string; countTry(): Promise<number | undefined>; isRight(): boolean | Promise<boolean> },
+): Promise<Guessed> {
+  const spendings = guessSpendings(at.mailbox, asker.address);
+  await spend(tx, deps, spendings, now);
+  const tries = await at.countTry();
+  if (tries === undefined) return { kind: 'dead' };
+  if (!(await at.isRight())) {
+    return { kind: 'wrong', attemptsRemaining: deps.config.limits.triesPerCode - tries };
+  }
+  await refund(tx, spendings);
+  return { kind: 'right' };
+}
+
+/**
+ * One guess at the code of a claim's attempt; see guess().
  *
  * @returns undefined for a right guess; for a wrong one the failure to throw outside, so that its counts are committed
  * @throws Failure `codeExpired`, or what the claim's own state says; `limited` or `unavailable` when a budget of wrong
  * guesses is spent
  */
-export async function guess(
+export async function guessAtClaim(
   tx: Tx,
   deps: Deps,
   asker: Asker,
@@ -25,36 +53,33 @@ export async function guess(
   attempt: AttemptRow,
   code: string,
 ): Promise<Failure | undefined> {
-  const { limits } = deps.config;
-  // Also the guarded statement below would refuse it, but behind rows that all guesses share: a flood at one dead code, which
+  const { triesPerCode, codesPerClaim } = deps.config.limits;
+  // Also the guarded statements below would refuse it, but behind rows that all guesses share: a flood at one dead code, which
   // costs its sender no budget, would hold up everybody.
-  if (isDead(attempt, limits.triesPerCode, now)) return refuseDeadCode(tx, claim, now);
-
-  const spendings = guessSpendings(attempt.mailbox, asker.address);
-  await spend(tx, deps, spendings, now);
-  const guessesMax = limits.triesPerCode * limits.codesPerClaim;
-  const counted = await spendGuess(tx, claim.tokenHash, guessesMax, now);
-  const tries = counted
-    ? await spendTry(tx, attempt.id, attempt.counter, limits.triesPerCode, now)
-    : undefined;
-  if (tries === undefined) return refuseDeadCode(tx, claim, now);
-
-  if (attempt.proof === 'code' && isCode(deps, attempt, code)) {
-    await refund(tx, spendings);
-    return undefined;
+  const guessed = isDead(attempt, triesPerCode, now)
+    ? DEAD
+    : await guess(tx, deps, asker, now, {
+        mailbox: attempt.mailbox,
+        async countTry() {
+          if (!(await spendGuess(tx, claim.tokenHash, triesPerCode * codesPerClaim, now))) return undefined;
+          return spendTry(tx, 'claim_attempts', attempt, triesPerCode, now);
+        },
+        isRight: () => attempt.proof === 'code' && isCode(deps, attempt, code),
+      });
+  if (guessed.kind === 'dead') {
+    // While this guess stood in line, another may have completed or ended the claim.
+    await explainClosed(tx, claim.tokenHash, now);
+    throw codeExpired();
   }
+  if (guessed.kind === 'right') return undefined;
   await record(tx, deps, asker, now, { kind: 'claim.guess_failed', subject: claim.registrationId });
-  return wrongCode(limits.triesPerCode - tries);
+  return wrongCode(guessed.attemptsRemaining);
 }
+
+const DEAD: Guessed = { kind: 'dead' };
 
 function isDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
   return attempt.endedAt !== null || attempt.tries >= triesMax || attempt.codeExpiresAt <= now;
-}
-
-async function refuseDeadCode(tx: Tx, claim: ClaimRow, now: number): Promise<never> {
-  // While this guess stood in line, another may have completed or ended the claim.
-  await explainClosed(tx, claim.tokenHash, now);
-  throw codeExpired();
 }
 
 /** The code of an attempt is of no use any more. */

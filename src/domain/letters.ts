@@ -35,7 +35,8 @@ async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
   if (await isRefused(deps.db, mailbox, attempt.registrationId, deps.clock())) return 'unwanted';
   const registration = await findRegistration(deps.db, attempt.registrationId);
   return () =>
-    deps.mailer.sendClaimCode({
+    deps.mailer.send({
+      kind: 'claim-code',
       id: mail.id,
       to: attempt.mailbox,
       proof,
@@ -58,7 +59,8 @@ async function writeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
   const code = signIn && deriveSignInCode(deps, signIn);
   if (signIn === undefined || signIn.endedAt !== null || code === undefined) return 'over';
   return () =>
-    deps.mailer.sendSignInCode({
+    deps.mailer.send({
+      kind: 'sign-in-code',
       id: mail.id,
       to: signIn.mailbox,
       code,

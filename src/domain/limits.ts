@@ -53,23 +53,17 @@ export function registerSpendings(address: Address): Spending[] {
   ];
 }
 
-/** The counters that one mailed code costs. Mailboxes count without their `+tag` (S-05, S-41). */
-export function mailSpendings(registrationId: string, mailbox: string, address: Address): Spending[] {
+/**
+ * The counters that one mailed code costs, whatever it is for (S-46). Mailboxes count without their `+tag` (S-05, S-41).
+ *
+ * @param registrationId whose claim it is for, if it is for one
+ */
+export function mailSpendings(mailbox: string, address: Address, registrationId?: string): Spending[] {
   const key = mailboxLimitKey(mailbox);
   return [
     { name: 'codesPerMailboxHour', key },
     { name: 'codesPerMailboxDay', key },
-    { name: 'claimMailPerAgent', key: registrationId },
-    { name: 'claimMailPerIp', key: address.limitKey },
-  ];
-}
-
-/** The counters that the code of a sign-in costs: the mailbox's are those of all mail (S-46). */
-export function signInMailSpendings(mailbox: string, address: Address): Spending[] {
-  const key = mailboxLimitKey(mailbox);
-  return [
-    { name: 'codesPerMailboxHour', key },
-    { name: 'codesPerMailboxDay', key },
+    ...(registrationId === undefined ? [] : [{ name: 'claimMailPerAgent', key: registrationId } as const]),
     { name: 'claimMailPerIp', key: address.limitKey },
   ];
 }

@@ -14,6 +14,7 @@ import { supersedeCredentials } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
 import { type ClaimMode, markRegistrationClaimed, type RegistrationRow } from '../store/registrations.ts';
 import { viewLink } from './claim-links.ts';
+import { POLL_SECONDS } from './claim-state.ts';
 import { issueKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 
@@ -80,15 +81,19 @@ async function proveMailbox(
 ): Promise<string> {
   const { id, isNew } = await openAccount(tx, deps, asker, now, attempt.mailbox);
   if (isNew) return id;
-  const mustConfirm = attempt.mode === 'merge' && deps.config.claimExistingAccount === 'confirm';
-  if (mustConfirm && attempt.confirmedBy !== id) {
+  if (mustConfirm(deps, attempt) && attempt.confirmedBy !== id) {
     throw new Failure(
       'interactionRequired',
       'This mailbox has an account. Its owner must sign in and confirm the merge at verification_uri; then complete without "otp".',
-      { verificationUri: viewLink(deps, attempt.registrationId), retryAfterSeconds: 5 },
+      { verificationUri: viewLink(deps, attempt.registrationId), retryAfterSeconds: POLL_SECONDS },
     );
   }
   return id;
+}
+
+/** Whether a code alone does not do to merge into an account that exists, and its owner must be signed in (S-16). */
+export function mustConfirm(deps: Pick<Deps, 'config'>, attempt: Pick<AttemptRow, 'mode'>): boolean {
+  return attempt.mode === 'merge' && deps.config.claimExistingAccount === 'confirm';
 }
 
 /** The account of a mailbox that was just proven; it comes into being here, with the first proof (S-34). Of two at once, one is new. */

@@ -159,7 +159,7 @@ export async function registerWithMailbox(
           mailbox: input.mailbox,
           mode: input.mode,
         });
-        await spend(tx, deps, mailSpendings(registrationId, input.mailbox, asker.address), now);
+        await spend(tx, deps, mailSpendings(input.mailbox, asker.address, registrationId), now);
         const answer: AssertedRegistration = {
           claimToken,
           claimExpiresAt,

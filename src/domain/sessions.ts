@@ -12,17 +12,8 @@ import {
 } from '../store/sessions.ts';
 import { type Asker, record } from './events.ts';
 
-/** A human who is signed in at a browser. */
-export interface Session {
-  id: string;
-  accountId: string;
-  mailbox: string;
-  /** The coarse network it was begun from. */
-  origin: string;
-  /** Epoch ms, both; `seenAt` to the minute. */
-  createdAt: number;
-  seenAt: number;
-}
+/** A human who is signed in at a browser; times in epoch ms, `seenAt` to the minute. */
+export type Session = Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'>;
 
 const IDLE_MS = 1_800_000;
 const LIFE_MS = 43_200_000;

@@ -2,10 +2,12 @@ import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
 import { insertMail } from '../store/outbox.ts';
-import { endSignIn, findSignIn, insertSignIn, type SignInRow, spendSignInTry } from '../store/sign-ins.ts';
+import { endSignIn, findSignIn, insertSignIn, type SignInRow } from '../store/sign-ins.ts';
+import { spendTry } from '../store/tries.ts';
 import { isSignInCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
-import { guessSpendings, limited, refund, signInMailSpendings, spend } from './limits.ts';
+import { guess } from './guesses.ts';
+import { limited, mailSpendings, spend } from './limits.ts';
 import { openAccount } from './ownership.ts';
 import { beginSession } from './sessions.ts';
 
@@ -23,7 +25,7 @@ export async function startSignIn(deps: Deps, asker: Asker, mailbox: string): Pr
     const signInId = newId('sgn', now, deps.random);
     const { codeTtlSeconds } = deps.config.limits;
     await deps.db.tx(async (tx) => {
-      await spend(tx, deps, signInMailSpendings(mailbox, asker.address), now);
+      await spend(tx, deps, mailSpendings(mailbox, asker.address), now);
       await insertSignIn(tx, {
         id: signInId,
         mailbox,
@@ -71,16 +73,18 @@ export async function completeSignIn(deps: Deps, asker: Asker, id: string, code:
       const { triesPerCode } = deps.config.limits;
       const signIn = await findSignIn(tx, id);
       if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
-      const spendings = guessSpendings(signIn.mailbox, asker.address);
-      await spend(tx, deps, spendings, now);
-      const tries = await spendSignInTry(tx, id, signIn.counter, triesPerCode, now);
-      if (tries === undefined) throw codeOver();
-      if (!isSignInCode(deps, signIn, code)) {
+      const guessed = await guess(tx, deps, asker, now, {
+        mailbox: signIn.mailbox,
+        countTry: () => spendTry(tx, 'sign_ins', signIn, triesPerCode, now),
+        isRight: () => isSignInCode(deps, signIn, code),
+      });
+      if (guessed.kind === 'wrong') {
         await record(tx, deps, asker, now, { kind: 'session.guess_failed', subject: id });
-        return new Failure('wrongCode', 'The code is wrong.', { attemptsRemaining: triesPerCode - tries });
+        return new Failure('wrongCode', 'The code is wrong.', {
+          attemptsRemaining: guessed.attemptsRemaining,
+        });
       }
-      await refund(tx, spendings);
-      if (!(await endSignIn(tx, id, now))) throw codeOver();
+      if (guessed.kind === 'dead' || !(await endSignIn(tx, id, now))) throw codeOver();
       const account = await openAccount(tx, deps, asker, now, signIn.mailbox);
       return beginSession(tx, deps, asker, now, account.id);
     }),

@@ -1,47 +1,13 @@
 import { createTransport, type Transporter } from 'nodemailer';
 import type { Config } from '../config.ts';
-import { type Delivery, type MailedProof, messageId, SEND_DEADLINE_MS } from '../domain/outbox.ts';
-import type { ClaimMode } from '../store/registrations.ts';
+import { type Delivery, messageId, SEND_DEADLINE_MS } from '../domain/outbox.ts';
 import type { DevMailbox } from './dev-mailbox.ts';
-import { renderClaimCode, renderSignInCode } from './render.ts';
-
-/** The mail that asks a human to vouch for an agent. All of it but `agentName` is ours or proven. */
-export interface ClaimCodeMail {
-  id: string;
-  /** Canonical mailbox. */
-  to: string;
-  proof: MailedProof;
-  /** The page on which the claim is reviewed, and the one on which it is denied. */
-  claimUrl: string;
-  denyUrl: string;
-  /** As the agent wrote it: unverified. */
-  agentName: string | undefined;
-  mode: ClaimMode;
-  scopes: { name: string; description: string }[];
-  /** The coarse network that asked. */
-  origin: string;
-  /** Epoch ms. */
-  askedAt: number;
-  codeExpiresAt: number;
-}
-
-/** The mail by which a human signs in. All of it is ours or proven. */
-export interface SignInMail {
-  id: string;
-  /** Canonical mailbox. */
-  to: string;
-  code: string;
-  /** The coarse network that asked. */
-  origin: string;
-  /** Epoch ms, both. */
-  askedAt: number;
-  codeExpiresAt: number;
-}
+import type { Mail } from './mails.ts';
+import { renderMail } from './render.ts';
 
 /** Hands mail over. Never throws: what happened is its answer. */
 export interface Mailer {
-  sendClaimCode(mail: ClaimCodeMail): Promise<Delivery>;
-  sendSignInCode(mail: SignInMail): Promise<Delivery>;
+  send(mail: Mail): Promise<Delivery>;
   /** Whether the mail server can be reached and lets us in; undefined where there is none. */
   check(): Promise<Error | undefined>;
   close(): void;
@@ -71,19 +37,16 @@ export function createMailer(
 ): Mailer {
   const smtp = config.smtpUrl === undefined ? undefined : smtpSender(config, config.smtpUrl, deadlineMs);
 
-  async function handOver(
-    mail: { id: string; to: string },
-    content: Pick<Message, 'subject' | 'text' | 'html'>,
-  ): Promise<Delivery> {
-    const message = { id: messageId(mail.id, config.publicUrl), to: mail.to, ...content };
+  async function send(mail: Mail): Promise<Delivery> {
+    const id = messageId(mail.id, config.publicUrl);
+    const message = { id, to: mail.to, ...renderMail(config, mail) };
     if (smtp !== undefined) return smtp.send(message);
     devMailbox?.add(message);
     return { kind: 'accepted' };
   }
 
   return {
-    sendClaimCode: (mail) => handOver(mail, renderClaimCode(config, mail)),
-    sendSignInCode: (mail) => handOver(mail, renderSignInCode(config, mail)),
+    send,
     check: async () => smtp?.check(),
     close: () => smtp?.close(),
   };

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { Eta } from 'eta';
 import type { Config } from '../config.ts';
 import { displayName, formatTime } from '../lib/display.ts';
-import type { ClaimCodeMail, SignInMail } from './mailer.ts';
+import type { Mail } from './mails.ts';
 
 const FOLDER = fileURLToPath(new URL('../../templates/mail/', import.meta.url));
 
@@ -16,41 +16,27 @@ const text = new Eta({
   autoTrim: [false, false],
 });
 
-/** Subject, text and HTML of the mail that carries a claim's code. The code is in the bodies only (S-12). */
-export function renderClaimCode(
+const SUBJECTS: Record<Mail['kind'], string> = {
+  'claim-code': 'a software agent asks you to vouch for it',
+  'sign-in-code': 'your code to sign in',
+};
+
+/** Subject, text and HTML of a mail. What is secret in it is in the bodies only (S-12). */
+export function renderMail(
   config: Pick<Config, 'service' | 'publicUrl'>,
-  mail: ClaimCodeMail,
+  mail: Mail,
 ): { subject: string; text: string; html: string } {
-  const values = {
-    ...mail,
-    agentName: mail.agentName && displayName(mail.agentName),
-    service: config.service,
-    publicUrl: config.publicUrl,
-    askedAt: formatTime(mail.askedAt),
-    validUntil: formatTime(mail.codeExpiresAt),
-  };
+  const values = { ...present(mail), service: config.service, publicUrl: config.publicUrl };
   return {
-    subject: `${config.service.name}: a software agent asks you to vouch for it`,
-    text: text.render('./claim-code.txt.eta', values),
-    html: html.render('./claim-code.html.eta', values),
+    subject: `${config.service.name}: ${SUBJECTS[mail.kind]}`,
+    text: text.render(`./${mail.kind}.txt.eta`, values),
+    html: html.render(`./${mail.kind}.html.eta`, values),
   };
 }
 
-/** Subject, text and HTML of the mail by which a human signs in. */
-export function renderSignInCode(
-  config: Pick<Config, 'service' | 'publicUrl'>,
-  mail: SignInMail,
-): { subject: string; text: string; html: string } {
-  const values = {
-    ...mail,
-    service: config.service,
-    publicUrl: config.publicUrl,
-    askedAt: formatTime(mail.askedAt),
-    validUntil: formatTime(mail.codeExpiresAt),
-  };
-  return {
-    subject: `${config.service.name}: your code to sign in`,
-    text: text.render('./sign-in-code.txt.eta', values),
-    html: html.render('./sign-in-code.html.eta', values),
-  };
+function present(mail: Mail): object {
+  const askedAt = formatTime(mail.askedAt);
+  const validUntil = formatTime(mail.codeExpiresAt);
+  if (mail.kind === 'sign-in-code') return { ...mail, askedAt, validUntil };
+  return { ...mail, agentName: mail.agentName && displayName(mail.agentName), askedAt, validUntil };
 }

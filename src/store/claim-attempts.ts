@@ -86,28 +86,6 @@ export function listPendingOnMailbox(
   );
 }
 
-/**
- * Takes one try from a live code. The guess is counted here, before anybody compares it: compared first, n guesses at once
- * would all be compared (S-08).
- *
- * @returns the tries used so far, or undefined when the code is dead
- */
-export async function spendTry(
-  tx: Tx,
-  id: string,
-  counter: number,
-  triesMax: number,
-  now: number,
-): Promise<number | undefined> {
-  const row = await tx.get<{ tries: number }>(
-    `UPDATE claim_attempts SET tries = tries + 1
-     WHERE id = ? AND counter = ? AND ended_at IS NULL AND tries < ? AND code_expires_at > ?
-     RETURNING tries`,
-    [id, counter, triesMax, now],
-  );
-  return row?.tries;
-}
-
 /** Marks a live attempt as approved by the owner of its mailbox, once; `counter` names the mail that was answered. */
 export function approveAttempt(
   tx: Tx,

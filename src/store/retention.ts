@@ -1,13 +1,25 @@
 import type { Tx } from './db.ts';
 
-/** Each removes at most `limit` of what ended before a moment, and returns how many. */
-export function deleteExpiredIdempotency(tx: Tx, before: number, limit: number): Promise<number> {
-  return tx.run(
-    `DELETE FROM idempotency WHERE key_hash IN
-       (SELECT key_hash FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`,
-    [before, limit],
-  );
+/** Removes at most `limit` of what ended before a moment; returns how many. */
+type Removal = (tx: Tx, before: number, limit: number) => Promise<number>;
+
+/** @param ended when a row has: a condition with one `?` for the moment */
+function removal(table: string, key: string, ended: string, order = key): Removal {
+  const sql = `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE ${ended} ORDER BY ${order} LIMIT ?)`;
+  return (tx, before, limit) => tx.run(sql, [before, limit]);
 }
+
+export const deleteExpiredIdempotency = removal('idempotency', 'key_hash', 'expires_at <= ?', 'expires_at');
+export const deleteOldMail = removal(
+  'outbox',
+  'id',
+  '(sent_at IS NOT NULL OR dead_at IS NOT NULL) AND give_up_at <= ?',
+);
+export const deleteEndedAttempts = removal('claim_attempts', 'id', 'ended_at <= ?');
+export const deleteOldSignIns = removal('sign_ins', 'id', 'created_at <= ?');
+/** Sessions begun so long ago that they have run out, whether they were ended or not. */
+export const deleteOldSessions = removal('sessions', 'hash', 'created_at <= ?', 'created_at');
+export const deleteEndedRefusals = removal('mail_refusals', 'mailbox, registration_id', 'ends_at <= ?');
 
 export function deleteEndedCounters(tx: Tx, before: number, limit: number): Promise<number> {
   // The window is looked at again in the outer statement: it may have begun anew since it was found.
@@ -15,46 +27,6 @@ export function deleteEndedCounters(tx: Tx, before: number, limit: number): Prom
     `DELETE FROM counters WHERE ends_at <= ? AND key IN
        (SELECT key FROM counters WHERE ends_at <= ? ORDER BY ends_at LIMIT ?)`,
     [before, before, limit],
-  );
-}
-
-export function deleteOldMail(tx: Tx, before: number, limit: number): Promise<number> {
-  return tx.run(
-    `DELETE FROM outbox WHERE id IN
-       (SELECT id FROM outbox WHERE (sent_at IS NOT NULL OR dead_at IS NOT NULL) AND give_up_at <= ? ORDER BY id LIMIT ?)`,
-    [before, limit],
-  );
-}
-
-export function deleteEndedAttempts(tx: Tx, before: number, limit: number): Promise<number> {
-  return tx.run(
-    `DELETE FROM claim_attempts WHERE id IN
-       (SELECT id FROM claim_attempts WHERE ended_at <= ? ORDER BY id LIMIT ?)`,
-    [before, limit],
-  );
-}
-
-export function deleteOldSignIns(tx: Tx, before: number, limit: number): Promise<number> {
-  return tx.run(
-    'DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE created_at <= ? ORDER BY id LIMIT ?)',
-    [before, limit],
-  );
-}
-
-/** Sessions begun so long ago that they have run out, whether they were ended or not. */
-export function deleteOldSessions(tx: Tx, before: number, limit: number): Promise<number> {
-  return tx.run(
-    `DELETE FROM sessions WHERE hash IN
-       (SELECT hash FROM sessions WHERE created_at <= ? ORDER BY created_at LIMIT ?)`,
-    [before, limit],
-  );
-}
-
-export function deleteEndedRefusals(tx: Tx, before: number, limit: number): Promise<number> {
-  return tx.run(
-    `DELETE FROM mail_refusals WHERE (mailbox, registration_id) IN
-       (SELECT mailbox, registration_id FROM mail_refusals WHERE ends_at <= ? LIMIT ?)`,
-    [before, limit],
   );
 }
 

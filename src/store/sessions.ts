@@ -5,6 +5,7 @@ export interface SessionRow {
   id: string;
   accountId: string;
   mailbox: string;
+  /** The coarse network it was begun from. */
   origin: string;
   createdAt: number;
   seenAt: number;

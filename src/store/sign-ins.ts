@@ -37,23 +37,6 @@ export function findSignIn(db: Pick<Tx, 'get'>, id: string): Promise<SignInRow |
   );
 }
 
-/** Takes one try from a live code, before anybody compares it (S-08); returns the tries used so far, or undefined. */
-export async function spendSignInTry(
-  tx: Tx,
-  id: string,
-  counter: number,
-  triesMax: number,
-  now: number,
-): Promise<number | undefined> {
-  const row = await tx.get<{ tries: number }>(
-    `UPDATE sign_ins SET tries = tries + 1
-     WHERE id = ? AND counter = ? AND ended_at IS NULL AND tries < ? AND code_expires_at > ?
-     RETURNING tries`,
-    [id, counter, triesMax, now],
-  );
-  return row?.tries;
-}
-
 /** Ends a run of signing in, once; returns whether it was this call that did. */
 export async function endSignIn(tx: Tx, id: string, now: number): Promise<boolean> {
   return (

@@ -7,7 +7,7 @@ import { describe } from 'node:test';
 import pg from 'pg';
 import { loadConfig } from '../../src/config.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
-import type { ClaimCodeMail, SignInMail } from '../../src/mail/mailer.ts';
+import type { ClaimCodeMail, SignInMail } from '../../src/mail/mails.ts';
 import { type Overrides, type Service, startService } from '../../src/main.ts';
 import { freePort } from './free-port.ts';
 
@@ -159,22 +159,14 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
 
   const mails: ClaimCodeMail[] = [];
   const arrivals = new EventEmitter().setMaxListeners(0);
+  const signInMails: SignInMail[] = [];
   const { mailer } = service.deps;
-  const send = mailer.sendClaimCode;
-  mailer.sendClaimCode = async (mail) => {
+  const { send } = mailer;
+  mailer.send = async (mail) => {
     const delivery = await send(mail);
     if (delivery.kind === 'accepted') {
-      mails.push(mail);
-      arrivals.emit('mail');
-    }
-    return delivery;
-  };
-  const signInMails: SignInMail[] = [];
-  const sendSignIn = mailer.sendSignInCode;
-  mailer.sendSignInCode = async (mail) => {
-    const delivery = await sendSignIn(mail);
-    if (delivery.kind === 'accepted') {
-      signInMails.push(mail);
+      if (mail.kind === 'claim-code') mails.push(mail);
+      else signInMails.push(mail);
       arrivals.emit('mail');
     }
     return delivery;

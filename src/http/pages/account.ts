@@ -3,13 +3,13 @@ import { setWantsMail, wantsNoMail } from '../../domain/mail-refusals.ts';
 import { endSession, listSessions } from '../../domain/sessions.ts';
 import { formatTime } from '../../lib/display.ts';
 import type { Answer, Call } from '../route.ts';
+import { form } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** What a signed-in human sees of their own account. */
 
-const csrf = z.string().max(64).optional();
-export const endSessionForm = z.object({ csrf, session: z.string().max(64) });
-export const wantsMailForm = z.object({ csrf, wanted: z.enum(['yes', 'no']) });
+export const endSessionForm = form({ session: z.string().max(64) });
+export const wantsMailForm = form({ wanted: z.enum(['yes', 'no']) });
 
 type Visit<Form = undefined> = Call<Form, 'human'>;
 

@@ -6,6 +6,7 @@ import { displayName, formatTime } from '../../lib/display.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import type { Answer, Call } from '../route.ts';
 import { setCookie } from '../visitor.ts';
+import { form, typedCode, wrongCodeText } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
@@ -13,40 +14,21 @@ import { type Pages, redirect } from './pages.ts';
  * the first request, so that it stays in no history and no log; nothing happens before a button is pressed.
  */
 
-/** visitor.ts refuses a form without it. */
-const csrf = z.string().max(64).optional();
-
-export const approveForm = z.object({
-  csrf,
-  attempt: z.string().max(64),
-  code: z
-    .string()
-    .max(32)
-    .optional()
-    .transform((code) => code?.replace(/[\s-]/g, '')),
-});
-export const denyForm = z.object({ csrf, no_more: z.literal('on').optional() });
+export const approveForm = form({ attempt: z.string().max(64), code: typedCode });
+export const denyForm = form({ no_more: z.literal('on').optional() });
 
 type Visit<Form = undefined> = Call<Form, 'visitor'>;
 
 /** GET /claim */
 export function claimPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async (call) => {
-    const fromUrl = call.query.get('t');
-    if (fromUrl !== null) return keepLink(call, fromUrl);
-    const { link } = heldLink(call);
-    const view = await viewClaim(call.deps, link);
-    if (view === undefined) throw nothingHere();
-    refuseStranger(call, view);
-    return pages.show(call.caller, 'claim', present(call, view));
-  };
+  return (call) => review(pages, call, 'claim');
 }
 
 /** POST /claim */
 export function approve(pages: Pages): (call: Visit<z.output<typeof approveForm>>) => Promise<Answer> {
   return async (call) => {
     const { deps, asker, body } = call;
-    const { link } = heldLink(call);
+    const link = heldLink(call);
     try {
       await approveClaim(deps, asker, link, {
         attemptId: body.attempt,
@@ -56,8 +38,7 @@ export function approve(pages: Pages): (call: Visit<z.output<typeof approveForm>
     } catch (error) {
       // What the human can mend is said on the page itself, where they mend it.
       if (!(error instanceof Failure) || !MENDABLE.has(error.kind)) throw error;
-      const view = await viewClaim(deps, link);
-      if (view === undefined) throw nothingHere();
+      const view = await viewHeld(call, link);
       const problem = error.kind === 'wrongCode' ? wrongCodeText(error) : error.message;
       return pages.show(call.caller, 'claim', { ...present(call, view), problem }, 400);
     }
@@ -67,30 +48,31 @@ export function approve(pages: Pages): (call: Visit<z.output<typeof approveForm>
 
 /** GET /claim/deny */
 export function denyPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async (call) => {
-    const fromUrl = call.query.get('t');
-    if (fromUrl !== null) return keepLink(call, fromUrl);
-    const { link } = heldLink(call);
-    const view = await viewClaim(call.deps, link);
-    if (view === undefined) throw nothingHere();
-    refuseStranger(call, view);
-    return pages.show(call.caller, 'deny', present(call, view));
-  };
+  return (call) => review(pages, call, 'deny');
 }
 
 /** POST /claim/deny */
 export async function deny(call: Visit<z.output<typeof denyForm>>): Promise<Answer> {
-  const { link } = heldLink(call);
+  const link = heldLink(call);
   await denyClaim(call.deps, call.asker, link, { noMore: call.body.no_more !== undefined });
   return redirect(call.deps.config, '/claim');
 }
 
 const MENDABLE = new Set(['badRequest', 'wrongCode', 'codeExpired']);
 
-function wrongCodeText({ details }: Failure): string {
-  const left = details.attemptsRemaining ?? 0;
-  if (left === 0) return 'The code is wrong, and it was the last try. Ask the agent to have a new one sent.';
-  return `The code is wrong. ${left === 1 ? 'One try is' : `${left} tries are`} left.`;
+/** A page about the claim of the link that this browser holds, or was just opened with. */
+async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Promise<Answer> {
+  const fromUrl = call.query.get('t');
+  if (fromUrl !== null) return keepLink(call, fromUrl);
+  const view = await viewHeld(call, heldLink(call));
+  refuseStranger(call, view);
+  return pages.show(call.caller, template, present(call, view));
+}
+
+async function viewHeld(call: Pick<Visit, 'deps'>, link: ClaimLink): Promise<ClaimView> {
+  const view = await viewClaim(call.deps, link);
+  if (view === undefined) throw nothingHere();
+  return view;
 }
 
 function keepLink(call: Visit, token: string): Answer {
@@ -100,10 +82,10 @@ function keepLink(call: Visit, token: string): Answer {
   return redirect(call.deps.config, path, [...call.caller.cookies, setCookie('claim', token)]);
 }
 
-function heldLink(call: Pick<Visit, 'deps' | 'caller'>): { link: ClaimLink } {
+function heldLink(call: Pick<Visit, 'deps' | 'caller'>): ClaimLink {
   const link = readClaimLink(call.deps, call.caller.cookie('claim') ?? '');
   if (link === undefined) throw nothingHere();
-  return { link };
+  return link;
 }
 
 function nothingHere(): Failure {

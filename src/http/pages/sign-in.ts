@@ -5,16 +5,16 @@ import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import type { Answer, Call } from '../route.ts';
 import { clearCookie, renewBrowser, setCookie } from '../visitor.ts';
+import { form, typedCode, wrongCodeText } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** Signing in with a mailed code, and out again. Nothing here tells whether a mailbox has an account (S-44). */
 
-const csrf = z.string().max(64).optional();
 const next = z.string().max(64).optional();
 
-export const signInForm = z.object({ csrf, next, email: z.string().max(254).default('') });
-export const signInCodeForm = z.object({ csrf, next, code: z.string().max(32).default('') });
-export const signOutForm = z.object({ csrf });
+export const signInForm = form({ next, email: z.string().max(254).default('') });
+export const signInCodeForm = form({ next, code: typedCode });
+export const signOutForm = form({});
 
 type Visit<Form = undefined> = Call<Form, 'visitor'>;
 
@@ -58,7 +58,7 @@ export function signIn(pages: Pages): (call: Visit<z.output<typeof signInCodeFor
     const id = caller.cookie('signin') ?? '';
     const pending = await findPendingSignIn(deps, id);
     try {
-      const secret = await completeSignIn(deps, asker, id, body.code.replace(/[\s-]/g, ''));
+      const secret = await completeSignIn(deps, asker, id, body.code);
       if (caller.session !== undefined) {
         await endSession(deps, asker, caller.session.accountId, caller.session.id);
       }
@@ -68,7 +68,7 @@ export function signIn(pages: Pages): (call: Visit<z.output<typeof signInCodeFor
       if (!(error instanceof Failure)) throw error;
       const left = error.details.attemptsRemaining ?? 0;
       if (error.kind === 'wrongCode' && left > 0 && pending !== undefined) {
-        const problem = `The code is wrong. ${left === 1 ? 'One try is' : `${left} tries are`} left.`;
+        const problem = wrongCodeText(error);
         return pages.show(caller, 'sign-in-code', { next: goal, mailbox: pending.mailbox, problem }, 400);
       }
       if (error.kind !== 'wrongCode' && error.kind !== 'codeExpired') throw error;

@@ -1,0 +1,22 @@
+import { z } from 'zod';
+import type { Failure } from '../../errors.ts';
+
+/** What the forms of the pages have in common. */
+
+/** A form of ours: its own fields beside the token that visitor.ts checks. */
+export function form<Fields extends z.ZodRawShape>(fields: Fields) {
+  return z.object({ csrf: z.string().max(64).optional(), ...fields });
+}
+
+/** A code as people type it: `123 456` and `123-456` are `123456`. */
+export const typedCode = z
+  .string()
+  .max(64)
+  .default('')
+  .transform((code) => code.replace(/[\s-]/g, ''));
+
+/** What is said beside the field of a code that was wrong, while there are tries left. */
+export function wrongCodeText({ details }: Failure): string {
+  const left = details.attemptsRemaining ?? 0;
+  return `The code is wrong. ${left === 1 ? 'One try is' : `${left} tries are`} left.`;
+}

@@ -1,0 +1,40 @@
+import type { MailedProof } from '../domain/outbox.ts';
+import type { ClaimMode } from '../store/registrations.ts';
+
+/** What leaves by mail. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
+export type Mail = ClaimCodeMail | SignInMail;
+
+/** The mail that asks a human to vouch for an agent. All of it but `agentName` is ours or proven. */
+export interface ClaimCodeMail {
+  kind: 'claim-code';
+  id: string;
+  /** Canonical mailbox. */
+  to: string;
+  proof: MailedProof;
+  /** The page on which the claim is reviewed, and the one on which it is denied. */
+  claimUrl: string;
+  denyUrl: string;
+  /** As the agent wrote it: unverified. */
+  agentName: string | undefined;
+  mode: ClaimMode;
+  scopes: { name: string; description: string }[];
+  /** The coarse network that asked. */
+  origin: string;
+  /** Epoch ms. */
+  askedAt: number;
+  codeExpiresAt: number;
+}
+
+/** The mail by which a human signs in. All of it is ours or proven. */
+export interface SignInMail {
+  kind: 'sign-in-code';
+  id: string;
+  /** Canonical mailbox. */
+  to: string;
+  code: string;
+  /** The coarse network that asked. */
+  origin: string;
+  /** Epoch ms, both. */
+  askedAt: number;
+  codeExpiresAt: number;
+}
