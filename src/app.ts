@@ -8,13 +8,16 @@ import * as me from './http/me.ts';
 import * as introspection from './http/oauth/introspect.ts';
 import * as revocation from './http/oauth/revoke.ts';
 import { createOpenApi } from './http/openapi.ts';
-import * as accountPages from './http/pages/account.ts';
+import * as account from './http/pages/account.ts';
+import * as agents from './http/pages/agents.ts';
 import { asset } from './http/pages/assets.ts';
+import * as second from './http/pages/authenticator.ts';
 import * as claimPages from './http/pages/claim.ts';
 import { devMailboxJson, devMailboxPage } from './http/pages/dev-mailbox.ts';
+import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
-import * as signInPages from './http/pages/sign-in.ts';
-import { type Route, route } from './http/route.ts';
+import * as signIn from './http/pages/sign-in.ts';
+import { pageRoutes, type Route, route } from './http/route.ts';
 import { createServe } from './http/serve.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 
@@ -110,87 +113,68 @@ export function createRoutes(
 
 /** For people at a browser. What they post must come from a page of ours: see http/visitor.ts. */
 function pageRows(pages: Pages): Route[] {
-  const page = { dialect: pages.dialect, caller: 'visitor' } as const;
-  const own = { dialect: pages.dialect, caller: 'human' } as const;
+  const { dialect } = pages;
+  const { see, post } = pageRoutes(dialect);
+  const { approve, approveForm, deny, denyForm } = claimPages;
   return [
-    route('GET /claim', {
-      ...page,
-      summary: 'Review a claim',
-      handler: claimPages.claimPage(pages),
-    }),
-    route('POST /claim', {
-      ...page,
-      limit: 'wrongPerIpHour',
-      summary: 'Approve a claim with the mailed code, or by the mailed link',
-      body: { media: 'form', schema: claimPages.approveForm },
-      handler: claimPages.approve(pages),
-    }),
-    route('GET /claim/deny', {
-      ...page,
-      summary: 'Say that this was not me',
-      handler: claimPages.denyPage(pages),
-    }),
-    route('POST /claim/deny', {
-      ...page,
-      summary: 'End a claim',
-      body: { media: 'form', schema: claimPages.denyForm },
-      handler: claimPages.deny,
-    }),
+    see('/claim', 'visitor', 'Review a claim', claimPages.claimPage(pages)),
+    post('/claim', 'visitor', 'Approve a claim', approveForm, approve(pages), 'wrongPerIpHour'),
+    see('/claim/deny', 'visitor', 'Say that this was not me', claimPages.denyPage(pages)),
+    post('/claim/deny', 'visitor', 'End a claim', denyForm, deny),
 
     // Signing in
-    route('GET /sign-in', {
-      ...page,
-      summary: 'Ask for a code to sign in with',
-      handler: signInPages.signInPage(pages),
-    }),
-    route('POST /sign-in', {
-      ...page,
-      limit: 'claimMailPerIp',
-      summary: 'Mail a code to sign in with',
-      body: { media: 'form', schema: signInPages.signInForm },
-      handler: signInPages.askForCode(pages),
-    }),
-    route('GET /sign-in/code', {
-      ...page,
-      summary: 'Type the code',
-      handler: signInPages.codePage(pages),
-    }),
-    route('POST /sign-in/code', {
-      ...page,
-      limit: 'wrongPerIpHour',
-      summary: 'Sign in with the mailed code',
-      body: { media: 'form', schema: signInPages.signInCodeForm },
-      handler: signInPages.signIn(pages),
-    }),
-    route('POST /sign-out', {
-      ...page,
-      summary: 'End this session',
-      body: { media: 'form', schema: signInPages.signOutForm },
-      handler: signInPages.signOut,
-    }),
+    see('/sign-in', 'visitor', 'Ask for a code to sign in with', signIn.signInPage(pages)),
+    post('/sign-in', 'visitor', 'Mail one', signIn.signInForm, signIn.askForCode(pages), 'claimMailPerIp'),
+    see('/sign-in/again', 'human', 'Confirm that it is you', signIn.againPage(pages)),
+    post('/sign-in/again', 'human', 'Mail a code', signIn.againForm, signIn.askAgain, 'claimMailPerIp'),
+    see('/sign-in/code', 'visitor', 'Type the code, and then that of the app', signIn.codePage(pages)),
+    post(
+      '/sign-in/code',
+      'visitor',
+      'Sign in',
+      signIn.signInCodeForm,
+      signIn.signIn(pages),
+      'wrongPerIpHour',
+    ),
+    post('/sign-out', 'visitor', 'End this session', signIn.signOutForm, signIn.signOut),
 
-    // Whoever is signed in
-    route('GET /account', {
-      ...own,
-      summary: 'My account and my sessions',
-      handler: accountPages.accountPage(pages),
-    }),
-    route('POST /account/sessions/end', {
-      ...own,
-      summary: 'End one of my sessions',
-      body: { media: 'form', schema: accountPages.endSessionForm },
-      handler: accountPages.endOneSession,
-    }),
-    route('POST /account/mail', {
-      ...own,
-      summary: 'Have mail of agents sent, or not',
-      body: { media: 'form', schema: accountPages.wantsMailForm },
-      handler: accountPages.changeMail,
-    }),
+    // Whoever is signed in: their agents
+    see('/agents', 'human', 'My agents', agents.agentsPage(pages)),
+    see('/agents/:id', 'human', 'One of them', agents.agentPage(pages)),
+    post('/agents/:id/rename', 'human', 'Give it another name', agents.renameForm, agents.rename),
+    post('/agents/:id/narrow', 'human', 'Leave it fewer scopes', agents.narrowForm, agents.narrow),
+    post('/agents/:id/unlink', 'human', 'Let a linked one go', agents.agentForm, agents.unlink),
+    post('/agents/:id/undo', 'human', 'Undo a merge', agents.agentForm, agents.undo),
+    post('/agents/:id/revoke', 'human', 'End it and its keys', agents.agentForm, agents.revoke),
+
+    // Their keys
+    see('/keys', 'human', 'My keys', keys.keysPage(pages)),
+    see('/keys/new', 'freshHuman', 'What a key can be for', keys.newKeyPage(pages)),
+    post('/keys/new', 'freshHuman', 'Make a key', keys.newKeyForm, keys.createKey(pages)),
+    post('/keys/:id/revoke', 'human', 'End one for good', keys.revokeKeyForm, keys.revokeKey),
+
+    // Their account
+    see('/account', 'human', 'My account and my sessions', account.accountPage(pages)),
+    see('/account/activity', 'human', 'What happened in it', account.activityPage(pages)),
+    see('/account/export', 'human', 'All of it as JSON', account.exportAccount),
+    post('/account/sessions/end', 'human', 'End a session', account.endSessionForm, account.endOneSession),
+    post('/account/mail', 'human', 'Have mail of agents, or not', account.wantsMailForm, account.changeMail),
+    see('/account/authenticator', 'freshHuman', 'My second factor', second.authenticatorPage(pages)),
+    post('/account/authenticator', 'freshHuman', 'Set it up', second.addForm, second.add(pages)),
+    post(
+      '/account/authenticator/codes',
+      'freshHuman',
+      'New codes',
+      second.plainForm,
+      second.renewCodes(pages),
+    ),
+    post('/account/authenticator/remove', 'freshHuman', 'Remove it', second.plainForm, second.remove),
+    see('/account/delete', 'freshHuman', 'What deleting it means', account.deletePage(pages)),
+    post('/account/delete', 'freshHuman', 'Delete it', account.deleteForm, account.deleteMine(pages)),
 
     ...[...pages.assets].map(([path, file]) =>
       route(`GET ${path as `/${string}`}`, {
-        dialect: pages.dialect,
+        dialect,
         caller: 'anyone',
         open: true,
         summary: 'How the pages look',

@@ -10,6 +10,7 @@ import { revokeKeyById } from './domain/keys.ts';
 import * as resources from './domain/resource-servers.ts';
 import { parseScope } from './domain/scopes.ts';
 import { Failure } from './errors.ts';
+import { previewMails } from './mail/preview.ts';
 import { serve } from './serve.ts';
 import { listEvents } from './store/events.ts';
 import { withDeps } from './with-deps.ts';
@@ -138,6 +139,16 @@ program
       say({ revoked: id }, `${id} is revoked.`);
     }),
   );
+
+program
+  .command('mail')
+  .description('mail')
+  .command('preview [folder]')
+  .description('write every mail, filled with examples, into a folder; default: ./mail-preview')
+  .action((folder = './mail-preview') => {
+    const files = previewMails(loadConfig(process.env), folder, Date.now());
+    say({ files }, files.join('\n'));
+  });
 
 program
   .command('events')

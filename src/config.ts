@@ -1,8 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { z } from 'zod';
-import type { Limits, Rate } from './domain/limits.ts';
+import {
+  type ConfigFile,
+  defaultPresets,
+  fileSchema,
+  type Preset,
+  type Resource,
+  type Service,
+} from './config-file.ts';
+import type { Limits } from './domain/limits.ts';
 import { parseScope } from './domain/scopes.ts';
 import { readOrMakeSecret } from './lib/secret-file.ts';
+import { findTemplateFault } from './lib/templates.ts';
 
 /** Everything an operator can set, checked and typed. Built once at start and passed down; nothing else reads the environment. */
 export interface Config {
@@ -22,92 +30,20 @@ export interface Config {
   opsPort: number;
   logLevel: string;
   limits: Limits;
-  service: { name: string; keyBrand: string; contact: string | undefined };
+  service: Service;
   scopes: Map<string, { description: string }>;
   anonymousScopes: readonly string[];
   claimedScopes: readonly string[];
+  /** Named sets of scopes that humans choose from for keys of their own, by name. */
+  presets: Map<string, Preset>;
+  /** A folder whose templates take the place of ours. */
+  templatesDir: string | undefined;
   /** The first is the default one. */
   resources: readonly Resource[];
 }
 
-/** An API or MCP server that accepts our credentials, as configured. */
-export interface Resource {
-  url: string;
-  name: string;
-  scopes: readonly string[];
-  documentation: string | undefined;
-}
-
 /** A setting that cannot be used; the message names it and says what it should be. */
 export class ConfigError extends Error {}
-
-const UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
-
-const rate = (fallback: string) =>
-  z
-    .string()
-    .regex(/^[1-9][0-9]{0,8}\/(?:[1-9][0-9]{0,4})?[smhd]$/, 'must look like "10/h" or "100/15m"')
-    .default(fallback)
-    .transform((text): Rate => {
-      const [max, window] = text.split('/') as [string, string];
-      const unit = window.at(-1) as keyof typeof UNIT_SECONDS;
-      return { max: Number(max), windowSeconds: Number(window.slice(0, -1) || '1') * UNIT_SECONDS[unit] };
-    });
-const count = (fallback: number) => z.int().min(1).max(1_000_000_000).default(fallback);
-const seconds = (fallback: number, max: number) => z.int().min(1).max(max).default(fallback);
-
-const limitsSchema = z.strictObject({
-  registerPerIp: rate('10/h'),
-  registerPerService: rate('2000/h'),
-  claimMailPerIp: rate('20/h'),
-  claimMailPerAgent: rate('5/d'),
-  codeTtlSeconds: seconds(600, 600), // S-02: a setting may only shorten it
-  triesPerCode: z.int().min(1).max(5).default(5),
-  codesPerClaim: count(3),
-  codesPerMailboxHour: count(5),
-  codesPerMailboxDay: count(10),
-  wrongPerMailboxDay: count(10),
-  wrongPerIpHour: count(20),
-  wrongPerServiceDay: count(10_000),
-  claimTtlSeconds: seconds(86_400, 30 * 86_400),
-  unclaimedTtlSeconds: seconds(2_592_000, 366 * 86_400),
-});
-
-const scopeName = z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, 'must be a scope name such as "read"');
-const webUrl = z.url({ protocol: /^https?$/ });
-
-/** The configuration file (design 7), all members optional. Unknown ones are refused: a misspelt limit must not be a silent default. */
-export const fileSchema = z.strictObject({
-  $schema: z.string().optional(),
-  service: z
-    .strictObject({
-      name: z.string().min(1).max(64).default('Vouchsafe'),
-      keyBrand: z
-        .string()
-        .regex(/^[a-z0-9]{0,16}$/, 'must be up to 16 of a-z 0-9')
-        .default(''),
-      contact: z.string().max(254).optional(),
-    })
-    .prefault({}),
-  scopes: z.record(scopeName, z.strictObject({ description: z.string().min(1).max(200) })).default({
-    read: { description: 'Look, list and search' },
-    write: { description: 'Create, change and delete' },
-  }),
-  anonymousScopes: z.array(scopeName).min(1).default(['read']),
-  claimedScopes: z.array(scopeName).min(1).default(['read', 'write']),
-  resources: z
-    .array(
-      z.strictObject({
-        url: webUrl.refine((url) => !url.includes('#'), 'must be a URL without fragment'), // RFC 8707 2
-        name: z.string().min(1).max(64),
-        scopes: z.array(scopeName).min(1).optional(),
-        documentation: webUrl.optional(),
-      }),
-    )
-    .default([]),
-  limits: limitsSchema.prefault({}),
-  claimExistingAccount: z.enum(['otp', 'confirm']).default('otp'),
-});
 
 type Environment = Record<string, string | undefined>;
 
@@ -157,11 +93,19 @@ export function loadConfig(env: Environment): Config {
     documentation: resource.documentation,
     scopes: resource.scopes ?? [...scopes.keys()],
   }));
-  const lists = [file.anonymousScopes, file.claimedScopes, ...resources.map((resource) => resource.scopes)];
-  for (const name of lists.flat()) {
+  const presets = new Map(Object.entries(file.presets ?? defaultPresets(scopes)));
+  if ([...presets.values()].filter((preset) => preset.recommended).length > 1) {
+    throw new ConfigError('Only one of "presets" can be recommended.');
+  }
+  const sets = [...resources, ...presets.values()].flatMap((each) => each.scopes);
+  for (const name of [...file.anonymousScopes, ...file.claimedScopes, ...sets]) {
     if (!scopes.has(name))
       throw new ConfigError(`The scope "${name}" is used but not listed under "scopes".`);
   }
+
+  const templatesDir = setting('TEMPLATES_DIR');
+  const fault = templatesDir && findTemplateFault(templatesDir);
+  if (fault) throw new ConfigError(`TEMPLATES_DIR ${fault}.`);
 
   return {
     host: setting('HOST') ?? '127.0.0.1',
@@ -178,7 +122,16 @@ export function loadConfig(env: Environment): Config {
     opsPort: integer('OPS_PORT', setting('OPS_PORT'), 9464, 0, 65_535),
     logLevel,
     limits: file.limits,
-    service: { ...file.service, contact: file.service.contact },
+    service: {
+      ...file.service,
+      contact: file.service.contact,
+      logoUrl: file.service.logoUrl,
+      imprintUrl: file.service.imprintUrl,
+      termsUrl: file.service.termsUrl,
+      privacyUrl: file.service.privacyUrl,
+    },
+    presets,
+    templatesDir,
     scopes,
     anonymousScopes: parseScope(file.anonymousScopes.join(' ')),
     claimedScopes: parseScope(file.claimedScopes.join(' ')),
@@ -223,7 +176,7 @@ function parseDatabaseUrl(text: string): Config['database'] {
   throw new ConfigError('DATABASE_URL must be file:PATH or postgres://user:password@host/database.');
 }
 
-function readFile(path: string | undefined, limitsText: string | undefined): z.output<typeof fileSchema> {
+function readFile(path: string | undefined, limitsText: string | undefined): ConfigFile {
   const fallback = './vouchsafe.config.json';
   let content: unknown = {};
   if (path !== undefined || existsSync(fallback)) {

@@ -19,6 +19,6 @@ export interface Deps {
   metrics: Metrics;
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
-  /** Notes that a key was used; written behind. */
-  touchKey: (hash: Buffer, now: number) => void;
+  /** Notes that a key was used, and where; written behind. */
+  touchKey: (hash: Buffer, now: number, from: string) => void;
 }

@@ -3,8 +3,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
+import { startChores } from './domain/chores.ts';
 import { startOutbox } from './domain/outbox.ts';
-import { startRetention } from './domain/retention.ts';
 import { startUsage } from './domain/usage.ts';
 import { createOpsServer } from './http/ops.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
@@ -60,7 +60,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const wakeOutbox = () => outbox.wake();
   const deps = createDeps(config, { db, clock, log, wakeOutbox, touchKey: usage.touch }, devMailbox);
   const outbox = startOutbox(deps);
-  const retention = startRetention(deps);
+  const chores = startChores(deps);
 
   let draining = false;
   const isDraining = () => draining;
@@ -70,7 +70,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   async function stop(): Promise<void> {
     draining = true;
     await drain(server);
-    await Promise.all([outbox.stop(), retention.stop(), usage.stop()]);
+    await Promise.all([outbox.stop(), chores.stop(), usage.stop()]);
     ticking?.stop();
     deps.mailer.close();
     await db.close();

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { ClaimCodeMail } from '../src/mail/mails.ts';
-import { renderMail } from '../src/mail/render.ts';
+import { createRender } from '../src/mail/render.ts';
 import { openBrowser } from './helpers/browser.ts';
 import { countOf, said } from './helpers/ceremony.ts';
 import {
   APPROVED,
   approveUrlIn,
   assertPage,
-  CODE_OVER,
   codeIn,
   type House,
   heading,
+  LINK_OVER,
   newMailbox,
   openHouse,
   tokenIn,
@@ -63,7 +63,7 @@ onEveryEngine('the claim page where a mailbox was guessed at', (engine) => {
   test('the next mail carries a link and no digits; opening it does nothing; its button approves once', async () => {
     const { on, open, rows, poll } = house;
     const asked = await linked();
-    const { text, html } = renderMail(on.service.deps.config, asked.mail);
+    const { text, html } = createRender(on.service.deps.config)(asked.mail);
     for (const body of [text, html]) {
       assert.ok(body.includes(asked.approveUrl));
       assert.doesNotMatch(body.replace(/https?:[^\s"<]+/g, ''), /\d{6}/);
@@ -119,7 +119,7 @@ onEveryEngine('the claim page where a mailbox was guessed at', (engine) => {
     const anew = await house.ask({ agent: asked, mailbox: asked.mailbox });
     assert.notEqual(approveUrlIn(anew.mail), asked.approveUrl);
     const before = await house.rows();
-    assert.equal(heading(await human.get('/claim')), CODE_OVER);
+    assert.equal(heading(await human.get('/claim')), LINK_OVER);
     assertPage(await human.send('/claim', form), 400);
     // Nor does it stand for the new attempt.
     const fresh = await house.open(approveUrlIn(anew.mail));
@@ -135,7 +135,7 @@ onEveryEngine('the claim page where a mailbox was guessed at', (engine) => {
     const form = human.form('/claim');
     house.on.clock.advance(600);
     const before = await house.rows();
-    assert.equal(heading(await human.get('/claim')), CODE_OVER);
+    assert.equal(heading(await human.get('/claim')), LINK_OVER);
     assertPage(await human.send('/claim', form), 400);
     assert.deepEqual(await house.rows(), before);
     assert.equal(said(await house.poll(asked.claim_token)), '410 otp_expired');

@@ -46,13 +46,25 @@ const VALID: Record<string, Record<string, unknown>> = {
   'POST /claim': { csrf: 'none', attempt: 'cla_0', code: '123456' },
   'POST /claim/deny': { csrf: 'none', no_more: 'on' },
   'POST /sign-in': { csrf: 'none', next: '/account', email: 'human@example.com' },
+  'POST /sign-in/again': { csrf: 'none', next: '/account' },
   'POST /sign-in/code': { csrf: 'none', next: '/account', code: '123456' },
   'POST /sign-out': { csrf: 'none' },
+  'POST /agents/:id/rename': { csrf: 'none', name: 'Robin' },
+  'POST /agents/:id/narrow': { csrf: 'none', 'scope:read': 'on' },
+  'POST /agents/:id/unlink': { csrf: 'none' },
+  'POST /agents/:id/undo': { csrf: 'none' },
+  'POST /agents/:id/revoke': { csrf: 'none' },
+  'POST /keys/new': { csrf: 'none', once: 'a'.repeat(32), name: 'script', preset: 'read-only', life: '7' },
+  'POST /keys/:id/revoke': { csrf: 'none' },
   'POST /account/sessions/end': { csrf: 'none', session: 'ses_0' },
   'POST /account/mail': { csrf: 'none', wanted: 'yes' },
+  'POST /account/authenticator': { csrf: 'none', sealed: 'x', code: '123456' },
+  'POST /account/authenticator/codes': { csrf: 'none' },
+  'POST /account/authenticator/remove': { csrf: 'none' },
+  'POST /account/delete': { csrf: 'none', mailbox: 'human@example.com' },
 };
 
-/** What becomes of the valid body when nothing is added to it, without any credential. */
+/** What becomes of the valid body when nothing is added to it, without any credential; a form without its token is 403. */
 const PLAIN_STATUS: Record<string, number> = {
   'POST /agent/auth': 200,
   'POST /agent/auth/claim': 401,
@@ -60,13 +72,6 @@ const PLAIN_STATUS: Record<string, number> = {
   'POST /api/tokens': 401,
   'POST /oauth2/introspect': 401,
   'POST /oauth2/revoke': 200,
-  'POST /claim': 403,
-  'POST /claim/deny': 403,
-  'POST /sign-in': 403,
-  'POST /sign-in/code': 403,
-  'POST /sign-out': 403,
-  'POST /account/sessions/end': 403,
-  'POST /account/mail': 403,
 };
 
 interface BodyRow {
@@ -88,7 +93,7 @@ function bodyRows(routes: readonly Route[]): BodyRow[] {
       const { media } = row.body!;
       return {
         line,
-        path: row.path,
+        path: concrete(row.path),
         dialect: row.dialect.name as DialectName,
         media,
         type: media === 'json' ? JSON_TYPE : FORM_TYPE,
@@ -131,7 +136,7 @@ onEveryEngine('bad input', (engine) => {
   test('the valid bodies of this test are valid', async () => {
     for (const row of rows) {
       const reply = await post(row, encode(row));
-      assert.equal(reply.status, PLAIN_STATUS[row.line], `${row.line}: ${reply.text}`);
+      assert.equal(reply.status, PLAIN_STATUS[row.line] ?? 403, `${row.line}: ${reply.text}`);
     }
   });
 
@@ -269,7 +274,7 @@ onEveryEngine('bad input', (engine) => {
       for (const row of rows) {
         for (const parameter of ['; charset=utf-8', '; charset=UTF-8', ';charset="utf-8"', '; x=y']) {
           const reply = await post(row, encode(row), row.type.toUpperCase() + parameter);
-          assert.equal(reply.status, PLAIN_STATUS[row.line], `${row.line}${parameter}: ${reply.text}`);
+          assert.equal(reply.status, PLAIN_STATUS[row.line] ?? 403, `${row.line}${parameter}: ${reply.text}`);
         }
       }
     });
@@ -281,7 +286,7 @@ onEveryEngine('bad input', (engine) => {
         const text = encode(row);
         const filler = row.media === 'json' ? ' ' : '&';
         const full = await post(row, text + filler.repeat(16_384 - text.length));
-        assert.equal(full.status, PLAIN_STATUS[row.line], `${row.line}: ${full.text}`);
+        assert.equal(full.status, PLAIN_STATUS[row.line] ?? 403, `${row.line}: ${full.text}`);
         const code = row.dialect === 'native' ? 'payload_too_large' : 'invalid_request';
         const over = await post(row, text + filler.repeat(16_385 - text.length));
         refused(over, row.dialect, 413, code, row.line);
@@ -389,7 +394,7 @@ onEveryEngine('bad input', (engine) => {
         const left = 64 - Object.keys(row.valid).length;
         for (const member of [nested(7), many(left), `"x":"${'ü'.repeat(5000)}"`, '"x":"😀\\ud83d\\ude00"']) {
           const reply = await post(row, withMember(row, member));
-          assert.equal(reply.status, PLAIN_STATUS[row.line], `${row.line}: ${reply.text}`);
+          assert.equal(reply.status, PLAIN_STATUS[row.line] ?? 403, `${row.line}: ${reply.text}`);
         }
       }
     });
@@ -576,7 +581,7 @@ onEveryEngine('bad input', (engine) => {
           row,
           `${encode(row)}&__proto__=x&constructor=x&prototype=x&__proto__[scope]=write`,
         );
-        assert.equal(reply.status, PLAIN_STATUS[row.line], reply.text);
+        assert.equal(reply.status, PLAIN_STATUS[row.line] ?? 403, reply.text);
       }
       const { scopes } = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
       assert.deepEqual(scopes, ['read']);

@@ -293,7 +293,7 @@ const NEVER: [rule: string, sql: string][] = [
   [
     'mail waits only for a live attempt',
     `SELECT o.id FROM outbox o LEFT JOIN claim_attempts t ON t.id = o.attempt_id
-     WHERE t.id IS NULL OR (t.ended_at IS NOT NULL AND o.sent_at IS NULL AND o.dead_at IS NULL)`,
+     WHERE o.kind = 'claim_code' AND (t.id IS NULL OR (t.ended_at IS NOT NULL AND o.sent_at IS NULL AND o.dead_at IS NULL))`,
   ],
   [
     'an attempt and a claim belong to a registration',

@@ -123,6 +123,7 @@ describe('discovery', () => {
       [PATHS.authMd]: 'text/markdown; charset=utf-8',
       [PATHS.llmsTxt]: 'text/plain; charset=utf-8',
       '/assets/style.css': 'text/css; charset=utf-8',
+      '/assets/copy.js': 'text/javascript; charset=utf-8',
       '/assets/icon.svg': 'image/svg+xml',
     };
     for (const { path } of open) {

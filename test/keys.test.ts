@@ -645,5 +645,7 @@ onEveryEngine('keys at rest', (engine) => {
 function migrationTables(): string[] {
   const folder = new URL('../db/migrations/', import.meta.url);
   const sql = readdirSync(folder).map((file) => readFileSync(new URL(file, folder), 'utf8'));
-  return [...sql.join('\n').matchAll(/CREATE TABLE (?:IF NOT EXISTS )?(\w+)/g)].map(([, name]) => name!);
+  return [...sql.join('\n').matchAll(/CREATE TABLE (?:IF NOT EXISTS )?(\w+)/g)]
+    .map(([, name]) => name!)
+    .filter((name) => !sql.some((text) => text.includes(`ALTER TABLE ${name} RENAME`)));
 }

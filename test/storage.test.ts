@@ -520,7 +520,8 @@ onEveryEngine('retention', (engine) => {
 
     const merged = await on.claimed('merged@example.com');
     const linked = await on.claimed('linked@example.com', true);
-    clock.advance(3 * day);
+    await Promise.all(['merged@example.com', 'linked@example.com'].map((mailbox) => on.noticeTo(mailbox)));
+    clock.advance(5 * day);
     await sweep(deps);
     const baseline = await rows();
     assert.equal(baseline.agents, 2);

@@ -3,17 +3,19 @@ import { findAccount } from '../store/accounts.ts';
 import {
   type AgentRow,
   findAgent,
+  holdAgent,
   listAgents as listRows,
   revokeAgent as revokeRow,
 } from '../store/agents.ts';
 import { type AttemptRow, findLastAttempt } from '../store/claim-attempts.ts';
 import { type ClaimRow, endClaim, findClaimByRegistration } from '../store/claims.ts';
 import { revokeCredentialsOfAgent } from '../store/credentials.ts';
+import type { Tx } from '../store/db.ts';
 import { findMailOfAttempt } from '../store/outbox.ts';
 import { type ClaimMode, findRegistration, type RegistrationKind } from '../store/registrations.ts';
 import { withdrawAttempts } from './claims.ts';
-import type { Bearer } from './credentials.ts';
 import { type Asker, record } from './events.ts';
+import { recordAndTell } from './notices.ts';
 
 /** How far the claim of an agent has come; computed from times, stored nowhere (rule 3). */
 export type ClaimState =
@@ -37,11 +39,6 @@ export interface Agent {
   revokedAt: number | undefined;
 }
 
-/** The agent behind a bearer's key, with its owner and the state of its claim. */
-export async function describeBearer(deps: Deps, bearer: Bearer): Promise<Agent> {
-  return describe(deps, (await findAgent(deps.db, bearer.agentId))!);
-}
-
 /** One agent, or undefined. */
 export async function showAgent(deps: Deps, id: string): Promise<Agent | undefined> {
   const row = await findAgent(deps.db, id);
@@ -59,29 +56,44 @@ export async function revokeAgent(deps: Deps, asker: Asker, id: string): Promise
   const now = deps.clock();
   return deps.db.tx(async (tx) => {
     const agent = await findAgent(tx, id);
-    if (agent === undefined) return false;
-    await endClaim(tx, agent.registrationId, 'revoked', now);
-    await withdrawAttempts(tx, agent.registrationId, 'revoked', now);
-    if ((await revokeRow(tx, id, now)) !== 1) return true;
-    const keys = await revokeCredentialsOfAgent(tx, id, now);
-    await record(tx, deps, asker, now, {
-      kind: 'agent.revoked',
-      accountId: agent.accountId,
-      agentId: id,
-      details: { keys },
-    });
-    return true;
+    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    return agent !== undefined;
   });
 }
 
+/** The same in the caller's transaction. What was revoked before stays as it is. */
+export async function endAgent(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  agent: AgentRow,
+): Promise<void> {
+  const { id, registrationId, accountId } = agent;
+  await holdAgent(tx, id);
+  await endClaim(tx, registrationId, 'revoked', now);
+  await withdrawAttempts(tx, registrationId, 'revoked', now);
+  if ((await revokeRow(tx, id, now)) !== 1) return;
+  const keys = await revokeCredentialsOfAgent(tx, id, now);
+  const revoked = { kind: 'agent.revoked', agentId: id, details: { keys } } as const;
+  const ownerId = await ownerOf(tx, accountId);
+  if (ownerId !== undefined) await recordAndTell(tx, deps, asker, now, ownerId, revoked);
+  else await record(tx, deps, asker, now, { ...revoked, accountId });
+}
+
+/** The human's account behind an account: itself, or the one that it is linked to. */
+async function ownerOf(db: Pick<Tx, 'get'>, accountId: string): Promise<string | undefined> {
+  const account = await findAccount(db, accountId);
+  return (account?.kind === 'human' ? account.id : account?.parentId) ?? undefined;
+}
+
 async function describe(deps: Deps, row: AgentRow): Promise<Agent> {
-  const [registration, account, claim, attempt] = await Promise.all([
+  const [registration, ownerId, claim, attempt] = await Promise.all([
     findRegistration(deps.db, row.registrationId),
-    findAccount(deps.db, row.accountId),
+    ownerOf(deps.db, row.accountId),
     findClaimByRegistration(deps.db, row.registrationId),
     findLastAttempt(deps.db, row.registrationId),
   ]);
-  const ownerId = account?.kind === 'human' ? account.id : account?.parentId;
   const owner = ownerId ? await findAccount(deps.db, ownerId) : undefined;
   return {
     id: row.id,

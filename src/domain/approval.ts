@@ -1,6 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { mailboxLimitKey } from '../lib/mailbox.ts';
+import { findAccountByMailbox } from '../store/accounts.ts';
 import { type AttemptRow, approveAttempt, findAttempt, findLastAttempt } from '../store/claim-attempts.ts';
 import { type ClaimRow, endClaim, findClaimByRegistration } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
@@ -12,7 +13,8 @@ import { withdrawAttempts } from './claims.ts';
 import { type Asker, record } from './events.ts';
 import { guessAtClaim } from './guesses.ts';
 import { limited } from './limits.ts';
-import { mustConfirm } from './ownership.ts';
+import { recordAndTell } from './notices.ts';
+import { mustConfirm, needsOwner } from './ownership.ts';
 import type { Session } from './sessions.ts';
 
 /** The human's side of a claim: what they are shown, their yes and their no. */
@@ -121,6 +123,11 @@ export async function approveClaim(
         const failure = await guessAtClaim(tx, deps, asker, now, claim, attempt, checkCode(input.code));
         if (failure !== undefined) return failure;
       }
+      const owner = await findAccountByMailbox(tx, attempt.mailbox);
+      // Only now: before a right code the page must not tell who has an account, and how it is kept.
+      if (signedInAs === undefined && owner && (await needsOwner(tx, deps, attempt, owner.id))) {
+        throw new Failure('interactionRequired', 'Sign in with this mailbox first, then agree here.');
+      }
       const confirmedBy = signedInAs?.accountId ?? null;
       if ((await approveAttempt(tx, attempt, confirmedBy, now)) !== 1) throw changedMeanwhile();
       await record(tx, deps, asker, now, {
@@ -170,7 +177,10 @@ export async function denyClaim(
     }
     if ((await endClaim(tx, registrationId, 'denied', now)) !== 1) return;
     await withdrawAttempts(tx, registrationId, 'denied', now);
-    await record(tx, deps, asker, now, { kind: 'claim.denied', subject: registrationId });
+    const owner = attempt && (await findAccountByMailbox(tx, attempt.mailbox));
+    const denied = { kind: 'claim.denied', subject: registrationId } as const;
+    if (owner !== undefined) await recordAndTell(tx, deps, asker, now, owner.id, denied);
+    else await record(tx, deps, asker, now, denied);
   });
 }
 

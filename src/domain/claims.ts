@@ -29,7 +29,8 @@ import { type Owned, takeOwnership } from './ownership.ts';
 
 /** The bearer that may come along with a claim token; it must then be of the same agent (S-25). */
 export interface Companion {
-  agentId: string;
+  /** Undefined: a human's own key, which comes along with no claim token. */
+  agentId: string | undefined;
 }
 
 /**

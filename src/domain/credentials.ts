@@ -33,13 +33,16 @@ export interface Key extends Grant {
   /** Epoch ms, both. */
   revokedAt: number | null;
   lastUsedAt: number | null;
+  /** Where that was, in words. */
+  lastUsedFrom: string | null;
 }
 
 /** Who stands behind a key that works. */
 export interface Bearer {
   key: Grant;
   hash: Buffer;
-  agentId: string;
+  /** Undefined: the key is a human's own. */
+  agentId: string | undefined;
   /** The account the key works in: `user_id`, `sub`. */
   accountId: string;
   /** The human's account behind the agent, once claimed. */
@@ -62,12 +65,15 @@ export async function issueKey(
   deps: Pick<Deps, 'random' | 'config'>,
   now: number,
   grant: {
-    agentId: string;
+    /** Undefined: a key of the human's own. */
+    agentId: string | undefined;
     accountId: string;
     scopes: readonly string[];
     name?: string;
     resources?: readonly string[] | undefined;
     expiresAt?: number | null;
+    /** When its owner is to be told that it expires. */
+    warnAt?: number | null;
     /** Whether its first use ends the keys it supersedes. */
     retiresOthers?: boolean;
   },
@@ -77,7 +83,7 @@ export async function issueKey(
   await insertCredential(tx, {
     hash: hashSecret(credential),
     id,
-    agentId: grant.agentId,
+    agentId: grant.agentId ?? null,
     accountId: grant.accountId,
     name: grant.name ?? null,
     scope: formatScope(grant.scopes),
@@ -86,6 +92,7 @@ export async function issueKey(
     createdAt: now,
     expiresAt: grant.expiresAt ?? null,
     retiresOthers: grant.retiresOthers ? 1 : 0,
+    warnAt: grant.warnAt ?? null,
   });
   return { id, credential };
 }
@@ -105,19 +112,24 @@ export async function findBearer(
   return toBearer(row, hash);
 }
 
-/** Notes that a key is being used; the first use of a key made by a claim ends the ones from before it (decision 9). */
-export async function useKey(deps: Deps, asker: Asker, bearer: Bearer): Promise<void> {
+/**
+ * Notes that a key is being used; the first use of a key made by a claim ends the ones from before it (decision 9).
+ *
+ * @param from where, in words for its owner
+ */
+export async function useKey(deps: Deps, asker: Asker, bearer: Bearer, from: string): Promise<void> {
   const now = deps.clock();
-  deps.touchKey(bearer.hash, now);
-  if (!bearer.retiresOthers) return;
+  deps.touchKey(bearer.hash, now, from);
+  const { agentId } = bearer;
+  if (!bearer.retiresOthers || agentId === undefined) return;
   await deps.db.tx(async (tx) => {
     if ((await markFirstUsed(tx, bearer.hash)) !== 1) return;
-    const retired = await retireSuperseded(tx, bearer.agentId, bearer.key.id, now);
+    const retired = await retireSuperseded(tx, agentId, bearer.key.id, now);
     if (retired === 0) return;
     await record(tx, deps, asker, now, {
       kind: 'key.retired',
       accountId: bearer.accountId,
-      agentId: bearer.agentId,
+      agentId,
       subject: bearer.key.id,
       details: { keys: retired },
     });
@@ -137,7 +149,7 @@ export async function authenticate(deps: Deps, asker: Asker, credential: string)
       'The key is not valid: unknown, expired or revoked. Register again to get one.',
     );
   }
-  await useKey(deps, asker, bearer);
+  await useKey(deps, asker, bearer, `network ${asker.address.coarse}`);
   return bearer;
 }
 
@@ -155,6 +167,7 @@ export function toKey(row: CredentialRow): Key {
     lastFour: row.lastFour,
     revokedAt: row.revokedAt,
     lastUsedAt: row.lastUsedAt,
+    lastUsedFrom: row.lastUsedFrom,
   };
 }
 
@@ -173,7 +186,7 @@ function toBearer(row: BearerRow, hash: Buffer): Bearer {
   return {
     key: toGrant(row),
     hash,
-    agentId: row.agentId,
+    agentId: row.agentId ?? undefined,
     accountId: row.accountId,
     ownerId: row.ownerId ?? undefined,
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,

@@ -20,12 +20,22 @@ export type EventKind =
   | 'claim.denied'
   | 'claim.superseded'
   | 'account.created'
+  | 'account.deleted'
+  | 'authenticator.added'
+  | 'authenticator.removed'
+  | 'recovery_codes.made'
+  | 'recovery_code.used'
   | 'agent.merged'
   | 'agent.linked'
   | 'agent.revoked'
+  | 'agent.renamed'
+  | 'agent.narrowed'
+  | 'agent.released'
+  | 'agent.merge_undone'
   | 'key.created'
   | 'key.retired'
   | 'key.revoked'
+  | 'key.expiring'
   | 'mail.dead'
   | 'mail.wanted'
   | 'session.begun'
@@ -45,16 +55,17 @@ export interface Event {
   details?: Record<string, string | number | boolean>;
 }
 
-/** Writes an audit line in the transaction of the change that it tells of. */
+/** Writes an audit line in the transaction of the change that it tells of; returns its id. */
 export async function record(
   tx: Tx,
   deps: Pick<Deps, 'random'>,
   asker: Asker,
   now: number,
   event: Event,
-): Promise<void> {
+): Promise<string> {
+  const id = newId('evt', now, deps.random);
   await insertEvent(tx, {
-    id: newId('evt', now, deps.random),
+    id,
     at: now,
     kind: event.kind,
     accountId: event.accountId ?? null,
@@ -64,6 +75,7 @@ export async function record(
     requestId: asker.requestId,
     details: event.details === undefined ? null : JSON.stringify(event.details),
   });
+  return id;
 }
 
 /** Who acts when the service itself does, or an operator at the command line. */

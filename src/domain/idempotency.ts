@@ -16,8 +16,8 @@ export interface Repeatable {
   body: Uint8Array;
   /** How long the answer can be asked for again. */
   ttlSeconds: number;
-  /** The flood limit of the request. It meets the first one only: a lost answer can be asked for when the budget is spent. */
-  limit: FloodLimit;
+  /** The flood limit of the request, if any. It meets the first one only: a lost answer can be asked for when the budget is spent. */
+  limit: FloodLimit | undefined;
 }
 
 /** Keeps the answer in the transaction that earned it, so that there is never one without the other. */
@@ -72,7 +72,7 @@ async function findOrTake(
 ): Promise<IdempotencyRow | undefined> {
   const known = await findKey(deps.db, keyHash);
   if (known !== undefined && known.expiresAt > deps.clock()) return known;
-  await refuseIfSpent(deps, repeatable.limit, asker.address);
+  if (repeatable.limit !== undefined) await refuseIfSpent(deps, repeatable.limit, asker.address);
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
     if (await takeKey(tx, keyHash, requestHash, asker.requestId, now, now + LEASE_MS)) return undefined;

@@ -10,7 +10,8 @@ export type Introspection =
   | {
       active: true;
       subject: string;
-      agentId: string;
+      /** Undefined: a key of the human's own. */
+      agentId: string | undefined;
       keyId: string;
       scopes: string[];
       audience: string;
@@ -41,7 +42,7 @@ export async function introspect(
   const known = server.scopes;
   const scopes = known === undefined ? key.scopes : key.scopes.filter((scope) => within([scope], known));
   if (scopes.length === 0) return { active: false };
-  await useKey(deps, asker, bearer);
+  await useKey(deps, asker, bearer, server.name);
   return {
     active: true,
     subject: bearer.accountId,

@@ -1,6 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { hashSecret, wellFormed } from '../lib/secrets.ts';
+import { holdAgent } from '../store/agents.ts';
 import {
   type CredentialRow,
   findBearerByHash,
@@ -11,14 +12,15 @@ import {
 import type { Tx } from '../store/db.ts';
 import { type Bearer, type Grant, isLive, issueKey, type Key, toKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
+import { recordAndTell } from './notices.ts';
 import { formatScope, within } from './scopes.ts';
 
 /** What holders do with keys: list, make and end them. What a key is, and who stands behind one, is in credentials.ts. */
 
 /** All keys of the bearer's agent, also ended ones. */
 export async function listKeys(deps: Deps, bearer: Bearer): Promise<Key[]> {
-  requireClaimed(deps, bearer);
-  return (await listCredentials(deps.db, bearer.agentId)).map(toKey);
+  const { agentId } = claimedAgent(deps, bearer);
+  return (await listCredentials(deps.db, agentId)).map(toKey);
 }
 
 /** The key that the bearer holds. */
@@ -43,7 +45,7 @@ export async function createKey(
     expiresInSeconds: number | undefined;
   },
 ): Promise<{ key: Key; credential: string }> {
-  requireClaimed(deps, bearer);
+  const { agentId, ownerId } = claimedAgent(deps, bearer);
   const now = deps.clock();
   const resources = ask.resources ?? bearer.key.resources;
   if (!isNoWider({ scopes: ask.scopes, resources }, bearer.key)) {
@@ -58,21 +60,24 @@ export async function createKey(
   const expiresAt = end === Infinity ? null : end;
 
   return deps.db.tx(async (tx) => {
-    // Read again inside: a key revoked a moment ago must not leave a successor behind.
+    // Read again inside: a key revoked or narrowed a moment ago must not leave a successor behind.
+    if (!(await holdAgent(tx, agentId))) throw endedMeanwhile();
     const maker = await findBearerByHash(tx, bearer.hash);
-    if (maker === undefined || !isLive(maker, now) || maker.agentRevokedAt !== null) throw endedMeanwhile();
+    if (maker === undefined || !isLive(maker, now)) throw endedMeanwhile();
+    if (maker.scope !== formatScope(bearer.key.scopes) || maker.accountId !== bearer.accountId) {
+      throw endedMeanwhile();
+    }
     const { id, credential } = await issueKey(tx, deps, now, {
-      agentId: bearer.agentId,
+      agentId,
       accountId: bearer.accountId,
       scopes: ask.scopes,
       name: ask.name,
       resources,
       expiresAt,
     });
-    await record(tx, deps, asker, now, {
+    await recordAndTell(tx, deps, asker, now, ownerId, {
       kind: 'key.created',
-      accountId: bearer.accountId,
-      agentId: bearer.agentId,
+      agentId,
       subject: id,
       details: { scope: formatScope(ask.scopes), maker: bearer.key.id },
     });
@@ -98,10 +103,10 @@ function isNoWider(
  * @throws Failure `notFound`, also for a key of somebody else (S-29); `insufficientScope`
  */
 export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, keyId: string): Promise<Key> {
-  requireClaimed(deps, bearer);
+  const { agentId } = claimedAgent(deps, bearer);
   return deps.db.tx(async (tx) => {
     const key = await findCredential(tx, keyId);
-    if (key === undefined || key.agentId !== bearer.agentId) {
+    if (key === undefined || key.agentId !== agentId) {
       throw new Failure('notFound', 'There is no such key. GET /api/tokens lists yours.');
     }
     if (!isNoWider(toKey(key), bearer.key)) {
@@ -132,7 +137,8 @@ export async function revokeKeyById(deps: Deps, asker: Asker, keyId: string): Pr
   });
 }
 
-async function endKey(
+/** Ends a key in the caller's transaction, if it was not. */
+export async function endKey(
   tx: Tx,
   deps: Deps,
   asker: Asker,
@@ -143,22 +149,30 @@ async function endKey(
   await record(tx, deps, asker, now, {
     kind: 'key.revoked',
     accountId: key.accountId,
-    agentId: key.agentId,
+    agentId: key.agentId ?? undefined,
     subject: key.id,
   });
 }
 
-function requireClaimed(deps: Deps, bearer: Bearer): void {
+/** The agent of a key that may manage its keys. */
+function claimedAgent(deps: Deps, bearer: Bearer): { agentId: string; ownerId: string } {
+  const { agentId, ownerId } = bearer;
+  if (agentId === undefined) {
+    throw new Failure('insufficientScope', `This key is a human's own. They manage such keys at /keys.`, {
+      scope: formatScope(bearer.key.scopes),
+    });
+  }
   // A key from before the claim does not become a claimed one by it (S-27): the key it would make could outlive it.
-  if (bearer.ownerId === undefined || bearer.isSuperseded) {
+  if (ownerId === undefined || bearer.isSuperseded) {
     throw new Failure(
       'insufficientScope',
       'Only a claimed agent manages keys. Have your human claim you: POST /agent/auth/claim with your claim_token and their mailbox.',
       { scope: formatScope(deps.config.claimedScopes) },
     );
   }
+  return { agentId, ownerId };
 }
 
 function endedMeanwhile(): Failure {
-  return new Failure('invalidToken', 'The key was revoked.');
+  return new Failure('invalidToken', 'The key was revoked or narrowed.');
 }

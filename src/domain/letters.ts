@@ -1,19 +1,22 @@
 import type { Deps } from '../deps.ts';
 import { mailboxLimitKey } from '../lib/mailbox.ts';
 import { type AttemptRow, findAttempt, remintCode } from '../store/claim-attempts.ts';
+import { listEventsOf } from '../store/events.ts';
 import { isRefused } from '../store/mail-refusals.ts';
 import type { OutboxRow } from '../store/outbox.ts';
 import { findRegistration } from '../store/registrations.ts';
 import { findSignIn } from '../store/sign-ins.ts';
 import { approveLink, denyLink, viewLink } from './claim-links.ts';
 import { deriveCode, deriveSignInCode } from './codes.ts';
+import { describeEvent } from './event-texts.ts';
+import { TOLD } from './notices.ts';
 import type { Delivery, MailedProof } from './outbox.ts';
 
 /** A code that would die sooner than this after its mail leaves is replaced by a new one (R-12). */
 const CODE_LIFE_MIN_MS = 300_000;
 
 /**
- * What stands in a mail of the outbox. It is written when it is sent, so that the outbox holds no code.
+ * What stands in a mail of the outbox. It is written when it is sent, so that the outbox holds no code, and no news that is old.
  *
  * @returns how to hand it over; `over` where its code is of no use any more, `unwanted` where the mailbox refuses it
  */
@@ -22,9 +25,14 @@ export async function write(
   mail: OutboxRow,
 ): Promise<(() => Promise<Delivery>) | 'over' | 'unwanted'> {
   if (mail.attemptId === null) return 'over';
-  return mail.kind === 'claim_code'
-    ? writeClaimCode(deps, mail, mail.attemptId)
-    : writeSignInCode(deps, mail, mail.attemptId);
+  switch (mail.kind) {
+    case 'claim_code':
+      return writeClaimCode(deps, mail, mail.attemptId);
+    case 'sign_in_code':
+      return writeSignInCode(deps, mail, mail.attemptId);
+    case 'notice':
+      return writeNotice(deps, mail, mail.attemptId);
+  }
 }
 
 async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
@@ -68,6 +76,18 @@ async function writeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
       askedAt: signIn.createdAt,
       codeExpiresAt: signIn.codeExpiresAt,
     });
+}
+
+const LINES_MAX = 50;
+
+/** What happened to an account from an event on, as it stands when the mail leaves. */
+async function writeNotice(deps: Deps, mail: OutboxRow, accountId: string) {
+  const page = { from: mail.eventId ?? '', kinds: TOLD };
+  const events = await listEventsOf(deps.db, { accountId }, page, LINES_MAX);
+  const told = events.filter(({ kind, details }) => kind !== 'session.begun' || details !== null);
+  const happened = await Promise.all(told.map((event) => describeEvent(deps, event)));
+  if (happened.length === 0) return 'over';
+  return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, happened });
 }
 
 function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {

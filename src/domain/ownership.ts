@@ -2,13 +2,14 @@ import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
 import {
-  findAccountByMailbox,
+  holdAccountByMailbox,
   insertAgentAccount,
   insertHumanAccount,
   linkAccount,
   mergeAccount,
 } from '../store/accounts.ts';
-import { findAgent, insertAgent, moveAgent } from '../store/agents.ts';
+import { findAgent, insertAgent, markOwned, mergeAgent } from '../store/agents.ts';
+import { findAuthenticator } from '../store/authenticators.ts';
 import type { AttemptRow } from '../store/claim-attempts.ts';
 import { supersedeCredentials } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
@@ -17,6 +18,7 @@ import { viewLink } from './claim-links.ts';
 import { POLL_SECONDS } from './claim-state.ts';
 import { issueKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
+import { recordAndTell } from './notices.ts';
 
 /** For whom the agent works now, and its fresh key. */
 export interface Owned {
@@ -56,9 +58,8 @@ export async function takeOwnership(
   const key = await issueKey(tx, deps, now, { agentId, accountId, scopes, retiresOthers: true });
   await supersedeCredentials(tx, agentId, key.id, now + OLD_KEY_GRACE_MS);
   await markRegistrationClaimed(tx, registration.id, agentId, mode, now);
-  await record(tx, deps, asker, now, {
+  await recordAndTell(tx, deps, asker, now, ownerId, {
     kind: mode === 'merge' ? 'agent.merged' : 'agent.linked',
-    accountId: ownerId,
     agentId,
     subject: registration.id,
   });
@@ -81,7 +82,7 @@ async function proveMailbox(
 ): Promise<string> {
   const { id, isNew } = await openAccount(tx, deps, asker, now, attempt.mailbox);
   if (isNew) return id;
-  if (mustConfirm(deps, attempt) && attempt.confirmedBy !== id) {
+  if (attempt.confirmedBy !== id && (await needsOwner(tx, deps, attempt, id))) {
     throw new Failure(
       'interactionRequired',
       'This mailbox has an account. Its owner must sign in and confirm the merge at verification_uri; then complete without "otp".',
@@ -96,6 +97,20 @@ export function mustConfirm(deps: Pick<Deps, 'config'>, attempt: Pick<AttemptRow
   return attempt.mode === 'merge' && deps.config.claimExistingAccount === 'confirm';
 }
 
+/**
+ * Whether the owner of an account must be signed in to merge an agent into it: where the operator wants it so, and where they
+ * set up a second factor, which a mailed code alone must not get around.
+ */
+export async function needsOwner(
+  tx: Tx,
+  deps: Pick<Deps, 'config'>,
+  attempt: Pick<AttemptRow, 'mode'>,
+  accountId: string,
+): Promise<boolean> {
+  if (attempt.mode !== 'merge') return false;
+  return mustConfirm(deps, attempt) || (await findAuthenticator(tx, accountId)) !== undefined;
+}
+
 /** The account of a mailbox that was just proven; it comes into being here, with the first proof (S-34). Of two at once, one is new. */
 export async function openAccount(
   tx: Tx,
@@ -105,11 +120,15 @@ export async function openAccount(
   mailbox: string,
 ): Promise<{ id: string; isNew: boolean }> {
   const id = newId('usr', now, deps.random);
-  if (!(await insertHumanAccount(tx, id, mailbox, now))) {
-    return { id: (await findAccountByMailbox(tx, mailbox))!.id, isNew: false };
+  for (;;) {
+    if (await insertHumanAccount(tx, id, mailbox, now)) {
+      await record(tx, deps, asker, now, { kind: 'account.created', accountId: id });
+      return { id, isNew: true };
+    }
+    const known = await holdAccountByMailbox(tx, mailbox);
+    if (known !== undefined) return { ...known, isNew: false };
+    // It was deleted between the two statements: the mailbox is nobody's again.
   }
-  await record(tx, deps, asker, now, { kind: 'account.created', accountId: id });
-  return { id, isNew: true };
 }
 
 /** The agent of an asserted mailbox: merged, it starts in the owner's account; linked, in one of its own below it. */
@@ -133,6 +152,7 @@ async function createAgent(
     registrationId: registration.id,
     name: registration.agentName,
     now,
+    ownedAt: now,
   });
   return { agentId, accountId };
 }
@@ -149,8 +169,8 @@ async function handOver(
   const own = agent.accountId;
   const won =
     mode === 'link'
-      ? await linkAccount(tx, own, ownerId)
-      : (await moveAgent(tx, agentId, own, ownerId)) && (await mergeAccount(tx, own, ownerId, now));
+      ? (await linkAccount(tx, own, ownerId)) && (await markOwned(tx, agentId, now))
+      : (await mergeAgent(tx, agentId, own, ownerId, now)) && (await mergeAccount(tx, own, ownerId, now));
   if (won !== 1) throw new Failure('claimExpired', 'This agent was revoked. Register again.');
   return { agentId, accountId: mode === 'link' ? own : ownerId };
 }

@@ -16,10 +16,11 @@ import {
 const DAY_MS = 86_400_000;
 /** What has ended stays this long: late callers still hear "expired" instead of "unknown". */
 const KEEP_MS = DAY_MS;
+/** So long it is remembered from where an account was signed in to. */
+const SESSIONS_KEEP_MS = 30 * DAY_MS;
 const AUDIT_KEEP_MS = 400 * DAY_MS;
 /** Rows a transaction: short enough that nobody waits for it. */
 const BATCH = 200;
-const PERIOD_MS = 60_000;
 
 type Sweep = (tx: Tx, now: number) => Promise<number>;
 
@@ -32,7 +33,7 @@ const SWEEPS: Record<string, Sweep> = {
   registrations: (tx, now) => deleteExpiredRegistrations(tx, now - KEEP_MS, BATCH),
   refusals: (tx, now) => deleteEndedRefusals(tx, now, BATCH),
   signIns: (tx, now) => deleteOldSignIns(tx, now - KEEP_MS, BATCH),
-  sessions: (tx, now) => deleteOldSessions(tx, now - KEEP_MS, BATCH),
+  sessions: (tx, now) => deleteOldSessions(tx, now - SESSIONS_KEEP_MS, BATCH),
   events: (tx, now) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), BATCH),
 };
 
@@ -55,27 +56,4 @@ export async function sweep(
     }
   }
   return removed;
-}
-
-/** Sweeps every minute until stopped. */
-export function startRetention(deps: Pick<Deps, 'db' | 'clock' | 'log'>): { stop(): Promise<void> } {
-  let stopped = false;
-  let current = Promise.resolve();
-  const timer = setInterval(() => {
-    current = current.then(async () => {
-      try {
-        await sweep(deps, () => !stopped);
-      } catch (error) {
-        deps.log.warn({ err: error }, 'expired rows could not be removed');
-      }
-    });
-  }, PERIOD_MS);
-  timer.unref();
-  return {
-    async stop() {
-      stopped = true;
-      clearInterval(timer);
-      await current;
-    },
-  };
 }

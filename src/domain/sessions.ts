@@ -5,12 +5,14 @@ import type { Tx } from '../store/db.ts';
 import {
   endSession as endRow,
   findSessionByHash,
+  hasSessionFrom,
   insertSession,
   listSessions as listRows,
   markSeen,
   type SessionRow,
 } from '../store/sessions.ts';
 import { type Asker, record } from './events.ts';
+import { recordAndTell } from './notices.ts';
 
 /** A human who is signed in at a browser; times in epoch ms, `seenAt` to the minute. */
 export type Session = Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'>;
@@ -18,19 +20,30 @@ export type Session = Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin'
 const IDLE_MS = 1_800_000;
 const LIFE_MS = 43_200_000;
 const SEEN_EVERY_MS = 60_000;
+/** What matters asks for a code that was typed so lately. */
+const FRESH_MS = 900_000;
 
-/** Begins a session in the caller's transaction; returns the secret for the cookie, which is nowhere else. */
+/**
+ * Begins a session in the caller's transaction; one from a network that is new to the account is told to its owner (S-48).
+ *
+ * @returns the secret for the cookie, which is nowhere else
+ */
 export async function beginSession(
   tx: Tx,
   deps: Deps,
   asker: Asker,
   now: number,
-  accountId: string,
+  account: { id: string; isNew: boolean },
 ): Promise<string> {
+  const accountId = account.id;
+  const origin = asker.address.coarse;
+  const isKnown = await hasSessionFrom(tx, accountId, origin);
   const secret = newSecret('ses', deps.random);
   const id = newId('ses', now, deps.random);
-  await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin: asker.address.coarse, now });
-  await record(tx, deps, asker, now, { kind: 'session.begun', accountId, subject: id });
+  await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin, now });
+  const begun = { kind: 'session.begun', accountId, subject: id } as const;
+  if (isKnown || account.isNew) await record(tx, deps, asker, now, begun);
+  else await recordAndTell(tx, deps, asker, now, accountId, { ...begun, details: { new_network: true } });
   return secret;
 }
 
@@ -42,6 +55,11 @@ export async function findSession(deps: Deps, secret: string): Promise<Session |
   if (row === undefined || !isLive(row, now)) return undefined;
   if (now - row.seenAt >= SEEN_EVERY_MS) await deps.db.tx((tx) => markSeen(tx, row.hash, now));
   return toSession(row);
+}
+
+/** Whether a code was typed so lately in a session that it may do what matters (S-75). */
+export function isFresh(deps: Pick<Deps, 'clock'>, session: Session): boolean {
+  return deps.clock() - session.createdAt < FRESH_MS;
 }
 
 /** The live sessions of an account, newest first. */

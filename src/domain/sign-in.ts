@@ -1,9 +1,13 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
+import { findAccountByMailbox } from '../store/accounts.ts';
+import { findAuthenticator } from '../store/authenticators.ts';
+import type { Tx } from '../store/db.ts';
 import { insertMail } from '../store/outbox.ts';
-import { endSignIn, findSignIn, insertSignIn, type SignInRow } from '../store/sign-ins.ts';
+import { endSignIn, findSignIn, insertSignIn, proveSignIn, type SignInRow } from '../store/sign-ins.ts';
 import { spendTry } from '../store/tries.ts';
+import { spendSecondFactor } from './authenticators.ts';
 import { isSignInCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
 import { guess } from './guesses.ts';
@@ -50,47 +54,101 @@ export async function startSignIn(deps: Deps, asker: Asker, mailbox: string): Pr
   return id;
 }
 
-/** The mailbox that a run of signing in is about, while its code works. */
+/** The mailbox that a run of signing in is about, and what it waits for, while that works. */
 export async function findPendingSignIn(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   id: string,
-): Promise<{ mailbox: string } | undefined> {
+): Promise<{ mailbox: string; waitsFor: 'code' | 'secondFactor' } | undefined> {
   const signIn = await findSignIn(deps.db, id);
-  return signIn && !isDead(deps, signIn) ? { mailbox: signIn.mailbox } : undefined;
+  if (signIn === undefined || isDead(deps, signIn)) return undefined;
+  return { mailbox: signIn.mailbox, waitsFor: signIn.provenAt === null ? 'code' : 'secondFactor' };
+}
+
+/** How far signing in has come: `secret` is the session's, for the cookie. */
+export type SignedIn = { kind: 'session'; secret: string } | { kind: 'secondFactor' };
+
+/** How long one may look for the app. */
+const SECOND_FACTOR_MS = 600_000;
+
+/**
+ * Signs in with the mailed code, or goes on to the second factor where the account has one. The guess is counted on every
+ * budget before it is compared, like that of a claim.
+ *
+ * @param code six digits
+ * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` when a budget of wrong guesses is spent
+ */
+export function completeSignIn(deps: Deps, asker: Asker, id: string, code: string): Promise<SignedIn> {
+  return prove(deps, asker, id, 'code', {
+    isRight: async (_, signIn) => isSignInCode(deps, signIn, code),
+    async goOn(tx, signIn, now) {
+      const known = await findAccountByMailbox(tx, signIn.mailbox);
+      if (known !== undefined && (await findAuthenticator(tx, known.id)) !== undefined) {
+        if (!(await proveSignIn(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeOver();
+        return { kind: 'secondFactor' };
+      }
+      return begin(tx, deps, asker, signIn, now);
+    },
+  });
 }
 
 /**
- * Signs in with the mailed code. The guess is counted on every budget before it is compared, like that of a claim.
+ * Signs in with the second factor: a code of the authenticator app, or a recovery code.
  *
- * @param code six digits
- * @returns the session's secret, for the cookie
  * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` when a budget of wrong guesses is spent
  */
-export async function completeSignIn(deps: Deps, asker: Asker, id: string, code: string): Promise<string> {
+export function completeSecondFactor(deps: Deps, asker: Asker, id: string, text: string): Promise<SignedIn> {
+  return prove(deps, asker, id, 'secondFactor', {
+    async isRight(tx, signIn, now) {
+      const account = await findAccountByMailbox(tx, signIn.mailbox);
+      return account !== undefined && spendSecondFactor(tx, deps, asker, now, account.id, text);
+    },
+    goOn: (tx, signIn, now) => begin(tx, deps, asker, signIn, now),
+  });
+}
+
+/** One guess at what a run of signing in waits for, in one transaction with what a right one leads to. */
+async function prove(
+  deps: Deps,
+  asker: Asker,
+  id: string,
+  waitsFor: 'code' | 'secondFactor',
+  step: {
+    isRight(tx: Tx, signIn: SignInRow, now: number): Promise<boolean>;
+    goOn(tx: Tx, signIn: SignInRow, now: number): Promise<SignedIn>;
+  },
+): Promise<SignedIn> {
   const outcome = await limited(deps, asker, () =>
     deps.db.tx(async (tx) => {
       const now = deps.clock();
       const { triesPerCode } = deps.config.limits;
       const signIn = await findSignIn(tx, id);
       if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
+      if ((signIn.provenAt === null) !== (waitsFor === 'code')) throw codeOver();
       const guessed = await guess(tx, deps, asker, now, {
         mailbox: signIn.mailbox,
         countTry: () => spendTry(tx, 'sign_ins', signIn, triesPerCode, now),
-        isRight: () => isSignInCode(deps, signIn, code),
+        isRight: () => step.isRight(tx, signIn, now),
       });
-      if (guessed.kind === 'wrong') {
-        await record(tx, deps, asker, now, { kind: 'session.guess_failed', subject: id });
-        return new Failure('wrongCode', 'The code is wrong.', {
-          attemptsRemaining: guessed.attemptsRemaining,
-        });
-      }
-      if (guessed.kind === 'dead' || !(await endSignIn(tx, id, now))) throw codeOver();
-      const account = await openAccount(tx, deps, asker, now, signIn.mailbox);
-      return beginSession(tx, deps, asker, now, account.id);
+      if (guessed.kind === 'dead') throw codeOver();
+      if (guessed.kind === 'right') return step.goOn(tx, signIn, now);
+      const account = await findAccountByMailbox(tx, signIn.mailbox);
+      await record(tx, deps, asker, now, {
+        kind: 'session.guess_failed',
+        accountId: account?.id,
+        subject: id,
+      });
+      const { attemptsRemaining } = guessed;
+      return new Failure('wrongCode', 'The code is wrong.', { attemptsRemaining });
     }),
   );
   if (outcome instanceof Failure) throw outcome;
   return outcome;
+}
+
+async function begin(tx: Tx, deps: Deps, asker: Asker, signIn: SignInRow, now: number): Promise<SignedIn> {
+  if (!(await endSignIn(tx, signIn.id, now))) throw codeOver();
+  const account = await openAccount(tx, deps, asker, now, signIn.mailbox);
+  return { kind: 'session', secret: await beginSession(tx, deps, asker, now, account) };
 }
 
 function isDead(deps: Pick<Deps, 'clock' | 'config'>, signIn: SignInRow): boolean {

@@ -1,9 +1,10 @@
 import type { Deps } from '../deps.ts';
 import { markUsed } from '../store/credentials.ts';
 
-/** When keys were last used: noted in memory, written behind, at most once a minute per key. */
+/** When and where keys were last used: noted in memory, written behind, at most once a minute per key. */
 export interface Usage {
-  touch(hash: Buffer, now: number): void;
+  /** @param from in words for its owner: the resource server that asked, or the network */
+  touch(hash: Buffer, now: number, from: string): void;
   /** Writes what was noted since the last time. */
   flush(): Promise<void>;
   stop(): Promise<void>;
@@ -15,7 +16,7 @@ const KEYS_MAX = 50_000;
 const BATCH = 200;
 
 export function startUsage(deps: Pick<Deps, 'db' | 'log'>): Usage {
-  let noted = new Map<string, number>();
+  let noted = new Map<string, { at: number; from: string }>();
 
   async function flush(): Promise<void> {
     const batch = [...noted];
@@ -23,8 +24,8 @@ export function startUsage(deps: Pick<Deps, 'db' | 'log'>): Usage {
     try {
       for (let start = 0; start < batch.length; start += BATCH) {
         await deps.db.tx(async (tx) => {
-          for (const [hash, at] of batch.slice(start, start + BATCH)) {
-            await markUsed(tx, Buffer.from(hash, 'latin1'), at);
+          for (const [hash, { at, from }] of batch.slice(start, start + BATCH)) {
+            await markUsed(tx, Buffer.from(hash, 'latin1'), at, from);
           }
         });
       }
@@ -36,9 +37,9 @@ export function startUsage(deps: Pick<Deps, 'db' | 'log'>): Usage {
   const timer = setInterval(() => void flush(), FLUSH_MS);
   timer.unref();
   return {
-    touch(hash, now) {
+    touch(hash, now, from) {
       // latin1 keeps the 32 bytes in 32 characters; a Buffer would be compared by identity.
-      if (noted.size < KEYS_MAX) noted.set(hash.toString('latin1'), now);
+      if (noted.size < KEYS_MAX) noted.set(hash.toString('latin1'), { at: now, from });
     },
     flush,
     async stop() {

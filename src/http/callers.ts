@@ -3,7 +3,9 @@ import type { Deps } from '../deps.ts';
 import { authenticate, type Bearer } from '../domain/credentials.ts';
 import type { Asker } from '../domain/events.ts';
 import { authenticateResourceServer, type ResourceServer } from '../domain/resource-servers.ts';
+import { isFresh } from '../domain/sessions.ts';
 import { Failure } from '../errors.ts';
+import { pageOf } from './pages/goals.ts';
 import type { CallerKind, Callers } from './route.ts';
 import { type Human, visitorOf } from './visitor.ts';
 
@@ -32,6 +34,8 @@ export async function identify(
       return visitorOf(deps, request, body as { csrf?: string } | undefined);
     case 'human':
       return humanOf(deps, request, body as { csrf?: string } | undefined);
+    case 'freshHuman':
+      return freshHumanOf(deps, request, body as { csrf?: string } | undefined);
   }
 }
 
@@ -43,8 +47,22 @@ async function humanOf(
   const visitor = await visitorOf(deps, request, form);
   const { session } = visitor;
   if (session !== undefined) return { ...visitor, session };
-  const next = request.method === 'GET' ? `?next=${request.url?.split('?')[0]}` : '';
-  throw new Failure('signInRequired', 'Sign in first.', { location: `/sign-in${next}` });
+  throw new Failure('signInRequired', 'Sign in first.', { location: `/sign-in?next=${pageAsked(request)}` });
+}
+
+async function freshHumanOf(
+  deps: Deps,
+  request: IncomingMessage,
+  form: { csrf?: string } | undefined,
+): Promise<Human> {
+  const human = await humanOf(deps, request, form);
+  if (isFresh(deps, human.session)) return human;
+  const location = `/sign-in/again?next=${pageAsked(request)}`;
+  throw new Failure('signInRequired', 'Confirm that it is you first.', { location });
+}
+
+function pageAsked(request: IncomingMessage): string {
+  return pageOf(request.url?.split('?')[0] ?? '');
 }
 
 async function bearerOf(deps: Deps, asker: Asker, request: IncomingMessage): Promise<Bearer> {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { Config, Resource } from '../config.ts';
+import type { Config } from '../config.ts';
+import type { Resource } from '../config-file.ts';
 import type { Answer } from './route.ts';
 
 /**

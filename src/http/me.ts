@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type Agent, describeBearer } from '../domain/agents.ts';
+import { mailboxOf } from '../domain/accounts.ts';
+import { type Agent, showAgent } from '../domain/agents.ts';
 import type { Key } from '../domain/credentials.ts';
 import { createKey, listKeys, revokeOwnKey, showHeldKey } from '../domain/keys.ts';
 import { checkResourceUrl } from '../domain/resource-servers.ts';
@@ -27,25 +28,27 @@ const keyShape = z.object({
 
 export const meAnswer = z.object({
   user_id: z.string(),
-  agent_id: z.string(),
+  agent_id: z.string().optional(),
   agent_name: z.string().optional(),
-  kind: z.literal('agent'),
+  kind: z.enum(['agent', 'human']).describe("human: the key is a human's own, and no agent stands behind it"),
   scopes: z.array(z.string()),
   mode: z.enum(['merge', 'link']).optional(),
   owner: z.string().optional().describe('The mailbox of the human behind the agent, masked'),
   merged_from: z.string().optional(),
   key: keyShape,
-  claim: z.discriminatedUnion('status', [
-    z.object({ status: z.literal('unclaimed'), expires_at: iso }),
-    z.object({
-      status: z.literal('pending'),
-      mailbox: z.string().describe('masked'),
-      mail: z.enum(['queued', 'sent', 'failed']),
-      expires_at: iso,
-    }),
-    z.object({ status: z.literal('claimed'), claimed_at: iso }),
-    z.object({ status: z.literal('expired') }),
-  ]),
+  claim: z
+    .discriminatedUnion('status', [
+      z.object({ status: z.literal('unclaimed'), expires_at: iso }),
+      z.object({
+        status: z.literal('pending'),
+        mailbox: z.string().describe('masked'),
+        mail: z.enum(['queued', 'sent', 'failed']),
+        expires_at: iso,
+      }),
+      z.object({ status: z.literal('claimed'), claimed_at: iso }),
+      z.object({ status: z.literal('expired') }),
+    ])
+    .optional(),
 });
 
 export const tokensAnswer = z.object({ tokens: z.array(keyShape) });
@@ -72,21 +75,29 @@ export const revokeTokenAnswer = z.object({ id: z.string(), revoked: z.literal(t
 /** GET /api/me */
 export async function me(call: Call<undefined, 'agent'>): Promise<Answer> {
   const { deps, caller: bearer } = call;
-  const [agent, key] = await Promise.all([describeBearer(deps, bearer), showHeldKey(deps, bearer)]);
+  const [whose, key] = await Promise.all([
+    bearer.agentId === undefined ? aboutHuman(call) : aboutAgent(call, bearer.agentId),
+    showHeldKey(deps, bearer),
+  ]);
+  return { data: { user_id: bearer.accountId, ...whose, scopes: bearer.key.scopes, key: renderKey(key) } };
+}
+
+async function aboutHuman({ deps, caller: bearer }: Call<undefined, 'agent'>) {
+  const mailbox = await mailboxOf(deps, bearer.accountId);
+  return { kind: 'human', owner: mailbox && maskMailbox(mailbox) };
+}
+
+async function aboutAgent({ deps, caller: bearer }: Call<undefined, 'agent'>, agentId: string) {
+  const agent = (await showAgent(deps, agentId))!;
   const isOwned = bearer.ownerId !== undefined;
   return {
-    data: {
-      user_id: bearer.accountId,
-      agent_id: bearer.agentId,
-      agent_name: agent.name ?? undefined,
-      kind: 'agent',
-      scopes: bearer.key.scopes,
-      mode: isOwned ? agent.mode : undefined,
-      owner: isOwned && agent.owner ? maskMailbox(agent.owner.mailbox) : undefined,
-      merged_from: bearer.mergedFrom,
-      key: renderKey(key),
-      claim: renderClaim(agent.claim),
-    },
+    agent_id: agentId,
+    agent_name: agent.name ?? undefined,
+    kind: 'agent',
+    mode: isOwned ? agent.mode : undefined,
+    owner: isOwned && agent.owner ? maskMailbox(agent.owner.mailbox) : undefined,
+    merged_from: bearer.mergedFrom,
+    claim: renderClaim(agent.claim),
   };
 }
 
@@ -120,7 +131,8 @@ export async function revokeToken(call: Call<undefined, 'agent'>): Promise<Answe
   return { data: { id: key.id, revoked: true, revoked_at: optionalIso(key.revokedAt) } };
 }
 
-function renderKey(key: Key): z.input<typeof keyShape> {
+/** A key as JSON; never its secret. */
+export function renderKey(key: Key): z.input<typeof keyShape> {
   return {
     id: key.id,
     name: key.name ?? undefined,
@@ -135,7 +147,7 @@ function renderKey(key: Key): z.input<typeof keyShape> {
   };
 }
 
-function renderClaim(claim: Agent['claim']): z.input<typeof meAnswer>['claim'] {
+function renderClaim(claim: Agent['claim']): NonNullable<z.input<typeof meAnswer>['claim']> {
   switch (claim.kind) {
     case 'unclaimed':
       return { status: claim.kind, expires_at: toIso(claim.expiresAt) };

@@ -88,6 +88,7 @@ function security(row: Route): object {
       return { security: [{ resourceServer: [] }, {}] };
     case 'anyone':
     case 'visitor':
+    case 'freshHuman':
     case 'human':
       return { security: [] };
   }

@@ -19,6 +19,8 @@ export interface Callers {
   visitor: Visitor;
   /** A visitor who is signed in; who is not is led to the page for it. */
   human: Human;
+  /** One who has typed a code within the last quarter of an hour; who has not is asked for one. */
+  freshHuman: Human;
 }
 export type CallerKind = keyof Callers;
 
@@ -45,6 +47,9 @@ export type Answer = {
   /** The budget that the caller spends from, shown in RateLimit headers. */
   budget?: Budget | undefined;
 } & ({ data: unknown } | { text: string; type: string } | { nothing: true });
+
+/** What answers a request. */
+type Handler<Body, Kind extends CallerKind> = (call: Call<Body, Kind>) => Promise<Answer> | Answer;
 
 /** A row of the table in app.ts. */
 export interface Route {
@@ -97,6 +102,30 @@ export function route<Schema extends z.ZodType, Kind extends CallerKind>(
     path,
     // The one place where types are let go: serve() has checked body and caller against this very row.
     handler: handler as Route['handler'],
+  };
+}
+
+/** Makes the rows of pages, which are looked at, or take a form: each in a line. */
+export function pageRoutes(dialect: Dialect) {
+  return {
+    see: <Kind extends CallerKind>(
+      path: `/${string}`,
+      caller: Kind,
+      summary: string,
+      handler: Handler<undefined, Kind>,
+    ) => route(`GET ${path}`, { dialect, caller, summary, handler }),
+
+    post: <Kind extends CallerKind, Form extends z.ZodType>(
+      path: `/${string}`,
+      caller: Kind,
+      summary: string,
+      schema: Form,
+      handler: Handler<z.output<Form>, Kind>,
+      limit?: FloodLimit,
+    ) => {
+      const body = { media: 'form', schema } as const;
+      return route(`POST ${path}`, { dialect, caller, summary, body, handler, ...(limit && { limit }) });
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { type Delivery, messageId, SEND_DEADLINE_MS } from '../domain/outbox.ts';
 import type { DevMailbox } from './dev-mailbox.ts';
 import type { Mail } from './mails.ts';
-import { renderMail } from './render.ts';
+import { createRender } from './render.ts';
 
 /** Hands mail over. Never throws: what happened is its answer. */
 export interface Mailer {
@@ -35,11 +35,12 @@ export function createMailer(
   devMailbox: DevMailbox | undefined,
   deadlineMs = SEND_DEADLINE_MS,
 ): Mailer {
+  const render = createRender(config);
   const smtp = config.smtpUrl === undefined ? undefined : smtpSender(config, config.smtpUrl, deadlineMs);
 
   async function send(mail: Mail): Promise<Delivery> {
     const id = messageId(mail.id, config.publicUrl);
-    const message = { id, to: mail.to, ...renderMail(config, mail) };
+    const message = { id, to: mail.to, ...render(mail) };
     if (smtp !== undefined) return smtp.send(message);
     devMailbox?.add(message);
     return { kind: 'accepted' };

@@ -1,8 +1,9 @@
+import type { Happening } from '../domain/event-texts.ts';
 import type { MailedProof } from '../domain/outbox.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 
 /** What leaves by mail. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
-export type Mail = ClaimCodeMail | SignInMail;
+export type Mail = ClaimCodeMail | SignInMail | NoticeMail;
 
 /** The mail that asks a human to vouch for an agent. All of it but `agentName` is ours or proven. */
 export interface ClaimCodeMail {
@@ -37,4 +38,14 @@ export interface SignInMail {
   /** Epoch ms, both. */
   askedAt: number;
   codeExpiresAt: number;
+}
+
+/** The mail that tells the owner of an account what happened to it. */
+export interface NoticeMail {
+  kind: 'notice';
+  id: string;
+  /** Canonical mailbox. */
+  to: string;
+  /** Oldest first. */
+  happened: Happening[];
 }

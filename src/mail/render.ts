@@ -1,42 +1,48 @@
-import { fileURLToPath } from 'node:url';
-import { Eta } from 'eta';
 import type { Config } from '../config.ts';
-import { displayName, formatTime } from '../lib/display.ts';
+import { displayName, formatTime, presentHappening } from '../lib/display.ts';
+import { openTemplates } from '../lib/templates.ts';
 import type { Mail } from './mails.ts';
-
-const FOLDER = fileURLToPath(new URL('../../templates/mail/', import.meta.url));
-
-const html = new Eta({ views: FOLDER, cache: true, autoEscape: true, varName: 'mail' });
-// A text has no markup to escape; its values are stripped to single lines before they get here.
-const text = new Eta({
-  views: FOLDER,
-  cache: true,
-  autoEscape: false,
-  varName: 'mail',
-  autoTrim: [false, false],
-});
 
 const SUBJECTS: Record<Mail['kind'], string> = {
   'claim-code': 'a software agent asks you to vouch for it',
   'sign-in-code': 'your code to sign in',
+  notice: 'what happened in your account',
 };
 
-/** Subject, text and HTML of a mail. What is secret in it is in the bodies only (S-12). */
-export function renderMail(
-  config: Pick<Config, 'service' | 'publicUrl'>,
-  mail: Mail,
-): { subject: string; text: string; html: string } {
-  const values = { ...present(mail), service: config.service, publicUrl: config.publicUrl };
-  return {
-    subject: `${config.service.name}: ${SUBJECTS[mail.kind]}`,
-    text: text.render(`./${mail.kind}.txt.eta`, values),
-    html: html.render(`./${mail.kind}.html.eta`, values),
+/** Fills mails: subject, text and HTML of each. What is secret in one is in the bodies only (S-12). */
+export type Render = (mail: Mail) => { subject: string; text: string; html: string };
+
+/** @param config names are the operator's, and so may be the templates */
+export function createRender(config: Pick<Config, 'service' | 'publicUrl' | 'templatesDir'>): Render {
+  const { service, publicUrl, templatesDir } = config;
+  const html = openTemplates('mail', templatesDir, { varName: 'mail' });
+  // A text has no markup to escape; its values are stripped to single lines before they get here.
+  const text = openTemplates('mail', templatesDir, {
+    varName: 'mail',
+    autoEscape: false,
+    autoTrim: [false, false],
+  });
+  return (mail) => {
+    const values = { ...present(mail), service, publicUrl };
+    return {
+      subject: `${service.name}: ${SUBJECTS[mail.kind]}`,
+      text: text.render(`./${mail.kind}.txt.eta`, values),
+      html: html.render(`./${mail.kind}.html.eta`, values),
+    };
   };
 }
 
 function present(mail: Mail): object {
-  const askedAt = formatTime(mail.askedAt);
-  const validUntil = formatTime(mail.codeExpiresAt);
-  if (mail.kind === 'sign-in-code') return { ...mail, askedAt, validUntil };
-  return { ...mail, agentName: mail.agentName && displayName(mail.agentName), askedAt, validUntil };
+  switch (mail.kind) {
+    case 'claim-code':
+      return { ...mail, ...times(mail), agentName: mail.agentName && displayName(mail.agentName) };
+    case 'sign-in-code':
+      return { ...mail, ...times(mail) };
+    case 'notice':
+      return { ...mail, happened: mail.happened.map(presentHappening) };
+  }
+}
+
+function times(mail: { askedAt: number; codeExpiresAt: number }): object {
+  return { askedAt: formatTime(mail.askedAt), validUntil: formatTime(mail.codeExpiresAt) };
 }

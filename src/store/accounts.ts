@@ -34,6 +34,34 @@ export function findAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: str
   return tx.get('SELECT id FROM accounts WHERE mailbox = ?', [mailbox]);
 }
 
+/** The account of a mailbox, which until the transaction ends nobody deletes: whatever is put into it is not lost with it. */
+export function holdAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: string } | undefined> {
+  return tx.get('UPDATE accounts SET kind = kind WHERE mailbox = ? AND ended_at IS NULL RETURNING id', [
+    mailbox,
+  ]);
+}
+
+/** The same by its id; says whether it is there and not ended. */
+export async function holdAccount(tx: Tx, id: string): Promise<boolean> {
+  return (await tx.run('UPDATE accounts SET kind = kind WHERE id = ? AND ended_at IS NULL', [id])) === 1;
+}
+
+/** Ends a human's account and forgets its mailbox, once; of two at once, one does. */
+export function endAccount(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE accounts SET ended_at = ?, mailbox = NULL WHERE id = ? AND ended_at IS NULL', [
+    now,
+    id,
+  ]);
+}
+
+/** Gives an agent's own account back to it: as if it had never been merged or linked. */
+export function freeAccount(tx: Tx, id: string): Promise<number> {
+  return tx.run(
+    `UPDATE accounts SET parent_id = NULL, merged_into = NULL, ended_at = NULL WHERE id = ? AND kind = 'agent'`,
+    [id],
+  );
+}
+
 /** Ends an agent's own account in favour of another, once. */
 export function mergeAccount(tx: Tx, id: string, into: string, now: number): Promise<number> {
   return tx.run(

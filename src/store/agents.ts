@@ -8,15 +8,24 @@ export interface AgentRow {
   name: string | null;
   createdAt: number;
   revokedAt: number | null;
+  /** Since when it has the owner it has; null: nobody's. */
+  ownedAt: number | null;
 }
 
 export async function insertAgent(
   tx: Tx,
-  agent: { id: string; accountId: string; registrationId: string; name: string | null; now: number },
+  agent: {
+    id: string;
+    accountId: string;
+    registrationId: string;
+    name: string | null;
+    now: number;
+    ownedAt?: number;
+  },
 ): Promise<void> {
   await tx.run(
-    'INSERT INTO agents (id, account_id, registration_id, name, created_at) VALUES (?, ?, ?, ?, ?)',
-    [agent.id, agent.accountId, agent.registrationId, agent.name, agent.now],
+    'INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at) VALUES (?, ?, ?, ?, ?, ?)',
+    [agent.id, agent.accountId, agent.registrationId, agent.name, agent.now, agent.ownedAt ?? null],
   );
 }
 
@@ -24,13 +33,56 @@ export function findAgent(db: Pick<Tx, 'get'>, id: string): Promise<AgentRow | u
   return db.get(`SELECT ${COLUMNS} FROM agents WHERE id = ?`, [id]);
 }
 
-/** Moves an agent into another account, remembering the one it leaves; only if it still is where it was. */
-export function moveAgent(tx: Tx, id: string, from: string, to: string): Promise<number> {
+/** Moves an agent into its new owner's account, remembering the one it leaves; only if it still is where it was. */
+export function mergeAgent(tx: Tx, id: string, from: string, to: string, now: number): Promise<number> {
   return tx.run(
-    `UPDATE agents SET account_id = ?, merged_from = account_id
+    `UPDATE agents SET account_id = ?, merged_from = account_id, owned_at = ?
      WHERE id = ? AND account_id = ? AND revoked_at IS NULL`,
+    [to, now, id, from],
+  );
+}
+
+/** Notes that an agent, which stays in its account, has an owner now. */
+export function markOwned(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE agents SET owned_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
+}
+
+/** Lets an agent go on without owner, in an account of its own; only if it still is where it was. */
+export function releaseAgent(tx: Tx, id: string, from: string, to: string): Promise<number> {
+  return tx.run(
+    `UPDATE agents SET account_id = ?, merged_from = NULL, owned_at = NULL
+     WHERE id = ? AND account_id = ? AND owned_at IS NOT NULL AND revoked_at IS NULL`,
     [to, id, from],
   );
+}
+
+export function renameAgent(tx: Tx, id: string, name: string): Promise<number> {
+  return tx.run('UPDATE agents SET name = ? WHERE id = ?', [name, id]);
+}
+
+/**
+ * Makes whatever else changes this agent's keys wait until the transaction ends: who reads them now and writes next would
+ * otherwise miss the one that is being made. Says whether the agent is there and not revoked.
+ */
+export async function holdAgent(tx: Tx, id: string): Promise<boolean> {
+  return (await tx.run('UPDATE agents SET name = name WHERE id = ? AND revoked_at IS NULL', [id])) === 1;
+}
+
+/** The agents of a human: merged into their account, or in accounts linked to it. Newest owned first. */
+export function listOwnedAgents(db: Pick<Db, 'all'>, ownerId: string): Promise<AgentRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM agents WHERE ${OWNED} ORDER BY owned_at DESC, id DESC`, [
+    ownerId,
+    ownerId,
+  ]);
+}
+
+/** One of them. */
+export function findOwnedAgent(
+  db: Pick<Tx, 'get'>,
+  ownerId: string,
+  id: string,
+): Promise<AgentRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM agents WHERE id = ? AND ${OWNED}`, [id, ownerId, ownerId]);
 }
 
 export function revokeAgent(tx: Tx, id: string, now: number): Promise<number> {
@@ -42,5 +94,6 @@ export function listAgents(db: Pick<Db, 'all'>, after: string, limit: number): P
   return db.all(`SELECT ${COLUMNS} FROM agents WHERE id > ? ORDER BY id LIMIT ?`, [after, limit]);
 }
 
+const OWNED = `owned_at IS NOT NULL AND (account_id = ? OR account_id IN (SELECT id FROM accounts WHERE parent_id = ?))`;
 const COLUMNS = `id, account_id AS "accountId", merged_from AS "mergedFrom", registration_id AS "registrationId",
-  name, created_at AS "createdAt", revoked_at AS "revokedAt"`;
+  name, created_at AS "createdAt", revoked_at AS "revokedAt", owned_at AS "ownedAt"`;

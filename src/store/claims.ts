@@ -71,6 +71,14 @@ export function endClaim(tx: Tx, registrationId: string, reason: string, now: nu
   );
 }
 
+/** Takes back that a claim was completed: it is over, and its token of no use any more. */
+export function releaseClaim(tx: Tx, registrationId: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE claims SET claimed_at = NULL, ended_at = ?, end_reason = 'released' WHERE registration_id = ?`,
+    [now, registrationId],
+  );
+}
+
 const OPEN = 'claimed_at IS NULL AND ended_at IS NULL AND expires_at > ?';
 const COLUMNS = `token_hash AS "tokenHash", registration_id AS "registrationId", expires_at AS "expiresAt",
   codes, guesses, claimed_at AS "claimedAt", ended_at AS "endedAt", end_reason AS "endReason"`;

@@ -3,7 +3,8 @@ import type { Db, Tx } from './db.ts';
 export interface CredentialRow {
   hash: Buffer;
   id: string;
-  agentId: string;
+  /** Null: a key of the human's own. */
+  agentId: string | null;
   accountId: string;
   name: string | null;
   scope: string;
@@ -14,6 +15,8 @@ export interface CredentialRow {
   expiresAt: number | null;
   revokedAt: number | null;
   lastUsedAt: number | null;
+  /** Where that was, in words. */
+  lastUsedFrom: string | null;
   retiresOthers: number;
   supersededBy: string | null;
 }
@@ -41,12 +44,15 @@ export interface BearerRow
 
 export async function insertCredential(
   tx: Tx,
-  credential: Omit<CredentialRow, 'revokedAt' | 'lastUsedAt' | 'supersededBy'>,
+  credential: Omit<CredentialRow, 'revokedAt' | 'lastUsedAt' | 'lastUsedFrom' | 'supersededBy'> & {
+    warnAt: number | null;
+  },
 ): Promise<void> {
   await tx.run(
     `INSERT INTO credentials
-       (hash, id, agent_id, account_id, name, scope, resources, prefix, last_four, created_at, expires_at, retires_others)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (hash, id, agent_id, account_id, name, scope, resources, prefix, last_four, created_at, expires_at, retires_others,
+        warn_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       credential.hash,
       credential.id,
@@ -60,6 +66,7 @@ export async function insertCredential(
       credential.createdAt,
       credential.expiresAt,
       credential.retiresOthers,
+      credential.warnAt,
     ],
   );
 }
@@ -84,6 +91,14 @@ export function listCredentials(db: Pick<Db, 'all'>, agentId: string): Promise<C
   return db.all(`SELECT ${COLUMNS} FROM credentials c WHERE c.agent_id = ? ORDER BY c.id`, [agentId]);
 }
 
+/** The keys of a human's own, newest first. */
+export function listPersonalCredentials(db: Pick<Db, 'all'>, accountId: string): Promise<CredentialRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL ORDER BY c.id DESC`,
+    [accountId],
+  );
+}
+
 export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<CredentialRow | undefined> {
   return db.get(`SELECT ${COLUMNS} FROM credentials c WHERE c.id = ?`, [id]);
 }
@@ -98,6 +113,47 @@ export function revokeCredentialsOfAgent(tx: Tx, agentId: string, now: number): 
     now,
     agentId,
   ]);
+}
+
+export function revokePersonalCredentials(tx: Tx, accountId: string, now: number): Promise<number> {
+  return tx.run(
+    'UPDATE credentials SET revoked_at = ? WHERE account_id = ? AND agent_id IS NULL AND revoked_at IS NULL',
+    [now, accountId],
+  );
+}
+
+/** Makes a key narrower: fewer scopes, perhaps another account, perhaps an end. */
+export function narrowCredential(
+  tx: Tx,
+  hash: Buffer,
+  to: Pick<CredentialRow, 'scope' | 'accountId' | 'expiresAt'>,
+): Promise<number> {
+  return tx.run(
+    'UPDATE credentials SET scope = ?, account_id = ?, expires_at = ? WHERE hash = ? AND revoked_at IS NULL',
+    [to.scope, to.accountId, to.expiresAt, hash],
+  );
+}
+
+/** Keys that are about to expire and whose owner is to be told, most urgent first. */
+export function listExpiring(
+  db: Pick<Db, 'all'>,
+  now: number,
+  limit: number,
+): Promise<Pick<CredentialRow, 'hash' | 'id' | 'accountId'>[]> {
+  return db.all(
+    'SELECT hash, id, account_id AS "accountId" FROM credentials WHERE warn_at <= ? ORDER BY warn_at LIMIT ?',
+    [now, limit],
+  );
+}
+
+/** Takes it on oneself to tell; of two at once one does. Returns whether the key still works, and so is worth telling of. */
+export async function takeWarning(tx: Tx, hash: Buffer, now: number): Promise<boolean> {
+  const row = await tx.get<{ isLive: number }>(
+    `UPDATE credentials SET warn_at = NULL WHERE hash = ? AND warn_at IS NOT NULL
+     RETURNING CASE WHEN revoked_at IS NULL AND expires_at > ? THEN 1 ELSE 0 END AS "isLive"`,
+    [hash, now],
+  );
+  return row?.isLive === 1;
 }
 
 /** Sets an end to the live keys of an agent, and says which new key they make room for. */
@@ -127,14 +183,16 @@ export function markFirstUsed(tx: Tx, hash: Buffer): Promise<number> {
   return tx.run('UPDATE credentials SET retires_others = 0 WHERE hash = ? AND retires_others = 1', [hash]);
 }
 
-export function markUsed(tx: Tx, hash: Buffer, at: number): Promise<number> {
+export function markUsed(tx: Tx, hash: Buffer, at: number, from: string): Promise<number> {
   return tx.run(
-    'UPDATE credentials SET last_used_at = ? WHERE hash = ? AND (last_used_at IS NULL OR last_used_at < ?)',
-    [at, hash, at],
+    `UPDATE credentials SET last_used_at = ?, last_used_from = ?
+     WHERE hash = ? AND (last_used_at IS NULL OR last_used_at < ?)`,
+    [at, from, hash, at],
   );
 }
 
 const BEARER_COLUMNS = `c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.scope, c.resources,
   c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
   c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy"`;
-const COLUMNS = `${BEARER_COLUMNS}, c.hash, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt"`;
+const COLUMNS = `${BEARER_COLUMNS}, c.hash, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
+  c.last_used_from AS "lastUsedFrom"`;

@@ -51,11 +51,35 @@ export function listEvents(
   ];
   const used = conditions.filter(([, value]) => value !== undefined);
   const where = used.length === 0 ? '' : `WHERE ${used.map(([text]) => text).join(' AND ')}`;
+  return db.all<EventRow>(`SELECT ${COLUMNS} FROM events ${where} ORDER BY id LIMIT ?`, [
+    ...used.map(([, value]) => value!),
+    limit,
+  ]);
+}
+
+/**
+ * What happened to an account, or to an agent, without its registration (which the indexes leave out).
+ *
+ * @param page.from oldest first, from this event on; else newest first, before `page.before` if that is given
+ */
+export function listEventsOf(
+  db: Pick<Db, 'all'>,
+  whose: { accountId: string } | { agentId: string },
+  page: { from: string; kinds: readonly string[] } | { before?: string | undefined },
+  limit: number,
+): Promise<EventRow[]> {
+  const [column, id] = 'accountId' in whose ? ['account_id', whose.accountId] : ['agent_id', whose.agentId];
+  const [condition, values, order] =
+    'from' in page
+      ? [`id >= ? AND kind IN (${page.kinds.map(() => '?').join()})`, [page.from, ...page.kinds], 'ASC']
+      : page.before === undefined
+        ? ['1 = 1', [], 'DESC']
+        : ['id < ?', [page.before], 'DESC'];
   return db.all<EventRow>(
-    `SELECT id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
-            request_id AS "requestId", details
-     FROM events ${where} ORDER BY id LIMIT ?`,
-    [...used.map(([, value]) => value!), limit],
+    `SELECT ${COLUMNS} FROM events
+     WHERE ${column} = ? AND ${column} IS NOT NULL AND kind <> 'registration.created' AND ${condition}
+     ORDER BY id ${order} LIMIT ?`,
+    [id, ...values, limit],
   );
 }
 
@@ -66,3 +90,6 @@ export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promis
     limit,
   ]);
 }
+
+const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
+  request_id AS "requestId", details`;

@@ -2,8 +2,8 @@ import type { Db, Tx } from './db.ts';
 
 export interface OutboxRow {
   id: string;
-  kind: 'claim_code' | 'sign_in_code';
-  /** The claim attempt or sign-in whose code it carries. */
+  kind: 'claim_code' | 'sign_in_code' | 'notice';
+  /** The claim attempt or sign-in whose code it carries; of a notice the account. */
   attemptId: string | null;
   mailbox: string;
   createdAt: number;
@@ -13,16 +13,43 @@ export interface OutboxRow {
   sentAt: number | null;
   deadAt: number | null;
   error: string | null;
+  /** Of a notice: the first event that it tells of. */
+  eventId: string | null;
 }
 
 export async function insertMail(
   tx: Tx,
-  mail: Pick<OutboxRow, 'id' | 'kind' | 'attemptId' | 'mailbox' | 'createdAt' | 'giveUpAt'>,
+  mail: Pick<OutboxRow, 'id' | 'kind' | 'attemptId' | 'mailbox' | 'createdAt' | 'giveUpAt'> &
+    Partial<Pick<OutboxRow, 'nextAt' | 'eventId'>>,
 ): Promise<void> {
+  const { id, kind, attemptId, mailbox, createdAt, nextAt = createdAt, giveUpAt, eventId = null } = mail;
   await tx.run(
-    `INSERT INTO outbox (id, kind, attempt_id, mailbox, created_at, next_at, give_up_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-    [mail.id, mail.kind, mail.attemptId, mail.mailbox, mail.createdAt, mail.createdAt, mail.giveUpAt],
+    `INSERT INTO outbox (id, kind, attempt_id, mailbox, created_at, next_at, give_up_at, event_id)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    [id, kind, attemptId, mailbox, createdAt, nextAt, giveUpAt, eventId],
   );
+}
+
+/**
+ * Says whether a notice to an account waits that no worker has taken yet, and keeps workers from it until the transaction
+ * ends: what happens in this transaction will be in that mail.
+ */
+export async function joinWaitingNotice(tx: Tx, accountId: string): Promise<boolean> {
+  const joined = await tx.run(
+    `UPDATE outbox SET tries = tries
+     WHERE attempt_id = ? AND kind = 'notice' AND tries = 0 AND sent_at IS NULL AND dead_at IS NULL`,
+    [accountId],
+  );
+  return joined > 0;
+}
+
+/** When the newest notice to an account left, or will (epoch ms). */
+export async function lastNoticeAt(tx: Tx, accountId: string): Promise<number | undefined> {
+  const row = await tx.get<{ at: number | null }>(
+    `SELECT MAX(COALESCE(sent_at, next_at)) AS at FROM outbox WHERE attempt_id = ? AND kind = 'notice'`,
+    [accountId],
+  );
+  return row?.at ?? undefined;
 }
 
 /** The ids of mails that are due, oldest first. Being listed gives no right to send: see leaseMail. */
@@ -101,4 +128,5 @@ export async function outboxBacklog(
 }
 
 const COLUMNS = `id, kind, attempt_id AS "attemptId", mailbox, created_at AS "createdAt", next_at AS "nextAt", tries,
-  give_up_at AS "giveUpAt", sent_at AS "sentAt", dead_at AS "deadAt", error`;
+  give_up_at AS "giveUpAt", sent_at AS "sentAt", dead_at AS "deadAt", error,
+  event_id AS "eventId"`;

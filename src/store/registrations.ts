@@ -47,6 +47,14 @@ export function findRegistration(db: Pick<Tx, 'get'>, id: string): Promise<Regis
   );
 }
 
+/** Makes a claimed registration an unclaimed one again, which ends at a moment. */
+export function unclaimRegistration(tx: Tx, id: string, expiresAt: number): Promise<number> {
+  return tx.run('UPDATE registrations SET claimed_at = NULL, mode = NULL, expires_at = ? WHERE id = ?', [
+    expiresAt,
+    id,
+  ]);
+}
+
 /** Marks a registration as claimed, once, and names the agent that it led to. */
 export function markRegistrationClaimed(
   tx: Tx,

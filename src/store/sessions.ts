@@ -9,7 +9,6 @@ export interface SessionRow {
   origin: string;
   createdAt: number;
   seenAt: number;
-  provenAt: number;
   endedAt: number | null;
 }
 
@@ -19,8 +18,8 @@ export async function insertSession(
 ): Promise<void> {
   const { hash, id, accountId, origin, now } = session;
   await tx.run(
-    `INSERT INTO sessions (hash, id, account_id, origin, created_at, seen_at, proven_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-    [hash, id, accountId, origin, now, now, now],
+    'INSERT INTO sessions (hash, id, account_id, origin, created_at, seen_at) VALUES (?, ?, ?, ?, ?, ?)',
+    [hash, id, accountId, origin, now, now],
   );
 }
 
@@ -44,6 +43,22 @@ export function markSeen(tx: Tx, hash: Buffer, now: number): Promise<number> {
   ]);
 }
 
+/** Whether an account was signed in to from a network before, as far as is remembered. */
+export async function hasSessionFrom(tx: Tx, accountId: string, origin: string): Promise<boolean> {
+  const row = await tx.get<{ id: string }>(
+    'SELECT id FROM sessions WHERE account_id = ? AND origin = ? LIMIT 1',
+    [accountId, origin],
+  );
+  return row !== undefined;
+}
+
+export function endSessions(tx: Tx, accountId: string, now: number): Promise<number> {
+  return tx.run('UPDATE sessions SET ended_at = ? WHERE account_id = ? AND ended_at IS NULL', [
+    now,
+    accountId,
+  ]);
+}
+
 /** Ends one session of an account, if it was not; returns how many that were. */
 export function endSession(tx: Tx, accountId: string, id: string, now: number): Promise<number> {
   return tx.run('UPDATE sessions SET ended_at = ? WHERE account_id = ? AND id = ? AND ended_at IS NULL', [
@@ -55,4 +70,4 @@ export function endSession(tx: Tx, accountId: string, id: string, now: number): 
 
 const COLUMNS = `s.hash, s.id, s.account_id AS "accountId",
   (SELECT mailbox FROM accounts WHERE id = s.account_id) AS mailbox, s.origin, s.created_at AS "createdAt",
-  s.seen_at AS "seenAt", s.proven_at AS "provenAt", s.ended_at AS "endedAt"`;
+  s.seen_at AS "seenAt", s.ended_at AS "endedAt"`;

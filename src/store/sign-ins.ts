@@ -10,9 +10,14 @@ export interface SignInRow {
   tries: number;
   createdAt: number;
   endedAt: number | null;
+  /** When its mailed code was right, where a second factor is still to come. */
+  provenAt: number | null;
 }
 
-export async function insertSignIn(tx: Tx, signIn: Omit<SignInRow, 'tries' | 'endedAt'>): Promise<void> {
+export async function insertSignIn(
+  tx: Tx,
+  signIn: Omit<SignInRow, 'tries' | 'endedAt' | 'provenAt'>,
+): Promise<void> {
   await tx.run(
     `INSERT INTO sign_ins (id, mailbox, origin, secret_id, counter, code_expires_at, created_at)
      VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -31,10 +36,25 @@ export async function insertSignIn(tx: Tx, signIn: Omit<SignInRow, 'tries' | 'en
 export function findSignIn(db: Pick<Tx, 'get'>, id: string): Promise<SignInRow | undefined> {
   return db.get(
     `SELECT id, mailbox, origin, secret_id AS "secretId", counter, code_expires_at AS "codeExpiresAt", tries,
-            created_at AS "createdAt", ended_at AS "endedAt"
+            created_at AS "createdAt", ended_at AS "endedAt", proven_at AS "provenAt"
      FROM sign_ins WHERE id = ?`,
     [id],
   );
+}
+
+/** Goes on to the second factor, once: with tries and a life of its own, and the mailed code of no use any more. */
+export async function proveSignIn(
+  tx: Tx,
+  signIn: { id: string; counter: number },
+  expiresAt: number,
+  now: number,
+): Promise<boolean> {
+  const proven = await tx.run(
+    `UPDATE sign_ins SET proven_at = ?, counter = counter + 1, tries = 0, code_expires_at = ?
+     WHERE id = ? AND counter = ? AND proven_at IS NULL AND ended_at IS NULL`,
+    [now, expiresAt, signIn.id, signIn.counter],
+  );
+  return proven === 1;
 }
 
 /** Ends a run of signing in, once; returns whether it was this call that did. */

@@ -86,7 +86,7 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
   }
 
   function form(path: string): Record<string, string> {
-    const found = last.match(new RegExp(`<form method="post" action="${path}">([\\s\\S]*?)</form>`));
+    const found = last.match(new RegExp(`<form method="post" action="${path}"[^>]*>([\\s\\S]*?)</form>`));
     if (found === null) throw new Error(`there is no form for ${path} on this page:\n${last}`);
     const hidden = found[1]!.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g);
     return Object.fromEntries([...hidden].map(([, name, value]) => [name, value]));

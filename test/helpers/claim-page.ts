@@ -117,6 +117,7 @@ export const heading = ({ text }: Page) => /<h1>([^<]*)<\/h1>/.exec(text)?.[1];
 export const WAITING = 'Do you vouch for this agent?';
 export const APPROVED = 'You have vouched for this agent';
 export const CODE_OVER = 'The code is over';
+export const LINK_OVER = 'The link is over';
 export const DENIED = 'You have said no';
 
 export function assertPage(

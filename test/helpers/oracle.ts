@@ -1,5 +1,8 @@
 import type { Db } from '../../src/store/db.ts';
 
+/** Of a registration `r`: its owner has not let the agent go again. */
+const KEPT = `NOT EXISTS (SELECT 1 FROM claims k WHERE k.registration_id = r.id AND k.end_reason = 'released')`;
+
 /** What must never be found in a database, whatever happened to the service (security.md 3, I2 to I7). */
 const NEVER: Record<string, string> = {
   'a claim and its registration disagree on whether it is claimed': `
@@ -12,16 +15,19 @@ const NEVER: Record<string, string> = {
   'an anonymous registration without an agent': `
     FROM registrations r WHERE r.kind = 'anonymous' AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.id = r.agent_id)`,
   'an agent for a mailbox that was not proven': `
-    FROM registrations r WHERE r.kind = 'identity_assertion' AND (r.claimed_at IS NULL) <> (r.agent_id IS NULL)`,
+    FROM registrations r WHERE r.kind = 'identity_assertion' AND (r.claimed_at IS NULL) <> (r.agent_id IS NULL) AND ${KEPT}`,
   'an agent without a key': `
     FROM agents g WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.agent_id = g.id)`,
   'a claimed agent without a key that has the claimed scopes, in the account it works in': `
     FROM agents g JOIN registrations r ON r.agent_id = g.id
     WHERE r.claimed_at IS NOT NULL AND NOT EXISTS (
-      SELECT 1 FROM credentials c WHERE c.agent_id = g.id AND c.account_id = g.account_id AND c.scope = 'read write')`,
+      SELECT 1 FROM credentials c WHERE c.agent_id = g.id AND c.account_id = g.account_id AND c.scope = 'read write')
+      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.agent_id = g.id AND e.kind = 'agent.narrowed')`,
+  "an agent that is owned without a claim, or claimed and nobody's": `
+    FROM agents g JOIN registrations r ON r.agent_id = g.id WHERE (g.owned_at IS NULL) <> (r.claimed_at IS NULL)`,
   'an unclaimed agent with a key that may write': `
     FROM credentials c JOIN agents g ON g.id = c.agent_id JOIN registrations r ON r.id = g.registration_id
-    WHERE r.claimed_at IS NULL AND c.scope <> 'read'`,
+    WHERE r.claimed_at IS NULL AND c.revoked_at IS NULL AND c.scope <> 'read'`,
   'a merged agent outside of a human account': `
     FROM agents g JOIN registrations r ON r.agent_id = g.id JOIN accounts a ON a.id = g.account_id
     WHERE r.claimed_at IS NOT NULL AND r.mode = 'merge' AND a.kind <> 'human'`,
@@ -33,17 +39,20 @@ const NEVER: Record<string, string> = {
     FROM agents g JOIN registrations r ON r.agent_id = g.id JOIN accounts a ON a.id = g.account_id
     WHERE r.claimed_at IS NULL AND (a.kind <> 'agent' OR a.parent_id IS NOT NULL OR a.ended_at IS NOT NULL)`,
   'an ended account that its agent did not move out of': `
-    FROM accounts a WHERE (a.ended_at IS NULL) <> (a.merged_into IS NULL) OR (a.ended_at IS NOT NULL AND NOT EXISTS (
-      SELECT 1 FROM agents g WHERE g.merged_from = a.id AND g.account_id = a.merged_into))`,
+    FROM accounts a WHERE a.kind = 'agent' AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id AND g.revoked_at IS NOT NULL)
+      AND ((a.ended_at IS NULL) <> (a.merged_into IS NULL) OR (a.ended_at IS NOT NULL AND NOT EXISTS (
+      SELECT 1 FROM agents g WHERE g.merged_from = a.id AND g.account_id = a.merged_into)))`,
   'an agent that moved out of an account that did not end': `
     FROM agents g JOIN accounts a ON a.id = g.merged_from WHERE a.ended_at IS NULL`,
   'an account of nobody': `
     FROM accounts a WHERE NOT EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id OR g.merged_from = a.id)
       AND NOT EXISTS (SELECT 1 FROM accounts child WHERE child.parent_id = a.id)
-      AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id)`,
+      AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id)
+      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account_id = a.id AND e.kind IN ('agent.released', 'agent.merge_undone'))`,
   'a mail without what it is about': `
     FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)
-      AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)`,
+      AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)
+      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id = o.event_id AND e.account_id = o.attempt_id)`,
   'two live attempts of one registration': `
     FROM (SELECT registration_id FROM claim_attempts WHERE ended_at IS NULL
           GROUP BY registration_id HAVING COUNT(*) > 1) AS twice`,
@@ -55,7 +64,7 @@ const NEVER: Record<string, string> = {
       SELECT COUNT(*) FROM events e WHERE e.kind = 'registration.created' AND e.subject = r.id)`,
   'a completed claim that the audit does not know, or knows twice': `
     FROM registrations r WHERE (CASE WHEN r.claimed_at IS NULL THEN 0 ELSE 1 END) <> (
-      SELECT COUNT(*) FROM events e WHERE e.kind = 'claim.completed' AND e.subject = r.id)`,
+      SELECT COUNT(*) FROM events e WHERE e.kind = 'claim.completed' AND e.subject = r.id) AND ${KEPT}`,
 };
 
 /** What is true as long as nothing was old enough to be swept. */

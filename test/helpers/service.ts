@@ -7,7 +7,7 @@ import { describe } from 'node:test';
 import pg from 'pg';
 import { loadConfig } from '../../src/config.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
-import type { ClaimCodeMail, SignInMail } from '../../src/mail/mails.ts';
+import type { ClaimCodeMail, NoticeMail, SignInMail } from '../../src/mail/mails.ts';
 import { type Overrides, type Service, startService } from '../../src/main.ts';
 import { freePort } from './free-port.ts';
 
@@ -85,6 +85,8 @@ export interface TestService {
   mails: ClaimCodeMail[];
   /** All mails to sign in with, oldest first. */
   signInMails: SignInMail[];
+  /** All mails about what happened in accounts, oldest first. */
+  notices: NoticeMail[];
   /** Every log line so far. */
   logged: string[];
   request(method: string, path: string, init?: RequestInit): Promise<Reply>;
@@ -98,6 +100,8 @@ export interface TestService {
   codeFor(mailbox: string, beyond?: number): Promise<string>;
   /** The code of the newest mail to sign in with; waits for the `count`-th one. */
   signInCodeFor(mailbox: string, count?: number): Promise<string>;
+  /** The `count`-th mail about what happened; waits for it. */
+  noticeTo(mailbox: string, count?: number): Promise<NoticeMail>;
   /** Registers an anonymous agent; `data` of the answer. */
   register(): Promise<{ credential: string; user_id: string; agent_id: string; claim_token: string }>;
   /** Registers, claims and completes. */
@@ -160,13 +164,15 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
   const mails: ClaimCodeMail[] = [];
   const arrivals = new EventEmitter().setMaxListeners(0);
   const signInMails: SignInMail[] = [];
+  const notices: NoticeMail[] = [];
   const { mailer } = service.deps;
   const { send } = mailer;
   mailer.send = async (mail) => {
     const delivery = await send(mail);
     if (delivery.kind === 'accepted') {
       if (mail.kind === 'claim-code') mails.push(mail);
-      else signInMails.push(mail);
+      else if (mail.kind === 'sign-in-code') signInMails.push(mail);
+      else notices.push(mail);
       arrivals.emit('mail');
     }
     return delivery;
@@ -212,6 +218,14 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     }
   }
 
+  async function noticeTo(mailbox: string, count = 1): Promise<NoticeMail> {
+    for (;;) {
+      const found = notices.filter((mail) => mail.to === mailbox);
+      if (found.length >= count) return found[count - 1]!;
+      await once(arrivals, 'mail');
+    }
+  }
+
   async function register() {
     return (await post('/agent/auth', { type: 'anonymous' })).body.data;
   }
@@ -223,6 +237,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     database,
     mails,
     signInMails,
+    notices,
     logged,
     request,
     get: (path, key) => request('GET', path, { headers: bearer(key) }),
@@ -233,6 +248,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     mailTo,
     codeFor,
     signInCodeFor,
+    noticeTo,
     register,
     async claimed(mailbox, link = false) {
       const { claim_token, credential: old } = await register();

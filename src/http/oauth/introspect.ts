@@ -16,7 +16,7 @@ export const introspectAnswer = z.union([
   z.object({
     active: z.literal(true),
     sub: z.string().describe('The account the key works in: user_id'),
-    client_id: z.string().describe('The agent'),
+    client_id: z.string().describe("The agent; of a human's own key the key"),
     scope: z.string(),
     aud: z.string(),
     iss: z.string(),
@@ -24,7 +24,7 @@ export const introspectAnswer = z.union([
     exp: z.int(),
     token_type: z.literal('Bearer'),
     jti: z.string().describe('The id of the key'),
-    agent_id: z.string(),
+    agent_id: z.string().optional(),
     owner: z.string().optional().describe('The account of the human behind the agent'),
     merged_from: z.string().optional().describe('The account the agent had before it was merged'),
   }),
@@ -41,7 +41,7 @@ export async function introspect(
     data: {
       active: true,
       sub: found.subject,
-      client_id: found.agentId,
+      client_id: found.agentId ?? found.keyId,
       scope: formatScope(found.scopes),
       aud: found.audience,
       iss: deps.config.publicUrl,

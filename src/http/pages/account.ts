@@ -1,14 +1,24 @@
 import { z } from 'zod';
+import { deleteAccount, listActivity } from '../../domain/accounts.ts';
+import { showAuthenticator } from '../../domain/authenticators.ts';
 import { setWantsMail, wantsNoMail } from '../../domain/mail-refusals.ts';
+import { listOwnedAgents } from '../../domain/owned-agents.ts';
+import { listPersonalKeys } from '../../domain/personal-keys.ts';
 import { endSession, listSessions } from '../../domain/sessions.ts';
-import { formatTime } from '../../lib/display.ts';
+import { formatTime, presentHappening } from '../../lib/display.ts';
+import { parseMailbox } from '../../lib/mailbox.ts';
+import { toIso } from '../agent-auth.ts';
+import { renderKey } from '../me.ts';
 import type { Answer, Call } from '../route.ts';
+import { clearCookie, renewBrowser } from '../visitor.ts';
 import { form } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** What a signed-in human sees of their own account. */
 
 export const endSessionForm = form({ session: z.string().max(64) });
+/** To be sure, one types the address of the account. */
+export const deleteForm = form({ mailbox: z.string().max(254).default('') });
 export const wantsMailForm = form({ wanted: z.enum(['yes', 'no']) });
 
 type Visit<Form = undefined> = Call<Form, 'human'>;
@@ -18,8 +28,10 @@ export function accountPage(pages: Pages): (call: Visit) => Promise<Answer> {
   return async ({ deps, caller }) => {
     const { session } = caller;
     const sessions = await listSessions(deps, session.accountId);
+    const authenticator = await showAuthenticator(deps, session.accountId);
     return pages.show(caller, 'account', {
       mailbox: session.mailbox,
+      recoveryCodesLeft: authenticator?.recoveryCodesLeft,
       noMail: await wantsNoMail(deps, session),
       sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
         id,
@@ -29,6 +41,97 @@ export function accountPage(pages: Pages): (call: Visit) => Promise<Answer> {
         isThis: id === session.id,
       })),
     });
+  };
+}
+
+const ACTIVITY_PAGE = 50;
+
+/** GET /account/activity */
+export function activityPage(pages: Pages): (call: Visit) => Promise<Answer> {
+  return async ({ deps, caller, query }) => {
+    const before = query.get('before') ?? undefined;
+    const { accountId } = caller.session;
+    const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_PAGE);
+    return pages.show(caller, 'activity', { activity: activity.map(presentHappening), next });
+  };
+}
+
+const EVENTS_MAX = 10_000;
+
+/** GET /account/export: all that is here of a human, as JSON. Never a secret: there is none that could be read back. */
+export async function exportAccount({ deps, caller }: Visit): Promise<Answer> {
+  const { session } = caller;
+  const { accountId } = session;
+  const [agents, keys, sessions, authenticator, noMail, { activity }] = await Promise.all([
+    listOwnedAgents(deps, accountId),
+    listPersonalKeys(deps, accountId),
+    listSessions(deps, accountId),
+    showAuthenticator(deps, accountId),
+    wantsNoMail(deps, session),
+    listActivity(deps, accountId, undefined, EVENTS_MAX),
+  ]);
+  const text = JSON.stringify(
+    {
+      account: {
+        user_id: accountId,
+        mailbox: session.mailbox,
+        authenticator: authenticator !== undefined,
+        mail_of_agents: !noMail,
+      },
+      agents: agents.map((agent) => ({
+        agent_id: agent.id,
+        name: agent.name,
+        mode: agent.mode,
+        scopes: agent.scopes,
+        registered_at: toIso(agent.registeredAt),
+        owned_at: toIso(agent.ownedAt),
+        last_used_at: agent.lastUse && toIso(agent.lastUse.at),
+        last_used_from: agent.lastUse?.from,
+        revoked_at: agent.revokedAt && toIso(agent.revokedAt),
+      })),
+      keys: keys.map(renderKey),
+      sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
+        id,
+        from: origin,
+        created_at: toIso(createdAt),
+        seen_at: toIso(seenAt),
+      })),
+      activity: activity.map(({ text, at, agentName, keyName, origin }) => ({
+        at: toIso(at),
+        what: text,
+        agent: agentName,
+        key: keyName,
+        from: origin,
+      })),
+    },
+    null,
+    2,
+  );
+  return {
+    type: 'application/json; charset=utf-8',
+    headers: { 'Content-Disposition': 'attachment; filename="account.json"' },
+    text,
+  };
+}
+
+/** GET /account/delete */
+export function deletePage(pages: Pages): (call: Call<undefined, 'freshHuman'>) => Answer {
+  return ({ caller }) => pages.show(caller, 'delete-account', { mailbox: caller.session.mailbox });
+}
+
+/** POST /account/delete */
+export function deleteMine(
+  pages: Pages,
+): (call: Call<z.output<typeof deleteForm>, 'freshHuman'>) => Promise<Answer> {
+  return async ({ deps, asker, caller, body }) => {
+    const { accountId, mailbox } = caller.session;
+    if (parseMailbox(body.mailbox) !== mailbox) {
+      const problem = 'This is not the address of the account. Nothing was deleted.';
+      return pages.show(caller, 'delete-account', { mailbox, problem }, 400);
+    }
+    await deleteAccount(deps, asker, accountId);
+    const cookies = [clearCookie('session'), renewBrowser(deps)];
+    return { ...pages.show({ ...caller, session: undefined }, 'deleted', {}), cookies };
   };
 }
 

@@ -39,8 +39,17 @@ export function approve(pages: Pages): (call: Visit<z.output<typeof approveForm>
       // What the human can mend is said on the page itself, where they mend it.
       if (!(error instanceof Failure) || !MENDABLE.has(error.kind)) throw error;
       const view = await viewHeld(call, link);
+      const shown = {
+        ...present(call, view),
+        ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
+      };
       const problem = error.kind === 'wrongCode' ? wrongCodeText(error) : error.message;
-      return pages.show(call.caller, 'claim', { ...present(call, view), problem }, 400);
+      return pages.show(
+        call.caller,
+        'claim',
+        { ...shown, problem },
+        error.kind === 'interactionRequired' ? 401 : 400,
+      );
     }
     return redirect(deps.config, '/claim');
   };
@@ -58,7 +67,7 @@ export async function deny(call: Visit<z.output<typeof denyForm>>): Promise<Answ
   return redirect(call.deps.config, '/claim');
 }
 
-const MENDABLE = new Set(['badRequest', 'wrongCode', 'codeExpired']);
+const MENDABLE = new Set(['badRequest', 'wrongCode', 'codeExpired', 'interactionRequired']);
 
 /** A page about the claim of the link that this browser holds, or was just opened with. */
 async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Promise<Answer> {

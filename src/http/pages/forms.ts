@@ -20,3 +20,11 @@ export function wrongCodeText({ details }: Failure): string {
   const left = details.attemptsRemaining ?? 0;
   return `The code is wrong. ${left === 1 ? 'One try is' : `${left} tries are`} left.`;
 }
+
+/** The boxes of a kind that are on in a form: of `scope:read=on` and kind `scope` it is `read`. */
+export function chosen(body: Record<string, unknown>, kind: string): string[] {
+  const start = `${kind}:`;
+  return Object.keys(body)
+    .filter((name) => name.startsWith(start))
+    .map((name) => name.slice(start.length));
+}

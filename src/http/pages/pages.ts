@@ -1,6 +1,7 @@
-import { fileURLToPath } from 'node:url';
-import { Eta } from 'eta';
 import type { Config } from '../../config.ts';
+import { contrast, readableOn } from '../../lib/colour.ts';
+import { formatPause } from '../../lib/display.ts';
+import { openTemplates } from '../../lib/templates.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { NATIVE } from '../dialects/native.ts';
 import type { Answer } from '../route.ts';
@@ -16,13 +17,13 @@ export interface Pages {
   assets: Map<string, { type: string; text: string }>;
 }
 
-const FOLDER = fileURLToPath(new URL('../../../templates/pages/', import.meta.url));
-
-/** @param config names and colours are the operator's */
+/** @param config names, colours and links are the operator's, and so may be the templates */
 export function createPages(config: Config): Pages {
-  const eta = new Eta({ views: FOLDER, cache: true, autoEscape: true });
-  const shared = { service: config.service, publicUrl: config.publicUrl };
+  const { service, publicUrl } = config;
+  const eta = openTemplates('pages', config.templatesDir, {});
+  const shared = { service, publicUrl, colours: coloursOf(service.accent) };
   const render = (name: string, values: object) => eta.render(`./${name}.eta`, { ...shared, ...values });
+  const headers = headersOf(service.logoUrl);
 
   return {
     dialect: {
@@ -30,22 +31,25 @@ export function createPages(config: Config): Pages {
       success: (data) => data,
       failure(failure, requestId) {
         const status = failure.details.location === undefined ? NATIVE[failure.kind].status : 303;
-        return { status, body: { status, message: failure.message, requestId } };
+        const { retryAfterSeconds } = failure.details;
+        const pause = retryAfterSeconds && formatPause(retryAfterSeconds);
+        return { status, body: { status, message: failure.message, pause, requestId } };
       },
       challenge: () => undefined,
-      page: { headers: HEADERS, render: (body) => render('failure', body as object) },
+      page: { headers, render: (body) => render('failure', body as object) },
     },
 
     show: (visitor, name, values, status = 200) => ({
       status,
-      type: HEADERS['Content-Type'],
+      type: headers['Content-Type'],
       text: render(name, { ...values, csrf: visitor.csrf, session: visitor.session }),
-      headers: HEADERS,
+      headers,
       cookies: visitor.cookies,
     }),
 
     assets: new Map([
       ['/assets/style.css', { type: 'text/css; charset=utf-8', text: render('style.css', {}) }],
+      ['/assets/copy.js', { type: 'text/javascript; charset=utf-8', text: render('copy.js', {}) }],
       ['/assets/icon.svg', { type: 'image/svg+xml', text: render('icon.svg', {}) }],
     ]),
   };
@@ -53,13 +57,30 @@ export function createPages(config: Config): Pages {
 
 /** On to another page of ours, after a post or to drop what stood in the URL. */
 export function redirect(config: Config, path: `/${string}`, cookies: readonly string[] = []): Answer {
-  return { status: 303, headers: { ...HEADERS, Location: config.publicUrl + path }, cookies, nothing: true };
+  const headers = { ...headersOf(undefined), Location: config.publicUrl + path };
+  return { status: 303, headers, cookies, nothing: true };
 }
 
-const HEADERS = {
-  'Content-Type': 'text/html; charset=utf-8',
-  'Content-Security-Policy':
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
-  'X-Frame-Options': 'DENY',
-  'Cross-Origin-Opener-Policy': 'same-origin',
-} as const;
+/** What every page says of itself: nothing may be in it but what is ours, and the operator's logo. */
+function headersOf(logoUrl: string | undefined) {
+  const images = logoUrl === undefined ? "'self'" : `'self' ${new URL(logoUrl).origin}`;
+  return {
+    'Content-Type': 'text/html; charset=utf-8',
+    'Content-Security-Policy': `default-src 'none'; style-src 'self'; script-src 'self'; img-src ${images}; base-uri 'none'; frame-ancestors 'none'; form-action 'self'`,
+    'X-Frame-Options': 'DENY',
+    'Cross-Origin-Opener-Policy': 'same-origin',
+  };
+}
+
+const PAPER = { light: '#fbfaf6', dark: '#161613' };
+
+/** The operator's one colour, by day and by night, so that it can be read on the paper, and what can be read on it. */
+function coloursOf(accent: string) {
+  const light = readableOn(PAPER.light, accent);
+  const dark = readableOn(PAPER.dark, accent);
+  return { paper: PAPER, light, dark, onLight: textOn(light), onDark: textOn(dark) };
+}
+
+function textOn(ground: string): string {
+  return contrast(ground, '#ffffff') >= 4.5 ? '#ffffff' : '#14140f';
+}

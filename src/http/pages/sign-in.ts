@@ -1,22 +1,31 @@
 import { z } from 'zod';
+import type { Deps } from '../../deps.ts';
 import { endSession } from '../../domain/sessions.ts';
-import { completeSignIn, findPendingSignIn, startSignIn } from '../../domain/sign-in.ts';
+import {
+  completeSecondFactor,
+  completeSignIn,
+  findPendingSignIn,
+  type SignedIn,
+  startSignIn,
+} from '../../domain/sign-in.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
-import type { Answer, Call } from '../route.ts';
+import type { Answer, Call, CallerKind } from '../route.ts';
 import { clearCookie, renewBrowser, setCookie } from '../visitor.ts';
 import { form, typedCode, wrongCodeText } from './forms.ts';
+import { goalOf } from './goals.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** Signing in with a mailed code, and out again. Nothing here tells whether a mailbox has an account (S-44). */
 
-const next = z.string().max(64).optional();
+const next = z.string().max(128).optional();
 
 export const signInForm = form({ next, email: z.string().max(254).default('') });
+export const againForm = form({ next });
 export const signInCodeForm = form({ next, code: typedCode });
 export const signOutForm = form({});
 
-type Visit<Form = undefined> = Call<Form, 'visitor'>;
+type Visit<Form = undefined, Kind extends CallerKind = 'visitor'> = Call<Form, Kind>;
 
 /** GET /sign-in */
 export function signInPage(pages: Pages): (call: Visit) => Answer {
@@ -29,65 +38,105 @@ export function signInPage(pages: Pages): (call: Visit) => Answer {
 
 /** POST /sign-in */
 export function askForCode(pages: Pages): (call: Visit<z.output<typeof signInForm>>) => Promise<Answer> {
-  return async ({ deps, asker, caller, body }) => {
-    const goal = goalOf(body.next);
+  return async (call) => {
+    const { caller, body } = call;
     const mailbox = parseMailbox(body.email);
-    if (mailbox === undefined) {
-      const problem = 'This is not a mail address that a code can be sent to.';
-      return pages.show(caller, 'sign-in', { next: goal, email: body.email, problem }, 400);
-    }
-    const id = await startSignIn(deps, asker, mailbox);
-    return redirect(deps.config, `/sign-in/code?next=${goal}`, [setCookie('signin', id)]);
+    if (mailbox !== undefined) return mailCode(call, mailbox);
+    const problem = 'This is not a mail address that a code can be sent to.';
+    return pages.show(caller, 'sign-in', { next: goalOf(body.next), email: body.email, problem }, 400);
   };
+}
+
+/** GET /sign-in/again */
+export function againPage(pages: Pages): (call: Visit<undefined, 'human'>) => Answer {
+  return ({ caller, query }) => {
+    const { mailbox } = caller.session;
+    return pages.show(caller, 'sign-in-again', { next: goalOf(query.get('next')), mailbox });
+  };
+}
+
+/** POST /sign-in/again */
+export function askAgain(call: Visit<z.output<typeof againForm>, 'human'>): Promise<Answer> {
+  return mailCode(call, call.caller.session.mailbox);
+}
+
+async function mailCode(
+  call: Pick<Visit<{ next?: string | undefined }>, 'deps' | 'asker' | 'body'>,
+  mailbox: string,
+): Promise<Answer> {
+  const { deps, asker, body } = call;
+  const id = await startSignIn(deps, asker, mailbox);
+  return redirect(deps.config, `/sign-in/code?next=${goalOf(body.next)}`, [setCookie('signin', id)]);
 }
 
 /** GET /sign-in/code */
 export function codePage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller, query }) => {
-    const goal = goalOf(query.get('next'));
-    const pending = await findPendingSignIn(deps, caller.cookie('signin') ?? '');
-    if (pending === undefined) return redirect(deps.config, `/sign-in?next=${goal}`);
-    return pages.show(caller, 'sign-in-code', { next: goal, mailbox: pending.mailbox });
+  return async (call) => {
+    const goal = goalOf(call.query.get('next'));
+    const held = await findHeld(call);
+    if (held === undefined) return redirect(call.deps.config, `/sign-in?next=${goal}`);
+    return pages.show(call.caller, held.template, { next: goal, mailbox: held.mailbox });
   };
 }
 
 /** POST /sign-in/code */
 export function signIn(pages: Pages): (call: Visit<z.output<typeof signInCodeForm>>) => Promise<Answer> {
-  return async ({ deps, asker, caller, body }) => {
+  return async (call) => {
+    const { deps, asker, caller, body } = call;
     const goal = goalOf(body.next);
-    const id = caller.cookie('signin') ?? '';
-    const pending = await findPendingSignIn(deps, id);
+    const held = await findHeld(call);
     try {
-      const secret = await completeSignIn(deps, asker, id, body.code);
-      if (caller.session !== undefined) {
-        await endSession(deps, asker, caller.session.accountId, caller.session.id);
-      }
-      const cookies = [setCookie('session', secret), renewBrowser(deps), clearCookie('signin')];
-      return redirect(deps.config, goal, cookies);
+      if (held === undefined) throw new Failure('codeExpired', 'There is no code to be typed.');
+      const complete = held.waitsFor === 'code' ? completeSignIn : completeSecondFactor;
+      return await goOn(call, held.id, await complete(deps, asker, held.id, body.code), goal);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      const left = error.details.attemptsRemaining ?? 0;
-      if (error.kind === 'wrongCode' && left > 0 && pending !== undefined) {
+      const { kind, details } = error;
+      if (kind === 'wrongCode' && (details.attemptsRemaining ?? 0) > 0 && held !== undefined) {
         const problem = wrongCodeText(error);
-        return pages.show(caller, 'sign-in-code', { next: goal, mailbox: pending.mailbox, problem }, 400);
+        return pages.show(caller, held.template, { next: goal, mailbox: held.mailbox, problem }, 400);
       }
-      if (error.kind !== 'wrongCode' && error.kind !== 'codeExpired') throw error;
+      if (kind !== 'wrongCode' && kind !== 'codeExpired') throw error;
       const problem = 'The code has expired or was typed wrong too often. Ask for a new one.';
-      return pages.show(caller, 'sign-in', { next: goal, email: pending?.mailbox, problem }, 400);
+      return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 400);
     }
   };
 }
+
+async function goOn(
+  { deps, asker, caller }: Pick<Visit, 'deps' | 'asker' | 'caller'>,
+  id: string,
+  outcome: SignedIn,
+  goal: `/${string}`,
+): Promise<Answer> {
+  if (outcome.kind === 'secondFactor') {
+    const cookie = setCookie('signin', `${id}.${deps.keyring.sign(PROVEN, id)}`);
+    return redirect(deps.config, `/sign-in/code?next=${goal}`, [cookie]);
+  }
+  const { session } = caller;
+  if (session !== undefined) await endSession(deps, asker, session.accountId, session.id);
+  const cookies = [setCookie('session', outcome.secret), renewBrowser(deps), clearCookie('signin')];
+  return redirect(deps.config, goal, cookies);
+}
+
+/**
+ * The run of signing in that this browser holds. After the mailed code its cookie carries a MAC: the id alone, which is no
+ * secret, must not let anybody try second factors.
+ */
+async function findHeld({ deps, caller }: { deps: Deps; caller: Visit['caller'] }) {
+  const [id = '', mac = ''] = (caller.cookie('signin') ?? '').split('.');
+  const pending = await findPendingSignIn(deps, id);
+  if (pending === undefined) return undefined;
+  if (pending.waitsFor === 'secondFactor' && !deps.keyring.verify(PROVEN, id, mac)) return undefined;
+  const template = pending.waitsFor === 'code' ? 'sign-in-code' : 'sign-in-second';
+  return { id, template, ...pending };
+}
+
+const PROVEN = 'sign-in-proven';
 
 /** POST /sign-out */
 export async function signOut({ deps, asker, caller }: Visit<z.output<typeof signOutForm>>): Promise<Answer> {
   const { session } = caller;
   if (session !== undefined) await endSession(deps, asker, session.accountId, session.id);
   return redirect(deps.config, '/sign-in', [clearCookie('session'), renewBrowser(deps)]);
-}
-
-/** Where to go after signing in: one of these pages, whatever the form or the link says (S-77). */
-const GOALS = ['/account', '/claim'] as const;
-
-function goalOf(text: string | null | undefined): (typeof GOALS)[number] {
-  return GOALS.find((goal) => goal === text) ?? GOALS[0];
 }

@@ -1,0 +1,30 @@
+import type { Deps } from '../deps.ts';
+import { warnOfExpiry } from './key-expiry.ts';
+import { sweep } from './retention.ts';
+
+const PERIOD_MS = 60_000;
+
+/** What is done once a minute, by every replica, until stopped. No answer depends on it (rule 3). */
+export function startChores(deps: Deps): { stop(): Promise<void> } {
+  let stopped = false;
+  let current = Promise.resolve();
+  const mayGoOn = () => !stopped;
+  const timer = setInterval(() => {
+    current = current.then(async () => {
+      try {
+        await warnOfExpiry(deps, mayGoOn);
+        await sweep(deps, mayGoOn);
+      } catch (error) {
+        deps.log.warn({ err: error }, 'a chore could not be done');
+      }
+    });
+  }, PERIOD_MS);
+  timer.unref();
+  return {
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      await current;
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import type { Deps } from '../deps.ts';
+import { parseAddress } from '../lib/address.ts';
+import { findAgent } from '../store/agents.ts';
+import { findCredential } from '../store/credentials.ts';
+import type { EventRow } from '../store/events.ts';
+import type { EventKind } from './events.ts';
+
+/** What happened, said to the human whom it concerns, on the page and in mail. */
+const TEXTS: Record<EventKind, string> = {
+  'registration.created': 'An agent registered',
+  'claim.started': 'An agent asked you to vouch for it',
+  'claim.guess_failed': 'A wrong code was tried for an agent',
+  'claim.completed': 'An agent got its new key',
+  'claim.approved': 'You vouched for an agent',
+  'claim.denied': 'An agent that asked for you was turned away',
+  'claim.superseded': 'An older request of an agent ended',
+  'account.created': 'Your account began',
+  'account.deleted': 'Your account was deleted, and its agents and keys ended',
+  'authenticator.added': 'An authenticator app was set up',
+  'authenticator.removed': 'The authenticator app was removed',
+  'recovery_codes.made': 'New recovery codes were made',
+  'recovery_code.used': 'A recovery code was used to sign in',
+  'agent.merged': 'An agent moved into your account',
+  'agent.linked': 'An agent was linked to you',
+  'agent.revoked': 'An agent was revoked',
+  'agent.renamed': 'An agent was renamed',
+  'agent.narrowed': 'An agent was given less to do',
+  'agent.released': 'An agent was unlinked from you',
+  'agent.merge_undone': 'An agent was moved out of your account again',
+  'key.created': 'A key was made',
+  'key.retired': 'Older keys of an agent ended',
+  'key.revoked': 'A key was revoked',
+  'key.expiring': 'A key is about to expire',
+  'mail.dead': 'A mail could not be delivered',
+  'mail.wanted': 'Mail of agents was switched on or off',
+  'session.begun': 'Somebody signed in',
+  'session.ended': 'A session was ended',
+  'session.guess_failed': 'A wrong code was tried to sign in',
+  'limit.hit': 'A limit was reached',
+  'resource.added': 'A resource server was added',
+  'resource.removed': 'A resource server was removed',
+};
+
+/** One line of what happened; the names in it are others' choice. */
+export interface Happening {
+  text: string;
+  /** Epoch ms. */
+  at: number;
+  agentName: string | undefined;
+  keyName: string | undefined;
+  /** The coarse network it came from; undefined where it was the service itself. */
+  origin: string | undefined;
+}
+
+/** Puts an audit line into words. */
+export async function describeEvent(deps: Pick<Deps, 'db'>, event: EventRow): Promise<Happening> {
+  const isOfKey = event.kind.startsWith('key.') && event.subject !== null;
+  const [agent, key] = await Promise.all([
+    event.agentId === null ? undefined : findAgent(deps.db, event.agentId),
+    isOfKey ? findCredential(deps.db, event.subject!) : undefined,
+  ]);
+  return {
+    text: TEXTS[event.kind as EventKind] ?? event.kind,
+    at: event.at,
+    agentName: agent?.name ?? undefined,
+    keyName: key?.name ?? undefined,
+    origin:
+      event.address === null || event.address === 'local' ? undefined : parseAddress(event.address).coarse,
+  };
+}

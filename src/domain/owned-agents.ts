@@ -1,0 +1,242 @@
+import type { Deps } from '../deps.ts';
+import { Failure } from '../errors.ts';
+import { newId } from '../lib/ids.ts';
+import { freeAccount, insertAgentAccount } from '../store/accounts.ts';
+import {
+  type AgentRow,
+  findOwnedAgent,
+  holdAgent,
+  listOwnedAgents as listRows,
+  releaseAgent,
+  renameAgent as renameRow,
+} from '../store/agents.ts';
+import { releaseClaim } from '../store/claims.ts';
+import {
+  type CredentialRow,
+  listCredentials,
+  narrowCredential,
+  revokeCredential,
+} from '../store/credentials.ts';
+import type { Tx } from '../store/db.ts';
+import { listEventsOf } from '../store/events.ts';
+import { type ClaimMode, findRegistration, unclaimRegistration } from '../store/registrations.ts';
+import { revokeAgent } from './agents.ts';
+import { isLive, type Key, toKey } from './credentials.ts';
+import { describeEvent, type Happening } from './event-texts.ts';
+import { type Asker, record } from './events.ts';
+import { recordAndTell } from './notices.ts';
+import { formatScope, parseScope, within } from './scopes.ts';
+
+/** What a human sees of the agents that are theirs, and does with them. */
+
+export interface OwnedAgent {
+  id: string;
+  /** As the agent wrote it, unless its owner renamed it: then `isNamedByOwner`. */
+  name: string | undefined;
+  isNamedByOwner: boolean;
+  mode: ClaimMode;
+  /** Epoch ms, all three. */
+  registeredAt: number;
+  ownedAt: number;
+  revokedAt: number | undefined;
+  /** What its live keys may do, together. */
+  scopes: string[];
+  /** When and where one of its keys was last used; to the minute. */
+  lastUse: { at: number; from: string } | undefined;
+  /** Until when the merge can be undone (epoch ms); undefined where it cannot. */
+  undoableUntil: number | undefined;
+}
+
+/** A merge can be undone for so long. */
+const UNDO_MS = 7 * 86_400_000;
+const ACTIVITY_MAX = 50;
+
+/** The agents of a human, newest first, also those that were revoked. */
+export async function listOwnedAgents(deps: Deps, ownerId: string): Promise<OwnedAgent[]> {
+  const rows = await listRows(deps.db, ownerId);
+  return Promise.all(rows.map(async (row) => (await describe(deps, row, ownerId)).agent));
+}
+
+/**
+ * One agent of a human with its keys and what it did lately, newest first.
+ *
+ * @throws Failure `notFound`, also for somebody else's
+ */
+export async function showOwnedAgent(
+  deps: Deps,
+  ownerId: string,
+  id: string,
+): Promise<{ agent: OwnedAgent; keys: Key[]; activity: Happening[] }> {
+  const row = await findOwnedAgent(deps.db, ownerId, id);
+  if (row === undefined) throw notYours();
+  const [described, events] = await Promise.all([
+    describe(deps, row, ownerId),
+    listEventsOf(deps.db, { agentId: id }, {}, ACTIVITY_MAX),
+  ]);
+  const activity = await Promise.all(events.map((event) => describeEvent(deps, event)));
+  return { ...described, activity };
+}
+
+/** Gives an agent another name, which its owner chose. @throws Failure `notFound` */
+export async function renameAgent(
+  deps: Deps,
+  asker: Asker,
+  ownerId: string,
+  id: string,
+  name: string,
+): Promise<void> {
+  await withOwned(deps, ownerId, id, async (tx, now) => {
+    await renameRow(tx, id, name);
+    await record(tx, deps, asker, now, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
+  });
+}
+
+/**
+ * Leaves an agent only some of its scopes, from the next introspection on. A key that loses all of its own ends. What it gave
+ * away it does not get back; a key makes no wider one.
+ *
+ * @throws Failure `notFound`; `badRequest` where nothing would be left
+ */
+export async function narrowAgent(
+  deps: Deps,
+  asker: Asker,
+  ownerId: string,
+  id: string,
+  scopes: readonly string[],
+): Promise<void> {
+  if (scopes.length === 0) {
+    throw new Failure('badRequest', 'Leave the agent at least one scope, or revoke it.', { field: 'scope' });
+  }
+  await withOwned(deps, ownerId, id, async (tx, now) => {
+    await narrowKeys(tx, now, id, scopes, (key) => key);
+    await record(tx, deps, asker, now, {
+      kind: 'agent.narrowed',
+      accountId: ownerId,
+      agentId: id,
+      details: { scope: formatScope(scopes) },
+    });
+  });
+}
+
+/**
+ * Ends that an agent is linked to its owner. It goes on alone in its own account, as one that nobody claimed: with the
+ * anonymous scopes, and no longer than such an agent may.
+ *
+ * @throws Failure `notFound`; `badRequest` for one that is merged
+ */
+export async function unlinkAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+    if (agent.accountId === ownerId) throw new Failure('badRequest', 'This agent is merged, not linked.');
+    await freeAccount(tx, agent.accountId);
+    await release(tx, deps, now, agent, agent.accountId);
+    await recordAndTell(tx, deps, asker, now, ownerId, { kind: 'agent.released', agentId: id });
+  });
+}
+
+/**
+ * Undoes a merge within seven days: the agent gets its own account back (or one, if it came without), and with its keys is
+ * out of the owner's from the next introspection on. There it is as one that nobody claimed.
+ *
+ * @throws Failure `notFound`; `badRequest` where it is too late, or nothing was merged
+ */
+export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+    if (undoableUntil(agent, ownerId, now) === undefined) {
+      throw new Failure('badRequest', 'A merge can be undone for seven days. Revoke the agent instead.');
+    }
+    const own = agent.mergedFrom ?? newId('usr', now, deps.random);
+    if (agent.mergedFrom === null) await insertAgentAccount(tx, own, null, now);
+    else await freeAccount(tx, own);
+    await release(tx, deps, now, agent, own);
+    await recordAndTell(tx, deps, asker, now, ownerId, { kind: 'agent.merge_undone', agentId: id });
+  });
+}
+
+/** Ends an agent and its keys for good, from the next introspection on. @throws Failure `notFound` */
+export async function revokeOwnedAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+  if ((await findOwnedAgent(deps.db, ownerId, id)) === undefined) throw notYours();
+  await revokeAgent(deps, asker, id);
+}
+
+/** Runs a change of an agent that is its owner's and not revoked, while no key of it is made or changed by anybody else. */
+async function withOwned(
+  deps: Deps,
+  ownerId: string,
+  id: string,
+  change: (tx: Tx, now: number, agent: AgentRow) => Promise<void>,
+): Promise<void> {
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    const isThere = await holdAgent(tx, id);
+    const agent = await findOwnedAgent(tx, ownerId, id);
+    if (agent === undefined) throw notYours();
+    if (!isThere) throw new Failure('badRequest', 'This agent was revoked.');
+    await change(tx, now, agent);
+  });
+}
+
+async function release(tx: Tx, deps: Deps, now: number, agent: AgentRow, accountId: string): Promise<void> {
+  const expiresAt = now + deps.config.limits.unclaimedTtlSeconds * 1000;
+  await releaseAgent(tx, agent.id, agent.accountId, accountId);
+  await releaseClaim(tx, agent.registrationId, now);
+  await unclaimRegistration(tx, agent.registrationId, expiresAt);
+  await narrowKeys(tx, now, agent.id, deps.config.anonymousScopes, (key) => ({
+    accountId,
+    expiresAt: Math.min(key.expiresAt ?? Infinity, expiresAt),
+  }));
+}
+
+async function narrowKeys(
+  tx: Tx,
+  now: number,
+  agentId: string,
+  scopes: readonly string[],
+  place: (key: CredentialRow) => Pick<CredentialRow, 'accountId' | 'expiresAt'>,
+): Promise<void> {
+  for (const key of await listCredentials(tx, agentId)) {
+    if (!isLive(key, now)) continue;
+    const left = parseScope(key.scope).filter((scope) => within([scope], scopes));
+    if (left.length === 0) await revokeCredential(tx, key.hash, now);
+    else await narrowCredential(tx, key.hash, { ...place(key), scope: formatScope(left) });
+  }
+}
+
+async function describe(
+  deps: Deps,
+  row: AgentRow,
+  ownerId: string,
+): Promise<{ agent: OwnedAgent; keys: Key[] }> {
+  const now = deps.clock();
+  const [registration, credentials] = await Promise.all([
+    findRegistration(deps.db, row.registrationId),
+    listCredentials(deps.db, row.id),
+  ]);
+  const keys = credentials.map(toKey);
+  const live = keys.filter((key) => isLive(key, now));
+  const last = keys.reduce<Key | undefined>(
+    (latest, key) => ((key.lastUsedAt ?? 0) > (latest?.lastUsedAt ?? 0) ? key : latest),
+    undefined,
+  );
+  const agent: OwnedAgent = {
+    id: row.id,
+    name: row.name ?? undefined,
+    isNamedByOwner: row.name !== registration!.agentName,
+    mode: registration!.mode!,
+    registeredAt: registration!.createdAt,
+    ownedAt: row.ownedAt!,
+    revokedAt: row.revokedAt ?? undefined,
+    scopes: row.revokedAt === null ? [...new Set(live.flatMap((key) => key.scopes))].sort() : [],
+    lastUse: last && { at: last.lastUsedAt!, from: last.lastUsedFrom ?? 'somewhere' },
+    undoableUntil: undoableUntil(row, ownerId, now),
+  };
+  return { agent, keys };
+}
+
+function undoableUntil(agent: AgentRow, ownerId: string, now: number): number | undefined {
+  const until = (agent.ownedAt ?? 0) + UNDO_MS;
+  return agent.accountId === ownerId && agent.revokedAt === null && until > now ? until : undefined;
+}
+
+function notYours(): Failure {
+  return new Failure('notFound', 'There is no such agent among yours.');
+}

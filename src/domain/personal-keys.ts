@@ -1,0 +1,93 @@
+import type { Deps } from '../deps.ts';
+import { Failure } from '../errors.ts';
+import { holdAccount } from '../store/accounts.ts';
+import { findCredential, listPersonalCredentials } from '../store/credentials.ts';
+import { isLive, issueKey, type Key, toKey } from './credentials.ts';
+import type { Asker } from './events.ts';
+import { once, type Repeatable } from './idempotency.ts';
+import { endKey } from './keys.ts';
+import { recordAndTell } from './notices.ts';
+import { formatScope } from './scopes.ts';
+
+/** Keys that a human makes for a script or an MCP host of their own. No agent stands behind them. */
+
+/** So many that work, at most: more are a mistake. */
+const LIVE_KEYS_MAX = 100;
+const DAY_MS = 86_400_000;
+
+/** All keys of a human's own, newest first, also ended ones: they are its history. */
+export async function listPersonalKeys(deps: Deps, accountId: string): Promise<Key[]> {
+  return (await listPersonalCredentials(deps.db, accountId)).map(toKey);
+}
+
+/**
+ * Makes a key for its human.
+ *
+ * @param ask.resources URLs of the resource servers that it is for; undefined: all
+ * @param ask.days how long it works; undefined: until it is revoked
+ * @param repeatable a form that is sent twice makes one key
+ * @returns the key, and its secret, which is nowhere else
+ * @throws Failure `badRequest` where there are too many already
+ */
+export function createPersonalKey(
+  deps: Deps,
+  asker: Asker,
+  accountId: string,
+  ask: {
+    name: string;
+    scopes: readonly string[];
+    resources: readonly string[] | undefined;
+    days: number | undefined;
+  },
+  repeatable: Repeatable,
+): Promise<{ key: Key; credential: string }> {
+  return once(deps, repeatable, asker, (keep) =>
+    deps.db.tx(async (tx) => {
+      const now = deps.clock();
+      if (!(await holdAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+      const keys = await listPersonalCredentials(tx, accountId);
+      if (keys.filter((key) => isLive(key, now)).length >= LIVE_KEYS_MAX) {
+        throw new Failure('badRequest', `You have ${LIVE_KEYS_MAX} keys that work. Revoke one first.`);
+      }
+      const expiresAt = ask.days === undefined ? null : now + ask.days * DAY_MS;
+      const { id, credential } = await issueKey(tx, deps, now, {
+        agentId: undefined,
+        accountId,
+        scopes: ask.scopes,
+        name: ask.name,
+        resources: ask.resources,
+        expiresAt,
+        warnAt: expiresAt === null ? null : expiresAt - warningDays(ask.days!) * DAY_MS,
+      });
+      await recordAndTell(tx, deps, asker, now, accountId, {
+        kind: 'key.created',
+        subject: id,
+        details: { scope: formatScope(ask.scopes) },
+      });
+      const answer = { key: toKey((await findCredential(tx, id))!), credential };
+      await keep(tx, answer);
+      return answer;
+    }),
+  );
+}
+
+/** A week before the end, or of a short life the last day. */
+function warningDays(days: number): number {
+  return days >= 30 ? 7 : 1;
+}
+
+/** Ends one of them for good. @throws Failure `notFound`, also for somebody else's */
+export async function revokePersonalKey(
+  deps: Deps,
+  asker: Asker,
+  accountId: string,
+  keyId: string,
+): Promise<void> {
+  await deps.db.tx(async (tx) => {
+    const key = await findCredential(tx, keyId);
+    if (key === undefined || key.agentId !== null || key.accountId !== accountId) {
+      throw new Failure('notFound', 'There is no such key among yours.');
+    }
+    await endKey(tx, deps, asker, key);
+  });
+}

@@ -1,0 +1,97 @@
+import { z } from 'zod';
+import {
+  listOwnedAgents,
+  narrowAgent,
+  type OwnedAgent,
+  renameAgent,
+  revokeOwnedAgent,
+  showOwnedAgent,
+  undoMerge,
+  unlinkAgent,
+} from '../../domain/owned-agents.ts';
+import { displayName, formatTime, presentHappening } from '../../lib/display.ts';
+import type { Answer, Call } from '../route.ts';
+import { chosen, form } from './forms.ts';
+import { presentKey } from './keys.ts';
+import { type Pages, redirect } from './pages.ts';
+
+/** A human's agents. */
+
+export const agentForm = form({});
+export const renameForm = form({ name: z.string().trim().min(1).max(64) });
+/** A box is on where the agent keeps the scope: `scope:read`. */
+export const narrowForm = form({}).catchall(z.string().max(64));
+
+type Visit<Form = undefined> = Call<Form, 'human'>;
+
+/** GET /agents */
+export function agentsPage(pages: Pages): (call: Visit) => Promise<Answer> {
+  return async ({ deps, caller }) => {
+    const agents = await listOwnedAgents(deps, caller.session.accountId);
+    return pages.show(caller, 'agents', { agents: agents.map(present) });
+  };
+}
+
+/** GET /agents/:id */
+export function agentPage(pages: Pages): (call: Visit) => Promise<Answer> {
+  return async ({ deps, caller, params }) => {
+    const { agent, keys, activity } = await showOwnedAgent(deps, caller.session.accountId, params.id!);
+    const { scopes } = deps.config;
+    return pages.show(caller, 'agent', {
+      agent: present(agent),
+      scopes: agent.scopes.map((name) => ({ name, description: scopes.get(name)?.description ?? '' })),
+      keys: keys.map((key) => presentKey(key, deps.clock())),
+      activity: activity.map(presentHappening),
+    });
+  };
+}
+
+/** POST /agents/:id/rename */
+export async function rename(call: Visit<z.output<typeof renameForm>>): Promise<Answer> {
+  return act(call, (id, ownerId) => renameAgent(call.deps, call.asker, ownerId, id, call.body.name));
+}
+
+/** POST /agents/:id/narrow */
+export async function narrow(call: Visit<z.output<typeof narrowForm>>): Promise<Answer> {
+  const scopes = chosen(call.body, 'scope').filter((name) => call.deps.config.scopes.has(name));
+  return act(call, (id, ownerId) => narrowAgent(call.deps, call.asker, ownerId, id, scopes));
+}
+
+/** POST /agents/:id/unlink */
+export async function unlink(call: Visit<z.output<typeof agentForm>>): Promise<Answer> {
+  await act(call, (id, ownerId) => unlinkAgent(call.deps, call.asker, ownerId, id));
+  return redirect(call.deps.config, '/agents');
+}
+
+/** POST /agents/:id/undo */
+export async function undo(call: Visit<z.output<typeof agentForm>>): Promise<Answer> {
+  await act(call, (id, ownerId) => undoMerge(call.deps, call.asker, ownerId, id));
+  return redirect(call.deps.config, '/agents');
+}
+
+/** POST /agents/:id/revoke */
+export async function revoke(call: Visit<z.output<typeof agentForm>>): Promise<Answer> {
+  return act(call, (id, ownerId) => revokeOwnedAgent(call.deps, call.asker, ownerId, id));
+}
+
+/** Changes one agent of the human who asks, and leads back to its page. */
+async function act(
+  { deps, caller, params }: Visit<unknown>,
+  change: (id: string, ownerId: string) => Promise<void>,
+): Promise<Answer> {
+  await change(params.id!, caller.session.accountId);
+  return redirect(deps.config, `/agents/${params.id}`);
+}
+
+function present(agent: OwnedAgent): object {
+  const { name, lastUse, undoableUntil, revokedAt } = agent;
+  return {
+    ...agent,
+    name: name && displayName(name),
+    registeredAt: formatTime(agent.registeredAt),
+    ownedAt: formatTime(agent.ownedAt),
+    revokedAt: revokedAt && formatTime(revokedAt),
+    lastUse: lastUse && { at: formatTime(lastUse.at), from: lastUse.from },
+    undoableUntil: undoableUntil && formatTime(undoableUntil),
+  };
+}

@@ -1,0 +1,69 @@
+import { renderSVG } from 'uqr';
+import { z } from 'zod';
+import {
+  addAuthenticator,
+  removeAuthenticator,
+  renewRecoveryCodes,
+  setUpAuthenticator,
+  showAuthenticator,
+} from '../../domain/authenticators.ts';
+import { Failure } from '../../errors.ts';
+import { formatTime } from '../../lib/display.ts';
+import type { Answer, Call } from '../route.ts';
+import { form, typedCode } from './forms.ts';
+import { type Pages, redirect } from './pages.ts';
+
+/** The second factor: setting an authenticator app up, recovery codes, and the end of it. */
+
+export const addForm = form({ sealed: z.string().max(256), code: typedCode });
+export const plainForm = form({});
+
+type Visit<Form = undefined> = Call<Form, 'freshHuman'>;
+
+/** GET /account/authenticator */
+export function authenticatorPage(pages: Pages): (call: Visit) => Promise<Answer> {
+  return async (call) => {
+    const { deps, caller } = call;
+    const authenticator = await showAuthenticator(deps, caller.session.accountId);
+    if (authenticator === undefined) return setUp(pages, call);
+    const createdAt = formatTime(authenticator.createdAt);
+    return pages.show(caller, 'authenticator', { ...authenticator, createdAt });
+  };
+}
+
+/** POST /account/authenticator */
+export function add(pages: Pages): (call: Visit<z.output<typeof addForm>>) => Promise<Answer> {
+  return async (call) => {
+    const { deps, asker, caller, body } = call;
+    try {
+      const codes = await addAuthenticator(deps, asker, caller.session, body.sealed, body.code);
+      return pages.show(caller, 'recovery-codes', { codes, isNew: true });
+    } catch (error) {
+      if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
+      return setUp(pages, call, body.sealed, error.message);
+    }
+  };
+}
+
+function setUp(pages: Pages, call: Visit<unknown>, sealed?: string, problem?: string): Answer {
+  const { deps, caller } = call;
+  const setup = setUpAuthenticator(deps, caller.session, sealed);
+  const secret = setup.secret.replace(/.{4}(?=.)/g, '$& ');
+  const picture = renderSVG(setup.uri, { pixelSize: 5, border: 2 });
+  const values = { ...setup, secret, picture, problem };
+  return pages.show(caller, 'authenticator-setup', values, problem === undefined ? 200 : 400);
+}
+
+/** POST /account/authenticator/remove */
+export async function remove(call: Visit<z.output<typeof plainForm>>): Promise<Answer> {
+  await removeAuthenticator(call.deps, call.asker, call.caller.session.accountId);
+  return redirect(call.deps.config, '/account');
+}
+
+/** POST /account/authenticator/codes */
+export function renewCodes(pages: Pages): (call: Visit<z.output<typeof plainForm>>) => Promise<Answer> {
+  return async ({ deps, asker, caller }) => {
+    const codes = await renewRecoveryCodes(deps, asker, caller.session.accountId);
+    return pages.show(caller, 'recovery-codes', { codes, isNew: false });
+  };
+}

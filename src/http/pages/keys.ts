@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import type { Deps } from '../../deps.ts';
+import { isLive, type Key } from '../../domain/credentials.ts';
+import { createPersonalKey, listPersonalKeys, revokePersonalKey } from '../../domain/personal-keys.ts';
+import { listResourceServers } from '../../domain/resource-servers.ts';
+import { Failure } from '../../errors.ts';
+import { randomBase62 } from '../../lib/base62.ts';
+import { displayName, formatTime } from '../../lib/display.ts';
+import type { Answer, Call } from '../route.ts';
+import { chosen, form } from './forms.ts';
+import { type Pages, redirect } from './pages.ts';
+
+/** A human's own keys, for scripts and MCP hosts. */
+
+/** How long a key can be made to work, in days; `never` ends only when it is revoked. */
+const LIVES = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365 } as const;
+const KEPT_SECONDS = 300;
+
+/** A preset's name, or `choose` and then boxes `scope:NAME`; boxes `resource:URL` where it is not for all. */
+export const newKeyForm = form({
+  once: z.string().regex(/^[0-9A-Za-z]{32}$/),
+  name: z.string().trim().max(64).default(''),
+  preset: z.string().max(32).default('choose'),
+  life: z.enum(['never', '7', '30', '90', '365']).default('never'),
+}).catchall(z.string().max(64));
+export const revokeKeyForm = form({});
+
+type Visit<Form = undefined> = Call<Form, 'human'>;
+
+/** GET /keys */
+export function keysPage(pages: Pages): (call: Visit) => Promise<Answer> {
+  return async ({ deps, caller }) => {
+    const keys = await listPersonalKeys(deps, caller.session.accountId);
+    return pages.show(caller, 'keys', { keys: keys.map((key) => presentKey(key, deps.clock())) });
+  };
+}
+
+/** GET /keys/new */
+export function newKeyPage(pages: Pages): (call: Call<undefined, 'freshHuman'>) => Promise<Answer> {
+  return async ({ deps, caller }) => pages.show(caller, 'new-key', await offer(deps, {}));
+}
+
+/** POST /keys/new */
+export function createKey(
+  pages: Pages,
+): (call: Call<z.output<typeof newKeyForm>, 'freshHuman'>) => Promise<Answer> {
+  return async (call) => {
+    const { deps, asker, caller, body } = call;
+    const { session } = caller;
+    try {
+      const ask = await read(deps, body);
+      const { key, credential } = await createPersonalKey(deps, asker, session.accountId, ask, {
+        key: body.once,
+        owner: session.id,
+        body: call.bytes,
+        ttlSeconds: KEPT_SECONDS,
+        limit: undefined,
+      });
+      return pages.show(caller, 'made-key', { key: presentKey(key, deps.clock()), credential });
+    } catch (error) {
+      if (!(error instanceof Failure) || error.kind !== 'badRequest') throw error;
+      const problem = error.message;
+      return pages.show(caller, 'new-key', { ...(await offer(deps, body)), problem }, 400);
+    }
+  };
+}
+
+/** POST /keys/:id/revoke */
+export async function revokeKey(call: Visit<z.output<typeof revokeKeyForm>>): Promise<Answer> {
+  const { deps, asker, caller, params } = call;
+  await revokePersonalKey(deps, asker, caller.session.accountId, params.id!);
+  return redirect(deps.config, '/keys');
+}
+
+/** What the form asks for. @throws Failure `badRequest` with what to mend */
+async function read(deps: Deps, body: z.output<typeof newKeyForm>) {
+  const { presets, scopes } = deps.config;
+  if (body.name === '') throw new Failure('badRequest', 'Give the key a name, so that you know it again.');
+  const preset = presets.get(body.preset);
+  const asked = preset?.scopes ?? chosen(body, 'scope').filter((name) => scopes.has(name));
+  if (asked.length === 0) throw new Failure('badRequest', 'Choose what the key may do.');
+  const urls = chosen(body, 'resource');
+  const known = (await offeredResources(deps)).map(({ url }) => url);
+  if (!urls.every((url) => known.includes(url))) {
+    throw new Failure('badRequest', 'One of the resources is not offered any more. Choose again.');
+  }
+  return {
+    name: body.name,
+    scopes: [...asked].sort(),
+    resources: urls.length === 0 ? undefined : urls,
+    days: LIVES[body.life],
+  };
+}
+
+/** What can be chosen, and what was. */
+async function offer(deps: Deps, was: Partial<z.output<typeof newKeyForm>>): Promise<object> {
+  const { presets, scopes } = deps.config;
+  const resources = await offeredResources(deps);
+  const recommended = [...presets].find(([, preset]) => preset.recommended)?.[0];
+  return {
+    once: was.once ?? randomBase62(32, deps.random),
+    name: was.name ?? '',
+    life: was.life ?? '90',
+    preset: was.preset ?? recommended ?? [...presets.keys()][0] ?? 'choose',
+    presets: [...presets].map(([name, preset]) => ({ name, ...preset })),
+    scopes: [...scopes].map(([name, { description }]) => ({ name, description, on: `scope:${name}` in was })),
+    // With one alone there is nothing to choose.
+    resources:
+      resources.length > 1 ? resources.map((each) => ({ ...each, on: `resource:${each.url}` in was })) : [],
+  };
+}
+
+async function offeredResources(deps: Deps): Promise<{ url: string; name: string }[]> {
+  const all = [...deps.config.resources, ...(await listResourceServers(deps))];
+  return [...new Map(all.map(({ url, name }) => [url, { url, name }])).values()];
+}
+
+/** A key as pages show it. */
+export function presentKey(key: Key, now: number): object {
+  const { expiresAt, revokedAt, lastUsedAt } = key;
+  return {
+    ...key,
+    name: key.name === null ? undefined : displayName(key.name),
+    isLive: isLive(key, now),
+    createdAt: formatTime(key.createdAt),
+    expiresAt: expiresAt === null ? undefined : formatTime(expiresAt),
+    revokedAt: revokedAt === null ? undefined : formatTime(revokedAt),
+    lastUse: lastUsedAt === null ? undefined : { at: formatTime(lastUsedAt), from: key.lastUsedFrom },
+  };
+}

@@ -1,0 +1,55 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config.ts';
+import type { Mail } from './mails.ts';
+import { createRender } from './render.ts';
+
+/**
+ * Writes every mail, filled with examples, into a folder, so that templates can be looked at without a claim.
+ *
+ * @returns the files written
+ */
+export function previewMails(config: Config, folder: string, now: number): string[] {
+  const render = createRender(config);
+  mkdirSync(folder, { recursive: true });
+  return Object.entries(examples(config, now)).flatMap(([name, mail]) => {
+    const { subject, text, html } = render(mail);
+    const files = { [`${name}.txt`]: `Subject: ${subject}\n\n${text}`, [`${name}.html`]: html };
+    return Object.entries(files).map(([file, content]) => {
+      const path = join(folder, file);
+      writeFileSync(path, content);
+      return path;
+    });
+  });
+}
+
+function examples(config: Config, now: number): Record<string, Mail> {
+  const common = { id: 'out_example', to: 'you@example.com' };
+  const asked = { origin: '203.0.x.x', askedAt: now, codeExpiresAt: now + 600_000 };
+  const claim = {
+    ...common,
+    ...asked,
+    kind: 'claim-code' as const,
+    claimUrl: `${config.publicUrl}/claim?t=example`,
+    denyUrl: `${config.publicUrl}/claim/deny?t=example`,
+    agentName: 'Research helper',
+    scopes: config.claimedScopes.map((name) => ({
+      name,
+      description: config.scopes.get(name)!.description,
+    })),
+  };
+  const happening = { at: now, agentName: undefined, keyName: undefined, origin: asked.origin };
+  return {
+    'claim-code': { ...claim, mode: 'merge', proof: { kind: 'code', code: '123456' } },
+    'claim-link': { ...claim, mode: 'link', proof: { kind: 'link', approveUrl: claim.claimUrl } },
+    'sign-in-code': { ...common, ...asked, kind: 'sign-in-code', code: '123456' },
+    notice: {
+      ...common,
+      kind: 'notice',
+      happened: [
+        { ...happening, text: 'An agent moved into your account', agentName: 'Research helper' },
+        { ...happening, text: 'A key was made', keyName: 'Backup script' },
+      ],
+    },
+  };
+}
