@@ -6,12 +6,16 @@ export function contrast(one: string, other: string): number {
   return (light + 0.05) / (dark + 0.05);
 }
 
-/** The colour itself, or as little nearer to black or white as text of it needs to be read on a ground (4.5:1). */
-export function readableOn(ground: string, colour: string): string {
+/**
+ * The colour itself, or as little nearer to black or white as text of it needs to be read on a ground.
+ *
+ * @param ratio the contrast to reach: 4.5 is the least that WCAG wants of text
+ */
+export function readableOn(ground: string, colour: string, ratio = 4.5): string {
   const towards = luminance(ground) > 0.18 ? 0 : 255;
   for (let share = 0; share <= 1; share += 0.02) {
     const mixed = mix(colour, towards, share);
-    if (contrast(mixed, ground) >= 4.5) return mixed;
+    if (contrast(mixed, ground) >= ratio) return mixed;
   }
   return mix(colour, towards, 1);
 }

@@ -1,20 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { said } from '../helpers/ceremony.ts';
-import {
-  assertUsable,
-  DARK,
-  findChromium,
-  LIGHT,
-  type Look,
-  NARROW,
-  NO_SCRIPTS,
-  startChromium,
-  type Visit,
-  visit,
-} from '../helpers/chromium.ts';
+import { at, inBrowser, LIGHT, LOOKS, see, startChromium, visit, visitTo } from '../helpers/chromium.ts';
 import {
   APPROVED,
   approveUrlIn,
@@ -26,21 +14,11 @@ import {
   openHouse,
   WAITING,
 } from '../helpers/claim-page.ts';
-import { type Engine, onEveryEngine, wrongCode } from '../helpers/service.ts';
+import { type Engine, wrongCode } from '../helpers/service.ts';
 
-/** With SCREENSHOTS=1 every page is kept here, to be looked at. */
-const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url));
+inBrowser('the claim page in a browser', claimTests);
 
-const executable = findChromium();
-if (executable === undefined) {
-  const why = 'no Chromium found: "apt-get install chromium", or name one by CHROMIUM=/path/to/chromium';
-  console.log(`The tests in a real browser are skipped: ${why}.`);
-  test('the claim page in a browser', { skip: why }, () => {});
-} else {
-  onEveryEngine('the claim page in a browser', (engine) => inBrowser(engine, executable));
-}
-
-function inBrowser(engine: Engine, executablePath: string): void {
+function claimTests(engine: Engine, executablePath: string): void {
   let house: House;
   let browser: Browser;
   before(async () => {
@@ -51,15 +29,10 @@ function inBrowser(engine: Engine, executablePath: string): void {
   });
   after(() => Promise.all([browser.close(), house.stop()]));
 
-  for (const look of [LIGHT, DARK, NARROW, NO_SCRIPTS]) {
+  for (const look of LOOKS) {
     describe(look.name, () => {
-      /** Somebody opens a link; what the page must not do is checked when they leave. */
-      async function visiting(url: string, tour: (visitor: Visit['page']) => Promise<void>): Promise<void> {
-        const { page, end } = await visit(browser, house.on.url, look);
-        await page.goto(url);
-        await tour(page);
-        await end();
-      }
+      const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
+        visitTo(browser, house.on.url, look, url, tour);
       const seen = (page: Page, heading: string, name: string) => see(page, look, engine, heading, name);
 
       test('who types the mailed code vouches for the agent, which then gets its key', async () => {
@@ -216,19 +189,6 @@ function inBrowser(engine: Engine, executablePath: string): void {
     await end();
     assert.equal(said(await house.poll(asked.claim_token)), '200');
   });
-}
-
-/** Waits for the page with that heading. */
-async function at(page: Page, heading: string): Promise<void> {
-  await page.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor();
-}
-
-async function see(page: Page, look: Look, engine: Engine, heading: string, name: string): Promise<void> {
-  await at(page, heading);
-  await assertUsable(page, look);
-  assert.match(await page.title(), / · Vouchsafe$/);
-  if (process.env.SCREENSHOTS === undefined || engine !== 'sqlite') return;
-  await page.screenshot({ path: `${SCREENSHOTS}${look.name}/${name}.png`, fullPage: true });
 }
 
 /** What is wrong is said right above the field, both are in view, and one can type at once. */

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import axe, { type AxeResults } from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { type Engine, onEveryEngine } from './service.ts';
 
 /** A real browser: types, clicks, draws, keeps cookies and obeys policies as people's do. */
 
@@ -13,7 +16,7 @@ const USUAL_PLACES = [
 ];
 
 /** Where Chromium is, by the environment's CHROMIUM or in the usual places; undefined where there is none. */
-export function findChromium(): string | undefined {
+function findChromium(): string | undefined {
   return [process.env.CHROMIUM ?? '', ...USUAL_PLACES].find((path) => existsSync(path));
 }
 
@@ -47,6 +50,20 @@ export const NARROW: Look = {
   options: { viewport: { width: 360, height: 740 }, colorScheme: 'light', isMobile: true, hasTouch: true },
 };
 export const NO_SCRIPTS: Look = { name: 'no scripts', options: { ...DESKTOP, javaScriptEnabled: false } };
+
+export const LOOKS = [LIGHT, DARK, NARROW, NO_SCRIPTS];
+
+/** Tests in a real browser, on every engine; where there is none they are skipped, and it is said why. */
+export function inBrowser(title: string, tests: (engine: Engine, executablePath: string) => void): void {
+  const executable = findChromium();
+  if (executable !== undefined) {
+    onEveryEngine(title, (engine) => tests(engine, executable));
+    return;
+  }
+  const why = 'no Chromium found: "apt-get install chromium", or name one by CHROMIUM=/path/to/chromium';
+  console.log(`The tests in a real browser are skipped: ${why}.`);
+  test(title, { skip: why }, () => {});
+}
 
 /** One person's browser, with nothing in it yet. */
 export interface Visit {
@@ -84,15 +101,54 @@ export async function visit(browser: Browser, origin: string, look: Look): Promi
   };
 }
 
+/** Somebody opens a link in a browser of their own; what the pages must not do is checked when they leave. */
+export async function visitTo(
+  browser: Browser,
+  origin: string,
+  look: Look,
+  url: string,
+  tour: (page: Page) => Promise<void>,
+): Promise<void> {
+  const { page, end } = await visit(browser, origin, look);
+  await page.goto(url);
+  await tour(page);
+  await end();
+}
+
+/** Waits for the page with that heading. */
+export async function at(page: Page, heading: string): Promise<void> {
+  await page.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor();
+}
+
+/** With SCREENSHOTS=1 every page is kept here, to be looked at. */
+const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url));
+
+/** Waits for a page, checks that it can be used, and takes its picture. */
+export async function see(
+  page: Page,
+  look: Look,
+  engine: Engine,
+  heading: string,
+  name: string,
+): Promise<void> {
+  await at(page, heading);
+  await assertUsable(page, look);
+  assert.match(await page.title(), / · Vouchsafe$/);
+  if (process.env.SCREENSHOTS === undefined || engine !== 'sqlite') return;
+  await page.screenshot({ path: `${SCREENSHOTS}${look.name}/${name}.png`, fullPage: true });
+}
+
 /** Checks what a machine can of how a page is to use: by eye, by finger, by keyboard, by ear. */
-export async function assertUsable(page: Page, look: Look): Promise<void> {
+async function assertUsable(page: Page, look: Look): Promise<void> {
   const tooWide = await page.evaluate<number>(
     'document.documentElement.scrollWidth - document.documentElement.clientWidth',
   );
   assert.ok(tooWide <= 0, `${page.url()} is ${tooWide} pixels wider than its window`);
-  for (const control of await page.locator('button, .button, input:not([type=hidden])').all()) {
-    const isBox = (await control.getAttribute('type')) === 'checkbox';
-    const box = await (isBox ? page.locator('label', { has: control }) : control).boundingBox();
+  for (const control of await page
+    .locator('button:visible, .button:visible, input:visible, summary:visible')
+    .all()) {
+    const isBox = ['checkbox', 'radio'].includes((await control.getAttribute('type')) ?? '');
+    const box = await (isBox ? control.locator('xpath=ancestor::label') : control).boundingBox();
     assert.ok(box !== null && box.height >= 44, `${await control.innerText()} is ${box?.height} pixels high`);
   }
   if (look.options.javaScriptEnabled === false) return;

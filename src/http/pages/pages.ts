@@ -77,7 +77,7 @@ const PAPER = { light: '#fbfaf6', dark: '#161613' };
 /** The operator's one colour, by day and by night, so that it can be read on the paper, and what can be read on it. */
 function coloursOf(accent: string) {
   const light = readableOn(PAPER.light, accent);
-  const dark = readableOn(PAPER.dark, accent);
+  const dark = readableOn(PAPER.dark, accent, 7);
   return { paper: PAPER, light, dark, onLight: textOn(light), onDark: textOn(dark) };
 }
 
