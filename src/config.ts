@@ -8,6 +8,7 @@ import {
   type Service,
 } from './config-file.ts';
 import type { Limits } from './domain/limits.ts';
+import { checkResourceUrl } from './domain/resource-servers.ts';
 import { parseScope } from './domain/scopes.ts';
 import { readOrMakeSecret } from './lib/secret-file.ts';
 import { findTemplateFault } from './lib/templates.ts';
@@ -90,6 +91,7 @@ export function loadConfig(env: Environment): Config {
   const scopes = new Map(Object.entries(file.scopes));
   const resources = file.resources.map((resource) => ({
     ...resource,
+    url: resourceUrl(resource.url),
     documentation: resource.documentation,
     scopes: resource.scopes ?? [...scopes.keys()],
   }));
@@ -140,6 +142,14 @@ export function loadConfig(env: Environment): Config {
         ? resources
         : [{ url: publicUrl, name: file.service.name, scopes: [...scopes.keys()], documentation: undefined }],
   };
+}
+
+function resourceUrl(text: string): string {
+  try {
+    return checkResourceUrl(text);
+  } catch (error) {
+    throw new ConfigError(`In "resources", ${text}: ${(error as Error).message}`);
+  }
 }
 
 function integer(name: string, text: string | undefined, fallback: number, min: number, max: number): number {

@@ -20,7 +20,7 @@ import {
 import type { Tx } from '../store/db.ts';
 import { listEventsOf } from '../store/events.ts';
 import { type ClaimMode, findRegistration, unclaimRegistration } from '../store/registrations.ts';
-import { revokeAgent } from './agents.ts';
+import { endAgent } from './agents.ts';
 import { isLive, type Key, toKey } from './credentials.ts';
 import { describeEvent, type Happening } from './event-texts.ts';
 import { type Asker, record } from './events.ts';
@@ -104,11 +104,9 @@ export async function narrowAgent(
   id: string,
   scopes: readonly string[],
 ): Promise<void> {
-  if (scopes.length === 0) {
-    throw new Failure('badRequest', 'Leave the agent at least one scope, or revoke it.', { field: 'scope' });
-  }
   await withOwned(deps, ownerId, id, async (tx, now) => {
-    await narrowKeys(tx, now, id, scopes, (key) => key);
+    const kept = await narrowKeys(tx, now, id, scopes, (key) => key);
+    if (kept === 0) throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
     await record(tx, deps, asker, now, {
       kind: 'agent.narrowed',
       accountId: ownerId,
@@ -154,8 +152,13 @@ export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: s
 
 /** Ends an agent and its keys for good, from the next introspection on. @throws Failure `notFound` */
 export async function revokeOwnedAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
-  if ((await findOwnedAgent(deps.db, ownerId, id)) === undefined) throw notYours();
-  await revokeAgent(deps, asker, id);
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    await holdAgent(tx, id);
+    const agent = await findOwnedAgent(tx, ownerId, id);
+    if (agent === undefined) throw notYours();
+    await endAgent(tx, deps, asker, now, agent);
+  });
 }
 
 /** Runs a change of an agent that is its owner's and not revoked, while no key of it is made or changed by anybody else. */
@@ -186,19 +189,26 @@ async function release(tx: Tx, deps: Deps, now: number, agent: AgentRow, account
   }));
 }
 
+/** Leaves the live keys of an agent no more than these scopes; returns how many still work. */
 async function narrowKeys(
   tx: Tx,
   now: number,
   agentId: string,
   scopes: readonly string[],
   place: (key: CredentialRow) => Pick<CredentialRow, 'accountId' | 'expiresAt'>,
-): Promise<void> {
+): Promise<number> {
+  let kept = 0;
   for (const key of await listCredentials(tx, agentId)) {
     if (!isLive(key, now)) continue;
     const left = parseScope(key.scope).filter((scope) => within([scope], scopes));
-    if (left.length === 0) await revokeCredential(tx, key.hash, now);
-    else await narrowCredential(tx, key.hash, { ...place(key), scope: formatScope(left) });
+    if (left.length === 0) {
+      await revokeCredential(tx, key.hash, now);
+    } else {
+      await narrowCredential(tx, key.hash, { ...place(key), scope: formatScope(left) });
+      kept += 1;
+    }
   }
+  return kept;
 }
 
 async function describe(

@@ -34,7 +34,8 @@ const NEVER: Record<string, string> = {
   'a linked agent whose account has no human parent': `
     FROM agents g JOIN registrations r ON r.agent_id = g.id JOIN accounts a ON a.id = g.account_id
     LEFT JOIN accounts p ON p.id = a.parent_id
-    WHERE r.claimed_at IS NOT NULL AND r.mode = 'link' AND (p.id IS NULL OR p.kind <> 'human' OR a.ended_at IS NOT NULL)`,
+    WHERE r.claimed_at IS NOT NULL AND r.mode = 'link' AND (p.id IS NULL OR p.kind <> 'human'
+      OR (a.ended_at IS NOT NULL AND (p.ended_at IS NULL OR g.revoked_at IS NULL)))`,
   'an unclaimed agent with an owner': `
     FROM agents g JOIN registrations r ON r.agent_id = g.id JOIN accounts a ON a.id = g.account_id
     WHERE r.claimed_at IS NULL AND (a.kind <> 'agent' OR a.parent_id IS NOT NULL OR a.ended_at IS NOT NULL)`,
@@ -42,12 +43,21 @@ const NEVER: Record<string, string> = {
     FROM accounts a WHERE a.kind = 'agent' AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id AND g.revoked_at IS NOT NULL)
       AND ((a.ended_at IS NULL) <> (a.merged_into IS NULL) OR (a.ended_at IS NOT NULL AND NOT EXISTS (
       SELECT 1 FROM agents g WHERE g.merged_from = a.id AND g.account_id = a.merged_into)))`,
+  'something that lives on in the ended account of a human, or its mailbox': `
+    FROM accounts a WHERE a.kind = 'human' AND a.ended_at IS NOT NULL AND (a.mailbox IS NOT NULL
+      OR EXISTS (SELECT 1 FROM accounts own WHERE own.parent_id = a.id AND own.ended_at IS NULL)
+      OR EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id AND g.revoked_at IS NULL)
+      OR EXISTS (SELECT 1 FROM credentials c WHERE c.account_id = a.id AND c.revoked_at IS NULL)
+      OR EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id AND s.ended_at IS NULL)
+      OR EXISTS (SELECT 1 FROM authenticators t WHERE t.account_id = a.id)
+      OR EXISTS (SELECT 1 FROM recovery_codes r WHERE r.account_id = a.id))`,
   'an agent that moved out of an account that did not end': `
     FROM agents g JOIN accounts a ON a.id = g.merged_from WHERE a.ended_at IS NULL`,
   'an account of nobody': `
     FROM accounts a WHERE NOT EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id OR g.merged_from = a.id)
       AND NOT EXISTS (SELECT 1 FROM accounts child WHERE child.parent_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id)
+      AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.account_id = a.id AND c.agent_id IS NULL)
       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account_id = a.id AND e.kind IN ('agent.released', 'agent.merge_undone'))`,
   'a mail without what it is about': `
     FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)

@@ -18,7 +18,11 @@ import { type Pages, redirect } from './pages.ts';
 /** A human's agents. */
 
 export const agentForm = form({});
-export const renameForm = form({ name: z.string().trim().min(1).max(64) });
+/** A name that shows nothing cannot be clicked. */
+const visible = (name: string) => displayName(name) !== '';
+export const renameForm = form({
+  name: z.string().trim().max(64).refine(visible, 'it must hold something that can be seen.'),
+});
 /** A box is on where the agent keeps the scope: `scope:read`. */
 export const narrowForm = form({}).catchall(z.string().max(64));
 
@@ -87,7 +91,7 @@ function present(agent: OwnedAgent): object {
   const { name, lastUse, undoableUntil, revokedAt } = agent;
   return {
     ...agent,
-    name: name && displayName(name),
+    name: (name && displayName(name)) || undefined,
     registeredAt: formatTime(agent.registeredAt),
     ownedAt: formatTime(agent.ownedAt),
     revokedAt: revokedAt && formatTime(revokedAt),

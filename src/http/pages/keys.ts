@@ -14,7 +14,10 @@ import { type Pages, redirect } from './pages.ts';
 
 /** How long a key can be made to work, in days; `never` ends only when it is revoked. */
 const LIVES = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365 } as const;
-const KEPT_SECONDS = 300;
+/** A form can be sent so long: see isFresh. */
+const KEPT_SECONDS = 900;
+/** Of a form that is sent twice the browser shows the second answer, so that one waits for the first. */
+const PATIENCE_MS = 5000;
 
 /** A preset's name, or `choose` and then boxes `scope:NAME`; boxes `resource:URL` where it is not for all. */
 export const newKeyForm = form({
@@ -49,20 +52,43 @@ export function createKey(
     const { session } = caller;
     try {
       const ask = await read(deps, body);
-      const { key, credential } = await createPersonalKey(deps, asker, session.accountId, ask, {
+      const sent = {
         key: body.once,
         owner: session.id,
         body: call.bytes,
         ttlSeconds: KEPT_SECONDS,
         limit: undefined,
-      });
+      };
+      const { key, credential } = await patiently(() =>
+        createPersonalKey(deps, asker, session.accountId, ask, sent),
+      );
       return pages.show(caller, 'made-key', { key: presentKey(key, deps.clock()), credential });
     } catch (error) {
-      if (!(error instanceof Failure) || error.kind !== 'badRequest') throw error;
-      const problem = error.message;
-      return pages.show(caller, 'new-key', { ...(await offer(deps, body)), problem }, 400);
+      if (!(error instanceof Failure)) throw error;
+      const { kind } = error;
+      if (kind !== 'badRequest' && kind !== 'idempotencyMismatch') throw error;
+      const wasSent = kind === 'idempotencyMismatch';
+      const problem = wasSent
+        ? 'This form made a key already. Send it again to make another.'
+        : error.message;
+      const was = wasSent ? { ...body, once: undefined } : body;
+      return pages.show(caller, 'new-key', { ...(await offer(deps, was)), problem }, 400);
     }
   };
+}
+
+/** Does something again while the same is being done already. */
+async function patiently<Result>(act: () => Promise<Result>): Promise<Result> {
+  const until = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      const isUnderWay = error instanceof Failure && error.kind === 'inProgress';
+      if (!isUnderWay || performance.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
 }
 
 /** POST /keys/:id/revoke */
@@ -93,7 +119,10 @@ async function read(deps: Deps, body: z.output<typeof newKeyForm>) {
 }
 
 /** What can be chosen, and what was. */
-async function offer(deps: Deps, was: Partial<z.output<typeof newKeyForm>>): Promise<object> {
+async function offer(
+  deps: Deps,
+  was: { [Name in keyof z.output<typeof newKeyForm>]?: z.output<typeof newKeyForm>[Name] | undefined },
+): Promise<object> {
   const { presets, scopes } = deps.config;
   const resources = await offeredResources(deps);
   const recommended = [...presets].find(([, preset]) => preset.recommended)?.[0];
