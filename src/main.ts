@@ -10,6 +10,7 @@ import { createOpsServer } from './http/ops.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { createDevMailbox } from './mail/dev-mailbox.ts';
+import { checkMails } from './mail/preview.ts';
 import { databaseClock } from './store/clock.ts';
 import type { Db } from './store/db.ts';
 import { migrate } from './store/migrate.ts';
@@ -40,6 +41,7 @@ export interface Overrides {
 /** Opens the database, brings it up to date and serves until stopped. */
 export async function startService(config: Config, overrides: Overrides = {}): Promise<Service> {
   const log = overrides.log ?? createLog(config.logLevel);
+  if (config.templatesDir !== undefined) checkMails(config, systemClock());
   const opened = await openDatabase(config.database, (cause) => {
     log.fatal({ err: cause }, 'the database is damaged; ending rather than answering wrongly');
     log.flush();

@@ -46,8 +46,12 @@ CREATE INDEX events_account ON events (account_id, id)
 CREATE INDEX events_agent ON events (agent_id, id)
   WHERE agent_id IS NOT NULL AND kind <> 'registration.created';
 
--- Of a mail about what happened: the first event that it tells of. Its attempt_id is the account.
-ALTER TABLE outbox ADD COLUMN event_id TEXT;
+-- What a mail about what happened tells of: events of the account that is its attempt_id.
+CREATE TABLE notices (
+  mail_id TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  PRIMARY KEY (mail_id, event_id)
+) /*sqlite WITHOUT ROWID*/;
 
 -- A sign-in whose mailed code was right, and that waits for the second factor.
 ALTER TABLE sign_ins ADD COLUMN proven_at BIGINT;

@@ -29,7 +29,7 @@ export async function listActivity(
   before: string | undefined,
   limit: number,
 ): Promise<{ activity: Happening[]; next: string | undefined }> {
-  const events = await listEventsOf(deps.db, { accountId }, { before }, limit);
+  const events = await listEventsOf(deps.db, { accountId }, before, limit);
   const activity = await Promise.all(events.map((event) => describeEvent(deps, event)));
   return { activity, next: events.length === limit ? events.at(-1)!.id : undefined };
 }

@@ -1,5 +1,5 @@
 import type { Deps } from '../deps.ts';
-import { findAccount } from '../store/accounts.ts';
+import { findAccount, holdAccount } from '../store/accounts.ts';
 import {
   type AgentRow,
   findAgent,
@@ -70,13 +70,14 @@ export async function endAgent(
   agent: AgentRow,
 ): Promise<void> {
   const { id, registrationId, accountId } = agent;
+  const ownerId = await ownerOf(tx, accountId);
+  if (ownerId !== undefined) await holdAccount(tx, ownerId);
   await holdAgent(tx, id);
   await endClaim(tx, registrationId, 'revoked', now);
   await withdrawAttempts(tx, registrationId, 'revoked', now);
   if ((await revokeRow(tx, id, now)) !== 1) return;
   const keys = await revokeCredentialsOfAgent(tx, id, now);
   const revoked = { kind: 'agent.revoked', agentId: id, details: { keys } } as const;
-  const ownerId = await ownerOf(tx, accountId);
   if (ownerId !== undefined) await recordAndTell(tx, deps, asker, now, ownerId, revoked);
   else await record(tx, deps, asker, now, { ...revoked, accountId });
 }

@@ -2,6 +2,7 @@ import { generateURI, ScureBase32Plugin, verifySync } from 'otplib';
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { sha256 } from '../lib/hash.ts';
+import { holdAccount } from '../store/accounts.ts';
 import {
   countRecoveryCodes,
   deleteAuthenticator,
@@ -89,6 +90,7 @@ export async function addAuthenticator(
       lastStep: step,
       createdAt: now,
     };
+    await requireAccount(tx, accountId);
     if (!(await insertAuthenticator(tx, row))) {
       throw new Failure('badRequest', 'An authenticator app is set up already. Remove it first.');
     }
@@ -102,6 +104,7 @@ export async function addAuthenticator(
 export async function removeAuthenticator(deps: Deps, asker: Asker, accountId: string): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
+    await requireAccount(tx, accountId);
     if ((await deleteAuthenticator(tx, accountId)) !== 1) return;
     await deleteRecoveryCodes(tx, accountId);
     await recordAndTell(tx, deps, asker, now, accountId, { kind: 'authenticator.removed' });
@@ -112,6 +115,7 @@ export async function removeAuthenticator(deps: Deps, asker: Asker, accountId: s
 export async function renewRecoveryCodes(deps: Deps, asker: Asker, accountId: string): Promise<string[]> {
   const now = deps.clock();
   return deps.db.tx(async (tx) => {
+    await requireAccount(tx, accountId);
     if ((await findAuthenticator(tx, accountId)) === undefined) {
       throw new Failure('badRequest', 'There is no authenticator app to recover from.');
     }
@@ -151,12 +155,17 @@ function openSetup(deps: Deps, session: Session, sealed: string): string | undef
   return deps.keyring.open(SETUP, session.id, Buffer.from(sealed, 'base64url'));
 }
 
+/** Holds the account, so that of two changes at once the second sees the first. */
+async function requireAccount(tx: Tx, accountId: string): Promise<void> {
+  if (!(await holdAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+}
+
 /** The time step that a code belongs to, if it is later than the last one used. */
 function stepOf(secret: string, code: string, now: number, after: number): number | undefined {
   if (!/^[0-9]{6}$/.test(code)) return undefined;
-  const options = { secret, token: code, epoch: Math.floor(now / 1000), epochTolerance: TOLERANCE_SECONDS };
-  const result = verifySync(after < 0 ? options : { ...options, afterTimeStep: after });
-  return result.valid && 'timeStep' in result ? result.timeStep : undefined;
+  const epoch = Math.floor(now / 1000);
+  const result = verifySync({ secret, token: code, epoch, epochTolerance: TOLERANCE_SECONDS });
+  return result.valid && 'timeStep' in result && result.timeStep > after ? result.timeStep : undefined;
 }
 
 async function makeRecoveryCodes(tx: Tx, deps: Deps, accountId: string): Promise<string[]> {

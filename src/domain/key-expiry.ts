@@ -1,4 +1,5 @@
 import type { Deps } from '../deps.ts';
+import { holdAccount } from '../store/accounts.ts';
 import { listExpiring, takeWarning } from '../store/credentials.ts';
 import { localAsker } from './events.ts';
 import { recordAndTell } from './notices.ts';
@@ -13,6 +14,7 @@ export async function warnOfExpiry(deps: Deps, mayGoOn: () => boolean = () => tr
     for (const { hash, id, accountId } of keys) {
       await deps.db.tx(async (tx) => {
         const now = deps.clock();
+        await holdAccount(tx, accountId);
         if (!(await takeWarning(tx, hash, now))) return;
         await recordAndTell(tx, deps, asker, now, accountId, { kind: 'key.expiring', subject: id });
       });

@@ -1,6 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { hashSecret, wellFormed } from '../lib/secrets.ts';
+import { holdAccount } from '../store/accounts.ts';
 import { holdAgent } from '../store/agents.ts';
 import {
   type CredentialRow,
@@ -61,7 +62,7 @@ export async function createKey(
 
   return deps.db.tx(async (tx) => {
     // Read again inside: a key revoked or narrowed a moment ago must not leave a successor behind.
-    if (!(await holdAgent(tx, agentId))) throw endedMeanwhile();
+    if (!(await holdAccount(tx, ownerId)) || !(await holdAgent(tx, agentId))) throw endedMeanwhile();
     const maker = await findBearerByHash(tx, bearer.hash);
     if (maker === undefined || !isLive(maker, now)) throw endedMeanwhile();
     if (maker.scope !== formatScope(bearer.key.scopes) || maker.accountId !== bearer.accountId) {

@@ -1,7 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { mailboxLimitKey } from '../lib/mailbox.ts';
 import { type AttemptRow, findAttempt, remintCode } from '../store/claim-attempts.ts';
-import { listEventsOf } from '../store/events.ts';
+import { listNoticed } from '../store/events.ts';
 import { isRefused } from '../store/mail-refusals.ts';
 import type { OutboxRow } from '../store/outbox.ts';
 import { findRegistration } from '../store/registrations.ts';
@@ -9,7 +9,6 @@ import { findSignIn } from '../store/sign-ins.ts';
 import { approveLink, denyLink, viewLink } from './claim-links.ts';
 import { deriveCode, deriveSignInCode } from './codes.ts';
 import { describeEvent } from './event-texts.ts';
-import { TOLD } from './notices.ts';
 import type { Delivery, MailedProof } from './outbox.ts';
 
 /** A code that would die sooner than this after its mail leaves is replaced by a new one. */
@@ -31,7 +30,7 @@ export async function write(
     case 'sign_in_code':
       return writeSignInCode(deps, mail, mail.attemptId);
     case 'notice':
-      return writeNotice(deps, mail, mail.attemptId);
+      return writeNotice(deps, mail);
   }
 }
 
@@ -78,16 +77,15 @@ async function writeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
     });
 }
 
-const LINES_MAX = 50;
+/** So many lines at most: the page of the account has them all. */
+const LINES_MAX = 200;
 
-/** What happened to an account from an event on, as it stands when the mail leaves. */
-async function writeNotice(deps: Deps, mail: OutboxRow, accountId: string) {
-  const page = { from: mail.eventId ?? '', kinds: TOLD };
-  const events = await listEventsOf(deps.db, { accountId }, page, LINES_MAX);
-  const told = events.filter(({ kind, details }) => kind !== 'session.begun' || details !== null);
-  const happened = await Promise.all(told.map((event) => describeEvent(deps, event)));
-  if (happened.length === 0) return 'over';
-  return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, happened });
+/** What happened to an account, in the words of now. */
+async function writeNotice(deps: Deps, mail: OutboxRow) {
+  const events = await listNoticed(deps.db, mail.id);
+  const happened = await Promise.all(events.slice(0, LINES_MAX).map((event) => describeEvent(deps, event)));
+  const more = events.length - happened.length;
+  return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, happened, more });
 }
 
 function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {

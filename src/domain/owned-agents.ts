@@ -1,7 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
-import { freeAccount, insertAgentAccount } from '../store/accounts.ts';
+import { freeAccount, holdAccount, insertAgentAccount } from '../store/accounts.ts';
 import {
   type AgentRow,
   findOwnedAgent,
@@ -71,7 +71,7 @@ export async function showOwnedAgent(
   if (row === undefined) throw notYours();
   const [described, events] = await Promise.all([
     describe(deps, row, ownerId),
-    listEventsOf(deps.db, { agentId: id }, {}, ACTIVITY_MAX),
+    listEventsOf(deps.db, { agentId: id }, undefined, ACTIVITY_MAX),
   ]);
   const activity = await Promise.all(events.map((event) => describeEvent(deps, event)));
   return { ...described, activity };
@@ -154,6 +154,7 @@ export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: s
 export async function revokeOwnedAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
+    await holdAccount(tx, ownerId);
     await holdAgent(tx, id);
     const agent = await findOwnedAgent(tx, ownerId, id);
     if (agent === undefined) throw notYours();
@@ -170,6 +171,7 @@ async function withOwned(
 ): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
+    await holdAccount(tx, ownerId);
     const isThere = await holdAgent(tx, id);
     const agent = await findOwnedAgent(tx, ownerId, id);
     if (agent === undefined) throw notYours();

@@ -27,10 +27,13 @@ export function openTemplates(
 
 /** What is wrong with an operator's folder of templates: one that takes no other's place, or does not compile. */
 export function findTemplateFault(overrides: string): string | undefined {
-  if (!existsSync(overrides) || !statSync(overrides).isDirectory()) return `is no folder: ${overrides}`;
-  for (const room of ROOMS) {
+  if (!isFolder(overrides)) return `is no folder: ${overrides}`;
+  for (const room of readdirSync(overrides)) {
     const folder = join(overrides, room);
-    for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    if (!ROOMS.some((known) => known === room) || !isFolder(folder)) {
+      return `holds ${room}, and only the folders ${ROOMS.join(' and ')} are looked into`;
+    }
+    for (const name of readdirSync(folder)) {
       if (!existsSync(join(FOLDER, room, name))) return `holds ${room}/${name}, which is no template of ours`;
       try {
         new Eta().compile(readFileSync(join(folder, name), 'utf8'));
@@ -40,4 +43,8 @@ export function findTemplateFault(overrides: string): string | undefined {
     }
   }
   return undefined;
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

@@ -48,4 +48,6 @@ export interface NoticeMail {
   to: string;
   /** Oldest first. */
   happened: Happening[];
+  /** How many more there are. */
+  more: number;
 }

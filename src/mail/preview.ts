@@ -23,6 +23,22 @@ export function previewMails(config: Config, folder: string, now: number): strin
   });
 }
 
+/**
+ * Fills every mail once: a template of the operator's that compiles may still fail, and then no mail would leave.
+ *
+ * @throws Error that names the mail
+ */
+export function checkMails(config: Config, now: number): void {
+  const render = createRender(config);
+  for (const [name, mail] of Object.entries(examples(config, now))) {
+    try {
+      render(mail);
+    } catch (error) {
+      throw new Error(`TEMPLATES_DIR: the mail "${name}" cannot be filled: ${String(error).split('\n')[0]}`);
+    }
+  }
+}
+
 function examples(config: Config, now: number): Record<string, Mail> {
   const common = { id: 'out_example', to: 'you@example.com' };
   const asked = { origin: '203.0.x.x', askedAt: now, codeExpiresAt: now + 600_000 };
@@ -46,6 +62,7 @@ function examples(config: Config, now: number): Record<string, Mail> {
     notice: {
       ...common,
       kind: 'notice',
+      more: 0,
       happened: [
         { ...happening, text: 'An agent moved into your account', agentName: 'Research helper' },
         { ...happening, text: 'A key was made', keyName: 'Backup script' },

@@ -57,29 +57,27 @@ export function listEvents(
   ]);
 }
 
-/**
- * What happened to an account, or to an agent, without its registration (which the indexes leave out).
- *
- * @param page.from oldest first, from this event on; else newest first, before `page.before` if that is given
- */
+/** What happened to an account, or to an agent, newest first, without its registration (which the indexes leave out). */
 export function listEventsOf(
   db: Pick<Db, 'all'>,
   whose: { accountId: string } | { agentId: string },
-  page: { from: string; kinds: readonly string[] } | { before?: string | undefined },
+  before: string | undefined,
   limit: number,
 ): Promise<EventRow[]> {
   const [column, id] = 'accountId' in whose ? ['account_id', whose.accountId] : ['agent_id', whose.agentId];
-  const [condition, values, order] =
-    'from' in page
-      ? [`id >= ? AND kind IN (${page.kinds.map(() => '?').join()})`, [page.from, ...page.kinds], 'ASC']
-      : page.before === undefined
-        ? ['1 = 1', [], 'DESC']
-        : ['id < ?', [page.before], 'DESC'];
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events
-     WHERE ${column} = ? AND ${column} IS NOT NULL AND kind <> 'registration.created' AND ${condition}
-     ORDER BY id ${order} LIMIT ?`,
-    [id, ...values, limit],
+     WHERE ${column} = ? AND ${column} IS NOT NULL AND kind <> 'registration.created'
+       ${before === undefined ? '' : 'AND id < ?'} ORDER BY id DESC LIMIT ?`,
+    before === undefined ? [id, limit] : [id, before, limit],
+  );
+}
+
+/** What a notice tells of, oldest first. */
+export function listNoticed(db: Pick<Db, 'all'>, mailId: string): Promise<EventRow[]> {
+  return db.all<EventRow>(
+    `SELECT ${COLUMNS} FROM events WHERE id IN (SELECT event_id FROM notices WHERE mail_id = ?) ORDER BY id`,
+    [mailId],
   );
 }
 

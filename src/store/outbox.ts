@@ -13,34 +13,36 @@ export interface OutboxRow {
   sentAt: number | null;
   deadAt: number | null;
   error: string | null;
-  /** Of a notice: the first event that it tells of. */
-  eventId: string | null;
 }
 
 export async function insertMail(
   tx: Tx,
   mail: Pick<OutboxRow, 'id' | 'kind' | 'attemptId' | 'mailbox' | 'createdAt' | 'giveUpAt'> &
-    Partial<Pick<OutboxRow, 'nextAt' | 'eventId'>>,
+    Partial<Pick<OutboxRow, 'nextAt'>>,
 ): Promise<void> {
-  const { id, kind, attemptId, mailbox, createdAt, nextAt = createdAt, giveUpAt, eventId = null } = mail;
+  const { id, kind, attemptId, mailbox, createdAt, nextAt = createdAt, giveUpAt } = mail;
   await tx.run(
-    `INSERT INTO outbox (id, kind, attempt_id, mailbox, created_at, next_at, give_up_at, event_id)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-    [id, kind, attemptId, mailbox, createdAt, nextAt, giveUpAt, eventId],
+    `INSERT INTO outbox (id, kind, attempt_id, mailbox, created_at, next_at, give_up_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    [id, kind, attemptId, mailbox, createdAt, nextAt, giveUpAt],
   );
 }
 
 /**
- * Says whether a notice to an account waits that no worker has taken yet, and keeps workers from it until the transaction
- * ends: what happens in this transaction will be in that mail.
+ * The notice to an account that waits and that no worker has taken yet. Workers are kept from it until the transaction ends, so
+ * what this transaction puts into it will be in the mail.
  */
-export async function joinWaitingNotice(tx: Tx, accountId: string): Promise<boolean> {
-  const joined = await tx.run(
+export async function joinWaitingNotice(tx: Tx, accountId: string): Promise<string | undefined> {
+  const row = await tx.get<{ id: string }>(
     `UPDATE outbox SET tries = tries
-     WHERE attempt_id = ? AND kind = 'notice' AND tries = 0 AND sent_at IS NULL AND dead_at IS NULL`,
+     WHERE attempt_id = ? AND kind = 'notice' AND tries = 0 AND sent_at IS NULL AND dead_at IS NULL RETURNING id`,
     [accountId],
   );
-  return joined > 0;
+  return row?.id;
+}
+
+/** Puts an event into a notice. */
+export async function insertNotice(tx: Tx, mailId: string, eventId: string): Promise<void> {
+  await tx.run('INSERT INTO notices (mail_id, event_id) VALUES (?, ?)', [mailId, eventId]);
 }
 
 /** When the newest notice to an account left, or will (epoch ms). */
@@ -128,5 +130,4 @@ export async function outboxBacklog(
 }
 
 const COLUMNS = `id, kind, attempt_id AS "attemptId", mailbox, created_at AS "createdAt", next_at AS "nextAt", tries,
-  give_up_at AS "giveUpAt", sent_at AS "sentAt", dead_at AS "deadAt", error,
-  event_id AS "eventId"`;
+  give_up_at AS "giveUpAt", sent_at AS "sentAt", dead_at AS "deadAt", error`;

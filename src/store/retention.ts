@@ -10,16 +10,25 @@ function removal(table: string, key: string, ended: string, order = key): Remova
 }
 
 export const deleteExpiredIdempotency = removal('idempotency', 'key_hash', 'expires_at <= ?', 'expires_at');
-export const deleteOldMail = removal(
-  'outbox',
-  'id',
-  '(sent_at IS NOT NULL OR dead_at IS NOT NULL) AND give_up_at <= ?',
-);
 export const deleteEndedAttempts = removal('claim_attempts', 'id', 'ended_at <= ?');
 export const deleteOldSignIns = removal('sign_ins', 'id', 'created_at <= ?');
 /** Sessions begun so long ago that they have run out, whether they were ended or not. */
 export const deleteOldSessions = removal('sessions', 'hash', 'created_at <= ?', 'created_at');
 export const deleteEndedRefusals = removal('mail_refusals', 'mailbox, registration_id', 'ends_at <= ?');
+
+/** Mail that left or was given up, with the notes of what it told. */
+export async function deleteOldMail(tx: Tx, before: number, limit: number): Promise<number> {
+  const gone = await tx.all<{ id: string; kind: string }>(
+    `DELETE FROM outbox WHERE id IN
+       (SELECT id FROM outbox WHERE (sent_at IS NOT NULL OR dead_at IS NOT NULL) AND give_up_at <= ? ORDER BY id LIMIT ?)
+     RETURNING id, kind`,
+    [before, limit],
+  );
+  for (const { id, kind } of gone) {
+    if (kind === 'notice') await tx.run('DELETE FROM notices WHERE mail_id = ?', [id]);
+  }
+  return gone.length;
+}
 
 export function deleteEndedCounters(tx: Tx, before: number, limit: number): Promise<number> {
   // The window is looked at again in the outer statement: it may have begun anew since it was found.

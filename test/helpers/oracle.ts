@@ -62,7 +62,7 @@ const NEVER: Record<string, string> = {
   'a mail without what it is about': `
     FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)
       AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)
-      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id = o.event_id AND e.account_id = o.attempt_id)`,
+      AND NOT EXISTS (SELECT 1 FROM notices n JOIN events e ON e.id = n.event_id WHERE n.mail_id = o.id AND e.account_id = o.attempt_id)`,
   'two live attempts of one registration': `
     FROM (SELECT registration_id FROM claim_attempts WHERE ended_at IS NULL
           GROUP BY registration_id HAVING COUNT(*) > 1) AS twice`,

@@ -49,7 +49,8 @@ const ACTIVITY_PAGE = 50;
 /** GET /account/activity */
 export function activityPage(pages: Pages): (call: Visit) => Promise<Answer> {
   return async ({ deps, caller, query }) => {
-    const before = query.get('before') ?? undefined;
+    // Whoever writes another mark into the address bar begins at the newest.
+    const before = /^evt_[0-9A-Za-z]{1,64}$/.exec(query.get('before') ?? '')?.[0];
     const { accountId } = caller.session;
     const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_PAGE);
     return pages.show(caller, 'activity', { activity: activity.map(presentHappening), next });
