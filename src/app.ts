@@ -17,6 +17,8 @@ import { devMailboxJson, devMailboxPage } from './http/pages/dev-mailbox.ts';
 import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
+import * as resourceEvents from './http/resource-events.ts';
+import * as resourceRules from './http/resource-rules.ts';
 import { pageRoutes, type Route, route } from './http/route.ts';
 import { createServe } from './http/serve.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
@@ -99,6 +101,28 @@ export function createRoutes(
       body: { media: 'form', schema: introspection.introspectBody },
       answer: introspection.introspectAnswer,
       handler: introspection.introspect,
+    }),
+    route(`GET ${PATHS.resourceEvents}`, {
+      dialect: oauth,
+      caller: 'resourceServer',
+      summary: 'Follow revocations, changes and merges: as server-sent events, or in JSON after an id',
+      answer: resourceEvents.eventsAnswer,
+      handler: resourceEvents.events,
+    }),
+    route(`GET ${PATHS.resourcePolicy}`, {
+      dialect: oauth,
+      caller: 'resourceServer',
+      summary: 'Scopes, presets, the rules of tools and the quotas, as the operator wrote them',
+      answer: resourceRules.policyAnswer,
+      handler: resourceRules.policy,
+    }),
+    route(`POST ${PATHS.resourceQuota}`, {
+      dialect: oauth,
+      caller: 'resourceServer',
+      summary: 'Count one action of the account behind a key',
+      body: { media: 'form', schema: resourceRules.quotaBody },
+      answer: resourceRules.quotaAnswer,
+      handler: resourceRules.quota,
     }),
     route(`POST ${PATHS.revoke}`, {
       dialect: oauth,

@@ -17,6 +17,21 @@ export interface Service {
   privacyUrl: string | undefined;
 }
 
+/** A word that limits a credential. */
+export interface Scope {
+  description: string;
+  /** The scopes that it contains. */
+  implies?: string[] | undefined;
+  /** Whether what it allows cannot be undone: MCP hosts ask before they use it. */
+  destructive?: boolean | undefined;
+}
+
+/** How often a month something may be done, by an agent that nobody vouches for, and by one that somebody does. */
+export interface Quota {
+  anonymous: number;
+  claimed: number;
+}
+
 /** A set of scopes under a name that people understand. */
 export interface Preset {
   title: string;
@@ -68,6 +83,16 @@ const limitsSchema = z.strictObject({
 const scopeName = z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, 'must be a scope name such as "read"');
 const webUrl = z.url({ protocol: /^https?$/ });
 
+const toolName = z.string().min(1).max(128);
+const toolRule = z.union([
+  scopeName,
+  z.strictObject({
+    argument: z.string().min(1).max(128),
+    scopes: z.record(z.string().max(128), scopeName),
+    otherwise: scopeName.optional(),
+  }),
+]);
+
 /** The configuration file (design 7), all members optional. Unknown ones are refused: a misspelt limit must not be a silent default. */
 export const fileSchema = z.strictObject({
   $schema: z.string().optional(),
@@ -89,12 +114,34 @@ export const fileSchema = z.strictObject({
       privacyUrl: webUrl.optional(),
     })
     .prefault({}),
-  scopes: z.record(scopeName, z.strictObject({ description: z.string().min(1).max(200) })).default({
-    read: { description: 'Look, list and search' },
-    write: { description: 'Create, change and delete' },
-  }),
+  scopes: z
+    .record(
+      scopeName,
+      z.strictObject({
+        description: z.string().min(1).max(200),
+        implies: z.array(scopeName).min(1).optional(),
+        destructive: z.boolean().optional(),
+      }),
+    )
+    .default({
+      read: { description: 'Look, list and search' },
+      write: { description: 'Create, change and delete' },
+    }),
   anonymousScopes: z.array(scopeName).min(1).default(['read']),
   claimedScopes: z.array(scopeName).min(1).default(['read', 'write']),
+  policy: z
+    .strictObject({
+      tools: z.record(toolName, toolRule),
+      deny: z.array(toolName).default([]),
+      kinds: z.partialRecord(z.enum(['anonymous', 'claimed', 'personal']), z.array(toolName)).default({}),
+    })
+    .optional(),
+  quotas: z
+    .record(
+      z.string().regex(/^[a-z0-9_.-]{1,64}$/, 'must be the name of an action such as "send"'),
+      z.strictObject({ anonymous: count(10), claimed: count(100) }),
+    )
+    .default({}),
   presets: z
     .record(
       z.string().regex(/^[a-z0-9-]{1,32}$/, 'must be a name such as "read-only"'),

@@ -4,7 +4,9 @@ import {
   defaultPresets,
   fileSchema,
   type Preset,
+  type Quota,
   type Resource,
+  type Scope,
   type Service,
 } from './config-file.ts';
 import type { Limits } from './domain/limits.ts';
@@ -32,11 +34,15 @@ export interface Config {
   logLevel: string;
   limits: Limits;
   service: Service;
-  scopes: Map<string, { description: string }>;
+  scopes: Map<string, Scope>;
   anonymousScopes: readonly string[];
   claimedScopes: readonly string[];
   /** Named sets of scopes that humans choose from for keys of their own, by name. */
   presets: Map<string, Preset>;
+  /** Which tools of MCP servers need which scopes; handed to those servers, which enforce it. */
+  policy: ConfigFile['policy'];
+  /** By action: how often a month an account may do it at the resource servers that count it. */
+  quotas: Map<string, Quota>;
   /** A folder whose templates take the place of ours. */
   templatesDir: string | undefined;
   /** The first is the default one. */
@@ -100,7 +106,11 @@ export function loadConfig(env: Environment): Config {
     throw new ConfigError('Only one of "presets" can be recommended.');
   }
   const sets = [...resources, ...presets.values()].flatMap((each) => each.scopes);
-  for (const name of [...file.anonymousScopes, ...file.claimedScopes, ...sets]) {
+  const implied = [...scopes.values()].flatMap((scope) => scope.implies ?? []);
+  const ruled = Object.values(file.policy?.tools ?? {}).flatMap((rule) =>
+    typeof rule === 'string' ? [rule] : [...Object.values(rule.scopes), rule.otherwise ?? []].flat(),
+  );
+  for (const name of [...file.anonymousScopes, ...file.claimedScopes, ...sets, ...implied, ...ruled]) {
     if (!scopes.has(name))
       throw new ConfigError(`The scope "${name}" is used but not listed under "scopes".`);
   }
@@ -133,6 +143,8 @@ export function loadConfig(env: Environment): Config {
       privacyUrl: file.service.privacyUrl,
     },
     presets,
+    policy: file.policy,
+    quotas: new Map(Object.entries(file.quotas)),
     templatesDir,
     scopes,
     anonymousScopes: parseScope(file.anonymousScopes.join(' ')),

@@ -1,4 +1,5 @@
 import type { Config } from './config.ts';
+import type { Follow } from './domain/resource-events.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Keyring } from './lib/keyring.ts';
 import type { Log } from './lib/log.ts';
@@ -19,6 +20,8 @@ export interface Deps {
   metrics: Metrics;
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
+  /** Lets a resource server follow what concerns it. */
+  follow: Follow;
   /** Notes that a key was used, and where; written behind. */
   touchKey: (hash: Buffer, now: number, from: string) => void;
 }

@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
 import { startChores } from './domain/chores.ts';
 import { startOutbox } from './domain/outbox.ts';
+import { createResourceEvents } from './domain/resource-events.ts';
 import { startUsage } from './domain/usage.ts';
 import { createOpsServer } from './http/ops.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
@@ -60,7 +61,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const devMailbox = config.smtpUrl === undefined && config.isLoopback ? createDevMailbox(clock) : undefined;
   const usage = startUsage({ db, log });
   const wakeOutbox = () => outbox.wake();
-  const deps = createDeps(config, { db, clock, log, wakeOutbox, touchKey: usage.touch }, devMailbox);
+  const events = createResourceEvents({ db, clock, log });
+  const own = { db, clock, log, wakeOutbox, touchKey: usage.touch, follow: events.follow };
+  const deps = createDeps(config, own, devMailbox);
   const outbox = startOutbox(deps);
   const chores = startChores(deps);
 
@@ -71,6 +74,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
 
   async function stop(): Promise<void> {
     draining = true;
+    events.stop(); // ends the streams, which would never end by themselves
     await drain(server);
     await Promise.all([outbox.stop(), chores.stop(), usage.stop()]);
     ticking?.stop();

@@ -49,6 +49,7 @@ function greet(config: Config, service: Service): void {
       `All of it, for agents: ${url}${PATHS.authMd}`,
     );
     if (config.smtpUrl === undefined) lines.push(`Mail is caught at ${url}/dev/mailbox`);
+    lines.push(`For people, their agents and keys: ${url}/account`);
   }
   console.log(`${lines.join('\n')}\n`);
 }

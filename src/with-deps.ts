@@ -14,7 +14,7 @@ import { openDatabase } from './store/open.ts';
 /** What the house takes from the world, with what the caller already has of it. */
 export function createDeps(
   config: Config,
-  own: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey'>,
+  own: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey' | 'follow'>,
   devMailbox?: DevMailbox,
 ): Deps {
   return {
@@ -26,6 +26,9 @@ export function createDeps(
     ...own,
   };
 }
+
+/** What runs beside a service and is not there for a command. */
+const NOTHING = { wakeOutbox() {}, touchKey() {}, follow: async () => () => {} };
 
 /**
  * What commands need of the world: the service without its listeners and workers, on a database brought up to date.
@@ -44,7 +47,7 @@ export async function withDeps(
     const applied = await migrate(db, await db.now());
     const { clock, stop } = await databaseClock(db, systemClock);
     const log = createLog('warn');
-    await work(createDeps(config, { db, clock, log, wakeOutbox() {}, touchKey() {} }), applied);
+    await work(createDeps(config, { db, clock, log, ...NOTHING }), applied);
     stop();
   } finally {
     await db.close();

@@ -130,6 +130,22 @@ test('imports point one way: main and cli to app to http to domain to store to l
   );
 });
 
+test('what others install knows nothing of the service', () => {
+  forbid(
+    'src/resource-server/ is compiled into other people’s servers: it imports nothing of ours but itself, and no package but ' +
+      'lru-cache and jose.',
+    importing(inRoom('resource-server'), ({ target, isOurs }) =>
+      isOurs
+        ? roomOf(target) !== 'resource-server'
+        : !/^(lru-cache|jose|node:(crypto|zlib|http))$/.test(target),
+    ),
+  );
+  forbid(
+    'The service does not use what it ships: a route that checked keys by the kit would ask itself over the network.',
+    importing(outside('resource-server'), ({ target }) => roomOf(target) === 'resource-server'),
+  );
+});
+
 test('the domain knows no wire and no engine', () => {
   const strangers =
     /^(koa|zod|pg|better-sqlite3|nodemailer|commander|eta|raw-body|helmet|node:(http|https|http2|net|tls|fs|child_process).*)$/;
@@ -157,8 +173,8 @@ test('time and randomness come from deps in the domain', () => {
   );
   forbid(
     'Whatever must not be guessed comes from lib/random.ts. Math.random is good enough to spread two retries, which is what the ' +
-      'engines of store/ use it for, and for nothing else.',
-    containing(outside('store'), /\bMath\.random\b/),
+      'engines of store/ and the kit use it for, and for nothing else.',
+    containing(outside('store', 'resource-server'), /\bMath\.random\b/),
   );
 });
 
@@ -216,7 +232,9 @@ test('http translates and does not remember', () => {
   );
   forbid(
     'Requests and answers are known to http/, and to app.ts and main.ts, which put it together.',
-    importing(outside('http', 'app.ts', 'main.ts'), ({ target }) => /^(koa|node:http)$/.test(target)),
+    importing(outside('http', 'resource-server', 'app.ts', 'main.ts'), ({ target }) =>
+      /^(koa|node:http)$/.test(target),
+    ),
   );
   forbid(
     'zod checks what comes in from outside: requests in http/, the operator’s file in config-file.ts. Inside, types are enough.',

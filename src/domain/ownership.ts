@@ -49,7 +49,7 @@ export async function takeOwnership(
 ): Promise<Owned> {
   const { mode } = attempt;
   const ownerId = await proveMailbox(tx, deps, asker, now, attempt);
-  const { agentId, accountId } =
+  const { agentId, accountId, from } =
     registration.agentId === null
       ? await createAgent(tx, deps, now, registration, ownerId, mode)
       : await handOver(tx, registration.agentId, ownerId, mode, now);
@@ -62,6 +62,7 @@ export async function takeOwnership(
     kind: mode === 'merge' ? 'agent.merged' : 'agent.linked',
     agentId,
     subject: registration.id,
+    ...(mode === 'merge' && from !== undefined && { details: { from } }),
   });
   await record(tx, deps, asker, now, {
     kind: 'claim.completed',
@@ -131,6 +132,13 @@ export async function openAccount(
   }
 }
 
+/** The account in which an agent works now, and the one of its own that it worked in before. */
+interface Placed {
+  agentId: string;
+  accountId: string;
+  from: string | undefined;
+}
+
 /** The agent of an asserted mailbox: merged, it starts in the owner's account; linked, in one of its own below it. */
 async function createAgent(
   tx: Tx,
@@ -139,7 +147,7 @@ async function createAgent(
   registration: RegistrationRow,
   ownerId: string,
   mode: ClaimMode,
-): Promise<{ agentId: string; accountId: string }> {
+): Promise<Placed> {
   const agentId = newId('agt', now, deps.random);
   let accountId = ownerId;
   if (mode === 'link') {
@@ -154,7 +162,7 @@ async function createAgent(
     now,
     ownedAt: now,
   });
-  return { agentId, accountId };
+  return { agentId, accountId, from: undefined };
 }
 
 /** An agent that worked on its own moves into the owner's account, or its account gets the owner's as parent. */
@@ -164,7 +172,7 @@ async function handOver(
   ownerId: string,
   mode: ClaimMode,
   now: number,
-): Promise<{ agentId: string; accountId: string }> {
+): Promise<Placed> {
   const agent = (await findAgent(tx, agentId))!;
   const own = agent.accountId;
   const won =
@@ -172,5 +180,5 @@ async function handOver(
       ? (await linkAccount(tx, own, ownerId)) && (await markOwned(tx, agentId, now))
       : (await mergeAgent(tx, agentId, own, ownerId, now)) && (await mergeAccount(tx, own, ownerId, now));
   if (won !== 1) throw new Failure('claimExpired', 'This agent was revoked. Register again.');
-  return { agentId, accountId: mode === 'link' ? own : ownerId };
+  return { agentId, accountId: mode === 'link' ? own : ownerId, from: own };
 }

@@ -29,7 +29,7 @@ export async function identify(
     case 'agent':
       return bearerOf(deps, asker, request);
     case 'resourceServer':
-      return resourceServerOf(deps, request, body as ClientMembers);
+      return resourceServerOf(deps, request, (body ?? {}) as ClientMembers);
     case 'visitor':
       return visitorOf(deps, request, body as { csrf?: string } | undefined);
     case 'human':

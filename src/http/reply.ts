@@ -8,6 +8,8 @@ export interface Reply {
   status: number;
   headers: Record<string, string | string[]>;
   body: string;
+  /** In place of a body: what writes on as long as the connection lasts. */
+  stream?: (response: ServerResponse) => void;
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them
@@ -25,6 +27,10 @@ export function renderAnswer(route: Route, answer: Answer): Reply {
   if (answer.budget) setBudget(headers, answer.budget);
   const status = answer.status ?? 200;
   if ('nothing' in answer) return { status, headers, body: '' };
+  if ('stream' in answer) {
+    headers['Content-Type'] = answer.type;
+    return { status, headers, body: '', stream: answer.stream };
+  }
   if ('text' in answer) {
     headers['Content-Type'] = answer.type;
     return { status, headers, body: answer.text };
@@ -85,6 +91,12 @@ export function send(
   // What is left of an unread body would be taken for the next request.
   const hasBody = 'content-length' in request.headers || 'transfer-encoding' in request.headers;
   if (hasBody && !request.complete) headers.Connection = 'close';
+  if (reply.stream !== undefined && request.method !== 'HEAD') {
+    response.writeHead(reply.status, headers);
+    response.flushHeaders();
+    reply.stream(response);
+    return;
+  }
   // Most answers are ASCII, of which Node writes one byte a character without looking at each again.
   const encoding = BEYOND_ASCII.test(reply.body) ? 'utf8' : 'latin1';
   if (reply.status !== 204) headers['Content-Length'] = String(Buffer.byteLength(reply.body, encoding));

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { z } from 'zod';
 import type { Deps } from '../deps.ts';
 import type { Bearer } from '../domain/credentials.ts';
@@ -46,7 +47,13 @@ export type Answer = {
   cookies?: readonly string[];
   /** The budget that the caller spends from, shown in RateLimit headers. */
   budget?: Budget | undefined;
-} & ({ data: unknown } | { text: string; type: string } | { nothing: true });
+} & (
+  | { data: unknown }
+  | { text: string; type: string }
+  | { nothing: true }
+  /** Goes on as long as the connection does; `type` is its media type. */
+  | { stream(response: ServerResponse): void; type: string }
+);
 
 /** What answers a request. */
 type Handler<Body, Kind extends CallerKind> = (call: Call<Body, Kind>) => Promise<Answer> | Answer;

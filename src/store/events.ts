@@ -81,6 +81,24 @@ export function listNoticed(db: Pick<Db, 'all'>, mailId: string): Promise<EventR
   );
 }
 
+/**
+ * The events that resource servers follow, from an id on, oldest first. The list of kinds is, word for word, that of the index
+ * `events_followed`: otherwise the index is not used.
+ */
+export function listFollowed(
+  db: Pick<Db, 'all'>,
+  page: { after: string } | { from: string },
+  limit: number,
+): Promise<EventRow[]> {
+  const [condition, id] = 'after' in page ? ['id > ?', page.after] : ['id >= ?', page.from];
+  return db.all<EventRow>(
+    `SELECT ${COLUMNS} FROM events WHERE ${condition} AND kind IN ('account.deleted', 'agent.linked', 'agent.merge_undone',
+  'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'key.retired', 'key.revoked', 'resource.removed')
+     ORDER BY id LIMIT ?`,
+    [id, limit],
+  );
+}
+
 /** Removes up to `limit` events with an id below `beforeId`; returns how many. */
 export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promise<number> {
   return tx.run('DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id < ? ORDER BY id LIMIT ?)', [

@@ -1,0 +1,223 @@
+import { LRUCache } from 'lru-cache';
+import type { Deps } from '../deps.ts';
+import { Failure } from '../errors.ts';
+import { firstIdAt } from '../lib/ids.ts';
+import {
+  type CredentialRow,
+  findCredential,
+  listCredentials,
+  listPersonalCredentials,
+} from '../store/credentials.ts';
+import { type EventRow, listFollowed } from '../store/events.ts';
+import type { ResourceServer } from './resource-servers.ts';
+
+/**
+ * What resource servers are told of, so that they need not ask again: keys that ended or changed, and agents that moved into
+ * another account. It is read from the audit, over which all replicas agree; there is nothing else to keep in step with it.
+ */
+export interface ResourceEvent {
+  /** The id of the audit line: events are followed by it. */
+  id: string;
+  /** Epoch ms. */
+  at: number;
+  /** `revoked`: the keys are over. `changed`: ask again. `merged`: also, the agent's data belongs to another account now. */
+  type: 'revoked' | 'changed' | 'merged';
+  /** Which keys, by id and by the SHA-256 of their secret. */
+  keys: { id: string; hash: Buffer }[];
+  agentId: string | undefined;
+  /** Of a merge: the account that the agent had, and the one it is in now. */
+  merge: { from: string; to: string } | undefined;
+}
+
+/** One that follows: is told each event once, as it comes; and that it is over, when it is. */
+export interface Follower {
+  tell(event: ResourceEvent): void;
+  end(): void;
+}
+
+/**
+ * Follows what concerns a resource server, from an id on, or from now.
+ *
+ * @returns what ends it
+ * @throws Failure `limited` where too many follow for the same resource server already
+ */
+export type Follow = (
+  server: ResourceServer,
+  after: string | undefined,
+  follower: Follower,
+) => Promise<() => void>;
+
+/** How often the audit is looked at while anybody follows: a revocation must be known everywhere within a second. */
+const POLL_MS = 200;
+/** Transactions commit out of the order of their ids by as much as one lasts, so that far is looked back again. */
+const OVERLAP_MS = 15_000;
+const PAGE = 500;
+const FOLLOWERS_MAX = 100;
+
+const REVOKED = new Set(['key.revoked', 'key.retired', 'agent.revoked', 'account.deleted']);
+
+/**
+ * What happened that concerns a resource server, for one that asks now and then.
+ *
+ * @param after the `last` of an earlier answer (exclusive); undefined: begin now
+ * @returns oldest first; `last`: where to go on
+ */
+export async function readResourceEvents(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  server: ResourceServer,
+  after: string | undefined,
+): Promise<{ events: ResourceEvent[]; last: string }> {
+  if (after === undefined) return { events: [], last: firstIdAt('evt', deps.clock()) };
+  const rows = await listFollowed(deps.db, { after }, PAGE);
+  const events: ResourceEvent[] = [];
+  for (const row of rows) {
+    const event = await expand(deps, row);
+    const concerns = event && narrowTo(event, server);
+    if (concerns) events.push(concerns);
+  }
+  return { events, last: rows.at(-1)?.id ?? after };
+}
+
+/** The followers of this process, and the one timer that looks for all of them. */
+export function createResourceEvents(deps: Pick<Deps, 'db' | 'clock' | 'log'>): {
+  follow: Follow;
+  stop(): void;
+} {
+  const followers = new Set<Follower & { server: ResourceServer }>();
+  const told = new LRUCache<string, true>({ max: 100_000 });
+  let timer: NodeJS.Timeout | undefined;
+  let isLooking = false;
+
+  async function look(): Promise<void> {
+    if (isLooking || followers.size === 0) return;
+    isLooking = true;
+    try {
+      for await (const row of rowsFrom(deps, recently())) {
+        if (told.has(row.id)) continue;
+        told.set(row.id, true);
+        await tellAll(row);
+      }
+    } catch (error) {
+      deps.log.warn({ err: error }, 'resource servers could not be told what happened; it is tried again');
+    } finally {
+      isLooking = false;
+    }
+  }
+
+  const recently = () => firstIdAt('evt', deps.clock() - OVERLAP_MS);
+
+  async function tellAll(row: EventRow): Promise<void> {
+    if (row.kind === 'resource.removed') {
+      for (const each of followers) if (each.server.id === row.subject) leave(each);
+      return;
+    }
+    const event = await expand(deps, row);
+    if (event === undefined) return;
+    for (const each of followers) {
+      const concerns = narrowTo(event, each.server);
+      if (concerns) each.tell(concerns);
+    }
+  }
+
+  /** What happened while it was away. What the timer tells meanwhile comes twice, which does no harm. */
+  async function catchUp(follower: Follower & { server: ResourceServer }, after: string): Promise<void> {
+    for await (const row of rowsFrom(deps, overlapped(after))) {
+      if (!followers.has(follower)) return;
+      const event = await expand(deps, row);
+      const concerns = event && narrowTo(event, follower.server);
+      if (concerns) follower.tell(concerns);
+    }
+  }
+
+  function leave(follower: Follower & { server: ResourceServer }): void {
+    if (!followers.delete(follower)) return;
+    if (followers.size === 0) {
+      clearInterval(timer);
+      timer = undefined;
+    }
+    follower.end();
+  }
+
+  return {
+    async follow(server, after, { tell, end }) {
+      const same = [...followers].filter((each) => each.server.id === server.id);
+      if (same.length >= FOLLOWERS_MAX) {
+        throw new Failure('limited', `At most ${FOLLOWERS_MAX} connections follow for one resource server.`, {
+          retryAfterSeconds: 10,
+        });
+      }
+      const follower = { server, tell, end };
+      if (timer === undefined) {
+        // What is there already was before its time. What is not yet committed is not, whatever its id says.
+        for await (const row of rowsFrom(deps, recently())) told.set(row.id, true);
+      }
+      followers.add(follower);
+      if (timer === undefined) {
+        timer = setInterval(() => void look(), POLL_MS);
+        timer.unref();
+      }
+      if (after !== undefined) {
+        catchUp(follower, after).catch((error) => {
+          deps.log.warn({ err: error }, 'a resource server could not be told what it missed');
+          leave(follower); // it comes again, and asks again
+        });
+      }
+      return () => leave(follower);
+    },
+    stop() {
+      for (const follower of [...followers]) leave(follower);
+    },
+  };
+}
+
+async function* rowsFrom(deps: Pick<Deps, 'db'>, from: string): AsyncGenerator<EventRow> {
+  let page: { from: string } | { after: string } = { from };
+  for (;;) {
+    const rows = await listFollowed(deps.db, page, PAGE);
+    yield* rows;
+    if (rows.length < PAGE) return;
+    page = { after: rows.at(-1)!.id };
+  }
+}
+
+/** The id from which on what may have been committed after this one is seen, too. */
+function overlapped(id: string): string {
+  return firstIdAt('evt', Number.parseInt(id.slice('evt_'.length, 'evt_'.length + 9), 36) - OVERLAP_MS);
+}
+
+async function expand(deps: Pick<Deps, 'db'>, row: EventRow): Promise<Expanded | undefined> {
+  const details = row.details === null ? {} : (JSON.parse(row.details) as { from?: string });
+  const isMerge = row.kind === 'agent.merged' && details.from !== undefined && row.accountId !== null;
+  const keys = await keysOf(deps, row);
+  if (keys.length === 0 && !isMerge) return undefined;
+  return {
+    id: row.id,
+    at: row.at,
+    type: isMerge ? 'merged' : REVOKED.has(row.kind) ? 'revoked' : 'changed',
+    keys,
+    agentId: row.agentId ?? undefined,
+    merge: isMerge ? { from: details.from!, to: row.accountId! } : undefined,
+  };
+}
+
+interface Expanded extends Omit<ResourceEvent, 'keys'> {
+  keys: CredentialRow[];
+}
+
+/** The keys that an audit line is about: rather one too many, which costs a question, than one too few. */
+async function keysOf(deps: Pick<Deps, 'db'>, row: EventRow): Promise<CredentialRow[]> {
+  if (row.kind === 'key.revoked') {
+    const key = row.subject === null ? undefined : await findCredential(deps.db, row.subject);
+    return key === undefined ? [] : [key];
+  }
+  if (row.kind === 'account.deleted') return listPersonalCredentials(deps.db, row.accountId ?? '');
+  return row.agentId === null ? [] : listCredentials(deps.db, row.agentId);
+}
+
+/** What of an event concerns a resource server: keys that are not for others only. */
+function narrowTo(event: Expanded, server: ResourceServer): ResourceEvent | undefined {
+  const keys = event.keys
+    .filter(({ resources }) => resources === null || resources.split(' ').includes(server.url))
+    .map(({ id, hash }) => ({ id, hash: Buffer.from(hash) }));
+  return keys.length === 0 && event.merge === undefined ? undefined : { ...event, keys };
+}

@@ -1,0 +1,95 @@
+import type { ServerResponse } from 'node:http';
+import { z } from 'zod';
+import { type ResourceEvent, readResourceEvents } from '../domain/resource-events.ts';
+import { Failure } from '../errors.ts';
+import { firstIdAt } from '../lib/ids.ts';
+import { toIso } from './agent-auth.ts';
+import type { Answer, Call } from './route.ts';
+
+/** What resource servers follow, so that a revoked key stops working within a second although answers are cached. */
+
+const eventShape = z.object({
+  id: z.string(),
+  type: z.enum(['revoked', 'changed', 'account_merged']),
+  at: z.iso.datetime(),
+  key_ids: z.array(z.string()),
+  token_hashes: z.array(z.string()).describe('SHA-256 of each key, in hex'),
+  agent_id: z.string().optional(),
+  merged_from: z.string().optional().describe('The account whose data belongs to user_id now'),
+  user_id: z.string().optional(),
+});
+
+export const eventsAnswer = z.object({ events: z.array(eventShape), last: z.string() });
+
+const HEARTBEAT_MS = 15_000;
+/** Who does not read what is sent is let go, and comes again. */
+const UNREAD_BYTES_MAX = 1_000_000;
+
+/** GET /resource/events */
+export async function events(call: Call<undefined, 'resourceServer'>): Promise<Answer> {
+  const { deps, caller, query, header } = call;
+  const isStream = /\btext\/event-stream\b/.test(header('accept') ?? '');
+  const after = checkId(query.get('after') ?? (isStream ? header('last-event-id') : undefined));
+  if (!isStream) {
+    const page = await readResourceEvents(deps, caller, after);
+    return { data: { events: page.events.map(render), last: page.last } };
+  }
+  return { type: 'text/event-stream; charset=utf-8', stream: await openStream(call, after) };
+}
+
+/**
+ * Follows at once, so that nothing is missed and a refusal is still an answer; what comes before the connection is handed over
+ * waits for it.
+ */
+async function openStream(
+  { deps, caller }: Call<undefined, 'resourceServer'>,
+  after: string | undefined,
+): Promise<(response: ServerResponse) => void> {
+  // Where it begins is said at once, so that one that is cut off before the first event knows where to go on.
+  let waiting = `id: ${after ?? firstIdAt('evt', deps.clock())}\nretry: 1000\n\n`;
+  let out: ServerResponse | undefined;
+  let isOver = false;
+  const leave = await deps.follow(caller, after, {
+    tell(event) {
+      const text = `id: ${event.id}\ndata: ${JSON.stringify(render(event))}\n\n`;
+      if (out === undefined) waiting += text;
+      else out.write(text);
+      if (out !== undefined && out.writableLength > UNREAD_BYTES_MAX) out.destroy();
+    },
+    end() {
+      isOver = true;
+      out?.end();
+    },
+  });
+  return (response) => {
+    out = response;
+    const heartbeat = setInterval(() => response.write(': still here\n\n'), HEARTBEAT_MS);
+    heartbeat.unref();
+    response.on('close', () => {
+      clearInterval(heartbeat);
+      leave();
+    });
+    response.write(waiting);
+    if (isOver) response.end();
+  };
+}
+
+function checkId(id: string | undefined): string | undefined {
+  if (id === undefined || /^evt_[0-9a-z]{9}[0-9A-Za-z]{0,32}$/.test(id)) return id;
+  throw new Failure('badRequest', 'That is no id of an event. Take the "last" of an earlier answer.', {
+    field: 'after',
+  });
+}
+
+function render(event: ResourceEvent): z.input<typeof eventShape> {
+  return {
+    id: event.id,
+    type: event.type === 'merged' ? 'account_merged' : event.type,
+    at: toIso(event.at),
+    key_ids: event.keys.map(({ id }) => id),
+    token_hashes: event.keys.map(({ hash }) => hash.toString('hex')),
+    agent_id: event.agentId,
+    merged_from: event.merge?.from,
+    user_id: event.merge?.to,
+  };
+}

@@ -1,0 +1,25 @@
+import { hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+
+/** What can be told of a credential without asking anybody. */
+
+/** `sk_[brand_]`, 43 random base62 characters, and the CRC-32 of all that in six more. */
+const SHAPE = /^sk_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{49}$/;
+const CHECK_LENGTH = 6;
+const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+
+/** Whether a text can be a key: right shape, right checksum. An invented or mistyped one costs no question. */
+export function isWellFormed(token: string): boolean {
+  if (token.length > 128 || !SHAPE.test(token)) return false;
+  let rest = crc32(token.slice(0, -CHECK_LENGTH));
+  for (let at = token.length - 1; at >= token.length - CHECK_LENGTH; at -= 1) {
+    if (token[at] !== DIGITS[rest % 62]) return false;
+    rest = Math.floor(rest / 62);
+  }
+  return true;
+}
+
+/** SHA-256, in hex: the name under which a key is remembered. The key itself is kept nowhere. */
+export function hashToken(token: string): string {
+  return hash('sha256', token, 'hex');
+}

@@ -1,0 +1,28 @@
+/** What APIs and MCP servers install: checks keys of the service, challenges, and decides by policy. */
+export type { AuthorityOptions } from './authority.ts';
+export {
+  challenge,
+  protectedResourceMetadata,
+  type Refusal,
+  type ResourceMetadata,
+  type ResourceOptions,
+} from './challenge.ts';
+export { type Configured, loadPolicy } from './configured.ts';
+export { VerificationError } from './errors.ts';
+export type { Cursor, ResourceEvent } from './follow.ts';
+export { covers, createGuard, type Decision, type Guard, type GuardOptions } from './guard.ts';
+export {
+  type Args,
+  type CredentialKind,
+  createPolicy,
+  type EffectiveScopes,
+  kindOf,
+  type Policy,
+  type PolicyOptions,
+  type Reason,
+  type ScopeCatalogue,
+  type ToolRule,
+  type Verdict,
+} from './policy.ts';
+export type { Spent } from './quota.ts';
+export { createVerifier, type VerifiedToken, type Verifier, type VerifierOptions } from './verifier.ts';

@@ -1,0 +1,36 @@
+import { localAsker } from '../../src/domain/events.ts';
+import { addResourceServer } from '../../src/domain/resource-servers.ts';
+import { createVerifier, type Verifier, type VerifierOptions } from '../../src/resource-server/index.ts';
+import type { TestService } from './service.ts';
+
+/** An API beside a service: its credential there, and a verifier. */
+export interface Api {
+  resource: string;
+  clientId: string;
+  clientSecret: string;
+  verifier(options?: Partial<VerifierOptions>): Verifier;
+  /** How many introspections were asked for so far. */
+  asked(): number;
+}
+
+export async function addApi(
+  on: TestService,
+  resource = 'https://api.example.com',
+  scopes?: string[],
+): Promise<Api> {
+  const input = { url: resource, name: 'API', scopes };
+  const { server, secret } = await addResourceServer(on.service.deps, localAsker('test'), input);
+  const own = { issuer: on.url, resource, clientId: server.id, clientSecret: secret };
+  return {
+    resource,
+    clientId: server.id,
+    clientSecret: secret,
+    verifier: (options = {}) => createVerifier({ ...own, follow: false, ...options }),
+    asked: () => on.logged.filter((line) => line.includes('"route":"POST /oauth2/introspect"')).length,
+  };
+}
+
+/** Waits until something is so; looks often. */
+export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setImmediate(resolve));
+}
