@@ -43,6 +43,7 @@ const VALID: Record<string, Record<string, unknown>> = {
   'POST /api/tokens': { name: 'helper', scope: 'read', expires_in: 60 },
   'POST /oauth2/introspect': { token: unknownKey, token_type_hint: 'access_token' },
   'POST /oauth2/revoke': { token: unknownKey },
+  'POST /resource/quota': { key_id: 'key_0', action: 'send' },
   'POST /claim': { csrf: 'none', attempt: 'cla_0', code: '123456' },
   'POST /claim/deny': { csrf: 'none', no_more: 'on' },
   'POST /sign-in': { csrf: 'none', next: '/account', email: 'human@example.com' },
@@ -71,6 +72,7 @@ const PLAIN_STATUS: Record<string, number> = {
   'POST /agent/auth/claim/complete': 401,
   'POST /api/tokens': 401,
   'POST /oauth2/introspect': 401,
+  'POST /resource/quota': 401,
   'POST /oauth2/revoke': 200,
 };
 

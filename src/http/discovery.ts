@@ -117,6 +117,8 @@ function llmsTxt(config: Config): string {
 - [OpenAPI](${at(PATHS.openapi)}): every call, its request and its answers
 - [Authorization server metadata](${at(PATHS.authorizationServer)}): endpoints for programs
 - [Protected resource metadata](${at(PATHS.protectedResource)}): what the keys are for
+- [Revocations and merges](${at(PATHS.resourceEvents)}): for resource servers to follow, with their own credential
+- [Rules of tools](${at(PATHS.resourcePolicy)}): for resource servers, which count quotas at ${at(PATHS.resourceQuota)}
 `;
 }
 
