@@ -15,10 +15,11 @@ const many = Number(process.argv[2] ?? 1_000_000);
 const SECONDS = Number(process.env.SECONDS ?? 8);
 const CONNECTIONS = 64;
 const ROUNDS = 3;
-const GOALS = { introspection: 0.35, registration: 0.12 };
+const GOALS = { introspection: 0.35, registration: 0.12, protectedRoute: 0.8 };
 const PORT = 39_117;
 const OPS_PORT = 39_118;
 const BASELINE_PORT = 39_119;
+const KIT_PORT = 39_120;
 
 const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-bench-'));
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -103,8 +104,42 @@ async function measure(label: string, keys: number): Promise<void> {
       `| ${label} | ${name} | **${share.toFixed(2)}** | ${Math.round(middle.perSecond)} | ${middle.p99} | ${GOALS[name]} ${reached ? 'reached' : 'MISSED'} |`,
     );
   }
+  if (keys > 1) await measureKit(keysFile, client_id, client_secret);
   rows.push(`| ${label} | memory (RSS) after it | | | ${Math.round(memory(service) / 1024)} MiB | |`);
   await end(service);
+}
+
+/** What the kit costs an API: a verification from memory, and a Koa route behind it against the same route without. */
+async function measureKit(keysFile: string, clientId: string, clientSecret: string): Promise<void> {
+  const env = {
+    PORT: String(KIT_PORT),
+    ISSUER: `http://localhost:${PORT}`,
+    CLIENT_ID: clientId,
+    CLIENT_SECRET: clientSecret,
+    KEY: readFileSync(keysFile, 'utf8').split('\n')[0]!,
+  };
+  const kit = start([here('kit.ts')], env, 'pipe');
+  let printed = '';
+  kit.stdout!.on('data', (chunk: Buffer) => {
+    printed += chunk.toString();
+  });
+  const url = `http://127.0.0.1:${KIT_PORT}`;
+  await answers(`${url}/bare`, 'GET');
+  rows.push(`| | kit: a verification from memory | | | ${Math.round(Number.parseFloat(printed))} ns | |`);
+  load(`${url}/protected`, 'bearer', 2, keysFile); // warm up, and every key is known
+  const shares: { share: number; load: Load }[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const bare = load(`${url}/bare`, 'bearer', SECONDS, keysFile);
+    const guarded = load(`${url}/protected`, 'bearer', SECONDS, keysFile);
+    shares.push({ share: guarded.perSecond / bare.perSecond, load: guarded });
+  }
+  const { share, load: middle } = shares.sort((a, b) => a.share - b.share)[Math.floor(ROUNDS / 2)]!;
+  const reached = share >= GOALS.protectedRoute && middle.bad === 0;
+  if (!reached) failed = true;
+  rows.push(
+    `| | kit: a Koa route behind it, share of the same without | **${share.toFixed(2)}** | ${Math.round(middle.perSecond)} | ${middle.p99} | ${GOALS.protectedRoute} ${reached ? 'reached' : 'MISSED'} |`,
+  );
+  await end(kit);
 }
 
 function load(url: string, kind: string, seconds: number, ...rest: string[]): Load {
@@ -117,12 +152,12 @@ function load(url: string, kind: string, seconds: number, ...rest: string[]): Lo
   return result;
 }
 
-function start(args: string[], env: Record<string, string>): ChildProcess {
+function start(args: string[], env: Record<string, string>, out: 'ignore' | 'pipe' = 'ignore'): ChildProcess {
   const log = join(folder, 'server.log');
   if (!existsSync(log)) writeFileSync(log, '');
   return spawn('taskset', ['-c', '0', process.execPath, ...args], {
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', out, 'inherit'],
   });
 }
 

@@ -21,7 +21,7 @@ import type { GuardOptions, VerifiedToken } from '../src/resource-server/index.t
 import * as forKoa from '../src/resource-server/koa.ts';
 import { tokenVerifier } from '../src/resource-server/mcp.ts';
 import { type Api, addApi } from './helpers/api.ts';
-import { startTestService, type TestService } from './helpers/service.ts';
+import { onEveryEngine, startTestService, type TestService } from './helpers/service.ts';
 
 /** The kit in front of real frameworks: each serves /data, for keys with `write`, and the metadata document. */
 
@@ -89,13 +89,13 @@ const FRAMEWORKS: Record<string, Framework> = {
   },
 };
 
-describe('the kit in front of a framework', () => {
+onEveryEngine('the kit in front of a framework', (engine) => {
   let on: TestService;
   let api: Api;
   let anonymous: string;
   let claimed: { credential: string; user_id: string };
   before(async () => {
-    on = await startTestService('sqlite');
+    on = await startTestService(engine);
     api = await addApi(on, RESOURCE);
     anonymous = (await on.register()).credential;
     claimed = await on.claimed('owner@example.com');

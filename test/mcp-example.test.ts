@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { startMcpServer } from '../examples/mcp-server/server.ts';
 import { type Api, addApi } from './helpers/api.ts';
 import { freePort } from './helpers/free-port.ts';
-import { startTestService, type TestService } from './helpers/service.ts';
+import { onEveryEngine, startTestService, type TestService } from './helpers/service.ts';
 
 /** The official client against the example: what an agent with a key sees. */
-describe('the example of an MCP server', () => {
+onEveryEngine('the example of an MCP server', (engine) => {
   let on: TestService;
   let api: Api;
   let url: string;
   let stop: () => Promise<void>;
   before(async () => {
-    on = await startTestService('sqlite');
+    on = await startTestService(engine);
     const port = await freePort();
     url = `http://localhost:${port}/mcp`;
     api = await addApi(on, url);

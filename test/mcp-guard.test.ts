@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { createPolicy } from '../src/resource-server/index.ts';
 import { createMcpGuard, createSessionOwners, type McpGuardOptions } from '../src/resource-server/mcp.ts';
 import { type Api, addApi } from './helpers/api.ts';
-import { startTestService, type TestService } from './helpers/service.ts';
+import { onEveryEngine, startTestService, type TestService } from './helpers/service.ts';
 
 const RESOURCE = 'https://mcp.example.com/mcp';
 const METADATA = 'https://mcp.example.com/.well-known/oauth-protected-resource/mcp';
@@ -26,13 +26,13 @@ const call = (name: unknown, args: object = {}, id: string | number = 7) => ({
 });
 const rpc = (method: string, id = 1) => ({ jsonrpc: '2.0', id, method });
 
-describe('the guard of an MCP server', () => {
+onEveryEngine('the guard of an MCP server', (engine) => {
   let on: TestService;
   let api: Api;
   let reader: string;
   let writer: string;
   before(async () => {
-    on = await startTestService('sqlite');
+    on = await startTestService(engine);
     api = await addApi(on, RESOURCE);
     reader = (await on.register()).credential;
     writer = (await on.claimed('mcp@example.com')).credential;

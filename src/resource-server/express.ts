@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
+import { headersOf } from './node-headers.ts';
 import type { VerifiedToken } from './verifier.ts';
 
 /** For Express 4 and 5, and whatever else calls `(req, res, next)` with Node's own request and response. */
@@ -11,7 +12,7 @@ type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unk
 export function protect(options: GuardOptions): Middleware {
   const guard = createGuard(options);
   return (req, res, next) => {
-    guard((name) => req.headersDistinct[name]).then((decision) => {
+    guard(headersOf(req)).then((decision) => {
       if ('token' in decision) {
         (req as IncomingMessage & { auth?: VerifiedToken }).auth = decision.token;
         next();

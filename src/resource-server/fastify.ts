@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
+import { headersOf } from './node-headers.ts';
 import type { VerifiedToken } from './verifier.ts';
 
 /** For Fastify 4 and 5. */
@@ -22,7 +23,7 @@ interface Instance {
 export function protect(options: GuardOptions): (request: Request, reply: Reply) => Promise<unknown> {
   const guard = createGuard(options);
   return async (request, reply) => {
-    const decision = await guard((name) => request.raw.headersDistinct[name]);
+    const decision = await guard(headersOf(request.raw));
     if (!('token' in decision))
       return reply.code(decision.status).headers(decision.headers).send(decision.body);
     request.auth = decision.token;

@@ -1,5 +1,7 @@
+import type { IncomingMessage } from 'node:http';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
+import { headersOf } from './node-headers.ts';
 import type { VerifiedToken } from './verifier.ts';
 
 /** For Koa 2 and 3. */
@@ -7,7 +9,7 @@ import type { VerifiedToken } from './verifier.ts';
 interface Context {
   method: string;
   path: string;
-  req: { headersDistinct: NodeJS.Dict<string[]> };
+  req: IncomingMessage;
   state: Record<string, unknown>;
   status: number;
   body: unknown;
@@ -19,7 +21,7 @@ type Middleware = (ctx: Context, next: () => Promise<unknown>) => Promise<unknow
 export function protect(options: GuardOptions): Middleware {
   const guard = createGuard(options);
   return async (ctx, next) => {
-    const decision = await guard((name) => ctx.req.headersDistinct[name]);
+    const decision = await guard(headersOf(ctx.req));
     if ('token' in decision) {
       ctx.state.auth = decision.token satisfies VerifiedToken;
       return next();
