@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { revokeAgent } from '../src/domain/agents.ts';
 import { localAsker } from '../src/domain/events.ts';
-import { removeResourceServer } from '../src/domain/resource-servers.ts';
+import { createResourceEvents, type ResourceEvent } from '../src/domain/resource-events.ts';
+import { listResourceServers, removeResourceServer } from '../src/domain/resource-servers.ts';
+import type { Db, Value } from '../src/store/db.ts';
 import { type Api, addApi } from './helpers/api.ts';
 import {
   basic,
@@ -198,6 +200,37 @@ onEveryEngine('what resource servers follow', (engine) => {
     const stream = await listen(gone);
     await removeResourceServer(on.service.deps, localAsker('test'), gone.clientId);
     while ((await stream.next()) !== undefined);
+  });
+});
+
+onEveryEngine('what resource servers follow, when two begin at once', (engine) => {
+  test('what the first has yet to be told is not taken for old by the second', async (t) => {
+    const on = await startTestService(engine);
+    t.after(() => on.stop());
+    await addApi(on);
+    const { deps } = on.service;
+    const [server] = await listResourceServers(deps);
+    const { credential } = await on.register();
+    let looks = 0;
+    const gate = Promise.withResolvers<void>();
+    const db: Db = {
+      ...deps.db,
+      async all<Row>(sql: string, params?: readonly Value[]) {
+        looks += 1;
+        if (looks === 2) await gate.promise;
+        return deps.db.all<Row>(sql, params);
+      },
+    };
+    const hub = createResourceEvents({ ...deps, db });
+    t.after(() => hub.stop());
+    const told = Promise.withResolvers<ResourceEvent>();
+    const first = hub.follow(server!, undefined, { tell: told.resolve, end() {} });
+    const second = hub.follow(server!, undefined, { tell() {}, end() {} });
+    await first;
+    await on.form('/oauth2/revoke', { token: credential });
+    gate.resolve();
+    await second;
+    assert.equal((await told.promise).keys[0]!.hash.toString('hex'), sha256(credential));
   });
 });
 

@@ -71,9 +71,8 @@ export async function readResourceEvents(
   const rows = await listFollowed(deps.db, { after }, PAGE);
   const events: ResourceEvent[] = [];
   for (const row of rows) {
-    const event = await expand(deps, row);
-    const concerns = event && narrowTo(event, server);
-    if (concerns) events.push(concerns);
+    const event = await concerning(deps, row, server);
+    if (event !== undefined) events.push(event);
   }
   return { events, last: rows.at(-1)?.id ?? after };
 }
@@ -85,7 +84,8 @@ export function createResourceEvents(deps: Pick<Deps, 'db' | 'clock' | 'log'>): 
 } {
   const followers = new Set<Follower & { server: ResourceServer }>();
   const told = new LRUCache<string, true>({ max: 100_000 });
-  let timer: NodeJS.Timeout | undefined;
+  /** There while anybody follows: one beginning for all who come at once. */
+  let watch: { begun: Promise<void>; timer?: NodeJS.Timeout } | undefined;
   let isLooking = false;
 
   async function look(): Promise<void> {
@@ -123,17 +123,32 @@ export function createResourceEvents(deps: Pick<Deps, 'db' | 'clock' | 'log'>): 
   async function catchUp(follower: Follower & { server: ResourceServer }, after: string): Promise<void> {
     for await (const row of rowsFrom(deps, overlapped(after))) {
       if (!followers.has(follower)) return;
-      const event = await expand(deps, row);
-      const concerns = event && narrowTo(event, follower.server);
-      if (concerns) follower.tell(concerns);
+      const event = await concerning(deps, row, follower.server);
+      if (event !== undefined) follower.tell(event);
+    }
+  }
+
+  /**
+   * Begins to look. What is there already was before its time; what is not yet committed is not, whatever its id says. Were it
+   * done for each who comes, the second would take for old what the first has yet to be told.
+   */
+  function startWatch(): NonNullable<typeof watch> {
+    const mine: NonNullable<typeof watch> = { begun: begin() };
+    return mine;
+
+    async function begin(): Promise<void> {
+      for await (const row of rowsFrom(deps, recently())) told.set(row.id, true);
+      if (watch !== mine) return; // all have left meanwhile
+      mine.timer = setInterval(() => void look(), POLL_MS);
+      mine.timer.unref();
     }
   }
 
   function leave(follower: Follower & { server: ResourceServer }): void {
     if (!followers.delete(follower)) return;
     if (followers.size === 0) {
-      clearInterval(timer);
-      timer = undefined;
+      clearInterval(watch?.timer);
+      watch = undefined;
     }
     follower.end();
   }
@@ -147,14 +162,13 @@ export function createResourceEvents(deps: Pick<Deps, 'db' | 'clock' | 'log'>): 
         });
       }
       const follower = { server, tell, end };
-      if (timer === undefined) {
-        // What is there already was before its time. What is not yet committed is not, whatever its id says.
-        for await (const row of rowsFrom(deps, recently())) told.set(row.id, true);
-      }
       followers.add(follower);
-      if (timer === undefined) {
-        timer = setInterval(() => void look(), POLL_MS);
-        timer.unref();
+      watch ??= startWatch();
+      try {
+        await watch.begun;
+      } catch (error) {
+        leave(follower);
+        throw error;
       }
       if (after !== undefined) {
         catchUp(follower, after).catch((error) => {
@@ -183,6 +197,16 @@ async function* rowsFrom(deps: Pick<Deps, 'db'>, from: string): AsyncGenerator<E
 /** The id from which on what may have been committed after this one is seen, too. */
 function overlapped(id: string): string {
   return firstIdAt('evt', Number.parseInt(id.slice('evt_'.length, 'evt_'.length + 9), 36) - OVERLAP_MS);
+}
+
+/** What an audit line tells one resource server, or undefined. */
+async function concerning(
+  deps: Pick<Deps, 'db'>,
+  row: EventRow,
+  server: ResourceServer,
+): Promise<ResourceEvent | undefined> {
+  const event = await expand(deps, row);
+  return event && narrowTo(event, server);
 }
 
 async function expand(deps: Pick<Deps, 'db'>, row: EventRow): Promise<Expanded | undefined> {
