@@ -8,13 +8,13 @@ export interface Service {
   name: string;
   /** A word in every key: `sk_acme_…`. */
   keyBrand: string;
-  contact: string | undefined;
-  logoUrl: string | undefined;
+  contact?: string | undefined;
+  logoUrl?: string | undefined;
   /** `#rrggbb` */
   accent: string;
-  imprintUrl: string | undefined;
-  termsUrl: string | undefined;
-  privacyUrl: string | undefined;
+  imprintUrl?: string | undefined;
+  termsUrl?: string | undefined;
+  privacyUrl?: string | undefined;
 }
 
 /** A word that limits a credential. */

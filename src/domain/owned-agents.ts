@@ -154,11 +154,7 @@ export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: s
 export async function revokeOwnedAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
-    await holdAccount(tx, ownerId);
-    await holdAgent(tx, id);
-    const agent = await findOwnedAgent(tx, ownerId, id);
-    if (agent === undefined) throw notYours();
-    await endAgent(tx, deps, asker, now, agent);
+    await endAgent(tx, deps, asker, now, await holdOwned(tx, ownerId, id));
   });
 }
 
@@ -171,13 +167,19 @@ async function withOwned(
 ): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
-    await holdAccount(tx, ownerId);
-    const isThere = await holdAgent(tx, id);
-    const agent = await findOwnedAgent(tx, ownerId, id);
-    if (agent === undefined) throw notYours();
-    if (!isThere) throw new Failure('badRequest', 'This agent was revoked.');
+    const agent = await holdOwned(tx, ownerId, id);
+    if (agent.revokedAt !== null) throw new Failure('badRequest', 'This agent was revoked.');
     await change(tx, now, agent);
   });
+}
+
+/** One agent of a human, which until the transaction ends nobody else changes. @throws Failure `notFound` */
+async function holdOwned(tx: Tx, ownerId: string, id: string): Promise<AgentRow> {
+  await holdAccount(tx, ownerId);
+  await holdAgent(tx, id);
+  const agent = await findOwnedAgent(tx, ownerId, id);
+  if (agent === undefined) throw notYours();
+  return agent;
 }
 
 async function release(tx: Tx, deps: Deps, now: number, agent: AgentRow, accountId: string): Promise<void> {

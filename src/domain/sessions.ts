@@ -21,7 +21,7 @@ const IDLE_MS = 1_800_000;
 const LIFE_MS = 43_200_000;
 const SEEN_EVERY_MS = 60_000;
 /** What matters asks for a code that was typed so lately. */
-const FRESH_MS = 900_000;
+export const FRESH_MS = 900_000;
 
 /**
  * Begins a session in the caller's transaction; one from a network that is new to the account is told to its owner (S-48).

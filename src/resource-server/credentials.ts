@@ -6,11 +6,13 @@ import { crc32 } from 'node:zlib';
 /** `sk_[brand_]`, 43 random base62 characters, and the CRC-32 of all that in six more. */
 const SHAPE = /^sk_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{49}$/;
 const CHECK_LENGTH = 6;
+/** No key is longer. */
+export const LENGTH_MAX = 128;
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 /** Whether a text can be a key: right shape, right checksum. An invented or mistyped one costs no question. */
 export function isWellFormed(token: string): boolean {
-  if (token.length > 128 || !SHAPE.test(token)) return false;
+  if (token.length > LENGTH_MAX || !SHAPE.test(token)) return false;
   let rest = crc32(token.slice(0, -CHECK_LENGTH));
   for (let at = token.length - 1; at >= token.length - CHECK_LENGTH; at -= 1) {
     if (token[at] !== DIGITS[rest % 62]) return false;

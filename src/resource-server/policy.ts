@@ -83,10 +83,7 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
 
   function scopesOf(tool: string): string[] {
     const rule = Object.hasOwn(tools, tool) ? tools[tool]! : undefined;
-    if (rule === undefined) return [];
-    if (typeof rule === 'string') return [rule];
-    const all = [...Object.values(rule.scopes), ...(rule.otherwise === undefined ? [] : [rule.otherwise])];
-    return [...new Set(all)];
+    return rule === undefined ? [] : [...new Set(scopesOfRule(rule))];
   }
 
   function scopeOf(tool: string, args: Args = {}): string | undefined {
@@ -156,6 +153,11 @@ export function kindOf(token: Pick<VerifiedToken, 'agentId' | 'owner'>): Credent
   return token.owner === undefined ? 'anonymous' : 'claimed';
 }
 
+/** All scopes that a rule can ask for. */
+function scopesOfRule(rule: ToolRule): string[] {
+  return typeof rule === 'string' ? [rule] : [...Object.values(rule.scopes), rule.otherwise ?? []].flat();
+}
+
 function refuse(reason: Reason, message: string, scope?: string): Verdict {
   return { allowed: false, reason, message, scope };
 }
@@ -172,9 +174,7 @@ function valueAt(args: Args, path: string): unknown {
 
 function checkNames({ scopes, tools }: Pick<PolicyOptions, 'scopes' | 'tools'>): void {
   const used = Object.entries(tools).flatMap(([tool, rule]) =>
-    (typeof rule === 'string' ? [rule] : [...Object.values(rule.scopes), rule.otherwise ?? []].flat()).map(
-      (scope) => [`the tool "${tool}"`, scope] as const,
-    ),
+    scopesOfRule(rule).map((scope) => [`the tool "${tool}"`, scope] as const),
   );
   const implied = Object.entries(scopes).flatMap(([name, { implies = [] }]) =>
     implies.map((scope) => [`the scope "${name}"`, scope] as const),

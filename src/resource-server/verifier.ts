@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { type Authority, type AuthorityOptions, createAuthority } from './authority.ts';
-import { hashToken, isWellFormed } from './credentials.ts';
+import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
 import { invalidToken, unavailable } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow.ts';
 import { type Spent, spend } from './quota.ts';
@@ -65,14 +65,16 @@ export interface Verifier {
 /** An invented key is asked about once in so long. */
 const UNKNOWN_MS = 2000;
 const CACHE_SECONDS_MAX = 60;
-/** No key is longer. */
-const LENGTH_MAX = 128;
 
-type Known = { token: VerifiedToken; until: number } | { token: undefined; until: number };
+/** An answer, and until when it is used again (epoch ms); without a token it was no. */
+interface Known {
+  token: VerifiedToken | undefined;
+  until: number;
+}
 
 /**
- * A verifier for one resource: the checksum first, then what it remembers, then one question to the authority, however many
- * callers wait for it (security.md S-102, S-103, R-29).
+ * A verifier for one resource: what it remembers first; of anything else the checksum, and then one question to the authority,
+ * however many callers wait for it (security.md S-102, S-103, R-29).
  *
  * @throws Error for options that cannot be right
  */

@@ -3,6 +3,7 @@ import type { Deps } from '../../deps.ts';
 import { isLive, type Key } from '../../domain/credentials.ts';
 import { createPersonalKey, listPersonalKeys, revokePersonalKey } from '../../domain/personal-keys.ts';
 import { listResourceServers } from '../../domain/resource-servers.ts';
+import { FRESH_MS } from '../../domain/sessions.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
@@ -14,8 +15,6 @@ import { type Pages, redirect } from './pages.ts';
 
 /** How long a key can be made to work, in days; `never` ends only when it is revoked. */
 const LIVES = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365 } as const;
-/** A form can be sent so long: see isFresh. */
-const KEPT_SECONDS = 900;
 /** Of a form that is sent twice the browser shows the second answer, so that one waits for the first. */
 const PATIENCE_MS = 5000;
 
@@ -56,7 +55,7 @@ export function createKey(
         key: body.once,
         owner: session.id,
         body: call.bytes,
-        ttlSeconds: KEPT_SECONDS,
+        ttlSeconds: FRESH_MS / 1000, // so long the form can be sent
         limit: undefined,
       };
       const { key, credential } = await patiently(() =>
