@@ -1,12 +1,20 @@
 import type { RequestListener } from 'node:http';
 import type { Deps } from './deps.ts';
 import * as agentAuth from './http/agent-auth.ts';
+import * as v01 from './http/agent-auth-v01.ts';
+import * as identity from './http/agent-identity.ts';
+import { authMd, authMdComplete } from './http/dialects/auth-md.ts';
 import { native } from './http/dialects/native.ts';
 import { oauth } from './http/dialects/oauth.ts';
+import { securityEvents } from './http/dialects/security-events.ts';
 import { createDocuments, jsonDocument, PATHS, textDocument } from './http/discovery.ts';
+import * as answers from './http/identity-answers.ts';
+import * as identityClaims from './http/identity-claims.ts';
+import { keySet } from './http/jwks.ts';
 import * as me from './http/me.ts';
 import * as introspection from './http/oauth/introspect.ts';
 import * as revocation from './http/oauth/revoke.ts';
+import * as tokens from './http/oauth/token.ts';
 import { createOpenApi } from './http/openapi.ts';
 import * as account from './http/pages/account.ts';
 import * as agents from './http/pages/agents.ts';
@@ -20,6 +28,7 @@ import * as signIn from './http/pages/sign-in.ts';
 import * as resourceEvents from './http/resource-events.ts';
 import * as resourceRules from './http/resource-rules.ts';
 import { pageRoutes, type Route, route } from './http/route.ts';
+import * as notices from './http/security-events.ts';
 import { createServe } from './http/serve.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 
@@ -43,6 +52,7 @@ export function createRoutes(
       body: { media: 'json', schema: agentAuth.registerBody },
       answer: agentAuth.registerAnswer,
       handler: agentAuth.register,
+      versions: [v01.registerVersion],
     }),
     route(`POST ${PATHS.claim}`, {
       dialect: native,
@@ -52,6 +62,7 @@ export function createRoutes(
       body: { media: 'json', schema: agentAuth.claimBody },
       answer: agentAuth.claimAnswer,
       handler: agentAuth.claim,
+      versions: [v01.claimVersion],
     }),
     route(`POST ${PATHS.complete}`, {
       dialect: native,
@@ -62,6 +73,7 @@ export function createRoutes(
       body: { media: 'json', schema: agentAuth.completeBody },
       answer: agentAuth.completeAnswer,
       handler: agentAuth.complete,
+      versions: [v01.completeVersion],
     }),
     route(`GET ${PATHS.me}`, {
       dialect: native,
@@ -92,6 +104,8 @@ export function createRoutes(
       answer: me.revokeTokenAnswer,
       handler: me.revokeToken,
     }),
+
+    ...identityRows(),
 
     // Resource servers, and whoever holds a key
     route(`POST ${PATHS.introspect}`, {
@@ -133,6 +147,66 @@ export function createRoutes(
     }),
   ];
   return [...rows, ...pageRows(pages), ...discoveryRows(deps, rows), ...developmentRows(pages, devMailbox)];
+}
+
+/** auth.md 0.2 to 0.7, and production: identities, and tokens for them. Registration spends its own budgets by what is asked. */
+function identityRows(): Route[] {
+  return [
+    route(`POST ${PATHS.identity}`, {
+      dialect: authMd,
+      caller: 'anyone',
+      repeatable: true,
+      summary: 'Register an agent that gets an identity, or renew one',
+      body: { media: 'json', schema: identity.identityBody },
+      answer: answers.identityAnswer,
+      handler: identity.identify,
+      versions: [identity.refreshVersion],
+    }),
+    route(`POST ${PATHS.identityClaim}`, {
+      dialect: authMd,
+      caller: 'anyone',
+      limit: 'claimMailPerIp',
+      summary: 'Ask the human to vouch for the agent',
+      body: { media: 'json', schema: identityClaims.claimBody },
+      answer: answers.claimAnswer,
+      handler: identityClaims.claim,
+      versions: [identityClaims.assertedClaimVersion, identityClaims.productionClaimVersion],
+    }),
+    route(`POST ${PATHS.identityComplete}`, {
+      dialect: authMdComplete,
+      caller: 'anyone',
+      limit: 'wrongPerIpHour',
+      repeatable: true,
+      summary: 'Complete the claim with the code that the human read out',
+      body: { media: 'json', schema: identityClaims.completeBody },
+      answer: answers.completeAnswer,
+      handler: identityClaims.complete,
+      versions: [identityClaims.productionCompleteVersion],
+    }),
+    route(`POST ${PATHS.token}`, {
+      dialect: oauth,
+      caller: 'anyone',
+      summary: 'Exchange an identity, or a claim that the human approved, for an access token',
+      body: { media: 'formOrJson', schema: tokens.tokenBody },
+      answer: tokens.tokenAnswer,
+      handler: tokens.token,
+    }),
+    route(`POST ${PATHS.events}`, {
+      dialect: securityEvents,
+      caller: 'anyone',
+      summary: 'Tell that an agent provider takes its word for a user back (RFC 8935)',
+      body: { media: 'securityEvent', schema: notices.eventBody },
+      handler: notices.notify,
+    }),
+    route(`POST ${PATHS.revokeByLogout}`, {
+      dialect: authMd,
+      caller: 'anyone',
+      summary: 'The same, as of auth.md 0.1',
+      body: { media: 'logoutToken', schema: notices.eventBody },
+      answer: notices.revokedAnswer,
+      handler: notices.revoke,
+    }),
+  ];
 }
 
 /** For people at a browser. What they post must come from a page of ours: see http/visitor.ts. */
@@ -226,7 +300,10 @@ function discoveryRows(deps: Deps, described: readonly Route[]): Route[] {
     ),
     document(PATHS.llmsTxt, 'Where to read', textDocument('text/plain; charset=utf-8', documents.llmsTxt)),
     document(PATHS.openapi, 'OpenAPI 3.1', jsonDocument(createOpenApi(deps.config, described))),
-    document(PATHS.authorizationServer, 'RFC 8414', jsonDocument(documents.authorizationServer)),
+    document(PATHS.jwks, 'RFC 7517', keySet),
+    ...documents.authorizationServerPaths.map((path) =>
+      document(path, 'RFC 8414', jsonDocument(documents.authorizationServer)),
+    ),
     ...[...documents.protectedResources].map(([path, content]) =>
       document(path, 'RFC 9728', jsonDocument(content)),
     ),

@@ -46,6 +46,26 @@ export interface Resource {
   name: string;
   scopes: readonly string[];
   documentation: string | undefined;
+  /** What its access tokens are: looked up, or signed (RFC 9068). */
+  tokens: 'opaque' | 'jwt';
+}
+
+/** An agent provider whose word on its users we take (auth-md.md 4.3). */
+export interface TrustedIssuer {
+  /** As it stands in `iss`. */
+  issuer: string;
+  /** Where its keys are; by default below its own well-known path. */
+  jwksUri: string;
+  /** The clients it may speak for; undefined: itself, and any that publishes its metadata at its id (CIMD). */
+  clientIds: readonly string[] | undefined;
+  /** The domains whose mailboxes it may assert; undefined: all. */
+  emailDomains: readonly string[] | undefined;
+  /** How its users must have logged in, all of them. */
+  amr: readonly string[];
+  /** How old their login may be. */
+  maxAgeSeconds: number;
+  /** What people are shown: never what a provider says of itself. */
+  displayName: string;
 }
 
 const UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
@@ -78,6 +98,12 @@ const limitsSchema = z.strictObject({
   wrongPerServiceDay: count(10_000),
   claimTtlSeconds: seconds(86_400, 30 * 86_400),
   unclaimedTtlSeconds: seconds(2_592_000, 366 * 86_400),
+  assertionTtlSeconds: seconds(3600, 86_400),
+  accessTokenTtlSeconds: seconds(3600, 86_400),
+  signedTokenTtlSeconds: seconds(300, 3600),
+  refreshTtlSeconds: seconds(2_592_000, 366 * 86_400),
+  tokensPerAgent: rate('600/h'),
+  assertionsPerIssuer: rate('1000/h'),
 });
 
 const scopeName = z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, 'must be a scope name such as "read"');
@@ -160,9 +186,27 @@ export const fileSchema = z.strictObject({
         name: z.string().min(1).max(64),
         scopes: z.array(scopeName).min(1).optional(),
         documentation: webUrl.optional(),
+        tokens: z.enum(['opaque', 'jwt']).default('opaque'),
       }),
     )
     .default([]),
+  trustedIssuers: z
+    .array(
+      z.strictObject({
+        issuer: webUrl,
+        jwksUri: webUrl.optional(),
+        clientIds: z.array(z.string().min(1).max(512)).min(1).optional(),
+        emailDomains: z
+          .array(z.string().regex(/^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/, 'must be a domain such as "example.com"'))
+          .min(1)
+          .optional(),
+        amr: z.array(z.string().min(1).max(64)).default([]),
+        maxAgeSeconds: seconds(3600, 86_400),
+        displayName: z.string().min(1).max(64),
+      }),
+    )
+    .default([]),
+  claimMode: z.enum(['both', 'reveal', 'typed']).default('both'),
   limits: limitsSchema.prefault({}),
   claimExistingAccount: z.enum(['otp', 'confirm']).default('otp'),
 });

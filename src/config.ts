@@ -8,10 +8,12 @@ import {
   type Resource,
   type Scope,
   type Service,
+  type TrustedIssuer,
 } from './config-file.ts';
 import type { Limits } from './domain/limits.ts';
 import { checkResourceUrl } from './domain/resource-servers.ts';
 import { parseScope } from './domain/scopes.ts';
+import { isLoopbackHost } from './lib/loopback.ts';
 import { readOrMakeSecret } from './lib/secret-file.ts';
 import { findTemplateFault } from './lib/templates.ts';
 
@@ -47,6 +49,10 @@ export interface Config {
   templatesDir: string | undefined;
   /** The first is the default one. */
   resources: readonly Resource[];
+  /** By `iss`. */
+  trustedIssuers: Map<string, TrustedIssuer>;
+  /** Which way a code may go in the ceremony of /agent/identity: shown to the human, typed by the human. */
+  claimMode: 'both' | 'reveal' | 'typed';
 }
 
 /** A setting that cannot be used; the message names it and says what it should be. */
@@ -145,8 +151,42 @@ export function loadConfig(env: Environment): Config {
     resources:
       resources.length > 0
         ? resources
-        : [{ url: publicUrl, name: file.service.name, scopes: [...scopes.keys()], documentation: undefined }],
+        : [
+            {
+              url: publicUrl,
+              name: file.service.name,
+              scopes: [...scopes.keys()],
+              documentation: undefined,
+              tokens: 'opaque',
+            },
+          ],
+    trustedIssuers: readTrust(file.trustedIssuers, publicUrl, isLoopback),
+    claimMode: file.claimMode,
   };
+}
+
+/** What the operator names may be plain http on this machine while the service itself is (design 7). */
+function readTrust(
+  listed: ConfigFile['trustedIssuers'],
+  publicUrl: string,
+  isLoopback: boolean,
+): Map<string, TrustedIssuer> {
+  const trusted = new Map<string, TrustedIssuer>();
+  for (const each of listed) {
+    const { issuer, jwksUri = `${issuer.replace(/\/$/, '')}/.well-known/jwks.json` } = each;
+    for (const url of [issuer, jwksUri]) {
+      const { protocol, hostname, username, hash } = new URL(url);
+      const isLocal = isLoopback && isLoopbackHost(hostname);
+      if ((protocol !== 'https:' && !isLocal) || username !== '' || hash !== '') {
+        throw new ConfigError(`In "trustedIssuers", ${url} must be an https URL without user and fragment.`);
+      }
+    }
+    if (issuer === publicUrl) throw new ConfigError('"trustedIssuers" cannot name this service itself.');
+    if (trusted.has(issuer)) throw new ConfigError(`"trustedIssuers" names ${issuer} twice.`);
+    const { clientIds, emailDomains, amr, maxAgeSeconds, displayName } = each;
+    trusted.set(issuer, { issuer, jwksUri, clientIds, emailDomains, amr, maxAgeSeconds, displayName });
+  }
+  return trusted;
 }
 
 function resourceUrl(text: string): string {
@@ -177,11 +217,6 @@ function checkPublicUrl(text: string): string {
     throw new ConfigError('PUBLIC_URL must start with https:// unless it is on this machine (localhost).');
   }
   return url.origin;
-}
-
-/** Whether a URL's host name is this machine. */
-export function isLoopbackHost(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.[0-9]{1,3}){3}$/.test(hostname);
 }
 
 function parseDatabaseUrl(text: string): Config['database'] {

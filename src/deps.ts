@@ -4,6 +4,7 @@ import type { Clock } from './lib/clock.ts';
 import type { Keyring } from './lib/keyring.ts';
 import type { Log } from './lib/log.ts';
 import type { Metrics } from './lib/metrics.ts';
+import type { ProviderDocuments } from './lib/provider-documents.ts';
 import type { Random } from './lib/random.ts';
 import type { Mailer } from './mail/mailer.ts';
 import type { Db } from './store/db.ts';
@@ -18,6 +19,8 @@ export interface Deps {
   mailer: Mailer;
   log: Log;
   metrics: Metrics;
+  /** What agent providers publish: their keys, their clients. */
+  trust: ProviderDocuments;
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
   /** Lets a resource server follow what concerns it. */

@@ -1,11 +1,14 @@
 import { type Config, ConfigError, loadConfig } from './config.ts';
+import { systemClock } from './lib/clock.ts';
+import { createProviderDocuments } from './lib/provider-documents.ts';
+import { createSafeFetch } from './lib/safe-fetch.ts';
 import { createMailer } from './mail/mailer.ts';
 import { pendingMigrations } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
 
 /** What one check found. */
 export interface Finding {
-  name: 'configuration' | 'database' | 'mail' | 'clock';
+  name: 'configuration' | 'database' | 'mail' | 'clock' | 'provider';
   ok: boolean;
   says: string;
 }
@@ -26,7 +29,12 @@ export async function doctor(env: Record<string, string | undefined>): Promise<F
     ok: true,
     says: `serves as ${config.publicUrl}`,
   };
-  return [configuration, ...(await checkDatabase(config)), await checkMail(config)];
+  return [
+    configuration,
+    ...(await checkDatabase(config)),
+    await checkMail(config),
+    ...(await checkProviders(config)),
+  ];
 }
 
 async function checkDatabase(config: Config): Promise<Finding[]> {
@@ -66,6 +74,22 @@ async function checkMail(config: Config): Promise<Finding> {
   return error === undefined
     ? { name: 'mail', ok: true, says: `the server lets us in; mail comes from ${config.mailFrom}` }
     : { name: 'mail', ok: false, says: reason(error) };
+}
+
+/** Whether the keys of those whose word we take can be read. */
+function checkProviders(config: Config): Promise<Finding[]> {
+  const { keysOf } = createProviderDocuments(createSafeFetch(), systemClock, config.isLoopback);
+  return Promise.all(
+    [...config.trustedIssuers.values()].map(async (issuer): Promise<Finding> => {
+      try {
+        // Whatever is asked for has the set fetched, and says if that cannot be done.
+        await keysOf(issuer).keyFor({ kid: 'doctor' });
+        return { name: 'provider', ok: true, says: `${issuer.issuer} publishes its keys` };
+      } catch (error) {
+        return { name: 'provider', ok: false, says: `${issuer.jwksUri}: ${reason(error)}` };
+      }
+    }),
+  );
 }
 
 function reason(error: unknown): string {

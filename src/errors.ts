@@ -30,15 +30,40 @@ export const KINDS = [
   'codeNotIssued',
   'wrongCode',
   'codeExpired',
+  'notConfirmed',
+  'methodDisabled',
+  'claimRevoked',
   'interactionRequired',
+  'loginRequired',
+  'invalidAssertion',
+  'invalidRefreshToken',
+  'invalidGrant',
+  'invalidTarget',
+  'invalidScope',
+  'unsupportedGrant',
+  'pollTooFast',
   'idempotencyMismatch',
   'inProgress',
   'limited',
+  'tooManyAttempts',
   'unavailable',
   'internal',
 ] as const;
 
 export type Kind = (typeof KINDS)[number];
+
+/** What is wrong with a token that an agent provider signed (auth.md 2a.1, 2b.1). */
+export type AssertionFault =
+  | 'malformed'
+  | 'issuer'
+  | 'signature'
+  | 'key'
+  | 'audience'
+  | 'expired'
+  | 'client'
+  | 'contact'
+  | 'login'
+  | 'replayed';
 
 /** What a dialect may add to the answer beside its code. All of it is public. */
 export interface FailureDetails {
@@ -54,6 +79,10 @@ export interface FailureDetails {
   location?: string;
   /** The page on which the owner of the mailbox goes on. */
   verificationUri?: string;
+  /** What is wrong with the assertion. */
+  fault?: AssertionFault;
+  /** How old a login at the agent's provider may be. */
+  maxAgeSeconds?: number;
   /** The methods that the path knows; rendered as Allow. */
   allow?: string;
   /** The budget that was spent; rendered as RateLimit. */

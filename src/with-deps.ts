@@ -4,7 +4,9 @@ import { systemClock } from './lib/clock.ts';
 import { createKeyring } from './lib/keyring.ts';
 import { createLog } from './lib/log.ts';
 import { createMetrics } from './lib/metrics.ts';
+import { createProviderDocuments } from './lib/provider-documents.ts';
 import { systemRandom } from './lib/random.ts';
+import { createSafeFetch } from './lib/safe-fetch.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import { createMailer } from './mail/mailer.ts';
 import { databaseClock } from './store/clock.ts';
@@ -23,6 +25,7 @@ export function createDeps(
     keyring: createKeyring(config.secrets, systemRandom),
     mailer: createMailer(config, devMailbox),
     metrics: createMetrics(),
+    trust: createProviderDocuments(createSafeFetch(), own.clock, config.isLoopback),
     ...own,
   };
 }

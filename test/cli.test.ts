@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Ended, vouchsafe } from './helpers/cli.ts';
+import { startFakeIssuer } from './helpers/issuer.ts';
 import {
   basic,
   createTestDatabase,
   onEveryEngine,
   startTestService,
+  TEST_SECRET,
   type TestDatabase,
   type TestService,
 } from './helpers/service.ts';
@@ -206,6 +208,92 @@ onEveryEngine('the command line', (engine) => {
     assert.ok(!ended.stderr.includes('hunter2'));
   });
 
+  test('what the service signs with is listed and rotated; at once, all that was signed before is dead', async () => {
+    const keys = async (...args: string[]) => {
+      const ended = await cli(['keys', ...args, '--json'], { SECRET: TEST_SECRET });
+      assert.equal(ended.code, 0, ended.stderr);
+      assert.doesNotMatch(ended.stdout, /"d"|sealed|private/);
+      return JSON.parse(ended.stdout);
+    };
+    const states = async () => (await keys('list')).keys.map(({ state }: { state: string }) => state);
+    const published = async () =>
+      (await on.get('/.well-known/jwks.json')).body.keys.map(({ kid }: { kid: string }) => kid);
+    const register = async () => (await on.post('/agent/identity', { type: 'anonymous' })).body;
+    const exchange = async (assertion: string) => {
+      const grant_type = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+      const { status, body } = await on.form('/oauth2/token', { grant_type, assertion });
+      return status === 200 ? 'live' : body.error;
+    };
+
+    const before = await register();
+    const [first] = await published();
+    assert.deepEqual(await states(), ['current']);
+    assert.equal(await exchange(before.identity_assertion), 'live');
+
+    const next = await keys('rotate');
+    assert.equal(next.state, 'next');
+    assert.equal(Date.parse(next.used_from) - Date.parse(next.created_at), 600_000);
+    assert.deepEqual((await published()).sort(), [first, next.kid].sort());
+    assert.deepEqual(await states(), ['next', 'current']);
+    assert.equal(await exchange(before.identity_assertion), 'live');
+
+    const urgent = await keys('rotate', '--now');
+    // The clock of this test stands still, and the one of the command does not.
+    on.clock.advance((Date.now() - on.clock()) / 1000);
+    assert.equal(urgent.state, 'current');
+    assert.deepEqual(await published(), [urgent.kid]);
+    assert.equal(await exchange(before.identity_assertion), 'invalid_grant');
+    const after = await register();
+    assert.equal(await exchange(after.identity_assertion), 'live');
+    const renewal = { type: 'refresh', refresh_token: before.identity.refresh_token.value };
+    const renewed = (await on.post('/agent/identity', renewal)).body;
+    assert.equal(await exchange(renewed.identity.assertion), 'live', 'agents renew what is dead');
+    const line = (await cli(['keys', 'list'], { SECRET: TEST_SECRET })).stdout;
+    assert.match(line, new RegExp(`^${urgent.kid}  current  from .+Z\n$`));
+    const events = await cli(['events', '--kind', 'signing_key.made']);
+    assert.deepEqual(
+      events.stdout
+        .trim()
+        .split('\n')
+        .map((each) => JSON.parse(each).subject),
+      [next.kid, urgent.kid],
+    );
+  });
+
+  test('an agent that is revoked has neither tokens nor anything to renew', async () => {
+    const agent = (await on.post('/agent/identity', { type: 'anonymous' })).body;
+    const grant_type = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+    const exchange = () => on.form('/oauth2/token', { grant_type, assertion: agent.identity_assertion });
+    const { access_token } = (await exchange()).body;
+    const { agent_id } = (await on.get('/api/me', access_token)).body.data;
+    await json('agent', 'revoke', agent_id);
+    assert.equal((await on.get('/api/me', access_token)).status, 401);
+    assert.equal((await exchange()).body.error, 'invalid_grant');
+    const renewal = { type: 'refresh', refresh_token: agent.identity.refresh_token.value };
+    assert.equal((await on.post('/agent/identity', renewal)).body.error, 'invalid_refresh_token');
+  });
+
+  test('doctor says of every agent provider whether its keys can be had', async () => {
+    const provider = await startFakeIssuer({ clock: Date.now });
+    try {
+      const dead = { issuer: 'http://127.0.0.1:1', displayName: 'Dead' };
+      const file = join(folder, 'providers.json');
+      writeFileSync(file, JSON.stringify({ trustedIssuers: [provider.entry(), dead] }));
+      const ended = await cli(['doctor', '--json'], { CONFIG: file });
+      assert.equal(ended.code, 1);
+      const said = JSON.parse(ended.stdout).findings.filter(
+        ({ name }: { name: string }) => name === 'provider',
+      );
+      assert.deepEqual(
+        said.map(({ ok }: { ok: boolean }) => ok),
+        [true, false],
+      );
+      assert.ok(said[0].says.startsWith(provider.url) && said[1].says.startsWith(dead.issuer), ended.stdout);
+    } finally {
+      await provider.stop();
+    }
+  });
+
   test('doctor finds everything well, or says what is not', async () => {
     const [well, text, badMail, badSetting] = await Promise.all([
       json('doctor'),
@@ -285,6 +373,8 @@ onEveryEngine('the command line', (engine) => {
           /no such scope.*read, write/,
         ],
         [['backup'], /missing required argument 'file'/],
+        [['keys', 'dance'], /unknown command 'dance'/],
+        [['keys', 'rotate', '--later'], /unknown option '--later'/],
       ];
       const ended = await Promise.all(wrong.map(([args]) => cli(args)));
       ended.forEach((each, index) => {
@@ -302,8 +392,10 @@ onEveryEngine('the command line', (engine) => {
         'resource',
         'agent',
         'key',
+        'keys',
         'events',
         'doctor',
+        'check',
         'Exit codes',
       ]) {
         assert.ok(help.stdout.includes(name), name);

@@ -50,6 +50,41 @@ describe('settings', () => {
     );
     assert.deepEqual(config.limits.registerPerIp, { max: 10, windowSeconds: 3600 });
     assert.equal(config.limits.codeTtlSeconds, 600);
+    assert.equal(config.trustedIssuers.size, 0, 'nobody is trusted by default');
+    assert.equal(config.claimMode, 'both');
+    assert.deepEqual(
+      config.resources.map(({ tokens }) => tokens),
+      ['opaque'],
+    );
+  });
+
+  test('an agent provider is trusted as far as it is told, and stricter than it could be where nothing is', () => {
+    const listed = [
+      { issuer: 'https://agents.example', displayName: 'Agents' },
+      {
+        issuer: 'https://other.example/tenant/',
+        displayName: 'Other',
+        jwksUri: 'https://keys.example/set',
+        clientIds: ['cli'],
+        emailDomains: ['example.com'],
+        amr: ['mfa'],
+        maxAgeSeconds: 60,
+      },
+    ];
+    const { trustedIssuers } = load({ ...PUBLIC, ...SMTP, CONFIG: file({ trustedIssuers: listed }) });
+    assert.deepEqual([...trustedIssuers.keys()], ['https://agents.example', 'https://other.example/tenant/']);
+    assert.deepEqual(trustedIssuers.get('https://agents.example'), {
+      ...listed[0],
+      jwksUri: 'https://agents.example/.well-known/jwks.json',
+      clientIds: undefined,
+      emailDomains: undefined,
+      amr: [],
+      maxAgeSeconds: 3600,
+    });
+    assert.deepEqual(trustedIssuers.get('https://other.example/tenant/'), listed[1]);
+    const local = { issuer: 'http://localhost:4000/', displayName: 'Mine' };
+    const mine = load({ CONFIG: file({ trustedIssuers: [local] }) }).trustedIssuers;
+    assert.equal(mine.get(local.issuer)?.jwksUri, 'http://localhost:4000/.well-known/jwks.json');
   });
 
   test('the ones that are set count, LIMITS over the file', () => {
@@ -110,6 +145,10 @@ describe('settings', () => {
 
   const json = (value: object) => () => ({ CONFIG: file(value) });
   const limit = (value: object) => ({ LIMITS: JSON.stringify(value) });
+  const ISSUER = { issuer: 'https://agents.example', displayName: 'Agents' };
+  const trust =
+    (members: object, env: Record<string, string> = {}) =>
+    () => ({ ...env, CONFIG: file({ trustedIssuers: [{ ...ISSUER, ...members }] }) });
   /** Settings that stop the service, by the name that its sentence must say. */
   const bad: [name: string, envs: (Record<string, string> | (() => Record<string, string>))[]][] = [
     ['PORT', ['abc', '-1', '65536', '3000.5', '0x10', '1e3', ' 80'].map((PORT) => ({ PORT }))],
@@ -203,6 +242,59 @@ describe('settings', () => {
       ),
     ],
     ['resources.0.name', [json({ resources: [{ url: 'https://a.example' }] })]],
+    [
+      'resources.0.tokens',
+      ['signed', '', true].map((tokens) =>
+        json({ resources: [{ url: 'https://a.example', name: 'A', tokens }] }),
+      ),
+    ],
+    ['claimMode', ['otp', '', null].map((claimMode) => json({ claimMode }))],
+    ...(
+      [
+        ['assertionTtlSeconds', 86_401],
+        ['accessTokenTtlSeconds', 86_401],
+        ['signedTokenTtlSeconds', 3601],
+        ['refreshTtlSeconds', 366 * 86_400 + 1],
+      ] as const
+    ).map(([name, tooLong]): [string, Record<string, string>[]] => [
+      `limits.${name}`,
+      [tooLong, 0, -1, 1.5, '60', '1/h'].map((value) => limit({ [name]: value })),
+    ]),
+    ...['tokensPerAgent', 'assertionsPerIssuer'].map((name): [string, Record<string, string>[]] => [
+      `limits.${name}`,
+      [600, '600', '0/h', '600/w'].map((value) => limit({ [name]: value })),
+    ]),
+    [
+      'trustedIssuers.0.issuer',
+      [trust({ issuer: 'agents.example' }), trust({ issuer: 'ftp://agents.example' })],
+    ],
+    ['trustedIssuers.0.displayName', [trust({ displayName: '' }), trust({ displayName: undefined })]],
+    ['trustedIssuers.0.jwksUri', [trust({ jwksUri: 'keys' })]],
+    ['trustedIssuers.0.clientIds', [trust({ clientIds: [] }), trust({ clientIds: 'cli' })]],
+    [
+      'trustedIssuers.0.emailDomains',
+      [[], ['EXAMPLE.com'], ['@example.com'], ['*.example.com'], ['com'], 'example.com'].map((emailDomains) =>
+        trust({ emailDomains }),
+      ),
+    ],
+    ['trustedIssuers.0.amr', [trust({ amr: 'mfa' }), trust({ amr: [''] })]],
+    ['trustedIssuers.0.maxAgeSeconds', [trust({ maxAgeSeconds: 0 }), trust({ maxAgeSeconds: 86_401 })]],
+    ['colour', [trust({ colour: 'red' })]],
+    [
+      'trustedIssuers',
+      [
+        // Plain http is for this machine, and only while the service itself is on it.
+        trust({ issuer: 'http://agents.example' }),
+        trust({ jwksUri: 'http://keys.example/set' }),
+        trust({ issuer: 'http://localhost:4000' }, { ...PUBLIC, ...SMTP }),
+        trust({ jwksUri: 'http://127.0.0.1:4000/set' }, { ...PUBLIC, ...SMTP }),
+        trust({ issuer: 'https://user@agents.example' }),
+        trust({ issuer: 'https://agents.example#part' }),
+        trust({ issuer: PUBLIC.PUBLIC_URL }, { ...PUBLIC, ...SMTP }),
+        json({ trustedIssuers: [ISSUER, { ...ISSUER, displayName: 'Again' }] }),
+        json({ trustedIssuers: ISSUER }),
+      ],
+    ],
   ];
   for (const [name, envs] of bad) {
     test(`a wrong one stops the start with a sentence that names it: ${name}`, () => {
@@ -282,11 +374,18 @@ onEveryEngine('a new service secret', (engine) => {
   test('leaves codes and kept answers of the old one working while that is listed, and none after', async () => {
     const database = await createTestDatabase(engine);
     const clock = createTestClock();
-    const start = (secret: string) => startTestService(engine, { database, clock, env: { SECRET: secret } });
+    const PUBLIC_URL = 'http://localhost:4321'; // the issuer of what is signed, whatever port each service has
+    const start = (SECRET: string) =>
+      startTestService(engine, { database, clock, env: { SECRET, PUBLIC_URL } });
     try {
       const repeat = { 'Idempotency-Key': 'once' };
       let on = await start(old);
       const first = await on.post('/agent/auth', { type: 'anonymous' }, repeat);
+      const identity = (await on.post('/agent/identity', { type: 'anonymous' })).body;
+      const exchange = async (assertion: string) => {
+        const grant_type = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+        return (await on.form('/oauth2/token', { grant_type, assertion })).status;
+      };
       const [kept, lost] = [await on.register(), await on.register()];
       await on.post('/agent/auth/claim', { claim_token: kept.claim_token, email: 'kept@example.com' });
       await on.post('/agent/auth/claim', { claim_token: lost.claim_token, email: 'lost@example.com' });
@@ -302,11 +401,21 @@ onEveryEngine('a new service secret', (engine) => {
         on.post('/agent/auth/claim/complete', { claim_token, otp });
       assert.equal((await complete(kept.claim_token, keptCode)).status, 200);
       const newer = await on.claimed('newer@example.com');
+      assert.equal(await exchange(identity.identity_assertion), 200);
       await on.stop();
 
       on = await start(young);
       assert.equal((await complete(lost.claim_token, lostCode)).status, 401);
       assert.equal((await on.post('/agent/auth', { type: 'anonymous' }, repeat)).status, 409);
+      // What an older key of ours signed is verified by what was published of it; what signs from now on is a new key.
+      assert.equal(await exchange(identity.identity_assertion), 200);
+      const refresh_token = identity.identity.refresh_token.value;
+      const renewed = (await on.post('/agent/identity', { type: 'refresh', refresh_token })).body.identity;
+      const kidOf = (token: string) =>
+        JSON.parse(Buffer.from(token.split('.')[0]!, 'base64url').toString()).kid;
+      assert.notEqual(kidOf(renewed.assertion), kidOf(identity.identity_assertion));
+      assert.equal((await on.get('/.well-known/jwks.json')).body.keys.length, 2);
+      assert.equal(await exchange(renewed.assertion), 200);
       // Keys are not made from the secret: they all live on.
       for (const key of [newer.credential, lost.credential, first.body.data.credential]) {
         assert.equal((await on.get('/api/me', key)).status, 200);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { approveAttempt, findLastAttempt, revealCode } from '../src/store/claim-attempts.ts';
 import type { Db } from '../src/store/db.ts';
 import { type Crashing, codeIn, lookInto, startCrashing } from './helpers/crashing.ts';
 import { violations } from './helpers/oracle.ts';
@@ -9,6 +10,9 @@ import { createTestDatabase, ENGINES, type TestDatabase } from './helpers/servic
 const REGISTER = '/agent/auth';
 const CLAIM = '/agent/auth/claim';
 const COMPLETE = '/agent/auth/claim/complete';
+const IDENTITY = '/agent/identity';
+const TOKEN = '/oauth2/token';
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 
 interface Answer {
   status: number;
@@ -25,7 +29,8 @@ async function post(url: string, path: string, body: object, idempotencyKey?: st
     },
     body: JSON.stringify(body),
   });
-  return { status: response.status, data: ((await response.json()) as { data?: unknown }).data };
+  const answer = (await response.json()) as { data?: unknown };
+  return { status: response.status, data: answer.data ?? answer };
 }
 
 async function me(url: string, key: string): Promise<Answer> {
@@ -39,6 +44,37 @@ async function register(url: string): Promise<{ credential: string; claim_token:
 
 const newMailbox = () => `${randomBytes(6).toString('hex')}@example.com`;
 
+const exchange = (url: string, assertion: string) => post(url, TOKEN, { grant_type: JWT_BEARER, assertion });
+
+/** The scope of what an assertion is exchanged for, as the service sees it when it is used; or the refusal. */
+async function scopesBy(url: string, assertion: string): Promise<unknown> {
+  const { status, data } = await exchange(url, assertion);
+  if (status !== 200) return data.error;
+  const seen = await me(url, data.access_token);
+  assert.equal(seen.status, 200);
+  return seen.data.scopes;
+}
+
+/** An agent that waits for its human, who has been told where to go. */
+async function hinted(url: string): Promise<{ claim_token: string; registration_id: string }> {
+  return (await post(url, IDENTITY, { type: 'service_auth', login_hint: newMailbox() })).data;
+}
+
+/** What a human does on the page, done in their place. */
+const inTheirPlace = (database: string, registrationId: string, how: 'confirm' | 'type') =>
+  lookInto(database, async (db) => {
+    const attempt = (await findLastAttempt(db, registrationId))!;
+    const now = Date.now();
+    await db.tx((tx) =>
+      how === 'type' ? approveAttempt(tx, attempt, null, now) : revealCode(tx, attempt.id, null, now),
+    );
+  });
+
+/** An answer without the signatures in it, of which no two are the same. */
+function unsigned(answer: Answer): unknown {
+  return JSON.parse(JSON.stringify(answer).replace(/(eyJ[\w-]+\.eyJ[\w-]+)\.[\w-]+/g, '$1'));
+}
+
 /** One request that is cut down at every step, and what its sender does to find out. */
 interface Operation {
   /** What has to be there before it. */
@@ -46,6 +82,8 @@ interface Operation {
   /** Checks the answer that the repeated request got from the restarted service. */
   check(url: string, answer: Answer, database: string, body: object): Promise<void>;
   repeatable: boolean;
+  /** What a repetition says where the answer alone was lost; default: it succeeds. */
+  whenLost?: string;
 }
 
 function completion(link: boolean): Operation {
@@ -121,6 +159,63 @@ const OPERATIONS: Record<string, Operation> = {
       };
     },
     check: checkCompleted('merge'),
+  },
+  'an identity': {
+    repeatable: true,
+    prepare: async () => ({ path: IDENTITY, body: { type: 'anonymous' } }),
+    async check(url, { data }) {
+      assert.deepEqual(await scopesBy(url, data.identity_assertion), ['read']);
+      const { value: refresh_token } = data.identity.refresh_token;
+      assert.equal((await post(url, IDENTITY, { type: 'refresh', refresh_token })).status, 200);
+    },
+  },
+  'an exchange for an access token': {
+    repeatable: false,
+    async prepare(url) {
+      const { identity_assertion } = (await post(url, IDENTITY, { type: 'anonymous' })).data;
+      return { path: TOKEN, body: { grant_type: JWT_BEARER, assertion: identity_assertion } };
+    },
+    async check(url, { data }) {
+      assert.deepEqual((await me(url, data.access_token)).data.scopes, ['read']);
+    },
+  },
+  'the renewal of an identity': {
+    repeatable: false,
+    // Whoever asks again after more than ten seconds may as well have stolen the token.
+    whenLost: 'invalid_refresh_token',
+    async prepare(url) {
+      const { identity } = (await post(url, IDENTITY, { type: 'anonymous' })).data;
+      return { path: IDENTITY, body: { type: 'refresh', refresh_token: identity.refresh_token.value } };
+    },
+    async check(url, { data }) {
+      assert.deepEqual(await scopesBy(url, data.identity.assertion), ['read']);
+      const { value: refresh_token } = data.identity.refresh_token;
+      assert.equal((await post(url, IDENTITY, { type: 'refresh', refresh_token })).status, 200);
+    },
+  },
+  'a claim that is completed with the code from the page': {
+    repeatable: true,
+    async prepare(url, database) {
+      const { claim_token, registration_id } = await hinted(url);
+      await inTheirPlace(database, registration_id, 'confirm');
+      const user_code = await lookInto(database, (db) => codeIn(db, claim_token));
+      return { path: `${IDENTITY}/claim/complete`, body: { claim_token, user_code } };
+    },
+    async check(url, { data }) {
+      assert.deepEqual(await scopesBy(url, data.identity.assertion), ['read', 'write']);
+    },
+  },
+  'a claim that is collected at the token endpoint': {
+    repeatable: false,
+    async prepare(url, database) {
+      const { claim_token, registration_id } = await hinted(url);
+      await inTheirPlace(database, registration_id, 'type');
+      return { path: TOKEN, body: { grant_type: 'urn:workos:agent-auth:grant-type:claim', claim_token } };
+    },
+    async check(url, { data }) {
+      assert.deepEqual((await me(url, data.access_token)).data.scopes, ['read', 'write']);
+      assert.deepEqual(await scopesBy(url, data.identity_assertion), ['read', 'write']);
+    },
   },
 };
 
@@ -237,11 +332,17 @@ async function lookAfter(url: string, lane: Lane, cut: Cut): Promise<void> {
     return;
   }
   const again = await post(url, path, body, idempotencyKey);
+  const { whenLost } = lane.operation;
+  if (whenLost !== undefined && lane.steps.at(-1) === 'answer') {
+    assert.deepEqual([again.status, again.data.error], [400, whenLost]);
+    return;
+  }
   assert.equal(again.status, 200, 'the repeated request succeeds');
   if (idempotencyKey !== undefined) {
-    assert.deepEqual(await post(url, path, body, idempotencyKey), again, 'and has one answer');
+    const repeated = await post(url, path, body, idempotencyKey);
+    assert.deepEqual(unsigned(repeated), unsigned(again), 'and has one answer');
   }
-  const isNew = path === REGISTER ? 1 : 0;
+  const isNew = path === REGISTER || (path === IDENTITY && whenLost === undefined) ? 1 : 0;
   assert.equal(await lookInto(database, countRegistrations), cut.registrations + isNew, 'and happened once');
   await lane.operation.check(url, again, database, body);
   assert.deepEqual(await lookInto(database, violations), []);

@@ -5,12 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { calculateJwkThumbprint, createLocalJWKSet, jwtVerify } from 'jose';
 import { createRoutes } from '../src/app.ts';
 import { localAsker } from '../src/domain/events.ts';
 import { addResourceServer } from '../src/domain/resource-servers.ts';
+import { ASSERTION_REVOKED } from '../src/domain/security-events.ts';
+import type { Kind } from '../src/errors.ts';
 import { NATIVE } from '../src/http/dialects/native.ts';
 import { PATHS } from '../src/http/discovery.ts';
 import type { Route } from '../src/http/route.ts';
+import { CLAIM, ID_JAG, JWT_BEARER } from '../src/http/urns.ts';
+import { confirm, openAuthMd, SIGNED_API, typeCode } from './helpers/auth-md.ts';
+import { openBrowser } from './helpers/browser.ts';
+import { signIn } from './helpers/human.ts';
 import { mismatches } from './helpers/schema.ts';
 import { basic, type Reply, startTestService, type TestService } from './helpers/service.ts';
 import { send } from './helpers/wire.ts';
@@ -19,7 +26,7 @@ type Schema = Record<string, unknown>;
 interface Operation {
   operationId: string;
   requestBody: { content: Record<string, { schema: Schema }> };
-  responses: Record<string, { content: Record<string, { schema: Schema }> }>;
+  responses: Record<string, { content?: Record<string, { schema: Schema }> }>;
 }
 interface OpenApi extends Schema {
   openapi: string;
@@ -30,6 +37,14 @@ interface OpenApi extends Schema {
 
 const run = promisify(execFile);
 const METADATA = '/.well-known/oauth-protected-resource';
+
+const WORD_OF_A_STRANGER = [
+  '{"alg":"ES256","typ":"oauth-id-jag+jwt"}',
+  '{"iss":"https://stranger.example"}',
+  'x',
+]
+  .map((part) => Buffer.from(part).toString('base64url'))
+  .join('.');
 
 const RESOURCES = [
   {
@@ -42,23 +57,30 @@ const RESOURCES = [
   { url: 'https://other.example.com/mcp', name: 'Other' }, // its document would be where the first one's is
 ];
 
+const TRUSTED = { issuer: 'https://agents.example', displayName: 'Agents' };
+
+/** A service with this configuration file. */
+async function startWith(file: object, env: Record<string, string> = {}): Promise<TestService> {
+  const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-config-'));
+  try {
+    const path = join(folder, 'config.json');
+    writeFileSync(path, JSON.stringify(file));
+    return await startTestService('sqlite', { env: { CONFIG: path, ...env } });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
 describe('discovery', () => {
   let on: TestService;
   let open: Route[];
   let routes: Route[];
-  let folder: string;
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'vouchsafe-config-'));
-    const file = join(folder, 'config.json');
-    writeFileSync(file, JSON.stringify({ service: { name: 'Acme' }, resources: RESOURCES }));
-    on = await startTestService('sqlite', { env: { CONFIG: file } });
+    on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
     routes = createRoutes(on.service.deps, undefined);
     open = routes.filter((row) => row.open);
   });
-  after(async () => {
-    await on.stop();
-    rmSync(folder, { recursive: true });
-  });
+  after(() => on.stop());
 
   const document = async (path: string) => {
     const reply = await on.get(path);
@@ -68,6 +90,7 @@ describe('discovery', () => {
 
   test('every URL in every document leads somewhere', async () => {
     const foreign = new Set(RESOURCES.flatMap(({ url, documentation = url }) => [url, documentation]));
+    foreign.add(ASSERTION_REVOKED); // a name and no link
     const followed = new Set<string>();
     // What stands for the page of the reader's own claim.
     const { verification_uri } = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
@@ -103,14 +126,32 @@ describe('discovery', () => {
     const endpoints = [
       body.introspection_endpoint,
       body.revocation_endpoint,
+      body.token_endpoint,
       body.agent_auth.register_uri,
       body.agent_auth.claim_uri,
+      body.agent_auth.revocation_uri,
+      body.agent_auth.identity_endpoint,
+      body.agent_auth.claim_endpoint,
+      // Clients make these of the two claim endpoints, and take the first from no document.
+      `${body.agent_auth.claim_endpoint}/complete`,
+      `${body.agent_auth.claim_uri}/complete`,
+      body.agent_auth.events_endpoint,
     ];
     for (const url of endpoints) {
       const reply = await on.request('GET', url.slice(on.url.length));
       assert.deepEqual([reply.status, reply.headers.get('allow')], [405, 'POST'], url);
     }
     assert.equal((await document(body.agent_auth.skill.slice(on.url.length))).status, 200);
+    assert.equal((await document(body.jwks_uri.slice(on.url.length))).body.keys.length, 1);
+  });
+
+  test('whom the service trusts stands in no document', async () => {
+    for (const { path } of open) {
+      const { text } = await on.get(path);
+      for (const name of [TRUSTED.issuer, 'agents.example', `"${TRUSTED.displayName}"`]) {
+        assert.ok(!text.includes(name), `${path} names ${name}`);
+      }
+    }
   });
 
   test('the front door leads to auth.md', async () => {
@@ -174,34 +215,136 @@ describe('discovery', () => {
     }
   });
 
-  test('the metadata of the authorization server says what there is, the block for agents included', async () => {
-    const { body } = await document(PATHS.authorizationServer);
-    assert.deepEqual(body, {
-      issuer: on.url,
-      response_types_supported: [],
-      grant_types_supported: [],
-      introspection_endpoint: `${on.url}/oauth2/introspect`,
-      introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-      revocation_endpoint: `${on.url}/oauth2/revoke`,
-      revocation_endpoint_auth_methods_supported: ['none'],
-      scopes_supported: ['read', 'write'],
-      bearer_methods_supported: ['header'],
-      resource: 'https://api.example.com/mcp',
-      authorization_servers: [on.url],
-      protected_resources: RESOURCES.map(({ url }) => url),
-      service_documentation: `${on.url}/auth.md`,
-      agent_auth: {
-        skill: `${on.url}/auth.md`,
-        register_uri: `${on.url}/agent/auth`,
-        claim_uri: `${on.url}/agent/auth/claim`,
-        identity_types_supported: ['anonymous', 'identity_assertion'],
-        anonymous: { credential_types_supported: ['api_key'] },
-        identity_assertion: {
-          assertion_types_supported: ['verified_email'],
-          credential_types_supported: ['api_key'],
-        },
+  /** All of the metadata, of a service with or without agent providers that it trusts. */
+  const metadataOf = ({ url }: TestService, resources: readonly string[], hasIssuers: boolean) => ({
+    issuer: url,
+    token_endpoint: `${url}/oauth2/token`,
+    token_endpoint_auth_methods_supported: ['none'],
+    response_types_supported: [],
+    grant_types_supported: [JWT_BEARER, CLAIM],
+    jwks_uri: `${url}/.well-known/jwks.json`,
+    introspection_endpoint: `${url}/oauth2/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    revocation_endpoint: `${url}/oauth2/revoke`,
+    revocation_endpoint_auth_methods_supported: ['none'],
+    scopes_supported: ['read', 'write'],
+    bearer_methods_supported: ['header'],
+    resource: resources[0],
+    authorization_servers: [url],
+    protected_resources: resources,
+    service_documentation: `${url}/auth.md`,
+    agent_auth: {
+      skill: `${url}/auth.md`,
+      register_uri: `${url}/agent/auth`,
+      claim_uri: `${url}/agent/auth/claim`,
+      ...(hasIssuers && { revocation_uri: `${url}/agent/auth/revoke` }),
+      identity_endpoint: `${url}/agent/identity`,
+      claim_endpoint: `${url}/agent/identity/claim`,
+      ...(hasIssuers && { events_endpoint: `${url}/agent/event/notify` }),
+      identity_types_supported: ['anonymous', 'identity_assertion', 'service_auth'],
+      anonymous: { credential_types_supported: ['api_key', 'access_token'] },
+      identity_assertion: {
+        assertion_types_supported: hasIssuers ? [ID_JAG, 'verified_email'] : ['verified_email'],
+        credential_types_supported: ['access_token', 'api_key'],
       },
-    });
+      events_supported: hasIssuers ? [ASSERTION_REVOKED] : [],
+    },
+  });
+
+  test('the metadata of the authorization server says what there is, the block for agents included', async () => {
+    const resources = RESOURCES.map(({ url }) => url);
+    assert.deepEqual((await document(PATHS.authorizationServer)).body, metadataOf(on, resources, true));
+  });
+
+  test('who trusts no agent provider says nothing of them', async (t) => {
+    const alone = await startTestService('sqlite');
+    t.after(() => alone.stop());
+    const { body, text } = await alone.get(PATHS.authorizationServer);
+    assert.deepEqual(body, metadataOf(alone, [alone.url], false));
+    assert.doesNotMatch(text, /id-jag|revocation_uri|events_endpoint/);
+    const word = { type: 'identity_assertion', assertion_type: ID_JAG, assertion: WORD_OF_A_STRANGER };
+    const reply = await alone.post('/agent/identity', word);
+    assert.deepEqual([reply.status, reply.body.error], [400, 'invalid_issuer']);
+  });
+
+  test('a grant is taken where it is named, and nowhere else', async (t) => {
+    for (const [claimMode, grants] of [
+      ['both', [JWT_BEARER, CLAIM]],
+      ['typed', [JWT_BEARER, CLAIM]],
+      ['reveal', [JWT_BEARER]],
+    ] as const) {
+      const each = await startWith({ claimMode });
+      t.after(() => each.stop());
+      assert.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, grants);
+      for (const [grant_type, known] of [
+        [JWT_BEARER, 'invalid_grant'],
+        [CLAIM, 'expired_token'],
+        ['authorization_code', ''],
+        ['refresh_token', ''],
+        ['client_credentials', ''],
+      ] as const) {
+        const reply = await each.form('/oauth2/token', { grant_type, assertion: 'x', claim_token: 'x' });
+        const isNamed = grants.some((grant) => grant === grant_type);
+        const said = [reply.status, reply.body.error];
+        assert.deepEqual(
+          said,
+          [400, isNamed ? known : 'unsupported_grant_type'],
+          `${claimMode} ${grant_type}`,
+        );
+      }
+    }
+  });
+
+  test('the metadata is found in every place where clients look: at the root, behind another slash, at the paths of our resources', async (t) => {
+    const PUBLIC_URL = 'http://localhost:4321'; // the paths follow from the name; the port is any
+    const resources = ['/mcp', '/v1/files/', '/'].map((path) => ({ url: PUBLIC_URL + path, name: path }));
+    const elsewhere = { url: 'https://api.example.com/elsewhere', name: 'Elsewhere' };
+    const each = await startWith({ resources: [...resources, elsewhere] }, { PUBLIC_URL });
+    t.after(() => each.stop());
+    const at = (path: string) => send(each, 'GET', path);
+    const { text, body } = await at(PATHS.authorizationServer);
+    assert.equal(body.issuer, PUBLIC_URL);
+    for (const path of [
+      '//.well-known/oauth-authorization-server',
+      '/.well-known/oauth-authorization-server/mcp',
+      '/mcp/.well-known/oauth-authorization-server',
+      '/.well-known/oauth-authorization-server/v1/files/',
+      '/v1/files/.well-known/oauth-authorization-server',
+    ]) {
+      const reply = await at(path);
+      assert.deepEqual([reply.status, reply.text], [200, text], path);
+      assert.equal(reply.headers.get('access-control-allow-origin'), '*', path);
+    }
+    for (const path of [
+      '///.well-known/oauth-authorization-server',
+      '/.well-known/oauth-authorization-server/',
+      '/.well-known/oauth-authorization-server/elsewhere',
+      '/elsewhere/.well-known/oauth-authorization-server',
+      '/v1/.well-known/oauth-authorization-server',
+      '//.well-known/jwks.json',
+    ]) {
+      assert.equal((await at(path)).status, 404, path);
+    }
+  });
+
+  test('the key set has public keys alone, and verifies what is signed here', async () => {
+    const { body } = await document(PATHS.jwks);
+    assert.deepEqual(Object.keys(body), ['keys']);
+    for (const key of body.keys) {
+      assert.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
+      assert.deepEqual([key.kty, key.crv, key.alg, key.use], ['EC', 'P-256', 'ES256', 'sig']);
+      assert.equal(key.kid, await calculateJwkThumbprint(key));
+    }
+    const { identity_assertion, registration_id } = (await on.post('/agent/identity', { type: 'anonymous' }))
+      .body;
+    const expected = {
+      issuer: on.url,
+      audience: on.url,
+      typ: 'agent-identity+jwt',
+      subject: registration_id,
+    };
+    const currentDate = new Date(on.clock());
+    await jwtVerify(identity_assertion, createLocalJWKSet(body), { ...expected, currentDate });
   });
 
   test('each resource has its document below its own path, the first one at the root too', async () => {
@@ -299,6 +442,18 @@ describe('discovery', () => {
     });
 
     const operationOf = (method: string, path: string) => api.paths[path]![method.toLowerCase()]!;
+    const checkReply = (described: OpenApi, method: string, path: string, reply: Reply): Reply => {
+      const { responses } = described.paths[path]![method.toLowerCase()]!;
+      const { content } = responses[reply.status] ?? responses.default!;
+      if (content === undefined) {
+        assert.equal(reply.text, '', `${method} ${path} is to answer nothing`);
+        return reply;
+      }
+      const { schema } = content['application/json']!;
+      const found = mismatches(schema, reply.body, described);
+      assert.deepEqual(found, [], `${method} ${path} answers ${reply.text}`);
+      return reply;
+    };
 
     test('describes every route that takes or gives something, and neither pages nor any other', () => {
       assert.equal(api.openapi, '3.1.0');
@@ -322,13 +477,7 @@ describe('discovery', () => {
         name: 'API',
         scopes: undefined,
       });
-      const check = (method: string, path: string, reply: Reply): Reply => {
-        const { responses } = operationOf(method, path);
-        const response = responses[reply.status] ?? responses.default!;
-        const { schema } = response.content['application/json']!;
-        assert.deepEqual(mismatches(schema, reply.body, api), [], `${method} ${path} answers ${reply.text}`);
-        return reply;
-      };
+      const check = (method: string, path: string, reply: Reply) => checkReply(api, method, path, reply);
       /** Sends a body that the description allows, and checks what comes back. */
       const post = async (path: string, body: object, key?: string): Promise<Reply> => {
         const { requestBody } = operationOf('POST', path);
@@ -385,9 +534,133 @@ describe('discovery', () => {
       check('POST', '/agent/auth', await on.post('/agent/auth', {}));
     });
 
+    test("those of auth.md's own versions are as it says, too", async (t) => {
+      const world = await openAuthMd('sqlite');
+      t.after(() => world.stop());
+      const described: OpenApi = (await world.on.get(PATHS.openapi)).body;
+      const FORM = 'application/x-www-form-urlencoded';
+      const check = (path: string, reply: Reply, status: number): Reply => {
+        assert.equal(reply.status, status, `POST ${path}: ${reply.text}`);
+        return checkReply(described, 'POST', path, reply);
+      };
+      /** Sends a body that the description allows, and checks what comes back. */
+      const post = async (
+        path: string,
+        body: Record<string, string>,
+        status = 200,
+        type = 'application/json',
+      ) => {
+        const { schema } = described.paths[path]!.post!.requestBody.content[type]!;
+        assert.deepEqual(
+          mismatches(schema, body, described),
+          [],
+          `POST ${path} with ${JSON.stringify(body)}`,
+        );
+        return check(path, await (type === FORM ? world.on.form : world.on.post)(path, body), status);
+      };
+      const identity = (body: Record<string, string>, status?: number) =>
+        post('/agent/identity', body, status);
+
+      // By identity, in the way of 0.6 and that of production
+      const agent = (await identity({ type: 'anonymous', agent_name: 'Robin' })).body;
+      await identity({ type: 'refresh', refresh_token: agent.identity.refresh_token.value });
+      await identity({ type: 'refresh', refresh_token: 'art_none' }, 400);
+      const grant = { grant_type: JWT_BEARER, assertion: agent.identity_assertion };
+      for (const type of [FORM, 'application/json']) {
+        await post('/oauth2/token', { ...grant, resource: SIGNED_API, scope: 'read' }, 200, type);
+        await post('/oauth2/token', { ...grant, scope: 'write' }, 400, type);
+      }
+      const hinted = (await identity({ type: 'service_auth', login_hint: 'typed@example.com' })).body;
+      const poll = { grant_type: CLAIM, claim_token: hinted.claim_token };
+      await post('/oauth2/token', poll, 400, FORM);
+      const typing = await world.visit(hinted.claim.verification_uri, 'typed@example.com');
+      await typeCode(typing, hinted.claim.user_code);
+      await post('/oauth2/token', poll, 200, FORM);
+      const { claim_token } = agent;
+      const asked = { type: 'service_auth', claim_token, login_hint: 'shown@example.com' };
+      const { attempt } = (await post('/agent/identity/claim', asked)).body;
+      const complete = (code: Record<string, string>, status: number) =>
+        post('/agent/identity/claim/complete', { claim_token, ...code }, status);
+      await complete({ user_code: 'BCDF-GHJK' }, 409);
+      const user_code = await confirm(await world.visit(attempt.verification_uri, 'shown@example.com'));
+      await complete({ user_code: 'BBBB-BBBB' }, 401);
+      await complete({ user_code }, 200);
+      await complete({ user_code }, 409);
+      await post('/agent/identity/claim', asked, 409);
+
+      // By a mailed link, in the ways of 0.2 and 0.1
+      const mailed = {
+        type: 'identity_assertion',
+        assertion_type: 'verified_email',
+        assertion: 'b1@example.com',
+      };
+      const b1 = (await identity(mailed)).body;
+      await world.mailedPage('b1@example.com');
+      await post('/agent/identity/claim', { claim_token: b1.claim_token, email: 'b1@example.com' });
+      await post('/agent/identity/claim', { claim_token: 'clm_none', email: 'b1@example.com' }, 401);
+      const otp = await confirm(await world.visit(await world.mailedPage('b1@example.com', 1)));
+      await post('/agent/identity/claim/complete', { claim_token: b1.claim_token, otp });
+      await post('/agent/identity/claim/complete', { claim_token: b1.claim_token, otp }, 409);
+      const register = { ...mailed, assertion: 'a@example.com', requested_credential_type: 'access_token' };
+      const a = (await post('/agent/auth', register)).body;
+      const sixDigits = await confirm(await world.visit(await world.mailedPage('a@example.com')));
+      const done = { claim_token: a.claim_token, otp: sixDigits };
+      await post(
+        '/agent/auth/claim/complete',
+        { ...done, otp: '1'.padEnd(6, sixDigits[0] === '1' ? '2' : '1') },
+        401,
+      );
+      await post('/agent/auth/claim/complete', done);
+      await post('/agent/auth/claim/complete', done, 409);
+      const key = (await post('/agent/auth', { type: 'anonymous', requested_credential_type: 'api_key' }))
+        .body;
+      await post('/agent/auth/claim', { claim_token: key.claim_token, email: 'a2@example.com' });
+      const widened = await confirm(await world.visit(await world.mailedPage('a2@example.com')));
+      await post('/agent/auth/claim/complete', { claim_token: key.claim_token, otp: widened });
+      await post('/agent/auth', { ...register, assertion: 'nobody' }, 400);
+
+      // By the word of an agent provider
+      const user = { sub: 'user-1', email: 'word@example.com' };
+      const word = (assertion: string) => ({ type: 'identity_assertion', assertion_type: ID_JAG, assertion });
+      await identity(word(world.idJag(user)));
+      await identity(word(world.idJag({ sub: 'user-2', email: 'word@example.com' })), 401);
+      await identity(word(world.idJag(user, { aud: 'https://elsewhere.example' })), 400);
+      await identity(word(world.idJag(user, { auth_time: 1 })), 401);
+      const known = { ...word(world.idJag(user)), requested_credential_type: 'api_key' };
+      await post('/agent/auth', known);
+      await post(
+        '/agent/auth',
+        { ...known, assertion: world.idJag({ sub: 'user-3', email: user.email }) },
+        401,
+      );
+      const other = (await identity({ type: 'anonymous' })).body;
+      const asserted = (assertion: string) => ({
+        type: 'identity_assertion',
+        claim_token: other.claim_token,
+        assertion,
+      });
+      await post('/agent/identity/claim', asserted(world.idJag({ sub: 'user-4', email: user.email })));
+      await post('/agent/identity/claim', asserted(world.idJag({ sub: 'user-5', email: 'new@example.com' })));
+      const notices: [path: string, type: string, token: string, status: number][] = [
+        ['/agent/event/notify', 'application/secevent+jwt', world.securityEvent(user), 202],
+        ['/agent/event/notify', 'application/secevent+jwt', 'x', 400],
+        ['/agent/auth/revoke', 'application/logout+jwt', world.logout(user), 200],
+        ['/agent/auth/revoke', 'application/logout+jwt', 'x', 400],
+      ];
+      for (const [path, type, token, status] of notices) {
+        const { schema } = described.paths[path]!.post!.requestBody.content[type]!;
+        assert.deepEqual(mismatches(schema, token, described), []);
+        const reply = await world.on.request('POST', path, {
+          body: token,
+          headers: { 'Content-Type': type },
+        });
+        check(path, reply, status);
+      }
+    });
+
     test('the checker of this test sees what is wrong', async () => {
       const { responses } = operationOf('GET', '/api/me');
-      const { schema } = responses[200]!.content['application/json']!;
+      const { schema } = responses[200]!.content!['application/json']!;
       const { body } = await on.get('/api/me', (await on.register()).credential);
       assert.deepEqual(mismatches(schema, body, api), []);
       assert.notDeepEqual(mismatches(schema, { ...body, data: { ...body.data, user_id: 1 } }, api), []);
@@ -400,23 +673,54 @@ describe('discovery', () => {
   });
 
   describe('auth.md', () => {
+    /** The names in an answer, as deep as it goes. */
+    const namesIn = (value: unknown): unknown =>
+      typeof value !== 'object' || value === null || Array.isArray(value)
+        ? typeof value
+        : Object.fromEntries(Object.entries(value).map(([name, each]) => [name, namesIn(each)]));
+
+    /** A human opens the page that the agent names, signs in, confirms, and reads the code out. */
+    async function readOut(link: string, mailbox: string): Promise<string> {
+      const browser = openBrowser(on);
+      await browser.get(link);
+      await signIn(on, mailbox, { browser });
+      return confirm(browser);
+    }
+
     test('every command works as written, from the first to the last, and answers what is shown', async () => {
       const { text } = await document(PATHS.authMd);
       const commands = [...text.matchAll(/```sh\n(.+?)\n```(?:\n\n```json\n(.+?)\n```)?/gs)];
       assert.ok(commands.length >= 8);
       const known = { sk: '', ct: '', key: '', code: '', mailbox: 'reader@example.com' };
+      const own = { assertion: '', refresh: '', token: '', code: '', mailbox: 'other-reader@example.com' };
       let mails = 0;
       for (const [, command, shown] of commands) {
+        const isOwn = /\/agent\/identity|\/oauth2\/token/.test(command!);
         const line = command!
           .replaceAll('sk_...', known.sk)
           .replaceAll('ct_...', known.ct)
           .replaceAll('key_...', known.key)
           .replaceAll('123456', known.code)
-          .replaceAll('you@example.com', known.mailbox);
+          .replaceAll('you@example.com', isOwn ? own.mailbox : known.mailbox)
+          .replaceAll('eyJ...', own.assertion)
+          .replaceAll('art_...', own.refresh)
+          .replaceAll('clm_...', own.token)
+          .replaceAll('BCDF-GHJK', own.code);
         assert.doesNotMatch(line, /\.\.\./, `the reader is not told what to put in here: ${command}`);
         const { stdout } = await run('bash', ['-c', line]);
         if (line.includes('/oauth2/revoke')) {
           assert.equal(stdout, '', command);
+          continue;
+        }
+        if (isOwn) {
+          const answer = JSON.parse(stdout);
+          assert.equal(answer.error, undefined, `${command}: ${stdout}`);
+          if (shown !== undefined) assert.deepEqual(namesIn(answer), namesIn(JSON.parse(shown)), command);
+          own.assertion = answer.identity?.assertion ?? own.assertion;
+          own.refresh = answer.identity?.refresh_token?.value ?? own.refresh;
+          own.token = answer.claim_token ?? own.token;
+          if (answer.attempt !== undefined)
+            own.code = await readOut(answer.attempt.verification_uri, own.mailbox);
           continue;
         }
         const { ok, data, error } = JSON.parse(stdout);
@@ -439,6 +743,7 @@ describe('discovery', () => {
           mails += 1;
         }
       }
+      assert.match(own.code, /^[B-Z]{4}-[B-Z]{4}$/, 'the human of the other versions read a code out');
       assert.equal((await on.get('/api/me', known.sk)).status, 401, 'the last command ended the key');
       // "Go on with step 4": the claim token of the last registration is completed by the code of its own mail.
       const completed = await on.post('/agent/auth/claim/complete', {
@@ -450,15 +755,29 @@ describe('discovery', () => {
 
     test('its table of errors has every code that an agent can meet, with its status, and no other', async () => {
       const { text } = await document(PATHS.authMd);
-      const rows = text.slice(text.indexOf('## Errors')).matchAll(/^\| (\d{3}) \| (.+?) \| (.+?) \|$/gm);
+      // The first table there; what else the document says of errors is not of the tinysend profile.
+      const table = /(?:^\|.*\n)+/m.exec(text.slice(text.indexOf('## Errors')))?.[0] ?? '';
+      const rows = table.matchAll(/^\| (\d{3}) \| (.+?) \| (.+?) \|$/gm);
       const told = [...rows].flatMap(([, status, codes]) =>
         [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => `${status} ${code}`),
       );
-      // An agent calls neither what is for resource servers nor a page.
-      const forOthers = ['invalid_client', 'forbidden'];
-      const spelt = Object.values(NATIVE)
-        .filter(({ code }) => !forOthers.includes(code))
-        .map(({ status, code }) => `${status} ${code}`);
+      /** What no agent of the tinysend profile meets: the kind, and why it cannot. */
+      const forOthers: Partial<Record<Kind, string>> = {
+        invalidClient: 'resource servers alone authenticate',
+        forbidden: 'forms of pages alone have a token to lack',
+        invalidAssertion: 'the profile takes no word of a provider',
+        loginRequired: 'the same',
+        invalidRefreshToken: 'its keys are not renewed',
+        invalidGrant: 'of the token endpoint, which speaks OAuth',
+        invalidTarget: 'the same',
+        invalidScope: 'the same',
+        unsupportedGrant: 'the same',
+        pollTooFast: 'the same',
+        methodDisabled: 'of codes at /agent/identity; the profile mails its own, which nobody can turn off',
+      };
+      const spelt = Object.entries(NATIVE)
+        .filter(([kind]) => forOthers[kind as Kind] === undefined)
+        .map(([, { status, code }]) => `${status} ${code}`);
       assert.deepEqual(told.sort(), [...new Set(spelt)].sort());
     });
 

@@ -9,7 +9,9 @@ import { localAsker } from '../src/domain/events.ts';
 import { addResourceServer, removeResourceServer } from '../src/domain/resource-servers.ts';
 import { systemRandom } from '../src/lib/random.ts';
 import { newSecret, wellFormed } from '../src/lib/secrets.ts';
+import { confirm, newUser, openAuthMd, SIGNED_API, succeeded } from './helpers/auth-md.ts';
 import { noting, watchCommits } from './helpers/commits.ts';
+import { dumpOf } from './helpers/dump.ts';
 import {
   basic,
   createTestClock,
@@ -456,6 +458,8 @@ onEveryEngine('keys', (engine) => {
   });
 });
 
+type Repeat = { 'Idempotency-Key': string };
+
 onEveryEngine('keys at rest', (engine) => {
   test('the database holds hashes: no key, claim token, secret, code or Idempotency-Key in any table or file', async () => {
     const on = await startTestService(engine);
@@ -531,6 +535,90 @@ onEveryEngine('keys at rest', (engine) => {
     }
   });
 
+  test('nor an identity, a token, or what renews it; nor the codes of a claim, nor what we sign with, nor what a provider signed', async () => {
+    const world = await openAuthMd(engine);
+    try {
+      const { on } = world;
+      const [keyed, keyed2, keyed3] = [1, 2, 3].map((index) => ({
+        'Idempotency-Key': `repeat-${index}-${Math.random().toString(36).slice(2)}`,
+      })) as [Repeat, Repeat, Repeat];
+      const agent = succeeded(await world.identity({ type: 'anonymous' }, keyed));
+      const renewed = succeeded(await world.refresh(agent.identity.refresh_token.value)).identity;
+      const opaque = await world.tokenFor(renewed.assertion);
+      const signed = await world.tokenFor(renewed.assertion, { resource: SIGNED_API });
+      const hinted = succeeded(
+        await world.identity({ type: 'service_auth', login_hint: 'rest@example.com' }, keyed2),
+      );
+      const human = await world.visit(hinted.claim.verification_uri, 'rest@example.com');
+      const readOut = await confirm(human);
+      const { claim_token } = hinted;
+      const done = succeeded(await world.complete({ claim_token, user_code: readOut }, keyed3)).identity;
+      const mailed = succeeded(
+        await on.post('/agent/auth', {
+          type: 'identity_assertion',
+          assertion_type: 'verified_email',
+          assertion: 'mailed@example.com',
+          requested_credential_type: 'access_token',
+        }),
+      );
+      const otp = await confirm(await world.visit(await world.mailedPage('mailed@example.com')));
+      const credential = succeeded(
+        await on.post('/agent/auth/claim/complete', { claim_token: mailed.claim_token, otp }),
+      ).credential;
+      const [word, second] = [
+        world.idJag(newUser('word@example.com')),
+        world.idJag(newUser('word@example.com')),
+      ];
+      const known = succeeded(await world.present(word));
+      const stepUp = (await world.present(second)).body;
+      assert.equal(stepUp.error, 'interaction_required');
+      for (const token of [opaque, signed, credential]) await world.introspected(token);
+
+      const assertions = [
+        agent.identity_assertion,
+        renewed.assertion,
+        done.assertion,
+        known.identity_assertion,
+        signed,
+        word,
+        second,
+      ];
+      const secrets = [
+        agent.claim_token,
+        agent.identity.refresh_token.value,
+        renewed.refresh_token.value,
+        done.refresh_token.value,
+        claim_token,
+        mailed.claim_token,
+        stepUp.claim_token,
+        opaque,
+        credential,
+      ];
+      const codes = [hinted.claim.user_code, readOut, otp, stepUp.claim.user_code];
+      const hidden = [
+        ...assertions.map((assertion) => assertion.split('.')[2]!), // also where only the signature is kept
+        ...secrets.map((secret) => secret.slice(secret.indexOf('_') + 1)),
+        ...[keyed, keyed2, keyed3].map((each) => each['Idempotency-Key']),
+      ];
+      const dump = await dumpOf(on);
+      assert.ok(dump.includes('rest@example.com'), 'the dump is not the one that was looked for');
+      assert.ok(dump.includes('"crv":"P-256"'), 'the keys that we sign with are there');
+      assert.ok(!/"d":"[\w-]{43}"/.test(dump), 'but for what signs');
+      const log = on.logged.join('');
+      for (const [where, text] of Object.entries({ database: dump, log })) {
+        for (const secret of hidden) assert.ok(!text.includes(secret), `the ${where} holds ${secret}`);
+        for (const code of codes) {
+          assert.ok(
+            !new RegExp(`(?<![0-9A-Za-z.])${code}(?![0-9A-Za-z])`).test(text),
+            `the ${where} holds ${code}`,
+          );
+        }
+      }
+    } finally {
+      await world.stop();
+    }
+  });
+
   test('last use is written behind, once however often a key was used, and survives a restart', async () => {
     const database = await createTestDatabase(engine);
     const clock = createTestClock();
@@ -588,7 +676,27 @@ onEveryEngine('keys at rest', (engine) => {
       const { id, secret } = await addServer(on, 'https://api.example.com');
       const { credential, claim_token } = await on.register();
       const mistyped = (text: string) => text.slice(0, -1) + (text.endsWith('0') ? '1' : '0');
-      for (const key of [mistyped(credential), 'sk_x', `sk_${'a'.repeat(49)}`, claim_token, 'x']) {
+      const own = (await on.post('/agent/identity', { type: 'anonymous' })).body;
+      const exchange = {
+        grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+        assertion: own.identity_assertion,
+      };
+      const { access_token } = (await on.form('/oauth2/token', exchange)).body;
+      const junk = [
+        mistyped(credential),
+        mistyped(access_token),
+        'sk_x',
+        `sk_${'a'.repeat(49)}`,
+        `at_${'a'.repeat(49)}`,
+        claim_token,
+        own.claim_token,
+        own.identity.refresh_token.value,
+        'eyJhbGciOiJub25lIn0.e30.',
+        'eyJ.eyJ',
+        `eyJ${'a'.repeat(1000)}.eyJ${'a'.repeat(1000)}.${'a'.repeat(86)}`,
+        'x',
+      ];
+      for (const key of junk) {
         asked.length = 0;
         assert.equal((await on.get('/api/me', key)).status, 401);
         assert.equal((await on.form('/oauth2/revoke', { token: key })).status, 200);

@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { revokeAgent } from '../src/domain/agents.ts';
+import { deriveCode } from '../src/domain/codes.ts';
 import { localAsker } from '../src/domain/events.ts';
 import { addResourceServer } from '../src/domain/resource-servers.ts';
+import { findLastAttempt, revealCode } from '../src/store/claim-attempts.ts';
 import { listEvents } from '../src/store/events.ts';
 import { freePort } from './helpers/free-port.ts';
 import {
@@ -110,9 +112,22 @@ describe('the development mailbox', () => {
 onEveryEngine('what a run leaves behind', (engine) => {
   let on: TestService;
   const secrets = new Set<string>();
-  const mailboxes = ['robin@example.com', 'linked@example.com', 'ida@example.com', 'taken@example.com'];
+  const mailboxes = ['robin', 'linked', 'ida', 'taken', 'hinted', 'by-link'].map(
+    (name) => `${name}@example.com`,
+  );
+  const SECRETS = /\b(?:sk|ct|clm|at|art|rss)_[0-9A-Za-z_]{20,}|\beyJ[\w-]+\.eyJ[\w-]+\.[\w-]+/g;
+  const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
+  const notice = (body: string) => ({ body, headers: { 'Content-Type': 'application/secevent+jwt' } });
   const requests: Record<string, Reply> = {};
   let count = 0;
+
+  /** Confirms a claim as its human does on the page, but asks for no page; the code that they are shown. */
+  async function confirmInTheirPlace(registrationId: string): Promise<string> {
+    const { deps } = on.service;
+    const attempt = (await findLastAttempt(deps.db, registrationId))!;
+    await deps.db.tx((tx) => revealCode(tx, attempt.id, null, deps.clock()));
+    return deriveCode(deps, attempt)!;
+  }
 
   /** All that happens in a service's life, with every secret of it noted. */
   before(async () => {
@@ -121,7 +136,7 @@ onEveryEngine('what a run leaves behind', (engine) => {
       count += 1;
       const got = await reply;
       requests[name] = got;
-      for (const secret of got.text.match(/\b(?:sk|ct|rss)_[0-9A-Za-z_]{20,}/g) ?? []) secrets.add(secret);
+      for (const secret of got.text.match(SECRETS) ?? []) secrets.add(secret);
       return got;
     };
     const post = (name: string, path: string, body: object, headers: Record<string, string> = {}) =>
@@ -182,7 +197,56 @@ onEveryEngine('what a run leaves behind', (engine) => {
     }
     await revokeAgent(on.service.deps, localAsker('test'), greedy.agent_id);
 
+    // Identities, by which auth.md's own versions go.
+    const robin = (await post('identity', '/agent/identity', anonymous, repeated)).body;
+    await post('identity again', '/agent/identity', anonymous, repeated);
+    const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+    const exchange = { grant_type: JWT_BEARER, assertion: robin.identity_assertion };
+    const { access_token } = (await call('exchange', on.form('/oauth2/token', exchange))).body;
+    await call(
+      'introspect token',
+      on.form('/oauth2/introspect', { token: access_token }, basic(server.id, secret)),
+    );
+    const renewal = { type: 'refresh', refresh_token: robin.identity.refresh_token.value };
+    await post('renewal', '/agent/identity', renewal);
+    await call('revoke token', on.form('/oauth2/revoke', { token: access_token }));
+    const hinted = (
+      await post('hinted', '/agent/identity', { type: 'service_auth', login_hint: mailboxes[4] })
+    ).body;
+    secrets.add(hinted.claim.user_code);
+    const { claim_token } = hinted;
+    const poll = { grant_type: 'urn:workos:agent-auth:grant-type:claim', claim_token };
+    await call('poll', on.form('/oauth2/token', poll));
+    const readOut = await confirmInTheirPlace(hinted.registration_id);
+    secrets.add(readOut);
+    const completeIdentity = '/agent/identity/claim/complete';
+    await post('wrong user_code', completeIdentity, { claim_token, user_code: 'BBBB-BBBB' });
+    await post('identified', completeIdentity, { claim_token, user_code: readOut }, repeated);
+    const byLink = { type: 'identity_assertion', assertion_type: 'verified_email', assertion: mailboxes[5] };
+    await post('by link', '/agent/auth', { ...byLink, requested_credential_type: 'api_key' });
+    await on.mailTo(mailboxes[5]!);
+    await post('word', '/agent/identity', {
+      ...byLink,
+      assertion_type: ID_JAG,
+      assertion: robin.identity_assertion,
+    });
+    await call('notice', on.request('POST', '/agent/event/notify', notice(robin.identity_assertion)));
+
     // Secrets where they do not belong.
+    await call('assertion in query', on.get(`/agent/identity?assertion=${robin.identity_assertion}`));
+    await call('refresh token in path', on.get(`/agent/identity/${robin.identity.refresh_token.value}`));
+    await call('assertion as key', on.get('/api/me', robin.identity_assertion));
+    await call('no grant', on.form('/oauth2/token', { ...exchange, grant_type: robin.claim_token }));
+    await call(
+      'no resource',
+      on.form('/oauth2/token', { ...exchange, resource: `https://${robin.claim_token}` }),
+    );
+    await call('no scope', on.form('/oauth2/token', { ...exchange, scope: robin.claim_token }));
+    await call('no type', on.post('/agent/identity', { type: robin.claim_token }));
+    await call(
+      'bad hint',
+      on.post('/agent/identity', { type: 'service_auth', login_hint: `${mailboxes[4]},x@y` }),
+    );
     await call('key in query', on.get(`/api/me?access_token=${first.credential}`));
     await call('key in path', on.get(`/api/tokens/${first.credential}`));
     await call('token in path', on.get(`/${first.claim_token}`));
@@ -196,11 +260,21 @@ onEveryEngine('what a run leaves behind', (engine) => {
     assert.equal(requests.link?.status, 200);
     assert.equal(requests['delete key']?.status, 200);
     assert.equal(requests['greedy 2']?.status, 429);
-    assert.ok(secrets.size >= 15, `${secrets.size} secrets`);
+    for (const name of [
+      'identity again',
+      'exchange',
+      'introspect token',
+      'renewal',
+      'identified',
+      'by link',
+    ]) {
+      assert.equal(requests[name]?.status, 200, `${name}: ${requests[name]?.text}`);
+    }
+    assert.ok(secrets.size >= 30, `${secrets.size} secrets`);
   });
 
   function assertHoldsNoSecret(text: string): void {
-    assert.doesNotMatch(text, /\b(?:sk|ct|rss)_[0-9A-Za-z]{12,}/);
+    assert.doesNotMatch(text, /\b(?:sk|ct|clm|at|art|rss)_[0-9A-Za-z]{12,}|\beyJ/);
     for (const secret of secrets) {
       assert.ok(!new RegExp(`(?<![0-9A-Za-z.])${secret}(?![0-9A-Za-z])`).test(text), secret);
     }
@@ -222,6 +296,7 @@ onEveryEngine('what a run leaves behind', (engine) => {
     }
     const routes = new Set(requestLines.map(({ route }) => route));
     assert.ok(routes.has('POST /agent/auth/claim/complete') && routes.has('DELETE /api/tokens/:id'));
+    assert.ok(routes.has('POST /agent/identity') && routes.has('POST /oauth2/token'));
   });
 
   test('the metrics hold no secret, no mailbox, no id and no address', async () => {
@@ -239,17 +314,18 @@ onEveryEngine('what a run leaves behind', (engine) => {
     for (const { kind } of events) times[kind] = (times[kind] ?? 0) + 1;
     assert.deepEqual(times, {
       'resource.added': 1,
-      'registration.created': 5,
-      'claim.started': 6,
-      'claim.guess_failed': 1,
-      'account.created': 2,
-      'agent.merged': 1,
+      'registration.created': 8,
+      'claim.started': 8,
+      'claim.guess_failed': 2,
+      'account.created': 3,
+      'agent.merged': 2,
       'agent.linked': 1,
-      'claim.completed': 2,
+      'claim.completed': 3,
       'claim.superseded': 1,
       'key.retired': 1,
       'key.created': 1,
-      'key.revoked': 2,
+      'key.revoked': 3,
+      'token.issued': 1,
       'limit.hit': 1,
       'agent.revoked': 1,
     });
@@ -276,6 +352,20 @@ onEveryEngine('what a run leaves behind', (engine) => {
     assert.deepEqual(by('link'), ['account.created', 'agent.linked', 'claim.completed']);
     assert.deepEqual(by('asserted'), ['claim.started', 'registration.created']);
     assert.deepEqual(by('greedy 2'), ['limit.hit']);
+    assert.deepEqual(by('identity'), ['registration.created']);
+    assert.deepEqual(by('identity again'), []);
+    assert.deepEqual(by('exchange'), ['token.issued']);
+    assert.deepEqual(by('introspect token'), []);
+    assert.deepEqual(by('renewal'), []);
+    assert.deepEqual(by('revoke token'), ['key.revoked']);
+    assert.deepEqual(by('hinted'), ['claim.started', 'registration.created']);
+    assert.deepEqual(by('poll'), []);
+    assert.deepEqual(by('wrong user_code'), ['claim.guess_failed']);
+    assert.deepEqual(by('identified'), ['account.created', 'agent.merged', 'claim.completed']);
+    assert.deepEqual(by('by link'), ['claim.started', 'registration.created']);
+    for (const name of ['word', 'notice', 'no grant', 'no resource', 'no scope', 'no type', 'bad hint']) {
+      assert.deepEqual([requests[name]?.status, by(name)], [400, []], name);
+    }
     for (const { requestId, address, at } of events) {
       assert.match(requestId ?? '', /^(req_\w+|test)$/);
       assert.match(address ?? '', /^(127\.0\.0\.1|::1|local)$/);

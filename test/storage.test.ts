@@ -17,6 +17,7 @@ import { databaseClock } from '../src/store/clock.ts';
 import type { Db } from '../src/store/db.ts';
 import { migrate, pendingMigrations } from '../src/store/migrate.ts';
 import { openDatabase } from '../src/store/open.ts';
+import { confirm, newMailbox, newUser, openAuthMd, SIGNED_API, says, succeeded } from './helpers/auth-md.ts';
 import { configFor, lookInto, startCrashing } from './helpers/crashing.ts';
 import { violations } from './helpers/oracle.ts';
 import {
@@ -510,7 +511,7 @@ onEveryEngine('retention', (engine) => {
     const rows = async () => {
       const counts: Record<string, number> = {};
       const tables =
-        'accounts agents registrations claims claim_attempts credentials outbox counters idempotency';
+        'accounts agents registrations claims claim_attempts credentials refresh_tokens outbox counters idempotency';
       for (const table of tables.split(' ')) {
         const row = await deps.db.get<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`);
         counts[table] = row!.n;
@@ -570,8 +571,73 @@ onEveryEngine('retention', (engine) => {
       refusals: 0,
       signIns: 0,
       sessions: 0,
+      tokens: 0,
+      refreshTokens: 0,
+      spentTokens: 0,
       events: 0,
     });
+  });
+
+  test('identities, tokens and what providers said go when they are over, and no answer is another for it', async (t) => {
+    const world = await openAuthMd(engine);
+    const { on, clock } = world;
+    t.after(() => Promise.all([on.stop(), world.provider.stop(), world.otherProvider.stop()]));
+    const { deps } = on.service;
+    const { accessTokenTtlSeconds, refreshTtlSeconds, unclaimedTtlSeconds } = deps.config.limits;
+    const day = 86_400;
+    const user = newUser();
+    const known = succeeded(await world.present(world.idJag(user)));
+    const second = { ...newUser(), email: user.email };
+    assert.equal(says(await world.present(world.idJag(second))), '401 interaction_required');
+    const agent = succeeded(await world.identity({ type: 'anonymous' }));
+    const token = await world.tokenFor(agent.identity_assertion);
+    await world.tokenFor(known.identity_assertion, { resource: SIGNED_API });
+    const renewed = succeeded(await world.refresh(agent.identity.refresh_token.value)).identity;
+    succeeded(await world.identity({ type: 'service_auth', login_hint: newMailbox() }));
+    assert.deepEqual(await violations(deps.db), []);
+
+    clock.advance(accessTokenTtlSeconds + 600);
+    assert.equal(await world.scopeOf(token), 'dead');
+    const early = await sweep(deps);
+    assert.deepEqual(
+      [early.tokens, early.refreshTokens, early.spentTokens, early.registrations],
+      [2, 0, 2, 0],
+      'tokens soon, the renewal not yet',
+    );
+    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    assert.equal(await world.scopeOf(token), 'dead');
+    const again = succeeded(await world.refresh(renewed.refresh_token.value)).identity;
+    assert.equal(await world.scopeOf(await world.tokenFor(again.assertion)), 'read');
+
+    clock.advance(Math.max(refreshTtlSeconds, unclaimedTtlSeconds) + day);
+    assert.equal(says(await world.refresh(again.refresh_token.value)), '400 invalid_refresh_token');
+    const late = await sweep(deps);
+    assert.equal(
+      late.registrations,
+      3,
+      'the anonymous one, the hinted one and the one that its owner never confirmed',
+    );
+    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    const left = async (table: string) =>
+      (await deps.db.get<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))!.n;
+    assert.equal(await left('registrations'), 1);
+    assert.equal(await left('agents'), 1);
+    for (const table of ['refresh_tokens', 'spent_tokens', 'credentials', 'claim_attempts']) {
+      assert.equal(await left(table), 0, table);
+    }
+    for (const { value } of [agent.identity.refresh_token, renewed.refresh_token, again.refresh_token]) {
+      assert.equal(says(await world.refresh(value)), '400 invalid_refresh_token');
+    }
+
+    const back = succeeded(await world.present(world.idJag(user)));
+    assert.equal(back.registration_id, known.registration_id, 'who was let in is known for good');
+    const anew = await world.present(world.idJag(second));
+    assert.equal(says(anew), '401 interaction_required');
+    const human = await world.visit(anew.body.claim.attempt.verification_uri, user.email);
+    const done = { claim_token: anew.body.claim_token, user_code: await confirm(human) };
+    succeeded(await world.complete(done));
+    succeeded(await world.present(world.idJag(second)));
+    assert.deepEqual(await violations(deps.db, 'swept'), []);
   });
 });
 

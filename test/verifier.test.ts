@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { revokeAgent } from '../src/domain/agents.ts';
 import { localAsker } from '../src/domain/events.ts';
@@ -11,6 +14,11 @@ import { type Cursor, createVerifier, VerificationError } from '../src/resource-
 import { type Api, addApi, until } from './helpers/api.ts';
 import { createTestDatabase, onEveryEngine, startTestService, type TestService } from './helpers/service.ts';
 
+/** One whose tokens are looked up, and one whose tokens are signed. */
+const RESOURCES = [
+  { url: 'https://opaque.example.com', name: 'Opaque' },
+  { url: 'https://signed.example.com', name: 'Signed', tokens: 'jwt' },
+];
 const asker = localAsker('test');
 const isInvalid = (error: unknown) =>
   error instanceof VerificationError && error.code === 'invalid_token' && error.status === 401;
@@ -20,11 +28,18 @@ const isUnavailable = (error: unknown) =>
 onEveryEngine('the verifier', (engine) => {
   let on: TestService;
   let api: Api;
+  let folder: string;
   before(async () => {
-    on = await startTestService(engine);
+    folder = mkdtempSync(join(tmpdir(), 'vouchsafe-verifier-'));
+    const file = join(folder, 'config.json');
+    writeFileSync(file, JSON.stringify({ resources: RESOURCES }));
+    on = await startTestService(engine, { env: { CONFIG: file } });
     api = await addApi(on);
   });
-  after(() => on.stop());
+  after(async () => {
+    await on.stop();
+    rmSync(folder, { recursive: true });
+  });
 
   test('a key that works resolves to who stands behind it, frozen', async () => {
     const agent = await on.claimed('frozen@example.com');
@@ -123,6 +138,32 @@ onEveryEngine('the verifier', (engine) => {
         const began = Date.now();
         await refusedBy(verifier, credential);
         assert.ok(Date.now() - began < 1000, `${name}: ${Date.now() - began} ms`);
+        verifier.close();
+      }
+    });
+
+    test('access tokens too, opaque and signed, are known, and refused within a second of their end', async () => {
+      for (const [resource, start] of [
+        ['https://opaque.example.com', 'at_'],
+        ['https://signed.example.com', 'eyJ'],
+      ] as const) {
+        const own = await addApi(on, resource);
+        const { body } = await on.post('/agent/identity', { type: 'anonymous' });
+        const exchanged = await on.form('/oauth2/token', {
+          grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+          assertion: body.identity_assertion,
+          resource,
+        });
+        const { access_token } = exchanged.body;
+        assert.ok(access_token.startsWith(start), exchanged.text);
+        const verifier = own.verifier({ follow: true });
+        assert.deepEqual((await verifier.verify(access_token)).scopes, ['read']);
+        await assert.rejects(api.verifier().verify(access_token), isInvalid, 'it is for another resource');
+        await followed(verifier);
+        await on.form('/oauth2/revoke', { token: access_token });
+        const began = Date.now();
+        await refusedBy(verifier, access_token);
+        assert.ok(Date.now() - began < 1000, `${resource}: ${Date.now() - began} ms`);
         verifier.close();
       }
     });

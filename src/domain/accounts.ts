@@ -4,6 +4,7 @@ import { listOwnedAgents } from '../store/agents.ts';
 import { deleteAuthenticator, deleteRecoveryCodes } from '../store/authenticators.ts';
 import { revokePersonalCredentials } from '../store/credentials.ts';
 import { listEventsOf } from '../store/events.ts';
+import { unlinkPrincipalsOf } from '../store/principals.ts';
 import { endSessions } from '../store/sessions.ts';
 import { endAgent } from './agents.ts';
 import { describeEvent, type Happening } from './event-texts.ts';
@@ -47,6 +48,7 @@ export async function deleteAccount(deps: Deps, asker: Asker, accountId: string)
       await endAgent(tx, deps, asker, now, agent);
       if (agent.accountId !== accountId) await endAccount(tx, agent.accountId, now);
     }
+    await unlinkPrincipalsOf(tx, accountId);
     await revokePersonalCredentials(tx, accountId, now);
     await deleteAuthenticator(tx, accountId);
     await deleteRecoveryCodes(tx, accountId);

@@ -12,7 +12,14 @@ import { type ClaimRow, endClaim, findClaimByRegistration } from '../store/claim
 import { revokeCredentialsOfAgent } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
 import { findMailOfAttempt } from '../store/outbox.ts';
-import { type ClaimMode, findRegistration, type RegistrationKind } from '../store/registrations.ts';
+import { unlinkPrincipal } from '../store/principals.ts';
+import { endFamiliesOf } from '../store/refresh-tokens.ts';
+import {
+  type ClaimMode,
+  endAssertions,
+  findRegistration,
+  type RegistrationKind,
+} from '../store/registrations.ts';
 import { withdrawAttempts } from './claims.ts';
 import { type Asker, record } from './events.ts';
 import { recordAndTell } from './notices.ts';
@@ -61,25 +68,40 @@ export async function revokeAgent(deps: Deps, asker: Asker, id: string): Promise
   });
 }
 
-/** The same in the caller's transaction. What was revoked before stays as it is. */
+/**
+ * The same in the caller's transaction: its claim, assertions, tokens and delegation end with it. What was revoked before stays
+ * as it is.
+ *
+ * @returns how many keys and tokens it had
+ */
 export async function endAgent(
   tx: Tx,
   deps: Deps,
   asker: Asker,
   now: number,
   agent: AgentRow,
-): Promise<void> {
+): Promise<number> {
   const { id, registrationId, accountId } = agent;
   const ownerId = await ownerOf(tx, accountId);
   if (ownerId !== undefined) await holdAccount(tx, ownerId);
   await holdAgent(tx, id);
   await endClaim(tx, registrationId, 'revoked', now);
   await withdrawAttempts(tx, registrationId, 'revoked', now);
-  if ((await revokeRow(tx, id, now)) !== 1) return;
+  if ((await revokeRow(tx, id, now)) !== 1) return 0;
+  await endAssertions(tx, registrationId);
+  await endFamiliesOf(tx, registrationId, now);
+  await endDelegation(tx, registrationId);
   const keys = await revokeCredentialsOfAgent(tx, id, now);
   const revoked = { kind: 'agent.revoked', agentId: id, details: { keys } } as const;
   if (ownerId !== undefined) await recordAndTell(tx, deps, asker, now, ownerId, revoked);
   else await record(tx, deps, asker, now, { ...revoked, accountId });
+  return keys;
+}
+
+/** Takes back that the provider of a registration's agent may speak for its owner, in the caller's transaction. */
+export async function endDelegation(tx: Tx, registrationId: string): Promise<void> {
+  const registration = await findRegistration(tx, registrationId);
+  if (registration?.principal) await unlinkPrincipal(tx, registration.principal);
 }
 
 /** The human's account behind an account: itself, or the one that it is linked to. */

@@ -2,100 +2,37 @@ import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { mailboxLimitKey } from '../lib/mailbox.ts';
 import { findAccountByMailbox } from '../store/accounts.ts';
-import { type AttemptRow, approveAttempt, findAttempt, findLastAttempt } from '../store/claim-attempts.ts';
-import { type ClaimRow, endClaim, findClaimByRegistration } from '../store/claims.ts';
+import { type AttemptRow, approveAttempt, revealCode, spendTypedTry } from '../store/claim-attempts.ts';
+import { type ClaimRow, endClaim } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
 import { insertRefusal } from '../store/mail-refusals.ts';
-import { type ClaimMode, findRegistration } from '../store/registrations.ts';
 import type { ClaimLink } from './claim-links.ts';
 import { refuseClosed } from './claim-state.ts';
+import { findLinked, isApproving, provesMailbox } from './claim-view.ts';
 import { withdrawAttempts } from './claims.ts';
+import { isTypedCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
-import { guessAtClaim } from './guesses.ts';
+import { codeExpired, guessAtClaim, wrongCode } from './guesses.ts';
 import { limited } from './limits.ts';
 import { recordAndTell } from './notices.ts';
 import { mustConfirm, needsOwner } from './ownership.ts';
 import type { Session } from './sessions.ts';
 
-/** The human's side of a claim: what they are shown, their yes and their no. */
-export interface ClaimView {
-  registrationId: string;
-  /** As the agent wrote it: unverified. */
-  agentName: string | undefined;
-  /** Epoch ms. */
-  registeredAt: number;
-  state: 'unasked' | 'waiting' | 'codeOver' | 'approved' | 'claimed' | 'denied' | 'over';
-  /** Undefined while the agent has named no mailbox. */
-  attempt:
-    | {
-        id: string;
-        mailbox: string;
-        mode: ClaimMode;
-        origin: string;
-        askedAt: number;
-        proof: 'code' | 'link';
-      }
-    | undefined;
-  /** Whether the link proves that its holder reads the mailbox's mail. */
-  isFromMail: boolean;
-  /** Whether the owner must be signed in to approve it. */
-  mustSignIn: boolean;
-  /** Whether the link itself is the approval, so that nothing need be typed. */
-  approvesByLink: boolean;
-}
+/** The human's side of a claim: their yes and their no. What they are shown before is in claim-view.ts. */
 
-/** What a link leads to, or undefined where there is nothing any more. Looking changes nothing (S-74). */
-export async function viewClaim(
-  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
-  link: ClaimLink,
-): Promise<ClaimView | undefined> {
-  const found = await findLinked(deps.db, link);
-  if (found === undefined) return undefined;
-  const { claim, attempt } = found;
-  const registration = await findRegistration(deps.db, claim.registrationId);
-  if (registration === undefined) return undefined;
-  return {
-    registrationId: claim.registrationId,
-    agentName: registration.agentName ?? undefined,
-    registeredAt: registration.createdAt,
-    state: stateOf(deps, claim, attempt),
-    attempt: attempt && {
-      id: attempt.id,
-      mailbox: attempt.mailbox,
-      mode: attempt.mode,
-      origin: attempt.origin,
-      askedAt: attempt.createdAt,
-      proof: attempt.proof,
-    },
-    isFromMail: link.kind !== 'view',
-    mustSignIn: attempt !== undefined && mustConfirm(deps, attempt),
-    approvesByLink: isApproving(link, attempt),
-  };
-}
-
-function stateOf(
-  deps: Pick<Deps, 'clock' | 'config'>,
-  claim: ClaimRow,
-  attempt: AttemptRow | undefined,
-): ClaimView['state'] {
-  const now = deps.clock();
-  if (claim.claimedAt !== null) return 'claimed';
-  if (claim.endReason === 'denied') return 'denied';
-  if (claim.endedAt !== null || claim.expiresAt <= now) return 'over';
-  if (attempt === undefined) return 'unasked';
-  if (attempt.endedAt !== null) return 'codeOver';
-  if (attempt.approvedAt !== null) return 'approved';
-  const isSpent = attempt.tries >= deps.config.limits.triesPerCode;
-  return attempt.codeExpiresAt <= now || (attempt.proof === 'code' && isSpent) ? 'codeOver' : 'waiting';
+/** What a human does on the page with an attempt. */
+interface Decision {
+  /** The attempt that the human saw: another one, of another mailbox or mode, is not what they agreed to. */
+  attemptId: string;
+  /** The human's session, if they have one; it must be of the mailbox that was asked (S-76). */
+  signedInAs: Session | undefined;
 }
 
 /**
- * Approves a claim for its human, who types the mailed code or comes by the mailed link. The agent, which sees neither,
- * collects its key afterwards.
+ * Approves a claim for its human, who types the mailed code or the one that the agent showed them, or comes by the mailed link.
+ * The agent collects what follows by itself.
  *
- * @param input.attemptId the attempt that the human saw: another one, of another mailbox or mode, is not what they agreed to
  * @param input.code as it was typed, six digits; not looked at where the link approves
- * @param input.signedInAs the human's session, if they have one; it must be of the mailbox that was asked (S-76)
  * @throws Failure `badRequest`, `forbidden`, `interactionRequired`, `wrongCode`, `codeExpired`, `claimExpired`,
  * `claimSuperseded`, `claimDenied`, `alreadyClaimed`, `notFound`; `limited` or `unavailable` when a budget of wrong guesses is spent
  */
@@ -103,36 +40,29 @@ export async function approveClaim(
   deps: Deps,
   asker: Asker,
   link: ClaimLink,
-  input: { attemptId: string; code: string; signedInAs: Session | undefined },
+  input: Decision & { code: string },
 ): Promise<void> {
   const wrong = await limited(deps, asker, () =>
     deps.db.tx(async (tx) => {
       const now = deps.clock();
-      const { claim, attempt } = await findOpen(tx, link, now);
-      if (attempt?.id !== input.attemptId) throw changedMeanwhile();
+      const { claim, attempt } = await findDecidable(tx, deps, link, input, now);
       if (attempt.approvedAt !== null) return undefined;
-      const { signedInAs } = input;
-      if (signedInAs !== undefined && signedInAs.mailbox !== attempt.mailbox) throw somebodyElse();
-      // Asked of new mailboxes too, or the page would tell which are known.
-      if (signedInAs === undefined && mustConfirm(deps, attempt)) {
-        throw new Failure('interactionRequired', 'Sign in with this mailbox first.');
-      }
       if (isApproving(link, attempt)) {
         if (attempt.codeExpiresAt <= now) throw changedMeanwhile();
       } else {
-        const failure = await guessAtClaim(tx, deps, asker, now, claim, attempt, checkCode(input.code));
+        const code = checkCode(input.code);
+        const failure =
+          attempt.proof === 'page'
+            ? await guessTyped(tx, deps, attempt, code, now)
+            : await guessAtClaim(tx, deps, asker, now, claim, attempt, code);
         if (failure !== undefined) return failure;
       }
-      const owner = await findAccountByMailbox(tx, attempt.mailbox);
-      // Only now: before a right code the page must not tell who has an account, and how it is kept.
-      if (signedInAs === undefined && owner && (await needsOwner(tx, deps, attempt, owner.id))) {
-        throw new Failure('interactionRequired', 'Sign in with this mailbox first, then agree here.');
-      }
-      const confirmedBy = signedInAs?.accountId ?? null;
+      await refuseIfNotOwner(tx, deps, attempt, input);
+      const confirmedBy = input.signedInAs?.accountId ?? null;
       if ((await approveAttempt(tx, attempt, confirmedBy, now)) !== 1) throw changedMeanwhile();
       await record(tx, deps, asker, now, {
         kind: 'claim.approved',
-        accountId: signedInAs?.accountId,
+        accountId: input.signedInAs?.accountId,
         subject: claim.registrationId,
         details: { mode: attempt.mode, by: isApproving(link, attempt) ? 'link' : 'code' },
       });
@@ -142,10 +72,87 @@ export async function approveClaim(
   if (wrong !== undefined) throw wrong;
 }
 
+/**
+ * Confirms a claim for its human, who is shown the code from now on, and reads it to the agent. Until the agent brings it,
+ * nothing has happened.
+ *
+ * @throws Failure as approveClaim
+ */
+export async function confirmClaim(
+  deps: Deps,
+  asker: Asker,
+  link: ClaimLink,
+  input: Decision,
+): Promise<void> {
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    const { claim, attempt } = await findDecidable(tx, deps, link, input, now);
+    if (attempt.revealedAt !== null || attempt.approvedAt !== null) return;
+    if (attempt.reveal === null || attempt.codeExpiresAt <= now) throw changedMeanwhile();
+    await refuseIfNotOwner(tx, deps, attempt, input);
+    const confirmedBy = input.signedInAs?.accountId ?? null;
+    if ((await revealCode(tx, attempt.id, confirmedBy, now)) !== 1) throw changedMeanwhile();
+    await record(tx, deps, asker, now, {
+      kind: 'claim.confirmed',
+      accountId: input.signedInAs?.accountId,
+      subject: claim.registrationId,
+      details: { mode: attempt.mode },
+    });
+  });
+}
+
+/** The attempt that a human may decide about, as far as can be told before a code is looked at. */
+async function findDecidable(
+  tx: Tx,
+  deps: Deps,
+  link: ClaimLink,
+  { attemptId, signedInAs }: Decision,
+  now: number,
+): Promise<{ claim: ClaimRow; attempt: AttemptRow }> {
+  const { claim, attempt } = await findOpen(tx, link, now);
+  if (attempt?.id !== attemptId) throw changedMeanwhile();
+  if (signedInAs !== undefined && signedInAs.mailbox !== attempt.mailbox) throw somebodyElse();
+  // Asked of new mailboxes too, or the page would tell which are known.
+  if (signedInAs === undefined && (mustConfirm(deps, attempt) || !provesMailbox(link, attempt))) {
+    throw new Failure('interactionRequired', 'Sign in with this mailbox first.');
+  }
+  return { claim, attempt };
+}
+
+/** Only once the mailbox is proven: before that the page must not tell who has an account, and how it is kept. */
+async function refuseIfNotOwner(
+  tx: Tx,
+  deps: Deps,
+  attempt: AttemptRow,
+  { signedInAs }: Decision,
+): Promise<void> {
+  if (signedInAs !== undefined) return;
+  const owner = await findAccountByMailbox(tx, attempt.mailbox);
+  if (owner === undefined || !(await needsOwner(tx, deps, attempt, owner.id))) return;
+  throw new Failure('interactionRequired', 'Sign in with this mailbox first, then agree here.');
+}
+
+/**
+ * A guess at the code that the agent showed. Whoever types it has proven to be the human, and guesses at nothing of their own;
+ * its own tries are enough. A wrong one is counted by what the caller commits.
+ */
+async function guessTyped(
+  tx: Tx,
+  deps: Deps,
+  attempt: AttemptRow,
+  code: string,
+  now: number,
+): Promise<Failure | undefined> {
+  const { triesPerCode } = deps.config.limits;
+  const counted = await spendTypedTry(tx, attempt.id, triesPerCode, now);
+  if (counted === undefined) throw codeExpired();
+  return isTypedCode(deps, attempt, code) ? undefined : wrongCode(triesPerCode - counted.tries);
+}
+
 /** A slip of the hand must cost no try. */
 function checkCode(code: string): string {
   if (/^[0-9]{6}$/.test(code)) return code;
-  throw new Failure('badRequest', 'Type the six digits of the mail.');
+  throw new Failure('badRequest', 'Type the six digits.');
 }
 
 /** A denied agent cannot have mail sent to that mailbox for so long (S-15). */
@@ -184,27 +191,11 @@ export async function denyClaim(
   });
 }
 
-/** Of a mailed link the attempt it was mailed for, of another the newest. */
-async function findLinked(
-  db: Pick<Tx, 'get'>,
-  link: ClaimLink,
-): Promise<{ claim: ClaimRow; attempt: AttemptRow | undefined } | undefined> {
-  const mailed = link.kind === 'view' ? undefined : await findAttempt(db, link.attemptId);
-  const registrationId = link.kind === 'view' ? link.registrationId : mailed?.registrationId;
-  if (registrationId === undefined) return undefined;
-  const claim = await findClaimByRegistration(db, registrationId);
-  return claim && { claim, attempt: mailed ?? (await findLastAttempt(db, registrationId)) };
-}
-
 async function findOpen(tx: Tx, link: ClaimLink, now: number) {
   const found = await findLinked(tx, link);
   if (found === undefined) throw gone();
   refuseClosed(found.claim, now);
   return found;
-}
-
-function isApproving(link: ClaimLink, attempt: AttemptRow | undefined): boolean {
-  return link.kind === 'approve' && attempt?.proof === 'link' && attempt.counter === link.counter;
 }
 
 function somebodyElse(): Failure {

@@ -1,4 +1,5 @@
 import type { Deps } from '../deps.ts';
+import { endDistrusted } from './distrust.ts';
 import { warnOfExpiry } from './key-expiry.ts';
 import { sweep } from './retention.ts';
 
@@ -12,6 +13,7 @@ export function startChores(deps: Deps): { stop(): Promise<void> } {
   const timer = setInterval(() => {
     current = current.then(async () => {
       try {
+        await endDistrusted(deps, mayGoOn);
         await warnOfExpiry(deps, mayGoOn);
         await sweep(deps, mayGoOn);
       } catch (error) {

@@ -7,15 +7,17 @@ import type { AttemptRow } from '../store/claim-attempts.ts';
  *
  * - `view` shows the claim. The agent gets it, and the mail carries it.
  * - `deny` is in the mail alone, so whoever has it reads the mailbox's mail.
+ * - `open` is in the mail of an attempt whose codes are on the page: whoever comes by it reads the mailbox's mail.
  * - `approve` is in the mail in place of a code, where codes are not to be guessed at any more (S-07, S-17); it dies with the
  *   attempt's next mail and with its use.
  */
 export type ClaimLink =
   | { kind: 'view'; registrationId: string }
   | { kind: 'deny'; attemptId: string }
+  | { kind: 'open'; attemptId: string }
   | { kind: 'approve'; attemptId: string; counter: number };
 
-const LETTERS = { view: 'v', deny: 'd', approve: 'a' } as const;
+const LETTERS = { view: 'v', deny: 'd', open: 'o', approve: 'a' } as const;
 
 type Attempt = Pick<AttemptRow, 'id' | 'counter'>;
 type Keyed = Pick<Deps, 'keyring' | 'config'>;
@@ -26,6 +28,10 @@ export function viewLink(deps: Keyed, registrationId: string): string {
 
 export function denyLink(deps: Keyed, attempt: Attempt): string {
   return link(deps, `${LETTERS.deny}.${attempt.id}`, '/claim/deny');
+}
+
+export function openLink(deps: Keyed, attempt: Attempt): string {
+  return link(deps, `${LETTERS.open}.${attempt.id}`);
 }
 
 export function approveLink(deps: Keyed, attempt: Attempt): string {
@@ -43,6 +49,8 @@ export function readClaimLink(deps: Pick<Deps, 'keyring'>, token: string): Claim
       return { kind: 'view', registrationId: id };
     case LETTERS.deny:
       return { kind: 'deny', attemptId: id };
+    case LETTERS.open:
+      return { kind: 'open', attemptId: id };
     case LETTERS.approve:
       return { kind: 'approve', attemptId: id, counter: Number(counter) };
     default:

@@ -1,4 +1,5 @@
 import { Failure } from '../errors.ts';
+import type { AttemptRow } from '../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByTokenHash } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
 
@@ -45,9 +46,21 @@ export function refuseClosed(claim: ClaimRow, now: number): void {
       'The owner of the mailbox said no. Do not ask them again; register again only if another human is yours.',
     );
   }
+  if (claim.endReason === 'revoked') {
+    throw new Failure('claimRevoked', 'This agent was revoked. Register again.');
+  }
   if (claim.endedAt !== null || claim.expiresAt <= now) {
     throw new Failure('claimExpired', 'This claim is over. Register again to get a new claim token.');
   }
+}
+
+/** Whether the codes of an attempt are of no use any more, so that only a new attempt leads on. */
+export function isOver(attempt: AttemptRow, triesMax: number, now: number): boolean {
+  if (attempt.endedAt !== null || attempt.codeExpiresAt <= now) return true;
+  const isSpent = attempt.tries >= triesMax;
+  if (attempt.proof !== 'page') return attempt.proof === 'code' && isSpent;
+  const canBeTyped = attempt.typed === 1 && attempt.typedTries < triesMax;
+  return !canBeTyped && (attempt.reveal === null || isSpent);
 }
 
 export function invalidClaimToken(): Failure {

@@ -1,58 +1,73 @@
-import { generateSync, verifySync } from 'otplib';
+import { generateSync } from 'otplib';
 import type { Deps } from '../deps.ts';
+import { sameDigest } from '../lib/hash.ts';
 import type { AttemptRow } from '../store/claim-attempts.ts';
 import type { SignInRow } from '../store/sign-ins.ts';
 
 const HOTP = { strategy: 'hotp', algorithm: 'sha256', digits: 6 } as const;
+/** What cannot spell a word, and is not mistaken for a digit. */
+const CONSONANTS = 'BCDFGHJKLMNPQRSTVWXZ';
+const LETTERS = 8;
 
 /** What a code depends on: change one of these and it is another code (S-10). */
 interface Bound {
-  purpose: 'code' | 'sign-in-code';
+  purpose: 'code' | 'letters-code' | 'typed-code' | 'sign-in-code';
   secretId: string;
   counter: number;
   context: readonly string[];
 }
 
-type Attempt = Pick<AttemptRow, 'id' | 'registrationId' | 'mailbox' | 'mode' | 'secretId' | 'counter'>;
+type Attempt = Pick<
+  AttemptRow,
+  'id' | 'registrationId' | 'mailbox' | 'mode' | 'secretId' | 'counter' | 'reveal' | 'typed'
+>;
 type SignIn = Pick<SignInRow, 'id' | 'mailbox' | 'secretId' | 'counter'>;
 type Keyed = Pick<Deps, 'keyring'>;
 
 /**
- * The code of a claim attempt: HOTP (RFC 4226) over a key derived from the service secret and the attempt. It is computed
- * when it is mailed and when it is compared, and stored nowhere: a copy of the database holds nothing to guess it from
- * (rule 6).
+ * The code of a claim attempt that the human learns first, by mail or on the page: HOTP (RFC 4226) over a key derived from the
+ * service secret and the attempt. It is computed when it is shown and when it is compared, and stored nowhere: a copy of the
+ * database holds nothing to guess it from (rule 6).
  *
- * @returns six digits, or undefined if the service secret it was made under is no longer listed
+ * @returns six digits, or eight consonants as `BCDF-GHJK`; undefined if the service secret it was made under is no longer listed
  */
 export function deriveCode(deps: Keyed, attempt: Attempt): string | undefined {
-  return derive(deps, ofAttempt(attempt));
+  const context = contextOf(attempt);
+  if (attempt.reveal === 'letters') return deriveLetters(deps, attempt, context);
+  const code = derive(deps, { ...attempt, purpose: 'code', context });
+  // The two codes of one attempt must never be the same: each counts from one side alone.
+  const isTaken = code !== undefined && code === deriveTypedCode(deps, attempt);
+  return isTaken ? String((Number(code) + 1) % 1_000_000).padStart(6, '0') : code;
 }
 
-/**
- * Whether the text is the attempt's code, compared in constant time. The caller has counted the guess before it asks.
- *
- * @param text six digits
- */
+/** The code that the agent is told and its human types: six digits, the same for the whole attempt. Undefined: it has none. */
+export function deriveTypedCode(deps: Keyed, attempt: Attempt): string | undefined {
+  if (attempt.typed === 0) return undefined;
+  return derive(deps, { ...attempt, purpose: 'typed-code', counter: 1, context: contextOf(attempt) });
+}
+
+/** Whether the text is the attempt's code, compared in constant time. The caller has counted the guess before it asks. */
 export function isCode(deps: Keyed, attempt: Attempt, text: string): boolean {
-  return isDerived(deps, ofAttempt(attempt), text);
+  return isSame(deriveCode(deps, attempt), text);
+}
+
+/** Whether the text is the code that the agent was told; see isCode. */
+export function isTypedCode(deps: Keyed, attempt: Attempt, text: string): boolean {
+  return isSame(deriveTypedCode(deps, attempt), text);
 }
 
 /** The code by which somebody signs in; the same machinery, another purpose. */
 export function deriveSignInCode(deps: Keyed, signIn: SignIn): string | undefined {
-  return derive(deps, ofSignIn(signIn));
+  return derive(deps, { ...signIn, purpose: 'sign-in-code', context: [signIn.id, signIn.mailbox] });
 }
 
 /** Whether the text is the code of a sign-in; see isCode. */
 export function isSignInCode(deps: Keyed, signIn: SignIn, text: string): boolean {
-  return isDerived(deps, ofSignIn(signIn), text);
+  return isSame(deriveSignInCode(deps, signIn), text);
 }
 
-function ofAttempt({ id, registrationId, mailbox, mode, secretId, counter }: Attempt): Bound {
-  return { purpose: 'code', secretId, counter, context: [id, registrationId, mailbox, mode] };
-}
-
-function ofSignIn({ id, mailbox, secretId, counter }: SignIn): Bound {
-  return { purpose: 'sign-in-code', secretId, counter, context: [id, mailbox] };
+function contextOf({ id, registrationId, mailbox, mode }: Attempt): string[] {
+  return [id, registrationId, mailbox, mode];
 }
 
 function derive(deps: Keyed, bound: Bound): string | undefined {
@@ -60,10 +75,26 @@ function derive(deps: Keyed, bound: Bound): string | undefined {
   return secret && generateSync({ ...HOTP, secret, counter: bound.counter });
 }
 
-function isDerived(deps: Keyed, bound: Bound, text: string): boolean {
-  const secret = keyOf(deps, bound);
-  if (secret === undefined || !/^[0-9]{6}$/.test(text)) return false;
-  return verifySync({ ...HOTP, secret, counter: bound.counter, counterTolerance: 0, token: text }).valid;
+function deriveLetters(deps: Keyed, attempt: Attempt, context: string[]): string | undefined {
+  const counted = [...context, String(attempt.counter)];
+  const key = keyOf(deps, { ...attempt, purpose: 'letters-code', context: counted });
+  if (key === undefined) return undefined;
+  let rest = key.readBigUInt64BE();
+  let code = '';
+  for (let index = 0; index < LETTERS; index += 1) {
+    code += (index === LETTERS / 2 ? '-' : '') + CONSONANTS[Number(rest % 20n)]!;
+    rest /= 20n;
+  }
+  return code;
+}
+
+/** As people write it down: in small letters, with or without the hyphen and spaces (auth-md.md 3.3, 13). */
+function normalized(code: string): string {
+  return code.replace(/[\s-]/g, '').toUpperCase();
+}
+
+function isSame(right: string | undefined, text: string): boolean {
+  return right !== undefined && sameDigest(Buffer.from(normalized(right)), Buffer.from(normalized(text)));
 }
 
 function keyOf(deps: Keyed, { secretId, purpose, context }: Bound): Buffer | undefined {

@@ -83,6 +83,7 @@ export async function issueKey(
   await insertCredential(tx, {
     hash: hashSecret(credential),
     id,
+    kind: 'key',
     agentId: grant.agentId ?? null,
     accountId: grant.accountId,
     name: grant.name ?? null,
@@ -97,6 +98,52 @@ export async function issueKey(
   return { id, credential };
 }
 
+/** The name of an access token, before there is one. */
+export function newTokenId(deps: Pick<Deps, 'random'>, now: number): string {
+  return newId('tok', now, deps.random);
+}
+
+/** Remembers an access token in the caller's transaction, by its hash: it is introspected, revoked and narrowed like a key. */
+export async function issueToken(
+  tx: Tx,
+  token: {
+    id: string;
+    value: string;
+    agentId: string;
+    accountId: string;
+    scopes: readonly string[];
+    resource: string;
+    /** Epoch ms, both. */
+    issuedAt: number;
+    expiresAt: number;
+  },
+): Promise<void> {
+  await insertCredential(tx, {
+    hash: hashSecret(token.value),
+    id: token.id,
+    kind: 'token',
+    agentId: token.agentId,
+    accountId: token.accountId,
+    name: null,
+    scope: formatScope(token.scopes),
+    resources: token.resource,
+    ...hints(token.value),
+    createdAt: token.issuedAt,
+    expiresAt: token.expiresAt,
+    retiresOthers: 0,
+    warnAt: null,
+  });
+}
+
+/** No token that we sign is longer. */
+const SIGNED_LENGTH_MAX = 2048;
+
+/** Whether a text could be a credential of ours. What we signed is looked up like the rest, so its signature need not be looked at. */
+export function isPresentable(credential: string): boolean {
+  if (wellFormed('sk', credential) || wellFormed('at', credential)) return true;
+  return credential.length <= SIGNED_LENGTH_MAX && /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/.test(credential);
+}
+
 /**
  * Who holds this key, or undefined. Unknown, malformed, expired and revoked keys are one and the same to the caller (rule 11);
  * a malformed one costs no look into the database (S-20). Looking is no use of the key: see useKey.
@@ -105,7 +152,7 @@ export async function findBearer(
   deps: Pick<Deps, 'db' | 'clock'>,
   credential: string,
 ): Promise<Bearer | undefined> {
-  if (!wellFormed('sk', credential)) return undefined;
+  if (!isPresentable(credential)) return undefined;
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
   if (row === undefined || !isLive(row, deps.clock()) || row.agentRevokedAt !== null) return undefined;

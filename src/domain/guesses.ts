@@ -4,7 +4,7 @@ import type { AttemptRow } from '../store/claim-attempts.ts';
 import { type ClaimRow, spendGuess } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
 import { spendTry } from '../store/tries.ts';
-import { explainClosed } from './claim-state.ts';
+import { explainClosed, POLL_SECONDS } from './claim-state.ts';
 import { isCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
 import { guessSpendings, refund, spend } from './limits.ts';
@@ -54,6 +54,7 @@ export async function guessAtClaim(
   code: string,
 ): Promise<Failure | undefined> {
   const { triesPerCode, codesPerClaim } = deps.config.limits;
+  if (attempt.endedAt === null) refuseUnshown(attempt);
   // Also the guarded statements below would refuse it, but behind rows that all guesses share: a flood at one dead code, which
   // costs its sender no budget, would hold up everybody.
   const guessed = isDead(attempt, triesPerCode, now)
@@ -64,7 +65,7 @@ export async function guessAtClaim(
           if (!(await spendGuess(tx, claim.tokenHash, triesPerCode * codesPerClaim, now))) return undefined;
           return spendTry(tx, 'claim_attempts', attempt, triesPerCode, now);
         },
-        isRight: () => attempt.proof === 'code' && isCode(deps, attempt, code),
+        isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
       });
   if (guessed.kind === 'dead') {
     // While this guess stood in line, another may have completed or ended the claim.
@@ -74,6 +75,25 @@ export async function guessAtClaim(
   if (guessed.kind === 'right') return undefined;
   await record(tx, deps, asker, now, { kind: 'claim.guess_failed', subject: claim.registrationId });
   return wrongCode(guessed.attemptsRemaining);
+}
+
+/**
+ * A code on the page is none before the human has confirmed there; whatever is brought says nothing and costs nothing
+ * (auth-md.md 2c.3).
+ */
+function refuseUnshown(attempt: AttemptRow): void {
+  if (attempt.proof !== 'page' || attempt.revealedAt !== null) return;
+  if (attempt.reveal === null) {
+    throw new Failure(
+      'methodDisabled',
+      'This service takes no code here: your human types the user_code at verification_uri. Poll the token endpoint.',
+    );
+  }
+  throw new Failure(
+    'notConfirmed',
+    'Your human has not confirmed yet. They open the page, confirm, and read the code to you.',
+    { retryAfterSeconds: POLL_SECONDS },
+  );
 }
 
 const DEAD: Guessed = { kind: 'dead' };
@@ -90,7 +110,7 @@ export function codeExpired(): Failure {
   );
 }
 
-function wrongCode(attemptsRemaining: number): Failure {
+export function wrongCode(attemptsRemaining: number): Failure {
   const next =
     attemptsRemaining > 0
       ? 'Ask your human to read it again.'

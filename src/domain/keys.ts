@@ -1,6 +1,6 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
-import { hashSecret, wellFormed } from '../lib/secrets.ts';
+import { hashSecret } from '../lib/secrets.ts';
 import { holdAccount } from '../store/accounts.ts';
 import { holdAgent } from '../store/agents.ts';
 import {
@@ -11,7 +11,7 @@ import {
   revokeCredential,
 } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
-import { type Bearer, type Grant, isLive, issueKey, type Key, toKey } from './credentials.ts';
+import { type Bearer, type Grant, isLive, isPresentable, issueKey, type Key, toKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 import { recordAndTell } from './notices.ts';
 import { formatScope, within } from './scopes.ts';
@@ -21,7 +21,12 @@ import { formatScope, within } from './scopes.ts';
 /** All keys of the bearer's agent, also ended ones. */
 export async function listKeys(deps: Deps, bearer: Bearer): Promise<Key[]> {
   const { agentId } = claimedAgent(deps, bearer);
-  return (await listCredentials(deps.db, agentId)).map(toKey);
+  return (await listCredentials(deps.db, agentId)).filter(isKey).map(toKey);
+}
+
+/** Tokens come and go by themselves, and are no keys to be managed. */
+export function isKey(row: Pick<CredentialRow, 'kind'>): boolean {
+  return row.kind === 'key';
 }
 
 /** The key that the bearer holds. */
@@ -122,7 +127,7 @@ export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, key
 
 /** Ends the key that somebody holds: possession is enough (RFC 7009, S-101). Anything but a live key changes nothing. */
 export async function revokeHeldKey(deps: Deps, asker: Asker, credential: string): Promise<void> {
-  if (!wellFormed('sk', credential)) return;
+  if (!isPresentable(credential)) return;
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
   if (row === undefined || row.revokedAt !== null) return;

@@ -6,7 +6,7 @@ import { isRefused } from '../store/mail-refusals.ts';
 import type { OutboxRow } from '../store/outbox.ts';
 import { findRegistration } from '../store/registrations.ts';
 import { findSignIn } from '../store/sign-ins.ts';
-import { approveLink, denyLink, viewLink } from './claim-links.ts';
+import { approveLink, denyLink, openLink, viewLink } from './claim-links.ts';
 import { deriveCode, deriveSignInCode } from './codes.ts';
 import { describeEvent } from './event-texts.ts';
 import type { Delivery, MailedProof } from './outbox.ts';
@@ -89,6 +89,7 @@ async function writeNotice(deps: Deps, mail: OutboxRow) {
 }
 
 function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {
+  if (attempt.proof === 'page') return { kind: 'page', pageUrl: openLink(deps, attempt) };
   if (attempt.proof === 'link') return { kind: 'link', approveUrl: approveLink(deps, attempt) };
   const code = deriveCode(deps, attempt);
   return code === undefined ? undefined : { kind: 'code', code };
@@ -101,7 +102,7 @@ async function prepareCode(deps: Deps, attemptId: string): Promise<AttemptRow | 
   const now = deps.clock();
   const ttlMs = deps.config.limits.codeTtlSeconds * 1000;
   const enough = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
-  if (attempt.codeExpiresAt - now >= enough) return attempt;
+  if (attempt.codeExpiresAt - now >= enough || attempt.revealedAt !== null) return attempt;
   await deps.db.tx((tx) => remintCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
   const renewed = await findAttempt(deps.db, attemptId);
   return renewed?.endedAt === null ? renewed : undefined;

@@ -29,6 +29,12 @@ export interface Limits {
   wrongPerServiceDay: number;
   claimTtlSeconds: number;
   unclaimedTtlSeconds: number;
+  assertionTtlSeconds: number;
+  accessTokenTtlSeconds: number;
+  signedTokenTtlSeconds: number;
+  refreshTtlSeconds: number;
+  tokensPerAgent: Rate;
+  assertionsPerIssuer: Rate;
 }
 
 type RateName = {
@@ -66,6 +72,21 @@ export function mailSpendings(mailbox: string, address: Address, registrationId?
     ...(registrationId === undefined ? [] : [{ name: 'claimMailPerAgent', key: registrationId } as const]),
     { name: 'claimMailPerIp', key: address.limitKey },
   ];
+}
+
+/**
+ * The counters that one attempt at a claim costs: what is not mailed floods no mailbox.
+ *
+ * @param isMailed whether mail goes out for it
+ */
+export function attemptSpendings(
+  mailbox: string,
+  address: Address,
+  registrationId: string,
+  isMailed: boolean,
+): Spending[] {
+  const spendings = mailSpendings(mailbox, address, registrationId);
+  return isMailed ? spendings : spendings.filter(({ name }) => name.startsWith('claimMail'));
 }
 
 /**
@@ -150,7 +171,8 @@ function spent(budget: Budget): Failure {
   if (budget.name === 'wrongPerServiceDay') {
     return new Failure('unavailable', 'Codes are not accepted at the moment. Try again later.', details);
   }
-  return new Failure('limited', `${MESSAGES[budget.name as Spending['name']]} Try again later.`, details);
+  const kind = budget.name === 'claimMailPerAgent' ? 'tooManyAttempts' : 'limited';
+  return new Failure(kind, `${MESSAGES[budget.name as Spending['name']]} Try again later.`, details);
 }
 
 const MESSAGES: Record<Spending['name'], string> = {
@@ -160,6 +182,8 @@ const MESSAGES: Record<Spending['name'], string> = {
   claimMailPerAgent: 'Too many codes were asked for by this agent.',
   codesPerMailboxHour: 'Too many codes were sent to this mailbox.',
   codesPerMailboxDay: 'Too many codes were sent to this mailbox.',
+  tokensPerAgent: 'Too many tokens were asked for by this agent.',
+  assertionsPerIssuer: 'Too many assertions of this issuer were presented.',
   wrongPerMailboxDay: 'Too many wrong codes were tried for this mailbox.',
   wrongPerIpHour: 'Too many wrong codes were tried from this address.',
   wrongPerServiceDay: 'Too many wrong codes were tried.',

@@ -21,8 +21,14 @@ export type Delivery =
   /** The server cannot be reached: no mail got as far as it. */
   | { kind: 'unreachable'; reason: string };
 
-/** What in a mail proves that it was read: six digits, or where those are guessed at too much a link that approves. */
-export type MailedProof = { kind: 'code'; code: string } | { kind: 'link'; approveUrl: string };
+/**
+ * What in a mail proves that it was read: six digits, or where those are guessed at too much a link that approves; or the link
+ * to the page on which the code is shown.
+ */
+export type MailedProof =
+  | { kind: 'code'; code: string }
+  | { kind: 'link'; approveUrl: string }
+  | { kind: 'page'; pageUrl: string };
 
 /** One attempt at a mail may last so long; a worker that died is waited for a little longer. */
 export const SEND_DEADLINE_MS = 15_000;

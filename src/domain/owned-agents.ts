@@ -7,6 +7,7 @@ import {
   findOwnedAgent,
   holdAgent,
   listOwnedAgents as listRows,
+  narrowAgent as narrowRow,
   releaseAgent,
   renameAgent as renameRow,
 } from '../store/agents.ts';
@@ -20,11 +21,13 @@ import {
 import type { Tx } from '../store/db.ts';
 import { listEventsOf } from '../store/events.ts';
 import { type ClaimMode, findRegistration, unclaimRegistration } from '../store/registrations.ts';
-import { endAgent } from './agents.ts';
+import { endAgent, endDelegation } from './agents.ts';
 import { isLive, type Key, toKey } from './credentials.ts';
 import { describeEvent, type Happening } from './event-texts.ts';
 import { type Asker, record } from './events.ts';
+import { isKey } from './keys.ts';
 import { recordAndTell } from './notices.ts';
+import { providerOf } from './principals.ts';
 import { formatScope, parseScope, within } from './scopes.ts';
 
 /** What a human sees of the agents that are theirs, and does with them. */
@@ -35,13 +38,15 @@ export interface OwnedAgent {
   name: string | undefined;
   isNamedByOwner: boolean;
   mode: ClaimMode;
+  /** The agent provider that vouches for it, by the name that the operator gave it. */
+  provider: string | undefined;
   /** Epoch ms, all three. */
   registeredAt: number;
   ownedAt: number;
   revokedAt: number | undefined;
-  /** What its live keys may do, together. */
+  /** What its live keys may do, together; without any what it may be given. */
   scopes: string[];
-  /** When and where one of its keys was last used; to the minute. */
+  /** When and where it last got a token, or one of its keys was used; to the minute. */
   lastUse: { at: number; from: string } | undefined;
   /** Until when the merge can be undone (epoch ms); undefined where it cannot. */
   undoableUntil: number | undefined;
@@ -104,9 +109,13 @@ export async function narrowAgent(
   id: string,
   scopes: readonly string[],
 ): Promise<void> {
-  await withOwned(deps, ownerId, id, async (tx, now) => {
-    const kept = await narrowKeys(tx, now, id, scopes, (key) => key);
-    if (kept === 0) throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
+  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+    const left = scopesOf(deps, agent).filter((scope) => within([scope], scopes));
+    const { had, kept } = await narrowKeys(tx, now, id, scopes, (key) => key);
+    if (left.length === 0 || (had > 0 && kept === 0)) {
+      throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
+    }
+    await narrowRow(tx, id, formatScope(left));
     await record(tx, deps, asker, now, {
       kind: 'agent.narrowed',
       accountId: ownerId,
@@ -186,6 +195,7 @@ async function release(tx: Tx, deps: Deps, now: number, agent: AgentRow, account
   const expiresAt = now + deps.config.limits.unclaimedTtlSeconds * 1000;
   await releaseAgent(tx, agent.id, agent.accountId, accountId);
   await releaseClaim(tx, agent.registrationId, now);
+  await endDelegation(tx, agent.registrationId);
   await unclaimRegistration(tx, agent.registrationId, expiresAt);
   await narrowKeys(tx, now, agent.id, deps.config.anonymousScopes, (key) => ({
     accountId,
@@ -193,17 +203,19 @@ async function release(tx: Tx, deps: Deps, now: number, agent: AgentRow, account
   }));
 }
 
-/** Leaves the live keys of an agent no more than these scopes; returns how many still work. */
+/** Leaves the live keys of an agent no more than these scopes; returns how many it had, and how many still work. */
 async function narrowKeys(
   tx: Tx,
   now: number,
   agentId: string,
   scopes: readonly string[],
   place: (key: CredentialRow) => Pick<CredentialRow, 'accountId' | 'expiresAt'>,
-): Promise<number> {
+): Promise<{ had: number; kept: number }> {
+  let had = 0;
   let kept = 0;
   for (const key of await listCredentials(tx, agentId)) {
     if (!isLive(key, now)) continue;
+    had += 1;
     const left = parseScope(key.scope).filter((scope) => within([scope], scopes));
     if (left.length === 0) {
       await revokeCredential(tx, key.hash, now);
@@ -212,7 +224,13 @@ async function narrowKeys(
       kept += 1;
     }
   }
-  return kept;
+  return { had, kept };
+}
+
+/** What an agent may be given: what claimed ones get, but for what its owner took. */
+function scopesOf(deps: Pick<Deps, 'config'>, agent: AgentRow): string[] {
+  const left = agent.scope === null ? undefined : parseScope(agent.scope);
+  return deps.config.claimedScopes.filter((scope) => left === undefined || within([scope], left));
 }
 
 async function describe(
@@ -225,22 +243,25 @@ async function describe(
     findRegistration(deps.db, row.registrationId),
     listCredentials(deps.db, row.id),
   ]);
-  const keys = credentials.map(toKey);
-  const live = keys.filter((key) => isLive(key, now));
-  const last = keys.reduce<Key | undefined>(
-    (latest, key) => ((key.lastUsedAt ?? 0) > (latest?.lastUsedAt ?? 0) ? key : latest),
-    undefined,
+  const keys = credentials.filter(isKey).map(toKey);
+  const live = credentials.filter((key) => isLive(key, now)).map(toKey);
+  // One that renews an identity has no key that would show what it may do.
+  const scopes = live.length === 0 ? scopesOf(deps, row) : live.flatMap((key) => key.scopes);
+  const uses = credentials.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from }));
+  const last = [...uses, { at: row.seenAt, from: row.seenFrom }].reduce((latest, use) =>
+    (use.at ?? 0) > (latest.at ?? 0) ? use : latest,
   );
   const agent: OwnedAgent = {
     id: row.id,
     name: row.name ?? undefined,
     isNamedByOwner: row.name !== registration!.agentName,
     mode: registration!.mode!,
+    provider: providerOf(deps.config, registration!.principal),
     registeredAt: registration!.createdAt,
     ownedAt: row.ownedAt!,
     revokedAt: row.revokedAt ?? undefined,
-    scopes: row.revokedAt === null ? [...new Set(live.flatMap((key) => key.scopes))].sort() : [],
-    lastUse: last && { at: last.lastUsedAt!, from: last.lastUsedFrom ?? 'somewhere' },
+    scopes: row.revokedAt === null ? [...new Set(scopes)].sort() : [],
+    lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? 'somewhere' },
     undoableUntil: undoableUntil(row, ownerId, now),
   };
   return { agent, keys };

@@ -8,34 +8,41 @@ import {
   linkAccount,
   mergeAccount,
 } from '../store/accounts.ts';
-import { findAgent, insertAgent, markOwned, mergeAgent } from '../store/agents.ts';
+import { findAgent, insertAgent, markOwned, mergeAgent, narrowAgent } from '../store/agents.ts';
 import { findAuthenticator } from '../store/authenticators.ts';
 import type { AttemptRow } from '../store/claim-attempts.ts';
-import { supersedeCredentials } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
-import { type ClaimMode, markRegistrationClaimed, type RegistrationRow } from '../store/registrations.ts';
+import { linkPrincipal } from '../store/principals.ts';
+import {
+  type ClaimMode,
+  markRegistrationClaimed,
+  type RegistrationRow,
+  setPrincipal,
+} from '../store/registrations.ts';
 import { viewLink } from './claim-links.ts';
 import { POLL_SECONDS } from './claim-state.ts';
-import { issueKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
+import { type Given, type Gives, give } from './giving.ts';
 import { recordAndTell } from './notices.ts';
+import { issuerOf } from './principals.ts';
 
-/** For whom the agent works now, and its fresh key. */
+/** For whom the agent works now, and what it got. */
 export interface Owned {
-  credential: string;
+  registrationId: string;
   userId: string;
   agentId: string;
   scopes: readonly string[];
+  given: Given;
 }
 
-/** How long the key from before the claim still reads, unless the new one is used first (design decision 9). */
-const OLD_KEY_GRACE_MS = 600_000;
+/** What an attempt has proven. */
+export type Proven = Pick<AttemptRow, 'registrationId' | 'mailbox' | 'mode' | 'confirmedBy' | 'principal'>;
 
 /**
  * Puts a registration's agent under the owner of a mailbox that was just proven, in the caller's transaction.
  *
- * The owner's account comes into being here, with the first proof, and not before (S-34). The agent gets a fresh key with
- * the claimed scopes; a key from before the claim may have been captured, so it never gains anything by it (S-26).
+ * The owner's account comes into being here, with the first proof, and not before (S-34). What the agent had before the claim
+ * may have been captured, so it gains nothing by it (S-26), but where an older version promises so.
  *
  * @throws Failure `interactionRequired` where merging into an existing account needs more than a code
  */
@@ -45,18 +52,16 @@ export async function takeOwnership(
   asker: Asker,
   now: number,
   registration: RegistrationRow,
-  attempt: AttemptRow,
+  attempt: Proven,
+  gives: Gives,
 ): Promise<Owned> {
   const { mode } = attempt;
   const ownerId = await proveMailbox(tx, deps, asker, now, attempt);
-  const { agentId, accountId, from } =
+  const placed =
     registration.agentId === null
       ? await createAgent(tx, deps, now, registration, ownerId, mode)
       : await handOver(tx, registration.agentId, ownerId, mode, now);
-
-  const scopes = deps.config.claimedScopes;
-  const key = await issueKey(tx, deps, now, { agentId, accountId, scopes, retiresOthers: true });
-  await supersedeCredentials(tx, agentId, key.id, now + OLD_KEY_GRACE_MS);
+  const { agentId, accountId, from } = placed;
   await markRegistrationClaimed(tx, registration.id, agentId, mode, now);
   await recordAndTell(tx, deps, asker, now, ownerId, {
     kind: mode === 'merge' ? 'agent.merged' : 'agent.linked',
@@ -64,23 +69,47 @@ export async function takeOwnership(
     subject: registration.id,
     ...(mode === 'merge' && from !== undefined && { details: { from } }),
   });
+  const principal = attempt.principal ?? registration.principal;
+  if (principal !== null) await delegate(tx, deps, asker, now, { principal, ownerId, agentId, registration });
+  const given = await give(tx, deps, now, {
+    registration,
+    agentId,
+    accountId,
+    mailbox: attempt.mailbox,
+    gives,
+  });
   await record(tx, deps, asker, now, {
     kind: 'claim.completed',
     accountId,
     agentId,
     subject: registration.id,
-    details: { mode, key: key.id },
+    details: { mode, gives, ...('id' in given && { key: given.id }) },
   });
-  return { credential: key.credential, userId: accountId, agentId, scopes };
+  const { claimedScopes: scopes } = deps.config;
+  return { registrationId: registration.id, userId: accountId, agentId, scopes, given };
 }
 
-async function proveMailbox(
+/** From now on the provider's word is enough for what it presents of this user. */
+async function delegate(
   tx: Tx,
   deps: Deps,
   asker: Asker,
   now: number,
-  attempt: AttemptRow,
-): Promise<string> {
+  of: { principal: string; ownerId: string; agentId: string; registration: RegistrationRow },
+): Promise<void> {
+  const { principal, ownerId, agentId, registration } = of;
+  await linkPrincipal(tx, principal, ownerId, now);
+  if (registration.principal !== principal) await setPrincipal(tx, registration.id, principal);
+  await record(tx, deps, asker, now, {
+    kind: 'principal.linked',
+    accountId: ownerId,
+    agentId,
+    subject: registration.id,
+    details: { issuer: issuerOf(principal) },
+  });
+}
+
+async function proveMailbox(tx: Tx, deps: Deps, asker: Asker, now: number, attempt: Proven): Promise<string> {
   const { id, isNew } = await openAccount(tx, deps, asker, now, attempt.mailbox);
   if (isNew) return id;
   if (attempt.confirmedBy !== id && (await needsOwner(tx, deps, attempt, id))) {
@@ -179,6 +208,8 @@ async function handOver(
     mode === 'link'
       ? (await linkAccount(tx, own, ownerId)) && (await markOwned(tx, agentId, now))
       : (await mergeAgent(tx, agentId, own, ownerId, now)) && (await mergeAccount(tx, own, ownerId, now));
-  if (won !== 1) throw new Failure('claimExpired', 'This agent was revoked. Register again.');
+  if (won !== 1) throw new Failure('claimRevoked', 'This agent was revoked. Register again.');
+  // What an owner before this one took from it was theirs to say.
+  await narrowAgent(tx, agentId, null);
   return { agentId, accountId: mode === 'link' ? own : ownerId, from: own };
 }

@@ -5,18 +5,30 @@ import { hashSecret, newSecret } from '../lib/secrets.ts';
 import { insertAgentAccount } from '../store/accounts.ts';
 import { insertAgent } from '../store/agents.ts';
 import { insertClaim } from '../store/claims.ts';
-import type { ClaimMode } from '../store/registrations.ts';
-import { insertRegistration } from '../store/registrations.ts';
+import { type ClaimMode, type CredentialType, insertRegistration } from '../store/registrations.ts';
+import { openIdentity } from './assertions.ts';
+import type { Ceremony } from './ceremonies.ts';
 import { viewLink } from './claim-links.ts';
-import { openAttempt } from './claims.ts';
+import { type OpenedAttempt, openAttempt } from './claims.ts';
 import { issueKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
+import type { Given } from './giving.ts';
 import { once, type Repeatable } from './idempotency.ts';
-import { limited, mailSpendings, registerSpendings, spend } from './limits.ts';
+import { limited, registerSpendings, spend } from './limits.ts';
 
-/** What an anonymous agent gets: a key that works at once, and the secret by which a human can be asked to claim it. */
+/** How an agent introduces itself. */
+export interface Introduction {
+  agentName: string | undefined;
+  /** What an agent of auth.md v0.1 asks for; undefined: it speaks another version. */
+  credentialType?: CredentialType | undefined;
+  /** The start of the claim token, by which its holder's tongue is known: `clm` for auth.md's own versions. */
+  token: 'ct' | 'clm';
+}
+
+/** What an anonymous agent gets: what works at once, and the secret by which a human can be asked to claim it. */
 export interface AnonymousRegistration {
-  credential: string;
+  registrationId: string;
+  given: Given;
   userId: string;
   agentId: string;
   claimToken: string;
@@ -29,15 +41,15 @@ export interface AnonymousRegistration {
 }
 
 /**
- * Registers an agent that says nothing of whom it works for. It gets an account of its own and a key with the anonymous
- * scopes, both of which end with the registration unless a human claims it.
+ * Registers an agent that says nothing of whom it works for. It gets an account of its own, and a key or an identity with the
+ * anonymous scopes, all of which end with the registration unless a human claims it.
  *
  * @throws Failure `limited` when the address or the service has registered too many
  */
 export function registerAnonymous(
   deps: Deps,
   asker: Asker,
-  input: { agentName: string | undefined },
+  input: Introduction & { gives: 'key' | 'identity' },
   repeatable?: Repeatable,
 ): Promise<AnonymousRegistration> {
   return once(deps, repeatable, asker, (keep) =>
@@ -47,7 +59,7 @@ export function registerAnonymous(
       const registrationId = newId('reg', now, deps.random);
       const agentId = newId('agt', now, deps.random);
       const userId = newId('usr', now, deps.random);
-      const claimToken = newSecret('ct', deps.random);
+      const claimToken = newSecret(input.token, deps.random);
       const expiresAt = now + limits.unclaimedTtlSeconds * 1000;
       const claimExpiresAt = Math.min(now + limits.claimTtlSeconds * 1000, expiresAt);
 
@@ -61,6 +73,7 @@ export function registerAnonymous(
           agentName: input.agentName ?? null,
           now,
           expiresAt,
+          credentialType: input.credentialType,
         });
         await insertAgent(tx, {
           id: agentId,
@@ -75,12 +88,13 @@ export function registerAnonymous(
           now,
           expiresAt: claimExpiresAt,
         });
-        const { credential } = await issueKey(tx, deps, now, {
-          agentId,
-          accountId: userId,
-          scopes: anonymousScopes,
-          expiresAt,
-        });
+        const grant = { agentId, accountId: userId, scopes: anonymousScopes, expiresAt };
+        const registration = { id: registrationId, generation: 0 };
+        const terms = { registration, mailbox: undefined, endsAt: expiresAt, refreshable: true };
+        const given: Given =
+          input.gives === 'key'
+            ? { kind: 'key', ...(await issueKey(tx, deps, now, grant)) }
+            : { kind: 'identity', identity: await openIdentity(tx, deps, now, terms) };
         await record(tx, deps, asker, now, {
           kind: 'registration.created',
           accountId: userId,
@@ -89,7 +103,8 @@ export function registerAnonymous(
           details: { type: 'anonymous' },
         });
         const answer: AnonymousRegistration = {
-          credential,
+          registrationId,
+          given,
           userId,
           agentId,
           claimToken,
@@ -106,19 +121,16 @@ export function registerAnonymous(
 }
 
 /** What an agent gets that names a mailbox: no key yet, only the secret to complete the claim with. */
-export interface AssertedRegistration {
+export interface AssertedRegistration extends OpenedAttempt {
   claimToken: string;
   /** Epoch ms. */
   claimExpiresAt: number;
-  mailbox: string;
-  /** The page on which the human can review the claim. */
-  verificationUri: string;
   budgets: Budget[];
 }
 
 /**
- * Registers an agent that says which mailbox it works for, and mails the code there. Until the code comes back there is
- * neither an agent nor an account (S-34).
+ * Registers an agent that says which mailbox it works for, and begins the ceremony. Until it is through there is neither an
+ * agent nor an account (S-34).
  *
  * @param input.mailbox canonical, see parseMailbox
  * @throws Failure `limited` when a budget of registrations or mails is spent
@@ -126,7 +138,12 @@ export interface AssertedRegistration {
 export async function registerWithMailbox(
   deps: Deps,
   asker: Asker,
-  input: { agentName: string | undefined; mailbox: string; mode: ClaimMode },
+  input: Introduction & {
+    kind: 'identity_assertion' | 'service_auth';
+    mailbox: string;
+    mode: ClaimMode;
+    ceremony: Ceremony;
+  },
   repeatable?: Repeatable,
 ): Promise<AssertedRegistration> {
   const registered = await once<AssertedRegistration>(deps, repeatable, asker, (keep) =>
@@ -134,7 +151,7 @@ export async function registerWithMailbox(
       const now = deps.clock();
       const { limits } = deps.config;
       const registrationId = newId('reg', now, deps.random);
-      const claimToken = newSecret('ct', deps.random);
+      const claimToken = newSecret(input.token, deps.random);
       const tokenHash = hashSecret(claimToken);
       const claimExpiresAt = now + limits.claimTtlSeconds * 1000;
 
@@ -142,31 +159,23 @@ export async function registerWithMailbox(
         const budgets = await spend(tx, deps, registerSpendings(asker.address), now);
         await insertRegistration(tx, {
           id: registrationId,
-          kind: 'identity_assertion',
+          kind: input.kind,
           agentId: null,
           agentName: input.agentName ?? null,
           now,
           expiresAt: claimExpiresAt,
+          credentialType: input.credentialType,
         });
         await insertClaim(tx, { tokenHash, registrationId, now, expiresAt: claimExpiresAt });
         await record(tx, deps, asker, now, {
           kind: 'registration.created',
           subject: registrationId,
-          details: { type: 'identity_assertion' },
+          details: { type: input.kind },
         });
-        await openAttempt(tx, deps, asker, now, {
-          claim: { tokenHash, registrationId, expiresAt: claimExpiresAt },
-          mailbox: input.mailbox,
-          mode: input.mode,
-        });
-        await spend(tx, deps, mailSpendings(input.mailbox, asker.address, registrationId), now);
-        const answer: AssertedRegistration = {
-          claimToken,
-          claimExpiresAt,
-          mailbox: input.mailbox,
-          verificationUri: viewLink(deps, registrationId),
-          budgets,
-        };
+        const { mailbox, mode, ceremony } = input;
+        const claim = { tokenHash, registrationId, expiresAt: claimExpiresAt };
+        const opened = await openAttempt(tx, deps, asker, now, { claim, mailbox, mode, ceremony });
+        const answer: AssertedRegistration = { ...opened, claimToken, claimExpiresAt, budgets };
         await keep(tx, answer);
         return answer;
       });

@@ -7,10 +7,13 @@ import {
   deleteEndedCounters,
   deleteEndedRefusals,
   deleteExpiredIdempotency,
+  deleteExpiredRefreshTokens,
   deleteExpiredRegistrations,
+  deleteExpiredTokens,
   deleteOldMail,
   deleteOldSessions,
   deleteOldSignIns,
+  deleteSpentTokens,
 } from '../store/retention.ts';
 
 const DAY_MS = 86_400_000;
@@ -18,6 +21,8 @@ const DAY_MS = 86_400_000;
 const KEEP_MS = DAY_MS;
 /** So long it is remembered from where an account was signed in to. */
 const SESSIONS_KEEP_MS = 30 * DAY_MS;
+/** Tokens are many, and what has expired is refused without them. */
+const TOKENS_KEEP_MS = 600_000;
 const AUDIT_KEEP_MS = 400 * DAY_MS;
 /** Rows a transaction: short enough that nobody waits for it. */
 const BATCH = 200;
@@ -34,6 +39,9 @@ const SWEEPS: Record<string, Sweep> = {
   refusals: (tx, now) => deleteEndedRefusals(tx, now, BATCH),
   signIns: (tx, now) => deleteOldSignIns(tx, now - KEEP_MS, BATCH),
   sessions: (tx, now) => deleteOldSessions(tx, now - SESSIONS_KEEP_MS, BATCH),
+  tokens: (tx, now) => deleteExpiredTokens(tx, now - TOKENS_KEEP_MS, BATCH),
+  refreshTokens: (tx, now) => deleteExpiredRefreshTokens(tx, now, BATCH),
+  spentTokens: (tx, now) => deleteSpentTokens(tx, now, BATCH),
   events: (tx, now) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), BATCH),
 };
 

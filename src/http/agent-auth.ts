@@ -1,5 +1,8 @@
 import { z } from 'zod';
-import { completeClaim, startClaim } from '../domain/claims.ts';
+import { MAILED_CODE } from '../domain/ceremonies.ts';
+import { startClaim } from '../domain/claims.ts';
+import { completeClaim } from '../domain/completion.ts';
+import type { Given } from '../domain/giving.ts';
 import type { Repeatable } from '../domain/idempotency.ts';
 import { registerAnonymous, registerWithMailbox } from '../domain/registration.ts';
 import { Failure } from '../errors.ts';
@@ -7,10 +10,11 @@ import { parseMailbox } from '../lib/mailbox.ts';
 import { hashSecret } from '../lib/secrets.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 import type { Answer, Call } from './route.ts';
+import { iso, toIso } from './wire-times.ts';
 
 /** The tinysend profile of auth.md: register, claim, complete (seeds/tinysend-auth-md, design 3). */
 
-const agentName = z
+export const agentName = z
   .string()
   .max(64)
   .describe('How the agent calls itself; shown to the human as not verified')
@@ -22,9 +26,17 @@ const link = z
     "true: the agent keeps its own account, linked to the human. false: it merges into the human's account",
   )
   .default(false);
-const claimToken = z.string().min(1).max(128).describe('The claim_token from the registration');
+export const claimToken = z.string().min(1).max(128).describe('The claim_token from the registration');
+/** As people say it, in small letters, with spaces or without the hyphen; what can be no code costs no try (security.md 4). */
+export const readOutCode = z
+  .string()
+  .max(32)
+  .regex(
+    /^ *(?:(?:[0-9][ -]*){6}|(?:[A-Za-z][ -]*){8})$/,
+    'it must be the six digits or eight letters of the code.',
+  )
+  .describe('The code that the human reads to the agent');
 const scopes = z.array(z.string());
-const iso = z.iso.datetime().describe('ISO 8601, UTC');
 const verificationUri = z
   .url()
   .describe('The page on which the human reviews the claim and can type the code');
@@ -86,8 +98,8 @@ export const completeAnswer = z.object({
   mode: z.enum(['merge', 'link']),
 });
 
-const REGISTER_REPLAY_SECONDS = 86_400;
-const COMPLETE_REPLAY_SECONDS = 600;
+export const REGISTER_REPLAY_SECONDS = 86_400;
+export const COMPLETE_REPLAY_SECONDS = 600;
 
 /** POST /agent/auth */
 export async function register(call: Call<z.output<typeof registerBody>, 'anyone'>): Promise<Answer> {
@@ -98,12 +110,12 @@ export async function register(call: Call<z.output<typeof registerBody>, 'anyone
     limit: 'registerPerIp',
   });
   if (body.type === 'anonymous') {
-    const input = { agentName: body.agent_name };
+    const input = { agentName: body.agent_name, token: 'ct', gives: 'key' } as const;
     const registered = await registerAnonymous(deps, asker, input, repeatable);
     return {
       budget: registered.budgets[0],
       data: {
-        credential: registered.credential,
+        credential: keyOf(registered.given),
         user_id: registered.userId,
         agent_id: registered.agentId,
         claim_token: registered.claimToken,
@@ -114,7 +126,14 @@ export async function register(call: Call<z.output<typeof registerBody>, 'anyone
     };
   }
   const mailbox = mailboxOf(body.assertions[0].email, 'assertions.0.email');
-  const input = { agentName: body.agent_name, mailbox, mode: modeOf(body.link) };
+  const input = {
+    agentName: body.agent_name,
+    token: 'ct',
+    kind: 'identity_assertion',
+    mailbox,
+    mode: modeOf(body.link),
+    ceremony: MAILED_CODE,
+  } as const;
   const registered = await registerWithMailbox(deps, asker, input, repeatable);
   return {
     budget: registered.budgets[0],
@@ -133,6 +152,7 @@ export async function claim(call: Call<z.output<typeof claimBody>, 'agentIfAny'>
     claimToken: body.claim_token,
     mailbox: mailboxOf(body.email, 'email'),
     mode: modeOf(body.link),
+    ceremony: MAILED_CODE,
     companion: caller,
   });
   return { data: codeSent(started) };
@@ -145,18 +165,24 @@ export async function complete(call: Call<z.output<typeof completeBody>, 'agentI
   const completed = await completeClaim(
     deps,
     asker,
-    { claimToken: body.claim_token, code: body.otp, companion: caller },
+    { claimToken: body.claim_token, code: body.otp, gives: 'key', companion: caller },
     repeatableOf(call, { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' }),
   );
   return {
     data: {
-      credential: completed.credential,
+      credential: keyOf(completed.given),
       user_id: completed.userId,
       agent_id: completed.agentId,
       scopes: completed.scopes,
       mode: completed.mode,
     },
   };
+}
+
+/** The key that was given: here it always is one. */
+function keyOf(given: Given): string {
+  if (given.kind === 'key') return given.credential;
+  throw new Error('a key was to be given');
 }
 
 function codeSent(sent: { mailbox: string; verificationUri: string }): z.output<typeof claimAnswer> {
@@ -167,7 +193,8 @@ function codeSent(sent: { mailbox: string; verificationUri: string }): z.output<
   };
 }
 
-function mailboxOf(text: string, field: string): string {
+/** A mail address in the form that is compared. @throws Failure `badEmail` */
+export function mailboxOf(text: string, field: string): string {
   const mailbox = parseMailbox(text);
   if (mailbox === undefined) {
     throw new Failure('badEmail', 'This is not a mail address that a code can be sent to.', { field });
@@ -179,7 +206,8 @@ function modeOf(linked: boolean): ClaimMode {
   return linked ? 'link' : 'merge';
 }
 
-function repeatableOf(
+/** What makes a request repeatable, if its sender wants it so. @throws Failure `badRequest` for a key that is none */
+export function repeatableOf(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
   terms: Pick<Repeatable, 'owner' | 'ttlSeconds' | 'limit'>,
 ): Repeatable | undefined {
@@ -189,9 +217,4 @@ function repeatableOf(
     throw new Failure('badRequest', 'An Idempotency-Key is 1 to 255 visible ASCII characters.');
   }
   return { key, body: call.bytes, ...terms };
-}
-
-/** Times on the wire of the tinysend profile. */
-export function toIso(at: number): string {
-  return new Date(at).toISOString();
 }

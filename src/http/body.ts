@@ -3,45 +3,74 @@ import { MIMEType } from 'node:util';
 import type { z } from 'zod';
 import { Failure } from '../errors.ts';
 import { JsonRefused, parseStrictJson } from '../lib/strict-json.ts';
-import type { Route } from './route.ts';
 
 export const BODY_BYTES_MAX = 16 * 1024;
 
-const ESSENCE = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
+/** What a row takes, by name: media types, and how each is read. */
+const MEDIA = {
+  json: ['application/json'],
+  form: ['application/x-www-form-urlencoded'],
+  formOrJson: ['application/x-www-form-urlencoded', 'application/json'],
+  securityEvent: ['application/secevent+jwt'],
+  logoutToken: ['application/logout+jwt'],
+} as const satisfies Record<string, readonly string[]>;
+
+export type Media = keyof typeof MEDIA;
+
+/** The media types of a row, as the API description names them. */
+export function mediaTypes(media: Media): readonly string[] {
+  return MEDIA[media];
+}
+
+/** Whether the whole body is one token. */
+export function isToken(media: Media): boolean {
+  return MEDIA[media].every((essence) => essence.endsWith('+jwt'));
+}
 
 /**
- * Reads and checks a body against its row: media type, size, syntax, schema, in this order (security.md 4).
+ * Reads a body: media type, size, syntax, in this order (security.md 4). A token that is the whole body becomes `{token}`.
  *
  * @throws Failure `wrongMediaType`, `wrongEncoding`, `bodyTooLarge`, `badJson`, `badRequest`
  */
 export async function readBody(
   request: IncomingMessage,
-  expected: NonNullable<Route['body']>,
-): Promise<{ body: unknown; bytes: Buffer }> {
-  checkMediaType(request, ESSENCE[expected.media]);
+  media: Media,
+): Promise<{ parsed: Record<string, unknown>; bytes: Buffer }> {
+  const essence = checkMediaType(request, MEDIA[media]);
   const bytes = await readBytes(request);
-  const parsed = expected.media === 'json' ? parseJson(bytes) : parseForm(bytes);
-  return { body: checkShape(parsed, expected.schema), bytes };
+  return { parsed: PARSERS[essence](bytes), bytes };
 }
 
-function checkMediaType(request: IncomingMessage, essence: string): void {
+type Essence = (typeof MEDIA)[Media][number];
+
+const PARSERS: Record<Essence, (bytes: Buffer) => Record<string, unknown>> = {
+  'application/json': parseJson,
+  'application/x-www-form-urlencoded': parseForm,
+  'application/secevent+jwt': (bytes) => ({ token: bytes.toString('utf8').trim() }),
+  'application/logout+jwt': (bytes) => ({ token: bytes.toString('utf8').trim() }),
+};
+
+function checkMediaType(request: IncomingMessage, expected: readonly Essence[]): Essence {
   const encoding = request.headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity') {
     throw new Failure('wrongEncoding', 'Send the body without Content-Encoding.');
   }
   const header = request.headers['content-type'] ?? '';
-  if (header === essence) return; // by far the most frequent
+  const plain = expected.find((essence) => essence === header);
+  if (plain !== undefined) return plain; // by far the most frequent
   let type: MIMEType | undefined;
   try {
     type = new MIMEType(header);
   } catch {
     // no media type at all
   }
-  if (type?.essence !== essence) {
-    throw new Failure('wrongMediaType', `Send the body as "Content-Type: ${essence}".`);
+  const essence = expected.find((each) => each === type?.essence);
+  if (type === undefined || essence === undefined) {
+    throw new Failure('wrongMediaType', `Send the body as "Content-Type: ${expected.join('" or "')}".`);
   }
   const charset = type.params.get('charset') ?? 'utf-8';
   if (charset.toLowerCase() !== 'utf-8') throw new Failure('wrongEncoding', 'Send the body as UTF-8.');
+  return essence;
 }
 
 /** Collects the body, and stops at the limit whatever its Content-Length promised. */
@@ -98,7 +127,8 @@ function parseForm(bytes: Buffer): Record<string, string> {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const NOT_TEXT = /[\u0000-\u001f\u007f-\u009f\ufffd]/;
 
-function checkShape(value: unknown, schema: z.ZodType): unknown {
+/** A body as its row wants it. @throws Failure `badRequest` that names the first member that is wrong */
+export function checkShape(value: unknown, schema: z.ZodType): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;

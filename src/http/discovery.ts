@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import type { Resource } from '../config-file.ts';
+import { ASSERTION_REVOKED } from '../domain/security-events.ts';
 import type { Answer } from './route.ts';
+import { CLAIM, ID_JAG, JWT_BEARER } from './urns.ts';
 
 /**
  * The documents by which agents and clients find their way. All are made once, from the configuration and the paths of the
@@ -11,6 +13,8 @@ export interface Documents {
   authMd: string;
   llmsTxt: string;
   authorizationServer: object;
+  /** Where that is looked for: at the root, and in the forms in which clients put the path of a resource into it. */
+  authorizationServerPaths: string[];
   /** By path: the root one is of the default resource. */
   protectedResources: Map<string, object>;
 }
@@ -20,6 +24,13 @@ export const PATHS = {
   register: '/agent/auth',
   claim: '/agent/auth/claim',
   complete: '/agent/auth/claim/complete',
+  revokeByLogout: '/agent/auth/revoke',
+  identity: '/agent/identity',
+  identityClaim: '/agent/identity/claim',
+  identityComplete: '/agent/identity/claim/complete',
+  events: '/agent/event/notify',
+  token: '/oauth2/token',
+  jwks: '/.well-known/jwks.json',
   me: '/api/me',
   tokens: '/api/tokens',
   resourceEvents: '/resource/events',
@@ -42,6 +53,7 @@ export function createDocuments(config: Config): Documents {
     authMd: fill(readFileSync(AUTH_MD, 'utf8'), config),
     llmsTxt: llmsTxt(config),
     authorizationServer: authorizationServer(config),
+    authorizationServerPaths: authorizationServerPaths(config),
     protectedResources: protectedResources(config),
   };
 }
@@ -63,6 +75,19 @@ function metadataPath(resource: Resource): string {
   return PATHS.protectedResource + (pathname === '/' ? '' : pathname);
 }
 
+/**
+ * RFC 8414 3.1 puts a path behind the well-known part, agents append the well-known part to the path, and some to a slash
+ * (auth-md.md 3.3, 14). Our issuer has no path, but clients take the resource's for it.
+ */
+function authorizationServerPaths(config: Config): string[] {
+  const wellKnown = PATHS.authorizationServer;
+  const paths = config.resources
+    .map(({ url }) => new URL(url))
+    .filter(({ origin, pathname }) => origin === config.publicUrl && pathname !== '/')
+    .flatMap(({ pathname }) => [wellKnown + pathname, pathname.replace(/\/$/, '') + wellKnown]);
+  return [...new Set([wellKnown, `/${wellKnown}`, ...paths])];
+}
+
 /** RFC 9728 2. */
 function protectedResource(config: Config, resource: Resource): object {
   return {
@@ -75,14 +100,18 @@ function protectedResource(config: Config, resource: Resource): object {
   };
 }
 
-/** RFC 8414 2, with the block of auth.md. */
+/** RFC 8414 2, with the block of auth.md: the union of what its versions look for (auth-md.md 3.2). */
 function authorizationServer(config: Config): object {
   const at = (path: string) => config.publicUrl + path;
+  const hasIssuers = config.trustedIssuers.size > 0;
   return {
     issuer: config.publicUrl,
-    // Nothing is granted by redirect or token endpoint yet; RFC 8414 wants the member all the same.
+    token_endpoint: at(PATHS.token),
+    token_endpoint_auth_methods_supported: ['none'],
+    // Nothing is granted by redirect yet; RFC 8414 wants the member all the same.
     response_types_supported: [],
-    grant_types_supported: [],
+    grant_types_supported: config.claimMode === 'reveal' ? [JWT_BEARER] : [JWT_BEARER, CLAIM],
+    jwks_uri: at(PATHS.jwks),
     introspection_endpoint: at(PATHS.introspect),
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
     revocation_endpoint: at(PATHS.revoke),
@@ -95,14 +124,21 @@ function authorizationServer(config: Config): object {
     service_documentation: at(PATHS.authMd),
     agent_auth: {
       skill: at(PATHS.authMd),
+      // 0.1 and the tinysend profile
       register_uri: at(PATHS.register),
       claim_uri: at(PATHS.claim),
-      identity_types_supported: ['anonymous', 'identity_assertion'],
-      anonymous: { credential_types_supported: ['api_key'] },
+      ...(hasIssuers && { revocation_uri: at(PATHS.revokeByLogout) }),
+      // 0.2 and later; clients append /complete to the second
+      identity_endpoint: at(PATHS.identity),
+      claim_endpoint: at(PATHS.identityClaim),
+      ...(hasIssuers && { events_endpoint: at(PATHS.events) }),
+      identity_types_supported: ['anonymous', 'identity_assertion', 'service_auth'],
+      anonymous: { credential_types_supported: ['api_key', 'access_token'] },
       identity_assertion: {
-        assertion_types_supported: ['verified_email'],
-        credential_types_supported: ['api_key'],
+        assertion_types_supported: hasIssuers ? [ID_JAG, 'verified_email'] : ['verified_email'],
+        credential_types_supported: ['access_token', 'api_key'],
       },
+      events_supported: hasIssuers ? [ASSERTION_REVOKED] : [],
     },
   };
 }
@@ -116,6 +152,7 @@ function llmsTxt(config: Config): string {
 - [auth.md](${at(PATHS.authMd)}): how to register, be claimed and use the key, step by step with curl
 - [OpenAPI](${at(PATHS.openapi)}): every call, its request and its answers
 - [Authorization server metadata](${at(PATHS.authorizationServer)}): endpoints for programs
+- [Signing keys](${at(PATHS.jwks)}): of the tokens that are signed
 - [Protected resource metadata](${at(PATHS.protectedResource)}): what the keys are for
 - [Revocations and merges](${at(PATHS.resourceEvents)}): for resource servers to follow, with their own credential
 - [Rules of tools](${at(PATHS.resourcePolicy)}): for resource servers, which count quotas at ${at(PATHS.resourceQuota)}

@@ -7,8 +7,8 @@ import { checkResourceUrl } from '../domain/resource-servers.ts';
 import { formatScope, parseScope } from '../domain/scopes.ts';
 import { Failure } from '../errors.ts';
 import { maskMailbox } from '../lib/mailbox.ts';
-import { toIso } from './agent-auth.ts';
 import type { Answer, Call } from './route.ts';
+import { toIso } from './wire-times.ts';
 
 /** What an agent may learn of itself, and the keys it manages (tinysend profile). */
 

@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import type { Config } from '../config.ts';
-import { NATIVE } from './dialects/native.ts';
-import { OAUTH } from './dialects/oauth.ts';
+import { isToken, mediaTypes } from './body.ts';
+import { AUTH_MD_ERRORS } from './dialects/auth-md.ts';
+import type { Dialect } from './dialects/dialect.ts';
+import { NATIVE, native } from './dialects/native.ts';
+import { OAUTH, oauth } from './dialects/oauth.ts';
+import { securityEvents } from './dialects/security-events.ts';
 import type { Route } from './route.ts';
-
-const MEDIA = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
 
 /** OpenAPI 3.1 of all rows that have a described body or answer, from the schemas that check the requests themselves. */
 export function createOpenApi(config: Config, routes: readonly Route[]): object {
@@ -25,7 +27,12 @@ export function createOpenApi(config: Config, routes: readonly Route[]): object 
     servers: [{ url: config.publicUrl }],
     paths,
     components: {
-      schemas: { Failure: NATIVE_FAILURE, OAuthFailure: OAUTH_FAILURE },
+      schemas: {
+        Failure: NATIVE_FAILURE,
+        OAuthFailure: OAUTH_FAILURE,
+        AuthMdFailure: AUTH_MD_FAILURE,
+        SecurityEventFailure: SECURITY_EVENT_FAILURE,
+      },
       securitySchemes: {
         key: { type: 'http', scheme: 'bearer', description: 'A key: sk_…' },
         resourceServer: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
@@ -35,7 +42,6 @@ export function createOpenApi(config: Config, routes: readonly Route[]): object 
 }
 
 function operation(row: Route): object {
-  const failure = row.dialect.name === 'oauth' ? 'OAuthFailure' : 'Failure';
   const parameters: object[] = [...row.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
     name,
     in: 'path',
@@ -53,19 +59,22 @@ function operation(row: Route): object {
       : {
           requestBody: {
             required: true,
-            content: { [MEDIA[row.body.media]]: { schema: toSchema(row.body.schema, 'input') } },
+            content: Object.fromEntries(
+              mediaTypes(row.body.media).map((type) => [type, { schema: bodySchema(row) }]),
+            ),
           },
         }),
     responses: {
-      200: {
+      // RFC 8935 2.2
+      [row.dialect === securityEvents ? 202 : 200]: {
         description: 'Done',
         ...(row.answer === undefined
           ? {}
-          : { content: { 'application/json': { schema: successSchema(row, row.answer) } } }),
+          : { content: { 'application/json': { schema: answerSchema(row, row.answer) } } }),
       },
       default: {
         description: 'Refused; the code says why',
-        content: { 'application/json': { schema: { $ref: `#/components/schemas/${failure}` } } },
+        content: { 'application/json': { schema: anyOf([row, ...row.versions].map(failureSchema)) } },
       },
     },
   };
@@ -94,10 +103,41 @@ function security(row: Route): object {
   }
 }
 
-function successSchema(row: Route, answer: z.ZodType): object {
+function bodySchema(row: Route): object {
+  if (isToken(row.body!.media)) return { type: 'string', description: 'The signed token itself' };
+  const schemas = [row.body!.schema, ...row.versions.map(({ schema }) => schema)];
+  return anyOf(schemas.map((schema) => toSchema(schema, 'input')));
+}
+
+function answerSchema(row: Route, answer: z.ZodType): object {
+  const others = row.versions.flatMap((each) =>
+    each.answer === undefined ? [] : toSchema(each.answer, 'output'),
+  );
+  return anyOf([successSchema(row.dialect, answer), ...others]);
+}
+
+function successSchema(dialect: Dialect, answer: z.ZodType): object {
   const data = toSchema(answer, 'output');
-  if (row.dialect.name === 'oauth') return data;
+  if (dialect !== native) return data;
   return { type: 'object', required: ['ok', 'data'], properties: { ok: { const: true }, data } };
+}
+
+function failureSchema({ dialect }: { dialect: Dialect }): object {
+  const name =
+    dialect === native
+      ? 'Failure'
+      : dialect === oauth
+        ? 'OAuthFailure'
+        : dialect === securityEvents
+          ? 'SecurityEventFailure'
+          : 'AuthMdFailure';
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+/** Not `oneOf`: a body can be right by the schemas of two versions, of which one has it. */
+function anyOf(schemas: readonly object[]): object {
+  const different = [...new Map(schemas.map((schema) => [JSON.stringify(schema), schema])).values()];
+  return different.length === 1 ? different[0]! : { anyOf: different };
 }
 
 function toSchema(schema: z.ZodType, io: 'input' | 'output'): object {
@@ -134,4 +174,27 @@ const OAUTH_FAILURE = {
   type: 'object',
   required: ['error'],
   properties: { error: { enum: codes(OAUTH) }, error_description: { type: 'string' } },
+};
+
+const AUTH_MD_FAILURE = {
+  type: 'object',
+  required: ['error', 'code', 'message', 'error_description'],
+  properties: {
+    error: { enum: AUTH_MD_ERRORS },
+    code: { type: 'string', description: 'The name that production has for it' },
+    message: { type: 'string', description: 'What went wrong and what to do next' },
+    error_description: { type: 'string' },
+    request_id: { type: 'string' },
+    field: { type: 'string', description: 'The member that is wrong' },
+    verification_uri: { type: 'string', description: 'The page on which your human goes on' },
+    max_age: { type: 'integer', description: 'Seconds: how old a login at the provider may be' },
+    retry_after: { type: 'integer', description: 'Seconds until it is worth asking again' },
+    attempts_remaining: { type: 'integer', description: 'Guesses left on the code' },
+  },
+};
+
+const SECURITY_EVENT_FAILURE = {
+  type: 'object',
+  required: ['err', 'description'],
+  properties: { err: { type: 'string' }, description: { type: 'string' } },
 };

@@ -16,8 +16,8 @@ export interface Reply {
 const BEYOND_ASCII = /[^\u0000-\u007f]/;
 const JSON_TYPE = 'application/json; charset=utf-8';
 
-/** A handler's answer in the dialect of its row. */
-export function renderAnswer(route: Route, answer: Answer): Reply {
+/** A handler's answer in the dialect of its row, or of the version that was spoken. */
+export function renderAnswer(route: Pick<Route, 'open'>, dialect: Dialect, answer: Answer): Reply {
   const headers: Reply['headers'] = {
     'Cache-Control': route.open ? 'public, max-age=300' : 'no-store',
     ...answer.headers,
@@ -36,7 +36,7 @@ export function renderAnswer(route: Route, answer: Answer): Reply {
     return { status, headers, body: answer.text };
   }
   headers['Content-Type'] = JSON_TYPE;
-  return { status, headers, body: JSON.stringify(route.dialect.success(answer.data)) };
+  return { status, headers, body: JSON.stringify(dialect.success(answer.data)) };
 }
 
 /** A failure in the dialect of its path, with the headers that follow from its kind. */

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { type ResourceEvent, readResourceEvents } from '../domain/resource-events.ts';
 import { Failure } from '../errors.ts';
 import { firstIdAt } from '../lib/ids.ts';
-import { toIso } from './agent-auth.ts';
 import type { Answer, Call } from './route.ts';
+import { toIso } from './wire-times.ts';
 
 /** What resource servers follow, so that a revoked key stops working within a second although answers are cached. */
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { spendQuota } from '../domain/quotas.ts';
-import { toIso } from './agent-auth.ts';
 import type { Answer, Call } from './route.ts';
+import { toIso } from './wire-times.ts';
 
 /** What the operator wrote once and resource servers enforce: the rules of tools, and quotas. */
 

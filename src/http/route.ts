@@ -6,6 +6,7 @@ import type { Asker } from '../domain/events.ts';
 import type { FloodLimit } from '../domain/limits.ts';
 import type { ResourceServer } from '../domain/resource-servers.ts';
 import type { Budget } from '../errors.ts';
+import type { Media } from './body.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import type { Human, Visitor } from './visitor.ts';
 
@@ -71,12 +72,35 @@ export interface Route {
   repeatable: boolean;
   /** A sentence for the API description. */
   summary: string;
-  body: { media: 'json' | 'form'; schema: z.ZodType } | undefined;
+  body: { media: Media; schema: z.ZodType } | undefined;
   /** The shape of `data` in a successful answer. */
   answer: z.ZodType | undefined;
   /** A document that any web page may read and anybody may cache. */
   open: boolean;
+  /** Other versions of the protocol on the same path, known by their bodies; the first that knows it has it. */
+  versions: readonly Version[];
   handler(call: Call<unknown, CallerKind>): Promise<Answer> | Answer;
+}
+
+/** Another version of a protocol on the path of a row: it takes, answers and refuses in its own way. */
+export interface Version {
+  /** Whether a body, read but not yet checked, is of this version. */
+  speaks(parsed: Record<string, unknown>): boolean;
+  dialect: Dialect;
+  schema: z.ZodType;
+  answer: z.ZodType | undefined;
+  handler(call: Call<unknown, CallerKind>): Promise<Answer> | Answer;
+}
+
+/** Makes a version; it may be called by whom its row may be. */
+export function version<Schema extends z.ZodType, Kind extends CallerKind>(of: {
+  speaks: Version['speaks'];
+  dialect: Dialect;
+  schema: Schema;
+  answer?: z.ZodType;
+  handler: Handler<z.output<Schema>, Kind>;
+}): Version {
+  return { answer: undefined, ...of, handler: of.handler as Version['handler'] };
 }
 
 interface Row<Schema extends z.ZodType, Kind extends CallerKind> {
@@ -85,9 +109,10 @@ interface Row<Schema extends z.ZodType, Kind extends CallerKind> {
   limit?: FloodLimit;
   repeatable?: boolean;
   summary: string;
-  body?: { media: 'json' | 'form'; schema: Schema };
+  body?: { media: Media; schema: Schema };
   answer?: z.ZodType;
   open?: boolean;
+  versions?: readonly Version[];
   handler(call: Call<z.output<Schema>, Kind>): Promise<Answer> | Answer;
 }
 
@@ -104,6 +129,7 @@ export function route<Schema extends z.ZodType, Kind extends CallerKind>(
     body: undefined,
     answer: undefined,
     open: false,
+    versions: [],
     ...rest,
     method,
     path,

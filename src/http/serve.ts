@@ -1,15 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isLoopbackHost } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { refuseIfSpent } from '../domain/limits.ts';
 import { Failure } from '../errors.ts';
 import { parseAddress } from '../lib/address.ts';
 import { createRequestIds } from '../lib/ids.ts';
-import { readBody } from './body.ts';
+import { isLoopbackHost } from '../lib/loopback.ts';
+import { checkShape, readBody } from './body.ts';
 import { identify } from './callers.ts';
+import { authMd } from './dialects/auth-md.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import { native } from './dialects/native.ts';
 import { oauth } from './dialects/oauth.ts';
+import { PATHS } from './discovery.ts';
 import { preflight, type Reply, renderAnswer, renderFailure, send } from './reply.ts';
 import { createMatcher, type Route } from './route.ts';
 
@@ -20,7 +22,7 @@ const HEADERS_MAX = 64;
  */
 const IN_WORK_MAX = 2000;
 const NEWCOMERS_IN_WORK_MAX = 500;
-const NO_BODY = Buffer.alloc(0);
+const NO_BODY = { parsed: undefined, bytes: Buffer.alloc(0) };
 
 /**
  * Takes every request from its arrival to its answer, in the order of checks of security.md 4: transport, host, route, method,
@@ -71,16 +73,19 @@ export function createServe(
       const asker = { address, requestId };
       const mayRepeat = route.repeatable && req.headers['idempotency-key'] !== undefined;
       if (route.limit !== undefined && !mayRepeat) await refuseIfSpent(deps, route.limit, address);
-      const { body, bytes } = route.body
-        ? await readBody(req, route.body)
-        : { body: undefined, bytes: NO_BODY };
+      const { parsed, bytes } = route.body ? await readBody(req, route.body.media) : NO_BODY;
+      const spoken = parsed && route.versions.find((each) => each.speaks(parsed));
+      if (spoken !== undefined) dialect = spoken.dialect;
+      const schema = spoken?.schema ?? route.body?.schema;
+      const body = schema && checkShape(parsed, schema);
       if (inWork >= (route.limit === undefined ? IN_WORK_MAX : NEWCOMERS_IN_WORK_MAX)) throw overloaded();
       inWork += 1;
       try {
         const caller = await identify(route.caller, deps, asker, req, body);
         const header = (name: string) => req.headers[name] as string | undefined;
-        const answer = await route.handler({ deps, asker, body, bytes, caller, params, query, header });
-        reply = renderAnswer(route, answer);
+        const { handler } = spoken ?? route;
+        const answer = await handler({ deps, asker, body, bytes, caller, params, query, header });
+        reply = renderAnswer(route, dialect, answer);
       } finally {
         inWork -= 1;
       }
@@ -113,7 +118,8 @@ function wantsPage(request: IncomingMessage): boolean {
 
 /** Paths that no row knows still speak the dialect of their neighbours. */
 function dialectOf(path: string): Dialect {
-  return path.startsWith('/oauth2/') ? oauth : native;
+  if (path.startsWith('/oauth2/')) return oauth;
+  return path === PATHS.identity || path.startsWith(`${PATHS.identity}/`) ? authMd : native;
 }
 
 function checkTransport(request: IncomingMessage, isOurHost: (host: string) => boolean): void {
@@ -149,7 +155,17 @@ function clientAddress(request: IncomingMessage, trustedProxies: number): string
   return entries.at(-trustedProxies)?.trim() || socketAddress;
 }
 
-const SECRET_PARAMETERS = ['access_token', 'token', 'credential', 'claim_token', 'client_secret', 'otp'];
+const SECRET_PARAMETERS = [
+  'access_token',
+  'refresh_token',
+  'token',
+  'assertion',
+  'credential',
+  'claim_token',
+  'client_secret',
+  'otp',
+  'user_code',
+];
 
 function refuseTokenInQuery(query: URLSearchParams): void {
   if (query.size > 0 && SECRET_PARAMETERS.some((name) => query.has(name))) {

@@ -5,16 +5,32 @@
  * turn into a link, no characters that hide or reorder others (S-14, S-43).
  */
 export function displayName(name: string): string {
-  const visible = name
-    .normalize('NFC')
-    .replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, '')
-    .replace(/\p{Zs}+/gu, ' ')
+  const visible = visibleText(name)
     // "https://evil.example" and "evil.example" become clickable in most mail programs, some also with the dots
     // of other scripts; spaced out they do not.
     .replace(/[./:@\u2024\u3002\uff0e\uff0f\uff1a\uff20\uff61]+(?=\S)/gu, (mark) => `${mark} `)
     .trim();
-  const letters = [...visible];
-  return letters.length > 64 ? `${letters.slice(0, 63).join('')}…` : visible;
+  return clipped(visible, 64);
+}
+
+/**
+ * A text of a stranger for a terminal or a log: one line, at most so many visible characters, nothing that moves the cursor,
+ * hides or reorders. Links stay whole.
+ */
+export function oneLine(text: string, lettersMax: number): string {
+  return clipped(visibleText(text.replace(/\s+/g, ' ')).trim(), lettersMax);
+}
+
+function visibleText(text: string): string {
+  return text
+    .normalize('NFC')
+    .replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, '')
+    .replace(/\p{Zs}+/gu, ' ');
+}
+
+function clipped(text: string, lettersMax: number): string {
+  const letters = [...text];
+  return letters.length > lettersMax ? `${letters.slice(0, lettersMax - 1).join('')}…` : text;
 }
 
 /** A time as people read it, UTC. */

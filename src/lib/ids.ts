@@ -2,7 +2,21 @@ import { randomBase62 } from './base62.ts';
 import type { Random } from './random.ts';
 
 /** The public names of things, by type (design 4). An id is no secret: knowing it gives no right. */
-export type IdPrefix = 'usr' | 'agt' | 'reg' | 'cla' | 'key' | 'rs' | 'evt' | 'out' | 'sgn' | 'ses' | 'req';
+export type IdPrefix =
+  | 'usr'
+  | 'agt'
+  | 'reg'
+  | 'cla'
+  | 'key'
+  | 'tok'
+  | 'jti'
+  | 'fam'
+  | 'rs'
+  | 'evt'
+  | 'out'
+  | 'sgn'
+  | 'ses'
+  | 'req';
 
 let sequence = 0;
 

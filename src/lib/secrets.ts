@@ -4,7 +4,7 @@ import { sha256 } from './hash.ts';
 import type { Random } from './random.ts';
 
 /** Secrets that we give out, by the prefix that every one of them carries (S-23). */
-export type SecretPrefix = 'sk' | 'ct' | 'rss' | 'ses';
+export type SecretPrefix = 'sk' | 'at' | 'art' | 'ct' | 'clm' | 'rss' | 'ses';
 
 const RANDOM_LENGTH = 43; // 256 bits
 const CHECK_LENGTH = 6;
@@ -27,7 +27,10 @@ export function wellFormed(prefix: SecretPrefix, text: string): boolean {
 
 const SHAPES: Record<SecretPrefix, RegExp> = {
   sk: /^sk_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{49}$/,
+  at: /^at_[0-9A-Za-z]{49}$/,
+  art: /^art_[0-9A-Za-z]{49}$/,
   ct: /^ct_[0-9A-Za-z]{49}$/,
+  clm: /^clm_[0-9A-Za-z]{49}$/,
   rss: /^rss_[0-9A-Za-z]{49}$/,
   ses: /^ses_[0-9A-Za-z]{49}$/,
 };
@@ -37,7 +40,8 @@ export function hashSecret(secret: string): Buffer {
   return sha256(secret);
 }
 
-/** What may be shown of a secret afterwards: the start up to four random characters, and the last four. */
+/** What may be shown of a secret afterwards: the start up to four random characters, and the last four. What was signed starts alike. */
 export function hints(secret: string): { prefix: string; lastFour: string } {
-  return { prefix: secret.slice(0, secret.lastIndexOf('_') + 5), lastFour: secret.slice(-4) };
+  const start = secret.startsWith('eyJ') ? 'eyJ' : secret.slice(0, secret.lastIndexOf('_') + 5);
+  return { prefix: start, lastFour: secret.slice(-4) };
 }

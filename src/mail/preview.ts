@@ -58,6 +58,7 @@ function examples(config: Config, now: number): Record<string, Mail> {
   return {
     'claim-code': { ...claim, mode: 'merge', proof: { kind: 'code', code: '123456' } },
     'claim-link': { ...claim, mode: 'link', proof: { kind: 'link', approveUrl: claim.claimUrl } },
+    'claim-page': { ...claim, mode: 'merge', proof: { kind: 'page', pageUrl: claim.claimUrl } },
     'sign-in-code': { ...common, ...asked, kind: 'sign-in-code', code: '123456' },
     notice: {
       ...common,

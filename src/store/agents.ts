@@ -10,6 +10,11 @@ export interface AgentRow {
   revokedAt: number | null;
   /** Since when it has the owner it has; null: nobody's. */
   ownedAt: number | null;
+  /** What its owner left it; null: nothing was taken. */
+  scope: string | null;
+  /** When and where it last got a token. */
+  seenAt: number | null;
+  seenFrom: string | null;
 }
 
 export async function insertAgent(
@@ -56,6 +61,11 @@ export function releaseAgent(tx: Tx, id: string, from: string, to: string): Prom
   );
 }
 
+/** Notes what an agent's owner leaves it: nothing that it gets later is wider. Null: nothing is taken from it. */
+export function narrowAgent(tx: Tx, id: string, scope: string | null): Promise<number> {
+  return tx.run('UPDATE agents SET scope = ? WHERE id = ?', [scope, id]);
+}
+
 export function renameAgent(tx: Tx, id: string, name: string): Promise<number> {
   return tx.run('UPDATE agents SET name = ? WHERE id = ?', [name, id]);
 }
@@ -66,6 +76,12 @@ export function renameAgent(tx: Tx, id: string, name: string): Promise<number> {
  */
 export async function holdAgent(tx: Tx, id: string): Promise<boolean> {
   return (await tx.run('UPDATE agents SET name = name WHERE id = ? AND revoked_at IS NULL', [id])) === 1;
+}
+
+/** The same as holdAgent, for an agent that gets a token, which counts as a use. */
+export async function holdSeenAgent(tx: Tx, id: string, now: number, from: string): Promise<boolean> {
+  const sql = 'UPDATE agents SET seen_at = ?, seen_from = ? WHERE id = ? AND revoked_at IS NULL';
+  return (await tx.run(sql, [now, from, id])) === 1;
 }
 
 /** The agents of a human: merged into their account, or in accounts linked to it. Newest owned first. */
@@ -96,4 +112,5 @@ export function listAgents(db: Pick<Db, 'all'>, after: string, limit: number): P
 
 const OWNED = `owned_at IS NOT NULL AND (account_id = ? OR account_id IN (SELECT id FROM accounts WHERE parent_id = ?))`;
 const COLUMNS = `id, account_id AS "accountId", merged_from AS "mergedFrom", registration_id AS "registrationId",
-  name, created_at AS "createdAt", revoked_at AS "revokedAt", owned_at AS "ownedAt"`;
+  name, created_at AS "createdAt", revoked_at AS "revokedAt", owned_at AS "ownedAt",
+  scope, seen_at AS "seenAt", seen_from AS "seenFrom"`;

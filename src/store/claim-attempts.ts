@@ -13,21 +13,36 @@ export interface AttemptRow {
   tries: number;
   createdAt: number;
   endedAt: number | null;
-  /** What its mail carries. */
-  proof: 'code' | 'link';
+  /** What its mail carries: the code, a link that approves, or one to the page on which the code is shown. */
+  proof: 'code' | 'link' | 'page';
+  /** How the code that the page shows looks; null: it shows none. */
+  reveal: 'digits' | 'letters' | null;
+  /** 1: the agent has a code that the human may type. */
+  typed: number;
+  typedTries: number;
   approvedAt: number | null;
-  /** The account that was signed in when it was approved. */
+  /** When the human confirmed, and was shown the code. */
+  revealedAt: number | null;
+  /** When the agent last asked whether its human had typed the code. */
+  polledAt: number | null;
+  /** The account that was signed in when it was approved or confirmed. */
   confirmedBy: string | null;
+  /** The user of a provider who may act for the owner afterwards. */
+  principal: string | null;
 }
 
 export async function insertAttempt(
   tx: Tx,
-  attempt: Omit<AttemptRow, 'tries' | 'endedAt' | 'approvedAt' | 'confirmedBy'>,
+  attempt: Omit<
+    AttemptRow,
+    'tries' | 'typedTries' | 'endedAt' | 'approvedAt' | 'revealedAt' | 'polledAt' | 'confirmedBy'
+  >,
 ): Promise<void> {
   await tx.run(
     `INSERT INTO claim_attempts
-       (id, registration_id, mailbox, mode, origin, secret_id, counter, code_expires_at, created_at, proof)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (id, registration_id, mailbox, mode, origin, secret_id, counter, code_expires_at, created_at, proof, reveal, typed,
+        principal)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       attempt.id,
       attempt.registrationId,
@@ -39,6 +54,9 @@ export async function insertAttempt(
       attempt.codeExpiresAt,
       attempt.createdAt,
       attempt.proof,
+      attempt.reveal,
+      attempt.typed,
+      attempt.principal,
     ],
   );
 }
@@ -73,6 +91,14 @@ export function endAttempts(
   );
 }
 
+/** Ends the live attempts that a user of a provider began for agents of others. */
+export function endAttemptsOf(tx: Tx, principal: string, reason: string, now: number): Promise<number> {
+  return tx.run(
+    'UPDATE claim_attempts SET ended_at = ?, end_reason = ? WHERE principal = ? AND ended_at IS NULL',
+    [now, reason, principal],
+  );
+}
+
 /** The registrations, but one, that have a live attempt on a mailbox. */
 export function listPendingOnMailbox(
   tx: Tx,
@@ -100,6 +126,38 @@ export function approveAttempt(
   );
 }
 
+/** Notes that the human confirmed a live attempt and is shown its code, with the account that was signed in; the first time counts. */
+export function revealCode(tx: Tx, id: string, confirmedBy: string | null, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE claim_attempts SET revealed_at = ?, confirmed_by = ?
+     WHERE id = ? AND ended_at IS NULL AND revealed_at IS NULL AND approved_at IS NULL AND reveal IS NOT NULL`,
+    [now, confirmedBy, id],
+  );
+}
+
+/** Counts a guess at the code that the human types, before it is compared; says whether there was one left. */
+export function spendTypedTry(
+  tx: Tx,
+  id: string,
+  triesMax: number,
+  now: number,
+): Promise<{ tries: number } | undefined> {
+  return tx.get(
+    `UPDATE claim_attempts SET typed_tries = typed_tries + 1
+     WHERE id = ? AND typed = 1 AND ended_at IS NULL AND code_expires_at > ? AND typed_tries < ?
+     RETURNING typed_tries AS tries`,
+    [id, now, triesMax],
+  );
+}
+
+/** Notes that the agent asks whether its human has typed the code, unless it did so a moment ago. */
+export function notePoll(tx: Tx, id: string, now: number, notAfter: number): Promise<number> {
+  return tx.run(
+    'UPDATE claim_attempts SET polled_at = ? WHERE id = ? AND (polled_at IS NULL OR polled_at <= ?)',
+    [now, id, notAfter],
+  );
+}
+
 /** Replaces the code of a live attempt by the next one, if nobody else just did. */
 export function remintCode(
   tx: Tx,
@@ -116,4 +174,5 @@ export function remintCode(
 
 const COLUMNS = `id, registration_id AS "registrationId", mailbox, mode, origin, secret_id AS "secretId", counter,
   code_expires_at AS "codeExpiresAt", tries, created_at AS "createdAt", ended_at AS "endedAt",
-  proof, approved_at AS "approvedAt", confirmed_by AS "confirmedBy"`;
+  proof, reveal, typed, typed_tries AS "typedTries", approved_at AS "approvedAt", revealed_at AS "revealedAt",
+  polled_at AS "polledAt", confirmed_by AS "confirmedBy", principal`;

@@ -9,6 +9,8 @@ export interface ClaimRow {
   claimedAt: number | null;
   endedAt: number | null;
   endReason: string | null;
+  /** By what the agent collected what it gave, where it may ask again for a while. */
+  collectedBy: 'grant' | null;
 }
 
 export async function insertClaim(
@@ -58,8 +60,27 @@ export async function spendGuess(
   return changed === 1;
 }
 
-export function markClaimed(tx: Tx, tokenHash: Buffer, now: number): Promise<number> {
-  return tx.run(`UPDATE claims SET claimed_at = ? WHERE token_hash = ? AND ${OPEN}`, [now, tokenHash, now]);
+export function markClaimed(
+  tx: Tx,
+  tokenHash: Buffer,
+  collectedBy: ClaimRow['collectedBy'],
+  now: number,
+): Promise<number> {
+  return tx.run(`UPDATE claims SET claimed_at = ?, collected_by = ? WHERE token_hash = ? AND ${OPEN}`, [
+    now,
+    collectedBy,
+    tokenHash,
+    now,
+  ]);
+}
+
+/** Puts a new claim in the place of a registration's old one, whose token and codes are dead from now on. */
+export async function replaceClaim(
+  tx: Tx,
+  claim: { tokenHash: Buffer; registrationId: string; now: number; expiresAt: number },
+): Promise<void> {
+  await tx.run('DELETE FROM claims WHERE registration_id = ?', [claim.registrationId]);
+  await insertClaim(tx, claim);
 }
 
 /** Ends the claim of a registration, if it is still open. */
@@ -81,4 +102,5 @@ export function releaseClaim(tx: Tx, registrationId: string, now: number): Promi
 
 const OPEN = 'claimed_at IS NULL AND ended_at IS NULL AND expires_at > ?';
 const COLUMNS = `token_hash AS "tokenHash", registration_id AS "registrationId", expires_at AS "expiresAt",
-  codes, guesses, claimed_at AS "claimedAt", ended_at AS "endedAt", end_reason AS "endReason"`;
+  codes, guesses, claimed_at AS "claimedAt", ended_at AS "endedAt", end_reason AS "endReason",
+  collected_by AS "collectedBy"`;

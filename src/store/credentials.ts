@@ -3,6 +3,8 @@ import type { Db, Tx } from './db.ts';
 export interface CredentialRow {
   hash: Buffer;
   id: string;
+  /** `token`: short-lived, got for an assertion. */
+  kind: 'key' | 'token';
   /** Null: a key of the human's own. */
   agentId: string | null;
   accountId: string;
@@ -51,8 +53,8 @@ export async function insertCredential(
   await tx.run(
     `INSERT INTO credentials
        (hash, id, agent_id, account_id, name, scope, resources, prefix, last_four, created_at, expires_at, retires_others,
-        warn_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        warn_at, kind)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       credential.hash,
       credential.id,
@@ -67,6 +69,7 @@ export async function insertCredential(
       credential.expiresAt,
       credential.retiresOthers,
       credential.warnAt,
+      credential.kind,
     ],
   );
 }
@@ -89,6 +92,28 @@ export function findBearerByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Bea
 
 export function listCredentials(db: Pick<Db, 'all'>, agentId: string): Promise<CredentialRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM credentials c WHERE c.agent_id = ? ORDER BY c.id`, [agentId]);
+}
+
+/** Ends the tokens of an agent, and leaves its keys. */
+export function revokeTokensOfAgent(tx: Tx, agentId: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE credentials SET revoked_at = ? WHERE agent_id = ? AND kind = 'token' AND revoked_at IS NULL`,
+    [now, agentId],
+  );
+}
+
+/** Gives the live keys of an agent more scope, in the account that it works in now: auth.md v0.1 promises it. */
+export function widenKeysOfAgent(
+  tx: Tx,
+  agentId: string,
+  to: Pick<CredentialRow, 'scope' | 'accountId'>,
+  now: number,
+): Promise<number> {
+  return tx.run(
+    `UPDATE credentials SET scope = ?, account_id = ?, expires_at = NULL
+     WHERE agent_id = ? AND kind = 'key' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)`,
+    [to.scope, to.accountId, agentId, now],
+  );
 }
 
 /** The keys of a human's own, newest first. */
@@ -194,5 +219,5 @@ export function markUsed(tx: Tx, hash: Buffer, at: number, from: string): Promis
 const BEARER_COLUMNS = `c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.scope, c.resources,
   c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
   c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy"`;
-const COLUMNS = `${BEARER_COLUMNS}, c.hash, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
+const COLUMNS = `${BEARER_COLUMNS}, c.hash, c.kind, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
   c.last_used_from AS "lastUsedFrom"`;

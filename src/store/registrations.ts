@@ -1,6 +1,7 @@
 import type { Tx } from './db.ts';
 
-export type RegistrationKind = 'anonymous' | 'identity_assertion';
+/** How it came: saying nothing of its human, naming their mailbox, or on the word of an agent provider. */
+export type RegistrationKind = 'anonymous' | 'identity_assertion' | 'service_auth' | 'id_jag';
 export type ClaimMode = 'merge' | 'link';
 
 export interface RegistrationRow {
@@ -12,7 +13,16 @@ export interface RegistrationRow {
   expiresAt: number;
   claimedAt: number | null;
   mode: ClaimMode | null;
+  /** What an agent of auth.md v0.1 asked for. */
+  credentialType: CredentialType | null;
+  /** Assertions of an older one are dead. */
+  generation: number;
+  /** The user of a provider on whose word it came, or was claimed. */
+  principal: string | null;
 }
+
+/** What auth.md v0.1 calls the credentials that it gives. */
+export type CredentialType = 'api_key' | 'access_token';
 
 export async function insertRegistration(
   tx: Tx,
@@ -23,10 +33,14 @@ export async function insertRegistration(
     agentName: string | null;
     now: number;
     expiresAt: number;
+    credentialType?: CredentialType | undefined;
+    principal?: string | undefined;
   },
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO registrations (id, kind, agent_id, agent_name, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO registrations
+       (id, kind, agent_id, agent_name, created_at, expires_at, credential_type, principal)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       registration.id,
       registration.kind,
@@ -34,16 +48,40 @@ export async function insertRegistration(
       registration.agentName,
       registration.now,
       registration.expiresAt,
+      registration.credentialType ?? null,
+      registration.principal ?? null,
     ],
   );
 }
 
 export function findRegistration(db: Pick<Tx, 'get'>, id: string): Promise<RegistrationRow | undefined> {
-  return db.get(
-    `SELECT id, kind, agent_id AS "agentId", agent_name AS "agentName", created_at AS "createdAt",
-            expires_at AS "expiresAt", claimed_at AS "claimedAt", mode
-     FROM registrations WHERE id = ?`,
-    [id],
+  return db.get(`SELECT ${COLUMNS} FROM registrations WHERE id = ?`, [id]);
+}
+
+/** All that came or were claimed on the word of one user of a provider. */
+export function listRegistrationsOf(db: Pick<Tx, 'all'>, principal: string): Promise<RegistrationRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM registrations WHERE principal = ? ORDER BY id`, [principal]);
+}
+
+/** Ends all assertions of a registration; those signed from now on are of the next generation. */
+export function endAssertions(tx: Tx, id: string): Promise<number> {
+  return tx.run('UPDATE registrations SET generation = generation + 1 WHERE id = ?', [id]);
+}
+
+/** Notes on whose word a registration was claimed. */
+export function setPrincipal(tx: Tx, id: string, principal: string): Promise<number> {
+  return tx.run('UPDATE registrations SET principal = ? WHERE id = ?', [principal, id]);
+}
+
+/** Begins an unclaimed registration anew: it has more time, and gives at the end what is asked for now. */
+export function renewRegistration(
+  tx: Tx,
+  id: string,
+  to: { expiresAt: number; credentialType: CredentialType | undefined },
+): Promise<number> {
+  return tx.run(
+    'UPDATE registrations SET expires_at = ?, credential_type = ? WHERE id = ? AND claimed_at IS NULL',
+    [to.expiresAt, to.credentialType ?? null, id],
   );
 }
 
@@ -68,3 +106,6 @@ export function markRegistrationClaimed(
     [now, agentId, mode, id],
   );
 }
+
+const COLUMNS = `id, kind, agent_id AS "agentId", agent_name AS "agentName", created_at AS "createdAt",
+  expires_at AS "expiresAt", claimed_at AS "claimedAt", mode, credential_type AS "credentialType", generation, principal`;

@@ -12,6 +12,14 @@ function removal(table: string, key: string, ended: string, order = key): Remova
 export const deleteExpiredIdempotency = removal('idempotency', 'key_hash', 'expires_at <= ?', 'expires_at');
 export const deleteEndedAttempts = removal('claim_attempts', 'id', 'ended_at <= ?');
 export const deleteOldSignIns = removal('sign_ins', 'id', 'created_at <= ?');
+export const deleteExpiredTokens = removal(
+  'credentials',
+  'hash',
+  `kind = 'token' AND expires_at <= ?`,
+  'expires_at',
+);
+export const deleteExpiredRefreshTokens = removal('refresh_tokens', 'hash', 'expires_at <= ?', 'expires_at');
+export const deleteSpentTokens = removal('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
 /** Sessions begun so long ago that they have run out, whether they were ended or not. */
 export const deleteOldSessions = removal('sessions', 'hash', 'created_at <= ?', 'created_at');
 export const deleteEndedRefusals = removal('mail_refusals', 'mailbox, registration_id', 'ends_at <= ?');
@@ -49,6 +57,7 @@ export async function deleteExpiredRegistrations(tx: Tx, before: number, limit: 
   for (const { id, agentId } of rows) {
     await tx.run('DELETE FROM claim_attempts WHERE registration_id = ?', [id]);
     await tx.run('DELETE FROM claims WHERE registration_id = ?', [id]);
+    await tx.run('DELETE FROM refresh_tokens WHERE registration_id = ?', [id]);
     if (agentId !== null) {
       await tx.run('DELETE FROM credentials WHERE agent_id = ?', [agentId]);
       const agent = await tx.get<{ accountId: string }>(

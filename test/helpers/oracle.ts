@@ -2,6 +2,9 @@ import type { Db } from '../../src/store/db.ts';
 
 /** Of a registration `r`: its owner has not let the agent go again. */
 const KEPT = `NOT EXISTS (SELECT 1 FROM claims k WHERE k.registration_id = r.id AND k.end_reason = 'released')`;
+/** Of a registration `r`: its agent lives by keys that it was given, and not by an identity, nor by what v0.1 of auth.md gives. */
+const BY_KEY = `r.kind IN ('anonymous', 'identity_assertion') AND r.credential_type IS NULL
+  AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.registration_id = r.id)`;
 
 /** What must never be found in a database, whatever happened to the service (security.md 3, I2 to I7). */
 const NEVER: Record<string, string> = {
@@ -15,12 +18,13 @@ const NEVER: Record<string, string> = {
   'an anonymous registration without an agent': `
     FROM registrations r WHERE r.kind = 'anonymous' AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.id = r.agent_id)`,
   'an agent for a mailbox that was not proven': `
-    FROM registrations r WHERE r.kind = 'identity_assertion' AND (r.claimed_at IS NULL) <> (r.agent_id IS NULL) AND ${KEPT}`,
+    FROM registrations r WHERE r.kind <> 'anonymous' AND (r.claimed_at IS NULL) <> (r.agent_id IS NULL) AND ${KEPT}`,
   'an agent without a key': `
-    FROM agents g WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.agent_id = g.id)`,
+    FROM agents g JOIN registrations r ON r.id = g.registration_id
+    WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.agent_id = g.id) AND ${BY_KEY}`,
   'a claimed agent without a key that has the claimed scopes, in the account it works in': `
     FROM agents g JOIN registrations r ON r.agent_id = g.id
-    WHERE r.claimed_at IS NOT NULL AND NOT EXISTS (
+    WHERE r.claimed_at IS NOT NULL AND ${BY_KEY} AND NOT EXISTS (
       SELECT 1 FROM credentials c WHERE c.agent_id = g.id AND c.account_id = g.account_id AND c.scope = 'read write')
       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.agent_id = g.id AND e.kind = 'agent.narrowed')`,
   "an agent that is owned without a claim, or claimed and nobody's": `
@@ -59,6 +63,19 @@ const NEVER: Record<string, string> = {
       AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.account_id = a.id AND c.agent_id IS NULL)
       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account_id = a.id AND e.kind IN ('agent.released', 'agent.merge_undone'))`,
+  'something that lives on of an agent that was revoked': `
+    FROM agents g WHERE g.revoked_at IS NOT NULL AND (
+      EXISTS (SELECT 1 FROM credentials c WHERE c.agent_id = g.id AND c.revoked_at IS NULL)
+      OR EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.registration_id = g.registration_id AND t.ended_at IS NULL)
+      OR EXISTS (SELECT 1 FROM principals p WHERE p.registration_id = g.registration_id))`,
+  'a family of refresh tokens with two that can be spent, or with one that lives on where it ended': `
+    FROM refresh_tokens t JOIN refresh_tokens o ON o.family = t.family AND o.hash <> t.hash
+    WHERE t.ended_at IS NULL AND t.spent_at IS NULL AND (o.spent_at IS NULL OR o.ended_at IS NOT NULL)`,
+  'a refresh token or a token that is not of an agent': `
+    FROM registrations r WHERE r.agent_id IS NULL AND EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.registration_id = r.id)`,
+  'a user of a provider who acts for an account that has ended, or without a registration that says so': `
+    FROM principals p JOIN accounts a ON a.id = p.account_id WHERE a.ended_at IS NOT NULL
+      OR NOT EXISTS (SELECT 1 FROM registrations r WHERE r.principal = p.principal AND r.claimed_at IS NOT NULL)`,
   'a mail without what it is about': `
     FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)
       AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)
@@ -80,9 +97,14 @@ const NEVER: Record<string, string> = {
 /** What is true as long as nothing was old enough to be swept. */
 const NEVER_BEFORE_SWEEPING: Record<string, string> = {
   'an attempt without a mail': `
-    FROM claim_attempts t WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.attempt_id = t.id)`,
+    FROM claim_attempts t WHERE (t.proof <> 'page' OR t.reveal = 'digits')
+      AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.attempt_id = t.id)`,
+  // A repeated presentation of an ID-JAG puts a new claim in the place of the old one, which had attempts of its own.
   'codes counted that were not asked for': `
-    FROM claims c WHERE c.codes <> (SELECT COUNT(*) FROM claim_attempts t WHERE t.registration_id = c.registration_id)`,
+    FROM claims c JOIN registrations r ON r.id = c.registration_id
+    WHERE c.codes > (SELECT COUNT(*) FROM claim_attempts t WHERE t.registration_id = c.registration_id)
+      OR (r.kind <> 'id_jag' AND
+        c.codes < (SELECT COUNT(*) FROM claim_attempts t WHERE t.registration_id = c.registration_id))`,
 };
 
 /** The sentences above that are true of this database. */

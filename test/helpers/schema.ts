@@ -21,6 +21,8 @@ type Check = (expected: unknown, value: unknown, place: Place) => string[];
 
 const isObject = (value: unknown): value is Schema =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+/** What is no list has another keyword against it. */
+const listed = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 const says = (fine: boolean, text: string, { at }: Place) => (fine ? [] : [`${at}: ${text}`]);
 const nothing: Check = () => [];
 
@@ -30,6 +32,7 @@ const TYPES: Record<string, (value: unknown) => boolean> = {
   string: (value) => typeof value === 'string',
   boolean: (value) => typeof value === 'boolean',
   integer: Number.isInteger,
+  null: (value) => value === null,
 };
 const FORMATS: Record<string, RegExp> = {
   'date-time': /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/,
@@ -40,7 +43,12 @@ const CHECKS: Record<string, Check> = {
   title: nothing,
   description: nothing,
   default: nothing,
-  type: (expected, value, place) => says(TYPES[expected as string]!(value), `is no ${expected}`, place),
+  type: (expected, value, place) => {
+    const is = TYPES[expected as string];
+    if (is === undefined)
+      throw new Error(`The schema checker does not know the type ${expected} (${place.at}).`);
+    return says(is(value), `is no ${expected}`, place);
+  },
   const: (expected, value, place) => says(value === expected, `is not ${expected}`, place),
   enum: (expected, value, place) =>
     says((expected as unknown[]).includes(value), 'is none of the listed', place),
@@ -53,10 +61,8 @@ const CHECKS: Record<string, Check> = {
   maxLength: (expected, value, place) => says(String(value).length <= Number(expected), 'is too long', place),
   minimum: (expected, value, place) => says(Number(value) >= Number(expected), 'is too small', place),
   maximum: (expected, value, place) => says(Number(value) <= Number(expected), 'is too large', place),
-  minItems: (expected, value, place) =>
-    says((value as unknown[]).length >= Number(expected), 'has too few', place),
-  maxItems: (expected, value, place) =>
-    says((value as unknown[]).length <= Number(expected), 'has too many', place),
+  minItems: (expected, value, place) => says(listed(value).length >= Number(expected), 'has too few', place),
+  maxItems: (expected, value, place) => says(listed(value).length <= Number(expected), 'has too many', place),
   required: (expected, value, place) =>
     (expected as string[]).flatMap((name) => says(isObject(value) && name in value, `lacks ${name}`, place)),
   properties: (expected, value, { root, at }) =>
@@ -69,15 +75,19 @@ const CHECKS: Record<string, Check> = {
     return names.flatMap((name) => says(known.includes(name), `has an undescribed ${name}`, place));
   },
   items: (expected, value, { root, at }) =>
-    (value as unknown[]).flatMap((each, index) =>
-      mismatches(expected as Schema, each, root, `${at}[${index}]`),
-    ),
+    listed(value).flatMap((each, index) => mismatches(expected as Schema, each, root, `${at}[${index}]`)),
   prefixItems: (expected, value, { root, at }) =>
     (expected as Schema[]).flatMap((schema, index) =>
-      mismatches(schema, (value as unknown[])[index], root, `${at}[${index}]`),
+      mismatches(schema, listed(value)[index], root, `${at}[${index}]`),
     ),
   anyOf: (expected, value, place) => oneMatches(expected as Schema[], value, place),
-  oneOf: (expected, value, place) => oneMatches(expected as Schema[], value, place),
+  oneOf: (expected, value, place) => {
+    const found = (expected as Schema[]).filter(
+      (schema) => mismatches(schema, value, place.root, place.at).length === 0,
+    );
+    if (found.length > 1) return [`${place.at}: is ${found.length} of what it may be one of`];
+    return oneMatches(expected as Schema[], value, place);
+  },
   $ref: (expected, value, { root, at }) => {
     const target = String(expected)
       .slice('#/'.length)

@@ -125,6 +125,8 @@ export const WIDE_LIMITS = {
   wrongPerMailboxDay: 1000,
   wrongPerIpHour: 100000,
   wrongPerServiceDay: 100000,
+  tokensPerAgent: '100000/h',
+  assertionsPerIssuer: '100000/h',
 };
 
 export interface TestOptions {

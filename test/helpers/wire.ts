@@ -78,7 +78,7 @@ function toReply(status: number, rawHeaders: readonly string[], text: string): R
   return { status, headers, text, body };
 }
 
-export type DialectName = 'native' | 'oauth' | 'page';
+export type DialectName = 'native' | 'oauth' | 'page' | 'auth.md' | 'auth.md production' | 'security events';
 
 /** What stands in hostile input, and must stand in no answer. */
 export const MARK = 'zQmarkQz';
@@ -86,7 +86,7 @@ export const MARK = 'zQmarkQz';
 /**
  * Asserts a refusal as the dialect spells it, with everything that every refusal carries (security.md 4, rules b to f).
  *
- * @param code of no meaning for a page, which has words for people
+ * @param code of no meaning for a page, which has words for people; `older/production` where auth.md has two names
  */
 export function assertRefused(
   on: Pick<TestService, 'url'>,
@@ -98,8 +98,24 @@ export function assertRefused(
 ): void {
   assert.equal(reply.status, status, `${about}: ${reply.text}`);
   assertFailureShape(on, reply, dialect, about);
-  if (dialect !== 'page')
-    assert.equal(dialect === 'native' ? reply.body.error.code : reply.body.error, code, about);
+  if (dialect !== 'page') assert.equal(codeOf(reply, dialect), code, about);
+}
+
+/** The name of a refusal, as `assertRefused` takes it; nothing for a page. */
+export function codeOf({ body }: Pick<Reply, 'body'>, dialect: DialectName): string {
+  switch (dialect) {
+    case 'page':
+      return '';
+    case 'native':
+      return body.error.code;
+    case 'security events':
+      return body.err;
+    case 'oauth':
+      return body.error;
+    case 'auth.md':
+    case 'auth.md production':
+      return body.error === body.code ? body.error : `${body.error}/${body.code}`;
+  }
 }
 
 const NATIVE_MEMBERS = [
@@ -111,6 +127,22 @@ const NATIVE_MEMBERS = [
   'attempts_remaining',
   'verification_uri',
 ];
+
+const AUTH_MD_MEMBERS = [
+  'error',
+  'code',
+  'message',
+  'error_description',
+  'request_id',
+  'field',
+  'attempts_remaining',
+  'verification_uri',
+  'max_age',
+  'retry_after',
+];
+/** RFC 6749 5.2 names the characters. */
+const OAUTH_TEXT = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/;
+const AGENT_AUTH = /^AgentAuth error="([a-z_]+)"(?:, max_age="([0-9]+)")?, error_description="([^"\\]+)"$/;
 
 export function assertFailureShape(
   on: Pick<TestService, 'url'>,
@@ -137,16 +169,49 @@ export function assertFailureShape(
     assert.equal(body.error.request_id, headers.get('x-request-id'), about);
   } else if (dialect === 'oauth') {
     assert.deepEqual(Object.keys(body), ['error', 'error_description'], about);
-    // RFC 6749 5.2 names the characters.
-    assert.match(body.error, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, about);
-    assert.match(body.error_description, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, about);
+    assert.match(body.error, OAUTH_TEXT, about);
+    assert.match(body.error_description, OAUTH_TEXT, about);
+  } else if (dialect === 'security events') {
+    assert.deepEqual(Object.keys(body), ['err', 'description'], about);
+    assert.match(body.err, /^[a-z_]+$/, about);
+    assert.ok(body.description.length > 10, about);
+    assert.equal(headers.get('www-authenticate'), null, about);
+  } else if (dialect !== 'page') {
+    assertAuthMdFailure(reply, dialect, about);
   }
-  if (status === 401 && dialect !== 'page') {
+  if (status === 401 && (dialect === 'native' || dialect === 'oauth')) {
     const metadata = `Bearer resource_metadata="${on.url}/.well-known/oauth-protected-resource"`;
     assert.ok(headers.get('www-authenticate')?.includes(metadata), about);
   }
   if (status === 429) assert.match(headers.get('retry-after') ?? '', /^[1-9][0-9]*$/, about);
   assert.ok(!reply.text.includes(MARK), `${about}: what was sent is repeated: ${reply.text}`);
+}
+
+/** The flat answers of auth.md's own versions, with their own challenge (auth-md.md 2b.1, 3.2). */
+function assertAuthMdFailure(reply: Reply, dialect: DialectName, about: string): void {
+  const { status, headers, body } = reply;
+  const names = Object.keys(body);
+  assert.deepEqual(names.slice(0, 5), AUTH_MD_MEMBERS.slice(0, 5), about);
+  for (const name of names) assert.ok(AUTH_MD_MEMBERS.includes(name), `${about}: ${name}`);
+  assert.match(body.error, /^[a-z_]+$/, about);
+  assert.match(body.code, /^[a-z_]+$/, about);
+  if (dialect === 'auth.md production') assert.equal(body.error, body.code, about);
+  assert.ok(body.message.length > 10, about);
+  assert.equal(body.error_description, body.message, about);
+  assert.equal(body.request_id, headers.get('x-request-id'), about);
+  if (body.retry_after !== undefined) {
+    assert.equal(headers.get('retry-after'), String(body.retry_after), about);
+  }
+  const challenge = headers.get('www-authenticate');
+  if (status !== 401) {
+    assert.equal(challenge, null, about);
+    return;
+  }
+  const [, error, maxAge, description] =
+    AGENT_AUTH.exec(challenge ?? '') ?? assert.fail(`${about}: ${challenge}`);
+  assert.equal(error, body.error, about);
+  assert.equal(maxAge, body.max_age === undefined ? undefined : String(body.max_age), about);
+  assert.equal(description, body.message.replaceAll('"', "'"), about);
 }
 
 /** A page for people: nobody may frame, keep or sniff it, and it loads and runs nothing but what is ours. */

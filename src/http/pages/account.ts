@@ -7,10 +7,10 @@ import { listPersonalKeys } from '../../domain/personal-keys.ts';
 import { endSession, listSessions } from '../../domain/sessions.ts';
 import { formatTime, presentHappening } from '../../lib/display.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
-import { toIso } from '../agent-auth.ts';
 import { renderKey } from '../me.ts';
 import type { Answer, Call } from '../route.ts';
 import { clearCookie, renewBrowser } from '../visitor.ts';
+import { toIso } from '../wire-times.ts';
 import { form } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { approveClaim, type ClaimView, denyClaim, viewClaim } from '../../domain/approval.ts';
+import { approveClaim, confirmClaim, denyClaim } from '../../domain/approval.ts';
 import { type ClaimLink, readClaimLink } from '../../domain/claim-links.ts';
+import { type ClaimView, viewClaim } from '../../domain/claim-view.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
@@ -14,7 +15,12 @@ import { type Pages, redirect } from './pages.ts';
  * the first request, so that it stays in no history and no log; nothing happens before a button is pressed.
  */
 
-export const approveForm = form({ attempt: z.string().max(64), code: typedCode });
+export const approveForm = form({
+  attempt: z.string().max(64),
+  code: typedCode,
+  /** The button that was pressed: show me the code, in place of taking mine. */
+  way: z.literal('reveal').optional(),
+});
 export const denyForm = form({ no_more: z.literal('on').optional() });
 
 type Visit<Form = undefined> = Call<Form, 'visitor'>;
@@ -30,11 +36,9 @@ export function approve(pages: Pages): (call: Visit<z.output<typeof approveForm>
     const { deps, asker, body } = call;
     const link = heldLink(call);
     try {
-      await approveClaim(deps, asker, link, {
-        attemptId: body.attempt,
-        code: body.code,
-        signedInAs: call.caller.session,
-      });
+      const decision = { attemptId: body.attempt, signedInAs: call.caller.session };
+      if (body.way === 'reveal') await confirmClaim(deps, asker, link, decision);
+      else await approveClaim(deps, asker, link, { ...decision, code: body.code });
     } catch (error) {
       // What the human can mend is said on the page itself, where they mend it.
       if (!(error instanceof Failure) || !MENDABLE.has(error.kind)) throw error;
@@ -42,6 +46,7 @@ export function approve(pages: Pages): (call: Visit<z.output<typeof approveForm>
       const shown = {
         ...present(call, view),
         ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
+        ...(body.way === undefined && view.ways && { way: 'typed' }),
       };
       const problem = error.kind === 'wrongCode' ? wrongCodeText(error) : error.message;
       return pages.show(
@@ -78,8 +83,8 @@ async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Pr
   return pages.show(call.caller, template, present(call, view));
 }
 
-async function viewHeld(call: Pick<Visit, 'deps'>, link: ClaimLink): Promise<ClaimView> {
-  const view = await viewClaim(call.deps, link);
+async function viewHeld(call: Pick<Visit, 'deps' | 'caller'>, link: ClaimLink): Promise<ClaimView> {
+  const view = await viewClaim(call.deps, link, call.caller.session);
   if (view === undefined) throw nothingHere();
   return view;
 }
@@ -114,7 +119,11 @@ function refuseStranger({ caller }: Visit, view: ClaimView): void {
   );
 }
 
-function present({ deps, caller }: Pick<Visit, 'deps' | 'caller'>, view: ClaimView): object {
+function present({ deps, caller, query }: Pick<Visit, 'deps' | 'caller' | 'query'>, view: ClaimView): object {
+  const { ways } = view;
+  const other = ways?.first === 'typed' ? ways.canReveal && 'reveal' : ways?.canType && 'typed';
+  const asked = query.get('way');
+  const isTheirs = view.isFromMail || caller.session !== undefined; // another session than theirs was refused
   const { scopes, claimedScopes } = deps.config;
   return {
     ...view,
@@ -122,10 +131,14 @@ function present({ deps, caller }: Pick<Visit, 'deps' | 'caller'>, view: ClaimVi
     registeredAt: formatTime(view.registeredAt),
     attempt: view.attempt && {
       ...view.attempt,
-      mailbox: view.isFromMail ? view.attempt.mailbox : maskMailbox(view.attempt.mailbox),
+      mailbox: isTheirs ? view.attempt.mailbox : maskMailbox(view.attempt.mailbox),
       askedAt: formatTime(view.attempt.askedAt),
     },
     scopes: claimedScopes.map((name) => ({ name, description: scopes.get(name)!.description })),
+    revealed: view.revealed && { code: view.revealed.code, until: formatTime(view.revealed.expiresAt) },
+    // Which way the human goes: the one that suits the agent, unless they chose the other.
+    way: other && asked === other ? other : ways?.first,
+    otherWay: other && asked === other ? ways?.first : other || undefined,
     needsSignIn: view.mustSignIn && caller.session === undefined,
     problem: undefined,
   };

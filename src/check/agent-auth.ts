@@ -1,0 +1,165 @@
+import { asObject, type Json, texts } from './documents.ts';
+import { type Finding, fine, hint, shown, unfit, wrong } from './finding.ts';
+
+const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
+const KNOWN_TYPES = ['anonymous', 'identity_assertion', 'service_auth', 'refresh'];
+
+/** The block `agent_auth` of the issuer's metadata: what every dialect and the scanners want of it (auth-md.md 2.0, 6.2). */
+export function examineAgentAuth(document: Json): { block: Json | undefined; findings: Finding[] } {
+  const block = asObject(document.agent_auth);
+  if (block === undefined) {
+    const says = unfit(document.agent_auth, 'is no object');
+    const next =
+      'Add the block to the metadata of the issuer: skill, where to register, and identity_types_supported.';
+    return { block: undefined, findings: [wrong('agent_auth', says, next)] };
+  }
+  return {
+    block,
+    findings: [
+      fine('agent_auth', 'is there'),
+      ...(block.skill === undefined
+        ? [wrong('skill', 'is not there', 'Let it name the URL of /auth.md.')]
+        : []),
+      ...examineRegistration(block),
+      ...examineClaim(block),
+      examineTypes(block),
+      ...examineAnonymous(block),
+      ...examineAssertions(block),
+      ...examineService(block),
+      ...examineEvents(block),
+    ],
+  };
+}
+
+/** The ways to register that are offered; where the list is broken, those that have a block of their own. */
+function offered(block: Json): string[] {
+  return (
+    texts(block.identity_types_supported) ?? KNOWN_TYPES.filter((type) => asObject(block[type]) !== undefined)
+  );
+}
+
+function assertionTypes(block: Json): string[] {
+  return texts(asObject(block.identity_assertion)?.assertion_types_supported) ?? [];
+}
+
+function examineRegistration({ register_uri, identity_endpoint }: Json): Finding[] {
+  const name = 'registration';
+  if (register_uri === undefined && identity_endpoint === undefined) {
+    const next = 'Add "identity_endpoint" (since v0.2) or "register_uri" (v0.1), or both.';
+    return [wrong(name, 'neither register_uri nor identity_endpoint is there: nobody can register', next)];
+  }
+  if (identity_endpoint === undefined) {
+    const advice = 'Clients of v0.2 and later look for identity_endpoint.';
+    return [fine(name, shown(register_uri)), hint('identity_endpoint', 'is not there', advice)];
+  }
+  if (register_uri === undefined) {
+    const advice = 'Scanners and clients of v0.1 look for register_uri.';
+    return [fine(name, shown(identity_endpoint)), hint('register_uri', 'is not there', advice)];
+  }
+  return [fine(name, `${shown(register_uri)} and ${shown(identity_endpoint)}`)];
+}
+
+/** Where a human comes in, there must be a place to claim at. */
+function examineClaim(block: Json): Finding[] {
+  const types = offered(block);
+  const needsHuman =
+    types.includes('anonymous') ||
+    types.includes('service_auth') ||
+    assertionTypes(block).includes('verified_email');
+  const pairs = [
+    { member: 'claim_uri', partner: 'register_uri' },
+    { member: 'claim_endpoint', partner: 'identity_endpoint' },
+  ];
+  return pairs.flatMap(({ member, partner }) => {
+    const url = block[member];
+    if (url === undefined) {
+      if (!needsHuman || block[partner] === undefined) return [];
+      return [
+        wrong(
+          member,
+          `is not there, next to ${partner}`,
+          'Name where an agent asks to be claimed by its human.',
+        ),
+      ];
+    }
+    if (typeof url === 'string' && url.endsWith('/')) {
+      return [wrong(member, `${shown(url)} ends in a slash`, 'Drop it: clients put "/complete" behind.')];
+    }
+    return [fine(member, shown(url))];
+  });
+}
+
+function examineTypes(block: Json): Finding {
+  const name = 'identity_types_supported';
+  const types = texts(block.identity_types_supported);
+  const next =
+    'List those that work: anonymous, identity_assertion, service_auth. Some clients crash without the list.';
+  if (types === undefined || types.length === 0) {
+    return wrong(name, unfit(block.identity_types_supported, 'is not a list of types'), next);
+  }
+  const strange = types.filter((type) => !KNOWN_TYPES.includes(type));
+  return strange.length === 0
+    ? fine(name, shown(types))
+    : hint(name, `${shown(strange)} is of no version of auth.md`, 'Clients do not know what to send for it.');
+}
+
+function examineAnonymous(block: Json): Finding[] {
+  if (!offered(block).includes('anonymous')) return [];
+  return [credentialTypes(block, 'anonymous', '["api_key"]')];
+}
+
+function examineAssertions(block: Json): Finding[] {
+  if (!offered(block).includes('identity_assertion')) return [];
+  const name = 'identity_assertion.assertion_types_supported';
+  const types = assertionTypes(block);
+  return [
+    types.length > 0
+      ? fine(name, shown(types))
+      : wrong(
+          name,
+          'is not a list of types',
+          `List ${ID_JAG} or verified_email, or do not offer identity_assertion.`,
+        ),
+    credentialTypes(block, 'identity_assertion', '["access_token", "api_key"]'),
+  ];
+}
+
+/** Part of a complete method for scanners, and what clients of v0.1 choose `requested_credential_type` from. */
+function credentialTypes(block: Json, kind: string, example: string): Finding {
+  const name = `${kind}.credential_types_supported`;
+  const value = asObject(block[kind])?.credential_types_supported;
+  const types = texts(value);
+  if (types !== undefined && types.length > 0) return fine(name, shown(types));
+  const says = unfit(value, 'is not a list of types');
+  const next = `Add it, such as ${example}: without it scanners do not count this way of registering.`;
+  return block.register_uri === undefined && value === undefined
+    ? hint(name, says, next)
+    : wrong(name, says, next);
+}
+
+function examineService(block: Json): Finding[] {
+  if (!offered(block).includes('service_auth') || block.identity_endpoint !== undefined) return [];
+  const next = 'Add identity_endpoint and claim_endpoint: v0.1 has no such request.';
+  return [wrong('service_auth', 'is offered without an identity_endpoint', next)];
+}
+
+/** What is advertised must be enforced: an empty list of events says that notices are taken and dropped. */
+function examineEvents(block: Json): Finding[] {
+  const name = 'events_supported';
+  const events = texts(block.events_supported);
+  const endpoint = block.events_endpoint ?? block.revocation_uri;
+  if (block.events_supported !== undefined && events === undefined) {
+    return [
+      wrong(name, `${shown(block.events_supported)} is not a list of texts`, 'List the URIs of the events.'),
+    ];
+  }
+  if (endpoint === undefined) {
+    if (events === undefined || events.length === 0) return [];
+    return [wrong(name, 'there is no endpoint to send them to', 'Add events_endpoint, or drop the list.')];
+  }
+  if (events === undefined || events.length === 0) {
+    const next = 'List the events that end access, or drop the endpoint: what is named should be enforced.';
+    return [hint(name, 'an endpoint for events is named, but no event', next)];
+  }
+  return [fine(name, shown(events))];
+}

@@ -1,0 +1,71 @@
+import type { Asker } from './ask.ts';
+import { ACCEPT_MARKDOWN, readMarkdown } from './documents.ts';
+import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
+import type { Target } from './target.ts';
+
+const SERVE = 'Serve a markdown document at /auth.md that tells an agent how to register, step by step.';
+
+/** The document that agents read first, at the root of the host that was named or else of the issuer. */
+export async function examineAuthMd(ask: Asker, target: Target, issuer: string): Promise<Finding[]> {
+  const own = await readAt(ask, authMdUrl(target.origin));
+  if (own.kind === 'read') return [own.finding, ...examineText(own.text)];
+  const { origin } = new URL(issuer);
+  if (own.kind === 'missing' && origin !== target.origin) {
+    const theirs = await readAt(ask, authMdUrl(origin));
+    if (theirs.kind === 'read') {
+      const says = `not at ${target.origin}, but at its issuer: ${shownUrl(authMdUrl(origin))}`;
+      return [hint('auth.md', says, 'Serve or link it where the API is, too.'), ...examineText(theirs.text)];
+    }
+  }
+  return [own.finding];
+}
+
+export function authMdUrl(origin: string): string {
+  return `${origin}/auth.md`;
+}
+
+async function readAt(ask: Asker, url: string) {
+  return readMarkdown('auth.md', url, await ask.get(url, ACCEPT_MARKDOWN), SERVE);
+}
+
+/** By these, scanners tell the document from any other (auth-md.md 6.2). */
+function examineText(text: string): Finding[] {
+  const heading = firstHeading(text);
+  const isAbout = /auth\.md|regist(er|ration)/i;
+  return [
+    heading === undefined
+      ? wrong('auth.md heading', 'it has no heading of the first level', 'Begin it with "# auth.md: …".')
+      : isAbout.test(heading)
+        ? fine('auth.md heading', shown(heading))
+        : wrong(
+            'auth.md heading',
+            `${shown(heading)} mentions neither auth.md nor registration`,
+            'Begin it with "# auth.md: …", by which scanners know it.',
+          ),
+    /\bregist(er|ers|ered|ering|ration|rations)\b|\bsign(ing)?[ -]?up\b/i.test(withoutHeading(text, heading))
+      ? fine('auth.md words', 'it speaks of registering')
+      : wrong(
+          'auth.md words',
+          'it does not say how to register',
+          'Tell with which request an agent registers, and what it gets.',
+        ),
+  ];
+}
+
+/** `# Heading` or a line above `===`; a `#` within a block of code is a comment of a shell. */
+function firstHeading(text: string): string | undefined {
+  const prose = text.replace(/^(```|~~~)[\s\S]*?^\1/gm, '');
+  const found = /^#[ \t]+(.+?)[ \t#]*$|^([^\s-].*)\r?\n=+[ \t]*$/m.exec(prose);
+  return found === null ? undefined : (found[1] ?? found[2]);
+}
+
+function withoutHeading(text: string, heading: string | undefined): string {
+  return heading === undefined ? text : text.replace(heading, '');
+}
+
+/** The link by which clients find the document. */
+export async function examineSkill(ask: Asker, target: Target, skill: string): Promise<Finding> {
+  if (skill === authMdUrl(target.origin)) return fine('skill', 'leads to /auth.md');
+  const next = 'Let "skill" of agent_auth name the markdown document for agents.';
+  return readMarkdown('skill', skill, await ask.get(skill, ACCEPT_MARKDOWN), next).finding;
+}

@@ -1,0 +1,135 @@
+import type { Asker } from './ask.ts';
+import { ACCEPT_JSON, type DocumentRead, type Json, readJson, texts } from './documents.ts';
+import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
+import { appendWellKnown, ISSUER_WELL_KNOWN, insertWellKnown, type Target, urlFault } from './target.ts';
+
+const NAME = 'issuer metadata';
+const SERVE = 'Serve RFC 8414 metadata there, with issuer and the agent_auth block.';
+
+export const GRANTS = {
+  jwtBearer: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
+  claim: 'urn:workos:agent-auth:grant-type:claim',
+} as const;
+
+/** The metadata of the authorization server, and the issuer that it was looked up by. */
+export interface IssuerMetadata {
+  issuer: string;
+  document: Json;
+}
+
+/**
+ * Finds the metadata of the issuer (RFC 8414), and looks at how it can be found.
+ *
+ * @param server `authorization_servers[0]` of the resource; without one, the service may be its own issuer
+ */
+export async function findIssuerMetadata(
+  ask: Asker,
+  target: Target,
+  server: unknown,
+): Promise<{ found: IssuerMetadata | undefined; findings: Finding[] }> {
+  const named = urlFault(server, target) === undefined ? [server as string] : [];
+  const candidates = named.length > 0 ? named : [...new Set([target.url, target.origin])];
+  let first: Finding | undefined;
+  for (const issuer of candidates) {
+    const [inserted, appended] = await Promise.all([
+      readAt(ask, insertWellKnown(issuer, ISSUER_WELL_KNOWN)),
+      readAt(ask, appendWellKnown(issuer, ISSUER_WELL_KNOWN)),
+    ]);
+    const read = inserted.kind === 'read' ? inserted : appended;
+    first ??= inserted.finding;
+    if (read.kind !== 'read') continue;
+    const findings = [
+      inserted.finding,
+      ...examineForms(issuer, inserted, appended),
+      ...(await examineDoubleSlash(ask, issuer)),
+      examineIssuer(read.document, issuer),
+      ...examineOAuth(read.document),
+    ];
+    return { found: { issuer, document: read.document }, findings };
+  }
+  return { found: undefined, findings: [first!] };
+}
+
+async function readAt(ask: Asker, url: string): Promise<DocumentRead> {
+  return readJson(NAME, url, await ask.get(url, ACCEPT_JSON), SERVE);
+}
+
+/** An issuer with a path is looked up in two ways: OAuth libraries insert, the official client of auth.md appends. */
+function examineForms(issuer: string, inserted: DocumentRead, appended: DocumentRead): Finding[] {
+  const url = appendWellKnown(issuer, ISSUER_WELL_KNOWN);
+  if (url === insertWellKnown(issuer, ISSUER_WELL_KNOWN)) return [];
+  const name = 'issuer metadata, appended';
+  if (appended.kind !== 'read') {
+    return [hint(name, `${shownUrl(url)} is not there`, 'Serve it there, too: clients of auth.md append.')];
+  }
+  return [inserted.kind === 'read' ? fine(name, shownUrl(url)) : hint(name, `only at ${shownUrl(url)}`)];
+}
+
+/** Clients that put a list entry and the path together ask for `//.well-known`. */
+async function examineDoubleSlash(ask: Asker, issuer: string): Promise<Finding[]> {
+  if (!issuer.endsWith('/')) return [];
+  const url = `${issuer}/.well-known/${ISSUER_WELL_KNOWN}`;
+  const read = await readAt(ask, url);
+  return read.kind === 'read'
+    ? []
+    : [
+        hint(
+          'issuer with a slash',
+          `${shown(issuer)} ends in a slash, and ${shownUrl(url)} is not there`,
+          'Name the issuer without it: some clients put both together.',
+        ),
+      ];
+}
+
+/** RFC 8414 3.3: identical to what the metadata was looked up by, else it must not be used. */
+function examineIssuer({ issuer, agent_auth, token_endpoint }: Json, expected: string): Finding {
+  if (issuer === expected) return fine('issuer', shown(issuer));
+  const next = `Set it to ${shown(expected)}, to the letter.`;
+  if (issuer === undefined) {
+    // The v0.1 documents had none, and their clients do not look.
+    const isOld =
+      token_endpoint === undefined && (agent_auth as Json | null)?.identity_endpoint === undefined;
+    return isOld ? hint('issuer', 'is not there', next) : wrong('issuer', 'is not there', next);
+  }
+  const differs =
+    typeof issuer === 'string' && issuer.replace(/\/+$/, '') === expected.replace(/\/+$/, '')
+      ? `${shown(issuer)} differs by a slash from ${shown(expected)}`
+      : `${shown(issuer)} is not ${shown(expected)}, by which it was looked up`;
+  return wrong('issuer', differs, next);
+}
+
+/** What dialects with an identity endpoint need of OAuth around it. */
+function examineOAuth(document: Json): Finding[] {
+  const { token_endpoint, grant_types_supported, response_types_supported, revocation_endpoint } = document;
+  const findings: Finding[] = [];
+  if (texts(response_types_supported) === undefined) {
+    const says = 'is not there, or no list';
+    findings.push(hint('response_types_supported', says, 'RFC 8414 requires it; an empty list will do.'));
+  }
+  if ((document.agent_auth as Json | null)?.identity_endpoint === undefined) return findings;
+  findings.push(
+    token_endpoint === undefined
+      ? wrong('token_endpoint', 'is not there', 'Name it: assertions are exchanged for access tokens there.')
+      : fine('token_endpoint', shown(token_endpoint)),
+  );
+  const grants = texts(grant_types_supported);
+  findings.push(
+    grants?.includes(GRANTS.jwtBearer)
+      ? fine('grant_types_supported', shown(grants))
+      : wrong(
+          'grant_types_supported',
+          unfit(grant_types_supported, 'lacks the grant for assertions'),
+          `List ${GRANTS.jwtBearer}.`,
+        ),
+  );
+  if (grants?.includes(GRANTS.claim) === false) {
+    const says = `${GRANTS.claim} is not listed`;
+    findings.push(
+      hint('claim grant', says, 'Agents of v0.4 to v0.6 poll by it; those of production do not.'),
+    );
+  }
+  if (revocation_endpoint === undefined) {
+    findings.push(hint('revocation_endpoint', 'is not there', 'Let agents give back a token that leaked.'));
+  }
+  return findings;
+}

@@ -1,0 +1,38 @@
+import { GRANTS } from './authorization-server.ts';
+import { asObject, type Json, texts } from './documents.ts';
+import { type Finding, fine, hint } from './finding.ts';
+
+export type Dialect = 'v0.1' | 'v0.2–v0.6' | 'production';
+
+/**
+ * Which versions of auth.md the documents promise. Version numbers are not in them: paths and members tell
+ * (auth-md.md 2.0). A service of v0.6 cannot be told from one that also speaks what runs in production.
+ */
+export function dialectsOf(document: Json, block: Json): Dialect[] {
+  const grants = texts(document.grant_types_supported) ?? [];
+  const types = texts(block.identity_types_supported) ?? [];
+  const byMail = texts(asObject(block.identity_assertion)?.assertion_types_supported)?.includes(
+    'verified_email',
+  );
+  const polls = grants.includes(GRANTS.claim);
+  const exchanges =
+    block.identity_endpoint !== undefined &&
+    document.token_endpoint !== undefined &&
+    grants.includes(GRANTS.jwtBearer);
+  const serves = types.includes('service_auth');
+
+  const dialects: Dialect[] = [];
+  if (block.register_uri !== undefined) dialects.push('v0.1');
+  if (exchanges && (polls || byMail || (!serves && types.includes('identity_assertion'))))
+    dialects.push('v0.2–v0.6');
+  const isClaimable = exchanges && block.claim_endpoint !== undefined;
+  if (isClaimable && (serves || (types.includes('anonymous') && !polls && !byMail)))
+    dialects.push('production');
+  return dialects;
+}
+
+export function examineDialects(dialects: Dialect[]): Finding {
+  return dialects.length === 0
+    ? hint('dialects', 'its documents promise no version of auth.md', 'Go by what is marked above.')
+    : fine('dialects', `its documents promise ${dialects.join(', ')}`);
+}

@@ -1,0 +1,72 @@
+import type { Command } from 'commander';
+import * as agents from '../domain/agents.ts';
+import { revokeKeyById } from '../domain/keys.ts';
+import { type Shell, wholeNumber } from './shell.ts';
+
+/** `agent …` and `key …`: who is in, and what they hold. */
+export function addAgentCommands(program: Command, shell: Shell): void {
+  const agent = program.command('agent').description('registered agents');
+  agent
+    .command('list')
+    .description('oldest first')
+    .option('--after <id>', 'go on after this agent', '')
+    .option('--limit <n>', 'at most so many', wholeNumber, 100)
+    .action((options: { after: string; limit: number }) =>
+      shell.withDatabase(async (deps) => {
+        const list = await agents.listAgents(deps, options.after, options.limit);
+        shell.say({ agents: list.map(agentJson) }, list.map(agentLine).join('\n') || 'None.');
+      }),
+    );
+  agent
+    .command('show <id>')
+    .description('one agent')
+    .action((id: string) =>
+      shell.withDatabase(async (deps) => {
+        const found = await agents.showAgent(deps, id);
+        if (found === undefined) return shell.notFound('agent');
+        shell.say(agentJson(found), JSON.stringify(agentJson(found), null, 2));
+      }),
+    );
+  agent
+    .command('revoke <id>')
+    .description('end an agent, its keys and its pending claim')
+    .action((id: string) =>
+      shell.withDatabase(async (deps) => {
+        if (!(await agents.revokeAgent(deps, shell.asker(), id))) return shell.notFound('agent');
+        shell.say({ revoked: id }, `${id} and its keys are revoked.`);
+      }),
+    );
+
+  program
+    .command('key')
+    .description('keys')
+    .command('revoke <id>')
+    .description('end a key for good')
+    .action((id: string) =>
+      shell.withDatabase(async (deps) => {
+        if (!(await revokeKeyById(deps, shell.asker(), id))) return shell.notFound('key');
+        shell.say({ revoked: id }, `${id} is revoked.`);
+      }),
+    );
+}
+
+function agentJson(found: agents.Agent): object {
+  const { claim } = found;
+  return {
+    agent_id: found.id,
+    user_id: found.accountId,
+    name: found.name ?? undefined,
+    registered_as: found.registrationKind,
+    claim: claim.kind === 'pending' ? { status: claim.kind, mail: claim.mail } : { status: claim.kind },
+    mode: found.mode,
+    owner: found.owner?.id,
+    merged_from: found.mergedFrom,
+    created_at: new Date(found.createdAt).toISOString(),
+    revoked_at: found.revokedAt === undefined ? undefined : new Date(found.revokedAt).toISOString(),
+  };
+}
+
+function agentLine(found: agents.Agent): string {
+  const state = found.revokedAt === undefined ? found.claim.kind : 'revoked';
+  return `${found.id}  ${state.padEnd(9)}  ${found.accountId}  ${found.name ?? ''}`.trimEnd();
+}

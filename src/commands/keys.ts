@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import { listKeys, rotateKeys, type SigningKey } from '../domain/signing-keys.ts';
+import type { Shell } from './shell.ts';
+
+/** `keys …`: what this service signs with. */
+export function addSigningKeyCommands(program: Command, shell: Shell): void {
+  const keys = program.command('keys').description('the keys that this service signs with');
+  keys
+    .command('list')
+    .description('newest first')
+    .action(() =>
+      shell.withDatabase(async (deps) => {
+        const list = await listKeys(deps);
+        shell.say({ keys: list.map(keyJson) }, list.map(keyLine).join('\n') || 'None yet.');
+      }),
+    );
+  keys
+    .command('rotate')
+    .description(
+      'make the next key: published now, used in ten minutes; the old one stays until its last token is dead',
+    )
+    .option(
+      '--now',
+      'the old keys are compromised: use the new one at once, and let all that they signed die',
+    )
+    .action((options: { now?: boolean }) =>
+      shell.withDatabase(async (deps) => {
+        const key = await rotateKeys(deps, shell.asker(), options.now === true);
+        shell.say(keyJson(key), keyLine(key));
+      }),
+    );
+}
+
+function keyJson(key: SigningKey): object {
+  const { kid, state, createdAt, usedFrom } = key;
+  return {
+    kid,
+    state,
+    created_at: new Date(createdAt).toISOString(),
+    used_from: new Date(usedFrom).toISOString(),
+  };
+}
+
+function keyLine({ kid, state, usedFrom }: SigningKey): string {
+  return `${kid}  ${state.padEnd(7)}  from ${new Date(usedFrom).toISOString()}`;
+}

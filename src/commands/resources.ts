@@ -1,0 +1,55 @@
+import type { Command } from 'commander';
+import * as resources from '../domain/resource-servers.ts';
+import { parseScope } from '../domain/scopes.ts';
+import type { Shell } from './shell.ts';
+
+/** `resource …`: who may introspect. */
+export function addResourceCommands(program: Command, shell: Shell): void {
+  const resource = program.command('resource').description('APIs and MCP servers that may introspect');
+  resource
+    .command('add <url>')
+    .description('let a resource server introspect; shows its secret once')
+    .requiredOption('--name <name>', 'what it is called')
+    .option('--scopes <scopes>', 'the scopes it knows, separated by commas; default: all')
+    .action((url: string, options: { name: string; scopes?: string }) =>
+      shell.withDatabase(async (deps) => {
+        const scopes = options.scopes === undefined ? undefined : parseScope(options.scopes);
+        const { server, secret } = await resources.addResourceServer(deps, shell.asker(), {
+          url,
+          name: options.name,
+          scopes,
+        });
+        shell.say(
+          { client_id: server.id, client_secret: secret, ...resourceJson(server) },
+          `client_id      ${server.id}\nclient_secret  ${secret}\nThe secret is shown this once.`,
+        );
+      }),
+    );
+  resource
+    .command('list')
+    .description('those in service')
+    .action(() =>
+      shell.withDatabase(async (deps) => {
+        const servers = await resources.listResourceServers(deps);
+        shell.say(
+          { resources: servers.map((server) => ({ client_id: server.id, ...resourceJson(server) })) },
+          servers.map((server) => `${server.id}  ${server.url}  ${server.name}`).join('\n') || 'None yet.',
+        );
+      }),
+    );
+  resource
+    .command('remove <client_id>')
+    .description('take a resource server out of service')
+    .action((id: string) =>
+      shell.withDatabase(async (deps) => {
+        if (!(await resources.removeResourceServer(deps, shell.asker(), id))) {
+          return shell.notFound('resource server');
+        }
+        shell.say({ removed: id }, `${id} may not introspect any more.`);
+      }),
+    );
+}
+
+function resourceJson(server: resources.ResourceServer): object {
+  return { url: server.url, name: server.name, scopes: server.scopes };
+}

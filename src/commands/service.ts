@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
+import { loadConfig } from '../config.ts';
+import { doctor } from '../doctor.ts';
+import { previewMails } from '../mail/preview.ts';
+import { serve } from '../serve.ts';
+import type { Shell } from './shell.ts';
+
+/** `serve`, `migrate`, `backup`, `doctor` and `mail`: the service as a whole. */
+export function addServiceCommands(program: Command, shell: Shell): void {
+  program
+    .command('serve')
+    .description('serve HTTP; migrates the database first')
+    .action(() => serve(loadConfig(shell.env)));
+
+  program
+    .command('migrate')
+    .description('bring the database up to the newest migration')
+    .action(() =>
+      shell.withDatabase(async (_, applied) => {
+        shell.say({ applied }, applied.length === 0 ? 'Nothing to do.' : `Applied: ${applied.join(', ')}`);
+      }),
+    );
+
+  program
+    .command('backup <file>')
+    .description('copy the whole database into a new file, while others write')
+    .action((file: string) =>
+      shell.withDatabase(async (deps) => {
+        if (existsSync(file)) throw new Error(`The file ${file} exists already: name a new one.`);
+        await deps.db.backup(file);
+        shell.say({ file }, `Copied to ${file}. It holds hashes of keys: keep it as you keep the database.`);
+      }),
+    );
+
+  program
+    .command('doctor')
+    .description('check configuration, database, mail server and clock')
+    .action(async () => {
+      const findings = await doctor(shell.env);
+      const bad = findings.some((finding) => !finding.ok);
+      shell.say(
+        { ok: !bad, findings },
+        findings.map(({ ok, name, says }) => `${ok ? 'ok  ' : 'BAD '} ${name}: ${says}`).join('\n'),
+      );
+      if (bad) shell.failed();
+    });
+
+  program
+    .command('mail')
+    .description('mail')
+    .command('preview [folder]')
+    .description('write every mail, filled with examples, into a folder; default: ./mail-preview')
+    .action((folder = './mail-preview') => {
+      const files = previewMails(loadConfig(shell.env), folder, Date.now());
+      shell.say({ files }, files.join('\n'));
+    });
+}

@@ -1,0 +1,81 @@
+import type { Deps } from '../deps.ts';
+import { Failure, unavailable } from '../errors.ts';
+import { findAgent } from '../store/agents.ts';
+import { endAttemptsOf } from '../store/claim-attempts.ts';
+import { endClaim } from '../store/claims.ts';
+import type { Tx } from '../store/db.ts';
+import { holdPrincipal, unlinkPrincipal } from '../store/principals.ts';
+import { listRegistrationsOf, type RegistrationRow } from '../store/registrations.ts';
+import { spendToken } from '../store/spent-tokens.ts';
+import { endAgent } from './agents.ts';
+import { withdrawAttempts } from './claims.ts';
+import { type Asker, record } from './events.ts';
+import { principalOf } from './principals.ts';
+import { type SecurityEvent, type SecurityEventType, verifySecurityEvent } from './trust.ts';
+
+/** The one event that providers send: their word for a user is taken back (auth-md.md 2.0). */
+export const ASSERTION_REVOKED = 'https://schemas.workos.com/events/agent/auth/identity/assertion/revoked';
+
+/** How old an event may be that is delivered late, and so how long it is known that it was. */
+const KEPT_MS = 86_400_000 + 600_000;
+
+/**
+ * Takes back what rests on a provider's word for one of its users: registrations, assertions, tokens, refresh tokens, claims and
+ * the delegation (auth-md.md 4.6). When this returns it holds. What was delivered before, or is of no known kind, does nothing.
+ *
+ * @param typ `secevent+jwt` (RFC 8417), or `logout+jwt` as auth.md v0.1 has it, which names no event
+ * @returns how many keys and tokens ended
+ * @throws Failure `invalidAssertion`; `unavailable` while the keys of the issuer cannot be had
+ */
+export async function takeSecurityEvent(
+  deps: Deps,
+  asker: Asker,
+  token: string,
+  typ: SecurityEventType,
+): Promise<number> {
+  const event = await verified(deps, token, typ);
+  if (typ === 'secevent+jwt' && !event.events.includes(ASSERTION_REVOKED)) return 0;
+  const { issuer } = event.issuer;
+  const principal = principalOf({ issuer, tenant: event.tenant, subject: event.subject });
+  return deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    if (!(await spendToken(tx, issuer, event.jti, now + KEPT_MS))) return 0;
+    await holdPrincipal(tx, principal, issuer, now);
+    let ended = 0;
+    for (const registration of await listRegistrationsOf(tx, principal)) {
+      ended += await endRegistration(tx, deps, asker, now, registration);
+      await record(tx, deps, asker, now, {
+        kind: 'principal.revoked',
+        subject: registration.id,
+        details: { issuer },
+      });
+    }
+    await endAttemptsOf(tx, principal, 'revoked', now);
+    await unlinkPrincipal(tx, principal);
+    return ended;
+  });
+}
+
+/** Where the keys of the issuer cannot be had now, the transmitter is to come again: what it takes for refused it drops for good. */
+async function verified(deps: Deps, token: string, typ: SecurityEventType): Promise<SecurityEvent> {
+  try {
+    return await verifySecurityEvent(deps, token, typ);
+  } catch (error) {
+    const isOurs = error instanceof Failure && error.details.retryAfterSeconds !== undefined;
+    throw isOurs ? unavailable(error, error.details.retryAfterSeconds) : error;
+  }
+}
+
+async function endRegistration(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  { id, agentId }: RegistrationRow,
+): Promise<number> {
+  const agent = agentId === null ? undefined : await findAgent(tx, agentId);
+  if (agent !== undefined) return endAgent(tx, deps, asker, now, agent);
+  await endClaim(tx, id, 'revoked', now);
+  await withdrawAttempts(tx, id, 'revoked', now);
+  return 0;
+}

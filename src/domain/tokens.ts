@@ -1,0 +1,193 @@
+import type { Deps } from '../deps.ts';
+import { Failure } from '../errors.ts';
+import { newSecret } from '../lib/secrets.ts';
+import { holdAccount } from '../store/accounts.ts';
+import { holdAgent, holdSeenAgent } from '../store/agents.ts';
+import type { Tx } from '../store/db.ts';
+import { findRegistration, type RegistrationRow } from '../store/registrations.ts';
+import { deadAssertion, type Identity, openIdentity, readAssertion } from './assertions.ts';
+import { issueToken, newTokenId } from './credentials.ts';
+import { type Asker, record } from './events.ts';
+import { limited, spend } from './limits.ts';
+import { findPresented, invalidRefreshToken, spendForNext } from './refresh-tokens.ts';
+import { findTarget, type Target } from './resource-servers.ts';
+import { formatScope, parseScope, within } from './scopes.ts';
+import { sign } from './signing-keys.ts';
+import { type Standing, standingOf } from './standing.ts';
+
+/** What APIs take, and what it is good for. */
+export interface AccessToken {
+  value: string;
+  scopes: readonly string[];
+  /** Epoch ms, both. */
+  issuedAt: number;
+  expiresAt: number;
+}
+
+/**
+ * Exchanges an assertion of ours for an access token (RFC 7523), which is for one resource (RFC 8707) and never gets more than
+ * the agent has at this moment.
+ *
+ * @param ask.resource a URL; undefined: the default resource
+ * @param ask.scope words separated by spaces; undefined: all that the agent may have there
+ * @throws Failure `invalidGrant`, `invalidTarget`, `invalidScope`, `limited`
+ */
+export async function exchangeAssertion(
+  deps: Deps,
+  asker: Asker,
+  ask: { assertion: string; resource: string | undefined; scope: string | undefined },
+): Promise<AccessToken> {
+  const { registration, scopes } = await readAssertion(deps, ask.assertion);
+  return issueAccessToken(deps, asker, registration, { ...ask, within: scopes });
+}
+
+/** An access token for the agent of a registration; see exchangeAssertion. @param ask.within the scopes beyond which it gets none */
+export async function issueAccessToken(
+  deps: Deps,
+  asker: Asker,
+  registration: RegistrationRow,
+  ask: { resource?: string | undefined; scope?: string | undefined; within?: string[] | undefined },
+): Promise<AccessToken> {
+  const target = await findTarget(deps, ask.resource);
+  // Signing takes its time, which nobody else is to wait for; so it is done first, for what is found to be so again inside.
+  const planned = await plan(deps.db, deps, registration, target, ask);
+  const id = newTokenId(deps, planned.issuedAt);
+  const value = target.tokens === 'jwt' ? await signToken(deps, id, planned) : newSecret('at', deps.random);
+
+  return limited(deps, asker, () =>
+    deps.db.tx(async (tx) => {
+      const { standing } = planned;
+      if (standing.ownerId !== undefined) await holdAccount(tx, standing.ownerId);
+      const from = `network ${asker.address.coarse}`;
+      if (!(await holdSeenAgent(tx, standing.agentId, planned.issuedAt, from))) throw deadAssertion();
+      const again = await findRegistration(tx, registration.id);
+      if (again?.generation !== registration.generation) throw deadAssertion();
+      const settled = await plan(tx, deps, again, target, ask);
+      if (!isSame(settled, planned)) throw changedMeanwhile();
+      await spend(tx, deps, [{ name: 'tokensPerAgent', key: standing.agentId }], planned.issuedAt);
+      await issueToken(tx, {
+        id,
+        value,
+        ...planned,
+        ...standing,
+        scopes: planned.scopes,
+        resource: target.url,
+      });
+      await record(tx, deps, asker, planned.issuedAt, {
+        kind: 'token.issued',
+        subject: id,
+        // Not as the agent's own event: there are too many for anybody to read.
+        details: { agent: standing.agentId, scope: formatScope(planned.scopes), resource: target.url },
+      });
+      const { scopes, issuedAt, expiresAt } = planned;
+      return { value, scopes, issuedAt, expiresAt };
+    }),
+  );
+}
+
+/** What a token will be. */
+interface Plan {
+  standing: Standing;
+  scopes: readonly string[];
+  resource: string;
+  /** Epoch ms, both. */
+  issuedAt: number;
+  expiresAt: number;
+}
+
+async function plan(
+  db: Pick<Tx, 'get'>,
+  deps: Deps,
+  registration: RegistrationRow,
+  target: Target,
+  ask: { scope?: string | undefined; within?: string[] | undefined },
+): Promise<Plan> {
+  const now = deps.clock();
+  const standing = await standingOf(db, deps, now, registration);
+  if (standing === undefined) throw deadAssertion();
+  const bounds = [target.scopes, ask.within].filter((bound) => bound !== undefined);
+  const there = standing.scopes.filter((scope) => bounds.every((bound) => bound.includes(scope)));
+  const asked = ask.scope === undefined ? there : parseScope(ask.scope);
+  if (asked.length === 0 || !within(asked, there)) {
+    const may = there.length === 0 ? 'has none there' : `may have there: ${formatScope(there)}`;
+    throw new Failure('invalidScope', `That is more than this agent may have for the resource. It ${may}.`);
+  }
+  const { accessTokenTtlSeconds, signedTokenTtlSeconds } = deps.config.limits;
+  const ttl = target.tokens === 'jwt' ? signedTokenTtlSeconds : accessTokenTtlSeconds;
+  const expiresAt = Math.min(now + ttl * 1000, standing.endsAt);
+  return { standing, scopes: asked, resource: target.url, issuedAt: now, expiresAt };
+}
+
+/** RFC 9068 2.2. */
+function signToken(deps: Deps, id: string, { standing, scopes, resource, ...times }: Plan): Promise<string> {
+  return sign(deps, 'at+jwt', {
+    iss: deps.config.publicUrl,
+    aud: resource,
+    sub: standing.accountId,
+    client_id: standing.agentId,
+    jti: id,
+    iat: Math.floor(times.issuedAt / 1000),
+    exp: Math.floor(times.expiresAt / 1000),
+    scope: formatScope(scopes),
+  });
+}
+
+function isSame(left: Plan, right: Plan): boolean {
+  return (
+    left.standing.agentId === right.standing.agentId &&
+    left.standing.accountId === right.standing.accountId &&
+    left.standing.ownerId === right.standing.ownerId &&
+    formatScope(left.scopes) === formatScope(right.scopes)
+  );
+}
+
+function changedMeanwhile(): Failure {
+  return new Failure(
+    'unavailable',
+    'The agent was changed in this very moment. Nothing was issued; repeat the request.',
+    { retryAfterSeconds: 1 },
+  );
+}
+
+/**
+ * Renews an identity by its refresh token, which is spent by it.
+ *
+ * @throws Failure `invalidRefreshToken`, `limited`
+ */
+export async function renewIdentity(
+  deps: Deps,
+  asker: Asker,
+  refreshToken: string,
+): Promise<{ registrationId: string; identity: Identity }> {
+  const renewed = await limited(deps, asker, () =>
+    deps.db.tx(async (tx) => {
+      const now = deps.clock();
+      const { agentId } = await findRefreshed(tx, refreshToken, now);
+      // A claim ends what was got before it while it holds the agent, and would not see the successor that is made here (S-26).
+      if (agentId === null || !(await holdAgent(tx, agentId))) throw invalidRefreshToken();
+      const { presented, registration } = await findRefreshed(tx, refreshToken, now);
+      const standing = await standingOf(tx, deps, now, registration);
+      if (standing === undefined) throw invalidRefreshToken();
+      await spend(tx, deps, [{ name: 'tokensPerAgent', key: standing.agentId }], now);
+      const next = await spendForNext(tx, deps, asker, now, presented, standing.endsAt);
+      if (next === undefined) return undefined;
+      const { mailbox, endsAt } = standing;
+      const identity = await openIdentity(tx, deps, now, {
+        registration,
+        mailbox,
+        endsAt,
+        refreshable: false,
+      });
+      return { registrationId: registration.id, identity: { ...identity, refreshToken: next } };
+    }),
+  );
+  // Thrown out here: that its family has ended must stay.
+  if (renewed === undefined) throw invalidRefreshToken();
+  return renewed;
+}
+
+async function findRefreshed(tx: Tx, refreshToken: string, now: number) {
+  const presented = await findPresented(tx, refreshToken, now);
+  const registration = (await findRegistration(tx, presented.registrationId))!;
+  return { presented, registration, agentId: registration.agentId };
+}

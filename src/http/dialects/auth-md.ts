@@ -1,0 +1,164 @@
+import type { AssertionFault, Failure, Kind } from '../../errors.ts';
+import type { Dialect } from './dialect.ts';
+
+interface Spelling {
+  status: number;
+  /** As versions 0.1 to 0.6 call it. */
+  error: string;
+  /** As production calls it, where that differs. */
+  code?: string;
+}
+
+/** Every kind of failure as auth.md spells it (auth-md.md 2a, 2b, 2c.5, 3.2; what it has no name for, security.md 4). */
+export const AUTH_MD = {
+  badJson: { status: 400, error: 'invalid_request' },
+  badRequest: { status: 400, error: 'invalid_request' },
+  badEmail: { status: 400, error: 'invalid_login_hint' },
+  bodyTooLarge: { status: 413, error: 'payload_too_large' },
+  wrongMediaType: { status: 415, error: 'unsupported_media_type' },
+  wrongEncoding: { status: 415, error: 'unsupported_media_type' },
+  notFound: { status: 404, error: 'not_found' },
+  wrongMethod: { status: 405, error: 'method_not_allowed' },
+  misdirected: { status: 421, error: 'invalid_request' },
+  unauthenticated: { status: 401, error: 'unauthorized' },
+  signInRequired: { status: 401, error: 'unauthorized' },
+  invalidToken: { status: 401, error: 'invalid_token' },
+  invalidClient: { status: 401, error: 'invalid_client' },
+  insufficientScope: { status: 403, error: 'insufficient_scope' },
+  forbidden: { status: 403, error: 'access_denied' },
+  invalidClaimToken: { status: 401, error: 'invalid_claim_token' },
+  claimExpired: { status: 410, error: 'claim_expired' },
+  claimSuperseded: { status: 410, error: 'claim_expired', code: 'claim_revoked' },
+  claimRevoked: { status: 410, error: 'claim_expired', code: 'claim_revoked' },
+  claimDenied: { status: 403, error: 'access_denied', code: 'claim_denied' },
+  approvalPending: { status: 400, error: 'authorization_pending', code: 'claim_not_confirmed' },
+  alreadyClaimed: { status: 409, error: 'claimed_or_in_flight', code: 'already_claimed' },
+  codeNotIssued: { status: 400, error: 'otp_not_generated', code: 'claim_not_confirmed' },
+  notConfirmed: { status: 400, error: 'otp_not_generated', code: 'claim_not_confirmed' },
+  wrongCode: { status: 401, error: 'otp_invalid', code: 'invalid_user_code' },
+  codeExpired: { status: 410, error: 'otp_expired', code: 'user_code_expired' },
+  methodDisabled: { status: 403, error: 'auth_method_disabled' },
+  interactionRequired: { status: 401, error: 'interaction_required' },
+  loginRequired: { status: 401, error: 'login_required' },
+  invalidAssertion: { status: 400, error: 'invalid_request' },
+  invalidRefreshToken: { status: 400, error: 'invalid_refresh_token' },
+  invalidGrant: { status: 400, error: 'invalid_grant' },
+  invalidTarget: { status: 400, error: 'invalid_target' },
+  invalidScope: { status: 400, error: 'invalid_scope' },
+  unsupportedGrant: { status: 400, error: 'unsupported_grant_type' },
+  pollTooFast: { status: 400, error: 'slow_down' },
+  idempotencyMismatch: { status: 422, error: 'idempotency_mismatch' },
+  inProgress: { status: 409, error: 'in_progress' },
+  limited: { status: 429, error: 'rate_limited', code: 'rate_limit_exceeded' },
+  tooManyAttempts: { status: 429, error: 'rate_limited', code: 'too_many_attempts' },
+  unavailable: { status: 503, error: 'temporarily_unavailable' },
+  internal: { status: 500, error: 'server_error' },
+} as const satisfies Record<Kind, Spelling>;
+
+/** What is wrong with a provider's token, as the README of auth.md calls it (auth-md.md 2a.1). */
+const FAULTS: Record<AssertionFault, string> = {
+  malformed: 'invalid_request',
+  issuer: 'invalid_issuer',
+  signature: 'invalid_signature',
+  key: 'invalid_signature',
+  audience: 'invalid_audience',
+  expired: 'expired',
+  client: 'invalid_client_id',
+  contact: 'missing_verified_email',
+  login: 'insufficient_user_authentication',
+  replayed: 'replay_detected',
+};
+
+/** auth.md 0.1 to 0.7: flat answers; the name of an error by old and new (auth-md.md 3.2). */
+export const authMd = speak('auth.md', AUTH_MD);
+
+/** 0.1 knows no hint to log in by (security.md 4, "bad email"). */
+export const authMd01 = speak('auth.md', {
+  ...AUTH_MD,
+  badEmail: { status: 400, error: 'invalid_request', code: 'invalid_login_hint' },
+});
+
+/** The same where a claim is completed: there a second time has a name of its own. */
+export const authMdComplete = speak('auth.md', {
+  ...AUTH_MD,
+  alreadyClaimed: { status: 409, error: 'previously_claimed', code: 'already_claimed' },
+});
+
+/** Bodies that production alone has: its names stand in both places, and some of its own statuses (auth-md.md 2c). */
+const PRODUCTION = onlyCodes({
+  ...AUTH_MD,
+  approvalPending: { status: 409, error: 'claim_not_confirmed' },
+  codeNotIssued: { status: 409, error: 'claim_not_confirmed' },
+  notConfirmed: { status: 409, error: 'claim_not_confirmed' },
+});
+export const authMdProduction = speak('auth.md production', PRODUCTION);
+
+/** The same where a claim is completed: there an unknown one has a name of its own (auth-md.md 2c.3). */
+export const authMdProductionComplete = speak('auth.md production', {
+  ...PRODUCTION,
+  invalidClaimToken: { status: 400, error: 'invalid_claim' },
+});
+
+/** Every name that can stand in `error`, in whichever version. */
+export const AUTH_MD_ERRORS: readonly string[] = [
+  ...new Set([
+    ...Object.values<Spelling>(AUTH_MD).flatMap(({ error, code = error }) => [error, code]),
+    ...Object.values(FAULTS),
+    'previously_claimed',
+    'invalid_claim',
+  ]),
+];
+
+function onlyCodes(table: Record<Kind, Spelling>): Record<Kind, Spelling> {
+  const entries = Object.entries(table).map(([kind, { status, error, code = error }]) => [
+    kind,
+    { status, error: code },
+  ]);
+  return Object.fromEntries(entries) as Record<Kind, Spelling>;
+}
+
+function speak(name: string, table: Record<Kind, Spelling>): Dialect {
+  const namesOf = ({ kind, details }: Failure): { error: string; code: string } => {
+    const spelling = table[kind];
+    const fault = kind === 'invalidAssertion' ? details.fault : undefined;
+    const error = fault === undefined ? spelling.error : FAULTS[fault];
+    return { error, code: spelling.code ?? error };
+  };
+
+  return {
+    name,
+
+    success: (data) => data,
+
+    failure(failure, requestId) {
+      const { message, details } = failure;
+      const { status } = table[failure.kind];
+      const { attemptsRemaining, verificationUri, maxAgeSeconds, retryAfterSeconds, field } = details;
+      const body = {
+        ...namesOf(failure),
+        message,
+        error_description: message,
+        request_id: requestId,
+        ...(field !== undefined && { field }),
+        ...(attemptsRemaining !== undefined && { attempts_remaining: attemptsRemaining }),
+        ...(verificationUri !== undefined && { verification_uri: verificationUri }),
+        ...(maxAgeSeconds !== undefined && { max_age: maxAgeSeconds }),
+        ...(retryAfterSeconds !== undefined && { retry_after: retryAfterSeconds }),
+      };
+      return { status, body };
+    },
+
+    challenge(failure) {
+      if (table[failure.kind].status !== 401) return undefined;
+      return agentAuthChallenge(namesOf(failure).error, failure.message, failure.details.maxAgeSeconds);
+    },
+  };
+}
+
+/** The challenge that auth.md has of its own (auth-md.md 2b.1). */
+export function agentAuthChallenge(error: string, description: string, maxAgeSeconds?: number): string {
+  const maxAge = maxAgeSeconds === undefined ? '' : `, max_age="${maxAgeSeconds}"`;
+  // What stands in quotes is ours, and without quotes; a header is of ASCII.
+  const text = description.replace(/["\\]/g, "'").replace(/[^\x20-\x7e]/g, ' ');
+  return `AgentAuth error="${error}"${maxAge}, error_description="${text}"`;
+}

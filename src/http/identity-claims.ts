@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import { signIdentity } from '../domain/assertions.ts';
+import { ceremonyOf } from '../domain/ceremonies.ts';
+import { startClaim } from '../domain/claims.ts';
+import { completeClaim } from '../domain/completion.ts';
+import { claimByAssertion } from '../domain/presentation.ts';
+import { hashSecret } from '../lib/secrets.ts';
+import { COMPLETE_REPLAY_SECONDS, claimToken, readOutCode, repeatableOf } from './agent-auth.ts';
+import { assertion, hintMembers, hintOf, identityOf } from './agent-identity.ts';
+import { authMd, authMdProduction, authMdProductionComplete } from './dialects/auth-md.ts';
+import {
+  attemptOf,
+  claimedAnswer,
+  codeToType,
+  flatIdentity,
+  named,
+  nestedIdentity,
+} from './identity-answers.ts';
+import { type Answer, type Call, version } from './route.ts';
+import { toIso } from './wire-times.ts';
+
+/** auth.md 0.2 to 0.7, and production: /agent/identity/claim, by which a human comes to vouch (auth-md.md 2b.2, 2b.3, 2c.2, 2c.3). */
+
+export const claimBody = z.object({ claim_token: claimToken, ...hintMembers });
+const productionClaimBody = claimBody.extend({ type: z.string().max(64) });
+const assertedClaimBody = z.object({
+  type: z.literal('identity_assertion'),
+  claim_token: claimToken,
+  assertion,
+});
+export const completeBody = z.object({ claim_token: claimToken, otp: readOutCode });
+const productionCompleteBody = z.object({ claim_token: claimToken, user_code: readOutCode });
+
+type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'anyone'>;
+
+/** POST /agent/identity/claim, `{claim_token, email}` */
+export async function claim(call: Sent<typeof claimBody>): Promise<Answer> {
+  const { deps, asker, body } = call;
+  const opened = await startClaim(deps, asker, {
+    claimToken: body.claim_token,
+    mailbox: hintOf(body),
+    mode: 'merge',
+    ceremony: ceremonyOf(deps.config, 'mailed'),
+  });
+  return { data: { ...initiated(opened), claim_attempt: codeToType(deps, opened) } };
+}
+
+/** POST /agent/identity/claim, `{type, claim_token, login_hint}`: its agents are given no code */
+async function claimInProduction(call: Sent<typeof productionClaimBody>): Promise<Answer> {
+  const { deps, asker, body } = call;
+  // A draft of 0.7 says the same with this type, and does poll for the code it shows.
+  const isTyped = body.type === 'login_hint';
+  const opened = await startClaim(deps, asker, {
+    claimToken: body.claim_token,
+    mailbox: hintOf(body),
+    mode: 'merge',
+    ceremony: ceremonyOf(deps.config, isTyped ? 'told' : 'shown'),
+  });
+  const code = isTyped ? { claim_attempt: codeToType(deps, opened) } : {};
+  return { data: { ...initiated(opened), type: 'service_auth', ...code } };
+}
+
+/** POST /agent/identity/claim, `{type: identity_assertion, claim_token, assertion}` (B2x) */
+async function claimByProvider(call: Sent<typeof assertedClaimBody>): Promise<Answer> {
+  const { deps, asker, body } = call;
+  const found = await claimByAssertion(deps, asker, {
+    claimToken: body.claim_token,
+    assertion: body.assertion,
+    ceremony: ceremonyOf(deps.config, 'told'),
+  });
+  if (found.kind === 'stepUp') {
+    const { opened } = found;
+    const type = { type: 'identity_assertion', registration_type: 'identity_assertion' };
+    return { data: { ...initiated(opened), ...type, claim_attempt: codeToType(deps, opened) } };
+  }
+  const { registrationId, given } = found.completed;
+  return {
+    data: {
+      ...named(registrationId, 'identity_assertion'),
+      status: 'claimed',
+      ...(await identityOf(call, given)),
+    },
+  };
+}
+
+/** POST /agent/identity/claim/complete, `{claim_token, otp}` (v0.2, v0.3) */
+export async function complete(call: Sent<typeof completeBody>): Promise<Answer> {
+  const { claim_token, otp } = call.body;
+  const { signed, registrationId } = await completeWith(call, claim_token, otp, 'same_identity');
+  return {
+    data: {
+      id: registrationId,
+      registration_id: registrationId,
+      status: 'claimed',
+      identity: nestedIdentity(signed),
+      ...flatIdentity(signed),
+    },
+  };
+}
+
+/** POST /agent/identity/claim/complete, `{claim_token, user_code}` (production) */
+async function completeInProduction(call: Sent<typeof productionCompleteBody>): Promise<Answer> {
+  const { claim_token, user_code } = call.body;
+  const { signed, registrationId } = await completeWith(call, claim_token, user_code, 'identity');
+  return {
+    data: {
+      id: registrationId,
+      registration_id: registrationId,
+      status: 'claimed',
+      identity: nestedIdentity(signed),
+    },
+  };
+}
+
+async function completeWith(
+  call: Sent<z.ZodType>,
+  token: string,
+  code: string,
+  gives: 'identity' | 'same_identity',
+) {
+  const owner = `complete:${hashSecret(token).toString('hex')}`;
+  const terms = { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' } as const;
+  const how = { claimToken: token, code, gives };
+  const completed = await completeClaim(call.deps, call.asker, how, repeatableOf(call, terms));
+  if (completed.given.kind !== 'identity') throw new Error('an identity was to be given');
+  const signed = await signIdentity(call.deps, completed.given.identity);
+  return { signed, registrationId: completed.registrationId };
+}
+
+function initiated(opened: Parameters<typeof attemptOf>[0]): object {
+  return {
+    id: opened.registrationId,
+    registration_id: opened.registrationId,
+    claim_attempt_id: opened.attemptId,
+    status: 'initiated',
+    expires_at: toIso(opened.codeExpiresAt),
+    attempt: attemptOf(opened),
+  };
+}
+
+export const assertedClaimVersion = version({
+  speaks: (parsed) => parsed.type === 'identity_assertion' && typeof parsed.assertion === 'string',
+  dialect: authMd,
+  schema: assertedClaimBody,
+  answer: claimedAnswer,
+  handler: claimByProvider,
+});
+export const productionClaimVersion = version({
+  speaks: (parsed) => typeof parsed.type === 'string',
+  dialect: authMdProduction,
+  schema: productionClaimBody,
+  handler: claimInProduction,
+});
+export const productionCompleteVersion = version({
+  speaks: (parsed) => (parsed.user_code ?? undefined) !== undefined,
+  dialect: authMdProductionComplete,
+  schema: productionCompleteBody,
+  handler: completeInProduction,
+});

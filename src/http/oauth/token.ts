@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { signIdentity } from '../../domain/assertions.ts';
+import { collectByGrant } from '../../domain/claim-grant.ts';
+import { formatScope } from '../../domain/scopes.ts';
+import { type AccessToken, exchangeAssertion } from '../../domain/tokens.ts';
+import { Failure } from '../../errors.ts';
+import { bothIdentities, identity } from '../identity-answers.ts';
+import type { Answer, Call } from '../route.ts';
+import { CLAIM, JWT_BEARER } from '../urns.ts';
+import { iso } from '../wire-times.ts';
+
+/** The token endpoint (RFC 6749 3.2), for the grants that agents have: they are no clients and authenticate by what they hold. */
+
+const text = z.string().max(8192);
+
+export const tokenBody = z.object({
+  grant_type: text.max(256).optional(),
+  assertion: text.describe(`With ${JWT_BEARER}: the identity assertion that this service gave`).nullish(),
+  claim_token: text.describe(`With ${CLAIM}: the claim token of the registration`).nullish(),
+  resource: text
+    .describe('The URL of the API that the token is for (RFC 8707); without it the default one')
+    .nullish(),
+  scope: text.describe('Fewer scopes than the agent may have, separated by spaces').nullish(),
+});
+
+export const tokenAnswer = z.object({
+  access_token: z.string(),
+  token_type: z.literal('Bearer'),
+  expires_in: z.int(),
+  scope: z.string(),
+  identity: identity.optional(),
+  identity_assertion: z.string().optional(),
+  assertion_expires: iso.optional(),
+});
+
+/** POST /oauth2/token */
+export async function token(call: Call<z.output<typeof tokenBody>, 'anyone'>): Promise<Answer> {
+  const { deps, asker, body } = call;
+  const ask = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
+  switch (body.grant_type) {
+    case JWT_BEARER: {
+      const assertion = required(body.assertion, 'assertion');
+      return answer(await exchangeAssertion(deps, asker, { assertion, ...ask }));
+    }
+    case CLAIM: {
+      const claimToken = required(body.claim_token, 'claim_token');
+      const got = await collectByGrant(deps, asker, { claimToken, ...ask });
+      return answer(got.token, bothIdentities(await signIdentity(deps, got.identity)));
+    }
+    default:
+      throw new Failure('unsupportedGrant', `Send grant_type ${JWT_BEARER} or ${CLAIM}.`);
+  }
+}
+
+function answer({ value, scopes, issuedAt, expiresAt }: AccessToken, more: object = {}): Answer {
+  return {
+    headers: { Pragma: 'no-cache' },
+    data: {
+      access_token: value,
+      token_type: 'Bearer',
+      expires_in: Math.floor((expiresAt - issuedAt) / 1000),
+      scope: formatScope(scopes),
+      ...more,
+    },
+  };
+}
+
+function required(value: string | null | undefined, field: string): string {
+  if (value) return value;
+  throw new Failure('badRequest', `The parameter ${field} is required with this grant_type.`, { field });
+}

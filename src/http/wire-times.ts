@@ -1,0 +1,9 @@
+import { z } from 'zod';
+
+/** Times as they stand in JSON. */
+export const iso = z.iso.datetime().describe('ISO 8601, UTC');
+
+/** @param at epoch ms */
+export function toIso(at: number): string {
+  return new Date(at).toISOString();
+}

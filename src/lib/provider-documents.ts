@@ -1,0 +1,55 @@
+import type { Clock } from './clock.ts';
+import { createDocuments } from './documents.ts';
+import { createIssuerKeys, type IssuerKeys } from './issuer-keys.ts';
+import type { SafeFetch } from './safe-fetch.ts';
+import { parseStrictJson } from './strict-json.ts';
+
+/** What agent providers and their clients publish, and what we need to verify the tokens that they sign. */
+export interface ProviderDocuments {
+  /** The keys of an issuer that the operator trusts. */
+  keysOf(issuer: { jwksUri: string }): IssuerKeys;
+  /**
+   * What a client says of itself at its id (CIMD; auth-md.md 4.4).
+   *
+   * @param clientId an https URL
+   * @throws Error when there is no such document
+   */
+  clientDocument(clientId: string): Promise<ClientDocument>;
+}
+
+export interface ClientDocument {
+  clientId: string;
+  jwksUri: string | undefined;
+}
+
+/** A client that changes its document waits for it to be seen: at most this long. */
+const CLIENT_FRESH = { floorSeconds: 60, ceilingSeconds: 3600 };
+const CLIENTS_MAX = 1000;
+
+/** @param mayBeLocal whether what the operator named may be on this machine: only while the service itself is (design 7) */
+export function createProviderDocuments(
+  fetch: SafeFetch,
+  clock: Clock,
+  mayBeLocal: boolean,
+): ProviderDocuments {
+  const clients = createDocuments<ClientDocument>({
+    fetch: (url) => fetch(url, { namedBy: 'stranger' }),
+    parse: parseClientDocument,
+    clock,
+    ...CLIENT_FRESH,
+    max: CLIENTS_MAX,
+  });
+  const keysAt = createIssuerKeys((url) => fetch(url, { namedBy: 'operator', mayBeLocal }), clock);
+  return { keysOf: ({ jwksUri }) => keysAt(jwksUri), clientDocument: clients.get };
+}
+
+function parseClientDocument(text: string, url: string): ClientDocument {
+  const document = parseStrictJson(Buffer.from(text));
+  const { client_id: clientId, jwks_uri: jwksUri } = document;
+  if (clientId !== url) throw new Error('the client document has another client_id');
+  // A secret that is published, or that we would have to share with a stranger, is none.
+  if (Object.keys(document).some((name) => name.startsWith('client_secret'))) {
+    throw new Error('the client document has a secret');
+  }
+  return { clientId, jwksUri: typeof jwksUri === 'string' ? jwksUri : undefined };
+}

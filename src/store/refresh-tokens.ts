@@ -1,0 +1,54 @@
+import type { Tx } from './db.ts';
+
+export interface RefreshTokenRow {
+  hash: Buffer;
+  family: string;
+  registrationId: string;
+  expiresAt: number;
+  spentAt: number | null;
+  /** The next one, sealed. */
+  successor: Buffer | null;
+  endedAt: number | null;
+}
+
+export async function insertRefreshToken(
+  tx: Tx,
+  token: Pick<RefreshTokenRow, 'hash' | 'family' | 'registrationId' | 'expiresAt'> & { now: number },
+): Promise<void> {
+  await tx.run(
+    `INSERT INTO refresh_tokens (hash, family, registration_id, created_at, expires_at) VALUES (?, ?, ?, ?, ?)`,
+    [token.hash, token.family, token.registrationId, token.now, token.expiresAt],
+  );
+}
+
+export function findRefreshToken(db: Pick<Tx, 'get'>, hash: Buffer): Promise<RefreshTokenRow | undefined> {
+  return db.get(
+    `SELECT hash, family, registration_id AS "registrationId", expires_at AS "expiresAt", spent_at AS "spentAt",
+            successor, ended_at AS "endedAt"
+     FROM refresh_tokens WHERE hash = ?`,
+    [hash],
+  );
+}
+
+/** Spends a token and keeps what follows it; of many at once, one does. */
+export function spendRefreshToken(tx: Tx, hash: Buffer, successor: Buffer, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE refresh_tokens SET spent_at = ?, successor = ?
+     WHERE hash = ? AND spent_at IS NULL AND ended_at IS NULL AND expires_at > ?`,
+    [now, successor, hash, now],
+  );
+}
+
+export function endFamily(tx: Tx, family: string, now: number): Promise<number> {
+  return tx.run(
+    'UPDATE refresh_tokens SET ended_at = ?, successor = NULL WHERE family = ? AND ended_at IS NULL',
+    [now, family],
+  );
+}
+
+export function endFamiliesOf(tx: Tx, registrationId: string, now: number): Promise<number> {
+  return tx.run(
+    'UPDATE refresh_tokens SET ended_at = ?, successor = NULL WHERE registration_id = ? AND ended_at IS NULL',
+    [now, registrationId],
+  );
+}
