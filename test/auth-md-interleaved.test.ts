@@ -90,11 +90,52 @@ describe('what is given in the moment in which it ends (postgres)', () => {
     assert.deepEqual([late, first].map(says), ['401 interaction_required', '200']);
   });
 
-  for (const type of ['api_key', 'access_token', 'exchanged']) {
+  describe('a claim is completed while its provider’s word comes again', () => {
+    /** A user who must be confirmed, and whose owner has. */
+    async function waiting() {
+      const user = newUser();
+      await signIn(world.on, user.email);
+      const { id, claim_token, claim } = (await world.present(world.idJag(user))).body;
+      const user_code = await confirm(await world.visit(claim.verification_uri, user.email));
+      return {
+        id,
+        present: () => world.present(world.idJag(user)),
+        complete: () => world.complete({ claim_token, user_code }),
+      };
+    }
+
+    for (const statement of [/^UPDATE claims SET claimed_at/, /^UPDATE registrations SET claimed_at/]) {
+      test(`the claim first (${statement.source.split(' ')[1]}): the word finds its agent, or begins anew`, async () => {
+        const { id, present, complete } = await waiting();
+        const [completed, presented] = await meet(statement, complete, present);
+        assert.match(says(presented), /^200$|^401 interaction_required$/);
+        const isDone = says(completed) === '200';
+        if (!isDone) assert.match(says(completed), /^400 invalid_claim$|^409 claim_not_confirmed$/);
+        const again = await present();
+        assert.equal(says(again), isDone ? '200' : '401 interaction_required');
+        assert.equal(again.body.id, id);
+      });
+    }
+
+    test('the word first: the claim token from before is dead, and nobody owns anything', async () => {
+      const { id, present, complete } = await waiting();
+      const [presented, completed] = await meet(/^DELETE FROM claims/, present, complete);
+      const isDone = says(completed) === '200';
+      if (!isDone) assert.match(says(completed), /^400 invalid_claim$|^409 claim_not_confirmed$/);
+      assert.equal(says(presented), isDone ? '200' : '401 interaction_required');
+      assert.equal(presented.body.id, id);
+    });
+  });
+
+  for (const [type, name] of [
+    ['api_key', 'key'],
+    ['access_token', 'token of v0.1'],
+    ['exchanged', 'token for its identity'],
+  ] as const) {
     const give = (user: User, assertion: string) =>
       type === 'exchanged' ? world.exchange(assertion) : askOld(user, type);
 
-    test(`an agent that is narrowed gets no wider ${type}`, async () => {
+    test(`an agent that is narrowed gets no wider ${name}`, async () => {
       const { user, id, assertion, human } = await owned();
       const [given] = await meet(
         CREDENTIAL,
@@ -105,7 +146,7 @@ describe('what is given in the moment in which it ends (postgres)', () => {
       assert.equal(await world.scopeOf(access_token), 'read');
     });
 
-    test(`an agent whose merge is undone gets no ${type} in the account that it left`, async () => {
+    test(`an agent whose merge is undone gets no ${name} in the account that it left`, async () => {
       const { user, id, assertion, human } = await owned();
       const [given] = await meet(
         CREDENTIAL,
@@ -117,7 +158,7 @@ describe('what is given in the moment in which it ends (postgres)', () => {
       assert.deepEqual([scope, owner], ['read', undefined]);
     });
 
-    test(`an agent that is revoked, by its owner or its provider, keeps no ${type}`, async () => {
+    test(`an agent that is revoked, by its owner or its provider, keeps no ${name}`, async () => {
       for (const by of ['owner', 'provider']) {
         const { user, id, assertion, human } = await owned();
         const [given] = await meet(

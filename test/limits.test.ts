@@ -494,7 +494,7 @@ onEveryEngine("limits in auth.md's own versions", (engine) => {
       on.post('/agent/identity/claim', { type: 'service_auth', claim_token, login_hint }, from(address));
     for (let count = 0; count < 3; count += 1) assert.equal((await ask(mailbox)).status, 200);
     const fourth = await ask(mailbox);
-    assert.equal(says(fourth), '429 rate_limit_exceeded', 'a claim has three codes, whoever brings them');
+    assert.equal(says(fourth), '429 too_many_attempts', 'a claim has three codes, whoever brings them');
     assert.equal(fourth.body.retry_after, DAY);
     assert.equal(await at.used(`claimMailPerIp:${address}`), 3);
     assert.equal(await at.used(`codesPerMailboxHour:${mailbox}`), 0);

@@ -17,6 +17,7 @@ import {
   CLAIM_GRANT,
   JWT_BEARER,
   LOOKS,
+  newMailbox,
   newUser,
   openAuthMd,
   READING_API,
@@ -26,6 +27,7 @@ import {
 } from './helpers/auth-md.ts';
 import { act, agentOf, type Held, vouchFor, WAYS } from './helpers/auth-md-agents.ts';
 import { countOf } from './helpers/ceremony.ts';
+import { signIn } from './helpers/human.ts';
 import { onEveryEngine, type Reply } from './helpers/service.ts';
 
 /** The token endpoint: what an identity is exchanged for, for which API, and until when it holds (RFC 7523, 8707, 9068). */
@@ -339,6 +341,23 @@ onEveryEngine('tokens', (engine) => {
         const renewed = succeeded(await world.refresh(agent.refresh));
         assert.equal(decodeJwt(renewed.identity.assertion).email, undefined);
         assert.equal(await countOf(on, 'agents WHERE account_id = ?', [owner]), 0);
+      }
+    });
+
+    test('one that was linked and is let go has its own account as before, and no more than anybody', async () => {
+      const { on, complete, exchange, introspected, tokenFor } = world;
+      const mailbox = newMailbox();
+      const { claim_token, user_id } = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
+      await on.post('/agent/auth/claim', { claim_token, email: mailbox, link: true });
+      const done = succeeded(await complete({ claim_token, otp: await on.codeFor(mailbox) }));
+      const token = await tokenFor(done.identity.assertion);
+      const { sub, scope, owner } = await introspected(token);
+      assert.deepEqual([sub, scope], [user_id, 'read write']);
+      assert.match(String(owner), /^usr_/);
+      await act(world, { id: done.id, human: await signIn(on, mailbox) }, 'unlink');
+      for (const each of [token, succeeded(await exchange(done.identity.assertion)).access_token]) {
+        const after = await introspected(each);
+        assert.deepEqual([after.sub, after.scope, after.owner], [user_id, 'read', undefined]);
       }
     });
 
