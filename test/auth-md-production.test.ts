@@ -73,8 +73,13 @@ onEveryEngine('auth.md in production', (engine) => {
         const asked = succeeded(await claim(agent.claim_token, mailbox, type));
         assertShape(asked, { ...initiated(world, agent.id), type: 'service_auth', attempt: attempt(world) });
         assert.doesNotMatch(JSON.stringify(asked), /user_code|interval/);
-        const user_code = await confirm(await world.visit(asked.attempt.verification_uri, mailbox));
-        assertShape(succeeded(await complete(agent.claim_token, user_code)), completed(world, agent.id));
+        const human = await world.visit(asked.attempt.verification_uri, mailbox);
+        // Nor is there anything to type for its human.
+        assert.doesNotMatch((await human.get('/claim?way=typed')).text, /way=typed|<input class="code"/);
+        assertShape(
+          succeeded(await complete(agent.claim_token, await confirm(human))),
+          completed(world, agent.id),
+        );
       }
     });
 
