@@ -162,6 +162,14 @@ onEveryEngine('identity assertions of providers in other versions', (engine) => 
       assert.equal(await agentsAt(user.email), 1);
     });
 
+    test('gets no more by it than the provider bounds its agent to', async () => {
+      const { claim_token } = await anonymous();
+      const assertion = world.idJag(newUser(), { scope: 'read' });
+      const done = succeeded(await claimBy(claim_token, assertion));
+      assert.equal(await world.scopeOf(await world.tokenFor(done.identity_assertion)), 'read');
+      assert.equal(done.identity.refresh_token, undefined, 'only another word of the provider renews it');
+    });
+
     test('belongs at once to an owner who let this user act before, whatever mailbox the provider names now', async () => {
       const { idJag, present } = world;
       const user = newUser();

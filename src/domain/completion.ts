@@ -3,6 +3,7 @@ import { Failure } from '../errors.ts';
 import { type AttemptRow, findLastAttempt, listPendingOnMailbox } from '../store/claim-attempts.ts';
 import { type ClaimRow, endClaim, findClaimByTokenHash, markClaimed } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
+import { lockPrincipal } from '../store/principals.ts';
 import { type ClaimMode, findRegistration } from '../store/registrations.ts';
 import { viewLink } from './claim-links.ts';
 import {
@@ -60,6 +61,7 @@ export async function completeClaim(
     limited(deps, asker, async () => {
       const outcome = await deps.db.tx(async (tx) => {
         const now = deps.clock();
+        await holdItsPrincipal(tx, known.registrationId, input.claimToken);
         const claim = await findOpenClaim(tx, tokenHash, now);
         await checkCompanion(tx, claim, input.companion);
         const attempt =
@@ -76,6 +78,17 @@ export async function completeClaim(
       return outcome;
     }),
   );
+}
+
+/**
+ * Where a provider stands behind a claim, what it presents takes the row of its user first and the claim next; so does this, or
+ * the two would wait for each other. The tinysend profile knows no providers.
+ */
+async function holdItsPrincipal(tx: Tx, registrationId: string, claimToken: string): Promise<void> {
+  if (!claimToken.startsWith('clm_')) return;
+  const attempt = await findLastAttempt(tx, registrationId);
+  const principal = attempt?.principal ?? (await findRegistration(tx, registrationId))?.principal;
+  if (principal) await lockPrincipal(tx, principal);
 }
 
 async function findAttempted(db: Pick<Tx, 'get'>, claim: ClaimRow): Promise<AttemptRow> {

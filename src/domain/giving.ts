@@ -62,6 +62,7 @@ export async function give(
       await widenKeysOfAgent(tx, agentId, { scope: formatScope(scopes), accountId }, now);
       return { kind: 'nothing' };
     case 'nothing':
+      await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
       return { kind: 'nothing' };
     case 'token':
       return giveToken(tx, deps, now, { agentId, accountId, scopes });

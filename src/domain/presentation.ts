@@ -123,8 +123,14 @@ export async function claimByAssertion(
         return { kind: 'stepUp', opened };
       }
       const proven = { ...terms, registrationId: registration.id, confirmedBy: matched.accountId };
-      const completed = await complete(tx, deps, asker, now, claim, proven, { gives: 'identity' });
-      return { kind: 'claimed', completed };
+      const { scopes: bound } = verified;
+      const gives = bound === undefined ? 'identity' : 'nothing';
+      const completed = await complete(tx, deps, asker, now, claim, proven, { gives });
+      if (bound === undefined) return { kind: 'claimed', completed };
+      const claimedNow = (await findRegistration(tx, registration.id))!;
+      const begun = (await standingOf(tx, deps, now, claimedNow))!;
+      const given = await giveMore(tx, deps, now, begun, 'identity', bound);
+      return { kind: 'claimed', completed: { ...completed, ...given } };
     }),
   );
   deps.wakeOutbox();

@@ -29,6 +29,11 @@ export async function holdPrincipal(
   return row!;
 }
 
+/** Makes whatever else concerns a principal wait until the transaction ends. */
+export function lockPrincipal(tx: Tx, principal: string): Promise<number> {
+  return tx.run('UPDATE principals SET issuer = issuer WHERE principal = ?', [principal]);
+}
+
 /** Names the registration that the assertions of a principal lead to. */
 export function placePrincipal(tx: Tx, principal: string, registrationId: string): Promise<number> {
   return tx.run('UPDATE principals SET registration_id = ? WHERE principal = ?', [registrationId, principal]);
