@@ -3,6 +3,9 @@ import type { Deps } from './deps.ts';
 import * as agentAuth from './http/agent-auth.ts';
 import * as v01 from './http/agent-auth-v01.ts';
 import * as identity from './http/agent-identity.ts';
+import * as hosted from './http/agent-protocol/agents.ts';
+import * as capabilities from './http/agent-protocol/capabilities.ts';
+import { agentProtocol } from './http/dialects/agent-protocol.ts';
 import { authMd, authMdComplete } from './http/dialects/auth-md.ts';
 import { native } from './http/dialects/native.ts';
 import { oauth } from './http/dialects/oauth.ts';
@@ -21,13 +24,14 @@ import * as agents from './http/pages/agents.ts';
 import { asset } from './http/pages/assets.ts';
 import * as second from './http/pages/authenticator.ts';
 import * as claimPages from './http/pages/claim.ts';
+import * as connect from './http/pages/connect.ts';
 import { devMailboxJson, devMailboxPage } from './http/pages/dev-mailbox.ts';
 import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import * as resourceEvents from './http/resource-events.ts';
 import * as resourceRules from './http/resource-rules.ts';
-import { pageRoutes, type Route, route } from './http/route.ts';
+import { json, pageRoutes, type Route, route } from './http/route.ts';
 import * as notices from './http/security-events.ts';
 import { createServe } from './http/serve.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
@@ -106,6 +110,7 @@ export function createRoutes(
     }),
 
     ...identityRows(),
+    ...agentProtocolRows(),
 
     // Resource servers, and whoever holds a key
     route(`POST ${PATHS.introspect}`, {
@@ -209,6 +214,107 @@ function identityRows(): Route[] {
   ];
 }
 
+/** The Agent Auth Protocol: hosts and agents sign each request. */
+function agentProtocolRows(): Route[] {
+  const dialect = agentProtocol;
+  return [
+    route(`POST ${PATHS.agentRegister}`, {
+      dialect,
+      caller: 'newAgentHost',
+      limit: 'registerPerIp',
+      summary: 'Register an agent under the host that signs',
+      body: json(hosted.registerBody),
+      answer: hosted.agentAnswer,
+      handler: hosted.register,
+    }),
+    route(`GET ${PATHS.agentStatus}`, {
+      dialect,
+      caller: 'agentHost',
+      summary: 'How far an agent has come, and what it may do',
+      answer: hosted.agentAnswer,
+      handler: hosted.status,
+    }),
+    route(`POST ${PATHS.agentRequest}`, {
+      dialect,
+      caller: 'hostedAgent',
+      limit: 'claimMailPerIp',
+      summary: 'Ask for more capabilities',
+      body: json(hosted.requestBody),
+      answer: hosted.agentAnswer,
+      handler: hosted.request,
+    }),
+    route(`POST ${PATHS.agentReactivate}`, {
+      dialect,
+      caller: 'agentHost',
+      summary: 'Begin an agent anew that has expired',
+      body: json(hosted.agentBody),
+      answer: hosted.agentAnswer,
+      handler: hosted.reactivate,
+    }),
+    route(`POST ${PATHS.agentRevoke}`, {
+      dialect,
+      caller: 'agentHost',
+      summary: 'End an agent',
+      body: json(hosted.agentBody),
+      answer: hosted.endAnswer,
+      handler: hosted.revoke,
+    }),
+    route(`POST ${PATHS.agentRotate}`, {
+      dialect,
+      caller: 'agentHost',
+      summary: 'Give an agent another key',
+      body: json(hosted.rotateBody),
+      answer: hosted.endAnswer,
+      handler: hosted.rotate,
+    }),
+    route(`POST ${PATHS.hostRevoke}`, {
+      dialect,
+      caller: 'agentHost',
+      summary: 'End this host and all of its agents',
+      answer: hosted.hostEndAnswer,
+      handler: hosted.revokeHost,
+    }),
+    route(`POST ${PATHS.hostRotate}`, {
+      dialect,
+      caller: 'agentHost',
+      summary: 'Give this host another key',
+      body: json(hosted.rotateHostBody),
+      answer: hosted.hostAnswer,
+      handler: hosted.rotateHost,
+    }),
+    route(`GET ${PATHS.capabilityList}`, {
+      dialect,
+      caller: 'hostOrAgentIfAny',
+      summary: 'What agents can be allowed',
+      answer: capabilities.listAnswer,
+      handler: capabilities.list,
+    }),
+    route(`GET ${PATHS.capabilityDescribe}`, {
+      dialect,
+      caller: 'hostOrAgentIfAny',
+      summary: 'One of them, with its input',
+      answer: capabilities.describeAnswer,
+      handler: capabilities.describe,
+    }),
+    route(`POST ${PATHS.capabilityExecute}`, {
+      dialect,
+      caller: 'executingAgent',
+      summary: 'Use a capability',
+      body: json(capabilities.executeBody),
+      answer: capabilities.executeAnswer,
+      handler: capabilities.execute,
+    }),
+    route(`POST ${PATHS.agentIntrospect}`, {
+      dialect,
+      caller: 'resourceServer',
+      summary: 'Ask about a token that an agent signed, which is spent by it',
+      body: json(capabilities.introspectBody),
+      answer: capabilities.introspectAnswer,
+      handler: capabilities.introspect,
+    }),
+  ];
+}
+
 /** For people at a browser. What they post must come from a page of ours: see http/visitor.ts. */
 function pageRows(pages: Pages): Route[] {
   const { dialect } = pages;
@@ -219,6 +325,19 @@ function pageRows(pages: Pages): Route[] {
     post('/claim', 'visitor', 'Approve a claim', approveForm, approve(pages), 'wrongPerIpHour'),
     see('/claim/deny', 'visitor', 'Say that this was not me', claimPages.denyPage(pages)),
     post('/claim/deny', 'visitor', 'End a claim', denyForm, deny),
+
+    // Letting an agent in that signs its requests
+    see('/connect', 'visitor', 'Find what an agent asks for', connect.connectPage(pages)),
+    post('/connect', 'visitor', 'By its code', connect.codeForm, connect.findByCode(pages), 'wrongPerIpHour'),
+    see('/connect/review', 'freshHuman', 'Review it', connect.reviewPage(pages)),
+    post(
+      '/connect/review',
+      'freshHuman',
+      'Let the agent in, or not',
+      connect.decideForm,
+      connect.decide(pages),
+    ),
+    post('/hosts/:id/revoke', 'human', 'End a host and its agents', connect.hostForm, connect.revokeHost),
 
     // Signing in
     see('/sign-in', 'visitor', 'Ask for a code to sign in with', signIn.signInPage(pages)),
@@ -301,6 +420,7 @@ function discoveryRows(deps: Deps, described: readonly Route[]): Route[] {
     document(PATHS.llmsTxt, 'Where to read', textDocument('text/plain; charset=utf-8', documents.llmsTxt)),
     document(PATHS.openapi, 'OpenAPI 3.1', jsonDocument(createOpenApi(deps.config, described))),
     document(PATHS.jwks, 'RFC 7517', keySet),
+    document(PATHS.agentConfiguration, 'Agent Auth Protocol', jsonDocument(documents.agentConfiguration)),
     ...documents.authorizationServerPaths.map((path) =>
       document(path, 'RFC 8414', jsonDocument(documents.authorizationServer)),
     ),

@@ -8,8 +8,7 @@ import { addSigningKeyCommands } from './commands/keys.ts';
 import { addResourceCommands } from './commands/resources.ts';
 import { addServiceCommands } from './commands/service.ts';
 import { createShell, EXIT } from './commands/shell.ts';
-import { ConfigError } from './config.ts';
-import { Failure } from './errors.ts';
+import { ConfigError, Failure } from './errors.ts';
 
 const PACKAGE = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { capabilitiesSchema } from './config-capabilities.ts';
+import { issuersSchema } from './config-issuers.ts';
 import type { Rate } from './domain/limits.ts';
 
 /** What stands in the configuration file (design 7): its shape, which is published as a JSON Schema, and its defaults. */
@@ -50,24 +52,6 @@ export interface Resource {
   tokens: 'opaque' | 'jwt';
 }
 
-/** An agent provider whose word on its users we take (auth-md.md 4.3). */
-export interface TrustedIssuer {
-  /** As it stands in `iss`. */
-  issuer: string;
-  /** Where its keys are; by default below its own well-known path. */
-  jwksUri: string;
-  /** The clients it may speak for; undefined: itself, and any that publishes its metadata at its id (CIMD). */
-  clientIds: readonly string[] | undefined;
-  /** The domains whose mailboxes it may assert; undefined: all. */
-  emailDomains: readonly string[] | undefined;
-  /** How its users must have logged in, all of them. */
-  amr: readonly string[];
-  /** How old their login may be. */
-  maxAgeSeconds: number;
-  /** What people are shown: never what a provider says of itself. */
-  displayName: string;
-}
-
 const UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
 const rate = (fallback: string) =>
@@ -104,6 +88,10 @@ const limitsSchema = z.strictObject({
   refreshTtlSeconds: seconds(2_592_000, 366 * 86_400),
   tokensPerAgent: rate('600/h'),
   assertionsPerIssuer: rate('1000/h'),
+  agentsPerHost: rate('100/d'),
+  agentIdleSeconds: seconds(3600, 366 * 86_400),
+  agentLifetimeSeconds: seconds(86_400, 366 * 86_400),
+  agentAbsoluteSeconds: seconds(2_592_000, 10 * 366 * 86_400),
 });
 
 const scopeName = z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, 'must be a scope name such as "read"');
@@ -190,22 +178,8 @@ export const fileSchema = z.strictObject({
       }),
     )
     .default([]),
-  trustedIssuers: z
-    .array(
-      z.strictObject({
-        issuer: webUrl,
-        jwksUri: webUrl.optional(),
-        clientIds: z.array(z.string().min(1).max(512)).min(1).optional(),
-        emailDomains: z
-          .array(z.string().regex(/^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/, 'must be a domain such as "example.com"'))
-          .min(1)
-          .optional(),
-        amr: z.array(z.string().min(1).max(64)).default([]),
-        maxAgeSeconds: seconds(3600, 86_400),
-        displayName: z.string().min(1).max(64),
-      }),
-    )
-    .default([]),
+  trustedIssuers: issuersSchema,
+  capabilities: capabilitiesSchema,
   claimMode: z.enum(['both', 'reveal', 'typed']).default('both'),
   limits: limitsSchema.prefault({}),
   claimExistingAccount: z.enum(['otp', 'confirm']).default('otp'),

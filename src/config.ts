@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { type OwnCapability, readCapability } from './config-capabilities.ts';
 import {
   type ConfigFile,
   defaultPresets,
@@ -8,11 +9,13 @@ import {
   type Resource,
   type Scope,
   type Service,
-  type TrustedIssuer,
 } from './config-file.ts';
+import { readTrust, type TrustedIssuer } from './config-issuers.ts';
+import { nameTaken } from './domain/capabilities.ts';
 import type { Limits } from './domain/limits.ts';
 import { checkResourceUrl } from './domain/resource-servers.ts';
 import { parseScope } from './domain/scopes.ts';
+import { ConfigError } from './errors.ts';
 import { isLoopbackHost } from './lib/loopback.ts';
 import { readOrMakeSecret } from './lib/secret-file.ts';
 import { findTemplateFault } from './lib/templates.ts';
@@ -49,14 +52,13 @@ export interface Config {
   templatesDir: string | undefined;
   /** The first is the default one. */
   resources: readonly Resource[];
+  /** What agents of the Agent Auth Protocol can be allowed beside what is built in. */
+  capabilities: readonly OwnCapability[];
   /** By `iss`. */
   trustedIssuers: Map<string, TrustedIssuer>;
   /** Which way a code may go in the ceremony of /agent/identity: shown to the human, typed by the human. */
   claimMode: 'both' | 'reveal' | 'typed';
 }
-
-/** A setting that cannot be used; the message names it and says what it should be. */
-export class ConfigError extends Error {}
 
 type Environment = Record<string, string | undefined>;
 
@@ -116,9 +118,22 @@ export function loadConfig(env: Environment): Config {
   const ruled = Object.values(file.policy?.tools ?? {}).flatMap((rule) =>
     typeof rule === 'string' ? [rule] : [...Object.values(rule.scopes), rule.otherwise ?? []].flat(),
   );
-  for (const name of [...file.anonymousScopes, ...file.claimedScopes, ...sets, ...implied, ...ruled]) {
+  for (const name of [
+    ...file.anonymousScopes,
+    ...file.claimedScopes,
+    ...sets,
+    ...implied,
+    ...ruled,
+    ...file.capabilities.map(({ scope }) => scope),
+  ]) {
     if (!scopes.has(name))
       throw new ConfigError(`The scope "${name}" is used but not listed under "scopes".`);
+  }
+  const taken = nameTaken({ scopes, capabilities: file.capabilities });
+  if (taken !== undefined) {
+    throw new ConfigError(
+      `Two capabilities would be named "${taken}": each of "capabilities" and of "scopes" makes one, and "whoami" is taken.`,
+    );
   }
 
   const templatesDir = setting('TEMPLATES_DIR');
@@ -160,33 +175,10 @@ export function loadConfig(env: Environment): Config {
               tokens: 'opaque',
             },
           ],
+    capabilities: file.capabilities.map((each) => readCapability(each, isLoopback)),
     trustedIssuers: readTrust(file.trustedIssuers, publicUrl, isLoopback),
     claimMode: file.claimMode,
   };
-}
-
-/** What the operator names may be plain http on this machine while the service itself is (design 7). */
-function readTrust(
-  listed: ConfigFile['trustedIssuers'],
-  publicUrl: string,
-  isLoopback: boolean,
-): Map<string, TrustedIssuer> {
-  const trusted = new Map<string, TrustedIssuer>();
-  for (const each of listed) {
-    const { issuer, jwksUri = `${issuer.replace(/\/$/, '')}/.well-known/jwks.json` } = each;
-    for (const url of [issuer, jwksUri]) {
-      const { protocol, hostname, username, hash } = new URL(url);
-      const isLocal = isLoopback && isLoopbackHost(hostname);
-      if ((protocol !== 'https:' && !isLocal) || username !== '' || hash !== '') {
-        throw new ConfigError(`In "trustedIssuers", ${url} must be an https URL without user and fragment.`);
-      }
-    }
-    if (issuer === publicUrl) throw new ConfigError('"trustedIssuers" cannot name this service itself.');
-    if (trusted.has(issuer)) throw new ConfigError(`"trustedIssuers" names ${issuer} twice.`);
-    const { clientIds, emailDomains, amr, maxAgeSeconds, displayName } = each;
-    trusted.set(issuer, { issuer, jwksUri, clientIds, emailDomains, amr, maxAgeSeconds, displayName });
-  }
-  return trusted;
 }
 
 function resourceUrl(text: string): string {

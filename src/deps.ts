@@ -1,5 +1,6 @@
 import type { Config } from './config.ts';
 import type { Follow } from './domain/resource-events.ts';
+import type { CallApi } from './lib/call-api.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Keyring } from './lib/keyring.ts';
 import type { Log } from './lib/log.ts';
@@ -19,6 +20,8 @@ export interface Deps {
   mailer: Mailer;
   log: Log;
   metrics: Metrics;
+  /** Hands calls on to APIs that the operator named. */
+  callApi: CallApi;
   /** What agent providers publish: their keys, their clients. */
   trust: ProviderDocuments;
   /** Tells the outbox worker that a mail was committed. */

@@ -1,4 +1,5 @@
-import { type Config, ConfigError, loadConfig } from './config.ts';
+import { type Config, loadConfig } from './config.ts';
+import { ConfigError } from './errors.ts';
 import { systemClock } from './lib/clock.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';

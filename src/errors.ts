@@ -42,6 +42,7 @@ export const KINDS = [
   'invalidScope',
   'unsupportedGrant',
   'pollTooFast',
+  'protocolRefused',
   'idempotencyMismatch',
   'inProgress',
   'limited',
@@ -65,6 +66,31 @@ export type AssertionFault =
   | 'login'
   | 'replayed';
 
+/** What the Agent Auth Protocol has names of its own for (agent-auth-protocol.md 3, 3.15). */
+export type ProtocolCode =
+  | 'invalid_jwt'
+  | 'authentication_required'
+  | 'invalid_public_key'
+  | 'unsupported_algorithm'
+  | 'unsupported_mode'
+  | 'invalid_capabilities'
+  | 'unknown_constraint_operator'
+  | 'agent_exists'
+  | 'already_granted'
+  | 'agent_not_found'
+  | 'capability_not_found'
+  | 'capability_not_granted'
+  | 'constraint_violated'
+  | 'agent_pending'
+  | 'agent_expired'
+  | 'agent_revoked'
+  | 'agent_rejected'
+  | 'agent_claimed'
+  | 'absolute_lifetime_exceeded'
+  | 'host_revoked'
+  | 'unauthorized'
+  | 'execution_failed';
+
 /** What a dialect may add to the answer beside its code. All of it is public. */
 export interface FailureDetails {
   /** Seconds until it is worth asking again; rendered as Retry-After. */
@@ -79,6 +105,8 @@ export interface FailureDetails {
   location?: string;
   /** The page on which the owner of the mailbox goes on. */
   verificationUri?: string;
+  /** The name that the Agent Auth Protocol has for it, and the members that it wants beside. */
+  protocol?: { code: ProtocolCode; members?: Record<string, unknown> };
   /** What is wrong with the assertion. */
   fault?: AssertionFault;
   /** How old a login at the agent's provider may be. */
@@ -119,3 +147,6 @@ export function unavailable(cause: unknown, retryAfterSeconds = 2): Failure {
     cause,
   );
 }
+
+/** A setting that cannot be used; the message names it and says what it should be. */
+export class ConfigError extends Error {}

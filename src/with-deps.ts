@@ -1,5 +1,6 @@
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
+import { createCallApi } from './lib/call-api.ts';
 import { systemClock } from './lib/clock.ts';
 import { createKeyring } from './lib/keyring.ts';
 import { createLog } from './lib/log.ts';
@@ -25,6 +26,7 @@ export function createDeps(
     keyring: createKeyring(config.secrets, systemRandom),
     mailer: createMailer(config, devMailbox),
     metrics: createMetrics(),
+    callApi: createCallApi(),
     trust: createProviderDocuments(createSafeFetch(), own.clock, config.isLoopback),
     ...own,
   };

@@ -50,6 +50,34 @@ const stranger = (typ: string) => jwt({ alg: 'ES256', typ, kid: '1' }, { iss: 'h
 
 type Members = Record<string, unknown>;
 
+/** The same of the Agent Auth Protocol, whose requests are all signed. */
+const PROTOCOL_BODIES: Record<string, readonly (readonly [plain: string, body: Members])[]> = {
+  'POST /agent/register': [
+    [
+      '401 authentication_required',
+      { name: 'Robin', mode: 'autonomous', capabilities: ['read'], reason: 'why' },
+    ],
+  ],
+  'POST /agent/request-capability': [
+    ['401 authentication_required', { capabilities: ['write'], reason: 'why', preferred_method: 'ciba' }],
+  ],
+  'POST /agent/reactivate': [['401 authentication_required', { agent_id: 'agt_0' }]],
+  'POST /agent/revoke': [['401 authentication_required', { agent_id: 'agt_0' }]],
+  'POST /agent/rotate-key': [
+    [
+      '401 authentication_required',
+      { agent_id: 'agt_0', public_key: { kty: 'OKP', crv: 'Ed25519', x: 'x' } },
+    ],
+  ],
+  'POST /host/rotate-key': [
+    ['401 authentication_required', { public_key: { kty: 'OKP', crv: 'Ed25519', x: 'x' } }],
+  ],
+  'POST /capability/execute': [
+    ['401 authentication_required', { capability: 'read', arguments: { seconds: 60 } }],
+  ],
+  'POST /agent/introspect': [['401 authentication_required', { token: 'a.b.c' }]],
+};
+
 /**
  * Bodies that pass the schemas of each row that takes one, at least one for each version of it, so that a refusal is for what a
  * test added; and before each what becomes of it without any credential.
@@ -120,6 +148,7 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
   'POST /agent/auth/revoke': [['400 invalid_issuer', { token: stranger('logout+jwt') }]],
   'POST /oauth2/introspect': [['401 invalid_client', { token: unknownKey, token_type_hint: 'access_token' }]],
   'POST /oauth2/revoke': [['200', { token: unknownKey }]],
+  ...PROTOCOL_BODIES,
   'POST /resource/quota': [['401 invalid_client', { key_id: 'key_0', action: 'send' }]],
 };
 
@@ -127,6 +156,9 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
 const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /claim': { csrf: 'none', attempt: 'cla_0', code: '123456' },
   'POST /claim/deny': { csrf: 'none', no_more: 'on' },
+  'POST /connect': { csrf: 'none', code: 'ABCD-EFGH' },
+  'POST /connect/review': { csrf: 'none', approval: 'apr_0', decision: 'approve', 'allow:read': 'on' },
+  'POST /hosts/:id/revoke': { csrf: 'none' },
   'POST /sign-in': { csrf: 'none', next: '/account', email: 'human@example.com' },
   'POST /sign-in/again': { csrf: 'none', next: '/account' },
   'POST /sign-in/code': { csrf: 'none', next: '/account', code: '123456' },
@@ -236,6 +268,13 @@ const SPELT: Record<DialectName, Record<Fault, string>> = {
     method: '405 invalid_request',
     json: '400 invalid_request',
   },
+  'agent protocol': {
+    media: '415 invalid_request',
+    encoding: '415 invalid_request',
+    size: '413 invalid_request',
+    method: '405 invalid_request',
+    json: '400 invalid_request',
+  },
   'security events': {
     media: '400 invalid_request',
     encoding: '400 invalid_request',
@@ -317,6 +356,14 @@ onEveryEngine('bad input', (engine) => {
         ['auth.md', '/agent/identity/claim/'],
         ['auth.md', '/agent/identity/claim/attempt/challenge'],
         ['auth.md', `/agent/identity/${MARK}?q=${MARK}`],
+        ['agent protocol', '/capability/'],
+        ['agent protocol', '/capability/list/'],
+        ['agent protocol', '/capability/batch-execute'],
+        ['agent protocol', '/host/enroll'],
+        ['agent protocol', `/host/${MARK}?q=${MARK}`],
+        ['native', '/capability'],
+        ['native', '/agent/register/'],
+        ['native', '/agent/claim'],
         ['oauth', '/oauth2/nothing'],
         ['oauth', '/oauth2/introspect/'],
         ['oauth', '/oauth2/token/'],
@@ -532,7 +579,7 @@ onEveryEngine('bad input', (engine) => {
 
     test('what stays within the limits is accepted: 8 levels, 64 names, long texts, unknown members', async () => {
       for (const row of rows.filter(({ codec }) => codec === 'json')) {
-        const left = 64 - Object.keys(row.valid).length;
+        const left = 64 - JSON.stringify(row.valid).split('":').length + 1; // names in all of its objects
         for (const member of [nested(7), many(left), `"x":"${'ü'.repeat(5000)}"`, '"x":"😀\\ud83d\\ude00"']) {
           assertPlain(row, await post(row, withMember(row, member)), member.slice(0, 20));
         }

@@ -15,6 +15,7 @@ import { NATIVE } from '../src/http/dialects/native.ts';
 import { PATHS } from '../src/http/discovery.ts';
 import type { Route } from '../src/http/route.ts';
 import { CLAIM, ID_JAG, JWT_BEARER } from '../src/http/urns.ts';
+import { newKey, openAgentClient } from './helpers/agent-client.ts';
 import { confirm, openAuthMd, SIGNED_API, typeCode } from './helpers/auth-md.ts';
 import { openBrowser } from './helpers/browser.ts';
 import { signIn } from './helpers/human.ts';
@@ -88,6 +89,10 @@ describe('discovery', () => {
     return reply;
   };
 
+  /** Those of the agent configuration are relative to its issuer. */
+  const endpointsIn = (text: string): string[] =>
+    Object.values<string>(JSON.parse(text).endpoints).map((path) => on.url + path);
+
   test('every URL in every document leads somewhere', async () => {
     const foreign = new Set(RESOURCES.flatMap(({ url, documentation = url }) => [url, documentation]));
     foreign.add(ASSERTION_REVOKED); // a name and no link
@@ -101,6 +106,7 @@ describe('discovery', () => {
         url.replace(/[.,;:]+$/, ''),
       );
       const paths = [...text.matchAll(/`(\/[\w/.-]+)`/g)].map(([, each]) => on.url + each);
+      if (path === PATHS.agentConfiguration) paths.push(...endpointsIn(text));
       for (const url of [...urls, ...paths]) {
         if (foreign.has(url)) continue;
         assert.ok(url === on.url || url.startsWith(`${on.url}/`), `${path} names ${url}, which is not ours`);
@@ -108,7 +114,8 @@ describe('discovery', () => {
       }
     }
     for (const url of followed) {
-      const path = url.slice(on.url.length) || '/';
+      const query = url.endsWith(PATHS.capabilityDescribe) ? '?name=read' : '';
+      const path = url.slice(on.url.length) + query || '/';
       const { status } = await on.get(path);
       assert.ok([200, 303, 401, 405].includes(status), `${url} answers ${status}`);
     }
@@ -405,7 +412,10 @@ describe('discovery', () => {
       }
     }
     const refusal = await send(on, 'GET', '/api/me', [...evil, ['Host', `127.0.0.1:${port}`]]);
-    assert.equal(refusal.headers.get('www-authenticate'), `Bearer resource_metadata="${on.url}${METADATA}"`);
+    assert.equal(
+      refusal.headers.get('www-authenticate'),
+      `Bearer resource_metadata="${on.url}${METADATA}", AgentAuth discovery="${on.url}/.well-known/agent-configuration"`,
+    );
 
     const { claim_token } = await on.register();
     const body = JSON.stringify({ claim_token, email: 'host@example.com' });
@@ -656,6 +666,58 @@ describe('discovery', () => {
         });
         check(path, reply, status);
       }
+    });
+
+    test('those of the Agent Auth Protocol are as it says, and their lists and schemas, too', async () => {
+      const client = openAgentClient(on);
+      const check = (method: string, path: string, reply: Reply, status = 200): Reply => {
+        assert.equal(reply.status, status, `${method} ${path}: ${reply.text}`);
+        return checkReply(api, method, path, reply);
+      };
+      const bodyOf = (path: string, body: object) => {
+        const { schema } = operationOf('POST', path).requestBody.content['application/json']!;
+        assert.deepEqual(mismatches(schema, body, api), [], `POST ${path} with ${JSON.stringify(body)}`);
+        return body;
+      };
+      const [host, key] = [client.newHost(), newKey()];
+      const ask = { mode: 'autonomous', name: 'bot', capabilities: ['read', 'write'] } as const;
+      bodyOf(PATHS.agentRegister, { ...ask, host_name: 'box', reason: 'why' });
+      const registered = check(
+        'POST',
+        PATHS.agentRegister,
+        await client.register(host, key, { ...ask, capabilities: [...ask.capabilities] }),
+      );
+      const agent = { id: registered.body.agent_id, key, host };
+      const asked = [{ name: 'write', constraints: { seconds: { max: 60 } } }];
+      bodyOf(PATHS.agentRegister, { name: 'helper', capabilities: asked, login_hint: 'a@example.com' });
+      const waiting = await client.connect(host, { capabilities: asked });
+      check('POST', PATHS.agentRegister, waiting.reply);
+      check('POST', PATHS.agentRegister, (await client.connect(host, { capabilities: ['fly'] })).reply, 400);
+      check('GET', PATHS.agentStatus, await client.status(agent));
+      check('GET', PATHS.agentStatus, await client.status({ ...agent, id: 'agt_none' }), 404);
+      check('GET', PATHS.agentStatus, await client.status(agent, { token: 'x' }), 401);
+      bodyOf(PATHS.agentRequest, { capabilities: asked });
+      check('POST', PATHS.agentRequest, await client.request(agent, { capabilities: ['write'] }));
+      for (const reply of [
+        await client.list(undefined),
+        await client.list(host, '?limit=1'),
+        await client.listAsAgent(agent),
+      ]) {
+        check('GET', PATHS.capabilityList, reply);
+      }
+      for (const name of ['whoami', 'read']) {
+        check('GET', PATHS.capabilityDescribe, await client.describe(name, agent));
+      }
+      check('GET', PATHS.capabilityDescribe, await client.describe('fly'), 404);
+      bodyOf(PATHS.capabilityExecute, { capability: 'read', arguments: { seconds: 60 } });
+      check('POST', PATHS.capabilityExecute, await client.execute(agent, 'read'));
+      check('POST', PATHS.capabilityExecute, await client.execute(agent, 'write'), 403);
+      check('POST', PATHS.agentReactivate, await client.reactivate(agent));
+      check('POST', PATHS.agentRotate, await client.rotateAgentKey(agent, newKey()));
+      check('POST', PATHS.agentRevoke, await client.disconnect(agent));
+      const next = { ...host, key: newKey() };
+      check('POST', PATHS.hostRotate, await client.rotateHostKey(host, next.key));
+      check('POST', PATHS.hostRevoke, await client.revokeHost(next));
     });
 
     test('the checker of this test sees what is wrong', async () => {

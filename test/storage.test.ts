@@ -571,6 +571,8 @@ onEveryEngine('retention', (engine) => {
       mail: 0,
       attempts: 0,
       registrations: 0,
+      approvals: 0,
+      forgottenAgents: 0,
       refusals: 0,
       signIns: 0,
       sessions: 0,

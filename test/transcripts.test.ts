@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { localAsker } from '../src/domain/events.ts';
 import { addResourceServer } from '../src/domain/resource-servers.ts';
+import { newKey, openAgentClient } from './helpers/agent-client.ts';
 import { type Browser, openBrowser } from './helpers/browser.ts';
 import { signIn } from './helpers/human.ts';
 import { type FakeIssuer, startFakeIssuer } from './helpers/issuer.ts';
@@ -192,6 +193,65 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
     said.told('From now on the word of the provider is enough again.');
     await present({});
     assertShown('providers.md', said);
+  });
+
+  test('the Agent Auth Protocol', async () => {
+    const said = startTranscript(on);
+    const client = openAgentClient(on);
+    const host = client.newHost('ci-box');
+    const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
+    const agentKey = newKey();
+    const asHost = (more: object = {}) => bearer(client.hostToken(host, {}, more));
+    said.told('A host that nobody knows signs for an agent that works for itself.');
+    const alone = await said.post(
+      '/agent/register',
+      {
+        name: 'AI Agent on ci-box',
+        mode: 'autonomous',
+        capabilities: ['whoami', 'write'],
+        host_name: 'ci-box',
+      },
+      asHost({ agent_public_key: agentKey.jwk, host_name: 'ci-box' }),
+    );
+    const own = { id: alone.body.agent_id, key: agentKey };
+    await said.post(
+      '/capability/execute',
+      { capability: 'whoami' },
+      bearer(client.agentToken(own, client.executeAt(), { claims: { capabilities: ['whoami'] } })),
+    );
+    said.told('The same host signs for one that works for a human.');
+    const helperKey = newKey();
+    const asked = await said.post(
+      '/agent/register',
+      {
+        name: 'Release helper',
+        mode: 'delegated',
+        capabilities: ['read', { name: 'write', constraints: { seconds: { max: 120 } } }],
+        reason: 'To publish the release',
+        login_hint: 'hugo@example.com',
+        host_name: 'ci-box',
+      },
+      asHost({ agent_public_key: helperKey.jwk, host_name: 'ci-box' }),
+    );
+    said.told('Hugo opens the link, signs in, leaves both boxes on, and presses "Let it in".');
+    const browser = await signIn(on, 'hugo@example.com');
+    await browser.get(asked.body.approval.verification_uri_complete);
+    await browser.post('/connect/review', { decision: 'approve', 'allow:read': 'on', 'allow:write': 'on' });
+    const id = asked.body.agent_id;
+    await said.get(`/agent/status?agent_id=${id}`, asHost());
+    const helper = { id, key: helperKey };
+    const executing = () =>
+      bearer(client.agentToken(helper, client.executeAt(), { claims: { capabilities: ['write'] } }));
+    const write = { capability: 'write', arguments: { seconds: 300 } };
+    await said.post('/capability/execute', write, executing());
+    await said.post('/capability/execute', { ...write, arguments: { seconds: 120 } }, executing());
+    said.told('A resource server asks about a token that the agent signed for it.');
+    const shown = client.agentToken(helper, API);
+    await said.post('/agent/introspect', { token: shown }, basic(server.id, server.secret));
+    await said.post('/agent/introspect', { token: shown }, basic(server.id, server.secret));
+    said.told('The agent that worked for itself has ended: what it did is Hugo’s.');
+    await said.get(`/agent/status?agent_id=${own.id}`, asHost());
+    assertShown('agent-auth-protocol.md', said);
   });
 
   test('OAuth', async () => {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../errors.ts';
 import { listEvents } from '../store/events.ts';
 import { type Shell, wholeNumber } from './shell.ts';
 

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import { ConfigError, loadConfig } from '../config.ts';
+import { loadConfig } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { type Asker, localAsker } from '../domain/events.ts';
+import { ConfigError } from '../errors.ts';
 import { withDeps } from '../with-deps.ts';
 
 /** Exit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found. */

@@ -4,11 +4,13 @@ import { listOwnedAgents } from '../store/agents.ts';
 import { deleteAuthenticator, deleteRecoveryCodes } from '../store/authenticators.ts';
 import { revokePersonalCredentials } from '../store/credentials.ts';
 import { listEventsOf } from '../store/events.ts';
+import { listHostsOf } from '../store/hosts.ts';
 import { unlinkPrincipalsOf } from '../store/principals.ts';
 import { endSessions } from '../store/sessions.ts';
 import { endAgent } from './agents.ts';
 import { describeEvent, type Happening } from './event-texts.ts';
 import type { Asker } from './events.ts';
+import { endHost } from './hosts.ts';
 import { recordAndTell } from './notices.ts';
 
 /** What a human has here: what happened to it, and its end. */
@@ -48,6 +50,7 @@ export async function deleteAccount(deps: Deps, asker: Asker, accountId: string)
       await endAgent(tx, deps, asker, now, agent);
       if (agent.accountId !== accountId) await endAccount(tx, agent.accountId, now);
     }
+    for (const host of await listHostsOf(tx, accountId)) await endHost(tx, deps, asker, now, host);
     await unlinkPrincipalsOf(tx, accountId);
     await revokePersonalCredentials(tx, accountId, now);
     await deleteAuthenticator(tx, accountId);

@@ -19,6 +19,7 @@ import {
   endAssertions,
   findRegistration,
   type RegistrationKind,
+  type RegistrationRow,
 } from '../store/registrations.ts';
 import { withdrawAttempts } from './claims.ts';
 import { type Asker, record } from './events.ts';
@@ -126,10 +127,22 @@ async function describe(deps: Deps, row: AgentRow): Promise<Agent> {
     mode: registration!.mode ?? undefined,
     owner: owner?.mailbox ? { id: owner.id, mailbox: owner.mailbox } : undefined,
     mergedFrom: row.mergedFrom ?? undefined,
-    claim: await claimState(deps, claim!, attempt),
+    claim:
+      claim === undefined ? hostedState(deps, row, registration!) : await claimState(deps, claim, attempt),
     createdAt: row.createdAt,
     revokedAt: row.revokedAt ?? undefined,
   };
+}
+
+/** An agent under a host is claimed with its host, and by no claim of its own. */
+function hostedState(
+  deps: Pick<Deps, 'clock'>,
+  { ownedAt, revokedAt }: AgentRow,
+  { expiresAt }: RegistrationRow,
+): ClaimState {
+  if (ownedAt !== null) return { kind: 'claimed', claimedAt: ownedAt };
+  const isOver = revokedAt !== null || expiresAt <= deps.clock();
+  return isOver ? { kind: 'expired' } : { kind: 'unclaimed', expiresAt };
 }
 
 async function claimState(deps: Deps, claim: ClaimRow, attempt: AttemptRow | undefined): Promise<ClaimState> {

@@ -1,11 +1,14 @@
 import type { Deps } from '../deps.ts';
 import { mailboxLimitKey } from '../lib/mailbox.ts';
+import { findApproval } from '../store/approvals.ts';
 import { type AttemptRow, findAttempt, remintCode } from '../store/claim-attempts.ts';
 import { listNoticed } from '../store/events.ts';
+import { findHostedAgent } from '../store/hosted-agents.ts';
 import { isRefused } from '../store/mail-refusals.ts';
 import type { OutboxRow } from '../store/outbox.ts';
 import { findRegistration } from '../store/registrations.ts';
 import { findSignIn } from '../store/sign-ins.ts';
+import { approvalLink } from './approval-codes.ts';
 import { approveLink, denyLink, openLink, viewLink } from './claim-links.ts';
 import { deriveCode, deriveSignInCode } from './codes.ts';
 import { describeEvent } from './event-texts.ts';
@@ -31,6 +34,8 @@ export async function write(
       return writeSignInCode(deps, mail, mail.attemptId);
     case 'notice':
       return writeNotice(deps, mail);
+    case 'approval':
+      return writeApproval(deps, mail, mail.attemptId);
   }
 }
 
@@ -74,6 +79,26 @@ async function writeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
       origin: signIn.origin,
       askedAt: signIn.createdAt,
       codeExpiresAt: signIn.codeExpiresAt,
+    });
+}
+
+/** The mail by which an agent under a host asks its human. */
+async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
+  const approval = await findApproval(deps.db, approvalId);
+  const agent = approval && (await findHostedAgent(deps.db, approval.agentId));
+  if (approval === undefined || agent === undefined || approval.decidedAt !== null) return 'over';
+  if (await isRefused(deps.db, mailboxLimitKey(mail.mailbox), agent.id, deps.clock())) return 'unwanted';
+  return () =>
+    deps.mailer.send({
+      kind: 'agent-approval',
+      id: mail.id,
+      to: mail.mailbox,
+      agentName: agent.name,
+      pageUrl: approvalLink(deps, approvalId),
+      bindingMessage: approval.bindingMessage ?? undefined,
+      origin: approval.origin,
+      askedAt: approval.createdAt,
+      codeExpiresAt: approval.expiresAt,
     });
 }
 

@@ -35,6 +35,10 @@ export interface Limits {
   refreshTtlSeconds: number;
   tokensPerAgent: Rate;
   assertionsPerIssuer: Rate;
+  agentsPerHost: Rate;
+  agentIdleSeconds: number;
+  agentLifetimeSeconds: number;
+  agentAbsoluteSeconds: number;
 }
 
 type RateName = {
@@ -183,6 +187,7 @@ const MESSAGES: Record<Spending['name'], string> = {
   codesPerMailboxHour: 'Too many codes were sent to this mailbox.',
   codesPerMailboxDay: 'Too many codes were sent to this mailbox.',
   tokensPerAgent: 'Too many tokens were asked for by this agent.',
+  agentsPerHost: 'Too many agents were registered by this host.',
   assertionsPerIssuer: 'Too many assertions of this issuer were presented.',
   wrongPerMailboxDay: 'Too many wrong codes were tried for this mailbox.',
   wrongPerIpHour: 'Too many wrong codes were tried from this address.',

@@ -25,6 +25,7 @@ import { endAgent, endDelegation } from './agents.ts';
 import { isLive, type Key, toKey } from './credentials.ts';
 import { describeEvent, type Happening } from './event-texts.ts';
 import { type Asker, record } from './events.ts';
+import { hostedStanding } from './hosted-agents.ts';
 import { isKey } from './keys.ts';
 import { recordAndTell } from './notices.ts';
 import { providerOf } from './principals.ts';
@@ -148,7 +149,8 @@ export async function unlinkAgent(deps: Deps, asker: Asker, ownerId: string, id:
  */
 export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
   await withOwned(deps, ownerId, id, async (tx, now, agent) => {
-    if (undoableUntil(agent, ownerId, now) === undefined) {
+    const registration = await findRegistration(tx, agent.registrationId);
+    if (registration?.kind === 'host' || undoableUntil(agent, ownerId, now) === undefined) {
       throw new Failure('badRequest', 'A merge can be undone for seven days. Revoke the agent instead.');
     }
     const own = agent.mergedFrom ?? newId('usr', now, deps.random);
@@ -245,16 +247,20 @@ async function describe(
   ]);
   const keys = credentials.filter(isKey).map(toKey);
   const live = credentials.filter((key) => isLive(key, now)).map(toKey);
-  // One that renews an identity has no key that would show what it may do.
-  const scopes = live.length === 0 ? scopesOf(deps, row) : live.flatMap((key) => key.scopes);
+  const hosted = registration!.kind === 'host' ? await hostedStanding(deps, row.id) : undefined;
+  // One that renews an identity, or signs for itself, has no key that would show what it may do.
+  const scopes =
+    hosted?.scopes ?? (live.length === 0 ? scopesOf(deps, row) : live.flatMap((key) => key.scopes));
   const uses = credentials.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from }));
-  const last = [...uses, { at: row.seenAt, from: row.seenFrom }].reduce((latest, use) =>
+  const signed = { at: hosted?.seenAt ?? null, from: 'its own environment' };
+  const last = [...uses, { at: row.seenAt, from: row.seenFrom }, signed].reduce((latest, use) =>
     (use.at ?? 0) > (latest.at ?? 0) ? use : latest,
   );
   const agent: OwnedAgent = {
     id: row.id,
     name: row.name ?? undefined,
-    isNamedByOwner: row.name !== registration!.agentName,
+    // The registration of a host has the name of the host.
+    isNamedByOwner: row.name !== (hosted ?? { name: registration!.agentName }).name,
     mode: registration!.mode!,
     provider: providerOf(deps.config, registration!.principal),
     registeredAt: registration!.createdAt,
@@ -262,7 +268,7 @@ async function describe(
     revokedAt: row.revokedAt ?? undefined,
     scopes: row.revokedAt === null ? [...new Set(scopes)].sort() : [],
     lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? 'somewhere' },
-    undoableUntil: undoableUntil(row, ownerId, now),
+    undoableUntil: registration!.kind === 'host' ? undefined : undoableUntil(row, ownerId, now),
   };
   return { agent, keys };
 }

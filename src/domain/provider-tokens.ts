@@ -1,4 +1,4 @@
-import type { TrustedIssuer } from '../config-file.ts';
+import type { TrustedIssuer } from '../config-issuers.ts';
 import type { Deps } from '../deps.ts';
 import { type AssertionFault, Failure } from '../errors.ts';
 import { type Algorithm, isAlgorithm, isSignedBy, parseSignedToken } from '../lib/signed-token.ts';

@@ -54,6 +54,8 @@ const OVERLAP_MS = 15_000;
 const PAGE = 500;
 const FOLLOWERS_MAX = 100;
 
+/** Where an account became part of another: of an agent, or of a host with all its agents. */
+const MERGES = new Set(['agent.merged', 'host.linked']);
 const REVOKED = new Set(['key.revoked', 'key.retired', 'agent.revoked', 'account.deleted']);
 
 /**
@@ -211,7 +213,7 @@ async function concerning(
 
 async function expand(deps: Pick<Deps, 'db'>, row: EventRow): Promise<Expanded | undefined> {
   const details = row.details === null ? {} : (JSON.parse(row.details) as { from?: string });
-  const isMerge = row.kind === 'agent.merged' && details.from !== undefined && row.accountId !== null;
+  const isMerge = MERGES.has(row.kind) && details.from !== undefined && row.accountId !== null;
   const keys = await keysOf(deps, row);
   if (keys.length === 0 && !isMerge) return undefined;
   return {

@@ -175,6 +175,13 @@ export async function findTarget(
   throw unknownResource();
 }
 
+/** The resource that an address belongs to: the nearest that is known above it, else its origin. */
+export async function resourceAbove(deps: Pick<Deps, 'db' | 'config'>, url: string): Promise<string> {
+  const known = [...deps.config.resources, ...(await listResourceServers(deps))].map((each) => each.url);
+  const above = known.filter((each) => url === each || url.startsWith(`${each.replace(/\/$/, '')}/`));
+  return above.sort((left, right) => right.length - left.length)[0] ?? new URL(url).origin;
+}
+
 function asResourceUrl(text: string): string {
   try {
     return checkResourceUrl(text);

@@ -10,6 +10,8 @@ import {
   deleteExpiredRefreshTokens,
   deleteExpiredRegistrations,
   deleteExpiredTokens,
+  deleteForgottenAgents,
+  deleteOldApprovals,
   deleteOldMail,
   deleteOldSessions,
   deleteOldSignIns,
@@ -21,6 +23,8 @@ const DAY_MS = 86_400_000;
 const KEEP_MS = DAY_MS;
 /** So long it is remembered from where an account was signed in to. */
 const SESSIONS_KEEP_MS = 30 * DAY_MS;
+/** Whoever was not let in for so long is not waited for. */
+const FORGOTTEN_MS = 7 * DAY_MS;
 /** Tokens are many, and what has expired is refused without them. */
 const TOKENS_KEEP_MS = 600_000;
 const AUDIT_KEEP_MS = 400 * DAY_MS;
@@ -41,6 +45,8 @@ const SWEEPS: Record<string, Sweep> = {
   sessions: (tx, now) => deleteOldSessions(tx, now - SESSIONS_KEEP_MS, BATCH),
   tokens: (tx, now) => deleteExpiredTokens(tx, now - TOKENS_KEEP_MS, BATCH),
   refreshTokens: (tx, now) => deleteExpiredRefreshTokens(tx, now, BATCH),
+  approvals: (tx, now) => deleteOldApprovals(tx, now - KEEP_MS, BATCH),
+  forgottenAgents: (tx, now) => deleteForgottenAgents(tx, now - FORGOTTEN_MS, BATCH),
   spentTokens: (tx, now) => deleteSpentTokens(tx, now, BATCH),
   events: (tx, now) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), BATCH),
 };

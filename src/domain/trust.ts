@@ -1,4 +1,4 @@
-import type { TrustedIssuer } from '../config-file.ts';
+import type { TrustedIssuer } from '../config-issuers.ts';
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { parseMailbox } from '../lib/mailbox.ts';

@@ -5,6 +5,7 @@ import type { Asker } from '../domain/events.ts';
 import { authenticateResourceServer, type ResourceServer } from '../domain/resource-servers.ts';
 import { isFresh } from '../domain/sessions.ts';
 import { Failure } from '../errors.ts';
+import { signerOf } from './agent-protocol/signers.ts';
 import { pageOf } from './pages/goals.ts';
 import type { CallerKind, Callers } from './route.ts';
 import { type Human, visitorOf } from './visitor.ts';
@@ -30,6 +31,12 @@ export async function identify(
       return bearerOf(deps, asker, request);
     case 'resourceServer':
       return resourceServerOf(deps, request, (body ?? {}) as ClientMembers);
+    case 'agentHost':
+    case 'newAgentHost':
+    case 'hostedAgent':
+    case 'executingAgent':
+    case 'hostOrAgentIfAny':
+      return signerOf(kind, deps, oneAuthorization(request));
     case 'visitor':
       return visitorOf(deps, request, body as { csrf?: string } | undefined);
     case 'human':

@@ -13,6 +13,7 @@ export interface Documents {
   authMd: string;
   llmsTxt: string;
   authorizationServer: object;
+  agentConfiguration: object;
   /** Where that is looked for: at the root, and in the forms in which clients put the path of a resource into it. */
   authorizationServerPaths: string[];
   /** By path: the root one is of the default resource. */
@@ -38,6 +39,19 @@ export const PATHS = {
   resourceQuota: '/resource/quota',
   introspect: '/oauth2/introspect',
   revoke: '/oauth2/revoke',
+  agentConfiguration: '/.well-known/agent-configuration',
+  agentRegister: '/agent/register',
+  agentStatus: '/agent/status',
+  agentRequest: '/agent/request-capability',
+  agentReactivate: '/agent/reactivate',
+  agentRevoke: '/agent/revoke',
+  agentRotate: '/agent/rotate-key',
+  agentIntrospect: '/agent/introspect',
+  capabilityList: '/capability/list',
+  capabilityDescribe: '/capability/describe',
+  capabilityExecute: '/capability/execute',
+  hostRevoke: '/host/revoke',
+  hostRotate: '/host/rotate-key',
   authMd: '/auth.md',
   llmsTxt: '/llms.txt',
   openapi: '/openapi.json',
@@ -53,6 +67,7 @@ export function createDocuments(config: Config): Documents {
     authMd: fill(readFileSync(AUTH_MD, 'utf8'), config),
     llmsTxt: llmsTxt(config),
     authorizationServer: authorizationServer(config),
+    agentConfiguration: agentConfiguration(config),
     authorizationServerPaths: authorizationServerPaths(config),
     protectedResources: protectedResources(config),
   };
@@ -143,6 +158,34 @@ function authorizationServer(config: Config): object {
   };
 }
 
+/** The Agent Auth Protocol's own document (agent-auth-protocol.md 2); clients take the issuer from it to the letter. */
+function agentConfiguration(config: Config): object {
+  return {
+    version: '1.0-draft',
+    provider_name: config.service.name.toLowerCase().replace(/[^a-z0-9]+/g, '_'),
+    description: `${config.service.name}: agents register themselves, and humans vouch for them`,
+    issuer: config.publicUrl,
+    default_location: config.publicUrl + PATHS.capabilityExecute,
+    algorithms: ['Ed25519'],
+    modes: ['delegated', 'autonomous'],
+    approval_methods: ['device_authorization', 'ciba'],
+    endpoints: {
+      register: PATHS.agentRegister,
+      status: PATHS.agentStatus,
+      capabilities: PATHS.capabilityList,
+      describe_capability: PATHS.capabilityDescribe,
+      execute: PATHS.capabilityExecute,
+      request_capability: PATHS.agentRequest,
+      reactivate: PATHS.agentReactivate,
+      revoke: PATHS.agentRevoke,
+      rotate_key: PATHS.agentRotate,
+      introspect: PATHS.agentIntrospect,
+      revoke_host: PATHS.hostRevoke,
+      rotate_host_key: PATHS.hostRotate,
+    },
+  };
+}
+
 function llmsTxt(config: Config): string {
   const at = (path: string) => config.publicUrl + path;
   return `# ${config.service.name}
@@ -152,6 +195,7 @@ function llmsTxt(config: Config): string {
 - [auth.md](${at(PATHS.authMd)}): how to register, be claimed and use the key, step by step with curl
 - [OpenAPI](${at(PATHS.openapi)}): every call, its request and its answers
 - [Authorization server metadata](${at(PATHS.authorizationServer)}): endpoints for programs
+- [Agent configuration](${at(PATHS.agentConfiguration)}): for agents of the Agent Auth Protocol, which sign each request
 - [Signing keys](${at(PATHS.jwks)}): of the tokens that are signed
 - [Protected resource metadata](${at(PATHS.protectedResource)}): what the keys are for
 - [Revocations and merges](${at(PATHS.resourceEvents)}): for resource servers to follow, with their own credential

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import { isToken, mediaTypes } from './body.ts';
+import { agentProtocol } from './dialects/agent-protocol.ts';
 import { AUTH_MD_ERRORS } from './dialects/auth-md.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import { NATIVE, native } from './dialects/native.ts';
@@ -31,10 +32,12 @@ export function createOpenApi(config: Config, routes: readonly Route[]): object 
         Failure: NATIVE_FAILURE,
         OAuthFailure: OAUTH_FAILURE,
         AuthMdFailure: AUTH_MD_FAILURE,
+        AgentProtocolFailure: AGENT_PROTOCOL_FAILURE,
         SecurityEventFailure: SECURITY_EVENT_FAILURE,
       },
       securitySchemes: {
         key: { type: 'http', scheme: 'bearer', description: 'A key: sk_…' },
+        signed: { type: 'http', scheme: 'bearer', description: 'A token that its host or agent signed' },
         resourceServer: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
       },
     },
@@ -95,6 +98,13 @@ function security(row: Route): object {
       return { security: [{}, { key: [] }] };
     case 'resourceServer':
       return { security: [{ resourceServer: [] }, {}] };
+    case 'agentHost':
+    case 'newAgentHost':
+    case 'hostedAgent':
+    case 'executingAgent':
+      return { security: [{ signed: [] }] };
+    case 'hostOrAgentIfAny':
+      return { security: [{}, { signed: [] }] };
     case 'anyone':
     case 'visitor':
     case 'freshHuman':
@@ -130,7 +140,9 @@ function failureSchema({ dialect }: { dialect: Dialect }): object {
         ? 'OAuthFailure'
         : dialect === securityEvents
           ? 'SecurityEventFailure'
-          : 'AuthMdFailure';
+          : dialect === agentProtocol
+            ? 'AgentProtocolFailure'
+            : 'AuthMdFailure';
   return { $ref: `#/components/schemas/${name}` };
 }
 
@@ -197,4 +209,26 @@ const SECURITY_EVENT_FAILURE = {
   type: 'object',
   required: ['err', 'description'],
   properties: { err: { type: 'string' }, description: { type: 'string' } },
+};
+
+const AGENT_PROTOCOL_FAILURE = {
+  type: 'object',
+  required: ['error', 'message'],
+  properties: {
+    error: { type: 'string' },
+    message: { type: 'string', description: 'What went wrong and what to do next' },
+    request_id: { type: 'string' },
+    field: { type: 'string', description: 'The member that is wrong' },
+    retry_after: { type: 'integer', description: 'Seconds until it is worth asking again' },
+    invalid_capabilities: { type: 'array', items: { type: 'string' } },
+    unknown_operators: { type: 'array', items: { type: 'string' } },
+    violations: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['field', 'constraint', 'actual'],
+        properties: { field: { type: 'string' }, constraint: {}, actual: {} },
+      },
+    },
+  },
 };

@@ -5,7 +5,10 @@ import type { Bearer } from '../domain/credentials.ts';
 import type { Asker } from '../domain/events.ts';
 import type { FloodLimit } from '../domain/limits.ts';
 import type { ResourceServer } from '../domain/resource-servers.ts';
+import type { SigningAgent, SigningHost } from '../domain/signed-requests.ts';
 import type { Budget } from '../errors.ts';
+import type { HostedAgentRow } from '../store/hosted-agents.ts';
+import type { HostRow } from '../store/hosts.ts';
 import type { Media } from './body.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import type { Human, Visitor } from './visitor.ts';
@@ -17,6 +20,16 @@ export interface Callers {
   agentIfAny: Bearer | undefined;
   agent: Bearer;
   resourceServer: ResourceServer;
+  /** A host of the Agent Auth Protocol that signed the request. */
+  agentHost: SigningHost & { host: HostRow };
+  /** The same, perhaps for the first time. */
+  newAgentHost: SigningHost;
+  /** An agent under a host that signed the request for us. */
+  hostedAgent: SigningAgent;
+  /** The same, for the place where capabilities are used. */
+  executingAgent: SigningAgent;
+  /** Whichever of the two signed, if any; a host that nobody knows is nobody. */
+  hostOrAgentIfAny: { host: HostRow; agent?: HostedAgentRow } | undefined;
   /** Somebody at a browser. What they post is theirs: see visitor.ts. */
   visitor: Visitor;
   /** A visitor who is signed in; who is not is led to the page for it. */
@@ -136,6 +149,11 @@ export function route<Schema extends z.ZodType, Kind extends CallerKind>(
     // The one place where types are let go: serve() has checked body and caller against this very row.
     handler: handler as Route['handler'],
   };
+}
+
+/** A JSON body. */
+export function json<Schema extends z.ZodType>(schema: Schema) {
+  return { media: 'json', schema } as const;
 }
 
 /** Makes the rows of pages, which are looked at, or take a form: each in a line. */

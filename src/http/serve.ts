@@ -7,6 +7,7 @@ import { createRequestIds } from '../lib/ids.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 import { checkShape, readBody } from './body.ts';
 import { identify } from './callers.ts';
+import { agentProtocol } from './dialects/agent-protocol.ts';
 import { authMd } from './dialects/auth-md.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import { native } from './dialects/native.ts';
@@ -119,6 +120,7 @@ function wantsPage(request: IncomingMessage): boolean {
 /** Paths that no row knows still speak the dialect of their neighbours. */
 function dialectOf(path: string): Dialect {
   if (path.startsWith('/oauth2/')) return oauth;
+  if (path.startsWith('/capability/') || path.startsWith('/host/')) return agentProtocol;
   return path === PATHS.identity || path.startsWith(`${PATHS.identity}/`) ? authMd : native;
 }
 

@@ -11,6 +11,8 @@ export type IdPrefix =
   | 'tok'
   | 'jti'
   | 'fam'
+  | 'hst'
+  | 'apr'
   | 'rs'
   | 'evt'
   | 'out'

@@ -3,7 +3,7 @@ import type { MailedProof } from '../domain/outbox.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 
 /** What leaves by mail. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
-export type Mail = ClaimCodeMail | SignInMail | NoticeMail;
+export type Mail = ClaimCodeMail | SignInMail | NoticeMail | ApprovalMail;
 
 /** The mail that asks a human to vouch for an agent. All of it but `agentName` is ours or proven. */
 export interface ClaimCodeMail {
@@ -50,4 +50,21 @@ export interface NoticeMail {
   happened: Happening[];
   /** How many more there are. */
   more: number;
+}
+
+/** The mail that asks a human to let an agent of the Agent Auth Protocol in. The agent's texts are unverified. */
+export interface ApprovalMail {
+  kind: 'agent-approval';
+  id: string;
+  /** Canonical mailbox. */
+  to: string;
+  agentName: string;
+  /** The page on which it is reviewed, by whoever is signed in as this mailbox. */
+  pageUrl: string;
+  bindingMessage: string | undefined;
+  /** The coarse network that asked. */
+  origin: string;
+  /** Epoch ms, both. */
+  askedAt: number;
+  codeExpiresAt: number;
 }

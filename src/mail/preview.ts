@@ -60,6 +60,14 @@ function examples(config: Config, now: number): Record<string, Mail> {
     'claim-link': { ...claim, mode: 'link', proof: { kind: 'link', approveUrl: claim.claimUrl } },
     'claim-page': { ...claim, mode: 'merge', proof: { kind: 'page', pageUrl: claim.claimUrl } },
     'sign-in-code': { ...common, ...asked, kind: 'sign-in-code', code: '123456' },
+    'agent-approval': {
+      ...common,
+      ...asked,
+      kind: 'agent-approval',
+      agentName: 'Research helper',
+      pageUrl: `${config.publicUrl}/connect?t=example`,
+      bindingMessage: 'Blue 42',
+    },
     notice: {
       ...common,
       kind: 'notice',

@@ -7,6 +7,7 @@ const SUBJECTS: Record<Mail['kind'], string> = {
   'claim-code': 'a software agent asks you to vouch for it',
   'sign-in-code': 'your code to sign in',
   notice: 'what happened in your account',
+  'agent-approval': 'a software agent asks you to let it in',
 };
 
 /** Fills mails: subject, text and HTML of each. What is secret in one is in the bodies only (S-12). */
@@ -38,6 +39,13 @@ function present(mail: Mail): object {
       return { ...mail, ...times(mail), agentName: mail.agentName && displayName(mail.agentName) };
     case 'sign-in-code':
       return { ...mail, ...times(mail) };
+    case 'agent-approval':
+      return {
+        ...mail,
+        ...times(mail),
+        agentName: displayName(mail.agentName),
+        bindingMessage: mail.bindingMessage && displayName(mail.bindingMessage),
+      };
     case 'notice':
       return { ...mail, happened: mail.happened.map(presentHappening) };
   }

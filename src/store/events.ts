@@ -93,7 +93,7 @@ export function listFollowed(
   const [condition, id] = 'after' in page ? ['id > ?', page.after] : ['id >= ?', page.from];
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events WHERE ${condition} AND kind IN ('account.deleted', 'agent.linked', 'agent.merge_undone',
-  'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'key.retired', 'key.revoked', 'resource.removed')
+  'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'host.linked', 'key.retired', 'key.revoked', 'resource.removed')
      ORDER BY id LIMIT ?`,
     [id, limit],
   );

@@ -2,7 +2,7 @@ import type { Db, Tx } from './db.ts';
 
 export interface OutboxRow {
   id: string;
-  kind: 'claim_code' | 'sign_in_code' | 'notice';
+  kind: 'claim_code' | 'sign_in_code' | 'notice' | 'approval';
   /** The claim attempt or sign-in whose code it carries; of a notice the account. */
   attemptId: string | null;
   mailbox: string;

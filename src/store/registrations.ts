@@ -1,7 +1,7 @@
 import type { Tx } from './db.ts';
 
-/** How it came: saying nothing of its human, naming their mailbox, or on the word of an agent provider. */
-export type RegistrationKind = 'anonymous' | 'identity_assertion' | 'service_auth' | 'id_jag';
+/** How it came: saying nothing of its human, naming their mailbox, on the word of an agent provider, or as a host of agents. */
+export type RegistrationKind = 'anonymous' | 'identity_assertion' | 'service_auth' | 'id_jag' | 'host';
 export type ClaimMode = 'merge' | 'link';
 
 export interface RegistrationRow {
@@ -71,6 +71,14 @@ export function endAssertions(tx: Tx, id: string): Promise<number> {
 /** Notes on whose word a registration was claimed. */
 export function setPrincipal(tx: Tx, id: string, principal: string): Promise<number> {
   return tx.run('UPDATE registrations SET principal = ? WHERE id = ?', [principal, id]);
+}
+
+/** Marks the registration of a host as claimed, once: its agents are agents of its owner. */
+export function markHostClaimed(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE registrations SET claimed_at = ?, mode = 'merge' WHERE id = ? AND claimed_at IS NULL`,
+    [now, id],
+  );
 }
 
 /** Begins an unclaimed registration anew: it has more time, and gives at the end what is asked for now. */

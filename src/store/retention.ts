@@ -19,6 +19,7 @@ export const deleteExpiredTokens = removal(
   'expires_at',
 );
 export const deleteExpiredRefreshTokens = removal('refresh_tokens', 'hash', 'expires_at <= ?', 'expires_at');
+export const deleteOldApprovals = removal('approvals', 'id', 'expires_at <= ?');
 export const deleteSpentTokens = removal('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
 /** Sessions begun so long ago that they have run out, whether they were ended or not. */
 export const deleteOldSessions = removal('sessions', 'hash', 'created_at <= ?', 'created_at');
@@ -58,6 +59,7 @@ export async function deleteExpiredRegistrations(tx: Tx, before: number, limit: 
     await tx.run('DELETE FROM claim_attempts WHERE registration_id = ?', [id]);
     await tx.run('DELETE FROM claims WHERE registration_id = ?', [id]);
     await tx.run('DELETE FROM refresh_tokens WHERE registration_id = ?', [id]);
+    await deleteHosts(tx, id);
     if (agentId !== null) {
       await tx.run('DELETE FROM credentials WHERE agent_id = ?', [agentId]);
       const agent = await tx.get<{ accountId: string }>(
@@ -69,4 +71,37 @@ export async function deleteExpiredRegistrations(tx: Tx, before: number, limit: 
     await tx.run('DELETE FROM registrations WHERE id = ?', [id]);
   }
   return rows.length;
+}
+
+/** Agents under hosts that were never let in, with what they asked. */
+export async function deleteForgottenAgents(tx: Tx, before: number, limit: number): Promise<number> {
+  const rows = await tx.all<{ id: string }>(
+    'SELECT id FROM hosted_agents WHERE activated_at IS NULL AND created_at <= ? ORDER BY id LIMIT ?',
+    [before, limit],
+  );
+  for (const { id } of rows) {
+    await tx.run('DELETE FROM grants WHERE agent_id = ?', [id]);
+    await tx.run('DELETE FROM approvals WHERE agent_id = ?', [id]);
+    await tx.run('DELETE FROM hosted_agents WHERE id = ? AND activated_at IS NULL', [id]);
+  }
+  return rows.length;
+}
+
+/** The hosts of a registration with their agents, and the account that they worked in. */
+async function deleteHosts(tx: Tx, registrationId: string): Promise<void> {
+  const hosts = await tx.all<{ id: string; accountId: string }>(
+    'SELECT id, account_id AS "accountId" FROM hosts WHERE registration_id = ?',
+    [registrationId],
+  );
+  for (const { id, accountId } of hosts) {
+    const ofIt = 'IN (SELECT id FROM hosted_agents WHERE host_id = ?)';
+    await tx.run(`DELETE FROM grants WHERE agent_id ${ofIt}`, [id]);
+    await tx.run(`DELETE FROM approvals WHERE agent_id ${ofIt}`, [id]);
+    await tx.run(`DELETE FROM credentials WHERE agent_id ${ofIt}`, [id]);
+    await tx.run(`DELETE FROM agents WHERE id ${ofIt}`, [id]);
+    await tx.run('DELETE FROM hosted_agents WHERE host_id = ?', [id]);
+    await tx.run('DELETE FROM retired_host_keys WHERE host_id = ?', [id]);
+    await tx.run('DELETE FROM hosts WHERE id = ?', [id]);
+    await tx.run('DELETE FROM accounts WHERE id = ?', [accountId]);
+  }
 }

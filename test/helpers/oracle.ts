@@ -6,19 +6,26 @@ const KEPT = `NOT EXISTS (SELECT 1 FROM claims k WHERE k.registration_id = r.id 
 const BY_KEY = `r.kind IN ('anonymous', 'identity_assertion') AND r.credential_type IS NULL
   AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.registration_id = r.id)`;
 
+/** Of a registration `r`: it is of an agent, and not of a host of agents. */
+const OF_AGENT = `r.kind <> 'host'`;
+/** Of an agent `g`: it is one of the host that its registration is of. */
+const UNDER_HOST = `EXISTS (SELECT 1 FROM hosted_agents u JOIN hosts o ON o.id = u.host_id
+  WHERE u.id = g.id AND o.registration_id = g.registration_id)`;
+
 /** What must never be found in a database, whatever happened to the service (security.md 3, I2 to I7). */
 const NEVER: Record<string, string> = {
   'a claim and its registration disagree on whether it is claimed': `
     FROM claims c JOIN registrations r ON r.id = c.registration_id
     WHERE (c.claimed_at IS NULL) <> (r.claimed_at IS NULL)`,
   'a registration without a claim': `
-    FROM registrations r WHERE NOT EXISTS (SELECT 1 FROM claims c WHERE c.registration_id = r.id)`,
+    FROM registrations r WHERE NOT EXISTS (SELECT 1 FROM claims c WHERE c.registration_id = r.id) AND ${OF_AGENT}`,
   'an agent without a registration that knows it': `
-    FROM agents g WHERE NOT EXISTS (SELECT 1 FROM registrations r WHERE r.id = g.registration_id AND r.agent_id = g.id)`,
+    FROM agents g WHERE NOT EXISTS (SELECT 1 FROM registrations r WHERE r.id = g.registration_id AND r.agent_id = g.id)
+      AND NOT ${UNDER_HOST}`,
   'an anonymous registration without an agent': `
     FROM registrations r WHERE r.kind = 'anonymous' AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.id = r.agent_id)`,
   'an agent for a mailbox that was not proven': `
-    FROM registrations r WHERE r.kind <> 'anonymous' AND (r.claimed_at IS NULL) <> (r.agent_id IS NULL) AND ${KEPT}`,
+    FROM registrations r WHERE r.kind <> 'anonymous' AND (r.claimed_at IS NULL) <> (r.agent_id IS NULL) AND ${KEPT} AND ${OF_AGENT}`,
   'an agent without a key': `
     FROM agents g JOIN registrations r ON r.id = g.registration_id
     WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.agent_id = g.id) AND ${BY_KEY}`,
@@ -45,12 +52,14 @@ const NEVER: Record<string, string> = {
     WHERE r.claimed_at IS NULL AND (a.kind <> 'agent' OR a.parent_id IS NOT NULL OR a.ended_at IS NOT NULL)`,
   'an ended account that its agent did not move out of': `
     FROM accounts a WHERE a.kind = 'agent' AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id AND g.revoked_at IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM hosts o WHERE o.account_id = a.id)
       AND ((a.ended_at IS NULL) <> (a.merged_into IS NULL) OR (a.ended_at IS NOT NULL AND NOT EXISTS (
       SELECT 1 FROM agents g WHERE g.merged_from = a.id AND g.account_id = a.merged_into)))`,
   'something that lives on in the ended account of a human, or its mailbox': `
     FROM accounts a WHERE a.kind = 'human' AND a.ended_at IS NOT NULL AND (a.mailbox IS NOT NULL
       OR EXISTS (SELECT 1 FROM accounts own WHERE own.parent_id = a.id AND own.ended_at IS NULL)
       OR EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id AND g.revoked_at IS NULL)
+      OR EXISTS (SELECT 1 FROM hosts o WHERE o.owner_id = a.id AND o.revoked_at IS NULL)
       OR EXISTS (SELECT 1 FROM credentials c WHERE c.account_id = a.id AND c.revoked_at IS NULL)
       OR EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id AND s.ended_at IS NULL)
       OR EXISTS (SELECT 1 FROM authenticators t WHERE t.account_id = a.id)
@@ -60,6 +69,7 @@ const NEVER: Record<string, string> = {
   'an account of nobody': `
     FROM accounts a WHERE NOT EXISTS (SELECT 1 FROM agents g WHERE g.account_id = a.id OR g.merged_from = a.id)
       AND NOT EXISTS (SELECT 1 FROM accounts child WHERE child.parent_id = a.id)
+      AND NOT EXISTS (SELECT 1 FROM hosts o WHERE o.account_id = a.id OR o.owner_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.account_id = a.id AND c.agent_id IS NULL)
       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account_id = a.id AND e.kind IN ('agent.released', 'agent.merge_undone'))`,
@@ -79,6 +89,7 @@ const NEVER: Record<string, string> = {
   'a mail without what it is about': `
     FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)
       AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)
+      AND NOT EXISTS (SELECT 1 FROM approvals p WHERE p.id = o.attempt_id)
       AND NOT EXISTS (SELECT 1 FROM notices n JOIN events e ON e.id = n.event_id WHERE n.mail_id = o.id AND e.account_id = o.attempt_id)`,
   'two live attempts of one registration': `
     FROM (SELECT registration_id FROM claim_attempts WHERE ended_at IS NULL
@@ -91,7 +102,53 @@ const NEVER: Record<string, string> = {
       SELECT COUNT(*) FROM events e WHERE e.kind = 'registration.created' AND e.subject = r.id)`,
   'a completed claim that the audit does not know, or knows twice': `
     FROM registrations r WHERE (CASE WHEN r.claimed_at IS NULL THEN 0 ELSE 1 END) <> (
-      SELECT COUNT(*) FROM events e WHERE e.kind = 'claim.completed' AND e.subject = r.id) AND ${KEPT}`,
+      SELECT COUNT(*) FROM events e WHERE e.kind = 'claim.completed' AND e.subject = r.id) AND ${KEPT} AND ${OF_AGENT}`,
+};
+
+/** The same of hosts, their agents, and what these are allowed (agent-auth-protocol.md 8). */
+const NEVER_OF_HOSTS: Record<string, string> = {
+  'a registration of a host without it, or a host without its registration': `
+    FROM registrations r FULL JOIN hosts h ON h.registration_id = r.id
+    WHERE (r.kind = 'host' OR r.id IS NULL) AND (h.id IS NULL OR r.id IS NULL OR r.kind <> 'host')`,
+  'a host and its registration, or its account, disagree on whose it is': `
+    FROM hosts h JOIN registrations r ON r.id = h.registration_id JOIN accounts a ON a.id = h.account_id
+    WHERE (h.owner_id IS NULL) <> (r.claimed_at IS NULL) OR (h.owner_id IS NULL) <> (h.linked_at IS NULL)
+      OR (h.owner_id IS NULL) <> (a.ended_at IS NULL) OR COALESCE(h.owner_id, '') <> COALESCE(a.merged_into, '')`,
+  'a linked host that the audit does not know, or knows twice': `
+    FROM hosts h WHERE (CASE WHEN h.owner_id IS NULL THEN 0 ELSE 1 END) <> (
+      SELECT COUNT(*) FROM events e WHERE e.kind = 'host.linked' AND e.subject = h.id AND e.account_id = h.owner_id)`,
+  'the key of a host that was its or another one’s before': `
+    FROM hosts h JOIN retired_host_keys k ON k.thumbprint = h.thumbprint`,
+  'an agent that was let in and is none, or one that was not and is': `
+    FROM hosted_agents u WHERE (u.activated_at IS NULL) <> NOT EXISTS (SELECT 1 FROM agents g WHERE g.id = u.id)`,
+  'an agent that works in another account than its host': `
+    FROM hosted_agents u JOIN hosts h ON h.id = u.host_id JOIN agents g ON g.id = u.id
+    WHERE g.revoked_at IS NULL AND (g.account_id <> COALESCE(h.owner_id, h.account_id) OR (g.owned_at IS NULL) <> (h.owner_id IS NULL))`,
+  'an agent that works alone under a host that somebody owns, or for a human under one that nobody does': `
+    FROM hosted_agents u JOIN hosts h ON h.id = u.host_id WHERE u.ended_at IS NULL
+      AND ((u.mode = 'autonomous' AND h.owner_id IS NOT NULL)
+        OR (u.mode = 'delegated' AND h.owner_id IS NULL AND u.activated_at IS NOT NULL))`,
+  'an agent whose end is not known everywhere': `
+    FROM hosted_agents u LEFT JOIN agents g ON g.id = u.id WHERE (u.ended_at IS NULL) <> (u.end_reason IS NULL)
+      OR (u.ended_at IS NOT NULL AND g.id IS NOT NULL AND g.revoked_at IS NULL)`,
+  'something that lives on under a host that was revoked': `
+    FROM hosts h WHERE h.revoked_at IS NOT NULL AND EXISTS (
+      SELECT 1 FROM hosted_agents u WHERE u.host_id = h.id AND (u.ended_at IS NULL
+        OR EXISTS (SELECT 1 FROM approvals p WHERE p.agent_id = u.id AND p.decided_at IS NULL)))`,
+  'two questions of one agent that are open': `
+    FROM (SELECT agent_id FROM approvals WHERE decided_at IS NULL GROUP BY agent_id HAVING COUNT(*) > 1) AS twice`,
+  'a capability that is granted and denied': `
+    FROM grants q WHERE q.granted_at IS NOT NULL AND q.denied_at IS NOT NULL`,
+  'a capability that was granted to an agent that nobody let in, or that was claimed': `
+    FROM grants q JOIN hosted_agents u ON u.id = q.agent_id
+    WHERE q.granted_at IS NOT NULL AND (u.activated_at IS NULL OR u.end_reason = 'claimed')`,
+  'a capability that may write and that its host’s owner did not grant': `
+    FROM grants q JOIN hosted_agents u ON u.id = q.agent_id JOIN hosts h ON h.id = u.host_id
+    WHERE q.capability = 'write' AND q.granted_at IS NOT NULL AND COALESCE(q.granted_by, '') <> COALESCE(h.owner_id, '-')`,
+  'a token of an agent that may write, and was not allowed to': `
+    FROM credentials c JOIN hosted_agents u ON u.id = c.agent_id
+    WHERE c.scope LIKE '%write%' AND c.revoked_at IS NULL AND NOT EXISTS (
+      SELECT 1 FROM grants q WHERE q.agent_id = u.id AND q.granted_by IS NOT NULL)`,
 };
 
 /** What is true as long as nothing was old enough to be swept. */
@@ -110,7 +167,8 @@ const NEVER_BEFORE_SWEEPING: Record<string, string> = {
 /** The sentences above that are true of this database. */
 export async function violations(db: Db, age: 'young' | 'swept' = 'young'): Promise<string[]> {
   const found: string[] = [];
-  const never = age === 'swept' ? NEVER : { ...NEVER, ...NEVER_BEFORE_SWEEPING };
+  const always = { ...NEVER, ...NEVER_OF_HOSTS };
+  const never = age === 'swept' ? always : { ...always, ...NEVER_BEFORE_SWEEPING };
   for (const [sentence, from] of Object.entries(never)) {
     const row = await db.get<{ n: number }>(`SELECT COUNT(*) AS n ${from}`);
     if (row!.n > 0) found.push(`${sentence} (${row!.n})`);

@@ -69,7 +69,12 @@ const CHECKS: Record<string, Check> = {
     Object.entries(expected as Record<string, Schema>).flatMap(([name, schema]) =>
       isObject(value) && name in value ? mismatches(schema, value[name], root, `${at}.${name}`) : [],
     ),
-  additionalProperties: (_, value, place) => {
+  propertyNames: (expected, value, { root, at }) =>
+    Object.keys(isObject(value) ? value : {}).flatMap((name) =>
+      mismatches(expected as Schema, name, root, `${at}.${name}`),
+    ),
+  additionalProperties: (expected, value, place) => {
+    if (isObject(expected) && Object.keys(expected).length === 0) return []; // whatever they are
     const known = Object.keys((place.schema.properties ?? {}) as object);
     const names = isObject(value) ? Object.keys(value) : [];
     return names.flatMap((name) => says(known.includes(name), `has an undescribed ${name}`, place));

@@ -7,7 +7,7 @@ import { describe } from 'node:test';
 import pg from 'pg';
 import { loadConfig } from '../../src/config.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
-import type { ClaimCodeMail, NoticeMail, SignInMail } from '../../src/mail/mails.ts';
+import type { ApprovalMail, ClaimCodeMail, NoticeMail, SignInMail } from '../../src/mail/mails.ts';
 import { type Overrides, type Service, startService } from '../../src/main.ts';
 import { freePort } from './free-port.ts';
 
@@ -87,6 +87,8 @@ export interface TestService {
   signInMails: SignInMail[];
   /** All mails about what happened in accounts, oldest first. */
   notices: NoticeMail[];
+  /** All mails of agents under hosts that ask to be let in, oldest first. */
+  approvalMails: ApprovalMail[];
   /** Every log line so far. */
   logged: string[];
   request(method: string, path: string, init?: RequestInit): Promise<Reply>;
@@ -167,6 +169,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
   const arrivals = new EventEmitter().setMaxListeners(0);
   const signInMails: SignInMail[] = [];
   const notices: NoticeMail[] = [];
+  const approvalMails: ApprovalMail[] = [];
   const { mailer } = service.deps;
   const { send } = mailer;
   mailer.send = async (mail) => {
@@ -174,6 +177,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     if (delivery.kind === 'accepted') {
       if (mail.kind === 'claim-code') mails.push(mail);
       else if (mail.kind === 'sign-in-code') signInMails.push(mail);
+      else if (mail.kind === 'agent-approval') approvalMails.push(mail);
       else notices.push(mail);
       arrivals.emit('mail');
     }
@@ -240,6 +244,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     mails,
     signInMails,
     notices,
+    approvalMails,
     logged,
     request,
     get: (path, key) => request('GET', path, { headers: bearer(key) }),

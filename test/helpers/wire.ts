@@ -78,7 +78,14 @@ function toReply(status: number, rawHeaders: readonly string[], text: string): R
   return { status, headers, text, body };
 }
 
-export type DialectName = 'native' | 'oauth' | 'page' | 'auth.md' | 'auth.md production' | 'security events';
+export type DialectName =
+  | 'native'
+  | 'oauth'
+  | 'page'
+  | 'auth.md'
+  | 'auth.md production'
+  | 'security events'
+  | 'agent protocol';
 
 /** What stands in hostile input, and must stand in no answer. */
 export const MARK = 'zQmarkQz';
@@ -111,6 +118,7 @@ export function codeOf({ body }: Pick<Reply, 'body'>, dialect: DialectName): str
     case 'security events':
       return body.err;
     case 'oauth':
+    case 'agent protocol':
       return body.error;
     case 'auth.md':
     case 'auth.md production':
@@ -176,6 +184,8 @@ export function assertFailureShape(
     assert.match(body.err, /^[a-z_]+$/, about);
     assert.ok(body.description.length > 10, about);
     assert.equal(headers.get('www-authenticate'), null, about);
+  } else if (dialect === 'agent protocol') {
+    assertProtocolFailure(on, reply, about);
   } else if (dialect !== 'page') {
     assertAuthMdFailure(reply, dialect, about);
   }
@@ -185,6 +195,30 @@ export function assertFailureShape(
   }
   if (status === 429) assert.match(headers.get('retry-after') ?? '', /^[1-9][0-9]*$/, about);
   assert.ok(!reply.text.includes(MARK), `${about}: what was sent is repeated: ${reply.text}`);
+}
+
+/** What stands in a refusal of the Agent Auth Protocol beside its code and message (agent-auth-protocol.md 3). */
+const PROTOCOL_MEMBERS = [
+  'error',
+  'message',
+  'request_id',
+  'field',
+  'retry_after',
+  'invalid_capabilities',
+  'unknown_operators',
+  'violations',
+];
+
+function assertProtocolFailure(on: Pick<TestService, 'url'>, reply: Reply, about: string): void {
+  const { status, headers, body } = reply;
+  const names = Object.keys(body);
+  assert.deepEqual(names.slice(0, 2), ['error', 'message'], about);
+  for (const name of names) assert.ok(PROTOCOL_MEMBERS.includes(name), `${about}: ${name}`);
+  assert.match(body.error, /^[a-z_]+$/, about);
+  assert.ok(body.message.length > 10, about);
+  assert.equal(body.request_id, headers.get('x-request-id'), about);
+  const discovery = `AgentAuth discovery="${on.url}/.well-known/agent-configuration"`;
+  assert.equal(headers.get('www-authenticate'), status === 401 ? discovery : null, about);
 }
 
 /** The flat answers of auth.md's own versions, with their own challenge (auth-md.md 2b.1, 3.2). */

@@ -47,6 +47,7 @@ export const AUTH_MD = {
   invalidScope: { status: 400, error: 'invalid_scope' },
   unsupportedGrant: { status: 400, error: 'unsupported_grant_type' },
   pollTooFast: { status: 400, error: 'slow_down' },
+  protocolRefused: { status: 400, error: 'invalid_request' },
   idempotencyMismatch: { status: 422, error: 'idempotency_mismatch' },
   inProgress: { status: 409, error: 'in_progress' },
   limited: { status: 429, error: 'rate_limited', code: 'rate_limit_exceeded' },

@@ -23,3 +23,8 @@ export function bearerChallenge(failure: Failure, metadataUrl: string): string |
       return metadata;
   }
 }
+
+/** Where agents of the Agent Auth Protocol find their way (agent-auth-protocol.md 5, S 5.14). */
+export function agentChallenge(metadataUrl: string): string {
+  return `AgentAuth discovery="${new URL('/.well-known/agent-configuration', metadataUrl).href}"`;
+}

@@ -1,5 +1,5 @@
 import type { Kind } from '../../errors.ts';
-import { bearerChallenge, type Dialect } from './dialect.ts';
+import { agentChallenge, bearerChallenge, type Dialect } from './dialect.ts';
 
 interface Spelling {
   status: number;
@@ -46,6 +46,7 @@ export const NATIVE = {
   invalidScope: { status: 400, code: 'invalid_scope' },
   unsupportedGrant: { status: 400, code: 'unsupported_grant_type' },
   pollTooFast: { status: 400, code: 'slow_down', retryable: true },
+  protocolRefused: { status: 400, code: 'invalid_request' },
   idempotencyMismatch: { status: 422, code: 'idempotency_mismatch' },
   inProgress: { status: 409, code: 'in_progress', retryable: true },
   limited: { status: 429, code: 'rate_limited', retryable: true },
@@ -80,7 +81,8 @@ export const native: Dialect = {
     if (status !== 401 && status !== 403) return undefined;
     const bearer = bearerChallenge(failure, metadataUrl);
     // Refusals in the ceremony are not about a bearer; auth.md names their reason in a scheme of its own.
-    return CEREMONY.has(failure.kind) ? `${bearer}, AgentAuth error="${code}"` : bearer;
+    if (CEREMONY.has(failure.kind)) return `${bearer}, AgentAuth error="${code}"`;
+    return status === 401 ? `${bearer}, ${agentChallenge(metadataUrl)}` : bearer;
   },
 };
 

@@ -39,6 +39,7 @@ export const OAUTH = {
   invalidScope: { status: 400, code: 'invalid_scope' },
   unsupportedGrant: { status: 400, code: 'unsupported_grant_type' },
   pollTooFast: { status: 400, code: 'slow_down' },
+  protocolRefused: { status: 400, code: 'invalid_request' },
   idempotencyMismatch: { status: 422, code: 'invalid_request' },
   inProgress: { status: 409, code: 'invalid_request' },
   limited: { status: 429, code: 'rate_limited' },

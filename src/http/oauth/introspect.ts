@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { introspectAgent, looksSigned } from '../../domain/agent-introspection.ts';
 import { introspect as ask } from '../../domain/introspection.ts';
 import { formatScope } from '../../domain/scopes.ts';
+import { PATHS } from '../discovery.ts';
 import type { Answer, Call } from '../route.ts';
 
 /** RFC 7662. The resource server authenticates by HTTP Basic or with these two members. */
@@ -23,7 +25,7 @@ export const introspectAnswer = z.union([
     iat: z.int(),
     exp: z.int(),
     token_type: z.literal('Bearer'),
-    jti: z.string().describe('The id of the key'),
+    jti: z.string().describe('The id of the key or token'),
     agent_id: z.string().optional(),
     owner: z.string().optional().describe('The account of the human behind the agent'),
     merged_from: z.string().optional().describe('The account the agent had before it was merged'),
@@ -35,6 +37,7 @@ export async function introspect(
   call: Call<z.output<typeof introspectBody>, 'resourceServer'>,
 ): Promise<Answer> {
   const { deps, asker, caller, body } = call;
+  if (looksSigned(body.token)) return { data: await introspectSigned(call) };
   const found = await ask(deps, asker, caller, body.token);
   if (!found.active) return { data: { active: false } };
   return {
@@ -53,5 +56,31 @@ export async function introspect(
       owner: found.ownerId,
       merged_from: found.mergedFrom,
     },
+  };
+}
+
+/** A token that an agent of the Agent Auth Protocol signed, which is spent by being asked about. */
+async function introspectSigned({
+  deps,
+  caller,
+  body,
+}: Call<z.output<typeof introspectBody>, 'resourceServer'>): Promise<z.output<typeof introspectAnswer>> {
+  const here = [deps.config.publicUrl, deps.config.publicUrl + PATHS.capabilityExecute];
+  const found = await introspectAgent(deps, caller, body.token, here);
+  if (found === undefined || found.scopes.length === 0) return { active: false };
+  const { agent, host, scopes, audience, tokenExpiresAt, issuedAt, jti } = found;
+  return {
+    active: true,
+    sub: host.ownerId ?? host.accountId,
+    client_id: agent.id,
+    scope: formatScope(scopes),
+    aud: audience,
+    iss: deps.config.publicUrl,
+    iat: issuedAt,
+    exp: tokenExpiresAt,
+    token_type: 'Bearer',
+    jti,
+    agent_id: agent.id,
+    owner: host.ownerId ?? undefined,
   };
 }

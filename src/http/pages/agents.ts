@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listOwnedHosts, type OwnedHost } from '../../domain/hosts.ts';
 import {
   listOwnedAgents,
   narrowAgent,
@@ -31,8 +32,12 @@ type Visit<Form = undefined> = Call<Form, 'human'>;
 /** GET /agents */
 export function agentsPage(pages: Pages): (call: Visit) => Promise<Answer> {
   return async ({ deps, caller }) => {
-    const agents = await listOwnedAgents(deps, caller.session.accountId);
-    return pages.show(caller, 'agents', { agents: agents.map(present) });
+    const { accountId } = caller.session;
+    const [agents, hosts] = await Promise.all([
+      listOwnedAgents(deps, accountId),
+      listOwnedHosts(deps, accountId),
+    ]);
+    return pages.show(caller, 'agents', { agents: agents.map(present), hosts: hosts.map(presentHost) });
   };
 }
 
@@ -85,6 +90,16 @@ async function act(
 ): Promise<Answer> {
   await change(params.id!, caller.session.accountId);
   return redirect(deps.config, `/agents/${params.id}`);
+}
+
+function presentHost(host: OwnedHost): object {
+  const { name, revokedAt } = host;
+  return {
+    ...host,
+    name: (name && displayName(name)) || undefined,
+    linkedAt: formatTime(host.linkedAt),
+    revokedAt: revokedAt && formatTime(revokedAt),
+  };
 }
 
 function present(agent: OwnedAgent): object {

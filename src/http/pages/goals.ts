@@ -2,7 +2,7 @@
  * Where somebody is led to after signing in: a page of ours from this list, whatever the form or the link says (S-77).
  */
 const GOALS =
-  /^\/(?:claim|account(?:\/(?:activity|authenticator|delete))?|agents(?:\/agt_[0-9A-Za-z]{1,64})?|keys(?:\/new)?)$/;
+  /^\/(?:claim|connect(?:\/review)?|account(?:\/(?:activity|authenticator|delete))?|agents(?:\/agt_[0-9A-Za-z]{1,64})?|keys(?:\/new)?)$/;
 
 /** The page itself, or the account where it is none of ours. */
 export function goalOf(path: string | null | undefined): `/${string}` {

@@ -1,0 +1,300 @@
+import type { Deps } from '../deps.ts';
+import { newId } from '../lib/ids.ts';
+import { findAgent, holdAgent, insertAgent } from '../store/agents.ts';
+import { endApprovals } from '../store/approvals.ts';
+import type { Tx } from '../store/db.ts';
+import { allowGrant, askGrant, denyGrant, dropGrants, type GrantRow, listGrants } from '../store/grants.ts';
+import {
+  type AgentMode,
+  activateHostedAgent,
+  endHostedAgent,
+  findHostedAgent,
+  findHostedAgentByKey,
+  type HostedAgentRow,
+  insertHostedAgent,
+  rekeyHostedAgent,
+} from '../store/hosted-agents.ts';
+import { type HostRow, holdHost } from '../store/hosts.ts';
+import { type AskedApproval, askHuman, openApprovalOf, type Question } from './agent-approvals.ts';
+import { type AgentLife, lifeOf } from './agent-lives.ts';
+import { endAgent } from './agents.ts';
+import { type AskedCapability, capabilitiesOf, isForAnybody, isLeft } from './capabilities.ts';
+import { type Asker, record } from './events.ts';
+import { openHost, readKey } from './hosts.ts';
+import { limited, spend } from './limits.ts';
+import { refused } from './protocol-refusals.ts';
+import { parseScope } from './scopes.ts';
+import { refuseInactive, type SigningAgent, type SigningHost } from './signed-requests.ts';
+
+/** Agents under hosts (agent-auth-protocol.md 3). A host brings them, asks about them and ends them; they sign for themselves. */
+
+/** An agent as its host is told of it. */
+export interface HostedAgent {
+  agent: HostedAgentRow;
+  host: Pick<HostRow, 'id' | 'ownerId'>;
+  life: AgentLife;
+  grants: GrantRow[];
+  /** The question to its human that is open. */
+  approval: AskedApproval | undefined;
+}
+
+/**
+ * Registers an agent under the host that signed the request. One that works for itself is active at once with what anybody may; one
+ * that works for a human waits for them, unless the host is theirs and it asks for no more than that. The same agent key again, while
+ * it waits, is the same agent.
+ *
+ * @throws Failure `protocolRefused`, `limited`
+ */
+export async function registerHostedAgent(
+  deps: Deps,
+  asker: Asker,
+  signer: SigningHost,
+  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & Question,
+): Promise<HostedAgent> {
+  const key = readKey(signer.agentKey);
+  const id = await limited(deps, asker, () =>
+    deps.db.tx(async (tx) => {
+      const now = deps.clock();
+      const host = await openHost(tx, deps, asker, now, signer);
+      const known = await findHostedAgentByKey(tx, host.id, key.thumbprint);
+      if (known !== undefined) {
+        if (lifeOf(deps, known).state !== 'pending') {
+          throw refused('agent_exists', 'There is an agent with this key. Make a new key for a new agent.');
+        }
+        if ((await openApprovalOf(deps, tx, known.id)) === undefined)
+          await askHuman(tx, deps, asker, now, known, ask);
+        return known.id;
+      }
+      if (ask.mode === 'autonomous' && host.ownerId !== null) {
+        throw refused('unsupported_mode', 'This host works for a human: register a delegated agent.');
+      }
+      await spend(tx, deps, [{ name: 'agentsPerHost', key: host.id }], now);
+      return addAgent(tx, deps, asker, now, host, key, ask);
+    }),
+  );
+  deps.wakeOutbox();
+  return showHostedAgent(deps, id);
+}
+
+async function addAgent(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  host: HostRow,
+  key: { thumbprint: string; jwk: string },
+  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & Question,
+): Promise<string> {
+  const id = newId('agt', now, deps.random);
+  const asked = ask.capabilities ?? defaults(deps);
+  const needsHuman = ask.mode === 'delegated' && (host.ownerId === null || !asked.every(isDefault(deps)));
+  await insertHostedAgent(tx, {
+    id,
+    hostId: host.id,
+    mode: ask.mode,
+    name: ask.name,
+    thumbprint: key.thumbprint,
+    publicJwk: key.jwk,
+    activatedAt: needsHuman ? null : now,
+    now,
+  });
+  for (const { name, constraints } of asked) {
+    const text = constraints === undefined ? null : JSON.stringify(constraints);
+    await askGrant(tx, { agentId: id, capability: name, constraints: text }, now);
+  }
+  if (needsHuman) {
+    await askHuman(tx, deps, asker, now, { id }, ask);
+    return id;
+  }
+  await insertAgent(tx, {
+    id,
+    accountId: host.ownerId ?? host.accountId,
+    registrationId: host.registrationId,
+    name: ask.name,
+    now,
+    ...(host.ownerId !== null && { ownedAt: now }),
+  });
+  for (const { name } of asked) {
+    if (isDefault(deps)({ name })) await allowGrant(tx, id, name, null, now);
+    else await denyGrant(tx, id, name, 'It needs a human: connect in delegated mode.', now);
+  }
+  await record(tx, deps, asker, now, {
+    kind: 'agent.connected',
+    accountId: host.ownerId ?? host.accountId,
+    agentId: id,
+    details: { host: host.id, mode: ask.mode },
+  });
+  return id;
+}
+
+const TAKEN_BACK = 'Your human took it back.';
+
+/** Asks for more. What the agent has stays as it is meanwhile. @throws Failure `protocolRefused`, `limited` */
+export async function requestCapabilities(
+  deps: Deps,
+  asker: Asker,
+  signer: SigningAgent,
+  asked: AskedCapability[],
+  question: Question,
+): Promise<HostedAgent> {
+  const { agent } = signer;
+  await limited(deps, asker, () =>
+    deps.db.tx(async (tx) => {
+      const now = deps.clock();
+      const host = (await holdHost(tx, agent.hostId))!;
+      // What it is may have changed since it signed.
+      const current = (await findHostedAgent(tx, agent.id))!;
+      refuseInactive(deps, current, host);
+      const granted = (await listGrants(tx, agent.id)).filter(({ grantedAt }) => grantedAt !== null);
+      const open = asked.filter(({ name }) => !granted.some(({ capability }) => capability === name));
+      if (
+        asked.every(
+          ({ name }) => !open.some((each) => each.name === name) && isLeft(deps.config, current, name),
+        )
+      )
+        throw refused('already_granted', 'The agent has all of this already.');
+      let needsHuman = false;
+      for (const { name, constraints } of open) {
+        const text = constraints === undefined ? null : JSON.stringify(constraints);
+        await askGrant(tx, { agentId: agent.id, capability: name, constraints: text }, now);
+        if (!isLeft(deps.config, current, name)) await denyGrant(tx, agent.id, name, TAKEN_BACK, now);
+        else if (isDefault(deps)({ name })) await allowGrant(tx, agent.id, name, null, now);
+        else if (host.ownerId !== null) needsHuman = true;
+        else await denyGrant(tx, agent.id, name, 'It needs a human: connect in delegated mode.', now);
+      }
+      if (needsHuman) await askHuman(tx, deps, asker, now, agent, question);
+    }),
+  );
+  deps.wakeOutbox();
+  const shown = await showHostedAgent(deps, agent.id);
+  const names = new Set(asked.map(({ name }) => name));
+  return { ...shown, grants: shown.grants.filter(({ capability }) => names.has(capability)) };
+}
+
+/** One of the host's agents. @throws Failure `protocolRefused`: `agent_not_found`, `unauthorized` */
+export async function showOwnHostedAgent(deps: Deps, host: HostRow, id: string): Promise<HostedAgent> {
+  await findOwn(deps.db, host, id);
+  return showHostedAgent(deps, id);
+}
+
+/** Begins an agent anew that has expired: with what anybody may, and no more (agent-auth-protocol.md 3.7). @throws Failure `protocolRefused` */
+export async function reactivate(deps: Deps, asker: Asker, host: HostRow, id: string): Promise<HostedAgent> {
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    await holdHost(tx, host.id);
+    const agent = await findOwn(tx, host, id);
+    const { state } = lifeOf(deps, agent);
+    if (state === 'active') return;
+    if (state === 'over') {
+      throw refused(
+        'absolute_lifetime_exceeded',
+        'The agent has lived as long as one may. Register a new one.',
+      );
+    }
+    if (state !== 'expired') throw refused(`agent_${state}`, `The agent is ${state}, not expired.`);
+    await dropGrants(tx, id);
+    await endApprovals(tx, id, now); // nothing is left of what was asked
+    for (const { name } of defaults(deps)) {
+      await askGrant(tx, { agentId: id, capability: name, constraints: null }, now);
+      await allowGrant(tx, id, name, null, now);
+    }
+    await activateHostedAgent(tx, id, now);
+    await record(tx, deps, asker, now, {
+      kind: 'agent.reactivated',
+      accountId: host.ownerId ?? undefined,
+      agentId: id,
+    });
+  });
+  return showHostedAgent(deps, id);
+}
+
+/** Ends one of the host's agents. One that has ended stays as it is. @throws Failure `protocolRefused` */
+export async function revokeHostedAgent(deps: Deps, asker: Asker, host: HostRow, id: string): Promise<void> {
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    await findOwn(tx, host, id);
+    const agent = await findAgent(tx, id);
+    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    await endApprovals(tx, id, now);
+    await endHostedAgent(tx, id, 'revoked', now);
+  });
+}
+
+/** Gives an agent another key; the old one is refused from now on. @throws Failure `protocolRefused` */
+export async function rotateAgentKey(
+  deps: Deps,
+  asker: Asker,
+  host: HostRow,
+  id: string,
+  value: unknown,
+): Promise<HostedAgent> {
+  const key = readKey(value);
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    await holdAgent(tx, id);
+    const agent = await findOwn(tx, host, id);
+    const { state } = lifeOf(deps, agent);
+    if (state === 'revoked' || state === 'rejected' || state === 'claimed') {
+      throw refused(`agent_${state}`, `The agent was ${state}. Register a new one.`);
+    }
+    if (!(await rekeyHostedAgent(tx, agent, { thumbprint: key.thumbprint, publicJwk: key.jwk }))) {
+      throw refused('invalid_public_key', 'Rotate to a key that no agent of this host has.');
+    }
+    await record(tx, deps, asker, now, {
+      kind: 'host.rekeyed',
+      accountId: host.ownerId ?? undefined,
+      agentId: id,
+      subject: host.id,
+    });
+  });
+  return showHostedAgent(deps, id);
+}
+
+async function showHostedAgent(deps: Deps, id: string): Promise<HostedAgent> {
+  return deps.db.tx(async (tx) => {
+    const agent = (await findHostedAgent(tx, id))!;
+    const host = (await holdHost(tx, agent.hostId))!;
+    const grants = (await listGrants(tx, id)).map((grant) =>
+      grant.grantedAt === null || isLeft(deps.config, agent, grant.capability)
+        ? grant
+        : { ...grant, grantedAt: null, deniedAt: grant.grantedAt, reason: TAKEN_BACK },
+    );
+    const approval = await openApprovalOf(deps, tx, id);
+    return { agent, host, life: lifeOf(deps, agent), grants, approval };
+  });
+}
+
+async function findOwn(db: Pick<Tx, 'get'>, host: HostRow, id: string): Promise<HostedAgentRow> {
+  const agent = await findHostedAgent(db, id);
+  if (agent === undefined) throw refused('agent_not_found', 'There is no such agent.');
+  if (agent.hostId !== host.id) throw refused('unauthorized', 'This agent is of another host.');
+  return agent;
+}
+
+/** What agents get without being asked about: who they are, and what anybody may. */
+function defaults(deps: Pick<Deps, 'config'>): AskedCapability[] {
+  return [...capabilitiesOf(deps.config).values()]
+    .filter((capability) => isForAnybody(deps.config, capability))
+    .map(({ name }) => ({ name, constraints: undefined }));
+}
+
+function isDefault(deps: Pick<Deps, 'config'>): (asked: { name: string }) => boolean {
+  const known = capabilitiesOf(deps.config);
+  return ({ name }) => known.has(name) && isForAnybody(deps.config, known.get(name)!);
+}
+
+/** What an agent under a host calls itself, may do now, and when it last signed something, for its owner. */
+export async function hostedStanding(
+  deps: Pick<Deps, 'db' | 'config'>,
+  id: string,
+): Promise<{ name: string | null; scopes: string[]; seenAt: number | null }> {
+  const [agent, grants] = await Promise.all([findHostedAgent(deps.db, id), listGrants(deps.db, id)]);
+  const known = capabilitiesOf(deps.config);
+  const left = agent?.agentScope ? parseScope(agent.agentScope) : undefined;
+  const granted = grants
+    .filter(({ grantedAt }) => grantedAt !== null)
+    .map(({ capability }) => known.get(capability)?.scope)
+    .filter((scope) => scope !== undefined);
+  const scopes = [...new Set(granted)].filter((scope) => left === undefined || left.includes(scope));
+  return { name: agent?.name ?? null, scopes, seenAt: agent?.seenAt ?? null };
+}

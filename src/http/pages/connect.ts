@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import {
+  type ApprovalView,
+  approveAgent,
+  findByCode as find,
+  rejectAgent,
+  viewApproval,
+} from '../../domain/agent-approvals.ts';
+import { approvalLink, readApprovalLink } from '../../domain/approval-codes.ts';
+import { revokeOwnedHost } from '../../domain/hosts.ts';
+import { Failure } from '../../errors.ts';
+import { displayName, formatTime, oneLine } from '../../lib/display.ts';
+import type { Answer, Call } from '../route.ts';
+import { clearCookie, setCookie } from '../visitor.ts';
+import { chosen, form } from './forms.ts';
+import { type Pages, redirect } from './pages.ts';
+
+/**
+ * The pages on which a human lets an agent in that signs its requests: they come by its link, its code or a mail, and have typed a
+ * mailed code a moment ago before anything is decided (agent-auth-protocol.md 8, S 8.11).
+ */
+
+export const codeForm = form({ code: z.string().max(64).default('') });
+/** A box is on where a capability is allowed: `allow:read`. */
+export const decideForm = form({
+  approval: z.string().max(64),
+  decision: z.enum(['approve', 'deny']),
+}).catchall(z.string().max(64));
+export const hostForm = form({});
+
+/** GET /connect: a link's token moves into a cookie, so that it stays in no history. */
+export function connectPage(pages: Pages): (call: Call<undefined, 'visitor'>) => Answer {
+  return ({ deps, caller, query }) => {
+    const token = query.get('t');
+    if (token === null) return pages.show(caller, 'connect-code', { code: '', problem: undefined });
+    if (readApprovalLink(deps, token) === undefined) throw nothingHere();
+    return redirect(deps.config, '/connect/review', [...caller.cookies, setCookie('connect', token)]);
+  };
+}
+
+/** POST /connect */
+export function findByCode(
+  pages: Pages,
+): (call: Call<z.output<typeof codeForm>, 'visitor'>) => Promise<Answer> {
+  return async ({ deps, asker, body, caller }) => {
+    try {
+      const id = await find(deps, asker, body.code);
+      const token = new URL(approvalLink(deps, id)).searchParams.get('t')!;
+      return redirect(deps.config, '/connect/review', [...caller.cookies, setCookie('connect', token)]);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
+      return pages.show(caller, 'connect-code', { code: body.code, problem: error.message }, 400);
+    }
+  };
+}
+
+/** GET /connect/review */
+export function reviewPage(pages: Pages): (call: Call<undefined, 'freshHuman'>) => Promise<Answer> {
+  return async ({ deps, caller }) => {
+    const id = readApprovalLink(deps, caller.cookie('connect') ?? '');
+    if (id === undefined) throw nothingHere();
+    return pages.show(caller, 'connect', present(await viewApproval(deps, id, caller.session)));
+  };
+}
+
+/** POST /connect/review */
+export function decide(
+  pages: Pages,
+): (call: Call<z.output<typeof decideForm>, 'freshHuman'>) => Promise<Answer> {
+  return async ({ deps, asker, body, caller }) => {
+    // What is decided is what this browser was shown.
+    if (readApprovalLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw nothingHere();
+    const isYes = body.decision === 'approve';
+    if (isYes) await approveAgent(deps, asker, body.approval, caller.session, chosen(body, 'allow'));
+    else await rejectAgent(deps, asker, body.approval, caller.session);
+    const done = pages.show(caller, 'connected', { isYes });
+    return { ...done, cookies: [...(done.cookies ?? []), clearCookie('connect')] };
+  };
+}
+
+/** POST /hosts/:id/revoke */
+export async function revokeHost(call: Call<z.output<typeof hostForm>, 'human'>): Promise<Answer> {
+  const { deps, asker, caller, params } = call;
+  await revokeOwnedHost(deps, asker, caller.session.accountId, params.id!);
+  return redirect(deps.config, '/agents');
+}
+
+function nothingHere(): Failure {
+  return new Failure(
+    'notFound',
+    'There is no request to show. Open the link that the agent gave you in this browser.',
+  );
+}
+
+/** Texts of agents are strangers' texts. */
+function present(view: ApprovalView): object {
+  return {
+    ...view,
+    agentName: displayName(view.agentName),
+    hostName: view.hostName && displayName(view.hostName),
+    reason: view.reason && oneLine(view.reason, 500),
+    bindingMessage: view.bindingMessage && oneLine(view.bindingMessage, 200),
+    askedAt: formatTime(view.askedAt),
+    capabilities: view.capabilities.map(({ constraints, ...each }) => ({
+      ...each,
+      constraints:
+        constraints &&
+        Object.entries(constraints).map(([field, value]) =>
+          oneLine(wordsOf(field, value), CONSTRAINT_LETTERS_MAX),
+        ),
+    })),
+  };
+}
+
+/** All of it, however long: what is cut off would be allowed unseen. */
+const CONSTRAINT_LETTERS_MAX = 16_384;
+const OPERATOR_WORDS: Record<string, string> = {
+  max: 'at most',
+  min: 'at least',
+  in: 'one of',
+  not_in: 'none of',
+  eq: 'exactly',
+};
+
+/** A constraint as people read it: `seconds at most 120`. */
+function wordsOf(field: string, value: unknown): string {
+  const isPlain = typeof value !== 'object' || value === null || Array.isArray(value);
+  const operators = isPlain ? { eq: value } : value;
+  const parts = Object.entries(operators).map(([name, operand]) => {
+    const shown = Array.isArray(operand)
+      ? operand.map((each) => JSON.stringify(each)).join(', ')
+      : JSON.stringify(operand);
+    return `${OPERATOR_WORDS[name] ?? name} ${shown}`;
+  });
+  return `${field} ${parts.join(' and ')}`;
+}

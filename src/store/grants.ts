@@ -1,0 +1,76 @@
+import type { Db, Tx } from './db.ts';
+
+export interface GrantRow {
+  agentId: string;
+  capability: string;
+  /** JSON */
+  constraints: string | null;
+  askedAt: number;
+  grantedAt: number | null;
+  /** The human's account; null: by rule. */
+  grantedBy: string | null;
+  deniedAt: number | null;
+  reason: string | null;
+}
+
+/** What an agent asks for: a question that was open or denied begins anew, what is granted stays as it is. */
+export async function askGrant(
+  tx: Tx,
+  grant: Pick<GrantRow, 'agentId' | 'capability' | 'constraints'>,
+  now: number,
+): Promise<void> {
+  await tx.run(
+    `INSERT INTO grants (agent_id, capability, constraints, asked_at) VALUES (?, ?, ?, ?)
+     ON CONFLICT (agent_id, capability) DO UPDATE
+     SET constraints = excluded.constraints, asked_at = excluded.asked_at, denied_at = NULL, reason = NULL
+     WHERE grants.granted_at IS NULL`,
+    [grant.agentId, grant.capability, grant.constraints, now],
+  );
+}
+
+/** Grants what an agent asked for. */
+export function allowGrant(
+  tx: Tx,
+  agentId: string,
+  capability: string,
+  grantedBy: string | null,
+  now: number,
+): Promise<number> {
+  return tx.run(
+    `UPDATE grants SET granted_at = ?, granted_by = ?, denied_at = NULL, reason = NULL
+     WHERE agent_id = ? AND capability = ?`,
+    [now, grantedBy, agentId, capability],
+  );
+}
+
+export function denyGrant(
+  tx: Tx,
+  agentId: string,
+  capability: string,
+  reason: string,
+  now: number,
+): Promise<number> {
+  return tx.run(
+    'UPDATE grants SET denied_at = ?, reason = ?, granted_at = NULL WHERE agent_id = ? AND capability = ?',
+    [now, reason, agentId, capability],
+  );
+}
+
+export function listGrants(db: Pick<Db, 'all'>, agentId: string): Promise<GrantRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM grants WHERE agent_id = ? ORDER BY capability`, [agentId]);
+}
+
+export function findGrant(
+  db: Pick<Tx, 'get'>,
+  agentId: string,
+  capability: string,
+): Promise<GrantRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM grants WHERE agent_id = ? AND capability = ?`, [agentId, capability]);
+}
+
+export function dropGrants(tx: Tx, agentId: string): Promise<number> {
+  return tx.run('DELETE FROM grants WHERE agent_id = ?', [agentId]);
+}
+
+const COLUMNS = `agent_id AS "agentId", capability, constraints, asked_at AS "askedAt", granted_at AS "grantedAt",
+  granted_by AS "grantedBy", denied_at AS "deniedAt", reason`;

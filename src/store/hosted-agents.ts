@@ -1,0 +1,116 @@
+import type { Db, Tx } from './db.ts';
+
+export type AgentMode = 'delegated' | 'autonomous';
+
+export interface HostedAgentRow {
+  id: string;
+  hostId: string;
+  mode: AgentMode;
+  name: string;
+  thumbprint: string;
+  publicJwk: string;
+  createdAt: number;
+  /** When it was last made active; null: it waits to be let in. */
+  activatedAt: number | null;
+  seenAt: number | null;
+  endedAt: number | null;
+  endReason: 'revoked' | 'rejected' | 'claimed' | null;
+  /** When the agent that it is was revoked, by whomever. */
+  agentRevokedAt: number | null;
+  /** What its owner left it; null: nothing was taken. */
+  agentScope: string | null;
+}
+
+export async function insertHostedAgent(
+  tx: Tx,
+  agent: Pick<
+    HostedAgentRow,
+    'id' | 'hostId' | 'mode' | 'name' | 'thumbprint' | 'publicJwk' | 'activatedAt'
+  > & { now: number },
+): Promise<void> {
+  await tx.run(
+    `INSERT INTO hosted_agents (id, host_id, mode, name, thumbprint, public_jwk, created_at, activated_at, seen_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      agent.id,
+      agent.hostId,
+      agent.mode,
+      agent.name,
+      agent.thumbprint,
+      agent.publicJwk,
+      agent.now,
+      agent.activatedAt,
+      agent.activatedAt,
+    ],
+  );
+}
+
+export function findHostedAgent(db: Pick<Tx, 'get'>, id: string): Promise<HostedAgentRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.id = ?`, [id]);
+}
+
+export function findHostedAgentByKey(
+  db: Pick<Tx, 'get'>,
+  hostId: string,
+  thumbprint: string,
+): Promise<HostedAgentRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.host_id = ? AND h.thumbprint = ?`, [
+    hostId,
+    thumbprint,
+  ]);
+}
+
+export function listHostedAgents(db: Pick<Db, 'all'>, hostId: string): Promise<HostedAgentRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.host_id = ? ORDER BY h.id`, [hostId]);
+}
+
+/** Makes an agent active, for the first time or again; one that has ended never is. */
+export function activateHostedAgent(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE hosted_agents SET activated_at = ?, seen_at = ? WHERE id = ? AND ended_at IS NULL', [
+    now,
+    now,
+    id,
+  ]);
+}
+
+/** Notes that an agent signed something, which keeps it going. */
+export function markHostedAgentSeen(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE hosted_agents SET seen_at = ? WHERE id = ? AND (seen_at IS NULL OR seen_at < ?)', [
+    now,
+    id,
+    now,
+  ]);
+}
+
+export function endHostedAgent(
+  tx: Tx,
+  id: string,
+  reason: NonNullable<HostedAgentRow['endReason']>,
+  now: number,
+): Promise<number> {
+  return tx.run('UPDATE hosted_agents SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL', [
+    now,
+    reason,
+    id,
+  ]);
+}
+
+/** Puts a new key in the place of an agent's old one; says whether no agent of the host has it. */
+export async function rekeyHostedAgent(
+  tx: Tx,
+  agent: Pick<HostedAgentRow, 'id' | 'hostId'>,
+  key: Pick<HostedAgentRow, 'thumbprint' | 'publicJwk'>,
+): Promise<boolean> {
+  if ((await findHostedAgentByKey(tx, agent.hostId, key.thumbprint)) !== undefined) return false;
+  const changed = await tx.run(
+    'UPDATE hosted_agents SET thumbprint = ?, public_jwk = ? WHERE id = ? AND ended_at IS NULL',
+    [key.thumbprint, key.publicJwk, agent.id],
+  );
+  return changed === 1;
+}
+
+const COLUMNS = `h.id, h.host_id AS "hostId", h.mode, h.name, h.thumbprint, h.public_jwk AS "publicJwk",
+  h.created_at AS "createdAt", h.activated_at AS "activatedAt", h.seen_at AS "seenAt", h.ended_at AS "endedAt",
+  h.end_reason AS "endReason",
+  (SELECT revoked_at FROM agents WHERE id = h.id) AS "agentRevokedAt",
+  (SELECT scope FROM agents WHERE id = h.id) AS "agentScope"`;

@@ -1,0 +1,99 @@
+import type { Db, Tx } from './db.ts';
+
+export interface HostRow {
+  id: string;
+  registrationId: string;
+  /** Its own. */
+  accountId: string;
+  name: string | null;
+  thumbprint: string;
+  publicJwk: string;
+  createdAt: number;
+  ownerId: string | null;
+  linkedAt: number | null;
+  revokedAt: number | null;
+  /** When its registration ends unless somebody owns it. */
+  expiresAt: number;
+}
+
+/** Adds a host, unless its key is known; of two at once, one does. */
+export async function insertHost(
+  tx: Tx,
+  host: Pick<HostRow, 'id' | 'registrationId' | 'accountId' | 'name' | 'thumbprint' | 'publicJwk'> & {
+    now: number;
+  },
+): Promise<boolean> {
+  const inserted = await tx.run(
+    `INSERT INTO hosts (id, registration_id, account_id, name, thumbprint, public_jwk, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    [host.id, host.registrationId, host.accountId, host.name, host.thumbprint, host.publicJwk, host.now],
+  );
+  return inserted === 1;
+}
+
+export function findHostByThumbprint(db: Pick<Tx, 'get'>, thumbprint: string): Promise<HostRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM hosts WHERE thumbprint = ?`, [thumbprint]);
+}
+
+export function findHost(db: Pick<Tx, 'get'>, id: string): Promise<HostRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM hosts WHERE id = ?`, [id]);
+}
+
+/** A host, which until the transaction ends nobody else links, re-keys or revokes. */
+export function holdHost(tx: Tx, id: string): Promise<HostRow | undefined> {
+  return tx.get(`UPDATE hosts SET thumbprint = thumbprint WHERE id = ? RETURNING ${COLUMNS}`, [id]);
+}
+
+/** The hosts of a human, newest first. */
+export function listHostsOf(db: Pick<Db, 'all'>, ownerId: string): Promise<HostRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM hosts WHERE owner_id = ? ORDER BY linked_at DESC, id DESC`, [
+    ownerId,
+  ]);
+}
+
+/** Links a host to a human, once. */
+export function linkHost(tx: Tx, id: string, ownerId: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE hosts SET owner_id = ?, linked_at = ? WHERE id = ? AND owner_id IS NULL AND revoked_at IS NULL`,
+    [ownerId, now, id],
+  );
+}
+
+export function revokeHost(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE hosts SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
+}
+
+/** Puts a new key in the place of a host's old one, which is nobody's from now on. Says whether the new one was free. */
+export async function rekeyHost(
+  tx: Tx,
+  host: Pick<HostRow, 'id' | 'thumbprint'>,
+  key: Pick<HostRow, 'thumbprint' | 'publicJwk'>,
+  now: number,
+): Promise<boolean> {
+  const taken = await tx.get(
+    `SELECT 1 AS one FROM hosts WHERE thumbprint = ?
+     UNION ALL SELECT 1 AS one FROM retired_host_keys WHERE thumbprint = ?`,
+    [key.thumbprint, key.thumbprint],
+  );
+  if (taken !== undefined) return false;
+  await tx.run('INSERT INTO retired_host_keys (thumbprint, host_id, retired_at) VALUES (?, ?, ?)', [
+    host.thumbprint,
+    host.id,
+    now,
+  ]);
+  const changed = await tx.run(
+    'UPDATE hosts SET thumbprint = ?, public_jwk = ? WHERE id = ? AND thumbprint = ?',
+    [key.thumbprint, key.publicJwk, host.id, host.thumbprint],
+  );
+  return changed === 1;
+}
+
+export async function isRetiredKey(db: Pick<Tx, 'get'>, thumbprint: string): Promise<boolean> {
+  const found = await db.get('SELECT 1 AS one FROM retired_host_keys WHERE thumbprint = ?', [thumbprint]);
+  return found !== undefined;
+}
+
+const COLUMNS = `id, registration_id AS "registrationId", account_id AS "accountId", name, thumbprint,
+  public_jwk AS "publicJwk", created_at AS "createdAt", owner_id AS "ownerId", linked_at AS "linkedAt",
+  revoked_at AS "revokedAt",
+  (SELECT expires_at FROM registrations WHERE id = hosts.registration_id) AS "expiresAt"`;
