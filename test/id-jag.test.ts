@@ -52,6 +52,19 @@ onEveryEngine('identity assertions of providers', (engine) => {
     return { ...user, id };
   }
 
+  test('while the keys of its provider cannot be had, an assertion is not refused but asked for again', async (t) => {
+    const own = await openAuthMd(engine);
+    t.after(() => own.stop());
+    own.provider.answerWith('failure');
+    const assertion = own.idJag(newUser());
+    const later = await own.present(assertion);
+    assert.equal(says(later), '503 temporarily_unavailable');
+    assert.match(later.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
+    own.provider.answerWith('keys');
+    own.on.clock.advance(61);
+    succeeded(await own.present(assertion));
+  });
+
   describe('a user whom nobody knows', () => {
     test('gets an account, an agent and an identity at once', async () => {
       const { scopeOf, tokenFor } = world;

@@ -284,6 +284,23 @@ onEveryEngine('tokens', (engine) => {
     }
   });
 
+  test('whoever holds a refresh token can end it with all that would follow it, spent or not (RFC 7009)', async () => {
+    const { identity } = await newcomer();
+    const first = identity.refresh_token.value;
+    const next = succeeded(await world.refresh(first)).identity.refresh_token.value;
+    for (const times of [1, 2]) {
+      const reply = await revoke(first, { token_type_hint: 'refresh_token' });
+      assert.deepEqual([reply.status, reply.text], [200, ''], `${times}`);
+    }
+    for (const value of [first, next]) {
+      assert.equal(says(await world.refresh(value)), '400 invalid_refresh_token');
+    }
+    const mine = `art_${'0'.repeat(49)}`;
+    assert.equal((await revoke(mine)).status, 200);
+    const events = `events WHERE kind = 'refresh_token.revoked'`;
+    assert.equal(await countOf(world.on, events), 1, 'and it is told once');
+  });
+
   describe('what becomes of the agent becomes of its tokens', () => {
     /** Everything that an agent may hold, and what is left of it. */
     const left = async ({ assertion, refresh, token }: Held) => ({

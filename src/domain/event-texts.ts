@@ -43,6 +43,7 @@ const TEXTS: Record<EventKind, string> = {
   'principal.revoked': 'An agent provider took its word for an agent back',
   'token.issued': 'An agent got an access token',
   'refresh_token.reused': 'A used token came back, and what it belonged to ended',
+  'refresh_token.revoked': 'An agent gave up renewing itself',
   'signing_key.made': 'A new signing key was made',
   'key.created': 'A key was made',
   'key.retired': 'Older keys of an agent ended',

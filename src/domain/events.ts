@@ -48,6 +48,7 @@ export type EventKind =
   | 'principal.revoked'
   | 'token.issued'
   | 'refresh_token.reused'
+  | 'refresh_token.revoked'
   | 'signing_key.made'
   | 'key.created'
   | 'key.retired'

@@ -14,6 +14,7 @@ import type { Tx } from '../store/db.ts';
 import { type Bearer, type Grant, isLive, isPresentable, issueKey, type Key, toKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 import { recordAndTell } from './notices.ts';
+import { endHeldFamily } from './refresh-tokens.ts';
 import { formatScope, within } from './scopes.ts';
 
 /** What holders do with keys: list, make and end them. What a key is, and who stands behind one, is in credentials.ts. */
@@ -125,8 +126,12 @@ export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, key
   });
 }
 
-/** Ends the key that somebody holds: possession is enough (RFC 7009, S-101). Anything but a live key changes nothing. */
+/**
+ * Ends what somebody holds: possession is enough (RFC 7009, S-101). A refresh token ends with all of its family; anything that is
+ * not live changes nothing.
+ */
 export async function revokeHeldKey(deps: Deps, asker: Asker, credential: string): Promise<void> {
+  if (await endHeldFamily(deps, asker, credential)) return;
   if (!isPresentable(credential)) return;
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);

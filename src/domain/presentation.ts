@@ -23,7 +23,7 @@ import { limited } from './limits.ts';
 import { match, note, take } from './matching.ts';
 import { needsOwner } from './ownership.ts';
 import { type Standing, standingOf } from './standing.ts';
-import { verifyIdJag } from './trust.ts';
+import { orLater, verifyIdJag } from './trust.ts';
 
 /**
  * What comes of the word of an agent provider (ID-JAG, auth-md.md 4). A user of it that is known is let in; one whose mailbox has
@@ -52,7 +52,7 @@ export async function presentAssertion(
     ceremony: Ceremony;
   },
 ): Promise<Presented> {
-  const verified = await verifyIdJag(deps, ask.assertion);
+  const verified = await orLater(verifyIdJag(deps, ask.assertion));
   const presented = await limited(deps, asker, () =>
     deps.db.tx(async (tx): Promise<Presented> => {
       const now = deps.clock();
@@ -103,7 +103,7 @@ export async function claimByAssertion(
 ): Promise<ClaimedByWord> {
   const tokenHash = hashClaimToken(ask.claimToken);
   await findOpenClaim(deps.db, tokenHash, deps.clock());
-  const verified = await verifyIdJag(deps, ask.assertion);
+  const verified = await orLater(verifyIdJag(deps, ask.assertion));
   const claimed = await limited(deps, asker, () =>
     deps.db.tx(async (tx): Promise<ClaimedByWord> => {
       const now = deps.clock();

@@ -85,6 +85,18 @@ export async function spendForNext(
   return undefined;
 }
 
+/** Ends the family of a refresh token, at the wish of whoever holds it (RFC 7009 2). Says whether the text could be one. */
+export async function endHeldFamily(deps: Deps, asker: Asker, value: string): Promise<boolean> {
+  if (!wellFormed('art', value)) return false;
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    const row = await findRefreshToken(tx, hashSecret(value));
+    if (row === undefined || (await endFamily(tx, row.family, now)) === 0) return;
+    await record(tx, deps, asker, now, { kind: 'refresh_token.revoked', subject: row.registrationId });
+  });
+  return true;
+}
+
 function successorOf(
   deps: Pick<Deps, 'keyring'>,
   row: RefreshTokenRow | undefined,

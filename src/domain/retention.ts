@@ -11,6 +11,7 @@ import {
   deleteExpiredRegistrations,
   deleteExpiredTokens,
   deleteForgottenAgents,
+  deleteIdlePrincipals,
   deleteOldApprovals,
   deleteOldMail,
   deleteOldSessions,
@@ -47,6 +48,7 @@ const SWEEPS: Record<string, Sweep> = {
   refreshTokens: (tx, now) => deleteExpiredRefreshTokens(tx, now, BATCH),
   approvals: (tx, now) => deleteOldApprovals(tx, now - KEEP_MS, BATCH),
   forgottenAgents: (tx, now) => deleteForgottenAgents(tx, now - FORGOTTEN_MS, BATCH),
+  principals: (tx, now) => deleteIdlePrincipals(tx, now - SESSIONS_KEEP_MS, BATCH),
   spentTokens: (tx, now) => deleteSpentTokens(tx, now, BATCH),
   events: (tx, now) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), BATCH),
 };

@@ -1,5 +1,4 @@
 import type { Deps } from '../deps.ts';
-import { Failure, unavailable } from '../errors.ts';
 import { findAgent } from '../store/agents.ts';
 import { endAttemptsOf } from '../store/claim-attempts.ts';
 import { endClaim } from '../store/claims.ts';
@@ -11,7 +10,7 @@ import { endAgent } from './agents.ts';
 import { withdrawAttempts } from './claims.ts';
 import { type Asker, record } from './events.ts';
 import { principalOf } from './principals.ts';
-import { type SecurityEvent, type SecurityEventType, verifySecurityEvent } from './trust.ts';
+import { orLater, type SecurityEventType, verifySecurityEvent } from './trust.ts';
 
 /** The one event that providers send: their word for a user is taken back (auth-md.md 2.0). */
 export const ASSERTION_REVOKED = 'https://schemas.workos.com/events/agent/auth/identity/assertion/revoked';
@@ -33,7 +32,7 @@ export async function takeSecurityEvent(
   token: string,
   typ: SecurityEventType,
 ): Promise<number> {
-  const event = await verified(deps, token, typ);
+  const event = await orLater(verifySecurityEvent(deps, token, typ));
   if (typ === 'secevent+jwt' && !event.events.includes(ASSERTION_REVOKED)) return 0;
   const { issuer } = event.issuer;
   const principal = principalOf({ issuer, tenant: event.tenant, subject: event.subject });
@@ -54,16 +53,6 @@ export async function takeSecurityEvent(
     await unlinkPrincipal(tx, principal);
     return ended;
   });
-}
-
-/** Where the keys of the issuer cannot be had now, the transmitter is to come again: what it takes for refused it drops for good. */
-async function verified(deps: Deps, token: string, typ: SecurityEventType): Promise<SecurityEvent> {
-  try {
-    return await verifySecurityEvent(deps, token, typ);
-  } catch (error) {
-    const isOurs = error instanceof Failure && error.details.retryAfterSeconds !== undefined;
-    throw isOurs ? unavailable(error, error.details.retryAfterSeconds) : error;
-  }
 }
 
 async function endRegistration(

@@ -1,6 +1,6 @@
 import type { TrustedIssuer } from '../config-issuers.ts';
 import type { Deps } from '../deps.ts';
-import { Failure } from '../errors.ts';
+import { Failure, unavailable } from '../errors.ts';
 import { parseMailbox } from '../lib/mailbox.ts';
 import {
   isAhead,
@@ -110,6 +110,21 @@ export async function verifySecurityEvent(
     issuedAt: issued * 1000,
     events: eventsOf(claims, typ),
   };
+}
+
+/**
+ * What is verified, or that it cannot be for now: where the keys of an issuer cannot be had, whoever presents a token is to come
+ * again, and not take it for refused.
+ *
+ * @throws Failure `unavailable` in the place of such a refusal
+ */
+export async function orLater<Verified>(verified: Promise<Verified>): Promise<Verified> {
+  try {
+    return await verified;
+  } catch (error) {
+    const isForNow = error instanceof Failure && error.details.retryAfterSeconds !== undefined;
+    throw isForNow ? unavailable(error, error.details.retryAfterSeconds) : error;
+  }
 }
 
 /** Where `exp` and `nbf` are there, they hold. */

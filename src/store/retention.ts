@@ -19,6 +19,12 @@ export const deleteExpiredTokens = removal(
   'expires_at',
 );
 export const deleteExpiredRefreshTokens = removal('refresh_tokens', 'hash', 'expires_at <= ?', 'expires_at');
+/** Users of providers who never had anybody to act for, or have nobody any more. */
+export const deleteIdlePrincipals = removal(
+  'principals',
+  'principal',
+  'account_id IS NULL AND created_at <= ?',
+);
 export const deleteOldApprovals = removal('approvals', 'id', 'expires_at <= ?');
 export const deleteSpentTokens = removal('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
 /** Sessions begun so long ago that they have run out, whether they were ended or not. */
