@@ -573,6 +573,7 @@ onEveryEngine('retention', (engine) => {
       registrations: 0,
       approvals: 0,
       forgottenAgents: 0,
+      principals: 0,
       refusals: 0,
       signIns: 0,
       sessions: 0,

@@ -86,30 +86,15 @@ async function claimByProvider(call: Sent<typeof assertedClaimBody>): Promise<An
 /** POST /agent/identity/claim/complete, `{claim_token, otp}` (v0.2, v0.3) */
 export async function complete(call: Sent<typeof completeBody>): Promise<Answer> {
   const { claim_token, otp } = call.body;
-  const { signed, registrationId } = await completeWith(call, claim_token, otp, 'same_identity');
-  return {
-    data: {
-      id: registrationId,
-      registration_id: registrationId,
-      status: 'claimed',
-      identity: nestedIdentity(signed),
-      ...flatIdentity(signed),
-    },
-  };
+  const { data, signed } = await completeWith(call, claim_token, otp, 'same_identity');
+  return { data: { ...data, ...flatIdentity(signed) } };
 }
 
 /** POST /agent/identity/claim/complete, `{claim_token, user_code}` (production) */
 async function completeInProduction(call: Sent<typeof productionCompleteBody>): Promise<Answer> {
   const { claim_token, user_code } = call.body;
-  const { signed, registrationId } = await completeWith(call, claim_token, user_code, 'identity');
-  return {
-    data: {
-      id: registrationId,
-      registration_id: registrationId,
-      status: 'claimed',
-      identity: nestedIdentity(signed),
-    },
-  };
+  const { data } = await completeWith(call, claim_token, user_code, 'identity');
+  return { data };
 }
 
 async function completeWith(
@@ -124,7 +109,8 @@ async function completeWith(
   const completed = await completeClaim(call.deps, call.asker, how, repeatableOf(call, terms));
   if (completed.given.kind !== 'identity') throw new Error('an identity was to be given');
   const signed = await signIdentity(call.deps, completed.given.identity);
-  return { signed, registrationId: completed.registrationId };
+  const { registrationId: id } = completed;
+  return { data: { id, registration_id: id, status: 'claimed', identity: nestedIdentity(signed) }, signed };
 }
 
 function initiated(opened: Parameters<typeof attemptOf>[0]): object {
