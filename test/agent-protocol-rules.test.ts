@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { deleteAccount } from '../src/domain/accounts.ts';
+import { localAsker } from '../src/domain/events.ts';
+import { narrowAgent } from '../src/domain/owned-agents.ts';
 import { sweep } from '../src/domain/retention.ts';
 import { type ClientAgent, type Connect, newKey } from './helpers/agent-client.ts';
 import { type AgentWorld, fine, grantsIn, newMailbox, openAgentWorld, said } from './helpers/agent-world.ts';
@@ -451,6 +454,29 @@ onEveryEngine('hosts and agents', (engine) => {
       }
     });
 
+    test('an agent that asks for more while its host is linked ends as claimed, with nothing that it asked', async () => {
+      const { client } = world;
+      for (let round = 0; round < 4; round += 1) {
+        const host = client.newHost();
+        const alone = await atOnce(4, () => world.autonomous(host, { capabilities: ['whoami'] }));
+        const { reply } = await client.connect(host, { capabilities: ['read'] });
+        const { browser } = await world.letIn(newMailbox());
+        const page = await browser.get(fine(reply).approval.verification_uri_complete);
+        const [, asked] = await Promise.all([
+          world.decide(browser, page, 'approve'),
+          atOnce(16, (index) => client.request(alone[index % 4]!, { capabilities: ['read', 'write'] })),
+        ]);
+        for (const each of asked) assert.ok(each.status < 500, each.text);
+        for (const agent of alone) {
+          const status = await client.status(agent);
+          assert.deepEqual(
+            [fine(status).status, grantsIn(status), status.body.approval],
+            ['claimed', {}, undefined],
+          );
+        }
+      }
+    });
+
     test('a host that is revoked from three sides while its agents work leaves nothing that works', async () => {
       const { client, api, introspectBearer } = world;
       for (let round = 0; round < 4; round += 1) {
@@ -477,6 +503,45 @@ onEveryEngine('hosts and agents', (engine) => {
           assert.equal((await introspectBearer(token.body.data.access_token)).active, false);
         }
         refused(await client.execute(agent, 'whoami'), '403 host_revoked');
+      }
+    });
+
+    test('an account that is deleted while agents are let in, come and work leaves nothing that works', async () => {
+      const { client, on, api, introspectBearer } = world;
+      for (let round = 0; round < 4; round += 1) {
+        const host = client.newHost();
+        const agent = await world.letIn(newMailbox(), {}, undefined, host);
+        const { reply } = await client.connect(client.newHost(), { capabilities: ['write'] });
+        const page = await agent.browser.get(fine(reply).approval.verification_uri_complete);
+        const [, decided, came, tokens] = await Promise.all([
+          deleteAccount(on.service.deps, localAsker('test'), agent.userId),
+          world.decide(agent.browser, page, 'approve'),
+          atOnce(4, async () => (await client.connect(host, { capabilities: ['read'] })).reply),
+          atOnce(4, () => client.execute(agent, 'write', { resource: api.resource })),
+        ]);
+        for (const { status, text } of [decided, ...came, ...tokens]) assert.ok(status < 500, text);
+        for (const { status, body } of tokens) {
+          if (status !== 200) continue;
+          assert.equal((await introspectBearer(body.data.access_token)).active, false);
+        }
+        refused(await client.execute(agent, 'whoami'), '403 host_revoked');
+        refused((await client.connect(host)).reply, '403 host_revoked');
+      }
+    });
+
+    test('an agent that is narrowed while it gets tokens has none left that writes', async () => {
+      const { client, on, api, introspectBearer } = world;
+      for (let round = 0; round < 4; round += 1) {
+        const agent = await world.letIn(newMailbox());
+        const [tokens] = await Promise.all([
+          atOnce(16, () => client.execute(agent, 'write', { resource: api.resource })),
+          narrowAgent(on.service.deps, localAsker('test'), agent.userId, agent.id, ['read']),
+        ]);
+        for (const { status, body, text } of tokens) {
+          assert.ok(status < 500, text);
+          if (status !== 200) continue;
+          assert.equal((await introspectBearer(body.data.access_token)).active, false);
+        }
       }
     });
 

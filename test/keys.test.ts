@@ -690,7 +690,7 @@ onEveryEngine('keys at rest', (engine) => {
         `at_${'a'.repeat(49)}`,
         claim_token,
         own.claim_token,
-        own.identity.refresh_token.value,
+        mistyped(own.identity.refresh_token.value),
         'eyJhbGciOiJub25lIn0.e30.',
         'eyJ.eyJ',
         `eyJ${'a'.repeat(1000)}.eyJ${'a'.repeat(1000)}.${'a'.repeat(86)}`,

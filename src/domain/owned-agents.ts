@@ -217,13 +217,15 @@ async function narrowKeys(
   let kept = 0;
   for (const key of await listCredentials(tx, agentId)) {
     if (!isLive(key, now)) continue;
-    had += 1;
+    // Tokens come and go: only of lasting keys must one be left.
+    const counts = isKey(key) ? 1 : 0;
+    had += counts;
     const left = parseScope(key.scope).filter((scope) => within([scope], scopes));
     if (left.length === 0) {
       await revokeCredential(tx, key.hash, now);
     } else {
       await narrowCredential(tx, key.hash, { ...place(key), scope: formatScope(left) });
-      kept += 1;
+      kept += counts;
     }
   }
   return { had, kept };
