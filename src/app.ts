@@ -214,14 +214,16 @@ function identityRows(): Route[] {
   ];
 }
 
-/** The Agent Auth Protocol: hosts and agents sign each request. */
+/**
+ * The Agent Auth Protocol: hosts and agents sign each request. Only who comes for the first time spends the budget of
+ * newcomers, see signers.ts; what is mailed spends its own.
+ */
 function agentProtocolRows(): Route[] {
   const dialect = agentProtocol;
   return [
     route(`POST ${PATHS.agentRegister}`, {
       dialect,
       caller: 'newAgentHost',
-      limit: 'registerPerIp',
       summary: 'Register an agent under the host that signs',
       body: json(hosted.registerBody),
       answer: hosted.agentAnswer,
@@ -237,7 +239,6 @@ function agentProtocolRows(): Route[] {
     route(`POST ${PATHS.agentRequest}`, {
       dialect,
       caller: 'hostedAgent',
-      limit: 'claimMailPerIp',
       summary: 'Ask for more capabilities',
       body: json(hosted.requestBody),
       answer: hosted.agentAnswer,

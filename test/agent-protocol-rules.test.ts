@@ -596,6 +596,27 @@ onEveryEngine('limits of hosts', (engine) => {
     assert.equal(reply.body.retry_after, 86_400);
     assert.equal(await world.count('hosted_agents'), 3);
     await world.autonomous();
+
+    // The budget of the address is spent now, for newcomers and for nobody else; they leave nothing behind.
+    const spent = await world.count('spent_tokens');
+    for (const mode of ['autonomous', 'delegated'] as const) {
+      const late = await client.connect(client.newHost(), { mode });
+      assertRefused(on, late.reply, 'agent protocol', 429, 'rate_limited', mode);
+    }
+    assert.equal(await world.count('spent_tokens'), spent);
+    fine(await client.register(host, key, { capabilities: ['read'] }));
+  });
+
+  test('whoever shows a link asks for no mail, and is not held up by those who did', async (t) => {
+    const world = await openAgentWorld(engine, { limits: { claimMailPerIp: '2/h' } });
+    t.after(() => world.stop());
+    const { client } = world;
+    const agent = await world.letIn(newMailbox(), { capabilities: ['read'] }); // a mail to sign in
+    const byMail = { capabilities: ['write'], preferred_method: 'ciba' };
+    fine(await client.request(agent, { ...byMail, login_hint: newMailbox() }));
+    const late = await client.request(agent, { ...byMail, login_hint: newMailbox() });
+    assertRefused(world.on, late, 'agent protocol', 429, 'rate_limited', 'mailed');
+    fine(await client.request(agent, { capabilities: ['write'] }));
   });
 
   test('polling costs nothing', async (t) => {

@@ -46,9 +46,15 @@ export type Stranger = 'welcome' | 'nobody' | 'refused';
 /**
  * The host that signed a token for us. Where strangers are nobody, their tokens leave nothing behind: anybody makes them.
  *
+ * @param meet may refuse a stranger, before anything of them is remembered
  * @throws Failure `protocolRefused`: `invalid_jwt`, `host_revoked`
  */
-export async function verifyHostToken(deps: Deps, token: string, stranger: Stranger): Promise<SigningHost> {
+export async function verifyHostToken(
+  deps: Deps,
+  token: string,
+  stranger: Stranger,
+  meet: () => Promise<void> = async () => {},
+): Promise<SigningHost> {
   const { header, claims } = parse(token);
   if (header.typ !== 'host+jwt') throw invalidJwt('typ');
   if (claims.host_jwks_url !== undefined) throw refused('invalid_public_key', KEYS_INLINE);
@@ -64,6 +70,7 @@ export async function verifyHostToken(deps: Deps, token: string, stranger: Stran
   if (!isSignedWith(token, key.jwk)) throw invalidJwt('signature');
   const expiresAt = checkTimes(deps, claims);
   if (host !== undefined && isHostOver(deps, host)) throw hostOver(host);
+  if (host === undefined) await meet();
   if (host !== undefined || stranger !== 'nobody') {
     await takeJti(deps, `host:${iss}`, claims.jti, expiresAt);
   }

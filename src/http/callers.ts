@@ -36,7 +36,7 @@ export async function identify(
     case 'hostedAgent':
     case 'executingAgent':
     case 'hostOrAgentIfAny':
-      return signerOf(kind, deps, oneAuthorization(request));
+      return signerOf(kind, deps, asker, oneAuthorization(request));
     case 'visitor':
       return visitorOf(deps, request, body as { csrf?: string } | undefined);
     case 'human':

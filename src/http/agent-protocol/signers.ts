@@ -1,4 +1,6 @@
 import type { Deps } from '../../deps.ts';
+import type { Asker } from '../../domain/events.ts';
+import { refuseIfSpent } from '../../domain/limits.ts';
 import { refused } from '../../domain/protocol-refusals.ts';
 import { verifyAgentToken, verifyHostToken } from '../../domain/signed-requests.ts';
 import { Failure } from '../../errors.ts';
@@ -10,10 +12,11 @@ type SignerKind = Extract<
   'agentHost' | 'newAgentHost' | 'hostedAgent' | 'executingAgent' | 'hostOrAgentIfAny'
 >;
 
-/** Who signed a request, as its row demands it. @param header Authorization @throws Failure `protocolRefused` */
+/** Who signed a request, as its row demands it. @param header Authorization @throws Failure `protocolRefused`, `limited` */
 export async function signerOf(
   kind: SignerKind,
   deps: Deps,
+  asker: Asker,
   header: string | undefined,
 ): Promise<Callers[SignerKind]> {
   if (kind === 'hostOrAgentIfAny' && header === undefined) return undefined;
@@ -32,7 +35,9 @@ export async function signerOf(
       return { ...signer, host: signer.host! };
     }
     case 'newAgentHost':
-      return verifyHostToken(deps, token, 'welcome');
+      return verifyHostToken(deps, token, 'welcome', () =>
+        refuseIfSpent(deps, 'registerPerIp', asker.address),
+      );
     case 'hostedAgent':
       return verifyAgentToken(deps, token, [deps.config.publicUrl]);
     case 'executingAgent':
