@@ -6,16 +6,7 @@ import { completeClaim } from '../domain/completion.ts';
 import type { Given } from '../domain/giving.ts';
 import { presentAssertion } from '../domain/presentation.ts';
 import { registerAnonymous, registerWithMailbox } from '../domain/registration.ts';
-import { hashSecret } from '../lib/secrets.ts';
-import {
-  agentName,
-  COMPLETE_REPLAY_SECONDS,
-  claimToken,
-  mailboxOf,
-  REGISTER_REPLAY_SECONDS,
-  readOutCode,
-  repeatableOf,
-} from './agent-auth.ts';
+import { agentName, claimToken, completeOnce, mailboxOf, readOutCode, registerOnce } from './agent-auth.ts';
 import { STEP_UP, stepUpHead } from './agent-identity.ts';
 import { authMd01, authMdComplete } from './dialects/auth-md.ts';
 import { PATHS } from './discovery.ts';
@@ -111,7 +102,7 @@ async function registerAnonymously(call: Registering): Promise<Answer> {
     token: 'clm',
     gives: 'key',
   } as const;
-  const registered = await registerAnonymous(deps, asker, input, registerOnce(call));
+  const registered = await registerAnonymous(deps, asker, input, registerOnce(call, 'register'));
   return {
     budget: registered.budgets[0],
     data: {
@@ -135,7 +126,7 @@ async function registerByMailbox(call: Registering, body: Asserting): Promise<An
     mode: 'merge',
     ceremony: MAILED_PAGE,
   } as const;
-  const registered = await registerWithMailbox(deps, asker, input, registerOnce(call));
+  const registered = await registerWithMailbox(deps, asker, input, registerOnce(call, 'register'));
   return {
     budget: registered.budgets[0],
     data: {
@@ -195,9 +186,7 @@ async function claim(call: Sent<typeof claimBody>): Promise<Answer> {
 /** POST /agent/auth/claim/complete */
 async function complete(call: Sent<typeof completeBody>): Promise<Answer> {
   const { deps, asker, body, caller } = call;
-  const owner = `complete:${hashSecret(body.claim_token).toString('hex')}`;
-  const terms = { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' } as const;
-  const repeatable = repeatableOf(call, terms);
+  const repeatable = completeOnce(call, body.claim_token);
   const gives = await findCeremonyEnd(deps, body.claim_token);
   const how = { claimToken: body.claim_token, code: body.otp, gives, companion: caller };
   const completed = await completeClaim(deps, asker, how, repeatable);
@@ -230,14 +219,6 @@ function credentialOf(given: Given): object {
   if (given.kind !== 'token') throw new Error('a credential was to be given');
   const credential_expires = toIso(given.expiresAt);
   return { credential_type: 'access_token', credential: given.credential, credential_expires };
-}
-
-function registerOnce(call: Registering) {
-  return repeatableOf(call, {
-    owner: `register:${call.asker.address.limitKey}`,
-    ttlSeconds: REGISTER_REPLAY_SECONDS,
-    limit: 'registerPerIp',
-  });
 }
 
 export const registerVersion = version({

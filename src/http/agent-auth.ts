@@ -98,17 +98,13 @@ export const completeAnswer = z.object({
   mode: z.enum(['merge', 'link']),
 });
 
-export const REGISTER_REPLAY_SECONDS = 86_400;
-export const COMPLETE_REPLAY_SECONDS = 600;
+const REGISTER_REPLAY_SECONDS = 86_400;
+const COMPLETE_REPLAY_SECONDS = 600;
 
 /** POST /agent/auth */
 export async function register(call: Call<z.output<typeof registerBody>, 'anyone'>): Promise<Answer> {
   const { deps, asker, body } = call;
-  const repeatable = repeatableOf(call, {
-    owner: `register:${asker.address.limitKey}`,
-    ttlSeconds: REGISTER_REPLAY_SECONDS,
-    limit: 'registerPerIp',
-  });
+  const repeatable = registerOnce(call, 'register');
   if (body.type === 'anonymous') {
     const input = { agentName: body.agent_name, token: 'ct', gives: 'key' } as const;
     const registered = await registerAnonymous(deps, asker, input, repeatable);
@@ -161,13 +157,8 @@ export async function claim(call: Call<z.output<typeof claimBody>, 'agentIfAny'>
 /** POST /agent/auth/claim/complete */
 export async function complete(call: Call<z.output<typeof completeBody>, 'agentIfAny'>): Promise<Answer> {
   const { deps, asker, body, caller } = call;
-  const owner = `complete:${hashSecret(body.claim_token).toString('hex')}`;
-  const completed = await completeClaim(
-    deps,
-    asker,
-    { claimToken: body.claim_token, code: body.otp, gives: 'key', companion: caller },
-    repeatableOf(call, { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' }),
-  );
+  const how = { claimToken: body.claim_token, code: body.otp, gives: 'key', companion: caller } as const;
+  const completed = await completeClaim(deps, asker, how, completeOnce(call, body.claim_token));
   return {
     data: {
       credential: keyOf(completed.given),
@@ -206,8 +197,29 @@ function modeOf(linked: boolean): ClaimMode {
   return linked ? 'link' : 'merge';
 }
 
+/** What makes the completion of a claim repeatable: its key belongs to the claim token. @throws Failure as repeatableOf */
+export function completeOnce(
+  call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
+  claimToken: string,
+): Repeatable | undefined {
+  const owner = `complete:${hashSecret(claimToken).toString('hex')}`;
+  return repeatableOf(call, { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' });
+}
+
+/** What makes a registration repeatable: its key belongs to the client address. @throws Failure as repeatableOf */
+export function registerOnce(
+  call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes' | 'asker'>,
+  path: 'register' | 'identity',
+): Repeatable | undefined {
+  return repeatableOf(call, {
+    owner: `${path}:${call.asker.address.limitKey}`,
+    ttlSeconds: REGISTER_REPLAY_SECONDS,
+    limit: 'registerPerIp',
+  });
+}
+
 /** What makes a request repeatable, if its sender wants it so. @throws Failure `badRequest` for a key that is none */
-export function repeatableOf(
+function repeatableOf(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
   terms: Pick<Repeatable, 'owner' | 'ttlSeconds' | 'limit'>,
 ): Repeatable | undefined {

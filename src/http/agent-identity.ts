@@ -6,7 +6,7 @@ import { presentAssertion } from '../domain/presentation.ts';
 import { registerAnonymous, registerWithMailbox } from '../domain/registration.ts';
 import { renewIdentity } from '../domain/tokens.ts';
 import { Failure } from '../errors.ts';
-import { agentName, mailboxOf, REGISTER_REPLAY_SECONDS, repeatableOf } from './agent-auth.ts';
+import { agentName, mailboxOf, registerOnce } from './agent-auth.ts';
 import { agentAuthChallenge, authMdProduction } from './dialects/auth-md.ts';
 import { bothIdentities, claimOf, named, nestedIdentity, refreshAnswer } from './identity-answers.ts';
 import { type Answer, type Call, version } from './route.ts';
@@ -58,7 +58,7 @@ export function identify(call: Sent<typeof identityBody>): Promise<Answer> {
 async function identifyAnonymous(call: Sent<typeof identityBody>): Promise<Answer> {
   const { deps, asker, body } = call;
   const input = { agentName: body.agent_name ?? undefined, token: 'clm', gives: 'identity' } as const;
-  const registered = await registerAnonymous(deps, asker, input, registerOnce(call));
+  const registered = await registerAnonymous(deps, asker, input, registerOnce(call, 'identity'));
   const { anonymousScopes, claimedScopes } = deps.config;
   return {
     budget: registered.budgets[0],
@@ -88,7 +88,7 @@ async function identifyByMailbox(
     mode: 'merge',
     ceremony: ceremonyOf(deps.config, isMailed ? 'mailed' : 'told'),
   } as const;
-  const registered = await registerWithMailbox(deps, asker, input, registerOnce(call));
+  const registered = await registerWithMailbox(deps, asker, input, registerOnce(call, 'identity'));
   return {
     budget: registered.budgets[0],
     data: {
@@ -181,14 +181,6 @@ export function hintOf({
   if (text !== undefined) return mailboxOf(text.trim(), 'login_hint');
   throw new Failure('badRequest', 'The member "login_hint" is required: the mailbox of your human.', {
     field: 'login_hint',
-  });
-}
-
-function registerOnce(call: Sent<typeof identityBody>) {
-  return repeatableOf(call, {
-    owner: `identity:${call.asker.address.limitKey}`,
-    ttlSeconds: REGISTER_REPLAY_SECONDS,
-    limit: 'registerPerIp',
   });
 }
 

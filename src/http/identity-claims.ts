@@ -4,8 +4,7 @@ import { ceremonyOf } from '../domain/ceremonies.ts';
 import { startClaim } from '../domain/claims.ts';
 import { completeClaim } from '../domain/completion.ts';
 import { claimByAssertion } from '../domain/presentation.ts';
-import { hashSecret } from '../lib/secrets.ts';
-import { COMPLETE_REPLAY_SECONDS, claimToken, readOutCode, repeatableOf } from './agent-auth.ts';
+import { claimToken, completeOnce, readOutCode } from './agent-auth.ts';
 import { assertion, hintMembers, hintOf, identityOf } from './agent-identity.ts';
 import { authMd, authMdProduction, authMdProductionComplete } from './dialects/auth-md.ts';
 import {
@@ -103,10 +102,8 @@ async function completeWith(
   code: string,
   gives: 'identity' | 'same_identity',
 ) {
-  const owner = `complete:${hashSecret(token).toString('hex')}`;
-  const terms = { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' } as const;
   const how = { claimToken: token, code, gives };
-  const completed = await completeClaim(call.deps, call.asker, how, repeatableOf(call, terms));
+  const completed = await completeClaim(call.deps, call.asker, how, completeOnce(call, token));
   if (completed.given.kind !== 'identity') throw new Error('an identity was to be given');
   const signed = await signIdentity(call.deps, completed.given.identity);
   const { registrationId: id } = completed;
