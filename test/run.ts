@@ -18,7 +18,9 @@ const named = process.argv.slice(2);
 // Two hundred requests at once, and a browser, each want the machine for themselves: those tests come one by one at the end.
 const ALONE = ['test/races.test.ts', 'test/browser/*.test.ts'];
 const phases =
-  named.length > 0 ? [named] : [globSync('test/*.test.ts', { exclude: ALONE }), ...ALONE.map((one) => [one])];
+  named.length > 0
+    ? [named]
+    : [globSync('test/**/*.test.ts', { exclude: ALONE }), ...ALONE.map((one) => [one])];
 let passed = 0;
 let failed = 0;
 let hasFailed = false;
