@@ -10,7 +10,8 @@ import { authMd, authMdComplete } from './http/dialects/auth-md.ts';
 import { native } from './http/dialects/native.ts';
 import { oauth } from './http/dialects/oauth.ts';
 import { securityEvents } from './http/dialects/security-events.ts';
-import { createDocuments, jsonDocument, PATHS, textDocument } from './http/discovery.ts';
+import { createDocuments } from './http/discovery/documents.ts';
+import { PATHS } from './http/discovery.ts';
 import * as answers from './http/identity-answers.ts';
 import * as identityClaims from './http/identity-claims.ts';
 import { keySet } from './http/jwks.ts';
@@ -18,7 +19,6 @@ import * as me from './http/me.ts';
 import * as introspection from './http/oauth/introspect.ts';
 import * as revocation from './http/oauth/revoke.ts';
 import * as tokens from './http/oauth/token.ts';
-import { createOpenApi } from './http/openapi.ts';
 import * as account from './http/pages/account.ts';
 import * as agents from './http/pages/agents.ts';
 import { asset } from './http/pages/assets.ts';
@@ -31,7 +31,7 @@ import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import * as resourceEvents from './http/resource-events.ts';
 import * as resourceRules from './http/resource-rules.ts';
-import { json, pageRoutes, type Route, route } from './http/route.ts';
+import { json, nothingAtPath, pageRoutes, type Route, route } from './http/route.ts';
 import * as notices from './http/security-events.ts';
 import { createServe } from './http/serve.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
@@ -404,30 +404,34 @@ function pageRows(pages: Pages): Route[] {
 
 /** Documents that anybody may read and cache. */
 function discoveryRows(deps: Deps, described: readonly Route[]): Route[] {
-  const documents = createDocuments(deps.config);
-  const document = (path: string, summary: string, handler: Route['handler']) =>
+  const documentAt = createDocuments(deps, described);
+  const open = (path: string, summary: string, handler: Route['handler']) =>
     route(`GET ${path as `/${string}`}`, { dialect: native, caller: 'anyone', open: true, summary, handler });
+  /** @param placeOf the path of the document, where the row has a `:path` */
+  const document = (path: string, summary: string, placeOf: (rest: string) => string = () => path) =>
+    open(path, summary, async ({ params }) => {
+      const found = await documentAt(placeOf(params.path ?? ''));
+      if (found === undefined) throw nothingAtPath(deps.config.publicUrl);
+      return found;
+    });
+  const { authorizationServer, protectedResource } = PATHS;
   return [
-    document('/', 'Where to start', () => ({
+    open('/', 'Where to start', () => ({
       status: 303,
       headers: { Location: deps.config.publicUrl + PATHS.authMd },
       nothing: true,
     })),
-    document(
-      PATHS.authMd,
-      'How agents use this',
-      textDocument('text/markdown; charset=utf-8', documents.authMd),
-    ),
-    document(PATHS.llmsTxt, 'Where to read', textDocument('text/plain; charset=utf-8', documents.llmsTxt)),
-    document(PATHS.openapi, 'OpenAPI 3.1', jsonDocument(createOpenApi(deps.config, described))),
-    document(PATHS.jwks, 'RFC 7517', keySet),
-    document(PATHS.agentConfiguration, 'Agent Auth Protocol', jsonDocument(documents.agentConfiguration)),
-    ...documents.authorizationServerPaths.map((path) =>
-      document(path, 'RFC 8414', jsonDocument(documents.authorizationServer)),
-    ),
-    ...[...documents.protectedResources].map(([path, content]) =>
-      document(path, 'RFC 9728', jsonDocument(content)),
-    ),
+    document(PATHS.authMd, 'How agents use this'),
+    document(PATHS.llmsTxt, 'Where to read'),
+    document(PATHS.openapi, 'OpenAPI 3.1'),
+    open(PATHS.jwks, 'RFC 7517', keySet),
+    document(PATHS.agentConfiguration, 'Agent Auth Protocol'),
+    document(authorizationServer, 'RFC 8414'),
+    document(`/${authorizationServer}`, 'RFC 8414'),
+    document(`${authorizationServer}/:path(.+)`, 'RFC 8414', (path) => `${authorizationServer}/${path}`),
+    document(`/:path(.+)${authorizationServer}`, 'RFC 8414', (path) => `/${path}${authorizationServer}`),
+    document(protectedResource, 'RFC 9728'),
+    document(`${protectedResource}/:path(.+)`, 'RFC 9728', (path) => `${protectedResource}/${path}`),
   ];
 }
 

@@ -60,6 +60,12 @@ const RESOURCES = [
 
 const TRUSTED = { issuer: 'https://agents.example', displayName: 'Agents' };
 
+/** Of the authorization server metadata there is none below a path, since no resource here is on our own origin. */
+function documentsBelow(row: Route): Route[] {
+  if (!row.path.startsWith(METADATA)) return [];
+  return ['/mcp', '/v1/files'].map((path) => ({ ...row, path: METADATA + path }));
+}
+
 /** A service with this configuration file. */
 async function startWith(file: object, env: Record<string, string> = {}): Promise<TestService> {
   const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-config-'));
@@ -79,7 +85,10 @@ describe('discovery', () => {
   before(async () => {
     on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
     routes = createRoutes(on.service.deps, undefined);
-    open = routes.filter((row) => row.open);
+    // A row for any path stands here for the documents that it has.
+    open = routes
+      .filter((row) => row.open)
+      .flatMap((row) => (row.path.includes(':') ? documentsBelow(row) : [row]));
   });
   after(() => on.stop());
 
@@ -442,7 +451,7 @@ describe('discovery', () => {
 
   test('llms.txt begins as the format wants it: a title, a summary, links', async () => {
     const { text } = await document(PATHS.llmsTxt);
-    assert.match(text, /^# Acme\n\n> .+\n\n(- \[.+\]\(.+\): .+\n)+$/);
+    assert.match(text, /^# Acme\n\n> .+\n\n(- \[.+\]\(.+\): .+\n)+\n## .+\n\n(- \[.+\]\(.+\): .+\n)+$/);
   });
 
   describe('the OpenAPI description', () => {
@@ -849,7 +858,7 @@ describe('discovery', () => {
       assert.ok(text.startsWith('# auth.md: how agents get access to Acme\n'));
       for (const [name, { description }] of config.scopes)
         assert.ok(text.includes(`- \`${name}\`: ${description}`));
-      assert.ok(text.includes('(https://api.example.com/mcp)'));
+      assert.ok(text.includes('- https://api.example.com/mcp (API): `read`\n'));
       const { claim_token } = await on.register();
       await on.post('/agent/auth/claim', { claim_token, email: 'poll@example.com' });
       const { headers } = await on.post('/agent/auth/claim/complete', { claim_token });

@@ -5,8 +5,9 @@ import { type GrantRow, listGrants } from '../store/grants.ts';
 import type { HostedAgentRow } from '../store/hosted-agents.ts';
 import type { HostRow } from '../store/hosts.ts';
 import { lifeOf } from './agent-lives.ts';
+import { nearestAudience } from './audience.ts';
 import { capabilitiesOf, isLeft } from './capabilities.ts';
-import { type ResourceServer, resourceAbove } from './resource-servers.ts';
+import type { ResourceServer } from './resource-servers.ts';
 import { verifyAgentToken } from './signed-requests.ts';
 
 /** Whether a text could be a token that an agent signed, and not one that we made. */
@@ -39,7 +40,8 @@ export interface IntrospectedAgent {
 async function placesAt(deps: Deps, server: ResourceServer): Promise<string[]> {
   const places: string[] = [];
   for (const { location } of deps.config.capabilities) {
-    if (location !== undefined && (await resourceAbove(deps, location)) === server.url) places.push(location);
+    if (location !== undefined && (await nearestAudience(deps, location)) === server.url)
+      places.push(location);
   }
   return places;
 }

@@ -3,13 +3,13 @@ import { Failure } from '../errors.ts';
 import { newSecret } from '../lib/secrets.ts';
 import { findAgent, holdAgent } from '../store/agents.ts';
 import { findGrant } from '../store/grants.ts';
+import { nearestAudience, resolveAudience } from './audience.ts';
 import { type Capability, capabilitiesOf, grantedTo, isLeft, TOKEN_SECONDS } from './capabilities.ts';
 import { violationsOf } from './constraints.ts';
 import { issueToken, newTokenId } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 import { limited, spend } from './limits.ts';
 import { refused } from './protocol-refusals.ts';
-import { findTarget, resourceAbove } from './resource-servers.ts';
 import { parseScope, within } from './scopes.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';
 
@@ -125,7 +125,7 @@ async function token(
   scope: string,
   { resource, seconds }: TokenArguments,
 ): Promise<object> {
-  const target = await findTarget(deps, resource);
+  const target = await resolveAudience(deps, resource);
   if (target.scopes !== undefined && !target.scopes.includes(scope)) {
     throw new Failure('invalidScope', 'The resource does not know this scope.');
   }
@@ -207,7 +207,7 @@ async function forward(
   const value = newSecret('at', deps.random);
   await issue(deps, asker, { agentId: agent.id, accountId: host.ownerId ?? host.accountId }, value, {
     scope: own.scope,
-    resource: await resourceAbove(deps, url),
+    resource: await nearestAudience(deps, url),
     seconds: FORWARD_SECONDS,
   });
   const answered = await deps.callApi(url, value, { capability: capability.name, arguments: args });

@@ -146,55 +146,6 @@ export function checkResourceUrl(text: string, field = 'url'): string {
   return url.pathname === '/' && url.search === '' ? url.origin : url.href;
 }
 
-/** What an access token can be for. */
-export interface Target {
-  url: string;
-  /** The scopes it knows; undefined: all. */
-  scopes: readonly string[] | undefined;
-  /** Whether its tokens are looked up or signed. */
-  tokens: 'opaque' | 'jwt';
-}
-
-/**
- * The resource that a token is asked for, as configured, or else as it was added (RFC 8707).
- *
- * @param resource undefined: the default one
- * @throws Failure `invalidTarget`
- */
-export async function findTarget(
-  deps: Pick<Deps, 'db' | 'config'>,
-  resource: string | undefined,
-): Promise<Target> {
-  const { resources } = deps.config;
-  if (resource === undefined) return resources[0]!;
-  const url = asResourceUrl(resource);
-  const configured = resources.find((each) => each.url === url);
-  if (configured !== undefined) return configured;
-  const added = (await listResourceServers(deps)).find((each) => each.url === url);
-  if (added !== undefined) return { url: added.url, scopes: added.scopes, tokens: 'opaque' };
-  throw unknownResource();
-}
-
-/** The resource that an address belongs to: the nearest that is known above it, else its origin. */
-export async function resourceAbove(deps: Pick<Deps, 'db' | 'config'>, url: string): Promise<string> {
-  const known = [...deps.config.resources, ...(await listResourceServers(deps))].map((each) => each.url);
-  const above = known.filter((each) => url === each || url.startsWith(`${each.replace(/\/$/, '')}/`));
-  return above.sort((left, right) => right.length - left.length)[0] ?? new URL(url).origin;
-}
-
-function asResourceUrl(text: string): string {
-  try {
-    return checkResourceUrl(text);
-  } catch (cause) {
-    throw unknownResource(cause);
-  }
-}
-
-function unknownResource(cause?: unknown): Failure {
-  const message = 'There is no such resource here. Leave "resource" out for the default one.';
-  return new Failure('invalidTarget', message, {}, cause);
-}
-
 function toServer(row: ResourceServerRow): ResourceServer {
   return {
     id: row.id,

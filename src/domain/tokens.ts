@@ -6,11 +6,11 @@ import { holdAgent, holdSeenAgent } from '../store/agents.ts';
 import type { Tx } from '../store/db.ts';
 import { findRegistration, type RegistrationRow } from '../store/registrations.ts';
 import { deadAssertion, type Identity, openIdentity, readAssertion } from './assertions.ts';
+import { type Audience, resolveAudience } from './audience.ts';
 import { issueToken, newTokenId } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 import { limited, spend } from './limits.ts';
 import { findPresented, invalidRefreshToken, spendForNext } from './refresh-tokens.ts';
-import { findTarget, type Target } from './resource-servers.ts';
 import { formatScope, parseScope, within } from './scopes.ts';
 import { sign } from './signing-keys.ts';
 import { type Standing, standingOf } from './standing.ts';
@@ -48,7 +48,7 @@ export async function issueAccessToken(
   registration: RegistrationRow,
   ask: { resource?: string | undefined; scope?: string | undefined; within?: string[] | undefined },
 ): Promise<AccessToken> {
-  const target = await findTarget(deps, ask.resource);
+  const target = await resolveAudience(deps, ask.resource);
   // Signing takes its time, which nobody else is to wait for; so it is done first, for what is found to be so again inside.
   const planned = await plan(deps.db, deps, registration, target, ask);
   const id = newTokenId(deps, planned.issuedAt);
@@ -99,7 +99,7 @@ async function plan(
   db: Pick<Tx, 'get'>,
   deps: Deps,
   registration: RegistrationRow,
-  target: Target,
+  target: Audience,
   ask: { scope?: string | undefined; within?: string[] | undefined },
 ): Promise<Plan> {
   const now = deps.clock();

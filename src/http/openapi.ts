@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Config } from '../config.ts';
+import type { Audience } from '../domain/audience.ts';
 import { isToken, mediaTypes } from './body.ts';
 import { agentProtocol } from './dialects/agent-protocol.ts';
 import { AUTH_MD_ERRORS } from './dialects/auth-md.ts';
@@ -9,8 +10,15 @@ import { OAUTH, oauth } from './dialects/oauth.ts';
 import { securityEvents } from './dialects/security-events.ts';
 import type { Route } from './route.ts';
 
-/** OpenAPI 3.1 of all rows that have a described body or answer, from the schemas that check the requests themselves. */
-export function createOpenApi(config: Config, routes: readonly Route[]): object {
+/**
+ * OpenAPI 3.1 of all rows that have a described body or answer, from the schemas that check the requests themselves.
+ *
+ * @returns makes the document, which says at which audiences the keys work
+ */
+export function createOpenApi(
+  config: Config,
+  routes: readonly Route[],
+): (audiences: readonly Audience[]) => object {
   const paths: Record<string, Record<string, object>> = {};
   for (const row of routes) {
     if (row.body === undefined && row.answer === undefined) continue;
@@ -18,12 +26,14 @@ export function createOpenApi(config: Config, routes: readonly Route[]): object 
     paths[path] ??= {};
     paths[path][row.method.toLowerCase()] = operation(row);
   }
-  return {
+  return (audiences) => ({
     openapi: '3.1.0',
     info: {
       title: config.service.name,
       version: '1',
-      description: `How to use it, step by step: ${config.publicUrl}/auth.md`,
+      description: `How to use it: ${config.publicUrl}/auth.md (step by step, with curl). APIs that accept the keys: ${audiences
+        .map(({ url, name }) => `${url} (${name})`)
+        .join(', ')}.`,
     },
     servers: [{ url: config.publicUrl }],
     paths,
@@ -41,7 +51,7 @@ export function createOpenApi(config: Config, routes: readonly Route[]): object 
         resourceServer: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
       },
     },
-  };
+  });
 }
 
 function operation(row: Route): object {
@@ -97,7 +107,8 @@ function security(row: Route): object {
     case 'agentIfAny':
       return { security: [{}, { key: [] }] };
     case 'resourceServer':
-      return { security: [{ resourceServer: [] }, {}] };
+      // A form may carry client_id and client_secret itself (RFC 6749 section 2.3.1); without a body there is Basic alone.
+      return { security: row.body === undefined ? [{ resourceServer: [] }] : [{ resourceServer: [] }, {}] };
     case 'agentHost':
     case 'newAgentHost':
     case 'hostedAgent':

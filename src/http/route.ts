@@ -6,7 +6,7 @@ import type { Asker } from '../domain/events.ts';
 import type { FloodLimit } from '../domain/limits.ts';
 import type { ResourceServer } from '../domain/resource-servers.ts';
 import type { SigningAgent, SigningHost } from '../domain/signed-requests.ts';
-import type { Budget } from '../errors.ts';
+import { type Budget, Failure } from '../errors.ts';
 import type { HostedAgentRow } from '../store/hosted-agents.ts';
 import type { HostRow } from '../store/hosts.ts';
 import type { Media } from './body.ts';
@@ -215,4 +215,12 @@ export function createMatcher(routes: readonly Route[]): (method: string, path: 
     const first = found.rows[0]!;
     return { kind: 'wrongMethod', dialect: first.dialect, allow: methods.join(', '), open: first.open };
   };
+}
+
+/** What is said of a path that leads nowhere. */
+export function nothingAtPath(publicUrl: string): Failure {
+  return new Failure(
+    'notFound',
+    `There is nothing at this path. ${publicUrl}/auth.md describes what there is.`,
+  );
 }

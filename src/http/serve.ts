@@ -14,7 +14,7 @@ import { native } from './dialects/native.ts';
 import { oauth } from './dialects/oauth.ts';
 import { PATHS } from './discovery.ts';
 import { preflight, type Reply, renderAnswer, renderFailure, send } from './reply.ts';
-import { createMatcher, type Route } from './route.ts';
+import { createMatcher, nothingAtPath, type Route } from './route.ts';
 
 const HEADERS_MAX = 64;
 /**
@@ -57,7 +57,7 @@ export function createServe(
     try {
       checkTransport(req, isOurHost);
       const found = match(req.method ?? '', path);
-      if (found.kind === 'none') throw notFound(deps.config.publicUrl);
+      if (found.kind === 'none') throw nothingAtPath(deps.config.publicUrl);
       if (found.kind === 'wrongMethod') {
         dialect = found.dialect;
         const isPreflight = req.method === 'OPTIONS' && found.open;
@@ -182,12 +182,5 @@ function overloaded(): Failure {
   return new Failure(
     'unavailable',
     'There is more to do here than can be done in time. Nothing was changed; repeat the request later.',
-  );
-}
-
-function notFound(publicUrl: string): Failure {
-  return new Failure(
-    'notFound',
-    `There is nothing at this path. ${publicUrl}/auth.md describes what there is.`,
   );
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
+import { listAudiences } from '../../domain/audience.ts';
 import { isLive, type Key } from '../../domain/credentials.ts';
 import { createPersonalKey, listPersonalKeys, revokePersonalKey } from '../../domain/personal-keys.ts';
-import { listResourceServers } from '../../domain/resource-servers.ts';
 import { FRESH_MS } from '../../domain/sessions.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
@@ -105,7 +105,7 @@ async function read(deps: Deps, body: z.output<typeof newKeyForm>) {
   const asked = preset?.scopes ?? chosen(body, 'scope').filter((name) => scopes.has(name));
   if (asked.length === 0) throw new Failure('badRequest', 'Choose what the key may do.');
   const urls = chosen(body, 'resource');
-  const known = (await offeredResources(deps)).map(({ url }) => url);
+  const known = (await listAudiences(deps)).map(({ url }) => url);
   if (!urls.every((url) => known.includes(url))) {
     throw new Failure('badRequest', 'One of the resources is not offered any more. Choose again.');
   }
@@ -123,7 +123,7 @@ async function offer(
   was: { [Name in keyof z.output<typeof newKeyForm>]?: z.output<typeof newKeyForm>[Name] | undefined },
 ): Promise<object> {
   const { presets, scopes } = deps.config;
-  const resources = await offeredResources(deps);
+  const resources = await listAudiences(deps);
   const recommended = [...presets].find(([, preset]) => preset.recommended)?.[0];
   return {
     once: was.once ?? randomBase62(32, deps.random),
@@ -136,11 +136,6 @@ async function offer(
     resources:
       resources.length > 1 ? resources.map((each) => ({ ...each, on: `resource:${each.url}` in was })) : [],
   };
-}
-
-async function offeredResources(deps: Deps): Promise<{ url: string; name: string }[]> {
-  const all = [...deps.config.resources, ...(await listResourceServers(deps))];
-  return [...new Map(all.map(({ url, name }) => [url, { url, name }])).values()];
 }
 
 /** A key as pages show it. */

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import type { Config } from '../../config.ts';
+import type { Audience } from '../../domain/audience.ts';
+import { scopesOf } from './llms-txt.ts';
+
+const TEMPLATE = readFileSync(new URL('../../../auth.md', import.meta.url), 'utf8');
+
+/** auth.md, with the names, numbers and audiences of this service in place of its `{{…}}`. */
+export function renderAuthMd(config: Config, audiences: readonly Audience[]): string {
+  const { limits } = config;
+  const values: Record<string, string> = {
+    issuer: config.publicUrl,
+    service: config.service.name,
+    audiences: audiences
+      .map((each) => `- ${each.url} (${each.name}): \`${scopesOf(config, each).join(' ')}\``)
+      .join('\n'),
+    resource: audiences[0]!.url,
+    anonymous_scopes: config.anonymousScopes.join(' '),
+    claimed_scopes: config.claimedScopes.join(' '),
+    claimed_scopes_json: JSON.stringify(config.claimedScopes),
+    anonymous_scopes_json: JSON.stringify(config.anonymousScopes),
+    scope_list: [...config.scopes]
+      .map(([name, { description }]) => `- \`${name}\`: ${description}`)
+      .join('\n'),
+    code_minutes: String(Math.ceil(limits.codeTtlSeconds / 60)),
+    tries: String(limits.triesPerCode),
+    codes: String(limits.codesPerClaim),
+    claim_hours: String(Math.ceil(limits.claimTtlSeconds / 3600)),
+    unclaimed_days: String(Math.ceil(limits.unclaimedTtlSeconds / 86_400)),
+    register_max: String(limits.registerPerIp.max),
+  };
+  return TEMPLATE.replace(/\{\{(\w+)\}\}/g, (whole, name: string) => values[name] ?? whole);
+}

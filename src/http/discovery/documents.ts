@@ -1,0 +1,79 @@
+import type { Deps } from '../../deps.ts';
+import { type Audience, listAudiences } from '../../domain/audience.ts';
+import {
+  agentConfiguration,
+  authorizationServer,
+  authorizationServerPaths,
+  jsonDocument,
+  PATHS,
+  protectedResources,
+  type Served,
+} from '../discovery.ts';
+import { createOpenApi } from '../openapi.ts';
+import type { Route } from '../route.ts';
+import { renderAuthMd } from './auth-md-document.ts';
+import { renderLlmsTxt } from './llms-txt.ts';
+
+/** The documents that anybody may read, all made of the configuration, the route table, and one list of audiences. */
+
+/** So long may the documents be behind the list of audiences, which another process can change. */
+const FRESH_MS = 1000;
+
+/**
+ * Makes the documents, and makes them anew when an audience is added or removed, so that it is in all of them within a second.
+ * While the database is away, they go on saying what was last known.
+ *
+ * @param described the rows of the OpenAPI document
+ * @returns the document at a path, or undefined where there is none
+ */
+export function createDocuments(
+  deps: Deps,
+  described: readonly Route[],
+): (path: string) => Promise<Served | undefined> {
+  const openApi = createOpenApi(deps.config, described);
+  let audiences: readonly Audience[] = deps.config.resources;
+  let documents = render(deps, audiences, openApi);
+  let readAt = Number.NEGATIVE_INFINITY;
+  let reading: Promise<void> | undefined;
+
+  async function refresh(): Promise<void> {
+    try {
+      const listed = await listAudiences(deps);
+      if (JSON.stringify(listed) !== JSON.stringify(audiences)) documents = render(deps, listed, openApi);
+      audiences = listed;
+    } catch (error) {
+      deps.log.warn(
+        { err: error },
+        'the list of audiences could not be read; the documents name the last known',
+      );
+    }
+    readAt = performance.now();
+    reading = undefined;
+  }
+
+  return async (path) => {
+    if (performance.now() - readAt > FRESH_MS) {
+      reading ??= refresh();
+      await reading;
+    }
+    return documents.get(path);
+  };
+}
+
+function render(
+  { config }: Deps,
+  audiences: readonly Audience[],
+  openApi: ReturnType<typeof createOpenApi>,
+): Map<string, Served> {
+  const server = jsonDocument(authorizationServer(config, audiences));
+  return new Map([
+    [PATHS.authMd, { type: 'text/markdown; charset=utf-8', text: renderAuthMd(config, audiences) }],
+    [PATHS.llmsTxt, { type: 'text/plain; charset=utf-8', text: renderLlmsTxt(config, audiences) }],
+    [PATHS.openapi, jsonDocument(openApi(audiences))],
+    [PATHS.agentConfiguration, jsonDocument(agentConfiguration(config))],
+    ...authorizationServerPaths(config, audiences).map((path) => [path, server] as const),
+    ...[...protectedResources(config, audiences)].map(
+      ([path, content]) => [path, jsonDocument(content)] as const,
+    ),
+  ]);
+}
