@@ -62,7 +62,8 @@ onEveryEngine('the guard of an MCP server', (engine) => {
     const ask = asking();
     for (const body of [rpc('tools/list'), call('change'), undefined, 'nonsense']) {
       const { status, error, headers } = refused(await ask(undefined, body));
-      assert.deepEqual([status, error], [401, { code: -32001, message: 'credentials required' }]);
+      assert.deepEqual([status, error.code, error.message], [401, -32001, 'credentials required']);
+      assert.match(error.data.message, /^A key is required: .+ as \S+\/auth\.md describes\.$/);
       assert.match(headers['WWW-Authenticate'], new RegExp(`^Bearer resource_metadata="${METADATA}"`));
     }
     const { status, error } = refused(await ask('sk_nobody', rpc('tools/list', 3)));

@@ -41,8 +41,14 @@ export function protectedResourceMetadata(options: ResourceOptions): ResourceMet
       ...(scopes && { scopes_supported: [...scopes] }),
       ...(name && { resource_name: name }),
       ...(documentation && { resource_documentation: documentation }),
+      agent_registration: `${howToGetKey(issuer)}.`,
     },
   };
+}
+
+/** Where an agent without a key gets one, in words: not every client follows metadata. Without a full stop, for longer sentences. */
+export function howToGetKey(issuer: string): string {
+  return `Agents register for a key themselves, as ${issuer.replace(/\/$/, '')}/auth.md describes`;
 }
 
 /** Why somebody is refused; without `error` they came with nothing at all (RFC 6750 3). */

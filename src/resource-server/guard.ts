@@ -1,4 +1,4 @@
-import { challenge, type ResourceOptions } from './challenge.ts';
+import { challenge, howToGetKey, type ResourceOptions } from './challenge.ts';
 import { VerificationError } from './errors.ts';
 import type { VerifiedToken, Verifier } from './verifier.ts';
 
@@ -40,7 +40,7 @@ export function createGuard(options: GuardOptions): Guard {
       return refuse(
         401,
         'unauthorized',
-        'A key is required: "Authorization: Bearer sk_...".',
+        `A key is required: "Authorization: Bearer sk_...". ${howToGetKey(about.issuer)}.`,
         challenge(about),
       );
     }

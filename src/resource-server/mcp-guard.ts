@@ -76,7 +76,7 @@ export function createMcpGuard(options: McpGuardOptions): McpGuard {
       return {
         status,
         headers,
-        body: rpcError(id, code, message, isMissing ? undefined : data),
+        body: rpcError(id, code, message, isMissing ? { message: description } : data),
       };
     }
     const { token } = decision;
