@@ -31,7 +31,7 @@ import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import * as resourceEvents from './http/resource-events.ts';
 import * as resourceRules from './http/resource-rules.ts';
-import { json, nothingAtPath, pageRoutes, type Route, route } from './http/route.ts';
+import { json, pageRoutes, type Route, route } from './http/route.ts';
 import * as notices from './http/security-events.ts';
 import { createServe } from './http/serve.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
@@ -405,33 +405,39 @@ function pageRows(pages: Pages): Route[] {
 /** Documents that anybody may read and cache. */
 function discoveryRows(deps: Deps, described: readonly Route[]): Route[] {
   const documentAt = createDocuments(deps, described);
-  const open = (path: string, summary: string, handler: Route['handler']) =>
-    route(`GET ${path as `/${string}`}`, { dialect: native, caller: 'anyone', open: true, summary, handler });
-  /** @param placeOf the path of the document, where the row has a `:path` */
-  const document = (path: string, summary: string, placeOf: (rest: string) => string = () => path) =>
-    open(path, summary, async ({ params }) => {
-      const found = await documentAt(placeOf(params.path ?? ''));
-      if (found === undefined) throw nothingAtPath(deps.config.publicUrl);
-      return found;
-    });
+  const open = (
+    path: string,
+    row: { summary: string; handler: Route['handler']; exists?: Route['exists'] },
+  ) => route(`GET ${path as `/${string}`}`, { dialect: native, caller: 'anyone', open: true, ...row });
+  const document = (path: string, summary: string) =>
+    open(path, { summary, handler: async () => (await documentAt(path))! });
+  /** Those of each audience, below its path. */
+  const documents = (path: string, summary: string, pathOf: (audience: string) => string) => {
+    const at = async ({ path: audience = '' }: Record<string, string>) => documentAt(pathOf(audience));
+    const exists: Route['exists'] = async (params) => (await at(params)) !== undefined;
+    return open(path, { summary, exists, handler: async ({ params }) => (await at(params))! });
+  };
   const { authorizationServer, protectedResource } = PATHS;
   return [
-    open('/', 'Where to start', () => ({
-      status: 303,
-      headers: { Location: deps.config.publicUrl + PATHS.authMd },
-      nothing: true,
-    })),
+    open('/', {
+      summary: 'Where to start',
+      handler: () => ({
+        status: 303,
+        headers: { Location: deps.config.publicUrl + PATHS.authMd },
+        nothing: true,
+      }),
+    }),
     document(PATHS.authMd, 'How agents use this'),
     document(PATHS.llmsTxt, 'Where to read'),
     document(PATHS.openapi, 'OpenAPI 3.1'),
-    open(PATHS.jwks, 'RFC 7517', keySet),
+    open(PATHS.jwks, { summary: 'RFC 7517', handler: keySet }),
     document(PATHS.agentConfiguration, 'Agent Auth Protocol'),
     document(authorizationServer, 'RFC 8414'),
     document(`/${authorizationServer}`, 'RFC 8414'),
-    document(`${authorizationServer}/:path(.+)`, 'RFC 8414', (path) => `${authorizationServer}/${path}`),
-    document(`/:path(.+)${authorizationServer}`, 'RFC 8414', (path) => `/${path}${authorizationServer}`),
+    documents(`${authorizationServer}/:path(.+)`, 'RFC 8414', (path) => `${authorizationServer}/${path}`),
+    documents(`/:path(.+)${authorizationServer}`, 'RFC 8414', (path) => `/${path}${authorizationServer}`),
     document(protectedResource, 'RFC 9728'),
-    document(`${protectedResource}/:path(.+)`, 'RFC 9728', (path) => `${protectedResource}/${path}`),
+    documents(`${protectedResource}/:path(.+)`, 'RFC 9728', (path) => `${protectedResource}/${path}`),
   ];
 }
 

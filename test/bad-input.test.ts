@@ -422,7 +422,7 @@ onEveryEngine('bad input', (engine) => {
     });
 
     test('an open document is read by GET and HEAD only, and answers a preflight', async () => {
-      for (const row of routes.filter((each) => each.open)) {
+      for (const row of routes.filter((each) => each.open && each.exists === undefined)) {
         for (const method of METHODS) {
           const about = `${method} ${row.path}`;
           const reply = await send(on, method, row.path);

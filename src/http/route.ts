@@ -90,6 +90,8 @@ export interface Route {
   answer: z.ZodType | undefined;
   /** A document that any web page may read and anybody may cache. */
   open: boolean;
+  /** Whether there is something at a path with these parameters now; undefined: always. */
+  exists: ((params: Record<string, string>) => Promise<boolean>) | undefined;
   /** Other versions of the protocol on the same path, known by their bodies; the first that knows it has it. */
   versions: readonly Version[];
   handler(call: Call<unknown, CallerKind>): Promise<Answer> | Answer;
@@ -125,6 +127,7 @@ interface Row<Schema extends z.ZodType, Kind extends CallerKind> {
   body?: { media: Media; schema: Schema };
   answer?: z.ZodType;
   open?: boolean;
+  exists?: Route['exists'];
   versions?: readonly Version[];
   handler(call: Call<z.output<Schema>, Kind>): Promise<Answer> | Answer;
 }
@@ -142,6 +145,7 @@ export function route<Schema extends z.ZodType, Kind extends CallerKind>(
     body: undefined,
     answer: undefined,
     open: false,
+    exists: undefined,
     versions: [],
     ...rest,
     method,
@@ -183,7 +187,7 @@ export function pageRoutes(dialect: Dialect) {
 /** What a path leads to. */
 export type Match =
   | { kind: 'found'; route: Route; params: Record<string, string> }
-  | { kind: 'wrongMethod'; dialect: Dialect; allow: string; open: boolean }
+  | { kind: 'wrongMethod'; route: Route; params: Record<string, string>; allow: string }
   | { kind: 'none' };
 
 /** Looks up rows by path and method; a HEAD is served by the row of its GET. */
@@ -212,8 +216,7 @@ export function createMatcher(routes: readonly Route[]): (method: string, path: 
     const row = found.rows.find((each) => each.method === wanted);
     if (row !== undefined) return { kind: 'found', route: row, params: found.params };
     const methods = found.rows.flatMap((each) => (each.method === 'GET' ? ['GET', 'HEAD'] : [each.method]));
-    const first = found.rows[0]!;
-    return { kind: 'wrongMethod', dialect: first.dialect, allow: methods.join(', '), open: first.open };
+    return { kind: 'wrongMethod', route: found.rows[0]!, params: found.params, allow: methods.join(', ') };
   };
 }
 

@@ -57,10 +57,12 @@ export function createServe(
     try {
       checkTransport(req, isOurHost);
       const found = match(req.method ?? '', path);
-      if (found.kind === 'none') throw nothingAtPath(deps.config.publicUrl);
+      if (found.kind === 'none' || (found.route.exists && !(await found.route.exists(found.params)))) {
+        throw nothingAtPath(deps.config.publicUrl);
+      }
       if (found.kind === 'wrongMethod') {
-        dialect = found.dialect;
-        const isPreflight = req.method === 'OPTIONS' && found.open;
+        dialect = found.route.dialect;
+        const isPreflight = req.method === 'OPTIONS' && found.route.open;
         if (isPreflight) return send(req, res, preflight(found.allow), requestId, secure);
         throw new Failure('wrongMethod', `Use ${found.allow} here.`, { allow: found.allow });
       }

@@ -64,6 +64,10 @@ onEveryEngine('audiences in documents', (engine) => {
       scopes_supported: ['read'],
       bearer_methods_supported: ['header'],
     });
+    assert.equal((await on.post(`${METADATA}/v1/mcp`, {})).status, 405);
+    assert.equal((await on.post(`${METADATA}/v1/other`, {})).status, 404);
+    assert.equal((await on.request('OPTIONS', `${METADATA}/v1/mcp`)).status, 204);
+    assert.equal((await on.request('OPTIONS', `${METADATA}/v1/other`)).status, 404);
     const { body: server } = await on.get(SERVER);
     assert.equal(server.resource, on.url, 'the default one stays the default');
     assert.ok((await on.get('/auth.md')).text.includes(`- ${url} (Notes API): \`read\`\n`));
