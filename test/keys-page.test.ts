@@ -129,7 +129,9 @@ onEveryEngine('the pages of keys', (engine) => {
       for (const [preset, { scopes }] of presets) {
         const { credential, id } = await make(browser, { preset, name: ` ${preset} ` });
         assert.match(credential, /^sk_[0-9A-Za-z]{49}$/);
-        const { key, ...about } = await me(credential);
+        const { key, resources, next, ...about } = await me(credential);
+        assert.deepEqual(resources, [home.on.url, home.api.url]);
+        assert.match(next, /Its human manages it at /);
         assert.deepEqual(about, {
           user_id: account,
           kind: 'human',
@@ -138,7 +140,7 @@ onEveryEngine('the pages of keys', (engine) => {
         });
         assert.equal(key.name, preset);
         assert.equal(key.resources, undefined);
-        assert.equal(key.expires_at, undefined);
+        assert.equal(key.expires_at, null);
 
         const heard = await home.api.ask(credential);
         const now = Math.floor(home.on.clock() / 1000);

@@ -297,7 +297,7 @@ onEveryEngine('keys', (engine) => {
     test('a merged agent’s key names the owner, the account it came from, and an end although it has none', async () => {
       const agent = await on.claimed('merged@example.com');
       const { key, merged_from } = (await on.get('/api/me', agent.credential)).body.data;
-      assert.equal(key.expires_at, undefined);
+      assert.equal(key.expires_at, null);
       assert.deepEqual((await api.ask(agent.credential)).body, {
         active: true,
         sub: agent.user_id,

@@ -31,7 +31,7 @@ export function refuseClosed(claim: ClaimRow, now: number): void {
   if (claim.claimedAt !== null) {
     throw new Failure(
       'alreadyClaimed',
-      'This agent is claimed already. Its key was given in the answer to that claim and is not shown again.',
+      'This agent is claimed already. Use the key that was given in the answer to that claim; it is not shown again. If it is lost, register again.',
     );
   }
   if (claim.endReason === 'superseded') {

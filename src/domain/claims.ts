@@ -75,6 +75,8 @@ export interface OpenedAttempt {
   mailbox: string;
   /** The page on which the human reviews it. */
   verificationUri: string;
+  /** What is in the mail; undefined in an answer that an earlier version has kept. */
+  proof?: AttemptRow['proof'];
   /** Epoch ms. */
   codeExpiresAt: number;
   /** For the human to type, where there is one. */
@@ -88,6 +90,7 @@ export function describeAttempt(deps: Deps, attempt: AttemptRow): OpenedAttempt 
     attemptId: attempt.id,
     mailbox: attempt.mailbox,
     verificationUri: viewLink(deps, attempt.registrationId),
+    proof: attempt.proof,
     codeExpiresAt: attempt.codeExpiresAt,
     typedCode: deriveTypedCode(deps, attempt),
   };

@@ -58,7 +58,7 @@ export interface Bearer {
 /**
  * Makes a key in the caller's transaction.
  *
- * @returns its id, and the secret, which is nowhere else
+ * @returns its id, its end in epoch ms or null, and the secret, which is nowhere else
  */
 export async function issueKey(
   tx: Tx,
@@ -77,9 +77,10 @@ export async function issueKey(
     /** Whether its first use ends the keys it supersedes. */
     retiresOthers?: boolean;
   },
-): Promise<{ id: string; credential: string }> {
+): Promise<{ id: string; credential: string; expiresAt: number | null }> {
   const credential = newSecret('sk', deps.random, deps.config.service.keyBrand);
   const id = newId('key', now, deps.random);
+  const expiresAt = grant.expiresAt ?? null;
   await insertCredential(tx, {
     hash: hashSecret(credential),
     id,
@@ -91,11 +92,11 @@ export async function issueKey(
     resources: grant.resources === undefined ? null : grant.resources.join(' '),
     ...hints(credential),
     createdAt: now,
-    expiresAt: grant.expiresAt ?? null,
+    expiresAt,
     retiresOthers: grant.retiresOthers ? 1 : 0,
     warnAt: grant.warnAt ?? null,
   });
-  return { id, credential };
+  return { id, credential, expiresAt };
 }
 
 /** The name of an access token, before there is one. */

@@ -22,7 +22,8 @@ import type { Standing } from './standing.ts';
 export type Gives = 'key' | 'wider_keys' | 'token' | 'same_identity' | 'identity' | 'nothing';
 
 export type Given =
-  | { kind: 'key'; credential: string; id: string }
+  /** `expiresAt` in epoch ms, null without end; undefined in an answer that an earlier version has kept. */
+  | { kind: 'key'; credential: string; id: string; expiresAt?: number | null }
   | { kind: 'nothing' }
   | { kind: 'token'; credential: string; id: string; expiresAt: number }
   | { kind: 'identity'; identity: Identity };

@@ -173,17 +173,28 @@ function claimedAgent(deps: Deps, bearer: Bearer): { agentId: string; ownerId: s
       scope: formatScope(bearer.key.scopes),
     });
   }
+  const details = { scope: formatScope(deps.config.claimedScopes) };
   // A key from before the claim does not become a claimed one by it (S-27): the key it would make could outlive it.
-  if (ownerId === undefined || bearer.isSuperseded) {
+  if (bearer.isSuperseded) {
     throw new Failure(
       'insufficientScope',
-      'Only a claimed agent manages keys. Have your human claim you: POST /agent/auth/claim with your claim_token and their mailbox.',
-      { scope: formatScope(deps.config.claimedScopes) },
+      'This key is from before the claim, and manages none. Use the key that the claim gave you.',
+      details,
+    );
+  }
+  if (ownerId === undefined) {
+    throw new Failure(
+      'insufficientScope',
+      'Nobody has claimed you, and only a claimed agent manages keys, whatever their scope. Have your human claim you: POST /agent/auth/claim with your claim_token and their mailbox.',
+      details,
     );
   }
   return { agentId, ownerId };
 }
 
 function endedMeanwhile(): Failure {
-  return new Failure('invalidToken', 'The key was revoked or narrowed.');
+  return new Failure(
+    'invalidToken',
+    'The key was revoked or narrowed. GET /api/me tells whether it still works.',
+  );
 }

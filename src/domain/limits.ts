@@ -172,11 +172,12 @@ function standing(name: string, rate: Rate, counter: { used: number; endsAt: num
 
 function spent(budget: Budget): Failure {
   const details = { retryAfterSeconds: budget.resetSeconds, budget };
+  const again = `Try again in ${budget.resetSeconds} seconds.`;
   if (budget.name === 'wrongPerServiceDay') {
-    return new Failure('unavailable', 'Codes are not accepted at the moment. Try again later.', details);
+    return new Failure('unavailable', `Codes are not accepted at the moment. ${again}`, details);
   }
   const kind = budget.name === 'claimMailPerAgent' ? 'tooManyAttempts' : 'limited';
-  return new Failure(kind, `${MESSAGES[budget.name as Spending['name']]} Try again later.`, details);
+  return new Failure(kind, `${MESSAGES[budget.name as Spending['name']]} ${again}`, details);
 }
 
 const MESSAGES: Record<Spending['name'], string> = {

@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import type { Deps } from '../deps.ts';
 import { MAILED_CODE } from '../domain/ceremonies.ts';
-import { startClaim } from '../domain/claims.ts';
+import { POLL_SECONDS } from '../domain/claim-state.ts';
+import { type OpenedAttempt, startClaim } from '../domain/claims.ts';
 import { completeClaim } from '../domain/completion.ts';
 import type { Given } from '../domain/giving.ts';
 import type { Repeatable } from '../domain/idempotency.ts';
@@ -9,8 +11,9 @@ import { Failure } from '../errors.ts';
 import { parseMailbox } from '../lib/mailbox.ts';
 import { hashSecret } from '../lib/secrets.ts';
 import type { ClaimMode } from '../store/registrations.ts';
+import { afterCompletion, afterMail, afterRegistration } from './next-steps.ts';
 import type { Answer, Call } from './route.ts';
-import { iso, toIso } from './wire-times.ts';
+import { iso, isoOrNull, toIso } from './wire-times.ts';
 
 /** The tinysend profile of auth.md: register, claim, complete (seeds/tinysend-auth-md, design 3). */
 
@@ -37,6 +40,17 @@ export const readOutCode = z
   )
   .describe('The code that the human reads to the agent');
 const scopes = z.array(z.string());
+const next = z.string().describe('What to do next, in words');
+const expiresAt = iso.nullable().describe('When the key ends; null: it does not').optional();
+const verification = z
+  .object({
+    method: z
+      .enum(['code', 'link'])
+      .describe('What is in the mail: six digits, or a link by which the human agrees'),
+    expires_at: iso.describe('Until when it can be used; then ask for another'),
+    interval: z.int().describe('Seconds between two polls'),
+  })
+  .optional();
 const verificationUri = z
   .url()
   .describe('The page on which the human reviews the claim and can type the code');
@@ -65,6 +79,8 @@ export const registerAnswer = z.union([
     claim_token_expires_at: iso,
     verification_uri: verificationUri,
     scopes,
+    expires_at: expiresAt,
+    next,
   }),
   z.object({
     claim_token: z.string(),
@@ -72,6 +88,8 @@ export const registerAnswer = z.union([
     verification_required: z.literal(true),
     verification_uri: verificationUri,
     message: z.string(),
+    verification,
+    next,
   }),
 ]);
 
@@ -80,6 +98,8 @@ export const claimAnswer = z.object({
   verification_required: z.literal(true),
   verification_uri: verificationUri,
   message: z.string(),
+  verification,
+  next,
 });
 
 export const completeBody = z.object({
@@ -96,6 +116,8 @@ export const completeAnswer = z.object({
   agent_id: z.string(),
   scopes,
   mode: z.enum(['merge', 'link']),
+  expires_at: expiresAt,
+  next,
 });
 
 const REGISTER_REPLAY_SECONDS = 86_400;
@@ -108,16 +130,19 @@ export async function register(call: Call<z.output<typeof registerBody>, 'anyone
   if (body.type === 'anonymous') {
     const input = { agentName: body.agent_name, token: 'ct', gives: 'key' } as const;
     const registered = await registerAnonymous(deps, asker, input, repeatable);
+    const key = keyOf(registered.given);
     return {
       budget: registered.budgets[0],
       data: {
-        credential: keyOf(registered.given),
+        credential: key.credential,
         user_id: registered.userId,
         agent_id: registered.agentId,
         claim_token: registered.claimToken,
         claim_token_expires_at: toIso(registered.claimExpiresAt),
         verification_uri: registered.verificationUri,
         scopes: registered.scopes,
+        expires_at: endOf(key),
+        next: afterRegistration(deps.config),
       },
     };
   }
@@ -136,7 +161,7 @@ export async function register(call: Call<z.output<typeof registerBody>, 'anyone
     data: {
       claim_token: registered.claimToken,
       claim_token_expires_at: toIso(registered.claimExpiresAt),
-      ...codeSent(registered),
+      ...codeSent(deps, registered),
     },
   };
 }
@@ -151,7 +176,7 @@ export async function claim(call: Call<z.output<typeof claimBody>, 'agentIfAny'>
     ceremony: MAILED_CODE,
     companion: caller,
   });
-  return { data: codeSent(started) };
+  return { data: codeSent(deps, started) };
 }
 
 /** POST /agent/auth/claim/complete */
@@ -159,28 +184,46 @@ export async function complete(call: Call<z.output<typeof completeBody>, 'agentI
   const { deps, asker, body, caller } = call;
   const how = { claimToken: body.claim_token, code: body.otp, gives: 'key', companion: caller } as const;
   const completed = await completeClaim(deps, asker, how, completeOnce(call, body.claim_token));
+  const key = keyOf(completed.given);
   return {
     data: {
-      credential: keyOf(completed.given),
+      credential: key.credential,
       user_id: completed.userId,
       agent_id: completed.agentId,
       scopes: completed.scopes,
       mode: completed.mode,
+      expires_at: endOf(key),
+      next: afterCompletion(deps.config),
     },
   };
 }
 
+type GivenKey = Extract<Given, { kind: 'key' }>;
+
 /** The key that was given: here it always is one. */
-function keyOf(given: Given): string {
-  if (given.kind === 'key') return given.credential;
+function keyOf(given: Given): GivenKey {
+  if (given.kind === 'key') return given;
   throw new Error('a key was to be given');
 }
 
-function codeSent(sent: { mailbox: string; verificationUri: string }): z.output<typeof claimAnswer> {
+function endOf({ expiresAt }: GivenKey): string | null | undefined {
+  return expiresAt === undefined ? undefined : isoOrNull(expiresAt);
+}
+
+function codeSent(
+  { config }: Deps,
+  sent: Pick<OpenedAttempt, 'mailbox' | 'verificationUri' | 'proof' | 'codeExpiresAt'>,
+): z.output<typeof claimAnswer> {
+  const method = sent.proof === 'link' ? 'link' : 'code';
   return {
     verification_required: true,
     verification_uri: sent.verificationUri,
     message: `Verification code sent to ${sent.mailbox}`,
+    verification:
+      sent.proof === undefined
+        ? undefined
+        : { method, expires_at: toIso(sent.codeExpiresAt), interval: POLL_SECONDS },
+    next: afterMail(config, method),
   };
 }
 

@@ -1,18 +1,20 @@
 import { z } from 'zod';
+import type { Deps } from '../deps.ts';
 import { mailboxOf } from '../domain/accounts.ts';
 import { type Agent, showAgent } from '../domain/agents.ts';
-import type { Key } from '../domain/credentials.ts';
+import { listAudiences } from '../domain/audience.ts';
+import type { Bearer, Key } from '../domain/credentials.ts';
 import { createKey, listKeys, revokeOwnKey, showHeldKey } from '../domain/keys.ts';
 import { checkResourceUrl } from '../domain/resource-servers.ts';
 import { formatScope, parseScope } from '../domain/scopes.ts';
 import { Failure } from '../errors.ts';
 import { maskMailbox } from '../lib/mailbox.ts';
+import { nextOf } from './next-steps.ts';
 import type { Answer, Call } from './route.ts';
-import { toIso } from './wire-times.ts';
+import { iso, isoOrNull, toIso } from './wire-times.ts';
 
 /** What an agent may learn of itself, and the keys it manages (tinysend profile). */
 
-const iso = z.iso.datetime();
 const keyShape = z.object({
   id: z.string(),
   name: z.string().optional(),
@@ -21,7 +23,7 @@ const keyShape = z.object({
   scopes: z.array(z.string()),
   resources: z.array(z.string()).optional(),
   created_at: iso,
-  expires_at: iso.optional(),
+  expires_at: iso.nullable().describe('null: it does not end'),
   last_used_at: iso.optional(),
   revoked_at: iso.optional(),
 });
@@ -32,6 +34,7 @@ export const meAnswer = z.object({
   agent_name: z.string().optional(),
   kind: z.enum(['agent', 'human']).describe("human: the key is a human's own, and no agent stands behind it"),
   scopes: z.array(z.string()),
+  resources: z.array(z.string()).describe('URLs of the APIs at which the key works'),
   mode: z.enum(['merge', 'link']).optional(),
   owner: z.string().optional().describe('The mailbox of the human behind the agent, masked'),
   merged_from: z.string().optional(),
@@ -49,6 +52,7 @@ export const meAnswer = z.object({
       z.object({ status: z.literal('expired') }),
     ])
     .optional(),
+  next: z.string().describe('What to do next, in words'),
 });
 
 export const tokensAnswer = z.object({ tokens: z.array(keyShape) });
@@ -73,25 +77,35 @@ export const createTokenAnswer = keyShape.extend({ credential: z.string() });
 export const revokeTokenAnswer = z.object({ id: z.string(), revoked: z.literal(true), revoked_at: iso });
 
 /** GET /api/me */
-export async function me(call: Call<undefined, 'agent'>): Promise<Answer> {
-  const { deps, caller: bearer } = call;
-  const [whose, key] = await Promise.all([
-    bearer.agentId === undefined ? aboutHuman(call) : aboutAgent(call, bearer.agentId),
+export async function me({ deps, caller: bearer }: Call<undefined, 'agent'>): Promise<Answer> {
+  const { agentId, accountId, key: terms } = bearer;
+  const [agent, key, resources] = await Promise.all([
+    agentId === undefined ? undefined : showAgent(deps, agentId),
     showHeldKey(deps, bearer),
+    terms.resources ?? listAudiences(deps).then((all) => all.map(({ url }) => url)),
   ]);
-  return { data: { user_id: bearer.accountId, ...whose, scopes: bearer.key.scopes, key: renderKey(key) } };
+  const whose = agent === undefined ? await describeHuman(deps, accountId) : describeAgent(bearer, agent);
+  return {
+    data: {
+      user_id: accountId,
+      ...whose,
+      scopes: terms.scopes,
+      resources,
+      key: renderKey(key),
+      next: nextOf(deps.config, bearer, agent),
+    },
+  };
 }
 
-async function aboutHuman({ deps, caller: bearer }: Call<undefined, 'agent'>) {
-  const mailbox = await mailboxOf(deps, bearer.accountId);
+async function describeHuman(deps: Deps, accountId: string) {
+  const mailbox = await mailboxOf(deps, accountId);
   return { kind: 'human', owner: mailbox && maskMailbox(mailbox) };
 }
 
-async function aboutAgent({ deps, caller: bearer }: Call<undefined, 'agent'>, agentId: string) {
-  const agent = (await showAgent(deps, agentId))!;
+function describeAgent(bearer: Bearer, agent: Agent) {
   const isOwned = bearer.ownerId !== undefined;
   return {
-    agent_id: agentId,
+    agent_id: agent.id,
     agent_name: agent.name ?? undefined,
     kind: 'agent',
     mode: isOwned ? agent.mode : undefined,
@@ -141,7 +155,7 @@ export function renderKey(key: Key): z.input<typeof keyShape> {
     scopes: key.scopes,
     resources: key.resources,
     created_at: toIso(key.createdAt),
-    expires_at: optionalIso(key.expiresAt),
+    expires_at: isoOrNull(key.expiresAt),
     last_used_at: optionalIso(key.lastUsedAt),
     revoked_at: optionalIso(key.revokedAt),
   };

@@ -7,3 +7,8 @@ export const iso = z.iso.datetime().describe('ISO 8601, UTC');
 export function toIso(at: number): string {
   return new Date(at).toISOString();
 }
+
+/** @param at epoch ms, or null */
+export function isoOrNull(at: number | null): string | null {
+  return at === null ? null : toIso(at);
+}

@@ -28,6 +28,19 @@ export function renderAuthMd(config: Config, audiences: readonly Audience[]): st
     claim_hours: String(Math.ceil(limits.claimTtlSeconds / 3600)),
     unclaimed_days: String(Math.ceil(limits.unclaimedTtlSeconds / 86_400)),
     register_max: String(limits.registerPerIp.max),
+    register_window: windowOf(limits.registerPerIp.windowSeconds),
   };
   return TEMPLATE.replace(/\{\{(\w+)\}\}/g, (whole, name: string) => values[name] ?? whole);
+}
+
+/** A window of time in words: "hour", "15 minutes". */
+function windowOf(seconds: number): string {
+  const [size, unit] = (
+    [
+      [86_400, 'day'],
+      [3600, 'hour'],
+      [60, 'minute'],
+    ] as const
+  ).find(([each]) => seconds % each === 0) ?? [1, 'second'];
+  return seconds === size ? unit : `${seconds / size} ${unit}s`;
 }
