@@ -451,7 +451,10 @@ describe('discovery', () => {
 
   test('llms.txt begins as the format wants it: a title, a summary, links', async () => {
     const { text } = await document(PATHS.llmsTxt);
-    assert.match(text, /^# Acme\n\n> .+\n\n(- \[.+\]\(.+\): .+\n)+\n## .+\n\n(- \[.+\]\(.+\): .+\n)+$/);
+    assert.match(
+      text,
+      /^# Acme\n\n> .+\n\nHave you a key .+\n\n(- \[.+\]\(.+\): .+\n)+\n## .+\n\n(- \[.+\]\(.+\): .+\n)+$/,
+    );
   });
 
   describe('the OpenAPI description', () => {
