@@ -555,8 +555,8 @@ onEveryEngine('retention', (engine) => {
       turns += 1;
       return turns < 6; // idempotency, counters, mail, attempts, and one batch of registrations
     });
-    assert.equal(removed.registrations, 200, 'a batch');
-    assert.equal((await rows()).agents, 252);
+    assert.equal(removed.registrations, 16, 'a batch');
+    assert.equal((await rows()).agents, 436);
     assert.deepEqual(await violations(deps.db, 'swept'), []);
     await sweep(deps);
     assert.deepEqual(await rows(), baseline);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ConfigError } from '../errors.ts';
-import { listEvents } from '../store/events.ts';
+import { findEvents } from '../store/events.ts';
 import { type Shell, wholeNumber } from './shell.ts';
 
 interface Options {
@@ -26,7 +26,8 @@ export function addEventCommands(program: Command, shell: Shell): void {
     .action((options: Options) =>
       shell.withDatabase(async (deps) => {
         const filter = { ...options, agentId: options.agent, accountId: options.account };
-        for (const event of await listEvents(deps.db, filter, options.limit)) {
+        let left = options.limit;
+        for await (const event of findEvents(deps.db, filter)) {
           const { id, at, kind, accountId, agentId, subject, address, requestId, details } = event;
           const line = {
             id,
@@ -40,6 +41,8 @@ export function addEventCommands(program: Command, shell: Shell): void {
             details: details === null ? undefined : JSON.parse(details),
           };
           console.log(JSON.stringify(line));
+          left -= 1;
+          if (left === 0) break;
         }
       }),
     );

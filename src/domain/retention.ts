@@ -18,6 +18,7 @@ import {
   deleteOldSignIns,
   deleteSpentTokens,
 } from '../store/retention.ts';
+import { createBatches } from './batches.ts';
 
 const DAY_MS = 86_400_000;
 /** What has ended stays this long: late callers still hear "expired" instead of "unknown". */
@@ -29,33 +30,32 @@ const FORGOTTEN_MS = 7 * DAY_MS;
 /** Tokens are many, and what has expired is refused without them. */
 const TOKENS_KEEP_MS = 600_000;
 const AUDIT_KEEP_MS = 400 * DAY_MS;
-/** Rows a transaction: short enough that nobody waits for it. */
-const BATCH = 200;
 
-type Sweep = (tx: Tx, now: number) => Promise<number>;
+type Sweep = (tx: Tx, now: number, rows: number) => Promise<number>;
 
 /** What goes, and when. No answer depends on it: ended things are refused by their times long before (rule 3). */
 const SWEEPS: Record<string, Sweep> = {
-  idempotency: (tx, now) => deleteExpiredIdempotency(tx, now, BATCH),
-  counters: (tx, now) => deleteEndedCounters(tx, now, BATCH),
-  mail: (tx, now) => deleteOldMail(tx, now - KEEP_MS, BATCH),
-  attempts: (tx, now) => deleteEndedAttempts(tx, now - KEEP_MS, BATCH),
-  registrations: (tx, now) => deleteExpiredRegistrations(tx, now - KEEP_MS, BATCH),
-  refusals: (tx, now) => deleteEndedRefusals(tx, now, BATCH),
-  signIns: (tx, now) => deleteOldSignIns(tx, now - KEEP_MS, BATCH),
-  sessions: (tx, now) => deleteOldSessions(tx, now - SESSIONS_KEEP_MS, BATCH),
-  tokens: (tx, now) => deleteExpiredTokens(tx, now - TOKENS_KEEP_MS, BATCH),
-  refreshTokens: (tx, now) => deleteExpiredRefreshTokens(tx, now, BATCH),
-  approvals: (tx, now) => deleteOldApprovals(tx, now - KEEP_MS, BATCH),
-  forgottenAgents: (tx, now) => deleteForgottenAgents(tx, now - FORGOTTEN_MS, BATCH),
-  principals: (tx, now) => deleteIdlePrincipals(tx, now - SESSIONS_KEEP_MS, BATCH),
-  spentTokens: (tx, now) => deleteSpentTokens(tx, now, BATCH),
-  events: (tx, now) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), BATCH),
+  idempotency: (tx, now, rows) => deleteExpiredIdempotency(tx, now, rows),
+  counters: (tx, now, rows) => deleteEndedCounters(tx, now, rows),
+  mail: (tx, now, rows) => deleteOldMail(tx, now - KEEP_MS, rows),
+  attempts: (tx, now, rows) => deleteEndedAttempts(tx, now - KEEP_MS, rows),
+  registrations: (tx, now, rows) => deleteExpiredRegistrations(tx, now - KEEP_MS, rows),
+  refusals: (tx, now, rows) => deleteEndedRefusals(tx, now, rows),
+  signIns: (tx, now, rows) => deleteOldSignIns(tx, firstIdAt('sgn', now - KEEP_MS), rows),
+  sessions: (tx, now, rows) => deleteOldSessions(tx, now - SESSIONS_KEEP_MS, rows),
+  tokens: (tx, now, rows) => deleteExpiredTokens(tx, now - TOKENS_KEEP_MS, rows),
+  refreshTokens: (tx, now, rows) => deleteExpiredRefreshTokens(tx, now, rows),
+  approvals: (tx, now, rows) => deleteOldApprovals(tx, now - KEEP_MS, rows),
+  forgottenAgents: (tx, now, rows) => deleteForgottenAgents(tx, now - FORGOTTEN_MS, rows),
+  principals: (tx, now, rows) => deleteIdlePrincipals(tx, now - SESSIONS_KEEP_MS, rows),
+  spentTokens: (tx, now, rows) => deleteSpentTokens(tx, now, rows),
+  events: (tx, now, rows) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), rows),
 };
 
 /**
- * Removes what has expired, in small transactions with pauses for others between.
+ * Removes what has expired: a batch of each kind in turn, so that a backlog of one holds up no other.
  *
+ * @param mayGoOn asked before each batch; what is left is for the next time
  * @returns how many rows went, by kind
  */
 export async function sweep(
@@ -63,13 +63,19 @@ export async function sweep(
   mayGoOn: () => boolean = () => true,
 ): Promise<Record<string, number>> {
   const removed: Record<string, number> = {};
-  for (const [name, remove] of Object.entries(SWEEPS)) {
+  const kinds = Object.entries(SWEEPS).map(([name, remove]) => {
     removed[name] = 0;
-    for (let count = BATCH; count >= BATCH && mayGoOn(); ) {
-      count = await deps.db.tx((tx) => remove(tx, deps.clock()));
-      removed[name] += count;
-      await new Promise((resolve) => setImmediate(resolve));
+    return { name, remove, batches: createBatches(deps) };
+  });
+  for (let open = kinds; open.length > 0; ) {
+    const left: typeof kinds = [];
+    for (const kind of open) {
+      if (!mayGoOn()) return removed;
+      const { count, isLast } = await kind.batches.next((tx, rows) => kind.remove(tx, deps.clock(), rows));
+      removed[kind.name]! += count;
+      if (!isLast) left.push(kind);
     }
+    open = left;
   }
   return removed;
 }

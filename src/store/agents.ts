@@ -110,7 +110,7 @@ export function listAgents(db: Pick<Db, 'all'>, after: string, limit: number): P
   return db.all(`SELECT ${COLUMNS} FROM agents WHERE id > ? ORDER BY id LIMIT ?`, [after, limit]);
 }
 
-const OWNED = `owned_at IS NOT NULL AND (account_id = ? OR account_id IN (SELECT id FROM accounts WHERE parent_id = ?))`;
+const OWNED = `owned_at IS NOT NULL AND account_id IN (SELECT ? UNION ALL SELECT id FROM accounts WHERE parent_id = ?)`;
 const COLUMNS = `id, account_id AS "accountId", merged_from AS "mergedFrom", registration_id AS "registrationId",
   name, created_at AS "createdAt", revoked_at AS "revokedAt", owned_at AS "ownedAt",
   scope, seen_at AS "seenAt", seen_from AS "seenFrom"`;

@@ -1,4 +1,5 @@
-import type { Db, Tx, Value } from './db.ts';
+import { firstIdAt } from '../lib/ids.ts';
+import type { Db, Tx } from './db.ts';
 
 export interface EventRow {
   id: string;
@@ -30,31 +31,42 @@ export async function insertEvent(tx: Tx, event: EventRow): Promise<void> {
   );
 }
 
-/** Events after an id, oldest first, at most `limit`; each filter narrows. */
-export function listEvents(
-  db: Pick<Db, 'all'>,
-  filter: {
-    after?: string | undefined;
-    kind?: string | undefined;
-    agentId?: string | undefined;
-    accountId?: string | undefined;
-    since?: number | undefined;
-  },
-  limit: number,
-): Promise<EventRow[]> {
-  const conditions: [string, Value | undefined][] = [
-    ['id > ?', filter.after],
-    ['kind = ?', filter.kind],
-    ['agent_id = ?', filter.agentId],
-    ['account_id = ?', filter.accountId],
-    ['at >= ?', filter.since],
-  ];
-  const used = conditions.filter(([, value]) => value !== undefined);
-  const where = used.length === 0 ? '' : `WHERE ${used.map(([text]) => text).join(' AND ')}`;
-  return db.all<EventRow>(`SELECT ${COLUMNS} FROM events ${where} ORDER BY id LIMIT ?`, [
-    ...used.map(([, value]) => value!),
-    limit,
-  ]);
+/** Events after an id, oldest first. */
+export function listEvents(db: Pick<Db, 'all'>, after: string, limit: number): Promise<EventRow[]> {
+  return db.all<EventRow>(`SELECT ${COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?`, [after, limit]);
+}
+
+/** Which events, each member narrows. `since`: epoch ms. */
+export interface EventFilter {
+  after?: string | undefined;
+  kind?: string | undefined;
+  agentId?: string | undefined;
+  accountId?: string | undefined;
+  since?: number | undefined;
+}
+
+const PAGE = 1000;
+
+/**
+ * The events that a filter lets through, oldest first. All are read, a page at a time: most are registrations, and an index by
+ * which those could be looked up would cost each of them more than the operator's rare question does.
+ */
+export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): AsyncGenerator<EventRow> {
+  const { kind, agentId, accountId, since } = filter;
+  let after = filter.after ?? '';
+  const first = since === undefined ? '' : firstIdAt('evt', since);
+  if (first > after) after = first;
+  for (;;) {
+    const rows = await listEvents(db, after, PAGE);
+    for (const row of rows) {
+      if (kind !== undefined && row.kind !== kind) continue;
+      if (agentId !== undefined && row.agentId !== agentId) continue;
+      if (accountId !== undefined && row.accountId !== accountId) continue;
+      yield row;
+    }
+    if (rows.length < PAGE) return;
+    after = rows.at(-1)!.id;
+  }
 }
 
 /** What happened to an account, or to an agent, newest first, without its registration (which the indexes leave out). */

@@ -76,23 +76,41 @@ export async function hasDelegationTo(
   return found !== undefined;
 }
 
-/** The issuers of which we know users. */
-export async function listIssuers(db: Pick<Db, 'all'>): Promise<string[]> {
-  const rows = await db.all<{ issuer: string }>('SELECT DISTINCT issuer FROM principals');
-  return rows.map(({ issuer }) => issuer);
+/** The next issuer, in the order of their names, of which we know users; undefined: there is none behind that one. */
+export async function nextIssuer(db: Pick<Db, 'get'>, after: string): Promise<string | undefined> {
+  // One look at the index for each issuer, however many users they have: DISTINCT would read them all.
+  const row = await db.get<{ issuer: string | null }>(
+    'SELECT MIN(issuer) AS issuer FROM principals WHERE issuer > ?',
+    [after],
+  );
+  return row?.issuer ?? undefined;
 }
 
-/** Live keys and tokens of agents that rest on the word of an issuer. */
-export function listCredentialsBy(
-  db: Pick<Tx, 'all'>,
+/** The users of an issuer behind one of them, at most `limit`. */
+export function listPrincipalsOf(
+  db: Pick<Db, 'all'>,
   issuer: string,
-  now: number,
+  after: string,
   limit: number,
+): Promise<Pick<PrincipalRow, 'principal'>[]> {
+  return db.all(
+    'SELECT principal FROM principals WHERE issuer = ? AND principal > ? ORDER BY principal LIMIT ?',
+    [issuer, after, limit],
+  );
+}
+
+/** Live keys and tokens of the agents that rest on the word of users of an issuer: of those behind one, up to another. */
+export function listCredentialsBy(
+  db: Pick<Db, 'all'>,
+  issuer: string,
+  users: { after: string; last: string },
+  now: number,
 ): Promise<{ hash: Buffer; id: string; accountId: string; agentId: string }[]> {
   return db.all(
     `SELECT c.hash, c.id, c.account_id AS "accountId", c.agent_id AS "agentId"
      FROM principals p JOIN registrations r ON r.principal = p.principal JOIN credentials c ON c.agent_id = r.agent_id
-     WHERE p.issuer = ? AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?) ORDER BY c.id LIMIT ?`,
-    [issuer, now, limit],
+     WHERE p.issuer = ? AND p.principal > ? AND p.principal <= ?
+       AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?)`,
+    [issuer, users.after, users.last, now],
   );
 }

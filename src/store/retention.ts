@@ -1,17 +1,20 @@
 import type { Tx } from './db.ts';
+import type { RegistrationKind } from './registrations.ts';
 
 /** Removes at most `limit` of what ended before a moment; returns how many. */
 type Removal = (tx: Tx, before: number, limit: number) => Promise<number>;
 
-/** @param ended when a row has: a condition with one `?` for the moment */
-function removal(table: string, key: string, ended: string, order = key): Removal {
+/**
+ * @param ended when a row has: a condition with one `?` for the moment
+ * @param order what the condition compares, by which there is an index: in any other order all that has not ended is gone through
+ */
+function removal(table: string, key: string, ended: string, order: string): Removal {
   const sql = `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE ${ended} ORDER BY ${order} LIMIT ?)`;
   return (tx, before, limit) => tx.run(sql, [before, limit]);
 }
 
 export const deleteExpiredIdempotency = removal('idempotency', 'key_hash', 'expires_at <= ?', 'expires_at');
-export const deleteEndedAttempts = removal('claim_attempts', 'id', 'ended_at <= ?');
-export const deleteOldSignIns = removal('sign_ins', 'id', 'created_at <= ?');
+export const deleteEndedAttempts = removal('claim_attempts', 'id', 'ended_at <= ?', 'ended_at');
 export const deleteExpiredTokens = removal(
   'credentials',
   'hash',
@@ -24,24 +27,36 @@ export const deleteIdlePrincipals = removal(
   'principals',
   'principal',
   'account_id IS NULL AND created_at <= ?',
+  'created_at',
 );
-export const deleteOldApprovals = removal('approvals', 'id', 'expires_at <= ?');
+export const deleteOldApprovals = removal('approvals', 'id', 'expires_at <= ?', 'expires_at');
 export const deleteSpentTokens = removal('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
 /** Sessions begun so long ago that they have run out, whether they were ended or not. */
 export const deleteOldSessions = removal('sessions', 'hash', 'created_at <= ?', 'created_at');
-export const deleteEndedRefusals = removal('mail_refusals', 'mailbox, registration_id', 'ends_at <= ?');
+export const deleteEndedRefusals = removal(
+  'mail_refusals',
+  'mailbox, registration_id',
+  'ends_at <= ?',
+  'ends_at',
+);
+
+/** Runs of signing in that were begun before the moment of an id. */
+export function deleteOldSignIns(tx: Tx, beforeId: string, limit: number): Promise<number> {
+  return tx.run(
+    'DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE id < ? ORDER BY id LIMIT ?)',
+    [beforeId, limit],
+  );
+}
 
 /** Mail that left or was given up, with the notes of what it told. */
 export async function deleteOldMail(tx: Tx, before: number, limit: number): Promise<number> {
-  const gone = await tx.all<{ id: string; kind: string }>(
-    `DELETE FROM outbox WHERE id IN
-       (SELECT id FROM outbox WHERE (sent_at IS NOT NULL OR dead_at IS NOT NULL) AND give_up_at <= ? ORDER BY id LIMIT ?)
-     RETURNING id, kind`,
+  const gone = await tx.all<{ id: string }>(
+    `DELETE FROM outbox WHERE id IN (SELECT id FROM outbox
+       WHERE (sent_at IS NOT NULL OR dead_at IS NOT NULL) AND give_up_at <= ? ORDER BY give_up_at LIMIT ?)
+     RETURNING id`,
     [before, limit],
   );
-  for (const { id, kind } of gone) {
-    if (kind === 'notice') await tx.run('DELETE FROM notices WHERE mail_id = ?', [id]);
-  }
+  for (const { id } of gone) await tx.run('DELETE FROM notices WHERE mail_id = ?', [id]);
   return gone.length;
 }
 
@@ -54,18 +69,26 @@ export function deleteEndedCounters(tx: Tx, before: number, limit: number): Prom
   );
 }
 
-/** Unclaimed registrations with all that hangs on them: claim, attempts, keys, agent, account. */
+/**
+ * Unclaimed registrations with all that hangs on them: claim, attempts, keys, agent, account; of hosts also their agents, which
+ * may be thousands.
+ *
+ * @returns how many rows went, an agent under a host being one: `limit` where there may be more
+ */
 export async function deleteExpiredRegistrations(tx: Tx, before: number, limit: number): Promise<number> {
-  const rows = await tx.all<{ id: string; agentId: string | null }>(
-    `SELECT id, agent_id AS "agentId" FROM registrations
+  const rows = await tx.all<{ id: string; kind: RegistrationKind; agentId: string | null }>(
+    `SELECT id, kind, agent_id AS "agentId" FROM registrations
      WHERE claimed_at IS NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?`,
     [before, limit],
   );
-  for (const { id, agentId } of rows) {
+  let gone = 0;
+  for (const { id, kind, agentId } of rows) {
+    if (kind === 'host') gone += await deleteHostedAgents(tx, id, limit - gone);
+    if (gone >= limit) break;
     await tx.run('DELETE FROM claim_attempts WHERE registration_id = ?', [id]);
     await tx.run('DELETE FROM claims WHERE registration_id = ?', [id]);
     await tx.run('DELETE FROM refresh_tokens WHERE registration_id = ?', [id]);
-    await deleteHosts(tx, id);
+    if (kind === 'host') await deleteHosts(tx, id);
     if (agentId !== null) {
       await tx.run('DELETE FROM credentials WHERE agent_id = ?', [agentId]);
       const agent = await tx.get<{ accountId: string }>(
@@ -75,14 +98,15 @@ export async function deleteExpiredRegistrations(tx: Tx, before: number, limit: 
       if (agent) await tx.run('DELETE FROM accounts WHERE id = ?', [agent.accountId]);
     }
     await tx.run('DELETE FROM registrations WHERE id = ?', [id]);
+    gone += 1;
   }
-  return rows.length;
+  return gone;
 }
 
 /** Agents under hosts that were never let in, with what they asked. */
 export async function deleteForgottenAgents(tx: Tx, before: number, limit: number): Promise<number> {
   const rows = await tx.all<{ id: string }>(
-    'SELECT id FROM hosted_agents WHERE activated_at IS NULL AND created_at <= ? ORDER BY id LIMIT ?',
+    'SELECT id FROM hosted_agents WHERE activated_at IS NULL AND created_at <= ? ORDER BY created_at LIMIT ?',
     [before, limit],
   );
   for (const { id } of rows) {
@@ -93,19 +117,29 @@ export async function deleteForgottenAgents(tx: Tx, before: number, limit: numbe
   return rows.length;
 }
 
-/** The hosts of a registration with their agents, and the account that they worked in. */
+async function deleteHostedAgents(tx: Tx, registrationId: string, limit: number): Promise<number> {
+  const rows = await tx.all<{ id: string }>(
+    `SELECT id FROM hosted_agents WHERE host_id IN (SELECT id FROM hosts WHERE registration_id = ?)
+     ORDER BY id LIMIT ?`,
+    [registrationId, limit],
+  );
+  for (const { id } of rows) {
+    await tx.run('DELETE FROM grants WHERE agent_id = ?', [id]);
+    await tx.run('DELETE FROM approvals WHERE agent_id = ?', [id]);
+    await tx.run('DELETE FROM credentials WHERE agent_id = ?', [id]);
+    await tx.run('DELETE FROM agents WHERE id = ?', [id]);
+    await tx.run('DELETE FROM hosted_agents WHERE id = ?', [id]);
+  }
+  return rows.length;
+}
+
+/** The hosts of a registration, which have no agents any more, and the accounts that those worked in. */
 async function deleteHosts(tx: Tx, registrationId: string): Promise<void> {
   const hosts = await tx.all<{ id: string; accountId: string }>(
     'SELECT id, account_id AS "accountId" FROM hosts WHERE registration_id = ?',
     [registrationId],
   );
   for (const { id, accountId } of hosts) {
-    const ofIt = 'IN (SELECT id FROM hosted_agents WHERE host_id = ?)';
-    await tx.run(`DELETE FROM grants WHERE agent_id ${ofIt}`, [id]);
-    await tx.run(`DELETE FROM approvals WHERE agent_id ${ofIt}`, [id]);
-    await tx.run(`DELETE FROM credentials WHERE agent_id ${ofIt}`, [id]);
-    await tx.run(`DELETE FROM agents WHERE id ${ofIt}`, [id]);
-    await tx.run('DELETE FROM hosted_agents WHERE host_id = ?', [id]);
     await tx.run('DELETE FROM retired_host_keys WHERE host_id = ?', [id]);
     await tx.run('DELETE FROM hosts WHERE id = ?', [id]);
     await tx.run('DELETE FROM accounts WHERE id = ?', [accountId]);

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import Database from 'better-sqlite3';
+import pg from 'pg';
+import { migrate } from '../../src/store/migrate.ts';
+import { openDatabase } from '../../src/store/open.ts';
+import { configFor } from '../helpers/crashing.ts';
+import { createTestDatabase, onEveryEngine, type TestDatabase } from '../helpers/service.ts';
+import { callSites, collectStatements, type Statement } from '../helpers/statements.ts';
+
+/** Tables that an operator fills by hand, a row at a time. All others grow with agents, humans or time. */
+const SMALL = new Map([
+  ['resource_servers', 'one row for each API that the operator adds'],
+  ['signing_keys', 'one row for each rotation'],
+  ['migrations', 'one row for each release that changes the tables'],
+]);
+
+/** Statements that go through an index of their own from end to end, and why that is short. */
+const WALKED: Record<string, string> = {
+  outbox_due: 'the mails that wait: what has left is not in it',
+};
+
+/** The statements whose text depends on what they are asked. */
+const VARIANTS: Record<string, unknown[][]> = {
+  spendTry: [['claim_attempts'], ['sign_ins']].map(([table]) => [table, { id: '', counter: 0 }, 5, 0]),
+  listEventsOf: [{ accountId: 'usr_1' }, { agentId: 'agt_1' }].flatMap((whose) => [
+    [whose, undefined, 10],
+    [whose, 'evt_1', 10],
+  ]),
+  listFollowed: [
+    [{ after: 'evt_1' }, 10],
+    [{ from: 'evt_1' }, 10],
+  ],
+  findEvents: [{}, { after: 'evt_1', since: 1 }].map((filter) => [filter]),
+  deleteExpiredRegistrations: [[0, 10]],
+};
+
+const statements: Statement[] = await collectStatements(VARIANTS);
+
+test('every line of the store that runs a statement is looked at', () => {
+  const seen = new Set(statements.map(({ at }) => at));
+  assert.deepEqual(
+    callSites().filter((site) => !seen.has(site)),
+    [],
+  );
+  assert.ok(statements.length > 190, `${statements.length} statements`);
+});
+
+/** Columns of a table that refer to a row of another one. */
+interface Reference {
+  table: string;
+  columns: string[];
+}
+
+onEveryEngine('a million rows', (engine) => {
+  let database: TestDatabase;
+  let look: {
+    references(): Promise<Reference[]>;
+    /** Of each index of a table without a condition, its columns in order. */
+    indexes(table: string): Promise<string[][]>;
+    /** What a statement reads from end to end: `table` or `table by index`. */
+    scans(statement: Statement): Promise<string[]>;
+    end(): Promise<unknown>;
+  };
+
+  before(async () => {
+    database = await createTestDatabase(engine);
+    const db = await openDatabase(configFor(database.url).database, () => {});
+    await migrate(db, Date.now());
+    await db.close();
+    look = engine === 'sqlite' ? lookIntoSqlite(database.url) : await lookIntoPostgres(database.url);
+  });
+  after(async () => {
+    await look.end();
+    await database.drop();
+  });
+
+  test('every reference leads an index without condition: deleting a row looks through no table', async () => {
+    const references = await look.references();
+    assert.ok(references.length >= 15, `${references.length} references`);
+    for (const { table, columns } of references) {
+      const indexes = await look.indexes(table);
+      const leads = indexes.some((index) => columns.every((column, place) => index[place] === column));
+      assert.ok(leads, `${table} (${columns}) leads none of ${JSON.stringify(indexes)}`);
+    }
+  });
+
+  test('no statement goes through a table that grows', async () => {
+    const found: string[] = [];
+    for (const statement of statements) {
+      for (const scan of await look.scans(statement)) {
+        const [table, index] = scan.split(' by ');
+        if (SMALL.has(table!) || (index !== undefined && index in WALKED)) continue;
+        found.push(`${statement.at} goes through ${scan}: ${statement.sql.replace(/\s+/g, ' ')}`);
+      }
+    }
+    assert.deepEqual(found, []);
+  });
+});
+
+function lookIntoSqlite(url: string): Awaited<ReturnType<typeof lookIntoPostgres>> {
+  const db = new Database(url.slice('file:'.length), { readonly: true });
+  const all = <Row>(sql: string, ...params: unknown[]) => db.prepare(sql).all(...params) as Row[];
+  const tables = all<{ name: string }>(`SELECT name FROM sqlite_schema WHERE type = 'table'`).map(
+    ({ name }) => name,
+  );
+  return {
+    async references() {
+      return tables.flatMap((table) =>
+        [
+          ...Map.groupBy(
+            all<{ id: number; from: string }>(`SELECT id, "from" FROM pragma_foreign_key_list(?)`, table),
+            ({ id }) => id,
+          ).values(),
+        ].map((rows) => ({ table, columns: rows.map(({ from }) => from) })),
+      );
+    },
+    async indexes(table) {
+      const whole = all<{ name: string }>('SELECT name FROM pragma_index_list(?) WHERE partial = 0', table);
+      return whole.map(({ name }) =>
+        all<{ name: string }>('SELECT name FROM pragma_index_info(?) ORDER BY seqno', name).map(
+          (column) => column.name,
+        ),
+      );
+    },
+    async scans({ sql, params }) {
+      const plan = all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, ...Array(params).fill(null));
+      // `SCAN outbox USING INDEX outbox_due`, `SCAN events`; a name that is no table's is that of a subquery.
+      return plan.flatMap(({ detail }) => {
+        const [, name, index] = /^SCAN (\w+)(?:.* USING (?:COVERING )?INDEX (\w+))?/.exec(detail) ?? [];
+        const table = name && tableOf(sql, name, tables);
+        return table === undefined ? [] : [index === undefined ? table : `${table} by ${index}`];
+      });
+    },
+    async end() {
+      db.close();
+    },
+  };
+}
+
+/** The table behind a name in a plan, which may be that of an alias (`FROM credentials c`). */
+function tableOf(sql: string, name: string, tables: readonly string[]): string | undefined {
+  return tables.includes(name)
+    ? name
+    : tables.find((table) => new RegExp(`\\b${table} (?:AS )?${name}\\b`).test(sql));
+}
+
+/** Some thousands of rows in every table, so that the planner sees what its choices cost. */
+async function fill(client: pg.Client): Promise<void> {
+  // The rows are not what the service would write: what refers to others is not checked.
+  await client.query('SET session_replication_role = replica');
+  const { rows } = await client.query<{ table: string; column: string; type: string; nullable: string }>(
+    `SELECT table_name AS table, column_name AS column, data_type AS type, is_nullable AS nullable
+     FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'migrations' ORDER BY ordinal_position`,
+  );
+  for (const [table, columns] of Map.groupBy(rows, (row) => row.table)) {
+    const values = columns.map(({ column, type, nullable }) => {
+      if (column === 'kind') return `(ARRAY['key', 'token', 'registration.created', 'host'])[1 + n % 4]`;
+      const value = { bigint: 'n', bytea: 'sha256(n::text::bytea)', text: `md5(n::text)` }[type];
+      return nullable === 'YES' ? `CASE WHEN n % 2 = 0 THEN ${value} END` : value;
+    });
+    await client.query(`INSERT INTO ${table} SELECT ${values} FROM generate_series(1, 5000) n`);
+  }
+  await client.query('ANALYZE');
+}
+
+interface Node {
+  'Node Type': string;
+  'Relation Name'?: string;
+  'Index Name'?: string;
+  'Index Cond'?: string;
+  Filter?: string;
+  Plans?: Node[];
+}
+
+async function lookIntoPostgres(url: string) {
+  const client = new pg.Client(url);
+  await client.connect();
+  await fill(client);
+  // The tables are small all the same: without this they would be read as a whole, and rightly.
+  await client.query('SET enable_seqscan = off');
+  const all = async <Row>(sql: string, params: unknown[] = []) =>
+    (await client.query(sql, params)).rows as Row[];
+  const columns = (numbers: string, of: string) =>
+    `ARRAY(SELECT a.attname::text FROM unnest(${numbers}) WITH ORDINALITY AS k (number, place)
+       JOIN pg_attribute a ON a.attrelid = ${of} AND a.attnum = k.number ORDER BY k.place)`;
+  return {
+    references: () =>
+      all<Reference>(
+        `SELECT c.conrelid::regclass::text AS table, ${columns('c.conkey', 'c.conrelid')} AS columns
+         FROM pg_constraint c WHERE c.contype = 'f'`,
+      ),
+    async indexes(table: string) {
+      const rows = await all<{ columns: string[] }>(
+        `SELECT ${columns('i.indkey::int2[]', 'i.indrelid')} AS columns
+         FROM pg_index i WHERE i.indrelid = $1::regclass AND i.indpred IS NULL`,
+        [table],
+      );
+      return rows.map((row) => row.columns);
+    },
+    async scans({ sql }: Statement) {
+      let count = 0;
+      const text = sql.replace(/\?/g, () => `$${++count}`);
+      const [row] = await all<{ 'QUERY PLAN': [{ Plan: Node }] }>(
+        `EXPLAIN (GENERIC_PLAN, FORMAT JSON) ${text}`,
+      );
+      return scansIn(row!['QUERY PLAN'][0].Plan);
+    },
+    end: () => client.end(),
+  };
+}
+
+/** Whole tables; and indexes that are gone through without a condition, unless a limit alone ends it. */
+function scansIn(node: Node, isLimited = false): string[] {
+  const { Plans = [], Filter } = node;
+  const table = node['Relation Name'];
+  const index = node['Index Name'];
+  const isScan = /^(Seq|Index|Index Only|Bitmap Index) Scan$/.test(node['Node Type']);
+  const isBound = node['Index Cond'] !== undefined || (isLimited && Filter === undefined);
+  const own =
+    isScan && !(index !== undefined && isBound) ? [index ? `${table} by ${index}` : `${table}`] : [];
+  const limits = node['Node Type'] === 'Limit' || (isLimited && node['Node Type'] === 'LockRows');
+  return [...own, ...Plans.flatMap((child) => scansIn(child, limits))];
+}
