@@ -1,11 +1,8 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
-import { holdAccount } from '../store/accounts.ts';
-import { insertAgent } from '../store/agents.ts';
 import {
   type ApprovalRow,
-  decideApproval,
   endApprovals,
   findApproval,
   findApprovalByCode,
@@ -13,23 +10,16 @@ import {
   insertApproval,
 } from '../store/approvals.ts';
 import type { Tx } from '../store/db.ts';
-import { allowGrant, denyGrant, type GrantRow, listGrants } from '../store/grants.ts';
-import {
-  activateHostedAgent,
-  endHostedAgent,
-  findHostedAgent,
-  type HostedAgentRow,
-} from '../store/hosted-agents.ts';
-import { findHost, type HostRow, holdHost } from '../store/hosts.ts';
+import { type GrantRow, listGrants } from '../store/grants.ts';
+import { findHostedAgent, type HostedAgentRow } from '../store/hosted-agents.ts';
+import { findHost, type HostRow } from '../store/hosts.ts';
 import { insertMail } from '../store/outbox.ts';
-import { isHostOver, lifeOf } from './agent-lives.ts';
 import { approvalCode, approvalCodeMac, approvalLink } from './approval-codes.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import type { Constraints } from './constraints.ts';
 import { type Asker, record } from './events.ts';
-import { linkHost } from './hosts.ts';
 import { limited, mailSpendings, spend } from './limits.ts';
-import { recordAndTell } from './notices.ts';
+import { refusedTo } from './refused-capabilities.ts';
 import type { Session } from './sessions.ts';
 
 /** A question to a human, as the agent that asked it is told (agent-auth-protocol.md 3.4). */
@@ -140,7 +130,13 @@ export interface ApprovalView {
   /** Epoch ms. */
   askedAt: number;
   /** How many agents of the host have worked alone, and will be theirs. */
-  capabilities: { name: string; description: string; constraints: Constraints | undefined }[];
+  capabilities: {
+    name: string;
+    description: string;
+    constraints: Constraints | undefined;
+    /** Whether the human refused it before, to this agent or another one of the host. */
+    wasRefused: boolean;
+  }[];
 }
 
 /**
@@ -165,8 +161,9 @@ export async function findByCode(deps: Deps, asker: Asker, code: string): Promis
  * @throws Failure `notFound`; `forbidden` where the host is somebody else's, or the mail went to somebody else
  */
 export async function viewApproval(deps: Deps, id: string, session: Session): Promise<ApprovalView> {
-  const { approval, agent, host, asked } = await find(deps.db, id);
+  const { approval, agent, host, asked } = await findApprovalWithAgent(deps.db, id);
   refuseStranger(approval, host, session);
+  const before = await refusedTo(deps.db, host, agent.id);
   const known = capabilitiesOf(deps.config);
   return {
     id,
@@ -182,95 +179,21 @@ export async function viewApproval(deps: Deps, id: string, session: Session): Pr
       name: capability,
       description: known.get(capability)?.description ?? '',
       constraints: constraints === null ? undefined : (JSON.parse(constraints) as Constraints),
+      wasRefused: before.has(capability),
     })),
   };
 }
 
-/**
- * Lets an agent in with some or all of what it asked for, by a human who has just typed a mailed code. Its host is theirs with
- * it, and what other agents of the host did alone (agent-auth-protocol.md 7.4).
- *
- * @param allowed names of capabilities; those that are not among them are denied
- * @throws Failure `notFound`, `forbidden`, `codeExpired`
- */
-export async function approveAgent(
-  deps: Deps,
-  asker: Asker,
-  id: string,
-  session: Session,
-  allowed: readonly string[],
-): Promise<void> {
-  await decide(deps, id, session, async (tx, now, { agent, host, asked }) => {
-    const { accountId } = session;
-    if (!(await linkHost(tx, deps, asker, now, host, accountId))) throw somebodyElse();
-    const isNew = lifeOf(deps, agent).state === 'pending';
-    if (isNew) {
-      await insertAgent(tx, {
-        id: agent.id,
-        accountId,
-        registrationId: host.registrationId,
-        name: agent.name,
-        now,
-        ownedAt: now,
-      });
-      if ((await activateHostedAgent(tx, agent.id, now)) !== 1) throw over();
-    }
-    for (const { capability } of asked) {
-      if (allowed.includes(capability)) await allowGrant(tx, agent.id, capability, accountId, now);
-      else await denyGrant(tx, agent.id, capability, 'Your human did not allow it.', now);
-    }
-    const granted = asked.filter(({ capability }) => allowed.includes(capability));
-    await recordAndTell(tx, deps, asker, now, accountId, {
-      kind: isNew ? 'agent.connected' : 'capability.granted',
-      agentId: agent.id,
-      details: { host: host.id, capabilities: granted.map(({ capability }) => capability).join(' ') },
-    });
-  });
-}
-
-/** Turns an agent away: one that is not in yet for good, one that is from what it asked for. @throws Failure as approveAgent */
-export async function rejectAgent(deps: Deps, asker: Asker, id: string, session: Session): Promise<void> {
-  await decide(deps, id, session, async (tx, now, { agent, asked }) => {
-    for (const { capability } of asked) {
-      await denyGrant(tx, agent.id, capability, 'Your human said no.', now);
-    }
-    if (lifeOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
-    await record(tx, deps, asker, now, {
-      kind: 'agent.rejected',
-      accountId: session.accountId,
-      subject: agent.id,
-    });
-  });
-}
-
-interface Found {
+/** A question, who asks it, and what is asked. */
+export interface Found {
   approval: ApprovalRow;
   agent: HostedAgentRow;
   host: HostRow;
   asked: GrantRow[];
 }
 
-async function decide(
-  deps: Deps,
-  id: string,
-  session: Session,
-  change: (tx: Tx, now: number, found: Found) => Promise<void>,
-): Promise<void> {
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
-    const before = await find(tx, id);
-    if (!(await holdAccount(tx, session.accountId))) throw gone();
-    await holdHost(tx, before.host.id);
-    if ((await decideApproval(tx, id, now)) !== 1) throw over();
-    const found = await find(tx, id);
-    refuseStranger(found.approval, found.host, session);
-    const life = lifeOf(deps, found.agent).state;
-    if (isHostOver(deps, found.host) || (life !== 'pending' && life !== 'active')) throw over();
-    await change(tx, now, found);
-  });
-}
-
-async function find(db: Pick<Tx, 'get' | 'all'>, id: string): Promise<Found> {
+/** A question with its agent and host, and what is asked. @throws Failure `notFound` */
+export async function findApprovalWithAgent(db: Pick<Tx, 'get' | 'all'>, id: string): Promise<Found> {
   const approval = await findApproval(db, id);
   const agent = approval && (await findHostedAgent(db, approval.agentId));
   const host = agent && (await findHost(db, agent.hostId));
@@ -280,19 +203,20 @@ async function find(db: Pick<Tx, 'get' | 'all'>, id: string): Promise<Found> {
   return { approval, agent, host, asked };
 }
 
-function refuseStranger(approval: ApprovalRow, host: HostRow, session: Session): void {
+/** @throws Failure `forbidden` where the host is somebody else's, or the mail went to somebody else */
+export function refuseStranger(approval: ApprovalRow, host: HostRow, session: Session): void {
   const isTheirs = host.ownerId === null || host.ownerId === session.accountId;
   if (!isTheirs || (approval.mailbox !== null && approval.mailbox !== session.mailbox)) throw somebodyElse();
 }
 
-function somebodyElse(): Failure {
+export function somebodyElse(): Failure {
   return new Failure('forbidden', 'This agent asks somebody else. Sign out first if that is you, too.');
 }
 
-function gone(): Failure {
+export function gone(): Failure {
   return new Failure('notFound', 'There is no such request. It may be over: let the agent ask again.');
 }
 
-function over(): Failure {
+export function over(): Failure {
   return new Failure('codeExpired', 'This request is over. Let the agent ask again.');
 }

@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import type { OwnCapability } from '../config-capabilities.ts';
 import type { Deps } from '../deps.ts';
+import type { Tx } from '../store/db.ts';
 import { listGrants } from '../store/grants.ts';
 import type { HostedAgentRow } from '../store/hosted-agents.ts';
 import { type Constraints, readConstraints } from './constraints.ts';
@@ -135,6 +136,15 @@ export function isForAnybody(config: Pick<Config, 'anonymousScopes'>, { scope, r
   return scope === undefined || config.anonymousScopes.includes(scope);
 }
 
+/** What agents get without being asked about: who they are, and what anybody may. */
+export function defaultCapabilities(
+  config: Pick<Config, 'scopes' | 'capabilities' | 'anonymousScopes'>,
+): string[] {
+  return [...capabilitiesOf(config).values()]
+    .filter((capability) => isForAnybody(config, capability))
+    .map(({ name }) => name);
+}
+
 /** Whether what its owner left an agent holds what a capability takes. */
 export function isLeft(
   config: Pick<Config, 'scopes' | 'capabilities'>,
@@ -149,9 +159,10 @@ export function isLeft(
 export async function grantedTo(
   deps: Pick<Deps, 'db' | 'config'>,
   agent: Pick<HostedAgentRow, 'id' | 'agentScope'>,
+  db: Pick<Tx, 'all'> = deps.db,
 ): Promise<Set<string>> {
   const known = capabilitiesOf(deps.config);
-  const granted = (await listGrants(deps.db, agent.id)).filter(({ grantedAt }) => grantedAt !== null);
+  const granted = (await listGrants(db, agent.id)).filter(({ grantedAt }) => grantedAt !== null);
   const names = granted.map(({ capability }) => capability);
   return new Set(names.filter((name) => known.has(name) && isLeft(deps.config, agent, name)));
 }

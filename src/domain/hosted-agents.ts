@@ -18,13 +18,14 @@ import { type HostRow, holdHost } from '../store/hosts.ts';
 import { type AskedApproval, askHuman, openApprovalOf, type Question } from './agent-approvals.ts';
 import { type AgentLife, lifeOf } from './agent-lives.ts';
 import { endAgent } from './agents.ts';
-import { type AskedCapability, capabilitiesOf, isForAnybody, isLeft } from './capabilities.ts';
+import { type AskedCapability, capabilitiesOf, defaultCapabilities, isLeft } from './capabilities.ts';
 import { type Asker, record } from './events.ts';
 import { openHost, readKey } from './hosts.ts';
 import { limited, spend } from './limits.ts';
 import { refused } from './protocol-refusals.ts';
+import { REFUSED, refusedTo } from './refused-capabilities.ts';
 import { parseScope } from './scopes.ts';
-import { refuseInactive, type SigningAgent, type SigningHost } from './signed-requests.ts';
+import type { SigningHost } from './signed-requests.ts';
 
 /** Agents under hosts (agent-auth-protocol.md 3). A host brings them, asks about them and ends them; they sign for themselves. */
 
@@ -34,6 +35,8 @@ export interface HostedAgent {
   host: Pick<HostRow, 'id' | 'ownerId'>;
   life: AgentLife;
   grants: GrantRow[];
+  /** What its human refused before, by name. */
+  refused: ReadonlySet<string>;
   /** The question to its human that is open. */
   approval: AskedApproval | undefined;
 }
@@ -76,6 +79,9 @@ export async function registerHostedAgent(
   return showHostedAgent(deps, id);
 }
 
+/** Why an agent that works for itself is denied something. */
+export const NEEDS_HUMAN = 'It needs a human: connect in delegated mode.';
+
 async function addAgent(
   tx: Tx,
   deps: Deps,
@@ -86,8 +92,11 @@ async function addAgent(
   ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & Question,
 ): Promise<string> {
   const id = newId('agt', now, deps.random);
-  const asked = ask.capabilities ?? defaults(deps);
-  const needsHuman = ask.mode === 'delegated' && (host.ownerId === null || !asked.every(isDefault(deps)));
+  const free = new Set(defaultCapabilities(deps.config));
+  const asked = ask.capabilities ?? [...free].map((name) => ({ name, constraints: undefined }));
+  const before = await refusedTo(tx, host);
+  const isFree = asked.every(({ name }) => free.has(name) && !before.has(name));
+  const needsHuman = ask.mode === 'delegated' && (host.ownerId === null || !isFree);
   await insertHostedAgent(tx, {
     id,
     hostId: host.id,
@@ -115,8 +124,8 @@ async function addAgent(
     ...(host.ownerId !== null && { ownedAt: now }),
   });
   for (const { name } of asked) {
-    if (isDefault(deps)({ name })) await allowGrant(tx, id, name, null, now);
-    else await denyGrant(tx, id, name, 'It needs a human: connect in delegated mode.', now);
+    if (free.has(name)) await allowGrant(tx, id, name, null, now);
+    else await denyGrant(tx, id, name, NEEDS_HUMAN, now);
   }
   await record(tx, deps, asker, now, {
     kind: 'agent.connected',
@@ -127,57 +136,16 @@ async function addAgent(
   return id;
 }
 
-const TAKEN_BACK = 'Your human took it back.';
-
-/** Asks for more. What the agent has stays as it is meanwhile. @throws Failure `protocolRefused`, `limited` */
-export async function requestCapabilities(
-  deps: Deps,
-  asker: Asker,
-  signer: SigningAgent,
-  asked: AskedCapability[],
-  question: Question,
-): Promise<HostedAgent> {
-  const { agent } = signer;
-  await limited(deps, asker, () =>
-    deps.db.tx(async (tx) => {
-      const now = deps.clock();
-      const host = (await holdHost(tx, agent.hostId))!;
-      // What it is may have changed since it signed.
-      const current = (await findHostedAgent(tx, agent.id))!;
-      refuseInactive(deps, current, host);
-      const granted = (await listGrants(tx, agent.id)).filter(({ grantedAt }) => grantedAt !== null);
-      const open = asked.filter(({ name }) => !granted.some(({ capability }) => capability === name));
-      if (
-        asked.every(
-          ({ name }) => !open.some((each) => each.name === name) && isLeft(deps.config, current, name),
-        )
-      )
-        throw refused('already_granted', 'The agent has all of this already.');
-      let needsHuman = false;
-      for (const { name, constraints } of open) {
-        const text = constraints === undefined ? null : JSON.stringify(constraints);
-        await askGrant(tx, { agentId: agent.id, capability: name, constraints: text }, now);
-        if (!isLeft(deps.config, current, name)) await denyGrant(tx, agent.id, name, TAKEN_BACK, now);
-        else if (isDefault(deps)({ name })) await allowGrant(tx, agent.id, name, null, now);
-        else if (host.ownerId !== null) needsHuman = true;
-        else await denyGrant(tx, agent.id, name, 'It needs a human: connect in delegated mode.', now);
-      }
-      if (needsHuman) await askHuman(tx, deps, asker, now, agent, question);
-    }),
-  );
-  deps.wakeOutbox();
-  const shown = await showHostedAgent(deps, agent.id);
-  const names = new Set(asked.map(({ name }) => name));
-  return { ...shown, grants: shown.grants.filter(({ capability }) => names.has(capability)) };
-}
-
 /** One of the host's agents. @throws Failure `protocolRefused`: `agent_not_found`, `unauthorized` */
 export async function showOwnHostedAgent(deps: Deps, host: HostRow, id: string): Promise<HostedAgent> {
   await findOwn(deps.db, host, id);
   return showHostedAgent(deps, id);
 }
 
-/** Begins an agent anew that has expired: with what anybody may, and no more (agent-auth-protocol.md 3.7). @throws Failure `protocolRefused` */
+/**
+ * Begins an agent anew that has expired: with what anybody may and its human has not refused (agent-auth-protocol.md 3.7).
+ *
+ * @throws Failure `protocolRefused` */
 export async function reactivate(deps: Deps, asker: Asker, host: HostRow, id: string): Promise<HostedAgent> {
   await deps.db.tx(async (tx) => {
     const now = deps.clock();
@@ -194,9 +162,11 @@ export async function reactivate(deps: Deps, asker: Asker, host: HostRow, id: st
     if (state !== 'expired') throw refused(`agent_${state}`, `The agent is ${state}, not expired.`);
     await dropGrants(tx, id);
     await endApprovals(tx, id, now); // nothing is left of what was asked
-    for (const { name } of defaults(deps)) {
+    const before = await refusedTo(tx, host, id);
+    for (const name of defaultCapabilities(deps.config)) {
       await askGrant(tx, { agentId: id, capability: name, constraints: null }, now);
-      await allowGrant(tx, id, name, null, now);
+      if (before.has(name)) await denyGrant(tx, id, name, REFUSED.before, now);
+      else await allowGrant(tx, id, name, null, now);
     }
     await activateHostedAgent(tx, id, now);
     await record(tx, deps, asker, now, {
@@ -250,17 +220,19 @@ export async function rotateAgentKey(
   return showHostedAgent(deps, id);
 }
 
-async function showHostedAgent(deps: Deps, id: string): Promise<HostedAgent> {
+/** An agent as it stands. */
+export async function showHostedAgent(deps: Deps, id: string): Promise<HostedAgent> {
   return deps.db.tx(async (tx) => {
     const agent = (await findHostedAgent(tx, id))!;
     const host = (await holdHost(tx, agent.hostId))!;
     const grants = (await listGrants(tx, id)).map((grant) =>
       grant.grantedAt === null || isLeft(deps.config, agent, grant.capability)
         ? grant
-        : { ...grant, grantedAt: null, deniedAt: grant.grantedAt, reason: TAKEN_BACK },
+        : { ...grant, grantedAt: null, deniedAt: grant.grantedAt, reason: REFUSED.tookBack },
     );
     const approval = await openApprovalOf(deps, tx, id);
-    return { agent, host, life: lifeOf(deps, agent), grants, approval };
+    const before = await refusedTo(tx, host, id);
+    return { agent, host, life: lifeOf(deps, agent), grants, refused: before, approval };
   });
 }
 
@@ -269,18 +241,6 @@ async function findOwn(db: Pick<Tx, 'get'>, host: HostRow, id: string): Promise<
   if (agent === undefined) throw refused('agent_not_found', 'There is no such agent.');
   if (agent.hostId !== host.id) throw refused('unauthorized', 'This agent is of another host.');
   return agent;
-}
-
-/** What agents get without being asked about: who they are, and what anybody may. */
-function defaults(deps: Pick<Deps, 'config'>): AskedCapability[] {
-  return [...capabilitiesOf(deps.config).values()]
-    .filter((capability) => isForAnybody(deps.config, capability))
-    .map(({ name }) => ({ name, constraints: undefined }));
-}
-
-function isDefault(deps: Pick<Deps, 'config'>): (asked: { name: string }) => boolean {
-  const known = capabilitiesOf(deps.config);
-  return ({ name }) => known.has(name) && isForAnybody(deps.config, known.get(name)!);
 }
 
 /** What an agent under a host calls itself, may do now, and when it last signed something, for its owner. */

@@ -3,7 +3,9 @@ import { mailboxLimitKey } from '../lib/mailbox.ts';
 import { findApproval } from '../store/approvals.ts';
 import { type AttemptRow, findAttempt, remintCode } from '../store/claim-attempts.ts';
 import { listNoticed } from '../store/events.ts';
+import { listGrants } from '../store/grants.ts';
 import { findHostedAgent } from '../store/hosted-agents.ts';
+import { findHost } from '../store/hosts.ts';
 import { isRefused } from '../store/mail-refusals.ts';
 import type { OutboxRow } from '../store/outbox.ts';
 import { findRegistration } from '../store/registrations.ts';
@@ -13,6 +15,7 @@ import { approveLink, denyLink, openLink, viewLink } from './claim-links.ts';
 import { deriveCode, deriveSignInCode } from './codes.ts';
 import { describeEvent } from './event-texts.ts';
 import type { Delivery, MailedProof } from './outbox.ts';
+import { refusedTo } from './refused-capabilities.ts';
 
 /** A code that would die sooner than this after its mail leaves is replaced by a new one. */
 const CODE_LIFE_MIN_MS = 300_000;
@@ -88,6 +91,12 @@ async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
   const agent = approval && (await findHostedAgent(deps.db, approval.agentId));
   if (approval === undefined || agent === undefined || approval.decidedAt !== null) return 'over';
   if (await isRefused(deps.db, mailboxLimitKey(mail.mailbox), agent.id, deps.clock())) return 'unwanted';
+  const host = (await findHost(deps.db, agent.hostId))!;
+  const before = await refusedTo(deps.db, host, agent.id);
+  const asked = await listGrants(deps.db, agent.id);
+  const askedAgain = asked.some(
+    ({ capability, grantedAt, deniedAt }) => !grantedAt && !deniedAt && before.has(capability),
+  );
   return () =>
     deps.mailer.send({
       kind: 'agent-approval',
@@ -96,6 +105,7 @@ async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
       agentName: agent.name,
       pageUrl: approvalLink(deps, approvalId),
       bindingMessage: approval.bindingMessage ?? undefined,
+      askedAgain,
       origin: approval.origin,
       askedAt: approval.createdAt,
       codeExpiresAt: approval.expiresAt,

@@ -29,6 +29,7 @@ import { hostedStanding } from './hosted-agents.ts';
 import { isKey } from './keys.ts';
 import { recordAndTell } from './notices.ts';
 import { providerOf } from './principals.ts';
+import { refuseNarrowed, refuseRevoked } from './refused-capabilities.ts';
 import { formatScope, parseScope, within } from './scopes.ts';
 
 /** What a human sees of the agents that are theirs, and does with them. */
@@ -117,6 +118,7 @@ export async function narrowAgent(
       throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
     }
     await narrowRow(tx, id, formatScope(left));
+    await refuseNarrowed(tx, deps, id, left, now);
     await record(tx, deps, asker, now, {
       kind: 'agent.narrowed',
       accountId: ownerId,
@@ -165,7 +167,9 @@ export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: s
 export async function revokeOwnedAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
-    await endAgent(tx, deps, asker, now, await holdOwned(tx, ownerId, id));
+    const agent = await holdOwned(tx, ownerId, id);
+    if (agent.revokedAt === null) await refuseRevoked(tx, id, now);
+    await endAgent(tx, deps, asker, now, agent);
   });
 }
 

@@ -62,6 +62,8 @@ export interface ApprovalMail {
   /** The page on which it is reviewed, by whoever is signed in as this mailbox. */
   pageUrl: string;
   bindingMessage: string | undefined;
+  /** Whether its human refused some of it before. */
+  askedAgain: boolean;
   /** The coarse network that asked. */
   origin: string;
   /** Epoch ms, both. */

@@ -67,6 +67,7 @@ function examples(config: Config, now: number): Record<string, Mail> {
       agentName: 'Research helper',
       pageUrl: `${config.publicUrl}/connect?t=example`,
       bindingMessage: 'Blue 42',
+      askedAgain: true,
     },
     notice: {
       ...common,

@@ -112,6 +112,10 @@ export async function deleteForgottenAgents(tx: Tx, before: number, limit: numbe
   for (const { id } of rows) {
     await tx.run('DELETE FROM grants WHERE agent_id = ?', [id]);
     await tx.run('DELETE FROM approvals WHERE agent_id = ?', [id]);
+    await tx.run(
+      'DELETE FROM refused_capabilities WHERE host_id = (SELECT host_id FROM hosted_agents WHERE id = ?) AND agent_id = ?',
+      [id, id],
+    );
     await tx.run('DELETE FROM hosted_agents WHERE id = ? AND activated_at IS NULL', [id]);
   }
   return rows.length;
@@ -126,6 +130,10 @@ async function deleteHostedAgents(tx: Tx, registrationId: string, limit: number)
   for (const { id } of rows) {
     await tx.run('DELETE FROM grants WHERE agent_id = ?', [id]);
     await tx.run('DELETE FROM approvals WHERE agent_id = ?', [id]);
+    await tx.run(
+      'DELETE FROM refused_capabilities WHERE host_id = (SELECT host_id FROM hosted_agents WHERE id = ?) AND agent_id = ?',
+      [id, id],
+    );
     await tx.run('DELETE FROM credentials WHERE agent_id = ?', [id]);
     await tx.run('DELETE FROM agents WHERE id = ?', [id]);
     await tx.run('DELETE FROM hosted_agents WHERE id = ?', [id]);
@@ -141,6 +149,7 @@ async function deleteHosts(tx: Tx, registrationId: string): Promise<void> {
   );
   for (const { id, accountId } of hosts) {
     await tx.run('DELETE FROM retired_host_keys WHERE host_id = ?', [id]);
+    await tx.run('DELETE FROM refused_capabilities WHERE host_id = ?', [id]);
     await tx.run('DELETE FROM hosts WHERE id = ?', [id]);
     await tx.run('DELETE FROM accounts WHERE id = ?', [accountId]);
   }

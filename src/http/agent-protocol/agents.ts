@@ -6,13 +6,14 @@ import {
   type HostedAgent,
   reactivate as reactivateAgent,
   registerHostedAgent,
-  requestCapabilities,
   revokeHostedAgent,
   rotateAgentKey,
   showOwnHostedAgent,
 } from '../../domain/hosted-agents.ts';
 import { revokeHost as endHost, rotateHostKey } from '../../domain/hosts.ts';
 import { refused } from '../../domain/protocol-refusals.ts';
+import { REFUSED } from '../../domain/refused-capabilities.ts';
+import { requestCapabilities } from '../../domain/request-capabilities.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import type { Answer, Call } from '../route.ts';
@@ -58,7 +59,10 @@ const grant = z.object({
   output: schema,
   constraints: z.looseObject({}).optional(),
   granted_by: z.string().optional().describe('The account of the human'),
-  reason: z.string().optional().describe('Of a denial'),
+  reason: z
+    .string()
+    .optional()
+    .describe('Of a denial; where the human refused it before, that they are asked again'),
 });
 const approval = z.object({
   method: z.enum(['device_authorization', 'ciba']),
@@ -202,7 +206,10 @@ function describe({ deps }: Pick<Call<unknown, 'agentHost'>, 'deps'>, shown: Hos
       const { capability, constraints, grantedAt, deniedAt, grantedBy, reason } = each;
       const limits = constraints === null ? {} : { constraints: JSON.parse(constraints) as object };
       if (deniedAt !== null) return { capability, status: 'denied', reason: reason ?? undefined };
-      if (grantedAt === null) return { capability, status: 'pending', ...limits };
+      if (grantedAt === null) {
+        const again = shown.refused.has(capability) ? { reason: REFUSED.askedAgain } : {};
+        return { capability, status: 'pending', ...limits, ...again };
+      }
       const { description, input, output } = known.get(capability) ?? {};
       return {
         capability,

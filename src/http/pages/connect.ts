@@ -1,12 +1,7 @@
 import { z } from 'zod';
-import {
-  type ApprovalView,
-  approveAgent,
-  findByCode as find,
-  rejectAgent,
-  viewApproval,
-} from '../../domain/agent-approvals.ts';
+import { type ApprovalView, findByCode as find, viewApproval } from '../../domain/agent-approvals.ts';
 import { approvalLink, readApprovalLink } from '../../domain/approval-codes.ts';
+import { approveAgent, rejectAgent } from '../../domain/decide-connection.ts';
 import { revokeOwnedHost } from '../../domain/hosts.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime, oneLine } from '../../lib/display.ts';
@@ -101,6 +96,7 @@ function present(view: ApprovalView): object {
     reason: view.reason && oneLine(view.reason, 500),
     bindingMessage: view.bindingMessage && oneLine(view.bindingMessage, 200),
     askedAt: formatTime(view.askedAt),
+    askedAgain: view.capabilities.some(({ wasRefused }) => wasRefused),
     capabilities: view.capabilities.map(({ constraints, ...each }) => ({
       ...each,
       constraints:
