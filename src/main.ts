@@ -8,6 +8,7 @@ import { startOutbox } from './domain/outbox.ts';
 import { createResourceEvents } from './domain/resource-events.ts';
 import { startUsage } from './domain/usage.ts';
 import { createOpsServer } from './http/ops.ts';
+import { parseAddress } from './lib/address.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { createDevMailbox } from './mail/dev-mailbox.ts';
@@ -122,7 +123,7 @@ function createPublicServer(handler: RequestListener, config: Config): Server {
 function limitConnections(server: Server): void {
   const open = new Map<string, number>();
   server.on('connection', (socket: Socket) => {
-    const address = socket.remoteAddress ?? '';
+    const address = parseAddress(socket.remoteAddress).limitKey;
     const count = (open.get(address) ?? 0) + 1;
     if (count > CONNECTIONS_PER_ADDRESS_MAX) return void socket.destroy();
     open.set(address, count);

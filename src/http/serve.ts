@@ -2,11 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Deps } from '../deps.ts';
 import { refuseIfSpent } from '../domain/limits.ts';
 import { Failure } from '../errors.ts';
-import { parseAddress } from '../lib/address.ts';
 import { createRequestIds } from '../lib/ids.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 import { checkShape, readBody } from './body.ts';
 import { identify } from './callers.ts';
+import { clientAddress } from './client-address.ts';
 import { agentProtocol } from './dialects/agent-protocol.ts';
 import { authMd } from './dialects/auth-md.ts';
 import type { Dialect } from './dialects/dialect.ts';
@@ -72,7 +72,7 @@ export function createServe(
       const query = new URLSearchParams(queryAt === -1 ? '' : asked.slice(queryAt));
       refuseTokenInQuery(query);
 
-      const address = parseAddress(clientAddress(req, deps.config.trustProxy));
+      const address = clientAddress(req, deps.config.trustProxy);
       const asker = { address, requestId };
       const mayRepeat = route.repeatable && req.headers['idempotency-key'] !== undefined;
       if (route.limit !== undefined && !mayRepeat) await refuseIfSpent(deps, route.limit, address);
@@ -148,15 +148,6 @@ function hostCheck(publicUrl: string): (host: string) => boolean {
   if (!isLoopbackHost(hostname)) return (host) => host === ours || host.toLowerCase() === ours;
   return (host) =>
     host === ours || (/^[\w.[\]:-]+$/.test(host) && isLoopbackHost(host.replace(/:[0-9]+$/, '')));
-}
-
-/** The socket's address, or with trusted proxies the n-th X-Forwarded-For entry from the right: what stands left of it is hearsay. */
-function clientAddress(request: IncomingMessage, trustedProxies: number): string | undefined {
-  const socketAddress = request.socket.remoteAddress;
-  if (trustedProxies === 0) return socketAddress;
-  const header = request.headers['x-forwarded-for'];
-  const entries = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',');
-  return entries.at(-trustedProxies)?.trim() || socketAddress;
 }
 
 const SECRET_PARAMETERS = [
