@@ -34,6 +34,10 @@ export interface Config {
   mailFrom: string;
   claimExistingAccount: 'otp' | 'confirm';
   trustProxy: number;
+  /** How long a connection without a request is kept. */
+  keepAliveMs: number;
+  /** How long a service that is to stop says that it is not ready, and serves on. */
+  drainDelayMs: number;
   opsHost: string;
   opsPort: number;
   logLevel: string;
@@ -59,6 +63,9 @@ export interface Config {
   /** Which way a code may go in the ceremony of /agent/identity: shown to the human, typed by the human. */
   claimMode: 'both' | 'reveal' | 'typed';
 }
+
+/** Longer than AWS and nginx (60 s), Traefik (90 s), Caddy (2 min) and Google (10 min, fixed) keep theirs by default. */
+const KEEP_ALIVE_BEHIND_PROXY_SECONDS = 620;
 
 type Environment = Record<string, string | undefined>;
 
@@ -136,6 +143,10 @@ export function loadConfig(env: Environment): Config {
     );
   }
 
+  const trustProxy = integer('TRUST_PROXY', setting('TRUST_PROXY'), 0, 0, 10);
+  // Whoever closes an idle connection races the other's next request, so it must be the proxy (RFC 9112 section 9.5).
+  const keepAlive = trustProxy === 0 ? 5 : KEEP_ALIVE_BEHIND_PROXY_SECONDS;
+
   const templatesDir = setting('TEMPLATES_DIR');
   const fault = templatesDir && findTemplateFault(templatesDir);
   if (fault) throw new ConfigError(`TEMPLATES_DIR ${fault}.`);
@@ -150,7 +161,9 @@ export function loadConfig(env: Environment): Config {
     smtpUrl,
     mailFrom,
     claimExistingAccount: existing,
-    trustProxy: integer('TRUST_PROXY', setting('TRUST_PROXY'), 0, 0, 10),
+    trustProxy,
+    keepAliveMs: 1000 * integer('KEEP_ALIVE_TIMEOUT', setting('KEEP_ALIVE_TIMEOUT'), keepAlive, 1, 3900),
+    drainDelayMs: 1000 * integer('DRAIN_DELAY', setting('DRAIN_DELAY'), isLoopback ? 0 : 5, 0, 300),
     opsHost: setting('OPS_HOST') ?? '127.0.0.1',
     opsPort: integer('OPS_PORT', setting('OPS_PORT'), 9464, 0, 65_535),
     logLevel,

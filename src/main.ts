@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
@@ -7,6 +8,7 @@ import { startChores } from './domain/chores.ts';
 import { startOutbox } from './domain/outbox.ts';
 import { createResourceEvents } from './domain/resource-events.ts';
 import { startUsage } from './domain/usage.ts';
+import { DRAIN_TIMES, type DrainTimes, watchConnections } from './http/drain.ts';
 import { createOpsServer } from './http/ops.ts';
 import { parseAddress } from './lib/address.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
@@ -25,11 +27,13 @@ export interface Service {
   port: number;
   opsPort: number;
   deps: Deps;
-  /** Takes no new requests, finishes those under way (10 s at most), hands over what is in work, closes (R-19). */
-  stop(): Promise<void>;
+  /**
+   * Says at /readyz that it is shutting down and goes on serving for `delayMs`; then takes no new connections, finishes what is
+   * under way (10 s at most), hands over what is in work, and closes.
+   */
+  stop(delayMs?: number): Promise<void>;
 }
 
-const DRAIN_MS = 10_000;
 const CONNECTIONS_MAX = 10_000;
 const CONNECTIONS_PER_ADDRESS_MAX = 1000;
 
@@ -38,6 +42,7 @@ export interface Overrides {
   clock?: Clock;
   log?: Log;
   wrapDb?: (db: Db) => Db;
+  drainTimes?: DrainTimes;
 }
 
 /** Opens the database, brings it up to date and serves until stopped. */
@@ -72,16 +77,20 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const isDraining = () => draining;
   const server = createPublicServer(createApp(deps, devMailbox, isDraining), config);
   const ops = createOpsServer(deps, isDraining);
+  const drain = watchConnections(server);
+  const drainOps = watchConnections(ops);
+  const drainTimes = overrides.drainTimes ?? DRAIN_TIMES;
 
-  async function stop(): Promise<void> {
+  async function stop(delayMs = 0): Promise<void> {
     draining = true;
+    if (delayMs > 0) await sleep(delayMs);
     events.stop(); // ends the streams, which would never end by themselves
-    await drain(server);
+    await drain(drainTimes);
     await Promise.all([outbox.stop(), chores.stop(), usage.stop()]);
     ticking?.stop();
     deps.mailer.close();
     await db.close();
-    await drain(ops);
+    await drainOps({ ...drainTimes, idleMs: 0 });
     log.flush();
   }
 
@@ -106,7 +115,7 @@ function createPublicServer(handler: RequestListener, config: Config): Server {
     {
       headersTimeout: 10_000,
       requestTimeout: 15_000,
-      keepAliveTimeout: 5000,
+      keepAliveTimeout: config.keepAliveMs,
       connectionsCheckingInterval: 1000,
       maxHeaderSize: 16 * 1024,
     },
@@ -155,12 +164,4 @@ function listen(server: Server, port: number, host: string): Promise<void> {
       resolve();
     });
   });
-}
-
-async function drain(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  const hurry = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
-  await closed;
-  clearTimeout(hurry);
 }

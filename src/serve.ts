@@ -1,18 +1,20 @@
+import { constants } from 'node:os';
 import type { Config } from './config.ts';
 import { PATHS } from './http/discovery.ts';
 import { type Service, startService } from './main.ts';
 
 /** Serves until SIGTERM or SIGINT, drains, and ends the process; a second signal ends it at once. */
 export async function serve(config: Config): Promise<void> {
-  const service = await startService(config);
-  greet(config, service);
-
+  let service: Service | undefined;
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
+    // A start leaves nothing that the next one would not go on with. Said outright, for the first process of a container: its
+    // signals have no default action.
+    if (service === undefined) process.exit(128 + constants.signals[signal]);
     if (stopping) process.exit(1);
     stopping = true;
     service.deps.log.info({ signal }, 'stopping');
-    service.stop().then(
+    service.stop(config.drainDelayMs).then(
       () => process.exit(0),
       (error) => {
         console.error(error);
@@ -22,12 +24,16 @@ export async function serve(config: Config): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  const started = await startService(config);
+  service = started;
+  greet(config, started);
+
   // Whatever got here left something half done: say what, and start again from what is on disk.
   process.on('uncaughtException', (error) => {
-    service.deps.log.fatal({ err: error }, 'uncaught');
-    service.deps.log.flush();
+    started.deps.log.fatal({ err: error }, 'uncaught');
+    started.deps.log.flush();
     process.exitCode = 1;
-    service.stop().finally(() => process.exit(1));
+    started.stop().finally(() => process.exit(1));
   });
 }
 

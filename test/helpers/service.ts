@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe } from 'node:test';
 import pg from 'pg';
 import { loadConfig } from '../../src/config.ts';
+import { DRAIN_TIMES } from '../../src/http/drain.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
 import type { ApprovalMail, ClaimCodeMail, NoticeMail, SignInMail } from '../../src/mail/mails.ts';
 import { type Overrides, type Service, startService } from '../../src/main.ts';
@@ -162,6 +163,8 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
   const service = await startService(config, {
     clock,
     log,
+    // What the tests' own kept connections would send at the end is nothing.
+    drainTimes: { ...DRAIN_TIMES, idleMs: 0 },
     ...(options.wrapDb && { wrapDb: options.wrapDb }),
   });
 

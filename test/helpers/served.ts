@@ -1,0 +1,51 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { freePort } from './free-port.ts';
+import { TEST_SECRET, WIDE_LIMITS } from './service.ts';
+
+export interface Served {
+  child: ChildProcess;
+  port: number;
+  opsPort: number;
+  /** All it printed until it served. */
+  greeting: string;
+  /** Waits until its output holds this. */
+  says(pattern: RegExp): Promise<void>;
+  /** Exit code and signal. */
+  ended: Promise<unknown[]>;
+}
+
+/** The program, without waiting for it. */
+export function spawnServe(env: Record<string, string>): ChildProcess {
+  return spawn(process.execPath, [fileURLToPath(new URL('../../src/cli.ts', import.meta.url)), 'serve'], {
+    env: {
+      PATH: process.env.PATH ?? '',
+      SECRET: TEST_SECRET,
+      LIMITS: JSON.stringify(WIDE_LIMITS),
+      OPS_PORT: '0',
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+/** The program as an operator starts it. */
+export async function serve(t: TestContext, env: Record<string, string>): Promise<Served> {
+  const port = await freePort();
+  const child = spawnServe({ PORT: String(port), ...env });
+  const ended = once(child, 'exit');
+  t.after(() => child.kill('SIGKILL'));
+  let output = '';
+  child.stdout!.on('data', (chunk) => {
+    output += chunk;
+  });
+  child.stderr!.pipe(process.stderr);
+  const says = async (pattern: RegExp) => {
+    while (!pattern.test(output)) await once(child.stdout!, 'data');
+  };
+  await says(/\n\n$/);
+  const opsPort = Number(/health at http:\/\/127\.0\.0\.1:(\d+)\)/.exec(output)?.[1]);
+  return { child, port, opsPort, greeting: output, says, ended };
+}

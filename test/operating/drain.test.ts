@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { localAsker } from '../../src/domain/events.ts';
+import { addResourceServer } from '../../src/domain/resource-servers.ts';
+import { type KeepAliveClient, openKeepAlive } from '../helpers/keep-alive-client.ts';
+import { type Served, serve, spawnServe } from '../helpers/served.ts';
+import {
+  basic,
+  createTestDatabase,
+  type Engine,
+  onEveryEngine,
+  startTestService,
+} from '../helpers/service.ts';
+
+const REGISTRATION = { type: 'anonymous' };
+
+async function served(t: TestContext, engine: Engine, env: Record<string, string> = {}): Promise<Served> {
+  const database = await createTestDatabase(engine);
+  t.after(() => database.drop());
+  return serve(t, { DATABASE_URL: database.url, ...env });
+}
+
+async function terminate(server: Served): Promise<void> {
+  server.child.kill('SIGTERM');
+  await server.says(/"signal":"SIGTERM"/);
+}
+
+async function readiness(server: Served): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${server.opsPort}/readyz`);
+  await response.text();
+  return response.status;
+}
+
+/** Asks again and again on one connection, until an answer says that it was the last. */
+async function askUntilClosed(
+  client: KeepAliveClient,
+  method: string,
+  path: string,
+  body?: object,
+  onAnswer: () => void = () => {},
+): Promise<void> {
+  for (;;) {
+    const reply = await client.ask(method, path, body);
+    assert.equal(reply.status, 200, reply.text);
+    onAnswer();
+    if (reply.headers.get('connection') === 'close') return client.closed;
+  }
+}
+
+/** Whether a new connection is taken. */
+async function isOpen(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+onEveryEngine('a drain', (engine) => {
+  test('clients that post on kept connections without a pause lose no request: each gets a last answer that says close', async (t) => {
+    const server = await served(t, engine);
+    const clients = await Promise.all(Array.from({ length: 24 }, () => openKeepAlive(t, server.port)));
+    let answered = 0;
+    const onAnswer = () => {
+      answered += 1;
+      if (answered === 100) server.child.kill('SIGTERM');
+    };
+    await Promise.all(
+      clients.map((client) => askUntilClosed(client, 'POST', '/agent/auth', REGISTRATION, onAnswer)),
+    );
+    assert.deepEqual(await server.ended, [0, null]);
+  });
+
+  test('connections that the system had taken before the signal are served, however many wait', async (t) => {
+    const server = await served(t, engine);
+    const clients = await Promise.all(Array.from({ length: 150 }, () => openKeepAlive(t, server.port)));
+    server.child.kill('SIGTERM');
+    await Promise.all(clients.map((client) => askUntilClosed(client, 'GET', '/llms.txt')));
+    assert.deepEqual(await server.ended, [0, null]);
+  });
+
+  test('a connection that is idle when the signal comes is answered one more request, and then closed', async (t) => {
+    const server = await served(t, engine);
+    const clients = await Promise.all(Array.from({ length: 16 }, () => openKeepAlive(t, server.port)));
+    for (const client of clients) assert.equal((await client.ask('GET', '/llms.txt')).status, 200);
+    await terminate(server);
+    assert.equal(await readiness(server), 503);
+    while (await isOpen(server.port));
+    await Promise.all(
+      clients.map(async (client, index) => {
+        await sleep(index * 80);
+        const reply = await client.ask('POST', '/agent/auth', REGISTRATION);
+        assert.equal(reply.status, 200, reply.text);
+        assert.equal(reply.headers.get('connection'), 'close');
+        await client.closed;
+      }),
+    );
+    assert.deepEqual(await server.ended, [0, null]);
+  });
+
+  test('a connection on which a request has begun to arrive is idle no longer, and is answered', async (t) => {
+    const server = await served(t, engine);
+    const client = await openKeepAlive(t, server.port);
+    assert.equal((await client.ask('GET', '/llms.txt')).status, 200);
+    const idle = await openKeepAlive(t, server.port);
+    await terminate(server);
+    client.socket.write('GET /llms.txt HTTP/1.1\r\nHost: loc');
+    await idle.closed; // what is idle has had its time
+    let received = '';
+    client.socket.on('data', (chunk) => {
+      received += chunk;
+    });
+    client.socket.write('alhost\r\n\r\n');
+    await client.closed;
+    assert.match(received, /^HTTP\/1\.1 200 /);
+    assert.match(received, /^connection: close\r$/im);
+    assert.deepEqual(await server.ended, [0, null]);
+  });
+
+  test('connections that ask nothing, also such as never did, hold the end up for three seconds at most', async (t) => {
+    const server = await served(t, engine);
+    const used = await openKeepAlive(t, server.port);
+    assert.equal((await used.ask('GET', '/llms.txt')).status, 200);
+    const unused = await openKeepAlive(t, server.port);
+    await terminate(server);
+    const startedAt = performance.now();
+    await Promise.all([used.closed, unused.closed]);
+    assert.deepEqual(await server.ended, [0, null]);
+    assert.ok(performance.now() - startedAt < 4000, `${performance.now() - startedAt} ms`);
+  });
+
+  test('for DRAIN_DELAY seconds it serves everybody while it says that it is not ready; then the port closes', async (t) => {
+    const server = await served(t, engine, { DRAIN_DELAY: '2' });
+    const kept = await openKeepAlive(t, server.port);
+    assert.equal((await kept.ask('GET', '/llms.txt')).status, 200);
+    const startedAt = performance.now();
+    await terminate(server);
+    let taken = 0;
+    while (performance.now() - startedAt < 1700) {
+      assert.equal(await readiness(server), 503);
+      const reply = await (await openKeepAlive(t, server.port)).ask('POST', '/agent/auth', REGISTRATION);
+      assert.equal(reply.status, 200, reply.text);
+      assert.equal(reply.headers.get('connection'), 'close', 'the next one goes elsewhere');
+      taken += 1;
+      await sleep(100);
+    }
+    assert.ok(taken > 3, String(taken));
+    assert.equal((await kept.ask('POST', '/agent/auth', REGISTRATION)).status, 200);
+    assert.deepEqual(await server.ended, [0, null]);
+    assert.ok(performance.now() - startedAt >= 2000);
+  });
+
+  test('a resource server that follows is let go, and told at once to come back elsewhere', async (t) => {
+    const on = await startTestService(engine);
+    const { server, secret } = await addResourceServer(on.service.deps, localAsker('test'), {
+      url: 'https://api.example.com',
+      name: 'API',
+      scopes: undefined,
+    });
+    const controller = new AbortController();
+    t.after(() => controller.abort());
+    const response = await fetch(`${on.url}/resource/events`, {
+      headers: { ...basic(server.id, secret), Accept: 'text/event-stream' },
+      signal: controller.signal,
+    });
+    const reader = response.body!.getReader();
+    await reader.read();
+    const follow = on.service.deps.follow;
+    const stopped = on.stop();
+    while (!(await reader.read()).done);
+    await assert.rejects(follow(server, undefined, { tell() {}, end() {} }), { kind: 'unavailable' });
+    await stopped;
+  });
+});
+
+test('a signal before it serves ends the start at once, also where no default action would', async (t) => {
+  const database = await createTestDatabase('sqlite');
+  t.after(() => database.drop());
+  // A database server that takes the connection and says nothing: the start waits.
+  const silent = createServer().listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => silent.close());
+  const { port } = silent.address() as { port: number };
+  const child = spawnServe({ DATABASE_URL: `postgres://x:y@127.0.0.1:${port}/z`, PORT: '0' });
+  t.after(() => child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  const [held] = (await once(silent, 'connection')) as [Socket];
+  held.on('error', () => {});
+  child.kill('SIGTERM');
+  // As a code and not as a signal: a first process of a container has no default action for signals.
+  assert.deepEqual(await ended, [143, null]);
+});
