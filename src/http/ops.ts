@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { Deps } from '../deps.ts';
 import { backlog } from '../domain/outbox.ts';
 import { takesWrites } from '../domain/readiness.ts';
+import { readRequestTarget } from './request-target.ts';
 
 /**
  * The operator's listener, apart from the public one: /metrics (Prometheus), /livez (the process runs), /readyz (it can serve:
@@ -9,7 +10,7 @@ import { takesWrites } from '../domain/readiness.ts';
  */
 export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
   return createServer(async (request, response) => {
-    const { status, type, text } = await answer(request.url ?? '/');
+    const { status, type, text } = await answer(readRequestTarget(request.url ?? '/').path);
     response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(text);
   });
 

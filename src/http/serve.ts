@@ -3,7 +3,6 @@ import type { Deps } from '../deps.ts';
 import { refuseIfSpent } from '../domain/limits.ts';
 import { Failure } from '../errors.ts';
 import { createRequestIds } from '../lib/ids.ts';
-import { isLoopbackHost } from '../lib/loopback.ts';
 import { checkShape, readBody } from './body.ts';
 import { identify } from './callers.ts';
 import { clientAddress } from './client-address.ts';
@@ -14,6 +13,7 @@ import { native } from './dialects/native.ts';
 import { oauth } from './dialects/oauth.ts';
 import { PATHS } from './discovery.ts';
 import { preflight, type Reply, renderAnswer, renderFailure, send } from './reply.ts';
+import { createHostCheck, type RequestTarget, readRequestTarget } from './request-target.ts';
 import { createMatcher, nothingAtPath, type Route } from './route.ts';
 
 const HEADERS_MAX = 64;
@@ -38,7 +38,7 @@ export function createServe(
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const match = createMatcher(routes);
   const nextRequestId = createRequestIds(deps.random);
-  const isOurHost = hostCheck(deps.config.publicUrl);
+  const isOurHost = createHostCheck(deps.config.publicUrl);
   const metadataUrl = `${deps.config.publicUrl}/.well-known/oauth-protected-resource`;
   const secure = deps.config.publicUrl.startsWith('https:');
 
@@ -48,14 +48,14 @@ export function createServe(
     const startedAt = performance.now();
     const requestId = nextRequestId(deps.clock());
 
-    const asked = req.url ?? '/';
-    const queryAt = asked.indexOf('?');
-    const path = queryAt === -1 ? asked : asked.slice(0, queryAt);
+    const target = readRequestTarget(req.url ?? '/');
+    const { path } = target;
+    req.url = path + target.query; // whoever reads it later finds the origin form
     let dialect = wantsPage(req) ? pages : dialectOf(path);
     let label = 'none';
     let reply: Reply;
     try {
-      checkTransport(req, isOurHost);
+      checkTransport(req, target, isOurHost);
       const found = match(req.method ?? '', path);
       if (found.kind === 'none' || (found.route.exists && !(await found.route.exists(found.params)))) {
         throw nothingAtPath(deps.config.publicUrl);
@@ -69,7 +69,7 @@ export function createServe(
       const { route, params } = found;
       dialect = route.dialect;
       label = `${route.method} ${route.path}`;
-      const query = new URLSearchParams(queryAt === -1 ? '' : asked.slice(queryAt));
+      const query = new URLSearchParams(target.query);
       refuseTokenInQuery(query);
 
       const address = clientAddress(req, deps.config.trustProxy);
@@ -126,7 +126,11 @@ function dialectOf(path: string): Dialect {
   return path === PATHS.identity || path.startsWith(`${PATHS.identity}/`) ? authMd : native;
 }
 
-function checkTransport(request: IncomingMessage, isOurHost: (host: string) => boolean): void {
+function checkTransport(
+  request: IncomingMessage,
+  { origin }: RequestTarget,
+  isOurHost: ReturnType<typeof createHostCheck>,
+): void {
   const { rawHeaders } = request;
   if (rawHeaders.length > 2 * HEADERS_MAX) {
     throw new Failure('badRequest', `There are more than ${HEADERS_MAX} headers.`);
@@ -137,17 +141,9 @@ function checkTransport(request: IncomingMessage, isOurHost: (host: string) => b
     if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
   }
   if (hosts > 1) throw new Failure('badRequest', 'There is more than one Host header.');
-  if (!isOurHost(request.headers.host ?? '')) {
+  if (!isOurHost(origin, request.headers.host ?? '')) {
     throw new Failure('misdirected', 'This service does not answer for that host.');
   }
-}
-
-/** Which Host headers are ours: that of PUBLIC_URL; on a developer's machine every name of the machine itself. */
-function hostCheck(publicUrl: string): (host: string) => boolean {
-  const { host: ours, hostname } = new URL(publicUrl);
-  if (!isLoopbackHost(hostname)) return (host) => host === ours || host.toLowerCase() === ours;
-  return (host) =>
-    host === ours || (/^[\w.[\]:-]+$/.test(host) && isLoopbackHost(host.replace(/:[0-9]+$/, '')));
 }
 
 const SECRET_PARAMETERS = [
