@@ -4,7 +4,8 @@ import autocannon from 'autocannon';
 /**
  * Sends one kind of request as fast as it is answered, from a process of its own so that it can be pinned to a core.
  * Arguments: URL, seconds, connections, kind (post, register, introspect, bearer), for introspect and bearer a file of keys, and for
- * introspect the Basic header. Prints requests per second, p99 in ms and how many answers were no 2xx, as JSON.
+ * introspect the Basic header. Prints requests per second and p99 in ms as JSON. The first answer that is no 2xx ends it with 1:
+ * what a service that refuses does in a second says nothing.
  */
 const [url, seconds, connections, kind, keysFile, authorization] = process.argv.slice(2) as [
   string,
@@ -35,16 +36,31 @@ function prepare(): autocannon.Request[] {
   return keys.map((key) => ({ method: 'POST', headers, body: `token=${key}` }));
 }
 
+/** Ends the run at the first answer that is no 2xx, with its body. */
+function refuseRefusals(client: autocannon.Client): void {
+  let status = 200;
+  client.on('headers', (head) => {
+    status = (head as unknown as { statusCode: number }).statusCode;
+  });
+  client.on('body', (body) => {
+    if (status < 200 || status > 299) abort(`${kind} at ${url} was answered ${status}: ${body}`);
+  });
+}
+
+function abort(reason: string): never {
+  console.error(reason);
+  process.exit(1);
+}
+
 const result = await autocannon({
   url,
   duration: Number(seconds),
   connections: Number(connections),
   requests: prepare(),
+  setupClient: refuseRefusals,
 });
-console.log(
-  JSON.stringify({
-    perSecond: result.requests.total / result.duration,
-    p99: result.latency.p99,
-    bad: result.non2xx + result.errors + result.timeouts,
-  }),
-);
+if (result.non2xx > 0) abort(`${kind} at ${url}: ${result.non2xx} answers were no 2xx, and without a body`);
+if (result.errors + result.timeouts > 0) {
+  abort(`${kind} at ${url}: ${result.errors} connections failed, ${result.timeouts} timed out`);
+}
+console.log(JSON.stringify({ perSecond: result.requests.total / result.duration, p99: result.latency.p99 }));

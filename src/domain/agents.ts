@@ -2,16 +2,17 @@ import type { Deps } from '../deps.ts';
 import { findAccount, holdAccount } from '../store/accounts.ts';
 import {
   type AgentRow,
+  DESCRIBED_PAGE,
+  type DescribedAgentRow,
   findAgent,
+  findDescribedAgent,
   holdAgent,
-  listAgents as listRows,
+  listDescribedAgents,
   revokeAgent as revokeRow,
 } from '../store/agents.ts';
-import { type AttemptRow, findLastAttempt } from '../store/claim-attempts.ts';
-import { type ClaimRow, endClaim, findClaimByRegistration } from '../store/claims.ts';
+import { endClaim } from '../store/claims.ts';
 import { revokeCredentialsOfAgent } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
-import { findMailOfAttempt } from '../store/outbox.ts';
 import { unlinkPrincipal } from '../store/principals.ts';
 import { endFamiliesOf } from '../store/refresh-tokens.ts';
 import {
@@ -19,7 +20,6 @@ import {
   endAssertions,
   findRegistration,
   type RegistrationKind,
-  type RegistrationRow,
 } from '../store/registrations.ts';
 import { withdrawAttempts } from './claims.ts';
 import { type Asker, record } from './events.ts';
@@ -49,14 +49,20 @@ export interface Agent {
 
 /** One agent, or undefined. */
 export async function showAgent(deps: Deps, id: string): Promise<Agent | undefined> {
-  const row = await findAgent(deps.db, id);
-  return row && describe(deps, row);
+  const row = await findDescribedAgent(deps.db, id);
+  return row && describe(row, deps.clock());
 }
 
-/** Agents after an id, oldest first, at most `limit`. */
+/** Agents after an id, oldest first, at most `limit`: a page of the database at a time. */
 export async function listAgents(deps: Deps, after: string, limit: number): Promise<Agent[]> {
-  const rows = await listRows(deps.db, after, limit);
-  return Promise.all(rows.map((row) => describe(deps, row)));
+  const agents: Agent[] = [];
+  const now = deps.clock();
+  for (let last = after; ; ) {
+    const rows = await listDescribedAgents(deps.db, last);
+    for (const row of rows.slice(0, limit - agents.length)) agents.push(describe(row, now));
+    if (rows.length < DESCRIBED_PAGE || agents.length === limit) return agents;
+    last = rows.at(-1)!.id;
+  }
 }
 
 /** Ends an agent, its keys and its pending claim. Returns whether there is such an agent. */
@@ -111,48 +117,36 @@ async function ownerOf(db: Pick<Tx, 'get'>, accountId: string): Promise<string |
   return (account?.kind === 'human' ? account.id : account?.parentId) ?? undefined;
 }
 
-async function describe(deps: Deps, row: AgentRow): Promise<Agent> {
-  const [registration, ownerId, claim, attempt] = await Promise.all([
-    findRegistration(deps.db, row.registrationId),
-    ownerOf(deps.db, row.accountId),
-    findClaimByRegistration(deps.db, row.registrationId),
-    findLastAttempt(deps.db, row.registrationId),
-  ]);
-  const owner = ownerId ? await findAccount(deps.db, ownerId) : undefined;
+function describe(row: DescribedAgentRow, now: number): Agent {
+  const { ownerId, ownerMailbox } = row;
   return {
     id: row.id,
     accountId: row.accountId,
     name: row.name,
-    registrationKind: registration!.kind,
-    mode: registration!.mode ?? undefined,
-    owner: owner?.mailbox ? { id: owner.id, mailbox: owner.mailbox } : undefined,
+    registrationKind: row.registrationKind,
+    mode: row.mode ?? undefined,
+    owner: ownerId !== null && ownerMailbox !== null ? { id: ownerId, mailbox: ownerMailbox } : undefined,
     mergedFrom: row.mergedFrom ?? undefined,
-    claim:
-      claim === undefined ? hostedState(deps, row, registration!) : await claimState(deps, claim, attempt),
+    claim: row.claimExpiresAt === null ? hostedState(row, now) : claimState(row, row.claimExpiresAt, now),
     createdAt: row.createdAt,
     revokedAt: row.revokedAt ?? undefined,
   };
 }
 
 /** An agent under a host is claimed with its host, and by no claim of its own. */
-function hostedState(
-  deps: Pick<Deps, 'clock'>,
-  { ownedAt, revokedAt }: AgentRow,
-  { expiresAt }: RegistrationRow,
-): ClaimState {
+function hostedState(row: DescribedAgentRow, now: number): ClaimState {
+  const { ownedAt, revokedAt, registrationExpiresAt: expiresAt } = row;
   if (ownedAt !== null) return { kind: 'claimed', claimedAt: ownedAt };
-  const isOver = revokedAt !== null || expiresAt <= deps.clock();
+  const isOver = revokedAt !== null || expiresAt <= now;
   return isOver ? { kind: 'expired' } : { kind: 'unclaimed', expiresAt };
 }
 
-async function claimState(deps: Deps, claim: ClaimRow, attempt: AttemptRow | undefined): Promise<ClaimState> {
-  const now = deps.clock();
-  if (claim.claimedAt !== null) return { kind: 'claimed', claimedAt: claim.claimedAt };
-  if (claim.endedAt !== null || claim.expiresAt <= now) return { kind: 'expired' };
-  const { expiresAt } = claim;
-  if (attempt === undefined || attempt.endedAt !== null) return { kind: 'unclaimed', expiresAt };
-  const mail = await findMailOfAttempt(deps.db, attempt.id);
-  const state = mail?.sentAt ? 'sent' : mail?.deadAt ? 'failed' : 'queued';
-  if (state !== 'queued' && attempt.codeExpiresAt <= now) return { kind: 'unclaimed', expiresAt };
-  return { kind: 'pending', mailbox: attempt.mailbox, mail: state, expiresAt };
+function claimState(row: DescribedAgentRow, expiresAt: number, now: number): ClaimState {
+  if (row.claimClaimedAt !== null) return { kind: 'claimed', claimedAt: row.claimClaimedAt };
+  if (row.claimEndedAt !== null || expiresAt <= now) return { kind: 'expired' };
+  const { attemptMailbox: mailbox } = row;
+  if (mailbox === null || row.attemptEndedAt !== null) return { kind: 'unclaimed', expiresAt };
+  const mail = row.mailSentAt ? 'sent' : row.mailDeadAt ? 'failed' : 'queued';
+  if (mail !== 'queued' && row.codeExpiresAt! <= now) return { kind: 'unclaimed', expiresAt };
+  return { kind: 'pending', mailbox, mail, expiresAt };
 }

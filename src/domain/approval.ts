@@ -13,10 +13,11 @@ import { withdrawAttempts } from './claims.ts';
 import { isTypedCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
 import { codeExpired, guessAtClaim, wrongCode } from './guesses.ts';
-import { limited } from './limits.ts';
+import { limited, SERVICE_GUESS } from './limits.ts';
 import { recordAndTell } from './notices.ts';
 import { mustConfirm, needsOwner } from './ownership.ts';
 import type { Session } from './sessions.ts';
+import { withShared } from './shared-budgets.ts';
 
 /** The human's side of a claim: their yes and their no. What they are shown before is in claim-view.ts. */
 
@@ -43,7 +44,7 @@ export async function approveClaim(
   input: Decision & { code: string },
 ): Promise<void> {
   const wrong = await limited(deps, asker, () =>
-    deps.db.tx(async (tx) => {
+    withShared(deps, SERVICE_GUESS, async (tx, shared) => {
       const now = deps.clock();
       const { claim, attempt } = await findDecidable(tx, deps, link, input, now);
       if (attempt.approvedAt !== null) return undefined;
@@ -54,7 +55,7 @@ export async function approveClaim(
         const failure =
           attempt.proof === 'page'
             ? await guessTyped(tx, deps, attempt, code, now)
-            : await guessAtClaim(tx, deps, asker, now, claim, attempt, code);
+            : await guessAtClaim(tx, deps, asker, now, claim, attempt, code, shared);
         if (failure !== undefined) return failure;
       }
       await refuseIfNotOwner(tx, deps, attempt, input);

@@ -19,8 +19,9 @@ import { type Asker, record } from './events.ts';
 import type { Gives } from './giving.ts';
 import { codeExpired, guessAtClaim } from './guesses.ts';
 import { once, type Repeatable } from './idempotency.ts';
-import { limited } from './limits.ts';
+import { limited, SERVICE_GUESS } from './limits.ts';
 import { type Owned, type Proven, takeOwnership } from './ownership.ts';
+import { withShared } from './shared-budgets.ts';
 
 /** What a completed claim gives, and whom the agent now works for. */
 export interface CompletedClaim extends Owned {
@@ -59,7 +60,8 @@ export async function completeClaim(
 
   return once(deps, repeatable, asker, (keep) =>
     limited(deps, asker, async () => {
-      const outcome = await deps.db.tx(async (tx) => {
+      const budgets = code === undefined ? [] : SERVICE_GUESS;
+      const outcome = await withShared(deps, budgets, async (tx, shared) => {
         const now = deps.clock();
         await holdItsPrincipal(tx, known.registrationId, input.claimToken);
         const claim = await findOpenClaim(tx, tokenHash, now);
@@ -67,7 +69,9 @@ export async function completeClaim(
         const attempt =
           code === undefined ? await refuseUnapproved(tx, deps, claim) : await findAttempted(tx, claim);
         const wrong =
-          code === undefined ? undefined : await guessAtClaim(tx, deps, asker, now, claim, attempt, code);
+          code === undefined
+            ? undefined
+            : await guessAtClaim(tx, deps, asker, now, claim, attempt, code, shared);
         if (wrong !== undefined) return wrong;
         const completed = await complete(tx, deps, asker, now, claim, attempt, input);
         await keep(tx, completed);

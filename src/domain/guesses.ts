@@ -8,6 +8,7 @@ import { explainClosed, POLL_SECONDS } from './claim-state.ts';
 import { isCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
 import { guessSpendings, refund, spend } from './limits.ts';
+import type { SharedBudgets } from './shared-budgets.ts';
 
 /** What came of a guess; a wrong one is counted. `dead`: there was nothing left to guess at, and it must cost nothing. */
 export type Guessed = { kind: 'right' } | { kind: 'wrong'; attemptsRemaining: number } | { kind: 'dead' };
@@ -16,6 +17,7 @@ export type Guessed = { kind: 'right' } | { kind: 'wrong'; attemptsRemaining: nu
  * One guess at a code, in the caller's transaction. It is counted on every budget before it is compared; only a right one
  * gets its counts back. So the caller commits after a wrong one, and throws what it makes of it outside.
  *
+ * @param shared of SERVICE_GUESS
  * @param at.countTry takes one of the code's own tries; the tries used so far, or undefined when it has none left
  * @throws Failure `limited` or `unavailable` when a budget of wrong guesses is spent
  */
@@ -25,15 +27,18 @@ export async function guess(
   asker: Asker,
   now: number,
   at: { mailbox: string; countTry(): Promise<number | undefined>; isRight(): boolean | Promise<boolean> },
+  shared: SharedBudgets,
 ): Promise<Guessed> {
   const spendings = guessSpendings(at.mailbox, asker.address);
   await spend(tx, deps, spendings, now);
+  await shared.use();
   const tries = await at.countTry();
   if (tries === undefined) return { kind: 'dead' };
   if (!(await at.isRight())) {
     return { kind: 'wrong', attemptsRemaining: deps.config.limits.triesPerCode - tries };
   }
   await refund(tx, spendings);
+  await shared.giveBack();
   return { kind: 'right' };
 }
 
@@ -52,6 +57,7 @@ export async function guessAtClaim(
   claim: ClaimRow,
   attempt: AttemptRow,
   code: string,
+  shared: SharedBudgets,
 ): Promise<Failure | undefined> {
   const { triesPerCode, codesPerClaim } = deps.config.limits;
   if (attempt.endedAt === null) refuseUnshown(attempt);
@@ -59,14 +65,21 @@ export async function guessAtClaim(
   // costs its sender no budget, would hold up everybody.
   const guessed = isDead(attempt, triesPerCode, now)
     ? DEAD
-    : await guess(tx, deps, asker, now, {
-        mailbox: attempt.mailbox,
-        async countTry() {
-          if (!(await spendGuess(tx, claim.tokenHash, triesPerCode * codesPerClaim, now))) return undefined;
-          return spendTry(tx, 'claim_attempts', attempt, triesPerCode, now);
+    : await guess(
+        tx,
+        deps,
+        asker,
+        now,
+        {
+          mailbox: attempt.mailbox,
+          async countTry() {
+            if (!(await spendGuess(tx, claim.tokenHash, triesPerCode * codesPerClaim, now))) return undefined;
+            return spendTry(tx, 'claim_attempts', attempt, triesPerCode, now);
+          },
+          isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
         },
-        isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
-      });
+        shared,
+      );
   if (guessed.kind === 'dead') {
     // While this guess stood in line, another may have completed or ended the claim.
     await explainClosed(tx, claim.tokenHash, now);

@@ -14,13 +14,13 @@ import {
   insertHostedAgent,
   rekeyHostedAgent,
 } from '../store/hosted-agents.ts';
-import { type HostRow, holdHost } from '../store/hosts.ts';
+import { findHost, type HostRow, holdHost } from '../store/hosts.ts';
 import { type AskedApproval, askHuman, openApprovalOf, type Question } from './agent-approvals.ts';
 import { type AgentLife, lifeOf } from './agent-lives.ts';
 import { endAgent } from './agents.ts';
 import { type AskedCapability, capabilitiesOf, defaultCapabilities, isLeft } from './capabilities.ts';
 import { type Asker, record } from './events.ts';
-import { openHost, readKey } from './hosts.ts';
+import { readKey, withHost } from './hosts.ts';
 import { limited, spend } from './limits.ts';
 import { refused } from './protocol-refusals.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
@@ -56,9 +56,7 @@ export async function registerHostedAgent(
 ): Promise<HostedAgent> {
   const key = readKey(signer.agentKey);
   const id = await limited(deps, asker, () =>
-    deps.db.tx(async (tx) => {
-      const now = deps.clock();
-      const host = await openHost(tx, deps, asker, now, signer);
+    withHost(deps, asker, signer, async (tx, host, now) => {
       const known = await findHostedAgentByKey(tx, host.id, key.thumbprint);
       if (known !== undefined) {
         if (lifeOf(deps, known).state !== 'pending') {
@@ -224,7 +222,7 @@ export async function rotateAgentKey(
 export async function showHostedAgent(deps: Deps, id: string): Promise<HostedAgent> {
   return deps.db.tx(async (tx) => {
     const agent = (await findHostedAgent(tx, id))!;
-    const host = (await holdHost(tx, agent.hostId))!;
+    const host = (await findHost(tx, agent.hostId))!;
     const grants = (await listGrants(tx, id)).map((grant) =>
       grant.grantedAt === null || isLeft(deps.config, agent, grant.capability)
         ? grant

@@ -23,9 +23,10 @@ import { insertRegistration, markHostClaimed } from '../store/registrations.ts';
 import { isHostOver, lifeOf } from './agent-lives.ts';
 import { endAgent } from './agents.ts';
 import { type Asker, record } from './events.ts';
-import { refund, registerSpendings, spend } from './limits.ts';
+import { registerSpendings } from './limits.ts';
 import { recordAndTell } from './notices.ts';
 import { invalidJwt, refused } from './protocol-refusals.ts';
+import { type SharedBudgets, withShared } from './shared-budgets.ts';
 
 /** A host as its owner sees it. */
 export interface OwnedHost {
@@ -38,21 +39,57 @@ export interface OwnedHost {
   revokedAt: number | undefined;
 }
 
+/** Who signs as a host: its key, and the host of that as it was found. */
+interface HostSigner {
+  host: HostRow | undefined;
+  key: PublicKey;
+  name: string | undefined;
+}
+
 /**
- * The host of a key, in the caller's transaction, which until it ends nobody else links or revokes. One that is not known yet
- * is added, as a registration that ends like all others unless a human owns it.
+ * Runs a transaction with the host of a key, which until it ends nobody else links or revokes. One that is not known yet is added, as
+ * a registration that ends like all others unless a human owns it.
  *
  * @throws Failure `limited`; `protocolRefused` for one that was revoked meanwhile
  */
-export async function openHost(
+export async function withHost<Result>(
+  deps: Deps,
+  asker: Asker,
+  signer: HostSigner,
+  work: (tx: Tx, host: HostRow, now: number) => Promise<Result>,
+): Promise<Result> {
+  const spendings = signer.host === undefined ? registerSpendings(asker.address) : [];
+  for (let isAgain = false; ; isAgain = true) {
+    let isMeanwhile = false;
+    try {
+      return await withShared(deps, spendings, async (tx, shared) => {
+        const now = deps.clock();
+        const host = await openHost(tx, deps, asker, now, signer, shared);
+        isMeanwhile = host === undefined;
+        if (host === undefined) throw invalidJwt('registered meanwhile');
+        return work(tx, host, now);
+      });
+    } catch (error) {
+      // Of two that bring one new key at once, the second finds the host of the first.
+      if (!isMeanwhile || isAgain) throw error;
+    }
+  }
+}
+
+/** @returns undefined where somebody else added it in this moment */
+async function openHost(
   tx: Tx,
   deps: Deps,
   asker: Asker,
   now: number,
-  signer: { host: HostRow | undefined; key: PublicKey; name: string | undefined },
-): Promise<HostRow> {
+  signer: HostSigner,
+  shared: SharedBudgets,
+): Promise<HostRow | undefined> {
   const known = signer.host ?? (await findHostByThumbprint(tx, signer.key.thumbprint));
-  if (known === undefined) return addHost(tx, deps, asker, now, signer.key, signer.name);
+  if (known === undefined) {
+    await shared.use();
+    return addHost(tx, deps, asker, now, signer.key, signer.name);
+  }
   const host = await holdHost(tx, known.id);
   const isSame = host !== undefined && host.thumbprint === signer.key.thumbprint;
   if (!isSame || isHostOver(deps, host)) throw invalidJwt('revoked or rotated meanwhile');
@@ -66,15 +103,7 @@ async function addHost(
   now: number,
   key: PublicKey,
   name: string | undefined,
-): Promise<HostRow> {
-  const spendings = registerSpendings(asker.address);
-  await spend(tx, deps, spendings, now);
-  // All registrations stand in line behind that counter: of two that bring one key at once, the second finds the host here.
-  const meanwhile = await findHostByThumbprint(tx, key.thumbprint);
-  if (meanwhile !== undefined) {
-    await refund(tx, spendings);
-    return (await holdHost(tx, meanwhile.id))!;
-  }
+): Promise<HostRow | undefined> {
   const id = newId('hst', now, deps.random);
   const registrationId = newId('reg', now, deps.random);
   const accountId = newId('usr', now, deps.random);
@@ -97,7 +126,7 @@ async function addHost(
     publicJwk,
     now,
   });
-  if (!isNew) throw invalidJwt('registered meanwhile'); // somebody rotated to it
+  if (!isNew) return undefined;
   await record(tx, deps, asker, now, {
     kind: 'registration.created',
     subject: registrationId,

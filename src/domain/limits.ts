@@ -94,16 +94,18 @@ export function attemptSpendings(
 }
 
 /**
- * The counters that one guess costs until it turns out right (S-05 to S-07). The mailbox comes first: its row is the lock
+ * The counters that one guess costs until it turns out right, beside that of the service (S-05 to S-07). The mailbox comes first: its row is the lock
  * behind which all guesses at one mailbox, over all claims and replicas, stand in line.
  */
 export function guessSpendings(mailbox: string, address: Address): Spending[] {
   return [
     { name: 'wrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
     { name: 'wrongPerIpHour', key: address.limitKey },
-    { name: 'wrongPerServiceDay', key: '' },
   ];
 }
+
+/** What one guess costs of all guesses at the service: to be taken by withShared(). */
+export const SERVICE_GUESS: readonly Spending[] = [{ name: 'wrongPerServiceDay', key: '' }];
 
 /**
  * Takes one from each counter, in the given order, inside the caller's transaction.
@@ -119,20 +121,38 @@ export async function spend(
   now: number,
 ): Promise<Budget[]> {
   const budgets: Budget[] = [];
-  for (const { name, key } of spendings) {
-    const rate = rateOf(deps.config.limits, name);
-    const counter = await spendOne(tx, `${name}:${key}`, rate.max, rate.windowSeconds * 1000, now);
-    const budget = standing(name, rate, counter, now);
-    if (budget.remaining === 0) seenSpent(deps.db).set(`${name}:${key}`, counter.endsAt);
-    if (!counter.won) throw spent(budget);
-    budgets.push(budget);
+  for (const spending of spendings) {
+    const { max, windowSeconds } = rateOf(deps.config.limits, spending.name);
+    const counter = await spendOne(tx, counterOf(spending), max, windowSeconds * 1000, now);
+    budgets.push(settle(deps, spending, counter, now));
   }
   return budgets;
 }
 
+/** The key of a counter in the database. */
+export const counterOf = ({ name, key }: Spending): string => `${name}:${key}`;
+
+/**
+ * What came of spending from one counter.
+ *
+ * @throws Failure as spend(), when it was spent
+ */
+export function settle(
+  deps: Pick<Deps, 'db' | 'config'>,
+  spending: Spending,
+  counter: { won: boolean; used: number; endsAt: number },
+  now: number,
+): Budget {
+  const { name } = spending;
+  const budget = standing(name, rateOf(deps.config.limits, name), counter, now);
+  if (budget.remaining === 0) seenSpent(deps.db).set(counterOf(spending), counter.endsAt);
+  if (!counter.won) throw spent(budget);
+  return budget;
+}
+
 /** Gives one back to each counter: a guess that was right was not a wrong one. */
 export async function refund(tx: Tx, spendings: readonly Spending[]): Promise<void> {
-  for (const { name, key } of spendings) await giveBack(tx, `${name}:${key}`);
+  for (const spending of spendings) await giveBack(tx, counterOf(spending));
 }
 
 /** Whether so many wrong codes were tried, at a mailbox or in all, that none is to be mailed to it for now (S-07, S-17). */
@@ -154,7 +174,7 @@ export async function areGuessesSpent(
   return false;
 }
 
-function rateOf(limits: Limits, name: Spending['name']): Rate {
+export function rateOf(limits: Limits, name: Spending['name']): Rate {
   const value = limits[name];
   if (typeof value !== 'number') return value;
   return { max: value, windowSeconds: name.endsWith('Hour') ? HOUR : DAY };

@@ -5,9 +5,10 @@ import type { Tx } from '../store/db.ts';
 import { holdPrincipal, type PrincipalRow } from '../store/principals.ts';
 import { spendToken } from '../store/spent-tokens.ts';
 import { type Asker, record } from './events.ts';
-import { spend } from './limits.ts';
+import type { Spending } from './limits.ts';
 import { openAccount } from './ownership.ts';
 import { principalOf } from './principals.ts';
+import type { SharedBudgets } from './shared-budgets.ts';
 import type { VerifiedAssertion } from './trust.ts';
 
 /** Whom a provider's token speaks of, in the transaction that acts on it: taken once, held, and matched to an account. */
@@ -15,11 +16,20 @@ import type { VerifiedAssertion } from './trust.ts';
 /** The token may be seen again so long after its end, by clocks that differ. */
 const SKEW_MS = 60_000;
 
-/** Takes a token once, last of all checks, and holds the user it speaks of (S-94). */
+/** What an assertion costs: all users of a provider share it. */
+export function assertionSpendings({ issuer: { issuer } }: VerifiedAssertion): Spending[] {
+  return [{ name: 'assertionsPerIssuer', key: issuer }];
+}
+
+/**
+ * Takes a token once, last of all checks, and holds the user it speaks of (S-94).
+ *
+ * @param shared of assertionSpendings()
+ */
 export async function take(
   tx: Tx,
-  deps: Deps,
   verified: VerifiedAssertion,
+  shared: SharedBudgets,
   now: number,
 ): Promise<PrincipalRow> {
   const { issuer } = verified.issuer;
@@ -32,7 +42,7 @@ export async function take(
       },
     );
   }
-  await spend(tx, deps, [{ name: 'assertionsPerIssuer', key: issuer }], now);
+  await shared.use();
   const { subject, tenant } = verified;
   return holdPrincipal(tx, principalOf({ issuer, tenant, subject }), issuer, now);
 }

@@ -20,8 +20,9 @@ import { type CompletedClaim, complete } from './completion.ts';
 import { type Asker, record } from './events.ts';
 import { type Given, giveMore } from './giving.ts';
 import { limited } from './limits.ts';
-import { match, note, take } from './matching.ts';
+import { assertionSpendings, match, note, take } from './matching.ts';
 import { needsOwner } from './ownership.ts';
+import { withShared } from './shared-budgets.ts';
 import { type Standing, standingOf } from './standing.ts';
 import { orLater, verifyIdJag } from './trust.ts';
 
@@ -54,9 +55,9 @@ export async function presentAssertion(
 ): Promise<Presented> {
   const verified = await orLater(verifyIdJag(deps, ask.assertion));
   const presented = await limited(deps, asker, () =>
-    deps.db.tx(async (tx): Promise<Presented> => {
+    withShared(deps, assertionSpendings(verified), async (tx, shared): Promise<Presented> => {
       const now = deps.clock();
-      const principal = await take(tx, deps, verified, now);
+      const principal = await take(tx, verified, shared, now);
       const standing = await findStanding(tx, deps, now, principal);
       if (standing !== undefined) {
         await note(tx, deps, asker, now, verified, standing.registration.id);
@@ -105,9 +106,9 @@ export async function claimByAssertion(
   await findOpenClaim(deps.db, tokenHash, deps.clock());
   const verified = await orLater(verifyIdJag(deps, ask.assertion));
   const claimed = await limited(deps, asker, () =>
-    deps.db.tx(async (tx): Promise<ClaimedByWord> => {
+    withShared(deps, assertionSpendings(verified), async (tx, shared): Promise<ClaimedByWord> => {
       const now = deps.clock();
-      const principal = await take(tx, deps, verified, now);
+      const principal = await take(tx, verified, shared, now);
       const claim = await findOpenClaim(tx, tokenHash, now);
       const registration = (await findRegistration(tx, claim.registrationId))!;
       if (registration.kind !== 'anonymous') throw notAnonymous();

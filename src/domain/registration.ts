@@ -14,7 +14,8 @@ import { issueKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 import type { Given } from './giving.ts';
 import { once, type Repeatable } from './idempotency.ts';
-import { limited, registerSpendings, spend } from './limits.ts';
+import { limited, registerSpendings } from './limits.ts';
+import { withShared } from './shared-budgets.ts';
 
 /** How an agent introduces itself. */
 export interface Introduction {
@@ -63,45 +64,49 @@ export function registerAnonymous(
       const expiresAt = now + limits.unclaimedTtlSeconds * 1000;
       const claimExpiresAt = Math.min(now + limits.claimTtlSeconds * 1000, expiresAt);
 
-      return deps.db.tx(async (tx) => {
-        const budgets = await spend(tx, deps, registerSpendings(asker.address), now);
-        await insertAgentAccount(tx, userId, null, now);
-        await insertRegistration(tx, {
-          id: registrationId,
-          kind: 'anonymous',
-          agentId,
-          agentName: input.agentName ?? null,
-          now,
-          expiresAt,
-          credentialType: input.credentialType,
-        });
-        await insertAgent(tx, {
-          id: agentId,
-          accountId: userId,
-          registrationId,
-          name: input.agentName ?? null,
-          now,
-        });
-        await insertClaim(tx, {
-          tokenHash: hashSecret(claimToken),
-          registrationId,
-          now,
-          expiresAt: claimExpiresAt,
-        });
+      return withShared(deps, registerSpendings(asker.address), async (tx, shared) => {
+        const budgets = await shared.use();
         const grant = { agentId, accountId: userId, scopes: anonymousScopes, expiresAt };
         const registration = { id: registrationId, generation: 0 };
         const terms = { registration, mailbox: undefined, endsAt: expiresAt, refreshable: true };
-        const given: Given =
+        // Asked at once and done in this order: on PostgreSQL the way there and back costs more than a row.
+        const written = [
+          insertAgentAccount(tx, userId, null, now),
+          insertRegistration(tx, {
+            id: registrationId,
+            kind: 'anonymous',
+            agentId,
+            agentName: input.agentName ?? null,
+            now,
+            expiresAt,
+            credentialType: input.credentialType,
+          }),
+          insertAgent(tx, {
+            id: agentId,
+            accountId: userId,
+            registrationId,
+            name: input.agentName ?? null,
+            now,
+          }),
+          insertClaim(tx, {
+            tokenHash: hashSecret(claimToken),
+            registrationId,
+            now,
+            expiresAt: claimExpiresAt,
+          }),
+        ];
+        const giving: Promise<Given> =
           input.gives === 'key'
-            ? { kind: 'key', ...(await issueKey(tx, deps, now, grant)) }
-            : { kind: 'identity', identity: await openIdentity(tx, deps, now, terms) };
-        await record(tx, deps, asker, now, {
+            ? issueKey(tx, deps, now, grant).then((key) => ({ kind: 'key', ...key }))
+            : openIdentity(tx, deps, now, terms).then((identity) => ({ kind: 'identity', identity }));
+        const recorded = record(tx, deps, asker, now, {
           kind: 'registration.created',
           accountId: userId,
           agentId,
           subject: registrationId,
           details: { type: 'anonymous' },
         });
+        const [given] = await Promise.all([giving, recorded, ...written]);
         const answer: AnonymousRegistration = {
           registrationId,
           given,
@@ -155,8 +160,8 @@ export async function registerWithMailbox(
       const tokenHash = hashSecret(claimToken);
       const claimExpiresAt = now + limits.claimTtlSeconds * 1000;
 
-      return deps.db.tx(async (tx) => {
-        const budgets = await spend(tx, deps, registerSpendings(asker.address), now);
+      return withShared(deps, registerSpendings(asker.address), async (tx, shared) => {
+        const budgets = await shared.use();
         await insertRegistration(tx, {
           id: registrationId,
           kind: input.kind,

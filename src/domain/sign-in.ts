@@ -11,9 +11,10 @@ import { spendSecondFactor } from './authenticators.ts';
 import { isSignInCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
 import { guess } from './guesses.ts';
-import { limited, mailSpendings, spend } from './limits.ts';
+import { limited, mailSpendings, SERVICE_GUESS, spend } from './limits.ts';
 import { openAccount } from './ownership.ts';
 import { beginSession } from './sessions.ts';
+import { withShared } from './shared-budgets.ts';
 
 /**
  * Starts to sign in: mails a code. Whether the mailbox has an account is not looked at, so nothing can tell (S-44): the
@@ -118,17 +119,18 @@ async function prove(
   },
 ): Promise<SignedIn> {
   const outcome = await limited(deps, asker, () =>
-    deps.db.tx(async (tx) => {
+    withShared(deps, SERVICE_GUESS, async (tx, shared) => {
       const now = deps.clock();
       const { triesPerCode } = deps.config.limits;
       const signIn = await findSignIn(tx, id);
       if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
       if ((signIn.provenAt === null) !== (waitsFor === 'code')) throw codeOver();
-      const guessed = await guess(tx, deps, asker, now, {
+      const at = {
         mailbox: signIn.mailbox,
         countTry: () => spendTry(tx, 'sign_ins', signIn, triesPerCode, now),
         isRight: () => step.isRight(tx, signIn, now),
-      });
+      };
+      const guessed = await guess(tx, deps, asker, now, at, shared);
       if (guessed.kind === 'dead') throw codeOver();
       if (guessed.kind === 'right') return step.goOn(tx, signIn, now);
       const account = await findAccountByMailbox(tx, signIn.mailbox);

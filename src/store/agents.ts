@@ -1,4 +1,5 @@
 import type { Db, Tx } from './db.ts';
+import type { ClaimMode, RegistrationKind } from './registrations.ts';
 
 export interface AgentRow {
   id: string;
@@ -105,12 +106,59 @@ export function revokeAgent(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE agents SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
 }
 
-/** Agents after an id, oldest first. */
-export function listAgents(db: Pick<Db, 'all'>, after: string, limit: number): Promise<AgentRow[]> {
-  return db.all(`SELECT ${COLUMNS} FROM agents WHERE id > ? ORDER BY id LIMIT ?`, [after, limit]);
+/** An agent with what it came by: all that its state is computed from. */
+export interface DescribedAgentRow
+  extends Pick<
+    AgentRow,
+    'id' | 'accountId' | 'mergedFrom' | 'registrationId' | 'name' | 'createdAt' | 'revokedAt' | 'ownedAt'
+  > {
+  registrationKind: RegistrationKind;
+  mode: ClaimMode | null;
+  registrationExpiresAt: number;
+  /** The human's account behind the one that it works in. */
+  ownerId: string | null;
+  ownerMailbox: string | null;
+  /** Null: it has no claim of its own. */
+  claimExpiresAt: number | null;
+  claimClaimedAt: number | null;
+  claimEndedAt: number | null;
+  /** The newest attempt at its claim, the live one if there is one; null: none. */
+  attemptMailbox: string | null;
+  attemptEndedAt: number | null;
+  codeExpiresAt: number | null;
+  /** The newest mail of that attempt. */
+  mailSentAt: number | null;
+  mailDeadAt: number | null;
+}
+
+export const DESCRIBED_PAGE = 100;
+
+/** Agents after an id, oldest first, DESCRIBED_PAGE at most. */
+export function listDescribedAgents(db: Pick<Db, 'all'>, after: string): Promise<DescribedAgentRow[]> {
+  // How many is said in the text: a planner that does not know it expects many, and reads whole tables for them.
+  return db.all(`${DESCRIBED} WHERE a.id > ? ORDER BY a.id LIMIT ${DESCRIBED_PAGE}`, [after]);
+}
+
+export function findDescribedAgent(db: Pick<Tx, 'get'>, id: string): Promise<DescribedAgentRow | undefined> {
+  return db.get(`${DESCRIBED} WHERE a.id = ?`, [id]);
 }
 
 const OWNED = `owned_at IS NOT NULL AND account_id IN (SELECT ? UNION ALL SELECT id FROM accounts WHERE parent_id = ?)`;
+const DESCRIBED = `SELECT a.id, a.account_id AS "accountId", a.merged_from AS "mergedFrom", a.registration_id AS "registrationId",
+  a.name, a.created_at AS "createdAt", a.revoked_at AS "revokedAt", a.owned_at AS "ownedAt",
+  r.kind AS "registrationKind", r.mode, r.expires_at AS "registrationExpiresAt",
+  o.id AS "ownerId", o.mailbox AS "ownerMailbox",
+  c.expires_at AS "claimExpiresAt", c.claimed_at AS "claimClaimedAt", c.ended_at AS "claimEndedAt",
+  t.mailbox AS "attemptMailbox", t.ended_at AS "attemptEndedAt", t.code_expires_at AS "codeExpiresAt",
+  m.sent_at AS "mailSentAt", m.dead_at AS "mailDeadAt"
+FROM agents a
+  JOIN registrations r ON r.id = a.registration_id
+  JOIN accounts w ON w.id = a.account_id
+  LEFT JOIN accounts o ON o.id = CASE w.kind WHEN 'human' THEN w.id ELSE w.parent_id END
+  LEFT JOIN claims c ON c.registration_id = a.registration_id
+  LEFT JOIN claim_attempts t ON t.id = (SELECT id FROM claim_attempts WHERE registration_id = a.registration_id
+    ORDER BY (ended_at IS NULL) DESC, id DESC LIMIT 1)
+  LEFT JOIN outbox m ON m.id = (SELECT id FROM outbox WHERE attempt_id = t.id ORDER BY id DESC LIMIT 1)`;
 const COLUMNS = `id, account_id AS "accountId", merged_from AS "mergedFrom", registration_id AS "registrationId",
   name, created_at AS "createdAt", revoked_at AS "revokedAt", owned_at AS "ownedAt",
   scope, seen_at AS "seenAt", seen_from AS "seenFrom"`;

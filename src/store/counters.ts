@@ -33,8 +33,43 @@ export async function spendOne(
   return { won: false, used: spent?.used ?? max, endsAt: spent?.endsAt ?? now + windowMs };
 }
 
+/**
+ * Takes several from a counter, as many as its window still holds.
+ *
+ * @returns how many it took, how many are used then and when the window ends (epoch ms)
+ */
+export async function spendSeveral(
+  tx: Tx,
+  key: string,
+  wanted: number,
+  max: number,
+  windowMs: number,
+  now: number,
+): Promise<{ taken: number; used: number; endsAt: number }> {
+  const all = await tx.get<{ used: number; endsAt: number }>(
+    `UPDATE counters SET used = used + ? WHERE key = ? AND ends_at > ? AND used + ? <= ? RETURNING ${STANDING}`,
+    [wanted, key, now, wanted, max],
+  );
+  if (all) return { taken: wanted, ...all };
+  // The window is to begin, or does not hold all of them.
+  const { won, ...one } = await spendOne(tx, key, max, windowMs, now);
+  if (!won || wanted === 1) return { taken: won ? 1 : 0, ...one };
+  const rest = await spendSeveral(tx, key, wanted - 1, max, windowMs, now);
+  return { ...rest, taken: rest.taken + 1 };
+}
+
 export async function giveBack(tx: Tx, key: string): Promise<void> {
   await tx.run('UPDATE counters SET used = used - 1 WHERE key = ? AND used > 0', [key]);
+}
+
+/** Gives back to a window what was taken from it; to the next one nothing, which would then let more through than it holds. */
+export async function giveBackTo(tx: Tx, key: string, endsAt: number, count: number): Promise<void> {
+  await tx.run('UPDATE counters SET used = used - ? WHERE key = ? AND ends_at = ? AND used >= ?', [
+    count,
+    key,
+    endsAt,
+    count,
+  ]);
 }
 
 export function readCounter(

@@ -22,9 +22,17 @@ export interface Db {
    * is passed on. `work` may run again (PostgreSQL: serialisation failures and deadlocks), so it changes nothing outside, and
    * it awaits nothing but its own statements (rule 2): on SQLite every other writer stands behind it.
    *
+   * @param length `brief`: few statements for which many requests wait; on PostgreSQL it has a connection when the others are taken
    * @throws Failure `unavailable` when the database cannot take it; nothing was written
    */
-  tx<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
+  tx<Result>(work: (tx: Tx) => Promise<Result>, length?: 'brief'): Promise<Result>;
+  /**
+   * Reads that show one moment, and that wait for nobody: neither for a writer nor for a row. `work` awaits nothing but its own
+   * statements.
+   *
+   * @throws Failure `unavailable` when the database cannot be read
+   */
+  read<Result>(work: (tx: Pick<Tx, 'get' | 'all'>) => Promise<Result>): Promise<Result>;
   /** One transaction that excludes every other migration, waiting up to a minute for it. `script` runs many statements. */
   migrate(work: (tx: Tx & { script(sql: string): Promise<void> }) => Promise<void>): Promise<void>;
   /** Copies the whole database, as of one moment, into a new file while others write. */

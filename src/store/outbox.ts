@@ -109,16 +109,6 @@ export function dropUnsent(tx: Tx, attemptId: string, now: number): Promise<numb
   );
 }
 
-export function findMailOfAttempt(
-  db: Pick<Tx, 'get'>,
-  attemptId: string,
-): Promise<Pick<OutboxRow, 'sentAt' | 'deadAt'> | undefined> {
-  return db.get(
-    'SELECT sent_at AS "sentAt", dead_at AS "deadAt" FROM outbox WHERE attempt_id = ? ORDER BY id DESC LIMIT 1',
-    [attemptId],
-  );
-}
-
 /** How many mails wait, and since when the oldest does (epoch ms). */
 export async function outboxBacklog(
   db: Pick<Db, 'get'>,

@@ -11,6 +11,8 @@ const STATEMENT_MS = 2000;
 const MIGRATION_STATEMENT_MS = 60_000;
 /** A server that has not even said so by then is not there any more: the wire went dead. */
 const ANSWER_MS = 2000;
+/** All of its statements see what was committed before the first of them. */
+const READ = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY';
 const MIGRATION_LOCK = 7_310_524; // any number, the same in every process
 
 /**
@@ -22,6 +24,7 @@ const MIGRATION_LOCK = 7_310_524; // any number, the same in every process
 export async function openPostgres(url: string): Promise<Db> {
   const writers = openPool(url, 8);
   const readers = openPool(url, 8);
+  const brief = openPool(url, 2);
   try {
     const { rows } = await readers.query('SHOW synchronous_commit');
     if (rows[0]?.synchronous_commit === 'off') {
@@ -30,13 +33,14 @@ export async function openPostgres(url: string): Promise<Db> {
       );
     }
   } catch (error) {
-    await Promise.all([writers.end(), readers.end()]);
+    await Promise.all([writers, readers, brief].map((pool) => pool.end()));
     throw error;
   }
 
   async function inTransaction<Result>(
     pool: pg.Pool,
     work: (client: pg.PoolClient) => Promise<Result>,
+    begin = 'BEGIN',
   ): Promise<Result> {
     for (let attempt = 1; ; attempt += 1) {
       const client = await pool.connect().catch((error) => {
@@ -44,7 +48,7 @@ export async function openPostgres(url: string): Promise<Db> {
       });
       let broken: Error | undefined;
       try {
-        await client.query('BEGIN');
+        await client.query(begin);
         const result = await work(client);
         await client.query('COMMIT');
         return result;
@@ -65,7 +69,9 @@ export async function openPostgres(url: string): Promise<Db> {
     engine: 'postgres',
     get: statements(readers).get,
     all: statements(readers).all,
-    tx: (work) => inTransaction(writers, (client) => work(statements(client))),
+    tx: (work, length) =>
+      inTransaction(length === 'brief' ? brief : writers, (client) => work(statements(client))),
+    read: (work) => inTransaction(readers, (client) => work(statements(client)), READ),
 
     async migrate(work) {
       const migrator = openPool(url, 1, MIGRATION_STATEMENT_MS);
@@ -89,7 +95,7 @@ export async function openPostgres(url: string): Promise<Db> {
     },
 
     async close() {
-      await Promise.all([writers.end(), readers.end()]);
+      await Promise.all([writers, readers, brief].map((pool) => pool.end()));
     },
   };
 }
@@ -103,6 +109,8 @@ function openPool(url: string, max: number, statementMs = STATEMENT_MS): pg.Pool
     idle_in_transaction_session_timeout: 5000,
     query_timeout: statementMs + ANSWER_MS,
     keepAlive: true,
+    // What a transaction asks at once goes out at once, and is answered in its order: one way there and back instead of one each.
+    pipeline: true,
     application_name: 'vouchsafe',
     // BIGINT as a number: epoch milliseconds and counts stay far below 2^53.
     types: { getTypeParser: (oid, format) => (oid === 20 ? Number : pg.types.getTypeParser(oid, format)) },

@@ -3,12 +3,13 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { unavailable } from '../errors.ts';
-import type { Db, Tx, Value } from './db.ts';
+import type { Db, Tx } from './db.ts';
+import { statements } from './sqlite-statements.ts';
 
 /** How long a transaction waits for another process's before it is refused (R-09). */
 const WAIT_MS = 2000;
 const MIGRATION_WAIT_MS = 60_000;
-/** So many transactions share a commit at most: the first of them waits for the last. */
+/** So many transactions share a commit at most. */
 const BATCH_MAX = 128;
 /** Past this queue a request is refused at once: it would only wait to be refused later. */
 const QUEUE_MAX = 10_000;
@@ -24,11 +25,10 @@ interface Job {
 /**
  * SQLite, WAL, every commit synced to disk before it is acknowledged.
  *
- * There is one writer connection with a queue, and a second connection for reads, which share a snapshot per turn of the
- * event loop. The writer drains its queue into one
- * `BEGIN IMMEDIATE … COMMIT` and acknowledges after the commit: the sync, by far the dearest part, is
- * shared by all who came while the last one ran. Without the queue another request's statement would slip into an open
- * transaction between two of its awaits, and be lost when that rolls back.
+ * There is one writer connection with a queue, and a second connection for reads, which share a snapshot per turn of the event
+ * loop. The writer drains its queue into one `BEGIN IMMEDIATE … COMMIT` and acknowledges after the commit: the sync, by far the
+ * dearest part, is shared by all who came while the last one ran. Without the queue another request's statement would slip
+ * into an open transaction between two of its awaits, and be lost when that rolls back.
  *
  * @param onBroken called on corruption and I/O errors (R-08)
  */
@@ -42,7 +42,7 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
   let draining = false;
   /** So many jobs at the head of the queue have been in a batch that failed. */
   let suspects = 0;
-  const writes = statements(writer, translate);
+  const writes = statements(writer, translate, refuseAlone);
   const snapshot = sharedSnapshot(reader);
   const reads = statements(reader, translate, snapshot.open);
   const begin = writer.prepare('BEGIN IMMEDIATE');
@@ -51,12 +51,32 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
   const release = writer.prepare('RELEASE job');
   const undo = writer.prepare('ROLLBACK TO job');
 
+  /** On a full disk SQLite undoes all by itself; what the same transaction asks after that would stand alone. */
+  function refuseAlone(): void {
+    if (!writer.inTransaction) throw unavailable('the transaction is over');
+  }
+
   function translate(error: unknown): unknown {
     const code = error instanceof Database.SqliteError ? error.code : '';
     if (/^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(code)) onBroken(error);
     return /^SQLITE_(BUSY|LOCKED|FULL|READONLY|CANTOPEN|IOERR|CORRUPT|NOTADB)/.test(code)
       ? unavailable(error)
       : error;
+  }
+
+  /** Apart from the reads of all others: those end the snapshot of a turn when they please. One at a time. */
+  let viewer: Database.Database | undefined;
+  let views: Tx | undefined;
+  let looking: Promise<unknown> = Promise.resolve();
+  async function look<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    viewer ??= new Database(file, { readonly: true, timeout: WAIT_MS });
+    views ??= statements(viewer, translate);
+    viewer.exec('BEGIN');
+    try {
+      return await work(views);
+    } finally {
+      viewer.exec('COMMIT');
+    }
   }
 
   function enqueue<Result>(work: (tx: Tx) => Promise<Result>, waitMs: number): Promise<Result> {
@@ -101,10 +121,8 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
     }
   }
 
-  /**
-   * Savepoints cost as much as the statements between them, so a batch first runs without. If one of its jobs fails, all of
-   * it is undone and runs again with a savepoint around each; that `work` may run again is in its contract.
-   */
+  /** Savepoints cost as much as the statements between them, so a batch first runs without. If one of its jobs fails, all of
+   * it is undone and runs again with a savepoint around each; that `work` may run again is in its contract. */
   async function runBatch(): Promise<void> {
     const apart = suspects > 0 || queue.length === 1;
     const batch = queue.splice(0, suspects || BATCH_MAX);
@@ -162,6 +180,11 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
     get: reads.get,
     all: reads.all,
     tx: (work) => enqueue(work, WAIT_MS),
+    read(work) {
+      const answer = looking.then(() => look(work));
+      looking = answer.catch(() => {});
+      return answer;
+    },
 
     migrate: (work) =>
       enqueue(
@@ -183,7 +206,9 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
 
     async close() {
       while (draining) await sleep(1);
+      await looking;
       snapshot.close();
+      viewer?.close();
       reader.close();
       writer.close();
     },
@@ -242,39 +267,5 @@ function sharedSnapshot(reader: Database.Database): { open(): void; close(): voi
         isShared = true;
       });
     },
-  };
-}
-
-function statements(
-  connection: Database.Database,
-  translate: (error: unknown) => unknown,
-  beforeEach: () => void = () => {},
-): Tx {
-  const cache = new Map<string, Database.Statement>();
-
-  function prepare(sql: string): Database.Statement {
-    let statement = cache.get(sql);
-    if (statement === undefined) {
-      statement = connection.prepare(sql);
-      cache.set(sql, statement);
-    }
-    return statement;
-  }
-
-  const guarded = <Result>(ask: () => Result): Promise<Result> => {
-    try {
-      beforeEach();
-      return Promise.resolve(ask());
-    } catch (error) {
-      return Promise.reject(translate(error));
-    }
-  };
-
-  return {
-    get: <Row>(sql: string, params: readonly Value[] = []) =>
-      guarded(() => prepare(sql).get(...params) as Row | undefined),
-    all: <Row>(sql: string, params: readonly Value[] = []) =>
-      guarded(() => prepare(sql).all(...params) as Row[]),
-    run: (sql, params = []) => guarded(() => prepare(sql).run(...params).changes),
   };
 }

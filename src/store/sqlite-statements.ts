@@ -1,0 +1,47 @@
+import type { Tx, Value } from './db.ts';
+
+interface Statement {
+  get(...params: Value[]): unknown;
+  all(...params: Value[]): unknown[];
+  run(...params: Value[]): { changes: number };
+}
+
+/**
+ * The statements of one connection, each text prepared once.
+ *
+ * @param translate what an error of SQLite becomes
+ * @param beforeEach called before each statement
+ */
+export function statements(
+  connection: { prepare(sql: string): Statement },
+  translate: (error: unknown) => unknown,
+  beforeEach: () => void = () => {},
+): Tx {
+  const cache = new Map<string, Statement>();
+
+  function prepare(sql: string): Statement {
+    let statement = cache.get(sql);
+    if (statement === undefined) {
+      statement = connection.prepare(sql);
+      cache.set(sql, statement);
+    }
+    return statement;
+  }
+
+  const guarded = <Result>(ask: () => Result): Promise<Result> => {
+    try {
+      beforeEach();
+      return Promise.resolve(ask());
+    } catch (error) {
+      return Promise.reject(translate(error));
+    }
+  };
+
+  return {
+    get: <Row>(sql: string, params: readonly Value[] = []) =>
+      guarded(() => prepare(sql).get(...params) as Row | undefined),
+    all: <Row>(sql: string, params: readonly Value[] = []) =>
+      guarded(() => prepare(sql).all(...params) as Row[]),
+    run: (sql, params = []) => guarded(() => prepare(sql).run(...params).changes),
+  };
+}

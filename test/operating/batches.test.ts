@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { listAgents, showAgent } from '../../src/domain/agents.ts';
+import { BATCH_MS, createBatches, nextRows } from '../../src/domain/batches.ts';
+import { sweep } from '../../src/domain/retention.ts';
+import type { Db, Tx } from '../../src/store/db.ts';
+import { deleteExpiredRegistrations } from '../../src/store/retention.ts';
+import { noting } from '../helpers/commits.ts';
+import { onEveryEngine, startTestService } from '../helpers/service.ts';
+
+describe('batches of background jobs', () => {
+  /** A database on which each row costs so many milliseconds, by a stopwatch of its own. */
+  function slowDatabase() {
+    const at = { now: 0, rowMs: 1, transactions: [] as number[] };
+    const db = { tx: (work: (tx: Tx) => Promise<unknown>) => work({} as Tx) } as unknown as Db;
+    const batches = createBatches({ db }, () => at.now);
+    const next = (left = Number.POSITIVE_INFINITY) =>
+      batches.next(async (_, rows) => {
+        const done = Math.min(rows, left);
+        at.now += done * at.rowMs;
+        at.transactions.push(done * at.rowMs);
+        return done;
+      });
+    return { at, next };
+  }
+
+  test('take as many rows as fit into 20 ms of the writer, however much a row costs', async () => {
+    for (const rowMs of [0.01, 0.1, 1]) {
+      const { at, next } = slowDatabase();
+      at.rowMs = rowMs;
+      for (let count = 0; count < 12; count += 1) await next();
+      assert.ok(Math.max(...at.transactions) <= BATCH_MS, `${rowMs}: ${at.transactions}`);
+      const settled = at.transactions.slice(-3);
+      assert.ok(Math.min(...settled) >= BATCH_MS / 5 || rowMs * 1024 < BATCH_MS, `${rowMs}: ${settled}`);
+    }
+  });
+
+  test('shrink as soon as rows become dear, down to one, and grow again when they are cheap', async () => {
+    const { at, next } = slowDatabase();
+    at.rowMs = 0.1;
+    for (let count = 0; count < 8; count += 1) await next();
+    at.rowMs = 15;
+    at.transactions.length = 0;
+    for (let count = 0; count < 8; count += 1) await next();
+    assert.equal(at.transactions.at(-1), 15, 'one row');
+    at.rowMs = 0.1;
+    for (let count = 0; count < 12; count += 1) await next();
+    assert.ok(at.transactions.at(-1)! >= BATCH_MS / 5);
+  });
+
+  test('halve above half of what they may take, double below a fifth, and end with the one that is not full', async () => {
+    assert.deepEqual(
+      [nextRows(64, 10.1), nextRows(64, 10), nextRows(64, 4), nextRows(64, 3.9), nextRows(1, 900)],
+      [32, 64, 64, 128, 1],
+    );
+    assert.equal(nextRows(1024, 0), 1024, 'a thousand are the most');
+    const { next } = slowDatabase();
+    assert.deepEqual(await next(), { count: 16, isLast: false });
+    assert.deepEqual(await next(3), { count: 3, isLast: true });
+  });
+});
+
+onEveryEngine('with much to do', (engine) => {
+  test('retention gets to every kind in turn: a backlog of one holds up no other', async (t) => {
+    const on = await startTestService(engine);
+    t.after(() => on.stop());
+    const { deps } = on.service;
+    const now = deps.clock();
+    await deps.db.tx(async (tx) => {
+      for (let index = 0; index < 3000; index += 1) {
+        await tx.run('INSERT INTO counters (key, used, ends_at) VALUES (?, 1, ?)', [`old:${index}`, now - 1]);
+      }
+      await tx.run('INSERT INTO spent_tokens (issuer, jti, ends_at) VALUES (?, ?, ?)', [
+        'it',
+        'one',
+        now - 1,
+      ]);
+    });
+    let turns = 0;
+    const removed = await sweep(deps, () => {
+      turns += 1;
+      return turns <= 15; // one batch of each kind
+    });
+    assert.equal(removed.spentTokens, 1);
+    assert.ok(removed.counters! < 3000, 'and the rest is left for later');
+    assert.equal((await sweep(deps)).counters, 3000 - removed.counters!);
+  });
+
+  test('a host with very many agents goes a part at a time', async (t) => {
+    const on = await startTestService(engine);
+    t.after(() => on.stop());
+    const { db } = on.service.deps;
+    await db.tx(async (tx) => {
+      await tx.run(`INSERT INTO accounts (id, kind, created_at) VALUES ('usr_h', 'agent', 1)`);
+      await tx.run(
+        `INSERT INTO registrations (id, kind, created_at, expires_at) VALUES ('reg_h', 'host', 1, 1)`,
+      );
+      await tx.run(
+        `INSERT INTO hosts (id, registration_id, account_id, thumbprint, public_jwk, created_at)
+         VALUES ('hst_h', 'reg_h', 'usr_h', 'h', '{}', 1)`,
+      );
+      for (let index = 0; index < 25; index += 1) {
+        const id = `agt_${index}`;
+        await tx.run(
+          `INSERT INTO agents (id, account_id, registration_id, created_at) VALUES (?, 'usr_h', 'reg_h', 1)`,
+          [id],
+        );
+        await tx.run(
+          `INSERT INTO hosted_agents (id, host_id, mode, name, thumbprint, public_jwk, created_at, activated_at)
+           VALUES (?, 'hst_h', 'autonomous', 'one', ?, '{}', 1, 1)`,
+          [id, id],
+        );
+      }
+    });
+    const gone = [];
+    for (let count = 0; count < 5; count += 1) {
+      gone.push(await db.tx((tx) => deleteExpiredRegistrations(tx, 2, 10)));
+    }
+    assert.deepEqual(gone, [10, 10, 6, 0, 0], 'ten, ten, five with their host, and nothing');
+    for (const table of ['agents', 'hosted_agents', 'hosts', 'registrations', 'accounts']) {
+      assert.equal((await db.get<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))!.n, 0, table);
+    }
+  });
+
+  test('agents are listed by one statement a page, each as it is shown alone', async (t) => {
+    const asked: string[] = [];
+    const wrapDb = (db: Db): Db => ({
+      ...db,
+      ...noting({ ...db, run: async () => 0 }, (sql) => asked.push(sql)),
+      tx: db.tx,
+    });
+    const on = await startTestService(engine, { wrapDb });
+    t.after(() => on.stop());
+    const { deps } = on.service;
+    await on.claimed('merged@example.com');
+    await on.claimed('linked@example.com', true);
+    const pending = await on.register();
+    await on.post('/agent/auth/claim', { claim_token: pending.claim_token, email: 'pending@example.com' });
+    await on.codeFor('pending@example.com');
+    for (let left = 250 - 3; left > 0; left -= 50) {
+      await Promise.all(Array.from({ length: Math.min(50, left) }, () => on.register()));
+    }
+    const about = (sql: string) => /FROM agents/.test(sql);
+    asked.length = 0;
+    const list = await listAgents(deps, '', 1000);
+    assert.equal(list.length, 250);
+    assert.equal(asked.filter(about).length, 3, 'pages of a hundred');
+    assert.deepEqual(
+      list.map(({ claim }) => claim.kind).filter((kind) => kind !== 'unclaimed'),
+      ['claimed', 'claimed', 'pending'],
+    );
+    for (const agent of list.slice(0, 5)) assert.deepEqual(await showAgent(deps, agent.id), agent);
+    assert.deepEqual(await listAgents(deps, list[119]!.id, 7), list.slice(120, 127));
+  });
+});
