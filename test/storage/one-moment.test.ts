@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { Db } from '../../src/store/db.ts';
+import { openDatabase } from '../../src/store/open.ts';
+import { configFor } from '../helpers/crashing.ts';
+import { createTestDatabase, type Engine, onEveryEngine } from '../helpers/service.ts';
+
+/** A database with a table to write on. */
+async function notebook(t: TestContext, engine: Engine): Promise<Db> {
+  const database = await createTestDatabase(engine);
+  const db = await openDatabase(configFor(database.url).database, () => {});
+  t.after(async () => {
+    await db.close();
+    await database.drop();
+  });
+  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY)'));
+  return db;
+}
+const INSERT = 'INSERT INTO notes (id) VALUES (?)';
+const COUNT = 'SELECT COUNT(*) AS n FROM notes';
+
+onEveryEngine('one moment', (engine) => {
+  test('reads that belong together show one moment, whatever is written between them, and the next ones the newest', async (t) => {
+    const db = await notebook(t, engine);
+    const seen = await db.read(async (tx) => {
+      const before = await tx.get<{ n: number }>(COUNT);
+      await db.tx((writing) => writing.run(INSERT, [1]));
+      const after = await tx.get<{ n: number }>(COUNT);
+      return [before!.n, after!.n];
+    });
+    assert.deepEqual(seen, [0, 0]);
+    const views = await Promise.all([1, 2, 3].map(() => db.read((tx) => tx.get<{ n: number }>(COUNT))));
+    assert.deepEqual(
+      views.map((row) => row!.n),
+      [1, 1, 1],
+    );
+    await assert.rejects(
+      db.read((tx) => tx.get('SELECT nothing FROM notes')),
+      /nothing/,
+    );
+    assert.equal(
+      (await db.read((tx) => tx.get<{ n: number }>(COUNT)))!.n,
+      1,
+      'and one that fails spoils none',
+    );
+  });
+
+  test('statements that a transaction asks at once are done in their order, and all undone where one fails', async (t) => {
+    const db = await notebook(t, engine);
+    const rows = await db.tx(async (tx) => {
+      const [, first, , second] = await Promise.all([
+        tx.run(INSERT, [1]),
+        tx.get<{ n: number }>(COUNT),
+        tx.run(INSERT, [2]),
+        tx.get<{ n: number }>(COUNT),
+      ]);
+      return [first!.n, second!.n];
+    });
+    assert.deepEqual(rows, [1, 2]);
+    const failing = db.tx((tx) => Promise.all([3, 1, 4].map((id) => tx.run(INSERT, [id]))));
+    await assert.rejects(failing, /unique|duplicate/i);
+    assert.equal((await db.get<{ n: number }>(COUNT))!.n, 2);
+  });
+});
+
+test('what a transaction asks after SQLite has undone it by itself is refused, and not written alone', async (t) => {
+  const db = await notebook(t, 'sqlite');
+  // As on a full disk, where SQLite rolls back without being asked.
+  const undone = db.tx((tx) => Promise.all([tx.run(INSERT, [1]), tx.run('ROLLBACK'), tx.run(INSERT, [2])]));
+  await assert.rejects(undone, { kind: 'unavailable' });
+  assert.equal((await db.get<{ n: number }>(COUNT))!.n, 0);
+  await db.tx((tx) => tx.run(INSERT, [3]));
+  assert.equal((await db.get<{ n: number }>(COUNT))!.n, 1, 'and the next one is written');
+});
