@@ -11,6 +11,7 @@ import {
   type Service,
 } from './config-file.ts';
 import { readTrust, type TrustedIssuer } from './config-issuers.ts';
+import { integer } from './config-numbers.ts';
 import { nameTaken } from './domain/capabilities.ts';
 import type { Limits } from './domain/limits.ts';
 import { checkResourceUrl } from './domain/resource-servers.ts';
@@ -38,6 +39,8 @@ export interface Config {
   keepAliveMs: number;
   /** How long a service that is to stop says that it is not ready, and serves on. */
   drainDelayMs: number;
+  /** Behind no proxy: so many connections of one address at once. */
+  connectionsPerAddress: number;
   opsHost: string;
   opsPort: number;
   logLevel: string;
@@ -147,6 +150,7 @@ export function loadConfig(env: Environment): Config {
   // Whoever closes an idle connection races the other's next request, so it must be the proxy (RFC 9112 section 9.5).
   const keepAlive = trustProxy === 0 ? 5 : KEEP_ALIVE_BEHIND_PROXY_SECONDS;
 
+  const connections = integer('CONNECTIONS_PER_ADDRESS', setting('CONNECTIONS_PER_ADDRESS'), 1000, 1, 10_000);
   const templatesDir = setting('TEMPLATES_DIR');
   const fault = templatesDir && findTemplateFault(templatesDir);
   if (fault) throw new ConfigError(`TEMPLATES_DIR ${fault}.`);
@@ -164,6 +168,7 @@ export function loadConfig(env: Environment): Config {
     trustProxy,
     keepAliveMs: 1000 * integer('KEEP_ALIVE_TIMEOUT', setting('KEEP_ALIVE_TIMEOUT'), keepAlive, 1, 3900),
     drainDelayMs: 1000 * integer('DRAIN_DELAY', setting('DRAIN_DELAY'), isLoopback ? 0 : 5, 0, 300),
+    connectionsPerAddress: connections,
     opsHost: setting('OPS_HOST') ?? '127.0.0.1',
     opsPort: integer('OPS_PORT', setting('OPS_PORT'), 9464, 0, 65_535),
     logLevel,
@@ -200,15 +205,6 @@ function resourceUrl(text: string): string {
   } catch (error) {
     throw new ConfigError(`In "resources", ${text}: ${(error as Error).message}`);
   }
-}
-
-function integer(name: string, text: string | undefined, fallback: number, min: number, max: number): number {
-  if (text === undefined) return fallback;
-  const value = Number(text);
-  if (!/^[0-9]+$/.test(text) || value < min || value > max) {
-    throw new ConfigError(`${name} must be a whole number from ${min} to ${max}.`);
-  }
-  return value;
 }
 
 function checkPublicUrl(text: string): string {

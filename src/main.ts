@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
@@ -8,9 +8,9 @@ import { startChores } from './domain/chores.ts';
 import { startOutbox } from './domain/outbox.ts';
 import { createResourceEvents } from './domain/resource-events.ts';
 import { startUsage } from './domain/usage.ts';
+import { boundConnections, serveOneAtATime, TIMEOUTS } from './http/connections.ts';
 import { DRAIN_TIMES, type DrainTimes, watchConnections } from './http/drain.ts';
 import { createOpsServer } from './http/ops.ts';
-import { parseAddress } from './lib/address.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { createDevMailbox } from './mail/dev-mailbox.ts';
@@ -35,7 +35,6 @@ export interface Service {
 }
 
 const CONNECTIONS_MAX = 10_000;
-const CONNECTIONS_PER_ADDRESS_MAX = 1000;
 
 /** What tests put in the place of the real world. */
 export interface Overrides {
@@ -80,6 +79,13 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const drain = watchConnections(server);
   const drainOps = watchConnections(ops);
   const drainTimes = overrides.drainTimes ?? DRAIN_TIMES;
+  // The service's own clock can step; only tests move one by hand.
+  const now = overrides.clock ?? (() => performance.now());
+  const onClosed = (reason: string) => log.debug({ reason }, 'connection closed');
+  // Behind a proxy all connections come from one address.
+  const perAddress = config.trustProxy === 0 ? config.connectionsPerAddress : undefined;
+  boundConnections(server, { perAddress, now, onClosed });
+  boundConnections(ops, { perAddress: undefined, now, onClosed });
 
   async function stop(delayMs = 0): Promise<void> {
     draining = true;
@@ -109,39 +115,18 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   };
 }
 
-/** Timeouts and caps of security.md 1: Node's own are minutes and none. */
+/** The listener for everybody, with the timeouts and caps that Node leaves open. */
 function createPublicServer(handler: RequestListener, config: Config): Server {
-  const server = createServer(
-    {
-      headersTimeout: 10_000,
-      requestTimeout: 15_000,
-      keepAliveTimeout: config.keepAliveMs,
-      connectionsCheckingInterval: 1000,
-      maxHeaderSize: 16 * 1024,
-    },
-    handler,
-  );
+  const server = createServer({
+    ...TIMEOUTS,
+    keepAliveTimeout: config.keepAliveMs,
+    maxHeaderSize: 16 * 1024,
+  });
+  serveOneAtATime(server, handler);
   server.maxConnections = CONNECTIONS_MAX;
   server.maxHeadersCount = 0; // none are dropped in silence: serve() counts them and refuses
-  if (config.trustProxy === 0) limitConnections(server);
   server.on('clientError', refuseBadRequest);
   return server;
-}
-
-/** Behind a proxy all connections come from one address, so this is for direct ones. */
-function limitConnections(server: Server): void {
-  const open = new Map<string, number>();
-  server.on('connection', (socket: Socket) => {
-    const address = parseAddress(socket.remoteAddress).limitKey;
-    const count = (open.get(address) ?? 0) + 1;
-    if (count > CONNECTIONS_PER_ADDRESS_MAX) return void socket.destroy();
-    open.set(address, count);
-    socket.once('close', () => {
-      const left = open.get(address)! - 1;
-      if (left === 0) open.delete(address);
-      else open.set(address, left);
-    });
-  });
 }
 
 const TRANSPORT_REFUSALS: Record<string, string> = {

@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { Deps } from '../deps.ts';
 import { backlog } from '../domain/outbox.ts';
 import { takesWrites } from '../domain/readiness.ts';
+import { serveOneAtATime, TIMEOUTS } from './connections.ts';
 import { readRequestTarget } from './request-target.ts';
 
 /**
@@ -9,10 +10,12 @@ import { readRequestTarget } from './request-target.ts';
  * the database takes writes and it is not shutting down).
  */
 export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
-  return createServer(async (request, response) => {
+  const server = createServer(TIMEOUTS);
+  serveOneAtATime(server, async (request, response) => {
     const { status, type, text } = await answer(readRequestTarget(request.url ?? '/').path);
     response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(text);
   });
+  return server;
 
   async function answer(path: string): Promise<{ status: number; type: string; text: string }> {
     const plain = 'text/plain; charset=utf-8';
