@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+const FOLDER = new URL('../../db/migrations/', import.meta.url);
+
+/** SHA-256 of each published migration, by file name. Lines are added at the end and never changed. */
+const PUBLISHED: Record<string, string> = {
+  '0001_first.sql': 'b8153895dcdd6e8379d723e4959f6d11f1c3a441242f20343d4952fa7ab98d75',
+  '0002_claim_page.sql': 'e5f832ea919cdbb448ef8575cde2f0316cdc789960ea8356b8c01f0eec3a7145',
+  '0003_sessions.sql': 'b7e1944a5092eb0e369f0d15a24007e3fb56b998478e819d318491bedf8f004d',
+  '0004_own_things.sql': 'a8fc7d510b8235054f5c76bfde64e350f56d0797ed022c8b9ea035c56d086b6f',
+  '0005_resource_events.sql': '2a79d82f0eec7955230b6af7338318018ecb99ec86de02492066d7b6957ffa1f',
+  '0006_identity_assertions.sql': '1f814ebaeb2ffd22b15c29346e3728106a74cbc8b9896340a5003d90e24364a8',
+  '0007_agent_protocol.sql': '6e8e9da9f0f4fa6963709d6fdf3012bba0d1f73f3aa69765260b8e2a53d22a30',
+  '0008_growing_tables.sql': '6428bc46bfb8795e9e35ee9c03131bbd5c8c1154e1ecda561b68662747198f7b',
+  '0009_refused_capabilities.sql': 'b54116f4eeaa263adc013b7a0baa8a8f04b6cbe301a938848e81263d77653135',
+};
+
+test('no published migration is changed, renamed or removed, and each new one is in the list', () => {
+  const found = readdirSync(FOLDER)
+    .sort()
+    .map((name) => [
+      name,
+      createHash('sha256')
+        .update(readFileSync(new URL(name, FOLDER)))
+        .digest('hex'),
+    ]);
+  assert.deepEqual(found, Object.entries(PUBLISHED));
+});
