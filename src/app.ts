@@ -342,9 +342,9 @@ function pageRows(pages: Pages): Route[] {
 
     // Signing in
     see('/sign-in', 'visitor', 'Ask for a code to sign in with', signIn.signInPage(pages)),
-    post('/sign-in', 'visitor', 'Mail one', signIn.signInForm, signIn.askForCode(pages), 'claimMailPerIp'),
+    post('/sign-in', 'visitor', 'Mail one', signIn.signInForm, signIn.askForCode(pages), 'signInMailPerIp'),
     see('/sign-in/again', 'human', 'Confirm that it is you', signIn.againPage(pages)),
-    post('/sign-in/again', 'human', 'Mail a code', signIn.againForm, signIn.askAgain, 'claimMailPerIp'),
+    post('/sign-in/again', 'human', 'Mail a code', signIn.againForm, signIn.askAgain),
     see('/sign-in/code', 'visitor', 'Type the code, and then that of the app', signIn.codePage(pages)),
     post(
       '/sign-in/code',
@@ -352,8 +352,10 @@ function pageRows(pages: Pages): Route[] {
       'Sign in',
       signIn.signInCodeForm,
       signIn.signIn(pages),
-      'wrongPerIpHour',
+      'signInWrongPerIpHour',
     ),
+    see('/sign-in/link', 'visitor', 'Sign in by a mailed link', signIn.linkPage(pages)),
+    post('/sign-in/link', 'visitor', 'Use it', signIn.signInLinkForm, signIn.signInByLink),
     post('/sign-out', 'visitor', 'End this session', signIn.signOutForm, signIn.signOut),
 
     // Whoever is signed in: their agents

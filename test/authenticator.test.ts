@@ -332,7 +332,7 @@ onEveryEngine('the authenticator app', (engine) => {
     });
 
     test('wrong ones are said with the tries that are left, and count on the day’s budget of the mailbox', async (t) => {
-      const tight = await startTestService(engine, { limits: { wrongPerMailboxDay: 7 } });
+      const tight = await startTestService(engine, { limits: { secondFactorWrongPerMailboxDay: 7 } });
       t.after(() => tight.stop());
       const { mailbox, secret } = await withApp(newMailbox(), tight);
       const first = await toSecondFactor(mailbox, openBrowser(tight), tight);

@@ -597,7 +597,12 @@ onEveryEngine('the claim page and a restart', (engine) => {
       await restarted.stop();
 
       const later = await openHouse(engine, options);
-      assert.deepEqual((await later.poll(asked.claim_token, headers)).body, first.body);
+      const again = (await later.poll(asked.claim_token, headers)).body;
+      // Each of these services has a port of its own, which stands in what to do next.
+      assert.equal(
+        JSON.stringify(again).replaceAll(later.on.url, restarted.on.url),
+        JSON.stringify(first.body),
+      );
       assert.equal((await later.on.get('/api/me', first.body.data.credential)).status, 200);
       await later.stop();
     } finally {

@@ -18,7 +18,8 @@ import { approvalCode, approvalCodeMac, approvalLink } from './approval-codes.ts
 import { capabilitiesOf } from './capabilities.ts';
 import type { Constraints } from './constraints.ts';
 import { type Asker, record } from './events.ts';
-import { limited, mailSpendings, spend } from './limits.ts';
+import { limited } from './limit-audit.ts';
+import { mailSpendings, spend } from './limits.ts';
 import { refusedTo } from './refused-capabilities.ts';
 import type { Session } from './sessions.ts';
 

@@ -12,7 +12,8 @@ import { viewLink } from './claim-links.ts';
 import { explainClosed, findOpenClaim, invalidClaimToken, isOver } from './claim-state.ts';
 import { deriveTypedCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
-import { areGuessesSpent, attemptSpendings, limited, spend } from './limits.ts';
+import { limited } from './limit-audit.ts';
+import { areGuessesSpent, attemptSpendings, spend } from './limits.ts';
 
 /** The bearer that may come along with a claim token; it must then be of the same agent (S-25). */
 export interface Companion {
@@ -129,7 +130,8 @@ export async function openAttempt(
   }
   await withdrawAttempts(tx, claim.registrationId, 'superseded', now);
   // Where too many codes were guessed at, there is to be nothing to guess (S-07, S-17).
-  const isLink = ceremony.proof === 'code' && (await areGuessesSpent(tx, deps, mailbox, now));
+  const isLink =
+    ceremony.proof === 'code' && (await areGuessesSpent(tx, deps, 'wrongPerMailboxDay', mailbox, now));
   const attempt = {
     id: newId('cla', now, deps.random),
     registrationId: claim.registrationId,

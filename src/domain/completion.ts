@@ -19,7 +19,8 @@ import { type Asker, record } from './events.ts';
 import type { Gives } from './giving.ts';
 import { codeExpired, guessAtClaim } from './guesses.ts';
 import { once, type Repeatable } from './idempotency.ts';
-import { limited, SERVICE_GUESS } from './limits.ts';
+import { limited } from './limit-audit.ts';
+import { SERVICE_GUESS } from './limits.ts';
 import { type Owned, type Proven, takeOwnership } from './ownership.ts';
 import { withShared } from './shared-budgets.ts';
 

@@ -8,7 +8,8 @@ import { type Capability, capabilitiesOf, grantedTo, isLeft, TOKEN_SECONDS } fro
 import { violationsOf } from './constraints.ts';
 import { issueToken, newTokenId } from './credentials.ts';
 import { type Asker, record } from './events.ts';
-import { limited, spend } from './limits.ts';
+import { limited } from './limit-audit.ts';
+import { spend } from './limits.ts';
 import { refused } from './protocol-refusals.ts';
 import { parseScope, within } from './scopes.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';

@@ -7,7 +7,7 @@ import { spendTry } from '../store/tries.ts';
 import { explainClosed, POLL_SECONDS } from './claim-state.ts';
 import { isCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
-import { guessSpendings, refund, spend } from './limits.ts';
+import { guessSpendings, refund, type Spending, spend } from './limits.ts';
 import type { SharedBudgets } from './shared-budgets.ts';
 
 /** What came of a guess; a wrong one is counted. `dead`: there was nothing left to guess at, and it must cost nothing. */
@@ -18,18 +18,23 @@ export type Guessed = { kind: 'right' } | { kind: 'wrong'; attemptsRemaining: nu
  * gets its counts back. So the caller commits after a wrong one, and throws what it makes of it outside.
  *
  * @param shared of SERVICE_GUESS
+ * @param at.spendings the budgets of wrong guesses that it costs
  * @param at.countTry takes one of the code's own tries; the tries used so far, or undefined when it has none left
  * @throws Failure `limited` or `unavailable` when a budget of wrong guesses is spent
  */
 export async function guess(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  _asker: Asker,
   now: number,
-  at: { mailbox: string; countTry(): Promise<number | undefined>; isRight(): boolean | Promise<boolean> },
+  at: {
+    spendings: readonly Spending[];
+    countTry(): Promise<number | undefined>;
+    isRight(): boolean | Promise<boolean>;
+  },
   shared: SharedBudgets,
 ): Promise<Guessed> {
-  const spendings = guessSpendings(at.mailbox, asker.address);
+  const { spendings } = at;
   await spend(tx, deps, spendings, now);
   await shared.use();
   const tries = await at.countTry();
@@ -71,7 +76,7 @@ export async function guessAtClaim(
         asker,
         now,
         {
-          mailbox: attempt.mailbox,
+          spendings: guessSpendings(attempt.mailbox, asker.address),
           async countTry() {
             if (!(await spendGuess(tx, claim.tokenHash, triesPerCode * codesPerClaim, now))) return undefined;
             return spendTry(tx, 'claim_attempts', attempt, triesPerCode, now);

@@ -16,6 +16,7 @@ import { deriveCode, deriveSignInCode } from './codes.ts';
 import { describeEvent } from './event-texts.ts';
 import type { Delivery, MailedProof } from './outbox.ts';
 import { refusedTo } from './refused-capabilities.ts';
+import { signInLink } from './sign-in-links.ts';
 
 /** A code that would die sooner than this after its mail leaves is replaced by a new one. */
 const CODE_LIFE_MIN_MS = 300_000;
@@ -71,18 +72,15 @@ async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
 
 async function writeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
   const signIn = await findSignIn(deps.db, signInId);
-  const code = signIn && deriveSignInCode(deps, signIn);
-  if (signIn === undefined || signIn.endedAt !== null || code === undefined) return 'over';
-  return () =>
-    deps.mailer.send({
-      kind: 'sign-in-code',
-      id: mail.id,
-      to: signIn.mailbox,
-      code,
-      origin: signIn.origin,
-      askedAt: signIn.createdAt,
-      codeExpiresAt: signIn.codeExpiresAt,
-    });
+  if (signIn === undefined || signIn.endedAt !== null) return 'over';
+  const { mailbox: to, origin, createdAt: askedAt, codeExpiresAt } = signIn;
+  const asked = { id: mail.id, to, origin, askedAt, codeExpiresAt };
+  if (signIn.proof === 'link') {
+    return () => deps.mailer.send({ kind: 'sign-in-link', ...asked, linkUrl: signInLink(deps, signIn) });
+  }
+  const code = deriveSignInCode(deps, signIn);
+  if (code === undefined) return 'over';
+  return () => deps.mailer.send({ kind: 'sign-in-code', ...asked, code });
 }
 
 /** The mail by which an agent under a host asks its human. */

@@ -5,7 +5,6 @@ import type { Address } from '../lib/address.ts';
 import { mailboxLimitKey } from '../lib/mailbox.ts';
 import { giveBack, readCounter, spendOne } from '../store/counters.ts';
 import type { Db, Tx } from '../store/db.ts';
-import { type Asker, record } from './events.ts';
 
 /** At most `max` in `windowSeconds`, the window starting at the first use. */
 export interface Rate {
@@ -27,6 +26,12 @@ export interface Limits {
   wrongPerMailboxDay: number;
   wrongPerIpHour: number;
   wrongPerServiceDay: number;
+  signInMailPerIp: Rate;
+  signInMailPerMailbox: Rate;
+  signInMailPerMailboxIp: Rate;
+  signInWrongPerMailboxDay: number;
+  signInWrongPerIpHour: number;
+  secondFactorWrongPerMailboxDay: number;
   claimTtlSeconds: number;
   unclaimedTtlSeconds: number;
   assertionTtlSeconds: number;
@@ -50,7 +55,13 @@ export interface Spending {
   name: RateName | 'codesPerMailboxHour' | 'codesPerMailboxDay' | WrongBudget;
   key: string;
 }
-type WrongBudget = 'wrongPerMailboxDay' | 'wrongPerIpHour' | 'wrongPerServiceDay';
+type WrongBudget =
+  | 'wrongPerMailboxDay'
+  | 'wrongPerIpHour'
+  | 'wrongPerServiceDay'
+  | 'signInWrongPerMailboxDay'
+  | 'signInWrongPerIpHour'
+  | 'secondFactorWrongPerMailboxDay';
 
 const HOUR = 3600;
 const DAY = 86_400;
@@ -64,8 +75,7 @@ export function registerSpendings(address: Address): Spending[] {
 }
 
 /**
- * The counters that one mailed code costs, whatever it is for (S-46). Mailboxes count without their `+tag` (S-05, S-41).
- *
+ * The counters that one mailed code of a claim costs (S-46). Mailboxes count without their `+tag` (S-05, S-41).
  * @param registrationId whose claim it is for, if it is for one
  */
 export function mailSpendings(mailbox: string, address: Address, registrationId?: string): Spending[] {
@@ -102,6 +112,34 @@ export function guessSpendings(mailbox: string, address: Address): Spending[] {
     { name: 'wrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
     { name: 'wrongPerIpHour', key: address.limitKey },
   ];
+}
+
+/**
+ * The counters that a mail to sign in with costs, apart from those of claims, which strangers can spend for a mailbox. One address
+ * spends a share of the mailbox alone, so that a stranger at the sign-in page shuts nobody else out.
+ * @param accountId of whoever is signed in already and proves it anew: nobody else spends what is theirs
+ */
+export function signInMailSpendings(mailbox: string, address: Address, accountId?: string): Spending[] {
+  const key = mailboxLimitKey(mailbox);
+  if (accountId !== undefined) return [{ name: 'signInMailPerMailboxIp', key: accountId }];
+  return [
+    { name: 'signInMailPerMailboxIp', key: `${key} ${address.limitKey}` },
+    { name: 'signInMailPerMailbox', key },
+    { name: 'signInMailPerIp', key: address.limitKey },
+  ];
+}
+
+/** The counters that one guess at the code of a sign-in costs until it turns out right; as guessSpendings. */
+export function signInGuessSpendings(mailbox: string, address: Address): Spending[] {
+  return [
+    { name: 'signInWrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
+    { name: 'signInWrongPerIpHour', key: address.limitKey },
+  ];
+}
+
+/** The same for a second factor, of those who have proven the mailbox. */
+export function secondFactorSpendings(mailbox: string): Spending[] {
+  return [{ name: 'secondFactorWrongPerMailboxDay', key: mailboxLimitKey(mailbox) }];
 }
 
 /** What one guess costs of all guesses at the service: to be taken by withShared(). */
@@ -159,16 +197,17 @@ export async function refund(tx: Tx, spendings: readonly Spending[]): Promise<vo
 export async function areGuessesSpent(
   tx: Tx,
   deps: Pick<Deps, 'config'>,
+  name: 'wrongPerMailboxDay' | 'signInWrongPerMailboxDay',
   mailbox: string,
   now: number,
 ): Promise<boolean> {
   const budgets = [
-    { name: 'wrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
+    { name, key: mailboxLimitKey(mailbox) },
     { name: 'wrongPerServiceDay', key: '' },
   ] as const;
-  for (const { name, key } of budgets) {
-    const counter = await readCounter(tx, `${name}:${key}`);
-    const { max } = rateOf(deps.config.limits, name);
+  for (const budget of budgets) {
+    const counter = await readCounter(tx, counterOf(budget));
+    const { max } = rateOf(deps.config.limits, budget.name);
     if (counter !== undefined && counter.endsAt > now && counter.used >= max) return true;
   }
   return false;
@@ -213,44 +252,19 @@ const MESSAGES: Record<Spending['name'], string> = {
   wrongPerMailboxDay: 'Too many wrong codes were tried for this mailbox.',
   wrongPerIpHour: 'Too many wrong codes were tried from this address.',
   wrongPerServiceDay: 'Too many wrong codes were tried.',
+  signInMailPerIp: 'Too many mails to sign in with were asked for from this address.',
+  signInMailPerMailbox: 'Too many mails to sign in with were sent to this mailbox.',
+  signInMailPerMailboxIp: 'Too many mails to sign in with were sent to this mailbox.',
+  signInWrongPerMailboxDay: 'Too many wrong codes were tried for this mailbox.',
+  signInWrongPerIpHour: 'Too many wrong codes were tried from this address.',
+  secondFactorWrongPerMailboxDay: 'Too many wrong codes of the second factor were tried.',
 };
 
-/**
- * Runs a use-case and puts the first refusal by a limit into the audit: the first only, since a flood of refused requests
- * must not become a flood of writes.
- */
-export async function limited<Result>(
-  deps: Deps,
-  asker: Asker,
-  work: () => Promise<Result>,
-): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    const budget = error instanceof Failure ? error.details.budget : undefined;
-    if (budget !== undefined) await recordHit(deps, asker, budget);
-    throw error;
-  }
-}
-
-/** Of each service: the hits that the audit knows of, and until when (epoch ms) they are not told again. */
-const reportedBy = new WeakMap<Deps, LRUCache<string, number>>();
-
-async function recordHit(deps: Deps, asker: Asker, budget: Budget): Promise<void> {
-  deps.metrics.limitHits.inc({ limit: budget.name });
-  const id = `${budget.name}:${asker.address.limitKey}`;
-  const reported = reportedBy.get(deps) ?? new LRUCache<string, number>({ max: 10_000 });
-  reportedBy.set(deps, reported);
-  const now = deps.clock();
-  if ((reported.get(id) ?? 0) > now) return;
-  reported.set(id, now + budget.resetSeconds * 1000);
-  await deps.db
-    .tx((tx) => record(tx, deps, asker, now, { kind: 'limit.hit', details: { limit: budget.name } }))
-    .catch((error) => deps.log.warn({ err: error }, 'a limit was hit, but the audit could not take it'));
-}
-
 /** The budgets by client address that can be asked before a request is read. */
-export type FloodLimit = 'registerPerIp' | 'claimMailPerIp' | 'wrongPerIpHour';
+export type FloodLimit = Extract<
+  Spending['name'],
+  'registerPerIp' | 'claimMailPerIp' | 'wrongPerIpHour' | 'signInMailPerIp' | 'signInWrongPerIpHour'
+>;
 
 /**
  * The counters that this process has seen spent, and until when (epoch ms): a hint that spares all other requests a look into

@@ -19,7 +19,7 @@ import { hashClaimToken, type OpenedAttempt, openAttempt } from './claims.ts';
 import { type CompletedClaim, complete } from './completion.ts';
 import { type Asker, record } from './events.ts';
 import { type Given, giveMore } from './giving.ts';
-import { limited } from './limits.ts';
+import { limited } from './limit-audit.ts';
 import { assertionSpendings, match, note, take } from './matching.ts';
 import { needsOwner } from './ownership.ts';
 import { withShared } from './shared-budgets.ts';

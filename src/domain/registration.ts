@@ -14,7 +14,8 @@ import { issueKey } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 import type { Given } from './giving.ts';
 import { once, type Repeatable } from './idempotency.ts';
-import { limited, registerSpendings } from './limits.ts';
+import { limited } from './limit-audit.ts';
+import { registerSpendings } from './limits.ts';
 import { withShared } from './shared-budgets.ts';
 
 /** How an agent introduces itself. */

@@ -7,7 +7,7 @@ import { askHuman, type Question } from './agent-approvals.ts';
 import { type AskedCapability, defaultCapabilities, grantedTo, isLeft } from './capabilities.ts';
 import type { Asker } from './events.ts';
 import { type HostedAgent, NEEDS_HUMAN, showHostedAgent } from './hosted-agents.ts';
-import { limited } from './limits.ts';
+import { limited } from './limit-audit.ts';
 import { refused } from './protocol-refusals.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';

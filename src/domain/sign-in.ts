@@ -11,26 +11,41 @@ import { spendSecondFactor } from './authenticators.ts';
 import { isSignInCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
 import { guess } from './guesses.ts';
-import { limited, mailSpendings, SERVICE_GUESS, spend } from './limits.ts';
+import { limited } from './limit-audit.ts';
+import {
+  areGuessesSpent,
+  SERVICE_GUESS,
+  secondFactorSpendings,
+  signInGuessSpendings,
+  signInMailSpendings,
+  spend,
+} from './limits.ts';
 import { openAccount } from './ownership.ts';
 import { beginSession } from './sessions.ts';
 import { withShared } from './shared-budgets.ts';
 
 /**
- * Starts to sign in: mails a code. Whether the mailbox has an account is not looked at, so nothing can tell (S-44): the
+ * Starts to sign in: mails a code or, where too many were guessed at, a link. Whether the mailbox has an account is not looked at, so nothing can tell (S-44): the
  * account comes into being with the first proof of its mailbox.
  *
  * @param mailbox canonical, see parseMailbox
+ * @param accountId of whoever is signed in already, and proves it anew
  * @returns the id by which the code is brought back
  * @throws Failure `limited` when a budget of mails is spent
  */
-export async function startSignIn(deps: Deps, asker: Asker, mailbox: string): Promise<string> {
+export async function startSignIn(
+  deps: Deps,
+  asker: Asker,
+  mailbox: string,
+  accountId?: string,
+): Promise<string> {
   const id = await limited(deps, asker, async () => {
     const now = deps.clock();
     const signInId = newId('sgn', now, deps.random);
     const { codeTtlSeconds } = deps.config.limits;
     await deps.db.tx(async (tx) => {
-      await spend(tx, deps, mailSpendings(mailbox, asker.address), now);
+      await spend(tx, deps, signInMailSpendings(mailbox, asker.address, accountId), now);
+      const isLink = await areGuessesSpent(tx, deps, 'signInWrongPerMailboxDay', mailbox, now);
       await insertSignIn(tx, {
         id: signInId,
         mailbox,
@@ -39,6 +54,7 @@ export async function startSignIn(deps: Deps, asker: Asker, mailbox: string): Pr
         counter: 1,
         codeExpiresAt: now + codeTtlSeconds * 1000,
         createdAt: now,
+        proof: isLink ? 'link' : 'code',
       });
       await insertMail(tx, {
         id: newId('out', now, deps.random),
@@ -59,10 +75,16 @@ export async function startSignIn(deps: Deps, asker: Asker, mailbox: string): Pr
 export async function findPendingSignIn(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   id: string,
-): Promise<{ mailbox: string; waitsFor: 'code' | 'secondFactor' } | undefined> {
+): Promise<{ mailbox: string; waitsFor: WaitsFor } | undefined> {
   const signIn = await findSignIn(deps.db, id);
   if (signIn === undefined || isDead(deps, signIn)) return undefined;
-  return { mailbox: signIn.mailbox, waitsFor: signIn.provenAt === null ? 'code' : 'secondFactor' };
+  return { mailbox: signIn.mailbox, waitsFor: waitsFor(signIn) };
+}
+
+type WaitsFor = SignInRow['proof'] | 'secondFactor';
+
+function waitsFor({ provenAt, proof }: SignInRow): WaitsFor {
+  return provenAt === null ? proof : 'secondFactor';
 }
 
 /** How far signing in has come: `secret` is the session's, for the cookie. */
@@ -81,15 +103,32 @@ const SECOND_FACTOR_MS = 600_000;
 export function completeSignIn(deps: Deps, asker: Asker, id: string, code: string): Promise<SignedIn> {
   return prove(deps, asker, id, 'code', {
     isRight: async (_, signIn) => isSignInCode(deps, signIn, code),
-    async goOn(tx, signIn, now) {
-      const known = await findAccountByMailbox(tx, signIn.mailbox);
-      if (known !== undefined && (await findAuthenticator(tx, known.id)) !== undefined) {
-        if (!(await proveSignIn(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeOver();
-        return { kind: 'secondFactor' };
-      }
-      return begin(tx, deps, asker, signIn, now);
-    },
+    goOn: (tx, signIn, now) => goOn(tx, deps, asker, signIn, now),
   });
+}
+
+/**
+ * Signs in by the mailed link, once, or goes on to the second factor. There is nothing to guess, so it costs no budget.
+ *
+ * @param id as readSignInLink found it
+ * @throws Failure `codeExpired`
+ */
+export function completeByLink(deps: Deps, asker: Asker, id: string): Promise<SignedIn> {
+  return deps.db.tx(async (tx) => {
+    const signIn = await findSignIn(tx, id);
+    if (signIn === undefined || isDead(deps, signIn) || waitsFor(signIn) !== 'link') throw linkOver();
+    return goOn(tx, deps, asker, signIn, deps.clock());
+  });
+}
+
+/** What a proven mailbox leads to. */
+async function goOn(tx: Tx, deps: Deps, asker: Asker, signIn: SignInRow, now: number): Promise<SignedIn> {
+  const known = await findAccountByMailbox(tx, signIn.mailbox);
+  if (known === undefined || (await findAuthenticator(tx, known.id)) === undefined) {
+    return begin(tx, deps, asker, signIn, now);
+  }
+  if (!(await proveSignIn(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeOver();
+  return { kind: 'secondFactor' };
 }
 
 /**
@@ -112,21 +151,24 @@ async function prove(
   deps: Deps,
   asker: Asker,
   id: string,
-  waitsFor: 'code' | 'secondFactor',
+  awaited: 'code' | 'secondFactor',
   step: {
     isRight(tx: Tx, signIn: SignInRow, now: number): Promise<boolean>;
     goOn(tx: Tx, signIn: SignInRow, now: number): Promise<SignedIn>;
   },
 ): Promise<SignedIn> {
+  // Strangers cannot guess at a second factor, so they must not be able to spend what it costs.
+  const isCode = awaited === 'code';
   const outcome = await limited(deps, asker, () =>
-    withShared(deps, SERVICE_GUESS, async (tx, shared) => {
+    withShared(deps, isCode ? SERVICE_GUESS : [], async (tx, shared) => {
       const now = deps.clock();
       const { triesPerCode } = deps.config.limits;
       const signIn = await findSignIn(tx, id);
       if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
-      if ((signIn.provenAt === null) !== (waitsFor === 'code')) throw codeOver();
+      if (waitsFor(signIn) !== awaited) throw codeOver();
+      const { mailbox } = signIn;
       const at = {
-        mailbox: signIn.mailbox,
+        spendings: isCode ? signInGuessSpendings(mailbox, asker.address) : secondFactorSpendings(mailbox),
         countTry: () => spendTry(tx, 'sign_ins', signIn, triesPerCode, now),
         isRight: () => step.isRight(tx, signIn, now),
       };
@@ -156,6 +198,10 @@ async function begin(tx: Tx, deps: Deps, asker: Asker, signIn: SignInRow, now: n
 function isDead(deps: Pick<Deps, 'clock' | 'config'>, signIn: SignInRow): boolean {
   const { triesPerCode } = deps.config.limits;
   return signIn.endedAt !== null || signIn.tries >= triesPerCode || signIn.codeExpiresAt <= deps.clock();
+}
+
+function linkOver(): Failure {
+  return new Failure('codeExpired', 'This link was used, or has expired. Ask for a new one.');
 }
 
 function codeOver(): Failure {

@@ -9,7 +9,8 @@ import { deadAssertion, type Identity, openIdentity, readAssertion } from './ass
 import { type Audience, resolveAudience } from './audience.ts';
 import { issueToken, newTokenId } from './credentials.ts';
 import { type Asker, record } from './events.ts';
-import { limited, spend } from './limits.ts';
+import { limited } from './limit-audit.ts';
+import { spend } from './limits.ts';
 import { findPresented, invalidRefreshToken, spendForNext } from './refresh-tokens.ts';
 import { formatScope, parseScope, within } from './scopes.ts';
 import { sign } from './signing-keys.ts';

@@ -21,7 +21,7 @@ export interface Human extends Visitor {
   session: Session;
 }
 
-export type CookieName = 'browser' | 'claim' | 'connect' | 'signin' | 'session';
+export type CookieName = 'browser' | 'claim' | 'connect' | 'signin' | 'session' | 'signinlink';
 
 /**
  * Who is at the browser. A browser is known by a random cookie from its first page on; what it posts must carry the token

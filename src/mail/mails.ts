@@ -3,7 +3,7 @@ import type { MailedProof } from '../domain/outbox.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 
 /** What leaves by mail. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
-export type Mail = ClaimCodeMail | SignInMail | NoticeMail | ApprovalMail;
+export type Mail = ClaimCodeMail | SignInMail | SignInLinkMail | NoticeMail | ApprovalMail;
 
 /** The mail that asks a human to vouch for an agent. All of it but `agentName` is ours or proven. */
 export interface ClaimCodeMail {
@@ -38,6 +38,12 @@ export interface SignInMail {
   /** Epoch ms, both. */
   askedAt: number;
   codeExpiresAt: number;
+}
+
+/** The same with a link that works once, in place of the code. */
+export interface SignInLinkMail extends Omit<SignInMail, 'kind' | 'code'> {
+  kind: 'sign-in-link';
+  linkUrl: string;
 }
 
 /** The mail that tells the owner of an account what happened to it. */

@@ -60,6 +60,12 @@ function examples(config: Config, now: number): Record<string, Mail> {
     'claim-link': { ...claim, mode: 'link', proof: { kind: 'link', approveUrl: claim.claimUrl } },
     'claim-page': { ...claim, mode: 'merge', proof: { kind: 'page', pageUrl: claim.claimUrl } },
     'sign-in-code': { ...common, ...asked, kind: 'sign-in-code', code: '123456' },
+    'sign-in-link': {
+      ...common,
+      ...asked,
+      kind: 'sign-in-link',
+      linkUrl: `${config.publicUrl}/sign-in/link?t=example`,
+    },
     'agent-approval': {
       ...common,
       ...asked,

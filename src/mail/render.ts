@@ -6,6 +6,7 @@ import type { Mail } from './mails.ts';
 const SUBJECTS: Record<Mail['kind'], string> = {
   'claim-code': 'a software agent asks you to vouch for it',
   'sign-in-code': 'your code to sign in',
+  'sign-in-link': 'your link to sign in',
   notice: 'what happened in your account',
   'agent-approval': 'a software agent asks you to let it in',
 };
@@ -38,6 +39,7 @@ function present(mail: Mail): object {
     case 'claim-code':
       return { ...mail, ...times(mail), agentName: mail.agentName && displayName(mail.agentName) };
     case 'sign-in-code':
+    case 'sign-in-link':
       return { ...mail, ...times(mail) };
     case 'agent-approval':
       return {

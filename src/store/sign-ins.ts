@@ -12,6 +12,8 @@ export interface SignInRow {
   endedAt: number | null;
   /** When its mailed code was right, where a second factor is still to come. */
   provenAt: number | null;
+  /** What its mail holds: six digits, or a link. */
+  proof: 'code' | 'link';
 }
 
 export async function insertSignIn(
@@ -19,8 +21,8 @@ export async function insertSignIn(
   signIn: Omit<SignInRow, 'tries' | 'endedAt' | 'provenAt'>,
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO sign_ins (id, mailbox, origin, secret_id, counter, code_expires_at, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO sign_ins (id, mailbox, origin, secret_id, counter, code_expires_at, created_at, proof)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       signIn.id,
       signIn.mailbox,
@@ -29,6 +31,7 @@ export async function insertSignIn(
       signIn.counter,
       signIn.codeExpiresAt,
       signIn.createdAt,
+      signIn.proof,
     ],
   );
 }
@@ -36,7 +39,7 @@ export async function insertSignIn(
 export function findSignIn(db: Pick<Tx, 'get'>, id: string): Promise<SignInRow | undefined> {
   return db.get(
     `SELECT id, mailbox, origin, secret_id AS "secretId", counter, code_expires_at AS "codeExpiresAt", tries,
-            created_at AS "createdAt", ended_at AS "endedAt", proven_at AS "provenAt"
+            created_at AS "createdAt", ended_at AS "endedAt", proven_at AS "provenAt", proof
      FROM sign_ins WHERE id = ?`,
     [id],
   );

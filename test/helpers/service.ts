@@ -8,7 +8,13 @@ import pg from 'pg';
 import { loadConfig } from '../../src/config.ts';
 import { DRAIN_TIMES } from '../../src/http/drain.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
-import type { ApprovalMail, ClaimCodeMail, NoticeMail, SignInMail } from '../../src/mail/mails.ts';
+import type {
+  ApprovalMail,
+  ClaimCodeMail,
+  NoticeMail,
+  SignInLinkMail,
+  SignInMail,
+} from '../../src/mail/mails.ts';
 import { type Overrides, type Service, startService } from '../../src/main.ts';
 import { freePort } from './free-port.ts';
 
@@ -86,6 +92,8 @@ export interface TestService {
   mails: ClaimCodeMail[];
   /** All mails to sign in with, oldest first. */
   signInMails: SignInMail[];
+  /** All mails with a link to sign in with, oldest first. */
+  signInLinkMails: SignInLinkMail[];
   /** All mails about what happened in accounts, oldest first. */
   notices: NoticeMail[];
   /** All mails of agents under hosts that ask to be let in, oldest first. */
@@ -103,6 +111,8 @@ export interface TestService {
   codeFor(mailbox: string, beyond?: number): Promise<string>;
   /** The code of the newest mail to sign in with; waits for the `count`-th one. */
   signInCodeFor(mailbox: string, count?: number): Promise<string>;
+  /** The newest link to sign in with; waits for the `count`-th one. */
+  signInLinkFor(mailbox: string, count?: number): Promise<string>;
   /** The `count`-th mail about what happened; waits for it. */
   noticeTo(mailbox: string, count?: number): Promise<NoticeMail>;
   /** Registers an anonymous agent; `data` of the answer. */
@@ -128,6 +138,12 @@ export const WIDE_LIMITS = {
   wrongPerMailboxDay: 1000,
   wrongPerIpHour: 100000,
   wrongPerServiceDay: 100000,
+  signInMailPerIp: '100000/h',
+  signInMailPerMailbox: '100000/h',
+  signInMailPerMailboxIp: '100000/h',
+  signInWrongPerMailboxDay: 1000,
+  signInWrongPerIpHour: 100000,
+  secondFactorWrongPerMailboxDay: 1000,
   tokensPerAgent: '100000/h',
   assertionsPerIssuer: '100000/h',
 };
@@ -171,6 +187,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
   const mails: ClaimCodeMail[] = [];
   const arrivals = new EventEmitter().setMaxListeners(0);
   const signInMails: SignInMail[] = [];
+  const signInLinkMails: SignInLinkMail[] = [];
   const notices: NoticeMail[] = [];
   const approvalMails: ApprovalMail[] = [];
   const { mailer } = service.deps;
@@ -180,6 +197,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     if (delivery.kind === 'accepted') {
       if (mail.kind === 'claim-code') mails.push(mail);
       else if (mail.kind === 'sign-in-code') signInMails.push(mail);
+      else if (mail.kind === 'sign-in-link') signInLinkMails.push(mail);
       else if (mail.kind === 'agent-approval') approvalMails.push(mail);
       else notices.push(mail);
       arrivals.emit('mail');
@@ -227,6 +245,14 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     }
   }
 
+  async function signInLinkFor(mailbox: string, count = 1): Promise<string> {
+    for (;;) {
+      const found = signInLinkMails.filter((mail) => mail.to === mailbox);
+      if (found.length >= count) return found.at(-1)!.linkUrl;
+      await once(arrivals, 'mail');
+    }
+  }
+
   async function noticeTo(mailbox: string, count = 1): Promise<NoticeMail> {
     for (;;) {
       const found = notices.filter((mail) => mail.to === mailbox);
@@ -246,6 +272,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     database,
     mails,
     signInMails,
+    signInLinkMails,
     notices,
     approvalMails,
     logged,
@@ -258,6 +285,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     mailTo,
     codeFor,
     signInCodeFor,
+    signInLinkFor,
     noticeTo,
     register,
     async claimed(mailbox, link = false) {

@@ -16,6 +16,7 @@ const PUBLISHED: Record<string, string> = {
   '0007_agent_protocol.sql': '6e8e9da9f0f4fa6963709d6fdf3012bba0d1f73f3aa69765260b8e2a53d22a30',
   '0008_growing_tables.sql': '6428bc46bfb8795e9e35ee9c03131bbd5c8c1154e1ecda561b68662747198f7b',
   '0009_refused_capabilities.sql': 'b54116f4eeaa263adc013b7a0baa8a8f04b6cbe301a938848e81263d77653135',
+  '0010_sign_in_links.sql': '93a23ea54bd3476b0a2f0b13151cc493395cf42f660781ca91e6d0d2926ad3c1',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', () => {

@@ -2,12 +2,14 @@ import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import { endSession } from '../../domain/sessions.ts';
 import {
+  completeByLink,
   completeSecondFactor,
   completeSignIn,
   findPendingSignIn,
   type SignedIn,
   startSignIn,
 } from '../../domain/sign-in.ts';
+import { readSignInLink } from '../../domain/sign-in-links.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import type { Answer, Call, CallerKind } from '../route.ts';
@@ -23,6 +25,7 @@ const next = z.string().max(128).optional();
 export const signInForm = form({ next, email: z.string().max(254).default('') });
 export const againForm = form({ next });
 export const signInCodeForm = form({ next, code: typedCode });
+export const signInLinkForm = form({});
 export const signOutForm = form({});
 
 type Visit<Form = undefined, Kind extends CallerKind = 'visitor'> = Call<Form, Kind>;
@@ -57,15 +60,17 @@ export function againPage(pages: Pages): (call: Visit<undefined, 'human'>) => An
 
 /** POST /sign-in/again */
 export function askAgain(call: Visit<z.output<typeof againForm>, 'human'>): Promise<Answer> {
-  return mailCode(call, call.caller.session.mailbox);
+  const { mailbox, accountId } = call.caller.session;
+  return mailCode(call, mailbox, accountId);
 }
 
 async function mailCode(
   call: Pick<Visit<{ next?: string | undefined }>, 'deps' | 'asker' | 'body'>,
   mailbox: string,
+  accountId?: string,
 ): Promise<Answer> {
   const { deps, asker, body } = call;
-  const id = await startSignIn(deps, asker, mailbox);
+  const id = await startSignIn(deps, asker, mailbox, accountId);
   return redirect(deps.config, `/sign-in/code?next=${goalOf(body.next)}`, [setCookie('signin', id)]);
 }
 
@@ -87,11 +92,16 @@ export function signIn(pages: Pages): (call: Visit<z.output<typeof signInCodeFor
     const held = await findHeld(call);
     try {
       if (held === undefined) throw new Failure('codeExpired', 'There is no code to be typed.');
-      const complete = held.waitsFor === 'code' ? completeSignIn : completeSecondFactor;
+      const complete = held.waitsFor === 'secondFactor' ? completeSecondFactor : completeSignIn;
       return await goOn(call, held.id, await complete(deps, asker, held.id, body.code), goal);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       const { kind, details } = error;
+      if (isBurned(error)) {
+        const problem =
+          'Digits were typed wrong too often, perhaps not by you. Ask again: you get a link instead.';
+        return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 429);
+      }
       if (kind === 'wrongCode' && (details.attemptsRemaining ?? 0) > 0 && held !== undefined) {
         const problem = wrongCodeText(error);
         return pages.show(caller, held.template, { next: goal, mailbox: held.mailbox, problem }, 400);
@@ -101,6 +111,38 @@ export function signIn(pages: Pages): (call: Visit<z.output<typeof signInCodeFor
       return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 400);
     }
   };
+}
+
+/** Whether digits are of no use at all for now, so that a link is mailed. */
+function isBurned({ details }: Failure): boolean {
+  return ['signInWrongPerMailboxDay', 'wrongPerServiceDay'].includes(details.budget?.name ?? '');
+}
+
+/** GET /sign-in/link: the token moves into a cookie, so that it stays in no history. Looking signs nobody in. */
+export function linkPage(pages: Pages): (call: Visit) => Promise<Answer> {
+  return async ({ deps, caller, query }) => {
+    const token = query.get('t');
+    if (token !== null) {
+      return redirect(deps.config, '/sign-in/link', [...caller.cookies, setCookie('signinlink', token)]);
+    }
+    const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
+    const pending = id === undefined ? undefined : await findPendingSignIn(deps, id);
+    if (pending?.waitsFor !== 'link') throw linkOver();
+    return pages.show(caller, 'sign-in-link', { mailbox: pending.mailbox });
+  };
+}
+
+/** POST /sign-in/link */
+export async function signInByLink(call: Visit<z.output<typeof signInLinkForm>>): Promise<Answer> {
+  const { deps, asker, caller } = call;
+  const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
+  if (id === undefined) throw linkOver();
+  const answer = await goOn(call, id, await completeByLink(deps, asker, id), goalOf(undefined));
+  return { ...answer, cookies: [...(answer.cookies ?? []), clearCookie('signinlink')] };
+}
+
+function linkOver(): Failure {
+  return new Failure('codeExpired', 'This link was used, or has expired. Ask for a new one at /sign-in.');
 }
 
 async function goOn(
@@ -128,10 +170,10 @@ async function findHeld({ deps, caller }: { deps: Deps; caller: Visit['caller'] 
   const pending = await findPendingSignIn(deps, id);
   if (pending === undefined) return undefined;
   if (pending.waitsFor === 'secondFactor' && !deps.keyring.verify(PROVEN, id, mac)) return undefined;
-  const template = pending.waitsFor === 'code' ? 'sign-in-code' : 'sign-in-second';
-  return { id, template, ...pending };
+  return { id, template: TEMPLATES[pending.waitsFor], ...pending };
 }
 
+const TEMPLATES = { code: 'sign-in-code', link: 'sign-in-link-sent', secondFactor: 'sign-in-second' };
 const PROVEN = 'sign-in-proven';
 
 /** POST /sign-out */
