@@ -608,10 +608,10 @@ onEveryEngine('limits of hosts', (engine) => {
   });
 
   test('whoever shows a link asks for no mail, and is not held up by those who did', async (t) => {
-    const world = await openAgentWorld(engine, { limits: { claimMailPerIp: '2/h' } });
+    const world = await openAgentWorld(engine, { limits: { claimMailPerIp: '1/h' } });
     t.after(() => world.stop());
     const { client } = world;
-    const agent = await world.letIn(newMailbox(), { capabilities: ['read'] }); // a mail to sign in
+    const agent = await world.letIn(newMailbox(), { capabilities: ['read'] });
     const byMail = { capabilities: ['write'], preferred_method: 'ciba' };
     fine(await client.request(agent, { ...byMail, login_hint: newMailbox() }));
     const late = await client.request(agent, { ...byMail, login_hint: newMailbox() });

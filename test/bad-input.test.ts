@@ -162,6 +162,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /sign-in': { csrf: 'none', next: '/account', email: 'human@example.com' },
   'POST /sign-in/again': { csrf: 'none', next: '/account' },
   'POST /sign-in/code': { csrf: 'none', next: '/account', code: '123456' },
+  'POST /sign-in/link': { csrf: 'none' },
   'POST /sign-out': { csrf: 'none' },
   'POST /agents/:id/rename': { csrf: 'none', name: 'Robin' },
   'POST /agents/:id/narrow': { csrf: 'none', 'scope:read': 'on' },
@@ -1178,9 +1179,19 @@ onEveryEngine('bad input', (engine) => {
         role: 'admin',
         owner: 'x',
       };
-      const { credential, scopes } = (await on.post('/agent/auth', { type: 'anonymous', ...greedy })).body
-        .data;
-      assert.deepEqual(scopes, ['read']);
+      const { scope, scopes, ...wide } = greedy;
+      for (const bound of [{ scope }, { scopes }]) {
+        const [field] = Object.keys(bound);
+        const reply = await on.post('/agent/auth', { type: 'anonymous', ...bound });
+        assert.deepEqual(
+          [reply.status, reply.body.error.field],
+          [400, field],
+          'it could also be meant to bound',
+        );
+      }
+      const { data } = (await on.post('/agent/auth', { type: 'anonymous', ...wide })).body;
+      const { credential } = data;
+      assert.deepEqual(data.scopes, ['read']);
       const me = (await on.get('/api/me', credential)).body.data;
       assert.deepEqual(me.scopes, ['read']);
       assert.equal(me.owner, undefined);

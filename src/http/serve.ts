@@ -15,6 +15,7 @@ import { PATHS } from './discovery.ts';
 import { preflight, type Reply, renderAnswer, renderFailure, send } from './reply.ts';
 import { createHostCheck, type RequestTarget, readRequestTarget } from './request-target.ts';
 import { createMatcher, nothingAtPath, type Route } from './route.ts';
+import { refuseUnknownMembers } from './unknown-members.ts';
 
 const HEADERS_MAX = 64;
 /**
@@ -81,6 +82,8 @@ export function createServe(
       if (spoken !== undefined) dialect = spoken.dialect;
       const schema = spoken?.schema ?? route.body?.schema;
       const body = schema && checkShape(parsed, schema);
+      // Other protocols demand that what is not known is ignored (RFC 6749 section 3.1, auth.md).
+      if (schema && (dialect === native || dialect === pages)) refuseUnknownMembers(parsed, schema);
       if (inWork >= (route.limit === undefined ? IN_WORK_MAX : NEWCOMERS_IN_WORK_MAX)) throw overloaded();
       inWork += 1;
       try {
