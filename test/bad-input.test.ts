@@ -812,7 +812,7 @@ onEveryEngine('bad input', (engine) => {
         [
           '/agent/auth/claim',
           { claim_token, email: mailbox, link: true },
-          'auth.md',
+          'native',
           401,
           'invalid_claim_token',
         ],

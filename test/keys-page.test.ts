@@ -368,12 +368,19 @@ onEveryEngine('the pages of keys', (engine) => {
       assert.equal((await thief.get('/keys')).path, '/sign-in?next=/keys');
     });
 
-    test('asking again for a code mails it to the mailbox of the session, whatever the form says', async () => {
+    test('asking again for a code mails it to the mailbox of the session, and names a form that says another', async () => {
       const { mailbox, browser } = await human();
       home.on.clock.advance(901);
       await browser.get('/keys/new');
       const other = newMailbox();
-      const asked = await browser.post('/sign-in/again', { email: other, mailbox: other });
+      const fields = browser.form('/sign-in/again');
+      for (const named of ['email', 'mailbox']) {
+        const refused = await browser.send('/sign-in/again', { ...fields, [named]: other });
+        assert.equal(refused.status, 400, named);
+        assert.ok(refused.text.includes(named), named);
+      }
+      await browser.get('/keys/new');
+      const asked = await browser.post('/sign-in/again');
       assert.ok(asked.text.includes(mailbox));
       assert.match(await home.on.signInCodeFor(mailbox, 2), /^[0-9]{6}$/);
       assert.equal(home.on.signInMails.filter(({ to }) => to === other).length, 0);

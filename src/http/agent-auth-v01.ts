@@ -76,8 +76,12 @@ function speaksRegister(parsed: Record<string, unknown>): boolean {
   );
 }
 
-/** Whether a claim token was given to an agent of auth.md's own versions. */
+/**
+ * Whether a claim token was given to an agent of auth.md's own versions, and its body is of them: one that says `link` is of the
+ * tinysend profile, since no other version knows it.
+ */
 function speaksClaim(parsed: Record<string, unknown>): boolean {
+  if (parsed.link !== undefined && parsed.link !== null) return false;
   return typeof parsed.claim_token === 'string' && parsed.claim_token.startsWith('clm_');
 }
 

@@ -68,9 +68,19 @@ function checkMediaType(request: IncomingMessage, expected: readonly Essence[]):
   if (type === undefined || essence === undefined) {
     throw new Failure('wrongMediaType', `Send the body as "Content-Type: ${expected.join('" or "')}".`);
   }
-  const charset = type.params.get('charset') ?? 'utf-8';
-  if (charset.toLowerCase() !== 'utf-8') throw new Failure('wrongEncoding', 'Send the body as UTF-8.');
+  if (!isUtf8(type.params.get('charset') ?? 'utf-8')) {
+    throw new Failure('wrongEncoding', 'Send the body as UTF-8.');
+  }
   return essence;
+}
+
+/** Whether a charset is UTF-8 by one of its names (Encoding Standard, section 4.2). */
+function isUtf8(charset: string): boolean {
+  try {
+    return new TextDecoder(charset).encoding === 'utf-8';
+  } catch {
+    return false;
+  }
 }
 
 /** Collects the body, and stops at the limit whatever its Content-Length promised. */
@@ -129,7 +139,8 @@ const NOT_TEXT = /[\u0000-\u001f\u007f-\u009f\ufffd]/;
 
 /** A body as its row wants it. @throws Failure `badRequest` that names the first member that is wrong */
 export function checkShape(value: unknown, schema: z.ZodType): unknown {
-  const result = schema.safeParse(value);
+  // Without its input an issue does not tell a wrong type from nothing at all.
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const field = issue.path.join('.');

@@ -100,30 +100,63 @@ async function resourceServerOf(
   if (header !== undefined && body.client_secret !== undefined) {
     throw new Failure('badRequest', 'Authenticate by the Authorization header or in the body, not by both.');
   }
-  const { id, secret } = basic ?? { id: body.client_id, secret: body.client_secret };
+  const [first] = basic ?? [];
+  const { id, secret } = first ?? { id: body.client_id, secret: body.client_secret };
   if (id === undefined || secret === undefined) {
     throw new Failure(
       'unauthenticated',
       'Authenticate with the client_id and client_secret of a resource server, by HTTP Basic or in the body.',
     );
   }
-  if (basic !== undefined && body.client_id !== undefined && body.client_id !== id) {
+  if (
+    basic !== undefined &&
+    body.client_id !== undefined &&
+    basic.every((each) => each.id !== body.client_id)
+  ) {
     throw new Failure('badRequest', 'The client_id in the body is not the one in the Authorization header.');
   }
-  return authenticateResourceServer(deps, id, secret);
+  const [raw] = basic?.slice(1) ?? [];
+  if (raw === undefined) return authenticateResourceServer(deps, id, secret);
+  try {
+    return await authenticateResourceServer(deps, id, secret);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.kind !== 'invalidClient') throw error;
+    return authenticateResourceServer(deps, raw.id, raw.secret);
+  }
 }
 
-function parseBasic(header: string): { id: string; secret: string } | undefined {
+interface Credentials {
+  id: string;
+  secret: string;
+}
+
+/**
+ * The credentials of a Basic header, which is split at its first colon: form-decoded, as OAuth clients encode them (RFC 6749
+ * section 2.3.1) and, where that is something else, as they are, as others send them (RFC 7617).
+ *
+ * @throws Failure `invalidClient`
+ */
+function parseBasic(header: string): Credentials[] {
   const encoded = /^Basic +([A-Za-z0-9+/]+=*) *$/i.exec(header)?.[1];
   if (encoded === undefined) throw new Failure('invalidClient', 'Authenticate by HTTP Basic.');
   const pair = Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = pair.indexOf(':');
-  const [id, secret] = [pair.slice(0, Math.max(colon, 0)), pair.slice(colon + 1)];
+  const colon = Math.max(pair.indexOf(':'), 0);
+  const raw = { id: pair.slice(0, colon), secret: pair.slice(colon + 1) };
+  const decoded = { id: formDecode(raw.id), secret: formDecode(raw.secret) };
+  const isSame = decoded.id === raw.id && decoded.secret === raw.secret;
   // PostgreSQL knows no NUL in a text, and fails instead of finding nothing.
-  if (!/^[\x21-\x7e]+$/.test(id))
-    throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
-  // Our ids and secrets hold nothing that form encoding (RFC 6749 2.3.1) would change, so raw and encoded are one.
-  return { id, secret };
+  const found = (isSame ? [raw] : [decoded, raw]).filter(({ id }) => /^[\x21-\x7e]+$/.test(id));
+  if (found.length === 0) throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
+  return found;
+}
+
+/** What is no form encoding stays as it is. */
+function formDecode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return text;
+  }
 }
 
 /** Node keeps the first of two Authorization headers; we take neither (security.md 4, "two credentials"). */

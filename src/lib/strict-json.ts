@@ -22,6 +22,16 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * @throws JsonRefused with a message that may be shown
  */
 export function parseStrictJson(bytes: Uint8Array): Record<string, unknown> {
+  const [first, second, third] = bytes;
+  if (first === 0xef && second === 0xbb && third === 0xbf) {
+    throw new JsonRefused(
+      'syntax',
+      'The body begins with a byte order mark. Send it without (RFC 8259 section 8.1).',
+    );
+  }
+  if ((first === 0xfe && second === 0xff) || (first === 0xff && second === 0xfe)) {
+    throw new JsonRefused('shape', 'The body is UTF-16. Send it as UTF-8 (RFC 8259 section 8.1).');
+  }
   let text: string;
   try {
     text = utf8.decode(bytes);

@@ -31,7 +31,9 @@ const PAUSE_MS = 1000;
 export function createAuthority(options: AuthorityOptions): Authority {
   const { clientId, clientSecret, timeoutSeconds = 5 } = options;
   const issuer = options.issuer.replace(/\/$/, '');
-  const authorization = `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`;
+  // RFC 6749 section 2.3.1: each is form-encoded, so that a colon or a percent sign in it parts nothing.
+  const pair = [clientId, clientSecret].map(formEncode).join(':');
+  const authorization = `Basic ${Buffer.from(pair).toString('base64')}`;
   let pausedUntil = 0;
   let lastFailure: unknown;
 
@@ -83,4 +85,8 @@ export function createAuthority(options: AuthorityOptions): Authority {
 function explain(status: number, url: string): string {
   const why = status === 401 ? 'clientId or clientSecret is wrong' : `it answered ${status}`;
   return `${url}: ${why}`;
+}
+
+function formEncode(text: string): string {
+  return new URLSearchParams({ '': text }).toString().slice(1);
 }
