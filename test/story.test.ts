@@ -34,11 +34,14 @@ onEveryEngine('the story of an agent', (engine) => {
     assert.equal((await introspect(credential)).scope, 'read');
 
     const asked = await on.post('/agent/auth/claim', { claim_token, email: 'Human@Example.com' });
-    assert.deepEqual(asked.body.data, {
+    const { next, verification, ...answer } = asked.body.data;
+    assert.deepEqual(answer, {
       verification_required: true,
       verification_uri,
       message: 'Verification code sent to human@example.com',
     });
+    assert.deepEqual([verification.method, verification.interval], ['code', 5]);
+    assert.ok(next.includes(`${on.url}/agent/auth/claim/complete`), next);
     const otp = await on.codeFor('human@example.com');
     const pending = (await on.get('/api/me', credential)).body.data.claim;
     assert.equal(pending.status, 'pending');
@@ -106,6 +109,8 @@ onEveryEngine('the story of an agent', (engine) => {
       'claim_token',
       'claim_token_expires_at',
       'message',
+      'next',
+      'verification',
       'verification_required',
       'verification_uri',
     ]);

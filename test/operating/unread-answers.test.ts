@@ -131,7 +131,8 @@ describe('an attack by requests whose answers nobody reads', () => {
         await attack(port);
         const after = await memoryOf(server);
         assertWithin(after.held - before.held, 25, `held in the heap after round ${round}`);
-        assertWithin(after.rss - before.rss, 150, `of resident memory after round ${round}`);
+        // Before there were bounds, 1500 and 3400 MB; how much it really is stands in docs/performance.md.
+        assertWithin(after.rss - before.rss, 400, `of resident memory after round ${round}`);
       }
 
       async function attack(at: number): Promise<void> {
