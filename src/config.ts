@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { type OwnCapability, readCapability } from './config-capabilities.ts';
 import {
   type ConfigFile,
@@ -11,7 +11,8 @@ import {
   type Service,
 } from './config-file.ts';
 import { readTrust, type TrustedIssuer } from './config-issuers.ts';
-import { integer } from './config-numbers.ts';
+import { type Environment, readSettings } from './config-settings.ts';
+import { MAKE_SECRET, parseSecrets, readText } from './config-values.ts';
 import { nameTaken } from './domain/capabilities.ts';
 import type { Limits } from './domain/limits.ts';
 import { checkResourceUrl } from './domain/resource-servers.ts';
@@ -19,7 +20,6 @@ import { parseScope } from './domain/scopes.ts';
 import { ConfigError } from './errors.ts';
 import { isLoopbackHost } from './lib/loopback.ts';
 import { readOrMakeSecret } from './lib/secret-file.ts';
-import { findTemplateFault } from './lib/templates.ts';
 
 /** Everything an operator can set, checked and typed. Built once at start and passed down; nothing else reads the environment. */
 export interface Config {
@@ -67,11 +67,6 @@ export interface Config {
   claimMode: 'both' | 'reveal' | 'typed';
 }
 
-/** Longer than AWS and nginx (60 s), Traefik (90 s), Caddy (2 min) and Google (10 min, fixed) keep theirs by default. */
-const KEEP_ALIVE_BEHIND_PROXY_SECONDS = 620;
-
-type Environment = Record<string, string | undefined>;
-
 /**
  * Reads the environment and the configuration file.
  *
@@ -79,37 +74,14 @@ type Environment = Record<string, string | undefined>;
  * @throws ConfigError naming the setting that is wrong
  */
 export function loadConfig(env: Environment): Config {
-  const setting = (name: string): string | undefined => {
-    const direct = env[name] === '' ? undefined : env[name];
-    const file = env[`${name}_FILE`];
-    if (direct !== undefined || !file || name === 'SECRET') return direct;
-    return readText(`${name}_FILE`, file).trim();
-  };
-
-  const port = integer('PORT', setting('PORT'), 3000, 0, 65_535);
-  const publicUrl = checkPublicUrl(setting('PUBLIC_URL') ?? `http://localhost:${port}`);
+  const settings = readSettings(env);
+  const publicUrl = settings.PUBLIC_URL;
   const isLoopback = isLoopbackHost(new URL(publicUrl).hostname);
-  const file = readFile(setting('CONFIG'), setting('LIMITS'));
-  const smtpUrl = setting('SMTP_URL');
-  if (smtpUrl !== undefined && !(/^smtps?:\/\/./.test(smtpUrl) && URL.canParse(smtpUrl))) {
-    throw new ConfigError('SMTP_URL must be a URL such as smtps://user:password@mail.example.com.');
-  }
-  if (!isLoopback && smtpUrl === undefined) {
+  const file = readFile(settings.CONFIG, settings.LIMITS);
+  if (!isLoopback && settings.SMTP_URL === undefined) {
     throw new ConfigError(
       'SMTP_URL is required when PUBLIC_URL is not on this machine: claims need real mail. Example: smtps://user:password@mail.example.com.',
     );
-  }
-  const mailFrom = setting('MAIL_FROM') ?? `no-reply@${new URL(publicUrl).hostname}`;
-  if (!/^[^\s<>@]+@[^\s<>@]+$/.test(mailFrom)) {
-    throw new ConfigError('MAIL_FROM must be a bare mail address such as no-reply@example.com.');
-  }
-  const existing = setting('CLAIM_EXISTING_ACCOUNT') ?? file.claimExistingAccount;
-  if (existing !== 'otp' && existing !== 'confirm') {
-    throw new ConfigError('CLAIM_EXISTING_ACCOUNT must be "otp" or "confirm".');
-  }
-  const logLevel = setting('LOG_LEVEL') ?? 'info';
-  if (!['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].includes(logLevel)) {
-    throw new ConfigError('LOG_LEVEL must be trace, debug, info, warn, error, fatal or silent.');
   }
 
   const scopes = new Map(Object.entries(file.scopes));
@@ -146,38 +118,29 @@ export function loadConfig(env: Environment): Config {
     );
   }
 
-  const trustProxy = integer('TRUST_PROXY', setting('TRUST_PROXY'), 0, 0, 10);
-  // Whoever closes an idle connection races the other's next request, so it must be the proxy (RFC 9112 section 9.5).
-  const keepAlive = trustProxy === 0 ? 5 : KEEP_ALIVE_BEHIND_PROXY_SECONDS;
-
-  const connections = integer('CONNECTIONS_PER_ADDRESS', setting('CONNECTIONS_PER_ADDRESS'), 1000, 1, 10_000);
-  const templatesDir = setting('TEMPLATES_DIR');
-  const fault = templatesDir && findTemplateFault(templatesDir);
-  if (fault) throw new ConfigError(`TEMPLATES_DIR ${fault}.`);
-
   return {
-    host: setting('HOST') ?? '127.0.0.1',
-    port,
+    host: settings.HOST,
+    port: settings.PORT,
     publicUrl,
     isLoopback,
-    database: parseDatabaseUrl(setting('DATABASE_URL') ?? 'file:./data/vouchsafe.db'),
-    secrets: readSecrets(env, isLoopback),
-    smtpUrl,
-    mailFrom,
-    claimExistingAccount: existing,
-    trustProxy,
-    keepAliveMs: 1000 * integer('KEEP_ALIVE_TIMEOUT', setting('KEEP_ALIVE_TIMEOUT'), keepAlive, 1, 3900),
-    drainDelayMs: 1000 * integer('DRAIN_DELAY', setting('DRAIN_DELAY'), isLoopback ? 0 : 5, 0, 300),
-    connectionsPerAddress: connections,
-    opsHost: setting('OPS_HOST') ?? '127.0.0.1',
-    opsPort: integer('OPS_PORT', setting('OPS_PORT'), 9464, 0, 65_535),
-    logLevel,
+    database: parseDatabaseUrl(settings.DATABASE_URL),
+    secrets: readSecrets(settings.SECRET, isLoopback),
+    smtpUrl: settings.SMTP_URL,
+    mailFrom: settings.MAIL_FROM,
+    claimExistingAccount: settings.CLAIM_EXISTING_ACCOUNT ?? file.claimExistingAccount,
+    trustProxy: settings.TRUST_PROXY,
+    keepAliveMs: 1000 * settings.KEEP_ALIVE_TIMEOUT,
+    drainDelayMs: 1000 * settings.DRAIN_DELAY,
+    connectionsPerAddress: settings.CONNECTIONS_PER_ADDRESS,
+    opsHost: settings.OPS_HOST,
+    opsPort: settings.OPS_PORT,
+    logLevel: settings.LOG_LEVEL,
     limits: file.limits,
     service: file.service,
     presets,
     policy: file.policy,
     quotas: new Map(Object.entries(file.quotas)),
-    templatesDir,
+    templatesDir: settings.TEMPLATES_DIR,
     scopes,
     anonymousScopes: parseScope(file.anonymousScopes.join(' ')),
     claimedScopes: parseScope(file.claimedScopes.join(' ')),
@@ -207,24 +170,9 @@ function resourceUrl(text: string): string {
   }
 }
 
-function checkPublicUrl(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.origin !== text.replace(/\/$/, '')) {
-    throw new ConfigError(
-      'PUBLIC_URL must be scheme, host and port alone, in lower case, such as https://id.example.com.',
-    );
-  }
-  if (url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
-    throw new ConfigError('PUBLIC_URL must start with https:// unless it is on this machine (localhost).');
-  }
-  return url.origin;
-}
-
 function parseDatabaseUrl(text: string): Config['database'] {
-  if (/^postgres(ql)?:\/\/./.test(text)) return { kind: 'postgres', url: text };
-  if (/^file:./.test(text))
-    return { kind: 'sqlite', file: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') };
-  throw new ConfigError('DATABASE_URL must be file:PATH or postgres://user:password@host/database.');
+  if (!text.startsWith('file:')) return { kind: 'postgres', url: text };
+  return { kind: 'sqlite', file: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') };
 }
 
 function readFile(path: string | undefined, limitsText: string | undefined): ConfigFile {
@@ -249,48 +197,21 @@ function readFile(path: string | undefined, limitsText: string | undefined): Con
 }
 
 function parseJson(name: string, text: string): object {
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+    value = JSON.parse(text);
   } catch {
-    // falls through to the same sentence: where it broke is less use than what was expected
+    // What the parser says repeats what stands there, which may be secret.
+    throw new ConfigError(`${name} is not JSON.`);
   }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   throw new ConfigError(`${name} must be a JSON object.`);
 }
 
-function readText(name: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    throw new ConfigError(`${name} names a file that cannot be read: ${path}.`);
-  }
-}
-
-const SECRET_BYTES_MIN = 32;
-
-/** The service secrets: from SECRET, from SECRET_FILE, or on this machine from `./data/secret`, made once. */
-function readSecrets(env: Environment, isLoopback: boolean): Buffer[] {
-  let text = env.SECRET ?? '';
-  let name = 'SECRET';
-  if (text === '' && env.SECRET_FILE) {
-    name = 'SECRET_FILE';
-    text = readText(name, env.SECRET_FILE);
-  } else if (text === '' && isLoopback) {
-    name = './data/secret';
-    text = readOrMakeSecret(name);
-  }
-  const secrets = text.split(/[\s,]+/).filter((part) => part !== '');
-  if (secrets.length === 0) {
-    throw new ConfigError(
-      `SECRET or SECRET_FILE is required: at least ${SECRET_BYTES_MIN} random bytes. Make one with: openssl rand -hex 32`,
-    );
-  }
-  for (const secret of secrets) {
-    if (Buffer.byteLength(secret) < SECRET_BYTES_MIN || new Set(secret).size < 8) {
-      throw new ConfigError(
-        `${name} holds a secret that is too short or too simple: at least ${SECRET_BYTES_MIN} random bytes each. Make one with: openssl rand -hex 32`,
-      );
-    }
-  }
-  return secrets.map((secret) => Buffer.from(secret));
+/** The service's secrets: as set, or on this machine from `./data/secret`, made once. */
+function readSecrets(set: Buffer[] | undefined, isLoopback: boolean): Buffer[] {
+  if (set !== undefined) return set;
+  if (!isLoopback) throw new ConfigError(`SECRET or SECRET_FILE is required. ${MAKE_SECRET}`);
+  const path = './data/secret';
+  return parseSecrets(readOrMakeSecret(path), path);
 }

@@ -1,5 +1,5 @@
 import { type Config, loadConfig } from './config.ts';
-import { ConfigError } from './errors.ts';
+import { ConfigError, DatabaseError } from './errors.ts';
 import { systemClock } from './lib/clock.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
@@ -61,7 +61,9 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
       await db.close();
     }
   } catch (error) {
-    return [{ name: 'database', ok: false, says: reason(error) }];
+    return [
+      { name: 'database', ok: false, says: error instanceof DatabaseError ? error.message : reason(error) },
+    ];
   }
 }
 
@@ -74,7 +76,7 @@ async function checkMail(config: Config): Promise<Finding> {
   mailer.close();
   return error === undefined
     ? { name: 'mail', ok: true, says: `the server lets us in; mail comes from ${config.mailFrom}` }
-    : { name: 'mail', ok: false, says: reason(error) };
+    : { name: 'mail', ok: false, says: `SMTP_URL: ${reason(error)}` };
 }
 
 /** Whether the keys of those whose word we take can be read. */

@@ -150,3 +150,6 @@ export function unavailable(cause: unknown, retryAfterSeconds = 2): Failure {
 
 /** A setting that cannot be used; the message names it and says what it should be. */
 export class ConfigError extends Error {}
+
+/** The database cannot be opened or brought up to date; the message names DATABASE_URL and says why. */
+export class DatabaseError extends Error {}

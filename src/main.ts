@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +9,7 @@ import { startChores } from './domain/chores.ts';
 import { startOutbox } from './domain/outbox.ts';
 import { createResourceEvents } from './domain/resource-events.ts';
 import { startUsage } from './domain/usage.ts';
+import { ConfigError } from './errors.ts';
 import { boundConnections, serveOneAtATime, TIMEOUTS } from './http/connections.ts';
 import { DRAIN_TIMES, type DrainTimes, watchConnections } from './http/drain.ts';
 import { createOpsServer } from './http/ops.ts';
@@ -17,8 +19,7 @@ import { createDevMailbox } from './mail/dev-mailbox.ts';
 import { checkMails } from './mail/preview.ts';
 import { databaseClock } from './store/clock.ts';
 import type { Db } from './store/db.ts';
-import { migrate } from './store/migrate.ts';
-import { openDatabase } from './store/open.ts';
+import { openMigrated } from './store/open.ts';
 import { createDeps } from './with-deps.ts';
 
 /** A running service. */
@@ -48,17 +49,11 @@ export interface Overrides {
 export async function startService(config: Config, overrides: Overrides = {}): Promise<Service> {
   const log = overrides.log ?? createLog(config.logLevel);
   if (config.templatesDir !== undefined) checkMails(config, systemClock());
-  const opened = await openDatabase(config.database, (cause) => {
+  const { db: opened } = await openMigrated(config.database, (cause) => {
     log.fatal({ err: cause }, 'the database is damaged; ending rather than answering wrongly');
     log.flush();
     process.exit(70);
   });
-  try {
-    await migrate(opened, await opened.now());
-  } catch (error) {
-    await opened.close();
-    throw error;
-  }
   const db = overrides.wrapDb?.(opened) ?? opened;
   const ticking = overrides.clock === undefined ? await databaseClock(db, systemClock) : undefined;
   const clock = overrides.clock ?? ticking!.clock;
@@ -101,8 +96,8 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   }
 
   try {
-    await listen(server, config.port, config.host);
-    await listen(ops, config.opsPort, config.opsHost);
+    await listen(server, config.port, config.host, '');
+    await listen(ops, config.opsPort, config.opsHost, 'OPS_');
   } catch (error) {
     await stop(); // a port is taken: half a service is none
     throw error;
@@ -141,12 +136,24 @@ function refuseBadRequest(error: NodeJS.ErrnoException, socket: import('node:str
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
-function listen(server: Server, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
+/** @throws ConfigError naming `PORT` or `HOST`, with their prefix, where that is what keeps it from listening */
+async function listen(server: Server, port: number, host: string, prefix: '' | 'OPS_'): Promise<void> {
+  server.listen(port, host);
+  try {
+    await once(server, 'listening'); // rejects with what is emitted as 'error'
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const [portName, hostName] = [`${prefix}PORT`, `${prefix}HOST`];
+    const sentences: Record<string, string> = {
+      EADDRINUSE: `${portName}: another process listens at port ${port} of ${host} already.`,
+      EACCES: `${portName}: this user may not listen at port ${port} of ${host}. Ports from 1024 are for everybody.`,
+      EADDRNOTAVAIL: `${hostName}: ${host} is no address of this machine.`,
+      ENOTFOUND: `${hostName}: ${host} is not known. Name an address of this machine.`,
+      EAI_AGAIN: `${hostName}: ${host} cannot be looked up. Name an address of this machine.`,
+    };
+    const sentence =
+      sentences[code ?? ''] ??
+      `${hostName}, ${portName}: cannot listen at port ${port} of ${host} (${code}).`;
+    throw new ConfigError(sentence, { cause: error });
+  }
 }

@@ -11,8 +11,7 @@ import { createSafeFetch } from './lib/safe-fetch.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import { createMailer } from './mail/mailer.ts';
 import { databaseClock } from './store/clock.ts';
-import { migrate } from './store/migrate.ts';
-import { openDatabase } from './store/open.ts';
+import { openMigrated } from './store/open.ts';
 
 /** What the house takes from the world, with what the caller already has of it. */
 export function createDeps(
@@ -44,12 +43,11 @@ export async function withDeps(
   config: Config,
   work: (deps: Deps, applied: string[]) => Promise<void>,
 ): Promise<void> {
-  const db = await openDatabase(config.database, (cause) => {
+  const { db, applied } = await openMigrated(config.database, (cause) => {
     console.error('The database is damaged:', cause instanceof Error ? cause.message : cause);
     process.exit(1);
   });
   try {
-    const applied = await migrate(db, await db.now());
     const { clock, stop } = await databaseClock(db, systemClock);
     const log = createLog('warn');
     await work(createDeps(config, { db, clock, log, ...NOTHING }), applied);

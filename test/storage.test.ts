@@ -278,7 +278,10 @@ describe('PostgreSQL', () => {
     await assert.rejects(open(database), /synchronous_commit=off/);
     const { code, said } = await serveAndEnd(database.url);
     assert.equal(code, 1);
-    assert.match(said, /^The database runs with synchronous_commit=off[^\n]*\n$/);
+    assert.match(
+      said,
+      /^DATABASE_URL: [^\n]* cannot be used: The database runs with synchronous_commit=off[^\n]*\n$/,
+    );
   });
 
   test('two transactions that lock each other out both happen, one of them at its second run', async (t) => {

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { loadConfig } from '../config.ts';
+import { settingsInForce, settingsTable } from '../config-settings.ts';
 import { doctor } from '../doctor.ts';
 import { previewMails } from '../mail/preview.ts';
 import { serve } from '../serve.ts';
 import type { Shell } from './shell.ts';
 
-/** `serve`, `migrate`, `backup`, `doctor` and `mail`: the service as a whole. */
+/** `serve`, `migrate`, `backup`, `doctor`, `config` and `mail`: the service as a whole. */
 export function addServiceCommands(program: Command, shell: Shell): void {
   program
     .command('serve')
@@ -44,6 +45,20 @@ export function addServiceCommands(program: Command, shell: Shell): void {
         findings.map(({ ok, name, says }) => `${ok ? 'ok  ' : 'BAD '} ${name}: ${says}`).join('\n'),
       );
       if (bad) shell.failed();
+    });
+
+  program
+    .command('config')
+    .description('the settings in force and where each comes from; secrets are not shown')
+    .option('--markdown', 'all settings with their defaults, as a table')
+    .action(({ markdown }: { markdown?: boolean }) => {
+      const settings = settingsInForce(shell.env);
+      const width = Math.max(...settings.map(({ name }) => name.length));
+      const lines = settings.map(
+        ({ name, value, from }) =>
+          `${name.padEnd(width)}  ${value ?? '-'}${from === 'default' ? '' : `  (${from})`}`,
+      );
+      shell.say({ settings }, markdown ? settingsTable() : lines.join('\n'));
     });
 
   program

@@ -1,5 +1,7 @@
 import type { Config } from '../config.ts';
 import type { Db } from './db.ts';
+import { migrate } from './migrate.ts';
+import { explainOpenError } from './open-error.ts';
 import { openPostgres } from './postgres.ts';
 import { openSqlite } from './sqlite.ts';
 
@@ -7,7 +9,42 @@ import { openSqlite } from './sqlite.ts';
  * Opens the configured database; creates a SQLite file where there is none.
  *
  * @param onBroken called when the database is damaged and the process should end rather than lie (R-08)
+ * @throws DatabaseError naming DATABASE_URL where it cannot be used
  */
-export function openDatabase(database: Config['database'], onBroken: (cause: unknown) => void): Promise<Db> {
-  return database.kind === 'sqlite' ? openSqlite(database.file, onBroken) : openPostgres(database.url);
+export async function openDatabase(
+  database: Config['database'],
+  onBroken: (cause: unknown) => void,
+): Promise<Db> {
+  try {
+    return await (database.kind === 'sqlite'
+      ? openSqlite(database.file, onBroken)
+      : openPostgres(database.url));
+  } catch (error) {
+    throw explainOpenError(database, error);
+  }
+}
+
+/**
+ * Opens the configured database and brings it up to date.
+ *
+ * @returns it, and the names of the migrations that were applied
+ * @throws DatabaseError naming DATABASE_URL where it cannot be used
+ */
+export async function openMigrated(
+  database: Config['database'],
+  onBroken: (cause: unknown) => void,
+): Promise<{ db: Db; applied: string[] }> {
+  // Until it is open, what is broken is a sentence and no crash.
+  let isOpen = false;
+  const db = await openDatabase(database, (cause) => {
+    if (isOpen) onBroken(cause);
+  });
+  try {
+    const applied = await migrate(db, await db.now());
+    isOpen = true;
+    return { db, applied };
+  } catch (error) {
+    await db.close();
+    throw explainOpenError(database, error);
+  }
 }
