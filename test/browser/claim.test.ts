@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { said } from '../helpers/ceremony.ts';
-import { at, inBrowser, LIGHT, LOOKS, see, startChromium, visit, visitTo } from '../helpers/chromium.ts';
+import { at, inBrowser, LIGHT, looksOn, see, startChromium, visit, visitTo } from '../helpers/chromium.ts';
 import {
   APPROVED,
   approveUrlIn,
@@ -29,7 +29,7 @@ function claimTests(engine: Engine, executablePath: string): void {
   });
   after(() => Promise.all([browser.close(), house.stop()]));
 
-  for (const look of LOOKS) {
+  for (const look of looksOn(engine)) {
     describe(look.name, () => {
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
-import { inBrowser, LOOKS, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import { inBrowser, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { type House, newMailbox, openHouse } from '../helpers/claim-page.ts';
 import type { Engine } from '../helpers/service.ts';
 
@@ -33,7 +33,7 @@ function connectTests(engine: Engine, executablePath: string): void {
       reason: 'To publish the release',
     });
 
-  for (const look of LOOKS) {
+  for (const look of looksOn(engine)) {
     describe(look.name, () => {
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);

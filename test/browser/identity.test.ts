@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { inBrowser, LOOKS, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import { inBrowser, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { APPROVED, type House, newMailbox, openHouse, WAITING } from '../helpers/claim-page.ts';
 import type { Engine } from '../helpers/service.ts';
 
@@ -30,7 +30,7 @@ function identityTests(engine: Engine, executablePath: string): void {
     await page.getByRole('button', { name: 'Sign in' }).click();
   }
 
-  for (const look of LOOKS) {
+  for (const look of looksOn(engine)) {
     describe(look.name, () => {
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { openBrowser } from '../helpers/browser.ts';
-import { at, inBrowser, LOOKS, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import { at, inBrowser, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { appCode, setUpApp, signIn } from '../helpers/human.ts';
 import { type Engine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
 
@@ -14,7 +14,7 @@ inBrowser('a mailbox that strangers have burned, in a browser', (engine: Engine,
     browser = await startChromium(executablePath);
   });
   after(() => browser.close());
-  const [look] = LOOKS;
+  const look = LIGHT;
 
   /** An agent of the owner's asks for claims on the mailbox and guesses at them and at signing in, until nothing is taken. */
   async function burn(on: TestService, mailbox: string): Promise<void> {

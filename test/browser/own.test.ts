@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { generateSync } from 'otplib';
 import type { Browser, Page } from 'playwright-core';
-import { inBrowser, LOOKS, NO_SCRIPTS, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import { inBrowser, looksOn, NO_SCRIPTS, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { type Engine, startTestService, type TestService } from '../helpers/service.ts';
 
 inBrowser('what is one’s own, in a browser', (engine: Engine, executablePath: string) => {
@@ -16,7 +16,7 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, executablePath: 
   let made = 0;
   const newMailbox = () => `owner${++made}@example.com`;
 
-  for (const look of LOOKS) {
+  for (const look of looksOn(engine)) {
     describe(look.name, () => {
       const seen = (page: Page, heading: string, name: string) => see(page, look, engine, heading, name);
 

@@ -51,7 +51,9 @@ export const NARROW: Look = {
 };
 export const NO_SCRIPTS: Look = { name: 'no scripts', options: { ...DESKTOP, javaScriptEnabled: false } };
 
-export const LOOKS = [LIGHT, DARK, NARROW, NO_SCRIPTS];
+/** The looks that a test tries on an engine: all of them over both, since pages know nothing of the engine. */
+export const looksOn = (engine: Engine): Look[] =>
+  engine === 'sqlite' ? [LIGHT, NO_SCRIPTS] : [DARK, NARROW];
 
 /** Tests in a real browser, on every engine; where there is none they are skipped, and it is said why. */
 export function inBrowser(title: string, tests: (engine: Engine, executablePath: string) => void): void {
