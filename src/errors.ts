@@ -103,6 +103,8 @@ export interface FailureDetails {
   attemptsRemaining?: number;
   /** Where a browser is led instead: a path of ours. */
   location?: string;
+  /** Set-Cookie lines that go with it. */
+  cookies?: readonly string[];
   /** The page on which the owner of the mailbox goes on. */
   verificationUri?: string;
   /** The name that the Agent Auth Protocol has for it, and the members that it wants beside. */

@@ -189,12 +189,13 @@ onEveryEngine('the pages of agents', (engine) => {
       assert.equal(fact(page.text, 'Id'), `<code>${agent.agent_id}</code>`);
     });
 
-    test('a form that is sent after the session ran out is refused, and changes nothing', async () => {
+    test('a form that is sent after the session ran out leads to signing in, and changes nothing', async () => {
       const { mailbox, agent, browser } = await owned({ name: 'Robin' });
       await browser.get(pathOf(agent));
       const form = browser.form(pathOf(agent, 'revoke'));
       home.on.clock.advance(1800);
-      assert.equal((await browser.send(pathOf(agent, 'revoke'), form)).status, 403);
+      const led = await browser.send(pathOf(agent, 'revoke'), form);
+      assert.equal(led.path, `/sign-in?next=${pathOf(agent)}`);
       assert.equal((await home.on.get('/api/me', agent.credential)).status, 200);
       await home.signIn(mailbox, pathOf(agent), browser);
       assert.equal(heading(await browser.get(pathOf(agent))), 'Robin');

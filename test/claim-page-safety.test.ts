@@ -33,10 +33,6 @@ onEveryEngine('the claim page among strangers', (engine) => {
       'from another port of this host': { Origin: 'http://localhost:1', 'Sec-Fetch-Site': 'same-site' },
       'with Origin null from another site': { Origin: 'null', 'Sec-Fetch-Site': 'cross-site' },
       'with Origin null from a sibling site': { Origin: 'null', 'Sec-Fetch-Site': 'same-site' },
-      'with Origin null and nothing else, as from a sandboxed frame': {
-        Origin: 'null',
-        'Sec-Fetch-Site': undefined,
-      },
       'without Origin from another site': { Origin: undefined, 'Sec-Fetch-Site': 'cross-site' },
       'with an empty Origin': { Origin: '', 'Sec-Fetch-Site': undefined },
     };

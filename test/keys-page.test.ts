@@ -168,9 +168,6 @@ onEveryEngine('the pages of keys', (engine) => {
         assert.deepEqual((await me(credential)).scopes, scopes.toSorted());
         assert.equal((await home.api.ask(credential)).scope, scopes.toSorted().join(' '));
       }
-      // Boxes that are on beside a preset add nothing to it.
-      const { credential } = await make(browser, { preset: 'read-only', 'scope:write': 'on' });
-      assert.deepEqual((await me(credential)).scopes, ['read']);
     });
 
     test('shows it once: on no later page, in no export and in no log', async () => {

@@ -6,9 +6,8 @@ import { authenticateResourceServer, type ResourceServer } from '../domain/resou
 import { isFresh } from '../domain/sessions.ts';
 import { Failure } from '../errors.ts';
 import { signerOf } from './agent-protocol/signers.ts';
-import { pageOf } from './pages/goals.ts';
 import type { CallerKind, Callers } from './route.ts';
-import { type Human, visitorOf } from './visitor.ts';
+import { type Human, keepDraft, pageAsked, signInFirst, visitorOf } from './visitor.ts';
 
 /**
  * Finds out who calls, as the row demands it.
@@ -51,10 +50,10 @@ async function humanOf(
   request: IncomingMessage,
   form: { csrf?: string } | undefined,
 ): Promise<Human> {
-  const visitor = await visitorOf(deps, request, form);
+  const visitor = await visitorOf(deps, request, form, true);
   const { session } = visitor;
   if (session !== undefined) return { ...visitor, session };
-  throw new Failure('signInRequired', 'Sign in first.', { location: `/sign-in?next=${pageAsked(request)}` });
+  throw signInFirst(request, form);
 }
 
 async function freshHumanOf(
@@ -65,11 +64,10 @@ async function freshHumanOf(
   const human = await humanOf(deps, request, form);
   if (isFresh(deps, human.session)) return human;
   const location = `/sign-in/again?next=${pageAsked(request)}`;
-  throw new Failure('signInRequired', 'Confirm that it is you first.', { location });
-}
-
-function pageAsked(request: IncomingMessage): string {
-  return pageOf(request.url?.split('?')[0] ?? '');
+  throw new Failure('signInRequired', 'Confirm that it is you first.', {
+    location,
+    cookies: keepDraft(request, form),
+  });
 }
 
 async function bearerOf(deps: Deps, asker: Asker, request: IncomingMessage): Promise<Bearer> {

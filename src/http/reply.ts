@@ -55,6 +55,7 @@ export function renderFailure(
   const { allow, budget, retryAfterSeconds = status === 503 ? 2 : undefined } = failure.details;
   if (allow !== undefined) headers.Allow = allow;
   if (failure.details.location !== undefined) headers.Location = publicUrl + failure.details.location;
+  if (failure.details.cookies?.length) headers['Set-Cookie'] = [...failure.details.cookies];
   if (retryAfterSeconds !== undefined) headers['Retry-After'] = String(retryAfterSeconds);
   if (budget !== undefined) setBudget(headers, budget);
   return { status, headers, body: dialect.page?.render(body) ?? JSON.stringify(body) };

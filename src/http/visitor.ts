@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
 import type { Deps } from '../deps.ts';
 import { findSession, type Session } from '../domain/sessions.ts';
 import { Failure } from '../errors.ts';
 import { randomBase62 } from '../lib/base62.ts';
+import { pageOf } from './pages/goals.ts';
 
 /** Somebody at a browser. */
 export interface Visitor {
@@ -12,6 +14,10 @@ export interface Visitor {
   cookie(name: CookieName): string | undefined;
   /** Who is signed in at it. */
   session: Session | undefined;
+  /**
+   * What a form held that was sent after its session had ended, by the path it was sent to: the page fills it in
+   * again, once. */
+  draft(path: string): Record<string, string> | undefined;
   /** Set-Cookie lines that every page of this visit must carry. */
   cookies: readonly string[];
 }
@@ -21,18 +27,20 @@ export interface Human extends Visitor {
   session: Session;
 }
 
-export type CookieName = 'browser' | 'claim' | 'connect' | 'signin' | 'session' | 'signinlink';
+export type CookieName = 'browser' | 'claim' | 'connect' | 'signin' | 'session' | 'signinlink' | 'draft';
 
 /**
  * Who is at the browser. A browser is known by a random cookie from its first page on; what it posts must carry the token
  * that belongs to that cookie, and must not come from another site.
  *
- * @throws Failure `forbidden` for a post that no page of ours in this browser led to
+ * @throws Failure `forbidden` for a post that no page of ours in this browser led to; `signInRequired`, which leads to signing in
+ * and back, for one whose session has ended in the meantime
  */
 export async function visitorOf(
   deps: Deps,
   request: IncomingMessage,
   form: { csrf?: string } | undefined,
+  needsSession = false,
 ): Promise<Visitor> {
   const cookies = readCookies(request.headers.cookie ?? '');
   const known = cookies.get(`${PREFIX}browser`);
@@ -40,7 +48,12 @@ export async function visitorOf(
   const session = await findSession(deps, cookies.get(`${PREFIX}session`) ?? '');
   if (request.method === 'POST') {
     checkOrigin(request, deps.config.publicUrl);
-    if (browser === undefined || !deps.keyring.verify(CSRF, bound(browser, session), form?.csrf ?? '')) {
+    // A form from before is void with its session. Nothing is done by it, so its token need not be looked at.
+    const hasEnded = session === undefined && (needsSession || cookies.has(`${PREFIX}session`));
+    const isRight =
+      browser !== undefined && deps.keyring.verify(CSRF, bound(browser, session), form?.csrf ?? '');
+    if (browser !== undefined && hasEnded && !isRight) throw signInFirst(request, form);
+    if (!isRight) {
       throw new Failure(
         'forbidden',
         'This form is out of date, or cookies are switched off. Go back, reload the page and try again.',
@@ -48,11 +61,17 @@ export async function visitorOf(
     }
   }
   const id = browser ?? randomBase62(32, deps.random);
+  const lines = browser === undefined ? [setCookie('browser', id)] : [];
   return {
     csrf: deps.keyring.sign(CSRF, bound(id, session)),
     session,
     cookie: (name) => cookies.get(PREFIX + name),
-    cookies: browser === undefined ? [setCookie('browser', id)] : [],
+    draft(path) {
+      const fields = readDraft(cookies.get(`${PREFIX}draft`), path);
+      if (fields !== undefined) lines.push(clearCookie('draft'));
+      return fields;
+    },
+    cookies: lines,
   };
 }
 
@@ -76,6 +95,47 @@ export function clearCookie(name: CookieName): string {
   return `${setCookie(name, '')}; Max-Age=0`;
 }
 
+/** Leads to signing in and back to the page of the form, which finds there what it held. */
+export function signInFirst(request: IncomingMessage, form: object | undefined): Failure {
+  const location = `/sign-in?next=${pageAsked(request)}`;
+  return new Failure('signInRequired', 'Sign in first.', { location, cookies: keepDraft(request, form) });
+}
+
+/** The page to come back to: the one asked for, or that of the form that was sent. */
+export function pageAsked(request: IncomingMessage): string {
+  return pageOf(pathOf(request));
+}
+
+/** Set-Cookie lines that keep what a form holds for the page that it is on, for a quarter of an hour. */
+export function keepDraft(request: IncomingMessage, form: object | undefined): string[] {
+  if (request.method !== 'POST' || form === undefined) return [];
+  const fields = Object.entries(form).filter(
+    ([name, value]) => !HIDDEN.has(name) && typeof value === 'string',
+  );
+  if (fields.length === 0) return [];
+  const draft = JSON.stringify({ path: pathOf(request), fields: Object.fromEntries(fields) });
+  const line = setCookie('draft', Buffer.from(draft).toString('base64url'));
+  // Browsers drop cookies of more than 4096 bytes (RFC 6265 section 6.1).
+  return line.length > 4000 ? [] : [`${line}; Max-Age=900`];
+}
+
+function readDraft(cookie: string | undefined, path: string): Record<string, string> | undefined {
+  if (cookie === undefined) return undefined;
+  try {
+    const draft = DRAFT.parse(JSON.parse(Buffer.from(cookie, 'base64url').toString()));
+    return draft.path === path ? draft.fields : undefined;
+  } catch {
+    return undefined; // not written by us
+  }
+}
+
+function pathOf(request: IncomingMessage): string {
+  return request.url?.split('?')[0] ?? '';
+}
+
+/** Fields that nobody filled in, and that are void with the session. */
+const HIDDEN = new Set(['csrf', 'once', 'sealed']);
+const DRAFT = z.object({ path: z.string(), fields: z.record(z.string(), z.string()) });
 const CSRF = 'csrf';
 const PREFIX = '__Host-';
 
@@ -95,7 +155,8 @@ function checkOrigin(request: IncomingMessage, publicUrl: string): void {
   const site = request.headers['sec-fetch-site'];
   const isOurs =
     origin === publicUrl || ((origin === undefined || origin === 'null') && site === 'same-origin');
-  const isMute = origin === undefined && site === undefined; // a text browser; the token alone tells
+  // An old browser under `no-referrer`, or a text browser: the token alone tells.
+  const isMute = (origin === undefined || origin === 'null') && site === undefined;
   if (!isOurs && !isMute) {
     throw new Failure('forbidden', 'This form was sent from another site. Open our page and try again.');
   }

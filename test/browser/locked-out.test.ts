@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { openBrowser } from '../helpers/browser.ts';
-import { at, inBrowser, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import { at, inBrowser, LIGHT, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { appCode, setUpApp, signIn } from '../helpers/human.ts';
 import { type Engine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
 

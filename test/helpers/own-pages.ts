@@ -131,7 +131,8 @@ export function strangePosts(tokens: Record<string, string | undefined>, ours: s
     { Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' },
     { Origin: 'https://evil.example', 'Sec-Fetch-Site': undefined },
     { Origin: 'null', 'Sec-Fetch-Site': 'same-site' },
-    { Origin: 'null', 'Sec-Fetch-Site': undefined },
+    { Origin: 'null', 'Sec-Fetch-Site': 'cross-site' },
+    { Origin: 'null', 'Sec-Fetch-Site': 'none' },
     { Origin: undefined, 'Sec-Fetch-Site': 'cross-site' },
   ].map((headers) => ({ about: JSON.stringify(headers), csrf: ours, headers }));
   return [...wrongTokens, ...wrongPlaces];

@@ -117,7 +117,10 @@ export async function exportAccount({ deps, caller }: Visit): Promise<Answer> {
 
 /** GET /account/delete */
 export function deletePage(pages: Pages): (call: Call<undefined, 'freshHuman'>) => Answer {
-  return ({ caller }) => pages.show(caller, 'delete-account', { mailbox: caller.session.mailbox });
+  return ({ caller }) => {
+    const typed = caller.draft('/account/delete')?.mailbox;
+    return pages.show(caller, 'delete-account', { mailbox: caller.session.mailbox, typed });
+  };
 }
 
 /** POST /account/delete */

@@ -46,9 +46,15 @@ export function agentPage(pages: Pages): (call: Visit) => Promise<Answer> {
   return async ({ deps, caller, params }) => {
     const { agent, keys, activity } = await showOwnedAgent(deps, caller.session.accountId, params.id!);
     const { scopes } = deps.config;
+    const narrowed = caller.draft(`/agents/${agent.id}/narrow`);
     return pages.show(caller, 'agent', {
       agent: present(agent),
-      scopes: agent.scopes.map((name) => ({ name, description: scopes.get(name)?.description ?? '' })),
+      typedName: caller.draft(`/agents/${agent.id}/rename`)?.name,
+      scopes: agent.scopes.map((name) => ({
+        name,
+        description: scopes.get(name)?.description ?? '',
+        on: narrowed === undefined || `scope:${name}` in narrowed,
+      })),
       keys: keys.map((key) => presentKey(key, deps.clock())),
       activity: activity.map(presentHappening),
     });

@@ -80,7 +80,8 @@ async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Pr
   if (fromUrl !== null) return keepLink(call, fromUrl);
   const view = await viewHeld(call, heldLink(call));
   refuseStranger(call, view);
-  return pages.show(call.caller, template, present(call, view));
+  const typedCode = call.caller.draft('/claim')?.code;
+  return pages.show(call.caller, template, { ...present(call, view), typedCode });
 }
 
 async function viewHeld(call: Pick<Visit, 'deps' | 'caller'>, link: ClaimLink): Promise<ClaimView> {

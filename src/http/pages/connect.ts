@@ -27,7 +27,11 @@ export const hostForm = form({});
 export function connectPage(pages: Pages): (call: Call<undefined, 'visitor'>) => Answer {
   return ({ deps, caller, query }) => {
     const token = query.get('t');
-    if (token === null) return pages.show(caller, 'connect-code', { code: '', problem: undefined });
+    if (token === null)
+      return pages.show(caller, 'connect-code', {
+        code: caller.draft('/connect')?.code ?? '',
+        problem: undefined,
+      });
     if (readApprovalLink(deps, token) === undefined) throw nothingHere();
     return redirect(deps.config, '/connect/review', [...caller.cookies, setCookie('connect', token)]);
   };
@@ -54,7 +58,9 @@ export function reviewPage(pages: Pages): (call: Call<undefined, 'freshHuman'>) 
   return async ({ deps, caller }) => {
     const id = readApprovalLink(deps, caller.cookie('connect') ?? '');
     if (id === undefined) throw nothingHere();
-    return pages.show(caller, 'connect', present(await viewApproval(deps, id, caller.session)));
+    const view = await viewApproval(deps, id, caller.session);
+    const draft = caller.draft('/connect/review');
+    return pages.show(caller, 'connect', present(view, draft?.approval === id ? draft : undefined));
   };
 }
 
@@ -88,7 +94,7 @@ function nothingHere(): Failure {
 }
 
 /** Texts of agents are strangers' texts. */
-function present(view: ApprovalView): object {
+function present(view: ApprovalView, draft: Record<string, string> | undefined): object {
   return {
     ...view,
     agentName: displayName(view.agentName),
@@ -99,6 +105,7 @@ function present(view: ApprovalView): object {
     askedAgain: view.capabilities.some(({ wasRefused }) => wasRefused),
     capabilities: view.capabilities.map(({ constraints, ...each }) => ({
       ...each,
+      on: draft === undefined ? !each.wasRefused : `allow:${each.name}` in draft,
       constraints:
         constraints &&
         Object.entries(constraints).map(([field, value]) =>

@@ -39,7 +39,11 @@ export function keysPage(pages: Pages): (call: Visit) => Promise<Answer> {
 
 /** GET /keys/new */
 export function newKeyPage(pages: Pages): (call: Call<undefined, 'freshHuman'>) => Promise<Answer> {
-  return async ({ deps, caller }) => pages.show(caller, 'new-key', await offer(deps, {}));
+  return async ({ deps, caller }) => {
+    const draft = caller.draft('/keys/new');
+    const was = draft && newKeyForm.partial().safeParse(draft).data;
+    return pages.show(caller, 'new-key', await offer(deps, { ...was, once: undefined }));
+  };
 }
 
 /** POST /keys/new */
@@ -102,7 +106,15 @@ async function read(deps: Deps, body: z.output<typeof newKeyForm>) {
   const { presets, scopes } = deps.config;
   if (body.name === '') throw new Failure('badRequest', 'Give the key a name, so that you know it again.');
   const preset = presets.get(body.preset);
-  const asked = preset?.scopes ?? chosen(body, 'scope').filter((name) => scopes.has(name));
+  const ticked = chosen(body, 'scope').filter((name) => scopes.has(name));
+  // Which of the two was meant cannot be told, and the wrong guess may be the wider one.
+  if (preset !== undefined && ticked.length > 0) {
+    throw new Failure(
+      'badRequest',
+      `Both "${preset.title}" and single scopes are selected. Select "Only these", or untick the scopes.`,
+    );
+  }
+  const asked = preset?.scopes ?? ticked;
   if (asked.length === 0) throw new Failure('badRequest', 'Choose what the key may do.');
   const urls = chosen(body, 'resource');
   const known = (await listAudiences(deps)).map(({ url }) => url);
