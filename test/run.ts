@@ -54,7 +54,7 @@ async function run(files: string[]): Promise<{ code: number | null; passed: numb
   const started = spawn(
     process.execPath,
     // The kit as its users write it, from source: see "exports" in package.json.
-    ['--conditions=vouchsafe-source', '--test', '--test-concurrency=2', '--test-timeout=300000', ...files],
+    ['--conditions=vouchsafe-source', '--test', '--test-concurrency=2', '--test-timeout=600000', ...files],
     { env: { ...process.env, TEST_DATABASE_URL: url }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   let printed = '';
