@@ -146,6 +146,7 @@ export function createRoutes(
     route(`POST ${PATHS.revoke}`, {
       dialect: oauth,
       caller: 'anyone',
+      cors: true,
       summary: 'Revoke the key that one holds (RFC 7009)',
       body: { media: 'form', schema: revocation.revokeBody },
       handler: revocation.revoke,
@@ -191,6 +192,7 @@ function identityRows(): Route[] {
     route(`POST ${PATHS.token}`, {
       dialect: oauth,
       caller: 'anyone',
+      cors: true,
       summary: 'Exchange an identity, or a claim that the human approved, for an access token',
       body: { media: 'formOrJson', schema: tokens.tokenBody },
       answer: tokens.tokenAnswer,

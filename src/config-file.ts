@@ -93,6 +93,7 @@ const limitsSchema = z.strictObject({
   signedTokenTtlSeconds: seconds(300, 3600),
   refreshTtlSeconds: seconds(2_592_000, 366 * 86_400),
   tokensPerAgent: rate('600/h'),
+  keysPerAccount: count(100),
   assertionsPerIssuer: rate('1000/h'),
   agentsPerHost: rate('100/d'),
   agentIdleSeconds: seconds(3600, 366 * 86_400),

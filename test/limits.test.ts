@@ -53,6 +53,7 @@ test('the limits are those that the documentation promises', () => {
     signedTokenTtlSeconds: 300,
     refreshTtlSeconds: 30 * DAY,
     tokensPerAgent: perHour(600),
+    keysPerAccount: 100,
     assertionsPerIssuer: perHour(1000),
   });
 });

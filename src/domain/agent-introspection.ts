@@ -40,7 +40,7 @@ export interface IntrospectedAgent {
 async function placesAt(deps: Deps, server: ResourceServer): Promise<string[]> {
   const places: string[] = [];
   for (const { location } of deps.config.capabilities) {
-    if (location !== undefined && (await nearestAudience(deps, location)) === server.url)
+    if (location !== undefined && (await nearestAudience(deps, location)).url === server.url)
       places.push(location);
   }
   return places;

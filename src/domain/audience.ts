@@ -49,11 +49,15 @@ export async function resolveAudience(
   return found;
 }
 
-/** The URL of the audience that an address belongs to: the nearest that is known above it, else its origin. */
-export async function nearestAudience(deps: Pick<Deps, 'db' | 'config'>, url: string): Promise<string> {
-  const known = (await listAudiences(deps)).map((each) => each.url);
-  const above = known.filter((each) => url === each || url.startsWith(`${each.replace(/\/$/, '')}/`));
-  return above.sort((left, right) => right.length - left.length)[0] ?? new URL(url).origin;
+/** The audience that an address belongs to: the nearest that is known above it, else its origin, by opaque tokens. */
+export async function nearestAudience(
+  deps: Pick<Deps, 'db' | 'config'>,
+  url: string,
+): Promise<Pick<Audience, 'url' | 'tokens'>> {
+  const isAbove = (each: Audience) => url === each.url || url.startsWith(`${each.url.replace(/\/$/, '')}/`);
+  const above = (await listAudiences(deps)).filter(isAbove);
+  const [nearest] = above.sort((left, right) => right.url.length - left.url.length);
+  return nearest ?? { url: new URL(url).origin, tokens: 'opaque' };
 }
 
 function asResourceUrl(text: string): string {

@@ -3,13 +3,14 @@ import { Failure, type Kind } from '../errors.ts';
 import { findLastAttempt, notePoll } from '../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByTokenHash } from '../store/claims.ts';
 import { findRegistration } from '../store/registrations.ts';
+import type { IssuedToken } from './access-tokens.ts';
 import { type Identity, openIdentity } from './assertions.ts';
 import { invalidClaimToken, POLL_SECONDS } from './claim-state.ts';
 import { hashClaimToken } from './claims.ts';
 import { completeClaim } from './completion.ts';
 import type { Asker } from './events.ts';
 import { standingOf } from './standing.ts';
-import { type AccessToken, issueAccessToken } from './tokens.ts';
+import { grantToken } from './tokens.ts';
 
 /** Whoever lost the answer may ask again for so long; a claim token is no credential for good (auth-md.md 3.4). */
 const COLLECT_AGAIN_MS = 600_000;
@@ -24,7 +25,7 @@ export async function collectByGrant(
   deps: Deps,
   asker: Asker,
   ask: { claimToken: string; resource: string | undefined; scope: string | undefined },
-): Promise<{ token: AccessToken; identity: Identity }> {
+): Promise<{ token: IssuedToken; identity: Identity }> {
   if (deps.config.claimMode === 'reveal') {
     throw new Failure(
       'unsupportedGrant',
@@ -36,7 +37,7 @@ export async function collectByGrant(
     if (claim === undefined) throw invalidClaimToken();
     const identity = (await collectAgain(deps, claim)) ?? (await collect(deps, asker, claim, ask.claimToken));
     const registration = (await findRegistration(deps.db, claim.registrationId))!;
-    return { token: await issueAccessToken(deps, asker, registration, ask), identity };
+    return { token: await grantToken(deps, asker, registration, ask), identity };
   } catch (error) {
     // An unknown token and one that is over look the same.
     if (error instanceof Failure && OVER.has(error.kind)) throw over();

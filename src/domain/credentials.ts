@@ -105,7 +105,7 @@ export function newTokenId(deps: Pick<Deps, 'random'>, now: number): string {
 }
 
 /** Remembers an access token in the caller's transaction, by its hash: it is introspected, revoked and narrowed like a key. */
-export async function issueToken(
+export async function insertToken(
   tx: Tx,
   token: {
     id: string;

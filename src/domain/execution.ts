@@ -1,15 +1,13 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
-import { newSecret } from '../lib/secrets.ts';
 import { findAgent, holdAgent } from '../store/agents.ts';
 import { findGrant } from '../store/grants.ts';
-import { nearestAudience, resolveAudience } from './audience.ts';
+import { type IssuedToken, issueAccessToken, tokenEnd } from './access-tokens.ts';
+import { type Audience, nearestAudience, resolveAudience } from './audience.ts';
 import { type Capability, capabilitiesOf, grantedTo, isLeft, TOKEN_SECONDS } from './capabilities.ts';
 import { violationsOf } from './constraints.ts';
-import { issueToken, newTokenId } from './credentials.ts';
 import { type Asker, record } from './events.ts';
 import { limited } from './limit-audit.ts';
-import { spend } from './limits.ts';
 import { refused } from './protocol-refusals.ts';
 import { parseScope, within } from './scopes.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';
@@ -122,7 +120,7 @@ function readTokenArguments(args: Record<string, unknown>): TokenArguments {
 async function token(
   deps: Deps,
   asker: Asker,
-  { agent, host }: SigningAgent,
+  signing: SigningAgent,
   scope: string,
   { resource, seconds }: TokenArguments,
 ): Promise<object> {
@@ -130,45 +128,37 @@ async function token(
   if (target.scopes !== undefined && !target.scopes.includes(scope)) {
     throw new Failure('invalidScope', 'The resource does not know this scope.');
   }
-  const value = newSecret('at', deps.random);
-  await issue(deps, asker, { agentId: agent.id, accountId: host.ownerId ?? host.accountId }, value, {
-    scope,
-    resource: target.url,
-    seconds,
-  });
-  return { access_token: value, token_type: 'Bearer', expires_in: seconds, scope, resource: target.url };
+  const token = await issue(deps, asker, ownerOf(signing), { scope, audience: target, seconds });
+  const expires_in = Math.round((token.expiresAt - token.issuedAt) / 1000);
+  return { access_token: token.value, token_type: 'Bearer', expires_in, scope, resource: target.url };
 }
 
-async function issue(
+const ownerOf = ({ agent, host }: SigningAgent) => ({
+  agentId: agent.id,
+  accountId: host.ownerId ?? host.accountId,
+});
+
+function issue(
   deps: Deps,
   asker: Asker,
   whose: { agentId: string; accountId: string },
-  value: string,
-  what: { scope: string; resource: string; seconds: number },
-): Promise<void> {
-  await limited(deps, asker, () =>
+  what: { scope: string; audience: Pick<Audience, 'url' | 'tokens'>; seconds: number },
+): Promise<IssuedToken> {
+  return limited(deps, asker, () =>
     deps.db.tx(async (tx) => {
       const now = deps.clock();
       // Revoked in this very moment: nothing must be left behind.
       if (!(await holdAgent(tx, whose.agentId))) throw refused('agent_revoked', 'The agent was revoked.');
       const { scope: left } = (await findAgent(tx, whose.agentId))!;
       if (left !== null && !within([what.scope], parseScope(left))) throw notGranted();
-      await spend(tx, deps, [{ name: 'tokensPerAgent', key: whose.agentId }], now);
-      const id = newTokenId(deps, now);
-      const expiresAt = now + what.seconds * 1000;
-      await issueToken(tx, {
-        id,
-        value,
+      const expiresAt = tokenEnd(deps, what.audience, now, now + what.seconds * 1000);
+      const { audience } = what;
+      return issueAccessToken(tx, deps, asker, {
         ...whose,
         scopes: [what.scope],
-        resource: what.resource,
+        audience,
         issuedAt: now,
         expiresAt,
-      });
-      await record(tx, deps, asker, now, {
-        kind: 'token.issued',
-        subject: id,
-        details: { agent: whose.agentId, scope: what.scope, resource: what.resource },
       });
     }),
   );
@@ -188,7 +178,7 @@ const FORWARD_SECONDS = 60;
 async function forward(
   deps: Deps,
   asker: Asker,
-  { agent, host }: SigningAgent,
+  signing: SigningAgent,
   capability: Capability,
   args: Record<string, unknown>,
 ): Promise<unknown> {
@@ -205,12 +195,9 @@ async function forward(
     );
   }
   const url = own.forwardTo!;
-  const value = newSecret('at', deps.random);
-  await issue(deps, asker, { agentId: agent.id, accountId: host.ownerId ?? host.accountId }, value, {
-    scope: own.scope,
-    resource: await nearestAudience(deps, url),
-    seconds: FORWARD_SECONDS,
-  });
+  const audience = await nearestAudience(deps, url);
+  const what = { scope: own.scope, audience, seconds: FORWARD_SECONDS };
+  const { value } = await issue(deps, asker, ownerOf(signing), what);
   const answered = await deps.callApi(url, value, { capability: capability.name, arguments: args });
   if (answered.kind === 'answered') return answered.data;
   throw refused(

@@ -1,12 +1,14 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
-import { newSecret } from '../lib/secrets.ts';
 import { revokeTokensOfAgent, supersedeCredentials, widenKeysOfAgent } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
 import { endFamiliesOf } from '../store/refresh-tokens.ts';
 import { endAssertions, type RegistrationRow } from '../store/registrations.ts';
+import { issueAccessToken, tokenEnd } from './access-tokens.ts';
 import { type Identity, openIdentity } from './assertions.ts';
-import { issueKey, issueToken, newTokenId } from './credentials.ts';
+import { resolveAudience } from './audience.ts';
+import { issueKey } from './credentials.ts';
+import type { Asker } from './events.ts';
 import { formatScope } from './scopes.ts';
 import type { Standing } from './standing.ts';
 
@@ -25,7 +27,7 @@ export type Given =
   /** `expiresAt` in epoch ms, null without end; undefined in an answer that an earlier version has kept. */
   | { kind: 'key'; credential: string; id: string; expiresAt?: number | null }
   | { kind: 'nothing' }
-  | { kind: 'token'; credential: string; id: string; expiresAt: number }
+  | { kind: 'token'; credential: string; id: string; expiresAt: number; scopes: readonly string[] }
   | { kind: 'identity'; identity: Identity };
 
 /** How long the key from before the claim still reads, unless the new one is used first (design decision 9). */
@@ -35,6 +37,7 @@ const OLD_KEY_GRACE_MS = 600_000;
 export async function give(
   tx: Tx,
   deps: Deps,
+  asker: Asker,
   now: number,
   of: {
     registration: RegistrationRow;
@@ -66,7 +69,7 @@ export async function give(
       await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
       return { kind: 'nothing' };
     case 'token':
-      return giveToken(tx, deps, now, { agentId, accountId, scopes });
+      return giveToken(tx, deps, asker, now, { agentId, accountId, scopes, endsAt: Infinity });
     case 'same_identity':
     case 'identity': {
       await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
@@ -81,21 +84,22 @@ export async function give(
   }
 }
 
-/** An opaque token for the default resource. */
+/** A token for the default resource. */
 async function giveToken(
   tx: Tx,
   deps: Deps,
+  asker: Asker,
   now: number,
-  of: { agentId: string; accountId: string; scopes: readonly string[] },
+  of: { agentId: string; accountId: string; scopes: readonly string[]; endsAt: number },
 ): Promise<Given> {
-  const { limits, resources } = deps.config;
-  const token = {
-    id: newTokenId(deps, now),
-    value: newSecret('at', deps.random),
-    expiresAt: now + limits.accessTokenTtlSeconds * 1000,
-  };
-  await issueToken(tx, { ...token, ...of, resource: resources[0]!.url, issuedAt: now });
-  return { kind: 'token', credential: token.value, id: token.id, expiresAt: token.expiresAt };
+  const audience = await resolveAudience(deps, undefined);
+  const scopes = of.scopes.filter((scope) => audience.scopes?.includes(scope) ?? true);
+  if (scopes.length === 0)
+    throw new Failure('invalidScope', 'The default resource knows none of its scopes.');
+  const expiresAt = tokenEnd(deps, audience, now, of.endsAt);
+  const grant = { ...of, scopes, audience, issuedAt: now, expiresAt };
+  const { id, value } = await issueAccessToken(tx, deps, asker, grant);
+  return { kind: 'token', credential: value, id, expiresAt, scopes };
 }
 
 /**
@@ -108,6 +112,7 @@ async function giveToken(
 export async function giveMore(
   tx: Tx,
   deps: Deps,
+  asker: Asker,
   now: number,
   standing: Standing,
   gives: 'key' | 'token' | 'identity',
@@ -119,14 +124,16 @@ export async function giveMore(
       fault: 'malformed',
     });
   }
-  return { given: await giveBound(tx, deps, now, { ...standing, scopes }, gives, bound), scopes };
+  const given = await giveBound(tx, deps, asker, now, { ...standing, scopes }, gives, bound);
+  return { given, scopes: given.kind === 'token' ? given.scopes : scopes };
 }
 
 async function giveBound(
   tx: Tx,
   deps: Deps,
+  asker: Asker,
   now: number,
-  { registration, agentId, accountId, mailbox, scopes }: Standing,
+  { registration, agentId, accountId, mailbox, scopes, endsAt }: Standing,
   gives: 'key' | 'token' | 'identity',
   bound: string[] | undefined,
 ): Promise<Given> {
@@ -134,7 +141,7 @@ async function giveBound(
     case 'key':
       return { kind: 'key', ...(await issueKey(tx, deps, now, { agentId, accountId, scopes })) };
     case 'token':
-      return giveToken(tx, deps, now, { agentId, accountId, scopes });
+      return giveToken(tx, deps, asker, now, { agentId, accountId, scopes, endsAt });
     case 'identity': {
       const terms = { registration, mailbox, endsAt: undefined, refreshable: false, scopes: bound };
       return { kind: 'identity', identity: await openIdentity(tx, deps, now, terms) };

@@ -39,6 +39,7 @@ export interface Limits {
   signedTokenTtlSeconds: number;
   refreshTtlSeconds: number;
   tokensPerAgent: Rate;
+  keysPerAccount: number;
   assertionsPerIssuer: Rate;
   agentsPerHost: Rate;
   agentIdleSeconds: number;

@@ -71,7 +71,7 @@ export async function takeOwnership(
   });
   const principal = attempt.principal ?? registration.principal;
   if (principal !== null) await delegate(tx, deps, asker, now, { principal, ownerId, agentId, registration });
-  const given = await give(tx, deps, now, {
+  const given = await give(tx, deps, asker, now, {
     registration,
     agentId,
     accountId,
@@ -85,7 +85,7 @@ export async function takeOwnership(
     subject: registration.id,
     details: { mode, gives, ...('id' in given && { key: given.id }) },
   });
-  const { claimedScopes: scopes } = deps.config;
+  const scopes = given.kind === 'token' ? given.scopes : deps.config.claimedScopes;
   return { registrationId: registration.id, userId: accountId, agentId, scopes, given };
 }
 

@@ -11,8 +11,6 @@ import { formatScope } from './scopes.ts';
 
 /** Keys that a human makes for a script or an MCP host of their own. No agent stands behind them. */
 
-/** So many that work, at most: more are a mistake. */
-const LIVE_KEYS_MAX = 100;
 const DAY_MS = 86_400_000;
 
 /** All keys of a human's own, newest first, also ended ones: they are its history. */
@@ -46,8 +44,9 @@ export function createPersonalKey(
       const now = deps.clock();
       if (!(await holdAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
       const keys = await listPersonalCredentials(tx, accountId);
-      if (keys.filter((key) => isLive(key, now)).length >= LIVE_KEYS_MAX) {
-        throw new Failure('badRequest', `You have ${LIVE_KEYS_MAX} keys that work. Revoke one first.`);
+      const max = deps.config.limits.keysPerAccount;
+      if (keys.filter((key) => isLive(key, now)).length >= max) {
+        throw new Failure('badRequest', `You have ${max} keys that work. Revoke one first.`);
       }
       const expiresAt = ask.days === undefined ? null : now + ask.days * DAY_MS;
       const { id, credential } = await issueKey(tx, deps, now, {

@@ -61,7 +61,7 @@ export async function presentAssertion(
       const standing = await findStanding(tx, deps, now, principal);
       if (standing !== undefined) {
         await note(tx, deps, asker, now, verified, standing.registration.id);
-        const more = await giveMore(tx, deps, now, standing, ask.gives, verified.scopes);
+        const more = await giveMore(tx, deps, asker, now, standing, ask.gives, verified.scopes);
         return { kind: 'known', standing, ...more };
       }
       const matched = await match(tx, deps, asker, now, principal, verified);
@@ -78,7 +78,7 @@ export async function presentAssertion(
       const registration = (await findRegistration(tx, arrived.registrationId))!;
       const begun = (await standingOf(tx, deps, now, registration))!;
       await note(tx, deps, asker, now, verified, arrived.registrationId);
-      const more = await giveMore(tx, deps, now, begun, ask.gives, verified.scopes);
+      const more = await giveMore(tx, deps, asker, now, begun, ask.gives, verified.scopes);
       return { kind: 'known', standing: begun, ...more };
     }),
   );
@@ -130,7 +130,7 @@ export async function claimByAssertion(
       if (bound === undefined) return { kind: 'claimed', completed };
       const claimedNow = (await findRegistration(tx, registration.id))!;
       const begun = (await standingOf(tx, deps, now, claimedNow))!;
-      const given = await giveMore(tx, deps, now, begun, 'identity', bound);
+      const given = await giveMore(tx, deps, asker, now, begun, 'identity', bound);
       return { kind: 'claimed', completed: { ...completed, ...given } };
     }),
   );

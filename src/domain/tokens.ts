@@ -1,29 +1,18 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
-import { newSecret } from '../lib/secrets.ts';
 import { holdAccount } from '../store/accounts.ts';
 import { holdAgent, holdSeenAgent } from '../store/agents.ts';
 import type { Tx } from '../store/db.ts';
 import { findRegistration, type RegistrationRow } from '../store/registrations.ts';
+import { type IssuedToken, issueAccessToken, makeToken, type TokenGrant, tokenEnd } from './access-tokens.ts';
 import { deadAssertion, type Identity, openIdentity, readAssertion } from './assertions.ts';
 import { type Audience, resolveAudience } from './audience.ts';
-import { issueToken, newTokenId } from './credentials.ts';
-import { type Asker, record } from './events.ts';
+import type { Asker } from './events.ts';
 import { limited } from './limit-audit.ts';
 import { spend } from './limits.ts';
 import { findPresented, invalidRefreshToken, spendForNext } from './refresh-tokens.ts';
 import { formatScope, parseScope, within } from './scopes.ts';
-import { sign } from './signing-keys.ts';
 import { type Standing, standingOf } from './standing.ts';
-
-/** What APIs take, and what it is good for. */
-export interface AccessToken {
-  value: string;
-  scopes: readonly string[];
-  /** Epoch ms, both. */
-  issuedAt: number;
-  expiresAt: number;
-}
 
 /**
  * Exchanges an assertion of ours for an access token (RFC 7523), which is for one resource (RFC 8707) and never gets more than
@@ -37,23 +26,22 @@ export async function exchangeAssertion(
   deps: Deps,
   asker: Asker,
   ask: { assertion: string; resource: string | undefined; scope: string | undefined },
-): Promise<AccessToken> {
+): Promise<IssuedToken> {
   const { registration, scopes } = await readAssertion(deps, ask.assertion);
-  return issueAccessToken(deps, asker, registration, { ...ask, within: scopes });
+  return grantToken(deps, asker, registration, { ...ask, within: scopes });
 }
 
 /** An access token for the agent of a registration; see exchangeAssertion. @param ask.within the scopes beyond which it gets none */
-export async function issueAccessToken(
+export async function grantToken(
   deps: Deps,
   asker: Asker,
   registration: RegistrationRow,
   ask: { resource?: string | undefined; scope?: string | undefined; within?: string[] | undefined },
-): Promise<AccessToken> {
+): Promise<IssuedToken> {
   const target = await resolveAudience(deps, ask.resource);
   // Signing takes its time, which nobody else is to wait for; so it is done first, for what is found to be so again inside.
   const planned = await plan(deps.db, deps, registration, target, ask);
-  const id = newTokenId(deps, planned.issuedAt);
-  const value = target.tokens === 'jwt' ? await signToken(deps, id, planned) : newSecret('at', deps.random);
+  const made = await makeToken(deps, planned);
 
   return limited(deps, asker, () =>
     deps.db.tx(async (tx) => {
@@ -65,35 +53,14 @@ export async function issueAccessToken(
       if (again?.generation !== registration.generation) throw deadAssertion();
       const settled = await plan(tx, deps, again, target, ask);
       if (!isSame(settled, planned)) throw changedMeanwhile();
-      await spend(tx, deps, [{ name: 'tokensPerAgent', key: standing.agentId }], planned.issuedAt);
-      await issueToken(tx, {
-        id,
-        value,
-        ...planned,
-        ...standing,
-        scopes: planned.scopes,
-        resource: target.url,
-      });
-      await record(tx, deps, asker, planned.issuedAt, {
-        kind: 'token.issued',
-        subject: id,
-        // Not as the agent's own event: there are too many for anybody to read.
-        details: { agent: standing.agentId, scope: formatScope(planned.scopes), resource: target.url },
-      });
-      const { scopes, issuedAt, expiresAt } = planned;
-      return { value, scopes, issuedAt, expiresAt };
+      return issueAccessToken(tx, deps, asker, planned, made);
     }),
   );
 }
 
-/** What a token will be. */
-interface Plan {
+/** What a token will be, and on what ground. */
+interface Plan extends TokenGrant {
   standing: Standing;
-  scopes: readonly string[];
-  resource: string;
-  /** Epoch ms, both. */
-  issuedAt: number;
-  expiresAt: number;
 }
 
 async function plan(
@@ -113,24 +80,9 @@ async function plan(
     const may = there.length === 0 ? 'has none there' : `may have there: ${formatScope(there)}`;
     throw new Failure('invalidScope', `That is more than this agent may have for the resource. It ${may}.`);
   }
-  const { accessTokenTtlSeconds, signedTokenTtlSeconds } = deps.config.limits;
-  const ttl = target.tokens === 'jwt' ? signedTokenTtlSeconds : accessTokenTtlSeconds;
-  const expiresAt = Math.min(now + ttl * 1000, standing.endsAt);
-  return { standing, scopes: asked, resource: target.url, issuedAt: now, expiresAt };
-}
-
-/** RFC 9068 2.2. */
-function signToken(deps: Deps, id: string, { standing, scopes, resource, ...times }: Plan): Promise<string> {
-  return sign(deps, 'at+jwt', {
-    iss: deps.config.publicUrl,
-    aud: resource,
-    sub: standing.accountId,
-    client_id: standing.agentId,
-    jti: id,
-    iat: Math.floor(times.issuedAt / 1000),
-    exp: Math.floor(times.expiresAt / 1000),
-    scope: formatScope(scopes),
-  });
+  const expiresAt = tokenEnd(deps, target, now, standing.endsAt);
+  const { agentId, accountId } = standing;
+  return { standing, agentId, accountId, scopes: asked, audience: target, issuedAt: now, expiresAt };
 }
 
 function isSame(left: Plan, right: Plan): boolean {

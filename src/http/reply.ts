@@ -22,7 +22,6 @@ export function renderAnswer(route: Pick<Route, 'open'>, dialect: Dialect, answe
     'Cache-Control': route.open ? 'public, max-age=300' : 'no-store',
     ...answer.headers,
   };
-  if (route.open) headers['Access-Control-Allow-Origin'] = '*';
   if (answer.cookies?.length) headers['Set-Cookie'] = [...answer.cookies];
   if (answer.budget) setBudget(headers, answer.budget);
   const status = answer.status ?? 200;
@@ -60,6 +59,18 @@ export function renderFailure(
   if (budget !== undefined) setBudget(headers, budget);
   return { status, headers, body: dialect.page?.render(body) ?? JSON.stringify(body) };
 }
+
+/**
+ * Lets any web page read a reply, also one that refuses. Never with credentials, and no origin is repeated: what counts is in
+ * the request itself.
+ */
+export function allowWebPages(reply: Reply): void {
+  reply.headers['Access-Control-Allow-Origin'] = '*';
+  reply.headers['Access-Control-Expose-Headers'] = READABLE_HEADERS;
+}
+
+/** What a client acts on; the rest is none of a web page's business. */
+const READABLE_HEADERS = 'WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id';
 
 /** The answer to a browser that asks whether it may read a document (Fetch, CORS preflight). */
 export function preflight(allow: string): Reply {

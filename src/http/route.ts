@@ -90,6 +90,8 @@ export interface Route {
   answer: z.ZodType | undefined;
   /** A document that any web page may read and anybody may cache. */
   open: boolean;
+  /** What any web page may call, without credentials of the browser's, and read the answer of (Fetch, CORS protocol). */
+  cors: boolean;
   /** Whether there is something at a path with these parameters now; undefined: always. */
   exists: ((params: Record<string, string>) => Promise<boolean>) | undefined;
   /** Other versions of the protocol on the same path, known by their bodies; the first that knows it has it. */
@@ -127,6 +129,7 @@ interface Row<Schema extends z.ZodType, Kind extends CallerKind> {
   body?: { media: Media; schema: Schema };
   answer?: z.ZodType;
   open?: boolean;
+  cors?: boolean;
   exists?: Route['exists'];
   versions?: readonly Version[];
   handler(call: Call<z.output<Schema>, Kind>): Promise<Answer> | Answer;
@@ -145,6 +148,7 @@ export function route<Schema extends z.ZodType, Kind extends CallerKind>(
     body: undefined,
     answer: undefined,
     open: false,
+    cors: false,
     exists: undefined,
     versions: [],
     ...rest,

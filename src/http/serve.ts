@@ -12,7 +12,7 @@ import type { Dialect } from './dialects/dialect.ts';
 import { native } from './dialects/native.ts';
 import { oauth } from './dialects/oauth.ts';
 import { PATHS } from './discovery.ts';
-import { preflight, type Reply, renderAnswer, renderFailure, send } from './reply.ts';
+import { allowWebPages, preflight, type Reply, renderAnswer, renderFailure, send } from './reply.ts';
 import { createHostCheck, type RequestTarget, readRequestTarget } from './request-target.ts';
 import { createMatcher, nothingAtPath, type Route } from './route.ts';
 import { refuseUnknownMembers } from './unknown-members.ts';
@@ -54,6 +54,7 @@ export function createServe(
     req.url = path + target.query; // whoever reads it later finds the origin form
     let dialect = wantsPage(req) ? pages : dialectOf(path);
     let label = 'none';
+    let forWebPages = false;
     let reply: Reply;
     try {
       checkTransport(req, target, isOurHost);
@@ -61,10 +62,11 @@ export function createServe(
       if (found.kind === 'none' || (found.route.exists && !(await found.route.exists(found.params)))) {
         throw nothingAtPath(deps.config.publicUrl);
       }
+      forWebPages = found.route.open || found.route.cors;
       if (found.kind === 'wrongMethod') {
         dialect = found.route.dialect;
-        const isPreflight = req.method === 'OPTIONS' && found.route.open;
-        if (isPreflight) return send(req, res, preflight(found.allow), requestId, secure);
+        if (req.method === 'OPTIONS' && forWebPages)
+          return send(req, res, preflight(found.allow), requestId, secure);
         throw new Failure('wrongMethod', `Use ${found.allow} here.`, { allow: found.allow });
       }
       const { route, params } = found;
@@ -102,6 +104,7 @@ export function createServe(
       const level = reply.status >= 500 ? 'error' : 'debug';
       if (failure.cause !== undefined) deps.log[level]({ id: requestId, err: failure.cause }, failure.kind);
     }
+    if (forWebPages) allowWebPages(reply);
     if (isDraining()) res.shouldKeepAlive = false; // says "Connection: close" (R-19)
     send(req, res, reply, requestId, secure);
     const seconds = (performance.now() - startedAt) / 1000;

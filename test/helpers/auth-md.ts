@@ -239,7 +239,7 @@ export function succeeded(reply: Reply): any {
   return reply.body;
 }
 
-async function withConfigFile<Result>(
+export async function withConfigFile<Result>(
   content: object,
   work: (path: string) => Promise<Result>,
 ): Promise<Result> {

@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import type { IssuedToken } from '../../domain/access-tokens.ts';
 import { signIdentity } from '../../domain/assertions.ts';
 import { collectByGrant } from '../../domain/claim-grant.ts';
 import { formatScope } from '../../domain/scopes.ts';
-import { type AccessToken, exchangeAssertion } from '../../domain/tokens.ts';
+import { exchangeAssertion } from '../../domain/tokens.ts';
 import { Failure } from '../../errors.ts';
 import { bothIdentities, identity } from '../identity-answers.ts';
 import type { Answer, Call } from '../route.ts';
@@ -52,7 +53,7 @@ export async function token(call: Call<z.output<typeof tokenBody>, 'anyone'>): P
   }
 }
 
-function answer({ value, scopes, issuedAt, expiresAt }: AccessToken, more: object = {}): Answer {
+function answer({ value, scopes, issuedAt, expiresAt }: IssuedToken, more: object = {}): Answer {
   return {
     headers: { Pragma: 'no-cache' },
     data: {

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { basic, onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+
+/** What web pages of others may call and read (Fetch, CORS protocol): a browser's MCP client gets and ends its own tokens. */
+
+const GRANT = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer' };
+
+onEveryEngine('web pages of other origins', (engine) => {
+  let on: TestService;
+  before(async () => {
+    on = await startTestService(engine);
+  });
+  after(() => on.stop());
+
+  const ORIGINS = ['https://app.example', 'null', 'http://localhost:6274'];
+
+  test('may call the token and the revocation endpoint, and read every answer, without credentials of the browser', async () => {
+    for (const Origin of ORIGINS) {
+      for (const path of ['/oauth2/token', '/oauth2/revoke']) {
+        const asked = {
+          Origin,
+          'Access-Control-Request-Method': 'POST',
+          'Access-Control-Request-Headers': 'content-type,authorization,mcp-protocol-version',
+        };
+        const preflight = await on.request('OPTIONS', path, { headers: asked });
+        assert.equal(preflight.status, 204, path);
+        assert.equal(preflight.headers.get('access-control-allow-origin'), '*');
+        assert.equal(preflight.headers.get('access-control-allow-methods'), 'POST');
+        assert.match(preflight.headers.get('access-control-allow-headers')!, /content-type/);
+
+        const answers = [
+          await on.form(path, {}, { Origin }),
+          await on.form(path, { ...GRANT, assertion: 'x', token: 'x' }, { Origin }),
+          await on.post(path, '{', { Origin }),
+          await on.request('GET', path, { headers: { Origin } }),
+          await on.request('POST', `${path}?token=x`, { headers: { Origin } }),
+        ];
+        for (const reply of [preflight, ...answers]) {
+          const about = `${path} ${reply.status} ${reply.text}`;
+          assert.equal(reply.headers.get('access-control-allow-origin'), '*', about);
+          assert.equal(reply.headers.get('access-control-allow-credentials'), null, about);
+          assert.equal(reply.headers.get('cache-control'), 'no-store', about);
+        }
+        assert.match(answers[0]!.headers.get('access-control-expose-headers')!, /WWW-Authenticate/);
+      }
+    }
+  });
+
+  test('read an answer that gives a token', async () => {
+    const { body } = await on.post('/agent/identity', { type: 'anonymous' });
+    const reply = await on.form(
+      '/oauth2/token',
+      { ...GRANT, assertion: body.identity_assertion },
+      { Origin: ORIGINS[0]! },
+    );
+    assert.equal(reply.status, 200, reply.text);
+    assert.equal(reply.headers.get('access-control-allow-origin'), '*');
+    const ended = await on.form(
+      '/oauth2/revoke',
+      { token: reply.body.access_token },
+      { Origin: ORIGINS[0]! },
+    );
+    assert.equal(ended.status, 200);
+    assert.equal(ended.headers.get('access-control-allow-origin'), '*');
+  });
+
+  test('read no answer of the endpoints of agents, APIs and people', async () => {
+    for (const Origin of ORIGINS) {
+      const answers = [
+        await on.post('/agent/auth', { type: 'anonymous' }, { Origin }),
+        await on.post('/agent/auth/claim', {}, { Origin }),
+        await on.form('/oauth2/introspect', { token: 'x' }, { Origin, ...basic('x', 'y') }),
+        await on.post('/agent/event/notify', {}, { Origin }),
+        await on.request('GET', '/account', { headers: { Origin } }),
+        await on.request('OPTIONS', '/oauth2/introspect', { headers: { Origin } }),
+      ];
+      for (const { headers, status } of answers) {
+        assert.equal(headers.get('access-control-allow-origin'), null, String(status));
+      }
+    }
+  });
+});

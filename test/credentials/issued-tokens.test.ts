@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { fine, openAgentWorld } from '../helpers/agent-world.ts';
+import {
+  type AuthMd,
+  confirm,
+  ID_JAG,
+  newMailbox,
+  openAuthMd,
+  says,
+  succeeded,
+  withConfigFile,
+} from '../helpers/auth-md.ts';
+import { openBrowser } from '../helpers/browser.ts';
+import { onEveryEngine, type TestService } from '../helpers/service.ts';
+
+/** Whatever an access token is given for, it counts, is in the audit, and is what its API takes. */
+
+const API = 'https://api.example.com';
+const signing = [{ url: API, name: 'API', tokens: 'jwt' as const, scopes: ['read'] }];
+
+const issuedOf = async (on: TestService): Promise<number> =>
+  (await on.service.deps.db.get<{ count: number }>(
+    `SELECT COUNT(*) AS count FROM events WHERE kind = 'token.issued'`,
+  ))!.count;
+
+/** The claims of a token that its API takes: signed, short, for it alone, and no wider than it knows. */
+function assertSigned(token: string, lifeSeconds: number): void {
+  assert.equal(token.split('.').length, 3, token);
+  const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
+  assert.deepEqual([claims.aud, claims.scope, claims.exp - claims.iat], [API, 'read', lifeSeconds]);
+}
+
+onEveryEngine('an access token', (engine) => {
+  describe('of auth.md 0.1', () => {
+    let world: AuthMd;
+    before(async () => {
+      world = await openAuthMd(engine, {
+        file: { resources: signing },
+        env: { LIMITS: '{"tokensPerAgent":"2/h"}' },
+      });
+    });
+    after(() => world.stop());
+
+    test('that completing the claim gives counts, is audited, and is signed where its API wants that', async () => {
+      const { on } = world;
+      const mailbox = newMailbox();
+      const { claim_token } = succeeded(
+        await on.post('/agent/auth', {
+          type: 'identity_assertion',
+          assertion_type: 'verified_email',
+          assertion: mailbox,
+          requested_credential_type: 'access_token',
+        }),
+      );
+      const human = openBrowser(on);
+      await human.get(await world.mailedPage(mailbox));
+      const otp = await confirm(human);
+      const earlier = await issuedOf(on);
+      const done = succeeded(await on.post('/agent/auth/claim/complete', { claim_token, otp }));
+      assertSigned(done.credential, 300);
+      assert.deepEqual(done.scopes, ['read']);
+      assert.equal(await issuedOf(on), earlier + 1);
+    });
+
+    test('that the word of a provider gives counts against tokensPerAgent', async () => {
+      const { on, idJag } = world;
+      const mailbox = newMailbox();
+      const present = () =>
+        on.post('/agent/auth', {
+          type: 'identity_assertion',
+          assertion_type: ID_JAG,
+          assertion: idJag({ sub: mailbox, email: mailbox }),
+          requested_credential_type: 'access_token',
+        });
+      const earlier = await issuedOf(on);
+      assertSigned(succeeded(await present()).credential, 300);
+      assertSigned(succeeded(await present()).credential, 300);
+      assert.equal(await issuedOf(on), earlier + 2);
+      const spent = await present();
+      assert.equal(says(spent).slice(0, 3), '429', spent.text);
+      assert.equal(await issuedOf(on), earlier + 2);
+    });
+  });
+
+  test('of a capability of the Agent Auth Protocol is signed where its API wants that, and no longer than signed ones are', async () => {
+    const world = await withConfigFile({ resources: signing }, (CONFIG) =>
+      openAgentWorld(engine, { env: { CONFIG } }),
+    );
+    try {
+      const agent = await world.letIn(newMailbox());
+      for (const [seconds, life] of [
+        [60, 60],
+        [300, 300],
+      ] as const) {
+        const { data } = fine(await world.client.execute(agent, 'read', { seconds }));
+        assertSigned(data.access_token, life);
+        assert.equal(data.expires_in, life);
+      }
+    } finally {
+      await world.stop();
+    }
+  });
+});
