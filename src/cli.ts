@@ -31,6 +31,12 @@ addEventCommands(program, shell);
 addCheckCommand(program, shell);
 optionEverywhere(program);
 
+// Whoever reads us has had enough, as `| head` does: there is nobody left to tell.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

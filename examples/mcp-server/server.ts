@@ -114,7 +114,16 @@ async function readJson(req: IncomingMessage): Promise<unknown> {
 
 /** On a developer's machine it is made known to the service beside it; elsewhere an operator does that once. */
 function registerMyself(resource: string): { clientId: string; clientSecret: string } {
-  const command = ['src/cli.ts', 'resource', 'add', resource, '--name', 'Example MCP server', '--json'];
+  const command = [
+    'src/cli.ts',
+    'resource',
+    'add',
+    resource,
+    '--name',
+    'Example MCP server',
+    '--rotate',
+    '--json',
+  ];
   const { client_id, client_secret } = JSON.parse(
     execFileSync(process.execPath, command, { encoding: 'utf8' }),
   );

@@ -13,8 +13,14 @@ export function addAgentCommands(program: Command, shell: Shell): void {
     .option('--limit <n>', 'at most so many', wholeNumber, 100)
     .action((options: { after: string; limit: number }) =>
       shell.withDatabase(async (deps) => {
-        const list = await agents.listAgents(deps, options.after, options.limit);
-        shell.say({ agents: list.map(agentJson) }, list.map(agentLine).join('\n') || 'None.');
+        const { after, limit } = options;
+        // One more than asked for tells whether there are more.
+        const found = await agents.listAgents(deps, after, limit + 1);
+        const list = found.slice(0, limit);
+        const next = found.length > limit ? list.at(-1)!.id : undefined;
+        const lines = list.map(agentLine);
+        if (next !== undefined) lines.push(`There are more. Go on with --after ${next}`);
+        shell.say({ agents: list.map(agentJson), next_after: next }, lines.join('\n') || 'None.');
       }),
     );
   agent

@@ -1,15 +1,18 @@
-import type { Command } from 'commander';
-import { ConfigError } from '../errors.ts';
-import { findEvents } from '../store/events.ts';
+import { type Command, InvalidArgumentError } from 'commander';
+import { EVENT_KINDS } from '../domain/events.ts';
+import { nearest, normalized } from '../lib/spelling.ts';
+import { type EventRow, findEvents } from '../store/events.ts';
 import { type Shell, wholeNumber } from './shell.ts';
 
 interface Options {
   kind?: string;
+  kinds?: true;
   agent?: string;
   account?: string;
   since?: number;
+  until?: number;
   after?: string;
-  limit: number;
+  limit?: number;
 }
 
 /** `events`: the audit. */
@@ -17,39 +20,59 @@ export function addEventCommands(program: Command, shell: Shell): void {
   program
     .command('events')
     .description('the audit, oldest first, as JSON lines')
-    .option('--kind <kind>', 'only these, such as claim.completed')
+    .option('--kind <kind>', 'only these, such as claim.completed', knownKind)
+    .option('--kinds', 'list the kinds there are')
     .option('--agent <id>', 'only of this agent')
     .option('--account <id>', 'only of this account')
     .option('--since <time>', 'only from this ISO 8601 time on', isoTime)
+    .option('--until <time>', 'only before this ISO 8601 time', isoTime)
     .option('--after <id>', 'go on after this event')
-    .option('--limit <n>', 'at most so many', wholeNumber, 1000)
-    .action((options: Options) =>
-      shell.withDatabase(async (deps) => {
+    .option('--limit <n>', 'at most so many; default: all', wholeNumber)
+    .action(async (options: Options) => {
+      if (options.kinds) return shell.say({ kinds: EVENT_KINDS }, EVENT_KINDS.join('\n'));
+      await shell.withDatabase(async (deps) => {
         const filter = { ...options, agentId: options.agent, accountId: options.account };
-        let left = options.limit;
+        let last: string | undefined;
+        let left = options.limit ?? Number.POSITIVE_INFINITY;
         for await (const event of findEvents(deps.db, filter)) {
-          const { id, at, kind, accountId, agentId, subject, address, requestId, details } = event;
-          const line = {
-            id,
-            at: new Date(at).toISOString(),
-            kind,
-            account_id: accountId ?? undefined,
-            agent_id: agentId ?? undefined,
-            subject: subject ?? undefined,
-            address: address ?? undefined,
-            request_id: requestId ?? undefined,
-            details: details === null ? undefined : JSON.parse(details),
-          };
-          console.log(JSON.stringify(line));
+          if (left === 0) {
+            shell.note(`There are more. Go on with --after ${last}`);
+            break;
+          }
+          await shell.line(eventJson(event));
+          last = event.id;
           left -= 1;
-          if (left === 0) break;
         }
-      }),
-    );
+      });
+    });
+}
+
+function eventJson(event: EventRow): object {
+  return {
+    id: event.id,
+    at: new Date(event.at).toISOString(),
+    kind: event.kind,
+    account_id: event.accountId ?? undefined,
+    agent_id: event.agentId ?? undefined,
+    subject: event.subject ?? undefined,
+    address: event.address ?? undefined,
+    request_id: event.requestId ?? undefined,
+    details: event.details === null ? undefined : JSON.parse(event.details),
+  };
+}
+
+function knownKind(text: string): string {
+  if (EVENT_KINDS.some((kind) => kind === text)) return text;
+  const meant = nearest(normalized(text), EVENT_KINDS);
+  throw new InvalidArgumentError(
+    meant === undefined
+      ? '--kinds lists those there are.'
+      : `Did you mean ${meant}? --kinds lists those there are.`,
+  );
 }
 
 function isoTime(text: string): number {
   const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new ConfigError('--since takes a time such as 2026-01-31T12:00:00Z.');
+  if (Number.isNaN(at)) throw new InvalidArgumentError('It takes a time such as 2026-01-31T12:00:00Z.');
   return at;
 }

@@ -11,18 +11,21 @@ export function addResourceCommands(program: Command, shell: Shell): void {
     .description('let a resource server introspect; shows its secret once')
     .requiredOption('--name <name>', 'what it is called')
     .option('--scopes <scopes>', 'the scopes it knows, separated by commas; default: all')
-    .action((url: string, options: { name: string; scopes?: string }) =>
+    .option('--rotate', 'where it is there already: give it a new secret, and end the old one')
+    .action((url: string, options: { name: string; scopes?: string; rotate?: boolean }) =>
       shell.withDatabase(async (deps) => {
+        const { name, rotate = false } = options;
         const scopes = options.scopes === undefined ? undefined : parseScope(options.scopes);
-        const { server, secret } = await resources.addResourceServer(deps, shell.asker(), {
-          url,
-          name: options.name,
-          scopes,
-        });
-        shell.say(
-          { client_id: server.id, client_secret: secret, ...resourceJson(server) },
-          `client_id      ${server.id}\nclient_secret  ${secret}\nThe secret is shown this once.`,
-        );
+        const input = { url, name, scopes };
+        const { server, secret } = await resources.addResourceServerOnce(deps, shell.asker(), input, rotate);
+        const lines =
+          secret === undefined
+            ? [
+                `client_id      ${server.id}`,
+                'It is there already, with the secret that it was given. --rotate gives it a new one.',
+              ]
+            : [`client_id      ${server.id}`, `client_secret  ${secret}`, 'The secret is shown this once.'];
+        shell.say({ client_id: server.id, client_secret: secret, ...resourceJson(server) }, lines.join('\n'));
       }),
     );
   resource

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Command } from 'commander';
 import { loadConfig } from '../config.ts';
 import type { Deps } from '../deps.ts';
@@ -13,6 +14,10 @@ export interface Shell {
   env: Record<string, string | undefined>;
   /** Answers: the JSON with `--json`, the text without. */
   say(json: object, text: string): void;
+  /** One of many answers, in JSON whatever was asked for. Waits while the reader is behind. */
+  line(json: object): Promise<void>;
+  /** A word to the person at the terminal, beside the answer: never in what a program reads. */
+  note(text: string): void;
   /** The answer where an id leads nowhere; the process ends with the code for that. */
   notFound(what: string): void;
   /** The command ran and what it found is bad. */
@@ -29,6 +34,12 @@ export function createShell(program: Command, env: Shell['env']): Shell {
     env,
     say(json, text) {
       console.log(program.opts<{ json?: boolean }>().json ? JSON.stringify(json) : text);
+    },
+    async line(json) {
+      if (!process.stdout.write(`${JSON.stringify(json)}\n`)) await once(process.stdout, 'drain');
+    },
+    note(text) {
+      console.error(text);
     },
     notFound(what) {
       console.error(`There is no such ${what}.`);

@@ -56,6 +56,7 @@ const TEXTS: Record<EventKind, string> = {
   'session.guess_failed': 'A wrong code was tried to sign in',
   'limit.hit': 'A limit was reached',
   'resource.added': 'A resource server was added',
+  'resource.rotated': 'A resource server got a new secret',
   'resource.removed': 'A resource server was removed',
 };
 

@@ -11,57 +11,60 @@ export interface Asker {
 }
 
 /** What can be read in the audit (S-108). */
-export type EventKind =
-  | 'registration.created'
-  | 'claim.started'
-  | 'claim.guess_failed'
-  | 'claim.completed'
-  | 'claim.approved'
-  | 'claim.confirmed'
-  | 'claim.denied'
-  | 'claim.superseded'
-  | 'account.created'
-  | 'account.deleted'
-  | 'authenticator.added'
-  | 'authenticator.removed'
-  | 'recovery_codes.made'
-  | 'recovery_code.used'
-  | 'agent.merged'
-  | 'agent.linked'
-  | 'agent.revoked'
-  | 'agent.renamed'
-  | 'agent.narrowed'
-  | 'agent.released'
-  | 'agent.merge_undone'
-  | 'host.linked'
-  | 'host.revoked'
-  | 'host.rekeyed'
-  | 'agent.asked'
-  | 'agent.connected'
-  | 'agent.rejected'
-  | 'agent.claimed'
-  | 'agent.reactivated'
-  | 'capability.granted'
-  | 'capability.executed'
-  | 'assertion.taken'
-  | 'principal.linked'
-  | 'principal.revoked'
-  | 'token.issued'
-  | 'refresh_token.reused'
-  | 'refresh_token.revoked'
-  | 'signing_key.made'
-  | 'key.created'
-  | 'key.retired'
-  | 'key.revoked'
-  | 'key.expiring'
-  | 'mail.dead'
-  | 'mail.wanted'
-  | 'session.begun'
-  | 'session.ended'
-  | 'session.guess_failed'
-  | 'limit.hit'
-  | 'resource.added'
-  | 'resource.removed';
+export const EVENT_KINDS = [
+  'registration.created',
+  'claim.started',
+  'claim.guess_failed',
+  'claim.completed',
+  'claim.approved',
+  'claim.confirmed',
+  'claim.denied',
+  'claim.superseded',
+  'account.created',
+  'account.deleted',
+  'authenticator.added',
+  'authenticator.removed',
+  'recovery_codes.made',
+  'recovery_code.used',
+  'agent.merged',
+  'agent.linked',
+  'agent.revoked',
+  'agent.renamed',
+  'agent.narrowed',
+  'agent.released',
+  'agent.merge_undone',
+  'host.linked',
+  'host.revoked',
+  'host.rekeyed',
+  'agent.asked',
+  'agent.connected',
+  'agent.rejected',
+  'agent.claimed',
+  'agent.reactivated',
+  'capability.granted',
+  'capability.executed',
+  'assertion.taken',
+  'principal.linked',
+  'principal.revoked',
+  'token.issued',
+  'refresh_token.reused',
+  'refresh_token.revoked',
+  'signing_key.made',
+  'key.created',
+  'key.retired',
+  'key.revoked',
+  'key.expiring',
+  'mail.dead',
+  'mail.wanted',
+  'session.begun',
+  'session.ended',
+  'session.guess_failed',
+  'limit.hit',
+  'resource.added',
+  'resource.rotated',
+  'resource.removed',
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
 
 export interface Event {
   kind: EventKind;

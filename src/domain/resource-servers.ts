@@ -11,6 +11,7 @@ import {
   listResourceServers as listRows,
   type ResourceServerRow,
   removeResourceServer as removeRow,
+  setResourceServerSecret,
 } from '../store/resource-servers.ts';
 import { type Asker, record } from './events.ts';
 import { formatScope, parseScope } from './scopes.ts';
@@ -28,17 +29,25 @@ export interface ResourceServer {
   createdAt: number;
 }
 
+/** What a resource server is added with. */
+export interface ResourceServerInput {
+  /** Absolute, http or https, no fragment. */
+  url: string;
+  name: string;
+  /** undefined: all. */
+  scopes: readonly string[] | undefined;
+}
+
 /**
  * Adds a resource server.
  *
- * @param input.url absolute, http or https, no fragment
  * @returns it, and the secret by which it authenticates, which is shown here and never again
  * @throws Failure `badRequest`
  */
 export async function addResourceServer(
   deps: Deps,
   asker: Asker,
-  input: { url: string; name: string; scopes: readonly string[] | undefined },
+  input: ResourceServerInput,
 ): Promise<{ server: ResourceServer; secret: string }> {
   const url = checkResourceUrl(input.url);
   const unknown = input.scopes?.find((scope) => !deps.config.scopes.has(scope));
@@ -64,6 +73,40 @@ export async function addResourceServer(
     await record(tx, deps, asker, now, { kind: 'resource.added', subject: row.id });
   });
   return { server: toServer(row), secret };
+}
+
+/**
+ * Adds a resource server unless one with this URL and name is in service: a command that is repeated adds nothing.
+ *
+ * @param rotate gives the one that is there a new secret; its old one ends
+ * @returns the secret only where it is new
+ * @throws Failure `badRequest`, also where the one that is there has other scopes
+ */
+export async function addResourceServerOnce(
+  deps: Deps,
+  asker: Asker,
+  input: ResourceServerInput,
+  rotate: boolean,
+): Promise<{ server: ResourceServer; secret: string | undefined }> {
+  const url = checkResourceUrl(input.url);
+  const row = (await listRows(deps.db)).find((each) => each.url === url && each.name === input.name);
+  if (row === undefined) return addResourceServer(deps, asker, input);
+  const server = toServer(row);
+  if (input.scopes !== undefined && formatScope(input.scopes) !== row.scopes) {
+    throw new Failure(
+      'badRequest',
+      `${row.id} has this URL and name, and other scopes (${row.scopes ?? 'all'}). Remove it first, or give another name.`,
+    );
+  }
+  if (!rotate) return { server, secret: undefined };
+  const now = deps.clock();
+  const secret = newSecret('rss', deps.random);
+  await deps.db.tx(async (tx) => {
+    await setResourceServerSecret(tx, row.id, hashSecret(secret));
+    await record(tx, deps, asker, now, { kind: 'resource.rotated', subject: row.id });
+  });
+  recent.get(deps.db)?.clear();
+  return { server, secret };
 }
 
 /** Those that may introspect, oldest first. */

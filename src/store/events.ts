@@ -36,35 +36,39 @@ export function listEvents(db: Pick<Db, 'all'>, after: string, limit: number): P
   return db.all<EventRow>(`SELECT ${COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?`, [after, limit]);
 }
 
-/** Which events, each member narrows. `since`: epoch ms. */
+/** Which events, each member narrows. `since` and `until` (not of it any more): epoch ms. */
 export interface EventFilter {
   after?: string | undefined;
   kind?: string | undefined;
   agentId?: string | undefined;
   accountId?: string | undefined;
   since?: number | undefined;
+  until?: number | undefined;
 }
 
 const PAGE = 1000;
+/** How far the clocks of services on one database may be apart. */
+const CLOCKS_APART_MS = 60_000;
 
 /**
  * The events that a filter lets through, oldest first. All are read, a page at a time: most are registrations, and an index by
  * which those could be looked up would cost each of them more than the operator's rare question does.
  */
 export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): AsyncGenerator<EventRow> {
-  const { kind, agentId, accountId, since } = filter;
+  const { kind, agentId, accountId, since, until = Number.POSITIVE_INFINITY } = filter;
   let after = filter.after ?? '';
   const first = since === undefined ? '' : firstIdAt('evt', since);
   if (first > after) after = first;
   for (;;) {
     const rows = await listEvents(db, after, PAGE);
     for (const row of rows) {
+      if (row.at >= until) continue; // not the end: ids are in the order of clocks that can differ by a little
       if (kind !== undefined && row.kind !== kind) continue;
       if (agentId !== undefined && row.agentId !== agentId) continue;
       if (accountId !== undefined && row.accountId !== accountId) continue;
       yield row;
     }
-    if (rows.length < PAGE) return;
+    if (rows.length < PAGE || rows[0]!.at > until + CLOCKS_APART_MS) return;
     after = rows.at(-1)!.id;
   }
 }

@@ -29,6 +29,10 @@ export function listResourceServers(db: Pick<Db, 'all'>): Promise<ResourceServer
   return db.all(`SELECT ${COLUMNS} FROM resource_servers WHERE removed_at IS NULL ORDER BY id`);
 }
 
+export async function setResourceServerSecret(tx: Tx, id: string, secretHash: Buffer): Promise<void> {
+  await tx.run('UPDATE resource_servers SET secret_hash = ? WHERE id = ?', [secretHash, id]);
+}
+
 export function removeResourceServer(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE resource_servers SET removed_at = ? WHERE id = ? AND removed_at IS NULL', [now, id]);
 }
