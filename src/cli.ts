@@ -10,6 +10,9 @@ import { addServiceCommands } from './commands/service.ts';
 import { createShell, EXIT } from './commands/shell.ts';
 import { ConfigError, Failure } from './errors.ts';
 
+// What it writes, a database, what lies beside it, a copy, is for its owner alone, in whatever folder.
+process.umask(0o077);
+
 const PACKAGE = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };

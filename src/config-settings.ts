@@ -1,5 +1,7 @@
 import {
+  type DiskShare,
   databaseUrl,
+  diskShare,
   mailAddress,
   oneOf,
   parseSecrets,
@@ -36,7 +38,11 @@ export interface Settings {
   KEEP_ALIVE_TIMEOUT: number;
   /** Seconds. */
   DRAIN_DELAY: number;
+  /** Seconds. */
+  STARTUP_TIMEOUT: number;
   CONNECTIONS_PER_ADDRESS: number;
+  /** Of the disk that holds a SQLite database. */
+  DISK_FREE_MIN: DiskShare;
   CONFIG: string | undefined;
   TEMPLATES_DIR: string | undefined;
   /** JSON. */
@@ -87,7 +93,8 @@ export const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
   },
   SECRET: {
     doc: 'at least 32 random bytes; several, newest first, while you rotate',
-    defaultDoc: 'on this machine made once in `./data/secret`',
+    defaultDoc:
+      'on this machine made once, in the file `secret` beside the database (`./data/secret` with PostgreSQL)',
     isSecret: true,
     parse: parseSecrets,
     fallback: none,
@@ -129,10 +136,20 @@ export const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
     parse: wholeNumber(0, 300),
     fallback: ({ PUBLIC_URL }) => (isLoopbackHost(new URL(PUBLIC_URL).hostname) ? 0 : 5),
   },
+  STARTUP_TIMEOUT: {
+    doc: 'seconds that a start waits for a PostgreSQL that is not there yet',
+    parse: wholeNumber(0, 3600),
+    fallback: () => 60,
+  },
   CONNECTIONS_PER_ADDRESS: {
     doc: 'how many connections one address may hold; behind a proxy that is the proxy’s to bound',
     parse: wholeNumber(1, 10_000),
     fallback: () => 1000,
+  },
+  DISK_FREE_MIN: {
+    doc: 'what must be free on the disk of a SQLite database, such as `100MB` or `1%`; with less `/readyz` says `503`',
+    parse: diskShare,
+    fallback: () => ({ text: '100MB', bytes: 100_000_000, share: 0 }),
   },
   CONFIG: {
     doc: 'the file with scopes, presets, rules of tools, quotas, resources, trusted agent providers, capabilities, limits, name and looks ([schema](docs/vouchsafe.config.schema.json))',
@@ -215,13 +232,18 @@ function refuseMisspelled(env: Environment): void {
   }
 }
 
+/** A value as it would be written in the environment. */
+function shown(value: Settings[keyof Settings]): string | number | undefined {
+  return typeof value === 'object' && 'text' in value ? value.text : (value as string | number | undefined);
+}
+
 /** All settings as they are in force. @throws ConfigError as readSettings does */
 export function settingsInForce(env: Environment): SettingInForce[] {
   const settings = readSettings(env);
   return NAMES.map((name) => {
     const from = sourceOf(name, env) ?? 'default';
     const isHidden = SETTINGS[name].isSecret === true && from !== 'default';
-    const value = isHidden ? '(set, not shown)' : (settings[name] as string | number | undefined);
+    const value = isHidden ? '(set, not shown)' : shown(settings[name]);
     return { name, value, from };
   });
 }
@@ -230,7 +252,7 @@ export function settingsInForce(env: Environment): SettingInForce[] {
 export function settingsTable(): string {
   const rows = NAMES.map((name) => {
     const { doc, defaultDoc, fallback } = SETTINGS[name];
-    return `| \`${name}\` | ${defaultDoc ?? `\`${fallback({} as Settings)}\``} | ${doc} |`;
+    return `| \`${name}\` | ${defaultDoc ?? `\`${shown(fallback({} as Settings))}\``} | ${doc} |`;
   });
   return ['| Name | Default | Meaning |', '| --- | --- | --- |', ...rows].join('\n');
 }

@@ -116,3 +116,23 @@ export function templatesFolder(folder: string, name: string): string {
   if (fault) throw new ConfigError(`${name} ${fault}.`);
   return folder;
 }
+
+/** How much of a disk: bytes, or a share of it from 0 to 1; whichever of the two is not 0. */
+export interface DiskShare {
+  /** As it was written. */
+  text: string;
+  bytes: number;
+  share: number;
+}
+
+/** `250MB`, `2GB` or `1%`; 0 for nothing. @throws ConfigError that names `name` */
+export function diskShare(text: string, name: string): DiskShare {
+  const match = /^([0-9]{1,9})(MB|GB|%)?$/i.exec(text);
+  const amount = Number(match?.[1]);
+  const unit = match?.[2]?.toUpperCase();
+  if (match === null || (unit === undefined && amount !== 0) || (unit === '%' && amount > 99)) {
+    throw new ConfigError(`${name} must be such as 100MB, 2GB or 1%, or 0.`);
+  }
+  if (unit === '%') return { text, bytes: 0, share: amount / 100 };
+  return { text, bytes: amount * (unit === 'GB' ? 1e9 : 1e6), share: 0 };
+}

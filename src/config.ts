@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type OwnCapability, readCapability } from './config-capabilities.ts';
 import {
   type ConfigFile,
@@ -12,7 +13,7 @@ import {
 } from './config-file.ts';
 import { readTrust, type TrustedIssuer } from './config-issuers.ts';
 import { type Environment, readSettings } from './config-settings.ts';
-import { MAKE_SECRET, parseSecrets, readText } from './config-values.ts';
+import { type DiskShare, MAKE_SECRET, parseSecrets, readText } from './config-values.ts';
 import { nameTaken } from './domain/capabilities.ts';
 import type { Limits } from './domain/limits.ts';
 import { checkResourceUrl } from './domain/resource-servers.ts';
@@ -39,6 +40,10 @@ export interface Config {
   keepAliveMs: number;
   /** How long a service that is to stop says that it is not ready, and serves on. */
   drainDelayMs: number;
+  /** How long a start waits for a database that is not there yet. */
+  startupTimeoutMs: number;
+  /** What must be free on the disk of a SQLite database. */
+  diskFreeMin: DiskShare;
   /** Behind no proxy: so many connections of one address at once. */
   connectionsPerAddress: number;
   opsHost: string;
@@ -71,11 +76,13 @@ export interface Config {
  * Reads the environment and the configuration file.
  *
  * @param env the environment; `NAME_FILE` gives the value of `NAME` from a file
+ * @param makeSecret whether a secret is made where there is none: `serve` does, commands write no such file
  * @throws ConfigError naming the setting that is wrong
  */
-export function loadConfig(env: Environment): Config {
+export function loadConfig(env: Environment, { makeSecret = false } = {}): Config {
   const settings = readSettings(env);
   const publicUrl = settings.PUBLIC_URL;
+  const database = parseDatabaseUrl(settings.DATABASE_URL);
   const isLoopback = isLoopbackHost(new URL(publicUrl).hostname);
   const file = readFile(settings.CONFIG, settings.LIMITS);
   if (!isLoopback && settings.SMTP_URL === undefined) {
@@ -123,14 +130,16 @@ export function loadConfig(env: Environment): Config {
     port: settings.PORT,
     publicUrl,
     isLoopback,
-    database: parseDatabaseUrl(settings.DATABASE_URL),
-    secrets: readSecrets(settings.SECRET, isLoopback),
+    database,
+    secrets: readSecrets(settings.SECRET, isLoopback, secretPath(database), makeSecret),
     smtpUrl: settings.SMTP_URL,
     mailFrom: settings.MAIL_FROM,
     claimExistingAccount: settings.CLAIM_EXISTING_ACCOUNT ?? file.claimExistingAccount,
     trustProxy: settings.TRUST_PROXY,
     keepAliveMs: 1000 * settings.KEEP_ALIVE_TIMEOUT,
     drainDelayMs: 1000 * settings.DRAIN_DELAY,
+    startupTimeoutMs: 1000 * settings.STARTUP_TIMEOUT,
+    diskFreeMin: settings.DISK_FREE_MIN,
     connectionsPerAddress: settings.CONNECTIONS_PER_ADDRESS,
     opsHost: settings.OPS_HOST,
     opsPort: settings.OPS_PORT,
@@ -208,10 +217,25 @@ function parseJson(name: string, text: string): object {
   throw new ConfigError(`${name} must be a JSON object.`);
 }
 
-/** The service's secrets: as set, or on this machine from `./data/secret`, made once. */
-function readSecrets(set: Buffer[] | undefined, isLoopback: boolean): Buffer[] {
+/** Where a service on this machine keeps the secret that it makes: beside a SQLite database, else in `./data`. */
+function secretPath(database: Config['database']): string {
+  const elsewhere = './data/secret';
+  if (database.kind !== 'sqlite') return elsewhere;
+  const beside = join(dirname(database.file), 'secret');
+  // Earlier versions kept it in `./data` always; a database that is there already was sealed with that one.
+  const isOlder = !existsSync(beside) && existsSync(database.file) && existsSync(elsewhere);
+  return isOlder ? elsewhere : beside;
+}
+
+/** The service's secrets: as set, or on this machine from a file that `serve` makes once; none where it has not yet. */
+function readSecrets(
+  set: Buffer[] | undefined,
+  isLoopback: boolean,
+  path: string,
+  makeSecret: boolean,
+): Buffer[] {
   if (set !== undefined) return set;
   if (!isLoopback) throw new ConfigError(`SECRET or SECRET_FILE is required. ${MAKE_SECRET}`);
-  const path = './data/secret';
-  return parseSecrets(readOrMakeSecret(path), path);
+  if (makeSecret) return parseSecrets(readOrMakeSecret(path), path);
+  return existsSync(path) ? parseSecrets(readText('SECRET', path), path) : [];
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { type Config, loadConfig } from './config.ts';
 import { ConfigError, DatabaseError } from './errors.ts';
 import { systemClock } from './lib/clock.ts';
@@ -39,6 +40,10 @@ export async function doctor(env: Record<string, string | undefined>): Promise<F
 }
 
 async function checkDatabase(config: Config): Promise<Finding[]> {
+  const { database } = config;
+  if (database.kind === 'sqlite' && !existsSync(database.file)) {
+    return [{ name: 'database', ok: true, says: `sqlite, ${database.file} is made by the first start` }];
+  }
   try {
     const db = await openDatabase(config.database, () => {});
     try {

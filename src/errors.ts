@@ -154,4 +154,12 @@ export function unavailable(cause: unknown, retryAfterSeconds = 2): Failure {
 export class ConfigError extends Error {}
 
 /** The database cannot be opened or brought up to date; the message names DATABASE_URL and says why. */
-export class DatabaseError extends Error {}
+export class DatabaseError extends Error {
+  /** Whether it may be there in a moment: a server that is still starting, a name that is not known yet. */
+  readonly isPassing: boolean;
+
+  constructor(message: string, isPassing: boolean, options: ErrorOptions) {
+    super(message, options);
+    this.isPassing = isPassing;
+  }
+}

@@ -18,6 +18,7 @@ import { createLog, type Log } from './lib/log.ts';
 import { createDevMailbox } from './mail/dev-mailbox.ts';
 import { checkMails } from './mail/preview.ts';
 import { databaseClock } from './store/clock.ts';
+import { watchDatabaseFile } from './store/database-file.ts';
 import type { Db } from './store/db.ts';
 import { openMigrated } from './store/open.ts';
 import { createDeps } from './with-deps.ts';
@@ -42,6 +43,8 @@ export interface Overrides {
   clock?: Clock;
   log?: Log;
   wrapDb?: (db: Db) => Db;
+  onFileGone?: (cause: unknown) => void;
+  watchFileMs?: number;
   drainTimes?: DrainTimes;
 }
 
@@ -49,11 +52,19 @@ export interface Overrides {
 export async function startService(config: Config, overrides: Overrides = {}): Promise<Service> {
   const log = overrides.log ?? createLog(config.logLevel);
   if (config.templatesDir !== undefined) checkMails(config, systemClock());
-  const { db: opened } = await openMigrated(config.database, (cause) => {
+  const onBroken = (cause: unknown) => {
     log.fatal({ err: cause }, 'the database is damaged; ending rather than answering wrongly');
     log.flush();
     process.exit(70);
+  };
+  const { db: opened } = await openMigrated(config.database, onBroken, {
+    timeoutMs: config.startupTimeoutMs,
+    onWait: (reason) => log.warn({ reason: reason.message }, 'waiting for the database'),
   });
+  const file =
+    config.database.kind === 'sqlite'
+      ? watchDatabaseFile(config.database.file, overrides.onFileGone ?? onBroken, overrides.watchFileMs)
+      : undefined;
   const db = overrides.wrapDb?.(opened) ?? opened;
   const ticking = overrides.clock === undefined ? await databaseClock(db, systemClock) : undefined;
   const clock = overrides.clock ?? ticking!.clock;
@@ -89,6 +100,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     await drain(drainTimes);
     await Promise.all([outbox.stop(), chores.stop(), usage.stop()]);
     ticking?.stop();
+    file?.stop();
     deps.mailer.close();
     await db.close();
     await drainOps({ ...drainTimes, idleMs: 0 });

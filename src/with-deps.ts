@@ -1,8 +1,9 @@
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
+import { ConfigError } from './errors.ts';
 import { createCallApi } from './lib/call-api.ts';
 import { systemClock } from './lib/clock.ts';
-import { createKeyring } from './lib/keyring.ts';
+import { createKeyring, type Keyring } from './lib/keyring.ts';
 import { createLog } from './lib/log.ts';
 import { createMetrics } from './lib/metrics.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
@@ -19,10 +20,19 @@ export function createDeps(
   own: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey' | 'follow'>,
   devMailbox?: DevMailbox,
 ): Deps {
+  let keyring: Keyring | undefined;
   return {
     config,
     random: systemRandom,
-    keyring: createKeyring(config.secrets, systemRandom),
+    get keyring() {
+      if (config.secrets.length === 0) {
+        throw new ConfigError(
+          'SECRET: there is none yet. The first "vouchsafe serve" makes one on this machine, or set it.',
+        );
+      }
+      keyring ??= createKeyring(config.secrets, systemRandom);
+      return keyring;
+    },
     mailer: createMailer(config, devMailbox),
     metrics: createMetrics(),
     callApi: createCallApi(),

@@ -351,7 +351,7 @@ describe('the secret that is made on this machine', () => {
   test('is one, however many processes start at once, and only its owner may read it', async () => {
     const cwd = mkdtempSync(join(folder, 'cwd-'));
     const source = new URL('../src/config.ts', import.meta.url).href;
-    const script = `const { loadConfig } = await import('${source}'); console.log(String(loadConfig({}).secrets))`;
+    const script = `const { loadConfig } = await import('${source}'); console.log(String(loadConfig({}, { makeSecret: true }).secrets))`;
     const start = () => runNode(['--input-type=module', '-e', script], {}, cwd);
     const ended = await Promise.all([start(), start(), start(), start(), start()]);
     const secrets = new Set(ended.map(({ stdout }) => stdout));

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { loadConfig } from '../config.ts';
 import { settingsInForce, settingsTable } from '../config-settings.ts';
 import { doctor } from '../doctor.ts';
+import { DatabaseError } from '../errors.ts';
 import { previewMails } from '../mail/preview.ts';
 import { serve } from '../serve.ts';
 import type { Shell } from './shell.ts';
@@ -12,7 +13,7 @@ export function addServiceCommands(program: Command, shell: Shell): void {
   program
     .command('serve')
     .description('serve HTTP; migrates the database first')
-    .action(() => serve(loadConfig(shell.env)));
+    .action(() => serve(loadConfig(shell.env, { makeSecret: true })));
 
   program
     .command('migrate')
@@ -26,13 +27,17 @@ export function addServiceCommands(program: Command, shell: Shell): void {
   program
     .command('backup <file>')
     .description('copy the whole database into a new file, while others write')
-    .action((file: string) =>
-      shell.withDatabase(async (deps) => {
+    .action((file: string) => {
+      const { database } = loadConfig(shell.env);
+      if (database.kind === 'sqlite' && !existsSync(database.file)) {
+        throw new DatabaseError(`DATABASE_URL: there is no file ${database.file}.`, false, {});
+      }
+      return shell.withDatabase(async (deps) => {
         if (existsSync(file)) throw new Error(`The file ${file} exists already: name a new one.`);
         await deps.db.backup(file);
         shell.say({ file }, `Copied to ${file}. It holds hashes of keys: keep it as you keep the database.`);
-      }),
-    );
+      });
+    });
 
   program
     .command('doctor')

@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts';
 import { spendOne } from '../store/counters.ts';
+import { readDiskSpace } from '../store/database-file.ts';
 
 /** Whether the database takes writes. Only a write tells: a full disk or a read-only database takes an empty transaction. */
 export async function takesWrites(deps: Pick<Deps, 'db' | 'clock'>): Promise<boolean> {
@@ -9,4 +10,12 @@ export async function takesWrites(deps: Pick<Deps, 'db' | 'clock'>): Promise<boo
   } catch {
     return false;
   }
+}
+
+/** Whether its disk has room left for the database; that of a database server is that server's to watch. */
+export function hasDiskSpace({ config }: Pick<Deps, 'config'>): boolean {
+  const { database, diskFreeMin } = config;
+  if (database.kind !== 'sqlite') return true;
+  const { free, total } = readDiskSpace(database.file);
+  return free >= diskFreeMin.bytes && free >= diskFreeMin.share * total;
 }

@@ -1,13 +1,13 @@
 import { createServer, type Server } from 'node:http';
 import type { Deps } from '../deps.ts';
 import { backlog } from '../domain/outbox.ts';
-import { takesWrites } from '../domain/readiness.ts';
+import { hasDiskSpace, takesWrites } from '../domain/readiness.ts';
 import { serveOneAtATime, TIMEOUTS } from './connections.ts';
 import { readRequestTarget } from './request-target.ts';
 
 /**
  * The operator's listener, apart from the public one: /metrics (Prometheus), /livez (the process runs), /readyz (it can serve:
- * the database takes writes and it is not shutting down).
+ * the database takes writes, its disk has room, and it is not shutting down).
  */
 export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
   const server = createServer(TIMEOUTS);
@@ -24,6 +24,10 @@ export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
         return { status: 200, type: plain, text: 'ok\n' };
       case '/readyz': {
         if (isDraining()) return { status: 503, type: plain, text: 'shutting down\n' };
+        if (!hasDiskSpace(deps)) {
+          const text = 'the disk of the database is almost full (DISK_FREE_MIN)\n';
+          return { status: 503, type: plain, text };
+        }
         return (await takesWrites(deps))
           ? { status: 200, type: plain, text: 'ok\n' }
           : { status: 503, type: plain, text: 'the database takes no writes\n' };

@@ -14,8 +14,25 @@ export function explainOpenError(database: Config['database'], error: unknown): 
   const said = database.kind === 'sqlite' ? explainFile(code) : explainServer(code, cause.message);
   if (said === undefined) return error;
   const place = database.kind === 'sqlite' ? `the file ${database.file}` : placeOf(database.url);
-  return new DatabaseError(`DATABASE_URL: ${place} ${said}.`, { cause });
+  const isPassing =
+    database.kind === 'postgres' && (PASSING.has(code) || /timeout|terminated/i.test(cause.message));
+  return new DatabaseError(`DATABASE_URL: ${place} ${said}.`, isPassing, { cause });
 }
+
+/** What a server that is starting, or that stands in a crowd, answers; another value of the setting would not help. */
+const PASSING = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND', // a container's name is known once it runs
+  'EAI_AGAIN',
+  '53300',
+  '57P01',
+  '57P02',
+  '57P03',
+]);
 
 function explainFile(code: string): string | undefined {
   if (code === 'SQLITE_NOTADB') return 'is no SQLite database';

@@ -1,9 +1,20 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
+import { DatabaseError } from '../errors.ts';
 import type { Db } from './db.ts';
 import { migrate } from './migrate.ts';
 import { explainOpenError } from './open-error.ts';
 import { openPostgres } from './postgres.ts';
 import { openSqlite } from './sqlite.ts';
+
+const RETRY_MS = 500;
+
+/** How a start waits for its database. */
+export interface StartupWait {
+  timeoutMs: number;
+  /** Told each time why it is not there yet. */
+  onWait(reason: DatabaseError): void;
+}
 
 /**
  * Opens the configured database; creates a SQLite file where there is none.
@@ -27,10 +38,29 @@ export async function openDatabase(
 /**
  * Opens the configured database and brings it up to date.
  *
+ * @param wait how long it may take until a server that is still starting is there: containers start in any order
  * @returns it, and the names of the migrations that were applied
  * @throws DatabaseError naming DATABASE_URL where it cannot be used
  */
 export async function openMigrated(
+  database: Config['database'],
+  onBroken: (cause: unknown) => void,
+  wait: StartupWait = { timeoutMs: 0, onWait() {} },
+): Promise<{ db: Db; applied: string[] }> {
+  const giveUpAt = performance.now() + wait.timeoutMs;
+  for (;;) {
+    try {
+      return await openAndMigrate(database, onBroken);
+    } catch (error) {
+      const mayCome = error instanceof DatabaseError && error.isPassing;
+      if (!mayCome || performance.now() + RETRY_MS > giveUpAt) throw error;
+      wait.onWait(error);
+      await sleep(RETRY_MS);
+    }
+  }
+}
+
+async function openAndMigrate(
   database: Config['database'],
   onBroken: (cause: unknown) => void,
 ): Promise<{ db: Db; applied: string[] }> {

@@ -156,6 +156,8 @@ export interface TestOptions {
   /** A database that outlives this service. */
   database?: TestDatabase;
   wrapDb?: NonNullable<Overrides['wrapDb']>;
+  /** More that stands in the place of the real world. */
+  overrides?: Overrides;
 }
 
 export const TEST_SECRET = 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d';
@@ -182,6 +184,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     // What the tests' own kept connections would send at the end is nothing.
     drainTimes: { ...DRAIN_TIMES, idleMs: 0 },
     ...(options.wrapDb && { wrapDb: options.wrapDb }),
+    ...options.overrides,
   });
 
   const mails: ClaimCodeMail[] = [];
