@@ -26,6 +26,7 @@ import * as second from './http/pages/authenticator.ts';
 import * as claimPages from './http/pages/claim.ts';
 import * as connect from './http/pages/connect.ts';
 import { devMailboxJson, devMailboxPage } from './http/pages/dev-mailbox.ts';
+import { frontPage } from './http/pages/front.ts';
 import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
@@ -152,7 +153,12 @@ export function createRoutes(
       handler: revocation.revoke,
     }),
   ];
-  return [...rows, ...pageRows(pages), ...discoveryRows(deps, rows), ...developmentRows(pages, devMailbox)];
+  return [
+    ...rows,
+    ...pageRows(pages),
+    ...discoveryRows(deps, rows, pages),
+    ...developmentRows(pages, devMailbox),
+  ];
 }
 
 /** auth.md 0.2 to 0.7, and production: identities, and tokens for them. Registration spends its own budgets by what is asked. */
@@ -407,7 +413,7 @@ function pageRows(pages: Pages): Route[] {
 }
 
 /** Documents that anybody may read and cache. */
-function discoveryRows(deps: Deps, described: readonly Route[]): Route[] {
+function discoveryRows(deps: Deps, described: readonly Route[], pages: Pages): Route[] {
   const documentAt = createDocuments(deps, described);
   const open = (
     path: string,
@@ -425,11 +431,7 @@ function discoveryRows(deps: Deps, described: readonly Route[]): Route[] {
   return [
     open('/', {
       summary: 'Where to start',
-      handler: () => ({
-        status: 303,
-        headers: { Location: deps.config.publicUrl + PATHS.authMd },
-        nothing: true,
-      }),
+      handler: frontPage(pages),
     }),
     document(PATHS.authMd, 'How agents use this'),
     document(PATHS.llmsTxt, 'Where to read'),

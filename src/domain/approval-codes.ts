@@ -1,4 +1,5 @@
 import type { Deps } from '../deps.ts';
+import { normalizeCode } from '../lib/code-text.ts';
 
 /**
  * The code by which a human finds the question that an agent asks them (RFC 8628 6.1): eight of thirty-two letters that are not
@@ -17,7 +18,12 @@ export function approvalCode(deps: Keyed, approvalId: string): string {
 
 /** What a code is found by, as it was typed. */
 export function approvalCodeMac(deps: Keyed, code: string): string {
-  return deps.keyring.sign('approval-code', code.toUpperCase().replace(/[^A-Z0-9]/g, ''));
+  return deps.keyring.sign(
+    'approval-code',
+    normalizeCode(code)
+      .toUpperCase()
+      .replace(/[^A-Z0-9]/g, ''),
+  );
 }
 
 /** The link to an approval: it carries a MAC of its id, so nobody makes one up. */

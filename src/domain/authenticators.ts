@@ -1,6 +1,7 @@
 import { generateURI, ScureBase32Plugin, verifySync } from 'otplib';
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
+import { normalizeCode } from '../lib/code-text.ts';
 import { sha256 } from '../lib/hash.ts';
 import { holdAccount } from '../store/accounts.ts';
 import {
@@ -180,5 +181,9 @@ async function makeRecoveryCodes(tx: Tx, deps: Deps, accountId: string): Promise
 }
 
 function hashRecoveryCode(code: string): Buffer {
-  return sha256(`recovery/${code.toLowerCase().replace(/[^a-z2-7]/g, '')}`);
+  return sha256(
+    `recovery/${normalizeCode(code)
+      .toLowerCase()
+      .replace(/[^a-z2-7]/g, '')}`,
+  );
 }

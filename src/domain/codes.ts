@@ -1,5 +1,6 @@
 import { generateSync } from 'otplib';
 import type { Deps } from '../deps.ts';
+import { normalizeCode } from '../lib/code-text.ts';
 import { sameDigest } from '../lib/hash.ts';
 import type { AttemptRow } from '../store/claim-attempts.ts';
 import type { SignInRow } from '../store/sign-ins.ts';
@@ -88,9 +89,9 @@ function deriveLetters(deps: Keyed, attempt: Attempt, context: string[]): string
   return code;
 }
 
-/** As people write it down: in small letters, with or without the hyphen and spaces (auth-md.md 3.3, 13). */
+/** As people write it down: in small letters, with or without the hyphen and spaces. */
 function normalized(code: string): string {
-  return code.replace(/[\s-]/g, '').toUpperCase();
+  return normalizeCode(code).toUpperCase();
 }
 
 function isSame(right: string | undefined, text: string): boolean {

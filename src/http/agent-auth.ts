@@ -8,6 +8,7 @@ import type { Given } from '../domain/giving.ts';
 import type { Repeatable } from '../domain/idempotency.ts';
 import { registerAnonymous, registerWithMailbox } from '../domain/registration.ts';
 import { Failure } from '../errors.ts';
+import { normalizeCode } from '../lib/code-text.ts';
 import { parseMailbox } from '../lib/mailbox.ts';
 import { hashSecret } from '../lib/secrets.ts';
 import type { ClaimMode } from '../store/registrations.ts';
@@ -33,9 +34,10 @@ export const claimToken = z.string().min(1).max(128).describe('The claim_token f
 /** As people say it, in small letters, with spaces or without the hyphen; what can be no code costs no try (security.md 4). */
 export const readOutCode = z
   .string()
-  .max(32)
-  .regex(
-    /^ *(?:(?:[0-9][ -]*){6}|(?:[A-Za-z][ -]*){8})$/,
+  .max(64)
+  .overwrite(normalizeCode)
+  .refine(
+    (code) => /^(?:[0-9]{6}|[A-Za-z]{8})$/.test(code),
     'it must be the six digits or eight letters of the code.',
   )
   .describe('The code that the human reads to the agent');
@@ -106,7 +108,9 @@ export const completeBody = z.object({
   claim_token: claimToken,
   otp: z
     .string()
-    .regex(/^[0-9]{6}$/, 'it must be the six digits of the mail, as a string.')
+    .max(64)
+    .overwrite(normalizeCode)
+    .refine((code) => /^[0-9]{6}$/.test(code), 'it must be the six digits of the mail, as a string.')
     .describe('Without it: asks whether the human has approved at verification_uri')
     .optional(),
 });

@@ -81,7 +81,9 @@ async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Pr
   const view = await viewHeld(call, heldLink(call));
   refuseStranger(call, view);
   const typedCode = call.caller.draft('/claim')?.code;
-  return pages.show(call.caller, template, { ...present(call, view), typedCode });
+  // What has ended stays to be read, and is gone (RFC 9110 section 15.5.11).
+  const status = view.state === 'over' || view.state === 'denied' ? 410 : 200;
+  return pages.show(call.caller, template, { ...present(call, view), typedCode }, status);
 }
 
 async function viewHeld(call: Pick<Visit, 'deps' | 'caller'>, link: ClaimLink): Promise<ClaimView> {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Failure } from '../../errors.ts';
+import { normalizeCode } from '../../lib/code-text.ts';
 
 /** What the forms of the pages have in common. */
 
@@ -8,12 +9,8 @@ export function form<Fields extends z.ZodRawShape>(fields: Fields) {
   return z.object({ csrf: z.string().max(64).optional(), ...fields });
 }
 
-/** A code as people type it: `123 456` and `123-456` are `123456`. */
-export const typedCode = z
-  .string()
-  .max(64)
-  .default('')
-  .transform((code) => code.replace(/[\s-]/g, ''));
+/** A code as people type it: `123 456`, `123–456` and `１２３４５６` are `123456`. */
+export const typedCode = z.string().max(64).default('').transform(normalizeCode);
 
 /** What is said beside the field of a code that was wrong, while there are tries left. */
 export function wrongCodeText({ details }: Failure): string {

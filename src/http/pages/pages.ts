@@ -12,7 +12,12 @@ export interface Pages {
   /** Failures as pages. */
   dialect: Dialect;
   /** A page from `templates/pages/NAME.eta`. */
-  show(visitor: Visitor, name: string, values: object, status?: number): Answer;
+  show(
+    visitor: Pick<Visitor, 'csrf' | 'session' | 'cookies'>,
+    name: string,
+    values: object,
+    status?: number,
+  ): Answer;
   /** The stylesheet and the scripts, by path. */
   assets: Map<string, { type: string; text: string }>;
 }

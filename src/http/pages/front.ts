@@ -1,0 +1,34 @@
+import { PATHS } from '../discovery.ts';
+import type { Answer, Call } from '../route.ts';
+import type { Pages } from './pages.ts';
+
+/** The front page. */
+
+/** Nobody in particular: the page is the same for everybody, and no cookie is set for having looked at it. */
+const ANYONE = { csrf: '', session: undefined, cookies: [] };
+
+/** GET /: for a person a page that says what this is; for everybody else the way to auth.md. */
+export function frontPage(pages: Pages): (call: Call<undefined, 'anyone'>) => Answer {
+  return ({ deps, header }) => {
+    const vary = { Vary: 'Accept' };
+    const authMdUrl = deps.config.publicUrl + PATHS.authMd;
+    if (!prefersHtml(header('accept') ?? '')) {
+      return { status: 303, headers: { ...vary, Location: authMdUrl }, nothing: true };
+    }
+    const page = pages.show(ANYONE, 'front', { authMdUrl });
+    return { ...page, headers: { ...page.headers, ...vary, 'Cache-Control': 'no-store' } };
+  };
+}
+
+/** Whether HTML is named, and Markdown, which agents name beside it, is not wanted as much (RFC 9110 section 12.5.1). */
+function prefersHtml(accept: string): boolean {
+  const html = weightOf(accept, 'text/html');
+  return html > 0 && html > weightOf(accept, 'text/markdown');
+}
+
+function weightOf(accept: string, type: string): number {
+  const range = accept.split(',').find((each) => each.split(';')[0]!.trim().toLowerCase() === type);
+  if (range === undefined) return 0;
+  const weight = /;\s*q=([0-9.]+)/i.exec(range)?.[1];
+  return weight === undefined ? 1 : Number(weight) || 0;
+}
