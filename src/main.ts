@@ -6,6 +6,7 @@ import { createApp } from './app.ts';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
 import { startChores } from './domain/chores.ts';
+import { type DatabaseClock, databaseClock } from './domain/clock.ts';
 import { startOutbox } from './domain/outbox.ts';
 import { createResourceEvents } from './domain/resource-events.ts';
 import { startUsage } from './domain/usage.ts';
@@ -17,7 +18,6 @@ import { type Clock, systemClock } from './lib/clock.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { createDevMailbox } from './mail/dev-mailbox.ts';
 import { checkMails } from './mail/preview.ts';
-import { databaseClock } from './store/clock.ts';
 import { watchDatabaseFile } from './store/database-file.ts';
 import type { Db } from './store/db.ts';
 import { openMigrated } from './store/open.ts';
@@ -66,7 +66,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
       ? watchDatabaseFile(config.database.file, overrides.onFileGone ?? onBroken, overrides.watchFileMs)
       : undefined;
   const db = overrides.wrapDb?.(opened) ?? opened;
-  const ticking = overrides.clock === undefined ? await databaseClock(db, systemClock) : undefined;
+  const ticking = overrides.clock === undefined ? await startClock(db, log) : undefined;
   const clock = overrides.clock ?? ticking!.clock;
 
   const devMailbox = config.smtpUrl === undefined && config.isLoopback ? createDevMailbox(clock) : undefined;
@@ -76,7 +76,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const own = { db, clock, log, wakeOutbox, touchKey: usage.touch, follow: events.follow };
   const deps = createDeps(config, own, devMailbox);
   const outbox = startOutbox(deps);
-  const chores = startChores(deps);
+  const chores = startChores(deps, ticking?.mayDelete ?? (() => true));
 
   let draining = false;
   const isDraining = () => draining;
@@ -120,6 +120,12 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     deps,
     stop,
   };
+}
+
+function startClock(db: Db, log: Log): Promise<DatabaseClock> {
+  return databaseClock(db, systemClock, {
+    onSet: (byMs) => log.warn({ byMs }, 'time was set: the clock has shown another time for ten minutes'),
+  });
 }
 
 /** The listener for everybody, with the timeouts and caps that Node leaves open. */

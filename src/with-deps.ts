@@ -1,5 +1,6 @@
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
+import { databaseClock } from './domain/clock.ts';
 import { ConfigError } from './errors.ts';
 import { createCallApi } from './lib/call-api.ts';
 import { systemClock } from './lib/clock.ts';
@@ -11,7 +12,6 @@ import { systemRandom } from './lib/random.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import { createMailer } from './mail/mailer.ts';
-import { databaseClock } from './store/clock.ts';
 import { openMigrated } from './store/open.ts';
 
 /** What the house takes from the world, with what the caller already has of it. */

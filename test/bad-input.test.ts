@@ -686,8 +686,8 @@ onEveryEngine('bad input', (engine) => {
         'BCDF-GHJ',
         'BCDF-GHJK-L',
         '１２３４５',
-        '12 34\u00a056',
-        '-123456',
+        '12.34\u00a056',
+        '.123456',
         `${MARK}1`,
       ];
       const cases: [path: string, body: Members, field: string][] = [

@@ -5,8 +5,12 @@ import { sweep } from './retention.ts';
 
 const PERIOD_MS = 60_000;
 
-/** What is done once a minute, by every replica, until stopped. No answer depends on it (rule 3). */
-export function startChores(deps: Deps): { stop(): Promise<void> } {
+/**
+ * What is done once a minute, by every replica, until stopped. No answer depends on it (rule 3).
+ *
+ * @param mayDelete whether time can be trusted enough for that
+ */
+export function startChores(deps: Deps, mayDelete: () => boolean): { stop(): Promise<void> } {
   let stopped = false;
   let current = Promise.resolve();
   const mayGoOn = () => !stopped;
@@ -15,7 +19,7 @@ export function startChores(deps: Deps): { stop(): Promise<void> } {
       try {
         await endDistrusted(deps, mayGoOn);
         await warnOfExpiry(deps, mayGoOn);
-        await sweep(deps, mayGoOn);
+        if (mayDelete()) await sweep(deps, mayGoOn);
       } catch (error) {
         deps.log.warn({ err: error }, 'a chore could not be done');
       }

@@ -17,7 +17,7 @@ const OTHERS = [
   'sqlite-statements.ts',
   'postgres.ts',
   'open.ts',
-  'clock.ts',
+  'database-file.ts',
   'migrate.ts',
 ];
 const CALL = /\b(?:tx|db)\.(?:get|all|run)\b/;

@@ -12,6 +12,7 @@ import { callSites, collectStatements, type Statement } from '../helpers/stateme
 const SMALL = new Map([
   ['resource_servers', 'one row for each API that the operator adds'],
   ['signing_keys', 'one row for each rotation'],
+  ['clock_mark', 'one row'],
   ['migrations', 'one row for each release that changes the tables'],
 ]);
 
@@ -31,6 +32,8 @@ const VARIANTS: Record<string, unknown[][]> = {
     [{ after: 'evt_1' }, 10],
     [{ from: 'evt_1' }, 10],
   ],
+  endCodesBefore: ['claim_attempts', 'sign_ins'].map((table) => [table, 1, '', 10]),
+  setClockMark: [true, false].map((lowers) => [1, lowers]),
   findEvents: [{}, { after: 'evt_1', since: 1 }].map((filter) => [filter]),
   deleteExpiredRegistrations: [[0, 10]],
 };

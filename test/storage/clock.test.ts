@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import fc from 'fast-check';
+import { databaseClock } from '../../src/domain/clock.ts';
+import { createSteadyClock } from '../../src/lib/steady-clock.ts';
+import type { Db } from '../../src/store/db.ts';
+import { createTestClock, onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const BEGIN = Date.UTC(2026, 0, 1);
+
+/** A service's clock beside another one that steps, over time that passes by hand. */
+function besideSteps(mark?: number) {
+  let passed = 0;
+  let step = 0;
+  const there = () => BEGIN + passed + step;
+  const steady = createSteadyClock(there(), mark, () => passed);
+  const look = () => steady.observe(there());
+  return {
+    steady,
+    there,
+    step: (ms: number) => {
+      step += ms;
+    },
+    /** Time passes, with a look each fifteen seconds; returns by how much time was set on the way. */
+    pass(ms: number): number {
+      let byMs = 0;
+      for (const end = passed + ms; passed < end; ) {
+        passed = Math.min(end, passed + 15 * SECOND);
+        byMs += look();
+      }
+      return byMs;
+    },
+    error: () => steady.now() - there(),
+  };
+}
+
+describe('time beside a clock that steps', () => {
+  test('a step that lasts a minute changes nothing, however far and whichever way', () => {
+    for (const step of [40 * DAY, -40 * DAY, HOUR, -HOUR, 61 * SECOND + 1000, -62 * SECOND]) {
+      const at = besideSteps();
+      at.pass(5 * MINUTE);
+      at.step(step);
+      const before = at.steady.now();
+      assert.equal(at.pass(MINUTE), 0);
+      assert.equal(at.steady.now() - before, MINUTE, `${step}`);
+      at.step(-step);
+      assert.equal(at.pass(HOUR), 0);
+      assert.ok(Math.abs(at.error()) < 5, `${step}`);
+      assert.ok(at.steady.mayDelete());
+    }
+  });
+
+  test('a step that lasts is believed after ten minutes, and not before', () => {
+    for (const step of [DAY, -DAY, 2 * MINUTE, -2 * MINUTE]) {
+      const at = besideSteps();
+      at.step(step);
+      assert.equal(at.pass(10 * MINUTE), 0);
+      assert.equal(at.error(), -step);
+      assert.equal(at.pass(15 * SECOND), step);
+      assert.equal(at.error(), 0);
+    }
+  });
+
+  test('a clock that shows something else each time is not believed', () => {
+    const at = besideSteps();
+    for (let round = 0; round < 40; round += 1) {
+      at.step(2 * MINUTE);
+      assert.equal(at.pass(MINUTE), 0);
+    }
+    assert.equal(at.steady.now() - BEGIN, 40 * MINUTE);
+  });
+
+  test('after a leap of more than a day nothing is deleted for an hour', () => {
+    const at = besideSteps();
+    at.step(DAY + HOUR);
+    at.pass(11 * MINUTE);
+    assert.ok(!at.steady.mayDelete());
+    at.pass(58 * MINUTE);
+    assert.ok(!at.steady.mayDelete());
+    at.pass(2 * MINUTE);
+    assert.ok(at.steady.mayDelete());
+  });
+
+  test('a start does not begin before the latest known time, and deletes nothing at once where that is long ago', () => {
+    assert.equal(besideSteps(BEGIN + HOUR).steady.now(), BEGIN + HOUR);
+    assert.equal(besideSteps(BEGIN - HOUR).steady.now(), BEGIN);
+    assert.ok(besideSteps(BEGIN - HOUR).steady.mayDelete());
+    assert.ok(!besideSteps(BEGIN - 2 * DAY).steady.mayDelete());
+    assert.ok(besideSteps().steady.mayDelete());
+  });
+
+  test('whatever small steps there are, time goes on, never back, and stays near', () => {
+    const small = fc.integer({ min: -20 * SECOND, max: 20 * SECOND });
+    fc.assert(
+      fc.property(fc.array(small, { maxLength: 40 }), (steps) => {
+        const at = besideSteps();
+        let sum = 0;
+        for (const step of steps) {
+          if (Math.abs(sum + step) > 25 * SECOND) continue;
+          sum += step;
+          at.step(step);
+          const before = at.steady.now();
+          at.pass(15 * SECOND);
+          assert.ok(at.steady.now() - before > 10 * SECOND);
+        }
+        assert.equal(at.pass(20 * MINUTE), 0);
+        assert.ok(Math.abs(at.error()) < 5);
+      }),
+    );
+  });
+});
+
+onEveryEngine('the clock of a database', (engine) => {
+  let on: TestService;
+  before(async () => {
+    on = await startTestService(engine, { clock: createTestClock(BEGIN) });
+  });
+  after(() => on.stop());
+
+  /** The service's clock over its database, whose host's, or server's, clock is set by hand. */
+  async function clockBeside(at: { there: number; passed: number }, set: number[] = []) {
+    const db: Db = { ...on.service.deps.db, now: async () => at.there + at.passed };
+    const system = () => at.there + at.passed;
+    const options = { monotonic: () => at.passed, onSet: (byMs: number) => void set.push(byMs) };
+    return databaseClock(db, system, options);
+  }
+  async function pass(clock: { look(): Promise<void> }, at: { passed: number }, ms: number): Promise<void> {
+    for (let step = 0; step < ms; step += MINUTE) {
+      at.passed += MINUTE;
+      await clock.look();
+    }
+  }
+
+  test('goes on over a restart with a clock that was set back', async () => {
+    const at = { there: BEGIN, passed: 0 };
+    const first = await clockBeside(at);
+    await pass(first, at, 5 * MINUTE);
+    first.stop();
+    at.there -= 3 * HOUR;
+    const second = await clockBeside(at);
+    assert.ok(second.clock() >= BEGIN + 4 * MINUTE, new Date(second.clock()).toISOString());
+    second.stop();
+  });
+
+  test('an expired code stays expired, when the clock is set back and when that is believed', async () => {
+    const { claim_token } = await on.register();
+    await on.post('/agent/auth/claim', { claim_token, email: `clock-${engine}@example.com` });
+    const otp = await on.codeFor(`clock-${engine}@example.com`);
+    on.clock.advance(601);
+    const complete = () => on.post('/agent/auth/claim/complete', { claim_token, otp });
+    assert.equal((await complete()).body.error.code, 'otp_expired');
+
+    const at = { there: on.clock(), passed: 0 };
+    const set: number[] = [];
+    const { look, clock, stop } = await clockBeside(at, set);
+    at.there -= HOUR;
+    const expired = clock();
+    await pass({ look }, at, 9 * MINUTE);
+    assert.ok(clock() > expired);
+    assert.deepEqual(set, []);
+    await pass({ look }, at, 3 * MINUTE);
+    assert.equal(set.length, 1);
+    assert.ok(clock() < expired);
+    stop();
+
+    on.clock.advance((clock() - on.clock()) / 1000); // the service's own time is set back as well
+    assert.equal((await complete()).body.error.code, 'otp_expired');
+  });
+
+  test('has no other source than the one of its engine', async () => {
+    const db: Db = { ...on.service.deps.db, now: async () => BEGIN + 50 * DAY };
+    const { clock, stop } = await databaseClock(db, () => BEGIN + 60 * DAY, { monotonic: () => 0 });
+    assert.equal(clock(), BEGIN + (engine === 'sqlite' ? 60 : 50) * DAY);
+    stop();
+  });
+});
