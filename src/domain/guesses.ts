@@ -131,7 +131,7 @@ export function codeExpired(): Failure {
 export function wrongCode(attemptsRemaining: number): Failure {
   const next =
     attemptsRemaining > 0
-      ? 'Ask your human to read it again.'
+      ? 'Ask your human to read it again: only the newest code counts.'
       : 'Call the claim endpoint again for a new code.';
   return new Failure('wrongCode', `The code is wrong. ${next}`, { attemptsRemaining });
 }

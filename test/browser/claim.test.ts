@@ -48,7 +48,10 @@ function claimTests(engine: Engine, executablePath: string): void {
           await field.fill(wrongCode(codeIn(asked.mail)));
           await page.getByRole('button', { name: 'Vouch for this agent' }).click();
           await page.getByRole('alert').waitFor();
-          assert.equal(await page.getByRole('alert').innerText(), 'The code is wrong. 4 tries are left.');
+          assert.equal(
+            await page.getByRole('alert').innerText(),
+            'The code is wrong. 4 tries are left. Only the code in the newest mail counts.',
+          );
           await assertAtHand(page);
           await seen(page, WAITING, 'wrong code');
           assert.equal(said(await house.poll(asked.claim_token)), '400 authorization_pending');

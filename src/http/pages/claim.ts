@@ -48,7 +48,8 @@ export function approve(pages: Pages): (call: Visit<z.output<typeof approveForm>
         ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
         ...(body.way === undefined && view.ways && { way: 'typed' }),
       };
-      const problem = error.kind === 'wrongCode' ? wrongCodeText(error) : error.message;
+      const problem =
+        error.kind === 'wrongCode' ? wrongCodeText(error, view.attempt?.proof === 'code') : error.message;
       return pages.show(
         call.caller,
         'claim',

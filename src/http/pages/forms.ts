@@ -12,10 +12,15 @@ export function form<Fields extends z.ZodRawShape>(fields: Fields) {
 /** A code as people type it: `123 456`, `123–456` and `１２３４５６` are `123456`. */
 export const typedCode = z.string().max(64).default('').transform(normalizeCode);
 
-/** What is said beside the field of a code that was wrong, while there are tries left. */
-export function wrongCodeText({ details }: Failure): string {
+/**
+ * What is said beside the field of a code that was wrong, while there are tries left.
+ *
+ * @param isMailed whether an older mail may be the reason
+ */
+export function wrongCodeText({ details }: Failure, isMailed: boolean): string {
   const left = details.attemptsRemaining ?? 0;
-  return `The code is wrong. ${left === 1 ? 'One try is' : `${left} tries are`} left.`;
+  const text = `The code is wrong. ${left === 1 ? 'One try is' : `${left} tries are`} left.`;
+  return isMailed ? `${text} Only the code in the newest mail counts.` : text;
 }
 
 /** The boxes of a kind that are on in a form: of `scope:read=on` and kind `scope` it is `read`. */

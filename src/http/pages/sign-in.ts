@@ -103,7 +103,7 @@ export function signIn(pages: Pages): (call: Visit<z.output<typeof signInCodeFor
         return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 429);
       }
       if (kind === 'wrongCode' && (details.attemptsRemaining ?? 0) > 0 && held !== undefined) {
-        const problem = wrongCodeText(error);
+        const problem = wrongCodeText(error, held.template === TEMPLATES.code);
         return pages.show(caller, held.template, { next: goal, mailbox: held.mailbox, problem }, 400);
       }
       if (kind !== 'wrongCode' && kind !== 'codeExpired') throw error;
