@@ -157,8 +157,14 @@ function statements(connection: pg.Pool | pg.PoolClient): Tx {
   };
 }
 
+/**
+ * Serialization failure, deadlock, unique violation. Whoever writes a key looks first whether it is taken: one that is taken all
+ * the same was taken at the same moment, and the second run sees it.
+ */
+const CONFLICTS = new Set(['40001', '40P01', '23505']);
+
 function isConflict(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && (error.code === '40001' || error.code === '40P01');
+  return error instanceof pg.DatabaseError && CONFLICTS.has(error.code ?? '');
 }
 
 // Classes 08 connection, 53 resources, 57 intervention (shutdown, statement timeout), 25P03 idle too long, 40 conflicts.
