@@ -52,14 +52,17 @@ export function createServe(
     const target = readRequestTarget(req.url ?? '/');
     const { path } = target;
     req.url = path + target.query; // whoever reads it later finds the origin form
-    let dialect = wantsPage(req) ? pages : dialectOf(path);
+    const found = match(req.method ?? '', path);
+    const unknown = wantsPage(req) ? pages : dialectOf(path);
+    // Also what is refused before its row is looked at is said as that row says it: to a form, on a page.
+    let dialect = found.kind === 'none' ? unknown : found.route.dialect;
     let label = 'none';
     let forWebPages = false;
     let reply: Reply;
     try {
       checkTransport(req, target, isOurHost);
-      const found = match(req.method ?? '', path);
       if (found.kind === 'none' || (found.route.exists && !(await found.route.exists(found.params)))) {
+        dialect = unknown;
         throw nothingAtPath(deps.config.publicUrl);
       }
       forWebPages = found.route.open || found.route.cors;
