@@ -275,6 +275,7 @@ onEveryEngine('capabilities of the operator', (engine) => {
         // It was not led on: the answer behind the redirect is nobody's.
         assert.equal(backend.asked.at(-2)!.path, '/redirect');
         assert.equal(await world.eventsOf('capability.executed', agent.id), 0);
+        assert.equal(await world.eventsOf('capability.refused', agent.id), FAULTS.length);
       } finally {
         deps.callApi = callApi;
       }

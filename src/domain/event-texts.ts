@@ -38,6 +38,7 @@ const TEXTS: Record<EventKind, string> = {
   'agent.reactivated': 'An agent that had expired began anew',
   'capability.granted': 'You allowed an agent more',
   'capability.executed': 'An agent used what you allowed',
+  'capability.refused': 'An agent tried to use a capability and could not',
   'assertion.taken': 'An agent came by the word of its provider',
   'principal.linked': 'The agent provider of an agent may speak for it from now on',
   'principal.revoked': 'An agent provider took its word for an agent back',

@@ -43,6 +43,7 @@ export const EVENT_KINDS = [
   'agent.reactivated',
   'capability.granted',
   'capability.executed',
+  'capability.refused',
   'assertion.taken',
   'principal.linked',
   'principal.revoked',

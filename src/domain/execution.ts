@@ -1,12 +1,12 @@
 import type { Deps } from '../deps.ts';
-import { Failure } from '../errors.ts';
+import { Failure, type Kind } from '../errors.ts';
 import { findAgent, holdAgent } from '../store/agents.ts';
 import { findGrant } from '../store/grants.ts';
 import { type IssuedToken, issueAccessToken, tokenEnd } from './access-tokens.ts';
 import { type Audience, nearestAudience, resolveAudience } from './audience.ts';
 import { type Capability, capabilitiesOf, grantedTo, isLeft, TOKEN_SECONDS } from './capabilities.ts';
 import { violationsOf } from './constraints.ts';
-import { type Asker, record } from './events.ts';
+import { type Asker, type Event, record } from './events.ts';
 import { limited } from './limit-audit.ts';
 import { refused } from './protocol-refusals.ts';
 import { parseScope, within } from './scopes.ts';
@@ -31,17 +31,25 @@ export async function execute(
   if (capability.location !== undefined) {
     throw refused('capability_not_found', `This capability is used at ${capability.location}.`);
   }
-  await checkAllowed(deps, signer, capability, args);
-  const data = await run(deps, asker, signer, capability, args);
-  await deps.db.tx((tx) =>
-    record(tx, deps, asker, deps.clock(), {
-      kind: 'capability.executed',
-      subject: signer.agent.id,
-      details: { capability: name },
-    }),
-  );
+  const audit = (event: Pick<Event, 'kind' | 'details'>) =>
+    deps.db.tx((tx) => record(tx, deps, asker, deps.clock(), { ...event, subject: signer.agent.id }));
+  let data: unknown;
+  try {
+    await checkAllowed(deps, signer, capability, args);
+    data = await run(deps, asker, signer, capability, args);
+  } catch (error) {
+    // What was tried in vain tells as much. What was put off, by a limit or an outage, was neither done nor refused.
+    if (error instanceof Failure && REFUSALS.has(error.kind)) {
+      const code = error.details.protocol?.code ?? error.kind;
+      await audit({ kind: 'capability.refused', details: { capability: name, code } });
+    }
+    throw error;
+  }
+  await audit({ kind: 'capability.executed', details: { capability: name } });
   return data;
 }
+
+const REFUSALS = new Set<Kind>(['protocolRefused', 'badRequest', 'invalidScope', 'invalidTarget']);
 
 async function checkAllowed(
   deps: Deps,
