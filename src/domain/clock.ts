@@ -44,10 +44,13 @@ export async function databaseClock(
     const before = monotonic();
     const there = await read();
     // It was read somewhere between asking and being answered.
-    const past = steady.now();
     const byMs = steady.observe(there + (monotonic() - before) / 2);
-    if (byMs !== 0) onSet(byMs);
-    if (byMs < 0) await endCodes(db, past);
+    if (byMs !== 0) {
+      // Beforehand, so that none of them lives again for a moment, or for good where the database is away just now.
+      if (byMs < 0) await endCodes(db, steady.now());
+      steady.set(byMs);
+      onSet(byMs);
+    }
     if (byMs === 0 && monotonic() - markedAt < MARK_MS) return;
     markedAt = monotonic();
     await db.tx((tx) => setClockMark(tx, steady.now(), byMs < 0), 'brief');

@@ -16,6 +16,12 @@ export async function takesWrites(deps: Pick<Deps, 'db' | 'clock'>): Promise<boo
 export function hasDiskSpace({ config }: Pick<Deps, 'config'>): boolean {
   const { database, diskFreeMin } = config;
   if (database.kind !== 'sqlite') return true;
-  const { free, total } = readDiskSpace(database.file);
+  let space: ReturnType<typeof readDiskSpace>;
+  try {
+    space = readDiskSpace(database.file);
+  } catch {
+    return false; // its folder is not there any more
+  }
+  const { free, total } = space;
   return free >= diskFreeMin.bytes && free >= diskFreeMin.share * total;
 }

@@ -25,7 +25,7 @@ export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
       case '/readyz': {
         if (isDraining()) return { status: 503, type: plain, text: 'shutting down\n' };
         if (!hasDiskSpace(deps)) {
-          const text = 'the disk of the database is almost full (DISK_FREE_MIN)\n';
+          const text = 'the disk of the database is almost full (DISK_FREE_MIN), or its folder is gone\n';
           return { status: 503, type: plain, text };
         }
         return (await takesWrites(deps))

@@ -6,9 +6,11 @@ export interface SteadyClock {
    * What the other clock shows now. What is less than a minute off is followed, backwards slowly; what is more is believed after it
    * has shown the same for ten minutes.
    *
-   * @returns by how much time was set, in ms, where that was more than a minute; else 0
+   * @returns by how much time is to be set, in ms, where that is more than a minute; else 0. It is said again until it is done.
    */
   observe(there: number): number;
+  /** Sets time by so many ms. */
+  set(byMs: number): void;
   /** Whether time can be trusted enough to delete what has expired: not in the hour after a leap of more than a day. */
   mayDelete(): boolean;
 }
@@ -47,16 +49,19 @@ export function createSteadyClock(
       return 0;
     }
     if (doubted === undefined || Math.abs(off - doubted.off) > MINUTE_MS) doubted = { off, since: at };
-    if (at - doubted.since < BELIEVED_AFTER_MS) return 0;
+    return at - doubted.since < BELIEVED_AFTER_MS ? 0 : off;
+  }
+
+  function set(byMs: number): void {
     doubted = undefined;
-    origin += off;
-    if (off > DAY_MS) deletesFrom = at + HOUR_MS;
-    return off;
+    origin += byMs;
+    if (byMs > DAY_MS) deletesFrom = monotonic() + HOUR_MS;
   }
 
   return {
     now: () => Math.round(origin + monotonic()),
     observe,
+    set,
     mayDelete: () => monotonic() >= deletesFrom,
   };
 }

@@ -21,15 +21,15 @@ export function watchDatabaseFile(
 ): { stop(): void } {
   let before = statSync(file);
   const timer = setInterval(() => {
-    const fault = findFault(file, before);
-    if (fault === undefined) {
-      before = statSync(file);
+    const found = lookAt(file, before);
+    if (typeof found === 'object') {
+      before = found;
       return;
     }
     clearInterval(timer);
     onGone(
       new DatabaseError(
-        `DATABASE_URL: the file ${file} ${fault} while the service ran. Put it back, or restore a backup.`,
+        `DATABASE_URL: the file ${file} ${found} while the service ran. Put it back, or restore a backup.`,
         false,
         {},
       ),
@@ -39,17 +39,20 @@ export function watchDatabaseFile(
   return { stop: () => clearInterval(timer) };
 }
 
-function findFault(file: string, before: Stats): string | undefined {
-  let now: Stats;
+/** What the file is now, or what happened to it. */
+function lookAt(file: string, before: Stats): Stats | string {
   try {
-    now = statSync(file);
+    return compare(file, before, statSync(file));
   } catch {
-    return 'was removed';
+    return 'was removed'; // also between two of our looks at it
   }
+}
+
+function compare(file: string, before: Stats, now: Stats): Stats | string {
   if (now.ino !== before.ino || now.dev !== before.dev) return 'was replaced';
   if (now.size < before.size) return 'was cut short'; // we never VACUUM in place
   if (now.size > 0 && !hasHeader(file)) return 'was overwritten';
-  return undefined;
+  return now;
 }
 
 function hasHeader(file: string): boolean {

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { readDiskSpace, watchDatabaseFile } from '../../src/store/database-file.ts';
@@ -186,6 +186,16 @@ describe('a disk that is almost full', () => {
       if (status === 503) assert.match(text, /DISK_FREE_MIN/);
       await on.stop();
     }
+  });
+
+  test('whose folder is gone makes it not ready, and ends nothing', async () => {
+    const on = await startTestService('sqlite');
+    rmSync(dirname(on.database.url.slice('file:'.length)), { recursive: true });
+    for (let round = 0; round < 3; round += 1) {
+      const response = await fetch(`http://localhost:${on.service.opsPort}/readyz`);
+      assert.equal(response.status, 503, await response.text());
+    }
+    await on.stop();
   });
 
   test('amounts that cannot be read are refused by name', async () => {

@@ -18,7 +18,11 @@ function besideSteps(mark?: number) {
   let step = 0;
   const there = () => BEGIN + passed + step;
   const steady = createSteadyClock(there(), mark, () => passed);
-  const look = () => steady.observe(there());
+  const look = () => {
+    const byMs = steady.observe(there());
+    if (byMs !== 0) steady.set(byMs);
+    return byMs;
+  };
   return {
     steady,
     there,
@@ -169,6 +173,29 @@ onEveryEngine('the clock of a database', (engine) => {
 
     on.clock.advance((clock() - on.clock()) / 1000); // the service's own time is set back as well
     assert.equal((await complete()).body.error.code, 'otp_expired');
+  });
+
+  test('is not set back before the codes are ended: a database that is away is asked again', async () => {
+    const at = { there: on.clock(), passed: 0 };
+    let isAway = false;
+    const { db } = on.service.deps;
+    const failing: Db = {
+      ...db,
+      now: async () => at.there + at.passed,
+      tx: (work, length) => (isAway ? Promise.reject(new Error('away')) : db.tx(work, length)),
+    };
+    const options = { monotonic: () => at.passed };
+    const { look, clock, stop } = await databaseClock(failing, () => at.there + at.passed, options);
+    at.there -= HOUR;
+    await pass({ look }, at, 9 * MINUTE);
+    isAway = true;
+    const before = clock();
+    await pass({ look: () => look().catch(() => {}) }, at, 5 * MINUTE);
+    assert.ok(clock() > before);
+    isAway = false;
+    await pass({ look }, at, MINUTE);
+    assert.ok(clock() < before);
+    stop();
   });
 
   test('has no other source than the one of its engine', async () => {
