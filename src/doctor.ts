@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs';
 import { type Config, loadConfig } from './config.ts';
 import { ConfigError, DatabaseError } from './errors.ts';
 import { systemClock } from './lib/clock.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
 import { createMailer } from './mail/mailer.ts';
+import { missingFile } from './store/database-file.ts';
 import { pendingMigrations } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
 
@@ -40,9 +40,9 @@ export async function doctor(env: Record<string, string | undefined>): Promise<F
 }
 
 async function checkDatabase(config: Config): Promise<Finding[]> {
-  const { database } = config;
-  if (database.kind === 'sqlite' && !existsSync(database.file)) {
-    return [{ name: 'database', ok: true, says: `sqlite, ${database.file} is made by the first start` }];
+  const missing = missingFile(config.database);
+  if (missing !== undefined) {
+    return [{ name: 'database', ok: true, says: `sqlite, ${missing} is made by the first start` }];
   }
   try {
     const db = await openDatabase(config.database, () => {});

@@ -158,7 +158,10 @@ export class DatabaseError extends Error {
   /** Whether it may be there in a moment: a server that is still starting, a name that is not known yet. */
   readonly isPassing: boolean;
 
-  constructor(message: string, isPassing: boolean, options: ErrorOptions) {
+  constructor(
+    message: string,
+    { isPassing = false, ...options }: ErrorOptions & { isPassing?: boolean } = {},
+  ) {
     super(message, options);
     this.isPassing = isPassing;
   }

@@ -6,6 +6,7 @@ import { doctor } from '../doctor.ts';
 import { DatabaseError } from '../errors.ts';
 import { previewMails } from '../mail/preview.ts';
 import { serve } from '../serve.ts';
+import { missingFile } from '../store/database-file.ts';
 import type { Shell } from './shell.ts';
 
 /** `serve`, `migrate`, `backup`, `doctor`, `config` and `mail`: the service as a whole. */
@@ -28,10 +29,8 @@ export function addServiceCommands(program: Command, shell: Shell): void {
     .command('backup <file>')
     .description('copy the whole database into a new file, while others write')
     .action((file: string) => {
-      const { database } = loadConfig(shell.env);
-      if (database.kind === 'sqlite' && !existsSync(database.file)) {
-        throw new DatabaseError(`DATABASE_URL: there is no file ${database.file}.`, false, {});
-      }
+      const missing = missingFile(loadConfig(shell.env).database);
+      if (missing !== undefined) throw new DatabaseError(`DATABASE_URL: there is no file ${missing}.`);
       return shell.withDatabase(async (deps) => {
         if (existsSync(file)) throw new Error(`The file ${file} exists already: name a new one.`);
         await deps.db.backup(file);

@@ -1,5 +1,6 @@
-import { closeSync, openSync, readSync, type Stats, statfsSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, type Stats, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Config } from '../config.ts';
 import { DatabaseError } from '../errors.ts';
 
 /** What may happen to the file of a SQLite database behind its back, and how much room it has. */
@@ -30,8 +31,6 @@ export function watchDatabaseFile(
     onGone(
       new DatabaseError(
         `DATABASE_URL: the file ${file} ${found} while the service ran. Put it back, or restore a backup.`,
-        false,
-        {},
       ),
     );
   }, lookMs);
@@ -70,4 +69,9 @@ function hasHeader(file: string): boolean {
 export function readDiskSpace(file: string): { free: number; total: number } {
   const { bavail, blocks, bsize } = statfsSync(dirname(file));
   return { free: bavail * bsize, total: blocks * bsize };
+}
+
+/** The file of a SQLite database that is not there yet: opening it would make it. */
+export function missingFile(database: Config['database']): string | undefined {
+  return database.kind === 'sqlite' && !existsSync(database.file) ? database.file : undefined;
 }

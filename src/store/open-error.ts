@@ -16,7 +16,7 @@ export function explainOpenError(database: Config['database'], error: unknown): 
   const place = database.kind === 'sqlite' ? `the file ${database.file}` : placeOf(database.url);
   const isPassing =
     database.kind === 'postgres' && (PASSING.has(code) || /timeout|terminated/i.test(cause.message));
-  return new DatabaseError(`DATABASE_URL: ${place} ${said}.`, isPassing, { cause });
+  return new DatabaseError(`DATABASE_URL: ${place} ${said}.`, { isPassing, cause });
 }
 
 /** What a server that is starting, or that stands in a crowd, answers; another value of the setting would not help. */
