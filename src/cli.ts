@@ -6,6 +6,7 @@ import { addCheckCommand } from './commands/check.ts';
 import { addEventCommands } from './commands/events.ts';
 import { addSigningKeyCommands } from './commands/keys.ts';
 import { addResourceCommands } from './commands/resources.ts';
+import { addRestoreCommand } from './commands/restore.ts';
 import { addServiceCommands } from './commands/service.ts';
 import { createShell, EXIT } from './commands/shell.ts';
 import { ConfigError, Failure } from './errors.ts';
@@ -27,6 +28,7 @@ const program = new Command('vouchsafe')
 // A file of commands each, in the order in which --help shows them.
 const shell = createShell(program, process.env);
 addServiceCommands(program, shell);
+addRestoreCommand(program, shell);
 addResourceCommands(program, shell);
 addAgentCommands(program, shell);
 addSigningKeyCommands(program, shell);

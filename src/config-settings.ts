@@ -27,6 +27,7 @@ export interface Settings {
   /** Scheme, host and port, no trailing slash. */
   PUBLIC_URL: string;
   DATABASE_URL: string;
+  PG_PREPARED: 'on' | 'off';
   /** Newest first, at least 32 bytes each; undefined: none is set. */
   SECRET: Buffer[] | undefined;
   SMTP_URL: string | undefined;
@@ -90,6 +91,11 @@ export const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
     isSecret: true,
     parse: databaseUrl,
     fallback: () => 'file:./data/vouchsafe.db',
+  },
+  PG_PREPARED: {
+    doc: '`off` behind a pooler that shares connections between transactions, such as pgbouncer: no prepared statements, no startup parameters',
+    parse: oneOf(['on', 'off']),
+    fallback: () => 'on',
   },
   SECRET: {
     doc: 'at least 32 random bytes; several, newest first, while you rotate',

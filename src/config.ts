@@ -29,7 +29,7 @@ export interface Config {
   /** The issuer: scheme, host and port, no trailing slash. Every URL we write starts with it (rule 9). */
   publicUrl: string;
   isLoopback: boolean;
-  database: { kind: 'sqlite'; file: string } | { kind: 'postgres'; url: string };
+  database: { kind: 'sqlite'; file: string } | { kind: 'postgres'; url: string; prepared: boolean };
   /** Newest first, at least 32 bytes each. */
   secrets: Buffer[];
   smtpUrl: string | undefined;
@@ -82,7 +82,7 @@ export interface Config {
 export function loadConfig(env: Environment, { makeSecret = false } = {}): Config {
   const settings = readSettings(env);
   const publicUrl = settings.PUBLIC_URL;
-  const database = parseDatabaseUrl(settings.DATABASE_URL);
+  const database = parseDatabaseUrl(settings.DATABASE_URL, settings.PG_PREPARED === 'on');
   const isLoopback = isLoopbackHost(new URL(publicUrl).hostname);
   const file = readFile(settings.CONFIG, settings.LIMITS);
   if (!isLoopback && settings.SMTP_URL === undefined) {
@@ -179,8 +179,8 @@ function resourceUrl(text: string): string {
   }
 }
 
-function parseDatabaseUrl(text: string): Config['database'] {
-  if (!text.startsWith('file:')) return { kind: 'postgres', url: text };
+function parseDatabaseUrl(text: string, prepared: boolean): Config['database'] {
+  if (!text.startsWith('file:')) return { kind: 'postgres', url: text, prepared };
   return { kind: 'sqlite', file: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') };
 }
 

@@ -12,6 +12,7 @@ import { systemRandom } from './lib/random.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import { createMailer } from './mail/mailer.ts';
+import type { Db } from './store/db.ts';
 import { openMigrated } from './store/open.ts';
 
 /** What the house takes from the world, with what the caller already has of it. */
@@ -58,11 +59,18 @@ export async function withDeps(
     process.exit(1);
   });
   try {
-    const { clock, stop } = await databaseClock(db, systemClock);
-    const log = createLog('warn');
-    await work(createDeps(config, { db, clock, log, ...NOTHING }), applied);
-    stop();
+    await onDatabase(config, db, (deps) => work(deps, applied));
   } finally {
     await db.close();
+  }
+}
+
+/** The same on a database that is open; it stays so. */
+export async function onDatabase(config: Config, db: Db, work: (deps: Deps) => Promise<void>): Promise<void> {
+  const { clock, stop } = await databaseClock(db, systemClock);
+  try {
+    await work(createDeps(config, { db, clock, log: createLog('warn'), ...NOTHING }));
+  } finally {
+    stop();
   }
 }

@@ -390,6 +390,7 @@ onEveryEngine('the command line', (engine) => {
         'serve',
         'migrate',
         'backup',
+        'restore',
         'resource',
         'agent',
         'key',
@@ -429,20 +430,6 @@ onEveryEngine('the command line', (engine) => {
       assert.equal(fine, 'ok');
       await copy.claimed('after@example.com');
       await copy.stop();
-    });
-  } else {
-    test('a backup without pg_dump is exit code 1 and says what is missing', async () => {
-      const ended = await cli(['backup', join(folder, 'copy')], { PATH: folder });
-      assertEnded(ended, 1, /^Copying a PostgreSQL database needs the program pg_dump\.\n$/);
-    });
-
-    test('a pg_dump that fails is exit code 1, with its reason and without the password', async () => {
-      const script = join(folder, 'pg_dump');
-      writeFileSync(script, '#!/bin/sh\necho "pg_dump: error: server version mismatch" >&2\nexit 1\n', {
-        mode: 0o755,
-      });
-      const ended = await cli(['backup', join(folder, 'copy')], { PATH: `${folder}:${process.env.PATH}` });
-      assertEnded(ended, 1, /^pg_dump failed: pg_dump: error: server version mismatch\n$/);
     });
   }
 });

@@ -112,7 +112,7 @@ describe('settings', () => {
       file: '/var/lib/v.db',
     });
     const url = 'postgres://user:password@db.example.com/vouchsafe';
-    assert.deepEqual(load({ DATABASE_URL: url }).database, { kind: 'postgres', url });
+    assert.deepEqual(load({ DATABASE_URL: url }).database, { kind: 'postgres', url, prepared: true });
   });
 
   test('a slash behind PUBLIC_URL is forgiven, an empty setting is none', () => {

@@ -459,14 +459,14 @@ onEveryEngine('migrations', (engine) => {
       join(folder, '0002_second.sql'),
       'CREATE TABLE second (id BIGINT PRIMARY KEY); INSERT INTO second (nothing) VALUES (1);',
     );
-    await assert.rejects(migrate(db, 0, url), /nothing/);
+    await assert.rejects(migrate(db, 0, { folder: url }), /nothing/);
     for (const table of ['first', 'second', 'migrations']) {
       await assert.rejects(db.get(`SELECT COUNT(*) FROM ${table}`), new RegExp(table), `${table} is there`);
     }
     assert.equal(await pendingMigrations(db, url), 2);
     writeFileSync(join(folder, '0002_second.sql'), 'CREATE TABLE second (id BIGINT PRIMARY KEY);');
-    assert.deepEqual(await migrate(db, 0, url), ['0001_first.sql', '0002_second.sql']);
-    assert.deepEqual(await migrate(db, 0, url), []);
+    assert.deepEqual(await migrate(db, 0, { folder: url }), ['0001_first.sql', '0002_second.sql']);
+    assert.deepEqual(await migrate(db, 0, { folder: url }), []);
   });
 
   test('a process killed at any step of migrating leaves a database that migrates', async (t) => {

@@ -59,6 +59,7 @@ const TEXTS: Record<EventKind, string> = {
   'resource.added': 'A resource server was added',
   'resource.rotated': 'A resource server got a new secret',
   'resource.removed': 'A resource server was removed',
+  'database.restored': 'The database was restored from a backup',
 };
 
 /** One line of what happened; the names in it are others' choice. */

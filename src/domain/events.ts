@@ -64,6 +64,7 @@ export const EVENT_KINDS = [
   'resource.added',
   'resource.rotated',
   'resource.removed',
+  'database.restored',
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

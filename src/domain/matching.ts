@@ -33,7 +33,8 @@ export async function take(
   now: number,
 ): Promise<PrincipalRow> {
   const { issuer } = verified.issuer;
-  if (!(await spendToken(tx, issuer, verified.jti, verified.expiresAt + 2 * SKEW_MS))) {
+  const { jti, issuedAt, expiresAt } = verified;
+  if (!(await spendToken(tx, issuer, jti, { issuedAt, endsAt: expiresAt + 2 * SKEW_MS }))) {
     throw new Failure(
       'invalidAssertion',
       'This token was presented before. Get a new one from the provider.',

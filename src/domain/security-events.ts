@@ -38,7 +38,7 @@ export async function takeSecurityEvent(
   const principal = principalOf({ issuer, tenant: event.tenant, subject: event.subject });
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
-    if (!(await spendToken(tx, issuer, event.jti, now + KEPT_MS))) return 0;
+    if (!(await spendToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + KEPT_MS }))) return 0;
     await holdPrincipal(tx, principal, issuer, now);
     let ended = 0;
     for (const registration of await listRegistrationsOf(tx, principal)) {

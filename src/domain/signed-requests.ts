@@ -72,7 +72,7 @@ export async function verifyHostToken(
   if (host !== undefined && isHostOver(deps, host)) throw hostOver(host);
   if (host === undefined) await meet();
   if (host !== undefined || stranger !== 'nobody') {
-    await takeJti(deps, `host:${iss}`, claims.jti, expiresAt);
+    await takeJti(deps, `host:${iss}`, claims, expiresAt);
   }
   const name = typeof claims.host_name === 'string' ? claims.host_name : undefined;
   // A key set in the place of a key, or beside it, is no key.
@@ -99,7 +99,7 @@ export async function verifyAgentToken(
   const expiresAt = checkTimes(deps, claims);
   const capabilities = namesOf(claims.capabilities);
   refuseInactive(deps, agent, host);
-  await takeJti(deps, `agent:${agent.id}`, claims.jti, expiresAt, (tx, now) =>
+  await takeJti(deps, `agent:${agent.id}`, claims, expiresAt, (tx, now) =>
     markHostedAgentSeen(tx, agent.id, now),
   );
   const issuedAt = claims.iat as number; // looked at with the other times
@@ -165,14 +165,15 @@ function checkTimes(deps: Pick<Deps, 'clock'>, { iat, exp, nbf }: Record<string,
 async function takeJti(
   deps: Deps,
   whose: string,
-  jti: unknown,
+  { jti, iat }: Record<string, unknown>,
   expiresAt: number,
   also: (tx: Tx, now: number) => Promise<unknown> = async () => {},
 ): Promise<void> {
   if (typeof jti !== 'string' || jti === '' || jti.length > JTI_LENGTH_MAX) throw invalidJwt('jti');
   const isFirst = await deps.db.tx(async (tx) => {
     const now = deps.clock();
-    if (!(await spendToken(tx, whose, jti, (expiresAt + 2 * SKEW_SECONDS) * 1000))) return false;
+    const times = { issuedAt: (iat as number) * 1000, endsAt: (expiresAt + 2 * SKEW_SECONDS) * 1000 };
+    if (!(await spendToken(tx, whose, jti, times))) return false;
     await also(tx, now);
     return true;
   });

@@ -32,6 +32,8 @@ export interface VerifiedAssertion {
   agentPlatform?: string;
   agentContextId?: string;
   /** Epoch ms. */
+  /** Epoch ms. */
+  issuedAt: number;
   expiresAt: number;
 }
 
@@ -72,6 +74,7 @@ export async function verifyIdJag(deps: Verifier, assertion: string): Promise<Ve
     throw refusal('malformed', 'The assertion is bound to a key ("cnf"), which cannot be proved here.');
   }
   const expiresAt = checkLifetime(claims, now);
+  const issuedAt = requiredTime(claims, 'iat') * 1000;
   const subject = requiredText(claims, 'sub');
   const tenant = tenantOf(claims);
   const jti = requiredText(claims, 'jti');
@@ -80,7 +83,7 @@ export async function verifyIdJag(deps: Verifier, assertion: string): Promise<Ve
   const mailbox = verifiedMailbox(claims, issuer);
   checkLoginMethods(claims, issuer);
   const scopes = scopesOf(claims);
-  return { issuer, subject, tenant, jti, mailbox, clientId, scopes, ...agentOf(claims), expiresAt };
+  return { issuer, subject, tenant, jti, mailbox, clientId, scopes, ...agentOf(claims), issuedAt, expiresAt };
 }
 
 /**

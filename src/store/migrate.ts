@@ -16,9 +16,14 @@ interface Migration {
  * wait for (R-20, R-21).
  *
  * @returns the names of those applied now
- * @throws Error when an applied migration differs from its file, or the database is newer than this program
+ * @param upTo the version to stop at
+ * @throws Error as checkApplied
  */
-export async function migrate(db: Db, now: number, folder: URL = FOLDER): Promise<string[]> {
+export async function migrate(
+  db: Pick<Db, 'migrate'>,
+  now: number,
+  { folder = FOLDER, upTo = Number.POSITIVE_INFINITY }: { folder?: URL; upTo?: number } = {},
+): Promise<string[]> {
   const known = readMigrations(folder);
   let applied: string[] = [];
   await db.migrate(async (tx) => {
@@ -32,15 +37,9 @@ export async function migrate(db: Db, now: number, folder: URL = FOLDER): Promis
         (row) => [row.version, row.checksum],
       ),
     );
-    const newest = Math.max(0, ...done.keys());
-    if (newest > known.length) {
-      throw new Error(
-        `The database is at migration ${newest}, this program knows ${known.length}: start a newer version.`,
-      );
-    }
+    checkApplied(done, known);
     for (const migration of known) {
-      const checksum = done.get(migration.version);
-      if (checksum === undefined) {
+      if (!done.has(migration.version) && migration.version <= upTo) {
         await tx.script(migration.sql);
         await tx.run('INSERT INTO migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)', [
           migration.version,
@@ -49,12 +48,38 @@ export async function migrate(db: Db, now: number, folder: URL = FOLDER): Promis
           now,
         ]);
         applied.push(migration.name);
-      } else if (checksum !== migration.checksum) {
-        throw new Error(`Migration ${migration.name} was changed after it was applied to this database.`);
       }
     }
   });
   return applied;
+}
+
+/**
+ * Whether this program knows a database by its migrations.
+ *
+ * @param applied checksums by version
+ * @throws Error when one differs from its file, or there are more than this program knows
+ */
+export function checkApplied(applied: Map<number, string>, known = readMigrations(FOLDER)): void {
+  const newest = Math.max(0, ...applied.keys());
+  if (newest > known.length) {
+    throw new Error(
+      `The database is at migration ${newest}, this program knows ${known.length}: start a newer version.`,
+    );
+  }
+  for (const { version, name, checksum } of known) {
+    if (applied.has(version) && applied.get(version) !== checksum) {
+      throw new Error(`Migration ${name} was changed after it was applied to this database.`);
+    }
+  }
+}
+
+/** All tables that migrations make, in an order in which each comes after those that it refers to. */
+export function migrationTables(): string[] {
+  const made = readMigrations(FOLDER).flatMap(({ sql }) =>
+    [...sql.matchAll(/^CREATE TABLE (\w+)/gm)].map(([, name]) => name!),
+  );
+  return made.filter((name) => !name.endsWith('_anew')); // renamed to one that is there already
 }
 
 /** How many migrations the database still lacks; all of them where it holds nothing yet. */

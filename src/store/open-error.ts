@@ -19,6 +19,25 @@ export function explainOpenError(database: Config['database'], error: unknown): 
   return new DatabaseError(`DATABASE_URL: ${place} ${said}.`, { isPassing, cause });
 }
 
+/** Whoever works on a database holds its lock together with all others who do; a restore holds it alone. */
+export interface ServiceLock {
+  release(): Promise<void>;
+}
+
+/** For a restore that a service, or a command, is in the way of. */
+export function inUse(): DatabaseError {
+  return new DatabaseError(
+    'DATABASE_URL: a service or a command works on this database. Stop it first; nothing was changed.',
+  );
+}
+
+/** For whoever comes while it is restored. */
+export function restoring(): DatabaseError {
+  return new DatabaseError('DATABASE_URL: this database is being restored. Start when that is done.', {
+    isPassing: true,
+  });
+}
+
 /** What a server that is starting, or that stands in a crowd, answers; another value of the setting would not help. */
 const PASSING = new Set([
   'ECONNREFUSED',
@@ -60,12 +79,25 @@ function explainServer(code: string, message: string): string | undefined {
     '57P03': 'is still starting',
   };
   if (byCode[code] !== undefined) return byCode[code];
+  if (isPooler(code, message)) return 'is behind a pooler such as pgbouncer: set PG_PREPARED=off';
   if (/^(E[A-Z]+|[0-9A-Z]{5}|[A-Z_]*(CERT|SSL|TLS|SIGNATURE)[A-Z_]*)$/.test(code))
     return `answers: ${message} (${code})`;
   // The driver gives these no code.
   if (/timeout|SSL|terminated|password must be|client password|synchronous_commit/i.test(message))
     return `cannot be used: ${message.replace(/\.$/, '')}`;
   return undefined;
+}
+
+/**
+ * A pooler refuses what a connection asks for at its start, or keeps it to itself; and a statement that was prepared on one connection
+ * of its own is not there on the next, or is there already.
+ */
+function isPooler(code: string, message: string): boolean {
+  return (
+    code === '26000' ||
+    code === '42P05' ||
+    /unsupported startup parameter|a pooler keeps settings/i.test(message)
+  );
 }
 
 /** Where it is, without user and password. */

@@ -3,9 +3,11 @@ import type { Config } from '../config.ts';
 import { DatabaseError } from '../errors.ts';
 import type { Db } from './db.ts';
 import { migrate } from './migrate.ts';
-import { explainOpenError } from './open-error.ts';
+import { explainOpenError, type ServiceLock } from './open-error.ts';
 import { openPostgres } from './postgres.ts';
+import { holdPostgres } from './postgres-lock.ts';
 import { openSqlite } from './sqlite.ts';
+import { holdFile } from './sqlite-lock.ts';
 
 const RETRY_MS = 500;
 
@@ -27,16 +29,14 @@ export async function openDatabase(
   onBroken: (cause: unknown) => void,
 ): Promise<Db> {
   try {
-    return await (database.kind === 'sqlite'
-      ? openSqlite(database.file, onBroken)
-      : openPostgres(database.url));
+    return await (database.kind === 'sqlite' ? openSqlite(database.file, onBroken) : openPostgres(database));
   } catch (error) {
     throw explainOpenError(database, error);
   }
 }
 
 /**
- * Opens the configured database and brings it up to date.
+ * Opens the configured database and brings it up to date. As long as it is open, none can be restored in its place.
  *
  * @param wait how long it may take until a server that is still starting is there: containers start in any order
  * @returns it, and the names of the migrations that were applied
@@ -66,15 +66,23 @@ async function openAndMigrate(
 ): Promise<{ db: Db; applied: string[] }> {
   // Until it is open, what is broken is a sentence and no crash.
   let isOpen = false;
-  const db = await openDatabase(database, (cause) => {
+  const whenOpen = (cause: unknown) => {
     if (isOpen) onBroken(cause);
-  });
+  };
+  let lock: ServiceLock | undefined;
+  let db: Db | undefined;
+  const close = async () => {
+    await db?.close();
+    await lock?.release();
+  };
   try {
+    lock = database.kind === 'sqlite' ? holdFile(database.file) : await holdPostgres(database, whenOpen);
+    db = await openDatabase(database, whenOpen);
     const applied = await migrate(db, await db.now());
     isOpen = true;
-    return { db, applied };
+    return { db: { ...db, close }, applied };
   } catch (error) {
-    await db.close();
+    await close();
     throw explainOpenError(database, error);
   }
 }

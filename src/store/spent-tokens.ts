@@ -1,10 +1,34 @@
 import type { Tx } from './db.ts';
 
-/** Takes a provider's token once, whoever asks and wherever; says whether this was the first time (S-94). */
-export async function spendToken(tx: Tx, issuer: string, jti: string, endsAt: number): Promise<boolean> {
+const DAY_MS = 86_400_000;
+
+/**
+ * Takes a token once, whoever asks and wherever; says whether this was the first time (S-94). One that was issued before a backup was
+ * restored counts as taken: it may have been, after the backup was made.
+ *
+ * @param times epoch ms
+ */
+export async function spendToken(
+  tx: Tx,
+  issuer: string,
+  jti: string,
+  { issuedAt, endsAt }: { issuedAt: number; endsAt: number },
+): Promise<boolean> {
   const changed = await tx.run(
-    'INSERT INTO spent_tokens (issuer, jti, ends_at) VALUES (?, ?, ?) ON CONFLICT (issuer, jti) DO NOTHING',
-    [issuer, jti, endsAt],
+    `INSERT INTO spent_tokens (issuer, jti, ends_at)
+     SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT)
+     WHERE NOT EXISTS (SELECT 1 FROM spent_tokens WHERE issuer = '' AND jti = 'restored' AND ends_at > ?)
+     ON CONFLICT (issuer, jti) DO NOTHING`,
+    [issuer, jti, endsAt, issuedAt + DAY_MS],
   );
   return changed === 1;
+}
+
+/** Counts all tokens that were issued before now as taken; a day later none of them is valid any more. */
+export async function spendAllBefore(tx: Tx, now: number): Promise<void> {
+  await tx.run(
+    `INSERT INTO spent_tokens (issuer, jti, ends_at) VALUES ('', 'restored', ?)
+     ON CONFLICT (issuer, jti) DO UPDATE SET ends_at = excluded.ends_at`,
+    [now + DAY_MS],
+  );
 }

@@ -61,7 +61,7 @@ describe('files that are written', () => {
   test('are for their owner alone, also in a folder that was there: database, what lies beside it, copy', async () => {
     const cwd = openFolder('modes');
     await whileServing(cwd, { DATABASE_URL: 'file:./v.db' }, () => {
-      assert.deepEqual(readdirSync(cwd).sort(), ['secret', 'v.db', 'v.db-shm', 'v.db-wal']);
+      assert.deepEqual(readdirSync(cwd).sort(), ['secret', 'v.db', 'v.db-shm', 'v.db-wal', 'v.db.lock']);
       for (const file of readdirSync(cwd)) assert.equal(modeOf(join(cwd, file)), '600', file);
     });
     const { code, stderr } = await vouchsafe(['backup', 'copy.db'], cwd, { DATABASE_URL: 'file:./v.db' });

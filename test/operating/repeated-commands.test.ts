@@ -69,7 +69,7 @@ onEveryEngine('commands that are repeated, and commands that list', (engine) => 
     const { db } = await openMigrated(
       engine === 'sqlite'
         ? { kind: 'sqlite', file: database.url.slice('file:'.length) }
-        : { kind: 'postgres', url: database.url },
+        : { kind: 'postgres', url: database.url, prepared: true },
       (cause) => assert.fail(String(cause)),
     );
     const deps = { random: systemRandom };

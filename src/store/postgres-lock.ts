@@ -1,0 +1,76 @@
+import pg from 'pg';
+import { DatabaseError } from '../errors.ts';
+import { restoring, type ServiceLock } from './open-error.ts';
+import { type PostgresPlace, refusePooler, SERVICE_LOCK, STATEMENT_MS } from './postgres-connection.ts';
+
+const RETRY_MS = 1000;
+
+/**
+ * The lock that all who work on a database hold together: an advisory one of the server, which is gone with whoever held it. Where that its
+ * connection is lost, as in a restart of the server, it is taken again.
+ *
+ * @param onLost called where a restore has it by then
+ * @throws DatabaseError while the database is being restored
+ */
+export async function holdPostgres(
+  place: PostgresPlace,
+  onLost: (cause: unknown) => void,
+): Promise<ServiceLock> {
+  let isReleased = false;
+  let client = await connect();
+  let retry: NodeJS.Timeout | undefined;
+
+  async function connect(): Promise<pg.Client> {
+    const fresh = new pg.Client({
+      connectionString: place.url,
+      connectionTimeoutMillis: 2000,
+      keepAlive: true,
+      ...(place.prepared && { statement_timeout: STATEMENT_MS }),
+      application_name: 'vouchsafe lock',
+    });
+    fresh.on('error', () => {}); // 'end' follows
+    try {
+      await fresh.connect();
+      await lockShared(fresh, place.prepared);
+    } catch (error) {
+      await fresh.end().catch(() => {});
+      throw error;
+    }
+    fresh.on('end', again);
+    return fresh;
+  }
+
+  function again(): void {
+    if (isReleased) return;
+    retry = setTimeout(async () => {
+      try {
+        client = await connect();
+        if (isReleased) await client.end();
+      } catch (error) {
+        if (error instanceof DatabaseError) onLost(error);
+        else again();
+      }
+    }, RETRY_MS);
+    retry.unref();
+  }
+
+  return {
+    async release() {
+      isReleased = true;
+      clearTimeout(retry);
+      // Behind a pooler the server would hear of our going a moment after us.
+      if (!place.prepared) await client.query('ROLLBACK').catch(() => {});
+      await client.end().catch(() => {});
+    },
+  };
+}
+
+/** A pooler keeps a connection for us only as long as a transaction lasts, so behind one the lock is a transaction's, which never ends. */
+async function lockShared(client: pg.Client, prepared: boolean): Promise<void> {
+  if (prepared) await refusePooler(client);
+  else await client.query('BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0');
+  const { rows } = await client.query<{ locked: boolean }>(
+    `SELECT ${prepared ? 'pg_try_advisory_lock_shared' : 'pg_try_advisory_xact_lock_shared'}(${SERVICE_LOCK}) AS locked`,
+  );
+  if (!rows[0]?.locked) throw restoring();
+}
