@@ -12,6 +12,7 @@ import { createResourceEvents } from './domain/resource-events.ts';
 import { startUsage } from './domain/usage.ts';
 import { ConfigError } from './errors.ts';
 import { boundConnections, serveOneAtATime, TIMEOUTS } from './http/connections.ts';
+import { hasPlainCookies } from './http/cookies.ts';
 import { DRAIN_TIMES, type DrainTimes, watchConnections } from './http/drain.ts';
 import { createOpsServer } from './http/ops.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
@@ -78,6 +79,9 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const outbox = startOutbox(deps);
   const chores = startChores(deps, ticking?.mayDelete ?? (() => true));
 
+  if (hasPlainCookies(config)) {
+    log.info('cookies of the pages go without Secure, for this machine alone: PUBLIC_URL is http');
+  }
   let draining = false;
   const isDraining = () => draining;
   const server = createPublicServer(createApp(deps, devMailbox, isDraining), config);

@@ -107,7 +107,7 @@ onEveryEngine('letting agents in', (engine) => {
         const after = fine(await client.status(agent));
         for (const second of ['approve', 'deny']) {
           // The second tab still has its cookie.
-          browser.cookies.set('__Host-connect', cookies.get('__Host-connect')!);
+          browser.cookies.set('vouchsafe_connect', cookies.get('vouchsafe_connect')!);
           const late = await send(second);
           assert.ok(late.status >= 400 && late.status < 500, late.text);
           assert.deepEqual(fine(await client.status(agent)), after);
@@ -192,10 +192,10 @@ onEveryEngine('letting agents in', (engine) => {
         const page = await browser.send('/connect/review', fields, headers);
         assert.ok(page.status >= 400 && page.status < 500, `${page.status} ${JSON.stringify(fields)}`);
       }
-      const cookie = browser.cookies.get('__Host-connect')!;
-      browser.cookies.delete('__Host-connect');
+      const cookie = browser.cookies.get('vouchsafe_connect')!;
+      browser.cookies.delete('vouchsafe_connect');
       assert.equal((await browser.send('/connect/review', yes)).status, 404);
-      browser.cookies.set('__Host-connect', `${cookie.slice(0, -1)}${cookie.endsWith('A') ? 'B' : 'A'}`);
+      browser.cookies.set('vouchsafe_connect', `${cookie.slice(0, -1)}${cookie.endsWith('A') ? 'B' : 'A'}`);
       assert.equal((await browser.send('/connect/review', yes)).status, 404);
       assert.equal(await stateOf(agent), 'pending');
       assert.equal(await stateOf(other.agent), 'pending');

@@ -24,7 +24,7 @@ import {
   wrongCode,
 } from './helpers/service.ts';
 
-const SIGN_IN = '__Host-signin';
+const SIGN_IN = 'vouchsafe_signin';
 const APP_PAGE = '/account/authenticator';
 const AGAIN = `/sign-in/again?next=${APP_PAGE}`;
 

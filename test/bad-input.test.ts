@@ -1719,7 +1719,7 @@ onEveryEngine('bad input', (engine) => {
 
     test('random links and cookies, and links of ours with one character changed, lead to no claim', async () => {
       const { cookie } = await openClaim(`links-${engine}@example.com`);
-      const token = /__Host-claim=([^;]+)/.exec(cookie)![1]!;
+      const token = /vouchsafe_claim=([^;]+)/.exec(cookie)![1]!;
       const random = fc.string({ unit: fc.constantFrom(...'abz09AZ-_.=%~') });
       const changed = fc
         .tuple(fc.nat({ max: token.length - 1 }), fc.constantFrom(...'abz09AZ-_.'))
@@ -1731,7 +1731,7 @@ onEveryEngine('bad input', (engine) => {
           fc.oneof(random, changed),
           async (path, link) => {
             refused(await send(on, 'GET', `${path}?t=${link}`), 'page', 404, '', `${path}?t=${link}`);
-            const held = [['Cookie', `__Host-browser=${link}; __Host-claim=${link}`]] as const;
+            const held = [['Cookie', `vouchsafe_browser=${link}; vouchsafe_claim=${link}`]] as const;
             refused(await send(on, 'GET', path, held), 'page', 404, '', `${path} with ${link}`);
           },
         ),

@@ -63,14 +63,14 @@ onEveryEngine('the claim page among strangers', (engine) => {
         for (const [about, csrf] of Object.entries(tokens)) {
           assertPage(await human.send(path, { ...fields, csrf }), 403, about);
         }
-        const link = human.cookies.get('__Host-claim')!;
+        const link = human.cookies.get('vouchsafe_claim')!;
         for (const cookie of [
           undefined,
-          `__Host-claim=${link}`,
-          `__Host-claim=${link}; __Host-browser=`,
-          `__Host-claim=${link}; __Host-browser=x`,
-          `__Host-claim=${link}; browser=${human.cookies.get('__Host-browser')}`,
-          `__Host-claim=${link}; __Host-browser=${stranger.cookies.get('__Host-browser')}`,
+          `vouchsafe_claim=${link}`,
+          `vouchsafe_claim=${link}; vouchsafe_browser=`,
+          `vouchsafe_claim=${link}; vouchsafe_browser=x`,
+          `vouchsafe_claim=${link}; browser=${human.cookies.get('vouchsafe_browser')}`,
+          `vouchsafe_claim=${link}; vouchsafe_browser=${stranger.cookies.get('vouchsafe_browser')}`,
         ]) {
           assertPage(await human.send(path, fields, { Cookie: cookie }), 403, cookie);
         }
@@ -205,22 +205,22 @@ onEveryEngine('the claim page among strangers', (engine) => {
       await human.get(asked.mail.denyUrl);
       assert.ok(human.setCookies.length >= 3, human.setCookies.join('\n'));
       for (const line of human.setCookies) {
-        assert.match(line, /^__Host-(browser|claim)=[^;]+; Path=\/; Secure; HttpOnly; SameSite=Lax$/);
+        assert.match(line, /^vouchsafe_(browser|claim)=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/);
       }
-      assert.match(human.cookies.get('__Host-browser')!, /^[0-9A-Za-z]{32}$/);
+      assert.match(human.cookies.get('vouchsafe_browser')!, /^[0-9A-Za-z]{32}$/);
       const other = await house.open(asked.viewUrl);
-      assert.notEqual(other.cookies.get('__Host-browser'), human.cookies.get('__Host-browser'));
+      assert.notEqual(other.cookies.get('vouchsafe_browser'), human.cookies.get('vouchsafe_browser'));
     });
 
     test('a browser keeps its cookie, and what is no cookie of ours is replaced', async () => {
       const asked = await house.ask();
       const human = await house.open(asked.viewUrl);
-      const known = human.cookies.get('__Host-browser');
+      const known = human.cookies.get('vouchsafe_browser');
       await human.get('/claim');
-      assert.equal(human.cookies.get('__Host-browser'), known);
-      human.cookies.set('__Host-browser', 'x');
+      assert.equal(human.cookies.get('vouchsafe_browser'), known);
+      human.cookies.set('vouchsafe_browser', 'x');
       await human.get('/claim');
-      assert.match(human.cookies.get('__Host-browser')!, /^[0-9A-Za-z]{32}$/);
+      assert.match(human.cookies.get('vouchsafe_browser')!, /^[0-9A-Za-z]{32}$/);
       assert.equal(heading(await human.post('/claim', { code: codeIn(asked.mail) })), APPROVED);
     });
   });

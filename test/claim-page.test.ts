@@ -234,7 +234,7 @@ onEveryEngine('the claim page', (engine) => {
         const opened = await human.get(url);
         assert.deepEqual(opened.redirects, [on.url + path]);
         assert.equal(opened.path, path);
-        assert.equal(human.cookies.get('__Host-claim'), token);
+        assert.equal(human.cookies.get('vouchsafe_claim'), token);
         const wrong = wrongCode(codeIn(asked.mail));
         const later = [opened, await human.get('/claim/deny'), await human.get('/claim')];
         later.push(await human.post('/claim', { code: wrong }));
@@ -299,7 +299,7 @@ onEveryEngine('the claim page', (engine) => {
         await human.get(one.viewUrl);
         const form = human.form('/claim');
         if (!/^[\x21-\x7e]*$/.test(token)) continue; // no cookie
-        human.cookies.set('__Host-claim', token);
+        human.cookies.set('vouchsafe_claim', token);
         assertPage(await human.get('/claim'), 404, about);
         assertPage(await human.send('/claim', { ...form, code: codeIn(one.mail) }), 404, about);
         assertPage(await human.send('/claim/deny', form), 404, about);

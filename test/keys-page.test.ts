@@ -199,7 +199,7 @@ onEveryEngine('the pages of keys', (engine) => {
       assert.match(listed!.text, /read\. Made .* UTC\. Never used\. Works until it is revoked\./);
     });
 
-    test('the same form sent twice, five times at once or again a little later makes one key, and shows that one', async () => {
+    test('the same form sent twice, five times at once or again a little later makes one key, and shows it until the browser has it', async () => {
       const { mailbox, browser } = await human();
       const fields = await form(browser);
       const pages = await atOnce(5, () => browser.send('/keys/new', fields));
@@ -209,14 +209,14 @@ onEveryEngine('the pages of keys', (engine) => {
       assert.equal(await keysOf(mailbox), 1);
       for (const seconds of [0, 100, 199]) {
         home.on.clock.advance(seconds);
-        const again = credentialIn(await browser.send('/keys/new', fields));
-        assert.ok(keys.has(again));
+        const again = await browser.send('/keys/new', fields);
+        assert.deepEqual([again.status, again.text.includes([...keys][0]!)], [200, false]);
       }
       assert.equal(await keysOf(mailbox), 1);
 
       const twice = await form(browser, { name: 'double click' });
       const first = credentialIn(await browser.send('/keys/new', twice));
-      assert.equal(credentialIn(await browser.send('/keys/new', twice)), first);
+      assert.ok(!(await browser.send('/keys/new', twice)).text.includes(first));
       assert.equal(await keysOf(mailbox), 2);
       assert.equal(
         await countOf(home.on, `events WHERE kind = 'key.created' AND account_id = ?`, [

@@ -6,7 +6,7 @@ import { countOf } from './helpers/ceremony.ts';
 import { onEveryEngine, startTestService, type TestService, wrongCode } from './helpers/service.ts';
 
 const heading = ({ text }: Page) => /<h1>([^<]*)<\/h1>/.exec(text)?.[1];
-const SESSION = '__Host-session';
+const SESSION = 'vouchsafe_session';
 
 let made = 0;
 const newMailbox = () => `signer${++made}@example.com`;
@@ -127,10 +127,10 @@ onEveryEngine('signing in', (engine) => {
   test('signing in gives new cookies: one that was set before is of no use after (S-75)', async () => {
     const browser = openBrowser(on);
     await browser.get('/sign-in');
-    const before = browser.cookies.get('__Host-browser');
+    const before = browser.cookies.get('vouchsafe_browser');
     const form = browser.form('/sign-in');
     await signIn(newMailbox(), browser);
-    assert.notEqual(browser.cookies.get('__Host-browser'), before);
+    assert.notEqual(browser.cookies.get('vouchsafe_browser'), before);
     const page = await browser.send('/sign-out', { csrf: form.csrf });
     assert.equal(page.status, 403);
     assert.equal(await isIn(browser), true);

@@ -53,7 +53,7 @@ async function humanOf(
   const visitor = await visitorOf(deps, request, form, true);
   const { session } = visitor;
   if (session !== undefined) return { ...visitor, session };
-  throw signInFirst(request, form);
+  throw signInFirst(deps, request, form);
 }
 
 async function freshHumanOf(
@@ -66,7 +66,7 @@ async function freshHumanOf(
   const location = `/sign-in/again?next=${pageAsked(request)}`;
   throw new Failure('signInRequired', 'Confirm that it is you first.', {
     location,
-    cookies: keepDraft(request, form),
+    cookies: keepDraft(deps, request, form),
   });
 }
 

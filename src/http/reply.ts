@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Session } from '../domain/sessions.ts';
 import type { Budget, Failure } from '../errors.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import type { Answer, Route } from './route.ts';
@@ -38,13 +39,18 @@ export function renderAnswer(route: Pick<Route, 'open'>, dialect: Dialect, answe
   return { status, headers, body: JSON.stringify(dialect.success(answer.data)) };
 }
 
-/** A failure in the dialect of its path, with the headers that follow from its kind. */
+/**
+ * A failure in the dialect of its path, with the headers that follow from its kind.
+ *
+ * @param session of whoever is signed in, where it is a page
+ */
 export function renderFailure(
   dialect: Dialect,
   failure: Failure,
   requestId: string,
   metadataUrl: string,
   publicUrl: string,
+  session?: Session,
 ): Reply {
   const { status, body } = dialect.failure(failure, requestId);
   const headers: Reply['headers'] = { 'Cache-Control': 'no-store', 'Content-Type': JSON_TYPE };
@@ -57,7 +63,7 @@ export function renderFailure(
   if (failure.details.cookies?.length) headers['Set-Cookie'] = [...failure.details.cookies];
   if (retryAfterSeconds !== undefined) headers['Retry-After'] = String(retryAfterSeconds);
   if (budget !== undefined) setBudget(headers, budget);
-  return { status, headers, body: dialect.page?.render(body) ?? JSON.stringify(body) };
+  return { status, headers, body: dialect.page?.render(body, session) ?? JSON.stringify(body) };
 }
 
 /**

@@ -16,6 +16,7 @@ import { allowWebPages, preflight, type Reply, renderAnswer, renderFailure, send
 import { createHostCheck, type RequestTarget, readRequestTarget } from './request-target.ts';
 import { createMatcher, nothingAtPath, type Route } from './route.ts';
 import { refuseUnknownMembers } from './unknown-members.ts';
+import { whoIsSignedIn } from './visitor.ts';
 
 const HEADERS_MAX = 64;
 /**
@@ -102,7 +103,8 @@ export function createServe(
       }
     } catch (error) {
       const failure = toFailure(error);
-      reply = renderFailure(dialect, failure, requestId, metadataUrl, deps.config.publicUrl);
+      const session = dialect.page && (await whoIsSignedIn(deps, req.headers.cookie));
+      reply = renderFailure(dialect, failure, requestId, metadataUrl, deps.config.publicUrl, session);
       // A client that hangs up is no error of ours, and must not be able to fill the log with them.
       const level = reply.status >= 500 ? 'error' : 'debug';
       if (failure.cause !== undefined) deps.log[level]({ id: requestId, err: failure.cause }, failure.kind);

@@ -4,6 +4,7 @@ import type { Deps } from '../deps.ts';
 import { findSession, type Session } from '../domain/sessions.ts';
 import { Failure } from '../errors.ts';
 import { randomBase62 } from '../lib/base62.ts';
+import { type CookieName, clearCookie, readCookies, setCookie } from './cookies.ts';
 import { pageOf } from './pages/goals.ts';
 
 /** Somebody at a browser. */
@@ -27,8 +28,6 @@ export interface Human extends Visitor {
   session: Session;
 }
 
-export type CookieName = 'browser' | 'claim' | 'connect' | 'signin' | 'session' | 'signinlink' | 'draft';
-
 /**
  * Who is at the browser. A browser is known by a random cookie from its first page on; what it posts must carry the token
  * that belongs to that cookie, and must not come from another site.
@@ -42,17 +41,17 @@ export async function visitorOf(
   form: { csrf?: string } | undefined,
   needsSession = false,
 ): Promise<Visitor> {
-  const cookies = readCookies(request.headers.cookie ?? '');
-  const known = cookies.get(`${PREFIX}browser`);
+  const cookies = readCookies(deps.config, request.headers.cookie ?? '');
+  const known = cookies.get('browser');
   const browser = known !== undefined && /^[0-9A-Za-z]{32}$/.test(known) ? known : undefined;
-  const session = await findSession(deps, cookies.get(`${PREFIX}session`) ?? '');
+  const session = await findSession(deps, cookies.get('session') ?? '');
   if (request.method === 'POST') {
     checkOrigin(request, deps.config.publicUrl);
     // A form from before is void with its session. Nothing is done by it, so its token need not be looked at.
-    const hasEnded = session === undefined && (needsSession || cookies.has(`${PREFIX}session`));
+    const hasEnded = session === undefined && (needsSession || cookies.has('session'));
     const isRight =
       browser !== undefined && deps.keyring.verify(CSRF, bound(browser, session), form?.csrf ?? '');
-    if (browser !== undefined && hasEnded && !isRight) throw signInFirst(request, form);
+    if (browser !== undefined && hasEnded && !isRight) throw signInFirst(deps, request, form);
     if (!isRight) {
       throw new Failure(
         'forbidden',
@@ -61,18 +60,24 @@ export async function visitorOf(
     }
   }
   const id = browser ?? randomBase62(32, deps.random);
-  const lines = browser === undefined ? [setCookie('browser', id)] : [];
+  const lines = browser === undefined ? [setCookie(deps.config, 'browser', id)] : [];
   return {
     csrf: deps.keyring.sign(CSRF, bound(id, session)),
     session,
-    cookie: (name) => cookies.get(PREFIX + name),
+    cookie: (name) => cookies.get(name),
     draft(path) {
-      const fields = readDraft(cookies.get(`${PREFIX}draft`), path);
-      if (fields !== undefined) lines.push(clearCookie('draft'));
+      const fields = readDraft(cookies.get('draft'), path);
+      if (fields !== undefined) lines.push(clearCookie(deps.config, 'draft'));
       return fields;
     },
     cookies: lines,
   };
+}
+
+/** Who is signed in at a browser, for a page that only says so; undefined where that cannot be told just now. */
+export async function whoIsSignedIn(deps: Deps, header = ''): Promise<Session | undefined> {
+  const secret = readCookies(deps.config, header).get('session') ?? '';
+  return findSession(deps, secret).catch(() => undefined);
 }
 
 /** What a form's token belongs to: one from before signing in is of no use after it. */
@@ -81,24 +86,21 @@ function bound(browser: string, session: Session | undefined): string {
 }
 
 /** A new name for this browser, at each change of who is signed in (S-75). */
-export function renewBrowser(deps: Pick<Deps, 'random'>): string {
-  return setCookie('browser', randomBase62(32, deps.random));
-}
-
-/** A Set-Cookie line for this host alone, out of reach of scripts and of other sites' posts; gone with the browser's session. */
-export function setCookie(name: CookieName, value: string): string {
-  return `${PREFIX}${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax`;
-}
-
-/** Takes a cookie back. */
-export function clearCookie(name: CookieName): string {
-  return `${setCookie(name, '')}; Max-Age=0`;
+export function renewBrowser(deps: Pick<Deps, 'random' | 'config'>): string {
+  return setCookie(deps.config, 'browser', randomBase62(32, deps.random));
 }
 
 /** Leads to signing in and back to the page of the form, which finds there what it held. */
-export function signInFirst(request: IncomingMessage, form: object | undefined): Failure {
+export function signInFirst(
+  deps: Pick<Deps, 'config'>,
+  request: IncomingMessage,
+  form: object | undefined,
+): Failure {
   const location = `/sign-in?next=${pageAsked(request)}`;
-  return new Failure('signInRequired', 'Sign in first.', { location, cookies: keepDraft(request, form) });
+  return new Failure('signInRequired', 'Sign in first.', {
+    location,
+    cookies: keepDraft(deps, request, form),
+  });
 }
 
 /** The page to come back to: the one asked for, or that of the form that was sent. */
@@ -107,14 +109,18 @@ export function pageAsked(request: IncomingMessage): string {
 }
 
 /** Set-Cookie lines that keep what a form holds for the page that it is on, for a quarter of an hour. */
-export function keepDraft(request: IncomingMessage, form: object | undefined): string[] {
+export function keepDraft(
+  { config }: Pick<Deps, 'config'>,
+  request: IncomingMessage,
+  form: object | undefined,
+): string[] {
   if (request.method !== 'POST' || form === undefined) return [];
   const fields = Object.entries(form).filter(
     ([name, value]) => !HIDDEN.has(name) && typeof value === 'string',
   );
   if (fields.length === 0) return [];
   const draft = JSON.stringify({ path: pathOf(request), fields: Object.fromEntries(fields) });
-  const line = setCookie('draft', Buffer.from(draft).toString('base64url'));
+  const line = setCookie(config, 'draft', Buffer.from(draft).toString('base64url'));
   // Browsers drop cookies of more than 4096 bytes (RFC 6265 section 6.1).
   return line.length > 4000 ? [] : [`${line}; Max-Age=900`];
 }
@@ -137,17 +143,6 @@ function pathOf(request: IncomingMessage): string {
 const HIDDEN = new Set(['csrf', 'once', 'sealed']);
 const DRAFT = z.object({ path: z.string(), fields: z.record(z.string(), z.string()) });
 const CSRF = 'csrf';
-const PREFIX = '__Host-';
-
-function readCookies(header: string): Map<string, string> {
-  const cookies = new Map<string, string>();
-  for (const part of header.split(';')) {
-    const equals = part.indexOf('=');
-    const name = part.slice(0, Math.max(equals, 0)).trim();
-    if (name !== '' && !cookies.has(name)) cookies.set(name, part.slice(equals + 1).trim());
-  }
-  return cookies;
-}
 
 /** Under `Referrer-Policy: no-referrer` browsers send `Origin: null` with posts of one's own pages, too. */
 function checkOrigin(request: IncomingMessage, publicUrl: string): void {

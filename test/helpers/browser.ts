@@ -53,14 +53,15 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
     return response;
   }
 
-  /** Takes a cookie as strictly as browsers take one named `__Host-`. */
+  /** Takes a cookie as strictly as browsers take ours: on https only for this host and `Secure`, on http only without (WebKit). */
   function keep(line: string): void {
     setCookies.push(line);
     const [pair = '', ...attributes] = line.split(/; */);
     const [name, value] = [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)];
     const known = attributes.map((each) => each.toLowerCase());
-    const isHost = known.includes('secure') && known.includes('path=/');
-    if (!name.startsWith('__Host-') || !isHost || known.some((each) => each.startsWith('domain'))) {
+    const isSecure = on.url.startsWith('https:');
+    const isRight = known.includes('secure') === isSecure && name.startsWith('__Host-') === isSecure;
+    if (!isRight || !known.includes('path=/') || known.some((each) => each.startsWith('domain'))) {
       throw new Error(`a cookie that browsers would drop: ${line}`);
     }
     if (known.includes('max-age=0')) cookies.delete(name);

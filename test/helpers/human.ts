@@ -6,7 +6,7 @@ import type { TestService } from './service.ts';
 
 /** People at their browsers, with the authenticator app in their pocket. */
 
-export const SESSION = '__Host-session';
+export const SESSION = 'vouchsafe_session';
 
 interface Visit {
   /** Default: a new one. */

@@ -117,7 +117,7 @@ onEveryEngine('forms and sessions', (engine) => {
         headers,
       );
       assert.equal(refused.status, 403);
-      assert.equal(browser.cookies.get('__Host-draft'), undefined);
+      assert.equal(browser.cookies.get('vouchsafe_draft'), undefined);
     });
 
     test('is not kept where it is larger than a cookie may be; the way leads on', async () => {
@@ -131,7 +131,7 @@ onEveryEngine('forms and sessions', (engine) => {
       browser.cookies.delete(SESSION);
       const led = await browser.send('/keys/new', { ...fields, ...Object.fromEntries(many) });
       assert.equal(led.path, '/sign-in?next=/keys/new');
-      assert.equal(browser.cookies.get('__Host-draft'), undefined);
+      assert.equal(browser.cookies.get('vouchsafe_draft'), undefined);
     });
   });
 

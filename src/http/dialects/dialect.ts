@@ -1,3 +1,4 @@
+import type { Session } from '../../domain/sessions.ts';
 import type { Failure } from '../../errors.ts';
 
 /** How one protocol spells success and failure. Each has one total table from kind to status and code. */
@@ -5,8 +6,8 @@ export interface Dialect {
   name: string;
   success(data: unknown): unknown;
   failure(failure: Failure, requestId: string): { status: number; body: unknown };
-  /** Where failures are pages for people and not JSON: how `body` becomes one, and the headers of every page. */
-  page?: { headers: Record<string, string>; render(body: unknown): string };
+  /** Where failures are pages for people and not JSON: how `body` becomes one for whoever is signed in, and the headers of every page. */
+  page?: { headers: Record<string, string>; render(body: unknown, session: Session | undefined): string };
   /** The challenges of a 401 or 403, for WWW-Authenticate; undefined where there is none. */
   challenge(failure: Failure, metadataUrl: string): string | undefined;
 }

@@ -7,9 +7,10 @@ import { listPersonalKeys } from '../../domain/personal-keys.ts';
 import { endSession, listSessions } from '../../domain/sessions.ts';
 import { formatTime, presentHappening } from '../../lib/display.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
+import { clearCookie } from '../cookies.ts';
 import { renderKey } from '../me.ts';
 import type { Answer, Call } from '../route.ts';
-import { clearCookie, renewBrowser } from '../visitor.ts';
+import { renewBrowser } from '../visitor.ts';
 import { toIso } from '../wire-times.ts';
 import { form } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
@@ -134,7 +135,7 @@ export function deleteMine(
       return pages.show(caller, 'delete-account', { mailbox, problem }, 400);
     }
     await deleteAccount(deps, asker, accountId);
-    const cookies = [clearCookie('session'), renewBrowser(deps)];
+    const cookies = [clearCookie(deps.config, 'session'), renewBrowser(deps)];
     return { ...pages.show({ ...caller, session: undefined }, 'deleted', {}), cookies };
   };
 }

@@ -5,8 +5,8 @@ import { type ClaimView, viewClaim } from '../../domain/claim-view.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
+import { setCookie } from '../cookies.ts';
 import type { Answer, Call } from '../route.ts';
-import { setCookie } from '../visitor.ts';
 import { form, typedCode, wrongCodeText } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
 
@@ -97,7 +97,10 @@ function keepLink(call: Visit, token: string): Answer {
   const link = readClaimLink(call.deps, token);
   if (link === undefined) throw nothingHere();
   const path = link.kind === 'deny' ? '/claim/deny' : '/claim';
-  return redirect(call.deps.config, path, [...call.caller.cookies, setCookie('claim', token)]);
+  return redirect(call.deps.config, path, [
+    ...call.caller.cookies,
+    setCookie(call.deps.config, 'claim', token),
+  ]);
 }
 
 function heldLink(call: Pick<Visit, 'deps' | 'caller'>): ClaimLink {

@@ -5,8 +5,8 @@ import { approveAgent, rejectAgent } from '../../domain/decide-connection.ts';
 import { revokeOwnedHost } from '../../domain/hosts.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime, oneLine } from '../../lib/display.ts';
+import { clearCookie, setCookie } from '../cookies.ts';
 import type { Answer, Call } from '../route.ts';
-import { clearCookie, setCookie } from '../visitor.ts';
 import { chosen, form } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
 
@@ -33,7 +33,10 @@ export function connectPage(pages: Pages): (call: Call<undefined, 'visitor'>) =>
         problem: undefined,
       });
     if (readApprovalLink(deps, token) === undefined) throw nothingHere();
-    return redirect(deps.config, '/connect/review', [...caller.cookies, setCookie('connect', token)]);
+    return redirect(deps.config, '/connect/review', [
+      ...caller.cookies,
+      setCookie(deps.config, 'connect', token),
+    ]);
   };
 }
 
@@ -45,7 +48,10 @@ export function findByCode(
     try {
       const id = await find(deps, asker, body.code);
       const token = new URL(approvalLink(deps, id)).searchParams.get('t')!;
-      return redirect(deps.config, '/connect/review', [...caller.cookies, setCookie('connect', token)]);
+      return redirect(deps.config, '/connect/review', [
+        ...caller.cookies,
+        setCookie(deps.config, 'connect', token),
+      ]);
     } catch (error) {
       if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
       return pages.show(caller, 'connect-code', { code: body.code, problem: error.message }, 400);
@@ -75,7 +81,7 @@ export function decide(
     if (isYes) await approveAgent(deps, asker, body.approval, caller.session, chosen(body, 'allow'));
     else await rejectAgent(deps, asker, body.approval, caller.session);
     const done = pages.show(caller, 'connected', { isYes });
-    return { ...done, cookies: [...(done.cookies ?? []), clearCookie('connect')] };
+    return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
   };
 }
 

@@ -1,21 +1,21 @@
 import { PATHS } from '../discovery.ts';
 import type { Answer, Call } from '../route.ts';
+import { whoIsSignedIn } from '../visitor.ts';
 import type { Pages } from './pages.ts';
 
 /** The front page. */
 
-/** Nobody in particular: the page is the same for everybody, and no cookie is set for having looked at it. */
-const ANYONE = { csrf: '', session: undefined, cookies: [] };
-
 /** GET /: for a person a page that says what this is; for everybody else the way to auth.md. */
-export function frontPage(pages: Pages): (call: Call<undefined, 'anyone'>) => Answer {
-  return ({ deps, header }) => {
+export function frontPage(pages: Pages): (call: Call<undefined, 'anyone'>) => Promise<Answer> {
+  return async ({ deps, header }) => {
     const vary = { Vary: 'Accept' };
     const authMdUrl = deps.config.publicUrl + PATHS.authMd;
     if (!prefersHtml(header('accept') ?? '')) {
       return { status: 303, headers: { ...vary, Location: authMdUrl }, nothing: true };
     }
-    const page = pages.show(ANYONE, 'front', { authMdUrl });
+    const session = await whoIsSignedIn(deps, header('cookie'));
+    // It has no form, and sets no cookie for having been looked at.
+    const page = pages.show({ csrf: '', session, cookies: [] }, 'front', { authMdUrl });
     return { ...page, headers: { ...page.headers, ...vary, 'Cache-Control': 'no-store' } };
   };
 }

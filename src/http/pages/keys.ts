@@ -7,6 +7,7 @@ import { FRESH_MS } from '../../domain/sessions.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
+import { setCookie } from '../cookies.ts';
 import type { Answer, Call } from '../route.ts';
 import { chosen, form } from './forms.ts';
 import { type Pages, redirect } from './pages.ts';
@@ -65,7 +66,13 @@ export function createKey(
       const { key, credential } = await patiently(() =>
         createPersonalKey(deps, asker, session.accountId, ask, sent),
       );
-      return pages.show(caller, 'made-key', { key: presentKey(key, deps.clock()), credential });
+      // Of a form that is sent twice the browser shows the second answer. Once it has had one, it has shown the key (S-22).
+      const wasShown = caller.cookie('made') === body.once;
+      const page = pages.show(caller, 'made-key', {
+        key: presentKey(key, deps.clock()),
+        credential: wasShown ? undefined : credential,
+      });
+      return { ...page, cookies: [...(page.cookies ?? []), setCookie(deps.config, 'made', body.once)] };
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       const { kind } = error;

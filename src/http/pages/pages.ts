@@ -41,7 +41,7 @@ export function createPages(config: Config): Pages {
         return { status, body: { status, message: failure.message, pause, requestId } };
       },
       challenge: () => undefined,
-      page: { headers, render: (body) => render('failure', body as object) },
+      page: { headers, render: (body, session) => render('failure', { ...(body as object), session }) },
     },
 
     show: (visitor, name, values, status = 200) => ({

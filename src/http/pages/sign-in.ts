@@ -12,8 +12,9 @@ import {
 import { readSignInLink } from '../../domain/sign-in-links.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
+import { clearCookie, setCookie } from '../cookies.ts';
 import type { Answer, Call, CallerKind } from '../route.ts';
-import { clearCookie, renewBrowser, setCookie } from '../visitor.ts';
+import { renewBrowser } from '../visitor.ts';
 import { form, typedCode, wrongCodeText } from './forms.ts';
 import { goalOf } from './goals.ts';
 import { type Pages, redirect } from './pages.ts';
@@ -71,7 +72,9 @@ async function mailCode(
 ): Promise<Answer> {
   const { deps, asker, body } = call;
   const id = await startSignIn(deps, asker, mailbox, accountId);
-  return redirect(deps.config, `/sign-in/code?next=${goalOf(body.next)}`, [setCookie('signin', id)]);
+  return redirect(deps.config, `/sign-in/code?next=${goalOf(body.next)}`, [
+    setCookie(deps.config, 'signin', id),
+  ]);
 }
 
 /** GET /sign-in/code */
@@ -123,7 +126,10 @@ export function linkPage(pages: Pages): (call: Visit) => Promise<Answer> {
   return async ({ deps, caller, query }) => {
     const token = query.get('t');
     if (token !== null) {
-      return redirect(deps.config, '/sign-in/link', [...caller.cookies, setCookie('signinlink', token)]);
+      return redirect(deps.config, '/sign-in/link', [
+        ...caller.cookies,
+        setCookie(deps.config, 'signinlink', token),
+      ]);
     }
     const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
     const pending = id === undefined ? undefined : await findPendingSignIn(deps, id);
@@ -138,7 +144,7 @@ export async function signInByLink(call: Visit<z.output<typeof signInLinkForm>>)
   const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
   if (id === undefined) throw linkOver();
   const answer = await goOn(call, id, await completeByLink(deps, asker, id), goalOf(undefined));
-  return { ...answer, cookies: [...(answer.cookies ?? []), clearCookie('signinlink')] };
+  return { ...answer, cookies: [...(answer.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
 }
 
 function linkOver(): Failure {
@@ -152,12 +158,16 @@ async function goOn(
   goal: `/${string}`,
 ): Promise<Answer> {
   if (outcome.kind === 'secondFactor') {
-    const cookie = setCookie('signin', `${id}.${deps.keyring.sign(PROVEN, id)}`);
+    const cookie = setCookie(deps.config, 'signin', `${id}.${deps.keyring.sign(PROVEN, id)}`);
     return redirect(deps.config, `/sign-in/code?next=${goal}`, [cookie]);
   }
   const { session } = caller;
   if (session !== undefined) await endSession(deps, asker, session.accountId, session.id);
-  const cookies = [setCookie('session', outcome.secret), renewBrowser(deps), clearCookie('signin')];
+  const cookies = [
+    setCookie(deps.config, 'session', outcome.secret),
+    renewBrowser(deps),
+    clearCookie(deps.config, 'signin'),
+  ];
   return redirect(deps.config, goal, cookies);
 }
 
@@ -180,5 +190,5 @@ const PROVEN = 'sign-in-proven';
 export async function signOut({ deps, asker, caller }: Visit<z.output<typeof signOutForm>>): Promise<Answer> {
   const { session } = caller;
   if (session !== undefined) await endSession(deps, asker, session.accountId, session.id);
-  return redirect(deps.config, '/sign-in', [clearCookie('session'), renewBrowser(deps)]);
+  return redirect(deps.config, '/sign-in', [clearCookie(deps.config, 'session'), renewBrowser(deps)]);
 }
