@@ -44,9 +44,14 @@ function credentialIn(page: Page): string {
 /** What is said instead of making a key. */
 const problemIn = ({ text }: Page) => /role="alert" id="problem"><p>([^<]*)<\/p>/.exec(text)?.[1];
 
-/** The keys on the page of all, in its order: each as text, with whether it is struck through. */
+/** The keys on the pages of all, in their order: each as text, with whether it is struck through. */
 async function history(browser: Browser) {
-  const { text } = await browser.get('/keys');
+  let text = '';
+  for (let next: string | undefined = '/keys'; next !== undefined; ) {
+    const page: Page = await browser.get(next);
+    text += page.text;
+    next = /href="([^"]*)">Older<\/a>/.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
+  }
   return [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, article]) => ({
     text: article!,
     name: /<b>(.*?)<\/b>/.exec(article!)?.[1],

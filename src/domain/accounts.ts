@@ -8,7 +8,7 @@ import { listHostsOf } from '../store/hosts.ts';
 import { unlinkPrincipalsOf } from '../store/principals.ts';
 import { endSessions } from '../store/sessions.ts';
 import { endAgent } from './agents.ts';
-import { describeEvent, type Happening } from './event-texts.ts';
+import { describeEvents, type Happening } from './event-texts.ts';
 import type { Asker } from './events.ts';
 import { endHost } from './hosts.ts';
 import { recordAndTell } from './notices.ts';
@@ -33,7 +33,7 @@ export async function listActivity(
   limit: number,
 ): Promise<{ activity: Happening[]; next: string | undefined }> {
   const events = await listEventsOf(deps.db, { accountId }, before, limit);
-  const activity = await Promise.all(events.map((event) => describeEvent(deps, event)));
+  const activity = await describeEvents(deps, events);
   return { activity, next: events.length === limit ? events.at(-1)!.id : undefined };
 }
 

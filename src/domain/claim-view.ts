@@ -1,5 +1,5 @@
 import type { Deps } from '../deps.ts';
-import { listOwnedAgents } from '../store/agents.ts';
+import { listOwnedPage } from '../store/agents.ts';
 import { type AttemptRow, findAttempt, findLastAttempt } from '../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByRegistration } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
@@ -117,7 +117,7 @@ async function advise(
   const { accountId } = session;
   return {
     firstProvider: principal !== null && !(await hasDelegationTo(deps.db, accountId, issuerOf(principal))),
-    firstAccount: (await listOwnedAgents(deps.db, accountId)).length === 0,
+    firstAccount: (await listOwnedPage(deps.db, accountId, {}, undefined, 1)).length === 0,
   };
 }
 

@@ -1,8 +1,9 @@
 import type { Deps } from '../deps.ts';
 import { parseAddress } from '../lib/address.ts';
-import { findAgent } from '../store/agents.ts';
-import { findCredential } from '../store/credentials.ts';
+import { nameAgents } from '../store/agents.ts';
+import { nameCredentials } from '../store/credentials.ts';
 import type { EventRow } from '../store/events.ts';
+import { PAGE_ROWS } from '../store/pages.ts';
 import type { EventKind } from './events.ts';
 
 /** What happened, said to the human whom it concerns, on the page and in mail. */
@@ -73,19 +74,30 @@ export interface Happening {
   origin: string | undefined;
 }
 
-/** Puts an audit line into words. */
-export async function describeEvent(deps: Pick<Deps, 'db'>, event: EventRow): Promise<Happening> {
-  const isOfKey = event.kind.startsWith('key.') && event.subject !== null;
-  const [agent, key] = await Promise.all([
-    event.agentId === null ? undefined : findAgent(deps.db, event.agentId),
-    isOfKey ? findCredential(deps.db, event.subject!) : undefined,
+/** Puts audit lines into words. */
+export async function describeEvents(
+  deps: Pick<Deps, 'db'>,
+  events: readonly EventRow[],
+): Promise<Happening[]> {
+  const described: Happening[] = [];
+  for (let at = 0; at < events.length; at += PAGE_ROWS) {
+    described.push(...(await describePage(deps, events.slice(at, at + PAGE_ROWS))));
+  }
+  return described;
+}
+
+async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[]): Promise<Happening[]> {
+  const keyOf = ({ kind, subject }: EventRow) => (kind.startsWith('key.') ? subject : null);
+  const [agents, keys] = await Promise.all([
+    nameAgents(db, [...new Set(events.flatMap(({ agentId }) => agentId ?? []))]),
+    nameCredentials(db, [...new Set(events.flatMap((event) => keyOf(event) ?? []))]),
   ]);
-  return {
+  return events.map((event) => ({
     text: TEXTS[event.kind as EventKind] ?? event.kind,
     at: event.at,
-    agentName: agent?.name ?? undefined,
-    keyName: key?.name ?? undefined,
+    agentName: agents.get(event.agentId ?? '') ?? undefined,
+    keyName: keys.get(keyOf(event) ?? '') ?? undefined,
     origin:
       event.address === null || event.address === 'local' ? undefined : parseAddress(event.address).coarse,
-  };
+  }));
 }

@@ -3,7 +3,15 @@ import { newId } from '../lib/ids.ts';
 import { findAgent, holdAgent, insertAgent } from '../store/agents.ts';
 import { endApprovals } from '../store/approvals.ts';
 import type { Tx } from '../store/db.ts';
-import { allowGrant, askGrant, denyGrant, dropGrants, type GrantRow, listGrants } from '../store/grants.ts';
+import {
+  allowGrant,
+  askGrant,
+  denyGrant,
+  dropGrants,
+  type GrantRow,
+  listGrants,
+  listGrantsOf,
+} from '../store/grants.ts';
 import {
   type AgentMode,
   activateHostedAgent,
@@ -12,6 +20,7 @@ import {
   findHostedAgentByKey,
   type HostedAgentRow,
   insertHostedAgent,
+  listHostedPage,
   rekeyHostedAgent,
 } from '../store/hosted-agents.ts';
 import { findHost, type HostRow, holdHost } from '../store/hosts.ts';
@@ -242,18 +251,33 @@ async function findOwn(db: Pick<Tx, 'get'>, host: HostRow, id: string): Promise<
   return agent;
 }
 
-/** What an agent under a host calls itself, may do now, and when it last signed something, for its owner. */
-export async function hostedStanding(
+/** What shows an agent that runs under a host. */
+export interface HostedStanding {
+  name: string;
+  /** Of what it was granted, as far as its owner left it. */
+  scopes: string[];
+  /** Epoch ms. */
+  seenAt: number | null;
+}
+
+/** How those of a page of agents stand that run under hosts, by id. */
+export async function hostedStandings(
   deps: Pick<Deps, 'db' | 'config'>,
-  id: string,
-): Promise<{ name: string | null; scopes: string[]; seenAt: number | null }> {
-  const [agent, grants] = await Promise.all([findHostedAgent(deps.db, id), listGrants(deps.db, id)]);
+  ids: readonly string[],
+): Promise<Map<string, HostedStanding>> {
+  const agents = await listHostedPage(deps.db, ids);
+  if (agents.length === 0) return new Map();
+  const grants = Map.groupBy(await listGrantsOf(deps.db, ids), ({ agentId }) => agentId);
   const known = capabilitiesOf(deps.config);
-  const left = agent?.agentScope ? parseScope(agent.agentScope) : undefined;
-  const granted = grants
-    .filter(({ grantedAt }) => grantedAt !== null)
-    .map(({ capability }) => known.get(capability)?.scope)
-    .filter((scope) => scope !== undefined);
-  const scopes = [...new Set(granted)].filter((scope) => left === undefined || left.includes(scope));
-  return { name: agent?.name ?? null, scopes, seenAt: agent?.seenAt ?? null };
+  return new Map(
+    agents.map(({ id, name, agentScope, seenAt }) => {
+      const left = agentScope ? parseScope(agentScope) : undefined;
+      const granted = (grants.get(id) ?? [])
+        .filter(({ grantedAt }) => grantedAt !== null)
+        .map(({ capability }) => known.get(capability)?.scope)
+        .filter((scope) => scope !== undefined);
+      const scopes = [...new Set(granted)].filter((scope) => left === undefined || left.includes(scope));
+      return [id, { name, scopes, seenAt }];
+    }),
+  );
 }

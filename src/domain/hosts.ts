@@ -15,7 +15,7 @@ import {
   holdHost,
   insertHost,
   linkHost as linkRow,
-  listHostsOf,
+  listHostsPage,
   rekeyHost,
   revokeHost as revokeRow,
 } from '../store/hosts.ts';
@@ -24,6 +24,7 @@ import { isHostOver, lifeOf } from './agent-lives.ts';
 import { endAgent } from './agents.ts';
 import { type Asker, record } from './events.ts';
 import { registerSpendings } from './limits.ts';
+import { cutPage, type ListPage, type ListQuery, PAGE_LIMIT, readTimeMark, timeMark } from './list-pages.ts';
 import { recordAndTell } from './notices.ts';
 import { invalidJwt, refused } from './protocol-refusals.ts';
 import { type SharedBudgets, withShared } from './shared-budgets.ts';
@@ -230,16 +231,24 @@ export async function rotateHostKey(deps: Deps, asker: Asker, host: HostRow, val
   });
 }
 
-/** The hosts of a human, newest first. */
-export async function listOwnedHosts(deps: Deps, ownerId: string): Promise<OwnedHost[]> {
-  const rows = await listHostsOf(deps.db, ownerId);
-  return rows.map((row) => ({
+/** The hosts of a human, newest first, also those that were revoked. */
+export async function listOwnedHosts(
+  deps: Deps,
+  ownerId: string,
+  query: ListQuery = {},
+): Promise<ListPage<OwnedHost>> {
+  const mark = readTimeMark(query.before);
+  const before = mark && { linkedAt: mark.at, id: mark.id };
+  const rows = await listHostsPage(deps.db, ownerId, before, PAGE_LIMIT);
+  const { items, next } = cutPage(rows, (row) => timeMark(row.linkedAt!, row.id));
+  const hosts = items.map((row) => ({
     id: row.id,
     name: row.name ?? undefined,
     createdAt: row.createdAt,
     linkedAt: row.linkedAt!,
     revokedAt: row.revokedAt ?? undefined,
   }));
+  return { items: hosts, next };
 }
 
 /** A key that a host or an agent is to have. @throws Failure `protocolRefused` */

@@ -13,7 +13,7 @@ import { findSignIn } from '../store/sign-ins.ts';
 import { approvalLink } from './approval-codes.ts';
 import { approveLink, denyLink, openLink, viewLink } from './claim-links.ts';
 import { deriveCode, deriveSignInCode } from './codes.ts';
-import { describeEvent } from './event-texts.ts';
+import { describeEvents } from './event-texts.ts';
 import type { Delivery, MailedProof } from './outbox.ts';
 import { refusedTo } from './refused-capabilities.ts';
 import { signInLink } from './sign-in-links.ts';
@@ -116,7 +116,7 @@ const LINES_MAX = 200;
 /** What happened to an account, in the words of now. */
 async function writeNotice(deps: Deps, mail: OutboxRow) {
   const events = await listNoticed(deps.db, mail.id);
-  const happened = await Promise.all(events.slice(0, LINES_MAX).map((event) => describeEvent(deps, event)));
+  const happened = await describeEvents(deps, events.slice(0, LINES_MAX));
   const more = events.length - happened.length;
   return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, happened, more });
 }

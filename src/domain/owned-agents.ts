@@ -6,7 +6,6 @@ import {
   type AgentRow,
   findOwnedAgent,
   holdAgent,
-  listOwnedAgents as listRows,
   narrowAgent as narrowRow,
   releaseAgent,
   renameAgent as renameRow,
@@ -19,70 +18,17 @@ import {
   revokeCredential,
 } from '../store/credentials.ts';
 import type { Tx } from '../store/db.ts';
-import { listEventsOf } from '../store/events.ts';
-import { type ClaimMode, findRegistration, unclaimRegistration } from '../store/registrations.ts';
+import { findRegistration, unclaimRegistration } from '../store/registrations.ts';
 import { endAgent, endDelegation } from './agents.ts';
-import { isLive, type Key, toKey } from './credentials.ts';
-import { describeEvent, type Happening } from './event-texts.ts';
+import { isLive } from './credentials.ts';
 import { type Asker, record } from './events.ts';
-import { hostedStanding } from './hosted-agents.ts';
 import { isKey } from './keys.ts';
+import { notYours, scopesOf, undoableUntil } from './list-owned-agents.ts';
 import { recordAndTell } from './notices.ts';
-import { providerOf } from './principals.ts';
 import { refuseNarrowed, refuseRevoked } from './refused-capabilities.ts';
 import { formatScope, parseScope, within } from './scopes.ts';
 
-/** What a human sees of the agents that are theirs, and does with them. */
-
-export interface OwnedAgent {
-  id: string;
-  /** As the agent wrote it, unless its owner renamed it: then `isNamedByOwner`. */
-  name: string | undefined;
-  isNamedByOwner: boolean;
-  mode: ClaimMode;
-  /** The agent provider that vouches for it, by the name that the operator gave it. */
-  provider: string | undefined;
-  /** Epoch ms, all three. */
-  registeredAt: number;
-  ownedAt: number;
-  revokedAt: number | undefined;
-  /** What its live keys may do, together; without any what it may be given. */
-  scopes: string[];
-  /** When and where it last got a token, or one of its keys was used; to the minute. */
-  lastUse: { at: number; from: string } | undefined;
-  /** Until when the merge can be undone (epoch ms); undefined where it cannot. */
-  undoableUntil: number | undefined;
-}
-
-/** A merge can be undone for so long. */
-const UNDO_MS = 7 * 86_400_000;
-const ACTIVITY_MAX = 50;
-
-/** The agents of a human, newest first, also those that were revoked. */
-export async function listOwnedAgents(deps: Deps, ownerId: string): Promise<OwnedAgent[]> {
-  const rows = await listRows(deps.db, ownerId);
-  return Promise.all(rows.map(async (row) => (await describe(deps, row, ownerId)).agent));
-}
-
-/**
- * One agent of a human with its keys and what it did lately, newest first.
- *
- * @throws Failure `notFound`, also for somebody else's
- */
-export async function showOwnedAgent(
-  deps: Deps,
-  ownerId: string,
-  id: string,
-): Promise<{ agent: OwnedAgent; keys: Key[]; activity: Happening[] }> {
-  const row = await findOwnedAgent(deps.db, ownerId, id);
-  if (row === undefined) throw notYours();
-  const [described, events] = await Promise.all([
-    describe(deps, row, ownerId),
-    listEventsOf(deps.db, { agentId: id }, undefined, ACTIVITY_MAX),
-  ]);
-  const activity = await Promise.all(events.map((event) => describeEvent(deps, event)));
-  return { ...described, activity };
-}
+/** What a human does with the agents that are theirs. */
 
 /** Gives an agent another name, which its owner chose. @throws Failure `notFound` */
 export async function renameAgent(
@@ -233,57 +179,4 @@ async function narrowKeys(
     }
   }
   return { had, kept };
-}
-
-/** What an agent may be given: what claimed ones get, but for what its owner took. */
-function scopesOf(deps: Pick<Deps, 'config'>, agent: AgentRow): string[] {
-  const left = agent.scope === null ? undefined : parseScope(agent.scope);
-  return deps.config.claimedScopes.filter((scope) => left === undefined || within([scope], left));
-}
-
-async function describe(
-  deps: Deps,
-  row: AgentRow,
-  ownerId: string,
-): Promise<{ agent: OwnedAgent; keys: Key[] }> {
-  const now = deps.clock();
-  const [registration, credentials] = await Promise.all([
-    findRegistration(deps.db, row.registrationId),
-    listCredentials(deps.db, row.id),
-  ]);
-  const keys = credentials.filter(isKey).map(toKey);
-  const live = credentials.filter((key) => isLive(key, now)).map(toKey);
-  const hosted = registration!.kind === 'host' ? await hostedStanding(deps, row.id) : undefined;
-  // One that renews an identity, or signs for itself, has no key that would show what it may do.
-  const scopes =
-    hosted?.scopes ?? (live.length === 0 ? scopesOf(deps, row) : live.flatMap((key) => key.scopes));
-  const uses = credentials.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from }));
-  const signed = { at: hosted?.seenAt ?? null, from: 'its own environment' };
-  const last = [...uses, { at: row.seenAt, from: row.seenFrom }, signed].reduce((latest, use) =>
-    (use.at ?? 0) > (latest.at ?? 0) ? use : latest,
-  );
-  const agent: OwnedAgent = {
-    id: row.id,
-    name: row.name ?? undefined,
-    // The registration of a host has the name of the host.
-    isNamedByOwner: row.name !== (hosted ?? { name: registration!.agentName }).name,
-    mode: registration!.mode!,
-    provider: providerOf(deps.config, registration!.principal),
-    registeredAt: registration!.createdAt,
-    ownedAt: row.ownedAt!,
-    revokedAt: row.revokedAt ?? undefined,
-    scopes: row.revokedAt === null ? [...new Set(scopes)].sort() : [],
-    lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? 'somewhere' },
-    undoableUntil: registration!.kind === 'host' ? undefined : undoableUntil(row, ownerId, now),
-  };
-  return { agent, keys };
-}
-
-function undoableUntil(agent: AgentRow, ownerId: string, now: number): number | undefined {
-  const until = (agent.ownedAt ?? 0) + UNDO_MS;
-  return agent.accountId === ownerId && agent.revokedAt === null && until > now ? until : undefined;
-}
-
-function notYours(): Failure {
-  return new Failure('notFound', 'There is no such agent among yours.');
 }

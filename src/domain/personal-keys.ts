@@ -1,11 +1,12 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { holdAccount } from '../store/accounts.ts';
-import { findCredential, listPersonalCredentials } from '../store/credentials.ts';
+import { findCredential, listPersonalCredentials, listPersonalPage } from '../store/credentials.ts';
 import { isLive, issueKey, type Key, toKey } from './credentials.ts';
 import type { Asker } from './events.ts';
 import { once, type Repeatable } from './idempotency.ts';
 import { endKey } from './keys.ts';
+import { cutPage, type ListPage, type ListQuery, PAGE_LIMIT } from './list-pages.ts';
 import { recordAndTell } from './notices.ts';
 import { formatScope } from './scopes.ts';
 
@@ -13,9 +14,16 @@ import { formatScope } from './scopes.ts';
 
 const DAY_MS = 86_400_000;
 
-/** All keys of a human's own, newest first, also ended ones: they are its history. */
-export async function listPersonalKeys(deps: Deps, accountId: string): Promise<Key[]> {
-  return (await listPersonalCredentials(deps.db, accountId)).map(toKey);
+/** The keys of a human's own, newest first, also ended ones: they are its history. */
+export async function listPersonalKeys(
+  deps: Deps,
+  accountId: string,
+  query: ListQuery = {},
+): Promise<ListPage<Key>> {
+  const { db, clock } = deps;
+  const rows = await listPersonalPage(db, accountId, query, query.before, clock(), PAGE_LIMIT);
+  const { items, next } = cutPage(rows, (row) => row.id);
+  return { items: items.map(toKey), next };
 }
 
 /**

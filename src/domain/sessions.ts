@@ -12,6 +12,7 @@ import {
   type SessionRow,
 } from '../store/sessions.ts';
 import { type Asker, record } from './events.ts';
+import { cutPage, type ListPage, type ListQuery, PAGE_LIMIT, readTimeMark, timeMark } from './list-pages.ts';
 import { recordAndTell } from './notices.ts';
 
 /** A human who is signed in at a browser; times in epoch ms, `seenAt` to the minute. */
@@ -63,9 +64,18 @@ export function isFresh(deps: Pick<Deps, 'clock'>, session: Session): boolean {
 }
 
 /** The live sessions of an account, newest first. */
-export async function listSessions(deps: Deps, accountId: string): Promise<Session[]> {
+export async function listSessions(
+  deps: Deps,
+  accountId: string,
+  query: ListQuery = {},
+): Promise<ListPage<Session>> {
   const now = deps.clock();
-  return (await listRows(deps.db, accountId)).filter((row) => isLive(row, now)).map(toSession);
+  const mark = readTimeMark(query.before);
+  const before = mark && { createdAt: mark.at, id: mark.id };
+  const after = { began: now - LIFE_MS, seen: now - IDLE_MS };
+  const rows = await listRows(deps.db, accountId, after, before, PAGE_LIMIT);
+  const { items, next } = cutPage(rows, (row) => timeMark(row.createdAt, row.id));
+  return { items: items.map(toSession), next };
 }
 
 /** Ends one session of an account, from the next request on. What is no session of that account stays as it is. */

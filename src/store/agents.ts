@@ -1,4 +1,5 @@
 import type { Db, Tx } from './db.ts';
+import { type ListFilter, PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
 import type { ClaimMode, RegistrationKind } from './registrations.ts';
 
 export interface AgentRow {
@@ -93,7 +94,48 @@ export function listOwnedAgents(db: Pick<Db, 'all'>, ownerId: string): Promise<A
   ]);
 }
 
-/** One of them. */
+/**
+ * A page of them, newest owned first.
+ *
+ * @param before the last of the page before
+ */
+export function listOwnedPage(
+  db: Pick<Db, 'all'>,
+  ownerId: string,
+  filter: ListFilter,
+  before: { ownedAt: number; id: string } | undefined,
+  limit: number,
+): Promise<AgentRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM agents WHERE ${OWNED} AND (owned_at, id) < (?, ?)
+       AND (LOWER(COALESCE(name, '')) LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!' OR id = ?)
+       AND CASE WHEN revoked_at IS NULL THEN 'live' ELSE 'ended' END LIKE ?
+     ORDER BY owned_at DESC, id DESC LIMIT ?`,
+    [
+      ownerId,
+      ownerId,
+      before?.ownedAt ?? Number.MAX_SAFE_INTEGER,
+      before?.id ?? '~',
+      ...searchParams(filter),
+      stateParam(filter),
+      limit,
+    ],
+  );
+}
+
+/** The names of the agents of a page. */
+export async function nameAgents(
+  db: Pick<Db, 'all'>,
+  ids: readonly string[],
+): Promise<Map<string, string | null>> {
+  const rows = await db.all<{ id: string; name: string | null }>(
+    `SELECT id, name FROM agents WHERE id IN (${PAGE_MARKS})`,
+    pageIds(ids),
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
+}
+
+/** One of a human's. */
 export function findOwnedAgent(
   db: Pick<Tx, 'get'>,
   ownerId: string,

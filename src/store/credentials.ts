@@ -1,4 +1,5 @@
 import type { Db, Tx } from './db.ts';
+import { type ListFilter, PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
 
 export interface CredentialRow {
   hash: Buffer;
@@ -122,6 +123,69 @@ export function listPersonalCredentials(db: Pick<Db, 'all'>, accountId: string):
     `SELECT ${COLUMNS} FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL ORDER BY c.id DESC`,
     [accountId],
   );
+}
+
+/**
+ * A page of the keys of a human's own, newest first, also of ended ones.
+ *
+ * @param before the id of the last of the page before
+ */
+export function listPersonalPage(
+  db: Pick<Db, 'all'>,
+  accountId: string,
+  filter: ListFilter,
+  before: string | undefined,
+  now: number,
+  limit: number,
+): Promise<CredentialRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL AND c.id < ?
+       AND (LOWER(COALESCE(c.name, '')) LIKE ? ESCAPE '!' OR c.name LIKE ? ESCAPE '!' OR c.id = ?)
+       AND CASE WHEN c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?) THEN 'live' ELSE 'ended' END LIKE ?
+     ORDER BY c.id DESC LIMIT ?`,
+    [accountId, before ?? '~', ...searchParams(filter), now, stateParam(filter), limit],
+  );
+}
+
+/** A page of the keys of an agent, newest first, also of ended ones. */
+export function listKeysPage(
+  db: Pick<Db, 'all'>,
+  agentId: string,
+  before: string | undefined,
+  limit: number,
+): Promise<CredentialRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM credentials c WHERE c.agent_id = ? AND c.kind = 'key' AND c.id < ?
+     ORDER BY c.id DESC LIMIT ?`,
+    [agentId, before ?? '~', limit],
+  );
+}
+
+/** Of the agents of a page the keys and tokens that work, and the one that was used last. */
+export function listStandings(
+  db: Pick<Db, 'all'>,
+  agentIds: readonly string[],
+  now: number,
+): Promise<CredentialRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM
+       (SELECT k.*, ROW_NUMBER() OVER (PARTITION BY k.agent_id ORDER BY COALESCE(k.last_used_at, 0) DESC) AS place
+        FROM credentials k WHERE k.agent_id IN (${PAGE_MARKS})) c
+     WHERE c.place = 1 OR (c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?))`,
+    [...pageIds(agentIds), now],
+  );
+}
+
+/** The names of the keys of a page. */
+export async function nameCredentials(
+  db: Pick<Db, 'all'>,
+  ids: readonly string[],
+): Promise<Map<string, string | null>> {
+  const rows = await db.all<{ id: string; name: string | null }>(
+    `SELECT id, name FROM credentials WHERE id IN (${PAGE_MARKS})`,
+    pageIds(ids),
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
 export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<CredentialRow | undefined> {

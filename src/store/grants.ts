@@ -1,4 +1,5 @@
 import type { Db, Tx } from './db.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 export interface GrantRow {
   agentId: string;
@@ -58,6 +59,14 @@ export function denyGrant(
 
 export function listGrants(db: Pick<Db, 'all'>, agentId: string): Promise<GrantRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM grants WHERE agent_id = ? ORDER BY capability`, [agentId]);
+}
+
+/** Those of a page of agents. */
+export function listGrantsOf(db: Pick<Db, 'all'>, agentIds: readonly string[]): Promise<GrantRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM grants WHERE agent_id IN (${PAGE_MARKS}) ORDER BY agent_id, capability`,
+    pageIds(agentIds),
+  );
 }
 
 export function findGrant(

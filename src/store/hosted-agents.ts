@@ -1,4 +1,5 @@
 import type { Db, Tx } from './db.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 export type AgentMode = 'delegated' | 'autonomous';
 
@@ -47,6 +48,11 @@ export async function insertHostedAgent(
 
 export function findHostedAgent(db: Pick<Tx, 'get'>, id: string): Promise<HostedAgentRow | undefined> {
   return db.get(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.id = ?`, [id]);
+}
+
+/** Those of a page of agents that run under hosts. */
+export function listHostedPage(db: Pick<Db, 'all'>, ids: readonly string[]): Promise<HostedAgentRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.id IN (${PAGE_MARKS})`, pageIds(ids));
 }
 
 export function findHostedAgentByKey(

@@ -51,6 +51,20 @@ export function listHostsOf(db: Pick<Db, 'all'>, ownerId: string): Promise<HostR
   ]);
 }
 
+/** A page of them, newest linked first. */
+export function listHostsPage(
+  db: Pick<Db, 'all'>,
+  ownerId: string,
+  before: { linkedAt: number; id: string } | undefined,
+  limit: number,
+): Promise<HostRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM hosts WHERE owner_id = ? AND (linked_at, id) < (?, ?)
+     ORDER BY linked_at DESC, id DESC LIMIT ?`,
+    [ownerId, before?.linkedAt ?? Number.MAX_SAFE_INTEGER, before?.id ?? '~', limit],
+  );
+}
+
 /** Links a host to a human, once. */
 export function linkHost(tx: Tx, id: string, ownerId: string, now: number): Promise<number> {
   return tx.run(

@@ -1,4 +1,5 @@
-import type { Tx } from './db.ts';
+import type { Db, Tx } from './db.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 /** How it came: saying nothing of its human, naming their mailbox, on the word of an agent provider, or as a host of agents. */
 export type RegistrationKind = 'anonymous' | 'identity_assertion' | 'service_auth' | 'id_jag' | 'host';
@@ -52,6 +53,11 @@ export async function insertRegistration(
       registration.principal ?? null,
     ],
   );
+}
+
+/** Those of a page of agents. */
+export function listRegistrations(db: Pick<Db, 'all'>, ids: readonly string[]): Promise<RegistrationRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM registrations WHERE id IN (${PAGE_MARKS})`, pageIds(ids));
 }
 
 export function findRegistration(db: Pick<Tx, 'get'>, id: string): Promise<RegistrationRow | undefined> {

@@ -27,11 +27,30 @@ export function findSessionByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Se
   return db.get(`SELECT ${COLUMNS} FROM sessions s WHERE s.hash = ?`, [hash]);
 }
 
-/** The sessions of an account that have not been ended, newest first; some may have run out. */
-export function listSessions(db: Pick<Db, 'all'>, accountId: string): Promise<SessionRow[]> {
+/**
+ * A page of the sessions of an account that live, newest first.
+ *
+ * @param after began after `began` and were seen after `seen`, epoch ms
+ */
+export function listSessions(
+  db: Pick<Db, 'all'>,
+  accountId: string,
+  after: { began: number; seen: number },
+  before: { createdAt: number; id: string } | undefined,
+  limit: number,
+): Promise<SessionRow[]> {
   return db.all(
-    `SELECT ${COLUMNS} FROM sessions s WHERE s.account_id = ? AND s.ended_at IS NULL ORDER BY s.created_at DESC`,
-    [accountId],
+    `SELECT ${COLUMNS} FROM sessions s
+     WHERE s.account_id = ? AND s.ended_at IS NULL AND s.created_at > ? AND s.seen_at > ? AND (s.created_at, s.id) < (?, ?)
+     ORDER BY s.created_at DESC, s.id DESC LIMIT ?`,
+    [
+      accountId,
+      after.began,
+      after.seen,
+      before?.createdAt ?? Number.MAX_SAFE_INTEGER,
+      before?.id ?? '~',
+      limit,
+    ],
   );
 }
 

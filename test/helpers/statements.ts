@@ -15,6 +15,7 @@ const OTHERS = [
   'db.ts',
   'sqlite.ts',
   'sqlite-statements.ts',
+  'pages.ts',
   'postgres.ts',
   'postgres-connection.ts',
   'postgres-copy.ts',

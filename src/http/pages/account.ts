@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { deleteAccount, listActivity } from '../../domain/accounts.ts';
 import { showAuthenticator } from '../../domain/authenticators.ts';
+import { listOwnedAgents } from '../../domain/list-owned-agents.ts';
+import { allItems } from '../../domain/list-pages.ts';
 import { setWantsMail, wantsNoMail } from '../../domain/mail-refusals.ts';
-import { listOwnedAgents } from '../../domain/owned-agents.ts';
 import { listPersonalKeys } from '../../domain/personal-keys.ts';
 import { endSession, listSessions } from '../../domain/sessions.ts';
 import { formatTime, presentHappening } from '../../lib/display.ts';
@@ -13,6 +14,7 @@ import type { Answer, Call } from '../route.ts';
 import { renewBrowser } from '../visitor.ts';
 import { toIso } from '../wire-times.ts';
 import { form } from './forms.ts';
+import { olderLink, readListQuery } from './lists.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** What a signed-in human sees of their own account. */
@@ -26,21 +28,22 @@ type Visit<Form = undefined> = Call<Form, 'human'>;
 
 /** GET /account */
 export function accountPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller }) => {
+  return async ({ deps, caller, query }) => {
     const { session } = caller;
-    const sessions = await listSessions(deps, session.accountId);
+    const sessions = await listSessions(deps, session.accountId, readListQuery(query));
     const authenticator = await showAuthenticator(deps, session.accountId);
     return pages.show(caller, 'account', {
       mailbox: session.mailbox,
       recoveryCodesLeft: authenticator?.recoveryCodesLeft,
       noMail: await wantsNoMail(deps, session),
-      sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
+      sessions: sessions.items.map(({ id, origin, createdAt, seenAt }) => ({
         id,
         origin,
         createdAt: formatTime(createdAt),
         seenAt: formatTime(seenAt),
         isThis: id === session.id,
       })),
+      older: olderLink('/account', query, 'before', sessions.next),
     });
   };
 }
@@ -54,7 +57,10 @@ export function activityPage(pages: Pages): (call: Visit) => Promise<Answer> {
     const before = /^evt_[0-9A-Za-z]{1,64}$/.exec(query.get('before') ?? '')?.[0];
     const { accountId } = caller.session;
     const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_PAGE);
-    return pages.show(caller, 'activity', { activity: activity.map(presentHappening), next });
+    return pages.show(caller, 'activity', {
+      activity: activity.map(presentHappening),
+      older: olderLink('/account/activity', query, 'before', next),
+    });
   };
 }
 
@@ -65,9 +71,9 @@ export async function exportAccount({ deps, caller }: Visit): Promise<Answer> {
   const { session } = caller;
   const { accountId } = session;
   const [agents, keys, sessions, authenticator, noMail, { activity }] = await Promise.all([
-    listOwnedAgents(deps, accountId),
-    listPersonalKeys(deps, accountId),
-    listSessions(deps, accountId),
+    Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, query))),
+    Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
+    Array.fromAsync(allItems((query) => listSessions(deps, accountId, query))),
     showAuthenticator(deps, accountId),
     wantsNoMail(deps, session),
     listActivity(deps, accountId, undefined, EVENTS_MAX),

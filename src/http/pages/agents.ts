@@ -1,12 +1,10 @@
 import { z } from 'zod';
 import { listOwnedHosts, type OwnedHost } from '../../domain/hosts.ts';
+import { listOwnedAgents, type OwnedAgent, showOwnedAgent } from '../../domain/list-owned-agents.ts';
 import {
-  listOwnedAgents,
   narrowAgent,
-  type OwnedAgent,
   renameAgent,
   revokeOwnedAgent,
-  showOwnedAgent,
   undoMerge,
   unlinkAgent,
 } from '../../domain/owned-agents.ts';
@@ -14,6 +12,7 @@ import { displayName, formatTime, presentHappening } from '../../lib/display.ts'
 import type { Answer, Call } from '../route.ts';
 import { chosen, form } from './forms.ts';
 import { presentKey } from './keys.ts';
+import { idIn, olderLink, presentList, readListQuery } from './lists.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** A human's agents. */
@@ -31,32 +30,47 @@ type Visit<Form = undefined> = Call<Form, 'human'>;
 
 /** GET /agents */
 export function agentsPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller }) => {
+  return async ({ deps, caller, query }) => {
     const { accountId } = caller.session;
+    const list = readListQuery(query);
     const [agents, hosts] = await Promise.all([
-      listOwnedAgents(deps, accountId),
-      listOwnedHosts(deps, accountId),
+      listOwnedAgents(deps, accountId, list),
+      listOwnedHosts(deps, accountId, { before: query.get('hosts') ?? undefined }),
     ]);
-    return pages.show(caller, 'agents', { agents: agents.map(present), hosts: hosts.map(presentHost) });
+    return pages.show(caller, 'agents', {
+      agents: agents.items.map(present),
+      list: presentList('/agents', query, agents.next),
+      hosts: hosts.items.map(presentHost),
+      olderHosts: olderLink('/agents', query, 'hosts', hosts.next),
+    });
   };
 }
 
 /** GET /agents/:id */
 export function agentPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller, params }) => {
-    const { agent, keys, activity } = await showOwnedAgent(deps, caller.session.accountId, params.id!);
+  return async ({ deps, caller, params, query }) => {
+    const before = { key: idIn(query, 'keys'), event: idIn(query, 'before') };
+    const { agent, keys, activity } = await showOwnedAgent(
+      deps,
+      caller.session.accountId,
+      params.id!,
+      before,
+    );
     const { scopes } = deps.config;
-    const narrowed = caller.draft(`/agents/${agent.id}/narrow`);
+    const path = `/agents/${agent.id}` as const;
+    const narrowed = caller.draft(`${path}/narrow`);
     return pages.show(caller, 'agent', {
       agent: present(agent),
-      typedName: caller.draft(`/agents/${agent.id}/rename`)?.name,
+      typedName: caller.draft(`${path}/rename`)?.name,
       scopes: agent.scopes.map((name) => ({
         name,
         description: scopes.get(name)?.description ?? '',
         on: narrowed === undefined || `scope:${name}` in narrowed,
       })),
-      keys: keys.map((key) => presentKey(key, deps.clock())),
-      activity: activity.map(presentHappening),
+      keys: keys.items.map((key) => presentKey(key, deps.clock())),
+      olderKeys: olderLink(path, query, 'keys', keys.next),
+      activity: activity.items.map(presentHappening),
+      older: olderLink(path, query, 'before', activity.next),
     });
   };
 }

@@ -10,6 +10,7 @@ import { displayName, formatTime } from '../../lib/display.ts';
 import { setCookie } from '../cookies.ts';
 import type { Answer, Call } from '../route.ts';
 import { chosen, form } from './forms.ts';
+import { presentList, readListQuery } from './lists.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** A human's own keys, for scripts and MCP hosts. */
@@ -32,9 +33,12 @@ type Visit<Form = undefined> = Call<Form, 'human'>;
 
 /** GET /keys */
 export function keysPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller }) => {
-    const keys = await listPersonalKeys(deps, caller.session.accountId);
-    return pages.show(caller, 'keys', { keys: keys.map((key) => presentKey(key, deps.clock())) });
+  return async ({ deps, caller, query }) => {
+    const { items, next } = await listPersonalKeys(deps, caller.session.accountId, readListQuery(query));
+    return pages.show(caller, 'keys', {
+      keys: items.map((key) => presentKey(key, deps.clock())),
+      list: presentList('/keys', query, next),
+    });
   };
 }
 
