@@ -22,10 +22,15 @@ export function oneLine(text: string, lettersMax: number): string {
 }
 
 function visibleText(text: string): string {
-  return text
-    .normalize('NFC')
-    .replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, '')
-    .replace(/\p{Zs}+/gu, ' ');
+  return (
+    text
+      .normalize('NFC')
+      .replace(/[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, '')
+      .replace(/\p{Zs}+/gu, ' ')
+      // Marks without end pile up over the lines before; no script that is in use needs more on a letter.
+      .replace(/^\p{M}+/u, '')
+      .replace(/(\p{M}{4})\p{M}+/gu, '$1')
+  );
 }
 
 function clipped(text: string, lettersMax: number): string {
