@@ -338,6 +338,8 @@ function pageRows(pages: Pages): Route[] {
     // Letting an agent in that signs its requests
     see('/connect', 'visitor', 'Find what an agent asks for', connect.connectPage(pages)),
     post('/connect', 'visitor', 'By its code', connect.codeForm, connect.findByCode(pages), 'wrongPerIpHour'),
+    see('/connect/deny', 'visitor', 'Say that this was not me', connect.refusePage(pages)),
+    post('/connect/deny', 'visitor', 'Turn the agent away', connect.refuseForm, connect.refuse(pages)),
     see('/connect/review', 'freshHuman', 'Review it', connect.reviewPage(pages)),
     post(
       '/connect/review',

@@ -157,6 +157,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /claim': { csrf: 'none', attempt: 'cla_0', code: '123456' },
   'POST /claim/deny': { csrf: 'none', no_more: 'on' },
   'POST /connect': { csrf: 'none', code: 'ABCD-EFGH' },
+  'POST /connect/deny': { csrf: 'none', no_more: 'on' },
   'POST /connect/review': { csrf: 'none', approval: 'apr_0', decision: 'approve', 'allow:read': 'on' },
   'POST /hosts/:id/revoke': { csrf: 'none' },
   'POST /sign-in': { csrf: 'none', next: '/account', email: 'human@example.com' },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { isRefused } from '../src/store/mail-refusals.ts';
+import { refusesMail } from '../src/domain/mail-refusals.ts';
 import { openBrowser } from './helpers/browser.ts';
 import { countOf, said, tally } from './helpers/ceremony.ts';
 import {
@@ -335,18 +335,31 @@ onEveryEngine('the claim page', (engine) => {
       }
     });
 
-    test('who came by the mail keeps that agent away from the mailbox for 24 hours, and no other agent', async () => {
-      const { on, ask } = house;
+    test('who came by the mail keeps that agent away from the mailbox for 24 hours, also under a new registration, and no other', async () => {
+      const { on, ask, register, settled } = house;
       const { db } = on.service.deps;
-      const asked = await ask();
+      const asked = await ask({ name: 'Robin' });
       const human = await house.open(asked.mail.denyUrl);
       await human.post('/claim/deny');
-      const registration = await house.registrationOf(asked);
       const deniedAt = on.clock();
-      const refusedAt = (at: number) => isRefused(db, asked.mailbox, registration, at);
+      const sender = { id: await house.registrationOf(asked), name: 'Robin', origin: asked.mail.origin };
+      const refusedAt = (at: number, change = {}) =>
+        refusesMail({ db, clock: () => at }, asked.mailbox, { ...sender, ...change });
       assert.equal(await refusedAt(deniedAt + 86_400_000 - 1), true);
       assert.equal(await refusedAt(deniedAt + 86_400_000), false);
-      const other = await ask({ mailbox: asked.mailbox });
+      assert.equal(await refusedAt(deniedAt, { id: 'reg_new', name: ' ROBIN' }), true);
+      assert.equal(await refusedAt(deniedAt, { id: 'reg_new', origin: '192.0.2.0/24' }), false);
+
+      const before = on.mails.length;
+      const again = await register('Robin');
+      const claimed = await on.post('/agent/auth/claim', {
+        claim_token: again.claim_token,
+        email: asked.mailbox,
+      });
+      assert.equal(claimed.status, 200); // no agent can tell from the answer
+      await settled(asked.mailbox);
+      assert.equal(on.mails.length, before);
+      const other = await ask({ mailbox: asked.mailbox, name: 'Somebody else' });
       assert.notEqual(other.mail.id, asked.mail.id);
     });
 

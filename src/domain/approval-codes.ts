@@ -34,7 +34,22 @@ export function approvalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId:
 
 /** The approval of a link, or undefined if it is none of ours. */
 export function readApprovalLink(deps: Keyed, token: string): string | undefined {
+  return readLink(deps, 'approval-link', token);
+}
+
+/** The link in the mail alone by which its reader turns the agent away. Opening it does nothing: mail scanners open them all (S-74). */
+export function refusalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
+  const mac = deps.keyring.sign('refusal-link', approvalId);
+  return `${deps.config.publicUrl}/connect/deny?t=${approvalId}.${mac}`;
+}
+
+/** The approval of such a link, or undefined if it is none of ours. */
+export function readRefusalLink(deps: Keyed, token: string): string | undefined {
+  return readLink(deps, 'refusal-link', token);
+}
+
+function readLink(deps: Keyed, purpose: string, token: string): string | undefined {
   const dot = token.lastIndexOf('.');
   const id = token.slice(0, Math.max(dot, 0));
-  return deps.keyring.verify('approval-link', id, token.slice(dot + 1)) ? id : undefined;
+  return deps.keyring.verify(purpose, id, token.slice(dot + 1)) ? id : undefined;
 }

@@ -1,11 +1,10 @@
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
-import { mailboxLimitKey } from '../lib/mailbox.ts';
 import { findAccountByMailbox } from '../store/accounts.ts';
 import { type AttemptRow, approveAttempt, revealCode, spendTypedTry } from '../store/claim-attempts.ts';
 import { type ClaimRow, endClaim } from '../store/claims.ts';
 import type { Tx } from '../store/db.ts';
-import { insertRefusal } from '../store/mail-refusals.ts';
+import { findRegistration } from '../store/registrations.ts';
 import type { ClaimLink } from './claim-links.ts';
 import { refuseClosed } from './claim-state.ts';
 import { findLinked, isApproving, provesMailbox } from './claim-view.ts';
@@ -15,6 +14,7 @@ import { type Asker, record } from './events.ts';
 import { codeExpired, guessAtClaim, wrongCode } from './guesses.ts';
 import { limited } from './limit-audit.ts';
 import { SERVICE_GUESS } from './limits.ts';
+import { refuseMail } from './mail-refusals.ts';
 import { recordAndTell } from './notices.ts';
 import { mustConfirm, needsOwner } from './ownership.ts';
 import type { Session } from './sessions.ts';
@@ -157,9 +157,6 @@ function checkCode(code: string): string {
   throw new Failure('badRequest', 'Type the six digits.');
 }
 
-/** A denied agent cannot have mail sent to that mailbox for so long (S-15). */
-const DENIED_MS = 86_400_000;
-
 /**
  * Ends a claim for its human, who does not want it. Who came by the mail also keeps that agent away from the mailbox for a
  * day, and may keep all agents away for good.
@@ -180,9 +177,8 @@ export async function denyClaim(
     const { claim, attempt } = found;
     const { registrationId } = claim;
     if (link.kind !== 'view' && attempt !== undefined) {
-      const mailbox = mailboxLimitKey(attempt.mailbox);
-      await insertRefusal(tx, { mailbox, registrationId, now, endsAt: now + DENIED_MS });
-      if (input.noMore) await insertRefusal(tx, { mailbox, registrationId: '', now, endsAt: null });
+      const name = (await findRegistration(tx, registrationId))?.agentName ?? null;
+      await refuseMail(tx, attempt.mailbox, { id: registrationId, name, origin: attempt.origin }, input, now);
     }
     if ((await endClaim(tx, registrationId, 'denied', now)) !== 1) return;
     await withdrawAttempts(tx, registrationId, 'denied', now);

@@ -1,5 +1,5 @@
 import type { Deps } from '../deps.ts';
-import { holdAccount } from '../store/accounts.ts';
+import { findAccountByMailbox, holdAccount } from '../store/accounts.ts';
 import { insertAgent } from '../store/agents.ts';
 import { decideApproval } from '../store/approvals.ts';
 import type { Tx } from '../store/db.ts';
@@ -18,6 +18,7 @@ import {
 import { isHostOver, lifeOf } from './agent-lives.ts';
 import { type Asker, record } from './events.ts';
 import { linkHost } from './hosts.ts';
+import { refuseMail } from './mail-refusals.ts';
 import { recordAndTell } from './notices.ts';
 import { REFUSED, refuseCapability } from './refused-capabilities.ts';
 import type { Session } from './sessions.ts';
@@ -82,6 +83,52 @@ export async function rejectAgent(deps: Deps, asker: Asker, id: string, session:
       accountId: session.accountId,
       subject: agent.id,
     });
+  });
+}
+
+/** What a link in a mail of an approval shows. */
+export interface RefusableView {
+  agentName: string;
+  mailbox: string;
+  isDecided: boolean;
+}
+
+/** An approval for whoever reads the mail that asked for it. @throws Failure `notFound` */
+export async function viewRefusable(deps: Pick<Deps, 'db'>, id: string): Promise<RefusableView> {
+  const { approval, agent } = await findApprovalWithAgent(deps.db, id);
+  if (approval.mailbox === null) throw gone();
+  return { agentName: agent.name, mailbox: approval.mailbox, isDecided: approval.decidedAt !== null };
+}
+
+/**
+ * Turns an agent away, by whoever reads the mail that asked for it, and keeps it away from the mailbox for a day. An agent of a host
+ * that is somebody else's loses its question and nothing more.
+ *
+ * @param input.noMore whether the mailbox wants no mail of agents at all any more
+ * @throws Failure `notFound`; what was decided already stays as it is
+ */
+export async function refuseByMail(
+  deps: Deps,
+  asker: Asker,
+  id: string,
+  input: { noMore: boolean },
+): Promise<void> {
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    const { approval, host: seen } = await findApprovalWithAgent(tx, id);
+    if (approval.mailbox === null) throw gone();
+    const owner = await findAccountByMailbox(tx, approval.mailbox);
+    if (owner !== undefined) await holdAccount(tx, owner.id);
+    await holdHost(tx, seen.id);
+    const { agent, host, asked } = await findApprovalWithAgent(tx, id);
+    const sender = { id: host.id, name: agent.name, origin: approval.origin };
+    await refuseMail(tx, approval.mailbox, sender, input, now);
+    if ((await decideApproval(tx, id, now)) !== 1) return;
+    if (host.ownerId === null || host.ownerId === owner?.id) {
+      for (const { capability } of asked) await refuseCapability(tx, agent, capability, REFUSED.saidNo, now);
+      if (lifeOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
+    }
+    await record(tx, deps, asker, now, { kind: 'agent.rejected', accountId: owner?.id, subject: agent.id });
   });
 }
 

@@ -1,19 +1,18 @@
 import type { Deps } from '../deps.ts';
-import { mailboxLimitKey } from '../lib/mailbox.ts';
 import { findApproval } from '../store/approvals.ts';
 import { type AttemptRow, findAttempt, remintCode } from '../store/claim-attempts.ts';
 import { listNoticed } from '../store/events.ts';
 import { listGrants } from '../store/grants.ts';
 import { findHostedAgent } from '../store/hosted-agents.ts';
 import { findHost } from '../store/hosts.ts';
-import { isRefused } from '../store/mail-refusals.ts';
 import type { OutboxRow } from '../store/outbox.ts';
 import { findRegistration } from '../store/registrations.ts';
 import { findSignIn } from '../store/sign-ins.ts';
-import { approvalLink } from './approval-codes.ts';
+import { approvalLink, refusalLink } from './approval-codes.ts';
 import { approveLink, denyLink, openLink, viewLink } from './claim-links.ts';
 import { deriveCode, deriveSignInCode } from './codes.ts';
 import { describeEvents } from './event-texts.ts';
+import { refusesMail } from './mail-refusals.ts';
 import type { Delivery, MailedProof } from './outbox.ts';
 import { refusedTo } from './refused-capabilities.ts';
 import { signInLink } from './sign-in-links.ts';
@@ -47,9 +46,10 @@ async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
   const attempt = await prepareCode(deps, attemptId);
   const proof = attempt && proofOf(deps, attempt);
   if (attempt === undefined || proof === undefined) return 'over';
-  const mailbox = mailboxLimitKey(attempt.mailbox);
-  if (await isRefused(deps.db, mailbox, attempt.registrationId, deps.clock())) return 'unwanted';
   const registration = await findRegistration(deps.db, attempt.registrationId);
+  const { registrationId: id, origin } = attempt;
+  const sender = { id, name: registration?.agentName ?? null, origin };
+  if (await refusesMail(deps, attempt.mailbox, sender)) return 'unwanted';
   return () =>
     deps.mailer.send({
       kind: 'claim-code',
@@ -88,7 +88,8 @@ async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
   const approval = await findApproval(deps.db, approvalId);
   const agent = approval && (await findHostedAgent(deps.db, approval.agentId));
   if (approval === undefined || agent === undefined || approval.decidedAt !== null) return 'over';
-  if (await isRefused(deps.db, mailboxLimitKey(mail.mailbox), agent.id, deps.clock())) return 'unwanted';
+  const sender = { id: agent.hostId, name: agent.name, origin: approval.origin };
+  if (await refusesMail(deps, mail.mailbox, sender)) return 'unwanted';
   const host = (await findHost(deps.db, agent.hostId))!;
   const before = await refusedTo(deps.db, host, agent.id);
   const asked = await listGrants(deps.db, agent.id);
@@ -102,6 +103,7 @@ async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
       to: mail.mailbox,
       agentName: agent.name,
       pageUrl: approvalLink(deps, approvalId),
+      denyUrl: refusalLink(deps, approvalId),
       bindingMessage: approval.bindingMessage ?? undefined,
       askedAgain,
       origin: approval.origin,

@@ -150,5 +150,5 @@ async function refuseMail(deps: Deps, _: Asker, { account_id, details }: EventLi
   if (details?.wanted !== false || !account?.mailbox) return;
   const mailbox = mailboxLimitKey(account.mailbox);
   const now = deps.clock();
-  await deps.db.tx((tx) => insertRefusal(tx, { mailbox, registrationId: '', now, endsAt: null }));
+  await deps.db.tx((tx) => insertRefusal(tx, { mailbox, sender: '', now, endsAt: null }));
 }

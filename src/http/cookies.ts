@@ -6,6 +6,7 @@ export type CookieName =
   | 'browser'
   | 'claim'
   | 'connect'
+  | 'refuse'
   | 'signin'
   | 'session'
   | 'signinlink'

@@ -67,6 +67,8 @@ export interface ApprovalMail {
   agentName: string;
   /** The page on which it is reviewed, by whoever is signed in as this mailbox. */
   pageUrl: string;
+  /** Turns it away; a page that asks first. */
+  denyUrl: string;
   bindingMessage: string | undefined;
   /** Whether its human refused some of it before. */
   askedAgain: boolean;

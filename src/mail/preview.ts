@@ -72,6 +72,7 @@ function examples(config: Config, now: number): Record<string, Mail> {
       kind: 'agent-approval',
       agentName: 'Research helper',
       pageUrl: `${config.publicUrl}/connect?t=example`,
+      denyUrl: `${config.publicUrl}/connect/deny?t=example`,
       bindingMessage: 'Blue 42',
       askedAgain: true,
     },

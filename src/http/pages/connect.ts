@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ApprovalView, findByCode as find, viewApproval } from '../../domain/agent-approvals.ts';
-import { approvalLink, readApprovalLink } from '../../domain/approval-codes.ts';
-import { approveAgent, rejectAgent } from '../../domain/decide-connection.ts';
+import { approvalLink, readApprovalLink, readRefusalLink } from '../../domain/approval-codes.ts';
+import { approveAgent, refuseByMail, rejectAgent, viewRefusable } from '../../domain/decide-connection.ts';
 import { revokeOwnedHost } from '../../domain/hosts.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime, oneLine } from '../../lib/display.ts';
@@ -21,6 +21,7 @@ export const decideForm = form({
   approval: z.string().max(64),
   decision: z.enum(['approve', 'deny']),
 }).catchall(z.string().max(64));
+export const refuseForm = form({ no_more: z.literal('on').optional() });
 export const hostForm = form({});
 
 /** GET /connect: a link's token moves into a cookie, so that it stays in no history. */
@@ -82,6 +83,35 @@ export function decide(
     else await rejectAgent(deps, asker, body.approval, caller.session);
     const done = pages.show(caller, 'connected', { isYes });
     return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
+  };
+}
+
+/** GET /connect/deny: for whoever reads the mail, signed in or not. */
+export function refusePage(pages: Pages): (call: Call<undefined, 'visitor'>) => Promise<Answer> {
+  return async ({ deps, caller, query }) => {
+    const token = query.get('t');
+    if (token !== null) {
+      if (readRefusalLink(deps, token) === undefined) throw nothingHere();
+      const kept = setCookie(deps.config, 'refuse', token);
+      return redirect(deps.config, '/connect/deny', [...caller.cookies, kept]);
+    }
+    const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
+    if (id === undefined) throw nothingHere();
+    const { agentName, mailbox, isDecided } = await viewRefusable(deps, id);
+    const values = { agentName: displayName(agentName), mailbox, isDecided };
+    return pages.show(caller, 'connect-deny', values, isDecided ? 410 : 200);
+  };
+}
+
+/** POST /connect/deny */
+export function refuse(
+  pages: Pages,
+): (call: Call<z.output<typeof refuseForm>, 'visitor'>) => Promise<Answer> {
+  return async ({ deps, asker, body, caller }) => {
+    const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
+    if (id === undefined) throw nothingHere();
+    await refuseByMail(deps, asker, id, { noMore: body.no_more !== undefined });
+    return pages.show(caller, 'connected', { isYes: false });
   };
 }
 
