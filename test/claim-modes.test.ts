@@ -261,6 +261,9 @@ async function begin(world: AuthMd, mode: Mode) {
       if (is.state !== 'open') return;
       old = toType;
       toType = reply.body.claim_attempt?.user_code;
+      // A new link each time; in the answer of the mode without codes to type it is elsewhere.
+      const link = (reply.body.claim_attempt ?? reply.body.claim?.attempt ?? reply.body).verification_uri;
+      await human.get(link);
       Object.assign(is, fresh());
     },
     async deny() {

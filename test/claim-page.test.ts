@@ -13,6 +13,7 @@ import {
   heading,
   newMailbox,
   openHouse,
+  REPLACED,
   tokenIn,
   WAITING,
 } from './helpers/claim-page.ts';
@@ -131,7 +132,7 @@ onEveryEngine('the claim page', (engine) => {
       await human.post('/claim', { code: codeIn(asked.mail) });
       await house.ask({ agent: asked, mailbox: newMailbox() });
       assert.equal(said(await house.poll(asked.claim_token)), '400 authorization_pending');
-      assert.equal(heading(await human.get('/claim')), WAITING);
+      assert.equal(heading(await human.get('/claim')), REPLACED);
     });
 
     test('a form of an older attempt approves nothing, whatever code comes with it', async () => {

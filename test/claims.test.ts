@@ -638,7 +638,7 @@ onEveryEngine('claims', (engine) => {
       const text = reply.text
         .replaceAll(mailbox, 'MAILBOX')
         .replace(/ct_[0-9A-Za-z]+/, 'CT')
-        .replace(/\/claim\?t=v\.reg_[0-9a-z]+\.[\w-]+"/i, '/claim?t=LINK"');
+        .replace(/\/claim\?t=v\.reg_[0-9a-z]+(\.\w+)?\.[\w-]+"/i, '/claim?t=LINK"');
       return JSON.stringify([reply.status, headers, reply.text.length, text]);
     }
   });

@@ -15,7 +15,7 @@ import {
 import { vouchFor } from './helpers/auth-md-agents.ts';
 import { type Browser, openBrowser, type Page } from './helpers/browser.ts';
 import { codeOf, countOf } from './helpers/ceremony.ts';
-import { APPROVED, CODE_OVER, DENIED, heading, WAITING } from './helpers/claim-page.ts';
+import { APPROVED, CODE_OVER, DENIED, heading, REPLACED, WAITING } from './helpers/claim-page.ts';
 import { setUpApp, signIn } from './helpers/human.ts';
 import { onEveryEngine, wrongCode } from './helpers/service.ts';
 
@@ -129,7 +129,7 @@ onEveryEngine('the directions of codes', (engine) => {
       const agent = await asked();
       const other = await asked({ mailbox: agent.mailbox });
       const again = succeeded(await world.claim({ claim_token: agent.claim_token, email: agent.mailbox }));
-      await agent.human.get('/claim');
+      await agent.human.get(again.claim_attempt.verification_uri);
       for (const code of [agent.toType, other.toType]) {
         assert.equal(heading(await typeCode(agent.human, code)), WAITING);
       }
@@ -214,13 +214,14 @@ onEveryEngine('the directions of codes', (engine) => {
       assert.equal(await confirm(reader), agent.toRead);
       // A new attempt at another mailbox: the mail of the first one opens nothing of it.
       const other = newMailbox();
-      await claim({ claim_token: agent.claim_token, email: other });
+      const again = succeeded(await claim({ claim_token: agent.claim_token, email: other }));
       const toRead = await codeOf(on, agent.claim_token);
       const stale = await reader.get('/claim');
-      assert.equal(heading(stale), CODE_OVER);
+      assert.equal(heading(stale), REPLACED);
       assert.ok(!stale.text.includes(toRead) && !stale.text.includes(agent.toRead), stale.text);
       assert.equal(says(await complete(agent.claim_token, agent.toRead)), '409 claim_not_confirmed');
-      assert.equal((await agent.human.get(agent.uri)).status, 403);
+      assert.equal((await agent.human.get(agent.uri)).status, 410);
+      assert.equal((await agent.human.get(again.claim_attempt.verification_uri)).status, 403);
     });
   });
 

@@ -19,7 +19,7 @@ export interface ClaimView {
   agentName: string | undefined;
   /** Epoch ms. */
   registeredAt: number;
-  state: 'unasked' | 'waiting' | 'codeOver' | 'approved' | 'claimed' | 'denied' | 'over';
+  state: 'unasked' | 'waiting' | 'codeOver' | 'replaced' | 'approved' | 'claimed' | 'denied' | 'over';
   /** Undefined while the agent has named no mailbox. */
   attempt:
     | {
@@ -136,20 +136,21 @@ function stateOf(
   if (claim.endReason === 'denied') return 'denied';
   if (claim.endedAt !== null || claim.expiresAt <= now) return 'over';
   if (attempt === undefined) return 'unasked';
+  if (attempt.endReason === 'superseded') return 'replaced';
   if (attempt.endedAt === null && attempt.approvedAt !== null) return 'approved';
   return isOver(attempt, deps.config.limits.triesPerCode, now) ? 'codeOver' : 'waiting';
 }
 
-/** Of a mailed link the attempt it was mailed for, of another the newest. */
+/** The attempt that a link is of; of one from before the agent asked anybody the newest. */
 export async function findLinked(
   db: Pick<Tx, 'get'>,
   link: ClaimLink,
 ): Promise<{ claim: ClaimRow; attempt: AttemptRow | undefined } | undefined> {
-  const mailed = link.kind === 'view' ? undefined : await findAttempt(db, link.attemptId);
-  const registrationId = link.kind === 'view' ? link.registrationId : mailed?.registrationId;
+  const linked = link.attemptId === undefined ? undefined : await findAttempt(db, link.attemptId);
+  const registrationId = link.kind === 'view' ? link.registrationId : linked?.registrationId;
   if (registrationId === undefined) return undefined;
   const claim = await findClaimByRegistration(db, registrationId);
-  return claim && { claim, attempt: mailed ?? (await findLastAttempt(db, registrationId)) };
+  return claim && { claim, attempt: linked ?? (await findLastAttempt(db, registrationId)) };
 }
 
 /** Whether a link is itself the approval: it came by mail in place of a code. */

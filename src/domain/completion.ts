@@ -123,7 +123,7 @@ export async function refuseUnapproved(
   throw new Failure(
     'approvalPending',
     'Your human has not approved yet. Ask again in a few seconds, or send the code they read to you as "otp".',
-    { retryAfterSeconds: POLL_SECONDS, verificationUri: viewLink(deps, claim.registrationId) },
+    { retryAfterSeconds: POLL_SECONDS, verificationUri: viewLink(deps, claim.registrationId, attempt.id) },
   );
 }
 

@@ -56,7 +56,7 @@ async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
       id: mail.id,
       to: attempt.mailbox,
       proof,
-      claimUrl: viewLink(deps, attempt.registrationId),
+      claimUrl: viewLink(deps, attempt.registrationId, attempt.id),
       denyUrl: denyLink(deps, attempt),
       agentName: registration?.agentName ?? undefined,
       mode: attempt.mode,

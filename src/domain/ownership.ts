@@ -36,7 +36,9 @@ export interface Owned {
 }
 
 /** What an attempt has proven. */
-export type Proven = Pick<AttemptRow, 'registrationId' | 'mailbox' | 'mode' | 'confirmedBy' | 'principal'>;
+export type Proven = Pick<AttemptRow, 'registrationId' | 'mailbox' | 'mode' | 'confirmedBy' | 'principal'> & {
+  id?: string;
+};
 
 /**
  * Puts a registration's agent under the owner of a mailbox that was just proven, in the caller's transaction.
@@ -116,7 +118,10 @@ async function proveMailbox(tx: Tx, deps: Deps, asker: Asker, now: number, attem
     throw new Failure(
       'interactionRequired',
       'This mailbox has an account. Its owner must sign in and confirm the merge at verification_uri; then complete without "otp".',
-      { verificationUri: viewLink(deps, attempt.registrationId), retryAfterSeconds: POLL_SECONDS },
+      {
+        verificationUri: viewLink(deps, attempt.registrationId, attempt.id),
+        retryAfterSeconds: POLL_SECONDS,
+      },
     );
   }
   return id;

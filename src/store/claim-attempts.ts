@@ -13,6 +13,8 @@ export interface AttemptRow {
   tries: number;
   createdAt: number;
   endedAt: number | null;
+  /** superseded, completed, revoked, denied. */
+  endReason: string | null;
   /** What its mail carries: the code, a link that approves, or one to the page on which the code is shown. */
   proof: 'code' | 'link' | 'page';
   /** How the code that the page shows looks; null: it shows none. */
@@ -35,7 +37,14 @@ export async function insertAttempt(
   tx: Tx,
   attempt: Omit<
     AttemptRow,
-    'tries' | 'typedTries' | 'endedAt' | 'approvedAt' | 'revealedAt' | 'polledAt' | 'confirmedBy'
+    | 'tries'
+    | 'typedTries'
+    | 'endedAt'
+    | 'endReason'
+    | 'approvedAt'
+    | 'revealedAt'
+    | 'polledAt'
+    | 'confirmedBy'
   >,
 ): Promise<void> {
   await tx.run(
@@ -173,6 +182,6 @@ export function remintCode(
 }
 
 const COLUMNS = `id, registration_id AS "registrationId", mailbox, mode, origin, secret_id AS "secretId", counter,
-  code_expires_at AS "codeExpiresAt", tries, created_at AS "createdAt", ended_at AS "endedAt",
+  code_expires_at AS "codeExpiresAt", tries, created_at AS "createdAt", ended_at AS "endedAt", end_reason AS "endReason",
   proof, reveal, typed, typed_tries AS "typedTries", approved_at AS "approvedAt", revealed_at AS "revealedAt",
   polled_at AS "polledAt", confirmed_by AS "confirmedBy", principal`;

@@ -116,6 +116,7 @@ export const heading = ({ text }: Page) => /<h1>([^<]*)<\/h1>/.exec(text)?.[1];
 /** The heading of each state. */
 export const WAITING = 'Do you vouch for this agent?';
 export const APPROVED = 'You have vouched for this agent';
+export const REPLACED = 'This was replaced by a newer request';
 export const CODE_OVER = 'The code is over';
 export const LINK_OVER = 'The link is over';
 export const DENIED = 'You have said no';

@@ -83,7 +83,10 @@ async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Pr
   refuseStranger(call, view);
   const typedCode = call.caller.draft('/claim')?.code;
   // What has ended stays to be read, and is gone (RFC 9110 section 15.5.11).
-  const status = view.state === 'over' || view.state === 'denied' ? 410 : 200;
+  const isGone = view.state === 'over' || view.state === 'denied';
+  // Who has an older mail can still say no by it.
+  const isReplaced = view.state === 'replaced' && template === 'claim';
+  const status = isGone || isReplaced ? 410 : 200;
   return pages.show(call.caller, template, { ...present(call, view), typedCode }, status);
 }
 
