@@ -176,7 +176,7 @@ function identityRows(): Route[] {
     }),
     route(`POST ${PATHS.identityClaim}`, {
       dialect: authMd,
-      caller: 'anyone',
+      caller: 'agentIfAny',
       limit: 'claimMailPerIp',
       summary: 'Ask the human to vouch for the agent',
       body: { media: 'json', schema: identityClaims.claimBody },
@@ -186,7 +186,7 @@ function identityRows(): Route[] {
     }),
     route(`POST ${PATHS.identityComplete}`, {
       dialect: authMdComplete,
-      caller: 'anyone',
+      caller: 'agentIfAny',
       limit: 'wrongPerIpHour',
       repeatable: true,
       summary: 'Complete the claim with the code that the human read out',

@@ -15,7 +15,7 @@ import {
 } from '../store/registrations.ts';
 import type { Ceremony } from './ceremonies.ts';
 import { findOpenClaim } from './claim-state.ts';
-import { hashClaimToken, type OpenedAttempt, openAttempt } from './claims.ts';
+import { type Companion, checkCompanion, hashClaimToken, type OpenedAttempt, openAttempt } from './claims.ts';
 import { type CompletedClaim, complete } from './completion.ts';
 import { type Asker, record } from './events.ts';
 import { type Given, giveMore } from './giving.ts';
@@ -100,7 +100,7 @@ export type ClaimedByWord =
 export async function claimByAssertion(
   deps: Deps,
   asker: Asker,
-  ask: { claimToken: string; assertion: string; ceremony: Ceremony },
+  ask: { claimToken: string; assertion: string; ceremony: Ceremony; companion?: Companion | undefined },
 ): Promise<ClaimedByWord> {
   const tokenHash = hashClaimToken(ask.claimToken);
   await findOpenClaim(deps.db, tokenHash, deps.clock());
@@ -110,6 +110,7 @@ export async function claimByAssertion(
       const now = deps.clock();
       const principal = await take(tx, verified, shared, now);
       const claim = await findOpenClaim(tx, tokenHash, now);
+      await checkCompanion(tx, claim, ask.companion);
       const registration = (await findRegistration(tx, claim.registrationId))!;
       if (registration.kind !== 'anonymous') throw notAnonymous();
       await note(tx, deps, asker, now, verified, registration.id);

@@ -159,7 +159,7 @@ async function refresh(call: Sent<typeof refreshBody>): Promise<Answer> {
 }
 
 /** The identity that was given, signed, by all its names: here it always is one. */
-export async function identityOf(call: Sent<z.ZodType>, given: Given): Promise<object> {
+export async function identityOf(call: Pick<Sent<z.ZodType>, 'deps'>, given: Given): Promise<object> {
   if (given.kind !== 'identity') throw new Error('an identity was to be given');
   return bothIdentities(await signIdentity(call.deps, given.identity));
 }

@@ -30,13 +30,14 @@ const assertedClaimBody = z.object({
 export const completeBody = z.object({ claim_token: claimToken, otp: readOutCode });
 const productionCompleteBody = z.object({ claim_token: claimToken, user_code: readOutCode });
 
-type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'anyone'>;
+type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'agentIfAny'>;
 
 /** POST /agent/identity/claim, `{claim_token, email}` */
 export async function claim(call: Sent<typeof claimBody>): Promise<Answer> {
-  const { deps, asker, body } = call;
+  const { deps, asker, body, caller } = call;
   const opened = await startClaim(deps, asker, {
     claimToken: body.claim_token,
+    companion: caller,
     mailbox: hintOf(body),
     mode: 'merge',
     ceremony: ceremonyOf(deps.config, 'mailed'),
@@ -46,11 +47,12 @@ export async function claim(call: Sent<typeof claimBody>): Promise<Answer> {
 
 /** POST /agent/identity/claim, `{type, claim_token, login_hint}`: its agents are given no code */
 async function claimInProduction(call: Sent<typeof productionClaimBody>): Promise<Answer> {
-  const { deps, asker, body } = call;
+  const { deps, asker, body, caller } = call;
   // A draft of 0.7 says the same with this type, and does poll for the code it shows.
   const isTyped = body.type === 'login_hint';
   const opened = await startClaim(deps, asker, {
     claimToken: body.claim_token,
+    companion: caller,
     mailbox: hintOf(body),
     mode: 'merge',
     ceremony: ceremonyOf(deps.config, isTyped ? 'told' : 'shown'),
@@ -61,9 +63,10 @@ async function claimInProduction(call: Sent<typeof productionClaimBody>): Promis
 
 /** POST /agent/identity/claim, `{type: identity_assertion, claim_token, assertion}` (B2x) */
 async function claimByProvider(call: Sent<typeof assertedClaimBody>): Promise<Answer> {
-  const { deps, asker, body } = call;
+  const { deps, asker, body, caller } = call;
   const found = await claimByAssertion(deps, asker, {
     claimToken: body.claim_token,
+    companion: caller,
     assertion: body.assertion,
     ceremony: ceremonyOf(deps.config, 'told'),
   });
@@ -102,7 +105,7 @@ async function completeWith(
   code: string,
   gives: 'identity' | 'same_identity',
 ) {
-  const how = { claimToken: token, code, gives };
+  const how = { claimToken: token, code, gives, companion: call.caller };
   const completed = await completeClaim(call.deps, call.asker, how, completeOnce(call, token));
   if (completed.given.kind !== 'identity') throw new Error('an identity was to be given');
   const signed = await signIdentity(call.deps, completed.given.identity);
