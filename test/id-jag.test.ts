@@ -179,6 +179,7 @@ onEveryEngine('identity assertions of providers', (engine) => {
       const early = await complete({ claim_token: second.claim_token, user_code: firstCode });
       assert.equal(says(early), '409 claim_not_confirmed');
       assert.equal(shownCode(await human.get('/claim')), undefined);
+      await human.get(second.claim.verification_uri);
       await typeCode(human, second.claim.user_code);
       assert.equal(says(await poll(second.claim_token)), '200');
     });

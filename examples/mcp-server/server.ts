@@ -39,7 +39,7 @@ export async function startMcpServer(settings: Settings): Promise<{ server: Serv
   const sessions = createSessionOwners();
   const implies = { admin: ['write'], write: ['read'] };
   const guard = createMcpGuard({ verifier, policy, sessions, scopes: ['read'], implies });
-  const transports = new Map<string, StreamableHTTPServerTransport>();
+  const open = new Map<string, { transport: StreamableHTTPServerTransport; subject: string }>();
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const path = req.url?.split('?')[0] ?? '';
@@ -52,24 +52,28 @@ export async function startMcpServer(settings: Settings): Promise<{ server: Serv
     if (!('token' in decision)) return send(res, decision.status, decision.headers, decision.body);
 
     const { token, sessionId } = decision;
-    const known = sessionId === undefined ? undefined : transports.get(sessionId);
-    if (known !== undefined) return known.handleRequest(req, res, body);
+    const known = sessionId === undefined ? undefined : open.get(sessionId);
+    if (known !== undefined) {
+      known.subject = token.subject; // another one once its human has claimed the agent
+      return known.transport.handleRequest(req, res, body);
+    }
     if (!isInitializeRequest(body)) {
       return send(res, 404, {}, rpcError(null, -32600, 'There is no such session of yours. Initialize one.'));
     }
     const transport = new StreamableHTTPServerTransport({
       sessionIdGenerator: randomUUID,
       onsessioninitialized(id) {
-        transports.set(id, transport);
+        open.set(id, session);
         sessions.opened(id, token);
       },
       onsessionclosed(id) {
-        transports.delete(id);
+        open.delete(id);
         sessions.closed(id);
       },
     });
-    // What a session's tools do, they do as whoever opened it; nobody else gets into it.
-    await buildTools(apps, policy, token.subject).connect(transport as never);
+    const session = { transport, subject: token.subject };
+    // What a session's tools do, they do as its agent; nobody else gets into it.
+    await buildTools(apps, policy, () => session.subject).connect(transport as never);
     await transport.handleRequest(req, res, body);
   }
 
@@ -84,7 +88,7 @@ export async function startMcpServer(settings: Settings): Promise<{ server: Serv
     server,
     async stop() {
       verifier.close();
-      for (const transport of transports.values()) await transport.close();
+      for (const { transport } of open.values()) await transport.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },

@@ -28,7 +28,7 @@ const app = z
   .describe('The name of an app');
 
 /** The server of one session. The guard has decided already whether a call may happen. */
-export function buildTools(apps: Map<string, App>, policy: Policy, subject: string): McpServer {
+export function buildTools(apps: Map<string, App>, policy: Policy, subject: () => string): McpServer {
   const server = new McpServer({ name: 'example', version: '1.0.0' });
 
   /** Says in the list what a tool needs, and whether it only looks. */
@@ -57,7 +57,7 @@ export function buildTools(apps: Map<string, App>, policy: Policy, subject: stri
   tool('list_apps', 'Lists all apps.', {}, () => [...apps.keys()]);
   tool('create_app', 'Makes an app, which is then yours.', { app }, (args) => {
     if (apps.has(args.app)) throw new Error('There is an app of that name already.');
-    apps.set(args.app, { owner: subject, records: [] });
+    apps.set(args.app, { owner: subject(), records: [] });
     return { created: args.app };
   });
   tool('delete_app', 'Deletes an app of yours.', { app }, (args) => ({ deleted: apps.delete(args.app) }));

@@ -34,7 +34,10 @@ export type McpDecision =
 /** @param body the parsed JSON; undefined for GET and DELETE */
 export type McpGuard = (header: Parameters<Guard>[0], body?: unknown) => Promise<McpDecision>;
 
-/** The subjects that opened sessions. An id alone gives no right: whoever learns it is not the one who opened it. */
+/**
+ * The subjects that opened sessions. An id alone gives no right: whoever learns it is not the one who opened it. A session follows its
+ * agent into the account that the agent is merged into, and nobody else there; out of it again it does not.
+ */
 export interface SessionOwners {
   opened(sessionId: string, token: VerifiedToken): void;
   isOwner(sessionId: string, token: VerifiedToken): boolean;
@@ -43,11 +46,20 @@ export interface SessionOwners {
 
 /** Kept in this process; a server with replicas keeps them where all see them. */
 export function createSessionOwners(max = 100_000): SessionOwners {
-  const owners = new LRUCache<string, string>({ max });
-  const nameOf = ({ subject, agentId = '' }: VerifiedToken) => `${subject} ${agentId}`;
+  const owners = new LRUCache<string, Pick<VerifiedToken, 'subject' | 'agentId'>>({ max });
+  const keep = (sessionId: string, { subject, agentId }: VerifiedToken) =>
+    void owners.set(sessionId, { subject, agentId });
   return {
-    opened: (sessionId, token) => void owners.set(sessionId, nameOf(token)),
-    isOwner: (sessionId, token) => owners.get(sessionId) === nameOf(token),
+    opened: keep,
+    isOwner(sessionId, token) {
+      const owner = owners.get(sessionId);
+      if (owner === undefined || owner.agentId !== token.agentId) return false;
+      if (owner.subject === token.subject) return true;
+      // Without an agent there is nobody whom a merge could have moved.
+      if (token.agentId === undefined || owner.subject !== token.mergedFrom) return false;
+      keep(sessionId, token);
+      return true;
+    },
     closed: (sessionId) => void owners.delete(sessionId),
   };
 }
