@@ -1,16 +1,20 @@
 import { type Config, loadConfig } from './config.ts';
+import { readsAllSecrets, UNREADABLE } from './domain/secret-marks.ts';
 import { ConfigError, DatabaseError } from './errors.ts';
 import { systemClock } from './lib/clock.ts';
+import { createKeyring } from './lib/keyring.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
+import { systemRandom } from './lib/random.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
 import { createMailer } from './mail/mailer.ts';
 import { missingFile } from './store/database-file.ts';
+import type { Db } from './store/db.ts';
 import { pendingMigrations } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
 
 /** What one check found. */
 export interface Finding {
-  name: 'configuration' | 'database' | 'mail' | 'clock' | 'provider';
+  name: 'configuration' | 'database' | 'mail' | 'clock' | 'secret' | 'provider';
   ok: boolean;
   says: string;
 }
@@ -61,6 +65,7 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
             ? 'this machine and the database agree'
             : `this machine is ${-skew} ms ahead of the database; the database's time counts`,
         },
+        ...(pending === 0 ? await checkSecret(config, db) : []),
       ];
     } finally {
       await db.close();
@@ -70,6 +75,13 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
       { name: 'database', ok: false, says: error instanceof DatabaseError ? error.message : reason(error) },
     ];
   }
+}
+
+async function checkSecret(config: Config, db: Db): Promise<Finding[]> {
+  if (config.secrets.length === 0) return [];
+  const keyring = createKeyring(config.secrets, systemRandom);
+  const ok = await readsAllSecrets(keyring, db, await db.now());
+  return ok ? [] : [{ name: 'secret', ok, says: `SECRET: ${UNREADABLE}` }];
 }
 
 async function checkMail(config: Config): Promise<Finding> {

@@ -9,6 +9,7 @@ import { startChores } from './domain/chores.ts';
 import { type DatabaseClock, databaseClock } from './domain/clock.ts';
 import { startOutbox } from './domain/outbox.ts';
 import { createResourceEvents } from './domain/resource-events.ts';
+import { startSecretMarks } from './domain/secret-marks.ts';
 import { startUsage } from './domain/usage.ts';
 import { ConfigError } from './errors.ts';
 import { boundConnections, serveOneAtATime, TIMEOUTS } from './http/connections.ts';
@@ -77,6 +78,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const own = { db, clock, log, wakeOutbox, touchKey: usage.touch, follow: events.follow };
   const deps = createDeps(config, own, devMailbox);
   const outbox = startOutbox(deps);
+  const secretMarks = await startSecretMarks(deps);
   const chores = startChores(deps, ticking?.mayDelete ?? (() => true));
 
   if (hasPlainCookies(config)) {
@@ -102,7 +104,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     if (delayMs > 0) await sleep(delayMs);
     events.stop(); // ends the streams, which would never end by themselves
     await drain(drainTimes);
-    await Promise.all([outbox.stop(), chores.stop(), usage.stop()]);
+    await Promise.all([outbox.stop(), chores.stop(), usage.stop(), secretMarks.stop()]);
     ticking?.stop();
     file?.stop();
     deps.mailer.close();

@@ -1,8 +1,9 @@
 import { generateURI, ScureBase32Plugin, verifySync } from 'otplib';
 import type { Deps } from '../deps.ts';
-import { Failure } from '../errors.ts';
+import { Failure, unavailable } from '../errors.ts';
 import { normalizeCode } from '../lib/code-text.ts';
 import { sha256 } from '../lib/hash.ts';
+import { sealedUnder } from '../lib/keyring.ts';
 import { holdAccount } from '../store/accounts.ts';
 import {
   countRecoveryCodes,
@@ -17,6 +18,7 @@ import {
 import type { Tx } from '../store/db.ts';
 import type { Asker } from './events.ts';
 import { recordAndTell } from './notices.ts';
+import { isSecretInUse } from './secret-marks.ts';
 import type { Session } from './sessions.ts';
 
 /**
@@ -139,6 +141,9 @@ export async function spendSecondFactor(
   if (row === undefined) return false;
   if (/^[0-9]{6}$/.test(text)) {
     const secret = deps.keyring.open(STORED, accountId, row.sealed);
+    if (secret === undefined && (await isSecretInUse(tx, sealedUnder(row.sealed), now))) {
+      throw unavailable(new Error('an authenticator is sealed under a secret that SECRET does not list'));
+    }
     const step = secret === undefined ? undefined : stepOf(secret, text, now, row.lastStep);
     if (secret === undefined || step === undefined) return false;
     // Sealed anew, so that an older service secret can be dropped one day.

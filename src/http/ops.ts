@@ -2,12 +2,13 @@ import { createServer, type Server } from 'node:http';
 import type { Deps } from '../deps.ts';
 import { backlog } from '../domain/outbox.ts';
 import { hasDiskSpace, takesWrites } from '../domain/readiness.ts';
+import { readsAllSecrets, UNREADABLE } from '../domain/secret-marks.ts';
 import { serveOneAtATime, TIMEOUTS } from './connections.ts';
 import { readRequestTarget } from './request-target.ts';
 
 /**
  * The operator's listener, apart from the public one: /metrics (Prometheus), /livez (the process runs), /readyz (it can serve:
- * the database takes writes, its disk has room, and it is not shutting down).
+ * the database takes writes, its disk has room, it reads what its siblings write, and it is not shutting down).
  */
 export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
   const server = createServer(TIMEOUTS);
@@ -28,6 +29,7 @@ export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
           const text = 'the disk of the database is almost full (DISK_FREE_MIN), or its folder is gone\n';
           return { status: 503, type: plain, text };
         }
+        if (!(await hasSecrets(deps))) return { status: 503, type: plain, text: `${UNREADABLE}\n` };
         return (await takesWrites(deps))
           ? { status: 200, type: plain, text: 'ok\n' }
           : { status: 503, type: plain, text: 'the database takes no writes\n' };
@@ -42,4 +44,9 @@ export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
         return { status: 404, type: plain, text: 'There are /metrics, /livez and /readyz here.\n' };
     }
   }
+}
+
+/** A database that is away is told of as such. */
+async function hasSecrets({ keyring, db, clock }: Deps): Promise<boolean> {
+  return readsAllSecrets(keyring, db, clock()).catch(() => true);
 }

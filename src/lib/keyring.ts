@@ -64,7 +64,7 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
 
     open(purpose, context, sealed) {
       const bytes = Buffer.from(sealed);
-      const id = bytes.subarray(0, ID_BYTES).toString('hex');
+      const id = sealedUnder(bytes);
       const key = derive(id, purpose, context);
       if (key === undefined) return undefined;
       const nonce = bytes.subarray(ID_BYTES, ID_BYTES + NONCE_BYTES);
@@ -80,6 +80,11 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
       }
     },
   };
+}
+
+/** The id of the secret that something was sealed under. */
+export function sealedUnder(sealed: Uint8Array): string {
+  return Buffer.from(sealed).subarray(0, ID_BYTES).toString('hex');
 }
 
 function secretId(secret: Buffer): string {

@@ -1,0 +1,62 @@
+import type { Deps } from '../deps.ts';
+import type { Keyring } from '../lib/keyring.ts';
+import type { Db } from '../store/db.ts';
+import { deleteSecretMark, listSecretMarks, setSecretMark } from '../store/secret-marks.ts';
+
+/**
+ * Services on one database must be able to read what the others write. Each says in the database, under its own secret, which one it
+ * seals with; one that cannot open what another says has a SECRET that lacks it, and must not serve (S-110).
+ */
+
+const PURPOSE = 'secret-mark';
+const TEXT = 'readable';
+const PERIOD_MS = 15_000;
+/** A service that has not said it for so long has ended. */
+const FRESH_MS = 3 * PERIOD_MS;
+const FORGOTTEN_MS = 86_400_000;
+
+/** What an operator does about it. */
+export const UNREADABLE =
+  'another service on this database uses a secret that SECRET here does not list. To rotate: first append the new secret on all services, then put it in front on all, then drop the old one a day later.';
+
+type Marking = Pick<Deps, 'db' | 'clock' | 'keyring'>;
+
+/** Whether this service can open what all others seal. */
+export async function readsAllSecrets(keyring: Keyring, db: Pick<Db, 'all'>, now: number): Promise<boolean> {
+  const marks = await listSecretMarks(db, now - FRESH_MS);
+  return marks.every(({ id, sealed }) => keyring.open(PURPOSE, id, sealed) === TEXT);
+}
+
+/** Whether a service that runs now uses a secret. */
+export async function isSecretInUse(db: Pick<Db, 'all'>, id: string, now: number): Promise<boolean> {
+  return (await listSecretMarks(db, now - FRESH_MS)).some((mark) => mark.id === id);
+}
+
+/** Says it once. */
+export async function markSecret({ db, clock, keyring }: Marking): Promise<void> {
+  const { currentId: id } = keyring;
+  const now = clock();
+  const mark = { id, sealed: keyring.seal(PURPOSE, id, TEXT), seenAt: now };
+  await db.tx((tx) => setSecretMark(tx, mark, now - FORGOTTEN_MS), 'brief');
+}
+
+/** Says it as long as the service runs, and takes it back at its end. */
+export async function startSecretMarks(
+  deps: Marking & Pick<Deps, 'log'>,
+): Promise<{ stop(): Promise<void> }> {
+  await markSecret(deps);
+  if (!(await readsAllSecrets(deps.keyring, deps.db, deps.clock()))) deps.log.error(UNREADABLE);
+  let current = Promise.resolve();
+  const timer = setInterval(() => {
+    current = current.then(() => markSecret(deps).catch(() => {})); // readiness tells of a database that is away
+  }, PERIOD_MS);
+  timer.unref();
+  return {
+    async stop() {
+      clearInterval(timer);
+      await current;
+      // One that uses the same says it again within seconds.
+      await deps.db.tx((tx) => deleteSecretMark(tx, deps.keyring.currentId), 'brief').catch(() => {});
+    },
+  };
+}
