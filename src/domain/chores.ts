@@ -1,6 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { endDistrusted } from './distrust.ts';
 import { warnOfExpiry } from './key-expiry.ts';
+import { numberNewEvents } from './resource-events.ts';
 import { sweep } from './retention.ts';
 
 const PERIOD_MS = 60_000;
@@ -19,6 +20,7 @@ export function startChores(deps: Deps, mayDelete: () => boolean): { stop(): Pro
       try {
         await endDistrusted(deps, mayGoOn);
         await warnOfExpiry(deps, mayGoOn);
+        await numberNewEvents(deps);
         if (mayDelete()) await sweep(deps, mayGoOn);
       } catch (error) {
         deps.log.warn({ err: error }, 'a chore could not be done');

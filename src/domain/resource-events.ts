@@ -2,13 +2,22 @@ import { LRUCache } from 'lru-cache';
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { firstIdAt } from '../lib/ids.ts';
+import { spendOne } from '../store/counters.ts';
 import {
   type CredentialRow,
   findCredential,
   listCredentials,
   listPersonalCredentials,
 } from '../store/credentials.ts';
-import { type EventRow, listFollowed } from '../store/events.ts';
+import {
+  type EventRow,
+  hasUnnumbered,
+  lastNumbered,
+  listFollowed,
+  listNumbered,
+  numberEvents,
+  numberOf,
+} from '../store/events.ts';
 import type { ResourceServer } from './resource-servers.ts';
 
 /**
@@ -59,24 +68,47 @@ const MERGES = new Set(['agent.merged', 'host.linked']);
 const REVOKED = new Set(['key.revoked', 'key.retired', 'agent.revoked', 'account.deleted']);
 
 /**
- * What happened that concerns a resource server, for one that asks now and then.
+ * What happened that concerns a resource server, for one that asks now and then. Each event once, also one whose transaction committed
+ * after others with a later id.
  *
  * @param after the `last` of an earlier answer (exclusive); undefined: begin now
- * @returns oldest first; `last`: where to go on
+ * @returns in the order in which they were first seen; `last`: where to go on
  */
 export async function readResourceEvents(
   deps: Pick<Deps, 'db' | 'clock'>,
   server: ResourceServer,
   after: string | undefined,
 ): Promise<{ events: ResourceEvent[]; last: string }> {
-  if (after === undefined) return { events: [], last: firstIdAt('evt', deps.clock()) };
-  const rows = await listFollowed(deps.db, { after }, PAGE);
+  await numberNewEvents(deps);
+  if (after === undefined) {
+    const newest = await lastNumbered(deps.db);
+    return { events: [], last: newest?.id ?? firstIdAt('evt', deps.clock()) };
+  }
+  const rows = await listBehind(deps, after);
   const events: ResourceEvent[] = [];
   for (const row of rows) {
     const event = await concerning(deps, row, server);
     if (event !== undefined) events.push(event);
   }
   return { events, last: rows.at(-1)?.id ?? after };
+}
+
+/** Behind what was no event, or is one no more, some may come twice. */
+async function listBehind(deps: Pick<Deps, 'db'>, after: string): Promise<EventRow[]> {
+  const position = await numberOf(deps.db, after);
+  if (position !== undefined) return listNumbered(deps.db, { position, id: after }, PAGE);
+  return listFollowed(deps.db, { after: overlapped(after) }, PAGE);
+}
+
+/** Numbers what nobody has, in the order in which it is seen. Also done now and then, so that whoever asks finds little. */
+export async function numberNewEvents({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
+  while (await hasUnnumbered(db)) {
+    await db.tx(async (tx) => {
+      // Its row is locked until the transaction ends: nobody else numbers events.
+      await spendOne(tx, 'event-numbers', Number.MAX_SAFE_INTEGER, 60_000, clock());
+      await numberEvents(tx, PAGE);
+    }, 'brief');
+  }
 }
 
 /** The followers of this process, and the one timer that looks for all of them. */

@@ -108,10 +108,49 @@ export function listFollowed(
 ): Promise<EventRow[]> {
   const [condition, id] = 'after' in page ? ['id > ?', page.after] : ['id >= ?', page.from];
   return db.all<EventRow>(
-    `SELECT ${COLUMNS} FROM events WHERE ${condition} AND kind IN ('account.deleted', 'agent.linked', 'agent.merge_undone',
-  'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'host.linked', 'key.retired', 'key.revoked', 'resource.removed')
-     ORDER BY id LIMIT ?`,
+    `SELECT ${COLUMNS} FROM events WHERE ${condition} AND ${FOLLOWED} ORDER BY id LIMIT ?`,
     [id, limit],
+  );
+}
+
+/** Whether there are events of that kind that nobody has numbered. */
+export async function hasUnnumbered(db: Pick<Db, 'get'>): Promise<boolean> {
+  return (await db.get(`SELECT id FROM events WHERE position IS NULL AND ${FOLLOWED} LIMIT 1`)) !== undefined;
+}
+
+/** Gives some of them the next number. Nobody else may do that at the same time. */
+export async function numberEvents(tx: Tx, limit: number): Promise<void> {
+  const last = await tx.get<{ position: number }>(
+    'SELECT position FROM events WHERE position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1',
+  );
+  await tx.run(
+    `UPDATE events SET position = ? WHERE id IN
+       (SELECT id FROM events WHERE position IS NULL AND ${FOLLOWED} ORDER BY id LIMIT ?)`,
+    [(last?.position ?? 0) + 1, limit],
+  );
+}
+
+/** The last event in the order of their numbers. */
+export function lastNumbered(db: Pick<Db, 'get'>): Promise<{ id: string } | undefined> {
+  return db.get('SELECT id FROM events WHERE position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1');
+}
+
+/** The number of an event; none has one that is not of that kind, or not there any more. */
+export async function numberOf(db: Pick<Db, 'get'>, id: string): Promise<number | undefined> {
+  const row = await db.get<{ position: number | null }>('SELECT position FROM events WHERE id = ?', [id]);
+  return row?.position ?? undefined;
+}
+
+/** Those behind one of them, in the order of their numbers. */
+export function listNumbered(
+  db: Pick<Db, 'all'>,
+  after: { position: number; id: string },
+  limit: number,
+): Promise<EventRow[]> {
+  return db.all<EventRow>(
+    `SELECT ${COLUMNS} FROM events WHERE position IS NOT NULL AND (position, id) > (?, ?)
+     ORDER BY position, id LIMIT ?`,
+    [after.position, after.id, limit],
   );
 }
 
@@ -122,6 +161,10 @@ export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promis
     limit,
   ]);
 }
+
+/** What resource servers follow, as the indexes of the migrations have it. */
+const FOLLOWED = `kind IN ('account.deleted', 'agent.linked', 'agent.merge_undone',
+  'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'host.linked', 'key.retired', 'key.revoked', 'resource.removed')`;
 
 const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
   request_id AS "requestId", details`;
