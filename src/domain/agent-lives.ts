@@ -13,13 +13,18 @@ export function isHostOver(deps: Pick<Deps, 'clock'>, host: HostRow): boolean {
   return host.revokedAt !== null || (host.ownerId === null && host.expiresAt <= deps.clock());
 }
 
+/** When an agent under a host comes to its end whatever it does, epoch ms. */
+export function endOfLife({ config }: Pick<Deps, 'config'>, createdAt: number): number {
+  return createdAt + config.limits.agentAbsoluteSeconds * 1000;
+}
+
 export function lifeOf(deps: Pick<Deps, 'clock' | 'config'>, agent: HostedAgentRow): AgentLife {
-  const { agentIdleSeconds, agentLifetimeSeconds, agentAbsoluteSeconds } = deps.config.limits;
+  const { agentIdleSeconds, agentLifetimeSeconds } = deps.config.limits;
   if (agent.endReason !== null) return { state: agent.endReason };
   if (agent.agentRevokedAt !== null) return { state: 'revoked' };
   if (agent.activatedAt === null) return { state: 'pending' };
   const now = deps.clock();
-  const end = agent.createdAt + agentAbsoluteSeconds * 1000;
+  const end = endOfLife(deps, agent.createdAt);
   if (end <= now) return { state: 'over' };
   const expiresAt = Math.min(
     (agent.seenAt ?? agent.activatedAt) + agentIdleSeconds * 1000,

@@ -21,6 +21,7 @@ import {
   findRegistration,
   type RegistrationKind,
 } from '../store/registrations.ts';
+import { endOfLife } from './agent-lives.ts';
 import { withdrawAttempts } from './claims.ts';
 import { type Asker, record } from './events.ts';
 import { recordAndTell } from './notices.ts';
@@ -50,7 +51,7 @@ export interface Agent {
 /** One agent, or undefined. */
 export async function showAgent(deps: Deps, id: string): Promise<Agent | undefined> {
   const row = await findDescribedAgent(deps.db, id);
-  return row && describe(row, deps.clock());
+  return row && describe(deps, row, deps.clock());
 }
 
 /** Agents after an id, oldest first, at most `limit`: a page of the database at a time. */
@@ -59,7 +60,7 @@ export async function listAgents(deps: Deps, after: string, limit: number): Prom
   const now = deps.clock();
   for (let last = after; ; ) {
     const rows = await listDescribedAgents(deps.db, last);
-    for (const row of rows.slice(0, limit - agents.length)) agents.push(describe(row, now));
+    for (const row of rows.slice(0, limit - agents.length)) agents.push(describe(deps, row, now));
     if (rows.length < DESCRIBED_PAGE || agents.length === limit) return agents;
     last = rows.at(-1)!.id;
   }
@@ -117,7 +118,7 @@ async function ownerOf(db: Pick<Tx, 'get'>, accountId: string): Promise<string |
   return (account?.kind === 'human' ? account.id : account?.parentId) ?? undefined;
 }
 
-function describe(row: DescribedAgentRow, now: number): Agent {
+function describe(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: number): Agent {
   const { ownerId, ownerMailbox } = row;
   return {
     id: row.id,
@@ -127,15 +128,17 @@ function describe(row: DescribedAgentRow, now: number): Agent {
     mode: row.mode ?? undefined,
     owner: ownerId !== null && ownerMailbox !== null ? { id: ownerId, mailbox: ownerMailbox } : undefined,
     mergedFrom: row.mergedFrom ?? undefined,
-    claim: row.claimExpiresAt === null ? hostedState(row, now) : claimState(row, row.claimExpiresAt, now),
+    claim:
+      row.claimExpiresAt === null ? hostedState(deps, row, now) : claimState(row, row.claimExpiresAt, now),
     createdAt: row.createdAt,
     revokedAt: row.revokedAt ?? undefined,
   };
 }
 
 /** An agent under a host is claimed with its host, and by no claim of its own. */
-function hostedState(row: DescribedAgentRow, now: number): ClaimState {
+function hostedState(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: number): ClaimState {
   const { ownedAt, revokedAt, registrationExpiresAt: expiresAt } = row;
+  if (row.hostedSince !== null && endOfLife(deps, row.hostedSince) <= now) return { kind: 'expired' };
   if (ownedAt !== null) return { kind: 'claimed', claimedAt: ownedAt };
   const isOver = revokedAt !== null || expiresAt <= now;
   return isOver ? { kind: 'expired' } : { kind: 'unclaimed', expiresAt };

@@ -117,7 +117,7 @@ async function advise(
   const { accountId } = session;
   return {
     firstProvider: principal !== null && !(await hasDelegationTo(deps.db, accountId, issuerOf(principal))),
-    firstAccount: (await listOwnedPage(deps.db, accountId, {}, undefined, 1)).length === 0,
+    firstAccount: (await listOwnedPage(deps.db, accountId, {}, undefined, 0, 1)).length === 0,
   };
 }
 

@@ -25,7 +25,7 @@ import {
 } from '../store/hosted-agents.ts';
 import { findHost, type HostRow, holdHost } from '../store/hosts.ts';
 import { type AskedApproval, askHuman, openApprovalOf, type Question } from './agent-approvals.ts';
-import { type AgentLife, lifeOf } from './agent-lives.ts';
+import { type AgentLife, endOfLife, lifeOf } from './agent-lives.ts';
 import { endAgent } from './agents.ts';
 import { type AskedCapability, capabilitiesOf, defaultCapabilities, isLeft } from './capabilities.ts';
 import { type Asker, record } from './events.ts';
@@ -258,11 +258,13 @@ export interface HostedStanding {
   scopes: string[];
   /** Epoch ms. */
   seenAt: number | null;
+  /** When it came to its end, if it has; epoch ms. */
+  overAt: number | undefined;
 }
 
 /** How those of a page of agents stand that run under hosts, by id. */
 export async function hostedStandings(
-  deps: Pick<Deps, 'db' | 'config'>,
+  deps: Pick<Deps, 'db' | 'config' | 'clock'>,
   ids: readonly string[],
 ): Promise<Map<string, HostedStanding>> {
   const agents = await listHostedPage(deps.db, ids);
@@ -270,14 +272,15 @@ export async function hostedStandings(
   const grants = Map.groupBy(await listGrantsOf(deps.db, ids), ({ agentId }) => agentId);
   const known = capabilitiesOf(deps.config);
   return new Map(
-    agents.map(({ id, name, agentScope, seenAt }) => {
+    agents.map(({ id, name, agentScope, seenAt, createdAt }) => {
+      const end = endOfLife(deps, createdAt);
       const left = agentScope ? parseScope(agentScope) : undefined;
       const granted = (grants.get(id) ?? [])
         .filter(({ grantedAt }) => grantedAt !== null)
         .map(({ capability }) => known.get(capability)?.scope)
         .filter((scope) => scope !== undefined);
       const scopes = [...new Set(granted)].filter((scope) => left === undefined || left.includes(scope));
-      return [id, { name, scopes, seenAt }];
+      return [id, { name, scopes, seenAt, overAt: end <= deps.clock() ? end : undefined }];
     }),
   );
 }

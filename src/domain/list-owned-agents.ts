@@ -4,6 +4,7 @@ import { type AgentRow, findOwnedAgent, listOwnedPage } from '../store/agents.ts
 import { type CredentialRow, listKeysPage, listStandings } from '../store/credentials.ts';
 import { listEventsOf } from '../store/events.ts';
 import { type ClaimMode, listRegistrations, type RegistrationRow } from '../store/registrations.ts';
+import { endOfLife } from './agent-lives.ts';
 import { isLive, type Key, toKey } from './credentials.ts';
 import { describeEvents, type Happening } from './event-texts.ts';
 import { type HostedStanding, hostedStandings } from './hosted-agents.ts';
@@ -25,6 +26,8 @@ export interface OwnedAgent {
   registeredAt: number;
   ownedAt: number;
   revokedAt: number | undefined;
+  /** When one under a host came to the end of the time that agents have there, epoch ms. */
+  overAt: number | undefined;
   /** What its live keys may do, together; without any what it may be given. */
   scopes: string[];
   /** When and where it last got a token, or one of its keys was used; to the minute. */
@@ -44,7 +47,8 @@ export async function listOwnedAgents(
 ): Promise<ListPage<OwnedAgent>> {
   const mark = readTimeMark(query.before);
   const before = mark && { ownedAt: mark.at, id: mark.id };
-  const rows = await listOwnedPage(deps.db, ownerId, query, before, PAGE_LIMIT);
+  const overSince = deps.clock() - endOfLife(deps, 0);
+  const rows = await listOwnedPage(deps.db, ownerId, query, before, overSince, PAGE_LIMIT);
   const { items, next } = cutPage(rows, (row) => timeMark(row.ownedAt!, row.id));
   return { items: await describe(deps, items, ownerId), next };
 }
@@ -138,7 +142,8 @@ function describeOne(
     registeredAt: registration.createdAt,
     ownedAt: row.ownedAt!,
     revokedAt: row.revokedAt ?? undefined,
-    scopes: row.revokedAt === null ? [...new Set(scopes)].sort() : [],
+    overAt: hosted?.overAt,
+    scopes: row.revokedAt === null && hosted?.overAt === undefined ? [...new Set(scopes)].sort() : [],
     lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? 'somewhere' },
     undoableUntil: registration.kind === 'host' ? undefined : undoableUntil(row, ownerId, now),
   };

@@ -98,18 +98,21 @@ export function listOwnedAgents(db: Pick<Db, 'all'>, ownerId: string): Promise<A
  * A page of them, newest owned first.
  *
  * @param before the last of the page before
+ * @param overSince agents under hosts that were registered then, or before, have come to their end (epoch ms)
  */
 export function listOwnedPage(
   db: Pick<Db, 'all'>,
   ownerId: string,
   filter: ListFilter,
   before: { ownedAt: number; id: string } | undefined,
+  overSince: number,
   limit: number,
 ): Promise<AgentRow[]> {
   return db.all(
     `SELECT ${COLUMNS} FROM agents WHERE ${OWNED} AND (owned_at, id) < (?, ?)
        AND (LOWER(COALESCE(name, '')) LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!' OR id = ?)
-       AND CASE WHEN revoked_at IS NULL THEN 'live' ELSE 'ended' END LIKE ?
+       AND CASE WHEN revoked_at IS NULL AND NOT EXISTS
+         (SELECT 1 FROM hosted_agents h WHERE h.id = agents.id AND h.created_at <= ?) THEN 'live' ELSE 'ended' END LIKE ?
      ORDER BY owned_at DESC, id DESC LIMIT ?`,
     [
       ownerId,
@@ -117,6 +120,7 @@ export function listOwnedPage(
       before?.ownedAt ?? Number.MAX_SAFE_INTEGER,
       before?.id ?? '~',
       ...searchParams(filter),
+      overSince,
       stateParam(filter),
       limit,
     ],
@@ -170,6 +174,8 @@ export interface DescribedAgentRow
   codeExpiresAt: number | null;
   /** The newest mail of that attempt. */
   mailSentAt: number | null;
+  /** When an agent under a host was registered there, which its whole life counts from. */
+  hostedSince: number | null;
   mailDeadAt: number | null;
 }
 
@@ -192,7 +198,8 @@ const DESCRIBED = `SELECT a.id, a.account_id AS "accountId", a.merged_from AS "m
   o.id AS "ownerId", o.mailbox AS "ownerMailbox",
   c.expires_at AS "claimExpiresAt", c.claimed_at AS "claimClaimedAt", c.ended_at AS "claimEndedAt",
   t.mailbox AS "attemptMailbox", t.ended_at AS "attemptEndedAt", t.code_expires_at AS "codeExpiresAt",
-  m.sent_at AS "mailSentAt", m.dead_at AS "mailDeadAt"
+  m.sent_at AS "mailSentAt", m.dead_at AS "mailDeadAt",
+  (SELECT h.created_at FROM hosted_agents h WHERE h.id = a.id) AS "hostedSince"
 FROM agents a
   JOIN registrations r ON r.id = a.registration_id
   JOIN accounts w ON w.id = a.account_id

@@ -96,6 +96,7 @@ export async function exportAccount({ deps, caller }: Visit): Promise<Answer> {
         last_used_at: agent.lastUse && toIso(agent.lastUse.at),
         last_used_from: agent.lastUse?.from,
         revoked_at: agent.revokedAt && toIso(agent.revokedAt),
+        over_at: agent.overAt && toIso(agent.overAt),
       })),
       keys: keys.map(renderKey),
       sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({

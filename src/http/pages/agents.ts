@@ -123,13 +123,14 @@ function presentHost(host: OwnedHost): object {
 }
 
 function present(agent: OwnedAgent): object {
-  const { name, lastUse, undoableUntil, revokedAt } = agent;
+  const { name, lastUse, undoableUntil, revokedAt, overAt } = agent;
   return {
     ...agent,
     name: (name && displayName(name)) || undefined,
     registeredAt: formatTime(agent.registeredAt),
     ownedAt: formatTime(agent.ownedAt),
     revokedAt: revokedAt && formatTime(revokedAt),
+    overAt: overAt && formatTime(overAt),
     lastUse: lastUse && { at: formatTime(lastUse.at), from: lastUse.from },
     undoableUntil: undoableUntil && formatTime(undoableUntil),
   };
