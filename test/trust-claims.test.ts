@@ -164,6 +164,35 @@ describe('whom an issuer speaks for', () => {
     assert.deepEqual(own.strangersAsked, []);
   });
 
+  test('on this machine one beside the provider that the operator named, over http; one elsewhere is never asked for', async (t) => {
+    const own = await startTrustWorld(t);
+    const { url, jwksUri } = own.provider;
+    const outcomes: [path: string, document: object | undefined, outcome: string][] = [
+      ['/client.json', { jwks_uri: jwksUri }, 'accepted'],
+      ['/other-keys.json', { jwks_uri: `${url}/elsewhere` }, 'client'],
+      ['/nowhere.json', undefined, 'client'],
+    ];
+    for (const [path, document, outcome] of outcomes) {
+      const client_id = `${url}${path}`;
+      if (document !== undefined) own.provider.publishClient(path, { client_id, ...document });
+      assert.equal(await own.outcome(own.provider.idJag({ claims: { client_id } })), outcome, path);
+    }
+    const before = own.provider.asked.length;
+    const { port } = new URL(url);
+    for (const client_id of [
+      `http://localhost:${port}/client.json`, // another origin
+      `http://127.0.0.1:${Number(port) + 1}/client.json`,
+      `http://user@127.0.0.1:${port}/client.json`,
+      `${url}/./client.json`,
+      'http://client.example/a',
+    ]) {
+      const work = verifyIdJag(own.deps, own.provider.idJag({ claims: { client_id } }));
+      await assert.rejects(work, /an https URL whose document has the "jwks_uri" of the issuer/, client_id);
+    }
+    assert.deepEqual(own.provider.asked.slice(before), []);
+    assert.deepEqual(own.strangersAsked, []);
+  });
+
   test('a document is asked for once while it is fresh, and again at once where it was not there', async (t) => {
     const own = await startTrustWorld(t);
     const present = () => own.outcome(own.provider.idJag({ claims: { client_id: CLIENT } }));

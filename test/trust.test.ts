@@ -39,7 +39,7 @@ test('what a trusted issuer signed for us is taken as it was said, by every algo
       scope: 'write read',
     };
     const assertion = world.provider.idJag({ claims, key: keyOf(alg) });
-    const { jti, exp } = readToken(assertion)[1];
+    const { jti, iat, exp } = readToken(assertion)[1];
     assert.deepEqual(await verifyIdJag(world.deps, assertion), {
       issuer: world.deps.config.trustedIssuers.get(world.provider.url),
       subject: FAKE_USER.sub,
@@ -50,6 +50,7 @@ test('what a trusted issuer signed for us is taken as it was said, by every algo
       scopes: ['read', 'write'],
       agentPlatform: 'Fake',
       agentContextId: '7',
+      issuedAt: (iat as number) * 1000,
       expiresAt: (exp as number) * 1000,
     });
   }

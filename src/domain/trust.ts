@@ -156,9 +156,10 @@ function checkLifetime(claims: Claims, now: number): number {
 async function checkClient(deps: Verifier, { issuer, claims }: ProviderToken): Promise<string> {
   const clientId = requiredText(claims, 'client_id', CLIENT_ID_LENGTH_MAX);
   if (clientId === issuer.issuer || issuer.clientIds?.includes(clientId)) return clientId;
+  const isOwn = isLocalClient(issuer, clientId);
   const document =
-    issuer.clientIds === undefined && clientId.startsWith('https://')
-      ? await deps.trust.clientDocument(clientId).catch((cause) => {
+    issuer.clientIds === undefined && (isOwn || clientId.startsWith('https://'))
+      ? await deps.trust.clientDocument(clientId, isOwn).catch((cause) => {
           throw clientRefusal(cause);
         })
       : undefined;
@@ -167,9 +168,22 @@ async function checkClient(deps: Verifier, { issuer, claims }: ProviderToken): P
   return clientId;
 }
 
+/**
+ * A client of a provider on a developer's machine lies beside it, on http. Everywhere else a client is an https URL: what is fetched over
+ * http, anybody in between may have written (CIMD section 3).
+ */
+function isLocalClient({ issuer }: TrustedIssuer, clientId: string): boolean {
+  if (!issuer.startsWith('http:') || !URL.canParse(clientId)) return false;
+  return new URL(clientId).origin === new URL(issuer).origin && new URL(clientId).href === clientId;
+}
+
 /** The same whether the URL leads nowhere or to something else: it is a stranger who asks what is there (S-86). */
 function clientRefusal(cause?: unknown): Failure {
-  return refusal('client', 'The issuer may not speak for this client: see "client_id".', cause);
+  return refusal(
+    'client',
+    'The issuer may not speak for this client: see "client_id". It is the issuer, one that is listed here, or an https URL whose document has the "jwks_uri" of the issuer.',
+    cause,
+  );
 }
 
 /** The user was there a short while ago: a stolen session at the provider must not last for ever (auth-md.md 4.5). */

@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import { createDocuments } from './documents.ts';
 import { createIssuerKeys, type IssuerKeys } from './issuer-keys.ts';
-import type { SafeFetch } from './safe-fetch.ts';
+import type { FetchRules, SafeFetch } from './safe-fetch.ts';
 import { parseStrictJson } from './strict-json.ts';
 
 /** What agent providers and their clients publish, and what we need to verify the tokens that they sign. */
@@ -11,10 +11,11 @@ export interface ProviderDocuments {
   /**
    * What a client says of itself at its id (CIMD; auth-md.md 4.4).
    *
-   * @param clientId an https URL
+   * @param clientId an https URL; with `isOwn` also one of http on this machine, where the service itself is
+   * @param isOwn whether it lies at the origin of an issuer that the operator named
    * @throws Error when there is no such document
    */
-  clientDocument(clientId: string): Promise<ClientDocument>;
+  clientDocument(clientId: string, isOwn: boolean): Promise<ClientDocument>;
 }
 
 export interface ClientDocument {
@@ -32,15 +33,21 @@ export function createProviderDocuments(
   clock: Clock,
   mayBeLocal: boolean,
 ): ProviderDocuments {
-  const clients = createDocuments<ClientDocument>({
-    fetch: (url) => fetch(url, { namedBy: 'stranger' }),
-    parse: parseClientDocument,
-    clock,
-    ...CLIENT_FRESH,
-    max: CLIENTS_MAX,
-  });
+  const clientsBy = (rules: FetchRules) =>
+    createDocuments<ClientDocument>({
+      fetch: (url) => fetch(url, rules),
+      parse: parseClientDocument,
+      clock,
+      ...CLIENT_FRESH,
+      max: CLIENTS_MAX,
+    });
+  const strangers = clientsBy({ namedBy: 'stranger' });
+  const own = clientsBy({ namedBy: 'operator', mayBeLocal });
   const keysAt = createIssuerKeys((url) => fetch(url, { namedBy: 'operator', mayBeLocal }), clock);
-  return { keysOf: ({ jwksUri }) => keysAt(jwksUri), clientDocument: clients.get };
+  return {
+    keysOf: ({ jwksUri }) => keysAt(jwksUri),
+    clientDocument: (clientId, isOwn) => (isOwn ? own : strangers).get(clientId),
+  };
 }
 
 function parseClientDocument(text: string, url: string): ClientDocument {

@@ -44,6 +44,8 @@ export interface FakeIssuer {
   keys: SigningKey[];
   /** The paths that were asked for so far. */
   asked: string[];
+  /** A document of a client that lies beside it, at a path. */
+  publishClient(path: string, document: unknown): void;
   /** How often the key set was asked for. */
   fetches(): number;
   /** How it answers for its key set from now on. */
@@ -77,6 +79,7 @@ export interface FakeIssuerOptions {
 export async function startFakeIssuer(options: FakeIssuerOptions): Promise<FakeIssuer> {
   const { audience = '', clock, algorithms = ['ES256'] } = options;
   const asked: string[] = [];
+  const clients = new Map<string, unknown>();
   let answer: KeySetAnswer = 'keys';
   let cacheControl: string | undefined;
   let waiting: (() => void)[] = [];
@@ -87,6 +90,7 @@ export async function startFakeIssuer(options: FakeIssuerOptions): Promise<FakeI
     if (cacheControl !== undefined) response.setHeader('Cache-Control', cacheControl);
     if (request.url === '/elsewhere') respond(response, { keys: issuer.keys.map((key) => key.jwk) });
     else if (request.url === '/.well-known/jwks.json') ANSWERS[answer](response, issuer);
+    else if (clients.has(request.url!)) respond(response, clients.get(request.url!) as object);
     else respond(response, { error: 'not_found' }, 404);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -118,6 +122,7 @@ export async function startFakeIssuer(options: FakeIssuerOptions): Promise<FakeI
     setCacheControl(value) {
       cacheControl = value;
     },
+    publishClient: (path, document) => void clients.set(path, document),
     async whenFetched(count) {
       while (fetches() < count) await new Promise<void>((resolve) => waiting.push(resolve));
     },
