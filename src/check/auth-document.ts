@@ -42,14 +42,34 @@ function examineText(text: string): Finding[] {
             `${shown(heading)} mentions neither auth.md nor registration`,
             'Begin it with "# auth.md: …", by which scanners know it.',
           ),
-    /\bregist(er|ers|ered|ering|ration|rations)\b|\bsign(ing)?[ -]?up\b/i.test(withoutHeading(text, heading))
-      ? fine('auth.md words', 'it speaks of registering')
-      : wrong(
-          'auth.md words',
-          'it does not say how to register',
-          'Tell with which request an agent registers, and what it gets.',
-        ),
+    examineWords(withoutHeading(text, heading)),
   ];
+}
+
+const REGISTERING = /\bregist(er|ers|ered|ering|ration|rations)\b|\bsign(ing)?[ -]?up\b/i;
+const REFUSING =
+  /\b(no|not|cannot|never|neither|nor|without|nobody|closed|disabled|unavailable|unsupported|discontinued)\b|n['’]t\b/i;
+
+/** A document that tells agents to stay away speaks of registering, too. */
+function examineWords(text: string): Finding {
+  const name = 'auth.md words';
+  const sentences = text
+    .split(/[.!?](?=\s|$)|\n\s*\n|\n(?=\s*(?:[-*#|]|\d+\.))/)
+    .filter((each) => REGISTERING.test(each));
+  if (sentences.length === 0) {
+    return wrong(
+      name,
+      'it does not say how to register',
+      'Tell with which request an agent registers, and what it gets.',
+    );
+  }
+  return sentences.every((each) => REFUSING.test(each))
+    ? wrong(
+        name,
+        'it speaks of registering only to say that agents cannot',
+        'Tell how an agent gets in, if one can.',
+      )
+    : fine(name, 'it speaks of registering');
 }
 
 /** `# Heading` or a line above `===`; a `#` within a block of code is a comment of a shell. */

@@ -1,4 +1,5 @@
 import { examineAgentAuth } from './agent-auth.ts';
+import { examineAgentConfiguration } from './agent-configuration.ts';
 import { ASK_LIMITS, type Asker, type AskLimits, createAsker } from './ask.ts';
 import { authMdUrl, examineAuthMd, examineSkill } from './auth-document.ts';
 import { findIssuerMetadata, type IssuerMetadata } from './authorization-server.ts';
@@ -6,11 +7,11 @@ import { examineChallenge } from './challenge.ts';
 import { type Dialect, dialectsOf, examineDialects } from './dialects.ts';
 import { ACCEPT_MARKDOWN, texts } from './documents.ts';
 import { examineEndpoints } from './endpoints.ts';
-import { examineExtras } from './extras.ts';
+import { examineLlmsTxt } from './extras.ts';
 import { type Finding, fine, hint, shown, wrong } from './finding.ts';
 import { examineKeySet } from './key-set.ts';
 import { findResourceMetadata, type ResourceMetadata } from './protected-resource.ts';
-import { examineRefusals } from './refusals.ts';
+import { examineRefusals, isOfProduction } from './refusals.ts';
 import { parseTarget, type Target, urlFault } from './target.ts';
 
 /** What a check found. `ok` where nothing is wrong; hints do not count. */
@@ -22,7 +23,14 @@ export interface Report {
 }
 
 export interface GroupedFinding extends Finding {
-  group: 'service' | 'documents' | 'protected resource' | 'authorization server' | 'agent_auth' | 'answers';
+  group:
+    | 'service'
+    | 'documents'
+    | 'protected resource'
+    | 'authorization server'
+    | 'agent_auth'
+    | 'answers'
+    | 'agent-configuration';
 }
 
 /**
@@ -45,7 +53,8 @@ export async function checkService(url: string, limits: AskLimits = ASK_LIMITS):
   }
   // Asked for now, read later: what does not depend on anything need not wait.
   void ask.get(authMdUrl(target.origin), ACCEPT_MARKDOWN);
-  const extras = examineExtras(ask, target);
+  const llmsTxt = examineLlmsTxt(ask, target);
+  const configuration = examineAgentConfiguration(ask, target);
 
   const challenge =
     door.kind === 'reply' && door.status === 401 ? door.headers.get('www-authenticate') : null;
@@ -53,10 +62,11 @@ export async function checkService(url: string, limits: AskLimits = ASK_LIMITS):
   const server = texts(resource.found?.document.authorization_servers)?.[0];
   const issuer = await findIssuerMetadata(ask, target, server);
   const block = issuer.found && (await examineBlock(ask, target, issuer.found));
-  const [authMd, challenged, others] = await Promise.all([
+  const [authMd, challenged, llms, agentConfiguration] = await Promise.all([
     examineAuthMd(ask, target, issuer.found?.issuer ?? target.origin),
     challengeOf(ask, target, door, resource.found),
-    extras,
+    llmsTxt,
+    configuration,
   ]);
   const resourceFindings =
     resource.found === undefined && issuer.found !== undefined && isIssuerAlone(target, issuer.found)
@@ -65,12 +75,16 @@ export async function checkService(url: string, limits: AskLimits = ASK_LIMITS):
         )
       : resource.findings;
   return report(target, block?.dialects ?? [], [
-    ...grouped('service', [examineScheme(target)]),
-    ...grouped('documents', [...authMd, ...others]),
+    ...grouped('service', [
+      examineScheme(target),
+      ...examineDoor(target, door, issuer.found, resource.found),
+    ]),
+    ...grouped('documents', [...authMd, llms]),
     ...grouped('protected resource', [...resourceFindings, challenged]),
     ...grouped('authorization server', [...issuer.findings, ...(block?.server ?? [])]),
     ...grouped('agent_auth', block?.block ?? []),
     ...grouped('answers', block?.answers ?? []),
+    ...grouped('agent-configuration', agentConfiguration),
   ]);
 }
 
@@ -83,12 +97,15 @@ async function examineBlock(ask: Asker, target: Target, { issuer, document }: Is
     endpoints.has('jwks_uri') ? examineKeySet(ask, endpoints.get('jwks_uri')!) : [],
     examineRefusals(ask, endpoints, [target.origin, new URL(issuer).origin]),
   ]);
-  const dialects = block === undefined ? [] : dialectsOf(document, block);
+  const dialects = block === undefined ? [] : dialectsOf(document, block, answers.some(isOfProduction));
   return {
     dialects,
     server: [...keys, ...urls],
     block: [...findings, ...(skill === undefined ? [] : [skill])],
-    answers: [...answers, ...(block === undefined ? [] : [examineDialects(dialects)])],
+    answers: [
+      ...answers.map(({ finding }) => finding),
+      ...(block === undefined ? [] : [examineDialects(dialects)]),
+    ],
   };
 }
 
@@ -114,6 +131,23 @@ function isIssuerAlone(target: Target, { issuer, document: { resource } }: Issue
   return (
     typeof resource !== 'string' || !URL.canParse(resource) || new URL(resource).origin !== target.origin
   );
+}
+
+/** A path that is not there; an issuer has documents around its address, and may have nothing at it. */
+function examineDoor(
+  { url, origin }: Target,
+  door: Awaited<ReturnType<Asker['look']>>,
+  issuer: IssuerMetadata | undefined,
+  resource: ResourceMetadata | undefined,
+): Finding[] {
+  const isGone = door.kind === 'reply' && (door.status === 404 || door.status === 410);
+  if (!isGone || url === origin || issuer?.issuer === url) return [];
+  const says = `${shown(url)} answers ${door.status}`;
+  return [
+    resource?.document.resource === url
+      ? hint('path', says, 'A GET of a resource is answered 401 without a credential, or 405.')
+      : wrong('path', says, 'Name a URL that is there: of the API, the MCP server, the site or the issuer.'),
+  ];
 }
 
 function examineScheme({ url, isLocal }: Target): Finding {

@@ -6,9 +6,11 @@ export type Dialect = 'v0.1' | 'v0.2–v0.6' | 'production';
 
 /**
  * Which versions of auth.md the documents promise. Version numbers are not in them: paths and members tell
- * (auth-md.md 2.0). A service of v0.6 cannot be told from one that also speaks what runs in production.
+ * (auth-md.md 2.0). One that offers to poll is of v0.2 to v0.6; whether it also speaks what runs in production its errors tell.
+ *
+ * @param hasCodes whether it refuses as that does
  */
-export function dialectsOf(document: Json, block: Json): Dialect[] {
+export function dialectsOf(document: Json, block: Json, hasCodes: boolean): Dialect[] {
   const grants = texts(document.grant_types_supported) ?? [];
   const types = texts(block.identity_types_supported) ?? [];
   const byMail = texts(asObject(block.identity_assertion)?.assertion_types_supported)?.includes(
@@ -26,7 +28,8 @@ export function dialectsOf(document: Json, block: Json): Dialect[] {
   if (exchanges && (polls || byMail || (!serves && types.includes('identity_assertion'))))
     dialects.push('v0.2–v0.6');
   const isClaimable = exchanges && block.claim_endpoint !== undefined;
-  if (isClaimable && (serves || (types.includes('anonymous') && !polls && !byMail)))
+  const isOlder = polls || byMail;
+  if (isClaimable && (isOlder ? serves && hasCodes : serves || types.includes('anonymous')))
     dialects.push('production');
   return dialects;
 }

@@ -5,11 +5,24 @@ import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
 
 const REGISTRATIONS = ['register_uri', 'identity_endpoint'];
 
+/** How a place to register refused. */
+export interface Refusal {
+  member: string;
+  finding: Finding;
+  /** The member "code" of the answer. */
+  code?: string;
+}
+
+/** What runs in production names its errors by "code", which no text of auth.md knows (auth-md.md 3.2). */
+export function isOfProduction({ member, code }: Refusal): boolean {
+  return member === 'identity_endpoint' && code !== undefined;
+}
+
 /**
  * How registration refuses a request that says nothing: `{}` has no `type`, so that it cannot register anybody. Only the
  * service itself and its issuer are asked: a document must not send requests to somebody else.
  */
-export function examineRefusals(ask: Asker, endpoints: Endpoints, origins: string[]): Promise<Finding[]> {
+export function examineRefusals(ask: Asker, endpoints: Endpoints, origins: string[]): Promise<Refusal[]> {
   const asked = new Map<string, string>();
   for (const member of REGISTRATIONS) {
     const url = endpoints.get(member);
@@ -19,9 +32,12 @@ export function examineRefusals(ask: Asker, endpoints: Endpoints, origins: strin
     [...asked].map(async ([member, url]) => {
       const name = `refusal of ${member}`;
       if (!origins.includes(new URL(url).origin)) {
-        return hint(name, `${shownUrl(url)} was not asked: it is at another origin`);
+        return { member, finding: hint(name, `${shownUrl(url)} was not asked: it is at another origin`) };
       }
-      return judge(name, `POST {} to ${shownUrl(url)}`, await ask.postNothing(url));
+      const answer = await ask.postNothing(url);
+      const body = answer.kind === 'reply' ? parseObject(answer.text) : undefined;
+      const finding = judge(name, `POST {} to ${shownUrl(url)}`, answer);
+      return { member, finding, ...(typeof body?.code === 'string' && { code: body.code }) };
     }),
   );
 }

@@ -9,6 +9,7 @@ const TITLES: Record<GroupedFinding['group'], string> = {
   'authorization server': 'Authorization server (RFC 8414)',
   agent_auth: 'The agent_auth block',
   answers: 'Answers',
+  'agent-configuration': 'Agent Auth Protocol',
 };
 
 /** The report as people read it: what was found by group, what to do about it, and how it adds up. */

@@ -102,7 +102,24 @@ export async function startSite(): Promise<Site> {
   const refusal: Page = { status: 400, body: { error: 'invalid_request', message: 'Send a type.' } };
   pages.set('GET /auth.md', { type: 'text/markdown; charset=utf-8', body: AUTH_MD });
   pages.set('GET /llms.txt', { type: 'text/plain', body: '# Fake\n' });
-  pages.set('GET /.well-known/agent-configuration', { body: {} });
+  pages.set('GET /.well-known/agent-configuration', {
+    body: {
+      version: '1.0-draft',
+      provider_name: 'example',
+      description: 'An example.',
+      issuer: origin,
+      algorithms: ['Ed25519'],
+      modes: ['delegated', 'autonomous'],
+      approval_methods: ['device_authorization', 'ciba'],
+      endpoints: {
+        register: '/agent/register',
+        capabilities: '/capability/list',
+        execute: `${origin}/capability/execute`,
+        status: '/agent/status',
+      },
+    },
+  });
+  pages.set('GET /capability/list', { body: { capabilities: [] } });
   for (const path of [METADATA, ROOT_METADATA]) pages.set(`GET ${path}`, { body: site.resource });
   pages.set(`GET ${ISSUER_METADATA}`, { body: site.issuer });
   pages.set('GET /jwks.json', { type: 'application/jwk-set+json', body: site.keys });
@@ -112,7 +129,11 @@ export async function startSite(): Promise<Site> {
     body: { error: 'unauthorized' },
   });
   pages.set('POST /agent/auth', refusal);
-  pages.set('POST /agent/identity', refusal);
+  // Of a service that also speaks what runs in production, whose errors have a code.
+  pages.set('POST /agent/identity', {
+    status: 400,
+    body: { error: 'invalid_request', code: 'invalid_request', message: 'Send a type.' },
+  });
   return site;
 }
 
