@@ -44,7 +44,7 @@ import type { DevMailbox } from './mail/dev-mailbox.ts';
 export function createRoutes(
   deps: Deps,
   devMailbox: DevMailbox | undefined,
-  pages = createPages(deps.config),
+  pages = createPages(deps.config, deps.random),
 ): Route[] {
   const rows = [
     // Agents: the tinysend profile of auth.md
@@ -475,7 +475,7 @@ export function createApp(
   devMailbox: DevMailbox | undefined,
   isDraining: () => boolean,
 ): RequestListener {
-  const pages = createPages(deps.config);
+  const pages = createPages(deps.config, deps.random);
   const serve = createServe(deps, createRoutes(deps, devMailbox, pages), pages.dialect, isDraining);
   return (request, response) => {
     serve(request, response).catch((error) => {

@@ -14,6 +14,7 @@ import {
   LINK_OVER,
   newMailbox,
   openHouse,
+  REPLACED,
   tokenIn,
   WAITING,
 } from './helpers/claim-page.ts';
@@ -119,7 +120,7 @@ onEveryEngine('the claim page where a mailbox was guessed at', (engine) => {
     const anew = await house.ask({ agent: asked, mailbox: asked.mailbox });
     assert.notEqual(approveUrlIn(anew.mail), asked.approveUrl);
     const before = await house.rows();
-    assert.equal(heading(await human.get('/claim')), LINK_OVER);
+    assert.equal(heading(await human.get('/claim')), REPLACED);
     assertPage(await human.send('/claim', form), 400);
     // Nor does it stand for the new attempt.
     const fresh = await house.open(approveUrlIn(anew.mail));

@@ -8,6 +8,7 @@ import { loadConfig } from '../src/config.ts';
 import { ConfigError } from '../src/errors.ts';
 import { createPages } from '../src/http/pages/pages.ts';
 import { contrast, readableOn } from '../src/lib/colour.ts';
+import { systemRandom } from '../src/lib/random.ts';
 import { openBrowser, type Page } from './helpers/browser.ts';
 import { heading } from './helpers/claim-page.ts';
 import { vouchsafe } from './helpers/cli.ts';
@@ -88,8 +89,9 @@ describe('the accent', () => {
   test('links, and what stands on buttons, can be read by day and by night, whatever the operator chose', () => {
     const settings = load({});
     const styleOf = (accent: string) =>
-      createPages({ ...settings, service: { ...settings.service, accent } }).assets.get('/assets/style.css')!
-        .text;
+      createPages({ ...settings, service: { ...settings.service, accent } }, systemRandom).assets.get(
+        '/assets/style.css',
+      )!.text;
     const pair = (style: string, name: string) =>
       new RegExp(`--${name}: light-dark\\((#[0-9a-f]{6}), (#[0-9a-f]{6})\\);`).exec(style)!.slice(1);
     fc.assert(

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deps } from '../deps.ts';
 import { Failure } from '../errors.ts';
 import { sameDigest, sha256 } from '../lib/hash.ts';
@@ -57,6 +58,45 @@ export async function once<Answer>(
   } catch (error) {
     await deps.db.tx((tx) => releaseKey(tx, keyHash, holder)).catch(() => {});
     throw error;
+  }
+}
+
+/** Who repeats a request while it runs waits so long for its answer. */
+const PATIENCE_MS = 5000;
+const PAUSE_MS = 50;
+
+/**
+ * Like once(), for what is sent twice by a hand that is quicker than the answer: the second one waits for the answer of the first. It is
+ * kept when it is there, so after a crash in between a repetition acts again.
+ *
+ * @throws Failure as once() and `act` do
+ */
+export async function onceAtOnce<Answer>(
+  deps: Deps,
+  repeatable: Repeatable,
+  asker: Asker,
+  act: () => Promise<Answer>,
+): Promise<Answer> {
+  return patiently(() =>
+    once<Answer>(deps, repeatable, asker, async (keep) => {
+      const answer = await act();
+      await deps.db.tx((tx) => keep(tx, answer), 'brief');
+      return answer;
+    }),
+  );
+}
+
+/** Does something again while the same is being done already. */
+export async function patiently<Result>(act: () => Promise<Result>): Promise<Result> {
+  const until = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      const isUnderWay = error instanceof Failure && error.kind === 'inProgress';
+      if (!isUnderWay || performance.now() > until) throw error;
+      await sleep(PAUSE_MS);
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import type { HostedAgentRow } from '../store/hosted-agents.ts';
 import type { HostRow } from '../store/hosts.ts';
 import type { Media } from './body.ts';
 import type { Dialect } from './dialects/dialect.ts';
+import { repeatedForm } from './pages/repeated.ts';
 import type { Human, Visitor } from './visitor.ts';
 
 /** Who may call a route, and what its handler is told of them. */
@@ -183,7 +184,16 @@ export function pageRoutes(dialect: Dialect) {
       limit?: FloodLimit,
     ) => {
       const body = { media: 'form', schema } as const;
-      return route(`POST ${path}`, { dialect, caller, summary, body, handler, ...(limit && { limit }) });
+      const once: typeof handler = (call) =>
+        repeatedForm(call as unknown as Call<unknown, 'visitor'>, () => handler(call));
+      return route(`POST ${path}`, {
+        dialect,
+        caller,
+        summary,
+        body,
+        handler: once,
+        ...(limit && { limit }),
+      });
     },
   };
 }

@@ -5,7 +5,7 @@ import { findSession, type Session } from '../domain/sessions.ts';
 import { Failure } from '../errors.ts';
 import { randomBase62 } from '../lib/base62.ts';
 import { type CookieName, clearCookie, readCookies, setCookie } from './cookies.ts';
-import { pageOf } from './pages/goals.ts';
+import { goalOf, pageOf } from './pages/goals.ts';
 
 /** Somebody at a browser. */
 export interface Visitor {
@@ -38,7 +38,7 @@ export interface Human extends Visitor {
 export async function visitorOf(
   deps: Deps,
   request: IncomingMessage,
-  form: { csrf?: string } | undefined,
+  form: { csrf?: string; next?: string } | undefined,
   needsSession = false,
 ): Promise<Visitor> {
   const cookies = readCookies(deps.config, request.headers.cookie ?? '');
@@ -52,6 +52,11 @@ export async function visitorOf(
     const isRight =
       browser !== undefined && deps.keyring.verify(CSRF, bound(browser, session), form?.csrf ?? '');
     if (browser !== undefined && hasEnded && !isRight) throw signInFirst(deps, request, form);
+    if (!isRight && session !== undefined && SIGNING_IN.has(pathOf(request))) {
+      // The same form once more, after its first answer has signed its browser in.
+      const location = goalOf(form?.next);
+      throw new Failure('signInRequired', 'You are signed in already.', { location });
+    }
     if (!isRight) {
       throw new Failure(
         'forbidden',
@@ -143,6 +148,7 @@ function pathOf(request: IncomingMessage): string {
 const HIDDEN = new Set(['csrf', 'once', 'sealed']);
 const DRAFT = z.object({ path: z.string(), fields: z.record(z.string(), z.string()) });
 const CSRF = 'csrf';
+const SIGNING_IN = new Set(['/sign-in', '/sign-in/code', '/sign-in/link']);
 
 /** Under `Referrer-Policy: no-referrer` browsers send `Origin: null` with posts of one's own pages, too. */
 function checkOrigin(request: IncomingMessage, publicUrl: string): void {

@@ -21,8 +21,13 @@ export interface Browser {
   setCookies: string[];
   /** @param to a path or a URL of the service */
   get(to: string, headers?: Fields): Promise<Page>;
-  /** What the form for that path on the last page would send if nothing were typed. */
+  /**
+   * What the form for that path on the last page would send if nothing were typed, without the name of the page: each sending is an
+   * action of its own.
+   */
   form(path: string): Record<string, string>;
+  /** The same with it: sent twice it is one action. */
+  wholeForm(path: string): Record<string, string>;
   /** Fills the form of the last page and sends it; a field or header that is undefined is left out. */
   post(path: string, fields?: Fields, headers?: Fields): Promise<Page>;
   /** Sends fields without any form. */
@@ -87,6 +92,11 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
   }
 
   function form(path: string): Record<string, string> {
+    const { once, ...fields } = wholeForm(path);
+    return path === '/keys/new' && once !== undefined ? { ...fields, once } : fields; // it must have one
+  }
+
+  function wholeForm(path: string): Record<string, string> {
     const found = last.match(new RegExp(`<form method="post" action="${path}"[^>]*>([\\s\\S]*?)</form>`));
     if (found === null) throw new Error(`there is no form for ${path} on this page:\n${last}`);
     const hidden = found[1]!.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g);
@@ -103,6 +113,7 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
     setCookies,
     get: async (to, headers = {}) => follow(to, await ask('GET', to, headers)),
     form,
+    wholeForm,
     post: (path, fields = {}, headers = {}) => send(path, { ...form(path), ...fields }, headers),
     send,
   };

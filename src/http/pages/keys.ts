@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import { listAudiences } from '../../domain/audience.ts';
 import { isLive, type Key } from '../../domain/credentials.ts';
+import { patiently } from '../../domain/idempotency.ts';
 import { createPersonalKey, listPersonalKeys, revokePersonalKey } from '../../domain/personal-keys.ts';
 import { FRESH_MS } from '../../domain/sessions.ts';
 import { Failure } from '../../errors.ts';
@@ -17,16 +18,15 @@ import { type Pages, redirect } from './pages.ts';
 
 /** How long a key can be made to work, in days; `never` ends only when it is revoked. */
 const LIVES = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365 } as const;
-/** Of a form that is sent twice the browser shows the second answer, so that one waits for the first. */
-const PATIENCE_MS = 5000;
 
 /** A preset's name, or `choose` and then boxes `scope:NAME`; boxes `resource:URL` where it is not for all. */
 export const newKeyForm = form({
-  once: z.string().regex(/^[0-9A-Za-z]{32}$/),
   name: z.string().trim().max(64).default(''),
   preset: z.string().max(32).default('choose'),
   life: z.enum(['never', '7', '30', '90', '365']).default('never'),
-}).catchall(z.string().max(64));
+})
+  .extend({ once: z.string().regex(/^[0-9A-Za-z]{32}$/) })
+  .catchall(z.string().max(64));
 export const revokeKeyForm = form({});
 
 type Visit<Form = undefined> = Call<Form, 'human'>;
@@ -89,20 +89,6 @@ export function createKey(
       return pages.show(caller, 'new-key', { ...(await offer(deps, was)), problem }, 400);
     }
   };
-}
-
-/** Does something again while the same is being done already. */
-async function patiently<Result>(act: () => Promise<Result>): Promise<Result> {
-  const until = performance.now() + PATIENCE_MS;
-  for (;;) {
-    try {
-      return await act();
-    } catch (error) {
-      const isUnderWay = error instanceof Failure && error.kind === 'inProgress';
-      if (!isUnderWay || performance.now() > until) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
 }
 
 /** POST /keys/:id/revoke */

@@ -1,6 +1,8 @@
 import type { Config } from '../../config.ts';
+import { randomBase62 } from '../../lib/base62.ts';
 import { contrast, readableOn } from '../../lib/colour.ts';
 import { formatPause } from '../../lib/display.ts';
+import type { Random } from '../../lib/random.ts';
 import { openTemplates } from '../../lib/templates.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { NATIVE } from '../dialects/native.ts';
@@ -23,7 +25,7 @@ export interface Pages {
 }
 
 /** @param config names, colours and links are the operator's, and so may be the templates */
-export function createPages(config: Config): Pages {
+export function createPages(config: Config, random: Random): Pages {
   const { service, publicUrl } = config;
   const eta = openTemplates('pages', config.templatesDir, {});
   const shared = { service, publicUrl, colours: coloursOf(service.accent) };
@@ -47,7 +49,12 @@ export function createPages(config: Config): Pages {
     show: (visitor, name, values, status = 200) => ({
       status,
       type: headers['Content-Type'],
-      text: render(name, { ...values, csrf: visitor.csrf, session: visitor.session }),
+      text: render(name, {
+        once: randomBase62(32, random), // names the forms of this page, see forms.ts
+        ...defined(values),
+        csrf: visitor.csrf,
+        session: visitor.session,
+      }),
       headers,
       cookies: visitor.cookies,
     }),
@@ -58,6 +65,11 @@ export function createPages(config: Config): Pages {
       ['/assets/icon.svg', { type: 'image/svg+xml', text: render('icon.svg', {}) }],
     ]),
   };
+}
+
+/** Without what is undefined. */
+function defined(values: object): object {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
 /** On to another page of ours, after a post or to drop what stood in the URL. */
