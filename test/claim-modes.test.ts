@@ -261,9 +261,7 @@ async function begin(world: AuthMd, mode: Mode) {
       if (is.state !== 'open') return;
       old = toType;
       toType = reply.body.claim_attempt?.user_code;
-      // A new link each time; in the answer of the mode without codes to type it is elsewhere.
-      const link = (reply.body.claim_attempt ?? reply.body.claim?.attempt ?? reply.body).verification_uri;
-      await human.get(link);
+      await human.get(reply.body.attempt.verification_uri); // a new link each time
       Object.assign(is, fresh());
     },
     async deny() {
