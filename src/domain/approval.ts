@@ -17,6 +17,7 @@ import { SERVICE_GUESS } from './limits.ts';
 import { refuseMail } from './mail-refusals.ts';
 import { recordAndTell } from './notices.ts';
 import { mustConfirm, needsOwner } from './ownership.ts';
+import { refuseUnreadable } from './secret-marks.ts';
 import type { Session } from './sessions.ts';
 import { withShared } from './shared-budgets.ts';
 
@@ -146,6 +147,7 @@ async function guessTyped(
   now: number,
 ): Promise<Failure | undefined> {
   const { triesPerCode } = deps.config.limits;
+  await refuseUnreadable(tx, deps, attempt.secretId, now);
   const counted = await spendTypedTry(tx, attempt.id, triesPerCode, now);
   if (counted === undefined) throw codeExpired();
   return isTypedCode(deps, attempt, code) ? undefined : wrongCode(triesPerCode - counted.tries);

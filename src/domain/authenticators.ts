@@ -1,6 +1,6 @@
 import { generateURI, ScureBase32Plugin, verifySync } from 'otplib';
 import type { Deps } from '../deps.ts';
-import { Failure, unavailable } from '../errors.ts';
+import { Failure } from '../errors.ts';
 import { normalizeCode } from '../lib/code-text.ts';
 import { sha256 } from '../lib/hash.ts';
 import { sealedUnder } from '../lib/keyring.ts';
@@ -18,7 +18,7 @@ import {
 import type { Tx } from '../store/db.ts';
 import type { Asker } from './events.ts';
 import { recordAndTell } from './notices.ts';
-import { isSecretInUse } from './secret-marks.ts';
+import { refuseUnreadable } from './secret-marks.ts';
 import type { Session } from './sessions.ts';
 
 /**
@@ -140,10 +140,8 @@ export async function spendSecondFactor(
   const row = await findAuthenticator(tx, accountId);
   if (row === undefined) return false;
   if (/^[0-9]{6}$/.test(text)) {
+    await refuseUnreadable(tx, deps, sealedUnder(row.sealed), now);
     const secret = deps.keyring.open(STORED, accountId, row.sealed);
-    if (secret === undefined && (await isSecretInUse(tx, sealedUnder(row.sealed), now))) {
-      throw unavailable(new Error('an authenticator is sealed under a secret that SECRET does not list'));
-    }
     const step = secret === undefined ? undefined : stepOf(secret, text, now, row.lastStep);
     if (secret === undefined || step === undefined) return false;
     // Sealed anew, so that an older service secret can be dropped one day.

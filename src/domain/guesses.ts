@@ -8,6 +8,7 @@ import { explainClosed, POLL_SECONDS } from './claim-state.ts';
 import { isCode } from './codes.ts';
 import { type Asker, record } from './events.ts';
 import { guessSpendings, refund, type Spending, spend } from './limits.ts';
+import { refuseUnreadable } from './secret-marks.ts';
 import type { SharedBudgets } from './shared-budgets.ts';
 
 /** What came of a guess; a wrong one is counted. `dead`: there was nothing left to guess at, and it must cost nothing. */
@@ -65,7 +66,10 @@ export async function guessAtClaim(
   shared: SharedBudgets,
 ): Promise<Failure | undefined> {
   const { triesPerCode, codesPerClaim } = deps.config.limits;
-  if (attempt.endedAt === null) refuseUnshown(attempt);
+  if (attempt.endedAt === null) {
+    refuseUnshown(attempt);
+    await refuseUnreadable(tx, deps, attempt.secretId, now);
+  }
   // Also the guarded statements below would refuse it, but behind rows that all guesses share: a flood at one dead code, which
   // costs its sender no budget, would hold up everybody.
   const guessed = isDead(attempt, triesPerCode, now)

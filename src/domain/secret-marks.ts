@@ -1,4 +1,5 @@
 import type { Deps } from '../deps.ts';
+import { unavailable } from '../errors.ts';
 import type { Keyring } from '../lib/keyring.ts';
 import type { Db } from '../store/db.ts';
 import { deleteSecretMark, listSecretMarks, setSecretMark } from '../store/secret-marks.ts';
@@ -27,9 +28,21 @@ export async function readsAllSecrets(keyring: Keyring, db: Pick<Db, 'all'>, now
   return marks.every(({ id, sealed }) => keyring.open(PURPOSE, id, sealed) === TEXT);
 }
 
-/** Whether a service that runs now uses a secret. */
-export async function isSecretInUse(db: Pick<Db, 'all'>, id: string, now: number): Promise<boolean> {
-  return (await listSecretMarks(db, now - FRESH_MS)).some((mark) => mark.id === id);
+/**
+ * For what was made, or sealed, under a secret that is not listed here: where a sibling uses it, it is there that it can be checked, and
+ * nothing is counted here.
+ *
+ * @throws Failure `unavailable`
+ */
+export async function refuseUnreadable(
+  db: Pick<Db, 'all'>,
+  { keyring }: Pick<Deps, 'keyring'>,
+  secretId: string,
+  now: number,
+): Promise<void> {
+  if (keyring.derive(secretId, PURPOSE, '') !== undefined) return;
+  const marks = await listSecretMarks(db, now - FRESH_MS);
+  if (marks.some(({ id }) => id === secretId)) throw unavailable(new Error(UNREADABLE));
 }
 
 /** Says it once. */

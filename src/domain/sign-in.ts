@@ -21,6 +21,7 @@ import {
   spend,
 } from './limits.ts';
 import { openAccount } from './ownership.ts';
+import { refuseUnreadable } from './secret-marks.ts';
 import { beginSession } from './sessions.ts';
 import { withShared } from './shared-budgets.ts';
 
@@ -166,6 +167,7 @@ async function prove(
       const signIn = await findSignIn(tx, id);
       if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
       if (waitsFor(signIn) !== awaited) throw codeOver();
+      if (isCode) await refuseUnreadable(tx, deps, signIn.secretId, now);
       const { mailbox } = signIn;
       const at = {
         spendings: isCode ? signInGuessSpendings(mailbox, asker.address) : secondFactorSpendings(mailbox),
