@@ -578,7 +578,10 @@ function linksIn(mail: ArrivedMail): string[] {
     ),
   ];
   const bare = found.map((link) =>
-    link.replace(/\?t=(v\.reg|d\.cla|a\.cla)_[0-9A-Za-z]{24}(?:\.\d+|\.cla_[0-9A-Za-z]{24})?\.[\w-]{27}$/, '?t=$1'),
+    link.replace(
+      /\?t=(v\.reg|d\.cla|a\.cla)_[0-9A-Za-z]{24}(?:\.\d+|\.cla_[0-9A-Za-z]{24})?\.[\w-]{27}$/,
+      '?t=$1',
+    ),
   );
   return [...new Set(bare)].sort();
 }

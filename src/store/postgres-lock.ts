@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { DatabaseError } from '../errors.ts';
 import { restoring, type ServiceLock } from './open-error.ts';
 import { type PostgresPlace, refusePooler, SERVICE_LOCK, STATEMENT_MS } from './postgres-connection.ts';
 
 const RETRY_MS = 1000;
+const RELEASE_MS = 2000;
 
 /**
  * The lock that all who work on a database hold together: an advisory one of the server, which is gone with whoever held it. Where that its
@@ -60,7 +62,8 @@ export async function holdPostgres(
       clearTimeout(retry);
       // Behind a pooler the server would hear of our going a moment after us.
       if (!place.prepared) await client.query('ROLLBACK').catch(() => {});
-      await client.end().catch(() => {});
+      // A server that does not answer any more holds nobody's end up: the lock ends with the connection.
+      await Promise.race([client.end().catch(() => {}), sleep(RELEASE_MS, undefined, { ref: false })]);
     },
   };
 }
