@@ -34,12 +34,14 @@ onEveryEngine('the story of an agent', (engine) => {
     assert.equal((await introspect(credential)).scope, 'read');
 
     const asked = await on.post('/agent/auth/claim', { claim_token, email: 'Human@Example.com' });
-    const { next, verification, ...answer } = asked.body.data;
+    const { next, verification, verification_uri: asks, ...answer } = asked.body.data;
     assert.deepEqual(answer, {
       verification_required: true,
-      verification_uri,
       message: 'Verification code sent to human@example.com',
     });
+    // Each time an agent asks its link is a new one.
+    assert.ok(asks.startsWith(`${on.url}/claim?t=`), asks);
+    assert.notEqual(asks, verification_uri);
     assert.deepEqual([verification.method, verification.interval], ['code', 5]);
     assert.ok(next.includes(`${on.url}/agent/auth/claim/complete`), next);
     const otp = await on.codeFor('human@example.com');
