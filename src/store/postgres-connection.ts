@@ -122,6 +122,14 @@ export function statements(ask: Query, prepared: boolean): Tx {
   };
 }
 
+/** The server's clock, in epoch milliseconds. */
+export async function readNow(on: Pick<Tx, 'get'>): Promise<number> {
+  const row = await on.get<{ now: number }>(
+    'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now',
+  );
+  return row!.now;
+}
+
 /** Statements that each stand alone. */
 export function lone({ pool, begin, prepared }: Pool): Tx {
   if (prepared) return statements((statement) => pool.query(statement), true);

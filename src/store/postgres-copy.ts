@@ -11,6 +11,7 @@ import {
   openPool,
   type PostgresPlace,
   READ,
+  readNow,
   SERVICE_LOCK,
   statements,
 } from './postgres-connection.ts';
@@ -132,12 +133,7 @@ function dbOn(client: pg.PoolClient, prepared: boolean): Db {
     read: (work) => work(tx),
     migrate: (work) => work({ ...tx, script: async (sql) => void (await client.query(sql)) }),
     backup: () => Promise.reject(new Error('A restore makes no backup.')),
-    async now() {
-      const row = await tx.get<{ now: number }>(
-        'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now',
-      );
-      return row!.now;
-    },
+    now: () => readNow(tx),
     close: async () => {},
   };
 }

@@ -7,6 +7,7 @@ import {
   type Pool,
   type PostgresPlace,
   READ,
+  readNow,
   refusePooler,
   statements,
 } from './postgres-connection.ts';
@@ -65,12 +66,7 @@ export async function openPostgres(place: PostgresPlace): Promise<Db> {
 
     backup: (file) => writeBackup(place, file),
 
-    async now() {
-      const row = await reads.get<{ now: number }>(
-        'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now',
-      );
-      return row!.now;
-    },
+    now: () => readNow(reads),
 
     close,
   };
