@@ -150,6 +150,7 @@ function parseBasic(header: string): Credentials[] {
 
 /** What is no form encoding stays as it is. */
 function formDecode(text: string): string {
+  if (!/[%+]/.test(text)) return text;
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {

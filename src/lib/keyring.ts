@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { sha256 } from './hash.ts';
 import type { Random } from './random.ts';
 
@@ -28,7 +28,8 @@ const MAC_BYTES = 20;
 
 /** @param secrets at least 32 bytes each, newest first */
 export function createKeyring(secrets: readonly Buffer[], random: Random): Keyring {
-  const byId = new Map(secrets.map((secret) => [secretId(secret), secret]));
+  // As key objects, which hkdfSync would make of them anew each time.
+  const byId = new Map(secrets.map((secret) => [secretId(secret), createSecretKey(secret)]));
   const currentId = secretId(secrets[0]!);
 
   function derive(id: string, purpose: string, context: string): Buffer | undefined {
