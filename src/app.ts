@@ -1,487 +1,259 @@
-import type { RequestListener } from 'node:http';
+import Koa from 'koa';
 import type { Deps } from './deps.ts';
-import * as agentAuth from './http/agent-auth.ts';
-import * as v01 from './http/agent-auth-v01.ts';
-import * as identity from './http/agent-identity.ts';
-import * as hosted from './http/agent-protocol/agents.ts';
-import * as capabilities from './http/agent-protocol/capabilities.ts';
-import { agentProtocol } from './http/dialects/agent-protocol.ts';
+import * as agentAuthProtocolAgents from './http/agent-auth-protocol/agents.ts';
+import * as capabilities from './http/agent-auth-protocol/capabilities.ts';
+import * as hosts from './http/agent-auth-protocol/hosts.ts';
+import * as apiTokens from './http/api/api-tokens.ts';
+import { showMe } from './http/api/me.ts';
+import * as identity from './http/auth-md/identity.ts';
+import * as identityClaim from './http/auth-md/identity-claim.ts';
+import * as providerEvents from './http/auth-md/security-events.ts';
+import * as auth from './http/auth-md/tinysend.ts';
+import { agentAuthProtocol } from './http/dialects/agent-auth-protocol.ts';
 import { authMd, authMdComplete } from './http/dialects/auth-md.ts';
-import { native } from './http/dialects/native.ts';
 import { oauth } from './http/dialects/oauth.ts';
 import { securityEvents } from './http/dialects/security-events.ts';
-import { createDocuments } from './http/discovery/documents.ts';
-import { PATHS } from './http/discovery.ts';
-import * as answers from './http/identity-answers.ts';
-import * as identityClaims from './http/identity-claims.ts';
-import { keySet } from './http/jwks.ts';
-import * as me from './http/me.ts';
-import * as introspection from './http/oauth/introspect.ts';
-import * as revocation from './http/oauth/revoke.ts';
-import * as tokens from './http/oauth/token.ts';
+import { tinysend } from './http/dialects/tinysend.ts';
+import { createDocumentOperations } from './http/discovery/operations.ts';
+import { introspect } from './http/oauth/introspect.ts';
+import { publishKeys } from './http/oauth/jwks.ts';
+import { revoke } from './http/oauth/revoke.ts';
+import { exchangeToken } from './http/oauth/token.ts';
 import * as account from './http/pages/account.ts';
 import * as agents from './http/pages/agents.ts';
 import { asset } from './http/pages/assets.ts';
-import * as second from './http/pages/authenticator.ts';
-import * as claimPages from './http/pages/claim.ts';
+import * as authenticator from './http/pages/authenticator.ts';
+import * as claim from './http/pages/claim.ts';
 import * as connect from './http/pages/connect.ts';
-import { devMailboxJson, devMailboxPage } from './http/pages/dev-mailbox.ts';
+import * as devMail from './http/pages/dev-mailbox.ts';
 import { frontPage } from './http/pages/front.ts';
 import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
-import * as resourceEvents from './http/resource-events.ts';
-import * as resourceRules from './http/resource-rules.ts';
-import { json, pageRoutes, type Route, route } from './http/route.ts';
-import * as notices from './http/security-events.ts';
-import { createServe } from './http/serve.ts';
+import { followEvents } from './http/resource-servers/events.ts';
+import { readPolicy } from './http/resource-servers/policy.ts';
+import { consumeQuota } from './http/resource-servers/quota.ts';
+import { logConnectionErrors, renderErrors } from './http/server/errors.ts';
+import { PATHS } from './http/server/paths.ts';
+import { requestLog } from './http/server/request-log.ts';
+import { createDialectAt, createRouters, type RouteTable, refuseUnrouted } from './http/server/router.ts';
+import { type Route, row, rows } from './http/server/table.ts';
+import { checkTransport } from './http/server/transport.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 
+/** What an application is made of besides its dependencies. */
+export interface AppOptions {
+  /** Catches mail on a developer's machine. */
+  devMailbox: DevMailbox | undefined;
+  /** Whether the service is about to end: then each answer closes its connection. */
+  isDraining: () => boolean;
+}
+
 /**
- * The map of the house: every route is one row, with who may call it and what limit meets it first. Budgets of mailboxes,
- * agents and codes are spent inside the use-cases; see domain/limits.ts.
+ * The service as a Koa application: middlewares in the order of checks, a router for each protocol. `app.callback()` serves it
+ * anywhere; main.ts puts it behind a server of its own with bounds on connections.
+ */
+export function createApp(deps: Deps, { devMailbox, isDraining }: AppOptions): Koa {
+  const pages = createPages(deps.config, deps.random);
+  const table = createRoutes(deps, devMailbox, pages);
+  const routers = createRouters(deps, table);
+  // `proxy` stays off: addresses and URLs are read by our own rules (client-address.ts, request-target.ts).
+  const app = new Koa();
+  app.on('error', logConnectionErrors(deps));
+  app.use(requestLog(deps, isDraining));
+  app.use(renderErrors(deps, createDialectAt(routers, table, pages.dialect)));
+  app.use(checkTransport(deps));
+  for (const router of routers) app.use(router.routes());
+  app.use(refuseUnrouted(deps, table));
+  return app;
+}
+
+/** No budget of the client's address; budgets of mailboxes, agents and codes are asked in the use cases (domain/limits.ts). */
+const none = undefined;
+
+/**
+ * Every route of the service: method, path, who may call it, and the limit that meets a client's address first. What a route takes
+ * and answers stands beside its handler.
  */
 export function createRoutes(
   deps: Deps,
   devMailbox: DevMailbox | undefined,
   pages = createPages(deps.config, deps.random),
-): Route[] {
-  const rows = [
-    // Agents: the tinysend profile of auth.md
-    route(`POST ${PATHS.register}`, {
-      dialect: native,
-      caller: 'anyone',
-      limit: 'registerPerIp',
-      repeatable: true,
-      summary: 'Register an agent, anonymously or with the mailbox of its human',
-      body: { media: 'json', schema: agentAuth.registerBody },
-      answer: agentAuth.registerAnswer,
-      handler: agentAuth.register,
-      versions: [v01.registerVersion],
-    }),
-    route(`POST ${PATHS.claim}`, {
-      dialect: native,
-      caller: 'agentIfAny',
-      limit: 'claimMailPerIp',
-      summary: 'Mail a code to the human who should claim the agent',
-      body: { media: 'json', schema: agentAuth.claimBody },
-      answer: agentAuth.claimAnswer,
-      handler: agentAuth.claim,
-      versions: [v01.claimVersion],
-    }),
-    route(`POST ${PATHS.complete}`, {
-      dialect: native,
-      caller: 'agentIfAny',
-      limit: 'wrongPerIpHour',
-      repeatable: true,
-      summary: 'Complete the claim with the mailed code and get a key with more scope',
-      body: { media: 'json', schema: agentAuth.completeBody },
-      answer: agentAuth.completeAnswer,
-      handler: agentAuth.complete,
-      versions: [v01.completeVersion],
-    }),
-    route(`GET ${PATHS.me}`, {
-      dialect: native,
-      caller: 'agent',
-      summary: 'Who the bearer of this key is, and how far its claim has come',
-      answer: me.meAnswer,
-      handler: me.me,
-    }),
-    route(`GET ${PATHS.tokens}`, {
-      dialect: native,
-      caller: 'agent',
-      summary: 'The keys of a claimed agent',
-      answer: me.tokensAnswer,
-      handler: me.listTokens,
-    }),
-    route(`POST ${PATHS.tokens}`, {
-      dialect: native,
-      caller: 'agent',
-      summary: 'Make another key for a claimed agent, no wider than the one that asks',
-      body: { media: 'json', schema: me.createTokenBody },
-      answer: me.createTokenAnswer,
-      handler: me.createToken,
-    }),
-    route(`DELETE ${PATHS.tokens}/:id`, {
-      dialect: native,
-      caller: 'agent',
-      summary: 'Revoke a key for good',
-      answer: me.revokeTokenAnswer,
-      handler: me.revokeToken,
-    }),
-
-    ...identityRows(),
-    ...agentProtocolRows(),
-
-    // Resource servers, and whoever holds a key
-    route(`POST ${PATHS.introspect}`, {
-      dialect: oauth,
-      caller: 'resourceServer',
-      summary: 'Ask about a key that was presented (RFC 7662)',
-      body: { media: 'form', schema: introspection.introspectBody },
-      answer: introspection.introspectAnswer,
-      handler: introspection.introspect,
-    }),
-    route(`GET ${PATHS.resourceEvents}`, {
-      dialect: oauth,
-      caller: 'resourceServer',
-      summary: 'Follow revocations, changes and merges: as server-sent events, or in JSON after an id',
-      answer: resourceEvents.eventsAnswer,
-      handler: resourceEvents.events,
-    }),
-    route(`GET ${PATHS.resourcePolicy}`, {
-      dialect: oauth,
-      caller: 'resourceServer',
-      summary: 'Scopes, presets, the rules of tools and the quotas, as the operator wrote them',
-      answer: resourceRules.policyAnswer,
-      handler: resourceRules.policy,
-    }),
-    route(`POST ${PATHS.resourceQuota}`, {
-      dialect: oauth,
-      caller: 'resourceServer',
-      summary: 'Count one action of the account behind a key',
-      body: { media: 'form', schema: resourceRules.quotaBody },
-      answer: resourceRules.quotaAnswer,
-      handler: resourceRules.quota,
-    }),
-    route(`POST ${PATHS.revoke}`, {
-      dialect: oauth,
-      caller: 'anyone',
-      cors: true,
-      summary: 'Revoke the key that one holds (RFC 7009)',
-      body: { media: 'form', schema: revocation.revokeBody },
-      handler: revocation.revoke,
-    }),
+): RouteTable {
+  // RFC 7662, RFC 7009, RFC 6749
+  const oauthRoutes = rows(oauth, [
+    row('POST', PATHS.introspect, 'resourceServer', none, introspect),
+    row('POST', PATHS.revoke, 'anyone', none, revoke),
+    row('POST', PATHS.token, 'anyone', none, exchangeToken),
+  ]);
+  const resourceServers = rows(oauth, [
+    row('GET', PATHS.resourceEvents, 'resourceServer', none, followEvents),
+    row('GET', PATHS.resourcePolicy, 'resourceServer', none, readPolicy),
+    row('POST', PATHS.resourceQuota, 'resourceServer', none, consumeQuota),
+  ]);
+  // auth.md: the tinysend profile, and 0.1 on the same paths
+  const registration = rows(tinysend, [
+    row('POST', PATHS.register, 'anyone', 'registerPerIp', auth.register),
+    row('POST', PATHS.claim, 'agentIfAny', 'claimMailPerIp', auth.startClaim),
+    row('POST', PATHS.complete, 'agentIfAny', 'wrongPerIpHour', auth.completeClaim),
+    row('GET', PATHS.me, 'agent', none, showMe),
+    row('GET', PATHS.tokens, 'agent', none, apiTokens.listTokens),
+    row('POST', PATHS.tokens, 'agent', none, apiTokens.createToken),
+    row('DELETE', `${PATHS.tokens}/:id`, 'agent', none, apiTokens.revokeToken),
+  ]);
+  // auth.md 0.2 to production: what is asked decides which budgets a registration consumes
+  const identities = [
+    ...rows(authMd, [
+      row('POST', PATHS.identity, 'anyone', none, identity.register),
+      row('POST', PATHS.identityClaim, 'agentIfAny', 'claimMailPerIp', identityClaim.startClaim),
+      row('POST', PATHS.revokeByLogout, 'anyone', none, providerEvents.revokeByLogout),
+    ]),
+    ...rows(authMdComplete, [
+      row('POST', PATHS.identityComplete, 'agentIfAny', 'wrongPerIpHour', identityClaim.completeClaim),
+    ]),
+    ...rows(securityEvents, [row('POST', PATHS.events, 'anyone', none, providerEvents.receiveEvent)]),
   ];
+  // The Agent Auth Protocol: who comes for the first time consumes the budget of registrations (signers.ts)
+  const agent = agentAuthProtocolAgents;
+  const hostsAndAgents = rows(agentAuthProtocol, [
+    row('POST', PATHS.agentRegister, 'hostOrNewHost', none, agent.register),
+    row('GET', PATHS.agentStatus, 'agentHost', none, agent.showStatus),
+    row('POST', PATHS.agentRequest, 'hostedAgent', none, agent.requestCapabilities),
+    row('POST', PATHS.agentReactivate, 'agentHost', none, agent.reactivate),
+    row('POST', PATHS.agentRevoke, 'agentHost', none, agent.revoke),
+    row('POST', PATHS.agentRotate, 'agentHost', none, agent.rotateKey),
+    row('POST', PATHS.hostRevoke, 'agentHost', none, hosts.revoke),
+    row('POST', PATHS.hostRotate, 'agentHost', none, hosts.rotateKey),
+    row('GET', PATHS.capabilityList, 'hostOrAgentIfAny', none, capabilities.list),
+    row('GET', PATHS.capabilityDescribe, 'hostOrAgentIfAny', none, capabilities.describe),
+    row('POST', PATHS.capabilityExecute, 'executingAgent', none, capabilities.execute),
+    row('POST', PATHS.agentIntrospect, 'resourceServer', none, capabilities.introspect),
+  ]);
+  const described = [registration, identities, hostsAndAgents, oauthRoutes, resourceServers];
   return [
-    ...rows,
-    ...pageRows(pages),
-    ...discoveryRows(deps, rows, pages),
-    ...developmentRows(pages, devMailbox),
+    oauthRoutes,
+    resourceServers,
+    registration,
+    identities,
+    hostsAndAgents,
+    pageRoutes(pages),
+    discoveryRoutes(deps, described.flat(), pages),
+    developmentRoutes(pages, devMailbox),
   ];
 }
 
-/** auth.md 0.2 to 0.7, and production: identities, and tokens for them. Registration spends its own budgets by what is asked. */
-function identityRows(): Route[] {
-  return [
-    route(`POST ${PATHS.identity}`, {
-      dialect: authMd,
-      caller: 'anyone',
-      repeatable: true,
-      summary: 'Register an agent that gets an identity, or renew one',
-      body: { media: 'json', schema: identity.identityBody },
-      answer: answers.identityAnswer,
-      handler: identity.identify,
-      versions: [identity.refreshVersion],
-    }),
-    route(`POST ${PATHS.identityClaim}`, {
-      dialect: authMd,
-      caller: 'agentIfAny',
-      limit: 'claimMailPerIp',
-      summary: 'Ask the human to vouch for the agent',
-      body: { media: 'json', schema: identityClaims.claimBody },
-      answer: answers.claimAnswer,
-      handler: identityClaims.claim,
-      versions: [identityClaims.assertedClaimVersion, identityClaims.productionClaimVersion],
-    }),
-    route(`POST ${PATHS.identityComplete}`, {
-      dialect: authMdComplete,
-      caller: 'agentIfAny',
-      limit: 'wrongPerIpHour',
-      repeatable: true,
-      summary: 'Complete the claim with the code that the human read out',
-      body: { media: 'json', schema: identityClaims.completeBody },
-      answer: answers.completeAnswer,
-      handler: identityClaims.complete,
-      versions: [identityClaims.productionCompleteVersion],
-    }),
-    route(`POST ${PATHS.token}`, {
-      dialect: oauth,
-      caller: 'anyone',
-      cors: true,
-      summary: 'Exchange an identity, or a claim that the human approved, for an access token',
-      body: { media: 'formOrJson', schema: tokens.tokenBody },
-      answer: tokens.tokenAnswer,
-      handler: tokens.token,
-    }),
-    route(`POST ${PATHS.events}`, {
-      dialect: securityEvents,
-      caller: 'anyone',
-      summary: 'Tell that an agent provider takes its word for a user back (RFC 8935)',
-      body: { media: 'securityEvent', schema: notices.eventBody },
-      handler: notices.notify,
-    }),
-    route(`POST ${PATHS.revokeByLogout}`, {
-      dialect: authMd,
-      caller: 'anyone',
-      summary: 'The same, as of auth.md 0.1',
-      body: { media: 'logoutToken', schema: notices.eventBody },
-      answer: notices.revokedAnswer,
-      handler: notices.revoke,
-    }),
-  ];
-}
-
-/**
- * The Agent Auth Protocol: hosts and agents sign each request. Only who comes for the first time spends the budget of
- * newcomers, see signers.ts; what is mailed spends its own.
- */
-function agentProtocolRows(): Route[] {
-  const dialect = agentProtocol;
-  return [
-    route(`POST ${PATHS.agentRegister}`, {
-      dialect,
-      caller: 'newAgentHost',
-      summary: 'Register an agent under the host that signs',
-      body: json(hosted.registerBody),
-      answer: hosted.agentAnswer,
-      handler: hosted.register,
-    }),
-    route(`GET ${PATHS.agentStatus}`, {
-      dialect,
-      caller: 'agentHost',
-      summary: 'How far an agent has come, and what it may do',
-      answer: hosted.agentAnswer,
-      handler: hosted.status,
-    }),
-    route(`POST ${PATHS.agentRequest}`, {
-      dialect,
-      caller: 'hostedAgent',
-      summary: 'Ask for more capabilities',
-      body: json(hosted.requestBody),
-      answer: hosted.agentAnswer,
-      handler: hosted.request,
-    }),
-    route(`POST ${PATHS.agentReactivate}`, {
-      dialect,
-      caller: 'agentHost',
-      summary: 'Begin an agent anew that has expired',
-      body: json(hosted.agentBody),
-      answer: hosted.agentAnswer,
-      handler: hosted.reactivate,
-    }),
-    route(`POST ${PATHS.agentRevoke}`, {
-      dialect,
-      caller: 'agentHost',
-      summary: 'End an agent',
-      body: json(hosted.agentBody),
-      answer: hosted.endAnswer,
-      handler: hosted.revoke,
-    }),
-    route(`POST ${PATHS.agentRotate}`, {
-      dialect,
-      caller: 'agentHost',
-      summary: 'Give an agent another key',
-      body: json(hosted.rotateBody),
-      answer: hosted.endAnswer,
-      handler: hosted.rotate,
-    }),
-    route(`POST ${PATHS.hostRevoke}`, {
-      dialect,
-      caller: 'agentHost',
-      summary: 'End this host and all of its agents',
-      answer: hosted.hostEndAnswer,
-      handler: hosted.revokeHost,
-    }),
-    route(`POST ${PATHS.hostRotate}`, {
-      dialect,
-      caller: 'agentHost',
-      summary: 'Give this host another key',
-      body: json(hosted.rotateHostBody),
-      answer: hosted.hostAnswer,
-      handler: hosted.rotateHost,
-    }),
-    route(`GET ${PATHS.capabilityList}`, {
-      dialect,
-      caller: 'hostOrAgentIfAny',
-      summary: 'What agents can be allowed',
-      answer: capabilities.listAnswer,
-      handler: capabilities.list,
-    }),
-    route(`GET ${PATHS.capabilityDescribe}`, {
-      dialect,
-      caller: 'hostOrAgentIfAny',
-      summary: 'One of them, with its input',
-      answer: capabilities.describeAnswer,
-      handler: capabilities.describe,
-    }),
-    route(`POST ${PATHS.capabilityExecute}`, {
-      dialect,
-      caller: 'executingAgent',
-      summary: 'Use a capability',
-      body: json(capabilities.executeBody),
-      answer: capabilities.executeAnswer,
-      handler: capabilities.execute,
-    }),
-    route(`POST ${PATHS.agentIntrospect}`, {
-      dialect,
-      caller: 'resourceServer',
-      summary: 'Ask about a token that an agent signed, which is spent by it',
-      body: json(capabilities.introspectBody),
-      answer: capabilities.introspectAnswer,
-      handler: capabilities.introspect,
-    }),
-  ];
-}
-
-/** For people at a browser. What they post must come from a page of ours: see http/visitor.ts. */
-function pageRows(pages: Pages): Route[] {
-  const { dialect } = pages;
-  const { see, post } = pageRoutes(dialect);
-  const { approve, approveForm, deny, denyForm } = claimPages;
-  return [
-    see('/claim', 'visitor', 'Review a claim', claimPages.claimPage(pages)),
-    post('/claim', 'visitor', 'Approve a claim', approveForm, approve(pages), 'wrongPerIpHour'),
-    see('/claim/deny', 'visitor', 'Say that this was not me', claimPages.denyPage(pages)),
-    post('/claim/deny', 'visitor', 'End a claim', denyForm, deny),
+/** For people at a browser. What they post must come from a page of ours (http/server/browser-session.ts). */
+function pageRoutes(pages: Pages): Route[] {
+  const [user, recent] = ['signedInUser', 'recentlyVerifiedUser'] as const;
+  return rows(pages.dialect, [
+    row('GET', '/claim', 'browser', none, claim.claimPage(pages)),
+    row('POST', '/claim', 'browser', 'wrongPerIpHour', claim.approve(pages)),
+    row('GET', '/claim/deny', 'browser', none, claim.denyPage(pages)),
+    row('POST', '/claim/deny', 'browser', none, claim.deny),
 
     // Letting an agent in that signs its requests
-    see('/connect', 'visitor', 'Find what an agent asks for', connect.connectPage(pages)),
-    post('/connect', 'visitor', 'By its code', connect.codeForm, connect.findByCode(pages), 'wrongPerIpHour'),
-    see('/connect/deny', 'visitor', 'Say that this was not me', connect.refusePage(pages)),
-    post('/connect/deny', 'visitor', 'Turn the agent away', connect.refuseForm, connect.refuse(pages)),
-    see('/connect/review', 'freshHuman', 'Review it', connect.reviewPage(pages)),
-    post(
-      '/connect/review',
-      'freshHuman',
-      'Let the agent in, or not',
-      connect.decideForm,
-      connect.decide(pages),
-    ),
-    post('/hosts/:id/revoke', 'human', 'End a host and its agents', connect.hostForm, connect.revokeHost),
+    row('GET', '/connect', 'browser', none, connect.connectPage(pages)),
+    row('POST', '/connect', 'browser', 'wrongPerIpHour', connect.findByCode(pages)),
+    row('GET', '/connect/deny', 'browser', none, connect.refusePage(pages)),
+    row('POST', '/connect/deny', 'browser', none, connect.refuse(pages)),
+    row('GET', '/connect/review', recent, none, connect.reviewPage(pages)),
+    row('POST', '/connect/review', recent, none, connect.decide(pages)),
+    row('POST', '/hosts/:id/revoke', user, none, connect.revokeHost),
 
     // Signing in
-    see('/sign-in', 'visitor', 'Ask for a code to sign in with', signIn.signInPage(pages)),
-    post('/sign-in', 'visitor', 'Mail one', signIn.signInForm, signIn.askForCode(pages), 'signInMailPerIp'),
-    see('/sign-in/again', 'human', 'Confirm that it is you', signIn.againPage(pages)),
-    post('/sign-in/again', 'human', 'Mail a code', signIn.againForm, signIn.askAgain),
-    see('/sign-in/code', 'visitor', 'Type the code, and then that of the app', signIn.codePage(pages)),
-    post(
-      '/sign-in/code',
-      'visitor',
-      'Sign in',
-      signIn.signInCodeForm,
-      signIn.signIn(pages),
-      'signInWrongPerIpHour',
-    ),
-    see('/sign-in/link', 'visitor', 'Sign in by a mailed link', signIn.linkPage(pages)),
-    post('/sign-in/link', 'visitor', 'Use it', signIn.signInLinkForm, signIn.signInByLink),
-    post('/sign-out', 'visitor', 'End this session', signIn.signOutForm, signIn.signOut),
+    row('GET', '/sign-in', 'browser', none, signIn.signInPage(pages)),
+    row('POST', '/sign-in', 'browser', 'signInMailPerIp', signIn.askForCode(pages)),
+    row('GET', '/sign-in/again', user, none, signIn.againPage(pages)),
+    row('POST', '/sign-in/again', user, none, signIn.askAgain),
+    row('GET', '/sign-in/code', 'browser', none, signIn.codePage(pages)),
+    row('POST', '/sign-in/code', 'browser', 'signInWrongPerIpHour', signIn.signIn(pages)),
+    row('GET', '/sign-in/link', 'browser', none, signIn.linkPage(pages)),
+    row('POST', '/sign-in/link', 'browser', none, signIn.signInByLink),
+    row('POST', '/sign-out', 'browser', none, signIn.signOut),
 
-    // Whoever is signed in: their agents
-    see('/agents', 'human', 'My agents', agents.agentsPage(pages)),
-    see('/agents/:id', 'human', 'One of them', agents.agentPage(pages)),
-    post('/agents/:id/rename', 'human', 'Give it another name', agents.renameForm, agents.rename),
-    post('/agents/:id/narrow', 'human', 'Leave it fewer scopes', agents.narrowForm, agents.narrow),
-    post('/agents/:id/unlink', 'human', 'Let a linked one go', agents.agentForm, agents.unlink),
-    post('/agents/:id/undo', 'human', 'Undo a merge', agents.agentForm, agents.undo),
-    post('/agents/:id/revoke', 'human', 'End it and its keys', agents.agentForm, agents.revoke),
+    // One's agents
+    row('GET', '/agents', user, none, agents.agentsPage(pages)),
+    row('GET', '/agents/:id', user, none, agents.agentPage(pages)),
+    row('POST', '/agents/:id/rename', user, none, agents.rename),
+    row('POST', '/agents/:id/narrow', user, none, agents.narrow),
+    row('POST', '/agents/:id/unlink', user, none, agents.unlink),
+    row('POST', '/agents/:id/undo', user, none, agents.undo),
+    row('POST', '/agents/:id/revoke', user, none, agents.revoke),
 
-    // Their keys
-    see('/keys', 'human', 'My keys', keys.keysPage(pages)),
-    see('/keys/new', 'freshHuman', 'What a key can be for', keys.newKeyPage(pages)),
-    post('/keys/new', 'freshHuman', 'Make a key', keys.newKeyForm, keys.createKey(pages)),
-    post('/keys/:id/revoke', 'human', 'End one for good', keys.revokeKeyForm, keys.revokeKey),
+    // One's keys
+    row('GET', '/keys', user, none, keys.keysPage(pages)),
+    row('GET', '/keys/new', recent, none, keys.newKeyPage(pages)),
+    row('POST', '/keys/new', recent, none, keys.createKey(pages)),
+    row('POST', '/keys/:id/revoke', user, none, keys.revokeKey),
 
-    // Their account
-    see('/account', 'human', 'My account and my sessions', account.accountPage(pages)),
-    see('/account/activity', 'human', 'What happened in it', account.activityPage(pages)),
-    see('/account/export', 'human', 'All of it as JSON', account.exportAccount),
-    post('/account/sessions/end', 'human', 'End a session', account.endSessionForm, account.endOneSession),
-    post('/account/mail', 'human', 'Have mail of agents, or not', account.wantsMailForm, account.changeMail),
-    see('/account/authenticator', 'freshHuman', 'My second factor', second.authenticatorPage(pages)),
-    post('/account/authenticator', 'freshHuman', 'Set it up', second.addForm, second.add(pages)),
-    post(
-      '/account/authenticator/codes',
-      'freshHuman',
-      'New codes',
-      second.plainForm,
-      second.renewCodes(pages),
-    ),
-    post('/account/authenticator/remove', 'freshHuman', 'Remove it', second.plainForm, second.remove),
-    see('/account/delete', 'freshHuman', 'What deleting it means', account.deletePage(pages)),
-    post('/account/delete', 'freshHuman', 'Delete it', account.deleteForm, account.deleteMine(pages)),
+    // One's account
+    row('GET', '/account', user, none, account.accountPage(pages)),
+    row('GET', '/account/activity', user, none, account.activityPage(pages)),
+    row('GET', '/account/export', user, none, account.exportAccount),
+    row('POST', '/account/sessions/end', user, none, account.endOneSession),
+    row('POST', '/account/mail', user, none, account.changeMail),
+    row('GET', '/account/authenticator', recent, none, authenticator.authenticatorPage(pages)),
+    row('POST', '/account/authenticator', recent, none, authenticator.add(pages)),
+    row('POST', '/account/authenticator/codes', recent, none, authenticator.renewCodes(pages)),
+    row('POST', '/account/authenticator/remove', recent, none, authenticator.remove),
+    row('GET', '/account/delete', recent, none, account.deletePage(pages)),
+    row('POST', '/account/delete', recent, none, account.deleteMine(pages)),
 
-    ...[...pages.assets].map(([path, file]) =>
-      route(`GET ${path as `/${string}`}`, {
-        dialect,
-        caller: 'anyone',
-        open: true,
-        summary: 'How the pages look',
-        handler: asset(file),
-      }),
-    ),
-  ];
+    ...[...pages.assets].map(([path, file]) => row('GET', path, 'anyone', none, asset(file))),
+  ]);
 }
 
-/** Documents that anybody may read and cache. */
-function discoveryRows(deps: Deps, described: readonly Route[], pages: Pages): Route[] {
-  const documentAt = createDocuments(deps, described);
-  const open = (
-    path: string,
-    row: { summary: string; handler: Route['handler']; exists?: Route['exists'] },
-  ) => route(`GET ${path as `/${string}`}`, { dialect: native, caller: 'anyone', open: true, ...row });
-  const document = (path: string, summary: string) =>
-    open(path, { summary, handler: async () => (await documentAt(path))! });
-  /** Those of each audience, below its path. */
-  const documents = (path: string, summary: string, pathOf: (audience: string) => string) => {
-    const at = async ({ path: audience = '' }: Record<string, string>) => documentAt(pathOf(audience));
-    const exists: Route['exists'] = async (params) => (await at(params)) !== undefined;
-    return open(path, { summary, exists, handler: async ({ params }) => (await at(params))! });
-  };
-  const { authorizationServer, protectedResource } = PATHS;
-  return [
-    open('/', {
-      summary: 'Where to start',
-      handler: frontPage(pages),
-    }),
-    document(PATHS.authMd, 'How agents use this'),
-    document(PATHS.llmsTxt, 'Where to read'),
-    document(PATHS.openapi, 'OpenAPI 3.1'),
-    open(PATHS.jwks, { summary: 'RFC 7517', handler: keySet }),
-    document(PATHS.agentConfiguration, 'Agent Auth Protocol'),
-    document(authorizationServer, 'RFC 8414'),
-    document(`/${authorizationServer}`, 'RFC 8414'),
-    documents(`${authorizationServer}/:path(.+)`, 'RFC 8414', (path) => `${authorizationServer}/${path}`),
-    documents(`/:path(.+)${authorizationServer}`, 'RFC 8414', (path) => `/${path}${authorizationServer}`),
-    document(protectedResource, 'RFC 9728'),
-    documents(`${protectedResource}/:path(.+)`, 'RFC 9728', (path) => `${protectedResource}/${path}`),
-  ];
+/** Documents that anybody may read and cache; those of each audience stand below its path. */
+function discoveryRoutes(deps: Deps, described: readonly Route[], pages: Pages): Route[] {
+  const { authorizationServer: server, protectedResource: resource } = PATHS;
+  const { document, documents } = createDocumentOperations(deps, described);
+  return rows(tinysend, [
+    row('GET', '/', 'anyone', none, frontPage(pages)),
+    row('GET', PATHS.authMd, 'anyone', none, document(PATHS.authMd, 'How agents use this')),
+    row('GET', PATHS.llmsTxt, 'anyone', none, document(PATHS.llmsTxt, 'Where to read')),
+    row('GET', PATHS.openapi, 'anyone', none, document(PATHS.openapi, 'OpenAPI 3.1')),
+    row('GET', PATHS.jwks, 'anyone', none, publishKeys),
+    row(
+      'GET',
+      PATHS.agentConfiguration,
+      'anyone',
+      none,
+      document(PATHS.agentConfiguration, 'Agent Auth Protocol'),
+    ),
+    row('GET', server, 'anyone', none, document(server, 'RFC 8414')),
+    row('GET', `/${server}`, 'anyone', none, document(`/${server}`, 'RFC 8414')),
+    row(
+      'GET',
+      `${server}/*path`,
+      'anyone',
+      none,
+      documents('RFC 8414', (path) => `${server}/${path}`),
+    ),
+    row(
+      'GET',
+      `/*path${server}`,
+      'anyone',
+      none,
+      documents('RFC 8414', (path) => `/${path}${server}`),
+    ),
+    row('GET', resource, 'anyone', none, document(resource, 'RFC 9728')),
+    row(
+      'GET',
+      `${resource}/*path`,
+      'anyone',
+      none,
+      documents('RFC 9728', (path) => `${resource}/${path}`),
+    ),
+  ]);
 }
 
 /** Only on a developer's machine without SMTP: there a mailbox stands in for the mail server. */
-function developmentRows(pages: Pages, devMailbox: DevMailbox | undefined): Route[] {
-  if (devMailbox === undefined) return [];
-  const summary = 'Mail that was caught on this machine';
+function developmentRoutes(pages: Pages, mailbox: DevMailbox | undefined): Route[] {
+  if (mailbox === undefined) return [];
   return [
-    route('GET /dev/mailbox', {
-      dialect: pages.dialect,
-      caller: 'visitor',
-      summary,
-      handler: devMailboxPage(pages, devMailbox),
-    }),
-    route('GET /dev/mailbox.json', {
-      dialect: native,
-      caller: 'anyone',
-      summary,
-      handler: devMailboxJson(devMailbox),
-    }),
+    ...rows(pages.dialect, [
+      row('GET', '/dev/mailbox', 'browser', none, devMail.mailboxPage(pages, mailbox)),
+    ]),
+    ...rows(tinysend, [row('GET', '/dev/mailbox.json', 'anyone', none, devMail.mailboxJson(mailbox))]),
   ];
-}
-
-/** The service as what Node's HTTP server calls for every request. */
-export function createApp(
-  deps: Deps,
-  devMailbox: DevMailbox | undefined,
-  isDraining: () => boolean,
-): RequestListener {
-  const pages = createPages(deps.config, deps.random);
-  const serve = createServe(deps, createRoutes(deps, devMailbox, pages), pages.dialect, isDraining);
-  return (request, response) => {
-    serve(request, response).catch((error) => {
-      // serve() renders whatever goes wrong; what arrives here went wrong while it wrote the answer.
-      deps.log.error({ err: error }, 'an answer could not be written');
-      response.destroy();
-    });
-  };
 }

@@ -12,10 +12,10 @@ import { createResourceEvents } from './domain/resource-events.ts';
 import { startSecretMarks } from './domain/secret-marks.ts';
 import { startUsage } from './domain/usage.ts';
 import { ConfigError } from './errors.ts';
-import { boundConnections, serveOneAtATime, TIMEOUTS } from './http/connections.ts';
-import { hasPlainCookies } from './http/cookies.ts';
-import { DRAIN_TIMES, type DrainTimes, watchConnections } from './http/drain.ts';
 import { createOpsServer } from './http/ops.ts';
+import { boundConnections, type Connections, serveOneAtATime, TIMEOUTS } from './http/server/connections.ts';
+import { hasPlainCookies } from './http/server/cookies.ts';
+import { createDrain, DRAIN_TIMES, type DrainTimes } from './http/server/drain.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { createDevMailbox } from './mail/dev-mailbox.ts';
@@ -86,10 +86,13 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   }
   let draining = false;
   const isDraining = () => draining;
-  const server = createPublicServer(createApp(deps, devMailbox, isDraining), config);
-  const ops = createOpsServer(deps, isDraining);
-  const drain = watchConnections(server);
-  const drainOps = watchConnections(ops);
+  const { server, connections } = createPublicServer(
+    createApp(deps, { devMailbox, isDraining }).callback(),
+    config,
+  );
+  const { server: ops, connections: opsConnections } = createOpsServer(deps, isDraining);
+  const drain = createDrain(server, connections);
+  const drainOps = createDrain(ops, opsConnections);
   const drainTimes = overrides.drainTimes ?? DRAIN_TIMES;
   // The service's own clock can step; only tests move one by hand.
   const now = overrides.clock ?? (() => performance.now());
@@ -135,17 +138,20 @@ function startClock(db: Db, log: Log): Promise<DatabaseClock> {
 }
 
 /** The listener for everybody, with the timeouts and caps that Node leaves open. */
-function createPublicServer(handler: RequestListener, config: Config): Server {
+function createPublicServer(
+  handler: RequestListener,
+  config: Config,
+): { server: Server; connections: Connections } {
   const server = createServer({
     ...TIMEOUTS,
     keepAliveTimeout: config.keepAliveMs,
     maxHeaderSize: 16 * 1024,
   });
-  serveOneAtATime(server, handler);
+  const connections = serveOneAtATime(server, handler);
   server.maxConnections = CONNECTIONS_MAX;
-  server.maxHeadersCount = 0; // none are dropped in silence: serve() counts them and refuses
+  server.maxHeadersCount = 0; // none are dropped in silence: transport.ts counts them and refuses
   server.on('clientError', refuseBadRequest);
-  return server;
+  return { server, connections };
 }
 
 const TRANSPORT_REFUSALS: Record<string, string> = {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { Config } from './config.ts';
-import { PATHS } from './http/discovery.ts';
+import { PATHS } from './http/server/paths.ts';
 import { type Service, startService } from './main.ts';
 
 /** Serves until SIGTERM or SIGINT, drains, and ends the process; a second signal ends it at once. */

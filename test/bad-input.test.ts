@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import { createRoutes } from '../src/app.ts';
 import { localAsker } from '../src/domain/events.ts';
 import { addResourceServer } from '../src/domain/resource-servers.ts';
-import { mediaTypes } from '../src/http/body.ts';
-import type { Route } from '../src/http/route.ts';
-import { CLAIM, ID_JAG, JWT_BEARER } from '../src/http/urns.ts';
+import { CLAIM, ID_JAG, JWT_BEARER } from '../src/http/oauth/grant-types.ts';
+import { mediaTypes } from '../src/http/server/body.ts';
+import type { Route } from '../src/http/server/table.ts';
 import { systemRandom } from '../src/lib/random.ts';
 import { newSecret } from '../src/lib/secrets.ts';
 import {
@@ -209,7 +209,7 @@ function bodyRows(routes: readonly Route[]): BodyRow[] {
     const form = VALID_FORMS[line];
     const bodies = VALID[line] ?? (form && [['403', form] as const]);
     assert.ok(bodies, `${line} takes a body: give a valid one above, so that it is tested too`);
-    const versionOf = (valid: Members) => row.versions.find((each) => each.speaks(valid));
+    const versionOf = (valid: Members) => row.versions.find((each) => each.matches(valid));
     const tested = new Set(bodies.map(([, valid]) => versionOf(valid)));
     for (const each of [undefined, ...row.versions]) {
       assert.ok(tested.has(each), `${line} is spoken in several versions: give a valid body of each`);
@@ -259,7 +259,7 @@ const OWN: Record<Fault, string> = {
 const FLAT = { ...OWN, json: '400 invalid_request' };
 /** How dialects spell what goes wrong before a body is understood. */
 const SPELT: Record<DialectName, Record<Fault, string>> = {
-  native: OWN,
+  tinysend: OWN,
   page: OWN,
   'auth.md': FLAT,
   'auth.md production': FLAT,
@@ -297,7 +297,7 @@ onEveryEngine('bad input', (engine) => {
   let carriers: BodyRow[]; // one row for each path and media type
   before(async () => {
     on = await startTestService(engine);
-    routes = createRoutes(on.service.deps, undefined);
+    routes = createRoutes(on.service.deps, undefined).flat();
     closed = routes.filter((row) => !row.open);
     rows = bodyRows(routes);
     carriers = [...Map.groupBy(rows, ({ path, type }) => `${path} ${type}`).values()].map(
@@ -334,26 +334,26 @@ onEveryEngine('bad input', (engine) => {
   describe('paths and methods', () => {
     test('an unknown path is 404 in the dialect of its neighbours, by whatever method', async () => {
       const unknown: [DialectName, string][] = [
-        ['native', '/nothing'],
-        ['native', '/agent/auth/'],
-        ['native', '/agent/auth/claim/complete/more'],
-        ['native', '/agent'],
-        ['native', '/api/tokens/'],
-        ['native', '/api/tokens/a/b'],
-        ['native', '/API/me'],
-        ['native', '/api//me'],
-        ['native', '/api/%6de'],
-        ['native', '/api/../api/me'],
-        ['native', '/claim/'],
-        ['native', '/assets/'],
-        ['native', '/assets/../package.json'],
-        ['native', `/${MARK}?q=${MARK}`],
-        ['native', '/agent/event'],
-        ['native', '/agent/event/notify/'],
-        ['native', '/agent/identities'],
-        ['native', '/.well-known/jwks'],
-        ['native', '/.well-known/oauth-authorization-server/'],
-        ['native', '///.well-known/oauth-authorization-server'],
+        ['tinysend', '/nothing'],
+        ['tinysend', '/agent/auth/'],
+        ['tinysend', '/agent/auth/claim/complete/more'],
+        ['tinysend', '/agent'],
+        ['tinysend', '/api/tokens/'],
+        ['tinysend', '/api/tokens/a/b'],
+        ['tinysend', '/API/me'],
+        ['tinysend', '/api//me'],
+        ['tinysend', '/api/%6de'],
+        ['tinysend', '/api/../api/me'],
+        ['tinysend', '/claim/'],
+        ['tinysend', '/assets/'],
+        ['tinysend', '/assets/../package.json'],
+        ['tinysend', `/${MARK}?q=${MARK}`],
+        ['tinysend', '/agent/event'],
+        ['tinysend', '/agent/event/notify/'],
+        ['tinysend', '/agent/identities'],
+        ['tinysend', '/.well-known/jwks'],
+        ['tinysend', '/.well-known/oauth-authorization-server/'],
+        ['tinysend', '///.well-known/oauth-authorization-server'],
         ['auth.md', '/agent/identity/'],
         ['auth.md', '/agent/identity/claim/'],
         ['auth.md', '/agent/identity/claim/attempt/challenge'],
@@ -363,9 +363,9 @@ onEveryEngine('bad input', (engine) => {
         ['agent protocol', '/capability/batch-execute'],
         ['agent protocol', '/host/enroll'],
         ['agent protocol', `/host/${MARK}?q=${MARK}`],
-        ['native', '/capability'],
-        ['native', '/agent/register/'],
-        ['native', '/agent/claim'],
+        ['tinysend', '/capability'],
+        ['tinysend', '/agent/register/'],
+        ['tinysend', '/agent/claim'],
         ['oauth', '/oauth2/nothing'],
         ['oauth', '/oauth2/introspect/'],
         ['oauth', '/oauth2/token/'],
@@ -397,7 +397,7 @@ onEveryEngine('bad input', (engine) => {
       }
       refused(
         await send(on, 'GET', '/api/me', [accept]),
-        'native',
+        'tinysend',
         401,
         'unauthorized',
         'a path with a dialect',
@@ -654,7 +654,7 @@ onEveryEngine('bad input', (engine) => {
       for (const [path, body, field] of cases) {
         const about = `${path} ${JSON.stringify(body).slice(0, 120)}`;
         const reply = await on.post(path, body);
-        refused(reply, 'native', 400, 'invalid_request', about);
+        refused(reply, 'tinysend', 400, 'invalid_request', about);
         assert.equal(reply.body.error.field, field, about);
       }
     });
@@ -815,12 +815,18 @@ onEveryEngine('bad input', (engine) => {
         [
           '/agent/auth/claim',
           { claim_token, email: mailbox, link: true },
-          'native',
+          'tinysend',
           401,
           'invalid_claim_token',
         ],
-        ['/agent/auth/claim', { ...native, email: mailbox, type: 'x' }, 'native', 401, 'invalid_claim_token'],
-        ['/agent/auth/claim/complete', { ...native, ...codes }, 'native', 401, 'invalid_claim_token'],
+        [
+          '/agent/auth/claim',
+          { ...native, email: mailbox, type: 'x' },
+          'tinysend',
+          401,
+          'invalid_claim_token',
+        ],
+        ['/agent/auth/claim/complete', { ...native, ...codes }, 'tinysend', 401, 'invalid_claim_token'],
       ];
       for (const [path, body, dialect, status, code] of spoken) {
         refused(await on.post(path, body), dialect, status, code, `${path} ${JSON.stringify(body)}`);
@@ -938,8 +944,8 @@ onEveryEngine('bad input', (engine) => {
           type: 'identity_assertion',
           assertions: [{ type: 'verified_email', email }],
         });
-        refused(claimed, 'native', 400, 'invalid_email', email);
-        refused(asserted, 'native', 400, 'invalid_email', email);
+        refused(claimed, 'tinysend', 400, 'invalid_email', email);
+        refused(asserted, 'tinysend', 400, 'invalid_email', email);
         assert.equal(claimed.body.error.field, 'email');
         assert.equal(asserted.body.error.field, 'assertions.0.email');
         const verified = { type: 'identity_assertion', assertion_type: 'verified_email', assertion: email };
@@ -1268,7 +1274,7 @@ onEveryEngine('bad input', (engine) => {
     test('no key is 401 unauthorized, and the challenge names no error', async () => {
       for (const { line, call } of bearerCalls().filter(({ caller }) => caller === 'agent')) {
         const reply = await call([]);
-        refused(reply, 'native', 401, 'unauthorized', line);
+        refused(reply, 'tinysend', 401, 'unauthorized', line);
         assert.doesNotMatch(reply.headers.get('www-authenticate')!, /error/);
       }
     });
@@ -1324,7 +1330,7 @@ onEveryEngine('bad input', (engine) => {
         for (const [what, header] of Object.entries(bad)) {
           const reply = await call([['Authorization', header]]);
           refused(reply, dialect, 401, 'invalid_token', `${line}: ${what}`);
-          const { request_id: _, ...error } = dialect === 'native' ? reply.body.error : reply.body;
+          const { request_id: _, ...error } = dialect === 'tinysend' ? reply.body.error : reply.body;
           const { date: _date, 'x-request-id': _id, ...headers } = Object.fromEntries(reply.headers);
           answers.set(JSON.stringify([error, headers]), what);
           assert.ok(!reply.text.includes(credential.slice(3, 20)));
@@ -1424,13 +1430,13 @@ onEveryEngine('bad input', (engine) => {
       readonly (readonly [string, string])[],
       string | undefined,
     ][] = [
-      ['native', 421, 'PUT', '/nothing', [wrongHost, text, badKey], '{'],
-      ['native', 404, 'PUT', '/nothing', [text, badKey], '{'],
-      ['native', 405, 'PUT', '/api/tokens', [text, badKey], '{'],
-      ['native', 415, 'POST', '/api/tokens', [text, badKey], '{'],
-      ['native', 400, 'POST', '/api/tokens', [json, badKey], '{'],
-      ['native', 400, 'POST', '/api/tokens', [json, badKey], '{}'],
-      ['native', 401, 'POST', '/api/tokens', [json, badKey], '{"name":"x","scope":"read"}'],
+      ['tinysend', 421, 'PUT', '/nothing', [wrongHost, text, badKey], '{'],
+      ['tinysend', 404, 'PUT', '/nothing', [text, badKey], '{'],
+      ['tinysend', 405, 'PUT', '/api/tokens', [text, badKey], '{'],
+      ['tinysend', 415, 'POST', '/api/tokens', [text, badKey], '{'],
+      ['tinysend', 400, 'POST', '/api/tokens', [json, badKey], '{'],
+      ['tinysend', 400, 'POST', '/api/tokens', [json, badKey], '{}'],
+      ['tinysend', 401, 'POST', '/api/tokens', [json, badKey], '{"name":"x","scope":"read"}'],
       ['auth.md', 421, 'PUT', '/agent/identity/nothing', [wrongHost, text, badKey], '{'],
       ['auth.md', 404, 'PUT', '/agent/identity/nothing', [text, badKey], '{'],
       ['auth.md', 405, 'PUT', '/agent/identity', [text, badKey], '{'],
@@ -1506,9 +1512,9 @@ onEveryEngine('bad input', (engine) => {
         'localhost:evil',
       ]) {
         for (const [path, dialect, code] of [
-          ['/agent/auth', 'native', 'misdirected_request'],
-          ['/auth.md', 'native', 'misdirected_request'],
-          ['/nothing', 'native', 'misdirected_request'],
+          ['/agent/auth', 'tinysend', 'misdirected_request'],
+          ['/auth.md', 'tinysend', 'misdirected_request'],
+          ['/nothing', 'tinysend', 'misdirected_request'],
           ['/oauth2/introspect', 'oauth', 'invalid_request'],
           ['/oauth2/token', 'oauth', 'invalid_request'],
           ['/agent/identity', 'auth.md', 'invalid_request'],
@@ -1518,13 +1524,13 @@ onEveryEngine('bad input', (engine) => {
         }
       }
       const none = parseRaw(await sendRaw(on, 'GET /auth.md HTTP/1.0\r\n\r\n'));
-      refused(none, 'native', 421, 'misdirected_request', 'no Host at all');
+      refused(none, 'tinysend', 421, 'misdirected_request', 'no Host at all');
     });
 
     test('two Host headers are 400, even when both are ours', async () => {
       for (const other of [host(), 'evil.example']) {
         for (const [dialect, path] of [
-          ['native', '/api/me'],
+          ['tinysend', '/api/me'],
           ['oauth', '/oauth2/revoke'],
         ] as const) {
           const received = await sendRaw(
@@ -1541,7 +1547,7 @@ onEveryEngine('bad input', (engine) => {
         Array.from({ length: count }, (_, index) => [`X-${index}`, MARK] as const);
       // Host and Connection are two of them.
       assert.equal((await send(on, 'GET', '/auth.md', headers(62))).status, 200);
-      refused(await send(on, 'GET', '/auth.md', headers(63)), 'native', 400, 'invalid_request', '65');
+      refused(await send(on, 'GET', '/auth.md', headers(63)), 'tinysend', 400, 'invalid_request', '65');
       refused(
         await send(on, 'GET', '/oauth2/revoke', headers(1000)),
         'oauth',
@@ -1609,10 +1615,10 @@ onEveryEngine('bad input', (engine) => {
         assertPage(reply, row.path);
         return;
       }
-      const isNative = spoken.has('native') && 'ok' in Object(reply.body);
+      const isNative = spoken.has('tinysend') && 'ok' in Object(reply.body);
       if (reply.status >= 400) {
-        const dialect = isNative ? 'native' : [...spoken].find((each) => each !== 'native');
-        assertFailureShape(on, reply, dialect ?? 'native', row.path);
+        const dialect = isNative ? 'tinysend' : [...spoken].find((each) => each !== 'tinysend');
+        assertFailureShape(on, reply, dialect ?? 'tinysend', row.path);
         return;
       }
       assert.equal(reply.status, row.path === '/agent/event/notify' ? 202 : 200);
@@ -1667,7 +1673,7 @@ onEveryEngine('bad input', (engine) => {
       const sent = (row: BodyRow): readonly (readonly [string, string])[] => {
         if (row.dialect === 'page') return [['Cookie', browser.cookie]];
         // No bearer authenticates a form: its refusal is not what is looked for. Nor does one go with another's claim token.
-        return row.dialect === 'native' ? [['Authorization', `Bearer ${credential}`]] : [];
+        return row.dialect === 'tinysend' ? [['Authorization', `Bearer ${credential}`]] : [];
       };
       // What is good for something, in place of what is not.
       const agent = (await on.post('/agent/identity', { type: 'anonymous' })).body;
@@ -1799,7 +1805,7 @@ onEveryEngine('bad input', (engine) => {
             if (reply.status >= 400 && method !== 'HEAD') {
               const row = routes.find((each) => each.path === asked);
               const room = /^\/(oauth2(?=\/)|agent\/identity(?=\/|$))/.exec(asked)?.[1] ?? '';
-              const neighbours = { oauth2: 'oauth', 'agent/identity': 'auth.md' }[room] ?? 'native';
+              const neighbours = { oauth2: 'oauth', 'agent/identity': 'auth.md' }[room] ?? 'tinysend';
               assertFailureShape(on, reply, (row?.dialect.name ?? neighbours) as DialectName, asked);
             }
           },
@@ -1820,7 +1826,7 @@ test('an address that has used up its budget is 429 before its body is looked at
   try {
     await on.register();
     const reply = await on.post('/agent/auth', '{', { 'Content-Type': 'text/plain' });
-    assertRefused(on, reply, 'native', 429, 'rate_limited', 'the second registration');
+    assertRefused(on, reply, 'tinysend', 429, 'rate_limited', 'the second registration');
     assert.equal(reply.body.error.retryable, true);
   } finally {
     await on.stop();
@@ -1843,7 +1849,7 @@ test("an address that has used up its budget is 429 before its body is looked at
     assertRefused(
       on,
       await ask('/agent/auth/claim'),
-      'native',
+      'tinysend',
       429,
       'rate_limited',
       'the second claim by 0.1',

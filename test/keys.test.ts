@@ -60,7 +60,7 @@ onEveryEngine('keys', (engine) => {
   });
   after(() => on.stop());
   const refused = (reply: Reply, status: number, code: string) =>
-    assertRefused(on, reply, 'native', status, code, code);
+    assertRefused(on, reply, 'tinysend', status, code, code);
 
   describe('managing keys', () => {
     test('a key is shown once, in full, when it is made; afterwards only its start and its last four characters', async () => {

@@ -3,20 +3,23 @@ import type { Deps } from '../deps.ts';
 import { backlog } from '../domain/outbox.ts';
 import { hasDiskSpace, takesWrites } from '../domain/readiness.ts';
 import { readsAllSecrets, UNREADABLE } from '../domain/secret-marks.ts';
-import { serveOneAtATime, TIMEOUTS } from './connections.ts';
-import { readRequestTarget } from './request-target.ts';
+import { type Connections, serveOneAtATime, TIMEOUTS } from './server/connections.ts';
+import { readRequestTarget } from './server/request-target.ts';
 
 /**
  * The operator's listener, apart from the public one: /metrics (Prometheus), /livez (the process runs), /readyz (it can serve:
  * the database takes writes, its disk has room, it reads what its siblings write, and it is not shutting down).
  */
-export function createOpsServer(deps: Deps, isDraining: () => boolean): Server {
+export function createOpsServer(
+  deps: Deps,
+  isDraining: () => boolean,
+): { server: Server; connections: Connections } {
   const server = createServer(TIMEOUTS);
-  serveOneAtATime(server, async (request, response) => {
+  const connections = serveOneAtATime(server, async (request, response) => {
     const { status, type, text } = await answer(readRequestTarget(request.url ?? '/').path);
     response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(text);
   });
-  return server;
+  return { server, connections };
 
   async function answer(path: string): Promise<{ status: number; type: string; text: string }> {
     const plain = 'text/plain; charset=utf-8';

@@ -13,9 +13,12 @@ export function createLog(level: string, destination?: DestinationStream): Log {
       base: undefined,
       serializers: { err: describeError },
     },
-    destination ?? inTurns(pino.destination({ sync: false, minLength: 16_000, periodicFlush: 200 })),
+    destination ?? inTurns(pino.destination(BUFFERED)),
   );
 }
+
+/** Lines wait for 200 ms at most. One large write costs half of what four small ones do. */
+const BUFFERED = { sync: false, minLength: 64_000, maxWrite: 262_144, periodicFlush: 200 };
 
 type FileStream = ReturnType<typeof pino.destination>;
 

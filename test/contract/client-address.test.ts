@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { clientAddress } from '../../src/http/client-address.ts';
+import { clientAddress } from '../../src/http/server/client-address.ts';
 import { parseAddress } from '../../src/lib/address.ts';
 import { ceremony, said, tally } from '../helpers/ceremony.ts';
 import { onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';

@@ -105,7 +105,7 @@ for (const [url, { ours, foreign }] of Object.entries(PUBLIC)) {
     const { host } = new URL(url);
 
     const misdirected = (reply: Reply, about: string) =>
-      assertRefused({ url }, reply, 'native', 421, 'misdirected_request', about);
+      assertRefused({ url }, reply, 'tinysend', 421, 'misdirected_request', about);
 
     test('every equivalent spelling of its host and port is served, in Host and in an absolute-form target', async () => {
       for (const name of ours) {
@@ -166,19 +166,19 @@ describe('a request target', () => {
       'https:///auth.md',
     ]) {
       const reply = await ask(on, target, HOST);
-      assertRefused({ url }, reply, 'native', 421, 'misdirected_request', target);
+      assertRefused({ url }, reply, 'tinysend', 421, 'misdirected_request', target);
     }
   });
 
   test('in absolute form keeps all other rules: dialect, method, body, secrets in the query, two Host headers, none', async () => {
     const at = (path: string) => `https://ID.example.com:443${path}`;
     const refusals: [DialectName, number, string, Promise<Reply>][] = [
-      ['native', 404, 'not_found', ask(on, at('/nothing'), HOST)],
-      ['native', 405, 'method_not_allowed', ask(on, at('/agent/auth'), HOST)],
+      ['tinysend', 404, 'not_found', ask(on, at('/nothing'), HOST)],
+      ['tinysend', 405, 'method_not_allowed', ask(on, at('/agent/auth'), HOST)],
       ['oauth', 405, 'invalid_request', ask(on, at('/oauth2/revoke'), HOST)],
-      ['native', 415, 'unsupported_media_type', ask(on, at('/agent/auth'), HOST, { method: 'POST' })],
-      ['native', 400, 'invalid_request', ask(on, at('/api/me?access_token=sk_x'), HOST)],
-      ['native', 400, 'invalid_request', ask(on, at('/api/me'), [...HOST, ...HOST])],
+      ['tinysend', 415, 'unsupported_media_type', ask(on, at('/agent/auth'), HOST, { method: 'POST' })],
+      ['tinysend', 400, 'invalid_request', ask(on, at('/api/me?access_token=sk_x'), HOST)],
+      ['tinysend', 400, 'invalid_request', ask(on, at('/api/me'), [...HOST, ...HOST])],
     ];
     for (const [dialect, status, code, asked] of refusals) {
       assertRefused({ url }, await asked, dialect, status, code, `${dialect} ${status}`);
@@ -213,7 +213,7 @@ describe('a request target', () => {
       '/AUTH.md',
     ]) {
       for (const target of [path, url + path]) {
-        assertRefused({ url }, await ask(on, target, HOST), 'native', 404, 'not_found', target);
+        assertRefused({ url }, await ask(on, target, HOST), 'tinysend', 404, 'not_found', target);
       }
     }
   });
@@ -248,7 +248,7 @@ test('on a developer’s machine every spelling of the machine’s own names is 
     'localhost.evil.example',
   ]) {
     const reply = await ask(on, '/auth.md', [name]);
-    assertRefused(on, reply, 'native', 421, 'misdirected_request', name);
+    assertRefused(on, reply, 'tinysend', 421, 'misdirected_request', name);
   }
 });
 

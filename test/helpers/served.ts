@@ -42,10 +42,20 @@ export async function serve(t: TestContext, env: Record<string, string>): Promis
     output += chunk;
   });
   child.stderr!.pipe(process.stderr);
-  const says = async (pattern: RegExp) => {
-    while (!pattern.test(output)) await once(child.stdout!, 'data');
-  };
-  await says(/\n\n$/);
+  const says = (pattern: RegExp) =>
+    new Promise<void>((resolve, reject) => {
+      const settle = (then: () => void) => {
+        child.stdout!.off('data', look).off('end', fail);
+        then();
+      };
+      const look = () => pattern.test(output) && settle(resolve);
+      const fail = () => settle(() => reject(new Error(`It ended without saying ${pattern}:\n${output}`)));
+      child.stdout!.on('data', look).on('end', fail);
+      if (child.stdout!.readableEnded) fail();
+      else look();
+    });
+  // Lines of the log may come along with the greeting, which is one write.
+  await says(/Vouchsafe serves at [\s\S]*\n\n/);
   const opsPort = Number(/health at http:\/\/127\.0\.0\.1:(\d+)\)/.exec(output)?.[1]);
   return { child, port, opsPort, greeting: output, says, ended };
 }

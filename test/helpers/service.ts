@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe } from 'node:test';
 import pg from 'pg';
 import { loadConfig } from '../../src/config.ts';
-import { DRAIN_TIMES } from '../../src/http/drain.ts';
+import { DRAIN_TIMES } from '../../src/http/server/drain.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
 import type {
   ApprovalMail,

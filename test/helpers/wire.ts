@@ -79,7 +79,7 @@ function toReply(status: number, rawHeaders: readonly string[], text: string): R
 }
 
 export type DialectName =
-  | 'native'
+  | 'tinysend'
   | 'oauth'
   | 'page'
   | 'auth.md'
@@ -113,7 +113,7 @@ export function codeOf({ body }: Pick<Reply, 'body'>, dialect: DialectName): str
   switch (dialect) {
     case 'page':
       return '';
-    case 'native':
+    case 'tinysend':
       return body.error.code;
     case 'security events':
       return body.err;
@@ -167,7 +167,7 @@ export function assertFailureShape(
     assert.equal(headers.get('content-type'), 'application/json; charset=utf-8', about);
     assertHeaders(reply, about);
   }
-  if (dialect === 'native') {
+  if (dialect === 'tinysend') {
     assert.deepEqual(Object.keys(body), ['ok', 'error'], about);
     assert.equal(body.ok, false, about);
     for (const name of Object.keys(body.error)) assert.ok(NATIVE_MEMBERS.includes(name), `${about}: ${name}`);
@@ -189,7 +189,7 @@ export function assertFailureShape(
   } else if (dialect !== 'page') {
     assertAuthMdFailure(reply, dialect, about);
   }
-  if (status === 401 && (dialect === 'native' || dialect === 'oauth')) {
+  if (status === 401 && (dialect === 'tinysend' || dialect === 'oauth')) {
     const metadata = `Bearer resource_metadata="${on.url}/.well-known/oauth-protected-resource"`;
     assert.ok(headers.get('www-authenticate')?.includes(metadata), about);
   }

@@ -1,18 +1,18 @@
 import type { Deps } from '../../deps.ts';
 import { type Audience, listAudiences } from '../../domain/audience.ts';
+import { PATHS } from '../server/paths.ts';
+import type { Route } from '../server/table.ts';
+import { renderAuthMd } from './auth-md-document.ts';
+import { renderLlmsTxt } from './llms-txt.ts';
 import {
   agentConfiguration,
   authorizationServer,
   authorizationServerPaths,
   jsonDocument,
-  PATHS,
   protectedResources,
   type Served,
-} from '../discovery.ts';
-import { createOpenApi } from '../openapi.ts';
-import type { Route } from '../route.ts';
-import { renderAuthMd } from './auth-md-document.ts';
-import { renderLlmsTxt } from './llms-txt.ts';
+} from './metadata.ts';
+import { createOpenApi } from './openapi.ts';
 
 /** The documents that anybody may read, all made of the configuration, the route table, and one list of audiences. */
 

@@ -1,6 +1,6 @@
 import type { Config } from '../../config.ts';
 import type { Audience } from '../../domain/audience.ts';
-import { PATHS } from '../discovery.ts';
+import { PATHS } from '../server/paths.ts';
 
 /** The map of the documents for language models (llmstxt.org): a title, a summary, links. */
 export function renderLlmsTxt(config: Config, audiences: readonly Audience[]): string {

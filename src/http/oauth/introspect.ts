@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { introspectAgent, looksSigned } from '../../domain/agent-introspection.ts';
 import { introspect as ask } from '../../domain/introspection.ts';
 import { formatScope } from '../../domain/scopes.ts';
-import { PATHS } from '../discovery.ts';
-import type { Answer, Call } from '../route.ts';
+import { PATHS } from '../server/paths.ts';
+import { type Call, operation, urlencoded } from '../server/table.ts';
 
 /** RFC 7662. The resource server authenticates by HTTP Basic or with these two members. */
 export const introspectBody = z.object({
@@ -33,31 +33,35 @@ export const introspectAnswer = z.union([
 ]);
 
 /** POST /oauth2/introspect */
-export async function introspect(
-  call: Call<z.output<typeof introspectBody>, 'resourceServer'>,
-): Promise<Answer> {
-  const { deps, asker, caller, body } = call;
-  if (looksSigned(body.token)) return { data: await introspectSigned(call) };
-  const found = await ask(deps, asker, caller, body.token);
-  if (!found.active) return { data: { active: false } };
-  return {
-    data: {
-      active: true,
-      sub: found.subject,
-      client_id: found.agentId ?? found.keyId,
-      scope: formatScope(found.scopes),
-      aud: found.audience,
-      iss: deps.config.publicUrl,
-      iat: Math.floor(found.issuedAt / 1000),
-      exp: Math.floor(found.expiresAt / 1000),
-      token_type: 'Bearer',
-      jti: found.keyId,
-      agent_id: found.agentId,
-      owner: found.ownerId,
-      merged_from: found.mergedFrom,
-    },
-  };
-}
+export const introspect = operation({
+  caller: 'resourceServer',
+  summary: 'Ask about a key that was presented (RFC 7662)',
+  body: urlencoded(introspectBody),
+  answer: introspectAnswer,
+  async handle(call) {
+    const { deps, asker, caller, body } = call;
+    if (looksSigned(body.token)) return { data: await introspectSigned(call) };
+    const found = await ask(deps, asker, caller, body.token);
+    if (!found.active) return { data: { active: false } };
+    return {
+      data: {
+        active: true,
+        sub: found.subject,
+        client_id: found.agentId ?? found.keyId,
+        scope: formatScope(found.scopes),
+        aud: found.audience,
+        iss: deps.config.publicUrl,
+        iat: Math.floor(found.issuedAt / 1000),
+        exp: Math.floor(found.expiresAt / 1000),
+        token_type: 'Bearer',
+        jti: found.keyId,
+        agent_id: found.agentId,
+        owner: found.ownerId,
+        merged_from: found.mergedFrom,
+      },
+    };
+  },
+});
 
 /** A token that an agent of the Agent Auth Protocol signed, which is spent by being asked about. */
 async function introspectSigned({

@@ -1,12 +1,18 @@
 import { z } from 'zod';
 import { revokeHeldKey } from '../../domain/keys.ts';
-import type { Answer, Call } from '../route.ts';
+import { operation, urlencoded } from '../server/table.ts';
 
 /** RFC 7009. Who holds a key may end it; unknown hints are ignored (2.1). */
 export const revokeBody = z.object({ token: z.string().max(8192), token_type_hint: z.string().optional() });
 
 /** POST /oauth2/revoke: 200 and nothing else, whatever the token was (2.2). */
-export async function revoke(call: Call<z.output<typeof revokeBody>, 'anyone'>): Promise<Answer> {
-  await revokeHeldKey(call.deps, call.asker, call.body.token);
-  return { nothing: true };
-}
+export const revoke = operation({
+  caller: 'anyone',
+  summary: 'Revoke the key that one holds (RFC 7009)',
+  cors: true,
+  body: urlencoded(revokeBody),
+  async handle(call) {
+    await revokeHeldKey(call.deps, call.asker, call.body.token);
+    return { nothing: true };
+  },
+});

@@ -5,10 +5,10 @@ import { collectByGrant } from '../../domain/claim-grant.ts';
 import { formatScope } from '../../domain/scopes.ts';
 import { exchangeAssertion } from '../../domain/tokens.ts';
 import { Failure } from '../../errors.ts';
-import { bothIdentities, identity } from '../identity-answers.ts';
-import type { Answer, Call } from '../route.ts';
-import { CLAIM, JWT_BEARER } from '../urns.ts';
-import { iso } from '../wire-times.ts';
+import { bothIdentities, identity } from '../auth-md/identity-answers.ts';
+import { type HandlerResult, operation } from '../server/table.ts';
+import { iso } from '../server/wire-times.ts';
+import { CLAIM, JWT_BEARER } from './grant-types.ts';
 
 /** The token endpoint (RFC 6749 3.2), for the grants that agents have: they are no clients and authenticate by what they hold. */
 
@@ -35,25 +35,32 @@ export const tokenAnswer = z.object({
 });
 
 /** POST /oauth2/token */
-export async function token(call: Call<z.output<typeof tokenBody>, 'anyone'>): Promise<Answer> {
-  const { deps, asker, body } = call;
-  const ask = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
-  switch (body.grant_type) {
-    case JWT_BEARER: {
-      const assertion = required(body.assertion, 'assertion');
-      return answer(await exchangeAssertion(deps, asker, { assertion, ...ask }));
+export const exchangeToken = operation({
+  caller: 'anyone',
+  summary: 'Exchange an identity, or a claim that the human approved, for an access token',
+  cors: true,
+  body: { media: 'formOrJson', schema: tokenBody },
+  answer: tokenAnswer,
+  async handle(call) {
+    const { deps, asker, body } = call;
+    const ask = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
+    switch (body.grant_type) {
+      case JWT_BEARER: {
+        const assertion = required(body.assertion, 'assertion');
+        return answer(await exchangeAssertion(deps, asker, { assertion, ...ask }));
+      }
+      case CLAIM: {
+        const claimToken = required(body.claim_token, 'claim_token');
+        const got = await collectByGrant(deps, asker, { claimToken, ...ask });
+        return answer(got.token, bothIdentities(await signIdentity(deps, got.identity)));
+      }
+      default:
+        throw new Failure('unsupportedGrant', `Send grant_type ${JWT_BEARER} or ${CLAIM}.`);
     }
-    case CLAIM: {
-      const claimToken = required(body.claim_token, 'claim_token');
-      const got = await collectByGrant(deps, asker, { claimToken, ...ask });
-      return answer(got.token, bothIdentities(await signIdentity(deps, got.identity)));
-    }
-    default:
-      throw new Failure('unsupportedGrant', `Send grant_type ${JWT_BEARER} or ${CLAIM}.`);
-  }
-}
+  },
+});
 
-function answer({ value, scopes, issuedAt, expiresAt }: IssuedToken, more: object = {}): Answer {
+function answer({ value, scopes, issuedAt, expiresAt }: IssuedToken, more: object = {}): HandlerResult {
   return {
     headers: { Pragma: 'no-cache' },
     data: {

@@ -8,13 +8,13 @@ import { listPersonalKeys } from '../../domain/personal-keys.ts';
 import { endSession, listSessions } from '../../domain/sessions.ts';
 import { formatTime, presentHappening } from '../../lib/display.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
-import { clearCookie } from '../cookies.ts';
-import { renderKey } from '../me.ts';
-import type { Answer, Call } from '../route.ts';
-import { renewBrowser } from '../visitor.ts';
-import { toIso } from '../wire-times.ts';
+import { renderKey } from '../api/api-tokens.ts';
+import { renewBrowser } from '../server/browser-session.ts';
+import { clearCookie } from '../server/cookies.ts';
+import { toIso } from '../server/wire-times.ts';
 import { form } from './forms.ts';
 import { olderLink, readListQuery } from './lists.ts';
+import { submit, view } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** What a signed-in human sees of their own account. */
@@ -24,139 +24,166 @@ export const endSessionForm = form({ session: z.string().max(64) });
 export const deleteForm = form({ mailbox: z.string().max(254).default('') });
 export const wantsMailForm = form({ wanted: z.enum(['yes', 'no']) });
 
-type Visit<Form = undefined> = Call<Form, 'human'>;
-
 /** GET /account */
-export function accountPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller, query }) => {
-    const { session } = caller;
-    const sessions = await listSessions(deps, session.accountId, readListQuery(query));
-    const authenticator = await showAuthenticator(deps, session.accountId);
-    return pages.show(caller, 'account', {
-      mailbox: session.mailbox,
-      recoveryCodesLeft: authenticator?.recoveryCodesLeft,
-      noMail: await wantsNoMail(deps, session),
-      sessions: sessions.items.map(({ id, origin, createdAt, seenAt }) => ({
-        id,
-        origin,
-        createdAt: formatTime(createdAt),
-        seenAt: formatTime(seenAt),
-        isThis: id === session.id,
-      })),
-      older: olderLink('/account', query, 'before', sessions.next),
-    });
-  };
+export function accountPage(pages: Pages) {
+  return view({
+    caller: 'signedInUser',
+    summary: 'My account and my sessions',
+    async handle({ deps, caller, query }) {
+      const { session } = caller;
+      const sessions = await listSessions(deps, session.accountId, readListQuery(query));
+      const authenticator = await showAuthenticator(deps, session.accountId);
+      return pages.show(caller, 'account', {
+        mailbox: session.mailbox,
+        recoveryCodesLeft: authenticator?.recoveryCodesLeft,
+        noMail: await wantsNoMail(deps, session),
+        sessions: sessions.items.map(({ id, origin, createdAt, seenAt }) => ({
+          id,
+          origin,
+          createdAt: formatTime(createdAt),
+          seenAt: formatTime(seenAt),
+          isThis: id === session.id,
+        })),
+        older: olderLink('/account', query, 'before', sessions.next),
+      });
+    },
+  });
 }
 
 const ACTIVITY_PAGE = 50;
 
 /** GET /account/activity */
-export function activityPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller, query }) => {
-    // Whoever writes another mark into the address bar begins at the newest.
-    const before = /^evt_[0-9A-Za-z]{1,64}$/.exec(query.get('before') ?? '')?.[0];
-    const { accountId } = caller.session;
-    const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_PAGE);
-    return pages.show(caller, 'activity', {
-      activity: activity.map(presentHappening),
-      older: olderLink('/account/activity', query, 'before', next),
-    });
-  };
+export function activityPage(pages: Pages) {
+  return view({
+    caller: 'signedInUser',
+    summary: 'What happened in it',
+    async handle({ deps, caller, query }) {
+      // Whoever writes another mark into the address bar begins at the newest.
+      const before = /^evt_[0-9A-Za-z]{1,64}$/.exec(query.get('before') ?? '')?.[0];
+      const { accountId } = caller.session;
+      const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_PAGE);
+      return pages.show(caller, 'activity', {
+        activity: activity.map(presentHappening),
+        older: olderLink('/account/activity', query, 'before', next),
+      });
+    },
+  });
 }
 
 const EVENTS_MAX = 10_000;
 
 /** GET /account/export: all that is here of a human, as JSON. Never a secret: there is none that could be read back. */
-export async function exportAccount({ deps, caller }: Visit): Promise<Answer> {
-  const { session } = caller;
-  const { accountId } = session;
-  const [agents, keys, sessions, authenticator, noMail, { activity }] = await Promise.all([
-    Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, query))),
-    Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
-    Array.fromAsync(allItems((query) => listSessions(deps, accountId, query))),
-    showAuthenticator(deps, accountId),
-    wantsNoMail(deps, session),
-    listActivity(deps, accountId, undefined, EVENTS_MAX),
-  ]);
-  const text = JSON.stringify(
-    {
-      account: {
-        user_id: accountId,
-        mailbox: session.mailbox,
-        authenticator: authenticator !== undefined,
-        mail_of_agents: !noMail,
+export const exportAccount = view({
+  caller: 'signedInUser',
+  summary: 'All of it as JSON',
+  async handle({ deps, caller }) {
+    const { session } = caller;
+    const { accountId } = session;
+    const [agents, keys, sessions, authenticator, noMail, { activity }] = await Promise.all([
+      Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, query))),
+      Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
+      Array.fromAsync(allItems((query) => listSessions(deps, accountId, query))),
+      showAuthenticator(deps, accountId),
+      wantsNoMail(deps, session),
+      listActivity(deps, accountId, undefined, EVENTS_MAX),
+    ]);
+    const text = JSON.stringify(
+      {
+        account: {
+          user_id: accountId,
+          mailbox: session.mailbox,
+          authenticator: authenticator !== undefined,
+          mail_of_agents: !noMail,
+        },
+        agents: agents.map((agent) => ({
+          agent_id: agent.id,
+          name: agent.name,
+          mode: agent.mode,
+          scopes: agent.scopes,
+          registered_at: toIso(agent.registeredAt),
+          owned_at: toIso(agent.ownedAt),
+          last_used_at: agent.lastUse && toIso(agent.lastUse.at),
+          last_used_from: agent.lastUse?.from,
+          revoked_at: agent.revokedAt && toIso(agent.revokedAt),
+          over_at: agent.overAt && toIso(agent.overAt),
+        })),
+        keys: keys.map(renderKey),
+        sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
+          id,
+          from: origin,
+          created_at: toIso(createdAt),
+          seen_at: toIso(seenAt),
+        })),
+        activity: activity.map(({ text, at, agentName, keyName, origin }) => ({
+          at: toIso(at),
+          what: text,
+          agent: agentName,
+          key: keyName,
+          from: origin,
+        })),
       },
-      agents: agents.map((agent) => ({
-        agent_id: agent.id,
-        name: agent.name,
-        mode: agent.mode,
-        scopes: agent.scopes,
-        registered_at: toIso(agent.registeredAt),
-        owned_at: toIso(agent.ownedAt),
-        last_used_at: agent.lastUse && toIso(agent.lastUse.at),
-        last_used_from: agent.lastUse?.from,
-        revoked_at: agent.revokedAt && toIso(agent.revokedAt),
-        over_at: agent.overAt && toIso(agent.overAt),
-      })),
-      keys: keys.map(renderKey),
-      sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
-        id,
-        from: origin,
-        created_at: toIso(createdAt),
-        seen_at: toIso(seenAt),
-      })),
-      activity: activity.map(({ text, at, agentName, keyName, origin }) => ({
-        at: toIso(at),
-        what: text,
-        agent: agentName,
-        key: keyName,
-        from: origin,
-      })),
-    },
-    null,
-    2,
-  );
-  return {
-    type: 'application/json; charset=utf-8',
-    headers: { 'Content-Disposition': 'attachment; filename="account.json"' },
-    text,
-  };
-}
+      null,
+      2,
+    );
+    return {
+      type: 'application/json; charset=utf-8',
+      headers: { 'Content-Disposition': 'attachment; filename="account.json"' },
+      text,
+    };
+  },
+});
 
 /** GET /account/delete */
-export function deletePage(pages: Pages): (call: Call<undefined, 'freshHuman'>) => Answer {
-  return ({ caller }) => {
-    const typed = caller.draft('/account/delete')?.mailbox;
-    return pages.show(caller, 'delete-account', { mailbox: caller.session.mailbox, typed });
-  };
+export function deletePage(pages: Pages) {
+  return view({
+    caller: 'recentlyVerifiedUser',
+    summary: 'What deleting it means',
+    handle({ caller }) {
+      const typed = caller.draft('/account/delete')?.mailbox;
+      return pages.show(caller, 'delete-account', { mailbox: caller.session.mailbox, typed });
+    },
+  });
 }
 
 /** POST /account/delete */
-export function deleteMine(
-  pages: Pages,
-): (call: Call<z.output<typeof deleteForm>, 'freshHuman'>) => Promise<Answer> {
-  return async ({ deps, asker, caller, body }) => {
-    const { accountId, mailbox } = caller.session;
-    if (parseMailbox(body.mailbox) !== mailbox) {
-      const problem = 'This is not the address of the account. Nothing was deleted.';
-      return pages.show(caller, 'delete-account', { mailbox, problem }, 400);
-    }
-    await deleteAccount(deps, asker, accountId);
-    const cookies = [clearCookie(deps.config, 'session'), renewBrowser(deps)];
-    return { ...pages.show({ ...caller, session: undefined }, 'deleted', {}), cookies };
-  };
+export function deleteMine(pages: Pages) {
+  return submit({
+    caller: 'recentlyVerifiedUser',
+    summary: 'Delete it',
+    form: deleteForm,
+    async handle({ deps, asker, caller, body }) {
+      const { accountId, mailbox } = caller.session;
+      if (parseMailbox(body.mailbox) !== mailbox) {
+        const problem = 'This is not the address of the account. Nothing was deleted.';
+        return pages.show(caller, 'delete-account', { mailbox, problem }, 400);
+      }
+      await deleteAccount(deps, asker, accountId);
+      const cookies = [clearCookie(deps.config, 'session'), renewBrowser(deps)];
+      return { ...pages.show({ ...caller, session: undefined }, 'deleted', {}), cookies };
+    },
+  });
 }
 
 /** POST /account/sessions/end */
-export async function endOneSession(call: Visit<z.output<typeof endSessionForm>>): Promise<Answer> {
-  const { deps, asker, caller, body } = call;
-  await endSession(deps, asker, caller.session.accountId, body.session);
-  return redirect(deps.config, '/account');
-}
+export const endOneSession = submit({
+  caller: 'signedInUser',
+  summary: 'End a session',
+  form: endSessionForm,
+  async handle(call) {
+    const { deps, asker, caller, body } = call;
+    await endSession(deps, asker, caller.session.accountId, body.session);
+    return redirect(deps.config, '/account');
+  },
+});
 
 /** POST /account/mail */
-export async function changeMail(call: Visit<z.output<typeof wantsMailForm>>): Promise<Answer> {
-  const { deps, asker, caller, body } = call;
-  await setWantsMail(deps, asker, caller.session, body.wanted === 'yes');
-  return redirect(deps.config, '/account');
-}
+export const changeMail = submit({
+  caller: 'signedInUser',
+  summary: 'Have mail of agents, or not',
+  form: wantsMailForm,
+  async handle(call) {
+    const { deps, asker, caller, body } = call;
+    await setWantsMail(deps, asker, caller.session, body.wanted === 'yes');
+    return redirect(deps.config, '/account');
+  },
+});

@@ -9,10 +9,11 @@ import {
   unlinkAgent,
 } from '../../domain/owned-agents.ts';
 import { displayName, formatTime, presentHappening } from '../../lib/display.ts';
-import type { Answer, Call } from '../route.ts';
+import type { Call, HandlerResult } from '../server/table.ts';
 import { chosen, form } from './forms.ts';
 import { presentKey } from './keys.ts';
 import { idIn, olderLink, presentList, readListQuery } from './lists.ts';
+import { submit, view } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** A human's agents. */
@@ -26,88 +27,121 @@ export const renameForm = form({
 /** A box is on where the agent keeps the scope: `scope:read`. */
 export const narrowForm = form({}).catchall(z.string().max(64));
 
-type Visit<Form = undefined> = Call<Form, 'human'>;
+type Visit<Form = undefined> = Call<Form, 'signedInUser'>;
 
 /** GET /agents */
-export function agentsPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller, query }) => {
-    const { accountId } = caller.session;
-    const list = readListQuery(query);
-    const [agents, hosts] = await Promise.all([
-      listOwnedAgents(deps, accountId, list),
-      listOwnedHosts(deps, accountId, { before: query.get('hosts') ?? undefined }),
-    ]);
-    return pages.show(caller, 'agents', {
-      agents: agents.items.map(present),
-      list: presentList('/agents', query, agents.next),
-      hosts: hosts.items.map(presentHost),
-      olderHosts: olderLink('/agents', query, 'hosts', hosts.next),
-    });
-  };
+export function agentsPage(pages: Pages) {
+  return view({
+    caller: 'signedInUser',
+    summary: 'My agents',
+    async handle({ deps, caller, query }) {
+      const { accountId } = caller.session;
+      const list = readListQuery(query);
+      const [agents, hosts] = await Promise.all([
+        listOwnedAgents(deps, accountId, list),
+        listOwnedHosts(deps, accountId, { before: query.get('hosts') ?? undefined }),
+      ]);
+      return pages.show(caller, 'agents', {
+        agents: agents.items.map(present),
+        list: presentList('/agents', query, agents.next),
+        hosts: hosts.items.map(presentHost),
+        olderHosts: olderLink('/agents', query, 'hosts', hosts.next),
+      });
+    },
+  });
 }
 
 /** GET /agents/:id */
-export function agentPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller, params, query }) => {
-    const before = { key: idIn(query, 'keys'), event: idIn(query, 'before') };
-    const { agent, keys, activity } = await showOwnedAgent(
-      deps,
-      caller.session.accountId,
-      params.id!,
-      before,
-    );
-    const { scopes } = deps.config;
-    const path = `/agents/${agent.id}` as const;
-    const narrowed = caller.draft(`${path}/narrow`);
-    return pages.show(caller, 'agent', {
-      agent: present(agent),
-      typedName: caller.draft(`${path}/rename`)?.name,
-      scopes: agent.scopes.map((name) => ({
-        name,
-        description: scopes.get(name)?.description ?? '',
-        on: narrowed === undefined || `scope:${name}` in narrowed,
-      })),
-      keys: keys.items.map((key) => presentKey(key, deps.clock())),
-      olderKeys: olderLink(path, query, 'keys', keys.next),
-      activity: activity.items.map(presentHappening),
-      older: olderLink(path, query, 'before', activity.next),
-    });
-  };
+export function agentPage(pages: Pages) {
+  return view({
+    caller: 'signedInUser',
+    summary: 'One of them',
+    async handle({ deps, caller, params, query }) {
+      const before = { key: idIn(query, 'keys'), event: idIn(query, 'before') };
+      const { agent, keys, activity } = await showOwnedAgent(
+        deps,
+        caller.session.accountId,
+        params.id!,
+        before,
+      );
+      const { scopes } = deps.config;
+      const path = `/agents/${agent.id}` as const;
+      const narrowed = caller.draft(`${path}/narrow`);
+      return pages.show(caller, 'agent', {
+        agent: present(agent),
+        typedName: caller.draft(`${path}/rename`)?.name,
+        scopes: agent.scopes.map((name) => ({
+          name,
+          description: scopes.get(name)?.description ?? '',
+          on: narrowed === undefined || `scope:${name}` in narrowed,
+        })),
+        keys: keys.items.map((key) => presentKey(key, deps.clock())),
+        olderKeys: olderLink(path, query, 'keys', keys.next),
+        activity: activity.items.map(presentHappening),
+        older: olderLink(path, query, 'before', activity.next),
+      });
+    },
+  });
 }
 
 /** POST /agents/:id/rename */
-export async function rename(call: Visit<z.output<typeof renameForm>>): Promise<Answer> {
-  return act(call, (id, ownerId) => renameAgent(call.deps, call.asker, ownerId, id, call.body.name));
-}
+export const rename = submit({
+  caller: 'signedInUser',
+  summary: 'Give it another name',
+  form: renameForm,
+  async handle(call) {
+    return act(call, (id, ownerId) => renameAgent(call.deps, call.asker, ownerId, id, call.body.name));
+  },
+});
 
 /** POST /agents/:id/narrow */
-export async function narrow(call: Visit<z.output<typeof narrowForm>>): Promise<Answer> {
-  const scopes = chosen(call.body, 'scope').filter((name) => call.deps.config.scopes.has(name));
-  return act(call, (id, ownerId) => narrowAgent(call.deps, call.asker, ownerId, id, scopes));
-}
+export const narrow = submit({
+  caller: 'signedInUser',
+  summary: 'Leave it fewer scopes',
+  form: narrowForm,
+  async handle(call) {
+    const scopes = chosen(call.body, 'scope').filter((name) => call.deps.config.scopes.has(name));
+    return act(call, (id, ownerId) => narrowAgent(call.deps, call.asker, ownerId, id, scopes));
+  },
+});
 
 /** POST /agents/:id/unlink */
-export async function unlink(call: Visit<z.output<typeof agentForm>>): Promise<Answer> {
-  await act(call, (id, ownerId) => unlinkAgent(call.deps, call.asker, ownerId, id));
-  return redirect(call.deps.config, '/agents');
-}
+export const unlink = submit({
+  caller: 'signedInUser',
+  summary: 'Let a linked one go',
+  form: agentForm,
+  async handle(call) {
+    await act(call, (id, ownerId) => unlinkAgent(call.deps, call.asker, ownerId, id));
+    return redirect(call.deps.config, '/agents');
+  },
+});
 
 /** POST /agents/:id/undo */
-export async function undo(call: Visit<z.output<typeof agentForm>>): Promise<Answer> {
-  await act(call, (id, ownerId) => undoMerge(call.deps, call.asker, ownerId, id));
-  return redirect(call.deps.config, '/agents');
-}
+export const undo = submit({
+  caller: 'signedInUser',
+  summary: 'Undo a merge',
+  form: agentForm,
+  async handle(call) {
+    await act(call, (id, ownerId) => undoMerge(call.deps, call.asker, ownerId, id));
+    return redirect(call.deps.config, '/agents');
+  },
+});
 
 /** POST /agents/:id/revoke */
-export async function revoke(call: Visit<z.output<typeof agentForm>>): Promise<Answer> {
-  return act(call, (id, ownerId) => revokeOwnedAgent(call.deps, call.asker, ownerId, id));
-}
+export const revoke = submit({
+  caller: 'signedInUser',
+  summary: 'End it and its keys',
+  form: agentForm,
+  async handle(call) {
+    return act(call, (id, ownerId) => revokeOwnedAgent(call.deps, call.asker, ownerId, id));
+  },
+});
 
 /** Changes one agent of the human who asks, and leads back to its page. */
 async function act(
   { deps, caller, params }: Visit<unknown>,
   change: (id: string, ownerId: string) => Promise<void>,
-): Promise<Answer> {
+): Promise<HandlerResult> {
   await change(params.id!, caller.session.accountId);
   return redirect(deps.config, `/agents/${params.id}`);
 }

@@ -9,8 +9,9 @@ import {
 } from '../../domain/authenticators.ts';
 import { Failure } from '../../errors.ts';
 import { formatTime } from '../../lib/display.ts';
-import type { Answer, Call } from '../route.ts';
+import type { Call, HandlerResult } from '../server/table.ts';
 import { form, typedCode } from './forms.ts';
+import { submit, view } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** The second factor: setting an authenticator app up, recovery codes, and the end of it. */
@@ -18,34 +19,43 @@ import { type Pages, redirect } from './pages.ts';
 export const addForm = form({ sealed: z.string().max(256), code: typedCode });
 export const plainForm = form({});
 
-type Visit<Form = undefined> = Call<Form, 'freshHuman'>;
+type Visit<Form = undefined> = Call<Form, 'recentlyVerifiedUser'>;
 
 /** GET /account/authenticator */
-export function authenticatorPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async (call) => {
-    const { deps, caller } = call;
-    const authenticator = await showAuthenticator(deps, caller.session.accountId);
-    if (authenticator === undefined) return setUp(pages, call);
-    const createdAt = formatTime(authenticator.createdAt);
-    return pages.show(caller, 'authenticator', { ...authenticator, createdAt });
-  };
+export function authenticatorPage(pages: Pages) {
+  return view({
+    caller: 'recentlyVerifiedUser',
+    summary: 'My second factor',
+    async handle(call) {
+      const { deps, caller } = call;
+      const authenticator = await showAuthenticator(deps, caller.session.accountId);
+      if (authenticator === undefined) return setUp(pages, call);
+      const createdAt = formatTime(authenticator.createdAt);
+      return pages.show(caller, 'authenticator', { ...authenticator, createdAt });
+    },
+  });
 }
 
 /** POST /account/authenticator */
-export function add(pages: Pages): (call: Visit<z.output<typeof addForm>>) => Promise<Answer> {
-  return async (call) => {
-    const { deps, asker, caller, body } = call;
-    try {
-      const codes = await addAuthenticator(deps, asker, caller.session, body.sealed, body.code);
-      return pages.show(caller, 'recovery-codes', { codes, isNew: true });
-    } catch (error) {
-      if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
-      return setUp(pages, call, body.sealed, error.message);
-    }
-  };
+export function add(pages: Pages) {
+  return submit({
+    caller: 'recentlyVerifiedUser',
+    summary: 'Set it up',
+    form: addForm,
+    async handle(call) {
+      const { deps, asker, caller, body } = call;
+      try {
+        const codes = await addAuthenticator(deps, asker, caller.session, body.sealed, body.code);
+        return pages.show(caller, 'recovery-codes', { codes, isNew: true });
+      } catch (error) {
+        if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
+        return setUp(pages, call, body.sealed, error.message);
+      }
+    },
+  });
 }
 
-function setUp(pages: Pages, call: Visit<unknown>, sealed?: string, problem?: string): Answer {
+function setUp(pages: Pages, call: Visit<unknown>, sealed?: string, problem?: string): HandlerResult {
   const { deps, caller } = call;
   const setup = setUpAuthenticator(deps, caller.session, sealed);
   const secret = setup.secret.replace(/.{4}(?=.)/g, '$& ');
@@ -55,15 +65,25 @@ function setUp(pages: Pages, call: Visit<unknown>, sealed?: string, problem?: st
 }
 
 /** POST /account/authenticator/remove */
-export async function remove(call: Visit<z.output<typeof plainForm>>): Promise<Answer> {
-  await removeAuthenticator(call.deps, call.asker, call.caller.session.accountId);
-  return redirect(call.deps.config, '/account');
-}
+export const remove = submit({
+  caller: 'recentlyVerifiedUser',
+  summary: 'Remove it',
+  form: plainForm,
+  async handle(call) {
+    await removeAuthenticator(call.deps, call.asker, call.caller.session.accountId);
+    return redirect(call.deps.config, '/account');
+  },
+});
 
 /** POST /account/authenticator/codes */
-export function renewCodes(pages: Pages): (call: Visit<z.output<typeof plainForm>>) => Promise<Answer> {
-  return async ({ deps, asker, caller }) => {
-    const codes = await renewRecoveryCodes(deps, asker, caller.session.accountId);
-    return pages.show(caller, 'recovery-codes', { codes, isNew: false });
-  };
+export function renewCodes(pages: Pages) {
+  return submit({
+    caller: 'recentlyVerifiedUser',
+    summary: 'New codes',
+    form: plainForm,
+    async handle({ deps, asker, caller }) {
+      const codes = await renewRecoveryCodes(deps, asker, caller.session.accountId);
+      return pages.show(caller, 'recovery-codes', { codes, isNew: false });
+    },
+  });
 }

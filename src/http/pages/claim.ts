@@ -5,9 +5,10 @@ import { type ClaimView, viewClaim } from '../../domain/claim-view.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
-import { setCookie } from '../cookies.ts';
-import type { Answer, Call } from '../route.ts';
+import { setCookie } from '../server/cookies.ts';
+import type { Call, HandlerResult } from '../server/table.ts';
 import { form, typedCode, wrongCodeText } from './forms.ts';
+import { submit, view } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
@@ -23,60 +24,82 @@ export const approveForm = form({
 });
 export const denyForm = form({ no_more: z.literal('on').optional() });
 
-type Visit<Form = undefined> = Call<Form, 'visitor'>;
+type Visit<Form = unknown> = Call<Form, 'browser'>;
 
 /** GET /claim */
-export function claimPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return (call) => review(pages, call, 'claim');
+export function claimPage(pages: Pages) {
+  return view({
+    caller: 'browser',
+    summary: 'Review a claim',
+    handle(call) {
+      return review(pages, call, 'claim');
+    },
+  });
 }
 
 /** POST /claim */
-export function approve(pages: Pages): (call: Visit<z.output<typeof approveForm>>) => Promise<Answer> {
-  return async (call) => {
-    const { deps, asker, body } = call;
-    const link = heldLink(call);
-    try {
-      const decision = { attemptId: body.attempt, signedInAs: call.caller.session };
-      if (body.way === 'reveal') await confirmClaim(deps, asker, link, decision);
-      else await approveClaim(deps, asker, link, { ...decision, code: body.code });
-    } catch (error) {
-      // What the human can mend is said on the page itself, where they mend it.
-      if (!(error instanceof Failure) || !MENDABLE.has(error.kind)) throw error;
-      const view = await viewHeld(call, link);
-      const shown = {
-        ...present(call, view),
-        ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
-        ...(body.way === undefined && view.ways && { way: 'typed' }),
-      };
-      const problem =
-        error.kind === 'wrongCode' ? wrongCodeText(error, view.attempt?.proof === 'code') : error.message;
-      return pages.show(
-        call.caller,
-        'claim',
-        { ...shown, problem },
-        error.kind === 'interactionRequired' ? 401 : 400,
-      );
-    }
-    return redirect(deps.config, '/claim');
-  };
+export function approve(pages: Pages) {
+  return submit({
+    caller: 'browser',
+    summary: 'Approve a claim',
+    form: approveForm,
+    async handle(call) {
+      const { deps, asker, body } = call;
+      const link = heldLink(call);
+      try {
+        const decision = { attemptId: body.attempt, signedInAs: call.caller.session };
+        if (body.way === 'reveal') await confirmClaim(deps, asker, link, decision);
+        else await approveClaim(deps, asker, link, { ...decision, code: body.code });
+      } catch (error) {
+        // What the human can mend is said on the page itself, where they mend it.
+        if (!(error instanceof Failure) || !MENDABLE.has(error.kind)) throw error;
+        const view = await viewHeld(call, link);
+        const shown = {
+          ...present(call, view),
+          ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
+          ...(body.way === undefined && view.ways && { way: 'typed' }),
+        };
+        const problem =
+          error.kind === 'wrongCode' ? wrongCodeText(error, view.attempt?.proof === 'code') : error.message;
+        return pages.show(
+          call.caller,
+          'claim',
+          { ...shown, problem },
+          error.kind === 'interactionRequired' ? 401 : 400,
+        );
+      }
+      return redirect(deps.config, '/claim');
+    },
+  });
 }
 
 /** GET /claim/deny */
-export function denyPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return (call) => review(pages, call, 'deny');
+export function denyPage(pages: Pages) {
+  return view({
+    caller: 'browser',
+    summary: 'Say that this was not me',
+    handle(call) {
+      return review(pages, call, 'deny');
+    },
+  });
 }
 
 /** POST /claim/deny */
-export async function deny(call: Visit<z.output<typeof denyForm>>): Promise<Answer> {
-  const link = heldLink(call);
-  await denyClaim(call.deps, call.asker, link, { noMore: call.body.no_more !== undefined });
-  return redirect(call.deps.config, '/claim');
-}
+export const deny = submit({
+  caller: 'browser',
+  summary: 'End a claim',
+  form: denyForm,
+  async handle(call) {
+    const link = heldLink(call);
+    await denyClaim(call.deps, call.asker, link, { noMore: call.body.no_more !== undefined });
+    return redirect(call.deps.config, '/claim');
+  },
+});
 
 const MENDABLE = new Set(['badRequest', 'wrongCode', 'codeExpired', 'interactionRequired']);
 
 /** A page about the claim of the link that this browser holds, or was just opened with. */
-async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Promise<Answer> {
+async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Promise<HandlerResult> {
   const fromUrl = call.query.get('t');
   if (fromUrl !== null) return keepLink(call, fromUrl);
   const view = await viewHeld(call, heldLink(call));
@@ -96,7 +119,7 @@ async function viewHeld(call: Pick<Visit, 'deps' | 'caller'>, link: ClaimLink): 
   return view;
 }
 
-function keepLink(call: Visit, token: string): Answer {
+function keepLink(call: Visit, token: string): HandlerResult {
   const link = readClaimLink(call.deps, token);
   if (link === undefined) throw nothingHere();
   const path = link.kind === 'deny' ? '/claim/deny' : '/claim';

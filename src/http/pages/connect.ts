@@ -5,9 +5,9 @@ import { approveAgent, refuseByMail, rejectAgent, viewRefusable } from '../../do
 import { revokeOwnedHost } from '../../domain/hosts.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime, oneLine } from '../../lib/display.ts';
-import { clearCookie, setCookie } from '../cookies.ts';
-import type { Answer, Call } from '../route.ts';
+import { clearCookie, setCookie } from '../server/cookies.ts';
 import { chosen, form } from './forms.ts';
+import { submit, view } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
@@ -25,102 +25,128 @@ export const refuseForm = form({ no_more: z.literal('on').optional() });
 export const hostForm = form({});
 
 /** GET /connect: a link's token moves into a cookie, so that it stays in no history. */
-export function connectPage(pages: Pages): (call: Call<undefined, 'visitor'>) => Answer {
-  return ({ deps, caller, query }) => {
-    const token = query.get('t');
-    if (token === null)
-      return pages.show(caller, 'connect-code', {
-        code: caller.draft('/connect')?.code ?? '',
-        problem: undefined,
-      });
-    if (readApprovalLink(deps, token) === undefined) throw nothingHere();
-    return redirect(deps.config, '/connect/review', [
-      ...caller.cookies,
-      setCookie(deps.config, 'connect', token),
-    ]);
-  };
-}
-
-/** POST /connect */
-export function findByCode(
-  pages: Pages,
-): (call: Call<z.output<typeof codeForm>, 'visitor'>) => Promise<Answer> {
-  return async ({ deps, asker, body, caller }) => {
-    try {
-      const id = await find(deps, asker, body.code);
-      const token = new URL(approvalLink(deps, id)).searchParams.get('t')!;
+export function connectPage(pages: Pages) {
+  return view({
+    caller: 'browser',
+    summary: 'Find what an agent asks for',
+    handle({ deps, caller, query }) {
+      const token = query.get('t');
+      if (token === null)
+        return pages.show(caller, 'connect-code', {
+          code: caller.draft('/connect')?.code ?? '',
+          problem: undefined,
+        });
+      if (readApprovalLink(deps, token) === undefined) throw nothingHere();
       return redirect(deps.config, '/connect/review', [
         ...caller.cookies,
         setCookie(deps.config, 'connect', token),
       ]);
-    } catch (error) {
-      if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
-      return pages.show(caller, 'connect-code', { code: body.code, problem: error.message }, 400);
-    }
-  };
+    },
+  });
+}
+
+/** POST /connect */
+export function findByCode(pages: Pages) {
+  return submit({
+    caller: 'browser',
+    summary: 'By its code',
+    form: codeForm,
+    async handle({ deps, asker, body, caller }) {
+      try {
+        const id = await find(deps, asker, body.code);
+        const token = new URL(approvalLink(deps, id)).searchParams.get('t')!;
+        return redirect(deps.config, '/connect/review', [
+          ...caller.cookies,
+          setCookie(deps.config, 'connect', token),
+        ]);
+      } catch (error) {
+        if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
+        return pages.show(caller, 'connect-code', { code: body.code, problem: error.message }, 400);
+      }
+    },
+  });
 }
 
 /** GET /connect/review */
-export function reviewPage(pages: Pages): (call: Call<undefined, 'freshHuman'>) => Promise<Answer> {
-  return async ({ deps, caller }) => {
-    const id = readApprovalLink(deps, caller.cookie('connect') ?? '');
-    if (id === undefined) throw nothingHere();
-    const view = await viewApproval(deps, id, caller.session);
-    const draft = caller.draft('/connect/review');
-    return pages.show(caller, 'connect', present(view, draft?.approval === id ? draft : undefined));
-  };
+export function reviewPage(pages: Pages) {
+  return view({
+    caller: 'recentlyVerifiedUser',
+    summary: 'Review it',
+    async handle({ deps, caller }) {
+      const id = readApprovalLink(deps, caller.cookie('connect') ?? '');
+      if (id === undefined) throw nothingHere();
+      const view = await viewApproval(deps, id, caller.session);
+      const draft = caller.draft('/connect/review');
+      return pages.show(caller, 'connect', present(view, draft?.approval === id ? draft : undefined));
+    },
+  });
 }
 
 /** POST /connect/review */
-export function decide(
-  pages: Pages,
-): (call: Call<z.output<typeof decideForm>, 'freshHuman'>) => Promise<Answer> {
-  return async ({ deps, asker, body, caller }) => {
-    // What is decided is what this browser was shown.
-    if (readApprovalLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw nothingHere();
-    const isYes = body.decision === 'approve';
-    if (isYes) await approveAgent(deps, asker, body.approval, caller.session, chosen(body, 'allow'));
-    else await rejectAgent(deps, asker, body.approval, caller.session);
-    const done = pages.show(caller, 'connected', { isYes });
-    return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
-  };
+export function decide(pages: Pages) {
+  return submit({
+    caller: 'recentlyVerifiedUser',
+    summary: 'Let the agent in, or not',
+    form: decideForm,
+    async handle({ deps, asker, body, caller }) {
+      // What is decided is what this browser was shown.
+      if (readApprovalLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw nothingHere();
+      const isYes = body.decision === 'approve';
+      if (isYes) await approveAgent(deps, asker, body.approval, caller.session, chosen(body, 'allow'));
+      else await rejectAgent(deps, asker, body.approval, caller.session);
+      const done = pages.show(caller, 'connected', { isYes });
+      return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
+    },
+  });
 }
 
 /** GET /connect/deny: for whoever reads the mail, signed in or not. */
-export function refusePage(pages: Pages): (call: Call<undefined, 'visitor'>) => Promise<Answer> {
-  return async ({ deps, caller, query }) => {
-    const token = query.get('t');
-    if (token !== null) {
-      if (readRefusalLink(deps, token) === undefined) throw nothingHere();
-      const kept = setCookie(deps.config, 'refuse', token);
-      return redirect(deps.config, '/connect/deny', [...caller.cookies, kept]);
-    }
-    const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
-    if (id === undefined) throw nothingHere();
-    const { agentName, mailbox, isDecided } = await viewRefusable(deps, id);
-    const values = { agentName: displayName(agentName), mailbox, isDecided };
-    return pages.show(caller, 'connect-deny', values, isDecided ? 410 : 200);
-  };
+export function refusePage(pages: Pages) {
+  return view({
+    caller: 'browser',
+    summary: 'Say that this was not me',
+    async handle({ deps, caller, query }) {
+      const token = query.get('t');
+      if (token !== null) {
+        if (readRefusalLink(deps, token) === undefined) throw nothingHere();
+        const kept = setCookie(deps.config, 'refuse', token);
+        return redirect(deps.config, '/connect/deny', [...caller.cookies, kept]);
+      }
+      const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
+      if (id === undefined) throw nothingHere();
+      const { agentName, mailbox, isDecided } = await viewRefusable(deps, id);
+      const values = { agentName: displayName(agentName), mailbox, isDecided };
+      return pages.show(caller, 'connect-deny', values, isDecided ? 410 : 200);
+    },
+  });
 }
 
 /** POST /connect/deny */
-export function refuse(
-  pages: Pages,
-): (call: Call<z.output<typeof refuseForm>, 'visitor'>) => Promise<Answer> {
-  return async ({ deps, asker, body, caller }) => {
-    const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
-    if (id === undefined) throw nothingHere();
-    await refuseByMail(deps, asker, id, { noMore: body.no_more !== undefined });
-    return pages.show(caller, 'connected', { isYes: false });
-  };
+export function refuse(pages: Pages) {
+  return submit({
+    caller: 'browser',
+    summary: 'Turn the agent away',
+    form: refuseForm,
+    async handle({ deps, asker, body, caller }) {
+      const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
+      if (id === undefined) throw nothingHere();
+      await refuseByMail(deps, asker, id, { noMore: body.no_more !== undefined });
+      return pages.show(caller, 'connected', { isYes: false });
+    },
+  });
 }
 
 /** POST /hosts/:id/revoke */
-export async function revokeHost(call: Call<z.output<typeof hostForm>, 'human'>): Promise<Answer> {
-  const { deps, asker, caller, params } = call;
-  await revokeOwnedHost(deps, asker, caller.session.accountId, params.id!);
-  return redirect(deps.config, '/agents');
-}
+export const revokeHost = submit({
+  caller: 'signedInUser',
+  summary: 'End a host and its agents',
+  form: hostForm,
+  async handle(call) {
+    const { deps, asker, caller, params } = call;
+    await revokeOwnedHost(deps, asker, caller.session.accountId, params.id!);
+    return redirect(deps.config, '/agents');
+  },
+});
 
 function nothingHere(): Failure {
   return new Failure(

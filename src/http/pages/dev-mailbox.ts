@@ -1,19 +1,26 @@
 import type { DevMailbox } from '../../mail/dev-mailbox.ts';
-import type { Answer, Call } from '../route.ts';
+import { type Operation, operation } from '../server/table.ts';
 import type { Pages } from './pages.ts';
 
+const summary = 'Mail that was caught on this machine';
+
 /** The mail that was caught on this machine, as a page. */
-export function devMailboxPage(
-  pages: Pages,
-  devMailbox: DevMailbox,
-): (call: Call<unknown, 'visitor'>) => Answer {
-  return ({ caller }) => pages.show(caller, 'dev-mailbox', { mails: devMailbox.list() });
+export function mailboxPage(pages: Pages, mailbox: DevMailbox): Operation<'browser'> {
+  return operation({
+    caller: 'browser',
+    summary,
+    handle: ({ caller }) => pages.show(caller, 'dev-mailbox', { mails: mailbox.list() }),
+  });
 }
 
 /** The same for programs: newest first. */
-export function devMailboxJson(devMailbox: DevMailbox): () => Answer {
-  return () => ({
-    type: 'application/json; charset=utf-8',
-    text: JSON.stringify({ mails: devMailbox.list() }, null, 2),
+export function mailboxJson(mailbox: DevMailbox): Operation<'anyone'> {
+  return operation({
+    caller: 'anyone',
+    summary,
+    handle: () => ({
+      type: 'application/json; charset=utf-8',
+      text: JSON.stringify({ mails: mailbox.list() }, null, 2),
+    }),
   });
 }

@@ -4,7 +4,7 @@ import { normalizeCode } from '../../lib/code-text.ts';
 
 /** What the forms of the pages have in common. */
 
-/** A form of ours: its own fields beside the token that visitor.ts checks, and the name of the page that it was on. */
+/** A form of ours: its own fields beside the token that server/browser-session.ts checks, and the name of the page that it was on. */
 export function form<Fields extends z.ZodRawShape>(fields: Fields) {
   return z.object({ csrf: z.string().max(64).optional(), once: z.string().max(64).optional(), ...fields });
 }

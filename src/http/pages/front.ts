@@ -1,23 +1,28 @@
-import { PATHS } from '../discovery.ts';
-import type { Answer, Call } from '../route.ts';
-import { whoIsSignedIn } from '../visitor.ts';
+import { whoIsSignedIn } from '../server/browser-session.ts';
+import { PATHS } from '../server/paths.ts';
+import { type Operation, operation } from '../server/table.ts';
 import type { Pages } from './pages.ts';
 
 /** The front page. */
 
 /** GET /: for a person a page that says what this is; for everybody else the way to auth.md. */
-export function frontPage(pages: Pages): (call: Call<undefined, 'anyone'>) => Promise<Answer> {
-  return async ({ deps, header }) => {
-    const vary = { Vary: 'Accept' };
-    const authMdUrl = deps.config.publicUrl + PATHS.authMd;
-    if (!prefersHtml(header('accept') ?? '')) {
-      return { status: 303, headers: { ...vary, Location: authMdUrl }, nothing: true };
-    }
-    const session = await whoIsSignedIn(deps, header('cookie'));
-    // It has no form, and sets no cookie for having been looked at.
-    const page = pages.show({ csrf: '', session, cookies: [] }, 'front', { authMdUrl });
-    return { ...page, headers: { ...page.headers, ...vary, 'Cache-Control': 'no-store' } };
-  };
+export function frontPage(pages: Pages): Operation<'anyone'> {
+  return operation({
+    caller: 'anyone',
+    open: true,
+    summary: 'Where to start',
+    async handle({ deps, header }) {
+      const vary = { Vary: 'Accept' };
+      const authMdUrl = deps.config.publicUrl + PATHS.authMd;
+      if (!prefersHtml(header('accept') ?? '')) {
+        return { status: 303, headers: { ...vary, Location: authMdUrl }, nothing: true };
+      }
+      const session = await whoIsSignedIn(deps, header('cookie'));
+      // It has no form, and sets no cookie for having been looked at.
+      const page = pages.show({ csrf: '', session, cookies: [] }, 'front', { authMdUrl });
+      return { ...page, headers: { ...page.headers, ...vary, 'Cache-Control': 'no-store' } };
+    },
+  });
 }
 
 /** Whether HTML is named, and Markdown, which agents name beside it, is not wanted as much (RFC 9110 section 12.5.1). */

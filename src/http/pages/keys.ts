@@ -8,10 +8,10 @@ import { FRESH_MS } from '../../domain/sessions.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
-import { setCookie } from '../cookies.ts';
-import type { Answer, Call } from '../route.ts';
+import { setCookie } from '../server/cookies.ts';
 import { chosen, form } from './forms.ts';
 import { presentList, readListQuery } from './lists.ts';
+import { submit, view } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** A human's own keys, for scripts and MCP hosts. */
@@ -29,74 +29,88 @@ export const newKeyForm = form({
   .catchall(z.string().max(64));
 export const revokeKeyForm = form({});
 
-type Visit<Form = undefined> = Call<Form, 'human'>;
-
 /** GET /keys */
-export function keysPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller, query }) => {
-    const { items, next } = await listPersonalKeys(deps, caller.session.accountId, readListQuery(query));
-    return pages.show(caller, 'keys', {
-      keys: items.map((key) => presentKey(key, deps.clock())),
-      list: presentList('/keys', query, next),
-    });
-  };
+export function keysPage(pages: Pages) {
+  return view({
+    caller: 'signedInUser',
+    summary: 'My keys',
+    async handle({ deps, caller, query }) {
+      const { items, next } = await listPersonalKeys(deps, caller.session.accountId, readListQuery(query));
+      return pages.show(caller, 'keys', {
+        keys: items.map((key) => presentKey(key, deps.clock())),
+        list: presentList('/keys', query, next),
+      });
+    },
+  });
 }
 
 /** GET /keys/new */
-export function newKeyPage(pages: Pages): (call: Call<undefined, 'freshHuman'>) => Promise<Answer> {
-  return async ({ deps, caller }) => {
-    const draft = caller.draft('/keys/new');
-    const was = draft && newKeyForm.partial().safeParse(draft).data;
-    return pages.show(caller, 'new-key', await offer(deps, { ...was, once: undefined }));
-  };
+export function newKeyPage(pages: Pages) {
+  return view({
+    caller: 'recentlyVerifiedUser',
+    summary: 'What a key can be for',
+    async handle({ deps, caller }) {
+      const draft = caller.draft('/keys/new');
+      const was = draft && newKeyForm.partial().safeParse(draft).data;
+      return pages.show(caller, 'new-key', await offer(deps, { ...was, once: undefined }));
+    },
+  });
 }
 
 /** POST /keys/new */
-export function createKey(
-  pages: Pages,
-): (call: Call<z.output<typeof newKeyForm>, 'freshHuman'>) => Promise<Answer> {
-  return async (call) => {
-    const { deps, asker, caller, body } = call;
-    const { session } = caller;
-    try {
-      const ask = await read(deps, body);
-      const sent = {
-        key: body.once,
-        owner: session.id,
-        body: call.bytes,
-        ttlSeconds: FRESH_MS / 1000, // so long the form can be sent
-        limit: undefined,
-      };
-      const { key, credential } = await patiently(() =>
-        createPersonalKey(deps, asker, session.accountId, ask, sent),
-      );
-      // Of a form that is sent twice the browser shows the second answer. Once it has had one, it has shown the key (S-22).
-      const wasShown = caller.cookie('made') === body.once;
-      const page = pages.show(caller, 'made-key', {
-        key: presentKey(key, deps.clock()),
-        credential: wasShown ? undefined : credential,
-      });
-      return { ...page, cookies: [...(page.cookies ?? []), setCookie(deps.config, 'made', body.once)] };
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      const { kind } = error;
-      if (kind !== 'badRequest' && kind !== 'idempotencyMismatch') throw error;
-      const wasSent = kind === 'idempotencyMismatch';
-      const problem = wasSent
-        ? 'This form made a key already. Send it again to make another.'
-        : error.message;
-      const was = wasSent ? { ...body, once: undefined } : body;
-      return pages.show(caller, 'new-key', { ...(await offer(deps, was)), problem }, 400);
-    }
-  };
+export function createKey(pages: Pages) {
+  return submit({
+    caller: 'recentlyVerifiedUser',
+    summary: 'Make a key',
+    form: newKeyForm,
+    async handle(call) {
+      const { deps, asker, caller, body } = call;
+      const { session } = caller;
+      try {
+        const ask = await read(deps, body);
+        const sent = {
+          key: body.once,
+          owner: session.id,
+          body: call.bytes,
+          ttlSeconds: FRESH_MS / 1000, // so long the form can be sent
+          limit: undefined,
+        };
+        const { key, credential } = await patiently(() =>
+          createPersonalKey(deps, asker, session.accountId, ask, sent),
+        );
+        // Of a form that is sent twice the browser shows the second answer. Once it has had one, it has shown the key (S-22).
+        const wasShown = caller.cookie('made') === body.once;
+        const page = pages.show(caller, 'made-key', {
+          key: presentKey(key, deps.clock()),
+          credential: wasShown ? undefined : credential,
+        });
+        return { ...page, cookies: [...(page.cookies ?? []), setCookie(deps.config, 'made', body.once)] };
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        const { kind } = error;
+        if (kind !== 'badRequest' && kind !== 'idempotencyMismatch') throw error;
+        const wasSent = kind === 'idempotencyMismatch';
+        const problem = wasSent
+          ? 'This form made a key already. Send it again to make another.'
+          : error.message;
+        const was = wasSent ? { ...body, once: undefined } : body;
+        return pages.show(caller, 'new-key', { ...(await offer(deps, was)), problem }, 400);
+      }
+    },
+  });
 }
 
 /** POST /keys/:id/revoke */
-export async function revokeKey(call: Visit<z.output<typeof revokeKeyForm>>): Promise<Answer> {
-  const { deps, asker, caller, params } = call;
-  await revokePersonalKey(deps, asker, caller.session.accountId, params.id!);
-  return redirect(deps.config, '/keys');
-}
+export const revokeKey = submit({
+  caller: 'signedInUser',
+  summary: 'End one for good',
+  form: revokeKeyForm,
+  async handle(call) {
+    const { deps, asker, caller, params } = call;
+    await revokePersonalKey(deps, asker, caller.session.accountId, params.id!);
+    return redirect(deps.config, '/keys');
+  },
+});
 
 /** What the form asks for. @throws Failure `badRequest` with what to mend */
 async function read(deps: Deps, body: z.output<typeof newKeyForm>) {

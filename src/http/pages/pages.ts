@@ -5,9 +5,9 @@ import { formatPause } from '../../lib/display.ts';
 import type { Random } from '../../lib/random.ts';
 import { openTemplates } from '../../lib/templates.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import { NATIVE } from '../dialects/native.ts';
-import type { Answer } from '../route.ts';
-import type { Visitor } from '../visitor.ts';
+import { TINYSEND } from '../dialects/tinysend.ts';
+import type { BrowserContext } from '../server/browser-session.ts';
+import type { HandlerResult } from '../server/table.ts';
 
 /** What people see in a browser: templates filled, with the headers that every page carries. */
 export interface Pages {
@@ -15,11 +15,11 @@ export interface Pages {
   dialect: Dialect;
   /** A page from `templates/pages/NAME.eta`. */
   show(
-    visitor: Pick<Visitor, 'csrf' | 'session' | 'cookies'>,
+    browser: Pick<BrowserContext, 'csrf' | 'session' | 'cookies'>,
     name: string,
     values: object,
     status?: number,
-  ): Answer;
+  ): HandlerResult;
   /** The stylesheet and the scripts, by path. */
   assets: Map<string, { type: string; text: string }>;
 }
@@ -37,7 +37,7 @@ export function createPages(config: Config, random: Random): Pages {
       name: 'page',
       success: (data) => data,
       failure(failure, requestId) {
-        const status = failure.details.location === undefined ? NATIVE[failure.kind].status : 303;
+        const status = failure.details.location === undefined ? TINYSEND[failure.kind].status : 303;
         const { retryAfterSeconds } = failure.details;
         const pause = retryAfterSeconds && formatPause(retryAfterSeconds);
         return { status, body: { status, message: failure.message, pause, requestId } };
@@ -46,17 +46,17 @@ export function createPages(config: Config, random: Random): Pages {
       page: { headers, render: (body, session) => render('failure', { ...(body as object), session }) },
     },
 
-    show: (visitor, name, values, status = 200) => ({
+    show: (browser, name, values, status = 200) => ({
       status,
       type: headers['Content-Type'],
       text: render(name, {
         once: randomBase62(32, random), // names the forms of this page, see forms.ts
         ...defined(values),
-        csrf: visitor.csrf,
-        session: visitor.session,
+        csrf: browser.csrf,
+        session: browser.session,
       }),
       headers,
-      cookies: visitor.cookies,
+      cookies: browser.cookies,
     }),
 
     assets: new Map([
@@ -73,7 +73,7 @@ function defined(values: object): object {
 }
 
 /** On to another page of ours, after a post or to drop what stood in the URL. */
-export function redirect(config: Config, path: `/${string}`, cookies: readonly string[] = []): Answer {
+export function redirect(config: Config, path: `/${string}`, cookies: readonly string[] = []): HandlerResult {
   const headers = { ...headersOf(undefined), Location: config.publicUrl + path };
   return { status: 303, headers, cookies, nothing: true };
 }

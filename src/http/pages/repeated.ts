@@ -1,13 +1,13 @@
 import { onceAtOnce } from '../../domain/idempotency.ts';
 import { Failure } from '../../errors.ts';
-import { setCookie } from '../cookies.ts';
-import type { Answer, Call } from '../route.ts';
-import type { Visitor } from '../visitor.ts';
+import type { BrowserContext } from '../server/browser-session.ts';
+import { setCookie } from '../server/cookies.ts';
+import type { Call, HandlerResult } from '../server/table.ts';
 
 /** A click that lasts, on a network that is slow. */
 const REPEATED_SECONDS = 30;
 
-type Sent = Omit<Call<unknown, 'visitor'>, 'caller'> & { caller: Visitor };
+type Sent = Omit<Call<unknown, 'browser'>, 'caller'> & { caller: BrowserContext };
 
 /**
  * A form that a browser sends twice acts once, and both get the one answer: of two that are under way a browser shows the last. Not so
@@ -15,7 +15,10 @@ type Sent = Omit<Call<unknown, 'visitor'>, 'caller'> & { caller: Visitor };
  *
  * @param act what the form asks for
  */
-export async function repeatedForm(call: Sent, act: () => Promise<Answer> | Answer): Promise<Answer> {
+export async function repeatedForm(
+  call: Sent,
+  act: () => Promise<HandlerResult> | HandlerResult,
+): Promise<HandlerResult> {
   const { deps, asker, caller, bytes } = call;
   const { once } = (call.body ?? {}) as { once?: string };
   const browser = caller.cookie('browser');
@@ -36,7 +39,7 @@ export async function repeatedForm(call: Sent, act: () => Promise<Answer> | Answ
   }
 }
 
-function markShown({ deps }: Sent, once: string, answer: Answer): Answer {
+function markShown({ deps }: Sent, once: string, answer: HandlerResult): HandlerResult {
   if (!('text' in answer) || (answer.status ?? 200) !== 200) return answer;
   return { ...answer, cookies: [...(answer.cookies ?? []), setCookie(deps.config, 'made', once)] };
 }

@@ -12,11 +12,12 @@ import {
 import { readSignInLink } from '../../domain/sign-in-links.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
-import { clearCookie, setCookie } from '../cookies.ts';
-import type { Answer, Call, CallerKind } from '../route.ts';
-import { renewBrowser } from '../visitor.ts';
+import { renewBrowser } from '../server/browser-session.ts';
+import { clearCookie, setCookie } from '../server/cookies.ts';
+import type { Call, CallerKind, HandlerResult } from '../server/table.ts';
 import { form, typedCode, wrongCodeText } from './forms.ts';
 import { goalOf } from './goals.ts';
+import { submit, view } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** Signing in with a mailed code, and out again. Nothing here tells whether a mailbox has an account (S-44). */
@@ -29,47 +30,65 @@ export const signInCodeForm = form({ next, code: typedCode });
 export const signInLinkForm = form({});
 export const signOutForm = form({});
 
-type Visit<Form = undefined, Kind extends CallerKind = 'visitor'> = Call<Form, Kind>;
+type Visit<Form = undefined, Kind extends CallerKind = 'browser'> = Call<Form, Kind>;
 
 /** GET /sign-in */
-export function signInPage(pages: Pages): (call: Visit) => Answer {
-  return ({ deps, caller, query }) => {
-    const goal = goalOf(query.get('next'));
-    if (caller.session !== undefined) return redirect(deps.config, goal);
-    return pages.show(caller, 'sign-in', { next: goal });
-  };
+export function signInPage(pages: Pages) {
+  return view({
+    caller: 'browser',
+    summary: 'Ask for a code to sign in with',
+    handle({ deps, caller, query }) {
+      const goal = goalOf(query.get('next'));
+      if (caller.session !== undefined) return redirect(deps.config, goal);
+      return pages.show(caller, 'sign-in', { next: goal });
+    },
+  });
 }
 
 /** POST /sign-in */
-export function askForCode(pages: Pages): (call: Visit<z.output<typeof signInForm>>) => Promise<Answer> {
-  return async (call) => {
-    const { caller, body } = call;
-    const mailbox = parseMailbox(body.email);
-    if (mailbox !== undefined) return mailCode(call, mailbox);
-    const problem = 'This is not a mail address that a code can be sent to.';
-    return pages.show(caller, 'sign-in', { next: goalOf(body.next), email: body.email, problem }, 400);
-  };
+export function askForCode(pages: Pages) {
+  return submit({
+    caller: 'browser',
+    summary: 'Mail one',
+    form: signInForm,
+    async handle(call) {
+      const { caller, body } = call;
+      const mailbox = parseMailbox(body.email);
+      if (mailbox !== undefined) return mailCode(call, mailbox);
+      const problem = 'This is not a mail address that a code can be sent to.';
+      return pages.show(caller, 'sign-in', { next: goalOf(body.next), email: body.email, problem }, 400);
+    },
+  });
 }
 
 /** GET /sign-in/again */
-export function againPage(pages: Pages): (call: Visit<undefined, 'human'>) => Answer {
-  return ({ caller, query }) => {
-    const { mailbox } = caller.session;
-    return pages.show(caller, 'sign-in-again', { next: goalOf(query.get('next')), mailbox });
-  };
+export function againPage(pages: Pages) {
+  return view({
+    caller: 'signedInUser',
+    summary: 'Confirm that it is you',
+    handle({ caller, query }) {
+      const { mailbox } = caller.session;
+      return pages.show(caller, 'sign-in-again', { next: goalOf(query.get('next')), mailbox });
+    },
+  });
 }
 
 /** POST /sign-in/again */
-export function askAgain(call: Visit<z.output<typeof againForm>, 'human'>): Promise<Answer> {
-  const { mailbox, accountId } = call.caller.session;
-  return mailCode(call, mailbox, accountId);
-}
+export const askAgain = submit({
+  caller: 'signedInUser',
+  summary: 'Mail a code',
+  form: againForm,
+  handle(call) {
+    const { mailbox, accountId } = call.caller.session;
+    return mailCode(call, mailbox, accountId);
+  },
+});
 
 async function mailCode(
   call: Pick<Visit<{ next?: string | undefined }>, 'deps' | 'asker' | 'body'>,
   mailbox: string,
   accountId?: string,
-): Promise<Answer> {
+): Promise<HandlerResult> {
   const { deps, asker, body } = call;
   const id = await startSignIn(deps, asker, mailbox, accountId);
   return redirect(deps.config, `/sign-in/code?next=${goalOf(body.next)}`, [
@@ -78,42 +97,51 @@ async function mailCode(
 }
 
 /** GET /sign-in/code */
-export function codePage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async (call) => {
-    const goal = goalOf(call.query.get('next'));
-    const held = await findHeld(call);
-    if (held === undefined) return redirect(call.deps.config, `/sign-in?next=${goal}`);
-    return pages.show(call.caller, held.template, { next: goal, mailbox: held.mailbox });
-  };
+export function codePage(pages: Pages) {
+  return view({
+    caller: 'browser',
+    summary: 'Type the code, and then that of the app',
+    async handle(call) {
+      const goal = goalOf(call.query.get('next'));
+      const held = await findHeld(call);
+      if (held === undefined) return redirect(call.deps.config, `/sign-in?next=${goal}`);
+      return pages.show(call.caller, held.template, { next: goal, mailbox: held.mailbox });
+    },
+  });
 }
 
 /** POST /sign-in/code */
-export function signIn(pages: Pages): (call: Visit<z.output<typeof signInCodeForm>>) => Promise<Answer> {
-  return async (call) => {
-    const { deps, asker, caller, body } = call;
-    const goal = goalOf(body.next);
-    const held = await findHeld(call);
-    try {
-      if (held === undefined) throw new Failure('codeExpired', 'There is no code to be typed.');
-      const complete = held.waitsFor === 'secondFactor' ? completeSecondFactor : completeSignIn;
-      return await goOn(call, held.id, await complete(deps, asker, held.id, body.code), goal);
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      const { kind, details } = error;
-      if (isBurned(error)) {
-        const problem =
-          'Digits were typed wrong too often, perhaps not by you. Ask again: you get a link instead.';
-        return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 429);
+export function signIn(pages: Pages) {
+  return submit({
+    caller: 'browser',
+    summary: 'Sign in',
+    form: signInCodeForm,
+    async handle(call) {
+      const { deps, asker, caller, body } = call;
+      const goal = goalOf(body.next);
+      const held = await findHeld(call);
+      try {
+        if (held === undefined) throw new Failure('codeExpired', 'There is no code to be typed.');
+        const complete = held.waitsFor === 'secondFactor' ? completeSecondFactor : completeSignIn;
+        return await goOn(call, held.id, await complete(deps, asker, held.id, body.code), goal);
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        const { kind, details } = error;
+        if (isBurned(error)) {
+          const problem =
+            'Digits were typed wrong too often, perhaps not by you. Ask again: you get a link instead.';
+          return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 429);
+        }
+        if (kind === 'wrongCode' && (details.attemptsRemaining ?? 0) > 0 && held !== undefined) {
+          const problem = wrongCodeText(error, held.template === TEMPLATES.code);
+          return pages.show(caller, held.template, { next: goal, mailbox: held.mailbox, problem }, 400);
+        }
+        if (kind !== 'wrongCode' && kind !== 'codeExpired') throw error;
+        const problem = 'The code has expired or was typed wrong too often. Ask for a new one.';
+        return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 400);
       }
-      if (kind === 'wrongCode' && (details.attemptsRemaining ?? 0) > 0 && held !== undefined) {
-        const problem = wrongCodeText(error, held.template === TEMPLATES.code);
-        return pages.show(caller, held.template, { next: goal, mailbox: held.mailbox, problem }, 400);
-      }
-      if (kind !== 'wrongCode' && kind !== 'codeExpired') throw error;
-      const problem = 'The code has expired or was typed wrong too often. Ask for a new one.';
-      return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 400);
-    }
-  };
+    },
+  });
 }
 
 /** Whether digits are of no use at all for now, so that a link is mailed. */
@@ -122,30 +150,39 @@ function isBurned({ details }: Failure): boolean {
 }
 
 /** GET /sign-in/link: the token moves into a cookie, so that it stays in no history. Looking signs nobody in. */
-export function linkPage(pages: Pages): (call: Visit) => Promise<Answer> {
-  return async ({ deps, caller, query }) => {
-    const token = query.get('t');
-    if (token !== null) {
-      return redirect(deps.config, '/sign-in/link', [
-        ...caller.cookies,
-        setCookie(deps.config, 'signinlink', token),
-      ]);
-    }
-    const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
-    const pending = id === undefined ? undefined : await findPendingSignIn(deps, id);
-    if (pending?.waitsFor !== 'link') throw linkOver();
-    return pages.show(caller, 'sign-in-link', { mailbox: pending.mailbox });
-  };
+export function linkPage(pages: Pages) {
+  return view({
+    caller: 'browser',
+    summary: 'Sign in by a mailed link',
+    async handle({ deps, caller, query }) {
+      const token = query.get('t');
+      if (token !== null) {
+        return redirect(deps.config, '/sign-in/link', [
+          ...caller.cookies,
+          setCookie(deps.config, 'signinlink', token),
+        ]);
+      }
+      const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
+      const pending = id === undefined ? undefined : await findPendingSignIn(deps, id);
+      if (pending?.waitsFor !== 'link') throw linkOver();
+      return pages.show(caller, 'sign-in-link', { mailbox: pending.mailbox });
+    },
+  });
 }
 
 /** POST /sign-in/link */
-export async function signInByLink(call: Visit<z.output<typeof signInLinkForm>>): Promise<Answer> {
-  const { deps, asker, caller } = call;
-  const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
-  if (id === undefined) throw linkOver();
-  const answer = await goOn(call, id, await completeByLink(deps, asker, id), goalOf(undefined));
-  return { ...answer, cookies: [...(answer.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
-}
+export const signInByLink = submit({
+  caller: 'browser',
+  summary: 'Use it',
+  form: signInLinkForm,
+  async handle(call) {
+    const { deps, asker, caller } = call;
+    const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
+    if (id === undefined) throw linkOver();
+    const answer = await goOn(call, id, await completeByLink(deps, asker, id), goalOf(undefined));
+    return { ...answer, cookies: [...(answer.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
+  },
+});
 
 function linkOver(): Failure {
   return new Failure('codeExpired', 'This link was used, or has expired. Ask for a new one at /sign-in.');
@@ -156,7 +193,7 @@ async function goOn(
   id: string,
   outcome: SignedIn,
   goal: `/${string}`,
-): Promise<Answer> {
+): Promise<HandlerResult> {
   if (outcome.kind === 'secondFactor') {
     const cookie = setCookie(deps.config, 'signin', `${id}.${deps.keyring.sign(PROVEN, id)}`);
     return redirect(deps.config, `/sign-in/code?next=${goal}`, [cookie]);
@@ -187,8 +224,13 @@ const TEMPLATES = { code: 'sign-in-code', link: 'sign-in-link-sent', secondFacto
 const PROVEN = 'sign-in-proven';
 
 /** POST /sign-out */
-export async function signOut({ deps, asker, caller }: Visit<z.output<typeof signOutForm>>): Promise<Answer> {
-  const { session } = caller;
-  if (session !== undefined) await endSession(deps, asker, session.accountId, session.id);
-  return redirect(deps.config, '/sign-in', [clearCookie(deps.config, 'session'), renewBrowser(deps)]);
-}
+export const signOut = submit({
+  caller: 'browser',
+  summary: 'End this session',
+  form: signOutForm,
+  async handle({ deps, asker, caller }) {
+    const { session } = caller;
+    if (session !== undefined) await endSession(deps, asker, session.accountId, session.id);
+    return redirect(deps.config, '/sign-in', [clearCookie(deps.config, 'session'), renewBrowser(deps)]);
+  },
+});

@@ -1,0 +1,258 @@
+import { z } from 'zod';
+import type { Question } from '../../domain/agent-approvals.ts';
+import { capabilitiesOf, readAsked } from '../../domain/capabilities.ts';
+import { POLL_SECONDS } from '../../domain/claim-state.ts';
+import {
+  type HostedAgent,
+  reactivate as reactivateAgent,
+  registerHostedAgent,
+  revokeHostedAgent,
+  rotateAgentKey,
+  showOwnHostedAgent,
+} from '../../domain/hosted-agents.ts';
+import { refused } from '../../domain/protocol-refusals.ts';
+import { REFUSED } from '../../domain/refused-capabilities.ts';
+import { requestCapabilities as request } from '../../domain/request-capabilities.ts';
+import { Failure } from '../../errors.ts';
+import { parseMailbox } from '../../lib/mailbox.ts';
+import { type Call, json, operation } from '../server/table.ts';
+import { toIso } from '../server/wire-times.ts';
+
+/** Agents under hosts: the endpoints of the Agent Auth Protocol (agent-auth-protocol.md 3.3 to 3.11). */
+
+const shortText = (max: number) => z.string().max(max).nullish();
+const asked = z
+  .array(
+    z.union([
+      z.string().max(64),
+      z.object({ name: z.string().max(64), constraints: z.unknown().optional() }),
+    ]),
+  )
+  .max(64);
+const question = {
+  reason: shortText(500).describe('Why, for the human'),
+  preferred_method: shortText(64),
+  login_hint: shortText(254).describe('The mailbox of the human'),
+  binding_message: shortText(200).describe('Shown to the human, to tell this request from others'),
+};
+
+export const registerBody = z.object({
+  name: z.string().min(1).max(200),
+  host_name: shortText(200),
+  capabilities: asked.nullish(),
+  mode: z.string().max(32).default('delegated'),
+  ...question,
+});
+export const requestBody = z.object({ capabilities: asked.min(1), ...question });
+export const agentBody = z.object({ agent_id: z.string().max(64) });
+export const rotateBody = z.object({ agent_id: z.string().max(64), public_key: z.unknown() });
+
+const time = z.iso.datetime().optional();
+const schema = z.looseObject({}).optional().describe('JSON Schema');
+const grant = z.object({
+  capability: z.string(),
+  status: z.enum(['active', 'pending', 'denied']),
+  description: z.string().optional(),
+  input: schema,
+  output: schema,
+  constraints: z.looseObject({}).optional(),
+  granted_by: z.string().optional().describe('The account of the human'),
+  reason: z
+    .string()
+    .optional()
+    .describe('Of a denial; where the human refused it before, that they are asked again'),
+});
+const approval = z.object({
+  method: z.enum(['device_authorization', 'ciba']),
+  expires_in: z.int(),
+  interval: z.int().describe('Seconds between two polls'),
+  verification_uri: z.url().optional(),
+  verification_uri_complete: z.url().optional(),
+  user_code: z.string().optional(),
+  binding_message: z.string().optional(),
+});
+export const agentAnswer = z.object({
+  agent_id: z.string(),
+  host_id: z.string(),
+  name: z.string(),
+  mode: z.enum(['delegated', 'autonomous']),
+  status: z.enum(['pending', 'active', 'expired', 'revoked', 'rejected', 'claimed']),
+  user_id: z.string().optional().describe('The account of the human whose host it is'),
+  created_at: z.iso.datetime(),
+  activated_at: time,
+  last_used_at: time,
+  expires_at: time,
+  agent_capability_grants: z.array(grant),
+  approval: approval.optional(),
+});
+
+export const endAnswer = z.object({ agent_id: z.string(), status: z.string() });
+
+/** POST /agent/register */
+export const register = operation({
+  caller: 'hostOrNewHost',
+  summary: 'Register an agent under the host that signs',
+  body: json(registerBody),
+  answer: agentAnswer,
+  async handle(call) {
+    const { deps, asker, body, caller } = call;
+    const { mode } = body;
+    if (mode !== 'delegated' && mode !== 'autonomous') {
+      throw refused('unsupported_mode', 'The modes are delegated and autonomous.');
+    }
+    const signer = { ...caller, name: clean(caller.name ?? body.host_name, 200) };
+    const capabilities = body.capabilities ? readAsked(deps.config, body.capabilities) : undefined;
+    const name = clean(body.name, 200) ?? '';
+    const ask = { name, mode, capabilities, ...questionOf(body) } as const;
+    return { data: describe(call, await registerHostedAgent(deps, asker, signer, ask)) };
+  },
+});
+
+/** POST /agent/request-capability */
+export const requestCapabilities = operation({
+  caller: 'hostedAgent',
+  summary: 'Ask for more capabilities',
+  body: json(requestBody),
+  answer: agentAnswer,
+  async handle(call) {
+    const { deps, asker, body, caller } = call;
+    const capabilities = readAsked(deps.config, body.capabilities);
+    const shown = await request(deps, asker, caller, capabilities, questionOf(body));
+    // Published clients wait only where this says so.
+    return {
+      data: { ...describe(call, shown), status: shown.approval === undefined ? 'active' : 'pending' },
+    };
+  },
+});
+
+/** GET /agent/status?agent_id= */
+export const showStatus = operation({
+  caller: 'agentHost',
+  summary: 'How far an agent has come, and what it may do',
+  answer: agentAnswer,
+  async handle(call) {
+    const id = call.query.get('agent_id');
+    if (id === null) throw new Failure('badRequest', 'Say which: ?agent_id=…', { field: 'agent_id' });
+    // PostgreSQL knows no NUL in a text, and fails instead of finding nothing.
+    if (!/^[\x21-\x7e]+$/.test(id)) throw refused('agent_not_found', 'There is no such agent.');
+    const shown = await showOwnHostedAgent(call.deps, call.caller.host, id);
+    return { data: describe(call, shown) };
+  },
+});
+
+/** POST /agent/reactivate */
+export const reactivate = operation({
+  caller: 'agentHost',
+  summary: 'Begin an agent anew that has expired',
+  body: json(agentBody),
+  answer: agentAnswer,
+  async handle(call) {
+    const { deps, asker, caller, body } = call;
+    return { data: describe(call, await reactivateAgent(deps, asker, caller.host, body.agent_id)) };
+  },
+});
+
+/** POST /agent/revoke */
+export const revoke = operation({
+  caller: 'agentHost',
+  summary: 'End an agent',
+  body: json(agentBody),
+  answer: endAnswer,
+  async handle(call) {
+    const { deps, asker, caller, body } = call;
+    await revokeHostedAgent(deps, asker, caller.host, body.agent_id);
+    return { data: { agent_id: body.agent_id, status: 'revoked' } };
+  },
+});
+
+/** POST /agent/rotate-key */
+export const rotateKey = operation({
+  caller: 'agentHost',
+  summary: 'Give an agent another key',
+  body: json(rotateBody),
+  answer: endAnswer,
+  async handle(call) {
+    const { deps, asker, caller, body } = call;
+    const shown = await rotateAgentKey(deps, asker, caller.host, body.agent_id, body.public_key);
+    return { data: { agent_id: shown.agent.id, status: stateOf(shown) } };
+  },
+});
+
+function questionOf(body: {
+  reason?: string | null | undefined;
+  preferred_method?: string | null | undefined;
+  login_hint?: string | null | undefined;
+  binding_message?: string | null | undefined;
+}): Question {
+  return {
+    reason: clean(body.reason, 500),
+    bindingMessage: clean(body.binding_message, 200),
+    mailbox: body.login_hint ? parseMailbox(body.login_hint.trim()) : undefined,
+    method: body.preferred_method === 'ciba' ? 'ciba' : 'device_authorization',
+  };
+}
+
+/** What an agent writes is kept as one line; pages escape it besides (S 8.10). */
+function clean(text: string | null | undefined, max: number): string | undefined {
+  const line = text
+    ?.replace(/[\p{C}\p{Zl}\p{Zp}\s]+/gu, ' ')
+    .trim()
+    .slice(0, max);
+  return line || undefined;
+}
+
+/** One that has lived as long as one may is revoked (agent-auth-protocol.md 1.6). */
+function stateOf({ life }: HostedAgent): z.output<typeof agentAnswer>['status'] {
+  return life.state === 'over' ? 'revoked' : life.state;
+}
+
+/** An agent as its host is told of it. */
+function describe({ deps }: Pick<Call<unknown, 'agentHost'>, 'deps'>, shown: HostedAgent): object {
+  const { agent, host, life, grants, approval } = shown;
+  const known = capabilitiesOf(deps.config);
+  return {
+    agent_id: agent.id,
+    host_id: host.id,
+    name: agent.name,
+    mode: agent.mode,
+    status: stateOf(shown),
+    ...(host.ownerId !== null && { user_id: host.ownerId }),
+    created_at: toIso(agent.createdAt),
+    ...(agent.activatedAt !== null && { activated_at: toIso(agent.activatedAt) }),
+    ...(agent.seenAt !== null && { last_used_at: toIso(agent.seenAt) }),
+    ...(life.state === 'active' && { expires_at: toIso(life.expiresAt) }),
+    agent_capability_grants: grants.map((each) => {
+      const { capability, constraints, grantedAt, deniedAt, grantedBy, reason } = each;
+      const limits = constraints === null ? {} : { constraints: JSON.parse(constraints) as object };
+      if (deniedAt !== null) return { capability, status: 'denied', reason: reason ?? undefined };
+      if (grantedAt === null) {
+        const again = shown.refused.has(capability) ? { reason: REFUSED.askedAgain } : {};
+        return { capability, status: 'pending', ...limits, ...again };
+      }
+      const { description, input, output } = known.get(capability) ?? {};
+      return {
+        capability,
+        status: 'active',
+        description,
+        input,
+        output,
+        ...limits,
+        granted_by: grantedBy ?? undefined,
+      };
+    }),
+    ...(approval && {
+      approval: {
+        method: approval.method,
+        expires_in: Math.max(0, Math.floor((approval.expiresAt - deps.clock()) / 1000)),
+        interval: POLL_SECONDS,
+        ...(approval.method === 'device_authorization'
+          ? {
+              verification_uri: `${deps.config.publicUrl}/connect`,
+              verification_uri_complete: approval.verificationUri,
+              user_code: approval.code,
+            }
+          : { binding_message: approval.bindingMessage }),
+      },
+    }),
+  };
+}

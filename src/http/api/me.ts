@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import type { Deps } from '../../deps.ts';
+import { mailboxOf } from '../../domain/accounts.ts';
+import { type Agent, showAgent } from '../../domain/agents.ts';
+import { listAudiences } from '../../domain/audience.ts';
+import type { Bearer } from '../../domain/credentials.ts';
+import { showHeldKey } from '../../domain/keys.ts';
+import { maskMailbox } from '../../lib/mailbox.ts';
+import { nextOf } from '../auth-md/next-steps.ts';
+import { operation } from '../server/table.ts';
+import { iso, toIso } from '../server/wire-times.ts';
+import { keyShape, renderKey } from './api-tokens.ts';
+
+/** What an agent may learn of itself, and the keys it manages (tinysend profile). */
+
+export const meAnswer = z.object({
+  user_id: z.string(),
+  agent_id: z.string().optional(),
+  agent_name: z.string().optional(),
+  kind: z.enum(['agent', 'human']).describe("human: the key is a human's own, and no agent stands behind it"),
+  scopes: z.array(z.string()),
+  resources: z.array(z.string()).describe('URLs of the APIs at which the key works'),
+  mode: z.enum(['merge', 'link']).optional(),
+  owner: z.string().optional().describe('The mailbox of the human behind the agent, masked'),
+  merged_from: z.string().optional(),
+  key: keyShape,
+  claim: z
+    .discriminatedUnion('status', [
+      z.object({ status: z.literal('unclaimed'), expires_at: iso }),
+      z.object({
+        status: z.literal('pending'),
+        mailbox: z.string().describe('masked'),
+        mail: z.enum(['queued', 'sent', 'failed']),
+        expires_at: iso,
+      }),
+      z.object({ status: z.literal('claimed'), claimed_at: iso }),
+      z.object({ status: z.literal('expired') }),
+    ])
+    .optional(),
+  next: z.string().describe('What to do next, in words'),
+});
+
+/** GET /api/me */
+export const showMe = operation({
+  caller: 'agent',
+  summary: 'Who the bearer of this key is, and how far its claim has come',
+  answer: meAnswer,
+  async handle({ deps, caller: bearer }) {
+    const { agentId, accountId, key: terms } = bearer;
+    const [agent, key, resources] = await Promise.all([
+      agentId === undefined ? undefined : showAgent(deps, agentId),
+      showHeldKey(deps, bearer),
+      terms.resources ?? listAudiences(deps).then((all) => all.map(({ url }) => url)),
+    ]);
+    const whose = agent === undefined ? await describeHuman(deps, accountId) : describeAgent(bearer, agent);
+    return {
+      data: {
+        user_id: accountId,
+        ...whose,
+        scopes: terms.scopes,
+        resources,
+        key: renderKey(key),
+        next: nextOf(deps.config, bearer, agent),
+      },
+    };
+  },
+});
+
+async function describeHuman(deps: Deps, accountId: string) {
+  const mailbox = await mailboxOf(deps, accountId);
+  return { kind: 'human', owner: mailbox && maskMailbox(mailbox) };
+}
+
+function describeAgent(bearer: Bearer, agent: Agent) {
+  const isOwned = bearer.ownerId !== undefined;
+  return {
+    agent_id: agent.id,
+    agent_name: agent.name ?? undefined,
+    kind: 'agent',
+    mode: isOwned ? agent.mode : undefined,
+    owner: isOwned && agent.owner ? maskMailbox(agent.owner.mailbox) : undefined,
+    merged_from: bearer.mergedFrom,
+    claim: renderClaim(agent.claim),
+  };
+}
+
+/** A key as JSON; never its secret. */
+function renderClaim(claim: Agent['claim']): NonNullable<z.input<typeof meAnswer>['claim']> {
+  switch (claim.kind) {
+    case 'unclaimed':
+      return { status: claim.kind, expires_at: toIso(claim.expiresAt) };
+    case 'pending':
+      return {
+        status: claim.kind,
+        mailbox: maskMailbox(claim.mailbox),
+        mail: claim.mail,
+        expires_at: toIso(claim.expiresAt),
+      };
+    case 'claimed':
+      return { status: claim.kind, claimed_at: toIso(claim.claimedAt) };
+    case 'expired':
+      return { status: claim.kind };
+  }
+}

@@ -1,0 +1,162 @@
+import { z } from 'zod';
+import { signIdentity } from '../../domain/assertions.ts';
+import { ceremonyOf } from '../../domain/ceremonies.ts';
+import { startClaim as start } from '../../domain/claims.ts';
+import { completeClaim as complete } from '../../domain/completion.ts';
+import { claimByAssertion } from '../../domain/presentation.ts';
+import { authMd, authMdProduction, authMdProductionComplete } from '../dialects/auth-md.ts';
+import { type Call, type HandlerResult, json, operation, version } from '../server/table.ts';
+import { toIso } from '../server/wire-times.ts';
+import { claimToken, completeOnce, readOutCode } from './fields.ts';
+import { assertion, hintMembers, hintOf, identityOf } from './identity.ts';
+import {
+  attemptOf,
+  claimAnswer,
+  claimedAnswer,
+  codeToType,
+  completeAnswer,
+  flatIdentity,
+  named,
+  nestedIdentity,
+} from './identity-answers.ts';
+
+/** auth.md 0.2 to 0.7, and production: /agent/identity/claim, by which a human comes to vouch (auth-md.md 2b.2, 2b.3, 2c.2, 2c.3). */
+
+export const claimBody = z.object({ claim_token: claimToken, ...hintMembers });
+const productionClaimBody = claimBody.extend({ type: z.string().max(64) });
+const assertedClaimBody = z.object({
+  type: z.literal('identity_assertion'),
+  claim_token: claimToken,
+  assertion,
+});
+export const completeBody = z.object({ claim_token: claimToken, otp: readOutCode });
+const productionCompleteBody = z.object({ claim_token: claimToken, user_code: readOutCode });
+
+type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'agentIfAny'>;
+
+const assertedClaimVersion = version({
+  matches: (parsed) => parsed.type === 'identity_assertion' && typeof parsed.assertion === 'string',
+  dialect: authMd,
+  schema: assertedClaimBody,
+  answer: claimedAnswer,
+  handle: claimByProvider,
+});
+const productionClaimVersion = version({
+  matches: (parsed) => typeof parsed.type === 'string',
+  dialect: authMdProduction,
+  schema: productionClaimBody,
+  handle: claimInProduction,
+});
+const productionCompleteVersion = version({
+  matches: (parsed) => (parsed.user_code ?? undefined) !== undefined,
+  dialect: authMdProductionComplete,
+  schema: productionCompleteBody,
+  handle: completeInProduction,
+});
+
+/** POST /agent/identity/claim, `{claim_token, email}` */
+export const startClaim = operation({
+  caller: 'agentIfAny',
+  summary: 'Ask the human to vouch for the agent',
+  body: json(claimBody),
+  answer: claimAnswer,
+  versions: [assertedClaimVersion, productionClaimVersion],
+  async handle(call) {
+    const { deps, asker, body, caller } = call;
+    const opened = await start(deps, asker, {
+      claimToken: body.claim_token,
+      companion: caller,
+      mailbox: hintOf(body),
+      mode: 'merge',
+      ceremony: ceremonyOf(deps.config, 'mailed'),
+    });
+    return { data: { ...initiated(opened), claim_attempt: codeToType(deps, opened) } };
+  },
+});
+
+/** POST /agent/identity/claim, `{type, claim_token, login_hint}`: its agents are given no code */
+async function claimInProduction(call: Sent<typeof productionClaimBody>): Promise<HandlerResult> {
+  const { deps, asker, body, caller } = call;
+  // A draft of 0.7 says the same with this type, and does poll for the code it shows.
+  const isTyped = body.type === 'login_hint';
+  const opened = await start(deps, asker, {
+    claimToken: body.claim_token,
+    companion: caller,
+    mailbox: hintOf(body),
+    mode: 'merge',
+    ceremony: ceremonyOf(deps.config, isTyped ? 'told' : 'shown'),
+  });
+  const code = isTyped ? { claim_attempt: codeToType(deps, opened) } : {};
+  return { data: { ...initiated(opened), type: 'service_auth', ...code } };
+}
+
+/** POST /agent/identity/claim, `{type: identity_assertion, claim_token, assertion}` (B2x) */
+async function claimByProvider(call: Sent<typeof assertedClaimBody>): Promise<HandlerResult> {
+  const { deps, asker, body, caller } = call;
+  const found = await claimByAssertion(deps, asker, {
+    claimToken: body.claim_token,
+    companion: caller,
+    assertion: body.assertion,
+    ceremony: ceremonyOf(deps.config, 'told'),
+  });
+  if (found.kind === 'stepUp') {
+    const { opened } = found;
+    const type = { type: 'identity_assertion', registration_type: 'identity_assertion' };
+    return { data: { ...initiated(opened), ...type, claim_attempt: codeToType(deps, opened) } };
+  }
+  const { registrationId, given } = found.completed;
+  return {
+    data: {
+      ...named(registrationId, 'identity_assertion'),
+      status: 'claimed',
+      ...(await identityOf(call, given)),
+    },
+  };
+}
+
+/** POST /agent/identity/claim/complete, `{claim_token, otp}` (v0.2, v0.3) */
+export const completeClaim = operation({
+  caller: 'agentIfAny',
+  summary: 'Complete the claim with the code that the human read out',
+  repeatable: true,
+  body: json(completeBody),
+  answer: completeAnswer,
+  versions: [productionCompleteVersion],
+  async handle(call) {
+    const { claim_token, otp } = call.body;
+    const { data, signed } = await completeWith(call, claim_token, otp, 'same_identity');
+    return { data: { ...data, ...flatIdentity(signed) } };
+  },
+});
+
+/** POST /agent/identity/claim/complete, `{claim_token, user_code}` (production) */
+async function completeInProduction(call: Sent<typeof productionCompleteBody>): Promise<HandlerResult> {
+  const { claim_token, user_code } = call.body;
+  const { data } = await completeWith(call, claim_token, user_code, 'identity');
+  return { data };
+}
+
+async function completeWith(
+  call: Sent<z.ZodType>,
+  token: string,
+  code: string,
+  gives: 'identity' | 'same_identity',
+) {
+  const how = { claimToken: token, code, gives, companion: call.caller };
+  const completed = await complete(call.deps, call.asker, how, completeOnce(call, token));
+  if (completed.given.kind !== 'identity') throw new Error('an identity was to be given');
+  const signed = await signIdentity(call.deps, completed.given.identity);
+  const { registrationId: id } = completed;
+  return { data: { id, registration_id: id, status: 'claimed', identity: nestedIdentity(signed) }, signed };
+}
+
+function initiated(opened: Parameters<typeof attemptOf>[0]): object {
+  return {
+    id: opened.registrationId,
+    registration_id: opened.registrationId,
+    claim_attempt_id: opened.attemptId,
+    status: 'initiated',
+    expires_at: toIso(opened.codeExpiresAt),
+    attempt: attemptOf(opened),
+  };
+}

@@ -1,0 +1,211 @@
+import { z } from 'zod';
+import { signIdentity } from '../../domain/assertions.ts';
+import { ceremonyOf } from '../../domain/ceremonies.ts';
+import type { Given } from '../../domain/giving.ts';
+import { presentAssertion } from '../../domain/presentation.ts';
+import { registerAnonymous, registerWithMailbox } from '../../domain/registration.ts';
+import { renewIdentity } from '../../domain/tokens.ts';
+import { Failure } from '../../errors.ts';
+import { agentAuthChallenge, authMdProduction } from '../dialects/auth-md.ts';
+import { ID_JAG } from '../oauth/grant-types.ts';
+import { type Call, type HandlerResult, json, operation, version } from '../server/table.ts';
+import { agentName, mailboxOf, registerOnce } from './fields.ts';
+import {
+  bothIdentities,
+  claimOf,
+  identityAnswer,
+  named,
+  nestedIdentity,
+  refreshAnswer,
+} from './identity-answers.ts';
+
+/** auth.md 0.2 to 0.7, and production beside them: /agent/identity and what hangs on it (auth-md.md 2b, 2c). */
+
+const hint = z.string().max(254).describe('The mailbox of the human who should vouch for the agent');
+export const assertion = z.string().min(1).max(8192);
+
+/** `email` and `login_hint` are one and the same; null is as good as nothing. */
+export const hintMembers = { login_hint: hint.nullish(), email: hint.nullish() };
+
+export const identityBody = z.discriminatedUnion(
+  'type',
+  [
+    z.object({ type: z.literal('anonymous'), agent_name: agentName.nullish() }).meta({ title: 'anonymous' }),
+    z
+      .object({
+        type: z.literal('identity_assertion'),
+        assertion_type: z.enum([ID_JAG, 'verified_email']),
+        assertion,
+        agent_name: agentName.nullish(),
+      })
+      .meta({ title: 'identity_assertion' }),
+    z
+      .object({ type: z.literal('service_auth'), ...hintMembers, agent_name: agentName.nullish() })
+      .meta({ title: 'service_auth' }),
+  ],
+  { error: 'it must be "anonymous", "service_auth", "identity_assertion" or "refresh".' },
+);
+const refreshBody = z
+  .object({ type: z.literal('refresh'), refresh_token: z.string().min(1).max(128) })
+  .meta({ title: 'refresh' });
+
+type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'anyone'>;
+
+const refreshVersion = version({
+  matches: (parsed) => parsed.type === 'refresh',
+  dialect: authMdProduction,
+  schema: refreshBody,
+  answer: refreshAnswer,
+  handle: refresh,
+});
+
+/** POST /agent/identity */
+export const register = operation({
+  caller: 'anyone',
+  summary: 'Register an agent that gets an identity, or renew one',
+  repeatable: true,
+  body: json(identityBody),
+  answer: identityAnswer,
+  versions: [refreshVersion],
+  handle(call) {
+    const { body } = call;
+    if (body.type === 'anonymous') return identifyAnonymous(call);
+    if (body.type === 'service_auth') return identifyByMailbox(call, 'service_auth', hintOf(body));
+    if (body.assertion_type === 'verified_email') {
+      return identifyByMailbox(call, 'email-verification', mailboxOf(body.assertion, 'assertion'));
+    }
+    return identifyByProvider(call, body.assertion);
+  },
+});
+
+async function identifyAnonymous(call: Sent<typeof identityBody>): Promise<HandlerResult> {
+  const { deps, asker, body } = call;
+  const input = { agentName: body.agent_name ?? undefined, token: 'clm', gives: 'identity' } as const;
+  const registered = await registerAnonymous(deps, asker, input, registerOnce(call, 'identity'));
+  const { anonymousScopes, claimedScopes } = deps.config;
+  return {
+    budget: registered.budgets[0],
+    data: {
+      ...named(registered.registrationId, 'anonymous'),
+      ...(await identityOf(call, registered.given)),
+      pre_claim_scopes: anonymousScopes,
+      post_claim_scopes: claimedScopes,
+      scopes: { pre_claim: anonymousScopes, post_claim: claimedScopes },
+      ...claimOf(deps, registered),
+    },
+  };
+}
+
+async function identifyByMailbox(
+  call: Sent<typeof identityBody>,
+  type: 'service_auth' | 'email-verification',
+  mailbox: string,
+): Promise<HandlerResult> {
+  const { deps, asker, body } = call;
+  const isMailed = type === 'email-verification';
+  const input = {
+    agentName: body.agent_name ?? undefined,
+    token: 'clm',
+    kind: isMailed ? 'identity_assertion' : 'service_auth',
+    mailbox,
+    mode: 'merge',
+    ceremony: ceremonyOf(deps.config, isMailed ? 'mailed' : 'told'),
+  } as const;
+  const registered = await registerWithMailbox(deps, asker, input, registerOnce(call, 'identity'));
+  return {
+    budget: registered.budgets[0],
+    data: {
+      ...named(registered.registrationId, type),
+      ...afterClaim(call),
+      ...claimOf(deps, registered, registered),
+    },
+  };
+}
+
+async function identifyByProvider(
+  call: Sent<typeof identityBody>,
+  presented: string,
+): Promise<HandlerResult> {
+  const { deps, asker, body } = call;
+  const found = await presentAssertion(deps, asker, {
+    assertion: presented,
+    agentName: body.agent_name ?? undefined,
+    gives: 'identity',
+    ceremony: ceremonyOf(deps.config, 'told'),
+  });
+  if (found.kind === 'known') {
+    const { standing, scopes } = found;
+    return {
+      data: {
+        ...named(standing.registration.id, 'identity_assertion'),
+        ...(await identityOf(call, found.given)),
+        scopes,
+      },
+    };
+  }
+  return {
+    ...stepUpHead(),
+    data: {
+      ...STEP_UP,
+      ...named(found.opened.registrationId, 'identity_assertion'),
+      ...afterClaim(call),
+      ...claimOf(deps, found, found.opened),
+    },
+  };
+}
+
+const STEP_UP_TEXT =
+  'This user has an account here, whose owner must confirm the agent once. Show them verification_uri, then complete the claim.';
+const STEP_UP = {
+  error: 'interaction_required',
+  code: 'interaction_required',
+  error_description: STEP_UP_TEXT,
+  message: STEP_UP_TEXT,
+};
+
+/** Status and challenge of a step-up (auth-md.md 2b.1), and its own words. */
+export function stepUpHead(): { status: number; headers: Record<string, string> } {
+  return {
+    status: 401,
+    headers: { 'WWW-Authenticate': agentAuthChallenge('interaction_required', STEP_UP_TEXT) },
+  };
+}
+export { STEP_UP };
+
+/** POST /agent/identity, `type: refresh` */
+async function refresh(call: Sent<typeof refreshBody>): Promise<HandlerResult> {
+  const { registrationId, identity } = await renewIdentity(call.deps, call.asker, call.body.refresh_token);
+  return {
+    data: {
+      id: registrationId,
+      type: 'refresh',
+      identity: nestedIdentity(await signIdentity(call.deps, identity)),
+    },
+  };
+}
+
+/** The identity that was given, signed, by all its names: here it always is one. */
+export async function identityOf(call: Pick<Sent<z.ZodType>, 'deps'>, given: Given): Promise<object> {
+  if (given.kind !== 'identity') throw new Error('an identity was to be given');
+  return bothIdentities(await signIdentity(call.deps, given.identity));
+}
+
+function afterClaim({ deps }: Pick<Sent<z.ZodType>, 'deps'>): object {
+  const { claimedScopes } = deps.config;
+  return { post_claim_scopes: claimedScopes, scopes: { post_claim: claimedScopes } };
+}
+
+/** The mailbox, by whichever of its names it came. @throws Failure `badRequest`, `badEmail` */
+export function hintOf({
+  login_hint,
+  email,
+}: {
+  login_hint?: string | null | undefined;
+  email?: string | null | undefined;
+}): string {
+  const text = login_hint ?? email ?? undefined;
+  if (text !== undefined) return mailboxOf(text.trim(), 'login_hint');
+  throw new Failure('badRequest', 'The member "login_hint" is required: the mailbox of your human.', {
+    field: 'login_hint',
+  });
+}

@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import { takeSecurityEvent } from '../../domain/security-events.ts';
+import { operation } from '../server/table.ts';
+
+/** What agent providers tell us of their users (auth-md.md 4.6): the body is the token. */
+
+export const eventBody = z.object({ token: z.string().min(1) });
+export const revokedAnswer = z.object({ revoked: z.int().describe('How many keys and tokens ended by it') });
+
+/** POST /agent/event/notify: when this answers, it holds (RFC 8935 2.2). */
+export const receiveEvent = operation({
+  caller: 'anyone',
+  summary: 'Tell that an agent provider takes its word for a user back (RFC 8935)',
+  body: { media: 'securityEvent', schema: eventBody },
+  async handle({ deps, asker, body }) {
+    await takeSecurityEvent(deps, asker, body.token, 'secevent+jwt');
+    return { status: 202, nothing: true };
+  },
+});
+
+/** POST /agent/auth/revoke, as of v0.1 */
+export const revokeByLogout = operation({
+  caller: 'anyone',
+  summary: 'The same, as of auth.md 0.1',
+  body: { media: 'logoutToken', schema: eventBody },
+  answer: revokedAnswer,
+  async handle({ deps, asker, body }) {
+    return { data: { revoked: await takeSecurityEvent(deps, asker, body.token, 'logout+jwt') } };
+  },
+});

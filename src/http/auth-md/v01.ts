@@ -1,0 +1,248 @@
+import { z } from 'zod';
+import { MAILED_PAGE } from '../../domain/ceremonies.ts';
+import { findCeremonyEnd } from '../../domain/claim-ends.ts';
+import { startClaim } from '../../domain/claims.ts';
+import { completeClaim } from '../../domain/completion.ts';
+import type { Given } from '../../domain/giving.ts';
+import { presentAssertion } from '../../domain/presentation.ts';
+import { registerAnonymous, registerWithMailbox } from '../../domain/registration.ts';
+import { authMd01, authMdComplete } from '../dialects/auth-md.ts';
+import { ID_JAG } from '../oauth/grant-types.ts';
+import { PATHS } from '../server/paths.ts';
+import { type Call, type HandlerResult, version } from '../server/table.ts';
+import { iso, toIso } from '../server/wire-times.ts';
+import { agentName, claimToken, completeOnce, mailboxOf, readOutCode, registerOnce } from './fields.ts';
+import { STEP_UP, stepUpHead } from './identity.ts';
+
+/** auth.md 0.1 on the paths of the tinysend profile, known by its bodies and its claim tokens (auth-md.md 2a, 3.1). */
+
+const credentialType = z.enum(['api_key', 'access_token']);
+const scopes = z.array(z.string());
+
+const registerBody = z.discriminatedUnion(
+  'type',
+  [
+    z.object({
+      type: z.literal('anonymous'),
+      requested_credential_type: z.literal('api_key'),
+      agent_name: agentName.nullish(),
+    }),
+    z.object({
+      type: z.literal('identity_assertion'),
+      assertion_type: z.enum([ID_JAG, 'verified_email']),
+      assertion: z.string().min(1).max(8192),
+      requested_credential_type: credentialType,
+      agent_name: agentName.nullish(),
+    }),
+  ],
+  { error: 'it must be "anonymous" or "identity_assertion".' },
+);
+const registerAnswer = z.object({
+  registration_id: z.string(),
+  registration_type: z.enum(['anonymous', 'agent-provider', 'email-verification']),
+  credential_type: credentialType.optional(),
+  credential: z.string().optional(),
+  credential_expires: iso.nullable().optional(),
+  scopes: scopes.optional(),
+  claim_url: z.url().optional(),
+  claim_token: z.string().optional(),
+  claim_token_expires: iso.optional(),
+  post_claim_scopes: scopes.optional(),
+});
+const claimBody = z.object({ claim_token: claimToken, email: z.string().max(254) });
+const claimAnswer = z.object({
+  registration_id: z.string(),
+  claim_attempt_id: z.string(),
+  status: z.literal('initiated'),
+  expires_at: iso,
+});
+const completeBody = z.object({
+  claim_token: claimToken,
+  otp: readOutCode,
+});
+const completeAnswer = z.object({
+  registration_id: z.string(),
+  status: z.literal('claimed'),
+  credential_type: credentialType.optional(),
+  credential: z.string().optional(),
+  credential_expires: iso.nullable().optional(),
+  scopes: scopes.optional(),
+});
+
+/** Whether a registration is of this version: the tinysend profile asks for no kind of credential. */
+function isRegisterBody(parsed: Record<string, unknown>): boolean {
+  return [parsed.requested_credential_type, parsed.assertion_type].some(
+    (each) => each !== undefined && each !== null,
+  );
+}
+
+/**
+ * Whether a claim token was given to an agent of auth.md's own versions, and its body is of them: one that says `link` is of the
+ * tinysend profile, since no other version knows it.
+ */
+function isClaimBody(parsed: Record<string, unknown>): boolean {
+  if (parsed.link !== undefined && parsed.link !== null) return false;
+  return typeof parsed.claim_token === 'string' && parsed.claim_token.startsWith('clm_');
+}
+
+type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'agentIfAny'>;
+
+/** POST /agent/auth */
+function register(call: Call<z.output<typeof registerBody>, 'anyone'>): Promise<HandlerResult> {
+  const { body } = call;
+  if (body.type === 'anonymous') return registerAnonymously(call);
+  if (body.assertion_type === ID_JAG) return registerByProvider(call, body);
+  return registerByMailbox(call, body);
+}
+
+type Registering = Call<z.output<typeof registerBody>, 'anyone'>;
+type Asserting = Extract<z.output<typeof registerBody>, { type: 'identity_assertion' }>;
+
+async function registerAnonymously(call: Registering): Promise<HandlerResult> {
+  const { deps, asker, body } = call;
+  const input = {
+    agentName: body.agent_name ?? undefined,
+    credentialType: 'api_key',
+    token: 'clm',
+    gives: 'key',
+  } as const;
+  const registered = await registerAnonymous(deps, asker, input, registerOnce(call, 'register'));
+  return {
+    budget: registered.budgets[0],
+    data: {
+      registration_id: registered.registrationId,
+      registration_type: 'anonymous',
+      ...credentialOf(registered.given),
+      scopes: registered.scopes,
+      ...claimOf(call, registered),
+    },
+  };
+}
+
+async function registerByMailbox(call: Registering, body: Asserting): Promise<HandlerResult> {
+  const { deps, asker } = call;
+  const input = {
+    agentName: body.agent_name ?? undefined,
+    credentialType: body.requested_credential_type,
+    token: 'clm',
+    kind: 'identity_assertion',
+    mailbox: mailboxOf(body.assertion, 'assertion'),
+    mode: 'merge',
+    ceremony: MAILED_PAGE,
+  } as const;
+  const registered = await registerWithMailbox(deps, asker, input, registerOnce(call, 'register'));
+  return {
+    budget: registered.budgets[0],
+    data: {
+      registration_id: registered.registrationId,
+      registration_type: 'email-verification',
+      ...claimOf(call, registered),
+    },
+  };
+}
+
+async function registerByProvider(call: Registering, body: Asserting): Promise<HandlerResult> {
+  const { deps, asker } = call;
+  const found = await presentAssertion(deps, asker, {
+    assertion: body.assertion,
+    agentName: body.agent_name ?? undefined,
+    credentialType: body.requested_credential_type,
+    gives: body.requested_credential_type === 'api_key' ? 'key' : 'token',
+    ceremony: MAILED_PAGE,
+  });
+  if (found.kind === 'known') {
+    return {
+      data: {
+        registration_id: found.standing.registration.id,
+        registration_type: 'agent-provider',
+        ...credentialOf(found.given),
+        scopes: found.scopes,
+      },
+    };
+  }
+  const { registrationId } = found.opened;
+  const ids = { registration_id: registrationId, registration_type: 'agent-provider' };
+  return { ...stepUpHead(), data: { ...STEP_UP, ...ids, ...claimOf(call, found) } };
+}
+
+/** POST /agent/auth/claim: the same mailbox once more sends no second mail while the first is good (2a.2). */
+async function claim(call: Sent<typeof claimBody>): Promise<HandlerResult> {
+  const { deps, asker, body, caller } = call;
+  const opened = await startClaim(deps, asker, {
+    claimToken: body.claim_token,
+    mailbox: mailboxOf(body.email, 'email'),
+    mode: 'merge',
+    ceremony: MAILED_PAGE,
+    companion: caller,
+    onlyAnonymous: true,
+    keepsLive: true,
+  });
+  return {
+    data: {
+      registration_id: opened.registrationId,
+      claim_attempt_id: opened.attemptId,
+      status: 'initiated',
+      expires_at: toIso(opened.codeExpiresAt),
+    },
+  };
+}
+
+/** POST /agent/auth/claim/complete */
+async function complete(call: Sent<typeof completeBody>): Promise<HandlerResult> {
+  const { deps, asker, body, caller } = call;
+  const repeatable = completeOnce(call, body.claim_token);
+  const gives = await findCeremonyEnd(deps, body.claim_token);
+  const how = { claimToken: body.claim_token, code: body.otp, gives, companion: caller };
+  const completed = await completeClaim(deps, asker, how, repeatable);
+  const { given } = completed;
+  return {
+    data: {
+      registration_id: completed.registrationId,
+      status: 'claimed',
+      ...(given.kind === 'nothing' ? {} : { ...credentialOf(given), scopes: completed.scopes }),
+    },
+  };
+}
+
+function claimOf(
+  { deps }: Pick<Registering, 'deps'>,
+  of: { claimToken: string; claimExpiresAt: number },
+): object {
+  return {
+    claim_url: deps.config.publicUrl + PATHS.claim,
+    claim_token: of.claimToken,
+    claim_token_expires: toIso(of.claimExpiresAt),
+    post_claim_scopes: deps.config.claimedScopes,
+  };
+}
+
+function credentialOf(given: Given): object {
+  if (given.kind === 'key') {
+    return { credential_type: 'api_key', credential: given.credential, credential_expires: null };
+  }
+  if (given.kind !== 'token') throw new Error('a credential was to be given');
+  const credential_expires = toIso(given.expiresAt);
+  return { credential_type: 'access_token', credential: given.credential, credential_expires };
+}
+
+export const registerVersion = version({
+  matches: isRegisterBody,
+  dialect: authMd01,
+  schema: registerBody,
+  answer: registerAnswer,
+  handle: register,
+});
+export const claimVersion = version({
+  matches: isClaimBody,
+  dialect: authMd01,
+  schema: claimBody,
+  answer: claimAnswer,
+  handle: claim,
+});
+export const completeVersion = version({
+  matches: isClaimBody,
+  dialect: authMdComplete,
+  schema: completeBody,
+  answer: completeAnswer,
+  handle: complete,
+});

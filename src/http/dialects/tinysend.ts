@@ -1,0 +1,89 @@
+import type { Kind } from '../../errors.ts';
+import { agentChallenge, bearerChallenge, type Dialect } from './dialect.ts';
+
+interface Spelling {
+  status: number;
+  code: string;
+  /** Whether the same request may succeed later. */
+  retryable?: boolean;
+}
+
+/** Every kind of failure as the tinysend profile spells it (security.md 4, column tinysend). */
+export const TINYSEND = {
+  badJson: { status: 400, code: 'invalid_json' },
+  badRequest: { status: 400, code: 'invalid_request' },
+  badEmail: { status: 400, code: 'invalid_email' },
+  bodyTooLarge: { status: 413, code: 'payload_too_large' },
+  wrongMediaType: { status: 415, code: 'unsupported_media_type' },
+  wrongEncoding: { status: 415, code: 'unsupported_media_type' },
+  notFound: { status: 404, code: 'not_found' },
+  wrongMethod: { status: 405, code: 'method_not_allowed' },
+  misdirected: { status: 421, code: 'misdirected_request' },
+  unauthenticated: { status: 401, code: 'unauthorized' },
+  signInRequired: { status: 401, code: 'unauthorized' },
+  invalidToken: { status: 401, code: 'invalid_token' },
+  invalidClient: { status: 401, code: 'invalid_client' },
+  insufficientScope: { status: 403, code: 'insufficient_scope' },
+  forbidden: { status: 403, code: 'forbidden' },
+  invalidClaimToken: { status: 401, code: 'invalid_claim_token' },
+  claimExpired: { status: 410, code: 'claim_expired' },
+  claimSuperseded: { status: 410, code: 'claim_superseded' },
+  claimDenied: { status: 410, code: 'claim_denied' },
+  approvalPending: { status: 400, code: 'authorization_pending', retryable: true },
+  alreadyClaimed: { status: 409, code: 'already_claimed' },
+  codeNotIssued: { status: 400, code: 'otp_not_generated' },
+  wrongCode: { status: 401, code: 'otp_invalid' },
+  codeExpired: { status: 410, code: 'otp_expired' },
+  notConfirmed: { status: 400, code: 'otp_not_generated' },
+  methodDisabled: { status: 403, code: 'auth_method_disabled' },
+  claimRevoked: { status: 410, code: 'claim_expired' },
+  interactionRequired: { status: 401, code: 'interaction_required' },
+  loginRequired: { status: 401, code: 'login_required' },
+  invalidAssertion: { status: 400, code: 'invalid_assertion' },
+  invalidRefreshToken: { status: 400, code: 'invalid_refresh_token' },
+  invalidGrant: { status: 400, code: 'invalid_grant' },
+  invalidTarget: { status: 400, code: 'invalid_target' },
+  invalidScope: { status: 400, code: 'invalid_scope' },
+  unsupportedGrant: { status: 400, code: 'unsupported_grant_type' },
+  pollTooFast: { status: 400, code: 'slow_down', retryable: true },
+  protocolRefused: { status: 400, code: 'invalid_request' },
+  idempotencyMismatch: { status: 422, code: 'idempotency_mismatch' },
+  inProgress: { status: 409, code: 'in_progress', retryable: true },
+  limited: { status: 429, code: 'rate_limited', retryable: true },
+  tooManyAttempts: { status: 429, code: 'rate_limited', retryable: true },
+  unavailable: { status: 503, code: 'unavailable', retryable: true },
+  internal: { status: 500, code: 'internal', retryable: true },
+} as const satisfies Record<Kind, Spelling>;
+
+/** The tinysend profile: `{ok:true,data}` and `{ok:false,error}`. */
+export const tinysend: Dialect = {
+  name: 'tinysend',
+
+  success: (data) => ({ ok: true, data }),
+
+  failure(failure, requestId) {
+    const { status, code, retryable = false }: Spelling = TINYSEND[failure.kind];
+    const { field, attemptsRemaining, verificationUri } = failure.details;
+    const error = {
+      code,
+      message: failure.message,
+      retryable,
+      request_id: requestId,
+      ...(field === undefined ? {} : { field }),
+      ...(attemptsRemaining === undefined ? {} : { attempts_remaining: attemptsRemaining }),
+      ...(verificationUri === undefined ? {} : { verification_uri: verificationUri }),
+    };
+    return { status, body: { ok: false, error } };
+  },
+
+  challenge(failure, metadataUrl) {
+    const { status, code } = TINYSEND[failure.kind];
+    if (status !== 401 && status !== 403) return undefined;
+    const bearer = bearerChallenge(failure, metadataUrl);
+    // Refusals in the ceremony are not about a bearer; auth.md names their reason in a scheme of its own.
+    if (CEREMONY.has(failure.kind)) return `${bearer}, AgentAuth error="${code}"`;
+    return status === 401 ? `${bearer}, ${agentChallenge(metadataUrl)}` : bearer;
+  },
+};
+
+const CEREMONY = new Set<Kind>(['invalidClaimToken', 'wrongCode', 'interactionRequired']);

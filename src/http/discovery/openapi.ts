@@ -1,0 +1,245 @@
+import { z } from 'zod';
+import type { Config } from '../../config.ts';
+import type { Audience } from '../../domain/audience.ts';
+import { agentAuthProtocol } from '../dialects/agent-auth-protocol.ts';
+import { AUTH_MD_ERRORS } from '../dialects/auth-md.ts';
+import type { Dialect } from '../dialects/dialect.ts';
+import { OAUTH, oauth } from '../dialects/oauth.ts';
+import { securityEvents } from '../dialects/security-events.ts';
+import { TINYSEND, tinysend } from '../dialects/tinysend.ts';
+import { isToken, mediaTypes } from '../server/body.ts';
+import type { Route } from '../server/table.ts';
+
+/**
+ * OpenAPI 3.1 of all rows that have a described body or answer, from the schemas that check the requests themselves.
+ *
+ * @returns makes the document, which says at which audiences the keys work
+ */
+export function createOpenApi(
+  config: Config,
+  routes: readonly Route[],
+): (audiences: readonly Audience[]) => object {
+  const paths: Record<string, Record<string, object>> = {};
+  for (const row of routes) {
+    if (row.body === undefined && row.answer === undefined) continue;
+    const path = row.path.replace(/:(\w+)/g, '{$1}');
+    paths[path] ??= {};
+    paths[path][row.method.toLowerCase()] = describeOperation(row);
+  }
+  return (audiences) => ({
+    openapi: '3.1.0',
+    info: {
+      title: config.service.name,
+      version: '1',
+      description: `How to use it: ${config.publicUrl}/auth.md (step by step, with curl). APIs that accept the keys: ${audiences
+        .map(({ url, name }) => `${url} (${name})`)
+        .join(', ')}.`,
+    },
+    servers: [{ url: config.publicUrl }],
+    paths,
+    components: {
+      schemas: {
+        Failure: TINYSEND_FAILURE,
+        OAuthFailure: OAUTH_FAILURE,
+        AuthMdFailure: AUTH_MD_FAILURE,
+        AgentProtocolFailure: AGENT_PROTOCOL_FAILURE,
+        SecurityEventFailure: SECURITY_EVENT_FAILURE,
+      },
+      securitySchemes: {
+        key: { type: 'http', scheme: 'bearer', description: 'A key: sk_…' },
+        signed: { type: 'http', scheme: 'bearer', description: 'A token that its host or agent signed' },
+        resourceServer: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
+      },
+    },
+  });
+}
+
+function describeOperation(row: Route): object {
+  const parameters: object[] = [...row.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }));
+  if (row.repeatable) parameters.push(IDEMPOTENCY_KEY);
+  return {
+    summary: row.summary,
+    operationId: `${row.method} ${row.path}`.toLowerCase().replace(/[^a-z]+/g, '_'),
+    ...(parameters.length === 0 ? {} : { parameters }),
+    ...security(row),
+    ...(row.body === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: true,
+            content: Object.fromEntries(
+              mediaTypes(row.body.media).map((type) => [type, { schema: bodySchema(row) }]),
+            ),
+          },
+        }),
+    responses: {
+      // RFC 8935 2.2
+      [row.dialect === securityEvents ? 202 : 200]: {
+        description: 'Done',
+        ...(row.answer === undefined
+          ? {}
+          : { content: { 'application/json': { schema: answerSchema(row, row.answer) } } }),
+      },
+      default: {
+        description: 'Refused; the code says why',
+        content: { 'application/json': { schema: anyOf([row, ...row.versions].map(failureSchema)) } },
+      },
+    },
+  };
+}
+
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  description: 'The same key and body give the same answer again',
+  schema: { type: 'string', minLength: 1, maxLength: 255 },
+};
+
+function security(row: Route): object {
+  switch (row.caller) {
+    case 'agent':
+      return { security: [{ key: [] }] };
+    case 'agentIfAny':
+      return { security: [{}, { key: [] }] };
+    case 'resourceServer':
+      // A form may carry client_id and client_secret itself (RFC 6749 section 2.3.1); without a body there is Basic alone.
+      return { security: row.body === undefined ? [{ resourceServer: [] }] : [{ resourceServer: [] }, {}] };
+    case 'agentHost':
+    case 'hostOrNewHost':
+    case 'hostedAgent':
+    case 'executingAgent':
+      return { security: [{ signed: [] }] };
+    case 'hostOrAgentIfAny':
+      return { security: [{}, { signed: [] }] };
+    case 'anyone':
+    case 'browser':
+    case 'recentlyVerifiedUser':
+    case 'signedInUser':
+      return { security: [] };
+  }
+}
+
+function bodySchema(row: Route): object {
+  if (isToken(row.body!.media)) return { type: 'string', description: 'The signed token itself' };
+  const schemas = [row.body!.schema, ...row.versions.map(({ schema }) => schema)];
+  return anyOf(schemas.map((schema) => toSchema(schema, 'input')));
+}
+
+function answerSchema(row: Route, answer: z.ZodType): object {
+  const others = row.versions.flatMap((each) =>
+    each.answer === undefined ? [] : toSchema(each.answer, 'output'),
+  );
+  return anyOf([successSchema(row.dialect, answer), ...others]);
+}
+
+function successSchema(dialect: Dialect, answer: z.ZodType): object {
+  const data = toSchema(answer, 'output');
+  if (dialect !== tinysend) return data;
+  return { type: 'object', required: ['ok', 'data'], properties: { ok: { const: true }, data } };
+}
+
+function failureSchema({ dialect }: { dialect: Dialect }): object {
+  const name =
+    dialect === tinysend
+      ? 'Failure'
+      : dialect === oauth
+        ? 'OAuthFailure'
+        : dialect === securityEvents
+          ? 'SecurityEventFailure'
+          : dialect === agentAuthProtocol
+            ? 'AgentProtocolFailure'
+            : 'AuthMdFailure';
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+/** Not `oneOf`: a body can be right by the schemas of two versions, of which one has it. */
+function anyOf(schemas: readonly object[]): object {
+  const different = [...new Map(schemas.map((schema) => [JSON.stringify(schema), schema])).values()];
+  return different.length === 1 ? different[0]! : { anyOf: different };
+}
+
+function toSchema(schema: z.ZodType, io: 'input' | 'output'): object {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'draft-2020-12', io });
+  return rest;
+}
+
+const codes = (table: Record<string, { code: string }>) => [
+  ...new Set(Object.values(table).map(({ code }) => code)),
+];
+
+const TINYSEND_FAILURE = {
+  type: 'object',
+  required: ['ok', 'error'],
+  properties: {
+    ok: { const: false },
+    error: {
+      type: 'object',
+      required: ['code', 'message', 'retryable', 'request_id'],
+      properties: {
+        code: { enum: codes(TINYSEND) },
+        message: { type: 'string', description: 'What went wrong and what to do next' },
+        retryable: { type: 'boolean', description: 'Whether the same request may succeed later' },
+        request_id: { type: 'string' },
+        field: { type: 'string', description: 'The member that is wrong' },
+        attempts_remaining: { type: 'integer', description: 'Guesses left on the code' },
+        verification_uri: { type: 'string', description: 'The page on which your human goes on' },
+      },
+    },
+  },
+};
+
+const OAUTH_FAILURE = {
+  type: 'object',
+  required: ['error'],
+  properties: { error: { enum: codes(OAUTH) }, error_description: { type: 'string' } },
+};
+
+const AUTH_MD_FAILURE = {
+  type: 'object',
+  required: ['error', 'code', 'message', 'error_description'],
+  properties: {
+    error: { enum: AUTH_MD_ERRORS },
+    code: { type: 'string', description: 'The name that production has for it' },
+    message: { type: 'string', description: 'What went wrong and what to do next' },
+    error_description: { type: 'string' },
+    request_id: { type: 'string' },
+    field: { type: 'string', description: 'The member that is wrong' },
+    verification_uri: { type: 'string', description: 'The page on which your human goes on' },
+    max_age: { type: 'integer', description: 'Seconds: how old a login at the provider may be' },
+    retry_after: { type: 'integer', description: 'Seconds until it is worth asking again' },
+    attempts_remaining: { type: 'integer', description: 'Guesses left on the code' },
+  },
+};
+
+const SECURITY_EVENT_FAILURE = {
+  type: 'object',
+  required: ['err', 'description'],
+  properties: { err: { type: 'string' }, description: { type: 'string' } },
+};
+
+const AGENT_PROTOCOL_FAILURE = {
+  type: 'object',
+  required: ['error', 'message'],
+  properties: {
+    error: { type: 'string' },
+    message: { type: 'string', description: 'What went wrong and what to do next' },
+    request_id: { type: 'string' },
+    field: { type: 'string', description: 'The member that is wrong' },
+    retry_after: { type: 'integer', description: 'Seconds until it is worth asking again' },
+    invalid_capabilities: { type: 'array', items: { type: 'string' } },
+    unknown_operators: { type: 'array', items: { type: 'string' } },
+    violations: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['field', 'constraint', 'actual'],
+        properties: { field: { type: 'string' }, constraint: {}, actual: {} },
+      },
+    },
+  },
+};

@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { operation } from '../server/table.ts';
+
+/** What the operator wrote once and resource servers enforce. */
+
+const rule = z.union([
+  z.string(),
+  z.object({
+    argument: z.string(),
+    scopes: z.record(z.string(), z.string()),
+    otherwise: z.string().optional(),
+  }),
+]);
+
+export const policyAnswer = z.object({
+  scopes: z.record(
+    z.string(),
+    z.object({
+      description: z.string(),
+      implies: z.array(z.string()).optional(),
+      destructive: z.boolean().optional(),
+    }),
+  ),
+  presets: z.record(
+    z.string(),
+    z.object({
+      title: z.string(),
+      scopes: z.array(z.string()),
+      good_for: z.string(),
+      recommended: z.boolean(),
+    }),
+  ),
+  tools: z.record(z.string(), rule),
+  deny: z.array(z.string()),
+  kinds: z.record(z.string(), z.array(z.string())),
+  quotas: z.record(z.string(), z.object({ anonymous: z.int(), claimed: z.int() })),
+});
+
+/** GET /resource/policy */
+export const readPolicy = operation({
+  caller: 'resourceServer',
+  summary: 'Scopes, presets, the rules of tools and the quotas, as the operator wrote them',
+  answer: policyAnswer,
+  handle({ deps }) {
+    const { scopes, presets, quotas } = deps.config;
+    const { tools = {}, deny = [], kinds = {} } = deps.config.policy ?? {};
+    const shown = [...presets].map(([name, { goodFor, ...preset }]) => [
+      name,
+      { ...preset, good_for: goodFor },
+    ]);
+    return {
+      data: {
+        scopes: Object.fromEntries(scopes),
+        presets: Object.fromEntries(shown),
+        tools,
+        deny,
+        kinds,
+        quotas: Object.fromEntries(quotas),
+      },
+    };
+  },
+});

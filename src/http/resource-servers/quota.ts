@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { spendQuota } from '../../domain/quotas.ts';
+import { operation, urlencoded } from '../server/table.ts';
+import { toIso } from '../server/wire-times.ts';
+
+/** Quotas, which resource servers have counted here. */
+
+export const quotaBody = z.object({
+  key_id: z.string().max(64),
+  action: z.string().max(64),
+  client_id: z.string().optional(),
+  client_secret: z.string().optional(),
+});
+
+export const quotaAnswer = z.object({
+  allowed: z.boolean(),
+  tier: z.enum(['anonymous', 'claimed']),
+  max: z.int(),
+  remaining: z.int(),
+  resets_at: z.iso.datetime(),
+  verification_uri: z
+    .string()
+    .optional()
+    .describe('Where a human can vouch for the agent, which unlocks more'),
+});
+
+/** POST /resource/quota */
+export const consumeQuota = operation({
+  caller: 'resourceServer',
+  summary: 'Count one action of the account behind a key',
+  body: urlencoded(quotaBody),
+  answer: quotaAnswer,
+  async handle(call) {
+    const { deps, caller, body } = call;
+    const spent = await spendQuota(deps, caller, body.key_id, body.action);
+    return {
+      data: {
+        allowed: spent.allowed,
+        tier: spent.tier,
+        max: spent.max,
+        remaining: spent.remaining,
+        resets_at: toIso(spent.resetsAt),
+        verification_uri: spent.verificationUri,
+      },
+    };
+  },
+});
