@@ -1,5 +1,6 @@
 import Koa from 'koa';
 import type { Deps } from './deps.ts';
+import type { Follow } from './domain/audiences/revocation-feed.ts';
 import * as agentAuthProtocolAgents from './http/agent-auth-protocol/agents.ts';
 import * as capabilities from './http/agent-auth-protocol/capabilities.ts';
 import * as hosts from './http/agent-auth-protocol/hosts.ts';
@@ -45,6 +46,8 @@ import type { DevMailbox } from './mail/dev-mailbox.ts';
 export interface AppOptions {
   /** Catches mail on a developer's machine. */
   devMailbox: DevMailbox | undefined;
+  /** Lets a resource server follow what concerns it. */
+  follow: Follow;
   /** Whether the service is about to end: then each answer closes its connection. */
   isDraining: () => boolean;
 }
@@ -53,14 +56,14 @@ export interface AppOptions {
  * The service as a Koa application: middlewares in the order of checks, a router for each protocol. `app.callback()` serves it
  * anywhere; main.ts puts it behind a server of its own with bounds on connections.
  */
-export function createApp(deps: Deps, { devMailbox, isDraining }: AppOptions): Koa {
+export function createApp(deps: Deps, options: AppOptions): Koa {
   const pages = createPages(deps.config, deps.random);
-  const table = createRoutes(deps, devMailbox, pages);
+  const table = createRoutes(deps, options, pages);
   const routers = createRouters(deps, table);
   // `proxy` stays off: addresses and URLs are read by our own rules (client-address.ts, request-target.ts).
   const app = new Koa();
   app.on('error', logConnectionErrors(deps));
-  app.use(requestLog(deps, isDraining));
+  app.use(requestLog(deps, options.isDraining));
   app.use(renderErrors(deps, createDialectAt(routers, table, pages.dialect)));
   app.use(checkTransport(deps));
   for (const router of routers) app.use(router.routes());
@@ -77,7 +80,7 @@ const none = undefined;
  */
 export function createRoutes(
   deps: Deps,
-  devMailbox: DevMailbox | undefined,
+  { devMailbox, follow }: Pick<AppOptions, 'devMailbox' | 'follow'>,
   pages = createPages(deps.config, deps.random),
 ): RouteTable {
   // RFC 7662, RFC 7009, RFC 6749
@@ -87,7 +90,7 @@ export function createRoutes(
     row('POST', PATHS.token, 'anyone', none, exchangeToken),
   ]);
   const resourceServers = rows(oauth, [
-    row('GET', PATHS.resourceEvents, 'resourceServer', none, followEvents),
+    row('GET', PATHS.resourceEvents, 'resourceServer', none, followEvents(follow)),
     row('GET', PATHS.resourcePolicy, 'resourceServer', none, readPolicy),
     row('POST', PATHS.resourceQuota, 'resourceServer', none, consumeQuota),
   ]);

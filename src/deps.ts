@@ -1,5 +1,4 @@
-import type { Config } from './config.ts';
-import type { Follow } from './domain/resource-events.ts';
+import type { Config } from './config/load.ts';
 import type { CallApi } from './lib/call-api.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Keyring } from './lib/keyring.ts';
@@ -7,7 +6,7 @@ import type { Log } from './lib/log.ts';
 import type { Metrics } from './lib/metrics.ts';
 import type { ProviderDocuments } from './lib/provider-documents.ts';
 import type { Random } from './lib/random.ts';
-import type { Mailer } from './mail/mailer.ts';
+import type { Mailer } from './ports/mailer.ts';
 import type { Db } from './store/db.ts';
 
 /** All that the house takes from the world (rule 8). Made once in main.ts; tests replace single members. */
@@ -26,8 +25,6 @@ export interface Deps {
   trust: ProviderDocuments;
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
-  /** Lets a resource server follow what concerns it. */
-  follow: Follow;
   /** Notes that a key was used, and where; written behind. */
   touchKey: (hash: Buffer, now: number, from: string) => void;
 }

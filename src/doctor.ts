@@ -1,5 +1,5 @@
-import { type Config, loadConfig } from './config.ts';
-import { readsAllSecrets, UNREADABLE } from './domain/secret-marks.ts';
+import { type Config, loadConfig } from './config/load.ts';
+import { readsAllSecrets, UNREADABLE } from './domain/codes/secret-marks.ts';
 import { ConfigError, DatabaseError } from './errors.ts';
 import { systemClock } from './lib/clock.ts';
 import { createKeyring } from './lib/keyring.ts';

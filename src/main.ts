@@ -3,14 +3,9 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createApp } from './app.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/load.ts';
 import type { Deps } from './deps.ts';
-import { startChores } from './domain/chores.ts';
-import { type DatabaseClock, databaseClock } from './domain/clock.ts';
-import { startOutbox } from './domain/outbox.ts';
-import { createResourceEvents } from './domain/resource-events.ts';
-import { startSecretMarks } from './domain/secret-marks.ts';
-import { startUsage } from './domain/usage.ts';
+import { type DatabaseClock, databaseClock } from './domain/jobs/database-clock.ts';
 import { ConfigError } from './errors.ts';
 import { createOpsServer } from './http/ops.ts';
 import { boundConnections, type Connections, serveOneAtATime, TIMEOUTS } from './http/server/connections.ts';
@@ -24,6 +19,11 @@ import { watchDatabaseFile } from './store/database-file.ts';
 import type { Db } from './store/db.ts';
 import { openMigrated } from './store/open.ts';
 import { createDeps } from './with-deps.ts';
+import { startLastUsedWriter } from './workers/last-used-writer.ts';
+import { startOutbox } from './workers/outbox-worker.ts';
+import { createRevocationFeedHub } from './workers/revocation-feed-hub.ts';
+import { startScheduler } from './workers/scheduler.ts';
+import { startSecretMarkWriter } from './workers/secret-mark-writer.ts';
 
 /** A running service. */
 export interface Service {
@@ -72,14 +72,14 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const clock = overrides.clock ?? ticking!.clock;
 
   const devMailbox = config.smtpUrl === undefined && config.isLoopback ? createDevMailbox(clock) : undefined;
-  const usage = startUsage({ db, log });
+  const usage = startLastUsedWriter({ db, log });
   const wakeOutbox = () => outbox.wake();
-  const events = createResourceEvents({ db, clock, log });
-  const own = { db, clock, log, wakeOutbox, touchKey: usage.touch, follow: events.follow };
+  const feed = createRevocationFeedHub({ db, clock, log });
+  const own = { db, clock, log, wakeOutbox, touchKey: usage.touch };
   const deps = createDeps(config, own, devMailbox);
   const outbox = startOutbox(deps);
-  const secretMarks = await startSecretMarks(deps);
-  const chores = startChores(deps, ticking?.mayDelete ?? (() => true));
+  const secretMarks = await startSecretMarkWriter(deps);
+  const chores = startScheduler(deps, ticking?.mayDelete ?? (() => true));
 
   if (hasPlainCookies(config)) {
     log.info('cookies of the pages go without Secure, for this machine alone: PUBLIC_URL is http');
@@ -87,7 +87,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   let draining = false;
   const isDraining = () => draining;
   const { server, connections } = createPublicServer(
-    createApp(deps, { devMailbox, isDraining }).callback(),
+    createApp(deps, { devMailbox, follow: feed.follow, isDraining }).callback(),
     config,
   );
   const { server: ops, connections: opsConnections } = createOpsServer(deps, isDraining);
@@ -105,7 +105,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   async function stop(delayMs = 0): Promise<void> {
     draining = true;
     if (delayMs > 0) await sleep(delayMs);
-    events.stop(); // ends the streams, which would never end by themselves
+    feed.stop(); // ends the streams, which would never end by themselves
     await drain(drainTimes);
     await Promise.all([outbox.stop(), chores.stop(), usage.stop(), secretMarks.stop()]);
     ticking?.stop();

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import type { Config } from './config.ts';
+import type { Config } from './config/load.ts';
 import { PATHS } from './http/server/paths.ts';
 import { type Service, startService } from './main.ts';
 

@@ -1,6 +1,6 @@
-import type { Config } from './config.ts';
+import type { Config } from './config/load.ts';
 import type { Deps } from './deps.ts';
-import { databaseClock } from './domain/clock.ts';
+import { databaseClock } from './domain/jobs/database-clock.ts';
 import { ConfigError } from './errors.ts';
 import { createCallApi } from './lib/call-api.ts';
 import { systemClock } from './lib/clock.ts';
@@ -18,7 +18,7 @@ import { openMigrated } from './store/open.ts';
 /** What the house takes from the world, with what the caller already has of it. */
 export function createDeps(
   config: Config,
-  own: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey' | 'follow'>,
+  own: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey'>,
   devMailbox?: DevMailbox,
 ): Deps {
   let keyring: Keyring | undefined;
@@ -43,7 +43,7 @@ export function createDeps(
 }
 
 /** What runs beside a service and is not there for a command. */
-const NOTHING = { wakeOutbox() {}, touchKey() {}, follow: async () => () => {} };
+const NOTHING = { wakeOutbox() {}, touchKey() {} };
 
 /**
  * What commands need of the world: the service without its listeners and workers, on a database brought up to date.

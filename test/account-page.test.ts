@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { localAsker } from '../src/domain/events.ts';
-import { addResourceServer } from '../src/domain/resource-servers.ts';
+import { addResourceServer } from '../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
 import { type Browser, openBrowser, type Page } from './helpers/browser.ts';
 import { ceremony, codeOf, countOf } from './helpers/ceremony.ts';
 import { heading } from './helpers/claim-page.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { showAgent } from '../src/domain/agents.ts';
+import { showAgent } from '../src/domain/agents/agent-view.ts';
 import { createRender } from '../src/mail/render.ts';
 import { openAgentClient } from './helpers/agent-client.ts';
 import {

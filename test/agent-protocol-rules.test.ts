@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { deleteAccount } from '../src/domain/accounts.ts';
-import { localAsker } from '../src/domain/events.ts';
-import { narrowAgent } from '../src/domain/owned-agents.ts';
-import { sweep } from '../src/domain/retention.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
+import { sweep } from '../src/domain/jobs/retention.ts';
+import { deleteAccount } from '../src/domain/owner/delete-account.ts';
+import { narrowAgent } from '../src/domain/owner/manage-agents.ts';
 import { type ClientAgent, type Connect, newKey } from './helpers/agent-client.ts';
 import { type AgentWorld, fine, grantsIn, newMailbox, openAgentWorld, said } from './helpers/agent-world.ts';
 import { basic, onEveryEngine, type Reply } from './helpers/service.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHmac, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { sweep } from '../src/domain/retention.ts';
+import { sweep } from '../src/domain/jobs/retention.ts';
 import {
   type Changes,
   type ClientAgent,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { sweep } from '../src/domain/retention.ts';
+import { sweep } from '../src/domain/jobs/retention.ts';
 import { type Browser, openBrowser } from './helpers/browser.ts';
 import { countOf, said } from './helpers/ceremony.ts';
 import { heading } from './helpers/claim-page.ts';

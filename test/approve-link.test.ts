@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { ClaimCodeMail } from '../src/mail/mails.ts';
 import { createRender } from '../src/mail/render.ts';
+import type { ClaimCodeMail } from '../src/ports/mailer.ts';
 import { openBrowser } from './helpers/browser.ts';
 import { countOf, said } from './helpers/ceremony.ts';
 import {

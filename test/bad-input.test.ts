@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { createRoutes } from '../src/app.ts';
-import { localAsker } from '../src/domain/events.ts';
-import { addResourceServer } from '../src/domain/resource-servers.ts';
+import { addResourceServer } from '../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
 import { CLAIM, ID_JAG, JWT_BEARER } from '../src/http/oauth/grant-types.ts';
 import { mediaTypes } from '../src/http/server/body.ts';
 import type { Route } from '../src/http/server/table.ts';
@@ -297,7 +297,7 @@ onEveryEngine('bad input', (engine) => {
   let carriers: BodyRow[]; // one row for each path and media type
   before(async () => {
     on = await startTestService(engine);
-    routes = createRoutes(on.service.deps, undefined).flat();
+    routes = createRoutes(on.service.deps, { devMailbox: undefined, follow: async () => () => {} }).flat();
     closed = routes.filter((row) => !row.open);
     rows = bodyRows(routes);
     carriers = [...Map.groupBy(rows, ({ path, type }) => `${path} ${type}`).values()].map(

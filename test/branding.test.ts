@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { ConfigError } from '../src/errors.ts';
 import { createPages } from '../src/http/pages/pages.ts';
 import { contrast, readableOn } from '../src/lib/colour.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { revokeAgent } from '../src/domain/agents.ts';
-import { findBearer } from '../src/domain/credentials.ts';
-import { localAsker } from '../src/domain/events.ts';
+import { revokeAgent } from '../src/domain/agents/end-agent.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
+import { findBearer } from '../src/domain/credentials/bearer.ts';
 import { ceremony, codeOf, said } from './helpers/ceremony.ts';
 import {
   createTestClock,

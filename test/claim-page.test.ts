@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { refusesMail } from '../src/domain/mail-refusals.ts';
+import { refusesMail } from '../src/domain/accounts/mail-suppressions.ts';
 import { openBrowser } from './helpers/browser.ts';
 import { countOf, said, tally } from './helpers/ceremony.ts';
 import {

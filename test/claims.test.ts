@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { revokeAgent } from '../src/domain/agents.ts';
-import { localAsker } from '../src/domain/events.ts';
-import { addResourceServer } from '../src/domain/resource-servers.ts';
+import { revokeAgent } from '../src/domain/agents/end-agent.ts';
+import { addResourceServer } from '../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
 import { ceremony, codeOf, countOf, from, said, tally } from './helpers/ceremony.ts';
-import type { TestService } from './helpers/service.ts';
-import { basic, onEveryEngine, type Reply, startTestService, wrongCode } from './helpers/service.ts';
+import {
+  basic,
+  onEveryEngine,
+  type Reply,
+  startTestService,
+  type TestService,
+  wrongCode,
+} from './helpers/service.ts';
 
 onEveryEngine('claims', (engine) => {
   let on: TestService;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { deriveCode, deriveTypedCode } from '../src/domain/codes.ts';
+import { deriveCode, deriveTypedCode } from '../src/domain/codes/one-time-codes.ts';
 import {
   type AuthMd,
   confirm,

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { ConfigError } from '../src/errors.ts';
 import { runNode, vouchsafe } from './helpers/cli.ts';
 import {
@@ -350,7 +350,7 @@ describe('settings', () => {
 describe('the secret that is made on this machine', () => {
   test('is one, however many processes start at once, and only its owner may read it', async () => {
     const cwd = mkdtempSync(join(folder, 'cwd-'));
-    const source = new URL('../src/config.ts', import.meta.url).href;
+    const source = new URL('../src/config/load.ts', import.meta.url).href;
     const script = `const { loadConfig } = await import('${source}'); console.log(String(loadConfig({}, { makeSecret: true }).secrets))`;
     const start = () => runNode(['--input-type=module', '-e', script], {}, cwd);
     const ended = await Promise.all([start(), start(), start(), start(), start()]);

@@ -7,9 +7,9 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { calculateJwkThumbprint, createLocalJWKSet, jwtVerify } from 'jose';
 import { createRoutes } from '../src/app.ts';
-import { localAsker } from '../src/domain/events.ts';
-import { addResourceServer } from '../src/domain/resource-servers.ts';
-import { ASSERTION_REVOKED } from '../src/domain/security-events.ts';
+import { ASSERTION_REVOKED } from '../src/domain/agents/revoke-by-provider.ts';
+import { addResourceServer } from '../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
 import type { Kind } from '../src/errors.ts';
 import { TINYSEND } from '../src/http/dialects/tinysend.ts';
 import { CLAIM, ID_JAG, JWT_BEARER } from '../src/http/oauth/grant-types.ts';
@@ -84,7 +84,7 @@ describe('discovery', () => {
   let routes: Route[];
   before(async () => {
     on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
-    routes = createRoutes(on.service.deps, undefined).flat();
+    routes = createRoutes(on.service.deps, { devMailbox: undefined, follow: async () => () => {} }).flat();
     // A row for any path stands here for the documents that it has.
     open = routes
       .filter((row) => row.open)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
-import { endDistrusted } from '../src/domain/distrust.ts';
+import { endDistrusted } from '../src/domain/jobs/revoke-untrusted-issuers.ts';
 import {
   type AuthMd,
   assertRefusal,

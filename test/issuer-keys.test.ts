@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { verifyIdJag } from '../src/domain/trust.ts';
+import { verifyIdJag } from '../src/domain/providers/id-jag.ts';
 import { Failure } from '../src/errors.ts';
 import { type KeySetAnswer, newSigningKey } from './helpers/issuer.ts';
 import { startTrustWorld, type TrustWorld } from './helpers/trust-world.ts';

@@ -4,9 +4,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { revokeAgent } from '../src/domain/agents.ts';
-import { localAsker } from '../src/domain/events.ts';
-import { addResourceServer, removeResourceServer } from '../src/domain/resource-servers.ts';
+import { revokeAgent } from '../src/domain/agents/end-agent.ts';
+import { addResourceServer, removeResourceServer } from '../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
 import { systemRandom } from '../src/lib/random.ts';
 import { newSecret, wellFormed } from '../src/lib/secrets.ts';
 import { confirm, newUser, openAuthMd, SIGNED_API, succeeded } from './helpers/auth-md.ts';

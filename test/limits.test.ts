@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { confirm, ID_JAG, newUser, openAuthMd, says } from './helpers/auth-md.ts';
 import { openBrowser } from './helpers/browser.ts';
 import { ceremony, codeOf, countOf, from, said, tally } from './helpers/ceremony.ts';

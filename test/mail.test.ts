@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import { loadConfig } from '../src/config.ts';
-import { revokeAgent } from '../src/domain/agents.ts';
-import { localAsker } from '../src/domain/events.ts';
-import { sendNext } from '../src/domain/outbox.ts';
+import { loadConfig } from '../src/config/load.ts';
+import { revokeAgent } from '../src/domain/agents/end-agent.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
+import { sendNext } from '../src/domain/mail/deliver.ts';
 import { createMailer } from '../src/mail/mailer.ts';
-import type { ClaimCodeMail } from '../src/mail/mails.ts';
+import type { ClaimCodeMail } from '../src/ports/mailer.ts';
 import type { Db } from '../src/store/db.ts';
 import { type CommitWatch, watchCommits } from './helpers/commits.ts';
 import {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { revokeAgent } from '../src/domain/agents.ts';
-import { localAsker } from '../src/domain/events.ts';
-import type { NoticeMail } from '../src/mail/mails.ts';
+import { revokeAgent } from '../src/domain/agents/end-agent.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
+import type { NoticeMail } from '../src/ports/mailer.ts';
 import { type Browser, openBrowser } from './helpers/browser.ts';
 import { ceremony, codeOf, countOf, from } from './helpers/ceremony.ts';
 import { heading } from './helpers/claim-page.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { ConfigError } from '../src/errors.ts';
 import { createGuard, loadPolicy } from '../src/resource-server/index.ts';
 import { type Api, addApi } from './helpers/api.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { revokeAgent } from '../src/domain/agents.ts';
-import { localAsker } from '../src/domain/events.ts';
+import { revokeAgent } from '../src/domain/agents/end-agent.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
 import { ceremony, codeOf, countOf, from, said, tally } from './helpers/ceremony.ts';
 import {
   createTestClock,

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { revokeAgent } from '../src/domain/agents.ts';
-import { localAsker } from '../src/domain/events.ts';
-import { createResourceEvents, type ResourceEvent } from '../src/domain/resource-events.ts';
-import { listResourceServers, removeResourceServer } from '../src/domain/resource-servers.ts';
+import { revokeAgent } from '../src/domain/agents/end-agent.ts';
+import { listResourceServers, removeResourceServer } from '../src/domain/audiences/resource-servers.ts';
+import type { ResourceEvent } from '../src/domain/audiences/revocation-feed.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
 import type { Db, Value } from '../src/store/db.ts';
+import { createRevocationFeedHub } from '../src/workers/revocation-feed-hub.ts';
 import { type Api, addApi } from './helpers/api.ts';
 import {
   basic,
@@ -221,7 +222,7 @@ onEveryEngine('what resource servers follow, when two begin at once', (engine) =
         return deps.db.all<Row>(sql, params);
       },
     };
-    const hub = createResourceEvents({ ...deps, db });
+    const hub = createRevocationFeedHub({ ...deps, db });
     t.after(() => hub.stop());
     const told = Promise.withResolvers<ResourceEvent>();
     const first = hub.follow(server!, undefined, { tell: told.resolve, end() {} });

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type SecurityEventType, verifySecurityEvent } from '../src/domain/trust.ts';
+import {
+  type SecurityEventType,
+  verifySecurityEvent,
+} from '../src/domain/providers/security-event-verification.ts';
 import { FAKE_USER, type Overrides, REVOKED_EVENT, readToken } from './helpers/issuer.ts';
 import { outcomeOf, PUBLIC_URL, startTrustWorld } from './helpers/trust-world.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { sweep } from '../src/domain/retention.ts';
+import { sweep } from '../src/domain/jobs/retention.ts';
 import { type Browser, openBrowser, type Page } from './helpers/browser.ts';
 import { countOf } from './helpers/ceremony.ts';
 import { onEveryEngine, startTestService, type TestService, wrongCode } from './helpers/service.ts';

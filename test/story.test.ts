@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { localAsker } from '../src/domain/events.ts';
-import { addResourceServer } from '../src/domain/resource-servers.ts';
+import { addResourceServer } from '../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
 import { basic, onEveryEngine, startTestService, type TestService } from './helpers/service.ts';
 
 onEveryEngine('the story of an agent', (engine) => {

@@ -8,8 +8,8 @@ import {
   jwtVerify,
   UnsecuredJWT,
 } from 'jose';
-import { localAsker } from '../src/domain/events.ts';
-import { rotateKeys } from '../src/domain/signing-keys.ts';
+import { localAsker } from '../src/domain/audit/audit-log.ts';
+import { rotateKeys } from '../src/domain/credentials/signing-keys.ts';
 import {
   API,
   type AuthMd,

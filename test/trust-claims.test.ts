@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { verifyIdJag } from '../src/domain/trust.ts';
+import { verifyIdJag } from '../src/domain/providers/id-jag.ts';
 import { readToken } from './helpers/issuer.ts';
 import { outcomeOf, startTrustWorld } from './helpers/trust-world.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { verifyIdJag } from '../src/domain/trust.ts';
+import { verifyIdJag } from '../src/domain/providers/id-jag.ts';
 import { Failure } from '../src/errors.ts';
 import { selfSignedCertificate } from './helpers/certificate.ts';
 import {

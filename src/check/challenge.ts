@@ -4,13 +4,9 @@ import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
 import type { ResourceMetadata } from './protected-resource.ts';
 import { insertWellKnown, RESOURCE_WELL_KNOWN, type Target, urlFault } from './target.ts';
 
-const NAME = 'challenge';
+import { resourceMetadataOf } from './www-authenticate.ts';
 
-/** The `resource_metadata` of a WWW-Authenticate header (RFC 9728 5.1). */
-export function resourceMetadataOf(header: string): string | undefined {
-  const found = /\bresource_metadata\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/i.exec(header);
-  return found?.[1]?.replace(/\\(.)/g, '$1') ?? found?.[2];
-}
+const NAME = 'challenge';
 
 /**
  * Whether the resource tells a caller without a credential where to get one.

@@ -1,8 +1,8 @@
 import type { Asker } from './ask.ts';
-import { resourceMetadataOf } from './challenge.ts';
 import { ACCEPT_JSON, type DocumentRead, type Json, readJson, texts } from './documents.ts';
 import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
 import { insertWellKnown, RESOURCE_WELL_KNOWN, type Target, urlFault } from './target.ts';
+import { resourceMetadataOf } from './www-authenticate.ts';
 
 const SERVE =
   'Serve RFC 9728 metadata there: resource, authorization_servers, scopes_supported and bearer_methods_supported.';

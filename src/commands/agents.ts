@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import * as agents from '../domain/agents.ts';
-import { revokeKeyById } from '../domain/keys.ts';
+import * as agents from '../domain/agents/agent-view.ts';
+import { revokeAgent } from '../domain/agents/end-agent.ts';
+import { revokeKeyById } from '../domain/credentials/api-keys.ts';
 import { type Shell, wholeNumber } from './shell.ts';
 
 /** `agent …` and `key …`: who is in, and what they hold. */
@@ -38,7 +39,7 @@ export function addAgentCommands(program: Command, shell: Shell): void {
     .description('end an agent, its keys and its pending claim')
     .action((id: string) =>
       shell.withDatabase(async (deps) => {
-        if (!(await agents.revokeAgent(deps, shell.asker(), id))) return shell.notFound('agent');
+        if (!(await revokeAgent(deps, shell.asker(), id))) return shell.notFound('agent');
         shell.say({ revoked: id }, `${id} and its keys are revoked.`);
       }),
     );

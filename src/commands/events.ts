@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { EVENT_KINDS } from '../domain/events.ts';
+import { EVENT_KINDS } from '../domain/audit/audit-log.ts';
 import { nearest, normalized } from '../lib/spelling.ts';
 import { type EventRow, findEvents } from '../store/events.ts';
 import { type Shell, wholeNumber } from './shell.ts';

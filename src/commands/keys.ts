@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { listKeys, rotateKeys, type SigningKey } from '../domain/signing-keys.ts';
+import { listKeys, rotateKeys, type SigningKey } from '../domain/credentials/signing-keys.ts';
 import type { Shell } from './shell.ts';
 
 /** `keys …`: what this service signs with. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import * as resources from '../domain/resource-servers.ts';
-import { parseScope } from '../domain/scopes.ts';
+import * as resources from '../domain/audiences/resource-servers.ts';
+import { parseScope } from '../lib/scopes.ts';
 import type { Shell } from './shell.ts';
 
 /** `resource …`: who may introspect. */

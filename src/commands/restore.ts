@@ -2,9 +2,14 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { type Config, loadConfig } from '../config.ts';
-import { EVENT_KINDS } from '../domain/events.ts';
-import { describeRestored, type EventLine, endWhatMayBeOver, revokeAgain } from '../domain/restored.ts';
+import { type Config, loadConfig } from '../config/load.ts';
+import { EVENT_KINDS } from '../domain/audit/audit-log.ts';
+import {
+  describeRestored,
+  type EventLine,
+  endWhatMayBeOver,
+  revokeAgain,
+} from '../domain/jobs/after-restore.ts';
 import { ConfigError, Failure } from '../errors.ts';
 import { restoreDatabase } from '../store/restore.ts';
 import { onDatabase } from '../with-deps.ts';

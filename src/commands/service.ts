@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { loadConfig } from '../config.ts';
-import { settingsInForce, settingsTable } from '../config-settings.ts';
+import { loadConfig } from '../config/load.ts';
+import { settingsInForce, settingsTable } from '../config/settings.ts';
 import { doctor } from '../doctor.ts';
 import { DatabaseError } from '../errors.ts';
 import { previewMails } from '../mail/preview.ts';

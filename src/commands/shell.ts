@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
-import { loadConfig } from '../config.ts';
+import { loadConfig } from '../config/load.ts';
 import type { Deps } from '../deps.ts';
-import { type Asker, localAsker } from '../domain/events.ts';
+import { type Asker, localAsker } from '../domain/audit/audit-log.ts';
 import { ConfigError } from '../errors.ts';
 import { withDeps } from '../with-deps.ts';
 

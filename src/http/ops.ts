@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { Deps } from '../deps.ts';
-import { backlog } from '../domain/outbox.ts';
-import { hasDiskSpace, takesWrites } from '../domain/readiness.ts';
-import { readsAllSecrets, UNREADABLE } from '../domain/secret-marks.ts';
+import { readsAllSecrets, UNREADABLE } from '../domain/codes/secret-marks.ts';
+import { hasDiskSpace, takesWrites } from '../domain/jobs/readiness.ts';
+import { backlog } from '../domain/mail/deliver.ts';
 import { type Connections, serveOneAtATime, TIMEOUTS } from './server/connections.ts';
 import { readRequestTarget } from './server/request-target.ts';
 

@@ -1,4 +1,4 @@
-import type { Message } from './mailer.ts';
+import type { Message } from '../ports/mailer.ts';
 
 /** A mail that was caught instead of sent. */
 export interface CaughtMail extends Message {

@@ -1,26 +1,8 @@
 import { createTransport, type Transporter } from 'nodemailer';
-import type { Config } from '../config.ts';
-import { type Delivery, messageId, SEND_DEADLINE_MS } from '../domain/outbox.ts';
+import type { Config } from '../config/load.ts';
+import { type Delivery, type Mail, type Mailer, type Message, SEND_DEADLINE_MS } from '../ports/mailer.ts';
 import type { DevMailbox } from './dev-mailbox.ts';
-import type { Mail } from './mails.ts';
 import { createRender } from './render.ts';
-
-/** Hands mail over. Never throws: what happened is its answer. */
-export interface Mailer {
-  send(mail: Mail): Promise<Delivery>;
-  /** Whether the mail server can be reached and lets us in; undefined where there is none. */
-  check(): Promise<Error | undefined>;
-  close(): void;
-}
-
-/** One message as it leaves. */
-export interface Message {
-  id: string;
-  to: string;
-  subject: string;
-  text: string;
-  html: string;
-}
 
 /** A server that has not taken the connection by then is away. */
 const CONNECT_DEADLINE_MS = SEND_DEADLINE_MS / 3;
@@ -134,4 +116,9 @@ function openTransport(url: string): Transporter {
   });
   transport.on('error', () => {});
   return transport;
+}
+
+/** The Message-ID of a mail: the same at every try, so that a duplicate is known as one (R-15). */
+export function messageId(mailId: string, publicUrl: string): string {
+  return `<${mailId}@${new URL(publicUrl).hostname}>`;
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Config } from '../config.ts';
-import type { Mail } from './mails.ts';
+import type { Config } from '../config/load.ts';
+import type { Mail } from '../ports/mailer.ts';
 import { createRender } from './render.ts';
 
 /**

@@ -1,7 +1,7 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import { displayName, formatTime, presentHappening } from '../lib/display.ts';
 import { openTemplates } from '../lib/templates.ts';
-import type { Mail } from './mails.ts';
+import type { Mail } from '../ports/mailer.ts';
 
 const SUBJECTS: Record<Mail['kind'], string> = {
   'claim-code': 'a software agent asks you to vouch for it',

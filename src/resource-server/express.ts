@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { headersOf } from './node-headers.ts';
-import type { VerifiedToken } from './verifier.ts';
+import type { VerifiedToken } from './token.ts';
 
 /** For Express 4 and 5, and whatever else calls `(req, res, next)` with Node's own request and response. */
 

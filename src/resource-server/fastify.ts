@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { headersOf } from './node-headers.ts';
-import type { VerifiedToken } from './verifier.ts';
+import type { VerifiedToken } from './token.ts';
 
 /** For Fastify 4 and 5. */
 

@@ -1,6 +1,7 @@
 import { challenge, howToGetKey, type ResourceOptions } from './challenge.ts';
 import { VerificationError } from './errors.ts';
-import type { VerifiedToken, Verifier } from './verifier.ts';
+import type { VerifiedToken } from './token.ts';
+import type { Verifier } from './verifier.ts';
 
 /** What stands before a route, whatever the framework: the adapters only carry headers in and answers out. */
 

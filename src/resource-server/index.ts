@@ -25,4 +25,5 @@ export {
   type Verdict,
 } from './policy.ts';
 export type { Spent } from './quota.ts';
-export { createVerifier, type VerifiedToken, type Verifier, type VerifierOptions } from './verifier.ts';
+export type { VerifiedToken } from './token.ts';
+export { createVerifier, type Verifier, type VerifierOptions } from './verifier.ts';

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { challenge } from './challenge.ts';
 import { createGuard, type Guard, type GuardOptions } from './guard.ts';
 import type { Args, Policy } from './policy.ts';
-import type { VerifiedToken } from './verifier.ts';
+import type { VerifiedToken } from './token.ts';
 
 /** What stands before an MCP server over Streamable HTTP: the key, the session, the rules of the tools; refusals in JSON-RPC. */
 

@@ -1,5 +1,6 @@
 import { VerificationError } from './errors.ts';
-import type { VerifiedToken, Verifier } from './verifier.ts';
+import type { VerifiedToken } from './token.ts';
+import type { Verifier } from './verifier.ts';
 
 /** For the official MCP SDKs: `@modelcontextprotocol/sdk` 1.x and `@modelcontextprotocol/server` 2.x. */
 

@@ -1,5 +1,5 @@
 import { covers } from './guard.ts';
-import type { VerifiedToken } from './verifier.ts';
+import type { VerifiedToken } from './token.ts';
 
 /**
  * Which tools a credential may call, decided before any of them runs. In two phases, and the first refusal wins: what holds

@@ -1,6 +1,6 @@
 import type { Authority } from './authority.ts';
 import { unavailable } from './errors.ts';
-import type { VerifiedToken } from './verifier.ts';
+import type { VerifiedToken } from './token.ts';
 
 /** What came of counting an action: what is left, or what to answer. */
 export type Spent =

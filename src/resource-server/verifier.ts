@@ -5,24 +5,7 @@ import { invalidToken, unavailable } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow.ts';
 import { type Spent, spend } from './quota.ts';
 
-/** A credential that works for this resource, and who stands behind it. Frozen. */
-export interface VerifiedToken {
-  /** The account it works in: whose data it may touch. */
-  readonly subject: string;
-  /** Undefined: the key is a human's own. */
-  readonly agentId: string | undefined;
-  readonly keyId: string;
-  readonly scopes: readonly string[];
-  /** The resource that it was verified for. */
-  readonly audience: string;
-  /** Epoch seconds. */
-  readonly expiresAt: number;
-  /** The account of the human behind the agent, once claimed. */
-  readonly owner?: string;
-  /** The account that the agent had of its own before it was merged. */
-  readonly mergedFrom?: string;
-}
-
+import type { VerifiedToken } from './token.ts';
 export interface VerifierOptions extends AuthorityOptions {
   /** The URL that names this resource server, as it was added at the authority. */
   resource: string;

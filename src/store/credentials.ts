@@ -1,5 +1,6 @@
+import type { ListFilter } from '../lib/list-pages.ts';
 import type { Db, Tx } from './db.ts';
-import { type ListFilter, PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
+import { PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
 
 export interface CredentialRow {
   hash: Buffer;

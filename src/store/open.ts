@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import { DatabaseError } from '../errors.ts';
 import type { Db } from './db.ts';
 import { migrate } from './migrate.ts';

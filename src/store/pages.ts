@@ -1,14 +1,6 @@
+import { type ListFilter, PAGE_ROWS } from '../lib/list-pages.ts';
+
 /** Lists are read in pages, and what belongs to the rows of a page in one statement for all of them. */
-
-/** So many rows have a page. */
-export const PAGE_ROWS = 50;
-
-/** What a list leaves out. */
-export interface ListFilter {
-  /** Part of a name in whatever case, or a whole id. */
-  search?: string | undefined;
-  state?: 'live' | 'ended' | undefined;
-}
 
 /** The parameters of `LOWER(name) LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!' OR id = ?`: SQLite lowers ASCII alone. */
 export function searchParams({ search }: ListFilter): [string, string, string] {

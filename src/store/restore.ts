@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import { DatabaseError } from '../errors.ts';
 import type { Db } from './db.ts';
 import { explainOpenError } from './open-error.ts';

@@ -40,7 +40,6 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
 
   const queue: Job[] = [];
   let draining = false;
-  let isOpen = false;
   /** So many jobs at the head of the queue have been in a batch that failed. */
   let suspects = 0;
   const writes = statements(writer, translate, refuseAlone);
@@ -54,11 +53,10 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
 
   /** On a full disk SQLite undoes all by itself; what the same transaction asks after that would stand alone. */
   function refuseAlone(): void {
-    if (!isOpen) throw unavailable('the transaction is over');
+    if (!writer.inTransaction) throw unavailable('the transaction is over');
   }
 
   function translate(error: unknown): unknown {
-    if (!writer.inTransaction) isOpen = false;
     const code = error instanceof Database.SqliteError ? error.code : '';
     if (/^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(code)) onBroken(error);
     return /^SQLITE_(BUSY|LOCKED|FULL|READONLY|CANTOPEN|IOERR|CORRUPT|NOTADB)/.test(code)
@@ -108,7 +106,6 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
   async function beganTransaction(): Promise<boolean> {
     try {
       begin.run();
-      isOpen = true;
       return true;
     } catch (error) {
       const busy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
@@ -134,13 +131,11 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       if (apart) await runApart(batch);
       else if (!(await runTogether(batch))) {
         writer.exec('ROLLBACK');
-        isOpen = false;
         queue.unshift(...batch);
         suspects = batch.length;
         return;
       }
       commit.run();
-      isOpen = false;
     } catch (error) {
       if (writer.inTransaction) writer.exec('ROLLBACK');
       const failure = translate(error);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { showAgent } from '../../src/domain/agents.ts';
+import { showAgent } from '../../src/domain/agents/agent-view.ts';
 import { type AgentWorld, openAgentWorld } from '../helpers/agent-world.ts';
 import { newMailbox } from '../helpers/claim-page.ts';
 import { signIn } from '../helpers/human.ts';

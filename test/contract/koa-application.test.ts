@@ -17,6 +17,7 @@ onEveryEngine('the Koa application', (engine) => {
   test('it mounts into another Koa application, beside routes of its own', async (t) => {
     const vouchsafe = createApp(on.service.deps, {
       devMailbox: undefined,
+      follow: async () => () => {},
       isDraining: () => false,
     }).callback();
     const host = new Koa();

@@ -1,5 +1,5 @@
-import { localAsker } from '../../src/domain/events.ts';
-import { addResourceServer } from '../../src/domain/resource-servers.ts';
+import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../../src/domain/audit/audit-log.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/resource-server/index.ts';
 import type { TestService } from './service.ts';
 

@@ -1,4 +1,4 @@
-import { deriveCode } from '../../src/domain/codes.ts';
+import { deriveCode } from '../../src/domain/codes/one-time-codes.ts';
 import { hashSecret } from '../../src/lib/secrets.ts';
 import { findLastAttempt } from '../../src/store/claim-attempts.ts';
 import { findClaimByTokenHash } from '../../src/store/claims.ts';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { ClaimCodeMail } from '../../src/mail/mails.ts';
+import type { ClaimCodeMail } from '../../src/ports/mailer.ts';
 import { type Browser, openBrowser, type Page } from './browser.ts';
 import { countOf } from './ceremony.ts';
 import { watchCommits } from './commits.ts';

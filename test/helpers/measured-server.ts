@@ -1,4 +1,4 @@
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { startService } from '../../src/main.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { localAsker } from '../../src/domain/events.ts';
-import { addResourceServer } from '../../src/domain/resource-servers.ts';
+import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../../src/domain/audit/audit-log.ts';
 import { displayName } from '../../src/lib/display.ts';
 import { type Browser, openBrowser } from './browser.ts';
 import { ceremony, codeOf, countOf } from './ceremony.ts';

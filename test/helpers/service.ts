@@ -5,17 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe } from 'node:test';
 import pg from 'pg';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { DRAIN_TIMES } from '../../src/http/server/drain.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
+import { type Overrides, type Service, startService } from '../../src/main.ts';
 import type {
   ApprovalMail,
   ClaimCodeMail,
   NoticeMail,
   SignInLinkMail,
   SignInMail,
-} from '../../src/mail/mails.ts';
-import { type Overrides, type Service, startService } from '../../src/main.ts';
+} from '../../src/ports/mailer.ts';
 import { freePort } from './free-port.ts';
 
 export type Engine = 'sqlite' | 'postgres';

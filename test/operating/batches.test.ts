@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { listAgents, showAgent } from '../../src/domain/agents.ts';
-import { BATCH_MS, createBatches, nextRows } from '../../src/domain/batches.ts';
-import { sweep } from '../../src/domain/retention.ts';
+import { listAgents, showAgent } from '../../src/domain/agents/agent-view.ts';
+import { BATCH_MS, createBatches, nextRows } from '../../src/domain/jobs/batches.ts';
+import { sweep } from '../../src/domain/jobs/retention.ts';
 import type { Db, Tx } from '../../src/store/db.ts';
 import { deleteExpiredRegistrations } from '../../src/store/retention.ts';
 import { noting } from '../helpers/commits.ts';

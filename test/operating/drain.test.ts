@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { localAsker } from '../../src/domain/events.ts';
-import { addResourceServer } from '../../src/domain/resource-servers.ts';
+import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
+import { localAsker } from '../../src/domain/audit/audit-log.ts';
+import { createRevocationFeedHub } from '../../src/workers/revocation-feed-hub.ts';
 import { type KeepAliveClient, openKeepAlive } from '../helpers/keep-alive-client.ts';
 import { type Served, serve, spawnServe } from '../helpers/served.ts';
 import {
@@ -174,11 +175,22 @@ onEveryEngine('a drain', (engine) => {
     });
     const reader = response.body!.getReader();
     await reader.read();
-    const follow = on.service.deps.follow;
     const stopped = on.stop();
     while (!(await reader.read()).done);
-    await assert.rejects(follow(server, undefined, { tell() {}, end() {} }), { kind: 'unavailable' });
     await stopped;
+  });
+
+  test('no resource server begins to follow once the service is about to end', async (t) => {
+    const on = await startTestService(engine);
+    t.after(() => on.stop());
+    const { server } = await addResourceServer(on.service.deps, localAsker('test'), {
+      url: 'https://api.example.com',
+      name: 'API',
+      scopes: undefined,
+    });
+    const hub = createRevocationFeedHub(on.service.deps);
+    hub.stop();
+    await assert.rejects(hub.follow(server, undefined, { tell() {}, end() {} }), { kind: 'unavailable' });
   });
 });
 

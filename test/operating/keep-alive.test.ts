@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { openKeepAlive } from '../helpers/keep-alive-client.ts';
 import { startTestService, TEST_SECRET } from '../helpers/service.ts';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { EVENT_KINDS, localAsker, record } from '../../src/domain/events.ts';
+import { EVENT_KINDS, localAsker, record } from '../../src/domain/audit/audit-log.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { openMigrated } from '../../src/store/open.ts';

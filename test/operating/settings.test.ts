@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { settingsTable } from '../../src/config-settings.ts';
+import { settingsTable } from '../../src/config/settings.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { freePort } from '../helpers/free-port.ts';
 

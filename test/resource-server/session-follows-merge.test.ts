@@ -4,7 +4,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { startMcpServer } from '../../examples/mcp-server/server.ts';
 import { createSessionOwners } from '../../src/resource-server/mcp.ts';
-import type { VerifiedToken } from '../../src/resource-server/verifier.ts';
+import type { VerifiedToken } from '../../src/resource-server/token.ts';
 import { addApi } from '../helpers/api.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { signIn } from '../helpers/human.ts';

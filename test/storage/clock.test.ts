@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { databaseClock } from '../../src/domain/clock.ts';
+import { databaseClock } from '../../src/domain/jobs/database-clock.ts';
 import { createSteadyClock } from '../../src/lib/steady-clock.ts';
 import type { Db } from '../../src/store/db.ts';
 import { createTestClock, onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';

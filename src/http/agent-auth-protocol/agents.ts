@@ -1,18 +1,17 @@
 import { z } from 'zod';
-import type { Question } from '../../domain/agent-approvals.ts';
-import { capabilitiesOf, readAsked } from '../../domain/capabilities.ts';
-import { POLL_SECONDS } from '../../domain/claim-state.ts';
+import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
+import { capabilitiesOf, readAsked } from '../../domain/hosts/capabilities.ts';
+import type { Question } from '../../domain/hosts/connection-requests.ts';
+import { type HostedAgent, showOwnHostedAgent } from '../../domain/hosts/host-agent-view.ts';
 import {
-  type HostedAgent,
   reactivate as reactivateAgent,
   registerHostedAgent,
   revokeHostedAgent,
   rotateAgentKey,
-  showOwnHostedAgent,
-} from '../../domain/hosted-agents.ts';
-import { refused } from '../../domain/protocol-refusals.ts';
-import { REFUSED } from '../../domain/refused-capabilities.ts';
-import { requestCapabilities as request } from '../../domain/request-capabilities.ts';
+} from '../../domain/hosts/host-agents.ts';
+import { refused } from '../../domain/hosts/protocol-errors.ts';
+import { REFUSED } from '../../domain/hosts/refused-capabilities.ts';
+import { requestCapabilities as request } from '../../domain/hosts/request-capabilities.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { type Call, json, operation } from '../server/table.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { introspectAgent } from '../../domain/agent-introspection.ts';
-import { type Capability, capabilitiesOf, grantedTo, isForAnybody } from '../../domain/capabilities.ts';
-import { execute as run } from '../../domain/execution.ts';
-import { refused } from '../../domain/protocol-refusals.ts';
+import { introspectAgent } from '../../domain/hosts/agent-introspection.ts';
+import { type Capability, capabilitiesOf, grantedTo, isForAnybody } from '../../domain/hosts/capabilities.ts';
+import { execute as run } from '../../domain/hosts/execute-capability.ts';
+import { refused } from '../../domain/hosts/protocol-errors.ts';
 import { Failure } from '../../errors.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Call, json, operation } from '../server/table.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { revokeHost, rotateHostKey } from '../../domain/hosts.ts';
+import { revokeHost, rotateHostKey } from '../../domain/hosts/hosts.ts';
 import { json, operation } from '../server/table.ts';
 
 /** What a host does with itself (Agent Auth Protocol). */

@@ -1,8 +1,8 @@
 import type { Deps } from '../../deps.ts';
-import type { Asker } from '../../domain/events.ts';
-import { refuseIfSpent } from '../../domain/limits.ts';
-import { refused } from '../../domain/protocol-refusals.ts';
-import { verifyAgentToken, verifyHostToken } from '../../domain/signed-requests.ts';
+import type { Asker } from '../../domain/audit/audit-log.ts';
+import { refused } from '../../domain/hosts/protocol-errors.ts';
+import { verifyAgentToken, verifyHostToken } from '../../domain/hosts/signed-requests.ts';
+import { refuseIfSpent } from '../../domain/limits/flood-limit.ts';
 import { Failure } from '../../errors.ts';
 import { PATHS } from '../server/paths.ts';
 import type { CallerKind, Callers } from '../server/table.ts';

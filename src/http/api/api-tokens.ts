@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import type { Key } from '../../domain/credentials.ts';
-import { createKey, listKeys, revokeOwnKey } from '../../domain/keys.ts';
-import { checkResourceUrl } from '../../domain/resource-servers.ts';
-import { formatScope, parseScope } from '../../domain/scopes.ts';
+import { createKey, listKeys, revokeOwnKey } from '../../domain/credentials/api-keys.ts';
+import type { Key } from '../../domain/credentials/issue.ts';
 import { Failure } from '../../errors.ts';
+import { checkResourceUrl } from '../../lib/audience-url.ts';
+import { formatScope, parseScope } from '../../lib/scopes.ts';
 import { json, operation } from '../server/table.ts';
 import { iso, isoOrNull, toIso } from '../server/wire-times.ts';
 

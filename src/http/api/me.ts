@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import { mailboxOf } from '../../domain/accounts.ts';
-import { type Agent, showAgent } from '../../domain/agents.ts';
-import { listAudiences } from '../../domain/audience.ts';
-import type { Bearer } from '../../domain/credentials.ts';
-import { showHeldKey } from '../../domain/keys.ts';
+import { mailboxOf } from '../../domain/accounts/find-or-create-account.ts';
+import { type Agent, showAgent } from '../../domain/agents/agent-view.ts';
+import { listAudiences } from '../../domain/audiences/audience.ts';
+import { showHeldKey } from '../../domain/credentials/api-keys.ts';
+import type { Bearer } from '../../domain/credentials/bearer.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { nextOf } from '../auth-md/next-steps.ts';
 import { operation } from '../server/table.ts';

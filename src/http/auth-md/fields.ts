@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Repeatable } from '../../domain/idempotency.ts';
+import type { Repeatable } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
 import { normalizeCode } from '../../lib/code-text.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import type { SignedIdentity } from '../../domain/assertions.ts';
-import { POLL_SECONDS } from '../../domain/claim-state.ts';
-import type { OpenedAttempt } from '../../domain/claims.ts';
+import type { OpenedAttempt } from '../../domain/claims/claim-attempts.ts';
+import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
+import type { SignedIdentity } from '../../domain/credentials/identity-assertions.ts';
 import { PATHS } from '../server/paths.ts';
 import { iso, toIso } from '../server/wire-times.ts';
 

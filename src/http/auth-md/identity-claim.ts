@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { signIdentity } from '../../domain/assertions.ts';
-import { ceremonyOf } from '../../domain/ceremonies.ts';
-import { startClaim as start } from '../../domain/claims.ts';
-import { completeClaim as complete } from '../../domain/completion.ts';
-import { claimByAssertion } from '../../domain/presentation.ts';
+import { ceremonyOf } from '../../domain/claims/claim-flows.ts';
+import { completeClaim as complete } from '../../domain/claims/complete-claim.ts';
+import { startClaim as start } from '../../domain/claims/start-claim.ts';
+import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
+import { claimByAssertion } from '../../domain/registration/claim-by-id-jag.ts';
 import { authMd, authMdProduction, authMdProductionComplete } from '../dialects/auth-md.ts';
 import { type Call, type HandlerResult, json, operation, version } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';

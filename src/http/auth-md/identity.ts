@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { signIdentity } from '../../domain/assertions.ts';
-import { ceremonyOf } from '../../domain/ceremonies.ts';
-import type { Given } from '../../domain/giving.ts';
-import { presentAssertion } from '../../domain/presentation.ts';
-import { registerAnonymous, registerWithMailbox } from '../../domain/registration.ts';
-import { renewIdentity } from '../../domain/tokens.ts';
+import { ceremonyOf } from '../../domain/claims/claim-flows.ts';
+import type { Given } from '../../domain/claims/issue-on-claim.ts';
+import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
+import { renewIdentity } from '../../domain/credentials/renew-identity.ts';
+import { registerAnonymous } from '../../domain/registration/register-anonymous.ts';
+import { presentAssertion } from '../../domain/registration/register-by-id-jag.ts';
+import { registerWithMailbox } from '../../domain/registration/register-by-mailbox.ts';
 import { Failure } from '../../errors.ts';
 import { agentAuthChallenge, authMdProduction } from '../dialects/auth-md.ts';
 import { ID_JAG } from '../oauth/grant-types.ts';

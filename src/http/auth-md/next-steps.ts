@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
-import type { Agent } from '../../domain/agents.ts';
-import { POLL_SECONDS } from '../../domain/claim-state.ts';
-import type { Bearer } from '../../domain/credentials.ts';
+import type { Agent } from '../../domain/agents/agent-view.ts';
+import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
+import type { Bearer } from '../../domain/credentials/bearer.ts';
 import { PATHS } from '../server/paths.ts';
 
 /** What an agent does next: one or two sentences for a language model with curl, in answers of the tinysend profile (`next`). */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { takeSecurityEvent } from '../../domain/security-events.ts';
+import { takeSecurityEvent } from '../../domain/agents/revoke-by-provider.ts';
 import { operation } from '../server/table.ts';
 
 /** What agent providers tell us of their users (auth-md.md 4.6): the body is the token. */

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { MAILED_PAGE } from '../../domain/ceremonies.ts';
-import { findCeremonyEnd } from '../../domain/claim-ends.ts';
-import { startClaim } from '../../domain/claims.ts';
-import { completeClaim } from '../../domain/completion.ts';
-import type { Given } from '../../domain/giving.ts';
-import { presentAssertion } from '../../domain/presentation.ts';
-import { registerAnonymous, registerWithMailbox } from '../../domain/registration.ts';
+import { MAILED_PAGE } from '../../domain/claims/claim-flows.ts';
+import { completeClaim, findCeremonyEnd } from '../../domain/claims/complete-claim.ts';
+import type { Given } from '../../domain/claims/issue-on-claim.ts';
+import { startClaim } from '../../domain/claims/start-claim.ts';
+import { registerAnonymous } from '../../domain/registration/register-anonymous.ts';
+import { presentAssertion } from '../../domain/registration/register-by-id-jag.ts';
+import { registerWithMailbox } from '../../domain/registration/register-by-mailbox.ts';
 import { authMd01, authMdComplete } from '../dialects/auth-md.ts';
 import { ID_JAG } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';

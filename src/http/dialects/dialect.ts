@@ -1,4 +1,4 @@
-import type { Session } from '../../domain/sessions.ts';
+import type { Session } from '../../domain/accounts/sessions.ts';
 import type { Failure } from '../../errors.ts';
 
 /** How one protocol spells success and failure. Each has one total table from kind to status and code. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { Config } from '../../config.ts';
-import type { Audience } from '../../domain/audience.ts';
+import type { Config } from '../../config/load.ts';
+import type { Audience } from '../../domain/audiences/audience.ts';
 import { scopesOf } from './llms-txt.ts';
 
 const TEMPLATE = readFileSync(new URL('../../../auth.md', import.meta.url), 'utf8');

@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import { type Audience, listAudiences } from '../../domain/audience.ts';
+import { type Audience, listAudiences } from '../../domain/audiences/audience.ts';
 import { PATHS } from '../server/paths.ts';
 import type { Route } from '../server/table.ts';
 import { renderAuthMd } from './auth-md-document.ts';

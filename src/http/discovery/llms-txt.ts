@@ -1,5 +1,5 @@
-import type { Config } from '../../config.ts';
-import type { Audience } from '../../domain/audience.ts';
+import type { Config } from '../../config/load.ts';
+import type { Audience } from '../../domain/audiences/audience.ts';
 import { PATHS } from '../server/paths.ts';
 
 /** The map of the documents for language models (llmstxt.org): a title, a summary, links. */

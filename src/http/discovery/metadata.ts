@@ -1,6 +1,6 @@
-import type { Config } from '../../config.ts';
-import type { Audience } from '../../domain/audience.ts';
-import { ASSERTION_REVOKED } from '../../domain/security-events.ts';
+import type { Config } from '../../config/load.ts';
+import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
+import type { Audience } from '../../domain/audiences/audience.ts';
 import { CLAIM, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Config } from '../../config.ts';
-import type { Audience } from '../../domain/audience.ts';
+import type { Config } from '../../config/load.ts';
+import type { Audience } from '../../domain/audiences/audience.ts';
 import { agentAuthProtocol } from '../dialects/agent-auth-protocol.ts';
 import { AUTH_MD_ERRORS } from '../dialects/auth-md.ts';
 import type { Dialect } from '../dialects/dialect.ts';

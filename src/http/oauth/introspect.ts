@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { introspectAgent, looksSigned } from '../../domain/agent-introspection.ts';
-import { introspect as ask } from '../../domain/introspection.ts';
-import { formatScope } from '../../domain/scopes.ts';
+import { introspect as ask } from '../../domain/credentials/introspection.ts';
+import { introspectAgent, looksSigned } from '../../domain/hosts/agent-introspection.ts';
+import { formatScope } from '../../lib/scopes.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Call, operation, urlencoded } from '../server/table.ts';
 

@@ -1,4 +1,4 @@
-import { listPublicKeys } from '../../domain/signing-keys.ts';
+import { listPublicKeys } from '../../domain/credentials/signing-keys.ts';
 import { jsonDocument } from '../discovery/metadata.ts';
 import { operation } from '../server/table.ts';
 

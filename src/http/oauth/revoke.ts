@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { revokeHeldKey } from '../../domain/keys.ts';
+import { revokeHeldKey } from '../../domain/credentials/api-keys.ts';
 import { operation, urlencoded } from '../server/table.ts';
 
 /** RFC 7009. Who holds a key may end it; unknown hints are ignored (2.1). */

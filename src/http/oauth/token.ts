@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import type { IssuedToken } from '../../domain/access-tokens.ts';
-import { signIdentity } from '../../domain/assertions.ts';
-import { collectByGrant } from '../../domain/claim-grant.ts';
-import { formatScope } from '../../domain/scopes.ts';
-import { exchangeAssertion } from '../../domain/tokens.ts';
+import { collectByGrant } from '../../domain/claims/claim-grant-type.ts';
+import type { IssuedToken } from '../../domain/credentials/access-tokens.ts';
+import { exchangeAssertion } from '../../domain/credentials/exchange-assertion.ts';
+import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
 import { Failure } from '../../errors.ts';
+import { formatScope } from '../../lib/scopes.ts';
 import { bothIdentities, identity } from '../auth-md/identity-answers.ts';
 import { type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';

@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { listOwnedHosts, type OwnedHost } from '../../domain/hosts.ts';
-import { listOwnedAgents, type OwnedAgent, showOwnedAgent } from '../../domain/list-owned-agents.ts';
+import { listOwnedHosts, type OwnedHost } from '../../domain/hosts/hosts.ts';
 import {
   narrowAgent,
   renameAgent,
   revokeOwnedAgent,
   undoMerge,
   unlinkAgent,
-} from '../../domain/owned-agents.ts';
+} from '../../domain/owner/manage-agents.ts';
+import { listOwnedAgents, type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
 import { displayName, formatTime, presentHappening } from '../../lib/display.ts';
 import type { Call, HandlerResult } from '../server/table.ts';
 import { chosen, form } from './forms.ts';

@@ -6,7 +6,7 @@ import {
   renewRecoveryCodes,
   setUpAuthenticator,
   showAuthenticator,
-} from '../../domain/authenticators.ts';
+} from '../../domain/accounts/totp.ts';
 import { Failure } from '../../errors.ts';
 import { formatTime } from '../../lib/display.ts';
 import type { Call, HandlerResult } from '../server/table.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { approveClaim, confirmClaim, denyClaim } from '../../domain/approval.ts';
-import { type ClaimLink, readClaimLink } from '../../domain/claim-links.ts';
-import { type ClaimView, viewClaim } from '../../domain/claim-view.ts';
+import { type ClaimLink, readClaimLink } from '../../domain/claims/claim-links.ts';
+import { type ClaimView, viewClaim } from '../../domain/claims/claim-review.ts';
+import { approveClaim, confirmClaim, denyClaim } from '../../domain/claims/decide-claim.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';

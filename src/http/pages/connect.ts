@@ -1,8 +1,13 @@
 import { z } from 'zod';
-import { type ApprovalView, findByCode as find, viewApproval } from '../../domain/agent-approvals.ts';
-import { approvalLink, readApprovalLink, readRefusalLink } from '../../domain/approval-codes.ts';
-import { approveAgent, refuseByMail, rejectAgent, viewRefusable } from '../../domain/decide-connection.ts';
-import { revokeOwnedHost } from '../../domain/hosts.ts';
+import { approvalLink, readApprovalLink, readRefusalLink } from '../../domain/hosts/connection-codes.ts';
+import { type ApprovalView, findByCode as find, viewApproval } from '../../domain/hosts/connection-review.ts';
+import {
+  approveAgent,
+  refuseByMail,
+  rejectAgent,
+  viewRefusable,
+} from '../../domain/hosts/decide-connection.ts';
+import { revokeOwnedHost } from '../../domain/hosts/hosts.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime, oneLine } from '../../lib/display.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';

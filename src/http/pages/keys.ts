@@ -1,10 +1,14 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import { listAudiences } from '../../domain/audience.ts';
-import { isLive, type Key } from '../../domain/credentials.ts';
-import { patiently } from '../../domain/idempotency.ts';
-import { createPersonalKey, listPersonalKeys, revokePersonalKey } from '../../domain/personal-keys.ts';
-import { FRESH_MS } from '../../domain/sessions.ts';
+import { FRESH_MS } from '../../domain/accounts/sessions.ts';
+import { listAudiences } from '../../domain/audiences/audience.ts';
+import { isLive, type Key } from '../../domain/credentials/issue.ts';
+import {
+  createPersonalKey,
+  listPersonalKeys,
+  revokePersonalKey,
+} from '../../domain/credentials/personal-keys.ts';
+import { patiently } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { displayName, formatTime } from '../../lib/display.ts';

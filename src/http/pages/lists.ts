@@ -1,4 +1,4 @@
-import type { ListQuery } from '../../domain/list-pages.ts';
+import type { ListQuery } from '../../lib/list-pages.ts';
 
 /** Lists on pages: what the address bar asks of one, and the links that lead through it. */
 

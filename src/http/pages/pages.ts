@@ -1,4 +1,4 @@
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/load.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { contrast, readableOn } from '../../lib/colour.ts';
 import { formatPause } from '../../lib/display.ts';

@@ -1,4 +1,4 @@
-import { onceAtOnce } from '../../domain/idempotency.ts';
+import { onceAtOnce } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
 import { setCookie } from '../server/cookies.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import { endSession } from '../../domain/sessions.ts';
+import { endSession } from '../../domain/accounts/sessions.ts';
 import {
   completeByLink,
   completeSecondFactor,
@@ -8,8 +8,8 @@ import {
   findPendingSignIn,
   type SignedIn,
   startSignIn,
-} from '../../domain/sign-in.ts';
-import { readSignInLink } from '../../domain/sign-in-links.ts';
+} from '../../domain/accounts/sign-in.ts';
+import { readSignInLink } from '../../domain/accounts/sign-in-links.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { renewBrowser } from '../server/browser-session.ts';

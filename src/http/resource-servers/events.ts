@@ -1,8 +1,12 @@
 import { z } from 'zod';
-import { type ResourceEvent, readResourceEvents } from '../../domain/resource-events.ts';
+import {
+  type Follow,
+  type ResourceEvent,
+  readResourceEvents,
+} from '../../domain/audiences/revocation-feed.ts';
 import { Failure } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { type Call, operation, type Sink } from '../server/table.ts';
+import { type Call, type Operation, operation, type Sink } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 
 /** What resource servers follow, so that a revoked key stops working within a second although answers are cached. */
@@ -25,27 +29,30 @@ const HEARTBEAT_MS = 15_000;
 const UNREAD_BYTES_MAX = 1_000_000;
 
 /** GET /resource/events */
-export const followEvents = operation({
-  caller: 'resourceServer',
-  summary: 'Follow revocations, changes and merges: as server-sent events, or in JSON after an id',
-  answer: eventsAnswer,
-  async handle(call) {
-    const { deps, caller, query, header } = call;
-    const isStream = /\btext\/event-stream\b/.test(header('accept') ?? '');
-    const after = checkId(query.get('after') ?? (isStream ? header('last-event-id') : undefined));
-    if (!isStream) {
-      const page = await readResourceEvents(deps, caller, after);
-      return { data: { events: page.events.map(render), last: page.last } };
-    }
-    return { type: 'text/event-stream; charset=utf-8', stream: await openStream(call, after) };
-  },
-});
+export function followEvents(follow: Follow): Operation<'resourceServer'> {
+  return operation({
+    caller: 'resourceServer',
+    summary: 'Follow revocations, changes and merges: as server-sent events, or in JSON after an id',
+    answer: eventsAnswer,
+    async handle(call) {
+      const { deps, caller, query, header } = call;
+      const isStream = /\btext\/event-stream\b/.test(header('accept') ?? '');
+      const after = checkId(query.get('after') ?? (isStream ? header('last-event-id') : undefined));
+      if (!isStream) {
+        const page = await readResourceEvents(deps, caller, after);
+        return { data: { events: page.events.map(render), last: page.last } };
+      }
+      return { type: 'text/event-stream; charset=utf-8', stream: await openStream(follow, call, after) };
+    },
+  });
+}
 
 /**
  * Follows at once, so that nothing is missed and a refusal is still an answer; what comes before the connection is handed over
  * waits for it.
  */
 async function openStream(
+  follow: Follow,
   { deps, caller }: Call<unknown, 'resourceServer'>,
   after: string | undefined,
 ): Promise<(sink: Sink) => void> {
@@ -53,7 +60,7 @@ async function openStream(
   let waiting = `id: ${after ?? firstIdAt('evt', deps.clock())}\nretry: 1000\n\n`;
   let out: Sink | undefined;
   let isOver = false;
-  const leave = await deps.follow(caller, after, {
+  const leave = await follow(caller, after, {
     tell(event) {
       const text = `id: ${event.id}\ndata: ${JSON.stringify(render(event))}\n\n`;
       if (out === undefined) waiting += text;

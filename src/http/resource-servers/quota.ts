@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { spendQuota } from '../../domain/quotas.ts';
+import { spendQuota } from '../../domain/audiences/quotas.ts';
+import { viewLink } from '../../domain/claims/claim-links.ts';
 import { operation, urlencoded } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 
@@ -40,7 +41,7 @@ export const consumeQuota = operation({
         max: spent.max,
         remaining: spent.remaining,
         resets_at: toIso(spent.resetsAt),
-        verification_uri: spent.verificationUri,
+        verification_uri: spent.registrationId && viewLink(deps, spent.registrationId),
       },
     };
   },

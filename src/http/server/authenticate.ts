@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Deps } from '../../deps.ts';
-import { authenticate, type Bearer } from '../../domain/credentials.ts';
-import type { Asker } from '../../domain/events.ts';
-import { authenticateResourceServer, type ResourceServer } from '../../domain/resource-servers.ts';
-import { isFresh } from '../../domain/sessions.ts';
+import { isFresh } from '../../domain/accounts/sessions.ts';
+import { authenticateResourceServer } from '../../domain/audiences/authenticate-resource-server.ts';
+import type { ResourceServer } from '../../domain/audiences/resource-servers.ts';
+import type { Asker } from '../../domain/audit/audit-log.ts';
+import { authenticate, type Bearer } from '../../domain/credentials/bearer.ts';
 import { Failure } from '../../errors.ts';
 import { signerOf } from '../agent-auth-protocol/signers.ts';
 import { browserContext, keepDraft, pageAsked, type SignedInUser, signInFirst } from './browser-session.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import { findSession, type Session } from '../../domain/sessions.ts';
+import { findSession, type Session } from '../../domain/accounts/sessions.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { goalOf, pageOf } from '../pages/goals.ts';

@@ -1,4 +1,4 @@
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/load.ts';
 
 /** The cookies of people's browsers. */
 

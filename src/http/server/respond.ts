@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Session } from '../../domain/sessions.ts';
+import type { Session } from '../../domain/accounts/sessions.ts';
 import type { Budget, Failure } from '../../errors.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { HandlerResult, Operation, Sink } from './table.ts';

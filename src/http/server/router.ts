@@ -1,6 +1,6 @@
 import Router, { type RouterContext } from '@koa/router';
 import type { Deps } from '../../deps.ts';
-import { refuseIfSpent } from '../../domain/limits.ts';
+import { refuseIfSpent } from '../../domain/limits/flood-limit.ts';
 import { Failure } from '../../errors.ts';
 import { agentAuthProtocol } from '../dialects/agent-auth-protocol.ts';
 import { authMd } from '../dialects/auth-md.ts';

@@ -1,10 +1,10 @@
 import type { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import type { Bearer } from '../../domain/credentials.ts';
-import type { Asker } from '../../domain/events.ts';
-import type { FloodLimit } from '../../domain/limits.ts';
-import type { ResourceServer } from '../../domain/resource-servers.ts';
-import type { SigningAgent, SigningHost } from '../../domain/signed-requests.ts';
+import type { ResourceServer } from '../../domain/audiences/resource-servers.ts';
+import type { Asker } from '../../domain/audit/audit-log.ts';
+import type { Bearer } from '../../domain/credentials/bearer.ts';
+import type { SigningAgent, SigningHost } from '../../domain/hosts/signed-requests.ts';
+import type { FloodLimit } from '../../domain/limits/flood-limit.ts';
 import type { Budget } from '../../errors.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';

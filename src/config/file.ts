@@ -1,0 +1,218 @@
+import { z } from 'zod';
+import { capabilitiesSchema } from './capabilities.ts';
+import { issuersSchema } from './issuers.ts';
+import type { Rate } from './limits.ts';
+
+/** What stands in the configuration file (design 7): its shape, which is published as a JSON Schema, and its defaults. */
+
+/** Whose service it is, and how that shows. */
+export interface Service {
+  name: string;
+  /** A word in every key: `sk_acme_…`. */
+  keyBrand: string;
+  contact?: string | undefined;
+  logoUrl?: string | undefined;
+  /** `#rrggbb` */
+  accent: string;
+  imprintUrl?: string | undefined;
+  termsUrl?: string | undefined;
+  privacyUrl?: string | undefined;
+}
+
+/** A word that limits a credential. */
+export interface Scope {
+  description: string;
+  /** The scopes that it contains. */
+  implies?: string[] | undefined;
+  /** Whether what it allows cannot be undone: MCP hosts ask before they use it. */
+  destructive?: boolean | undefined;
+}
+
+/** How often a month something may be done, by an agent that nobody vouches for, and by one that somebody does. */
+export interface Quota {
+  anonymous: number;
+  claimed: number;
+}
+
+/** A set of scopes under a name that people understand. */
+export interface Preset {
+  title: string;
+  scopes: readonly string[];
+  goodFor: string;
+  recommended: boolean;
+}
+
+/** An API or MCP server that accepts our credentials, as configured. */
+export interface Resource {
+  url: string;
+  name: string;
+  scopes: readonly string[];
+  documentation: string | undefined;
+  /** What its access tokens are: looked up, or signed (RFC 9068). */
+  tokens: 'opaque' | 'jwt';
+}
+
+const UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+
+const rate = (fallback: string) =>
+  z
+    .string()
+    .regex(/^[1-9][0-9]{0,8}\/(?:[1-9][0-9]{0,4})?[smhd]$/, 'must look like "10/h" or "100/15m"')
+    .default(fallback)
+    .transform((text): Rate => {
+      const [max, window] = text.split('/') as [string, string];
+      const unit = window.at(-1) as keyof typeof UNIT_SECONDS;
+      return { max: Number(max), windowSeconds: Number(window.slice(0, -1) || '1') * UNIT_SECONDS[unit] };
+    });
+const count = (fallback: number) => z.int().min(1).max(1_000_000_000).default(fallback);
+const seconds = (fallback: number, max: number) => z.int().min(1).max(max).default(fallback);
+
+const limitsSchema = z.strictObject({
+  registerPerIp: rate('10/h'),
+  registerPerService: rate('2000/h'),
+  claimMailPerIp: rate('20/h'),
+  claimMailPerAgent: rate('5/d'),
+  codeTtlSeconds: seconds(600, 600), // S-02: a setting may only shorten it
+  triesPerCode: z.int().min(1).max(5).default(5),
+  codesPerClaim: count(3),
+  codesPerMailboxHour: count(5),
+  codesPerMailboxDay: count(10),
+  wrongPerMailboxDay: count(10),
+  wrongPerIpHour: count(20),
+  wrongPerServiceDay: count(10_000),
+  signInMailPerIp: rate('20/h'),
+  signInMailPerMailbox: rate('30/h'),
+  signInMailPerMailboxIp: rate('5/h'),
+  signInWrongPerMailboxDay: count(10),
+  signInWrongPerIpHour: count(20),
+  secondFactorWrongPerMailboxDay: count(10),
+  claimTtlSeconds: seconds(86_400, 30 * 86_400),
+  unclaimedTtlSeconds: seconds(2_592_000, 366 * 86_400),
+  assertionTtlSeconds: seconds(3600, 86_400),
+  accessTokenTtlSeconds: seconds(3600, 86_400),
+  signedTokenTtlSeconds: seconds(300, 3600),
+  refreshTtlSeconds: seconds(2_592_000, 366 * 86_400),
+  tokensPerAgent: rate('600/h'),
+  keysPerAccount: count(100),
+  assertionsPerIssuer: rate('1000/h'),
+  agentsPerHost: rate('100/d'),
+  agentIdleSeconds: seconds(3600, 366 * 86_400),
+  agentLifetimeSeconds: seconds(86_400, 366 * 86_400),
+  agentAbsoluteSeconds: seconds(2_592_000, 10 * 366 * 86_400),
+});
+
+const scopeName = z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, 'must be a scope name such as "read"');
+const webUrl = z.url({ protocol: /^https?$/ });
+
+const toolName = z.string().min(1).max(128);
+const toolRule = z.union([
+  scopeName,
+  z.strictObject({
+    argument: z.string().min(1).max(128),
+    scopes: z.record(z.string().max(128), scopeName),
+    otherwise: scopeName.optional(),
+  }),
+]);
+
+/** The configuration file (design 7), all members optional. Unknown ones are refused: a misspelt limit must not be a silent default. */
+export const fileSchema = z.strictObject({
+  $schema: z.string().optional(),
+  service: z
+    .strictObject({
+      name: z.string().min(1).max(64).default('Vouchsafe'),
+      keyBrand: z
+        .string()
+        .regex(/^[a-z0-9]{0,16}$/, 'must be up to 16 of a-z 0-9')
+        .default(''),
+      contact: z.string().max(254).optional(),
+      logoUrl: webUrl.optional(),
+      accent: z
+        .string()
+        .regex(/^#[0-9a-f]{6}$/i, 'must be a colour such as "#0b5d50"')
+        .default('#0b5d50'),
+      imprintUrl: webUrl.optional(),
+      termsUrl: webUrl.optional(),
+      privacyUrl: webUrl.optional(),
+    })
+    .prefault({}),
+  scopes: z
+    .record(
+      scopeName,
+      z.strictObject({
+        description: z.string().min(1).max(200),
+        implies: z.array(scopeName).min(1).optional(),
+        destructive: z.boolean().optional(),
+      }),
+    )
+    .default({
+      read: { description: 'Look, list and search' },
+      write: { description: 'Create, change and delete' },
+    }),
+  anonymousScopes: z.array(scopeName).min(1).default(['read']),
+  claimedScopes: z.array(scopeName).min(1).default(['read', 'write']),
+  policy: z
+    .strictObject({
+      tools: z.record(toolName, toolRule),
+      deny: z.array(toolName).default([]),
+      kinds: z.partialRecord(z.enum(['anonymous', 'claimed', 'personal']), z.array(toolName)).default({}),
+    })
+    .optional(),
+  quotas: z
+    .record(
+      z.string().regex(/^[a-z0-9_.-]{1,64}$/, 'must be the name of an action such as "send"'),
+      z.strictObject({ anonymous: count(10), claimed: count(100) }),
+    )
+    .default({}),
+  presets: z
+    .record(
+      z.string().regex(/^[a-z0-9-]{1,32}$/, 'must be a name such as "read-only"'),
+      z.strictObject({
+        title: z.string().min(1).max(64),
+        scopes: z.array(scopeName).min(1),
+        goodFor: z.string().min(1).max(200),
+        recommended: z.boolean().default(false),
+      }),
+    )
+    .optional(),
+  resources: z
+    .array(
+      z.strictObject({
+        url: webUrl.refine((url) => !url.includes('#'), 'must be a URL without fragment'), // RFC 8707 2
+        name: z.string().min(1).max(64),
+        scopes: z.array(scopeName).min(1).optional(),
+        documentation: webUrl.optional(),
+        tokens: z.enum(['opaque', 'jwt']).default('opaque'),
+      }),
+    )
+    .default([]),
+  trustedIssuers: issuersSchema,
+  capabilities: capabilitiesSchema,
+  claimMode: z.enum(['both', 'reveal', 'typed']).default('both'),
+  limits: limitsSchema.prefault({}),
+  claimExistingAccount: z.enum(['otp', 'confirm']).default('otp'),
+});
+
+/** The file, checked and with its defaults. */
+export type ConfigFile = z.output<typeof fileSchema>;
+
+/** For those who set none: what looks, and what changes things, as far as there are such scopes. */
+export function defaultPresets(scopes: Map<string, unknown>): Record<string, Preset> {
+  const presets: Record<string, Preset> = {
+    'read-only': {
+      title: 'Read only',
+      scopes: ['read'],
+      goodFor: 'Dashboards, searches and reports: whatever only looks.',
+      recommended: true,
+    },
+    'read-write': {
+      title: 'Read and write',
+      scopes: ['read', 'write'],
+      goodFor: 'Scripts and MCP hosts that also create, change and delete.',
+      recommended: false,
+    },
+  };
+  const known = Object.entries(presets).filter(([, preset]) =>
+    preset.scopes.every((name) => scopes.has(name)),
+  );
+  return Object.fromEntries(known);
+}

@@ -1,0 +1,42 @@
+/** The budgets, with the names that an operator sets them by. */
+
+/** At most `max` in `windowSeconds`, the window starting at the first use. */
+export interface Rate {
+  max: number;
+  windowSeconds: number;
+}
+
+/** The budgets, with the names that an operator sets them by. */
+export interface Limits {
+  registerPerIp: Rate;
+  registerPerService: Rate;
+  claimMailPerIp: Rate;
+  claimMailPerAgent: Rate;
+  codeTtlSeconds: number;
+  triesPerCode: number;
+  codesPerClaim: number;
+  codesPerMailboxHour: number;
+  codesPerMailboxDay: number;
+  wrongPerMailboxDay: number;
+  wrongPerIpHour: number;
+  wrongPerServiceDay: number;
+  signInMailPerIp: Rate;
+  signInMailPerMailbox: Rate;
+  signInMailPerMailboxIp: Rate;
+  signInWrongPerMailboxDay: number;
+  signInWrongPerIpHour: number;
+  secondFactorWrongPerMailboxDay: number;
+  claimTtlSeconds: number;
+  unclaimedTtlSeconds: number;
+  assertionTtlSeconds: number;
+  accessTokenTtlSeconds: number;
+  signedTokenTtlSeconds: number;
+  refreshTtlSeconds: number;
+  tokensPerAgent: Rate;
+  keysPerAccount: number;
+  assertionsPerIssuer: Rate;
+  agentsPerHost: Rate;
+  agentIdleSeconds: number;
+  agentLifetimeSeconds: number;
+  agentAbsoluteSeconds: number;
+}

@@ -1,0 +1,241 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { ConfigError } from '../errors.ts';
+import { checkResourceUrl } from '../lib/audience-url.ts';
+import { nameTaken } from '../lib/capability-names.ts';
+import { isLoopbackHost } from '../lib/loopback.ts';
+import { parseScope } from '../lib/scopes.ts';
+import { readOrMakeSecret } from '../lib/secret-file.ts';
+import { type OwnCapability, readCapability } from './capabilities.ts';
+import {
+  type ConfigFile,
+  defaultPresets,
+  fileSchema,
+  type Preset,
+  type Quota,
+  type Resource,
+  type Scope,
+  type Service,
+} from './file.ts';
+import { readTrust, type TrustedIssuer } from './issuers.ts';
+import type { Limits } from './limits.ts';
+import { type Environment, readSettings } from './settings.ts';
+import { type DiskShare, MAKE_SECRET, parseSecrets, readText } from './values.ts';
+
+/** Everything an operator can set, checked and typed. Built once at start and passed down; nothing else reads the environment. */
+export interface Config {
+  host: string;
+  port: number;
+  /** The issuer: scheme, host and port, no trailing slash. Every URL we write starts with it (rule 9). */
+  publicUrl: string;
+  isLoopback: boolean;
+  database: { kind: 'sqlite'; file: string } | { kind: 'postgres'; url: string; prepared: boolean };
+  /** Newest first, at least 32 bytes each. */
+  secrets: Buffer[];
+  smtpUrl: string | undefined;
+  mailFrom: string;
+  claimExistingAccount: 'otp' | 'confirm';
+  trustProxy: number;
+  /** How long a connection without a request is kept. */
+  keepAliveMs: number;
+  /** How long a service that is to stop says that it is not ready, and serves on. */
+  drainDelayMs: number;
+  /** How long a start waits for a database that is not there yet. */
+  startupTimeoutMs: number;
+  /** What must be free on the disk of a SQLite database. */
+  diskFreeMin: DiskShare;
+  /** Behind no proxy: so many connections of one address at once. */
+  connectionsPerAddress: number;
+  opsHost: string;
+  opsPort: number;
+  logLevel: string;
+  limits: Limits;
+  service: Service;
+  scopes: Map<string, Scope>;
+  anonymousScopes: readonly string[];
+  claimedScopes: readonly string[];
+  /** Named sets of scopes that humans choose from for keys of their own, by name. */
+  presets: Map<string, Preset>;
+  /** Which tools of MCP servers need which scopes; handed to those servers, which enforce it. */
+  policy: ConfigFile['policy'];
+  /** By action: how often a month an account may do it at the resource servers that count it. */
+  quotas: Map<string, Quota>;
+  /** A folder whose templates take the place of ours. */
+  templatesDir: string | undefined;
+  /** The first is the default one. */
+  resources: readonly Resource[];
+  /** What agents of the Agent Auth Protocol can be allowed beside what is built in. */
+  capabilities: readonly OwnCapability[];
+  /** By `iss`. */
+  trustedIssuers: Map<string, TrustedIssuer>;
+  /** Which way a code may go in the ceremony of /agent/identity: shown to the human, typed by the human. */
+  claimMode: 'both' | 'reveal' | 'typed';
+}
+
+/**
+ * Reads the environment and the configuration file.
+ *
+ * @param env the environment; `NAME_FILE` gives the value of `NAME` from a file
+ * @param makeSecret whether a secret is made where there is none: `serve` does, commands write no such file
+ * @throws ConfigError naming the setting that is wrong
+ */
+export function loadConfig(env: Environment, { makeSecret = false } = {}): Config {
+  const settings = readSettings(env);
+  const publicUrl = settings.PUBLIC_URL;
+  const database = parseDatabaseUrl(settings.DATABASE_URL, settings.PG_PREPARED === 'on');
+  const isLoopback = isLoopbackHost(new URL(publicUrl).hostname);
+  const file = readFile(settings.CONFIG, settings.LIMITS);
+  if (!isLoopback && settings.SMTP_URL === undefined) {
+    throw new ConfigError(
+      'SMTP_URL is required when PUBLIC_URL is not on this machine: claims need real mail. Example: smtps://user:password@mail.example.com.',
+    );
+  }
+
+  const scopes = new Map(Object.entries(file.scopes));
+  const resources = file.resources.map((resource) => ({
+    ...resource,
+    url: resourceUrl(resource.url),
+    documentation: resource.documentation,
+    scopes: resource.scopes ?? [...scopes.keys()],
+  }));
+  const presets = new Map(Object.entries(file.presets ?? defaultPresets(scopes)));
+  if ([...presets.values()].filter((preset) => preset.recommended).length > 1) {
+    throw new ConfigError('Only one of "presets" can be recommended.');
+  }
+  const sets = [...resources, ...presets.values()].flatMap((each) => each.scopes);
+  const implied = [...scopes.values()].flatMap((scope) => scope.implies ?? []);
+  const ruled = Object.values(file.policy?.tools ?? {}).flatMap((rule) =>
+    typeof rule === 'string' ? [rule] : [...Object.values(rule.scopes), rule.otherwise ?? []].flat(),
+  );
+  for (const name of [
+    ...file.anonymousScopes,
+    ...file.claimedScopes,
+    ...sets,
+    ...implied,
+    ...ruled,
+    ...file.capabilities.map(({ scope }) => scope),
+  ]) {
+    if (!scopes.has(name))
+      throw new ConfigError(`The scope "${name}" is used but not listed under "scopes".`);
+  }
+  const taken = nameTaken({ scopes, capabilities: file.capabilities });
+  if (taken !== undefined) {
+    throw new ConfigError(
+      `Two capabilities would be named "${taken}": each of "capabilities" and of "scopes" makes one, and "whoami" is taken.`,
+    );
+  }
+
+  return {
+    host: settings.HOST,
+    port: settings.PORT,
+    publicUrl,
+    isLoopback,
+    database,
+    secrets: readSecrets(settings.SECRET, isLoopback, secretPath(database), makeSecret),
+    smtpUrl: settings.SMTP_URL,
+    mailFrom: settings.MAIL_FROM,
+    claimExistingAccount: settings.CLAIM_EXISTING_ACCOUNT ?? file.claimExistingAccount,
+    trustProxy: settings.TRUST_PROXY,
+    keepAliveMs: 1000 * settings.KEEP_ALIVE_TIMEOUT,
+    drainDelayMs: 1000 * settings.DRAIN_DELAY,
+    startupTimeoutMs: 1000 * settings.STARTUP_TIMEOUT,
+    diskFreeMin: settings.DISK_FREE_MIN,
+    connectionsPerAddress: settings.CONNECTIONS_PER_ADDRESS,
+    opsHost: settings.OPS_HOST,
+    opsPort: settings.OPS_PORT,
+    logLevel: settings.LOG_LEVEL,
+    limits: file.limits,
+    service: file.service,
+    presets,
+    policy: file.policy,
+    quotas: new Map(Object.entries(file.quotas)),
+    templatesDir: settings.TEMPLATES_DIR,
+    scopes,
+    anonymousScopes: parseScope(file.anonymousScopes.join(' ')),
+    claimedScopes: parseScope(file.claimedScopes.join(' ')),
+    resources:
+      resources.length > 0
+        ? resources
+        : [
+            {
+              url: publicUrl,
+              name: file.service.name,
+              scopes: [...scopes.keys()],
+              documentation: undefined,
+              tokens: 'opaque',
+            },
+          ],
+    capabilities: file.capabilities.map((each) => readCapability(each, isLoopback)),
+    trustedIssuers: readTrust(file.trustedIssuers, publicUrl, isLoopback),
+    claimMode: file.claimMode,
+  };
+}
+
+function resourceUrl(text: string): string {
+  try {
+    return checkResourceUrl(text);
+  } catch (error) {
+    throw new ConfigError(`In "resources", ${text}: ${(error as Error).message}`);
+  }
+}
+
+function parseDatabaseUrl(text: string, prepared: boolean): Config['database'] {
+  if (!text.startsWith('file:')) return { kind: 'postgres', url: text, prepared };
+  return { kind: 'sqlite', file: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') };
+}
+
+function readFile(path: string | undefined, limitsText: string | undefined): ConfigFile {
+  const fallback = './vouchsafe.config.json';
+  let content: unknown = {};
+  if (path !== undefined || existsSync(fallback)) {
+    const name = path ?? fallback;
+    content = parseJson(`The file ${name} (CONFIG)`, readText('CONFIG', name));
+  }
+  if (limitsText !== undefined) {
+    const over = parseJson('LIMITS', limitsText);
+    const below = (content as { limits?: object }).limits;
+    content = { ...(content as object), limits: { ...below, ...(over as object) } };
+  }
+  const parsed = fileSchema.safeParse(content);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const where = issue.path.join('.') || 'the file';
+    throw new ConfigError(`In the configuration (CONFIG, LIMITS), ${where}: ${issue.message}.`);
+  }
+  return parsed.data;
+}
+
+function parseJson(name: string, text: string): object {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // What the parser says repeats what stands there, which may be secret.
+    throw new ConfigError(`${name} is not JSON.`);
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  throw new ConfigError(`${name} must be a JSON object.`);
+}
+
+/** Where a service on this machine keeps the secret that it makes: beside a SQLite database, else in `./data`. */
+function secretPath(database: Config['database']): string {
+  const elsewhere = './data/secret';
+  if (database.kind !== 'sqlite') return elsewhere;
+  const beside = join(dirname(database.file), 'secret');
+  // Earlier versions kept it in `./data` always; a database that is there already was sealed with that one.
+  const isOlder = !existsSync(beside) && existsSync(database.file) && existsSync(elsewhere);
+  return isOlder ? elsewhere : beside;
+}
+
+/** The service's secrets: as set, or on this machine from a file that `serve` makes once; none where it has not yet. */
+function readSecrets(
+  set: Buffer[] | undefined,
+  isLoopback: boolean,
+  path: string,
+  makeSecret: boolean,
+): Buffer[] {
+  if (set !== undefined) return set;
+  if (!isLoopback) throw new ConfigError(`SECRET or SECRET_FILE is required. ${MAKE_SECRET}`);
+  if (makeSecret) return parseSecrets(readOrMakeSecret(path), path);
+  return existsSync(path) ? parseSecrets(readText('SECRET', path), path) : [];
+}

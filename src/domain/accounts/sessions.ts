@@ -1,0 +1,103 @@
+import type { Deps } from '../../deps.ts';
+import { newId } from '../../lib/ids.ts';
+import {
+  cutPage,
+  type ListPage,
+  type ListQuery,
+  PAGE_LIMIT,
+  readTimeMark,
+  timeMark,
+} from '../../lib/list-pages.ts';
+import { hashSecret, newSecret, wellFormed } from '../../lib/secrets.ts';
+import type { Tx } from '../../store/db.ts';
+import {
+  endSession as endRow,
+  findSessionByHash,
+  hasSessionFrom,
+  insertSession,
+  listSessions as listRows,
+  markSeen,
+  type SessionRow,
+} from '../../store/sessions.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { recordAndTell } from '../audit/notifications.ts';
+
+/** A human who is signed in at a browser; times in epoch ms, `seenAt` to the minute. */
+export type Session = Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'>;
+
+const IDLE_MS = 1_800_000;
+const LIFE_MS = 43_200_000;
+const SEEN_EVERY_MS = 60_000;
+/** What matters asks for a code that was typed so lately. */
+export const FRESH_MS = 900_000;
+
+/**
+ * Begins a session in the caller's transaction; one from a network that is new to the account is told to its owner (S-48).
+ *
+ * @returns the secret for the cookie, which is nowhere else
+ */
+export async function beginSession(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  account: { id: string; isNew: boolean },
+): Promise<string> {
+  const accountId = account.id;
+  const origin = asker.address.coarse;
+  const isKnown = await hasSessionFrom(tx, accountId, origin);
+  const secret = newSecret('ses', deps.random);
+  const id = newId('ses', now, deps.random);
+  await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin, now });
+  const begun = { kind: 'session.begun', accountId, subject: id } as const;
+  if (isKnown || account.isNew) await record(tx, deps, asker, now, begun);
+  else await recordAndTell(tx, deps, asker, now, accountId, { ...begun, details: { new_network: true } });
+  return secret;
+}
+
+/** The session of a cookie, if it still is one: not ended, used within half an hour, not older than twelve hours. */
+export async function findSession(deps: Deps, secret: string): Promise<Session | undefined> {
+  if (!wellFormed('ses', secret)) return undefined;
+  const row = await findSessionByHash(deps.db, hashSecret(secret));
+  const now = deps.clock();
+  if (row === undefined || !isLive(row, now)) return undefined;
+  if (now - row.seenAt >= SEEN_EVERY_MS) await deps.db.tx((tx) => markSeen(tx, row.hash, now));
+  return toSession(row);
+}
+
+/** Whether a code was typed so lately in a session that it may do what matters (S-75). */
+export function isFresh(deps: Pick<Deps, 'clock'>, session: Session): boolean {
+  return deps.clock() - session.createdAt < FRESH_MS;
+}
+
+/** The live sessions of an account, newest first. */
+export async function listSessions(
+  deps: Deps,
+  accountId: string,
+  query: ListQuery = {},
+): Promise<ListPage<Session>> {
+  const now = deps.clock();
+  const mark = readTimeMark(query.before);
+  const before = mark && { createdAt: mark.at, id: mark.id };
+  const after = { began: now - LIFE_MS, seen: now - IDLE_MS };
+  const rows = await listRows(deps.db, accountId, after, before, PAGE_LIMIT);
+  const { items, next } = cutPage(rows, (row) => timeMark(row.createdAt, row.id));
+  return { items: items.map(toSession), next };
+}
+
+/** Ends one session of an account, from the next request on. What is no session of that account stays as it is. */
+export async function endSession(deps: Deps, asker: Asker, accountId: string, id: string): Promise<void> {
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    if ((await endRow(tx, accountId, id, now)) !== 1) return;
+    await record(tx, deps, asker, now, { kind: 'session.ended', accountId, subject: id });
+  });
+}
+
+function isLive(row: SessionRow, now: number): boolean {
+  return row.endedAt === null && now - row.seenAt < IDLE_MS && now - row.createdAt < LIFE_MS;
+}
+
+function toSession({ id, accountId, mailbox, origin, createdAt, seenAt }: SessionRow): Session {
+  return { id, accountId, mailbox, origin, createdAt, seenAt };
+}

@@ -1,0 +1,210 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { newId } from '../../lib/ids.ts';
+import { findAccountByMailbox } from '../../store/accounts.ts';
+import { findAuthenticator } from '../../store/authenticators.ts';
+import type { Tx } from '../../store/db.ts';
+import { insertMail } from '../../store/outbox.ts';
+import { endSignIn, findSignIn, insertSignIn, proveSignIn, type SignInRow } from '../../store/sign-ins.ts';
+import { spendTry } from '../../store/tries.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { isSignInCode } from '../codes/one-time-codes.ts';
+import { refuseUnreadable } from '../codes/secret-marks.ts';
+import { guess } from '../codes/verify-code.ts';
+import { limited } from '../limits/limit-audit.ts';
+import {
+  SERVICE_GUESS,
+  secondFactorSpendings,
+  signInGuessSpendings,
+  signInMailSpendings,
+} from '../limits/limits.ts';
+import { areGuessesSpent, spend } from '../limits/rate-limiter.ts';
+import { withShared } from '../limits/shared-counters.ts';
+import { openAccount } from './find-or-create-account.ts';
+import { beginSession } from './sessions.ts';
+import { spendSecondFactor } from './totp.ts';
+
+/**
+ * Starts to sign in: mails a code or, where too many were guessed at, a link. Whether the mailbox has an account is not looked at, so nothing can tell (S-44): the
+ * account comes into being with the first proof of its mailbox.
+ *
+ * @param mailbox canonical, see parseMailbox
+ * @param accountId of whoever is signed in already, and proves it anew
+ * @returns the id by which the code is brought back
+ * @throws Failure `limited` when a budget of mails is spent
+ */
+export async function startSignIn(
+  deps: Deps,
+  asker: Asker,
+  mailbox: string,
+  accountId?: string,
+): Promise<string> {
+  const id = await limited(deps, asker, async () => {
+    const now = deps.clock();
+    const signInId = newId('sgn', now, deps.random);
+    const { codeTtlSeconds } = deps.config.limits;
+    await deps.db.tx(async (tx) => {
+      await spend(tx, deps, signInMailSpendings(mailbox, asker.address, accountId), now);
+      const isLink = await areGuessesSpent(tx, deps, 'signInWrongPerMailboxDay', mailbox, now);
+      await insertSignIn(tx, {
+        id: signInId,
+        mailbox,
+        origin: asker.address.coarse,
+        secretId: deps.keyring.currentId,
+        counter: 1,
+        codeExpiresAt: now + codeTtlSeconds * 1000,
+        createdAt: now,
+        proof: isLink ? 'link' : 'code',
+      });
+      await insertMail(tx, {
+        id: newId('out', now, deps.random),
+        kind: 'sign_in_code',
+        attemptId: signInId,
+        mailbox,
+        createdAt: now,
+        giveUpAt: now + codeTtlSeconds * 500, // somebody waits at a browser: half of the code's life must be left
+      });
+    });
+    return signInId;
+  });
+  deps.wakeOutbox();
+  return id;
+}
+
+/** The mailbox that a run of signing in is about, and what it waits for, while that works. */
+export async function findPendingSignIn(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  id: string,
+): Promise<{ mailbox: string; waitsFor: WaitsFor } | undefined> {
+  const signIn = await findSignIn(deps.db, id);
+  if (signIn === undefined || isDead(deps, signIn)) return undefined;
+  return { mailbox: signIn.mailbox, waitsFor: waitsFor(signIn) };
+}
+
+type WaitsFor = SignInRow['proof'] | 'secondFactor';
+
+function waitsFor({ provenAt, proof }: SignInRow): WaitsFor {
+  return provenAt === null ? proof : 'secondFactor';
+}
+
+/** How far signing in has come: `secret` is the session's, for the cookie. */
+export type SignedIn = { kind: 'session'; secret: string } | { kind: 'secondFactor' };
+
+/** How long one may look for the app. */
+const SECOND_FACTOR_MS = 600_000;
+
+/**
+ * Signs in with the mailed code, or goes on to the second factor where the account has one. The guess is counted on every
+ * budget before it is compared, like that of a claim.
+ *
+ * @param code six digits
+ * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` when a budget of wrong guesses is spent
+ */
+export function completeSignIn(deps: Deps, asker: Asker, id: string, code: string): Promise<SignedIn> {
+  return prove(deps, asker, id, 'code', {
+    isRight: async (_, signIn) => isSignInCode(deps, signIn, code),
+    goOn: (tx, signIn, now) => goOn(tx, deps, asker, signIn, now),
+  });
+}
+
+/**
+ * Signs in by the mailed link, once, or goes on to the second factor. There is nothing to guess, so it costs no budget.
+ *
+ * @param id as readSignInLink found it
+ * @throws Failure `codeExpired`
+ */
+export function completeByLink(deps: Deps, asker: Asker, id: string): Promise<SignedIn> {
+  return deps.db.tx(async (tx) => {
+    const signIn = await findSignIn(tx, id);
+    if (signIn === undefined || isDead(deps, signIn) || waitsFor(signIn) !== 'link') throw linkOver();
+    return goOn(tx, deps, asker, signIn, deps.clock());
+  });
+}
+
+/** What a proven mailbox leads to. */
+async function goOn(tx: Tx, deps: Deps, asker: Asker, signIn: SignInRow, now: number): Promise<SignedIn> {
+  const known = await findAccountByMailbox(tx, signIn.mailbox);
+  if (known === undefined || (await findAuthenticator(tx, known.id)) === undefined) {
+    return begin(tx, deps, asker, signIn, now);
+  }
+  if (!(await proveSignIn(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeOver();
+  return { kind: 'secondFactor' };
+}
+
+/**
+ * Signs in with the second factor: a code of the authenticator app, or a recovery code.
+ *
+ * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` when a budget of wrong guesses is spent
+ */
+export function completeSecondFactor(deps: Deps, asker: Asker, id: string, text: string): Promise<SignedIn> {
+  return prove(deps, asker, id, 'secondFactor', {
+    async isRight(tx, signIn, now) {
+      const account = await findAccountByMailbox(tx, signIn.mailbox);
+      return account !== undefined && spendSecondFactor(tx, deps, asker, now, account.id, text);
+    },
+    goOn: (tx, signIn, now) => begin(tx, deps, asker, signIn, now),
+  });
+}
+
+/** One guess at what a run of signing in waits for, in one transaction with what a right one leads to. */
+async function prove(
+  deps: Deps,
+  asker: Asker,
+  id: string,
+  awaited: 'code' | 'secondFactor',
+  step: {
+    isRight(tx: Tx, signIn: SignInRow, now: number): Promise<boolean>;
+    goOn(tx: Tx, signIn: SignInRow, now: number): Promise<SignedIn>;
+  },
+): Promise<SignedIn> {
+  // Strangers cannot guess at a second factor, so they must not be able to spend what it costs.
+  const isCode = awaited === 'code';
+  const outcome = await limited(deps, asker, () =>
+    withShared(deps, isCode ? SERVICE_GUESS : [], async (tx, shared) => {
+      const now = deps.clock();
+      const { triesPerCode } = deps.config.limits;
+      const signIn = await findSignIn(tx, id);
+      if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
+      if (waitsFor(signIn) !== awaited) throw codeOver();
+      if (isCode) await refuseUnreadable(tx, deps, signIn.secretId, now);
+      const { mailbox } = signIn;
+      const at = {
+        spendings: isCode ? signInGuessSpendings(mailbox, asker.address) : secondFactorSpendings(mailbox),
+        countTry: () => spendTry(tx, 'sign_ins', signIn, triesPerCode, now),
+        isRight: () => step.isRight(tx, signIn, now),
+      };
+      const guessed = await guess(tx, deps, asker, now, at, shared);
+      if (guessed.kind === 'dead') throw codeOver();
+      if (guessed.kind === 'right') return step.goOn(tx, signIn, now);
+      const account = await findAccountByMailbox(tx, signIn.mailbox);
+      await record(tx, deps, asker, now, {
+        kind: 'session.guess_failed',
+        accountId: account?.id,
+        subject: id,
+      });
+      const { attemptsRemaining } = guessed;
+      return new Failure('wrongCode', 'The code is wrong.', { attemptsRemaining });
+    }),
+  );
+  if (outcome instanceof Failure) throw outcome;
+  return outcome;
+}
+
+async function begin(tx: Tx, deps: Deps, asker: Asker, signIn: SignInRow, now: number): Promise<SignedIn> {
+  if (!(await endSignIn(tx, signIn.id, now))) throw codeOver();
+  const account = await openAccount(tx, deps, asker, now, signIn.mailbox);
+  return { kind: 'session', secret: await beginSession(tx, deps, asker, now, account) };
+}
+
+function isDead(deps: Pick<Deps, 'clock' | 'config'>, signIn: SignInRow): boolean {
+  const { triesPerCode } = deps.config.limits;
+  return signIn.endedAt !== null || signIn.tries >= triesPerCode || signIn.codeExpiresAt <= deps.clock();
+}
+
+function linkOver(): Failure {
+  return new Failure('codeExpired', 'This link was used, or has expired. Ask for a new one.');
+}
+
+function codeOver(): Failure {
+  return new Failure('codeExpired', 'The code has expired or was typed wrong too often. Ask for a new one.');
+}

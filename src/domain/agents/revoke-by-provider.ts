@@ -1,0 +1,71 @@
+import type { Deps } from '../../deps.ts';
+import { principalOf } from '../../lib/principals.ts';
+import { findAgent } from '../../store/agents.ts';
+import { endAttemptsOf } from '../../store/claim-attempts.ts';
+import { endClaim } from '../../store/claims.ts';
+import type { Tx } from '../../store/db.ts';
+import { holdPrincipal, unlinkPrincipal } from '../../store/principals.ts';
+import { listRegistrationsOf, type RegistrationRow } from '../../store/registrations.ts';
+import { spendToken } from '../../store/spent-tokens.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { withdrawAttempts } from '../claims/claim-attempts.ts';
+import { orLater } from '../providers/id-jag.ts';
+import { type SecurityEventType, verifySecurityEvent } from '../providers/security-event-verification.ts';
+import { endAgent } from './end-agent.ts';
+
+/** The one event that providers send: their word for a user is taken back (auth-md.md 2.0). */
+export const ASSERTION_REVOKED = 'https://schemas.workos.com/events/agent/auth/identity/assertion/revoked';
+
+/** How old an event may be that is delivered late, and so how long it is known that it was. */
+const KEPT_MS = 86_400_000 + 600_000;
+
+/**
+ * Takes back what rests on a provider's word for one of its users: registrations, assertions, tokens, refresh tokens, claims and
+ * the delegation (auth-md.md 4.6). When this returns it holds. What was delivered before, or is of no known kind, does nothing.
+ *
+ * @param typ `secevent+jwt` (RFC 8417), or `logout+jwt` as auth.md v0.1 has it, which names no event
+ * @returns how many keys and tokens ended
+ * @throws Failure `invalidAssertion`; `unavailable` while the keys of the issuer cannot be had
+ */
+export async function takeSecurityEvent(
+  deps: Deps,
+  asker: Asker,
+  token: string,
+  typ: SecurityEventType,
+): Promise<number> {
+  const event = await orLater(verifySecurityEvent(deps, token, typ));
+  if (typ === 'secevent+jwt' && !event.events.includes(ASSERTION_REVOKED)) return 0;
+  const { issuer } = event.issuer;
+  const principal = principalOf({ issuer, tenant: event.tenant, subject: event.subject });
+  return deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    if (!(await spendToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + KEPT_MS }))) return 0;
+    await holdPrincipal(tx, principal, issuer, now);
+    let ended = 0;
+    for (const registration of await listRegistrationsOf(tx, principal)) {
+      ended += await endRegistration(tx, deps, asker, now, registration);
+      await record(tx, deps, asker, now, {
+        kind: 'principal.revoked',
+        subject: registration.id,
+        details: { issuer },
+      });
+    }
+    await endAttemptsOf(tx, principal, 'revoked', now);
+    await unlinkPrincipal(tx, principal);
+    return ended;
+  });
+}
+
+async function endRegistration(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  { id, agentId }: RegistrationRow,
+): Promise<number> {
+  const agent = agentId === null ? undefined : await findAgent(tx, agentId);
+  if (agent !== undefined) return endAgent(tx, deps, asker, now, agent);
+  await endClaim(tx, id, 'revoked', now);
+  await withdrawAttempts(tx, id, 'revoked', now);
+  return 0;
+}

@@ -1,0 +1,75 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { checkResourceUrl } from '../../lib/audience-url.ts';
+import { listResourceServers } from './resource-servers.ts';
+
+/**
+ * An API or MCP server that accepts our credentials, named by its URL (`resource` of RFC 8707 and RFC 9728): from the
+ * configuration, or added at the command line.
+ */
+export interface Audience {
+  url: string;
+  name: string;
+  /** The scopes it knows; undefined: all. */
+  scopes: readonly string[] | undefined;
+  /** Where people read about it. */
+  documentation: string | undefined;
+  /** Whether its access tokens are looked up or signed (RFC 9068). */
+  tokens: 'opaque' | 'jwt';
+}
+
+/** All audiences: the configured ones, of which the first is the default, then those added; each URL once. */
+export async function listAudiences(deps: Pick<Deps, 'db' | 'config'>): Promise<Audience[]> {
+  const added = (await listResourceServers(deps)).map(({ url, name, scopes }) => {
+    return { url, name, scopes, documentation: undefined, tokens: 'opaque' } as const;
+  });
+  const byUrl = new Map<string, Audience>();
+  for (const each of [...deps.config.resources, ...added]) {
+    if (!byUrl.has(each.url)) byUrl.set(each.url, each);
+  }
+  return [...byUrl.values()];
+}
+
+/**
+ * The audience that a token is asked for (RFC 8707).
+ *
+ * @param resource its URL; undefined: the default one
+ * @throws Failure `invalidTarget`
+ */
+export async function resolveAudience(
+  deps: Pick<Deps, 'db' | 'config'>,
+  resource: string | undefined,
+): Promise<Audience> {
+  const { resources } = deps.config;
+  if (resource === undefined) return resources[0]!;
+  const url = asResourceUrl(resource);
+  const found =
+    resources.find((each) => each.url === url) ??
+    (await listAudiences(deps)).find((each) => each.url === url);
+  if (found === undefined) throw unknownResource();
+  return found;
+}
+
+/** The audience that an address belongs to: the nearest that is known above it, else its origin, by opaque tokens. */
+export async function nearestAudience(
+  deps: Pick<Deps, 'db' | 'config'>,
+  url: string,
+): Promise<Pick<Audience, 'url' | 'tokens'>> {
+  const isAbove = (each: Audience) => url === each.url || url.startsWith(`${each.url.replace(/\/$/, '')}/`);
+  const above = (await listAudiences(deps)).filter(isAbove);
+  const [nearest] = above.sort((left, right) => right.url.length - left.url.length);
+  return nearest ?? { url: new URL(url).origin, tokens: 'opaque' };
+}
+
+function asResourceUrl(text: string): string {
+  try {
+    return checkResourceUrl(text);
+  } catch (cause) {
+    throw unknownResource(cause);
+  }
+}
+
+function unknownResource(cause?: unknown): Failure {
+  const message = 'There is no such resource here. Leave "resource" out for the default one.';
+  return new Failure('invalidTarget', message, {}, cause);
+}

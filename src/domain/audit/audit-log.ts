@@ -1,0 +1,107 @@
+import type { Deps } from '../../deps.ts';
+import type { Address } from '../../lib/address.ts';
+import { newId } from '../../lib/ids.ts';
+import type { Tx } from '../../store/db.ts';
+import { insertEvent } from '../../store/events.ts';
+
+/** Who asks: where from, and under which request id. What audit and limits know of a caller. */
+export interface Asker {
+  address: Address;
+  requestId: string;
+}
+
+/** What can be read in the audit (S-108). */
+export const EVENT_KINDS = [
+  'registration.created',
+  'claim.started',
+  'claim.guess_failed',
+  'claim.completed',
+  'claim.approved',
+  'claim.confirmed',
+  'claim.denied',
+  'claim.superseded',
+  'account.created',
+  'account.deleted',
+  'authenticator.added',
+  'authenticator.removed',
+  'recovery_codes.made',
+  'recovery_code.used',
+  'agent.merged',
+  'agent.linked',
+  'agent.revoked',
+  'agent.renamed',
+  'agent.narrowed',
+  'agent.released',
+  'agent.merge_undone',
+  'host.linked',
+  'host.revoked',
+  'host.rekeyed',
+  'agent.asked',
+  'agent.connected',
+  'agent.rejected',
+  'agent.claimed',
+  'agent.reactivated',
+  'capability.granted',
+  'capability.executed',
+  'capability.refused',
+  'assertion.taken',
+  'principal.linked',
+  'principal.revoked',
+  'token.issued',
+  'refresh_token.reused',
+  'refresh_token.revoked',
+  'signing_key.made',
+  'key.created',
+  'key.retired',
+  'key.revoked',
+  'key.expiring',
+  'mail.dead',
+  'mail.wanted',
+  'session.begun',
+  'session.ended',
+  'session.guess_failed',
+  'limit.hit',
+  'resource.added',
+  'resource.rotated',
+  'resource.removed',
+  'database.restored',
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
+
+export interface Event {
+  kind: EventKind;
+  accountId?: string | undefined;
+  agentId?: string | undefined;
+  /** The id of what it is about, where that is neither the account nor the agent. */
+  subject?: string | undefined;
+  /** Facts worth keeping; never a secret, a code or a full mailbox. */
+  details?: Record<string, string | number | boolean>;
+}
+
+/** Writes an audit line in the transaction of the change that it tells of; returns its id. */
+export async function record(
+  tx: Tx,
+  deps: Pick<Deps, 'random'>,
+  asker: Asker,
+  now: number,
+  event: Event,
+): Promise<string> {
+  const id = newId('evt', now, deps.random);
+  await insertEvent(tx, {
+    id,
+    at: now,
+    kind: event.kind,
+    accountId: event.accountId ?? null,
+    agentId: event.agentId ?? null,
+    subject: event.subject ?? null,
+    address: asker.address.text,
+    requestId: asker.requestId,
+    details: event.details === undefined ? null : JSON.stringify(event.details),
+  });
+  return id;
+}
+
+/** Who acts when the service itself does, or an operator at the command line. */
+export function localAsker(requestId: string): Asker {
+  return { address: { text: 'local', limitKey: 'local', coarse: 'this machine' }, requestId };
+}

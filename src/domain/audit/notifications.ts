@@ -1,0 +1,70 @@
+import type { Deps } from '../../deps.ts';
+import { newId } from '../../lib/ids.ts';
+import { findAccount, holdAccount } from '../../store/accounts.ts';
+import type { Tx } from '../../store/db.ts';
+import { insertMail, insertNotice, joinWaitingNotice, lastNoticeAt } from '../../store/outbox.ts';
+import { type Asker, type Event, record } from './audit-log.ts';
+
+/** Mail that tells the owner of an account what just happened to it, in case it was somebody else (S-48). */
+
+/** What they are told of. */
+type Told =
+  | 'agent.merged'
+  | 'agent.linked'
+  | 'agent.merge_undone'
+  | 'agent.released'
+  | 'agent.revoked'
+  | 'agent.connected'
+  | 'capability.granted'
+  | 'host.linked'
+  | 'host.revoked'
+  | 'claim.denied'
+  | 'key.created'
+  | 'key.expiring'
+  | 'session.begun'
+  | 'authenticator.added'
+  | 'authenticator.removed'
+  | 'recovery_codes.made'
+  | 'recovery_code.used'
+  | 'account.deleted';
+
+/** The first is told at once; what follows within the hour comes in one mail after it. */
+const PAUSE_MS = 3_600_000;
+const GIVE_UP_MS = 3 * 86_400_000;
+
+/**
+ * Writes an audit line of a human's account, and puts it into a mail to its owner, in the transaction of the change. The mail
+ * leaves with the outbox's next turn; its words are found when it does.
+ *
+ * It holds the account, so that of two at once the second joins the mail of the first. Who changes more rows holds the account
+ * before all others: see the order of locks in docs/decisions.md.
+ */
+export async function recordAndTell(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  ownerId: string,
+  event: Event & { kind: Told },
+): Promise<void> {
+  const eventId = await record(tx, deps, asker, now, { ...event, accountId: ownerId });
+  if (!(await holdAccount(tx, ownerId))) return;
+  const mailId = (await joinWaitingNotice(tx, ownerId)) ?? (await openNotice(tx, deps, now, ownerId));
+  await insertNotice(tx, mailId, eventId);
+}
+
+async function openNotice(tx: Tx, deps: Deps, now: number, ownerId: string): Promise<string> {
+  const { mailbox } = (await findAccount(tx, ownerId))!;
+  const last = await lastNoticeAt(tx, ownerId);
+  const id = newId('out', now, deps.random);
+  await insertMail(tx, {
+    id,
+    kind: 'notice',
+    attemptId: ownerId,
+    mailbox: mailbox!,
+    createdAt: now,
+    nextAt: last === undefined ? now : Math.max(now, last + PAUSE_MS),
+    giveUpAt: now + GIVE_UP_MS,
+  });
+  return id;
+}

@@ -1,0 +1,143 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { newId } from '../../lib/ids.ts';
+import { type AttemptRow, endAttempts, insertAttempt } from '../../store/claim-attempts.ts';
+import { type ClaimRow, spendCode } from '../../store/claims.ts';
+import type { Tx } from '../../store/db.ts';
+import { dropUnsent, insertMail } from '../../store/outbox.ts';
+import type { ClaimMode } from '../../store/registrations.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { deriveTypedCode } from '../codes/one-time-codes.ts';
+import { attemptSpendings } from '../limits/limits.ts';
+import { areGuessesSpent, spend } from '../limits/rate-limiter.ts';
+import type { Ceremony } from './claim-flows.ts';
+import { viewLink } from './claim-links.ts';
+import { explainClosed } from './claim-status.ts';
+
+/** An attempt of a claim: one question to one mailbox. */
+
+/** An attempt as the agent that asked for it is told of it. */
+export interface OpenedAttempt {
+  registrationId: string;
+  attemptId: string;
+  mailbox: string;
+  /** The page on which the human reviews it. */
+  verificationUri: string;
+  /** What is in the mail; undefined in an answer that an earlier version has kept. */
+  proof?: AttemptRow['proof'];
+  /** Epoch ms. */
+  codeExpiresAt: number;
+  /** For the human to type, where there is one. */
+  typedCode: string | undefined;
+}
+
+/** What its agent is told of an attempt. */
+export function describeAttempt(deps: Deps, attempt: AttemptRow): OpenedAttempt {
+  return {
+    registrationId: attempt.registrationId,
+    attemptId: attempt.id,
+    mailbox: attempt.mailbox,
+    verificationUri: viewLink(deps, attempt.registrationId, attempt.id),
+    proof: attempt.proof,
+    codeExpiresAt: attempt.codeExpiresAt,
+    typedCode: deriveTypedCode(deps, attempt),
+  };
+}
+
+/**
+ * The new live attempt of a claim, and the mail that carries its code or link, in the caller's transaction. The attempt before
+ * it ends, and its mail is dropped if it has not left.
+ *
+ * @param input.principal the user of a provider who may act for the owner afterwards
+ * @throws Failure `tooManyAttempts` when the claim has had all its codes, or its agent all its attempts; `limited` when a budget of mail is spent
+ */
+export async function openAttempt(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  input: {
+    claim: Pick<ClaimRow, 'tokenHash' | 'registrationId' | 'expiresAt'>;
+    mailbox: string;
+    mode: ClaimMode;
+    ceremony: Ceremony;
+    principal?: string | undefined;
+  },
+): Promise<OpenedAttempt> {
+  const { limits } = deps.config;
+  const { claim, mailbox, mode, ceremony } = input;
+  if (!(await spendCode(tx, claim.tokenHash, limits.codesPerClaim, now))) {
+    await explainClosed(tx, claim.tokenHash, now);
+    const seconds = Math.max(1, Math.ceil((claim.expiresAt - now) / 1000));
+    throw new Failure(
+      'tooManyAttempts',
+      'All codes of this claim were used. Register again to get a new claim token.',
+      { retryAfterSeconds: seconds },
+    );
+  }
+  await withdrawAttempts(tx, claim.registrationId, 'superseded', now);
+  // Where too many codes were guessed at, there is to be nothing to guess (S-07, S-17).
+  const isLink =
+    ceremony.proof === 'code' && (await areGuessesSpent(tx, deps, 'wrongPerMailboxDay', mailbox, now));
+  const attempt = {
+    id: newId('cla', now, deps.random),
+    registrationId: claim.registrationId,
+    mailbox,
+    mode,
+    origin: asker.address.coarse,
+    secretId: deps.keyring.currentId,
+    counter: 1,
+    codeExpiresAt: now + limits.codeTtlSeconds * 1000,
+    createdAt: now,
+    proof: isLink ? ('link' as const) : ceremony.proof,
+    reveal: ceremony.reveal,
+    typed: ceremony.typed,
+    principal: input.principal ?? null,
+  };
+  await insertAttempt(tx, attempt);
+  if (ceremony.isMailed) {
+    await insertMail(tx, {
+      id: newId('out', now, deps.random),
+      kind: 'claim_code',
+      attemptId: attempt.id,
+      mailbox,
+      createdAt: now,
+      giveUpAt: claim.expiresAt,
+    });
+  }
+  await record(tx, deps, asker, now, {
+    kind: 'claim.started',
+    subject: claim.registrationId,
+    details: { mode },
+  });
+  await spend(
+    tx,
+    deps,
+    attemptSpendings(mailbox, asker.address, claim.registrationId, ceremony.isMailed),
+    now,
+  );
+  return describeAttempt(deps, { ...attempt, ...UNTOUCHED });
+}
+
+const UNTOUCHED = {
+  tries: 0,
+  typedTries: 0,
+  endedAt: null,
+  endReason: null,
+  approvedAt: null,
+  revealedAt: null,
+  polledAt: null,
+  confirmedBy: null,
+};
+
+/** Ends the live attempts of a registration, and drops their mails that have not left. */
+export async function withdrawAttempts(
+  tx: Tx,
+  registrationId: string,
+  reason: 'superseded' | 'completed' | 'denied' | 'revoked',
+  now: number,
+): Promise<void> {
+  for (const attempt of await endAttempts(tx, registrationId, reason, now)) {
+    await dropUnsent(tx, attempt.id, now);
+  }
+}

@@ -1,0 +1,150 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { formatScope } from '../../lib/scopes.ts';
+import { revokeTokensOfAgent, supersedeCredentials, widenKeysOfAgent } from '../../store/credentials.ts';
+import type { Tx } from '../../store/db.ts';
+import { endFamiliesOf } from '../../store/refresh-tokens.ts';
+import { endAssertions, type RegistrationRow } from '../../store/registrations.ts';
+import { resolveAudience } from '../audiences/audience.ts';
+import type { Asker } from '../audit/audit-log.ts';
+import { issueAccessToken, tokenEnd } from '../credentials/access-tokens.ts';
+import type { Standing } from '../credentials/effective-access.ts';
+import { type Identity, openIdentity } from '../credentials/identity-assertions.ts';
+import { issueKey } from '../credentials/issue.ts';
+
+/**
+ * What an agent gets by being claimed, which each version of auth.md has its own way with:
+ * - `key`: a fresh key, which makes its older ones end (the tinysend profile)
+ * - `wider_keys`: its keys, widened in place (v0.1, anonymous)
+ * - `token`: an access token (v0.1, where it asked for one)
+ * - `same_identity`: an identity, beside the assertions from before, which get the new scopes (v0.2, v0.3)
+ * - `identity`: an identity; assertions and tokens from before are dead (v0.4 to production)
+ * - `nothing`: what it gets is asked for by itself; see giveMore
+ */
+export type Gives = 'key' | 'wider_keys' | 'token' | 'same_identity' | 'identity' | 'nothing';
+
+export type Given =
+  /** `expiresAt` in epoch ms, null without end; undefined in an answer that an earlier version has kept. */
+  | { kind: 'key'; credential: string; id: string; expiresAt?: number | null }
+  | { kind: 'nothing' }
+  | { kind: 'token'; credential: string; id: string; expiresAt: number; scopes: readonly string[] }
+  | { kind: 'identity'; identity: Identity };
+
+/** How long the key from before the claim still reads, unless the new one is used first (design decision 9). */
+const OLD_KEY_GRACE_MS = 600_000;
+
+/** Gives an agent what its claim gives, in the caller's transaction. */
+export async function give(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  of: {
+    registration: RegistrationRow;
+    agentId: string;
+    accountId: string;
+    mailbox: string;
+    gives: Gives;
+  },
+): Promise<Given> {
+  const { registration, agentId, accountId, mailbox, gives } = of;
+  const { claimedScopes: scopes } = deps.config;
+  let { generation } = registration;
+  if (gives !== 'same_identity') {
+    generation += 1;
+    await endAssertions(tx, registration.id);
+    await endFamiliesOf(tx, registration.id, now);
+    await revokeTokensOfAgent(tx, agentId, now);
+  }
+  switch (gives) {
+    case 'key': {
+      const key = await issueKey(tx, deps, now, { agentId, accountId, scopes, retiresOthers: true });
+      await supersedeCredentials(tx, agentId, key.id, now + OLD_KEY_GRACE_MS);
+      return { kind: 'key', ...key };
+    }
+    case 'wider_keys':
+      await widenKeysOfAgent(tx, agentId, { scope: formatScope(scopes), accountId }, now);
+      return { kind: 'nothing' };
+    case 'nothing':
+      await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
+      return { kind: 'nothing' };
+    case 'token':
+      return giveToken(tx, deps, asker, now, { agentId, accountId, scopes, endsAt: Infinity });
+    case 'same_identity':
+    case 'identity': {
+      await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
+      const identity = await openIdentity(tx, deps, now, {
+        registration: { id: registration.id, generation },
+        mailbox,
+        endsAt: undefined,
+        refreshable: true,
+      });
+      return { kind: 'identity', identity };
+    }
+  }
+}
+
+/** A token for the default resource. */
+async function giveToken(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  of: { agentId: string; accountId: string; scopes: readonly string[]; endsAt: number },
+): Promise<Given> {
+  const audience = await resolveAudience(deps, undefined);
+  const scopes = of.scopes.filter((scope) => audience.scopes?.includes(scope) ?? true);
+  if (scopes.length === 0)
+    throw new Failure('invalidScope', 'The default resource knows none of its scopes.');
+  const expiresAt = tokenEnd(deps, audience, now, of.endsAt);
+  const grant = { ...of, scopes, audience, issuedAt: now, expiresAt };
+  const { id, value } = await issueAccessToken(tx, deps, asker, grant);
+  return { kind: 'token', credential: value, id, expiresAt, scopes };
+}
+
+/**
+ * One more of what an agent has already, beside the others, on the word of its provider. It is renewed by another such word
+ * alone.
+ *
+ * @param bound the scopes that its provider lets it have; undefined: all
+ * @returns it, and the scopes that it has
+ */
+export async function giveMore(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  standing: Standing,
+  gives: 'key' | 'token' | 'identity',
+  bound: string[] | undefined,
+): Promise<{ given: Given; scopes: readonly string[] }> {
+  const scopes = standing.scopes.filter((scope) => bound === undefined || bound.includes(scope));
+  if (scopes.length === 0) {
+    throw new Failure('invalidAssertion', 'The "scope" of the assertion leaves the agent nothing here.', {
+      fault: 'malformed',
+    });
+  }
+  const given = await giveBound(tx, deps, asker, now, { ...standing, scopes }, gives, bound);
+  return { given, scopes: given.kind === 'token' ? given.scopes : scopes };
+}
+
+async function giveBound(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  { registration, agentId, accountId, mailbox, scopes, endsAt }: Standing,
+  gives: 'key' | 'token' | 'identity',
+  bound: string[] | undefined,
+): Promise<Given> {
+  switch (gives) {
+    case 'key':
+      return { kind: 'key', ...(await issueKey(tx, deps, now, { agentId, accountId, scopes })) };
+    case 'token':
+      return giveToken(tx, deps, asker, now, { agentId, accountId, scopes, endsAt });
+    case 'identity': {
+      const terms = { registration, mailbox, endsAt: undefined, refreshable: false, scopes: bound };
+      return { kind: 'identity', identity: await openIdentity(tx, deps, now, terms) };
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import type { AttemptRow } from '../../store/claim-attempts.ts';
+import { type ClaimRow, spendGuess } from '../../store/claims.ts';
+import type { Tx } from '../../store/db.ts';
+import { spendTry } from '../../store/tries.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { isCode } from '../codes/one-time-codes.ts';
+import { refuseUnreadable } from '../codes/secret-marks.ts';
+import { type Guessed, guess } from '../codes/verify-code.ts';
+import { guessSpendings } from '../limits/limits.ts';
+import type { SharedBudgets } from '../limits/shared-counters.ts';
+import { explainClosed, POLL_SECONDS } from './claim-status.ts';
+
+/** A code that is tried at a claim. */
+
+/**
+ * One guess at the code of a claim's attempt; see guess().
+ *
+ * @returns undefined for a right guess; for a wrong one the failure to throw outside, so that its counts are committed
+ * @throws Failure `codeExpired`, or what the claim's own state says; `limited` or `unavailable` when a budget of wrong
+ * guesses is spent
+ */
+export async function guessAtClaim(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  claim: ClaimRow,
+  attempt: AttemptRow,
+  code: string,
+  shared: SharedBudgets,
+): Promise<Failure | undefined> {
+  const { triesPerCode, codesPerClaim } = deps.config.limits;
+  if (attempt.endedAt === null) {
+    refuseUnshown(attempt);
+    await refuseUnreadable(tx, deps, attempt.secretId, now);
+  }
+  // Also the guarded statements below would refuse it, but behind rows that all guesses share: a flood at one dead code, which
+  // costs its sender no budget, would hold up everybody.
+  const guessed = isDead(attempt, triesPerCode, now)
+    ? DEAD
+    : await guess(
+        tx,
+        deps,
+        asker,
+        now,
+        {
+          spendings: guessSpendings(attempt.mailbox, asker.address),
+          async countTry() {
+            if (!(await spendGuess(tx, claim.tokenHash, triesPerCode * codesPerClaim, now))) return undefined;
+            return spendTry(tx, 'claim_attempts', attempt, triesPerCode, now);
+          },
+          isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
+        },
+        shared,
+      );
+  if (guessed.kind === 'dead') {
+    // While this guess stood in line, another may have completed or ended the claim.
+    await explainClosed(tx, claim.tokenHash, now);
+    throw codeExpired();
+  }
+  if (guessed.kind === 'right') return undefined;
+  await record(tx, deps, asker, now, { kind: 'claim.guess_failed', subject: claim.registrationId });
+  return wrongCode(guessed.attemptsRemaining);
+}
+/**
+ * A code on the page is none before the human has confirmed there; whatever is brought says nothing and costs nothing
+ * (auth-md.md 2c.3).
+ */
+export function refuseUnshown(attempt: AttemptRow): void {
+  if (attempt.proof !== 'page' || attempt.revealedAt !== null) return;
+  if (attempt.reveal === null) {
+    throw new Failure(
+      'methodDisabled',
+      'This service takes no code here: your human types the user_code at verification_uri. Poll the token endpoint.',
+    );
+  }
+  throw new Failure(
+    'notConfirmed',
+    'Your human has not confirmed yet. They open the page, confirm, and read the code to you.',
+    { retryAfterSeconds: POLL_SECONDS },
+  );
+}
+export const DEAD: Guessed = { kind: 'dead' };
+export function isDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
+  return attempt.endedAt !== null || attempt.tries >= triesMax || attempt.codeExpiresAt <= now;
+}
+/** The code of an attempt is of no use any more. */
+export function codeExpired(): Failure {
+  return new Failure(
+    'codeExpired',
+    'The code has expired or was guessed wrong too often. Call the claim endpoint again for a new code.',
+  );
+}
+export function wrongCode(attemptsRemaining: number): Failure {
+  const next =
+    attemptsRemaining > 0
+      ? 'Ask your human to read it again: only the newest code counts.'
+      : 'Call the claim endpoint again for a new code.';
+  return new Failure('wrongCode', `The code is wrong. ${next}`, { attemptsRemaining });
+}

@@ -1,0 +1,110 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { hashSecret, wellFormed } from '../../lib/secrets.ts';
+import {
+  type BearerRow,
+  findBearerByHash,
+  markFirstUsed,
+  retireSuperseded,
+} from '../../store/credentials.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { type Grant, isLive, toGrant } from './issue.ts';
+
+/** Who presents a credential. */
+
+/** Who stands behind a key that works. */
+export interface Bearer {
+  key: Grant;
+  hash: Buffer;
+  /** Undefined: the key is a human's own. */
+  agentId: string | undefined;
+  /** The account the key works in: `user_id`, `sub`. */
+  accountId: string;
+  /** The human's account behind the agent, once claimed. */
+  ownerId: string | undefined;
+  /** The account the agent had of its own before it was merged, for keys in the account it merged into. */
+  mergedFrom: string | undefined;
+  /** Whether its first use, which ends the keys it supersedes, is still to come. */
+  retiresOthers: boolean;
+  /** Whether it is from before the claim, and only reads on until its successor is used. */
+  isSuperseded: boolean;
+}
+
+/** No token that we sign is longer. */
+const SIGNED_LENGTH_MAX = 2048;
+
+/** Whether a text could be a credential of ours. What we signed is looked up like the rest, so its signature need not be looked at. */
+export function isPresentable(credential: string): boolean {
+  if (wellFormed('sk', credential) || wellFormed('at', credential)) return true;
+  return credential.length <= SIGNED_LENGTH_MAX && /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/.test(credential);
+}
+
+/**
+ * Who holds this key, or undefined. Unknown, malformed, expired and revoked keys are one and the same to the caller (rule 11);
+ * a malformed one costs no look into the database (S-20). Looking is no use of the key: see useKey.
+ */
+export async function findBearer(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  credential: string,
+): Promise<Bearer | undefined> {
+  if (!isPresentable(credential)) return undefined;
+  const hash = hashSecret(credential);
+  const row = await findBearerByHash(deps.db, hash);
+  if (row === undefined || !isLive(row, deps.clock()) || row.agentRevokedAt !== null) return undefined;
+  return toBearer(row, hash);
+}
+
+/**
+ * Notes that a key is being used; the first use of a key made by a claim ends the ones from before it (decision 9).
+ *
+ * @param from where, in words for its owner
+ */
+export async function useKey(deps: Deps, asker: Asker, bearer: Bearer, from: string): Promise<void> {
+  const now = deps.clock();
+  deps.touchKey(bearer.hash, now, from);
+  const { agentId } = bearer;
+  if (!bearer.retiresOthers || agentId === undefined) return;
+  await deps.db.tx(async (tx) => {
+    if ((await markFirstUsed(tx, bearer.hash)) !== 1) return;
+    const retired = await retireSuperseded(tx, agentId, bearer.key.id, now);
+    if (retired === 0) return;
+    await record(tx, deps, asker, now, {
+      kind: 'key.retired',
+      accountId: bearer.accountId,
+      agentId,
+      subject: bearer.key.id,
+      details: { keys: retired },
+    });
+  });
+}
+
+/**
+ * The bearer of a key, which counts as a use of it.
+ *
+ * @throws Failure `invalidToken`
+ */
+export async function authenticate(deps: Deps, asker: Asker, credential: string): Promise<Bearer> {
+  const bearer = await findBearer(deps, credential);
+  if (bearer === undefined) {
+    throw new Failure(
+      'invalidToken',
+      'The key is not valid: unknown, expired or revoked. Register again to get one.',
+    );
+  }
+  await useKey(deps, asker, bearer, `network ${asker.address.coarse}`);
+  return bearer;
+}
+
+function toBearer(row: BearerRow, hash: Buffer): Bearer {
+  const mergedFrom = row.agentMergedFrom;
+  return {
+    key: toGrant(row),
+    hash,
+    agentId: row.agentId ?? undefined,
+    accountId: row.accountId,
+    ownerId: row.ownerId ?? undefined,
+    mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,
+    retiresOthers: row.retiresOthers === 1,
+    isSuperseded: row.supersededBy !== null,
+  };
+}

@@ -1,0 +1,55 @@
+import type { Deps } from '../../deps.ts';
+import { normalizeCode } from '../../lib/code-text.ts';
+
+/**
+ * The code by which a human finds the question that an agent asks them (RFC 8628 6.1): eight of thirty-two letters that are not
+ * mistaken for each other. It is computed from the approval, and found by a MAC of it: a copy of the database holds none.
+ */
+const LETTERS = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';
+
+type Keyed = Pick<Deps, 'keyring'>;
+
+/** @returns as `ABCD-EFGH` */
+export function approvalCode(deps: Keyed, approvalId: string): string {
+  const key = deps.keyring.derive(deps.keyring.currentId, 'approval-code', approvalId)!;
+  const code = [...key.subarray(0, 8)].map((byte) => LETTERS[byte & 31]).join('');
+  return `${code.slice(0, 4)}-${code.slice(4)}`;
+}
+
+/** What a code is found by, as it was typed. */
+export function approvalCodeMac(deps: Keyed, code: string): string {
+  return deps.keyring.sign(
+    'approval-code',
+    normalizeCode(code)
+      .toUpperCase()
+      .replace(/[^A-Z0-9]/g, ''),
+  );
+}
+
+/** The link to an approval: it carries a MAC of its id, so nobody makes one up. */
+export function approvalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
+  const mac = deps.keyring.sign('approval-link', approvalId);
+  return `${deps.config.publicUrl}/connect?t=${approvalId}.${mac}`;
+}
+
+/** The approval of a link, or undefined if it is none of ours. */
+export function readApprovalLink(deps: Keyed, token: string): string | undefined {
+  return readLink(deps, 'approval-link', token);
+}
+
+/** The link in the mail alone by which its reader turns the agent away. Opening it does nothing: mail scanners open them all (S-74). */
+export function refusalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
+  const mac = deps.keyring.sign('refusal-link', approvalId);
+  return `${deps.config.publicUrl}/connect/deny?t=${approvalId}.${mac}`;
+}
+
+/** The approval of such a link, or undefined if it is none of ours. */
+export function readRefusalLink(deps: Keyed, token: string): string | undefined {
+  return readLink(deps, 'refusal-link', token);
+}
+
+function readLink(deps: Keyed, purpose: string, token: string): string | undefined {
+  const dot = token.lastIndexOf('.');
+  const id = token.slice(0, Math.max(dot, 0));
+  return deps.keyring.verify(purpose, id, token.slice(dot + 1)) ? id : undefined;
+}

@@ -1,0 +1,103 @@
+import type { Deps } from '../../deps.ts';
+import { newId } from '../../lib/ids.ts';
+import { type ApprovalRow, endApprovals, findOpenApproval, insertApproval } from '../../store/approvals.ts';
+import type { Tx } from '../../store/db.ts';
+import type { HostedAgentRow } from '../../store/hosted-agents.ts';
+import { insertMail } from '../../store/outbox.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { mailSpendings } from '../limits/limits.ts';
+import { spend } from '../limits/rate-limiter.ts';
+import { approvalCode, approvalCodeMac, approvalLink } from './connection-codes.ts';
+/** A question to a human, as the agent that asked it is told (agent-auth-protocol.md 3.4). */
+export interface AskedApproval {
+  method: ApprovalRow['method'];
+  /** Epoch ms. */
+  expiresAt: number;
+  /** Of the device page. */
+  verificationUri: string;
+  code: string;
+  bindingMessage: string | undefined;
+}
+
+/** A little longer than published clients wait, so that a late yes still lands (agent-auth-protocol.md 7.4). */
+const APPROVAL_MS = 600_000;
+
+/** What an agent says when it asks. Texts are as it wrote them. */
+export interface Question {
+  reason: string | undefined;
+  bindingMessage: string | undefined;
+  /** Canonical; whom it works for, as it says. */
+  mailbox: string | undefined;
+  method: ApprovalRow['method'];
+}
+
+/**
+ * Asks a human about an agent, in the caller's transaction: they come to the page by the link and code that the agent shows, or by
+ * mail. What was asked before is over.
+ *
+ * @throws Failure `limited`
+ */
+export async function askHuman(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  agent: Pick<HostedAgentRow, 'id'>,
+  question: Question,
+): Promise<AskedApproval> {
+  await endApprovals(tx, agent.id, now);
+  const id = newId('apr', now, deps.random);
+  // Whoever names no mailbox is sent to the page: there is nobody to mail.
+  const mailbox = question.method === 'ciba' ? question.mailbox : undefined;
+  const approval: ApprovalRow = {
+    id,
+    agentId: agent.id,
+    method: mailbox === undefined ? 'device_authorization' : 'ciba',
+    mailbox: mailbox ?? null,
+    codeMac: approvalCodeMac(deps, approvalCode(deps, id)),
+    reason: question.reason ?? null,
+    bindingMessage: question.bindingMessage ?? null,
+    origin: asker.address.coarse,
+    createdAt: now,
+    expiresAt: now + APPROVAL_MS,
+    decidedAt: null,
+  };
+  await insertApproval(tx, approval);
+  if (mailbox !== undefined) {
+    await spend(tx, deps, mailSpendings(mailbox, asker.address, agent.id), now);
+    await insertMail(tx, {
+      id: newId('out', now, deps.random),
+      kind: 'approval',
+      attemptId: id,
+      mailbox,
+      createdAt: now,
+      giveUpAt: approval.expiresAt,
+    });
+  }
+  await record(tx, deps, asker, now, {
+    kind: 'agent.asked',
+    subject: agent.id,
+    details: { method: approval.method },
+  });
+  return describeApproval(deps, approval);
+}
+
+/** The question that an agent has open, as it is told of it. */
+export async function openApprovalOf(
+  deps: Deps,
+  db: Pick<Tx, 'get'>,
+  agentId: string,
+): Promise<AskedApproval | undefined> {
+  const row = await findOpenApproval(db, agentId, deps.clock());
+  return row && describeApproval(deps, row);
+}
+
+function describeApproval(deps: Deps, row: ApprovalRow): AskedApproval {
+  return {
+    method: row.method,
+    expiresAt: row.expiresAt,
+    verificationUri: approvalLink(deps, row.id),
+    code: approvalCode(deps, row.id),
+    bindingMessage: row.bindingMessage ?? undefined,
+  };
+}

@@ -1,0 +1,94 @@
+import { refused } from './protocol-errors.ts';
+
+/**
+ * What an agent may pass to a capability, by member of its arguments: a value, or operators that must all hold
+ * (agent-auth-protocol.md 1.8). They are proposed by the agent, shown to the human, and never widened.
+ */
+export type Constraints = Record<string, unknown>;
+
+/** Where arguments go beyond constraints. */
+export interface Violation {
+  field: string;
+  constraint: unknown;
+  actual: unknown;
+}
+
+type Check = (operand: unknown, actual: unknown) => boolean;
+
+const sameValue: Check = (operand, actual) => JSON.stringify(operand) === JSON.stringify(actual);
+const isIn: Check = (operand, actual) => (operand as unknown[]).some((each) => sameValue(each, actual));
+
+/** What is not there violates all of them but the one that it can only keep. */
+const OPERATORS: Record<string, Check> = {
+  max: (operand, actual) => typeof actual === 'number' && actual <= (operand as number),
+  min: (operand, actual) => typeof actual === 'number' && actual >= (operand as number),
+  in: isIn,
+  not_in: (operand, actual) => !isIn(operand, actual),
+  eq: sameValue,
+};
+const isOperandOf: Record<string, (operand: unknown) => boolean> = {
+  max: Number.isFinite,
+  min: Number.isFinite,
+  in: Array.isArray,
+  not_in: Array.isArray,
+  eq: () => true,
+};
+
+const BYTES_MAX = 4096;
+
+/**
+ * Reads constraints as an agent proposes them.
+ *
+ * @throws Failure `protocolRefused`: `unknown_constraint_operator`, `invalid_capabilities`
+ */
+export function readConstraints(value: unknown, capability: string): Constraints | undefined {
+  if (value === undefined || value === null) return undefined;
+  const isObject = typeof value === 'object' && !Array.isArray(value);
+  if (!isObject || Buffer.byteLength(JSON.stringify(value)) > BYTES_MAX) throw unreadable(capability);
+  const unknown = new Set<string>();
+  for (const constraint of Object.values(value)) {
+    if (!isOperators(constraint)) continue;
+    for (const [name, operand] of Object.entries(constraint)) {
+      if (!Object.hasOwn(OPERATORS, name)) unknown.add(name);
+      else if (!isOperandOf[name]!(operand)) throw unreadable(capability);
+    }
+  }
+  if (unknown.size > 0) {
+    throw refused('unknown_constraint_operator', 'Constraints know max, min, in, not_in and eq.', {
+      unknown_operators: [...unknown],
+    });
+  }
+  return Object.keys(value).length === 0 ? undefined : (value as Constraints);
+}
+
+/** Where arguments go beyond constraints; none: they may be used. */
+export function violationsOf(
+  constraints: Constraints | undefined,
+  args: Record<string, unknown>,
+): Violation[] {
+  return Object.entries(constraints ?? {}).flatMap(([field, constraint]) => {
+    const actual = Object.hasOwn(args, field) ? args[field] : undefined;
+    const checks = isOperators(constraint) ? Object.entries(constraint) : [['eq', constraint] as const];
+    return checks
+      .filter(([name, operand]) => !OPERATORS[name]!(operand, actual))
+      .map(([name, operand]) => ({
+        field,
+        constraint: isOperators(constraint) ? { [name]: operand } : operand,
+        actual: actual ?? null,
+      }));
+  });
+}
+
+function isOperators(constraint: unknown): constraint is Record<string, unknown> {
+  return typeof constraint === 'object' && constraint !== null && !Array.isArray(constraint);
+}
+
+function unreadable(capability: string): Error {
+  return refused(
+    'invalid_capabilities',
+    'Constraints are values, or operators with values, by member of the arguments.',
+    {
+      invalid_capabilities: [capability],
+    },
+  );
+}

@@ -1,0 +1,153 @@
+import type { Deps } from '../../deps.ts';
+import { findAccountByMailbox, holdAccount } from '../../store/accounts.ts';
+import { insertAgent } from '../../store/agents.ts';
+import { decideApproval } from '../../store/approvals.ts';
+import type { Tx } from '../../store/db.ts';
+import { allowGrant } from '../../store/grants.ts';
+import { activateHostedAgent, endHostedAgent } from '../../store/hosted-agents.ts';
+import { holdHost } from '../../store/hosts.ts';
+import { deleteRefusedCapability } from '../../store/refused-capabilities.ts';
+import { refuseMail } from '../accounts/mail-suppressions.ts';
+import type { Session } from '../accounts/sessions.ts';
+import { isHostOver, lifeOf } from '../agents/agent-lifecycle.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { recordAndTell } from '../audit/notifications.ts';
+import {
+  type Found,
+  findApprovalWithAgent,
+  gone,
+  over,
+  refuseStranger,
+  somebodyElse,
+} from './connection-review.ts';
+import { linkHost } from './hosts.ts';
+import { REFUSED, refuseCapability } from './refused-capabilities.ts';
+
+/** What a human decides about an agent that asks to be let in, or for more. */
+
+/**
+ * Lets an agent in with some or all of what it asked for, by a human who has just typed a mailed code. Its host is theirs with
+ * it, and what other agents of the host did alone (agent-auth-protocol.md 7.4).
+ *
+ * @param allowed names of capabilities; those that are not among them are denied
+ * @throws Failure `notFound`, `forbidden`, `codeExpired`
+ */
+export async function approveAgent(
+  deps: Deps,
+  asker: Asker,
+  id: string,
+  session: Session,
+  allowed: readonly string[],
+): Promise<void> {
+  await decide(deps, id, session, async (tx, now, { agent, host, asked }) => {
+    const { accountId } = session;
+    if (!(await linkHost(tx, deps, asker, now, host, accountId))) throw somebodyElse();
+    const isNew = lifeOf(deps, agent).state === 'pending';
+    if (isNew) {
+      await insertAgent(tx, {
+        id: agent.id,
+        accountId,
+        registrationId: host.registrationId,
+        name: agent.name,
+        now,
+        ownedAt: now,
+      });
+      if ((await activateHostedAgent(tx, agent.id, now)) !== 1) throw over();
+    }
+    for (const { capability } of asked) {
+      if (!allowed.includes(capability)) {
+        await refuseCapability(tx, agent, capability, REFUSED.notAllowed, now);
+        continue;
+      }
+      await allowGrant(tx, agent.id, capability, accountId, now);
+      await deleteRefusedCapability(tx, host.id, agent.id, capability);
+    }
+    const granted = asked.filter(({ capability }) => allowed.includes(capability));
+    await recordAndTell(tx, deps, asker, now, accountId, {
+      kind: isNew ? 'agent.connected' : 'capability.granted',
+      agentId: agent.id,
+      details: { host: host.id, capabilities: granted.map(({ capability }) => capability).join(' ') },
+    });
+  });
+}
+
+/** Turns an agent away: one that is not in yet for good, one that is from what it asked for. @throws Failure as approveAgent */
+export async function rejectAgent(deps: Deps, asker: Asker, id: string, session: Session): Promise<void> {
+  await decide(deps, id, session, async (tx, now, { agent, asked }) => {
+    for (const { capability } of asked) {
+      await refuseCapability(tx, agent, capability, REFUSED.saidNo, now);
+    }
+    if (lifeOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
+    await record(tx, deps, asker, now, {
+      kind: 'agent.rejected',
+      accountId: session.accountId,
+      subject: agent.id,
+    });
+  });
+}
+
+/** What a link in a mail of an approval shows. */
+export interface RefusableView {
+  agentName: string;
+  mailbox: string;
+  isDecided: boolean;
+}
+
+/** An approval for whoever reads the mail that asked for it. @throws Failure `notFound` */
+export async function viewRefusable(deps: Pick<Deps, 'db'>, id: string): Promise<RefusableView> {
+  const { approval, agent } = await findApprovalWithAgent(deps.db, id);
+  if (approval.mailbox === null) throw gone();
+  return { agentName: agent.name, mailbox: approval.mailbox, isDecided: approval.decidedAt !== null };
+}
+
+/**
+ * Turns an agent away, by whoever reads the mail that asked for it, and keeps it away from the mailbox for a day. An agent of a host
+ * that is somebody else's loses its question and nothing more.
+ *
+ * @param input.noMore whether the mailbox wants no mail of agents at all any more
+ * @throws Failure `notFound`; what was decided already stays as it is
+ */
+export async function refuseByMail(
+  deps: Deps,
+  asker: Asker,
+  id: string,
+  input: { noMore: boolean },
+): Promise<void> {
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    const { approval, host: seen } = await findApprovalWithAgent(tx, id);
+    if (approval.mailbox === null) throw gone();
+    const owner = await findAccountByMailbox(tx, approval.mailbox);
+    if (owner !== undefined) await holdAccount(tx, owner.id);
+    await holdHost(tx, seen.id);
+    const { agent, host, asked } = await findApprovalWithAgent(tx, id);
+    const sender = { id: host.id, name: agent.name, origin: approval.origin };
+    await refuseMail(tx, approval.mailbox, sender, input, now);
+    if ((await decideApproval(tx, id, now)) !== 1) return;
+    if (host.ownerId === null || host.ownerId === owner?.id) {
+      for (const { capability } of asked) await refuseCapability(tx, agent, capability, REFUSED.saidNo, now);
+      if (lifeOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
+    }
+    await record(tx, deps, asker, now, { kind: 'agent.rejected', accountId: owner?.id, subject: agent.id });
+  });
+}
+
+async function decide(
+  deps: Deps,
+  id: string,
+  session: Session,
+  change: (tx: Tx, now: number, found: Found) => Promise<void>,
+): Promise<void> {
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    const before = await findApprovalWithAgent(tx, id);
+    if (!(await holdAccount(tx, session.accountId))) throw gone();
+    await holdHost(tx, before.host.id);
+    if ((await decideApproval(tx, id, now)) !== 1) throw over();
+    const found = await findApprovalWithAgent(tx, id);
+    refuseStranger(found.approval, found.host, session);
+    const life = lifeOf(deps, found.agent).state;
+    if (isHostOver(deps, found.host) || (life !== 'pending' && life !== 'active')) throw over();
+    await change(tx, now, found);
+  });
+}

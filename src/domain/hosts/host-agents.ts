@@ -1,0 +1,199 @@
+import type { Deps } from '../../deps.ts';
+import { newId } from '../../lib/ids.ts';
+import { findAgent, holdAgent, insertAgent } from '../../store/agents.ts';
+import { endApprovals } from '../../store/approvals.ts';
+import type { Tx } from '../../store/db.ts';
+import { allowGrant, askGrant, denyGrant, dropGrants } from '../../store/grants.ts';
+import {
+  type AgentMode,
+  activateHostedAgent,
+  endHostedAgent,
+  findHostedAgentByKey,
+  insertHostedAgent,
+  rekeyHostedAgent,
+} from '../../store/hosted-agents.ts';
+import { type HostRow, holdHost } from '../../store/hosts.ts';
+import { lifeOf } from '../agents/agent-lifecycle.ts';
+import { endAgent } from '../agents/end-agent.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { limited } from '../limits/limit-audit.ts';
+import { spend } from '../limits/rate-limiter.ts';
+import { type AskedCapability, defaultCapabilities } from './capabilities.ts';
+import { askHuman, openApprovalOf, type Question } from './connection-requests.ts';
+import { findOwn, type HostedAgent, showHostedAgent } from './host-agent-view.ts';
+import { readKey, withHost } from './hosts.ts';
+import { refused } from './protocol-errors.ts';
+import { REFUSED, refusedTo } from './refused-capabilities.ts';
+import type { SigningHost } from './signed-requests.ts';
+/** Agents under hosts (agent-auth-protocol.md 3). A host brings them, asks about them and ends them; they sign for themselves. */
+
+/**
+ * Registers an agent under the host that signed the request. One that works for itself is active at once with what anybody may; one
+ * that works for a human waits for them, unless the host is theirs and it asks for no more than that. The same agent key again, while
+ * it waits, is the same agent.
+ *
+ * @throws Failure `protocolRefused`, `limited`
+ */
+export async function registerHostedAgent(
+  deps: Deps,
+  asker: Asker,
+  signer: SigningHost,
+  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & Question,
+): Promise<HostedAgent> {
+  const key = readKey(signer.agentKey);
+  const id = await limited(deps, asker, () =>
+    withHost(deps, asker, signer, async (tx, host, now) => {
+      const known = await findHostedAgentByKey(tx, host.id, key.thumbprint);
+      if (known !== undefined) {
+        if (lifeOf(deps, known).state !== 'pending') {
+          throw refused('agent_exists', 'There is an agent with this key. Make a new key for a new agent.');
+        }
+        if ((await openApprovalOf(deps, tx, known.id)) === undefined)
+          await askHuman(tx, deps, asker, now, known, ask);
+        return known.id;
+      }
+      if (ask.mode === 'autonomous' && host.ownerId !== null) {
+        throw refused('unsupported_mode', 'This host works for a human: register a delegated agent.');
+      }
+      await spend(tx, deps, [{ name: 'agentsPerHost', key: host.id }], now);
+      return addAgent(tx, deps, asker, now, host, key, ask);
+    }),
+  );
+  deps.wakeOutbox();
+  return showHostedAgent(deps, id);
+}
+
+/** Why an agent that works for itself is denied something. */
+export const NEEDS_HUMAN = 'It needs a human: connect in delegated mode.';
+
+async function addAgent(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  host: HostRow,
+  key: { thumbprint: string; jwk: string },
+  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & Question,
+): Promise<string> {
+  const id = newId('agt', now, deps.random);
+  const free = new Set(defaultCapabilities(deps.config));
+  const asked = ask.capabilities ?? [...free].map((name) => ({ name, constraints: undefined }));
+  const before = await refusedTo(tx, host);
+  const isFree = asked.every(({ name }) => free.has(name) && !before.has(name));
+  const needsHuman = ask.mode === 'delegated' && (host.ownerId === null || !isFree);
+  await insertHostedAgent(tx, {
+    id,
+    hostId: host.id,
+    mode: ask.mode,
+    name: ask.name,
+    thumbprint: key.thumbprint,
+    publicJwk: key.jwk,
+    activatedAt: needsHuman ? null : now,
+    now,
+  });
+  for (const { name, constraints } of asked) {
+    const text = constraints === undefined ? null : JSON.stringify(constraints);
+    await askGrant(tx, { agentId: id, capability: name, constraints: text }, now);
+  }
+  if (needsHuman) {
+    await askHuman(tx, deps, asker, now, { id }, ask);
+    return id;
+  }
+  await insertAgent(tx, {
+    id,
+    accountId: host.ownerId ?? host.accountId,
+    registrationId: host.registrationId,
+    name: ask.name,
+    now,
+    ...(host.ownerId !== null && { ownedAt: now }),
+  });
+  for (const { name } of asked) {
+    if (free.has(name)) await allowGrant(tx, id, name, null, now);
+    else await denyGrant(tx, id, name, NEEDS_HUMAN, now);
+  }
+  await record(tx, deps, asker, now, {
+    kind: 'agent.connected',
+    accountId: host.ownerId ?? host.accountId,
+    agentId: id,
+    details: { host: host.id, mode: ask.mode },
+  });
+  return id;
+}
+
+/**
+ * Begins an agent anew that has expired: with what anybody may and its human has not refused (agent-auth-protocol.md 3.7).
+ *
+ * @throws Failure `protocolRefused` */
+export async function reactivate(deps: Deps, asker: Asker, host: HostRow, id: string): Promise<HostedAgent> {
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    await holdHost(tx, host.id);
+    const agent = await findOwn(tx, host, id);
+    const { state } = lifeOf(deps, agent);
+    if (state === 'active') return;
+    if (state === 'over') {
+      throw refused(
+        'absolute_lifetime_exceeded',
+        'The agent has lived as long as one may. Register a new one.',
+      );
+    }
+    if (state !== 'expired') throw refused(`agent_${state}`, `The agent is ${state}, not expired.`);
+    await dropGrants(tx, id);
+    await endApprovals(tx, id, now); // nothing is left of what was asked
+    const before = await refusedTo(tx, host, id);
+    for (const name of defaultCapabilities(deps.config)) {
+      await askGrant(tx, { agentId: id, capability: name, constraints: null }, now);
+      if (before.has(name)) await denyGrant(tx, id, name, REFUSED.before, now);
+      else await allowGrant(tx, id, name, null, now);
+    }
+    await activateHostedAgent(tx, id, now);
+    await record(tx, deps, asker, now, {
+      kind: 'agent.reactivated',
+      accountId: host.ownerId ?? undefined,
+      agentId: id,
+    });
+  });
+  return showHostedAgent(deps, id);
+}
+
+/** Ends one of the host's agents. One that has ended stays as it is. @throws Failure `protocolRefused` */
+export async function revokeHostedAgent(deps: Deps, asker: Asker, host: HostRow, id: string): Promise<void> {
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    await findOwn(tx, host, id);
+    const agent = await findAgent(tx, id);
+    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    await endApprovals(tx, id, now);
+    await endHostedAgent(tx, id, 'revoked', now);
+  });
+}
+
+/** Gives an agent another key; the old one is refused from now on. @throws Failure `protocolRefused` */
+export async function rotateAgentKey(
+  deps: Deps,
+  asker: Asker,
+  host: HostRow,
+  id: string,
+  value: unknown,
+): Promise<HostedAgent> {
+  const key = readKey(value);
+  await deps.db.tx(async (tx) => {
+    const now = deps.clock();
+    await holdAgent(tx, id);
+    const agent = await findOwn(tx, host, id);
+    const { state } = lifeOf(deps, agent);
+    if (state === 'revoked' || state === 'rejected' || state === 'claimed') {
+      throw refused(`agent_${state}`, `The agent was ${state}. Register a new one.`);
+    }
+    if (!(await rekeyHostedAgent(tx, agent, { thumbprint: key.thumbprint, publicJwk: key.jwk }))) {
+      throw refused('invalid_public_key', 'Rotate to a key that no agent of this host has.');
+    }
+    await record(tx, deps, asker, now, {
+      kind: 'host.rekeyed',
+      accountId: host.ownerId ?? undefined,
+      agentId: id,
+      subject: host.id,
+    });
+  });
+  return showHostedAgent(deps, id);
+}

@@ -1,0 +1,271 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { type PublicKey, readPublicKey } from '../../lib/ed25519.ts';
+import { newId } from '../../lib/ids.ts';
+import {
+  cutPage,
+  type ListPage,
+  type ListQuery,
+  PAGE_LIMIT,
+  readTimeMark,
+  timeMark,
+} from '../../lib/list-pages.ts';
+import { holdAccount, insertAgentAccount, mergeAccount } from '../../store/accounts.ts';
+import { findAgent } from '../../store/agents.ts';
+import { endApprovals } from '../../store/approvals.ts';
+import type { Tx } from '../../store/db.ts';
+import { dropGrants } from '../../store/grants.ts';
+import { endHostedAgent, listHostedAgents } from '../../store/hosted-agents.ts';
+import {
+  findHost,
+  findHostByThumbprint,
+  type HostRow,
+  holdHost,
+  insertHost,
+  linkHost as linkRow,
+  listHostsPage,
+  rekeyHost,
+  revokeHost as revokeRow,
+} from '../../store/hosts.ts';
+import { insertRegistration, markHostClaimed } from '../../store/registrations.ts';
+import { isHostOver, lifeOf } from '../agents/agent-lifecycle.ts';
+import { endAgent } from '../agents/end-agent.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { recordAndTell } from '../audit/notifications.ts';
+import { registerSpendings } from '../limits/limits.ts';
+import { type SharedBudgets, withShared } from '../limits/shared-counters.ts';
+import { invalidJwt, refused } from './protocol-errors.ts';
+
+/** A host as its owner sees it. */
+export interface OwnedHost {
+  id: string;
+  /** As it calls itself: unverified. */
+  name: string | undefined;
+  /** Epoch ms, all three. */
+  createdAt: number;
+  linkedAt: number;
+  revokedAt: number | undefined;
+}
+
+/** Who signs as a host: its key, and the host of that as it was found. */
+interface HostSigner {
+  host: HostRow | undefined;
+  key: PublicKey;
+  name: string | undefined;
+}
+
+/**
+ * Runs a transaction with the host of a key, which until it ends nobody else links or revokes. One that is not known yet is added, as
+ * a registration that ends like all others unless a human owns it.
+ *
+ * @throws Failure `limited`; `protocolRefused` for one that was revoked meanwhile
+ */
+export async function withHost<Result>(
+  deps: Deps,
+  asker: Asker,
+  signer: HostSigner,
+  work: (tx: Tx, host: HostRow, now: number) => Promise<Result>,
+): Promise<Result> {
+  const spendings = signer.host === undefined ? registerSpendings(asker.address) : [];
+  for (let isAgain = false; ; isAgain = true) {
+    let isMeanwhile = false;
+    try {
+      return await withShared(deps, spendings, async (tx, shared) => {
+        const now = deps.clock();
+        const host = await openHost(tx, deps, asker, now, signer, shared);
+        isMeanwhile = host === undefined;
+        if (host === undefined) throw invalidJwt('registered meanwhile');
+        return work(tx, host, now);
+      });
+    } catch (error) {
+      // Of two that bring one new key at once, the second finds the host of the first.
+      if (!isMeanwhile || isAgain) throw error;
+    }
+  }
+}
+
+/** @returns undefined where somebody else added it in this moment */
+async function openHost(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  signer: HostSigner,
+  shared: SharedBudgets,
+): Promise<HostRow | undefined> {
+  const known = signer.host ?? (await findHostByThumbprint(tx, signer.key.thumbprint));
+  if (known === undefined) {
+    await shared.use();
+    return addHost(tx, deps, asker, now, signer.key, signer.name);
+  }
+  const host = await holdHost(tx, known.id);
+  const isSame = host !== undefined && host.thumbprint === signer.key.thumbprint;
+  if (!isSame || isHostOver(deps, host)) throw invalidJwt('revoked or rotated meanwhile');
+  return host;
+}
+
+async function addHost(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  key: PublicKey,
+  name: string | undefined,
+): Promise<HostRow | undefined> {
+  const id = newId('hst', now, deps.random);
+  const registrationId = newId('reg', now, deps.random);
+  const accountId = newId('usr', now, deps.random);
+  const { thumbprint, jwk: publicJwk } = key;
+  await insertAgentAccount(tx, accountId, null, now);
+  await insertRegistration(tx, {
+    id: registrationId,
+    kind: 'host',
+    agentId: null,
+    agentName: name ?? null,
+    now,
+    expiresAt: now + deps.config.limits.unclaimedTtlSeconds * 1000,
+  });
+  const isNew = await insertHost(tx, {
+    id,
+    registrationId,
+    accountId,
+    name: name ?? null,
+    thumbprint,
+    publicJwk,
+    now,
+  });
+  if (!isNew) return undefined;
+  await record(tx, deps, asker, now, {
+    kind: 'registration.created',
+    subject: registrationId,
+    details: { type: 'host', host: id },
+  });
+  return (await holdHost(tx, id))!;
+}
+
+/**
+ * Links a host to the human who let one of its agents in, in the caller's transaction. What its agents did alone becomes theirs, and
+ * those agents end: work goes on with the one that was let in (agent-auth-protocol.md 1.7).
+ *
+ * @returns whether it is this human's now
+ */
+export async function linkHost(
+  tx: Tx,
+  deps: Deps,
+  asker: Asker,
+  now: number,
+  host: HostRow,
+  ownerId: string,
+): Promise<boolean> {
+  if (host.ownerId !== null) return host.ownerId === ownerId;
+  if ((await linkRow(tx, host.id, ownerId, now)) !== 1) return false;
+  await markHostClaimed(tx, host.registrationId, now);
+  for (const row of await listHostedAgents(tx, host.id)) {
+    if (row.mode !== 'autonomous' || lifeOf(deps, row).state === 'pending') continue;
+    const agent = await findAgent(tx, row.id);
+    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    if ((await endHostedAgent(tx, row.id, 'claimed', now)) !== 1) continue;
+    await dropGrants(tx, row.id);
+    await record(tx, deps, asker, now, { kind: 'agent.claimed', accountId: ownerId, agentId: row.id });
+  }
+  await mergeAccount(tx, host.accountId, ownerId, now);
+  await recordAndTell(tx, deps, asker, now, ownerId, {
+    kind: 'host.linked',
+    subject: host.id,
+    details: { from: host.accountId },
+  });
+  return true;
+}
+
+/** Ends a host and all of its agents. @returns how many agents ended */
+export async function revokeHost(deps: Deps, asker: Asker, id: string): Promise<number> {
+  const now = deps.clock();
+  return deps.db.tx(async (tx) => {
+    const host = await holdOwnedHost(tx, id);
+    return host === undefined ? 0 : endHost(tx, deps, asker, now, host);
+  });
+}
+
+/** Ends a host of a human. @throws Failure `notFound`, also for somebody else's */
+export async function revokeOwnedHost(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    const host = await holdOwnedHost(tx, id);
+    if (host?.ownerId !== ownerId) throw new Failure('notFound', 'There is no such host among yours.');
+    await endHost(tx, deps, asker, now, host);
+  });
+}
+
+/** A host behind the account of its owner, which is held first: see the order of locks in docs/decisions.md. */
+async function holdOwnedHost(tx: Tx, id: string): Promise<HostRow | undefined> {
+  const ownerId = (await findHost(tx, id))?.ownerId;
+  if (ownerId) await holdAccount(tx, ownerId);
+  return holdHost(tx, id);
+}
+
+/** The same in the caller's transaction. */
+export async function endHost(tx: Tx, deps: Deps, asker: Asker, now: number, host: HostRow): Promise<number> {
+  if ((await revokeRow(tx, host.id, now)) !== 1) return 0;
+  let ended = 0;
+  for (const row of await listHostedAgents(tx, host.id)) {
+    const agent = await findAgent(tx, row.id);
+    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    ended += await endHostedAgent(tx, row.id, 'revoked', now);
+    await endApprovals(tx, row.id, now);
+  }
+  const revoked = { kind: 'host.revoked', subject: host.id, details: { agents: ended } } as const;
+  if (host.ownerId !== null) await recordAndTell(tx, deps, asker, now, host.ownerId, revoked);
+  else await record(tx, deps, asker, now, revoked);
+  return ended;
+}
+
+/** Gives a host another key, at its own request; the old one is refused from now on. @throws Failure `protocolRefused` */
+export async function rotateHostKey(deps: Deps, asker: Asker, host: HostRow, value: unknown): Promise<void> {
+  const key = readKey(value);
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    const held = await holdHost(tx, host.id);
+    const isStill = held !== undefined && held.revokedAt === null && held.thumbprint === host.thumbprint;
+    const next = { thumbprint: key.thumbprint, publicJwk: key.jwk };
+    if (!isStill || !(await rekeyHost(tx, held, next, now))) {
+      throw refused('invalid_public_key', 'Rotate to a key that no host has or had.');
+    }
+    await record(tx, deps, asker, now, {
+      kind: 'host.rekeyed',
+      accountId: host.ownerId ?? undefined,
+      subject: host.id,
+    });
+  });
+}
+
+/** The hosts of a human, newest first, also those that were revoked. */
+export async function listOwnedHosts(
+  deps: Deps,
+  ownerId: string,
+  query: ListQuery = {},
+): Promise<ListPage<OwnedHost>> {
+  const mark = readTimeMark(query.before);
+  const before = mark && { linkedAt: mark.at, id: mark.id };
+  const rows = await listHostsPage(deps.db, ownerId, before, PAGE_LIMIT);
+  const { items, next } = cutPage(rows, (row) => timeMark(row.linkedAt!, row.id));
+  const hosts = items.map((row) => ({
+    id: row.id,
+    name: row.name ?? undefined,
+    createdAt: row.createdAt,
+    linkedAt: row.linkedAt!,
+    revokedAt: row.revokedAt ?? undefined,
+  }));
+  return { items: hosts, next };
+}
+
+/** A key that a host or an agent is to have. @throws Failure `protocolRefused` */
+export function readKey(value: unknown): PublicKey {
+  const key = readPublicKey(value);
+  if (key === 'otherKind') {
+    throw refused('unsupported_algorithm', 'Keys are Ed25519: {"kty":"OKP","crv":"Ed25519","x":"..."}.');
+  }
+  if (typeof key === 'string') {
+    throw refused('invalid_public_key', 'Send a public Ed25519 key as a JWK, without its private part.');
+  }
+  return key;
+}

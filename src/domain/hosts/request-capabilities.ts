@@ -1,0 +1,73 @@
+import type { Deps } from '../../deps.ts';
+import type { Tx } from '../../store/db.ts';
+import { allowGrant, askGrant, denyGrant } from '../../store/grants.ts';
+import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.ts';
+import { type HostRow, holdHost } from '../../store/hosts.ts';
+import type { Asker } from '../audit/audit-log.ts';
+import { limited } from '../limits/limit-audit.ts';
+import { type AskedCapability, defaultCapabilities, grantedTo, isLeft } from './capabilities.ts';
+import { askHuman, type Question } from './connection-requests.ts';
+import { type HostedAgent, showHostedAgent } from './host-agent-view.ts';
+import { NEEDS_HUMAN } from './host-agents.ts';
+import { refused } from './protocol-errors.ts';
+import { REFUSED, refusedTo } from './refused-capabilities.ts';
+import { refuseInactive, type SigningAgent } from './signed-requests.ts';
+
+/**
+ * Asks for more. What the agent has stays as it is meanwhile. What anybody may is granted at once, unless its human refused it
+ * before; all else, and that, is a new question to the human. What its human took from it by narrowing it stays denied.
+ *
+ * @returns the agent, with the grants that it asked for
+ * @throws Failure `protocolRefused`, `limited`
+ */
+export async function requestCapabilities(
+  deps: Deps,
+  asker: Asker,
+  signer: SigningAgent,
+  asked: AskedCapability[],
+  question: Question,
+): Promise<HostedAgent> {
+  const { agent } = signer;
+  await limited(deps, asker, () =>
+    deps.db.tx(async (tx) => {
+      const now = deps.clock();
+      const host = (await holdHost(tx, agent.hostId))!;
+      // What it is may have changed since it signed.
+      const current = (await findHostedAgent(tx, agent.id))!;
+      refuseInactive(deps, current, host);
+      const held = await grantedTo(deps, current, tx);
+      const open = asked.filter(({ name }) => !held.has(name));
+      if (open.length === 0) throw refused('already_granted', 'The agent has all of this already.');
+      if (await askForEach(tx, deps, host, current, open, now)) {
+        await askHuman(tx, deps, asker, now, agent, question);
+      }
+    }),
+  );
+  deps.wakeOutbox();
+  const shown = await showHostedAgent(deps, agent.id);
+  const names = new Set(asked.map(({ name }) => name));
+  return { ...shown, grants: shown.grants.filter(({ capability }) => names.has(capability)) };
+}
+
+/** @returns whether there is something that a human must allow */
+async function askForEach(
+  tx: Tx,
+  deps: Deps,
+  host: HostRow,
+  agent: HostedAgentRow,
+  asked: AskedCapability[],
+  now: number,
+): Promise<boolean> {
+  const free = new Set(defaultCapabilities(deps.config));
+  const before = await refusedTo(tx, host, agent.id);
+  let needsHuman = false;
+  for (const { name, constraints } of asked) {
+    const text = constraints === undefined ? null : JSON.stringify(constraints);
+    await askGrant(tx, { agentId: agent.id, capability: name, constraints: text }, now);
+    if (!isLeft(deps.config, agent, name)) await denyGrant(tx, agent.id, name, REFUSED.tookBack, now);
+    else if (free.has(name) && !before.has(name)) await allowGrant(tx, agent.id, name, null, now);
+    else if (host.ownerId !== null) needsHuman = true;
+    else await denyGrant(tx, agent.id, name, NEEDS_HUMAN, now);
+  }
+  return needsHuman;
+}

@@ -1,0 +1,154 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { mailboxLimitKey } from '../../lib/mailbox.ts';
+import { hashSecret, newSecret } from '../../lib/secrets.ts';
+import { findAccount } from '../../store/accounts.ts';
+import { deleteRecoveryCodes } from '../../store/authenticators.ts';
+import { listCredentials } from '../../store/credentials.ts';
+import { insertRefusal } from '../../store/mail-refusals.ts';
+import { findRegistration } from '../../store/registrations.ts';
+import { findResourceServer, setResourceServerSecret } from '../../store/resource-servers.ts';
+import { endShortLived, findEventIds, type RestoredState, readRestored } from '../../store/restored.ts';
+import { spendAllBefore } from '../../store/spent-tokens.ts';
+import { endDelegation, revokeAgent } from '../agents/end-agent.ts';
+import { removeResourceServer } from '../audiences/resource-servers.ts';
+import { type Asker, type EventKind, record } from '../audit/audit-log.ts';
+import { revokeKeyById } from '../credentials/api-keys.ts';
+import { rotateKeys } from '../credentials/signing-keys.ts';
+import { revokeHost } from '../hosts/hosts.ts';
+import { deleteAccount } from '../owner/delete-account.ts';
+import { narrowAgent, undoMerge, unlinkAgent } from '../owner/manage-agents.ts';
+
+/** What a database that was just restored needs before it may serve: the time between the backup and now is not in it (S-109). */
+
+/** A line of `vouchsafe events`. */
+export interface EventLine {
+  id: string;
+  kind: EventKind;
+  account_id?: string | undefined;
+  agent_id?: string | undefined;
+  subject?: string | undefined;
+  details?: Record<string, unknown> | undefined;
+}
+
+/** @returns how many keys the backup knows as working, and the time of its newest audit line, epoch ms */
+export function describeRestored(deps: Pick<Deps, 'db' | 'clock'>): Promise<RestoredState> {
+  return readRestored(deps.db, deps.clock());
+}
+
+/**
+ * Ends sessions, codes, approvals, refresh and access tokens, and counts every token that was issued so far as used. Agents, accounts
+ * and keys stay.
+ */
+export async function endWhatMayBeOver(
+  deps: Deps,
+  asker: Asker,
+  details: Record<string, number>,
+): Promise<void> {
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    await endShortLived(tx, now);
+    await spendAllBefore(tx, now);
+    await record(tx, deps, asker, now, { kind: 'database.restored', details });
+  });
+}
+
+/** Events of one look whether they are in the backup. */
+const LOOK = 500;
+
+/**
+ * Ends again what was ended after the backup was made. Where it is not known how much was left, as of a host's former key, all ends.
+ *
+ * @param events of the audit of the database that was there, oldest first; those that the backup holds change nothing
+ * @returns how many of them ended something
+ */
+export async function revokeAgain(deps: Deps, asker: Asker, events: readonly EventLine[]): Promise<number> {
+  let count = 0;
+  for (let at = 0; at < events.length; at += LOOK) {
+    const some = events.slice(at, at + LOOK);
+    const there = await findEventIds(
+      deps.db,
+      some.map(({ id }) => id),
+    );
+    for (const event of some) {
+      const end = ENDS[event.kind];
+      if (end === undefined || there.has(event.id)) continue;
+      await end(deps, asker, event);
+      count += 1;
+    }
+  }
+  return count;
+}
+
+type End = (deps: Deps, asker: Asker, event: EventLine) => Promise<unknown>;
+
+const ENDS: Partial<Record<EventKind, End>> = {
+  'key.revoked': (deps, asker, { subject }) => revokeKeyById(deps, asker, subject ?? ''),
+  'key.retired': endOlderKeys,
+  'agent.revoked': (deps, asker, event) => revokeAgent(deps, asker, event.agent_id ?? ''),
+  'agent.narrowed': (deps, asker, event) =>
+    orRevoke(deps, asker, event, (owner, agent) =>
+      narrowAgent(deps, asker, owner, agent, String(event.details?.scope ?? '').split(' ')),
+    ),
+  'agent.released': (deps, asker, event) =>
+    orRevoke(deps, asker, event, (owner, agent) => unlinkAgent(deps, asker, owner, agent)),
+  'agent.merge_undone': (deps, asker, event) =>
+    orRevoke(deps, asker, event, (owner, agent) => undoMerge(deps, asker, owner, agent)),
+  'account.deleted': (deps, asker, event) => deleteAccount(deps, asker, event.account_id ?? ''),
+  'host.revoked': (deps, asker, { subject }) => revokeHost(deps, asker, subject ?? ''),
+  'host.rekeyed': (deps, asker, { subject }) => revokeHost(deps, asker, subject ?? ''),
+  'principal.revoked': (deps, asker, { subject }) => endPrincipal(deps, asker, subject ?? ''),
+  'resource.removed': (deps, asker, { subject }) => removeResourceServer(deps, asker, subject ?? ''),
+  'resource.rotated': (deps, _, { subject }) => endResourceSecret(deps, subject ?? ''),
+  'recovery_code.used': (deps, _, { account_id }) =>
+    deps.db.tx((tx) => deleteRecoveryCodes(tx, account_id ?? '')),
+  'mail.wanted': refuseMail,
+  'signing_key.made': async (deps, asker, { details }) => {
+    if (details?.atOnce === true) await rotateKeys(deps, asker, true);
+  },
+};
+
+/** Where the backup knows no owner of the agent, or knows another, nobody chose what it may do: it ends. */
+async function orRevoke(
+  deps: Deps,
+  asker: Asker,
+  event: EventLine,
+  change: (ownerId: string, agentId: string) => Promise<void>,
+): Promise<void> {
+  try {
+    await change(event.account_id ?? '', event.agent_id ?? '');
+  } catch (error) {
+    if (!(error instanceof Failure) || (error.kind !== 'notFound' && error.kind !== 'badRequest'))
+      throw error;
+    await revokeAgent(deps, asker, event.agent_id ?? '');
+  }
+}
+
+/** Its successor may not be in the backup, and with it is lost which keys it followed. */
+async function endOlderKeys(deps: Deps, asker: Asker, { agent_id, subject }: EventLine): Promise<void> {
+  for (const key of await listCredentials(deps.db, agent_id ?? '')) {
+    if (key.id !== subject) await revokeKeyById(deps, asker, key.id);
+  }
+}
+
+async function endPrincipal(deps: Deps, asker: Asker, registrationId: string): Promise<void> {
+  const registration = await findRegistration(deps.db, registrationId);
+  if (registration?.agentId) await revokeAgent(deps, asker, registration.agentId);
+  await deps.db.tx((tx) => endDelegation(tx, registrationId));
+}
+
+/** The operator makes the next one: what it was is not in the backup, and the one before is known to whoever it was changed for. */
+async function endResourceSecret(deps: Deps, id: string): Promise<void> {
+  const lost = hashSecret(newSecret('rss', deps.random));
+  await deps.db.tx(async (tx) => {
+    if ((await findResourceServer(tx, id)) !== undefined) await setResourceServerSecret(tx, id, lost);
+  });
+}
+
+async function refuseMail(deps: Deps, _: Asker, { account_id, details }: EventLine): Promise<void> {
+  const account = await findAccount(deps.db, account_id ?? '');
+  if (details?.wanted !== false || !account?.mailbox) return;
+  const mailbox = mailboxLimitKey(account.mailbox);
+  const now = deps.clock();
+  await deps.db.tx((tx) => insertRefusal(tx, { mailbox, sender: '', now, endsAt: null }));
+}

@@ -1,0 +1,33 @@
+import type { Deps } from '../../deps.ts';
+import type { Address } from '../../lib/address.ts';
+import { readCounter } from '../../store/counters.ts';
+import type { Spending } from './limits.ts';
+import { rateOf, seenSpent, spent, standing } from './rate-limiter.ts';
+
+/** What is refused to a client address before its request is read. */
+
+/** The budgets by client address that can be asked before a request is read. */
+export type FloodLimit = Extract<
+  Spending['name'],
+  'registerPerIp' | 'claimMailPerIp' | 'wrongPerIpHour' | 'signInMailPerIp' | 'signInWrongPerIpHour'
+>;
+
+/**
+ * Refuses an address whose budget is spent, without spending.
+ *
+ * @throws Failure `limited`
+ */
+export async function refuseIfSpent(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  name: FloodLimit,
+  address: Address,
+): Promise<void> {
+  const id = `${name}:${address.limitKey}`;
+  const now = deps.clock();
+  if ((seenSpent(deps.db).get(id) ?? 0) <= now) return;
+  const counter = await readCounter(deps.db, id);
+  if (counter === undefined) return;
+  const rate = rateOf(deps.config.limits, name);
+  if (counter.endsAt <= now || counter.used < rate.max) return;
+  throw spent(standing(name, rate, counter, now));
+}

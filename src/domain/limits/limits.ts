@@ -1,0 +1,99 @@
+import type { Limits, Rate } from '../../config/limits.ts';
+import type { Address } from '../../lib/address.ts';
+import { mailboxLimitKey } from '../../lib/mailbox.ts';
+
+type RateName = {
+  [Name in keyof Limits]: Limits[Name] extends Rate ? Name : never;
+}[keyof Limits];
+
+/** One counter to spend from: which budget, and whose. */
+export interface Spending {
+  name: RateName | 'codesPerMailboxHour' | 'codesPerMailboxDay' | WrongBudget;
+  key: string;
+}
+type WrongBudget =
+  | 'wrongPerMailboxDay'
+  | 'wrongPerIpHour'
+  | 'wrongPerServiceDay'
+  | 'signInWrongPerMailboxDay'
+  | 'signInWrongPerIpHour'
+  | 'secondFactorWrongPerMailboxDay';
+
+/** The counters that an anonymous or asserted registration costs. */
+export function registerSpendings(address: Address): Spending[] {
+  return [
+    { name: 'registerPerIp', key: address.limitKey },
+    { name: 'registerPerService', key: '' },
+  ];
+}
+
+/**
+ * The counters that one mailed code of a claim costs (S-46). Mailboxes count without their `+tag` (S-05, S-41).
+ * @param registrationId whose claim it is for, if it is for one
+ */
+export function mailSpendings(mailbox: string, address: Address, registrationId?: string): Spending[] {
+  const key = mailboxLimitKey(mailbox);
+  return [
+    { name: 'codesPerMailboxHour', key },
+    { name: 'codesPerMailboxDay', key },
+    ...(registrationId === undefined ? [] : [{ name: 'claimMailPerAgent', key: registrationId } as const]),
+    { name: 'claimMailPerIp', key: address.limitKey },
+  ];
+}
+
+/**
+ * The counters that one attempt at a claim costs: what is not mailed floods no mailbox.
+ *
+ * @param isMailed whether mail goes out for it
+ */
+export function attemptSpendings(
+  mailbox: string,
+  address: Address,
+  registrationId: string,
+  isMailed: boolean,
+): Spending[] {
+  const spendings = mailSpendings(mailbox, address, registrationId);
+  return isMailed ? spendings : spendings.filter(({ name }) => name.startsWith('claimMail'));
+}
+
+/**
+ * The counters that one guess costs until it turns out right, beside that of the service (S-05 to S-07). The mailbox comes first: its row is the lock
+ * behind which all guesses at one mailbox, over all claims and replicas, stand in line.
+ */
+export function guessSpendings(mailbox: string, address: Address): Spending[] {
+  return [
+    { name: 'wrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
+    { name: 'wrongPerIpHour', key: address.limitKey },
+  ];
+}
+
+/**
+ * The counters that a mail to sign in with costs, apart from those of claims, which strangers can spend for a mailbox. One address
+ * spends a share of the mailbox alone, so that a stranger at the sign-in page shuts nobody else out.
+ * @param accountId of whoever is signed in already and proves it anew: nobody else spends what is theirs
+ */
+export function signInMailSpendings(mailbox: string, address: Address, accountId?: string): Spending[] {
+  const key = mailboxLimitKey(mailbox);
+  if (accountId !== undefined) return [{ name: 'signInMailPerMailboxIp', key: accountId }];
+  return [
+    { name: 'signInMailPerMailboxIp', key: `${key} ${address.limitKey}` },
+    { name: 'signInMailPerMailbox', key },
+    { name: 'signInMailPerIp', key: address.limitKey },
+  ];
+}
+
+/** The counters that one guess at the code of a sign-in costs until it turns out right; as guessSpendings. */
+export function signInGuessSpendings(mailbox: string, address: Address): Spending[] {
+  return [
+    { name: 'signInWrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
+    { name: 'signInWrongPerIpHour', key: address.limitKey },
+  ];
+}
+
+/** The same for a second factor, of those who have proven the mailbox. */
+export function secondFactorSpendings(mailbox: string): Spending[] {
+  return [{ name: 'secondFactorWrongPerMailboxDay', key: mailboxLimitKey(mailbox) }];
+}
+
+/** What one guess costs of all guesses at the service: to be taken by withShared(). */
+export const SERVICE_GUESS: readonly Spending[] = [{ name: 'wrongPerServiceDay', key: '' }];

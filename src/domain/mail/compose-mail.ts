@@ -1,0 +1,144 @@
+import type { Deps } from '../../deps.ts';
+import type { Delivery, MailedProof } from '../../ports/mailer.ts';
+import { findApproval } from '../../store/approvals.ts';
+import { type AttemptRow, findAttempt, remintCode } from '../../store/claim-attempts.ts';
+import { listNoticed } from '../../store/events.ts';
+import { listGrants } from '../../store/grants.ts';
+import { findHostedAgent } from '../../store/hosted-agents.ts';
+import { findHost } from '../../store/hosts.ts';
+import type { OutboxRow } from '../../store/outbox.ts';
+import { findRegistration } from '../../store/registrations.ts';
+import { findSignIn } from '../../store/sign-ins.ts';
+import { refusesMail } from '../accounts/mail-suppressions.ts';
+import { signInLink } from '../accounts/sign-in-links.ts';
+import { describeEvents } from '../audit/activity-text.ts';
+import { approveLink, denyLink, openLink, viewLink } from '../claims/claim-links.ts';
+import { deriveCode, deriveSignInCode } from '../codes/one-time-codes.ts';
+import { approvalLink, refusalLink } from '../hosts/connection-codes.ts';
+import { refusedTo } from '../hosts/refused-capabilities.ts';
+
+/** A code that would die sooner than this after its mail leaves is replaced by a new one (R-12). */
+const CODE_LIFE_MIN_MS = 300_000;
+
+/**
+ * What stands in a mail of the outbox. It is written when it is sent, so that the outbox holds no code, and no news that is old.
+ *
+ * @returns how to hand it over; `over` where its code is of no use any more, `unwanted` where the mailbox refuses it
+ */
+export async function write(
+  deps: Deps,
+  mail: OutboxRow,
+): Promise<(() => Promise<Delivery>) | 'over' | 'unwanted'> {
+  if (mail.attemptId === null) return 'over';
+  switch (mail.kind) {
+    case 'claim_code':
+      return writeClaimCode(deps, mail, mail.attemptId);
+    case 'sign_in_code':
+      return writeSignInCode(deps, mail, mail.attemptId);
+    case 'notice':
+      return writeNotice(deps, mail);
+    case 'approval':
+      return writeApproval(deps, mail, mail.attemptId);
+  }
+}
+
+async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
+  const attempt = await prepareCode(deps, attemptId);
+  const proof = attempt && proofOf(deps, attempt);
+  if (attempt === undefined || proof === undefined) return 'over';
+  const registration = await findRegistration(deps.db, attempt.registrationId);
+  const { registrationId: id, origin } = attempt;
+  const sender = { id, name: registration?.agentName ?? null, origin };
+  if (await refusesMail(deps, attempt.mailbox, sender)) return 'unwanted';
+  return () =>
+    deps.mailer.send({
+      kind: 'claim-code',
+      id: mail.id,
+      to: attempt.mailbox,
+      proof,
+      claimUrl: viewLink(deps, attempt.registrationId, attempt.id),
+      denyUrl: denyLink(deps, attempt),
+      agentName: registration?.agentName ?? undefined,
+      mode: attempt.mode,
+      scopes: deps.config.claimedScopes.map((name) => ({
+        name,
+        description: deps.config.scopes.get(name)!.description,
+      })),
+      origin: attempt.origin,
+      askedAt: attempt.createdAt,
+      codeExpiresAt: attempt.codeExpiresAt,
+    });
+}
+
+async function writeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
+  const signIn = await findSignIn(deps.db, signInId);
+  if (signIn === undefined || signIn.endedAt !== null) return 'over';
+  const { mailbox: to, origin, createdAt: askedAt, codeExpiresAt } = signIn;
+  const asked = { id: mail.id, to, origin, askedAt, codeExpiresAt };
+  if (signIn.proof === 'link') {
+    return () => deps.mailer.send({ kind: 'sign-in-link', ...asked, linkUrl: signInLink(deps, signIn) });
+  }
+  const code = deriveSignInCode(deps, signIn);
+  if (code === undefined) return 'over';
+  return () => deps.mailer.send({ kind: 'sign-in-code', ...asked, code });
+}
+
+/** The mail by which an agent under a host asks its human. */
+async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
+  const approval = await findApproval(deps.db, approvalId);
+  const agent = approval && (await findHostedAgent(deps.db, approval.agentId));
+  if (approval === undefined || agent === undefined || approval.decidedAt !== null) return 'over';
+  const sender = { id: agent.hostId, name: agent.name, origin: approval.origin };
+  if (await refusesMail(deps, mail.mailbox, sender)) return 'unwanted';
+  const host = (await findHost(deps.db, agent.hostId))!;
+  const before = await refusedTo(deps.db, host, agent.id);
+  const asked = await listGrants(deps.db, agent.id);
+  const askedAgain = asked.some(
+    ({ capability, grantedAt, deniedAt }) => !grantedAt && !deniedAt && before.has(capability),
+  );
+  return () =>
+    deps.mailer.send({
+      kind: 'agent-approval',
+      id: mail.id,
+      to: mail.mailbox,
+      agentName: agent.name,
+      pageUrl: approvalLink(deps, approvalId),
+      denyUrl: refusalLink(deps, approvalId),
+      bindingMessage: approval.bindingMessage ?? undefined,
+      askedAgain,
+      origin: approval.origin,
+      askedAt: approval.createdAt,
+      codeExpiresAt: approval.expiresAt,
+    });
+}
+
+/** So many lines at most: the page of the account has them all. */
+const LINES_MAX = 200;
+
+/** What happened to an account, in the words of now. */
+async function writeNotice(deps: Deps, mail: OutboxRow) {
+  const events = await listNoticed(deps.db, mail.id);
+  const happened = await describeEvents(deps, events.slice(0, LINES_MAX));
+  const more = events.length - happened.length;
+  return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, happened, more });
+}
+
+function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {
+  if (attempt.proof === 'page') return { kind: 'page', pageUrl: openLink(deps, attempt) };
+  if (attempt.proof === 'link') return { kind: 'link', approveUrl: approveLink(deps, attempt) };
+  const code = deriveCode(deps, attempt);
+  return code === undefined ? undefined : { kind: 'code', code };
+}
+
+/** The live attempt with a code that will outlive its journey, or undefined when nobody needs the mail any more. */
+async function prepareCode(deps: Deps, attemptId: string): Promise<AttemptRow | undefined> {
+  const attempt = await findAttempt(deps.db, attemptId);
+  if (attempt === undefined || attempt.endedAt !== null) return undefined;
+  const now = deps.clock();
+  const ttlMs = deps.config.limits.codeTtlSeconds * 1000;
+  const enough = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
+  if (attempt.codeExpiresAt - now >= enough || attempt.revealedAt !== null) return attempt;
+  await deps.db.tx((tx) => remintCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
+  const renewed = await findAttempt(deps.db, attemptId);
+  return renewed?.endedAt === null ? renewed : undefined;
+}

@@ -1,0 +1,80 @@
+import type { Deps } from '../../deps.ts';
+import { SEND_DEADLINE_MS } from '../../ports/mailer.ts';
+import {
+  leaseMail,
+  listDue,
+  markDead,
+  markSent,
+  type OutboxRow,
+  outboxBacklog,
+  retryMail,
+} from '../../store/outbox.ts';
+import { localAsker, record } from '../audit/audit-log.ts';
+import { write } from './compose-mail.ts';
+
+const LEASE_MS = 2 * SEND_DEADLINE_MS;
+/** Pauses before the second, third, … try; the last one repeats. */
+const PAUSES_MS = [30, 120, 300, 900, 1800, 3600].map((seconds) => seconds * 1000);
+/** A server that is away knows of no tries, so it is asked more often: a minute after its return mails flow. */
+const UNREACHABLE_PAUSE_MAX_MS = 60_000;
+
+const asker = () => localAsker('outbox');
+
+/**
+ * Sends one mail that is due, if there is one that no other worker has taken.
+ *
+ * @returns whether there was one: the caller asks again until there is none
+ */
+export async function sendNext(deps: Deps): Promise<boolean> {
+  const now = deps.clock();
+  for (const { id } of await listDue(deps.db, now, 10)) {
+    const mail = await deps.db.tx((tx) => leaseMail(tx, id, now, now + LEASE_MS));
+    if (mail === undefined) continue;
+    await deliver(deps, mail);
+    return true;
+  }
+  return false;
+}
+
+async function deliver(deps: Deps, mail: OutboxRow): Promise<void> {
+  const letter = await write(deps, mail);
+  const now = deps.clock();
+  if (letter === 'over' || mail.giveUpAt <= now) {
+    await bury(deps, mail, 'its code was of no use any more before the mail could leave');
+    return;
+  }
+  if (letter === 'unwanted') {
+    // To all but the owner of the mailbox it looks as if it had left (S-44).
+    deps.metrics.mails.inc({ outcome: 'unwanted' });
+    await deps.db.tx((tx) => markSent(tx, mail, now));
+    return;
+  }
+  const delivery = await letter();
+  deps.metrics.mails.inc({ outcome: delivery.kind });
+  if (delivery.kind === 'accepted') {
+    await deps.db.tx((tx) => markSent(tx, mail, deps.clock()));
+  } else if (delivery.kind === 'refused') {
+    await bury(deps, mail, delivery.reason);
+  } else {
+    const pauseMax = delivery.kind === 'unreachable' ? UNREACHABLE_PAUSE_MAX_MS : Infinity;
+    const pause = PAUSES_MS[Math.min(mail.tries, PAUSES_MS.length) - 1]!;
+    const nextAt = deps.clock() + Math.min(pause, pauseMax);
+    if (nextAt >= mail.giveUpAt) return bury(deps, mail, delivery.reason);
+    deps.log.warn({ mail: mail.id, tries: mail.tries, reason: delivery.reason }, 'mail delayed');
+    await deps.db.tx((tx) => retryMail(tx, mail, nextAt, delivery.reason));
+  }
+}
+
+async function bury(deps: Deps, mail: OutboxRow, reason: string): Promise<void> {
+  const now = deps.clock();
+  deps.log.warn({ mail: mail.id, tries: mail.tries, reason }, 'mail given up');
+  await deps.db.tx(async (tx) => {
+    if ((await markDead(tx, mail, reason, now)) !== 1) return;
+    await record(tx, deps, asker(), now, { kind: 'mail.dead', subject: mail.id, details: { reason } });
+  });
+}
+
+/** How many mails wait and since when the oldest does, for the metrics. */
+export function backlog(deps: Pick<Deps, 'db'>): Promise<{ waiting: number; oldest: number | null }> {
+  return outboxBacklog(deps.db);
+}

@@ -1,0 +1,182 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { newId } from '../../lib/ids.ts';
+import { formatScope, parseScope, within } from '../../lib/scopes.ts';
+import { freeAccount, holdAccount, insertAgentAccount } from '../../store/accounts.ts';
+import {
+  type AgentRow,
+  findOwnedAgent,
+  holdAgent,
+  narrowAgent as narrowRow,
+  releaseAgent,
+  renameAgent as renameRow,
+} from '../../store/agents.ts';
+import { releaseClaim } from '../../store/claims.ts';
+import {
+  type CredentialRow,
+  listCredentials,
+  narrowCredential,
+  revokeCredential,
+} from '../../store/credentials.ts';
+import type { Tx } from '../../store/db.ts';
+import { findRegistration, unclaimRegistration } from '../../store/registrations.ts';
+import { endAgent, endDelegation } from '../agents/end-agent.ts';
+import { type Asker, record } from '../audit/audit-log.ts';
+import { recordAndTell } from '../audit/notifications.ts';
+import { isKey } from '../credentials/api-keys.ts';
+import { isLive } from '../credentials/issue.ts';
+import { refuseNarrowed, refuseRevoked } from '../hosts/refused-capabilities.ts';
+import { notYours, scopesOf, undoableUntil } from './owned-agent-view.ts';
+
+/** What a human does with the agents that are theirs. */
+
+/** Gives an agent another name, which its owner chose. @throws Failure `notFound` */
+export async function renameAgent(
+  deps: Deps,
+  asker: Asker,
+  ownerId: string,
+  id: string,
+  name: string,
+): Promise<void> {
+  await withOwned(deps, ownerId, id, async (tx, now) => {
+    await renameRow(tx, id, name);
+    await record(tx, deps, asker, now, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
+  });
+}
+
+/**
+ * Leaves an agent only some of its scopes, from the next introspection on. A key that loses all of its own ends. What it gave
+ * away it does not get back; a key makes no wider one.
+ *
+ * @throws Failure `notFound`; `badRequest` where nothing would be left
+ */
+export async function narrowAgent(
+  deps: Deps,
+  asker: Asker,
+  ownerId: string,
+  id: string,
+  scopes: readonly string[],
+): Promise<void> {
+  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+    const left = scopesOf(deps, agent).filter((scope) => within([scope], scopes));
+    const { had, kept } = await narrowKeys(tx, now, id, scopes, (key) => key);
+    if (left.length === 0 || (had > 0 && kept === 0)) {
+      throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
+    }
+    await narrowRow(tx, id, formatScope(left));
+    await refuseNarrowed(tx, deps, id, left, now);
+    await record(tx, deps, asker, now, {
+      kind: 'agent.narrowed',
+      accountId: ownerId,
+      agentId: id,
+      details: { scope: formatScope(scopes) },
+    });
+  });
+}
+
+/**
+ * Ends that an agent is linked to its owner. It goes on alone in its own account, as one that nobody claimed: with the
+ * anonymous scopes, and no longer than such an agent may.
+ *
+ * @throws Failure `notFound`; `badRequest` for one that is merged
+ */
+export async function unlinkAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+    if (agent.accountId === ownerId) throw new Failure('badRequest', 'This agent is merged, not linked.');
+    await freeAccount(tx, agent.accountId);
+    await release(tx, deps, now, agent, agent.accountId);
+    await recordAndTell(tx, deps, asker, now, ownerId, { kind: 'agent.released', agentId: id });
+  });
+}
+
+/**
+ * Undoes a merge within seven days: the agent gets its own account back (or one, if it came without), and with its keys is
+ * out of the owner's from the next introspection on. There it is as one that nobody claimed.
+ *
+ * @throws Failure `notFound`; `badRequest` where it is too late, or nothing was merged
+ */
+export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+    const registration = await findRegistration(tx, agent.registrationId);
+    if (registration?.kind === 'host' || undoableUntil(agent, ownerId, now) === undefined) {
+      throw new Failure('badRequest', 'A merge can be undone for seven days. Revoke the agent instead.');
+    }
+    const own = agent.mergedFrom ?? newId('usr', now, deps.random);
+    if (agent.mergedFrom === null) await insertAgentAccount(tx, own, null, now);
+    else await freeAccount(tx, own);
+    await release(tx, deps, now, agent, own);
+    await recordAndTell(tx, deps, asker, now, ownerId, { kind: 'agent.merge_undone', agentId: id });
+  });
+}
+
+/** Ends an agent and its keys for good, from the next introspection on. @throws Failure `notFound` */
+export async function revokeOwnedAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    const agent = await holdOwned(tx, ownerId, id);
+    if (agent.revokedAt === null) await refuseRevoked(tx, id, now);
+    await endAgent(tx, deps, asker, now, agent);
+  });
+}
+
+/** Runs a change of an agent that is its owner's and not revoked, while no key of it is made or changed by anybody else. */
+async function withOwned(
+  deps: Deps,
+  ownerId: string,
+  id: string,
+  change: (tx: Tx, now: number, agent: AgentRow) => Promise<void>,
+): Promise<void> {
+  const now = deps.clock();
+  await deps.db.tx(async (tx) => {
+    const agent = await holdOwned(tx, ownerId, id);
+    if (agent.revokedAt !== null) throw new Failure('badRequest', 'This agent was revoked.');
+    await change(tx, now, agent);
+  });
+}
+
+/** One agent of a human, which until the transaction ends nobody else changes. @throws Failure `notFound` */
+async function holdOwned(tx: Tx, ownerId: string, id: string): Promise<AgentRow> {
+  await holdAccount(tx, ownerId);
+  await holdAgent(tx, id);
+  const agent = await findOwnedAgent(tx, ownerId, id);
+  if (agent === undefined) throw notYours();
+  return agent;
+}
+
+async function release(tx: Tx, deps: Deps, now: number, agent: AgentRow, accountId: string): Promise<void> {
+  const expiresAt = now + deps.config.limits.unclaimedTtlSeconds * 1000;
+  await releaseAgent(tx, agent.id, agent.accountId, accountId);
+  await releaseClaim(tx, agent.registrationId, now);
+  await endDelegation(tx, agent.registrationId);
+  await unclaimRegistration(tx, agent.registrationId, expiresAt);
+  await narrowKeys(tx, now, agent.id, deps.config.anonymousScopes, (key) => ({
+    accountId,
+    expiresAt: Math.min(key.expiresAt ?? Infinity, expiresAt),
+  }));
+}
+
+/** Leaves the live keys of an agent no more than these scopes; returns how many it had, and how many still work. */
+async function narrowKeys(
+  tx: Tx,
+  now: number,
+  agentId: string,
+  scopes: readonly string[],
+  place: (key: CredentialRow) => Pick<CredentialRow, 'accountId' | 'expiresAt'>,
+): Promise<{ had: number; kept: number }> {
+  let had = 0;
+  let kept = 0;
+  for (const key of await listCredentials(tx, agentId)) {
+    if (!isLive(key, now)) continue;
+    // Tokens come and go: only of lasting keys must one be left.
+    const counts = isKey(key) ? 1 : 0;
+    had += counts;
+    const left = parseScope(key.scope).filter((scope) => within([scope], scopes));
+    if (left.length === 0) {
+      await revokeCredential(tx, key.hash, now);
+    } else {
+      await narrowCredential(tx, key.hash, { ...place(key), scope: formatScope(left) });
+      kept += counts;
+    }
+  }
+  return { had, kept };
+}
