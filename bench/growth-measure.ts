@@ -23,10 +23,10 @@ export interface Figure {
 
 // biome-ignore lint/suspicious/noExplicitAny: modules of another commit
 const load = (file: string): Promise<any> => import(pathToFileURL(`${checkout}/src/${file}`).href);
-const { loadConfig } = await load('config.ts');
+const { loadConfig } = await load('config/load.ts');
 const { startService } = await load('main.ts');
 const { createLog } = await load('lib/log.ts');
-const { localAsker } = await load('domain/events.ts');
+const { localOrigin } = await load('domain/audit/audit-log.ts');
 
 let longestMs = 0;
 const figures: Figure[] = [];
@@ -77,7 +77,7 @@ const config: Config = loadConfig({
 });
 const service = await startService(config, { wrapDb: timed, log: createLog('fatal') });
 const deps: Deps = service.deps;
-const asker = localAsker('bench');
+const asker = localOrigin('bench');
 
 async function get(path: string, headers: Record<string, string> = {}): Promise<string> {
   const response = await fetch(`http://localhost:${port}${path}`, { headers, redirect: 'manual' });
@@ -88,7 +88,7 @@ async function get(path: string, headers: Record<string, string> = {}): Promise<
 
 /** A human with some hundred agents, signed in. */
 async function ownerCookie(): Promise<string> {
-  const { beginSession } = await load('domain/sessions.ts');
+  const { beginSession } = await load('domain/accounts/sessions.ts');
   const { newId } = await load('lib/ids.ts');
   const now = deps.clock();
   const id = newId('usr', now, deps.random);
@@ -132,14 +132,16 @@ try {
   await measure('metrics', () =>
     fetch(`http://127.0.0.1:${service.opsPort}/metrics`).then(async (reply) => void (await reply.text())),
   );
-  const { backlog } = await load('domain/outbox.ts');
+  const { backlog } = await load('domain/mail/deliver.ts');
   await measure('mail that waits', () => backlog(deps).then(() => undefined));
-  const { warnOfExpiry } = await load('domain/key-expiry.ts');
-  await measure('warnings of expiry', () => warnOfExpiry(deps));
-  const { endDistrusted } = await load('domain/distrust.ts');
-  await measure('end of distrusted', () => endDistrusted(deps, () => true));
-  await measure('end of distrusted, the next minute', () => endDistrusted(deps, () => true));
-  const { sweep } = await load('domain/retention.ts');
+  const { notifyOfKeyExpiry } = await load('domain/jobs/key-expiry-notices.ts');
+  await measure('warnings of expiry', () => notifyOfKeyExpiry(deps));
+  const { revokeUntrustedIssuers } = await load('domain/jobs/revoke-untrusted-issuers.ts');
+  await measure('revocation of untrusted issuers', () => revokeUntrustedIssuers(deps, () => true));
+  await measure('revocation of untrusted issuers, the next minute', () =>
+    revokeUntrustedIssuers(deps, () => true),
+  );
+  const { sweep } = await load('domain/jobs/retention.ts');
   await measure('retention', async () => {
     const begunAt = performance.now();
     const giveUpAt = begunAt + Number(seconds) * 1000;

@@ -33,7 +33,7 @@ import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import { followEvents } from './http/resource-servers/events.ts';
 import { readPolicy } from './http/resource-servers/policy.ts';
-import { consumeQuota } from './http/resource-servers/quota.ts';
+import { countAction } from './http/resource-servers/quota.ts';
 import { logConnectionErrors, renderErrors } from './http/server/errors.ts';
 import { PATHS } from './http/server/paths.ts';
 import { requestLog } from './http/server/request-log.ts';
@@ -92,7 +92,7 @@ export function createRoutes(
   const resourceServers = rows(oauth, [
     row('GET', PATHS.resourceEvents, 'resourceServer', none, followEvents(follow)),
     row('GET', PATHS.resourcePolicy, 'resourceServer', none, readPolicy),
-    row('POST', PATHS.resourceQuota, 'resourceServer', none, consumeQuota),
+    row('POST', PATHS.resourceQuota, 'resourceServer', none, countAction),
   ]);
   // auth.md: the tinysend profile, and 0.1 on the same paths
   const registration = rows(tinysend, [

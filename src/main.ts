@@ -20,13 +20,13 @@ import type { Db } from './store/db.ts';
 import { openMigrated } from './store/open.ts';
 import { createDeps } from './with-deps.ts';
 import { startLastUsedWriter } from './workers/last-used-writer.ts';
-import { startOutbox } from './workers/outbox-worker.ts';
+import { startOutboxWorker } from './workers/outbox-worker.ts';
 import { createRevocationFeedHub } from './workers/revocation-feed-hub.ts';
 import { startScheduler } from './workers/scheduler.ts';
 import { startSecretMarkWriter } from './workers/secret-mark-writer.ts';
 
 /** A running service. */
-export interface Service {
+export interface RunningService {
   /** Where it listens. */
   port: number;
   opsPort: number;
@@ -51,7 +51,7 @@ export interface Overrides {
 }
 
 /** Opens the database, brings it up to date and serves until stopped. */
-export async function startService(config: Config, overrides: Overrides = {}): Promise<Service> {
+export async function startService(config: Config, overrides: Overrides = {}): Promise<RunningService> {
   const log = overrides.log ?? createLog(config.logLevel);
   if (config.templatesDir !== undefined) checkMails(config, systemClock());
   const onBroken = (cause: unknown) => {
@@ -77,7 +77,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const feed = createRevocationFeedHub({ db, clock, log });
   const own = { db, clock, log, wakeOutbox, touchKey: usage.touch };
   const deps = createDeps(config, own, devMailbox);
-  const outbox = startOutbox(deps);
+  const outbox = startOutboxWorker(deps);
   const secretMarks = await startSecretMarkWriter(deps);
   const chores = startScheduler(deps, ticking?.mayDelete ?? (() => true));
 

@@ -1,11 +1,11 @@
 import { constants } from 'node:os';
 import type { Config } from './config/load.ts';
 import { PATHS } from './http/server/paths.ts';
-import { type Service, startService } from './main.ts';
+import { type RunningService, startService } from './main.ts';
 
 /** Serves until SIGTERM or SIGINT, drains, and ends the process; a second signal ends it at once (R-19). */
 export async function serve(config: Config): Promise<void> {
-  let service: Service | undefined;
+  let service: RunningService | undefined;
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
     // A start leaves nothing that the next one would not go on with. Said outright, for the first process of a container: its
@@ -37,7 +37,7 @@ export async function serve(config: Config): Promise<void> {
   });
 }
 
-function greet(config: Config, service: Service): void {
+function greet(config: Config, service: RunningService): void {
   const url = config.publicUrl;
   const post = (path: string, body: object) =>
     `  curl -s -X POST ${url}${path} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;

@@ -339,3 +339,15 @@ test('a file has one subject', () => {
     sources.filter(({ lines }) => lines > 300).map(({ file, lines }) => `src/${file} has ${lines} lines`),
   );
 });
+
+test('a test file has one subject', () => {
+  const TEST = fileURLToPath(new URL('./', import.meta.url));
+  forbid(
+    'Past 600 lines a failure does not name its contract any more: split the file, and share its setup in test/helpers/.',
+    readdirSync(TEST, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .map((file) => ({ file, lines: readFileSync(join(TEST, file), 'utf8').split('\n').length - 1 }))
+      .filter(({ lines }) => lines > 600)
+      .map(({ file, lines }) => `test/${file} has ${lines} lines`),
+  );
+});

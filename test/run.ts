@@ -16,7 +16,11 @@ const { url, stop } = process.env.TEST_DATABASE_URL
 
 const named = process.argv.slice(2);
 // Two hundred requests at once, an attack and a browser each want the machine for themselves: those tests come one by one at the end.
-const ALONE = ['test/races.test.ts', 'test/operating/unread-answers.test.ts', 'test/browser/*.test.ts'];
+const ALONE = [
+  'test/claims/races.test.ts',
+  'test/operating/unread-answers.test.ts',
+  'test/browser/*.test.ts',
+];
 const phases =
   named.length > 0
     ? [named]

@@ -1,4 +1,4 @@
-import type { Asker } from './ask.ts';
+import type { ProbeClient } from './ask.ts';
 import { ACCEPT_JSON, asObject, isHtml, type Json, parseObject, readJson, texts } from './documents.ts';
 import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
 import { type Target, urlFault } from './target.ts';
@@ -28,7 +28,7 @@ const ENDPOINTS = [
 /** Without these no client gets anywhere; for the others it falls back to the paths of the specification. */
 const NEEDED = ['register', 'capabilities', 'execute', 'status'];
 
-export async function examineAgentConfiguration(ask: Asker, target: Target): Promise<Finding[]> {
+export async function examineAgentConfiguration(ask: ProbeClient, target: Target): Promise<Finding[]> {
   const found = await findDocument(ask, target);
   if ('finding' in found) return [found.finding];
   const { url, document } = found;
@@ -49,7 +49,7 @@ export async function examineAgentConfiguration(ask: Asker, target: Target): Pro
 
 /** Where clients look, in their order. */
 async function findDocument(
-  ask: Asker,
+  ask: ProbeClient,
   { url, origin }: Target,
 ): Promise<{ finding: Finding } | { url: string; document: Json }> {
   const places = [
@@ -126,7 +126,7 @@ function examineUrls(document: Json, target: Target): Finding[] {
 }
 
 async function examineEndpoints(
-  ask: Asker,
+  ask: ProbeClient,
   endpoints: Json | undefined,
   issuer: unknown,
   target: Target,
@@ -163,7 +163,7 @@ function absolute(value: unknown, base: string): unknown {
 }
 
 /** What an agent that knows nothing asks for first. */
-async function examineCapabilities(ask: Asker, url: unknown, { origin }: Target): Promise<Finding> {
+async function examineCapabilities(ask: ProbeClient, url: unknown, { origin }: Target): Promise<Finding> {
   const name = named('capabilities');
   if (typeof url !== 'string') return hint(name, 'was not asked for: its place is not named');
   if (new URL(url).origin !== origin)

@@ -19,7 +19,7 @@ export const ASK_LIMITS: AskLimits = {
 };
 
 /** An answer, or why there is none. */
-export type Answer =
+export type ProbeResult =
   | {
       kind: 'reply';
       status: number;
@@ -41,23 +41,23 @@ export type Answer =
       isUnreachable: boolean;
     };
 
-export type Reply = Extract<Answer, { kind: 'reply' }>;
+export type ProbeReply = Extract<ProbeResult, { kind: 'reply' }>;
 
 /** Asks the examined service. Never throws: whatever goes wrong is an answer, too. */
-export interface Asker {
+export interface ProbeClient {
   /** A document; asked for once, however often it is wanted. */
-  get(url: string, accept: string): Promise<Answer>;
+  get(url: string, accept: string): Promise<ProbeResult>;
   /** Status and headers alone: the body may be a stream without end. */
-  look(url: string): Promise<Answer>;
+  look(url: string): Promise<ProbeResult>;
   /** An empty JSON object; redirects are not followed. */
-  postNothing(url: string): Promise<Answer>;
+  postNothing(url: string): Promise<ProbeResult>;
 }
 
-export function createAsker(target: Target, limits: AskLimits): Asker {
+export function createAsker(target: Target, limits: AskLimits): ProbeClient {
   const endsAt = performance.now() + limits.totalMs;
-  const documents = new Map<string, Promise<Answer>>();
+  const documents = new Map<string, Promise<ProbeResult>>();
 
-  async function send(url: string, init: RequestInit, hasBody: boolean): Promise<Answer> {
+  async function send(url: string, init: RequestInit, hasBody: boolean): Promise<ProbeResult> {
     const left = Math.min(limits.requestMs, endsAt - performance.now());
     if (left <= 0) return outOfTime(`was not asked: the ${seconds(limits.totalMs)} for all of it are over`);
     const controller = new AbortController();
@@ -74,7 +74,7 @@ export function createAsker(target: Target, limits: AskLimits): Asker {
     }
   }
 
-  async function follow(url: string, init: RequestInit, hasBody: boolean): Promise<Answer> {
+  async function follow(url: string, init: RequestInit, hasBody: boolean): Promise<ProbeResult> {
     let at = url;
     for (let redirects = 0; ; redirects++) {
       const response = await fetch(at, { ...init, redirect: 'manual' });
@@ -144,7 +144,7 @@ async function readBody(response: Response, bytesMax: number): Promise<{ text: s
   };
 }
 
-function outOfTime(says: string): Answer {
+function outOfTime(says: string): ProbeResult {
   return {
     kind: 'trouble',
     says,
@@ -153,19 +153,19 @@ function outOfTime(says: string): Answer {
   };
 }
 
-function badRedirect(says: string): Answer {
+function badRedirect(says: string): ProbeResult {
   return { kind: 'trouble', says, next: 'Answer at this address itself.', isUnreachable: false };
 }
 
 /** What `fetch` throws, told without its stack. Its own message is always "fetch failed": the reason is the cause. */
-function noConnection(error: unknown): Answer {
+function noConnection(error: unknown): ProbeResult {
   const cause = (error as { cause?: unknown }).cause ?? error;
   const {
     code = '',
     message = '',
     reason = message,
   } = cause as Record<'code' | 'message' | 'reason', string>;
-  const trouble = (says: string, next: string, isUnreachable: boolean): Answer => {
+  const trouble = (says: string, next: string, isUnreachable: boolean): ProbeResult => {
     return { kind: 'trouble', says, next, isUnreachable };
   };
   if (/^(ENOTFOUND|EAI_)/.test(code)) {

@@ -1,4 +1,4 @@
-import type { Asker } from './ask.ts';
+import type { ProbeClient } from './ask.ts';
 import { ACCEPT_MARKDOWN, readMarkdown } from './documents.ts';
 import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
 import type { Target } from './target.ts';
@@ -6,7 +6,7 @@ import type { Target } from './target.ts';
 const SERVE = 'Serve a markdown document at /auth.md that tells an agent how to register, step by step.';
 
 /** The document that agents read first, at the root of the host that was named or else of the issuer. */
-export async function examineAuthMd(ask: Asker, target: Target, issuer: string): Promise<Finding[]> {
+export async function examineAuthMd(ask: ProbeClient, target: Target, issuer: string): Promise<Finding[]> {
   const own = await readAt(ask, authMdUrl(target.origin));
   if (own.kind === 'read') return [own.finding, ...examineText(own.text)];
   const { origin } = new URL(issuer);
@@ -24,7 +24,7 @@ export function authMdUrl(origin: string): string {
   return `${origin}/auth.md`;
 }
 
-async function readAt(ask: Asker, url: string) {
+async function readAt(ask: ProbeClient, url: string) {
   return readMarkdown('auth.md', url, await ask.get(url, ACCEPT_MARKDOWN), SERVE);
 }
 
@@ -84,7 +84,7 @@ function withoutHeading(text: string, heading: string | undefined): string {
 }
 
 /** The link by which clients find the document. */
-export async function examineSkill(ask: Asker, target: Target, skill: string): Promise<Finding> {
+export async function examineSkill(ask: ProbeClient, target: Target, skill: string): Promise<Finding> {
   if (skill === authMdUrl(target.origin)) return fine('skill', 'leads to /auth.md');
   const next = 'Let "skill" of agent_auth name the markdown document for agents.';
   return readMarkdown('skill', skill, await ask.get(skill, ACCEPT_MARKDOWN), next).finding;

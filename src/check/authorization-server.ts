@@ -1,4 +1,4 @@
-import type { Asker } from './ask.ts';
+import type { ProbeClient } from './ask.ts';
 import { ACCEPT_JSON, type DocumentRead, type Json, readJson, texts } from './documents.ts';
 import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
 import { appendWellKnown, ISSUER_WELL_KNOWN, insertWellKnown, type Target, urlFault } from './target.ts';
@@ -23,7 +23,7 @@ export interface IssuerMetadata {
  * @param server `authorization_servers[0]` of the resource; without one, the service may be its own issuer
  */
 export async function findIssuerMetadata(
-  ask: Asker,
+  ask: ProbeClient,
   target: Target,
   server: unknown,
 ): Promise<{ found: IssuerMetadata | undefined; findings: Finding[] }> {
@@ -50,7 +50,7 @@ export async function findIssuerMetadata(
   return { found: undefined, findings: [first!] };
 }
 
-async function readAt(ask: Asker, url: string): Promise<DocumentRead> {
+async function readAt(ask: ProbeClient, url: string): Promise<DocumentRead> {
   return readJson(NAME, url, await ask.get(url, ACCEPT_JSON), SERVE);
 }
 
@@ -66,7 +66,7 @@ function examineForms(issuer: string, inserted: DocumentRead, appended: Document
 }
 
 /** Clients that put a list entry and the path together ask for `//.well-known`. */
-async function examineDoubleSlash(ask: Asker, issuer: string): Promise<Finding[]> {
+async function examineDoubleSlash(ask: ProbeClient, issuer: string): Promise<Finding[]> {
   if (!issuer.endsWith('/')) return [];
   const url = `${issuer}/.well-known/${ISSUER_WELL_KNOWN}`;
   const read = await readAt(ask, url);

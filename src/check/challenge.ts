@@ -1,4 +1,4 @@
-import type { Answer, Asker } from './ask.ts';
+import type { ProbeClient, ProbeResult } from './ask.ts';
 import { ACCEPT_JSON, readJson } from './documents.ts';
 import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
 import type { ResourceMetadata } from './protected-resource.ts';
@@ -15,10 +15,10 @@ const NAME = 'challenge';
  * @param answer its answer to a GET without credential
  */
 export async function examineChallenge(
-  ask: Asker,
+  ask: ProbeClient,
   target: Target,
   url: string,
-  answer: Answer,
+  answer: ProbeResult,
   metadata: ResourceMetadata | undefined,
 ): Promise<Finding> {
   const leadsTo = answer.kind === 'reply' && answer.redirectedTo;
@@ -55,7 +55,7 @@ export async function examineChallenge(
 
 /** Another address is as good, if it says the same. */
 async function compare(
-  ask: Asker,
+  ask: ProbeClient,
   named: string,
   metadata: ResourceMetadata | undefined,
   header: string,

@@ -1,6 +1,6 @@
 import { examineAgentAuth } from './agent-auth.ts';
 import { examineAgentConfiguration } from './agent-configuration.ts';
-import { ASK_LIMITS, type Asker, type AskLimits, createAsker } from './ask.ts';
+import { ASK_LIMITS, type AskLimits, createAsker, type ProbeClient } from './ask.ts';
 import { authMdUrl, examineAuthMd, examineSkill } from './auth-document.ts';
 import { findIssuerMetadata, type IssuerMetadata } from './authorization-server.ts';
 import { examineChallenge } from './challenge.ts';
@@ -89,7 +89,7 @@ export async function checkService(url: string, limits: AskLimits = ASK_LIMITS):
 }
 
 /** The block `agent_auth`, and all that the metadata around it leads to. */
-async function examineBlock(ask: Asker, target: Target, { issuer, document }: IssuerMetadata) {
+async function examineBlock(ask: ProbeClient, target: Target, { issuer, document }: IssuerMetadata) {
   const { block, findings } = examineAgentAuth(document);
   const { endpoints, findings: urls } = examineEndpoints(document, block, target, issuer);
   const [skill, keys, answers] = await Promise.all([
@@ -111,9 +111,9 @@ async function examineBlock(ask: Asker, target: Target, { issuer, document }: Is
 
 /** Where the named URL does not ask for a credential, the resource that its metadata names may. */
 async function challengeOf(
-  ask: Asker,
+  ask: ProbeClient,
   target: Target,
-  door: Awaited<ReturnType<Asker['look']>>,
+  door: Awaited<ReturnType<ProbeClient['look']>>,
   metadata: ResourceMetadata | undefined,
 ): Promise<Finding> {
   const resource = metadata?.document.resource;
@@ -136,7 +136,7 @@ function isIssuerAlone(target: Target, { issuer, document: { resource } }: Issue
 /** A path that is not there; an issuer has documents around its address, and may have nothing at it. */
 function examineDoor(
   { url, origin }: Target,
-  door: Awaited<ReturnType<Asker['look']>>,
+  door: Awaited<ReturnType<ProbeClient['look']>>,
   issuer: IssuerMetadata | undefined,
   resource: ResourceMetadata | undefined,
 ): Finding[] {

@@ -1,4 +1,4 @@
-import type { Answer } from './ask.ts';
+import type { ProbeResult } from './ask.ts';
 import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
 
 export type Json = Record<string, unknown>;
@@ -17,11 +17,11 @@ export const ACCEPT_MARKDOWN = 'text/markdown, text/plain;q=0.8, */*;q=0.1';
  * @param name of the finding
  * @param next what to do where there is none
  */
-export function readJson(name: string, url: string, answer: Answer, next: string): DocumentRead {
+export function readJson(name: string, url: string, answer: ProbeResult, next: string): DocumentRead {
   const at = shownUrl(url);
   const refused = refusal(name, at, answer, next);
   if (refused !== undefined) return refused;
-  const { text, type, redirectedTo } = answer as Extract<Answer, { kind: 'reply' }>;
+  const { text, type, redirectedTo } = answer as Extract<ProbeResult, { kind: 'reply' }>;
   const broken = (says: string): DocumentRead => ({ kind: 'broken', finding: wrong(name, says, next) });
   if (isHtml(type, text)) return broken(`${at} answers 200 with a page of HTML where JSON is due`);
   const document = parseObject(text);
@@ -42,13 +42,13 @@ export function readJson(name: string, url: string, answer: Answer, next: string
 export function readMarkdown(
   name: string,
   url: string,
-  answer: Answer,
+  answer: ProbeResult,
   next: string,
 ): { kind: 'read' | 'missing' | 'broken'; text: string; finding: Finding } {
   const at = shownUrl(url);
   const refused = refusal(name, at, answer, next);
   if (refused !== undefined) return { kind: refused.kind, text: '', finding: refused.finding };
-  const { text, type, redirectedTo } = answer as Extract<Answer, { kind: 'reply' }>;
+  const { text, type, redirectedTo } = answer as Extract<ProbeResult, { kind: 'reply' }>;
   if (isHtml(type, text)) {
     const finding = wrong(name, `${at} answers 200 with a page of HTML where markdown is due`, next);
     return { kind: 'broken', text: '', finding };
@@ -73,7 +73,7 @@ export function readMarkdown(
 function refusal(
   name: string,
   at: string,
-  answer: Answer,
+  answer: ProbeResult,
   next: string,
 ): { kind: 'missing' | 'broken'; finding: Finding } | undefined {
   if (answer.kind === 'trouble') {

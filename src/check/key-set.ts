@@ -1,5 +1,5 @@
 import { createPublicKey } from 'node:crypto';
-import type { Asker } from './ask.ts';
+import type { ProbeClient } from './ask.ts';
 import { ACCEPT_JSON, asObject, type Json, readJson } from './documents.ts';
 import { type Finding, fine, hint, shown, wrong } from './finding.ts';
 
@@ -8,7 +8,7 @@ const NAME = 'jwks_uri';
 const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
 /** The keys by which others verify what the service signs (RFC 7517). */
-export async function examineKeySet(ask: Asker, url: string): Promise<Finding[]> {
+export async function examineKeySet(ask: ProbeClient, url: string): Promise<Finding[]> {
   const read = readJson(NAME, url, await ask.get(url, ACCEPT_JSON), 'Serve a JWK Set (RFC 7517) there.');
   if (read.kind !== 'read') return [read.finding];
   const { keys } = read.document;

@@ -1,4 +1,4 @@
-import type { Asker } from './ask.ts';
+import type { ProbeClient } from './ask.ts';
 import { ACCEPT_JSON, type DocumentRead, type Json, readJson, texts } from './documents.ts';
 import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
 import { insertWellKnown, RESOURCE_WELL_KNOWN, type Target, urlFault } from './target.ts';
@@ -19,7 +19,7 @@ export interface ResourceMetadata {
  * @param challenge the WWW-Authenticate of the resource, if it sent one
  */
 export async function findResourceMetadata(
-  ask: Asker,
+  ask: ProbeClient,
   target: Target,
   challenge: string | undefined,
 ): Promise<{ found: ResourceMetadata | undefined; findings: Finding[] }> {
@@ -59,7 +59,7 @@ export async function findResourceMetadata(
   return { found: undefined, findings: [own.finding] };
 }
 
-async function readAt(ask: Asker, url: string): Promise<DocumentRead> {
+async function readAt(ask: ProbeClient, url: string): Promise<DocumentRead> {
   return readJson('resource metadata', url, await ask.get(url, ACCEPT_JSON), SERVE);
 }
 

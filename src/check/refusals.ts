@@ -1,4 +1,4 @@
-import type { Answer, Asker } from './ask.ts';
+import type { ProbeClient, ProbeResult } from './ask.ts';
 import { asObject, isHtml, isJson, parseObject } from './documents.ts';
 import type { Endpoints } from './endpoints.ts';
 import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
@@ -22,7 +22,11 @@ export function isOfProduction({ member, code }: Refusal): boolean {
  * How registration refuses a request that says nothing: `{}` has no `type`, so that it cannot register anybody. Only the
  * service itself and its issuer are asked: a document must not send requests to somebody else.
  */
-export function examineRefusals(ask: Asker, endpoints: Endpoints, origins: string[]): Promise<Refusal[]> {
+export function examineRefusals(
+  ask: ProbeClient,
+  endpoints: Endpoints,
+  origins: string[],
+): Promise<Refusal[]> {
   const asked = new Map<string, string>();
   for (const member of REGISTRATIONS) {
     const url = endpoints.get(member);
@@ -42,7 +46,7 @@ export function examineRefusals(ask: Asker, endpoints: Endpoints, origins: strin
   );
 }
 
-function judge(name: string, request: string, answer: Answer): Finding {
+function judge(name: string, request: string, answer: ProbeResult): Finding {
   const next = 'Answer 400 with JSON such as {"error":"invalid_request","message":"…"}.';
   if (answer.kind === 'trouble') return wrong(name, `${request}: ${answer.says}`, answer.next);
   const { status, type, text, isCut } = answer;

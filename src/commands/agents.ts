@@ -39,7 +39,7 @@ export function addAgentCommands(program: Command, shell: Shell): void {
     .description('end an agent, its keys and its pending claim')
     .action((id: string) =>
       shell.withDatabase(async (deps) => {
-        if (!(await revokeAgent(deps, shell.asker(), id))) return shell.notFound('agent');
+        if (!(await revokeAgent(deps, shell.origin(), id))) return shell.notFound('agent');
         shell.say({ revoked: id }, `${id} and its keys are revoked.`);
       }),
     );
@@ -51,7 +51,7 @@ export function addAgentCommands(program: Command, shell: Shell): void {
     .description('end a key for good')
     .action((id: string) =>
       shell.withDatabase(async (deps) => {
-        if (!(await revokeKeyById(deps, shell.asker(), id))) return shell.notFound('key');
+        if (!(await revokeKeyById(deps, shell.origin(), id))) return shell.notFound('key');
         shell.say({ revoked: id }, `${id} is revoked.`);
       }),
     );

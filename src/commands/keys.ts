@@ -25,7 +25,7 @@ export function addSigningKeyCommands(program: Command, shell: Shell): void {
     )
     .action((options: { now?: boolean }) =>
       shell.withDatabase(async (deps) => {
-        const key = await rotateKeys(deps, shell.asker(), options.now === true);
+        const key = await rotateKeys(deps, shell.origin(), options.now === true);
         shell.say(keyJson(key), keyLine(key));
       }),
     );

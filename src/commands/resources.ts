@@ -17,7 +17,7 @@ export function addResourceCommands(program: Command, shell: Shell): void {
         const { name, rotate = false } = options;
         const scopes = options.scopes === undefined ? undefined : parseScope(options.scopes);
         const input = { url, name, scopes };
-        const { server, secret } = await resources.addResourceServerOnce(deps, shell.asker(), input, rotate);
+        const { server, secret } = await resources.addResourceServerOnce(deps, shell.origin(), input, rotate);
         const lines =
           secret === undefined
             ? [
@@ -45,7 +45,7 @@ export function addResourceCommands(program: Command, shell: Shell): void {
     .description('take a resource server out of service')
     .action((id: string) =>
       shell.withDatabase(async (deps) => {
-        if (!(await resources.removeResourceServer(deps, shell.asker(), id))) {
+        if (!(await resources.removeResourceServer(deps, shell.origin(), id))) {
           return shell.notFound('resource server');
         }
         shell.say({ removed: id }, `${id} may not introspect any more.`);

@@ -52,9 +52,9 @@ async function restore(shell: Shell, config: Config, file: string, options: Opti
       if (options.revocations === undefined && options.acceptRevived === undefined) {
         throw new Failure('badRequest', refusal(state));
       }
-      revoked = await revokeAgain(deps, shell.asker(), events);
+      revoked = await revokeAgain(deps, shell.origin(), events);
       ({ keys } = await describeRestored(deps));
-      await endWhatMayBeOver(deps, shell.asker(), { revoked });
+      await endWhatMayBeOver(deps, shell.origin(), { revoked });
     }),
   );
   const lines = [

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import type { Deps } from '../deps.ts';
-import { type Asker, localAsker } from '../domain/audit/audit-log.ts';
+import { localOrigin, type RequestOrigin } from '../domain/audit/audit-log.ts';
 import { ConfigError } from '../errors.ts';
 import { withDeps } from '../with-deps.ts';
 
@@ -25,7 +25,7 @@ export interface Shell {
   /** Works on the database that the settings name; it is brought up to date first and closed afterwards. */
   withDatabase(work: (deps: Deps, applied: string[]) => Promise<void>): Promise<void>;
   /** Who asks, for the audit. */
-  asker(): Asker;
+  origin(): RequestOrigin;
 }
 
 /** @param program whose `--json` counts, wherever it stood on the line */
@@ -49,7 +49,7 @@ export function createShell(program: Command, env: Shell['env']): Shell {
       process.exitCode = EXIT.failed;
     },
     withDatabase: (work) => withDeps(loadConfig(env), work),
-    asker: () => localAsker('cli'),
+    origin: () => localOrigin('cli'),
   };
 }
 

@@ -3,7 +3,7 @@ import { ConfigError } from '../errors.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 
 /** What an agent of the Agent Auth Protocol can be allowed beside what is built in, as configured. */
-export interface OwnCapability {
+export interface ConfiguredCapability {
   name: string;
   description: string;
   /** What the agent must be able to have, and what the token that is forwarded can do. */
@@ -68,7 +68,7 @@ export const capabilitiesSchema = z
 export function readCapability(
   listed: z.output<typeof capabilitiesSchema>[number],
   isLoopback: boolean,
-): OwnCapability {
+): ConfiguredCapability {
   const { name, description, scope, input, output, forwardTo, location } = listed;
   const url = new URL((forwardTo ?? location)!);
   if (url.protocol !== 'https:' && !(isLoopback && isLoopbackHost(url.hostname))) {

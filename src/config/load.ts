@@ -6,7 +6,7 @@ import { nameTaken } from '../lib/capability-names.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 import { parseScope } from '../lib/scopes.ts';
 import { readOrMakeSecret } from '../lib/secret-file.ts';
-import { type OwnCapability, readCapability } from './capabilities.ts';
+import { type ConfiguredCapability, readCapability } from './capabilities.ts';
 import {
   type ConfigFile,
   defaultPresets,
@@ -65,7 +65,7 @@ export interface Config {
   /** The first is the default one. */
   resources: readonly Resource[];
   /** What agents of the Agent Auth Protocol can be allowed beside what is built in. */
-  capabilities: readonly OwnCapability[];
+  capabilities: readonly ConfiguredCapability[];
   /** By `iss`. */
   trustedIssuers: Map<string, TrustedIssuer>;
   /** Which way a code may go in the ceremony of /agent/identity: shown to the human, typed by the human. */

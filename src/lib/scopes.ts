@@ -12,6 +12,6 @@ export function formatScope(scopes: readonly string[]): string {
 }
 
 /** Whether every scope of `inner` is in `outer`. */
-export function within(inner: readonly string[], outer: readonly string[]): boolean {
+export function isSubset(inner: readonly string[], outer: readonly string[]): boolean {
   return inner.every((scope) => outer.includes(scope));
 }

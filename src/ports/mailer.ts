@@ -25,7 +25,7 @@ export type MailedProof =
 export const SEND_DEADLINE_MS = 15_000;
 
 /** One line of what happened; the names in it are others' choice. */
-export interface Happening {
+export interface ActivityEntry {
   text: string;
   /** Epoch ms. */
   at: number;
@@ -86,7 +86,7 @@ export interface NoticeMail {
   /** Canonical mailbox. */
   to: string;
   /** Oldest first. */
-  happened: Happening[];
+  happened: ActivityEntry[];
   /** How many more there are. */
   more: number;
 }

@@ -1,7 +1,7 @@
 import { unavailable } from './errors.ts';
 
 /** The service that issued the credentials, over HTTP. */
-export interface AuthorityOptions {
+export interface AuthorizationServerOptions {
   /** Its address: `PUBLIC_URL` there, `iss` in its answers. */
   issuer: string;
   /** The credential of this resource server: `vouchsafe resource add` prints it. */
@@ -11,7 +11,7 @@ export interface AuthorityOptions {
   timeoutSeconds?: number;
 }
 
-export interface Authority {
+export interface AuthorizationServerClient {
   /** Sends a form, and resolves to the JSON of a 200. @throws VerificationError `unavailable` for anything else */
   post(path: string, form: Record<string, string>): Promise<Record<string, unknown>>;
   /** The same without a form. */
@@ -28,7 +28,9 @@ export interface Authority {
 const PAUSE_MS = 1000;
 
 /** Node's fetch keeps connections open between questions. */
-export function createAuthority(options: AuthorityOptions): Authority {
+export function createAuthorizationServerClient(
+  options: AuthorizationServerOptions,
+): AuthorizationServerClient {
   const { clientId, clientSecret, timeoutSeconds = 5 } = options;
   const issuer = options.issuer.replace(/\/$/, '');
   // RFC 6749 section 2.3.1: each is form-encoded, so that a colon or a percent sign in it parts nothing.

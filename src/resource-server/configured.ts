@@ -1,4 +1,4 @@
-import { type AuthorityOptions, createAuthority } from './authority.ts';
+import { type AuthorizationServerOptions, createAuthorizationServerClient } from './authority.ts';
 import {
   createPolicy,
   type Policy,
@@ -24,9 +24,9 @@ export interface Configured {
  * @throws VerificationError `unavailable` while the authority cannot be asked
  */
 export async function loadPolicy<Resource>(
-  options: AuthorityOptions & Omit<PolicyOptions<Resource>, 'scopes' | 'tools' | 'deny' | 'kinds'>,
+  options: AuthorizationServerOptions & Omit<PolicyOptions<Resource>, 'scopes' | 'tools' | 'deny' | 'kinds'>,
 ): Promise<{ policy: Policy; configured: Configured }> {
-  const answer = await createAuthority(options).get('/resource/policy');
+  const answer = await createAuthorizationServerClient(options).get('/resource/policy');
   const configured = answer as unknown as Configured;
   const { scopes, tools, deny, kinds } = configured;
   return { policy: createPolicy<Resource>({ ...options, scopes, tools, deny, kinds }), configured };

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Authority } from './authority.ts';
+import type { AuthorizationServerClient } from './authority.ts';
 
 /** What happened at the authority that concerns this resource server. */
 export interface ResourceEvent {
@@ -39,7 +39,7 @@ export interface Handlers {
 
 /** Follows the authority's events until stopped. */
 export function follow(
-  authority: Authority,
+  authority: AuthorizationServerClient,
   cursor: Cursor | undefined,
   { begin, handle, report }: Handlers,
 ): { stop(): void } {

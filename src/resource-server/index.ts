@@ -1,5 +1,5 @@
 /** What APIs and MCP servers install: checks keys of the service, challenges, and decides by policy. */
-export type { AuthorityOptions } from './authority.ts';
+export type { AuthorizationServerOptions } from './authority.ts';
 export {
   challenge,
   protectedResourceMetadata,

@@ -1,4 +1,4 @@
-import type { Authority } from './authority.ts';
+import type { AuthorizationServerClient } from './authority.ts';
 import { unavailable } from './errors.ts';
 import type { VerifiedToken } from './token.ts';
 
@@ -20,7 +20,11 @@ export type Spent =
     };
 
 /** Counts one action at the authority, in one guarded step: of many at once, no more than are left are allowed. */
-export async function spend(authority: Authority, token: VerifiedToken, action: string): Promise<Spent> {
+export async function consumeQuota(
+  authority: AuthorizationServerClient,
+  token: VerifiedToken,
+  action: string,
+): Promise<Spent> {
   const answer = await authority.post('/resource/quota', { key_id: token.keyId, action });
   const { allowed, tier, max, remaining, resets_at: resetsAt, verification_uri: uri } = answer;
   if (typeof allowed !== 'boolean' || typeof remaining !== 'number' || typeof resetsAt !== 'string') {

@@ -1,12 +1,16 @@
 import { LRUCache } from 'lru-cache';
-import { type Authority, type AuthorityOptions, createAuthority } from './authority.ts';
+import {
+  type AuthorizationServerClient,
+  type AuthorizationServerOptions,
+  createAuthorizationServerClient,
+} from './authority.ts';
 import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
 import { invalidToken, unavailable } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow.ts';
-import { type Spent, spend } from './quota.ts';
+import { consumeQuota, type Spent } from './quota.ts';
 
 import type { VerifiedToken } from './token.ts';
-export interface VerifierOptions extends AuthorityOptions {
+export interface VerifierOptions extends AuthorizationServerOptions {
   /** The URL that names this resource server, as it was added at the authority. */
   resource: string;
   /** How long an answer is used again; at most 60, the default. 0: ask each time. */
@@ -70,7 +74,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     onError = () => {},
   } = options;
   checkOptions(options);
-  const authority = createAuthority(options);
+  const authority = createAuthorizationServerClient(options);
   const known = new LRUCache<string, Known>({ max: cacheMax });
   const asking = new Map<string, { answer: Promise<VerifiedToken | undefined>; isStale: boolean }>();
 
@@ -137,7 +141,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (found === undefined || found.until <= Date.now()) return askAbout(hash, token);
       return found.token === undefined ? Promise.reject(invalidToken()) : Promise.resolve(found.token);
     },
-    spend: (token, action) => spend(authority, token, action),
+    spend: (token, action) => consumeQuota(authority, token, action),
     close: () => following?.stop(),
   };
 }
@@ -160,7 +164,7 @@ function remember(verified: VerifiedToken | undefined, cacheSeconds: number): Kn
 
 /** One question (RFC 7662). Undefined: not active, or not for this resource. */
 async function introspect(
-  authority: Authority,
+  authority: AuthorizationServerClient,
   resource: string,
   token: string,
 ): Promise<VerifiedToken | undefined> {

@@ -35,14 +35,14 @@ export function findAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: str
 }
 
 /** The account of a mailbox, which until the transaction ends nobody deletes: whatever is put into it is not lost with it. */
-export function holdAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: string } | undefined> {
+export function lockAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: string } | undefined> {
   return tx.get('UPDATE accounts SET kind = kind WHERE mailbox = ? AND ended_at IS NULL RETURNING id', [
     mailbox,
   ]);
 }
 
 /** The same by its id; says whether it is there and not ended. */
-export async function holdAccount(tx: Tx, id: string): Promise<boolean> {
+export async function lockAccount(tx: Tx, id: string): Promise<boolean> {
   return (await tx.run('UPDATE accounts SET kind = kind WHERE id = ? AND ended_at IS NULL', [id])) === 1;
 }
 

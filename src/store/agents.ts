@@ -77,12 +77,12 @@ export function renameAgent(tx: Tx, id: string, name: string): Promise<number> {
  * Makes whatever else changes this agent's keys wait until the transaction ends: who reads them now and writes next would
  * otherwise miss the one that is being made. Says whether the agent is there and not revoked.
  */
-export async function holdAgent(tx: Tx, id: string): Promise<boolean> {
+export async function lockAgent(tx: Tx, id: string): Promise<boolean> {
   return (await tx.run('UPDATE agents SET name = name WHERE id = ? AND revoked_at IS NULL', [id])) === 1;
 }
 
 /** The same as holdAgent, for an agent that gets a token, which counts as a use. */
-export async function holdSeenAgent(tx: Tx, id: string, now: number, from: string): Promise<boolean> {
+export async function lockSeenAgent(tx: Tx, id: string, now: number, from: string): Promise<boolean> {
   const sql = 'UPDATE agents SET seen_at = ?, seen_from = ? WHERE id = ? AND revoked_at IS NULL';
   return (await tx.run(sql, [now, from, id])) === 1;
 }

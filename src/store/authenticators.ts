@@ -29,7 +29,12 @@ export async function insertAuthenticator(tx: Tx, row: AuthenticatorRow): Promis
 }
 
 /** Spends the code of a time step and all before it; of two that bring the same code at once, one wins. */
-export async function spendStep(tx: Tx, accountId: string, step: number, sealed: Buffer): Promise<boolean> {
+export async function updateLastStep(
+  tx: Tx,
+  accountId: string,
+  step: number,
+  sealed: Buffer,
+): Promise<boolean> {
   const spent = await tx.run(
     'UPDATE authenticators SET last_step = ?, sealed = ? WHERE account_id = ? AND last_step < ?',
     [step, sealed, accountId, step],
@@ -46,7 +51,7 @@ export async function insertRecoveryCode(tx: Tx, accountId: string, hash: Buffer
 }
 
 /** Uses a recovery code, once; returns whether it was this call that did. */
-export async function spendRecoveryCode(
+export async function deleteUsedRecoveryCode(
   tx: Tx,
   accountId: string,
   hash: Buffer,

@@ -145,7 +145,7 @@ export function revealCode(tx: Tx, id: string, confirmedBy: string | null, now: 
 }
 
 /** Counts a guess at the code that the human types, before it is compared; says whether there was one left. */
-export function spendTypedTry(
+export function incrementTypedTries(
   tx: Tx,
   id: string,
   triesMax: number,
@@ -160,7 +160,7 @@ export function spendTypedTry(
 }
 
 /** Notes that the agent asks whether its human has typed the code, unless it did so a moment ago. */
-export function notePoll(tx: Tx, id: string, now: number, notAfter: number): Promise<number> {
+export function recordPoll(tx: Tx, id: string, now: number, notAfter: number): Promise<number> {
   return tx.run(
     'UPDATE claim_attempts SET polled_at = ? WHERE id = ? AND (polled_at IS NULL OR polled_at <= ?)',
     [now, id, notAfter],
@@ -168,7 +168,7 @@ export function notePoll(tx: Tx, id: string, now: number, notAfter: number): Pro
 }
 
 /** Replaces the code of a live attempt by the next one, if nobody else just did. */
-export function remintCode(
+export function reissueCode(
   tx: Tx,
   attempt: { id: string; counter: number },
   secretId: string,

@@ -38,7 +38,12 @@ export function findClaimByRegistration(
  * Takes one code from the claim's own budget, if the claim is open. Its row is the lock behind which everything that happens
  * to one claim stands in line, so this comes first in every transaction that starts or completes one.
  */
-export async function spendCode(tx: Tx, tokenHash: Buffer, codesMax: number, now: number): Promise<boolean> {
+export async function incrementCodes(
+  tx: Tx,
+  tokenHash: Buffer,
+  codesMax: number,
+  now: number,
+): Promise<boolean> {
   const changed = await tx.run(
     `UPDATE claims SET codes = codes + 1 WHERE token_hash = ? AND ${OPEN} AND codes < ?`,
     [tokenHash, now, codesMax],
@@ -47,7 +52,7 @@ export async function spendCode(tx: Tx, tokenHash: Buffer, codesMax: number, now
 }
 
 /** Counts a guess against the claim's whole life, before it is compared (S-04). */
-export async function spendGuess(
+export async function incrementGuesses(
   tx: Tx,
   tokenHash: Buffer,
   guessesMax: number,

@@ -6,7 +6,7 @@ import type { Tx } from './db.ts';
  *
  * @returns whether it won, how many are used and when the window ends (epoch ms)
  */
-export async function spendOne(
+export async function incrementCounter(
   tx: Tx,
   key: string,
   max: number,
@@ -38,7 +38,7 @@ export async function spendOne(
  *
  * @returns how many it took, how many are used then and when the window ends (epoch ms)
  */
-export async function spendSeveral(
+export async function incrementCounters(
   tx: Tx,
   key: string,
   wanted: number,
@@ -52,13 +52,13 @@ export async function spendSeveral(
   );
   if (all) return { taken: wanted, ...all };
   // The window is to begin, or does not hold all of them.
-  const { won, ...one } = await spendOne(tx, key, max, windowMs, now);
+  const { won, ...one } = await incrementCounter(tx, key, max, windowMs, now);
   if (!won || wanted === 1) return { taken: won ? 1 : 0, ...one };
-  const rest = await spendSeveral(tx, key, wanted - 1, max, windowMs, now);
+  const rest = await incrementCounters(tx, key, wanted - 1, max, windowMs, now);
   return { ...rest, taken: rest.taken + 1 };
 }
 
-export async function giveBack(tx: Tx, key: string): Promise<void> {
+export async function decrementCounter(tx: Tx, key: string): Promise<void> {
   await tx.run('UPDATE counters SET used = used - 1 WHERE key = ? AND used > 0', [key]);
 }
 

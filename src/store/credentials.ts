@@ -237,7 +237,7 @@ export function listExpiring(
 }
 
 /** Takes it on oneself to tell; of two at once one does. Returns whether the key still works, and so is worth telling of. */
-export async function takeWarning(tx: Tx, hash: Buffer, now: number): Promise<boolean> {
+export async function markWarned(tx: Tx, hash: Buffer, now: number): Promise<boolean> {
   const row = await tx.get<{ isLive: number }>(
     `UPDATE credentials SET warn_at = NULL WHERE hash = ? AND warn_at IS NOT NULL
      RETURNING CASE WHEN revoked_at IS NULL AND expires_at > ? THEN 1 ELSE 0 END AS "isLive"`,

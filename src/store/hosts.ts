@@ -40,7 +40,7 @@ export function findHost(db: Pick<Tx, 'get'>, id: string): Promise<HostRow | und
 }
 
 /** A host, which until the transaction ends nobody else links, re-keys or revokes. */
-export function holdHost(tx: Tx, id: string): Promise<HostRow | undefined> {
+export function lockHost(tx: Tx, id: string): Promise<HostRow | undefined> {
   return tx.get(`UPDATE hosts SET thumbprint = thumbprint WHERE id = ? RETURNING ${COLUMNS}`, [id]);
 }
 

@@ -10,7 +10,7 @@ export interface IdempotencyRow {
  * Takes a key for one request: a key nobody holds, or one whose answer has expired, or whose holder died before it answered.
  * Of several at once, one does.
  */
-export async function takeKey(
+export async function insertIdempotencyKey(
   tx: Tx,
   keyHash: Buffer,
   requestHash: Buffer,

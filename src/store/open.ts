@@ -5,9 +5,9 @@ import type { Db } from './db.ts';
 import { migrate } from './migrate.ts';
 import { explainOpenError, type ServiceLock } from './open-error.ts';
 import { openPostgres } from './postgres.ts';
-import { holdPostgres } from './postgres-lock.ts';
+import { lockPostgres } from './postgres-lock.ts';
 import { openSqlite } from './sqlite.ts';
-import { holdFile } from './sqlite-lock.ts';
+import { lockFile } from './sqlite-lock.ts';
 
 const RETRY_MS = 500;
 
@@ -76,7 +76,7 @@ async function openAndMigrate(
     await lock?.release();
   };
   try {
-    lock = database.kind === 'sqlite' ? holdFile(database.file) : await holdPostgres(database, whenOpen);
+    lock = database.kind === 'sqlite' ? lockFile(database.file) : await lockPostgres(database, whenOpen);
     db = await openDatabase(database, whenOpen);
     const applied = await migrate(db, await db.now());
     isOpen = true;

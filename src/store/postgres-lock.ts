@@ -14,7 +14,7 @@ const RELEASE_MS = 2000;
  * @param onLost called where a restore has it by then
  * @throws DatabaseError while the database is being restored
  */
-export async function holdPostgres(
+export async function lockPostgres(
   place: PostgresPlace,
   onLost: (cause: unknown) => void,
 ): Promise<ServiceLock> {

@@ -11,7 +11,7 @@ export interface PrincipalRow {
 }
 
 /** The row of a principal, which until the transaction ends nobody else changes; made if it is not there. */
-export async function holdPrincipal(
+export async function lockOrCreatePrincipal(
   tx: Tx,
   principal: string,
   issuer: string,

@@ -31,7 +31,7 @@ export function findRefreshToken(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Ref
 }
 
 /** Spends a token and keeps what follows it; of many at once, one does. */
-export function spendRefreshToken(tx: Tx, hash: Buffer, successor: Buffer, now: number): Promise<number> {
+export function markRefreshTokenUsed(tx: Tx, hash: Buffer, successor: Buffer, now: number): Promise<number> {
   return tx.run(
     `UPDATE refresh_tokens SET spent_at = ?, successor = ?
      WHERE hash = ? AND spent_at IS NULL AND ended_at IS NULL AND expires_at > ?`,

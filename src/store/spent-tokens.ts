@@ -8,7 +8,7 @@ const DAY_MS = 86_400_000;
  *
  * @param times epoch ms
  */
-export async function spendToken(
+export async function insertSpentToken(
   tx: Tx,
   issuer: string,
   jti: string,
@@ -25,7 +25,7 @@ export async function spendToken(
 }
 
 /** Counts all tokens that were issued before now as taken; a day later none of them is valid any more. */
-export async function spendAllBefore(tx: Tx, now: number): Promise<void> {
+export async function markAllSpentBefore(tx: Tx, now: number): Promise<void> {
   await tx.run(
     `INSERT INTO spent_tokens (issuer, jti, ends_at) VALUES ('', 'restored', ?)
      ON CONFLICT (issuer, jti) DO UPDATE SET ends_at = excluded.ends_at`,

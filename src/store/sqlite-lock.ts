@@ -8,17 +8,17 @@ import { inUse, restoring, type ServiceLock } from './open-error.ts';
  *
  * @throws DatabaseError while the database is being restored
  */
-export function holdFile(file: string): ServiceLock {
-  return lockFile(file, 'BEGIN', restoring);
+export function lockFile(file: string): ServiceLock {
+  return openLock(file, 'BEGIN', restoring);
 }
 
 /** Holds it alone. @throws DatabaseError while a service, or a command, works on the file */
 export function lockForRestore(file: string): ServiceLock {
-  return lockFile(file, 'BEGIN EXCLUSIVE', inUse);
+  return openLock(file, 'BEGIN EXCLUSIVE', inUse);
 }
 
 /** Beside the database lies an empty file that is locked in its stead: the database itself is locked for each write. */
-function lockFile(file: string, begin: 'BEGIN' | 'BEGIN EXCLUSIVE', refused: () => Error): ServiceLock {
+function openLock(file: string, begin: 'BEGIN' | 'BEGIN EXCLUSIVE', refused: () => Error): ServiceLock {
   if (file === ':memory:') return { release: async () => {} };
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const lock = new Database(`${file}.lock`, { timeout: 0 });

@@ -6,7 +6,7 @@ import type { Tx } from './db.ts';
  *
  * @returns the tries used so far, or undefined when the code is dead
  */
-export async function spendTry(
+export async function incrementTries(
   tx: Tx,
   table: 'claim_attempts' | 'sign_ins',
   code: { id: string; counter: number },

@@ -15,7 +15,7 @@ const WORKERS = 4;
 const POLL_MS = 2000;
 
 /** Starts the worker of this process. Any number of processes may run one on the same database. */
-export function startOutbox(deps: Deps): OutboxWorker {
+export function startOutboxWorker(deps: Deps): OutboxWorker {
   let stopped = false;
   let running = 0;
   const active = new Set<Promise<void>>();

@@ -1,8 +1,8 @@
 import type { Deps } from '../deps.ts';
 import { numberNewEvents } from '../domain/audiences/revocation-feed.ts';
-import { warnOfExpiry } from '../domain/jobs/key-expiry-notices.ts';
+import { notifyOfKeyExpiry } from '../domain/jobs/key-expiry-notices.ts';
 import { sweep } from '../domain/jobs/retention.ts';
-import { endDistrusted } from '../domain/jobs/revoke-untrusted-issuers.ts';
+import { revokeUntrustedIssuers } from '../domain/jobs/revoke-untrusted-issuers.ts';
 
 const PERIOD_MS = 60_000;
 
@@ -18,8 +18,8 @@ export function startScheduler(deps: Deps, mayDelete: () => boolean): { stop(): 
   const timer = setInterval(() => {
     current = current.then(async () => {
       try {
-        await endDistrusted(deps, mayGoOn);
-        await warnOfExpiry(deps, mayGoOn);
+        await revokeUntrustedIssuers(deps, mayGoOn);
+        await notifyOfKeyExpiry(deps, mayGoOn);
         await numberNewEvents(deps);
         if (mayDelete()) await sweep(deps, mayGoOn);
       } catch (error) {

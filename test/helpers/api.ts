@@ -1,5 +1,5 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localAsker } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/resource-server/index.ts';
 import type { TestService } from './service.ts';
 
@@ -19,7 +19,7 @@ export async function addApi(
   scopes?: string[],
 ): Promise<Api> {
   const input = { url: resource, name: 'API', scopes };
-  const { server, secret } = await addResourceServer(on.service.deps, localAsker('test'), input);
+  const { server, secret } = await addResourceServer(on.service.deps, localOrigin('test'), input);
   const own = { issuer: on.url, resource, clientId: server.id, clientSecret: secret };
   return {
     resource,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localAsker } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { displayName } from '../../src/lib/display.ts';
 import { type Browser, openBrowser } from './browser.ts';
 import { ceremony, codeOf, countOf } from './ceremony.ts';
@@ -54,7 +54,7 @@ export async function openHome(engine: Engine, options: TestOptions = {}) {
   const { db } = on.service.deps;
 
   async function addApi(url: string, name: string): Promise<Api> {
-    const { server, secret } = await addResourceServer(on.service.deps, localAsker('test'), {
+    const { server, secret } = await addResourceServer(on.service.deps, localOrigin('test'), {
       url,
       name,
       scopes: undefined,

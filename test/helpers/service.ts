@@ -8,7 +8,7 @@ import pg from 'pg';
 import { loadConfig } from '../../src/config/load.ts';
 import { DRAIN_TIMES } from '../../src/http/server/drain.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
-import { type Overrides, type Service, startService } from '../../src/main.ts';
+import { type Overrides, type RunningService, startService } from '../../src/main.ts';
 import type {
   ApprovalMail,
   ClaimCodeMail,
@@ -85,7 +85,7 @@ export interface Reply {
 
 export interface TestService {
   url: string;
-  service: Service;
+  service: RunningService;
   clock: TestClock;
   database: TestDatabase;
   /** All mails handed over so far, oldest first. */

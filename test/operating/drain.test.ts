@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localAsker } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { createRevocationFeedHub } from '../../src/workers/revocation-feed-hub.ts';
 import { type KeepAliveClient, openKeepAlive } from '../helpers/keep-alive-client.ts';
 import { type Served, serve, spawnServe } from '../helpers/served.ts';
@@ -162,7 +162,7 @@ onEveryEngine('a drain', (engine) => {
 
   test('a resource server that follows is let go, and told at once to come back elsewhere', async (t) => {
     const on = await startTestService(engine);
-    const { server, secret } = await addResourceServer(on.service.deps, localAsker('test'), {
+    const { server, secret } = await addResourceServer(on.service.deps, localOrigin('test'), {
       url: 'https://api.example.com',
       name: 'API',
       scopes: undefined,
@@ -183,7 +183,7 @@ onEveryEngine('a drain', (engine) => {
   test('no resource server begins to follow once the service is about to end', async (t) => {
     const on = await startTestService(engine);
     t.after(() => on.stop());
-    const { server } = await addResourceServer(on.service.deps, localAsker('test'), {
+    const { server } = await addResourceServer(on.service.deps, localOrigin('test'), {
       url: 'https://api.example.com',
       name: 'API',
       scopes: undefined,

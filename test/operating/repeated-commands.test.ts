@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { EVENT_KINDS, localAsker, record } from '../../src/domain/audit/audit-log.ts';
+import { EVENT_KINDS, localOrigin, record } from '../../src/domain/audit/audit-log.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { openMigrated } from '../../src/store/open.ts';
@@ -76,7 +76,7 @@ onEveryEngine('commands that are repeated, and commands that list', (engine) => 
     const begin = systemClock();
     await db.tx(async (tx) => {
       for (let index = 0; index < 2500; index += 1) {
-        await record(tx, deps, localAsker('test'), begin + index, {
+        await record(tx, deps, localOrigin('test'), begin + index, {
           kind: 'limit.hit',
           subject: `n${index}`,
         });

@@ -18,7 +18,7 @@ import { migrate, pendingMigrations } from '../../src/store/migrate.ts';
 import { openDatabase, openMigrated } from '../../src/store/open.ts';
 import { SERVICE_LOCK } from '../../src/store/postgres-connection.ts';
 import { restoreDatabase } from '../../src/store/restore.ts';
-import { spendToken } from '../../src/store/spent-tokens.ts';
+import { insertSpentToken } from '../../src/store/spent-tokens.ts';
 import { lockForRestore } from '../../src/store/sqlite-lock.ts';
 import { type Ended, vouchsafe } from '../helpers/cli.ts';
 import { configFor } from '../helpers/crashing.ts';
@@ -171,7 +171,9 @@ onEveryEngine('restore', (engine) => {
       assert.ok(rows.length > 0 && rows.every((row) => row.ended !== null), table);
     }
     const spend = (jti: string, issuedAt: number) =>
-      again.tx((tx) => spendToken(tx, 'https://idp.example', jti, { issuedAt, endsAt: issuedAt + 1e6 }));
+      again.tx((tx) =>
+        insertSpentToken(tx, 'https://idp.example', jti, { issuedAt, endsAt: issuedAt + 1e6 }),
+      );
     assert.equal(await spend('old', now - 1000), false);
     assert.equal(await spend('new', Date.now() + 60_000), true);
     assert.equal(await spend('new', Date.now() + 60_000), false);

@@ -25,7 +25,7 @@ const WALKED: Record<string, string> = {
 
 /** The statements whose text depends on what they are asked. */
 const VARIANTS: Record<string, unknown[][]> = {
-  spendTry: [['claim_attempts'], ['sign_ins']].map(([table]) => [table, { id: '', counter: 0 }, 5, 0]),
+  incrementTries: [['claim_attempts'], ['sign_ins']].map(([table]) => [table, { id: '', counter: 0 }, 5, 0]),
   listEventsOf: [{ accountId: 'usr_1' }, { agentId: 'agt_1' }].flatMap((whose) => [
     [whose, undefined, 10],
     [whose, 'evt_1', 10],

@@ -1,8 +1,8 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
-import { findAccount, holdAccountByMailbox, insertHumanAccount } from '../../store/accounts.ts';
+import { findAccount, insertHumanAccount, lockAccountByMailbox } from '../../store/accounts.ts';
 import type { Tx } from '../../store/db.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 
 /** What a human has here: what happened to it, and its end. */
 
@@ -11,20 +11,20 @@ export async function mailboxOf(deps: Pick<Deps, 'db'>, accountId: string): Prom
   return (await findAccount(deps.db, accountId))?.mailbox ?? undefined;
 }
 /** The account of a mailbox that was just proven; it comes into being here, with the first proof (S-34). Of two at once, one is new. */
-export async function openAccount(
+export async function findOrCreateAccount(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   mailbox: string,
 ): Promise<{ id: string; isNew: boolean }> {
   const id = newId('usr', now, deps.random);
   for (;;) {
     if (await insertHumanAccount(tx, id, mailbox, now)) {
-      await record(tx, deps, asker, now, { kind: 'account.created', accountId: id });
+      await record(tx, deps, origin, now, { kind: 'account.created', accountId: id });
       return { id, isNew: true };
     }
-    const known = await holdAccountByMailbox(tx, mailbox);
+    const known = await lockAccountByMailbox(tx, mailbox);
     if (known !== undefined) return { ...known, isNew: false };
     // It was deleted between the two statements: the mailbox is nobody's again.
   }

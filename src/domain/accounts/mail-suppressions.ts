@@ -3,7 +3,7 @@ import { sha256 } from '../../lib/hash.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
 import type { Tx } from '../../store/db.ts';
 import { deleteRefusalOfAll, insertRefusal, isRefused, refusesAll } from '../../store/mail-refusals.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import type { Session } from './sessions.ts';
 
 /** A sender that was refused can have no mail sent to that mailbox for so long (S-15). */
@@ -26,7 +26,7 @@ function keysOf({ id, name, origin }: MailSender): [string, string] {
 }
 
 /** Whether a mailbox wants no mail of a sender now. @param mailbox canonical */
-export function refusesMail(
+export function isMailSuppressed(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
   mailbox: string,
   sender: MailSender,
@@ -35,7 +35,7 @@ export function refusesMail(
 }
 
 /** Keeps a sender away from a mailbox for a day, in the caller's transaction; and all others for good, where it wants no mail more. */
-export async function refuseMail(
+export async function suppressMail(
   tx: Tx,
   to: string,
   sender: MailSender,
@@ -57,7 +57,7 @@ export function wantsNoMail(deps: Pick<Deps, 'db'>, session: Session): Promise<b
 /** Lets agents' mail through to the mailbox of a session, or keeps all of it away. */
 export async function setWantsMail(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   session: Session,
   wanted: boolean,
 ): Promise<void> {
@@ -67,6 +67,6 @@ export async function setWantsMail(
   await deps.db.tx(async (tx) => {
     if (wanted) await deleteRefusalOfAll(tx, mailbox);
     else await insertRefusal(tx, { mailbox, sender: '', now, endsAt: null });
-    await record(tx, deps, asker, now, { kind: 'mail.wanted', accountId, details: { wanted } });
+    await record(tx, deps, origin, now, { kind: 'mail.wanted', accountId, details: { wanted } });
   });
 }

@@ -19,8 +19,8 @@ import {
   markSeen,
   type SessionRow,
 } from '../../store/sessions.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 
 /** A human who is signed in at a browser; times in epoch ms, `seenAt` to the minute. */
 export type Session = Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'>;
@@ -39,19 +39,19 @@ export const FRESH_MS = 900_000;
 export async function beginSession(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   account: { id: string; isNew: boolean },
 ): Promise<string> {
   const accountId = account.id;
-  const origin = asker.address.coarse;
-  const isKnown = await hasSessionFrom(tx, accountId, origin);
+  const network = origin.address.coarse;
+  const isKnown = await hasSessionFrom(tx, accountId, network);
   const secret = newSecret('ses', deps.random);
   const id = newId('ses', now, deps.random);
-  await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin, now });
+  await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin: network, now });
   const begun = { kind: 'session.begun', accountId, subject: id } as const;
-  if (isKnown || account.isNew) await record(tx, deps, asker, now, begun);
-  else await recordAndTell(tx, deps, asker, now, accountId, { ...begun, details: { new_network: true } });
+  if (isKnown || account.isNew) await record(tx, deps, origin, now, begun);
+  else await recordAndNotify(tx, deps, origin, now, accountId, { ...begun, details: { new_network: true } });
   return secret;
 }
 
@@ -86,11 +86,16 @@ export async function listSessions(
 }
 
 /** Ends one session of an account, from the next request on. What is no session of that account stays as it is. */
-export async function endSession(deps: Deps, asker: Asker, accountId: string, id: string): Promise<void> {
+export async function endSession(
+  deps: Deps,
+  origin: RequestOrigin,
+  accountId: string,
+  id: string,
+): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
     if ((await endRow(tx, accountId, id, now)) !== 1) return;
-    await record(tx, deps, asker, now, { kind: 'session.ended', accountId, subject: id });
+    await record(tx, deps, origin, now, { kind: 'session.ended', accountId, subject: id });
   });
 }
 

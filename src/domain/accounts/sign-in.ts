@@ -6,23 +6,18 @@ import { findAuthenticator } from '../../store/authenticators.ts';
 import type { Tx } from '../../store/db.ts';
 import { insertMail } from '../../store/outbox.ts';
 import { endSignIn, findSignIn, insertSignIn, proveSignIn, type SignInRow } from '../../store/sign-ins.ts';
-import { spendTry } from '../../store/tries.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { incrementTries } from '../../store/tries.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { isSignInCode } from '../codes/one-time-codes.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';
-import { guess } from '../codes/verify-code.ts';
-import { limited } from '../limits/limit-audit.ts';
-import {
-  SERVICE_GUESS,
-  secondFactorSpendings,
-  signInGuessSpendings,
-  signInMailSpendings,
-} from '../limits/limits.ts';
-import { areGuessesSpent, spend } from '../limits/rate-limiter.ts';
-import { withShared } from '../limits/shared-counters.ts';
-import { openAccount } from './find-or-create-account.ts';
+import { verifyCode } from '../codes/verify-code.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
+import { SERVICE_GUESS, secondFactorLimits, signInGuessLimits, signInMailLimits } from '../limits/limits.ts';
+import { areGuessesExhausted, consumeLimits } from '../limits/rate-limiter.ts';
+import { withSharedCounters } from '../limits/shared-counters.ts';
+import { findOrCreateAccount } from './find-or-create-account.ts';
 import { beginSession } from './sessions.ts';
-import { spendSecondFactor } from './totp.ts';
+import { verifySecondFactor } from './totp.ts';
 
 /**
  * Starts to sign in: mails a code or, where too many were guessed at, a link. Whether the mailbox has an account is not looked at, so nothing can tell (S-44): the
@@ -35,21 +30,21 @@ import { spendSecondFactor } from './totp.ts';
  */
 export async function startSignIn(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   mailbox: string,
   accountId?: string,
 ): Promise<string> {
-  const id = await limited(deps, asker, async () => {
+  const id = await withLimitAudit(deps, origin, async () => {
     const now = deps.clock();
     const signInId = newId('sgn', now, deps.random);
     const { codeTtlSeconds } = deps.config.limits;
     await deps.db.tx(async (tx) => {
-      await spend(tx, deps, signInMailSpendings(mailbox, asker.address, accountId), now);
-      const isLink = await areGuessesSpent(tx, deps, 'signInWrongPerMailboxDay', mailbox, now);
+      await consumeLimits(tx, deps, signInMailLimits(mailbox, origin.address, accountId), now);
+      const isLink = await areGuessesExhausted(tx, deps, 'signInWrongPerMailboxDay', mailbox, now);
       await insertSignIn(tx, {
         id: signInId,
         mailbox,
-        origin: asker.address.coarse,
+        origin: origin.address.coarse,
         secretId: deps.keyring.currentId,
         counter: 1,
         codeExpiresAt: now + codeTtlSeconds * 1000,
@@ -100,10 +95,15 @@ const SECOND_FACTOR_MS = 600_000;
  * @param code six digits
  * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` when a budget of wrong guesses is spent
  */
-export function completeSignIn(deps: Deps, asker: Asker, id: string, code: string): Promise<SignedIn> {
-  return prove(deps, asker, id, 'code', {
+export function completeSignIn(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  code: string,
+): Promise<SignedIn> {
+  return prove(deps, origin, id, 'code', {
     isRight: async (_, signIn) => isSignInCode(deps, signIn, code),
-    goOn: (tx, signIn, now) => goOn(tx, deps, asker, signIn, now),
+    goOn: (tx, signIn, now) => goOn(tx, deps, origin, signIn, now),
   });
 }
 
@@ -113,19 +113,25 @@ export function completeSignIn(deps: Deps, asker: Asker, id: string, code: strin
  * @param id as readSignInLink found it
  * @throws Failure `codeExpired`
  */
-export function completeByLink(deps: Deps, asker: Asker, id: string): Promise<SignedIn> {
+export function completeByLink(deps: Deps, origin: RequestOrigin, id: string): Promise<SignedIn> {
   return deps.db.tx(async (tx) => {
     const signIn = await findSignIn(tx, id);
     if (signIn === undefined || isDead(deps, signIn) || waitsFor(signIn) !== 'link') throw linkOver();
-    return goOn(tx, deps, asker, signIn, deps.clock());
+    return goOn(tx, deps, origin, signIn, deps.clock());
   });
 }
 
 /** What a proven mailbox leads to. */
-async function goOn(tx: Tx, deps: Deps, asker: Asker, signIn: SignInRow, now: number): Promise<SignedIn> {
+async function goOn(
+  tx: Tx,
+  deps: Deps,
+  origin: RequestOrigin,
+  signIn: SignInRow,
+  now: number,
+): Promise<SignedIn> {
   const known = await findAccountByMailbox(tx, signIn.mailbox);
   if (known === undefined || (await findAuthenticator(tx, known.id)) === undefined) {
-    return begin(tx, deps, asker, signIn, now);
+    return begin(tx, deps, origin, signIn, now);
   }
   if (!(await proveSignIn(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeOver();
   return { kind: 'secondFactor' };
@@ -136,20 +142,25 @@ async function goOn(tx: Tx, deps: Deps, asker: Asker, signIn: SignInRow, now: nu
  *
  * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` when a budget of wrong guesses is spent
  */
-export function completeSecondFactor(deps: Deps, asker: Asker, id: string, text: string): Promise<SignedIn> {
-  return prove(deps, asker, id, 'secondFactor', {
+export function completeSecondFactor(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  text: string,
+): Promise<SignedIn> {
+  return prove(deps, origin, id, 'secondFactor', {
     async isRight(tx, signIn, now) {
       const account = await findAccountByMailbox(tx, signIn.mailbox);
-      return account !== undefined && spendSecondFactor(tx, deps, asker, now, account.id, text);
+      return account !== undefined && verifySecondFactor(tx, deps, origin, now, account.id, text);
     },
-    goOn: (tx, signIn, now) => begin(tx, deps, asker, signIn, now),
+    goOn: (tx, signIn, now) => begin(tx, deps, origin, signIn, now),
   });
 }
 
 /** One guess at what a run of signing in waits for, in one transaction with what a right one leads to. */
 async function prove(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   id: string,
   awaited: 'code' | 'secondFactor',
   step: {
@@ -159,8 +170,8 @@ async function prove(
 ): Promise<SignedIn> {
   // Strangers cannot guess at a second factor, so they must not be able to spend what it costs.
   const isCode = awaited === 'code';
-  const outcome = await limited(deps, asker, () =>
-    withShared(deps, isCode ? SERVICE_GUESS : [], async (tx, shared) => {
+  const outcome = await withLimitAudit(deps, origin, () =>
+    withSharedCounters(deps, isCode ? SERVICE_GUESS : [], async (tx, shared) => {
       const now = deps.clock();
       const { triesPerCode } = deps.config.limits;
       const signIn = await findSignIn(tx, id);
@@ -169,15 +180,15 @@ async function prove(
       if (isCode) await refuseUnreadable(tx, deps, signIn.secretId, now);
       const { mailbox } = signIn;
       const at = {
-        spendings: isCode ? signInGuessSpendings(mailbox, asker.address) : secondFactorSpendings(mailbox),
-        countTry: () => spendTry(tx, 'sign_ins', signIn, triesPerCode, now),
+        counters: isCode ? signInGuessLimits(mailbox, origin.address) : secondFactorLimits(mailbox),
+        countTry: () => incrementTries(tx, 'sign_ins', signIn, triesPerCode, now),
         isRight: () => step.isRight(tx, signIn, now),
       };
-      const guessed = await guess(tx, deps, asker, now, at, shared);
+      const guessed = await verifyCode(tx, deps, origin, now, at, shared);
       if (guessed.kind === 'dead') throw codeOver();
       if (guessed.kind === 'right') return step.goOn(tx, signIn, now);
       const account = await findAccountByMailbox(tx, signIn.mailbox);
-      await record(tx, deps, asker, now, {
+      await record(tx, deps, origin, now, {
         kind: 'session.guess_failed',
         accountId: account?.id,
         subject: id,
@@ -190,10 +201,16 @@ async function prove(
   return outcome;
 }
 
-async function begin(tx: Tx, deps: Deps, asker: Asker, signIn: SignInRow, now: number): Promise<SignedIn> {
+async function begin(
+  tx: Tx,
+  deps: Deps,
+  origin: RequestOrigin,
+  signIn: SignInRow,
+  now: number,
+): Promise<SignedIn> {
   if (!(await endSignIn(tx, signIn.id, now))) throw codeOver();
-  const account = await openAccount(tx, deps, asker, now, signIn.mailbox);
-  return { kind: 'session', secret: await beginSession(tx, deps, asker, now, account) };
+  const account = await findOrCreateAccount(tx, deps, origin, now, signIn.mailbox);
+  return { kind: 'session', secret: await beginSession(tx, deps, origin, now, account) };
 }
 
 function isDead(deps: Pick<Deps, 'clock' | 'config'>, signIn: SignInRow): boolean {

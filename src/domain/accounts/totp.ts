@@ -4,20 +4,20 @@ import { Failure } from '../../errors.ts';
 import { normalizeCode } from '../../lib/code-text.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { sealedUnder } from '../../lib/keyring.ts';
-import { holdAccount } from '../../store/accounts.ts';
+import { lockAccount } from '../../store/accounts.ts';
 import {
   countRecoveryCodes,
   deleteAuthenticator,
   deleteRecoveryCodes,
+  deleteUsedRecoveryCode,
   findAuthenticator,
   insertAuthenticator,
   insertRecoveryCode,
-  spendRecoveryCode,
-  spendStep,
+  updateLastStep,
 } from '../../store/authenticators.ts';
 import type { Tx } from '../../store/db.ts';
-import type { Asker } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';
 import type { Session } from './sessions.ts';
 
@@ -74,7 +74,7 @@ export function setUpAuthenticator(deps: Deps, session: Session, sealed?: string
  */
 export async function addAuthenticator(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   session: Session,
   sealed: string,
   code: string,
@@ -98,24 +98,32 @@ export async function addAuthenticator(
       throw new Failure('badRequest', 'An authenticator app is set up already. Remove it first.');
     }
     const codes = await makeRecoveryCodes(tx, deps, accountId);
-    await recordAndTell(tx, deps, asker, now, accountId, { kind: 'authenticator.added' });
+    await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'authenticator.added' });
     return codes;
   });
 }
 
 /** Turns the second factor off; recovery codes end with it. */
-export async function removeAuthenticator(deps: Deps, asker: Asker, accountId: string): Promise<void> {
+export async function removeAuthenticator(
+  deps: Deps,
+  origin: RequestOrigin,
+  accountId: string,
+): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
     await requireAccount(tx, accountId);
     if ((await deleteAuthenticator(tx, accountId)) !== 1) return;
     await deleteRecoveryCodes(tx, accountId);
-    await recordAndTell(tx, deps, asker, now, accountId, { kind: 'authenticator.removed' });
+    await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'authenticator.removed' });
   });
 }
 
 /** New recovery codes in place of the old ones. @throws Failure `badRequest` without an authenticator */
-export async function renewRecoveryCodes(deps: Deps, asker: Asker, accountId: string): Promise<string[]> {
+export async function renewRecoveryCodes(
+  deps: Deps,
+  origin: RequestOrigin,
+  accountId: string,
+): Promise<string[]> {
   const now = deps.clock();
   return deps.db.tx(async (tx) => {
     await requireAccount(tx, accountId);
@@ -123,16 +131,16 @@ export async function renewRecoveryCodes(deps: Deps, asker: Asker, accountId: st
       throw new Failure('badRequest', 'There is no authenticator app to recover from.');
     }
     const codes = await makeRecoveryCodes(tx, deps, accountId);
-    await recordAndTell(tx, deps, asker, now, accountId, { kind: 'recovery_codes.made' });
+    await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'recovery_codes.made' });
     return codes;
   });
 }
 
 /** Whether a text is a code of the account's app, or one of its recovery codes; it is spent then. The guess was counted. */
-export async function spendSecondFactor(
+export async function verifySecondFactor(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   accountId: string,
   text: string,
@@ -145,10 +153,10 @@ export async function spendSecondFactor(
     const step = secret === undefined ? undefined : stepOf(secret, text, now, row.lastStep);
     if (secret === undefined || step === undefined) return false;
     // Sealed anew, so that an older service secret can be dropped one day.
-    return spendStep(tx, accountId, step, deps.keyring.seal(STORED, accountId, secret));
+    return updateLastStep(tx, accountId, step, deps.keyring.seal(STORED, accountId, secret));
   }
-  if (!(await spendRecoveryCode(tx, accountId, hashRecoveryCode(text), now))) return false;
-  await recordAndTell(tx, deps, asker, now, accountId, { kind: 'recovery_code.used' });
+  if (!(await deleteUsedRecoveryCode(tx, accountId, hashRecoveryCode(text), now))) return false;
+  await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'recovery_code.used' });
   return true;
 }
 
@@ -161,7 +169,7 @@ function openSetup(deps: Deps, session: Session, sealed: string): string | undef
 
 /** Holds the account, so that of two changes at once the second sees the first. */
 async function requireAccount(tx: Tx, accountId: string): Promise<void> {
-  if (!(await holdAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+  if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
 }
 
 /** The time step that a code belongs to, if it is later than the last one used. */

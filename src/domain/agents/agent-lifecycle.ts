@@ -3,7 +3,7 @@ import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';
 
 /** How far an agent under a host has come; computed from times, stored nowhere (rule 3; agent-auth-protocol.md 1.4, 1.6). */
-export type AgentLife =
+export type AgentLifecycle =
   | { state: 'pending' | 'expired' | 'over' | 'revoked' | 'rejected' | 'claimed' }
   /** Until when, unless it signs something before; epoch ms. */
   | { state: 'active'; expiresAt: number };
@@ -18,7 +18,7 @@ export function endOfLife({ config }: Pick<Deps, 'config'>, createdAt: number): 
   return createdAt + config.limits.agentAbsoluteSeconds * 1000;
 }
 
-export function lifeOf(deps: Pick<Deps, 'clock' | 'config'>, agent: HostedAgentRow): AgentLife {
+export function lifecycleOf(deps: Pick<Deps, 'clock' | 'config'>, agent: HostedAgentRow): AgentLifecycle {
   const { agentIdleSeconds, agentLifetimeSeconds } = deps.config.limits;
   if (agent.endReason !== null) return { state: agent.endReason };
   if (agent.agentRevokedAt !== null) return { state: 'revoked' };

@@ -1,25 +1,25 @@
 import type { Deps } from '../../deps.ts';
-import { holdAccount } from '../../store/accounts.ts';
-import { type AgentRow, findAgent, holdAgent, revokeAgent as revokeRow } from '../../store/agents.ts';
+import { lockAccount } from '../../store/accounts.ts';
+import { type AgentRow, findAgent, lockAgent, revokeAgent as revokeRow } from '../../store/agents.ts';
 import { endClaim } from '../../store/claims.ts';
 import { revokeCredentialsOfAgent } from '../../store/credentials.ts';
 import type { Tx } from '../../store/db.ts';
 import { unlinkPrincipal } from '../../store/principals.ts';
 import { endFamiliesOf } from '../../store/refresh-tokens.ts';
 import { endAssertions, findRegistration } from '../../store/registrations.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 import { withdrawAttempts } from '../claims/claim-attempts.ts';
 import { ownerOf } from './agent-view.ts';
 
 /** The end of an agent. */
 
 /** Ends an agent, its keys and its pending claim. Returns whether there is such an agent. */
-export async function revokeAgent(deps: Deps, asker: Asker, id: string): Promise<boolean> {
+export async function revokeAgent(deps: Deps, origin: RequestOrigin, id: string): Promise<boolean> {
   const now = deps.clock();
   return deps.db.tx(async (tx) => {
     const agent = await findAgent(tx, id);
-    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    if (agent !== undefined) await endAgent(tx, deps, origin, now, agent);
     return agent !== undefined;
   });
 }
@@ -33,14 +33,14 @@ export async function revokeAgent(deps: Deps, asker: Asker, id: string): Promise
 export async function endAgent(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   agent: AgentRow,
 ): Promise<number> {
   const { id, registrationId, accountId } = agent;
   const ownerId = await ownerOf(tx, accountId);
-  if (ownerId !== undefined) await holdAccount(tx, ownerId);
-  await holdAgent(tx, id);
+  if (ownerId !== undefined) await lockAccount(tx, ownerId);
+  await lockAgent(tx, id);
   await endClaim(tx, registrationId, 'revoked', now);
   await withdrawAttempts(tx, registrationId, 'revoked', now);
   if ((await revokeRow(tx, id, now)) !== 1) return 0;
@@ -49,8 +49,8 @@ export async function endAgent(
   await endDelegation(tx, registrationId);
   const keys = await revokeCredentialsOfAgent(tx, id, now);
   const revoked = { kind: 'agent.revoked', agentId: id, details: { keys } } as const;
-  if (ownerId !== undefined) await recordAndTell(tx, deps, asker, now, ownerId, revoked);
-  else await record(tx, deps, asker, now, { ...revoked, accountId });
+  if (ownerId !== undefined) await recordAndNotify(tx, deps, origin, now, ownerId, revoked);
+  else await record(tx, deps, origin, now, { ...revoked, accountId });
   return keys;
 }
 

@@ -4,12 +4,12 @@ import { findAgent } from '../../store/agents.ts';
 import { endAttemptsOf } from '../../store/claim-attempts.ts';
 import { endClaim } from '../../store/claims.ts';
 import type { Tx } from '../../store/db.ts';
-import { holdPrincipal, unlinkPrincipal } from '../../store/principals.ts';
+import { lockOrCreatePrincipal, unlinkPrincipal } from '../../store/principals.ts';
 import { listRegistrationsOf, type RegistrationRow } from '../../store/registrations.ts';
-import { spendToken } from '../../store/spent-tokens.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { insertSpentToken } from '../../store/spent-tokens.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { withdrawAttempts } from '../claims/claim-attempts.ts';
-import { orLater } from '../providers/id-jag.ts';
+import { retryableIfKeysUnavailable } from '../providers/id-jag.ts';
 import { type SecurityEventType, verifySecurityEvent } from '../providers/security-event-verification.ts';
 import { endAgent } from './end-agent.ts';
 
@@ -27,24 +27,24 @@ const KEPT_MS = 86_400_000 + 600_000;
  * @returns how many keys and tokens ended
  * @throws Failure `invalidAssertion`; `unavailable` while the keys of the issuer cannot be had
  */
-export async function takeSecurityEvent(
+export async function revokeByProvider(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   token: string,
   typ: SecurityEventType,
 ): Promise<number> {
-  const event = await orLater(verifySecurityEvent(deps, token, typ));
+  const event = await retryableIfKeysUnavailable(verifySecurityEvent(deps, token, typ));
   if (typ === 'secevent+jwt' && !event.events.includes(ASSERTION_REVOKED)) return 0;
   const { issuer } = event.issuer;
   const principal = principalOf({ issuer, tenant: event.tenant, subject: event.subject });
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
-    if (!(await spendToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + KEPT_MS }))) return 0;
-    await holdPrincipal(tx, principal, issuer, now);
+    if (!(await insertSpentToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + KEPT_MS }))) return 0;
+    await lockOrCreatePrincipal(tx, principal, issuer, now);
     let ended = 0;
     for (const registration of await listRegistrationsOf(tx, principal)) {
-      ended += await endRegistration(tx, deps, asker, now, registration);
-      await record(tx, deps, asker, now, {
+      ended += await endRegistration(tx, deps, origin, now, registration);
+      await record(tx, deps, origin, now, {
         kind: 'principal.revoked',
         subject: registration.id,
         details: { issuer },
@@ -59,12 +59,12 @@ export async function takeSecurityEvent(
 async function endRegistration(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   { id, agentId }: RegistrationRow,
 ): Promise<number> {
   const agent = agentId === null ? undefined : await findAgent(tx, agentId);
-  if (agent !== undefined) return endAgent(tx, deps, asker, now, agent);
+  if (agent !== undefined) return endAgent(tx, deps, origin, now, agent);
   await endClaim(tx, id, 'revoked', now);
   await withdrawAttempts(tx, id, 'revoked', now);
   return 0;

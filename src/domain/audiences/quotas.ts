@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { findAccount } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
-import { spendOne } from '../../store/counters.ts';
+import { incrementCounter } from '../../store/counters.ts';
 import { findCredential } from '../../store/credentials.ts';
 import type { ResourceServer } from './resource-servers.ts';
 
@@ -23,7 +23,7 @@ export interface Spent {
  *
  * @throws Failure `badRequest` for an action without a quota, or a key that is not there
  */
-export async function spendQuota(
+export async function consumeQuota(
   deps: Deps,
   server: ResourceServer,
   keyId: string,
@@ -45,7 +45,7 @@ export async function spendQuota(
     const [month, resetsAt] = monthOf(now);
     // Each tier counts for itself: what was used before the claim is not taken from what comes with it.
     const name = `quota:${server.id}:${action}:${tier}:${month}:${key.accountId}`;
-    const { won, used } = await spendOne(tx, name, quota[tier], resetsAt - now, now);
+    const { won, used } = await incrementCounter(tx, name, quota[tier], resetsAt - now, now);
     const agent = isClaimed || key.agentId === null ? undefined : await findAgent(tx, key.agentId);
     return {
       allowed: won,

@@ -13,7 +13,7 @@ import {
   removeResourceServer as removeRow,
   setResourceServerSecret,
 } from '../../store/resource-servers.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 /** An API or MCP server that may ask about the credentials it is shown. */
 export interface ResourceServer {
   /** `rs_…`, its client_id. */
@@ -44,7 +44,7 @@ export interface ResourceServerInput {
  */
 export async function addResourceServer(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   input: ResourceServerInput,
 ): Promise<{ server: ResourceServer; secret: string }> {
   const url = checkResourceUrl(input.url);
@@ -68,7 +68,7 @@ export async function addResourceServer(
   };
   await deps.db.tx(async (tx) => {
     await insertResourceServer(tx, row);
-    await record(tx, deps, asker, now, { kind: 'resource.added', subject: row.id });
+    await record(tx, deps, origin, now, { kind: 'resource.added', subject: row.id });
   });
   return { server: toServer(row), secret };
 }
@@ -82,13 +82,13 @@ export async function addResourceServer(
  */
 export async function addResourceServerOnce(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   input: ResourceServerInput,
   rotate: boolean,
 ): Promise<{ server: ResourceServer; secret: string | undefined }> {
   const url = checkResourceUrl(input.url);
   const row = (await listRows(deps.db)).find((each) => each.url === url && each.name === input.name);
-  if (row === undefined) return addResourceServer(deps, asker, input);
+  if (row === undefined) return addResourceServer(deps, origin, input);
   const server = toServer(row);
   if (input.scopes !== undefined && formatScope(input.scopes) !== row.scopes) {
     throw new Failure(
@@ -101,7 +101,7 @@ export async function addResourceServerOnce(
   const secret = newSecret('rss', deps.random);
   await deps.db.tx(async (tx) => {
     await setResourceServerSecret(tx, row.id, hashSecret(secret));
-    await record(tx, deps, asker, now, { kind: 'resource.rotated', subject: row.id });
+    await record(tx, deps, origin, now, { kind: 'resource.rotated', subject: row.id });
   });
   recent.get(deps.db)?.clear();
   return { server, secret };
@@ -113,11 +113,11 @@ export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<Resou
 }
 
 /** Takes a resource server out of service; returns whether it was in it. */
-export async function removeResourceServer(deps: Deps, asker: Asker, id: string): Promise<boolean> {
+export async function removeResourceServer(deps: Deps, origin: RequestOrigin, id: string): Promise<boolean> {
   const now = deps.clock();
   const removed = await deps.db.tx(async (tx) => {
     const won = (await removeRow(tx, id, now)) === 1;
-    if (won) await record(tx, deps, asker, now, { kind: 'resource.removed', subject: id });
+    if (won) await record(tx, deps, origin, now, { kind: 'resource.removed', subject: id });
     return won;
   });
   recent.get(deps.db)?.clear();

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { spendOne } from '../../store/counters.ts';
+import { incrementCounter } from '../../store/counters.ts';
 import {
   type CredentialRow,
   findCredential,
@@ -21,7 +21,7 @@ import type { ResourceServer } from './resource-servers.ts';
  * What resource servers are told of, so that they need not ask again: keys that ended or changed, and agents that moved into
  * another account. It is read from the audit, over which all replicas agree; there is nothing else to keep in step with it.
  */
-export interface ResourceEvent {
+export interface RevocationEvent {
   /** The id of the audit line: events are followed by it. */
   id: string;
   /** Epoch ms. */
@@ -48,18 +48,18 @@ const REVOKED = new Set(['key.revoked', 'key.retired', 'agent.revoked', 'account
  * @param after the `last` of an earlier answer (exclusive); undefined: begin now
  * @returns in the order in which they were first seen; `last`: where to go on
  */
-export async function readResourceEvents(
+export async function readRevocationFeed(
   deps: Pick<Deps, 'db' | 'clock'>,
   server: ResourceServer,
   after: string | undefined,
-): Promise<{ events: ResourceEvent[]; last: string }> {
+): Promise<{ events: RevocationEvent[]; last: string }> {
   await numberNewEvents(deps);
   if (after === undefined) {
     const newest = await lastNumbered(deps.db);
     return { events: [], last: newest?.id ?? firstIdAt('evt', deps.clock()) };
   }
   const rows = await listBehind(deps, after);
-  const events: ResourceEvent[] = [];
+  const events: RevocationEvent[] = [];
   for (const row of rows) {
     const event = await concerning(deps, row, server);
     if (event !== undefined) events.push(event);
@@ -79,7 +79,7 @@ export async function numberNewEvents({ db, clock }: Pick<Deps, 'db' | 'clock'>)
   while (await hasUnnumbered(db)) {
     await db.tx(async (tx) => {
       // Its row is locked until the transaction ends: nobody else numbers events.
-      await spendOne(tx, 'event-numbers', Number.MAX_SAFE_INTEGER, 60_000, clock());
+      await incrementCounter(tx, 'event-numbers', Number.MAX_SAFE_INTEGER, 60_000, clock());
       await numberEvents(tx, PAGE);
     }, 'brief');
   }
@@ -100,7 +100,7 @@ export async function concerning(
   deps: Pick<Deps, 'db'>,
   row: EventRow,
   server: ResourceServer,
-): Promise<ResourceEvent | undefined> {
+): Promise<RevocationEvent | undefined> {
   const event = await expand(deps, row);
   return event && narrowTo(event, server);
 }
@@ -120,7 +120,7 @@ export async function expand(deps: Pick<Deps, 'db'>, row: EventRow): Promise<Exp
   };
 }
 
-interface Expanded extends Omit<ResourceEvent, 'keys'> {
+interface Expanded extends Omit<RevocationEvent, 'keys'> {
   keys: CredentialRow[];
 }
 
@@ -135,7 +135,7 @@ async function keysOf(deps: Pick<Deps, 'db'>, row: EventRow): Promise<Credential
 }
 
 /** What of an event concerns a resource server: keys that are not for others only. */
-export function narrowTo(event: Expanded, server: ResourceServer): ResourceEvent | undefined {
+export function narrowTo(event: Expanded, server: ResourceServer): RevocationEvent | undefined {
   const keys = event.keys
     .filter(({ resources }) => resources === null || resources.split(' ').includes(server.url))
     .map(({ id, hash }) => ({ id, hash: Buffer.from(hash) }));
@@ -144,7 +144,7 @@ export function narrowTo(event: Expanded, server: ResourceServer): ResourceEvent
 
 /** One that follows: is told each event once, as it comes; and that it is over, when it is. */
 export interface Follower {
-  tell(event: ResourceEvent): void;
+  tell(event: RevocationEvent): void;
   end(): void;
 }
 

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { parseAddress } from '../../lib/address.ts';
 import { PAGE_ROWS } from '../../lib/list-pages.ts';
-import type { Happening } from '../../ports/mailer.ts';
+import type { ActivityEntry } from '../../ports/mailer.ts';
 import { nameAgents } from '../../store/agents.ts';
 import { nameCredentials } from '../../store/credentials.ts';
 import type { EventRow } from '../../store/events.ts';
@@ -68,15 +68,15 @@ const TEXTS: Record<EventKind, string> = {
 export async function describeEvents(
   deps: Pick<Deps, 'db'>,
   events: readonly EventRow[],
-): Promise<Happening[]> {
-  const described: Happening[] = [];
+): Promise<ActivityEntry[]> {
+  const described: ActivityEntry[] = [];
   for (let at = 0; at < events.length; at += PAGE_ROWS) {
     described.push(...(await describePage(deps, events.slice(at, at + PAGE_ROWS))));
   }
   return described;
 }
 
-async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[]): Promise<Happening[]> {
+async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[]): Promise<ActivityEntry[]> {
   const keyOf = ({ kind, subject }: EventRow) => (kind.startsWith('key.') ? subject : null);
   const [agents, keys] = await Promise.all([
     nameAgents(db, [...new Set(events.flatMap(({ agentId }) => agentId ?? []))]),

@@ -5,7 +5,7 @@ import type { Tx } from '../../store/db.ts';
 import { insertEvent } from '../../store/events.ts';
 
 /** Who asks: where from, and under which request id. What audit and limits know of a caller. */
-export interface Asker {
+export interface RequestOrigin {
   address: Address;
   requestId: string;
 }
@@ -82,7 +82,7 @@ export interface Event {
 export async function record(
   tx: Tx,
   deps: Pick<Deps, 'random'>,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   event: Event,
 ): Promise<string> {
@@ -94,14 +94,14 @@ export async function record(
     accountId: event.accountId ?? null,
     agentId: event.agentId ?? null,
     subject: event.subject ?? null,
-    address: asker.address.text,
-    requestId: asker.requestId,
+    address: origin.address.text,
+    requestId: origin.requestId,
     details: event.details === undefined ? null : JSON.stringify(event.details),
   });
   return id;
 }
 
 /** Who acts when the service itself does, or an operator at the command line. */
-export function localAsker(requestId: string): Asker {
+export function localOrigin(requestId: string): RequestOrigin {
   return { address: { text: 'local', limitKey: 'local', coarse: 'this machine' }, requestId };
 }

@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import type { Happening } from '../../ports/mailer.ts';
+import type { ActivityEntry } from '../../ports/mailer.ts';
 import { listEventsOf } from '../../store/events.ts';
 import { describeEvents } from './activity-text.ts';
 
@@ -16,7 +16,7 @@ export async function listActivity(
   accountId: string,
   before: string | undefined,
   limit: number,
-): Promise<{ activity: Happening[]; next: string | undefined }> {
+): Promise<{ activity: ActivityEntry[]; next: string | undefined }> {
   const events = await listEventsOf(deps.db, { accountId }, before, limit);
   const activity = await describeEvents(deps, events);
   return { activity, next: events.length === limit ? events.at(-1)!.id : undefined };

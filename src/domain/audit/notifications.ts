@@ -1,14 +1,14 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
-import { findAccount, holdAccount } from '../../store/accounts.ts';
+import { findAccount, lockAccount } from '../../store/accounts.ts';
 import type { Tx } from '../../store/db.ts';
 import { insertMail, insertNotice, joinWaitingNotice, lastNoticeAt } from '../../store/outbox.ts';
-import { type Asker, type Event, record } from './audit-log.ts';
+import { type Event, type RequestOrigin, record } from './audit-log.ts';
 
 /** Mail that tells the owner of an account what just happened to it, in case it was somebody else (S-48). */
 
 /** What they are told of. */
-type Told =
+type NotifiableEvent =
   | 'agent.merged'
   | 'agent.linked'
   | 'agent.merge_undone'
@@ -39,16 +39,16 @@ const GIVE_UP_MS = 3 * 86_400_000;
  * It holds the account, so that of two at once the second joins the mail of the first. Who changes more rows holds the account
  * before all others: see the order of locks in docs/decisions.md.
  */
-export async function recordAndTell(
+export async function recordAndNotify(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   ownerId: string,
-  event: Event & { kind: Told },
+  event: Event & { kind: NotifiableEvent },
 ): Promise<void> {
-  const eventId = await record(tx, deps, asker, now, { ...event, accountId: ownerId });
-  if (!(await holdAccount(tx, ownerId))) return;
+  const eventId = await record(tx, deps, origin, now, { ...event, accountId: ownerId });
+  if (!(await lockAccount(tx, ownerId))) return;
   const mailId = (await joinWaitingNotice(tx, ownerId)) ?? (await openNotice(tx, deps, now, ownerId));
   await insertNotice(tx, mailId, eventId);
 }

@@ -2,17 +2,17 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { type AttemptRow, endAttempts, insertAttempt } from '../../store/claim-attempts.ts';
-import { type ClaimRow, spendCode } from '../../store/claims.ts';
+import { type ClaimRow, incrementCodes } from '../../store/claims.ts';
 import type { Tx } from '../../store/db.ts';
 import { dropUnsent, insertMail } from '../../store/outbox.ts';
 import type { ClaimMode } from '../../store/registrations.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { deriveTypedCode } from '../codes/one-time-codes.ts';
-import { attemptSpendings } from '../limits/limits.ts';
-import { areGuessesSpent, spend } from '../limits/rate-limiter.ts';
-import type { Ceremony } from './claim-flows.ts';
+import { attemptLimits } from '../limits/limits.ts';
+import { areGuessesExhausted, consumeLimits } from '../limits/rate-limiter.ts';
+import type { ClaimFlow } from './claim-flows.ts';
 import { viewLink } from './claim-links.ts';
-import { explainClosed } from './claim-status.ts';
+import { throwWhyClaimClosed } from './claim-status.ts';
 
 /** An attempt of a claim: one question to one mailbox. */
 
@@ -51,23 +51,23 @@ export function describeAttempt(deps: Deps, attempt: AttemptRow): OpenedAttempt 
  * @param input.principal the user of a provider who may act for the owner afterwards
  * @throws Failure `tooManyAttempts` when the claim has had all its codes, or its agent all its attempts; `limited` when a budget of mail is spent
  */
-export async function openAttempt(
+export async function createAttempt(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   input: {
     claim: Pick<ClaimRow, 'tokenHash' | 'registrationId' | 'expiresAt'>;
     mailbox: string;
     mode: ClaimMode;
-    ceremony: Ceremony;
+    ceremony: ClaimFlow;
     principal?: string | undefined;
   },
 ): Promise<OpenedAttempt> {
   const { limits } = deps.config;
   const { claim, mailbox, mode, ceremony } = input;
-  if (!(await spendCode(tx, claim.tokenHash, limits.codesPerClaim, now))) {
-    await explainClosed(tx, claim.tokenHash, now);
+  if (!(await incrementCodes(tx, claim.tokenHash, limits.codesPerClaim, now))) {
+    await throwWhyClaimClosed(tx, claim.tokenHash, now);
     const seconds = Math.max(1, Math.ceil((claim.expiresAt - now) / 1000));
     throw new Failure(
       'tooManyAttempts',
@@ -78,13 +78,13 @@ export async function openAttempt(
   await withdrawAttempts(tx, claim.registrationId, 'superseded', now);
   // Where too many codes were guessed at, there is to be nothing to guess (S-07, S-17).
   const isLink =
-    ceremony.proof === 'code' && (await areGuessesSpent(tx, deps, 'wrongPerMailboxDay', mailbox, now));
+    ceremony.proof === 'code' && (await areGuessesExhausted(tx, deps, 'wrongPerMailboxDay', mailbox, now));
   const attempt = {
     id: newId('cla', now, deps.random),
     registrationId: claim.registrationId,
     mailbox,
     mode,
-    origin: asker.address.coarse,
+    origin: origin.address.coarse,
     secretId: deps.keyring.currentId,
     counter: 1,
     codeExpiresAt: now + limits.codeTtlSeconds * 1000,
@@ -105,15 +105,15 @@ export async function openAttempt(
       giveUpAt: claim.expiresAt,
     });
   }
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'claim.started',
     subject: claim.registrationId,
     details: { mode },
   });
-  await spend(
+  await consumeLimits(
     tx,
     deps,
-    attemptSpendings(mailbox, asker.address, claim.registrationId, ceremony.isMailed),
+    attemptLimits(mailbox, origin.address, claim.registrationId, ceremony.isMailed),
     now,
   );
   return describeAttempt(deps, { ...attempt, ...UNTOUCHED });

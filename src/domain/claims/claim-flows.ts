@@ -7,7 +7,7 @@ import type { AttemptRow } from '../../store/claim-attempts.ts';
  * (auth-md.md 3.3), so an attempt can have two codes, each of use from one side alone: the one that the page shows to the human
  * counts only when the agent brings it, and the one that the agent was told only when the human types it.
  */
-export interface Ceremony extends Pick<AttemptRow, 'reveal' | 'typed'> {
+export interface ClaimFlow extends Pick<AttemptRow, 'reveal' | 'typed'> {
   /** Whether the code itself is in the mail, or on the page. */
   proof: 'code' | 'page';
   /** Whether mail goes to the human, with the code or with a link to the page. */
@@ -15,10 +15,10 @@ export interface Ceremony extends Pick<AttemptRow, 'reveal' | 'typed'> {
 }
 
 /** The tinysend profile: the code is in the mail, and the agent brings it or the human types it. */
-export const MAILED_CODE: Ceremony = { proof: 'code', isMailed: true, reveal: null, typed: 0 };
+export const MAILED_CODE: ClaimFlow = { proof: 'code', isMailed: true, reveal: null, typed: 0 };
 
 /** auth.md v0.1: a link is in the mail, and the code on its page. */
-export const MAILED_PAGE: Ceremony = { proof: 'page', isMailed: true, reveal: 'digits', typed: 0 };
+export const MAILED_PAGE: ClaimFlow = { proof: 'page', isMailed: true, reveal: 'digits', typed: 0 };
 
 /**
  * The ceremony of what is asked at /agent/identity, as far as the operator allows its ways.
@@ -27,7 +27,7 @@ export const MAILED_PAGE: Ceremony = { proof: 'page', isMailed: true, reveal: 'd
  * where to go; `shown`: production, asking for a claim, whose agents are given no code
  * @throws Failure `methodDisabled` where no way is left
  */
-export function ceremonyOf(config: Pick<Config, 'claimMode'>, kind: 'mailed' | 'told' | 'shown'): Ceremony {
+export function claimFlowOf(config: Pick<Config, 'claimMode'>, kind: 'mailed' | 'told' | 'shown'): ClaimFlow {
   const { claimMode } = config;
   if (kind === 'shown' && claimMode === 'typed') {
     throw new Failure(

@@ -1,13 +1,13 @@
 import type { Deps } from '../../deps.ts';
 import { Failure, type Kind } from '../../errors.ts';
-import { findLastAttempt, notePoll } from '../../store/claim-attempts.ts';
+import { findLastAttempt, recordPoll } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByTokenHash } from '../../store/claims.ts';
 import { findRegistration } from '../../store/registrations.ts';
-import type { Asker } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
 import type { IssuedToken } from '../credentials/access-tokens.ts';
-import { standingOf } from '../credentials/effective-access.ts';
+import { effectiveAccessOf } from '../credentials/effective-access.ts';
 import { grantToken } from '../credentials/exchange-assertion.ts';
-import { type Identity, openIdentity } from '../credentials/identity-assertions.ts';
+import { type Identity, mintIdentity } from '../credentials/identity-assertions.ts';
 import { invalidClaimToken, POLL_SECONDS } from './claim-status.ts';
 import { hashClaimToken } from './claim-tokens.ts';
 import { completeClaim } from './complete-claim.ts';
@@ -23,7 +23,7 @@ const COLLECT_AGAIN_MS = 600_000;
  */
 export async function collectByGrant(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   ask: { claimToken: string; resource: string | undefined; scope: string | undefined },
 ): Promise<{ token: IssuedToken; identity: Identity }> {
   if (deps.config.claimMode === 'reveal') {
@@ -35,9 +35,10 @@ export async function collectByGrant(
   try {
     const claim = await findClaimByTokenHash(deps.db, hashClaimToken(ask.claimToken));
     if (claim === undefined) throw invalidClaimToken();
-    const identity = (await collectAgain(deps, claim)) ?? (await collect(deps, asker, claim, ask.claimToken));
+    const identity =
+      (await collectAgain(deps, claim)) ?? (await collect(deps, origin, claim, ask.claimToken));
     const registration = (await findRegistration(deps.db, claim.registrationId))!;
-    return { token: await grantToken(deps, asker, registration, ask), identity };
+    return { token: await grantToken(deps, origin, registration, ask), identity };
   } catch (error) {
     // An unknown token and one that is over look the same.
     if (error instanceof Failure && OVER.has(error.kind)) throw over();
@@ -61,10 +62,15 @@ function over(): Failure {
   );
 }
 
-async function collect(deps: Deps, asker: Asker, claim: ClaimRow, claimToken: string): Promise<Identity> {
+async function collect(
+  deps: Deps,
+  origin: RequestOrigin,
+  claim: ClaimRow,
+  claimToken: string,
+): Promise<Identity> {
   try {
     const how = { claimToken, code: undefined, gives: 'identity', collectedBy: 'grant' } as const;
-    const { given } = await completeClaim(deps, asker, how);
+    const { given } = await completeClaim(deps, origin, how);
     if (given.kind === 'identity') return given.identity;
     throw invalidClaimToken();
   } catch (error) {
@@ -93,7 +99,7 @@ async function refuseHasty(deps: Deps, claim: ClaimRow): Promise<void> {
   if (attempt === undefined) return;
   const now = deps.clock();
   const noted = await deps.db.tx((tx) =>
-    notePoll(tx, attempt.id, now, now - POLL_SECONDS * 1000 + LEEWAY_MS),
+    recordPoll(tx, attempt.id, now, now - POLL_SECONDS * 1000 + LEEWAY_MS),
   );
   if (noted === 1) return;
   throw new Failure(
@@ -115,9 +121,9 @@ async function collectAgain(deps: Deps, claim: ClaimRow): Promise<Identity | und
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
     const registration = (await findRegistration(tx, claim.registrationId))!;
-    const standing = await standingOf(tx, deps, now, registration);
+    const standing = await effectiveAccessOf(tx, deps, now, registration);
     if (standing === undefined) return undefined;
     const { mailbox, endsAt } = standing;
-    return openIdentity(tx, deps, now, { registration, mailbox, endsAt, refreshable: true });
+    return mintIdentity(tx, deps, now, { registration, mailbox, endsAt, refreshable: true });
   });
 }

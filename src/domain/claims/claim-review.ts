@@ -9,8 +9,8 @@ import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
 import type { Session } from '../accounts/sessions.ts';
 import { deriveCode } from '../codes/one-time-codes.ts';
 import type { ClaimLink } from './claim-links.ts';
-import { isOver } from './claim-status.ts';
-import { mustConfirm } from './owner-policy.ts';
+import { isAttemptClosed } from './claim-status.ts';
+import { requiresSignIn } from './owner-policy.ts';
 
 /** The human's side of a claim: what they are shown. */
 export interface ClaimView {
@@ -77,7 +77,7 @@ export async function viewClaim(
     advisories: await advise(deps, session, principal),
     provider: providerOf(deps.config, principal),
     isFromMail: link.kind !== 'view',
-    mustSignIn: attempt !== undefined && (mustConfirm(deps, attempt) || !provesMailbox(link, attempt)),
+    mustSignIn: attempt !== undefined && (requiresSignIn(deps, attempt) || !provesMailbox(link, attempt)),
     approvesByLink: isApproving(link, attempt),
   };
 }
@@ -138,7 +138,7 @@ function stateOf(
   if (attempt === undefined) return 'unasked';
   if (attempt.endReason === 'superseded') return 'replaced';
   if (attempt.endedAt === null && attempt.approvedAt !== null) return 'approved';
-  return isOver(attempt, deps.config.limits.triesPerCode, now) ? 'codeOver' : 'waiting';
+  return isAttemptClosed(attempt, deps.config.limits.triesPerCode, now) ? 'codeOver' : 'waiting';
 }
 
 /** The attempt that a link is of; of one from before the agent asked anybody the newest. */

@@ -16,18 +16,22 @@ export const POLL_SECONDS = 5;
 export async function findOpenClaim(db: Pick<Tx, 'get'>, tokenHash: Buffer, now: number): Promise<ClaimRow> {
   const claim = await findClaimByTokenHash(db, tokenHash);
   if (claim === undefined) throw invalidClaimToken();
-  refuseClosed(claim, now);
+  assertClaimOpen(claim, now);
   return claim;
 }
 
 /** Says why a guarded statement on a claim did not win, if the reason is the claim's own state. */
-export async function explainClosed(db: Pick<Tx, 'get'>, tokenHash: Buffer, now: number): Promise<void> {
+export async function throwWhyClaimClosed(
+  db: Pick<Tx, 'get'>,
+  tokenHash: Buffer,
+  now: number,
+): Promise<void> {
   const claim = await findClaimByTokenHash(db, tokenHash);
-  if (claim !== undefined) refuseClosed(claim, now);
+  if (claim !== undefined) assertClaimOpen(claim, now);
 }
 
 /** @throws Failure if the claim is not open */
-export function refuseClosed(claim: ClaimRow, now: number): void {
+export function assertClaimOpen(claim: ClaimRow, now: number): void {
   if (claim.claimedAt !== null) {
     throw new Failure(
       'alreadyClaimed',
@@ -55,7 +59,7 @@ export function refuseClosed(claim: ClaimRow, now: number): void {
 }
 
 /** Whether the codes of an attempt are of no use any more, so that only a new attempt leads on. */
-export function isOver(attempt: AttemptRow, triesMax: number, now: number): boolean {
+export function isAttemptClosed(attempt: AttemptRow, triesMax: number, now: number): boolean {
   if (attempt.endedAt !== null || attempt.codeExpiresAt <= now) return true;
   const isSpent = attempt.tries >= triesMax;
   if (attempt.proof !== 'page') return attempt.proof === 'code' && isSpent;

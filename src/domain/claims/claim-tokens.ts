@@ -7,7 +7,7 @@ import { invalidClaimToken } from './claim-status.ts';
 /** The token of a claim, and the bearer that may come along with it. */
 
 /** The bearer that may come along with a claim token; it must then be of the same agent (S-25). */
-export interface Companion {
+export interface AccompanyingBearer {
   /** Undefined: a human's own key, which comes along with no claim token. */
   agentId: string | undefined;
 }
@@ -22,7 +22,7 @@ export function hashClaimToken(claimToken: string): Buffer {
 export async function checkCompanion(
   tx: Tx,
   claim: ClaimRow,
-  companion: Companion | undefined,
+  companion: AccompanyingBearer | undefined,
 ): Promise<void> {
   if (companion === undefined) return;
   const registration = await findRegistration(tx, claim.registrationId);

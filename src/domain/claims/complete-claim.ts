@@ -5,28 +5,28 @@ import { type ClaimRow, endClaim, findClaimByTokenHash, markClaimed } from '../.
 import type { Tx } from '../../store/db.ts';
 import { lockPrincipal } from '../../store/principals.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { once, type Repeatable } from '../limits/idempotency.ts';
-import { limited } from '../limits/limit-audit.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { type IdempotentRequest, withIdempotency } from '../limits/idempotency.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
 import { SERVICE_GUESS } from '../limits/limits.ts';
-import { withShared } from '../limits/shared-counters.ts';
+import { withSharedCounters } from '../limits/shared-counters.ts';
 import { withdrawAttempts } from './claim-attempts.ts';
 import { viewLink } from './claim-links.ts';
 import {
-  explainClosed,
+  assertClaimOpen,
   findOpenClaim,
   invalidClaimToken,
-  isOver,
+  isAttemptClosed,
   POLL_SECONDS,
-  refuseClosed,
+  throwWhyClaimClosed,
 } from './claim-status.ts';
-import { type Companion, checkCompanion, hashClaimToken } from './claim-tokens.ts';
-import type { Gives } from './issue-on-claim.ts';
-import { type Owned, type Proven, takeOwnership } from './transfer-ownership.ts';
-import { codeExpired, guessAtClaim } from './verify-claim-code.ts';
+import { type AccompanyingBearer, checkCompanion, hashClaimToken } from './claim-tokens.ts';
+import type { IssuancePlan } from './issue-on-claim.ts';
+import { type ClaimedAgent, type ProvenAttempt, transferOwnership } from './transfer-ownership.ts';
+import { codeExpired, verifyClaimCode } from './verify-claim-code.ts';
 
 /** What a completed claim gives, and whom the agent now works for. */
-export interface CompletedClaim extends Owned {
+export interface CompletedClaim extends ClaimedAgent {
   mode: ClaimMode;
 }
 
@@ -43,15 +43,15 @@ export interface CompletedClaim extends Owned {
  */
 export async function completeClaim(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   input: {
     claimToken: string;
     code: string | undefined;
-    gives: Gives;
-    companion?: Companion | undefined;
+    gives: IssuancePlan;
+    companion?: AccompanyingBearer | undefined;
     collectedBy?: ClaimRow['collectedBy'];
   },
-  repeatable?: Repeatable,
+  repeatable?: IdempotentRequest,
 ): Promise<CompletedClaim> {
   const { code } = input;
   const tokenHash = hashClaimToken(input.claimToken);
@@ -60,12 +60,12 @@ export async function completeClaim(
   if (known === undefined) throw invalidClaimToken();
   if (code === undefined && known.claimedAt === null) await refuseUnapproved(deps.db, deps, known);
 
-  return once(deps, repeatable, asker, (keep) =>
-    limited(deps, asker, async () => {
+  return withIdempotency(deps, repeatable, origin, (keep) =>
+    withLimitAudit(deps, origin, async () => {
       const budgets = code === undefined ? [] : SERVICE_GUESS;
-      const outcome = await withShared(deps, budgets, async (tx, shared) => {
+      const outcome = await withSharedCounters(deps, budgets, async (tx, shared) => {
         const now = deps.clock();
-        await holdItsPrincipal(tx, known.registrationId, input.claimToken);
+        await lockItsPrincipal(tx, known.registrationId, input.claimToken);
         const claim = await findOpenClaim(tx, tokenHash, now);
         await checkCompanion(tx, claim, input.companion);
         const attempt =
@@ -73,9 +73,9 @@ export async function completeClaim(
         const wrong =
           code === undefined
             ? undefined
-            : await guessAtClaim(tx, deps, asker, now, claim, attempt, code, shared);
+            : await verifyClaimCode(tx, deps, origin, now, claim, attempt, code, shared);
         if (wrong !== undefined) return wrong;
-        const completed = await complete(tx, deps, asker, now, claim, attempt, input);
+        const completed = await complete(tx, deps, origin, now, claim, attempt, input);
         await keep(tx, completed);
         return completed;
       });
@@ -90,7 +90,7 @@ export async function completeClaim(
  * Where a provider stands behind a claim, what it presents takes the row of its user first and the claim next; so does this, or
  * the two would wait for each other. The tinysend profile knows no providers.
  */
-async function holdItsPrincipal(tx: Tx, registrationId: string, claimToken: string): Promise<void> {
+async function lockItsPrincipal(tx: Tx, registrationId: string, claimToken: string): Promise<void> {
   if (!claimToken.startsWith('clm_')) return;
   const attempt = await findLastAttempt(tx, registrationId);
   const principal = attempt?.principal ?? (await findRegistration(tx, registrationId))?.principal;
@@ -113,12 +113,12 @@ export async function refuseUnapproved(
   claim: ClaimRow,
 ): Promise<AttemptRow> {
   const now = deps.clock();
-  refuseClosed(claim, now);
+  assertClaimOpen(claim, now);
   const attempt = await findAttempted(db, claim);
   if (attempt.endedAt === null && attempt.approvedAt !== null) return attempt;
-  if (isOver(attempt, deps.config.limits.triesPerCode, now)) {
+  if (isAttemptClosed(attempt, deps.config.limits.triesPerCode, now)) {
     // Between the two reads another poll may have collected the key.
-    await explainClosed(db, claim.tokenHash, now);
+    await throwWhyClaimClosed(db, claim.tokenHash, now);
     throw codeExpired();
   }
   throw new Failure(
@@ -132,26 +132,26 @@ export async function refuseUnapproved(
 export async function complete(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   claim: ClaimRow,
-  attempt: Proven,
-  how: { gives: Gives; collectedBy?: ClaimRow['collectedBy'] },
+  attempt: ProvenAttempt,
+  how: { gives: IssuancePlan; collectedBy?: ClaimRow['collectedBy'] },
 ): Promise<CompletedClaim> {
   const collectedBy = how.collectedBy ?? null;
   if ((await markClaimed(tx, claim.tokenHash, collectedBy, now)) !== 1) {
-    await explainClosed(tx, claim.tokenHash, now);
+    await throwWhyClaimClosed(tx, claim.tokenHash, now);
   }
   await withdrawAttempts(tx, claim.registrationId, 'completed', now);
   const registration = (await findRegistration(tx, claim.registrationId))!;
-  const owned = await takeOwnership(tx, deps, asker, now, registration, attempt, how.gives);
+  const owned = await transferOwnership(tx, deps, origin, now, registration, attempt, how.gives);
 
   // Whoever owns the mailbox has spoken: claims that others started on it end here, or a stranger's would wait in the
   // owner's mail for a careless moment (S-35).
   for (const { registrationId } of await listPendingOnMailbox(tx, attempt.mailbox, registration.id)) {
     await endClaim(tx, registrationId, 'superseded', now);
     await withdrawAttempts(tx, registrationId, 'superseded', now);
-    await record(tx, deps, asker, now, { kind: 'claim.superseded', subject: registrationId });
+    await record(tx, deps, origin, now, { kind: 'claim.superseded', subject: registrationId });
   }
   return { ...owned, mode: attempt.mode };
 }
@@ -162,7 +162,7 @@ export async function complete(
  *
  * @throws Failure `invalidClaimToken`
  */
-export async function findCeremonyEnd(deps: Pick<Deps, 'db'>, claimToken: string): Promise<Gives> {
+export async function findCeremonyEnd(deps: Pick<Deps, 'db'>, claimToken: string): Promise<IssuancePlan> {
   const claim = await findClaimByTokenHash(deps.db, hashClaimToken(claimToken));
   const registration = claim && (await findRegistration(deps.db, claim.registrationId));
   if (registration === undefined) throw invalidClaimToken();

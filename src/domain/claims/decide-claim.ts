@@ -1,25 +1,30 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { findAccountByMailbox } from '../../store/accounts.ts';
-import { type AttemptRow, approveAttempt, revealCode, spendTypedTry } from '../../store/claim-attempts.ts';
+import {
+  type AttemptRow,
+  approveAttempt,
+  incrementTypedTries,
+  revealCode,
+} from '../../store/claim-attempts.ts';
 import { type ClaimRow, endClaim } from '../../store/claims.ts';
 import type { Tx } from '../../store/db.ts';
 import { findRegistration } from '../../store/registrations.ts';
-import { refuseMail } from '../accounts/mail-suppressions.ts';
+import { suppressMail } from '../accounts/mail-suppressions.ts';
 import type { Session } from '../accounts/sessions.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 import { isTypedCode } from '../codes/one-time-codes.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';
-import { limited } from '../limits/limit-audit.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
 import { SERVICE_GUESS } from '../limits/limits.ts';
-import { withShared } from '../limits/shared-counters.ts';
+import { withSharedCounters } from '../limits/shared-counters.ts';
 import { withdrawAttempts } from './claim-attempts.ts';
 import type { ClaimLink } from './claim-links.ts';
 import { findLinked, isApproving, provesMailbox } from './claim-review.ts';
-import { refuseClosed } from './claim-status.ts';
-import { mustConfirm, needsOwner } from './owner-policy.ts';
-import { codeExpired, guessAtClaim, wrongCode } from './verify-claim-code.ts';
+import { assertClaimOpen } from './claim-status.ts';
+import { requiresOwnerSession, requiresSignIn } from './owner-policy.ts';
+import { codeExpired, verifyClaimCode, wrongCode } from './verify-claim-code.ts';
 
 /** The human's side of a claim: their yes and their no. What they are shown before is in claim-view.ts. */
 
@@ -41,12 +46,12 @@ interface Decision {
  */
 export async function approveClaim(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   link: ClaimLink,
   input: Decision & { code: string },
 ): Promise<void> {
-  const wrong = await limited(deps, asker, () =>
-    withShared(deps, SERVICE_GUESS, async (tx, shared) => {
+  const wrong = await withLimitAudit(deps, origin, () =>
+    withSharedCounters(deps, SERVICE_GUESS, async (tx, shared) => {
       const now = deps.clock();
       const { claim, attempt } = await findDecidable(tx, deps, link, input, now);
       if (attempt.approvedAt !== null) return undefined;
@@ -57,13 +62,13 @@ export async function approveClaim(
         const failure =
           attempt.proof === 'page'
             ? await guessTyped(tx, deps, attempt, code, now)
-            : await guessAtClaim(tx, deps, asker, now, claim, attempt, code, shared);
+            : await verifyClaimCode(tx, deps, origin, now, claim, attempt, code, shared);
         if (failure !== undefined) return failure;
       }
       await refuseIfNotOwner(tx, deps, attempt, input);
       const confirmedBy = input.signedInAs?.accountId ?? null;
       if ((await approveAttempt(tx, attempt, confirmedBy, now)) !== 1) throw changedMeanwhile();
-      await record(tx, deps, asker, now, {
+      await record(tx, deps, origin, now, {
         kind: 'claim.approved',
         accountId: input.signedInAs?.accountId,
         subject: claim.registrationId,
@@ -83,7 +88,7 @@ export async function approveClaim(
  */
 export async function confirmClaim(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   link: ClaimLink,
   input: Decision,
 ): Promise<void> {
@@ -95,7 +100,7 @@ export async function confirmClaim(
     await refuseIfNotOwner(tx, deps, attempt, input);
     const confirmedBy = input.signedInAs?.accountId ?? null;
     if ((await revealCode(tx, attempt.id, confirmedBy, now)) !== 1) throw changedMeanwhile();
-    await record(tx, deps, asker, now, {
+    await record(tx, deps, origin, now, {
       kind: 'claim.confirmed',
       accountId: input.signedInAs?.accountId,
       subject: claim.registrationId,
@@ -116,7 +121,7 @@ async function findDecidable(
   if (attempt?.id !== attemptId) throw changedMeanwhile();
   if (signedInAs !== undefined && signedInAs.mailbox !== attempt.mailbox) throw somebodyElse();
   // Asked of new mailboxes too, or the page would tell which are known.
-  if (signedInAs === undefined && (mustConfirm(deps, attempt) || !provesMailbox(link, attempt))) {
+  if (signedInAs === undefined && (requiresSignIn(deps, attempt) || !provesMailbox(link, attempt))) {
     throw new Failure('interactionRequired', 'Sign in with this mailbox first.');
   }
   return { claim, attempt };
@@ -131,7 +136,7 @@ async function refuseIfNotOwner(
 ): Promise<void> {
   if (signedInAs !== undefined) return;
   const owner = await findAccountByMailbox(tx, attempt.mailbox);
-  if (owner === undefined || !(await needsOwner(tx, deps, attempt, owner.id))) return;
+  if (owner === undefined || !(await requiresOwnerSession(tx, deps, attempt, owner.id))) return;
   throw new Failure('interactionRequired', 'Sign in with this mailbox first, then agree here.');
 }
 
@@ -148,7 +153,7 @@ async function guessTyped(
 ): Promise<Failure | undefined> {
   const { triesPerCode } = deps.config.limits;
   await refuseUnreadable(tx, deps, attempt.secretId, now);
-  const counted = await spendTypedTry(tx, attempt.id, triesPerCode, now);
+  const counted = await incrementTypedTries(tx, attempt.id, triesPerCode, now);
   if (counted === undefined) throw codeExpired();
   return isTypedCode(deps, attempt, code) ? undefined : wrongCode(triesPerCode - counted.tries);
 }
@@ -168,7 +173,7 @@ function checkCode(code: string): string {
  */
 export async function denyClaim(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   link: ClaimLink,
   input: { noMore: boolean },
 ): Promise<void> {
@@ -180,21 +185,27 @@ export async function denyClaim(
     const { registrationId } = claim;
     if (link.kind !== 'view' && attempt !== undefined) {
       const name = (await findRegistration(tx, registrationId))?.agentName ?? null;
-      await refuseMail(tx, attempt.mailbox, { id: registrationId, name, origin: attempt.origin }, input, now);
+      await suppressMail(
+        tx,
+        attempt.mailbox,
+        { id: registrationId, name, origin: attempt.origin },
+        input,
+        now,
+      );
     }
     if ((await endClaim(tx, registrationId, 'denied', now)) !== 1) return;
     await withdrawAttempts(tx, registrationId, 'denied', now);
     const owner = attempt && (await findAccountByMailbox(tx, attempt.mailbox));
     const denied = { kind: 'claim.denied', subject: registrationId } as const;
-    if (owner !== undefined) await recordAndTell(tx, deps, asker, now, owner.id, denied);
-    else await record(tx, deps, asker, now, denied);
+    if (owner !== undefined) await recordAndNotify(tx, deps, origin, now, owner.id, denied);
+    else await record(tx, deps, origin, now, denied);
   });
 }
 
 async function findOpen(tx: Tx, link: ClaimLink, now: number) {
   const found = await findLinked(tx, link);
   if (found === undefined) throw gone();
-  refuseClosed(found.claim, now);
+  assertClaimOpen(found.claim, now);
   return found;
 }
 

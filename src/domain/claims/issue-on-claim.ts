@@ -6,10 +6,10 @@ import type { Tx } from '../../store/db.ts';
 import { endFamiliesOf } from '../../store/refresh-tokens.ts';
 import { endAssertions, type RegistrationRow } from '../../store/registrations.ts';
 import { resolveAudience } from '../audiences/audience.ts';
-import type { Asker } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
 import { issueAccessToken, tokenEnd } from '../credentials/access-tokens.ts';
-import type { Standing } from '../credentials/effective-access.ts';
-import { type Identity, openIdentity } from '../credentials/identity-assertions.ts';
+import type { EffectiveAccess } from '../credentials/effective-access.ts';
+import { type Identity, mintIdentity } from '../credentials/identity-assertions.ts';
 import { issueKey } from '../credentials/issue.ts';
 
 /**
@@ -21,9 +21,9 @@ import { issueKey } from '../credentials/issue.ts';
  * - `identity`: an identity; assertions and tokens from before are dead (v0.4 to production)
  * - `nothing`: what it gets is asked for by itself; see giveMore
  */
-export type Gives = 'key' | 'wider_keys' | 'token' | 'same_identity' | 'identity' | 'nothing';
+export type IssuancePlan = 'key' | 'wider_keys' | 'token' | 'same_identity' | 'identity' | 'nothing';
 
-export type Given =
+export type IssuedCredential =
   /** `expiresAt` in epoch ms, null without end; undefined in an answer that an earlier version has kept. */
   | { kind: 'key'; credential: string; id: string; expiresAt?: number | null }
   | { kind: 'nothing' }
@@ -34,19 +34,19 @@ export type Given =
 const OLD_KEY_GRACE_MS = 600_000;
 
 /** Gives an agent what its claim gives, in the caller's transaction. */
-export async function give(
+export async function issueOnClaim(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   of: {
     registration: RegistrationRow;
     agentId: string;
     accountId: string;
     mailbox: string;
-    gives: Gives;
+    gives: IssuancePlan;
   },
-): Promise<Given> {
+): Promise<IssuedCredential> {
   const { registration, agentId, accountId, mailbox, gives } = of;
   const { claimedScopes: scopes } = deps.config;
   let { generation } = registration;
@@ -69,11 +69,11 @@ export async function give(
       await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
       return { kind: 'nothing' };
     case 'token':
-      return giveToken(tx, deps, asker, now, { agentId, accountId, scopes, endsAt: Infinity });
+      return giveToken(tx, deps, origin, now, { agentId, accountId, scopes, endsAt: Infinity });
     case 'same_identity':
     case 'identity': {
       await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
-      const identity = await openIdentity(tx, deps, now, {
+      const identity = await mintIdentity(tx, deps, now, {
         registration: { id: registration.id, generation },
         mailbox,
         endsAt: undefined,
@@ -88,17 +88,17 @@ export async function give(
 async function giveToken(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   of: { agentId: string; accountId: string; scopes: readonly string[]; endsAt: number },
-): Promise<Given> {
+): Promise<IssuedCredential> {
   const audience = await resolveAudience(deps, undefined);
   const scopes = of.scopes.filter((scope) => audience.scopes?.includes(scope) ?? true);
   if (scopes.length === 0)
     throw new Failure('invalidScope', 'The default resource knows none of its scopes.');
   const expiresAt = tokenEnd(deps, audience, now, of.endsAt);
   const grant = { ...of, scopes, audience, issuedAt: now, expiresAt };
-  const { id, value } = await issueAccessToken(tx, deps, asker, grant);
+  const { id, value } = await issueAccessToken(tx, deps, origin, grant);
   return { kind: 'token', credential: value, id, expiresAt, scopes };
 }
 
@@ -109,42 +109,42 @@ async function giveToken(
  * @param bound the scopes that its provider lets it have; undefined: all
  * @returns it, and the scopes that it has
  */
-export async function giveMore(
+export async function issueAdditional(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
-  standing: Standing,
+  standing: EffectiveAccess,
   gives: 'key' | 'token' | 'identity',
   bound: string[] | undefined,
-): Promise<{ given: Given; scopes: readonly string[] }> {
+): Promise<{ given: IssuedCredential; scopes: readonly string[] }> {
   const scopes = standing.scopes.filter((scope) => bound === undefined || bound.includes(scope));
   if (scopes.length === 0) {
     throw new Failure('invalidAssertion', 'The "scope" of the assertion leaves the agent nothing here.', {
       fault: 'malformed',
     });
   }
-  const given = await giveBound(tx, deps, asker, now, { ...standing, scopes }, gives, bound);
+  const given = await giveBound(tx, deps, origin, now, { ...standing, scopes }, gives, bound);
   return { given, scopes: given.kind === 'token' ? given.scopes : scopes };
 }
 
 async function giveBound(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
-  { registration, agentId, accountId, mailbox, scopes, endsAt }: Standing,
+  { registration, agentId, accountId, mailbox, scopes, endsAt }: EffectiveAccess,
   gives: 'key' | 'token' | 'identity',
   bound: string[] | undefined,
-): Promise<Given> {
+): Promise<IssuedCredential> {
   switch (gives) {
     case 'key':
       return { kind: 'key', ...(await issueKey(tx, deps, now, { agentId, accountId, scopes })) };
     case 'token':
-      return giveToken(tx, deps, asker, now, { agentId, accountId, scopes, endsAt });
+      return giveToken(tx, deps, origin, now, { agentId, accountId, scopes, endsAt });
     case 'identity': {
       const terms = { registration, mailbox, endsAt: undefined, refreshable: false, scopes: bound };
-      return { kind: 'identity', identity: await openIdentity(tx, deps, now, terms) };
+      return { kind: 'identity', identity: await mintIdentity(tx, deps, now, terms) };
     }
   }
 }

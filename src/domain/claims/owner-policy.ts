@@ -6,7 +6,7 @@ import type { Tx } from '../../store/db.ts';
 /** Whether a code alone moves an agent into an account that exists. */
 
 /** Whether a code alone does not do to merge into an account that exists, and its owner must be signed in (S-16). */
-export function mustConfirm(deps: Pick<Deps, 'config'>, attempt: Pick<AttemptRow, 'mode'>): boolean {
+export function requiresSignIn(deps: Pick<Deps, 'config'>, attempt: Pick<AttemptRow, 'mode'>): boolean {
   return attempt.mode === 'merge' && deps.config.claimExistingAccount === 'confirm';
 }
 
@@ -14,12 +14,12 @@ export function mustConfirm(deps: Pick<Deps, 'config'>, attempt: Pick<AttemptRow
  * Whether the owner of an account must be signed in to merge an agent into it: where the operator wants it so, and where they
  * set up a second factor, which a mailed code alone must not get around.
  */
-export async function needsOwner(
+export async function requiresOwnerSession(
   tx: Tx,
   deps: Pick<Deps, 'config'>,
   attempt: Pick<AttemptRow, 'mode'>,
   accountId: string,
 ): Promise<boolean> {
   if (attempt.mode !== 'merge') return false;
-  return mustConfirm(deps, attempt) || (await findAuthenticator(tx, accountId)) !== undefined;
+  return requiresSignIn(deps, attempt) || (await findAuthenticator(tx, accountId)) !== undefined;
 }

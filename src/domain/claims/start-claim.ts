@@ -2,12 +2,12 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { findLastAttempt } from '../../store/claim-attempts.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
-import type { Asker } from '../audit/audit-log.ts';
-import { limited } from '../limits/limit-audit.ts';
-import { describeAttempt, type OpenedAttempt, openAttempt } from './claim-attempts.ts';
-import type { Ceremony } from './claim-flows.ts';
-import { findOpenClaim, isOver } from './claim-status.ts';
-import { type Companion, checkCompanion, hashClaimToken } from './claim-tokens.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
+import { createAttempt, describeAttempt, type OpenedAttempt } from './claim-attempts.ts';
+import type { ClaimFlow } from './claim-flows.ts';
+import { findOpenClaim, isAttemptClosed } from './claim-status.ts';
+import { type AccompanyingBearer, checkCompanion, hashClaimToken } from './claim-tokens.ts';
 /**
  * Starts a claim: mails a code to the mailbox, ending the code that was live before. What the mailbox is (known, unknown,
  * linked) is not looked at, so the answer cannot tell (S-44, S-45).
@@ -19,13 +19,13 @@ import { type Companion, checkCompanion, hashClaimToken } from './claim-tokens.t
  */
 export async function startClaim(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   input: {
     claimToken: string;
     mailbox: string;
     mode: ClaimMode;
-    ceremony: Ceremony;
-    companion?: Companion | undefined;
+    ceremony: ClaimFlow;
+    companion?: AccompanyingBearer | undefined;
     /** Whether only an agent that named nobody when it registered may ask: the others' claims are under way (auth-md.md 2a.2). */
     onlyAnonymous?: boolean;
     /** Whether a live attempt at the same mailbox will do, and nothing is mailed again (auth-md.md 2a.2). */
@@ -34,7 +34,7 @@ export async function startClaim(
 ): Promise<OpenedAttempt> {
   const { mailbox, mode, ceremony } = input;
   const tokenHash = hashClaimToken(input.claimToken);
-  const opened = await limited(deps, asker, async () => {
+  const opened = await withLimitAudit(deps, origin, async () => {
     const now = deps.clock();
     return deps.db.tx(async (tx) => {
       const claim = await findOpenClaim(tx, tokenHash, now);
@@ -46,10 +46,10 @@ export async function startClaim(
         );
       }
       const live = input.keepsLive ? await findLastAttempt(tx, claim.registrationId) : undefined;
-      if (live?.mailbox === mailbox && !isOver(live, deps.config.limits.triesPerCode, now)) {
+      if (live?.mailbox === mailbox && !isAttemptClosed(live, deps.config.limits.triesPerCode, now)) {
         return describeAttempt(deps, live);
       }
-      return openAttempt(tx, deps, asker, now, { claim, mailbox, mode, ceremony });
+      return createAttempt(tx, deps, origin, now, { claim, mailbox, mode, ceremony });
     });
   });
   deps.wakeOutbox();

@@ -13,24 +13,27 @@ import {
   type RegistrationRow,
   setPrincipal,
 } from '../../store/registrations.ts';
-import { openAccount } from '../accounts/find-or-create-account.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
+import { findOrCreateAccount } from '../accounts/find-or-create-account.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 import { viewLink } from './claim-links.ts';
 import { POLL_SECONDS } from './claim-status.ts';
-import { type Given, type Gives, give } from './issue-on-claim.ts';
-import { needsOwner } from './owner-policy.ts';
+import { type IssuancePlan, type IssuedCredential, issueOnClaim } from './issue-on-claim.ts';
+import { requiresOwnerSession } from './owner-policy.ts';
 /** For whom the agent works now, and what it got. */
-export interface Owned {
+export interface ClaimedAgent {
   registrationId: string;
   userId: string;
   agentId: string;
   scopes: readonly string[];
-  given: Given;
+  given: IssuedCredential;
 }
 
 /** What an attempt has proven. */
-export type Proven = Pick<AttemptRow, 'registrationId' | 'mailbox' | 'mode' | 'confirmedBy' | 'principal'> & {
+export type ProvenAttempt = Pick<
+  AttemptRow,
+  'registrationId' | 'mailbox' | 'mode' | 'confirmedBy' | 'principal'
+> & {
   id?: string;
 };
 
@@ -42,39 +45,40 @@ export type Proven = Pick<AttemptRow, 'registrationId' | 'mailbox' | 'mode' | 'c
  *
  * @throws Failure `interactionRequired` where merging into an existing account needs more than a code
  */
-export async function takeOwnership(
+export async function transferOwnership(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   registration: RegistrationRow,
-  attempt: Proven,
-  gives: Gives,
-): Promise<Owned> {
+  attempt: ProvenAttempt,
+  gives: IssuancePlan,
+): Promise<ClaimedAgent> {
   const { mode } = attempt;
-  const ownerId = await proveMailbox(tx, deps, asker, now, attempt);
+  const ownerId = await resolveOwner(tx, deps, origin, now, attempt);
   const placed =
     registration.agentId === null
       ? await createAgent(tx, deps, now, registration, ownerId, mode)
-      : await handOver(tx, registration.agentId, ownerId, mode, now);
+      : await moveAgent(tx, registration.agentId, ownerId, mode, now);
   const { agentId, accountId, from } = placed;
   await markRegistrationClaimed(tx, registration.id, agentId, mode, now);
-  await recordAndTell(tx, deps, asker, now, ownerId, {
+  await recordAndNotify(tx, deps, origin, now, ownerId, {
     kind: mode === 'merge' ? 'agent.merged' : 'agent.linked',
     agentId,
     subject: registration.id,
     ...(mode === 'merge' && from !== undefined && { details: { from } }),
   });
   const principal = attempt.principal ?? registration.principal;
-  if (principal !== null) await delegate(tx, deps, asker, now, { principal, ownerId, agentId, registration });
-  const given = await give(tx, deps, asker, now, {
+  if (principal !== null)
+    await delegate(tx, deps, origin, now, { principal, ownerId, agentId, registration });
+  const given = await issueOnClaim(tx, deps, origin, now, {
     registration,
     agentId,
     accountId,
     mailbox: attempt.mailbox,
     gives,
   });
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'claim.completed',
     accountId,
     agentId,
@@ -89,14 +93,14 @@ export async function takeOwnership(
 async function delegate(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   of: { principal: string; ownerId: string; agentId: string; registration: RegistrationRow },
 ): Promise<void> {
   const { principal, ownerId, agentId, registration } = of;
   await linkPrincipal(tx, principal, ownerId, now);
   if (registration.principal !== principal) await setPrincipal(tx, registration.id, principal);
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'principal.linked',
     accountId: ownerId,
     agentId,
@@ -105,10 +109,16 @@ async function delegate(
   });
 }
 
-async function proveMailbox(tx: Tx, deps: Deps, asker: Asker, now: number, attempt: Proven): Promise<string> {
-  const { id, isNew } = await openAccount(tx, deps, asker, now, attempt.mailbox);
+async function resolveOwner(
+  tx: Tx,
+  deps: Deps,
+  origin: RequestOrigin,
+  now: number,
+  attempt: ProvenAttempt,
+): Promise<string> {
+  const { id, isNew } = await findOrCreateAccount(tx, deps, origin, now, attempt.mailbox);
   if (isNew) return id;
-  if (attempt.confirmedBy !== id && (await needsOwner(tx, deps, attempt, id))) {
+  if (attempt.confirmedBy !== id && (await requiresOwnerSession(tx, deps, attempt, id))) {
     throw new Failure(
       'interactionRequired',
       'This mailbox has an account. Its owner must sign in and confirm the merge at verification_uri; then complete without "otp".',
@@ -122,7 +132,7 @@ async function proveMailbox(tx: Tx, deps: Deps, asker: Asker, now: number, attem
 }
 
 /** The account in which an agent works now, and the one of its own that it worked in before. */
-interface Placed {
+interface Placement {
   agentId: string;
   accountId: string;
   from: string | undefined;
@@ -136,7 +146,7 @@ async function createAgent(
   registration: RegistrationRow,
   ownerId: string,
   mode: ClaimMode,
-): Promise<Placed> {
+): Promise<Placement> {
   const agentId = newId('agt', now, deps.random);
   let accountId = ownerId;
   if (mode === 'link') {
@@ -155,13 +165,13 @@ async function createAgent(
 }
 
 /** An agent that worked on its own moves into the owner's account, or its account gets the owner's as parent. */
-async function handOver(
+async function moveAgent(
   tx: Tx,
   agentId: string,
   ownerId: string,
   mode: ClaimMode,
   now: number,
-): Promise<Placed> {
+): Promise<Placement> {
   const agent = (await findAgent(tx, agentId))!;
   const own = agent.accountId;
   const won =

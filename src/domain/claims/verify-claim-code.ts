@@ -1,16 +1,16 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
-import { type ClaimRow, spendGuess } from '../../store/claims.ts';
+import { type ClaimRow, incrementGuesses } from '../../store/claims.ts';
 import type { Tx } from '../../store/db.ts';
-import { spendTry } from '../../store/tries.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { incrementTries } from '../../store/tries.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { isCode } from '../codes/one-time-codes.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';
-import { type Guessed, guess } from '../codes/verify-code.ts';
-import { guessSpendings } from '../limits/limits.ts';
-import type { SharedBudgets } from '../limits/shared-counters.ts';
-import { explainClosed, POLL_SECONDS } from './claim-status.ts';
+import { type VerifiedCode, verifyCode } from '../codes/verify-code.ts';
+import { guessLimits } from '../limits/limits.ts';
+import type { SharedCounters } from '../limits/shared-counters.ts';
+import { POLL_SECONDS, throwWhyClaimClosed } from './claim-status.ts';
 
 /** A code that is tried at a claim. */
 
@@ -21,15 +21,15 @@ import { explainClosed, POLL_SECONDS } from './claim-status.ts';
  * @throws Failure `codeExpired`, or what the claim's own state says; `limited` or `unavailable` when a budget of wrong
  * guesses is spent
  */
-export async function guessAtClaim(
+export async function verifyClaimCode(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   claim: ClaimRow,
   attempt: AttemptRow,
   code: string,
-  shared: SharedBudgets,
+  shared: SharedCounters,
 ): Promise<Failure | undefined> {
   const { triesPerCode, codesPerClaim } = deps.config.limits;
   if (attempt.endedAt === null) {
@@ -40,16 +40,17 @@ export async function guessAtClaim(
   // costs its sender no budget, would hold up everybody.
   const guessed = isDead(attempt, triesPerCode, now)
     ? DEAD
-    : await guess(
+    : await verifyCode(
         tx,
         deps,
-        asker,
+        origin,
         now,
         {
-          spendings: guessSpendings(attempt.mailbox, asker.address),
+          counters: guessLimits(attempt.mailbox, origin.address),
           async countTry() {
-            if (!(await spendGuess(tx, claim.tokenHash, triesPerCode * codesPerClaim, now))) return undefined;
-            return spendTry(tx, 'claim_attempts', attempt, triesPerCode, now);
+            if (!(await incrementGuesses(tx, claim.tokenHash, triesPerCode * codesPerClaim, now)))
+              return undefined;
+            return incrementTries(tx, 'claim_attempts', attempt, triesPerCode, now);
           },
           isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
         },
@@ -57,11 +58,11 @@ export async function guessAtClaim(
       );
   if (guessed.kind === 'dead') {
     // While this guess stood in line, another may have completed or ended the claim.
-    await explainClosed(tx, claim.tokenHash, now);
+    await throwWhyClaimClosed(tx, claim.tokenHash, now);
     throw codeExpired();
   }
   if (guessed.kind === 'right') return undefined;
-  await record(tx, deps, asker, now, { kind: 'claim.guess_failed', subject: claim.registrationId });
+  await record(tx, deps, origin, now, { kind: 'claim.guess_failed', subject: claim.registrationId });
   return wrongCode(guessed.attemptsRemaining);
 }
 /**
@@ -82,7 +83,7 @@ export function refuseUnshown(attempt: AttemptRow): void {
     { retryAfterSeconds: POLL_SECONDS },
   );
 }
-export const DEAD: Guessed = { kind: 'dead' };
+export const DEAD: VerifiedCode = { kind: 'dead' };
 export function isDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
   return attempt.endedAt !== null || attempt.tries >= triesMax || attempt.codeExpiresAt <= now;
 }

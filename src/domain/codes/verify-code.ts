@@ -1,43 +1,46 @@
 import type { Deps } from '../../deps.ts';
 import type { Tx } from '../../store/db.ts';
-import type { Asker } from '../audit/audit-log.ts';
-import type { Spending } from '../limits/limits.ts';
-import { refund, spend } from '../limits/rate-limiter.ts';
-import type { SharedBudgets } from '../limits/shared-counters.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
+import type { LimitCounter } from '../limits/limits.ts';
+import { consumeLimits, refundLimits } from '../limits/rate-limiter.ts';
+import type { SharedCounters } from '../limits/shared-counters.ts';
 
 /** What came of a guess; a wrong one is counted. `dead`: there was nothing left to guess at, and it must cost nothing. */
-export type Guessed = { kind: 'right' } | { kind: 'wrong'; attemptsRemaining: number } | { kind: 'dead' };
+export type VerifiedCode =
+  | { kind: 'right' }
+  | { kind: 'wrong'; attemptsRemaining: number }
+  | { kind: 'dead' };
 
 /**
  * One guess at a code, in the caller's transaction. It is counted on every budget before it is compared; only a right one
  * gets its counts back. So the caller commits after a wrong one, and throws what it makes of it outside.
  *
  * @param shared of SERVICE_GUESS
- * @param at.spendings the budgets of wrong guesses that it costs
+ * @param at.counters the budgets of wrong guesses that it costs
  * @param at.countTry takes one of the code's own tries; the tries used so far, or undefined when it has none left
  * @throws Failure `limited` or `unavailable` when a budget of wrong guesses is spent
  */
-export async function guess(
+export async function verifyCode(
   tx: Tx,
   deps: Deps,
-  _asker: Asker,
+  _origin: RequestOrigin,
   now: number,
   at: {
-    spendings: readonly Spending[];
+    counters: readonly LimitCounter[];
     countTry(): Promise<number | undefined>;
     isRight(): boolean | Promise<boolean>;
   },
-  shared: SharedBudgets,
-): Promise<Guessed> {
-  const { spendings } = at;
-  await spend(tx, deps, spendings, now);
+  shared: SharedCounters,
+): Promise<VerifiedCode> {
+  const { counters } = at;
+  await consumeLimits(tx, deps, counters, now);
   await shared.use();
   const tries = await at.countTry();
   if (tries === undefined) return { kind: 'dead' };
   if (!(await at.isRight())) {
     return { kind: 'wrong', attemptsRemaining: deps.config.limits.triesPerCode - tries };
   }
-  await refund(tx, spendings);
+  await refundLimits(tx, counters);
   await shared.giveBack();
   return { kind: 'right' };
 }

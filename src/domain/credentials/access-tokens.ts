@@ -3,8 +3,8 @@ import { formatScope } from '../../lib/scopes.ts';
 import { newSecret } from '../../lib/secrets.ts';
 import type { Tx } from '../../store/db.ts';
 import type { Audience } from '../audiences/audience.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { spend } from '../limits/rate-limiter.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { consumeLimits } from '../limits/rate-limiter.ts';
 import { insertToken, newTokenId } from './issue.ts';
 import { sign } from './signing-keys.ts';
 
@@ -76,12 +76,12 @@ export async function makeToken(deps: Deps, grant: TokenGrant): Promise<Pick<Iss
 export async function issueAccessToken(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   grant: TokenGrant,
   made?: Pick<IssuedToken, 'id' | 'value'>,
 ): Promise<IssuedToken> {
   const { agentId, accountId, scopes, audience, issuedAt, expiresAt } = grant;
-  await spend(tx, deps, [{ name: 'tokensPerAgent', key: agentId }], issuedAt);
+  await consumeLimits(tx, deps, [{ name: 'tokensPerAgent', key: agentId }], issuedAt);
   // The key to sign with is read, or made, in this transaction: SQLite has one writer, which is us.
   const inside = {
     ...deps,
@@ -98,7 +98,7 @@ export async function issueAccessToken(
     issuedAt,
     expiresAt,
   });
-  await record(tx, deps, asker, issuedAt, {
+  await record(tx, deps, origin, issuedAt, {
     kind: 'token.issued',
     subject: id,
     // Not as the agent's own event: there are too many for anybody to read.

@@ -1,9 +1,9 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import { formatScope, within } from '../../lib/scopes.ts';
+import { formatScope, isSubset } from '../../lib/scopes.ts';
 import { hashSecret } from '../../lib/secrets.ts';
-import { holdAccount } from '../../store/accounts.ts';
-import { holdAgent } from '../../store/agents.ts';
+import { lockAccount } from '../../store/accounts.ts';
+import { lockAgent } from '../../store/agents.ts';
 import {
   type CredentialRow,
   findBearerByHash,
@@ -12,11 +12,11 @@ import {
   revokeCredential,
 } from '../../store/credentials.ts';
 import type { Tx } from '../../store/db.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 import { type Bearer, isPresentable } from './bearer.ts';
-import { type Grant, isLive, issueKey, type Key, toKey } from './issue.ts';
-import { endHeldFamily } from './refresh-tokens.ts';
+import { isLive, issueKey, type Key, type KeyTerms, toKey } from './issue.ts';
+import { revokeByHolder } from './refresh-tokens.ts';
 
 /** What holders do with keys: list, make and end them. What a key is, and who stands behind one, is in credentials.ts. */
 
@@ -44,7 +44,7 @@ export async function showHeldKey(deps: Deps, bearer: Bearer): Promise<Key> {
  */
 export async function createKey(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   bearer: Bearer,
   ask: {
     name: string;
@@ -69,7 +69,7 @@ export async function createKey(
 
   return deps.db.tx(async (tx) => {
     // Read again inside: a key revoked or narrowed a moment ago must not leave a successor behind.
-    if (!(await holdAccount(tx, ownerId)) || !(await holdAgent(tx, agentId))) throw endedMeanwhile();
+    if (!(await lockAccount(tx, ownerId)) || !(await lockAgent(tx, agentId))) throw endedMeanwhile();
     const maker = await findBearerByHash(tx, bearer.hash);
     if (maker === undefined || !isLive(maker, now)) throw endedMeanwhile();
     if (maker.scope !== formatScope(bearer.key.scopes) || maker.accountId !== bearer.accountId) {
@@ -83,7 +83,7 @@ export async function createKey(
       resources,
       expiresAt,
     });
-    await recordAndTell(tx, deps, asker, now, ownerId, {
+    await recordAndNotify(tx, deps, origin, now, ownerId, {
       kind: 'key.created',
       agentId,
       subject: id,
@@ -96,11 +96,11 @@ export async function createKey(
 /** Whether a key grants nothing that another one does not. */
 function isNoWider(
   key: { scopes: readonly string[]; resources: readonly string[] | undefined },
-  than: Pick<Grant, 'scopes' | 'resources'>,
+  than: Pick<KeyTerms, 'scopes' | 'resources'>,
 ): boolean {
-  if (!within(key.scopes, than.scopes)) return false;
+  if (!isSubset(key.scopes, than.scopes)) return false;
   return (
-    than.resources === undefined || (key.resources !== undefined && within(key.resources, than.resources))
+    than.resources === undefined || (key.resources !== undefined && isSubset(key.resources, than.resources))
   );
 }
 
@@ -110,7 +110,12 @@ function isNoWider(
  *
  * @throws Failure `notFound`, also for a key of somebody else (S-29); `insufficientScope`
  */
-export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, keyId: string): Promise<Key> {
+export async function revokeOwnKey(
+  deps: Deps,
+  origin: RequestOrigin,
+  bearer: Bearer,
+  keyId: string,
+): Promise<Key> {
   const { agentId } = claimedAgent(deps, bearer);
   return deps.db.tx(async (tx) => {
     const key = await findCredential(tx, keyId);
@@ -122,7 +127,7 @@ export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, key
         scope: key.scope,
       });
     }
-    await endKey(tx, deps, asker, key);
+    await endKey(tx, deps, origin, key);
     return toKey((await findCredential(tx, keyId))!);
   });
 }
@@ -131,20 +136,20 @@ export async function revokeOwnKey(deps: Deps, asker: Asker, bearer: Bearer, key
  * Ends what somebody holds: possession is enough (RFC 7009, S-101). A refresh token ends with all of its family; anything that is
  * not live changes nothing.
  */
-export async function revokeHeldKey(deps: Deps, asker: Asker, credential: string): Promise<void> {
-  if (await endHeldFamily(deps, asker, credential)) return;
+export async function revokeHeldKey(deps: Deps, origin: RequestOrigin, credential: string): Promise<void> {
+  if (await revokeByHolder(deps, origin, credential)) return;
   if (!isPresentable(credential)) return;
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
   if (row === undefined || row.revokedAt !== null) return;
-  await deps.db.tx((tx) => endKey(tx, deps, asker, { ...row, hash }));
+  await deps.db.tx((tx) => endKey(tx, deps, origin, { ...row, hash }));
 }
 
 /** Ends a key by its id, as an operator. Returns whether there is such a key. */
-export async function revokeKeyById(deps: Deps, asker: Asker, keyId: string): Promise<boolean> {
+export async function revokeKeyById(deps: Deps, origin: RequestOrigin, keyId: string): Promise<boolean> {
   return deps.db.tx(async (tx) => {
     const key = await findCredential(tx, keyId);
-    if (key !== undefined) await endKey(tx, deps, asker, key);
+    if (key !== undefined) await endKey(tx, deps, origin, key);
     return key !== undefined;
   });
 }
@@ -153,12 +158,12 @@ export async function revokeKeyById(deps: Deps, asker: Asker, keyId: string): Pr
 export async function endKey(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   key: Pick<CredentialRow, 'hash' | 'id' | 'accountId' | 'agentId'>,
 ): Promise<void> {
   const now = deps.clock();
   if ((await revokeCredential(tx, key.hash, now)) !== 1) return;
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'key.revoked',
     accountId: key.accountId,
     agentId: key.agentId ?? undefined,

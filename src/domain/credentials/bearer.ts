@@ -7,14 +7,14 @@ import {
   markFirstUsed,
   retireSuperseded,
 } from '../../store/credentials.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { type Grant, isLive, toGrant } from './issue.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { isLive, type KeyTerms, toGrant } from './issue.ts';
 
 /** Who presents a credential. */
 
 /** Who stands behind a key that works. */
 export interface Bearer {
-  key: Grant;
+  key: KeyTerms;
   hash: Buffer;
   /** Undefined: the key is a human's own. */
   agentId: string | undefined;
@@ -59,7 +59,7 @@ export async function findBearer(
  *
  * @param from where, in words for its owner
  */
-export async function useKey(deps: Deps, asker: Asker, bearer: Bearer, from: string): Promise<void> {
+export async function useKey(deps: Deps, origin: RequestOrigin, bearer: Bearer, from: string): Promise<void> {
   const now = deps.clock();
   deps.touchKey(bearer.hash, now, from);
   const { agentId } = bearer;
@@ -68,7 +68,7 @@ export async function useKey(deps: Deps, asker: Asker, bearer: Bearer, from: str
     if ((await markFirstUsed(tx, bearer.hash)) !== 1) return;
     const retired = await retireSuperseded(tx, agentId, bearer.key.id, now);
     if (retired === 0) return;
-    await record(tx, deps, asker, now, {
+    await record(tx, deps, origin, now, {
       kind: 'key.retired',
       accountId: bearer.accountId,
       agentId,
@@ -83,7 +83,7 @@ export async function useKey(deps: Deps, asker: Asker, bearer: Bearer, from: str
  *
  * @throws Failure `invalidToken`
  */
-export async function authenticate(deps: Deps, asker: Asker, credential: string): Promise<Bearer> {
+export async function authenticate(deps: Deps, origin: RequestOrigin, credential: string): Promise<Bearer> {
   const bearer = await findBearer(deps, credential);
   if (bearer === undefined) {
     throw new Failure(
@@ -91,7 +91,7 @@ export async function authenticate(deps: Deps, asker: Asker, credential: string)
       'The key is not valid: unknown, expired or revoked. Register again to get one.',
     );
   }
-  await useKey(deps, asker, bearer, `network ${asker.address.coarse}`);
+  await useKey(deps, origin, bearer, `network ${origin.address.coarse}`);
   return bearer;
 }
 

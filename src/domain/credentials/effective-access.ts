@@ -1,13 +1,13 @@
 import type { Deps } from '../../deps.ts';
 import { issuerOf } from '../../lib/principals.ts';
-import { parseScope, within } from '../../lib/scopes.ts';
+import { isSubset, parseScope } from '../../lib/scopes.ts';
 import { findAccount } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
 import type { Tx } from '../../store/db.ts';
 import type { RegistrationRow } from '../../store/registrations.ts';
 
 /** What the agent of a registration may have at this moment, whatever it was once given. */
-export interface Standing {
+export interface EffectiveAccess {
   registration: RegistrationRow;
   agentId: string;
   /** The account that it works in. */
@@ -21,12 +21,12 @@ export interface Standing {
 }
 
 /** The standing of a registration, or undefined where there is no agent, or it has ended, or its provider is not trusted any more. */
-export async function standingOf(
+export async function effectiveAccessOf(
   db: Pick<Tx, 'get'>,
   deps: Pick<Deps, 'config'>,
   now: number,
   registration: RegistrationRow,
-): Promise<Standing | undefined> {
+): Promise<EffectiveAccess | undefined> {
   const { agentId, principal } = registration;
   if (agentId === null) return undefined;
   if (principal !== null && !deps.config.trustedIssuers.has(issuerOf(principal))) return undefined;
@@ -40,7 +40,7 @@ export async function standingOf(
   const { claimedScopes, anonymousScopes } = deps.config;
   const left = agent.scope === null ? undefined : parseScope(agent.scope);
   const scopes = (isClaimed ? claimedScopes : anonymousScopes).filter(
-    (scope) => left === undefined || within([scope], left),
+    (scope) => left === undefined || isSubset([scope], left),
   );
   return {
     registration,

@@ -1,15 +1,15 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import { formatScope, parseScope, within } from '../../lib/scopes.ts';
-import { holdAccount } from '../../store/accounts.ts';
-import { holdSeenAgent } from '../../store/agents.ts';
+import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
+import { lockAccount } from '../../store/accounts.ts';
+import { lockSeenAgent } from '../../store/agents.ts';
 import type { Tx } from '../../store/db.ts';
 import { findRegistration, type RegistrationRow } from '../../store/registrations.ts';
 import { type Audience, resolveAudience } from '../audiences/audience.ts';
-import type { Asker } from '../audit/audit-log.ts';
-import { limited } from '../limits/limit-audit.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
 import { type IssuedToken, issueAccessToken, makeToken, type TokenGrant, tokenEnd } from './access-tokens.ts';
-import { type Standing, standingOf } from './effective-access.ts';
+import { type EffectiveAccess, effectiveAccessOf } from './effective-access.ts';
 import { deadAssertion, readAssertion } from './identity-assertions.ts';
 
 /**
@@ -22,17 +22,17 @@ import { deadAssertion, readAssertion } from './identity-assertions.ts';
  */
 export async function exchangeAssertion(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   ask: { assertion: string; resource: string | undefined; scope: string | undefined },
 ): Promise<IssuedToken> {
   const { registration, scopes } = await readAssertion(deps, ask.assertion);
-  return grantToken(deps, asker, registration, { ...ask, within: scopes });
+  return grantToken(deps, origin, registration, { ...ask, within: scopes });
 }
 
 /** An access token for the agent of a registration; see exchangeAssertion. @param ask.within the scopes beyond which it gets none */
 export async function grantToken(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   registration: RegistrationRow,
   ask: { resource?: string | undefined; scope?: string | undefined; within?: string[] | undefined },
 ): Promise<IssuedToken> {
@@ -41,24 +41,24 @@ export async function grantToken(
   const planned = await plan(deps.db, deps, registration, target, ask);
   const made = await makeToken(deps, planned);
 
-  return limited(deps, asker, () =>
+  return withLimitAudit(deps, origin, () =>
     deps.db.tx(async (tx) => {
       const { standing } = planned;
-      if (standing.ownerId !== undefined) await holdAccount(tx, standing.ownerId);
-      const from = `network ${asker.address.coarse}`;
-      if (!(await holdSeenAgent(tx, standing.agentId, planned.issuedAt, from))) throw deadAssertion();
+      if (standing.ownerId !== undefined) await lockAccount(tx, standing.ownerId);
+      const from = `network ${origin.address.coarse}`;
+      if (!(await lockSeenAgent(tx, standing.agentId, planned.issuedAt, from))) throw deadAssertion();
       const again = await findRegistration(tx, registration.id);
       if (again?.generation !== registration.generation) throw deadAssertion();
       const settled = await plan(tx, deps, again, target, ask);
       if (!isSame(settled, planned)) throw changedMeanwhile();
-      return issueAccessToken(tx, deps, asker, planned, made);
+      return issueAccessToken(tx, deps, origin, planned, made);
     }),
   );
 }
 
 /** What a token will be, and on what ground. */
 interface Plan extends TokenGrant {
-  standing: Standing;
+  standing: EffectiveAccess;
 }
 
 async function plan(
@@ -69,12 +69,12 @@ async function plan(
   ask: { scope?: string | undefined; within?: string[] | undefined },
 ): Promise<Plan> {
   const now = deps.clock();
-  const standing = await standingOf(db, deps, now, registration);
+  const standing = await effectiveAccessOf(db, deps, now, registration);
   if (standing === undefined) throw deadAssertion();
   const bounds = [target.scopes, ask.within].filter((bound) => bound !== undefined);
   const there = standing.scopes.filter((scope) => bounds.every((bound) => bound.includes(scope)));
   const asked = ask.scope === undefined ? there : parseScope(ask.scope);
-  if (asked.length === 0 || !within(asked, there)) {
+  if (asked.length === 0 || !isSubset(asked, there)) {
     const may = there.length === 0 ? 'has none there' : `may have there: ${formatScope(there)}`;
     throw new Failure('invalidScope', `That is more than this agent may have for the resource. It ${may}.`);
   }

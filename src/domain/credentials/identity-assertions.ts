@@ -4,7 +4,7 @@ import { newId } from '../../lib/ids.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';
 import type { Tx } from '../../store/db.ts';
 import { findRegistration, type RegistrationRow } from '../../store/registrations.ts';
-import { openFamily } from './refresh-tokens.ts';
+import { startTokenFamily } from './refresh-tokens.ts';
 import { sign, verify } from './signing-keys.ts';
 
 /**
@@ -43,7 +43,7 @@ export interface SignedIdentity {
  * @param of.endsAt when the registration itself ends, if it does
  * @param of.refreshable whether it comes with a token to renew it by
  */
-export async function openIdentity(
+export async function mintIdentity(
   tx: Tx,
   deps: Pick<Deps, 'config' | 'random'>,
   now: number,
@@ -64,7 +64,9 @@ export async function openIdentity(
     scopes: of.scopes,
     issuedAt: now,
     expiresAt: Math.min(now + deps.config.limits.assertionTtlSeconds * 1000, endsAt),
-    refreshToken: of.refreshable ? await openFamily(tx, deps, now, of.registration.id, endsAt) : undefined,
+    refreshToken: of.refreshable
+      ? await startTokenFamily(tx, deps, now, of.registration.id, endsAt)
+      : undefined,
   };
 }
 

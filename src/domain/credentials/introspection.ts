@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
-import { within } from '../../lib/scopes.ts';
+import { isSubset } from '../../lib/scopes.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
-import type { Asker } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
 import { findBearer, useKey } from './bearer.ts';
 
 /** What a resource server learns of a credential that works for it. */
@@ -31,7 +31,7 @@ const OPEN_END_MS = 300_000;
  */
 export async function introspect(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   server: ResourceServer,
   credential: string,
 ): Promise<Introspection> {
@@ -40,9 +40,9 @@ export async function introspect(
   const { key } = bearer;
   if (key.resources !== undefined && !key.resources.includes(server.url)) return { active: false };
   const known = server.scopes;
-  const scopes = known === undefined ? key.scopes : key.scopes.filter((scope) => within([scope], known));
+  const scopes = known === undefined ? key.scopes : key.scopes.filter((scope) => isSubset([scope], known));
   if (scopes.length === 0) return { active: false };
-  await useKey(deps, asker, bearer, server.name);
+  await useKey(deps, origin, bearer, server.name);
   return {
     active: true,
     subject: bearer.accountId,

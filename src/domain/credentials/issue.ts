@@ -6,7 +6,7 @@ import { type CredentialRow, insertCredential } from '../../store/credentials.ts
 import type { Tx } from '../../store/db.ts';
 
 /** What a key grants, and how long. */
-export interface Grant {
+export interface KeyTerms {
   id: string;
   scopes: string[];
   /** Undefined: every resource. */
@@ -17,7 +17,7 @@ export interface Grant {
 }
 
 /** A key as its holder and its owner may see it; never the secret. */
-export interface Key extends Grant {
+export interface Key extends KeyTerms {
   name: string | null;
   prefix: string;
   lastFour: string;
@@ -129,7 +129,7 @@ export function toKey(row: CredentialRow): Key {
 
 export function toGrant(
   row: Pick<CredentialRow, 'id' | 'scope' | 'resources' | 'createdAt' | 'expiresAt'>,
-): Grant {
+): KeyTerms {
   return {
     id: row.id,
     scopes: row.scope.split(' '), // as formatScope wrote it

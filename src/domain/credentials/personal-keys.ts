@@ -2,11 +2,11 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { cutPage, type ListPage, type ListQuery, PAGE_LIMIT } from '../../lib/list-pages.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import { holdAccount } from '../../store/accounts.ts';
+import { lockAccount } from '../../store/accounts.ts';
 import { findCredential, listPersonalCredentials, listPersonalPage } from '../../store/credentials.ts';
-import type { Asker } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
-import { once, type Repeatable } from '../limits/idempotency.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
+import { type IdempotentRequest, withIdempotency } from '../limits/idempotency.ts';
 import { endKey } from './api-keys.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
 
@@ -37,7 +37,7 @@ export async function listPersonalKeys(
  */
 export function createPersonalKey(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   accountId: string,
   ask: {
     name: string;
@@ -45,12 +45,12 @@ export function createPersonalKey(
     resources: readonly string[] | undefined;
     days: number | undefined;
   },
-  repeatable: Repeatable,
+  repeatable: IdempotentRequest,
 ): Promise<{ key: Key; credential: string }> {
-  return once(deps, repeatable, asker, (keep) =>
+  return withIdempotency(deps, repeatable, origin, (keep) =>
     deps.db.tx(async (tx) => {
       const now = deps.clock();
-      if (!(await holdAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+      if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
       const keys = await listPersonalCredentials(tx, accountId);
       const max = deps.config.limits.keysPerAccount;
       if (keys.filter((key) => isLive(key, now)).length >= max) {
@@ -66,7 +66,7 @@ export function createPersonalKey(
         expiresAt,
         warnAt: expiresAt === null ? null : expiresAt - warningDays(ask.days!) * DAY_MS,
       });
-      await recordAndTell(tx, deps, asker, now, accountId, {
+      await recordAndNotify(tx, deps, origin, now, accountId, {
         kind: 'key.created',
         subject: id,
         details: { scope: formatScope(ask.scopes) },
@@ -86,7 +86,7 @@ function warningDays(days: number): number {
 /** Ends one of them for good. @throws Failure `notFound`, also for somebody else's */
 export async function revokePersonalKey(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   accountId: string,
   keyId: string,
 ): Promise<void> {
@@ -95,6 +95,6 @@ export async function revokePersonalKey(
     if (key === undefined || key.agentId !== null || key.accountId !== accountId) {
       throw new Failure('notFound', 'There is no such key among yours.');
     }
-    await endKey(tx, deps, asker, key);
+    await endKey(tx, deps, origin, key);
   });
 }

@@ -7,10 +7,10 @@ import {
   endFamily,
   findRefreshToken,
   insertRefreshToken,
+  markRefreshTokenUsed,
   type RefreshTokenRow,
-  spendRefreshToken,
 } from '../../store/refresh-tokens.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 
 /**
  * Tokens by which an agent renews its identity. Each is spent once for the next (RFC 9700 4.14.2): one that comes back later was
@@ -33,7 +33,7 @@ export interface RefreshToken {
  *
  * @param endsAt epoch ms, when the registration ends; Infinity: it does not
  */
-export async function openFamily(
+export async function startTokenFamily(
   tx: Tx,
   deps: Pick<Deps, 'config' | 'random'>,
   now: number,
@@ -50,7 +50,7 @@ export async function openFamily(
  *
  * @throws Failure `invalidRefreshToken`
  */
-export async function findPresented(tx: Tx, value: string, now: number): Promise<RefreshTokenRow> {
+export async function findActiveRefreshToken(tx: Tx, value: string, now: number): Promise<RefreshTokenRow> {
   const row = wellFormed('art', value) ? await findRefreshToken(tx, hashSecret(value)) : undefined;
   if (row === undefined || row.endedAt !== null || row.expiresAt <= now) throw invalidRefreshToken();
   return row;
@@ -62,10 +62,10 @@ export async function findPresented(tx: Tx, value: string, now: number): Promise
  * @param endsAt epoch ms, when the registration ends; Infinity: it does not
  * @returns undefined where it was used again too late: its family has ended with it, which the caller commits before it refuses
  */
-export async function spendForNext(
+export async function rotateRefreshToken(
   tx: Tx,
   deps: Pick<Deps, 'config' | 'random' | 'keyring'>,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   presented: RefreshTokenRow,
   endsAt: number,
@@ -73,7 +73,7 @@ export async function spendForNext(
   const { hash, family, registrationId } = presented;
   const next = newToken(deps, now, endsAt);
   const sealed = deps.keyring.seal(PURPOSE, contextOf(hash), JSON.stringify(next));
-  if ((await spendRefreshToken(tx, hash, sealed, now)) === 1) {
+  if ((await markRefreshTokenUsed(tx, hash, sealed, now)) === 1) {
     await insert(tx, now, presented, next);
     return next;
   }
@@ -81,18 +81,18 @@ export async function spendForNext(
   const repeated = successorOf(deps, await findRefreshToken(tx, hash), now);
   if (repeated !== undefined) return repeated;
   await endFamily(tx, family, now);
-  await record(tx, deps, asker, now, { kind: 'refresh_token.reused', subject: registrationId });
+  await record(tx, deps, origin, now, { kind: 'refresh_token.reused', subject: registrationId });
   return undefined;
 }
 
 /** Ends the family of a refresh token, at the wish of whoever holds it (RFC 7009 2). Says whether the text could be one. */
-export async function endHeldFamily(deps: Deps, asker: Asker, value: string): Promise<boolean> {
+export async function revokeByHolder(deps: Deps, origin: RequestOrigin, value: string): Promise<boolean> {
   if (!wellFormed('art', value)) return false;
   await deps.db.tx(async (tx) => {
     const now = deps.clock();
     const row = await findRefreshToken(tx, hashSecret(value));
     if (row === undefined || (await endFamily(tx, row.family, now)) === 0) return;
-    await record(tx, deps, asker, now, { kind: 'refresh_token.revoked', subject: row.registrationId });
+    await record(tx, deps, origin, now, { kind: 'refresh_token.revoked', subject: row.registrationId });
   });
   return true;
 }

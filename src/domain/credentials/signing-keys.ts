@@ -7,7 +7,7 @@ import {
   removeSigningKey,
   type SigningKeyRow,
 } from '../../store/signing-keys.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 
 /**
  * The keys by which we sign assertions and tokens. They lie in the database, sealed under the service secret, so that all
@@ -74,7 +74,7 @@ export async function listKeys(deps: Keyed): Promise<SigningKey[]> {
  *
  * @param atOnce the ones before it are compromised: it signs from now on, and what they signed is dead
  */
-export async function rotateKeys(deps: Deps, asker: Asker, atOnce: boolean): Promise<SigningKey> {
+export async function rotateKeys(deps: Deps, origin: RequestOrigin, atOnce: boolean): Promise<SigningKey> {
   const now = deps.clock();
   const usedFrom = atOnce ? now : now + ANNOUNCE_MS;
   const row = await makeKey(deps, usedFrom);
@@ -83,7 +83,7 @@ export async function rotateKeys(deps: Deps, asker: Asker, atOnce: boolean): Pro
       for (const { kid } of await listSigningKeys(tx)) await removeSigningKey(tx, kid, now);
     }
     await insertSigningKey(tx, row);
-    await record(tx, deps, asker, now, { kind: 'signing_key.made', subject: row.kid, details: { atOnce } });
+    await record(tx, deps, origin, now, { kind: 'signing_key.made', subject: row.kid, details: { atOnce } });
   });
   return { kid: row.kid, state: atOnce ? 'current' : 'next', createdAt: now, usedFrom };
 }

@@ -4,10 +4,10 @@ import { parseSignedToken } from '../../lib/signed-token.ts';
 import { type GrantRow, listGrants } from '../../store/grants.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';
-import { lifeOf } from '../agents/agent-lifecycle.ts';
+import { lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { nearestAudience } from '../audiences/audience.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
-import { capabilitiesOf, isLeft } from './capabilities.ts';
+import { capabilitiesOf, isAllowedByOwner } from './capabilities.ts';
 import { verifyAgentToken } from './signed-requests.ts';
 
 /** Whether a text could be a token that an agent signed, and not one that we made. */
@@ -65,12 +65,12 @@ export async function introspectAgent(
     const places = await placesAt(deps, server);
     const signer = await verifyAgentToken(deps, token, [...here, server.url, ...places]);
     const { agent, host, capabilities, expiresAt: tokenExpiresAt, issuedAt, jti, audience } = signer;
-    const life = lifeOf(deps, agent);
+    const life = lifecycleOf(deps, agent);
     if (life.state !== 'active') return undefined;
     const known = capabilitiesOf(deps.config);
     const grants = (await listGrants(deps.db, agent.id)).filter(({ capability, grantedAt }) => {
       const isNamed = capabilities === undefined || capabilities.includes(capability);
-      const isGranted = grantedAt !== null && isLeft(deps.config, agent, capability);
+      const isGranted = grantedAt !== null && isAllowedByOwner(deps.config, agent, capability);
       return isGranted && known.has(capability) && isNamed;
     });
     const named = grants

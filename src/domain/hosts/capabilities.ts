@@ -1,13 +1,13 @@
-import type { OwnCapability } from '../../config/capabilities.ts';
+import type { ConfiguredCapability } from '../../config/capabilities.ts';
 import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import { capabilityName, WHOAMI_NAME } from '../../lib/capability-names.ts';
-import { parseScope, within } from '../../lib/scopes.ts';
+import { isSubset, parseScope } from '../../lib/scopes.ts';
 import type { Tx } from '../../store/db.ts';
 import { listGrants } from '../../store/grants.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import { type Constraints, readConstraints } from './constraints.ts';
-import { refused } from './protocol-errors.ts';
+import { protocolError } from './protocol-errors.ts';
 /**
  * What agents of the Agent Auth Protocol can be allowed: who they are, a token for each scope, and what the operator adds
  * (agent-auth-protocol.md 7.2).
@@ -22,7 +22,7 @@ export interface Capability {
   output: object | undefined;
   /** Where agents call it themselves; undefined: here. */
   location: string | undefined;
-  run: { kind: 'whoami' } | { kind: 'token'; scope: string } | { kind: 'own'; own: OwnCapability };
+  run: { kind: 'whoami' } | { kind: 'token'; scope: string } | { kind: 'own'; own: ConfiguredCapability };
 }
 
 /** How long a token of a capability lives, seconds. */
@@ -102,7 +102,7 @@ export function readAsked(
   const names = list.map((each) => (typeof each === 'string' ? each : each.name));
   const missing = names.filter((name) => !known.has(name));
   if (missing.length > 0 || list.length > ASKED_MAX) {
-    throw refused(
+    throw protocolError(
       'invalid_capabilities',
       'Some of these capabilities are not there: GET /capability/list tells which are.',
       {
@@ -119,7 +119,10 @@ export function readAsked(
 }
 
 /** What an agent may have without a human: who it is, and what anybody may. */
-export function isForAnybody(config: Pick<Config, 'anonymousScopes'>, { scope, run }: Capability): boolean {
+export function isPublicCapability(
+  config: Pick<Config, 'anonymousScopes'>,
+  { scope, run }: Capability,
+): boolean {
   if (run.kind === 'own') return false; // what the operator forwards to is told of humans alone
   return scope === undefined || config.anonymousScopes.includes(scope);
 }
@@ -129,18 +132,18 @@ export function defaultCapabilities(
   config: Pick<Config, 'scopes' | 'capabilities' | 'anonymousScopes'>,
 ): string[] {
   return [...capabilitiesOf(config).values()]
-    .filter((capability) => isForAnybody(config, capability))
+    .filter((capability) => isPublicCapability(config, capability))
     .map(({ name }) => name);
 }
 
 /** Whether what its owner left an agent holds what a capability takes. */
-export function isLeft(
+export function isAllowedByOwner(
   config: Pick<Config, 'scopes' | 'capabilities'>,
   { agentScope }: Pick<HostedAgentRow, 'agentScope'>,
   name: string,
 ): boolean {
   const scope = capabilitiesOf(config).get(name)?.scope;
-  return agentScope === null || scope === undefined || within([scope], parseScope(agentScope));
+  return agentScope === null || scope === undefined || isSubset([scope], parseScope(agentScope));
 }
 
 /** The names of what an agent has been granted, and was left. */
@@ -152,5 +155,5 @@ export async function grantedTo(
   const known = capabilitiesOf(deps.config);
   const granted = (await listGrants(db, agent.id)).filter(({ grantedAt }) => grantedAt !== null);
   const names = granted.map(({ capability }) => capability);
-  return new Set(names.filter((name) => known.has(name) && isLeft(deps.config, agent, name)));
+  return new Set(names.filter((name) => known.has(name) && isAllowedByOwner(deps.config, agent, name)));
 }

@@ -4,9 +4,9 @@ import { type ApprovalRow, endApprovals, findOpenApproval, insertApproval } from
 import type { Tx } from '../../store/db.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import { insertMail } from '../../store/outbox.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { mailSpendings } from '../limits/limits.ts';
-import { spend } from '../limits/rate-limiter.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { mailLimits } from '../limits/limits.ts';
+import { consumeLimits } from '../limits/rate-limiter.ts';
 import { approvalCode, approvalCodeMac, approvalLink } from './connection-codes.ts';
 /** A question to a human, as the agent that asked it is told (agent-auth-protocol.md 3.4). */
 export interface AskedApproval {
@@ -23,7 +23,7 @@ export interface AskedApproval {
 const APPROVAL_MS = 600_000;
 
 /** What an agent says when it asks. Texts are as it wrote them. */
-export interface Question {
+export interface ConnectionRequest {
   reason: string | undefined;
   bindingMessage: string | undefined;
   /** Canonical; whom it works for, as it says. */
@@ -37,13 +37,13 @@ export interface Question {
  *
  * @throws Failure `limited`
  */
-export async function askHuman(
+export async function createConnectionRequest(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   agent: Pick<HostedAgentRow, 'id'>,
-  question: Question,
+  question: ConnectionRequest,
 ): Promise<AskedApproval> {
   await endApprovals(tx, agent.id, now);
   const id = newId('apr', now, deps.random);
@@ -57,14 +57,14 @@ export async function askHuman(
     codeMac: approvalCodeMac(deps, approvalCode(deps, id)),
     reason: question.reason ?? null,
     bindingMessage: question.bindingMessage ?? null,
-    origin: asker.address.coarse,
+    origin: origin.address.coarse,
     createdAt: now,
     expiresAt: now + APPROVAL_MS,
     decidedAt: null,
   };
   await insertApproval(tx, approval);
   if (mailbox !== undefined) {
-    await spend(tx, deps, mailSpendings(mailbox, asker.address, agent.id), now);
+    await consumeLimits(tx, deps, mailLimits(mailbox, origin.address, agent.id), now);
     await insertMail(tx, {
       id: newId('out', now, deps.random),
       kind: 'approval',
@@ -74,7 +74,7 @@ export async function askHuman(
       giveUpAt: approval.expiresAt,
     });
   }
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'agent.asked',
     subject: agent.id,
     details: { method: approval.method },

@@ -1,4 +1,4 @@
-import { refused } from './protocol-errors.ts';
+import { protocolError } from './protocol-errors.ts';
 
 /**
  * What an agent may pass to a capability, by member of its arguments: a value, or operators that must all hold
@@ -54,7 +54,7 @@ export function readConstraints(value: unknown, capability: string): Constraints
     }
   }
   if (unknown.size > 0) {
-    throw refused('unknown_constraint_operator', 'Constraints know max, min, in, not_in and eq.', {
+    throw protocolError('unknown_constraint_operator', 'Constraints know max, min, in, not_in and eq.', {
       unknown_operators: [...unknown],
     });
   }
@@ -84,7 +84,7 @@ function isOperators(constraint: unknown): constraint is Record<string, unknown>
 }
 
 function unreadable(capability: string): Error {
-  return refused(
+  return protocolError(
     'invalid_capabilities',
     'Constraints are values, or operators with values, by member of the arguments.',
     {

@@ -1,17 +1,17 @@
 import type { Deps } from '../../deps.ts';
-import { findAccountByMailbox, holdAccount } from '../../store/accounts.ts';
+import { findAccountByMailbox, lockAccount } from '../../store/accounts.ts';
 import { insertAgent } from '../../store/agents.ts';
 import { decideApproval } from '../../store/approvals.ts';
 import type { Tx } from '../../store/db.ts';
 import { allowGrant } from '../../store/grants.ts';
 import { activateHostedAgent, endHostedAgent } from '../../store/hosted-agents.ts';
-import { holdHost } from '../../store/hosts.ts';
+import { lockHost } from '../../store/hosts.ts';
 import { deleteRefusedCapability } from '../../store/refused-capabilities.ts';
-import { refuseMail } from '../accounts/mail-suppressions.ts';
+import { suppressMail } from '../accounts/mail-suppressions.ts';
 import type { Session } from '../accounts/sessions.ts';
-import { isHostOver, lifeOf } from '../agents/agent-lifecycle.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
+import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 import {
   type Found,
   findApprovalWithAgent,
@@ -34,15 +34,15 @@ import { REFUSED, refuseCapability } from './refused-capabilities.ts';
  */
 export async function approveAgent(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   id: string,
   session: Session,
   allowed: readonly string[],
 ): Promise<void> {
   await decide(deps, id, session, async (tx, now, { agent, host, asked }) => {
     const { accountId } = session;
-    if (!(await linkHost(tx, deps, asker, now, host, accountId))) throw somebodyElse();
-    const isNew = lifeOf(deps, agent).state === 'pending';
+    if (!(await linkHost(tx, deps, origin, now, host, accountId))) throw somebodyElse();
+    const isNew = lifecycleOf(deps, agent).state === 'pending';
     if (isNew) {
       await insertAgent(tx, {
         id: agent.id,
@@ -63,7 +63,7 @@ export async function approveAgent(
       await deleteRefusedCapability(tx, host.id, agent.id, capability);
     }
     const granted = asked.filter(({ capability }) => allowed.includes(capability));
-    await recordAndTell(tx, deps, asker, now, accountId, {
+    await recordAndNotify(tx, deps, origin, now, accountId, {
       kind: isNew ? 'agent.connected' : 'capability.granted',
       agentId: agent.id,
       details: { host: host.id, capabilities: granted.map(({ capability }) => capability).join(' ') },
@@ -72,13 +72,18 @@ export async function approveAgent(
 }
 
 /** Turns an agent away: one that is not in yet for good, one that is from what it asked for. @throws Failure as approveAgent */
-export async function rejectAgent(deps: Deps, asker: Asker, id: string, session: Session): Promise<void> {
+export async function rejectAgent(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  session: Session,
+): Promise<void> {
   await decide(deps, id, session, async (tx, now, { agent, asked }) => {
     for (const { capability } of asked) {
       await refuseCapability(tx, agent, capability, REFUSED.saidNo, now);
     }
-    if (lifeOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
-    await record(tx, deps, asker, now, {
+    if (lifecycleOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
+    await record(tx, deps, origin, now, {
       kind: 'agent.rejected',
       accountId: session.accountId,
       subject: agent.id,
@@ -109,7 +114,7 @@ export async function viewRefusable(deps: Pick<Deps, 'db'>, id: string): Promise
  */
 export async function refuseByMail(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   id: string,
   input: { noMore: boolean },
 ): Promise<void> {
@@ -118,17 +123,17 @@ export async function refuseByMail(
     const { approval, host: seen } = await findApprovalWithAgent(tx, id);
     if (approval.mailbox === null) throw gone();
     const owner = await findAccountByMailbox(tx, approval.mailbox);
-    if (owner !== undefined) await holdAccount(tx, owner.id);
-    await holdHost(tx, seen.id);
+    if (owner !== undefined) await lockAccount(tx, owner.id);
+    await lockHost(tx, seen.id);
     const { agent, host, asked } = await findApprovalWithAgent(tx, id);
     const sender = { id: host.id, name: agent.name, origin: approval.origin };
-    await refuseMail(tx, approval.mailbox, sender, input, now);
+    await suppressMail(tx, approval.mailbox, sender, input, now);
     if ((await decideApproval(tx, id, now)) !== 1) return;
     if (host.ownerId === null || host.ownerId === owner?.id) {
       for (const { capability } of asked) await refuseCapability(tx, agent, capability, REFUSED.saidNo, now);
-      if (lifeOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
+      if (lifecycleOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
     }
-    await record(tx, deps, asker, now, { kind: 'agent.rejected', accountId: owner?.id, subject: agent.id });
+    await record(tx, deps, origin, now, { kind: 'agent.rejected', accountId: owner?.id, subject: agent.id });
   });
 }
 
@@ -141,12 +146,12 @@ async function decide(
   await deps.db.tx(async (tx) => {
     const now = deps.clock();
     const before = await findApprovalWithAgent(tx, id);
-    if (!(await holdAccount(tx, session.accountId))) throw gone();
-    await holdHost(tx, before.host.id);
+    if (!(await lockAccount(tx, session.accountId))) throw gone();
+    await lockHost(tx, before.host.id);
     if ((await decideApproval(tx, id, now)) !== 1) throw over();
     const found = await findApprovalWithAgent(tx, id);
     refuseStranger(found.approval, found.host, session);
-    const life = lifeOf(deps, found.agent).state;
+    const life = lifecycleOf(deps, found.agent).state;
     if (isHostOver(deps, found.host) || (life !== 'pending' && life !== 'active')) throw over();
     await change(tx, now, found);
   });

@@ -1,15 +1,21 @@
 import type { Deps } from '../../deps.ts';
 import { Failure, type Kind } from '../../errors.ts';
-import { parseScope, within } from '../../lib/scopes.ts';
-import { findAgent, holdAgent } from '../../store/agents.ts';
+import { isSubset, parseScope } from '../../lib/scopes.ts';
+import { findAgent, lockAgent } from '../../store/agents.ts';
 import { findGrant } from '../../store/grants.ts';
 import { type Audience, nearestAudience, resolveAudience } from '../audiences/audience.ts';
-import { type Asker, type Event, record } from '../audit/audit-log.ts';
+import { type Event, type RequestOrigin, record } from '../audit/audit-log.ts';
 import { type IssuedToken, issueAccessToken, tokenEnd } from '../credentials/access-tokens.ts';
-import { limited } from '../limits/limit-audit.ts';
-import { type Capability, capabilitiesOf, grantedTo, isLeft, TOKEN_SECONDS } from './capabilities.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
+import {
+  type Capability,
+  capabilitiesOf,
+  grantedTo,
+  isAllowedByOwner,
+  TOKEN_SECONDS,
+} from './capabilities.ts';
 import { violationsOf } from './constraints.ts';
-import { refused } from './protocol-errors.ts';
+import { protocolError } from './protocol-errors.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';
 
 /**
@@ -21,22 +27,22 @@ import { refuseInactive, type SigningAgent } from './signed-requests.ts';
  */
 export async function execute(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   signer: SigningAgent,
   name: string,
   args: Record<string, unknown>,
 ): Promise<unknown> {
   const capability = capabilitiesOf(deps.config).get(name);
-  if (capability === undefined) throw refused('capability_not_found', 'There is no such capability.');
+  if (capability === undefined) throw protocolError('capability_not_found', 'There is no such capability.');
   if (capability.location !== undefined) {
-    throw refused('capability_not_found', `This capability is used at ${capability.location}.`);
+    throw protocolError('capability_not_found', `This capability is used at ${capability.location}.`);
   }
   const audit = (event: Pick<Event, 'kind' | 'details'>) =>
-    deps.db.tx((tx) => record(tx, deps, asker, deps.clock(), { ...event, subject: signer.agent.id }));
+    deps.db.tx((tx) => record(tx, deps, origin, deps.clock(), { ...event, subject: signer.agent.id }));
   let data: unknown;
   try {
     await checkAllowed(deps, signer, capability, args);
-    data = await run(deps, asker, signer, capability, args);
+    data = await run(deps, origin, signer, capability, args);
   } catch (error) {
     // What was tried in vain tells as much. What was put off, by a limit or an outage, was neither done nor refused.
     if (error instanceof Failure && REFUSALS.has(error.kind)) {
@@ -59,18 +65,20 @@ async function checkAllowed(
 ): Promise<void> {
   const grant = await findGrant(deps.db, agent.id, name);
   const isNamed = capabilities === undefined || capabilities.includes(name);
-  if (!grant?.grantedAt || !isNamed || !isLeft(deps.config, agent, name)) throw notGranted();
+  if (!grant?.grantedAt || !isNamed || !isAllowedByOwner(deps.config, agent, name)) throw notGranted();
   refuseInactive(deps, agent, host);
   const constraints = grant.constraints === null ? undefined : JSON.parse(grant.constraints);
   const violations = violationsOf(constraints, args);
   if (violations.length > 0) {
-    throw refused('constraint_violated', 'The arguments go beyond what the human allowed.', { violations });
+    throw protocolError('constraint_violated', 'The arguments go beyond what the human allowed.', {
+      violations,
+    });
   }
 }
 
 function run(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   signer: SigningAgent,
   capability: Capability,
   args: Record<string, unknown>,
@@ -79,9 +87,9 @@ function run(
     case 'whoami':
       return whoami(deps, signer);
     case 'token':
-      return token(deps, asker, signer, capability.run.scope, readTokenArguments(args));
+      return token(deps, origin, signer, capability.run.scope, readTokenArguments(args));
     case 'own':
-      return forward(deps, asker, signer, capability, args);
+      return forward(deps, origin, signer, capability, args);
   }
 }
 
@@ -127,7 +135,7 @@ function readTokenArguments(args: Record<string, unknown>): TokenArguments {
 /** A short bearer for one scope and one resource; it introspects and is revoked like any other. */
 async function token(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   signing: SigningAgent,
   scope: string,
   { resource, seconds }: TokenArguments,
@@ -136,7 +144,7 @@ async function token(
   if (target.scopes !== undefined && !target.scopes.includes(scope)) {
     throw new Failure('invalidScope', 'The resource does not know this scope.');
   }
-  const token = await issue(deps, asker, ownerOf(signing), { scope, audience: target, seconds });
+  const token = await issue(deps, origin, ownerOf(signing), { scope, audience: target, seconds });
   const expires_in = Math.round((token.expiresAt - token.issuedAt) / 1000);
   return { access_token: token.value, token_type: 'Bearer', expires_in, scope, resource: target.url };
 }
@@ -148,20 +156,21 @@ const ownerOf = ({ agent, host }: SigningAgent) => ({
 
 function issue(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   whose: { agentId: string; accountId: string },
   what: { scope: string; audience: Pick<Audience, 'url' | 'tokens'>; seconds: number },
 ): Promise<IssuedToken> {
-  return limited(deps, asker, () =>
+  return withLimitAudit(deps, origin, () =>
     deps.db.tx(async (tx) => {
       const now = deps.clock();
       // Revoked in this very moment: nothing must be left behind.
-      if (!(await holdAgent(tx, whose.agentId))) throw refused('agent_revoked', 'The agent was revoked.');
+      if (!(await lockAgent(tx, whose.agentId)))
+        throw protocolError('agent_revoked', 'The agent was revoked.');
       const { scope: left } = (await findAgent(tx, whose.agentId))!;
-      if (left !== null && !within([what.scope], parseScope(left))) throw notGranted();
+      if (left !== null && !isSubset([what.scope], parseScope(left))) throw notGranted();
       const expiresAt = tokenEnd(deps, what.audience, now, now + what.seconds * 1000);
       const { audience } = what;
-      return issueAccessToken(tx, deps, asker, {
+      return issueAccessToken(tx, deps, origin, {
         ...whose,
         scopes: [what.scope],
         audience,
@@ -173,7 +182,7 @@ function issue(
 }
 
 function notGranted(): Failure {
-  return refused(
+  return protocolError(
     'capability_not_granted',
     'The agent may not do this. POST /agent/request-capability asks its human.',
   );
@@ -185,7 +194,7 @@ const FORWARD_SECONDS = 60;
 /** Hands a call on to the operator's API, with a token that is for it alone. */
 async function forward(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   signing: SigningAgent,
   capability: Capability,
   args: Record<string, unknown>,
@@ -205,10 +214,10 @@ async function forward(
   const url = own.forwardTo!;
   const audience = await nearestAudience(deps, url);
   const what = { scope: own.scope, audience, seconds: FORWARD_SECONDS };
-  const { value } = await issue(deps, asker, ownerOf(signing), what);
+  const { value } = await issue(deps, origin, ownerOf(signing), what);
   const answered = await deps.callApi(url, value, { capability: capability.name, arguments: args });
   if (answered.kind === 'answered') return answered.data;
-  throw refused(
+  throw protocolError(
     'execution_failed',
     'The API behind this capability did not answer as it should. Try again later.',
     {},

@@ -4,10 +4,10 @@ import type { Tx } from '../../store/db.ts';
 import { type GrantRow, listGrants, listGrantsOf } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow, listHostedPage } from '../../store/hosted-agents.ts';
 import { findHost, type HostRow } from '../../store/hosts.ts';
-import { type AgentLife, endOfLife, lifeOf } from '../agents/agent-lifecycle.ts';
-import { capabilitiesOf, isLeft } from './capabilities.ts';
+import { type AgentLifecycle, endOfLife, lifecycleOf } from '../agents/agent-lifecycle.ts';
+import { capabilitiesOf, isAllowedByOwner } from './capabilities.ts';
 import { type AskedApproval, openApprovalOf } from './connection-requests.ts';
-import { refused } from './protocol-errors.ts';
+import { protocolError } from './protocol-errors.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
 
 /** An agent under a host, as its host and its human are told of it. */
@@ -16,7 +16,7 @@ import { REFUSED, refusedTo } from './refused-capabilities.ts';
 export interface HostedAgent {
   agent: HostedAgentRow;
   host: Pick<HostRow, 'id' | 'ownerId'>;
-  life: AgentLife;
+  life: AgentLifecycle;
   grants: GrantRow[];
   /** What its human refused before, by name. */
   refused: ReadonlySet<string>;
@@ -36,20 +36,20 @@ export async function showHostedAgent(deps: Deps, id: string): Promise<HostedAge
     const agent = (await findHostedAgent(tx, id))!;
     const host = (await findHost(tx, agent.hostId))!;
     const grants = (await listGrants(tx, id)).map((grant) =>
-      grant.grantedAt === null || isLeft(deps.config, agent, grant.capability)
+      grant.grantedAt === null || isAllowedByOwner(deps.config, agent, grant.capability)
         ? grant
         : { ...grant, grantedAt: null, deniedAt: grant.grantedAt, reason: REFUSED.tookBack },
     );
     const approval = await openApprovalOf(deps, tx, id);
     const before = await refusedTo(tx, host, id);
-    return { agent, host, life: lifeOf(deps, agent), grants, refused: before, approval };
+    return { agent, host, life: lifecycleOf(deps, agent), grants, refused: before, approval };
   });
 }
 
 export async function findOwn(db: Pick<Tx, 'get'>, host: HostRow, id: string): Promise<HostedAgentRow> {
   const agent = await findHostedAgent(db, id);
-  if (agent === undefined) throw refused('agent_not_found', 'There is no such agent.');
-  if (agent.hostId !== host.id) throw refused('unauthorized', 'This agent is of another host.');
+  if (agent === undefined) throw protocolError('agent_not_found', 'There is no such agent.');
+  if (agent.hostId !== host.id) throw protocolError('unauthorized', 'This agent is of another host.');
   return agent;
 }
 

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
-import { findAgent, holdAgent, insertAgent } from '../../store/agents.ts';
+import { findAgent, insertAgent, lockAgent } from '../../store/agents.ts';
 import { endApprovals } from '../../store/approvals.ts';
 import type { Tx } from '../../store/db.ts';
 import { allowGrant, askGrant, denyGrant, dropGrants } from '../../store/grants.ts';
@@ -12,17 +12,17 @@ import {
   insertHostedAgent,
   rekeyHostedAgent,
 } from '../../store/hosted-agents.ts';
-import { type HostRow, holdHost } from '../../store/hosts.ts';
-import { lifeOf } from '../agents/agent-lifecycle.ts';
+import { type HostRow, lockHost } from '../../store/hosts.ts';
+import { lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { limited } from '../limits/limit-audit.ts';
-import { spend } from '../limits/rate-limiter.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
+import { consumeLimits } from '../limits/rate-limiter.ts';
 import { type AskedCapability, defaultCapabilities } from './capabilities.ts';
-import { askHuman, openApprovalOf, type Question } from './connection-requests.ts';
+import { type ConnectionRequest, createConnectionRequest, openApprovalOf } from './connection-requests.ts';
 import { findOwn, type HostedAgent, showHostedAgent } from './host-agent-view.ts';
 import { readKey, withHost } from './hosts.ts';
-import { refused } from './protocol-errors.ts';
+import { protocolError } from './protocol-errors.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
 import type { SigningHost } from './signed-requests.ts';
 /** Agents under hosts (agent-auth-protocol.md 3). A host brings them, asks about them and ends them; they sign for themselves. */
@@ -36,27 +36,30 @@ import type { SigningHost } from './signed-requests.ts';
  */
 export async function registerHostedAgent(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   signer: SigningHost,
-  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & Question,
+  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & ConnectionRequest,
 ): Promise<HostedAgent> {
   const key = readKey(signer.agentKey);
-  const id = await limited(deps, asker, () =>
-    withHost(deps, asker, signer, async (tx, host, now) => {
+  const id = await withLimitAudit(deps, origin, () =>
+    withHost(deps, origin, signer, async (tx, host, now) => {
       const known = await findHostedAgentByKey(tx, host.id, key.thumbprint);
       if (known !== undefined) {
-        if (lifeOf(deps, known).state !== 'pending') {
-          throw refused('agent_exists', 'There is an agent with this key. Make a new key for a new agent.');
+        if (lifecycleOf(deps, known).state !== 'pending') {
+          throw protocolError(
+            'agent_exists',
+            'There is an agent with this key. Make a new key for a new agent.',
+          );
         }
         if ((await openApprovalOf(deps, tx, known.id)) === undefined)
-          await askHuman(tx, deps, asker, now, known, ask);
+          await createConnectionRequest(tx, deps, origin, now, known, ask);
         return known.id;
       }
       if (ask.mode === 'autonomous' && host.ownerId !== null) {
-        throw refused('unsupported_mode', 'This host works for a human: register a delegated agent.');
+        throw protocolError('unsupported_mode', 'This host works for a human: register a delegated agent.');
       }
-      await spend(tx, deps, [{ name: 'agentsPerHost', key: host.id }], now);
-      return addAgent(tx, deps, asker, now, host, key, ask);
+      await consumeLimits(tx, deps, [{ name: 'agentsPerHost', key: host.id }], now);
+      return addAgent(tx, deps, origin, now, host, key, ask);
     }),
   );
   deps.wakeOutbox();
@@ -69,11 +72,11 @@ export const NEEDS_HUMAN = 'It needs a human: connect in delegated mode.';
 async function addAgent(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   host: HostRow,
   key: { thumbprint: string; jwk: string },
-  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & Question,
+  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & ConnectionRequest,
 ): Promise<string> {
   const id = newId('agt', now, deps.random);
   const free = new Set(defaultCapabilities(deps.config));
@@ -96,7 +99,7 @@ async function addAgent(
     await askGrant(tx, { agentId: id, capability: name, constraints: text }, now);
   }
   if (needsHuman) {
-    await askHuman(tx, deps, asker, now, { id }, ask);
+    await createConnectionRequest(tx, deps, origin, now, { id }, ask);
     return id;
   }
   await insertAgent(tx, {
@@ -111,7 +114,7 @@ async function addAgent(
     if (free.has(name)) await allowGrant(tx, id, name, null, now);
     else await denyGrant(tx, id, name, NEEDS_HUMAN, now);
   }
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'agent.connected',
     accountId: host.ownerId ?? host.accountId,
     agentId: id,
@@ -124,20 +127,25 @@ async function addAgent(
  * Begins an agent anew that has expired: with what anybody may and its human has not refused (agent-auth-protocol.md 3.7).
  *
  * @throws Failure `protocolRefused` */
-export async function reactivate(deps: Deps, asker: Asker, host: HostRow, id: string): Promise<HostedAgent> {
+export async function reactivate(
+  deps: Deps,
+  origin: RequestOrigin,
+  host: HostRow,
+  id: string,
+): Promise<HostedAgent> {
   await deps.db.tx(async (tx) => {
     const now = deps.clock();
-    await holdHost(tx, host.id);
+    await lockHost(tx, host.id);
     const agent = await findOwn(tx, host, id);
-    const { state } = lifeOf(deps, agent);
+    const { state } = lifecycleOf(deps, agent);
     if (state === 'active') return;
     if (state === 'over') {
-      throw refused(
+      throw protocolError(
         'absolute_lifetime_exceeded',
         'The agent has lived as long as one may. Register a new one.',
       );
     }
-    if (state !== 'expired') throw refused(`agent_${state}`, `The agent is ${state}, not expired.`);
+    if (state !== 'expired') throw protocolError(`agent_${state}`, `The agent is ${state}, not expired.`);
     await dropGrants(tx, id);
     await endApprovals(tx, id, now); // nothing is left of what was asked
     const before = await refusedTo(tx, host, id);
@@ -147,7 +155,7 @@ export async function reactivate(deps: Deps, asker: Asker, host: HostRow, id: st
       else await allowGrant(tx, id, name, null, now);
     }
     await activateHostedAgent(tx, id, now);
-    await record(tx, deps, asker, now, {
+    await record(tx, deps, origin, now, {
       kind: 'agent.reactivated',
       accountId: host.ownerId ?? undefined,
       agentId: id,
@@ -157,12 +165,17 @@ export async function reactivate(deps: Deps, asker: Asker, host: HostRow, id: st
 }
 
 /** Ends one of the host's agents. One that has ended stays as it is. @throws Failure `protocolRefused` */
-export async function revokeHostedAgent(deps: Deps, asker: Asker, host: HostRow, id: string): Promise<void> {
+export async function revokeHostedAgent(
+  deps: Deps,
+  origin: RequestOrigin,
+  host: HostRow,
+  id: string,
+): Promise<void> {
   await deps.db.tx(async (tx) => {
     const now = deps.clock();
     await findOwn(tx, host, id);
     const agent = await findAgent(tx, id);
-    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    if (agent !== undefined) await endAgent(tx, deps, origin, now, agent);
     await endApprovals(tx, id, now);
     await endHostedAgent(tx, id, 'revoked', now);
   });
@@ -171,7 +184,7 @@ export async function revokeHostedAgent(deps: Deps, asker: Asker, host: HostRow,
 /** Gives an agent another key; the old one is refused from now on. @throws Failure `protocolRefused` */
 export async function rotateAgentKey(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   host: HostRow,
   id: string,
   value: unknown,
@@ -179,16 +192,16 @@ export async function rotateAgentKey(
   const key = readKey(value);
   await deps.db.tx(async (tx) => {
     const now = deps.clock();
-    await holdAgent(tx, id);
+    await lockAgent(tx, id);
     const agent = await findOwn(tx, host, id);
-    const { state } = lifeOf(deps, agent);
+    const { state } = lifecycleOf(deps, agent);
     if (state === 'revoked' || state === 'rejected' || state === 'claimed') {
-      throw refused(`agent_${state}`, `The agent was ${state}. Register a new one.`);
+      throw protocolError(`agent_${state}`, `The agent was ${state}. Register a new one.`);
     }
     if (!(await rekeyHostedAgent(tx, agent, { thumbprint: key.thumbprint, publicJwk: key.jwk }))) {
-      throw refused('invalid_public_key', 'Rotate to a key that no agent of this host has.');
+      throw protocolError('invalid_public_key', 'Rotate to a key that no agent of this host has.');
     }
-    await record(tx, deps, asker, now, {
+    await record(tx, deps, origin, now, {
       kind: 'host.rekeyed',
       accountId: host.ownerId ?? undefined,
       agentId: id,

@@ -10,7 +10,7 @@ import {
   readTimeMark,
   timeMark,
 } from '../../lib/list-pages.ts';
-import { holdAccount, insertAgentAccount, mergeAccount } from '../../store/accounts.ts';
+import { insertAgentAccount, lockAccount, mergeAccount } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
 import { endApprovals } from '../../store/approvals.ts';
 import type { Tx } from '../../store/db.ts';
@@ -20,21 +20,21 @@ import {
   findHost,
   findHostByThumbprint,
   type HostRow,
-  holdHost,
   insertHost,
   linkHost as linkRow,
   listHostsPage,
+  lockHost,
   rekeyHost,
   revokeHost as revokeRow,
 } from '../../store/hosts.ts';
 import { insertRegistration, markHostClaimed } from '../../store/registrations.ts';
-import { isHostOver, lifeOf } from '../agents/agent-lifecycle.ts';
+import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
-import { registerSpendings } from '../limits/limits.ts';
-import { type SharedBudgets, withShared } from '../limits/shared-counters.ts';
-import { invalidJwt, refused } from './protocol-errors.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
+import { registrationLimits } from '../limits/limits.ts';
+import { type SharedCounters, withSharedCounters } from '../limits/shared-counters.ts';
+import { invalidJwt, protocolError } from './protocol-errors.ts';
 
 /** A host as its owner sees it. */
 export interface OwnedHost {
@@ -62,17 +62,17 @@ interface HostSigner {
  */
 export async function withHost<Result>(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   signer: HostSigner,
   work: (tx: Tx, host: HostRow, now: number) => Promise<Result>,
 ): Promise<Result> {
-  const spendings = signer.host === undefined ? registerSpendings(asker.address) : [];
+  const counters = signer.host === undefined ? registrationLimits(origin.address) : [];
   for (let isAgain = false; ; isAgain = true) {
     let isMeanwhile = false;
     try {
-      return await withShared(deps, spendings, async (tx, shared) => {
+      return await withSharedCounters(deps, counters, async (tx, shared) => {
         const now = deps.clock();
-        const host = await openHost(tx, deps, asker, now, signer, shared);
+        const host = await lockOrCreateHost(tx, deps, origin, now, signer, shared);
         isMeanwhile = host === undefined;
         if (host === undefined) throw invalidJwt('registered meanwhile');
         return work(tx, host, now);
@@ -85,20 +85,20 @@ export async function withHost<Result>(
 }
 
 /** @returns undefined where somebody else added it in this moment */
-async function openHost(
+async function lockOrCreateHost(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   signer: HostSigner,
-  shared: SharedBudgets,
+  shared: SharedCounters,
 ): Promise<HostRow | undefined> {
   const known = signer.host ?? (await findHostByThumbprint(tx, signer.key.thumbprint));
   if (known === undefined) {
     await shared.use();
-    return addHost(tx, deps, asker, now, signer.key, signer.name);
+    return addHost(tx, deps, origin, now, signer.key, signer.name);
   }
-  const host = await holdHost(tx, known.id);
+  const host = await lockHost(tx, known.id);
   const isSame = host !== undefined && host.thumbprint === signer.key.thumbprint;
   if (!isSame || isHostOver(deps, host)) throw invalidJwt('revoked or rotated meanwhile');
   return host;
@@ -107,7 +107,7 @@ async function openHost(
 async function addHost(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   key: PublicKey,
   name: string | undefined,
@@ -135,12 +135,12 @@ async function addHost(
     now,
   });
   if (!isNew) return undefined;
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'registration.created',
     subject: registrationId,
     details: { type: 'host', host: id },
   });
-  return (await holdHost(tx, id))!;
+  return (await lockHost(tx, id))!;
 }
 
 /**
@@ -152,7 +152,7 @@ async function addHost(
 export async function linkHost(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   host: HostRow,
   ownerId: string,
@@ -161,15 +161,15 @@ export async function linkHost(
   if ((await linkRow(tx, host.id, ownerId, now)) !== 1) return false;
   await markHostClaimed(tx, host.registrationId, now);
   for (const row of await listHostedAgents(tx, host.id)) {
-    if (row.mode !== 'autonomous' || lifeOf(deps, row).state === 'pending') continue;
+    if (row.mode !== 'autonomous' || lifecycleOf(deps, row).state === 'pending') continue;
     const agent = await findAgent(tx, row.id);
-    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    if (agent !== undefined) await endAgent(tx, deps, origin, now, agent);
     if ((await endHostedAgent(tx, row.id, 'claimed', now)) !== 1) continue;
     await dropGrants(tx, row.id);
-    await record(tx, deps, asker, now, { kind: 'agent.claimed', accountId: ownerId, agentId: row.id });
+    await record(tx, deps, origin, now, { kind: 'agent.claimed', accountId: ownerId, agentId: row.id });
   }
   await mergeAccount(tx, host.accountId, ownerId, now);
-  await recordAndTell(tx, deps, asker, now, ownerId, {
+  await recordAndNotify(tx, deps, origin, now, ownerId, {
     kind: 'host.linked',
     subject: host.id,
     details: { from: host.accountId },
@@ -178,59 +178,75 @@ export async function linkHost(
 }
 
 /** Ends a host and all of its agents. @returns how many agents ended */
-export async function revokeHost(deps: Deps, asker: Asker, id: string): Promise<number> {
+export async function revokeHost(deps: Deps, origin: RequestOrigin, id: string): Promise<number> {
   const now = deps.clock();
   return deps.db.tx(async (tx) => {
     const host = await holdOwnedHost(tx, id);
-    return host === undefined ? 0 : endHost(tx, deps, asker, now, host);
+    return host === undefined ? 0 : endHost(tx, deps, origin, now, host);
   });
 }
 
 /** Ends a host of a human. @throws Failure `notFound`, also for somebody else's */
-export async function revokeOwnedHost(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+export async function revokeOwnedHost(
+  deps: Deps,
+  origin: RequestOrigin,
+  ownerId: string,
+  id: string,
+): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
     const host = await holdOwnedHost(tx, id);
     if (host?.ownerId !== ownerId) throw new Failure('notFound', 'There is no such host among yours.');
-    await endHost(tx, deps, asker, now, host);
+    await endHost(tx, deps, origin, now, host);
   });
 }
 
 /** A host behind the account of its owner, which is held first: see the order of locks in docs/decisions.md. */
 async function holdOwnedHost(tx: Tx, id: string): Promise<HostRow | undefined> {
   const ownerId = (await findHost(tx, id))?.ownerId;
-  if (ownerId) await holdAccount(tx, ownerId);
-  return holdHost(tx, id);
+  if (ownerId) await lockAccount(tx, ownerId);
+  return lockHost(tx, id);
 }
 
 /** The same in the caller's transaction. */
-export async function endHost(tx: Tx, deps: Deps, asker: Asker, now: number, host: HostRow): Promise<number> {
+export async function endHost(
+  tx: Tx,
+  deps: Deps,
+  origin: RequestOrigin,
+  now: number,
+  host: HostRow,
+): Promise<number> {
   if ((await revokeRow(tx, host.id, now)) !== 1) return 0;
   let ended = 0;
   for (const row of await listHostedAgents(tx, host.id)) {
     const agent = await findAgent(tx, row.id);
-    if (agent !== undefined) await endAgent(tx, deps, asker, now, agent);
+    if (agent !== undefined) await endAgent(tx, deps, origin, now, agent);
     ended += await endHostedAgent(tx, row.id, 'revoked', now);
     await endApprovals(tx, row.id, now);
   }
   const revoked = { kind: 'host.revoked', subject: host.id, details: { agents: ended } } as const;
-  if (host.ownerId !== null) await recordAndTell(tx, deps, asker, now, host.ownerId, revoked);
-  else await record(tx, deps, asker, now, revoked);
+  if (host.ownerId !== null) await recordAndNotify(tx, deps, origin, now, host.ownerId, revoked);
+  else await record(tx, deps, origin, now, revoked);
   return ended;
 }
 
 /** Gives a host another key, at its own request; the old one is refused from now on. @throws Failure `protocolRefused` */
-export async function rotateHostKey(deps: Deps, asker: Asker, host: HostRow, value: unknown): Promise<void> {
+export async function rotateHostKey(
+  deps: Deps,
+  origin: RequestOrigin,
+  host: HostRow,
+  value: unknown,
+): Promise<void> {
   const key = readKey(value);
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
-    const held = await holdHost(tx, host.id);
+    const held = await lockHost(tx, host.id);
     const isStill = held !== undefined && held.revokedAt === null && held.thumbprint === host.thumbprint;
     const next = { thumbprint: key.thumbprint, publicJwk: key.jwk };
     if (!isStill || !(await rekeyHost(tx, held, next, now))) {
-      throw refused('invalid_public_key', 'Rotate to a key that no host has or had.');
+      throw protocolError('invalid_public_key', 'Rotate to a key that no host has or had.');
     }
-    await record(tx, deps, asker, now, {
+    await record(tx, deps, origin, now, {
       kind: 'host.rekeyed',
       accountId: host.ownerId ?? undefined,
       subject: host.id,
@@ -262,10 +278,16 @@ export async function listOwnedHosts(
 export function readKey(value: unknown): PublicKey {
   const key = readPublicKey(value);
   if (key === 'otherKind') {
-    throw refused('unsupported_algorithm', 'Keys are Ed25519: {"kty":"OKP","crv":"Ed25519","x":"..."}.');
+    throw protocolError(
+      'unsupported_algorithm',
+      'Keys are Ed25519: {"kty":"OKP","crv":"Ed25519","x":"..."}.',
+    );
   }
   if (typeof key === 'string') {
-    throw refused('invalid_public_key', 'Send a public Ed25519 key as a JWK, without its private part.');
+    throw protocolError(
+      'invalid_public_key',
+      'Send a public Ed25519 key as a JWK, without its private part.',
+    );
   }
   return key;
 }

@@ -1,7 +1,7 @@
 import { Failure, type ProtocolCode } from '../../errors.ts';
 
 /** A refusal that the Agent Auth Protocol has a name for. @param members what stands beside it in the answer */
-export function refused(
+export function protocolError(
   code: ProtocolCode,
   message: string,
   members?: Record<string, unknown>,
@@ -13,7 +13,7 @@ export function refused(
 
 /** Everything that is wrong with a token of a host or an agent is one and the same to whoever sends it (rule 11). */
 export function invalidJwt(cause?: unknown): Failure {
-  return refused(
+  return protocolError(
     'invalid_jwt',
     'The token is not valid: sign a new one for each request, with EdDSA, a fresh jti, 60 seconds of life and the right audience.',
     undefined,

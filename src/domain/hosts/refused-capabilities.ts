@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import { within } from '../../lib/scopes.ts';
+import { isSubset } from '../../lib/scopes.ts';
 import type { Tx } from '../../store/db.ts';
 import { denyGrant, listGrants } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.ts';
@@ -58,7 +58,7 @@ export async function refuseNarrowed(
   const known = capabilitiesOf(deps.config);
   await refuseGranted(tx, agentId, now, (capability) => {
     const scope = known.get(capability)?.scope;
-    return scope !== undefined && !within([scope], left);
+    return scope !== undefined && !isSubset([scope], left);
   });
 }
 

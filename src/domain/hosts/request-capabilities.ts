@@ -2,14 +2,14 @@ import type { Deps } from '../../deps.ts';
 import type { Tx } from '../../store/db.ts';
 import { allowGrant, askGrant, denyGrant } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.ts';
-import { type HostRow, holdHost } from '../../store/hosts.ts';
-import type { Asker } from '../audit/audit-log.ts';
-import { limited } from '../limits/limit-audit.ts';
-import { type AskedCapability, defaultCapabilities, grantedTo, isLeft } from './capabilities.ts';
-import { askHuman, type Question } from './connection-requests.ts';
+import { type HostRow, lockHost } from '../../store/hosts.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
+import { type AskedCapability, defaultCapabilities, grantedTo, isAllowedByOwner } from './capabilities.ts';
+import { type ConnectionRequest, createConnectionRequest } from './connection-requests.ts';
 import { type HostedAgent, showHostedAgent } from './host-agent-view.ts';
 import { NEEDS_HUMAN } from './host-agents.ts';
-import { refused } from './protocol-errors.ts';
+import { protocolError } from './protocol-errors.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';
 
@@ -22,24 +22,24 @@ import { refuseInactive, type SigningAgent } from './signed-requests.ts';
  */
 export async function requestCapabilities(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   signer: SigningAgent,
   asked: AskedCapability[],
-  question: Question,
+  question: ConnectionRequest,
 ): Promise<HostedAgent> {
   const { agent } = signer;
-  await limited(deps, asker, () =>
+  await withLimitAudit(deps, origin, () =>
     deps.db.tx(async (tx) => {
       const now = deps.clock();
-      const host = (await holdHost(tx, agent.hostId))!;
+      const host = (await lockHost(tx, agent.hostId))!;
       // What it is may have changed since it signed.
       const current = (await findHostedAgent(tx, agent.id))!;
       refuseInactive(deps, current, host);
       const held = await grantedTo(deps, current, tx);
       const open = asked.filter(({ name }) => !held.has(name));
-      if (open.length === 0) throw refused('already_granted', 'The agent has all of this already.');
+      if (open.length === 0) throw protocolError('already_granted', 'The agent has all of this already.');
       if (await askForEach(tx, deps, host, current, open, now)) {
-        await askHuman(tx, deps, asker, now, agent, question);
+        await createConnectionRequest(tx, deps, origin, now, agent, question);
       }
     }),
   );
@@ -64,7 +64,8 @@ async function askForEach(
   for (const { name, constraints } of asked) {
     const text = constraints === undefined ? null : JSON.stringify(constraints);
     await askGrant(tx, { agentId: agent.id, capability: name, constraints: text }, now);
-    if (!isLeft(deps.config, agent, name)) await denyGrant(tx, agent.id, name, REFUSED.tookBack, now);
+    if (!isAllowedByOwner(deps.config, agent, name))
+      await denyGrant(tx, agent.id, name, REFUSED.tookBack, now);
     else if (free.has(name) && !before.has(name)) await allowGrant(tx, agent.id, name, null, now);
     else if (host.ownerId !== null) needsHuman = true;
     else await denyGrant(tx, agent.id, name, NEEDS_HUMAN, now);

@@ -4,9 +4,9 @@ import { parseSignedToken } from '../../lib/signed-token.ts';
 import type { Tx } from '../../store/db.ts';
 import { findHostedAgent, type HostedAgentRow, markHostedAgentSeen } from '../../store/hosted-agents.ts';
 import { findHost, findHostByThumbprint, type HostRow, isRetiredKey } from '../../store/hosts.ts';
-import { spendToken } from '../../store/spent-tokens.ts';
-import { isHostOver, lifeOf } from '../agents/agent-lifecycle.ts';
-import { invalidJwt, refused } from './protocol-errors.ts';
+import { insertSpentToken } from '../../store/spent-tokens.ts';
+import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
+import { invalidJwt, protocolError } from './protocol-errors.ts';
 
 /**
  * Requests of the Agent Auth Protocol: each carries a token that its host or agent signed for it alone (agent-auth-protocol.md 4).
@@ -57,7 +57,7 @@ export async function verifyHostToken(
 ): Promise<SigningHost> {
   const { header, claims } = parse(token);
   if (header.typ !== 'host+jwt') throw invalidJwt('typ');
-  if (claims.host_jwks_url !== undefined) throw refused('invalid_public_key', KEYS_INLINE);
+  if (claims.host_jwks_url !== undefined) throw protocolError('invalid_public_key', KEYS_INLINE);
   const { iss } = claims;
   if (typeof iss !== 'string' || claims.aud !== deps.config.publicUrl) throw invalidJwt('iss or aud');
   const host = await findHostByThumbprint(deps.db, iss);
@@ -113,21 +113,27 @@ export function refuseInactive(
   host: HostRow,
 ): void {
   if (isHostOver(deps, host)) throw hostOver(host);
-  const life = lifeOf(deps, agent);
+  const life = lifecycleOf(deps, agent);
   switch (life.state) {
     case 'active':
       return;
     case 'pending':
-      throw refused('agent_pending', 'The agent waits for its human. Poll /agent/status with a host token.');
+      throw protocolError(
+        'agent_pending',
+        'The agent waits for its human. Poll /agent/status with a host token.',
+      );
     case 'expired':
-      throw refused('agent_expired', 'The agent has expired. POST /agent/reactivate with a host token.');
+      throw protocolError(
+        'agent_expired',
+        'The agent has expired. POST /agent/reactivate with a host token.',
+      );
     case 'over':
-      throw refused(
+      throw protocolError(
         'absolute_lifetime_exceeded',
         'The agent has lived as long as one may. Register a new one.',
       );
     default:
-      throw refused(`agent_${life.state}`, `The agent was ${life.state}. Register a new one.`);
+      throw protocolError(`agent_${life.state}`, `The agent was ${life.state}. Register a new one.`);
   }
 }
 
@@ -173,7 +179,7 @@ async function takeJti(
   const isFirst = await deps.db.tx(async (tx) => {
     const now = deps.clock();
     const times = { issuedAt: (iat as number) * 1000, endsAt: (expiresAt + 2 * SKEW_SECONDS) * 1000 };
-    if (!(await spendToken(tx, whose, jti, times))) return false;
+    if (!(await insertSpentToken(tx, whose, jti, times))) return false;
     await also(tx, now);
     return true;
   });
@@ -188,5 +194,5 @@ function namesOf(value: unknown): string[] | undefined {
 
 function hostOver({ revokedAt }: HostRow): Error {
   const what = revokedAt === null ? 'Nobody owned this host in time' : 'This host was revoked';
-  return refused('host_revoked', `${what}. Make a new host key.`);
+  return protocolError('host_revoked', `${what}. Make a new host key.`);
 }

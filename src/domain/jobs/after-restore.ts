@@ -9,10 +9,10 @@ import { insertRefusal } from '../../store/mail-refusals.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { findResourceServer, setResourceServerSecret } from '../../store/resource-servers.ts';
 import { endShortLived, findEventIds, type RestoredState, readRestored } from '../../store/restored.ts';
-import { spendAllBefore } from '../../store/spent-tokens.ts';
+import { markAllSpentBefore } from '../../store/spent-tokens.ts';
 import { endDelegation, revokeAgent } from '../agents/end-agent.ts';
 import { removeResourceServer } from '../audiences/resource-servers.ts';
-import { type Asker, type EventKind, record } from '../audit/audit-log.ts';
+import { type EventKind, type RequestOrigin, record } from '../audit/audit-log.ts';
 import { revokeKeyById } from '../credentials/api-keys.ts';
 import { rotateKeys } from '../credentials/signing-keys.ts';
 import { revokeHost } from '../hosts/hosts.ts';
@@ -42,14 +42,14 @@ export function describeRestored(deps: Pick<Deps, 'db' | 'clock'>): Promise<Rest
  */
 export async function endWhatMayBeOver(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   details: Record<string, number>,
 ): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
     await endShortLived(tx, now);
-    await spendAllBefore(tx, now);
-    await record(tx, deps, asker, now, { kind: 'database.restored', details });
+    await markAllSpentBefore(tx, now);
+    await record(tx, deps, origin, now, { kind: 'database.restored', details });
   });
 }
 
@@ -62,7 +62,11 @@ const LOOK = 500;
  * @param events of the audit of the database that was there, oldest first; those that the backup holds change nothing
  * @returns how many of them ended something
  */
-export async function revokeAgain(deps: Deps, asker: Asker, events: readonly EventLine[]): Promise<number> {
+export async function revokeAgain(
+  deps: Deps,
+  origin: RequestOrigin,
+  events: readonly EventLine[],
+): Promise<number> {
   let count = 0;
   for (let at = 0; at < events.length; at += LOOK) {
     const some = events.slice(at, at + LOOK);
@@ -73,45 +77,45 @@ export async function revokeAgain(deps: Deps, asker: Asker, events: readonly Eve
     for (const event of some) {
       const end = ENDS[event.kind];
       if (end === undefined || there.has(event.id)) continue;
-      await end(deps, asker, event);
+      await end(deps, origin, event);
       count += 1;
     }
   }
   return count;
 }
 
-type End = (deps: Deps, asker: Asker, event: EventLine) => Promise<unknown>;
+type End = (deps: Deps, origin: RequestOrigin, event: EventLine) => Promise<unknown>;
 
 const ENDS: Partial<Record<EventKind, End>> = {
-  'key.revoked': (deps, asker, { subject }) => revokeKeyById(deps, asker, subject ?? ''),
+  'key.revoked': (deps, origin, { subject }) => revokeKeyById(deps, origin, subject ?? ''),
   'key.retired': endOlderKeys,
-  'agent.revoked': (deps, asker, event) => revokeAgent(deps, asker, event.agent_id ?? ''),
-  'agent.narrowed': (deps, asker, event) =>
-    orRevoke(deps, asker, event, (owner, agent) =>
-      narrowAgent(deps, asker, owner, agent, String(event.details?.scope ?? '').split(' ')),
+  'agent.revoked': (deps, origin, event) => revokeAgent(deps, origin, event.agent_id ?? ''),
+  'agent.narrowed': (deps, origin, event) =>
+    orRevoke(deps, origin, event, (owner, agent) =>
+      narrowAgent(deps, origin, owner, agent, String(event.details?.scope ?? '').split(' ')),
     ),
-  'agent.released': (deps, asker, event) =>
-    orRevoke(deps, asker, event, (owner, agent) => unlinkAgent(deps, asker, owner, agent)),
-  'agent.merge_undone': (deps, asker, event) =>
-    orRevoke(deps, asker, event, (owner, agent) => undoMerge(deps, asker, owner, agent)),
-  'account.deleted': (deps, asker, event) => deleteAccount(deps, asker, event.account_id ?? ''),
-  'host.revoked': (deps, asker, { subject }) => revokeHost(deps, asker, subject ?? ''),
-  'host.rekeyed': (deps, asker, { subject }) => revokeHost(deps, asker, subject ?? ''),
-  'principal.revoked': (deps, asker, { subject }) => endPrincipal(deps, asker, subject ?? ''),
-  'resource.removed': (deps, asker, { subject }) => removeResourceServer(deps, asker, subject ?? ''),
+  'agent.released': (deps, origin, event) =>
+    orRevoke(deps, origin, event, (owner, agent) => unlinkAgent(deps, origin, owner, agent)),
+  'agent.merge_undone': (deps, origin, event) =>
+    orRevoke(deps, origin, event, (owner, agent) => undoMerge(deps, origin, owner, agent)),
+  'account.deleted': (deps, origin, event) => deleteAccount(deps, origin, event.account_id ?? ''),
+  'host.revoked': (deps, origin, { subject }) => revokeHost(deps, origin, subject ?? ''),
+  'host.rekeyed': (deps, origin, { subject }) => revokeHost(deps, origin, subject ?? ''),
+  'principal.revoked': (deps, origin, { subject }) => endPrincipal(deps, origin, subject ?? ''),
+  'resource.removed': (deps, origin, { subject }) => removeResourceServer(deps, origin, subject ?? ''),
   'resource.rotated': (deps, _, { subject }) => endResourceSecret(deps, subject ?? ''),
   'recovery_code.used': (deps, _, { account_id }) =>
     deps.db.tx((tx) => deleteRecoveryCodes(tx, account_id ?? '')),
   'mail.wanted': refuseMail,
-  'signing_key.made': async (deps, asker, { details }) => {
-    if (details?.atOnce === true) await rotateKeys(deps, asker, true);
+  'signing_key.made': async (deps, origin, { details }) => {
+    if (details?.atOnce === true) await rotateKeys(deps, origin, true);
   },
 };
 
 /** Where the backup knows no owner of the agent, or knows another, nobody chose what it may do: it ends. */
 async function orRevoke(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   event: EventLine,
   change: (ownerId: string, agentId: string) => Promise<void>,
 ): Promise<void> {
@@ -120,20 +124,24 @@ async function orRevoke(
   } catch (error) {
     if (!(error instanceof Failure) || (error.kind !== 'notFound' && error.kind !== 'badRequest'))
       throw error;
-    await revokeAgent(deps, asker, event.agent_id ?? '');
+    await revokeAgent(deps, origin, event.agent_id ?? '');
   }
 }
 
 /** Its successor may not be in the backup, and with it is lost which keys it followed. */
-async function endOlderKeys(deps: Deps, asker: Asker, { agent_id, subject }: EventLine): Promise<void> {
+async function endOlderKeys(
+  deps: Deps,
+  origin: RequestOrigin,
+  { agent_id, subject }: EventLine,
+): Promise<void> {
   for (const key of await listCredentials(deps.db, agent_id ?? '')) {
-    if (key.id !== subject) await revokeKeyById(deps, asker, key.id);
+    if (key.id !== subject) await revokeKeyById(deps, origin, key.id);
   }
 }
 
-async function endPrincipal(deps: Deps, asker: Asker, registrationId: string): Promise<void> {
+async function endPrincipal(deps: Deps, origin: RequestOrigin, registrationId: string): Promise<void> {
   const registration = await findRegistration(deps.db, registrationId);
-  if (registration?.agentId) await revokeAgent(deps, asker, registration.agentId);
+  if (registration?.agentId) await revokeAgent(deps, origin, registration.agentId);
   await deps.db.tx((tx) => endDelegation(tx, registrationId));
 }
 
@@ -145,7 +153,7 @@ async function endResourceSecret(deps: Deps, id: string): Promise<void> {
   });
 }
 
-async function refuseMail(deps: Deps, _: Asker, { account_id, details }: EventLine): Promise<void> {
+async function refuseMail(deps: Deps, _: RequestOrigin, { account_id, details }: EventLine): Promise<void> {
   const account = await findAccount(deps.db, account_id ?? '');
   if (details?.wanted !== false || !account?.mailbox) return;
   const mailbox = mailboxLimitKey(account.mailbox);

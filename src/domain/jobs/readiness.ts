@@ -1,11 +1,11 @@
 import type { Deps } from '../../deps.ts';
-import { spendOne } from '../../store/counters.ts';
+import { incrementCounter } from '../../store/counters.ts';
 import { readDiskSpace } from '../../store/database-file.ts';
 
 /** Whether the database takes writes. Only a write tells: a full disk or a read-only database takes an empty transaction. */
 export async function takesWrites(deps: Pick<Deps, 'db' | 'clock'>): Promise<boolean> {
   try {
-    await deps.db.tx((tx) => spendOne(tx, 'readyz', Number.MAX_SAFE_INTEGER, 60_000, deps.clock()));
+    await deps.db.tx((tx) => incrementCounter(tx, 'readyz', Number.MAX_SAFE_INTEGER, 60_000, deps.clock()));
     return true;
   } catch {
     return false;

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { listCredentialsBy, listPrincipalsOf, nextIssuer } from '../../store/principals.ts';
-import { localAsker } from '../audit/audit-log.ts';
+import { localOrigin } from '../audit/audit-log.ts';
 import { endKey } from '../credentials/api-keys.ts';
 import { createBatches } from './batches.ts';
 
@@ -17,7 +17,7 @@ const looks = new WeakMap<Deps, Map<string, { at: number; pauseMs: number }>>();
  * the new configuration (S-95). Their registrations stay, so that they can come back by its word if it is trusted again;
  * meanwhile their assertions give nothing. It is looked again, since another replica may still give by the old configuration.
  */
-export async function endDistrusted(deps: Deps, mayGoOn: () => boolean): Promise<void> {
+export async function revokeUntrustedIssuers(deps: Deps, mayGoOn: () => boolean): Promise<void> {
   const planned = looks.get(deps) ?? new Map<string, { at: number; pauseMs: number }>();
   looks.set(deps, planned);
   for (let issuer = await nextIssuer(deps.db, ''); issuer !== undefined; ) {
@@ -35,7 +35,7 @@ export async function endDistrusted(deps: Deps, mayGoOn: () => boolean): Promise
 /** @returns how many keys and tokens were live */
 async function endAllOf(deps: Deps, issuer: string, mayGoOn: () => boolean): Promise<number> {
   const batches = createBatches(deps);
-  const asker = localAsker('distrust');
+  const origin = localOrigin('distrust');
   let ended = 0;
   for (let after = ''; mayGoOn(); ) {
     const users = await listPrincipalsOf(deps.db, issuer, after, USERS);
@@ -45,7 +45,7 @@ async function endAllOf(deps: Deps, issuer: string, mayGoOn: () => boolean): Pro
     for (let done = 0; done < live.length && mayGoOn(); ) {
       const { count } = await batches.next(async (tx, rows) => {
         const some = live.slice(done, done + rows);
-        for (const key of some) await endKey(tx, deps, asker, key);
+        for (const key of some) await endKey(tx, deps, origin, key);
         return some.length;
       });
       done += count;

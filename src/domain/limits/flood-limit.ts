@@ -1,30 +1,30 @@
 import type { Deps } from '../../deps.ts';
 import type { Address } from '../../lib/address.ts';
 import { readCounter } from '../../store/counters.ts';
-import type { Spending } from './limits.ts';
-import { rateOf, seenSpent, spent, standing } from './rate-limiter.ts';
+import type { LimitCounter } from './limits.ts';
+import { exhaustedCounterCache, rateOf, spent, standing } from './rate-limiter.ts';
 
 /** What is refused to a client address before its request is read. */
 
 /** The budgets by client address that can be asked before a request is read. */
 export type FloodLimit = Extract<
-  Spending['name'],
+  LimitCounter['name'],
   'registerPerIp' | 'claimMailPerIp' | 'wrongPerIpHour' | 'signInMailPerIp' | 'signInWrongPerIpHour'
 >;
 
 /**
- * Refuses an address whose budget is spent, without spending.
+ * Refuses an address whose budget is spent, without limit.
  *
  * @throws Failure `limited`
  */
-export async function refuseIfSpent(
+export async function assertFloodLimit(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   name: FloodLimit,
   address: Address,
 ): Promise<void> {
   const id = `${name}:${address.limitKey}`;
   const now = deps.clock();
-  if ((seenSpent(deps.db).get(id) ?? 0) <= now) return;
+  if ((exhaustedCounterCache(deps.db).get(id) ?? 0) <= now) return;
   const counter = await readCounter(deps.db, id);
   if (counter === undefined) return;
   const rate = rateOf(deps.config.limits, name);

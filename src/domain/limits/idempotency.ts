@@ -3,12 +3,18 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { sameDigest, sha256 } from '../../lib/hash.ts';
 import type { Tx } from '../../store/db.ts';
-import { findKey, type IdempotencyRow, keepAnswer, releaseKey, takeKey } from '../../store/idempotency.ts';
-import type { Asker } from '../audit/audit-log.ts';
-import { type FloodLimit, refuseIfSpent } from './flood-limit.ts';
+import {
+  findKey,
+  type IdempotencyRow,
+  insertIdempotencyKey,
+  keepAnswer,
+  releaseKey,
+} from '../../store/idempotency.ts';
+import type { RequestOrigin } from '../audit/audit-log.ts';
+import { assertFloodLimit, type FloodLimit } from './flood-limit.ts';
 
 /** A request that its sender may repeat: the same key by the same owner is the same request (S-55). */
-export interface Repeatable {
+export interface IdempotentRequest {
   /** The client's Idempotency-Key, 1 to 255 visible characters. */
   key: string;
   /** Whose key it is; the same key of another owner is another one. */
@@ -22,7 +28,7 @@ export interface Repeatable {
 }
 
 /** Keeps the answer in the transaction that earned it, so that there is never one without the other. */
-export type Keep<Answer> = (tx: Tx, answer: Answer) => Promise<void>;
+export type SaveResponse<Answer> = (tx: Tx, answer: Answer) => Promise<void>;
 
 /** A holder that died is waited for so long: longer than any request lives. */
 const LEASE_MS = 15_000;
@@ -34,19 +40,19 @@ const LEASE_MS = 15_000;
  * @param repeatable undefined: the client sent no key, `act` just runs
  * @throws Failure `idempotencyMismatch` for the same key with other bytes, `inProgress` while the first one runs
  */
-export async function once<Answer>(
+export async function withIdempotency<Answer>(
   deps: Deps,
-  repeatable: Repeatable | undefined,
-  asker: Asker,
-  act: (keep: Keep<Answer>) => Promise<Answer>,
+  repeatable: IdempotentRequest | undefined,
+  origin: RequestOrigin,
+  act: (keep: SaveResponse<Answer>) => Promise<Answer>,
 ): Promise<Answer> {
   if (repeatable === undefined) return act(async () => {});
 
   const context = `${repeatable.owner}\n${repeatable.key}`;
   const keyHash = sha256(context);
   const requestHash = sha256(repeatable.body);
-  const holder = asker.requestId;
-  const earlier = await findOrTake(deps, repeatable, asker, keyHash, requestHash);
+  const holder = origin.requestId;
+  const earlier = await claimIdempotencyKey(deps, repeatable, origin, keyHash, requestHash);
   if (earlier !== undefined) return replay<Answer>(deps, earlier, requestHash, context);
 
   try {
@@ -71,14 +77,14 @@ const PAUSE_MS = 50;
  *
  * @throws Failure as once() and `act` do
  */
-export async function onceAtOnce<Answer>(
+export async function withIdempotencyWait<Answer>(
   deps: Deps,
-  repeatable: Repeatable,
-  asker: Asker,
+  repeatable: IdempotentRequest,
+  origin: RequestOrigin,
   act: () => Promise<Answer>,
 ): Promise<Answer> {
   return patiently(() =>
-    once<Answer>(deps, repeatable, asker, async (keep) => {
+    withIdempotency<Answer>(deps, repeatable, origin, async (keep) => {
       const answer = await act();
       await deps.db.tx((tx) => keep(tx, answer), 'brief');
       return answer;
@@ -103,19 +109,20 @@ export async function patiently<Result>(act: () => Promise<Result>): Promise<Res
 const PURPOSE = 'idempotency';
 
 /** What is known of the key, or undefined: then it is taken for this request. */
-async function findOrTake(
+async function claimIdempotencyKey(
   deps: Deps,
-  repeatable: Repeatable,
-  asker: Asker,
+  repeatable: IdempotentRequest,
+  origin: RequestOrigin,
   keyHash: Buffer,
   requestHash: Buffer,
 ): Promise<IdempotencyRow | undefined> {
   const known = await findKey(deps.db, keyHash);
   if (known !== undefined && known.expiresAt > deps.clock()) return known;
-  if (repeatable.limit !== undefined) await refuseIfSpent(deps, repeatable.limit, asker.address);
+  if (repeatable.limit !== undefined) await assertFloodLimit(deps, repeatable.limit, origin.address);
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
-    if (await takeKey(tx, keyHash, requestHash, asker.requestId, now, now + LEASE_MS)) return undefined;
+    if (await insertIdempotencyKey(tx, keyHash, requestHash, origin.requestId, now, now + LEASE_MS))
+      return undefined;
     return findKey(tx, keyHash);
   });
 }

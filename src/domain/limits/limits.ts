@@ -7,7 +7,7 @@ type RateName = {
 }[keyof Limits];
 
 /** One counter to spend from: which budget, and whose. */
-export interface Spending {
+export interface LimitCounter {
   name: RateName | 'codesPerMailboxHour' | 'codesPerMailboxDay' | WrongBudget;
   key: string;
 }
@@ -20,7 +20,7 @@ type WrongBudget =
   | 'secondFactorWrongPerMailboxDay';
 
 /** The counters that an anonymous or asserted registration costs. */
-export function registerSpendings(address: Address): Spending[] {
+export function registrationLimits(address: Address): LimitCounter[] {
   return [
     { name: 'registerPerIp', key: address.limitKey },
     { name: 'registerPerService', key: '' },
@@ -31,7 +31,7 @@ export function registerSpendings(address: Address): Spending[] {
  * The counters that one mailed code of a claim costs (S-46). Mailboxes count without their `+tag` (S-05, S-41).
  * @param registrationId whose claim it is for, if it is for one
  */
-export function mailSpendings(mailbox: string, address: Address, registrationId?: string): Spending[] {
+export function mailLimits(mailbox: string, address: Address, registrationId?: string): LimitCounter[] {
   const key = mailboxLimitKey(mailbox);
   return [
     { name: 'codesPerMailboxHour', key },
@@ -46,21 +46,21 @@ export function mailSpendings(mailbox: string, address: Address, registrationId?
  *
  * @param isMailed whether mail goes out for it
  */
-export function attemptSpendings(
+export function attemptLimits(
   mailbox: string,
   address: Address,
   registrationId: string,
   isMailed: boolean,
-): Spending[] {
-  const spendings = mailSpendings(mailbox, address, registrationId);
-  return isMailed ? spendings : spendings.filter(({ name }) => name.startsWith('claimMail'));
+): LimitCounter[] {
+  const counters = mailLimits(mailbox, address, registrationId);
+  return isMailed ? counters : counters.filter(({ name }) => name.startsWith('claimMail'));
 }
 
 /**
  * The counters that one guess costs until it turns out right, beside that of the service (S-05 to S-07). The mailbox comes first: its row is the lock
  * behind which all guesses at one mailbox, over all claims and replicas, stand in line.
  */
-export function guessSpendings(mailbox: string, address: Address): Spending[] {
+export function guessLimits(mailbox: string, address: Address): LimitCounter[] {
   return [
     { name: 'wrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
     { name: 'wrongPerIpHour', key: address.limitKey },
@@ -72,7 +72,7 @@ export function guessSpendings(mailbox: string, address: Address): Spending[] {
  * spends a share of the mailbox alone, so that a stranger at the sign-in page shuts nobody else out.
  * @param accountId of whoever is signed in already and proves it anew: nobody else spends what is theirs
  */
-export function signInMailSpendings(mailbox: string, address: Address, accountId?: string): Spending[] {
+export function signInMailLimits(mailbox: string, address: Address, accountId?: string): LimitCounter[] {
   const key = mailboxLimitKey(mailbox);
   if (accountId !== undefined) return [{ name: 'signInMailPerMailboxIp', key: accountId }];
   return [
@@ -83,7 +83,7 @@ export function signInMailSpendings(mailbox: string, address: Address, accountId
 }
 
 /** The counters that one guess at the code of a sign-in costs until it turns out right; as guessSpendings. */
-export function signInGuessSpendings(mailbox: string, address: Address): Spending[] {
+export function signInGuessLimits(mailbox: string, address: Address): LimitCounter[] {
   return [
     { name: 'signInWrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
     { name: 'signInWrongPerIpHour', key: address.limitKey },
@@ -91,9 +91,9 @@ export function signInGuessSpendings(mailbox: string, address: Address): Spendin
 }
 
 /** The same for a second factor, of those who have proven the mailbox. */
-export function secondFactorSpendings(mailbox: string): Spending[] {
+export function secondFactorLimits(mailbox: string): LimitCounter[] {
   return [{ name: 'secondFactorWrongPerMailboxDay', key: mailboxLimitKey(mailbox) }];
 }
 
 /** What one guess costs of all guesses at the service: to be taken by withShared(). */
-export const SERVICE_GUESS: readonly Spending[] = [{ name: 'wrongPerServiceDay', key: '' }];
+export const SERVICE_GUESS: readonly LimitCounter[] = [{ name: 'wrongPerServiceDay', key: '' }];

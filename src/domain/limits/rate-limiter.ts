@@ -3,9 +3,9 @@ import type { Limits, Rate } from '../../config/limits.ts';
 import type { Deps } from '../../deps.ts';
 import { type Budget, Failure } from '../../errors.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
-import { giveBack, readCounter, spendOne } from '../../store/counters.ts';
+import { decrementCounter, incrementCounter, readCounter } from '../../store/counters.ts';
 import type { Db, Tx } from '../../store/db.ts';
-import type { Spending } from './limits.ts';
+import type { LimitCounter } from './limits.ts';
 
 /** Counters that bound how often something is done. */
 
@@ -20,49 +20,49 @@ const DAY = 86_400;
  * @throws Failure `limited`, or `unavailable` for the service's own guess budget, when a counter is spent. The caller's
  * transaction then rolls back, so that a refused request costs nothing.
  */
-export async function spend(
+export async function consumeLimits(
   tx: Tx,
   deps: Pick<Deps, 'db' | 'config'>,
-  spendings: readonly Spending[],
+  counters: readonly LimitCounter[],
   now: number,
 ): Promise<Budget[]> {
   const budgets: Budget[] = [];
-  for (const spending of spendings) {
-    const { max, windowSeconds } = rateOf(deps.config.limits, spending.name);
-    const counter = await spendOne(tx, counterOf(spending), max, windowSeconds * 1000, now);
-    budgets.push(settle(deps, spending, counter, now));
+  for (const limit of counters) {
+    const { max, windowSeconds } = rateOf(deps.config.limits, limit.name);
+    const counter = await incrementCounter(tx, counterOf(limit), max, windowSeconds * 1000, now);
+    budgets.push(settleLimit(deps, limit, counter, now));
   }
   return budgets;
 }
 
 /** The key of a counter in the database. */
-export const counterOf = ({ name, key }: Spending): string => `${name}:${key}`;
+export const counterOf = ({ name, key }: LimitCounter): string => `${name}:${key}`;
 
 /**
- * What came of spending from one counter.
+ * What came of limit from one counter.
  *
  * @throws Failure as spend(), when it was spent
  */
-export function settle(
+export function settleLimit(
   deps: Pick<Deps, 'db' | 'config'>,
-  spending: Spending,
+  limit: LimitCounter,
   counter: { won: boolean; used: number; endsAt: number },
   now: number,
 ): Budget {
-  const { name } = spending;
+  const { name } = limit;
   const budget = standing(name, rateOf(deps.config.limits, name), counter, now);
-  if (budget.remaining === 0) seenSpent(deps.db).set(counterOf(spending), counter.endsAt);
+  if (budget.remaining === 0) exhaustedCounterCache(deps.db).set(counterOf(limit), counter.endsAt);
   if (!counter.won) throw spent(budget);
   return budget;
 }
 
 /** Gives one back to each counter: a guess that was right was not a wrong one. */
-export async function refund(tx: Tx, spendings: readonly Spending[]): Promise<void> {
-  for (const spending of spendings) await giveBack(tx, counterOf(spending));
+export async function refundLimits(tx: Tx, counters: readonly LimitCounter[]): Promise<void> {
+  for (const limit of counters) await decrementCounter(tx, counterOf(limit));
 }
 
 /** Whether so many wrong codes were tried, at a mailbox or in all, that none is to be mailed to it for now (S-07, S-17). */
-export async function areGuessesSpent(
+export async function areGuessesExhausted(
   tx: Tx,
   deps: Pick<Deps, 'config'>,
   name: 'wrongPerMailboxDay' | 'signInWrongPerMailboxDay',
@@ -81,7 +81,7 @@ export async function areGuessesSpent(
   return false;
 }
 
-export function rateOf(limits: Limits, name: Spending['name']): Rate {
+export function rateOf(limits: Limits, name: LimitCounter['name']): Rate {
   const value = limits[name];
   if (typeof value !== 'number') return value;
   return { max: value, windowSeconds: name.endsWith('Hour') ? HOUR : DAY };
@@ -109,10 +109,10 @@ export function spent(budget: Budget): Failure {
     return new Failure('unavailable', `Codes are not accepted at the moment. ${again}`, details);
   }
   const kind = budget.name === 'claimMailPerAgent' ? 'tooManyAttempts' : 'limited';
-  return new Failure(kind, `${MESSAGES[budget.name as Spending['name']]} ${again}`, details);
+  return new Failure(kind, `${MESSAGES[budget.name as LimitCounter['name']]} ${again}`, details);
 }
 
-const MESSAGES: Record<Spending['name'], string> = {
+const MESSAGES: Record<LimitCounter['name'], string> = {
   registerPerIp: 'Too many registrations from this address.',
   registerPerService: 'Too many registrations at this service.',
   claimMailPerIp: 'Too many codes were asked for from this address.',
@@ -139,7 +139,7 @@ const MESSAGES: Record<Spending['name'], string> = {
  */
 const hints = new WeakMap<Db, LRUCache<string, number>>();
 
-export function seenSpent(db: Db): LRUCache<string, number> {
+export function exhaustedCounterCache(db: Db): LRUCache<string, number> {
   const seen = hints.get(db) ?? new LRUCache<string, number>({ max: 100_000 });
   hints.set(db, seen);
   return seen;

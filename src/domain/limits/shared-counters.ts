@@ -1,12 +1,12 @@
 import type { Deps } from '../../deps.ts';
 import { type Budget, Failure } from '../../errors.ts';
-import { giveBackTo, spendSeveral } from '../../store/counters.ts';
+import { giveBackTo, incrementCounters } from '../../store/counters.ts';
 import type { Db, Tx } from '../../store/db.ts';
-import type { Spending } from './limits.ts';
-import { counterOf, rateOf, refund, settle, spend } from './rate-limiter.ts';
+import type { LimitCounter } from './limits.ts';
+import { consumeLimits, counterOf, rateOf, refundLimits, settleLimit } from './rate-limiter.ts';
 
 /** Budgets that requests of many share, for one request. */
-export interface SharedBudgets {
+export interface SharedCounters {
   /**
    * Takes one from each.
    *
@@ -26,26 +26,26 @@ export interface SharedBudgets {
  *
  * @param work spends by `budgets.use()` where `spend` would; it may run again, see Db.tx
  */
-export function withShared<Result>(
+export function withSharedCounters<Result>(
   deps: Pick<Deps, 'db' | 'config' | 'clock' | 'log'>,
-  spendings: readonly Spending[],
-  work: (tx: Tx, budgets: SharedBudgets) => Promise<Result>,
+  counters: readonly LimitCounter[],
+  work: (tx: Tx, budgets: SharedCounters) => Promise<Result>,
 ): Promise<Result> {
-  if (deps.db.engine === 'postgres' && spendings.length > 0) return takenBefore(deps, spendings, work);
+  if (deps.db.engine === 'postgres' && counters.length > 0) return takenBefore(deps, counters, work);
   return deps.db.tx((tx) =>
     work(tx, {
-      use: () => spend(tx, deps, spendings, deps.clock()),
-      giveBack: () => refund(tx, spendings),
+      use: () => consumeLimits(tx, deps, counters, deps.clock()),
+      giveBack: () => refundLimits(tx, counters),
     }),
   );
 }
 
 async function takenBefore<Result>(
   deps: Pick<Deps, 'db' | 'config' | 'clock' | 'log'>,
-  spendings: readonly Spending[],
-  work: (tx: Tx, budgets: SharedBudgets) => Promise<Result>,
+  counters: readonly LimitCounter[],
+  work: (tx: Tx, budgets: SharedCounters) => Promise<Result>,
 ): Promise<Result> {
-  const taken = await take(deps, spendings);
+  const taken = await take(deps, counters);
   let isUsed = false;
   let isDone = false;
   try {
@@ -70,7 +70,7 @@ async function takenBefore<Result>(
     if (!isDone) isUsed = false;
     throw error;
   } finally {
-    if (!isUsed && !(taken instanceof Failure)) await giveBackAll(deps, spendings, taken);
+    if (!isUsed && !(taken instanceof Failure)) await giveBackAll(deps, counters, taken);
   }
 }
 
@@ -82,20 +82,20 @@ interface Taken {
 
 async function giveBackAll(
   deps: Pick<Deps, 'db' | 'log'>,
-  spendings: readonly Spending[],
+  counters: readonly LimitCounter[],
   taken: readonly Taken[],
 ): Promise<void> {
   await deps.db
     .tx(async (tx) => {
-      for (const [index, spending] of spendings.entries()) {
-        await giveBackTo(tx, counterOf(spending), taken[index]!.endsAt, 1);
+      for (const [index, limit] of counters.entries()) {
+        await giveBackTo(tx, counterOf(limit), taken[index]!.endsAt, 1);
       }
     }, 'brief')
     .catch((error) => deps.log.warn({ err: error }, 'what a refused request took could not be given back'));
 }
 
 interface Wish {
-  spendings: readonly Spending[];
+  counters: readonly LimitCounter[];
   resolve(outcome: Taken[] | Failure): void;
   reject(error: unknown): void;
 }
@@ -107,13 +107,13 @@ const WISHES_MAX = 200;
 /** Takes one from each counter, or from none. @returns the failure where one is spent, to be thrown where it counts */
 function take(
   deps: Pick<Deps, 'db' | 'config' | 'clock'>,
-  spendings: readonly Spending[],
+  counters: readonly LimitCounter[],
 ): Promise<Taken[] | Failure> {
   const kinds = lines.get(deps.db) ?? new Map<string, Wish[]>();
   lines.set(deps.db, kinds);
-  const kind = spendings.map(({ name }) => name).join(' ');
+  const kind = counters.map(({ name }) => name).join(' ');
   return new Promise((resolve, reject) => {
-    const wish = { spendings, resolve, reject };
+    const wish = { counters, resolve, reject };
     const waiting = kinds.get(kind);
     if (waiting !== undefined) return void waiting.push(wish);
     const line = [wish];
@@ -140,7 +140,7 @@ async function serve(
   over();
 }
 
-/** All have spendings of the same names in the same order; so all processes take their rows in one order, too. */
+/** All have counters of the same names in the same order; so all processes take their rows in one order, too. */
 async function takeForAll(
   tx: Tx,
   deps: Pick<Deps, 'db' | 'config' | 'clock'>,
@@ -148,13 +148,13 @@ async function takeForAll(
 ): Promise<(Taken[] | Failure)[]> {
   const now = deps.clock();
   const outcomes: (Taken[] | Failure)[] = wishes.map(() => []);
-  for (let rank = 0; rank < wishes[0]!.spendings.length; rank += 1) {
+  for (let rank = 0; rank < wishes[0]!.counters.length; rank += 1) {
     const still = wishes.keys().filter((index) => Array.isArray(outcomes[index]));
-    const byCounter = Map.groupBy(still, (index) => counterOf(wishes[index]!.spendings[rank]!));
+    const byCounter = Map.groupBy(still, (index) => counterOf(wishes[index]!.counters[rank]!));
     for (const [key, those] of [...byCounter].sort(([one], [other]) => (one < other ? -1 : 1))) {
-      const spending = wishes[those[0]!]!.spendings[rank]!;
-      const { max, windowSeconds } = rateOf(deps.config.limits, spending.name);
-      const { taken, used, endsAt } = await spendSeveral(
+      const limit = wishes[those[0]!]!.counters[rank]!;
+      const { max, windowSeconds } = rateOf(deps.config.limits, limit.name);
+      const { taken, used, endsAt } = await incrementCounters(
         tx,
         key,
         those.length,
@@ -167,11 +167,11 @@ async function takeForAll(
         const counter = { won, used: won ? used - taken + place + 1 : used, endsAt };
         const earlier = outcomes[index] as Taken[];
         try {
-          earlier.push({ budget: settle(deps, spending, counter, now), endsAt });
+          earlier.push({ budget: settleLimit(deps, limit, counter, now), endsAt });
         } catch (failure) {
           outcomes[index] = failure as Failure;
           for (const [before, { endsAt: end }] of earlier.entries()) {
-            await giveBackTo(tx, counterOf(wishes[index]!.spendings[before]!), end, 1);
+            await giveBackTo(tx, counterOf(wishes[index]!.counters[before]!), end, 1);
           }
         }
       }

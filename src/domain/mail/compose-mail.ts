@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import type { Delivery, MailedProof } from '../../ports/mailer.ts';
 import { findApproval } from '../../store/approvals.ts';
-import { type AttemptRow, findAttempt, remintCode } from '../../store/claim-attempts.ts';
+import { type AttemptRow, findAttempt, reissueCode } from '../../store/claim-attempts.ts';
 import { listNoticed } from '../../store/events.ts';
 import { listGrants } from '../../store/grants.ts';
 import { findHostedAgent } from '../../store/hosted-agents.ts';
@@ -9,7 +9,7 @@ import { findHost } from '../../store/hosts.ts';
 import type { OutboxRow } from '../../store/outbox.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { findSignIn } from '../../store/sign-ins.ts';
-import { refusesMail } from '../accounts/mail-suppressions.ts';
+import { isMailSuppressed } from '../accounts/mail-suppressions.ts';
 import { signInLink } from '../accounts/sign-in-links.ts';
 import { describeEvents } from '../audit/activity-text.ts';
 import { approveLink, denyLink, openLink, viewLink } from '../claims/claim-links.ts';
@@ -25,7 +25,7 @@ const CODE_LIFE_MIN_MS = 300_000;
  *
  * @returns how to hand it over; `over` where its code is of no use any more, `unwanted` where the mailbox refuses it
  */
-export async function write(
+export async function composeMail(
   deps: Deps,
   mail: OutboxRow,
 ): Promise<(() => Promise<Delivery>) | 'over' | 'unwanted'> {
@@ -49,7 +49,7 @@ async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
   const registration = await findRegistration(deps.db, attempt.registrationId);
   const { registrationId: id, origin } = attempt;
   const sender = { id, name: registration?.agentName ?? null, origin };
-  if (await refusesMail(deps, attempt.mailbox, sender)) return 'unwanted';
+  if (await isMailSuppressed(deps, attempt.mailbox, sender)) return 'unwanted';
   return () =>
     deps.mailer.send({
       kind: 'claim-code',
@@ -89,7 +89,7 @@ async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
   const agent = approval && (await findHostedAgent(deps.db, approval.agentId));
   if (approval === undefined || agent === undefined || approval.decidedAt !== null) return 'over';
   const sender = { id: agent.hostId, name: agent.name, origin: approval.origin };
-  if (await refusesMail(deps, mail.mailbox, sender)) return 'unwanted';
+  if (await isMailSuppressed(deps, mail.mailbox, sender)) return 'unwanted';
   const host = (await findHost(deps.db, agent.hostId))!;
   const before = await refusedTo(deps.db, host, agent.id);
   const asked = await listGrants(deps.db, agent.id);
@@ -138,7 +138,7 @@ async function prepareCode(deps: Deps, attemptId: string): Promise<AttemptRow | 
   const ttlMs = deps.config.limits.codeTtlSeconds * 1000;
   const enough = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
   if (attempt.codeExpiresAt - now >= enough || attempt.revealedAt !== null) return attempt;
-  await deps.db.tx((tx) => remintCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
+  await deps.db.tx((tx) => reissueCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
   const renewed = await findAttempt(deps.db, attemptId);
   return renewed?.endedAt === null ? renewed : undefined;
 }

@@ -9,8 +9,8 @@ import {
   outboxBacklog,
   retryMail,
 } from '../../store/outbox.ts';
-import { localAsker, record } from '../audit/audit-log.ts';
-import { write } from './compose-mail.ts';
+import { localOrigin, record } from '../audit/audit-log.ts';
+import { composeMail } from './compose-mail.ts';
 
 const LEASE_MS = 2 * SEND_DEADLINE_MS;
 /** Pauses before the second, third, … try; the last one repeats. */
@@ -18,7 +18,7 @@ const PAUSES_MS = [30, 120, 300, 900, 1800, 3600].map((seconds) => seconds * 100
 /** A server that is away knows of no tries, so it is asked more often: a minute after its return mails flow. */
 const UNREACHABLE_PAUSE_MAX_MS = 60_000;
 
-const asker = () => localAsker('outbox');
+const origin = () => localOrigin('outbox');
 
 /**
  * Sends one mail that is due, if there is one that no other worker has taken.
@@ -30,17 +30,17 @@ export async function sendNext(deps: Deps): Promise<boolean> {
   for (const { id } of await listDue(deps.db, now, 10)) {
     const mail = await deps.db.tx((tx) => leaseMail(tx, id, now, now + LEASE_MS));
     if (mail === undefined) continue;
-    await deliver(deps, mail);
+    await sendMail(deps, mail);
     return true;
   }
   return false;
 }
 
-async function deliver(deps: Deps, mail: OutboxRow): Promise<void> {
-  const letter = await write(deps, mail);
+async function sendMail(deps: Deps, mail: OutboxRow): Promise<void> {
+  const letter = await composeMail(deps, mail);
   const now = deps.clock();
   if (letter === 'over' || mail.giveUpAt <= now) {
-    await bury(deps, mail, 'its code was of no use any more before the mail could leave');
+    await deadLetter(deps, mail, 'its code was of no use any more before the mail could leave');
     return;
   }
   if (letter === 'unwanted') {
@@ -54,23 +54,23 @@ async function deliver(deps: Deps, mail: OutboxRow): Promise<void> {
   if (delivery.kind === 'accepted') {
     await deps.db.tx((tx) => markSent(tx, mail, deps.clock()));
   } else if (delivery.kind === 'refused') {
-    await bury(deps, mail, delivery.reason);
+    await deadLetter(deps, mail, delivery.reason);
   } else {
     const pauseMax = delivery.kind === 'unreachable' ? UNREACHABLE_PAUSE_MAX_MS : Infinity;
     const pause = PAUSES_MS[Math.min(mail.tries, PAUSES_MS.length) - 1]!;
     const nextAt = deps.clock() + Math.min(pause, pauseMax);
-    if (nextAt >= mail.giveUpAt) return bury(deps, mail, delivery.reason);
+    if (nextAt >= mail.giveUpAt) return deadLetter(deps, mail, delivery.reason);
     deps.log.warn({ mail: mail.id, tries: mail.tries, reason: delivery.reason }, 'mail delayed');
     await deps.db.tx((tx) => retryMail(tx, mail, nextAt, delivery.reason));
   }
 }
 
-async function bury(deps: Deps, mail: OutboxRow, reason: string): Promise<void> {
+async function deadLetter(deps: Deps, mail: OutboxRow, reason: string): Promise<void> {
   const now = deps.clock();
   deps.log.warn({ mail: mail.id, tries: mail.tries, reason }, 'mail given up');
   await deps.db.tx(async (tx) => {
     if ((await markDead(tx, mail, reason, now)) !== 1) return;
-    await record(tx, deps, asker(), now, { kind: 'mail.dead', subject: mail.id, details: { reason } });
+    await record(tx, deps, origin(), now, { kind: 'mail.dead', subject: mail.id, details: { reason } });
   });
 }
 

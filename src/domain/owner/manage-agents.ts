@@ -1,12 +1,12 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
-import { formatScope, parseScope, within } from '../../lib/scopes.ts';
-import { freeAccount, holdAccount, insertAgentAccount } from '../../store/accounts.ts';
+import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
+import { freeAccount, insertAgentAccount, lockAccount } from '../../store/accounts.ts';
 import {
   type AgentRow,
   findOwnedAgent,
-  holdAgent,
+  lockAgent,
   narrowAgent as narrowRow,
   releaseAgent,
   renameAgent as renameRow,
@@ -21,8 +21,8 @@ import {
 import type { Tx } from '../../store/db.ts';
 import { findRegistration, unclaimRegistration } from '../../store/registrations.ts';
 import { endAgent, endDelegation } from '../agents/end-agent.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { recordAndTell } from '../audit/notifications.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 import { isKey } from '../credentials/api-keys.ts';
 import { isLive } from '../credentials/issue.ts';
 import { refuseNarrowed, refuseRevoked } from '../hosts/refused-capabilities.ts';
@@ -33,14 +33,14 @@ import { notYours, scopesOf, undoableUntil } from './owned-agent-view.ts';
 /** Gives an agent another name, which its owner chose. @throws Failure `notFound` */
 export async function renameAgent(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   ownerId: string,
   id: string,
   name: string,
 ): Promise<void> {
   await withOwned(deps, ownerId, id, async (tx, now) => {
     await renameRow(tx, id, name);
-    await record(tx, deps, asker, now, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
+    await record(tx, deps, origin, now, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
   });
 }
 
@@ -52,20 +52,20 @@ export async function renameAgent(
  */
 export async function narrowAgent(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   ownerId: string,
   id: string,
   scopes: readonly string[],
 ): Promise<void> {
   await withOwned(deps, ownerId, id, async (tx, now, agent) => {
-    const left = scopesOf(deps, agent).filter((scope) => within([scope], scopes));
+    const left = scopesOf(deps, agent).filter((scope) => isSubset([scope], scopes));
     const { had, kept } = await narrowKeys(tx, now, id, scopes, (key) => key);
     if (left.length === 0 || (had > 0 && kept === 0)) {
       throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
     }
     await narrowRow(tx, id, formatScope(left));
     await refuseNarrowed(tx, deps, id, left, now);
-    await record(tx, deps, asker, now, {
+    await record(tx, deps, origin, now, {
       kind: 'agent.narrowed',
       accountId: ownerId,
       agentId: id,
@@ -80,12 +80,17 @@ export async function narrowAgent(
  *
  * @throws Failure `notFound`; `badRequest` for one that is merged
  */
-export async function unlinkAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+export async function unlinkAgent(
+  deps: Deps,
+  origin: RequestOrigin,
+  ownerId: string,
+  id: string,
+): Promise<void> {
   await withOwned(deps, ownerId, id, async (tx, now, agent) => {
     if (agent.accountId === ownerId) throw new Failure('badRequest', 'This agent is merged, not linked.');
     await freeAccount(tx, agent.accountId);
     await release(tx, deps, now, agent, agent.accountId);
-    await recordAndTell(tx, deps, asker, now, ownerId, { kind: 'agent.released', agentId: id });
+    await recordAndNotify(tx, deps, origin, now, ownerId, { kind: 'agent.released', agentId: id });
   });
 }
 
@@ -95,7 +100,12 @@ export async function unlinkAgent(deps: Deps, asker: Asker, ownerId: string, id:
  *
  * @throws Failure `notFound`; `badRequest` where it is too late, or nothing was merged
  */
-export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+export async function undoMerge(
+  deps: Deps,
+  origin: RequestOrigin,
+  ownerId: string,
+  id: string,
+): Promise<void> {
   await withOwned(deps, ownerId, id, async (tx, now, agent) => {
     const registration = await findRegistration(tx, agent.registrationId);
     if (registration?.kind === 'host' || undoableUntil(agent, ownerId, now) === undefined) {
@@ -105,17 +115,22 @@ export async function undoMerge(deps: Deps, asker: Asker, ownerId: string, id: s
     if (agent.mergedFrom === null) await insertAgentAccount(tx, own, null, now);
     else await freeAccount(tx, own);
     await release(tx, deps, now, agent, own);
-    await recordAndTell(tx, deps, asker, now, ownerId, { kind: 'agent.merge_undone', agentId: id });
+    await recordAndNotify(tx, deps, origin, now, ownerId, { kind: 'agent.merge_undone', agentId: id });
   });
 }
 
 /** Ends an agent and its keys for good, from the next introspection on. @throws Failure `notFound` */
-export async function revokeOwnedAgent(deps: Deps, asker: Asker, ownerId: string, id: string): Promise<void> {
+export async function revokeOwnedAgent(
+  deps: Deps,
+  origin: RequestOrigin,
+  ownerId: string,
+  id: string,
+): Promise<void> {
   const now = deps.clock();
   await deps.db.tx(async (tx) => {
     const agent = await holdOwned(tx, ownerId, id);
     if (agent.revokedAt === null) await refuseRevoked(tx, id, now);
-    await endAgent(tx, deps, asker, now, agent);
+    await endAgent(tx, deps, origin, now, agent);
   });
 }
 
@@ -136,8 +151,8 @@ async function withOwned(
 
 /** One agent of a human, which until the transaction ends nobody else changes. @throws Failure `notFound` */
 async function holdOwned(tx: Tx, ownerId: string, id: string): Promise<AgentRow> {
-  await holdAccount(tx, ownerId);
-  await holdAgent(tx, id);
+  await lockAccount(tx, ownerId);
+  await lockAgent(tx, id);
   const agent = await findOwnedAgent(tx, ownerId, id);
   if (agent === undefined) throw notYours();
   return agent;
@@ -170,7 +185,7 @@ async function narrowKeys(
     // Tokens come and go: only of lasting keys must one be left.
     const counts = isKey(key) ? 1 : 0;
     had += counts;
-    const left = parseScope(key.scope).filter((scope) => within([scope], scopes));
+    const left = parseScope(key.scope).filter((scope) => isSubset([scope], scopes));
     if (left.length === 0) {
       await revokeCredential(tx, key.hash, now);
     } else {

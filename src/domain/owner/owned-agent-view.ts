@@ -9,8 +9,8 @@ import {
   timeMark,
 } from '../../lib/list-pages.ts';
 import { providerOf } from '../../lib/principals.ts';
-import { parseScope, within } from '../../lib/scopes.ts';
-import type { Happening } from '../../ports/mailer.ts';
+import { isSubset, parseScope } from '../../lib/scopes.ts';
+import type { ActivityEntry } from '../../ports/mailer.ts';
 import { type AgentRow, findOwnedAgent, listOwnedPage } from '../../store/agents.ts';
 import { type CredentialRow, listKeysPage, listStandings } from '../../store/credentials.ts';
 import { listEventsOf } from '../../store/events.ts';
@@ -71,7 +71,7 @@ export async function showOwnedAgent(
   ownerId: string,
   id: string,
   before: { key?: string | undefined; event?: string | undefined } = {},
-): Promise<{ agent: OwnedAgent; keys: ListPage<Key>; activity: ListPage<Happening> }> {
+): Promise<{ agent: OwnedAgent; keys: ListPage<Key>; activity: ListPage<ActivityEntry> }> {
   const row = await findOwnedAgent(deps.db, ownerId, id);
   if (row === undefined) throw notYours();
   const [[agent], keys, events] = await Promise.all([
@@ -91,7 +91,7 @@ export async function showOwnedAgent(
 /** What an agent may be given: what claimed ones get, but for what its owner took. */
 export function scopesOf(deps: Pick<Deps, 'config'>, agent: AgentRow): string[] {
   const left = agent.scope === null ? undefined : parseScope(agent.scope);
-  return deps.config.claimedScopes.filter((scope) => left === undefined || within([scope], left));
+  return deps.config.claimedScopes.filter((scope) => left === undefined || isSubset([scope], left));
 }
 
 /** A page of agents, in as many statements as one. */

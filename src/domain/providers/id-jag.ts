@@ -78,7 +78,7 @@ export async function verifyIdJag(deps: Verifier, assertion: string): Promise<Ve
  *
  * @throws Failure `unavailable` in the place of such a refusal
  */
-export async function orLater<Verified>(verified: Promise<Verified>): Promise<Verified> {
+export async function retryableIfKeysUnavailable<Verified>(verified: Promise<Verified>): Promise<Verified> {
   try {
     return await verified;
   } catch (error) {

@@ -1,14 +1,14 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { principalOf } from '../../lib/principals.ts';
-import { findAccount, findAccountByMailbox, holdAccount } from '../../store/accounts.ts';
+import { findAccount, findAccountByMailbox, lockAccount } from '../../store/accounts.ts';
 import type { Tx } from '../../store/db.ts';
-import { holdPrincipal, type PrincipalRow } from '../../store/principals.ts';
-import { spendToken } from '../../store/spent-tokens.ts';
-import { openAccount } from '../accounts/find-or-create-account.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import type { Spending } from '../limits/limits.ts';
-import type { SharedBudgets } from '../limits/shared-counters.ts';
+import { lockOrCreatePrincipal, type PrincipalRow } from '../../store/principals.ts';
+import { insertSpentToken } from '../../store/spent-tokens.ts';
+import { findOrCreateAccount } from '../accounts/find-or-create-account.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { LimitCounter } from '../limits/limits.ts';
+import type { SharedCounters } from '../limits/shared-counters.ts';
 import type { VerifiedAssertion } from './id-jag.ts';
 
 /** Whom a provider's token speaks of, in the transaction that acts on it: taken once, held, and matched to an account. */
@@ -17,7 +17,7 @@ import type { VerifiedAssertion } from './id-jag.ts';
 const SKEW_MS = 60_000;
 
 /** What an assertion costs: all users of a provider share it. */
-export function assertionSpendings({ issuer: { issuer } }: VerifiedAssertion): Spending[] {
+export function assertionLimits({ issuer: { issuer } }: VerifiedAssertion): LimitCounter[] {
   return [{ name: 'assertionsPerIssuer', key: issuer }];
 }
 
@@ -26,15 +26,15 @@ export function assertionSpendings({ issuer: { issuer } }: VerifiedAssertion): S
  *
  * @param shared of assertionSpendings()
  */
-export async function take(
+export async function consumeAssertion(
   tx: Tx,
   verified: VerifiedAssertion,
-  shared: SharedBudgets,
+  shared: SharedCounters,
   now: number,
 ): Promise<PrincipalRow> {
   const { issuer } = verified.issuer;
   const { jti, issuedAt, expiresAt } = verified;
-  if (!(await spendToken(tx, issuer, jti, { issuedAt, endsAt: expiresAt + 2 * SKEW_MS }))) {
+  if (!(await insertSpentToken(tx, issuer, jti, { issuedAt, endsAt: expiresAt + 2 * SKEW_MS }))) {
     throw new Failure(
       'invalidAssertion',
       'This token was presented before. Get a new one from the provider.',
@@ -45,7 +45,7 @@ export async function take(
   }
   await shared.use();
   const { subject, tenant } = verified;
-  return holdPrincipal(tx, principalOf({ issuer, tenant, subject }), issuer, now);
+  return lockOrCreatePrincipal(tx, principalOf({ issuer, tenant, subject }), issuer, now);
 }
 
 /** Whose agent it is (auth-md.md 4.5). */
@@ -53,37 +53,37 @@ export type Match =
   /** The account that lets this user act for it, or one that begins here since nobody had the mailbox. */
   { kind: 'clean'; accountId: string; mailbox: string; isNew: boolean } | { kind: 'stepUp'; mailbox: string };
 
-export async function match(
+export async function matchAccount(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   principal: PrincipalRow,
   { mailbox }: VerifiedAssertion,
 ): Promise<Match> {
   const { accountId } = principal;
-  if (accountId !== null && (await holdAccount(tx, accountId))) {
+  if (accountId !== null && (await lockAccount(tx, accountId))) {
     const account = (await findAccount(tx, accountId))!;
     if (account.mailbox !== null) return { kind: 'clean', accountId, mailbox: account.mailbox, isNew: false };
   }
   if ((await findAccountByMailbox(tx, mailbox)) !== undefined) return { kind: 'stepUp', mailbox };
   // Another may begin it in this very moment, and then it is theirs: never a silent link (S-37).
-  const { id, isNew } = await openAccount(tx, deps, asker, now, mailbox);
+  const { id, isNew } = await findOrCreateAccount(tx, deps, origin, now, mailbox);
   return isNew ? { kind: 'clean', accountId: id, mailbox, isNew } : { kind: 'stepUp', mailbox };
 }
 
 /** What the audit keeps of a token: who presented it, of which product and run, as the provider calls them. */
-export async function note(
+export async function auditAssertion(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   verified: VerifiedAssertion,
   registrationId: string,
 ): Promise<void> {
   const { clientId, agentPlatform, agentContextId } = verified;
   const { issuer } = verified.issuer;
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'assertion.taken',
     subject: registrationId,
     details: {

@@ -6,15 +6,15 @@ import { insertAgentAccount } from '../../store/accounts.ts';
 import { insertAgent } from '../../store/agents.ts';
 import { insertClaim } from '../../store/claims.ts';
 import { type CredentialType, insertRegistration } from '../../store/registrations.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { viewLink } from '../claims/claim-links.ts';
-import type { Given } from '../claims/issue-on-claim.ts';
-import { openIdentity } from '../credentials/identity-assertions.ts';
+import type { IssuedCredential } from '../claims/issue-on-claim.ts';
+import { mintIdentity } from '../credentials/identity-assertions.ts';
 import { issueKey } from '../credentials/issue.ts';
-import { once, type Repeatable } from '../limits/idempotency.ts';
-import { limited } from '../limits/limit-audit.ts';
-import { registerSpendings } from '../limits/limits.ts';
-import { withShared } from '../limits/shared-counters.ts';
+import { type IdempotentRequest, withIdempotency } from '../limits/idempotency.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
+import { registrationLimits } from '../limits/limits.ts';
+import { withSharedCounters } from '../limits/shared-counters.ts';
 
 /** How an agent introduces itself. */
 export interface Introduction {
@@ -28,7 +28,7 @@ export interface Introduction {
 /** What an anonymous agent gets: what works at once, and the secret by which a human can be asked to claim it. */
 export interface AnonymousRegistration {
   registrationId: string;
-  given: Given;
+  given: IssuedCredential;
   userId: string;
   agentId: string;
   claimToken: string;
@@ -48,12 +48,12 @@ export interface AnonymousRegistration {
  */
 export function registerAnonymous(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   input: Introduction & { gives: 'key' | 'identity' },
-  repeatable?: Repeatable,
+  repeatable?: IdempotentRequest,
 ): Promise<AnonymousRegistration> {
-  return once(deps, repeatable, asker, (keep) =>
-    limited(deps, asker, async () => {
+  return withIdempotency(deps, repeatable, origin, (keep) =>
+    withLimitAudit(deps, origin, async () => {
       const now = deps.clock();
       const { limits, anonymousScopes } = deps.config;
       const registrationId = newId('reg', now, deps.random);
@@ -63,7 +63,7 @@ export function registerAnonymous(
       const expiresAt = now + limits.unclaimedTtlSeconds * 1000;
       const claimExpiresAt = Math.min(now + limits.claimTtlSeconds * 1000, expiresAt);
 
-      return withShared(deps, registerSpendings(asker.address), async (tx, shared) => {
+      return withSharedCounters(deps, registrationLimits(origin.address), async (tx, shared) => {
         const budgets = await shared.use();
         const grant = { agentId, accountId: userId, scopes: anonymousScopes, expiresAt };
         const registration = { id: registrationId, generation: 0 };
@@ -94,11 +94,11 @@ export function registerAnonymous(
             expiresAt: claimExpiresAt,
           }),
         ];
-        const giving: Promise<Given> =
+        const giving: Promise<IssuedCredential> =
           input.gives === 'key'
             ? issueKey(tx, deps, now, grant).then((key) => ({ kind: 'key', ...key }))
-            : openIdentity(tx, deps, now, terms).then((identity) => ({ kind: 'identity', identity }));
-        const recorded = record(tx, deps, asker, now, {
+            : mintIdentity(tx, deps, now, terms).then((identity) => ({ kind: 'identity', identity }));
+        const recorded = record(tx, deps, origin, now, {
           kind: 'registration.created',
           accountId: userId,
           agentId,

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
-import { holdAgent } from '../../store/agents.ts';
+import { lockAgent } from '../../store/agents.ts';
 import { findClaimByTokenHash, insertClaim, replaceClaim } from '../../store/claims.ts';
 import type { Tx } from '../../store/db.ts';
 import { type PrincipalRow, placePrincipal } from '../../store/principals.ts';
@@ -13,24 +13,29 @@ import {
   type RegistrationRow,
   renewRegistration,
 } from '../../store/registrations.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { type OpenedAttempt, openAttempt } from '../claims/claim-attempts.ts';
-import type { Ceremony } from '../claims/claim-flows.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { createAttempt, type OpenedAttempt } from '../claims/claim-attempts.ts';
+import type { ClaimFlow } from '../claims/claim-flows.ts';
 import { complete } from '../claims/complete-claim.ts';
-import { type Given, giveMore } from '../claims/issue-on-claim.ts';
-import { type Standing, standingOf } from '../credentials/effective-access.ts';
-import { limited } from '../limits/limit-audit.ts';
-import { withShared } from '../limits/shared-counters.ts';
-import { orLater, verifyIdJag } from '../providers/id-jag.ts';
-import { assertionSpendings, match, note, take } from '../providers/match-account.ts';
+import { type IssuedCredential, issueAdditional } from '../claims/issue-on-claim.ts';
+import { type EffectiveAccess, effectiveAccessOf } from '../credentials/effective-access.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
+import { withSharedCounters } from '../limits/shared-counters.ts';
+import { retryableIfKeysUnavailable, verifyIdJag } from '../providers/id-jag.ts';
+import {
+  assertionLimits,
+  auditAssertion,
+  consumeAssertion,
+  matchAccount,
+} from '../providers/match-account.ts';
 
 /**
  * What comes of the word of an agent provider (ID-JAG, auth-md.md 4). A user of it that is known is let in; one whose mailbox has
  * an account must be confirmed by its owner first, since no provider may open somebody's account to its agents; and for one
  * that nobody knows an account begins.
  */
-export type Presented =
-  | { kind: 'known'; standing: Standing; given: Given; scopes: readonly string[] }
+export type IdJagResult =
+  | { kind: 'known'; standing: EffectiveAccess; given: IssuedCredential; scopes: readonly string[] }
   | { kind: 'stepUp'; claimToken: string; claimExpiresAt: number; opened: OpenedAttempt };
 
 /**
@@ -42,41 +47,45 @@ export type Presented =
  */
 export async function presentAssertion(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   ask: {
     assertion: string;
     agentName: string | undefined;
     credentialType?: CredentialType | undefined;
     gives: 'key' | 'token' | 'identity';
-    ceremony: Ceremony;
+    ceremony: ClaimFlow;
   },
-): Promise<Presented> {
-  const verified = await orLater(verifyIdJag(deps, ask.assertion));
-  const presented = await limited(deps, asker, () =>
-    withShared(deps, assertionSpendings(verified), async (tx, shared): Promise<Presented> => {
+): Promise<IdJagResult> {
+  const verified = await retryableIfKeysUnavailable(verifyIdJag(deps, ask.assertion));
+  const presented = await withLimitAudit(deps, origin, () =>
+    withSharedCounters(deps, assertionLimits(verified), async (tx, shared): Promise<IdJagResult> => {
       const now = deps.clock();
-      const principal = await take(tx, verified, shared, now);
+      const principal = await consumeAssertion(tx, verified, shared, now);
       const standing = await findStanding(tx, deps, now, principal);
       if (standing !== undefined) {
-        await note(tx, deps, asker, now, verified, standing.registration.id);
-        const more = await giveMore(tx, deps, asker, now, standing, ask.gives, verified.scopes);
+        await auditAssertion(tx, deps, origin, now, verified, standing.registration.id);
+        const more = await issueAdditional(tx, deps, origin, now, standing, ask.gives, verified.scopes);
         return { kind: 'known', standing, ...more };
       }
-      const matched = await match(tx, deps, asker, now, principal, verified);
+      const matched = await matchAccount(tx, deps, origin, now, principal, verified);
       if (matched.kind === 'stepUp') {
-        const begun = await stepUp(tx, deps, asker, now, { principal, mailbox: matched.mailbox, ...ask });
-        await note(tx, deps, asker, now, verified, begun.opened.registrationId);
+        const begun = await startStepUp(tx, deps, origin, now, {
+          principal,
+          mailbox: matched.mailbox,
+          ...ask,
+        });
+        await auditAssertion(tx, deps, origin, now, verified, begun.opened.registrationId);
         return begun;
       }
-      const arrived = await arrive(tx, deps, asker, now, principal, ask);
+      const arrived = await createRegistration(tx, deps, origin, now, principal, ask);
       const terms = { mode: 'merge', principal: principal.principal } as const;
       const proven = { ...arrived, ...terms, mailbox: matched.mailbox, confirmedBy: matched.accountId };
       const claim = (await findClaimByTokenHash(tx, arrived.tokenHash))!;
-      await complete(tx, deps, asker, now, claim, proven, { gives: 'nothing' });
+      await complete(tx, deps, origin, now, claim, proven, { gives: 'nothing' });
       const registration = (await findRegistration(tx, arrived.registrationId))!;
-      const begun = (await standingOf(tx, deps, now, registration))!;
-      await note(tx, deps, asker, now, verified, arrived.registrationId);
-      const more = await giveMore(tx, deps, asker, now, begun, ask.gives, verified.scopes);
+      const begun = (await effectiveAccessOf(tx, deps, now, registration))!;
+      await auditAssertion(tx, deps, origin, now, verified, arrived.registrationId);
+      const more = await issueAdditional(tx, deps, origin, now, begun, ask.gives, verified.scopes);
       return { kind: 'known', standing: begun, ...more };
     }),
   );
@@ -90,21 +99,21 @@ async function findStanding(
   deps: Deps,
   now: number,
   { registrationId, accountId }: PrincipalRow,
-): Promise<Standing | undefined> {
+): Promise<EffectiveAccess | undefined> {
   if (registrationId === null || accountId === null) return undefined;
   const registration = await findRegistration(tx, registrationId);
   if (!registration?.agentId) return undefined;
   // Its owner, who takes something from it in this very moment, would not see what is made here.
-  await holdAgent(tx, registration.agentId);
-  const standing = await standingOf(tx, deps, now, registration);
+  await lockAgent(tx, registration.agentId);
+  const standing = await effectiveAccessOf(tx, deps, now, registration);
   return standing?.ownerId === accountId ? standing : undefined;
 }
 
 /** A registration for a user of a provider, with a claim that nobody holds the token of. */
-async function arrive(
+async function createRegistration(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   principal: PrincipalRow,
   ask: { agentName: string | undefined; credentialType?: CredentialType | undefined },
@@ -125,7 +134,7 @@ async function arrive(
   });
   await insertClaim(tx, { tokenHash, registrationId, now, expiresAt });
   await placePrincipal(tx, principal.principal, registrationId);
-  await record(tx, deps, asker, now, {
+  await record(tx, deps, origin, now, {
     kind: 'registration.created',
     subject: registrationId,
     details: { type: 'id_jag', issuer: principal.issuer },
@@ -134,26 +143,26 @@ async function arrive(
 }
 
 /** The ceremony for a mailbox that has an account: a repeated presentation keeps the registration and begins it anew. */
-export async function stepUp(
+export async function startStepUp(
   tx: Tx,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   now: number,
   of: {
     principal: PrincipalRow;
     mailbox: string;
     agentName: string | undefined;
     credentialType?: CredentialType | undefined;
-    ceremony: Ceremony;
+    ceremony: ClaimFlow;
   },
-): Promise<Extract<Presented, { kind: 'stepUp' }>> {
+): Promise<Extract<IdJagResult, { kind: 'stepUp' }>> {
   const { principal, mailbox, ceremony } = of;
   const pending = await findPending(tx, principal, now);
   const { registrationId, tokenHash, claimToken, expiresAt } = pending
     ? await renewClaim(tx, deps, now, pending, of.credentialType)
-    : await arrive(tx, deps, asker, now, principal, of);
+    : await createRegistration(tx, deps, origin, now, principal, of);
   const claim = { tokenHash, registrationId, expiresAt };
-  const opened = await openAttempt(tx, deps, asker, now, { claim, mailbox, mode: 'merge', ceremony });
+  const opened = await createAttempt(tx, deps, origin, now, { claim, mailbox, mode: 'merge', ceremony });
   return { kind: 'stepUp', claimToken, claimExpiresAt: expiresAt, opened };
 }
 

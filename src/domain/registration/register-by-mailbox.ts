@@ -4,13 +4,13 @@ import { newId } from '../../lib/ids.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
 import { insertClaim } from '../../store/claims.ts';
 import { type ClaimMode, insertRegistration } from '../../store/registrations.ts';
-import { type Asker, record } from '../audit/audit-log.ts';
-import { type OpenedAttempt, openAttempt } from '../claims/claim-attempts.ts';
-import type { Ceremony } from '../claims/claim-flows.ts';
-import { once, type Repeatable } from '../limits/idempotency.ts';
-import { limited } from '../limits/limit-audit.ts';
-import { registerSpendings } from '../limits/limits.ts';
-import { withShared } from '../limits/shared-counters.ts';
+import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { createAttempt, type OpenedAttempt } from '../claims/claim-attempts.ts';
+import type { ClaimFlow } from '../claims/claim-flows.ts';
+import { type IdempotentRequest, withIdempotency } from '../limits/idempotency.ts';
+import { withLimitAudit } from '../limits/limit-audit.ts';
+import { registrationLimits } from '../limits/limits.ts';
+import { withSharedCounters } from '../limits/shared-counters.ts';
 import type { Introduction } from './register-anonymous.ts';
 
 /** An agent that registers with the mailbox of its human. */
@@ -32,17 +32,17 @@ export interface AssertedRegistration extends OpenedAttempt {
  */
 export async function registerWithMailbox(
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   input: Introduction & {
     kind: 'identity_assertion' | 'service_auth';
     mailbox: string;
     mode: ClaimMode;
-    ceremony: Ceremony;
+    ceremony: ClaimFlow;
   },
-  repeatable?: Repeatable,
+  repeatable?: IdempotentRequest,
 ): Promise<AssertedRegistration> {
-  const registered = await once<AssertedRegistration>(deps, repeatable, asker, (keep) =>
-    limited(deps, asker, async () => {
+  const registered = await withIdempotency<AssertedRegistration>(deps, repeatable, origin, (keep) =>
+    withLimitAudit(deps, origin, async () => {
       const now = deps.clock();
       const { limits } = deps.config;
       const registrationId = newId('reg', now, deps.random);
@@ -50,7 +50,7 @@ export async function registerWithMailbox(
       const tokenHash = hashSecret(claimToken);
       const claimExpiresAt = now + limits.claimTtlSeconds * 1000;
 
-      return withShared(deps, registerSpendings(asker.address), async (tx, shared) => {
+      return withSharedCounters(deps, registrationLimits(origin.address), async (tx, shared) => {
         const budgets = await shared.use();
         await insertRegistration(tx, {
           id: registrationId,
@@ -62,14 +62,14 @@ export async function registerWithMailbox(
           credentialType: input.credentialType,
         });
         await insertClaim(tx, { tokenHash, registrationId, now, expiresAt: claimExpiresAt });
-        await record(tx, deps, asker, now, {
+        await record(tx, deps, origin, now, {
           kind: 'registration.created',
           subject: registrationId,
           details: { type: input.kind },
         });
         const { mailbox, mode, ceremony } = input;
         const claim = { tokenHash, registrationId, expiresAt: claimExpiresAt };
-        const opened = await openAttempt(tx, deps, asker, now, { claim, mailbox, mode, ceremony });
+        const opened = await createAttempt(tx, deps, origin, now, { claim, mailbox, mode, ceremony });
         const answer: AssertedRegistration = { ...opened, claimToken, claimExpiresAt, budgets };
         await keep(tx, answer);
         return answer;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
 import { capabilitiesOf, readAsked } from '../../domain/hosts/capabilities.ts';
-import type { Question } from '../../domain/hosts/connection-requests.ts';
+import type { ConnectionRequest } from '../../domain/hosts/connection-requests.ts';
 import { type HostedAgent, showOwnHostedAgent } from '../../domain/hosts/host-agent-view.ts';
 import {
   reactivate as reactivateAgent,
@@ -9,7 +9,7 @@ import {
   revokeHostedAgent,
   rotateAgentKey,
 } from '../../domain/hosts/host-agents.ts';
-import { refused } from '../../domain/hosts/protocol-errors.ts';
+import { protocolError } from '../../domain/hosts/protocol-errors.ts';
 import { REFUSED } from '../../domain/hosts/refused-capabilities.ts';
 import { requestCapabilities as request } from '../../domain/hosts/request-capabilities.ts';
 import { Failure } from '../../errors.ts';
@@ -94,16 +94,16 @@ export const register = operation({
   body: json(registerBody),
   answer: agentAnswer,
   async handle(call) {
-    const { deps, asker, body, caller } = call;
+    const { deps, origin, body, caller } = call;
     const { mode } = body;
     if (mode !== 'delegated' && mode !== 'autonomous') {
-      throw refused('unsupported_mode', 'The modes are delegated and autonomous.');
+      throw protocolError('unsupported_mode', 'The modes are delegated and autonomous.');
     }
     const signer = { ...caller, name: clean(caller.name ?? body.host_name, 200) };
     const capabilities = body.capabilities ? readAsked(deps.config, body.capabilities) : undefined;
     const name = clean(body.name, 200) ?? '';
     const ask = { name, mode, capabilities, ...questionOf(body) } as const;
-    return { data: describe(call, await registerHostedAgent(deps, asker, signer, ask)) };
+    return { data: describe(call, await registerHostedAgent(deps, origin, signer, ask)) };
   },
 });
 
@@ -114,9 +114,9 @@ export const requestCapabilities = operation({
   body: json(requestBody),
   answer: agentAnswer,
   async handle(call) {
-    const { deps, asker, body, caller } = call;
+    const { deps, origin, body, caller } = call;
     const capabilities = readAsked(deps.config, body.capabilities);
-    const shown = await request(deps, asker, caller, capabilities, questionOf(body));
+    const shown = await request(deps, origin, caller, capabilities, questionOf(body));
     // Published clients wait only where this says so.
     return {
       data: { ...describe(call, shown), status: shown.approval === undefined ? 'active' : 'pending' },
@@ -133,7 +133,7 @@ export const showStatus = operation({
     const id = call.query.get('agent_id');
     if (id === null) throw new Failure('badRequest', 'Say which: ?agent_id=…', { field: 'agent_id' });
     // PostgreSQL knows no NUL in a text, and fails instead of finding nothing.
-    if (!/^[\x21-\x7e]+$/.test(id)) throw refused('agent_not_found', 'There is no such agent.');
+    if (!/^[\x21-\x7e]+$/.test(id)) throw protocolError('agent_not_found', 'There is no such agent.');
     const shown = await showOwnHostedAgent(call.deps, call.caller.host, id);
     return { data: describe(call, shown) };
   },
@@ -146,8 +146,8 @@ export const reactivate = operation({
   body: json(agentBody),
   answer: agentAnswer,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
-    return { data: describe(call, await reactivateAgent(deps, asker, caller.host, body.agent_id)) };
+    const { deps, origin, caller, body } = call;
+    return { data: describe(call, await reactivateAgent(deps, origin, caller.host, body.agent_id)) };
   },
 });
 
@@ -158,8 +158,8 @@ export const revoke = operation({
   body: json(agentBody),
   answer: endAnswer,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
-    await revokeHostedAgent(deps, asker, caller.host, body.agent_id);
+    const { deps, origin, caller, body } = call;
+    await revokeHostedAgent(deps, origin, caller.host, body.agent_id);
     return { data: { agent_id: body.agent_id, status: 'revoked' } };
   },
 });
@@ -171,8 +171,8 @@ export const rotateKey = operation({
   body: json(rotateBody),
   answer: endAnswer,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
-    const shown = await rotateAgentKey(deps, asker, caller.host, body.agent_id, body.public_key);
+    const { deps, origin, caller, body } = call;
+    const shown = await rotateAgentKey(deps, origin, caller.host, body.agent_id, body.public_key);
     return { data: { agent_id: shown.agent.id, status: stateOf(shown) } };
   },
 });
@@ -182,7 +182,7 @@ function questionOf(body: {
   preferred_method?: string | null | undefined;
   login_hint?: string | null | undefined;
   binding_message?: string | null | undefined;
-}): Question {
+}): ConnectionRequest {
   return {
     reason: clean(body.reason, 500),
     bindingMessage: clean(body.binding_message, 200),

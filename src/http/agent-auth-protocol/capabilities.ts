@@ -1,8 +1,13 @@
 import { z } from 'zod';
 import { introspectAgent } from '../../domain/hosts/agent-introspection.ts';
-import { type Capability, capabilitiesOf, grantedTo, isForAnybody } from '../../domain/hosts/capabilities.ts';
+import {
+  type Capability,
+  capabilitiesOf,
+  grantedTo,
+  isPublicCapability,
+} from '../../domain/hosts/capabilities.ts';
 import { execute as run } from '../../domain/hosts/execute-capability.ts';
-import { refused } from '../../domain/hosts/protocol-errors.ts';
+import { protocolError } from '../../domain/hosts/protocol-errors.ts';
 import { Failure } from '../../errors.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Call, json, operation } from '../server/table.ts';
@@ -77,7 +82,7 @@ export const describe = operation({
     const name = query.get('name');
     if (name === null) throw new Failure('badRequest', 'Say which: ?name=…', { field: 'name' });
     const capability = visible(call).find((each) => each.name === name);
-    if (capability === undefined) throw refused('capability_not_found', 'There is no such capability.');
+    if (capability === undefined) throw protocolError('capability_not_found', 'There is no such capability.');
     const { description, input, output, location } = capability;
     const granted = caller?.agent === undefined ? undefined : await grantedTo(deps, caller.agent);
     const grant_status = granted && (granted.has(name) ? 'granted' : 'not_granted');
@@ -92,8 +97,8 @@ export const execute = operation({
   body: json(executeBody),
   answer: executeAnswer,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
-    const data = await run(deps, asker, caller, body.capability, body.arguments ?? {});
+    const { deps, origin, caller, body } = call;
+    const data = await run(deps, origin, caller, body.capability, body.arguments ?? {});
     return { data: { data } };
   },
 });
@@ -135,7 +140,7 @@ export const introspect = operation({
 function visible({ deps }: Pick<Call<undefined, 'hostOrAgentIfAny'>, 'deps'>): Capability[] {
   const all = [...capabilitiesOf(deps.config).values()];
   // What anybody may have comes first.
-  const isFirst = (each: Capability) => isForAnybody(deps.config, each);
+  const isFirst = (each: Capability) => isPublicCapability(deps.config, each);
   return [...all.filter(isFirst), ...all.filter((each) => !isFirst(each))];
 }
 

@@ -14,8 +14,8 @@ export const revoke = operation({
   summary: 'End this host and all of its agents',
   answer: revokeAnswer,
   async handle(call) {
-    const { deps, asker, caller } = call;
-    const agents = await revokeHost(deps, asker, caller.host.id);
+    const { deps, origin, caller } = call;
+    const agents = await revokeHost(deps, origin, caller.host.id);
     return { data: { host_id: caller.host.id, status: 'revoked', agents_revoked: agents } };
   },
 });
@@ -27,8 +27,8 @@ export const rotateKey = operation({
   body: json(rotateBody),
   answer: hostAnswer,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
-    await rotateHostKey(deps, asker, caller.host, body.public_key);
+    const { deps, origin, caller, body } = call;
+    await rotateHostKey(deps, origin, caller.host, body.public_key);
     return { data: { host_id: caller.host.id, status: 'active' } };
   },
 });

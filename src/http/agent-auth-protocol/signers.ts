@@ -1,8 +1,8 @@
 import type { Deps } from '../../deps.ts';
-import type { Asker } from '../../domain/audit/audit-log.ts';
-import { refused } from '../../domain/hosts/protocol-errors.ts';
+import type { RequestOrigin } from '../../domain/audit/audit-log.ts';
+import { protocolError } from '../../domain/hosts/protocol-errors.ts';
 import { verifyAgentToken, verifyHostToken } from '../../domain/hosts/signed-requests.ts';
-import { refuseIfSpent } from '../../domain/limits/flood-limit.ts';
+import { assertFloodLimit } from '../../domain/limits/flood-limit.ts';
 import { Failure } from '../../errors.ts';
 import { PATHS } from '../server/paths.ts';
 import type { CallerKind, Callers } from '../server/table.ts';
@@ -16,13 +16,13 @@ type SignerKind = Extract<
 export async function signerOf(
   kind: SignerKind,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   header: string | undefined,
 ): Promise<Callers[SignerKind]> {
   if (kind === 'hostOrAgentIfAny' && header === undefined) return undefined;
   const token = /^Bearer +([\w.-]+) *$/i.exec(header ?? '')?.[1];
   if (token === undefined) {
-    throw refused(
+    throw protocolError(
       'authentication_required',
       `Sign the request: "Authorization: Bearer <token>". See ${deps.config.publicUrl}${PATHS.agentConfiguration}.`,
     );
@@ -36,7 +36,7 @@ export async function signerOf(
     }
     case 'hostOrNewHost':
       return verifyHostToken(deps, token, 'welcome', () =>
-        refuseIfSpent(deps, 'registerPerIp', asker.address),
+        assertFloodLimit(deps, 'registerPerIp', origin.address),
       );
     case 'hostedAgent':
       return verifyAgentToken(deps, token, [deps.config.publicUrl]);

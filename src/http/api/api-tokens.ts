@@ -61,7 +61,7 @@ export const createToken = operation({
   body: json(createTokenBody),
   answer: createTokenAnswer,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
+    const { deps, origin, caller, body } = call;
     const scopes = parseScope(body.scope);
     if (scopes.length === 0 || !scopes.every((scope) => deps.config.scopes.has(scope))) {
       throw new Failure(
@@ -72,7 +72,7 @@ export const createToken = operation({
         },
       );
     }
-    const { key, credential } = await createKey(deps, asker, caller, {
+    const { key, credential } = await createKey(deps, origin, caller, {
       name: body.name,
       scopes,
       resources: body.resources?.map((url) => checkResourceUrl(url, 'resources')),
@@ -88,7 +88,7 @@ export const revokeToken = operation({
   summary: 'Revoke a key for good',
   answer: revokeTokenAnswer,
   async handle(call) {
-    const key = await revokeOwnKey(call.deps, call.asker, call.caller, call.params.id ?? '');
+    const key = await revokeOwnKey(call.deps, call.origin, call.caller, call.params.id ?? '');
     return { data: { id: key.id, revoked: true, revoked_at: optionalIso(key.revokedAt) } };
   },
 });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Repeatable } from '../../domain/limits/idempotency.ts';
+import type { IdempotentRequest } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
 import { normalizeCode } from '../../lib/code-text.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
@@ -41,18 +41,18 @@ const COMPLETE_REPLAY_SECONDS = 600;
 export function completeOnce(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
   claimToken: string,
-): Repeatable | undefined {
+): IdempotentRequest | undefined {
   const owner = `complete:${hashSecret(claimToken).toString('hex')}`;
   return repeatableOf(call, { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' });
 }
 
 /** What makes a registration repeatable: its key belongs to the client address. @throws Failure as repeatableOf */
 export function registerOnce(
-  call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes' | 'asker'>,
+  call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes' | 'origin'>,
   path: 'register' | 'identity',
-): Repeatable | undefined {
+): IdempotentRequest | undefined {
   return repeatableOf(call, {
-    owner: `${path}:${call.asker.address.limitKey}`,
+    owner: `${path}:${call.origin.address.limitKey}`,
     ttlSeconds: REGISTER_REPLAY_SECONDS,
     limit: 'registerPerIp',
   });
@@ -61,8 +61,8 @@ export function registerOnce(
 /** What makes a request repeatable, if its sender wants it so. @throws Failure `badRequest` for a key that is none */
 function repeatableOf(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
-  terms: Pick<Repeatable, 'owner' | 'ttlSeconds' | 'limit'>,
-): Repeatable | undefined {
+  terms: Pick<IdempotentRequest, 'owner' | 'ttlSeconds' | 'limit'>,
+): IdempotentRequest | undefined {
   const key = call.header('idempotency-key');
   if (key === undefined) return undefined;
   if (!/^[\x21-\x7e]{1,255}$/.test(key)) {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ceremonyOf } from '../../domain/claims/claim-flows.ts';
+import { claimFlowOf } from '../../domain/claims/claim-flows.ts';
 import { completeClaim as complete } from '../../domain/claims/complete-claim.ts';
 import { startClaim as start } from '../../domain/claims/start-claim.ts';
 import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
@@ -62,13 +62,13 @@ export const startClaim = operation({
   answer: claimAnswer,
   versions: [assertedClaimVersion, productionClaimVersion],
   async handle(call) {
-    const { deps, asker, body, caller } = call;
-    const opened = await start(deps, asker, {
+    const { deps, origin, body, caller } = call;
+    const opened = await start(deps, origin, {
       claimToken: body.claim_token,
       companion: caller,
       mailbox: hintOf(body),
       mode: 'merge',
-      ceremony: ceremonyOf(deps.config, 'mailed'),
+      ceremony: claimFlowOf(deps.config, 'mailed'),
     });
     return { data: { ...initiated(opened), claim_attempt: codeToType(deps, opened) } };
   },
@@ -76,15 +76,15 @@ export const startClaim = operation({
 
 /** POST /agent/identity/claim, `{type, claim_token, login_hint}`: its agents are given no code */
 async function claimInProduction(call: Sent<typeof productionClaimBody>): Promise<HandlerResult> {
-  const { deps, asker, body, caller } = call;
+  const { deps, origin, body, caller } = call;
   // A draft of 0.7 says the same with this type, and does poll for the code it shows.
   const isTyped = body.type === 'login_hint';
-  const opened = await start(deps, asker, {
+  const opened = await start(deps, origin, {
     claimToken: body.claim_token,
     companion: caller,
     mailbox: hintOf(body),
     mode: 'merge',
-    ceremony: ceremonyOf(deps.config, isTyped ? 'told' : 'shown'),
+    ceremony: claimFlowOf(deps.config, isTyped ? 'told' : 'shown'),
   });
   const code = isTyped ? { claim_attempt: codeToType(deps, opened) } : {};
   return { data: { ...initiated(opened), type: 'service_auth', ...code } };
@@ -92,12 +92,12 @@ async function claimInProduction(call: Sent<typeof productionClaimBody>): Promis
 
 /** POST /agent/identity/claim, `{type: identity_assertion, claim_token, assertion}` (B2x) */
 async function claimByProvider(call: Sent<typeof assertedClaimBody>): Promise<HandlerResult> {
-  const { deps, asker, body, caller } = call;
-  const found = await claimByAssertion(deps, asker, {
+  const { deps, origin, body, caller } = call;
+  const found = await claimByAssertion(deps, origin, {
     claimToken: body.claim_token,
     companion: caller,
     assertion: body.assertion,
-    ceremony: ceremonyOf(deps.config, 'told'),
+    ceremony: claimFlowOf(deps.config, 'told'),
   });
   if (found.kind === 'stepUp') {
     const { opened } = found;
@@ -143,7 +143,7 @@ async function completeWith(
   gives: 'identity' | 'same_identity',
 ) {
   const how = { claimToken: token, code, gives, companion: call.caller };
-  const completed = await complete(call.deps, call.asker, how, completeOnce(call, token));
+  const completed = await complete(call.deps, call.origin, how, completeOnce(call, token));
   if (completed.given.kind !== 'identity') throw new Error('an identity was to be given');
   const signed = await signIdentity(call.deps, completed.given.identity);
   const { registrationId: id } = completed;

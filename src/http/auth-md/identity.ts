@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ceremonyOf } from '../../domain/claims/claim-flows.ts';
-import type { Given } from '../../domain/claims/issue-on-claim.ts';
+import { claimFlowOf } from '../../domain/claims/claim-flows.ts';
+import type { IssuedCredential } from '../../domain/claims/issue-on-claim.ts';
 import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
 import { renewIdentity } from '../../domain/credentials/renew-identity.ts';
 import { registerAnonymous } from '../../domain/registration/register-anonymous.ts';
@@ -80,9 +80,9 @@ export const register = operation({
 });
 
 async function identifyAnonymous(call: Sent<typeof identityBody>): Promise<HandlerResult> {
-  const { deps, asker, body } = call;
+  const { deps, origin, body } = call;
   const input = { agentName: body.agent_name ?? undefined, token: 'clm', gives: 'identity' } as const;
-  const registered = await registerAnonymous(deps, asker, input, registerOnce(call, 'identity'));
+  const registered = await registerAnonymous(deps, origin, input, registerOnce(call, 'identity'));
   const { anonymousScopes, claimedScopes } = deps.config;
   return {
     budget: registered.budgets[0],
@@ -102,7 +102,7 @@ async function identifyByMailbox(
   type: 'service_auth' | 'email-verification',
   mailbox: string,
 ): Promise<HandlerResult> {
-  const { deps, asker, body } = call;
+  const { deps, origin, body } = call;
   const isMailed = type === 'email-verification';
   const input = {
     agentName: body.agent_name ?? undefined,
@@ -110,9 +110,9 @@ async function identifyByMailbox(
     kind: isMailed ? 'identity_assertion' : 'service_auth',
     mailbox,
     mode: 'merge',
-    ceremony: ceremonyOf(deps.config, isMailed ? 'mailed' : 'told'),
+    ceremony: claimFlowOf(deps.config, isMailed ? 'mailed' : 'told'),
   } as const;
-  const registered = await registerWithMailbox(deps, asker, input, registerOnce(call, 'identity'));
+  const registered = await registerWithMailbox(deps, origin, input, registerOnce(call, 'identity'));
   return {
     budget: registered.budgets[0],
     data: {
@@ -127,12 +127,12 @@ async function identifyByProvider(
   call: Sent<typeof identityBody>,
   presented: string,
 ): Promise<HandlerResult> {
-  const { deps, asker, body } = call;
-  const found = await presentAssertion(deps, asker, {
+  const { deps, origin, body } = call;
+  const found = await presentAssertion(deps, origin, {
     assertion: presented,
     agentName: body.agent_name ?? undefined,
     gives: 'identity',
-    ceremony: ceremonyOf(deps.config, 'told'),
+    ceremony: claimFlowOf(deps.config, 'told'),
   });
   if (found.kind === 'known') {
     const { standing, scopes } = found;
@@ -175,7 +175,7 @@ export { STEP_UP };
 
 /** POST /agent/identity, `type: refresh` */
 async function refresh(call: Sent<typeof refreshBody>): Promise<HandlerResult> {
-  const { registrationId, identity } = await renewIdentity(call.deps, call.asker, call.body.refresh_token);
+  const { registrationId, identity } = await renewIdentity(call.deps, call.origin, call.body.refresh_token);
   return {
     data: {
       id: registrationId,
@@ -186,7 +186,10 @@ async function refresh(call: Sent<typeof refreshBody>): Promise<HandlerResult> {
 }
 
 /** The identity that was given, signed, by all its names: here it always is one. */
-export async function identityOf(call: Pick<Sent<z.ZodType>, 'deps'>, given: Given): Promise<object> {
+export async function identityOf(
+  call: Pick<Sent<z.ZodType>, 'deps'>,
+  given: IssuedCredential,
+): Promise<object> {
   if (given.kind !== 'identity') throw new Error('an identity was to be given');
   return bothIdentities(await signIdentity(call.deps, given.identity));
 }

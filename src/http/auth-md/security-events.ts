@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { takeSecurityEvent } from '../../domain/agents/revoke-by-provider.ts';
+import { revokeByProvider } from '../../domain/agents/revoke-by-provider.ts';
 import { operation } from '../server/table.ts';
 
 /** What agent providers tell us of their users (auth-md.md 4.6): the body is the token. */
@@ -12,8 +12,8 @@ export const receiveEvent = operation({
   caller: 'anyone',
   summary: 'Tell that an agent provider takes its word for a user back (RFC 8935)',
   body: { media: 'securityEvent', schema: eventBody },
-  async handle({ deps, asker, body }) {
-    await takeSecurityEvent(deps, asker, body.token, 'secevent+jwt');
+  async handle({ deps, origin, body }) {
+    await revokeByProvider(deps, origin, body.token, 'secevent+jwt');
     return { status: 202, nothing: true };
   },
 });
@@ -24,7 +24,7 @@ export const revokeByLogout = operation({
   summary: 'The same, as of auth.md 0.1',
   body: { media: 'logoutToken', schema: eventBody },
   answer: revokedAnswer,
-  async handle({ deps, asker, body }) {
-    return { data: { revoked: await takeSecurityEvent(deps, asker, body.token, 'logout+jwt') } };
+  async handle({ deps, origin, body }) {
+    return { data: { revoked: await revokeByProvider(deps, origin, body.token, 'logout+jwt') } };
   },
 });

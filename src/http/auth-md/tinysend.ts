@@ -4,7 +4,7 @@ import type { OpenedAttempt } from '../../domain/claims/claim-attempts.ts';
 import { MAILED_CODE } from '../../domain/claims/claim-flows.ts';
 import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
 import { completeClaim as complete } from '../../domain/claims/complete-claim.ts';
-import type { Given } from '../../domain/claims/issue-on-claim.ts';
+import type { IssuedCredential } from '../../domain/claims/issue-on-claim.ts';
 import { startClaim as start } from '../../domain/claims/start-claim.ts';
 import { registerAnonymous } from '../../domain/registration/register-anonymous.ts';
 import { registerWithMailbox } from '../../domain/registration/register-by-mailbox.ts';
@@ -117,11 +117,11 @@ export const register = operation({
   answer: registerAnswer,
   versions: [v01.registerVersion],
   async handle(call) {
-    const { deps, asker, body } = call;
+    const { deps, origin, body } = call;
     const repeatable = registerOnce(call, 'register');
     if (body.type === 'anonymous') {
       const input = { agentName: body.agent_name, token: 'ct', gives: 'key' } as const;
-      const registered = await registerAnonymous(deps, asker, input, repeatable);
+      const registered = await registerAnonymous(deps, origin, input, repeatable);
       const key = keyOf(registered.given);
       return {
         budget: registered.budgets[0],
@@ -147,7 +147,7 @@ export const register = operation({
       mode: modeOf(body.link),
       ceremony: MAILED_CODE,
     } as const;
-    const registered = await registerWithMailbox(deps, asker, input, repeatable);
+    const registered = await registerWithMailbox(deps, origin, input, repeatable);
     return {
       budget: registered.budgets[0],
       data: {
@@ -167,8 +167,8 @@ export const startClaim = operation({
   answer: claimAnswer,
   versions: [v01.claimVersion],
   async handle(call) {
-    const { deps, asker, body, caller } = call;
-    const started = await start(deps, asker, {
+    const { deps, origin, body, caller } = call;
+    const started = await start(deps, origin, {
       claimToken: body.claim_token,
       mailbox: mailboxOf(body.email, 'email'),
       mode: modeOf(body.link),
@@ -188,9 +188,9 @@ export const completeClaim = operation({
   answer: completeAnswer,
   versions: [v01.completeVersion],
   async handle(call) {
-    const { deps, asker, body, caller } = call;
+    const { deps, origin, body, caller } = call;
     const how = { claimToken: body.claim_token, code: body.otp, gives: 'key', companion: caller } as const;
-    const completed = await complete(deps, asker, how, completeOnce(call, body.claim_token));
+    const completed = await complete(deps, origin, how, completeOnce(call, body.claim_token));
     const key = keyOf(completed.given);
     return {
       data: {
@@ -206,10 +206,10 @@ export const completeClaim = operation({
   },
 });
 
-type GivenKey = Extract<Given, { kind: 'key' }>;
+type GivenKey = Extract<IssuedCredential, { kind: 'key' }>;
 
 /** The key that was given: here it always is one. */
-function keyOf(given: Given): GivenKey {
+function keyOf(given: IssuedCredential): GivenKey {
   if (given.kind === 'key') return given;
   throw new Error('a key was to be given');
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MAILED_PAGE } from '../../domain/claims/claim-flows.ts';
 import { completeClaim, findCeremonyEnd } from '../../domain/claims/complete-claim.ts';
-import type { Given } from '../../domain/claims/issue-on-claim.ts';
+import type { IssuedCredential } from '../../domain/claims/issue-on-claim.ts';
 import { startClaim } from '../../domain/claims/start-claim.ts';
 import { registerAnonymous } from '../../domain/registration/register-anonymous.ts';
 import { presentAssertion } from '../../domain/registration/register-by-id-jag.ts';
@@ -99,14 +99,14 @@ type Registering = Call<z.output<typeof registerBody>, 'anyone'>;
 type Asserting = Extract<z.output<typeof registerBody>, { type: 'identity_assertion' }>;
 
 async function registerAnonymously(call: Registering): Promise<HandlerResult> {
-  const { deps, asker, body } = call;
+  const { deps, origin, body } = call;
   const input = {
     agentName: body.agent_name ?? undefined,
     credentialType: 'api_key',
     token: 'clm',
     gives: 'key',
   } as const;
-  const registered = await registerAnonymous(deps, asker, input, registerOnce(call, 'register'));
+  const registered = await registerAnonymous(deps, origin, input, registerOnce(call, 'register'));
   return {
     budget: registered.budgets[0],
     data: {
@@ -120,7 +120,7 @@ async function registerAnonymously(call: Registering): Promise<HandlerResult> {
 }
 
 async function registerByMailbox(call: Registering, body: Asserting): Promise<HandlerResult> {
-  const { deps, asker } = call;
+  const { deps, origin } = call;
   const input = {
     agentName: body.agent_name ?? undefined,
     credentialType: body.requested_credential_type,
@@ -130,7 +130,7 @@ async function registerByMailbox(call: Registering, body: Asserting): Promise<Ha
     mode: 'merge',
     ceremony: MAILED_PAGE,
   } as const;
-  const registered = await registerWithMailbox(deps, asker, input, registerOnce(call, 'register'));
+  const registered = await registerWithMailbox(deps, origin, input, registerOnce(call, 'register'));
   return {
     budget: registered.budgets[0],
     data: {
@@ -142,8 +142,8 @@ async function registerByMailbox(call: Registering, body: Asserting): Promise<Ha
 }
 
 async function registerByProvider(call: Registering, body: Asserting): Promise<HandlerResult> {
-  const { deps, asker } = call;
-  const found = await presentAssertion(deps, asker, {
+  const { deps, origin } = call;
+  const found = await presentAssertion(deps, origin, {
     assertion: body.assertion,
     agentName: body.agent_name ?? undefined,
     credentialType: body.requested_credential_type,
@@ -167,8 +167,8 @@ async function registerByProvider(call: Registering, body: Asserting): Promise<H
 
 /** POST /agent/auth/claim: the same mailbox once more sends no second mail while the first is good (2a.2). */
 async function claim(call: Sent<typeof claimBody>): Promise<HandlerResult> {
-  const { deps, asker, body, caller } = call;
-  const opened = await startClaim(deps, asker, {
+  const { deps, origin, body, caller } = call;
+  const opened = await startClaim(deps, origin, {
     claimToken: body.claim_token,
     mailbox: mailboxOf(body.email, 'email'),
     mode: 'merge',
@@ -189,11 +189,11 @@ async function claim(call: Sent<typeof claimBody>): Promise<HandlerResult> {
 
 /** POST /agent/auth/claim/complete */
 async function complete(call: Sent<typeof completeBody>): Promise<HandlerResult> {
-  const { deps, asker, body, caller } = call;
+  const { deps, origin, body, caller } = call;
   const repeatable = completeOnce(call, body.claim_token);
   const gives = await findCeremonyEnd(deps, body.claim_token);
   const how = { claimToken: body.claim_token, code: body.otp, gives, companion: caller };
-  const completed = await completeClaim(deps, asker, how, repeatable);
+  const completed = await completeClaim(deps, origin, how, repeatable);
   const { given } = completed;
   return {
     data: {
@@ -216,7 +216,7 @@ function claimOf(
   };
 }
 
-function credentialOf(given: Given): object {
+function credentialOf(given: IssuedCredential): object {
   if (given.kind === 'key') {
     return { credential_type: 'api_key', credential: given.credential, credential_expires: null };
   }

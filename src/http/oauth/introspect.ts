@@ -39,9 +39,9 @@ export const introspect = operation({
   body: urlencoded(introspectBody),
   answer: introspectAnswer,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
+    const { deps, origin, caller, body } = call;
     if (looksSigned(body.token)) return { data: await introspectSigned(call) };
-    const found = await ask(deps, asker, caller, body.token);
+    const found = await ask(deps, origin, caller, body.token);
     if (!found.active) return { data: { active: false } };
     return {
       data: {

@@ -12,7 +12,7 @@ export const revoke = operation({
   cors: true,
   body: urlencoded(revokeBody),
   async handle(call) {
-    await revokeHeldKey(call.deps, call.asker, call.body.token);
+    await revokeHeldKey(call.deps, call.origin, call.body.token);
     return { nothing: true };
   },
 });

@@ -42,16 +42,16 @@ export const exchangeToken = operation({
   body: { media: 'formOrJson', schema: tokenBody },
   answer: tokenAnswer,
   async handle(call) {
-    const { deps, asker, body } = call;
+    const { deps, origin, body } = call;
     const ask = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
     switch (body.grant_type) {
       case JWT_BEARER: {
         const assertion = required(body.assertion, 'assertion');
-        return answer(await exchangeAssertion(deps, asker, { assertion, ...ask }));
+        return answer(await exchangeAssertion(deps, origin, { assertion, ...ask }));
       }
       case CLAIM: {
         const claimToken = required(body.claim_token, 'claim_token');
-        const got = await collectByGrant(deps, asker, { claimToken, ...ask });
+        const got = await collectByGrant(deps, origin, { claimToken, ...ask });
         return answer(got.token, bothIdentities(await signIdentity(deps, got.identity)));
       }
       default:

@@ -152,13 +152,13 @@ export function deleteMine(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'Delete it',
     form: deleteForm,
-    async handle({ deps, asker, caller, body }) {
+    async handle({ deps, origin, caller, body }) {
       const { accountId, mailbox } = caller.session;
       if (parseMailbox(body.mailbox) !== mailbox) {
         const problem = 'This is not the address of the account. Nothing was deleted.';
         return pages.show(caller, 'delete-account', { mailbox, problem }, 400);
       }
-      await deleteAccount(deps, asker, accountId);
+      await deleteAccount(deps, origin, accountId);
       const cookies = [clearCookie(deps.config, 'session'), renewBrowser(deps)];
       return { ...pages.show({ ...caller, session: undefined }, 'deleted', {}), cookies };
     },
@@ -171,8 +171,8 @@ export const endOneSession = submit({
   summary: 'End a session',
   form: endSessionForm,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
-    await endSession(deps, asker, caller.session.accountId, body.session);
+    const { deps, origin, caller, body } = call;
+    await endSession(deps, origin, caller.session.accountId, body.session);
     return redirect(deps.config, '/account');
   },
 });
@@ -183,8 +183,8 @@ export const changeMail = submit({
   summary: 'Have mail of agents, or not',
   form: wantsMailForm,
   async handle(call) {
-    const { deps, asker, caller, body } = call;
-    await setWantsMail(deps, asker, caller.session, body.wanted === 'yes');
+    const { deps, origin, caller, body } = call;
+    await setWantsMail(deps, origin, caller.session, body.wanted === 'yes');
     return redirect(deps.config, '/account');
   },
 });

@@ -90,7 +90,7 @@ export const rename = submit({
   summary: 'Give it another name',
   form: renameForm,
   async handle(call) {
-    return act(call, (id, ownerId) => renameAgent(call.deps, call.asker, ownerId, id, call.body.name));
+    return act(call, (id, ownerId) => renameAgent(call.deps, call.origin, ownerId, id, call.body.name));
   },
 });
 
@@ -101,7 +101,7 @@ export const narrow = submit({
   form: narrowForm,
   async handle(call) {
     const scopes = chosen(call.body, 'scope').filter((name) => call.deps.config.scopes.has(name));
-    return act(call, (id, ownerId) => narrowAgent(call.deps, call.asker, ownerId, id, scopes));
+    return act(call, (id, ownerId) => narrowAgent(call.deps, call.origin, ownerId, id, scopes));
   },
 });
 
@@ -111,7 +111,7 @@ export const unlink = submit({
   summary: 'Let a linked one go',
   form: agentForm,
   async handle(call) {
-    await act(call, (id, ownerId) => unlinkAgent(call.deps, call.asker, ownerId, id));
+    await act(call, (id, ownerId) => unlinkAgent(call.deps, call.origin, ownerId, id));
     return redirect(call.deps.config, '/agents');
   },
 });
@@ -122,7 +122,7 @@ export const undo = submit({
   summary: 'Undo a merge',
   form: agentForm,
   async handle(call) {
-    await act(call, (id, ownerId) => undoMerge(call.deps, call.asker, ownerId, id));
+    await act(call, (id, ownerId) => undoMerge(call.deps, call.origin, ownerId, id));
     return redirect(call.deps.config, '/agents');
   },
 });
@@ -133,7 +133,7 @@ export const revoke = submit({
   summary: 'End it and its keys',
   form: agentForm,
   async handle(call) {
-    return act(call, (id, ownerId) => revokeOwnedAgent(call.deps, call.asker, ownerId, id));
+    return act(call, (id, ownerId) => revokeOwnedAgent(call.deps, call.origin, ownerId, id));
   },
 });
 

@@ -43,9 +43,9 @@ export function add(pages: Pages) {
     summary: 'Set it up',
     form: addForm,
     async handle(call) {
-      const { deps, asker, caller, body } = call;
+      const { deps, origin, caller, body } = call;
       try {
-        const codes = await addAuthenticator(deps, asker, caller.session, body.sealed, body.code);
+        const codes = await addAuthenticator(deps, origin, caller.session, body.sealed, body.code);
         return pages.show(caller, 'recovery-codes', { codes, isNew: true });
       } catch (error) {
         if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
@@ -70,7 +70,7 @@ export const remove = submit({
   summary: 'Remove it',
   form: plainForm,
   async handle(call) {
-    await removeAuthenticator(call.deps, call.asker, call.caller.session.accountId);
+    await removeAuthenticator(call.deps, call.origin, call.caller.session.accountId);
     return redirect(call.deps.config, '/account');
   },
 });
@@ -81,8 +81,8 @@ export function renewCodes(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'New codes',
     form: plainForm,
-    async handle({ deps, asker, caller }) {
-      const codes = await renewRecoveryCodes(deps, asker, caller.session.accountId);
+    async handle({ deps, origin, caller }) {
+      const codes = await renewRecoveryCodes(deps, origin, caller.session.accountId);
       return pages.show(caller, 'recovery-codes', { codes, isNew: false });
     },
   });

@@ -44,12 +44,12 @@ export function approve(pages: Pages) {
     summary: 'Approve a claim',
     form: approveForm,
     async handle(call) {
-      const { deps, asker, body } = call;
+      const { deps, origin, body } = call;
       const link = heldLink(call);
       try {
         const decision = { attemptId: body.attempt, signedInAs: call.caller.session };
-        if (body.way === 'reveal') await confirmClaim(deps, asker, link, decision);
-        else await approveClaim(deps, asker, link, { ...decision, code: body.code });
+        if (body.way === 'reveal') await confirmClaim(deps, origin, link, decision);
+        else await approveClaim(deps, origin, link, { ...decision, code: body.code });
       } catch (error) {
         // What the human can mend is said on the page itself, where they mend it.
         if (!(error instanceof Failure) || !MENDABLE.has(error.kind)) throw error;
@@ -91,7 +91,7 @@ export const deny = submit({
   form: denyForm,
   async handle(call) {
     const link = heldLink(call);
-    await denyClaim(call.deps, call.asker, link, { noMore: call.body.no_more !== undefined });
+    await denyClaim(call.deps, call.origin, link, { noMore: call.body.no_more !== undefined });
     return redirect(call.deps.config, '/claim');
   },
 });

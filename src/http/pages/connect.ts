@@ -56,9 +56,9 @@ export function findByCode(pages: Pages) {
     caller: 'browser',
     summary: 'By its code',
     form: codeForm,
-    async handle({ deps, asker, body, caller }) {
+    async handle({ deps, origin, body, caller }) {
       try {
-        const id = await find(deps, asker, body.code);
+        const id = await find(deps, origin, body.code);
         const token = new URL(approvalLink(deps, id)).searchParams.get('t')!;
         return redirect(deps.config, '/connect/review', [
           ...caller.cookies,
@@ -93,12 +93,12 @@ export function decide(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'Let the agent in, or not',
     form: decideForm,
-    async handle({ deps, asker, body, caller }) {
+    async handle({ deps, origin, body, caller }) {
       // What is decided is what this browser was shown.
       if (readApprovalLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw nothingHere();
       const isYes = body.decision === 'approve';
-      if (isYes) await approveAgent(deps, asker, body.approval, caller.session, chosen(body, 'allow'));
-      else await rejectAgent(deps, asker, body.approval, caller.session);
+      if (isYes) await approveAgent(deps, origin, body.approval, caller.session, chosen(body, 'allow'));
+      else await rejectAgent(deps, origin, body.approval, caller.session);
       const done = pages.show(caller, 'connected', { isYes });
       return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
     },
@@ -132,10 +132,10 @@ export function refuse(pages: Pages) {
     caller: 'browser',
     summary: 'Turn the agent away',
     form: refuseForm,
-    async handle({ deps, asker, body, caller }) {
+    async handle({ deps, origin, body, caller }) {
       const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
       if (id === undefined) throw nothingHere();
-      await refuseByMail(deps, asker, id, { noMore: body.no_more !== undefined });
+      await refuseByMail(deps, origin, id, { noMore: body.no_more !== undefined });
       return pages.show(caller, 'connected', { isYes: false });
     },
   });
@@ -147,8 +147,8 @@ export const revokeHost = submit({
   summary: 'End a host and its agents',
   form: hostForm,
   async handle(call) {
-    const { deps, asker, caller, params } = call;
-    await revokeOwnedHost(deps, asker, caller.session.accountId, params.id!);
+    const { deps, origin, caller, params } = call;
+    await revokeOwnedHost(deps, origin, caller.session.accountId, params.id!);
     return redirect(deps.config, '/agents');
   },
 });

@@ -68,7 +68,7 @@ export function createKey(pages: Pages) {
     summary: 'Make a key',
     form: newKeyForm,
     async handle(call) {
-      const { deps, asker, caller, body } = call;
+      const { deps, origin, caller, body } = call;
       const { session } = caller;
       try {
         const ask = await read(deps, body);
@@ -80,7 +80,7 @@ export function createKey(pages: Pages) {
           limit: undefined,
         };
         const { key, credential } = await patiently(() =>
-          createPersonalKey(deps, asker, session.accountId, ask, sent),
+          createPersonalKey(deps, origin, session.accountId, ask, sent),
         );
         // Of a form that is sent twice the browser shows the second answer. Once it has had one, it has shown the key (S-22).
         const wasShown = caller.cookie('made') === body.once;
@@ -110,8 +110,8 @@ export const revokeKey = submit({
   summary: 'End one for good',
   form: revokeKeyForm,
   async handle(call) {
-    const { deps, asker, caller, params } = call;
-    await revokePersonalKey(deps, asker, caller.session.accountId, params.id!);
+    const { deps, origin, caller, params } = call;
+    await revokePersonalKey(deps, origin, caller.session.accountId, params.id!);
     return redirect(deps.config, '/keys');
   },
 });

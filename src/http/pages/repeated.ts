@@ -1,4 +1,4 @@
-import { onceAtOnce } from '../../domain/limits/idempotency.ts';
+import { withIdempotencyWait } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
 import { setCookie } from '../server/cookies.ts';
@@ -19,7 +19,7 @@ export async function repeatedForm(
   call: Sent,
   act: () => Promise<HandlerResult> | HandlerResult,
 ): Promise<HandlerResult> {
-  const { deps, asker, caller, bytes } = call;
+  const { deps, origin, caller, bytes } = call;
   const { once } = (call.body ?? {}) as { once?: string };
   const browser = caller.cookie('browser');
   if (!once || browser === undefined || caller.cookie('made') === once) return act();
@@ -31,7 +31,7 @@ export async function repeatedForm(
     limit: undefined,
   };
   try {
-    return await onceAtOnce(deps, sent, asker, async () => markShown(call, once, await act()));
+    return await withIdempotencyWait(deps, sent, origin, async () => markShown(call, once, await act()));
   } catch (error) {
     // Filled in otherwise, after going back: another action.
     if (error instanceof Failure && error.kind === 'idempotencyMismatch') return act();

@@ -85,12 +85,12 @@ export const askAgain = submit({
 });
 
 async function mailCode(
-  call: Pick<Visit<{ next?: string | undefined }>, 'deps' | 'asker' | 'body'>,
+  call: Pick<Visit<{ next?: string | undefined }>, 'deps' | 'origin' | 'body'>,
   mailbox: string,
   accountId?: string,
 ): Promise<HandlerResult> {
-  const { deps, asker, body } = call;
-  const id = await startSignIn(deps, asker, mailbox, accountId);
+  const { deps, origin, body } = call;
+  const id = await startSignIn(deps, origin, mailbox, accountId);
   return redirect(deps.config, `/sign-in/code?next=${goalOf(body.next)}`, [
     setCookie(deps.config, 'signin', id),
   ]);
@@ -117,13 +117,13 @@ export function signIn(pages: Pages) {
     summary: 'Sign in',
     form: signInCodeForm,
     async handle(call) {
-      const { deps, asker, caller, body } = call;
+      const { deps, origin, caller, body } = call;
       const goal = goalOf(body.next);
       const held = await findHeld(call);
       try {
         if (held === undefined) throw new Failure('codeExpired', 'There is no code to be typed.');
         const complete = held.waitsFor === 'secondFactor' ? completeSecondFactor : completeSignIn;
-        return await goOn(call, held.id, await complete(deps, asker, held.id, body.code), goal);
+        return await goOn(call, held.id, await complete(deps, origin, held.id, body.code), goal);
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         const { kind, details } = error;
@@ -176,10 +176,10 @@ export const signInByLink = submit({
   summary: 'Use it',
   form: signInLinkForm,
   async handle(call) {
-    const { deps, asker, caller } = call;
+    const { deps, origin, caller } = call;
     const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
     if (id === undefined) throw linkOver();
-    const answer = await goOn(call, id, await completeByLink(deps, asker, id), goalOf(undefined));
+    const answer = await goOn(call, id, await completeByLink(deps, origin, id), goalOf(undefined));
     return { ...answer, cookies: [...(answer.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
   },
 });
@@ -189,7 +189,7 @@ function linkOver(): Failure {
 }
 
 async function goOn(
-  { deps, asker, caller }: Pick<Visit, 'deps' | 'asker' | 'caller'>,
+  { deps, origin, caller }: Pick<Visit, 'deps' | 'origin' | 'caller'>,
   id: string,
   outcome: SignedIn,
   goal: `/${string}`,
@@ -199,7 +199,7 @@ async function goOn(
     return redirect(deps.config, `/sign-in/code?next=${goal}`, [cookie]);
   }
   const { session } = caller;
-  if (session !== undefined) await endSession(deps, asker, session.accountId, session.id);
+  if (session !== undefined) await endSession(deps, origin, session.accountId, session.id);
   const cookies = [
     setCookie(deps.config, 'session', outcome.secret),
     renewBrowser(deps),
@@ -228,9 +228,9 @@ export const signOut = submit({
   caller: 'browser',
   summary: 'End this session',
   form: signOutForm,
-  async handle({ deps, asker, caller }) {
+  async handle({ deps, origin, caller }) {
     const { session } = caller;
-    if (session !== undefined) await endSession(deps, asker, session.accountId, session.id);
+    if (session !== undefined) await endSession(deps, origin, session.accountId, session.id);
     return redirect(deps.config, '/sign-in', [clearCookie(deps.config, 'session'), renewBrowser(deps)]);
   },
 });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import {
   type Follow,
-  type ResourceEvent,
-  readResourceEvents,
+  type RevocationEvent,
+  readRevocationFeed,
 } from '../../domain/audiences/revocation-feed.ts';
 import { Failure } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
@@ -39,7 +39,7 @@ export function followEvents(follow: Follow): Operation<'resourceServer'> {
       const isStream = /\btext\/event-stream\b/.test(header('accept') ?? '');
       const after = checkId(query.get('after') ?? (isStream ? header('last-event-id') : undefined));
       if (!isStream) {
-        const page = await readResourceEvents(deps, caller, after);
+        const page = await readRevocationFeed(deps, caller, after);
         return { data: { events: page.events.map(render), last: page.last } };
       }
       return { type: 'text/event-stream; charset=utf-8', stream: await openStream(follow, call, after) };
@@ -92,7 +92,7 @@ function checkId(id: string | undefined): string | undefined {
   });
 }
 
-function render(event: ResourceEvent): z.input<typeof eventShape> {
+function render(event: RevocationEvent): z.input<typeof eventShape> {
   return {
     id: event.id,
     type: event.type === 'merged' ? 'account_merged' : event.type,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { spendQuota } from '../../domain/audiences/quotas.ts';
+import { consumeQuota } from '../../domain/audiences/quotas.ts';
 import { viewLink } from '../../domain/claims/claim-links.ts';
 import { operation, urlencoded } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
@@ -26,22 +26,22 @@ export const quotaAnswer = z.object({
 });
 
 /** POST /resource/quota */
-export const consumeQuota = operation({
+export const countAction = operation({
   caller: 'resourceServer',
   summary: 'Count one action of the account behind a key',
   body: urlencoded(quotaBody),
   answer: quotaAnswer,
   async handle(call) {
     const { deps, caller, body } = call;
-    const spent = await spendQuota(deps, caller, body.key_id, body.action);
+    const count = await consumeQuota(deps, caller, body.key_id, body.action);
     return {
       data: {
-        allowed: spent.allowed,
-        tier: spent.tier,
-        max: spent.max,
-        remaining: spent.remaining,
-        resets_at: toIso(spent.resetsAt),
-        verification_uri: spent.registrationId && viewLink(deps, spent.registrationId),
+        allowed: count.allowed,
+        tier: count.tier,
+        max: count.max,
+        remaining: count.remaining,
+        resets_at: toIso(count.resetsAt),
+        verification_uri: count.registrationId && viewLink(deps, count.registrationId),
       },
     };
   },

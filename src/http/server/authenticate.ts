@@ -3,7 +3,7 @@ import type { Deps } from '../../deps.ts';
 import { isFresh } from '../../domain/accounts/sessions.ts';
 import { authenticateResourceServer } from '../../domain/audiences/authenticate-resource-server.ts';
 import type { ResourceServer } from '../../domain/audiences/resource-servers.ts';
-import type { Asker } from '../../domain/audit/audit-log.ts';
+import type { RequestOrigin } from '../../domain/audit/audit-log.ts';
 import { authenticate, type Bearer } from '../../domain/credentials/bearer.ts';
 import { Failure } from '../../errors.ts';
 import { signerOf } from '../agent-auth-protocol/signers.ts';
@@ -18,7 +18,7 @@ import type { CallerKind, Callers } from './table.ts';
 export async function identify(
   kind: CallerKind,
   deps: Deps,
-  asker: Asker,
+  origin: RequestOrigin,
   request: IncomingMessage,
   body: unknown,
 ): Promise<Callers[CallerKind]> {
@@ -26,9 +26,9 @@ export async function identify(
     case 'anyone':
       return undefined;
     case 'agentIfAny':
-      return request.headers.authorization === undefined ? undefined : bearerOf(deps, asker, request);
+      return request.headers.authorization === undefined ? undefined : bearerOf(deps, origin, request);
     case 'agent':
-      return bearerOf(deps, asker, request);
+      return bearerOf(deps, origin, request);
     case 'resourceServer':
       return resourceServerOf(deps, request, (body ?? {}) as ClientMembers);
     case 'agentHost':
@@ -36,7 +36,7 @@ export async function identify(
     case 'hostedAgent':
     case 'executingAgent':
     case 'hostOrAgentIfAny':
-      return signerOf(kind, deps, asker, oneAuthorization(request));
+      return signerOf(kind, deps, origin, oneAuthorization(request));
     case 'browser':
       return browserContext(deps, request, body as { csrf?: string } | undefined);
     case 'signedInUser':
@@ -71,7 +71,7 @@ async function recentlyVerifiedUser(
   });
 }
 
-async function bearerOf(deps: Deps, asker: Asker, request: IncomingMessage): Promise<Bearer> {
+async function bearerOf(deps: Deps, origin: RequestOrigin, request: IncomingMessage): Promise<Bearer> {
   const header = oneAuthorization(request);
   if (header === undefined) {
     throw new Failure(
@@ -80,7 +80,7 @@ async function bearerOf(deps: Deps, asker: Asker, request: IncomingMessage): Pro
     );
   }
   const credential = /^Bearer +([\w~+/.-]+=*) *$/i.exec(header)?.[1];
-  return authenticate(deps, asker, credential ?? '');
+  return authenticate(deps, origin, credential ?? '');
 }
 
 interface ClientMembers {

@@ -1,6 +1,6 @@
 import Router, { type RouterContext } from '@koa/router';
 import type { Deps } from '../../deps.ts';
-import { refuseIfSpent } from '../../domain/limits/flood-limit.ts';
+import { assertFloodLimit } from '../../domain/limits/flood-limit.ts';
 import { Failure } from '../../errors.ts';
 import { agentAuthProtocol } from '../dialects/agent-auth-protocol.ts';
 import { authMd } from '../dialects/auth-md.ts';
@@ -59,9 +59,9 @@ function rowHandlers(deps: Deps): (route: Route) => Middleware {
       refuseTokenInQuery(query);
 
       const address = clientAddress(req, deps.config.trustProxy);
-      const asker = { address, requestId: state.id };
+      const origin = { address, requestId: state.id };
       const mayRepeat = route.repeatable && req.headers['idempotency-key'] !== undefined;
-      if (route.limit !== undefined && !mayRepeat) await refuseIfSpent(deps, route.limit, address);
+      if (route.limit !== undefined && !mayRepeat) await assertFloodLimit(deps, route.limit, address);
       const { parsed, bytes } = route.body ? await readBody(req, route.body.media) : NO_BODY;
       const version = parsed && route.versions.find((each) => each.matches(parsed));
       const dialect = version?.dialect ?? route.dialect;
@@ -73,10 +73,10 @@ function rowHandlers(deps: Deps): (route: Route) => Middleware {
       if (inWork >= inWorkMax) throw overloaded();
       inWork += 1;
       try {
-        const caller = await identify(route.caller, deps, asker, req, body);
+        const caller = await identify(route.caller, deps, origin, req, body);
         const header = (name: string) => req.headers[name] as string | undefined;
         const { handle } = version ?? route;
-        const result = await handle({ deps, asker, body, bytes, caller, params, query, header });
+        const result = await handle({ deps, origin, body, bytes, caller, params, query, header });
         state.response = renderResult(route, dialect, result);
       } finally {
         inWork -= 1;

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import type { ResourceServer } from '../../domain/audiences/resource-servers.ts';
-import type { Asker } from '../../domain/audit/audit-log.ts';
+import type { RequestOrigin } from '../../domain/audit/audit-log.ts';
 import type { Bearer } from '../../domain/credentials/bearer.ts';
 import type { SigningAgent, SigningHost } from '../../domain/hosts/signed-requests.ts';
 import type { FloodLimit } from '../../domain/limits/flood-limit.ts';
@@ -41,7 +41,7 @@ export type CallerKind = keyof Callers;
 /** One request, checked: what a handler works with. */
 export interface Call<Body, Kind extends CallerKind> {
   deps: Deps;
-  asker: Asker;
+  origin: RequestOrigin;
   body: Body;
   /** The bytes of the body, for what must be the same at a repetition. */
   bytes: Uint8Array;

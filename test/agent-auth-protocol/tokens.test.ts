@@ -1,0 +1,392 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import fc from 'fast-check';
+import { type ClientAgent, type Host, newKey, signToken } from '../helpers/agent-client.ts';
+import { type AgentWorld, fine, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { onEveryEngine, type Reply } from '../helpers/service.ts';
+import { assertRefused } from '../helpers/wire.ts';
+
+const P256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
+onEveryEngine('tokens of hosts and agents', (engine) => {
+  let world: AgentWorld;
+  let host: Host;
+  let agent: ClientAgent;
+  before(async () => {
+    world = await openAgentWorld(engine);
+    host = world.client.newHost('the host');
+    agent = await world.letIn(newMailbox(), {}, undefined, host);
+  });
+  after(() => world.stop());
+
+  const now = () => Math.floor(world.on.clock() / 1000);
+  const bearer = (token: string | undefined) =>
+    token === undefined ? ({} as Record<string, string>) : { Authorization: `Bearer ${token}` };
+  const hosts = () => world.count('hosts');
+
+  /** What each endpoint of hosts says to a token that is right; what is sent there does no harm. */
+  const HOST_ENDPOINTS: Record<string, { ask: (token?: string) => Promise<Reply>; good: string }> = {
+    'POST /agent/register': {
+      ask: (token) => world.on.post('/agent/register', { name: 'x', capabilities: ['read'] }, bearer(token)),
+      good: '400 invalid_public_key', // it comes without the key of an agent
+    },
+    'GET /agent/status': {
+      ask: (token) =>
+        world.on.request('GET', `/agent/status?agent_id=${agent.id}`, { headers: bearer(token) }),
+      good: '200',
+    },
+    'POST /agent/reactivate': {
+      ask: (token) => world.on.post('/agent/reactivate', { agent_id: agent.id }, bearer(token)),
+      good: '200',
+    },
+    'POST /agent/revoke': {
+      ask: (token) => world.on.post('/agent/revoke', { agent_id: 'agt_none' }, bearer(token)),
+      good: '404 agent_not_found',
+    },
+    'POST /agent/rotate-key': {
+      ask: (token) =>
+        world.on.post('/agent/rotate-key', { agent_id: 'agt_none', public_key: newKey().jwk }, bearer(token)),
+      good: '404 agent_not_found',
+    },
+    'POST /host/rotate-key': {
+      ask: (token) => world.on.post('/host/rotate-key', { public_key: {} }, bearer(token)),
+      good: '400 unsupported_algorithm',
+    },
+  };
+  /** Does harm where it is right. */
+  const REVOKE_HOST = (token?: string) =>
+    world.on.request('POST', '/host/revoke', { headers: bearer(token) });
+  const everyHostEndpoint = () =>
+    Object.entries({ ...HOST_ENDPOINTS, 'POST /host/revoke': { ask: REVOKE_HOST, good: '' } });
+
+  const AGENT_ENDPOINTS: Record<
+    string,
+    { ask: (token?: string) => Promise<Reply>; audience: () => string; good: string }
+  > = {
+    'POST /agent/request-capability': {
+      ask: (token) => world.on.post('/agent/request-capability', { capabilities: ['read'] }, bearer(token)),
+      audience: () => world.on.url,
+      good: '409 already_granted',
+    },
+    'POST /capability/execute': {
+      ask: (token) => world.on.post('/capability/execute', { capability: 'whoami' }, bearer(token)),
+      audience: () => `${world.on.url}/capability/execute`,
+      good: '200',
+    },
+  };
+  /** Where anybody may ask, too. */
+  const OPEN_ENDPOINTS: Record<string, (token?: string) => Promise<Reply>> = {
+    'GET /capability/list': (token) =>
+      world.on.request('GET', '/capability/list', { headers: bearer(token) }),
+    'GET /capability/describe': (token) =>
+      world.on.request('GET', '/capability/describe?name=read', { headers: bearer(token) }),
+  };
+
+  const refused = (reply: Reply, expected: string, about: string) => {
+    const [status, code] = expected.split(' ');
+    assertRefused(world.on, reply, 'agent protocol', Number(status), code!, about);
+  };
+
+  test('a token that is right opens every endpoint', async () => {
+    for (const [name, { ask, good }] of Object.entries(HOST_ENDPOINTS)) {
+      assert.equal(said(await ask(world.client.hostToken(host))), good, name);
+    }
+    for (const [name, { ask, audience, good }] of Object.entries(AGENT_ENDPOINTS)) {
+      assert.equal(said(await ask(world.client.agentToken(agent, audience()))), good, name);
+    }
+    for (const [name, ask] of Object.entries(OPEN_ENDPOINTS)) {
+      assert.equal(said(await ask(world.client.hostToken(host))), '200', name);
+      assert.equal(said(await ask(world.client.agentToken(agent, world.on.url))), '200', name);
+      assert.equal(said(await ask()), '200', name);
+    }
+  });
+
+  test('without a token nothing opens but what anybody may see; the refusal says where to begin', async () => {
+    for (const [name, { ask }] of [...everyHostEndpoint(), ...Object.entries(AGENT_ENDPOINTS)]) {
+      refused(await ask(), '401 authentication_required', name);
+    }
+  });
+
+  describe('how a token is sent', () => {
+    const headers: Record<string, string> = {
+      'no token': 'Bearer',
+      'only blanks': 'Bearer   ',
+      'no scheme': 'eyJhbGciOiJFZERTQSJ9.e30.AA',
+      'another scheme': 'Basic YTpi',
+      'two tokens': 'Bearer a.b.c d.e.f',
+      'a comma': 'Bearer a.b.c, Bearer d.e.f',
+      quotes: 'Bearer "a.b.c"',
+      'a word': 'Bearer rubbish',
+      'a key of ours': 'Bearer sk_0000000000000000000000000000000000000000000',
+    };
+    for (const [about, Authorization] of Object.entries(headers)) {
+      test(`${about}: 401 everywhere, also where anybody may ask without`, async () => {
+        const { on } = world;
+        const rows: [method: string, path: string][] = [
+          ['POST', '/agent/register'],
+          ['GET', `/agent/status?agent_id=${agent.id}`],
+          ['POST', '/agent/request-capability'],
+          ['POST', '/agent/reactivate'],
+          ['POST', '/agent/revoke'],
+          ['POST', '/agent/rotate-key'],
+          ['POST', '/host/revoke'],
+          ['POST', '/host/rotate-key'],
+          ['POST', '/capability/execute'],
+          ['GET', '/capability/list'],
+          ['GET', '/capability/describe?name=read'],
+        ];
+        for (const [method, path] of rows) {
+          const body = JSON.stringify({
+            name: 'x',
+            agent_id: agent.id,
+            public_key: newKey().jwk,
+            capability: 'whoami',
+            capabilities: ['read'],
+          });
+          const reply = await on.request(method, path, {
+            headers: { Authorization, 'Content-Type': 'application/json' },
+            ...(method === 'POST' && { body }),
+          });
+          assert.match(said(reply), /^401 (invalid_jwt|authentication_required)$/, path);
+          refused(reply, said(reply), path);
+        }
+      });
+    }
+
+    test('the scheme may be written in any case', async () => {
+      const { client, on } = world;
+      for (const scheme of ['bearer', 'BEARER']) {
+        const Authorization = `${scheme} ${client.hostToken(host)}`;
+        const path = `/agent/status?agent_id=${agent.id}`;
+        fine(await on.request('GET', path, { headers: { Authorization } }));
+      }
+    });
+
+    test('what nobody can have signed and no database can look for is refused in order', async () => {
+      const { client, on } = world;
+      for (const text of ['\u0000', 'a\u0000b', '\ud800', '__proto__', 'x'.repeat(4000)]) {
+        for (const claims of [{ iss: text }, { jti: text.slice(0, 200) }, { sub: text }]) {
+          const raw = signToken(
+            host.key,
+            { alg: 'EdDSA', typ: 'host+jwt' },
+            {
+              iss: host.key.thumbprint,
+              aud: on.url,
+              iat: now(),
+              exp: now() + 60,
+              jti: randomUUID(),
+              ...claims,
+            },
+          );
+          const reply = await on.request('GET', `/agent/status?agent_id=${agent.id}`, {
+            headers: bearer(raw),
+          });
+          assert.ok(reply.status === 401 || reply.status === 200, reply.text);
+          const executed = await client.execute(agent, 'whoami', {}, { claims });
+          assert.ok(executed.status === 401 || executed.status === 200, executed.text);
+        }
+        const path = `/agent/status?agent_id=${encodeURIComponent(text.toWellFormed())}`;
+        const reply = await on.request('GET', path, { headers: bearer(client.hostToken(host)) });
+        assert.ok(reply.status === 404 || reply.status === 400, `${reply.status} ${reply.text}`);
+      }
+    });
+  });
+
+  describe('random', () => {
+    const value = fc.jsonValue({ stringUnit: 'binary' });
+    const runs = { numRuns: 200 };
+    const orderly = (reply: Reply, about: string) => {
+      assert.ok(reply.status < 500, `${about}: ${reply.status} ${reply.text}`);
+      if (reply.status >= 400) refused(reply, said(reply), about);
+    };
+    /** What each endpoint takes, beside who signs for it. */
+    const BODIES: Record<string, { body: object; by: () => string }> = {
+      '/agent/register': {
+        body: {
+          name: 'x',
+          mode: 'delegated',
+          capabilities: ['read'],
+          reason: 'r',
+          login_hint: 'a@example.com',
+        },
+        by: () => world.client.hostToken(host, {}, { agent_public_key: newKey().jwk }),
+      },
+      '/agent/reactivate': { body: { agent_id: 'x' }, by: () => world.client.hostToken(host) },
+      '/agent/revoke': { body: { agent_id: 'agt_none' }, by: () => world.client.hostToken(host) },
+      '/agent/rotate-key': {
+        body: { agent_id: 'agt_none', public_key: newKey().jwk },
+        by: () => world.client.hostToken(host),
+      },
+      '/host/rotate-key': { body: { public_key: { kty: 'OKP' } }, by: () => world.client.hostToken(host) },
+      '/agent/request-capability': {
+        body: {
+          capabilities: [{ name: 'read', constraints: { seconds: { max: 1 } } }],
+          binding_message: 'b',
+        },
+        by: () => world.client.agentToken(agent, world.on.url),
+      },
+      '/capability/execute': {
+        body: { capability: 'read', arguments: { seconds: 60 } },
+        by: () => world.client.agentToken(agent, world.client.executeAt()),
+      },
+    };
+
+    test('bodies, rightly signed, get an orderly answer', async () => {
+      const changed = fc
+        .constantFrom(...Object.entries(BODIES))
+        .chain(([path, { body, by }]) =>
+          fc
+            .tuple(fc.constantFrom(...Object.keys(body), 'more'), value)
+            .map(([name, other]) => ({ path, by, body: { ...body, [name]: other } })),
+        );
+      await fc.assert(
+        fc.asyncProperty(changed, async ({ path, by, body }) => {
+          orderly(await world.on.post(path, body, bearer(by())), `${path} ${JSON.stringify(body)}`);
+        }),
+        runs,
+      );
+    });
+
+    test('constraints and arguments, rightly signed, get an orderly answer', async () => {
+      const { client } = world;
+      const field = fc.constantFrom('seconds', 'resource', 'toString', '');
+      const constraint = fc.oneof(
+        value,
+        fc.dictionary(fc.constantFrom('max', 'min', 'in', 'not_in', 'eq', 'like'), value),
+      );
+      await fc.assert(
+        fc.asyncProperty(fc.dictionary(field, constraint), value, async (constraints, argument) => {
+          const about = JSON.stringify([constraints, argument]);
+          const capabilities = [{ name: 'write', constraints }];
+          orderly((await client.connect(host, { capabilities })).reply, about);
+          const body = { arguments: { seconds: argument } };
+          orderly(await client.execute(agent, 'read', undefined, { body }), about);
+        }),
+        runs,
+      );
+    });
+
+    test('claims and headers, rightly signed, get an orderly answer', async () => {
+      const { client, on } = world;
+      const names =
+        'iss sub aud iat exp nbf jti capabilities host_name host_public_key agent_public_key'.split(' ');
+      const claims = fc.dictionary(fc.constantFrom(...names), value, { minKeys: 1, maxKeys: 2 });
+      const header = fc.dictionary(fc.constantFrom('alg', 'typ', 'kid', 'cty', 'jwk', 'x5u'), value, {
+        maxKeys: 1,
+      });
+      await fc.assert(
+        fc.asyncProperty(claims, header, async (claimed, head) => {
+          const about = JSON.stringify([claimed, head]);
+          const change = { claims: claimed, header: head };
+          orderly((await client.connect(host, { capabilities: ['read'] }, change)).reply, about);
+          orderly(await client.status(agent, change), about);
+          orderly(await client.execute(agent, 'whoami', {}, change), about);
+          orderly(await client.listAsAgent(agent, '', change), about);
+          const heard = await world.introspect(client.agentToken(agent, on.url, change));
+          assert.equal(heard.status, 200, `${about}: ${heard.text}`);
+        }),
+        runs,
+      );
+    });
+
+    test('queries get an orderly answer', async () => {
+      const { client } = world;
+      const text = fc
+        .string({ unit: 'binary', maxLength: 60 })
+        .map((each) => encodeURIComponent(each.toWellFormed()));
+      await fc.assert(
+        fc.asyncProperty(text, text, text, async (one, two, three) => {
+          for (const path of [
+            `/capability/list?query=${one}&cursor=${two}&limit=${three}`,
+            `/capability/describe?name=${one}`,
+          ]) {
+            orderly(await client.get(path, undefined), path);
+          }
+          const path = `/agent/status?agent_id=${one}`;
+          orderly(await client.get(path, client.hostToken(host)), path);
+        }),
+        runs,
+      );
+    });
+  });
+
+  describe('keys', () => {
+    const OTHERS: Record<string, () => unknown> = {
+      'P-256': () => P256.publicKey.export({ format: 'jwk' }),
+      RSA: () => RSA.publicKey.export({ format: 'jwk' }),
+      Ed448: () => generateKeyPairSync('ed448').publicKey.export({ format: 'jwk' }),
+      X25519: () => generateKeyPairSync('x25519').publicKey.export({ format: 'jwk' }),
+      'a secret': () => ({ kty: 'oct', k: 'AAAA' }),
+      'Ed25519 for another algorithm': () => ({ ...newKey().jwk, alg: 'ES256' }),
+    };
+    const BAD: Record<string, () => unknown> = {
+      'none at all': () => undefined,
+      'a text': () => newKey().jwk.x,
+      'a list': () => [newKey().jwk],
+      'with its private part': () => newKey().privateKey.export({ format: 'jwk' }),
+      'with a private part of its own': () => ({ ...newKey().jwk, d: '' }),
+      'a byte short': () => ({ ...newKey().jwk, x: Buffer.alloc(31).toString('base64url') }),
+      'a byte long': () => ({ ...newKey().jwk, x: Buffer.alloc(33).toString('base64url') }),
+      'with bits beyond its end': () => ({ ...newKey().jwk, x: `${'A'.repeat(42)}B` }),
+      'in base64': () => ({ ...newKey().jwk, x: `${Buffer.alloc(32).toString('base64')}` }),
+    };
+    const rows: [about: string, key: () => unknown, code: string][] = [
+      ...Object.entries(OTHERS).map(([about, key]) => [about, key, 'unsupported_algorithm'] as const),
+      ...Object.entries(BAD).map(([about, key]) => [about, key, 'invalid_public_key'] as const),
+    ].map(([about, key, code]) => [about, key, code]);
+    for (const [about, key, code] of rows) {
+      test(`${about} is no key for an agent, nor to rotate to`, async () => {
+        const { client } = world;
+        const before = await world.count('hosted_agents');
+        const claims = { agent_public_key: key() };
+        const { reply } = await client.connect(host, { capabilities: ['read'] }, { claims });
+        refused(reply, `400 ${code}`, 'register');
+        assert.equal(await world.count('hosted_agents'), before);
+        const body = { public_key: key() };
+        const expected = `400 ${body.public_key === undefined ? 'invalid_request' : code}`;
+        refused(await client.rotateAgentKey(agent, newKey(), { body }), expected, 'rotate-key');
+        refused(await client.rotateHostKey(host, newKey(), { body }), expected, 'host/rotate-key');
+        fine(await client.execute(agent, 'whoami'));
+      });
+    }
+
+    test('a host’s old key is nobody’s, and never a new host; nobody rotates to it, nor to any other that is taken', async () => {
+      const { client } = world;
+      const mine = client.newHost();
+      const { key: old } = mine;
+      const own = await world.autonomous(mine);
+      const current = newKey();
+      fine(await client.rotateHostKey(mine, current));
+      const rekeyed = { ...mine, key: current };
+      const before = await hosts();
+      refused((await client.connect(mine, { mode: 'autonomous' })).reply, '401 invalid_jwt', 'register');
+      refused(await client.status(own), '401 invalid_jwt', 'status');
+      assert.equal(await hosts(), before);
+      for (const taken of [old, current, host.key]) {
+        refused(await client.rotateHostKey(rekeyed, taken), '400 invalid_public_key', 'rotate');
+      }
+      // Another host may not have it either.
+      refused(await client.rotateHostKey(host, old), '400 invalid_public_key', 'another host');
+      fine(await client.status(own, {}, rekeyed));
+      // What its agents say of it follows the key.
+      const { ask, audience } = AGENT_ENDPOINTS['POST /capability/execute']!;
+      const iss = (key: string) => client.agentToken(own, audience(), { claims: { iss: key } });
+      refused(await ask(iss(old.thumbprint)), '401 invalid_jwt', 'iss of old');
+      fine(await ask(iss(current.thumbprint)));
+    });
+
+    test('an agent is rotated to no key that it or a sibling has; it may have one that an agent elsewhere has', async () => {
+      const { client } = world;
+      const sibling = await client.connect(host, { capabilities: ['read'] });
+      for (const taken of [agent.key, sibling.agent.key]) {
+        refused(await client.rotateAgentKey(agent, taken), '400 invalid_public_key', '');
+      }
+      const elsewhere = await world.autonomous();
+      const reply = await client.register(client.newHost(), elsewhere.key, { mode: 'autonomous' });
+      assert.notEqual(fine(reply).agent_id, elsewhere.id);
+      fine(await client.execute(elsewhere, 'whoami'));
+    });
+  });
+});

@@ -1,0 +1,399 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { calculateJwkThumbprint, createLocalJWKSet, jwtVerify } from 'jose';
+import { createRoutes } from '../../src/app.ts';
+import { ASSERTION_REVOKED } from '../../src/domain/agents/revoke-by-provider.ts';
+import { CLAIM, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
+import { PATHS } from '../../src/http/server/paths.ts';
+import type { Route } from '../../src/http/server/table.ts';
+import { RESOURCES, startWith, TRUSTED, WORD_OF_A_STRANGER } from '../helpers/configured-service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { send } from '../helpers/wire.ts';
+
+const METADATA = '/.well-known/oauth-protected-resource';
+
+/** Of the authorization server metadata there is none below a path, since no resource here is on our own origin. */
+function documentsBelow(row: Route): Route[] {
+  if (!row.path.startsWith(METADATA)) return [];
+  return ['/mcp', '/v1/files'].map((path) => ({ ...row, path: METADATA + path }));
+}
+
+describe('discovery', () => {
+  let on: TestService;
+  let open: Route[];
+  let routes: Route[];
+  before(async () => {
+    on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
+    routes = createRoutes(on.service.deps, { devMailbox: undefined, follow: async () => () => {} }).flat();
+    // A row for any path stands here for the documents that it has.
+    open = routes
+      .filter((row) => row.open)
+      .flatMap((row) => (/[:*]/.test(row.path) ? documentsBelow(row) : [row]));
+  });
+  after(() => on.stop());
+
+  const document = async (path: string) => {
+    const reply = await on.get(path);
+    assert.equal(reply.status, 200, path);
+    return reply;
+  };
+
+  /** Those of the agent configuration are relative to its issuer. */
+  const endpointsIn = (text: string): string[] =>
+    Object.values<string>(JSON.parse(text).endpoints).map((path) => on.url + path);
+
+  test('every URL in every document leads somewhere', async () => {
+    const foreign = new Set(RESOURCES.flatMap(({ url, documentation = url }) => [url, documentation]));
+    foreign.add(ASSERTION_REVOKED); // a name and no link
+    const followed = new Set<string>();
+    // What stands for the page of the reader's own claim.
+    const { verification_uri } = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
+    // A picture's namespace is a name and no link.
+    for (const { path } of open.filter((row) => row.path !== '/' && !row.path.endsWith('.svg'))) {
+      const text = (await document(path)).text.replaceAll(`${on.url}/claim?t=...`, verification_uri);
+      const urls = [...text.matchAll(/https?:\/\/[^\s"'`<>()[\]]+/g)].map(([url]) =>
+        url.replace(/[.,;:]+$/, ''),
+      );
+      const paths = [...text.matchAll(/`(\/[\w/.-]+)`/g)].map(([, each]) => on.url + each);
+      if (path === PATHS.agentConfiguration) paths.push(...endpointsIn(text));
+      for (const url of [...urls, ...paths]) {
+        if (foreign.has(url)) continue;
+        assert.ok(url === on.url || url.startsWith(`${on.url}/`), `${path} names ${url}, which is not ours`);
+        followed.add(url);
+      }
+    }
+    for (const url of followed) {
+      const query = url.endsWith(PATHS.capabilityDescribe) ? '?name=read' : '';
+      const path = url.slice(on.url.length) + query || '/';
+      const { status } = await on.get(path);
+      assert.ok([200, 303, 401, 405].includes(status), `${url} answers ${status}`);
+    }
+    // llms.txt is found by its name, as robots.txt is.
+    for (const path of Object.values(PATHS).filter((each) => each !== PATHS.llmsTxt)) {
+      assert.ok(
+        [...followed].some((url) => url.startsWith(on.url + path)),
+        `no document names ${path}`,
+      );
+    }
+  });
+
+  test('the endpoints of the metadata take the methods they are for', async () => {
+    const { body } = await document(PATHS.authorizationServer);
+    const endpoints = [
+      body.introspection_endpoint,
+      body.revocation_endpoint,
+      body.token_endpoint,
+      body.agent_auth.register_uri,
+      body.agent_auth.claim_uri,
+      body.agent_auth.revocation_uri,
+      body.agent_auth.identity_endpoint,
+      body.agent_auth.claim_endpoint,
+      // Clients make these of the two claim endpoints, and take the first from no document.
+      `${body.agent_auth.claim_endpoint}/complete`,
+      `${body.agent_auth.claim_uri}/complete`,
+      body.agent_auth.events_endpoint,
+    ];
+    for (const url of endpoints) {
+      const reply = await on.request('GET', url.slice(on.url.length));
+      assert.deepEqual([reply.status, reply.headers.get('allow')], [405, 'POST'], url);
+    }
+    assert.equal((await document(body.agent_auth.skill.slice(on.url.length))).status, 200);
+    assert.equal((await document(body.jwks_uri.slice(on.url.length))).body.keys.length, 1);
+  });
+
+  test('whom the service trusts stands in no document', async () => {
+    for (const { path } of open) {
+      const { text } = await on.get(path);
+      for (const name of [TRUSTED.issuer, 'agents.example', `"${TRUSTED.displayName}"`]) {
+        assert.ok(!text.includes(name), `${path} names ${name}`);
+      }
+    }
+  });
+
+  test('the front door leads to auth.md', async () => {
+    const reply = await on.get('/');
+    assert.deepEqual([reply.status, reply.headers.get('location')], [303, `${on.url}/auth.md`]);
+  });
+
+  test('documents have their media types, may be cached and be read by any web page, without credentials', async () => {
+    const types: Record<string, string> = {
+      [PATHS.authMd]: 'text/markdown; charset=utf-8',
+      [PATHS.llmsTxt]: 'text/plain; charset=utf-8',
+      '/assets/style.css': 'text/css; charset=utf-8',
+      '/assets/copy.js': 'text/javascript; charset=utf-8',
+      '/assets/icon.svg': 'image/svg+xml',
+    };
+    for (const { path } of open) {
+      for (const origin of [undefined, 'https://app.example', 'null']) {
+        const reply = await on.request('GET', path, {
+          headers: origin === undefined ? {} : { Origin: origin },
+        });
+        assert.equal(reply.headers.get('access-control-allow-origin'), '*', path);
+        assert.equal(reply.headers.get('access-control-allow-credentials'), null, path);
+        assert.equal(reply.headers.get('cache-control'), 'public, max-age=300', path);
+        assert.equal(reply.headers.get('x-content-type-options'), 'nosniff', path);
+        if (path !== '/') {
+          assert.equal(
+            reply.headers.get('content-type'),
+            types[path] ?? 'application/json; charset=utf-8',
+            path,
+          );
+        }
+      }
+      const asked = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'GET' };
+      const preflight = await on.request('OPTIONS', path, { headers: asked });
+      assert.equal(preflight.status, 204, path);
+      assert.equal(preflight.headers.get('access-control-allow-origin'), '*', path);
+      assert.match(preflight.headers.get('access-control-allow-methods') ?? '', /\bGET\b/, path);
+      assert.match(preflight.headers.get('access-control-allow-headers') ?? '', /mcp-protocol-version/, path);
+      const head = await on.request('HEAD', path);
+      assert.equal(head.text, '', path);
+    }
+  });
+
+  test('nothing else may be read by web pages or kept by caches', async () => {
+    const { credential } = await on.register();
+    for (const { method, path } of routes.filter((row) => !row.open && !row.cors)) {
+      for (const origin of ['https://app.example', 'null', on.url]) {
+        for (const asked of [method, 'OPTIONS']) {
+          const headers = {
+            Origin: origin,
+            Authorization: `Bearer ${credential}`,
+            'Access-Control-Request-Method': method,
+          };
+          const reply = await on.request(asked, path.replace(':id', 'key_0'), { headers });
+          const about = `${asked} ${path} from ${origin}`;
+          for (const [name] of reply.headers) assert.doesNotMatch(name, /^access-control-/, about);
+          assert.equal(reply.headers.get('cache-control'), 'no-store', about);
+          if (asked === 'OPTIONS') assert.equal(reply.status, 405, about);
+        }
+      }
+    }
+  });
+
+  /** All of the metadata, of a service with or without agent providers that it trusts. */
+  const metadataOf = ({ url }: TestService, resources: readonly string[], hasIssuers: boolean) => ({
+    issuer: url,
+    token_endpoint: `${url}/oauth2/token`,
+    token_endpoint_auth_methods_supported: ['none'],
+    response_types_supported: [],
+    grant_types_supported: [JWT_BEARER, CLAIM],
+    jwks_uri: `${url}/.well-known/jwks.json`,
+    introspection_endpoint: `${url}/oauth2/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    revocation_endpoint: `${url}/oauth2/revoke`,
+    revocation_endpoint_auth_methods_supported: ['none'],
+    scopes_supported: ['read', 'write'],
+    bearer_methods_supported: ['header'],
+    resource: resources[0],
+    authorization_servers: [url],
+    protected_resources: resources,
+    service_documentation: `${url}/auth.md`,
+    agent_auth: {
+      skill: `${url}/auth.md`,
+      register_uri: `${url}/agent/auth`,
+      claim_uri: `${url}/agent/auth/claim`,
+      ...(hasIssuers && { revocation_uri: `${url}/agent/auth/revoke` }),
+      identity_endpoint: `${url}/agent/identity`,
+      claim_endpoint: `${url}/agent/identity/claim`,
+      ...(hasIssuers && { events_endpoint: `${url}/agent/event/notify` }),
+      identity_types_supported: ['anonymous', 'identity_assertion', 'service_auth'],
+      anonymous: { credential_types_supported: ['api_key', 'access_token'] },
+      identity_assertion: {
+        assertion_types_supported: hasIssuers ? [ID_JAG, 'verified_email'] : ['verified_email'],
+        credential_types_supported: ['access_token', 'api_key'],
+      },
+      events_supported: hasIssuers ? [ASSERTION_REVOKED] : [],
+    },
+  });
+
+  test('the metadata of the authorization server says what there is, the block for agents included', async () => {
+    const resources = RESOURCES.map(({ url }) => url);
+    assert.deepEqual((await document(PATHS.authorizationServer)).body, metadataOf(on, resources, true));
+  });
+
+  test('who trusts no agent provider says nothing of them', async (t) => {
+    const alone = await startTestService('sqlite');
+    t.after(() => alone.stop());
+    const { body, text } = await alone.get(PATHS.authorizationServer);
+    assert.deepEqual(body, metadataOf(alone, [alone.url], false));
+    assert.doesNotMatch(text, /id-jag|revocation_uri|events_endpoint/);
+    const word = { type: 'identity_assertion', assertion_type: ID_JAG, assertion: WORD_OF_A_STRANGER };
+    const reply = await alone.post('/agent/identity', word);
+    assert.deepEqual([reply.status, reply.body.error], [400, 'invalid_issuer']);
+  });
+
+  test('a grant is taken where it is named, and nowhere else', async (t) => {
+    for (const [claimMode, grants] of [
+      ['both', [JWT_BEARER, CLAIM]],
+      ['typed', [JWT_BEARER, CLAIM]],
+      ['reveal', [JWT_BEARER]],
+    ] as const) {
+      const each = await startWith({ claimMode });
+      t.after(() => each.stop());
+      assert.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, grants);
+      for (const [grant_type, known] of [
+        [JWT_BEARER, 'invalid_grant'],
+        [CLAIM, 'expired_token'],
+        ['authorization_code', ''],
+        ['refresh_token', ''],
+        ['client_credentials', ''],
+      ] as const) {
+        const reply = await each.form('/oauth2/token', { grant_type, assertion: 'x', claim_token: 'x' });
+        const isNamed = grants.some((grant) => grant === grant_type);
+        const said = [reply.status, reply.body.error];
+        assert.deepEqual(
+          said,
+          [400, isNamed ? known : 'unsupported_grant_type'],
+          `${claimMode} ${grant_type}`,
+        );
+      }
+    }
+  });
+
+  test('the metadata is found in every place where clients look: at the root, behind another slash, at the paths of our resources', async (t) => {
+    const PUBLIC_URL = 'http://localhost:4321'; // the paths follow from the name; the port is any
+    const resources = ['/mcp', '/v1/files/', '/'].map((path) => ({ url: PUBLIC_URL + path, name: path }));
+    const elsewhere = { url: 'https://api.example.com/elsewhere', name: 'Elsewhere' };
+    const each = await startWith({ resources: [...resources, elsewhere] }, { PUBLIC_URL });
+    t.after(() => each.stop());
+    const at = (path: string) => send(each, 'GET', path);
+    const { text, body } = await at(PATHS.authorizationServer);
+    assert.equal(body.issuer, PUBLIC_URL);
+    for (const path of [
+      '//.well-known/oauth-authorization-server',
+      '/.well-known/oauth-authorization-server/mcp',
+      '/mcp/.well-known/oauth-authorization-server',
+      '/.well-known/oauth-authorization-server/v1/files/',
+      '/v1/files/.well-known/oauth-authorization-server',
+    ]) {
+      const reply = await at(path);
+      assert.deepEqual([reply.status, reply.text], [200, text], path);
+      assert.equal(reply.headers.get('access-control-allow-origin'), '*', path);
+    }
+    for (const path of [
+      '///.well-known/oauth-authorization-server',
+      '/.well-known/oauth-authorization-server/',
+      '/.well-known/oauth-authorization-server/elsewhere',
+      '/elsewhere/.well-known/oauth-authorization-server',
+      '/v1/.well-known/oauth-authorization-server',
+      '//.well-known/jwks.json',
+    ]) {
+      assert.equal((await at(path)).status, 404, path);
+    }
+  });
+
+  test('the key set has public keys alone, and verifies what is signed here', async () => {
+    const { body } = await document(PATHS.jwks);
+    assert.deepEqual(Object.keys(body), ['keys']);
+    for (const key of body.keys) {
+      assert.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
+      assert.deepEqual([key.kty, key.crv, key.alg, key.use], ['EC', 'P-256', 'ES256', 'sig']);
+      assert.equal(key.kid, await calculateJwkThumbprint(key));
+    }
+    const { identity_assertion, registration_id } = (await on.post('/agent/identity', { type: 'anonymous' }))
+      .body;
+    const expected = {
+      issuer: on.url,
+      audience: on.url,
+      typ: 'agent-identity+jwt',
+      subject: registration_id,
+    };
+    const currentDate = new Date(on.clock());
+    await jwtVerify(identity_assertion, createLocalJWKSet(body), { ...expected, currentDate });
+  });
+
+  test('each resource has its document below its own path, the first one at the root too', async () => {
+    const first = {
+      resource: 'https://api.example.com/mcp',
+      resource_name: 'API',
+      resource_documentation: 'https://docs.example.com/api',
+      authorization_servers: [on.url],
+      scopes_supported: ['read'],
+      bearer_methods_supported: ['header'],
+    };
+    assert.deepEqual((await document(METADATA)).body, first);
+    assert.deepEqual((await document(`${METADATA}/mcp`)).body, first);
+    assert.deepEqual((await document(`${METADATA}/v1/files`)).body, {
+      resource: 'https://files.example.com/v1/files',
+      resource_name: 'Files',
+      authorization_servers: [on.url],
+      scopes_supported: ['read', 'write'],
+      bearer_methods_supported: ['header'],
+    });
+    for (const path of [`${METADATA}/v1`, `${METADATA}/`, `${METADATA}/mcp/`]) {
+      assert.equal((await on.get(path)).status, 404, path);
+    }
+  });
+
+  test('no document has a member without a value', async () => {
+    const walk = (value: unknown, at: string): void => {
+      assert.notEqual(value, null, `${at} is null`);
+      assert.notEqual(value, '', `${at} is empty`);
+      if (typeof value === 'object')
+        for (const [name, each] of Object.entries(value!)) walk(each, `${at}.${name}`);
+    };
+    for (const { path } of open) {
+      const { text, body, headers } = await on.get(path);
+      if (headers.get('content-type')?.startsWith('application/json')) walk(body, path);
+      assert.doesNotMatch(text, /\{\{|\}\}\}|undefined|\[object|NaN/, path);
+    }
+  });
+
+  test('no header of a request changes a URL that we write', async () => {
+    const port = new URL(on.url).port;
+    const evil = [
+      ['X-Forwarded-Host', 'evil.example'],
+      ['X-Forwarded-Proto', 'https'],
+      ['X-Forwarded-Port', '1'],
+      ['X-Forwarded-Prefix', '/evil'],
+      ['X-Host', 'evil.example'],
+      ['X-Original-URL', '/evil'],
+      ['Forwarded', 'host=evil.example;proto=https;for=1.2.3.4'],
+      ['X-Forwarded-For', '1.2.3.4'],
+    ] as const;
+    for (const { path } of open) {
+      const plain = await on.get(path);
+      for (const host of [`localhost:${port}`, `127.0.0.1:${port}`, 'localhost', '127.0.0.1:1']) {
+        const reply = await send(on, 'GET', path, [...evil, ['Host', host]]);
+        assert.deepEqual([reply.status, reply.text], [plain.status, plain.text], `${path} as ${host}`);
+        assert.equal(reply.headers.get('location'), plain.headers.get('location'));
+      }
+    }
+    const refusal = await send(on, 'GET', '/api/me', [...evil, ['Host', `127.0.0.1:${port}`]]);
+    assert.equal(
+      refusal.headers.get('www-authenticate'),
+      `Bearer resource_metadata="${on.url}${METADATA}", AgentAuth discovery="${on.url}/.well-known/agent-configuration"`,
+    );
+
+    const { claim_token } = await on.register();
+    const body = JSON.stringify({ claim_token, email: 'host@example.com' });
+    const asked = await send(
+      on,
+      'POST',
+      '/agent/auth/claim',
+      [...evil, ['Content-Type', 'application/json'], ['Host', '127.0.0.1:1']],
+      body,
+    );
+    await on.codeFor('host@example.com');
+    const { mails } = (await on.get('/dev/mailbox.json')).body;
+    const mail = mails.find(({ to }: { to: string }) => to === 'host@example.com');
+    const urls = [...`${mail.text}${mail.html}`.matchAll(/https?:\/\/[^\s"'<]+/g)].map(([url]) => url);
+    const { verification_uri } = asked.body.data;
+    for (const url of urls.filter((each) => each !== on.url && each !== verification_uri)) {
+      assert.ok(url.startsWith(`${on.url}/claim/deny?t=d.`), url);
+    }
+    assert.ok(verification_uri.startsWith(`${on.url}/claim?t=v.`), verification_uri);
+    assert.ok(urls.includes(verification_uri), 'the mail leads to the page that the agent names');
+    assert.ok(!JSON.stringify(mail).includes('evil'));
+    assert.ok(!JSON.stringify(mail).includes('1.2.x.x'));
+  });
+
+  test('llms.txt begins as the format wants it: a title, a summary, links', async () => {
+    const { text } = await document(PATHS.llmsTxt);
+    assert.match(
+      text,
+      /^# Acme\n\n> .+\n\nHave you a key .+\n\n(- \[.+\]\(.+\): .+\n)+\n## .+\n\n(- \[.+\]\(.+\): .+\n)+$/,
+    );
+  });
+});

@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { confirm, ID_JAG, newUser, openAuthMd, says } from '../helpers/auth-md.ts';
+import { openBrowser } from '../helpers/browser.ts';
+import { ceremony, codeOf, from, said } from '../helpers/ceremony.ts';
+import { signIn } from '../helpers/human.ts';
+import {
+  onEveryEngine,
+  type Reply,
+  startTestService,
+  type TestService,
+  wrongCode,
+} from '../helpers/service.ts';
+
+const HOUR = 3600;
+const DAY = 86_400;
+const DEFAULTS = { TRUST_PROXY: '1', LIMITS: '{}' };
+
+let made = 0;
+const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
+const newAddress = () => `10.${++made >> 8}.${made & 255}.1`;
+
+/** Refused by a budget, in words and headers. */
+function assertSpent(
+  reply: Reply,
+  name: string,
+  policy: { max: number; windowSeconds: number; resetSeconds?: number },
+): void {
+  const { max, windowSeconds, resetSeconds = windowSeconds } = policy;
+  assert.equal(said(reply), name === 'wrongPerServiceDay' ? '503 unavailable' : '429 rate_limited');
+  assert.equal(reply.body.error.retryable, true);
+  assert.equal(reply.headers.get('retry-after'), String(resetSeconds));
+  assert.equal(reply.headers.get('ratelimit-policy'), `"${name}";q=${max};w=${windowSeconds}`);
+  assert.equal(reply.headers.get('ratelimit'), `"${name}";r=0;t=${resetSeconds}`);
+}
+
+/** The ceremony at a service, each step from an address of its own unless one is given. */
+function steps(on: TestService) {
+  const call = ceremony(on);
+  return {
+    ...call,
+    async newToken(): Promise<string> {
+      return (await call.register(from(newAddress()))).body.data.claim_token;
+    },
+    claimOf: (token: string, mailbox: string, address = newAddress()) =>
+      call.claim(token, mailbox, from(address)),
+    /** A claim token whose code is on its way to the mailbox. */
+    async pending(mailbox: string): Promise<string> {
+      const token = await this.newToken();
+      assert.equal(said(await this.claimOf(token, mailbox)), '200');
+      return token;
+    },
+    right: async (token: string, address = newAddress()) =>
+      call.complete(token, await codeOf(on, token), from(address)),
+    wrong: async (token: string, address = newAddress()) =>
+      call.complete(token, wrongCode(await codeOf(on, token)), from(address)),
+    async wrongTimes(times: number, token: string, address?: string): Promise<void> {
+      for (let count = 0; count < times; count += 1) {
+        assert.equal(said(await this.wrong(token, address)), '401 otp_invalid');
+      }
+    },
+    used: async (name: string) =>
+      (await on.service.deps.db.get<{ used: number }>('SELECT used FROM counters WHERE key = ?', [name]))
+        ?.used ?? 0,
+    /** As if all of a budget but one had been spent in this window. */
+    async spendAllButOne(name: string, max: number): Promise<void> {
+      const { db } = on.service.deps;
+      const changed = await db.tx((tx) =>
+        tx.run('UPDATE counters SET used = ? WHERE key = ?', [max - 1, name]),
+      );
+      assert.equal(changed, 1);
+    },
+  };
+}
+
+onEveryEngine("limits in auth.md's own versions", (engine) => {
+  let on: TestService;
+  let at: ReturnType<typeof steps>;
+  before(async () => {
+    on = await startTestService(engine, { env: DEFAULTS });
+    at = steps(on);
+  });
+  after(() => on.stop());
+
+  /** The refusal in their words, and the headers that every refusal by a budget has. */
+  function assertSpentFlat(reply: Reply, name: string, budget: { max: number; windowSeconds: number }): void {
+    assert.equal(says(reply), '429 rate_limited/rate_limit_exceeded', reply.text);
+    assert.equal(reply.body.retry_after, budget.windowSeconds);
+    assert.equal(reply.headers.get('retry-after'), String(budget.windowSeconds));
+    assert.equal(
+      reply.headers.get('ratelimit-policy'),
+      `"${name}";q=${budget.max};w=${budget.windowSeconds}`,
+    );
+    assert.equal(reply.headers.get('ratelimit'), `"${name}";r=0;t=${budget.windowSeconds}`);
+  }
+
+  test('an address registers ten agents an hour in all versions together', async () => {
+    const address = newAddress();
+    const ways = {
+      anonymous: ['/agent/identity', { type: 'anonymous' }],
+      hinted: ['/agent/identity', { type: 'service_auth', login_hint: newMailbox() }],
+      'by key': ['/agent/auth', { type: 'anonymous', requested_credential_type: 'api_key' }],
+      mailed: [
+        '/agent/auth',
+        {
+          type: 'identity_assertion',
+          assertion_type: 'verified_email',
+          assertion: newMailbox(),
+          requested_credential_type: 'api_key',
+        },
+      ],
+    } as const;
+    let left = 10;
+    for (const [path, body] of [...Object.values(ways), ...Object.values(ways)]) {
+      const reply = await on.post(path, body, from(address));
+      assert.equal(reply.status, 200, reply.text);
+      left -= 1;
+      assert.equal(reply.headers.get('ratelimit'), `"registerPerIp";r=${left};t=3600`);
+    }
+    for (; left > 0; left -= 1) assert.equal(said(await at.register(from(address))), '200');
+    const budget = { max: 10, windowSeconds: HOUR };
+    assertSpent(await at.register(from(address)), 'registerPerIp', budget);
+    const { anonymous, hinted, ...older } = ways;
+    for (const [path, body] of [anonymous, hinted]) {
+      assertSpentFlat(await on.post(path, body, from(address)), 'registerPerIp', budget);
+    }
+    // Before its body is read nobody knows of which version it is: it is refused in the way of the row.
+    for (const [path, body] of Object.values(older)) {
+      assertSpent(await on.post(path, body, from(address)), 'registerPerIp', budget);
+    }
+  });
+
+  test('a claim that is not mailed costs its address and its agent, and no mailbox', async () => {
+    const address = newAddress();
+    const mailbox = newMailbox();
+    const { claim_token } = (await on.post('/agent/identity', { type: 'anonymous' }, from(newAddress())))
+      .body;
+    const ask = (login_hint: string) =>
+      on.post('/agent/identity/claim', { type: 'service_auth', claim_token, login_hint }, from(address));
+    for (let count = 0; count < 3; count += 1) assert.equal((await ask(mailbox)).status, 200);
+    const fourth = await ask(mailbox);
+    assert.equal(says(fourth), '429 too_many_attempts', 'a claim has three codes, whoever brings them');
+    assert.equal(fourth.body.retry_after, DAY);
+    assert.equal(await at.used(`claimMailPerIp:${address}`), 3);
+    assert.equal(await at.used(`codesPerMailboxHour:${mailbox}`), 0);
+    assert.equal(on.mails.filter(({ to }) => to === mailbox).length, 0);
+  });
+
+  test('wrong codes count on the budgets of the mailbox and the address, whichever version brings them', async () => {
+    const address = newAddress();
+    const mailbox = newMailbox();
+    await at.wrongTimes(5, await at.pending(mailbox), address);
+    /** An agent whose human has confirmed, and reads it this code. */
+    const shown = async () => {
+      const register = { type: 'service_auth', login_hint: mailbox };
+      const { claim_token, claim } = (await on.post('/agent/identity', register, from(newAddress()))).body;
+      const human = openBrowser(on);
+      await human.get(claim.attempt.verification_uri);
+      await signIn(on, mailbox, { browser: human });
+      return { claim_token, user_code: await confirm(human) };
+    };
+    const bring = (codes: object, sender: string) =>
+      on.post('/agent/identity/claim/complete', codes, from(sender));
+    const [first, second] = [await shown(), await shown()];
+    for (let left = 4; left >= 0; left -= 1) {
+      const wrong = await bring({ ...first, user_code: 'BBBB-BBBB' }, address);
+      assert.equal(says(wrong), '401 invalid_user_code');
+      assert.equal(wrong.body.attempts_remaining, left);
+    }
+    assert.equal(says(await bring(first, address)), '410 user_code_expired');
+    assert.equal(await at.used(`wrongPerMailboxDay:${mailbox}`), 10);
+    assert.equal(await at.used(`wrongPerIpHour:${address}`), 10);
+    const refused = await bring(second, newAddress());
+    assert.equal(says(refused), '429 rate_limit_exceeded', refused.text);
+    assert.equal(refused.headers.get('ratelimit-policy'), '"wrongPerMailboxDay";q=10;w=86400');
+  });
+
+  test('a provider presents so many assertions; others are not touched, and what was refused can be presented later', async (t) => {
+    const world = await openAuthMd(engine, { limits: { assertionsPerIssuer: '2/m' } });
+    t.after(() => world.stop());
+    const policy = { max: 2, windowSeconds: 60 };
+    for (let count = 0; count < 2; count += 1) {
+      assert.equal((await world.present(world.idJag(newUser()))).status, 200);
+    }
+    const late = world.idJag(newUser());
+    assertSpentFlat(await world.present(late), 'assertionsPerIssuer', policy);
+    const v01 = { type: 'identity_assertion', assertion_type: ID_JAG, requested_credential_type: 'api_key' };
+    const byKey = await world.on.post('/agent/auth', { ...v01, assertion: world.idJag(newUser()) });
+    assertSpentFlat(byKey, 'assertionsPerIssuer', policy);
+    assert.equal((await world.present(world.otherIdJag(newUser()))).status, 200);
+    // What is not good is refused for that, and costs nothing.
+    const bad = world.otherIdJag(newUser(), { aud: 'https://elsewhere.example' });
+    for (let count = 0; count < 4; count += 1) {
+      assert.equal(says(await world.present(bad)), '400 invalid_audience');
+    }
+    assert.equal((await world.present(world.otherIdJag(newUser()))).status, 200);
+    world.clock.advance(60);
+    assert.equal((await world.present(late)).status, 200);
+  });
+});

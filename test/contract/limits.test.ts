@@ -1,0 +1,393 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { loadConfig } from '../../src/config/load.ts';
+import { ceremony, codeOf, countOf, from, said, tally } from '../helpers/ceremony.ts';
+import {
+  createTestClock,
+  createTestDatabase,
+  onEveryEngine,
+  type Reply,
+  startTestService,
+  TEST_SECRET,
+  type TestDatabase,
+  type TestService,
+  wrongCode,
+} from '../helpers/service.ts';
+
+const HOUR = 3600;
+const DAY = 86_400;
+const DEFAULTS = { TRUST_PROXY: '1', LIMITS: '{}' };
+
+test('the limits are those that the documentation promises', () => {
+  const perHour = (max: number) => ({ max, windowSeconds: HOUR });
+  assert.deepEqual(loadConfig({ SECRET: TEST_SECRET }).limits, {
+    registerPerIp: perHour(10),
+    registerPerService: perHour(2000),
+    claimMailPerIp: perHour(20),
+    claimMailPerAgent: { max: 5, windowSeconds: DAY },
+    codeTtlSeconds: 600,
+    triesPerCode: 5,
+    codesPerClaim: 3,
+    agentsPerHost: { max: 100, windowSeconds: DAY },
+    agentIdleSeconds: HOUR,
+    agentLifetimeSeconds: DAY,
+    agentAbsoluteSeconds: 30 * DAY,
+    codesPerMailboxHour: 5,
+    codesPerMailboxDay: 10,
+    wrongPerMailboxDay: 10,
+    wrongPerIpHour: 20,
+    wrongPerServiceDay: 10_000,
+    signInMailPerIp: perHour(20),
+    signInMailPerMailbox: perHour(30),
+    signInMailPerMailboxIp: perHour(5),
+    signInWrongPerMailboxDay: 10,
+    signInWrongPerIpHour: 20,
+    secondFactorWrongPerMailboxDay: 10,
+    claimTtlSeconds: DAY,
+    unclaimedTtlSeconds: 30 * DAY,
+    assertionTtlSeconds: HOUR,
+    accessTokenTtlSeconds: HOUR,
+    signedTokenTtlSeconds: 300,
+    refreshTtlSeconds: 30 * DAY,
+    tokensPerAgent: perHour(600),
+    keysPerAccount: 100,
+    assertionsPerIssuer: perHour(1000),
+  });
+});
+
+let made = 0;
+const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
+const newAddress = () => `10.${++made >> 8}.${made & 255}.1`;
+
+/** Refused by a budget, in words and headers. */
+function assertSpent(
+  reply: Reply,
+  name: string,
+  policy: { max: number; windowSeconds: number; resetSeconds?: number },
+): void {
+  const { max, windowSeconds, resetSeconds = windowSeconds } = policy;
+  assert.equal(said(reply), name === 'wrongPerServiceDay' ? '503 unavailable' : '429 rate_limited');
+  assert.equal(reply.body.error.retryable, true);
+  assert.equal(reply.headers.get('retry-after'), String(resetSeconds));
+  assert.equal(reply.headers.get('ratelimit-policy'), `"${name}";q=${max};w=${windowSeconds}`);
+  assert.equal(reply.headers.get('ratelimit'), `"${name}";r=0;t=${resetSeconds}`);
+}
+
+/** The ceremony at a service, each step from an address of its own unless one is given. */
+function steps(on: TestService) {
+  const call = ceremony(on);
+  return {
+    ...call,
+    async newToken(): Promise<string> {
+      return (await call.register(from(newAddress()))).body.data.claim_token;
+    },
+    claimOf: (token: string, mailbox: string, address = newAddress()) =>
+      call.claim(token, mailbox, from(address)),
+    /** A claim token whose code is on its way to the mailbox. */
+    async pending(mailbox: string): Promise<string> {
+      const token = await this.newToken();
+      assert.equal(said(await this.claimOf(token, mailbox)), '200');
+      return token;
+    },
+    right: async (token: string, address = newAddress()) =>
+      call.complete(token, await codeOf(on, token), from(address)),
+    wrong: async (token: string, address = newAddress()) =>
+      call.complete(token, wrongCode(await codeOf(on, token)), from(address)),
+    async wrongTimes(times: number, token: string, address?: string): Promise<void> {
+      for (let count = 0; count < times; count += 1) {
+        assert.equal(said(await this.wrong(token, address)), '401 otp_invalid');
+      }
+    },
+    used: async (name: string) =>
+      (await on.service.deps.db.get<{ used: number }>('SELECT used FROM counters WHERE key = ?', [name]))
+        ?.used ?? 0,
+    /** As if all of a budget but one had been spent in this window. */
+    async spendAllButOne(name: string, max: number): Promise<void> {
+      const { db } = on.service.deps;
+      const changed = await db.tx((tx) =>
+        tx.run('UPDATE counters SET used = ? WHERE key = ?', [max - 1, name]),
+      );
+      assert.equal(changed, 1);
+    },
+  };
+}
+
+onEveryEngine('limits', (engine) => {
+  let on: TestService;
+  let at: ReturnType<typeof steps>;
+  before(async () => {
+    on = await startTestService(engine, { env: DEFAULTS });
+    at = steps(on);
+  });
+  after(() => on.stop());
+
+  describe('registrations', () => {
+    test('an address registers ten agents an hour, and reads in every answer how many are left', async () => {
+      const address = newAddress();
+      for (let left = 9; left >= 0; left -= 1) {
+        const reply = await at.register(from(address));
+        assert.equal(said(reply), '200');
+        assert.equal(reply.headers.get('ratelimit-policy'), '"registerPerIp";q=10;w=3600');
+        assert.equal(reply.headers.get('ratelimit'), `"registerPerIp";r=${left};t=3600`);
+      }
+      const budget = { max: 10, windowSeconds: HOUR };
+      assertSpent(await at.register(from(address)), 'registerPerIp', budget);
+      assertSpent(await at.assert(newMailbox(), from(address)), 'registerPerIp', budget);
+      assert.equal(said(await at.register(from(newAddress()))), '200');
+
+      // What is refused does not lengthen the window.
+      on.clock.advance(HOUR - 60);
+      assertSpent(await at.register(from(address)), 'registerPerIp', { ...budget, resetSeconds: 60 });
+      on.clock.advance(60);
+      assert.equal(said(await at.register(from(address))), '200');
+    });
+
+    test('all addresses of an IPv6 /64 are one, and ::ffff:a.b.c.d is a.b.c.d', async () => {
+      for (const [same, other] of [
+        [(host: number) => `2001:db8:1:${made}::${host}`, '2001:db8:2::1'],
+        [(host: number) => (host % 2 ? '10.200.0.1' : '::ffff:10.200.0.1'), '::ffff:10.200.0.2'],
+      ] as const) {
+        for (let host = 1; host <= 10; host += 1) {
+          assert.equal(said(await at.register(from(same(host)))), '200');
+        }
+        assert.equal(said(await at.register(from(same(11)))), '429 rate_limited');
+        assert.equal(said(await at.register(from(same(12)))), '429 rate_limited');
+        assert.equal(said(await at.register(from(other))), '200');
+      }
+    });
+
+    test('only what the nearest proxy says of the address counts', async () => {
+      const address = newAddress();
+      for (let count = 0; count < 10; count += 1) {
+        assert.equal(said(await at.register(from(`${newAddress()}, ${address}`))), '200');
+      }
+      assert.equal(said(await at.register(from(`${newAddress()}, ${address}`))), '429 rate_limited');
+      assert.equal(said(await at.register(from(`${address}, ${newAddress()}`))), '200');
+    });
+
+    test('a request that is malformed costs nothing', async () => {
+      const address = newAddress();
+      for (let count = 0; count < 12; count += 1) {
+        assert.equal(
+          said(await on.post('/agent/auth', { type: 'no' }, from(address))),
+          '400 invalid_request',
+        );
+        assert.equal(said(await at.assert('nobody', from(address))), '400 invalid_email');
+      }
+      const reply = await at.register(from(address));
+      assert.equal(reply.headers.get('ratelimit'), '"registerPerIp";r=9;t=3600');
+    });
+
+    test('the service registers 2000 agents an hour, from whatever addresses', async () => {
+      await at.register(from(newAddress()));
+      await at.spendAllButOne('registerPerService:', 2000);
+      const address = newAddress();
+      assert.equal(said(await at.register(from(address))), '200');
+      const refused = await at.register(from(address));
+      assert.equal(said(refused), '429 rate_limited');
+      assert.equal(refused.headers.get('ratelimit-policy'), '"registerPerService";q=2000;w=3600');
+      assert.equal(await at.used(`registerPerIp:${address}`), 1);
+      on.clock.advance(HOUR);
+      assert.equal(said(await at.register(from(address))), '200');
+    });
+
+    test('an agent that nobody claims works for thirty days', async () => {
+      const { credential } = (await at.register(from(newAddress()))).body.data;
+      on.clock.advance(30 * DAY - 1);
+      assert.equal(said(await on.get('/api/me', credential)), '200');
+      on.clock.advance(1);
+      assert.equal(said(await on.get('/api/me', credential)), '401 invalid_token');
+    });
+  });
+
+  describe('mailed codes', () => {
+    test('a claim has three codes for its life; another mailbox or mode brings no fourth (S-04)', async () => {
+      const token = await at.newToken();
+      for (const mailbox of [newMailbox(), newMailbox(), newMailbox()]) {
+        assert.equal(said(await at.claimOf(token, mailbox)), '200');
+        await at.wrongTimes(5, token);
+        assert.equal(said(await at.right(token)), '410 otp_expired');
+      }
+      const mails = await countOf(on, 'outbox');
+      on.clock.advance(HOUR);
+      for (const link of [false, true]) {
+        const refused = await at.claim(token, newMailbox(), from(newAddress()), link);
+        assert.equal(said(refused), '429 rate_limited');
+        assert.equal(refused.headers.get('retry-after'), String(DAY - HOUR));
+      }
+      assert.equal(await countOf(on, 'outbox'), mails);
+    });
+
+    test('a mailbox gets five codes an hour and ten a day, however it is tagged and whoever asks', async () => {
+      const name = `tagged${++made}`;
+      const tagged = () => `${name}+${++made}@example.com`;
+      const hour = { max: 5, windowSeconds: HOUR };
+      for (let count = 0; count < 4; count += 1) await at.pending(tagged());
+      assert.equal(said(await at.assert(tagged(), from(newAddress()))), '200');
+
+      const token = await at.newToken();
+      assertSpent(await at.claimOf(token, tagged()), 'codesPerMailboxHour', hour);
+      const address = newAddress();
+      assertSpent(await at.assert(tagged(), from(address)), 'codesPerMailboxHour', hour);
+      // The refused ones cost neither a code of the claim nor a registration of the address.
+      const left = await at.register(from(address));
+      assert.equal(left.headers.get('ratelimit'), '"registerPerIp";r=9;t=3600');
+      for (let count = 0; count < 3; count += 1) {
+        assert.equal(said(await at.claimOf(token, newMailbox())), '200');
+      }
+
+      on.clock.advance(HOUR);
+      for (let count = 0; count < 5; count += 1) await at.pending(tagged());
+      on.clock.advance(HOUR);
+      const spent = { max: 10, windowSeconds: DAY, resetSeconds: DAY - 2 * HOUR };
+      assertSpent(await at.claimOf(await at.newToken(), tagged()), 'codesPerMailboxDay', spent);
+      on.clock.advance(DAY - 2 * HOUR);
+      await at.pending(tagged());
+    });
+
+    test('the dots of a Gmail address do not make another budget, those of other addresses do', async () => {
+      const name = `g${++made}`;
+      for (const mailbox of [`${name}ab@gmail.com`, `${name}a.b@gmail.com`, `${name}.a.b+x@googlemail.com`]) {
+        await at.pending(mailbox);
+      }
+      assert.equal(await at.used(`codesPerMailboxHour:${name}ab@gmail.com`), 3);
+      await at.pending(`${name}.dot@example.com`);
+      assert.equal(await at.used(`codesPerMailboxHour:${name}dot@example.com`), 0);
+    });
+
+    test('an address asks for twenty codes an hour, of whatever agents', async () => {
+      const address = newAddress();
+      for (let count = 0; count < 10; count += 1) {
+        assert.equal(said(await at.assert(newMailbox(), from(address))), '200');
+      }
+      const tokens = await Promise.all(Array.from({ length: 4 }, () => at.newToken()));
+      for (let count = 0; count < 10; count += 1) {
+        assert.equal(said(await at.claimOf(tokens[count % 4]!, newMailbox(), address)), '200');
+      }
+      const budget = { max: 20, windowSeconds: HOUR };
+      assertSpent(await at.claimOf(tokens[3]!, newMailbox(), address), 'claimMailPerIp', budget);
+      assert.equal(said(await at.claimOf(tokens[3]!, newMailbox())), '200');
+      on.clock.advance(HOUR);
+      assert.equal(said(await at.assert(newMailbox(), from(address))), '200');
+    });
+
+    test('a claim that is refused by one budget takes nothing from the others', async () => {
+      const mailbox = newMailbox();
+      for (let count = 0; count < 5; count += 1) await at.pending(mailbox);
+      const address = newAddress();
+      const token = await at.newToken();
+      assert.equal(said(await at.claimOf(token, mailbox, address)), '429 rate_limited');
+      assert.equal(await at.used(`claimMailPerIp:${address}`), 0);
+      assert.equal(await at.used(`codesPerMailboxDay:${mailbox}`), 5);
+    });
+
+    test('a request refused by a budget can be repeated with its Idempotency-Key once the window is over', async () => {
+      const mailbox = newMailbox();
+      for (let count = 0; count < 5; count += 1) await at.pending(mailbox);
+      const headers = { ...from(newAddress()), 'Idempotency-Key': 'again' };
+      assert.equal(said(await at.assert(mailbox, headers)), '429 rate_limited');
+      assert.equal(said(await at.assert(mailbox, headers)), '429 rate_limited');
+      on.clock.advance(HOUR);
+      assert.equal(said(await at.assert(mailbox, headers)), '200');
+    });
+  });
+});
+
+onEveryEngine('limits with more codes for a claim', (engine) => {
+  test('an agent asks for five codes a day, whatever its claim would allow', async (t) => {
+    const on = await startTestService(engine, { env: { ...DEFAULTS, LIMITS: '{"codesPerClaim":100}' } });
+    t.after(() => on.stop());
+    const at = steps(on);
+    const token = await at.newToken();
+    for (let count = 0; count < 5; count += 1) {
+      assert.equal(said(await at.claimOf(token, newMailbox())), '200');
+    }
+    const budget = { max: 5, windowSeconds: DAY };
+    assertSpent(await at.claimOf(token, newMailbox()), 'claimMailPerAgent', budget);
+    assert.equal(said(await at.claimOf(await at.newToken(), newMailbox())), '200');
+  });
+});
+
+onEveryEngine('limits without a proxy', (engine) => {
+  test('X-Forwarded-For is not believed unless TRUST_PROXY says so (S-105)', async (t) => {
+    const on = await startTestService(engine, { env: { LIMITS: '{}' } });
+    t.after(() => on.stop());
+    const { register } = ceremony(on);
+    const replies: Reply[] = [];
+    for (let count = 0; count < 12; count += 1) replies.push(await register(from(newAddress())));
+    assert.deepEqual(tally(replies), { '200': 10, '429 rate_limited': 2 });
+  });
+});
+
+onEveryEngine('limits over several services', (engine) => {
+  let database: TestDatabase;
+  const clock = createTestClock();
+  before(async () => {
+    database = await createTestDatabase(engine);
+  });
+  after(() => database.drop());
+
+  test('budgets are shared by all services on a database, and outlive them (S-05)', async (t) => {
+    const running: TestService[] = [];
+    const start = async () => {
+      const on = await startTestService(engine, { env: DEFAULTS, database, clock });
+      running.push(on);
+      return on;
+    };
+    t.after(() => Promise.all(running.map((on) => on.stop())));
+    const services = [await start(), await start()];
+    const ats = services.map(steps);
+    const address = newAddress();
+    for (let count = 0; count < 10; count += 1) {
+      assert.equal(said(await ats[count % 2]!.register(from(address))), '200');
+    }
+    const mailbox = newMailbox();
+    const tokens = [await ats[0]!.pending(mailbox), await ats[1]!.pending(mailbox)];
+    await ats[1]!.wrongTimes(5, tokens[0]!);
+    await ats[0]!.wrongTimes(5, tokens[1]!);
+    const token = await ats[0]!.pending(mailbox);
+
+    const spent = async (at: ReturnType<typeof steps>) => {
+      assert.equal(said(await at.register(from(address))), '429 rate_limited');
+      assert.equal(said(await at.right(token)), '429 rate_limited');
+      assert.equal(said(await at.claimOf(tokens[0]!, mailbox)), '200');
+    };
+    for (const at of ats) await spent(at);
+    for (const on of running.splice(0)) await on.stop();
+
+    const restarted = await start();
+    const at = steps(restarted);
+    assert.equal(said(await at.register(from(address))), '429 rate_limited');
+    assert.equal(said(await at.right(token)), '429 rate_limited');
+    // One code and then two more: the claim has had its three, and the mailbox its five of this hour.
+    assert.equal(said(await at.claimOf(tokens[0]!, newMailbox())), '429 rate_limited');
+    assert.equal(said(await at.claimOf(token, mailbox)), '429 rate_limited');
+    clock.advance(DAY);
+    assert.equal(said(await at.register(from(address))), '200');
+    assert.equal(said(await at.right(await at.pending(mailbox))), '200');
+  });
+});
+
+onEveryEngine('a lost answer', (engine) => {
+  let on: TestService;
+  before(async () => {
+    on = await startTestService(engine, { env: DEFAULTS });
+  });
+  after(() => on.stop());
+
+  test('can be asked for again when its address has spent its registrations, and a new one cannot', async () => {
+    const headers = from('10.200.0.1');
+    const keyed = { ...headers, 'Idempotency-Key': 'the-last-one' };
+    for (let index = 0; index < 9; index += 1) await on.post('/agent/auth', { type: 'anonymous' }, headers);
+    const last = await on.post('/agent/auth', { type: 'anonymous' }, keyed);
+    assert.equal(said(last), '200');
+    const again = await on.post('/agent/auth', { type: 'anonymous' }, keyed);
+    assert.deepEqual(again.body, last.body);
+    const other = { ...headers, 'Idempotency-Key': 'one-too-many' };
+    assertSpent(await on.post('/agent/auth', { type: 'anonymous' }, other), 'registerPerIp', {
+      max: 10,
+      windowSeconds: HOUR,
+    });
+    assert.equal((await on.service.deps.db.all('SELECT 1 FROM idempotency')).length, 1);
+  });
+});

@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { CLAIM, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
+import { mediaTypes } from '../../src/http/server/body.ts';
+import type { Route } from '../../src/http/server/table.ts';
+import { systemRandom } from '../../src/lib/random.ts';
+import { newSecret } from '../../src/lib/secrets.ts';
+import type { DialectName } from './wire.ts';
+
+/** A valid body for each route that takes one, from which tests of bad input make the bad ones. */
+
+export const JSON_TYPE = 'application/json';
+
+export const FORM_TYPE = 'application/x-www-form-urlencoded';
+
+export const unknownKey = newSecret('sk', systemRandom);
+
+export const unknownClaimToken = newSecret('ct', systemRandom);
+
+export const unknownOwnClaimToken = newSecret('clm', systemRandom);
+
+export const unknownRefreshToken = newSecret('art', systemRandom);
+
+export const mailbox = 'human@example.com';
+
+/** A token in compact form, whose signature is none. */
+export function jwt(header: object, claims: object, signature = 'AAAA'): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part(header)}.${part(claims)}.${signature}`;
+}
+
+export const stranger = (typ: string) =>
+  jwt({ alg: 'ES256', typ, kid: '1' }, { iss: 'https://stranger.example' });
+
+export type Members = Record<string, unknown>;
+
+/** The same of the Agent Auth Protocol, whose requests are all signed. */
+const PROTOCOL_BODIES: Record<string, readonly (readonly [plain: string, body: Members])[]> = {
+  'POST /agent/register': [
+    [
+      '401 authentication_required',
+      { name: 'Robin', mode: 'autonomous', capabilities: ['read'], reason: 'why' },
+    ],
+  ],
+  'POST /agent/request-capability': [
+    ['401 authentication_required', { capabilities: ['write'], reason: 'why', preferred_method: 'ciba' }],
+  ],
+  'POST /agent/reactivate': [['401 authentication_required', { agent_id: 'agt_0' }]],
+  'POST /agent/revoke': [['401 authentication_required', { agent_id: 'agt_0' }]],
+  'POST /agent/rotate-key': [
+    [
+      '401 authentication_required',
+      { agent_id: 'agt_0', public_key: { kty: 'OKP', crv: 'Ed25519', x: 'x' } },
+    ],
+  ],
+  'POST /host/rotate-key': [
+    ['401 authentication_required', { public_key: { kty: 'OKP', crv: 'Ed25519', x: 'x' } }],
+  ],
+  'POST /capability/execute': [
+    ['401 authentication_required', { capability: 'read', arguments: { seconds: 60 } }],
+  ],
+  'POST /agent/introspect': [['401 authentication_required', { token: 'a.b.c' }]],
+};
+
+/**
+ * Bodies that pass the schemas of each row that takes one, at least one for each version of it, so that a refusal is for what a
+ * test added; and before each what becomes of it without any credential.
+ */
+const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]> = {
+  'POST /agent/auth': [
+    ['200', { type: 'anonymous', agent_name: 'Robin' }],
+    ['200', { type: 'anonymous', requested_credential_type: 'api_key', agent_name: 'Robin' }],
+    [
+      '400 invalid_issuer',
+      {
+        type: 'identity_assertion',
+        assertion_type: ID_JAG,
+        assertion: stranger('oauth-id-jag+jwt'),
+        requested_credential_type: 'access_token',
+      },
+    ],
+  ],
+  'POST /agent/auth/claim': [
+    ['401 invalid_claim_token', { claim_token: unknownClaimToken, email: mailbox, link: false }],
+    ['401 invalid_claim_token', { claim_token: unknownOwnClaimToken, email: mailbox }],
+  ],
+  'POST /agent/auth/claim/complete': [
+    ['401 invalid_claim_token', { claim_token: unknownClaimToken, otp: '123456' }],
+    ['401 invalid_claim_token', { claim_token: unknownOwnClaimToken, otp: '123456' }],
+  ],
+  'POST /api/tokens': [['401 unauthorized', { name: 'helper', scope: 'read', expires_in: 60 }]],
+  'POST /agent/identity': [
+    ['200', { type: 'anonymous', agent_name: 'Robin' }],
+    ['200', { type: 'service_auth', login_hint: mailbox }],
+    [
+      '400 invalid_issuer',
+      {
+        type: 'identity_assertion',
+        assertion_type: ID_JAG,
+        assertion: stranger('oauth-id-jag+jwt'),
+      },
+    ],
+    ['400 invalid_refresh_token', { type: 'refresh', refresh_token: unknownRefreshToken }],
+  ],
+  'POST /agent/identity/claim': [
+    ['401 invalid_claim_token', { claim_token: unknownOwnClaimToken, email: mailbox }],
+    [
+      '401 invalid_claim_token',
+      { type: 'service_auth', claim_token: unknownOwnClaimToken, login_hint: mailbox },
+    ],
+    [
+      '401 invalid_claim_token',
+      {
+        type: 'identity_assertion',
+        claim_token: unknownOwnClaimToken,
+        assertion: stranger('oauth-id-jag+jwt'),
+      },
+    ],
+  ],
+  'POST /agent/identity/claim/complete': [
+    ['401 invalid_claim_token', { claim_token: unknownOwnClaimToken, otp: '123456' }],
+    ['400 invalid_claim', { claim_token: unknownOwnClaimToken, user_code: 'BCDF-GHJK' }],
+  ],
+  'POST /oauth2/token': [
+    [
+      '400 invalid_grant',
+      { grant_type: JWT_BEARER, assertion: stranger('agent-identity+jwt'), scope: 'read' },
+    ],
+    ['400 expired_token', { grant_type: CLAIM, claim_token: unknownOwnClaimToken }],
+  ],
+  'POST /agent/event/notify': [['400 invalid_issuer', { token: stranger('secevent+jwt') }]],
+  'POST /agent/auth/revoke': [['400 invalid_issuer', { token: stranger('logout+jwt') }]],
+  'POST /oauth2/introspect': [['401 invalid_client', { token: unknownKey, token_type_hint: 'access_token' }]],
+  'POST /oauth2/revoke': [['200', { token: unknownKey }]],
+  ...PROTOCOL_BODIES,
+  'POST /resource/quota': [['401 invalid_client', { key_id: 'key_0', action: 'send' }]],
+};
+
+/** The same of pages. All of them are 403: a form needs the token that its page carries. */
+const VALID_FORMS: Record<string, Record<string, string>> = {
+  'POST /claim': { csrf: 'none', attempt: 'cla_0', code: '123456' },
+  'POST /claim/deny': { csrf: 'none', no_more: 'on' },
+  'POST /connect': { csrf: 'none', code: 'ABCD-EFGH' },
+  'POST /connect/deny': { csrf: 'none', no_more: 'on' },
+  'POST /connect/review': { csrf: 'none', approval: 'apr_0', decision: 'approve', 'allow:read': 'on' },
+  'POST /hosts/:id/revoke': { csrf: 'none' },
+  'POST /sign-in': { csrf: 'none', next: '/account', email: 'human@example.com' },
+  'POST /sign-in/again': { csrf: 'none', next: '/account' },
+  'POST /sign-in/code': { csrf: 'none', next: '/account', code: '123456' },
+  'POST /sign-in/link': { csrf: 'none' },
+  'POST /sign-out': { csrf: 'none' },
+  'POST /agents/:id/rename': { csrf: 'none', name: 'Robin' },
+  'POST /agents/:id/narrow': { csrf: 'none', 'scope:read': 'on' },
+  'POST /agents/:id/unlink': { csrf: 'none' },
+  'POST /agents/:id/undo': { csrf: 'none' },
+  'POST /agents/:id/revoke': { csrf: 'none' },
+  'POST /keys/new': { csrf: 'none', once: 'a'.repeat(32), name: 'script', preset: 'read-only', life: '7' },
+  'POST /keys/:id/revoke': { csrf: 'none' },
+  'POST /account/sessions/end': { csrf: 'none', session: 'ses_0' },
+  'POST /account/mail': { csrf: 'none', wanted: 'yes' },
+  'POST /account/authenticator': { csrf: 'none', sealed: 'x', code: '123456' },
+  'POST /account/authenticator/codes': { csrf: 'none' },
+  'POST /account/authenticator/remove': { csrf: 'none' },
+  'POST /account/delete': { csrf: 'none', mailbox: 'human@example.com' },
+};
+
+/** What the tests of bodies send: a valid body of a row, in one of the media types that the row takes. */
+export interface BodyRow {
+  line: string;
+  method: Route['method'];
+  path: string;
+  caller: Route['caller'];
+  repeatable: boolean;
+  /** How a refusal is spelt before the body is understood. */
+  before: DialectName;
+  /** How it is spelt afterwards, by the version that the body is of. */
+  dialect: DialectName;
+  /** All that can be spoken at the path. */
+  spoken: ReadonlySet<DialectName>;
+  codec: 'json' | 'form' | 'token';
+  type: string;
+  /** What else the row takes. */
+  types: readonly string[];
+  valid: Members;
+  /** What becomes of it: the status, and the name of the refusal. */
+  plain: string;
+}
+
+export function bodyRows(routes: readonly Route[]): BodyRow[] {
+  return routes.flatMap((row) => {
+    if (row.body === undefined) return [];
+    const line = `${row.method} ${row.path}`;
+    const form = VALID_FORMS[line];
+    const bodies = VALID[line] ?? (form && [['403', form] as const]);
+    assert.ok(bodies, `${line} takes a body: give a valid one above, so that it is tested too`);
+    const versionOf = (valid: Members) => row.versions.find((each) => each.matches(valid));
+    const tested = new Set(bodies.map(([, valid]) => versionOf(valid)));
+    for (const each of [undefined, ...row.versions]) {
+      assert.ok(tested.has(each), `${line} is spoken in several versions: give a valid body of each`);
+    }
+    const types = mediaTypes(row.body.media);
+    return types.flatMap((type) =>
+      bodies.map(
+        ([plain, valid]): BodyRow => ({
+          line: `${line} with ${JSON.stringify(valid).slice(0, 60)} as ${type}`,
+          method: row.method,
+          path: concrete(row.path),
+          caller: row.caller,
+          repeatable: row.repeatable,
+          before: row.dialect.name as DialectName,
+          dialect: (versionOf(valid) ?? row).dialect.name as DialectName,
+          spoken: new Set([row, ...row.versions].map((each) => each.dialect.name as DialectName)),
+          codec: type === JSON_TYPE ? 'json' : type === FORM_TYPE ? 'form' : 'token',
+          type,
+          types,
+          valid,
+          plain,
+        }),
+      ),
+    );
+  });
+}
+
+export function encode(row: Pick<BodyRow, 'codec' | 'valid'>, body: Members = row.valid): string {
+  if (row.codec === 'json') return JSON.stringify(body);
+  if (row.codec === 'token') return String(body.token);
+  return new URLSearchParams(body as Record<string, string>).toString();
+}
+
+/** The valid JSON text with one more member, given as text. */
+export function withMember(row: BodyRow, member: string): string {
+  return `${JSON.stringify(row.valid).slice(0, -1)},${member}}`;
+}
+
+/** The path as a request writes it. */
+export const concrete = (path: string) => path.replaceAll(/:\w+/g, 'key_0');

@@ -1,0 +1,430 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
+import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import type { NoticeMail } from '../../src/ports/mailer.ts';
+import { type Browser, openBrowser } from '../helpers/browser.ts';
+import { ceremony, codeOf, countOf, from } from '../helpers/ceremony.ts';
+import { heading } from '../helpers/claim-page.ts';
+import { type CommitWatch, watchCommits } from '../helpers/commits.ts';
+import {
+  appCode,
+  recoveryCodesOn,
+  SESSION,
+  secretOn,
+  setUpApp,
+  signIn,
+  typeMailedCode,
+} from '../helpers/human.ts';
+import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+
+let made = 0;
+const newMailbox = () => `owner${++made}@example.com`;
+
+const HOME = from('203.0.113.7');
+const HOME_NETWORK = '203.0.x.x';
+const AWAY = from('198.51.100.9');
+const HOUR = 3600;
+const APP_PAGE = '/account/authenticator';
+
+/** What a mail tells, each line in short. */
+const linesOf = (mail: NoticeMail) =>
+  mail.happened.map(({ text, agentName, keyName }) =>
+    [text, keyName ?? agentName].filter(Boolean).join(': '),
+  );
+
+onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
+  let on: TestService;
+  let watch: CommitWatch;
+  before(async () => {
+    watch = watchCommits();
+    on = await startTestService(engine, { wrapDb: watch.wrapDb, env: { TRUST_PROXY: '1' } });
+  });
+  after(() => on.stop());
+
+  /** Lets the outbox work until all that is due has left. */
+  async function settled(): Promise<void> {
+    const { db, wakeOutbox } = on.service.deps;
+    wakeOutbox();
+    await watch.until(async () => {
+      const row = await db.get<{ n: number }>(
+        `SELECT COUNT(*) AS n FROM outbox
+         WHERE sent_at IS NULL AND dead_at IS NULL AND (tries > 0 OR next_at <= ?)`,
+        [on.clock()],
+      );
+      return row!.n === 0;
+    });
+  }
+
+  /** Lets so much time pass that everything is told, and that what happens next is told at once. */
+  async function quiet(): Promise<void> {
+    await settled();
+    // A little more than an hour: it may be counted from the end of the time that a worker has for a mail.
+    on.clock.advance(HOUR + 60);
+    await settled();
+    on.clock.advance(HOUR + 60);
+  }
+
+  const noticesTo = (mailbox: string) => on.notices.filter(({ to }) => to === mailbox);
+
+  /** The one mail that a change leads to at once, in an account where nothing happened lately. */
+  async function toldOf(mailbox: string, change: () => Promise<unknown>): Promise<NoticeMail> {
+    await quiet();
+    const earlier = noticesTo(mailbox).length;
+    await change();
+    await settled();
+    const mails = noticesTo(mailbox).slice(earlier);
+    assert.equal(mails.length, 1);
+    return mails[0]!;
+  }
+
+  const come = (mailbox: string, headers = HOME) => signIn(on, mailbox, { headers });
+
+  async function ownKey(browser: Browser, name: string): Promise<string> {
+    await browser.get('/keys/new');
+    const fields = { name, preset: 'read-write', life: 'never' };
+    const page = await browser.post('/keys/new', fields, HOME);
+    return /<code id="key">([^<]*)</.exec(page.text)![1]!;
+  }
+
+  /** An agent with its human's yes. */
+  async function vouched(mailbox: string, name: string, link = false) {
+    const reply = await on.post('/agent/auth', { type: 'anonymous', agent_name: name });
+    const { claim_token } = reply.body.data;
+    const { claim, complete } = ceremony(on);
+    await claim(claim_token, mailbox, AWAY, link);
+    const { data } = (await complete(claim_token, await codeOf(on, claim_token), HOME)).body;
+    return { ...data, claim_token } as { credential: string; agent_id: string; claim_token: string };
+  }
+
+  async function agentKey(credential: string, name: string): Promise<string> {
+    const headers = { Authorization: `Bearer ${credential}`, ...HOME };
+    const reply = await on.post('/api/tokens', { name, scope: 'read' }, headers);
+    assert.equal(reply.status, 200, reply.text);
+    return reply.body.data.credential;
+  }
+
+  const act = async (browser: Browser, agentId: string, what: string) => {
+    await browser.get(`/agents/${agentId}`);
+    await browser.post(`/agents/${agentId}/${what}`, {}, HOME);
+  };
+
+  async function withApp(mailbox: string) {
+    const app = await setUpApp(on, await come(mailbox));
+    on.clock.advance(60);
+    return app;
+  }
+
+  async function comeWithApp(mailbox: string, second: string): Promise<Browser> {
+    const browser = openBrowser(on);
+    await typeMailedCode(on, mailbox, { browser, headers: HOME });
+    await browser.post('/sign-in/code', { code: second }, HOME);
+    assert.ok(browser.cookies.has(SESSION));
+    return browser;
+  }
+
+  /** By what is told: what it takes to come to it, and the change itself. */
+  const CHANGES: Record<string, (mailbox: string) => Promise<() => Promise<unknown>>> = {
+    'An agent moved into your account: Mover': async (mailbox) => () => vouched(mailbox, 'Mover'),
+    'An agent was linked to you: Neighbour': async (mailbox) => () => vouched(mailbox, 'Neighbour', true),
+    'A key was made: Backup': async (mailbox) => async () => ownKey(await come(mailbox), 'Backup'),
+    'A key was made: helper of a merged one': async (mailbox) => {
+      const { credential } = await vouched(mailbox, 'Mover');
+      return () => agentKey(credential, 'helper of a merged one');
+    },
+    'A key was made: helper of a linked one': async (mailbox) => {
+      const { credential } = await vouched(mailbox, 'Neighbour', true);
+      return () => agentKey(credential, 'helper of a linked one');
+    },
+    'An agent that asked for you was turned away': async (mailbox) => async () => {
+      const { claim_token } = await on.register();
+      await on.post('/agent/auth/claim', { claim_token, email: mailbox }, HOME);
+      const { denyUrl } = await on.mailTo(mailbox);
+      const browser = openBrowser(on);
+      await browser.get(denyUrl);
+      await browser.get('/claim/deny');
+      const form = browser.form('/claim/deny');
+      for (let times = 0; times < 2; times += 1) await browser.send('/claim/deny', form, HOME);
+    },
+    'An agent was moved out of your account again: Mover': async (mailbox) => {
+      const { agent_id } = await vouched(mailbox, 'Mover');
+      return async () => act(await come(mailbox), agent_id, 'undo');
+    },
+    'An agent was unlinked from you: Neighbour': async (mailbox) => {
+      const { agent_id } = await vouched(mailbox, 'Neighbour', true);
+      return async () => act(await come(mailbox), agent_id, 'unlink');
+    },
+    'An agent was revoked: Mover': async (mailbox) => {
+      const { agent_id } = await vouched(mailbox, 'Mover');
+      return async () => act(await come(mailbox), agent_id, 'revoke');
+    },
+    'An agent was revoked: Neighbour': async (mailbox) => {
+      const { agent_id } = await vouched(mailbox, 'Neighbour', true);
+      return async () => act(await come(mailbox), agent_id, 'revoke');
+    },
+    'An authenticator app was set up': async (mailbox) => async () => {
+      const browser = await come(mailbox);
+      const secret = secretOn(await browser.get(APP_PAGE));
+      await browser.post(APP_PAGE, { code: appCode(on, secret) }, HOME);
+    },
+    'New recovery codes were made': async (mailbox) => {
+      const { secret } = await withApp(mailbox);
+      return async () => {
+        const browser = await comeWithApp(mailbox, appCode(on, secret));
+        await browser.get(APP_PAGE);
+        await browser.post(`${APP_PAGE}/codes`, {}, HOME);
+      };
+    },
+    'A recovery code was used to sign in': async (mailbox) => {
+      const { recoveryCodes } = await withApp(mailbox);
+      return () => comeWithApp(mailbox, recoveryCodes[0]!);
+    },
+    'The authenticator app was removed': async (mailbox) => {
+      const { secret } = await withApp(mailbox);
+      return async () => {
+        const browser = await comeWithApp(mailbox, appCode(on, secret));
+        await browser.get(APP_PAGE);
+        await browser.post(`${APP_PAGE}/remove`, {}, HOME);
+      };
+    },
+    'Your account was deleted, and its agents and keys ended': async (mailbox) => async () => {
+      const browser = await come(mailbox);
+      await browser.get('/account/delete');
+      const page = await browser.post('/account/delete', { mailbox }, HOME);
+      assert.equal(heading(page), 'Your account is deleted');
+    },
+  };
+
+  describe('tells at once, with time and network', () => {
+    for (const [line, prepare] of Object.entries(CHANGES)) {
+      test(line, async () => {
+        const mailbox = newMailbox();
+        await come(mailbox);
+        const mail = await toldOf(mailbox, await prepare(mailbox));
+        assert.deepEqual(linesOf(mail), [line]);
+        assert.equal(mail.happened[0]!.at, on.clock());
+        assert.equal(mail.happened[0]!.origin, HOME_NETWORK);
+        await quiet();
+        assert.equal(noticesTo(mailbox).at(-1), mail, 'and no more than that');
+      });
+    }
+
+    test('what the operator revokes, which comes from nowhere', async () => {
+      for (const link of [false, true]) {
+        const mailbox = newMailbox();
+        const { agent_id } = await vouched(mailbox, 'Mover', link);
+        const mail = await toldOf(mailbox, async () => {
+          await revokeAgent(on.service.deps, localOrigin('operator'), agent_id);
+          await revokeAgent(on.service.deps, localOrigin('operator'), agent_id);
+        });
+        assert.deepEqual(linesOf(mail), ['An agent was revoked: Mover']);
+        assert.equal(mail.happened[0]!.origin, undefined);
+      }
+    });
+
+    test('the deletion of an account with agents, to the address that is forgotten by then', async () => {
+      const mailbox = newMailbox();
+      await vouched(mailbox, 'Mover');
+      await vouched(mailbox, 'Neighbour', true);
+      const mail = await toldOf(mailbox, async () => {
+        const browser = await come(mailbox, AWAY);
+        await browser.get('/account/delete');
+        await browser.post('/account/delete', { mailbox }, AWAY);
+        assert.equal(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 0);
+      });
+      assert.equal(mail.to, mailbox);
+      assert.deepEqual(linesOf(mail).toSorted(), [
+        'An agent was revoked: Mover',
+        'An agent was revoked: Neighbour',
+        'Somebody signed in',
+        'Your account was deleted, and its agents and keys ended',
+      ]);
+    });
+
+    test('nobody of a denial where the mailbox has no account, which does not begin by it', async () => {
+      const mailbox = newMailbox();
+      const { claim_token } = await on.register();
+      await on.post('/agent/auth/claim', { claim_token, email: mailbox }, HOME);
+      const browser = openBrowser(on);
+      await browser.get((await on.mailTo(mailbox)).denyUrl);
+      await browser.get('/claim/deny');
+      assert.equal(heading(await browser.post('/claim/deny', {}, HOME)), 'You have said no');
+      await quiet();
+      assert.deepEqual(noticesTo(mailbox), []);
+      assert.equal(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 0);
+    });
+
+    test('also to an owner who wants no mail of agents', async () => {
+      const mailbox = newMailbox();
+      const browser = await come(mailbox);
+      await browser.get('/account');
+      await browser.post('/account/mail', { wanted: 'no' });
+      const mail = await toldOf(mailbox, async () => vouched(mailbox, 'Mover'));
+      assert.deepEqual(linesOf(mail), ['An agent moved into your account: Mover']);
+      assert.equal(on.mails.filter(({ to }) => to === mailbox).length, 0);
+    });
+  });
+
+  describe('signing in', () => {
+    test('is told from a network that is new to the account, and from no known one', async () => {
+      const mailbox = newMailbox();
+      await come(mailbox);
+      await come(mailbox);
+      await come(mailbox, from('203.0.200.1')); // the same network
+      await quiet();
+      assert.deepEqual(noticesTo(mailbox), [], 'the first session of a new account is no news');
+
+      const mail = await toldOf(mailbox, () => come(mailbox, AWAY));
+      assert.deepEqual(linesOf(mail), ['Somebody signed in']);
+      assert.equal(mail.happened[0]!.origin, '198.51.x.x');
+      await come(mailbox, AWAY);
+      await come(mailbox);
+      await quiet();
+      assert.equal(noticesTo(mailbox).length, 1);
+
+      await toldOf(mailbox, () => come(mailbox, from('2001:db8:1::1')));
+      await come(mailbox, from('2001:db8:ffff::1'));
+      await quiet();
+      assert.equal(noticesTo(mailbox).length, 2);
+    });
+
+    test('is told the first time in an account that a claim began', async () => {
+      const mailbox = newMailbox();
+      await vouched(mailbox, 'Mover');
+      const mail = await toldOf(mailbox, () => come(mailbox));
+      assert.deepEqual(linesOf(mail), ['Somebody signed in']);
+    });
+
+    test('that fails is not told, nor half of it', async () => {
+      const mailbox = newMailbox();
+      await withApp(mailbox);
+      await quiet();
+      const earlier = noticesTo(mailbox).length;
+      const browser = openBrowser(on);
+      await typeMailedCode(on, mailbox, { browser, headers: AWAY });
+      await browser.post('/sign-in/code', { code: '000000' }, AWAY);
+      await quiet();
+      assert.equal(noticesTo(mailbox).length, earlier);
+    });
+  });
+
+  test('what happens within an hour of a mail comes in one after it, oldest first, and later things at once again', async () => {
+    const mailbox = newMailbox();
+    const { credential } = await vouched(mailbox, 'Mover');
+    const first = await toldOf(mailbox, () => agentKey(credential, 'key 0'));
+    assert.deepEqual(linesOf(first), ['A key was made: key 0']);
+    const count = noticesTo(mailbox).length;
+    for (let index = 1; index <= 5; index += 1) {
+      on.clock.advance(600);
+      await agentKey(credential, `key ${index}`);
+      await settled();
+    }
+    on.clock.advance(599);
+    await settled();
+    assert.equal(noticesTo(mailbox).length, count);
+    on.clock.advance(1);
+    on.service.deps.wakeOutbox();
+    const digest = await on.noticeTo(mailbox, count + 1);
+    await settled();
+    assert.deepEqual(
+      linesOf(digest),
+      [1, 2, 3, 4, 5].map((index) => `A key was made: key ${index}`),
+    );
+
+    // The hour counts from the last mail, whichever that was.
+    on.clock.advance(600);
+    await agentKey(credential, 'key 6');
+    on.clock.advance(2999);
+    await settled();
+    assert.equal(noticesTo(mailbox).length, count + 1);
+    on.clock.advance(1);
+    await settled();
+    assert.deepEqual(linesOf(noticesTo(mailbox)[count + 1]!), ['A key was made: key 6']);
+    on.clock.advance(HOUR);
+    await agentKey(credential, 'key 7');
+    await settled();
+    assert.deepEqual(linesOf(noticesTo(mailbox)[count + 2]!), ['A key was made: key 7']);
+  });
+
+  test('twenty changes at once, while a mail waits for its hour, are all in that mail, once each', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const mailbox = newMailbox();
+      const agents: { credential: string }[] = [];
+      for (let index = 0; index < 4; index += 1) agents.push(await vouched(mailbox, `Agent ${index}`, true));
+      const { credential } = agents[0]!;
+      await toldOf(mailbox, () => agentKey(credential, 'the first'));
+      await agentKey(credential, 'one that waits');
+      const earlier = noticesTo(mailbox).length;
+      await Promise.all(
+        Array.from({ length: 20 }, async (_, index) => {
+          await agentKey(agents[index % 4]!.credential, `key ${index}`);
+          on.service.deps.wakeOutbox();
+        }),
+      );
+      await settled();
+      assert.equal(noticesTo(mailbox).length, earlier);
+      await quiet();
+      const [digest, ...more] = noticesTo(mailbox).slice(earlier);
+      assert.deepEqual(more, []);
+      const names = ['one that waits', ...Array.from({ length: 20 }, (_, index) => `key ${index}`)];
+      assert.deepEqual(
+        linesOf(digest!).toSorted(),
+        names.map((name) => `A key was made: ${name}`).toSorted(),
+      );
+    }
+  });
+
+  test('names in it are text: nothing in it is a link, markup or hidden', async () => {
+    const mailbox = newMailbox();
+    const names = [
+      '<a href="https://evil.example">click</a>',
+      '<script>alert(1)</script>',
+      'www.evil.example',
+      'mailto:evil@evil.example',
+      'Robert\u202egnp.exe\u202c',
+      '\u200bRobert\u200d\u2066x',
+      '"><img src=x onerror=alert(1)>',
+      '</li></ul><h1>Your account is locked',
+    ];
+    for (const name of names) {
+      const { credential } = await vouched(mailbox, name, true);
+      await agentKey(credential, name);
+    }
+    await quiet();
+    const { mails } = (await on.request('GET', '/dev/mailbox.json')).body;
+    const ours = mails.filter(
+      ({ to, subject }: { to: string; subject: string }) => to === mailbox && /what happened/.test(subject),
+    );
+    assert.ok(ours.length >= 2);
+    for (const { subject, text, html } of ours) {
+      assert.equal(subject, 'Vouchsafe: what happened in your account');
+      assert.doesNotMatch(text + html, /[\u200b-\u200f\u202a-\u202e\u2060-\u206f]/);
+      assert.doesNotMatch(text + html, /evil\.example|@evil|www\.evil|mailto:evil/);
+      assert.doesNotMatch(html, /<(?:a(?! href="http:\/\/localhost:\d+\/account")|img|script|h1)\b/);
+      assert.deepEqual(
+        [...text.matchAll(/https?:\/\/\S+/g)].map(([url]) => url),
+        [`${on.url}/account`],
+      );
+    }
+  });
+
+  test('it never holds a secret', async () => {
+    const mailbox = newMailbox();
+    const merged = await vouched(mailbox, 'Mover');
+    const browser = await come(mailbox, AWAY);
+    const own = await ownKey(browser, 'Backup');
+    const { secret, recoveryCodes } = await setUpApp(on, browser);
+    await browser.get(APP_PAGE);
+    const renewed = recoveryCodesOn(await browser.post(`${APP_PAGE}/codes`));
+    const key = await agentKey(merged.credential, 'helper');
+    await quiet();
+    const mailed = (await on.request('GET', '/dev/mailbox.json')).text + JSON.stringify(noticesTo(mailbox));
+    assert.match(mailed, /New recovery codes were made/);
+    const session = browser.cookies.get(SESSION)!;
+    const secrets = [merged.credential, merged.claim_token, own, key, session, secret];
+    for (const text of [...secrets, ...recoveryCodes, ...renewed]) {
+      assert.ok(!mailed.includes(text), text);
+      assert.ok(!mailed.includes(text.slice(0, 9)), text);
+    }
+  });
+});

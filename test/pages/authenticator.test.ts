@@ -1,0 +1,338 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { ScureBase32Plugin } from 'otplib';
+import { type Browser, openBrowser } from '../helpers/browser.ts';
+import { countOf } from '../helpers/ceremony.ts';
+import { heading } from '../helpers/claim-page.ts';
+import { dumpOf } from '../helpers/dump.ts';
+import {
+  appCode,
+  isIn,
+  recoveryCodesOn,
+  SESSION,
+  secretOn,
+  setUpApp,
+  signIn,
+  typeMailedCode,
+} from '../helpers/human.ts';
+import {
+  createTestClock,
+  createTestDatabase,
+  onEveryEngine,
+  startTestService,
+  type TestService,
+  wrongCode,
+} from '../helpers/service.ts';
+
+const APP_PAGE = '/account/authenticator';
+const AGAIN = `/sign-in/again?next=${APP_PAGE}`;
+
+let made = 0;
+const newMailbox = () => `careful${++made}@example.com`;
+
+/** Runs all at once. */
+const atOnce = <Item>(count: number, ask: (index: number) => Promise<Item>) =>
+  Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
+
+onEveryEngine('the authenticator app', (engine) => {
+  let on: TestService;
+  before(async () => {
+    on = await startTestService(engine);
+  });
+  after(() => on.stop());
+
+  /** Somebody with an app, which by now shows another code than the one it was set up with. */
+  async function withApp(mailbox = newMailbox(), at = on) {
+    const browser = await signIn(at, mailbox);
+    const { secret, recoveryCodes } = await setUpApp(at, browser);
+    at.clock.advance(90);
+    return { mailbox, browser, secret, recoveryCodes };
+  }
+
+  /** Types the mailed code, and stands before the second factor then. */
+  async function toSecondFactor(mailbox: string, browser = openBrowser(on), at = on): Promise<Browser> {
+    const page = await typeMailedCode(at, mailbox, { browser });
+    assert.equal(heading(page), 'Now your app', page.text);
+    return browser;
+  }
+
+  const typeSecond = (browser: Browser, code: string) => browser.post('/sign-in/code', { code });
+
+  /** Signs in with both factors; whether that went well. */
+  async function signsIn(mailbox: string, second: string, at = on): Promise<boolean> {
+    const browser = await toSecondFactor(mailbox, openBrowser(at), at);
+    await typeSecond(browser, second);
+    return isIn(browser);
+  }
+
+  const OF_MAILBOX = 'account_id = (SELECT id FROM accounts WHERE mailbox = ?)';
+  const appsOf = (mailbox: string) => countOf(on, `authenticators WHERE ${OF_MAILBOX}`, [mailbox]);
+  const recoveryCodesOf = (mailbox: string) => countOf(on, `recovery_codes WHERE ${OF_MAILBOX}`, [mailbox]);
+  const eventsOf = (mailbox: string, kind: string) =>
+    countOf(on, `events WHERE kind = ? AND ${OF_MAILBOX}`, [kind, mailbox]);
+
+  describe('setting it up', () => {
+    test('stores nothing before the app’s first code; a wrong one is said on the page, which keeps its secret', async () => {
+      const mailbox = newMailbox();
+      const browser = await signIn(on, mailbox);
+      assert.match((await browser.get('/account')).text, /href="\/account\/authenticator">Set up an app</);
+      const page = await browser.get(APP_PAGE);
+      const secret = secretOn(page);
+      assert.match(secret, /^[A-Z2-7]{32}$/);
+      assert.match(page.text, /<div class="picture" [^>]*><svg /);
+      assert.equal(page.headers.get('cache-control'), 'no-store');
+
+      for (const code of [wrongCode(appCode(on, secret)), appCode(on, secret, -2), '12345', '']) {
+        const again = await browser.post(APP_PAGE, { code });
+        assert.equal(again.status, 400, again.text);
+        assert.match(again.text, /role="alert" id="problem"><p>The code is wrong\./);
+        assert.equal(secretOn(again), secret);
+        assert.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [0, 0]);
+      }
+      assert.ok((await signIn(on, mailbox)).cookies.has(SESSION), 'the mailed code still signs in alone');
+
+      const spaced = appCode(on, secret).replace(/^.../, '$& ');
+      const done = await browser.post(APP_PAGE, { code: spaced });
+      assert.equal(heading(done), 'The app is set up');
+      assert.equal(new Set(recoveryCodesOn(done)).size, 10);
+      for (const code of recoveryCodesOn(done)) assert.match(code, /^[a-z2-7]{4}(?:-[a-z2-7]{4}){5}$/);
+      assert.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [1, 10]);
+
+      const later = await browser.get(APP_PAGE);
+      assert.match(later.text, /<h1>Your authenticator app<\/h1>[\s\S]*10 are left/);
+      assert.ok(!later.text.includes(secret) && !later.text.includes(recoveryCodesOn(done)[0]!));
+    });
+
+    test('happens once: of twenty right codes at once one sets it up, and its recovery codes are the ones that count', async () => {
+      const mailbox = newMailbox();
+      const browser = await signIn(on, mailbox);
+      const secret = secretOn(await browser.get(APP_PAGE));
+      const form = { ...browser.form(APP_PAGE), code: appCode(on, secret) };
+      const pages = await atOnce(20, () => browser.send(APP_PAGE, form));
+      const won = pages.filter(({ status }) => status === 200);
+      assert.equal(won.length, 1);
+      for (const page of pages) if (page !== won[0]) assert.match(page.text, /is set up already/);
+      assert.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [1, 10]);
+      assert.equal(await eventsOf(mailbox, 'authenticator.added'), 1);
+      assert.equal(await signsIn(mailbox, recoveryCodesOn(won[0]!)[0]!), true);
+
+      on.clock.advance(60);
+      const late = await browser.send(APP_PAGE, { ...form, code: appCode(on, secret) });
+      assert.equal(late.status, 400);
+      assert.equal(await recoveryCodesOf(mailbox), 10);
+    });
+
+    test('takes the secret from its own session alone: a form of another, or an altered one, sets nothing up', async () => {
+      const [mailbox, other] = [newMailbox(), newMailbox()];
+      const [mine, theirs, secondOfMine] = [
+        await signIn(on, mailbox),
+        await signIn(on, other),
+        await signIn(on, mailbox),
+      ];
+      const secret = secretOn(await theirs.get(APP_PAGE));
+      const { sealed } = theirs.form(APP_PAGE);
+      const code = appCode(on, secret);
+      await secondOfMine.get(APP_PAGE);
+      const ofSession = secondOfMine.form(APP_PAGE).sealed;
+      await mine.get(APP_PAGE);
+      const { csrf } = mine.form(APP_PAGE);
+      const altered = `${sealed!.slice(0, -2)}AA`;
+      for (const each of [sealed, ofSession, altered, '', 'x', undefined]) {
+        const page = await mine.send(APP_PAGE, { csrf, sealed: each, code });
+        assert.equal(page.status, 400, String(each));
+        assert.equal(recoveryCodesOn(page).length, 0);
+      }
+      assert.equal(await appsOf(mailbox), 0);
+      assert.equal(await appsOf(other), 0);
+    });
+  });
+
+  describe('changing it', () => {
+    test('new recovery codes void the old ones, and the app stays', async () => {
+      const { mailbox, secret, recoveryCodes: old } = await withApp();
+      const browser = await toSecondFactor(mailbox);
+      await typeSecond(browser, appCode(on, secret));
+      await browser.get(APP_PAGE);
+      const page = await browser.post(`${APP_PAGE}/codes`);
+      assert.equal(heading(page), 'Your new recovery codes');
+      const renewed = recoveryCodesOn(page);
+      assert.equal(renewed.length, 10);
+      assert.equal(new Set([...old, ...renewed]).size, 20);
+      assert.equal(await recoveryCodesOf(mailbox), 10);
+      assert.equal(await signsIn(mailbox, old[0]!), false);
+      assert.equal(await signsIn(mailbox, renewed[0]!), true);
+      on.clock.advance(30);
+      assert.equal(await signsIn(mailbox, appCode(on, secret)), true);
+    });
+
+    test('removing it turns it off: the mailed code alone signs in, and recovery codes are gone', async () => {
+      const { mailbox, secret, recoveryCodes } = await withApp();
+      const browser = await toSecondFactor(mailbox);
+      const waiting = await toSecondFactor(mailbox);
+      await typeSecond(browser, appCode(on, secret));
+      await browser.get(APP_PAGE);
+      const page = await browser.post(`${APP_PAGE}/remove`);
+      assert.match(page.text, /Set up an app</);
+      assert.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [0, 0]);
+      await typeSecond(waiting, recoveryCodes[0]!);
+      assert.equal(await isIn(waiting), false);
+      assert.equal(await isIn(await signIn(on, mailbox)), true);
+
+      const fresh = await setUpApp(on, await signIn(on, mailbox));
+      assert.notEqual(fresh.secret, secret);
+      assert.equal(await signsIn(mailbox, recoveryCodes[0]!), false);
+      assert.equal(await signsIn(mailbox, fresh.recoveryCodes[0]!), true);
+    });
+
+    test('without an app there are no recovery codes to make, and nothing to remove', async () => {
+      const mailbox = newMailbox();
+      const browser = await signIn(on, mailbox);
+      await browser.get('/account');
+      const { csrf } = browser.form('/sign-out');
+      const page = await browser.send(`${APP_PAGE}/codes`, { csrf });
+      assert.equal(page.status, 400);
+      assert.match(page.text, /There is no authenticator app to recover from/);
+      assert.equal((await browser.send(`${APP_PAGE}/remove`, { csrf })).status, 200);
+      assert.equal(await recoveryCodesOf(mailbox), 0);
+      assert.equal(await eventsOf(mailbox, 'authenticator.removed'), 0);
+    });
+
+    test('all of it needs a code that was typed within a quarter of an hour', async () => {
+      const plain = newMailbox();
+      const before = await signIn(on, plain);
+      const secret = secretOn(await before.get(APP_PAGE));
+      const setUp = before.form(APP_PAGE);
+      on.clock.advance(899);
+      assert.equal((await before.get(APP_PAGE)).path, APP_PAGE);
+      on.clock.advance(1);
+      const asked = await before.get(APP_PAGE);
+      assert.deepEqual([asked.path, heading(asked)], [AGAIN, 'Confirm that it is you']);
+      const posted = await before.send(APP_PAGE, { ...setUp, code: appCode(on, secret) });
+      assert.equal(posted.path, AGAIN);
+      assert.equal(await appsOf(plain), 0);
+
+      const { mailbox, secret: kept, recoveryCodes } = await withApp();
+      const browser = await toSecondFactor(mailbox);
+      await typeSecond(browser, appCode(on, kept));
+      await browser.get(APP_PAGE);
+      const { csrf } = browser.form(`${APP_PAGE}/remove`);
+      on.clock.advance(900);
+      for (const path of ['codes', 'remove']) {
+        const page = await browser.send(`${APP_PAGE}/${path}`, { csrf });
+        assert.deepEqual([page.path, recoveryCodesOn(page)], [AGAIN, []]);
+      }
+      assert.equal(await appsOf(mailbox), 1);
+      assert.equal(await signsIn(mailbox, recoveryCodes[0]!), true);
+
+      // Both factors are typed again, and the session is another one then.
+      const [session, account] = [browser.cookies.get(SESSION)!, await browser.get(APP_PAGE)];
+      assert.equal(account.path, AGAIN);
+      const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
+      await browser.post('/sign-in/again');
+      const second = await browser.post('/sign-in/code', {
+        code: await on.signInCodeFor(mailbox, earlier + 1),
+      });
+      assert.equal(heading(second), 'Now your app');
+      assert.equal(heading(await browser.get(APP_PAGE)), 'Confirm that it is you');
+      await browser.get(`/sign-in/code?next=${APP_PAGE}`);
+      const back = await typeSecond(browser, appCode(on, kept));
+      assert.deepEqual([back.path, heading(back)], [APP_PAGE, 'Your authenticator app']);
+      assert.notEqual(browser.cookies.get(SESSION), session);
+      const old = openBrowser(on);
+      old.cookies.set(SESSION, session);
+      assert.equal(await isIn(old), false);
+    });
+
+    test('who is not signed in is led there, and changes nothing', async () => {
+      const browser = openBrowser(on);
+      const page = await browser.get(APP_PAGE);
+      assert.equal(page.path, `/sign-in?next=${APP_PAGE}`);
+      const { csrf } = browser.form('/sign-in');
+      for (const path of [APP_PAGE, `${APP_PAGE}/codes`, `${APP_PAGE}/remove`]) {
+        const posted = await browser.send(path, { csrf, sealed: 'x', code: '123456' });
+        assert.equal(posted.path, `/sign-in?next=${APP_PAGE}`);
+      }
+    });
+  });
+
+  test('the database and the log hold neither the secret nor a recovery code, nor do mails', async () => {
+    const { mailbox, secret, recoveryCodes } = await withApp();
+    const browser = await toSecondFactor(mailbox);
+    await typeSecond(browser, appCode(on, secret));
+    await browser.get(APP_PAGE);
+    const renewed = recoveryCodesOn(await browser.post(`${APP_PAGE}/codes`));
+    assert.equal(await signsIn(mailbox, renewed[0]!), true);
+    on.service.deps.wakeOutbox();
+    await on.noticeTo(mailbox);
+
+    const base32 = new ScureBase32Plugin();
+    const texts = [secret, ...recoveryCodes, ...renewed];
+    const hidden = texts.flatMap((text) => {
+      const plain = text.replaceAll('-', '');
+      const bytes = Buffer.from(base32.decode(plain.toUpperCase()));
+      const spelt = [text, plain, plain.toUpperCase(), plain.toLowerCase(), plain.slice(0, 16)];
+      return [
+        ...spelt,
+        ...(['latin1', 'hex', 'base64', 'base64url'] as const).map((as) => bytes.toString(as)),
+      ];
+    });
+    const dump = await dumpOf(on);
+    assert.ok(dump.includes(mailbox), 'the dump is not the one that was looked for');
+    const mails = (await on.request('GET', '/dev/mailbox.json')).text;
+    assert.match(mails, /recovery code/);
+    const log = on.logged.join('\n');
+    for (const text of hidden) {
+      for (const [where, content] of Object.entries({ dump, mails, log })) {
+        assert.ok(!content.includes(text), `${where}: ${JSON.stringify(text)}`);
+      }
+    }
+  });
+});
+
+onEveryEngine('a new service secret', (engine) => {
+  const [old, young] = ['5b1cf2a90d7e4638b15b1cf2a90d7e4638b1', 'e94d07b8c3a2516f0de94d07b8c3a2516f0d'];
+
+  test('leaves an app working while the old one is listed, and after one use without it', async () => {
+    const database = await createTestDatabase(engine);
+    const clock = createTestClock();
+    const start = (SECRET: string) => startTestService(engine, { database, clock, env: { SECRET } });
+    /** Signs in with both factors; whether that went well. */
+    async function signsIn(on: TestService, mailbox: string, second: string): Promise<boolean> {
+      const browser = openBrowser(on);
+      assert.equal(heading(await typeMailedCode(on, mailbox, { browser })), 'Now your app');
+      await browser.post('/sign-in/code', { code: second });
+      return isIn(browser);
+    }
+    const [used, unused] = [newMailbox(), newMailbox()];
+    let on = await start(old);
+    try {
+      const app = await setUpApp(on, await signIn(on, used));
+      const forgotten = await setUpApp(on, await signIn(on, unused));
+      const waiting = openBrowser(on);
+      await typeMailedCode(on, used, { browser: waiting });
+      clock.advance(60);
+      await on.stop();
+
+      on = await start(`${young} ${old}`);
+      // Who had typed the mailed code under the old one goes on.
+      const goesOn = openBrowser(on);
+      for (const [name, value] of waiting.cookies) goesOn.cookies.set(name, value);
+      assert.equal(heading(await goesOn.get('/sign-in/code')), 'Now your app');
+      await goesOn.post('/sign-in/code', { code: appCode(on, app.secret) });
+      assert.equal(await isIn(goesOn), true);
+      assert.equal(await signsIn(on, used, app.recoveryCodes[0]!), true);
+      clock.advance(60);
+      await on.stop();
+
+      on = await start(young);
+      assert.equal(await signsIn(on, used, appCode(on, app.secret)), true);
+      assert.equal(await signsIn(on, used, app.recoveryCodes[1]!), true);
+      // Without a use in between the app is lost with the secret; recovery codes are not.
+      assert.equal(await signsIn(on, unused, appCode(on, forgotten.secret)), false);
+      assert.equal(await signsIn(on, unused, forgotten.recoveryCodes[0]!), true);
+    } finally {
+      await on.stop();
+      await database.drop();
+    }
+  });
+});

@@ -1,0 +1,347 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { listResourceServers, removeResourceServer } from '../../src/domain/audiences/resource-servers.ts';
+import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { createPersonalKey } from '../../src/domain/credentials/personal-keys.ts';
+import { notifyOfKeyExpiry } from '../../src/domain/jobs/key-expiry-notices.ts';
+import type { Browser, Page } from '../helpers/browser.ts';
+import { countOf, said } from '../helpers/ceremony.ts';
+import { heading } from '../helpers/claim-page.ts';
+import { type Api, atOnce, type Home, newMailbox, openHome } from '../helpers/own-pages.ts';
+import { onEveryEngine } from '../helpers/service.ts';
+
+const DAY = 86_400;
+const MADE = 'Your new key';
+
+/** The key on the page that shows it. */
+function credentialIn(page: Page): string {
+  assert.equal(heading(page), MADE, page.text);
+  return /<code id="key">(sk_[0-9A-Za-z]+)<\/code>/.exec(page.text)![1]!;
+}
+
+/** What is said instead of making a key. */
+const problemIn = ({ text }: Page) => /role="alert" id="problem"><p>([^<]*)<\/p>/.exec(text)?.[1];
+
+/** The keys on the pages of all, in their order: each as text, with whether it is struck through. */
+async function history(browser: Browser) {
+  let text = '';
+  for (let next: string | undefined = '/keys'; next !== undefined; ) {
+    const page: Page = await browser.get(next);
+    text += page.text;
+    next = /href="([^"]*)">Older<\/a>/.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
+  }
+  return [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, article]) => ({
+    text: article!,
+    name: /<b>(.*?)<\/b>/.exec(article!)?.[1],
+    isStruck: /<p class="what"><s>.*<\/s><\/p>/.test(article!),
+    canEnd: article!.includes('/revoke"'),
+  }));
+}
+
+/** Fills the form for a key and sends it. */
+async function fill(browser: Browser, fields: Record<string, string> = {}): Promise<Page> {
+  await browser.get('/keys/new');
+  return browser.post('/keys/new', { name: 'script', preset: 'read-only', ...fields });
+}
+
+/** Makes many keys of a human without a browser. */
+async function makeMany(home: Home, account: string, count: number, days: number | undefined): Promise<void> {
+  const ask = { name: 'one of many', scopes: ['read'], resources: undefined, days };
+  for (let index = 0; index < count; index += 1) {
+    await createPersonalKey(home.on.service.deps, localOrigin(`many${index}`), account, ask, {
+      key: `many${index}`,
+      owner: account,
+      body: Buffer.from('x'),
+      ttlSeconds: 1,
+      limit: undefined,
+    });
+  }
+}
+
+/** A file for CONFIG. */
+function configFile(content: object): { path: string; remove(): void } {
+  const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-config-'));
+  const path = join(folder, 'config.json');
+  writeFileSync(path, JSON.stringify(content));
+  return { path, remove: () => rmSync(folder, { recursive: true }) };
+}
+
+onEveryEngine('keys for some resources alone', (engine) => {
+  const file = configFile({
+    resources: [
+      { url: 'https://one.example.com', name: 'One & only' },
+      { url: 'https://two.example.com/mcp', name: 'Two', scopes: ['read'] },
+    ],
+  });
+  let home: Home;
+  let apis: Api[];
+  before(async () => {
+    home = await openHome(engine, { env: { CONFIG: file.path } });
+    apis = [
+      await home.addApi('https://one.example.com', 'One & only'),
+      await home.addApi('https://two.example.com/mcp', 'Two'),
+      home.api,
+    ];
+  });
+  after(async () => {
+    await home.stop();
+    file.remove();
+  });
+
+  /** At which of the resource servers a key works. */
+  const works = async (credential: string) =>
+    (await Promise.all(apis.map(({ ask }) => ask(credential)))).map(({ active }) => active);
+
+  test('the form offers those of the configuration and those that may ask, each once', async () => {
+    const browser = await home.signIn(newMailbox(), '/keys/new');
+    const { text } = await browser.get('/keys/new');
+    assert.deepEqual(
+      [...text.matchAll(/name="resource:([^"]*)" value="on"> <span><b>([^<]*)<\/b>/g)].map((found) =>
+        found.slice(1, 3),
+      ),
+      [
+        ['https://one.example.com', 'One &amp; only'],
+        ['https://two.example.com/mcp', 'Two'],
+        ['https://api.example.com', 'The API'],
+      ],
+    );
+  });
+
+  test('a key for some works there, and nowhere else; a key for none in particular works everywhere', async () => {
+    const browser = await home.signIn(newMailbox());
+    const make = async (...urls: string[]) => {
+      const boxes = Object.fromEntries(urls.map((url) => [`resource:${url}`, 'on']));
+      const credential = credentialIn(await fill(browser, boxes));
+      const { data } = (await home.on.get('/api/me', credential)).body;
+      return { resources: data.key.resources, works: await works(credential) };
+    };
+    const [one, two, three] = apis.map(({ url }) => url) as [string, string, string];
+    assert.deepEqual(await make(one), { resources: [one], works: [true, false, false] });
+    assert.deepEqual(await make(two, three), { resources: [two, three], works: [false, true, true] });
+    assert.deepEqual(await make(), { resources: undefined, works: [true, true, true] });
+    assert.match((await history(browser)).at(-1)!.text, /read, for https:\/\/one\.example\.com\. Made/);
+    const { text } = await fill(browser, { name: '', [`resource:${two}`]: 'on' });
+    assert.match(text, /name="resource:https:\/\/two\.example\.com\/mcp" value="on" checked>/);
+    assert.match(text, /name="resource:https:\/\/one\.example\.com" value="on">/);
+  });
+
+  test('one that was taken out of service is offered no more', async () => {
+    const gone = await home.addApi('https://gone.example.com', 'Gone');
+    const browser = await home.signIn(newMailbox(), '/keys/new');
+    await browser.get('/keys/new');
+    const fields = {
+      ...browser.form('/keys/new'),
+      name: 'x',
+      [`resource:${gone.url}`]: 'on',
+      preset: 'read-only',
+    };
+    const { deps } = home.on.service;
+    const { id } = (await listResourceServers(deps)).find(({ url }) => url === gone.url)!;
+    await removeResourceServer(deps, localOrigin('test'), id);
+    const page = await browser.send('/keys/new', fields);
+    assert.equal(page.status, 400);
+    assert.match(problemIn(page)!, /not offered any more/);
+    assert.ok(!page.text.includes(gone.url));
+  });
+});
+
+onEveryEngine('presets of the operator', (engine) => {
+  test('take the place of ours', async (t) => {
+    const file = configFile({
+      scopes: {
+        read: { description: 'Look' },
+        'mail:send': { description: 'Send <mail>' },
+        admin: { description: 'Everything' },
+      },
+      claimedScopes: ['read'],
+      presets: {
+        poster: { title: 'Post & chat', scopes: ['mail:send', 'read'], goodFor: 'Newsletters "and" more' },
+        boss: {
+          title: 'All',
+          scopes: ['admin', 'mail:send', 'read'],
+          goodFor: 'You alone',
+          recommended: true,
+        },
+      },
+    });
+    t.after(() => file.remove());
+    const home = await openHome(engine, { env: { CONFIG: file.path } });
+    t.after(() => home.on.stop()); // our oracle knows the default scopes alone
+    const browser = await home.signIn(newMailbox(), '/keys/new');
+    const { text } = await browser.get('/keys/new');
+    assert.deepEqual(
+      [...text.matchAll(/name="preset" value="([^"]*)"( checked)?>/g)].map(([, name, on]) => [name, on]),
+      [
+        ['poster', undefined],
+        ['boss', ' checked'],
+        ['choose', undefined],
+      ],
+    );
+    assert.match(text, /<b>Post &amp; chat<\/b><br>.*Newsletters &quot;and&quot; more \(mail:send, read\)/);
+    assert.match(
+      text,
+      /name="scope:mail:send" value="on"> <span><b>mail:send<\/b>: Send &lt;mail&gt;<\/span>/,
+    );
+
+    const scopesOf = async (fields: Record<string, string>) => {
+      const { scope } = await home.api.ask(credentialIn(await fill(browser, fields)));
+      return scope;
+    };
+    assert.equal(await scopesOf({ preset: 'poster' }), 'mail:send read');
+    assert.equal(await scopesOf({ preset: 'boss' }), 'admin mail:send read');
+    assert.equal(await scopesOf({ preset: 'choose', 'scope:mail:send': 'on' }), 'mail:send');
+    for (const preset of ['read-only', 'read-write']) {
+      const page = await fill(browser, { preset });
+      assert.equal(page.status, 400, preset);
+      assert.equal(problemIn(page), 'Choose what the key may do.');
+    }
+  });
+
+  test('of which there are none leave single scopes', async (t) => {
+    const file = configFile({ presets: {} });
+    t.after(() => file.remove());
+    const home = await openHome(engine, { env: { CONFIG: file.path } });
+    t.after(() => home.stop());
+    const browser = await home.signIn(newMailbox(), '/keys/new');
+    const { text } = await browser.get('/keys/new');
+    assert.deepEqual(text.match(/name="preset" value="[^"]*"[^>]*>/g), [
+      'name="preset" value="choose" checked>',
+    ]);
+    credentialIn(await fill(browser, { preset: 'choose', 'scope:read': 'on' }));
+  });
+});
+
+/** The choices of life, and how many days before the end a mail comes. */
+const LIVES = [
+  { life: '7', days: 7, warned: 1 },
+  { life: '30', days: 30, warned: 7 },
+  { life: '90', days: 90, warned: 7 },
+  { life: '365', days: 365, warned: 7 },
+];
+
+onEveryEngine('keys and time', (engine) => {
+  test('a key works as long as was chosen, and not a second longer; its end is in its history', async (t) => {
+    const home = await openHome(engine);
+    t.after(() => home.stop('swept'));
+    const { on } = home;
+    const mailbox = newMailbox();
+    const browser = await home.signIn(mailbox);
+    const madeAt = on.clock();
+    const forever = credentialIn(await fill(browser, { life: 'never' }));
+    const unsaid = credentialIn(await fill(browser));
+    const keys = [];
+    for (const { life, days } of LIVES) {
+      const credential = credentialIn(await fill(browser, { life, name: `for ${life}` }));
+      const endsAt = madeAt + days * DAY * 1000;
+      const { data } = (await on.get('/api/me', credential)).body;
+      assert.equal(Date.parse(data.key.expires_at), endsAt);
+      assert.equal((await home.api.ask(credential)).exp, Math.floor(endsAt / 1000));
+      keys.push({ credential, endsAt });
+    }
+    for (const { credential, endsAt } of keys) {
+      on.clock.advance((endsAt - on.clock()) / 1000 - 1);
+      assert.equal((await home.api.ask(credential)).active, true);
+      on.clock.advance(1);
+      assert.deepEqual(await home.api.ask(credential), { active: false });
+      assert.equal(said(await on.get('/api/me', credential)), '401 invalid_token');
+    }
+    on.clock.advance(3650 * DAY);
+    for (const credential of [forever, unsaid]) assert.equal((await home.api.ask(credential)).active, true);
+
+    const later = await history(await home.signIn(mailbox));
+    assert.deepEqual(
+      later.map(({ name, isStruck, canEnd }) => [name, isStruck, canEnd]),
+      [
+        ...LIVES.map(({ life }) => [`for ${life}`, true, false]).toReversed(),
+        ['script', false, true],
+        ['script', false, true],
+      ],
+    );
+    for (const { text } of later.slice(0, 4)) assert.match(text, /Expired [-0-9]+ [0-9:]+ UTC\./);
+  });
+
+  test('what has expired makes room for others', async (t) => {
+    const home = await openHome(engine);
+    t.after(() => home.stop('swept'));
+    const { on } = home;
+    const mailbox = newMailbox();
+    await home.signIn(mailbox);
+    const account = await home.accountOf(mailbox);
+    await makeMany(home, account, 100, 7);
+    on.clock.advance(7 * DAY - 1);
+    const browser = await home.signIn(mailbox);
+    assert.equal((await fill(browser)).status, 400);
+    on.clock.advance(1);
+    credentialIn(await fill(browser));
+  });
+
+  test('its owner is told by mail before it ends: a week before, or of a week the last day; once, however many do it', async (t) => {
+    const home = await openHome(engine);
+    t.after(() => home.stop('swept'));
+    const { on } = home;
+    const { deps } = on.service;
+    const [mailbox, other] = [newMailbox(), newMailbox()];
+    const browser = await home.signIn(mailbox);
+    const madeAt = on.clock();
+    const idOf = async (credential: string) =>
+      (await on.get('/api/me', credential)).body.data.key.id as string;
+    const keys = [];
+    for (const { life, days, warned } of LIVES) {
+      const id = await idOf(credentialIn(await fill(browser, { life, name: `for ${life}` })));
+      keys.push({ id, name: `for ${life}`, warnAt: madeAt + (days - warned) * DAY * 1000 });
+    }
+    await fill(browser, { life: 'never', name: 'forever' });
+    const revoked = await idOf(credentialIn(await fill(browser, { life: '30', name: 'revoked' })));
+    await browser.get('/keys');
+    await browser.post(`/keys/${revoked}/revoke`);
+    const bystander = await home.signIn(other);
+    await fill(bystander, { life: 'never' });
+    // What was made after the first mail is told in a second one, an hour later.
+    await Promise.all([mailbox, other].map(home.settled));
+    on.clock.advance(3600);
+    await home.settled(mailbox);
+    const noticesTo = (owner: string) => on.notices.filter(({ to }) => to === owner);
+    const before = noticesTo(mailbox).length;
+    const told = () => countOf(on, `events WHERE kind = 'key.expiring'`);
+
+    for (const [index, { id, name, warnAt }] of keys.entries()) {
+      on.clock.advance((warnAt - on.clock()) / 1000 - 1);
+      await notifyOfKeyExpiry(deps);
+      assert.equal(await told(), index, name);
+      on.clock.advance(1);
+      await atOnce(4, () => notifyOfKeyExpiry(deps));
+      assert.equal(await told(), index + 1, name);
+      assert.equal(await home.eventsOf('key.expiring', id), 1);
+      await home.settled(mailbox);
+      assert.equal(noticesTo(mailbox).length, before + index + 1);
+      assert.deepEqual(
+        noticesTo(mailbox)
+          .at(-1)!
+          .happened.map(({ text, keyName }) => ({ text, keyName })),
+        [{ text: 'A key is about to expire', keyName: name }],
+      );
+    }
+    on.clock.advance(400 * DAY);
+    await atOnce(4, () => notifyOfKeyExpiry(deps));
+    assert.equal(await told(), keys.length);
+    assert.equal(await home.eventsOf('key.expiring', revoked), 0);
+    await home.settled(mailbox);
+    await home.settled(other);
+    assert.equal(noticesTo(mailbox).length, before + keys.length);
+    assert.equal(noticesTo(other).length, 1);
+  });
+
+  test('of a key that ended while nobody could tell, nobody is told', async (t) => {
+    const home = await openHome(engine);
+    t.after(() => home.stop('swept'));
+    const browser = await home.signIn(newMailbox());
+    await fill(browser, { life: '7' });
+    home.on.clock.advance(7 * DAY);
+    await notifyOfKeyExpiry(home.on.service.deps);
+    assert.equal(await countOf(home.on, `events WHERE kind = 'key.expiring'`), 0);
+    assert.equal(await countOf(home.on, 'credentials WHERE warn_at IS NOT NULL'), 0);
+  });
+});

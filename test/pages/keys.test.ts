@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
+import { said } from '../helpers/ceremony.ts';
+import { heading } from '../helpers/claim-page.ts';
+import {
+  atOnce,
+  HOSTILE_NAMES,
+  type Home,
+  newMailbox,
+  openHome,
+  plainly,
+  shown,
+  strangePosts,
+  tokenInSessionOf,
+} from '../helpers/own-pages.ts';
+import { onEveryEngine } from '../helpers/service.ts';
+
+const MADE = 'Your new key';
+const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
+
+interface Made {
+  id: string;
+  credential: string;
+}
+
+/** The key on the page that shows it. */
+function credentialIn(page: Page): string {
+  assert.equal(heading(page), MADE, page.text);
+  return /<code id="key">(sk_[0-9A-Za-z]+)<\/code>/.exec(page.text)![1]!;
+}
+
+/** The keys on the pages of all, in their order: each as text, with whether it is struck through. */
+async function history(browser: Browser) {
+  let text = '';
+  for (let next: string | undefined = '/keys'; next !== undefined; ) {
+    const page: Page = await browser.get(next);
+    text += page.text;
+    next = /href="([^"]*)">Older<\/a>/.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
+  }
+  return [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, article]) => ({
+    text: article!,
+    name: /<b>(.*?)<\/b>/.exec(article!)?.[1],
+    isStruck: /<p class="what"><s>.*<\/s><\/p>/.test(article!),
+    canEnd: article!.includes('/revoke"'),
+  }));
+}
+
+/** Fills the form for a key and sends it. */
+async function fill(browser: Browser, fields: Record<string, string> = {}): Promise<Page> {
+  await browser.get('/keys/new');
+  return browser.post('/keys/new', { name: 'script', preset: 'read-only', ...fields });
+}
+
+onEveryEngine('the pages of keys', (engine) => {
+  let home: Home;
+  before(async () => {
+    home = await openHome(engine);
+  });
+  after(() => home.stop());
+
+  const me = async (key: string) => (await home.on.get('/api/me', key)).body.data;
+
+  async function make(browser: Browser, fields?: Record<string, string>): Promise<Made> {
+    const credential = credentialIn(await fill(browser, fields));
+    return { credential, id: (await me(credential)).key.id };
+  }
+
+  async function human() {
+    const mailbox = newMailbox();
+    const browser = await home.signIn(mailbox);
+    return { mailbox, browser, account: await home.accountOf(mailbox) };
+  }
+
+  /** What the form for a key would send: to be sent without looking at the page again. */
+  async function form(
+    browser: Browser,
+    fields: Record<string, string> = {},
+  ): Promise<Record<string, string>> {
+    await browser.get('/keys/new');
+    return { ...browser.form('/keys/new'), name: 'script', preset: 'read-only', ...fields };
+  }
+
+  describe('ending one', () => {
+    test('is for good and at once; the key stays in the history, struck through', async () => {
+      const { browser } = await human();
+      const [kept, ended] = [await make(browser, { name: 'kept' }), await make(browser, { name: 'ended' })];
+      assert.equal((await home.api.ask(ended.credential)).active, true);
+      await browser.get('/keys');
+      const fields = browser.form(`/keys/${ended.id}/revoke`);
+      const page = await browser.post(`/keys/${ended.id}/revoke`);
+      assert.equal(page.path, '/keys');
+      assert.deepEqual(await home.api.ask(ended.credential), { active: false });
+      assert.equal(said(await home.on.get('/api/me', ended.credential)), '401 invalid_token');
+      assert.equal((await home.api.ask(kept.credential)).active, true);
+      assert.deepEqual(
+        (await history(browser)).map(({ name, isStruck, canEnd }) => ({ name, isStruck, canEnd })),
+        [
+          { name: 'ended', isStruck: true, canEnd: false },
+          { name: 'kept', isStruck: false, canEnd: true },
+        ],
+      );
+      assert.match((await history(browser))[0]!.text, /Revoked [-0-9]+ [0-9:]+ UTC\./);
+
+      const before = await home.rows();
+      home.on.clock.advance(60);
+      const pages = await atOnce(5, () => browser.send(`/keys/${ended.id}/revoke`, fields));
+      for (const { status } of pages) assert.equal(status, 200);
+      assert.deepEqual(await home.rows(), before);
+      assert.equal(await home.eventsOf('key.revoked', ended.id), 1);
+    });
+
+    test('of five at once one does it', async () => {
+      const { browser } = await human();
+      const { id, credential } = await make(browser);
+      await browser.get('/keys');
+      const fields = browser.form(`/keys/${id}/revoke`);
+      await atOnce(5, () => browser.send(`/keys/${id}/revoke`, fields));
+      assert.equal(await home.eventsOf('key.revoked', id), 1);
+      assert.deepEqual(await home.api.ask(credential), { active: false });
+    });
+
+    test("somebody else's is not there, and no more is the key of an agent", async () => {
+      const [one, other] = [await human(), await human()];
+      const foreign = await make(other.browser, { name: 'Foreign' });
+      const agent = await home.vouched(one.mailbox);
+      const agentKey = (await me(agent.credential)).key.id;
+      const own = await make(one.browser);
+      assert.deepEqual(
+        (await history(one.browser)).map(({ name }) => name),
+        ['script'],
+      );
+      const { csrf } = one.browser.form(`/keys/${own.id}/revoke`);
+      const before = await home.rows();
+      const texts = new Set<string>();
+      for (const id of [foreign.id, agentKey, 'key_0', agent.agent_id, '%00', "key_'%20OR%201=1"]) {
+        const page = await one.browser.send(`/keys/${id}/revoke`, { csrf });
+        assert.equal(page.status, 404, id);
+        texts.add(plainly(page.text));
+      }
+      assert.equal(texts.size, 1, 'a key of somebody else looks like none');
+      assert.deepEqual(await home.rows(), before);
+      for (const { credential } of [foreign, agent, own])
+        assert.equal((await home.api.ask(credential)).active, true);
+    });
+
+    test('whoever holds it can end it, too', async () => {
+      const { browser } = await human();
+      const { credential } = await make(browser);
+      assert.equal((await home.on.form('/oauth2/revoke', { token: credential })).status, 200);
+      assert.deepEqual(await home.api.ask(credential), { active: false });
+      assert.equal((await history(browser))[0]!.isStruck, true);
+    });
+  });
+
+  describe('a key of a human is no agent', () => {
+    test('it lists, makes and ends no keys', async () => {
+      const { browser, mailbox } = await human();
+      const agent = await home.vouched(mailbox);
+      const agentKey = (await me(agent.credential)).key.id;
+      const { credential, id } = await make(browser, { preset: 'read-write' });
+      const before = await home.rows();
+      const replies = [
+        await home.on.get('/api/tokens', credential),
+        await home.on.post('/api/tokens', { name: 'x', scope: 'read' }, bearer(credential)),
+        await home.on.del(`/api/tokens/${id}`, credential),
+        await home.on.del(`/api/tokens/${agentKey}`, credential),
+        await home.on.del('/api/tokens/key_0', credential),
+      ];
+      for (const reply of replies) assert.equal(said(reply), '403 insufficient_scope', reply.text);
+      assert.deepEqual(await home.rows(), before);
+      assert.equal((await home.api.ask(credential)).active, true);
+    });
+
+    test('it comes along with no claim token', async () => {
+      const { browser, mailbox } = await human();
+      const { credential } = await make(browser, { preset: 'read-write' });
+      const anonymous = await home.on.register();
+      const asserted = (
+        await home.on.post('/agent/auth', {
+          type: 'identity_assertion',
+          assertions: [{ type: 'verified_email', email: mailbox }],
+        })
+      ).body.data;
+      const code = await home.on.codeFor(mailbox);
+      const before = await home.rows();
+      for (const { claim_token } of [anonymous, asserted]) {
+        const claim = { claim_token, email: mailbox };
+        const claimed = await home.on.post('/agent/auth/claim', claim, bearer(credential));
+        assert.equal(said(claimed), '401 invalid_claim_token');
+        const complete = { claim_token, otp: code };
+        const completed = await home.on.post('/agent/auth/claim/complete', complete, bearer(credential));
+        assert.equal(said(completed), '401 invalid_claim_token');
+      }
+      assert.deepEqual(await home.rows(), before);
+    });
+
+    test('it is no agent on the page of agents', async () => {
+      const { browser } = await human();
+      await make(browser);
+      assert.match((await browser.get('/agents')).text, /No agent works for you yet/);
+    });
+  });
+
+  test('posts that no page of ours in this session led to are refused, and change nothing', async () => {
+    const { mailbox, browser } = await human();
+    const { id } = await make(browser);
+    const [sibling, stranger] = [await home.signIn(mailbox), await human()];
+    const visitor = openBrowser(home.on);
+    await visitor.get('/sign-in');
+    for (const [page, path] of [
+      ['/keys/new', '/keys/new'],
+      ['/keys', `/keys/${id}/revoke`],
+    ] as const) {
+      const swapped = await tokenInSessionOf(sibling, browser, page, path);
+      await browser.get(page);
+      const fields = { ...browser.form(path), name: 'x', preset: 'read-only' };
+      await sibling.get(page);
+      const foreign = await form(stranger.browser);
+      const before = await home.rows();
+      const tokens = {
+        none: undefined,
+        empty: '',
+        invented: 'A'.repeat(27),
+        "the same human's in another session": sibling.form(path).csrf,
+        'of this browser in another session': swapped,
+        "another human's": foreign.csrf,
+        "that of somebody who isn't signed in": visitor.form('/sign-in').csrf,
+      };
+      for (const { about, csrf, headers } of strangePosts(tokens, browser.form(path).csrf!)) {
+        const refused = await browser.send(path, { ...fields, csrf }, headers);
+        assert.equal(refused.status, 403, `${path}: ${about}`);
+        assert.doesNotMatch(refused.text, /sk_/);
+      }
+      await browser.get(`${path}?${new URLSearchParams(fields)}`);
+      assert.deepEqual(await home.rows(), before, path);
+    }
+  });
+
+  test('whatever a key is called, its name is text on every page and nothing else', async () => {
+    const { browser } = await human();
+    const PLAIN = 'Robin';
+    /** The page that shows it, the form that refuses it, and its line in the history. */
+    const pagesOf = async (name: string) => {
+      const refused = await fill(browser, { name, preset: 'choose' });
+      assert.equal(refused.status, 400);
+      const made = await fill(browser, { name });
+      assert.equal(heading(made), MADE, name);
+      return {
+        refused: plainly(refused.text),
+        texts: [made.text, (await history(browser))[0]!.text].map(plainly).join(),
+      };
+    };
+    const harmless = await pagesOf(PLAIN);
+    assert.equal(harmless.texts.split(PLAIN).length, 3);
+    for (const name of HOSTILE_NAMES) {
+      const { refused, texts } = await pagesOf(name);
+      assert.equal(texts.replaceAll(shown(name), PLAIN), harmless.texts, name);
+      assert.equal(texts.split(shown(name)).length, 3, name);
+      assert.doesNotMatch(texts, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f]/);
+      // In its field it stands as it was typed.
+      const field = name.trim().replaceAll(/[&<>"']/g, (mark) => shown(mark));
+      assert.equal(refused.replaceAll(`value="${field}"`, `value="${PLAIN}"`), harmless.refused, name);
+    }
+    const { text } = await browser.get('/account/activity');
+    for (const [line] of text.matchAll(/<li>[\s\S]*?<\/li>/g)) {
+      assert.match(line, /^<li>[^<>]*(?:: <b>[^<>]*<\/b>)? <span class="quiet small">[^<>]*<\/span><\/li>$/);
+    }
+  });
+});

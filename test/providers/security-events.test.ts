@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import fc from 'fast-check';
+import {
+  type SecurityEventType,
+  verifySecurityEvent,
+} from '../../src/domain/providers/security-event-verification.ts';
+import { FAKE_USER, type Overrides, REVOKED_EVENT, readToken } from '../helpers/issuer.ts';
+import { outcomeOf, PUBLIC_URL, startTrustWorld } from '../helpers/trust-world.ts';
+
+/** Whose word is taken on what happened to a user (S-98, auth-md.md 4.6). */
+
+const world = await startTrustWorld({ after });
+const nowSeconds = () => Math.floor(world.clock() / 1000);
+const sign = (type: SecurityEventType, overrides: Overrides = {}) =>
+  type === 'secevent+jwt' ? world.provider.securityEvent(overrides) : world.provider.logout(overrides);
+const outcome = (token: string, type: SecurityEventType = 'secevent+jwt') =>
+  outcomeOf(verifySecurityEvent(world.deps, token, type));
+
+for (const type of ['secevent+jwt', 'logout+jwt'] as const) {
+  test(`a ${type} of a trusted issuer is taken as it was said`, async () => {
+    const other = 'urn:example:else';
+    const claims = { tenant: 'acme', events: { [REVOKED_EVENT]: {}, [other]: { a: 1 } } };
+    const token = sign(type, { claims });
+    const { jti, iat } = readToken(token)[1];
+    assert.deepEqual(await verifySecurityEvent(world.deps, token, type), {
+      issuer: world.deps.config.trustedIssuers.get(world.provider.url),
+      subject: FAKE_USER.sub,
+      tenant: 'acme',
+      jti,
+      issuedAt: (iat as number) * 1000,
+      events: [REVOKED_EVENT, other],
+    });
+  });
+
+  const refused: [name: string, overrides: Overrides, fault: string][] = [
+    ['by a stranger', { claims: { iss: 'https://stranger.example' } }, 'issuer'],
+    ['in our own name', { claims: { iss: PUBLIC_URL } }, 'issuer'],
+    ['by an unknown key', { header: { kid: 'unknown' } }, 'key'],
+    ['by "none"', { header: { alg: 'none' } }, 'signature'],
+    ['for somebody else', { claims: { aud: 'https://other.example' } }, 'audience'],
+    ['for two', { claims: { aud: [PUBLIC_URL, 'https://other.example'] } }, 'audience'],
+    ['without iat', { claims: { iat: undefined } }, 'malformed'],
+    ['with a text for iat', { claims: { iat: '1700000000' } }, 'malformed'],
+    ['without jti', { claims: { jti: undefined } }, 'malformed'],
+    ['without sub', { claims: { sub: undefined } }, 'malformed'],
+    ['with sub in sub_id alone', { claims: { sub: undefined, sub_id: { sub: 'user-1' } } }, 'malformed'],
+    ['with no event', { claims: { events: {} } }, 'malformed'],
+    ['with a list of events', { claims: { events: [REVOKED_EVENT] } }, 'malformed'],
+    ['with null for events', { claims: { events: null } }, 'malformed'],
+    ['with an event that is no URI', { claims: { events: { revoked: {} } } }, 'malformed'],
+    ['that is expired', { claims: { exp: nowSeconds() - 61 } }, 'expired'],
+    ['that is not valid yet', { claims: { nbf: nowSeconds() + 61 } }, 'expired'],
+  ];
+  for (const [name, overrides, fault] of refused) {
+    test(`a ${type} ${name} is not`, async () => {
+      assert.equal(await outcome(sign(type, overrides), type), fault);
+    });
+  }
+
+  const ages: [seconds: number, outcome: string][] = [
+    [59, 'accepted'],
+    [61, 'expired'],
+    [-86_399, 'accepted'],
+    [-86_401, 'expired'],
+  ];
+  for (const [seconds, expected] of ages) {
+    test(`a ${type} issued ${seconds} s from now: ${expected}`, async () => {
+      assert.equal(await outcome(sign(type, { claims: { iat: nowSeconds() + seconds } }), type), expected);
+    });
+  }
+}
+
+describe('a token is taken as the one kind that it is (S-91)', () => {
+  test('an event is no logout, a logout no event, an identity assertion neither', async () => {
+    const { idJag, securityEvent, logout } = world.provider;
+    assert.equal(await outcome(securityEvent(), 'logout+jwt'), 'malformed');
+    assert.equal(await outcome(logout(), 'secevent+jwt'), 'malformed');
+    const events = { [REVOKED_EVENT]: {} };
+    for (const type of ['secevent+jwt', 'logout+jwt'] as const) {
+      assert.equal(await outcome(idJag({ claims: { events } }), type), 'malformed');
+      for (const typ of [undefined, 'JWT', type.toUpperCase(), `application/${type}`, `${type} `]) {
+        assert.equal(await outcome(sign(type, { header: { typ } }), type), 'malformed', String(typ));
+      }
+    }
+  });
+
+  test('a logout says what happened by being one', async () => {
+    const claims = { events: undefined };
+    const token = sign('logout+jwt', { claims });
+    assert.deepEqual((await verifySecurityEvent(world.deps, token, 'logout+jwt')).events, []);
+    assert.equal(await outcome(sign('secevent+jwt', { claims })), 'malformed');
+  });
+});
+
+test('whatever is signed, the answer is an event or a refusal, and never another error', async () => {
+  const name = fc.constantFrom('iss', 'sub', 'aud', 'jti', 'iat', 'exp', 'nbf', 'events', 'tenant');
+  const claims = fc.dictionary(name, fc.jsonValue(), { minKeys: 1, maxKeys: 3 });
+  await fc.assert(
+    fc.asyncProperty(claims, fc.constantFrom('secevent+jwt', 'logout+jwt'), async (some, type) => {
+      await outcome(sign(type, { claims: some }), type);
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { migrate, pendingMigrations } from '../../src/store/migrate.ts';
+import { openDatabase } from '../../src/store/open.ts';
+import { configFor, lookInto, startCrashing } from '../helpers/crashing.ts';
+import { violations } from '../helpers/oracle.ts';
+import { createTestDatabase, onEveryEngine, type TestDatabase } from '../helpers/service.ts';
+
+const open = (database: TestDatabase) => openDatabase(configFor(database.url).database, () => {});
+const helper = (name: string) => fileURLToPath(new URL(`../helpers/${name}`, import.meta.url));
+
+onEveryEngine('migrations', (engine) => {
+  let database: TestDatabase;
+  before(async () => {
+    database = await createTestDatabase(engine);
+  });
+  after(() => database.drop());
+
+  test('of five processes that start at once on an empty database, one migrates and all serve', async () => {
+    const servers = await Promise.all(Array.from({ length: 5 }, () => startCrashing([database.url])));
+    const statuses = await Promise.all(servers.map(async ({ urls }) => (await registerAt(urls[0]!)).status));
+    await Promise.all(servers.map((server) => server.kill()));
+    assert.deepEqual(statuses, [200, 200, 200, 200, 200]);
+    const applied = await lookInto(database.url, (db) =>
+      db.all('SELECT name FROM migrations ORDER BY version'),
+    );
+    const files = readdirSync(new URL('../../db/migrations/', import.meta.url)).sort();
+    assert.deepEqual(
+      applied,
+      files.map((name) => ({ name })),
+    );
+  });
+
+  test('a migration that was changed after it was applied stops the start, with a sentence', async (t) => {
+    await lookInto(database.url, async (db) => {
+      const row = await db.get<{ checksum: string }>('SELECT checksum FROM migrations WHERE version = 1');
+      await db.tx((tx) => tx.run(`UPDATE migrations SET checksum = 'another' WHERE version = 1`));
+      t.after(() =>
+        lookInto(database.url, (again) =>
+          again.tx((tx) => tx.run('UPDATE migrations SET checksum = ? WHERE version = 1', [row!.checksum])),
+        ),
+      );
+    });
+    const { code, said } = await serveAndEnd(database.url);
+    assert.equal(code, 1);
+    assert.match(said, /^Migration 0001_\w+\.sql was changed after it was applied to this database\.\n$/);
+  });
+
+  test('a database that is newer than the program stops the start, with a sentence', async (t) => {
+    const newer = `INSERT INTO migrations (version, name, checksum, applied_at) VALUES (999, 'later', 'x', 0)`;
+    await lookInto(database.url, (db) => db.tx((tx) => tx.run(newer)));
+    t.after(() =>
+      lookInto(database.url, (db) => db.tx((tx) => tx.run('DELETE FROM migrations WHERE version = 999'))),
+    );
+    const { code, said } = await serveAndEnd(database.url);
+    assert.equal(code, 1);
+    assert.match(said, /^The database is at migration 999, [^\n]* start a newer version\.\n$/);
+  });
+
+  test('a migration that fails half-way leaves nothing of itself or of those before it', async (t) => {
+    const empty = await createTestDatabase(engine);
+    const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-migrations-'));
+    const db = await open(empty);
+    t.after(async () => {
+      await db.close();
+      await empty.drop();
+      rmSync(folder, { recursive: true });
+    });
+    const url = pathToFileURL(`${folder}/`);
+    writeFileSync(join(folder, '0001_first.sql'), 'CREATE TABLE first (id BIGINT PRIMARY KEY);');
+    writeFileSync(
+      join(folder, '0002_second.sql'),
+      'CREATE TABLE second (id BIGINT PRIMARY KEY); INSERT INTO second (nothing) VALUES (1);',
+    );
+    await assert.rejects(migrate(db, 0, { folder: url }), /nothing/);
+    for (const table of ['first', 'second', 'migrations']) {
+      await assert.rejects(db.get(`SELECT COUNT(*) FROM ${table}`), new RegExp(table), `${table} is there`);
+    }
+    assert.equal(await pendingMigrations(db, url), 2);
+    writeFileSync(join(folder, '0002_second.sql'), 'CREATE TABLE second (id BIGINT PRIMARY KEY);');
+    assert.deepEqual(await migrate(db, 0, { folder: url }), ['0001_first.sql', '0002_second.sql']);
+    assert.deepEqual(await migrate(db, 0, { folder: url }), []);
+  });
+
+  test('a process killed at any step of migrating leaves a database that migrates', async (t) => {
+    const empty = await createTestDatabase(engine);
+    t.after(() => empty.drop());
+    const files = readdirSync(new URL('../../db/migrations/', import.meta.url)).length;
+    for (let step = 1; ; step += 1) {
+      const child = spawn(process.execPath, [helper('dying-migration.ts'), empty.url, String(step)], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const exited = once(child, 'exit');
+      const [said] = await once(createInterface(child.stdout), 'line');
+      if (said === 'stopped') child.kill('SIGKILL');
+      await exited;
+      const pending = await lookInto(empty.url, (db) => pendingMigrations(db));
+      assert.equal(pending, said === 'stopped' ? files : 0, `at step ${step}`);
+      if (said === 'done') break;
+      assert.ok(step < 100);
+    }
+    assert.deepEqual(await lookInto(empty.url, violations), []);
+  });
+});
+
+async function registerAt(url: string): Promise<{ status: number; data: { credential: string } }> {
+  const response = await fetch(`${url}/agent/auth`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: '{"type":"anonymous"}',
+  });
+  const { data } = (await response.json()) as { data: { credential: string } };
+  return { status: response.status, data };
+}
+
+/** Runs `serve` on a database that it should refuse; what it said on its error output. */
+async function serveAndEnd(databaseUrl: string): Promise<{ code: number | null; said: string }> {
+  const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
+  const child = spawn(process.execPath, [cli, 'serve'], {
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      OPS_PORT: '0',
+      DATABASE_URL: databaseUrl,
+      SECRET: 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d',
+    },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.on('data', (chunk) => {
+    said += chunk;
+  });
+  const startedAt = performance.now();
+  const [code] = await once(child, 'close');
+  assert.ok(performance.now() - startedAt < 8000, 'it ends at once');
+  return { code, said };
+}

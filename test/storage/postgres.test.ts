@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import type { Db } from '../../src/store/db.ts';
+import { openDatabase } from '../../src/store/open.ts';
+import { configFor, lookInto } from '../helpers/crashing.ts';
+import { violations } from '../helpers/oracle.ts';
+import {
+  createTestDatabase,
+  type Engine,
+  type Reply,
+  startTestService,
+  type TestDatabase,
+  type TestService,
+} from '../helpers/service.ts';
+import { startTcpProxy, type TcpProxy } from '../helpers/tcp-proxy.ts';
+
+const open = (database: TestDatabase) => openDatabase(configFor(database.url).database, () => {});
+
+/** A database with a table to write on. */
+async function notebook(t: TestContext, engine: Engine): Promise<{ db: Db; url: string }> {
+  const database = await createTestDatabase(engine);
+  const db = await open(database);
+  t.after(async () => {
+    await db.close();
+    await database.drop();
+  });
+  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)'));
+  return { db, url: database.url };
+}
+const INSERT = 'INSERT INTO notes (id, value) VALUES (?, 0)';
+
+describe('PostgreSQL', () => {
+  test('a server that would forget what it acknowledged is refused, with a sentence', async (t) => {
+    const database = await createTestDatabase('postgres');
+    t.after(() => database.drop());
+    await asClient(database.url, (client) =>
+      client.query(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = off`),
+    );
+    await assert.rejects(open(database), /synchronous_commit=off/);
+    const { code, said } = await serveAndEnd(database.url);
+    assert.equal(code, 1);
+    assert.match(
+      said,
+      /^DATABASE_URL: [^\n]* cannot be used: The database runs with synchronous_commit=off[^\n]*\n$/,
+    );
+  });
+
+  test('two transactions that lock each other out both happen, one of them at its second run', async (t) => {
+    const { db } = await notebook(t, 'postgres');
+    await db.tx((tx) => tx.run('INSERT INTO notes (id, value) VALUES (1, 0), (2, 0)'));
+    const both = barrier(2);
+    let runs = 0;
+    const add = (first: number, second: number) =>
+      db.tx(async (tx) => {
+        runs += 1;
+        await tx.run('UPDATE notes SET value = value + 1 WHERE id = ?', [first]);
+        await both();
+        await tx.run('UPDATE notes SET value = value + 1 WHERE id = ?', [second]);
+      });
+    await Promise.all([add(1, 2), add(2, 1)]);
+    assert.equal(runs, 3);
+    assert.deepEqual(await db.all('SELECT value FROM notes ORDER BY id'), [{ value: 2 }, { value: 2 }]);
+  });
+
+  test('two serializable transactions that read what the other writes both happen, one after the other', async (t) => {
+    const { db } = await notebook(t, 'postgres');
+    await db.tx((tx) => tx.run(INSERT, [1]));
+    const both = barrier(2);
+    const increment = () =>
+      db.tx(async (tx) => {
+        await tx.run('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE');
+        const row = await tx.get<{ value: number }>('SELECT value FROM notes WHERE id = 1');
+        await both();
+        await tx.run('UPDATE notes SET value = ? WHERE id = 1', [row!.value + 1]);
+      });
+    await Promise.all([increment(), increment()]);
+    assert.deepEqual(await db.get('SELECT value FROM notes'), { value: 2 });
+  });
+
+  test('connections ended by the server cost 503 at most, nothing acknowledged, and none is used again', async (t) => {
+    const database = await createTestDatabase('postgres');
+    const on = await startTestService('postgres', { database });
+    t.after(async () => {
+      await on.stop();
+      await database.drop();
+    });
+    const kept: string[] = [];
+    const statuses = new Set<number>();
+    let isOver = false;
+    const clients = Array.from({ length: 8 }, async () => {
+      while (!isOver) {
+        const reply = await on.post('/agent/auth', { type: 'anonymous' });
+        statuses.add(reply.status);
+        if (reply.status === 200) kept.push(reply.body.data.credential);
+        else assertUnavailable(reply);
+      }
+    });
+    await asClient(process.env.TEST_DATABASE_URL!, async (admin) => {
+      for (let round = 0; round < 20; round += 1) {
+        const before = kept.length;
+        await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [
+          new URL(database.url).pathname.slice(1),
+        ]);
+        while (kept.length < before + 8) await turn();
+      }
+    });
+    isOver = true;
+    await Promise.all(clients);
+    assert.ok([...statuses].every((status) => status === 200 || status === 503));
+    for (const key of kept) assert.equal((await on.get('/api/me', key)).status, 200);
+    assert.deepEqual(await lookInto(database.url, violations), []);
+  });
+
+  /** A service that reaches its database by a wire that can be cut. */
+  async function startBehindProxy(t: TestContext): Promise<{ on: TestService; wire: TcpProxy }> {
+    const database = await createTestDatabase('postgres');
+    const url = new URL(database.url);
+    const wire = await startTcpProxy({ host: url.hostname, port: Number(url.port) });
+    url.port = String(wire.port);
+    const on = await startTestService('postgres', { database: { ...database, url: url.href } });
+    t.after(async () => {
+      await wire.mend();
+      await on.stop();
+      await wire.close();
+      await database.drop();
+    });
+    return { on, wire };
+  }
+
+  test('a server that is not there is 503 and unready at once, and ready again when it is back', async (t) => {
+    const { on, wire } = await startBehindProxy(t);
+    const { credential } = await on.register();
+    await wire.cut();
+    const startedAt = performance.now();
+    assertUnavailable(await on.post('/agent/auth', { type: 'anonymous' }));
+    assertUnavailable(await on.get('/api/me', credential));
+    assert.equal((await opsStatus(on, '/readyz')).status, 503);
+    assert.equal((await opsStatus(on, '/livez')).status, 200);
+    assert.equal((await opsStatus(on, '/metrics')).status, 200);
+    assert.ok(performance.now() - startedAt < 2500);
+    await wire.mend();
+    assert.equal((await opsStatus(on, '/readyz')).status, 200);
+    assert.equal((await on.get('/api/me', credential)).status, 200);
+    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+  });
+
+  test('a wire that went dead without a word is noticed within ten seconds', async (t) => {
+    const { on, wire } = await startBehindProxy(t);
+    const { credential } = await on.register();
+    wire.freeze();
+    const startedAt = performance.now();
+    const replies = await Promise.all([
+      on.post('/agent/auth', { type: 'anonymous' }),
+      on.get('/api/me', credential),
+    ]);
+    for (const reply of replies) assertUnavailable(reply);
+    assert.ok(performance.now() - startedAt < 10_000, `${performance.now() - startedAt} ms`);
+    await wire.mend();
+    assert.equal((await on.get('/api/me', credential)).status, 200);
+    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+  });
+});
+
+async function opsStatus(on: TestService, path: string): Promise<{ status: number }> {
+  const response = await fetch(`http://127.0.0.1:${on.service.opsPort}${path}`);
+  await response.arrayBuffer();
+  return response;
+}
+
+function assertUnavailable(reply: Reply): void {
+  assert.equal(reply.status, 503, reply.text);
+  assert.equal(reply.body.error.code, 'unavailable');
+  assert.equal(reply.body.error.retryable, true);
+  assert.match(reply.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
+}
+
+/** Resolves for all when so many have come; after that it holds nobody up. */
+function barrier(count: number): () => Promise<void> {
+  let arrived = 0;
+  let release: (() => void) | undefined;
+  const open = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  return () => {
+    arrived += 1;
+    if (arrived >= count) release!();
+    return open;
+  };
+}
+
+async function asClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
+  const client = new pg.Client(url);
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Runs `serve` on a database that it should refuse; what it said on its error output. */
+async function serveAndEnd(databaseUrl: string): Promise<{ code: number | null; said: string }> {
+  const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
+  const child = spawn(process.execPath, [cli, 'serve'], {
+    env: {
+      PATH: process.env.PATH,
+      PORT: '0',
+      OPS_PORT: '0',
+      DATABASE_URL: databaseUrl,
+      SECRET: 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d',
+    },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.on('data', (chunk) => {
+    said += chunk;
+  });
+  const startedAt = performance.now();
+  const [code] = await once(child, 'close');
+  assert.ok(performance.now() - startedAt < 8000, 'it ends at once');
+  return { code, said };
+}

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sweep } from '../../src/domain/jobs/retention.ts';
+import { confirm, newMailbox, newUser, openAuthMd, SIGNED_API, says, succeeded } from '../helpers/auth-md.ts';
+import { violations } from '../helpers/oracle.ts';
+import { createTestClock, onEveryEngine, startTestService } from '../helpers/service.ts';
+
+onEveryEngine('retention', (engine) => {
+  test('unclaimed registrations go with all that hangs on them, the claimed stay, and a sweep that is cut short goes on at the next', async (t) => {
+    const clock = createTestClock();
+    const on = await startTestService(engine, { clock });
+    t.after(() => on.stop());
+    const { deps } = on.service;
+    const day = 86_400;
+    const rows = async () => {
+      const counts: Record<string, number> = {};
+      const tables =
+        'accounts agents registrations claims claim_attempts credentials refresh_tokens outbox counters idempotency';
+      for (const table of tables.split(' ')) {
+        const row = await deps.db.get<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`);
+        counts[table] = row!.n;
+      }
+      return counts;
+    };
+
+    const merged = await on.claimed('merged@example.com');
+    const linked = await on.claimed('linked@example.com', true);
+    await Promise.all(['merged@example.com', 'linked@example.com'].map((mailbox) => on.noticeTo(mailbox)));
+    clock.advance(5 * day);
+    await sweep(deps);
+    const baseline = await rows();
+    assert.equal(baseline.agents, 2);
+    assert.equal(baseline.counters, 0);
+    assert.equal(baseline.outbox, 0);
+
+    const agents: Awaited<ReturnType<typeof on.register>>[] = [];
+    while (agents.length < 450) {
+      agents.push(...(await Promise.all(Array.from({ length: 50 }, () => on.register()))));
+    }
+    for (const [index, { claim_token }] of agents.slice(0, 20).entries()) {
+      await on.post('/agent/auth/claim', { claim_token, email: `pending${index}@example.com` });
+    }
+    const assertions = [{ type: 'verified_email', email: 'asserted@example.com' }];
+    await on.post('/agent/auth', { type: 'identity_assertion', assertions }, { 'Idempotency-Key': 'one' });
+    await on.codeFor('asserted@example.com');
+    await Promise.all(Array.from({ length: 20 }, (_, index) => on.codeFor(`pending${index}@example.com`)));
+    assert.equal((await rows()).registrations, 453);
+
+    clock.advance(30 * day);
+    const { credential } = agents[0]!;
+    assert.equal((await on.get('/api/me', credential)).status, 401, 'expired, though nothing was swept');
+    await sweep(deps);
+    assert.equal((await rows()).agents, 452, 'what has just expired stays a day');
+    assert.equal((await on.get('/api/me', credential)).status, 401);
+
+    clock.advance(day);
+    let turns = 0;
+    const removed = await sweep(deps, () => {
+      turns += 1;
+      return turns < 6; // idempotency, counters, mail, attempts, and one batch of registrations
+    });
+    assert.equal(removed.registrations, 16, 'a batch');
+    assert.equal((await rows()).agents, 436);
+    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    await sweep(deps);
+    assert.deepEqual(await rows(), baseline);
+    assert.deepEqual(await violations(deps.db, 'swept'), []);
+
+    assert.equal((await on.get('/api/me', credential)).status, 401);
+    for (const { credential: key } of [merged, linked])
+      assert.equal((await on.get('/api/me', key)).status, 200);
+    assert.deepEqual(await sweep(deps), {
+      idempotency: 0,
+      counters: 0,
+      mail: 0,
+      attempts: 0,
+      registrations: 0,
+      approvals: 0,
+      forgottenAgents: 0,
+      principals: 0,
+      refusals: 0,
+      signIns: 0,
+      sessions: 0,
+      tokens: 0,
+      refreshTokens: 0,
+      spentTokens: 0,
+      events: 0,
+    });
+  });
+
+  test('identities, tokens and what providers said go when they are over, and no answer is another for it', async (t) => {
+    const world = await openAuthMd(engine);
+    const { on, clock } = world;
+    t.after(() => Promise.all([on.stop(), world.provider.stop(), world.otherProvider.stop()]));
+    const { deps } = on.service;
+    const { accessTokenTtlSeconds, refreshTtlSeconds, unclaimedTtlSeconds } = deps.config.limits;
+    const day = 86_400;
+    const user = newUser();
+    const known = succeeded(await world.present(world.idJag(user)));
+    const second = { ...newUser(), email: user.email };
+    assert.equal(says(await world.present(world.idJag(second))), '401 interaction_required');
+    const agent = succeeded(await world.identity({ type: 'anonymous' }));
+    const token = await world.tokenFor(agent.identity_assertion);
+    await world.tokenFor(known.identity_assertion, { resource: SIGNED_API });
+    const renewed = succeeded(await world.refresh(agent.identity.refresh_token.value)).identity;
+    succeeded(await world.identity({ type: 'service_auth', login_hint: newMailbox() }));
+    assert.deepEqual(await violations(deps.db), []);
+
+    clock.advance(accessTokenTtlSeconds + 600);
+    assert.equal(await world.scopeOf(token), 'dead');
+    const early = await sweep(deps);
+    assert.deepEqual(
+      [early.tokens, early.refreshTokens, early.spentTokens, early.registrations],
+      [2, 0, 2, 0],
+      'tokens soon, the renewal not yet',
+    );
+    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    assert.equal(await world.scopeOf(token), 'dead');
+    const again = succeeded(await world.refresh(renewed.refresh_token.value)).identity;
+    assert.equal(await world.scopeOf(await world.tokenFor(again.assertion)), 'read');
+
+    clock.advance(Math.max(refreshTtlSeconds, unclaimedTtlSeconds) + day);
+    assert.equal(says(await world.refresh(again.refresh_token.value)), '400 invalid_refresh_token');
+    const late = await sweep(deps);
+    assert.equal(
+      late.registrations,
+      3,
+      'the anonymous one, the hinted one and the one that its owner never confirmed',
+    );
+    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    const left = async (table: string) =>
+      (await deps.db.get<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))!.n;
+    assert.equal(await left('registrations'), 1);
+    assert.equal(await left('agents'), 1);
+    for (const table of ['refresh_tokens', 'spent_tokens', 'credentials', 'claim_attempts']) {
+      assert.equal(await left(table), 0, table);
+    }
+    for (const { value } of [agent.identity.refresh_token, renewed.refresh_token, again.refresh_token]) {
+      assert.equal(says(await world.refresh(value)), '400 invalid_refresh_token');
+    }
+
+    const back = succeeded(await world.present(world.idJag(user)));
+    assert.equal(back.registration_id, known.registration_id, 'who was let in is known for good');
+    const anew = await world.present(world.idJag(second));
+    assert.equal(says(anew), '401 interaction_required');
+    const human = await world.visit(anew.body.claim.attempt.verification_uri, user.email);
+    const done = { claim_token: anew.body.claim_token, user_code: await confirm(human) };
+    succeeded(await world.complete(done));
+    succeeded(await world.present(world.idJag(second)));
+    assert.deepEqual(await violations(deps.db, 'swept'), []);
+  });
+});

@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import Database from 'better-sqlite3';
+import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
+import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import type { Db } from '../../src/store/db.ts';
+import { openDatabase } from '../../src/store/open.ts';
+import { configFor, lookInto, startCrashing } from '../helpers/crashing.ts';
+import { violations } from '../helpers/oracle.ts';
+import {
+  basic,
+  createTestDatabase,
+  type Engine,
+  type Reply,
+  startTestService,
+  type TestDatabase,
+  type TestService,
+} from '../helpers/service.ts';
+
+const open = (database: TestDatabase) => openDatabase(configFor(database.url).database, () => {});
+const helper = (name: string) => fileURLToPath(new URL(`../helpers/${name}`, import.meta.url));
+
+/** A database with a table to write on. */
+async function notebook(t: TestContext, engine: Engine): Promise<{ db: Db; url: string }> {
+  const database = await createTestDatabase(engine);
+  const db = await open(database);
+  t.after(async () => {
+    await db.close();
+    await database.drop();
+  });
+  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)'));
+  return { db, url: database.url };
+}
+
+describe('SQLite', () => {
+  test('it syncs every commit to disk before it is acknowledged, and checks references', async (t) => {
+    const { db } = await notebook(t, 'sqlite');
+    const pragma = (name: string) => db.tx((tx) => tx.get<Record<string, unknown>>(`PRAGMA ${name}`));
+    assert.deepEqual(await pragma('journal_mode'), { journal_mode: 'wal' });
+    assert.deepEqual(await pragma('synchronous'), { synchronous: 2 });
+    assert.deepEqual(await pragma('foreign_keys'), { foreign_keys: 1 });
+  });
+
+  test('two processes share a file, and nothing that either acknowledged is lost', async (t) => {
+    const database = await createTestDatabase('sqlite');
+    const servers = await Promise.all([0, 1].map(() => startCrashing([database.url])));
+    t.after(async () => {
+      await Promise.all(servers.map((server) => server.kill()));
+      await database.drop();
+    });
+    const replies = await Promise.all(
+      Array.from({ length: 200 }, (_, index) => registerAt(servers[index % 2]!.urls[0]!)),
+    );
+    assert.deepEqual([...new Set(replies.map(({ status }) => status))], [200]);
+    const seen = await Promise.all(
+      replies.map(({ data }, index) => statusOfMe(servers[(index + 1) % 2]!.urls[0]!, data.credential)),
+    );
+    assert.deepEqual([...new Set(seen)], [200]);
+    assert.deepEqual(await lookInto(database.url, violations), []);
+  });
+
+  test('while another process holds the write lock, writes are refused in time, reads answer, and then all is well', async (t) => {
+    const database = await createTestDatabase('sqlite');
+    const on = await startTestService('sqlite', { database });
+    const file = database.url.slice('file:'.length);
+    const holder = spawn(process.execPath, [helper('sqlite-lock.ts'), file], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    t.after(async () => {
+      holder.kill('SIGKILL');
+      await on.stop();
+      await database.drop();
+    });
+    const { credential } = await on.register();
+    await once(createInterface(holder.stdout), 'line');
+
+    const startedAt = performance.now();
+    const waiting = Array.from({ length: 20 }, () => on.post('/agent/auth', { type: 'anonymous' }));
+    const read = await on.get('/api/me', credential);
+    assert.equal(read.status, 200);
+    assert.ok(performance.now() - startedAt < 1500, 'reads do not wait');
+    for (const reply of await Promise.all(waiting)) assertUnavailable(reply);
+    const waitedMs = performance.now() - startedAt;
+    assert.ok(waitedMs > 1000 && waitedMs < 3500, `${waitedMs} ms`);
+    assert.equal((await opsStatus(on, '/readyz')).status, 503);
+    assert.equal((await opsStatus(on, '/livez')).status, 200);
+
+    holder.stdin.end();
+    await once(holder, 'exit');
+    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+    assert.equal((await opsStatus(on, '/readyz')).status, 200);
+  });
+
+  test('past five hundred newcomers in work the next are turned away at once, and introspection goes on', async (t) => {
+    const database = await createTestDatabase('sqlite');
+    const on = await startTestService('sqlite', { database });
+    const holder = spawn(process.execPath, [helper('sqlite-lock.ts'), database.url.slice('file:'.length)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    t.after(async () => {
+      holder.kill('SIGKILL');
+      await on.stop();
+      await database.drop();
+    });
+    const { deps } = on.service;
+    const { server, secret } = await addResourceServer(deps, localOrigin('test'), {
+      url: 'https://api.example.com',
+      name: 'test',
+      scopes: undefined,
+    });
+    const { credential } = await on.register();
+    await once(createInterface(holder.stdout), 'line');
+
+    const settled: Reply[] = [];
+    const turnedAway = Promise.withResolvers<void>();
+    const waiting = Array.from({ length: 600 }, async () => {
+      settled.push(await on.post('/agent/auth', { type: 'anonymous' }));
+      if (settled.length === 100) turnedAway.resolve();
+    });
+    await turnedAway.promise;
+    const asked = await on.form('/oauth2/introspect', { token: credential }, basic(server.id, secret));
+    assert.equal(asked.body.active, true);
+    holder.stdin.end();
+    await Promise.all(waiting);
+
+    assert.match(settled[0]!.text, /more to do here/);
+    const away = settled.filter(({ status }) => status === 503);
+    assert.ok(away.length >= 100, `${away.length} turned away`);
+    for (const reply of away) assertUnavailable(reply);
+    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+  });
+
+  test('on a full disk writes are refused, reads go on, and with space again all is well without a restart', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-full-'));
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]);
+    if (mounted.status !== 0) {
+      rmSync(folder, { recursive: true });
+      return t.skip('a small tmpfs cannot be mounted here: that takes root');
+    }
+    const file = join(folder, 'test.db');
+    const on = await startTestService('sqlite', {
+      database: { url: `file:${file}`, drop: async () => {} },
+      env: { DISK_FREE_MIN: '0' }, // SQLite itself is to meet the end of the disk
+    });
+    t.after(async () => {
+      await on.stop();
+      spawnSync('umount', [folder]);
+      rmSync(folder, { recursive: true });
+    });
+    const { credential } = await on.register();
+    const ballast = join(folder, 'ballast');
+    const space = statfsSync(folder);
+    writeFileSync(ballast, Buffer.alloc(Math.max(0, space.bavail * space.bsize - 65_536)));
+
+    let refused: Reply | undefined;
+    for (let attempt = 0; attempt < 500 && refused === undefined; attempt += 1) {
+      const reply = await on.post('/agent/auth', { type: 'anonymous' });
+      if (reply.status !== 200) refused = reply;
+    }
+    assert.ok(refused, 'the disk did fill');
+    assertUnavailable(refused);
+    assert.equal((await on.get('/api/me', credential)).status, 200);
+    // A probe writes less than a registration, so a few may still have found room.
+    let ready = 200;
+    for (let probe = 0; probe < 50 && ready === 200; probe += 1)
+      ready = (await opsStatus(on, '/readyz')).status;
+    assert.equal(ready, 503);
+
+    rmSync(ballast);
+    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+    assert.equal((await opsStatus(on, '/readyz')).status, 200);
+    const check = new Database(file, { readonly: true });
+    assert.equal(check.pragma('integrity_check', { simple: true }), 'ok');
+    check.close();
+  });
+});
+
+async function registerAt(url: string): Promise<{ status: number; data: { credential: string } }> {
+  const response = await fetch(`${url}/agent/auth`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: '{"type":"anonymous"}',
+  });
+  const { data } = (await response.json()) as { data: { credential: string } };
+  return { status: response.status, data };
+}
+
+async function statusOfMe(url: string, key: string): Promise<number> {
+  const response = await fetch(`${url}/api/me`, { headers: { Authorization: `Bearer ${key}` } });
+  await response.arrayBuffer();
+  return response.status;
+}
+
+async function opsStatus(on: TestService, path: string): Promise<{ status: number }> {
+  const response = await fetch(`http://127.0.0.1:${on.service.opsPort}${path}`);
+  await response.arrayBuffer();
+  return response;
+}
+
+function assertUnavailable(reply: Reply): void {
+  assert.equal(reply.status, 503, reply.text);
+  assert.equal(reply.body.error.code, 'unavailable');
+  assert.equal(reply.body.error.retryable, true);
+  assert.match(reply.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
+}

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Db } from '../../src/store/db.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { openDatabase } from '../../src/store/open.ts';
+import { configFor } from '../helpers/crashing.ts';
+import { createTestDatabase, type Engine, onEveryEngine, type TestDatabase } from '../helpers/service.ts';
+
+const open = (database: TestDatabase) => openDatabase(configFor(database.url).database, () => {});
+
+/** A database with a table to write on. */
+async function notebook(t: TestContext, engine: Engine): Promise<{ db: Db; url: string }> {
+  const database = await createTestDatabase(engine);
+  const db = await open(database);
+  t.after(async () => {
+    await db.close();
+    await database.drop();
+  });
+  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)'));
+  return { db, url: database.url };
+}
+const INSERT = 'INSERT INTO notes (id, value) VALUES (?, 0)';
+const noted = async (db: Db) =>
+  (await db.all<{ id: number }>('SELECT id FROM notes ORDER BY id')).map(({ id }) => id);
+
+onEveryEngine('transactions', (engine) => {
+  test('of many at once, those that fail leave nothing and those that succeed are all there', async (t) => {
+    const { db } = await notebook(t, engine);
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 300 }, (_, id) =>
+        db.tx(async (tx) => {
+          await tx.run(INSERT, [id]);
+          if (id % 2 === 0) await turn();
+          if (id % 3 === 0) throw new Error(`number ${id} changed its mind`);
+          if (id % 7 === 0) await tx.run(INSERT, [id]); // breaks the primary key
+          return id;
+        }),
+      ),
+    );
+    const kept = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    assert.deepEqual(
+      kept,
+      Array.from({ length: 300 }, (_, id) => id).filter((id) => id % 3 !== 0 && id % 7 !== 0),
+    );
+    assert.deepEqual(await noted(db), kept);
+    const [first] = outcomes;
+    assert.ok(first?.status === 'rejected');
+    assert.equal(first.reason.message, 'number 0 changed its mind', 'the error is the one that was thrown');
+  });
+
+  test('what one request writes neither shows in another before its commit, nor is lost with another’s rollback', async (t) => {
+    const { db } = await notebook(t, engine);
+    let written: (() => void) | undefined;
+    const isWritten = new Promise<void>((resolve) => {
+      written = resolve;
+    });
+    const failing = db.tx(async (tx) => {
+      await tx.run(INSERT, [1]);
+      written!();
+      for (let count = 0; count < 20; count += 1) await turn();
+      throw new Error('taken back');
+    });
+    const refused = assert.rejects(failing, /taken back/);
+    await isWritten;
+    const other = db.tx((tx) => tx.run(INSERT, [2]));
+    assert.ok(!(await noted(db)).includes(1), 'not yet committed');
+    await refused;
+    await other;
+    assert.deepEqual(await noted(db), [2]);
+  });
+
+  test('who was told of a commit reads it at once', async (t) => {
+    const { db } = await notebook(t, engine);
+    for (let id = 0; id < 50; id += 1) {
+      await db.get('SELECT COUNT(*) FROM notes'); // a look before, which must not be what is seen after
+      await db.tx((tx) => tx.run(INSERT, [id]));
+      assert.equal((await noted(db)).length, id + 1);
+    }
+  });
+
+  test('a row that points to nothing is refused', async (t) => {
+    const database = await createTestDatabase(engine);
+    const db = await open(database);
+    t.after(async () => {
+      await db.close();
+      await database.drop();
+    });
+    await migrate(db, 0);
+    const orphan = `INSERT INTO agents (id, account_id, registration_id, created_at) VALUES ('a', 'nobody', 'r', 0)`;
+    await assert.rejects(
+      db.tx((tx) => tx.run(orphan)),
+      /foreign key/i,
+    );
+  });
+});
