@@ -1,3 +1,5 @@
+import { DAY_MS } from './time.ts';
+
 /** Time that neither stands still nor goes back, carried on by the monotonic clock, and corrected by another that may step. */
 export interface SteadyClock {
   /** Epoch ms. */
@@ -17,7 +19,6 @@ export interface SteadyClock {
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
-const DAY_MS = 86_400_000;
 const BELIEVED_AFTER_MS = 10 * MINUTE_MS;
 /** How much slower time goes while it is ahead. */
 const SLEW = 0.1;

@@ -4,6 +4,7 @@ import { Failure } from '../../errors.ts';
 import { normalizeCode } from '../../lib/code-text.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { sealedUnder } from '../../lib/keyring.ts';
+import { epochSeconds } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import {
   countRecoveryCodes,
@@ -175,7 +176,7 @@ async function requireAccount(tx: Tx, accountId: string): Promise<void> {
 /** The time step that a code belongs to, if it is later than the last one used. */
 function stepOf(secret: string, code: string, now: number, after: number): number | undefined {
   if (!/^[0-9]{6}$/.test(code)) return undefined;
-  const epoch = Math.floor(now / 1000);
+  const epoch = epochSeconds(now);
   const result = verifySync({ secret, token: code, epoch, epochTolerance: TOLERANCE_SECONDS });
   return result.valid && 'timeStep' in result && result.timeStep > after ? result.timeStep : undefined;
 }

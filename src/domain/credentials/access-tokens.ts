@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { newSecret } from '../../lib/secrets.ts';
+import { epochSeconds } from '../../lib/time.ts';
 import type { Tx } from '../../store/db.ts';
 import type { Audience } from '../audiences/audience.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';
@@ -59,8 +60,8 @@ export async function makeToken(deps: Deps, grant: TokenGrant): Promise<Pick<Iss
     sub: grant.accountId,
     client_id: grant.agentId,
     jti: id,
-    iat: Math.floor(grant.issuedAt / 1000),
-    exp: Math.floor(grant.expiresAt / 1000),
+    iat: epochSeconds(grant.issuedAt),
+    exp: epochSeconds(grant.expiresAt),
     scope: formatScope(grant.scopes),
   };
   return { id, value: await sign(deps, 'at+jwt', claims) };

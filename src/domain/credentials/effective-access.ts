@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { issuerOf } from '../../lib/principals.ts';
-import { isSubset, parseScope } from '../../lib/scopes.ts';
+import { restrictTo } from '../../lib/scopes.ts';
 import { findAccount } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
 import type { Tx } from '../../store/db.ts';
@@ -38,10 +38,7 @@ export async function effectiveAccessOf(
   if (!isClaimed && registration.expiresAt <= now) return undefined;
   const owner = ownerId === undefined ? undefined : await findAccount(db, ownerId);
   const { claimedScopes, anonymousScopes } = deps.config;
-  const left = agent.scope === null ? undefined : parseScope(agent.scope);
-  const scopes = (isClaimed ? claimedScopes : anonymousScopes).filter(
-    (scope) => left === undefined || isSubset([scope], left),
-  );
+  const scopes = restrictTo(isClaimed ? claimedScopes : anonymousScopes, agent.scope);
   return {
     registration,
     agentId,

@@ -2,6 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';
+import { epochSeconds } from '../../lib/time.ts';
 import type { Tx } from '../../store/db.ts';
 import { findRegistration, type RegistrationRow } from '../../store/registrations.ts';
 import { startTokenFamily } from './refresh-tokens.ts';
@@ -78,8 +79,8 @@ export async function signIdentity(deps: Deps, identity: Identity): Promise<Sign
     aud: issuer,
     sub: identity.registrationId,
     jti: identity.jti,
-    iat: Math.floor(identity.issuedAt / 1000),
-    exp: Math.floor(identity.expiresAt / 1000),
+    iat: epochSeconds(identity.issuedAt),
+    exp: epochSeconds(identity.expiresAt),
     generation: identity.generation,
     ...(identity.scopes !== undefined && { scope: formatScope(identity.scopes) }),
     ...(identity.mailbox !== undefined && { email: identity.mailbox, email_verified: true }),

@@ -2,6 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { cutPage, type ListPage, type ListQuery, PAGE_LIMIT } from '../../lib/list-pages.ts';
 import { formatScope } from '../../lib/scopes.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { findCredential, listPersonalCredentials, listPersonalPage } from '../../store/credentials.ts';
 import type { RequestOrigin } from '../audit/audit-log.ts';
@@ -11,8 +12,6 @@ import { endKey } from './api-keys.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
 
 /** Keys that a human makes for a script or an MCP host of their own. No agent stands behind them. */
-
-const DAY_MS = 86_400_000;
 
 /** The keys of a human's own, newest first, also ended ones: they are its history. */
 export async function listPersonalKeys(

@@ -2,7 +2,7 @@ import type { ConfiguredCapability } from '../../config/capabilities.ts';
 import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import { capabilityName, WHOAMI_NAME } from '../../lib/capability-names.ts';
-import { isSubset, parseScope } from '../../lib/scopes.ts';
+import { restrictTo } from '../../lib/scopes.ts';
 import type { Tx } from '../../store/db.ts';
 import { listGrants } from '../../store/grants.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
@@ -22,7 +22,10 @@ export interface Capability {
   output: object | undefined;
   /** Where agents call it themselves; undefined: here. */
   location: string | undefined;
-  run: { kind: 'whoami' } | { kind: 'token'; scope: string } | { kind: 'own'; own: ConfiguredCapability };
+  run:
+    | { kind: 'whoami' }
+    | { kind: 'token'; scope: string }
+    | { kind: 'forwarded'; configured: ConfiguredCapability };
 }
 
 /** How long a token of a capability lives, seconds. */
@@ -38,8 +41,20 @@ const WHOAMI: Capability = {
   run: { kind: 'whoami' },
 };
 
-/** All of them by name, those that are built in first. */
-export function capabilitiesOf(config: Pick<Config, 'scopes' | 'capabilities'>): Map<string, Capability> {
+type Catalogue = ReadonlyMap<string, Capability>;
+const catalogues = new WeakMap<object, Catalogue>();
+
+/** All of them by name, those that are built in first; made once for a configuration. */
+export function capabilitiesOf(config: Pick<Config, 'scopes' | 'capabilities'>): Catalogue {
+  let catalogue = catalogues.get(config);
+  if (catalogue === undefined) {
+    catalogue = listCapabilities(config);
+    catalogues.set(config, catalogue);
+  }
+  return catalogue;
+}
+
+function listCapabilities(config: Pick<Config, 'scopes' | 'capabilities'>): Catalogue {
   const all = new Map<string, Capability>([[WHOAMI.name, WHOAMI]]);
   for (const [scope, { description }] of config.scopes) {
     const name = capabilityName(scope);
@@ -53,9 +68,9 @@ export function capabilitiesOf(config: Pick<Config, 'scopes' | 'capabilities'>):
       run: { kind: 'token', scope },
     });
   }
-  for (const own of config.capabilities) {
-    const { name, description, scope, input, output, location } = own;
-    const run = { kind: 'own', own } as const;
+  for (const configured of config.capabilities) {
+    const { name, description, scope, input, output, location } = configured;
+    const run = { kind: 'forwarded', configured } as const;
     all.set(name, { name, description, scope, input: input ?? { type: 'object' }, output, location, run });
   }
   return all;
@@ -123,7 +138,7 @@ export function isPublicCapability(
   config: Pick<Config, 'anonymousScopes'>,
   { scope, run }: Capability,
 ): boolean {
-  if (run.kind === 'own') return false; // what the operator forwards to is told of humans alone
+  if (run.kind === 'forwarded') return false; // what the operator forwards to is told of humans alone
   return scope === undefined || config.anonymousScopes.includes(scope);
 }
 
@@ -143,7 +158,7 @@ export function isAllowedByOwner(
   name: string,
 ): boolean {
   const scope = capabilitiesOf(config).get(name)?.scope;
-  return agentScope === null || scope === undefined || isSubset([scope], parseScope(agentScope));
+  return scope === undefined || restrictTo([scope], agentScope).length > 0;
 }
 
 /** The names of what an agent has been granted, and was left. */

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure, type Kind } from '../../errors.ts';
-import { isSubset, parseScope } from '../../lib/scopes.ts';
+import { restrictTo } from '../../lib/scopes.ts';
 import { findAgent, lockAgent } from '../../store/agents.ts';
 import { findGrant } from '../../store/grants.ts';
 import { type Audience, nearestAudience, resolveAudience } from '../audiences/audience.ts';
@@ -15,6 +15,7 @@ import {
   TOKEN_SECONDS,
 } from './capabilities.ts';
 import { violationsOf } from './constraints.ts';
+import { accountOfHost } from './hosts.ts';
 import { protocolError } from './protocol-errors.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';
 
@@ -88,7 +89,7 @@ function run(
       return whoami(deps, signer);
     case 'token':
       return token(deps, origin, signer, capability.run.scope, readTokenArguments(args));
-    case 'own':
+    case 'forwarded':
       return forward(deps, origin, signer, capability, args);
   }
 }
@@ -99,7 +100,7 @@ async function whoami(deps: Deps, { agent, host }: SigningAgent): Promise<object
     agent_name: agent.name,
     mode: agent.mode,
     host_id: host.id,
-    user_id: host.ownerId ?? host.accountId,
+    user_id: accountOfHost(host),
     owner: host.ownerId,
     grants: [...(await grantedTo(deps, agent))],
   };
@@ -151,7 +152,7 @@ async function token(
 
 const ownerOf = ({ agent, host }: SigningAgent) => ({
   agentId: agent.id,
-  accountId: host.ownerId ?? host.accountId,
+  accountId: accountOfHost(host),
 });
 
 function issue(
@@ -167,7 +168,7 @@ function issue(
       if (!(await lockAgent(tx, whose.agentId)))
         throw protocolError('agent_revoked', 'The agent was revoked.');
       const { scope: left } = (await findAgent(tx, whose.agentId))!;
-      if (left !== null && !isSubset([what.scope], parseScope(left))) throw notGranted();
+      if (restrictTo([what.scope], left).length === 0) throw notGranted();
       const expiresAt = tokenEnd(deps, what.audience, now, now + what.seconds * 1000);
       const { audience } = what;
       return issueAccessToken(tx, deps, origin, {
@@ -199,9 +200,9 @@ async function forward(
   capability: Capability,
   args: Record<string, unknown>,
 ): Promise<unknown> {
-  if (capability.run.kind !== 'own') throw new Error('only what the operator added is handed on');
-  const { own } = capability.run;
-  const fault = own.check(args);
+  if (capability.run.kind !== 'forwarded') throw new Error('only what the operator added is handed on');
+  const { configured } = capability.run;
+  const fault = configured.check(args);
   if (fault !== undefined) {
     throw new Failure(
       'badRequest',
@@ -211,9 +212,9 @@ async function forward(
       },
     );
   }
-  const url = own.forwardTo!;
+  const url = configured.forwardTo!;
   const audience = await nearestAudience(deps, url);
-  const what = { scope: own.scope, audience, seconds: FORWARD_SECONDS };
+  const what = { scope: configured.scope, audience, seconds: FORWARD_SECONDS };
   const { value } = await issue(deps, origin, ownerOf(signing), what);
   const answered = await deps.callApi(url, value, { capability: capability.name, arguments: args });
   if (answered.kind === 'answered') return answered.data;

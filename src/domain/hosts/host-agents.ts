@@ -21,7 +21,7 @@ import { consumeLimits } from '../limits/rate-limiter.ts';
 import { type AskedCapability, defaultCapabilities } from './capabilities.ts';
 import { type ConnectionRequest, createConnectionRequest, openApprovalOf } from './connection-requests.ts';
 import { findOwn, type HostedAgent, showHostedAgent } from './host-agent-view.ts';
-import { readKey, withHost } from './hosts.ts';
+import { accountOfHost, readKey, withHost } from './hosts.ts';
 import { protocolError } from './protocol-errors.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
 import type { SigningHost } from './signed-requests.ts';
@@ -104,7 +104,7 @@ async function addAgent(
   }
   await insertAgent(tx, {
     id,
-    accountId: host.ownerId ?? host.accountId,
+    accountId: accountOfHost(host),
     registrationId: host.registrationId,
     name: ask.name,
     now,
@@ -116,7 +116,7 @@ async function addAgent(
   }
   await record(tx, deps, origin, now, {
     kind: 'agent.connected',
-    accountId: host.ownerId ?? host.accountId,
+    accountId: accountOfHost(host),
     agentId: id,
     details: { host: host.id, mode: ask.mode },
   });

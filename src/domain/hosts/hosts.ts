@@ -291,3 +291,8 @@ export function readKey(value: unknown): PublicKey {
   }
   return key;
 }
+
+/** The account that agents under a host work in: its owner's, or its own as long as nobody owns it. */
+export function accountOfHost({ ownerId, accountId }: Pick<HostRow, 'ownerId' | 'accountId'>): string {
+  return ownerId ?? accountId;
+}

@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import type { Tx } from '../../store/db.ts';
 import { deleteOldEvents } from '../../store/events.ts';
 import {
@@ -20,7 +21,6 @@ import {
 } from '../../store/retention.ts';
 import { createBatches } from './batches.ts';
 
-const DAY_MS = 86_400_000;
 /** What has ended stays this long: late callers still hear "expired" instead of "unknown". */
 const KEEP_MS = DAY_MS;
 /** So long it is remembered from where an account was signed in to. */

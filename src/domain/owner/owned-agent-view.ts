@@ -9,7 +9,7 @@ import {
   timeMark,
 } from '../../lib/list-pages.ts';
 import { providerOf } from '../../lib/principals.ts';
-import { isSubset, parseScope } from '../../lib/scopes.ts';
+import { restrictTo } from '../../lib/scopes.ts';
 import type { ActivityEntry } from '../../ports/mailer.ts';
 import { type AgentRow, findOwnedAgent, listOwnedPage } from '../../store/agents.ts';
 import { type CredentialRow, listKeysPage, listStandings } from '../../store/credentials.ts';
@@ -90,8 +90,7 @@ export async function showOwnedAgent(
 
 /** What an agent may be given: what claimed ones get, but for what its owner took. */
 export function scopesOf(deps: Pick<Deps, 'config'>, agent: AgentRow): string[] {
-  const left = agent.scope === null ? undefined : parseScope(agent.scope);
-  return deps.config.claimedScopes.filter((scope) => left === undefined || isSubset([scope], left));
+  return restrictTo(deps.config.claimedScopes, agent.scope);
 }
 
 /** A page of agents, in as many statements as one. */

@@ -9,9 +9,9 @@ import {
 import { execute as run } from '../../domain/hosts/execute-capability.ts';
 import { protocolError } from '../../domain/hosts/protocol-errors.ts';
 import { Failure } from '../../errors.ts';
-import { PATHS } from '../server/paths.ts';
 import { type Call, json, operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
+import { agentTokenAudiences } from './signers.ts';
 
 /** What agents can be allowed, and their use of it (agent-auth-protocol.md 3.1, 3.2, 3.12, 3.13). */
 
@@ -111,7 +111,7 @@ export const introspect = operation({
   answer: introspectAnswer,
   async handle(call) {
     const { deps, caller, body } = call;
-    const here = [deps.config.publicUrl, deps.config.publicUrl + PATHS.capabilityExecute];
+    const here = agentTokenAudiences(deps.config);
     const found = await introspectAgent(deps, caller, body.token, here);
     if (found === undefined) return { data: { active: false } };
     const { agent, host, grants, expiresAt, audience, tokenExpiresAt } = found;

@@ -7,6 +7,11 @@ import { Failure } from '../../errors.ts';
 import { PATHS } from '../server/paths.ts';
 import type { CallerKind, Callers } from '../server/table.ts';
 
+/** Where tokens that agents sign are meant for: this service, or its place where capabilities are used. */
+export function agentTokenAudiences({ publicUrl }: { publicUrl: string }): string[] {
+  return [publicUrl, publicUrl + PATHS.capabilityExecute];
+}
+
 type SignerKind = Extract<
   CallerKind,
   'agentHost' | 'hostOrNewHost' | 'hostedAgent' | 'executingAgent' | 'hostOrAgentIfAny'

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { introspect as ask } from '../../domain/credentials/introspection.ts';
 import { introspectAgent, looksSigned } from '../../domain/hosts/agent-introspection.ts';
+import { accountOfHost } from '../../domain/hosts/hosts.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import { PATHS } from '../server/paths.ts';
+import { epochSeconds } from '../../lib/time.ts';
+import { agentTokenAudiences } from '../agent-auth-protocol/signers.ts';
 import { type Call, operation, urlencoded } from '../server/table.ts';
 
 /** RFC 7662. The resource server authenticates by HTTP Basic or with these two members. */
@@ -51,8 +53,8 @@ export const introspect = operation({
         scope: formatScope(found.scopes),
         aud: found.audience,
         iss: deps.config.publicUrl,
-        iat: Math.floor(found.issuedAt / 1000),
-        exp: Math.floor(found.expiresAt / 1000),
+        iat: epochSeconds(found.issuedAt),
+        exp: epochSeconds(found.expiresAt),
         token_type: 'Bearer',
         jti: found.keyId,
         agent_id: found.agentId,
@@ -69,13 +71,13 @@ async function introspectSigned({
   caller,
   body,
 }: Call<z.output<typeof introspectBody>, 'resourceServer'>): Promise<z.output<typeof introspectAnswer>> {
-  const here = [deps.config.publicUrl, deps.config.publicUrl + PATHS.capabilityExecute];
+  const here = agentTokenAudiences(deps.config);
   const found = await introspectAgent(deps, caller, body.token, here);
   if (found === undefined || found.scopes.length === 0) return { active: false };
   const { agent, host, scopes, audience, tokenExpiresAt, issuedAt, jti } = found;
   return {
     active: true,
-    sub: host.ownerId ?? host.accountId,
+    sub: accountOfHost(host),
     client_id: agent.id,
     scope: formatScope(scopes),
     aud: audience,

@@ -5,6 +5,7 @@ import { exchangeAssertion } from '../../domain/credentials/exchange-assertion.t
 import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope } from '../../lib/scopes.ts';
+import { epochSeconds } from '../../lib/time.ts';
 import { bothIdentities, identity } from '../auth-md/identity-answers.ts';
 import { type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';
@@ -66,7 +67,7 @@ function answer({ value, scopes, issuedAt, expiresAt }: IssuedToken, more: objec
     data: {
       access_token: value,
       token_type: 'Bearer',
-      expires_in: Math.floor((expiresAt - issuedAt) / 1000),
+      expires_in: epochSeconds(expiresAt - issuedAt),
       scope: formatScope(scopes),
       ...more,
     },
