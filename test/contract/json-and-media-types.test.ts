@@ -12,7 +12,7 @@ onEveryEngine('bodies that are nearly right', (engine) => {
   });
   after(() => on.stop());
 
-  const send = (body: RequestInit['body'], type = 'application/json', path = '/agent/auth') =>
+  const send = (body: NonNullable<RequestInit['body']>, type = 'application/json', path = '/agent/auth') =>
     on.request('POST', path, { body, headers: { 'Content-Type': type } });
   const ANONYMOUS = '{"type":"anonymous"}';
 

@@ -19,7 +19,9 @@ import type {
 import { freePort } from './free-port.ts';
 
 export type Engine = 'sqlite' | 'postgres';
-export const ENGINES: readonly Engine[] = ['sqlite', 'postgres'];
+/** Those of this run: `npm run test:sqlite` leaves PostgreSQL out. */
+export const ENGINES: readonly Engine[] =
+  process.env.TEST_DATABASE_URL === undefined ? ['sqlite'] : ['sqlite', 'postgres'];
 
 /** The same guarantees on every engine. */
 export function onEveryEngine(title: string, tests: (engine: Engine) => void): void {

@@ -15,7 +15,6 @@ import {
   onEveryEngine,
   startTestService,
 } from '../helpers/service.ts';
-import { startTcpProxy } from '../helpers/tcp-proxy.ts';
 
 const REGISTRATION = { type: 'anonymous' };
 
@@ -210,22 +209,4 @@ test('a signal before it serves ends the start at once, also where no default ac
   child.kill('SIGTERM');
   // As a code and not as a signal: a first process of a container has no default action for signals.
   assert.deepEqual(await ended, [143, null]);
-});
-
-test('a database that does not answer any more does not hold up the end', async (t) => {
-  const database = await createTestDatabase('postgres');
-  t.after(() => database.drop());
-  const url = new URL(database.url);
-  const wire = await startTcpProxy({ host: url.hostname, port: Number(url.port) });
-  t.after(() => wire.close());
-  url.port = String(wire.port);
-  const server = await serve(t, { DATABASE_URL: url.href });
-  const client = await openKeepAlive(t, server.port);
-  const registered = await client.ask('POST', '/agent/auth', REGISTRATION);
-  assert.equal(registered.status, 200, registered.text);
-  wire.freeze();
-  const startedAt = performance.now();
-  await terminate(server);
-  assert.deepEqual(await server.ended, [0, null]);
-  assert.ok(performance.now() - startedAt < 20_000, `${performance.now() - startedAt} ms`);
 });

@@ -279,7 +279,7 @@ onEveryEngine('the authenticator app', (engine) => {
     const dump = await dumpOf(on);
     assert.ok(dump.includes(mailbox), 'the dump is not the one that was looked for');
     const mails = (await on.request('GET', '/dev/mailbox.json')).text;
-    assert.match(mails, /recovery code/);
+    assert.ok(mails.includes(mailbox), 'the mails are not those that were looked for');
     const log = on.logged.join('\n');
     for (const text of hidden) {
       for (const [where, content] of Object.entries({ dump, mails, log })) {
