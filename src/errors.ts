@@ -1,5 +1,5 @@
 /**
- * What can go wrong, before any wire has spelled it (design rule 7).
+ * What can go wrong, before any wire has spelled it.
  *
  * A Failure is thrown where the fact is known. Its message is public: it says what to do next and repeats no
  * input and no secret. Its `cause` is for the log alone. Each dialect in http/dialects/ has one total table from kind to
@@ -66,7 +66,7 @@ export type AssertionFault =
   | 'login'
   | 'replayed';
 
-/** What the Agent Auth Protocol has names of its own for (agent-auth-protocol.md 3, 3.15). */
+/** What the Agent Auth Protocol has names of its own for (Agent Auth Protocol 1.0-draft, section 5.13). */
 export type ProtocolCode =
   | 'invalid_jwt'
   | 'authentication_required'

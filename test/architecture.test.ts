@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-/** The walls of the house (design 2): this reads the sources, and where one is broken it says why it stands. */
+/** The walls of the house: this reads the sources, and where one is broken it says why it stands. */
 
 const SRC = fileURLToPath(new URL('../src/', import.meta.url));
 
@@ -201,7 +201,7 @@ test('the domain knows no wire and no engine', () => {
     /^(koa|zod|pg|better-sqlite3|nodemailer|commander|eta|raw-body|helmet|node:(http|https|http2|net|tls|fs|child_process).*)$/;
   forbid(
     'The domain decides; it knows neither Koa nor zod nor a database driver nor sockets nor files. Parse in http/, remember in ' +
-      'store/, and hand the domain plain values (design 2).',
+      'store/, and hand the domain plain values.',
     importing(inRoom('domain'), ({ target, isOurs }) => !isOurs && strangers.test(target)),
   );
   forbid(
@@ -215,7 +215,7 @@ test('the domain knows no wire and no engine', () => {
 test('time and randomness come from deps in the domain', () => {
   forbid(
     'The domain takes time from deps.clock(), once per use-case, and randomness from deps.random, so that tests can move the ' +
-      'one and replicas agree on it (rule 8).',
+      'one and replicas agree on it.',
     containing(
       inRoom('domain', 'http'),
       /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\brandom(Bytes|Int|UUID)\b|\bhrtime\b/,
@@ -230,7 +230,7 @@ test('time and randomness come from deps in the domain', () => {
 
 test('SQL stands in store/ alone', () => {
   forbid(
-    'SQL is written in store/, one file per noun, for both engines (design 2): give the statement a name there and call it.',
+    'SQL is written in store/, one file per noun, for both engines: give the statement a name there and call it.',
     containing(
       outside('store'),
       /['"`]\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|ALTER|DROP|BEGIN|PRAGMA)\b.*/,
@@ -301,7 +301,7 @@ test('http translates and does not remember', () => {
 
 test('transactions open in the domain alone', () => {
   forbid(
-    'A transaction is opened by the domain function whose use-case must happen as one (rule 2); everything below takes a Tx, ' +
+    'A transaction is opened by the domain function whose use-case must happen as one; everything below takes a Tx, ' +
       'everything above calls the use-case.',
     containing(outside('domain'), /\.tx\(.*/),
   );

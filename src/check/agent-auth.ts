@@ -4,7 +4,7 @@ import { type Finding, fine, hint, shown, unfit, wrong } from './finding.ts';
 const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
 const KNOWN_TYPES = ['anonymous', 'identity_assertion', 'service_auth', 'refresh'];
 
-/** The block `agent_auth` of the issuer's metadata: what every dialect and the scanners want of it (auth-md.md 2.0, 6.2). */
+/** The block `agent_auth` of the issuer's metadata: what every dialect and the scanners want of it (auth.md v0.6, discovery; docs/checking.md). */
 export function examineAgentAuth(document: Json): { block: Json | undefined; findings: Finding[] } {
   const block = asObject(document.agent_auth);
   if (block === undefined) {

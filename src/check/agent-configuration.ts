@@ -3,7 +3,7 @@ import { ACCEPT_JSON, asObject, isHtml, type Json, parseObject, readJson, texts 
 import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
 import { type Target, urlFault } from './target.ts';
 
-/** The discovery document of the Agent Auth Protocol (agent-auth-protocol.md 2): judged where it is there, no fault where it is not. */
+/** The discovery document of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, section 5.1): judged where it is there, no fault where it is not. */
 
 const NAME = 'agent-configuration';
 const MODES = ['delegated', 'autonomous'];

@@ -28,7 +28,7 @@ async function readAt(ask: ProbeClient, url: string) {
   return readMarkdown('auth.md', url, await ask.get(url, ACCEPT_MARKDOWN), SERVE);
 }
 
-/** By these, scanners tell the document from any other (auth-md.md 6.2). */
+/** By these, scanners tell the document from any other (docs/checking.md). */
 function examineText(text: string): Finding[] {
   const heading = firstHeading(text);
   const isAbout = /auth\.md|regist(er|ration)/i;

@@ -6,7 +6,7 @@ export type Dialect = 'v0.1' | 'v0.2–v0.6' | 'production';
 
 /**
  * Which versions of auth.md the documents promise. Version numbers are not in them: paths and members tell
- * (auth-md.md 2.0). One that offers to poll is of v0.2 to v0.6; whether it also speaks what runs in production its errors tell.
+ * (auth.md v0.6, discovery). One that offers to poll is of v0.2 to v0.6; whether it also speaks what runs in production its errors tell.
  *
  * @param hasCodes whether it refuses as that does
  */

@@ -13,7 +13,7 @@ export interface Refusal {
   code?: string;
 }
 
-/** What runs in production names its errors by "code", which no text of auth.md knows (auth-md.md 3.2). */
+/** What runs in production names its errors by "code", which no text of auth.md knows (docs/dialects.md). */
 export function isOfProduction({ member, code }: Refusal): boolean {
   return member === 'identity_endpoint' && code !== undefined;
 }

@@ -44,7 +44,7 @@ function checkerOf(schema: Record<string, unknown> | undefined): (args: unknown)
 
 const webUrl = z.url({ protocol: /^https?$/ });
 
-/** `capabilities` of the file (design 7). */
+/** `capabilities` of the file. */
 export const capabilitiesSchema = z
   .array(
     z

@@ -3,7 +3,7 @@ import { capabilitiesSchema } from './capabilities.ts';
 import { issuersSchema } from './issuers.ts';
 import type { Rate } from './limits.ts';
 
-/** What stands in the configuration file (design 7): its shape, which is published as a JSON Schema, and its defaults. */
+/** What stands in the configuration file: its shape, which is published as a JSON Schema, and its defaults. */
 
 /** Whose service it is, and how that shows. */
 export interface Service {
@@ -114,7 +114,7 @@ const toolRule = z.union([
   }),
 ]);
 
-/** The configuration file (design 7), all members optional. Unknown ones are refused: a misspelt limit must not be a silent default. */
+/** The configuration file, all members optional. Unknown ones are refused: a misspelt limit must not be a silent default. */
 export const fileSchema = z.strictObject({
   $schema: z.string().optional(),
   service: z

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 
-/** An agent provider whose word on its users we take (auth-md.md 4.3). */
+/** An agent provider whose word on its users we take (auth.md v0.5, ID-JAG verification). */
 export interface TrustedIssuer {
   /** As it stands in `iss`. */
   issuer: string;
@@ -22,7 +22,7 @@ export interface TrustedIssuer {
 
 const webUrl = z.url({ protocol: /^https?$/ });
 
-/** `trustedIssuers` of the file (design 7). */
+/** `trustedIssuers` of the file. */
 export const issuersSchema = z
   .array(
     z.strictObject({
@@ -41,7 +41,7 @@ export const issuersSchema = z
   .default([]);
 
 /**
- * What the operator names may be plain http on this machine while the service itself is (design 7).
+ * What the operator names may be plain http on this machine while the service itself is.
  *
  * @returns by `iss`
  * @throws ConfigError

@@ -26,7 +26,7 @@ import { type DiskShare, MAKE_SECRET, parseSecrets, readText } from './values.ts
 export interface Config {
   host: string;
   port: number;
-  /** The issuer: scheme, host and port, no trailing slash. Every URL we write starts with it (rule 9). */
+  /** The issuer: scheme, host and port, no trailing slash. Every URL we write starts with it. */
   publicUrl: string;
   isLoopback: boolean;
   database: { kind: 'sqlite'; file: string } | { kind: 'postgres'; url: string; prepared: boolean };

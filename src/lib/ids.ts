@@ -1,7 +1,7 @@
 import { randomBase62 } from './base62.ts';
 import type { Random } from './random.ts';
 
-/** The public names of things, by type (design 4). An id is no secret: knowing it gives no right. */
+/** The public names of things, by type. An id is no secret: knowing it gives no right. */
 export type IdPrefix =
   | 'usr'
   | 'agt'

@@ -87,7 +87,7 @@ export async function verifyJwt(
     );
     return payload;
   } catch {
-    // Everything that is wrong with it is one and the same to whoever presents it (rule 11).
+    // Everything that is wrong with it is one and the same to whoever presents it.
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 /**
  * A user of an agent provider, as one text: the JSON of issuer, tenant and subject, which no other three give. Subjects are
- * unique within an issuer and a tenant only (auth-md.md 4.1).
+ * unique within an issuer and a tenant only (draft-ietf-oauth-identity-assertion-authz-grant).
  */
 export function principalOf(of: { issuer: string; tenant: string; subject: string }): string {
   return JSON.stringify([of.issuer, of.tenant, of.subject]);

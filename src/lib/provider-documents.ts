@@ -9,7 +9,7 @@ export interface ProviderDocuments {
   /** The keys of an issuer that the operator trusts. */
   keysOf(issuer: { jwksUri: string }): IssuerKeys;
   /**
-   * What a client says of itself at its id (CIMD; auth-md.md 4.4).
+   * What a client says of itself at its id (draft-ietf-oauth-client-id-metadata-document).
    *
    * @param clientId an https URL; with `isOwn` also one of http on this machine, where the service itself is
    * @param isOwn whether it lies at the origin of an issuer that the operator named
@@ -27,7 +27,7 @@ export interface ClientDocument {
 const CLIENT_FRESH = { floorSeconds: 60, ceilingSeconds: 3600 };
 const CLIENTS_MAX = 1000;
 
-/** @param mayBeLocal whether what the operator named may be on this machine: only while the service itself is (design 7) */
+/** @param mayBeLocal whether what the operator named may be on this machine: only while the service itself is */
 export function createProviderDocuments(
   fetch: SafeFetch,
   clock: Clock,

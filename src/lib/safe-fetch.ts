@@ -6,7 +6,7 @@ import { isGlobalAddress, isLoopbackAddress } from './network-ranges.ts';
 
 /**
  * Who chose the URL. A stranger's leads to port 443 of the internet and nowhere else. An operator's may have a port, and be
- * on this machine while the service itself is (design 7).
+ * on this machine while the service itself is.
  */
 export type FetchRules = { namedBy: 'stranger' } | { namedBy: 'operator'; mayBeLocal: boolean };
 

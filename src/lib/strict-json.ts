@@ -1,4 +1,4 @@
-/** How wide and deep a request may be; security.md 1. How long a text may be is up to the schema, which can name it. */
+/** How wide and deep a request may be; docs/security.md. How long a text may be is up to the schema, which can name it. */
 const DEPTH_MAX = 8;
 const KEYS_MAX = 64;
 

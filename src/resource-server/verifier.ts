@@ -61,7 +61,7 @@ interface Known {
 
 /**
  * A verifier for one resource: what it remembers first; of anything else the checksum, and then one question to the authority,
- * however many callers wait for it (security.md S-102, S-103, R-29).
+ * however many callers wait for it (S-102, S-103, R-29).
  *
  * @throws Error for options that cannot be right
  */

@@ -1,5 +1,5 @@
 /**
- * The seam between the house and its engines (design decision 3). SQL is written once, with `?` for parameters, TEXT, BIGINT
+ * The seam between the house and its engines. SQL is written once, with `?` for parameters, TEXT, BIGINT
  * and BYTEA for types, epoch milliseconds for time. No rule lives here; no error but `Failure` of kind `unavailable` is made.
  */
 export type Value = string | number | null | Uint8Array;
@@ -18,9 +18,9 @@ export interface Db {
   get: Tx['get'];
   all: Tx['all'];
   /**
-   * Runs `work` in one transaction and resolves once that is on disk (rule 4). An error thrown by `work` undoes all of it and
+   * Runs `work` in one transaction and resolves once that is on disk. An error thrown by `work` undoes all of it and
    * is passed on. `work` may run again (PostgreSQL: serialisation failures and deadlocks), so it changes nothing outside, and
-   * it awaits nothing but its own statements (rule 2): on SQLite every other writer stands behind it.
+   * it awaits nothing but its own statements: on SQLite every other writer stands behind it.
    *
    * @param length `brief`: few statements for which many requests wait; on PostgreSQL it has a connection when the others are taken
    * @throws Failure `unavailable` when the database cannot take it; nothing was written

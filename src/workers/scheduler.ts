@@ -7,7 +7,7 @@ import { revokeUntrustedIssuers } from '../domain/jobs/revoke-untrusted-issuers.
 const PERIOD_MS = 60_000;
 
 /**
- * What is done once a minute, by every replica, until stopped. No answer depends on it (rule 3).
+ * What is done once a minute, by every replica, until stopped. No answer depends on it.
  *
  * @param mayDelete whether time can be trusted enough for that
  */

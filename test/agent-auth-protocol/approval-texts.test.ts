@@ -19,7 +19,7 @@ import { signIn } from '../helpers/human.ts';
 import { HOSTILE_NAMES } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
-/** What humans decide about agents that sign their requests, and what they see and take back later (agent-auth-protocol.md 8). */
+/** What humans decide about agents that sign their requests, and what they see and take back later (Agent Auth Protocol 1.0-draft, section 8). */
 
 /** A page without what it says: its tags, and the names of their attributes. */
 const structureOf = (html: string) =>

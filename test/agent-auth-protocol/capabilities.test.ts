@@ -15,7 +15,7 @@ import { addApi } from '../helpers/api.ts';
 import { createTestDatabase, onEveryEngine, type Reply, TEST_SECRET } from '../helpers/service.ts';
 import { assertRefused } from '../helpers/wire.ts';
 
-/** Capabilities that the operator adds (agent-auth-protocol.md 3.12, 7.2; design 7), over a real API behind them. */
+/** Capabilities that the operator adds (Agent Auth Protocol 1.0-draft, section 5.11), over a real API behind them. */
 
 /** What the API was asked. */
 interface Asked {

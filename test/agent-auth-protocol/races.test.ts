@@ -8,7 +8,7 @@ import { type AgentWorld, fine, grantsIn, newMailbox, openAgentWorld, said } fro
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 import { assertRefused } from '../helpers/wire.ts';
 
-/** What holds of hosts, their agents and what these are allowed, whoever asks and how often (agent-auth-protocol.md 1, 3, 8). */
+/** What holds of hosts, their agents and what these are allowed, whoever asks and how often (Agent Auth Protocol 1.0-draft, sections 2, 5 and 8). */
 
 const atOnce = <Item>(count: number, ask: (index: number) => Promise<Item>) =>
   Promise.all(Array.from({ length: count }, (_, index) => ask(index)));

@@ -6,7 +6,7 @@ import { type AgentWorld, fine, newMailbox, openAgentWorld, said } from '../help
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 import { assertRefused, send } from '../helpers/wire.ts';
 
-/** The tokens that hosts and agents sign, one for each request (agent-auth-protocol.md 4, 8): each rule, and its edges. */
+/** The tokens that hosts and agents sign, one for each request (Agent Auth Protocol 1.0-draft, sections 4 and 8): each rule, and its edges. */
 
 const encode = (part: unknown) => Buffer.from(JSON.stringify(part)).toString('base64url');
 

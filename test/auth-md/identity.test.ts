@@ -27,7 +27,7 @@ import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 
-/** auth.md v0.2 to v0.6, and the drafts of v0.7 (auth-md.md 2b): identities, and codes that go either way. */
+/** auth.md v0.2 to v0.6, and the drafts of v0.7 (auth.md v0.2 to v0.6): identities, and codes that go either way. */
 
 onEveryEngine('auth.md v0.2 to v0.7 at /agent/identity', (engine) => {
   let world: AuthMd;
@@ -271,7 +271,7 @@ onEveryEngine('auth.md v0.2 to v0.7 at /agent/identity', (engine) => {
       assert.equal(says(await poll(claim_token)), '400 slow_down');
     });
 
-    test('a lost answer can be asked for again for ten minutes, and then the claim token is dead (auth-md.md 7, 2)', async () => {
+    test('a lost answer can be asked for again for ten minutes, and then the claim token is dead (docs/dialects.md)', async () => {
       const { poll, visit, on, exchange } = world;
       const mailbox = newMailbox();
       const { claim, claim_token } = await byMailbox(mailbox);

@@ -16,7 +16,7 @@ import { attempt, completed, inFlight, initiated, nested } from '../helpers/auth
 import { codeOf, countOf } from '../helpers/ceremony.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
-/** What WorkOS AuthKit runs in production (auth-md.md 2c): the page reveals the code, and the agent brings it. */
+/** What WorkOS AuthKit runs in production (docs/dialects/production.md): the page reveals the code, and the agent brings it. */
 
 const UNKNOWN = `clm_${'0'.repeat(49)}`;
 const SOME_CODE = 'BCDF-GHJK';

@@ -18,7 +18,7 @@ import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 
-/** auth.md v0.1 (auth-md.md 2a): the credential comes at once, and the code of the page is read back to the agent. */
+/** auth.md v0.1 (auth.md v0.1): the credential comes at once, and the code of the page is read back to the agent. */
 
 onEveryEngine('auth.md v0.1', (engine) => {
   let world: AuthMd;

@@ -20,7 +20,7 @@ import { setUpApp, signIn } from '../helpers/human.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 
 /**
- * The codes of an attempt go one way each (auth-md.md 3.3): the one that the agent was told counts only when its human types
+ * The codes of an attempt go one way each (docs/dialects.md): the one that the agent was told counts only when its human types
  * it, and the one that the page shows to the human counts only when the agent brings it.
  */
 

@@ -12,7 +12,7 @@ import { basic, onEveryEngine, type Reply, startTestService, type TestService } 
 import { type BodyRow, concrete, encode, FORM_TYPE, unknownKey } from '../helpers/valid-bodies.ts';
 import { type DialectName, MARK, send } from '../helpers/wire.ts';
 
-/** The bad-input contract, security.md 4: its columns native, auth.md and OAuth; pages are native in words. */
+/** The bad-input contract, docs/security.md. */
 
 // of auth.md's own versions
 

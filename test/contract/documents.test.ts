@@ -84,3 +84,18 @@ test('the example of the configuration file is one', () => {
   const left = Object.keys(fileSchema.shape).filter((name) => !members.has(name));
   assert.deepEqual(left, ['capabilities', 'claimMode'], 'what the example leaves out');
 });
+
+test('what a comment cites can be opened: a document of ours is there, and no other is named', () => {
+  const files = globSync(['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'], { cwd: ROOT });
+  const dead = files.flatMap((file) =>
+    [...read(file).matchAll(/^\s*(?:\/\*\*?|\*|\/\/).*$|\/\/ .*$/gm)].flatMap(([comment]) => {
+      const named = [...comment.matchAll(/(?<![\w/:.])((?:[\w-]+\/)*[\w.-]+\.md)\b/g)].map(
+        ([, path]) => path!,
+      );
+      const absent = named.filter((path) => path !== 'auth.md' && !existsSync(join(ROOT, path)));
+      const numbered = /\b(?:rule|design|habit|decision)s? \d/.exec(comment);
+      return [...absent, ...(numbered ?? [])].map((what) => `${file}: ${what}`);
+    }),
+  );
+  assert.deepEqual(dead, []);
+});

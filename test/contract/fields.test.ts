@@ -6,7 +6,7 @@ import { onEveryEngine, startTestService, type TestService } from '../helpers/se
 import { type BodyRow, encode, unknownClaimToken } from '../helpers/valid-bodies.ts';
 import { assertFailureShape, MARK } from '../helpers/wire.ts';
 
-/** The bad-input contract, security.md 4: its columns native, auth.md and OAuth; pages are native in words. */
+/** The bad-input contract, docs/security.md. */
 
 // of auth.md's own versions
 

@@ -17,7 +17,7 @@ import {
 } from '../helpers/valid-bodies.ts';
 import { type DialectName, MARK } from '../helpers/wire.ts';
 
-/** The bad-input contract, security.md 4: its columns native, auth.md and OAuth; pages are native in words. */
+/** The bad-input contract, docs/security.md. */
 
 // of auth.md's own versions
 

@@ -8,7 +8,7 @@ import { onEveryEngine, type Reply, startTestService, type TestService } from '.
 import { type BodyRow, encode, mailbox } from '../helpers/valid-bodies.ts';
 import { assertFailureShape, assertHeaders, assertPage, type DialectName, send } from '../helpers/wire.ts';
 
-/** The bad-input contract, security.md 4: its columns native, auth.md and OAuth; pages are native in words. */
+/** The bad-input contract, docs/security.md. */
 
 // of auth.md's own versions
 

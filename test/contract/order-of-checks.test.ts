@@ -5,7 +5,7 @@ import { onEveryEngine, startTestService, type TestService, wrongCode } from '..
 import { FORM_TYPE, JSON_TYPE, mailbox, unknownKey, unknownOwnClaimToken } from '../helpers/valid-bodies.ts';
 import { assertFailureShape, assertRefused, type DialectName, send } from '../helpers/wire.ts';
 
-/** The bad-input contract, security.md 4: its columns native, auth.md and OAuth; pages are native in words. */
+/** The bad-input contract, docs/security.md. */
 
 // of auth.md's own versions
 

@@ -2,7 +2,7 @@ import { createHash, generateKeyPairSync, type KeyObject, randomUUID, sign } fro
 import type { Reply, TestService } from './service.ts';
 
 /**
- * A client of the Agent Auth Protocol that sends to the letter what the published CLI 0.5.1 sends (agent-auth-protocol.md 6.2):
+ * A client of the Agent Auth Protocol that sends to the letter what the published CLI 0.5.1 sends (Agent Auth Protocol 1.0-draft, sections 4 and 5):
  * its headers, the members of its bodies, the claims of its tokens. All of it can be changed, member by member.
  */
 
@@ -69,7 +69,7 @@ export function signToken(key: Key, header: object, claims: object): string {
   return `${content}.${sign(null, Buffer.from(content), key.privateKey).toString('base64url')}`;
 }
 
-/** Where endpoints are unless the discovery document says so (agent-auth-protocol.md 3). */
+/** Where endpoints are unless the discovery document says so (Agent Auth Protocol 1.0-draft, section 5). */
 const DEFAULTS = {
   register: '/agent/register',
   status: '/agent/status',

@@ -12,7 +12,7 @@ const OF_AGENT = `r.kind <> 'host'`;
 const UNDER_HOST = `EXISTS (SELECT 1 FROM hosted_agents u JOIN hosts o ON o.id = u.host_id
   WHERE u.id = g.id AND o.registration_id = g.registration_id)`;
 
-/** What must never be found in a database, whatever happened to the service (security.md 3, I2 to I7). */
+/** What must never be found in a database, whatever happened to the service (docs/security.md, reliability). */
 const NEVER: Record<string, string> = {
   'a claim and its registration disagree on whether it is claimed': `
     FROM claims c JOIN registrations r ON r.id = c.registration_id
@@ -105,7 +105,7 @@ const NEVER: Record<string, string> = {
       SELECT COUNT(*) FROM events e WHERE e.kind = 'claim.completed' AND e.subject = r.id) AND ${KEPT} AND ${OF_AGENT}`,
 };
 
-/** The same of hosts, their agents, and what these are allowed (agent-auth-protocol.md 8). */
+/** The same of hosts, their agents, and what these are allowed (Agent Auth Protocol 1.0-draft, section 8). */
 const NEVER_OF_HOSTS: Record<string, string> = {
   'a registration of a host without it, or a host without its registration': `
     FROM registrations r FULL JOIN hosts h ON h.registration_id = r.id

@@ -91,7 +91,7 @@ export type DialectName =
 export const MARK = 'zQmarkQz';
 
 /**
- * Asserts a refusal as the dialect spells it, with everything that every refusal carries (security.md 4, rules b to f).
+ * Asserts a refusal as the dialect spells it, with everything that every refusal carries (docs/security.md, bad input).
  *
  * @param code of no meaning for a page, which has words for people; `older/production` where auth.md has two names
  */
@@ -197,7 +197,7 @@ export function assertFailureShape(
   assert.ok(!reply.text.includes(MARK), `${about}: what was sent is repeated: ${reply.text}`);
 }
 
-/** What stands in a refusal of the Agent Auth Protocol beside its code and message (agent-auth-protocol.md 3). */
+/** What stands in a refusal of the Agent Auth Protocol beside its code and message (Agent Auth Protocol 1.0-draft, section 5). */
 const PROTOCOL_MEMBERS = [
   'error',
   'message',
@@ -221,7 +221,7 @@ function assertProtocolFailure(on: Pick<TestService, 'url'>, reply: Reply, about
   assert.equal(headers.get('www-authenticate'), status === 401 ? discovery : null, about);
 }
 
-/** The flat answers of auth.md's own versions, with their own challenge (auth-md.md 2b.1, 3.2). */
+/** The flat answers of auth.md's own versions, with their own challenge (auth.md v0.6, POST /agent/identity; docs/dialects.md). */
 function assertAuthMdFailure(reply: Reply, dialect: DialectName, about: string): void {
   const { status, headers, body } = reply;
   const names = Object.keys(body);

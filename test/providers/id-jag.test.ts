@@ -24,7 +24,7 @@ import { signIn } from '../helpers/human.ts';
 import { newSigningKey } from '../helpers/issuer.ts';
 import { createTestClock, createTestDatabase, onEveryEngine } from '../helpers/service.ts';
 
-/** Agents that come on the word of a provider, at /agent/identity (auth-md.md 4): who gets in, and whose owner is asked first. */
+/** Agents that come on the word of a provider, at /agent/identity (draft-ietf-oauth-identity-assertion-authz-grant): who gets in, and whose owner is asked first. */
 
 onEveryEngine('identity assertions of providers', (engine) => {
   let world: AuthMd;

@@ -19,7 +19,7 @@ import { isIn, signIn } from '../helpers/human.ts';
 import { REVOKED_EVENT } from '../helpers/issuer.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 
-/** What a provider's security event does (auth-md.md 4.6, S-98): everything that rests on its word for a user ends, at once, and nothing else. */
+/** What a provider's security event does (S-98; RFC 8935): everything that rests on its word for a user ends, at once, and nothing else. */
 
 onEveryEngine('a provider that takes its word back', (engine) => {
   let world: AuthMd;

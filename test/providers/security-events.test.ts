@@ -8,7 +8,7 @@ import {
 import { FAKE_USER, type Overrides, REVOKED_EVENT, readToken } from '../helpers/issuer.ts';
 import { outcomeOf, PUBLIC_URL, startTrustWorld } from '../helpers/trust-world.ts';
 
-/** Whose word is taken on what happened to a user (S-98, auth-md.md 4.6). */
+/** Whose word is taken on what happened to a user (S-98; RFC 8935). */
 
 const world = await startTrustWorld({ after });
 const nowSeconds = () => Math.floor(world.clock() / 1000);

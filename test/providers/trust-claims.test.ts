@@ -5,7 +5,7 @@ import { verifyIdJag } from '../../src/domain/providers/id-jag.ts';
 import { readToken } from '../helpers/issuer.ts';
 import { outcomeOf, startTrustWorld } from '../helpers/trust-world.ts';
 
-/** What a trusted issuer may say of a user, their mailbox, their login and its clients (auth-md.md 4.1, 4.4). */
+/** What a trusted issuer may say of a user, their mailbox, their login and its clients (draft-ietf-oauth-identity-assertion-authz-grant). */
 
 const world = await startTrustWorld({ after });
 const withClaims = (claims: Record<string, unknown>) => world.provider.idJag({ claims });

@@ -18,7 +18,7 @@ import {
 } from '../helpers/issuer.ts';
 import { PUBLIC_URL, RESOURCE_URL, startTrustWorld } from '../helpers/trust-world.ts';
 
-/** Whose word is taken on who a user is, and whose is not (security.md 2.6, auth-md.md 4). */
+/** Whose word is taken on who a user is, and whose is not (draft-ietf-oauth-identity-assertion-authz-grant). */
 
 const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA'] as const;
 

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';
 
-/** How far an agent under a host has come; computed from times, stored nowhere (rule 3; agent-auth-protocol.md 1.4, 1.6). */
+/** How far an agent under a host has come; computed from times, stored nowhere (Agent Auth Protocol 1.0-draft, sections 2.3 and 2.4). */
 export type AgentLifecycle =
   | { state: 'pending' | 'expired' | 'over' | 'revoked' | 'rejected' | 'claimed' }
   /** Until when, unless it signs something before; epoch ms. */

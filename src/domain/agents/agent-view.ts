@@ -10,7 +10,7 @@ import type { Tx } from '../../store/db.ts';
 import type { ClaimMode, RegistrationKind } from '../../store/registrations.ts';
 import { endOfLife } from './agent-lifecycle.ts';
 
-/** How far the claim of an agent has come; computed from times, stored nowhere (rule 3). */
+/** How far the claim of an agent has come; computed from times, stored nowhere. */
 export type ClaimState =
   | { kind: 'unclaimed'; expiresAt: number }
   | { kind: 'pending'; mailbox: string; mail: 'queued' | 'sent' | 'failed'; expiresAt: number }

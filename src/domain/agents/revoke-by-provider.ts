@@ -13,7 +13,7 @@ import { retryableIfKeysUnavailable } from '../providers/id-jag.ts';
 import { type SecurityEventType, verifySecurityEvent } from '../providers/security-event-verification.ts';
 import { endAgent } from './end-agent.ts';
 
-/** The one event that providers send: their word for a user is taken back (auth-md.md 2.0). */
+/** The one event that providers send: their word for a user is taken back (auth.md v0.6, discovery). */
 export const ASSERTION_REVOKED = 'https://schemas.workos.com/events/agent/auth/identity/assertion/revoked';
 
 /** How old an event may be that is delivered late, and so how long it is known that it was. */
@@ -21,7 +21,7 @@ const KEPT_MS = 86_400_000 + 600_000;
 
 /**
  * Takes back what rests on a provider's word for one of its users: registrations, assertions, tokens, refresh tokens, claims and
- * the delegation (auth-md.md 4.6). When this returns it holds. What was delivered before, or is of no known kind, does nothing.
+ * the delegation (auth.md v0.3, POST /agent/event/notify; RFC 8935). When this returns it holds. What was delivered before, or is of no known kind, does nothing.
  *
  * @param typ `secevent+jwt` (RFC 8417), or `logout+jwt` as auth.md v0.1 has it, which names no event
  * @returns how many keys and tokens ended

@@ -12,11 +12,11 @@ import { invalidClaimToken, POLL_SECONDS } from './claim-status.ts';
 import { hashClaimToken } from './claim-tokens.ts';
 import { completeClaim } from './complete-claim.ts';
 
-/** Whoever lost the answer may ask again for so long; a claim token is no credential for good (auth-md.md 3.4). */
+/** Whoever lost the answer may ask again for so long; a claim token is no credential for good (docs/dialects.md). */
 const COLLECT_AGAIN_MS = 600_000;
 
 /**
- * Asks whether the human has typed the code that the agent showed them, and collects what follows (auth-md.md 2b.4).
+ * Asks whether the human has typed the code that the agent showed them, and collects what follows (auth.md v0.4, claim grant).
  *
  * @throws Failure `invalidClaimToken`, `approvalPending`, `pollTooFast`, `codeExpired`, `methodDisabled`, what the claim's own
  * state says, and what the access token is refused for

@@ -3,7 +3,7 @@ import type { AttemptRow } from '../../store/claim-attempts.ts';
 
 /**
  * The links of a claim. None is stored: each names what it is about and carries a MAC of it under the service secret, so a
- * copy of the database holds no link (rule 6). Opening one does nothing: mail scanners open them all (S-74).
+ * copy of the database holds no link. Opening one does nothing: mail scanners open them all (S-74).
  *
  * - `view` shows the claim. The agent gets it, and the mail carries it: each time it asks a new one, which is over when it asks again.
  * - `deny` is in the mail alone, so whoever has it reads the mailbox's mail.

@@ -82,7 +82,7 @@ export async function viewClaim(
   };
 }
 
-/** The agent of v0.4 to v0.6 asks at once whether the code was typed; that of production never does (auth-md.md 3.3, 1a). */
+/** The agent of v0.4 to v0.6 asks at once whether the code was typed; that of production never does (docs/dialects.md). */
 function waysOf(deps: Pick<Deps, 'config'>, attempt: AttemptRow): ClaimView['ways'] {
   if (attempt.proof !== 'page') return undefined;
   const { triesPerCode } = deps.config.limits;
@@ -107,7 +107,7 @@ function revealedTo(
   return code === undefined ? undefined : { code, expiresAt: codeExpiresAt };
 }
 
-/** Nothing of it stands in the way; it is said above the button (auth-md.md 5). */
+/** Nothing of it stands in the way; it is said above the button (auth.md v0.6, claim page). */
 async function advise(
   deps: Pick<Deps, 'db'>,
   session: Session | undefined,

@@ -158,7 +158,7 @@ export async function complete(
 
 /**
  * What a claim that is completed as auth.md v0.1 does it gives: an anonymous agent keeps its key, which is widened; others get
- * the credential that they asked for when they registered (auth-md.md 2a.4).
+ * the credential that they asked for when they registered (auth.md v0.1, POST /agent/auth/claim/complete).
  *
  * @throws Failure `invalidClaimToken`
  */

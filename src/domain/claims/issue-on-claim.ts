@@ -30,7 +30,7 @@ export type IssuedCredential =
   | { kind: 'token'; credential: string; id: string; expiresAt: number; scopes: readonly string[] }
   | { kind: 'identity'; identity: Identity };
 
-/** How long the key from before the claim still reads, unless the new one is used first (design decision 9). */
+/** How long the key from before the claim still reads, unless the new one is used first. */
 const OLD_KEY_GRACE_MS = 600_000;
 
 /** Gives an agent what its claim gives, in the caller's transaction. */

@@ -26,9 +26,9 @@ export async function startClaim(
     mode: ClaimMode;
     ceremony: ClaimFlow;
     companion?: AccompanyingBearer | undefined;
-    /** Whether only an agent that named nobody when it registered may ask: the others' claims are under way (auth-md.md 2a.2). */
+    /** Whether only an agent that named nobody when it registered may ask: the others' claims are under way (auth.md v0.1, POST /agent/auth/claim). */
     onlyAnonymous?: boolean;
-    /** Whether a live attempt at the same mailbox will do, and nothing is mailed again (auth-md.md 2a.2). */
+    /** Whether a live attempt at the same mailbox will do, and nothing is mailed again (auth.md v0.1, POST /agent/auth/claim). */
     keepsLive?: boolean;
   },
 ): Promise<OpenedAttempt> {

@@ -67,7 +67,7 @@ export async function verifyClaimCode(
 }
 /**
  * A code on the page is none before the human has confirmed there; whatever is brought says nothing and costs nothing
- * (auth-md.md 2c.3).
+ * (docs/dialects/production.md).
  */
 export function refuseUnshown(attempt: AttemptRow): void {
   if (attempt.proof !== 'page' || attempt.revealedAt !== null) return;

@@ -28,7 +28,7 @@ type Keyed = Pick<Deps, 'keyring'>;
 /**
  * The code of a claim attempt that the human learns first, by mail or on the page: HOTP (RFC 4226) over a key derived from the
  * service secret and the attempt. It is computed when it is shown and when it is compared, and stored nowhere: a copy of the
- * database holds nothing to guess it from (rule 6).
+ * database holds nothing to guess it from.
  *
  * @returns six digits, or eight consonants as `BCDF-GHJK`; undefined if the service secret it was made under is no longer listed
  */

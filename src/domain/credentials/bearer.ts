@@ -40,7 +40,7 @@ export function isPresentable(credential: string): boolean {
 }
 
 /**
- * Who holds this key, or undefined. Unknown, malformed, expired and revoked keys are one and the same to the caller (rule 11);
+ * Who holds this key, or undefined. Unknown, malformed, expired and revoked keys are one and the same to the caller;
  * a malformed one costs no look into the database (S-20). Looking is no use of the key: see useKey.
  */
 export async function findBearer(
@@ -55,7 +55,7 @@ export async function findBearer(
 }
 
 /**
- * Notes that a key is being used; the first use of a key made by a claim ends the ones from before it (decision 9).
+ * Notes that a key is being used; the first use of a key made by a claim ends the ones from before it.
  *
  * @param from where, in words for its owner
  */

@@ -10,7 +10,7 @@ import { sign, verify } from './signing-keys.ts';
 
 /**
  * The assertions by which an agent says who it is: signed by us for ourselves, exchanged at the token endpoint for what APIs
- * take (auth-md.md 2b.7). They are of a kind of their own, so that none is ever taken for a provider's (S-91).
+ * take (auth.md v0.2, identity assertion). They are of a kind of their own, so that none is ever taken for a provider's (S-91).
  */
 
 const TYP = 'agent-identity+jwt';

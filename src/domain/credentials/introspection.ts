@@ -22,7 +22,7 @@ export type Introspection =
       mergedFrom: string | undefined;
     };
 
-/** How long an answer about a key without end may be kept: MCP servers insist on an end (mcp-oauth.md 0.7). */
+/** How long an answer about a key without end may be kept: MCP servers insist on an end (MCP authorization, token validation). */
 const OPEN_END_MS = 300_000;
 
 /**

@@ -126,7 +126,7 @@ function insert(
   return insertRefreshToken(tx, { hash: hashSecret(value), family, registrationId, expiresAt, now });
 }
 
-/** The token gives nothing, whatever the reason (rule 11). */
+/** The token gives nothing, whatever the reason. */
 export function invalidRefreshToken(): Failure {
   return new Failure(
     'invalidRefreshToken',

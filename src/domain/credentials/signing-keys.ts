@@ -11,7 +11,7 @@ import { type RequestOrigin, record } from '../audit/audit-log.ts';
 
 /**
  * The keys by which we sign assertions and tokens. They lie in the database, sealed under the service secret, so that all
- * replicas have the same; what each is for follows from its times (rule 3): published at once, used from ANNOUNCE_MS later,
+ * replicas have the same; what each is for follows from its times: published at once, used from ANNOUNCE_MS later,
  * and published until the last token that it signed is dead.
  */
 

@@ -49,11 +49,11 @@ async function placesAt(deps: Deps, server: ResourceServer): Promise<string[]> {
 }
 
 /**
- * Answers a resource server about a token that an agent signed, which is spent by it: one token, one request (agent-auth-protocol.md 5).
+ * Answers a resource server about a token that an agent signed, which is spent by it: one token, one request (Agent Auth Protocol 1.0-draft, section 5.12).
  * It may be for us or for the resource that asks, and for no other.
  *
  * @param here the audiences that are ours
- * @returns undefined for whatever does not work, for whatever reason (rule 11)
+ * @returns undefined for whatever does not work, for whatever reason
  */
 export async function introspectAgent(
   deps: Deps,

@@ -10,7 +10,7 @@ import { type Constraints, readConstraints } from './constraints.ts';
 import { protocolError } from './protocol-errors.ts';
 /**
  * What agents of the Agent Auth Protocol can be allowed: who they are, a token for each scope, and what the operator adds
- * (agent-auth-protocol.md 7.2).
+ * (Agent Auth Protocol 1.0-draft, section 5.11).
  */
 export interface Capability {
   name: string;

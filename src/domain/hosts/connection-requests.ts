@@ -8,7 +8,7 @@ import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { mailLimits } from '../limits/limits.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { approvalCode, approvalCodeMac, approvalLink } from './connection-codes.ts';
-/** A question to a human, as the agent that asked it is told (agent-auth-protocol.md 3.4). */
+/** A question to a human, as the agent that asked it is told (Agent Auth Protocol 1.0-draft, section 7). */
 export interface AskedApproval {
   method: ApprovalRow['method'];
   /** Epoch ms. */
@@ -19,7 +19,7 @@ export interface AskedApproval {
   bindingMessage: string | undefined;
 }
 
-/** A little longer than published clients wait, so that a late yes still lands (agent-auth-protocol.md 7.4). */
+/** A little longer than published clients wait, so that a late yes still lands (Agent Auth Protocol 1.0-draft, section 7). */
 const APPROVAL_MS = 600_000;
 
 /** What an agent says when it asks. Texts are as it wrote them. */

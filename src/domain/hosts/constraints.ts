@@ -2,7 +2,7 @@ import { protocolError } from './protocol-errors.ts';
 
 /**
  * What an agent may pass to a capability, by member of its arguments: a value, or operators that must all hold
- * (agent-auth-protocol.md 1.8). They are proposed by the agent, shown to the human, and never widened.
+ * (Agent Auth Protocol 1.0-draft, section 2.13). They are proposed by the agent, shown to the human, and never widened.
  */
 export type Constraints = Record<string, unknown>;
 

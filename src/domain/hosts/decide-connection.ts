@@ -27,7 +27,7 @@ import { REFUSED, refuseCapability } from './refused-capabilities.ts';
 
 /**
  * Lets an agent in with some or all of what it asked for, by a human who has just typed a mailed code. Its host is theirs with
- * it, and what other agents of the host did alone (agent-auth-protocol.md 7.4).
+ * it, and what other agents of the host did alone (Agent Auth Protocol 1.0-draft, section 7).
  *
  * @param allowed names of capabilities; those that are not among them are denied
  * @throws Failure `notFound`, `forbidden`, `codeExpired`

@@ -20,7 +20,7 @@ import { protocolError } from './protocol-errors.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';
 
 /**
- * Uses a capability, for an agent that signed for it (agent-auth-protocol.md 3.12). Input and constraints are checked before
+ * Uses a capability, for an agent that signed for it (Agent Auth Protocol 1.0-draft, section 5.11). Input and constraints are checked before
  * anything happens.
  *
  * @returns what goes back as `data`

@@ -25,7 +25,7 @@ import { accountOfHost, readKey, withHost } from './hosts.ts';
 import { protocolError } from './protocol-errors.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
 import type { SigningHost } from './signed-requests.ts';
-/** Agents under hosts (agent-auth-protocol.md 3). A host brings them, asks about them and ends them; they sign for themselves. */
+/** Agents under hosts (Agent Auth Protocol 1.0-draft, section 5). A host brings them, asks about them and ends them; they sign for themselves. */
 
 /**
  * Registers an agent under the host that signed the request. One that works for itself is active at once with what anybody may; one
@@ -124,7 +124,7 @@ async function addAgent(
 }
 
 /**
- * Begins an agent anew that has expired: with what anybody may and its human has not refused (agent-auth-protocol.md 3.7).
+ * Begins an agent anew that has expired: with what anybody may and its human has not refused (Agent Auth Protocol 1.0-draft, section 5.6).
  *
  * @throws Failure `protocolRefused` */
 export async function reactivate(

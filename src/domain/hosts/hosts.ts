@@ -145,7 +145,7 @@ async function addHost(
 
 /**
  * Links a host to the human who let one of its agents in, in the caller's transaction. What its agents did alone becomes theirs, and
- * those agents end: work goes on with the one that was let in (agent-auth-protocol.md 1.7).
+ * those agents end: work goes on with the one that was let in (Agent Auth Protocol 1.0-draft, section 2.10).
  *
  * @returns whether it is this human's now
  */

@@ -11,7 +11,7 @@ export function protocolError(
   return new Failure('protocolRefused', message, { protocol }, cause);
 }
 
-/** Everything that is wrong with a token of a host or an agent is one and the same to whoever sends it (rule 11). */
+/** Everything that is wrong with a token of a host or an agent is one and the same to whoever sends it. */
 export function invalidJwt(cause?: unknown): Failure {
   return protocolError(
     'invalid_jwt',

@@ -9,8 +9,8 @@ import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { invalidJwt, protocolError } from './protocol-errors.ts';
 
 /**
- * Requests of the Agent Auth Protocol: each carries a token that its host or agent signed for it alone (agent-auth-protocol.md 4).
- * The order of checks is that of S 4.5: what is said is compared before the signature, and the `jti` is taken last, so that a
+ * Requests of the Agent Auth Protocol: each carries a token that its host or agent signed for it alone (Agent Auth Protocol 1.0-draft, section 4).
+ * The order of checks is that of section 4.5: what is said is compared before the signature, and the `jti` is taken last, so that a
  * forged token can use none up.
  */
 

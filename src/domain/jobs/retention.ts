@@ -33,7 +33,7 @@ const AUDIT_KEEP_MS = 400 * DAY_MS;
 
 type Sweep = (tx: Tx, now: number, rows: number) => Promise<number>;
 
-/** What goes, and when. No answer depends on it: ended things are refused by their times long before (rule 3). */
+/** What goes, and when. No answer depends on it: ended things are refused by their times long before. */
 const SWEEPS: Record<string, Sweep> = {
   idempotency: (tx, now, rows) => deleteExpiredIdempotency(tx, now, rows),
   counters: (tx, now, rows) => deleteEndedCounters(tx, now, rows),

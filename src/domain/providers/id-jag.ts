@@ -48,7 +48,7 @@ const CLIENT_ID_LENGTH_MAX = 512;
 
 /**
  * Verifies an identity assertion (ID-JAG) that a trusted agent provider addressed to us, all but that it is new: take its
- * `jti` in the transaction that acts on it (auth-md.md 4.1, 4.2).
+ * `jti` in the transaction that acts on it (draft-ietf-oauth-identity-assertion-authz-grant).
  *
  * @throws Failure `invalidAssertion` with the fault, or `loginRequired` where the user must log in at the provider again
  */
@@ -109,7 +109,7 @@ function checkLifetime(claims: Claims, now: number): number {
   return expires * 1000;
 }
 
-/** Who presents it: the issuer itself, or a client that it may speak for (auth-md.md 4.1, 4.4). */
+/** Who presents it: the issuer itself, or a client that it may speak for (draft-ietf-oauth-identity-assertion-authz-grant). */
 async function checkClient(deps: Verifier, { issuer, claims }: ProviderToken): Promise<string> {
   const clientId = requiredText(claims, 'client_id', CLIENT_ID_LENGTH_MAX);
   if (clientId === issuer.issuer || issuer.clientIds?.includes(clientId)) return clientId;
@@ -143,7 +143,7 @@ function clientRefusal(cause?: unknown): Failure {
   );
 }
 
-/** The user was there a short while ago: a stolen session at the provider must not last for ever (auth-md.md 4.5). */
+/** The user was there a short while ago: a stolen session at the provider must not last for ever (auth.md v0.5, login_required and interaction_required). */
 function checkLogin(claims: Claims, { maxAgeSeconds }: TrustedIssuer, now: number): void {
   const loggedIn = optionalTime(claims, 'auth_time');
   if (loggedIn === undefined || isAhead(loggedIn, now) || isPast(loggedIn + maxAgeSeconds, now)) {

@@ -48,7 +48,7 @@ export async function consumeAssertion(
   return lockOrCreatePrincipal(tx, principalOf({ issuer, tenant, subject }), issuer, now);
 }
 
-/** Whose agent it is (auth-md.md 4.5). */
+/** Whose agent it is (auth.md v0.5, login_required and interaction_required). */
 export type Match =
   /** The account that lets this user act for it, or one that begins here since nobody had the mailbox. */
   { kind: 'clean'; accountId: string; mailbox: string; isNew: boolean } | { kind: 'stepUp'; mailbox: string };

@@ -3,7 +3,7 @@ import type { Deps } from '../../deps.ts';
 import { type AssertionFault, Failure } from '../../errors.ts';
 import { type Algorithm, isAlgorithm, isSignedBy, parseSignedToken } from '../../lib/signed-token.ts';
 
-/** What every token that an agent provider signs must be, whatever it says (auth-md.md 4.2). */
+/** What every token that an agent provider signs must be, whatever it says (draft-ietf-oauth-identity-assertion-authz-grant). */
 
 type Claims = Record<string, unknown>;
 
@@ -92,7 +92,7 @@ async function checkSignature(
   }
 }
 
-/** Us, however a provider may write that (auth-md.md 3.3 #11), and nobody besides. */
+/** Us, however a provider may write that (docs/dialects.md), and nobody besides. */
 function checkAudience({ publicUrl, resources }: Deps['config'], aud: unknown): void {
   const only = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud;
   if (typeof only !== 'string' || ![publicUrl, `${publicUrl}/`, resources[0]!.url].includes(only)) {

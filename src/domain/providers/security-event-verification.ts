@@ -28,7 +28,7 @@ export type SecurityEventType = 'secevent+jwt' | 'logout+jwt';
 const EVENT_AGE_SECONDS_MAX = 86_400;
 
 /**
- * Verifies a security event token (RFC 8417, auth-md.md 4.6), all but that it is new.
+ * Verifies a security event token (RFC 8417), all but that it is new.
  *
  * @param typ what the path takes: the `typ` of the token must be this, letter by letter. A `logout+jwt` needs no `events`
  * @throws Failure `invalidAssertion` with the fault

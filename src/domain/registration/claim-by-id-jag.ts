@@ -28,7 +28,7 @@ export type ClaimedByWord =
   | { kind: 'stepUp'; opened: OpenedAttempt };
 
 /**
- * Claims an anonymous agent by the word of a provider (auth-md.md 2b.2, B2x).
+ * Claims an anonymous agent by the word of a provider (auth.md v0.7 of 2026-06-12, POST /agent/identity/claim).
  *
  * @throws Failure `invalidAssertion`, `loginRequired`, `limited`, `alreadyClaimed` for one that is not anonymous, and what the claim's
  * own state says

@@ -30,7 +30,7 @@ import {
 } from '../providers/match-account.ts';
 
 /**
- * What comes of the word of an agent provider (ID-JAG, auth-md.md 4). A user of it that is known is let in; one whose mailbox has
+ * What comes of the word of an agent provider (draft-ietf-oauth-identity-assertion-authz-grant). A user of it that is known is let in; one whose mailbox has
  * an account must be confirmed by its owner first, since no provider may open somebody's account to its agents; and for one
  * that nobody knows an account begins.
  */

@@ -17,7 +17,7 @@ import { parseMailbox } from '../../lib/mailbox.ts';
 import { type Call, json, operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 
-/** Agents under hosts: the endpoints of the Agent Auth Protocol (agent-auth-protocol.md 3.3 to 3.11). */
+/** Agents under hosts: the endpoints of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, sections 5.3 to 5.10). */
 
 const shortText = (max: number) => z.string().max(max).nullish();
 const asked = z
@@ -191,7 +191,7 @@ function questionOf(body: {
   };
 }
 
-/** What an agent writes is kept as one line; pages escape it besides (S 8.10). */
+/** What an agent writes is kept as one line; pages escape it besides (section 8.10). */
 function clean(text: string | null | undefined, max: number): string | undefined {
   const line = text
     ?.replace(/[\p{C}\p{Zl}\p{Zp}\s]+/gu, ' ')
@@ -200,7 +200,7 @@ function clean(text: string | null | undefined, max: number): string | undefined
   return line || undefined;
 }
 
-/** One that has lived as long as one may is revoked (agent-auth-protocol.md 1.6). */
+/** One that has lived as long as one may is revoked (Agent Auth Protocol 1.0-draft, section 2.4). */
 function stateOf({ life }: HostedAgent): z.output<typeof agentAnswer>['status'] {
   return life.state === 'over' ? 'revoked' : life.state;
 }

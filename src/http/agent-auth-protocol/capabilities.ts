@@ -13,7 +13,7 @@ import { type Call, json, operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 import { agentTokenAudiences } from './signers.ts';
 
-/** What agents can be allowed, and their use of it (agent-auth-protocol.md 3.1, 3.2, 3.12, 3.13). */
+/** What agents can be allowed, and their use of it (Agent Auth Protocol 1.0-draft, sections 5.2, 5.11 and 5.12). */
 
 const listed = z.object({
   name: z.string(),

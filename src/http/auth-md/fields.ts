@@ -14,7 +14,7 @@ export const agentName = z
   .describe('How the agent calls itself; shown to the human as not verified')
   .optional();
 export const claimToken = z.string().min(1).max(128).describe('The claim_token from the registration');
-/** As people say it, in small letters, with spaces or without the hyphen; what can be no code costs no try (security.md 4). */
+/** As people say it, in small letters, with spaces or without the hyphen; what can be no code costs no try (docs/security.md). */
 export const readOutCode = z
   .string()
   .max(64)

@@ -8,7 +8,7 @@ import { iso, toIso } from '../server/wire-times.ts';
 
 /**
  * The answers of /agent/identity, which hold what versions 0.2 to 0.7 and production call the same things by: their names do
- * not collide, so one answer serves all (auth-md.md 3.2).
+ * not collide, so one answer serves all (docs/dialects.md).
  */
 
 const refreshToken = z.object({ value: z.string(), expires_at: iso });

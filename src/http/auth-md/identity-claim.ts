@@ -20,7 +20,7 @@ import {
   nestedIdentity,
 } from './identity-answers.ts';
 
-/** auth.md 0.2 to 0.7, and production: /agent/identity/claim, by which a human comes to vouch (auth-md.md 2b.2, 2b.3, 2c.2, 2c.3). */
+/** auth.md 0.2 to 0.7, and production: /agent/identity/claim, by which a human comes to vouch (auth.md v0.6, POST /agent/identity/claim). */
 
 export const claimBody = z.object({ claim_token: claimToken, ...hintMembers });
 const productionClaimBody = claimBody.extend({ type: z.string().max(64) });

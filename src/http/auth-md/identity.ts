@@ -20,7 +20,7 @@ import {
   refreshAnswer,
 } from './identity-answers.ts';
 
-/** auth.md 0.2 to 0.7, and production beside them: /agent/identity and what hangs on it (auth-md.md 2b, 2c). */
+/** auth.md 0.2 to 0.7, and production beside them: /agent/identity and what hangs on it (auth.md v0.6, POST /agent/identity). */
 
 const hint = z.string().max(254).describe('The mailbox of the human who should vouch for the agent');
 export const assertion = z.string().min(1).max(8192);
@@ -164,7 +164,7 @@ const STEP_UP = {
   message: STEP_UP_TEXT,
 };
 
-/** Status and challenge of a step-up (auth-md.md 2b.1), and its own words. */
+/** Status and challenge of a step-up (auth.md v0.6, POST /agent/identity), and its own words. */
 export function stepUpHead(): { status: number; headers: Record<string, string> } {
   return {
     status: 401,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { revokeByProvider } from '../../domain/agents/revoke-by-provider.ts';
 import { operation } from '../server/table.ts';
 
-/** What agent providers tell us of their users (auth-md.md 4.6): the body is the token. */
+/** What agent providers tell us of their users (auth.md v0.3, POST /agent/event/notify; RFC 8935): the body is the token. */
 
 export const eventBody = z.object({ token: z.string().min(1) });
 export const revokedAnswer = z.object({ revoked: z.int().describe('How many keys and tokens ended by it') });

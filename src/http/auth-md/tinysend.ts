@@ -16,7 +16,7 @@ import { agentName, claimToken, completeOnce, mailboxOf, registerOnce } from './
 import { afterCompletion, afterMail, afterRegistration } from './next-steps.ts';
 import * as v01 from './v01.ts';
 
-/** The tinysend profile of auth.md: register, claim, complete (seeds/tinysend-auth-md, design 3). */
+/** The tinysend profile of auth.md: register, claim, complete (docs/dialects/tinysend.md). */
 
 const email = z.string().max(254).describe('The mailbox of the human who should vouch for the agent');
 const link = z

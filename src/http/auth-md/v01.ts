@@ -14,7 +14,7 @@ import { iso, toIso } from '../server/wire-times.ts';
 import { agentName, claimToken, completeOnce, mailboxOf, readOutCode, registerOnce } from './fields.ts';
 import { STEP_UP, stepUpHead } from './identity.ts';
 
-/** auth.md 0.1 on the paths of the tinysend profile, known by its bodies and its claim tokens (auth-md.md 2a, 3.1). */
+/** auth.md 0.1 on the paths of the tinysend profile, known by its bodies and its claim tokens (auth.md v0.1; docs/dialects.md). */
 
 const credentialType = z.enum(['api_key', 'access_token']);
 const scopes = z.array(z.string());

@@ -1,7 +1,7 @@
 import type { Failure, Kind, ProtocolCode } from '../../errors.ts';
 import { agentChallenge, type Dialect } from './dialect.ts';
 
-/** What only this protocol has a name for (agent-auth-protocol.md 3.15, 7.5 D6). */
+/** What only this protocol has a name for (Agent Auth Protocol 1.0-draft, section 5.13). */
 const STATUS: Record<ProtocolCode, number> = {
   invalid_jwt: 401,
   authentication_required: 401,

@@ -9,7 +9,7 @@ interface Spelling {
   code?: string;
 }
 
-/** Every kind of failure as auth.md spells it (auth-md.md 2a, 2b, 2c.5, 3.2; what it has no name for, security.md 4). */
+/** Every kind of failure as auth.md spells it (auth.md v0.1 to v0.6; docs/dialects.md; what it has no name for, docs/security.md). */
 export const AUTH_MD = {
   badJson: { status: 400, error: 'invalid_request' },
   badRequest: { status: 400, error: 'invalid_request' },
@@ -56,7 +56,7 @@ export const AUTH_MD = {
   internal: { status: 500, error: 'server_error' },
 } as const satisfies Record<Kind, Spelling>;
 
-/** What is wrong with a provider's token, as the README of auth.md calls it (auth-md.md 2a.1). */
+/** What is wrong with a provider's token, as the README of auth.md calls it (auth.md v0.1, POST /agent/auth). */
 const FAULTS: Record<AssertionFault, string> = {
   malformed: 'invalid_request',
   issuer: 'invalid_issuer',
@@ -70,10 +70,10 @@ const FAULTS: Record<AssertionFault, string> = {
   replayed: 'replay_detected',
 };
 
-/** auth.md 0.1 to 0.7: flat answers; the name of an error by old and new (auth-md.md 3.2). */
+/** auth.md 0.1 to 0.7: flat answers; the name of an error by old and new (docs/dialects.md). */
 export const authMd = speak('auth.md', AUTH_MD);
 
-/** 0.1 knows no hint to log in by (security.md 4, "bad email"). */
+/** 0.1 knows no hint to log in by (docs/security.md, bad input). */
 export const authMd01 = speak('auth.md', {
   ...AUTH_MD,
   badEmail: { status: 400, error: 'invalid_request', code: 'invalid_login_hint' },
@@ -85,7 +85,7 @@ export const authMdComplete = speak('auth.md', {
   alreadyClaimed: { status: 409, error: 'previously_claimed', code: 'already_claimed' },
 });
 
-/** Bodies that production alone has: its names stand in both places, and some of its own statuses (auth-md.md 2c). */
+/** Bodies that production alone has: its names stand in both places, and some of its own statuses (docs/dialects/production.md). */
 const PRODUCTION = onlyCodes({
   ...AUTH_MD,
   approvalPending: { status: 409, error: 'claim_not_confirmed' },
@@ -94,7 +94,7 @@ const PRODUCTION = onlyCodes({
 });
 export const authMdProduction = speak('auth.md production', PRODUCTION);
 
-/** The same where a claim is completed: there an unknown one has a name of its own (auth-md.md 2c.3). */
+/** The same where a claim is completed: there an unknown one has a name of its own (docs/dialects/production.md). */
 export const authMdProductionComplete = speak('auth.md production', {
   ...PRODUCTION,
   invalidClaimToken: { status: 400, error: 'invalid_claim' },
@@ -156,7 +156,7 @@ function speak(name: string, table: Record<Kind, Spelling>): Dialect {
   };
 }
 
-/** The challenge that auth.md has of its own (auth-md.md 2b.1). */
+/** The challenge that auth.md has of its own (auth.md v0.6, POST /agent/identity). */
 export function agentAuthChallenge(error: string, description: string, maxAgeSeconds?: number): string {
   const maxAge = maxAgeSeconds === undefined ? '' : `, max_age="${maxAgeSeconds}"`;
   // What stands in quotes is ours, and without quotes; a header is of ASCII.

@@ -25,7 +25,7 @@ export function bearerChallenge(failure: Failure, metadataUrl: string): string |
   }
 }
 
-/** Where agents of the Agent Auth Protocol find their way (agent-auth-protocol.md 5, S 5.14). */
+/** Where agents of the Agent Auth Protocol find their way (Agent Auth Protocol 1.0-draft, section 5.14). */
 export function agentChallenge(metadataUrl: string): string {
   return `AgentAuth discovery="${new URL('/.well-known/agent-configuration', metadataUrl).href}"`;
 }

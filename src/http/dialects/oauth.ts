@@ -1,7 +1,7 @@
 import type { Kind } from '../../errors.ts';
 import { bearerChallenge, type Dialect } from './dialect.ts';
 
-/** Every kind of failure as OAuth spells it (RFC 6749 5.2, security.md 4, column OAuth). */
+/** Every kind of failure as OAuth spells it (RFC 6749 5.2, docs/security.md, bad input). */
 export const OAUTH = {
   badJson: { status: 400, code: 'invalid_request' },
   badRequest: { status: 400, code: 'invalid_request' },

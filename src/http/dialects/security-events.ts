@@ -2,7 +2,7 @@ import type { AssertionFault, Kind } from '../../errors.ts';
 import { AUTH_MD } from './auth-md.ts';
 import type { Dialect } from './dialect.ts';
 
-/** RFC 8935 2.4, with the names that auth.md and its adopters use (auth-md.md 2b.6, 4.6). */
+/** RFC 8935 2.4, with the names that auth.md and its adopters use (auth.md v0.3, POST /agent/event/notify). */
 const FAULTS: Record<AssertionFault, string> = {
   malformed: 'invalid_request',
   issuer: 'invalid_issuer',

@@ -8,7 +8,7 @@ interface Spelling {
   retryable?: boolean;
 }
 
-/** Every kind of failure as the tinysend profile spells it (security.md 4, column tinysend). */
+/** Every kind of failure as the tinysend profile spells it (docs/security.md, bad input). */
 export const TINYSEND = {
   badJson: { status: 400, code: 'invalid_json' },
   badRequest: { status: 400, code: 'invalid_request' },

@@ -53,7 +53,7 @@ function protectedResource(config: Config, audience: Audience): object {
   };
 }
 
-/** RFC 8414 2, with the block of auth.md: the union of what its versions look for (auth-md.md 3.2). */
+/** RFC 8414 2, with the block of auth.md: the union of what its versions look for (docs/dialects.md). */
 export function authorizationServer(config: Config, audiences: readonly Audience[]): object {
   const at = (path: string) => config.publicUrl + path;
   const hasIssuers = config.trustedIssuers.size > 0;
@@ -96,7 +96,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
   };
 }
 
-/** The Agent Auth Protocol's own document (agent-auth-protocol.md 2); clients take the issuer from it to the letter. */
+/** The Agent Auth Protocol's own document (Agent Auth Protocol 1.0-draft, section 5.1); clients take the issuer from it to the letter. */
 export function agentConfiguration(config: Config): object {
   return {
     version: '1.0-draft',

@@ -17,7 +17,7 @@ import { type Pages, redirect } from './pages.ts';
 
 /**
  * The pages on which a human lets an agent in that signs its requests: they come by its link, its code or a mail, and have typed a
- * mailed code a moment ago before anything is decided (agent-auth-protocol.md 8, S 8.11).
+ * mailed code a moment ago before anything is decided (Agent Auth Protocol 1.0-draft, section 8.11).
  */
 
 export const codeForm = form({ code: z.string().max(64).default('') });

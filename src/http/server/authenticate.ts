@@ -159,7 +159,7 @@ function formDecode(text: string): string {
   }
 }
 
-/** Node keeps the first of two Authorization headers; we take neither (security.md 4, "two credentials"). */
+/** Node keeps the first of two Authorization headers; we take neither (docs/security.md, bad input). */
 function oneAuthorization(request: IncomingMessage): string | undefined {
   const header = request.headers.authorization;
   if (header === undefined) return undefined;

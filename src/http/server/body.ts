@@ -28,7 +28,7 @@ export function isToken(media: Media): boolean {
 }
 
 /**
- * Reads a body: media type, size, syntax, in this order (security.md 4). A token that is the whole body becomes `{token}`.
+ * Reads a body: media type, size, syntax, in this order (docs/security.md). A token that is the whole body becomes `{token}`.
  *
  * @throws Failure `wrongMediaType`, `wrongEncoding`, `bodyTooLarge`, `badJson`, `badRequest`
  */
