@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
 import { isFresh } from '../../domain/accounts/sessions.ts';
 import { authenticateResourceServer } from '../../domain/audiences/authenticate-resource-server.ts';
@@ -95,7 +96,7 @@ async function resourceServerOf(
   body: ClientMembers,
 ): Promise<ResourceServer> {
   const header = oneAuthorization(request);
-  const basic = header === undefined ? undefined : parseBasic(header);
+  const basic = header === undefined ? undefined : credentialsOf(header);
   if (header !== undefined && body.client_secret !== undefined) {
     throw new Failure('badRequest', 'Authenticate by the Authorization header or in the body, not by both.');
   }
@@ -127,6 +128,18 @@ async function resourceServerOf(
 interface Credentials {
   id: string;
   secret: string;
+}
+
+/** Resource servers are few and ask all the time, with one header each; a second is as long as they are known by it (RECENT_MS). */
+const parsedHeaders = new LRUCache<string, Credentials[]>({ max: 1000, ttl: 1000 });
+
+function credentialsOf(header: string): Credentials[] {
+  let credentials = parsedHeaders.get(header);
+  if (credentials === undefined) {
+    credentials = parseBasic(header);
+    parsedHeaders.set(header, credentials);
+  }
+  return credentials;
 }
 
 /**
