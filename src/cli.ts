@@ -4,11 +4,11 @@ import { Command, CommanderError } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addEventCommands } from './commands/events.ts';
-import { addSigningKeyCommands } from './commands/keys.ts';
 import { addResourceCommands } from './commands/resources.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addServiceCommands } from './commands/service.ts';
 import { createShell, EXIT } from './commands/shell.ts';
+import { addSigningKeyCommands } from './commands/signing-keys.ts';
 import { ConfigError, Failure } from './errors.ts';
 
 // What it writes, a database, what lies beside it, a copy, is for its owner alone, in whatever folder.

@@ -9,7 +9,7 @@ import type { Random } from './lib/random.ts';
 import type { Mailer } from './ports/mailer.ts';
 import type { Db } from './store/db.ts';
 
-/** All that the house takes from the world. Made once in main.ts; tests replace single members. */
+/** All that use cases take from the world. Made once by with-deps.ts; tests replace single members. */
 export interface Deps {
   config: Config;
   db: Db;

@@ -79,7 +79,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const deps = createDeps(config, own, devMailbox);
   const outbox = startOutboxWorker(deps);
   const secretMarks = await startSecretMarkWriter(deps);
-  const chores = startScheduler(deps, ticking?.mayDelete ?? (() => true));
+  const scheduler = startScheduler(deps, ticking?.mayDelete ?? (() => true));
 
   if (hasPlainCookies(config)) {
     log.info('cookies of the pages go without Secure, for this machine alone: PUBLIC_URL is http');
@@ -107,7 +107,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     if (delayMs > 0) await sleep(delayMs);
     feed.stop(); // ends the streams, which would never end by themselves
     await drain(drainTimes);
-    await Promise.all([outbox.stop(), chores.stop(), usage.stop(), secretMarks.stop()]);
+    await Promise.all([outbox.stop(), scheduler.stop(), usage.stop(), secretMarks.stop()]);
     ticking?.stop();
     file?.stop();
     deps.mailer.close();

@@ -15,7 +15,7 @@ import { createMailer } from './mail/mailer.ts';
 import type { Db } from './store/db.ts';
 import { openMigrated } from './store/open.ts';
 
-/** What the house takes from the world, with what the caller already has of it. */
+/** Makes the dependencies of the use cases. @param own those that the caller has made already */
 export function createDeps(
   config: Config,
   own: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey'>,

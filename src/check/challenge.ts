@@ -62,7 +62,7 @@ async function compare(
 ): Promise<Finding> {
   const read = readJson(NAME, named, await ask.get(named, ACCEPT_JSON), `Send ${header}.`);
   if (read.kind !== 'read') {
-    return wrong(NAME, `its resource_metadata leads nowhere: ${read.finding.says}`, `Send ${header}.`);
+    return wrong(NAME, `its resource_metadata leads nowhere: ${read.finding.message}`, `Send ${header}.`);
   }
   const facts = ({ resource, authorization_servers }: Record<string, unknown>) =>
     JSON.stringify([resource, authorization_servers]);

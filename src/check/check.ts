@@ -70,8 +70,8 @@ export async function checkService(url: string, limits: AskLimits = ASK_LIMITS):
   ]);
   const resourceFindings =
     resource.found === undefined && issuer.found !== undefined && isIssuerAlone(target, issuer.found)
-      ? resource.findings.map(({ name, says }) =>
-          hint(name, says, 'Check the API that this issuer is for, too.'),
+      ? resource.findings.map(({ name, message }) =>
+          hint(name, message, 'Check the API that this issuer is for, too.'),
         )
       : resource.findings;
   return report(target, block?.dialects ?? [], [

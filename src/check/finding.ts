@@ -6,25 +6,25 @@ export interface Finding {
   name: string;
   /** `hint`: nothing is broken, but somebody may trip over it, or it could not be seen. */
   ok: boolean | 'hint';
-  says: string;
+  message: string;
   /** What to do about it. */
-  next?: string;
+  fix?: string;
 }
 
 const TEXT_MAX = 400;
 const VALUE_MAX = 120;
 
-export function fine(name: string, says: string): Finding {
-  return { name, ok: true, says: oneLine(says, TEXT_MAX) };
+export function fine(name: string, message: string): Finding {
+  return { name, ok: true, message: oneLine(message, TEXT_MAX) };
 }
 
-export function wrong(name: string, says: string, next: string): Finding {
-  return { name, ok: false, says: oneLine(says, TEXT_MAX), next: oneLine(next, TEXT_MAX) };
+export function wrong(name: string, message: string, fix: string): Finding {
+  return { name, ok: false, message: oneLine(message, TEXT_MAX), fix: oneLine(fix, TEXT_MAX) };
 }
 
-export function hint(name: string, says: string, next?: string): Finding {
-  const finding: Finding = { name, ok: 'hint', says: oneLine(says, TEXT_MAX) };
-  return next === undefined ? finding : { ...finding, next: oneLine(next, TEXT_MAX) };
+export function hint(name: string, message: string, fix?: string): Finding {
+  const finding: Finding = { name, ok: 'hint', message: oneLine(message, TEXT_MAX) };
+  return fix === undefined ? finding : { ...finding, fix: oneLine(fix, TEXT_MAX) };
 }
 
 /** A value of the examined service within a sentence: quoted, short, and without anything a terminal would obey. */

@@ -24,7 +24,7 @@ export function printReport({ url, dialects, findings }: Report): string {
   return [url, ...blocks, total].join('\n\n');
 }
 
-function lines({ ok, name, says, next }: GroupedFinding): string[] {
-  const line = `  ${MARKS[`${ok}`]} ${name}: ${says}`;
-  return next === undefined ? [line] : [line, `      → ${next}`];
+function lines({ ok, name, message, fix }: GroupedFinding): string[] {
+  const line = `  ${MARKS[`${ok}`]} ${name}: ${message}`;
+  return fix === undefined ? [line] : [line, `      → ${fix}`];
 }

@@ -48,7 +48,7 @@ export function addAgentCommands(program: Command, shell: Shell): void {
     .command('key')
     .description('keys')
     .command('revoke <id>')
-    .description('end a key for good')
+    .description('revoke a key')
     .action((id: string) =>
       shell.withDatabase(async (deps) => {
         if (!(await revokeKeyById(deps, shell.origin(), id))) return shell.notFound('key');

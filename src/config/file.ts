@@ -6,7 +6,7 @@ import type { Rate } from './limits.ts';
 /** What stands in the configuration file: its shape, which is published as a JSON Schema, and its defaults. */
 
 /** Whose service it is, and how that shows. */
-export interface Service {
+export interface Branding {
   name: string;
   /** A word in every key: `sk_acme_…`. */
   keyBrand: string;

@@ -8,6 +8,7 @@ import { parseScope } from '../lib/scopes.ts';
 import { readOrMakeSecret } from '../lib/secret-file.ts';
 import { type ConfiguredCapability, readCapability } from './capabilities.ts';
 import {
+  type Branding,
   type ConfigFile,
   defaultPresets,
   fileSchema,
@@ -15,7 +16,6 @@ import {
   type Quota,
   type Resource,
   type Scope,
-  type Service,
 } from './file.ts';
 import { readTrust, type TrustedIssuer } from './issuers.ts';
 import type { Limits } from './limits.ts';
@@ -50,7 +50,7 @@ export interface Config {
   opsPort: number;
   logLevel: string;
   limits: Limits;
-  service: Service;
+  service: Branding;
   scopes: Map<string, Scope>;
   anonymousScopes: readonly string[];
   claimedScopes: readonly string[];

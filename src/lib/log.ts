@@ -41,7 +41,7 @@ function inTurns(file: FileStream): DestinationStream & Pick<FileStream, 'flush'
   };
 }
 
-// Parameters of statements and commands of an SMTP dialogue hang on errors as further members; only these few are safe.
+// Parameters of statements and commands of an SMTP dialogue are further members of errors; only these few are safe.
 function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) };
   const { name, message, stack } = error;

@@ -6,7 +6,7 @@ import ipaddr from 'ipaddr.js';
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
 
 /**
- * Whether an address is one of the internet's own: none that RFC 6890 sets apart, so neither this machine, nor the house it
+ * Whether an address is one of the internet's own: none that RFC 6890 sets apart, so neither this machine, nor the network it
  * stands in, nor the cloud's metadata. What carries an IPv4 address inside (v4-mapped, 6to4, NAT64, Teredo) is none either:
  * where it leads is decided by whoever unpacks it (S-86).
  */

@@ -11,8 +11,8 @@ export interface GuardOptions extends Partial<Omit<ResourceOptions, 'resource' |
   scopes?: readonly string[];
   /** Which scopes contain others: `{ admin: ['write'], write: ['read'] }`. */
   implies?: Readonly<Record<string, readonly string[]>>;
-  /** Count this action of the account, where the authority has a quota for it: see Verifier.spend. */
-  spends?: string;
+  /** Count this action of the account, where the authority has a quota for it: see Verifier.consumeQuota. */
+  consumesQuota?: string;
   /** Accept the key in `x-api-key`, too, for clients that can send nothing else; default false. */
   apiKeyHeader?: boolean;
 }
@@ -30,7 +30,7 @@ export type Decision =
 export type Guard = (header: (name: string) => string | readonly string[] | undefined) => Promise<Decision>;
 
 export function createGuard(options: GuardOptions): Guard {
-  const { verifier, scopes = [], implies = {}, apiKeyHeader = false, spends } = options;
+  const { verifier, scopes = [], implies = {}, apiKeyHeader = false, consumesQuota } = options;
   const about: ResourceOptions = { ...options, resource: verifier.resource, issuer: verifier.issuer };
   const invalid = (description: string) =>
     refuse(401, 'invalid_token', description, challenge(about, { error: 'invalid_token', description }));
@@ -57,7 +57,7 @@ export function createGuard(options: GuardOptions): Guard {
     try {
       const token = await verifier.verify(given.token);
       if (scopes.every((scope) => covers(token.scopes, scope, implies))) {
-        return spends === undefined ? { token } : await count(verifier, token, spends);
+        return consumesQuota === undefined ? { token } : await count(verifier, token, consumesQuota);
       }
       const description = `This needs the scopes: ${scopes.join(' ')}.`;
       const said = challenge(about, { error: 'insufficient_scope', scopes, description });
@@ -72,7 +72,7 @@ export function createGuard(options: GuardOptions): Guard {
 }
 
 async function count(verifier: Verifier, token: VerifiedToken, action: string): Promise<Decision> {
-  const spent = await verifier.spend(token, action);
+  const spent = await verifier.consumeQuota(token, action);
   if (spent.allowed) return { token };
   const { status, error, message, retryAfter, verificationUri } = spent;
   return {

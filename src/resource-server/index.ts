@@ -24,6 +24,6 @@ export {
   type ToolRule,
   type Verdict,
 } from './policy.ts';
-export type { Spent } from './quota.ts';
+export type { QuotaResult } from './quota.ts';
 export type { VerifiedToken } from './token.ts';
 export { createVerifier, type Verifier, type VerifierOptions } from './verifier.ts';

@@ -3,7 +3,7 @@ import { unavailable } from './errors.ts';
 import type { VerifiedToken } from './token.ts';
 
 /** What came of counting an action: what is left, or what to answer. */
-export type Spent =
+export type QuotaResult =
   | { allowed: true; remaining: number; resetsAt: string }
   | {
       allowed: false;
@@ -24,7 +24,7 @@ export async function consumeQuota(
   authority: AuthorizationServerClient,
   token: VerifiedToken,
   action: string,
-): Promise<Spent> {
+): Promise<QuotaResult> {
   const answer = await authority.post('/resource/quota', { key_id: token.keyId, action });
   const { allowed, tier, max, remaining, resets_at: resetsAt, verification_uri: uri } = answer;
   if (typeof allowed !== 'boolean' || typeof remaining !== 'number' || typeof resetsAt !== 'string') {

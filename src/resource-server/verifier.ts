@@ -7,7 +7,7 @@ import {
 import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
 import { invalidToken, unavailable } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow.ts';
-import { consumeQuota, type Spent } from './quota.ts';
+import { consumeQuota, type QuotaResult } from './quota.ts';
 
 import type { VerifiedToken } from './token.ts';
 export interface VerifierOptions extends AuthorizationServerOptions {
@@ -44,7 +44,7 @@ export interface Verifier {
    *
    * @throws VerificationError `unavailable` while nobody can count
    */
-  spend(token: VerifiedToken, action: string): Promise<Spent>;
+  consumeQuota(token: VerifiedToken, action: string): Promise<QuotaResult>;
   /** Stops following; the verifier goes on working, with answers up to `cacheSeconds` old. */
   close(): void;
 }
@@ -141,7 +141,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (found === undefined || found.until <= Date.now()) return askAbout(hash, token);
       return found.token === undefined ? Promise.reject(invalidToken()) : Promise.resolve(found.token);
     },
-    spend: (token, action) => consumeQuota(authority, token, action),
+    consumeQuota: (token, action) => consumeQuota(authority, token, action),
     close: () => following?.stop(),
   };
 }

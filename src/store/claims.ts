@@ -36,7 +36,7 @@ export function findClaimByRegistration(
 
 /**
  * Takes one code from the claim's own budget, if the claim is open. Its row is the lock behind which everything that happens
- * to one claim stands in line, so this comes first in every transaction that starts or completes one.
+ * to one claim waits for this row, so this comes first in every transaction that starts or completes one.
  */
 export async function incrementCodes(
   tx: Tx,

@@ -15,7 +15,7 @@ export async function setClockMark(tx: Tx, at: number, lowers: boolean): Promise
 }
 
 /**
- * Ends for good the codes of a table that were over at a time, up to `limit` rows on from an id.
+ * Ends the codes of a table that were over at a time, up to `limit` rows on from an id.
  *
  * @returns the id to go on from; undefined: that was all
  */

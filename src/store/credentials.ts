@@ -193,7 +193,7 @@ export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<Credent
   return db.get(`SELECT ${COLUMNS} FROM credentials c WHERE c.id = ?`, [id]);
 }
 
-/** Ends a key for good, if it was not; of two at once, one did. */
+/** Revokes a key unless it was revoked already; of two calls at once, one did. */
 export function revokeCredential(tx: Tx, hash: Buffer, now: number): Promise<number> {
   return tx.run('UPDATE credentials SET revoked_at = ? WHERE hash = ? AND revoked_at IS NULL', [now, hash]);
 }

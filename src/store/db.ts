@@ -1,5 +1,5 @@
 /**
- * The seam between the house and its engines. SQL is written once, with `?` for parameters, TEXT, BIGINT
+ * The interface to the database engines. SQL is written once, with `?` for parameters, TEXT, BIGINT
  * and BYTEA for types, epoch milliseconds for time. No rule lives here; no error but `Failure` of kind `unavailable` is made.
  */
 export type Value = string | number | null | Uint8Array;

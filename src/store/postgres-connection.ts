@@ -4,7 +4,7 @@ import pg from 'pg';
 import { unavailable } from '../errors.ts';
 import type { Tx, Value } from './db.ts';
 
-/** How the house speaks to PostgreSQL, or to a pooler in front of it: connections, times, statements, errors. */
+/** Connections to PostgreSQL, or to a pooler in front of it: connections, times, statements, errors. */
 
 /** Where a PostgreSQL is and how it is spoken to. */
 export interface PostgresPlace {
@@ -201,7 +201,7 @@ export function isConflict(error: unknown): boolean {
 // Classes 08 connection, 53 resources, 57 intervention (shutdown, statement timeout), 25P03 idle too long, 40 conflicts.
 const PASSING = /^(08|53|57|58|40|25P03|25006)/;
 
-/** What an error of the driver is to the house: `unavailable` where it may pass. */
+/** Translates an error of the driver: `unavailable` where it may pass. */
 export function translate(error: unknown): unknown {
   if (error instanceof pg.DatabaseError) return PASSING.test(error.code ?? '') ? unavailable(error) : error;
   if (!(error instanceof Error) || error.name === 'Failure') return error;

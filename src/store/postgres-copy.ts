@@ -17,7 +17,7 @@ import {
 } from './postgres-connection.ts';
 
 /**
- * Copies of a PostgreSQL database, made and put back by the house itself: no program of the server's version is needed. A copy is
+ * Copies of a PostgreSQL database, made and put back by ourselves: no program of the server's version is needed. A copy is
  * lines of JSON: what it is, then per table its name and its rows as `row_to_json` writes them, then how many there were and the
  * SHA-256 of all lines before.
  */

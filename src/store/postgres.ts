@@ -17,7 +17,7 @@ const MIGRATION_STATEMENT_MS = 60_000;
 
 /**
  * PostgreSQL, or what speaks its protocol. Reads have connections of their own, so that introspection answers while writers
- * stand in line (R-11); every wait has an end.
+ * wait (R-11); every wait has an end.
  *
  * @throws Error when the server acknowledges commits before they are on disk (R-06)
  */

@@ -70,7 +70,7 @@ export function deleteEndedCounters(tx: Tx, before: number, limit: number): Prom
 }
 
 /**
- * Unclaimed registrations with all that hangs on them: claim, attempts, keys, agent, account; of hosts also their agents, which
+ * Unclaimed registrations with all rows that refer to them: claim, attempts, keys, agent, account; of hosts also their agents, which
  * may be thousands.
  *
  * @returns how many rows went, an agent under a host being one: `limit` where there may be more

@@ -59,8 +59,8 @@ describe('check', () => {
         assert.deepEqual(names(report, 'hint'), isHint ? [name] : also, JSON.stringify(notFine(report)));
         assert.equal(report.ok, isHint);
         const finding = report.findings.find((each) => each.name === name)!;
-        assert.match(finding.says, says);
-        assert.match(finding.next ?? '', next);
+        assert.match(finding.message, says);
+        assert.match(finding.fix ?? '', next);
         assert.ok(!JSON.stringify(report).includes(PRIVATE_JWK.d!), 'no secret of the service is repeated');
         const known = new Set(report.findings.map((each) => each.name));
         assert.equal(known.size, report.findings.length, 'no name is there twice');
@@ -212,7 +212,7 @@ describe('check', () => {
         findings.map(({ name }) => name),
         ['service'],
       );
-      assert.match(findings[0]!.says, says);
+      assert.match(findings[0]!.message, says);
     }
   });
 
@@ -220,7 +220,10 @@ describe('check', () => {
     const { origin, seen } = await whole(t);
     const report = await checkService(`${origin}/mcp`, { ...ASK_LIMITS, totalMs: 0 });
     assert.equal(report.ok, false);
-    assert.match(report.findings.find(({ name }) => name === 'auth.md')!.says, /was not asked: .* are over/);
+    assert.match(
+      report.findings.find(({ name }) => name === 'auth.md')!.message,
+      /was not asked: .* are over/,
+    );
     assert.deepEqual(seen, []);
   });
 
@@ -330,9 +333,9 @@ describe('check of Vouchsafe itself', () => {
       assert.deepEqual(Object.keys(report), ['url', 'ok', 'dialects', 'findings']);
       assert.deepEqual([report.url, report.ok], [on.url, true]);
       for (const finding of report.findings) {
-        const { group, name, ok, says, next = '', ...rest } = finding;
+        const { group, name, ok, message, fix = '', ...rest } = finding;
         assert.deepEqual(rest, {});
-        for (const each of [group, name, says, next]) assert.equal(typeof each, 'string');
+        for (const each of [group, name, message, fix]) assert.equal(typeof each, 'string');
         assert.ok([true, 'hint'].includes(ok));
       }
     });

@@ -42,7 +42,7 @@ test('a path that is not there is wrong, and exit code 1; the root of a site may
     const report = await reportOf(() => {}, path);
     const finding = found(report, 'path');
     assert.equal(finding?.ok, false, path);
-    assert.match(finding!.says, /answers 404/);
+    assert.match(finding!.message, /answers 404/);
     assert.equal(report.ok, false);
   }
   const gone = await reportOf((site) => site.pages.set('GET /mcp', { status: 410, body: {} }));
@@ -66,7 +66,7 @@ test('an auth.md that tells agents to stay away does not count as one that says 
       site.pages.set('GET /auth.md', { type: 'text/markdown', body: `# auth.md: Example\n\n${text}\n` });
     });
     assert.equal(found(report, 'auth.md words')?.ok, false, text);
-    assert.match(found(report, 'auth.md words')!.says, /only to say that agents cannot/);
+    assert.match(found(report, 'auth.md words')!.message, /only to say that agents cannot/);
   }
   const INVITING = [
     'Agents register by POST.\n\nDo not register twice.',
@@ -114,7 +114,7 @@ test('a server of the Agent Auth Protocol is judged member by member', async () 
     });
     const finding = found(report, `agent-configuration ${member}`);
     assert.equal(finding?.ok, ok, `${member}: ${JSON.stringify(finding)}`);
-    assert.match(finding!.says, says, member);
+    assert.match(finding!.message, says, member);
     assert.equal(report.ok, ok !== false, member);
   }
 });

@@ -209,7 +209,7 @@ onEveryEngine('the command line', (engine) => {
 
   test('what the service signs with is listed and rotated; at once, all that was signed before is dead', async () => {
     const keys = async (...args: string[]) => {
-      const answer = await json('keys', ...args);
+      const answer = await json('signing-key', ...args);
       assert.doesNotMatch(JSON.stringify(answer), /"d"|sealed|private/);
       return answer;
     };
@@ -374,7 +374,7 @@ onEveryEngine('the command line', (engine) => {
           /no such scope.*read, write/,
         ],
         [['backup'], /missing required argument 'file'/],
-        [['keys', 'dance'], /unknown command 'dance'/],
+        [['signing-key', 'dance'], /unknown command 'dance'/],
         [['keys', 'rotate', '--later'], /unknown option '--later'/],
       ];
       const ended = await Promise.all(wrong.map(([args]) => cli(args)));
@@ -394,7 +394,7 @@ onEveryEngine('the command line', (engine) => {
         'resource',
         'agent',
         'key',
-        'keys',
+        'signing-key',
         'events',
         'doctor',
         'check',

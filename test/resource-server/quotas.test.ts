@@ -35,7 +35,7 @@ onEveryEngine('what the operator wrote once', (engine) => {
   after(() => on.stop());
 
   const guardOf = (credential: string) => {
-    const guard = createGuard({ verifier: api.verifier(), spends: 'send' });
+    const guard = createGuard({ verifier: api.verifier(), consumesQuota: 'send' });
     return () => guard((name) => (name === 'authorization' ? `Bearer ${credential}` : undefined));
   };
 
@@ -66,7 +66,7 @@ onEveryEngine('what the operator wrote once', (engine) => {
 
   test('an action without a quota, and a key that is not there, are no licence: nobody can say', async () => {
     const { credential } = await on.register();
-    const guard = createGuard({ verifier: api.verifier(), spends: 'explode' });
+    const guard = createGuard({ verifier: api.verifier(), consumesQuota: 'explode' });
     const decision = await guard((name) => (name === 'authorization' ? `Bearer ${credential}` : undefined));
     assert.ok('status' in decision && decision.status === 503);
   });

@@ -7,7 +7,7 @@ import { findCredential } from '../../store/credentials.ts';
 import type { ResourceServer } from './resource-servers.ts';
 
 /** How often a month an account may do something at a resource server, which asks here before it does it. */
-export interface Spent {
+export interface QuotaCount {
   allowed: boolean;
   tier: 'anonymous' | 'claimed';
   max: number;
@@ -28,7 +28,7 @@ export async function consumeQuota(
   server: ResourceServer,
   keyId: string,
   action: string,
-): Promise<Spent> {
+): Promise<QuotaCount> {
   const quota = deps.config.quotas.get(action);
   if (quota === undefined) {
     throw new Failure('badRequest', 'There is no quota for this action. The configuration lists them.', {

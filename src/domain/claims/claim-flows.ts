@@ -4,7 +4,7 @@ import type { AttemptRow } from '../../store/claim-attempts.ts';
 
 /**
  * How the codes of a claim go about between the agent and its human. Versions of auth.md turned the direction three times
- * (docs/dialects.md), so an attempt can have two codes, each of use from one side alone: the one that the page shows to the human
+ * (docs/dialects.md), so an attempt can have two codes, each accepted from one side alone: the one that the page shows to the human
  * counts only when the agent brings it, and the one that the agent was told only when the human types it.
  */
 export interface ClaimFlow extends Pick<AttemptRow, 'reveal' | 'typed'> {

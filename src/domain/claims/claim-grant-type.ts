@@ -12,7 +12,7 @@ import { invalidClaimToken, POLL_SECONDS } from './claim-status.ts';
 import { hashClaimToken } from './claim-tokens.ts';
 import { completeClaim } from './complete-claim.ts';
 
-/** Whoever lost the answer may ask again for so long; a claim token is no credential for good (docs/dialects.md). */
+/** Whoever lost the answer may ask again for so long; a claim token is no lasting credential (docs/dialects.md). */
 const COLLECT_AGAIN_MS = 600_000;
 
 /**

@@ -166,7 +166,7 @@ function checkCode(code: string): string {
 
 /**
  * Ends a claim for its human, who does not want it. Who came by the mail also keeps that agent away from the mailbox for a
- * day, and may keep all agents away for good.
+ * day, and may keep all agents away.
  *
  * @param input.noMore whether the mailbox wants no claim mail at all any more
  * @throws Failure `notFound`; what is over already stays as it is

@@ -57,7 +57,7 @@ export async function verifyClaimCode(
         shared,
       );
   if (guessed.kind === 'dead') {
-    // While this guess stood in line, another may have completed or ended the claim.
+    // While this guess waited, another may have completed or ended the claim.
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
     throw codeExpired();
   }

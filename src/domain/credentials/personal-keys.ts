@@ -82,7 +82,7 @@ function warningDays(days: number): number {
   return days >= 30 ? 7 : 1;
 }
 
-/** Ends one of them for good. @throws Failure `notFound`, also for somebody else's */
+/** Revokes one of them. @throws Failure `notFound`, also for somebody else's */
 export async function revokePersonalKey(
   deps: Deps,
   origin: RequestOrigin,

@@ -132,7 +132,7 @@ function openPrivate(deps: Pick<Deps, 'keyring'>, row: SigningKeyRow): string | 
   return deps.keyring.open(PURPOSE, row.kid, row.sealed);
 }
 
-/** A key is its thumbprint, so what was imported once is right for good. */
+/** A key is its thumbprint, so what was imported once stays right. */
 const importedKeys = new LRUCache<string, ReturnType<typeof importKey>>({ max: 100 });
 
 function imported(name: string, jwkOf: () => string): ReturnType<typeof importKey> {

@@ -64,7 +64,7 @@ export async function findByCode(deps: Deps, origin: RequestOrigin, code: string
  */
 export async function viewApproval(deps: Deps, id: string, session: Session): Promise<ApprovalView> {
   const { approval, agent, host, asked } = await findApprovalWithAgent(deps.db, id);
-  refuseStranger(approval, host, session);
+  assertItsHuman(approval, host, session);
   const before = await refusedTo(deps.db, host, agent.id);
   const known = capabilitiesOf(deps.config);
   return {
@@ -106,7 +106,7 @@ export async function findApprovalWithAgent(db: Pick<Tx, 'get' | 'all'>, id: str
 }
 
 /** @throws Failure `forbidden` where the host is somebody else's, or the mail went to somebody else */
-export function refuseStranger(approval: ApprovalRow, host: HostRow, session: Session): void {
+export function assertItsHuman(approval: ApprovalRow, host: HostRow, session: Session): void {
   const isTheirs = host.ownerId === null || host.ownerId === session.accountId;
   if (!isTheirs || (approval.mailbox !== null && approval.mailbox !== session.mailbox)) throw somebodyElse();
 }

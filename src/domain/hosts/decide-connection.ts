@@ -13,11 +13,11 @@ import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import {
+  assertItsHuman,
   type Found,
   findApprovalWithAgent,
   gone,
   over,
-  refuseStranger,
   somebodyElse,
 } from './connection-review.ts';
 import { linkHost } from './hosts.ts';
@@ -150,7 +150,7 @@ async function decide(
     await lockHost(tx, before.host.id);
     if ((await decideApproval(tx, id, now)) !== 1) throw over();
     const found = await findApprovalWithAgent(tx, id);
-    refuseStranger(found.approval, found.host, session);
+    assertItsHuman(found.approval, found.host, session);
     const life = lifecycleOf(deps, found.agent).state;
     if (isHostOver(deps, found.host) || (life !== 'pending' && life !== 'active')) throw over();
     await change(tx, now, found);

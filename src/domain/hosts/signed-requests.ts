@@ -40,19 +40,19 @@ export interface SigningAgent {
   jti: string;
 }
 
-/** What a host is that nobody knows: welcome to register; nobody; or refused. */
-export type Stranger = 'welcome' | 'nobody' | 'refused';
+/** What becomes of a host that is not known: it may register, it counts as no host, or it is refused. */
+export type UnknownHost = 'allow' | 'ignore' | 'reject';
 
 /**
- * The host that signed a token for us. Where strangers are nobody, their tokens leave nothing behind: anybody makes them.
+ * The host that signed a token for us. Tokens of unknown hosts that are ignored leave nothing behind: anybody makes them.
  *
- * @param meet may refuse a stranger, before anything of them is remembered
+ * @param meet may refuse an unknown host, before anything of it is remembered
  * @throws Failure `protocolRefused`: `invalid_jwt`, `host_revoked`
  */
 export async function verifyHostToken(
   deps: Deps,
   token: string,
-  stranger: Stranger,
+  unknownHost: UnknownHost,
   meet: () => Promise<void> = async () => {},
 ): Promise<SigningHost> {
   const { header, claims } = parse(token);
@@ -65,13 +65,13 @@ export async function verifyHostToken(
   const shown = claims.host_public_key === undefined ? undefined : shownKey(claims.host_public_key, iss);
   const key = host === undefined ? shown : { thumbprint: iss, jwk: host.publicJwk };
   if (key === undefined) throw invalidJwt('host_public_key');
-  if (host === undefined && (stranger === 'refused' || (await isRetiredKey(deps.db, iss))))
+  if (host === undefined && (unknownHost === 'reject' || (await isRetiredKey(deps.db, iss))))
     throw invalidJwt('unknown host');
   if (!isSignedWith(token, key.jwk)) throw invalidJwt('signature');
   const expiresAt = checkTimes(deps, claims);
   if (host !== undefined && isHostOver(deps, host)) throw hostOver(host);
   if (host === undefined) await meet();
-  if (host !== undefined || stranger !== 'nobody') {
+  if (host !== undefined || unknownHost !== 'ignore') {
     await takeJti(deps, `host:${iss}`, claims, expiresAt);
   }
   const name = typeof claims.host_name === 'string' ? claims.host_name : undefined;

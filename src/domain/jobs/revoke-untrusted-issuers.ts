@@ -13,7 +13,7 @@ const PAUSE_FIRST_MS = 60_000;
 const looks = new WeakMap<Deps, Map<string, { at: number; pauseMs: number }>>();
 
 /**
- * Ends the keys and tokens of agents whose provider is not trusted any more: by this chore within a minute of the start with
+ * Ends the keys and tokens of agents whose provider is not trusted any more: by this job within a minute of the start with
  * the new configuration (S-95). Their registrations stay, so that they can come back by its word if it is trusted again;
  * meanwhile their assertions give nothing. It is looked again, since another replica may still give by the old configuration.
  */

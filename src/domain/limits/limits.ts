@@ -58,7 +58,7 @@ export function attemptLimits(
 
 /**
  * The counters that one guess costs until it turns out right, beside that of the service (S-05 to S-07). The mailbox comes first: its row is the lock
- * behind which all guesses at one mailbox, over all claims and replicas, stand in line.
+ * behind which all guesses at one mailbox, over all claims and replicas, wait.
  */
 export function guessLimits(mailbox: string, address: Address): LimitCounter[] {
   return [

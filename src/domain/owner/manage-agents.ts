@@ -119,7 +119,7 @@ export async function undoMerge(
   });
 }
 
-/** Ends an agent and its keys for good, from the next introspection on. @throws Failure `notFound` */
+/** Revokes an agent and its keys, from the next introspection on. @throws Failure `notFound` */
 export async function revokeOwnedAgent(
   deps: Deps,
   origin: RequestOrigin,

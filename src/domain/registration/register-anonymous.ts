@@ -21,7 +21,7 @@ export interface Introduction {
   agentName: string | undefined;
   /** What an agent of auth.md v0.1 asks for; undefined: it speaks another version. */
   credentialType?: CredentialType | undefined;
-  /** The start of the claim token, by which its holder's tongue is known: `clm` for auth.md's own versions. */
+  /** The start of the claim token, by which the version of its holder is known: `clm` for auth.md's own versions. */
   token: 'ct' | 'clm';
 }
 

@@ -36,11 +36,11 @@ export async function signerOf(
     case 'hostOrAgentIfAny':
       return hostOrAgent(deps, token);
     case 'agentHost': {
-      const signer = await verifyHostToken(deps, token, 'refused');
+      const signer = await verifyHostToken(deps, token, 'reject');
       return { ...signer, host: signer.host! };
     }
     case 'hostOrNewHost':
-      return verifyHostToken(deps, token, 'welcome', () =>
+      return verifyHostToken(deps, token, 'allow', () =>
         assertFloodLimit(deps, 'registerPerIp', origin.address),
       );
     case 'hostedAgent':
@@ -59,6 +59,6 @@ async function hostOrAgent(deps: Deps, token: string): Promise<Callers['hostOrAg
     // Of an agent that has expired it is told so: only what is no token of an agent may be one of a host.
     if (!(error instanceof Failure) || error.details.protocol?.code !== 'invalid_jwt') throw error;
   }
-  const { host } = await verifyHostToken(deps, token, 'nobody');
+  const { host } = await verifyHostToken(deps, token, 'ignore');
   return host && { host };
 }

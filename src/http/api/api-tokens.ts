@@ -85,7 +85,7 @@ export const createToken = operation({
 /** DELETE /api/tokens/:id */
 export const revokeToken = operation({
   caller: 'agent',
-  summary: 'Revoke a key for good',
+  summary: 'Revoke a key',
   answer: revokeTokenAnswer,
   async handle(call) {
     const key = await revokeOwnKey(call.deps, call.origin, call.caller, call.params.id ?? '');

@@ -20,7 +20,7 @@ import {
   refreshAnswer,
 } from './identity-answers.ts';
 
-/** auth.md 0.2 to 0.7, and production beside them: /agent/identity and what hangs on it (auth.md v0.6, POST /agent/identity). */
+/** Registration by POST /agent/identity, in auth.md v0.2 to v0.7 and as production runs it. */
 
 const hint = z.string().max(254).describe('The mailbox of the human who should vouch for the agent');
 export const assertion = z.string().min(1).max(8192);

@@ -107,7 +107,7 @@ export function createKey(pages: Pages) {
 /** POST /keys/:id/revoke */
 export const revokeKey = submit({
   caller: 'signedInUser',
-  summary: 'End one for good',
+  summary: 'Revoke one',
   form: revokeKeyForm,
   async handle(call) {
     const { deps, origin, caller, params } = call;

@@ -22,7 +22,7 @@ export type RouteTable = readonly (readonly Route[])[];
 type RowRouter = Router<RequestState>;
 
 /**
- * So many requests in work at most (R-23): past that an answer would come too late to be of use. Those of newcomers, which a
+ * So many requests in work at most (R-23): past that an answer would come too late. Those of newcomers, which a
  * limit counts, are turned away first, so that what is already at work goes on. One that still sends its body is not in work.
  */
 const IN_WORK_MAX = 2000;

@@ -2,9 +2,14 @@ import type { Command } from 'commander';
 import { listKeys, rotateKeys, type SigningKey } from '../domain/credentials/signing-keys.ts';
 import type { Shell } from './shell.ts';
 
-/** `keys …`: what this service signs with. */
+/** `signing-key …`: what this service signs with. `keys …`, as it was called, goes on working. */
 export function addSigningKeyCommands(program: Command, shell: Shell): void {
-  const keys = program.command('keys').description('the keys that this service signs with');
+  const description = 'the keys that this service signs with';
+  addTo(program.command('signing-key').description(description), shell);
+  addTo(program.command('keys', { hidden: true }).description(description), shell);
+}
+
+function addTo(keys: Command, shell: Shell): void {
   keys
     .command('list')
     .description('newest first')
