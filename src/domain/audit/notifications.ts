@@ -37,7 +37,7 @@ const GIVE_UP_MS = 3 * 86_400_000;
  * leaves with the outbox's next turn; its words are found when it does.
  *
  * It holds the account, so that of two at once the second joins the mail of the first. Who changes more rows holds the account
- * before all others: see the order of locks in docs/decisions.md.
+ * before all others: see the order of locks in docs/adr/0003-two-engines-one-sql.md.
  */
 export async function recordAndNotify(
   tx: Tx,

@@ -201,7 +201,7 @@ export async function revokeOwnedHost(
   });
 }
 
-/** A host behind the account of its owner, which is held first: see the order of locks in docs/decisions.md. */
+/** A host behind the account of its owner, which is held first: see the order of locks in docs/adr/0003-two-engines-one-sql.md. */
 async function holdOwnedHost(tx: Tx, id: string): Promise<HostRow | undefined> {
   const ownerId = (await findHost(tx, id))?.ownerId;
   if (ownerId) await lockAccount(tx, ownerId);
