@@ -39,19 +39,35 @@ export function isPresentable(credential: string): boolean {
   return credential.length <= SIGNED_LENGTH_MAX && /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/.test(credential);
 }
 
+/** The check that a credential did not pass: for the operator's log, never for the caller. */
+export type RefusedCheck =
+  | 'malformed'
+  | 'unknown'
+  | 'revoked'
+  | 'expired'
+  | 'agent revoked'
+  | 'other audience';
+
 /**
- * Who holds this key, or undefined. Unknown, malformed, expired and revoked keys are one and the same to the caller;
- * a malformed one costs no look into the database (S-20). Looking is no use of the key: see useKey.
+ * Who holds this key, or the check that it did not pass. Unknown, malformed, expired and revoked keys are one and the same to the
+ * caller; a malformed one costs no look into the database (S-20). Looking is no use of the key: see useKey.
  */
 export async function findBearer(
   deps: Pick<Deps, 'db' | 'clock'>,
   credential: string,
-): Promise<Bearer | undefined> {
-  if (!isPresentable(credential)) return undefined;
+): Promise<Bearer | RefusedCheck> {
+  if (!isPresentable(credential)) return 'malformed';
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
-  if (row === undefined || !isLive(row, deps.clock()) || row.agentRevokedAt !== null) return undefined;
-  return toBearer(row, hash);
+  if (row === undefined) return 'unknown';
+  if (row.revokedAt !== null) return 'revoked';
+  if (!isLive(row, deps.clock())) return 'expired';
+  return row.agentRevokedAt === null ? toBearer(row, hash) : 'agent revoked';
+}
+
+/** Notes in the log which check refused a credential, by the id of the request; never the credential. */
+export function logRefused({ log }: Pick<Deps, 'log'>, origin: RequestOrigin, check: RefusedCheck): void {
+  log.debug({ id: origin.requestId, check }, 'a credential was refused');
 }
 
 /**
@@ -85,7 +101,8 @@ export async function useKey(deps: Deps, origin: RequestOrigin, bearer: Bearer, 
  */
 export async function authenticate(deps: Deps, origin: RequestOrigin, credential: string): Promise<Bearer> {
   const bearer = await findBearer(deps, credential);
-  if (bearer === undefined) {
+  if (typeof bearer === 'string') {
+    logRefused(deps, origin, bearer);
     throw new Failure(
       'invalidToken',
       'The key is not valid: unknown, expired or revoked. Register again to get one.',

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { isSubset } from '../../lib/scopes.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
 import type { RequestOrigin } from '../audit/audit-log.ts';
-import { findBearer, useKey } from './bearer.ts';
+import { findBearer, logRefused, type RefusedCheck, useKey } from './bearer.ts';
 
 /** What a resource server learns of a credential that works for it. */
 export type Introspection =
@@ -36,9 +36,10 @@ export async function introspect(
   credential: string,
 ): Promise<Introspection> {
   const bearer = await findBearer(deps, credential);
-  if (bearer === undefined) return { active: false };
+  if (typeof bearer === 'string') return refuse(deps, origin, bearer);
   const { key } = bearer;
-  if (key.resources !== undefined && !key.resources.includes(server.url)) return { active: false };
+  if (key.resources !== undefined && !key.resources.includes(server.url))
+    return refuse(deps, origin, 'other audience');
   const known = server.scopes;
   const scopes = known === undefined ? key.scopes : key.scopes.filter((scope) => isSubset([scope], known));
   if (scopes.length === 0) return { active: false };
@@ -55,4 +56,9 @@ export async function introspect(
     ownerId: bearer.ownerId,
     mergedFrom: bearer.mergedFrom,
   };
+}
+
+function refuse(deps: Deps, origin: RequestOrigin, check: RefusedCheck): Introspection {
+  logRefused(deps, origin, check);
+  return { active: false };
 }

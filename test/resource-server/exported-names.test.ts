@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+/** What people import from the package: a name that goes away breaks their servers. */
+const EXPORTED = {
+  index: [
+    'VerificationError',
+    'challenge',
+    'covers',
+    'createGuard',
+    'createPolicy',
+    'createVerifier',
+    'kindOf',
+    'loadPolicy',
+    'protectedResourceMetadata',
+  ],
+  koa: ['protect', 'protectedResourceMetadata'],
+  express: ['protect', 'protectedResourceMetadata'],
+  fastify: ['protect', 'protectedResourceMetadata'],
+  fetch: ['protect', 'protectedResourceMetadata'],
+  mcp: ['JSON_RPC', 'createMcpGuard', 'createSessionOwners', 'rpcError', 'tokenVerifier'],
+};
+
+for (const [entry, names] of Object.entries(EXPORTED)) {
+  test(`the kit exports these names, and no others: ${entry}`, async () => {
+    const module = await import(`../../src/resource-server/${entry}.ts`);
+    assert.deepEqual(Object.keys(module).sort(), names);
+  });
+}
