@@ -9,12 +9,12 @@ import {
   fine,
   grantsIn,
   IN,
-  newMailbox,
   openAgentWorld,
   said,
 } from '../helpers/agent-world.ts';
 import { openBrowser, type Page } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { HOSTILE_NAMES } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';

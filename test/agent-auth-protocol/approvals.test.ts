@@ -8,7 +8,6 @@ import {
   fine,
   grantsIn,
   IN,
-  newMailbox,
   OVER,
   openAgentWorld,
   said,
@@ -16,6 +15,7 @@ import {
 } from '../helpers/agent-world.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 

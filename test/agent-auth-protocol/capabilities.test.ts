@@ -10,8 +10,9 @@ import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { createCallApi } from '../../src/lib/call-api.ts';
 import { openAgentClient } from '../helpers/agent-client.ts';
-import { type AgentWorld, fine, grantsIn, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { addApi } from '../helpers/api.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { createTestDatabase, onEveryEngine, type Reply, TEST_SECRET } from '../helpers/service.ts';
 import { assertRefused } from '../helpers/wire.ts';
 

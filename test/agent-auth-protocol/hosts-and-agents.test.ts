@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type ClientAgent, type Connect, newKey } from '../helpers/agent-client.ts';
-import { type AgentWorld, fine, grantsIn, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { basic, onEveryEngine, type Reply } from '../helpers/service.ts';
 import { assertRefused } from '../helpers/wire.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { newKey } from '../helpers/agent-client.ts';
 import { type AgentWorld, openAgentWorld } from '../helpers/agent-world.ts';
-import { atOnce } from '../helpers/auth-md.ts';
+import { atOnce } from '../helpers/common.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 
 /** One key, wanted by many at the same moment, is one's; the others are told that it is taken. */

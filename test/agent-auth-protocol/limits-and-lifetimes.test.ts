@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { sweep } from '../../src/domain/jobs/retention.ts';
 import { type ClientAgent, newKey } from '../helpers/agent-client.ts';
-import { type AgentWorld, fine, grantsIn, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 import { assertRefused } from '../helpers/wire.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { showAgent } from '../../src/domain/agents/agent-view.ts';
 import { type AgentWorld, openAgentWorld } from '../helpers/agent-world.ts';
-import { newMailbox } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 

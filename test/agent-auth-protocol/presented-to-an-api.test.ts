@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newKey } from '../helpers/agent-client.ts';
-import { type AgentWorld, ASKED, fine, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, ASKED, fine, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { addApi } from '../helpers/api.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { basic, onEveryEngine } from '../helpers/service.ts';
 
 /** The Agent Auth Protocol, told as its CLI and its humans live it. What is refused is in the two tests beside this one. */

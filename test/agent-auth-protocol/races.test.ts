@@ -4,20 +4,16 @@ import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { deleteAccount } from '../../src/domain/owner/delete-account.ts';
 import { narrowAgent } from '../../src/domain/owner/manage-agents.ts';
 import { newKey } from '../helpers/agent-client.ts';
-import { type AgentWorld, fine, grantsIn, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { atOnce, newMailbox, tallyBy } from '../helpers/common.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 import { assertRefused } from '../helpers/wire.ts';
 
 /** What holds of hosts, their agents and what these are allowed, whoever asks and how often (Agent Auth Protocol 1.0-draft, sections 2, 5 and 8). */
 
-const atOnce = <Item>(count: number, ask: (index: number) => Promise<Item>) =>
-  Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
-
 /** How often each answer came. */
 function tally(replies: readonly Reply[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const reply of replies) counts[said(reply)] = (counts[said(reply)] ?? 0) + 1;
-  return counts;
+  return tallyBy(replies, said);
 }
 
 onEveryEngine('hosts and agents at the same moment', (engine) => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
 import { openBrowser, type Page } from '../helpers/browser.ts';
-import { type House, heading, newMailbox, openHouse } from '../helpers/claim-page.ts';
+import { type House, heading, openHouse } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 

@@ -1,17 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { ClientAgent, Host } from '../helpers/agent-client.ts';
-import {
-  type AgentWorld,
-  boxesOn,
-  fine,
-  grantsIn,
-  newMailbox,
-  openAgentWorld,
-  said,
-} from '../helpers/agent-world.ts';
-import { atOnce } from '../helpers/auth-md.ts';
+import { type AgentWorld, boxesOn, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
 import type { Browser } from '../helpers/browser.ts';
+import { atOnce, newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 
 /** What a human refuses an agent stays refused, to it and to what its host brings next, until they allow it. */

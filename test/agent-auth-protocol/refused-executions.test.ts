@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type AgentWorld, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 onEveryEngine('an execution that is refused', (engine) => {

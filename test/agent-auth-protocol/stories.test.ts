@@ -8,12 +8,12 @@ import {
   fine,
   grantsIn,
   IN,
-  newMailbox,
   openAgentWorld,
   said,
 } from '../helpers/agent-world.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { basic, onEveryEngine } from '../helpers/service.ts';
 
 /** The Agent Auth Protocol, told as its CLI and its humans live it. What is refused is in the two tests beside this one. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { createHmac, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { type Changes, type ClientAgent, type Host, newKey } from '../helpers/agent-client.ts';
-import { type AgentWorld, fine, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, fine, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 import { assertRefused, send } from '../helpers/wire.ts';
 

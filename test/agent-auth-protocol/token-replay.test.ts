@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { sweep } from '../../src/domain/jobs/retention.ts';
 import { type ClientAgent, type Host, newKey, openAgentClient } from '../helpers/agent-client.ts';
-import { type AgentWorld, fine, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, fine, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { addApi } from '../helpers/api.ts';
+import { newMailbox } from '../helpers/common.ts';
 import {
   basic,
   createTestClock,

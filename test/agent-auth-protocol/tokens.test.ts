@@ -3,7 +3,8 @@ import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type ClientAgent, type Host, newKey, signToken } from '../helpers/agent-client.ts';
-import { type AgentWorld, fine, newMailbox, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { type AgentWorld, fine, openAgentWorld, said } from '../helpers/agent-world.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 import { assertRefused } from '../helpers/wire.ts';
 

@@ -7,7 +7,6 @@ import {
   assertShape,
   confirm,
   LOOKS,
-  newMailbox,
   openAuthMd,
   says,
   succeeded,
@@ -25,6 +24,7 @@ import {
 } from '../helpers/auth-md-shapes.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 
 /** auth.md v0.2 to v0.6, and the drafts of v0.7 (auth.md v0.2 to v0.6): identities, and codes that go either way. */

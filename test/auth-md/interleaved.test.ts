@@ -4,7 +4,6 @@ import {
   type AuthMd,
   confirm,
   ID_JAG,
-  newMailbox,
   newUser,
   openAuthMd,
   says,
@@ -12,6 +11,7 @@ import {
   type User,
 } from '../helpers/auth-md.ts';
 import { act } from '../helpers/auth-md-agents.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { createInterleaver } from '../helpers/interleaved.ts';
 

@@ -7,13 +7,13 @@ import {
   assertShape,
   confirm,
   LOOKS,
-  newMailbox,
   openAuthMd,
   says,
   succeeded,
 } from '../helpers/auth-md.ts';
 import { attempt, completed, inFlight, initiated, nested } from '../helpers/auth-md-shapes.ts';
 import { codeOf, countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 /** What WorkOS AuthKit runs in production (docs/dialects/production.md): the page reveals the code, and the agent brings it. */

@@ -2,10 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import {
   type AuthMd,
-  atOnce,
   confirm,
   ID_JAG,
-  newMailbox,
   newUser,
   openAuthMd,
   says,
@@ -16,6 +14,7 @@ import {
 } from '../helpers/auth-md.ts';
 import { act, vouchFor } from '../helpers/auth-md-agents.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { atOnce, newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import {
   createTestClock,

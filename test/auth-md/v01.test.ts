@@ -8,7 +8,6 @@ import {
   confirm,
   ID_JAG,
   LOOKS,
-  newMailbox,
   openAuthMd,
   says,
   shownCode,
@@ -16,6 +15,7 @@ import {
 } from '../helpers/auth-md.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 
 /** auth.md v0.1 (auth.md v0.1): the credential comes at once, and the code of the page is read back to the agent. */

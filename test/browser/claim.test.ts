@@ -10,10 +10,10 @@ import {
   codeIn,
   DENIED,
   type House,
-  newMailbox,
   openHouse,
   WAITING,
 } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { type Engine, wrongCode } from '../helpers/service.ts';
 
 inBrowser('the claim page in a browser', claimTests);

@@ -3,7 +3,8 @@ import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
 import { inBrowser, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
-import { type House, newMailbox, openHouse } from '../helpers/claim-page.ts';
+import { type House, openHouse } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import type { Engine } from '../helpers/service.ts';
 
 inBrowser('letting an agent in that signs its requests, in a browser', connectTests);

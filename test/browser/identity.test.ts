@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { inBrowser, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
-import { APPROVED, type House, newMailbox, openHouse, WAITING } from '../helpers/claim-page.ts';
+import { APPROVED, type House, openHouse, WAITING } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import type { Engine } from '../helpers/service.ts';
 
 inBrowser('the claim page of auth.md’s own versions in a browser', identityTests);

@@ -4,7 +4,7 @@ import type { Browser, Page } from 'playwright-core';
 import { createRender } from '../../src/mail/render.ts';
 import { openAgentClient } from '../helpers/agent-client.ts';
 import { inBrowser, NARROW, startChromium } from '../helpers/chromium.ts';
-import { newMailbox } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { type Engine, startTestService, type TestService } from '../helpers/service.ts';
 
 /** What strangers may write where a person looks: no break in it, or more marks on a letter than any script has. */

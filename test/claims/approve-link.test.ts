@@ -12,12 +12,12 @@ import {
   type House,
   heading,
   LINK_OVER,
-  newMailbox,
   openHouse,
   REPLACED,
   tokenIn,
   WAITING,
 } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 
 onEveryEngine('the claim page where a mailbox was guessed at', (engine) => {

@@ -5,7 +5,6 @@ import {
   type AuthMd,
   confirm,
   LOOKS,
-  newMailbox,
   openAuthMd,
   says,
   shownCode,
@@ -16,6 +15,7 @@ import { vouchFor } from '../helpers/auth-md-agents.ts';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { codeOf, countOf } from '../helpers/ceremony.ts';
 import { APPROVED, CODE_OVER, DENIED, heading, REPLACED, WAITING } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { setUpApp, signIn } from '../helpers/human.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 

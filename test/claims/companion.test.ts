@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { newMailbox } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
 
 /** A thief of a claim token who shows a key of their own is found out (S-25), on every path that takes one. */

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
 import { boxesOn } from '../helpers/agent-world.ts';
-import { type AuthMd, confirm, newMailbox, openAuthMd, says, succeeded } from '../helpers/auth-md.ts';
+import { type AuthMd, confirm, openAuthMd, says, succeeded } from '../helpers/auth-md.ts';
 import { agentOf, vouchFor } from '../helpers/auth-md-agents.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { API, type AuthMd, confirm, newMailbox, openAuthMd, succeeded } from '../helpers/auth-md.ts';
+import { API, type AuthMd, confirm, openAuthMd, succeeded } from '../helpers/auth-md.ts';
 import { vouchFor, type Way } from '../helpers/auth-md-agents.ts';
 import { openBrowser } from '../helpers/browser.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 /** What was captured before the claim gains nothing by it, but where an older version of auth.md demands it. README says which. */

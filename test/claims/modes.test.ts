@@ -4,18 +4,10 @@ import fc from 'fast-check';
 import { hashSecret } from '../../src/lib/secrets.ts';
 import { findLastAttempt } from '../../src/store/claim-attempts.ts';
 import { findClaimByTokenHash } from '../../src/store/claims.ts';
-import {
-  type AuthMd,
-  CLAIM_GRANT,
-  confirm,
-  LOOKS,
-  newMailbox,
-  openAuthMd,
-  says,
-  succeeded,
-} from '../helpers/auth-md.ts';
+import { type AuthMd, CLAIM_GRANT, confirm, LOOKS, openAuthMd, says, succeeded } from '../helpers/auth-md.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { codeOf, countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 

@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { ceremony, codeOf, countOf, from, said, tally } from '../helpers/ceremony.ts';
+import { atOnce } from '../helpers/common.ts';
 import {
   createTestClock,
   createTestDatabase,
@@ -14,11 +15,6 @@ import {
   type TestService,
   wrongCode,
 } from '../helpers/service.ts';
-
-/** Runs all at once, and gives the answers in the order of asking. */
-function atOnce<Item>(count: number, ask: (index: number) => Promise<Item>): Promise<Item[]> {
-  return Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
-}
 
 onEveryEngine('races', (engine) => {
   let database: TestDatabase;

@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openBrowser } from '../helpers/browser.ts';
-import {
-  DENIED,
-  type House,
-  heading,
-  newMailbox,
-  openHouse,
-  REPLACED,
-  WAITING,
-} from '../helpers/claim-page.ts';
+import { DENIED, type House, heading, openHouse, REPLACED, WAITING } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 onEveryEngine('each time an agent asks, its link is a new one', (engine) => {

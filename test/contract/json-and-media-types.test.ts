@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { newMailbox } from '../helpers/auth-md.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
 
 /** What is said of bodies that are nearly right. */

@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { confirm, ID_JAG, newUser, openAuthMd, says } from '../helpers/auth-md.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { ceremony, codeOf, from, said } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import {
   onEveryEngine,
@@ -12,12 +13,12 @@ import {
   wrongCode,
 } from '../helpers/service.ts';
 
+let made = 0;
+
 const HOUR = 3600;
 const DAY = 86_400;
 const DEFAULTS = { TRUST_PROXY: '1', LIMITS: '{}' };
 
-let made = 0;
-const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
 const newAddress = () => `10.${++made >> 8}.${made & 255}.1`;
 
 /** Refused by a budget, in words and headers. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ceremony, codeOf, from, said } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import {
   onEveryEngine,
   type Reply,
@@ -9,12 +10,12 @@ import {
   wrongCode,
 } from '../helpers/service.ts';
 
+let made = 0;
+
 const HOUR = 3600;
 const DAY = 86_400;
 const DEFAULTS = { TRUST_PROXY: '1', LIMITS: '{}' };
 
-let made = 0;
-const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
 const newAddress = () => `10.${++made >> 8}.${made & 255}.1`;
 
 /** Refused by a budget, in words and headers. */

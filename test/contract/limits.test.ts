@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { loadConfig } from '../../src/config/load.ts';
 import { ceremony, codeOf, countOf, from, said, tally } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import {
   createTestClock,
   createTestDatabase,
@@ -13,6 +14,8 @@ import {
   type TestService,
   wrongCode,
 } from '../helpers/service.ts';
+
+let made = 0;
 
 const HOUR = 3600;
 const DAY = 86_400;
@@ -55,8 +58,6 @@ test('the limits are those that the documentation promises', () => {
   });
 });
 
-let made = 0;
-const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
 const newAddress = () => `10.${++made >> 8}.${made & 255}.1`;
 
 /** Refused by a budget, in words and headers. */

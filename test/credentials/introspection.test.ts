@@ -5,11 +5,11 @@ import { addResourceServer, removeResourceServer } from '../../src/domain/audien
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
+import { bearer } from '../helpers/common.ts';
 import { basic, onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
 import { assertHeaders, assertRefused } from '../helpers/wire.ts';
 
 const asker = localOrigin('test');
-const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 
 interface Server {
   id: string;

@@ -5,13 +5,13 @@ import {
   type AuthMd,
   confirm,
   ID_JAG,
-  newMailbox,
   openAuthMd,
   says,
   succeeded,
   withConfigFile,
 } from '../helpers/auth-md.ts';
 import { openBrowser } from '../helpers/browser.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, type TestService } from '../helpers/service.ts';
 
 /** Whatever an access token is given for, it counts, is in the audit, and is what its API takes. */

@@ -8,6 +8,7 @@ import { addResourceServer } from '../../src/domain/audiences/resource-servers.t
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { confirm, newUser, openAuthMd, SIGNED_API, succeeded } from '../helpers/auth-md.ts';
 import { noting, watchCommits } from '../helpers/commits.ts';
+import { bearer } from '../helpers/common.ts';
 import { dumpOf } from '../helpers/dump.ts';
 import {
   basic,
@@ -20,7 +21,6 @@ import {
 } from '../helpers/service.ts';
 
 const asker = localOrigin('test');
-const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 
 interface Server {
   id: string;

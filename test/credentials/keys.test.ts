@@ -3,11 +3,11 @@ import { after, before, describe, test } from 'node:test';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { wellFormed } from '../../src/lib/secrets.ts';
+import { bearer } from '../helpers/common.ts';
 import { basic, onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
 import { assertHeaders, assertRefused } from '../helpers/wire.ts';
 
 const asker = localOrigin('test');
-const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 
 interface Server {
   id: string;

@@ -17,7 +17,6 @@ import {
   CLAIM_GRANT,
   JWT_BEARER,
   LOOKS,
-  newMailbox,
   newUser,
   openAuthMd,
   READING_API,
@@ -27,6 +26,7 @@ import {
 } from '../helpers/auth-md.ts';
 import { act, agentOf, type Held, vouchFor, WAYS } from '../helpers/auth-md-agents.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
 

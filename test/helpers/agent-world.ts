@@ -16,9 +16,6 @@ import {
 
 /** A service, a client of the Agent Auth Protocol at it, a resource server, and the humans whom agents ask. */
 
-let made = 0;
-export const newMailbox = () => `human${++made}@example.com`;
-
 export const ASKED = 'Do you let this agent in?';
 export const DECIDED = 'This is decided already';
 export const OVER = 'This request is over';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { type AuthMd, confirm, newMailbox, succeeded, typeCode } from './auth-md.ts';
+import { type AuthMd, confirm, succeeded, typeCode } from './auth-md.ts';
 import { type Browser, openBrowser } from './browser.ts';
+import { newMailbox } from './common.ts';
 
 /** By what an agent comes to be claimed: typed (v0.4 to v0.6), reveal (production), otp (v0.2, v0.3). */
 export type Way = 'typed' | 'reveal' | 'otp';

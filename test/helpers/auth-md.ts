@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addApi } from './api.ts';
 import { type Browser, openBrowser, type Page } from './browser.ts';
+import { newMailbox, tallyBy } from './common.ts';
 import { signIn } from './human.ts';
 import { type FakeIssuer, type Overrides, startFakeIssuer } from './issuer.ts';
 import { violations } from './oracle.ts';
@@ -15,6 +16,8 @@ import {
   startTestService,
   type TestOptions,
 } from './service.ts';
+
+let made = 0;
 
 /** Agents of auth.md's own versions, their humans, and the agent providers that some of them come from. */
 
@@ -40,8 +43,6 @@ export const LOOKS = {
   letters: /^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/,
 } as const;
 
-let made = 0;
-export const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
 export const newSubject = () => `subject-${++made}`;
 
 /** A user of an agent provider. */
@@ -61,14 +62,7 @@ export function says({ status, body }: Pick<Reply, 'status' | 'body'>): string {
 
 /** How often each answer came. */
 export function tally(replies: readonly Reply[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const reply of replies) counts[says(reply)] = (counts[says(reply)] ?? 0) + 1;
-  return counts;
-}
-
-/** Runs all at once, and gives the answers in the order of asking. */
-export function atOnce<Item>(count: number, ask: (index: number) => Promise<Item>): Promise<Item[]> {
-  return Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
+  return tallyBy(replies, says);
 }
 
 /** Asserts every member of an answer, and that there are no others; where a pattern is expected, a text that fits it will do. */

@@ -2,6 +2,7 @@ import { deriveCode } from '../../src/domain/codes/one-time-codes.ts';
 import { hashSecret } from '../../src/lib/secrets.ts';
 import { findLastAttempt } from '../../src/store/claim-attempts.ts';
 import { findClaimByTokenHash } from '../../src/store/claims.ts';
+import { tallyBy } from './common.ts';
 import type { Reply, TestService } from './service.ts';
 
 /** An answer in short: `200`, or status and code of a refusal such as `410 otp_expired`. */
@@ -12,9 +13,7 @@ export function said(reply: Reply): string {
 
 /** How often each answer came. */
 export function tally(replies: readonly Reply[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const reply of replies) counts[said(reply)] = (counts[said(reply)] ?? 0) + 1;
-  return counts;
+  return tallyBy(replies, said);
 }
 
 /** Comes from that address, at a service that trusts one proxy. */

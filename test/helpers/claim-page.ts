@@ -3,14 +3,12 @@ import type { ClaimCodeMail } from '../../src/ports/mailer.ts';
 import { type Browser, openBrowser, type Page } from './browser.ts';
 import { countOf } from './ceremony.ts';
 import { watchCommits } from './commits.ts';
+import { newMailbox } from './common.ts';
 import { violations } from './oracle.ts';
 import { type Engine, startTestService, type TestOptions } from './service.ts';
 
 /** Everything that looking must not change. */
 const TABLES = ['claims', 'claim_attempts', 'counters', 'outbox', 'events', 'mail_refusals'];
-
-let made = 0;
-export const newMailbox = () => `human${++made}@example.com`;
 
 export interface Agent {
   claim_token: string;

@@ -9,14 +9,6 @@ import { SESSION, signIn as signInAt } from './human.ts';
 import { violations } from './oracle.ts';
 import { basic, type Engine, startTestService, type TestOptions } from './service.ts';
 
-let made = 0;
-export const newMailbox = () => `owner${++made}@example.com`;
-
-/** Runs all at once, and gives the answers in the order of asking. */
-export function atOnce<Item>(count: number, ask: (index: number) => Promise<Item>): Promise<Item[]> {
-  return Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
-}
-
 /** An agent with its human's yes. */
 export interface Vouched {
   credential: string;

@@ -7,6 +7,7 @@ import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { ceremony, codeOf, countOf, from } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { type CommitWatch, watchCommits } from '../helpers/commits.ts';
+import { newMailbox } from '../helpers/common.ts';
 import {
   appCode,
   recoveryCodesOn,
@@ -17,9 +18,6 @@ import {
   typeMailedCode,
 } from '../helpers/human.ts';
 import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
-let made = 0;
-const newMailbox = () => `owner${++made}@example.com`;
 
 const HOME = from('203.0.113.7');
 const HOME_NETWORK = '203.0.x.x';

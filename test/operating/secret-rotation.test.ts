@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { tmpdir } from 'node:os';
 import { after, before, test } from 'node:test';
 import { openBrowser } from '../helpers/browser.ts';
-import { newMailbox } from '../helpers/claim-page.ts';
 import { vouchsafe } from '../helpers/cli.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { appCode, setUpApp, signIn } from '../helpers/human.ts';
 import {
   createTestDatabase,

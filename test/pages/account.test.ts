@@ -2,13 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { ceremony, codeOf, countOf } from '../helpers/ceremony.ts';
+import { bearer, newMailbox } from '../helpers/common.ts';
 import { SESSION, setUpApp, signIn } from '../helpers/human.ts';
 import { violations } from '../helpers/oracle.ts';
 import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
-let made = 0;
-const newMailbox = () => `keeper${++made}@example.com`;
-const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 
 /** The lines of a page about what happened. */
 const happenings = ({ text }: Page) =>

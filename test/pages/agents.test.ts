@@ -4,10 +4,10 @@ import { sweep } from '../../src/domain/jobs/retention.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import {
   HOSTILE_NAMES,
   type Home,
-  newMailbox,
   openHome,
   plainly,
   shown,

@@ -4,6 +4,7 @@ import { ScureBase32Plugin } from 'otplib';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { atOnce, newMailbox } from '../helpers/common.ts';
 import { dumpOf } from '../helpers/dump.ts';
 import {
   appCode,
@@ -26,13 +27,6 @@ import {
 
 const APP_PAGE = '/account/authenticator';
 const AGAIN = `/sign-in/again?next=${APP_PAGE}`;
-
-let made = 0;
-const newMailbox = () => `careful${++made}@example.com`;
-
-/** Runs all at once. */
-const atOnce = <Item>(count: number, ask: (index: number) => Promise<Item>) =>
-  Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
 
 onEveryEngine('the authenticator app', (engine) => {
   let on: TestService;

@@ -3,10 +3,10 @@ import { after, before, describe, test } from 'node:test';
 import type { Browser } from '../helpers/browser.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
-import { atOnce, type Home, newMailbox, openHome, type Vouched } from '../helpers/own-pages.ts';
+import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
+import { type Home, openHome, type Vouched } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
-const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 const pathOf = ({ agent_id }: Vouched, change?: string) =>
   `/agents/${agent_id}${change === undefined ? '' : `/${change}`}`;
 

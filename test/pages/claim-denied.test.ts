@@ -3,15 +3,8 @@ import { after, before, describe, test } from 'node:test';
 import { isMailSuppressed } from '../../src/domain/accounts/mail-suppressions.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf, said, tally } from '../helpers/ceremony.ts';
-import {
-  assertPage,
-  codeIn,
-  DENIED,
-  type House,
-  heading,
-  newMailbox,
-  openHouse,
-} from '../helpers/claim-page.ts';
+import { assertPage, codeIn, DENIED, type House, heading, openHouse } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 onEveryEngine('the claim page: this was not me', (engine) => {

@@ -10,9 +10,9 @@ import {
   DENIED,
   type House,
   heading,
-  newMailbox,
   openHouse,
 } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 import { assertHeaders } from '../helpers/wire.ts';
 

@@ -8,11 +8,11 @@ import {
   codeIn,
   type House,
   heading,
-  newMailbox,
   openHouse,
   REPLACED,
   tokenIn,
 } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { createTestClock, createTestDatabase, onEveryEngine, wrongCode } from '../helpers/service.ts';
 
 onEveryEngine('the claim page', (engine) => {

@@ -5,9 +5,10 @@ import { createPersonalKey } from '../../src/domain/credentials/personal-keys.ts
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { atOnce, newMailbox } from '../helpers/common.ts';
 import { dumpOf } from '../helpers/dump.ts';
 import { SESSION } from '../helpers/human.ts';
-import { atOnce, type Home, newMailbox, openHome } from '../helpers/own-pages.ts';
+import { type Home, openHome } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 const MADE = 'Your new key';

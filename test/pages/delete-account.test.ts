@@ -5,6 +5,7 @@ import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { ceremony, codeOf, countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
 import { appCode, isIn, SESSION, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { violations } from '../helpers/oracle.ts';
 import {
@@ -16,12 +17,6 @@ import {
   startTestService,
   type TestService,
 } from '../helpers/service.ts';
-
-let made = 0;
-const newMailbox = () => `keeper${++made}@example.com`;
-const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
-const atOnce = <Item>(count: number, ask: (index: number) => Promise<Item>) =>
-  Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
 
 /** The lines of a page about what happened. */
 const happenings = ({ text }: Page) =>

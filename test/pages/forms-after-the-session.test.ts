@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { SESSION, signIn, typeMailedCode } from '../helpers/human.ts';
-import { type Home, newMailbox, openHome } from '../helpers/own-pages.ts';
+import { type Home, openHome } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 /** A form that is sent after its session has ended loses nothing: its sender signs in and finds it filled in. */

@@ -10,7 +10,8 @@ import { notifyOfKeyExpiry } from '../../src/domain/jobs/key-expiry-notices.ts';
 import type { Browser, Page } from '../helpers/browser.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
-import { type Api, atOnce, type Home, newMailbox, openHome } from '../helpers/own-pages.ts';
+import { atOnce, newMailbox } from '../helpers/common.ts';
+import { type Api, type Home, openHome } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 const DAY = 86_400;

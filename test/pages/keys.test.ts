@@ -3,11 +3,10 @@ import { after, before, describe, test } from 'node:test';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
 import {
-  atOnce,
   HOSTILE_NAMES,
   type Home,
-  newMailbox,
   openHome,
   plainly,
   shown,
@@ -17,7 +16,6 @@ import {
 import { onEveryEngine } from '../helpers/service.ts';
 
 const MADE = 'Your new key';
-const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
 
 interface Made {
   id: string;

@@ -8,14 +8,13 @@ import { ConfigError } from '../../src/errors.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { watchCommits } from '../helpers/commits.ts';
+import { atOnce } from '../helpers/common.ts';
 import { appCode, isIn, secretOn, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { violations } from '../helpers/oracle.ts';
 import { onEveryEngine, startTestService, TEST_SECRET, type TestOptions } from '../helpers/service.ts';
 import { startSmtpSink } from '../helpers/smtp.ts';
 
 const APP_PAGE = '/account/authenticator';
-const atOnce = <Item>(count: number, ask: (index: number) => Promise<Item>) =>
-  Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
 
 /** What of accounts, second factors and the mail about them went wrong once. */
 onEveryEngine('what is one’s own, when much happens at once', (engine) => {

@@ -3,17 +3,11 @@ import { after, before, describe, test } from 'node:test';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
+import { atOnce, newMailbox } from '../helpers/common.ts';
 import { appCode, isIn, SESSION, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
 
 const SIGN_IN = 'vouchsafe_signin';
-
-let made = 0;
-const newMailbox = () => `careful${++made}@example.com`;
-
-/** Runs all at once. */
-const atOnce = <Item>(count: number, ask: (index: number) => Promise<Item>) =>
-  Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
 
 onEveryEngine('signing in with the authenticator app', (engine) => {
   let on: TestService;

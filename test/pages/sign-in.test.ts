@@ -3,13 +3,11 @@ import { after, before, describe, test } from 'node:test';
 import { sweep } from '../../src/domain/jobs/retention.ts';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
 
 const heading = ({ text }: Page) => /<h1>([^<]*)<\/h1>/.exec(text)?.[1];
 const SESSION = 'vouchsafe_session';
-
-let made = 0;
-const newMailbox = () => `signer${++made}@example.com`;
 
 onEveryEngine('signing in', (engine) => {
   let on: TestService;

@@ -8,7 +8,6 @@ import {
   confirm,
   ID_JAG,
   LOOKS,
-  newMailbox,
   newUser,
   openAuthMd,
   says,
@@ -20,6 +19,7 @@ import { agentOf, vouchFor } from '../helpers/auth-md-agents.ts';
 import { flat, initiated, named, nested, TYPED } from '../helpers/auth-md-shapes.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { setUpApp, signIn } from '../helpers/human.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 

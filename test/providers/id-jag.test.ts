@@ -8,7 +8,6 @@ import {
   assertShape,
   confirm,
   ID_JAG,
-  newMailbox,
   newUser,
   openAuthMd,
   says,
@@ -20,6 +19,7 @@ import {
 import { act, agentOf } from '../helpers/auth-md-agents.ts';
 import { flat, inFlight, named, nested } from '../helpers/auth-md-shapes.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { newSigningKey } from '../helpers/issuer.ts';
 import { createTestClock, createTestDatabase, onEveryEngine } from '../helpers/service.ts';

@@ -5,7 +5,6 @@ import {
   assertRefusal,
   confirm,
   ID_JAG,
-  newMailbox,
   newUser,
   openAuthMd,
   says,
@@ -15,6 +14,7 @@ import {
 } from '../helpers/auth-md.ts';
 import { agentOf, vouchFor } from '../helpers/auth-md-agents.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { isIn, signIn } from '../helpers/human.ts';
 import { REVOKED_EVENT } from '../helpers/issuer.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sweep } from '../../src/domain/jobs/retention.ts';
-import { confirm, newMailbox, newUser, openAuthMd, SIGNED_API, says, succeeded } from '../helpers/auth-md.ts';
+import { confirm, newUser, openAuthMd, SIGNED_API, says, succeeded } from '../helpers/auth-md.ts';
+import { newMailbox } from '../helpers/common.ts';
 import { violations } from '../helpers/oracle.ts';
 import { createTestClock, onEveryEngine, startTestService } from '../helpers/service.ts';
 
