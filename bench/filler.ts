@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import pg from 'pg';
-import type { Value } from '../src/store/db.ts';
+import type { Value } from '../src/store/engine/db.ts';
 import type { Put } from './rows.ts';
 
 /** Puts many rows straight into a database that nobody serves from meanwhile. */

@@ -2,7 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
 import type { Config } from '../src/config/load.ts';
 import type { Deps } from '../src/deps.ts';
-import type { Db } from '../src/store/db.ts';
+import type { Db } from '../src/store/engine/db.ts';
 import { SECRET } from './bench.ts';
 
 /**

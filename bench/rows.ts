@@ -1,7 +1,7 @@
 import { newId } from '../src/lib/ids.ts';
 import { systemRandom } from '../src/lib/random.ts';
 import { hashSecret, hints, newSecret } from '../src/lib/secrets.ts';
-import type { Value } from '../src/store/db.ts';
+import type { Value } from '../src/store/engine/db.ts';
 
 export type Put = (table: string, row: Record<string, Value>) => void;
 

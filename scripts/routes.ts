@@ -4,7 +4,7 @@ import { loadConfig } from '../src/config/load.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { createLog } from '../src/lib/log.ts';
 import { createDevMailbox } from '../src/mail/dev-mailbox.ts';
-import type { Db } from '../src/store/db.ts';
+import type { Db } from '../src/store/engine/db.ts';
 import { createDeps } from '../src/with-deps.ts';
 
 const deps = createDeps(loadConfig(process.env), {

@@ -7,7 +7,7 @@ import type { Metrics } from './lib/metrics.ts';
 import type { ProviderDocuments } from './lib/provider-documents.ts';
 import type { Random } from './lib/random.ts';
 import type { Mailer } from './ports/mailer.ts';
-import type { Db } from './store/db.ts';
+import type { Db } from './store/engine/db.ts';
 
 /** All that use cases take from the world. Made once by with-deps.ts; tests replace single members. */
 export interface Deps {

@@ -7,10 +7,10 @@ import { createProviderDocuments } from './lib/provider-documents.ts';
 import { systemRandom } from './lib/random.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
 import { createMailer } from './mail/mailer.ts';
-import { missingFile } from './store/database-file.ts';
-import type { Db } from './store/db.ts';
-import { pendingMigrations } from './store/migrate.ts';
-import { openDatabase } from './store/open.ts';
+import { missingFile } from './store/engine/database-file.ts';
+import type { Db } from './store/engine/db.ts';
+import { pendingMigrations } from './store/engine/migrate.ts';
+import { openDatabase } from './store/engine/open.ts';
 
 /** What one check found. */
 export interface Finding {

@@ -12,8 +12,8 @@ import { systemRandom } from './lib/random.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import { createMailer } from './mail/mailer.ts';
-import type { Db } from './store/db.ts';
-import { openMigrated } from './store/open.ts';
+import type { Db } from './store/engine/db.ts';
+import { openMigrated } from './store/engine/open.ts';
 
 /** Makes the dependencies of the use cases. @param own those that the caller has made already */
 export function createDeps(

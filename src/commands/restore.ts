@@ -11,7 +11,7 @@ import {
   revokeAgain,
 } from '../domain/jobs/after-restore.ts';
 import { ConfigError, Failure } from '../errors.ts';
-import { restoreDatabase } from '../store/restore.ts';
+import { restoreDatabase } from '../store/engine/restore.ts';
 import { onDatabase } from '../with-deps.ts';
 import type { Shell } from './shell.ts';
 

@@ -6,7 +6,7 @@ import { doctor } from '../doctor.ts';
 import { DatabaseError } from '../errors.ts';
 import { previewMails } from '../mail/preview.ts';
 import { serve } from '../serve.ts';
-import { missingFile } from '../store/database-file.ts';
+import { missingFile } from '../store/engine/database-file.ts';
 import type { Shell } from './shell.ts';
 
 /** `serve`, `migrate`, `backup`, `doctor`, `config` and `mail`: the service as a whole. */

@@ -1,4 +1,4 @@
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 
 /** A question to a human about an agent under a host. */
 export interface ApprovalRow {

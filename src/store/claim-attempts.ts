@@ -1,4 +1,4 @@
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 import type { ClaimMode } from './registrations.ts';
 
 export interface AttemptRow {

@@ -1,4 +1,4 @@
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 
 /** The latest time that a service on this database has known, epoch ms. */
 export async function readClockMark(db: Pick<Tx, 'get'>): Promise<number | undefined> {

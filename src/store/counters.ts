@@ -1,4 +1,4 @@
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 
 /**
  * Takes one from a counter if its window still holds one. The condition stands in the statement itself: were it read first

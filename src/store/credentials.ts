@@ -1,5 +1,5 @@
 import type { ListFilter } from '../lib/list-pages.ts';
-import type { Db, Tx } from './db.ts';
+import type { Db, Tx } from './engine/db.ts';
 import { PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
 
 export interface CredentialRow {

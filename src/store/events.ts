@@ -1,5 +1,5 @@
 import { firstIdAt } from '../lib/ids.ts';
-import type { Db, Tx } from './db.ts';
+import type { Db, Tx } from './engine/db.ts';
 
 export interface EventRow {
   id: string;

@@ -1,4 +1,4 @@
-import type { Db, Tx } from './db.ts';
+import type { Db, Tx } from './engine/db.ts';
 import { PAGE_MARKS, pageIds } from './pages.ts';
 
 export interface GrantRow {

@@ -1,4 +1,4 @@
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 
 /**
  * Mailboxes stand here as limits count them: without `+tag`. A sender (`registration_id`) is a registration, a host, or whoever bears a

@@ -1,4 +1,4 @@
-import type { Db, Tx } from './db.ts';
+import type { Db, Tx } from './engine/db.ts';
 
 /** A user of an agent provider, by `principal`: JSON of issuer, tenant and subject. */
 export interface PrincipalRow {

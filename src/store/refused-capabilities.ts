@@ -1,4 +1,4 @@
-import type { Db, Tx } from './db.ts';
+import type { Db, Tx } from './engine/db.ts';
 
 /** Every agent of a host, in the place of the id of one. */
 const ALL_AGENTS = '';

@@ -1,4 +1,4 @@
-import type { Db, Tx } from './db.ts';
+import type { Db, Tx } from './engine/db.ts';
 import { PAGE_MARKS, pageIds } from './pages.ts';
 
 /** How it came: saying nothing of its human, naming their mailbox, on the word of an agent provider, or as a host of agents. */

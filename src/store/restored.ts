@@ -1,4 +1,4 @@
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 
 /** What is asked of a database that was just put in the place of another, before anybody works on it: whole tables at once. */
 

@@ -1,4 +1,4 @@
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 import type { RegistrationKind } from './registrations.ts';
 
 /** Removes at most `limit` of what ended before a moment; returns how many. */

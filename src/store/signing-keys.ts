@@ -1,4 +1,4 @@
-import type { Db, Tx } from './db.ts';
+import type { Db, Tx } from './engine/db.ts';
 
 export interface SigningKeyRow {
   /** RFC 7638 thumbprint. */

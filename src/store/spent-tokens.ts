@@ -1,5 +1,5 @@
 import { DAY_MS } from '../lib/time.ts';
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 
 /**
  * Takes a token once, whoever asks and wherever; says whether this was the first time (S-94). One that was issued before a backup was

@@ -1,4 +1,4 @@
-import type { Tx } from './db.ts';
+import type { Tx } from './engine/db.ts';
 
 /**
  * Takes one try from a live code. The guess is counted here, before anybody compares it: compared first, n guesses at once

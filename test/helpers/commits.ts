@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import type { Db, Tx } from '../../src/store/db.ts';
+import type { Db, Tx } from '../../src/store/engine/db.ts';
 
 /** Lets a test wait for what services write: it looks again after each of their commits, and never sleeps. */
 export interface CommitWatch {

@@ -6,7 +6,7 @@
  */
 import { createLog } from '../../src/lib/log.ts';
 import { startService } from '../../src/main.ts';
-import type { Db } from '../../src/store/db.ts';
+import type { Db } from '../../src/store/engine/db.ts';
 import { configFor, type FromChild, type ToChild } from './crashing.ts';
 
 const send = (message: FromChild) => process.send!(message);

@@ -9,8 +9,8 @@ import { systemRandom } from '../../src/lib/random.ts';
 import { hashSecret } from '../../src/lib/secrets.ts';
 import { findLastAttempt } from '../../src/store/claim-attempts.ts';
 import { findClaimByTokenHash } from '../../src/store/claims.ts';
-import type { Db } from '../../src/store/db.ts';
-import { openDatabase } from '../../src/store/open.ts';
+import type { Db } from '../../src/store/engine/db.ts';
+import { openDatabase } from '../../src/store/engine/open.ts';
 import { TEST_SECRET, WIDE_LIMITS } from './service.ts';
 
 export type ToChild =

@@ -2,8 +2,8 @@
  * Migrates the database named on the command line, and stops dead before the n-th step of it (a script, a statement, the
  * commit), having said "stopped"; its parent then kills it. Without so many steps it says "done".
  */
-import { migrate } from '../../src/store/migrate.ts';
-import { openDatabase } from '../../src/store/open.ts';
+import { migrate } from '../../src/store/engine/migrate.ts';
+import { openDatabase } from '../../src/store/engine/open.ts';
 import { configFor } from './crashing.ts';
 
 const [url, step] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-import type { Db, Tx } from '../../src/store/db.ts';
+import type { Db, Tx } from '../../src/store/engine/db.ts';
 
 /** Two transactions of PostgreSQL in the order that a test wants: one stands still inside while the other comes by. */
 export interface Interleaver {

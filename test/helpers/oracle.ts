@@ -1,4 +1,4 @@
-import type { Db } from '../../src/store/db.ts';
+import type { Db } from '../../src/store/engine/db.ts';
 
 /** Of a registration `r`: its owner has not let the agent go again. */
 const KEPT = `NOT EXISTS (SELECT 1 FROM claims k WHERE k.registration_id = r.id AND k.end_reason = 'released')`;

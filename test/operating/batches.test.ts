@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { listAgents, showAgent } from '../../src/domain/agents/agent-view.ts';
 import { BATCH_MS, createBatches, nextRows } from '../../src/domain/jobs/batches.ts';
 import { sweep } from '../../src/domain/jobs/retention.ts';
-import type { Db, Tx } from '../../src/store/db.ts';
+import type { Db, Tx } from '../../src/store/engine/db.ts';
 import { deleteExpiredRegistrations } from '../../src/store/retention.ts';
 import { noting } from '../helpers/commits.ts';
 import { onEveryEngine, startTestService } from '../helpers/service.ts';

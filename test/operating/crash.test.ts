@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { approveAttempt, findLastAttempt, revealCode } from '../../src/store/claim-attempts.ts';
-import type { Db } from '../../src/store/db.ts';
+import type { Db } from '../../src/store/engine/db.ts';
 import { type Crashing, codeIn, lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
 import { createTestDatabase, ENGINES, type TestDatabase } from '../helpers/service.ts';

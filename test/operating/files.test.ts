@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { readDiskSpace, watchDatabaseFile } from '../../src/store/database-file.ts';
+import { readDiskSpace, watchDatabaseFile } from '../../src/store/engine/database-file.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { startTestService, TEST_SECRET } from '../helpers/service.ts';

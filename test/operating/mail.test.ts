@@ -7,7 +7,7 @@ import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { sendNext } from '../../src/domain/mail/deliver.ts';
 import { createMailer } from '../../src/mail/mailer.ts';
 import type { ClaimCodeMail } from '../../src/ports/mailer.ts';
-import type { Db } from '../../src/store/db.ts';
+import type { Db } from '../../src/store/engine/db.ts';
 import { type CommitWatch, watchCommits } from '../helpers/commits.ts';
 import {
   createTestClock,

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { EVENT_KINDS, localOrigin, record } from '../../src/domain/audit/audit-log.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { systemRandom } from '../../src/lib/random.ts';
-import { openMigrated } from '../../src/store/open.ts';
+import { openMigrated } from '../../src/store/engine/open.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { createTestDatabase, onEveryEngine, TEST_SECRET, type TestDatabase } from '../helpers/service.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Db, Tx } from '../../src/store/db.ts';
+import type { Db, Tx } from '../../src/store/engine/db.ts';
 import type { Browser, Page } from '../helpers/browser.ts';
 import { signIn } from '../helpers/human.ts';
 import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';

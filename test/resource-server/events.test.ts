@@ -5,7 +5,7 @@ import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { listResourceServers, removeResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import type { RevocationEvent } from '../../src/domain/audiences/revocation-feed.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
-import type { Db, Value } from '../../src/store/db.ts';
+import type { Db, Value } from '../../src/store/engine/db.ts';
 import { createRevocationFeedHub } from '../../src/workers/revocation-feed-hub.ts';
 import { type Api, addApi } from '../helpers/api.ts';
 import {

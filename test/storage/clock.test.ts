@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { databaseClock } from '../../src/domain/jobs/database-clock.ts';
 import { createSteadyClock } from '../../src/lib/steady-clock.ts';
-import type { Db } from '../../src/store/db.ts';
+import type { Db } from '../../src/store/engine/db.ts';
 import { createTestClock, onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
 
 const SECOND = 1000;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { Db } from '../../src/store/db.ts';
-import { openDatabase } from '../../src/store/open.ts';
+import type { Db } from '../../src/store/engine/db.ts';
+import { openDatabase } from '../../src/store/engine/open.ts';
 import { configFor } from '../helpers/crashing.ts';
 import { createTestDatabase, type Engine, onEveryEngine } from '../helpers/service.ts';
 

@@ -5,8 +5,8 @@ import { describe, type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import type { Db } from '../../src/store/db.ts';
-import { openDatabase } from '../../src/store/open.ts';
+import type { Db } from '../../src/store/engine/db.ts';
+import { openDatabase } from '../../src/store/engine/open.ts';
 import { configFor, lookInto } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
 import {

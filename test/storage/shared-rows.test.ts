@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import type { Db, Tx } from '../../src/store/db.ts';
+import type { Db, Tx } from '../../src/store/engine/db.ts';
 import { newKey, openAgentClient } from '../helpers/agent-client.ts';
 import { newUser, openAuthMd, says } from '../helpers/auth-md.ts';
 import { ceremony, codeOf, countOf, from, tally } from '../helpers/ceremony.ts';

@@ -10,8 +10,8 @@ import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
-import type { Db } from '../../src/store/db.ts';
-import { openDatabase } from '../../src/store/open.ts';
+import type { Db } from '../../src/store/engine/db.ts';
+import { openDatabase } from '../../src/store/engine/open.ts';
 import { configFor, lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
 import {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Db } from '../../src/store/db.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { openDatabase } from '../../src/store/open.ts';
+import type { Db } from '../../src/store/engine/db.ts';
+import { migrate } from '../../src/store/engine/migrate.ts';
+import { openDatabase } from '../../src/store/engine/open.ts';
 import { configFor } from '../helpers/crashing.ts';
 import { createTestDatabase, type Engine, onEveryEngine, type TestDatabase } from '../helpers/service.ts';
 

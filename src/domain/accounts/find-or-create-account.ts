@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { findAccount, insertHumanAccount, lockAccountByMailbox } from '../../store/accounts.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';
 
 /** What a human has here: what happened to it, and its end. */

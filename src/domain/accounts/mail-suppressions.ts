@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { deleteRefusalOfAll, insertRefusal, isRefused, refusesAll } from '../../store/mail-refusals.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import type { Session } from './sessions.ts';

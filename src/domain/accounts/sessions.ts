@@ -9,7 +9,7 @@ import {
   timeMark,
 } from '../../lib/list-pages.ts';
 import { hashSecret, newSecret, wellFormed } from '../../lib/secrets.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import {
   endSession as endRow,
   findSessionByHash,

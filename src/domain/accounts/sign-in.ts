@@ -3,7 +3,7 @@ import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { findAccountByMailbox } from '../../store/accounts.ts';
 import { findAuthenticator } from '../../store/authenticators.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { insertMail } from '../../store/outbox.ts';
 import { endSignIn, findSignIn, insertSignIn, proveSignIn, type SignInRow } from '../../store/sign-ins.ts';
 import { incrementTries } from '../../store/tries.ts';

@@ -16,7 +16,7 @@ import {
   insertRecoveryCode,
   updateLastStep,
 } from '../../store/authenticators.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import type { RequestOrigin } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';

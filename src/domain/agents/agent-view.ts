@@ -6,7 +6,7 @@ import {
   findDescribedAgent,
   listDescribedAgents,
 } from '../../store/agents.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import type { ClaimMode, RegistrationKind } from '../../store/registrations.ts';
 import { endOfLife } from './agent-lifecycle.ts';
 

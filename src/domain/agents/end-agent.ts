@@ -3,7 +3,7 @@ import { lockAccount } from '../../store/accounts.ts';
 import { type AgentRow, findAgent, lockAgent, revokeAgent as revokeRow } from '../../store/agents.ts';
 import { endClaim } from '../../store/claims.ts';
 import { revokeCredentialsOfAgent } from '../../store/credentials.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { unlinkPrincipal } from '../../store/principals.ts';
 import { endFamiliesOf } from '../../store/refresh-tokens.ts';
 import { endAssertions, findRegistration } from '../../store/registrations.ts';

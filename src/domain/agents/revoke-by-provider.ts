@@ -3,7 +3,7 @@ import { principalOf } from '../../lib/principals.ts';
 import { findAgent } from '../../store/agents.ts';
 import { endAttemptsOf } from '../../store/claim-attempts.ts';
 import { endClaim } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { lockOrCreatePrincipal, unlinkPrincipal } from '../../store/principals.ts';
 import { listRegistrationsOf, type RegistrationRow } from '../../store/registrations.ts';
 import { insertSpentToken } from '../../store/spent-tokens.ts';

@@ -5,7 +5,7 @@ import { checkResourceUrl } from '../../lib/audience-url.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
-import type { Db } from '../../store/db.ts';
+import type { Db } from '../../store/engine/db.ts';
 import {
   insertResourceServer,
   listResourceServers as listRows,

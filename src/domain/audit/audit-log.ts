@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import type { Address } from '../../lib/address.ts';
 import { newId } from '../../lib/ids.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { insertEvent } from '../../store/events.ts';
 
 /** Who asks: where from, and under which request id. What audit and limits know of a caller. */

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { findAccount, lockAccount } from '../../store/accounts.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { insertMail, insertNotice, joinWaitingNotice, lastNoticeAt } from '../../store/outbox.ts';
 import { type Event, type RequestOrigin, record } from './audit-log.ts';
 

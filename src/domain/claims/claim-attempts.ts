@@ -3,7 +3,7 @@ import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { type AttemptRow, endAttempts, insertAttempt } from '../../store/claim-attempts.ts';
 import { type ClaimRow, incrementCodes } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { dropUnsent, insertMail } from '../../store/outbox.ts';
 import type { ClaimMode } from '../../store/registrations.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';

@@ -3,7 +3,7 @@ import { issuerOf, providerOf } from '../../lib/principals.ts';
 import { listOwnedPage } from '../../store/agents.ts';
 import { type AttemptRow, findAttempt, findLastAttempt } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByRegistration } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { hasDelegationTo } from '../../store/principals.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
 import type { Session } from '../accounts/sessions.ts';

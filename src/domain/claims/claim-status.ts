@@ -1,7 +1,7 @@
 import { Failure } from '../../errors.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByTokenHash } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 
 /** Why a claim cannot go on, told apart for the agent that holds its token. */
 

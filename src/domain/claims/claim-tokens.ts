@@ -1,6 +1,6 @@
 import { hashSecret, wellFormed } from '../../lib/secrets.ts';
 import type { ClaimRow } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { invalidClaimToken } from './claim-status.ts';
 

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { type AttemptRow, findLastAttempt, listPendingOnMailbox } from '../../store/claim-attempts.ts';
 import { type ClaimRow, endClaim, findClaimByTokenHash, markClaimed } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { lockPrincipal } from '../../store/principals.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';

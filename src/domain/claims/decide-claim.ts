@@ -8,7 +8,7 @@ import {
   revealCode,
 } from '../../store/claim-attempts.ts';
 import { type ClaimRow, endClaim } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { suppressMail } from '../accounts/mail-suppressions.ts';
 import type { Session } from '../accounts/sessions.ts';

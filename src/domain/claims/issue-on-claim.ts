@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { revokeTokensOfAgent, supersedeCredentials, widenKeysOfAgent } from '../../store/credentials.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { endFamiliesOf } from '../../store/refresh-tokens.ts';
 import { endAssertions, type RegistrationRow } from '../../store/registrations.ts';
 import { resolveAudience } from '../audiences/audience.ts';

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { findAuthenticator } from '../../store/authenticators.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 
 /** Whether a code alone moves an agent into an account that exists. */
 

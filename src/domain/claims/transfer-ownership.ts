@@ -5,7 +5,7 @@ import { issuerOf } from '../../lib/principals.ts';
 import { insertAgentAccount, linkAccount, mergeAccount } from '../../store/accounts.ts';
 import { findAgent, insertAgent, markOwned, mergeAgent, narrowAgent } from '../../store/agents.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { linkPrincipal } from '../../store/principals.ts';
 import {
   type ClaimMode,

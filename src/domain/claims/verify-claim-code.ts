@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
 import { type ClaimRow, incrementGuesses } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { incrementTries } from '../../store/tries.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { isCode } from '../codes/one-time-codes.ts';

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { unavailable } from '../../errors.ts';
 import type { Keyring } from '../../lib/keyring.ts';
-import type { Db } from '../../store/db.ts';
+import type { Db } from '../../store/engine/db.ts';
 import { deleteSecretMark, listSecretMarks, setSecretMark } from '../../store/secret-marks.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import type { RequestOrigin } from '../audit/audit-log.ts';
 import type { LimitCounter } from '../limits/limits.ts';
 import { consumeLimits, refundLimits } from '../limits/rate-limiter.ts';

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { newSecret } from '../../lib/secrets.ts';
 import { epochSeconds } from '../../lib/time.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import type { Audience } from '../audiences/audience.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';

@@ -11,7 +11,7 @@ import {
   listCredentials,
   revokeCredential,
 } from '../../store/credentials.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { type Bearer, isPresentable } from './bearer.ts';

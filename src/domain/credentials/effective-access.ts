@@ -3,7 +3,7 @@ import { issuerOf } from '../../lib/principals.ts';
 import { restrictTo } from '../../lib/scopes.ts';
 import { findAccount } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import type { RegistrationRow } from '../../store/registrations.ts';
 
 /** What the agent of a registration may have at this moment, whatever it was once given. */

@@ -3,7 +3,7 @@ import { Failure } from '../../errors.ts';
 import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { lockSeenAgent } from '../../store/agents.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration, type RegistrationRow } from '../../store/registrations.ts';
 import { type Audience, resolveAudience } from '../audiences/audience.ts';
 import type { RequestOrigin } from '../audit/audit-log.ts';

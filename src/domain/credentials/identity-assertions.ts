@@ -3,7 +3,7 @@ import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';
 import { epochSeconds } from '../../lib/time.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration, type RegistrationRow } from '../../store/registrations.ts';
 import { startTokenFamily } from './refresh-tokens.ts';
 import { sign, verify } from './signing-keys.ts';

@@ -3,7 +3,7 @@ import { newId } from '../../lib/ids.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { hashSecret, hints, newSecret } from '../../lib/secrets.ts';
 import { type CredentialRow, insertCredential } from '../../store/credentials.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 
 /** What a key grants, and how long. */
 export interface KeyTerms {

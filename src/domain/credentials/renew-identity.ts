@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { lockAgent } from '../../store/agents.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import type { RequestOrigin } from '../audit/audit-log.ts';
 import { withLimitAudit } from '../limits/limit-audit.ts';

@@ -3,7 +3,7 @@ import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import { capabilityName, WHOAMI_NAME } from '../../lib/capability-names.ts';
 import { restrictTo } from '../../lib/scopes.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { listGrants } from '../../store/grants.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import { type Constraints, readConstraints } from './constraints.ts';

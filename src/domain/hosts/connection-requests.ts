@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { type ApprovalRow, endApprovals, findOpenApproval, insertApproval } from '../../store/approvals.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import { insertMail } from '../../store/outbox.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';

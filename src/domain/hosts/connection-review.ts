@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { type ApprovalRow, findApproval, findApprovalByCode } from '../../store/approvals.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { type GrantRow, listGrants } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.ts';
 import { findHost, type HostRow } from '../../store/hosts.ts';

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { findAccountByMailbox, lockAccount } from '../../store/accounts.ts';
 import { insertAgent } from '../../store/agents.ts';
 import { decideApproval } from '../../store/approvals.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { allowGrant } from '../../store/grants.ts';
 import { activateHostedAgent, endHostedAgent } from '../../store/hosted-agents.ts';
 import { lockHost } from '../../store/hosts.ts';

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { parseScope } from '../../lib/scopes.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { type GrantRow, listGrants, listGrantsOf } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow, listHostedPage } from '../../store/hosted-agents.ts';
 import { findHost, type HostRow } from '../../store/hosts.ts';

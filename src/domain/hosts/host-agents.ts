@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { findAgent, insertAgent, lockAgent } from '../../store/agents.ts';
 import { endApprovals } from '../../store/approvals.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { allowGrant, askGrant, denyGrant, dropGrants } from '../../store/grants.ts';
 import {
   type AgentMode,

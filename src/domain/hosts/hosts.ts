@@ -13,7 +13,7 @@ import {
 import { insertAgentAccount, lockAccount, mergeAccount } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
 import { endApprovals } from '../../store/approvals.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { dropGrants } from '../../store/grants.ts';
 import { endHostedAgent, listHostedAgents } from '../../store/hosted-agents.ts';
 import {

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { isSubset } from '../../lib/scopes.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { denyGrant, listGrants } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';

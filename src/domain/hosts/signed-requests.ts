@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { isSignedWith, type PublicKey, readPublicKey } from '../../lib/ed25519.ts';
 import { parseSignedToken } from '../../lib/signed-token.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { findHostedAgent, type HostedAgentRow, markHostedAgentSeen } from '../../store/hosted-agents.ts';
 import { findHost, findHostByThumbprint, type HostRow, isRetiredKey } from '../../store/hosts.ts';
 import { insertSpentToken } from '../../store/spent-tokens.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deps } from '../../deps.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 
 /** Nobody waits longer than this for a background job: so long may one of its transactions keep the writer (ms). */
 export const BATCH_MS = 20;

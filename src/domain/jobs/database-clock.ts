@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { createSteadyClock } from '../../lib/steady-clock.ts';
 import { endCodesBefore, readClockMark, setClockMark } from '../../store/clock-mark.ts';
-import type { Db } from '../../store/db.ts';
+import type { Db } from '../../store/engine/db.ts';
 
 const LOOK_MS = 15_000;
 const MARK_MS = 60_000;

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { incrementCounter } from '../../store/counters.ts';
-import { readDiskSpace } from '../../store/database-file.ts';
+import { readDiskSpace } from '../../store/engine/database-file.ts';
 
 /** Whether the database takes writes. Only a write tells: a full disk or a read-only database takes an empty transaction. */
 export async function takesWrites(deps: Pick<Deps, 'db' | 'clock'>): Promise<boolean> {

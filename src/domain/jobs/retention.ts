@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
 import { DAY_MS } from '../../lib/time.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { deleteOldEvents } from '../../store/events.ts';
 import {
   deleteEndedAttempts,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { sameDigest, sha256 } from '../../lib/hash.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import {
   findKey,
   type IdempotencyRow,

@@ -4,7 +4,7 @@ import type { Deps } from '../../deps.ts';
 import { type Budget, Failure } from '../../errors.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
 import { decrementCounter, incrementCounter, readCounter } from '../../store/counters.ts';
-import type { Db, Tx } from '../../store/db.ts';
+import type { Db, Tx } from '../../store/engine/db.ts';
 import type { LimitCounter } from './limits.ts';
 
 /** Counters that bound how often something is done. */

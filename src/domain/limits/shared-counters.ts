@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { type Budget, Failure } from '../../errors.ts';
 import { giveBackTo, incrementCounters } from '../../store/counters.ts';
-import type { Db, Tx } from '../../store/db.ts';
+import type { Db, Tx } from '../../store/engine/db.ts';
 import type { LimitCounter } from './limits.ts';
 import { consumeLimits, counterOf, rateOf, refundLimits, settleLimit } from './rate-limiter.ts';
 

@@ -18,7 +18,7 @@ import {
   narrowCredential,
   revokeCredential,
 } from '../../store/credentials.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration, unclaimRegistration } from '../../store/registrations.ts';
 import { endAgent, endDelegation } from '../agents/end-agent.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { principalOf } from '../../lib/principals.ts';
 import { findAccount, findAccountByMailbox, lockAccount } from '../../store/accounts.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { lockOrCreatePrincipal, type PrincipalRow } from '../../store/principals.ts';
 import { insertSpentToken } from '../../store/spent-tokens.ts';
 import { findOrCreateAccount } from '../accounts/find-or-create-account.ts';

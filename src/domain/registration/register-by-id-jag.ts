@@ -4,7 +4,7 @@ import { newId } from '../../lib/ids.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
 import { lockAgent } from '../../store/agents.ts';
 import { findClaimByTokenHash, insertClaim, replaceClaim } from '../../store/claims.ts';
-import type { Tx } from '../../store/db.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import { type PrincipalRow, placePrincipal } from '../../store/principals.ts';
 import {
   type CredentialType,

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from '../config/load.ts';
-import { DatabaseError } from '../errors.ts';
+import type { Config } from '../../config/load.ts';
+import { DatabaseError } from '../../errors.ts';
 import type { Db } from './db.ts';
 import { migrate } from './migrate.ts';
 import { explainOpenError, type ServiceLock } from './open-error.ts';
-import { openPostgres } from './postgres.ts';
-import { lockPostgres } from './postgres-lock.ts';
-import { openSqlite } from './sqlite.ts';
-import { lockFile } from './sqlite-lock.ts';
+import { lockPostgres } from './postgres/lock.ts';
+import { openPostgres } from './postgres/postgres.ts';
+import { lockFile } from './sqlite/lock.ts';
+import { openSqlite } from './sqlite/sqlite.ts';
 
 const RETRY_MS = 500;
 

@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, readSync, type Stats, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Config } from '../config/load.ts';
-import { DatabaseError } from '../errors.ts';
+import type { Config } from '../../config/load.ts';
+import { DatabaseError } from '../../errors.ts';
 
 /** What may happen to the file of a SQLite database behind its back, and how much room it has. */
 

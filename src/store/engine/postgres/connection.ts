@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { unavailable } from '../errors.ts';
-import type { Tx, Value } from './db.ts';
+import { unavailable } from '../../../errors.ts';
+import type { Tx, Value } from '../db.ts';
 
 /** Connections to PostgreSQL, or to a pooler in front of it: connections, times, statements, errors. */
 

@@ -1,4 +1,4 @@
-import type { Tx, Value } from './db.ts';
+import type { Tx, Value } from '../db.ts';
 
 interface Statement {
   get(...params: Value[]): unknown;

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
-import { inUse, restoring, type ServiceLock } from './open-error.ts';
+import { inUse, restoring, type ServiceLock } from '../open-error.ts';
 
 /**
  * The lock that all who work on a database hold together: the operating system's, so it is gone with a process that was killed.

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { DatabaseError } from '../errors.ts';
-import { restoring, type ServiceLock } from './open-error.ts';
-import { type PostgresPlace, refusePooler, SERVICE_LOCK, STATEMENT_MS } from './postgres-connection.ts';
+import { DatabaseError } from '../../../errors.ts';
+import { restoring, type ServiceLock } from '../open-error.ts';
+import { type PostgresPlace, refusePooler, SERVICE_LOCK, STATEMENT_MS } from './connection.ts';
 
 const RETRY_MS = 1000;
 const RELEASE_MS = 2000;

@@ -1,5 +1,5 @@
-import type { Config } from '../config/load.ts';
-import { DatabaseError, Failure } from '../errors.ts';
+import type { Config } from '../../config/load.ts';
+import { DatabaseError, Failure } from '../../errors.ts';
 
 /**
  * Why the database cannot be used, as a sentence that names its setting: thrown in place of what the driver says when the

@@ -11,11 +11,11 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
-import { DatabaseError } from '../errors.ts';
-import type { Db } from './db.ts';
-import { migrate } from './migrate.ts';
+import { DatabaseError } from '../../../errors.ts';
+import type { Db } from '../db.ts';
+import { migrate } from '../migrate.ts';
+import { lockForRestore } from './lock.ts';
 import { openSqlite } from './sqlite.ts';
-import { lockForRestore } from './sqlite-lock.ts';
 
 /**
  * Puts a copy in the place of a database. At every moment there is a whole one under its name.

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import type { Config } from '../config/load.ts';
-import { DatabaseError } from '../errors.ts';
+import type { Config } from '../../config/load.ts';
+import { DatabaseError } from '../../errors.ts';
 import type { Db } from './db.ts';
 import { explainOpenError } from './open-error.ts';
-import { restorePostgres } from './postgres-copy.ts';
-import { restoreSqlite } from './sqlite-copy.ts';
+import { restorePostgres } from './postgres/copy.ts';
+import { restoreSqlite } from './sqlite/copy.ts';
 
 /**
  * Puts a backup in the place of the configured database. Wherever it ends, by an error or by being killed, the database is the old one

@@ -1,4 +1,4 @@
-import type { Db, Tx } from './db.ts';
+import type { Db, Tx } from '../db.ts';
 import {
   inTransaction,
   lone,
@@ -10,8 +10,8 @@ import {
   readNow,
   refusePooler,
   statements,
-} from './postgres-connection.ts';
-import { writeBackup } from './postgres-copy.ts';
+} from './connection.ts';
+import { writeBackup } from './copy.ts';
 
 const MIGRATION_STATEMENT_MS = 60_000;
 

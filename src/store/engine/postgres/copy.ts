@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, unlinkSync } from 'node:fs';
 import type pg from 'pg';
-import { DatabaseError } from '../errors.ts';
-import type { Db } from './db.ts';
-import { checkApplied, migrate, migrationTables } from './migrate.ts';
-import { inUse } from './open-error.ts';
+import { DatabaseError } from '../../../errors.ts';
+import type { Db } from '../db.ts';
+import { checkApplied, migrate, migrationTables } from '../migrate.ts';
+import { inUse } from '../open-error.ts';
 import {
   inTransaction,
   openPool,
@@ -14,7 +14,7 @@ import {
   readNow,
   SERVICE_LOCK,
   statements,
-} from './postgres-connection.ts';
+} from './connection.ts';
 
 /**
  * Copies of a PostgreSQL database, made and put back by ourselves: no program of the server's version is needed. A copy is

@@ -2,9 +2,9 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
-import { unavailable } from '../errors.ts';
-import type { Db, Tx } from './db.ts';
-import { statements } from './sqlite-statements.ts';
+import { unavailable } from '../../../errors.ts';
+import type { Db, Tx } from '../db.ts';
+import { statements } from './statements.ts';
 
 /** How long a transaction waits for another process's before it is refused. */
 const WAIT_MS = 2000;

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { sha256 } from '../lib/hash.ts';
+import { sha256 } from '../../lib/hash.ts';
 import type { Db } from './db.ts';
 
-const FOLDER = new URL('../../db/migrations/', import.meta.url);
+const FOLDER = new URL('../../../db/migrations/', import.meta.url);
 
 interface Migration {
   version: number;
