@@ -1,16 +1,15 @@
-import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createApp } from './app.ts';
 import type { Config } from './config/load.ts';
 import type { Deps } from './deps.ts';
 import { type DatabaseClock, databaseClock } from './domain/jobs/database-clock.ts';
-import { ConfigError } from './errors.ts';
 import { createOpsServer } from './http/ops.ts';
-import { boundConnections, type Connections, serveOneAtATime, TIMEOUTS } from './http/server/connections.ts';
+import { boundConnections } from './http/server/connections.ts';
 import { hasPlainCookies } from './http/server/cookies.ts';
 import { createDrain, DRAIN_TIMES, type DrainTimes } from './http/server/drain.ts';
+import { listen } from './http/server/listen.ts';
+import { createPublicServer } from './http/server/public-server.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLog, type Log } from './lib/log.ts';
 import { createDevMailbox } from './mail/dev-mailbox.ts';
@@ -24,7 +23,6 @@ import { startOutboxWorker } from './workers/outbox-worker.ts';
 import { createRevocationFeedHub } from './workers/revocation-feed-hub.ts';
 import { startScheduler } from './workers/scheduler.ts';
 import { startSecretMarkWriter } from './workers/secret-mark-writer.ts';
-
 /** A running service. */
 export interface RunningService {
   /** Where it listens. */
@@ -37,8 +35,6 @@ export interface RunningService {
    */
   stop(delayMs?: number): Promise<void>;
 }
-
-const CONNECTIONS_MAX = 10_000;
 
 /** What tests put in the place of the real world. */
 export interface Overrides {
@@ -135,55 +131,4 @@ function startClock(db: Db, log: Log): Promise<DatabaseClock> {
   return databaseClock(db, systemClock, {
     onSet: (byMs) => log.warn({ byMs }, 'time was set: the clock has shown another time for ten minutes'),
   });
-}
-
-/** The listener for everybody, with the timeouts and caps that Node leaves open. */
-function createPublicServer(
-  handler: RequestListener,
-  config: Config,
-): { server: Server; connections: Connections } {
-  const server = createServer({
-    ...TIMEOUTS,
-    keepAliveTimeout: config.keepAliveMs,
-    maxHeaderSize: 16 * 1024,
-  });
-  const connections = serveOneAtATime(server, handler);
-  server.maxConnections = CONNECTIONS_MAX;
-  server.maxHeadersCount = 0; // none are dropped in silence: transport.ts counts them and refuses
-  server.on('clientError', refuseBadRequest);
-  return { server, connections };
-}
-
-const TRANSPORT_REFUSALS: Record<string, string> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-};
-
-/** What Node's parser refuses never reaches a route; it is answered here and the connection closed (S-67). */
-function refuseBadRequest(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-  const status = TRANSPORT_REFUSALS[error.code ?? ''] ?? '400 Bad Request';
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-}
-
-/** @throws ConfigError naming `PORT` or `HOST`, with their prefix, where that is what keeps it from listening */
-async function listen(server: Server, port: number, host: string, prefix: '' | 'OPS_'): Promise<void> {
-  server.listen(port, host);
-  try {
-    await once(server, 'listening'); // rejects with what is emitted as 'error'
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const [portName, hostName] = [`${prefix}PORT`, `${prefix}HOST`];
-    const sentences: Record<string, string> = {
-      EADDRINUSE: `${portName}: another process listens at port ${port} of ${host} already.`,
-      EACCES: `${portName}: this user may not listen at port ${port} of ${host}. Ports from 1024 are for everybody.`,
-      EADDRNOTAVAIL: `${hostName}: ${host} is no address of this machine.`,
-      ENOTFOUND: `${hostName}: ${host} is not known. Name an address of this machine.`,
-      EAI_AGAIN: `${hostName}: ${host} cannot be looked up. Name an address of this machine.`,
-    };
-    const sentence =
-      sentences[code ?? ''] ??
-      `${hostName}, ${portName}: cannot listen at port ${port} of ${host} (${code}).`;
-    throw new ConfigError(sentence, { cause: error });
-  }
 }

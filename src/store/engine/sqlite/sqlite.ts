@@ -4,11 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { unavailable } from '../../../errors.ts';
 import type { Db, Tx } from '../db.ts';
+import { sharedSnapshot } from './snapshot.ts';
 import { statements } from './statements.ts';
+import { MIGRATION_WAIT_MS, openWriter } from './writer.ts';
 
 /** How long a transaction waits for another process's before it is refused. */
 const WAIT_MS = 2000;
-const MIGRATION_WAIT_MS = 60_000;
 /** So many transactions share a commit at most. */
 const BATCH_MAX = 128;
 /** Past this queue a request is refused at once: it would only wait to be refused later. */
@@ -211,61 +212,6 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       viewer?.close();
       reader.close();
       writer.close();
-    },
-  };
-}
-
-/** Several processes may open a new file at once; switching it to WAL needs a moment alone. */
-async function openWriter(file: string): Promise<Database.Database> {
-  const writer = new Database(file, { timeout: 0 });
-  for (const giveUpAt = performance.now() + MIGRATION_WAIT_MS; ; ) {
-    try {
-      writer.pragma('journal_mode = WAL');
-      break;
-    } catch (error) {
-      const busy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
-      if (!busy || performance.now() > giveUpAt) throw error;
-      await sleep(20);
-    }
-  }
-  writer.pragma('synchronous = FULL');
-  writer.pragma('foreign_keys = ON');
-  writer.pragma('cache_size = -65536');
-  writer.pragma('wal_autocheckpoint = 12000');
-  return writer;
-}
-
-/**
- * One read transaction for all reads of a turn of the event loop: a read alone takes and drops the file's locks, which costs
- * several times what finding a row does. It is begun after the requests of this turn have arrived and given up before the
- * next ones are read, so it shows everything that was acknowledged, by whatever process, before any of them was sent. Commits
- * are told late in a turn: what is read from then on until the next turn is over stands alone, or its snapshot would outlive
- * the arrival of new requests.
- */
-function sharedSnapshot(reader: Database.Database): { open(): void; close(): void; renounce(): void } {
-  const begin = reader.prepare('BEGIN');
-  const end = reader.prepare('COMMIT');
-  let isOpen = false;
-  let isShared = true;
-  function close(): void {
-    if (!isOpen) return;
-    isOpen = false;
-    end.run();
-  }
-  return {
-    open() {
-      if (isOpen || !isShared) return;
-      begin.run();
-      isOpen = true;
-      setImmediate(close);
-    },
-    close,
-    renounce() {
-      close();
-      isShared = false;
-      setImmediate(() => {
-        isShared = true;
-      });
     },
   };
 }

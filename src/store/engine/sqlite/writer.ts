@@ -1,0 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import Database from 'better-sqlite3';
+
+/** The connection that writes. */
+
+/** Migrations of other processes are waited for so long. */
+export const MIGRATION_WAIT_MS = 60_000;
+
+/** Several processes may open a new file at once; switching it to WAL needs a moment alone. */
+export async function openWriter(file: string): Promise<Database.Database> {
+  const writer = new Database(file, { timeout: 0 });
+  for (const giveUpAt = performance.now() + MIGRATION_WAIT_MS; ; ) {
+    try {
+      writer.pragma('journal_mode = WAL');
+      break;
+    } catch (error) {
+      const busy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+      if (!busy || performance.now() > giveUpAt) throw error;
+      await sleep(20);
+    }
+  }
+  writer.pragma('synchronous = FULL');
+  writer.pragma('foreign_keys = ON');
+  writer.pragma('cache_size = -65536');
+  writer.pragma('wal_autocheckpoint = 12000');
+  return writer;
+}
