@@ -115,7 +115,7 @@ onEveryEngine('creating a key on its page', (engine) => {
         assert.deepEqual(about, {
           user_id: account,
           kind: 'human',
-          owner: `o***@${mailbox.split('@')[1]}`,
+          owner: `${mailbox[0]}***@${mailbox.split('@')[1]}`,
           scopes,
         });
         assert.equal(key.name, preset);
