@@ -34,7 +34,7 @@ export interface CompletedClaim extends ClaimedAgent {
  * Completes a claim: the agent merges into the owner's account or is linked to it, and gets the claimed scopes. Either the
  * agent brings the code that its human had by mail or on the page, or its human has approved on the page.
  *
- * Everything happens in one transaction; see guessAtClaim() for what a guess costs.
+ * Everything happens in one transaction; see verifyClaimCode() for what a guess costs.
  *
  * @param input.code as it was read out; undefined: ask whether the human has approved
  * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`, `codeNotIssued`,

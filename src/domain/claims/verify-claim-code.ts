@@ -15,7 +15,7 @@ import { POLL_SECONDS, throwWhyClaimClosed } from './claim-status.ts';
 /** A code that is tried at a claim. */
 
 /**
- * One guess at the code of a claim's attempt; see guess().
+ * One guess at the code of a claim's attempt; see verifyCode().
  *
  * @returns undefined for a right guess; for a wrong one the failure to throw outside, so that its counts are committed
  * @throws Failure `codeExpired`, or what the claim's own state says; `limited` or `unavailable` when a budget of wrong

@@ -71,7 +71,7 @@ export async function approveAgent(
   });
 }
 
-/** Turns an agent away: one that is not in yet for good, one that is from what it asked for. @throws Failure as approveAgent */
+/** Turns an agent away: one that is not in yet altogether, one that is in from what it asked for. @throws Failure as approveAgent */
 export async function rejectAgent(
   deps: Deps,
   origin: RequestOrigin,

@@ -72,10 +72,10 @@ const PATIENCE_MS = 5000;
 const PAUSE_MS = 50;
 
 /**
- * Like once(), for what is sent twice by a hand that is quicker than the answer: the second one waits for the answer of the first. It is
+ * Like withIdempotency(), for what is sent twice by a hand that is quicker than the answer: the second one waits for the answer of the first. It is
  * kept when it is there, so after a crash in between a repetition acts again.
  *
- * @throws Failure as once() and `act` do
+ * @throws Failure as withIdempotency() and `act` do
  */
 export async function withIdempotencyWait<Answer>(
   deps: Deps,

@@ -82,7 +82,7 @@ export function signInMailLimits(mailbox: string, address: Address, accountId?: 
   ];
 }
 
-/** The counters that one guess at the code of a sign-in costs until it turns out right; as guessSpendings. */
+/** The counters that one guess at the code of a sign-in costs until it turns out right; as guessLimits. */
 export function signInGuessLimits(mailbox: string, address: Address): LimitCounter[] {
   return [
     { name: 'signInWrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
@@ -95,5 +95,5 @@ export function secondFactorLimits(mailbox: string): LimitCounter[] {
   return [{ name: 'secondFactorWrongPerMailboxDay', key: mailboxLimitKey(mailbox) }];
 }
 
-/** What one guess costs of all guesses at the service: to be taken by withShared(). */
+/** What one guess costs of all guesses at the service: to be taken by withSharedCounters(). */
 export const SERVICE_GUESS: readonly LimitCounter[] = [{ name: 'wrongPerServiceDay', key: '' }];

@@ -41,7 +41,7 @@ export const counterOf = ({ name, key }: LimitCounter): string => `${name}:${key
 /**
  * What came of limit from one counter.
  *
- * @throws Failure as spend(), when it was spent
+ * @throws Failure as consumeLimits(), when it is exhausted
  */
 export function settleLimit(
   deps: Pick<Deps, 'db' | 'config'>,

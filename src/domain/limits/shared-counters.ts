@@ -10,7 +10,7 @@ export interface SharedCounters {
   /**
    * Takes one from each.
    *
-   * @throws Failure as spend(), when one is spent
+   * @throws Failure as consumeLimits(), when one is exhausted
    */
   use(): Promise<Budget[]>;
   /** Gives them back: the request turned out to cost nothing. */

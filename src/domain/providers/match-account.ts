@@ -24,7 +24,7 @@ export function assertionLimits({ issuer: { issuer } }: VerifiedAssertion): Limi
 /**
  * Takes a token once, last of all checks, and holds the user it speaks of (S-94).
  *
- * @param shared of assertionSpendings()
+ * @param shared of assertionLimits()
  */
 export async function consumeAssertion(
   tx: Tx,
