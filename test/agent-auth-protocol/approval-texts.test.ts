@@ -11,6 +11,7 @@ import {
   IN,
   openAgentWorld,
   said,
+  waitingAgents,
 } from '../helpers/agent-world.ts';
 import { openBrowser, type Page } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
@@ -34,14 +35,7 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
   });
   after(() => world.stop());
 
-  /** An agent that waits, and the link that it shows. */
-  async function waiting(capabilities: string[] = ['read', 'write'], host = world.client.newHost()) {
-    const { agent, reply } = await world.client.connect(host, { capabilities });
-    const { verification_uri_complete: link, user_code: code } = fine(reply).approval;
-    return { agent, link: link as string, code: code as string };
-  }
-  const stateOf = async (agent: Parameters<AgentWorld['client']['status']>[0]) =>
-    fine(await world.client.status(agent)).status;
+  const { waiting, stateOf } = waitingAgents(() => ({ world }));
 
   describe('what strangers write', () => {
     const benign = 'Robert';

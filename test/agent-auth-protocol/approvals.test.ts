@@ -12,6 +12,7 @@ import {
   openAgentWorld,
   said,
   TURNED_AWAY,
+  waitingAgents,
 } from '../helpers/agent-world.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
@@ -26,14 +27,7 @@ onEveryEngine('letting agents in', (engine) => {
   });
   after(() => world.stop());
 
-  /** An agent that waits, and the link that it shows. */
-  async function waiting(capabilities: string[] = ['read', 'write'], host = world.client.newHost()) {
-    const { agent, reply } = await world.client.connect(host, { capabilities });
-    const { verification_uri_complete: link, user_code: code } = fine(reply).approval;
-    return { agent, link: link as string, code: code as string };
-  }
-  const stateOf = async (agent: Parameters<AgentWorld['client']['status']>[0]) =>
-    fine(await world.client.status(agent)).status;
+  const { waiting, stateOf } = waitingAgents(() => ({ world }));
 
   describe('a decision', () => {
     test('no: the agent is rejected for good', async () => {

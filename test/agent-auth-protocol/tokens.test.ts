@@ -6,7 +6,7 @@ import { type ClientAgent, type Host, newKey, signToken } from '../helpers/agent
 import { type AgentWorld, fine, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine, type Reply } from '../helpers/service.ts';
-import { assertRefused } from '../helpers/wire.ts';
+import { signedEndpoints } from '../helpers/signed-endpoints.ts';
 
 const P256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -22,73 +22,13 @@ onEveryEngine('tokens of hosts and agents', (engine) => {
   });
   after(() => world.stop());
 
-  const now = () => Math.floor(world.on.clock() / 1000);
-  const bearer = (token: string | undefined) =>
-    token === undefined ? ({} as Record<string, string>) : { Authorization: `Bearer ${token}` };
+  const { now, bearer, HOST_ENDPOINTS, AGENT_ENDPOINTS, OPEN_ENDPOINTS, refused, everyHostEndpoint } =
+    signedEndpoints(() => ({
+      world,
+      host,
+      agent,
+    }));
   const hosts = () => world.count('hosts');
-
-  /** What each endpoint of hosts says to a token that is right; what is sent there does no harm. */
-  const HOST_ENDPOINTS: Record<string, { ask: (token?: string) => Promise<Reply>; good: string }> = {
-    'POST /agent/register': {
-      ask: (token) => world.on.post('/agent/register', { name: 'x', capabilities: ['read'] }, bearer(token)),
-      good: '400 invalid_public_key', // it comes without the key of an agent
-    },
-    'GET /agent/status': {
-      ask: (token) =>
-        world.on.request('GET', `/agent/status?agent_id=${agent.id}`, { headers: bearer(token) }),
-      good: '200',
-    },
-    'POST /agent/reactivate': {
-      ask: (token) => world.on.post('/agent/reactivate', { agent_id: agent.id }, bearer(token)),
-      good: '200',
-    },
-    'POST /agent/revoke': {
-      ask: (token) => world.on.post('/agent/revoke', { agent_id: 'agt_none' }, bearer(token)),
-      good: '404 agent_not_found',
-    },
-    'POST /agent/rotate-key': {
-      ask: (token) =>
-        world.on.post('/agent/rotate-key', { agent_id: 'agt_none', public_key: newKey().jwk }, bearer(token)),
-      good: '404 agent_not_found',
-    },
-    'POST /host/rotate-key': {
-      ask: (token) => world.on.post('/host/rotate-key', { public_key: {} }, bearer(token)),
-      good: '400 unsupported_algorithm',
-    },
-  };
-  /** Does harm where it is right. */
-  const REVOKE_HOST = (token?: string) =>
-    world.on.request('POST', '/host/revoke', { headers: bearer(token) });
-  const everyHostEndpoint = () =>
-    Object.entries({ ...HOST_ENDPOINTS, 'POST /host/revoke': { ask: REVOKE_HOST, good: '' } });
-
-  const AGENT_ENDPOINTS: Record<
-    string,
-    { ask: (token?: string) => Promise<Reply>; audience: () => string; good: string }
-  > = {
-    'POST /agent/request-capability': {
-      ask: (token) => world.on.post('/agent/request-capability', { capabilities: ['read'] }, bearer(token)),
-      audience: () => world.on.url,
-      good: '409 already_granted',
-    },
-    'POST /capability/execute': {
-      ask: (token) => world.on.post('/capability/execute', { capability: 'whoami' }, bearer(token)),
-      audience: () => `${world.on.url}/capability/execute`,
-      good: '200',
-    },
-  };
-  /** Where anybody may ask, too. */
-  const OPEN_ENDPOINTS: Record<string, (token?: string) => Promise<Reply>> = {
-    'GET /capability/list': (token) =>
-      world.on.request('GET', '/capability/list', { headers: bearer(token) }),
-    'GET /capability/describe': (token) =>
-      world.on.request('GET', '/capability/describe?name=read', { headers: bearer(token) }),
-  };
-
-  const refused = (reply: Reply, expected: string, about: string) => {
-    const [status, code] = expected.split(' ');
-    assertRefused(world.on, reply, 'agent protocol', Number(status), code!, about);
-  };
 
   test('a token that is right opens every endpoint', async () => {
     for (const [name, { ask, good }] of Object.entries(HOST_ENDPOINTS)) {

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { ceremony, codeOf, countOf, from, said } from '../helpers/ceremony.ts';
+import { claimSteps } from '../helpers/claim-steps.ts';
 import {
   onEveryEngine,
   type Reply,
@@ -23,27 +24,7 @@ onEveryEngine('claims', (engine) => {
   let made = 0;
   const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
 
-  /** An agent whose human has a code. */
-  async function pending(mailbox: string, link = false) {
-    const agent = await on.register();
-    const seen = on.mails.filter((mail) => mail.to === mailbox).length;
-    assert.equal(said(await call.claim(agent.claim_token, mailbox, {}, link)), '200');
-    return { ...agent, otp: await on.codeFor(mailbox, seen) };
-  }
-
-  /** The scopes of a key that works, without the key noticing. */
-  async function scopesOf(key: string): Promise<string[] | 'dead'> {
-    const me = await on.get('/api/me', key);
-    return me.status === 401 ? 'dead' : me.body.data.scopes;
-  }
-
-  const account = (id: string) =>
-    on.service.deps.db.get<Record<string, unknown>>(
-      `SELECT kind, mailbox, parent_id AS "parentId", merged_into AS "mergedInto", ended_at AS "endedAt"
-       FROM accounts WHERE id = ?`,
-      [id],
-    );
-  const humansAt = (mailbox: string) => countOf(on, 'accounts WHERE mailbox = ?', [mailbox]);
+  const { pending, scopesOf, account, humansAt } = claimSteps(() => ({ on, call }));
 
   describe('what a claim does to accounts', () => {
     test("merging moves the agent into the owner's account; its own account ends and points there", async () => {

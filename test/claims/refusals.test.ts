@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { ceremony, countOf, said, tally } from '../helpers/ceremony.ts';
+import { claimSteps } from '../helpers/claim-steps.ts';
 import { basic, onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
 
 onEveryEngine('claims: what is refused', (engine) => {
@@ -17,21 +18,7 @@ onEveryEngine('claims: what is refused', (engine) => {
   let made = 0;
   const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
 
-  /** An agent whose human has a code. */
-  async function pending(mailbox: string, link = false) {
-    const agent = await on.register();
-    const seen = on.mails.filter((mail) => mail.to === mailbox).length;
-    assert.equal(said(await call.claim(agent.claim_token, mailbox, {}, link)), '200');
-    return { ...agent, otp: await on.codeFor(mailbox, seen) };
-  }
-
-  /** The scopes of a key that works, without the key noticing. */
-  async function scopesOf(key: string): Promise<string[] | 'dead'> {
-    const me = await on.get('/api/me', key);
-    return me.status === 401 ? 'dead' : me.body.data.scopes;
-  }
-
-  const humansAt = (mailbox: string) => countOf(on, 'accounts WHERE mailbox = ?', [mailbox]);
+  const { pending, scopesOf, humansAt } = claimSteps(() => ({ on, call }));
 
   describe('what is refused, and how', () => {
     test('a claim token that is unknown, mistyped or malformed gets one answer', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ceremony, countOf, from, said, tally } from '../helpers/ceremony.ts';
+import { claimSteps } from '../helpers/claim-steps.ts';
 import {
   onEveryEngine,
   type Reply,
@@ -22,13 +23,7 @@ onEveryEngine('claims: requests that are repeated', (engine) => {
   const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
   const newKey = () => `key-${++made}`;
 
-  /** An agent whose human has a code. */
-  async function pending(mailbox: string, link = false) {
-    const agent = await on.register();
-    const seen = on.mails.filter((mail) => mail.to === mailbox).length;
-    assert.equal(said(await call.claim(agent.claim_token, mailbox, {}, link)), '200');
-    return { ...agent, otp: await on.codeFor(mailbox, seen) };
-  }
+  const { pending } = claimSteps(() => ({ on, call }));
 
   describe('requests that are repeated', () => {
     const idempotent = (key: string, address = '198.51.100.1') => ({

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { loadConfig } from '../../src/config/load.ts';
-import { ceremony, codeOf, countOf, from, said, tally } from '../helpers/ceremony.ts';
+import { ceremony, countOf, from, said, tally } from '../helpers/ceremony.ts';
 import { newMailbox } from '../helpers/common.ts';
+import { assertSpent, DAY, DEFAULTS, HOUR, newAddress, steps } from '../helpers/limit-steps.ts';
 import {
   createTestClock,
   createTestDatabase,
@@ -12,14 +13,9 @@ import {
   TEST_SECRET,
   type TestDatabase,
   type TestService,
-  wrongCode,
 } from '../helpers/service.ts';
 
 let made = 0;
-
-const HOUR = 3600;
-const DAY = 86_400;
-const DEFAULTS = { TRUST_PROXY: '1', LIMITS: '{}' };
 
 test('the limits are those that the documentation promises', () => {
   const perHour = (max: number) => ({ max, windowSeconds: HOUR });
@@ -57,61 +53,6 @@ test('the limits are those that the documentation promises', () => {
     assertionsPerIssuer: perHour(1000),
   });
 });
-
-const newAddress = () => `10.${++made >> 8}.${made & 255}.1`;
-
-/** Refused by a budget, in words and headers. */
-function assertSpent(
-  reply: Reply,
-  name: string,
-  policy: { max: number; windowSeconds: number; resetSeconds?: number },
-): void {
-  const { max, windowSeconds, resetSeconds = windowSeconds } = policy;
-  assert.equal(said(reply), name === 'wrongPerServiceDay' ? '503 unavailable' : '429 rate_limited');
-  assert.equal(reply.body.error.retryable, true);
-  assert.equal(reply.headers.get('retry-after'), String(resetSeconds));
-  assert.equal(reply.headers.get('ratelimit-policy'), `"${name}";q=${max};w=${windowSeconds}`);
-  assert.equal(reply.headers.get('ratelimit'), `"${name}";r=0;t=${resetSeconds}`);
-}
-
-/** The ceremony at a service, each step from an address of its own unless one is given. */
-function steps(on: TestService) {
-  const call = ceremony(on);
-  return {
-    ...call,
-    async newToken(): Promise<string> {
-      return (await call.register(from(newAddress()))).body.data.claim_token;
-    },
-    claimOf: (token: string, mailbox: string, address = newAddress()) =>
-      call.claim(token, mailbox, from(address)),
-    /** A claim token whose code is on its way to the mailbox. */
-    async pending(mailbox: string): Promise<string> {
-      const token = await this.newToken();
-      assert.equal(said(await this.claimOf(token, mailbox)), '200');
-      return token;
-    },
-    right: async (token: string, address = newAddress()) =>
-      call.complete(token, await codeOf(on, token), from(address)),
-    wrong: async (token: string, address = newAddress()) =>
-      call.complete(token, wrongCode(await codeOf(on, token)), from(address)),
-    async wrongTimes(times: number, token: string, address?: string): Promise<void> {
-      for (let count = 0; count < times; count += 1) {
-        assert.equal(said(await this.wrong(token, address)), '401 otp_invalid');
-      }
-    },
-    used: async (name: string) =>
-      (await on.service.deps.db.get<{ used: number }>('SELECT used FROM counters WHERE key = ?', [name]))
-        ?.used ?? 0,
-    /** As if all of a budget but one had been spent in this window. */
-    async spendAllButOne(name: string, max: number): Promise<void> {
-      const { db } = on.service.deps;
-      const changed = await db.tx((tx) =>
-        tx.run('UPDATE counters SET used = ? WHERE key = ?', [max - 1, name]),
-      );
-      assert.equal(changed, 1);
-    },
-  };
-}
 
 onEveryEngine('limits', (engine) => {
   let on: TestService;

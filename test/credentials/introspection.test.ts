@@ -1,38 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
-import { addResourceServer, removeResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { removeResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
-import { bearer } from '../helpers/common.ts';
+import { addServer, asker, makeKey, type Server } from '../helpers/api-keys.ts';
 import { basic, onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
 import { assertHeaders, assertRefused } from '../helpers/wire.ts';
-
-const asker = localOrigin('test');
-
-interface Server {
-  id: string;
-  secret: string;
-  ask(token: string): Promise<Reply>;
-}
-
-/** A resource server, and how it asks about keys. */
-async function addServer(on: TestService, url: string, scopes?: string[]): Promise<Server> {
-  const { server, secret } = await addResourceServer(on.service.deps, asker, { url, name: 'API', scopes });
-  return {
-    id: server.id,
-    secret,
-    ask: (token) => on.form('/oauth2/introspect', { token }, basic(server.id, secret)),
-  };
-}
-
-/** Makes a key with a key; `data` of the answer. */
-async function makeKey(on: TestService, maker: string, body: object) {
-  const reply = await on.post('/api/tokens', body, bearer(maker));
-  assert.equal(reply.status, 200, reply.text);
-  return reply.body.data;
-}
 
 onEveryEngine('introspection and revocation of keys', (engine) => {
   let on: TestService;

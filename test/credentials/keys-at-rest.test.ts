@@ -4,46 +4,17 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { addServer, makeKey } from '../helpers/api-keys.ts';
 import { confirm, newUser, openAuthMd, SIGNED_API, succeeded } from '../helpers/auth-md.ts';
 import { noting, watchCommits } from '../helpers/commits.ts';
-import { bearer } from '../helpers/common.ts';
 import { dumpOf } from '../helpers/dump.ts';
 import {
   basic,
   createTestClock,
   createTestDatabase,
   onEveryEngine,
-  type Reply,
   startTestService,
-  type TestService,
 } from '../helpers/service.ts';
-
-const asker = localOrigin('test');
-
-interface Server {
-  id: string;
-  secret: string;
-  ask(token: string): Promise<Reply>;
-}
-
-/** A resource server, and how it asks about keys. */
-async function addServer(on: TestService, url: string, scopes?: string[]): Promise<Server> {
-  const { server, secret } = await addResourceServer(on.service.deps, asker, { url, name: 'API', scopes });
-  return {
-    id: server.id,
-    secret,
-    ask: (token) => on.form('/oauth2/introspect', { token }, basic(server.id, secret)),
-  };
-}
-
-/** Makes a key with a key; `data` of the answer. */
-async function makeKey(on: TestService, maker: string, body: object) {
-  const reply = await on.post('/api/tokens', body, bearer(maker));
-  assert.equal(reply.status, 200, reply.text);
-  return reply.body.data;
-}
 
 type Repeat = { 'Idempotency-Key': string };
 

@@ -180,3 +180,18 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
   };
 }
 export type AgentWorld = Awaited<ReturnType<typeof openAgentWorld>>;
+
+/** Agents that wait for their human. @param of the world, asked for when it is needed */
+export function waitingAgents(of: () => { world: AgentWorld }) {
+  /** An agent that waits, and the link that it shows. */
+  async function waiting(capabilities: string[] = ['read', 'write'], host = of().world.client.newHost()) {
+    const { agent, reply } = await of().world.client.connect(host, { capabilities });
+    const { verification_uri_complete: link, user_code: code } = fine(reply).approval;
+    return { agent, link: link as string, code: code as string };
+  }
+
+  const stateOf = async (agent: Parameters<AgentWorld['client']['status']>[0]) =>
+    fine(await of().world.client.status(agent)).status;
+
+  return { waiting, stateOf };
+}

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { displayName } from '../../src/lib/display.ts';
-import { type Browser, openBrowser } from './browser.ts';
+import { type Browser, openBrowser, type Page } from './browser.ts';
 import { ceremony, codeOf, countOf } from './ceremony.ts';
 import { watchCommits } from './commits.ts';
 import { SESSION, signIn as signInAt } from './human.ts';
@@ -158,7 +158,7 @@ export function plainly(text: string): string {
     .replaceAll(/sk_[0-9A-Za-z]+/g, 'SECRET');
 }
 
-const ESCAPES: Record<string, string> = {
+export const ESCAPES: Record<string, string> = {
   '&': '&amp;',
   '<': '&lt;',
   '>': '&gt;',
@@ -194,3 +194,9 @@ export const HOSTILE_NAMES = [
   'a\u0301'.repeat(32),
   '\u{e0041}\ufe0f<b onclick=alert(1)>',
 ];
+
+/** The lines of a page about what happened. */
+export const happenings = ({ text }: Page) =>
+  [
+    ...text.matchAll(/<li>([^<]*?)(?:: <b>([^<]*)<\/b>)? <span class="quiet small">([^<]*)<\/span><\/li>/g),
+  ].map(([, what, name, when]) => ({ what: what!, name, when: when! }));

@@ -6,15 +6,13 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { until } from '../helpers/api.ts';
 import { startTestService, TEST_SECRET, type TestService } from '../helpers/service.ts';
+import { helperPath } from '../helpers/storage.ts';
 
 /** Clients that send requests ahead, and those that do not read what they asked for. */
 
 const MEGABYTE = 1024 * 1024;
-const helper = (name: string) => fileURLToPath(new URL(`../helpers/${name}`, import.meta.url));
-
 describe('requests that are sent ahead', () => {
   let on: TestService;
   before(async () => {
@@ -114,7 +112,7 @@ describe('an attack by requests whose answers nobody reads', () => {
         SECRET: TEST_SECRET,
         DATABASE_URL: `file:${join(folder, 'test.db')}`,
       };
-      const server = fork(helper('measured-server.ts'), {
+      const server = fork(helperPath('measured-server.ts'), {
         env,
         execArgv: ['--expose-gc', '--max-semi-space-size=4'],
       });
@@ -136,7 +134,7 @@ describe('an attack by requests whose answers nobody reads', () => {
       }
 
       async function attack(at: number): Promise<void> {
-        const attacker = fork(helper('attacker.ts'), [at, connections, requests].map(String));
+        const attacker = fork(helperPath('attacker.ts'), [at, connections, requests].map(String));
         t.after(() => attacker.kill());
         const sent = once(attacker, 'message');
         let isOver = false;

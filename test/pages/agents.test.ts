@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { sweep } from '../../src/domain/jobs/retention.ts';
-import { type Browser, openBrowser } from '../helpers/browser.ts';
+import { agentPages, CHANGES, change, fact, listed, pathOf } from '../helpers/agent-pages.ts';
+import { openBrowser } from '../helpers/browser.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
@@ -18,34 +19,6 @@ import {
 import { createTestClock, createTestDatabase, onEveryEngine } from '../helpers/service.ts';
 
 const DAY = 86_400;
-const pathOf = ({ agent_id }: Vouched, change?: string) =>
-  `/agents/${agent_id}${change === undefined ? '' : `/${change}`}`;
-
-/** Every change with what its form would send. */
-const CHANGES: Record<string, Record<string, string>> = {
-  rename: { name: 'Mine now' },
-  narrow: { 'scope:read': 'on' },
-  unlink: {},
-  undo: {},
-  revoke: {},
-};
-
-/** The agents on the page of all, in its order. */
-async function listed(browser: Browser): Promise<string[]> {
-  const { text } = await browser.get('/agents');
-  return [...text.matchAll(/<h2>.*?href="\/agents\/(agt_[0-9A-Za-z]+)"/g)].map(([, id]) => id!);
-}
-
-/** What the page of an agent says under a name. */
-function fact(text: string, name: string): string | undefined {
-  return new RegExp(`<dt>${name}</dt><dd>(.*?)</dd>`).exec(text)?.[1];
-}
-
-/** Opens the page of an agent and sends one of its forms. */
-async function change(browser: Browser, agent: Vouched, name: string, fields = CHANGES[name]!) {
-  await browser.get(pathOf(agent));
-  return browser.post(pathOf(agent, name), fields);
-}
 
 onEveryEngine('the pages of agents', (engine) => {
   let home: Home;
@@ -54,14 +27,7 @@ onEveryEngine('the pages of agents', (engine) => {
   });
   after(() => home.stop());
 
-  const me = async (key: string) => (await home.on.get('/api/me', key)).body.data;
-
-  /** A human who is signed in, and an agent of theirs. */
-  async function owned(input: Parameters<Home['vouched']>[1] = {}) {
-    const mailbox = newMailbox();
-    const agent = await home.vouched(mailbox, input);
-    return { mailbox, agent, browser: await home.signIn(mailbox) };
-  }
+  const { me, owned } = agentPages(() => ({ home }));
 
   describe('whose agents they are', () => {
     test('a human sees the agents that work for them, merged and linked, the newest first', async () => {

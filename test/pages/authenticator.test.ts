@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ScureBase32Plugin } from 'otplib';
-import { type Browser, openBrowser } from '../helpers/browser.ts';
-import { countOf } from '../helpers/ceremony.ts';
+import { openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
 import { dumpOf } from '../helpers/dump.ts';
@@ -16,6 +15,7 @@ import {
   signIn,
   typeMailedCode,
 } from '../helpers/human.ts';
+import { secondFactorSteps } from '../helpers/second-factor.ts';
 import {
   createTestClock,
   createTestDatabase,
@@ -35,35 +35,8 @@ onEveryEngine('the authenticator app', (engine) => {
   });
   after(() => on.stop());
 
-  /** Somebody with an app, which by now shows another code than the one it was set up with. */
-  async function withApp(mailbox = newMailbox(), at = on) {
-    const browser = await signIn(at, mailbox);
-    const { secret, recoveryCodes } = await setUpApp(at, browser);
-    at.clock.advance(90);
-    return { mailbox, browser, secret, recoveryCodes };
-  }
-
-  /** Types the mailed code, and stands before the second factor then. */
-  async function toSecondFactor(mailbox: string, browser = openBrowser(on), at = on): Promise<Browser> {
-    const page = await typeMailedCode(at, mailbox, { browser });
-    assert.equal(heading(page), 'Now your app', page.text);
-    return browser;
-  }
-
-  const typeSecond = (browser: Browser, code: string) => browser.post('/sign-in/code', { code });
-
-  /** Signs in with both factors; whether that went well. */
-  async function signsIn(mailbox: string, second: string, at = on): Promise<boolean> {
-    const browser = await toSecondFactor(mailbox, openBrowser(at), at);
-    await typeSecond(browser, second);
-    return isIn(browser);
-  }
-
-  const OF_MAILBOX = 'account_id = (SELECT id FROM accounts WHERE mailbox = ?)';
-  const appsOf = (mailbox: string) => countOf(on, `authenticators WHERE ${OF_MAILBOX}`, [mailbox]);
-  const recoveryCodesOf = (mailbox: string) => countOf(on, `recovery_codes WHERE ${OF_MAILBOX}`, [mailbox]);
-  const eventsOf = (mailbox: string, kind: string) =>
-    countOf(on, `events WHERE kind = ? AND ${OF_MAILBOX}`, [kind, mailbox]);
+  const { withApp, toSecondFactor, typeSecond, signsIn, appsOf, recoveryCodesOf, eventsOf } =
+    secondFactorSteps(() => ({ on }));
 
   describe('setting it up', () => {
     test('stores nothing before the app’s first code; a wrong one is said on the page, which keeps its secret', async () => {

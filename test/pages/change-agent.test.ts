@@ -1,40 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Browser } from '../helpers/browser.ts';
+import { agentPages, CHANGES, change, fact, listed, pathOf } from '../helpers/agent-pages.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
 import { type Home, openHome, type Vouched } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
-
-const pathOf = ({ agent_id }: Vouched, change?: string) =>
-  `/agents/${agent_id}${change === undefined ? '' : `/${change}`}`;
-
-/** Every change with what its form would send. */
-const CHANGES: Record<string, Record<string, string>> = {
-  rename: { name: 'Mine now' },
-  narrow: { 'scope:read': 'on' },
-  unlink: {},
-  undo: {},
-  revoke: {},
-};
-
-/** The agents on the page of all, in its order. */
-async function listed(browser: Browser): Promise<string[]> {
-  const { text } = await browser.get('/agents');
-  return [...text.matchAll(/<h2>.*?href="\/agents\/(agt_[0-9A-Za-z]+)"/g)].map(([, id]) => id!);
-}
-
-/** What the page of an agent says under a name. */
-function fact(text: string, name: string): string | undefined {
-  return new RegExp(`<dt>${name}</dt><dd>(.*?)</dd>`).exec(text)?.[1];
-}
-
-/** Opens the page of an agent and sends one of its forms. */
-async function change(browser: Browser, agent: Vouched, name: string, fields = CHANGES[name]!) {
-  await browser.get(pathOf(agent));
-  return browser.post(pathOf(agent, name), fields);
-}
 
 onEveryEngine('changing an agent on its page', (engine) => {
   let home: Home;
@@ -43,16 +14,9 @@ onEveryEngine('changing an agent on its page', (engine) => {
   });
   after(() => home.stop());
 
-  const me = async (key: string) => (await home.on.get('/api/me', key)).body.data;
+  const { me, owned } = agentPages(() => ({ home }));
   const makeKey = (key: string, body: object = {}) =>
     home.on.post('/api/tokens', { name: 'helper', scope: 'read write', ...body }, bearer(key));
-
-  /** A human who is signed in, and an agent of theirs. */
-  async function owned(input: Parameters<Home['vouched']>[1] = {}) {
-    const mailbox = newMailbox();
-    const agent = await home.vouched(mailbox, input);
-    return { mailbox, agent, browser: await home.signIn(mailbox) };
-  }
 
   /** Asserts that an agent works alone again, as one that nobody vouched for. */
   async function assertAlone(agent: Vouched, userId: string): Promise<void> {

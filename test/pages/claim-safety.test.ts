@@ -13,6 +13,7 @@ import {
   openHouse,
 } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
+import { ESCAPES } from '../helpers/own-pages.ts';
 import { onEveryEngine, wrongCode } from '../helpers/service.ts';
 import { assertHeaders } from '../helpers/wire.ts';
 
@@ -254,14 +255,6 @@ onEveryEngine('the claim page among strangers', (engine) => {
     assert.equal(shown.size, PAYLOADS.length);
   });
 });
-
-const ESCAPES: Record<string, string> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
 
 const PAYLOADS = [
   '<script>alert(1)</script>',

@@ -1,67 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
-import { createPersonalKey } from '../../src/domain/credentials/personal-keys.ts';
-import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
+import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
 import { dumpOf } from '../helpers/dump.ts';
 import { SESSION } from '../helpers/human.ts';
+import { credentialIn, fill, history, keyPages, MADE, makeMany, problemIn } from '../helpers/key-pages.ts';
 import { type Home, openHome } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
-
-const MADE = 'Your new key';
-
-interface Made {
-  id: string;
-  credential: string;
-}
-
-/** The key on the page that shows it. */
-function credentialIn(page: Page): string {
-  assert.equal(heading(page), MADE, page.text);
-  return /<code id="key">(sk_[0-9A-Za-z]+)<\/code>/.exec(page.text)![1]!;
-}
-
-/** What is said instead of making a key. */
-const problemIn = ({ text }: Page) => /role="alert" id="problem"><p>([^<]*)<\/p>/.exec(text)?.[1];
-
-/** The keys on the pages of all, in their order: each as text, with whether it is struck through. */
-async function history(browser: Browser) {
-  let text = '';
-  for (let next: string | undefined = '/keys'; next !== undefined; ) {
-    const page: Page = await browser.get(next);
-    text += page.text;
-    next = /href="([^"]*)">Older<\/a>/.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
-  }
-  return [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, article]) => ({
-    text: article!,
-    name: /<b>(.*?)<\/b>/.exec(article!)?.[1],
-    isStruck: /<p class="what"><s>.*<\/s><\/p>/.test(article!),
-    canEnd: article!.includes('/revoke"'),
-  }));
-}
-
-/** Fills the form for a key and sends it. */
-async function fill(browser: Browser, fields: Record<string, string> = {}): Promise<Page> {
-  await browser.get('/keys/new');
-  return browser.post('/keys/new', { name: 'script', preset: 'read-only', ...fields });
-}
-
-/** Makes many keys of a human without a browser. */
-async function makeMany(home: Home, account: string, count: number, days: number | undefined): Promise<void> {
-  const ask = { name: 'one of many', scopes: ['read'], resources: undefined, days };
-  for (let index = 0; index < count; index += 1) {
-    await createPersonalKey(home.on.service.deps, localOrigin(`many${index}`), account, ask, {
-      key: `many${index}`,
-      owner: account,
-      body: Buffer.from('x'),
-      ttlSeconds: 1,
-      limit: undefined,
-    });
-  }
-}
 
 onEveryEngine('creating a key on its page', (engine) => {
   let home: Home;
@@ -70,31 +17,12 @@ onEveryEngine('creating a key on its page', (engine) => {
   });
   after(() => home.stop());
 
-  const me = async (key: string) => (await home.on.get('/api/me', key)).body.data;
+  const { me, make, human, form } = keyPages(() => home);
+
   const keysOf = async (mailbox: string) =>
     countOf(home.on, 'credentials WHERE agent_id IS NULL AND account_id = ?', [
       await home.accountOf(mailbox),
     ]);
-
-  async function make(browser: Browser, fields?: Record<string, string>): Promise<Made> {
-    const credential = credentialIn(await fill(browser, fields));
-    return { credential, id: (await me(credential)).key.id };
-  }
-
-  async function human() {
-    const mailbox = newMailbox();
-    const browser = await home.signIn(mailbox);
-    return { mailbox, browser, account: await home.accountOf(mailbox) };
-  }
-
-  /** What the form for a key would send: to be sent without looking at the page again. */
-  async function form(
-    browser: Browser,
-    fields: Record<string, string> = {},
-  ): Promise<Record<string, string>> {
-    await browser.get('/keys/new');
-    return { ...browser.form('/keys/new'), name: 'script', preset: 'read-only', ...fields };
-  }
 
   describe('making one', () => {
     test('from a preset gives a key of the human alone, with the scopes of the preset', async () => {

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { accountSteps } from '../helpers/account-steps.ts';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { ceremony, codeOf, countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
 import { appCode, isIn, SESSION, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { violations } from '../helpers/oracle.ts';
+import { happenings } from '../helpers/own-pages.ts';
 import {
   basic,
   createTestClock,
@@ -17,12 +19,6 @@ import {
   startTestService,
   type TestService,
 } from '../helpers/service.ts';
-
-/** The lines of a page about what happened. */
-const happenings = ({ text }: Page) =>
-  [
-    ...text.matchAll(/<li>([^<]*?)(?:: <b>([^<]*)<\/b>)? <span class="quiet small">([^<]*)<\/span><\/li>/g),
-  ].map(([, what, name, when]) => ({ what: what!, name, when: when! }));
 
 onEveryEngine('the end of an account', (engine) => {
   let on: TestService;
@@ -43,34 +39,7 @@ onEveryEngine('the end of an account', (engine) => {
     assert.deepEqual(found, []);
   });
 
-  const accountOf = async (mailbox: string, at = on) =>
-    (await at.service.deps.db.get<{ id: string }>('SELECT id FROM accounts WHERE mailbox = ?', [mailbox]))!
-      .id;
-
-  /** Makes a key of one's own at a browser with a fresh session. */
-  async function ownKey(browser: Browser, name: string): Promise<string> {
-    await browser.get('/keys/new');
-    const page = await browser.post('/keys/new', { name, preset: 'read-write', life: 'never' });
-    return /<code id="key">([^<]*)</.exec(page.text)![1]!;
-  }
-
-  /** An agent with its human's yes. */
-  async function vouched(mailbox: string, name: string, link = false) {
-    const { claim_token, credential: old } = (
-      await on.post('/agent/auth', { type: 'anonymous', agent_name: name })
-    ).body.data;
-    const { claim, complete } = ceremony(on);
-    await claim(claim_token, mailbox, {}, link);
-    const { data } = (await complete(claim_token, await codeOf(on, claim_token))).body;
-    return { ...data, old } as { credential: string; agent_id: string; user_id: string; old: string };
-  }
-
-  /** Another key of an agent, made by itself. */
-  async function agentKey(credential: string, name: string): Promise<string> {
-    const reply = await on.post('/api/tokens', { name, scope: 'read' }, bearer(credential));
-    assert.equal(reply.status, 200, reply.text);
-    return reply.body.data.credential;
-  }
+  const { accountOf, ownKey, vouched, agentKey } = accountSteps(() => ({ on }));
 
   describe('deleting it', () => {
     const accountRows = async (mailbox: string) => {

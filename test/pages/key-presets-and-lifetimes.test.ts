@@ -5,62 +5,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { listResourceServers, removeResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
-import { createPersonalKey } from '../../src/domain/credentials/personal-keys.ts';
 import { notifyOfKeyExpiry } from '../../src/domain/jobs/key-expiry-notices.ts';
-import type { Browser, Page } from '../helpers/browser.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
-import { heading } from '../helpers/claim-page.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
+import { credentialIn, fill, history, makeMany, problemIn } from '../helpers/key-pages.ts';
 import { type Api, type Home, openHome } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
 const DAY = 86_400;
-const MADE = 'Your new key';
-
-/** The key on the page that shows it. */
-function credentialIn(page: Page): string {
-  assert.equal(heading(page), MADE, page.text);
-  return /<code id="key">(sk_[0-9A-Za-z]+)<\/code>/.exec(page.text)![1]!;
-}
-
-/** What is said instead of making a key. */
-const problemIn = ({ text }: Page) => /role="alert" id="problem"><p>([^<]*)<\/p>/.exec(text)?.[1];
-
-/** The keys on the pages of all, in their order: each as text, with whether it is struck through. */
-async function history(browser: Browser) {
-  let text = '';
-  for (let next: string | undefined = '/keys'; next !== undefined; ) {
-    const page: Page = await browser.get(next);
-    text += page.text;
-    next = /href="([^"]*)">Older<\/a>/.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
-  }
-  return [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, article]) => ({
-    text: article!,
-    name: /<b>(.*?)<\/b>/.exec(article!)?.[1],
-    isStruck: /<p class="what"><s>.*<\/s><\/p>/.test(article!),
-    canEnd: article!.includes('/revoke"'),
-  }));
-}
-
-/** Fills the form for a key and sends it. */
-async function fill(browser: Browser, fields: Record<string, string> = {}): Promise<Page> {
-  await browser.get('/keys/new');
-  return browser.post('/keys/new', { name: 'script', preset: 'read-only', ...fields });
-}
-
-/** Makes many keys of a human without a browser. */
-async function makeMany(home: Home, account: string, count: number, days: number | undefined): Promise<void> {
-  const ask = { name: 'one of many', scopes: ['read'], resources: undefined, days };
-  for (let index = 0; index < count; index += 1) {
-    await createPersonalKey(home.on.service.deps, localOrigin(`many${index}`), account, ask, {
-      key: `many${index}`,
-      owner: account,
-      body: Buffer.from('x'),
-      ttlSeconds: 1,
-      limit: undefined,
-    });
-  }
-}
 
 /** A file for CONFIG. */
 function configFile(content: object): { path: string; remove(): void } {

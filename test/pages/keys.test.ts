@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
+import { openBrowser } from '../helpers/browser.ts';
 import { said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
-import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
+import { atOnce, bearer } from '../helpers/common.ts';
+import { fill, history, keyPages, MADE } from '../helpers/key-pages.ts';
 import {
   HOSTILE_NAMES,
   type Home,
@@ -15,41 +16,6 @@ import {
 } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/service.ts';
 
-const MADE = 'Your new key';
-
-interface Made {
-  id: string;
-  credential: string;
-}
-
-/** The key on the page that shows it. */
-function credentialIn(page: Page): string {
-  assert.equal(heading(page), MADE, page.text);
-  return /<code id="key">(sk_[0-9A-Za-z]+)<\/code>/.exec(page.text)![1]!;
-}
-
-/** The keys on the pages of all, in their order: each as text, with whether it is struck through. */
-async function history(browser: Browser) {
-  let text = '';
-  for (let next: string | undefined = '/keys'; next !== undefined; ) {
-    const page: Page = await browser.get(next);
-    text += page.text;
-    next = /href="([^"]*)">Older<\/a>/.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
-  }
-  return [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, article]) => ({
-    text: article!,
-    name: /<b>(.*?)<\/b>/.exec(article!)?.[1],
-    isStruck: /<p class="what"><s>.*<\/s><\/p>/.test(article!),
-    canEnd: article!.includes('/revoke"'),
-  }));
-}
-
-/** Fills the form for a key and sends it. */
-async function fill(browser: Browser, fields: Record<string, string> = {}): Promise<Page> {
-  await browser.get('/keys/new');
-  return browser.post('/keys/new', { name: 'script', preset: 'read-only', ...fields });
-}
-
 onEveryEngine('the pages of keys', (engine) => {
   let home: Home;
   before(async () => {
@@ -57,27 +23,7 @@ onEveryEngine('the pages of keys', (engine) => {
   });
   after(() => home.stop());
 
-  const me = async (key: string) => (await home.on.get('/api/me', key)).body.data;
-
-  async function make(browser: Browser, fields?: Record<string, string>): Promise<Made> {
-    const credential = credentialIn(await fill(browser, fields));
-    return { credential, id: (await me(credential)).key.id };
-  }
-
-  async function human() {
-    const mailbox = newMailbox();
-    const browser = await home.signIn(mailbox);
-    return { mailbox, browser, account: await home.accountOf(mailbox) };
-  }
-
-  /** What the form for a key would send: to be sent without looking at the page again. */
-  async function form(
-    browser: Browser,
-    fields: Record<string, string> = {},
-  ): Promise<Record<string, string>> {
-    await browser.get('/keys/new');
-    return { ...browser.form('/keys/new'), name: 'script', preset: 'read-only', ...fields };
-  }
+  const { me, make, human, form } = keyPages(() => home);
 
   describe('ending one', () => {
     test('is for good and at once; the key stays in the history, struck through', async () => {

@@ -5,6 +5,7 @@ import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
 import { appCode, isIn, SESSION, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
+import { secondFactorSteps } from '../helpers/second-factor.ts';
 import { onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
 
 const SIGN_IN = 'vouchsafe_signin';
@@ -16,34 +17,11 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
   });
   after(() => on.stop());
 
-  /** Somebody with an app, which by now shows another code than the one it was set up with. */
-  async function withApp(mailbox = newMailbox(), at = on) {
-    const browser = await signIn(at, mailbox);
-    const { secret, recoveryCodes } = await setUpApp(at, browser);
-    at.clock.advance(90);
-    return { mailbox, browser, secret, recoveryCodes };
-  }
+  const { withApp, toSecondFactor, typeSecond, signsIn, OF_MAILBOX, eventsOf } = secondFactorSteps(() => ({
+    on,
+  }));
 
-  /** Types the mailed code, and stands before the second factor then. */
-  async function toSecondFactor(mailbox: string, browser = openBrowser(on), at = on): Promise<Browser> {
-    const page = await typeMailedCode(at, mailbox, { browser });
-    assert.equal(heading(page), 'Now your app', page.text);
-    return browser;
-  }
-
-  const typeSecond = (browser: Browser, code: string) => browser.post('/sign-in/code', { code });
-
-  /** Signs in with both factors; whether that went well. */
-  async function signsIn(mailbox: string, second: string, at = on): Promise<boolean> {
-    const browser = await toSecondFactor(mailbox, openBrowser(at), at);
-    await typeSecond(browser, second);
-    return isIn(browser);
-  }
-
-  const OF_MAILBOX = 'account_id = (SELECT id FROM accounts WHERE mailbox = ?)';
   const sessionsOf = (mailbox: string) => countOf(on, `sessions WHERE ${OF_MAILBOX}`, [mailbox]);
-  const eventsOf = (mailbox: string, kind: string) =>
-    countOf(on, `events WHERE kind = ? AND ${OF_MAILBOX}`, [kind, mailbox]);
 
   describe('signing in with it', () => {
     test('the mailed code alone does not sign in any more: the next page asks for the app', async () => {

@@ -6,15 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { migrate, pendingMigrations } from '../../src/store/engine/migrate.ts';
-import { openDatabase } from '../../src/store/engine/open.ts';
-import { configFor, lookInto, startCrashing } from '../helpers/crashing.ts';
+import { lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
 import { createTestDatabase, onEveryEngine, type TestDatabase } from '../helpers/service.ts';
 
-const open = (database: TestDatabase) => openDatabase(configFor(database.url).database, () => {});
-const helper = (name: string) => fileURLToPath(new URL(`../helpers/${name}`, import.meta.url));
+import { helperPath, openTestDatabase, registerAt, serveAndEnd } from '../helpers/storage.ts';
 
 onEveryEngine('migrations', (engine) => {
   let database: TestDatabase;
@@ -67,7 +65,7 @@ onEveryEngine('migrations', (engine) => {
   test('a migration that fails half-way leaves nothing of itself or of those before it', async (t) => {
     const empty = await createTestDatabase(engine);
     const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-migrations-'));
-    const db = await open(empty);
+    const db = await openTestDatabase(empty);
     t.after(async () => {
       await db.close();
       await empty.drop();
@@ -94,7 +92,7 @@ onEveryEngine('migrations', (engine) => {
     t.after(() => empty.drop());
     const files = readdirSync(new URL('../../db/migrations/', import.meta.url)).length;
     for (let step = 1; ; step += 1) {
-      const child = spawn(process.execPath, [helper('dying-migration.ts'), empty.url, String(step)], {
+      const child = spawn(process.execPath, [helperPath('dying-migration.ts'), empty.url, String(step)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       const exited = once(child, 'exit');
@@ -109,36 +107,3 @@ onEveryEngine('migrations', (engine) => {
     assert.deepEqual(await lookInto(empty.url, violations), []);
   });
 });
-
-async function registerAt(url: string): Promise<{ status: number; data: { credential: string } }> {
-  const response = await fetch(`${url}/agent/auth`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: '{"type":"anonymous"}',
-  });
-  const { data } = (await response.json()) as { data: { credential: string } };
-  return { status: response.status, data };
-}
-
-/** Runs `serve` on a database that it should refuse; what it said on its error output. */
-async function serveAndEnd(databaseUrl: string): Promise<{ code: number | null; said: string }> {
-  const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
-  const child = spawn(process.execPath, [cli, 'serve'], {
-    env: {
-      PATH: process.env.PATH,
-      PORT: '0',
-      OPS_PORT: '0',
-      DATABASE_URL: databaseUrl,
-      SECRET: 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d',
-    },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let said = '';
-  child.stderr.on('data', (chunk) => {
-    said += chunk;
-  });
-  const startedAt = performance.now();
-  const [code] = await once(child, 'close');
-  assert.ok(performance.now() - startedAt < 8000, 'it ends at once');
-  return { code, said };
-}

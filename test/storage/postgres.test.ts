@@ -1,38 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { describe, type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import type { Db } from '../../src/store/engine/db.ts';
-import { openDatabase } from '../../src/store/engine/open.ts';
-import { configFor, lookInto } from '../helpers/crashing.ts';
+import { lookInto } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
+import { createTestDatabase, startTestService, type TestService } from '../helpers/service.ts';
 import {
-  createTestDatabase,
-  type Engine,
-  type Reply,
-  startTestService,
-  type TestDatabase,
-  type TestService,
-} from '../helpers/service.ts';
+  assertUnavailable,
+  INSERT_NOTE,
+  notebook,
+  openTestDatabase,
+  opsStatus,
+  serveAndEnd,
+} from '../helpers/storage.ts';
 import { startTcpProxy, type TcpProxy } from '../helpers/tcp-proxy.ts';
-
-const open = (database: TestDatabase) => openDatabase(configFor(database.url).database, () => {});
-
-/** A database with a table to write on. */
-async function notebook(t: TestContext, engine: Engine): Promise<{ db: Db; url: string }> {
-  const database = await createTestDatabase(engine);
-  const db = await open(database);
-  t.after(async () => {
-    await db.close();
-    await database.drop();
-  });
-  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)'));
-  return { db, url: database.url };
-}
-const INSERT = 'INSERT INTO notes (id, value) VALUES (?, 0)';
 
 describe('PostgreSQL', () => {
   test('a server that would forget what it acknowledged is refused, with a sentence', async (t) => {
@@ -41,7 +22,7 @@ describe('PostgreSQL', () => {
     await asClient(database.url, (client) =>
       client.query(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = off`),
     );
-    await assert.rejects(open(database), /synchronous_commit=off/);
+    await assert.rejects(openTestDatabase(database), /synchronous_commit=off/);
     const { code, said } = await serveAndEnd(database.url);
     assert.equal(code, 1);
     assert.match(
@@ -69,7 +50,7 @@ describe('PostgreSQL', () => {
 
   test('two serializable transactions that read what the other writes both happen, one after the other', async (t) => {
     const { db } = await notebook(t, 'postgres');
-    await db.tx((tx) => tx.run(INSERT, [1]));
+    await db.tx((tx) => tx.run(INSERT_NOTE, [1]));
     const both = barrier(2);
     const increment = () =>
       db.tx(async (tx) => {
@@ -166,19 +147,6 @@ describe('PostgreSQL', () => {
   });
 });
 
-async function opsStatus(on: TestService, path: string): Promise<{ status: number }> {
-  const response = await fetch(`http://127.0.0.1:${on.service.opsPort}${path}`);
-  await response.arrayBuffer();
-  return response;
-}
-
-function assertUnavailable(reply: Reply): void {
-  assert.equal(reply.status, 503, reply.text);
-  assert.equal(reply.body.error.code, 'unavailable');
-  assert.equal(reply.body.error.retryable, true);
-  assert.match(reply.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
-}
-
 /** Resolves for all when so many have come; after that it holds nobody up. */
 function barrier(count: number): () => Promise<void> {
   let arrived = 0;
@@ -201,27 +169,4 @@ async function asClient<Result>(url: string, work: (client: pg.Client) => Promis
   } finally {
     await client.end();
   }
-}
-
-/** Runs `serve` on a database that it should refuse; what it said on its error output. */
-async function serveAndEnd(databaseUrl: string): Promise<{ code: number | null; said: string }> {
-  const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
-  const child = spawn(process.execPath, [cli, 'serve'], {
-    env: {
-      PATH: process.env.PATH,
-      PORT: '0',
-      OPS_PORT: '0',
-      DATABASE_URL: databaseUrl,
-      SECRET: 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d',
-    },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let said = '';
-  child.stderr.on('data', (chunk) => {
-    said += chunk;
-  });
-  const startedAt = performance.now();
-  const [code] = await once(child, 'close');
-  assert.ok(performance.now() - startedAt < 8000, 'it ends at once');
-  return { code, said };
 }

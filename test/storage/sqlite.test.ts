@@ -5,39 +5,15 @@ import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { describe, type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { describe, test } from 'node:test';
 import Database from 'better-sqlite3';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
-import type { Db } from '../../src/store/engine/db.ts';
-import { openDatabase } from '../../src/store/engine/open.ts';
-import { configFor, lookInto, startCrashing } from '../helpers/crashing.ts';
+import { lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
-import {
-  basic,
-  createTestDatabase,
-  type Engine,
-  type Reply,
-  startTestService,
-  type TestDatabase,
-  type TestService,
-} from '../helpers/service.ts';
+import { basic, createTestDatabase, type Reply, startTestService } from '../helpers/service.ts';
 
-const open = (database: TestDatabase) => openDatabase(configFor(database.url).database, () => {});
-const helper = (name: string) => fileURLToPath(new URL(`../helpers/${name}`, import.meta.url));
-
-/** A database with a table to write on. */
-async function notebook(t: TestContext, engine: Engine): Promise<{ db: Db; url: string }> {
-  const database = await createTestDatabase(engine);
-  const db = await open(database);
-  t.after(async () => {
-    await db.close();
-    await database.drop();
-  });
-  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)'));
-  return { db, url: database.url };
-}
+import { assertUnavailable, helperPath, notebook, opsStatus, registerAt } from '../helpers/storage.ts';
 
 describe('SQLite', () => {
   test('it syncs every commit to disk before it is acknowledged, and checks references', async (t) => {
@@ -70,7 +46,7 @@ describe('SQLite', () => {
     const database = await createTestDatabase('sqlite');
     const on = await startTestService('sqlite', { database });
     const file = database.url.slice('file:'.length);
-    const holder = spawn(process.execPath, [helper('sqlite-lock.ts'), file], {
+    const holder = spawn(process.execPath, [helperPath('sqlite-lock.ts'), file], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     t.after(async () => {
@@ -101,9 +77,13 @@ describe('SQLite', () => {
   test('past five hundred newcomers in work the next are turned away at once, and introspection goes on', async (t) => {
     const database = await createTestDatabase('sqlite');
     const on = await startTestService('sqlite', { database });
-    const holder = spawn(process.execPath, [helper('sqlite-lock.ts'), database.url.slice('file:'.length)], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const holder = spawn(
+      process.execPath,
+      [helperPath('sqlite-lock.ts'), database.url.slice('file:'.length)],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     t.after(async () => {
       holder.kill('SIGKILL');
       await on.stop();
@@ -182,31 +162,8 @@ describe('SQLite', () => {
   });
 });
 
-async function registerAt(url: string): Promise<{ status: number; data: { credential: string } }> {
-  const response = await fetch(`${url}/agent/auth`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: '{"type":"anonymous"}',
-  });
-  const { data } = (await response.json()) as { data: { credential: string } };
-  return { status: response.status, data };
-}
-
 async function statusOfMe(url: string, key: string): Promise<number> {
   const response = await fetch(`${url}/api/me`, { headers: { Authorization: `Bearer ${key}` } });
   await response.arrayBuffer();
   return response.status;
-}
-
-async function opsStatus(on: TestService, path: string): Promise<{ status: number }> {
-  const response = await fetch(`http://127.0.0.1:${on.service.opsPort}${path}`);
-  await response.arrayBuffer();
-  return response;
-}
-
-function assertUnavailable(reply: Reply): void {
-  assert.equal(reply.status, 503, reply.text);
-  assert.equal(reply.body.error.code, 'unavailable');
-  assert.equal(reply.body.error.retryable, true);
-  assert.match(reply.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
 }

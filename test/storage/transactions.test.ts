@@ -1,26 +1,12 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Db } from '../../src/store/engine/db.ts';
 import { migrate } from '../../src/store/engine/migrate.ts';
-import { openDatabase } from '../../src/store/engine/open.ts';
-import { configFor } from '../helpers/crashing.ts';
-import { createTestDatabase, type Engine, onEveryEngine, type TestDatabase } from '../helpers/service.ts';
+import { createTestDatabase, onEveryEngine } from '../helpers/service.ts';
 
-const open = (database: TestDatabase) => openDatabase(configFor(database.url).database, () => {});
+import { INSERT_NOTE, notebook, openTestDatabase } from '../helpers/storage.ts';
 
-/** A database with a table to write on. */
-async function notebook(t: TestContext, engine: Engine): Promise<{ db: Db; url: string }> {
-  const database = await createTestDatabase(engine);
-  const db = await open(database);
-  t.after(async () => {
-    await db.close();
-    await database.drop();
-  });
-  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)'));
-  return { db, url: database.url };
-}
-const INSERT = 'INSERT INTO notes (id, value) VALUES (?, 0)';
 const noted = async (db: Db) =>
   (await db.all<{ id: number }>('SELECT id FROM notes ORDER BY id')).map(({ id }) => id);
 
@@ -30,10 +16,10 @@ onEveryEngine('transactions', (engine) => {
     const outcomes = await Promise.allSettled(
       Array.from({ length: 300 }, (_, id) =>
         db.tx(async (tx) => {
-          await tx.run(INSERT, [id]);
+          await tx.run(INSERT_NOTE, [id]);
           if (id % 2 === 0) await turn();
           if (id % 3 === 0) throw new Error(`number ${id} changed its mind`);
-          if (id % 7 === 0) await tx.run(INSERT, [id]); // breaks the primary key
+          if (id % 7 === 0) await tx.run(INSERT_NOTE, [id]); // breaks the primary key
           return id;
         }),
       ),
@@ -56,14 +42,14 @@ onEveryEngine('transactions', (engine) => {
       written = resolve;
     });
     const failing = db.tx(async (tx) => {
-      await tx.run(INSERT, [1]);
+      await tx.run(INSERT_NOTE, [1]);
       written!();
       for (let count = 0; count < 20; count += 1) await turn();
       throw new Error('taken back');
     });
     const refused = assert.rejects(failing, /taken back/);
     await isWritten;
-    const other = db.tx((tx) => tx.run(INSERT, [2]));
+    const other = db.tx((tx) => tx.run(INSERT_NOTE, [2]));
     assert.ok(!(await noted(db)).includes(1), 'not yet committed');
     await refused;
     await other;
@@ -74,14 +60,14 @@ onEveryEngine('transactions', (engine) => {
     const { db } = await notebook(t, engine);
     for (let id = 0; id < 50; id += 1) {
       await db.get('SELECT COUNT(*) FROM notes'); // a look before, which must not be what is seen after
-      await db.tx((tx) => tx.run(INSERT, [id]));
+      await db.tx((tx) => tx.run(INSERT_NOTE, [id]));
       assert.equal((await noted(db)).length, id + 1);
     }
   });
 
   test('a row that points to nothing is refused', async (t) => {
     const database = await createTestDatabase(engine);
-    const db = await open(database);
+    const db = await openTestDatabase(database);
     t.after(async () => {
       await db.close();
       await database.drop();

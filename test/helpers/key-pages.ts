@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { createPersonalKey } from '../../src/domain/credentials/personal-keys.ts';
+import type { Browser, Page } from './browser.ts';
+import { heading } from './claim-page.ts';
+import { newMailbox } from './common.ts';
+import type { Home } from './own-pages.ts';
+
+/** The pages of a human's own keys. */
+
+export const MADE = 'Your new key';
+
+export interface Made {
+  id: string;
+  credential: string;
+}
+
+/** The key on the page that shows it. */
+export function credentialIn(page: Page): string {
+  assert.equal(heading(page), MADE, page.text);
+  return /<code id="key">(sk_[0-9A-Za-z]+)<\/code>/.exec(page.text)![1]!;
+}
+
+/** What is said instead of making a key. */
+export const problemIn = ({ text }: Page) => /role="alert" id="problem"><p>([^<]*)<\/p>/.exec(text)?.[1];
+
+/** The keys on the pages of all, in their order: each as text, with whether it is struck through. */
+export async function history(browser: Browser) {
+  let text = '';
+  for (let next: string | undefined = '/keys'; next !== undefined; ) {
+    const page: Page = await browser.get(next);
+    text += page.text;
+    next = /href="([^"]*)">Older<\/a>/.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
+  }
+  return [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, article]) => ({
+    text: article!,
+    name: /<b>(.*?)<\/b>/.exec(article!)?.[1],
+    isStruck: /<p class="what"><s>.*<\/s><\/p>/.test(article!),
+    canEnd: article!.includes('/revoke"'),
+  }));
+}
+
+/** Fills the form for a key and sends it. */
+export async function fill(browser: Browser, fields: Record<string, string> = {}): Promise<Page> {
+  await browser.get('/keys/new');
+  return browser.post('/keys/new', { name: 'script', preset: 'read-only', ...fields });
+}
+
+/** Makes many keys of a human without a browser. */
+export async function makeMany(
+  home: Home,
+  account: string,
+  count: number,
+  days: number | undefined,
+): Promise<void> {
+  const ask = { name: 'one of many', scopes: ['read'], resources: undefined, days };
+  for (let index = 0; index < count; index += 1) {
+    await createPersonalKey(home.on.service.deps, localOrigin(`many${index}`), account, ask, {
+      key: `many${index}`,
+      owner: account,
+      body: Buffer.from('x'),
+      ttlSeconds: 1,
+      limit: undefined,
+    });
+  }
+}
+
+/** What humans do on these pages. @param of where their home is, asked for when it is needed */
+export function keyPages(of: () => Home) {
+  const me = async (key: string) => (await of().on.get('/api/me', key)).body.data;
+
+  async function make(browser: Browser, fields?: Record<string, string>): Promise<Made> {
+    const credential = credentialIn(await fill(browser, fields));
+    return { credential, id: (await me(credential)).key.id };
+  }
+
+  async function human() {
+    const mailbox = newMailbox();
+    const browser = await of().signIn(mailbox);
+    return { mailbox, browser, account: await of().accountOf(mailbox) };
+  }
+
+  /** What the form for a key would send: to be sent without looking at the page again. */
+  async function form(
+    browser: Browser,
+    fields: Record<string, string> = {},
+  ): Promise<Record<string, string>> {
+    await browser.get('/keys/new');
+    return { ...browser.form('/keys/new'), name: 'script', preset: 'read-only', ...fields };
+  }
+
+  return { me, make, human, form };
+}
