@@ -1,12 +1,18 @@
-import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
-import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
+import { test } from './helpers/suite.ts';
 
 /** The walls of the house: this reads the sources, and where one is broken it says why it stands. */
 
 const SRC = fileURLToPath(new URL('../src/', import.meta.url));
+
+const TEST = fileURLToPath(new URL('./', import.meta.url));
+const tests = readdirSync(TEST, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => ({ file, text: readFileSync(join(TEST, file), 'utf8') }))
+  .map(({ file, text }) => ({ file, text, lines: text.split('\n').length - 1 }));
 
 interface Import {
   /** A path from src/ for our own files, else the name of a package. */
@@ -65,8 +71,8 @@ function roomOf(file: string): string {
 }
 
 /** Fails with the sentence to learn from, and where it was broken. */
-function forbid(sentence: string, broken: string[]): void {
-  assert.equal(broken.length, 0, `${sentence}\n  ${broken.join('\n  ')}`);
+function forbid(t: ExecutionContext, sentence: string, broken: string[]): void {
+  t.is(broken.length, 0, `${sentence}\n  ${broken.join('\n  ')}`);
 }
 
 function importing(from: (source: Source) => boolean, bad: (each: Import) => boolean): string[] {
@@ -91,17 +97,17 @@ const outside =
   (source: Pick<Source, 'room'>) =>
     !rooms.includes(source.room);
 
-test('the reader of this test finds the files and what they import', () => {
+test('the reader of this test finds the files and what they import', (t) => {
   const secrets = sources.find(({ file }) => file === 'lib/secrets.ts')!;
-  assert.ok(sources.length > 40);
-  assert.ok(secrets.imports.some(({ target, isType }) => target === 'node:zlib' && !isType));
-  assert.ok(secrets.imports.some(({ target, isType }) => target === 'lib/random.ts' && isType));
+  t.true(sources.length > 40);
+  t.true(secrets.imports.some(({ target, isType }) => target === 'node:zlib' && !isType));
+  t.true(secrets.imports.some(({ target, isType }) => target === 'lib/random.ts' && isType));
   const limiter = sources.find(({ file }) => file === 'domain/limits/rate-limiter.ts')!;
-  assert.ok(limiter.imports.some(({ target, isType }) => target === 'store/counters.ts' && !isType));
+  t.true(limiter.imports.some(({ target, isType }) => target === 'store/counters.ts' && !isType));
   for (const { file, imports } of sources) {
     for (const { target, isOurs } of imports) {
       if (isOurs)
-        assert.ok(
+        t.true(
           sources.some((each) => each.file === target),
           `src/${file} imports ${target}, which is not there`,
         );
@@ -164,24 +170,27 @@ function pointingUp(order: readonly string[], roomIn: (file: string) => string |
   });
 }
 
-test('imports point down, types included: each room uses only those that stand before it', () => {
+test('imports point down, types included: each room uses only those that stand before it', (t) => {
   forbid(
+    t,
     'A room uses only what stands below it in ROOMS, so that it can be read without what is above it. What you need from above is ' +
       'a fact: take it as an argument, or move it down.',
     pointingUp(ROOMS, roomOf),
   );
 });
 
-test('the rooms of the domain stand in one order', () => {
+test('the rooms of the domain stand in one order', (t) => {
   forbid(
+    t,
     'A room of src/domain/ uses only those that stand before it in DOMAIN_ROOMS, types included: audit and limits know of no claim, ' +
       'claims know of no host. Move what both need below them, or hand it in.',
     pointingUp(DOMAIN_ROOMS, (file) => (file.startsWith('domain/') ? file.split('/')[1] : undefined)),
   );
 });
 
-test('what others install knows nothing of the service', () => {
+test('what others install knows nothing of the service', (t) => {
   forbid(
+    t,
     'src/resource-server/ is compiled into other people’s servers: it imports nothing of ours but itself, and no package but ' +
       'lru-cache and jose.',
     importing(inRoom('resource-server'), ({ target, isOurs }) =>
@@ -191,20 +200,23 @@ test('what others install knows nothing of the service', () => {
     ),
   );
   forbid(
+    t,
     'The service does not use what it ships: a route that checked keys by the kit would ask itself over the network.',
     importing(outside('resource-server'), ({ target }) => roomOf(target) === 'resource-server'),
   );
 });
 
-test('the domain knows no wire and no engine', () => {
+test('the domain knows no wire and no engine', (t) => {
   const strangers =
     /^(koa|zod|pg|better-sqlite3|nodemailer|commander|eta|raw-body|helmet|node:(http|https|http2|net|tls|fs|child_process).*)$/;
   forbid(
+    t,
     'The domain decides; it knows neither Koa nor zod nor a database driver nor sockets nor files. Parse in http/, remember in ' +
       'store/, and hand the domain plain values.',
     importing(inRoom('domain'), ({ target, isOurs }) => !isOurs && strangers.test(target)),
   );
   forbid(
+    t,
     'The domain does not know http/ or mail/, not even their types: it throws kinds of failures, and the dialects spell them.',
     importing(inRoom('domain'), ({ target }) =>
       ['http', 'mail', 'app.ts', 'main.ts', 'cli.ts'].includes(roomOf(target)),
@@ -212,8 +224,9 @@ test('the domain knows no wire and no engine', () => {
   );
 });
 
-test('time and randomness come from deps in the domain', () => {
+test('time and randomness come from deps in the domain', (t) => {
   forbid(
+    t,
     'The domain takes time from deps.clock(), once per use-case, and randomness from deps.random, so that tests can move the ' +
       'one and replicas agree on it.',
     containing(
@@ -222,14 +235,16 @@ test('time and randomness come from deps in the domain', () => {
     ),
   );
   forbid(
+    t,
     'Whatever must not be guessed comes from lib/random.ts. Math.random is good enough to spread two retries, which is what the ' +
       'engines of store/ and the kit use it for, and for nothing else.',
     containing(outside('store', 'resource-server'), /\bMath\.random\b/),
   );
 });
 
-test('SQL stands in store/ alone', () => {
+test('SQL stands in store/ alone', (t) => {
   forbid(
+    t,
     'SQL is written in store/, one file per noun, for both engines: give the statement a name there and call it.',
     containing(
       outside('store'),
@@ -238,8 +253,9 @@ test('SQL stands in store/ alone', () => {
   );
 });
 
-test('the store knows no rules', () => {
+test('the store knows no rules', (t) => {
   forbid(
+    t,
     'The store remembers and does not decide: it imports no domain, not even types. A type that both need is the row, and rows are ' +
       'declared in store/.',
     importing(
@@ -248,6 +264,7 @@ test('the store knows no rules', () => {
     ),
   );
   forbid(
+    t,
     'The store takes time as an argument, so that one moment holds for a whole use-case. Only an engine may say what its own ' +
       'database holds for now (sqlite.ts).',
     containing(
@@ -256,6 +273,7 @@ test('the store knows no rules', () => {
     ),
   );
   forbid(
+    t,
     'Each driver is known to the files of its engine, and all others go through Db (store/engine/db.ts): that is where the ' +
       'engine is changed.',
     importing(
@@ -265,8 +283,9 @@ test('the store knows no rules', () => {
   );
 });
 
-test('leaves are leaves', () => {
+test('leaves are leaves', (t) => {
   forbid(
+    t,
     'What is in lib/ imports nothing of ours but lib/ and errors.ts, not even types: it must be usable, and understandable, alone.',
     importing(
       inRoom('lib', 'errors.ts'),
@@ -275,13 +294,15 @@ test('leaves are leaves', () => {
   );
 });
 
-test('http translates and does not remember', () => {
+test('http translates and does not remember', (t) => {
   forbid(
+    t,
     'A handler parses, calls one domain function and renders: what it would ask the store itself is a use-case that has no name ' +
       'yet. Types of rows may be imported.',
     importing(inRoom('http'), ({ target, isType }) => !isType && roomOf(target) === 'store'),
   );
   forbid(
+    t,
     'Koa and node:http are known to http/server/ and http/ops.ts, and to app.ts and main.ts, which put it together: a handler ' +
       'takes a Call and never sees a ctx. What is asked of others goes through lib/safe-fetch.ts, which knows where it may not go.',
     importing(
@@ -293,29 +314,32 @@ test('http translates and does not remember', () => {
     ),
   );
   forbid(
+    t,
     'zod checks what comes in from outside: requests in http/, the operator’s file in config/, files given to commands. ' +
       'Inside, types are enough.',
     importing(outside('http', 'commands', 'config'), ({ target }) => target === 'zod'),
   );
 });
 
-test('transactions open in the domain alone', () => {
+test('transactions open in the domain alone', (t) => {
   forbid(
+    t,
     'A transaction is opened by the domain function whose use-case must happen as one; everything below takes a Tx, ' +
       'everything above calls the use-case.',
     containing(outside('domain'), /\.tx\(.*/),
   );
 });
 
-test('the environment is read at the door', () => {
+test('the environment is read at the door', (t) => {
   forbid(
+    t,
     'Only the programs at the door see process.env and hand it to config/, which checks it whole; a setting read anywhere else is ' +
       'unchecked, undocumented and the same for every service in a process.',
     containing(outside('cli.ts', 'main.ts', 'serve.ts', 'config', 'doctor.ts'), /\bprocess\.env\b.*/),
   );
 });
 
-test('there is no circle of imports, types included', () => {
+test('there is no circle of imports, types included', (t) => {
   const circles: string[] = [];
   const done = new Set<string>();
   const visit = (file: string, path: string[]): void => {
@@ -328,26 +352,32 @@ test('there is no circle of imports, types included', () => {
   };
   for (const { file } of sources) visit(file, []);
   forbid(
+    t,
     'Files that import each other are one subject in two places, or one too many: move what both need below them.',
     circles,
   );
 });
 
-test('a file has one subject', () => {
+test('a file has one subject', (t) => {
   forbid(
+    t,
     'Past 300 lines there are usually two subjects in a file: find the second and give it a name.',
     sources.filter(({ lines }) => lines > 300).map(({ file, lines }) => `src/${file} has ${lines} lines`),
   );
 });
 
-test('a test file has one subject', () => {
-  const TEST = fileURLToPath(new URL('./', import.meta.url));
+test('a test file has one subject', (t) => {
   forbid(
+    t,
     'Past 600 lines a failure does not name its contract any more: split the file, and share its setup in test/helpers/.',
-    readdirSync(TEST, { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.ts'))
-      .map((file) => ({ file, lines: readFileSync(join(TEST, file), 'utf8').split('\n').length - 1 }))
-      .filter(({ lines }) => lines > 600)
-      .map(({ file, lines }) => `test/${file} has ${lines} lines`),
+    tests.filter(({ lines }) => lines > 600).map(({ file, lines }) => `test/${file} has ${lines} lines`),
+  );
+});
+
+test('tests assert by ava', (t) => {
+  forbid(
+    t,
+    'A test asserts by its t, so that one which asserts nothing fails; a step of a helper throws by ensure (docs/adr/0014-tests-by-ava.md).',
+    tests.filter(({ text }) => /from 'node:(assert|test)/.test(text)).map(({ file }) => `test/${file}`),
   );
 });

@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { showAgent } from '../../src/domain/agents/agent-view.ts';
 import { createRender } from '../../src/mail/render.ts';
 import {
@@ -18,7 +17,7 @@ import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { HOSTILE_NAMES } from '../helpers/own-pages.ts';
-import { onEveryEngine } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** What humans decide about agents that sign their requests, and what they see and take back later (Agent Auth Protocol 1.0-draft, section 8). */
 
@@ -28,16 +27,16 @@ const structureOf = (html: string) =>
 /** What hides or reorders what stands beside it. */
 const TRICKS = /[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/u;
 
-onEveryEngine('letting agents in: what a human sees and has', (engine) => {
+onEveryEngine('letting agents in: what a human sees and has', (engine, test) => {
   let world: AgentWorld;
-  before(async () => {
+  test.before(async () => {
     world = await openAgentWorld(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const { waiting, stateOf } = waitingAgents(() => ({ world }));
 
-  describe('what strangers write', () => {
+  test.describe('what strangers write', (test) => {
     const benign = 'Robert';
 
     /** Whatever can be written, written in one word. */
@@ -57,14 +56,17 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
       });
     }
 
-    async function see(text: string): Promise<{ pages: Page[]; mail: { html: string; text: string } }> {
+    async function see(
+      t: ExecutionContext,
+      text: string,
+    ): Promise<{ pages: Page[]; mail: { html: string; text: string } }> {
       const mailbox = newMailbox();
       const { reply } = await ask(text, mailbox);
-      assert.equal(fine(reply).approval.method, 'ciba', text);
+      t.is(fine(reply).approval.method, 'ciba', text);
       const mail = await world.approvalMailTo(mailbox);
       const browser = openBrowser(world.on);
       const review = await world.open(mail.pageUrl, mailbox, browser);
-      assert.equal(heading(await world.decide(browser, review, 'approve')), IN);
+      t.is(heading(await world.decide(browser, review, 'approve')), IN);
       const id = reply.body.agent_id;
       const pages = [review];
       for (const path of ['/agents', `/agents/${id}`, '/account/activity'])
@@ -72,31 +74,27 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
       return { pages, mail: createRender(world.on.service.deps.config)(mail) };
     }
 
-    test('stands on pages and in mails as text alone, and reorders and hides nothing', async () => {
-      const plain = await see(benign);
+    test('stands on pages and in mails as text alone, and reorders and hides nothing', async (t) => {
+      const plain = await see(t, benign);
       for (const text of HOSTILE_NAMES) {
-        const { pages, mail } = await see(text);
+        const { pages, mail } = await see(t, text);
         for (const [index, page] of pages.entries()) {
-          assert.equal(page.status, 200);
-          assert.equal(
-            structureOf(page.text),
-            structureOf(plain.pages[index]!.text),
-            `${text} on ${page.path}`,
-          );
-          assert.doesNotMatch(page.text, TRICKS, `${text} on ${page.path}`);
+          t.is(page.status, 200);
+          t.is(structureOf(page.text), structureOf(plain.pages[index]!.text), `${text} on ${page.path}`);
+          t.notRegex(page.text, TRICKS, `${text} on ${page.path}`);
         }
-        assert.equal(structureOf(mail.html), structureOf(plain.mail.html), text);
+        t.is(structureOf(mail.html), structureOf(plain.mail.html), text);
         for (const shown of [mail.html, mail.text]) {
-          assert.doesNotMatch(shown, TRICKS, text);
+          t.notRegex(shown, TRICKS, text);
           for (const [url] of shown.matchAll(/https?:\/\/[^\s"<]+/g))
-            assert.ok(url.startsWith(world.on.url), url);
+            t.true(url.startsWith(world.on.url), url);
         }
         const policy = pages[0]!.headers.get('content-security-policy')!;
-        assert.match(policy, /default-src 'none'/);
+        t.regex(policy, /default-src 'none'/);
       }
     });
 
-    test('is kept within bounds, and is one line', async () => {
+    test('is kept within bounds, and is one line', async (t) => {
       const { client } = world;
       const long = { name: 'n'.repeat(201), reason: 'r'.repeat(501), binding_message: 'b'.repeat(201) };
       for (const [member, text] of Object.entries(long)) {
@@ -105,26 +103,26 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
           { capabilities: ['read'] },
           { body: { [member]: text } },
         );
-        assert.equal(said(reply), '400 invalid_request', member);
-        assert.equal(reply.body.field, member);
+        t.is(said(reply), '400 invalid_request', member);
+        t.is(reply.body.field, member);
       }
       const wide = { name: 'n'.repeat(200), reason: 'r'.repeat(500), binding_message: 'b'.repeat(200) };
       const { reply } = await client.connect(client.newHost(), { capabilities: ['read'], ...wide });
-      assert.equal(fine(reply).name.length, 200);
+      t.is(fine(reply).name.length, 200);
       const page = await world.open(reply.body.approval.verification_uri_complete, newMailbox());
-      assert.ok(page.text.includes('r'.repeat(500)));
+      t.true(page.text.includes('r'.repeat(500)));
       for (const body of [{ name: '' }, { name: undefined }, { name: 7 }, { reason: ['x'] }]) {
         const refused = await client.connect(client.newHost(), { capabilities: ['read'] }, { body });
-        assert.equal(said(refused.reply), '400 invalid_request', JSON.stringify(body));
+        t.is(said(refused.reply), '400 invalid_request', JSON.stringify(body));
       }
       const spaced = await client.connect(client.newHost(), {
         name: '  a\u2028 \u00a0 b ',
         mode: 'autonomous',
       });
-      assert.equal(fine(spaced.reply).name, 'a b');
+      t.is(fine(spaced.reply).name, 'a b');
     });
 
-    test('constraints are shown whole, each by its field, operators and values', async () => {
+    test('constraints are shown whole, each by its field, operators and values', async (t) => {
       const { client, on } = world;
       const list = Array.from({ length: 40 }, (_, index) => `account-number-${index}`);
       const { reply } = await client.connect(client.newHost(), {
@@ -146,44 +144,44 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
         openBrowser(on),
       );
       for (const word of ['amount', '1', '99', 'exact', 'true', ...list, '&quot;x&quot;, &quot;y&quot;']) {
-        assert.ok(page.text.includes(word), `${word} is not shown: ${page.text}`);
+        t.true(page.text.includes(word), `${word} is not shown: ${page.text}`);
       }
     });
   });
 
-  describe('what a human has', () => {
+  test.describe('what a human has', (test) => {
     const rowsOn = ({ text }: Page) =>
       [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, row]) => row!);
 
-    test('shows their agents with what these may do, and where they run', async () => {
+    test('shows their agents with what these may do, and where they run', async (t) => {
       const { client, on } = world;
       const mailbox = newMailbox();
       const host = client.newHost('build-server');
       const agent = await world.letIn(mailbox, { name: 'builder' }, ['read', 'whoami'], host);
       const [row, where, ...rest] = rowsOn(await agent.browser.get('/agents'));
-      assert.deepEqual(rest, []);
-      assert.match(row!, /builder/);
-      assert.match(row!, /In your account since \d{4}/);
-      assert.match(row!, /May read\./);
-      assert.match(where!, /build-server/);
-      assert.match(where!, /Yours since \d{4}/);
+      t.deepEqual(rest, []);
+      t.regex(row!, /builder/);
+      t.regex(row!, /In your account since \d{4}/);
+      t.regex(row!, /May read\./);
+      t.regex(where!, /build-server/);
+      t.regex(where!, /Yours since \d{4}/);
       const page = await agent.browser.get(`/agents/${agent.id}`);
-      assert.equal(heading(page), 'builder');
-      assert.match(page.text, /chosen by the agent, not verified/);
-      assert.doesNotMatch(page.text, /given by you/);
-      assert.match(page.text, /<dt>May<\/dt><dd>read<\/dd>/);
+      t.is(heading(page), 'builder');
+      t.regex(page.text, /chosen by the agent, not verified/);
+      t.notRegex(page.text, /given by you/);
+      t.regex(page.text, /<dt>May<\/dt><dd>read<\/dd>/);
       await agent.browser.post(`/agents/${agent.id}/rename`, { name: 'my builder' });
-      assert.match((await agent.browser.get(`/agents/${agent.id}`)).text, /given by you/);
+      t.regex((await agent.browser.get(`/agents/${agent.id}`)).text, /given by you/);
       // One that waits is not theirs yet, and somebody else sees nothing.
       await client.connect(host, { name: 'newcomer', capabilities: ['write'] });
-      assert.doesNotMatch((await agent.browser.get('/agents')).text, /newcomer/);
+      t.notRegex((await agent.browser.get('/agents')).text, /newcomer/);
       const stranger = await signIn(on, newMailbox());
       const theirs = await stranger.get('/agents');
-      assert.doesNotMatch(theirs.text, /builder|build-server/);
-      assert.equal((await stranger.get(`/agents/${agent.id}`)).status, 404);
+      t.notRegex(theirs.text, /builder|build-server/);
+      t.is((await stranger.get(`/agents/${agent.id}`)).status, 404);
     });
 
-    test('an agent that they revoke is dead at once, and its tokens with it', async () => {
+    test('an agent that they revoke is dead at once, and its tokens with it', async (t) => {
       const { client, introspect, introspectBearer, api, on } = world;
       const mailbox = newMailbox();
       const host = client.newHost();
@@ -191,18 +189,18 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
       const sibling = await world.letIn(mailbox, {}, undefined, host);
       const bearer = await world.bearerOf(agent, 'write', { resource: api.resource });
       const more = await client.request(agent, { capabilities: ['whoami'] });
-      assert.equal(said(more), '409 already_granted');
+      t.is(said(more), '409 already_granted');
       await agent.browser.get(`/agents/${agent.id}`);
       await agent.browser.post(`/agents/${agent.id}/revoke`);
-      assert.equal(said(await client.execute(agent, 'whoami')), '403 agent_revoked');
-      assert.equal(await stateOf(agent), 'revoked');
-      assert.equal(said(await client.reactivate(agent)), '403 agent_revoked');
-      assert.deepEqual(fine(await introspect(client.agentToken(agent, on.url))), { active: false });
-      assert.equal((await introspectBearer(bearer)).active, false);
+      t.is(said(await client.execute(agent, 'whoami')), '403 agent_revoked');
+      t.is(await stateOf(agent), 'revoked');
+      t.is(said(await client.reactivate(agent)), '403 agent_revoked');
+      t.deepEqual(fine(await introspect(client.agentToken(agent, on.url))), { active: false });
+      t.false((await introspectBearer(bearer)).active);
       fine(await client.execute(sibling, 'whoami'));
     });
 
-    test('a host that they revoke is dead at once with all that runs there; nobody else revokes it', async () => {
+    test('a host that they revoke is dead at once with all that runs there; nobody else revokes it', async (t) => {
       const { client, on, introspectBearer, api } = world;
       const mailbox = newMailbox();
       const host = client.newHost();
@@ -213,70 +211,70 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
       const stranger = await signIn(on, newMailbox());
       await stranger.get('/account');
       const { csrf } = stranger.form('/sign-out');
-      assert.equal((await stranger.send(`/hosts/${host_id}/revoke`, { csrf })).status, 404);
+      t.is((await stranger.send(`/hosts/${host_id}/revoke`, { csrf })).status, 404);
       fine(await client.execute(agent, 'whoami'));
 
       const before = await agent.browser.get('/agents');
-      assert.match(before.text, /Revoke this environment/);
+      t.regex(before.text, /Revoke this environment/);
       const unsigned = await agent.browser.send(`/hosts/${host_id}/revoke`, {});
-      assert.equal(unsigned.status >= 400, true);
+      t.true(unsigned.status >= 400);
       fine(await client.execute(agent, 'whoami'));
       await agent.browser.get('/agents');
       const page = await agent.browser.post(`/hosts/${host_id}/revoke`);
-      assert.equal(page.path, '/agents');
-      assert.doesNotMatch(page.text, /Revoke this environment/);
+      t.is(page.path, '/agents');
+      t.notRegex(page.text, /Revoke this environment/);
       for (const each of [agent, pending])
-        assert.equal(said(await client.execute(each, 'whoami')), '403 host_revoked');
-      assert.equal((await introspectBearer(bearer)).active, false);
-      assert.equal(said((await client.connect(host)).reply), '403 host_revoked');
-      assert.notEqual(heading(await agent.browser.get(link)), ASKED);
+        t.is(said(await client.execute(each, 'whoami')), '403 host_revoked');
+      t.false((await introspectBearer(bearer)).active);
+      t.is(said((await client.connect(host)).reply), '403 host_revoked');
+      t.not(heading(await agent.browser.get(link)), ASKED);
       const notice = on.notices.filter(({ to }) => to === mailbox);
-      assert.ok(notice.length > 0);
-      assert.equal(await world.eventsOf('host.revoked', host_id), 1);
+      t.true(notice.length > 0);
+      t.is(await world.eventsOf('host.revoked', host_id), 1);
     });
 
-    test('an agent that they narrow to reading writes no more, whatever it asks and whoever says yes', async () => {
+    test('an agent that they narrow to reading writes no more, whatever it asks and whoever says yes', async (t) => {
       const { client, introspect, introspectBearer, api, on } = world;
       const mailbox = newMailbox();
       const agent = await world.letIn(mailbox);
       const writes = await world.bearerOf(agent, 'write', { resource: api.resource });
       const reads = await world.bearerOf(agent, 'read', { resource: api.resource });
       const page = await agent.browser.get(`/agents/${agent.id}`);
-      assert.deepEqual(Object.keys(boxesOn(page)), ['scope:read', 'scope:write']);
+      t.deepEqual(Object.keys(boxesOn(page)), ['scope:read', 'scope:write']);
       const narrowed = await agent.browser.post(`/agents/${agent.id}/narrow`, { 'scope:read': 'on' });
-      assert.match(narrowed.text, /<dt>May<\/dt><dd>read<\/dd>/);
-      assert.equal((await introspectBearer(writes)).active, false);
-      assert.equal((await introspectBearer(reads)).scope, 'read');
-      assert.equal(said(await client.execute(agent, 'write')), '403 capability_not_granted');
+      t.regex(narrowed.text, /<dt>May<\/dt><dd>read<\/dd>/);
+      t.false((await introspectBearer(writes)).active);
+      t.is((await introspectBearer(reads)).scope, 'read');
+      t.is(said(await client.execute(agent, 'write')), '403 capability_not_granted');
       fine(await client.execute(agent, 'read'));
 
       // Wherever it is told what it has, it is told the truth.
       const status = await client.status(agent);
-      assert.deepEqual(grantsIn(status), { read: 'active', whoami: 'active', write: 'denied' });
-      assert.deepEqual(fine(await client.execute(agent, 'whoami')).data.grants, ['read', 'whoami']);
+      t.deepEqual(grantsIn(status), { read: 'active', whoami: 'active', write: 'denied' });
+      t.deepEqual(fine(await client.execute(agent, 'whoami')).data.grants, ['read', 'whoami']);
       const listed = fine(await client.listAsAgent(agent)).capabilities as {
         name: string;
         grant_status: string;
       }[];
-      assert.equal(listed.find(({ name }) => name === 'write')!.grant_status, 'not_granted');
-      assert.equal(fine(await client.describe('write', agent)).grant_status, 'not_granted');
+      t.is(listed.find(({ name }) => name === 'write')!.grant_status, 'not_granted');
+      t.is(fine(await client.describe('write', agent)).grant_status, 'not_granted');
       const heard = fine(await introspect(client.agentToken(agent, on.url)));
-      assert.deepEqual(
+      t.deepEqual(
         heard.agent_capability_grants.map(({ capability }: { capability: string }) => capability),
         ['read', 'whoami'],
       );
 
       const more = await client.request(agent, { capabilities: ['write'] });
-      assert.deepEqual([fine(more).status, more.body.approval], ['active', undefined]);
-      assert.deepEqual(grantsIn(more), { write: 'denied' });
+      t.deepEqual([fine(more).status, more.body.approval], ['active', undefined]);
+      t.deepEqual(grantsIn(more), { write: 'denied' });
       on.clock.advance(3600);
       fine(await client.reactivate(agent));
       const anew = await client.request(agent, { capabilities: ['write'] });
-      assert.deepEqual(grantsIn({ body: fine(anew) }), { write: 'denied' });
-      assert.equal(said(await client.execute(agent, 'write')), '403 capability_not_granted');
+      t.deepEqual(grantsIn({ body: fine(anew) }), { write: 'denied' });
+      t.is(said(await client.execute(agent, 'write')), '403 capability_not_granted');
     });
 
-    test('what they narrow while it is asked for is not had by a yes to the question', async () => {
+    test('what they narrow while it is asked for is not had by a yes to the question', async (t) => {
       const { client } = world;
       const mailbox = newMailbox();
       const agent = await world.letIn(mailbox, { capabilities: ['read'] });
@@ -286,23 +284,23 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
       await agent.browser.send(`/agents/${agent.id}/narrow`, { csrf, 'scope:read': 'on' });
       await agent.browser.get(fine(reply).approval.verification_uri_complete);
       await world.decide(agent.browser, page, 'approve');
-      assert.equal(said(await client.execute(agent, 'write')), '403 capability_not_granted');
-      assert.deepEqual(grantsIn(await client.status(agent)), { read: 'active', write: 'denied' });
+      t.is(said(await client.execute(agent, 'write')), '403 capability_not_granted');
+      t.deepEqual(grantsIn(await client.status(agent)), { read: 'active', write: 'denied' });
     });
 
-    test('is neither unlinked nor unmerged: an agent of a host is revoked', async () => {
+    test('is neither unlinked nor unmerged: an agent of a host is revoked', async (t) => {
       const mailbox = newMailbox();
       const agent = await world.letIn(mailbox);
       const page = await agent.browser.get(`/agents/${agent.id}`);
-      assert.doesNotMatch(page.text, /Undo the merge|Unlink this agent/);
+      t.notRegex(page.text, /Undo the merge|Unlink this agent/);
       const { csrf } = agent.browser.form(`/agents/${agent.id}/revoke`);
       for (const way of ['undo', 'unlink']) {
-        assert.equal((await agent.browser.send(`/agents/${agent.id}/${way}`, { csrf })).status, 400, way);
+        t.is((await agent.browser.send(`/agents/${agent.id}/${way}`, { csrf })).status, 400, way);
       }
       fine(await world.client.execute(agent, 'write'));
     });
 
-    test('goes with their account: hosts and agents end, also those that wait', async () => {
+    test('goes with their account: hosts and agents end, also those that wait', async (t) => {
       const { client, introspectBearer, api } = world;
       const mailbox = newMailbox();
       const host = client.newHost();
@@ -312,33 +310,33 @@ onEveryEngine('letting agents in: what a human sees and has', (engine) => {
       const bearer = await world.bearerOf(agent, 'write', { resource: api.resource });
       await agent.browser.get('/account/delete');
       const gone = await agent.browser.post('/account/delete', { mailbox });
-      assert.equal(gone.status, 200, gone.text);
+      t.is(gone.status, 200, gone.text);
       for (const each of [agent, pending, elsewhere]) {
-        assert.equal(said(await client.execute(each, 'whoami')), '403 host_revoked');
-        assert.equal(said(await client.status(each)), '403 host_revoked');
+        t.is(said(await client.execute(each, 'whoami')), '403 host_revoked');
+        t.is(said(await client.status(each)), '403 host_revoked');
       }
-      assert.equal((await introspectBearer(bearer)).active, false);
-      assert.equal(said((await client.connect(host)).reply), '403 host_revoked');
+      t.false((await introspectBearer(bearer)).active);
+      t.is(said((await client.connect(host)).reply), '403 host_revoked');
       // The same mailbox begins anew, and has nothing of it.
       const again = openBrowser(world.on);
       const page = await world.open(link, mailbox, again);
-      assert.notEqual(heading(page), ASKED);
-      assert.match((await again.get('/agents')).text, /No agent works for you yet/);
+      t.not(heading(page), ASKED);
+      t.regex((await again.get('/agents')).text, /No agent works for you yet/);
     });
 
-    test('and the operator sees such an agent like any other', async () => {
+    test('and the operator sees such an agent like any other', async (t) => {
       const { on } = world;
       const mailbox = newMailbox();
       const agent = await world.letIn(mailbox, { name: 'visible' });
       const shown = await showAgent(on.service.deps, agent.id);
-      assert.deepEqual(
+      t.deepEqual(
         [shown!.registrationKind, shown!.owner!.mailbox, shown!.claim.kind, shown!.name],
         ['host', mailbox, 'claimed', 'visible'],
       );
       const alone = await world.autonomous();
       const other = await showAgent(on.service.deps, alone.id);
-      assert.equal(other!.owner, undefined);
-      assert.notEqual(other!.claim.kind, 'expired', 'it works');
+      t.is(other!.owner, undefined);
+      t.not(other!.claim.kind, 'expired', 'it works');
     });
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { openAgentClient } from '../helpers/agent-client.ts';
 import {
   type AgentWorld,
@@ -18,63 +16,63 @@ import { openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
-import { onEveryEngine } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('letting agents in', (engine) => {
+onEveryEngine('letting agents in', (engine, test) => {
   let world: AgentWorld;
-  before(async () => {
+  test.before(async () => {
     world = await openAgentWorld(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const { waiting, stateOf } = waitingAgents(() => ({ world }));
 
-  describe('a decision', () => {
-    test('no: the agent is rejected for good', async () => {
+  test.describe('a decision', (test) => {
+    test('no: the agent is rejected for good', async (t) => {
       const { client, answer } = world;
       const mailbox = newMailbox();
       const { agent, link } = await waiting();
       const browser = await answer(link, mailbox, 'deny');
       const status = await client.status(agent);
-      assert.deepEqual(
+      t.deepEqual(
         [fine(status).status, grantsIn(status), status.body.approval],
         ['rejected', { read: 'denied', write: 'denied' }, undefined],
       );
-      assert.equal(said(await client.execute(agent, 'read')), '403 agent_rejected');
-      assert.equal(said(await client.reactivate(agent)), '403 agent_rejected');
-      assert.equal(said(await client.register(agent.host, agent.key, {})), '409 agent_exists');
-      assert.equal(status.body.user_id, undefined, 'its host is nobody’s');
-      assert.equal(heading(await browser.get(link)), DECIDED);
+      t.is(said(await client.execute(agent, 'read')), '403 agent_rejected');
+      t.is(said(await client.reactivate(agent)), '403 agent_rejected');
+      t.is(said(await client.register(agent.host, agent.key, {})), '409 agent_exists');
+      t.is(status.body.user_id, undefined, 'its host is nobody’s');
+      t.is(heading(await browser.get(link)), DECIDED);
       // The host may bring another one.
       const next = await waiting(['read'], agent.host);
       await answer(next.link, mailbox, 'approve', undefined, browser);
-      assert.equal(await stateOf(next.agent), 'active');
+      t.is(await stateOf(next.agent), 'active');
     });
 
-    test('yes without any box: the agent is in, and may do nothing of what it asked', async () => {
+    test('yes without any box: the agent is in, and may do nothing of what it asked', async (t) => {
       const { client, answer } = world;
       const { agent, link } = await waiting(['whoami', 'read', 'write']);
       await answer(link, newMailbox(), 'approve', []);
       const status = await client.status(agent);
-      assert.equal(fine(status).status, 'active');
-      assert.deepEqual(grantsIn(status), { read: 'denied', whoami: 'denied', write: 'denied' });
-      for (const grant of status.body.agent_capability_grants) assert.match(grant.reason, /human/);
+      t.is(fine(status).status, 'active');
+      t.deepEqual(grantsIn(status), { read: 'denied', whoami: 'denied', write: 'denied' });
+      for (const grant of status.body.agent_capability_grants) t.regex(grant.reason, /human/);
       for (const capability of ['whoami', 'read', 'write']) {
-        assert.equal(said(await client.execute(agent, capability)), '403 capability_not_granted');
+        t.is(said(await client.execute(agent, capability)), '403 capability_not_granted');
       }
     });
 
-    test('yes to more than was asked gives no more than was asked', async () => {
+    test('yes to more than was asked gives no more than was asked', async (t) => {
       const { client, on } = world;
       const { agent, link } = await waiting(['read']);
       const browser = openBrowser(on);
-      assert.equal(heading(await world.open(link, newMailbox(), browser)), ASKED);
+      t.is(heading(await world.open(link, newMailbox(), browser)), ASKED);
       const all = { 'allow:read': 'on', 'allow:write': 'on', 'allow:whoami': 'on', 'allow:admin': 'on' };
-      assert.equal(heading(await browser.post('/connect/review', { ...all, decision: 'approve' })), IN);
-      assert.deepEqual(grantsIn(await client.status(agent)), { read: 'active' });
+      t.is(heading(await browser.post('/connect/review', { ...all, decision: 'approve' })), IN);
+      t.deepEqual(grantsIn(await client.status(agent)), { read: 'active' });
     });
 
-    test('is taken once, whatever it is and whatever follows', async () => {
+    test('is taken once, whatever it is and whatever follows', async (t) => {
       const { client, on } = world;
       for (const first of ['approve', 'deny'] as const) {
         const mailbox = newMailbox();
@@ -85,62 +83,59 @@ onEveryEngine('letting agents in', (engine) => {
         const cookies = new Map(browser.cookies);
         const send = (decision: string) =>
           browser.send('/connect/review', { ...form, decision, 'allow:read': 'on' });
-        assert.equal(heading(await send(first)), first === 'approve' ? IN : TURNED_AWAY);
+        t.is(heading(await send(first)), first === 'approve' ? IN : TURNED_AWAY);
         const after = fine(await client.status(agent));
         for (const second of ['approve', 'deny']) {
           // The second tab still has its cookie.
           browser.cookies.set('vouchsafe_connect', cookies.get('vouchsafe_connect')!);
           const late = await send(second);
-          assert.ok(late.status >= 400 && late.status < 500, late.text);
-          assert.deepEqual(fine(await client.status(agent)), after);
+          t.true(late.status >= 400 && late.status < 500, late.text);
+          t.deepEqual(fine(await client.status(agent)), after);
         }
-        assert.equal(heading(await browser.get(link)), DECIDED);
+        t.is(heading(await browser.get(link)), DECIDED);
       }
     });
 
-    test('comes too late when the question is over, by link, by code and by a page that was open', async () => {
+    test('comes too late when the question is over, by link, by code and by a page that was open', async (t) => {
       const { on } = world;
       const { agent, link, code } = await waiting();
       const browser = openBrowser(on);
       const page = await world.open(link, newMailbox(), browser);
       on.clock.advance(599);
-      assert.equal(heading(await browser.get('/connect/review')), ASKED);
+      t.is(heading(await browser.get('/connect/review')), ASKED);
       on.clock.advance(1);
       const late = await world.decide(browser, page, 'approve');
-      assert.ok(late.status >= 400 && late.status < 500, late.text);
-      assert.equal(heading(await browser.get(link)), OVER);
+      t.true(late.status >= 400 && late.status < 500, late.text);
+      t.is(heading(await browser.get(link)), OVER);
       await browser.get('/connect');
-      assert.equal((await browser.post('/connect', { code })).status, 400);
-      assert.equal(await stateOf(agent), 'pending');
-      assert.equal(
-        await world.count('approvals WHERE agent_id = ? AND decided_at IS NOT NULL', [agent.id]),
-        0,
-      );
+      t.is((await browser.post('/connect', { code })).status, 400);
+      t.is(await stateOf(agent), 'pending');
+      t.is(await world.count('approvals WHERE agent_id = ? AND decided_at IS NOT NULL', [agent.id]), 0);
     });
 
-    test('is asked of nobody who has not typed a mailed code within a quarter of an hour', async () => {
+    test('is asked of nobody who has not typed a mailed code within a quarter of an hour', async (t) => {
       const { on } = world;
       const mailbox = newMailbox();
       const browser = await signIn(on, mailbox);
       on.clock.advance(899);
       const early = await waiting();
-      assert.equal(heading(await browser.get(early.link)), ASKED);
+      t.is(heading(await browser.get(early.link)), ASKED);
       const form = browser.form('/connect/review');
       on.clock.advance(1);
       const { agent, link } = await waiting();
 
       // Neither by looking, nor by sending what was looked at before.
       const again = await browser.get(link);
-      assert.deepEqual(
+      t.deepEqual(
         [again.path, heading(again)],
         ['/sign-in/again?next=/connect/review', 'Confirm that it is you'],
       );
       for (const decision of ['approve', 'deny']) {
         const sent = await browser.send('/connect/review', { ...form, decision, 'allow:read': 'on' });
-        assert.equal(sent.path, '/sign-in/again?next=/connect/review');
+        t.is(sent.path, '/sign-in/again?next=/connect/review');
       }
-      assert.equal(await stateOf(early.agent), 'pending');
-      assert.equal(await stateOf(agent), 'pending');
+      t.is(await stateOf(early.agent), 'pending');
+      t.is(await stateOf(agent), 'pending');
 
       const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
       await browser.get(link);
@@ -148,12 +143,12 @@ onEveryEngine('letting agents in', (engine) => {
       const page = await browser.post('/sign-in/code', {
         code: await on.signInCodeFor(mailbox, earlier + 1),
       });
-      assert.equal(heading(page), ASKED);
-      assert.equal(heading(await world.decide(browser, page, 'approve')), IN);
-      assert.equal(await stateOf(agent), 'active');
+      t.is(heading(page), ASKED);
+      t.is(heading(await world.decide(browser, page, 'approve')), IN);
+      t.is(await stateOf(agent), 'active');
     });
 
-    test('needs a page of ours that asked for it in this very browser', async () => {
+    test('needs a page of ours that asked for it in this very browser', async (t) => {
       const { on } = world;
       const { agent, link } = await waiting();
       const other = await waiting();
@@ -172,23 +167,23 @@ onEveryEngine('letting agents in', (engine) => {
       ];
       for (const [fields, headers] of refused) {
         const page = await browser.send('/connect/review', fields, headers);
-        assert.ok(page.status >= 400 && page.status < 500, `${page.status} ${JSON.stringify(fields)}`);
+        t.true(page.status >= 400 && page.status < 500, `${page.status} ${JSON.stringify(fields)}`);
       }
       const cookie = browser.cookies.get('vouchsafe_connect')!;
       browser.cookies.delete('vouchsafe_connect');
-      assert.equal((await browser.send('/connect/review', yes)).status, 404);
+      t.is((await browser.send('/connect/review', yes)).status, 404);
       browser.cookies.set('vouchsafe_connect', `${cookie.slice(0, -1)}${cookie.endsWith('A') ? 'B' : 'A'}`);
-      assert.equal((await browser.send('/connect/review', yes)).status, 404);
-      assert.equal(await stateOf(agent), 'pending');
-      assert.equal(await stateOf(other.agent), 'pending');
+      t.is((await browser.send('/connect/review', yes)).status, 404);
+      t.is(await stateOf(agent), 'pending');
+      t.is(await stateOf(other.agent), 'pending');
     });
 
-    test('a link that nobody of ours made leads nowhere', async () => {
+    test('a link that nobody of ours made leads nowhere', async (t) => {
       const { on } = world;
       const { link } = await waiting();
       const browser = openBrowser(on);
       const id = new URL(link).searchParams.get('t')!.split('.')[0]!;
-      for (const t of [
+      for (const token of [
         '',
         'x',
         id,
@@ -197,13 +192,13 @@ onEveryEngine('letting agents in', (engine) => {
         link.split('t=')[1]!.slice(0, -1),
         `apr_none.${link.split('.').at(-1)}`,
       ]) {
-        assert.equal((await browser.get(`/connect?t=${t}`)).status, 404, t);
+        t.is((await browser.get(`/connect?t=${token}`)).status, 404, token);
       }
     });
   });
 
-  describe('whose decision it is', () => {
-    test('of an agent that mailed somebody, theirs alone', async () => {
+  test.describe('whose decision it is', (test) => {
+    test('of an agent that mailed somebody, theirs alone', async (t) => {
       const { client, on } = world;
       const [mailbox, stranger] = [newMailbox(), newMailbox()];
       const { agent, reply } = await client.connect(client.newHost(), {
@@ -211,23 +206,23 @@ onEveryEngine('letting agents in', (engine) => {
         preferred_method: 'ciba',
         login_hint: ` ${mailbox.toUpperCase()} `,
       });
-      assert.equal(fine(reply).approval.method, 'ciba');
+      t.is(fine(reply).approval.method, 'ciba');
       const { pageUrl } = await world.approvalMailTo(mailbox);
       const browser = openBrowser(on);
       const page = await world.open(pageUrl, stranger, browser);
-      assert.equal(page.status, 403);
-      for (const word of ['ci-box', mailbox]) assert.ok(!page.text.includes(word), page.text);
+      t.is(page.status, 403);
+      for (const word of ['ci-box', mailbox]) t.false(page.text.includes(word), page.text);
       const id = new URL(pageUrl).searchParams.get('t')!.split('.')[0]!;
       await browser.get('/connect');
       const { csrf } = browser.form('/connect');
       const forced = await browser.send('/connect/review', { csrf, approval: id, decision: 'deny' });
-      assert.equal(forced.status, 403);
-      assert.equal(await stateOf(agent), 'pending');
+      t.is(forced.status, 403);
+      t.is(await stateOf(agent), 'pending');
       await world.answer(pageUrl, mailbox);
-      assert.equal(await stateOf(agent), 'active');
+      t.is(await stateOf(agent), 'active');
     });
 
-    test('of a host that is linked, its owner’s alone: nobody else gets an agent by it', async () => {
+    test('of a host that is linked, its owner’s alone: nobody else gets an agent by it', async (t) => {
       const { client, on } = world;
       const owner = newMailbox();
       const host = client.newHost();
@@ -235,22 +230,22 @@ onEveryEngine('letting agents in', (engine) => {
       const { agent, link, code } = await waiting(['write'], host);
       const stranger = openBrowser(on);
       const page = await world.open(link, newMailbox(), stranger);
-      assert.equal(page.status, 403);
+      t.is(page.status, 403);
       await stranger.get('/connect');
-      assert.equal((await stranger.post('/connect', { code })).status, 403);
+      t.is((await stranger.post('/connect', { code })).status, 403);
       const id = new URL(link).searchParams.get('t')!.split('.')[0]!;
       await stranger.get('/connect');
       const { csrf } = stranger.form('/connect');
       for (const decision of ['approve', 'deny']) {
         const fields = { csrf, approval: id, decision, 'allow:write': 'on' };
-        assert.equal((await stranger.send('/connect/review', fields)).status, 403);
+        t.is((await stranger.send('/connect/review', fields)).status, 403);
       }
-      assert.equal(await stateOf(agent), 'pending');
+      t.is(await stateOf(agent), 'pending');
       const more = await client.request(own, { capabilities: ['whoami'] });
-      assert.equal(said(more), '409 already_granted');
+      t.is(said(more), '409 already_granted');
     });
 
-    test('whoever signs in as somebody else on the way decides as that one', async () => {
+    test('whoever signs in as somebody else on the way decides as that one', async (t) => {
       const { client, on } = world;
       const [first, second] = [newMailbox(), newMailbox()];
       const { agent, link } = await waiting(['read']);
@@ -262,19 +257,19 @@ onEveryEngine('letting agents in', (engine) => {
       await signIn(on, second, { browser });
       // The form was another session's.
       const stale = await browser.send('/connect/review', { ...form, decision: 'approve' });
-      assert.equal(stale.status, 403);
+      t.is(stale.status, 403);
       const page = await browser.get(link);
       await world.decide(browser, page, 'approve');
       const row = await on.service.deps.db.get<{ mailbox: string }>(
         'SELECT mailbox FROM accounts WHERE id = ?',
         [fine(await client.status(agent)).user_id],
       );
-      assert.equal(row!.mailbox, second);
+      t.is(row!.mailbox, second);
     });
   });
 
-  describe('a mailed question', () => {
-    test('is asked in the same words whether the mailbox has an account or not', async () => {
+  test.describe('a mailed question', (test) => {
+    test('is asked in the same words whether the mailbox has an account or not', async (t) => {
       const { client } = world;
       const known = newMailbox();
       await world.letIn(known);
@@ -286,14 +281,14 @@ onEveryEngine('letting agents in', (engine) => {
           login_hint,
         });
         const { agent_id, host_id, request_id, ...rest } = fine(reply);
-        assert.ok(agent_id && host_id);
+        t.truthy(agent_id && host_id);
         bodies.push([rest, [...reply.headers.keys()].sort()]);
         await world.approvalMailTo(login_hint);
       }
-      assert.deepEqual(bodies[0], bodies[1]);
+      t.deepEqual(bodies[0], bodies[1]);
     });
 
-    test('needs a mailbox: what is none leads to the page', async () => {
+    test('needs a mailbox: what is none leads to the page', async (t) => {
       const { client } = world;
       const before = await world.count('outbox');
       for (const login_hint of [undefined, '', 'ada', 'ada@localhost', 'a b@example.com', '+491701234567']) {
@@ -302,19 +297,19 @@ onEveryEngine('letting agents in', (engine) => {
           { capabilities: ['read'], preferred_method: 'ciba' },
           { body: { login_hint } },
         );
-        assert.equal(fine(reply).approval.method, 'device_authorization', String(login_hint));
-        assert.ok(reply.body.approval.user_code);
+        t.is(fine(reply).approval.method, 'device_authorization', String(login_hint));
+        t.truthy(reply.body.approval.user_code);
       }
       const { reply } = await client.connect(client.newHost(), {
         capabilities: ['read'],
         preferred_method: 'carrier_pigeon',
         login_hint: newMailbox(),
       });
-      assert.equal(fine(reply).approval.method, 'device_authorization');
-      assert.equal(await world.count('outbox'), before);
+      t.is(fine(reply).approval.method, 'device_authorization');
+      t.is(await world.count('outbox'), before);
     });
 
-    test('asks the owner of a host about more, and nobody whom the agent names beside', async () => {
+    test('asks the owner of a host about more, and nobody whom the agent names beside', async (t) => {
       const { client } = world;
       const [mailbox, other] = [newMailbox(), newMailbox()];
       const agent = await world.letIn(mailbox, { capabilities: ['read'] });
@@ -326,44 +321,44 @@ onEveryEngine('letting agents in', (engine) => {
       fine(reply);
       const { pageUrl } = await world.approvalMailTo(other);
       const page = await world.open(pageUrl, other);
-      assert.equal(page.status, 403);
-      assert.deepEqual(grantsIn(await client.status(agent)), { read: 'active', write: 'pending' });
+      t.is(page.status, 403);
+      t.deepEqual(grantsIn(await client.status(agent)), { read: 'active', write: 'pending' });
     });
 
     test('floods nobody: it spends the budget of the mailbox, and then it is 429', async (t) => {
       const other = await openAgentWorld(engine, { limits: { codesPerMailboxHour: 2 } });
-      t.after(() => other.stop());
+      t.teardown(() => other.stop());
       const { client } = other;
       const mailbox = newMailbox();
       const ask = { capabilities: ['read'], preferred_method: 'ciba', login_hint: mailbox };
       for (let times = 0; times < 2; times += 1) fine((await client.connect(client.newHost(), ask)).reply);
       const before = await other.count('hosted_agents');
       const { reply } = await client.connect(client.newHost(), ask);
-      assert.equal(said(reply), '429 rate_limited');
-      assert.ok(Number(reply.headers.get('retry-after')) > 0);
-      assert.equal(await other.count('hosted_agents'), before);
-      assert.equal(await other.count('outbox WHERE mailbox = ?', [mailbox]), 2);
+      t.is(said(reply), '429 rate_limited');
+      t.true(Number(reply.headers.get('retry-after')) > 0);
+      t.is(await other.count('hosted_agents'), before);
+      t.is(await other.count('outbox WHERE mailbox = ?', [mailbox]), 2);
     });
 
     test('codes cannot be tried without end', async (t) => {
       const other = await openAgentWorld(engine, { limits: { wrongPerIpHour: 3 } });
-      t.after(() => other.stop());
+      t.teardown(() => other.stop());
       const { reply } = await other.client.connect(other.client.newHost(), { capabilities: ['read'] });
       const browser = openBrowser(other.on);
       await browser.get('/connect');
       const form = browser.form('/connect');
       for (const code of ['AAAA-AAAA', 'BBBB-BBBB', 'CCCC-CCCC']) {
-        assert.equal((await browser.send('/connect', { ...form, code })).status, 400);
+        t.is((await browser.send('/connect', { ...form, code })).status, 400);
       }
       const right = fine(reply).approval.user_code;
-      assert.equal((await browser.send('/connect', { ...form, code: right })).status, 429);
+      t.is((await browser.send('/connect', { ...form, code: right })).status, 429);
     });
   });
 
-  test('a client of another service cannot have its humans approve here', async () => {
+  test('a client of another service cannot have its humans approve here', async (t) => {
     const { on, client } = world;
     const other = openAgentClient(on, 'https://id.other.example');
     const { reply } = await other.connect(client.newHost(), { capabilities: ['read'] });
-    assert.equal(said(reply), '401 invalid_jwt');
+    t.is(said(reply), '401 invalid_jwt');
   });
 });

@@ -1,11 +1,10 @@
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { createCallApi } from '../../src/lib/call-api.ts';
@@ -13,7 +12,8 @@ import { openAgentClient } from '../helpers/agent-client.ts';
 import { type AgentWorld, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { addApi } from '../helpers/api.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { createTestDatabase, onEveryEngine, type Reply, TEST_SECRET } from '../helpers/service.ts';
+import { createTestDatabase, type Reply, TEST_SECRET } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 import { assertRefused } from '../helpers/wire.ts';
 
 /** Capabilities that the operator adds (Agent Auth Protocol 1.0-draft, section 5.11), over a real API behind them. */
@@ -108,10 +108,10 @@ const FAULTS = [
 ];
 const nameOf = (path: string) => path.replace('-', '_');
 
-onEveryEngine('capabilities of the operator', (engine) => {
+onEveryEngine('capabilities of the operator', (engine, test) => {
   let backend: Awaited<ReturnType<typeof startApi>>;
   let world: AgentWorld;
-  before(async () => {
+  test.before(async () => {
     backend = await startApi();
     const own = (name: string, path: string, more: object = {}) => ({
       name,
@@ -138,26 +138,26 @@ onEveryEngine('capabilities of the operator', (engine) => {
     });
     world = await openAgentWorld(engine, { env: { CONFIG } });
   });
-  after(async () => {
+  test.after(async () => {
     await world.stop();
     await backend.stop();
   });
 
-  const refused = (reply: Reply, expected: string, about = '') => {
+  const refused = (t: ExecutionContext, reply: Reply, expected: string, about = '') => {
     const [status, code] = expected.split(' ');
-    assertRefused(world.on, reply, 'agent protocol', Number(status), code!, about);
+    assertRefused(t, world.on, reply, 'agent protocol', Number(status), code!, about);
   };
   const allowed = (...capabilities: (string | { name: string; constraints: object })[]) =>
     world.letIn(newMailbox(), { capabilities });
 
-  describe('that are forwarded', () => {
-    test('are listed and described like the others, behind what anybody may have', async () => {
+  test.describe('that are forwarded', (test) => {
+    test('are listed and described like the others, behind what anybody may have', async (t) => {
       const { client } = world;
       const { capabilities } = fine(await client.list(undefined));
       const names = capabilities.map(({ name }: { name: string }) => name);
-      assert.deepEqual(names.slice(0, 4), ['whoami', 'read', 'write', 'transfer']);
+      t.deepEqual(names.slice(0, 4), ['whoami', 'read', 'write', 'transfer']);
       const transfer = fine(await client.describe('transfer'));
-      assert.deepEqual(transfer, {
+      t.deepEqual(transfer, {
         name: 'transfer',
         description: 'Does transfer',
         input: TRANSFER,
@@ -165,70 +165,70 @@ onEveryEngine('capabilities of the operator', (engine) => {
       });
     });
 
-    test('reach the API with what was asked and a bearer for it alone; its answer goes back', async () => {
+    test('reach the API with what was asked and a bearer for it alone; its answer goes back', async (t) => {
       const { client, introspectBearer, on } = world;
       const api = await addApi(on, backend.url);
       const agent = await allowed('transfer');
       const args = { to: 'ada', amount: 12.5 };
       const reply = await client.execute(agent, 'transfer', args);
-      assert.deepEqual(fine(reply), {
+      t.deepEqual(fine(reply), {
         data: { done: true, asked: { capability: 'transfer', arguments: args } },
       });
       const { bearer, contentType, path } = backend.asked.at(-1)!;
-      assert.deepEqual([path, contentType], ['/echo', 'application/json']);
+      t.deepEqual([path, contentType], ['/echo', 'application/json']);
       const heard = await introspectBearer(bearer!, api);
-      assert.deepEqual(
+      t.deepEqual(
         [heard.active, heard.scope, heard.aud, heard.sub, heard.client_id],
         [true, 'write', api.resource, agent.userId, agent.id],
       );
-      assert.equal((await introspectBearer(bearer!)).active, false, 'another API');
+      t.false((await introspectBearer(bearer!)).active, 'another API');
       on.clock.advance(59);
-      assert.equal((await introspectBearer(bearer!, api)).active, true);
+      t.true((await introspectBearer(bearer!, api)).active);
       on.clock.advance(1);
-      assert.equal((await introspectBearer(bearer!, api)).active, false);
-      assert.equal(await world.eventsOf('capability.executed', agent.id), 1);
+      t.false((await introspectBearer(bearer!, api)).active);
+      t.is(await world.eventsOf('capability.executed', agent.id), 1);
     });
 
-    test('carry a bearer for the nearest resource that is known above the address', async () => {
+    test('carry a bearer for the nearest resource that is known above the address', async (t) => {
       const { client, introspectBearer, on } = world;
       const near = await addApi(on, `${backend.url}/deep`);
       const beside = await addApi(on, `${backend.url}/de`);
       const agent = await allowed('deep');
-      assert.deepEqual(fine(await client.execute(agent, 'deep')), { data: [1, 'two', null] });
+      t.deepEqual(fine(await client.execute(agent, 'deep')), { data: [1, 'two', null] });
       const { bearer } = backend.asked.at(-1)!;
-      assert.equal((await introspectBearer(bearer!, near)).scope, 'read');
-      assert.equal((await introspectBearer(bearer!, beside)).active, false);
+      t.is((await introspectBearer(bearer!, near)).scope, 'read');
+      t.false((await introspectBearer(bearer!, beside)).active);
     });
 
-    test('may answer with whatever is JSON', async () => {
+    test('may answer with whatever is JSON', async (t) => {
       const agent = await allowed('null');
-      assert.deepEqual(fine(await world.client.execute(agent, 'null')), { data: null });
+      t.deepEqual(fine(await world.client.execute(agent, 'null')), { data: null });
     });
 
-    test('die with their agent: a bearer that is on its way is revoked with it', async () => {
+    test('die with their agent: a bearer that is on its way is revoked with it', async (t) => {
       const { client, introspectBearer, on } = world;
       const api = await addApi(on, backend.url);
       const agent = await allowed('anything');
       fine(await client.execute(agent, 'anything', {}));
       const { bearer } = backend.asked.at(-1)!;
       fine(await client.disconnect(agent));
-      assert.equal((await introspectBearer(bearer!, api)).active, false);
+      t.false((await introspectBearer(bearer!, api)).active);
     });
 
-    test('are for nobody without a human, also where the scope is one that anybody may have', async () => {
+    test('are for nobody without a human, also where the scope is one that anybody may have', async (t) => {
       const { client } = world;
       const host = client.newHost();
       const { reply } = await client.connect(host, { mode: 'autonomous', capabilities: ['deep', 'read'] });
-      assert.deepEqual(grantsIn({ body: fine(reply) }), { deep: 'denied', read: 'active' });
+      t.deepEqual(grantsIn({ body: fine(reply) }), { deep: 'denied', read: 'active' });
       const { agent } = await client.connect(host, { mode: 'autonomous' });
-      assert.deepEqual(grantsIn(await client.status(agent)), { read: 'active', whoami: 'active' });
-      refused(await client.execute(agent, 'deep'), '403 capability_not_granted');
+      t.deepEqual(grantsIn(await client.status(agent)), { read: 'active', whoami: 'active' });
+      refused(t, await client.execute(agent, 'deep'), '403 capability_not_granted');
       const owned = await allowed('read');
       const more = await client.connect(owned.host, { capabilities: ['deep'] });
-      assert.equal(fine(more.reply).status, 'pending');
+      t.is(fine(more.reply).status, 'pending');
     });
 
-    test('are not called with what their schema does not allow, and the answer says where to look', async () => {
+    test('are not called with what their schema does not allow, and the answer says where to look', async (t) => {
       const { client } = world;
       const agent = await allowed('transfer');
       const calls = backend.asked.length;
@@ -246,19 +246,19 @@ onEveryEngine('capabilities of the operator', (engine) => {
       ];
       for (const args of wrong) {
         const reply = await client.execute(agent, 'transfer', args);
-        refused(reply, '400 invalid_request', JSON.stringify(args));
-        assert.equal(reply.body.field, 'arguments');
+        refused(t, reply, '400 invalid_request', JSON.stringify(args));
+        t.is(reply.body.field, 'arguments');
       }
-      refused(await client.execute(agent, 'transfer'), '400 invalid_request', 'none at all');
+      refused(t, await client.execute(agent, 'transfer'), '400 invalid_request', 'none at all');
       for (const args of ['x', 7, ['x'], true]) {
         const reply = await client.execute(agent, 'transfer', undefined, { body: { arguments: args } });
-        refused(reply, '400 invalid_request', JSON.stringify(args));
+        refused(t, reply, '400 invalid_request', JSON.stringify(args));
       }
-      assert.equal(backend.asked.length, calls);
-      assert.equal(await world.count('credentials WHERE agent_id = ?', [agent.id]), tokens);
+      t.is(backend.asked.length, calls);
+      t.is(await world.count('credentials WHERE agent_id = ?', [agent.id]), tokens);
     });
 
-    test('whose API errs, rambles, leads elsewhere or is not there fail in bounded time, and tell nothing of it', async () => {
+    test('whose API errs, rambles, leads elsewhere or is not there fail in bounded time, and tell nothing of it', async (t) => {
       const { client, on } = world;
       const { deps } = on.service;
       const { callApi } = deps;
@@ -268,21 +268,21 @@ onEveryEngine('capabilities of the operator', (engine) => {
         for (const path of FAULTS) {
           const began = performance.now();
           const reply = await client.execute(agent, nameOf(path));
-          assert.ok(performance.now() - began < 5000, path);
-          assert.equal(said(reply), '502 execution_failed', path);
-          assert.deepEqual(Object.keys(reply.body), ['error', 'message', 'request_id'], path);
-          assert.doesNotMatch(reply.text, /secret|127\.0\.0\.1|stack/, path);
+          t.true(performance.now() - began < 5000, path);
+          t.is(said(reply), '502 execution_failed', path);
+          t.deepEqual(Object.keys(reply.body), ['error', 'message', 'request_id'], path);
+          t.notRegex(reply.text, /secret|127\.0\.0\.1|stack/, path);
         }
         // It was not led on: the answer behind the redirect is nobody's.
-        assert.equal(backend.asked.at(-2)!.path, '/redirect');
-        assert.equal(await world.eventsOf('capability.executed', agent.id), 0);
-        assert.equal(await world.eventsOf('capability.refused', agent.id), FAULTS.length);
+        t.is(backend.asked.at(-2)!.path, '/redirect');
+        t.is(await world.eventsOf('capability.executed', agent.id), 0);
+        t.is(await world.eventsOf('capability.refused', agent.id), FAULTS.length);
       } finally {
         deps.callApi = callApi;
       }
     });
 
-    test('an API that does not answer holds nobody else up', async () => {
+    test('an API that does not answer holds nobody else up', async (t) => {
       const { client, on } = world;
       const { deps } = on.service;
       const { callApi } = deps;
@@ -293,15 +293,15 @@ onEveryEngine('capabilities of the operator', (engine) => {
         const began = performance.now();
         fine(await client.execute(agent, 'whoami'));
         fine(await client.status(agent));
-        assert.ok(performance.now() - began < 1200);
-        for (const reply of await waiting) assert.equal(said(reply), '502 execution_failed');
+        t.true(performance.now() - began < 1200);
+        for (const reply of await waiting) t.is(said(reply), '502 execution_failed');
       } finally {
         deps.callApi = callApi;
       }
     });
   });
 
-  describe('and their constraints', () => {
+  test.describe('and their constraints', (test) => {
     const TABLE: [constraint: unknown, fits: unknown[], violates: unknown[]][] = [
       [{ max: 10 }, [10, 9.5, -1, 0], [10.5, 11, '9', null, true, [9], undefined]],
       [{ min: 10 }, [10, 10.5, 1e9], [9.5, 9, '11', null, undefined]],
@@ -321,72 +321,77 @@ onEveryEngine('capabilities of the operator', (engine) => {
       [['a', 'b'], [['a', 'b']], [['b', 'a'], ['a'], 'a', undefined]],
     ];
     for (const [constraint, fits, violates] of TABLE) {
-      test(`${JSON.stringify(constraint)} is enforced before anything happens`, async () => {
+      test(`${JSON.stringify(constraint)} is enforced before anything happens`, async (t) => {
         const { client } = world;
         const agent = await allowed({ name: 'anything', constraints: { field: constraint } });
         for (const field of fits) {
           const reply = await client.execute(agent, 'anything', { field, other: 'free' });
-          assert.equal(said(reply), '200', `${JSON.stringify(field)}: ${reply.text}`);
+          t.is(said(reply), '200', `${JSON.stringify(field)}: ${reply.text}`);
         }
         const calls = backend.asked.length;
         for (const field of violates) {
           const about = field === undefined ? 'missing' : JSON.stringify(field);
           const reply = await client.execute(agent, 'anything', { field, other: 'free' });
-          refused(reply, '403 constraint_violated', about);
+          refused(t, reply, '403 constraint_violated', about);
           for (const violation of reply.body.violations) {
-            assert.deepEqual(Object.keys(violation), ['field', 'constraint', 'actual']);
-            assert.equal(violation.field, 'field');
-            assert.deepEqual(violation.actual, field === undefined ? null : field);
+            t.deepEqual(Object.keys(violation), ['field', 'constraint', 'actual']);
+            t.is(violation.field, 'field');
+            t.deepEqual(violation.actual, field === undefined ? null : field);
           }
         }
         if (violates.includes(undefined)) {
-          refused(await client.execute(agent, 'anything'), '403 constraint_violated', 'no arguments at all');
+          refused(
+            t,
+            await client.execute(agent, 'anything'),
+            '403 constraint_violated',
+            'no arguments at all',
+          );
         }
-        assert.equal(backend.asked.length, calls);
+        t.is(backend.asked.length, calls);
       });
     }
 
-    test('hold for each field by itself, and for no other', async () => {
+    test('hold for each field by itself, and for no other', async (t) => {
       const { client } = world;
       const constraints = { to: { in: ['ada', 'bob'] }, amount: { max: 50 } };
       const agent = await allowed({ name: 'transfer', constraints });
       fine(await client.execute(agent, 'transfer', { to: 'bob', amount: 50, note: 'x' }));
       const reply = await client.execute(agent, 'transfer', { to: 'eve', amount: 51 });
-      refused(reply, '403 constraint_violated');
-      assert.deepEqual(reply.body.violations, [
+      refused(t, reply, '403 constraint_violated');
+      t.deepEqual(reply.body.violations, [
         { field: 'to', constraint: { in: ['ada', 'bob'] }, actual: 'eve' },
         { field: 'amount', constraint: { max: 50 }, actual: 51 },
       ]);
     });
 
-    test('names that every object has are fields like all others', async () => {
+    test('names that every object has are fields like all others', async (t) => {
       const { client } = world;
       const agent = await allowed({
         name: 'anything',
         constraints: { toString: 'x', hasOwnProperty: { max: 1 } },
       });
-      refused(await client.execute(agent, 'anything', {}), '403 constraint_violated');
+      refused(t, await client.execute(agent, 'anything', {}), '403 constraint_violated');
       fine(await client.execute(agent, 'anything', { toString: 'x', hasOwnProperty: 1 }));
     });
   });
 
-  describe('that are used elsewhere', () => {
-    test('are listed with where, and are not used here', async () => {
+  test.describe('that are used elsewhere', (test) => {
+    test('are listed with where, and are not used here', async (t) => {
       const { client } = world;
       const listed = fine(await client.list(undefined)).capabilities.find(
         ({ name }: { name: string }) => name === 'away',
       );
-      assert.deepEqual(listed, {
+      t.deepEqual(listed, {
         name: 'away',
         description: 'Elsewhere',
         location: `${backend.url}/away/run`,
       });
-      assert.equal(fine(await client.describe('away')).location, `${backend.url}/away/run`);
+      t.is(fine(await client.describe('away')).location, `${backend.url}/away/run`);
       const agent = await allowed('away', 'whoami');
-      refused(await client.execute(agent, 'away'), '404 capability_not_found');
+      refused(t, await client.execute(agent, 'away'), '404 capability_not_found');
     });
 
-    test('the API there verifies a token that is for that very place, and nobody else does', async () => {
+    test('the API there verifies a token that is for that very place, and nobody else does', async (t) => {
       const { client, introspect, on } = world;
       const there = await addApi(on, `${backend.url}/away`);
       const other = await addApi(on, 'https://other.example.com');
@@ -395,10 +400,10 @@ onEveryEngine('capabilities of the operator', (engine) => {
         client.agentToken(agent, location, { claims: { capabilities: ['away'] } });
       const token = sign(`${backend.url}/away/run`);
       for (const stranger of [other, world.api]) {
-        assert.deepEqual(fine(await introspect(token, stranger)), { active: false }, stranger.resource);
+        t.deepEqual(fine(await introspect(token, stranger)), { active: false }, stranger.resource);
       }
       const heard = fine(await introspect(token, there));
-      assert.deepEqual(
+      t.deepEqual(
         [heard.active, heard.aud, heard.agent_capability_grants],
         [true, `${backend.url}/away/run`, [{ capability: 'away', status: 'active' }]],
       );
@@ -407,23 +412,23 @@ onEveryEngine('capabilities of the operator', (engine) => {
         'https://further.example.com',
         `${backend.url}/awayrun`,
       ]) {
-        assert.deepEqual(fine(await introspect(sign(elsewhere), there)), { active: false }, elsewhere);
+        t.deepEqual(fine(await introspect(sign(elsewhere), there)), { active: false }, elsewhere);
       }
       // Nor is such a token of use here.
       const reply = await client.post('/capability/execute', sign(`${backend.url}/away/run`), {
         capability: 'whoami',
       });
-      refused(reply, '401 invalid_jwt');
+      refused(t, reply, '401 invalid_jwt');
     });
   });
 
-  test('what is not there is 404, whatever the token says', async () => {
+  test('what is not there is 404, whatever the token says', async (t) => {
     const agent = await allowed('whoami');
-    refused(await world.client.execute(agent, 'fly'), '404 capability_not_found');
-    refused(await world.client.execute(agent, 'whoam'), '404 capability_not_found');
+    refused(t, await world.client.execute(agent, 'fly'), '404 capability_not_found');
+    refused(t, await world.client.execute(agent, 'whoam'), '404 capability_not_found');
   });
 
-  test('a scope that is built in wants its own arguments, and a resource that is known', async () => {
+  test('a scope that is built in wants its own arguments, and a resource that is known', async (t) => {
     const { client } = world;
     const agent = await allowed('read');
     const wrong: [args: object, expected: string][] = [
@@ -437,15 +442,15 @@ onEveryEngine('capabilities of the operator', (engine) => {
       [{ resource: 'nonsense' }, '400 invalid_request'],
     ];
     for (const [args, expected] of wrong) {
-      refused(await client.execute(agent, 'read', args), expected, JSON.stringify(args));
+      refused(t, await client.execute(agent, 'read', args), expected, JSON.stringify(args));
     }
   });
 });
 
-onEveryEngine('a capability that the operator takes away', (engine) => {
+onEveryEngine('a capability that the operator takes away', (engine, test) => {
   test('is executed no more, and neither listed nor introspected, though it was granted', async (t) => {
     const backend = await startApi();
-    t.after(() => backend.stop());
+    t.teardown(() => backend.stop());
     const own = [{ name: 'extra', description: 'More', scope: 'read', forwardTo: `${backend.url}/echo` }];
     const database = await createTestDatabase(engine);
     const first = await openAgentWorld(engine, {
@@ -458,19 +463,19 @@ onEveryEngine('a capability that the operator takes away', (engine) => {
     await first.stop();
 
     const second = await openAgentWorld(engine, { database, env: { PUBLIC_URL: url } });
-    t.after(async () => {
+    t.teardown(async () => {
       await second.stop();
       await database.drop();
     });
     const client = openAgentClient(second.on, url);
-    assert.equal(said(await client.execute(agent, 'extra', {})), '404 capability_not_found');
+    t.is(said(await client.execute(agent, 'extra', {})), '404 capability_not_found');
     const heard = fine(await second.introspect(client.agentToken(agent, url)));
-    assert.deepEqual(heard.agent_capability_grants, [{ capability: 'whoami', status: 'active' }]);
-    assert.deepEqual(fine(await client.execute(agent, 'whoami')).data.grants, ['whoami']);
+    t.deepEqual(heard.agent_capability_grants, [{ capability: 'whoami', status: 'active' }]);
+    t.deepEqual(fine(await client.execute(agent, 'whoami')).data.grants, ['whoami']);
   });
 });
 
-describe('capabilities in the configuration', () => {
+test.describe('capabilities in the configuration', (test) => {
   const load = (capabilities: unknown, more: object = {}, env: Record<string, string> = {}) =>
     loadConfig({
       SECRET: TEST_SECRET,
@@ -484,12 +489,12 @@ describe('capabilities in the configuration', () => {
     forwardTo: 'https://api.example.com/extra',
   };
 
-  test('are taken where they are right', () => {
+  test('are taken where they are right', (t) => {
     const { capabilities } = load([
       fineOne,
       { ...fineOne, name: 'local', forwardTo: 'http://localhost:4000/x' },
     ]);
-    assert.deepEqual(
+    t.deepEqual(
       capabilities.map(({ name, check }) => [name, check({ anything: true })]),
       [
         ['extra', undefined],
@@ -551,11 +556,8 @@ describe('capabilities in the configuration', () => {
     ],
   ];
   for (const [about, capabilities, more, env] of wrong) {
-    test(`${about}: it does not start, and says why`, () => {
-      assert.throws(
-        () => load(capabilities, more, env),
-        (error: unknown) => error instanceof ConfigError && /capabilit|scope/i.test(error.message),
-      );
+    test(`${about}: it does not start, and says why`, (t) => {
+      t.throws(() => load(capabilities, more, env), { instanceOf: ConfigError, message: /capabilit|scope/i });
     });
   }
 });

@@ -1,21 +1,21 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { type ClientAgent, type Connect, newKey } from '../helpers/agent-client.ts';
 import { type AgentWorld, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { basic, onEveryEngine, type Reply } from '../helpers/service.ts';
+import { basic, type Reply } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { assertRefused } from '../helpers/wire.ts';
 
-onEveryEngine('hosts and agents', (engine) => {
+onEveryEngine('hosts and agents', (engine, test) => {
   let world: AgentWorld;
-  before(async () => {
+  test.before(async () => {
     world = await openAgentWorld(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
-  const refused = (reply: Reply, expected: string, about = '') => {
+  const refused = (t: ExecutionContext, reply: Reply, expected: string, about = '') => {
     const [status, code] = expected.split(' ');
-    assertRefused(world.on, reply, 'agent protocol', Number(status), code!, about);
+    assertRefused(t, world.on, reply, 'agent protocol', Number(status), code!, about);
   };
   const things = () =>
     Promise.all(
@@ -24,8 +24,8 @@ onEveryEngine('hosts and agents', (engine) => {
       ),
     );
 
-  describe('a registration that is repeated', () => {
-    test('with the key of an agent that waits is the same agent, with the same question', async () => {
+  test.describe('a registration that is repeated', (test) => {
+    test('with the key of an agent that waits is the same agent, with the same question', async (t) => {
       const { client } = world;
       const host = client.newHost();
       const key = newKey();
@@ -35,41 +35,41 @@ onEveryEngine('hosts and agents', (engine) => {
       const again = fine(
         await client.register(host, key, { name: 'two', capabilities: ['read', 'write'], reason: 'other' }),
       );
-      assert.deepEqual(again, {
+      t.deepEqual(again, {
         ...first,
         approval: { ...first.approval, expires_in: first.approval.expires_in - 10 },
       });
-      assert.deepEqual(await things(), before);
+      t.deepEqual(await things(), before);
     });
 
-    test('mails nobody twice', async () => {
+    test('mails nobody twice', async (t) => {
       const { client } = world;
       const mailbox = newMailbox();
       const [host, key] = [client.newHost(), newKey()];
       const ask: Connect = { capabilities: ['read'], preferred_method: 'ciba', login_hint: mailbox };
       fine(await client.register(host, key, ask));
       fine(await client.register(host, key, ask));
-      assert.equal(await world.count('outbox WHERE mailbox = ?', [mailbox]), 1);
+      t.is(await world.count('outbox WHERE mailbox = ?', [mailbox]), 1);
     });
 
-    test('asks anew once the question is over: the old code and link lead nowhere', async () => {
+    test('asks anew once the question is over: the old code and link lead nowhere', async (t) => {
       const { client, on } = world;
       const [host, key] = [client.newHost(), newKey()];
       const first = fine(await client.register(host, key, { capabilities: ['read'] }));
       on.clock.advance(600);
       const status = await client.status({ id: first.agent_id, key, host });
-      assert.deepEqual([fine(status).status, status.body.approval], ['pending', undefined]);
+      t.deepEqual([fine(status).status, status.body.approval], ['pending', undefined]);
       const again = fine(await client.register(host, key, { capabilities: ['read'] }));
-      assert.equal(again.agent_id, first.agent_id);
-      assert.equal(again.approval.expires_in, 600);
-      assert.notEqual(again.approval.user_code, first.approval.user_code);
-      assert.notEqual(again.approval.verification_uri_complete, first.approval.verification_uri_complete);
+      t.is(again.agent_id, first.agent_id);
+      t.is(again.approval.expires_in, 600);
+      t.not(again.approval.user_code, first.approval.user_code);
+      t.not(again.approval.verification_uri_complete, first.approval.verification_uri_complete);
       const mailbox = newMailbox();
       await world.answer(again.approval.verification_uri_complete, mailbox);
-      assert.equal(fine(await client.status({ id: first.agent_id, key, host })).status, 'active');
+      t.is(fine(await client.status({ id: first.agent_id, key, host })).status, 'active');
     });
 
-    test('with the key of an agent that is anything else is a conflict, and changes nothing', async () => {
+    test('with the key of an agent that is anything else is a conflict, and changes nothing', async (t) => {
       const { client, on } = world;
       const host = client.newHost();
       const mailbox = newMailbox();
@@ -83,23 +83,23 @@ onEveryEngine('hosts and agents', (engine) => {
         Promise.all(
           [claimed, active, revoked, rejected].map(async (each) => fine(await client.status(each)).status),
         );
-      assert.deepEqual(await states(), ['claimed', 'active', 'revoked', 'rejected']);
+      t.deepEqual(await states(), ['claimed', 'active', 'revoked', 'rejected']);
       const before = await things();
       for (const { key } of [claimed, active, revoked, rejected]) {
         for (const mode of ['delegated', 'autonomous'] as const) {
           const again = await client.register(host, key, { mode, capabilities: ['read'] });
-          refused(again, '409 agent_exists', mode);
+          refused(t, again, '409 agent_exists', mode);
         }
       }
       on.clock.advance(3600);
-      refused(await client.register(host, active.key, {}), '409 agent_exists', 'expired');
-      assert.deepEqual(await things(), before);
-      assert.deepEqual(await states(), ['claimed', 'expired', 'revoked', 'rejected']);
+      refused(t, await client.register(host, active.key, {}), '409 agent_exists', 'expired');
+      t.deepEqual(await things(), before);
+      t.deepEqual(await states(), ['claimed', 'expired', 'revoked', 'rejected']);
     });
   });
 
-  describe('what an agent asks for', () => {
-    test('is refused whole where some of it is not there, and the answer names what', async () => {
+  test.describe('what an agent asks for', (test) => {
+    test('is refused whole where some of it is not there, and the answer names what', async (t) => {
       const { client } = world;
       const agent = await world.letIn(newMailbox());
       const before = await things();
@@ -108,20 +108,20 @@ onEveryEngine('hosts and agents', (engine) => {
         [{ name: 'fly', constraints: {} }, 'swim', 'write'],
       ]) {
         const { reply } = await client.connect(client.newHost(), { capabilities });
-        refused(reply, '400 invalid_capabilities');
-        assert.deepEqual(reply.body.invalid_capabilities, ['fly', 'swim']);
+        refused(t, reply, '400 invalid_capabilities');
+        t.deepEqual(reply.body.invalid_capabilities, ['fly', 'swim']);
         const more = await client.request(agent, { capabilities });
-        refused(more, '400 invalid_capabilities');
-        assert.deepEqual(more.body.invalid_capabilities, ['fly', 'swim']);
+        refused(t, more, '400 invalid_capabilities');
+        t.deepEqual(more.body.invalid_capabilities, ['fly', 'swim']);
       }
       for (const name of ['READ', ' read', 'read ', '', '*', 'toString', 'constructor.name']) {
         const { reply } = await client.connect(client.newHost(), { capabilities: [name] });
-        refused(reply, '400 invalid_capabilities', name);
+        refused(t, reply, '400 invalid_capabilities', name);
       }
-      assert.deepEqual(await things(), before);
+      t.deepEqual(await things(), before);
     });
 
-    test('with constraints of an operator that nobody knows is refused, and the answer names it', async () => {
+    test('with constraints of an operator that nobody knows is refused, and the answer names it', async (t) => {
       const { client } = world;
       const agent = await world.letIn(newMailbox(), { capabilities: ['read'] });
       const before = await things();
@@ -133,8 +133,8 @@ onEveryEngine('hosts and agents', (engine) => {
         (await client.connect(client.newHost(), { capabilities })).reply,
         await client.request(agent, { capabilities }),
       ]) {
-        refused(reply, '400 unknown_constraint_operator');
-        assert.deepEqual(reply.body.unknown_operators.sort(), ['gte', 'like']);
+        refused(t, reply, '400 unknown_constraint_operator');
+        t.deepEqual(reply.body.unknown_operators.sort(), ['gte', 'like']);
       }
       for (const constraints of [
         'x',
@@ -148,48 +148,48 @@ onEveryEngine('hosts and agents', (engine) => {
         const { reply } = await client.connect(client.newHost(), {
           capabilities: [{ name: 'write', constraints }],
         });
-        assert.equal(reply.status, 400, JSON.stringify(constraints));
-        refused(reply, said(reply), JSON.stringify(constraints));
+        t.is(reply.status, 400, JSON.stringify(constraints));
+        refused(t, reply, said(reply), JSON.stringify(constraints));
       }
-      assert.deepEqual(await things(), before);
+      t.deepEqual(await things(), before);
     });
 
-    test('by a mode that there is not is refused', async () => {
+    test('by a mode that there is not is refused', async (t) => {
       const { client } = world;
       const before = await things();
       for (const mode of ['supervised', '', 'AUTONOMOUS']) {
         const { reply } = await client.connect(client.newHost(), {}, { body: { mode } });
-        refused(reply, '400 unsupported_mode', mode);
+        refused(t, reply, '400 unsupported_mode', mode);
       }
-      assert.deepEqual(await things(), before);
+      t.deepEqual(await things(), before);
       const { reply } = await client.connect(client.newHost(), {}, { body: { mode: undefined } });
-      assert.equal(fine(reply).mode, 'delegated', 'where none is named');
+      t.is(fine(reply).mode, 'delegated', 'where none is named');
     });
 
-    test('may be nothing: then it is let in to nothing', async () => {
+    test('may be nothing: then it is let in to nothing', async (t) => {
       const { client } = world;
       const { agent, reply } = await client.connect(client.newHost(), { capabilities: [] });
-      assert.deepEqual([fine(reply).status, grantsIn(reply)], ['pending', {}]);
+      t.deepEqual([fine(reply).status, grantsIn(reply)], ['pending', {}]);
       await world.answer(reply.body.approval.verification_uri_complete, newMailbox());
-      assert.deepEqual(grantsIn(await client.status(agent)), {});
-      refused(await client.execute(agent, 'whoami'), '403 capability_not_granted');
+      t.deepEqual(grantsIn(await client.status(agent)), {});
+      refused(t, await client.execute(agent, 'whoami'), '403 capability_not_granted');
     });
 
-    test('twice by one name is asked once', async () => {
+    test('twice by one name is asked once', async (t) => {
       const { client } = world;
       const { reply } = await client.connect(client.newHost(), {
         capabilities: ['read', 'read', { name: 'read', constraints: { seconds: { max: 60 } } }],
       });
-      assert.deepEqual(fine(reply).agent_capability_grants, [
+      t.deepEqual(fine(reply).agent_capability_grants, [
         { capability: 'read', status: 'pending', constraints: { seconds: { max: 60 } } },
       ]);
     });
   });
 
-  describe('constraints', () => {
+  test.describe('constraints', (test) => {
     const asked = (constraints: object): Connect => ({ capabilities: [{ name: 'write', constraints }] });
 
-    test('are shown wherever the capability is, and are never widened by asking again', async () => {
+    test('are shown wherever the capability is, and are never widened by asking again', async (t) => {
       const { client } = world;
       const mailbox = newMailbox();
       const narrow = { seconds: { max: 60 } };
@@ -198,19 +198,19 @@ onEveryEngine('hosts and agents', (engine) => {
         fine(await client.status(agent)).agent_capability_grants.find(
           ({ capability }: { capability: string }) => capability === 'write',
         ).constraints;
-      assert.deepEqual(await granted(), narrow);
+      t.deepEqual(await granted(), narrow);
       for (const capabilities of [['write'], [{ name: 'write', constraints: { seconds: { max: 900 } } }]]) {
-        refused(await client.request(agent, { capabilities }), '409 already_granted');
+        refused(t, await client.request(agent, { capabilities }), '409 already_granted');
         // Together with something new, what it has stays as it is.
         const reply = await client.request(agent, { capabilities: [...capabilities, 'read'] });
-        assert.ok(said(reply) === '200' || said(reply) === '409 already_granted', reply.text);
-        assert.deepEqual(await granted(), narrow);
+        t.true(said(reply) === '200' || said(reply) === '409 already_granted', reply.text);
+        t.deepEqual(await granted(), narrow);
       }
-      refused(await client.execute(agent, 'write', { seconds: 61 }), '403 constraint_violated');
+      refused(t, await client.execute(agent, 'write', { seconds: 61 }), '403 constraint_violated');
       fine(await client.execute(agent, 'write', { seconds: 60 }));
     });
 
-    test('of what was denied are those of the next question, and the human sees them', async () => {
+    test('of what was denied are those of the next question, and the human sees them', async (t) => {
       const { client } = world;
       const mailbox = newMailbox();
       const agent = await world.letIn(
@@ -218,17 +218,17 @@ onEveryEngine('hosts and agents', (engine) => {
         { capabilities: ['whoami', { name: 'write', constraints: { seconds: { max: 60 } } }] },
         ['whoami'],
       );
-      refused(await client.execute(agent, 'write', { seconds: 60 }), '403 capability_not_granted');
+      refused(t, await client.execute(agent, 'write', { seconds: 60 }), '403 capability_not_granted');
       const wider = { seconds: { max: 120 } };
       const reply = await client.request(agent, { capabilities: [{ name: 'write', constraints: wider }] });
       const page = await agent.browser.get(fine(reply).approval.verification_uri_complete);
-      assert.match(page.text, /seconds at most 120/);
+      t.regex(page.text, /seconds at most 120/);
       await world.decide(agent.browser, page, 'approve');
       fine(await client.execute(agent, 'write', { seconds: 120 }));
-      refused(await client.execute(agent, 'write', { seconds: 121 }), '403 constraint_violated');
+      refused(t, await client.execute(agent, 'write', { seconds: 121 }), '403 constraint_violated');
     });
 
-    test('that an agent widens while its human looks are not what they decide on', async () => {
+    test('that an agent widens while its human looks are not what they decide on', async (t) => {
       const { client } = world;
       const mailbox = newMailbox();
       const agent = await world.letIn(mailbox, { capabilities: ['whoami'] });
@@ -238,22 +238,20 @@ onEveryEngine('hosts and agents', (engine) => {
       const page = await agent.browser.get(fine(first).approval.verification_uri_complete);
       fine(await client.request(agent, { capabilities: ['write'] }));
       const late = await world.decide(agent.browser, page, 'approve');
-      assert.notEqual(late.status, 200);
-      assert.deepEqual(grantsIn(await client.status(agent)), { whoami: 'active', write: 'pending' });
-      refused(await client.execute(agent, 'write'), '403 capability_not_granted');
+      t.not(late.status, 200);
+      t.deepEqual(grantsIn(await client.status(agent)), { whoami: 'active', write: 'pending' });
+      refused(t, await client.execute(agent, 'write'), '403 capability_not_granted');
     });
 
-    test('are told to whoever introspects, and the refusal says which was violated', async () => {
+    test('are told to whoever introspects, and the refusal says which was violated', async (t) => {
       const { client, introspect, on } = world;
       const constraints = { seconds: { min: 100, max: 200 }, resource: 'https://api.example.com' };
       const agent = await world.letIn(newMailbox(), asked(constraints));
       const heard = fine(await introspect(client.agentToken(agent, on.url)));
-      assert.deepEqual(heard.agent_capability_grants, [
-        { capability: 'write', status: 'active', constraints },
-      ]);
+      t.deepEqual(heard.agent_capability_grants, [{ capability: 'write', status: 'active', constraints }]);
       const reply = await client.execute(agent, 'write', { seconds: 60 });
-      refused(reply, '403 constraint_violated');
-      assert.deepEqual(reply.body.violations, [
+      refused(t, reply, '403 constraint_violated');
+      t.deepEqual(reply.body.violations, [
         { field: 'seconds', constraint: { min: 100 }, actual: 60 },
         { field: 'resource', constraint: 'https://api.example.com', actual: null },
       ]);
@@ -261,7 +259,7 @@ onEveryEngine('hosts and agents', (engine) => {
     });
   });
 
-  test('another host sees and changes nothing of an agent, and nobody one that is not there', async () => {
+  test('another host sees and changes nothing of an agent, and nobody one that is not there', async (t) => {
     const { client } = world;
     const agent = await world.letIn(newMailbox());
     const { agent: waiting } = await client.connect(client.newHost(), { capabilities: ['read'] });
@@ -269,45 +267,45 @@ onEveryEngine('hosts and agents', (engine) => {
     const pending = await client.connect(client.newHost(), { capabilities: ['read'] });
     for (const { host } of [owned, alone, pending.agent]) {
       for (const theirs of [agent, waiting]) {
-        refused(await client.status(theirs, {}, host), '403 unauthorized', 'status');
-        refused(await client.reactivate(theirs, {}, host), '403 unauthorized', 'reactivate');
-        refused(await client.disconnect(theirs, {}, host), '403 unauthorized', 'revoke');
-        refused(await client.rotateAgentKey(theirs, newKey(), {}, host), '403 unauthorized', 'rotate');
+        refused(t, await client.status(theirs, {}, host), '403 unauthorized', 'status');
+        refused(t, await client.reactivate(theirs, {}, host), '403 unauthorized', 'reactivate');
+        refused(t, await client.disconnect(theirs, {}, host), '403 unauthorized', 'revoke');
+        refused(t, await client.rotateAgentKey(theirs, newKey(), {}, host), '403 unauthorized', 'rotate');
       }
       const nobody: ClientAgent = { ...agent, id: 'agt_0000000000000000' };
-      refused(await client.status(nobody, {}, host), '404 agent_not_found', 'status');
-      refused(await client.reactivate(nobody, {}, host), '404 agent_not_found', 'reactivate');
-      refused(await client.disconnect(nobody, {}, host), '404 agent_not_found', 'revoke');
-      refused(await client.rotateAgentKey(nobody, newKey(), {}, host), '404 agent_not_found', 'rotate');
+      refused(t, await client.status(nobody, {}, host), '404 agent_not_found', 'status');
+      refused(t, await client.reactivate(nobody, {}, host), '404 agent_not_found', 'reactivate');
+      refused(t, await client.disconnect(nobody, {}, host), '404 agent_not_found', 'revoke');
+      refused(t, await client.rotateAgentKey(nobody, newKey(), {}, host), '404 agent_not_found', 'rotate');
     }
-    assert.equal(fine(await client.status(agent)).status, 'active');
-    assert.equal(fine(await client.status(waiting)).status, 'pending');
+    t.is(fine(await client.status(agent)).status, 'active');
+    t.is(fine(await client.status(waiting)).status, 'pending');
     // An agent that came by another door is of no host.
     const { agent_id } = await world.on.register();
-    refused(await client.status({ ...alone, id: agent_id }), '404 agent_not_found');
+    refused(t, await client.status({ ...alone, id: agent_id }), '404 agent_not_found');
     const nameless = await client.get('/agent/status', client.hostToken(alone.host));
-    refused(nameless, '400 invalid_request');
+    refused(t, nameless, '400 invalid_request');
   });
 
-  test('an agent that waits can be asked about, rotated and ended by its host', async () => {
+  test('an agent that waits can be asked about, rotated and ended by its host', async (t) => {
     const { client } = world;
     const { agent, reply } = await client.connect(client.newHost(), { capabilities: ['read'] });
     const next = newKey();
-    assert.deepEqual(fine(await client.rotateAgentKey(agent, next)), {
+    t.deepEqual(fine(await client.rotateAgentKey(agent, next)), {
       agent_id: agent.id,
       status: 'pending',
     });
-    refused(await client.reactivate(agent), '403 agent_pending');
-    refused(await client.execute(agent, 'read'), '401 invalid_jwt', 'by its old key');
-    refused(await client.execute({ ...agent, key: next }, 'read'), '403 agent_pending');
+    refused(t, await client.reactivate(agent), '403 agent_pending');
+    refused(t, await client.execute(agent, 'read'), '401 invalid_jwt', 'by its old key');
+    refused(t, await client.execute({ ...agent, key: next }, 'read'), '403 agent_pending');
     fine(await client.disconnect(agent));
-    assert.equal(fine(await client.status(agent)).status, 'revoked');
+    t.is(fine(await client.status(agent)).status, 'revoked');
     const late = await world.open(fine(reply).approval.verification_uri_complete, newMailbox());
-    assert.match(late.text, /decided already/);
-    refused(await client.execute({ ...agent, key: next }, 'read'), '403 agent_revoked');
+    t.regex(late.text, /decided already/);
+    refused(t, await client.execute({ ...agent, key: next }, 'read'), '403 agent_revoked');
   });
 
-  test('what an agent does is in the audit, with what and when, and is no secret', async () => {
+  test('what an agent does is in the audit, with what and when, and is no secret', async (t) => {
     const { on } = world;
     const agent = await world.letIn(newMailbox());
     const token = await world.bearerOf(agent, 'write');
@@ -316,18 +314,18 @@ onEveryEngine('hosts and agents', (engine) => {
       [agent.id, agent.id],
     );
     const executed = events.filter(({ kind }) => kind === 'capability.executed');
-    assert.deepEqual(
+    t.deepEqual(
       executed.map(({ at, details }) => [at, JSON.parse(details!)]),
       [[on.clock(), { capability: 'write' }]],
     );
-    assert.ok(events.some(({ kind }) => kind === 'agent.connected'));
+    t.true(events.some(({ kind }) => kind === 'agent.connected'));
     for (const table of ['events', 'approvals', 'grants', 'hosted_agents', 'outbox', 'credentials']) {
       const rows = await on.service.deps.db.all(`SELECT * FROM ${table}`);
-      assert.ok(!JSON.stringify(rows).includes(token), table);
+      t.false(JSON.stringify(rows).includes(token), table);
     }
   });
 
-  test('the code and the link that an agent shows are nowhere in the database', async () => {
+  test('the code and the link that an agent shows are nowhere in the database', async (t) => {
     const { client, on } = world;
     const { reply } = await client.connect(client.newHost(), { capabilities: ['read'] });
     const { user_code, verification_uri_complete: link } = fine(reply).approval;
@@ -335,16 +333,16 @@ onEveryEngine('hosts and agents', (engine) => {
     for (const table of ['approvals', 'events', 'outbox', 'hosted_agents']) {
       const text = JSON.stringify(await on.service.deps.db.all(`SELECT * FROM ${table}`));
       for (const secret of [user_code, user_code.replace('-', ''), mac]) {
-        assert.ok(!text.includes(secret), table);
+        t.false(text.includes(secret), table);
       }
     }
   });
 });
 
-onEveryEngine('resource servers', (engine) => {
+onEveryEngine('resource servers', (engine, test) => {
   test('do not follow what is not theirs to know: a merge names accounts, and no host', async (t) => {
     const world = await openAgentWorld(engine);
-    t.after(() => world.stop());
+    t.teardown(() => world.stop());
     const { client, on, api } = world;
     const headers = basic(api.clientId, api.clientSecret);
     const { last } = fine(await on.request('GET', '/resource/events', { headers }));
@@ -355,8 +353,8 @@ onEveryEngine('resource servers', (engine) => {
     const page = fine(await on.request('GET', `/resource/events?after=${last}`, { headers }));
     const text = JSON.stringify(page);
     for (const secret of ['secret', host.key.thumbprint, alone.key.thumbprint, '@example.com']) {
-      assert.ok(!text.includes(secret), text);
+      t.false(text.includes(secret), text);
     }
-    assert.equal(page.events.filter((each: { type: string }) => each.type === 'account_merged').length, 1);
+    t.is(page.events.filter((each: { type: string }) => each.type === 'account_merged').length, 1);
   });
 });

@@ -1,35 +1,35 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { newKey } from '../helpers/agent-client.ts';
 import { type AgentWorld, openAgentWorld } from '../helpers/agent-world.ts';
 import { atOnce } from '../helpers/common.ts';
-import { onEveryEngine, type Reply } from '../helpers/service.ts';
+import type { Reply } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** One key, wanted by many at the same moment, is one's; the others are told that it is taken. */
 
-onEveryEngine('a key that many take at once', (engine) => {
+onEveryEngine('a key that many take at once', (engine, test) => {
   let world: AgentWorld;
-  before(async () => {
+  test.before(async () => {
     world = await openAgentWorld(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
-  function assertOneWon(replies: Reply[], about: string): void {
+  function assertOneWon(t: ExecutionContext, replies: Reply[], about: string): void {
     const statuses = replies.map(({ status }) => status);
-    assert.equal(statuses.filter((status) => status === 200).length, 1, `${about}: ${statuses}`);
-    for (const { status, text } of replies) assert.ok(status < 500, `${about}: ${text}`);
+    t.is(statuses.filter((status) => status === 200).length, 1, `${about}: ${statuses}`);
+    for (const { status, text } of replies) t.true(status < 500, `${about}: ${text}`);
   }
 
-  test('is the key of one host, when hosts rotate to it', async () => {
+  test('is the key of one host, when hosts rotate to it', async (t) => {
     for (let round = 0; round < 5; round += 1) {
       const agents = await Promise.all(Array.from({ length: 8 }, () => world.autonomous()));
       const key = newKey();
       const replies = await atOnce(8, (index) => world.client.rotateHostKey(agents[index]!.host, key));
-      assertOneWon(replies, 'hosts');
+      assertOneWon(t, replies, 'hosts');
     }
   });
 
-  test('is no new host and a rotated one at once', async () => {
+  test('is no new host and a rotated one at once', async (t) => {
     for (let round = 0; round < 5; round += 1) {
       const agents = await Promise.all(Array.from({ length: 4 }, () => world.autonomous()));
       const key = newKey();
@@ -39,9 +39,9 @@ onEveryEngine('a key that many take at once', (engine) => {
           ? world.client.rotateHostKey(agents[index / 2]!.host, key)
           : (await world.client.connect(host, { mode: 'autonomous' })).reply,
       );
-      for (const { status, text } of replies) assert.ok(status < 500, text);
+      for (const { status, text } of replies) t.true(status < 500, text);
       const rotated = replies.filter((_, index) => index % 2 === 0);
-      assert.ok(rotated.filter(({ status }) => status === 200).length <= 1);
+      t.true(rotated.filter(({ status }) => status === 200).length <= 1);
     }
   });
 });

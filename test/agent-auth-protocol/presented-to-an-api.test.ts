@@ -1,24 +1,23 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { newKey } from '../helpers/agent-client.ts';
 import { type AgentWorld, ASKED, fine, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { addApi } from '../helpers/api.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { basic, onEveryEngine } from '../helpers/service.ts';
+import { basic } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** The Agent Auth Protocol, told as its CLI and its humans live it. What is refused is in the two tests beside this one. */
 
-onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (engine) => {
+onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (engine, test) => {
   let world: AgentWorld;
-  before(async () => {
+  test.before(async () => {
     world = await openAgentWorld(engine);
     fine(await world.client.discover());
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
-  describe('an API that is shown a token that an agent signed', () => {
-    test('hears once what the agent may do, by a token for the service or for itself, and never of one for another', async () => {
+  test.describe('an API that is shown a token that an agent signed', (test) => {
+    test('hears once what the agent may do, by a token for the service or for itself, and never of one for another', async (t) => {
       const { client, introspect, api, on } = world;
       const other = await addApi(on, 'https://other.example.com');
       const agent = await world.letIn(newMailbox(), {
@@ -27,7 +26,7 @@ onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (eng
       for (const audience of [on.url, api.resource]) {
         const token = client.agentToken(agent, audience);
         const heard = fine(await introspect(token));
-        assert.deepEqual(heard, {
+        t.deepEqual(heard, {
           active: true,
           agent_id: agent.id,
           host_id: heard.host_id,
@@ -42,27 +41,27 @@ onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (eng
           iss: on.url,
           exp: Math.floor(on.clock() / 1000) + 60,
         });
-        assert.deepEqual(fine(await introspect(token)), { active: false }, 'a second time');
+        t.deepEqual(fine(await introspect(token)), { active: false }, 'a second time');
       }
-      assert.deepEqual(fine(await introspect(client.agentToken(agent, other.resource))), { active: false });
+      t.deepEqual(fine(await introspect(client.agentToken(agent, other.resource))), { active: false });
       const own = client.agentToken(agent, other.resource);
-      assert.equal(fine(await introspect(own, other)).active, true);
+      t.true(fine(await introspect(own, other)).active);
       // A token for this one capability is for no other.
       const narrow = client.agentToken(agent, api.resource, { claims: { capabilities: ['read', 'fly'] } });
-      assert.deepEqual(fine(await introspect(narrow)).agent_capability_grants, [
+      t.deepEqual(fine(await introspect(narrow)).agent_capability_grants, [
         { capability: 'read', status: 'active' },
       ]);
     });
 
-    test('hears the same at /oauth2/introspect in the words of RFC 7662, and it is one and the same token', async () => {
+    test('hears the same at /oauth2/introspect in the words of RFC 7662, and it is one and the same token', async (t) => {
       const { client, introspect, introspectBearer, api, on } = world;
       const other = await addApi(on, 'https://beside.example.com');
       const agent = await world.letIn(newMailbox());
       const claims = { jti: 'one-of-a-kind' };
       const token = client.agentToken(agent, api.resource, { claims });
-      assert.deepEqual(await introspectBearer(token, other), { active: false });
+      t.deepEqual(await introspectBearer(token, other), { active: false });
       const iat = Math.floor(on.clock() / 1000);
-      assert.deepEqual(await introspectBearer(token), {
+      t.deepEqual(await introspectBearer(token), {
         active: true,
         sub: agent.userId,
         client_id: agent.id,
@@ -76,23 +75,23 @@ onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (eng
         agent_id: agent.id,
         owner: agent.userId,
       });
-      assert.deepEqual(await introspectBearer(token), { active: false }, 'a second time');
-      assert.deepEqual(fine(await introspect(token)), { active: false }, 'at the other place');
+      t.deepEqual(await introspectBearer(token), { active: false }, 'a second time');
+      t.deepEqual(fine(await introspect(token)), { active: false }, 'at the other place');
       const second = client.agentToken(agent, api.resource);
-      assert.equal(fine(await introspect(second)).active, true);
-      assert.deepEqual(await introspectBearer(second), { active: false });
+      t.true(fine(await introspect(second)).active);
+      t.deepEqual(await introspectBearer(second), { active: false });
       const nothing = client.agentToken(agent, api.resource, { claims: { capabilities: ['whoami'] } });
-      assert.deepEqual(await introspectBearer(nothing), { active: false }, 'one without any scope');
+      t.deepEqual(await introspectBearer(nothing), { active: false }, 'one without any scope');
       for (const wrong of [
         client.agentToken(agent, api.resource, { signer: newKey() }),
         client.agentToken(agent, api.resource, { claims: { iat: iat - 90, exp: iat - 30 } }),
         client.hostToken(agent.host, { claims: { aud: api.resource } }),
       ]) {
-        assert.deepEqual(await introspectBearer(wrong), { active: false });
+        t.deepEqual(await introspectBearer(wrong), { active: false });
       }
     });
 
-    test('that was used for anything else is inactive, and so is everything that is no such token', async () => {
+    test('that was used for anything else is inactive, and so is everything that is no such token', async (t) => {
       const { client, introspect, api, on } = world;
       const host = client.newHost();
       const agent = await world.autonomous(host);
@@ -113,12 +112,12 @@ onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (eng
         'a bearer of ours': bearer,
       };
       for (const [about, token] of Object.entries(inactive)) {
-        assert.deepEqual(fine(await introspect(token)), { active: false }, about);
+        t.deepEqual(fine(await introspect(token)), { active: false }, about);
       }
-      assert.equal(said(await introspect('')), '400 invalid_request');
+      t.is(said(await introspect('')), '400 invalid_request');
     });
 
-    test('must say who it is', async () => {
+    test('must say who it is', async (t) => {
       const { client, on, api } = world;
       const agent = await world.autonomous();
       const token = client.agentToken(agent, on.url);
@@ -130,30 +129,30 @@ onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (eng
       ];
       for (const headers of strangers) {
         const reply = await on.post('/agent/introspect', { token }, headers);
-        assert.equal(reply.status, 401, JSON.stringify(headers));
+        t.is(reply.status, 401, JSON.stringify(headers));
       }
       const inBody = { client_id: api.clientId, client_secret: api.clientSecret };
-      assert.equal(fine(await on.post('/agent/introspect', { token, ...inBody })).active, true);
+      t.true(fine(await on.post('/agent/introspect', { token, ...inBody })).active);
     });
   });
 
-  describe('the end of an agent', () => {
-    test('its host revokes it: it and its tokens are dead from that moment, and it stays so', async () => {
+  test.describe('the end of an agent', (test) => {
+    test('its host revokes it: it and its tokens are dead from that moment, and it stays so', async (t) => {
       const { client, introspectBearer, introspect, api, on } = world;
       const agent = await world.letIn(newMailbox());
       const bearer = await world.bearerOf(agent, 'write', { resource: api.resource });
       const held = client.agentToken(agent, on.url);
-      assert.equal((await introspectBearer(bearer)).active, true);
-      assert.deepEqual(fine(await client.disconnect(agent)), { agent_id: agent.id, status: 'revoked' });
-      assert.equal((await introspectBearer(bearer)).active, false);
-      assert.deepEqual(fine(await introspect(held)), { active: false });
-      assert.equal(said(await client.execute(agent, 'whoami')), '403 agent_revoked');
-      assert.equal(fine(await client.status(agent)).status, 'revoked');
-      assert.deepEqual(fine(await client.disconnect(agent)), { agent_id: agent.id, status: 'revoked' });
-      assert.equal(said(await client.reactivate(agent)), '403 agent_revoked');
+      t.true((await introspectBearer(bearer)).active);
+      t.deepEqual(fine(await client.disconnect(agent)), { agent_id: agent.id, status: 'revoked' });
+      t.false((await introspectBearer(bearer)).active);
+      t.deepEqual(fine(await introspect(held)), { active: false });
+      t.is(said(await client.execute(agent, 'whoami')), '403 agent_revoked');
+      t.is(fine(await client.status(agent)).status, 'revoked');
+      t.deepEqual(fine(await client.disconnect(agent)), { agent_id: agent.id, status: 'revoked' });
+      t.is(said(await client.reactivate(agent)), '403 agent_revoked');
     });
 
-    test('a host that is revoked takes all of its agents along, whatever they were at', async () => {
+    test('a host that is revoked takes all of its agents along, whatever they were at', async (t) => {
       const { client, introspectBearer, api } = world;
       const mailbox = newMailbox();
       const host = client.newHost();
@@ -164,24 +163,24 @@ onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (eng
       const gone = await world.letIn(mailbox, {}, undefined, host);
       await client.disconnect(gone);
       const answer = fine(await client.revokeHost(host));
-      assert.deepEqual(answer, { host_id: answer.host_id, status: 'revoked', agents_revoked: 2 });
-      assert.equal((await introspectBearer(bearer)).active, false);
+      t.deepEqual(answer, { host_id: answer.host_id, status: 'revoked', agents_revoked: 2 });
+      t.false((await introspectBearer(bearer)).active);
       for (const agent of [working, waiting, gone]) {
-        assert.equal(said(await client.execute(agent, 'whoami')), '403 host_revoked');
+        t.is(said(await client.execute(agent, 'whoami')), '403 host_revoked');
       }
-      assert.equal(said(await client.status(working)), '403 host_revoked');
-      assert.equal(said((await client.connect(host)).reply), '403 host_revoked');
-      assert.equal(said(await client.revokeHost(host)), '403 host_revoked');
+      t.is(said(await client.status(working)), '403 host_revoked');
+      t.is(said((await client.connect(host)).reply), '403 host_revoked');
+      t.is(said(await client.revokeHost(host)), '403 host_revoked');
       const late = await world.open(link, mailbox);
-      assert.notEqual(heading(late), ASKED);
+      t.not(heading(late), ASKED);
     });
 
-    test('a host can be revoked without a body', async () => {
+    test('a host can be revoked without a body', async (t) => {
       const { client, on } = world;
       const agent = await world.autonomous();
       const Authorization = `Bearer ${client.hostToken(agent.host)}`;
       const reply = await on.request('POST', '/host/revoke', { headers: { Authorization } });
-      assert.equal(fine(reply).status, 'revoked');
+      t.is(fine(reply).status, 'revoked');
     });
   });
 });

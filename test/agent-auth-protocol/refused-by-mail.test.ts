@@ -1,22 +1,26 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
 import { openBrowser, type Page } from '../helpers/browser.ts';
 import { type House, heading, openHouse } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
-import { onEveryEngine } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('the mail of an agent that asks to be let in', (engine) => {
+onEveryEngine('the mail of an agent that asks to be let in', (engine, test) => {
   let house: House;
   let client: AgentClient;
-  before(async () => {
+  test.before(async () => {
     house = await openHouse(engine);
     client = openAgentClient(house.on);
   });
-  after(() => house.stop());
+  test.after(() => house.stop());
 
-  async function ask(mailbox: string, name = 'Release helper', host = client.newHost('laptop')) {
+  async function ask(
+    t: ExecutionContext,
+    mailbox: string,
+    name = 'Release helper',
+    host = client.newHost('laptop'),
+  ) {
     const earlier = house.on.approvalMails.length;
     const { agent, reply } = await client.connect(host, {
       name,
@@ -24,73 +28,73 @@ onEveryEngine('the mail of an agent that asks to be let in', (engine) => {
       preferred_method: 'ciba',
       login_hint: mailbox,
     });
-    assert.equal(reply.status, 200, JSON.stringify(reply.body));
+    t.is(reply.status, 200, JSON.stringify(reply.body));
     await house.settled(mailbox);
     return { agent, host, mails: house.on.approvalMails.slice(earlier) };
   }
 
-  async function deny(url: string, fields: Record<string, string> = {}): Promise<Page> {
+  async function deny(t: ExecutionContext, url: string, fields: Record<string, string> = {}): Promise<Page> {
     const browser = openBrowser(house.on);
     const page = await browser.get(url);
-    assert.equal(page.path, '/connect/deny', 'the token stays in no history');
-    assert.equal(heading(page), 'Turn this agent away?');
+    t.is(page.path, '/connect/deny', 'the token stays in no history');
+    t.is(heading(page), 'Turn this agent away?');
     return browser.post('/connect/deny', fields);
   }
 
-  test('carries a link that turns it away without signing in; opening it does nothing', async () => {
-    const { agent, mails } = await ask(newMailbox());
+  test('carries a link that turns it away without signing in; opening it does nothing', async (t) => {
+    const { agent, mails } = await ask(t, newMailbox());
     const [mail] = mails;
     for (let times = 0; times < 3; times += 1) await openBrowser(house.on).get(mail!.denyUrl);
-    assert.equal((await client.status(agent)).body.status, 'pending');
-    const page = await deny(mail!.denyUrl);
-    assert.equal(heading(page), 'You have said no');
-    assert.equal((await client.status(agent)).body.status, 'rejected');
+    t.is((await client.status(agent)).body.status, 'pending');
+    const page = await deny(t, mail!.denyUrl);
+    t.is(heading(page), 'You have said no');
+    t.is((await client.status(agent)).body.status, 'rejected');
     const later = await openBrowser(house.on).get(mail!.denyUrl);
-    assert.deepEqual([later.status, heading(later)], [410, 'This was decided already']);
+    t.deepEqual([later.status, heading(later)], [410, 'This was decided already']);
   });
 
-  test('comes no more for a day from the host that was turned away, and none where no more are wanted', async () => {
+  test('comes no more for a day from the host that was turned away, and none where no more are wanted', async (t) => {
     const mailbox = newMailbox();
-    const first = await ask(mailbox);
-    await deny(first.mails[0]!.denyUrl);
-    assert.equal((await ask(mailbox, 'Another name', first.host)).mails.length, 0);
-    assert.equal((await ask(mailbox)).mails.length, 0, 'a new host that says it is the same');
-    const other = await ask(mailbox, 'Somebody else');
-    assert.equal(other.mails.length, 1);
-    await deny(other.mails[0]!.denyUrl, { no_more: 'on' });
-    assert.equal((await ask(mailbox, 'Anybody')).mails.length, 0);
+    const first = await ask(t, mailbox);
+    await deny(t, first.mails[0]!.denyUrl);
+    t.is((await ask(t, mailbox, 'Another name', first.host)).mails.length, 0);
+    t.is((await ask(t, mailbox)).mails.length, 0, 'a new host that says it is the same');
+    const other = await ask(t, mailbox, 'Somebody else');
+    t.is(other.mails.length, 1);
+    await deny(t, other.mails[0]!.denyUrl, { no_more: 'on' });
+    t.is((await ask(t, mailbox, 'Anybody')).mails.length, 0);
     const account = await (await signIn(house.on, mailbox)).get('/account');
-    assert.match(account.text, /You want no mail when an agent asks/);
+    t.regex(account.text, /You want no mail when an agent asks/);
   });
 
-  test('a link that was made up, or of a question on a page, turns nobody away', async () => {
-    const { agent, mails } = await ask(newMailbox());
+  test('a link that was made up, or of a question on a page, turns nobody away', async (t) => {
+    const { agent, mails } = await ask(t, newMailbox());
     const { denyUrl, pageUrl } = mails[0]!;
     const token = new URL(denyUrl).searchParams.get('t')!;
     const pageToken = new URL(pageUrl).searchParams.get('t')!;
     for (const forged of [`${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`, pageToken, 'x', '']) {
       const page = await openBrowser(house.on).get(`/connect/deny?t=${encodeURIComponent(forged)}`);
-      assert.equal(page.status, 404, forged);
+      t.is(page.status, 404, forged);
     }
     const none = await openBrowser(house.on).get('/connect/deny');
-    assert.equal(none.status, 404);
+    t.is(none.status, 404);
     // Nor does the link that says no let anybody in.
     const page = await openBrowser(house.on).get(`/connect?t=${encodeURIComponent(token)}`);
-    assert.equal(page.status, 404);
-    assert.equal((await client.status(agent)).body.status, 'pending');
+    t.is(page.status, 404);
+    t.is((await client.status(agent)).body.status, 'pending');
   });
 
-  test('a mailbox whose host became somebody else’s ends its question, and nothing of theirs', async () => {
+  test('a mailbox whose host became somebody else’s ends its question, and nothing of theirs', async (t) => {
     const [stranger, owner] = [newMailbox(), newMailbox()];
-    const first = await ask(stranger);
-    const second = await ask(owner, 'Second', first.host);
+    const first = await ask(t, stranger);
+    const second = await ask(t, owner, 'Second', first.host);
     const browser = await signIn(house.on, owner);
     await browser.get(second.mails[0]!.pageUrl);
     const { approval } = browser.form('/connect/review');
     await browser.post('/connect/review', { approval, decision: 'approve', 'allow:read': 'on' });
-    assert.equal((await client.status(second.agent)).body.status, 'active');
-    await deny(first.mails[0]!.denyUrl);
-    assert.equal((await client.status(second.agent)).body.status, 'active');
-    assert.notEqual((await client.status(first.agent)).body.status, 'rejected');
+    t.is((await client.status(second.agent)).body.status, 'active');
+    await deny(t, first.mails[0]!.denyUrl);
+    t.is((await client.status(second.agent)).body.status, 'active');
+    t.not((await client.status(first.agent)).body.status, 'rejected');
   });
 });

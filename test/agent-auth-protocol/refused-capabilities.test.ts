@@ -1,21 +1,21 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import type { ClientAgent, Host } from '../helpers/agent-client.ts';
 import { type AgentWorld, boxesOn, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
 import type { Browser } from '../helpers/browser.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
-import { onEveryEngine, type Reply } from '../helpers/service.ts';
+import type { Reply } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** What a human refuses an agent stays refused, to it and to what its host brings next, until they allow it. */
 
 const NOT_GRANTED = '403 capability_not_granted';
 
-onEveryEngine('what a human refused', (engine) => {
+onEveryEngine('what a human refused', (engine, test) => {
   let world: AgentWorld;
-  before(async () => {
+  test.before(async () => {
     world = await openAgentWorld(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   type LetIn = Awaited<ReturnType<AgentWorld['letIn']>>;
   const request = (agent: ClientAgent, capabilities: string[], more = {}) =>
@@ -31,125 +31,130 @@ onEveryEngine('what a human refused', (engine) => {
     world.letIn(newMailbox(), { capabilities: ['whoami', 'read'] }, ['whoami'], host);
 
   /** Asserts that something is asked of the human, who refused it before, and that agent and human are told so. */
-  async function assertAskedAgain(reply: Reply, browser: Browser, capability = 'read'): Promise<string> {
+  async function assertAskedAgain(
+    t: ExecutionContext,
+    reply: Reply,
+    browser: Browser,
+    capability = 'read',
+  ): Promise<string> {
     fine(reply);
-    assert.equal(reply.body.status, 'pending', reply.text);
-    assert.equal(grantsIn(reply)[capability], 'pending');
-    assert.match(reasonOf(reply, capability)!, /refused it before, and is asked again/);
+    t.is(reply.body.status, 'pending', reply.text);
+    t.is(grantsIn(reply)[capability], 'pending');
+    t.regex(reasonOf(reply, capability)!, /refused it before, and is asked again/);
     const page = await browser.get(linkOf(reply));
-    assert.match(page.text, /You are asked again/);
-    assert.match(page.text, /You refused this before\./);
-    assert.equal(boxesOn(page)[`allow:${capability}`], false, 'its box is off');
+    t.regex(page.text, /You are asked again/);
+    t.regex(page.text, /You refused this before\./);
+    t.false(boxesOn(page)[`allow:${capability}`], 'its box is off');
     return linkOf(reply);
   }
 
-  test('a box that they took off is not had by asking for it again, but by a new question to them', async () => {
+  test('a box that they took off is not had by asking for it again, but by a new question to them', async (t) => {
     const agent = await withoutRead();
     const again = await request(agent, ['read']);
-    const link = await assertAskedAgain(again, agent.browser);
-    assert.equal(await execute(agent, 'read'), NOT_GRANTED);
+    const link = await assertAskedAgain(t, again, agent.browser);
+    t.is(await execute(agent, 'read'), NOT_GRANTED);
     await world.answer(link, '', 'deny', undefined, agent.browser);
-    assert.equal(await execute(agent, 'read'), NOT_GRANTED);
-    await assertAskedAgain(await request(agent, ['read']), agent.browser);
+    t.is(await execute(agent, 'read'), NOT_GRANTED);
+    await assertAskedAgain(t, await request(agent, ['read']), agent.browser);
   });
 
-  test('once they allow it, it is theirs to allow: the agent has it, and asking is no longer asking again', async () => {
+  test('once they allow it, it is theirs to allow: the agent has it, and asking is no longer asking again', async (t) => {
     const agent = await withoutRead();
     const link = linkOf(fineReply(await request(agent, ['read'])));
     await world.answer(link, '', 'approve', ['read'], agent.browser);
-    assert.equal(await execute(agent, 'read'), '200');
-    assert.equal(said(await request(agent, ['read'])), '409 already_granted');
+    t.is(await execute(agent, 'read'), '200');
+    t.is(said(await request(agent, ['read'])), '409 already_granted');
     const { reply } = await world.client.connect(agent.host, { capabilities: ['read'] });
-    assert.equal(fine(reply).status, 'active', 'the next agent of the host has it at once again');
+    t.is(fine(reply).status, 'active', 'the next agent of the host has it at once again');
   });
 
-  test('another agent of the host does not get it by default either', async () => {
+  test('another agent of the host does not get it by default either', async (t) => {
     const first = await withoutRead();
     for (const capabilities of [['read'], ['whoami', 'read'], undefined]) {
       const { agent, reply } = await world.client.connect(first.host, {
         ...(capabilities && { capabilities }),
       });
-      await assertAskedAgain(reply, first.browser);
-      assert.match(await execute(agent, 'read'), /^40[13] agent_pending$/);
+      await assertAskedAgain(t, reply, first.browser);
+      t.regex(await execute(agent, 'read'), /^40[13] agent_pending$/);
     }
     const { reply } = await world.client.connect(first.host, { capabilities: ['whoami'] });
-    assert.equal(fine(reply).status, 'active', 'what they did not refuse is had at once as before');
+    t.is(fine(reply).status, 'active', 'what they did not refuse is had at once as before');
   });
 
-  test('what is allowed to one agent is not allowed to the one that was refused', async () => {
+  test('what is allowed to one agent is not allowed to the one that was refused', async (t) => {
     const first = await withoutRead();
     const { agent: second, reply } = await world.client.connect(first.host, { capabilities: ['read'] });
     await world.answer(linkOf(fineReply(reply)), '', 'approve', ['read'], first.browser);
-    assert.equal(await execute(second, 'read'), '200');
-    await assertAskedAgain(await request(first, ['read']), first.browser);
-    assert.equal(await execute(first, 'read'), NOT_GRANTED);
+    t.is(await execute(second, 'read'), '200');
+    await assertAskedAgain(t, await request(first, ['read']), first.browser);
+    t.is(await execute(first, 'read'), NOT_GRANTED);
   });
 
-  test('a no to the whole request is remembered for all that it asked', async () => {
+  test('a no to the whole request is remembered for all that it asked', async (t) => {
     const owner = await world.letIn(newMailbox(), { capabilities: ['whoami'] });
     const asked = await request(owner, ['write']);
     await world.answer(linkOf(fineReply(asked)), '', 'deny', undefined, owner.browser);
-    await assertAskedAgain(await request(owner, ['write']), owner.browser, 'write');
+    await assertAskedAgain(t, await request(owner, ['write']), owner.browser, 'write');
   });
 
-  test('what an agent had when they revoked it, the next one of its host must ask for', async () => {
+  test('what an agent had when they revoked it, the next one of its host must ask for', async (t) => {
     const first = await world.letIn(newMailbox(), { capabilities: ['whoami', 'read'] });
     await first.browser.get(`/agents/${first.id}`);
     await first.browser.post(`/agents/${first.id}/revoke`, {});
     const { reply } = await world.client.connect(first.host, { capabilities: ['whoami', 'read'] });
-    await assertAskedAgain(reply, first.browser);
-    await assertAskedAgain(reply, first.browser, 'whoami');
+    await assertAskedAgain(t, reply, first.browser);
+    await assertAskedAgain(t, reply, first.browser, 'whoami');
   });
 
-  test('what they took from an agent by narrowing it, another one of the host must ask for', async () => {
+  test('what they took from an agent by narrowing it, another one of the host must ask for', async (t) => {
     const first = await world.letIn(newMailbox(), { capabilities: ['read', 'write'] });
     await first.browser.get(`/agents/${first.id}`);
     await first.browser.post(`/agents/${first.id}/narrow`, { 'scope:write': 'on' });
-    assert.equal(await execute(first, 'read'), NOT_GRANTED);
-    assert.match(reasonOf(fineReply(await request(first, ['read'])), 'read')!, /took it back/);
+    t.is(await execute(first, 'read'), NOT_GRANTED);
+    t.regex(reasonOf(fineReply(await request(first, ['read'])), 'read')!, /took it back/);
     const { reply } = await world.client.connect(first.host, { capabilities: ['read'] });
-    await assertAskedAgain(reply, first.browser);
+    await assertAskedAgain(t, reply, first.browser);
   });
 
-  test('beginning an expired agent anew gives it nothing that was refused', async () => {
+  test('beginning an expired agent anew gives it nothing that was refused', async (t) => {
     const agent = await withoutRead();
     world.on.clock.advance(3601);
     const reply = await world.client.reactivate(agent);
-    assert.equal(fine(reply).status, 'active');
-    assert.deepEqual(grantsIn(reply), { read: 'denied', whoami: 'active' });
-    assert.match(reasonOf(reply, 'read')!, /refused it before/);
+    t.is(fine(reply).status, 'active');
+    t.deepEqual(grantsIn(reply), { read: 'denied', whoami: 'active' });
+    t.regex(reasonOf(reply, 'read')!, /refused it before/);
     const again = await request(agent, ['read']);
-    assert.deepEqual(grantsIn(fineReply(again)), { read: 'pending' });
-    assert.match(reasonOf(again, 'read')!, /is asked again/);
+    t.deepEqual(grantsIn(fineReply(again)), { read: 'pending' });
+    t.regex(reasonOf(again, 'read')!, /is asked again/);
   });
 
-  test('the mail that asks says that it asks again', async () => {
+  test('the mail that asks says that it asks again', async (t) => {
     const mailbox = newMailbox();
     const agent = await world.letIn(mailbox, { capabilities: ['whoami', 'read'] }, ['whoami']);
     fine(await request(agent, ['read'], { preferred_method: 'ciba', login_hint: mailbox }));
-    assert.equal((await world.approvalMailTo(mailbox)).askedAgain, true);
+    t.true((await world.approvalMailTo(mailbox)).askedAgain);
     fine(await request(agent, ['write'], { preferred_method: 'ciba', login_hint: mailbox }));
     const fresh = newMailbox();
     const host = world.client.newHost();
     fine((await world.client.connect(host, { preferred_method: 'ciba', login_hint: fresh })).reply);
-    assert.equal((await world.approvalMailTo(fresh)).askedAgain, false);
+    t.false((await world.approvalMailTo(fresh)).askedAgain);
   });
 
-  test('of a host that nobody owns nothing is refused: agents that work alone have what anybody may', async () => {
+  test('of a host that nobody owns nothing is refused: agents that work alone have what anybody may', async (t) => {
     const host = world.client.newHost();
     const { reply } = await world.client.connect(host, { capabilities: ['read'] });
     await world.answer(linkOf(fineReply(reply)), newMailbox(), 'deny');
     const alone = await world.autonomous(host, { capabilities: ['read'] });
-    assert.equal(await execute(alone, 'read'), '200');
+    t.is(await execute(alone, 'read'), '200');
   });
 
-  test('an agent that asks while its human says no has nothing afterwards', async () => {
+  test('an agent that asks while its human says no has nothing afterwards', async (t) => {
     const agent = await world.letIn(newMailbox(), { capabilities: ['whoami'] });
     const link = linkOf(fineReply(await request(agent, ['read', 'write'])));
     // Where the question is asked anew before they say no, it is too late for that one.
     const answered = world.answer(link, '', 'deny', undefined, agent.browser).catch(() => undefined);
     await Promise.all([answered, atOnce(8, () => request(agent, ['write']))]);
-    assert.equal(await execute(agent, 'write'), NOT_GRANTED);
+    t.is(await execute(agent, 'write'), NOT_GRANTED);
   });
 
   /** An answer that must have been 200. */

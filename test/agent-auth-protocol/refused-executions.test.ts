@@ -1,15 +1,13 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { type AgentWorld, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { onEveryEngine } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('an execution that is refused', (engine) => {
+onEveryEngine('an execution that is refused', (engine, test) => {
   let world: AgentWorld;
-  before(async () => {
+  test.before(async () => {
     world = await openAgentWorld(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const refusals = async (id: string) => {
     const rows = await world.on.service.deps.db.all<{ details: string }>(
@@ -19,7 +17,7 @@ onEveryEngine('an execution that is refused', (engine) => {
     return rows.map(({ details }) => JSON.parse(details));
   };
 
-  test('is in the audit with the capability and the reason, and nothing of the arguments', async () => {
+  test('is in the audit with the capability and the reason, and nothing of the arguments', async (t) => {
     const { client } = world;
     const agent = await world.letIn(newMailbox());
     const tried = [
@@ -27,19 +25,19 @@ onEveryEngine('an execution that is refused', (engine) => {
       await client.execute(agent, 'whoami'),
       await client.execute(agent, 'nothing_of_ours'),
     ];
-    assert.deepEqual(
+    t.deepEqual(
       tried.map(({ status }) => status),
       [400, 200, 404],
       tried.map(said).join(),
     );
-    assert.deepEqual(await refusals(agent.id), [{ capability: 'write', code: 'badRequest' }]);
-    assert.equal(await world.eventsOf('capability.executed', agent.id), 1);
+    t.deepEqual(await refusals(agent.id), [{ capability: 'write', code: 'badRequest' }]);
+    t.is(await world.eventsOf('capability.executed', agent.id), 1);
   });
 
-  test('for want of a grant is there, too', async () => {
+  test('for want of a grant is there, too', async (t) => {
     const agent = await world.autonomous();
     const reply = await world.client.execute(agent, 'write');
-    assert.equal(said(reply), '403 capability_not_granted');
-    assert.deepEqual(await refusals(agent.id), [{ capability: 'write', code: 'capability_not_granted' }]);
+    t.is(said(reply), '403 capability_not_granted');
+    t.deepEqual(await refusals(agent.id), [{ capability: 'write', code: 'capability_not_granted' }]);
   });
 });

@@ -1,11 +1,9 @@
-import assert from 'node:assert/strict';
 import { createHmac, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
-import { after, before, describe, test } from 'node:test';
 import { type Changes, type ClientAgent, type Host, newKey } from '../helpers/agent-client.ts';
 import { type AgentWorld, fine, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { onEveryEngine } from '../helpers/service.ts';
 import { signedEndpoints, tampered } from '../helpers/signed-endpoints.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { send } from '../helpers/wire.ts';
 
 /** The tokens that hosts and agents sign, one for each request (Agent Auth Protocol 1.0-draft, sections 4 and 8): each rule, and its edges. */
@@ -14,16 +12,16 @@ const encode = (part: unknown) => Buffer.from(JSON.stringify(part)).toString('ba
 
 const P256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
-onEveryEngine('faults of tokens of hosts and agents', (engine) => {
+onEveryEngine('faults of tokens of hosts and agents', (engine, test) => {
   let world: AgentWorld;
   let host: Host;
   let agent: ClientAgent;
-  before(async () => {
+  test.before(async () => {
     world = await openAgentWorld(engine);
     host = world.client.newHost('the host');
     agent = await world.letIn(newMailbox(), {}, undefined, host);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const { now, everyHostEndpoint, AGENT_ENDPOINTS, OPEN_ENDPOINTS, refused } = signedEndpoints(() => ({
     world,
@@ -104,45 +102,45 @@ onEveryEngine('faults of tokens of hosts and agents', (engine) => {
   const claimsOf = (token: string) => partOf(token, 1);
   const middle = (token: string) => token.split('.')[1];
 
-  describe('a token of a host', () => {
+  test.describe('a token of a host', (test) => {
     for (const [about, change] of Object.entries(FAULTS)) {
-      test(`is refused everywhere with ${about}`, async () => {
+      test(`is refused everywhere with ${about}`, async (t) => {
         for (const [name, { ask }] of everyHostEndpoint()) {
-          refused(await ask(world.client.hostToken(host, change())), '401 invalid_jwt', name);
+          refused(t, await ask(world.client.hostToken(host, change())), '401 invalid_jwt', name);
         }
       });
     }
 
     for (const [about, mangle] of Object.entries(MANGLED)) {
-      test(`is refused everywhere with ${about}`, async () => {
+      test(`is refused everywhere with ${about}`, async (t) => {
         for (const [name, { ask }] of everyHostEndpoint()) {
-          refused(await ask(mangle(world.client.hostToken(host))), '401 invalid_jwt', name);
+          refused(t, await ask(mangle(world.client.hostToken(host))), '401 invalid_jwt', name);
         }
       });
     }
 
-    test('is no token of an agent, and the other way round', async () => {
+    test('is no token of an agent, and the other way round', async (t) => {
       for (const [name, { ask }] of everyHostEndpoint()) {
-        refused(await ask(world.client.agentToken(agent, world.on.url)), '401 invalid_jwt', name);
+        refused(t, await ask(world.client.agentToken(agent, world.on.url)), '401 invalid_jwt', name);
         const renamed = world.client.hostToken(host, { header: { typ: 'agent+jwt' } });
-        refused(await ask(renamed), '401 invalid_jwt', name);
+        refused(t, await ask(renamed), '401 invalid_jwt', name);
       }
       for (const [name, { ask, audience }] of Object.entries(AGENT_ENDPOINTS)) {
         const claims = { aud: audience(), sub: agent.id };
-        refused(await ask(world.client.hostToken(host, { claims })), '401 invalid_jwt', name);
+        refused(t, await ask(world.client.hostToken(host, { claims })), '401 invalid_jwt', name);
         const renamed = world.client.agentToken(agent, audience(), { header: { typ: 'host+jwt' } });
-        refused(await ask(renamed), '401 invalid_jwt', name);
+        refused(t, await ask(renamed), '401 invalid_jwt', name);
       }
     });
 
-    test('is for the service as a whole, and not for the place where capabilities are used', async () => {
+    test('is for the service as a whole, and not for the place where capabilities are used', async (t) => {
       const claims = { aud: `${world.on.url}/capability/execute` };
       for (const [name, { ask }] of everyHostEndpoint()) {
-        refused(await ask(world.client.hostToken(host, { claims })), '401 invalid_jwt', name);
+        refused(t, await ask(world.client.hostToken(host, { claims })), '401 invalid_jwt', name);
       }
     });
 
-    test('names the key that signed it as `iss`, and that one alone', async () => {
+    test('names the key that signed it as `iss`, and that one alone', async (t) => {
       const other = await world.autonomous();
       const wrong: Record<string, Changes> = {
         'no iss': { claims: { iss: undefined } },
@@ -164,42 +162,42 @@ onEveryEngine('faults of tokens of hosts and agents', (engine) => {
       const before = await hosts();
       for (const [about, change] of Object.entries(wrong)) {
         for (const [name, { ask }] of everyHostEndpoint()) {
-          refused(await ask(world.client.hostToken(host, change)), '401 invalid_jwt', `${about}: ${name}`);
+          refused(t, await ask(world.client.hostToken(host, change)), '401 invalid_jwt', `${about}: ${name}`);
         }
       }
-      assert.equal(await hosts(), before);
+      t.is(await hosts(), before);
     });
 
-    test('of a known host needs no key with it; one that is with it is that of `iss`, and public', async () => {
+    test('of a known host needs no key with it; one that is with it is that of `iss`, and public', async (t) => {
       const { client } = world;
       const claims = { host_public_key: undefined };
-      assert.equal(said(await client.status(agent, { claims })), '200');
+      t.is(said(await client.status(agent, { claims })), '200');
       const secret = host.key.privateKey.export({ format: 'jwk' });
       for (const key of [newKey().jwk, secret, { ...host.key.jwk, d: 'x' }, 'x', {}]) {
         const reply = await client.status(agent, { claims: { host_public_key: key } });
-        assert.match(said(reply), /^40[01] invalid_(jwt|public_key)$/, JSON.stringify(key));
+        t.regex(said(reply), /^40[01] invalid_(jwt|public_key)$/, JSON.stringify(key));
       }
     });
 
-    test('of a host that nobody knows opens registration alone, lists as anybody does, and leaves nothing behind', async () => {
+    test('of a host that nobody knows opens registration alone, lists as anybody does, and leaves nothing behind', async (t) => {
       const { client } = world;
       const stranger = client.newHost();
       const before = await hosts();
       for (const [name, { ask }] of everyHostEndpoint()) {
         if (name === 'POST /agent/register') continue;
-        refused(await ask(client.hostToken(stranger)), '401 invalid_jwt', name);
+        refused(t, await ask(client.hostToken(stranger)), '401 invalid_jwt', name);
       }
       for (const [name, ask] of Object.entries(OPEN_ENDPOINTS)) {
         const spent = await world.count('spent_tokens');
-        assert.equal(said(await ask(client.hostToken(stranger))), '200', name);
+        t.is(said(await ask(client.hostToken(stranger))), '200', name);
         // Anybody may make such tokens, without end.
-        assert.equal(await world.count('spent_tokens'), spent, name);
-        refused(await ask(client.hostToken(stranger, { signer: newKey() })), '401 invalid_jwt', name);
+        t.is(await world.count('spent_tokens'), spent, name);
+        refused(t, await ask(client.hostToken(stranger, { signer: newKey() })), '401 invalid_jwt', name);
       }
-      assert.equal(await hosts(), before);
+      t.is(await hosts(), before);
     });
 
-    test('of a new host carries the key that its `iss` is the thumbprint of', async () => {
+    test('of a new host carries the key that its `iss` is the thumbprint of', async (t) => {
       const { client } = world;
       const before = await hosts();
       const stranger = client.newHost();
@@ -217,31 +215,27 @@ onEveryEngine('faults of tokens of hosts and agents', (engine) => {
       };
       for (const [about, change] of Object.entries(wrong)) {
         const reply = await client.connect(stranger, { mode: 'autonomous' }, change);
-        assert.match(
-          said(reply.reply),
-          /^40[01] (invalid_jwt|invalid_public_key|unsupported_algorithm)$/,
-          about,
-        );
+        t.regex(said(reply.reply), /^40[01] (invalid_jwt|invalid_public_key|unsupported_algorithm)$/, about);
       }
-      assert.equal(await hosts(), before);
-      assert.equal(said((await client.connect(stranger, { mode: 'autonomous' })).reply), '200');
-      assert.equal(await hosts(), before + 1);
+      t.is(await hosts(), before);
+      t.is(said((await client.connect(stranger, { mode: 'autonomous' })).reply), '200');
+      t.is(await hosts(), before + 1);
     });
 
-    test('of a key whose `kid` is the name of another host attaches to nothing of that host (6.6)', async () => {
+    test('of a key whose `kid` is the name of another host attaches to nothing of that host (6.6)', async (t) => {
       const { client } = world;
       const { host_id } = fine(await client.status(agent));
       const thief = client.newHost('the host');
       const kid = host.key.thumbprint;
       const change = { header: { kid }, claims: { sub: kid, host_public_key: { ...thief.key.jwk, kid } } };
       const { reply, agent: mine } = await client.connect(thief, { mode: 'autonomous' }, change);
-      assert.notEqual(fine(reply).host_id, host_id);
-      assert.equal(reply.body.user_id, undefined);
-      assert.equal(said(await client.status(agent, change, thief)), '403 unauthorized');
-      assert.equal(said(await client.status(mine)), '200');
+      t.not(fine(reply).host_id, host_id);
+      t.is(reply.body.user_id, undefined);
+      t.is(said(await client.status(agent, change, thief)), '403 unauthorized');
+      t.is(said(await client.status(mine)), '200');
     });
 
-    test('with a URL in the place of keys is refused, also beside keys (8.12)', async () => {
+    test('with a URL in the place of keys is refused, also beside keys (8.12)', async (t) => {
       const { client } = world;
       const before = await hosts();
       const url = 'https://keys.example.com/jwks.json';
@@ -253,65 +247,75 @@ onEveryEngine('faults of tokens of hosts and agents', (engine) => {
       ]) {
         for (const each of [host, client.newHost()]) {
           const { reply } = await client.connect(each, { capabilities: ['read'] }, { claims });
-          refused(reply, '400 invalid_public_key', JSON.stringify(claims));
+          refused(t, reply, '400 invalid_public_key', JSON.stringify(claims));
         }
       }
       for (const [name, { ask }] of everyHostEndpoint()) {
         const claims = { host_jwks_url: url };
-        refused(await ask(client.hostToken(host, { claims })), '400 invalid_public_key', name);
+        refused(t, await ask(client.hostToken(host, { claims })), '400 invalid_public_key', name);
       }
-      assert.equal(await hosts(), before);
+      t.is(await hosts(), before);
     });
   });
 
-  describe('a token of an agent', () => {
+  test.describe('a token of an agent', (test) => {
     for (const [about, change] of Object.entries(FAULTS)) {
-      test(`is refused everywhere with ${about}`, async () => {
+      test(`is refused everywhere with ${about}`, async (t) => {
         for (const [name, { ask, audience }] of Object.entries(AGENT_ENDPOINTS)) {
           const token = world.client.agentToken(agent, audience(), change());
-          refused(await ask(token), '401 invalid_jwt', name);
+          refused(t, await ask(token), '401 invalid_jwt', name);
         }
         for (const [name, ask] of Object.entries(OPEN_ENDPOINTS)) {
-          refused(await ask(world.client.agentToken(agent, world.on.url, change())), '401 invalid_jwt', name);
+          refused(
+            t,
+            await ask(world.client.agentToken(agent, world.on.url, change())),
+            '401 invalid_jwt',
+            name,
+          );
         }
         const { introspect, client, on } = world;
-        assert.deepEqual(fine(await introspect(client.agentToken(agent, on.url, change()))), {
+        t.deepEqual(fine(await introspect(client.agentToken(agent, on.url, change()))), {
           active: false,
         });
       });
     }
 
     for (const [about, mangle] of Object.entries(MANGLED)) {
-      test(`is refused everywhere with ${about}`, async () => {
+      test(`is refused everywhere with ${about}`, async (t) => {
         for (const [name, { ask, audience }] of Object.entries(AGENT_ENDPOINTS)) {
-          refused(await ask(mangle(world.client.agentToken(agent, audience()))), '401 invalid_jwt', name);
+          refused(t, await ask(mangle(world.client.agentToken(agent, audience()))), '401 invalid_jwt', name);
         }
         for (const [name, ask] of Object.entries(OPEN_ENDPOINTS)) {
-          refused(await ask(mangle(world.client.agentToken(agent, world.on.url))), '401 invalid_jwt', name);
+          refused(
+            t,
+            await ask(mangle(world.client.agentToken(agent, world.on.url))),
+            '401 invalid_jwt',
+            name,
+          );
         }
         const token = mangle(world.client.agentToken(agent, world.on.url));
         const heard = await world.introspect(token);
         // A body may not say more than the longest token.
-        if (token.length > 8192) assert.equal(said(heard), '400 invalid_request');
-        else assert.deepEqual(fine(heard), { active: false });
+        if (token.length > 8192) t.is(said(heard), '400 invalid_request');
+        else t.deepEqual(fine(heard), { active: false });
       });
     }
 
-    test('for the service is of no use where capabilities are used, nor the other way round', async () => {
+    test('for the service is of no use where capabilities are used, nor the other way round', async (t) => {
       const { client, on } = world;
       const { ask: execute } = AGENT_ENDPOINTS['POST /capability/execute']!;
       const { ask: request } = AGENT_ENDPOINTS['POST /agent/request-capability']!;
       const place = `${on.url}/capability/execute`;
-      refused(await execute(client.agentToken(agent, on.url)), '401 invalid_jwt', 'execute');
-      refused(await execute(client.agentToken(agent, `${place}/`)), '401 invalid_jwt', 'execute');
-      refused(await execute(client.agentToken(agent, `${place}?x=1`)), '401 invalid_jwt', 'execute');
-      refused(await request(client.agentToken(agent, place)), '401 invalid_jwt', 'request');
+      refused(t, await execute(client.agentToken(agent, on.url)), '401 invalid_jwt', 'execute');
+      refused(t, await execute(client.agentToken(agent, `${place}/`)), '401 invalid_jwt', 'execute');
+      refused(t, await execute(client.agentToken(agent, `${place}?x=1`)), '401 invalid_jwt', 'execute');
+      refused(t, await request(client.agentToken(agent, place)), '401 invalid_jwt', 'request');
       for (const [name, ask] of Object.entries(OPEN_ENDPOINTS)) {
-        refused(await ask(client.agentToken(agent, place)), '401 invalid_jwt', name);
+        refused(t, await ask(client.agentToken(agent, place)), '401 invalid_jwt', name);
       }
     });
 
-    test('does not go by the Host header (8.18)', async () => {
+    test('does not go by the Host header (8.18)', async (t) => {
       const { client, on } = world;
       const { port } = new URL(on.url);
       const other = `http://127.0.0.1:${port}`;
@@ -326,7 +330,7 @@ onEveryEngine('faults of tokens of hosts and agents', (engine) => {
           ['Authorization', `Bearer ${token}`],
           ['Content-Type', 'application/json'],
         ] as const;
-        refused(await send(on, 'POST', path, headers, body), '401 invalid_jwt', path);
+        refused(t, await send(on, 'POST', path, headers, body), '401 invalid_jwt', path);
       }
       const token = client.hostToken(host, { claims: { aud: other } });
       const headers = [
@@ -334,10 +338,10 @@ onEveryEngine('faults of tokens of hosts and agents', (engine) => {
         ['Authorization', `Bearer ${token}`],
       ] as const;
       const reply = await send(on, 'GET', `/agent/status?agent_id=${agent.id}`, headers);
-      refused(reply, '401 invalid_jwt', 'status');
+      refused(t, reply, '401 invalid_jwt', 'status');
     });
 
-    test('names its agent as `sub`, and as `iss` nothing, or the key that its host has now', async () => {
+    test('names its agent as `sub`, and as `iss` nothing, or the key that its host has now', async (t) => {
       const { client } = world;
       const other = await world.autonomous();
       const sibling = fine((await client.connect(host, { capabilities: ['read'] })).reply).agent_id;
@@ -358,30 +362,30 @@ onEveryEngine('faults of tokens of hosts and agents', (engine) => {
       for (const [about, claims] of Object.entries(wrong)) {
         for (const [name, { ask, audience }] of Object.entries(AGENT_ENDPOINTS)) {
           const token = client.agentToken(agent, audience(), { claims });
-          refused(await ask(token), '401 invalid_jwt', `${about}: ${name}`);
+          refused(t, await ask(token), '401 invalid_jwt', `${about}: ${name}`);
         }
       }
       const claims = { iss: host.key.thumbprint };
-      assert.equal(said(await client.execute(agent, 'whoami', {}, { claims })), '200');
+      t.is(said(await client.execute(agent, 'whoami', {}, { claims })), '200');
     });
 
-    test('that names capabilities is for those alone; what is no list of names is refused', async () => {
+    test('that names capabilities is for those alone; what is no list of names is refused', async (t) => {
       const { client } = world;
       const claims = (capabilities: unknown) => ({ claims: { capabilities } });
-      assert.equal(said(await client.execute(agent, 'read', {}, claims(['read', 'whoami']))), '200');
-      assert.equal(said(await client.execute(agent, 'read', {}, claims(undefined))), '200');
+      t.is(said(await client.execute(agent, 'read', {}, claims(['read', 'whoami']))), '200');
+      t.is(said(await client.execute(agent, 'read', {}, claims(undefined))), '200');
       for (const names of [['whoami'], [], ['READ'], ['read ', 'write'], ['*']]) {
         const reply = await client.execute(agent, 'read', {}, claims(names));
-        refused(reply, '403 capability_not_granted', JSON.stringify(names));
+        refused(t, reply, '403 capability_not_granted', JSON.stringify(names));
       }
       for (const names of ['read', ['read', 7], { read: true }, null]) {
         const reply = await client.execute(agent, 'read', {}, claims(names));
-        refused(reply, '401 invalid_jwt', JSON.stringify(names));
+        refused(t, reply, '401 invalid_jwt', JSON.stringify(names));
       }
     });
   });
 
-  describe('the times of a token', () => {
+  test.describe('the times of a token', (test) => {
     const EDGES: [about: string, iat: number, exp: number, isGood: boolean][] = [
       ['half a minute from the future', 30, 90, true],
       ['a second more', 31, 91, false],
@@ -394,14 +398,14 @@ onEveryEngine('faults of tokens of hosts and agents', (engine) => {
       ['a life of a year, right at its beginning', 0, 31_536_000, true],
     ];
     for (const [about, iat, exp, isGood] of EDGES) {
-      test(`${about}: it is ${isGood ? 'taken' : 'refused'}`, async () => {
+      test(`${about}: it is ${isGood ? 'taken' : 'refused'}`, async (t) => {
         const { client, on, introspect } = world;
         const changes = () => ({ claims: { iat: now() + iat, exp: now() + exp } });
         const expected = isGood ? '200' : '401 invalid_jwt';
-        assert.equal(said(await client.status(agent, changes())), expected);
-        assert.equal(said(await client.execute(agent, 'whoami', {}, changes())), expected);
+        t.is(said(await client.status(agent, changes())), expected);
+        t.is(said(await client.execute(agent, 'whoami', {}, changes())), expected);
         const heard = fine(await introspect(client.agentToken(agent, on.url, changes())));
-        assert.equal(heard.active, isGood);
+        t.is(heard.active, isGood);
       });
     }
   });

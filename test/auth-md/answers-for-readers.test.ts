@@ -1,35 +1,35 @@
-import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { addApi } from '../helpers/api.ts';
-import { basic, onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { basic, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** Answers of the tinysend profile tell a language model with curl what is in the mail, when keys end, and what to do next. */
 
 const COMPLETE = '/agent/auth/claim/complete';
 
-onEveryEngine('answers for readers', (engine) => {
+onEveryEngine('answers for readers', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const me = async (key: string) => (await on.get('/api/me', key)).body.data;
   const claim = (claim_token: string, email: string) => on.post('/agent/auth/claim', { claim_token, email });
 
   /** The calls that a sentence names, each of which must be one that this service has. */
-  async function assertLeadsOn(next: string): Promise<void> {
+  async function assertLeadsOn(t: ExecutionContext, next: string): Promise<void> {
     const calls = [...next.matchAll(/(GET|POST) (http:\/\/[^\s,;"]+?)(?=[.,;]?(?:\s|$))/g)];
-    assert.ok(calls.length > 0, `names no call: ${next}`);
+    t.true(calls.length > 0, `names no call: ${next}`);
     for (const [, method, url] of calls) {
-      assert.ok(url!.startsWith(on.url), next);
+      t.true(url!.startsWith(on.url), next);
       const reply = await on.request(method!, url!.slice(on.url.length));
-      assert.ok([400, 401, 415].includes(reply.status), `${method} ${url} answers ${reply.status}`);
+      t.true([400, 401, 415].includes(reply.status), `${method} ${url} answers ${reply.status}`);
     }
   }
 
-  test('what is in the mail, until when it can be used, and how often to ask, is said where mail is asked for', async () => {
+  test('what is in the mail, until when it can be used, and how often to ask, is said where mail is asked for', async (t) => {
     const { claim_token } = await on.register();
     const asserted = {
       type: 'identity_assertion',
@@ -40,166 +40,163 @@ onEveryEngine('answers for readers', (engine) => {
       await on.post('/agent/auth', asserted),
     ]) {
       const { verification, next } = reply.body.data;
-      assert.deepEqual(verification, {
+      t.deepEqual(verification, {
         method: 'code',
         expires_at: new Date(on.clock() + 600_000).toISOString(),
         interval: 5,
       });
-      assert.match(next, /six digits/);
-      await assertLeadsOn(next);
+      t.regex(next, /six digits/);
+      await assertLeadsOn(t, next);
     }
     const mail = await on.mailTo('said@example.com');
-    assert.equal(mail.proof.kind, 'code');
-    assert.equal(new Date(mail.codeExpiresAt).toISOString(), new Date(on.clock() + 600_000).toISOString());
+    t.is(mail.proof.kind, 'code');
+    t.is(new Date(mail.codeExpiresAt).toISOString(), new Date(on.clock() + 600_000).toISOString());
   });
 
-  test('where too many codes were guessed at, the answer says that the mail holds a link, and to poll', async () => {
+  test('where too many codes were guessed at, the answer says that the mail holds a link, and to poll', async (t) => {
     const strict = await startTestService(engine, { limits: { wrongPerMailboxDay: 1 } });
     try {
       const { claim_token } = await strict.register();
       await strict.post('/agent/auth/claim', { claim_token, email: 'guessed@example.com' });
       const otp = wrongCode(await strict.codeFor('guessed@example.com'));
-      assert.equal((await strict.post(COMPLETE, { claim_token, otp })).body.error.code, 'otp_invalid');
+      t.is((await strict.post(COMPLETE, { claim_token, otp })).body.error.code, 'otp_invalid');
       const again = await strict.post('/agent/auth/claim', { claim_token, email: 'guessed@example.com' });
       const { verification, next } = again.body.data;
-      assert.equal(verification.method, 'link');
-      assert.match(next, /open the link in their mail\. Poll: /);
-      assert.equal((await strict.mailTo('guessed@example.com', 1)).proof.kind, 'link');
+      t.is(verification.method, 'link');
+      t.regex(next, /open the link in their mail\. Poll: /);
+      t.is((await strict.mailTo('guessed@example.com', 1)).proof.kind, 'link');
     } finally {
       await strict.stop();
     }
   });
 
-  test('when a key ends is always said, and null where it does not', async () => {
+  test('when a key ends is always said, and null where it does not', async (t) => {
     const registered = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
     const ends = new Date(on.clock() + 2_592_000_000).toISOString();
-    assert.equal(registered.expires_at, ends);
-    assert.equal((await me(registered.credential)).key.expires_at, ends);
+    t.is(registered.expires_at, ends);
+    t.is((await me(registered.credential)).key.expires_at, ends);
 
     const claimed = await on.claimed('ends@example.com');
     const told = claimed as unknown as { expires_at: string | null };
-    assert.equal(told.expires_at, null);
-    assert.equal((await me(claimed.credential)).key.expires_at, null);
+    t.is(told.expires_at, null);
+    t.is((await me(claimed.credential)).key.expires_at, null);
 
     const auth = { Authorization: `Bearer ${claimed.credential}` };
     const body = { name: 'helper', scope: 'read', expires_in: 60 };
     const helper = (await on.post('/api/tokens', body, auth)).body.data;
-    assert.equal(helper.expires_at, new Date(on.clock() + 60_000).toISOString());
+    t.is(helper.expires_at, new Date(on.clock() + 60_000).toISOString());
     const { tokens } = (await on.get('/api/tokens', claimed.credential)).body.data;
-    assert.ok(tokens.every((key: object) => 'expires_at' in key));
+    t.truthy(tokens.every((key: object) => 'expires_at' in key));
   });
 
-  test('a repeated registration or completion gives the same members again', async () => {
+  test('a repeated registration or completion gives the same members again', async (t) => {
     const headers = { 'Idempotency-Key': 'again' };
     const ask = () => on.post('/agent/auth', { type: 'anonymous' }, headers);
     const first = (await ask()).body.data;
-    assert.deepEqual((await ask()).body.data, first);
+    t.deepEqual((await ask()).body.data, first);
     await claim(first.claim_token, 'again@example.com');
     const otp = await on.codeFor('again@example.com');
     const complete = () => on.post(COMPLETE, { claim_token: first.claim_token, otp }, headers);
     const completed = (await complete()).body.data;
-    assert.equal(completed.expires_at, null);
-    assert.deepEqual((await complete()).body.data, completed);
+    t.is(completed.expires_at, null);
+    t.deepEqual((await complete()).body.data, completed);
   });
 
-  test('/api/me says what to do next, in every state of the claim, with calls that exist', async () => {
+  test('/api/me says what to do next, in every state of the claim, with calls that exist', async (t) => {
     const { credential, claim_token } = await on.register();
     const unclaimed = (await me(credential)).next;
-    assert.match(unclaimed, /^Use the key\. For write: POST /);
-    await assertLeadsOn(unclaimed);
+    t.regex(unclaimed, /^Use the key\. For write: POST /);
+    await assertLeadsOn(t, unclaimed);
 
     await claim(claim_token, 'next@example.com');
     const pending = (await me(credential)).next;
-    assert.match(pending, /^Your human has mail, or gets it soon\. /);
-    await assertLeadsOn(pending);
+    t.regex(pending, /^Your human has mail, or gets it soon\. /);
+    await assertLeadsOn(t, pending);
 
     const otp = await on.codeFor('next@example.com');
     const completed = (await on.post(COMPLETE, { claim_token, otp })).body.data;
-    await assertLeadsOn(completed.next);
-    assert.match((await me(credential)).next, /^Use the key that the claim gave: /);
+    await assertLeadsOn(t, completed.next);
+    t.regex((await me(credential)).next, /^Use the key that the claim gave: /);
     const claimed = (await me(completed.credential)).next;
-    assert.match(claimed, /^Use the key\. For helpers /);
-    await assertLeadsOn(claimed);
+    t.regex(claimed, /^Use the key\. For helpers /);
+    await assertLeadsOn(t, claimed);
 
     const over = await on.register();
     on.clock.advance(86_401);
     const expired = (await me(over.credential)).next;
-    assert.match(expired, /register again\.$/);
+    t.regex(expired, /register again\.$/);
   });
 
-  test('/api/me says what an agent with an identity does next, at the endpoints of its own version', async () => {
+  test('/api/me says what an agent with an identity does next, at the endpoints of its own version', async (t) => {
     const { identity_assertion: assertion, claim_token } = (
       await on.post('/agent/identity', { type: 'anonymous' })
     ).body;
     const grant = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
     const { access_token } = (await on.form('/oauth2/token', { grant_type: grant, assertion })).body;
     const unclaimed = (await me(access_token)).next;
-    assert.ok(unclaimed.includes(`${on.url}/agent/identity/claim {`), unclaimed);
-    await assertLeadsOn(unclaimed);
+    t.truthy(unclaimed.includes(`${on.url}/agent/identity/claim {`), unclaimed);
+    await assertLeadsOn(t, unclaimed);
     const body = { type: 'service_auth', claim_token, login_hint: 'identity@example.com' };
-    assert.equal((await on.post('/agent/identity/claim', body)).status, 200);
+    t.is((await on.post('/agent/identity/claim', body)).status, 200);
     const { next } = await me(access_token);
-    assert.ok(!next.includes(on.url) || next.includes('/agent/identity/claim'), next);
+    t.truthy(!next.includes(on.url) || next.includes('/agent/identity/claim'), next);
   });
 
-  test('/api/me says at which APIs the key works: all, or those it is narrowed to', async () => {
+  test('/api/me says at which APIs the key works: all, or those it is narrowed to', async (t) => {
     const { resource } = await addApi(on, 'https://works.example.com');
     const { credential } = await on.claimed('works@example.com');
-    assert.deepEqual((await me(credential)).resources, [on.url, resource]);
+    t.deepEqual((await me(credential)).resources, [on.url, resource]);
     const auth = { Authorization: `Bearer ${credential}` };
     const body = { name: 'one', scope: 'read', resources: [resource] };
     const narrow = (await on.post('/api/tokens', body, auth)).body.data;
-    assert.deepEqual((await me(narrow.credential)).resources, [resource]);
+    t.deepEqual((await me(narrow.credential)).resources, [resource]);
   });
 
-  test('who has no claim is told so, and not that a scope is missing', async () => {
+  test('who has no claim is told so, and not that a scope is missing', async (t) => {
     const { credential } = await on.register();
     const auth = { Authorization: `Bearer ${credential}` };
     const refused = await on.post('/api/tokens', { name: 'helper', scope: 'read' }, auth);
-    assert.equal(refused.status, 403);
-    assert.match(refused.body.error.message, /^Nobody has claimed you, .+: POST \/agent\/auth\/claim /);
+    t.is(refused.status, 403);
+    t.regex(refused.body.error.message, /^Nobody has claimed you, .+: POST \/agent\/auth\/claim /);
     const claimed = await on.claimed('before@example.com');
     const early = await on.get('/api/tokens', claimed.old);
-    assert.match(
+    t.regex(
       early.body.error.message,
       /^This key is from before the claim, .+ Use the key that the claim gave you\.$/,
     );
   });
 
-  test('a refusal by a limit says for how many seconds, since curl shows no headers', async () => {
+  test('a refusal by a limit says for how many seconds, since curl shows no headers', async (t) => {
     const narrow = await startTestService(engine, { limits: { registerPerIp: '1/h' } });
     try {
       await narrow.register();
       const { headers, body } = await narrow.post('/agent/auth', { type: 'anonymous' });
       const seconds = headers.get('retry-after');
-      assert.equal(
-        body.error.message,
-        `Too many registrations from this address. Try again in ${seconds} seconds.`,
-      );
+      t.is(body.error.message, `Too many registrations from this address. Try again in ${seconds} seconds.`);
     } finally {
       await narrow.stop();
     }
   });
 
-  test('the description of the API says which calls want the credential of a resource server, and by which way', async () => {
+  test('the description of the API says which calls want the credential of a resource server, and by which way', async (t) => {
     const { paths } = (await on.get('/openapi.json')).body;
-    assert.deepEqual(paths['/resource/policy'].get.security, [{ resourceServer: [] }]);
-    assert.deepEqual(paths['/resource/events'].get.security, [{ resourceServer: [] }]);
+    t.deepEqual(paths['/resource/policy'].get.security, [{ resourceServer: [] }]);
+    t.deepEqual(paths['/resource/events'].get.security, [{ resourceServer: [] }]);
     // In a form, client_id and client_secret can stand in the body.
-    assert.deepEqual(paths['/oauth2/introspect'].post.security, [{ resourceServer: [] }, {}]);
+    t.deepEqual(paths['/oauth2/introspect'].post.security, [{ resourceServer: [] }, {}]);
     const { clientId, clientSecret } = await addApi(on, 'https://described.example.com');
     for (const path of ['/resource/policy', '/resource/events']) {
-      assert.equal((await on.get(path)).status, 401, path);
+      t.is((await on.get(path)).status, 401, path);
       const headers = basic(clientId, clientSecret);
-      assert.equal((await on.request('GET', path, { headers })).status, 200, path);
+      t.is((await on.request('GET', path, { headers })).status, 200, path);
     }
   });
 
-  test('auth.md begins with the key that one has already, and is no longer than before it said so', async () => {
+  test('auth.md begins with the key that one has already, and is no longer than before it said so', async (t) => {
     const { text } = await on.get('/auth.md');
     const [first] = text.split('\n## ');
-    assert.match(first!, /Have you a key \(`sk_…`\) already\? Use it/);
+    t.regex(first!, /Have you a key \(`sk_…`\) already\? Use it/);
     const template = readFileSync(new URL('../../auth.md', import.meta.url));
-    assert.ok(template.length <= 12_054, `${template.length} bytes`);
+    t.true(template.length <= 12_054, `${template.length} bytes`);
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import {
   type AuthMd,
   confirm,
@@ -14,19 +12,20 @@ import { act } from '../helpers/auth-md-agents.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { createInterleaver } from '../helpers/interleaved.ts';
+import { test } from '../helpers/suite.ts';
 
 /*
  * What is given in the very moment in which it should end. On SQLite one transaction waits for the other as a whole; on
  * PostgreSQL a row that one is about to write is not seen by the other, so the two must meet at a row that is there.
  */
 
-describe('what is given in the moment in which it ends (postgres)', () => {
+test.describe('what is given in the moment in which it ends (postgres)', (test) => {
   const { wrapDb, meet } = createInterleaver();
   let world: AuthMd;
-  before(async () => {
+  test.before(async () => {
     world = await openAuthMd('postgres', { wrapDb });
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const REFRESH_TOKEN = /^INSERT INTO refresh_tokens/;
   const CREDENTIAL = /^INSERT INTO credentials/;
@@ -56,41 +55,41 @@ describe('what is given in the moment in which it ends (postgres)', () => {
       requested_credential_type,
     });
 
-  test('a refresh token from before a claim has no successor that works after it (S-26)', async () => {
+  test('a refresh token from before a claim has no successor that works after it (S-26)', async (t) => {
     const { agent, complete } = await confirmed();
     const [renewed, completed] = await meet(
       REFRESH_TOKEN,
       () => world.refresh(agent.identity.refresh_token.value),
       complete,
     );
-    assert.equal(says(completed), '200');
+    t.is(says(completed), '200');
     const { refresh_token } = renewed.body.identity ?? {};
     if (refresh_token === undefined) return; // it came too late, which is as good
-    assert.equal(says(await world.refresh(refresh_token.value)), '400 invalid_refresh_token');
+    t.is(says(await world.refresh(refresh_token.value)), '400 invalid_refresh_token');
   });
 
-  test('a token from before a claim is dead after it', async () => {
+  test('a token from before a claim is dead after it', async (t) => {
     const { agent, complete } = await confirmed();
     const [exchanged, completed] = await meet(
       CREDENTIAL,
       () => world.exchange(agent.identity_assertion),
       complete,
     );
-    assert.equal(says(completed), '200');
-    assert.equal(await world.scopeOf(succeeded(exchanged).access_token), 'dead');
+    t.is(says(completed), '200');
+    t.is(await world.scopeOf(succeeded(exchanged).access_token), 'dead');
   });
 
-  test('of two providers that name one new mailbox one begins its account, and the other is not let into it (S-37)', async () => {
+  test('of two providers that name one new mailbox one begins its account, and the other is not let into it (S-37)', async (t) => {
     const email = newMailbox();
     const [late, first] = await meet(
       /^INSERT INTO accounts/,
       () => world.present(world.idJag(newUser(email))),
       () => world.present(world.otherIdJag(newUser(email))),
     );
-    assert.deepEqual([late, first].map(says), ['401 interaction_required', '200']);
+    t.deepEqual([late, first].map(says), ['401 interaction_required', '200']);
   });
 
-  describe('a claim is completed while its provider’s word comes again', () => {
+  test.describe('a claim is completed while its provider’s word comes again', (test) => {
     /** A user who must be confirmed, and whose owner has. */
     async function waiting() {
       const user = newUser();
@@ -105,25 +104,25 @@ describe('what is given in the moment in which it ends (postgres)', () => {
     }
 
     for (const statement of [/^UPDATE claims SET claimed_at/, /^UPDATE registrations SET claimed_at/]) {
-      test(`the claim first (${statement.source.split(' ')[1]}): the word finds its agent, or begins anew`, async () => {
+      test(`the claim first (${statement.source.split(' ')[1]}): the word finds its agent, or begins anew`, async (t) => {
         const { id, present, complete } = await waiting();
         const [completed, presented] = await meet(statement, complete, present);
-        assert.match(says(presented), /^200$|^401 interaction_required$/);
+        t.regex(says(presented), /^200$|^401 interaction_required$/);
         const isDone = says(completed) === '200';
-        if (!isDone) assert.match(says(completed), /^400 invalid_claim$|^409 claim_not_confirmed$/);
+        if (!isDone) t.regex(says(completed), /^400 invalid_claim$|^409 claim_not_confirmed$/);
         const again = await present();
-        assert.equal(says(again), isDone ? '200' : '401 interaction_required');
-        assert.equal(again.body.id, id);
+        t.is(says(again), isDone ? '200' : '401 interaction_required');
+        t.is(again.body.id, id);
       });
     }
 
-    test('the word first: the claim token from before is dead, and nobody owns anything', async () => {
+    test('the word first: the claim token from before is dead, and nobody owns anything', async (t) => {
       const { id, present, complete } = await waiting();
       const [presented, completed] = await meet(/^DELETE FROM claims/, present, complete);
       const isDone = says(completed) === '200';
-      if (!isDone) assert.match(says(completed), /^400 invalid_claim$|^409 claim_not_confirmed$/);
-      assert.equal(says(presented), isDone ? '200' : '401 interaction_required');
-      assert.equal(presented.body.id, id);
+      if (!isDone) t.regex(says(completed), /^400 invalid_claim$|^409 claim_not_confirmed$/);
+      t.is(says(presented), isDone ? '200' : '401 interaction_required');
+      t.is(presented.body.id, id);
     });
   });
 
@@ -135,7 +134,7 @@ describe('what is given in the moment in which it ends (postgres)', () => {
     const give = (user: User, assertion: string) =>
       type === 'exchanged' ? world.exchange(assertion) : askOld(user, type);
 
-    test(`an agent that is narrowed gets no wider ${name}`, async () => {
+    test(`an agent that is narrowed gets no wider ${name}`, async (t) => {
       const { user, id, assertion, human } = await owned();
       const [given] = await meet(
         CREDENTIAL,
@@ -143,10 +142,10 @@ describe('what is given in the moment in which it ends (postgres)', () => {
         () => act(world, { id, human }, 'narrow', { 'scope:read': 'on' }),
       );
       const { credential, access_token = credential } = succeeded(given);
-      assert.equal(await world.scopeOf(access_token), 'read');
+      t.is(await world.scopeOf(access_token), 'read');
     });
 
-    test(`an agent whose merge is undone gets no ${name} in the account that it left`, async () => {
+    test(`an agent whose merge is undone gets no ${name} in the account that it left`, async (t) => {
       const { user, id, assertion, human } = await owned();
       const [given] = await meet(
         CREDENTIAL,
@@ -155,10 +154,10 @@ describe('what is given in the moment in which it ends (postgres)', () => {
       );
       const { credential, access_token = credential } = succeeded(given);
       const { scope, owner } = await world.introspected(access_token);
-      assert.deepEqual([scope, owner], ['read', undefined]);
+      t.deepEqual([scope, owner], ['read', undefined]);
     });
 
-    test(`an agent that is revoked, by its owner or its provider, keeps no ${name}`, async () => {
+    test(`an agent that is revoked, by its owner or its provider, keeps no ${name}`, async (t) => {
       for (const by of ['owner', 'provider']) {
         const { user, id, assertion, human } = await owned();
         const [given] = await meet(
@@ -170,7 +169,7 @@ describe('what is given in the moment in which it ends (postgres)', () => {
               : world.notify(world.securityEvent(user)).then(() => {}),
         );
         const { credential, access_token = credential } = succeeded(given);
-        assert.equal(await world.scopeOf(access_token), 'dead', by);
+        t.is(await world.scopeOf(access_token), 'dead', by);
       }
     });
   }

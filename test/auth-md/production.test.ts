@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { decodeJwt } from 'jose';
 import {
   type AuthMd,
@@ -14,19 +13,19 @@ import {
 import { attempt, completed, inFlight, initiated, nested } from '../helpers/auth-md-shapes.ts';
 import { codeOf, countOf } from '../helpers/ceremony.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { onEveryEngine } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** What WorkOS AuthKit runs in production (docs/dialects/production.md): the page reveals the code, and the agent brings it. */
 
 const UNKNOWN = `clm_${'0'.repeat(49)}`;
 const SOME_CODE = 'BCDF-GHJK';
 
-onEveryEngine('auth.md in production', (engine) => {
+onEveryEngine('auth.md in production', (engine, test) => {
   let world: AuthMd;
-  before(async () => {
+  test.before(async () => {
     world = await openAuthMd(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const anonymous = async () => succeeded(await world.identity({ type: 'anonymous' }));
   const byMailbox = async (login_hint: string) =>
@@ -48,42 +47,44 @@ onEveryEngine('auth.md in production', (engine) => {
     return { ...agent, ...succeeded(await complete(agent.claim_token, agent.user_code)) };
   }
 
-  describe('the ceremony', () => {
-    test('service_auth: the human confirms, reads the code, and the agent gets its identity for it', async () => {
+  test.describe('the ceremony', (test) => {
+    test('service_auth: the human confirms, reads the code, and the agent gets its identity for it', async (t) => {
       const { scopeOf, tokenFor } = world;
       const mailbox = newMailbox();
       const agent = await byMailbox(mailbox);
-      assertShape(agent, inFlight(world, 'service_auth'));
+      assertShape(t, agent, inFlight(world, 'service_auth'));
       const user_code = await confirm(await world.visit(agent.claim.attempt.verification_uri, mailbox));
-      assert.match(user_code, LOOKS.letters);
+      t.regex(user_code, LOOKS.letters);
       const done = succeeded(await complete(agent.claim.token, user_code));
-      assertShape(done, completed(world, agent.id));
-      assert.equal(await scopeOf(await tokenFor(done.identity.assertion)), 'read write');
+      assertShape(t, done, completed(world, agent.id));
+      t.is(await scopeOf(await tokenFor(done.identity.assertion)), 'read write');
       const { sub, email, email_verified } = decodeJwt(done.identity.assertion);
-      assert.deepEqual(
-        { sub, email, email_verified },
-        { sub: agent.id, email: mailbox, email_verified: true },
-      );
+      t.deepEqual({ sub, email, email_verified }, { sub: agent.id, email: mailbox, email_verified: true });
     });
 
-    test('an anonymous agent that asks for its claim is given no code, whatever it calls the way', async () => {
+    test('an anonymous agent that asks for its claim is given no code, whatever it calls the way', async (t) => {
       for (const type of ['service_auth', 'anonymous', 'email']) {
         const mailbox = newMailbox();
         const agent = await anonymous();
         const asked = succeeded(await claim(agent.claim_token, mailbox, type));
-        assertShape(asked, { ...initiated(world, agent.id), type: 'service_auth', attempt: attempt(world) });
-        assert.doesNotMatch(JSON.stringify(asked), /user_code|interval/);
+        assertShape(t, asked, {
+          ...initiated(world, agent.id),
+          type: 'service_auth',
+          attempt: attempt(world),
+        });
+        t.notRegex(JSON.stringify(asked), /user_code|interval/);
         const human = await world.visit(asked.attempt.verification_uri, mailbox);
         // Nor is there anything to type for its human.
-        assert.doesNotMatch((await human.get('/claim?way=typed')).text, /way=typed|<input class="code"/);
+        t.notRegex((await human.get('/claim?way=typed')).text, /way=typed|<input class="code"/);
         assertShape(
+          t,
           succeeded(await complete(agent.claim_token, await confirm(human))),
           completed(world, agent.id),
         );
       }
     });
 
-    test('what an anonymous agent had before its claim is dead at once: assertion, refresh token, access token', async () => {
+    test('what an anonymous agent had before its claim is dead at once: assertion, refresh token, access token', async (t) => {
       const { tokenFor, scopeOf, exchange, refresh, visit, on } = world;
       const mailbox = newMailbox();
       const agent = await anonymous();
@@ -91,213 +92,212 @@ onEveryEngine('auth.md in production', (engine) => {
       const renewed = succeeded(await refresh(agent.identity.refresh_token.value));
       const asked = succeeded(await claim(agent.claim_token, mailbox));
       const user_code = await confirm(await visit(asked.attempt.verification_uri, mailbox));
-      assert.equal(await scopeOf(before), 'read');
+      t.is(await scopeOf(before), 'read');
       const { identity } = succeeded(await complete(agent.claim_token, user_code));
-      assert.equal(await scopeOf(before), 'dead');
+      t.is(await scopeOf(before), 'dead');
       for (const { assertion, refresh_token } of [agent.identity, renewed.identity]) {
-        assert.equal(says(await exchange(assertion)), '400 invalid_grant');
-        assert.equal(says(await refresh(refresh_token.value)), '400 invalid_refresh_token');
+        t.is(says(await exchange(assertion)), '400 invalid_grant');
+        t.is(says(await refresh(refresh_token.value)), '400 invalid_refresh_token');
       }
-      assert.equal(succeeded(await exchange(identity.assertion)).scope, 'read write');
-      assert.equal(
-        await countOf(on, 'credentials WHERE scope <> ? AND revoked_at IS NULL', ['read write']),
-        0,
-      );
+      t.is(succeeded(await exchange(identity.assertion)).scope, 'read write');
+      t.is(await countOf(on, 'credentials WHERE scope <> ? AND revoked_at IS NULL', ['read write']), 0);
     });
 
-    test('the code is the same however it is written down', async () => {
+    test('the code is the same however it is written down', async (t) => {
       for (const write of [
         (code: string) => code.toLowerCase(),
         (code: string) => code.replace('-', ''),
         (code: string) => ` ${code.replace('-', ' ')} `,
       ]) {
         const agent = await confirmed();
-        assert.equal(says(await complete(agent.claim_token, write(agent.user_code))), '200');
+        t.is(says(await complete(agent.claim_token, write(agent.user_code))), '200');
       }
     });
 
-    test('the identity is given once; whoever lost the answer repeats the very request, and gets it again', async () => {
+    test('the identity is given once; whoever lost the answer repeats the very request, and gets it again', async (t) => {
       const agent = await confirmed();
       const headers = { 'Idempotency-Key': agent.id };
       const first = succeeded(await complete(agent.claim_token, agent.user_code, headers));
       const again = succeeded(await complete(agent.claim_token, agent.user_code, headers));
-      assert.deepEqual(again.identity.refresh_token, first.identity.refresh_token);
-      assert.equal(decodeJwt(again.identity.assertion).jti, decodeJwt(first.identity.assertion).jti);
-      assertRefusal(await complete(agent.claim_token, agent.user_code), '409 already_claimed');
-      assert.equal(await countOf(world.on, 'refresh_tokens WHERE registration_id = ?', [agent.id]), 1);
+      t.deepEqual(again.identity.refresh_token, first.identity.refresh_token);
+      t.is(decodeJwt(again.identity.assertion).jti, decodeJwt(first.identity.assertion).jti);
+      assertRefusal(t, await complete(agent.claim_token, agent.user_code), '409 already_claimed');
+      t.is(await countOf(world.on, 'refresh_tokens WHERE registration_id = ?', [agent.id]), 1);
     });
 
-    test('a new attempt ends the one before it, with its page and its code', async () => {
+    test('a new attempt ends the one before it, with its page and its code', async (t) => {
       const agent = await confirmed();
       const asked = succeeded(await claim(agent.claim_token, agent.mailbox));
-      assertRefusal(await complete(agent.claim_token, agent.user_code), '409 claim_not_confirmed', {
+      assertRefusal(t, await complete(agent.claim_token, agent.user_code), '409 claim_not_confirmed', {
         retry_after: 5,
       });
       const second = await confirm(await world.visit(asked.attempt.verification_uri, agent.mailbox));
-      assertRefusal(await complete(agent.claim_token, agent.user_code), '401 invalid_user_code', {
+      assertRefusal(t, await complete(agent.claim_token, agent.user_code), '401 invalid_user_code', {
         attempts_remaining: 4,
       });
-      assert.equal(says(await complete(agent.claim_token, second)), '200');
+      t.is(says(await complete(agent.claim_token, second)), '200');
     });
   });
 
-  describe('what completing says, in its order (2c.3)', () => {
-    test('an unknown claim token', async () => {
+  test.describe('what completing says, in its order (2c.3)', (test) => {
+    test('an unknown claim token', async (t) => {
       for (const claim_token of [UNKNOWN, 'rubbish']) {
-        assertRefusal(await complete(claim_token, SOME_CODE), '400 invalid_claim');
+        assertRefusal(t, await complete(claim_token, SOME_CODE), '400 invalid_claim');
       }
     });
 
-    test('claimed goes before expired, and expired before everything else', async () => {
+    test('claimed goes before expired, and expired before everything else', async (t) => {
       const done = await claimed();
       const unasked = await anonymous();
       const late = await confirmed();
       world.on.clock.advance(86_400);
-      assertRefusal(await complete(done.claim_token, SOME_CODE), '409 already_claimed');
-      assertRefusal(await complete(unasked.claim_token, SOME_CODE), '410 claim_expired');
-      assertRefusal(await complete(late.claim_token, late.user_code), '410 claim_expired');
+      assertRefusal(t, await complete(done.claim_token, SOME_CODE), '409 already_claimed');
+      assertRefusal(t, await complete(unasked.claim_token, SOME_CODE), '410 claim_expired');
+      assertRefusal(t, await complete(late.claim_token, late.user_code), '410 claim_expired');
     });
 
-    test('no attempt, and then no confirmation, go before the code: also the right one says nothing before it', async () => {
+    test('no attempt, and then no confirmation, go before the code: also the right one says nothing before it', async (t) => {
       const { on } = world;
       const mailbox = newMailbox();
       const agent = await anonymous();
-      assertRefusal(await complete(agent.claim_token, SOME_CODE), '409 claim_not_confirmed');
+      assertRefusal(t, await complete(agent.claim_token, SOME_CODE), '409 claim_not_confirmed');
       const { attempt: asked } = succeeded(await claim(agent.claim_token, mailbox));
       const right = await codeOf(on, agent.claim_token);
       for (const code of [right, SOME_CODE]) {
-        assertRefusal(await complete(agent.claim_token, code), '409 claim_not_confirmed', { retry_after: 5 });
+        assertRefusal(t, await complete(agent.claim_token, code), '409 claim_not_confirmed', {
+          retry_after: 5,
+        });
       }
       // None of it has cost a try.
-      assert.equal(await confirm(await world.visit(asked.verification_uri, mailbox)), right);
-      assertRefusal(await complete(agent.claim_token, SOME_CODE), '401 invalid_user_code', {
+      t.is(await confirm(await world.visit(asked.verification_uri, mailbox)), right);
+      assertRefusal(t, await complete(agent.claim_token, SOME_CODE), '401 invalid_user_code', {
         attempts_remaining: 4,
       });
-      assert.equal(says(await complete(agent.claim_token, right)), '200');
+      t.is(says(await complete(agent.claim_token, right)), '200');
     });
 
-    test('no confirmation goes before a code that is over', async () => {
+    test('no confirmation goes before a code that is over', async (t) => {
       const agent = await byMailbox(newMailbox());
       world.on.clock.advance(600);
-      assertRefusal(await complete(agent.claim_token, SOME_CODE), '409 claim_not_confirmed', {
+      assertRefusal(t, await complete(agent.claim_token, SOME_CODE), '409 claim_not_confirmed', {
         retry_after: 5,
       });
     });
 
-    test('a code that is over goes before a wrong one', async () => {
+    test('a code that is over goes before a wrong one', async (t) => {
       const agent = await confirmed();
       world.on.clock.advance(600);
       for (const code of [SOME_CODE, agent.user_code]) {
-        assertRefusal(await complete(agent.claim_token, code), '410 user_code_expired');
+        assertRefusal(t, await complete(agent.claim_token, code), '410 user_code_expired');
       }
     });
 
-    test('five wrong codes end it, and a new attempt leads on', async () => {
+    test('five wrong codes end it, and a new attempt leads on', async (t) => {
       const agent = await confirmed();
       for (const attempts_remaining of [4, 3, 2, 1, 0]) {
-        assertRefusal(await complete(agent.claim_token, SOME_CODE), '401 invalid_user_code', {
+        assertRefusal(t, await complete(agent.claim_token, SOME_CODE), '401 invalid_user_code', {
           attempts_remaining,
         });
       }
-      assertRefusal(await complete(agent.claim_token, agent.user_code), '410 user_code_expired');
+      assertRefusal(t, await complete(agent.claim_token, agent.user_code), '410 user_code_expired');
       const asked = succeeded(await claim(agent.claim_token, agent.mailbox));
       const second = await confirm(await world.visit(asked.attempt.verification_uri, agent.mailbox));
-      assert.equal(says(await complete(agent.claim_token, second)), '200');
+      t.is(says(await complete(agent.claim_token, second)), '200');
     });
 
-    test('a human who said no', async () => {
+    test('a human who said no', async (t) => {
       const agent = await confirmed();
       await agent.human.get('/claim/deny');
       await agent.human.post('/claim/deny');
-      assertRefusal(await complete(agent.claim_token, agent.user_code), '403 claim_denied');
-      assertRefusal(await claim(agent.claim_token, agent.mailbox), '403 claim_denied');
+      assertRefusal(t, await complete(agent.claim_token, agent.user_code), '403 claim_denied');
+      assertRefusal(t, await claim(agent.claim_token, agent.mailbox), '403 claim_denied');
     });
 
-    test('what cannot be a code', async () => {
+    test('what cannot be a code', async (t) => {
       const { claim_token } = await anonymous();
       for (const user_code of [7, '', '12345', 'BCDF-GHJ', '1'.repeat(33), ['BCDF-GHJK']]) {
         const reply = await world.complete({ claim_token, user_code });
-        assertRefusal(reply, '400 invalid_request', { field: 'user_code' });
+        assertRefusal(t, reply, '400 invalid_request', { field: 'user_code' });
       }
     });
   });
 
-  describe('what claiming says (2c.2)', () => {
-    test('each by its status and its name, which stands in both places', async () => {
+  test.describe('what claiming says (2c.2)', (test) => {
+    test('each by its status and its name, which stands in both places', async (t) => {
       const mailbox = newMailbox();
-      assertRefusal(await claim(UNKNOWN, mailbox), '401 invalid_claim_token');
+      assertRefusal(t, await claim(UNKNOWN, mailbox), '401 invalid_claim_token');
       const agent = await anonymous();
       const hint = { field: 'login_hint' };
-      assertRefusal(await claim(agent.claim_token, 'nobody'), '400 invalid_login_hint', hint);
+      assertRefusal(t, await claim(agent.claim_token, 'nobody'), '400 invalid_login_hint', hint);
       const bare = await world.claim({ type: 'service_auth', claim_token: agent.claim_token });
-      assertRefusal(bare, '400 invalid_request', hint);
+      assertRefusal(t, bare, '400 invalid_request', hint);
       const done = await claimed();
-      assertRefusal(await claim(done.claim_token, mailbox), '409 already_claimed');
+      assertRefusal(t, await claim(done.claim_token, mailbox), '409 already_claimed');
       world.on.clock.advance(86_400);
-      assertRefusal(await claim(agent.claim_token, mailbox), '410 claim_expired');
+      assertRefusal(t, await claim(agent.claim_token, mailbox), '410 claim_expired');
     });
 
-    test('a claim that ended since its mailbox vouched for another agent', async () => {
+    test('a claim that ended since its mailbox vouched for another agent', async (t) => {
       const mailbox = newMailbox();
       const [first, second] = [await confirmed(mailbox), await confirmed(mailbox)];
       succeeded(await complete(second.claim_token, second.user_code));
-      assertRefusal(await complete(first.claim_token, first.user_code), '410 claim_revoked');
-      assertRefusal(await claim(first.claim_token, mailbox), '410 claim_revoked');
+      assertRefusal(t, await complete(first.claim_token, first.user_code), '410 claim_revoked');
+      assertRefusal(t, await claim(first.claim_token, mailbox), '410 claim_revoked');
       const older = await world.claim({ claim_token: first.claim_token, email: mailbox });
-      assertRefusal(older, '410 claim_expired/claim_revoked');
+      assertRefusal(t, older, '410 claim_expired/claim_revoked');
     });
   });
 
-  describe('refresh', () => {
-    test('a refresh token renews the identity, and is spent for the next', async () => {
+  test.describe('refresh', (test) => {
+    test('a refresh token renews the identity, and is spent for the next', async (t) => {
       const { on, refresh, scopeOf, tokenFor } = world;
       const agent = await claimed();
       on.clock.advance(3700);
-      assert.equal(says(await world.exchange(agent.identity.assertion)), '400 invalid_grant');
+      t.is(says(await world.exchange(agent.identity.assertion)), '400 invalid_grant');
       const renewed = succeeded(await refresh(agent.identity.refresh_token.value));
-      assertShape(renewed, { id: agent.id, type: 'refresh', identity: nested(world) });
-      assert.notEqual(renewed.identity.refresh_token.value, agent.identity.refresh_token.value);
-      assert.equal(await scopeOf(await tokenFor(renewed.identity.assertion)), 'read write');
+      assertShape(t, renewed, { id: agent.id, type: 'refresh', identity: nested(world) });
+      t.not(renewed.identity.refresh_token.value, agent.identity.refresh_token.value);
+      t.is(await scopeOf(await tokenFor(renewed.identity.assertion)), 'read write');
     });
 
-    test('an anonymous agent renews its identity, too, but no longer than its registration lives', async () => {
+    test('an anonymous agent renews its identity, too, but no longer than its registration lives', async (t) => {
       const { on, refresh } = world;
       const agent = await anonymous();
       const ends = agent.identity.refresh_token.expires_at;
       on.clock.advance(29 * 86_400 + 86_100);
       const renewed = succeeded(await refresh(agent.identity.refresh_token.value));
-      assert.equal(renewed.identity.refresh_token.expires_at, ends);
-      assert.equal(renewed.identity.expires_at, ends);
+      t.is(renewed.identity.refresh_token.expires_at, ends);
+      t.is(renewed.identity.expires_at, ends);
       on.clock.advance(300);
-      assertRefusal(await refresh(renewed.identity.refresh_token.value), '400 invalid_refresh_token');
+      assertRefusal(t, await refresh(renewed.identity.refresh_token.value), '400 invalid_refresh_token');
     });
 
-    test('used again within ten seconds it gives the same successor; later its whole family ends', async () => {
+    test('used again within ten seconds it gives the same successor; later its whole family ends', async (t) => {
       const { on, refresh } = world;
       const { identity } = await claimed();
       const first = identity.refresh_token.value;
       const second = succeeded(await refresh(first)).identity.refresh_token.value;
       on.clock.advance(10);
-      assert.equal(succeeded(await refresh(first)).identity.refresh_token.value, second);
+      t.is(succeeded(await refresh(first)).identity.refresh_token.value, second);
       const third = succeeded(await refresh(second)).identity.refresh_token.value;
       on.clock.advance(1);
-      assertRefusal(await refresh(first), '400 invalid_refresh_token');
+      assertRefusal(t, await refresh(first), '400 invalid_refresh_token');
       for (const token of [second, third]) {
-        assertRefusal(await refresh(token), '400 invalid_refresh_token');
+        assertRefusal(t, await refresh(token), '400 invalid_refresh_token');
       }
     });
 
-    test('the family of one agent is not that of another, nor that of another ceremony', async () => {
+    test('the family of one agent is not that of another, nor that of another ceremony', async (t) => {
       const { on, refresh } = world;
       const [thief, neighbour] = [await claimed(), await claimed()];
       const spent = thief.identity.refresh_token.value;
       succeeded(await refresh(spent));
       on.clock.advance(11);
-      assertRefusal(await refresh(spent), '400 invalid_refresh_token');
-      assert.equal(says(await refresh(neighbour.identity.refresh_token.value)), '200');
+      assertRefusal(t, await refresh(spent), '400 invalid_refresh_token');
+      t.is(says(await refresh(neighbour.identity.refresh_token.value)), '200');
     });
 
-    test('what is no refresh token of ours, or is over, gives nothing, whatever it is', async () => {
+    test('what is no refresh token of ours, or is over, gives nothing, whatever it is', async (t) => {
       const { on, refresh, identity } = world;
       const agent = await claimed();
       const rubbish = [
@@ -306,18 +306,20 @@ onEveryEngine('auth.md in production', (engine) => {
         agent.claim_token,
         agent.identity.assertion.slice(0, 128),
       ];
-      for (const token of rubbish) assertRefusal(await refresh(token), '400 invalid_refresh_token');
-      assertRefusal(await identity({ type: 'refresh' }), '400 invalid_request', { field: 'refresh_token' });
+      for (const token of rubbish) assertRefusal(t, await refresh(token), '400 invalid_refresh_token');
+      assertRefusal(t, await identity({ type: 'refresh' }), '400 invalid_request', {
+        field: 'refresh_token',
+      });
       on.clock.advance(2_592_000);
-      assertRefusal(await refresh(agent.identity.refresh_token.value), '400 invalid_refresh_token');
+      assertRefusal(t, await refresh(agent.identity.refresh_token.value), '400 invalid_refresh_token');
     });
   });
 });
 
-onEveryEngine('a budget that is spent', (engine) => {
-  const opened = async (t: TestContext, limits: Record<string, string | number>) => {
+onEveryEngine('a budget that is spent', (engine, test) => {
+  const opened = async (t: ExecutionContext, limits: Record<string, string | number>) => {
     const world = await openAuthMd(engine, { limits });
-    t.after(world.stop);
+    t.teardown(world.stop);
     return world;
   };
 
@@ -325,8 +327,8 @@ onEveryEngine('a budget that is spent', (engine) => {
     const { identity } = await opened(t, { registerPerIp: '1/h' });
     succeeded(await identity({ type: 'anonymous' }));
     const reply = await identity({ type: 'anonymous' });
-    assertRefusal(reply, '429 rate_limited/rate_limit_exceeded', { retry_after: 3600 });
-    assert.equal(reply.headers.get('retry-after'), '3600');
+    assertRefusal(t, reply, '429 rate_limited/rate_limit_exceeded', { retry_after: 3600 });
+    t.is(reply.headers.get('retry-after'), '3600');
   });
 
   for (const [name, limit] of [
@@ -339,8 +341,8 @@ onEveryEngine('a budget that is spent', (engine) => {
       const ask = () => claim({ type: 'service_auth', claim_token, login_hint: newMailbox() });
       for (const _ of [1, 2]) succeeded(await ask());
       const many = await ask();
-      assertRefusal(many, '429 too_many_attempts', { retry_after: 86_400 });
-      assert.equal(many.headers.get('retry-after'), '86400');
+      assertRefusal(t, many, '429 too_many_attempts', { retry_after: 86_400 });
+      t.is(many.headers.get('retry-after'), '86400');
     });
   }
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import {
   type AuthMd,
   confirm,
@@ -16,27 +14,22 @@ import { act, vouchFor } from '../helpers/auth-md-agents.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
-import {
-  createTestClock,
-  createTestDatabase,
-  onEveryEngine,
-  type Reply,
-  type TestDatabase,
-} from '../helpers/service.ts';
+import { createTestClock, createTestDatabase, type Reply, type TestDatabase } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** Many at once, at two services on one database: of what can happen once, one happens, and nothing that ended comes back. */
 
-onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
+onEveryEngine('auth.md’s own versions under a crowd', (engine, test) => {
   let database: TestDatabase;
   let worlds: AuthMd[];
   let world: AuthMd;
   const clock = createTestClock();
-  before(async () => {
+  test.before(async () => {
     database = await createTestDatabase(engine);
     world = await openAuthMd(engine, { database, clock });
     worlds = [world, await another()];
   });
-  after(async () => {
+  test.after(async () => {
     await worlds[1]!.stop();
     await worlds[0]!.stop();
     await database.drop();
@@ -61,17 +54,17 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
     countOf(world.on, `events WHERE kind = 'claim.completed' AND subject = ?`, [id]);
   const idsOf = (replies: readonly Reply[]) => [...new Set(replies.map(({ body }) => body.id))];
 
-  describe('refresh tokens', () => {
-    test('of 32 that spend one at once all get the same successor, and it works', async () => {
+  test.describe('refresh tokens', (test) => {
+    test('of 32 that spend one at once all get the same successor, and it works', async (t) => {
       const { refresh } = await vouchFor(world, 'reveal');
       const replies = await atOnce(32, (index) => at(index).refresh(refresh));
-      assert.deepEqual(tally(replies), { '200': 32 });
+      t.deepEqual(tally(replies), { '200': 32 });
       const successors = new Set(replies.map(({ body }) => body.identity.refresh_token.value));
-      assert.equal(successors.size, 1);
-      assert.equal(says(await world.refresh([...successors][0]!)), '200');
+      t.is(successors.size, 1);
+      t.is(says(await world.refresh([...successors][0]!)), '200');
     });
 
-    test('of 32 that use an old one at once all are refused, and the newest is dead with it', async () => {
+    test('of 32 that use an old one at once all are refused, and the newest is dead with it', async (t) => {
       const { refresh } = await vouchFor(world, 'reveal');
       const newest = succeeded(await world.refresh(refresh)).identity.refresh_token.value;
       clock.advance(11);
@@ -79,57 +72,57 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
       const replies = await atOnce(32, (index) => at(index).refresh(index === 16 ? newest : refresh));
       const last = replies[16]!.body.identity?.refresh_token.value ?? newest;
       replies.splice(16, 1);
-      assert.deepEqual(tally(replies), { '400 invalid_refresh_token': 31 });
+      t.deepEqual(tally(replies), { '400 invalid_refresh_token': 31 });
       for (const token of [newest, last]) {
-        assert.equal(says(await world.refresh(token)), '400 invalid_refresh_token');
+        t.is(says(await world.refresh(token)), '400 invalid_refresh_token');
       }
     });
   });
 
-  describe('words of a provider', () => {
-    test('of 50 presentations of one token one is taken, and none after a restart (S-94)', async () => {
+  test.describe('words of a provider', (test) => {
+    test('of 50 presentations of one token one is taken, and none after a restart (S-94)', async (t) => {
       for (const user of [newUser(), newUser()]) {
         const assertion = idJag(user);
         const replies = await atOnce(50, (index) => at(index).present(assertion));
-        assert.deepEqual(tally(replies), { '200': 1, '400 replay_detected': 49 });
-        assert.equal(await agentsAt(user.email), 1);
+        t.deepEqual(tally(replies), { '200': 1, '400 replay_detected': 49 });
+        t.is(await agentsAt(user.email), 1);
         const reborn = await another();
-        assert.equal(says(await reborn.present(assertion)), '400 replay_detected');
+        t.is(says(await reborn.present(assertion)), '400 replay_detected');
         await reborn.stop();
       }
     });
 
-    test('of 16 users who name one new mailbox one begins its account, and nobody else is let into it (S-37)', async () => {
+    test('of 16 users who name one new mailbox one begins its account, and nobody else is let into it (S-37)', async (t) => {
       const email = newMailbox();
       const replies = await atOnce(16, (index) => {
         const { idJag: sign } = index % 4 < 2 ? world : { idJag: world.otherIdJag };
         return at(index).present(sign(newUser(email)));
       });
-      assert.deepEqual(tally(replies), { '200': 1, '401 interaction_required': 15 });
-      assert.equal(idsOf(replies).length, 16);
-      assert.equal(await countOf(world.on, 'accounts WHERE mailbox = ?', [email]), 1);
-      assert.equal(await agentsAt(email), 1);
+      t.deepEqual(tally(replies), { '200': 1, '401 interaction_required': 15 });
+      t.is(idsOf(replies).length, 16);
+      t.is(await countOf(world.on, 'accounts WHERE mailbox = ?', [email]), 1);
+      t.is(await agentsAt(email), 1);
     });
 
-    test('16 words for one new user lead to one agent', async () => {
+    test('16 words for one new user lead to one agent', async (t) => {
       const user = newUser();
       const replies = await atOnce(16, (index) => at(index).present(idJag(user)));
-      assert.deepEqual(tally(replies), { '200': 16 });
-      assert.equal(idsOf(replies).length, 1);
-      assert.equal(await agentsAt(user.email), 1);
+      t.deepEqual(tally(replies), { '200': 16 });
+      t.is(idsOf(replies).length, 1);
+      t.is(await agentsAt(user.email), 1);
     });
 
-    test('16 words for a user who must be confirmed lead to one registration, and one claim token of them works', async () => {
+    test('16 words for a user who must be confirmed lead to one registration, and one claim token of them works', async (t) => {
       const user = newUser();
       await signIn(world.on, user.email);
       const replies = await atOnce(16, (index) => at(index).present(idJag(user)));
-      assert.deepEqual(tally(replies), { '401 interaction_required': 16 });
-      assert.equal(idsOf(replies).length, 1);
+      t.deepEqual(tally(replies), { '401 interaction_required': 16 });
+      t.is(idsOf(replies).length, 1);
       const polled = await atOnce(16, (index) => at(index).poll(replies[index]!.body.claim_token));
-      assert.deepEqual(tally(polled), { '400 authorization_pending': 1, '400 expired_token': 15 });
+      t.deepEqual(tally(polled), { '400 authorization_pending': 1, '400 expired_token': 15 });
     });
 
-    test('of 8 anonymous agents claimed by words for one new mailbox one is its own, and the others are asked for', async () => {
+    test('of 8 anonymous agents claimed by words for one new mailbox one is its own, and the others are asked for', async (t) => {
       const email = newMailbox();
       const agents = await atOnce(8, async (index) =>
         succeeded(await at(index).identity({ type: 'anonymous' })),
@@ -139,12 +132,12 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
         return at(index).claim({ type: 'identity_assertion', claim_token, assertion: idJag(newUser(email)) });
       });
       const states = replies.map((reply) => succeeded(reply).status).sort();
-      assert.deepEqual(states, ['claimed', ...Array(7).fill('initiated')]);
-      assert.equal(await agentsAt(email), 1);
+      t.deepEqual(states, ['claimed', ...Array(7).fill('initiated')]);
+      t.is(await agentsAt(email), 1);
     });
   });
 
-  describe('claims', () => {
+  test.describe('claims', (test) => {
     /** An agent whose human has confirmed and looks at the page. */
     async function confirmed() {
       const mailbox = newMailbox();
@@ -157,28 +150,28 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
       return { id, claim_token, mailbox, human, user_code, toType: claim.user_code as string };
     }
 
-    test('of 32 that bring the right code one gets the identity', async () => {
+    test('of 32 that bring the right code one gets the identity', async (t) => {
       const { id, claim_token, user_code } = await confirmed();
       const replies = await atOnce(32, (index) => at(index).complete({ claim_token, user_code }));
-      assert.deepEqual(tally(replies), { '200': 1, '409 already_claimed': 31 });
-      assert.equal(await ownershipsOf(id), 1);
+      t.deepEqual(tally(replies), { '200': 1, '409 already_claimed': 31 });
+      t.is(await ownershipsOf(id), 1);
     });
 
-    test('of 32 wrong codes and the right one at once at most five are compared', async () => {
+    test('of 32 wrong codes and the right one at once at most five are compared', async (t) => {
       const { id, claim_token, user_code } = await confirmed();
       const replies = await atOnce(33, (index) => {
         const wrong = `${'BCDFGHJKLMNPQRSTVWXZ'[index % 20]}ZZZ-ZZZ${'BCDFGHJKLMNPQRSTVWXZ'[(index * 7) % 20]}`;
         return at(index).complete({ claim_token, user_code: index === 20 ? user_code : wrong });
       });
       const { '200': right = 0, '401 invalid_user_code': wrong = 0, ...others } = tally(replies);
-      assert.ok(right <= 1 && right + wrong <= 5, JSON.stringify(tally(replies)));
+      t.true(right <= 1 && right + wrong <= 5, JSON.stringify(tally(replies)));
       for (const name of Object.keys(others)) {
-        assert.match(name, /^410 user_code_expired$|^409 already_claimed$/);
+        t.regex(name, /^410 user_code_expired$|^409 already_claimed$/);
       }
-      assert.equal(await ownershipsOf(id), right);
+      t.is(await ownershipsOf(id), right);
     });
 
-    test('typed, brought and read out at once, it is one ownership', async () => {
+    test('typed, brought and read out at once, it is one ownership', async (t) => {
       for (let round = 0; round < 4; round += 1) {
         const agent = await confirmed();
         const { id, claim_token, user_code, human, toType } = agent;
@@ -191,37 +184,37 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
         const said = replies.filter((reply) => reply !== undefined && 'body' in reply) as Reply[];
         const brought = said.slice(0, 12).filter(({ status }) => status === 200);
         const polled = said.slice(12).filter(({ status }) => status === 200);
-        assert.ok(brought.length <= 1, JSON.stringify(tally(said)));
-        assert.ok(brought.length === 0 || polled.length === 0, JSON.stringify(tally(said)));
+        t.true(brought.length <= 1, JSON.stringify(tally(said)));
+        t.true(brought.length === 0 || polled.length === 0, JSON.stringify(tally(said)));
         if (brought.length + polled.length === 0) succeeded(await world.poll(claim_token));
-        assert.equal(await ownershipsOf(id), 1);
-        assert.equal(await countOf(world.on, 'agents WHERE registration_id = ?', [id]), 1);
+        t.is(await ownershipsOf(id), 1);
+        t.is(await countOf(world.on, 'agents WHERE registration_id = ?', [id]), 1);
       }
     });
 
-    test('of 16 polls after the human typed the code one claims it, and all can go on', async () => {
+    test('of 16 polls after the human typed the code one claims it, and all can go on', async (t) => {
       const { id, claim_token, human, toType } = await confirmed();
       await typeCode(human, toType);
       const replies = await atOnce(16, (index) => at(index).poll(claim_token));
-      assert.deepEqual(tally(replies), { '200': 16 });
-      assert.equal(await ownershipsOf(id), 1);
+      t.deepEqual(tally(replies), { '200': 16 });
+      t.is(await ownershipsOf(id), 1);
       for (const { body } of replies) {
-        assert.equal(await world.scopeOf(body.access_token), 'read write');
-        assert.equal(says(await world.exchange(body.identity_assertion)), '200');
+        t.is(await world.scopeOf(body.access_token), 'read write');
+        t.is(says(await world.exchange(body.identity_assertion)), '200');
       }
     });
 
-    test('of polls at one moment before that one is noted, and the others are too many', async () => {
+    test('of polls at one moment before that one is noted, and the others are too many', async (t) => {
       const { claim_token } = succeeded(
         await world.identity({ type: 'service_auth', login_hint: newMailbox() }),
       );
       const replies = await atOnce(16, (index) => at(index).poll(claim_token));
-      assert.deepEqual(tally(replies), { '400 authorization_pending': 1, '400 slow_down': 15 });
+      t.deepEqual(tally(replies), { '400 authorization_pending': 1, '400 slow_down': 15 });
     });
   });
 
-  describe('what ends while it is being used', () => {
-    test('nothing that was got from before a claim works after it, however hard it is tried in that moment (S-26)', async () => {
+  test.describe('what ends while it is being used', (test) => {
+    test('nothing that was got from before a claim works after it, however hard it is tried in that moment (S-26)', async (t) => {
       for (let round = 0; round < 6; round += 1) {
         const mailbox = newMailbox();
         const agent = succeeded(await world.identity({ type: 'anonymous' }));
@@ -247,16 +240,16 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
           chain(0),
           chain(1),
         ]);
-        assert.equal(says(completed), '200');
+        t.is(says(completed), '200');
         for (const { assertion, refresh, token } of got) {
-          assert.equal(says(await world.exchange(assertion)), '400 invalid_grant');
-          if (token !== undefined) assert.equal(await world.scopeOf(token), 'dead');
-          assert.equal(says(await world.refresh(refresh!)), '400 invalid_refresh_token');
+          t.is(says(await world.exchange(assertion)), '400 invalid_grant');
+          if (token !== undefined) t.is(await world.scopeOf(token), 'dead');
+          t.is(says(await world.refresh(refresh!)), '400 invalid_refresh_token');
         }
       }
     });
 
-    test('a word that is taken back leaves nothing of what is got in that moment', async () => {
+    test('a word that is taken back leaves nothing of what is got in that moment', async (t) => {
       for (let round = 0; round < 4; round += 1) {
         const user = newUser();
         const { identity_assertion } = succeeded(await world.present(idJag(user)));
@@ -266,19 +259,19 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
           ...(await atOnceStarted(6, (index) => at(index).exchange(identity_assertion))),
           ...(await atOnceStarted(6, (index) => at(index).present(idJag(user)))),
         ]);
-        assert.equal(ended!.status, 202);
+        t.is(ended!.status, 202);
         const tokens = replies.map(
           ({ body }) => body.access_token ?? (body.error ? undefined : body.identity_assertion),
         );
         for (const token of tokens.filter((each) => each !== undefined)) {
-          assert.equal(await world.scopeOf(token), 'dead');
-          assert.equal(says(await world.exchange(token)), '400 invalid_grant');
+          t.is(await world.scopeOf(token), 'dead');
+          t.is(says(await world.exchange(token)), '400 invalid_grant');
         }
-        assert.equal(says(await world.present(idJag(user))), '401 interaction_required');
+        t.is(says(await world.present(idJag(user))), '401 interaction_required');
       }
     });
 
-    test('an agent that is narrowed has nothing wider left, also of what its provider gets it in that moment', async () => {
+    test('an agent that is narrowed has nothing wider left, also of what its provider gets it in that moment', async (t) => {
       for (let round = 0; round < 4; round += 1) {
         const user = newUser();
         const { id } = succeeded(await world.present(idJag(user)));
@@ -295,7 +288,7 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine) => {
           ...(await atOnceStarted(12, ask)),
         ]);
         for (const reply of replies) {
-          assert.equal(await world.scopeOf(succeeded(reply as Reply).credential), 'read', `round ${round}`);
+          t.is(await world.scopeOf(succeeded(reply as Reply).credential), 'read', `round ${round}`);
         }
       }
     });

@@ -1,21 +1,15 @@
-import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { newKey, openAgentClient } from '../helpers/agent-client.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { signIn } from '../helpers/human.ts';
 import { type FakeIssuer, startFakeIssuer } from '../helpers/issuer.ts';
-import {
-  basic,
-  createTestClock,
-  onEveryEngine,
-  startTestService,
-  type TestService,
-} from '../helpers/service.ts';
+import { basic, createTestClock, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { assertShown, startTranscript } from '../helpers/transcript.ts';
 
 /** What docs/dialects/ shows of each dialect is what is really said, from registering to working with more scope. */
@@ -25,13 +19,13 @@ const CLAIM_GRANT = 'urn:workos:agent-auth:grant-type:claim';
 const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
 const API = 'https://api.example.com';
 
-onEveryEngine('the transcripts of docs/dialects', (engine) => {
+onEveryEngine('the transcripts of docs/dialects', (engine, test) => {
   let on: TestService;
   let issuer: FakeIssuer;
   let folder: string;
   let server: { id: string; secret: string };
 
-  before(async () => {
+  test.before(async () => {
     const clock = createTestClock();
     folder = mkdtempSync(join(tmpdir(), 'vouchsafe-dialects-'));
     const file = join(folder, 'config.json');
@@ -47,29 +41,28 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
     });
     server = { id: added.server.id, secret: added.secret };
   });
-  after(async () => {
+  test.after(async () => {
     await on.stop();
     await issuer.stop();
     rmSync(folder, { recursive: true });
   });
 
   /** The page of a claim, on which somebody confirms and reads the code. */
-  async function readCode(url: string, browser: Browser): Promise<string> {
+  async function readCode(t: ExecutionContext, url: string, browser: Browser): Promise<string> {
     await browser.get(url);
     const page = await browser.post('/claim', { way: 'reveal' });
     const code = /<p class="code-shown">([^<]+)<\/p>/.exec(page.text)?.[1];
-    assert.ok(code, page.text);
-    return code;
+    return code ?? t.fail(page.text);
   }
 
-  async function mailedPage(mailbox: string): Promise<string> {
+  async function mailedPage(t: ExecutionContext, mailbox: string): Promise<string> {
     await on.mailTo(mailbox);
     const { proof } = on.mails.findLast(({ to }) => to === mailbox)!;
-    assert.equal(proof.kind, 'page');
+    t.is(proof.kind, 'page');
     return proof.kind === 'page' ? proof.pageUrl : '';
   }
 
-  test('the tinysend profile', async () => {
+  test('the tinysend profile', async (t) => {
     const said = startTranscript(on);
     const { claim_token } = (await said.post('/agent/auth', { type: 'anonymous' })).body.data;
     const email = 'ann@example.com';
@@ -79,17 +72,17 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
     const otp = await on.codeFor(email);
     const done = await said.post('/agent/auth/claim/complete', { claim_token, otp });
     await said.get('/api/me', { Authorization: `Bearer ${done.body.data.credential}` });
-    assertShown('tinysend.md', said);
+    assertShown(t, 'tinysend.md', said);
   });
 
-  test('0.1', async () => {
+  test('0.1', async (t) => {
     const said = startTranscript(on);
     const anonymous = { type: 'anonymous', requested_credential_type: 'api_key' };
     const { claim_token } = (await said.post('/agent/auth', anonymous)).body;
     const email = 'bob@example.com';
     await said.post('/agent/auth/claim', { claim_token, email });
     said.told('Bob opens the link in his mail, confirms, and reads the code on the page to the agent.');
-    const otp = await readCode(await mailedPage(email), openBrowser(on));
+    const otp = await readCode(t, await mailedPage(t, email), openBrowser(on));
     await said.post('/agent/auth/claim/complete', { claim_token, otp });
     said.told('The same key has all scopes now. Another agent names the mailbox at once:');
     const asserted = await said.post('/agent/auth', {
@@ -99,12 +92,12 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
       requested_credential_type: 'access_token',
     });
     said.told('Cleo does the same.');
-    const code = await readCode(await mailedPage('cleo@example.com'), openBrowser(on));
+    const code = await readCode(t, await mailedPage(t, 'cleo@example.com'), openBrowser(on));
     await said.post('/agent/auth/claim/complete', { claim_token: asserted.body.claim_token, otp: code });
-    assertShown('v0.1.md', said);
+    assertShown(t, 'v0.1.md', said);
   });
 
-  test('0.2 and 0.3', async () => {
+  test('0.2 and 0.3', async (t) => {
     const said = startTranscript(on);
     const { claim_token, identity_assertion } = (await said.post('/agent/identity', { type: 'anonymous' }))
       .body;
@@ -113,14 +106,14 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
     const email = 'dora@example.com';
     await said.post('/agent/identity/claim', { claim_token, email });
     said.told('Dora opens the link in her mail, confirms, and reads the code on the page to the agent.');
-    const otp = await readCode(await mailedPage(email), openBrowser(on));
+    const otp = await readCode(t, await mailedPage(t, email), openBrowser(on));
     await said.post('/agent/identity/claim/complete', { claim_token, otp });
     said.told('The assertion from before gets the new scopes.');
     await said.form('/oauth2/token', exchange);
-    assertShown('v0.2.md', said);
+    assertShown(t, 'v0.2.md', said);
   });
 
-  test('0.4 to 0.7', async () => {
+  test('0.4 to 0.7', async (t) => {
     const said = startTranscript(on);
     const login_hint = 'emil@example.com';
     const { claim } = (await said.post('/agent/identity', { type: 'service_auth', login_hint })).body;
@@ -131,10 +124,10 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
     await browser.get(claim.verification_uri);
     await browser.post('/claim', { code: claim.user_code });
     await said.form('/oauth2/token', poll);
-    assertShown('v0.4.md', said);
+    assertShown(t, 'v0.4.md', said);
   });
 
-  test('production', async () => {
+  test('production', async (t) => {
     const said = startTranscript(on);
     const { claim, identity } = (await said.post('/agent/identity', { type: 'anonymous' })).body;
     await said.form('/oauth2/token', {
@@ -154,16 +147,16 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
       'Fred opens verification_uri, signs in, confirms, and reads the code on the page to the agent.',
     );
     const browser = await signIn(on, login_hint);
-    const user_code = await readCode(asked.body.attempt.verification_uri, browser);
+    const user_code = await readCode(t, asked.body.attempt.verification_uri, browser);
     const done = await said.post('/agent/identity/claim/complete', { claim_token: claim.token, user_code });
     said.told('What was signed before the claim is over. The new assertion is renewed by its refresh token.');
     await said.form('/oauth2/token', { grant_type: JWT_BEARER, assertion: identity.assertion });
     const { value } = done.body.identity.refresh_token;
     await said.post('/agent/identity', { type: 'refresh', refresh_token: value });
-    assertShown('production.md', said);
+    assertShown(t, 'production.md', said);
   });
 
-  test('agent providers', async () => {
+  test('agent providers', async (t) => {
     const said = startTranscript(on);
     const user = { sub: 'user-7', email: 'gina@example.com' };
     const present = (claims: object) =>
@@ -188,14 +181,14 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
       'Gina opens verification_uri, signs in, confirms, and reads the code on the page to the agent.',
     );
     const browser = await signIn(on, user.email);
-    const user_code = await readCode(claim.attempt.verification_uri, browser);
+    const user_code = await readCode(t, claim.attempt.verification_uri, browser);
     await said.post('/agent/identity/claim/complete', { claim_token: claim.token, user_code });
     said.told('From now on the word of the provider is enough again.');
     await present({});
-    assertShown('providers.md', said);
+    assertShown(t, 'providers.md', said);
   });
 
-  test('the Agent Auth Protocol', async () => {
+  test('the Agent Auth Protocol', async (t) => {
     const said = startTranscript(on);
     const client = openAgentClient(on);
     const host = client.newHost('ci-box');
@@ -251,10 +244,10 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
     await said.post('/agent/introspect', { token: shown }, basic(server.id, server.secret));
     said.told('The agent that worked for itself has ended: what it did is Hugo’s.');
     await said.get(`/agent/status?agent_id=${own.id}`, asHost());
-    assertShown('agent-auth-protocol.md', said);
+    assertShown(t, 'agent-auth-protocol.md', said);
   });
 
-  test('OAuth', async () => {
+  test('OAuth', async (t) => {
     const { identity_assertion } = (await on.post('/agent/identity', { type: 'anonymous' })).body;
     const said = startTranscript(on);
     const exchange = { grant_type: JWT_BEARER, assertion: identity_assertion };
@@ -266,6 +259,6 @@ onEveryEngine('the transcripts of docs/dialects', (engine) => {
     await said.form('/oauth2/token', { ...exchange, resource: 'https://nobody.example.com' });
     await said.form('/oauth2/token', { ...exchange, scope: 'write' });
     await said.get('/.well-known/jwks.json');
-    assertShown('oauth.md', said);
+    assertShown(t, 'oauth.md', said);
   });
 });

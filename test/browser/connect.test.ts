@@ -1,23 +1,23 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
 import { inBrowser, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { type House, openHouse } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import type { Engine } from '../helpers/service.ts';
+import type { Test } from '../helpers/suite.ts';
 
 inBrowser('letting an agent in that signs its requests, in a browser', connectTests);
 
-function connectTests(engine: Engine, executablePath: string): void {
+function connectTests(engine: Engine, test: Test, executablePath: string): void {
   let house: House;
   let client: AgentClient;
   let browser: Browser;
-  before(async () => {
+  test.before(async () => {
     [house, browser] = await Promise.all([openHouse(engine), startChromium(executablePath)]);
     client = openAgentClient(house.on);
   });
-  after(() => Promise.all([browser.close(), house.stop()]));
+  test.after(() => Promise.all([browser.close(), house.stop()]));
 
   async function signInOn(page: Page, mailbox: string): Promise<void> {
     const earlier = house.on.signInMails.filter(({ to }) => to === mailbox).length;
@@ -35,49 +35,50 @@ function connectTests(engine: Engine, executablePath: string): void {
     });
 
   for (const look of looksOn(engine)) {
-    describe(look.name, () => {
+    test.describe(look.name, (test) => {
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);
-      const seen = (page: Page, heading: string, name: string) => see(page, look, engine, heading, name);
+      const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
+        see(t, page, look, engine, heading, name);
 
-      test('the human comes by the link, allows some of it, and revokes where the agent runs', async () => {
+      test('the human comes by the link, allows some of it, and revokes where the agent runs', async (t) => {
         const { agent, reply } = await ask();
         await visiting(reply.body.approval.verification_uri_complete, async (page) => {
           await signInOn(page, newMailbox());
-          await seen(page, 'Do you let this agent in?', 'connect');
+          await seen(t, page, 'Do you let this agent in?', 'connect');
           const facts = await page.locator('dl').innerText();
-          assert.match(facts, /Release helper.*not verified/s);
-          assert.match(facts, /To publish the release/);
-          assert.match(await page.locator('fieldset').innerText(), /write.*Only with seconds at most 120\./s);
+          t.regex(facts, /Release helper.*not verified/s);
+          t.regex(facts, /To publish the release/);
+          t.regex(await page.locator('fieldset').innerText(), /write.*Only with seconds at most 120\./s);
           await page.getByRole('checkbox', { name: /^write/ }).uncheck();
           await page.getByRole('button', { name: 'Let it in' }).click();
-          await seen(page, 'It is in', 'connect, in');
+          await seen(t, page, 'It is in', 'connect, in');
           const { body } = await client.status(agent);
-          assert.equal(body.status, 'active');
+          t.is(body.status, 'active');
           await page.getByRole('link', { name: 'your agents' }).click();
-          await seen(page, 'Your agents', 'agents and where they run');
-          assert.match(await page.locator('article').first().innerText(), /May read\./);
+          await seen(t, page, 'Your agents', 'agents and where they run');
+          t.regex(await page.locator('article').first().innerText(), /May read\./);
           await page.getByText('Revoke it').last().click();
           await page.getByRole('button', { name: 'Revoke this environment' }).click();
-          await seen(page, 'Your agents', 'agents, environment revoked');
+          await seen(t, page, 'Your agents', 'agents, environment revoked');
         });
-        assert.equal((await client.status(agent)).body.error, 'host_revoked');
+        t.is((await client.status(agent)).body.error, 'host_revoked');
       });
 
-      test('the human types the code that the agent shows, and says no', async () => {
+      test('the human types the code that the agent shows, and says no', async (t) => {
         const { agent, reply } = await ask();
         await visiting(reply.body.approval.verification_uri, async (page) => {
           await page.getByLabel('Code from the agent').fill('AAAA-2222');
           await page.getByRole('button', { name: 'Go on' }).click();
           await page.getByRole('alert').waitFor();
-          await seen(page, 'Let an agent in', 'connect, wrong code');
+          await seen(t, page, 'Let an agent in', 'connect, wrong code');
           await page.getByLabel('Code from the agent').fill(reply.body.approval.user_code.toLowerCase());
           await page.getByRole('button', { name: 'Go on' }).click();
           await signInOn(page, newMailbox());
           await page.getByRole('button', { name: 'Turn it away' }).click();
-          await seen(page, 'You have said no', 'connect, no');
+          await seen(t, page, 'You have said no', 'connect, no');
         });
-        assert.equal((await client.status(agent)).body.status, 'rejected');
+        t.is((await client.status(agent)).body.status, 'rejected');
       });
     });
   }

@@ -1,23 +1,23 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { inBrowser, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { APPROVED, type House, openHouse, WAITING } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import type { Engine } from '../helpers/service.ts';
+import type { Test } from '../helpers/suite.ts';
 
 inBrowser('the claim page of auth.md’s own versions in a browser', identityTests);
 
 const CLAIM_GRANT = 'urn:workos:agent-auth:grant-type:claim';
 
 /** The code goes both ways there: shown to the human, or typed by them. */
-function identityTests(engine: Engine, executablePath: string): void {
+function identityTests(engine: Engine, test: Test, executablePath: string): void {
   let house: House;
   let browser: Browser;
-  before(async () => {
+  test.before(async () => {
     [house, browser] = await Promise.all([openHouse(engine), startChromium(executablePath)]);
   });
-  after(() => Promise.all([browser.close(), house.stop()]));
+  test.after(() => Promise.all([browser.close(), house.stop()]));
 
   const poll = (claim_token: string) =>
     house.on.form('/oauth2/token', { grant_type: CLAIM_GRANT, claim_token });
@@ -32,12 +32,13 @@ function identityTests(engine: Engine, executablePath: string): void {
   }
 
   for (const look of looksOn(engine)) {
-    describe(look.name, () => {
+    test.describe(look.name, (test) => {
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);
-      const seen = (page: Page, heading: string, name: string) => see(page, look, engine, heading, name);
+      const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
+        see(t, page, look, engine, heading, name);
 
-      test('production: the human signs in, confirms, and reads the code that the page shows to the agent', async () => {
+      test('production: the human signs in, confirms, and reads the code that the page shows to the agent', async (t) => {
         const mailbox = newMailbox();
         const { claim } = (
           await house.on.post('/agent/identity', {
@@ -48,42 +49,42 @@ function identityTests(engine: Engine, executablePath: string): void {
         ).body;
         let user_code = '';
         await visiting(claim.attempt.verification_uri, async (page) => {
-          await seen(page, WAITING, 'identity, sign in first');
+          await seen(t, page, WAITING, 'identity, sign in first');
           await signInOn(page, mailbox);
-          await seen(page, WAITING, 'identity, reveal');
-          assert.match(await page.locator('main').innerText(), /first agent that you vouch for/);
+          await seen(t, page, WAITING, 'identity, reveal');
+          t.regex(await page.locator('main').innerText(), /first agent that you vouch for/);
           await page.getByRole('button', { name: 'Vouch, and show the code' }).click();
           await page.locator('.code-shown').waitFor();
-          await seen(page, 'Read this code to the agent', 'identity, revealed');
+          await seen(t, page, 'Read this code to the agent', 'identity, revealed');
           user_code = await page.locator('.code-shown').innerText();
-          assert.match(user_code, /^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/);
+          t.regex(user_code, /^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/);
         });
         const done = await house.on.post('/agent/identity/claim/complete', {
           claim_token: claim.token,
           user_code: user_code.toLowerCase(),
         });
-        assert.equal(done.status, 200, done.text);
+        t.is(done.status, 200, done.text);
       });
 
-      test('0.4 to 0.6: an agent that polls has shown a code, and the page asks for that one first', async () => {
+      test('0.4 to 0.6: an agent that polls has shown a code, and the page asks for that one first', async (t) => {
         const mailbox = newMailbox();
         const { claim } = (
           await house.on.post('/agent/identity', { type: 'service_auth', login_hint: mailbox })
         ).body;
-        assert.equal((await poll(claim.token)).body.error, 'authorization_pending');
+        t.is((await poll(claim.token)).body.error, 'authorization_pending');
         await visiting(claim.verification_uri, async (page) => {
           await signInOn(page, mailbox);
           await page.getByLabel('Code that the agent showed you').fill('000000');
           await page.getByRole('button', { name: 'Vouch for this agent' }).click();
           await page.getByRole('alert').waitFor();
-          await seen(page, WAITING, 'identity, typed wrong');
+          await seen(t, page, WAITING, 'identity, typed wrong');
           await page.getByLabel('Code that the agent showed you').fill(claim.user_code);
           await page.getByRole('button', { name: 'Vouch for this agent' }).click();
-          await seen(page, APPROVED, 'identity, approved');
+          await seen(t, page, APPROVED, 'identity, approved');
         });
         const collected = await poll(claim.token);
-        assert.equal(collected.status, 200, collected.text);
-        assert.equal(collected.body.scope, 'read write');
+        t.is(collected.status, 200, collected.text);
+        t.is(collected.body.scope, 'read write');
       });
 
       test('either way leads to the other one', async () => {
@@ -100,7 +101,7 @@ function identityTests(engine: Engine, executablePath: string): void {
         });
       });
 
-      test('0.1: the mailed link shows the code without signing in', async () => {
+      test('0.1: the mailed link shows the code without signing in', async (t) => {
         const mailbox = newMailbox();
         const { claim_token } = (
           await house.on.post('/agent/auth', {
@@ -112,17 +113,17 @@ function identityTests(engine: Engine, executablePath: string): void {
         ).body;
         await house.settled(mailbox);
         const { proof } = house.on.mails.findLast(({ to }) => to === mailbox)!;
-        assert.equal(proof.kind, 'page');
+        t.is(proof.kind, 'page');
         const link = proof.kind === 'page' ? proof.pageUrl : '';
         let otp = '';
         await visiting(link, async (page) => {
-          await seen(page, WAITING, 'identity, by mail');
+          await seen(t, page, WAITING, 'identity, by mail');
           await page.getByRole('button', { name: 'Vouch, and show the code' }).click();
           otp = await page.locator('.code-shown').innerText();
         });
         const done = await house.on.post('/agent/auth/claim/complete', { claim_token, otp });
-        assert.equal(done.status, 200, done.text);
-        assert.match(done.body.credential, /^sk_/);
+        t.is(done.status, 200, done.text);
+        t.regex(done.body.credential, /^sk_/);
       });
     });
   }

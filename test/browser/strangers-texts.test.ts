@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { createRender } from '../../src/mail/render.ts';
 import { openAgentClient } from '../helpers/agent-client.ts';
@@ -16,13 +15,13 @@ const TEXTS = {
   'words that do not break': 'never\u00a0ends\u2060'.repeat(5),
 };
 
-inBrowser('texts of strangers on a phone', (engine: Engine, executablePath: string) => {
+inBrowser('texts of strangers on a phone', (engine: Engine, test, executablePath: string) => {
   let on: TestService;
   let browser: Browser;
-  before(async () => {
+  test.before(async () => {
     [on, browser] = await Promise.all([startTestService(engine), startChromium(executablePath)]);
   });
-  after(() => Promise.all([browser.close(), on.stop()]));
+  test.after(() => Promise.all([browser.close(), on.stop()]));
 
   /** A phone that opens a page; pages are left before all of them is there. */
   async function onPhone(url: string, tour: (page: Page) => Promise<void>): Promise<void> {
@@ -33,13 +32,13 @@ inBrowser('texts of strangers on a phone', (engine: Engine, executablePath: stri
     await context.close();
   }
 
-  async function assertFits(page: Page, where: string): Promise<void> {
+  async function assertFits(t: ExecutionContext, page: Page, where: string): Promise<void> {
     const { wide, window } = await page.evaluate<{ wide: number; window: number }>(
       '({ wide: document.documentElement.scrollWidth, window: document.documentElement.clientWidth })',
     );
-    assert.ok(wide <= window, `${where}: ${wide} of ${window} pixels`);
+    t.true(wide <= window, `${where}: ${wide} of ${window} pixels`);
     const piled = await page.evaluate<boolean>('/\\p{M}{5}/u.test(document.body.innerText.normalize("NFC"))');
-    assert.equal(piled, false, `${where}: marks without end`);
+    t.false(piled, `${where}: marks without end`);
   }
 
   async function signInOn(page: Page, mailbox: string): Promise<void> {
@@ -51,7 +50,7 @@ inBrowser('texts of strangers on a phone', (engine: Engine, executablePath: stri
   }
 
   for (const [what, text] of Object.entries(TEXTS)) {
-    test(`${what} fit on every page, and in every mail`, async () => {
+    test(`${what} fit on every page, and in every mail`, async (t) => {
       const mailbox = newMailbox();
       const answer = await on.post('/agent/auth', { type: 'anonymous', agent_name: text });
       const { claim_token } = answer.body.data;
@@ -70,14 +69,14 @@ inBrowser('texts of strangers on a phone', (engine: Engine, executablePath: stri
         preferred_method: 'ciba',
         login_hint: mailbox,
       });
-      assert.equal(reply.status, 200, JSON.stringify(reply.body));
+      t.is(reply.status, 200, JSON.stringify(reply.body));
       const other = await on.post('/agent/auth', { type: 'anonymous', agent_name: text });
       await on.post('/agent/auth/claim', { claim_token: other.body.data.claim_token, email: mailbox });
       const open = (await on.mailTo(mailbox, 1)) as { denyUrl: string };
 
       await onPhone(`${on.url}/agents`, async (page) => {
         await signInOn(page, mailbox);
-        await assertFits(page, 'agents');
+        await assertFits(t, page, 'agents');
         const links = await page
           .locator('h2 a')
           .evaluateAll((found: { getAttribute(name: string): string }[]) =>
@@ -85,21 +84,21 @@ inBrowser('texts of strangers on a phone', (engine: Engine, executablePath: stri
           );
         for (const path of [...links, '/keys', '/account', '/account/activity']) {
           await page.goto(on.url + path);
-          await assertFits(page, path);
+          await assertFits(t, page, path);
         }
         await page.goto(`${on.url}/keys/new`);
         await page.getByLabel('Name').fill(text);
         await page.getByRole('button', { name: 'Make' }).click();
         await page.getByRole('heading', { level: 1 }).waitFor();
-        await assertFits(page, 'made key');
+        await assertFits(t, page, 'made key');
         await page.goto(`${on.url}/keys`);
-        await assertFits(page, 'keys');
+        await assertFits(t, page, 'keys');
         await page.goto(on.approvalMails.at(-1)!.pageUrl);
         await page.getByRole('heading', { level: 1 }).waitFor();
-        await assertFits(page, 'connect');
+        await assertFits(t, page, 'connect');
         for (const url of [denyUrl, open.denyUrl]) {
           await page.goto(url);
-          await assertFits(page, 'say no');
+          await assertFits(t, page, 'say no');
         }
       });
 
@@ -107,11 +106,11 @@ inBrowser('texts of strangers on a phone', (engine: Engine, executablePath: stri
       const mails = [...on.mails, ...on.approvalMails, ...on.notices, ...on.signInMails].filter(
         ({ to }) => to === mailbox,
       );
-      assert.ok(mails.length >= 4, `${mails.length} mails`);
+      t.true(mails.length >= 4, `${mails.length} mails`);
       for (const each of mails) {
         await onPhone('about:blank', async (page) => {
           await page.setContent(render(each).html);
-          await assertFits(page, `mail ${each.kind}`);
+          await assertFits(t, page, `mail ${each.kind}`);
         });
       }
     });

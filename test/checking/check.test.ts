@@ -1,11 +1,10 @@
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
 import Koa from 'koa';
 import { ASK_LIMITS } from '../../src/check/ask.ts';
 import { checkService, type Report } from '../../src/check/check.ts';
@@ -31,6 +30,7 @@ import {
 import { runNode } from '../helpers/cli.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 const FAULTS = [...DOCUMENT_FAULTS, ...AGENT_AUTH_FAULTS];
 
@@ -41,37 +41,37 @@ const notFine = ({ findings }: Report) => findings.filter(({ ok }) => ok !== tru
 const names = (report: Report, ok: boolean | 'hint') =>
   report.findings.filter((each) => each.ok === ok).map(({ name }) => name);
 /** Fails with the findings themselves. */
-const assertClean = (report: Report) =>
-  assert.deepEqual(
+const assertClean = (t: ExecutionContext, report: Report) =>
+  t.deepEqual(
     report.findings.filter(({ ok }) => ok === false),
     [],
   );
 
-describe('check', () => {
-  describe('a service that is whole but for one thing', { concurrency: true }, () => {
+test.describe('check', (test) => {
+  test.describe('a service that is whole but for one thing', (test) => {
     for (const { fault, make, name, says, next, isHint = false, also = [], limits } of FAULTS) {
-      test(`${fault}: found, and nothing else`, async (t) => {
+      test.concurrent(`${fault}: found, and nothing else`, async (t) => {
         const site = await startSite();
-        t.after(() => site.stop());
+        t.teardown(() => site.stop());
         make(site);
         const report = await checkService(`${site.origin}/mcp`, { ...ASK_LIMITS, ...limits });
-        assert.deepEqual(names(report, false), isHint ? [] : [name], JSON.stringify(notFine(report)));
-        assert.deepEqual(names(report, 'hint'), isHint ? [name] : also, JSON.stringify(notFine(report)));
-        assert.equal(report.ok, isHint);
+        t.deepEqual(names(report, false), isHint ? [] : [name], JSON.stringify(notFine(report)));
+        t.deepEqual(names(report, 'hint'), isHint ? [name] : also, JSON.stringify(notFine(report)));
+        t.is(report.ok, isHint);
         const finding = report.findings.find((each) => each.name === name)!;
-        assert.match(finding.message, says);
-        assert.match(finding.fix ?? '', next);
-        assert.ok(!JSON.stringify(report).includes(PRIVATE_JWK.d!), 'no secret of the service is repeated');
+        t.regex(finding.message, says);
+        t.regex(finding.fix ?? '', next);
+        t.false(JSON.stringify(report).includes(PRIVATE_JWK.d!), 'no secret of the service is repeated');
         const known = new Set(report.findings.map((each) => each.name));
-        assert.equal(known.size, report.findings.length, 'no name is there twice');
+        t.is(known.size, report.findings.length, 'no name is there twice');
       });
     }
   });
 
   const start = (begin: () => Promise<Site>, change: (site: Site) => void = () => {}) => {
-    return async (t: TestContext) => {
+    return async (t: ExecutionContext) => {
       const site = await begin();
-      t.after(() => site.stop());
+      t.teardown(() => site.stop());
       change(site);
       return site;
     };
@@ -81,9 +81,9 @@ describe('check', () => {
   test('a service that is whole has nothing to mend and nothing to know', async (t) => {
     const { origin } = await whole(t);
     const report = await checkService(`${origin}/mcp`);
-    assert.deepEqual(notFine(report), []);
-    assert.deepEqual(report.dialects, ['v0.1', 'v0.2–v0.6', 'production']);
-    assert.match(
+    t.deepEqual(notFine(report), []);
+    t.deepEqual(report.dialects, ['v0.1', 'v0.2–v0.6', 'production']);
+    t.regex(
       printReport(report),
       /\n\n\d+ fine, 0 wrong, 0 to know\. Dialects: v0\.1, v0\.2–v0\.6, production\.$/,
     );
@@ -92,24 +92,24 @@ describe('check', () => {
   test('a service of v0.1 alone passes', async (t) => {
     const { origin } = await start(startOldSite)(t);
     const report = await checkService(`${origin}/mcp`);
-    assertClean(report);
-    assert.deepEqual(report.dialects, ['v0.1']);
+    assertClean(t, report);
+    t.deepEqual(report.dialects, ['v0.1']);
   });
 
   test('a service of the dialect in production alone passes', async (t) => {
     const { origin } = await start(startProductionSite)(t);
     const report = await checkService(`${origin}/mcp`);
-    assertClean(report);
-    assert.deepEqual(report.dialects, ['production']);
+    assertClean(t, report);
+    t.deepEqual(report.dialects, ['production']);
   });
 
   test('nothing is sent but requests to read, and an empty one to register, without any credential', async (t) => {
     const site = await whole(t);
     await checkService(`${site.origin}/mcp`);
     const posts = site.seen.filter((line) => !line.startsWith('GET '));
-    assert.deepEqual(posts.sort(), ['POST /agent/auth {}', 'POST /agent/identity {}']);
-    assert.equal(new Set(site.seen).size, site.seen.length, 'nothing is asked for twice');
-    assert.deepEqual(
+    t.deepEqual(posts.sort(), ['POST /agent/auth {}', 'POST /agent/identity {}']);
+    t.is(new Set(site.seen).size, site.seen.length, 'nothing is asked for twice');
+    t.deepEqual(
       site.headers
         .flatMap((headers) => Object.keys(headers))
         .filter((name) => /^(cookie|authorization)$/.test(name)),
@@ -126,11 +126,11 @@ describe('check', () => {
     issuer.issuer.resource = `${api.origin}/mcp`;
 
     const ofApi = await checkService(`${api.origin}/mcp`);
-    assertClean(ofApi);
-    assert.deepEqual(names(ofApi, 'hint'), ['auth.md']);
+    assertClean(t, ofApi);
+    t.deepEqual(names(ofApi, 'hint'), ['auth.md']);
     const ofIssuer = await checkService(issuer.origin);
-    assertClean(ofIssuer);
-    assert.deepEqual(names(ofIssuer, 'hint'), ['resource metadata', 'challenge']);
+    assertClean(t, ofIssuer);
+    t.deepEqual(names(ofIssuer, 'hint'), ['resource metadata', 'challenge']);
   });
 
   test('an issuer with a path is found in both forms, and it is told where one is missing', async (t) => {
@@ -147,29 +147,29 @@ describe('check', () => {
       const report = await checkService(`${origin}/mcp`);
       return [names(report, false), names(report, 'hint')];
     };
-    assert.deepEqual(await missing(forms), [[], []]);
-    assert.deepEqual(await missing(forms.slice(0, 1)), [[], ['issuer metadata, appended']]);
-    assert.deepEqual(await missing(forms.slice(1)), [['issuer metadata'], ['issuer metadata, appended']]);
+    t.deepEqual(await missing(forms), [[], []]);
+    t.deepEqual(await missing(forms.slice(0, 1)), [[], ['issuer metadata, appended']]);
+    t.deepEqual(await missing(forms.slice(1)), [['issuer metadata'], ['issuer metadata, appended']]);
   });
 
   test('what a document names at another origin is not sent anything', async (t) => {
     const [site, other] = [await whole(t), await whole(t)];
     site.block.register_uri = `${other.origin}/agent/auth`;
     const report = await checkService(`${site.origin}/mcp`);
-    assertClean(report);
-    assert.deepEqual(names(report, 'hint'), ['URL of register_uri', 'refusal of register_uri']);
-    assert.deepEqual(other.seen, []);
+    assertClean(t, report);
+    t.deepEqual(names(report, 'hint'), ['URL of register_uri', 'refusal of register_uri']);
+    t.deepEqual(other.seen, []);
   });
 
-  test('the documents of a public service cannot lead to the machine of the reader', () => {
+  test('the documents of a public service cannot lead to the machine of the reader', (t) => {
     const target = parseTarget('https://api.example.com');
     for (const url of ['http://localhost:9200/', 'https://127.0.0.1/', 'https://[::1]/x']) {
-      assert.equal(urlFault(url, target), 'names the machine of whoever reads it', url);
-      assert.equal(urlFault(url, parseTarget('localhost:3000')), undefined);
+      t.is(urlFault(url, target), 'names the machine of whoever reads it', url);
+      t.is(urlFault(url, parseTarget('localhost:3000')), undefined);
     }
-    assert.equal(urlFault('https://other.example.com/x', target), undefined);
+    t.is(urlFault('https://other.example.com/x', target), undefined);
     for (const url of ['file:///etc/passwd', 'ftp://example.com/', 'javascript:alert(1)']) {
-      assert.ok(urlFault(url, target), url);
+      t.truthy(urlFault(url, target), url);
     }
   });
 
@@ -188,11 +188,8 @@ describe('check', () => {
     site.pages.set('POST /agent/auth', { status: 400, body: { error: evil } });
     const report = await checkService(`${site.origin}/mcp`);
     for (const printed of [printReport(report), JSON.stringify(report)]) {
-      assert.doesNotMatch(
-        printed.replaceAll('\n', ''),
-        /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u,
-      );
-      assert.doesNotMatch(printed, /\n\s*✓ all is fine/);
+      t.notRegex(printed.replaceAll('\n', ''), /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u);
+      t.notRegex(printed, /\n\s*✓ all is fine/);
     }
   });
 
@@ -207,27 +204,24 @@ describe('check', () => {
     ];
     for (const [url, says] of unreachable) {
       const { ok, findings } = await checkService(url);
-      assert.equal(ok, false);
-      assert.deepEqual(
+      t.false(ok);
+      t.deepEqual(
         findings.map(({ name }) => name),
         ['service'],
       );
-      assert.match(findings[0]!.message, says);
+      t.regex(findings[0]!.message, says);
     }
   });
 
   test('once the time for all of it is over, nothing more is asked', async (t) => {
     const { origin, seen } = await whole(t);
     const report = await checkService(`${origin}/mcp`, { ...ASK_LIMITS, totalMs: 0 });
-    assert.equal(report.ok, false);
-    assert.match(
-      report.findings.find(({ name }) => name === 'auth.md')!.message,
-      /was not asked: .* are over/,
-    );
-    assert.deepEqual(seen, []);
+    t.false(report.ok);
+    t.regex(report.findings.find(({ name }) => name === 'auth.md')!.message, /was not asked: .* are over/);
+    t.deepEqual(seen, []);
   });
 
-  test('a URL is taken as people write it', () => {
+  test('a URL is taken as people write it', (t) => {
     const urls: Record<string, string> = {
       'https://api.example.com': 'https://api.example.com',
       ' HTTPS://API.Example.com:443/ ': 'https://api.example.com',
@@ -239,7 +233,7 @@ describe('check', () => {
       'https://example.com/auth.md': 'https://example.com',
       'https://example.com/.well-known/oauth-protected-resource/mcp': 'https://example.com',
     };
-    for (const [typed, url] of Object.entries(urls)) assert.equal(parseTarget(typed).url, url, typed);
+    for (const [typed, url] of Object.entries(urls)) t.is(parseTarget(typed).url, url, typed);
     for (const typed of [
       '',
       ' ',
@@ -249,42 +243,42 @@ describe('check', () => {
       'https://x:99999',
       '/auth.md',
     ]) {
-      assert.throws(() => parseTarget(typed), /such as https:/, typed);
+      t.throws(() => parseTarget(typed), { message: /such as https:/ }, typed);
     }
-    assert.throws(() => parseTarget('https://me:secret@example.com'), /carries a name or password/);
+    t.throws(() => parseTarget('https://me:secret@example.com'), { message: /carries a name or password/ });
   });
 });
 
-describe('check of Vouchsafe itself', () => {
+test.describe('check of Vouchsafe itself', (test) => {
   let on: TestService;
   let folder: string;
-  before(async () => {
+  test.before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'vouchsafe-check-'));
     on = await startTestService('sqlite');
   });
-  after(async () => {
+  test.after(async () => {
     await on.stop();
     rmSync(folder, { recursive: true });
   });
 
-  test('the service of today is right in all that it advertises', async () => {
+  test('the service of today is right in all that it advertises', async (t) => {
     const report = await checkService(on.url);
-    assertClean(report);
+    assertClean(t, report);
     const { body } = await on.get(ISSUER_METADATA);
-    assert.ok(report.dialects.includes('v0.1'));
-    assert.equal(report.dialects.includes('production'), body.agent_auth.identity_endpoint !== undefined);
-    assert.equal(
+    t.true(report.dialects.includes('v0.1'));
+    t.is(report.dialects.includes('production'), body.agent_auth.identity_endpoint !== undefined);
+    t.is(
       report.findings.some(({ name }) => name === 'keys of jwks_uri'),
       body.jwks_uri !== undefined,
     );
     const events = (await on.service.deps.db.all('SELECT id FROM registrations')) as unknown[];
-    assert.deepEqual(events, [], 'nothing was registered');
+    t.deepEqual(events, [], 'nothing was registered');
   });
 
-  test('so is its own API, which answers with a challenge', async () => {
+  test('so is its own API, which answers with a challenge', async (t) => {
     const report = await checkService(`${on.url}/api/me`);
-    assertClean(report);
-    assert.equal(report.findings.find(({ name }) => name === 'challenge')!.ok, true);
+    assertClean(t, report);
+    t.true(report.findings.find(({ name }) => name === 'challenge')!.ok);
   });
 
   test('so is an API that the kit guards, found from the API', async (t) => {
@@ -295,14 +289,14 @@ describe('check of Vouchsafe itself', () => {
     app.use(protectedResourceMetadata({ resource, issuer: on.url, scopes: ['read'] }));
     app.use(protect({ verifier: api.verifier(), scopes: ['read'] }));
     const server = createServer(app.callback()).listen(port);
-    t.after(() => {
+    t.teardown(() => {
       server.closeAllConnections();
       server.close();
     });
     await once(server, 'listening');
     const report = await checkService(resource);
-    assertClean(report);
-    assert.equal(report.findings.find(({ name }) => name === 'challenge')!.ok, true);
+    assertClean(t, report);
+    t.true(report.findings.find(({ name }) => name === 'challenge')!.ok);
   });
 
   test('so is a service whose resources are elsewhere', async (t) => {
@@ -310,67 +304,67 @@ describe('check of Vouchsafe itself', () => {
     const resources = [{ url: 'https://api.example.invalid/mcp', name: 'API' }];
     writeFileSync(file, JSON.stringify({ resources }));
     const elsewhere = await startTestService('sqlite', { env: { CONFIG: file } });
-    t.after(() => elsewhere.stop());
+    t.teardown(() => elsewhere.stop());
     const report = await checkService(elsewhere.url);
     // That API is not there in this test: it is all that can be wrong.
-    assert.deepEqual(names(report, false), ['challenge']);
-    assert.ok(names(report, 'hint').includes('resource'));
+    t.deepEqual(names(report, false), ['challenge']);
+    t.true(names(report, 'hint').includes('resource'));
   });
 
-  describe('on the command line', () => {
+  test.describe('on the command line', (test) => {
     // No settings, no secret, no database.
     const cli = (...args: string[]) =>
       runNode([CLI, 'check', ...args], { PATH: process.env.PATH ?? '' }, folder);
 
-    test('exit code 0 where all is well, and the report as text or JSON', async () => {
+    test('exit code 0 where all is well, and the report as text or JSON', async (t) => {
       const [said, json] = await Promise.all([cli(on.url), cli('--json', on.url)]);
-      assert.deepEqual([said.code, said.stderr], [0, '']);
-      assert.match(said.stdout, new RegExp(`^${on.url}\n\nService\n {2}✓ service: `));
-      assert.match(said.stdout, /\n {2}· challenge: .*\n {6}→ .*\n/);
-      assert.match(said.stdout, /\n\n\d+ fine, 0 wrong, \d+ to know\. Dialects: v0\.1.*\.\n$/);
-      assert.deepEqual([json.code, json.stderr], [0, '']);
+      t.deepEqual([said.code, said.stderr], [0, '']);
+      t.regex(said.stdout, new RegExp(`^${on.url}\n\nService\n {2}✓ service: `));
+      t.regex(said.stdout, /\n {2}· challenge: .*\n {6}→ .*\n/);
+      t.regex(said.stdout, /\n\n\d+ fine, 0 wrong, \d+ to know\. Dialects: v0\.1.*\.\n$/);
+      t.deepEqual([json.code, json.stderr], [0, '']);
       const report = JSON.parse(json.stdout);
-      assert.deepEqual(Object.keys(report), ['url', 'ok', 'dialects', 'findings']);
-      assert.deepEqual([report.url, report.ok], [on.url, true]);
+      t.deepEqual(Object.keys(report), ['url', 'ok', 'dialects', 'findings']);
+      t.deepEqual([report.url, report.ok], [on.url, true]);
       for (const finding of report.findings) {
         const { group, name, ok, message, fix = '', ...rest } = finding;
-        assert.deepEqual(rest, {});
-        for (const each of [group, name, message, fix]) assert.equal(typeof each, 'string');
-        assert.ok([true, 'hint'].includes(ok));
+        t.deepEqual(rest, {});
+        for (const each of [group, name, message, fix]) t.is(typeof each, 'string');
+        t.true([true, 'hint'].includes(ok));
       }
     });
 
     test('exit code 1 where something is wrong', async (t) => {
       const site = await startSite();
-      t.after(() => site.stop());
+      t.teardown(() => site.stop());
       site.pages.delete('GET /auth.md');
       const { code, stdout, stderr } = await cli(`${site.origin}/mcp`);
-      assert.deepEqual([code, stderr], [1, '']);
-      assert.match(stdout, /\n {2}✗ auth\.md: .* answers 404\n {6}→ Serve /);
-      assert.match(stdout, /, 1 wrong, 0 to know\./);
+      t.deepEqual([code, stderr], [1, '']);
+      t.regex(stdout, /\n {2}✗ auth\.md: .* answers 404\n {6}→ Serve /);
+      t.regex(stdout, /, 1 wrong, 0 to know\./);
       const json = await cli('--json', `${site.origin}/mcp`);
-      assert.deepEqual([json.code, JSON.parse(json.stdout).ok], [1, false]);
+      t.deepEqual([json.code, JSON.parse(json.stdout).ok], [1, false]);
     });
 
     test('docs/checking.md shows what it says of such a service', async (t) => {
       const site = await startOldSite();
-      t.after(() => site.stop());
+      t.teardown(() => site.stop());
       site.pages.set('GET /auth.md', HTML);
       site.pages.set('GET /mcp', challenge('Bearer realm="api"'));
       delete site.block.identity_types_supported;
       for (const path of ['/llms.txt', '/.well-known/agent-configuration']) site.pages.delete(`GET ${path}`);
       const { code, stdout } = await cli(`${site.origin}/mcp`);
-      assert.equal(code, 1);
+      t.is(code, 1);
       const shown = stdout.replaceAll(site.origin, 'http://127.0.0.1:4000');
       const document = readFileSync(new URL('../../docs/checking.md', import.meta.url), 'utf8');
       const command = '$ vouchsafe check http://127.0.0.1:4000/mcp';
-      assert.ok(
+      t.true(
         document.includes(`\`\`\`\n${command}\n${shown}\`\`\``),
         `it shows another answer than:\n${shown}`,
       );
     });
 
-    test('exit code 2 without a URL, or with what is none', async () => {
+    test('exit code 2 without a URL, or with what is none', async (t) => {
       const wrong: [string[], RegExp][] = [
         [[], /missing required argument 'url'/],
         [['ftp://example.com'], /^Name the service by its URL, such as https:.*\n$/],
@@ -378,9 +372,9 @@ describe('check of Vouchsafe itself', () => {
       ];
       for (const [args, says] of wrong) {
         const { code, stdout, stderr } = await cli(...args);
-        assert.deepEqual([code, stdout], [2, '']);
-        assert.match(stderr, says);
-        assert.ok(!stderr.includes('secret'));
+        t.deepEqual([code, stdout], [2, '']);
+        t.regex(stderr, says);
+        t.false(stderr.includes('secret'));
       }
     });
   });

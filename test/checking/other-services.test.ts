@@ -1,9 +1,8 @@
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { checkService, type Report } from '../../src/check/check.ts';
 import { type Site, startSite } from '../helpers/auth-md-service.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { startTestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 const CONFIGURATION = 'GET /.well-known/agent-configuration';
 
@@ -18,7 +17,7 @@ async function reportOf(change: (site: Site) => void, path = '/mcp'): Promise<Re
 }
 const found = (report: Report, name: string) => report.findings.find((finding) => finding.name === name);
 
-test('a service of v0.6 alone is said to be that, and one with the codes of production both', async () => {
+test('a service of v0.6 alone is said to be that, and one with the codes of production both', async (t) => {
   const refusal = { error: 'invalid_request', message: 'Send a type.' };
   const older = await reportOf((site) => {
     site.pages.set('POST /agent/identity', { status: 400, body: refusal });
@@ -26,35 +25,35 @@ test('a service of v0.6 alone is said to be that, and one with the codes of prod
     delete site.block.claim_uri;
     site.pages.delete('POST /agent/auth');
   });
-  assert.deepEqual(older.dialects, ['v0.2–v0.6']);
+  t.deepEqual(older.dialects, ['v0.2–v0.6']);
   const both = await reportOf(() => {});
-  assert.deepEqual(both.dialects, ['v0.1', 'v0.2–v0.6', 'production']);
+  t.deepEqual(both.dialects, ['v0.1', 'v0.2–v0.6', 'production']);
   const own = await startTestService('sqlite');
   try {
-    assert.deepEqual((await checkService(own.url)).dialects, ['v0.1', 'v0.2–v0.6', 'production']);
+    t.deepEqual((await checkService(own.url)).dialects, ['v0.1', 'v0.2–v0.6', 'production']);
   } finally {
     await own.stop();
   }
 });
 
-test('a path that is not there is wrong, and exit code 1; the root of a site may have nothing', async () => {
+test('a path that is not there is wrong, and exit code 1; the root of a site may have nothing', async (t) => {
   for (const path of ['/nowhere', '/mcp/', '/api/v1/users']) {
     const report = await reportOf(() => {}, path);
     const finding = found(report, 'path');
-    assert.equal(finding?.ok, false, path);
-    assert.match(finding!.message, /answers 404/);
-    assert.equal(report.ok, false);
+    t.false(finding?.ok, path);
+    t.regex(finding!.message, /answers 404/);
+    t.false(report.ok);
   }
   const gone = await reportOf((site) => site.pages.set('GET /mcp', { status: 410, body: {} }));
-  assert.equal(found(gone, 'path')?.ok, 'hint', 'the documents name it');
-  assert.equal(found(await reportOf(() => {}, ''), 'path'), undefined);
+  t.is(found(gone, 'path')?.ok, 'hint', 'the documents name it');
+  t.is(found(await reportOf(() => {}, ''), 'path'), undefined);
   const site = await startSite();
   const ended = await vouchsafe(['check', `${site.origin}/nowhere`], '.');
   await site.stop();
-  assert.equal(ended.code, 1);
+  t.is(ended.code, 1);
 });
 
-test('an auth.md that tells agents to stay away does not count as one that says how to register', async () => {
+test('an auth.md that tells agents to stay away does not count as one that says how to register', async (t) => {
   const REFUSING = [
     'Agents cannot register here.',
     'There is no registration for agents.\n\nRegistration is closed. Do not try to sign up.',
@@ -65,8 +64,8 @@ test('an auth.md that tells agents to stay away does not count as one that says 
     const report = await reportOf((site) => {
       site.pages.set('GET /auth.md', { type: 'text/markdown', body: `# auth.md: Example\n\n${text}\n` });
     });
-    assert.equal(found(report, 'auth.md words')?.ok, false, text);
-    assert.match(found(report, 'auth.md words')!.message, /only to say that agents cannot/);
+    t.false(found(report, 'auth.md words')?.ok, text);
+    t.regex(found(report, 'auth.md words')!.message, /only to say that agents cannot/);
   }
   const INVITING = [
     'Agents register by POST.\n\nDo not register twice.',
@@ -77,11 +76,11 @@ test('an auth.md that tells agents to stay away does not count as one that says 
     const report = await reportOf((site) => {
       site.pages.set('GET /auth.md', { type: 'text/markdown', body: `# auth.md: Example\n\n${text}\n` });
     });
-    assert.equal(found(report, 'auth.md words')?.ok, true, text);
+    t.true(found(report, 'auth.md words')?.ok, text);
   }
 });
 
-test('a server of the Agent Auth Protocol is judged member by member', async () => {
+test('a server of the Agent Auth Protocol is judged member by member', async (t) => {
   type Document = Record<string, unknown> & { endpoints: Record<string, unknown> };
   const FAULTS: [string, (document: Document) => void, false | 'hint', RegExp][] = [
     ['version', (it) => delete it.version, false, /is not there/],
@@ -113,19 +112,19 @@ test('a server of the Agent Auth Protocol is judged member by member', async () 
       site.pages.set(CONFIGURATION, { body: document });
     });
     const finding = found(report, `agent-configuration ${member}`);
-    assert.equal(finding?.ok, ok, `${member}: ${JSON.stringify(finding)}`);
-    assert.match(finding!.message, says, member);
-    assert.equal(report.ok, ok !== false, member);
+    t.is(finding?.ok, ok, `${member}: ${JSON.stringify(finding)}`);
+    t.regex(finding!.message, says, member);
+    t.is(report.ok, ok !== false, member);
   }
 });
 
-test('our own service is whole as a server of the Agent Auth Protocol, and one that has none lacks nothing', async () => {
+test('our own service is whole as a server of the Agent Auth Protocol, and one that has none lacks nothing', async (t) => {
   const on = await startTestService('sqlite');
   try {
     const { findings } = await checkService(on.url);
     const judged = findings.filter(({ group }) => group === 'agent-configuration');
-    assert.ok(judged.length >= 10, `${judged.length} findings`);
-    assert.deepEqual(
+    t.true(judged.length >= 10, `${judged.length} findings`);
+    t.deepEqual(
       judged.filter(({ ok }) => ok !== true),
       [],
     );
@@ -133,7 +132,7 @@ test('our own service is whole as a server of the Agent Auth Protocol, and one t
     await on.stop();
   }
   const without = await reportOf((site) => site.pages.delete(CONFIGURATION));
-  assert.deepEqual(
+  t.deepEqual(
     without.findings.filter(({ group }) => group === 'agent-configuration').map(({ ok }) => ok),
     ['hint'],
   );

@@ -1,47 +1,40 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { ceremony, codeOf, countOf, from, said } from '../helpers/ceremony.ts';
 import { claimSteps } from '../helpers/claim-steps.ts';
-import {
-  onEveryEngine,
-  type Reply,
-  startTestService,
-  type TestService,
-  wrongCode,
-} from '../helpers/service.ts';
+import { type Reply, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('claims', (engine) => {
+onEveryEngine('claims', (engine, test) => {
   let on: TestService;
   let call: ReturnType<typeof ceremony>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, { env: { TRUST_PROXY: '1' } });
     call = ceremony(on);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   let made = 0;
   const newMailbox = (name = 'human') => `${name}${++made}@example.com`;
 
   const { pending, scopesOf, account, humansAt } = claimSteps(() => ({ on, call }));
 
-  describe('what a claim does to accounts', () => {
-    test("merging moves the agent into the owner's account; its own account ends and points there", async () => {
+  test.describe('what a claim does to accounts', (test) => {
+    test("merging moves the agent into the owner's account; its own account ends and points there", async (t) => {
       const mailbox = newMailbox();
       const agent = await pending(mailbox);
       const { data } = (await call.complete(agent.claim_token, agent.otp)).body;
-      assert.equal(data.mode, 'merge');
-      assert.equal(data.agent_id, agent.agent_id);
-      assert.notEqual(data.user_id, agent.user_id);
-      assert.deepEqual(await account(data.user_id), {
+      t.is(data.mode, 'merge');
+      t.is(data.agent_id, agent.agent_id);
+      t.not(data.user_id, agent.user_id);
+      t.deepEqual(await account(data.user_id), {
         kind: 'human',
         mailbox,
         parentId: null,
         mergedInto: null,
         endedAt: null,
       });
-      assert.deepEqual(await account(agent.user_id), {
+      t.deepEqual(await account(agent.user_id), {
         kind: 'agent',
         mailbox: null,
         parentId: null,
@@ -49,11 +42,11 @@ onEveryEngine('claims', (engine) => {
         endedAt: on.clock(),
       });
       const me = (await on.get('/api/me', data.credential)).body.data;
-      assert.equal(me.user_id, data.user_id);
-      assert.equal(me.merged_from, agent.user_id);
+      t.is(me.user_id, data.user_id);
+      t.is(me.merged_from, agent.user_id);
     });
 
-    test('all agents merged by one mailbox, however it is written, work in one account', async () => {
+    test('all agents merged by one mailbox, however it is written, work in one account', async (t) => {
       const mailbox = newMailbox();
       const first = await on.claimed(mailbox);
       const second = await on.register();
@@ -61,19 +54,19 @@ onEveryEngine('claims', (engine) => {
       await call.claim(second.claim_token, mailbox.toUpperCase());
       const otp = await on.codeFor(mailbox, on.mails.slice(0, seen).filter((m) => m.to === mailbox).length);
       const { data } = (await call.complete(second.claim_token, otp)).body;
-      assert.equal(data.user_id, first.user_id);
-      assert.notEqual(data.agent_id, first.agent_id);
-      assert.equal(await humansAt(mailbox), 1);
+      t.is(data.user_id, first.user_id);
+      t.not(data.agent_id, first.agent_id);
+      t.is(await humansAt(mailbox), 1);
     });
 
-    test("linking keeps the agent's account and puts it below the owner's", async () => {
+    test("linking keeps the agent's account and puts it below the owner's", async (t) => {
       const mailbox = newMailbox();
       const merged = await on.claimed(mailbox);
       const agent = await pending(mailbox, true);
       const { data } = (await call.complete(agent.claim_token, agent.otp)).body;
-      assert.equal(data.mode, 'link');
-      assert.equal(data.user_id, agent.user_id);
-      assert.deepEqual(await account(agent.user_id), {
+      t.is(data.mode, 'link');
+      t.is(data.user_id, agent.user_id);
+      t.deepEqual(await account(agent.user_id), {
         kind: 'agent',
         mailbox: null,
         parentId: merged.user_id,
@@ -81,11 +74,11 @@ onEveryEngine('claims', (engine) => {
         endedAt: null,
       });
       const me = (await on.get('/api/me', data.credential)).body.data;
-      assert.equal(me.merged_from, undefined);
-      assert.match(me.owner, /\*\*\*@example\.com$/);
+      t.is(me.merged_from, undefined);
+      t.regex(me.owner, /\*\*\*@example\.com$/);
     });
 
-    test('an agent that named its mailbox starts in the account of its owner, or linked in one of its own', async () => {
+    test('an agent that named its mailbox starts in the account of its owner, or linked in one of its own', async (t) => {
       const mailbox = newMailbox();
       const users = [];
       for (const link of [false, true]) {
@@ -97,11 +90,11 @@ onEveryEngine('claims', (engine) => {
         'SELECT id FROM accounts WHERE mailbox = ?',
         [mailbox],
       );
-      assert.equal(users[0], owner!.id);
-      assert.equal((await account(users[1]))!.parentId, owner!.id);
+      t.is(users[0], owner!.id);
+      t.is((await account(users[1]))!.parentId, owner!.id);
     });
 
-    test('a claim that is not finished creates nothing and gives nothing (S-34)', async () => {
+    test('a claim that is not finished creates nothing and gives nothing (S-34)', async (t) => {
       const mailbox = newMailbox('victim');
       const agent = await on.register();
       const before = await Promise.all(
@@ -111,107 +104,107 @@ onEveryEngine('claims', (engine) => {
       await call.claim(agent.claim_token, mailbox, {}, true);
       const asserted = (await call.assert(mailbox)).body.data;
       const right = await codeOf(on, asserted.claim_token);
-      assert.equal(said(await call.complete(asserted.claim_token, wrongCode(right))), '401 otp_invalid');
+      t.is(said(await call.complete(asserted.claim_token, wrongCode(right))), '401 otp_invalid');
       const after = await Promise.all(['accounts', 'agents', 'credentials'].map((name) => countOf(on, name)));
-      assert.deepEqual(after, before);
-      assert.deepEqual(await scopesOf(agent.credential), ['read']);
+      t.deepEqual(after, before);
+      t.deepEqual(await scopesOf(agent.credential), ['read']);
 
       // Later the owner of the mailbox comes: nothing of the stranger's is there.
       const owner = await on.claimed(mailbox);
-      assert.equal(await countOf(on, 'agents WHERE account_id = ?', [owner.user_id]), 1);
-      assert.equal((await account(agent.user_id))!.parentId, null);
+      t.is(await countOf(on, 'agents WHERE account_id = ?', [owner.user_id]), 1);
+      t.is((await account(agent.user_id))!.parentId, null);
     });
 
-    test('whoever completes a claim on a mailbox ends all others that wait there (S-35)', async () => {
+    test('whoever completes a claim on a mailbox ends all others that wait there (S-35)', async (t) => {
       const mailbox = newMailbox();
       const strangers = [await pending(mailbox), await pending(mailbox, true)];
       const asserted = (await call.assert(mailbox)).body.data.claim_token;
       const elsewhere = await pending(newMailbox());
       const owner = await pending(mailbox);
-      assert.equal(said(await call.complete(owner.claim_token, owner.otp)), '200');
+      t.is(said(await call.complete(owner.claim_token, owner.otp)), '200');
       for (const { claim_token, otp } of strangers) {
-        assert.equal(said(await call.complete(claim_token, otp)), '410 claim_superseded');
-        assert.equal(said(await call.claim(claim_token, newMailbox())), '410 claim_superseded');
+        t.is(said(await call.complete(claim_token, otp)), '410 claim_superseded');
+        t.is(said(await call.claim(claim_token, newMailbox())), '410 claim_superseded');
       }
-      assert.equal(said(await call.complete(asserted, '000000')), '410 claim_superseded');
-      assert.equal(said(await call.complete(elsewhere.claim_token, elsewhere.otp)), '200');
+      t.is(said(await call.complete(asserted, '000000')), '410 claim_superseded');
+      t.is(said(await call.complete(elsewhere.claim_token, elsewhere.otp)), '200');
     });
   });
 
-  describe('keys around a claim', () => {
-    test('the new key writes; the old one never does, and ends at the first use of the new one', async () => {
+  test.describe('keys around a claim', (test) => {
+    test('the new key writes; the old one never does, and ends at the first use of the new one', async (t) => {
       const { old, credential } = await on.claimed(newMailbox());
-      assert.deepEqual(await scopesOf(old), ['read']);
-      assert.deepEqual(await scopesOf(credential), ['read', 'write']);
-      assert.equal(await scopesOf(old), 'dead');
+      t.deepEqual(await scopesOf(old), ['read']);
+      t.deepEqual(await scopesOf(credential), ['read', 'write']);
+      t.is(await scopesOf(old), 'dead');
     });
 
-    test('the old key ends ten minutes after the claim, also when the new one is never used', async () => {
+    test('the old key ends ten minutes after the claim, also when the new one is never used', async (t) => {
       const { old, credential } = await on.claimed(newMailbox());
       on.clock.advance(599);
-      assert.deepEqual(await scopesOf(old), ['read']);
+      t.deepEqual(await scopesOf(old), ['read']);
       on.clock.advance(1);
-      assert.equal(await scopesOf(old), 'dead');
-      assert.deepEqual(await scopesOf(credential), ['read', 'write']);
+      t.is(await scopesOf(old), 'dead');
+      t.deepEqual(await scopesOf(credential), ['read', 'write']);
     });
 
-    test('the key from before a claim manages no keys after it, so it cannot outlive itself (S-26, S-27)', async () => {
+    test('the key from before a claim manages no keys after it, so it cannot outlive itself (S-26, S-27)', async (t) => {
       for (const link of [false, true]) {
         const { old } = await on.claimed(newMailbox(), link);
         const headers = { Authorization: `Bearer ${old}` };
         const created = await on.post('/api/tokens', { name: 'heir', scope: 'read' }, headers);
-        assert.equal(said(created), '403 insufficient_scope', `link: ${link}`);
-        assert.equal(said(await on.get('/api/tokens', old)), '403 insufficient_scope', `link: ${link}`);
+        t.is(said(created), '403 insufficient_scope', `link: ${link}`);
+        t.is(said(await on.get('/api/tokens', old)), '403 insufficient_scope', `link: ${link}`);
       }
     });
 
-    test('an agent that is revoked loses its keys and its claim', async () => {
+    test('an agent that is revoked loses its keys and its claim', async (t) => {
       const { deps } = on.service;
       const agent = await pending(newMailbox());
-      assert.equal(await revokeAgent(deps, localOrigin('test'), agent.agent_id), true);
-      assert.equal(await scopesOf(agent.credential), 'dead');
-      assert.equal(said(await call.complete(agent.claim_token, agent.otp)), '410 claim_expired');
-      assert.equal(said(await call.claim(agent.claim_token, newMailbox())), '410 claim_expired');
+      t.true(await revokeAgent(deps, localOrigin('test'), agent.agent_id));
+      t.is(await scopesOf(agent.credential), 'dead');
+      t.is(said(await call.complete(agent.claim_token, agent.otp)), '410 claim_expired');
+      t.is(said(await call.claim(agent.claim_token, newMailbox())), '410 claim_expired');
 
       const claimed = await on.claimed(newMailbox());
       await revokeAgent(deps, localOrigin('test'), claimed.agent_id);
-      assert.equal(await scopesOf(claimed.credential), 'dead');
-      assert.equal(await scopesOf(claimed.old), 'dead');
+      t.is(await scopesOf(claimed.credential), 'dead');
+      t.is(await scopesOf(claimed.old), 'dead');
     });
   });
 
-  describe('mailboxes', () => {
-    test('what is not a plain address gets no mail (S-42)', async () => {
+  test.describe('mailboxes', (test) => {
+    test('what is not a plain address gets no mail (S-42)', async (t) => {
       const { claim_token } = await on.register();
       const mails = await countOf(on, 'outbox');
       for (const email of [...HOSTILE, ...WITH_CONTROLS]) {
         const refusal = HOSTILE.includes(email) ? '400 invalid_email' : '400 invalid_request';
         for (const reply of [await call.claim(claim_token, email), await call.assert(email)]) {
-          assert.equal(said(reply), refusal, JSON.stringify(email));
+          t.is(said(reply), refusal, JSON.stringify(email));
         }
       }
-      assert.ok(HOSTILE.length >= 30);
-      assert.equal(await countOf(on, 'outbox'), mails);
+      t.true(HOSTILE.length >= 30);
+      t.is(await countOf(on, 'outbox'), mails);
     });
 
-    test('a letter that only looks or folds like another does not stand for it (S-40)', async () => {
+    test('a letter that only looks or folds like another does not stand for it (S-40)', async (t) => {
       const victim = await on.claimed('admin@admin.example');
       const lookalikes = ['adm\u0131n@admin.example', 'admin@adm\u0131n.example', 'ADM\u0130N@admin.example'];
       for (const email of lookalikes) {
         const agent = await on.register();
         const reply = await call.claim(agent.claim_token, email);
         if (reply.status !== 200) {
-          assert.equal(said(reply), '400 invalid_email');
+          t.is(said(reply), '400 invalid_email');
           continue;
         }
         const otp = await codeOf(on, agent.claim_token);
         const { data } = (await call.complete(agent.claim_token, otp)).body;
-        assert.notEqual(data.user_id, victim.user_id);
+        t.not(data.user_id, victim.user_id);
       }
-      assert.equal(on.mails.filter((mail) => mail.to === 'admin@admin.example').length, 1);
+      t.is(on.mails.filter((mail) => mail.to === 'admin@admin.example').length, 1);
     });
 
-    test('mailboxes with different +tags or dots are different owners (S-41)', async () => {
+    test('mailboxes with different +tags or dots are different owners (S-41)', async (t) => {
       const users = new Set<string>();
       for (const mailbox of [
         'v@tags.example',
@@ -222,11 +215,11 @@ onEveryEngine('claims', (engine) => {
       ]) {
         users.add((await on.claimed(mailbox)).user_id);
       }
-      assert.equal(users.size, 5);
+      t.is(users.size, 5);
     });
   });
 
-  test('the answers to a claim do not tell what the mailbox is (S-44)', async () => {
+  test('the answers to a claim do not tell what the mailbox is (S-44)', async (t) => {
     const known = newMailbox('k');
     const linked = newMailbox('k');
     const waiting = newMailbox('k');
@@ -234,7 +227,7 @@ onEveryEngine('claims', (engine) => {
     await on.claimed(known);
     await on.claimed(linked, true);
     await pending(waiting);
-    assert.equal(new Set([known, linked, waiting, unknown].map(({ length }) => length)).size, 1);
+    t.is(new Set([known, linked, waiting, unknown].map(({ length }) => length)).size, 1);
 
     const seen = { claim: new Set<string>(), assert: new Set<string>() };
     let host = 0;
@@ -244,8 +237,8 @@ onEveryEngine('claims', (engine) => {
       seen.claim.add(withoutIds(await call.claim(claim_token, mailbox, address), mailbox));
       seen.assert.add(withoutIds(await call.assert(mailbox, address), mailbox));
     }
-    assert.equal(seen.claim.size, 1, [...seen.claim].join('\n'));
-    assert.equal(seen.assert.size, 1, [...seen.assert].join('\n'));
+    t.is(seen.claim.size, 1, [...seen.claim].join('\n'));
+    t.is(seen.assert.size, 1, [...seen.assert].join('\n'));
 
     function withoutIds(reply: Reply, mailbox: string): string {
       const { 'x-request-id': _id, date: _date, ...headers } = Object.fromEntries(reply.headers);
@@ -258,46 +251,43 @@ onEveryEngine('claims', (engine) => {
   });
 });
 
-onEveryEngine('claims where merging into an account needs its owner', (engine) => {
+onEveryEngine('claims where merging into an account needs its owner', (engine, test) => {
   let on: TestService;
   let call: ReturnType<typeof ceremony>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, { env: { CLAIM_EXISTING_ACCOUNT: 'confirm' } });
     call = ceremony(on);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('a code alone opens new accounts and links, but does not merge into an existing one (S-16)', async () => {
+  test('a code alone opens new accounts and links, but does not merge into an existing one (S-16)', async (t) => {
     const mailbox = 'owner@example.com';
     const first = await on.claimed(mailbox);
-    assert.match(first.credential, /^sk_/);
+    t.regex(first.credential, /^sk_/);
     const linked = await on.claimed(mailbox, true);
-    assert.match(linked.credential, /^sk_/);
+    t.regex(linked.credential, /^sk_/);
 
     const agent = await on.register();
-    assert.equal(said(await call.claim(agent.claim_token, mailbox)), '200');
+    t.is(said(await call.claim(agent.claim_token, mailbox)), '200');
     const otp = await codeOf(on, agent.claim_token);
     const refused = await call.complete(agent.claim_token, otp);
-    assert.equal(said(refused), '401 interaction_required');
-    assert.match(refused.headers.get('www-authenticate') ?? '', /AgentAuth error="interaction_required"/);
-    assert.equal(await countOf(on, 'agents WHERE account_id = ?', [first.user_id]), 1);
-    assert.deepEqual((await on.get('/api/me', agent.credential)).body.data.scopes, ['read']);
+    t.is(said(refused), '401 interaction_required');
+    t.regex(refused.headers.get('www-authenticate') ?? '', /AgentAuth error="interaction_required"/);
+    t.is(await countOf(on, 'agents WHERE account_id = ?', [first.user_id]), 1);
+    t.deepEqual((await on.get('/api/me', agent.credential)).body.data.scopes, ['read']);
 
-    assert.equal(said(await call.claim(agent.claim_token, mailbox, {}, true)), '200');
-    assert.equal(said(await call.complete(agent.claim_token, await codeOf(on, agent.claim_token))), '200');
+    t.is(said(await call.claim(agent.claim_token, mailbox, {}, true)), '200');
+    t.is(said(await call.complete(agent.claim_token, await codeOf(on, agent.claim_token))), '200');
   });
 
-  test('the same holds for an agent that named the mailbox itself', async () => {
+  test('the same holds for an agent that named the mailbox itself', async (t) => {
     const mailbox = 'other@example.com';
     const fresh = (await call.assert(mailbox)).body.data.claim_token;
-    assert.equal(said(await call.complete(fresh, await codeOf(on, fresh))), '200');
+    t.is(said(await call.complete(fresh, await codeOf(on, fresh))), '200');
     const second = await call.assert(mailbox);
-    assert.equal(said(second), '200');
+    t.is(said(second), '200');
     const { claim_token } = second.body.data;
-    assert.equal(
-      said(await call.complete(claim_token, await codeOf(on, claim_token))),
-      '401 interaction_required',
-    );
+    t.is(said(await call.complete(claim_token, await codeOf(on, claim_token))), '401 interaction_required');
   });
 });
 

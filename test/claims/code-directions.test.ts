@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { deriveCode, deriveTypedCode } from '../../src/domain/codes/one-time-codes.ts';
 import {
   type AuthMd,
@@ -17,19 +16,20 @@ import { codeOf, countOf } from '../helpers/ceremony.ts';
 import { APPROVED, CODE_OVER, DENIED, heading, REPLACED, WAITING } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { setUpApp, signIn } from '../helpers/human.ts';
-import { onEveryEngine, wrongCode } from '../helpers/service.ts';
+import { wrongCode } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 /**
  * The codes of an attempt go one way each (docs/dialects.md): the one that the agent was told counts only when its human types
  * it, and the one that the page shows to the human counts only when the agent brings it.
  */
 
-onEveryEngine('the directions of codes', (engine) => {
+onEveryEngine('the directions of codes', (engine, test) => {
   let world: AuthMd;
-  before(async () => {
+  test.before(async () => {
     world = await openAuthMd(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const complete = (claim_token: string, user_code: string) => world.complete({ claim_token, user_code });
   const completeOld = (claim_token: string, otp: string) => world.complete({ claim_token, otp });
@@ -68,50 +68,50 @@ onEveryEngine('the directions of codes', (engine) => {
     return [row?.tries, row?.typedTries];
   }
 
-  async function assertNothingHappened({ id, claim_token }: Asked): Promise<void> {
-    assert.equal(await countOf(world.on, `events WHERE kind = 'claim.completed' AND subject = ?`, [id]), 0);
-    assert.equal(says(await world.poll(claim_token)), '400 authorization_pending');
+  async function assertNothingHappened(t: ExecutionContext, { id, claim_token }: Asked): Promise<void> {
+    t.is(await countOf(world.on, `events WHERE kind = 'claim.completed' AND subject = ?`, [id]), 0);
+    t.is(says(await world.poll(claim_token)), '400 authorization_pending');
   }
 
-  describe('from the wrong side no code counts', () => {
+  test.describe('from the wrong side no code counts', (test) => {
     for (const isMailed of [false, true]) {
       const kind = isMailed ? 'six digits' : 'eight letters';
-      test(`the code to type, brought by the agent, where the other is of ${kind}`, async () => {
+      test(`the code to type, brought by the agent, where the other is of ${kind}`, async (t) => {
         const agent = await asked({ isMailed });
-        assert.notEqual(agent.toType, agent.toRead);
-        assert.equal(says(await complete(agent.claim_token, agent.toType)), '409 claim_not_confirmed');
+        t.not(agent.toType, agent.toRead);
+        t.is(says(await complete(agent.claim_token, agent.toType)), '409 claim_not_confirmed');
         const early = await completeOld(agent.claim_token, agent.toType);
-        assert.equal(says(early), '400 otp_not_generated/claim_not_confirmed');
-        assert.equal(await confirm(agent.human), agent.toRead);
-        assert.equal(says(await complete(agent.claim_token, agent.toType)), '401 invalid_user_code');
+        t.is(says(early), '400 otp_not_generated/claim_not_confirmed');
+        t.is(await confirm(agent.human), agent.toRead);
+        t.is(says(await complete(agent.claim_token, agent.toType)), '401 invalid_user_code');
         const late = await completeOld(agent.claim_token, agent.toType);
-        assert.equal(says(late), '401 otp_invalid/invalid_user_code');
-        assert.deepEqual(await triesAt(agent), [2, 0]);
-        await assertNothingHappened(agent);
-        assert.equal(says(await complete(agent.claim_token, agent.toRead)), '200');
+        t.is(says(late), '401 otp_invalid/invalid_user_code');
+        t.deepEqual(await triesAt(agent), [2, 0]);
+        await assertNothingHappened(t, agent);
+        t.is(says(await complete(agent.claim_token, agent.toRead)), '200');
       });
 
-      test(`the code to read, typed on the page, where it is of ${kind}`, async () => {
+      test(`the code to read, typed on the page, where it is of ${kind}`, async (t) => {
         const agent = await asked({ isMailed });
         await confirm(agent.human);
         await agent.human.get('/claim?way=typed');
         const page = await post(agent, { code: agent.toRead, way: undefined });
-        assert.equal(page.status, 400);
-        assert.deepEqual(await triesAt(agent), [0, isMailed ? 1 : 0]);
-        await assertNothingHappened(agent);
+        t.is(page.status, 400);
+        t.deepEqual(await triesAt(agent), [0, isMailed ? 1 : 0]);
+        await assertNothingHappened(t, agent);
       });
     }
 
-    test('the right code to read, before the human has confirmed', async () => {
+    test('the right code to read, before the human has confirmed', async (t) => {
       const agent = await asked();
-      assert.equal(says(await complete(agent.claim_token, agent.toRead)), '409 claim_not_confirmed');
+      t.is(says(await complete(agent.claim_token, agent.toRead)), '409 claim_not_confirmed');
       const old = await completeOld(agent.claim_token, agent.toRead);
-      assert.equal(says(old), '400 otp_not_generated/claim_not_confirmed');
-      assert.deepEqual(await triesAt(agent), [0, 0]);
-      await assertNothingHappened(agent);
+      t.is(says(old), '400 otp_not_generated/claim_not_confirmed');
+      t.deepEqual(await triesAt(agent), [0, 0]);
+      await assertNothingHappened(t, agent);
     });
 
-    test('the right code to type, brought as the browser would bring it, but without a browser', async () => {
+    test('the right code to type, brought as the browser would bring it, but without a browser', async (t) => {
       const agent = await asked();
       const { attempt } = agent.human.form('/claim');
       const bodies = [
@@ -119,30 +119,30 @@ onEveryEngine('the directions of codes', (engine) => {
         { attempt, code: agent.toType },
         { claim_attempt_token: new URL(agent.uri).searchParams.get('t'), user_code: agent.toType },
       ];
-      for (const body of bodies) assert.equal((await world.complete(body)).status, 400);
-      assert.equal((await world.on.form('/claim', { attempt: attempt!, code: agent.toType })).status, 403);
-      assert.deepEqual(await triesAt(agent), [0, 0]);
-      await assertNothingHappened(agent);
+      for (const body of bodies) t.is((await world.complete(body)).status, 400);
+      t.is((await world.on.form('/claim', { attempt: attempt!, code: agent.toType })).status, 403);
+      t.deepEqual(await triesAt(agent), [0, 0]);
+      await assertNothingHappened(t, agent);
     });
 
-    test('codes of another attempt: an older one of the agent, and one of another agent at the same mailbox', async () => {
+    test('codes of another attempt: an older one of the agent, and one of another agent at the same mailbox', async (t) => {
       const agent = await asked();
       const other = await asked({ mailbox: agent.mailbox });
       const again = succeeded(await world.claim({ claim_token: agent.claim_token, email: agent.mailbox }));
       await agent.human.get(again.claim_attempt.verification_uri);
       for (const code of [agent.toType, other.toType]) {
-        assert.equal(heading(await typeCode(agent.human, code)), WAITING);
+        t.is(heading(await typeCode(agent.human, code)), WAITING);
       }
       const toRead = await confirm(agent.human);
       for (const code of [agent.toRead, other.toRead, other.toType]) {
-        assert.equal(says(await complete(agent.claim_token, code)), '401 invalid_user_code');
+        t.is(says(await complete(agent.claim_token, code)), '401 invalid_user_code');
       }
-      await assertNothingHappened(other);
-      assert.equal(says(await complete(agent.claim_token, toRead)), '200');
-      assert.notEqual(again.claim_attempt.user_code, agent.toType);
+      await assertNothingHappened(t, other);
+      t.is(says(await complete(agent.claim_token, toRead)), '200');
+      t.not(again.claim_attempt.user_code, agent.toType);
     });
 
-    test('a form of an older attempt, whatever code comes with it', async () => {
+    test('a form of an older attempt, whatever code comes with it', async (t) => {
       const agent = await asked();
       const form = agent.human.form('/claim');
       const again = succeeded(await world.claim({ claim_token: agent.claim_token, email: agent.mailbox }));
@@ -152,140 +152,146 @@ onEveryEngine('the directions of codes', (engine) => {
         { way: 'reveal' },
       ]) {
         const page = await agent.human.send('/claim', { ...form, ...fields });
-        assert.equal(page.status, 400);
-        assert.equal(shownCode(page), undefined);
+        t.is(page.status, 400);
+        t.is(shownCode(page), undefined);
       }
-      await assertNothingHappened(agent);
+      await assertNothingHappened(t, agent);
     });
   });
 
-  describe('from whom a code counts', () => {
+  test.describe('from whom a code counts', (test) => {
     /** Both ways to agree, sent from where they must come to nothing. */
-    async function assertRefused(agent: Asked, from: Browser, status: number, page: string): Promise<void> {
+    async function assertRefused(
+      t: ExecutionContext,
+      agent: Asked,
+      from: Browser,
+      status: number,
+      page: string,
+    ): Promise<void> {
       const { attempt } = agent.human.form('/claim');
       await from.get(page);
       const { csrf } = from.form(page === '/account' ? '/sign-out' : page);
       for (const fields of [{ code: agent.toType }, { way: 'reveal' }]) {
         const refused = await from.send('/claim', { csrf, attempt, ...fields });
-        assert.equal(refused.status, status, refused.text);
-        assert.equal(shownCode(refused), undefined);
+        t.is(refused.status, status, refused.text);
+        t.is(shownCode(refused), undefined);
       }
-      assert.deepEqual(await triesAt(agent), [0, 0]);
-      await assertNothingHappened(agent);
+      t.deepEqual(await triesAt(agent), [0, 0]);
+      await assertNothingHappened(t, agent);
     }
 
-    test('not of somebody who is not signed in and has the link from the agent', async () => {
+    test('not of somebody who is not signed in and has the link from the agent', async (t) => {
       const agent = await asked();
       const nobody = openBrowser(world.on);
       const page = await nobody.get(agent.uri);
-      assert.equal(page.status, 200);
-      assert.match(page.text, /href="\/sign-in\?next=\/claim"/);
-      assert.doesNotMatch(page.text, /<form method="post" action="\/claim"/);
-      await assertRefused(agent, nobody, 401, '/claim/deny');
+      t.is(page.status, 200);
+      t.regex(page.text, /href="\/sign-in\?next=\/claim"/);
+      t.notRegex(page.text, /<form method="post" action="\/claim"/);
+      await assertRefused(t, agent, nobody, 401, '/claim/deny');
     });
 
-    test('not of somebody who is signed in with another mailbox, and they are not told the right one', async () => {
+    test('not of somebody who is signed in with another mailbox, and they are not told the right one', async (t) => {
       const agent = await asked();
       const stranger = openBrowser(world.on);
       await signIn(world.on, newMailbox('stranger'), { browser: stranger });
       const page = await stranger.get(agent.uri);
-      assert.equal(page.status, 403);
-      assert.ok(!page.text.includes(agent.mailbox), page.text);
-      await assertRefused(agent, stranger, 403, '/account');
+      t.is(page.status, 403);
+      t.false(page.text.includes(agent.mailbox), page.text);
+      await assertRefused(t, agent, stranger, 403, '/account');
     });
 
-    test('not of somebody who has the mail, where the account has an app for a second factor', async () => {
+    test('not of somebody who has the mail, where the account has an app for a second factor', async (t) => {
       const { on, mailedPage } = world;
       const agent = await asked({ isMailed: true });
       await setUpApp(on, agent.human);
       await agent.human.get('/claim');
       const reader = openBrowser(on);
       await reader.get(await mailedPage(agent.mailbox));
-      await assertRefused(agent, reader, 401, '/claim');
+      await assertRefused(t, agent, reader, 401, '/claim');
       await typeCode(agent.human, agent.toType);
-      assert.equal(says(await world.poll(agent.claim_token)), '200');
+      t.is(says(await world.poll(agent.claim_token)), '200');
     });
 
-    test('of whoever has the mail, without signing in, but for its own attempt alone', async () => {
+    test('of whoever has the mail, without signing in, but for its own attempt alone', async (t) => {
       const { on, mailedPage, claim } = world;
       const agent = await asked({ isMailed: true });
       const reader = openBrowser(on);
       await reader.get(await mailedPage(agent.mailbox));
-      assert.equal(await confirm(reader), agent.toRead);
+      t.is(await confirm(reader), agent.toRead);
       // A new attempt at another mailbox: the mail of the first one opens nothing of it.
       const other = newMailbox();
       const again = succeeded(await claim({ claim_token: agent.claim_token, email: other }));
       const toRead = await codeOf(on, agent.claim_token);
       const stale = await reader.get('/claim');
-      assert.equal(heading(stale), REPLACED);
-      assert.ok(!stale.text.includes(toRead) && !stale.text.includes(agent.toRead), stale.text);
-      assert.equal(says(await complete(agent.claim_token, agent.toRead)), '409 claim_not_confirmed');
-      assert.equal((await agent.human.get(agent.uri)).status, 410);
-      assert.equal((await agent.human.get(again.claim_attempt.verification_uri)).status, 403);
+      t.is(heading(stale), REPLACED);
+      t.true(!stale.text.includes(toRead) && !stale.text.includes(agent.toRead), stale.text);
+      t.is(says(await complete(agent.claim_token, agent.toRead)), '409 claim_not_confirmed');
+      t.is((await agent.human.get(agent.uri)).status, 410);
+      t.is((await agent.human.get(again.claim_attempt.verification_uri)).status, 403);
     });
   });
 
-  describe('the page', () => {
+  test.describe('the page', (test) => {
     const canType = ({ text }: Page) => /<input class="code"[^>]* name="code"/.test(text);
     const canReveal = ({ text }: Page) => /<button [^>]*value="reveal"/.test(text);
 
-    test('leads the way that suits the agent: to the code where it never asks, to the field where it polls', async () => {
+    test('leads the way that suits the agent: to the code where it never asks, to the field where it polls', async (t) => {
       const agent = await asked();
       const silent = await agent.human.get('/claim');
-      assert.deepEqual([canReveal(silent), canType(silent)], [true, false]);
+      t.deepEqual([canReveal(silent), canType(silent)], [true, false]);
       const other = await agent.human.get('/claim?way=typed');
-      assert.deepEqual([canReveal(other), canType(other)], [false, true]);
+      t.deepEqual([canReveal(other), canType(other)], [false, true]);
 
       const polling = await asked();
       await world.poll(polling.claim_token);
       const first = await polling.human.get('/claim');
-      assert.deepEqual([canReveal(first), canType(first)], [false, true]);
+      t.deepEqual([canReveal(first), canType(first)], [false, true]);
       const second = await polling.human.get('/claim?way=reveal');
-      assert.deepEqual([canReveal(second), canType(second)], [true, false]);
+      t.deepEqual([canReveal(second), canType(second)], [true, false]);
     });
 
-    test('shows no code before a button is pressed, and from then on to its human alone', async () => {
+    test('shows no code before a button is pressed, and from then on to its human alone', async (t) => {
       const agent = await asked();
       for (const path of ['/claim', '/claim?way=reveal', '/claim?way=typed', agent.uri]) {
         const page = await agent.human.get(path);
-        assert.ok(!page.text.includes(agent.toRead) && !page.text.includes(agent.toType), path);
+        t.true(!page.text.includes(agent.toRead) && !page.text.includes(agent.toType), path);
       }
-      assert.equal(says(await complete(agent.claim_token, agent.toRead)), '409 claim_not_confirmed');
+      t.is(says(await complete(agent.claim_token, agent.toRead)), '409 claim_not_confirmed');
       await confirm(agent.human);
-      assert.equal(shownCode(await agent.human.get('/claim')), agent.toRead);
+      t.is(shownCode(await agent.human.get('/claim')), agent.toRead);
       const elsewhere = openBrowser(world.on);
       const page = await elsewhere.get(agent.uri);
-      assert.equal(shownCode(page), undefined);
-      assert.ok(!page.text.includes(agent.toRead));
+      t.is(shownCode(page), undefined);
+      t.false(page.text.includes(agent.toRead));
     });
 
-    test('says how far it is, and shows the code no longer than it is of use', async () => {
+    test('says how far it is, and shows the code no longer than it is of use', async (t) => {
       const { on } = world;
       const agent = await asked();
-      assert.equal(heading(await agent.human.get('/claim')), WAITING);
+      t.is(heading(await agent.human.get('/claim')), WAITING);
       await confirm(agent.human);
       on.clock.advance(600);
       const over = await agent.human.get('/claim');
-      assert.equal(heading(over), CODE_OVER);
-      assert.equal(shownCode(over), undefined);
+      t.is(heading(over), CODE_OVER);
+      t.is(shownCode(over), undefined);
 
       const typed = await asked();
       await confirm(typed.human);
       await typed.human.get('/claim?way=typed');
       await post(typed, { code: typed.toType, way: undefined });
-      assert.equal(heading(await typed.human.get('/claim')), APPROVED);
+      t.is(heading(await typed.human.get('/claim')), APPROVED);
 
       const done = await vouchFor(world, 'reveal');
       const claimed = await done.human.get('/claim');
-      assert.equal(heading(claimed), 'This agent has been claimed');
-      assert.equal(shownCode(claimed), undefined);
+      t.is(heading(claimed), 'This agent has been claimed');
+      t.is(shownCode(claimed), undefined);
     });
 
-    test('pressing twice, and opening it again, is as pressing once', async () => {
+    test('pressing twice, and opening it again, is as pressing once', async (t) => {
       const agent = await asked();
       const first = await confirm(agent.human);
       const twice = await post(agent, { way: 'reveal' });
-      assert.equal(shownCode(twice), first);
+      t.is(shownCode(twice), first);
       const typed = await asked();
       await typeCode(typed.human, typed.toType);
       await typed.human.get('/claim/deny');
@@ -299,38 +305,38 @@ onEveryEngine('the directions of codes', (engine) => {
         attempt: attempt!.id,
         code: wrongCode(typed.toType),
       });
-      assert.equal(heading(again), APPROVED);
-      assert.equal(says(await world.poll(typed.claim_token)), '200');
+      t.is(heading(again), APPROVED);
+      t.is(says(await world.poll(typed.claim_token)), '200');
     });
 
-    test('five wrong codes typed leave the other way, and five wrong ones brought leave the field', async () => {
+    test('five wrong codes typed leave the other way, and five wrong ones brought leave the field', async (t) => {
       const agent = await asked();
       for (let tries = 0; tries < 5; tries += 1) await typeCode(agent.human, wrongCode(agent.toType));
       const page = await agent.human.get('/claim');
-      assert.deepEqual([canReveal(page), canType(page)], [true, false]);
-      assert.doesNotMatch(page.text, /way=typed/);
-      assert.equal(says(await complete(agent.claim_token, await confirm(agent.human))), '200');
+      t.deepEqual([canReveal(page), canType(page)], [true, false]);
+      t.notRegex(page.text, /way=typed/);
+      t.is(says(await complete(agent.claim_token, await confirm(agent.human))), '200');
 
       const other = await asked();
       await confirm(other.human);
       for (let tries = 0; tries < 5; tries += 1) await complete(other.claim_token, 'BCDF-GHJK');
-      assert.equal(shownCode(await other.human.get('/claim')), undefined);
+      t.is(shownCode(await other.human.get('/claim')), undefined);
       await typeCode(other.human, other.toType);
-      assert.equal(says(await world.poll(other.claim_token)), '200');
+      t.is(says(await world.poll(other.claim_token)), '200');
     });
 
-    test('tells who vouches for their first agent, and not who has one already', async () => {
+    test('tells who vouches for their first agent, and not who has one already', async (t) => {
       const mailbox = newMailbox();
       const advice = /first agent that you vouch for/;
       const first = await asked({ mailbox });
-      assert.match((await first.human.get('/claim')).text, advice);
+      t.regex((await first.human.get('/claim')).text, advice);
       await typeCode(first.human, first.toType);
       succeeded(await world.poll(first.claim_token));
       const second = await asked({ mailbox });
-      assert.doesNotMatch((await second.human.get('/claim')).text, advice);
+      t.notRegex((await second.human.get('/claim')).text, advice);
     });
 
-    test('a no ends both ways, whichever the human had begun', async () => {
+    test('a no ends both ways, whichever the human had begun', async (t) => {
       const begun: ((agent: Asked) => Promise<unknown>)[] = [
         async () => {},
         ({ human }) => confirm(human),
@@ -340,18 +346,18 @@ onEveryEngine('the directions of codes', (engine) => {
         const agent = await asked();
         await begin(agent);
         await agent.human.get('/claim/deny');
-        assert.equal(heading(await agent.human.post('/claim/deny')), DENIED);
-        assert.equal(says(await world.poll(agent.claim_token)), '400 access_denied');
-        assert.equal(says(await complete(agent.claim_token, agent.toRead)), '403 claim_denied');
+        t.is(heading(await agent.human.post('/claim/deny')), DENIED);
+        t.is(says(await world.poll(agent.claim_token)), '400 access_denied');
+        t.is(says(await complete(agent.claim_token, agent.toRead)), '403 claim_denied');
         const old = await completeOld(agent.claim_token, agent.toRead);
-        assert.equal(says(old), '403 access_denied/claim_denied');
-        assert.equal(shownCode(await agent.human.get('/claim')), undefined);
+        t.is(says(old), '403 access_denied/claim_denied');
+        t.is(shownCode(await agent.human.get('/claim')), undefined);
       }
     });
   });
 });
 
-test('the two codes of an attempt are never the same, even where chance would have it so', () => {
+test('the two codes of an attempt are never the same, even where chance would have it so', (t) => {
   const keyring = { derive: () => Buffer.alloc(32, 7) } as never;
   const attempt = {
     id: 'cla_1',
@@ -364,8 +370,8 @@ test('the two codes of an attempt are never the same, even where chance would ha
     typed: 1,
   } as const;
   const [toRead, toType] = [deriveCode({ keyring }, attempt), deriveTypedCode({ keyring }, attempt)];
-  assert.match(toRead!, LOOKS.digits);
-  assert.match(toType!, LOOKS.digits);
-  assert.notEqual(toRead, toType);
-  assert.equal(deriveCode({ keyring }, { ...attempt, typed: 0 }), toType);
+  t.regex(toRead!, LOOKS.digits);
+  t.regex(toType!, LOOKS.digits);
+  t.not(toRead, toType);
+  t.is(deriveCode({ keyring }, { ...attempt, typed: 0 }), toType);
 });

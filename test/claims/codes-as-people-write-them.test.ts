@@ -1,8 +1,7 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { normalizeCode } from '../../src/lib/code-text.ts';
 import { openBrowser } from '../helpers/browser.ts';
-import { onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 const fullWidth = (code: string) =>
   code.replace(/[0-9]/g, (digit) => String.fromCodePoint(0xff10 + Number(digit)));
@@ -31,29 +30,29 @@ const WAYS: Record<string, (code: string) => string> = {
   'in mathematical digits': script(0x1d7ce),
 };
 
-describe('a code as it was typed', () => {
-  test('is read as it was meant', () => {
+test.describe('a code as it was typed', (test) => {
+  test('is read as it was meant', (t) => {
     for (const [way, write] of Object.entries(WAYS)) {
-      assert.equal(normalizeCode(write('907214')), '907214', way);
+      t.is(normalizeCode(write('907214')), '907214', way);
     }
-    assert.equal(normalizeCode('ＢＣＤＦ－ＧＨＪＫ'), 'BCDFGHJK');
+    t.is(normalizeCode('ＢＣＤＦ－ＧＨＪＫ'), 'BCDFGHJK');
   });
 
-  test('stays another one where it is another one', () => {
+  test('stays another one where it is another one', (t) => {
     for (const text of ['90721', '9072145', '90721a', '907.214', '½07214', '90721०a']) {
-      assert.doesNotMatch(normalizeCode(text), /^[0-9]{6}$/, text);
+      t.notRegex(normalizeCode(text), /^[0-9]{6}$/, text);
     }
   });
 });
 
-onEveryEngine('codes as people write them', (engine) => {
+onEveryEngine('codes as people write them', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('complete a claim over the tinysend profile and auth.md v0.1', async () => {
+  test('complete a claim over the tinysend profile and auth.md v0.1', async (t) => {
     for (const [index, [way, write]] of Object.entries(WAYS).entries()) {
       if (way === 'with a line end') continue; // no JSON text of ours may hold one
       const mailbox = `api-${index}-${engine}@example.com`;
@@ -61,40 +60,40 @@ onEveryEngine('codes as people write them', (engine) => {
       await on.post('/agent/auth/claim', { claim_token, email: mailbox });
       const otp = write(await on.codeFor(mailbox));
       const done = await on.post('/agent/auth/claim/complete', { claim_token, otp });
-      assert.equal(done.status, 200, `${way}: ${done.text}`);
+      t.is(done.status, 200, `${way}: ${done.text}`);
     }
   });
 
-  test('sign a person in on the page', async () => {
+  test('sign a person in on the page', async (t) => {
     for (const [index, [way, write]] of Object.entries(WAYS).entries()) {
       const mailbox = `page-${index}-${engine}@example.com`;
       const browser = openBrowser(on);
       await browser.get('/sign-in');
       const asked = await browser.post('/sign-in', { email: mailbox });
-      assert.equal(asked.status, 200, asked.text);
+      t.is(asked.status, 200, asked.text);
       const code = await on.signInCodeFor(mailbox);
       await browser.post('/sign-in/code', { code: write(code) });
-      assert.equal((await browser.get('/account')).status, 200, way);
+      t.is((await browser.get('/account')).status, 200, way);
     }
   });
 
-  test('that are none cost no try; wrong ones cost one, however they are written', async () => {
+  test('that are none cost no try; wrong ones cost one, however they are written', async (t) => {
     const mailbox = `tries-${engine}@example.com`;
     const { claim_token } = await on.register();
     await on.post('/agent/auth/claim', { claim_token, email: mailbox });
     const right = await on.codeFor(mailbox);
     for (const otp of ['12345', '1234567', 'abcdef', '１２３４５', `${right}１`]) {
       const reply = await on.post('/agent/auth/claim/complete', { claim_token, otp });
-      assert.equal(reply.status, 400, otp);
+      t.is(reply.status, 400, otp);
     }
     for (const [left, write] of [fullWidth, script(0x0660)].entries()) {
       const reply = await on.post('/agent/auth/claim/complete', {
         claim_token,
         otp: write(wrongCode(right)),
       });
-      assert.equal(reply.status, 401, reply.text);
-      assert.equal(reply.body.error.attempts_remaining, 4 - left);
+      t.is(reply.status, 401, reply.text);
+      t.is(reply.body.error.attempts_remaining, 4 - left);
     }
-    assert.equal((await on.post('/agent/auth/claim/complete', { claim_token, otp: right })).status, 200);
+    t.is((await on.post('/agent/auth/claim/complete', { claim_token, otp: right })).status, 200);
   });
 });

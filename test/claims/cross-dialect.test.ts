@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
 import { boxesOn } from '../helpers/agent-world.ts';
 import { type AuthMd, confirm, openAuthMd, says, succeeded } from '../helpers/auth-md.ts';
@@ -7,7 +6,8 @@ import { agentOf, vouchFor } from '../helpers/auth-md-agents.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
-import { onEveryEngine, type Reply } from '../helpers/service.ts';
+import type { Reply } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** The widest that an agent is seen to hold somewhere. */
 type Seen = 'read write' | 'read' | 'nothing';
@@ -22,14 +22,14 @@ interface Subject {
 /** Where an agent whose human said no might still get in. */
 type Denied = Record<string, () => Promise<Reply>>;
 
-onEveryEngine('what a human decides about an agent of one dialect is known in all others', (engine) => {
+onEveryEngine('what a human decides about an agent of one dialect is known in all others', (engine, test) => {
   let world: AuthMd;
   let client: AgentClient;
-  before(async () => {
+  test.before(async () => {
     world = await openAuthMd(engine);
     client = openAgentClient(world.on);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const seen = (scopes: unknown): Seen => {
     const held = String(scopes ?? '').split(/[ ,]+/);
@@ -55,19 +55,19 @@ onEveryEngine('what a human decides about an agent of one dialect is known in al
   });
 
   /** With a key, as tinysend and auth.md v0.1 give it. */
-  async function withKey(register: object): Promise<Subject> {
+  async function withKey(t: ExecutionContext, register: object): Promise<Subject> {
     const { on } = world;
     const mailbox = newMailbox();
     const registered = await on.post('/agent/auth', register);
-    assert.equal(registered.status, 200, registered.text);
+    t.is(registered.status, 200, registered.text);
     const { claim_token, credential: first } = registered.body.data ?? registered.body;
     const asked = await on.post('/agent/auth/claim', { claim_token, email: mailbox });
-    assert.equal(asked.status, 200, asked.text);
+    t.is(asked.status, 200, asked.text);
     const { proof } = await on.mailTo(mailbox);
     const otp =
       proof.kind === 'code' ? proof.code : await confirmAt(proof.kind === 'page' ? proof.pageUrl : '');
     const done = await on.post('/agent/auth/claim/complete', { claim_token, otp });
-    assert.equal(done.status, 200, done.text);
+    t.is(done.status, 200, done.text);
     const key = (done.body.data ?? done.body).credential ?? first;
     const human = await signIn(on, mailbox);
     const me = await on.get('/api/me', key);
@@ -123,22 +123,27 @@ onEveryEngine('what a human decides about an agent of one dialect is known in al
     };
   }
 
-  async function answerAt(link: string, mailbox: string, decision: 'approve' | 'deny'): Promise<Browser> {
+  async function answerAt(
+    t: ExecutionContext,
+    link: string,
+    mailbox: string,
+    decision: 'approve' | 'deny',
+  ): Promise<Browser> {
     const human = await signIn(world.on, mailbox);
     const page = await human.get(link);
     const boxes = Object.fromEntries(Object.keys(boxesOn(page)).map((name) => [name, 'on']));
     const done = await human.post('/connect/review', { ...boxes, decision });
-    assert.equal(done.status, 200, done.text);
+    t.is(done.status, 200, done.text);
     return human;
   }
 
   /** That signs its requests. */
-  async function thatSigns(): Promise<Subject> {
+  async function thatSigns(t: ExecutionContext): Promise<Subject> {
     const { agent, reply } = await client.connect(client.newHost(), {
       capabilities: ['whoami', 'read', 'write'],
     });
     const link = succeeded(reply).approval.verification_uri_complete;
-    const human = await answerAt(link, newMailbox(), 'approve');
+    const human = await answerAt(t, link, newMailbox(), 'approve');
     const works = async () => {
       const may = { read: false, write: false };
       for (const name of ['read', 'write'] as const) {
@@ -166,64 +171,74 @@ onEveryEngine('what a human decides about an agent of one dialect is known in al
     };
   }
 
-  const DIALECTS: Record<string, () => Promise<Subject>> = {
-    tinysend: () => withKey({ type: 'anonymous' }),
-    'auth.md v0.1': () => withKey({ type: 'anonymous', requested_credential_type: 'api_key' }),
+  const DIALECTS: Record<string, (t: ExecutionContext) => Promise<Subject>> = {
+    tinysend: (t) => withKey(t, { type: 'anonymous' }),
+    'auth.md v0.1': (t) => withKey(t, { type: 'anonymous', requested_credential_type: 'api_key' }),
     'auth.md v0.2 to v0.6': () => withIdentity('typed'),
     'auth.md in production': () => withIdentity('reveal'),
     'Agent Auth Protocol': thatSigns,
   };
 
-  async function assertSeen(places: Subject['places'], expected: RegExp, about: string): Promise<void> {
+  async function assertSeen(
+    t: ExecutionContext,
+    places: Subject['places'],
+    expected: RegExp,
+    about: string,
+  ): Promise<void> {
     const names = Object.keys(places);
-    assert.equal(names.length, 5, names.join(', '));
-    for (const name of names) assert.match(await places[name]!(), expected, `${about}: ${name}`);
+    t.is(names.length, 5, names.join(', '));
+    for (const name of names) t.regex(await places[name]!(), expected, `${about}: ${name}`);
   }
-  const change = async ({ agentId, human }: Subject, action: 'narrow' | 'revoke', fields = {}) => {
+  const change = async (
+    t: ExecutionContext,
+    { agentId, human }: Subject,
+    action: 'narrow' | 'revoke',
+    fields = {},
+  ) => {
     await human.get(`/agents/${agentId}`);
     const done = await human.post(`/agents/${agentId}/${action}`, fields);
-    assert.equal(done.status, 200, done.text);
+    t.is(done.status, 200, done.text);
   };
 
   for (const [dialect, open] of Object.entries(DIALECTS)) {
-    describe(dialect, () => {
-      test('what was vouched for works everywhere, and less everywhere once its human narrows it', async () => {
-        const subject = await open();
-        await assertSeen(subject.places, /^read write$/, 'before');
-        await change(subject, 'narrow', { 'scope:read': 'on', 'scope:write': undefined });
-        await assertSeen(subject.places, /^(read|nothing)$/, 'narrowed');
-        assert.equal(await subject.places['the page of its human']!(), 'read');
+    test.describe(dialect, (test) => {
+      test('what was vouched for works everywhere, and less everywhere once its human narrows it', async (t) => {
+        const subject = await open(t);
+        await assertSeen(t, subject.places, /^read write$/, 'before');
+        await change(t, subject, 'narrow', { 'scope:read': 'on', 'scope:write': undefined });
+        await assertSeen(t, subject.places, /^(read|nothing)$/, 'narrowed');
+        t.is(await subject.places['the page of its human']!(), 'read');
       });
 
-      test('nothing works anywhere once its human revokes it', async () => {
-        const subject = await open();
-        await change(subject, 'revoke');
-        await assertSeen(subject.places, /^nothing$/, 'revoked');
+      test('nothing works anywhere once its human revokes it', async (t) => {
+        const subject = await open(t);
+        await change(t, subject, 'revoke');
+        await assertSeen(t, subject.places, /^nothing$/, 'revoked');
       });
 
-      test('a no is a no at every door', async () => {
-        const doors = await denied(dialect);
+      test('a no is a no at every door', async (t) => {
+        const doors = await denied(t, dialect);
         const names = Object.keys(doors);
-        assert.equal(names.length, 5, names.join(', '));
+        t.is(names.length, 5, names.join(', '));
         for (const name of names) {
           const reply = await doors[name]!();
           const text = `${name}: ${says(reply)} ${reply.text}`;
           const isInactive = reply.status === 200 && reply.body.active === false;
           const isRejected = reply.status === 200 && reply.body.status === 'rejected';
-          assert.ok(reply.status >= 400 || isInactive || isRejected, text);
-          assert.doesNotMatch(reply.text, /authorization_pending|approval_pending|agent_pending/, text);
+          t.true(reply.status >= 400 || isInactive || isRejected, text);
+          t.notRegex(reply.text, /authorization_pending|approval_pending|agent_pending/, text);
         }
       });
     });
   }
 
   /** An agent that asked in its dialect, whose human said no; and every door that there is. */
-  async function denied(dialect: string): Promise<Denied> {
+  async function denied(t: ExecutionContext, dialect: string): Promise<Denied> {
     const { on } = world;
     const mailbox = newMailbox();
     if (dialect === 'Agent Auth Protocol') {
       const { agent, reply } = await client.connect(client.newHost(), { capabilities: ['read'] });
-      await answerAt(succeeded(reply).approval.verification_uri_complete, mailbox, 'deny');
+      await answerAt(t, succeeded(reply).approval.verification_uri_complete, mailbox, 'deny');
       return {
         status: () => client.status(agent),
         execution: () => client.execute(agent, 'read'),
@@ -256,7 +271,7 @@ onEveryEngine('what a human decides about an agent of one dialect is known in al
     const human = await world.visit(link, mailbox);
     await human.get('/claim/deny');
     const page = await human.post('/claim/deny');
-    assert.match(page.text, /You have said no/);
+    t.regex(page.text, /You have said no/);
     return {
       'completing as tinysend and v0.1 do': () =>
         on.post('/agent/auth/claim/complete', { claim_token, otp: '123456' }),

@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { hashSecret } from '../../src/lib/secrets.ts';
 import { findLastAttempt } from '../../src/store/claim-attempts.ts';
@@ -9,7 +8,9 @@ import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { codeOf, countOf } from '../helpers/ceremony.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
-import { onEveryEngine, wrongCode } from '../helpers/service.ts';
+import { assertProperty } from '../helpers/property.ts';
+import { wrongCode } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** `claimMode`: an operator who wants one direction only gets that one, in every answer, document and page. */
 
@@ -22,15 +23,15 @@ const POLL_EVERY = 5;
 const COLLECT_AGAIN = 600;
 
 for (const mode of MODES) {
-  onEveryEngine(`claimMode ${mode}`, (engine) => {
+  onEveryEngine(`claimMode ${mode}`, (engine, test) => {
     let world: AuthMd;
-    before(async () => {
+    test.before(async () => {
       world = await openAuthMd(engine, { file: { claimMode: mode } });
     });
-    after(() => world.stop());
+    test.after(() => world.stop());
 
-    describe('what agents are told', () => {
-      test('a code to show only where the human can type it', async () => {
+    test.describe('what agents are told', (test) => {
+      test('a code to show only where the human can type it', async (t) => {
         const { identity, claim, idJag, present } = world;
         const email = newMailbox();
         const assertion_type = 'verified_email';
@@ -45,24 +46,24 @@ for (const mode of MODES) {
         ];
         for (const block of blocks) {
           if (mode === 'reveal') {
-            assert.deepEqual(
+            t.deepEqual(
               [block?.user_code, block?.interval, block?.expires_in],
               [undefined, undefined, undefined],
             );
-          } else assert.match(block.user_code, LOOKS.digits);
+          } else t.regex(block.user_code, LOOKS.digits);
         }
       });
 
-      test('the claim grant only where it leads somewhere', async () => {
+      test('the claim grant only where it leads somewhere', async (t) => {
         const { on, identity, poll } = world;
         const { grant_types_supported } = (await on.get('/.well-known/oauth-authorization-server')).body;
-        assert.equal(grant_types_supported.includes(CLAIM_GRANT), mode !== 'reveal');
+        t.is(grant_types_supported.includes(CLAIM_GRANT), mode !== 'reveal');
         const { claim_token } = succeeded(await identity({ type: 'service_auth', login_hint: newMailbox() }));
         const expected = mode === 'reveal' ? '400 unsupported_grant_type' : '400 authorization_pending';
-        assert.equal(says(await poll(claim_token)), expected);
+        t.is(says(await poll(claim_token)), expected);
       });
 
-      test('that the method is off, where a code is brought or to be brought that nobody is shown', async () => {
+      test('that the method is off, where a code is brought or to be brought that nobody is shown', async (t) => {
         const { identity, claim, complete } = world;
         const { claim_token } = succeeded(await identity({ type: 'service_auth', login_hint: newMailbox() }));
         const [brought, read] = [{ user_code: 'BCDF-GHJK' }, { otp: '123456' }];
@@ -74,24 +75,24 @@ for (const mode of MODES) {
         ];
         const off = '403 auth_method_disabled';
         const on = ['409 claim_not_confirmed', '400 otp_not_generated/claim_not_confirmed', '200'];
-        assert.deepEqual(early, isOff ? [off, off, off] : on);
+        t.deepEqual(early, isOff ? [off, off, off] : on);
       });
     });
 
-    test('the page offers that way alone', async () => {
+    test('the page offers that way alone', async (t) => {
       const mailbox = newMailbox();
       const { claim } = succeeded(await world.identity({ type: 'service_auth', login_hint: mailbox }));
       const human = await world.visit(claim.attempt.verification_uri, mailbox);
       for (const way of ['typed', 'reveal']) {
         const { text } = await human.get(`/claim?way=${way}`);
         const isTyped = mode === 'both' ? way === 'typed' : mode === 'typed';
-        assert.equal(/<input class="code"/.test(text), isTyped);
-        assert.equal(/value="reveal"/.test(text), !isTyped);
-        assert.equal(/href="\/claim\?way=/.test(text), mode === 'both');
+        t.is(/<input class="code"/.test(text), isTyped);
+        t.is(/value="reveal"/.test(text), !isTyped);
+        t.is(/href="\/claim\?way=/.test(text), mode === 'both');
       }
     });
 
-    test('v0.1 keeps its own ceremony, which has one way', async () => {
+    test('v0.1 keeps its own ceremony, which has one way', async (t) => {
       const { on, mailedPage } = world;
       const mailbox = newMailbox();
       const requested_credential_type = 'api_key';
@@ -101,19 +102,18 @@ for (const mode of MODES) {
       const reader = openBrowser(on);
       await reader.get(await mailedPage(mailbox));
       const otp = await confirm(reader);
-      assert.equal(says(await on.post('/agent/auth/claim/complete', { claim_token, otp })), '200');
+      t.is(says(await on.post('/agent/auth/claim/complete', { claim_token, otp })), '200');
     });
 
-    test('whatever agents, humans and time do, a code counts only from its side, in its time, and once', async () => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(fc.constantFrom(...MOVES), { minLength: 1, maxLength: 14 }),
-          async (moves) => {
-            const play = await begin(world, mode);
-            for (const move of moves) await play[move]();
-            await play.check();
-          },
-        ),
+    test('whatever agents, humans and time do, a code counts only from its side, in its time, and once', async (t) => {
+      await assertProperty(
+        t,
+        [fc.array(fc.constantFrom(...MOVES), { minLength: 1, maxLength: 14 })],
+        async (t, moves) => {
+          const play = await begin(world, mode);
+          for (const move of moves) await play[move](t);
+          await play.check(t);
+        },
         { numRuns: 25 },
       );
     });
@@ -192,9 +192,9 @@ async function begin(world: AuthMd, mode: Mode) {
     is.tries += 1;
     return '401 invalid_user_code';
   }
-  const bring = async (user_code: string, isRight: boolean) => {
+  const bring = async (t: ExecutionContext, user_code: string, isRight: boolean) => {
     const expected = expectBrought(isRight);
-    assert.equal(says(await world.complete({ claim_token, user_code })), expected);
+    t.is(says(await world.complete({ claim_token, user_code })), expected);
   };
 
   function expectPolled(): string {
@@ -226,18 +226,18 @@ async function begin(world: AuthMd, mode: Mode) {
   };
 
   return {
-    async poll() {
+    async poll(t: ExecutionContext) {
       const expected = expectPolled();
-      assert.equal(says(await world.poll(claim_token)), expected);
+      t.is(says(await world.poll(claim_token)), expected);
     },
-    bringRight: async () => bring(await toRead(), true),
-    bringTyped: async () => bring(toType ?? '000000', false),
-    bringWrong: async () => bring('ZZZZ-ZZZZ', false),
-    async bringAsOtp() {
+    bringRight: async (t: ExecutionContext) => bring(t, await toRead(), true),
+    bringTyped: async (t: ExecutionContext) => bring(t, toType ?? '000000', false),
+    bringWrong: async (t: ExecutionContext) => bring(t, 'ZZZZ-ZZZZ', false),
+    async bringAsOtp(t: ExecutionContext) {
       const code = await toRead();
       const expected = expectBrought(true);
       const reply = await world.complete({ claim_token, otp: code });
-      assert.equal(reply.status, expected.startsWith('409 claim_not') ? 400 : Number(expected.slice(0, 3)));
+      t.is(reply.status, expected.startsWith('409 claim_not') ? 400 : Number(expected.slice(0, 3)));
     },
     async confirm() {
       await submit(human, { way: 'reveal' });
@@ -246,10 +246,10 @@ async function begin(world: AuthMd, mode: Mode) {
     typeRight: () => type(toType, true),
     typeWrong: () => type(wrongCode(toType ?? '000000'), false),
     typeOld: () => (old === undefined || old === toType ? Promise.resolve() : type(old, false)),
-    async askAgain() {
+    async askAgain(t: ExecutionContext) {
       const reply = await world.claim({ type: 'login_hint', claim_token, login_hint: mailbox });
       const expected = { open: '200', claimed: '409 already_claimed', denied: '403 claim_denied' }[is.state];
-      assert.equal(says(reply), expected);
+      t.is(says(reply), expected);
       if (is.state !== 'open') return;
       old = toType;
       toType = reply.body.claim_attempt?.user_code;
@@ -265,11 +265,11 @@ async function begin(world: AuthMd, mode: Mode) {
       clock.advance(CODE_TTL / 2);
       await human.get('/account'); // or the session would end, which is another story
     },
-    async check() {
+    async check(t: ExecutionContext) {
       const events = await countOf(on, `events WHERE kind = 'claim.completed' AND subject = ?`, [id]);
       const agents = await countOf(on, 'agents WHERE registration_id = ?', [id]);
       const owned = is.state === 'claimed' ? 1 : 0;
-      assert.deepEqual([events, agents], [owned, owned]);
+      t.deepEqual([events, agents], [owned, owned]);
     },
   };
 }

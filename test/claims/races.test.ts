@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { ceremony, codeOf, countOf, from, said, tally } from '../helpers/ceremony.ts';
@@ -8,20 +7,20 @@ import { atOnce } from '../helpers/common.ts';
 import {
   createTestClock,
   createTestDatabase,
-  onEveryEngine,
   type Reply,
   startTestService,
   type TestDatabase,
   type TestService,
   wrongCode,
 } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('races', (engine) => {
+onEveryEngine('races', (engine, test) => {
   let database: TestDatabase;
   let services: TestService[];
   let on: TestService;
   let calls: ReturnType<typeof ceremony>[];
-  before(async () => {
+  test.before(async () => {
     database = await createTestDatabase(engine);
     const clock = createTestClock();
     const options = { database, clock, env: { TRUST_PROXY: '1' } };
@@ -29,7 +28,7 @@ onEveryEngine('races', (engine) => {
     on = services[0]!;
     calls = services.map(ceremony);
   });
-  after(async () => {
+  test.after(async () => {
     await Promise.all(services.map((service) => service.stop()));
     await database.drop();
   });
@@ -39,15 +38,19 @@ onEveryEngine('races', (engine) => {
   /** One service or the other. */
   const call = (index: number) => calls[index % 2]!;
 
-  async function pending(mailbox: string, link = false) {
+  async function pending(t: ExecutionContext, mailbox: string, link = false) {
     const agent = await on.register();
-    assert.equal(said(await call(0).claim(agent.claim_token, mailbox, {}, link)), '200');
+    t.is(said(await call(0).claim(agent.claim_token, mailbox, {}, link)), '200');
     return { ...agent, otp: await codeOf(on, agent.claim_token) };
   }
 
-  function assertOnly(replies: readonly Reply[], ...allowed: string[]): Record<string, number> {
+  function assertOnly(
+    t: ExecutionContext,
+    replies: readonly Reply[],
+    ...allowed: string[]
+  ): Record<string, number> {
     const counts = tally(replies);
-    assert.deepEqual(
+    t.deepEqual(
       Object.keys(counts).filter((answer) => !allowed.includes(answer)),
       [],
       JSON.stringify(counts),
@@ -55,14 +58,14 @@ onEveryEngine('races', (engine) => {
     return counts;
   }
 
-  describe('guesses', () => {
+  test.describe('guesses', (test) => {
     for (const [title, replicas] of [
       ['at one service', 1],
       ['at two services on one database', 2],
     ] as const) {
-      test(`of 200 guesses at once ${title}, at most five are compared (S-08)`, async () => {
+      test(`of 200 guesses at once ${title}, at most five are compared (S-08)`, async (t) => {
         for (const hasRight of [true, false, true]) {
-          const agent = await pending(newMailbox());
+          const agent = await pending(t, newMailbox());
           const place = hasRight ? randomInt(200) : -1;
           const replies = await atOnce(200, (index) => {
             // All different, as a guesser would ask them.
@@ -70,6 +73,7 @@ onEveryEngine('races', (engine) => {
             return call(index % replicas).complete(agent.claim_token, index === place ? agent.otp : guess);
           });
           const counts = assertOnly(
+            t,
             replies,
             '200',
             '401 otp_invalid',
@@ -77,17 +81,17 @@ onEveryEngine('races', (engine) => {
             '410 otp_expired',
           );
           const { '200': right = 0, '401 otp_invalid': wrong = 0 } = counts;
-          assert.ok(wrong + right <= 5, JSON.stringify(counts));
-          assert.ok(hasRight ? right <= 1 : right === 0 && wrong === 5, JSON.stringify(counts));
+          t.true(wrong + right <= 5, JSON.stringify(counts));
+          t.true(hasRight ? right <= 1 : right === 0 && wrong === 5, JSON.stringify(counts));
           const lefts = replies
             .filter(({ status }) => status === 401)
             .map(({ body }) => body.error.attempts_remaining);
-          assert.equal(new Set(lefts).size, lefts.length, 'no two guesses are the same try');
+          t.is(new Set(lefts).size, lefts.length, 'no two guesses are the same try');
         }
       });
     }
 
-    test('guesses at many claims on one mailbox at once stay within the budget of the mailbox', async () => {
+    test('guesses at many claims on one mailbox at once stay within the budget of the mailbox', async (t) => {
       const limited = await startTestService(engine, {
         clock: on.clock,
         database,
@@ -95,59 +99,59 @@ onEveryEngine('races', (engine) => {
       });
       try {
         const mailbox = newMailbox();
-        const agents = await atOnce(8, () => pending(mailbox));
+        const agents = await atOnce(8, () => pending(t, mailbox));
         const replies = await atOnce(80, async (index) => {
           const { claim_token, otp } = agents[index % agents.length]!;
           return ceremony(limited).complete(claim_token, wrongCode(otp));
         });
-        const counts = assertOnly(replies, '401 otp_invalid', '410 otp_expired', '429 rate_limited');
-        assert.equal(counts['401 otp_invalid'], 10);
+        const counts = assertOnly(t, replies, '401 otp_invalid', '410 otp_expired', '429 rate_limited');
+        t.is(counts['401 otp_invalid'], 10);
       } finally {
         await limited.stop();
       }
     });
   });
 
-  describe('completions', () => {
-    test('of 50 right completions at once over two services one wins, and the others learn no secret (S-09)', async () => {
+  test.describe('completions', (test) => {
+    test('of 50 right completions at once over two services one wins, and the others learn no secret (S-09)', async (t) => {
       for (const link of [false, true]) {
-        const agent = await pending(newMailbox(), link);
+        const agent = await pending(t, newMailbox(), link);
         const replies = await atOnce(50, (index) => call(index).complete(agent.claim_token, agent.otp));
-        const counts = assertOnly(replies, '200', '409 already_claimed');
-        assert.equal(counts['200'], 1);
+        const counts = assertOnly(t, replies, '200', '409 already_claimed');
+        t.is(counts['200'], 1);
         for (const { text, status } of replies) {
-          if (status !== 200) assert.doesNotMatch(text, /sk_|ct_/);
+          if (status !== 200) t.notRegex(text, /sk_|ct_/);
         }
-        assert.equal(await countOf(on, 'credentials WHERE agent_id = ?', [agent.agent_id]), 2);
+        t.is(await countOf(on, 'credentials WHERE agent_id = ?', [agent.agent_id]), 2);
         const claims = `events WHERE kind = 'claim.completed' AND agent_id = ?`;
-        assert.equal(await countOf(on, claims, [agent.agent_id]), 1);
+        t.is(await countOf(on, claims, [agent.agent_id]), 1);
       }
     });
 
-    test('an agent that named its mailbox comes into being once, however often it completes at once', async () => {
+    test('an agent that named its mailbox comes into being once, however often it completes at once', async (t) => {
       const { claim_token } = (await call(0).assert(newMailbox())).body.data;
       const otp = await codeOf(on, claim_token);
       const before = await countOf(on, 'agents');
       const replies = await atOnce(30, (index) => call(index).complete(claim_token, otp));
-      assert.equal(assertOnly(replies, '200', '409 already_claimed')['200'], 1);
-      assert.equal(await countOf(on, 'agents'), before + 1);
+      t.is(assertOnly(t, replies, '200', '409 already_claimed')['200'], 1);
+      t.is(await countOf(on, 'agents'), before + 1);
     });
 
-    test('of ten agents that complete on one mailbox at once one does, in one account', async () => {
+    test('of ten agents that complete on one mailbox at once one does, in one account', async (t) => {
       for (let round = 0; round < 3; round += 1) {
         const mailbox = newMailbox();
-        const agents = await atOnce(10, (index) => pending(mailbox, index % 2 === 1));
+        const agents = await atOnce(10, (index) => pending(t, mailbox, index % 2 === 1));
         const replies = await atOnce(agents.length, (index) => {
           const { claim_token, otp } = agents[index]!;
           return call(index).complete(claim_token, otp);
         });
-        assert.equal(assertOnly(replies, '200', '410 claim_superseded')['200'], 1);
-        assert.equal(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 1);
+        t.is(assertOnly(t, replies, '200', '410 claim_superseded')['200'], 1);
+        t.is(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 1);
       }
     });
 
-    test('a code that a new claim replaces at the same moment wins before it or not at all (S-11)', async () => {
-      const agents = await atOnce(40, () => pending(newMailbox()));
+    test('a code that a new claim replaces at the same moment wins before it or not at all (S-11)', async (t) => {
+      const agents = await atOnce(40, () => pending(t, newMailbox()));
       const pairs = await atOnce(agents.length, (index) => {
         const { claim_token, otp } = agents[index]!;
         return Promise.all([
@@ -155,14 +159,14 @@ onEveryEngine('races', (engine) => {
           call(index + 1).complete(claim_token, otp),
         ]);
       });
-      assertOnly(pairs.flat(), '200', '401 otp_invalid', '409 already_claimed', '410 otp_expired');
+      assertOnly(t, pairs.flat(), '200', '401 otp_invalid', '409 already_claimed', '410 otp_expired');
       for (const [claimed, completed] of pairs) {
-        assert.notEqual(claimed.status === 200, completed.status === 200);
+        t.not(claimed.status === 200, completed.status === 200);
       }
     });
 
-    test('an agent that is revoked while it completes has no key that works', async () => {
-      const agents = await atOnce(10, () => pending(newMailbox()));
+    test('an agent that is revoked while it completes has no key that works', async (t) => {
+      const agents = await atOnce(10, () => pending(t, newMailbox()));
       const answers = await atOnce(agents.length, async (index) => {
         const { agent_id, claim_token, otp } = agents[index]!;
         const [reply] = await Promise.all([
@@ -171,16 +175,16 @@ onEveryEngine('races', (engine) => {
         ]);
         return reply;
       });
-      assertOnly(answers, '200', '410 claim_expired');
+      assertOnly(t, answers, '200', '410 claim_expired');
       for (const [index, { body }] of answers.entries()) {
         for (const key of [agents[index]!.credential, body.data?.credential ?? 'sk_none']) {
-          assert.equal((await on.get('/api/me', key)).status, 401);
+          t.is((await on.get('/api/me', key)).status, 401);
         }
       }
     });
   });
 
-  test('of 50 registrations at once over two services exactly as many are admitted as the limit says', async () => {
+  test('of 50 registrations at once over two services exactly as many are admitted as the limit says', async (t) => {
     const options = {
       clock: on.clock,
       database,
@@ -191,14 +195,14 @@ onEveryEngine('races', (engine) => {
     try {
       const before = await countOf(on, 'registrations');
       const replies = await atOnce(50, (index) => ceremony(limited[index % 2]!).register(from('192.0.2.77')));
-      assert.deepEqual(tally(replies), { '200': 10, '429 rate_limited': 40 });
-      assert.equal(await countOf(on, 'registrations'), before + 10);
+      t.deepEqual(tally(replies), { '200': 10, '429 rate_limited': 40 });
+      t.is(await countOf(on, 'registrations'), before + 10);
     } finally {
       await Promise.all(limited.map((service) => service.stop()));
     }
   });
 
-  test('of many claims of one agent at once one attempt lives, and no more codes go out than it has', async () => {
+  test('of many claims of one agent at once one attempt lives, and no more codes go out than it has', async (t) => {
     const limited = await startTestService(engine, {
       clock: on.clock,
       database,
@@ -209,26 +213,26 @@ onEveryEngine('races', (engine) => {
       const replies = await atOnce(20, (index) =>
         ceremony(limited).claim(claim_token, `parallel${index}@example.com`, {}, index % 2 === 1),
       );
-      assert.deepEqual(tally(replies), { '200': 3, '429 rate_limited': 17 });
+      t.deepEqual(tally(replies), { '200': 3, '429 rate_limited': 17 });
       const attempts = `claim_attempts WHERE registration_id = (SELECT registration_id FROM agents WHERE id = ?)`;
-      assert.equal(await countOf(on, attempts, [agent_id]), 3);
-      assert.equal(await countOf(on, `${attempts} AND ended_at IS NULL`, [agent_id]), 1);
+      t.is(await countOf(on, attempts, [agent_id]), 3);
+      t.is(await countOf(on, `${attempts} AND ended_at IS NULL`, [agent_id]), 1);
     } finally {
       await limited.stop();
     }
   });
 
-  test('many first uses of a new key at once all work, and end the old key once', async () => {
+  test('many first uses of a new key at once all work, and end the old key once', async (t) => {
     const { agent_id, credential, old } = await on.claimed(newMailbox());
     const replies = await atOnce(40, (index) => services[index % 2]!.get('/api/me', credential));
-    assert.deepEqual(tally(replies), { '200': 40 });
-    assert.equal((await on.get('/api/me', old)).status, 401);
-    assert.equal(await countOf(on, `events WHERE kind = 'key.retired' AND agent_id = ?`, [agent_id]), 1);
+    t.deepEqual(tally(replies), { '200': 40 });
+    t.is((await on.get('/api/me', old)).status, 401);
+    t.is(await countOf(on, `events WHERE kind = 'key.retired' AND agent_id = ?`, [agent_id]), 1);
   });
 
-  test('claims, completions, revocations and registrations at once never stand in the way of another', async () => {
+  test('claims, completions, revocations and registrations at once never stand in the way of another', async (t) => {
     const mailboxes = [newMailbox(), newMailbox(), newMailbox()];
-    const agents = await atOnce(12, async (index) => pending(mailboxes[index % 3]!));
+    const agents = await atOnce(12, async (index) => pending(t, mailboxes[index % 3]!));
     const replies = await atOnce(240, async (index) => {
       const { claim_token, credential, otp } = agents[randomInt(agents.length)]!;
       const mailbox = mailboxes[randomInt(mailboxes.length)]!;
@@ -248,6 +252,7 @@ onEveryEngine('races', (engine) => {
       }
     });
     assertOnly(
+      t,
       replies,
       '200',
       '401 invalid_token',
@@ -259,6 +264,6 @@ onEveryEngine('races', (engine) => {
     const live = await on.service.deps.db.all(
       `SELECT registration_id FROM claim_attempts WHERE ended_at IS NULL GROUP BY registration_id HAVING COUNT(*) > 1`,
     );
-    assert.deepEqual(live, []);
+    t.deepEqual(live, []);
   });
 });

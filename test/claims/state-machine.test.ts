@@ -1,18 +1,18 @@
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { findBearer } from '../../src/domain/credentials/bearer.ts';
 import { ceremony, codeOf, said } from '../helpers/ceremony.ts';
+import { assertProperty } from '../helpers/property.ts';
 import {
   createTestClock,
   createTestDatabase,
-  onEveryEngine,
   startTestService,
   type TestService,
   wrongCode,
 } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /*
  * The claim as a state machine: fast-check makes up sequences of what agents, humans, operators and time can do, and after
@@ -68,6 +68,7 @@ interface Model {
 
 /** The service of a run, which can be restarted, and what was last seen of its counters. */
 interface Real {
+  t: ExecutionContext;
   on: TestService;
   restart(): Promise<void>;
   mailboxOf(index: number): string;
@@ -150,10 +151,10 @@ const registerFor = (mailbox: number, link: boolean) =>
   });
 
 const claim = (which: number, mailbox: number, link: boolean) =>
-  agentCommand(`claim(${mailbox}, ${link})`, which, async (agent, model, { on, mailboxOf }) => {
+  agentCommand(`claim(${mailbox}, ${link})`, which, async (agent, model, { t, on, mailboxOf }) => {
     const reply = await ceremony(on).claim(agent.claimToken, mailboxOf(mailbox), {}, link);
     const refusal = refusalOf(agent, model.now) ?? (agent.codes === CODES ? '429 rate_limited' : undefined);
-    assert.equal(said(reply), refusal ?? '200');
+    t.is(said(reply), refusal ?? '200');
     if (refusal !== undefined) return;
     if (agent.attempt) agent.oldCodes.push(agent.attempt.code);
     agent.codes += 1;
@@ -171,7 +172,7 @@ async function mailed(on: TestService, mailbox: string, claimToken: string): Pro
 type Guess = 'right' | 'wrong' | 'old';
 
 const complete = (which: number, guess: Guess) =>
-  agentCommand(`complete(${guess})`, which, async (agent, model, { on }) => {
+  agentCommand(`complete(${guess})`, which, async (agent, model, { t, on }) => {
     const { attempt } = agent;
     const right = attempt?.code ?? '000000';
     const code = guess === 'right' ? right : guess === 'wrong' ? wrongCode(right) : agent.oldCodes.at(-1);
@@ -179,32 +180,33 @@ const complete = (which: number, guess: Guess) =>
     const reply = await ceremony(on).complete(agent.claimToken, code);
 
     const refusal = refusalOf(agent, model.now);
-    if (refusal !== undefined) return assert.equal(said(reply), refusal);
-    if (attempt === undefined) return assert.equal(said(reply), '400 otp_not_generated');
+    if (refusal !== undefined) return void t.is(said(reply), refusal);
+    if (attempt === undefined) return void t.is(said(reply), '400 otp_not_generated');
     if (attempt.tries === TRIES || attempt.codeEndsAt <= model.now) {
-      return assert.equal(said(reply), '410 otp_expired');
+      return void t.is(said(reply), '410 otp_expired');
     }
     attempt.tries += 1;
     if (code !== right) {
-      assert.equal(said(reply), '401 otp_invalid');
-      return assert.equal(reply.body.error.attempts_remaining, TRIES - attempt.tries);
+      t.is(said(reply), '401 otp_invalid');
+      return void t.is(reply.body.error.attempts_remaining, TRIES - attempt.tries);
     }
-    assert.equal(said(reply), '200');
-    becomeClaimed(agent, attempt, reply.body.data, model);
+    t.is(said(reply), '200');
+    becomeClaimed(t, agent, attempt, reply.body.data, model);
   });
 
 function becomeClaimed(
+  t: ExecutionContext,
   agent: Agent,
   { mailbox, link }: Attempt,
   data: { credential: string; user_id: string; agent_id: string; scopes: string[]; mode: string },
   model: Model,
 ): void {
-  assert.deepEqual(data.scopes, ['read', 'write']);
-  assert.equal(data.mode, link ? 'link' : 'merge');
-  if (agent.id !== undefined) assert.equal(data.agent_id, agent.id);
-  if (link && agent.accountId !== undefined) assert.equal(data.user_id, agent.accountId);
+  t.deepEqual(data.scopes, ['read', 'write']);
+  t.is(data.mode, link ? 'link' : 'merge');
+  if (agent.id !== undefined) t.is(data.agent_id, agent.id);
+  if (link && agent.accountId !== undefined) t.is(data.user_id, agent.accountId);
   if (!link) {
-    assert.equal(data.user_id, model.owners.get(mailbox) ?? data.user_id);
+    t.is(data.user_id, model.owners.get(mailbox) ?? data.user_id);
     model.owners.set(mailbox, data.user_id);
   }
   agent.id = data.agent_id;
@@ -217,27 +219,27 @@ function becomeClaimed(
 }
 
 const use = (which: number, name: 'key' | 'newKey') =>
-  agentCommand(`use(${name})`, which, async (agent, model, { on }) => {
+  agentCommand(`use(${name})`, which, async (agent, model, { t, on }) => {
     const key = agent[name];
     if (key === undefined) return;
     const reply = await on.get('/api/me', key.secret);
-    if (!works(key, agent, model.now)) return assert.equal(said(reply), '401 invalid_token');
-    assert.deepEqual(reply.body.data.scopes, key.scopes);
+    if (!works(key, agent, model.now)) return void t.is(said(reply), '401 invalid_token');
+    t.deepEqual(reply.body.data.scopes, key.scopes);
     if (name === 'newKey' && agent.key) agent.key.isRevoked = true;
   });
 
 const revokeKey = (which: number, name: 'key' | 'newKey') =>
-  agentCommand(`revokeKey(${name})`, which, async (agent, _model, { on }) => {
+  agentCommand(`revokeKey(${name})`, which, async (agent, _model, { t, on }) => {
     const key = agent[name];
     if (key === undefined) return;
-    assert.equal((await on.form('/oauth2/revoke', { token: key.secret })).status, 200);
+    t.is((await on.form('/oauth2/revoke', { token: key.secret })).status, 200);
     key.isRevoked = true;
   });
 
 const revoke = (which: number) =>
-  agentCommand('revokeAgent', which, async (agent, _model, { on }) => {
+  agentCommand('revokeAgent', which, async (agent, _model, { t, on }) => {
     if (agent.id === undefined) return;
-    assert.equal(await revokeAgent(on.service.deps, localOrigin('test'), agent.id), true);
+    t.true(await revokeAgent(on.service.deps, localOrigin('test'), agent.id));
     // Who has claimed still hears "claimed"; only the keys tell.
     for (const key of [agent.key, agent.newKey]) if (key) key.isRevoked = true;
     if (agent.state === 'open') agent.state = 'revoked';
@@ -251,24 +253,24 @@ const advance = (seconds: number) =>
 
 const restart = command('restart', (_model, real) => real.restart());
 
-async function assertInvariants(model: Model, { on, counters }: Real): Promise<void> {
+async function assertInvariants(model: Model, { t, on, counters }: Real): Promise<void> {
   const { deps } = on.service;
   for (const agent of model.agents) {
     for (const key of [agent.key, agent.newKey]) {
       // Looking is no use of a key, so this changes nothing.
       const found = key && (await findBearer(deps, key.secret));
       const bearer = typeof found === 'string' ? undefined : found;
-      assert.deepEqual(bearer?.key.scopes, works(key, agent, model.now) ? key!.scopes : undefined);
-      if (bearer?.key.scopes.includes('write')) assert.equal(agent.state, 'claimed');
+      t.deepEqual(bearer?.key.scopes, works(key, agent, model.now) ? key!.scopes : undefined);
+      if (bearer?.key.scopes.includes('write')) t.is(agent.state, 'claimed');
     }
   }
 
   const rows = await Promise.all(NEVER.map(([, sql]) => deps.db.all(sql)));
-  for (const [index, [rule]] of NEVER.entries()) assert.deepEqual(rows[index], [], rule);
+  for (const [index, [rule]] of NEVER.entries()) t.deepEqual(rows[index], [], rule);
 
   const counted = await deps.db.all<{ name: string; used: number }>(COUNTERS);
   for (const { name, used } of counted) {
-    assert.ok(used >= (counters.get(name) ?? 0), `${name} went back`);
+    t.true(used >= (counters.get(name) ?? 0), `${name} went back`);
     counters.set(name, used);
   }
 }
@@ -349,13 +351,13 @@ const steps: fc.Arbitrary<Command>[] = [
   fc.constant(restart),
 ];
 
-onEveryEngine('the claim as a state machine', (engine) => {
+onEveryEngine('the claim as a state machine', (engine, test) => {
   test('whatever happens in whatever order, only the mailed code gives write, once, and nothing that ended works', async (t) => {
     const database = await createTestDatabase(engine);
     const clock = createTestClock();
     const start = () => startTestService(engine, { database, clock, limits: { codesPerClaim: CODES } });
     let on = await start();
-    t.after(async () => {
+    t.teardown(async () => {
       await on.stop();
       await database.drop();
     });
@@ -363,12 +365,14 @@ onEveryEngine('the claim as a state machine', (engine) => {
     // Not fast-check's own interruption: it abandons a sequence half-way, which then goes on behind the next test's back.
     const giveUpAt = performance.now() + 12_000;
     let run = 0;
-    const property = fc.asyncProperty(
-      fc.commands(steps, { maxCommands: 40, size: 'max' }),
-      async (commands) => {
-        if (performance.now() > giveUpAt) return;
+    await assertProperty(
+      t,
+      [fc.commands(steps, { maxCommands: 40, size: 'max' })],
+      async (t, commands) => {
+        if (performance.now() > giveUpAt) return t.pass();
         const ours = ++run;
         const real: Real = {
+          t,
           on,
           async restart() {
             await on.stop();
@@ -381,8 +385,8 @@ onEveryEngine('the claim as a state machine', (engine) => {
         const model: Model = { now: 0, agents: [], owners: new Map() };
         await fc.asyncModelRun(() => ({ model, real }), commands);
       },
+      { numRuns: 60, endOnFailure: false },
     );
-    await fc.assert(property, { numRuns: 60, endOnFailure: false });
-    t.diagnostic(`${run} sequences`);
+    t.log(`${run} sequences`);
   });
 });

@@ -1,16 +1,15 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { openBrowser } from '../helpers/browser.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('a code that a newer mail replaced', (engine) => {
+onEveryEngine('a code that a newer mail replaced', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('is wrong, and the agent and the page say that only the newest counts', async () => {
+  test('is wrong, and the agent and the page say that only the newest counts', async (t) => {
     const mailbox = `superseded-${engine}@example.com`;
     const { claim_token } = await on.register();
     const ask = () => on.post('/agent/auth/claim', { claim_token, email: mailbox });
@@ -18,24 +17,21 @@ onEveryEngine('a code that a newer mail replaced', (engine) => {
     const older = await on.codeFor(mailbox);
     await ask();
     const newer = await on.codeFor(mailbox, 1);
-    assert.notEqual(newer, older);
+    t.not(newer, older);
     const complete = (otp: string) => on.post('/agent/auth/claim/complete', { claim_token, otp });
     const refused = await complete(older);
-    assert.equal(refused.status, 401, refused.text);
-    assert.match(refused.body.error.message, /only the newest code counts/);
+    t.is(refused.status, 401, refused.text);
+    t.regex(refused.body.error.message, /only the newest code counts/);
 
     const browser = openBrowser(on);
     await browser.get((await on.mailTo(mailbox, 1)).claimUrl);
     const page = await browser.post('/claim', { code: older });
-    assert.equal(page.status, 400);
-    assert.match(
-      page.text,
-      /The code is wrong\. 3 tries are left\. Only the code in the newest mail counts\./,
-    );
-    assert.equal((await complete(newer)).status, 200);
+    t.is(page.status, 400);
+    t.regex(page.text, /The code is wrong\. 3 tries are left\. Only the code in the newest mail counts\./);
+    t.is((await complete(newer)).status, 200);
   });
 
-  test('signs nobody in, and the page says why', async () => {
+  test('signs nobody in, and the page says why', async (t) => {
     const mailbox = `signing-in-${engine}@example.com`;
     const browser = openBrowser(on);
     await browser.get('/sign-in');
@@ -44,11 +40,11 @@ onEveryEngine('a code that a newer mail replaced', (engine) => {
     await browser.get('/sign-in');
     await browser.post('/sign-in', { email: mailbox });
     const newer = await on.signInCodeFor(mailbox, 2);
-    assert.notEqual(newer, older);
+    t.not(newer, older);
     const page = await browser.post('/sign-in/code', { code: older });
-    assert.equal(page.status, 400);
-    assert.match(page.text, /Only the code in the newest mail counts/);
+    t.is(page.status, 400);
+    t.regex(page.text, /Only the code in the newest mail counts/);
     await browser.post('/sign-in/code', { code: newer });
-    assert.equal((await browser.get('/account')).status, 200);
+    t.is((await browser.get('/account')).status, 200);
   });
 });

@@ -1,7 +1,6 @@
-import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import type { ExecutionContext } from 'ava';
 import type { Kind } from '../../src/errors.ts';
 import { TINYSEND } from '../../src/http/dialects/tinysend.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
@@ -10,25 +9,26 @@ import { openBrowser } from '../helpers/browser.ts';
 import { RESOURCES, startWith, TRUSTED } from '../helpers/configured-service.ts';
 import { signIn } from '../helpers/human.ts';
 import type { TestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 /** Rule 10: discovery says only what is served, and all of it is true. */
 
 const run = promisify(execFile);
 
-describe('the document for agents', () => {
+test.describe('the document for agents', (test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  const document = async (path: string) => {
+  const document = async (t: ExecutionContext, path: string) => {
     const reply = await on.get(path);
-    assert.equal(reply.status, 200, path);
+    t.is(reply.status, 200, path);
     return reply;
   };
 
-  describe('auth.md', () => {
+  test.describe('auth.md', (test) => {
     /** The names in an answer, as deep as it goes. */
     const namesIn = (value: unknown): unknown =>
       typeof value !== 'object' || value === null || Array.isArray(value)
@@ -43,10 +43,10 @@ describe('the document for agents', () => {
       return confirm(browser);
     }
 
-    test('every command works as written, from the first to the last, and answers what is shown', async () => {
-      const { text } = await document(PATHS.authMd);
+    test('every command works as written, from the first to the last, and answers what is shown', async (t) => {
+      const { text } = await document(t, PATHS.authMd);
       const commands = [...text.matchAll(/```sh\n(.+?)\n```(?:\n\n```json\n(.+?)\n```)?/gs)];
-      assert.ok(commands.length >= 8);
+      t.true(commands.length >= 8);
       const known = { sk: '', ct: '', key: '', code: '', mailbox: 'reader@example.com' };
       const own = { assertion: '', refresh: '', token: '', code: '', mailbox: 'other-reader@example.com' };
       let mails = 0;
@@ -62,16 +62,16 @@ describe('the document for agents', () => {
           .replaceAll('art_...', own.refresh)
           .replaceAll('clm_...', own.token)
           .replaceAll('BCDF-GHJK', own.code);
-        assert.doesNotMatch(line, /\.\.\./, `the reader is not told what to put in here: ${command}`);
+        t.notRegex(line, /\.\.\./, `the reader is not told what to put in here: ${command}`);
         const { stdout } = await run('bash', ['-c', line]);
         if (line.includes('/oauth2/revoke')) {
-          assert.equal(stdout, '', command);
+          t.is(stdout, '', command);
           continue;
         }
         if (isOwn) {
           const answer = JSON.parse(stdout);
-          assert.equal(answer.error, undefined, `${command}: ${stdout}`);
-          if (shown !== undefined) assert.deepEqual(namesIn(answer), namesIn(JSON.parse(shown)), command);
+          t.is(answer.error, undefined, `${command}: ${stdout}`);
+          if (shown !== undefined) t.deepEqual(namesIn(answer), namesIn(JSON.parse(shown)), command);
           own.assertion = answer.identity?.assertion ?? own.assertion;
           own.refresh = answer.identity?.refresh_token?.value ?? own.refresh;
           own.token = answer.claim_token ?? own.token;
@@ -81,10 +81,10 @@ describe('the document for agents', () => {
         }
         const { ok, data, error } = JSON.parse(stdout);
         const promised = shown === undefined ? { ok: true } : JSON.parse(shown);
-        assert.equal(ok, promised.ok, `${command}: ${stdout}`);
-        assert.equal(error?.code, promised.error?.code, `${command}: ${stdout}`);
+        t.is(ok, promised.ok, `${command}: ${stdout}`);
+        t.is(error?.code, promised.error?.code, `${command}: ${stdout}`);
         if (shown !== undefined) {
-          assert.deepEqual(
+          t.deepEqual(
             Object.keys(data ?? error),
             Object.keys(promised.data ?? promised.error),
             `${command}: the answer has other members`,
@@ -99,18 +99,18 @@ describe('the document for agents', () => {
           mails += 1;
         }
       }
-      assert.match(own.code, /^[B-Z]{4}-[B-Z]{4}$/, 'the human of the other versions read a code out');
-      assert.equal((await on.get('/api/me', known.sk)).status, 401, 'the last command ended the key');
+      t.regex(own.code, /^[B-Z]{4}-[B-Z]{4}$/, 'the human of the other versions read a code out');
+      t.is((await on.get('/api/me', known.sk)).status, 401, 'the last command ended the key');
       // "Go on with step 4": the claim token of the last registration is completed by the code of its own mail.
       const completed = await on.post('/agent/auth/claim/complete', {
         claim_token: known.ct,
         otp: known.code,
       });
-      assert.equal(completed.status, 200, completed.text);
+      t.is(completed.status, 200, completed.text);
     });
 
-    test('its table of errors has every code that an agent can meet, with its status, and no other', async () => {
-      const { text } = await document(PATHS.authMd);
+    test('its table of errors has every code that an agent can meet, with its status, and no other', async (t) => {
+      const { text } = await document(t, PATHS.authMd);
       // The first table there; what else the document says of errors is not of the tinysend profile.
       const table = /(?:^\|.*\n)+/m.exec(text.slice(text.indexOf('## Errors')))?.[0] ?? '';
       const rows = table.matchAll(/^\| (\d{3}) \| (.+?) \| (.+?) \|$/gm);
@@ -134,21 +134,21 @@ describe('the document for agents', () => {
       const spelt = Object.entries(TINYSEND)
         .filter(([kind]) => forOthers[kind as Kind] === undefined)
         .map(([, { status, code }]) => `${status} ${code}`);
-      assert.deepEqual(told.sort(), [...new Set(spelt)].sort());
+      t.deepEqual(told.sort(), [...new Set(spelt)].sort());
     });
 
-    test('its numbers, scopes and names are those of the configuration', async () => {
-      const { text } = await document(PATHS.authMd);
+    test('its numbers, scopes and names are those of the configuration', async (t) => {
+      const { text } = await document(t, PATHS.authMd);
       const { config } = on.service.deps;
-      assert.ok(text.startsWith('# auth.md: how agents get access to Acme\n'));
+      t.true(text.startsWith('# auth.md: how agents get access to Acme\n'));
       for (const [name, { description }] of config.scopes)
-        assert.ok(text.includes(`- \`${name}\`: ${description}`));
-      assert.ok(text.includes('- https://api.example.com/mcp (API): `read`\n'));
+        t.true(text.includes(`- \`${name}\`: ${description}`));
+      t.true(text.includes('- https://api.example.com/mcp (API): `read`\n'));
       const { claim_token } = await on.register();
       await on.post('/agent/auth/claim', { claim_token, email: 'poll@example.com' });
       const { headers } = await on.post('/agent/auth/claim/complete', { claim_token });
-      assert.ok(text.includes(`after ${headers.get('retry-after')} seconds (\`Retry-After\`)`));
-      assert.ok(text.includes(`Registrations: ${config.limits.registerPerIp.max} per`));
+      t.true(text.includes(`after ${headers.get('retry-after')} seconds (\`Retry-After\`)`));
+      t.true(text.includes(`Registrations: ${config.limits.registerPerIp.max} per`));
     });
   });
 });

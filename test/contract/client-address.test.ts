@@ -1,10 +1,9 @@
-import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
-import { after, before, describe, test } from 'node:test';
 import { clientAddress } from '../../src/http/server/client-address.ts';
 import { parseAddress } from '../../src/lib/address.ts';
 import { ceremony, said, tally } from '../helpers/ceremony.ts';
-import { onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 /** Whom a request counts for, behind every kind of proxy: RFC 7239 sections 4 and 6, RFC 9110 section 5.6.1. */
 
@@ -58,22 +57,22 @@ const UNREADABLE = [
   'x'.repeat(100),
 ];
 
-describe('the address of a client behind proxies', () => {
+test.describe('the address of a client behind proxies', (test) => {
   for (const [node, expected] of NODES) {
-    test(`${node} in either header`, () => {
-      assert.equal(addressOf({ 'x-forwarded-for': [node] }), expected);
+    test(`${node} in either header`, (t) => {
+      t.is(addressOf({ 'x-forwarded-for': [node] }), expected);
       const quoted = /^[\w.-]+$/.test(node) || node.startsWith('"') ? node : `"${node}"`;
       for (const name of ['for', 'For', 'FOR']) {
-        assert.equal(addressOf({ forwarded: [`${name}=${quoted}`] }), expected);
+        t.is(addressOf({ forwarded: [`${name}=${quoted}`] }), expected);
         const full = `by=203.0.113.43;${name}=${quoted};proto=https;host="id.example.com"`;
-        assert.equal(addressOf({ forwarded: [full] }), expected);
-        assert.equal(addressOf({ forwarded: [`proto=http ; ${name}=${quoted}`] }), expected);
+        t.is(addressOf({ forwarded: [full] }), expected);
+        t.is(addressOf({ forwarded: [`proto=http ; ${name}=${quoted}`] }), expected);
       }
-      assert.equal(addressOf({ forwarded: [`for=${node}`] }), expected, 'also where it should be quoted');
+      t.is(addressOf({ forwarded: [`for=${node}`] }), expected, 'also where it should be quoted');
     });
   }
 
-  test('is counted from the right, over lines, spaces and empty members', () => {
+  test('is counted from the right, over lines, spaces and empty members', (t) => {
     const lists = [
       ['192.0.2.1, 192.0.2.2, 192.0.2.3'],
       ['192.0.2.1,192.0.2.2,192.0.2.3'],
@@ -90,46 +89,46 @@ describe('the address of a client behind proxies', () => {
         [3, '192.0.2.1'],
         [4, PROXY], // it came past one of the proxies
       ] as const) {
-        assert.equal(addressOf({ 'x-forwarded-for': list }, trusted), expected);
-        assert.equal(addressOf({ forwarded }, trusted), expected);
+        t.is(addressOf({ 'x-forwarded-for': list }, trusted), expected);
+        t.is(addressOf({ forwarded }, trusted), expected);
       }
     }
   });
 
-  test('a comma or a semicolon in quotes parts nothing', () => {
+  test('a comma or a semicolon in quotes parts nothing', (t) => {
     const forwarded = ['for=192.0.2.1;host="a,b;for=6.6.6.6", for=192.0.2.2;host="x\\",y"'];
-    assert.equal(addressOf({ forwarded }, 1), '192.0.2.2');
-    assert.equal(addressOf({ forwarded }, 2), '192.0.2.1');
+    t.is(addressOf({ forwarded }, 1), '192.0.2.2');
+    t.is(addressOf({ forwarded }, 2), '192.0.2.1');
   });
 
-  test('an element that says nothing of the client keeps its place', () => {
+  test('an element that says nothing of the client keeps its place', (t) => {
     const forwarded = ['for=192.0.2.1, by=203.0.113.1;proto=https'];
-    assert.equal(addressOf({ forwarded }, 1), PROXY);
-    assert.equal(addressOf({ forwarded }, 2), '192.0.2.1');
+    t.is(addressOf({ forwarded }, 1), PROXY);
+    t.is(addressOf({ forwarded }, 2), '192.0.2.1');
   });
 
-  test('what cannot be read counts for the socket, and never for one that all of them share', () => {
+  test('what cannot be read counts for the socket, and never for one that all of them share', (t) => {
     for (const node of UNREADABLE) {
-      assert.equal(addressOf({ 'x-forwarded-for': [node] }), PROXY, node);
-      assert.equal(addressOf({ 'x-forwarded-for': [node] }, 1, '10.9.8.6'), '10.9.8.6', node);
-      assert.equal(addressOf({ forwarded: [`for=${node}`] }), PROXY, node);
-      assert.equal(addressOf({ forwarded: [node] }), PROXY, node);
+      t.is(addressOf({ 'x-forwarded-for': [node] }), PROXY, node);
+      t.is(addressOf({ 'x-forwarded-for': [node] }, 1, '10.9.8.6'), '10.9.8.6', node);
+      t.is(addressOf({ forwarded: [`for=${node}`] }), PROXY, node);
+      t.is(addressOf({ forwarded: [node] }), PROXY, node);
     }
     for (const forwarded of ['for', 'for=', '=1.2.3.4', 'for=1.2.3.4 by=x', 'for="1.2.3.4', ';;;', '', ',']) {
-      assert.equal(addressOf({ forwarded: [forwarded] }), PROXY, forwarded);
+      t.is(addressOf({ forwarded: [forwarded] }), PROXY, forwarded);
     }
   });
 
-  test('a header that the proxies do not write is no way to choose an address', () => {
+  test('a header that the proxies do not write is no way to choose an address', (t) => {
     const listed = { 'x-forwarded-for': ['192.0.2.1'] };
-    assert.equal(addressOf({ ...listed, forwarded: ['for=6.6.6.6'] }), PROXY);
-    assert.equal(addressOf({ ...listed, forwarded: ['for=_hidden'] }), PROXY);
-    assert.equal(addressOf({ ...listed, forwarded: ['for="192.0.2.1:80";proto=https'] }), '192.0.2.1');
+    t.is(addressOf({ ...listed, forwarded: ['for=6.6.6.6'] }), PROXY);
+    t.is(addressOf({ ...listed, forwarded: ['for=_hidden'] }), PROXY);
+    t.is(addressOf({ ...listed, forwarded: ['for="192.0.2.1:80";proto=https'] }), '192.0.2.1');
   });
 });
 
-describe('what limits count by', () => {
-  test('an IPv4 address in an IPv6 one counts as itself', () => {
+test.describe('what limits count by', (test) => {
+  test('an IPv4 address in an IPv6 one counts as itself', (t) => {
     for (const text of [
       '::ffff:198.51.100.7', // mapped
       '::ffff:0:198.51.100.7', // translated (RFC 7915)
@@ -139,27 +138,27 @@ describe('what limits count by', () => {
       '2002:c633:6407:ffff::1',
       '2001:0:4136:e378:8000:63bf:39cc:9bf8', // Teredo (RFC 4380)
     ]) {
-      assert.equal(parseAddress(text).limitKey, '198.51.100.7', text);
+      t.is(parseAddress(text).limitKey, '198.51.100.7', text);
     }
     for (const text of ['::ffff:198.51.100.7', '64:ff9b::c633:6407', '::ffff:0:198.51.100.7']) {
-      assert.deepEqual(parseAddress(text), parseAddress('198.51.100.7'));
+      t.deepEqual(parseAddress(text), parseAddress('198.51.100.7'));
     }
   });
 
-  test('clients behind NAT64 of local use count each for themselves (RFC 8215)', () => {
+  test('clients behind NAT64 of local use count each for themselves (RFC 8215)', (t) => {
     const [one, other] = ['64:ff9b:1::c633:6407', '64:ff9b:1::c633:6408'].map((text) => parseAddress(text));
-    assert.notEqual(one!.limitKey, other!.limitKey);
+    t.not(one!.limitKey, other!.limitKey);
   });
 });
 
-onEveryEngine('limits behind a proxy', (engine) => {
+onEveryEngine('limits behind a proxy', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, { env: { LIMITS: '{}', TRUST_PROXY: '1' } });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('one client in all spellings is one, and another one is another', async () => {
+  test('one client in all spellings is one, and another one is another', async (t) => {
     const { register } = ceremony(on);
     const spellings = ['203.0.113.5', '203.0.113.5:80', '::ffff:203.0.113.5', '"[64:ff9b::203.0.113.5]:80"'];
     const replies: Reply[] = [];
@@ -169,7 +168,7 @@ onEveryEngine('limits behind a proxy', (engine) => {
         count % 2 === 0 ? { 'X-Forwarded-For': node } : { Forwarded: `for="${node.replaceAll('"', '')}"` };
       replies.push(await register(header));
     }
-    assert.deepEqual(tally(replies), { '200': 10, '429 rate_limited': 2 });
-    assert.equal(said(await register({ Forwarded: 'for="203.0.113.6:80"' })), '200');
+    t.deepEqual(tally(replies), { '200': 10, '429 rate_limited': 2 });
+    t.is(said(await register({ Forwarded: 'for="203.0.113.6:80"' })), '200');
   });
 });

@@ -1,29 +1,28 @@
-import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, test } from 'node:test';
 import { newSecret } from '../../src/lib/secrets.ts';
 import { createVerifier } from '../../src/resource-server/index.ts';
 import { type Api, addApi } from '../helpers/api.ts';
-import { onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** HTTP Basic as OAuth clients send it: id and secret form-encoded, then joined by a colon (RFC 6749 section 2.3.1). */
 
 const encoded = (text: string) => [...text].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join('');
 
-onEveryEngine('the credentials of a resource server', (engine) => {
+onEveryEngine('the credentials of a resource server', (engine, test) => {
   let on: TestService;
   let api: Api;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     api = await addApi(on);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const ask = (pair: string, more: Record<string, string> = {}): Promise<Reply> =>
     on.form('/oauth2/introspect', { token: 'sk_x', ...more }, { Authorization: `Basic ${btoa(pair)}` });
 
-  test('are taken in every encoding of the same two texts', async () => {
+  test('are taken in every encoding of the same two texts', async (t) => {
     const { clientId: id, clientSecret: secret } = api;
     for (const pair of [
       `${id}:${secret}`,
@@ -31,18 +30,18 @@ onEveryEngine('the credentials of a resource server', (engine) => {
       `${id.replaceAll('_', '%5f')}:${secret}`,
       `${encoded(id)}:${encoded(secret)}`,
     ]) {
-      assert.equal((await ask(pair)).status, 200, pair);
-      assert.equal((await ask(pair, { client_id: id })).status, 200, pair);
+      t.is((await ask(pair)).status, 200, pair);
+      t.is((await ask(pair, { client_id: id })).status, 200, pair);
       for (const path of ['/resource/policy', '/resource/events']) {
         const { status } = await on.request('GET', path, {
           headers: { Authorization: `Basic ${btoa(pair)}` },
         });
-        assert.equal(status, 200, path);
+        t.is(status, 200, path);
       }
     }
   });
 
-  test('are refused in one way where they are wrong, whatever is encoded', async () => {
+  test('are refused in one way where they are wrong, whatever is encoded', async (t) => {
     const { clientId: id, clientSecret: secret } = api;
     for (const pair of [
       `${id}:${encoded(`${secret}x`)}`,
@@ -56,11 +55,11 @@ onEveryEngine('the credentials of a resource server', (engine) => {
       'no colon',
     ]) {
       const { status, body } = await ask(pair);
-      assert.deepEqual([status, body.error], [401, 'invalid_client'], pair);
+      t.deepEqual([status, body.error], [401, 'invalid_client'], pair);
     }
   });
 
-  test('are sent encoded by the kit, so that no letter in them is taken for another', async () => {
+  test('are sent encoded by the kit, so that no letter in them is taken for another', async (t) => {
     let sent = '';
     const server = createServer((request, response) => {
       sent = request.headers.authorization ?? '';
@@ -70,8 +69,8 @@ onEveryEngine('the credentials of a resource server', (engine) => {
     const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
     const own = { clientId: 'a:b c', clientSecret: '100%+ü', resource: 'https://api.example.com' };
     const verifier = createVerifier({ issuer, ...own, follow: false });
-    await assert.rejects(verifier.verify(newSecret('sk', (count) => Buffer.alloc(count, 7))));
+    await t.throwsAsync(verifier.verify(newSecret('sk', (count) => Buffer.alloc(count, 7))));
     server.close();
-    assert.equal(atob(sent.slice('Basic '.length)), 'a%3Ab+c:100%25%2B%C3%BC');
+    t.is(atob(sent.slice('Basic '.length)), 'a%3Ab+c:100%25%2B%C3%BC');
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
@@ -7,8 +5,8 @@ import type { Route } from '../../src/http/server/table.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
 import { badInputOf, routesOf } from '../helpers/bad-input.ts';
-import { basic, onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
-
+import { basic, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { type BodyRow, concrete, encode, FORM_TYPE, unknownKey } from '../helpers/valid-bodies.ts';
 import { type DialectName, MARK, send } from '../helpers/wire.ts';
 
@@ -16,19 +14,19 @@ import { type DialectName, MARK, send } from '../helpers/wire.ts';
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: credentials', (engine) => {
+onEveryEngine('bad input: credentials', (engine, test) => {
   let on: TestService;
   let closed: Route[]; // the rows that are no open documents
   let rows: BodyRow[];
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     ({ closed, rows } = routesOf(on));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refused, badRequest } = badInputOf(() => on);
 
-  describe('credentials', () => {
+  test.describe('credentials', (test) => {
     type Headers = readonly (readonly [string, string])[];
     /** Every call of agents, with a body that is not at fault. */
     const allCalls = () => [
@@ -54,15 +52,15 @@ onEveryEngine('bad input: credentials', (engine) => {
     const bearerCalls = () =>
       allCalls().filter(({ caller }) => caller === 'agent' || caller === 'agentIfAny');
 
-    test('no key is 401 unauthorized, and the challenge names no error', async () => {
+    test('no key is 401 unauthorized, and the challenge names no error', async (t) => {
       for (const { line, call } of bearerCalls().filter(({ caller }) => caller === 'agent')) {
         const reply = await call([]);
-        refused(reply, 'tinysend', 401, 'unauthorized', line);
-        assert.doesNotMatch(reply.headers.get('www-authenticate')!, /error/);
+        refused(t, reply, 'tinysend', 401, 'unauthorized', line);
+        t.notRegex(reply.headers.get('www-authenticate')!, /error/);
       }
     });
 
-    test('unknown, malformed, mistyped, expired, revoked and foreign keys all get one and the same answer', async () => {
+    test('unknown, malformed, mistyped, expired, revoked and foreign keys all get one and the same answer', async (t) => {
       const { credential } = await on.claimed(`keys-${engine}@example.com`);
       const make = async () =>
         (
@@ -77,7 +75,7 @@ onEveryEngine('bad input: credentials', (engine) => {
       const early = (await on.post('/agent/identity', { type: 'anonymous' })).body;
       const asked = { grant_type: JWT_BEARER, assertion: early.identity_assertion };
       const over = (await on.form('/oauth2/token', asked)).body;
-      assert.equal((await on.get('/api/me', over.access_token)).status, 200);
+      t.is((await on.get('/api/me', over.access_token)).status, 200);
       on.clock.advance(over.expires_in);
       const [expired, revoked] = [await make(), await make()];
       await on.del(`/api/tokens/${revoked.id}`, credential);
@@ -112,26 +110,26 @@ onEveryEngine('bad input: credentials', (engine) => {
         const answers = new Map<string, string>();
         for (const [what, header] of Object.entries(bad)) {
           const reply = await call([['Authorization', header]]);
-          refused(reply, dialect, 401, 'invalid_token', `${line}: ${what}`);
+          refused(t, reply, dialect, 401, 'invalid_token', `${line}: ${what}`);
           const { request_id: _, ...error } = dialect === 'tinysend' ? reply.body.error : reply.body;
           const { date: _date, 'x-request-id': _id, ...headers } = Object.fromEntries(reply.headers);
           answers.set(JSON.stringify([error, headers]), what);
-          assert.ok(!reply.text.includes(credential.slice(3, 20)));
+          t.false(reply.text.includes(credential.slice(3, 20)));
         }
-        assert.equal(answers.size, 1, `${line} tells apart: ${[...answers.values()]}`);
+        t.is(answers.size, 1, `${line} tells apart: ${[...answers.values()]}`);
       }
     });
 
-    test('two credentials are 400', async () => {
+    test('two credentials are 400', async (t) => {
       const { credential } = await on.register();
       const bearer = ['Authorization', `Bearer ${credential}`] as const;
       for (const { line, dialect, call } of bearerCalls()) {
-        badRequest(await call([bearer, bearer]), dialect, line);
-        badRequest(await call([bearer, ['authorization', MARK]]), dialect, line);
+        badRequest(t, await call([bearer, bearer]), dialect, line);
+        badRequest(t, await call([bearer, ['authorization', MARK]]), dialect, line);
       }
     });
 
-    test('a secret in the query is 400, wherever it is, also beside a good key', async () => {
+    test('a secret in the query is 400, wherever it is, also beside a good key', async (t) => {
       const { credential } = await on.register();
       const names =
         'access_token refresh_token token assertion credential claim_token client_secret otp user_code'.split(
@@ -140,18 +138,18 @@ onEveryEngine('bad input: credentials', (engine) => {
       for (const { line, before, call } of allCalls()) {
         for (const name of names) {
           const reply = await call([['Authorization', `Bearer ${credential}`]], `?x=1&${name}=${MARK}`);
-          badRequest(reply, before, `${line}?${name}`);
+          badRequest(t, reply, before, `${line}?${name}`);
         }
       }
     });
 
-    test('a resource server that is unknown or has the wrong secret is 401 invalid_client, in one and the same way', async () => {
+    test('a resource server that is unknown or has the wrong secret is 401 invalid_client, in one and the same way', async (t) => {
       const { deps } = on.service;
       const input = { url: 'https://api.example.com', name: 'API', scopes: undefined };
       const { server, secret } = await addResourceServer(deps, localOrigin('test'), input);
       const ask = (headers: Record<string, string>, body: Record<string, string> = {}) =>
         on.form('/oauth2/introspect', { token: unknownKey, ...body }, headers);
-      assert.deepEqual((await ask(basic(server.id, secret))).body, { active: false });
+      t.deepEqual((await ask(basic(server.id, secret))).body, { active: false });
 
       const wrongSecret = newSecret('rss', systemRandom);
       const scheme = (text: string) => ({ Authorization: text });
@@ -175,8 +173,8 @@ onEveryEngine('bad input: credentials', (engine) => {
         'a secret alone': await ask({}, { client_secret: secret }),
       };
       for (const [what, reply] of Object.entries(attempts)) {
-        refused(reply, 'oauth', 401, 'invalid_client', what);
-        assert.match(reply.headers.get('www-authenticate')!, /^Basic /, what);
+        refused(t, reply, 'oauth', 401, 'invalid_client', what);
+        t.regex(reply.headers.get('www-authenticate')!, /^Basic /, what);
       }
       const twice = {
         'the secret twice': await ask(basic(server.id, secret), { client_secret: secret }),
@@ -195,7 +193,7 @@ onEveryEngine('bad input: credentials', (engine) => {
         ),
       };
       for (const [what, reply] of Object.entries(twice))
-        refused(reply, 'oauth', 400, 'invalid_request', what);
+        refused(t, reply, 'oauth', 400, 'invalid_request', what);
     });
   });
 });

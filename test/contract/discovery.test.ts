@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { calculateJwkThumbprint, createLocalJWKSet, jwtVerify } from 'jose';
 import { createRoutes } from '../../src/app.ts';
 import { ASSERTION_REVOKED } from '../../src/domain/agents/revoke-by-provider.ts';
@@ -8,6 +7,7 @@ import { PATHS } from '../../src/http/server/paths.ts';
 import type { Route } from '../../src/http/server/table.ts';
 import { RESOURCES, startWith, TRUSTED, WORD_OF_A_STRANGER } from '../helpers/configured-service.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 import { send } from '../helpers/wire.ts';
 
 const METADATA = '/.well-known/oauth-protected-resource';
@@ -18,11 +18,11 @@ function documentsBelow(row: Route): Route[] {
   return ['/mcp', '/v1/files'].map((path) => ({ ...row, path: METADATA + path }));
 }
 
-describe('discovery', () => {
+test.describe('discovery', (test) => {
   let on: TestService;
   let open: Route[];
   let routes: Route[];
-  before(async () => {
+  test.before(async () => {
     on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
     routes = createRoutes(on.service.deps, { devMailbox: undefined, follow: async () => () => {} }).flat();
     // A row for any path stands here for the documents that it has.
@@ -30,11 +30,11 @@ describe('discovery', () => {
       .filter((row) => row.open)
       .flatMap((row) => (/[:*]/.test(row.path) ? documentsBelow(row) : [row]));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  const document = async (path: string) => {
+  const document = async (t: ExecutionContext, path: string) => {
     const reply = await on.get(path);
-    assert.equal(reply.status, 200, path);
+    t.is(reply.status, 200, path);
     return reply;
   };
 
@@ -42,7 +42,7 @@ describe('discovery', () => {
   const endpointsIn = (text: string): string[] =>
     Object.values<string>(JSON.parse(text).endpoints).map((path) => on.url + path);
 
-  test('every URL in every document leads somewhere', async () => {
+  test('every URL in every document leads somewhere', async (t) => {
     const foreign = new Set(RESOURCES.flatMap(({ url, documentation = url }) => [url, documentation]));
     foreign.add(ASSERTION_REVOKED); // a name and no link
     const followed = new Set<string>();
@@ -50,7 +50,7 @@ describe('discovery', () => {
     const { verification_uri } = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
     // A picture's namespace is a name and no link.
     for (const { path } of open.filter((row) => row.path !== '/' && !row.path.endsWith('.svg'))) {
-      const text = (await document(path)).text.replaceAll(`${on.url}/claim?t=...`, verification_uri);
+      const text = (await document(t, path)).text.replaceAll(`${on.url}/claim?t=...`, verification_uri);
       const urls = [...text.matchAll(/https?:\/\/[^\s"'`<>()[\]]+/g)].map(([url]) =>
         url.replace(/[.,;:]+$/, ''),
       );
@@ -58,7 +58,7 @@ describe('discovery', () => {
       if (path === PATHS.agentConfiguration) paths.push(...endpointsIn(text));
       for (const url of [...urls, ...paths]) {
         if (foreign.has(url)) continue;
-        assert.ok(url === on.url || url.startsWith(`${on.url}/`), `${path} names ${url}, which is not ours`);
+        t.true(url === on.url || url.startsWith(`${on.url}/`), `${path} names ${url}, which is not ours`);
         followed.add(url);
       }
     }
@@ -66,19 +66,19 @@ describe('discovery', () => {
       const query = url.endsWith(PATHS.capabilityDescribe) ? '?name=read' : '';
       const path = url.slice(on.url.length) + query || '/';
       const { status } = await on.get(path);
-      assert.ok([200, 303, 401, 405].includes(status), `${url} answers ${status}`);
+      t.true([200, 303, 401, 405].includes(status), `${url} answers ${status}`);
     }
     // llms.txt is found by its name, as robots.txt is.
     for (const path of Object.values(PATHS).filter((each) => each !== PATHS.llmsTxt)) {
-      assert.ok(
+      t.true(
         [...followed].some((url) => url.startsWith(on.url + path)),
         `no document names ${path}`,
       );
     }
   });
 
-  test('the endpoints of the metadata take the methods they are for', async () => {
-    const { body } = await document(PATHS.authorizationServer);
+  test('the endpoints of the metadata take the methods they are for', async (t) => {
+    const { body } = await document(t, PATHS.authorizationServer);
     const endpoints = [
       body.introspection_endpoint,
       body.revocation_endpoint,
@@ -95,27 +95,27 @@ describe('discovery', () => {
     ];
     for (const url of endpoints) {
       const reply = await on.request('GET', url.slice(on.url.length));
-      assert.deepEqual([reply.status, reply.headers.get('allow')], [405, 'POST'], url);
+      t.deepEqual([reply.status, reply.headers.get('allow')], [405, 'POST'], url);
     }
-    assert.equal((await document(body.agent_auth.skill.slice(on.url.length))).status, 200);
-    assert.equal((await document(body.jwks_uri.slice(on.url.length))).body.keys.length, 1);
+    t.is((await document(t, body.agent_auth.skill.slice(on.url.length))).status, 200);
+    t.is((await document(t, body.jwks_uri.slice(on.url.length))).body.keys.length, 1);
   });
 
-  test('whom the service trusts stands in no document', async () => {
+  test('whom the service trusts stands in no document', async (t) => {
     for (const { path } of open) {
       const { text } = await on.get(path);
       for (const name of [TRUSTED.issuer, 'agents.example', `"${TRUSTED.displayName}"`]) {
-        assert.ok(!text.includes(name), `${path} names ${name}`);
+        t.false(text.includes(name), `${path} names ${name}`);
       }
     }
   });
 
-  test('the front door leads to auth.md', async () => {
+  test('the front door leads to auth.md', async (t) => {
     const reply = await on.get('/');
-    assert.deepEqual([reply.status, reply.headers.get('location')], [303, `${on.url}/auth.md`]);
+    t.deepEqual([reply.status, reply.headers.get('location')], [303, `${on.url}/auth.md`]);
   });
 
-  test('documents have their media types, may be cached and be read by any web page, without credentials', async () => {
+  test('documents have their media types, may be cached and be read by any web page, without credentials', async (t) => {
     const types: Record<string, string> = {
       [PATHS.authMd]: 'text/markdown; charset=utf-8',
       [PATHS.llmsTxt]: 'text/plain; charset=utf-8',
@@ -128,30 +128,26 @@ describe('discovery', () => {
         const reply = await on.request('GET', path, {
           headers: origin === undefined ? {} : { Origin: origin },
         });
-        assert.equal(reply.headers.get('access-control-allow-origin'), '*', path);
-        assert.equal(reply.headers.get('access-control-allow-credentials'), null, path);
-        assert.equal(reply.headers.get('cache-control'), 'public, max-age=300', path);
-        assert.equal(reply.headers.get('x-content-type-options'), 'nosniff', path);
+        t.is(reply.headers.get('access-control-allow-origin'), '*', path);
+        t.is(reply.headers.get('access-control-allow-credentials'), null, path);
+        t.is(reply.headers.get('cache-control'), 'public, max-age=300', path);
+        t.is(reply.headers.get('x-content-type-options'), 'nosniff', path);
         if (path !== '/') {
-          assert.equal(
-            reply.headers.get('content-type'),
-            types[path] ?? 'application/json; charset=utf-8',
-            path,
-          );
+          t.is(reply.headers.get('content-type'), types[path] ?? 'application/json; charset=utf-8', path);
         }
       }
       const asked = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'GET' };
       const preflight = await on.request('OPTIONS', path, { headers: asked });
-      assert.equal(preflight.status, 204, path);
-      assert.equal(preflight.headers.get('access-control-allow-origin'), '*', path);
-      assert.match(preflight.headers.get('access-control-allow-methods') ?? '', /\bGET\b/, path);
-      assert.match(preflight.headers.get('access-control-allow-headers') ?? '', /mcp-protocol-version/, path);
+      t.is(preflight.status, 204, path);
+      t.is(preflight.headers.get('access-control-allow-origin'), '*', path);
+      t.regex(preflight.headers.get('access-control-allow-methods') ?? '', /\bGET\b/, path);
+      t.regex(preflight.headers.get('access-control-allow-headers') ?? '', /mcp-protocol-version/, path);
       const head = await on.request('HEAD', path);
-      assert.equal(head.text, '', path);
+      t.is(head.text, '', path);
     }
   });
 
-  test('nothing else may be read by web pages or kept by caches', async () => {
+  test('nothing else may be read by web pages or kept by caches', async (t) => {
     const { credential } = await on.register();
     for (const { method, path } of routes.filter((row) => !row.open && !row.cors)) {
       for (const origin of ['https://app.example', 'null', on.url]) {
@@ -163,9 +159,9 @@ describe('discovery', () => {
           };
           const reply = await on.request(asked, path.replace(':id', 'key_0'), { headers });
           const about = `${asked} ${path} from ${origin}`;
-          for (const [name] of reply.headers) assert.doesNotMatch(name, /^access-control-/, about);
-          assert.equal(reply.headers.get('cache-control'), 'no-store', about);
-          if (asked === 'OPTIONS') assert.equal(reply.status, 405, about);
+          for (const [name] of reply.headers) t.notRegex(name, /^access-control-/, about);
+          t.is(reply.headers.get('cache-control'), 'no-store', about);
+          if (asked === 'OPTIONS') t.is(reply.status, 405, about);
         }
       }
     }
@@ -207,20 +203,20 @@ describe('discovery', () => {
     },
   });
 
-  test('the metadata of the authorization server says what there is, the block for agents included', async () => {
+  test('the metadata of the authorization server says what there is, the block for agents included', async (t) => {
     const resources = RESOURCES.map(({ url }) => url);
-    assert.deepEqual((await document(PATHS.authorizationServer)).body, metadataOf(on, resources, true));
+    t.deepEqual((await document(t, PATHS.authorizationServer)).body, metadataOf(on, resources, true));
   });
 
   test('who trusts no agent provider says nothing of them', async (t) => {
     const alone = await startTestService('sqlite');
-    t.after(() => alone.stop());
+    t.teardown(() => alone.stop());
     const { body, text } = await alone.get(PATHS.authorizationServer);
-    assert.deepEqual(body, metadataOf(alone, [alone.url], false));
-    assert.doesNotMatch(text, /id-jag|revocation_uri|events_endpoint/);
+    t.deepEqual(body, metadataOf(alone, [alone.url], false));
+    t.notRegex(text, /id-jag|revocation_uri|events_endpoint/);
     const word = { type: 'identity_assertion', assertion_type: ID_JAG, assertion: WORD_OF_A_STRANGER };
     const reply = await alone.post('/agent/identity', word);
-    assert.deepEqual([reply.status, reply.body.error], [400, 'invalid_issuer']);
+    t.deepEqual([reply.status, reply.body.error], [400, 'invalid_issuer']);
   });
 
   test('a grant is taken where it is named, and nowhere else', async (t) => {
@@ -230,8 +226,8 @@ describe('discovery', () => {
       ['reveal', [JWT_BEARER]],
     ] as const) {
       const each = await startWith({ claimMode });
-      t.after(() => each.stop());
-      assert.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, grants);
+      t.teardown(() => each.stop());
+      t.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, grants);
       for (const [grant_type, known] of [
         [JWT_BEARER, 'invalid_grant'],
         [CLAIM, 'expired_token'],
@@ -242,11 +238,7 @@ describe('discovery', () => {
         const reply = await each.form('/oauth2/token', { grant_type, assertion: 'x', claim_token: 'x' });
         const isNamed = grants.some((grant) => grant === grant_type);
         const said = [reply.status, reply.body.error];
-        assert.deepEqual(
-          said,
-          [400, isNamed ? known : 'unsupported_grant_type'],
-          `${claimMode} ${grant_type}`,
-        );
+        t.deepEqual(said, [400, isNamed ? known : 'unsupported_grant_type'], `${claimMode} ${grant_type}`);
       }
     }
   });
@@ -256,10 +248,10 @@ describe('discovery', () => {
     const resources = ['/mcp', '/v1/files/', '/'].map((path) => ({ url: PUBLIC_URL + path, name: path }));
     const elsewhere = { url: 'https://api.example.com/elsewhere', name: 'Elsewhere' };
     const each = await startWith({ resources: [...resources, elsewhere] }, { PUBLIC_URL });
-    t.after(() => each.stop());
+    t.teardown(() => each.stop());
     const at = (path: string) => send(each, 'GET', path);
     const { text, body } = await at(PATHS.authorizationServer);
-    assert.equal(body.issuer, PUBLIC_URL);
+    t.is(body.issuer, PUBLIC_URL);
     for (const path of [
       '//.well-known/oauth-authorization-server',
       '/.well-known/oauth-authorization-server/mcp',
@@ -268,8 +260,8 @@ describe('discovery', () => {
       '/v1/files/.well-known/oauth-authorization-server',
     ]) {
       const reply = await at(path);
-      assert.deepEqual([reply.status, reply.text], [200, text], path);
-      assert.equal(reply.headers.get('access-control-allow-origin'), '*', path);
+      t.deepEqual([reply.status, reply.text], [200, text], path);
+      t.is(reply.headers.get('access-control-allow-origin'), '*', path);
     }
     for (const path of [
       '///.well-known/oauth-authorization-server',
@@ -279,17 +271,17 @@ describe('discovery', () => {
       '/v1/.well-known/oauth-authorization-server',
       '//.well-known/jwks.json',
     ]) {
-      assert.equal((await at(path)).status, 404, path);
+      t.is((await at(path)).status, 404, path);
     }
   });
 
-  test('the key set has public keys alone, and verifies what is signed here', async () => {
-    const { body } = await document(PATHS.jwks);
-    assert.deepEqual(Object.keys(body), ['keys']);
+  test('the key set has public keys alone, and verifies what is signed here', async (t) => {
+    const { body } = await document(t, PATHS.jwks);
+    t.deepEqual(Object.keys(body), ['keys']);
     for (const key of body.keys) {
-      assert.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
-      assert.deepEqual([key.kty, key.crv, key.alg, key.use], ['EC', 'P-256', 'ES256', 'sig']);
-      assert.equal(key.kid, await calculateJwkThumbprint(key));
+      t.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
+      t.deepEqual([key.kty, key.crv, key.alg, key.use], ['EC', 'P-256', 'ES256', 'sig']);
+      t.is(key.kid, await calculateJwkThumbprint(key));
     }
     const { identity_assertion, registration_id } = (await on.post('/agent/identity', { type: 'anonymous' }))
       .body;
@@ -303,7 +295,7 @@ describe('discovery', () => {
     await jwtVerify(identity_assertion, createLocalJWKSet(body), { ...expected, currentDate });
   });
 
-  test('each resource has its document below its own path, the first one at the root too', async () => {
+  test('each resource has its document below its own path, the first one at the root too', async (t) => {
     const first = {
       resource: 'https://api.example.com/mcp',
       resource_name: 'API',
@@ -312,9 +304,9 @@ describe('discovery', () => {
       scopes_supported: ['read'],
       bearer_methods_supported: ['header'],
     };
-    assert.deepEqual((await document(METADATA)).body, first);
-    assert.deepEqual((await document(`${METADATA}/mcp`)).body, first);
-    assert.deepEqual((await document(`${METADATA}/v1/files`)).body, {
+    t.deepEqual((await document(t, METADATA)).body, first);
+    t.deepEqual((await document(t, `${METADATA}/mcp`)).body, first);
+    t.deepEqual((await document(t, `${METADATA}/v1/files`)).body, {
       resource: 'https://files.example.com/v1/files',
       resource_name: 'Files',
       authorization_servers: [on.url],
@@ -322,25 +314,25 @@ describe('discovery', () => {
       bearer_methods_supported: ['header'],
     });
     for (const path of [`${METADATA}/v1`, `${METADATA}/`, `${METADATA}/mcp/`]) {
-      assert.equal((await on.get(path)).status, 404, path);
+      t.is((await on.get(path)).status, 404, path);
     }
   });
 
-  test('no document has a member without a value', async () => {
+  test('no document has a member without a value', async (t) => {
     const walk = (value: unknown, at: string): void => {
-      assert.notEqual(value, null, `${at} is null`);
-      assert.notEqual(value, '', `${at} is empty`);
+      t.not(value, null, `${at} is null`);
+      t.not(value, '', `${at} is empty`);
       if (typeof value === 'object')
         for (const [name, each] of Object.entries(value!)) walk(each, `${at}.${name}`);
     };
     for (const { path } of open) {
       const { text, body, headers } = await on.get(path);
       if (headers.get('content-type')?.startsWith('application/json')) walk(body, path);
-      assert.doesNotMatch(text, /\{\{|\}\}\}|undefined|\[object|NaN/, path);
+      t.notRegex(text, /\{\{|\}\}\}|undefined|\[object|NaN/, path);
     }
   });
 
-  test('no header of a request changes a URL that we write', async () => {
+  test('no header of a request changes a URL that we write', async (t) => {
     const port = new URL(on.url).port;
     const evil = [
       ['X-Forwarded-Host', 'evil.example'],
@@ -356,12 +348,12 @@ describe('discovery', () => {
       const plain = await on.get(path);
       for (const host of [`localhost:${port}`, `127.0.0.1:${port}`, 'localhost', '127.0.0.1:1']) {
         const reply = await send(on, 'GET', path, [...evil, ['Host', host]]);
-        assert.deepEqual([reply.status, reply.text], [plain.status, plain.text], `${path} as ${host}`);
-        assert.equal(reply.headers.get('location'), plain.headers.get('location'));
+        t.deepEqual([reply.status, reply.text], [plain.status, plain.text], `${path} as ${host}`);
+        t.is(reply.headers.get('location'), plain.headers.get('location'));
       }
     }
     const refusal = await send(on, 'GET', '/api/me', [...evil, ['Host', `127.0.0.1:${port}`]]);
-    assert.equal(
+    t.is(
       refusal.headers.get('www-authenticate'),
       `Bearer resource_metadata="${on.url}${METADATA}", AgentAuth discovery="${on.url}/.well-known/agent-configuration"`,
     );
@@ -381,17 +373,17 @@ describe('discovery', () => {
     const urls = [...`${mail.text}${mail.html}`.matchAll(/https?:\/\/[^\s"'<]+/g)].map(([url]) => url);
     const { verification_uri } = asked.body.data;
     for (const url of urls.filter((each) => each !== on.url && each !== verification_uri)) {
-      assert.ok(url.startsWith(`${on.url}/claim/deny?t=d.`), url);
+      t.true(url.startsWith(`${on.url}/claim/deny?t=d.`), url);
     }
-    assert.ok(verification_uri.startsWith(`${on.url}/claim?t=v.`), verification_uri);
-    assert.ok(urls.includes(verification_uri), 'the mail leads to the page that the agent names');
-    assert.ok(!JSON.stringify(mail).includes('evil'));
-    assert.ok(!JSON.stringify(mail).includes('1.2.x.x'));
+    t.truthy(verification_uri.startsWith(`${on.url}/claim?t=v.`), verification_uri);
+    t.true(urls.includes(verification_uri), 'the mail leads to the page that the agent names');
+    t.false(JSON.stringify(mail).includes('evil'));
+    t.false(JSON.stringify(mail).includes('1.2.x.x'));
   });
 
-  test('llms.txt begins as the format wants it: a title, a summary, links', async () => {
-    const { text } = await document(PATHS.llmsTxt);
-    assert.match(
+  test('llms.txt begins as the format wants it: a title, a summary, links', async (t) => {
+    const { text } = await document(t, PATHS.llmsTxt);
+    t.regex(
       text,
       /^# Acme\n\n> .+\n\nHave you a key .+\n\n(- \[.+\]\(.+\): .+\n)+\n## .+\n\n(- \[.+\]\(.+\): .+\n)+$/,
     );

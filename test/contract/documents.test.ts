@@ -1,41 +1,40 @@
-import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { fileSchema } from '../../src/config/file.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { settingsTable } from '../../src/config/settings.ts';
 import { TEST_SECRET } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
-test('the published schema of the configuration file is the one that checks it', () => {
+test('the published schema of the configuration file is the one that checks it', (t) => {
   const schema = z.toJSONSchema(fileSchema, { target: 'draft-2020-12', io: 'input' });
-  assert.deepEqual(JSON.parse(read('docs/vouchsafe.config.schema.json')), JSON.parse(JSON.stringify(schema)));
+  t.deepEqual(JSON.parse(read('docs/vouchsafe.config.schema.json')), JSON.parse(JSON.stringify(schema)));
 });
 
-test('the documents name every limit and its default, and every setting', () => {
+test('the documents name every limit and its default, and every setting', (t) => {
   const operating = read('docs/operating.md');
   const { limits } = z.toJSONSchema(fileSchema, { io: 'input' }).properties as {
     limits: { properties: Record<string, { default: string | number }> };
   };
   for (const [name, { default: value }] of Object.entries(limits.properties)) {
     const row = operating.split('\n').find((line) => line.startsWith('|') && line.includes(`\`${name}\``));
-    assert.ok(row?.includes(typeof value === 'string' ? `"${value}"` : String(value)), `${name}: ${value}`);
+    t.truthy(row?.includes(typeof value === 'string' ? `"${value}"` : String(value)), `${name}: ${value}`);
   }
   const settings = [...settingsTable().matchAll(/^\| `([A-Z_]+)`/gm)].map(([, name]) => name!);
-  assert.ok(settings.length > 15, settings.join(' '));
+  t.true(settings.length > 15, settings.join(' '));
   const readme = read('README.md');
-  for (const name of settings) assert.ok(readme.includes(`\`${name}\``), `README names ${name}`);
+  for (const name of settings) t.true(readme.includes(`\`${name}\``), `README names ${name}`);
 });
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const DOCUMENTS = globSync(['*.md', 'docs/**/*.md'], { cwd: ROOT }).filter((file) => file !== 'auth.md');
 
-test('every link in a document leads to a file, and to a heading or anchor in it', () => {
-  assert.ok(DOCUMENTS.length > 10, DOCUMENTS.join(' '));
+test('every link in a document leads to a file, and to a heading or anchor in it', (t) => {
+  t.true(DOCUMENTS.length > 10, DOCUMENTS.join(' '));
   const broken = DOCUMENTS.flatMap((file) =>
     [...read(file).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link]) => {
       if (/^[a-z]+:/.test(link!)) return [];
@@ -46,7 +45,7 @@ test('every link in a document leads to a file, and to a heading or anchor in it
       return anchorsOf(read(target)).has(anchor) ? [] : [`${file}: ${link}`];
     }),
   );
-  assert.deepEqual(broken, []);
+  t.deepEqual(broken, []);
 });
 
 /** The anchors of a Markdown document: its headings as GitHub names them, and those that are written out. */
@@ -60,7 +59,7 @@ function anchorsOf(text: string): Set<string> {
   return new Set([...headings, ...[...text.matchAll(/<a id="([^"]+)"/g)].map(([, id]) => id!)]);
 }
 
-test('every numbered requirement that is cited stands in docs/security.md', () => {
+test('every numbered requirement that is cited stands in docs/security.md', (t) => {
   const anchors = anchorsOf(read('docs/security.md'));
   const files = globSync(['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', 'docs/**/*.md', '*.md'], {
     cwd: ROOT,
@@ -70,22 +69,22 @@ test('every numbered requirement that is cited stands in docs/security.md', () =
       .filter(([, kind, number]) => !anchors.has(`${kind!.toLowerCase()}-${number}`))
       .map(([cited]) => `${file}: ${cited}`),
   );
-  assert.deepEqual(missing, []);
+  t.deepEqual(missing, []);
 });
 
-test('the example of the configuration file is one', () => {
+test('the example of the configuration file is one', (t) => {
   const config = loadConfig({
     CONFIG: join(ROOT, 'examples/vouchsafe.config.json'),
     SECRET: TEST_SECRET,
   });
-  assert.equal(config.service.name, 'Acme');
-  assert.equal(config.resources.length, 2);
+  t.is(config.service.name, 'Acme');
+  t.is(config.resources.length, 2);
   const members = new Set(Object.keys(JSON.parse(read('examples/vouchsafe.config.json'))));
   const left = Object.keys(fileSchema.shape).filter((name) => !members.has(name));
-  assert.deepEqual(left, ['capabilities', 'claimMode'], 'what the example leaves out');
+  t.deepEqual(left, ['capabilities', 'claimMode'], 'what the example leaves out');
 });
 
-test('what a comment cites can be opened: a document of ours is there, and no other is named', () => {
+test('what a comment cites can be opened: a document of ours is there, and no other is named', (t) => {
   const files = globSync(['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'], { cwd: ROOT });
   const dead = files.flatMap((file) =>
     [...read(file).matchAll(/^\s*(?:\/\*\*?|\*|\/\/).*$|\/\/ .*$/gm)].flatMap(([comment]) => {
@@ -97,5 +96,5 @@ test('what a comment cites can be opened: a document of ours is there, and no ot
       return [...absent, ...(numbered ?? [])].map((what) => `${file}: ${what}`);
     }),
   );
-  assert.deepEqual(dead, []);
+  t.deepEqual(dead, []);
 });

@@ -1,9 +1,7 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { badInputOf } from '../helpers/bad-input.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import {
   type Members,
   mailbox,
@@ -18,17 +16,17 @@ import { type DialectName, MARK } from '../helpers/wire.ts';
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: fields of auth.md versions', (engine) => {
+onEveryEngine('bad input: fields of auth.md versions', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refused, badRequest } = badInputOf(() => on);
 
-  describe('fields of auth.md versions', () => {
-    test("the same in the bodies of auth.md's own versions, whose answers are flat", async () => {
+  test.describe('fields of auth.md versions', (test) => {
+    test("the same in the bodies of auth.md's own versions, whose answers are flat", async (t) => {
       const production = (path: string, body: Members) =>
         path.startsWith('/agent/identity') && speaksProduction(body);
       const speaksProduction = ({ type, user_code, assertion }: Members) =>
@@ -162,12 +160,12 @@ onEveryEngine('bad input: fields of auth.md versions', (engine) => {
       for (const [path, body, field] of cases) {
         const about = `${path} ${JSON.stringify(body).slice(0, 120)}`;
         const reply = await on.post(path, body);
-        badRequest(reply, production(path, body) ? 'auth.md production' : 'auth.md', about);
-        assert.equal(reply.body.field, field, about);
+        badRequest(t, reply, production(path, body) ? 'auth.md production' : 'auth.md', about);
+        t.is(reply.body.field, field, about);
       }
     });
 
-    test('a body that several versions could have sent is of one of them, and is answered as that one answers', async () => {
+    test('a body that several versions could have sent is of one of them, and is answered as that one answers', async (t) => {
       const claim_token = unknownOwnClaimToken;
       const codes = { otp: '123456', user_code: 'BCDF-GHJK' };
       const native = { claim_token: unknownClaimToken };
@@ -198,16 +196,16 @@ onEveryEngine('bad input: fields of auth.md versions', (engine) => {
         ['/agent/auth/claim/complete', { ...native, ...codes }, 'tinysend', 401, 'invalid_claim_token'],
       ];
       for (const [path, body, dialect, status, code] of spoken) {
-        refused(await on.post(path, body), dialect, status, code, `${path} ${JSON.stringify(body)}`);
+        refused(t, await on.post(path, body), dialect, status, code, `${path} ${JSON.stringify(body)}`);
       }
       const assertions = [{ type: 'verified_email', email: mailbox }];
       const mixed = { type: 'identity_assertion', assertions, requested_credential_type: 'api_key' };
       const mailed = on.mails.length;
-      badRequest(await on.post('/agent/auth', mixed), 'auth.md', 'assertions and a type of credential');
-      assert.equal(on.mails.length, mailed);
+      badRequest(t, await on.post('/agent/auth', mixed), 'auth.md', 'assertions and a type of credential');
+      t.is(on.mails.length, mailed);
     });
 
-    test('null is as good as nothing, where a version has optional members', async () => {
+    test('null is as good as nothing, where a version has optional members', async (t) => {
       const nobody = { agent_name: null, login_hint: null, email: null };
       const accepted: [path: string, body: Members][] = [
         ['/agent/auth', { type: 'anonymous', requested_credential_type: null, assertion_type: null }],
@@ -221,7 +219,7 @@ onEveryEngine('bad input: fields of auth.md versions', (engine) => {
       ];
       for (const [path, body] of accepted) {
         const reply = await on.post(path, body);
-        assert.equal(reply.status, 200, `${path} ${JSON.stringify(body)}: ${reply.text}`);
+        t.is(reply.status, 200, `${path} ${JSON.stringify(body)}: ${reply.text}`);
       }
       const claim_token = unknownOwnClaimToken;
       const otherwise: [path: string, body: Members, status: number, code: string][] = [
@@ -245,12 +243,12 @@ onEveryEngine('bad input: fields of auth.md versions', (engine) => {
         ],
       ];
       for (const [path, body, status, code] of otherwise) {
-        refused(await on.post(path, body), 'auth.md', status, code, `${path} ${JSON.stringify(body)}`);
+        refused(t, await on.post(path, body), 'auth.md', status, code, `${path} ${JSON.stringify(body)}`);
       }
       const { identity_assertion: assertion } = (await on.post('/agent/identity', { type: 'anonymous' }))
         .body;
       const asked = { grant_type: JWT_BEARER, assertion, claim_token: null, resource: null, scope: null };
-      assert.equal((await on.post('/oauth2/token', asked)).status, 200);
+      t.is((await on.post('/oauth2/token', asked)).status, 200);
     });
   });
 });

@@ -1,8 +1,6 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { badInputOf, routesOf } from '../helpers/bad-input.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { type BodyRow, encode, unknownClaimToken } from '../helpers/valid-bodies.ts';
 import { assertFailureShape, MARK } from '../helpers/wire.ts';
 
@@ -10,27 +8,27 @@ import { assertFailureShape, MARK } from '../helpers/wire.ts';
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: fields', (engine) => {
+onEveryEngine('bad input: fields', (engine, test) => {
   let on: TestService;
   let rows: BodyRow[];
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     ({ rows } = routesOf(on));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refused, assertPlain, post } = badInputOf(() => on);
 
-  test('the valid bodies of this test are valid', async () => {
+  test('the valid bodies of this test are valid', async (t) => {
     for (const row of rows) {
       const reply = await post(row, encode(row));
-      assertPlain(row, reply);
-      if (reply.status >= 400) assertFailureShape(on, reply, row.dialect, row.line);
+      assertPlain(t, row, reply);
+      if (reply.status >= 400) assertFailureShape(t, on, reply, row.dialect, row.line);
     }
   });
 
-  describe('fields', () => {
-    test('a missing, mistyped, wrong or too long member is 400 and named by `field`', async () => {
+  test.describe('fields', (test) => {
+    test('a missing, mistyped, wrong or too long member is 400 and named by `field`', async (t) => {
       const assertion = { type: 'verified_email', email: 'human@example.com' };
       const identity = { type: 'identity_assertion', assertions: [assertion] };
       const long = MARK.repeat(400);
@@ -92,8 +90,8 @@ onEveryEngine('bad input: fields', (engine) => {
       for (const [path, body, field] of cases) {
         const about = `${path} ${JSON.stringify(body).slice(0, 120)}`;
         const reply = await on.post(path, body);
-        refused(reply, 'tinysend', 400, 'invalid_request', about);
-        assert.equal(reply.body.error.field, field, about);
+        refused(t, reply, 'tinysend', 400, 'invalid_request', about);
+        t.is(reply.body.error.field, field, about);
       }
     });
   });

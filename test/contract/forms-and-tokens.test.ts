@@ -1,9 +1,7 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { CLAIM, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { badInputOf, routesOf } from '../helpers/bad-input.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import {
   type BodyRow,
   encode,
@@ -21,19 +19,19 @@ import { type DialectName, MARK } from '../helpers/wire.ts';
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: forms and tokens', (engine) => {
+onEveryEngine('bad input: forms and tokens', (engine, test) => {
   let on: TestService;
   let rows: BodyRow[];
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     ({ rows } = routesOf(on));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refused, badRequest, post } = badInputOf(() => on);
 
-  describe('forms and tokens', () => {
-    test('a form of a page with a missing, wrong or too long member is 400, without its token 403', async () => {
+  test.describe('forms and tokens', (test) => {
+    test('a form of a page with a missing, wrong or too long member is 400, without its token 403', async (t) => {
       const claim = { csrf: 'x', attempt: 'cla_0', code: '123456' };
       const long = MARK.repeat(9);
       const cases: [path: string, body: Record<string, string>, status: number][] = [
@@ -47,11 +45,11 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
         ['/claim/deny', { no_more: 'on' }, 403],
       ];
       for (const [path, body, status] of cases) {
-        refused(await on.form(path, body), 'page', status, '', `${path} ${JSON.stringify(body)}`);
+        refused(t, await on.form(path, body), 'page', status, '', `${path} ${JSON.stringify(body)}`);
       }
     });
 
-    test('what is no mailbox is 400, natively invalid_email, and costs no mail', async () => {
+    test('what is no mailbox is 400, natively invalid_email, and costs no mail', async (t) => {
       const { claim_token } = await on.register();
       const own = (await on.post('/agent/identity', { type: 'anonymous' })).body;
       const V01 = 'invalid_request/invalid_login_hint';
@@ -93,10 +91,10 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
           type: 'identity_assertion',
           assertions: [{ type: 'verified_email', email }],
         });
-        refused(claimed, 'tinysend', 400, 'invalid_email', email);
-        refused(asserted, 'tinysend', 400, 'invalid_email', email);
-        assert.equal(claimed.body.error.field, 'email');
-        assert.equal(asserted.body.error.field, 'assertions.0.email');
+        refused(t, claimed, 'tinysend', 400, 'invalid_email', email);
+        refused(t, asserted, 'tinysend', 400, 'invalid_email', email);
+        t.is(claimed.body.error.field, 'email');
+        t.is(asserted.body.error.field, 'assertions.0.email');
         const verified = { type: 'identity_assertion', assertion_type: 'verified_email', assertion: email };
         const flat: [path: string, body: Members, dialect: DialectName, code: string, field: string][] = [
           ['/agent/auth', { ...verified, requested_credential_type: 'api_key' }, 'auth.md', V01, 'assertion'],
@@ -126,14 +124,14 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
         ];
         for (const [path, body, dialect, code, field] of flat) {
           const reply = await on.post(path, body);
-          refused(reply, dialect, 400, code, `${path} ${email}`);
-          assert.equal(reply.body.field, field, path);
+          refused(t, reply, dialect, 400, code, `${path} ${email}`);
+          t.is(reply.body.field, field, path);
         }
       }
-      assert.equal(on.mails.length, before);
+      t.is(on.mails.length, before);
     });
 
-    test('a form without its token is 400', async () => {
+    test('a form without its token is 400', async (t) => {
       for (const row of rows.filter((each) => each.dialect === 'oauth' && each.path !== '/oauth2/token')) {
         const texts = {
           nothing: '',
@@ -144,12 +142,12 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
           JSON: JSON.stringify(row.valid),
         };
         for (const [what, text] of Object.entries(texts)) {
-          refused(await post(row, text), row.dialect, 400, 'invalid_request', `${row.line}: ${what}`);
+          refused(t, await post(row, text), row.dialect, 400, 'invalid_request', `${row.line}: ${what}`);
         }
       }
     });
 
-    test('the token endpoint names what is missing or too much, in a form as in JSON', async () => {
+    test('the token endpoint names what is missing or too much, in a form as in JSON', async (t) => {
       const { identity_assertion: assertion } = (await on.post('/agent/identity', { type: 'anonymous' }))
         .body;
       const { claim_token } = (
@@ -208,9 +206,10 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
       ];
       for (const [body, code] of cases) {
         const about = JSON.stringify(body).slice(0, 160);
-        if (code !== 'slow_down') refused(await on.form('/oauth2/token', body), 'oauth', 400, code, about);
+        if (code !== 'slow_down') refused(t, await on.form('/oauth2/token', body), 'oauth', 400, code, about);
         const isFirst = code === 'authorization_pending';
-        if (!isFirst) refused(await on.post('/oauth2/token', body), 'oauth', 400, code, `${about} as JSON`);
+        if (!isFirst)
+          refused(t, await on.post('/oauth2/token', body), 'oauth', 400, code, `${about} as JSON`);
       }
       for (const [name, value] of Object.entries({
         ...bearer,
@@ -220,7 +219,7 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
       })) {
         for (const wrong of [1, true, [value], { value }]) {
           const reply = await on.post('/oauth2/token', { ...bearer, [name]: wrong });
-          badRequest(reply, 'oauth', `${name} as ${JSON.stringify(wrong)}`);
+          badRequest(t, reply, 'oauth', `${name} as ${JSON.stringify(wrong)}`);
         }
       }
       const accepted: Record<string, string>[] = [
@@ -230,11 +229,11 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
         { scope: '', resource: '', x: 'y' },
       ];
       for (const parameters of accepted) {
-        assert.equal((await on.form('/oauth2/token', { ...bearer, ...parameters })).status, 200);
+        t.is((await on.form('/oauth2/token', { ...bearer, ...parameters })).status, 200);
       }
     });
 
-    test('a token that is the whole body is refused for what is wrong with it, and nothing of it is repeated', async () => {
+    test('a token that is the whole body is refused for what is wrong with it, and nothing of it is repeated', async (t) => {
       for (const [path, typ, dialect] of [
         ['/agent/event/notify', 'secevent+jwt', 'security events'],
         ['/agent/auth/revoke', 'logout+jwt', 'auth.md'],
@@ -286,12 +285,12 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
           'us as issuer': [jwt(header, { ...claims, iss: on.url }), 'invalid_issuer'],
         };
         for (const [what, [body, code]] of Object.entries(cases)) {
-          refused(await post(row, body), dialect, 400, code, `${path}: ${what}`);
+          refused(t, await post(row, body), dialect, 400, code, `${path}: ${what}`);
         }
       }
     });
 
-    test('a form with a parameter twice, without end or of no text is 400', async () => {
+    test('a form with a parameter twice, without end or of no text is 400', async (t) => {
       for (const row of rows.filter(({ codec }) => codec === 'form')) {
         const valid = encode(row);
         const first = Object.keys(row.valid)[0]!;
@@ -309,10 +308,10 @@ onEveryEngine('bad input: forms and tokens', (engine) => {
           'a parameter without end': encode(row, { ...row.valid, [first]: 'a'.repeat(9000) }),
         };
         for (const [what, text] of Object.entries(texts)) {
-          badRequest(await post(row, text), row.dialect, `${row.line}: ${what}`);
+          badRequest(t, await post(row, text), row.dialect, `${row.line}: ${what}`);
         }
         const bytes = Buffer.concat([Buffer.from(`${valid}&x=`), Buffer.from([0xff])]);
-        refused(await post(row, bytes), row.dialect, 400, 'invalid_request', `${row.line}: raw bytes`);
+        refused(t, await post(row, bytes), row.dialect, 400, 'invalid_request', `${row.line}: raw bytes`);
       }
     });
   });

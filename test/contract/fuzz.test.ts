@@ -1,10 +1,10 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import type { Route } from '../../src/http/server/table.ts';
 import { badInputOf, METHODS, routesOf } from '../helpers/bad-input.ts';
-import { onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
-
+import { assertProperty } from '../helpers/property.ts';
+import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { type BodyRow, encode, mailbox } from '../helpers/valid-bodies.ts';
 import { assertFailureShape, assertHeaders, assertPage, type DialectName, send } from '../helpers/wire.ts';
 
@@ -12,57 +12,56 @@ import { assertFailureShape, assertHeaders, assertPage, type DialectName, send }
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: whatever is sent', (engine) => {
+onEveryEngine('bad input: whatever is sent', (engine, test) => {
   let on: TestService;
   let routes: Route[];
   let rows: BodyRow[];
   let carriers: BodyRow[]; // one row for each path and media type
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     ({ routes, rows, carriers } = routesOf(on));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refused, post } = badInputOf(() => on);
 
-  describe('whatever is sent', () => {
+  test.describe('whatever is sent', (test) => {
     /** Success or refusal in a dialect of the path, and never our fault. */
-    function assertOrderly(row: Pick<BodyRow, 'path' | 'spoken'>, reply: Reply): void {
+    function assertOrderly(t: ExecutionContext, row: Pick<BodyRow, 'path' | 'spoken'>, reply: Reply): void {
       const { spoken } = row;
       if (spoken.has('page')) {
-        assert.ok(reply.status === 303 || (reply.status >= 400 && reply.status < 500), `${reply.status}`);
-        assertPage(reply, row.path);
+        t.true(reply.status === 303 || (reply.status >= 400 && reply.status < 500), `${reply.status}`);
+        assertPage(t, reply, row.path);
         return;
       }
       const isNative = spoken.has('tinysend') && 'ok' in Object(reply.body);
       if (reply.status >= 400) {
         const dialect = isNative ? 'tinysend' : [...spoken].find((each) => each !== 'tinysend');
-        assertFailureShape(on, reply, dialect ?? 'tinysend', row.path);
+        assertFailureShape(t, on, reply, dialect ?? 'tinysend', row.path);
         return;
       }
-      assert.equal(reply.status, row.path === '/agent/event/notify' ? 202 : 200);
-      assertHeaders(reply, row.path);
-      if (['/oauth2/revoke', '/agent/event/notify'].includes(row.path)) assert.equal(reply.text, '');
-      else if (isNative) assert.equal(reply.body.ok, true);
-      else if (row.path === '/oauth2/token') assert.equal(typeof reply.body.access_token, 'string');
-      else if (row.path.startsWith('/agent/'))
-        assert.match(reply.body.registration_id ?? reply.body.id, /^reg_/);
-      else assert.equal(typeof reply.body.active, 'boolean');
+      t.is(reply.status, row.path === '/agent/event/notify' ? 202 : 200);
+      assertHeaders(t, reply, row.path);
+      if (['/oauth2/revoke', '/agent/event/notify'].includes(row.path)) t.is(reply.text, '');
+      else if (isNative) t.true(reply.body.ok);
+      else if (row.path === '/oauth2/token') t.is(typeof reply.body.access_token, 'string');
+      else if (row.path.startsWith('/agent/')) t.regex(reply.body.registration_id ?? reply.body.id, /^reg_/);
+      else t.is(typeof reply.body.active, 'boolean');
     }
     const runs = { numRuns: 40 };
 
-    test('random bytes get an orderly answer', async () => {
+    test('random bytes get an orderly answer', async (t) => {
       for (const row of carriers) {
-        await fc.assert(
-          fc.asyncProperty(fc.uint8Array({ maxLength: 600 }), async (bytes) =>
-            assertOrderly(row, await post(row, bytes)),
-          ),
+        await assertProperty(
+          t,
+          [fc.uint8Array({ maxLength: 600 })],
+          async (t, bytes) => assertOrderly(t, row, await post(row, bytes)),
           runs,
         );
       }
     });
 
-    test('random JSON, parameters and tokens get an orderly answer', async () => {
+    test('random JSON, parameters and tokens get an orderly answer', async (t) => {
       const json = fc.json({ stringUnit: 'binary', maxDepth: 10 });
       const name = fc.constantFrom(
         ...'token client_id client_secret csrf attempt code grant_type assertion claim_token resource scope x'.split(
@@ -77,18 +76,18 @@ onEveryEngine('bad input: whatever is sent', (engine) => {
       const token = fc.array(part, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('.'));
       const texts = { json, form: parameters, token };
       for (const row of carriers) {
-        await fc.assert(
-          fc.asyncProperty(texts[row.codec], async (body) =>
-            assertOrderly(row, await post(row, Buffer.from(body))),
-          ),
+        await assertProperty(
+          t,
+          [texts[row.codec]],
+          async (t, body) => assertOrderly(t, row, await post(row, Buffer.from(body))),
           runs,
         );
       }
     });
 
-    test('valid bodies with one member changed, or one character, get an orderly answer', async () => {
+    test('valid bodies with one member changed, or one character, get an orderly answer', async (t) => {
       const { credential } = await on.claimed(`fuzz-${engine}@example.com`);
-      const browser = await openClaim(`browser-${engine}@example.com`);
+      const browser = await openClaim(t, `browser-${engine}@example.com`);
       const sent = (row: BodyRow): readonly (readonly [string, string])[] => {
         if (row.dialect === 'page') return [['Cookie', browser.cookie]];
         // No bearer authenticates a form: its refusal is not what is looked for. Nor does one go with another's claim token.
@@ -118,18 +117,20 @@ onEveryEngine('bad input: whatever is sent', (engine) => {
           const index = at % text.length;
           return text.slice(0, index) + characters + text.slice(index + 1);
         });
-        await fc.assert(
-          fc.asyncProperty(fc.oneof(changedMember, changedCharacter), async (body) => {
+        await assertProperty(
+          t,
+          [fc.oneof(changedMember, changedCharacter)],
+          async (t, body) => {
             const reply = await send(on, 'POST', row.path, [...sent(row), ['Content-Type', row.type]], body);
-            assertOrderly(row, reply);
-          }),
+            assertOrderly(t, row, reply);
+          },
           { numRuns: 80 },
         );
       }
     });
 
     /** A browser that is shown a claim: its cookies, and what the form of the page carries. */
-    async function openClaim(email: string) {
+    async function openClaim(t: ExecutionContext, email: string) {
       const { claim_token } = await on.register();
       const asked = await on.post('/agent/auth/claim', { claim_token, email });
       const kept = await on.get(asked.body.data.verification_uri.slice(on.url.length));
@@ -139,33 +140,31 @@ onEveryEngine('bad input: whatever is sent', (engine) => {
         .join('; ');
       const { text } = await on.request('GET', '/claim', { headers: { Cookie: cookie } });
       const hidden = (name: string) => new RegExp(`name="${name}" value="([^"]+)"`).exec(text)?.[1] ?? '';
-      assert.match(hidden('attempt'), /^cla_/, text);
+      t.regex(hidden('attempt'), /^cla_/, text);
       return { cookie, csrf: hidden('csrf'), attempt: hidden('attempt') };
     }
 
-    test('random links and cookies, and links of ours with one character changed, lead to no claim', async () => {
-      const { cookie } = await openClaim(`links-${engine}@example.com`);
+    test('random links and cookies, and links of ours with one character changed, lead to no claim', async (t) => {
+      const { cookie } = await openClaim(t, `links-${engine}@example.com`);
       const token = /vouchsafe_claim=([^;]+)/.exec(cookie)![1]!;
       const random = fc.string({ unit: fc.constantFrom(...'abz09AZ-_.=%~') });
       const changed = fc
         .tuple(fc.nat({ max: token.length - 1 }), fc.constantFrom(...'abz09AZ-_.'))
         .filter(([at, character]) => token[at] !== character)
         .map(([at, character]) => token.slice(0, at) + character + token.slice(at + 1));
-      await fc.assert(
-        fc.asyncProperty(
-          fc.constantFrom('/claim', '/claim/deny'),
-          fc.oneof(random, changed),
-          async (path, link) => {
-            refused(await send(on, 'GET', `${path}?t=${link}`), 'page', 404, '', `${path}?t=${link}`);
-            const held = [['Cookie', `vouchsafe_browser=${link}; vouchsafe_claim=${link}`]] as const;
-            refused(await send(on, 'GET', path, held), 'page', 404, '', `${path} with ${link}`);
-          },
-        ),
+      await assertProperty(
+        t,
+        [fc.constantFrom('/claim', '/claim/deny'), fc.oneof(random, changed)],
+        async (t, path, link) => {
+          refused(t, await send(on, 'GET', `${path}?t=${link}`), 'page', 404, '', `${path}?t=${link}`);
+          const held = [['Cookie', `vouchsafe_browser=${link}; vouchsafe_claim=${link}`]] as const;
+          refused(t, await send(on, 'GET', path, held), 'page', 404, '', `${path} with ${link}`);
+        },
         { numRuns: 60 },
       );
     });
 
-    test('random paths, methods and headers get an orderly answer', async () => {
+    test('random paths, methods and headers get an orderly answer', async (t) => {
       const segment = fc.oneof(
         fc.constantFrom(
           'agent',
@@ -212,30 +211,27 @@ onEveryEngine('bad input: whatever is sent', (engine) => {
       const value = fc.string({
         unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)),
       });
-      await fc.assert(
-        fc.asyncProperty(
-          fc.constantFrom(...METHODS),
-          path,
-          fc.array(fc.tuple(header, value), { maxLength: 4 }),
-          async (method, asked, headers) => {
-            const reply = await send(on, method, asked, headers);
-            assert.ok(reply.status < 500, `${method} ${asked}: ${reply.status}`);
-            assert.match(reply.headers.get('x-request-id') ?? '', /^req_/);
-            if (reply.status >= 400 && method !== 'HEAD') {
-              const row = routes.find((each) => each.path === asked);
-              const room = /^\/(oauth2(?=\/)|agent\/identity(?=\/|$))/.exec(asked)?.[1] ?? '';
-              const neighbours = { oauth2: 'oauth', 'agent/identity': 'auth.md' }[room] ?? 'tinysend';
-              assertFailureShape(on, reply, (row?.dialect.name ?? neighbours) as DialectName, asked);
-            }
-          },
-        ),
+      await assertProperty(
+        t,
+        [fc.constantFrom(...METHODS), path, fc.array(fc.tuple(header, value), { maxLength: 4 })],
+        async (t, method, asked, headers) => {
+          const reply = await send(on, method, asked, headers);
+          t.true(reply.status < 500, `${method} ${asked}: ${reply.status}`);
+          t.regex(reply.headers.get('x-request-id') ?? '', /^req_/);
+          if (reply.status >= 400 && method !== 'HEAD') {
+            const row = routes.find((each) => each.path === asked);
+            const room = /^\/(oauth2(?=\/)|agent\/identity(?=\/|$))/.exec(asked)?.[1] ?? '';
+            const neighbours = { oauth2: 'oauth', 'agent/identity': 'auth.md' }[room] ?? 'tinysend';
+            assertFailureShape(t, on, reply, (row?.dialect.name ?? neighbours) as DialectName, asked);
+          }
+        },
         { numRuns: 400 },
       );
     });
 
-    test('nothing of all this was our fault', () => {
+    test('nothing of all this was our fault', (t) => {
       const faults = on.logged.map((line) => JSON.parse(line)).filter(({ level }) => level >= 50);
-      assert.deepEqual(faults, []);
+      t.deepEqual(faults, []);
     });
   });
 });

@@ -1,22 +1,21 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { newMailbox } from '../helpers/common.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** What is said of bodies that are nearly right. */
 
-onEveryEngine('bodies that are nearly right', (engine) => {
+onEveryEngine('bodies that are nearly right', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const send = (body: NonNullable<RequestInit['body']>, type = 'application/json', path = '/agent/auth') =>
     on.request('POST', path, { body, headers: { 'Content-Type': type } });
   const ANONYMOUS = '{"type":"anonymous"}';
 
-  test('UTF-8 may be named in every way that is legal, and nothing else', async () => {
+  test('UTF-8 may be named in every way that is legal, and nothing else', async (t) => {
     for (const parameters of [
       ...[';charset=utf-8', '; charset=UTF-8', ';charset="utf-8"', '; Charset="UTF-8"', ' ; charset=utf-8'],
       ...[
@@ -29,12 +28,12 @@ onEveryEngine('bodies that are nearly right', (engine) => {
       ...['; profile="https://example.com/a b"', ';charset=utf-8 ', ';;charset=utf-8', ';version=1'],
     ]) {
       const { status, text } = await send(ANONYMOUS, `application/json${parameters}`);
-      assert.equal(status, 200, `${parameters}: ${text}`);
+      t.is(status, 200, `${parameters}: ${text}`);
     }
     for (const charset of ['latin1', 'iso-8859-1', 'utf-16', '"utf-16le"', 'utf-7', 'nonsense', "'utf-8'"]) {
       const { status, body } = await send(ANONYMOUS, `application/json; charset=${charset}`);
-      assert.deepEqual([status, body.error.code], [415, 'unsupported_media_type'], charset);
-      assert.equal(body.error.message, 'Send the body as UTF-8.');
+      t.deepEqual([status, body.error.code], [415, 'unsupported_media_type'], charset);
+      t.is(body.error.message, 'Send the body as UTF-8.');
     }
     for (const type of [
       'application/jsonx',
@@ -42,25 +41,25 @@ onEveryEngine('bodies that are nearly right', (engine) => {
       'multipart/form-data; boundary=x',
       'application/ld+json',
     ]) {
-      assert.equal((await send(ANONYMOUS, type)).status, 415, type);
+      t.is((await send(ANONYMOUS, type)).status, 415, type);
     }
   });
 
-  test('a byte order mark and UTF-16 are named', async () => {
+  test('a byte order mark and UTF-16 are named', async (t) => {
     const { status, body } = await send(`\ufeff${ANONYMOUS}`);
-    assert.deepEqual([status, body.error.code], [400, 'invalid_json']);
-    assert.match(body.error.message, /byte order mark\. Send it without/);
+    t.deepEqual([status, body.error.code], [400, 'invalid_json']);
+    t.regex(body.error.message, /byte order mark\. Send it without/);
     for (const bytes of [
       Buffer.from(`\ufeff${ANONYMOUS}`, 'utf16le'),
       Buffer.from(`\ufeff${ANONYMOUS}`, 'utf16le').swap16(),
     ]) {
       const reply = await send(bytes);
-      assert.equal(reply.status, 400);
-      assert.match(reply.body.error.message, /The body is UTF-16\. Send it as UTF-8/);
+      t.is(reply.status, 400);
+      t.regex(reply.body.error.message, /The body is UTF-16\. Send it as UTF-8/);
     }
   });
 
-  test('a wrong type is called one, and what is missing is called required', async () => {
+  test('a wrong type is called one, and what is missing is called required', async (t) => {
     const { claim_token } = await on.register();
     const { credential } = await on.claimed(newMailbox());
     const auth = { Authorization: `Bearer ${credential}` };
@@ -87,28 +86,28 @@ onEveryEngine('bodies that are nearly right', (engine) => {
       ['/api/tokens', { scope: 'read' }, 'name', /it is required/],
     ] as const) {
       const reply = await on.post(path, body, auth);
-      assert.deepEqual([reply.status, reply.body.error.field], [400, field], reply.text);
-      assert.match(reply.body.error.message, message);
+      t.deepEqual([reply.status, reply.body.error.field], [400, field], reply.text);
+      t.regex(reply.body.error.message, message);
     }
     const flat = await on.post('/agent/identity', { type: 'service_auth', login_hint: 5 });
-    assert.match(flat.body.message, /it must be a string/);
+    t.regex(flat.body.message, /it must be a string/);
   });
 
-  test('a claim that says "link" is linked, whatever version its token is of', async () => {
+  test('a claim that says "link" is linked, whatever version its token is of', async (t) => {
     const body = { type: 'anonymous', requested_credential_type: 'api_key' };
     for (const link of [true, false]) {
       const { claim_token } = (await on.post('/agent/auth', body)).body;
       const email = newMailbox();
       const { status, text, body: answer } = await on.post('/agent/auth/claim', { claim_token, email, link });
-      assert.equal(status, 200, text);
-      assert.equal(answer.data.verification.method, 'code');
+      t.is(status, 200, text);
+      t.is(answer.data.verification.method, 'code');
       const mail = await on.mailTo(email);
-      assert.deepEqual([mail.mode, mail.proof.kind], [link ? 'link' : 'merge', 'code']);
+      t.deepEqual([mail.mode, mail.proof.kind], [link ? 'link' : 'merge', 'code']);
       const otp = await on.codeFor(email);
-      assert.equal((await on.post('/agent/auth/claim/complete', { claim_token, otp })).status, 200);
+      t.is((await on.post('/agent/auth/claim/complete', { claim_token, otp })).status, 200);
     }
     const { claim_token } = (await on.post('/agent/auth', body)).body;
     const own = await on.post('/agent/auth/claim', { claim_token, email: newMailbox() });
-    assert.equal(own.body.status, 'initiated', 'without it the version of the token answers');
+    t.is(own.body.status, 'initiated', 'without it the version of the token answers');
   });
 });

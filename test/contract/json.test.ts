@@ -1,7 +1,6 @@
-import { after, before, describe, test } from 'node:test';
 import { badInputOf, routesOf } from '../helpers/bad-input.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { type BodyRow, encode, withMember } from '../helpers/valid-bodies.ts';
 import { MARK } from '../helpers/wire.ts';
 
@@ -9,23 +8,23 @@ import { MARK } from '../helpers/wire.ts';
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: JSON', (engine) => {
+onEveryEngine('bad input: JSON', (engine, test) => {
   let on: TestService;
   let rows: BodyRow[];
   let carriers: BodyRow[]; // one row for each path and media type
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     ({ rows, carriers } = routesOf(on));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refusedFor, badRequest, assertPlain, post } = badInputOf(() => on);
 
-  describe('JSON', () => {
+  test.describe('JSON', (test) => {
     const nested = (levels: number) => `"x":${'['.repeat(levels)}${']'.repeat(levels)}`;
     const many = (count: number) => Array.from({ length: count }, (_, index) => `"n${index}":0`).join();
 
-    test('what is no JSON is 400, natively invalid_json', async () => {
+    test('what is no JSON is 400, natively invalid_json', async (t) => {
       for (const row of carriers.filter(({ codec }) => codec === 'json')) {
         const valid = encode(row);
         const texts = ['', ' ', '{', `${valid}}`, `${valid} ${MARK}`, `\ufeff${valid}`, `/**/${valid}`, MARK];
@@ -40,12 +39,12 @@ onEveryEngine('bad input: JSON', (engine) => {
           'x:1',
         ];
         for (const text of [...texts, ...members.map((member) => withMember(row, member))]) {
-          refusedFor(await post(row, text), 'json', row, text);
+          refusedFor(t, await post(row, text), 'json', row, text);
         }
       }
     });
 
-    test('JSON that nobody needs to send is 400 invalid_request', async () => {
+    test('JSON that nobody needs to send is 400 invalid_request', async (t) => {
       const members = {
         'a name twice': `"${MARK}":1,"${MARK}":2`,
         'a name twice, spelt differently': '"a":1,"\\u0061":2',
@@ -69,15 +68,15 @@ onEveryEngine('bad input: JSON', (engine) => {
       };
       for (const row of rows.filter(({ codec }) => codec === 'json')) {
         for (const [what, member] of Object.entries(members)) {
-          badRequest(await post(row, withMember(row, member)), row.before, `${row.line}: ${what}`);
+          badRequest(t, await post(row, withMember(row, member)), row.before, `${row.line}: ${what}`);
         }
         for (const root of ['[]', '"text"', 'null', 'true', '1', `[${encode(row)}]`, `"${MARK}"`]) {
-          badRequest(await post(row, root), row.before, `${row.line}: ${root}`);
+          badRequest(t, await post(row, root), row.before, `${row.line}: ${root}`);
         }
       }
     });
 
-    test('bytes that are not UTF-8 are 400 invalid_request', async () => {
+    test('bytes that are not UTF-8 are 400 invalid_request', async (t) => {
       const hostile = [
         [0xff],
         [0xc3],
@@ -90,16 +89,16 @@ onEveryEngine('bad input: JSON', (engine) => {
         const [head, tail] = withMember(row, '"x":"|"').split('|') as [string, string];
         for (const bytes of hostile) {
           const body = Buffer.concat([Buffer.from(head), Buffer.from(bytes), Buffer.from(tail)]);
-          badRequest(await post(row, body), row.before, `${row.line}: ${bytes}`);
+          badRequest(t, await post(row, body), row.before, `${row.line}: ${bytes}`);
         }
       }
     });
 
-    test('what stays within the limits is accepted: 8 levels, 64 names, long texts, unknown members', async () => {
+    test('what stays within the limits is accepted: 8 levels, 64 names, long texts, unknown members', async (t) => {
       for (const row of rows.filter(({ codec }) => codec === 'json')) {
         const left = 64 - JSON.stringify(row.valid).split('":').length + 1; // names in all of its objects
         for (const member of [nested(7), many(left), `"x":"${'ü'.repeat(5000)}"`, '"x":"😀\\ud83d\\ude00"']) {
-          assertPlain(row, await post(row, withMember(row, member)), member.slice(0, 20));
+          assertPlain(t, row, await post(row, withMember(row, member)), member.slice(0, 20));
         }
       }
     });

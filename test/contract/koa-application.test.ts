@@ -1,18 +1,17 @@
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { after, before, test } from 'node:test';
 import Koa from 'koa';
 import { createApp } from '../../src/app.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('the Koa application', (engine) => {
+onEveryEngine('the Koa application', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   test('it mounts into another Koa application, beside routes of its own', async (t) => {
     const vouchsafe = createApp(on.service.deps, {
@@ -30,30 +29,30 @@ onEveryEngine('the Koa application', (engine) => {
       return vouchsafe(ctx.req, ctx.res);
     });
     const server = createServer(host.callback()).listen(0, '127.0.0.1');
-    t.after(() => server.close());
+    t.teardown(() => server.close());
     await once(server, 'listening');
     const url = `http://localhost:${(server.address() as AddressInfo).port}`;
     const headers = { 'Content-Type': 'application/json' };
 
-    assert.equal(await (await fetch(`${url}/mine`)).text(), 'mine');
+    t.is(await (await fetch(`${url}/mine`)).text(), 'mine');
     const registered = await fetch(`${url}/agent/auth`, {
       method: 'POST',
       headers,
       body: JSON.stringify({ type: 'anonymous' }),
     });
-    assert.equal(registered.status, 200);
+    t.is(registered.status, 200);
     const { credential } = ((await registered.json()) as { data: { credential: string } }).data;
     const me = await fetch(`${url}/api/me`, { headers: { Authorization: `Bearer ${credential}` } });
-    assert.equal(me.status, 200);
+    t.is(me.status, 200);
     const wrong = await fetch(`${url}/agent/auth`, { method: 'POST', headers, body: '{' });
-    assert.deepEqual(
+    t.deepEqual(
       [wrong.status, ((await wrong.json()) as { error: { code: string } }).error.code],
       [400, 'invalid_json'],
     );
-    assert.equal((await fetch(`${url}/nothing`)).status, 404);
+    t.is((await fetch(`${url}/nothing`)).status, 404);
   });
 
-  test('a hundred clients that hang up in the middle leave no line of an error in the log', async () => {
+  test('a hundred clients that hang up in the middle leave no line of an error in the log', async (t) => {
     const before = on.logged.length;
     const port = Number(new URL(on.url).port);
     await Promise.all(
@@ -68,15 +67,15 @@ onEveryEngine('the Koa application', (engine) => {
         await once(socket, 'close');
       }),
     );
-    assert.equal((await on.get('/auth.md')).status, 200);
+    t.is((await on.get('/auth.md')).status, 200);
     const errors = on.logged.slice(before).filter((line) => JSON.parse(line).level >= 50);
-    assert.deepEqual(errors, []);
+    t.deepEqual(errors, []);
   });
 
-  test('the parts of a path are taken as they are written: an encoded NUL finds nothing, and no error', async () => {
+  test('the parts of a path are taken as they are written: an encoded NUL finds nothing, and no error', async (t) => {
     const { credential } = await on.claimed('paths@example.com');
     for (const id of ['%00', 'key_%00', '%2e%2e', 'key_0%2Fx', '%E0%A4%A']) {
-      assert.equal((await on.del(`/api/tokens/${id}`, credential)).status, 404, id);
+      t.is((await on.del(`/api/tokens/${id}`, credential)).status, 404, id);
     }
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { loadConfig } from '../../src/config/load.ts';
 import { ceremony, countOf, from, said, tally } from '../helpers/ceremony.ts';
 import { newMailbox } from '../helpers/common.ts';
@@ -7,19 +5,19 @@ import { assertSpent, DAY, DEFAULTS, HOUR, newAddress, steps } from '../helpers/
 import {
   createTestClock,
   createTestDatabase,
-  onEveryEngine,
   type Reply,
   startTestService,
   TEST_SECRET,
   type TestDatabase,
   type TestService,
 } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 let made = 0;
 
-test('the limits are those that the documentation promises', () => {
+test('the limits are those that the documentation promises', (t) => {
   const perHour = (max: number) => ({ max, windowSeconds: HOUR });
-  assert.deepEqual(loadConfig({ SECRET: TEST_SECRET }).limits, {
+  t.deepEqual(loadConfig({ SECRET: TEST_SECRET }).limits, {
     registerPerIp: perHour(10),
     registerPerService: perHour(2000),
     claimMailPerIp: perHour(20),
@@ -54,220 +52,217 @@ test('the limits are those that the documentation promises', () => {
   });
 });
 
-onEveryEngine('limits', (engine) => {
+onEveryEngine('limits', (engine, test) => {
   let on: TestService;
   let at: ReturnType<typeof steps>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, { env: DEFAULTS });
     at = steps(on);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  describe('registrations', () => {
-    test('an address registers ten agents an hour, and reads in every answer how many are left', async () => {
+  test.describe('registrations', (test) => {
+    test('an address registers ten agents an hour, and reads in every answer how many are left', async (t) => {
       const address = newAddress();
       for (let left = 9; left >= 0; left -= 1) {
         const reply = await at.register(from(address));
-        assert.equal(said(reply), '200');
-        assert.equal(reply.headers.get('ratelimit-policy'), '"registerPerIp";q=10;w=3600');
-        assert.equal(reply.headers.get('ratelimit'), `"registerPerIp";r=${left};t=3600`);
+        t.is(said(reply), '200');
+        t.is(reply.headers.get('ratelimit-policy'), '"registerPerIp";q=10;w=3600');
+        t.is(reply.headers.get('ratelimit'), `"registerPerIp";r=${left};t=3600`);
       }
       const budget = { max: 10, windowSeconds: HOUR };
-      assertSpent(await at.register(from(address)), 'registerPerIp', budget);
-      assertSpent(await at.assert(newMailbox(), from(address)), 'registerPerIp', budget);
-      assert.equal(said(await at.register(from(newAddress()))), '200');
+      assertSpent(t, await at.register(from(address)), 'registerPerIp', budget);
+      assertSpent(t, await at.assert(newMailbox(), from(address)), 'registerPerIp', budget);
+      t.is(said(await at.register(from(newAddress()))), '200');
 
       // What is refused does not lengthen the window.
       on.clock.advance(HOUR - 60);
-      assertSpent(await at.register(from(address)), 'registerPerIp', { ...budget, resetSeconds: 60 });
+      assertSpent(t, await at.register(from(address)), 'registerPerIp', { ...budget, resetSeconds: 60 });
       on.clock.advance(60);
-      assert.equal(said(await at.register(from(address))), '200');
+      t.is(said(await at.register(from(address))), '200');
     });
 
-    test('all addresses of an IPv6 /64 are one, and ::ffff:a.b.c.d is a.b.c.d', async () => {
+    test('all addresses of an IPv6 /64 are one, and ::ffff:a.b.c.d is a.b.c.d', async (t) => {
       for (const [same, other] of [
         [(host: number) => `2001:db8:1:${made}::${host}`, '2001:db8:2::1'],
         [(host: number) => (host % 2 ? '10.200.0.1' : '::ffff:10.200.0.1'), '::ffff:10.200.0.2'],
       ] as const) {
         for (let host = 1; host <= 10; host += 1) {
-          assert.equal(said(await at.register(from(same(host)))), '200');
+          t.is(said(await at.register(from(same(host)))), '200');
         }
-        assert.equal(said(await at.register(from(same(11)))), '429 rate_limited');
-        assert.equal(said(await at.register(from(same(12)))), '429 rate_limited');
-        assert.equal(said(await at.register(from(other))), '200');
+        t.is(said(await at.register(from(same(11)))), '429 rate_limited');
+        t.is(said(await at.register(from(same(12)))), '429 rate_limited');
+        t.is(said(await at.register(from(other))), '200');
       }
     });
 
-    test('only what the nearest proxy says of the address counts', async () => {
+    test('only what the nearest proxy says of the address counts', async (t) => {
       const address = newAddress();
       for (let count = 0; count < 10; count += 1) {
-        assert.equal(said(await at.register(from(`${newAddress()}, ${address}`))), '200');
+        t.is(said(await at.register(from(`${newAddress()}, ${address}`))), '200');
       }
-      assert.equal(said(await at.register(from(`${newAddress()}, ${address}`))), '429 rate_limited');
-      assert.equal(said(await at.register(from(`${address}, ${newAddress()}`))), '200');
+      t.is(said(await at.register(from(`${newAddress()}, ${address}`))), '429 rate_limited');
+      t.is(said(await at.register(from(`${address}, ${newAddress()}`))), '200');
     });
 
-    test('a request that is malformed costs nothing', async () => {
+    test('a request that is malformed costs nothing', async (t) => {
       const address = newAddress();
       for (let count = 0; count < 12; count += 1) {
-        assert.equal(
-          said(await on.post('/agent/auth', { type: 'no' }, from(address))),
-          '400 invalid_request',
-        );
-        assert.equal(said(await at.assert('nobody', from(address))), '400 invalid_email');
+        t.is(said(await on.post('/agent/auth', { type: 'no' }, from(address))), '400 invalid_request');
+        t.is(said(await at.assert('nobody', from(address))), '400 invalid_email');
       }
       const reply = await at.register(from(address));
-      assert.equal(reply.headers.get('ratelimit'), '"registerPerIp";r=9;t=3600');
+      t.is(reply.headers.get('ratelimit'), '"registerPerIp";r=9;t=3600');
     });
 
-    test('the service registers 2000 agents an hour, from whatever addresses', async () => {
+    test('the service registers 2000 agents an hour, from whatever addresses', async (t) => {
       await at.register(from(newAddress()));
       await at.spendAllButOne('registerPerService:', 2000);
       const address = newAddress();
-      assert.equal(said(await at.register(from(address))), '200');
+      t.is(said(await at.register(from(address))), '200');
       const refused = await at.register(from(address));
-      assert.equal(said(refused), '429 rate_limited');
-      assert.equal(refused.headers.get('ratelimit-policy'), '"registerPerService";q=2000;w=3600');
-      assert.equal(await at.used(`registerPerIp:${address}`), 1);
+      t.is(said(refused), '429 rate_limited');
+      t.is(refused.headers.get('ratelimit-policy'), '"registerPerService";q=2000;w=3600');
+      t.is(await at.used(`registerPerIp:${address}`), 1);
       on.clock.advance(HOUR);
-      assert.equal(said(await at.register(from(address))), '200');
+      t.is(said(await at.register(from(address))), '200');
     });
 
-    test('an agent that nobody claims works for thirty days', async () => {
+    test('an agent that nobody claims works for thirty days', async (t) => {
       const { credential } = (await at.register(from(newAddress()))).body.data;
       on.clock.advance(30 * DAY - 1);
-      assert.equal(said(await on.get('/api/me', credential)), '200');
+      t.is(said(await on.get('/api/me', credential)), '200');
       on.clock.advance(1);
-      assert.equal(said(await on.get('/api/me', credential)), '401 invalid_token');
+      t.is(said(await on.get('/api/me', credential)), '401 invalid_token');
     });
   });
 
-  describe('mailed codes', () => {
-    test('a claim has three codes for its life; another mailbox or mode brings no fourth (S-04)', async () => {
+  test.describe('mailed codes', (test) => {
+    test('a claim has three codes for its life; another mailbox or mode brings no fourth (S-04)', async (t) => {
       const token = await at.newToken();
       for (const mailbox of [newMailbox(), newMailbox(), newMailbox()]) {
-        assert.equal(said(await at.claimOf(token, mailbox)), '200');
+        t.is(said(await at.claimOf(token, mailbox)), '200');
         await at.wrongTimes(5, token);
-        assert.equal(said(await at.right(token)), '410 otp_expired');
+        t.is(said(await at.right(token)), '410 otp_expired');
       }
       const mails = await countOf(on, 'outbox');
       on.clock.advance(HOUR);
       for (const link of [false, true]) {
         const refused = await at.claim(token, newMailbox(), from(newAddress()), link);
-        assert.equal(said(refused), '429 rate_limited');
-        assert.equal(refused.headers.get('retry-after'), String(DAY - HOUR));
+        t.is(said(refused), '429 rate_limited');
+        t.is(refused.headers.get('retry-after'), String(DAY - HOUR));
       }
-      assert.equal(await countOf(on, 'outbox'), mails);
+      t.is(await countOf(on, 'outbox'), mails);
     });
 
-    test('a mailbox gets five codes an hour and ten a day, however it is tagged and whoever asks', async () => {
+    test('a mailbox gets five codes an hour and ten a day, however it is tagged and whoever asks', async (t) => {
       const name = `tagged${++made}`;
       const tagged = () => `${name}+${++made}@example.com`;
       const hour = { max: 5, windowSeconds: HOUR };
       for (let count = 0; count < 4; count += 1) await at.pending(tagged());
-      assert.equal(said(await at.assert(tagged(), from(newAddress()))), '200');
+      t.is(said(await at.assert(tagged(), from(newAddress()))), '200');
 
       const token = await at.newToken();
-      assertSpent(await at.claimOf(token, tagged()), 'codesPerMailboxHour', hour);
+      assertSpent(t, await at.claimOf(token, tagged()), 'codesPerMailboxHour', hour);
       const address = newAddress();
-      assertSpent(await at.assert(tagged(), from(address)), 'codesPerMailboxHour', hour);
+      assertSpent(t, await at.assert(tagged(), from(address)), 'codesPerMailboxHour', hour);
       // The refused ones cost neither a code of the claim nor a registration of the address.
       const left = await at.register(from(address));
-      assert.equal(left.headers.get('ratelimit'), '"registerPerIp";r=9;t=3600');
+      t.is(left.headers.get('ratelimit'), '"registerPerIp";r=9;t=3600');
       for (let count = 0; count < 3; count += 1) {
-        assert.equal(said(await at.claimOf(token, newMailbox())), '200');
+        t.is(said(await at.claimOf(token, newMailbox())), '200');
       }
 
       on.clock.advance(HOUR);
       for (let count = 0; count < 5; count += 1) await at.pending(tagged());
       on.clock.advance(HOUR);
       const spent = { max: 10, windowSeconds: DAY, resetSeconds: DAY - 2 * HOUR };
-      assertSpent(await at.claimOf(await at.newToken(), tagged()), 'codesPerMailboxDay', spent);
+      assertSpent(t, await at.claimOf(await at.newToken(), tagged()), 'codesPerMailboxDay', spent);
       on.clock.advance(DAY - 2 * HOUR);
       await at.pending(tagged());
     });
 
-    test('the dots of a Gmail address do not make another budget, those of other addresses do', async () => {
+    test('the dots of a Gmail address do not make another budget, those of other addresses do', async (t) => {
       const name = `g${++made}`;
       for (const mailbox of [`${name}ab@gmail.com`, `${name}a.b@gmail.com`, `${name}.a.b+x@googlemail.com`]) {
         await at.pending(mailbox);
       }
-      assert.equal(await at.used(`codesPerMailboxHour:${name}ab@gmail.com`), 3);
+      t.is(await at.used(`codesPerMailboxHour:${name}ab@gmail.com`), 3);
       await at.pending(`${name}.dot@example.com`);
-      assert.equal(await at.used(`codesPerMailboxHour:${name}dot@example.com`), 0);
+      t.is(await at.used(`codesPerMailboxHour:${name}dot@example.com`), 0);
     });
 
-    test('an address asks for twenty codes an hour, of whatever agents', async () => {
+    test('an address asks for twenty codes an hour, of whatever agents', async (t) => {
       const address = newAddress();
       for (let count = 0; count < 10; count += 1) {
-        assert.equal(said(await at.assert(newMailbox(), from(address))), '200');
+        t.is(said(await at.assert(newMailbox(), from(address))), '200');
       }
       const tokens = await Promise.all(Array.from({ length: 4 }, () => at.newToken()));
       for (let count = 0; count < 10; count += 1) {
-        assert.equal(said(await at.claimOf(tokens[count % 4]!, newMailbox(), address)), '200');
+        t.is(said(await at.claimOf(tokens[count % 4]!, newMailbox(), address)), '200');
       }
       const budget = { max: 20, windowSeconds: HOUR };
-      assertSpent(await at.claimOf(tokens[3]!, newMailbox(), address), 'claimMailPerIp', budget);
-      assert.equal(said(await at.claimOf(tokens[3]!, newMailbox())), '200');
+      assertSpent(t, await at.claimOf(tokens[3]!, newMailbox(), address), 'claimMailPerIp', budget);
+      t.is(said(await at.claimOf(tokens[3]!, newMailbox())), '200');
       on.clock.advance(HOUR);
-      assert.equal(said(await at.assert(newMailbox(), from(address))), '200');
+      t.is(said(await at.assert(newMailbox(), from(address))), '200');
     });
 
-    test('a claim that is refused by one budget takes nothing from the others', async () => {
+    test('a claim that is refused by one budget takes nothing from the others', async (t) => {
       const mailbox = newMailbox();
       for (let count = 0; count < 5; count += 1) await at.pending(mailbox);
       const address = newAddress();
       const token = await at.newToken();
-      assert.equal(said(await at.claimOf(token, mailbox, address)), '429 rate_limited');
-      assert.equal(await at.used(`claimMailPerIp:${address}`), 0);
-      assert.equal(await at.used(`codesPerMailboxDay:${mailbox}`), 5);
+      t.is(said(await at.claimOf(token, mailbox, address)), '429 rate_limited');
+      t.is(await at.used(`claimMailPerIp:${address}`), 0);
+      t.is(await at.used(`codesPerMailboxDay:${mailbox}`), 5);
     });
 
-    test('a request refused by a budget can be repeated with its Idempotency-Key once the window is over', async () => {
+    test('a request refused by a budget can be repeated with its Idempotency-Key once the window is over', async (t) => {
       const mailbox = newMailbox();
       for (let count = 0; count < 5; count += 1) await at.pending(mailbox);
       const headers = { ...from(newAddress()), 'Idempotency-Key': 'again' };
-      assert.equal(said(await at.assert(mailbox, headers)), '429 rate_limited');
-      assert.equal(said(await at.assert(mailbox, headers)), '429 rate_limited');
+      t.is(said(await at.assert(mailbox, headers)), '429 rate_limited');
+      t.is(said(await at.assert(mailbox, headers)), '429 rate_limited');
       on.clock.advance(HOUR);
-      assert.equal(said(await at.assert(mailbox, headers)), '200');
+      t.is(said(await at.assert(mailbox, headers)), '200');
     });
   });
 });
 
-onEveryEngine('limits with more codes for a claim', (engine) => {
+onEveryEngine('limits with more codes for a claim', (engine, test) => {
   test('an agent asks for five codes a day, whatever its claim would allow', async (t) => {
     const on = await startTestService(engine, { env: { ...DEFAULTS, LIMITS: '{"codesPerClaim":100}' } });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const at = steps(on);
     const token = await at.newToken();
     for (let count = 0; count < 5; count += 1) {
-      assert.equal(said(await at.claimOf(token, newMailbox())), '200');
+      t.is(said(await at.claimOf(token, newMailbox())), '200');
     }
     const budget = { max: 5, windowSeconds: DAY };
-    assertSpent(await at.claimOf(token, newMailbox()), 'claimMailPerAgent', budget);
-    assert.equal(said(await at.claimOf(await at.newToken(), newMailbox())), '200');
+    assertSpent(t, await at.claimOf(token, newMailbox()), 'claimMailPerAgent', budget);
+    t.is(said(await at.claimOf(await at.newToken(), newMailbox())), '200');
   });
 });
 
-onEveryEngine('limits without a proxy', (engine) => {
+onEveryEngine('limits without a proxy', (engine, test) => {
   test('X-Forwarded-For is not believed unless TRUST_PROXY says so (S-105)', async (t) => {
     const on = await startTestService(engine, { env: { LIMITS: '{}' } });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const { register } = ceremony(on);
     const replies: Reply[] = [];
     for (let count = 0; count < 12; count += 1) replies.push(await register(from(newAddress())));
-    assert.deepEqual(tally(replies), { '200': 10, '429 rate_limited': 2 });
+    t.deepEqual(tally(replies), { '200': 10, '429 rate_limited': 2 });
   });
 });
 
-onEveryEngine('limits over several services', (engine) => {
+onEveryEngine('limits over several services', (engine, test) => {
   let database: TestDatabase;
   const clock = createTestClock();
-  before(async () => {
+  test.before(async () => {
     database = await createTestDatabase(engine);
   });
-  after(() => database.drop());
+  test.after(() => database.drop());
 
   test('budgets are shared by all services on a database, and outlive them (S-05)', async (t) => {
     const running: TestService[] = [];
@@ -276,12 +271,12 @@ onEveryEngine('limits over several services', (engine) => {
       running.push(on);
       return on;
     };
-    t.after(() => Promise.all(running.map((on) => on.stop())));
+    t.teardown(() => Promise.all(running.map((on) => on.stop())));
     const services = [await start(), await start()];
     const ats = services.map(steps);
     const address = newAddress();
     for (let count = 0; count < 10; count += 1) {
-      assert.equal(said(await ats[count % 2]!.register(from(address))), '200');
+      t.is(said(await ats[count % 2]!.register(from(address))), '200');
     }
     const mailbox = newMailbox();
     const tokens = [await ats[0]!.pending(mailbox), await ats[1]!.pending(mailbox)];
@@ -290,46 +285,46 @@ onEveryEngine('limits over several services', (engine) => {
     const token = await ats[0]!.pending(mailbox);
 
     const spent = async (at: ReturnType<typeof steps>) => {
-      assert.equal(said(await at.register(from(address))), '429 rate_limited');
-      assert.equal(said(await at.right(token)), '429 rate_limited');
-      assert.equal(said(await at.claimOf(tokens[0]!, mailbox)), '200');
+      t.is(said(await at.register(from(address))), '429 rate_limited');
+      t.is(said(await at.right(token)), '429 rate_limited');
+      t.is(said(await at.claimOf(tokens[0]!, mailbox)), '200');
     };
     for (const at of ats) await spent(at);
     for (const on of running.splice(0)) await on.stop();
 
     const restarted = await start();
     const at = steps(restarted);
-    assert.equal(said(await at.register(from(address))), '429 rate_limited');
-    assert.equal(said(await at.right(token)), '429 rate_limited');
+    t.is(said(await at.register(from(address))), '429 rate_limited');
+    t.is(said(await at.right(token)), '429 rate_limited');
     // One code and then two more: the claim has had its three, and the mailbox its five of this hour.
-    assert.equal(said(await at.claimOf(tokens[0]!, newMailbox())), '429 rate_limited');
-    assert.equal(said(await at.claimOf(token, mailbox)), '429 rate_limited');
+    t.is(said(await at.claimOf(tokens[0]!, newMailbox())), '429 rate_limited');
+    t.is(said(await at.claimOf(token, mailbox)), '429 rate_limited');
     clock.advance(DAY);
-    assert.equal(said(await at.register(from(address))), '200');
-    assert.equal(said(await at.right(await at.pending(mailbox))), '200');
+    t.is(said(await at.register(from(address))), '200');
+    t.is(said(await at.right(await at.pending(mailbox))), '200');
   });
 });
 
-onEveryEngine('a lost answer', (engine) => {
+onEveryEngine('a lost answer', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, { env: DEFAULTS });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('can be asked for again when its address has spent its registrations, and a new one cannot', async () => {
+  test('can be asked for again when its address has spent its registrations, and a new one cannot', async (t) => {
     const headers = from('10.200.0.1');
     const keyed = { ...headers, 'Idempotency-Key': 'the-last-one' };
     for (let index = 0; index < 9; index += 1) await on.post('/agent/auth', { type: 'anonymous' }, headers);
     const last = await on.post('/agent/auth', { type: 'anonymous' }, keyed);
-    assert.equal(said(last), '200');
+    t.is(said(last), '200');
     const again = await on.post('/agent/auth', { type: 'anonymous' }, keyed);
-    assert.deepEqual(again.body, last.body);
+    t.deepEqual(again.body, last.body);
     const other = { ...headers, 'Idempotency-Key': 'one-too-many' };
-    assertSpent(await on.post('/agent/auth', { type: 'anonymous' }, other), 'registerPerIp', {
+    assertSpent(t, await on.post('/agent/auth', { type: 'anonymous' }, other), 'registerPerIp', {
       max: 10,
       windowSeconds: HOUR,
     });
-    assert.equal((await on.service.deps.db.all('SELECT 1 FROM idempotency')).length, 1);
+    t.is((await on.service.deps.db.all('SELECT 1 FROM idempotency')).length, 1);
   });
 });

@@ -1,8 +1,6 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { badInputOf, routesOf } from '../helpers/bad-input.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { type BodyRow, encode, FORM_TYPE, JSON_TYPE } from '../helpers/valid-bodies.ts';
 import { MARK, parseRaw, send, sendRaw } from '../helpers/wire.ts';
 
@@ -10,36 +8,36 @@ import { MARK, parseRaw, send, sendRaw } from '../helpers/wire.ts';
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: media types and sizes', (engine) => {
+onEveryEngine('bad input: media types and sizes', (engine, test) => {
   let on: TestService;
   let rows: BodyRow[];
   let carriers: BodyRow[]; // one row for each path and media type
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     ({ rows, carriers } = routesOf(on));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refusedFor, assertPlain, post } = badInputOf(() => on);
 
-  describe('media type and encoding', () => {
-    test('a body of another media type, or of none, is refused unread', async () => {
+  test.describe('media type and encoding', (test) => {
+    test('a body of another media type, or of none, is refused unread', async (t) => {
       const known = [JSON_TYPE, FORM_TYPE, 'application/secevent+jwt', 'application/logout+jwt'];
       for (const row of carriers) {
         const others = [...known, 'application/jwt', 'text/plain', 'text/json', `${row.type}x`];
         const types = [...others, 'multipart/form-data; boundary=x', '*/*', ';;;', MARK, ''];
         for (const type of types.filter((each) => !row.types.includes(each))) {
-          refusedFor(await post(row, encode(row), type), 'media', row, `as "${type}"`);
+          refusedFor(t, await post(row, encode(row), type), 'media', row, `as "${type}"`);
         }
-        refusedFor(await send(on, 'POST', row.path, [], encode(row)), 'media', row, 'without a type');
+        refusedFor(t, await send(on, 'POST', row.path, [], encode(row)), 'media', row, 'without a type');
       }
     });
 
-    test('another charset than UTF-8 and any Content-Encoding are 415', async () => {
+    test('another charset than UTF-8 and any Content-Encoding are 415', async (t) => {
       for (const row of carriers) {
         for (const charset of ['utf-16', 'latin1', 'iso-8859-1', 'utf-7', 'bogus', MARK]) {
           const reply = await post(row, encode(row), `${row.type}; charset=${charset}`);
-          refusedFor(reply, 'encoding', row, `in ${charset}`);
+          refusedFor(t, reply, 'encoding', row, `in ${charset}`);
         }
         for (const encoding of ['gzip', 'deflate', 'br', 'zstd', 'gzip, identity', MARK]) {
           const headers = [
@@ -47,31 +45,31 @@ onEveryEngine('bad input: media types and sizes', (engine) => {
             ['Content-Encoding', encoding],
           ] as const;
           const reply = await send(on, 'POST', row.path, headers, encode(row));
-          refusedFor(reply, 'encoding', row, `as ${encoding}`);
+          refusedFor(t, reply, 'encoding', row, `as ${encoding}`);
         }
       }
     });
 
-    test('UTF-8 may be said aloud, in any case', async () => {
+    test('UTF-8 may be said aloud, in any case', async (t) => {
       for (const row of carriers) {
         for (const parameter of ['; charset=utf-8', '; charset=UTF-8', ';charset="utf-8"', '; x=y']) {
-          assertPlain(row, await post(row, encode(row), row.type.toUpperCase() + parameter), parameter);
+          assertPlain(t, row, await post(row, encode(row), row.type.toUpperCase() + parameter), parameter);
         }
       }
     });
   });
 
-  describe('size', () => {
-    test('16 KiB are read, a byte more is 413', async () => {
+  test.describe('size', (test) => {
+    test('16 KiB are read, a byte more is 413', async (t) => {
       for (const row of rows) {
         const text = encode(row);
         const filler = row.codec === 'form' ? '&' : ' ';
-        assertPlain(row, await post(row, text + filler.repeat(16_384 - text.length)), 'in 16 KiB');
-        refusedFor(await post(row, text + filler.repeat(16_385 - text.length)), 'size', row);
+        assertPlain(t, row, await post(row, text + filler.repeat(16_384 - text.length)), 'in 16 KiB');
+        refusedFor(t, await post(row, text + filler.repeat(16_385 - text.length)), 'size', row);
       }
     });
 
-    test('a body that does not say its length is read no further than 16 KiB', async () => {
+    test('a body that does not say its length is read no further than 16 KiB', async (t) => {
       for (const row of carriers) {
         const chunk = `1000\r\n${' '.repeat(4096)}\r\n`;
         const received = await sendRaw(
@@ -80,8 +78,8 @@ onEveryEngine('bad input: media types and sizes', (engine) => {
             `Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(5)}`, // and no end
         );
         const reply = parseRaw(received);
-        refusedFor(reply, 'size', row);
-        assert.equal(reply.headers.get('connection'), 'close');
+        refusedFor(t, reply, 'size', row);
+        t.is(reply.headers.get('connection'), 'close');
       }
     });
   });

@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { createRoutes } from '../../src/app.ts';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
@@ -11,6 +10,7 @@ import { confirm, openAuthMd, SIGNED_API, typeCode } from '../helpers/auth-md.ts
 import { RESOURCES, startWith, TRUSTED } from '../helpers/configured-service.ts';
 import { mismatches } from '../helpers/schema.ts';
 import { basic, type Reply, type TestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 type Schema = Record<string, unknown>;
 interface Operation {
@@ -23,43 +23,49 @@ interface OpenApi extends Schema {
   paths: Record<string, Record<string, Operation>>;
 }
 
-describe('the OpenAPI document', () => {
+test.describe('the OpenAPI document', (test) => {
   let on: TestService;
   let routes: Route[];
-  before(async () => {
+  test.before(async () => {
     on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
     routes = createRoutes(on.service.deps, { devMailbox: undefined, follow: async () => () => {} }).flat();
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  const document = async (path: string) => {
+  const document = async (t: ExecutionContext, path: string) => {
     const reply = await on.get(path);
-    assert.equal(reply.status, 200, path);
+    t.is(reply.status, 200, path);
     return reply;
   };
 
-  describe('the OpenAPI description', () => {
+  test.describe('the OpenAPI description', (test) => {
     let api: OpenApi;
-    before(async () => {
-      api = (await document(PATHS.openapi)).body;
+    test.before(async (t) => {
+      api = (await document(t, PATHS.openapi)).body;
     });
 
     const operationOf = (method: string, path: string) => api.paths[path]![method.toLowerCase()]!;
-    const checkReply = (described: OpenApi, method: string, path: string, reply: Reply): Reply => {
+    const checkReply = (
+      t: ExecutionContext,
+      described: OpenApi,
+      method: string,
+      path: string,
+      reply: Reply,
+    ): Reply => {
       const { responses } = described.paths[path]![method.toLowerCase()]!;
       const { content } = responses[reply.status] ?? responses.default!;
       if (content === undefined) {
-        assert.equal(reply.text, '', `${method} ${path} is to answer nothing`);
+        t.is(reply.text, '', `${method} ${path} is to answer nothing`);
         return reply;
       }
       const { schema } = content['application/json']!;
       const found = mismatches(schema, reply.body, described);
-      assert.deepEqual(found, [], `${method} ${path} answers ${reply.text}`);
+      t.deepEqual(found, [], `${method} ${path} answers ${reply.text}`);
       return reply;
     };
 
-    test('describes every route that takes or gives something, and neither pages nor any other', () => {
-      assert.equal(api.openapi, '3.1.0');
+    test('describes every route that takes or gives something, and neither pages nor any other', (t) => {
+      t.is(api.openapi, '3.1.0');
       const described = Object.entries(api.paths).flatMap(([path, methods]) =>
         Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
       );
@@ -67,25 +73,25 @@ describe('the OpenAPI document', () => {
         .filter((row) => row.body !== undefined || row.answer !== undefined)
         .filter((row) => row.dialect.name !== 'page')
         .map((row) => `${row.method} ${row.path.replace(/:(\w+)/g, '{$1}')}`);
-      assert.deepEqual(described.sort(), served.sort());
+      t.deepEqual(described.sort(), served.sort());
       const ids = Object.values(api.paths).flatMap((methods) =>
         Object.values(methods).map(({ operationId }) => operationId),
       );
-      assert.equal(new Set(ids).size, ids.length, 'an operationId is there twice');
+      t.is(new Set(ids).size, ids.length, 'an operationId is there twice');
     });
 
-    test('real answers and refusals are as it says', async () => {
+    test('real answers and refusals are as it says', async (t) => {
       const { server, secret } = await addResourceServer(on.service.deps, localOrigin('test'), {
         url: 'https://api.example.com/mcp',
         name: 'API',
         scopes: undefined,
       });
-      const check = (method: string, path: string, reply: Reply) => checkReply(api, method, path, reply);
+      const check = (method: string, path: string, reply: Reply) => checkReply(t, api, method, path, reply);
       /** Sends a body that the description allows, and checks what comes back. */
       const post = async (path: string, body: object, key?: string): Promise<Reply> => {
         const { requestBody } = operationOf('POST', path);
         const { schema } = requestBody.content['application/json']!;
-        assert.deepEqual(mismatches(schema, body, api), [], `POST ${path} with ${JSON.stringify(body)}`);
+        t.deepEqual(mismatches(schema, body, api), [], `POST ${path} with ${JSON.stringify(body)}`);
         return check('POST', path, await on.post(path, body, key ? { Authorization: `Bearer ${key}` } : {}));
       };
       const get = async (path: string, key: string) => check('GET', path, await on.get(path, key));
@@ -104,7 +110,7 @@ describe('the OpenAPI document', () => {
       const otp = await on.codeFor('api@example.com');
       await get('/api/me', credential);
       const poll = await post('/agent/auth/claim/complete', { claim_token });
-      assert.equal(poll.body.error.code, 'authorization_pending');
+      t.is(poll.body.error.code, 'authorization_pending');
       check(
         'POST',
         '/agent/auth/claim/complete',
@@ -139,12 +145,12 @@ describe('the OpenAPI document', () => {
 
     test("those of auth.md's own versions are as it says, too", async (t) => {
       const world = await openAuthMd('sqlite');
-      t.after(() => world.stop());
+      t.teardown(() => world.stop());
       const described: OpenApi = (await world.on.get(PATHS.openapi)).body;
       const FORM = 'application/x-www-form-urlencoded';
       const check = (path: string, reply: Reply, status: number): Reply => {
-        assert.equal(reply.status, status, `POST ${path}: ${reply.text}`);
-        return checkReply(described, 'POST', path, reply);
+        t.is(reply.status, status, `POST ${path}: ${reply.text}`);
+        return checkReply(t, described, 'POST', path, reply);
       };
       /** Sends a body that the description allows, and checks what comes back. */
       const post = async (
@@ -154,11 +160,7 @@ describe('the OpenAPI document', () => {
         type = 'application/json',
       ) => {
         const { schema } = described.paths[path]!.post!.requestBody.content[type]!;
-        assert.deepEqual(
-          mismatches(schema, body, described),
-          [],
-          `POST ${path} with ${JSON.stringify(body)}`,
-        );
+        t.deepEqual(mismatches(schema, body, described), [], `POST ${path} with ${JSON.stringify(body)}`);
         return check(path, await (type === FORM ? world.on.form : world.on.post)(path, body), status);
       };
       const identity = (body: Record<string, string>, status?: number) =>
@@ -252,7 +254,7 @@ describe('the OpenAPI document', () => {
       ];
       for (const [path, type, token, status] of notices) {
         const { schema } = described.paths[path]!.post!.requestBody.content[type]!;
-        assert.deepEqual(mismatches(schema, token, described), []);
+        t.deepEqual(mismatches(schema, token, described), []);
         const reply = await world.on.request('POST', path, {
           body: token,
           headers: { 'Content-Type': type },
@@ -261,15 +263,15 @@ describe('the OpenAPI document', () => {
       }
     });
 
-    test('those of the Agent Auth Protocol are as it says, and their lists and schemas, too', async () => {
+    test('those of the Agent Auth Protocol are as it says, and their lists and schemas, too', async (t) => {
       const client = openAgentClient(on);
       const check = (method: string, path: string, reply: Reply, status = 200): Reply => {
-        assert.equal(reply.status, status, `${method} ${path}: ${reply.text}`);
-        return checkReply(api, method, path, reply);
+        t.is(reply.status, status, `${method} ${path}: ${reply.text}`);
+        return checkReply(t, api, method, path, reply);
       };
       const bodyOf = (path: string, body: object) => {
         const { schema } = operationOf('POST', path).requestBody.content['application/json']!;
-        assert.deepEqual(mismatches(schema, body, api), [], `POST ${path} with ${JSON.stringify(body)}`);
+        t.deepEqual(mismatches(schema, body, api), [], `POST ${path} with ${JSON.stringify(body)}`);
         return body;
       };
       const [host, key] = [client.newHost(), newKey()];
@@ -313,14 +315,14 @@ describe('the OpenAPI document', () => {
       check('POST', PATHS.hostRevoke, await client.revokeHost(next));
     });
 
-    test('the checker of this test sees what is wrong', async () => {
+    test('the checker of this test sees what is wrong', async (t) => {
       const { responses } = operationOf('GET', '/api/me');
       const { schema } = responses[200]!.content!['application/json']!;
       const { body } = await on.get('/api/me', (await on.register()).credential);
-      assert.deepEqual(mismatches(schema, body, api), []);
-      assert.notDeepEqual(mismatches(schema, { ...body, data: { ...body.data, user_id: 1 } }, api), []);
-      assert.notDeepEqual(mismatches(schema, { ...body, data: { ...body.data, more: 1 } }, api), []);
-      assert.notDeepEqual(
+      t.deepEqual(mismatches(schema, body, api), []);
+      t.notDeepEqual(mismatches(schema, { ...body, data: { ...body.data, user_id: 1 } }, api), []);
+      t.notDeepEqual(mismatches(schema, { ...body, data: { ...body.data, more: 1 } }, api), []);
+      t.notDeepEqual(
         mismatches(schema, { ...body, data: { ...body.data, claim: { status: 'unclaimed' } } }, api),
         [],
       );

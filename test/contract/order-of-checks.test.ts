@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 import { FORM_TYPE, JSON_TYPE, mailbox, unknownKey, unknownOwnClaimToken } from '../helpers/valid-bodies.ts';
 import { assertFailureShape, assertRefused, type DialectName, send } from '../helpers/wire.ts';
@@ -9,14 +8,14 @@ import { assertFailureShape, assertRefused, type DialectName, send } from '../he
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: the order of checks', (engine) => {
+onEveryEngine('bad input: the order of checks', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('checks come in one order: 421, 404, 405, 415, 400, 401 or 403', async () => {
+  test('checks come in one order: 421, 404, 405, 415, 400, 401 or 403', async (t) => {
     const wrongHost = ['Host', 'evil.example'] as const;
     const text = ['Content-Type', 'text/plain'] as const;
     const json = ['Content-Type', JSON_TYPE] as const;
@@ -86,38 +85,39 @@ onEveryEngine('bad input: the order of checks', (engine) => {
     ];
     for (const [dialect, status, method, path, headers, body] of steps) {
       const reply = await send(on, method, path, headers, body);
-      assert.equal(reply.status, status, `${method} ${path}: ${reply.text}`);
-      assertFailureShape(on, reply, dialect, `${method} ${path}`);
+      t.is(reply.status, status, `${method} ${path}: ${reply.text}`);
+      assertFailureShape(t, on, reply, dialect, `${method} ${path}`);
     }
   });
 });
 
-test('an address that has used up its budget is 429 before its body is looked at', async () => {
+test('an address that has used up its budget is 429 before its body is looked at', async (t) => {
   const on = await startTestService('sqlite', { limits: { registerPerIp: '1/h' } });
   try {
     await on.register();
     const reply = await on.post('/agent/auth', '{', { 'Content-Type': 'text/plain' });
-    assertRefused(on, reply, 'tinysend', 429, 'rate_limited', 'the second registration');
-    assert.equal(reply.body.error.retryable, true);
+    assertRefused(t, on, reply, 'tinysend', 429, 'rate_limited', 'the second registration');
+    t.true(reply.body.error.retryable);
   } finally {
     await on.stop();
   }
 });
 
-test("an address that has used up its budget is 429 before its body is looked at in auth.md's own versions, too", async () => {
+test("an address that has used up its budget is 429 before its body is looked at in auth.md's own versions, too", async (t) => {
   const limits = { claimMailPerIp: '1/h', wrongPerIpHour: 1, registerPerIp: '2/h' };
   const on = await startTestService('sqlite', { limits });
   try {
     const agent = (await on.post('/agent/identity', { type: 'anonymous' })).body;
     const { claim_token } = agent;
-    assert.equal((await on.post('/agent/identity/claim', { claim_token, email: mailbox })).status, 200);
+    t.is((await on.post('/agent/identity/claim', { claim_token, email: mailbox })).status, 200);
     const spent = 'rate_limited/rate_limit_exceeded';
     const ask = (path: string) => on.post(path, '{', { 'Content-Type': 'text/plain' });
     const again = await ask('/agent/identity/claim');
-    assertRefused(on, again, 'auth.md', 429, spent, 'the second claim');
-    assert.equal(again.body.retry_after, 3600);
+    assertRefused(t, on, again, 'auth.md', 429, spent, 'the second claim');
+    t.is(again.body.retry_after, 3600);
     // A path that is spoken in two ways says so in that of its row.
     assertRefused(
+      t,
       on,
       await ask('/agent/auth/claim'),
       'tinysend',
@@ -129,26 +129,26 @@ test("an address that has used up its budget is 429 before its body is looked at
     await on.post('/agent/auth', { type: 'anonymous', requested_credential_type: 'api_key' });
     // What is asked decides which budget it is: a renewal spends none of registrations.
     const third = await on.post('/agent/identity', { type: 'anonymous' });
-    assertRefused(on, third, 'auth.md', 429, spent, 'the third registration');
+    assertRefused(t, on, third, 'auth.md', 429, spent, 'the third registration');
     const renewal = { type: 'refresh', refresh_token: agent.identity.refresh_token.value };
-    assert.equal((await on.post('/agent/identity', renewal)).status, 200);
+    t.is((await on.post('/agent/identity', renewal)).status, 200);
   } finally {
     await on.stop();
   }
 });
 
-test('an address that has guessed too often is 429 on the page too, before its form is looked at', async () => {
+test('an address that has guessed too often is 429 on the page too, before its form is looked at', async (t) => {
   const on = await startTestService('sqlite', { limits: { wrongPerIpHour: 1 } });
   try {
     const { claim_token } = await on.register();
     await on.post('/agent/auth/claim', { claim_token, email: 'human@example.com' });
     const otp = wrongCode(await on.codeFor('human@example.com'));
-    assert.equal((await on.post('/agent/auth/claim/complete', { claim_token, otp })).status, 401);
+    t.is((await on.post('/agent/auth/claim/complete', { claim_token, otp })).status, 401);
     const reply = await on.request('POST', '/claim', {
       body: '{',
       headers: { 'Content-Type': 'text/plain' },
     });
-    assertRefused(on, reply, 'page', 429, '', 'the second guess');
+    assertRefused(t, on, reply, 'page', 429, '', 'the second guess');
   } finally {
     await on.stop();
   }

@@ -1,9 +1,7 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import type { Route } from '../../src/http/server/table.ts';
 import { badInputOf, METHODS, routesOf } from '../helpers/bad-input.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { concrete } from '../helpers/valid-bodies.ts';
 import { assertHeaders, type DialectName, MARK, send, sendRaw } from '../helpers/wire.ts';
 
@@ -11,20 +9,20 @@ import { assertHeaders, type DialectName, MARK, send, sendRaw } from '../helpers
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: paths and methods', (engine) => {
+onEveryEngine('bad input: paths and methods', (engine, test) => {
   let on: TestService;
   let routes: Route[];
   let closed: Route[]; // the rows that are no open documents
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     ({ routes, closed } = routesOf(on));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refused, refusedFor } = badInputOf(() => on);
 
-  describe('paths and methods', () => {
-    test('an unknown path is 404 in the dialect of its neighbours, by whatever method', async () => {
+  test.describe('paths and methods', (test) => {
+    test('an unknown path is 404 in the dialect of its neighbours, by whatever method', async (t) => {
       const unknown: [DialectName, string][] = [
         ['tinysend', '/nothing'],
         ['tinysend', '/agent/auth/'],
@@ -67,13 +65,13 @@ onEveryEngine('bad input: paths and methods', (engine) => {
         for (const method of METHODS) {
           const reply = await send(on, method, path);
           const about = `${method} ${path}`;
-          if (method === 'HEAD') assert.equal(reply.status, 404, about);
-          else refused(reply, dialect, 404, 'not_found', about);
+          if (method === 'HEAD') t.is(reply.status, 404, about);
+          else refused(t, reply, dialect, 404, 'not_found', about);
         }
       }
     });
 
-    test('a browser that asks for a path that nobody knows gets a page', async () => {
+    test('a browser that asks for a path that nobody knows gets a page', async (t) => {
       const accept = ['Accept', 'text/html,application/xhtml+xml,*/*;q=0.8'] as const;
       for (const path of [
         '/nothing',
@@ -83,11 +81,12 @@ onEveryEngine('bad input: paths and methods', (engine) => {
         '/agent/identity/nothing',
         `/${MARK}?q=${MARK}`,
       ]) {
-        refused(await send(on, 'GET', path, [accept]), 'page', 404, '', path);
+        refused(t, await send(on, 'GET', path, [accept]), 'page', 404, '', path);
         const elsewhere = await send(on, 'GET', path, [accept, ['Host', 'evil.example']]);
-        refused(elsewhere, 'page', 421, '', `${path} at another host`);
+        refused(t, elsewhere, 'page', 421, '', `${path} at another host`);
       }
       refused(
+        t,
         await send(on, 'GET', '/api/me', [accept]),
         'tinysend',
         401,
@@ -96,7 +95,7 @@ onEveryEngine('bad input: paths and methods', (engine) => {
       );
     });
 
-    test('a method that a path does not know is 405 with Allow, and the refusal has no effect', async () => {
+    test('a method that a path does not know is 405 with Allow, and the refusal has no effect', async (t) => {
       const methodsByPath = Map.groupBy(closed, (row) => row.path);
       for (const [path, known] of methodsByPath) {
         const allowed = known.flatMap((row) => (row.method === 'GET' ? ['GET', 'HEAD'] : [row.method]));
@@ -105,33 +104,33 @@ onEveryEngine('bad input: paths and methods', (engine) => {
         for (const method of METHODS.filter((each) => !answered.includes(each))) {
           const about = `${method} ${path}`;
           const reply = await send(on, method, concrete(path), [['X-HTTP-Method-Override', 'POST']]);
-          assert.equal(reply.headers.get('allow'), allowed.join(', '), about);
+          t.is(reply.headers.get('allow'), allowed.join(', '), about);
           if (method === 'HEAD') {
-            assert.equal(reply.status, 405, about);
-            assert.equal(reply.text, '', about);
-            assertHeaders(reply, about);
+            t.is(reply.status, 405, about);
+            t.is(reply.text, '', about);
+            assertHeaders(t, reply, about);
             continue;
           }
-          refusedFor(reply, 'method', { before: known[0]!.dialect.name as DialectName, line: about });
+          refusedFor(t, reply, 'method', { before: known[0]!.dialect.name as DialectName, line: about });
         }
       }
     });
 
-    test('an open document is read by GET and HEAD only, and answers a preflight', async () => {
+    test('an open document is read by GET and HEAD only, and answers a preflight', async (t) => {
       for (const row of routes.filter((each) => each.open && each.exists === undefined)) {
         for (const method of METHODS) {
           const about = `${method} ${row.path}`;
           const reply = await send(on, method, row.path);
-          if (method === 'GET' || method === 'HEAD') assert.ok(reply.status < 400, about);
-          else if (method === 'OPTIONS') assert.equal(reply.status, 204, about);
-          else refused(reply, row.dialect.name, 405, 'method_not_allowed', about);
+          if (method === 'GET' || method === 'HEAD') t.true(reply.status < 400, about);
+          else if (method === 'OPTIONS') t.is(reply.status, 204, about);
+          else refused(t, reply, row.dialect.name, 405, 'method_not_allowed', about);
         }
       }
     });
 
-    test('a tunnel is not opened for anybody', async () => {
+    test('a tunnel is not opened for anybody', async (t) => {
       const host = new URL(on.url).host;
-      assert.equal(await sendRaw(on, `CONNECT ${host} HTTP/1.1\r\nHost: ${host}\r\n\r\n`), '');
+      t.is(await sendRaw(on, `CONNECT ${host} HTTP/1.1\r\nHost: ${host}\r\n\r\n`), '');
     });
   });
 });

@@ -1,6 +1,6 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 import { assertRefused, type DialectName, parseRaw, sendRaw } from '../helpers/wire.ts';
 
 /** One request with exactly this target and these Host lines. */
@@ -96,64 +96,64 @@ const PUBLIC: Record<string, { ours: readonly string[]; foreign: readonly string
 };
 
 for (const [url, { ours, foreign }] of Object.entries(PUBLIC)) {
-  describe(`a service at ${url}`, () => {
+  test.describe(`a service at ${url}`, (test) => {
     let on: TestService;
-    before(async () => {
+    test.before(async () => {
       on = await startTestService('sqlite', { env: { PUBLIC_URL: url, SMTP_URL: 'smtp://127.0.0.1:9' } });
     });
-    after(() => on.stop());
+    test.after(() => on.stop());
     const { host } = new URL(url);
 
-    const misdirected = (reply: Reply, about: string) =>
-      assertRefused({ url }, reply, 'tinysend', 421, 'misdirected_request', about);
+    const misdirected = (t: ExecutionContext, reply: Reply, about: string) =>
+      assertRefused(t, { url }, reply, 'tinysend', 421, 'misdirected_request', about);
 
-    test('every equivalent spelling of its host and port is served, in Host and in an absolute-form target', async () => {
+    test('every equivalent spelling of its host and port is served, in Host and in an absolute-form target', async (t) => {
       for (const name of ours) {
-        assert.equal((await ask(on, '/auth.md', [name])).status, 200, `Host: ${name}`);
+        t.is((await ask(on, '/auth.md', [name])).status, 200, `Host: ${name}`);
         const target = `https://${name}/auth.md`;
-        assert.equal((await ask(on, target, [name])).status, 200, target);
+        t.is((await ask(on, target, [name])).status, 200, target);
         // RFC 9112 section 3.2.2: the target's host counts, and Host is ignored.
-        assert.equal((await ask(on, target, ['evil.example'])).status, 200, `${target} with a foreign Host`);
+        t.is((await ask(on, target, ['evil.example'])).status, 200, `${target} with a foreign Host`);
       }
     });
 
-    test('every other host is 421, in Host and in an absolute-form target', async () => {
+    test('every other host is 421, in Host and in an absolute-form target', async (t) => {
       for (const name of foreign) {
-        misdirected(await ask(on, '/auth.md', [name]), `Host: ${name}`);
+        misdirected(t, await ask(on, '/auth.md', [name]), `Host: ${name}`);
         // What has no place in a target is refused by the parser, or makes it another one.
         if (/[\s#/\\,]/.test(name) || name === '') continue;
-        misdirected(await ask(on, `https://${name}/auth.md`, [host]), name);
+        misdirected(t, await ask(on, `https://${name}/auth.md`, [host]), name);
       }
     });
   });
 }
 
-describe('a request target', () => {
+test.describe('a request target', (test) => {
   let on: TestService;
   const url = 'https://id.example.com';
-  before(async () => {
+  test.before(async () => {
     on = await startTestService('sqlite', { env: { PUBLIC_URL: url, SMTP_URL: 'smtp://127.0.0.1:9' } });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
   const HOST = ['id.example.com'];
 
-  test('in absolute form is served as in origin form: scheme in any case, with query, without path, in HTTP/1.0 without Host', async () => {
+  test('in absolute form is served as in origin form: scheme in any case, with query, without path, in HTTP/1.0 without Host', async (t) => {
     for (const target of ['https://id.example.com/llms.txt', 'HTTPS://ID.example.com:443/llms.txt?a=1']) {
       const reply = await ask(on, target, HOST);
-      assert.equal(reply.status, 200, target);
-      assert.match(reply.text, /auth\.md/, target);
+      t.is(reply.status, 200, target);
+      t.regex(reply.text, /auth\.md/, target);
     }
     for (const target of ['https://id.example.com', 'https://id.example.com?a', 'https://id.example.com/']) {
       const reply = await ask(on, target, HOST);
-      assert.deepEqual([reply.status, reply.headers.get('location')], [303, `${url}/auth.md`], target);
+      t.deepEqual([reply.status, reply.headers.get('location')], [303, `${url}/auth.md`], target);
     }
     const old = await ask(on, 'https://id.example.com/llms.txt', [], { version: '1.0' });
-    assert.equal(old.status, 200);
+    t.is(old.status, 200);
     const head = await ask(on, 'https://id.example.com/llms.txt', HOST, { method: 'HEAD' });
-    assert.equal(head.status, 200);
+    t.is(head.status, 200);
   });
 
-  test('in absolute form is refused where it is not of this origin: scheme, user information, no host', async () => {
+  test('in absolute form is refused where it is not of this origin: scheme, user information, no host', async (t) => {
     for (const target of [
       'http://id.example.com/auth.md',
       'http://id.example.com:443/auth.md',
@@ -166,11 +166,11 @@ describe('a request target', () => {
       'https:///auth.md',
     ]) {
       const reply = await ask(on, target, HOST);
-      assertRefused({ url }, reply, 'tinysend', 421, 'misdirected_request', target);
+      assertRefused(t, { url }, reply, 'tinysend', 421, 'misdirected_request', target);
     }
   });
 
-  test('in absolute form keeps all other rules: dialect, method, body, secrets in the query, two Host headers, none', async () => {
+  test('in absolute form keeps all other rules: dialect, method, body, secrets in the query, two Host headers, none', async (t) => {
     const at = (path: string) => `https://ID.example.com:443${path}`;
     const refusals: [DialectName, number, string, Promise<Reply>][] = [
       ['tinysend', 404, 'not_found', ask(on, at('/nothing'), HOST)],
@@ -181,20 +181,20 @@ describe('a request target', () => {
       ['tinysend', 400, 'invalid_request', ask(on, at('/api/me'), [...HOST, ...HOST])],
     ];
     for (const [dialect, status, code, asked] of refusals) {
-      assertRefused({ url }, await asked, dialect, status, code, `${dialect} ${status}`);
+      assertRefused(t, { url }, await asked, dialect, status, code, `${dialect} ${status}`);
     }
-    assert.equal((await ask(on, at('/auth.md'), [])).status, 400, 'HTTP/1.1 without Host');
+    t.is((await ask(on, at('/auth.md'), [])).status, 400, 'HTTP/1.1 without Host');
   });
 
-  test('in absolute form signs people in as in origin form: a page knows who asks for it', async () => {
+  test('in absolute form signs people in as in origin form: a page knows who asks for it', async (t) => {
     const reply = await ask(on, `${url}/agents`, HOST, {});
-    assert.deepEqual(
+    t.deepEqual(
       [reply.status, reply.headers.get('location')],
       [303, (await ask(on, '/agents', HOST)).headers.get('location')],
     );
   });
 
-  test('has the path that is written, so that the rules of a proxy for paths hold: no other spelling of it is served', async () => {
+  test('has the path that is written, so that the rules of a proxy for paths hold: no other spelling of it is served', async (t) => {
     for (const path of [
       '/%61uth.md',
       '/auth%2Emd',
@@ -213,7 +213,7 @@ describe('a request target', () => {
       '/AUTH.md',
     ]) {
       for (const target of [path, url + path]) {
-        assertRefused({ url }, await ask(on, target, HOST), 'tinysend', 404, 'not_found', target);
+        assertRefused(t, { url }, await ask(on, target, HOST), 'tinysend', 404, 'not_found', target);
       }
     }
   });
@@ -221,7 +221,7 @@ describe('a request target', () => {
 
 test('on a developer’s machine every spelling of the machine’s own names is served', async (t) => {
   const on = await startTestService('sqlite');
-  t.after(() => on.stop());
+  t.teardown(() => on.stop());
   const { port } = new URL(on.url);
   for (const name of [
     'localhost',
@@ -235,8 +235,8 @@ test('on a developer’s machine every spelling of the machine’s own names is 
     '[::1]',
     '[0:0:0:0:0:0:0:1]:8080',
   ]) {
-    assert.equal((await ask(on, '/auth.md', [name])).status, 200, name);
-    assert.equal((await ask(on, `http://${name}/auth.md`, ['evil.example'])).status, 200, name);
+    t.is((await ask(on, '/auth.md', [name])).status, 200, name);
+    t.is((await ask(on, `http://${name}/auth.md`, ['evil.example'])).status, 200, name);
   }
   for (const name of [
     '127.1',
@@ -248,20 +248,20 @@ test('on a developer’s machine every spelling of the machine’s own names is 
     'localhost.evil.example',
   ]) {
     const reply = await ask(on, '/auth.md', [name]);
-    assertRefused(on, reply, 'tinysend', 421, 'misdirected_request', name);
+    assertRefused(t, on, reply, 'tinysend', 421, 'misdirected_request', name);
   }
 });
 
 test('the operator’s port takes targets in absolute form and with a query', async (t) => {
   const on = await startTestService('sqlite');
-  t.after(() => on.stop());
+  t.teardown(() => on.stop());
   const ops = { ...on, url: `http://127.0.0.1:${on.service.opsPort}` };
   for (const target of [
     '/readyz?verbose',
     'http://ops.internal:9464/livez',
     'http://ops.internal/metrics?a=b',
   ]) {
-    assert.equal((await ask(ops, target, ['ops.internal'])).status, 200, target);
+    t.is((await ask(ops, target, ['ops.internal'])).status, 200, target);
   }
-  assert.equal((await ask(ops, 'http://ops.internal', ['ops.internal'])).status, 404);
+  t.is((await ask(ops, 'http://ops.internal', ['ops.internal'])).status, 404);
 });

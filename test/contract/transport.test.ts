@@ -1,27 +1,25 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { badInputOf } from '../helpers/bad-input.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
-
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { MARK, parseRaw, send, sendRaw } from '../helpers/wire.ts';
 
 /** The bad-input contract, docs/security.md. */
 
 // of auth.md's own versions
 
-onEveryEngine('bad input: transport', (engine) => {
+onEveryEngine('bad input: transport', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { refused } = badInputOf(() => on);
 
-  describe('transport', () => {
+  test.describe('transport', (test) => {
     const host = () => new URL(on.url).host;
 
-    test('another host than ours is 421, in every spelling', async () => {
+    test('another host than ours is 421, in every spelling', async (t) => {
       const evil = [
         'evil.example',
         `evil.example@${host()}`,
@@ -47,14 +45,14 @@ onEveryEngine('bad input: transport', (engine) => {
           ['/agent/identity', 'auth.md', 'invalid_request'],
           ['/agent/identity/claim', 'auth.md', 'invalid_request'],
         ] as const) {
-          refused(await send(on, 'POST', path, [['Host', name]]), dialect, 421, code, name);
+          refused(t, await send(on, 'POST', path, [['Host', name]]), dialect, 421, code, name);
         }
       }
       const none = parseRaw(await sendRaw(on, 'GET /auth.md HTTP/1.0\r\n\r\n'));
-      refused(none, 'tinysend', 421, 'misdirected_request', 'no Host at all');
+      refused(t, none, 'tinysend', 421, 'misdirected_request', 'no Host at all');
     });
 
-    test('two Host headers are 400, even when both are ours', async () => {
+    test('two Host headers are 400, even when both are ours', async (t) => {
       for (const other of [host(), 'evil.example']) {
         for (const [dialect, path] of [
           ['tinysend', '/api/me'],
@@ -64,18 +62,19 @@ onEveryEngine('bad input: transport', (engine) => {
             on,
             `GET ${path} HTTP/1.1\r\nHost: ${host()}\r\nHost: ${other}\r\nConnection: close\r\n\r\n`,
           );
-          refused(parseRaw(received), dialect, 400, 'invalid_request', path);
+          refused(t, parseRaw(received), dialect, 400, 'invalid_request', path);
         }
       }
     });
 
-    test('64 headers are read, 65 are 400', async () => {
+    test('64 headers are read, 65 are 400', async (t) => {
       const headers = (count: number) =>
         Array.from({ length: count }, (_, index) => [`X-${index}`, MARK] as const);
       // Host and Connection are two of them.
-      assert.equal((await send(on, 'GET', '/auth.md', headers(62))).status, 200);
-      refused(await send(on, 'GET', '/auth.md', headers(63)), 'tinysend', 400, 'invalid_request', '65');
+      t.is((await send(on, 'GET', '/auth.md', headers(62))).status, 200);
+      refused(t, await send(on, 'GET', '/auth.md', headers(63)), 'tinysend', 400, 'invalid_request', '65');
       refused(
+        t,
         await send(on, 'GET', '/oauth2/revoke', headers(1000)),
         'oauth',
         400,
@@ -84,7 +83,7 @@ onEveryEngine('bad input: transport', (engine) => {
       );
     });
 
-    test('requests that two parsers could read differently are 400 and the connection is closed', async () => {
+    test('requests that two parsers could read differently are 400 and the connection is closed', async (t) => {
       const json = '{"type":"anonymous"}';
       const smuggled = `GET /auth.md HTTP/1.1\r\nHost: ${host()}\r\n\r\n`;
       const start = `POST /agent/auth HTTP/1.1\r\nHost: ${host()}\r\nContent-Type: application/json\r\n`;
@@ -106,30 +105,30 @@ onEveryEngine('bad input: transport', (engine) => {
       };
       for (const [what, text] of Object.entries(hostile)) {
         const received = await sendRaw(on, text + smuggled); // resolves once the connection is closed
-        assert.match(received, /^HTTP\/1\.1 400 /, what);
-        assert.equal(received.match(/^HTTP\/1\.1 /gm)?.length, 1, `${what}: the second request was answered`);
-        assert.ok(!received.includes(MARK), what);
+        t.regex(received, /^HTTP\/1\.1 400 /, what);
+        t.is(received.match(/^HTTP\/1\.1 /gm)?.length, 1, `${what}: the second request was answered`);
+        t.false(received.includes(MARK), what);
       }
     });
 
-    test('a header block or a URL of more than 16 KiB is 431', async () => {
+    test('a header block or a URL of more than 16 KiB is 431', async (t) => {
       const long = 'a'.repeat(17_000);
       for (const text of [
         `GET /${long} HTTP/1.1\r\nHost: ${host()}\r\n\r\n`,
         `GET / HTTP/1.1\r\nHost: ${host()}\r\nX: ${long}\r\n\r\n`,
       ]) {
-        assert.match(await sendRaw(on, text), /^HTTP\/1\.1 431 /);
+        t.regex(await sendRaw(on, text), /^HTTP\/1\.1 431 /);
       }
     });
 
-    test('what is left of a refused body is not taken for a request', async () => {
+    test('what is left of a refused body is not taken for a request', async (t) => {
       const inner = `GET /auth.md HTTP/1.1\r\nHost: ${host()}\r\n\r\n`;
       const received = await sendRaw(
         on,
         `POST /agent/auth HTTP/1.1\r\nHost: ${host()}\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\r\n${inner}`,
       );
-      assert.match(received, /^HTTP\/1\.1 415 /);
-      assert.equal(received.match(/^HTTP\/1\.1 /gm)?.length, 1);
+      t.regex(received, /^HTTP\/1\.1 415 /);
+      t.is(received.match(/^HTTP\/1\.1 /gm)?.length, 1);
     });
   });
 });

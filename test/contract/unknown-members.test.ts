@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { signIn } from '../helpers/human.ts';
-import { onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** A member that would bound something and is not understood is refused by name; nothing of it is dropped in silence. */
 
@@ -42,29 +42,34 @@ const HARMLESS = [
   ...['metadata', 'description', 'client_name', 'redirect_uris', 'version', 'x'],
 ];
 
-onEveryEngine('members that are not known', (engine) => {
+onEveryEngine('members that are not known', (engine, test) => {
   let on: TestService;
   let auth: Record<string, string>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     const { credential } = await on.claimed('bounds@example.com');
     auth = { Authorization: `Bearer ${credential}` };
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  function assertRefused({ status, body, text }: Reply, name: string, meant?: string): void {
-    assert.equal(status, 400, `${name}: ${text}`);
-    assert.equal(body.error.code, 'invalid_request');
-    assert.equal(body.error.field, name);
+  function assertRefused(
+    t: ExecutionContext,
+    { status, body, text }: Reply,
+    name: string,
+    meant?: string,
+  ): void {
+    t.is(status, 400, `${name}: ${text}`);
+    t.is(body.error.code, 'invalid_request');
+    t.is(body.error.field, name);
     const { message } = body.error;
-    assert.ok(message.startsWith(`"${name}" is not known here. `), message);
-    if (meant !== undefined) assert.ok(message.includes(`Did you mean "${meant}"`), message);
+    t.truthy(message.startsWith(`"${name}" is not known here. `), message);
+    if (meant !== undefined) t.truthy(message.includes(`Did you mean "${meant}"`), message);
   }
 
   const keys = async () =>
     (await on.request('GET', '/api/tokens', { headers: auth })).body.data.tokens.length;
 
-  test('a key is not made without the bound that was asked for under another name', async () => {
+  test('a key is not made without the bound that was asked for under another name', async (t) => {
     const body = { name: 'helper', scope: 'read' };
     const before = await keys();
     for (const [meant, names] of [
@@ -73,18 +78,15 @@ onEveryEngine('members that are not known', (engine) => {
       ['resources', BOUNDS.place],
     ] as const) {
       for (const name of names) {
-        assertRefused(await on.post('/api/tokens', { ...body, [name]: 'x' }, auth), name, meant);
+        assertRefused(t, await on.post('/api/tokens', { ...body, [name]: 'x' }, auth), name, meant);
       }
     }
     const { body: refused } = await on.post('/api/tokens', { ...body, expires_at: 'x' }, auth);
-    assert.equal(
-      refused.error.message,
-      '"expires_at" is not known here. Did you mean "expires_in" (seconds)?',
-    );
-    assert.equal(await keys(), before, 'none was made');
+    t.is(refused.error.message, '"expires_at" is not known here. Did you mean "expires_in" (seconds)?');
+    t.is(await keys(), before, 'none was made');
   });
 
-  test('a registration and a claim take no scope, end or place, and say so', async () => {
+  test('a registration and a claim take no scope, end or place, and say so', async (t) => {
     const { claim_token } = await on.register();
     const bodies = {
       '/agent/auth': { type: 'anonymous' },
@@ -94,67 +96,72 @@ onEveryEngine('members that are not known', (engine) => {
       for (const name of ['scope', ...BOUNDS.scope, ...BOUNDS.life, ...BOUNDS.place].filter(
         (each) => !['scop', 'resurces', 'expire_in'].includes(each),
       )) {
-        assertRefused(await on.post(path, { ...body, [name]: 'read' }), name);
+        assertRefused(t, await on.post(path, { ...body, [name]: 'read' }), name);
       }
     }
-    assert.equal(on.mails.filter(({ to }) => to === 'who@example.com').length, 0, 'nothing was mailed');
+    t.is(on.mails.filter(({ to }) => to === 'who@example.com').length, 0, 'nothing was mailed');
   });
 
-  test('a claim does not become one of the other mode, or at another mailbox, in silence', async () => {
+  test('a claim does not become one of the other mode, or at another mailbox, in silence', async (t) => {
     const { claim_token } = await on.register();
     const body = { claim_token, email: 'mode@example.com' };
     for (const name of MODES)
-      assertRefused(await on.post('/agent/auth/claim', { ...body, [name]: true }), name, 'link');
+      assertRefused(t, await on.post('/agent/auth/claim', { ...body, [name]: true }), name, 'link');
     for (const name of MAILBOXES) {
-      assertRefused(await on.post('/agent/auth/claim', { ...body, [name]: 'x@example.com' }), name, 'email');
+      assertRefused(
+        t,
+        await on.post('/agent/auth/claim', { ...body, [name]: 'x@example.com' }),
+        name,
+        'email',
+      );
     }
     const asserted = {
       type: 'identity_assertion',
       assertions: [{ type: 'verified_email', email: 'asserted@example.com' }],
     };
     for (const name of MODES)
-      assertRefused(await on.post('/agent/auth', { ...asserted, [name]: true }), name, 'link');
+      assertRefused(t, await on.post('/agent/auth', { ...asserted, [name]: true }), name, 'link');
     const nested = { ...asserted, assertions: [{ ...asserted.assertions[0], expires_at: 'x' }] };
-    assertRefused(await on.post('/agent/auth', nested), 'expires_at');
+    assertRefused(t, await on.post('/agent/auth', nested), 'expires_at');
   });
 
-  test('a code under another name is no poll', async () => {
+  test('a code under another name is no poll', async (t) => {
     const { claim_token } = await on.register();
     for (const name of ['code', 'user_code', 'verification_code', 'pin', 'OTP']) {
       const reply = await on.post('/agent/auth/claim/complete', { claim_token, [name]: '123456' });
-      assertRefused(reply, name, 'otp');
+      assertRefused(t, reply, name, 'otp');
     }
   });
 
-  test('null is as if it were not there, and what bounds nothing is ignored', async () => {
+  test('null is as if it were not there, and what bounds nothing is ignored', async (t) => {
     for (const name of ['scope', 'expires_at', 'resource', 'mode']) {
-      assert.equal((await on.post('/agent/auth', { type: 'anonymous', [name]: null })).status, 200, name);
+      t.is((await on.post('/agent/auth', { type: 'anonymous', [name]: null })).status, 200, name);
     }
     for (const name of HARMLESS) {
       const reply = await on.post('/agent/auth', { type: 'anonymous', [name]: 'x' });
-      assert.equal(reply.status, 200, `${name}: ${reply.text}`);
-      assert.deepEqual(reply.body.data.scopes, ['read']);
+      t.is(reply.status, 200, `${name}: ${reply.text}`);
+      t.deepEqual(reply.body.data.scopes, ['read']);
       const body = { name: 'helper', scope: 'read', [name]: 'x' };
-      assert.equal((await on.post('/api/tokens', body, auth)).status, 200, name);
+      t.is((await on.post('/api/tokens', body, auth)).status, 200, name);
     }
   });
 
-  test('what is no plain word is not repeated', async () => {
+  test('what is no plain word is not repeated', async (t) => {
     const { body } = await on.post('/api/tokens', { name: 'a', scope: 'read', '<expires in>': 1 }, auth);
-    assert.match(body.error.message, /^One of the members is not known here\. Did you mean "expires_in"/);
-    assert.equal(body.error.code, 'invalid_request');
+    t.regex(body.error.message, /^One of the members is not known here\. Did you mean "expires_in"/);
+    t.is(body.error.code, 'invalid_request');
   });
 
-  test('the protocols whose texts demand it go on ignoring what they do not know', async () => {
+  test('the protocols whose texts demand it go on ignoring what they do not know', async (t) => {
     const own = await on.post('/agent/auth', {
       type: 'anonymous',
       requested_credential_type: 'api_key',
       expires_at: 'x',
       scope: 'read',
     });
-    assert.equal(own.status, 200, own.text);
+    t.is(own.status, 200, own.text);
     const identity = await on.post('/agent/identity', { type: 'anonymous', scope: 'read', ttl: 5 });
-    assert.equal(identity.status, 200, identity.text);
+    t.is(identity.status, 200, identity.text);
     const grant = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
     const assertion = identity.body.identity_assertion;
     const token = await on.form('/oauth2/token', {
@@ -163,15 +170,15 @@ onEveryEngine('members that are not known', (engine) => {
       expires_in: '5',
       mode: 'x',
     });
-    assert.equal(token.status, 200, token.text);
+    t.is(token.status, 200, token.text);
   });
 
-  test('a form of ours that asks for a bound under another name makes no key', async () => {
+  test('a form of ours that asks for a bound under another name makes no key', async (t) => {
     const browser = await signIn(on, 'form@example.com');
     await browser.get('/keys/new');
     const page = await browser.post('/keys/new', { name: 'mine', preset: 'read-only', expires_in: '60' });
-    assert.equal(page.status, 400, page.text);
-    assert.match(page.text, /&quot;expires_in&quot; is not known here|"expires_in" is not known here/);
-    assert.doesNotMatch((await browser.get('/keys')).text, /mine/);
+    t.is(page.status, 400, page.text);
+    t.regex(page.text, /&quot;expires_in&quot; is not known here|"expires_in" is not known here/);
+    t.notRegex((await browser.get('/keys')).text, /mine/);
   });
 });

@@ -1,41 +1,41 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { removeResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
 import { addServer, asker, makeKey, type Server } from '../helpers/api-keys.ts';
-import { basic, onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { basic, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { assertHeaders, assertRefused } from '../helpers/wire.ts';
 
-onEveryEngine('introspection and revocation of keys', (engine) => {
+onEveryEngine('introspection and revocation of keys', (engine, test) => {
   let on: TestService;
   let api: Server;
   let boss: Awaited<ReturnType<TestService['claimed']>>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     api = await addServer(on, 'https://api.example.com');
     boss = await on.claimed('boss@example.com');
   });
-  after(() => on.stop());
-  const refused = (reply: Reply, status: number, code: string) =>
-    assertRefused(on, reply, 'tinysend', status, code, code);
+  test.after(() => on.stop());
+  const refused = (t: ExecutionContext, reply: Reply, status: number, code: string) =>
+    assertRefused(t, on, reply, 'tinysend', status, code, code);
 
-  describe('introspection', () => {
-    const inactive = async (reply: Promise<Reply>, about: string) => {
+  test.describe('introspection', (test) => {
+    const inactive = async (t: ExecutionContext, reply: Promise<Reply>, about: string) => {
       const { status, text, headers } = await reply;
-      assert.equal(status, 200, about);
-      assert.equal(text, '{"active":false}', about);
-      assert.equal(headers.get('cache-control'), 'no-store', about);
-      assert.equal(headers.get('content-type'), 'application/json; charset=utf-8', about);
+      t.is(status, 200, about);
+      t.is(text, '{"active":false}', about);
+      t.is(headers.get('cache-control'), 'no-store', about);
+      t.is(headers.get('content-type'), 'application/json; charset=utf-8', about);
     };
 
-    test('an anonymous agent’s key: these members and no other', async () => {
+    test('an anonymous agent’s key: these members and no other', async (t) => {
       const agent = await on.register();
       const { key } = (await on.get('/api/me', agent.credential)).body.data;
       const reply = await api.ask(agent.credential);
-      assertHeaders(reply, 'introspection');
-      assert.deepEqual(reply.body, {
+      assertHeaders(t, reply, 'introspection');
+      t.deepEqual(reply.body, {
         active: true,
         sub: agent.user_id,
         client_id: agent.agent_id,
@@ -50,11 +50,11 @@ onEveryEngine('introspection and revocation of keys', (engine) => {
       });
     });
 
-    test('a merged agent’s key names the owner, the account it came from, and an end although it has none', async () => {
+    test('a merged agent’s key names the owner, the account it came from, and an end although it has none', async (t) => {
       const agent = await on.claimed('merged@example.com');
       const { key, merged_from } = (await on.get('/api/me', agent.credential)).body.data;
-      assert.equal(key.expires_at, null);
-      assert.deepEqual((await api.ask(agent.credential)).body, {
+      t.is(key.expires_at, null);
+      t.deepEqual((await api.ask(agent.credential)).body, {
         active: true,
         sub: agent.user_id,
         client_id: agent.agent_id,
@@ -69,19 +69,19 @@ onEveryEngine('introspection and revocation of keys', (engine) => {
         owner: agent.user_id,
         merged_from,
       });
-      assert.notEqual(merged_from, agent.user_id);
+      t.not(merged_from, agent.user_id);
     });
 
-    test('a linked agent’s key names the owner beside its own account', async () => {
+    test('a linked agent’s key names the owner beside its own account', async (t) => {
       const agent = await on.claimed('linked@example.com', true);
       const { body } = await api.ask(agent.credential);
-      assert.equal(body.sub, agent.user_id);
-      assert.match(body.owner, /^usr_/);
-      assert.notEqual(body.owner, agent.user_id);
-      assert.ok(!('merged_from' in body));
+      t.is(body.sub, agent.user_id);
+      t.regex(body.owner, /^usr_/);
+      t.not(body.owner, agent.user_id);
+      t.false('merged_from' in body);
     });
 
-    test('all that does not work is the same "not active"', async () => {
+    test('all that does not work is the same "not active"', async (t) => {
       const registered = await on.register();
       const short = await makeKey(on, boss.credential, { name: 'x', scope: 'read', expires_in: 1 });
       const revoked = await makeKey(on, boss.credential, { name: 'x', scope: 'read' });
@@ -103,11 +103,11 @@ onEveryEngine('introspection and revocation of keys', (engine) => {
         'an id of a key': revoked.id,
         'other letters': 'ключ 鍵 😀',
       };
-      for (const [what, token] of Object.entries(tokens)) await inactive(api.ask(token), what);
-      assert.equal((await api.ask(boss.credential)).body.active, true);
+      for (const [what, token] of Object.entries(tokens)) await inactive(t, api.ask(token), what);
+      t.true((await api.ask(boss.credential)).body.active);
     });
 
-    test('a key narrowed to resources is active at those and at no other', async () => {
+    test('a key narrowed to resources is active at those and at no other', async (t) => {
       const [first, second] = [
         await addServer(on, 'https://first.example.com/mcp'),
         await addServer(on, 'https://second.example.com'),
@@ -122,75 +122,72 @@ onEveryEngine('introspection and revocation of keys', (engine) => {
         scope: 'read',
         resources: ['https://second.example.com/', 'https://first.example.com/mcp'],
       });
-      assert.equal((await first.ask(one.credential)).body.aud, 'https://first.example.com/mcp');
-      await inactive(second.ask(one.credential), 'foreign');
-      await inactive(api.ask(one.credential), 'foreign');
-      assert.equal((await first.ask(two.credential)).body.active, true);
-      assert.equal((await second.ask(two.credential)).body.aud, 'https://second.example.com');
-      await inactive(api.ask(two.credential), 'foreign');
+      t.is((await first.ask(one.credential)).body.aud, 'https://first.example.com/mcp');
+      await inactive(t, second.ask(one.credential), 'foreign');
+      await inactive(t, api.ask(one.credential), 'foreign');
+      t.true((await first.ask(two.credential)).body.active);
+      t.is((await second.ask(two.credential)).body.aud, 'https://second.example.com');
+      await inactive(t, api.ask(two.credential), 'foreign');
     });
 
-    test('a resource server is told of its own scopes only', async () => {
+    test('a resource server is told of its own scopes only', async (t) => {
       const reader = await addServer(on, 'https://reader.example.com', ['read']);
       const writer = await addServer(on, 'https://writer.example.com', ['write']);
-      assert.equal((await reader.ask(boss.credential)).body.scope, 'read');
-      assert.equal((await writer.ask(boss.credential)).body.scope, 'write');
+      t.is((await reader.ask(boss.credential)).body.scope, 'read');
+      t.is((await writer.ask(boss.credential)).body.scope, 'write');
       const { credential } = await on.register(); // read alone
-      assert.equal((await reader.ask(credential)).body.scope, 'read');
-      await inactive(writer.ask(credential), 'no scope of a key is one of the server’s');
+      t.is((await reader.ask(credential)).body.scope, 'read');
+      await inactive(t, writer.ask(credential), 'no scope of a key is one of the server’s');
     });
 
-    test('the resource server authenticates by Basic or in the body, and is 401 once it is removed', async () => {
+    test('the resource server authenticates by Basic or in the body, and is 401 once it is removed', async (t) => {
       const server = await addServer(on, 'https://gone.example.com');
       const inBody = { client_id: server.id, client_secret: server.secret };
-      assert.equal(
-        (await on.form('/oauth2/introspect', { token: boss.credential, ...inBody })).body.active,
-        true,
-      );
-      assert.equal((await server.ask(boss.credential)).body.active, true);
+      t.true((await on.form('/oauth2/introspect', { token: boss.credential, ...inBody })).body.active);
+      t.true((await server.ask(boss.credential)).body.active);
       await removeResourceServer(on.service.deps, asker, server.id);
       for (const reply of [
         await server.ask(boss.credential),
         await on.form('/oauth2/introspect', { token: 'x', ...inBody }),
       ]) {
-        assertRefused(on, reply, 'oauth', 401, 'invalid_client', 'removed');
+        assertRefused(t, on, reply, 'oauth', 401, 'invalid_client', 'removed');
       }
     });
 
-    test('the question is a form: as JSON it is refused', async () => {
+    test('the question is a form: as JSON it is refused', async (t) => {
       const reply = await on.post(
         '/oauth2/introspect',
         { token: boss.credential },
         basic(api.id, api.secret),
       );
-      assertRefused(on, reply, 'oauth', 400, 'invalid_request', 'JSON');
+      assertRefused(t, on, reply, 'oauth', 400, 'invalid_request', 'JSON');
     });
 
-    test('unknown hints and parameters are ignored', async () => {
+    test('unknown hints and parameters are ignored', async (t) => {
       const more = {
         token: boss.credential,
         token_type_hint: 'refresh_token',
         resource: 'https://x.example',
         x: 'y',
       };
-      assert.equal((await on.form('/oauth2/introspect', more, basic(api.id, api.secret))).body.active, true);
+      t.true((await on.form('/oauth2/introspect', more, basic(api.id, api.secret))).body.active);
     });
   });
 
-  describe('revocation by whoever holds the key', () => {
-    test('the key dies at once, everywhere, and the second time is 200 as well', async () => {
+  test.describe('revocation by whoever holds the key', (test) => {
+    test('the key dies at once, everywhere, and the second time is 200 as well', async (t) => {
       const { credential } = await makeKey(on, boss.credential, { name: 'leaked', scope: 'read' });
       for (let time = 1; time <= 2; time += 1) {
         const reply = await on.form('/oauth2/revoke', { token: credential, token_type_hint: 'access_token' });
-        assert.equal(reply.status, 200);
-        assert.equal(reply.text, '');
-        assertHeaders(reply, 'revocation');
-        refused(await on.get('/api/me', credential), 401, 'invalid_token');
-        assert.deepEqual((await api.ask(credential)).body, { active: false });
+        t.is(reply.status, 200);
+        t.is(reply.text, '');
+        assertHeaders(t, reply, 'revocation');
+        refused(t, await on.get('/api/me', credential), 401, 'invalid_token');
+        t.deepEqual((await api.ask(credential)).body, { active: false });
       }
     });
 
-    test('junk is 200 and changes nothing; no token at all is 400', async () => {
+    test('junk is 200 and changes nothing; no token at all is 400', async (t) => {
       const agent = await on.register();
       for (const token of [
         'x',
@@ -200,16 +197,16 @@ onEveryEngine('introspection and revocation of keys', (engine) => {
         `${agent.credential}x`,
       ]) {
         const reply = await on.form('/oauth2/revoke', { token });
-        assert.deepEqual([reply.status, reply.text], [200, '']);
+        t.deepEqual([reply.status, reply.text], [200, '']);
       }
-      assert.equal((await on.get('/api/me', agent.credential)).status, 200);
+      t.is((await on.get('/api/me', agent.credential)).status, 200);
       const started = await on.post('/agent/auth/claim', {
         claim_token: agent.claim_token,
         email: 'r@example.com',
       });
-      assert.equal(started.status, 200);
-      assert.equal((await api.ask(agent.credential)).body.active, true);
-      assertRefused(on, await on.form('/oauth2/revoke', {}), 'oauth', 400, 'invalid_request', 'no token');
+      t.is(started.status, 200);
+      t.true((await api.ask(agent.credential)).body.active);
+      assertRefused(t, on, await on.form('/oauth2/revoke', {}), 'oauth', 400, 'invalid_request', 'no token');
     });
   });
 });

@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { fine, openAgentWorld } from '../helpers/agent-world.ts';
 import {
   type AuthMd,
@@ -12,7 +11,8 @@ import {
 } from '../helpers/auth-md.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { onEveryEngine, type TestService } from '../helpers/service.ts';
+import type { TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** Whatever an access token is given for, it counts, is in the audit, and is what its API takes. */
 
@@ -25,24 +25,24 @@ const issuedOf = async (on: TestService): Promise<number> =>
   ))!.count;
 
 /** The claims of a token that its API takes: signed, short, for it alone, and no wider than it knows. */
-function assertSigned(token: string, lifeSeconds: number): void {
-  assert.equal(token.split('.').length, 3, token);
+function assertSigned(t: ExecutionContext, token: string, lifeSeconds: number): void {
+  t.is(token.split('.').length, 3, token);
   const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
-  assert.deepEqual([claims.aud, claims.scope, claims.exp - claims.iat], [API, 'read', lifeSeconds]);
+  t.deepEqual([claims.aud, claims.scope, claims.exp - claims.iat], [API, 'read', lifeSeconds]);
 }
 
-onEveryEngine('an access token', (engine) => {
-  describe('of auth.md 0.1', () => {
+onEveryEngine('an access token', (engine, test) => {
+  test.describe('of auth.md 0.1', (test) => {
     let world: AuthMd;
-    before(async () => {
+    test.before(async () => {
       world = await openAuthMd(engine, {
         file: { resources: signing },
         env: { LIMITS: '{"tokensPerAgent":"2/h"}' },
       });
     });
-    after(() => world.stop());
+    test.after(() => world.stop());
 
-    test('that completing the claim gives counts, is audited, and is signed where its API wants that', async () => {
+    test('that completing the claim gives counts, is audited, and is signed where its API wants that', async (t) => {
       const { on } = world;
       const mailbox = newMailbox();
       const { claim_token } = succeeded(
@@ -58,12 +58,12 @@ onEveryEngine('an access token', (engine) => {
       const otp = await confirm(human);
       const earlier = await issuedOf(on);
       const done = succeeded(await on.post('/agent/auth/claim/complete', { claim_token, otp }));
-      assertSigned(done.credential, 300);
-      assert.deepEqual(done.scopes, ['read']);
-      assert.equal(await issuedOf(on), earlier + 1);
+      assertSigned(t, done.credential, 300);
+      t.deepEqual(done.scopes, ['read']);
+      t.is(await issuedOf(on), earlier + 1);
     });
 
-    test('that the word of a provider gives counts against tokensPerAgent', async () => {
+    test('that the word of a provider gives counts against tokensPerAgent', async (t) => {
       const { on, idJag } = world;
       const mailbox = newMailbox();
       const present = () =>
@@ -74,16 +74,16 @@ onEveryEngine('an access token', (engine) => {
           requested_credential_type: 'access_token',
         });
       const earlier = await issuedOf(on);
-      assertSigned(succeeded(await present()).credential, 300);
-      assertSigned(succeeded(await present()).credential, 300);
-      assert.equal(await issuedOf(on), earlier + 2);
+      assertSigned(t, succeeded(await present()).credential, 300);
+      assertSigned(t, succeeded(await present()).credential, 300);
+      t.is(await issuedOf(on), earlier + 2);
       const spent = await present();
-      assert.equal(says(spent).slice(0, 3), '429', spent.text);
-      assert.equal(await issuedOf(on), earlier + 2);
+      t.is(says(spent).slice(0, 3), '429', spent.text);
+      t.is(await issuedOf(on), earlier + 2);
     });
   });
 
-  test('of a capability of the Agent Auth Protocol is signed where its API wants that, and no longer than signed ones are', async () => {
+  test('of a capability of the Agent Auth Protocol is signed where its API wants that, and no longer than signed ones are', async (t) => {
     const world = await withConfigFile({ resources: signing }, (CONFIG) =>
       openAgentWorld(engine, { env: { CONFIG } }),
     );
@@ -94,8 +94,8 @@ onEveryEngine('an access token', (engine) => {
         [300, 300],
       ] as const) {
         const { data } = fine(await world.client.execute(agent, 'read', { seconds }));
-        assertSigned(data.access_token, life);
-        assert.equal(data.expires_in, life);
+        assertSigned(t, data.access_token, life);
+        t.is(data.expires_in, life);
       }
     } finally {
       await world.stop();

@@ -1,25 +1,18 @@
-import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { test } from 'node:test';
 import { addServer, makeKey } from '../helpers/api-keys.ts';
 import { confirm, newUser, openAuthMd, SIGNED_API, succeeded } from '../helpers/auth-md.ts';
 import { noting, watchCommits } from '../helpers/commits.ts';
 import { dumpOf } from '../helpers/dump.ts';
-import {
-  basic,
-  createTestClock,
-  createTestDatabase,
-  onEveryEngine,
-  startTestService,
-} from '../helpers/service.ts';
+import { basic, createTestClock, createTestDatabase, startTestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 type Repeat = { 'Idempotency-Key': string };
 
-onEveryEngine('keys at rest', (engine) => {
-  test('the database holds hashes: no key, claim token, secret, code or Idempotency-Key in any table or file', async () => {
+onEveryEngine('keys at rest', (engine, test) => {
+  test('the database holds hashes: no key, claim token, secret, code or Idempotency-Key in any table or file', async (t) => {
     const on = await startTestService(engine);
     try {
       const server = await addServer(on, 'https://api.example.com');
@@ -56,7 +49,7 @@ onEveryEngine('keys at rest', (engine) => {
 
       const { db } = on.service.deps;
       const tables = migrationTables();
-      assert.ok(tables.includes('credentials') && tables.length >= 10);
+      t.true(tables.includes('credentials') && tables.length >= 10);
       let texts = '';
       for (const table of tables) {
         for (const row of await db.all<Record<string, unknown>>(`SELECT * FROM ${table}`)) {
@@ -67,11 +60,11 @@ onEveryEngine('keys at rest', (engine) => {
           }
         }
       }
-      assert.ok(texts.includes('rest@example.com'), 'the dump is not the one that was looked for');
+      t.true(texts.includes('rest@example.com'), 'the dump is not the one that was looked for');
       const hashes = await db.all<{ hash: Buffer }>('SELECT hash FROM credentials');
       for (const secret of [first.credential, credential, made.credential]) {
         const digest = createHash('sha256').update(secret).digest('hex');
-        assert.ok(hashes.some(({ hash }) => Buffer.from(hash).toString('hex') === digest));
+        t.true(hashes.some(({ hash }) => Buffer.from(hash).toString('hex') === digest));
       }
 
       let bytes = '';
@@ -79,21 +72,21 @@ onEveryEngine('keys at rest', (engine) => {
         const file = on.database.url.slice('file:'.length);
         for (const each of readdirSync(dirname(file)))
           bytes += readFileSync(join(dirname(file), each)).toString('latin1');
-        assert.ok(bytes.includes('rest@example.com') && existsSync(`${file}-wal`));
+        t.true(bytes.includes('rest@example.com') && existsSync(`${file}-wal`));
       }
       for (const secret of hidden) {
-        assert.ok(!texts.includes(secret), `a table holds ${secret}`);
-        assert.ok(!bytes.includes(secret), `a file holds ${secret}`);
+        t.false(texts.includes(secret), `a table holds ${secret}`);
+        t.false(bytes.includes(secret), `a file holds ${secret}`);
       }
       for (const line of on.logged) {
-        for (const secret of hidden) assert.ok(!line.includes(secret), `the log holds ${secret}: ${line}`);
+        for (const secret of hidden) t.false(line.includes(secret), `the log holds ${secret}: ${line}`);
       }
     } finally {
       await on.stop();
     }
   });
 
-  test('nor an identity, a token, or what renews it; nor the codes of a claim, nor what we sign with, nor what a provider signed', async () => {
+  test('nor an identity, a token, or what renews it; nor the codes of a claim, nor what we sign with, nor what a provider signed', async (t) => {
     const world = await openAuthMd(engine);
     try {
       const { on } = world;
@@ -129,7 +122,7 @@ onEveryEngine('keys at rest', (engine) => {
       ];
       const known = succeeded(await world.present(word));
       const stepUp = (await world.present(second)).body;
-      assert.equal(stepUp.error, 'interaction_required');
+      t.is(stepUp.error, 'interaction_required');
       for (const token of [opaque, signed, credential]) await world.introspected(token);
 
       const assertions = [
@@ -159,15 +152,15 @@ onEveryEngine('keys at rest', (engine) => {
         ...[keyed, keyed2, keyed3].map((each) => each['Idempotency-Key']),
       ];
       const dump = await dumpOf(on);
-      assert.ok(dump.includes('rest@example.com'), 'the dump is not the one that was looked for');
-      assert.ok(dump.includes('"crv":"P-256"'), 'the keys that we sign with are there');
-      assert.ok(!/"d":"[\w-]{43}"/.test(dump), 'but for what signs');
+      t.true(dump.includes('rest@example.com'), 'the dump is not the one that was looked for');
+      t.true(dump.includes('"crv":"P-256"'), 'the keys that we sign with are there');
+      t.false(/"d":"[\w-]{43}"/.test(dump), 'but for what signs');
       const log = on.logged.join('');
       for (const [where, text] of Object.entries({ database: dump, log })) {
-        for (const secret of hidden) assert.ok(!text.includes(secret), `the ${where} holds ${secret}`);
+        for (const secret of hidden) t.false(text.includes(secret), `the ${where} holds ${secret}`);
         for (const code of codes) {
-          assert.ok(
-            !new RegExp(`(?<![0-9A-Za-z.])${code}(?![0-9A-Za-z])`).test(text),
+          t.false(
+            new RegExp(`(?<![0-9A-Za-z.])${code}(?![0-9A-Za-z])`).test(text),
             `the ${where} holds ${code}`,
           );
         }
@@ -177,7 +170,7 @@ onEveryEngine('keys at rest', (engine) => {
     }
   });
 
-  test('last use is written behind, once however often a key was used, and survives a restart', async () => {
+  test('last use is written behind, once however often a key was used, and survives a restart', async (t) => {
     const database = await createTestDatabase(engine);
     const clock = createTestClock();
     const watch = watchCommits();
@@ -196,22 +189,22 @@ onEveryEngine('keys at rest', (engine) => {
       const usedAt = new Date(clock()).toISOString();
       clock.advance(1);
       await api.ask(`${helper.credential}x`); // no use of it
-      assert.equal(watch.committed(WRITE), 0, 'no request writes the time of use itself');
+      t.is(watch.committed(WRITE), 0, 'no request writes the time of use itself');
       await on.stop();
-      assert.equal(watch.committed(WRITE), 2, 'once for each of the two keys that were used');
+      t.is(watch.committed(WRITE), 2, 'once for each of the two keys that were used');
 
       const again = await startTestService(engine, { database, clock });
       const { tokens } = (await again.get('/api/tokens', agent.credential)).body.data;
       const lastUse = (id: string) => tokens.find((key: { id: string }) => key.id === id).last_used_at;
-      assert.equal(lastUse(helper.id), usedAt);
-      assert.equal(lastUse(idle.id), undefined);
+      t.is(lastUse(helper.id), usedAt);
+      t.is(lastUse(idle.id), undefined);
       await again.stop();
     } finally {
       await database.drop();
     }
   });
 
-  test('a malformed, mistyped or invented key is refused without a question to the database', async () => {
+  test('a malformed, mistyped or invented key is refused without a question to the database', async (t) => {
     const asked: string[] = [];
     const note = (sql: string) => {
       if (!/\boutbox\b/.test(sql)) asked.push(sql); // its worker looks on its own account
@@ -256,21 +249,18 @@ onEveryEngine('keys at rest', (engine) => {
       ];
       for (const key of junk) {
         asked.length = 0;
-        assert.equal((await on.get('/api/me', key)).status, 401);
-        assert.equal((await on.form('/oauth2/revoke', { token: key })).status, 200);
-        assert.equal(
-          (await on.form('/oauth2/introspect', { token: key }, basic(id, mistyped(secret)))).status,
-          401,
-        );
-        assert.deepEqual(asked, []);
+        t.is((await on.get('/api/me', key)).status, 401);
+        t.is((await on.form('/oauth2/revoke', { token: key })).status, 200);
+        t.is((await on.form('/oauth2/introspect', { token: key }, basic(id, mistyped(secret)))).status, 401);
+        t.deepEqual(asked, []);
 
         const reply = await on.form('/oauth2/introspect', { token: key }, basic(id, secret));
-        assert.deepEqual(reply.body, { active: false });
-        for (const sql of asked) assert.match(sql, /resource_servers/);
+        t.deepEqual(reply.body, { active: false });
+        for (const sql of asked) t.regex(sql, /resource_servers/);
       }
       asked.length = 0;
       await on.get('/api/me', credential);
-      assert.ok(
+      t.true(
         asked.some((sql) => /FROM credentials/.test(sql)),
         'the test sees what a good key costs',
       );
@@ -279,7 +269,7 @@ onEveryEngine('keys at rest', (engine) => {
     }
   });
 
-  test('a configured brand stands in every new key, and keys from before keep working', async () => {
+  test('a configured brand stands in every new key, and keys from before keep working', async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-config-'));
     const database = await createTestDatabase(engine);
     try {
@@ -293,12 +283,11 @@ onEveryEngine('keys at rest', (engine) => {
       const agent = await on.claimed('brand@example.com');
       const made = await makeKey(on, agent.credential, { name: 'x', scope: 'read' });
       for (const key of [agent.credential, agent.old, made.credential]) {
-        assert.match(key, /^sk_acme_[0-9A-Za-z]{43}[0-9A-Za-z]{6}$/);
+        t.regex(key, /^sk_acme_[0-9A-Za-z]{43}[0-9A-Za-z]{6}$/);
       }
-      assert.match(agent.claim_token, /^ct_[0-9A-Za-z]{49}$/);
-      assert.equal(made.prefix, made.credential.slice(0, 'sk_acme_'.length + 4));
-      for (const key of [made.credential, older.credential])
-        assert.equal((await on.get('/api/me', key)).status, 200);
+      t.regex(agent.claim_token, /^ct_[0-9A-Za-z]{49}$/);
+      t.is(made.prefix, made.credential.slice(0, 'sk_acme_'.length + 4));
+      for (const key of [made.credential, older.credential]) t.is((await on.get('/api/me', key)).status, 200);
       await on.stop();
     } finally {
       await database.drop();

@@ -1,32 +1,32 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { wellFormed } from '../../src/lib/secrets.ts';
 import { addServer, makeKey } from '../helpers/api-keys.ts';
 import { bearer } from '../helpers/common.ts';
-import { onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { assertHeaders, assertRefused } from '../helpers/wire.ts';
 
-onEveryEngine('keys', (engine) => {
+onEveryEngine('keys', (engine, test) => {
   let on: TestService;
   let boss: Awaited<ReturnType<TestService['claimed']>>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     await addServer(on, 'https://api.example.com');
     boss = await on.claimed('boss@example.com');
   });
-  after(() => on.stop());
-  const refused = (reply: Reply, status: number, code: string) =>
-    assertRefused(on, reply, 'tinysend', status, code, code);
+  test.after(() => on.stop());
+  const refused = (t: ExecutionContext, reply: Reply, status: number, code: string) =>
+    assertRefused(t, on, reply, 'tinysend', status, code, code);
 
-  describe('managing keys', () => {
-    test('a key is shown once, in full, when it is made; afterwards only its start and its last four characters', async () => {
+  test.describe('managing keys', (test) => {
+    test('a key is shown once, in full, when it is made; afterwards only its start and its last four characters', async (t) => {
       const made = await makeKey(on, boss.credential, { name: 'helper', scope: 'read', expires_in: 3600 });
-      assert.match(made.credential, /^sk_[0-9A-Za-z]{43}[0-9A-Za-z]{6}$/);
-      assert.ok(wellFormed('sk', made.credential));
-      assert.equal(made.prefix, made.credential.slice(0, 7));
-      assert.equal(made.last_four, made.credential.slice(-4));
-      assert.equal(Date.parse(made.expires_at), on.clock() + 3_600_000);
-      assert.deepEqual(Object.keys(made).sort(), [
+      t.regex(made.credential, /^sk_[0-9A-Za-z]{43}[0-9A-Za-z]{6}$/);
+      t.true(wellFormed('sk', made.credential));
+      t.is(made.prefix, made.credential.slice(0, 7));
+      t.is(made.last_four, made.credential.slice(-4));
+      t.is(Date.parse(made.expires_at), on.clock() + 3_600_000);
+      t.deepEqual(Object.keys(made).sort(), [
         'created_at',
         'credential',
         'expires_at',
@@ -40,26 +40,26 @@ onEveryEngine('keys', (engine) => {
       for (const path of ['/api/tokens', '/api/me']) {
         for (const key of [boss.credential, made.credential]) {
           const reply = await on.get(path, key);
-          assert.equal(reply.status, 200);
-          assertHeaders(reply, path);
+          t.is(reply.status, 200);
+          assertHeaders(t, reply, path);
           for (const secret of [made.credential, boss.credential, boss.claim_token]) {
-            assert.ok(!reply.text.includes(secret.slice(7, -4)), `${path} shows a secret`);
+            t.false(reply.text.includes(secret.slice(7, -4)), `${path} shows a secret`);
           }
         }
       }
       const listed = (await on.get('/api/tokens', boss.credential)).body.data.tokens;
       const { credential: _, ...shown } = made;
-      assert.deepEqual(
+      t.deepEqual(
         listed.find(({ id }: { id: string }) => id === made.id),
         shown,
       );
       const me = (await on.get('/api/me', made.credential)).body.data;
-      assert.equal(me.key.id, made.id);
-      assert.deepEqual(me.scopes, ['read']);
-      assert.equal(me.user_id, boss.user_id);
+      t.is(me.key.id, made.id);
+      t.deepEqual(me.scopes, ['read']);
+      t.is(me.user_id, boss.user_id);
     });
 
-    test('an agent that nobody claimed manages no keys, and learns which scope it lacks', async () => {
+    test('an agent that nobody claimed manages no keys, and learns which scope it lacks', async (t) => {
       const { credential } = await on.register();
       const replies = [
         await on.get('/api/tokens', credential),
@@ -67,30 +67,31 @@ onEveryEngine('keys', (engine) => {
         await on.del('/api/tokens/key_0', credential),
       ];
       for (const reply of replies) {
-        refused(reply, 403, 'insufficient_scope');
+        refused(t, reply, 403, 'insufficient_scope');
         const metadata = `${on.url}/.well-known/oauth-protected-resource`;
-        assert.equal(
+        t.is(
           reply.headers.get('www-authenticate'),
           `Bearer resource_metadata="${metadata}", error="insufficient_scope", scope="read write"`,
         );
       }
     });
 
-    test('a key from before the claim manages nothing after it', async () => {
+    test('a key from before the claim manages nothing after it', async (t) => {
       const agent = await on.claimed('before@example.com'); // its new key is not used yet, so the old one still works
-      assert.equal((await on.get('/api/me', agent.old)).status, 200);
-      refused(await on.get('/api/tokens', agent.old), 403, 'insufficient_scope');
+      t.is((await on.get('/api/me', agent.old)).status, 200);
+      refused(t, await on.get('/api/tokens', agent.old), 403, 'insufficient_scope');
       refused(
+        t,
         await on.post('/api/tokens', { name: 'x', scope: 'read' }, bearer(agent.old)),
         403,
         'insufficient_scope',
       );
       const { id } = (await on.get('/api/me', agent.old)).body.data.key;
-      refused(await on.del(`/api/tokens/${id}`, agent.old), 403, 'insufficient_scope');
-      assert.deepEqual((await on.get('/api/me', agent.old)).body.data.scopes, ['read']);
+      refused(t, await on.del(`/api/tokens/${id}`, agent.old), 403, 'insufficient_scope');
+      t.deepEqual((await on.get('/api/me', agent.old)).body.data.scopes, ['read']);
     });
 
-    test('a key makes no wider one than itself: in scope, in resources, in life', async () => {
+    test('a key makes no wider one than itself: in scope, in resources, in life', async (t) => {
       const url = 'https://one.example.com/mcp';
       const narrow = await makeKey(on, boss.credential, {
         name: 'narrow',
@@ -98,32 +99,29 @@ onEveryEngine('keys', (engine) => {
         resources: [url],
         expires_in: 600,
       });
-      assert.deepEqual(narrow.resources, [url]);
+      t.deepEqual(narrow.resources, [url]);
       const ask = (body: object) =>
         on.post('/api/tokens', { name: 'x', scope: 'read', ...body }, bearer(narrow.credential));
 
       for (const wider of [{ scope: 'write' }, { scope: 'read write' }, { scope: 'read,write' }]) {
         const reply = await ask(wider);
-        refused(reply, 403, 'insufficient_scope');
-        assert.match(
-          reply.headers.get('www-authenticate')!,
-          /error="insufficient_scope", scope="[a-z ]*write"/,
-        );
+        refused(t, reply, 403, 'insufficient_scope');
+        t.regex(reply.headers.get('www-authenticate')!, /error="insufficient_scope", scope="[a-z ]*write"/);
       }
-      refused(await ask({ resources: ['https://two.example.com'] }), 403, 'insufficient_scope');
-      refused(await ask({ resources: [url, 'https://two.example.com'] }), 403, 'insufficient_scope');
+      refused(t, await ask({ resources: ['https://two.example.com'] }), 403, 'insufficient_scope');
+      refused(t, await ask({ resources: [url, 'https://two.example.com'] }), 403, 'insufficient_scope');
 
       // What is not said is as narrow as the maker; what is said is cut to its life.
       for (const body of [{}, { expires_in: 3600 }, { resources: [url] }]) {
         const { data } = (await ask(body)).body;
-        assert.deepEqual(data.scopes, ['read']);
-        assert.deepEqual(data.resources, [url]);
-        assert.equal(data.expires_at, narrow.expires_at);
+        t.deepEqual(data.scopes, ['read']);
+        t.deepEqual(data.resources, [url]);
+        t.is(data.expires_at, narrow.expires_at);
       }
-      assert.equal(Date.parse((await ask({ expires_in: 60 })).body.data.expires_at), on.clock() + 60_000);
+      t.is(Date.parse((await ask({ expires_in: 60 })).body.data.expires_at), on.clock() + 60_000);
     });
 
-    test('a scope that does not exist, or a resource that is no URL, is refused by name', async () => {
+    test('a scope that does not exist, or a resource that is no URL, is refused by name', async (t) => {
       const cases = [
         [{ scope: 'admin' }, 'scope'],
         [{ scope: 'read admin' }, 'scope'],
@@ -140,12 +138,12 @@ onEveryEngine('keys', (engine) => {
           { name: 'x', scope: 'read', ...body },
           bearer(boss.credential),
         );
-        refused(reply, 400, 'invalid_request');
-        assert.equal(reply.body.error.field, field, JSON.stringify(body));
+        refused(t, reply, 400, 'invalid_request');
+        t.is(reply.body.error.field, field, JSON.stringify(body));
       }
     });
 
-    test('a key ends itself and what is no wider, but not a wider one', async () => {
+    test('a key ends itself and what is no wider, but not a wider one', async (t) => {
       const [reader, sibling, writer] = [
         await makeKey(on, boss.credential, { name: 'reader', scope: 'read' }),
         await makeKey(on, boss.credential, { name: 'sibling', scope: 'read' }),
@@ -156,64 +154,65 @@ onEveryEngine('keys', (engine) => {
         scope: 'read',
         resources: ['https://one.example.com'],
       });
-      refused(await on.del(`/api/tokens/${writer.id}`, reader.credential), 403, 'insufficient_scope');
-      refused(await on.del(`/api/tokens/${reader.id}`, tied.credential), 403, 'insufficient_scope');
-      assert.equal((await on.get('/api/me', writer.credential)).status, 200);
+      refused(t, await on.del(`/api/tokens/${writer.id}`, reader.credential), 403, 'insufficient_scope');
+      refused(t, await on.del(`/api/tokens/${reader.id}`, tied.credential), 403, 'insufficient_scope');
+      t.is((await on.get('/api/me', writer.credential)).status, 200);
 
-      assert.equal((await on.del(`/api/tokens/${tied.id}`, reader.credential)).status, 200);
-      assert.equal((await on.del(`/api/tokens/${sibling.id}`, reader.credential)).status, 200);
-      assert.equal((await on.del(`/api/tokens/${reader.id}`, reader.credential)).status, 200);
+      t.is((await on.del(`/api/tokens/${tied.id}`, reader.credential)).status, 200);
+      t.is((await on.del(`/api/tokens/${sibling.id}`, reader.credential)).status, 200);
+      t.is((await on.del(`/api/tokens/${reader.id}`, reader.credential)).status, 200);
       for (const { credential } of [tied, sibling, reader]) {
-        refused(await on.get('/api/me', credential), 401, 'invalid_token');
+        refused(t, await on.get('/api/me', credential), 401, 'invalid_token');
       }
     });
 
-    test('revoking twice is one revocation, with one time', async () => {
+    test('revoking twice is one revocation, with one time', async (t) => {
       const { id } = await makeKey(on, boss.credential, { name: 'x', scope: 'read' });
       const first = await on.del(`/api/tokens/${id}`, boss.credential);
-      assert.deepEqual(first.body.data, {
+      t.deepEqual(first.body.data, {
         id,
         revoked: true,
         revoked_at: new Date(on.clock()).toISOString(),
       });
       on.clock.advance(5);
-      assert.deepEqual((await on.del(`/api/tokens/${id}`, boss.credential)).body, first.body);
+      t.deepEqual((await on.del(`/api/tokens/${id}`, boss.credential)).body, first.body);
       const events = await on.service.deps.db.all(
         `SELECT id FROM events WHERE kind = 'key.revoked' AND subject = ?`,
         [id],
       );
-      assert.equal(events.length, 1);
+      t.is(events.length, 1);
     });
 
-    test("another agent's key is 404, word for word like one that does not exist", async () => {
+    test("another agent's key is 404, word for word like one that does not exist", async (t) => {
       const other = await on.claimed('other@example.com');
       const { id } = (await on.get('/api/me', other.credential)).body.data.key;
       const [foreign, missing] = [
         await on.del(`/api/tokens/${id}`, boss.credential),
         await on.del('/api/tokens/key_0', boss.credential),
       ];
-      refused(foreign, 404, 'not_found');
-      refused(missing, 404, 'not_found');
-      assert.equal(foreign.body.error.message, missing.body.error.message);
-      assert.equal((await on.get('/api/me', other.credential)).status, 200);
+      refused(t, foreign, 404, 'not_found');
+      refused(t, missing, 404, 'not_found');
+      t.is(foreign.body.error.message, missing.body.error.message);
+      t.is((await on.get('/api/me', other.credential)).status, 200);
       const listed = (await on.get('/api/tokens', boss.credential)).text;
-      assert.ok(!listed.includes(id));
+      t.false(listed.includes(id));
     });
 
-    test('agents of one owner do not see or end each other’s keys', async () => {
+    test('agents of one owner do not see or end each other’s keys', async (t) => {
       const [first, second] = [
         await on.claimed('two@example.com', true),
         await on.claimed('two@example.com', true),
       ];
       const { id } = (await on.get('/api/me', second.credential)).body.data.key;
-      refused(await on.del(`/api/tokens/${id}`, first.credential), 404, 'not_found');
-      assert.ok(!(await on.get('/api/tokens', first.credential)).text.includes(id));
+      refused(t, await on.del(`/api/tokens/${id}`, first.credential), 404, 'not_found');
+      t.false((await on.get('/api/tokens', first.credential)).text.includes(id));
     });
 
-    test('a key that ended leaves no successor', async () => {
+    test('a key that ended leaves no successor', async (t) => {
       const maker = await makeKey(on, boss.credential, { name: 'maker', scope: 'read' });
       await on.del(`/api/tokens/${maker.id}`, boss.credential);
       refused(
+        t,
         await on.post('/api/tokens', { name: 'x', scope: 'read' }, bearer(maker.credential)),
         401,
         'invalid_token',

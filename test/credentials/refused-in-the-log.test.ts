@@ -1,17 +1,16 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
-import { basic, onEveryEngine, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { basic, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('a credential that is refused', (engine) => {
+onEveryEngine('a credential that is refused', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   /** The checks that the log names for the request of an answer. */
   const checksOf = (reply: Reply): string[] =>
@@ -20,7 +19,7 @@ onEveryEngine('a credential that is refused', (engine) => {
       .filter(({ id, check }) => id === reply.headers.get('x-request-id') && check !== undefined)
       .map(({ check }) => check!);
 
-  test('is one answer to the caller, and in the log the check that it did not pass, by the id of the request', async () => {
+  test('is one answer to the caller, and in the log the check that it did not pass, by the id of the request', async (t) => {
     const owned = await on.claimed('owner@example.com');
     const made = async (body: object) =>
       (
@@ -32,7 +31,7 @@ onEveryEngine('a credential that is refused', (engine) => {
       ).body.data;
     const brief = await made({ expires_in: 60 });
     const ended = await made({});
-    assert.equal((await on.del(`/api/tokens/${ended.id}`, owned.credential)).status, 200);
+    t.is((await on.del(`/api/tokens/${ended.id}`, owned.credential)).status, 200);
     on.clock.advance(61);
     const unknown = newSecret('sk', systemRandom);
     for (const [credential, check] of [
@@ -42,16 +41,15 @@ onEveryEngine('a credential that is refused', (engine) => {
       [brief.credential, 'expired'],
     ] as const) {
       const reply = await on.get('/api/me', credential);
-      assert.equal(reply.status, 401);
-      assert.equal(reply.body.error.code, 'invalid_token');
-      assert.deepEqual(checksOf(reply), [check]);
+      t.is(reply.status, 401);
+      t.is(reply.body.error.code, 'invalid_token');
+      t.deepEqual(checksOf(reply), [check]);
     }
     const log = on.logged.join('\n');
-    for (const credential of [unknown, ended.credential, brief.credential])
-      assert.ok(!log.includes(credential));
+    for (const credential of [unknown, ended.credential, brief.credential]) t.false(log.includes(credential));
   });
 
-  test('the same where a resource server asks', async () => {
+  test('the same where a resource server asks', async (t) => {
     const [here, elsewhere] = await Promise.all(
       ['https://api.example.com', 'https://other.example.com'].map((url) =>
         addResourceServer(on.service.deps, localOrigin('test'), { url, name: 'API', scopes: undefined }),
@@ -68,10 +66,10 @@ onEveryEngine('a credential that is refused', (engine) => {
     const ask = (by: typeof here, token: string) =>
       on.form('/oauth2/introspect', { token }, basic(by!.server.id, by!.secret));
     const live = await ask(here, credential);
-    assert.equal(live.body.active, true);
-    assert.deepEqual(checksOf(live), []);
+    t.true(live.body.active);
+    t.deepEqual(checksOf(live), []);
     const foreign = await ask(elsewhere, credential);
-    assert.deepEqual(foreign.body, { active: false });
-    assert.deepEqual(checksOf(foreign), ['other audience']);
+    t.deepEqual(foreign.body, { active: false });
+    t.deepEqual(checksOf(foreign), ['other audience']);
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import {
   createLocalJWKSet,
   decodeJwt,
@@ -28,57 +26,58 @@ import { act, agentOf, type Held, vouchFor, WAYS } from '../helpers/auth-md-agen
 import { countOf } from '../helpers/ceremony.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
-import { onEveryEngine, type Reply } from '../helpers/service.ts';
+import type { Reply } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** The token endpoint: what an identity is exchanged for, for which API, and until when it holds (RFC 7523, 8707, 9068). */
 
-onEveryEngine('tokens', (engine) => {
+onEveryEngine('tokens', (engine, test) => {
   let world: AuthMd;
-  before(async () => {
+  test.before(async () => {
     world = await openAuthMd(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   /** An agent that nobody vouches for. */
   const newcomer = async () => succeeded(await world.identity({ type: 'anonymous' }));
   const revoke = (token: string, more: object = {}) => world.on.form('/oauth2/revoke', { token, ...more });
 
-  describe('the exchange', () => {
-    test('an assertion gives an access token, by a form as by JSON, and no more beside it', async () => {
+  test.describe('the exchange', (test) => {
+    test('an assertion gives an access token, by a form as by JSON, and no more beside it', async (t) => {
       const { on, scopeOf } = world;
       const { identity_assertion: assertion } = await newcomer();
       const body = { grant_type: JWT_BEARER, assertion };
       for (const reply of [await on.form('/oauth2/token', body), await on.post('/oauth2/token', body)]) {
-        assertShape(succeeded(reply), {
+        assertShape(t, succeeded(reply), {
           access_token: LOOKS.token,
           token_type: 'Bearer',
           expires_in: 3600,
           scope: 'read',
         });
-        assert.equal(reply.headers.get('cache-control'), 'no-store');
-        assert.equal(reply.headers.get('pragma'), 'no-cache');
-        assert.equal(await scopeOf(reply.body.access_token), 'read');
+        t.is(reply.headers.get('cache-control'), 'no-store');
+        t.is(reply.headers.get('pragma'), 'no-cache');
+        t.is(await scopeOf(reply.body.access_token), 'read');
       }
     });
 
-    test('null in JSON, or nothing in a form, is as good as not there (RFC 6749 3.2)', async () => {
+    test('null in JSON, or nothing in a form, is as good as not there (RFC 6749 3.2)', async (t) => {
       const { identity_assertion: assertion } = await newcomer();
       const more = { resource: null, scope: null, claim_token: null, client_id: 'anybody' };
       const reply = await world.on.post('/oauth2/token', { grant_type: JWT_BEARER, assertion, ...more });
-      assert.equal(succeeded(reply).scope, 'read');
-      assert.equal(says(await world.exchange(assertion, { resource: '', scope: '' })), '200');
+      t.is(succeeded(reply).scope, 'read');
+      t.is(says(await world.exchange(assertion, { resource: '', scope: '' })), '200');
     });
 
-    test('an assertion can be exchanged until it is over, and not after', async () => {
+    test('an assertion can be exchanged until it is over, and not after', async (t) => {
       const { on, exchange } = world;
       const { identity_assertion } = await newcomer();
       on.clock.advance(3599);
-      assert.equal(says(await exchange(identity_assertion)), '200');
+      t.is(says(await exchange(identity_assertion)), '200');
       on.clock.advance(62); // the clocks of replicas may differ by a minute
-      assert.equal(says(await exchange(identity_assertion)), '400 invalid_grant');
+      t.is(says(await exchange(identity_assertion)), '400 invalid_grant');
     });
 
-    test('a token is for the resource that was asked for, the default one unless another was', async () => {
+    test('a token is for the resource that was asked for, the default one unless another was', async (t) => {
       const { exchange, scopeOf, tokenFor } = world;
       const { assertion } = await vouchFor(world, 'reveal');
       const byDefault = await tokenFor(assertion);
@@ -90,7 +89,7 @@ onEveryEngine('tokens', (engine) => {
         [signed, { [API]: 'dead', [READING_API]: 'dead', [SIGNED_API]: 'read write' }],
       ];
       for (const [token, works] of table) {
-        for (const [url, scope] of Object.entries(works)) assert.equal(await scopeOf(token, url), scope, url);
+        for (const [url, scope] of Object.entries(works)) t.is(await scopeOf(token, url), scope, url);
       }
       for (const resource of [
         'https://elsewhere.example.com',
@@ -99,17 +98,17 @@ onEveryEngine('tokens', (engine) => {
         `${API}#x`,
         world.on.url,
       ]) {
-        assert.equal(says(await exchange(assertion, { resource })), '400 invalid_target', resource);
+        t.is(says(await exchange(assertion, { resource })), '400 invalid_target', resource);
       }
     });
 
-    test('fewer scopes can be asked for, and never more than the agent and the resource have', async () => {
+    test('fewer scopes can be asked for, and never more than the agent and the resource have', async (t) => {
       const { exchange, scopeOf } = world;
       const { assertion } = await vouchFor(world, 'reveal');
       const narrow = succeeded(await exchange(assertion, { scope: 'read' }));
-      assert.equal(narrow.scope, 'read');
-      assert.equal(await scopeOf(narrow.access_token), 'read');
-      assert.equal(succeeded(await exchange(assertion, { scope: 'write  read' })).scope, 'read write');
+      t.is(narrow.scope, 'read');
+      t.is(await scopeOf(narrow.access_token), 'read');
+      t.is(succeeded(await exchange(assertion, { scope: 'write  read' })).scope, 'read write');
       const { identity_assertion } = await newcomer();
       const refused: [assertion: string, more: Record<string, string>][] = [
         [assertion, { scope: 'admin' }],
@@ -120,11 +119,11 @@ onEveryEngine('tokens', (engine) => {
         [identity_assertion, { scope: 'read write' }],
       ];
       for (const [each, more] of refused) {
-        assert.equal(says(await exchange(each, more)), '400 invalid_scope', JSON.stringify(more));
+        t.is(says(await exchange(each, more)), '400 invalid_scope', JSON.stringify(more));
       }
     });
 
-    test('what is asked wrongly is refused in the words of OAuth', async () => {
+    test('what is asked wrongly is refused in the words of OAuth', async (t) => {
       const { on } = world;
       const { identity_assertion: assertion, claim_token } = await newcomer();
       const table: [body: Record<string, string>, expected: string][] = [
@@ -138,16 +137,16 @@ onEveryEngine('tokens', (engine) => {
       ];
       for (const [body, expected] of table) {
         for (const reply of [await on.form('/oauth2/token', body), await on.post('/oauth2/token', body)]) {
-          assert.equal(says(reply), expected, JSON.stringify(body));
-          assert.deepEqual(Object.keys(reply.body), ['error', 'error_description']);
-          assert.equal(reply.headers.get('cache-control'), 'no-store');
+          t.is(says(reply), expected, JSON.stringify(body));
+          t.deepEqual(Object.keys(reply.body), ['error', 'error_description']);
+          t.is(reply.headers.get('cache-control'), 'no-store');
         }
       }
     });
   });
 
-  describe('what takes the place of an assertion', () => {
-    test('gives nothing: tokens of providers, tokens of ours of other kinds, and forged ones', async () => {
+  test.describe('what takes the place of an assertion', (test) => {
+    test('gives nothing: tokens of providers, tokens of ours of other kinds, and forged ones', async (t) => {
       const { exchange, idJag, tokenFor, present, on } = world;
       const { identity_assertion: assertion, identity, claim_token } = await newcomer();
       const signed = await tokenFor(assertion, { resource: SIGNED_API });
@@ -166,41 +165,41 @@ onEveryEngine('tokens', (engine) => {
         'one with half of its signature': assertion.slice(0, -40),
       };
       for (const [name, token] of Object.entries(others)) {
-        assert.equal(says(await exchange(token)), '400 invalid_grant', name);
+        t.is(says(await exchange(token)), '400 invalid_grant', name);
       }
       // And ours is no provider's, as whatever it is presented.
-      assert.equal(says(await present(assertion)), '400 invalid_request');
+      t.is(says(await present(assertion)), '400 invalid_request');
       const claimed = await world.claim({ type: 'identity_assertion', claim_token, assertion });
-      assert.equal(says(claimed), '400 invalid_request');
+      t.is(says(claimed), '400 invalid_request');
     });
 
-    test('is taken by no API: an assertion is no access token', async () => {
+    test('is taken by no API: an assertion is no access token', async (t) => {
       const { on, scopeOf } = world;
       const { identity_assertion } = await newcomer();
-      assert.equal(await scopeOf(identity_assertion), 'dead');
-      assert.equal((await on.get('/api/me', identity_assertion)).status, 401);
+      t.is(await scopeOf(identity_assertion), 'dead');
+      t.is((await on.get('/api/me', identity_assertion)).status, 401);
     });
 
-    test('an assertion by a key of ours that was replaced at once is dead, and by one that was replaced in time it is not', async () => {
+    test('an assertion by a key of ours that was replaced at once is dead, and by one that was replaced in time it is not', async (t) => {
       const { exchange, on, clock } = world;
       const { deps } = on.service;
       const { identity_assertion: first } = await newcomer();
       await rotateKeys(deps, localOrigin('test'), false);
       clock.advance(601);
       const { identity_assertion: second } = await newcomer();
-      assert.notEqual(decodeProtectedHeader(first).kid, decodeProtectedHeader(second).kid);
-      for (const each of [first, second]) assert.equal(says(await exchange(each)), '200');
+      t.not(decodeProtectedHeader(first).kid, decodeProtectedHeader(second).kid);
+      for (const each of [first, second]) t.is(says(await exchange(each)), '200');
       await rotateKeys(deps, localOrigin('test'), true);
-      for (const each of [first, second]) assert.equal(says(await exchange(each)), '400 invalid_grant');
+      for (const each of [first, second]) t.is(says(await exchange(each)), '400 invalid_grant');
     });
   });
 
-  describe('signed tokens (RFC 9068)', () => {
-    test('verify by our published keys, and say whom they are of and for what', async () => {
+  test.describe('signed tokens (RFC 9068)', (test) => {
+    test('verify by our published keys, and say whom they are of and for what', async (t) => {
       const { on, exchange, clock } = world;
       const { id, assertion } = await vouchFor(world, 'typed');
       const { access_token, ...rest } = succeeded(await exchange(assertion, { resource: SIGNED_API }));
-      assert.deepEqual(rest, { token_type: 'Bearer', expires_in: 300, scope: 'read write' });
+      t.deepEqual(rest, { token_type: 'Bearer', expires_in: 300, scope: 'read write' });
       const keys = createLocalJWKSet((await on.get('/.well-known/jwks.json')).body as JSONWebKeySet);
       const { payload, protectedHeader } = await jwtVerify(access_token, keys, {
         issuer: on.url,
@@ -211,7 +210,7 @@ onEveryEngine('tokens', (engine) => {
       });
       const agent = await agentOf(world, id);
       const seconds = Math.floor(clock() / 1000);
-      assertShape(payload, {
+      assertShape(t, payload, {
         iss: on.url,
         aud: SIGNED_API,
         sub: agent.accountId,
@@ -221,29 +220,29 @@ onEveryEngine('tokens', (engine) => {
         exp: seconds + 300,
         scope: 'read write',
       } as unknown);
-      assert.deepEqual(Object.keys(protectedHeader).sort(), ['alg', 'kid', 'typ']);
+      t.deepEqual(Object.keys(protectedHeader).sort(), ['alg', 'kid', 'typ']);
     });
 
-    test('are published without anything that signs', async () => {
+    test('are published without anything that signs', async (t) => {
       const { keys } = (await world.on.get('/.well-known/jwks.json')).body;
-      assert.ok(keys.length > 0);
+      t.true(keys.length > 0);
       for (const key of keys) {
-        assert.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
+        t.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
       }
     });
   });
 
-  describe('introspection and revocation', () => {
+  test.describe('introspection and revocation', (test) => {
     for (const resource of [API, SIGNED_API]) {
       const kind = resource === API ? 'opaque' : 'signed';
-      test(`an API hears whose an ${kind} token is, until it is over`, async () => {
+      test(`an API hears whose an ${kind} token is, until it is over`, async (t) => {
         const { on, clock, introspected, tokenFor } = world;
         const { id, assertion } = await vouchFor(world, 'reveal');
         const token = await tokenFor(assertion, { resource });
         const agent = await agentOf(world, id);
         const ttl = kind === 'opaque' ? 3600 : 300;
         const { merged_from, ...heard } = await introspected(token, resource);
-        assertShape(heard, {
+        assertShape(t, heard, {
           active: true,
           sub: agent.accountId,
           client_id: agent.id,
@@ -257,12 +256,12 @@ onEveryEngine('tokens', (engine) => {
           agent_id: agent.id,
           owner: agent.accountId,
         });
-        assert.match(String(merged_from), /^usr_/);
+        t.regex(String(merged_from), /^usr_/);
         clock.advance(ttl);
-        assert.deepEqual(await introspected(token, resource), { active: false });
+        t.deepEqual(await introspected(token, resource), { active: false });
       });
 
-      test(`whoever holds an ${kind} token can end it; the assertion and the other tokens live on`, async () => {
+      test(`whoever holds an ${kind} token can end it; the assertion and the other tokens live on`, async (t) => {
         const { scopeOf, tokenFor } = world;
         const { assertion } = await vouchFor(world, 'reveal');
         const [ended, other] = [
@@ -272,36 +271,36 @@ onEveryEngine('tokens', (engine) => {
         for (const token of [ended, ended, 'rubbish', `at_${'0'.repeat(49)}`]) {
           for (const hint of ['access_token', 'refresh_token', 'anything']) {
             const reply = await revoke(token, { token_type_hint: hint });
-            assert.equal(reply.status, 200);
-            assert.equal(reply.text, '');
-            assert.equal(reply.headers.get('cache-control'), 'no-store');
+            t.is(reply.status, 200);
+            t.is(reply.text, '');
+            t.is(reply.headers.get('cache-control'), 'no-store');
           }
         }
-        assert.equal(await scopeOf(ended, resource), 'dead');
-        assert.equal(await scopeOf(other, resource), 'read write');
-        assert.equal(await scopeOf(await tokenFor(assertion, { resource }), resource), 'read write');
+        t.is(await scopeOf(ended, resource), 'dead');
+        t.is(await scopeOf(other, resource), 'read write');
+        t.is(await scopeOf(await tokenFor(assertion, { resource }), resource), 'read write');
       });
     }
   });
 
-  test('whoever holds a refresh token can end it with all that would follow it, spent or not (RFC 7009)', async () => {
+  test('whoever holds a refresh token can end it with all that would follow it, spent or not (RFC 7009)', async (t) => {
     const { identity } = await newcomer();
     const first = identity.refresh_token.value;
     const next = succeeded(await world.refresh(first)).identity.refresh_token.value;
     for (const times of [1, 2]) {
       const reply = await revoke(first, { token_type_hint: 'refresh_token' });
-      assert.deepEqual([reply.status, reply.text], [200, ''], `${times}`);
+      t.deepEqual([reply.status, reply.text], [200, ''], `${times}`);
     }
     for (const value of [first, next]) {
-      assert.equal(says(await world.refresh(value)), '400 invalid_refresh_token');
+      t.is(says(await world.refresh(value)), '400 invalid_refresh_token');
     }
     const mine = `art_${'0'.repeat(49)}`;
-    assert.equal((await revoke(mine)).status, 200);
+    t.is((await revoke(mine)).status, 200);
     const events = `events WHERE kind = 'refresh_token.revoked'`;
-    assert.equal(await countOf(world.on, events), 1, 'and it is told once');
+    t.is(await countOf(world.on, events), 1, 'and it is told once');
   });
 
-  describe('what becomes of the agent becomes of its tokens', () => {
+  test.describe('what becomes of the agent becomes of its tokens', (test) => {
     /** Everything that an agent may hold, and what is left of it. */
     const left = async ({ assertion, refresh, token }: Held) => ({
       token: await world.scopeOf(token),
@@ -311,57 +310,57 @@ onEveryEngine('tokens', (engine) => {
     const scopeOrRefusal = (reply: Reply) => reply.body.scope ?? says(reply);
     const DEAD = { token: 'dead', assertion: '400 invalid_grant', refresh: '400 invalid_refresh_token' };
 
-    test('what was held before a claim is dead after it, but where v0.2 and v0.3 keep the assertion (S-26)', async () => {
+    test('what was held before a claim is dead after it, but where v0.2 and v0.3 keep the assertion (S-26)', async (t) => {
       for (const way of WAYS) {
         const { before: earlier } = await vouchFor(world, way);
         const kept = { token: 'read', assertion: 'read write', refresh: '200' };
-        assert.deepEqual(await left(earlier!), way === 'otp' ? kept : DEAD, way);
+        t.deepEqual(await left(earlier!), way === 'otp' ? kept : DEAD, way);
         if (way === 'otp') {
           world.on.clock.advance(600);
-          assert.equal(await world.scopeOf(earlier!.token), 'dead');
+          t.is(await world.scopeOf(earlier!.token), 'dead');
         }
       }
     });
 
     for (const way of WAYS) {
-      test(`one that its owner revoked has nothing left (${way})`, async () => {
+      test(`one that its owner revoked has nothing left (${way})`, async (t) => {
         const agent = await vouchFor(world, way);
         await act(world, agent, 'revoke');
-        assert.deepEqual(await left(agent), DEAD);
-        if (agent.before) assert.deepEqual(await left(agent.before), DEAD);
-        assert.equal(says(await world.poll(agent.claim_token)), '400 expired_token');
+        t.deepEqual(await left(agent), DEAD);
+        if (agent.before) t.deepEqual(await left(agent.before), DEAD);
+        t.is(says(await world.poll(agent.claim_token)), '400 expired_token');
       });
     }
 
-    test('one that its owner narrowed gets no more than was left to it, by whatever it holds', async () => {
+    test('one that its owner narrowed gets no more than was left to it, by whatever it holds', async (t) => {
       const agent = await vouchFor(world, 'reveal');
       const signed = await world.tokenFor(agent.assertion, { resource: SIGNED_API });
       await act(world, agent, 'narrow', { 'scope:read': 'on' });
-      assert.deepEqual(await left(agent), { token: 'read', assertion: 'read', refresh: '200' });
-      assert.equal(await world.scopeOf(signed, SIGNED_API), 'read');
-      assert.equal(says(await world.exchange(agent.assertion, { scope: 'write' })), '400 invalid_scope');
+      t.deepEqual(await left(agent), { token: 'read', assertion: 'read', refresh: '200' });
+      t.is(await world.scopeOf(signed, SIGNED_API), 'read');
+      t.is(says(await world.exchange(agent.assertion, { scope: 'write' })), '400 invalid_scope');
     });
 
-    test('one whose merge was undone is as one that nobody claimed, in its own account', async () => {
+    test('one whose merge was undone is as one that nobody claimed, in its own account', async (t) => {
       const { on, exchange, introspected, scopeOf } = world;
       for (const anonymous of [true, false]) {
         const agent = await vouchFor(world, 'typed', { anonymous });
         const { accountId: owner } = await agentOf(world, agent.id);
         await act(world, agent, 'undo');
         const { accountId } = await agentOf(world, agent.id);
-        assert.notEqual(accountId, owner);
-        assert.equal(await scopeOf(agent.token), 'read');
+        t.not(accountId, owner);
+        t.is(await scopeOf(agent.token), 'read');
         const { access_token, scope } = succeeded(await exchange(agent.assertion));
-        assert.equal(scope, 'read');
+        t.is(scope, 'read');
         const { sub, owner: known } = await introspected(access_token);
-        assert.deepEqual([sub, known], [accountId, undefined]);
+        t.deepEqual([sub, known], [accountId, undefined]);
         const renewed = succeeded(await world.refresh(agent.refresh));
-        assert.equal(decodeJwt(renewed.identity.assertion).email, undefined);
-        assert.equal(await countOf(on, 'agents WHERE account_id = ?', [owner]), 0);
+        t.is(decodeJwt(renewed.identity.assertion).email, undefined);
+        t.is(await countOf(on, 'agents WHERE account_id = ?', [owner]), 0);
       }
     });
 
-    test('one that was linked and is let go has its own account as before, and no more than anybody', async () => {
+    test('one that was linked and is let go has its own account as before, and no more than anybody', async (t) => {
       const { on, complete, exchange, introspected, tokenFor } = world;
       const mailbox = newMailbox();
       const { claim_token, user_id } = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
@@ -369,47 +368,47 @@ onEveryEngine('tokens', (engine) => {
       const done = succeeded(await complete({ claim_token, otp: await on.codeFor(mailbox) }));
       const token = await tokenFor(done.identity.assertion);
       const { sub, scope, owner } = await introspected(token);
-      assert.deepEqual([sub, scope], [user_id, 'read write']);
-      assert.match(String(owner), /^usr_/);
+      t.deepEqual([sub, scope], [user_id, 'read write']);
+      t.regex(String(owner), /^usr_/);
       await act(world, { id: done.id, human: await signIn(on, mailbox) }, 'unlink');
       for (const each of [token, succeeded(await exchange(done.identity.assertion)).access_token]) {
         const after = await introspected(each);
-        assert.deepEqual([after.sub, after.scope, after.owner], [user_id, 'read', undefined]);
+        t.deepEqual([after.sub, after.scope, after.owner], [user_id, 'read', undefined]);
       }
     });
 
-    test('one whose owner deleted their account has nothing left', async () => {
+    test('one whose owner deleted their account has nothing left', async (t) => {
       const agent = await vouchFor(world, 'typed');
       await agent.human.get('/account/delete');
       await agent.human.post('/account/delete', { mailbox: agent.mailbox });
-      assert.equal(await countOf(world.on, 'accounts WHERE mailbox = ?', [agent.mailbox]), 0);
-      assert.deepEqual(await left(agent), DEAD);
+      t.is(await countOf(world.on, 'accounts WHERE mailbox = ?', [agent.mailbox]), 0);
+      t.deepEqual(await left(agent), DEAD);
     });
 
-    test('one that nobody claims lives no longer than its registration, and its tokens neither', async () => {
+    test('one that nobody claims lives no longer than its registration, and its tokens neither', async (t) => {
       const { on, exchange, scopeOf, refresh } = world;
       const { identity } = await newcomer();
       on.clock.advance(2_592_000 - 600);
       const renewed = succeeded(await refresh(identity.refresh_token.value)).identity;
       const { access_token, expires_in } = succeeded(await exchange(renewed.assertion));
-      assert.equal(expires_in, 600);
+      t.is(expires_in, 600);
       on.clock.advance(600);
-      assert.equal(await scopeOf(access_token), 'dead');
-      assert.equal(says(await exchange(renewed.assertion)), '400 invalid_grant');
+      t.is(await scopeOf(access_token), 'dead');
+      t.is(says(await exchange(renewed.assertion)), '400 invalid_grant');
     });
   });
 
   test('an agent gets so many tokens an hour, and another one is not held up by it', async (t) => {
     const limited = await openAuthMd(engine, { limits: { tokensPerAgent: '3/h' } });
-    t.after(limited.stop);
+    t.teardown(limited.stop);
     const [greedy, other] = await Promise.all(
       [1, 2].map(async () => succeeded(await limited.identity({ type: 'anonymous' }))),
     );
     const ask = () => limited.exchange(greedy.identity_assertion);
     const replies = [await ask(), await ask(), await ask(), await ask()];
-    assert.deepEqual(replies.map(says), ['200', '200', '200', '429 rate_limited']);
-    assert.equal(replies[3]!.headers.get('retry-after'), '3600');
-    assert.equal(says(await limited.refresh(greedy.identity.refresh_token.value)), '429 rate_limit_exceeded');
-    assert.equal(says(await limited.exchange(other.identity_assertion)), '200');
+    t.deepEqual(replies.map(says), ['200', '200', '200', '429 rate_limited']);
+    t.is(replies[3]!.headers.get('retry-after'), '3600');
+    t.is(says(await limited.refresh(greedy.identity.refresh_token.value)), '429 rate_limit_exceeded');
+    t.is(says(await limited.exchange(other.identity_assertion)), '200');
   });
 });

@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
 import type { Browser } from './browser.ts';
 import { ceremony, codeOf } from './ceremony.ts';
 import { bearer } from './common.ts';
+import { ensure } from './ensure.ts';
 import type { TestService } from './service.ts';
 
 /** What comes into an account. @param of the service, asked for when it is needed */
@@ -31,7 +31,7 @@ export function accountSteps(of: () => { on: TestService }) {
   /** Another key of an agent, made by itself. */
   async function agentKey(credential: string, name: string): Promise<string> {
     const reply = await of().on.post('/api/tokens', { name, scope: 'read' }, bearer(credential));
-    assert.equal(reply.status, 200, reply.text);
+    ensure(reply.status === 200, reply.text);
     return reply.body.data.credential;
   }
 

@@ -1,9 +1,9 @@
-import assert from 'node:assert/strict';
 import { type ClientAgent, type Connect, type Host, openAgentClient } from './agent-client.ts';
 import { type Api, addApi } from './api.ts';
 import { type Browser, openBrowser, type Page } from './browser.ts';
 import { heading } from './claim-page.ts';
 import { watchCommits } from './commits.ts';
+import { ensure } from './ensure.ts';
 import { violations } from './oracle.ts';
 import {
   basic,
@@ -30,7 +30,7 @@ export function said({ status, body }: Reply): string {
 /** An answer that must have been 200; its body. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
 export function fine(reply: Reply): any {
-  assert.equal(said(reply), '200', reply.text);
+  ensure(said(reply) === '200', reply.text);
   return reply.body;
 }
 
@@ -64,7 +64,7 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
   /** What an API hears about a bearer. */
   async function introspectBearer(token: string, { clientId, clientSecret }: Api = api) {
     const reply = await on.form('/oauth2/introspect', { token }, basic(clientId, clientSecret));
-    assert.equal(reply.status, 200, reply.text);
+    ensure(reply.status === 200, reply.text);
     return reply.body;
   }
 
@@ -79,7 +79,7 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
   async function signInHere(browser: Browser, mailbox: string): Promise<Page> {
     const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
     const asked = await browser.post('/sign-in', { email: mailbox });
-    assert.equal(heading(asked), 'Look into your mail', asked.text);
+    ensure(heading(asked) === 'Look into your mail', asked.text);
     return browser.post('/sign-in/code', { code: await on.signInCodeFor(mailbox, earlier + 1) });
   }
 
@@ -90,7 +90,7 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
     decision: 'approve' | 'deny',
     allowed?: readonly string[],
   ): Promise<Page> {
-    assert.equal(heading(page), ASKED, page.text);
+    ensure(heading(page) === ASKED, page.text);
     const boxes = Object.keys(boxesOn(page)).filter(
       (name) => allowed === undefined || allowed.includes(name.slice('allow:'.length)),
     );
@@ -107,7 +107,7 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
     browser: Browser = openBrowser(on),
   ): Promise<Browser> {
     const done = await decide(browser, await open(link, mailbox, browser), decision, allowed);
-    assert.equal(heading(done), decision === 'approve' ? IN : TURNED_AWAY, done.text);
+    ensure(heading(done) === (decision === 'approve' ? IN : TURNED_AWAY), done.text);
     return browser;
   }
 
@@ -132,7 +132,7 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
   /** An agent that works alone. */
   async function autonomous(host: Host = client.newHost(), ask: Connect = {}): Promise<ClientAgent> {
     const { agent, reply } = await client.connect(host, { ...ask, mode: 'autonomous' });
-    assert.equal(fine(reply).status, 'active');
+    ensure(fine(reply).status === 'active', reply.text);
     return agent;
   }
 
@@ -156,7 +156,7 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
   /** Ends the service, once nothing in its database contradicts itself. */
   async function stop(age: 'young' | 'swept' = 'young'): Promise<void> {
     const found = await violations(on.service.deps.db, age).finally(() => on.stop());
-    assert.deepEqual(found, []);
+    ensure(found.length === 0, found.join('\n'));
   }
 
   return {

@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { bearer } from './common.ts';
+import { ensure } from './ensure.ts';
 import { basic, type Reply, type TestService } from './service.ts';
 
 /** Resource servers, and further keys of an agent. */
@@ -27,6 +27,6 @@ export async function addServer(on: TestService, url: string, scopes?: string[])
 /** Makes a key with a key; `data` of the answer. */
 export async function makeKey(on: TestService, maker: string, body: object) {
   const reply = await on.post('/api/tokens', body, bearer(maker));
-  assert.equal(reply.status, 200, reply.text);
+  ensure(reply.status === 200, reply.text);
   return reply.body.data;
 }

@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
 import { type AuthMd, confirm, succeeded, typeCode } from './auth-md.ts';
 import { type Browser, openBrowser } from './browser.ts';
 import { newMailbox } from './common.ts';
+import { ensure } from './ensure.ts';
 
 /** By what an agent comes to be claimed: typed (v0.4 to v0.6), reveal (production), otp (v0.2, v0.3). */
 export type Way = 'typed' | 'reveal' | 'otp';
@@ -57,7 +57,7 @@ export async function vouchFor(
     given = succeeded(await complete({ claim_token, otp: await confirm(reader) }));
   }
   const held = await hold(world, given.identity);
-  assert.equal(await world.scopeOf(held.token), 'read write');
+  ensure((await world.scopeOf(held.token)) === 'read write', 'the token carries what was approved');
   return { id, claim_token, mailbox, before, human, ...held };
 }
 
@@ -89,7 +89,7 @@ export async function act(
 ): Promise<void> {
   const agent = await agentOf(world, id);
   const page = await human.get(`/agents/${agent.id}`);
-  assert.equal(page.status, 200, page.text);
+  ensure(page.status === 200, page.text);
   const done = await human.post(`/agents/${agent.id}/${action}`, fields);
-  assert.equal(done.status, 200, done.text);
+  ensure(done.status === 200, done.text);
 }

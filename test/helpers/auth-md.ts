@@ -1,10 +1,11 @@
-import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
 import { addApi } from './api.ts';
 import { type Browser, openBrowser, type Page } from './browser.ts';
 import { newMailbox, tallyBy } from './common.ts';
+import { ensure } from './ensure.ts';
 import { signIn } from './human.ts';
 import { type FakeIssuer, type Overrides, startFakeIssuer } from './issuer.ts';
 import { violations } from './oracle.ts';
@@ -66,8 +67,8 @@ export function tally(replies: readonly Reply[]): Record<string, number> {
 }
 
 /** Asserts every member of an answer, and that there are no others; where a pattern is expected, a text that fits it will do. */
-export function assertShape(actual: unknown, expected: unknown, about?: string): void {
-  assert.deepEqual(fitted(actual, expected), expected, about);
+export function assertShape(t: ExecutionContext, actual: unknown, expected: unknown, about?: string): void {
+  t.deepEqual(fitted(actual, expected), expected, about);
 }
 
 function fitted(actual: unknown, expected: unknown): unknown {
@@ -84,18 +85,23 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Asserts a refusal: its names, old and new, the same sentence under both names, no secret in it, and its challenge. */
-export function assertRefusal(reply: Reply, expected: string, members: Record<string, unknown> = {}): void {
-  assert.equal(says(reply), expected, reply.text);
+export function assertRefusal(
+  t: ExecutionContext,
+  reply: Reply,
+  expected: string,
+  members: Record<string, unknown> = {},
+): void {
+  t.is(says(reply), expected, reply.text);
   const { error, code, message, error_description, request_id, ...more } = reply.body;
-  assert.ok(message.length > 10, reply.text);
-  assert.equal(error_description, message);
-  assert.equal(request_id, reply.headers.get('x-request-id'));
-  assert.deepEqual(more, members);
-  assert.ok(error && code, reply.text);
-  assert.equal(reply.headers.get('cache-control'), 'no-store');
+  t.true(message.length > 10, reply.text);
+  t.is(error_description, message);
+  t.is(request_id, reply.headers.get('x-request-id'));
+  t.deepEqual(more, members);
+  t.truthy(error && code, reply.text);
+  t.is(reply.headers.get('cache-control'), 'no-store');
   const challenge = reply.headers.get('www-authenticate');
-  if (reply.status === 401) assert.match(challenge ?? '', new RegExp(`^AgentAuth error="${error}", `));
-  else assert.equal(challenge, null);
+  if (reply.status === 401) t.regex(challenge ?? '', new RegExp(`^AgentAuth error="${error}", `));
+  else t.is(challenge, null);
 }
 
 export interface AuthMdOptions extends TestOptions {
@@ -144,7 +150,7 @@ export async function openAuthMd(engine: Engine, options: AuthMdOptions = {}) {
   async function introspected(token: string, url = API): Promise<Record<string, unknown>> {
     const { clientId, clientSecret } = apis.get(url)!;
     const reply = await on.form('/oauth2/introspect', { token }, basic(clientId, clientSecret));
-    assert.equal(reply.status, 200, reply.text);
+    ensure(reply.status === 200, reply.text);
     return reply.body;
   }
 
@@ -171,7 +177,7 @@ export async function openAuthMd(engine: Engine, options: AuthMdOptions = {}) {
   /** The page of the newest mail that asks somebody to vouch; waits for as many as there must be by then. */
   async function mailedPage(mailbox: string, beyond = 0): Promise<string> {
     const { proof } = await on.mailTo(mailbox, beyond);
-    assert.equal(proof.kind, 'page');
+    ensure(proof.kind === 'page', `mailed: ${proof.kind}`);
     return proof.kind === 'page' ? proof.pageUrl : '';
   }
 
@@ -192,7 +198,7 @@ export async function openAuthMd(engine: Engine, options: AuthMdOptions = {}) {
   async function stop(): Promise<void> {
     const found = await violations(on.service.deps.db);
     await Promise.all([on.stop(), provider.stop(), otherProvider.stop()]);
-    assert.deepEqual(found, []);
+    ensure(found.length === 0, found.join('\n'));
   }
 
   return {
@@ -229,7 +235,7 @@ export type AuthMd = Awaited<ReturnType<typeof openAuthMd>>;
 /** The body of an answer that must be good. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
 export function succeeded(reply: Reply): any {
-  assert.equal(reply.status, 200, reply.text);
+  ensure(reply.status === 200, reply.text);
   return reply.body;
 }
 
@@ -258,7 +264,7 @@ export async function confirm(human: Browser): Promise<string> {
   await human.get('/claim?way=reveal');
   const page = await human.post('/claim', { way: 'reveal' });
   const code = shownCode(page);
-  assert.ok(code !== undefined, page.text);
+  ensure(code !== undefined, page.text);
   return code;
 }
 

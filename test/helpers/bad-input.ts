@@ -1,4 +1,4 @@
-import assert from 'node:assert/strict';
+import type { ExecutionContext } from 'ava';
 import { createRoutes } from '../../src/app.ts';
 import type { Reply, TestService } from './service.ts';
 import { type BodyRow, bodyRows } from './valid-bodies.ts';
@@ -64,19 +64,31 @@ export function routesOf(on: TestService) {
 
 /** What is asserted of bad input, and how it is sent. @param service that is asked */
 export function badInputOf(service: () => TestService) {
-  const refused = (reply: Reply, dialect: string, status: number, code: string, about: string) =>
-    assertRefused(service(), reply, dialect as DialectName, status, code, about);
+  const refused = (
+    t: ExecutionContext,
+    reply: Reply,
+    dialect: string,
+    status: number,
+    code: string,
+    about: string,
+  ) => assertRefused(t, service(), reply, dialect as DialectName, status, code, about);
   /** Refused before the body was understood. */
-  const refusedFor = (reply: Reply, fault: Fault, row: Pick<BodyRow, 'before' | 'line'>, about = '') => {
+  const refusedFor = (
+    t: ExecutionContext,
+    reply: Reply,
+    fault: Fault,
+    row: Pick<BodyRow, 'before' | 'line'>,
+    about = '',
+  ) => {
     const [status, code] = SPELT[row.before][fault].split(' ') as [string, string];
-    refused(reply, row.before, Number(status), code, `${row.line} ${about}`);
+    refused(t, reply, row.before, Number(status), code, `${row.line} ${about}`);
   };
-  const badRequest = (reply: Reply, dialect: DialectName, about: string) =>
-    refused(reply, dialect, 400, 'invalid_request', about);
+  const badRequest = (t: ExecutionContext, reply: Reply, dialect: DialectName, about: string) =>
+    refused(t, reply, dialect, 400, 'invalid_request', about);
   /** What becomes of a body that is as it should be. */
-  const assertPlain = (row: BodyRow, reply: Reply, about = '') => {
+  const assertPlain = (t: ExecutionContext, row: BodyRow, reply: Reply, about = '') => {
     const code = reply.status < 400 ? '' : codeOf(reply, row.dialect);
-    assert.equal(`${reply.status} ${code}`.trim(), row.plain, `${row.line} ${about}: ${reply.text}`);
+    t.is(`${reply.status} ${code}`.trim(), row.plain, `${row.line} ${about}: ${reply.text}`);
   };
   const post = (row: BodyRow, body: string | Uint8Array, type: string = row.type) =>
     send(service(), 'POST', row.path, [['Content-Type', type]], body);

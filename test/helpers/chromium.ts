@@ -1,10 +1,11 @@
-import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
 import axe, { type AxeResults } from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { type Engine, onEveryEngine } from './service.ts';
+import { ensure } from './ensure.ts';
+import type { Engine } from './service.ts';
+import { onEveryEngine, type Test, test } from './suite.ts';
 
 /** A real browser: types, clicks, draws, keeps cookies and obeys policies as people's do. */
 
@@ -56,15 +57,18 @@ export const looksOn = (engine: Engine): Look[] =>
   engine === 'sqlite' ? [LIGHT, NO_SCRIPTS] : [DARK, NARROW];
 
 /** Tests in a real browser, on every engine; where there is none they are skipped, and it is said why. */
-export function inBrowser(title: string, tests: (engine: Engine, executablePath: string) => void): void {
+export function inBrowser(
+  title: string,
+  tests: (engine: Engine, test: Test, executablePath: string) => void,
+): void {
   const executable = findChromium();
   if (executable !== undefined) {
-    onEveryEngine(title, (engine) => tests(engine, executable));
+    onEveryEngine(title, (engine, test) => tests(engine, test, executable));
     return;
   }
   const why = 'no Chromium found: "apt-get install chromium", or name one by CHROMIUM=/path/to/chromium';
   console.log(`The tests in a real browser are skipped: ${why}.`);
-  test(title, { skip: why }, () => {});
+  test.skipIf(why)(title, () => {});
 }
 
 /** One person's browser, with nothing in it yet. */
@@ -101,7 +105,7 @@ export async function visit(browser: Browser, origin: string, look: Look): Promi
     page,
     async end() {
       await context.close();
-      assert.deepEqual(wrong, []);
+      ensure(wrong.length === 0, wrong.join('\n'));
     },
   };
 }
@@ -130,6 +134,7 @@ const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url));
 
 /** Waits for a page, checks that it can be used, and takes its picture. */
 export async function see(
+  t: ExecutionContext,
   page: Page,
   look: Look,
   engine: Engine,
@@ -137,29 +142,29 @@ export async function see(
   name: string,
 ): Promise<void> {
   await at(page, heading);
-  await assertUsable(page, look);
-  assert.match(await page.title(), / · Vouchsafe$/);
+  await assertUsable(t, page, look);
+  t.regex(await page.title(), / · Vouchsafe$/);
   if (process.env.SCREENSHOTS === undefined || engine !== 'sqlite') return;
   await page.screenshot({ path: `${SCREENSHOTS}${look.name}/${name}.png`, fullPage: true });
 }
 
 /** Checks what a machine can of how a page is to use: by eye, by finger, by keyboard, by ear. */
-async function assertUsable(page: Page, look: Look): Promise<void> {
+async function assertUsable(t: ExecutionContext, page: Page, look: Look): Promise<void> {
   const tooWide = await page.evaluate<number>(
     'document.documentElement.scrollWidth - document.documentElement.clientWidth',
   );
-  assert.ok(tooWide <= 0, `${page.url()} is ${tooWide} pixels wider than its window`);
+  t.true(tooWide <= 0, `${page.url()} is ${tooWide} pixels wider than its window`);
   for (const control of await page
     .locator('button:visible, .button:visible, input:visible, summary:visible')
     .all()) {
     const isBox = ['checkbox', 'radio'].includes((await control.getAttribute('type')) ?? '');
     const box = await (isBox ? control.locator('xpath=ancestor::label') : control).boundingBox();
-    assert.ok(box !== null && box.height >= 44, `${await control.innerText()} is ${box?.height} pixels high`);
+    t.true(box !== null && box.height >= 44, `${await control.innerText()} is ${box?.height} pixels high`);
   }
   if (look.options.javaScriptEnabled === false) return;
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate<AxeResults>('axe.run()');
-  assert.deepEqual(
+  t.deepEqual(
     violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(' ')}`),
     [],
   );

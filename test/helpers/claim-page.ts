@@ -1,9 +1,10 @@
-import assert from 'node:assert/strict';
+import type { ExecutionContext } from 'ava';
 import type { ClaimCodeMail } from '../../src/ports/mailer.ts';
 import { type Browser, openBrowser, type Page } from './browser.ts';
 import { countOf } from './ceremony.ts';
 import { watchCommits } from './commits.ts';
 import { newMailbox } from './common.ts';
+import { ensure } from './ensure.ts';
 import { violations } from './oracle.ts';
 import { type Engine, startTestService, type TestOptions } from './service.ts';
 
@@ -25,7 +26,7 @@ export async function openHouse(engine: Engine, options: TestOptions = {}) {
 
   async function register(name?: string): Promise<Agent> {
     const reply = await on.post('/agent/auth', { type: 'anonymous', agent_name: name });
-    assert.equal(reply.status, 200, reply.text);
+    ensure(reply.status === 200, reply.text);
     return reply.body.data;
   }
 
@@ -47,7 +48,7 @@ export async function openHouse(engine: Engine, options: TestOptions = {}) {
       email: mailbox,
       link: input.link ?? false,
     });
-    assert.equal(reply.status, 200, reply.text);
+    ensure(reply.status === 200, reply.text);
     await settled(mailbox);
     const mail = on.mails.findLast(({ to }) => to === mailbox)!;
     return { ...agent, mailbox, mail, viewUrl: reply.body.data.verification_uri as string };
@@ -62,7 +63,7 @@ export async function openHouse(engine: Engine, options: TestOptions = {}) {
   async function open(url: string): Promise<Browser> {
     const browser = openBrowser(on);
     const page = await browser.get(url);
-    assert.equal(page.status, 200, page.text);
+    ensure(page.status === 200, page.text);
     return browser;
   }
 
@@ -76,7 +77,7 @@ export async function openHouse(engine: Engine, options: TestOptions = {}) {
   async function stop(): Promise<void> {
     const found = await violations(db);
     await on.stop();
-    assert.deepEqual(found, []);
+    ensure(found.length === 0, found.join('\n'));
   }
 
   return {
@@ -97,12 +98,12 @@ export async function openHouse(engine: Engine, options: TestOptions = {}) {
 export type House = Awaited<ReturnType<typeof openHouse>>;
 
 export function codeIn(mail: ClaimCodeMail): string {
-  assert.equal(mail.proof.kind, 'code');
+  ensure(mail.proof.kind === 'code', `mailed: ${mail.proof.kind}`);
   return mail.proof.kind === 'code' ? mail.proof.code : '';
 }
 
 export function approveUrlIn(mail: ClaimCodeMail): string {
-  assert.equal(mail.proof.kind, 'link');
+  ensure(mail.proof.kind === 'link', `mailed: ${mail.proof.kind}`);
   return mail.proof.kind === 'link' ? mail.proof.approveUrl : '';
 }
 
@@ -120,11 +121,12 @@ export const LINK_OVER = 'The link is over';
 export const DENIED = 'You have said no';
 
 export function assertPage(
+  t: ExecutionContext,
   page: Pick<Page, 'status' | 'headers' | 'text'>,
   status: number,
   about = '',
 ): void {
-  assert.equal(page.status, status, `${about} ${page.text}`);
-  assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8', about);
-  assert.match(page.text, /^<!doctype html>/, about);
+  t.is(page.status, status, `${about} ${page.text}`);
+  t.is(page.headers.get('content-type'), 'text/html; charset=utf-8', about);
+  t.regex(page.text, /^<!doctype html>/, about);
 }

@@ -1,5 +1,5 @@
-import assert from 'node:assert/strict';
-import { type ceremony, countOf, said } from './ceremony.ts';
+import { type ceremony, countOf } from './ceremony.ts';
+import { ensure } from './ensure.ts';
 import type { TestService } from './service.ts';
 
 /** What tests of claims do, and look at. @param of the service and the ceremony at it, asked for when they are needed */
@@ -8,7 +8,8 @@ export function claimSteps(of: () => { on: TestService; call: ReturnType<typeof 
   async function pending(mailbox: string, link = false) {
     const agent = await of().on.register();
     const seen = of().on.mails.filter((mail) => mail.to === mailbox).length;
-    assert.equal(said(await of().call.claim(agent.claim_token, mailbox, {}, link)), '200');
+    const reply = await of().call.claim(agent.claim_token, mailbox, {}, link);
+    ensure(reply.status === 200, reply.text);
     return { ...agent, otp: await of().on.codeFor(mailbox, seen) };
   }
 

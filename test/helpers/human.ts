@@ -1,7 +1,7 @@
-import assert from 'node:assert/strict';
 import { generateSync } from 'otplib';
 import { type Browser, openBrowser, type Page } from './browser.ts';
 import { heading } from './claim-page.ts';
+import { ensure } from './ensure.ts';
 import type { TestService } from './service.ts';
 
 /** People at their browsers, with the authenticator app in their pocket. */
@@ -23,7 +23,7 @@ export async function typeMailedCode(on: TestService, mailbox: string, visit: Vi
   const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
   await browser.get(`/sign-in?next=${next}`);
   const asked = await browser.post('/sign-in', { email: mailbox }, headers);
-  assert.equal(heading(asked), 'Look into your mail', asked.text);
+  ensure(heading(asked) === 'Look into your mail', asked.text);
   return browser.post('/sign-in/code', { code: await on.signInCodeFor(mailbox, earlier + 1) }, headers);
 }
 
@@ -31,8 +31,8 @@ export async function typeMailedCode(on: TestService, mailbox: string, visit: Vi
 export async function signIn(on: TestService, mailbox: string, visit: Visit = {}): Promise<Browser> {
   const browser = visit.browser ?? openBrowser(on);
   const page = await typeMailedCode(on, mailbox, { ...visit, browser });
-  assert.equal(page.status, 200, page.text);
-  assert.ok(browser.cookies.has(SESSION), page.text);
+  ensure(page.status === 200, page.text);
+  ensure(browser.cookies.has(SESSION), page.text);
   return browser;
 }
 
@@ -47,7 +47,7 @@ export function appCode(on: Pick<TestService, 'clock'>, secret: string, steps = 
 /** The secret as the page spells it for the app. */
 export function secretOn(page: Page): string {
   const letters = /<code class="letters">([^<]*)<\/code>/.exec(page.text)?.[1];
-  assert.ok(letters, page.text);
+  ensure(letters, page.text);
   return letters.replaceAll(' ', '');
 }
 
@@ -63,6 +63,6 @@ export async function setUpApp(
 ): Promise<{ secret: string; recoveryCodes: string[] }> {
   const secret = secretOn(await browser.get('/account/authenticator'));
   const page = await browser.post('/account/authenticator', { code: appCode(on, secret) });
-  assert.equal(heading(page), 'The app is set up', page.text);
+  ensure(heading(page) === 'The app is set up', page.text);
   return { secret, recoveryCodes: recoveryCodesOn(page) };
 }

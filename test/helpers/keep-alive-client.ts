@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { TestContext } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import type { Reply } from './service.ts';
 import { parseRaw } from './wire.ts';
 
@@ -13,9 +13,9 @@ export interface KeepAliveClient {
   closed: Promise<void>;
 }
 
-export async function openKeepAlive(t: TestContext, port: number): Promise<KeepAliveClient> {
+export async function openKeepAlive(t: ExecutionContext, port: number): Promise<KeepAliveClient> {
   const socket = connect(port, '127.0.0.1');
-  t.after(() => socket.destroy());
+  t.teardown(() => socket.destroy());
   let received = '';
   let onBytes: () => void = () => {};
   let failure: Error | undefined;

@@ -1,9 +1,9 @@
-import assert from 'node:assert/strict';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { createPersonalKey } from '../../src/domain/credentials/personal-keys.ts';
 import type { Browser, Page } from './browser.ts';
 import { heading } from './claim-page.ts';
 import { newMailbox } from './common.ts';
+import { ensure } from './ensure.ts';
 import type { Home } from './own-pages.ts';
 
 /** The pages of a human's own keys. */
@@ -17,7 +17,7 @@ export interface Made {
 
 /** The key on the page that shows it. */
 export function credentialIn(page: Page): string {
-  assert.equal(heading(page), MADE, page.text);
+  ensure(heading(page) === MADE, page.text);
   return /<code id="key">(sk_[0-9A-Za-z]+)<\/code>/.exec(page.text)![1]!;
 }
 

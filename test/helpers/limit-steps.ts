@@ -1,5 +1,6 @@
-import assert from 'node:assert/strict';
+import type { ExecutionContext } from 'ava';
 import { ceremony, codeOf, from, said } from './ceremony.ts';
+import { ensure } from './ensure.ts';
 import { type Reply, type TestService, wrongCode } from './service.ts';
 
 /** What tests of limits do and assert, each step from an address of its own. */
@@ -17,16 +18,17 @@ export const newAddress = () => `10.${++made >> 8}.${made & 255}.1`;
 
 /** Refused by a budget, in words and headers. */
 export function assertSpent(
+  t: ExecutionContext,
   reply: Reply,
   name: string,
   policy: { max: number; windowSeconds: number; resetSeconds?: number },
 ): void {
   const { max, windowSeconds, resetSeconds = windowSeconds } = policy;
-  assert.equal(said(reply), name === 'wrongPerServiceDay' ? '503 unavailable' : '429 rate_limited');
-  assert.equal(reply.body.error.retryable, true);
-  assert.equal(reply.headers.get('retry-after'), String(resetSeconds));
-  assert.equal(reply.headers.get('ratelimit-policy'), `"${name}";q=${max};w=${windowSeconds}`);
-  assert.equal(reply.headers.get('ratelimit'), `"${name}";r=0;t=${resetSeconds}`);
+  t.is(said(reply), name === 'wrongPerServiceDay' ? '503 unavailable' : '429 rate_limited');
+  t.true(reply.body.error.retryable);
+  t.is(reply.headers.get('retry-after'), String(resetSeconds));
+  t.is(reply.headers.get('ratelimit-policy'), `"${name}";q=${max};w=${windowSeconds}`);
+  t.is(reply.headers.get('ratelimit'), `"${name}";r=0;t=${resetSeconds}`);
 }
 
 /** The ceremony at a service, each step from an address of its own unless one is given. */
@@ -42,7 +44,8 @@ export function steps(on: TestService) {
     /** A claim token whose code is on its way to the mailbox. */
     async pending(mailbox: string): Promise<string> {
       const token = await this.newToken();
-      assert.equal(said(await this.claimOf(token, mailbox)), '200');
+      const reply = await this.claimOf(token, mailbox);
+      ensure(reply.status === 200, reply.text);
       return token;
     },
     right: async (token: string, address = newAddress()) =>
@@ -51,7 +54,8 @@ export function steps(on: TestService) {
       call.complete(token, wrongCode(await codeOf(on, token)), from(address)),
     async wrongTimes(times: number, token: string, address?: string): Promise<void> {
       for (let count = 0; count < times; count += 1) {
-        assert.equal(said(await this.wrong(token, address)), '401 otp_invalid');
+        const reply = await this.wrong(token, address);
+        ensure(said(reply) === '401 otp_invalid', reply.text);
       }
     },
     used: async (name: string) =>
@@ -63,7 +67,7 @@ export function steps(on: TestService) {
       const changed = await db.tx((tx) =>
         tx.run('UPDATE counters SET used = ? WHERE key = ?', [max - 1, name]),
       );
-      assert.equal(changed, 1);
+      ensure(changed === 1, `no counter is called ${name}`);
     },
   };
 }

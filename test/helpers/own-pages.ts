@@ -1,10 +1,10 @@
-import assert from 'node:assert/strict';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { displayName } from '../../src/lib/display.ts';
 import { type Browser, openBrowser, type Page } from './browser.ts';
 import { ceremony, codeOf, countOf } from './ceremony.ts';
 import { watchCommits } from './commits.ts';
+import { ensure } from './ensure.ts';
 import { SESSION, signIn as signInAt } from './human.ts';
 import { violations } from './oracle.ts';
 import { basic, type Engine, startTestService, type TestOptions } from './service.ts';
@@ -56,7 +56,7 @@ export async function openHome(engine: Engine, options: TestOptions = {}) {
       name,
       async ask(token) {
         const reply = await on.form('/oauth2/introspect', { token }, basic(server.id, secret));
-        assert.equal(reply.status, 200, reply.text);
+        ensure(reply.status === 200, reply.text);
         return reply.body;
       },
     };
@@ -87,12 +87,12 @@ export async function openHome(engine: Engine, options: TestOptions = {}) {
       ? { type: 'identity_assertion', assertions: [{ type: 'verified_email', email: mailbox }], link }
       : { type: 'anonymous' };
     const came = await on.post('/agent/auth', { ...body, agent_name: name });
-    assert.equal(came.status, 200, came.text);
+    ensure(came.status === 200, came.text);
     const { claim_token, credential: old = '', user_id: own = '' } = came.body.data;
     const { claim, complete } = ceremony(on);
     if (!asserted) await claim(claim_token, mailbox, {}, link);
     const completed = await complete(claim_token, await codeOf(on, claim_token));
-    assert.equal(completed.status, 200, completed.text);
+    ensure(completed.status === 200, completed.text);
     return { ...completed.body.data, claim_token, old, own };
   }
 
@@ -108,7 +108,7 @@ export async function openHome(engine: Engine, options: TestOptions = {}) {
   /** Ends the service, once nothing in its database contradicts itself. */
   async function stop(age: 'young' | 'swept' = 'young'): Promise<void> {
     const found = await violations(db, age).finally(() => on.stop());
-    assert.deepEqual(found, []);
+    ensure(found.length === 0, found.join('\n'));
   }
 
   const api = await addApi('https://api.example.com', 'The API');

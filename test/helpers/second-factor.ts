@@ -1,8 +1,8 @@
-import assert from 'node:assert/strict';
 import { type Browser, openBrowser } from './browser.ts';
 import { countOf } from './ceremony.ts';
 import { heading } from './claim-page.ts';
 import { newMailbox } from './common.ts';
+import { ensure } from './ensure.ts';
 import { isIn, setUpApp, signIn, typeMailedCode } from './human.ts';
 import type { TestService } from './service.ts';
 
@@ -23,7 +23,7 @@ export function secondFactorSteps(of: () => { on: TestService }) {
     at = of().on,
   ): Promise<Browser> {
     const page = await typeMailedCode(at, mailbox, { browser });
-    assert.equal(heading(page), 'Now your app', page.text);
+    ensure(heading(page) === 'Now your app', page.text);
     return browser;
   }
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
 import { freePort } from './free-port.ts';
 import { TEST_SECRET, WIDE_LIMITS } from './service.ts';
 
@@ -32,11 +32,11 @@ export function spawnServe(env: Record<string, string>): ChildProcess {
 }
 
 /** The program as an operator starts it. */
-export async function serve(t: TestContext, env: Record<string, string>): Promise<Served> {
+export async function serve(t: ExecutionContext, env: Record<string, string>): Promise<Served> {
   const port = await freePort();
   const child = spawnServe({ PORT: String(port), ...env });
   const ended = once(child, 'exit');
-  t.after(() => child.kill('SIGKILL'));
+  t.teardown(() => child.kill('SIGKILL'));
   let output = '';
   child.stdout!.on('data', (chunk) => {
     output += chunk;

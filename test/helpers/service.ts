@@ -3,7 +3,6 @@ import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe } from 'node:test';
 import pg from 'pg';
 import { loadConfig } from '../../src/config/load.ts';
 import { DRAIN_TIMES } from '../../src/http/server/drain.ts';
@@ -22,11 +21,6 @@ export type Engine = 'sqlite' | 'postgres';
 /** Those of this run: `npm run test:sqlite` leaves PostgreSQL out. */
 export const ENGINES: readonly Engine[] =
   process.env.TEST_DATABASE_URL === undefined ? ['sqlite'] : ['sqlite', 'postgres'];
-
-/** The same guarantees on every engine. */
-export function onEveryEngine(title: string, tests: (engine: Engine) => void): void {
-  for (const engine of ENGINES) describe(`${title} (${engine})`, () => tests(engine));
-}
 
 /** A database of one test's own. */
 export interface TestDatabase {

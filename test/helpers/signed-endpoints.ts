@@ -1,3 +1,4 @@
+import type { ExecutionContext } from 'ava';
 import { type ClientAgent, type Host, newKey } from './agent-client.ts';
 import type { AgentWorld } from './agent-world.ts';
 import type { Reply } from './service.ts';
@@ -83,9 +84,9 @@ export function signedEndpoints(of: () => { world: AgentWorld; host: Host; agent
       of().world.on.request('GET', '/capability/describe?name=read', { headers: bearer(token) }),
   };
 
-  const refused = (reply: Reply, expected: string, about: string) => {
+  const refused = (t: ExecutionContext, reply: Reply, expected: string, about: string) => {
     const [status, code] = expected.split(' ');
-    assertRefused(of().world.on, reply, 'agent protocol', Number(status), code!, about);
+    assertRefused(t, of().world.on, reply, 'agent protocol', Number(status), code!, about);
   };
 
   return {

@@ -1,11 +1,11 @@
-import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
 import type { Db } from '../../src/store/engine/db.ts';
 import { openDatabase } from '../../src/store/engine/open.ts';
 import { configFor } from './crashing.ts';
+import { ensure } from './ensure.ts';
 import {
   createTestDatabase,
   type Engine,
@@ -21,10 +21,10 @@ export const openTestDatabase = (database: TestDatabase) =>
   openDatabase(configFor(database.url).database, () => {});
 
 /** A database with a table to write on. */
-export async function notebook(t: TestContext, engine: Engine): Promise<{ db: Db; url: string }> {
+export async function notebook(t: ExecutionContext, engine: Engine): Promise<{ db: Db; url: string }> {
   const database = await createTestDatabase(engine);
   const db = await openTestDatabase(database);
-  t.after(async () => {
+  t.teardown(async () => {
     await db.close();
     await database.drop();
   });
@@ -53,11 +53,11 @@ export async function opsStatus(on: TestService, path: string): Promise<{ status
   return response;
 }
 
-export function assertUnavailable(reply: Reply): void {
-  assert.equal(reply.status, 503, reply.text);
-  assert.equal(reply.body.error.code, 'unavailable');
-  assert.equal(reply.body.error.retryable, true);
-  assert.match(reply.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
+export function assertUnavailable(t: ExecutionContext, reply: Reply): void {
+  t.is(reply.status, 503, reply.text);
+  t.is(reply.body.error.code, 'unavailable');
+  t.true(reply.body.error.retryable);
+  t.regex(reply.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
 }
 
 /** Runs `serve` on a database that it should refuse; what it said on its error output. */
@@ -79,6 +79,6 @@ export async function serveAndEnd(databaseUrl: string): Promise<{ code: number |
   });
   const startedAt = performance.now();
   const [code] = await once(child, 'close');
-  assert.ok(performance.now() - startedAt < 8000, 'it ends at once');
+  ensure(performance.now() - startedAt < 8000, 'it ends at once');
   return { code, said };
 }

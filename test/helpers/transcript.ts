@@ -1,6 +1,6 @@
-import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
 import type { Reply, TestService } from './service.ts';
 
 /** What is said over the wire, written down as the documents show it: what differs from run to run is made alike. */
@@ -103,11 +103,11 @@ function alike(text: string, url: string): string {
 const MARKED = /(<!-- transcript -->\n```text\n)[\s\S]*?(\n```\n)/;
 
 /** Asserts that a page shows what was said; with TRANSCRIPTS=1 in the environment it writes it there. */
-export function assertShown(page: string, transcript: Transcript): void {
+export function assertShown(t: ExecutionContext, page: string, transcript: Transcript): void {
   const file = fileURLToPath(new URL(page, FOLDER));
   const text = readFileSync(file, 'utf8');
-  assert.match(text, MARKED, `${page} has no place for a transcript`);
+  t.regex(text, MARKED, `${page} has no place for a transcript`);
   const shown = text.replace(MARKED, (_, start, end) => start + transcript.text() + end);
   if (process.env.TRANSCRIPTS === '1') writeFileSync(file, shown);
-  else assert.equal(text, shown, `${page} is not what is said: run this test with TRANSCRIPTS=1`);
+  else t.is(text, shown, `${page} is not what is said: run this test with TRANSCRIPTS=1`);
 }

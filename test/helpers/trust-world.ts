@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { verifyIdJag } from '../../src/domain/providers/id-jag.ts';
 import { Failure } from '../../src/errors.ts';
 import { createProviderDocuments } from '../../src/lib/provider-documents.ts';
 import { createSafeFetch, type SafeFetch } from '../../src/lib/safe-fetch.ts';
+import { ensure } from './ensure.ts';
 import { type FakeAlgorithm, type FakeIssuer, startFakeIssuer } from './issuer.ts';
 import { createTestClock, TEST_SECRET, type TestClock } from './service.ts';
 
@@ -38,13 +38,13 @@ export interface WorldOptions {
 
 /** Gone when the test, or the suite, is. */
 export async function startTrustWorld(
-  t: { after(done: () => Promise<void>): void },
+  t: { teardown(done: () => Promise<void>): void },
   options: WorldOptions = {},
 ): Promise<TrustWorld> {
   const clock = createTestClock();
   const { algorithms, others = [] } = options;
   const provider = await startFakeIssuer({ audience: PUBLIC_URL, clock, ...(algorithms && { algorithms }) });
-  t.after(provider.stop);
+  t.teardown(provider.stop);
 
   const documents = new Map<string, unknown>();
   const strangersAsked: string[] = [];
@@ -89,9 +89,9 @@ export async function outcomeOf(work: Promise<unknown>): Promise<string> {
     await work;
     return 'accepted';
   } catch (error) {
-    assert.ok(error instanceof Failure, String(error));
+    ensure(error instanceof Failure, String(error));
     if (error.kind === 'loginRequired') return error.kind;
-    assert.equal(error.kind, 'invalidAssertion');
+    ensure(error.kind === 'invalidAssertion', error.kind);
     return error.details.fault!;
   }
 }

@@ -1,9 +1,9 @@
-import assert from 'node:assert/strict';
 import { CLAIM, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { mediaTypes } from '../../src/http/server/body.ts';
 import type { Route } from '../../src/http/server/table.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
+import { ensure } from './ensure.ts';
 import type { DialectName } from './wire.ts';
 
 /** A valid body for each route that takes one, from which tests of bad input make the bad ones. */
@@ -191,11 +191,11 @@ export function bodyRows(routes: readonly Route[]): BodyRow[] {
     const line = `${row.method} ${row.path}`;
     const form = VALID_FORMS[line];
     const bodies = VALID[line] ?? (form && [['403', form] as const]);
-    assert.ok(bodies, `${line} takes a body: give a valid one above, so that it is tested too`);
+    ensure(bodies, `${line} takes a body: give a valid one above, so that it is tested too`);
     const versionOf = (valid: Members) => row.versions.find((each) => each.matches(valid));
     const tested = new Set(bodies.map(([, valid]) => versionOf(valid)));
     for (const each of [undefined, ...row.versions]) {
-      assert.ok(tested.has(each), `${line} is spoken in several versions: give a valid body of each`);
+      ensure(tested.has(each), `${line} is spoken in several versions: give a valid body of each`);
     }
     const types = mediaTypes(row.body.media);
     return types.flatMap((type) =>

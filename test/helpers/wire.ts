@@ -1,6 +1,6 @@
-import assert from 'node:assert/strict';
 import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
+import type { ExecutionContext } from 'ava';
 import type { Reply, TestService } from './service.ts';
 
 /** What a test sends where `fetch` would be too polite: any method, any header any number of times, no headers of its own. */
@@ -96,6 +96,7 @@ export const MARK = 'zQmarkQz';
  * @param code of no meaning for a page, which has words for people; `older/production` where auth.md has two names
  */
 export function assertRefused(
+  t: ExecutionContext,
   on: Pick<TestService, 'url'>,
   reply: Reply,
   dialect: DialectName,
@@ -103,9 +104,9 @@ export function assertRefused(
   code: string,
   about: string,
 ): void {
-  assert.equal(reply.status, status, `${about}: ${reply.text}`);
-  assertFailureShape(on, reply, dialect, about);
-  if (dialect !== 'page') assert.equal(codeOf(reply, dialect), code, about);
+  t.is(reply.status, status, `${about}: ${reply.text}`);
+  assertFailureShape(t, on, reply, dialect, about);
+  if (dialect !== 'page') t.is(codeOf(reply, dialect), code, about);
 }
 
 /** The name of a refusal, as `assertRefused` takes it; nothing for a page. */
@@ -153,48 +154,49 @@ const OAUTH_TEXT = /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/;
 const AGENT_AUTH = /^AgentAuth error="([a-z_]+)"(?:, max_age="([0-9]+)")?, error_description="([^"\\]+)"$/;
 
 export function assertFailureShape(
+  t: ExecutionContext,
   on: Pick<TestService, 'url'>,
   reply: Reply,
   dialect: DialectName,
   about: string,
 ): void {
   const { status, headers, body } = reply;
-  assert.ok(status >= 400 && status < 500, `${about}: ${status} ${reply.text}`);
+  t.true(status >= 400 && status < 500, `${about}: ${status} ${reply.text}`);
   if (dialect === 'page') {
-    assertPage(reply, about);
-    assert.ok(reply.text.includes(`<code>${headers.get('x-request-id')}</code>`), about);
+    assertPage(t, reply, about);
+    t.true(reply.text.includes(`<code>${headers.get('x-request-id')}</code>`), about);
   } else {
-    assert.equal(headers.get('content-type'), 'application/json; charset=utf-8', about);
-    assertHeaders(reply, about);
+    t.is(headers.get('content-type'), 'application/json; charset=utf-8', about);
+    assertHeaders(t, reply, about);
   }
   if (dialect === 'tinysend') {
-    assert.deepEqual(Object.keys(body), ['ok', 'error'], about);
-    assert.equal(body.ok, false, about);
-    for (const name of Object.keys(body.error)) assert.ok(NATIVE_MEMBERS.includes(name), `${about}: ${name}`);
-    assert.match(body.error.code, /^[a-z_]+$/, about);
-    assert.ok(body.error.message.length > 10, about);
-    assert.equal(typeof body.error.retryable, 'boolean', about);
-    assert.equal(body.error.request_id, headers.get('x-request-id'), about);
+    t.deepEqual(Object.keys(body), ['ok', 'error'], about);
+    t.false(body.ok, about);
+    for (const name of Object.keys(body.error)) t.true(NATIVE_MEMBERS.includes(name), `${about}: ${name}`);
+    t.regex(body.error.code, /^[a-z_]+$/, about);
+    t.true(body.error.message.length > 10, about);
+    t.is(typeof body.error.retryable, 'boolean', about);
+    t.is(body.error.request_id, headers.get('x-request-id'), about);
   } else if (dialect === 'oauth') {
-    assert.deepEqual(Object.keys(body), ['error', 'error_description'], about);
-    assert.match(body.error, OAUTH_TEXT, about);
-    assert.match(body.error_description, OAUTH_TEXT, about);
+    t.deepEqual(Object.keys(body), ['error', 'error_description'], about);
+    t.regex(body.error, OAUTH_TEXT, about);
+    t.regex(body.error_description, OAUTH_TEXT, about);
   } else if (dialect === 'security events') {
-    assert.deepEqual(Object.keys(body), ['err', 'description'], about);
-    assert.match(body.err, /^[a-z_]+$/, about);
-    assert.ok(body.description.length > 10, about);
-    assert.equal(headers.get('www-authenticate'), null, about);
+    t.deepEqual(Object.keys(body), ['err', 'description'], about);
+    t.regex(body.err, /^[a-z_]+$/, about);
+    t.true(body.description.length > 10, about);
+    t.is(headers.get('www-authenticate'), null, about);
   } else if (dialect === 'agent protocol') {
-    assertProtocolFailure(on, reply, about);
+    assertProtocolFailure(t, on, reply, about);
   } else if (dialect !== 'page') {
-    assertAuthMdFailure(reply, dialect, about);
+    assertAuthMdFailure(t, reply, dialect, about);
   }
   if (status === 401 && (dialect === 'tinysend' || dialect === 'oauth')) {
     const metadata = `Bearer resource_metadata="${on.url}/.well-known/oauth-protected-resource"`;
-    assert.ok(headers.get('www-authenticate')?.includes(metadata), about);
+    t.truthy(headers.get('www-authenticate')?.includes(metadata), about);
   }
-  if (status === 429) assert.match(headers.get('retry-after') ?? '', /^[1-9][0-9]*$/, about);
-  assert.ok(!reply.text.includes(MARK), `${about}: what was sent is repeated: ${reply.text}`);
+  if (status === 429) t.regex(headers.get('retry-after') ?? '', /^[1-9][0-9]*$/, about);
+  t.false(reply.text.includes(MARK), `${about}: what was sent is repeated: ${reply.text}`);
 }
 
 /** What stands in a refusal of the Agent Auth Protocol beside its code and message (Agent Auth Protocol 1.0-draft, section 5). */
@@ -209,50 +211,54 @@ const PROTOCOL_MEMBERS = [
   'violations',
 ];
 
-function assertProtocolFailure(on: Pick<TestService, 'url'>, reply: Reply, about: string): void {
+function assertProtocolFailure(
+  t: ExecutionContext,
+  on: Pick<TestService, 'url'>,
+  reply: Reply,
+  about: string,
+): void {
   const { status, headers, body } = reply;
   const names = Object.keys(body);
-  assert.deepEqual(names.slice(0, 2), ['error', 'message'], about);
-  for (const name of names) assert.ok(PROTOCOL_MEMBERS.includes(name), `${about}: ${name}`);
-  assert.match(body.error, /^[a-z_]+$/, about);
-  assert.ok(body.message.length > 10, about);
-  assert.equal(body.request_id, headers.get('x-request-id'), about);
+  t.deepEqual(names.slice(0, 2), ['error', 'message'], about);
+  for (const name of names) t.true(PROTOCOL_MEMBERS.includes(name), `${about}: ${name}`);
+  t.regex(body.error, /^[a-z_]+$/, about);
+  t.true(body.message.length > 10, about);
+  t.is(body.request_id, headers.get('x-request-id'), about);
   const discovery = `AgentAuth discovery="${on.url}/.well-known/agent-configuration"`;
-  assert.equal(headers.get('www-authenticate'), status === 401 ? discovery : null, about);
+  t.is(headers.get('www-authenticate'), status === 401 ? discovery : null, about);
 }
 
 /** The flat answers of auth.md's own versions, with their own challenge (auth.md v0.6, POST /agent/identity; docs/dialects.md). */
-function assertAuthMdFailure(reply: Reply, dialect: DialectName, about: string): void {
+function assertAuthMdFailure(t: ExecutionContext, reply: Reply, dialect: DialectName, about: string): void {
   const { status, headers, body } = reply;
   const names = Object.keys(body);
-  assert.deepEqual(names.slice(0, 5), AUTH_MD_MEMBERS.slice(0, 5), about);
-  for (const name of names) assert.ok(AUTH_MD_MEMBERS.includes(name), `${about}: ${name}`);
-  assert.match(body.error, /^[a-z_]+$/, about);
-  assert.match(body.code, /^[a-z_]+$/, about);
-  if (dialect === 'auth.md production') assert.equal(body.error, body.code, about);
-  assert.ok(body.message.length > 10, about);
-  assert.equal(body.error_description, body.message, about);
-  assert.equal(body.request_id, headers.get('x-request-id'), about);
+  t.deepEqual(names.slice(0, 5), AUTH_MD_MEMBERS.slice(0, 5), about);
+  for (const name of names) t.true(AUTH_MD_MEMBERS.includes(name), `${about}: ${name}`);
+  t.regex(body.error, /^[a-z_]+$/, about);
+  t.regex(body.code, /^[a-z_]+$/, about);
+  if (dialect === 'auth.md production') t.is(body.error, body.code, about);
+  t.true(body.message.length > 10, about);
+  t.is(body.error_description, body.message, about);
+  t.is(body.request_id, headers.get('x-request-id'), about);
   if (body.retry_after !== undefined) {
-    assert.equal(headers.get('retry-after'), String(body.retry_after), about);
+    t.is(headers.get('retry-after'), String(body.retry_after), about);
   }
   const challenge = headers.get('www-authenticate');
   if (status !== 401) {
-    assert.equal(challenge, null, about);
+    t.is(challenge, null, about);
     return;
   }
-  const [, error, maxAge, description] =
-    AGENT_AUTH.exec(challenge ?? '') ?? assert.fail(`${about}: ${challenge}`);
-  assert.equal(error, body.error, about);
-  assert.equal(maxAge, body.max_age === undefined ? undefined : String(body.max_age), about);
-  assert.equal(description, body.message.replaceAll('"', "'"), about);
+  const [, error, maxAge, description] = AGENT_AUTH.exec(challenge ?? '') ?? t.fail(`${about}: ${challenge}`);
+  t.is(error, body.error, about);
+  t.is(maxAge, body.max_age === undefined ? undefined : String(body.max_age), about);
+  t.is(description, body.message.replaceAll('"', "'"), about);
 }
 
 /** A page for people: nobody may frame, keep or sniff it, and it loads and runs nothing but what is ours. */
-export function assertPage(reply: Reply, about: string): void {
+export function assertPage(t: ExecutionContext, reply: Reply, about: string): void {
   const { headers, text } = reply;
-  assert.equal(headers.get('content-type'), 'text/html; charset=utf-8', about);
-  assertHeaders(reply, about);
+  t.is(headers.get('content-type'), 'text/html; charset=utf-8', about);
+  assertHeaders(t, reply, about);
   const policy = headers.get('content-security-policy')?.split('; ') ?? [];
   for (const part of [
     "default-src 'none'",
@@ -260,26 +266,26 @@ export function assertPage(reply: Reply, about: string): void {
     "frame-ancestors 'none'",
     "form-action 'self'",
   ]) {
-    assert.ok(policy.includes(part), `${about}: ${part} is not in ${policy}`);
+    t.true(policy.includes(part), `${about}: ${part} is not in ${policy}`);
   }
-  for (const part of policy) assert.doesNotMatch(part, /unsafe|\*|https?:|data:/, about);
-  assert.equal(headers.get('x-frame-options'), 'DENY', about);
+  for (const part of policy) t.notRegex(part, /unsafe|\*|https?:|data:/, about);
+  t.is(headers.get('x-frame-options'), 'DENY', about);
   if (text !== '') {
-    assert.match(text, /^<!doctype html>\n<html lang="en">/, about);
-    assert.match(text, /<h1>[^<]+<\/h1>/, about);
+    t.regex(text, /^<!doctype html>\n<html lang="en">/, about);
+    t.regex(text, /<h1>[^<]+<\/h1>/, about);
   }
-  assert.ok(!text.includes(MARK), `${about}: what was sent is repeated: ${text}`);
+  t.false(text.includes(MARK), `${about}: what was sent is repeated: ${text}`);
 }
 
 /** What every answer that may hold a secret or a refusal carries. */
-export function assertHeaders(reply: Reply, about: string): void {
+export function assertHeaders(t: ExecutionContext, reply: Reply, about: string): void {
   const { headers } = reply;
-  assert.equal(headers.get('cache-control'), 'no-store', about);
-  assert.equal(headers.get('x-content-type-options'), 'nosniff', about);
-  assert.equal(headers.get('referrer-policy'), 'no-referrer', about);
-  assert.match(headers.get('x-request-id') ?? '', /^req_[0-9A-Za-z]+$/, about);
+  t.is(headers.get('cache-control'), 'no-store', about);
+  t.is(headers.get('x-content-type-options'), 'nosniff', about);
+  t.is(headers.get('referrer-policy'), 'no-referrer', about);
+  t.regex(headers.get('x-request-id') ?? '', /^req_[0-9A-Za-z]+$/, about);
   // Web pages may read a few answers, by a credential that they send themselves; never by what a browser keeps.
-  assert.ok([null, '*'].includes(headers.get('access-control-allow-origin')), about);
-  assert.equal(headers.get('access-control-allow-credentials'), null, about);
-  for (const telltale of ['server', 'x-powered-by']) assert.equal(headers.get(telltale), null, about);
+  t.true([null, '*'].includes(headers.get('access-control-allow-origin')), about);
+  t.is(headers.get('access-control-allow-credentials'), null, about);
+  for (const telltale of ['server', 'x-powered-by']) t.is(headers.get(telltale), null, about);
 }

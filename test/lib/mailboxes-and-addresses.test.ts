@@ -1,11 +1,12 @@
-import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { parseAddress } from '../../src/lib/address.ts';
 import { displayName } from '../../src/lib/display.ts';
 import { mailboxLimitKey, maskMailbox, parseMailbox } from '../../src/lib/mailbox.ts';
+import { assertProperty } from '../helpers/property.ts';
+import { test } from '../helpers/suite.ts';
 
-describe('mailboxes', () => {
+test.describe('mailboxes', (test) => {
   const local = fc.string({
     unit: fc.constantFrom(..."abcXYZ09.!#$%&'*+/=?^_`{|}~-"),
     minLength: 1,
@@ -15,34 +16,34 @@ describe('mailboxes', () => {
   const domain = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
   const address = fc.tuple(local, domain).map(([left, right]) => `${left}@${right}`);
 
-  test('the canonical form of a canonical form is itself', () => {
+  test('the canonical form of a canonical form is itself', async (t) => {
     let accepted = 0;
-    fc.assert(
-      fc.property(fc.oneof(address, fc.emailAddress(), fc.string({ unit: 'binary' })), (text) => {
+    await assertProperty(
+      t,
+      [fc.oneof(address, fc.emailAddress(), fc.string({ unit: 'binary' }))],
+      (t, text) => {
         const mailbox = parseMailbox(text);
         if (mailbox === undefined) return;
         accepted += 1;
-        assert.equal(parseMailbox(mailbox), mailbox);
-        assert.equal(parseMailbox(` ${mailbox.toUpperCase()}\n`), mailbox);
-        assert.match(mailbox, /^[\x21-\x7e]+@[a-z0-9.-]+\.[a-z0-9-]+$/);
-        assert.ok(mailbox.length <= 254);
-        assert.doesNotMatch(mailbox, /[\s"<>(),;:\\[\]\p{Lu}]/u);
-      }),
+        t.is(parseMailbox(mailbox), mailbox);
+        t.is(parseMailbox(` ${mailbox.toUpperCase()}\n`), mailbox);
+        t.regex(mailbox, /^[\x21-\x7e]+@[a-z0-9.-]+\.[a-z0-9-]+$/);
+        t.true(mailbox.length <= 254);
+        t.notRegex(mailbox, /[\s"<>(),;:\\[\]\p{Lu}]/u);
+      },
       { numRuns: 2000 },
     );
-    assert.ok(accepted > 200, `only ${accepted} of the tried were mailboxes at all`);
+    t.true(accepted > 200, `only ${accepted} of the tried were mailboxes at all`);
   });
 
-  test('an ordinary address is accepted whatever its case', () => {
-    fc.assert(
-      fc.property(fc.emailAddress(), (text) => {
-        fc.pre(text.slice(0, text.lastIndexOf('@')).length <= 64 && text.length <= 254);
-        assert.equal(parseMailbox(text), text.toLowerCase());
-      }),
-    );
+  test('an ordinary address is accepted whatever its case', async (t) => {
+    await assertProperty(t, [fc.emailAddress()], (t, text) => {
+      fc.pre(text.slice(0, text.lastIndexOf('@')).length <= 64 && text.length <= 254);
+      t.is(parseMailbox(text), text.toLowerCase());
+    });
   });
 
-  test('letters that only look like or fold into others never lead to the mailbox of those', () => {
+  test('letters that only look like or fold into others never lead to the mailbox of those', (t) => {
     const mailbox = 'admin@kiss.example';
     const twins = {
       a: 'аａ',
@@ -62,65 +63,59 @@ describe('mailboxes', () => {
       for (const twin of lookalikes) {
         for (const at of [...mailbox].flatMap((each, index) => (each === letter ? [index] : []))) {
           const text = mailbox.slice(0, at) + twin + mailbox.slice(at + 1);
-          assert.notEqual(parseMailbox(text), mailbox, text);
+          t.not(parseMailbox(text), mailbox, text);
         }
       }
     }
   });
 
-  test('budgets count a mailbox once, however it is tagged, and never mix two', () => {
-    fc.assert(
-      fc.property(
-        fc.emailAddress(),
-        fc.string({ unit: fc.constantFrom(...'abc+09'), maxLength: 8 }),
-        (text, tag) => {
-          const mailbox = parseMailbox(text);
-          fc.pre(mailbox !== undefined && text.indexOf('@') < 50);
-          const [left, right] = mailbox.split('@') as [string, string];
-          assert.equal(mailboxLimitKey(`${left}+${tag}@${right}`), mailboxLimitKey(mailbox));
-          assert.notEqual(mailboxLimitKey(`x${left}@${right}`), mailboxLimitKey(mailbox));
-          assert.equal(mailboxLimitKey(mailboxLimitKey(mailbox)), mailboxLimitKey(mailbox));
-        },
-      ),
+  test('budgets count a mailbox once, however it is tagged, and never mix two', async (t) => {
+    await assertProperty(
+      t,
+      [fc.emailAddress(), fc.string({ unit: fc.constantFrom(...'abc+09'), maxLength: 8 })],
+      (t, text, tag) => {
+        const mailbox = parseMailbox(text);
+        fc.pre(mailbox !== undefined && text.indexOf('@') < 50);
+        const [left, right] = mailbox.split('@') as [string, string];
+        t.is(mailboxLimitKey(`${left}+${tag}@${right}`), mailboxLimitKey(mailbox));
+        t.not(mailboxLimitKey(`x${left}@${right}`), mailboxLimitKey(mailbox));
+        t.is(mailboxLimitKey(mailboxLimitKey(mailbox)), mailboxLimitKey(mailbox));
+      },
     );
-    assert.equal(mailboxLimitKey('j.o.e+x@googlemail.com'), mailboxLimitKey('joe@gmail.com'));
-    assert.notEqual(mailboxLimitKey('j.o.e@example.com'), mailboxLimitKey('joe@example.com'));
+    t.is(mailboxLimitKey('j.o.e+x@googlemail.com'), mailboxLimitKey('joe@gmail.com'));
+    t.not(mailboxLimitKey('j.o.e@example.com'), mailboxLimitKey('joe@example.com'));
   });
 
-  test('a masked mailbox shows one letter of its local part', () => {
-    assert.equal(maskMailbox('human@example.com'), 'h***@example.com');
-    assert.equal(maskMailbox('h@example.com'), 'h***@example.com');
+  test('a masked mailbox shows one letter of its local part', (t) => {
+    t.is(maskMailbox('human@example.com'), 'h***@example.com');
+    t.is(maskMailbox('h@example.com'), 'h***@example.com');
   });
 });
 
-describe('client addresses', () => {
-  test('an IPv4 address counts as itself, in every spelling', () => {
-    fc.assert(
-      fc.property(fc.ipV4(), (text) => {
-        const address = parseAddress(text);
-        assert.deepEqual([address.text, address.limitKey], [text, text]);
-        assert.deepEqual(parseAddress(`::ffff:${text}`), address);
-        assert.equal(address.coarse, `${text.split('.').slice(0, 2).join('.')}.x.x`);
-      }),
-    );
+test.describe('client addresses', (test) => {
+  test('an IPv4 address counts as itself, in every spelling', async (t) => {
+    await assertProperty(t, [fc.ipV4()], (t, text) => {
+      const address = parseAddress(text);
+      t.deepEqual([address.text, address.limitKey], [text, text]);
+      t.deepEqual(parseAddress(`::ffff:${text}`), address);
+      t.is(address.coarse, `${text.split('.').slice(0, 2).join('.')}.x.x`);
+    });
   });
 
-  test('an IPv6 address counts as its /64: what the host may choose itself changes nothing', () => {
+  test('an IPv6 address counts as its /64: what the host may choose itself changes nothing', async (t) => {
     const group = fc.integer({ min: 1, max: 0xffff }).map((value) => value.toString(16));
     const half = fc.tuple(group, group, group, group).map((groups) => groups.join(':'));
-    fc.assert(
-      fc.property(half, half, half, (network, host, other) => {
-        const address = parseAddress(`${network}:${host}`);
-        assert.equal(address.limitKey, `${network}::/64`);
-        assert.equal(parseAddress(`${network}:${other}`.toUpperCase()).limitKey, address.limitKey);
-        const next = (Number.parseInt(network.split(':')[3]!, 16) ^ 1).toString(16);
-        const neighbour = [...network.split(':').slice(0, 3), next].join(':');
-        assert.notEqual(parseAddress(`${neighbour}:${host}`).limitKey, address.limitKey);
-      }),
-    );
+    await assertProperty(t, [half, half, half], (t, network, host, other) => {
+      const address = parseAddress(`${network}:${host}`);
+      t.is(address.limitKey, `${network}::/64`);
+      t.is(parseAddress(`${network}:${other}`.toUpperCase()).limitKey, address.limitKey);
+      const next = (Number.parseInt(network.split(':')[3]!, 16) ^ 1).toString(16);
+      const neighbour = [...network.split(':').slice(0, 3), next].join(':');
+      t.not(parseAddress(`${neighbour}:${host}`).limitKey, address.limitKey);
+    });
   });
 
-  test('what is no address is unknown, and never an error', () => {
+  test('what is no address is unknown, and never an error', async (t) => {
     for (const text of [
       undefined,
       '',
@@ -132,27 +127,29 @@ describe('client addresses', () => {
       '::1\r\n',
       'a'.repeat(1000),
     ]) {
-      assert.equal(parseAddress(text).text, 'unknown', text);
+      t.is(parseAddress(text).text, 'unknown', text);
     }
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => void parseAddress(text)));
+    await assertProperty(t, [fc.string({ unit: 'binary' })], (t, text) =>
+      t.notThrows(() => parseAddress(text)),
+    );
   });
 });
 
-describe('names that strangers choose', () => {
+test.describe('names that strangers choose', (test) => {
   /** What mail programs turn into links, all of which need one of these marks before a letter or digit. */
   const LINK = /[./:@\u2024\u3002\uff0e\uff0f\uff1a\uff20\uff61][\p{L}\p{N}\p{M}]/u;
   const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\p{Default_Ignorable_Code_Point}]/u;
 
-  function assertHarmless(name: string): void {
+  function assertHarmless(t: ExecutionContext, name: string): void {
     const shown = displayName(name);
-    assert.doesNotMatch(shown, LINK, JSON.stringify(name));
-    assert.doesNotMatch(shown, HIDDEN, JSON.stringify(name));
-    assert.ok([...shown].length <= 64, JSON.stringify(name));
-    assert.ok(shown.isWellFormed(), JSON.stringify(name));
-    assert.equal(shown, shown.trim());
+    t.notRegex(shown, LINK, JSON.stringify(name));
+    t.notRegex(shown, HIDDEN, JSON.stringify(name));
+    t.true([...shown].length <= 64, JSON.stringify(name));
+    t.true(shown.isWellFormed(), JSON.stringify(name));
+    t.is(shown, shown.trim());
   }
 
-  test('no hostile name becomes a link, hides or reorders letters, or grows', () => {
+  test('no hostile name becomes a link, hides or reorders letters, or grows', (t) => {
     const hostile = [
       'https://evil.example/claim?code=1',
       'HTTPS://EVIL.EXAMPLE',
@@ -192,10 +189,10 @@ describe('names that strangers choose', () => {
       '....@@@@////',
       '',
     ];
-    for (const name of hostile) assertHarmless(name);
+    for (const name of hostile) assertHarmless(t, name);
   });
 
-  test('nor does any other', () => {
+  test('nor does any other', async (t) => {
     const piece = fc.oneof(
       fc.constantFrom(
         'https://',
@@ -215,16 +212,15 @@ describe('names that strangers choose', () => {
       ),
       fc.string({ unit: 'binary', maxLength: 4 }),
     );
-    fc.assert(
-      fc.property(
-        fc.array(piece, { maxLength: 30 }).map((pieces) => pieces.join('')),
-        assertHarmless,
-      ),
+    await assertProperty(
+      t,
+      [fc.array(piece, { maxLength: 30 }).map((pieces) => pieces.join(''))],
+      assertHarmless,
       { numRuns: 2000 },
     );
   });
 
-  test('an ordinary name is shown as it is', () => {
+  test('an ordinary name is shown as it is', (t) => {
     for (const name of [
       'Robin',
       'My agent',
@@ -234,7 +230,7 @@ describe('names that strangers choose', () => {
       "O'Neil & co",
       'R2-D2 🤖',
     ]) {
-      assert.equal(displayName(name), name);
+      t.is(displayName(name), name);
     }
   });
 });

@@ -1,13 +1,14 @@
-import assert from 'node:assert/strict';
 import type { LookupAddress } from 'node:dns';
 import { createServer, type RequestListener } from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { isGlobalAddress, isLoopbackAddress } from '../../src/lib/network-ranges.ts';
 import { createSafeFetch, type FetchRules, type SafeFetchOptions } from '../../src/lib/safe-fetch.ts';
 import { selfSignedCertificate } from '../helpers/certificate.ts';
+import { assertProperty } from '../helpers/property.ts';
+import { test } from '../helpers/suite.ts';
 
 /** What is fetched from URLs of others leads nowhere but where it may (S-86). */
 
@@ -24,21 +25,21 @@ async function listen(server: Server): Promise<number> {
 }
 
 /** Why a fetch failed; fails if it did not, or said anything in public. */
-async function reasonOf(fetched: Promise<unknown>): Promise<string> {
+async function reasonOf(t: ExecutionContext, fetched: Promise<unknown>): Promise<string> {
   const error = await fetched.then(
-    () => assert.fail('it was fetched'),
+    () => t.fail('it was fetched'),
     (failure) => failure as Error,
   );
-  assert.equal(error.message, 'The document could not be fetched.');
+  t.is(error.message, 'The document could not be fetched.');
   return (error.cause as Error).message;
 }
 
 /** A fetch that fails the test if it opens a connection. */
-function unconnected(resolve: SafeFetchOptions['resolve'] = async () => [PUBLIC]) {
-  return createSafeFetch({ resolve, request: () => assert.fail('a connection was opened') });
+function unconnected(t: ExecutionContext, resolve: SafeFetchOptions['resolve'] = async () => [PUBLIC]) {
+  return createSafeFetch({ resolve, request: () => t.fail('a connection was opened') });
 }
 
-describe('which URLs are fetched', () => {
+test.describe('which URLs are fetched', (test) => {
   const refused: [name: string, url: string, rules: FetchRules, reason: RegExp][] = [
     ['plain http', 'http://client.example/a', STRANGER, /not https/],
     ['plain http of the operator', 'http://issuer.example/a', OPERATOR, /not https/],
@@ -61,9 +62,9 @@ describe('which URLs are fetched', () => {
     ['2 KB', `https://client.example/${'a'.repeat(2048)}`, STRANGER, /no URL/],
   ];
   for (const [name, url, rules, reason] of refused) {
-    test(`none with ${name}`, async () => {
-      const resolve = () => assert.fail('the name was asked for');
-      assert.match(await reasonOf(unconnected(resolve)(url, rules)), reason);
+    test(`none with ${name}`, async (t) => {
+      const resolve = () => t.fail('the name was asked for');
+      t.regex(await reasonOf(t, unconnected(t, resolve)(url, rules)), reason);
     });
   }
 
@@ -83,31 +84,31 @@ describe('which URLs are fetched', () => {
     ['[2002:7f00:1::]', /not allowed/],
   ] as const;
   for (const [host, reason] of hosts) {
-    test(`none at ${host}, whoever names it`, async () => {
-      assert.match(await reasonOf(unconnected()(`https://${host}/a`, STRANGER)), reason);
-      assert.match(await reasonOf(unconnected()(`https://${host}/a`, OPERATOR)), /not allowed/);
+    test(`none at ${host}, whoever names it`, async (t) => {
+      t.regex(await reasonOf(t, unconnected(t)(`https://${host}/a`, STRANGER)), reason);
+      t.regex(await reasonOf(t, unconnected(t)(`https://${host}/a`, OPERATOR)), /not allowed/);
     });
   }
 
-  test('none whose name leads inside, not even as one address of several', async () => {
+  test('none whose name leads inside, not even as one address of several', async (t) => {
     for (const address of ['127.0.0.1', '10.1.2.3', '169.254.169.254', '::1', 'fd00::1', '::ffff:a00:1']) {
       const resolve = async () => [PUBLIC, { address, family: address.includes(':') ? 6 : 4 }];
       for (const rules of [STRANGER, OPERATOR]) {
-        assert.match(await reasonOf(unconnected(resolve)(URL_OF_CLIENT, rules)), /not allowed/, address);
+        t.regex(await reasonOf(t, unconnected(t, resolve)(URL_OF_CLIENT, rules)), /not allowed/, address);
       }
     }
-    assert.match(await reasonOf(unconnected(async () => [])(URL_OF_CLIENT, STRANGER)), /not allowed/);
+    t.regex(await reasonOf(t, unconnected(t, async () => [])(URL_OF_CLIENT, STRANGER)), /not allowed/);
   });
 
-  test('on this machine only what the operator names, and plain http there alone', async () => {
-    const inside = unconnected(async () => [{ address: '192.168.1.1', family: 4 }]);
-    assert.match(await reasonOf(inside('https://issuer.example/a', LOCAL)), /not allowed/);
-    assert.match(await reasonOf(unconnected()('http://issuer.example/a', LOCAL)), /not allowed/);
-    assert.match(await reasonOf(unconnected(async () => [HERE])(URL_OF_CLIENT, STRANGER)), /not allowed/);
+  test('on this machine only what the operator names, and plain http there alone', async (t) => {
+    const inside = unconnected(t, async () => [{ address: '192.168.1.1', family: 4 }]);
+    t.regex(await reasonOf(t, inside('https://issuer.example/a', LOCAL)), /not allowed/);
+    t.regex(await reasonOf(t, unconnected(t)('http://issuer.example/a', LOCAL)), /not allowed/);
+    t.regex(await reasonOf(t, unconnected(t, async () => [HERE])(URL_OF_CLIENT, STRANGER)), /not allowed/);
   });
 });
 
-describe('which addresses are the internet', () => {
+test.describe('which addresses are the internet', (test) => {
   const global = ['8.8.8.8', '93.184.216.34', '2606:4700::1111', '2a00:1450:4001::1'];
   const special = [
     ...['0.0.0.0', '10.0.0.1', '100.64.0.1', '127.0.0.1', '127.255.255.254', '169.254.169.254'],
@@ -118,19 +119,21 @@ describe('which addresses are the internet', () => {
     ...['fc00::1', 'fd12::1', 'fe80::1', 'fe80::1%eth0', 'fec0::1', 'ff02::1', '2606:4700::1%eth0'],
     ...['', 'localhost', '127.1', '0x7f000001', '1.2.3.4.5', '[::1]'],
   ];
-  test('what is set apart is not, in any form', () => {
-    for (const address of global) assert.equal(isGlobalAddress(address), true, address);
-    for (const address of special) assert.equal(isGlobalAddress(address), false, address);
+  test('what is set apart is not, in any form', (t) => {
+    for (const address of global) t.true(isGlobalAddress(address), address);
+    for (const address of special) t.false(isGlobalAddress(address), address);
   });
 
-  test('an address is never both the internet and this machine, and no text is an error', () => {
+  test('an address is never both the internet and this machine, and no text is an error', async (t) => {
     const address = fc.oneof(fc.ipV4(), fc.ipV6(), fc.string());
-    fc.assert(fc.property(address, (text) => !(isGlobalAddress(text) && isLoopbackAddress(text))));
-    fc.assert(fc.property(fc.ipV4(), (text) => !isGlobalAddress(`::ffff:${text}`)));
+    await assertProperty(t, [address], (t, text) =>
+      t.true(!(isGlobalAddress(text) && isLoopbackAddress(text))),
+    );
+    await assertProperty(t, [fc.ipV4()], (t, text) => t.true(!isGlobalAddress(`::ffff:${text}`)));
   });
 });
 
-describe('which answers are taken', () => {
+test.describe('which answers are taken', (test) => {
   let server: Server;
   let origin: string;
   let answer: RequestListener;
@@ -139,14 +142,14 @@ describe('which answers are taken', () => {
   const fetchLocal = createSafeFetch({ resolve });
   const fetchInHaste = createSafeFetch({ timeoutMs: 100, resolve });
 
-  before(async () => {
+  test.before(async () => {
     server = createServer((request, response) => {
       asked.push(request.url!);
       answer(request, response);
     });
     origin = `http://issuer.test:${await listen(server)}`;
   });
-  after(() => {
+  test.after(() => {
     (server as ReturnType<typeof createServer>).closeAllConnections();
     server.close();
   });
@@ -182,18 +185,18 @@ describe('which answers are taken', () => {
     return () => response.destroy();
   }
   for (const [name, listener, reason] of refused) {
-    test(`not ${name}`, async () => {
+    test(`not ${name}`, async (t) => {
       answer = listener;
       const before = asked.length;
-      assert.match(await reasonOf(fetchLocal(`${origin}/keys`, LOCAL)), reason);
-      assert.deepEqual(asked.slice(before), ['/keys'], 'it was asked for once, and nothing else was');
+      t.regex(await reasonOf(t, fetchLocal(`${origin}/keys`, LOCAL)), reason);
+      t.deepEqual(asked.slice(before), ['/keys'], 'it was asked for once, and nothing else was');
     });
   }
 
   for (const [name, listener] of endless) {
-    test(`nor is ${name} waited for`, async () => {
+    test(`nor is ${name} waited for`, async (t) => {
       answer = listener;
-      assert.match(await reasonOf(fetchInHaste(`${origin}/keys`, LOCAL)), /too long/);
+      t.regex(await reasonOf(t, fetchInHaste(`${origin}/keys`, LOCAL)), /too long/);
     });
   }
 
@@ -210,34 +213,34 @@ describe('which answers are taken', () => {
     ['max-age=9999999999', 9_999_999_999],
   ];
   for (const [header, seconds] of lifetimes) {
-    test(`a JSON document is taken as it is, and with Cache-Control ${header} for ${seconds} s`, async () => {
+    test(`a JSON document is taken as it is, and with Cache-Control ${header} for ${seconds} s`, async (t) => {
       const text = `{"ä":"${'x'.repeat(65_000)}"}`;
       const type = { 'Content-Type': 'application/jwk-set+json; charset=utf-8' };
       answer = json(text, { ...type, ...(header !== undefined && { 'Cache-Control': header }) });
-      assert.deepEqual(await fetchLocal(`${origin}/keys`, LOCAL), { text, maxAgeSeconds: seconds });
+      t.deepEqual(await fetchLocal(`${origin}/keys`, LOCAL), { text, maxAgeSeconds: seconds });
     });
   }
 
-  test('a name that never resolves takes no longer than an answer that never comes', async () => {
+  test('a name that never resolves takes no longer than an answer that never comes', async (t) => {
     const stuck = createSafeFetch({ timeoutMs: 20, resolve: () => new Promise(() => {}) });
-    assert.match(await reasonOf(stuck(URL_OF_CLIENT, STRANGER)), /too long/);
+    t.regex(await reasonOf(t, stuck(URL_OF_CLIENT, STRANGER)), /too long/);
     const failing = createSafeFetch({ resolve: () => Promise.reject(new Error('no such name')) });
-    assert.match(await reasonOf(failing(URL_OF_CLIENT, STRANGER)), /no such name/);
+    t.regex(await reasonOf(t, failing(URL_OF_CLIENT, STRANGER)), /no such name/);
   });
 });
 
-describe('where the connection goes', () => {
+test.describe('where the connection goes', (test) => {
   const { key, cert } = selfSignedCertificate('client.example');
   let port: number;
   let server: Server;
   let body = '{}';
-  before(async () => {
+  test.before(async () => {
     server = https.createServer({ key, cert }, (_request, response) => {
       response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
     });
     port = await listen(server);
   });
-  after(() => {
+  test.after(() => {
     (server as https.Server).closeAllConnections();
     server.close();
   });
@@ -261,28 +264,28 @@ describe('where the connection goes', () => {
     return { safeFetch, addresses };
   }
 
-  test('to the address that was looked at, though the name leads elsewhere by then', async () => {
+  test('to the address that was looked at, though the name leads elsewhere by then', async (t) => {
     const answers = [[PUBLIC], [HERE]];
     let questions = 0;
     const { safeFetch, addresses } = observed(async () => answers[questions++]!);
-    assert.equal((await safeFetch(URL_OF_CLIENT, STRANGER)).text, '{}');
-    assert.deepEqual(addresses, [[PUBLIC], [PUBLIC]]);
-    assert.equal(questions, 1, 'the name was asked for once');
-    assert.match(await reasonOf(safeFetch(URL_OF_CLIENT, STRANGER)), /not allowed/);
+    t.is((await safeFetch(URL_OF_CLIENT, STRANGER)).text, '{}');
+    t.deepEqual(addresses, [[PUBLIC], [PUBLIC]]);
+    t.is(questions, 1, 'the name was asked for once');
+    t.regex(await reasonOf(t, safeFetch(URL_OF_CLIENT, STRANGER)), /not allowed/);
   });
 
-  test('to a server that can prove the name, not the address', async () => {
+  test('to a server that can prove the name, not the address', async (t) => {
     const { safeFetch } = observed(async () => [PUBLIC]);
     await safeFetch('https://client.example/a?b=c', STRANGER);
-    assert.match(await reasonOf(safeFetch('https://other.example/a', STRANGER)), /Host: other.example/);
+    t.regex(await reasonOf(t, safeFetch('https://other.example/a', STRANGER)), /Host: other.example/);
   });
 
-  test('and 5 KB are taken of what a stranger named', async () => {
+  test('and 5 KB are taken of what a stranger named', async (t) => {
     const { safeFetch } = observed(async () => [PUBLIC]);
     body = `"${'x'.repeat(5118)}"`;
-    assert.equal((await safeFetch(URL_OF_CLIENT, STRANGER)).text, body);
+    t.is((await safeFetch(URL_OF_CLIENT, STRANGER)).text, body);
     body = `"${'x'.repeat(5119)}"`;
-    assert.match(await reasonOf(safeFetch(URL_OF_CLIENT, STRANGER)), /larger/);
-    assert.equal((await safeFetch(URL_OF_CLIENT, OPERATOR)).text, body);
+    t.regex(await reasonOf(t, safeFetch(URL_OF_CLIENT, STRANGER)), /larger/);
+    t.is((await safeFetch(URL_OF_CLIENT, OPERATOR)).text, body);
   });
 });

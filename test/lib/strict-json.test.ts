@@ -1,9 +1,9 @@
-import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { JsonRefused, parseStrictJson } from '../../src/lib/strict-json.ts';
+import { assertProperty } from '../helpers/property.ts';
+import { test } from '../helpers/suite.ts';
 
-describe('strict JSON', () => {
+test.describe('strict JSON', (test) => {
   const parse = (text: string) => parseStrictJson(Buffer.from(text));
   const refusal = (text: string) => {
     try {
@@ -42,17 +42,15 @@ describe('strict JSON', () => {
     return walk(root, 1) && names <= 64;
   }
 
-  test('an object within the limits is parsed as JSON.parse does it, however it is spaced', () => {
-    fc.assert(
-      fc.property(object, fc.constantFrom(undefined, 1, '\t', ' \n'), (value, space) => {
-        const text = JSON.stringify(value, null, space);
-        fc.pre(isWithinLimits(JSON.parse(text)));
-        assert.deepEqual(parse(text), JSON.parse(text));
-      }),
-    );
+  test('an object within the limits is parsed as JSON.parse does it, however it is spaced', async (t) => {
+    await assertProperty(t, [object, fc.constantFrom(undefined, 1, '\t', ' \n')], (t, value, space) => {
+      const text = JSON.stringify(value, null, space);
+      fc.pre(isWithinLimits(JSON.parse(text)));
+      t.deepEqual(parse(text), JSON.parse(text));
+    });
   });
 
-  test('any text is accepted exactly if it is JSON of an object within the limits', () => {
+  test('any text is accepted exactly if it is JSON of an object within the limits', async (t) => {
     const anything = fc.oneof(
       fc.json({ stringUnit: 'binary', maxDepth: 12 }),
       fc
@@ -60,20 +58,22 @@ describe('strict JSON', () => {
         .map((value) => JSON.stringify(value)),
       fc.string({ unit: fc.constantFrom(...'{}[]:,"\\ \n0aeu-.'), maxLength: 20 }),
     );
-    fc.assert(
-      fc.property(anything, (text) => {
+    await assertProperty(
+      t,
+      [anything],
+      (t, text) => {
         let value: unknown;
         try {
           value = JSON.parse(text.toWellFormed());
         } catch {
-          assert.equal(refusal(text), 'syntax');
+          t.is(refusal(text), 'syntax');
           return;
         }
         const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-        if (!isObject) assert.equal(refusal(text), 'shape');
-        else if (isWithinLimits(value) && !repeatsName(text)) assert.deepEqual(parse(text), value);
-        else assert.equal(refusal(text), 'shape');
-      }),
+        if (!isObject) t.is(refusal(text), 'shape');
+        else if (isWithinLimits(value) && !repeatsName(text)) t.deepEqual(parse(text), value);
+        else t.is(refusal(text), 'shape');
+      },
       { numRuns: 2000 },
     );
   });
@@ -92,51 +92,43 @@ describe('strict JSON', () => {
     return colons !== count(JSON.parse(text));
   }
 
-  test('a name given twice is refused wherever the two stand, also in another spelling', () => {
-    fc.assert(
-      fc.property(
-        object,
-        fc.string({ unit: fc.constantFrom(...'abcXYZ'), minLength: 1 }),
-        fc.boolean(),
-        (value, twice, nested) => {
-          const escaped = [...twice]
-            .map((each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`)
-            .join('');
-          const body = JSON.stringify(value).slice(1, -1);
-          const inner = `{"${twice}":1${body === '' ? '' : `,${body}`},"${escaped}":2}`;
-          assert.equal(refusal(nested ? `{"x":[0,${inner}]}` : inner), 'shape');
-        },
-      ),
+  test('a name given twice is refused wherever the two stand, also in another spelling', async (t) => {
+    await assertProperty(
+      t,
+      [object, fc.string({ unit: fc.constantFrom(...'abcXYZ'), minLength: 1 }), fc.boolean()],
+      (t, value, twice, nested) => {
+        const escaped = [...twice]
+          .map((each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`)
+          .join('');
+        const body = JSON.stringify(value).slice(1, -1);
+        const inner = `{"${twice}":1${body === '' ? '' : `,${body}`},"${escaped}":2}`;
+        t.is(refusal(nested ? `{"x":[0,${inner}]}` : inner), 'shape');
+      },
     );
   });
 
-  test('any bytes give an object or a refusal, never another error', () => {
-    fc.assert(
-      fc.property(
-        fc.uint8Array({ maxLength: 64 }),
-        (bytes) => void refusal(Buffer.from(bytes).toString('latin1')),
-      ),
+  test('any bytes give an object or a refusal, never another error', async (t) => {
+    await assertProperty(t, [fc.uint8Array({ maxLength: 64 })], (t, bytes) =>
+      t.notThrows(() => refusal(Buffer.from(bytes).toString('latin1'))),
     );
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
-        try {
-          parseStrictJson(bytes);
-        } catch (error) {
-          assert.ok(error instanceof JsonRefused);
-        }
-      }),
-    );
+    await assertProperty(t, [fc.uint8Array({ maxLength: 64 })], (t, bytes) => {
+      try {
+        t.is(typeof parseStrictJson(bytes), 'object');
+      } catch (error) {
+        t.true(error instanceof JsonRefused);
+      }
+    });
   });
 
-  test('the longest body that is read is refused or parsed without a stack that ends', () => {
+  test('the longest body that is read is refused or parsed without a stack that ends', (t) => {
     for (const text of [
       '['.repeat(16_384),
       `{"a":${'['.repeat(8000)}${']'.repeat(8000)}}`,
       `{"a":"${'\\n'.repeat(8000)}"}`,
     ]) {
-      assert.ok(refusal(text));
+      t.truthy(refusal(text));
     }
     const long = 'a'.repeat(16_000);
-    assert.deepEqual(parse(`{"a":"${long}"}`), { a: long });
+    t.deepEqual(parse(`{"a":"${long}"}`), { a: long });
   });
 });

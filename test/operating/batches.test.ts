@@ -1,14 +1,13 @@
-import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
 import { listAgents, showAgent } from '../../src/domain/agents/agent-view.ts';
 import { BATCH_MS, createBatches, nextRows } from '../../src/domain/jobs/batches.ts';
 import { sweep } from '../../src/domain/jobs/retention.ts';
 import type { Db, Tx } from '../../src/store/engine/db.ts';
 import { deleteExpiredRegistrations } from '../../src/store/retention.ts';
 import { noting } from '../helpers/commits.ts';
-import { onEveryEngine, startTestService } from '../helpers/service.ts';
+import { startTestService } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
-describe('batches of background jobs', () => {
+test.describe('batches of background jobs', (test) => {
   /** A database on which each row costs so many milliseconds, by a stopwatch of its own. */
   function slowDatabase() {
     const at = { now: 0, rowMs: 1, transactions: [] as number[] };
@@ -24,46 +23,46 @@ describe('batches of background jobs', () => {
     return { at, next };
   }
 
-  test('take as many rows as fit into 20 ms of the writer, however much a row costs', async () => {
+  test('take as many rows as fit into 20 ms of the writer, however much a row costs', async (t) => {
     for (const rowMs of [0.01, 0.1, 1]) {
       const { at, next } = slowDatabase();
       at.rowMs = rowMs;
       for (let count = 0; count < 12; count += 1) await next();
-      assert.ok(Math.max(...at.transactions) <= BATCH_MS, `${rowMs}: ${at.transactions}`);
+      t.true(Math.max(...at.transactions) <= BATCH_MS, `${rowMs}: ${at.transactions}`);
       const settled = at.transactions.slice(-3);
-      assert.ok(Math.min(...settled) >= BATCH_MS / 5 || rowMs * 1024 < BATCH_MS, `${rowMs}: ${settled}`);
+      t.true(Math.min(...settled) >= BATCH_MS / 5 || rowMs * 1024 < BATCH_MS, `${rowMs}: ${settled}`);
     }
   });
 
-  test('shrink as soon as rows become dear, down to one, and grow again when they are cheap', async () => {
+  test('shrink as soon as rows become dear, down to one, and grow again when they are cheap', async (t) => {
     const { at, next } = slowDatabase();
     at.rowMs = 0.1;
     for (let count = 0; count < 8; count += 1) await next();
     at.rowMs = 15;
     at.transactions.length = 0;
     for (let count = 0; count < 8; count += 1) await next();
-    assert.equal(at.transactions.at(-1), 15, 'one row');
+    t.is(at.transactions.at(-1), 15, 'one row');
     at.rowMs = 0.1;
     for (let count = 0; count < 12; count += 1) await next();
-    assert.ok(at.transactions.at(-1)! >= BATCH_MS / 5);
+    t.true(at.transactions.at(-1)! >= BATCH_MS / 5);
   });
 
-  test('halve above half of what they may take, double below a fifth, and end with the one that is not full', async () => {
-    assert.deepEqual(
+  test('halve above half of what they may take, double below a fifth, and end with the one that is not full', async (t) => {
+    t.deepEqual(
       [nextRows(64, 10.1), nextRows(64, 10), nextRows(64, 4), nextRows(64, 3.9), nextRows(1, 900)],
       [32, 64, 64, 128, 1],
     );
-    assert.equal(nextRows(1024, 0), 1024, 'a thousand are the most');
+    t.is(nextRows(1024, 0), 1024, 'a thousand are the most');
     const { next } = slowDatabase();
-    assert.deepEqual(await next(), { count: 16, isLast: false });
-    assert.deepEqual(await next(3), { count: 3, isLast: true });
+    t.deepEqual(await next(), { count: 16, isLast: false });
+    t.deepEqual(await next(3), { count: 3, isLast: true });
   });
 });
 
-onEveryEngine('with much to do', (engine) => {
+onEveryEngine('with much to do', (engine, test) => {
   test('retention gets to every kind in turn: a backlog of one holds up no other', async (t) => {
     const on = await startTestService(engine);
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const { deps } = on.service;
     const now = deps.clock();
     await deps.db.tx(async (tx) => {
@@ -81,14 +80,14 @@ onEveryEngine('with much to do', (engine) => {
       turns += 1;
       return turns <= 15; // one batch of each kind
     });
-    assert.equal(removed.spentTokens, 1);
-    assert.ok(removed.counters! < 3000, 'and the rest is left for later');
-    assert.equal((await sweep(deps)).counters, 3000 - removed.counters!);
+    t.is(removed.spentTokens, 1);
+    t.true(removed.counters! < 3000, 'and the rest is left for later');
+    t.is((await sweep(deps)).counters, 3000 - removed.counters!);
   });
 
   test('a host with very many agents goes a part at a time', async (t) => {
     const on = await startTestService(engine);
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const { db } = on.service.deps;
     await db.tx(async (tx) => {
       await tx.run(`INSERT INTO accounts (id, kind, created_at) VALUES ('usr_h', 'agent', 1)`);
@@ -116,9 +115,9 @@ onEveryEngine('with much to do', (engine) => {
     for (let count = 0; count < 5; count += 1) {
       gone.push(await db.tx((tx) => deleteExpiredRegistrations(tx, 2, 10)));
     }
-    assert.deepEqual(gone, [10, 10, 6, 0, 0], 'ten, ten, five with their host, and nothing');
+    t.deepEqual(gone, [10, 10, 6, 0, 0], 'ten, ten, five with their host, and nothing');
     for (const table of ['agents', 'hosted_agents', 'hosts', 'registrations', 'accounts']) {
-      assert.equal((await db.get<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))!.n, 0, table);
+      t.is((await db.get<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))!.n, 0, table);
     }
   });
 
@@ -130,7 +129,7 @@ onEveryEngine('with much to do', (engine) => {
       tx: db.tx,
     });
     const on = await startTestService(engine, { wrapDb });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const { deps } = on.service;
     await on.claimed('merged@example.com');
     await on.claimed('linked@example.com', true);
@@ -143,13 +142,13 @@ onEveryEngine('with much to do', (engine) => {
     const about = (sql: string) => /FROM agents/.test(sql);
     asked.length = 0;
     const list = await listAgents(deps, '', 1000);
-    assert.equal(list.length, 250);
-    assert.equal(asked.filter(about).length, 3, 'pages of a hundred');
-    assert.deepEqual(
+    t.is(list.length, 250);
+    t.is(asked.filter(about).length, 3, 'pages of a hundred');
+    t.deepEqual(
       list.map(({ claim }) => claim.kind).filter((kind) => kind !== 'unclaimed'),
       ['claimed', 'claimed', 'pending'],
     );
-    for (const agent of list.slice(0, 5)) assert.deepEqual(await showAgent(deps, agent.id), agent);
-    assert.deepEqual(await listAgents(deps, list[119]!.id, 7), list.slice(120, 127));
+    for (const agent of list.slice(0, 5)) t.deepEqual(await showAgent(deps, agent.id), agent);
+    t.deepEqual(await listAgents(deps, list[119]!.id, 7), list.slice(120, 127));
   });
 });

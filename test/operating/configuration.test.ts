@@ -1,24 +1,17 @@
-import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { runNode, vouchsafe } from '../helpers/cli.ts';
-import {
-  createTestClock,
-  createTestDatabase,
-  onEveryEngine,
-  startTestService,
-  TEST_SECRET,
-} from '../helpers/service.ts';
+import { createTestClock, createTestDatabase, startTestService, TEST_SECRET } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 let folder: string;
-before(() => {
+test.before(() => {
   folder = mkdtempSync(join(tmpdir(), 'vouchsafe-config-'));
 });
-after(() => rmSync(folder, { recursive: true }));
+test.after(() => rmSync(folder, { recursive: true }));
 
 let files = 0;
 /** A file with this text; an object is written as JSON. */
@@ -33,33 +26,30 @@ const load = (env: Record<string, string>) => loadConfig({ SECRET: TEST_SECRET, 
 const PUBLIC = { PUBLIC_URL: 'https://id.example.com' };
 const SMTP = { SMTP_URL: 'smtps://user:password@mail.example.com' };
 
-describe('settings', () => {
-  test('without any, the service is a development service on this machine', () => {
+test.describe('settings', (test) => {
+  test('without any, the service is a development service on this machine', (t) => {
     const config = load({});
-    assert.equal(config.publicUrl, 'http://localhost:3000');
-    assert.deepEqual([config.host, config.port, config.isLoopback], ['127.0.0.1', 3000, true]);
-    assert.deepEqual([config.opsHost, config.opsPort, config.trustProxy], ['127.0.0.1', 9464, 0]);
-    assert.deepEqual(config.database, { kind: 'sqlite', file: './data/vouchsafe.db' });
-    assert.deepEqual(
-      [config.claimExistingAccount, config.logLevel, config.smtpUrl],
-      ['otp', 'info', undefined],
-    );
-    assert.deepEqual([config.anonymousScopes, config.claimedScopes], [['read'], ['read', 'write']]);
-    assert.deepEqual(
+    t.is(config.publicUrl, 'http://localhost:3000');
+    t.deepEqual([config.host, config.port, config.isLoopback], ['127.0.0.1', 3000, true]);
+    t.deepEqual([config.opsHost, config.opsPort, config.trustProxy], ['127.0.0.1', 9464, 0]);
+    t.deepEqual(config.database, { kind: 'sqlite', file: './data/vouchsafe.db' });
+    t.deepEqual([config.claimExistingAccount, config.logLevel, config.smtpUrl], ['otp', 'info', undefined]);
+    t.deepEqual([config.anonymousScopes, config.claimedScopes], [['read'], ['read', 'write']]);
+    t.deepEqual(
       config.resources.map(({ url }) => url),
       ['http://localhost:3000'],
     );
-    assert.deepEqual(config.limits.registerPerIp, { max: 10, windowSeconds: 3600 });
-    assert.equal(config.limits.codeTtlSeconds, 600);
-    assert.equal(config.trustedIssuers.size, 0, 'nobody is trusted by default');
-    assert.equal(config.claimMode, 'both');
-    assert.deepEqual(
+    t.deepEqual(config.limits.registerPerIp, { max: 10, windowSeconds: 3600 });
+    t.is(config.limits.codeTtlSeconds, 600);
+    t.is(config.trustedIssuers.size, 0, 'nobody is trusted by default');
+    t.is(config.claimMode, 'both');
+    t.deepEqual(
       config.resources.map(({ tokens }) => tokens),
       ['opaque'],
     );
   });
 
-  test('an agent provider is trusted as far as it is told, and stricter than it could be where nothing is', () => {
+  test('an agent provider is trusted as far as it is told, and stricter than it could be where nothing is', (t) => {
     const listed = [
       { issuer: 'https://agents.example', displayName: 'Agents' },
       {
@@ -73,8 +63,8 @@ describe('settings', () => {
       },
     ];
     const { trustedIssuers } = load({ ...PUBLIC, ...SMTP, CONFIG: file({ trustedIssuers: listed }) });
-    assert.deepEqual([...trustedIssuers.keys()], ['https://agents.example', 'https://other.example/tenant/']);
-    assert.deepEqual(trustedIssuers.get('https://agents.example'), {
+    t.deepEqual([...trustedIssuers.keys()], ['https://agents.example', 'https://other.example/tenant/']);
+    t.deepEqual(trustedIssuers.get('https://agents.example'), {
       ...listed[0],
       jwksUri: 'https://agents.example/.well-known/jwks.json',
       clientIds: undefined,
@@ -82,13 +72,13 @@ describe('settings', () => {
       amr: [],
       maxAgeSeconds: 3600,
     });
-    assert.deepEqual(trustedIssuers.get('https://other.example/tenant/'), listed[1]);
+    t.deepEqual(trustedIssuers.get('https://other.example/tenant/'), listed[1]);
     const local = { issuer: 'http://localhost:4000/', displayName: 'Mine' };
     const mine = load({ CONFIG: file({ trustedIssuers: [local] }) }).trustedIssuers;
-    assert.equal(mine.get(local.issuer)?.jwksUri, 'http://localhost:4000/.well-known/jwks.json');
+    t.is(mine.get(local.issuer)?.jwksUri, 'http://localhost:4000/.well-known/jwks.json');
   });
 
-  test('the ones that are set count, LIMITS over the file', () => {
+  test('the ones that are set count, LIMITS over the file', (t) => {
     const path = file({
       limits: { registerPerIp: '7/15m', triesPerCode: 3 },
       claimExistingAccount: 'confirm',
@@ -101,29 +91,26 @@ describe('settings', () => {
       PORT: '8080',
       TRUST_PROXY: '2',
     });
-    assert.deepEqual(config.limits.registerPerIp, { max: 7, windowSeconds: 900 });
-    assert.equal(config.limits.triesPerCode, 2);
-    assert.equal(config.claimExistingAccount, 'confirm');
-    assert.deepEqual([config.publicUrl, config.port, config.trustProxy], ['https://id.example.com', 8080, 2]);
-    assert.equal(config.mailFrom, 'no-reply@id.example.com');
-    assert.equal(load({ CONFIG: path, CLAIM_EXISTING_ACCOUNT: 'otp' }).claimExistingAccount, 'otp');
-    assert.deepEqual(load({ DATABASE_URL: 'file:///var/lib/v.db' }).database, {
+    t.deepEqual(config.limits.registerPerIp, { max: 7, windowSeconds: 900 });
+    t.is(config.limits.triesPerCode, 2);
+    t.is(config.claimExistingAccount, 'confirm');
+    t.deepEqual([config.publicUrl, config.port, config.trustProxy], ['https://id.example.com', 8080, 2]);
+    t.is(config.mailFrom, 'no-reply@id.example.com');
+    t.is(load({ CONFIG: path, CLAIM_EXISTING_ACCOUNT: 'otp' }).claimExistingAccount, 'otp');
+    t.deepEqual(load({ DATABASE_URL: 'file:///var/lib/v.db' }).database, {
       kind: 'sqlite',
       file: '/var/lib/v.db',
     });
     const url = 'postgres://user:password@db.example.com/vouchsafe';
-    assert.deepEqual(load({ DATABASE_URL: url }).database, { kind: 'postgres', url, prepared: true });
+    t.deepEqual(load({ DATABASE_URL: url }).database, { kind: 'postgres', url, prepared: true });
   });
 
-  test('a slash behind PUBLIC_URL is forgiven, an empty setting is none', () => {
-    assert.equal(
-      load({ ...SMTP, PUBLIC_URL: 'https://id.example.com/' }).publicUrl,
-      'https://id.example.com',
-    );
-    assert.equal(load({ PORT: '', PUBLIC_URL: '', LIMITS: '' }).publicUrl, 'http://localhost:3000');
+  test('a slash behind PUBLIC_URL is forgiven, an empty setting is none', (t) => {
+    t.is(load({ ...SMTP, PUBLIC_URL: 'https://id.example.com/' }).publicUrl, 'https://id.example.com');
+    t.is(load({ PORT: '', PUBLIC_URL: '', LIMITS: '' }).publicUrl, 'http://localhost:3000');
   });
 
-  test('every setting can come from a file', () => {
+  test('every setting can come from a file', (t) => {
     const config = load({
       ...PUBLIC,
       SECRET: '',
@@ -131,16 +118,16 @@ describe('settings', () => {
       SMTP_URL_FILE: file(`${SMTP.SMTP_URL}\n`),
       DATABASE_URL_FILE: file('postgres://user:password@db.example.com/vouchsafe\n'),
     });
-    assert.equal(config.smtpUrl, SMTP.SMTP_URL);
-    assert.equal(config.database.kind, 'postgres');
-    assert.equal(config.secrets[0]!.toString(), '0123456789abcdef'.repeat(3));
+    t.is(config.smtpUrl, SMTP.SMTP_URL);
+    t.is(config.database.kind, 'postgres');
+    t.is(config.secrets[0]!.toString(), '0123456789abcdef'.repeat(3));
   });
 
-  test('several secrets stand newest first, by lines, spaces or commas', () => {
+  test('several secrets stand newest first, by lines, spaces or commas', (t) => {
     const [first, second] = ['first-0123456789abcdef0123456789', 'second-0123456789abcdef0123456789'];
     for (const separator of [' ', ',', '\n', ', \n\n']) {
       const { secrets } = load({ SECRET: `${first}${separator}${second}` });
-      assert.deepEqual(secrets.map(String), [first, second]);
+      t.deepEqual(secrets.map(String), [first, second]);
     }
   });
 
@@ -191,13 +178,13 @@ describe('settings', () => {
         { SECRET: 'x'.repeat(64) },
         { SECRET: `${TEST_SECRET} short` },
         { ...PUBLIC, ...SMTP, SECRET: '' },
+        () => ({ SECRET: '', SECRET_FILE: file('\n') }),
       ],
     ],
     [
       'SECRET_FILE',
       [{ SECRET: '', SECRET_FILE: '/nowhere' }, () => ({ SECRET: '', SECRET_FILE: file('short') })],
     ],
-    ['SECRET', [() => ({ SECRET: '', SECRET_FILE: file('\n') })]],
     [
       'DATABASE_URL',
       ['mysql://db', 'file:', '/var/lib/v.db', 'postgres://'].map((DATABASE_URL) => ({ DATABASE_URL })),
@@ -297,39 +284,32 @@ describe('settings', () => {
       ],
     ],
   ];
-  for (const [name, envs] of bad) {
-    test(`a wrong one stops the start with a sentence that names it: ${name}`, () => {
+  for (const [index, [name, envs]] of bad.entries()) {
+    test(`a wrong one stops the start with a sentence that names it: ${name} (${index})`, (t) => {
       for (const each of envs) {
         const env = typeof each === 'function' ? each() : each;
-        assert.throws(
-          () => load(env),
-          (error: unknown) => {
-            assert.ok(error instanceof ConfigError, `${JSON.stringify(env)}: ${error}`);
-            assert.ok(error.message.includes(name), `${JSON.stringify(env)}: ${error.message}`);
-            assert.match(error.message, /^\S.*[.)]$|random|openssl/, error.message);
-            return true;
-          },
-          JSON.stringify(env),
-        );
+        const { message } = t.throws(() => load(env), { instanceOf: ConfigError }, JSON.stringify(env));
+        t.true(message.includes(name), `${JSON.stringify(env)}: ${message}`);
+        t.regex(message, /^\S.*[.)]$|random|openssl/);
       }
     });
   }
 
-  test('a sentence about a secret or a password does not repeat it', () => {
+  test('a sentence about a secret or a password does not repeat it', (t) => {
     const envs: Record<string, string>[] = [
       { SECRET: 'hunter2' },
       { DATABASE_URL: 'mysql://user:hunter2@db' },
       { SMTP_URL: 'https://user:hunter2@mail' },
     ];
     for (const env of envs) {
-      assert.throws(
-        () => load(env),
-        (error: Error) => !error.message.includes('hunter2'),
-      );
+      t.throws(() => load(env), {
+        instanceOf: ConfigError,
+        message: (message) => !message.includes('hunter2'),
+      });
     }
   });
 
-  test('the program itself stops with exit code 2, the sentence on stderr, and has touched nothing', async () => {
+  test('the program itself stops with exit code 2, the sentence on stderr, and has touched nothing', async (t) => {
     const cwd = mkdtempSync(join(folder, 'cwd-'));
     const envs: [string, Record<string, string>][] = [
       ['PORT', { PORT: 'x' }],
@@ -339,40 +319,40 @@ describe('settings', () => {
     ];
     for (const [name, env] of envs) {
       const { code, stdout, stderr } = await vouchsafe(['serve'], cwd, env);
-      assert.equal(code, 2, stderr);
-      assert.equal(stdout, '');
-      assert.match(stderr, new RegExp(`^.*\\b${name}\\b.*\\n$`));
-      assert.deepEqual(readdirSync(cwd), []);
+      t.is(code, 2, stderr);
+      t.is(stdout, '');
+      t.regex(stderr, new RegExp(`^.*\\b${name}\\b.*\\n$`));
+      t.deepEqual(readdirSync(cwd), []);
     }
   });
 });
 
-describe('the secret that is made on this machine', () => {
-  test('is one, however many processes start at once, and only its owner may read it', async () => {
+test.describe('the secret that is made on this machine', (test) => {
+  test('is one, however many processes start at once, and only its owner may read it', async (t) => {
     const cwd = mkdtempSync(join(folder, 'cwd-'));
     const source = new URL('../../src/config/load.ts', import.meta.url).href;
     const script = `const { loadConfig } = await import('${source}'); console.log(String(loadConfig({}, { makeSecret: true }).secrets))`;
     const start = () => runNode(['--input-type=module', '-e', script], {}, cwd);
     const ended = await Promise.all([start(), start(), start(), start(), start()]);
     const secrets = new Set(ended.map(({ stdout }) => stdout));
-    assert.equal(secrets.size, 1, JSON.stringify(ended));
-    assert.match([...secrets][0]!, /^[0-9a-f]{64}\n$/);
-    assert.deepEqual(readdirSync(join(cwd, 'data')), ['secret'], 'nothing half-made is left behind');
-    assert.equal(readFileSync(join(cwd, 'data/secret'), 'utf8'), [...secrets][0]);
-    assert.equal(statSync(join(cwd, 'data/secret')).mode & 0o777, 0o600);
-    assert.equal(statSync(join(cwd, 'data')).mode & 0o777, 0o700);
-    assert.equal((await start()).stdout, [...secrets][0], 'the next start finds it');
+    t.is(secrets.size, 1, JSON.stringify(ended));
+    t.regex([...secrets][0]!, /^[0-9a-f]{64}\n$/);
+    t.deepEqual(readdirSync(join(cwd, 'data')), ['secret'], 'nothing half-made is left behind');
+    t.is(readFileSync(join(cwd, 'data/secret'), 'utf8'), [...secrets][0]!);
+    t.is(statSync(join(cwd, 'data/secret')).mode & 0o777, 0o600);
+    t.is(statSync(join(cwd, 'data')).mode & 0o777, 0o700);
+    t.is((await start()).stdout, [...secrets][0]!, 'the next start finds it');
   });
 
-  test('is not made for a service that others can reach', () => {
-    assert.throws(() => loadConfig({ ...PUBLIC, ...SMTP }), /SECRET or SECRET_FILE is required/);
+  test('is not made for a service that others can reach', (t) => {
+    t.throws(() => loadConfig({ ...PUBLIC, ...SMTP }), { message: /SECRET or SECRET_FILE is required/ });
   });
 });
 
-onEveryEngine('a new service secret', (engine) => {
+onEveryEngine('a new service secret', (engine, test) => {
   const [old, young] = [TEST_SECRET, '77c3b6f0aa5e14d29877c3b6f0aa5e14d298'];
 
-  test('leaves codes and kept answers of the old one working while that is listed, and none after', async () => {
+  test('leaves codes and kept answers of the old one working while that is listed, and none after', async (t) => {
     const database = await createTestDatabase(engine);
     const clock = createTestClock();
     const PUBLIC_URL = 'http://localhost:4321'; // the issuer of what is signed, whatever port each service has
@@ -397,29 +377,29 @@ onEveryEngine('a new service secret', (engine) => {
       await on.stop();
 
       on = await start(`${young}\n${old}`);
-      assert.deepEqual((await on.post('/agent/auth', { type: 'anonymous' }, repeat)).body, first.body);
+      t.deepEqual((await on.post('/agent/auth', { type: 'anonymous' }, repeat)).body, first.body);
       const complete = (claim_token: string, otp: string) =>
         on.post('/agent/auth/claim/complete', { claim_token, otp });
-      assert.equal((await complete(kept.claim_token, keptCode)).status, 200);
+      t.is((await complete(kept.claim_token, keptCode)).status, 200);
       const newer = await on.claimed('newer@example.com');
-      assert.equal(await exchange(identity.identity_assertion), 200);
+      t.is(await exchange(identity.identity_assertion), 200);
       await on.stop();
 
       on = await start(young);
-      assert.equal((await complete(lost.claim_token, lostCode)).status, 401);
-      assert.equal((await on.post('/agent/auth', { type: 'anonymous' }, repeat)).status, 409);
+      t.is((await complete(lost.claim_token, lostCode)).status, 401);
+      t.is((await on.post('/agent/auth', { type: 'anonymous' }, repeat)).status, 409);
       // What an older key of ours signed is verified by what was published of it; what signs from now on is a new key.
-      assert.equal(await exchange(identity.identity_assertion), 200);
+      t.is(await exchange(identity.identity_assertion), 200);
       const refresh_token = identity.identity.refresh_token.value;
       const renewed = (await on.post('/agent/identity', { type: 'refresh', refresh_token })).body.identity;
       const kidOf = (token: string) =>
         JSON.parse(Buffer.from(token.split('.')[0]!, 'base64url').toString()).kid;
-      assert.notEqual(kidOf(renewed.assertion), kidOf(identity.identity_assertion));
-      assert.equal((await on.get('/.well-known/jwks.json')).body.keys.length, 2);
-      assert.equal(await exchange(renewed.assertion), 200);
+      t.not(kidOf(renewed.assertion), kidOf(identity.identity_assertion));
+      t.is((await on.get('/.well-known/jwks.json')).body.keys.length, 2);
+      t.is(await exchange(renewed.assertion), 200);
       // Keys are not made from the secret: they all live on.
       for (const key of [newer.credential, lost.credential, first.body.data.credential]) {
-        assert.equal((await on.get('/api/me', key)).status, 200);
+        t.is((await on.get('/api/me', key)).status, 200);
       }
       await on.stop();
     } finally {

@@ -1,11 +1,11 @@
-import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { approveAttempt, findLastAttempt, revealCode } from '../../src/store/claim-attempts.ts';
 import type { Db } from '../../src/store/engine/db.ts';
 import { type Crashing, codeIn, lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
 import { createTestDatabase, ENGINES, type TestDatabase } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 const REGISTER = '/agent/auth';
 const CLAIM = '/agent/auth/claim';
@@ -47,11 +47,11 @@ const newMailbox = () => `${randomBytes(6).toString('hex')}@example.com`;
 const exchange = (url: string, assertion: string) => post(url, TOKEN, { grant_type: JWT_BEARER, assertion });
 
 /** The scope of what an assertion is exchanged for, as the service sees it when it is used; or the refusal. */
-async function scopesBy(url: string, assertion: string): Promise<unknown> {
+async function scopesBy(t: ExecutionContext, url: string, assertion: string): Promise<unknown> {
   const { status, data } = await exchange(url, assertion);
   if (status !== 200) return data.error;
   const seen = await me(url, data.access_token);
-  assert.equal(seen.status, 200);
+  t.is(seen.status, 200);
   return seen.data.scopes;
 }
 
@@ -80,7 +80,7 @@ interface Operation {
   /** What has to be there before it. */
   prepare(url: string, database: string): Promise<{ path: string; body: object }>;
   /** Checks the answer that the repeated request got from the restarted service. */
-  check(url: string, answer: Answer, database: string, body: object): Promise<void>;
+  check(t: ExecutionContext, url: string, answer: Answer, database: string, body: object): Promise<void>;
   repeatable: boolean;
   /** What a repetition says where the answer alone was lost; default: it succeeds. */
   whenLost?: string;
@@ -102,13 +102,13 @@ function completion(link: boolean): Operation {
 }
 
 function checkCompleted(mode: string): Operation['check'] {
-  return async (url, { data }) => {
-    assert.equal(data.mode, mode);
+  return async (t, url, { data }) => {
+    t.is(data.mode, mode);
     const seen = await me(url, data.credential);
-    assert.equal(seen.status, 200);
-    assert.deepEqual(seen.data.scopes, ['read', 'write']);
-    assert.equal(seen.data.claim.status, 'claimed');
-    assert.equal(seen.data.user_id, data.user_id);
+    t.is(seen.status, 200);
+    t.deepEqual(seen.data.scopes, ['read', 'write']);
+    t.is(seen.data.claim.status, 'claimed');
+    t.is(seen.data.user_id, data.user_id);
   };
 }
 
@@ -116,10 +116,10 @@ const OPERATIONS: Record<string, Operation> = {
   'a registration': {
     repeatable: true,
     prepare: async () => ({ path: REGISTER, body: { type: 'anonymous' } }),
-    async check(url, { data }) {
+    async check(t, url, { data }) {
       const seen = await me(url, data.credential);
-      assert.equal(seen.status, 200);
-      assert.equal(seen.data.user_id, data.user_id);
+      t.is(seen.status, 200);
+      t.is(seen.data.user_id, data.user_id);
     },
   },
   'a registration that names a mailbox': {
@@ -128,9 +128,9 @@ const OPERATIONS: Record<string, Operation> = {
       path: REGISTER,
       body: { type: 'identity_assertion', assertions: [{ type: 'verified_email', email: newMailbox() }] },
     }),
-    async check(url, { data }, database) {
+    async check(t, url, { data }, database) {
       const otp = await lookInto(database, (db) => codeIn(db, data.claim_token));
-      assert.equal((await post(url, COMPLETE, { claim_token: data.claim_token, otp })).status, 200);
+      t.is((await post(url, COMPLETE, { claim_token: data.claim_token, otp })).status, 200);
     },
   },
   'the start of a claim': {
@@ -139,10 +139,10 @@ const OPERATIONS: Record<string, Operation> = {
       const { claim_token } = await register(url);
       return { path: CLAIM, body: { claim_token, email: newMailbox() } };
     },
-    async check(url, _answer, database, body) {
+    async check(t, url, _answer, database, body) {
       const { claim_token } = body as { claim_token: string };
       const otp = await lookInto(database, (db) => codeIn(db, claim_token));
-      assert.equal((await post(url, COMPLETE, { claim_token, otp })).status, 200);
+      t.is((await post(url, COMPLETE, { claim_token, otp })).status, 200);
     },
   },
   'a claim that is completed by merging': completion(false),
@@ -163,10 +163,10 @@ const OPERATIONS: Record<string, Operation> = {
   'an identity': {
     repeatable: true,
     prepare: async () => ({ path: IDENTITY, body: { type: 'anonymous' } }),
-    async check(url, { data }) {
-      assert.deepEqual(await scopesBy(url, data.identity_assertion), ['read']);
+    async check(t, url, { data }) {
+      t.deepEqual(await scopesBy(t, url, data.identity_assertion), ['read']);
       const { value: refresh_token } = data.identity.refresh_token;
-      assert.equal((await post(url, IDENTITY, { type: 'refresh', refresh_token })).status, 200);
+      t.is((await post(url, IDENTITY, { type: 'refresh', refresh_token })).status, 200);
     },
   },
   'an exchange for an access token': {
@@ -175,8 +175,8 @@ const OPERATIONS: Record<string, Operation> = {
       const { identity_assertion } = (await post(url, IDENTITY, { type: 'anonymous' })).data;
       return { path: TOKEN, body: { grant_type: JWT_BEARER, assertion: identity_assertion } };
     },
-    async check(url, { data }) {
-      assert.deepEqual((await me(url, data.access_token)).data.scopes, ['read']);
+    async check(t, url, { data }) {
+      t.deepEqual((await me(url, data.access_token)).data.scopes, ['read']);
     },
   },
   'the renewal of an identity': {
@@ -187,10 +187,10 @@ const OPERATIONS: Record<string, Operation> = {
       const { identity } = (await post(url, IDENTITY, { type: 'anonymous' })).data;
       return { path: IDENTITY, body: { type: 'refresh', refresh_token: identity.refresh_token.value } };
     },
-    async check(url, { data }) {
-      assert.deepEqual(await scopesBy(url, data.identity.assertion), ['read']);
+    async check(t, url, { data }) {
+      t.deepEqual(await scopesBy(t, url, data.identity.assertion), ['read']);
       const { value: refresh_token } = data.identity.refresh_token;
-      assert.equal((await post(url, IDENTITY, { type: 'refresh', refresh_token })).status, 200);
+      t.is((await post(url, IDENTITY, { type: 'refresh', refresh_token })).status, 200);
     },
   },
   'a claim that is completed with the code from the page': {
@@ -201,8 +201,8 @@ const OPERATIONS: Record<string, Operation> = {
       const user_code = await lookInto(database, (db) => codeIn(db, claim_token));
       return { path: `${IDENTITY}/claim/complete`, body: { claim_token, user_code } };
     },
-    async check(url, { data }) {
-      assert.deepEqual(await scopesBy(url, data.identity.assertion), ['read', 'write']);
+    async check(t, url, { data }) {
+      t.deepEqual(await scopesBy(t, url, data.identity.assertion), ['read', 'write']);
     },
   },
   'a claim that is collected at the token endpoint': {
@@ -212,9 +212,9 @@ const OPERATIONS: Record<string, Operation> = {
       await inTheirPlace(database, registration_id, 'type');
       return { path: TOKEN, body: { grant_type: 'urn:workos:agent-auth:grant-type:claim', claim_token } };
     },
-    async check(url, { data }) {
-      assert.deepEqual((await me(url, data.access_token)).data.scopes, ['read', 'write']);
-      assert.deepEqual(await scopesBy(url, data.identity_assertion), ['read', 'write']);
+    async check(t, url, { data }) {
+      t.deepEqual((await me(url, data.access_token)).data.scopes, ['read', 'write']);
+      t.deepEqual(await scopesBy(t, url, data.identity_assertion), ['read', 'write']);
     },
   },
 };
@@ -233,9 +233,9 @@ interface Lane {
   isDone: boolean;
 }
 
-describe('a process that is killed at any step of a request', () => {
+test.describe('a process that is killed at any step of a request', (test) => {
   const lanes: Lane[] = [];
-  before(async () => {
+  test.before(async (t) => {
     for (const engine of ENGINES) {
       for (const [name, operation] of Object.entries(OPERATIONS)) {
         const database = await createTestDatabase(engine);
@@ -249,24 +249,24 @@ describe('a process that is killed at any step of a request', () => {
         });
       }
     }
-    await killAtEveryStep(lanes);
+    await killAtEveryStep(t, lanes);
   });
-  after(() => Promise.all(lanes.map(({ database }) => database.drop())));
+  test.after(() => Promise.all(lanes.map(({ database }) => database.drop())));
 
   for (const engine of ENGINES) {
     for (const name of Object.keys(OPERATIONS)) {
-      test(`${name} is all there or not at all, and asking again succeeds (${engine})`, () => {
+      test(`${name} is all there or not at all, and asking again succeeds (${engine})`, (t) => {
         const lane = lanes.find((each) => each.name === `${name} (${engine})`)!;
-        assert.deepEqual(lane.faults, []);
-        assert.ok(lane.steps.includes('commit') && lane.steps.includes('answer'), lane.steps.join('\n'));
-        assert.ok(lane.steps.length >= 10, `only ${lane.steps.length} steps`);
+        t.deepEqual(lane.faults, []);
+        t.true(lane.steps.includes('commit') && lane.steps.includes('answer'), lane.steps.join('\n'));
+        t.true(lane.steps.length >= 10, `only ${lane.steps.length} steps`);
       });
     }
   }
 });
 
 /** All lanes advance one step a round, so that one killed process serves them all. */
-async function killAtEveryStep(lanes: Lane[]): Promise<void> {
+async function killAtEveryStep(t: ExecutionContext, lanes: Lane[]): Promise<void> {
   const start = (serving: Lane[], step: number) =>
     startCrashing(
       serving.map(({ database }) => database.url),
@@ -275,7 +275,7 @@ async function killAtEveryStep(lanes: Lane[]): Promise<void> {
   let serving = lanes;
   let server = await start(serving, 0);
   for (let step = 1; serving.some(({ isDone }) => !isDone); step += 1) {
-    assert.ok(step < 100, 'a request has fewer steps than that');
+    t.true(step < 100, 'a request has fewer steps than that');
     const cuts = new Map<Lane, Cut>();
     await Promise.all(
       serving.map(async (lane, index) => {
@@ -287,7 +287,7 @@ async function killAtEveryStep(lanes: Lane[]): Promise<void> {
     server = await start(serving, step);
     await Promise.all(
       serving.map((lane, index) =>
-        lookAfter(server.urls[index]!, lane, cuts.get(lane)!).catch((error: Error) => {
+        lookAfter(t, server.urls[index]!, lane, cuts.get(lane)!).catch((error: Error) => {
           lane.faults.push(`killed before "${lane.steps.at(-1)}": ${error.message}`);
         }),
       ),
@@ -322,30 +322,30 @@ async function cutDown(server: Crashing, lane: Lane, index: number, step: number
   return { path, body, idempotencyKey, registrations, answer };
 }
 
-async function lookAfter(url: string, lane: Lane, cut: Cut): Promise<void> {
+async function lookAfter(t: ExecutionContext, url: string, lane: Lane, cut: Cut): Promise<void> {
   const { path, body, idempotencyKey, answer } = cut;
   const database = lane.database.url;
-  assert.deepEqual(await lookInto(database, violations), []);
+  t.deepEqual(await lookInto(database, violations), []);
   if (answer !== undefined) {
-    assert.equal(answer.status, 200);
-    await lane.operation.check(url, answer, database, body);
+    t.is(answer.status, 200);
+    await lane.operation.check(t, url, answer, database, body);
     return;
   }
   const again = await post(url, path, body, idempotencyKey);
   const { whenLost } = lane.operation;
   if (whenLost !== undefined && lane.steps.at(-1) === 'answer') {
-    assert.deepEqual([again.status, again.data.error], [400, whenLost]);
+    t.deepEqual([again.status, again.data.error], [400, whenLost]);
     return;
   }
-  assert.equal(again.status, 200, 'the repeated request succeeds');
+  t.is(again.status, 200, 'the repeated request succeeds');
   if (idempotencyKey !== undefined) {
     const repeated = await post(url, path, body, idempotencyKey);
-    assert.deepEqual(unsigned(repeated), unsigned(again), 'and has one answer');
+    t.deepEqual(unsigned(repeated), unsigned(again), 'and has one answer');
   }
   const isNew = path === REGISTER || (path === IDENTITY && whenLost === undefined) ? 1 : 0;
-  assert.equal(await lookInto(database, countRegistrations), cut.registrations + isNew, 'and happened once');
-  await lane.operation.check(url, again, database, body);
-  assert.deepEqual(await lookInto(database, violations), []);
+  t.is(await lookInto(database, countRegistrations), cut.registrations + isNew, 'and happened once');
+  await lane.operation.check(t, url, again, database, body);
+  t.deepEqual(await lookInto(database, violations), []);
 }
 
 async function countRegistrations(db: Db): Promise<number> {
@@ -355,11 +355,11 @@ async function countRegistrations(db: Db): Promise<number> {
 const KILLS = 12;
 const CLIENTS = 4;
 
-describe('a service that is killed again and again', { concurrency: true }, () => {
+test.describe('a service that is killed again and again', (test) => {
   for (const engine of ENGINES)
-    test(`it forgets nothing that it has acknowledged, and leaves no orphans (${engine})`, async (t) => {
+    test.concurrent(`it forgets nothing that it has acknowledged, and leaves no orphans (${engine})`, async (t) => {
       const database = await createTestDatabase(engine);
-      t.after(() => database.drop());
+      t.teardown(() => database.drop());
       const ledger: Entry[] = [];
       for (let life = 0; life < KILLS; life += 1) {
         const server = await startCrashing([database.url]);
@@ -371,32 +371,32 @@ describe('a service that is killed again and again', { concurrency: true }, () =
             if (left <= 0) kill ??= server.kill();
           };
           await Promise.all(
-            Array.from({ length: CLIENTS }, () => liveOn(server.urls[0]!, db, ledger, answered)),
+            Array.from({ length: CLIENTS }, () => liveOn(t, server.urls[0]!, db, ledger, answered)),
           );
           await kill;
         });
       }
 
       const server = await startCrashing([database.url]);
-      t.after(() => server.kill());
+      t.teardown(() => server.kill());
       const url = server.urls[0]!;
       const seen = { registered: 0, completed: 0, revoked: 0 };
       for (const { registered, completed, revoked } of ledger) {
         const key = completed?.credential ?? registered.credential;
         const { status, data } = await me(url, key);
         if (revoked === 'unknown') continue;
-        assert.equal(status, revoked ? 401 : 200, JSON.stringify({ completed: !!completed, revoked }));
+        t.is(status, revoked ? 401 : 200, JSON.stringify({ completed: !!completed, revoked }));
         seen.registered += 1;
         if (revoked) seen.revoked += 1;
         else if (completed) {
           seen.completed += 1;
-          assert.deepEqual(data.scopes, ['read', 'write']);
-          assert.equal(data.user_id, completed.user_id);
-        } else assert.deepEqual(data.scopes, ['read']);
+          t.deepEqual(data.scopes, ['read', 'write']);
+          t.is(data.user_id, completed.user_id);
+        } else t.deepEqual(data.scopes, ['read']);
       }
-      assert.deepEqual(await lookInto(database.url, violations), []);
-      t.diagnostic(JSON.stringify(seen));
-      for (const count of Object.values(seen)) assert.ok(count > 0, JSON.stringify(seen));
+      t.deepEqual(await lookInto(database.url, violations), []);
+      t.log(JSON.stringify(seen));
+      for (const count of Object.values(seen)) t.true(count > 0, JSON.stringify(seen));
     });
 });
 
@@ -409,10 +409,16 @@ interface Entry {
 }
 
 /** Registers, claims, completes and revokes until the service is gone, and writes down what was acknowledged. */
-async function liveOn(url: string, db: Db, ledger: Entry[], answered: () => void): Promise<void> {
+async function liveOn(
+  t: ExecutionContext,
+  url: string,
+  db: Db,
+  ledger: Entry[],
+  answered: () => void,
+): Promise<void> {
   const succeed = async (path: string, body: object) => {
     const { status, data } = await post(url, path, body);
-    assert.equal(status, 200);
+    t.is(status, 200);
     return data;
   };
   try {
@@ -433,12 +439,12 @@ async function liveOn(url: string, db: Db, ledger: Entry[], answered: () => void
         body: new URLSearchParams({ token }),
       });
       await revoked.arrayBuffer();
-      assert.equal(revoked.status, 200);
+      t.is(revoked.status, 200);
       entry.revoked = true;
       answered();
     }
   } catch (error) {
-    if (error instanceof assert.AssertionError) throw error;
-    // The service is gone in the middle of a request.
+    // What `fetch` throws when the service is gone in the middle of a request.
+    if (!(error instanceof TypeError)) throw error;
   }
 }

@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { loadConfig } from '../../src/config/load.ts';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
@@ -12,7 +11,6 @@ import { type CommitWatch, watchCommits } from '../helpers/commits.ts';
 import {
   createTestClock,
   createTestDatabase,
-  onEveryEngine,
   startTestService,
   TEST_SECRET,
   type TestOptions,
@@ -20,24 +18,26 @@ import {
   wrongCode,
 } from '../helpers/service.ts';
 import { type ArrivedMail, type SmtpSink, startSmtpSink } from '../helpers/smtp.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 /** Statements that end a worker's turn at a mail. */
 const TURN_ENDS = /^UPDATE outbox SET (sent_at = \?|next_at = \?, error|dead_at = \?, error = \? WHERE id)/;
 const SENT = /^UPDATE outbox SET sent_at/;
 
-describe('the mail that carries a code', () => {
+test.describe('the mail that carries a code', (test) => {
   let sink: SmtpSink;
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     sink = await startSmtpSink();
     on = await startTestService('sqlite', { env: { SMTP_URL: sink.url, MAIL_FROM: 'hello@example.org' } });
   });
-  after(async () => {
+  test.after(async () => {
     await on.stop();
     await sink.close();
   });
 
   async function mailFor(
+    t: ExecutionContext,
     mailbox: string,
     ask: { agent_name?: string; link?: boolean } = {},
   ): Promise<ArrivedMail> {
@@ -48,52 +48,52 @@ describe('the mail that carries a code', () => {
       email: mailbox,
       link,
     });
-    assert.equal(answer.status, 200, answer.text);
+    t.is(answer.status, 200, answer.text);
     return sink.mailTo(mailbox);
   }
 
-  test('it goes to one recipient, once, and names nobody else', async () => {
-    const mail = await mailFor('one@example.com');
-    assert.equal(mail.from, 'hello@example.org');
-    assert.deepEqual(mail.recipients, ['one@example.com']);
-    assert.deepEqual(headerNames(mail, /^(to|cc|bcc|resent-.*)$/), ['to']);
-    assert.equal(addressesOf(mail.parsed.to), 'one@example.com');
-    assert.equal(addressesOf(mail.parsed.from), 'hello@example.org');
-    assert.equal(await sendNext(on.service.deps), false);
-    assert.equal(sink.mails.filter(({ recipients }) => recipients[0] === 'one@example.com').length, 1);
+  test('it goes to one recipient, once, and names nobody else', async (t) => {
+    const mail = await mailFor(t, 'one@example.com');
+    t.is(mail.from, 'hello@example.org');
+    t.deepEqual(mail.recipients, ['one@example.com']);
+    t.deepEqual(headerNames(mail, /^(to|cc|bcc|resent-.*)$/), ['to']);
+    t.is(addressesOf(t, mail.parsed.to), 'one@example.com');
+    t.is(addressesOf(t, mail.parsed.from), 'hello@example.org');
+    t.false(await sendNext(on.service.deps));
+    t.is(sink.mails.filter(({ recipients }) => recipients[0] === 'one@example.com').length, 1);
   });
 
-  test('it has a text and an HTML part that say the same code, and no header says it', async () => {
-    const mail = await mailFor('parts@example.com');
-    assert.match(mail.code, /^\d{6}$/);
-    assert.ok(String(mail.parsed.html).includes(`>${mail.code}<`));
-    for (const { line } of mail.parsed.headerLines) assert.ok(!line.includes(mail.code), line);
-    assert.match(mail.parsed.subject ?? '', /a software agent asks you to vouch for it/);
+  test('it has a text and an HTML part that say the same code, and no header says it', async (t) => {
+    const mail = await mailFor(t, 'parts@example.com');
+    t.regex(mail.code, /^\d{6}$/);
+    t.true(String(mail.parsed.html).includes(`>${mail.code}<`));
+    for (const { line } of mail.parsed.headerLines) t.false(line.includes(mail.code), line);
+    t.regex(mail.parsed.subject ?? '', /a software agent asks you to vouch for it/);
   });
 
-  test('it is marked as written by a program, under an id of ours', async () => {
-    const { parsed } = await mailFor('marked@example.com');
-    assert.equal(parsed.headers.get('auto-submitted'), 'auto-generated');
-    assert.match(parsed.messageId ?? '', /^<out_\w+@localhost>$/);
+  test('it is marked as written by a program, under an id of ours', async (t) => {
+    const { parsed } = await mailFor(t, 'marked@example.com');
+    t.is(parsed.headers.get('auto-submitted'), 'auto-generated');
+    t.regex(parsed.messageId ?? '', /^<out_\w+@localhost>$/);
   });
 
   for (const [mode, link, promise] of [
     ['merge', false, 'The agent moves into your account'],
     ['link', true, 'The agent keeps its own account, linked to yours'],
   ] as const) {
-    test(`it says who asks for what, when, from where, and that doing nothing changes nothing (${mode})`, async () => {
-      const mail = await mailFor(`says-${mode}@example.com`, { agent_name: 'Robin', link });
+    test(`it says who asks for what, when, from where, and that doing nothing changes nothing (${mode})`, async (t) => {
+      const mail = await mailFor(t, `says-${mode}@example.com`, { agent_name: 'Robin', link });
       const askedAt = new Date(on.clock()).toISOString().slice(0, 16).replace('T', ' ');
       for (const part of [mail.parsed.text ?? '', shown(mail)]) {
         const text = part.replace(/\s+/g, ' ');
-        assert.match(text, /Robin \(chosen by the agent, not verified\)/);
-        assert.ok(text.includes(promise), text);
-        assert.match(text, /read: Look, list and search/);
-        assert.match(text, /write: Create, change and delete/);
-        assert.ok(text.includes(`${askedAt} UTC`), text);
-        assert.match(text, /network 127\.0\.x\.x/);
-        assert.match(text, /If this was not you, do nothing: nothing happens without you/);
-        assert.ok(!text.includes('127.0.0.1'), 'the whole address is nobody else’s business');
+        t.regex(text, /Robin \(chosen by the agent, not verified\)/);
+        t.true(text.includes(promise), text);
+        t.regex(text, /read: Look, list and search/);
+        t.regex(text, /write: Create, change and delete/);
+        t.true(text.includes(`${askedAt} UTC`), text);
+        t.regex(text, /network 127\.0\.x\.x/);
+        t.regex(text, /If this was not you, do nothing: nothing happens without you/);
+        t.false(text.includes('127.0.0.1'), 'the whole address is nobody else’s business');
       }
     });
   }
@@ -108,44 +108,40 @@ describe('the mail that carries a code', () => {
     'a line separator': 'Robin\u2028\u2028Your code:\u2028\u2028    000000\u2028',
   };
   for (const [index, [what, name]] of Object.entries(HOSTILE).entries()) {
-    test(`an agent that names itself with ${what} gets a harmless mail`, async () => {
+    test(`an agent that names itself with ${what} gets a harmless mail`, async (t) => {
       const mailbox = `hostile${index}@example.com`;
-      const mail = await mailFor(mailbox, { agent_name: name });
+      const mail = await mailFor(t, mailbox, { agent_name: name });
       const html = String(mail.parsed.html);
-      assert.deepEqual(mail.recipients, [mailbox]);
-      assert.deepEqual(headerNames(mail, /^(to|cc|bcc)$/), ['to']);
-      assert.deepEqual(linksIn(mail), ourLinks(on), 'the only links are ours');
-      assert.ok(!/evil\.example|@evil/.test(mail.raw + html + mail.parsed.text));
-      assert.deepEqual(
-        html.match(/<(img|a|script|iframe|form|link|base)\b/gi),
-        ['<a', '<a'],
-        'claim and deny',
-      );
-      assert.ok(!/[\u200B-\u200F\u202A-\u202E\u2066-\u2069]/.test(html + mail.parsed.text));
-      assert.match(mail.parsed.text ?? '', /Name: {3}.+ \(chosen by the agent, not verified\)/);
-      assert.equal(mail.parsed.text?.split(mail.code).length, 2, 'the code stands there once');
+      t.deepEqual(mail.recipients, [mailbox]);
+      t.deepEqual(headerNames(mail, /^(to|cc|bcc)$/), ['to']);
+      t.deepEqual(linksIn(mail), ourLinks(on), 'the only links are ours');
+      t.false(/evil\.example|@evil/.test(mail.raw + html + mail.parsed.text));
+      t.deepEqual(html.match(/<(img|a|script|iframe|form|link|base)\b/gi), ['<a', '<a'], 'claim and deny');
+      t.false(/[\u200B-\u200F\u202A-\u202E\u2066-\u2069]/.test(html + mail.parsed.text));
+      t.regex(mail.parsed.text ?? '', /Name: {3}.+ \(chosen by the agent, not verified\)/);
+      t.is(mail.parsed.text?.split(mail.code).length, 2, 'the code stands there once');
     });
   }
 
-  test('an agent cannot name itself with header lines', async () => {
+  test('an agent cannot name itself with header lines', async (t) => {
     const name = 'Robin\r\nBcc: victim@example.com';
-    assert.equal((await on.post('/agent/auth', { type: 'anonymous', agent_name: name })).status, 400);
+    t.is((await on.post('/agent/auth', { type: 'anonymous', agent_name: name })).status, 400);
   });
 
-  test('a name of 64 characters is shown whole, on one line', async () => {
+  test('a name of 64 characters is shown whole, on one line', async (t) => {
     const name = 'Wide'.repeat(16);
-    const mail = await mailFor('long@example.com', { agent_name: name });
-    assert.match(mail.parsed.text ?? '', new RegExp(`Name: {3}${name} \\(chosen`));
-    assert.ok(String(mail.parsed.html).includes(`<b>${name}</b>`));
+    const mail = await mailFor(t, 'long@example.com', { agent_name: name });
+    t.regex(mail.parsed.text ?? '', new RegExp(`Name: {3}${name} \\(chosen`));
+    t.true(String(mail.parsed.html).includes(`<b>${name}</b>`));
   });
 
-  test('its links are the page of the claim, as the agent was told it, the one to end it, and our address', async () => {
+  test('its links are the page of the claim, as the agent was told it, the one to end it, and our address', async (t) => {
     const { claim_token } = await on.register();
     const asked = await on.post('/agent/auth/claim', { claim_token, email: 'pages@example.com' });
     const mail = await sink.mailTo('pages@example.com');
-    assert.deepEqual(linksIn(mail), ourLinks(on));
+    t.deepEqual(linksIn(mail), ourLinks(on));
     for (const part of [mail.parsed.text, mail.parsed.html]) {
-      assert.ok(String(part).includes(asked.body.data.verification_uri), String(part));
+      t.true(String(part).includes(asked.body.data.verification_uri), String(part));
     }
   });
 
@@ -154,26 +150,26 @@ describe('the mail that carries a code', () => {
       env: { SMTP_URL: sink.url },
       limits: { wrongPerMailboxDay: 1 },
     });
-    t.after(() => guessed.stop());
+    t.teardown(() => guessed.stop());
     const { claim_token } = await guessed.register();
     const claim = { claim_token, email: 'guessed@example.com' };
     await guessed.post('/agent/auth/claim', claim);
     const { code } = await sink.mailTo('guessed@example.com');
     const wrong = await guessed.post('/agent/auth/claim/complete', { claim_token, otp: wrongCode(code) });
-    assert.equal(wrong.status, 401, wrong.text);
+    t.is(wrong.status, 401, wrong.text);
     await guessed.post('/agent/auth/claim', claim);
     const mail = await sink.mailTo('guessed@example.com', 1);
-    assert.deepEqual(linksIn(mail), ourLinks(guessed, 'approve'));
+    t.deepEqual(linksIn(mail), ourLinks(guessed, 'approve'));
     const { proof } = await guessed.mailTo('guessed@example.com', 1);
-    assert.equal(proof.kind, 'link');
+    if (proof.kind !== 'link') return t.fail(proof.kind);
     for (const part of [mail.parsed.text, mail.parsed.html]) {
-      assert.ok(String(part).includes(proof.approveUrl), String(part));
-      assert.doesNotMatch(String(part).replaceAll(/https?:\/\/[^\s<"]+/g, ''), /\d{6}/);
+      t.true(String(part).includes(proof.approveUrl), String(part));
+      t.notRegex(String(part).replaceAll(/https?:\/\/[^\s<"]+/g, ''), /\d{6}/);
     }
-    for (const { line } of mail.parsed.headerLines) assert.ok(!line.includes('claim?t='), line);
+    for (const { line } of mail.parsed.headerLines) t.false(line.includes('claim?t='), line);
   });
 
-  test('no header of a request can change a link in it', async () => {
+  test('no header of a request can change a link in it', async (t) => {
     const { claim_token } = await on.register();
     const port = new URL(on.url).port;
     const status = await new Promise<number | undefined>((resolve, reject) => {
@@ -197,15 +193,15 @@ describe('the mail that carries a code', () => {
         .on('error', reject)
         .end(body);
     });
-    assert.equal(status, 200);
+    t.is(status, 200);
     const mail = await sink.mailTo('links@example.com');
-    assert.deepEqual(linksIn(mail), ourLinks(on));
-    assert.ok(!mail.raw.includes('evil'));
-    assert.match(mail.parsed.text ?? '', /network 127\.0\.x\.x/);
+    t.deepEqual(linksIn(mail), ourLinks(on));
+    t.false(mail.raw.includes('evil'));
+    t.regex(mail.parsed.text ?? '', /network 127\.0\.x\.x/);
   });
 });
 
-describe('the way to the mail server', () => {
+test.describe('the way to the mail server', (test) => {
   const users: Record<string, string> = { 'vouch@example.org': 'p@ss/word' };
   const onAuth: NonNullable<Parameters<typeof startSmtpSink>[0]>['onAuth'] = (auth, _session, done) => {
     const known = users[auth.username ?? ''] === auth.password;
@@ -216,19 +212,19 @@ describe('the way to the mail server', () => {
 
   test('STARTTLS and AUTH are taken from SMTP_URL', async (t) => {
     const sink = await startSmtpSink({ onAuth });
-    t.after(() => sink.close());
+    t.teardown(() => sink.close());
     const delivery = await handOver(urlOf(sink, 'p@ss/word', '?tls.rejectUnauthorized=false'));
-    assert.deepEqual(delivery, { kind: 'accepted' });
-    assert.equal(sink.mails[0]!.secure, true);
-    assert.equal(sink.mails[0]!.user, 'vouch@example.org');
+    t.deepEqual(delivery, { kind: 'accepted' });
+    t.true(sink.mails[0]!.secure);
+    t.is(sink.mails[0]!.user, 'vouch@example.org');
   });
 
   test('smtps is TLS from the first byte', async (t) => {
     const sink = await startSmtpSink({ onAuth, secure: true });
-    t.after(() => sink.close());
+    t.teardown(() => sink.close());
     const delivery = await handOver(urlOf(sink, 'p@ss/word', '?tls.rejectUnauthorized=false', 'smtps'));
-    assert.deepEqual(delivery, { kind: 'accepted' });
-    assert.equal(sink.mails[0]!.secure, true);
+    t.deepEqual(delivery, { kind: 'accepted' });
+    t.true(sink.mails[0]!.secure);
   });
 
   test('a server with a certificate that nobody vouches for gets neither mail nor password', async (t) => {
@@ -239,39 +235,39 @@ describe('the way to the mail server', () => {
         done(null, { user: 'anyone' });
       },
     });
-    t.after(() => sink.close());
-    assert.equal((await handOver(urlOf(sink, 'p@ss/word', ''))).kind, 'delayed');
-    assert.equal(sink.mails.length, 0);
-    assert.equal(asked, 0);
+    t.teardown(() => sink.close());
+    t.is((await handOver(urlOf(sink, 'p@ss/word', ''))).kind, 'delayed');
+    t.is(sink.mails.length, 0);
+    t.is(asked, 0);
   });
 
   test('a wrong password delays mail, since the operator can mend it, and is told to nobody', async (t) => {
     const sink = await startSmtpSink({ onAuth });
-    t.after(() => sink.close());
+    t.teardown(() => sink.close());
     const delivery = await handOver(urlOf(sink, 'wrong-one', '?tls.rejectUnauthorized=false'));
-    assert.deepEqual(delivery, { kind: 'delayed', reason: 'SMTP 535' });
+    t.deepEqual(delivery, { kind: 'delayed', reason: 'SMTP 535' });
   });
 
   test('a server that stalls is left at the deadline, with its connection', async (t) => {
     const sink = await startSmtpSink();
-    t.after(() => sink.close());
+    t.teardown(() => sink.close());
     sink.behave((recipient) => (recipient.startsWith('stall') ? 'stall' : 'accept'));
     const mailer = openMailer(sink.url, 200);
-    t.after(() => mailer.close());
+    t.teardown(() => mailer.close());
     const stalled = await mailer.send(mailTo('stall@example.com'));
-    assert.equal(stalled.kind, 'delayed');
+    t.is(stalled.kind, 'delayed');
     await sink.until(() => sink.sockets.size === 0);
-    assert.equal(sink.tries.get('stall@example.com'), 1);
-    assert.deepEqual(await mailer.send(mailTo('next@example.com')), { kind: 'accepted' });
+    t.is(sink.tries.get('stall@example.com'), 1);
+    t.deepEqual(await mailer.send(mailTo('next@example.com')), { kind: 'accepted' });
   });
 
   test('a connection cut in the place of the answer is one try, not several', async (t) => {
     const sink = await startSmtpSink();
-    t.after(() => sink.close());
+    t.teardown(() => sink.close());
     sink.behave('close');
     const delivery = await handOver(sink.url);
-    assert.equal(delivery.kind, 'delayed');
-    assert.equal(sink.mails.length, 1);
+    t.is(delivery.kind, 'delayed');
+    t.is(sink.mails.length, 1);
   });
 
   function openMailer(smtpUrl: string, deadlineMs?: number) {
@@ -304,10 +300,10 @@ describe('the way to the mail server', () => {
   }
 });
 
-onEveryEngine('the outbox', (engine) => {
+onEveryEngine('the outbox', (engine, test) => {
   /** A service whose mail goes to a sink of its own, and a watch on what it commits. */
   async function start(
-    t: { after(work: () => Promise<void>): void },
+    t: ExecutionContext,
     options: TestOptions = {},
   ): Promise<{ on: TestService; sink: SmtpSink; watch: CommitWatch }> {
     const sink = await startSmtpSink();
@@ -317,17 +313,17 @@ onEveryEngine('the outbox', (engine) => {
       ...options,
       env: { SMTP_URL: sink.url, ...options.env },
     });
-    t.after(async () => {
+    t.teardown(async () => {
       await sink.close();
       await on.stop();
     });
     return { on, sink, watch };
   }
 
-  async function askToClaim(on: TestService, mailbox: string) {
+  async function askToClaim(t: ExecutionContext, on: TestService, mailbox: string) {
     const agent = await on.register();
     const asked = await on.post('/agent/auth/claim', { claim_token: agent.claim_token, email: mailbox });
-    assert.equal(asked.status, 200, asked.text);
+    t.is(asked.status, 200, asked.text);
     return agent;
   }
   const claimOf = async (on: TestService, key: string) => (await on.get('/api/me', key)).body.data.claim;
@@ -345,119 +341,119 @@ onEveryEngine('the outbox', (engine) => {
   test('a mail server that is away for an hour costs no claim, and within a minute of its return the mail is there with a code that works', async (t) => {
     const { on, sink, watch } = await start(t);
     await sink.close();
-    const agent = await askToClaim(on, 'patient@example.com');
+    const agent = await askToClaim(t, on, 'patient@example.com');
     await watch.until(() => watch.committed(TURN_ENDS) === 1);
-    assert.equal((await claimOf(on, agent.credential)).mail, 'queued');
+    t.is((await claimOf(on, agent.credential)).mail, 'queued');
 
     for (let minute = 0; minute < 60; minute += 1) await tryAfter(on, watch, 60);
     const turns = watch.committed(TURN_ENDS);
-    await askToClaim(on, 'other@example.com');
+    await askToClaim(t, on, 'other@example.com');
     await watch.until(() => watch.committed(TURN_ENDS) > turns);
     const state = await claimOf(on, agent.credential);
-    assert.equal(state.status, 'pending');
-    assert.equal(state.mail, 'queued');
+    t.is(state.status, 'pending');
+    t.is(state.mail, 'queued');
 
     await sink.open();
     on.clock.advance(60);
     while (await sendNext(on.service.deps));
     const mail = await sink.mailTo('patient@example.com');
     await watch.until(() => watch.committed(SENT) === 2);
-    assert.equal((await claimOf(on, agent.credential)).mail, 'sent');
+    t.is((await claimOf(on, agent.credential)).mail, 'sent');
     on.clock.advance(299);
-    assert.equal((await complete(on, agent.claim_token, mail.code)).status, 200);
-    assert.equal(sink.mails.filter(({ recipients }) => recipients[0] === 'patient@example.com').length, 1);
+    t.is((await complete(on, agent.claim_token, mail.code)).status, 200);
+    t.is(sink.mails.filter(({ recipients }) => recipients[0] === 'patient@example.com').length, 1);
   });
 
   test('a mail refused for the moment for twelve minutes is delivered once, and its code has five minutes to live', async (t) => {
     const { on, sink, watch } = await start(t);
     sink.behave({ code: 451, text: 'greylisted, come back later' });
-    const agent = await askToClaim(on, 'grey@example.com');
+    const agent = await askToClaim(t, on, 'grey@example.com');
     await watch.until(() => watch.committed(TURN_ENDS) === 1);
     for (const pause of [30, 120, 300]) {
       await tryAfter(on, watch, pause);
-      assert.equal((await claimOf(on, agent.credential)).mail, 'queued');
+      t.is((await claimOf(on, agent.credential)).mail, 'queued');
     }
-    assert.equal(sink.tries.get('grey@example.com'), 4);
+    t.is(sink.tries.get('grey@example.com'), 4);
     on.clock.advance(270); // twelve minutes in all
     sink.behave('accept');
-    assert.equal(await sendNext(on.service.deps), false, 'the pauses grow');
+    t.false(await sendNext(on.service.deps), 'the pauses grow');
     await tryAfter(on, watch, 630);
     const mail = await sink.mailTo('grey@example.com');
-    assert.equal(sink.tries.get('grey@example.com'), 5);
-    assert.equal(sink.mails.length, 1);
+    t.is(sink.tries.get('grey@example.com'), 5);
+    t.is(sink.mails.length, 1);
     on.clock.advance(299);
-    assert.equal((await complete(on, agent.claim_token, mail.code)).status, 200);
+    t.is((await complete(on, agent.claim_token, mail.code)).status, 200);
   });
 
   test('a mail refused for good is told to the agent and written into the audit, and not tried again', async (t) => {
     const { on, sink, watch } = await start(t);
     sink.behave({ code: 550, text: 'no such mailbox: gone@example.com' });
-    const agent = await askToClaim(on, 'gone@example.com');
+    const agent = await askToClaim(t, on, 'gone@example.com');
     await watch.until(() => watch.committed(TURN_ENDS) === 1);
     const state = await claimOf(on, agent.credential);
-    assert.deepEqual([state.status, state.mail], ['pending', 'failed']);
+    t.deepEqual([state.status, state.mail], ['pending', 'failed']);
     on.clock.advance(7200);
-    assert.equal(await sendNext(on.service.deps), false);
-    assert.equal(sink.tries.get('gone@example.com'), 1);
+    t.false(await sendNext(on.service.deps));
+    t.is(sink.tries.get('gone@example.com'), 1);
     const events = await on.service.deps.db.all<{ subject: string; details: string }>(
       `SELECT subject, details FROM events WHERE kind = 'mail.dead'`,
     );
-    assert.equal(events.length, 1);
-    assert.match(events[0]!.subject, /^out_/);
-    assert.deepEqual(JSON.parse(events[0]!.details), { reason: 'SMTP 550' });
+    t.is(events.length, 1);
+    t.regex(events[0]!.subject, /^out_/);
+    t.deepEqual(JSON.parse(events[0]!.details), { reason: 'SMTP 550' });
 
     // The next claim is not held back by the failed one.
     sink.behave('accept');
     const claim = { claim_token: agent.claim_token, email: 'here@example.com' };
-    assert.equal((await on.post('/agent/auth/claim', claim)).status, 200);
+    t.is((await on.post('/agent/auth/claim', claim)).status, 200);
     const { code } = await sink.mailTo('here@example.com');
-    assert.equal((await complete(on, agent.claim_token, code)).status, 200);
+    t.is((await complete(on, agent.claim_token, code)).status, 200);
   });
 
   test('mails that the server stalls over do not hold up the others', async (t) => {
     const { on, sink } = await start(t);
     sink.behave((recipient) => (recipient.startsWith('stall') ? 'stall' : 'accept'));
     const startedAt = performance.now();
-    for (let index = 0; index < 3; index += 1) await askToClaim(on, `stall${index}@example.com`);
+    for (let index = 0; index < 3; index += 1) await askToClaim(t, on, `stall${index}@example.com`);
     await sink.until(() => [0, 1, 2].every((index) => sink.tries.get(`stall${index}@example.com`) === 1));
-    for (let index = 0; index < 10; index += 1) await askToClaim(on, `flows${index}@example.com`);
+    for (let index = 0; index < 10; index += 1) await askToClaim(t, on, `flows${index}@example.com`);
     for (let index = 0; index < 10; index += 1) await sink.mailTo(`flows${index}@example.com`);
-    assert.ok(performance.now() - startedAt < 10_000, 'sooner than any deadline');
-    assert.ok(sink.sockets.size <= 4);
+    t.true(performance.now() - startedAt < 10_000, 'sooner than any deadline');
+    t.true(sink.sockets.size <= 4);
   });
 
   test('a new attempt takes the place of one whose mail has not left: only the new mail leaves', async (t) => {
     const { on, sink, watch } = await start(t);
     sink.behave({ code: 451, text: 'later' });
-    const agent = await askToClaim(on, 'first@example.com');
+    const agent = await askToClaim(t, on, 'first@example.com');
     await watch.until(() => watch.committed(TURN_ENDS) === 1);
     sink.behave('accept');
     const again = { claim_token: agent.claim_token, email: 'second@example.com' };
-    assert.equal((await on.post('/agent/auth/claim', again)).status, 200);
+    t.is((await on.post('/agent/auth/claim', again)).status, 200);
     const { code } = await sink.mailTo('second@example.com');
     await watch.until(() => watch.committed(SENT) === 1);
     for (let hour = 0; hour < 3; hour += 1) {
       on.clock.advance(hour === 0 ? 60 : 3600);
       while (await sendNext(on.service.deps));
     }
-    assert.deepEqual(
+    t.deepEqual(
       sink.mails.map(({ recipients }) => recipients[0]),
       ['second@example.com'],
     );
-    assert.match(code, /^\d{6}$/);
+    t.regex(code, /^\d{6}$/);
   });
 
   test('the mail of an agent that was revoked meanwhile does not leave', async (t) => {
     const { on, sink, watch } = await start(t);
     sink.behave({ code: 451, text: 'later' });
-    const agent = await askToClaim(on, 'late@example.com');
+    const agent = await askToClaim(t, on, 'late@example.com');
     await watch.until(() => watch.committed(TURN_ENDS) === 1);
     sink.behave('accept');
     const { deps } = on.service;
-    assert.equal(await revokeAgent(deps, localOrigin('test'), agent.agent_id), true);
+    t.true(await revokeAgent(deps, localOrigin('test'), agent.agent_id));
     on.clock.advance(3600);
     while (await sendNext(deps));
-    assert.equal(sink.mails.length, 0);
+    t.is(sink.mails.length, 0);
   });
 
   test('three services on one database deliver each of sixty mails once', async (t) => {
@@ -475,23 +471,23 @@ onEveryEngine('the outbox', (engine) => {
         }),
       ),
     );
-    t.after(async () => {
+    t.teardown(async () => {
       await Promise.all(services.map((on) => on.stop()));
       await sink.close();
       await database.drop();
     });
     await Promise.all(
       Array.from({ length: 60 }, async (_, index) => {
-        await askToClaim(services[index % 3]!, `sixty${index}@example.com`);
+        await askToClaim(t, services[index % 3]!, `sixty${index}@example.com`);
         // All workers are called for every mail.
         for (const on of services) on.service.deps.wakeOutbox();
       }),
     );
     await watch.until(() => watch.committed(SENT) === 60);
     clock.advance(3600);
-    for (const on of services) assert.equal(await sendNext(on.service.deps), false);
-    assert.equal(sink.mails.length, 60);
-    assert.equal(new Set(sink.mails.map(({ recipients }) => recipients[0])).size, 60);
+    for (const on of services) t.false(await sendNext(on.service.deps));
+    t.is(sink.mails.length, 60);
+    t.is(new Set(sink.mails.map(({ recipients }) => recipients[0])).size, 60);
   });
 
   test('a service that dies between handing a mail over and noting it sends the same mail again, once, under the same id', async (t) => {
@@ -503,7 +499,7 @@ onEveryEngine('the outbox', (engine) => {
       clock,
       wrapDb: (db) => failingAt(watch.wrapDb(db), SENT),
     });
-    const agent = await askToClaim(dying, 'twice@example.com');
+    const agent = await askToClaim(t, dying, 'twice@example.com');
     const first = await sink.mailTo('twice@example.com');
 
     const next = await startTestService(engine, {
@@ -512,22 +508,22 @@ onEveryEngine('the outbox', (engine) => {
       wrapDb: watch.wrapDb,
       env: { SMTP_URL: sink.url },
     });
-    t.after(async () => {
+    t.teardown(async () => {
       await next.stop();
       await database.drop();
     });
-    assert.equal(await sendNext(next.service.deps), false, 'the lease holds until the dead one is given up');
+    t.false(await sendNext(next.service.deps), 'the lease holds until the dead one is given up');
     clock.advance(31);
     await sendNext(next.service.deps);
     const second = await sink.mailTo('twice@example.com', 1);
-    assert.equal(second.parsed.messageId, first.parsed.messageId);
-    assert.equal(second.code, first.code);
+    t.is(second.parsed.messageId, first.parsed.messageId);
+    t.is(second.code, first.code);
     await watch.until(() => watch.committed(SENT) === 1);
     clock.advance(3600);
-    assert.equal(await sendNext(next.service.deps), false);
-    assert.equal(sink.mails.length, 2);
+    t.false(await sendNext(next.service.deps));
+    t.is(sink.mails.length, 2);
     clock.advance(-3600);
-    assert.equal((await complete(next, agent.claim_token, second.code)).status, 200);
+    t.is((await complete(next, agent.claim_token, second.code)).status, 200);
   });
 });
 
@@ -551,8 +547,11 @@ function headerNames(mail: ArrivedMail, pattern: RegExp): string[] {
   return mail.parsed.headerLines.map(({ key }) => key).filter((key) => pattern.test(key));
 }
 
-function addressesOf(field: ArrivedMail['parsed']['to'] | ArrivedMail['parsed']['from']): string {
-  assert.ok(field !== undefined && !Array.isArray(field));
+function addressesOf(
+  t: ExecutionContext,
+  field: ArrivedMail['parsed']['to'] | ArrivedMail['parsed']['from'],
+): string {
+  if (field === undefined || Array.isArray(field)) return t.fail('there is one field of that name');
   return field.value.map(({ address }) => address).join(', ');
 }
 

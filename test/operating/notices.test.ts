@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import type { NoticeMail } from '../../src/ports/mailer.ts';
@@ -17,7 +16,8 @@ import {
   signIn,
   typeMailedCode,
 } from '../helpers/human.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const HOME = from('203.0.113.7');
 const HOME_NETWORK = '203.0.x.x';
@@ -31,14 +31,14 @@ const linesOf = (mail: NoticeMail) =>
     [text, keyName ?? agentName].filter(Boolean).join(': '),
   );
 
-onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
+onEveryEngine('mail about what happened in an account (S-48)', (engine, test) => {
   let on: TestService;
   let watch: CommitWatch;
-  before(async () => {
+  test.before(async () => {
     watch = watchCommits();
     on = await startTestService(engine, { wrapDb: watch.wrapDb, env: { TRUST_PROXY: '1' } });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   /** Lets the outbox work until all that is due has left. */
   async function settled(): Promise<void> {
@@ -66,13 +66,17 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
   const noticesTo = (mailbox: string) => on.notices.filter(({ to }) => to === mailbox);
 
   /** The one mail that a change leads to at once, in an account where nothing happened lately. */
-  async function toldOf(mailbox: string, change: () => Promise<unknown>): Promise<NoticeMail> {
+  async function toldOf(
+    t: ExecutionContext,
+    mailbox: string,
+    change: (t: ExecutionContext) => Promise<unknown>,
+  ): Promise<NoticeMail> {
     await quiet();
     const earlier = noticesTo(mailbox).length;
-    await change();
+    await change(t);
     await settled();
     const mails = noticesTo(mailbox).slice(earlier);
-    assert.equal(mails.length, 1);
+    t.is(mails.length, 1);
     return mails[0]!;
   }
 
@@ -95,10 +99,10 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
     return { ...data, claim_token } as { credential: string; agent_id: string; claim_token: string };
   }
 
-  async function agentKey(credential: string, name: string): Promise<string> {
+  async function agentKey(t: ExecutionContext, credential: string, name: string): Promise<string> {
     const headers = { Authorization: `Bearer ${credential}`, ...HOME };
     const reply = await on.post('/api/tokens', { name, scope: 'read' }, headers);
-    assert.equal(reply.status, 200, reply.text);
+    t.is(reply.status, 200, reply.text);
     return reply.body.data.credential;
   }
 
@@ -113,26 +117,26 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
     return app;
   }
 
-  async function comeWithApp(mailbox: string, second: string): Promise<Browser> {
+  async function comeWithApp(t: ExecutionContext, mailbox: string, second: string): Promise<Browser> {
     const browser = openBrowser(on);
     await typeMailedCode(on, mailbox, { browser, headers: HOME });
     await browser.post('/sign-in/code', { code: second }, HOME);
-    assert.ok(browser.cookies.has(SESSION));
+    t.true(browser.cookies.has(SESSION));
     return browser;
   }
 
   /** By what is told: what it takes to come to it, and the change itself. */
-  const CHANGES: Record<string, (mailbox: string) => Promise<() => Promise<unknown>>> = {
+  const CHANGES: Record<string, (mailbox: string) => Promise<(t: ExecutionContext) => Promise<unknown>>> = {
     'An agent moved into your account: Mover': async (mailbox) => () => vouched(mailbox, 'Mover'),
     'An agent was linked to you: Neighbour': async (mailbox) => () => vouched(mailbox, 'Neighbour', true),
     'A key was made: Backup': async (mailbox) => async () => ownKey(await come(mailbox), 'Backup'),
     'A key was made: helper of a merged one': async (mailbox) => {
       const { credential } = await vouched(mailbox, 'Mover');
-      return () => agentKey(credential, 'helper of a merged one');
+      return (t) => agentKey(t, credential, 'helper of a merged one');
     },
     'A key was made: helper of a linked one': async (mailbox) => {
       const { credential } = await vouched(mailbox, 'Neighbour', true);
-      return () => agentKey(credential, 'helper of a linked one');
+      return (t) => agentKey(t, credential, 'helper of a linked one');
     },
     'An agent that asked for you was turned away': async (mailbox) => async () => {
       const { claim_token } = await on.register();
@@ -167,71 +171,71 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
     },
     'New recovery codes were made': async (mailbox) => {
       const { secret } = await withApp(mailbox);
-      return async () => {
-        const browser = await comeWithApp(mailbox, appCode(on, secret));
+      return async (t) => {
+        const browser = await comeWithApp(t, mailbox, appCode(on, secret));
         await browser.get(APP_PAGE);
         await browser.post(`${APP_PAGE}/codes`, {}, HOME);
       };
     },
     'A recovery code was used to sign in': async (mailbox) => {
       const { recoveryCodes } = await withApp(mailbox);
-      return () => comeWithApp(mailbox, recoveryCodes[0]!);
+      return (t) => comeWithApp(t, mailbox, recoveryCodes[0]!);
     },
     'The authenticator app was removed': async (mailbox) => {
       const { secret } = await withApp(mailbox);
-      return async () => {
-        const browser = await comeWithApp(mailbox, appCode(on, secret));
+      return async (t) => {
+        const browser = await comeWithApp(t, mailbox, appCode(on, secret));
         await browser.get(APP_PAGE);
         await browser.post(`${APP_PAGE}/remove`, {}, HOME);
       };
     },
-    'Your account was deleted, and its agents and keys ended': async (mailbox) => async () => {
+    'Your account was deleted, and its agents and keys ended': async (mailbox) => async (t) => {
       const browser = await come(mailbox);
       await browser.get('/account/delete');
       const page = await browser.post('/account/delete', { mailbox }, HOME);
-      assert.equal(heading(page), 'Your account is deleted');
+      t.is(heading(page), 'Your account is deleted');
     },
   };
 
-  describe('tells at once, with time and network', () => {
+  test.describe('tells at once, with time and network', (test) => {
     for (const [line, prepare] of Object.entries(CHANGES)) {
-      test(line, async () => {
+      test(line, async (t) => {
         const mailbox = newMailbox();
         await come(mailbox);
-        const mail = await toldOf(mailbox, await prepare(mailbox));
-        assert.deepEqual(linesOf(mail), [line]);
-        assert.equal(mail.happened[0]!.at, on.clock());
-        assert.equal(mail.happened[0]!.origin, HOME_NETWORK);
+        const mail = await toldOf(t, mailbox, await prepare(mailbox));
+        t.deepEqual(linesOf(mail), [line]);
+        t.is(mail.happened[0]!.at, on.clock());
+        t.is(mail.happened[0]!.origin, HOME_NETWORK);
         await quiet();
-        assert.equal(noticesTo(mailbox).at(-1), mail, 'and no more than that');
+        t.is(noticesTo(mailbox).at(-1), mail, 'and no more than that');
       });
     }
 
-    test('what the operator revokes, which comes from nowhere', async () => {
+    test('what the operator revokes, which comes from nowhere', async (t) => {
       for (const link of [false, true]) {
         const mailbox = newMailbox();
         const { agent_id } = await vouched(mailbox, 'Mover', link);
-        const mail = await toldOf(mailbox, async () => {
+        const mail = await toldOf(t, mailbox, async () => {
           await revokeAgent(on.service.deps, localOrigin('operator'), agent_id);
           await revokeAgent(on.service.deps, localOrigin('operator'), agent_id);
         });
-        assert.deepEqual(linesOf(mail), ['An agent was revoked: Mover']);
-        assert.equal(mail.happened[0]!.origin, undefined);
+        t.deepEqual(linesOf(mail), ['An agent was revoked: Mover']);
+        t.is(mail.happened[0]!.origin, undefined);
       }
     });
 
-    test('the deletion of an account with agents, to the address that is forgotten by then', async () => {
+    test('the deletion of an account with agents, to the address that is forgotten by then', async (t) => {
       const mailbox = newMailbox();
       await vouched(mailbox, 'Mover');
       await vouched(mailbox, 'Neighbour', true);
-      const mail = await toldOf(mailbox, async () => {
+      const mail = await toldOf(t, mailbox, async () => {
         const browser = await come(mailbox, AWAY);
         await browser.get('/account/delete');
         await browser.post('/account/delete', { mailbox }, AWAY);
-        assert.equal(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 0);
+        t.is(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 0);
       });
-      assert.equal(mail.to, mailbox);
-      assert.deepEqual(linesOf(mail).toSorted(), [
+      t.is(mail.to, mailbox);
+      t.deepEqual(linesOf(mail).toSorted(), [
         'An agent was revoked: Mover',
         'An agent was revoked: Neighbour',
         'Somebody signed in',
@@ -239,61 +243,61 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
       ]);
     });
 
-    test('nobody of a denial where the mailbox has no account, which does not begin by it', async () => {
+    test('nobody of a denial where the mailbox has no account, which does not begin by it', async (t) => {
       const mailbox = newMailbox();
       const { claim_token } = await on.register();
       await on.post('/agent/auth/claim', { claim_token, email: mailbox }, HOME);
       const browser = openBrowser(on);
       await browser.get((await on.mailTo(mailbox)).denyUrl);
       await browser.get('/claim/deny');
-      assert.equal(heading(await browser.post('/claim/deny', {}, HOME)), 'You have said no');
+      t.is(heading(await browser.post('/claim/deny', {}, HOME)), 'You have said no');
       await quiet();
-      assert.deepEqual(noticesTo(mailbox), []);
-      assert.equal(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 0);
+      t.deepEqual(noticesTo(mailbox), []);
+      t.is(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 0);
     });
 
-    test('also to an owner who wants no mail of agents', async () => {
+    test('also to an owner who wants no mail of agents', async (t) => {
       const mailbox = newMailbox();
       const browser = await come(mailbox);
       await browser.get('/account');
       await browser.post('/account/mail', { wanted: 'no' });
-      const mail = await toldOf(mailbox, async () => vouched(mailbox, 'Mover'));
-      assert.deepEqual(linesOf(mail), ['An agent moved into your account: Mover']);
-      assert.equal(on.mails.filter(({ to }) => to === mailbox).length, 0);
+      const mail = await toldOf(t, mailbox, async () => vouched(mailbox, 'Mover'));
+      t.deepEqual(linesOf(mail), ['An agent moved into your account: Mover']);
+      t.is(on.mails.filter(({ to }) => to === mailbox).length, 0);
     });
   });
 
-  describe('signing in', () => {
-    test('is told from a network that is new to the account, and from no known one', async () => {
+  test.describe('signing in', (test) => {
+    test('is told from a network that is new to the account, and from no known one', async (t) => {
       const mailbox = newMailbox();
       await come(mailbox);
       await come(mailbox);
       await come(mailbox, from('203.0.200.1')); // the same network
       await quiet();
-      assert.deepEqual(noticesTo(mailbox), [], 'the first session of a new account is no news');
+      t.deepEqual(noticesTo(mailbox), [], 'the first session of a new account is no news');
 
-      const mail = await toldOf(mailbox, () => come(mailbox, AWAY));
-      assert.deepEqual(linesOf(mail), ['Somebody signed in']);
-      assert.equal(mail.happened[0]!.origin, '198.51.x.x');
+      const mail = await toldOf(t, mailbox, () => come(mailbox, AWAY));
+      t.deepEqual(linesOf(mail), ['Somebody signed in']);
+      t.is(mail.happened[0]!.origin, '198.51.x.x');
       await come(mailbox, AWAY);
       await come(mailbox);
       await quiet();
-      assert.equal(noticesTo(mailbox).length, 1);
+      t.is(noticesTo(mailbox).length, 1);
 
-      await toldOf(mailbox, () => come(mailbox, from('2001:db8:1::1')));
+      await toldOf(t, mailbox, () => come(mailbox, from('2001:db8:1::1')));
       await come(mailbox, from('2001:db8:ffff::1'));
       await quiet();
-      assert.equal(noticesTo(mailbox).length, 2);
+      t.is(noticesTo(mailbox).length, 2);
     });
 
-    test('is told the first time in an account that a claim began', async () => {
+    test('is told the first time in an account that a claim began', async (t) => {
       const mailbox = newMailbox();
       await vouched(mailbox, 'Mover');
-      const mail = await toldOf(mailbox, () => come(mailbox));
-      assert.deepEqual(linesOf(mail), ['Somebody signed in']);
+      const mail = await toldOf(t, mailbox, () => come(mailbox));
+      t.deepEqual(linesOf(mail), ['Somebody signed in']);
     });
 
-    test('that fails is not told, nor half of it', async () => {
+    test('that fails is not told, nor half of it', async (t) => {
       const mailbox = newMailbox();
       await withApp(mailbox);
       await quiet();
@@ -302,77 +306,74 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
       await typeMailedCode(on, mailbox, { browser, headers: AWAY });
       await browser.post('/sign-in/code', { code: '000000' }, AWAY);
       await quiet();
-      assert.equal(noticesTo(mailbox).length, earlier);
+      t.is(noticesTo(mailbox).length, earlier);
     });
   });
 
-  test('what happens within an hour of a mail comes in one after it, oldest first, and later things at once again', async () => {
+  test('what happens within an hour of a mail comes in one after it, oldest first, and later things at once again', async (t) => {
     const mailbox = newMailbox();
     const { credential } = await vouched(mailbox, 'Mover');
-    const first = await toldOf(mailbox, () => agentKey(credential, 'key 0'));
-    assert.deepEqual(linesOf(first), ['A key was made: key 0']);
+    const first = await toldOf(t, mailbox, () => agentKey(t, credential, 'key 0'));
+    t.deepEqual(linesOf(first), ['A key was made: key 0']);
     const count = noticesTo(mailbox).length;
     for (let index = 1; index <= 5; index += 1) {
       on.clock.advance(600);
-      await agentKey(credential, `key ${index}`);
+      await agentKey(t, credential, `key ${index}`);
       await settled();
     }
     on.clock.advance(599);
     await settled();
-    assert.equal(noticesTo(mailbox).length, count);
+    t.is(noticesTo(mailbox).length, count);
     on.clock.advance(1);
     on.service.deps.wakeOutbox();
     const digest = await on.noticeTo(mailbox, count + 1);
     await settled();
-    assert.deepEqual(
+    t.deepEqual(
       linesOf(digest),
       [1, 2, 3, 4, 5].map((index) => `A key was made: key ${index}`),
     );
 
     // The hour counts from the last mail, whichever that was.
     on.clock.advance(600);
-    await agentKey(credential, 'key 6');
+    await agentKey(t, credential, 'key 6');
     on.clock.advance(2999);
     await settled();
-    assert.equal(noticesTo(mailbox).length, count + 1);
+    t.is(noticesTo(mailbox).length, count + 1);
     on.clock.advance(1);
     await settled();
-    assert.deepEqual(linesOf(noticesTo(mailbox)[count + 1]!), ['A key was made: key 6']);
+    t.deepEqual(linesOf(noticesTo(mailbox)[count + 1]!), ['A key was made: key 6']);
     on.clock.advance(HOUR);
-    await agentKey(credential, 'key 7');
+    await agentKey(t, credential, 'key 7');
     await settled();
-    assert.deepEqual(linesOf(noticesTo(mailbox)[count + 2]!), ['A key was made: key 7']);
+    t.deepEqual(linesOf(noticesTo(mailbox)[count + 2]!), ['A key was made: key 7']);
   });
 
-  test('twenty changes at once, while a mail waits for its hour, are all in that mail, once each', async () => {
+  test('twenty changes at once, while a mail waits for its hour, are all in that mail, once each', async (t) => {
     for (let round = 0; round < 3; round += 1) {
       const mailbox = newMailbox();
       const agents: { credential: string }[] = [];
       for (let index = 0; index < 4; index += 1) agents.push(await vouched(mailbox, `Agent ${index}`, true));
       const { credential } = agents[0]!;
-      await toldOf(mailbox, () => agentKey(credential, 'the first'));
-      await agentKey(credential, 'one that waits');
+      await toldOf(t, mailbox, () => agentKey(t, credential, 'the first'));
+      await agentKey(t, credential, 'one that waits');
       const earlier = noticesTo(mailbox).length;
       await Promise.all(
         Array.from({ length: 20 }, async (_, index) => {
-          await agentKey(agents[index % 4]!.credential, `key ${index}`);
+          await agentKey(t, agents[index % 4]!.credential, `key ${index}`);
           on.service.deps.wakeOutbox();
         }),
       );
       await settled();
-      assert.equal(noticesTo(mailbox).length, earlier);
+      t.is(noticesTo(mailbox).length, earlier);
       await quiet();
       const [digest, ...more] = noticesTo(mailbox).slice(earlier);
-      assert.deepEqual(more, []);
+      t.deepEqual(more, []);
       const names = ['one that waits', ...Array.from({ length: 20 }, (_, index) => `key ${index}`)];
-      assert.deepEqual(
-        linesOf(digest!).toSorted(),
-        names.map((name) => `A key was made: ${name}`).toSorted(),
-      );
+      t.deepEqual(linesOf(digest!).toSorted(), names.map((name) => `A key was made: ${name}`).toSorted());
     }
   });
 
-  test('names in it are text: nothing in it is a link, markup or hidden', async () => {
+  test('names in it are text: nothing in it is a link, markup or hidden', async (t) => {
     const mailbox = newMailbox();
     const names = [
       '<a href="https://evil.example">click</a>',
@@ -386,27 +387,27 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
     ];
     for (const name of names) {
       const { credential } = await vouched(mailbox, name, true);
-      await agentKey(credential, name);
+      await agentKey(t, credential, name);
     }
     await quiet();
     const { mails } = (await on.request('GET', '/dev/mailbox.json')).body;
     const ours = mails.filter(
       ({ to, subject }: { to: string; subject: string }) => to === mailbox && /what happened/.test(subject),
     );
-    assert.ok(ours.length >= 2);
+    t.true(ours.length >= 2);
     for (const { subject, text, html } of ours) {
-      assert.equal(subject, 'Vouchsafe: what happened in your account');
-      assert.doesNotMatch(text + html, /[\u200b-\u200f\u202a-\u202e\u2060-\u206f]/);
-      assert.doesNotMatch(text + html, /evil\.example|@evil|www\.evil|mailto:evil/);
-      assert.doesNotMatch(html, /<(?:a(?! href="http:\/\/localhost:\d+\/account")|img|script|h1)\b/);
-      assert.deepEqual(
+      t.is(subject, 'Vouchsafe: what happened in your account');
+      t.notRegex(text + html, /[\u200b-\u200f\u202a-\u202e\u2060-\u206f]/);
+      t.notRegex(text + html, /evil\.example|@evil|www\.evil|mailto:evil/);
+      t.notRegex(html, /<(?:a(?! href="http:\/\/localhost:\d+\/account")|img|script|h1)\b/);
+      t.deepEqual(
         [...text.matchAll(/https?:\/\/\S+/g)].map(([url]) => url),
         [`${on.url}/account`],
       );
     }
   });
 
-  test('it never holds a secret', async () => {
+  test('it never holds a secret', async (t) => {
     const mailbox = newMailbox();
     const merged = await vouched(mailbox, 'Mover');
     const browser = await come(mailbox, AWAY);
@@ -414,15 +415,15 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine) => {
     const { secret, recoveryCodes } = await setUpApp(on, browser);
     await browser.get(APP_PAGE);
     const renewed = recoveryCodesOn(await browser.post(`${APP_PAGE}/codes`));
-    const key = await agentKey(merged.credential, 'helper');
+    const key = await agentKey(t, merged.credential, 'helper');
     await quiet();
     const mailed = (await on.request('GET', '/dev/mailbox.json')).text + JSON.stringify(noticesTo(mailbox));
-    assert.match(mailed, /New recovery codes were made/);
+    t.regex(mailed, /New recovery codes were made/);
     const session = browser.cookies.get(SESSION)!;
     const secrets = [merged.credential, merged.claim_token, own, key, session, secret];
     for (const text of [...secrets, ...recoveryCodes, ...renewed]) {
-      assert.ok(!mailed.includes(text), text);
-      assert.ok(!mailed.includes(text.slice(0, 9)), text);
+      t.false(mailed.includes(text), text);
+      t.false(mailed.includes(text.slice(0, 9)), text);
     }
   });
 });

@@ -1,19 +1,19 @@
-import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
 import { freePort } from '../helpers/free-port.ts';
 import { createTestDatabase, TEST_SECRET } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Starts the service by npm, in a process group of its own, and waits until it serves. */
-async function startByNpm(t: TestContext, args: readonly string[]) {
+async function startByNpm(t: ExecutionContext, args: readonly string[]) {
   const database = await createTestDatabase('sqlite');
-  t.after(() => database.drop());
+  t.teardown(() => database.drop());
   const port = await freePort();
   const npm = spawn('npm', args, {
     cwd: ROOT,
@@ -28,7 +28,7 @@ async function startByNpm(t: TestContext, args: readonly string[]) {
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.after(() => {
+  t.teardown(() => {
     try {
       process.kill(-npm.pid!, 'SIGKILL');
     } catch {
@@ -54,20 +54,20 @@ for (const args of [['start'], ['run', 'vouchsafe', '--', 'serve']]) {
         () => npm.stdout.destroy(new Error('somebody still holds the output')),
         15_000,
       );
-      t.after(() => clearTimeout(deadline));
+      t.teardown(() => clearTimeout(deadline));
       await allEnded;
-      assert.throws(() => process.kill(-npm.pid!, 0), { code: 'ESRCH' }, 'a process is left');
+      t.throws(() => process.kill(-npm.pid!, 0), { code: 'ESRCH' }, 'a process is left');
       const [error] = await once(connect(port, '127.0.0.1'), 'error');
-      assert.equal(error.code, 'ECONNREFUSED');
+      t.is(error.code, 'ECONNREFUSED');
     });
   }
 }
 
-test('every script of package.json that runs a program hands its process over to it', () => {
+test('every script of package.json that runs a program hands its process over to it', (t) => {
   const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   for (const [name, script] of Object.entries<string>(scripts)) {
     // The shell that npm starts waits for the last command; signals that npm sends reach the shell alone.
     const last = script.split('&&').at(-1)!.trim();
-    if (!/^npm run /.test(last)) assert.match(last, /^exec /, name);
+    if (!/^npm run /.test(last)) t.regex(last, /^exec /, name);
   }
 });

@@ -1,10 +1,9 @@
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
@@ -16,13 +15,13 @@ import {
   basic,
   createTestClock,
   createTestDatabase,
-  onEveryEngine,
   type Reply,
   startTestService,
   type TestService,
   wrongCode,
 } from '../helpers/service.ts';
 import { startSmtpSink } from '../helpers/smtp.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 import { parseRaw, send, sendRaw } from '../helpers/wire.ts';
 
 async function opsGet(opsPort: number, path: string): Promise<{ status: number; text: string }> {
@@ -30,64 +29,60 @@ async function opsGet(opsPort: number, path: string): Promise<{ status: number; 
   return { status: response.status, text: await response.text() };
 }
 
-describe('the operator’s port', () => {
+test.describe('the operator’s port', (test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService('sqlite');
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('health and metrics are there, and not on the public port', async () => {
+  test('health and metrics are there, and not on the public port', async (t) => {
     await on.register();
     const { opsPort } = on.service;
-    assert.deepEqual(await opsGet(opsPort, '/livez'), { status: 200, text: 'ok\n' });
-    assert.deepEqual(await opsGet(opsPort, '/readyz'), { status: 200, text: 'ok\n' });
+    t.deepEqual(await opsGet(opsPort, '/livez'), { status: 200, text: 'ok\n' });
+    t.deepEqual(await opsGet(opsPort, '/readyz'), { status: 200, text: 'ok\n' });
     const { status, text } = await opsGet(opsPort, '/metrics');
-    assert.equal(status, 200);
-    assert.match(
-      text,
-      /^vouchsafe_http_request_seconds_count\{route="POST \/agent\/auth",status="200"\} 1$/m,
-    );
-    assert.match(text, /^vouchsafe_mails_waiting 0$/m);
-    for (const path of ['/livez', '/readyz', '/metrics'])
-      assert.equal((await on.get(path)).status, 404, path);
+    t.is(status, 200);
+    t.regex(text, /^vouchsafe_http_request_seconds_count\{route="POST \/agent\/auth",status="200"\} 1$/m);
+    t.regex(text, /^vouchsafe_mails_waiting 0$/m);
+    for (const path of ['/livez', '/readyz', '/metrics']) t.is((await on.get(path)).status, 404, path);
   });
 
-  test('nothing public is there', async () => {
+  test('nothing public is there', async (t) => {
     for (const path of ['/', '/auth.md', '/api/me', '/agent/auth', '/dev/mailbox']) {
-      assert.equal((await opsGet(on.service.opsPort, path)).status, 404, path);
+      t.is((await opsGet(on.service.opsPort, path)).status, 404, path);
     }
   });
 });
 
-describe('the development mailbox', () => {
+test.describe('the development mailbox', (test) => {
   const CAUGHT = ['/dev/mailbox', '/dev/mailbox.json'];
 
   test('without SMTP_URL, on this machine, mail is caught and shown as a page and as JSON', async (t) => {
     const on = await startTestService('sqlite');
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const { data } = (await on.post('/agent/auth', { type: 'anonymous', agent_name: '<b>Robin</b>' })).body;
     await on.post('/agent/auth/claim', { claim_token: data.claim_token, email: 'dev@example.com' });
     const code = await on.codeFor('dev@example.com');
     const page = await on.get('/dev/mailbox');
-    assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
-    assert.match(page.headers.get('content-security-policy') ?? '', /default-src 'none'/);
-    assert.ok(page.text.includes(code));
-    assert.ok(!page.text.includes('<b>Robin'), 'a name is text');
+    t.regex(page.headers.get('content-type') ?? '', /^text\/html/);
+    t.regex(page.headers.get('content-security-policy') ?? '', /default-src 'none'/);
+    t.true(page.text.includes(code));
+    t.false(page.text.includes('<b>Robin'), 'a name is text');
     const { mails } = (await on.get('/dev/mailbox.json')).body;
-    assert.equal(mails.length, 1);
-    assert.equal(mails[0].to, 'dev@example.com');
-    assert.ok(mails[0].text.includes(code));
+    t.is(mails.length, 1);
+    t.is(mails[0].to, 'dev@example.com');
+    t.truthy(mails[0].text.includes(code));
   });
 
   test('with SMTP_URL there is none', async (t) => {
     const sink = await startSmtpSink();
     const on = await startTestService('sqlite', { env: { SMTP_URL: sink.url } });
-    t.after(async () => {
+    t.teardown(async () => {
       await on.stop();
       await sink.close();
     });
-    for (const path of CAUGHT) assert.equal((await on.get(path)).status, 404);
+    for (const path of CAUGHT) t.is((await on.get(path)).status, 404);
   });
 
   test('at a public address there is none', async (t) => {
@@ -95,17 +90,17 @@ describe('the development mailbox', () => {
     const on = await startTestService('sqlite', {
       env: { SMTP_URL: sink.url, PUBLIC_URL: 'https://id.example.com' },
     });
-    t.after(async () => {
+    t.teardown(async () => {
       await on.stop();
       await sink.close();
     });
     const host = [['Host', 'id.example.com']] as const;
-    for (const path of CAUGHT) assert.equal((await send(on, 'GET', path, host)).status, 404);
-    assert.equal((await send(on, 'GET', '/auth.md', host)).status, 200);
+    for (const path of CAUGHT) t.is((await send(on, 'GET', path, host)).status, 404);
+    t.is((await send(on, 'GET', '/auth.md', host)).status, 200);
   });
 });
 
-onEveryEngine('what a run leaves behind', (engine) => {
+onEveryEngine('what a run leaves behind', (engine, test) => {
   let on: TestService;
   const secrets = new Set<string>();
   const mailboxes = ['robin', 'linked', 'ida', 'taken', 'hinted', 'by-link'].map(
@@ -126,7 +121,7 @@ onEveryEngine('what a run leaves behind', (engine) => {
   }
 
   /** All that happens in a service's life, with every secret of it noted. */
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, { limits: { triesPerCode: 3, claimMailPerAgent: '2/d' } });
     const call = async (name: string, reply: Promise<Reply>): Promise<Reply> => {
       count += 1;
@@ -249,13 +244,13 @@ onEveryEngine('what a run leaves behind', (engine) => {
     await call('no JSON', on.post('/agent/auth', `{"claim_token":"${first.claim_token}`));
     await call('bad email', on.post('/agent/auth/claim', { ...link, email: `${mailboxes[1]},x@y` }));
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('the run was what it should be', () => {
-    assert.equal(requests.complete?.status, 200);
-    assert.equal(requests.link?.status, 200);
-    assert.equal(requests['delete key']?.status, 200);
-    assert.equal(requests['greedy 2']?.status, 429);
+  test('the run was what it should be', (t) => {
+    t.is(requests.complete?.status, 200);
+    t.is(requests.link?.status, 200);
+    t.is(requests['delete key']?.status, 200);
+    t.is(requests['greedy 2']?.status, 429);
     for (const name of [
       'identity again',
       'exchange',
@@ -264,51 +259,51 @@ onEveryEngine('what a run leaves behind', (engine) => {
       'identified',
       'by link',
     ]) {
-      assert.equal(requests[name]?.status, 200, `${name}: ${requests[name]?.text}`);
+      t.is(requests[name]?.status, 200, `${name}: ${requests[name]?.text}`);
     }
-    assert.ok(secrets.size >= 30, `${secrets.size} secrets`);
+    t.true(secrets.size >= 30, `${secrets.size} secrets`);
   });
 
-  function assertHoldsNoSecret(text: string): void {
-    assert.doesNotMatch(text, /\b(?:sk|ct|clm|at|art|rss)_[0-9A-Za-z]{12,}|\beyJ/);
+  function assertHoldsNoSecret(t: ExecutionContext, text: string): void {
+    t.notRegex(text, /\b(?:sk|ct|clm|at|art|rss)_[0-9A-Za-z]{12,}|\beyJ/);
     for (const secret of secrets) {
-      assert.ok(!new RegExp(`(?<![0-9A-Za-z.])${secret}(?![0-9A-Za-z])`).test(text), secret);
+      t.false(new RegExp(`(?<![0-9A-Za-z.])${secret}(?![0-9A-Za-z])`).test(text), secret);
     }
-    for (const mailbox of mailboxes) assert.ok(!text.includes(mailbox), mailbox);
+    for (const mailbox of mailboxes) t.false(text.includes(mailbox), mailbox);
   }
 
-  test('the log names every request by its row, and holds no secret, no code and no mailbox', () => {
+  test('the log names every request by its row, and holds no secret, no code and no mailbox', (t) => {
     const log = on.logged.join('');
-    assertHoldsNoSecret(log);
+    assertHoldsNoSecret(t, log);
     const lines = log
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
     const requestLines = lines.filter(({ msg }) => msg === 'request');
-    assert.equal(requestLines.length, count);
+    t.is(requestLines.length, count);
     for (const [name, reply] of Object.entries(requests)) {
       const line = requestLines.find(({ id }) => id === reply.headers.get('x-request-id'));
-      assert.equal(line?.status, reply.status, name);
+      t.is(line?.status, reply.status, name);
     }
     const routes = new Set(requestLines.map(({ route }) => route));
-    assert.ok(routes.has('POST /agent/auth/claim/complete') && routes.has('DELETE /api/tokens/:id'));
-    assert.ok(routes.has('POST /agent/identity') && routes.has('POST /oauth2/token'));
+    t.true(routes.has('POST /agent/auth/claim/complete') && routes.has('DELETE /api/tokens/:id'));
+    t.true(routes.has('POST /agent/identity') && routes.has('POST /oauth2/token'));
   });
 
-  test('the metrics hold no secret, no mailbox, no id and no address', async () => {
+  test('the metrics hold no secret, no mailbox, no id and no address', async (t) => {
     const { text } = await opsGet(on.service.opsPort, '/metrics');
-    assertHoldsNoSecret(text);
-    assert.doesNotMatch(text, /\b(?:agt|usr|reg|key|req|out)_[0-9a-z]{9}/);
-    assert.doesNotMatch(text, /127\.0\.0\.1/);
-    assert.match(text, /^vouchsafe_limit_hits_total\{limit="claimMailPerAgent"\} 1$/m);
+    assertHoldsNoSecret(t, text);
+    t.notRegex(text, /\b(?:agt|usr|reg|key|req|out)_[0-9a-z]{9}/);
+    t.notRegex(text, /127\.0\.0\.1/);
+    t.regex(text, /^vouchsafe_limit_hits_total\{limit="claimMailPerAgent"\} 1$/m);
   });
 
-  test('the audit tells of every change, of who asked and under which request, and holds no secret', async () => {
+  test('the audit tells of every change, of who asked and under which request, and holds no secret', async (t) => {
     const events = await listEvents(on.service.deps.db, '', 1000);
-    assertHoldsNoSecret(JSON.stringify(events));
+    assertHoldsNoSecret(t, JSON.stringify(events));
     const times: Record<string, number> = {};
     for (const { kind } of events) times[kind] = (times[kind] ?? 0) + 1;
-    assert.deepEqual(times, {
+    t.deepEqual(times, {
       'resource.added': 1,
       'registration.created': 8,
       'claim.started': 8,
@@ -330,65 +325,60 @@ onEveryEngine('what a run leaves behind', (engine) => {
         .filter(({ requestId }) => requestId === requests[name]!.headers.get('x-request-id'))
         .map(({ kind }) => kind)
         .sort();
-    assert.deepEqual(by('register'), ['registration.created']);
-    assert.deepEqual(by('register again'), []);
-    assert.deepEqual(by('claim'), ['claim.started']);
-    assert.deepEqual(by('wrong'), ['claim.guess_failed']);
-    assert.deepEqual(by('complete'), [
-      'account.created',
-      'agent.merged',
-      'claim.completed',
-      'claim.superseded',
-    ]);
-    assert.deepEqual(by('complete again'), []);
-    assert.deepEqual(by('me'), ['key.retired']);
-    assert.deepEqual(by('make key'), ['key.created']);
-    assert.deepEqual(by('delete key'), ['key.revoked']);
-    assert.deepEqual(by('revoke'), ['key.revoked']);
-    assert.deepEqual(by('link'), ['account.created', 'agent.linked', 'claim.completed']);
-    assert.deepEqual(by('asserted'), ['claim.started', 'registration.created']);
-    assert.deepEqual(by('greedy 2'), ['limit.hit']);
-    assert.deepEqual(by('identity'), ['registration.created']);
-    assert.deepEqual(by('identity again'), []);
-    assert.deepEqual(by('exchange'), ['token.issued']);
-    assert.deepEqual(by('introspect token'), []);
-    assert.deepEqual(by('renewal'), []);
-    assert.deepEqual(by('revoke token'), ['key.revoked']);
-    assert.deepEqual(by('hinted'), ['claim.started', 'registration.created']);
-    assert.deepEqual(by('poll'), []);
-    assert.deepEqual(by('wrong user_code'), ['claim.guess_failed']);
-    assert.deepEqual(by('identified'), ['account.created', 'agent.merged', 'claim.completed']);
-    assert.deepEqual(by('by link'), ['claim.started', 'registration.created']);
+    t.deepEqual(by('register'), ['registration.created']);
+    t.deepEqual(by('register again'), []);
+    t.deepEqual(by('claim'), ['claim.started']);
+    t.deepEqual(by('wrong'), ['claim.guess_failed']);
+    t.deepEqual(by('complete'), ['account.created', 'agent.merged', 'claim.completed', 'claim.superseded']);
+    t.deepEqual(by('complete again'), []);
+    t.deepEqual(by('me'), ['key.retired']);
+    t.deepEqual(by('make key'), ['key.created']);
+    t.deepEqual(by('delete key'), ['key.revoked']);
+    t.deepEqual(by('revoke'), ['key.revoked']);
+    t.deepEqual(by('link'), ['account.created', 'agent.linked', 'claim.completed']);
+    t.deepEqual(by('asserted'), ['claim.started', 'registration.created']);
+    t.deepEqual(by('greedy 2'), ['limit.hit']);
+    t.deepEqual(by('identity'), ['registration.created']);
+    t.deepEqual(by('identity again'), []);
+    t.deepEqual(by('exchange'), ['token.issued']);
+    t.deepEqual(by('introspect token'), []);
+    t.deepEqual(by('renewal'), []);
+    t.deepEqual(by('revoke token'), ['key.revoked']);
+    t.deepEqual(by('hinted'), ['claim.started', 'registration.created']);
+    t.deepEqual(by('poll'), []);
+    t.deepEqual(by('wrong user_code'), ['claim.guess_failed']);
+    t.deepEqual(by('identified'), ['account.created', 'agent.merged', 'claim.completed']);
+    t.deepEqual(by('by link'), ['claim.started', 'registration.created']);
     for (const name of ['word', 'notice', 'no grant', 'no resource', 'no scope', 'no type', 'bad hint']) {
-      assert.deepEqual([requests[name]?.status, by(name)], [400, []], name);
+      t.deepEqual([requests[name]?.status, by(name)], [400, []], name);
     }
     for (const { requestId, address, at } of events) {
-      assert.match(requestId ?? '', /^(req_\w+|test)$/);
-      assert.match(address ?? '', /^(127\.0\.0\.1|::1|local)$/);
-      assert.equal(at, on.clock());
+      t.regex(requestId ?? '', /^(req_\w+|test)$/);
+      t.regex(address ?? '', /^(127\.0\.0\.1|::1|local)$/);
+      t.is(at, on.clock());
     }
   });
 });
 
 test('nothing that a caller sends can forge a line of the log', async (t) => {
   const on = await startTestService('sqlite');
-  t.after(() => on.stop());
+  t.teardown(() => on.stop());
   const forged = '{"level":60,"msg":"forged"}';
   for (const name of [`Robin\n${forged}`, `Robin\u2028${forged}`, `Robin\u0085${forged}`, `"}${forged}`]) {
     const { status } = await on.post('/agent/auth', { type: 'anonymous', agent_name: name });
-    assert.ok(status === 200 || status === 400);
+    t.true(status === 200 || status === 400);
   }
   await on.get(`/%0a${encodeURIComponent(forged)}`);
   await on.request('GET', '/api/me', { headers: { 'X-Request-Id': forged, 'User-Agent': forged } });
   await sendRaw(on, `GET / HTTP/1.1\r\nHost: localhost\r\nX: a\n${forged}\r\nConnection: close\r\n\r\n`);
   for (const line of on.logged) {
-    assert.equal(line.indexOf('\n'), line.length - 1, line);
-    assert.notEqual(JSON.parse(line).msg, 'forged');
-    assert.ok(!line.includes('forged'), line);
+    t.is(line.indexOf('\n'), line.length - 1, line);
+    t.not(JSON.parse(line).msg, 'forged');
+    t.false(line.includes('forged'), line);
   }
 });
 
-onEveryEngine('stopping', (engine) => {
+onEveryEngine('stopping', (engine, test) => {
   test('a claim begun before a restart is completed after it', async (t) => {
     const database = await createTestDatabase(engine);
     const clock = createTestClock();
@@ -398,19 +388,19 @@ onEveryEngine('stopping', (engine) => {
     const otp = await first.codeFor('restart@example.com');
     await first.stop();
     const second = await startTestService(engine, { database, clock });
-    t.after(async () => {
+    t.teardown(async () => {
       await second.stop();
       await database.drop();
     });
     const completed = await second.post('/agent/auth/claim/complete', { claim_token, otp });
-    assert.equal(completed.status, 200, completed.text);
-    assert.equal(completed.body.data.user_id, user_id);
-    assert.equal((await second.get('/api/me', completed.body.data.credential)).status, 200);
+    t.is(completed.status, 200, completed.text);
+    t.is(completed.body.data.user_id, user_id);
+    t.is((await second.get('/api/me', completed.body.data.credential)).status, 200);
   });
 
   test('at SIGTERM what is under way is finished, nothing more is taken, and the process ends well', async (t) => {
     const database = await createTestDatabase(engine);
-    t.after(() => database.drop());
+    t.teardown(() => database.drop());
     const server = await serve(t, { DATABASE_URL: database.url });
     const idle = await openSocket(t, server.port);
     idle.write('GET /llms.txt HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -419,68 +409,65 @@ onEveryEngine('stopping', (engine) => {
     const requests = await Promise.all([1, 2, 3].map(() => halfARequest(t, server.port)));
     server.child.kill('SIGTERM');
     await server.says(/"signal":"SIGTERM"/);
-    assert.deepEqual(await opsGet(server.opsPort, '/readyz'), { status: 503, text: 'shutting down\n' });
-    assert.equal((await opsGet(server.opsPort, '/livez')).status, 200);
-    await assert.rejects(fetch(`http://localhost:${server.port}/llms.txt`), 'no new connection');
+    t.deepEqual(await opsGet(server.opsPort, '/readyz'), { status: 503, text: 'shutting down\n' });
+    t.is((await opsGet(server.opsPort, '/livez')).status, 200);
+    await t.throwsAsync(fetch(`http://localhost:${server.port}/llms.txt`), undefined, 'no new connection');
     if (!idle.closed) await once(idle, 'close');
 
     const replies = await Promise.all(requests.map((request) => request.finish()));
     const finishedAt = performance.now();
     for (const { status, headers, body } of replies) {
-      assert.equal(status, 200);
-      assert.match(body.data.credential, /^sk_/);
-      assert.equal(headers.get('connection'), 'close');
+      t.is(status, 200);
+      t.regex(body.data.credential, /^sk_/);
+      t.is(headers.get('connection'), 'close');
     }
-    assert.deepEqual(await server.ended, [0, null]);
-    assert.ok(performance.now() - finishedAt < 3000, 'at once');
+    t.deepEqual(await server.ended, [0, null]);
+    t.true(performance.now() - finishedAt < 3000, 'at once');
   });
 
   test('a second signal ends it at once', async (t) => {
     const database = await createTestDatabase(engine);
-    t.after(() => database.drop());
+    t.teardown(() => database.drop());
     const server = await serve(t, { DATABASE_URL: database.url });
     await halfARequest(t, server.port);
     server.child.kill('SIGTERM');
     await server.says(/"signal":"SIGTERM"/);
     server.child.kill('SIGTERM');
-    assert.deepEqual(await server.ended, [1, null]);
+    t.deepEqual(await server.ended, [1, null]);
   });
 
   test('a service that cannot have both of its ports has neither, and ends with a sentence', async (t) => {
     const database = await createTestDatabase(engine);
     const occupant = createServer().listen(0, '127.0.0.1');
     await once(occupant, 'listening');
-    t.after(async () => {
+    t.teardown(async () => {
       occupant.close();
       await database.drop();
     });
     const { port } = occupant.address() as { port: number };
     const child = spawnServe({ DATABASE_URL: database.url, PORT: '0', OPS_PORT: String(port) });
-    t.after(() => child.kill('SIGKILL'));
+    t.teardown(() => child.kill('SIGKILL'));
     let said = '';
     child.stderr!.on('data', (chunk) => {
       said += chunk;
     });
-    assert.deepEqual(await once(child, 'close'), [2, null]);
-    assert.match(
-      said,
-      new RegExp(`^OPS_PORT: another process listens at port ${port} of [^\\n]* already\\.\\n$`),
-    );
+    t.deepEqual(await once(child, 'close'), [2, null]);
+    t.regex(said, new RegExp(`^OPS_PORT: another process listens at port ${port} of [^\\n]* already\\.\\n$`));
   });
 });
 
 test('"npm start" greets with lines that can be pasted, and says where the mail is', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-start-'));
-  t.after(() => rmSync(folder, { recursive: true }));
+  t.teardown(() => rmSync(folder, { recursive: true }));
   const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  assert.equal(scripts.start, 'exec node src/cli.ts serve', 'which is what this test starts');
+  t.is(scripts.start, 'exec node src/cli.ts serve', 'which is what this test starts');
   const server = await serve(t, { DATABASE_URL: `file:${folder}/vouchsafe.db` });
   const url = `http://localhost:${server.port}`;
   const lines = server.greeting.split('\n').flatMap((line) => {
     const found = /^ {2}curl -s -X POST (\S+) -H 'Content-Type: application\/json' -d '(.+)'$/.exec(line);
     return found ? [{ target: found[1]!, body: JSON.parse(found[2]!) }] : [];
   });
-  assert.deepEqual(
+  t.deepEqual(
     lines.map(({ target }) => target),
     [`${url}/agent/auth`, `${url}/agent/auth/claim`, `${url}/agent/auth/claim/complete`],
   );
@@ -495,61 +482,61 @@ test('"npm start" greets with lines that can be pasted, and says where the mail 
     return (await response.json()) as { ok: boolean; data: { claim_token: string; credential: string } };
   };
   const { claim_token } = (await paste(0, {})).data;
-  assert.equal((await paste(1, { claim_token })).ok, true);
+  t.true((await paste(1, { claim_token })).ok);
 
-  const mailbox = /Mail is caught at (\S+)/.exec(server.greeting)?.[1];
-  assert.equal(mailbox, `${url}/dev/mailbox`);
+  const mailbox = `${url}/dev/mailbox`;
+  t.is(/Mail is caught at (\S+)/.exec(server.greeting)?.[1], mailbox);
   let otp: string | undefined;
   while (otp === undefined) {
     otp = /^ {4}(\d{6})$/m.exec(await (await fetch(mailbox)).text())?.[1];
   }
-  assert.match((await paste(2, { claim_token, otp })).data.credential, /^sk_/);
+  t.regex((await paste(2, { claim_token, otp })).data.credential, /^sk_/);
   const authMd = /for agents: (\S+)/.exec(server.greeting)?.[1];
-  assert.equal((await fetch(authMd!)).status, 200);
+  t.is((await fetch(authMd!)).status, 200);
 });
 
-describe('a client that dawdles', { concurrency: true }, () => {
+test.describe('a client that dawdles', (test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService('sqlite');
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  test('one that never ends its headers is let go within 12 seconds', async () => {
+  test.concurrent('one that never ends its headers is let go within 12 seconds', async (t) => {
     const startedAt = performance.now();
     const received = await sendRaw(on, 'POST /agent/auth HTTP/1.1\r\nHost: localhost\r\n');
-    assert.ok(performance.now() - startedAt < 12_500);
-    assert.equal(parseRaw(received).status, 408);
+    t.true(performance.now() - startedAt < 12_500);
+    t.is(parseRaw(received).status, 408);
   });
 
-  test('one that never ends its body is let go within 17 seconds', async () => {
+  test.concurrent('one that never ends its body is let go within 17 seconds', async (t) => {
     const startedAt = performance.now();
     const received = await sendRaw(
       on,
       'POST /agent/auth HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"type":',
     );
-    assert.ok(performance.now() - startedAt < 17_500);
-    assert.equal(parseRaw(received).status, 408);
+    t.true(performance.now() - startedAt < 17_500);
+    t.is(parseRaw(received).status, 408);
   });
 
-  test('one that keeps a connection and asks nothing is let go within 7 seconds', async () => {
+  test.concurrent('one that keeps a connection and asks nothing is let go within 7 seconds', async (t) => {
     const startedAt = performance.now();
     const received = await sendRaw(on, 'GET /llms.txt HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    assert.ok(performance.now() - startedAt < 7500);
-    assert.match(received, /^HTTP\/1\.1 200 /);
+    t.true(performance.now() - startedAt < 7500);
+    t.regex(received, /^HTTP\/1\.1 200 /);
   });
 });
 
-async function openSocket(t: TestContext, port: number): Promise<Socket> {
+async function openSocket(t: ExecutionContext, port: number): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
-  t.after(() => socket.destroy());
+  t.teardown(() => socket.destroy());
   socket.on('error', () => {});
   await once(socket, 'connect');
   return socket;
 }
 
 /** A registration of which the server has the headers; `finish` sends the rest and reads the answer. */
-async function halfARequest(t: TestContext, port: number): Promise<{ finish(): Promise<Reply> }> {
+async function halfARequest(t: ExecutionContext, port: number): Promise<{ finish(): Promise<Reply> }> {
   const body = '{"type":"anonymous"}';
   const socket = await openSocket(t, port);
   let received = '';

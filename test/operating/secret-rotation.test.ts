@@ -1,28 +1,26 @@
-import assert from 'node:assert/strict';
 import { tmpdir } from 'node:os';
-import { after, before, test } from 'node:test';
 import { openBrowser } from '../helpers/browser.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { appCode, setUpApp, signIn } from '../helpers/human.ts';
 import {
   createTestDatabase,
-  onEveryEngine,
   startTestService,
   type TestDatabase,
   type TestService,
 } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const OLD = 'old0123456789abcdef0123456789abcdef01234';
 const NEW = 'new0123456789abcdef0123456789abcdef01234';
 
-onEveryEngine('rotating SECRET over replicas', (engine) => {
+onEveryEngine('rotating SECRET over replicas', (engine, test) => {
   let database: TestDatabase;
   const open: TestService[] = [];
-  before(async () => {
+  test.before(async () => {
     database = await createTestDatabase(engine);
   });
-  after(async () => {
+  test.after(async () => {
     for (const on of open) await on.stop();
     await database.drop();
   });
@@ -62,7 +60,7 @@ onEveryEngine('rotating SECRET over replicas', (engine) => {
     return row!.tries;
   };
 
-  test('in the wrong order: who lacks the new secret is not ready, says why, and takes no try of a code', async () => {
+  test('in the wrong order: who lacks the new secret is not ready, says why, and takes no try of a code', async (t) => {
     const whole = await start(`${NEW} ${OLD}`);
     const mailbox = newMailbox();
     const { claim_token } = await whole.register();
@@ -70,30 +68,30 @@ onEveryEngine('rotating SECRET over replicas', (engine) => {
     const otp = await codeFor(mailbox);
 
     const lacking = await start(OLD, whole);
-    assert.equal(await ready(whole), '200 ok');
-    assert.equal(await ready(lacking), '503 another service');
-    assert.ok(lacking.logged.some((line) => line.includes('first append the new secret on all services')));
+    t.is(await ready(whole), '200 ok');
+    t.is(await ready(lacking), '503 another service');
+    t.true(lacking.logged.some((line) => line.includes('first append the new secret on all services')));
     for (const guess of [otp, '000000', '111111']) {
       const reply = await lacking.post('/agent/auth/claim/complete', { claim_token, otp: guess });
-      assert.equal(reply.status, 503, reply.text);
+      t.is(reply.status, 503, reply.text);
     }
-    assert.equal(await triesOf(whole, mailbox), 0);
+    t.is(await triesOf(whole, mailbox), 0);
     const doctor = await vouchsafe(['doctor'], tmpdir(), { DATABASE_URL: database.url, SECRET: OLD });
-    assert.match(doctor.stdout, /BAD {2}secret: SECRET: another service/);
+    t.regex(doctor.stdout, /BAD {2}secret: SECRET: another service/);
     const fine = await vouchsafe(['doctor'], tmpdir(), {
       DATABASE_URL: database.url,
       SECRET: `${OLD} ${NEW}`,
     });
-    assert.doesNotMatch(fine.stdout, /secret/);
+    t.notRegex(fine.stdout, /secret/);
 
     const done = await whole.post('/agent/auth/claim/complete', { claim_token, otp });
-    assert.equal(done.status, 200, done.text);
+    t.is(done.status, 200, done.text);
     await stop(whole);
-    assert.equal(await ready(lacking), '200 ok', 'nobody is there any more whom it could not read');
+    t.is(await ready(lacking), '200 ok', 'nobody is there any more whom it could not read');
     await stop(lacking);
   });
 
-  test('in the wrong order: a second factor costs no try either', async () => {
+  test('in the wrong order: a second factor costs no try either', async (t) => {
     const whole = await start(`${NEW} ${OLD}`);
     const mailbox = newMailbox();
     const browser = await signIn(whole, mailbox);
@@ -107,19 +105,19 @@ onEveryEngine('rotating SECRET over replicas', (engine) => {
     const mailed = () => lacking.signInMails.at(-1) ?? whole.signInMails[earlier];
     while (mailed() === undefined) await new Promise((resolve) => setTimeout(resolve, 20));
     const second = await visitor.post('/sign-in/code', { code: mailed()!.code });
-    assert.match(second.text, /Now your app/);
+    t.regex(second.text, /Now your app/);
     const refused = await visitor.post('/sign-in/code', { code: appCode(whole, secret) });
-    assert.equal(refused.status, 503, refused.text);
+    t.is(refused.status, 503, refused.text);
     const row = await whole.service.deps.db.get<{ tries: number }>(
       'SELECT MAX(tries) AS tries FROM sign_ins WHERE mailbox = ? AND ended_at IS NULL',
       [mailbox],
     );
-    assert.equal(row!.tries, 0);
+    t.is(row!.tries, 0);
     await stop(lacking);
     await stop(whole);
   });
 
-  test('in the right order every step serves, whichever service began', async () => {
+  test('in the right order every step serves, whichever service began', async (t) => {
     for (const [one, other] of [
       [OLD, `${OLD} ${NEW}`],
       [`${OLD} ${NEW}`, `${OLD} ${NEW}`],
@@ -129,7 +127,7 @@ onEveryEngine('rotating SECRET over replicas', (engine) => {
     ] as const) {
       const a = await start(one);
       const b = await start(other, a);
-      assert.deepEqual([await ready(a), await ready(b)], ['200 ok', '200 ok'], `${one} / ${other}`);
+      t.deepEqual([await ready(a), await ready(b)], ['200 ok', '200 ok'], `${one} / ${other}`);
       for (const [begun, completed] of [
         [a, b],
         [b, a],
@@ -141,9 +139,9 @@ onEveryEngine('rotating SECRET over replicas', (engine) => {
         const page = await openBrowser(completed).get(
           asked.body.data.verification_uri.replace(begun.url, completed.url),
         );
-        assert.equal(page.status, 200);
+        t.is(page.status, 200);
         const done = await completed.post('/agent/auth/claim/complete', { claim_token, otp });
-        assert.equal(done.status, 200, done.text);
+        t.is(done.status, 200, done.text);
       }
       await stop(a);
       await stop(b);

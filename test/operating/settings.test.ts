@@ -1,26 +1,25 @@
-import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
 import { settingsTable } from '../../src/config/settings.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { freePort } from '../helpers/free-port.ts';
+import { test } from '../helpers/suite.ts';
 
 const BASE = process.env.TEST_DATABASE_URL!;
 
 let folder: string;
 let served: import('node:http').Server;
 let taken: number;
-before(async () => {
+test.before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'vouchsafe-settings-'));
   served = createServer();
   await new Promise<void>((resolve) => served.listen(0, '127.0.0.1', resolve));
   taken = (served.address() as AddressInfo).port;
 });
-after(async () => {
+test.after(async () => {
   await new Promise((resolve) => served.close(resolve));
   rmSync(folder, { recursive: true });
 });
@@ -35,7 +34,7 @@ function file(name: string, content: string): string {
   return join(folder, name);
 }
 
-describe('a start that fails', () => {
+test.describe('a start that fails', (test) => {
   /** The settings, and what the sentence says beside the setting's name, which is the first of them. */
   const starts: [about: string, env: () => Record<string, string>, says: RegExp][] = [
     [
@@ -170,7 +169,7 @@ describe('a start that fails', () => {
   }
 
   for (const [about, env, says] of starts) {
-    test(`says in one sentence which setting is wrong: ${about}`, async () => {
+    test(`says in one sentence which setting is wrong: ${about}`, async (t) => {
       const ports = {
         PORT: String(await freePort()),
         OPS_PORT: '0',
@@ -183,15 +182,15 @@ describe('a start that fails', () => {
         ...env(),
       });
       // Whether a value is wrong, or the database cannot be used as it is.
-      assert.equal(code, stderr.startsWith('DATABASE_URL: ') ? 1 : 2, stderr);
-      assert.equal(stdout, '');
-      assert.match(stderr, says);
-      assert.equal(stderr.trim().split('\n').length, 1, stderr);
-      assert.ok(!stderr.includes('hunter2'), 'no password is repeated');
+      t.is(code, stderr.startsWith('DATABASE_URL: ') ? 1 : 2, stderr);
+      t.is(stdout, '');
+      t.regex(stderr, says);
+      t.is(stderr.trim().split('\n').length, 1, stderr);
+      t.false(stderr.includes('hunter2'), 'no password is repeated');
     });
   }
 
-  test('on PostgreSQL says it where its user may not create tables', async () => {
+  test('on PostgreSQL says it where its user may not create tables', async (t) => {
     const { default: pg } = await import('pg');
     const admin = new pg.Client({ connectionString: BASE });
     await admin.connect();
@@ -201,8 +200,8 @@ describe('a start that fails', () => {
       await admin.query(`CREATE ROLE ${name} LOGIN PASSWORD 'hunter2'`);
       const DATABASE_URL = postgres({ username: name, password: 'hunter2', pathname: `/${name}` });
       const { code, stderr } = await vouchsafe(['migrate'], folder, { DATABASE_URL });
-      assert.equal(code, 1, stderr);
-      assert.match(
+      t.is(code, 1, stderr);
+      t.regex(
         stderr,
         /^DATABASE_URL: the database bounded_[0-9]+ at .* does not let this user create tables/,
       );
@@ -213,31 +212,31 @@ describe('a start that fails', () => {
     }
   });
 
-  test('of a command and of doctor says it as well', async () => {
+  test('of a command and of doctor says it as well', async (t) => {
     const DATABASE_URL = postgres({ port: '1' });
     const listed = await vouchsafe(['agent', 'list'], folder, { DATABASE_URL, STARTUP_TIMEOUT: '0' });
-    assert.equal(listed.code, 1);
-    assert.match(listed.stderr, /^DATABASE_URL: .* refuses connections/);
+    t.is(listed.code, 1);
+    t.regex(listed.stderr, /^DATABASE_URL: .* refuses connections/);
     const looked = await vouchsafe(['doctor'], folder, {
       DATABASE_URL,
       SMTP_URL: 'smtp://127.0.0.1:1',
       STARTUP_TIMEOUT: '0',
     });
-    assert.match(looked.stdout, /BAD {2}database: DATABASE_URL: .* refuses connections/);
-    assert.match(looked.stdout, /BAD {2}mail: SMTP_URL: /);
+    t.regex(looked.stdout, /BAD {2}database: DATABASE_URL: .* refuses connections/);
+    t.regex(looked.stdout, /BAD {2}mail: SMTP_URL: /);
   });
 });
 
-describe('the settings', () => {
-  test('stand in README as the program knows them', () => {
+test.describe('the settings', (test) => {
+  test('stand in README as the program knows them', (t) => {
     const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-    assert.ok(
+    t.true(
       readme.includes(settingsTable()),
       `README’s table is: vouchsafe config --markdown\n${settingsTable()}`,
     );
   });
 
-  test('are printed as they are in force, with where they come from and without secrets', async () => {
+  test('are printed as they are in force, with where they come from and without secrets', async (t) => {
     chmodSync(folder, 0o700);
     const env = {
       PORT: '8080',
@@ -245,20 +244,20 @@ describe('the settings', () => {
       SMTP_URL_FILE: file('smtp', 'smtps://user:hunter2@mail.example.com\n'),
     };
     const { code, stdout } = await vouchsafe(['config', '--json'], folder, env);
-    assert.equal(code, 0);
-    assert.ok(!stdout.includes('hunter2'));
+    t.is(code, 0);
+    t.false(stdout.includes('hunter2'));
     const { settings } = JSON.parse(stdout) as { settings: { name: string; value: unknown; from: string }[] };
     const of = (name: string) => settings.find((each) => each.name === name);
-    assert.deepEqual(of('PORT'), { name: 'PORT', value: 8080, from: 'PORT' });
-    assert.deepEqual(of('PUBLIC_URL'), {
+    t.deepEqual(of('PORT'), { name: 'PORT', value: 8080, from: 'PORT' });
+    t.deepEqual(of('PUBLIC_URL'), {
       name: 'PUBLIC_URL',
       value: 'http://localhost:8080',
       from: 'default',
     });
-    assert.deepEqual(of('SMTP_URL'), { name: 'SMTP_URL', value: '(set, not shown)', from: 'SMTP_URL_FILE' });
+    t.deepEqual(of('SMTP_URL'), { name: 'SMTP_URL', value: '(set, not shown)', from: 'SMTP_URL_FILE' });
     const shown = await vouchsafe(['config'], folder, env);
-    assert.match(shown.stdout, /^PORT +8080 {2}\(PORT\)$/m);
-    assert.ok(!shown.stdout.includes('hunter2'));
-    assert.equal((await vouchsafe(['config', '--markdown'], folder)).stdout.trim(), settingsTable());
+    t.regex(shown.stdout, /^PORT +8080 {2}\(PORT\)$/m);
+    t.false(shown.stdout.includes('hunter2'));
+    t.is((await vouchsafe(['config', '--markdown'], folder)).stdout.trim(), settingsTable());
   });
 });

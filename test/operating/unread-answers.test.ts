@@ -1,30 +1,30 @@
-import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { until } from '../helpers/api.ts';
 import { startTestService, TEST_SECRET, type TestService } from '../helpers/service.ts';
 import { helperPath } from '../helpers/storage.ts';
+import { test } from '../helpers/suite.ts';
 
 /** Clients that send requests ahead, and those that do not read what they asked for. */
 
 const MEGABYTE = 1024 * 1024;
-describe('requests that are sent ahead', () => {
+test.describe('requests that are sent ahead', (test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService('sqlite');
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const open = (): Socket => connect(Number(new URL(on.url).port), '127.0.0.1');
   const ask = (path: string, more = '', body = '') =>
     `${body === '' ? 'GET' : 'POST'} ${path} HTTP/1.1\r\nHost: localhost\r\n${more}\r\n${body}`;
 
-  test('are all answered, in their order, however many there are', async () => {
+  test('are all answered, in their order, however many there are', async (t) => {
     const socket = open();
     let text = '';
     socket.setEncoding('utf8').on('data', (chunk: string) => {
@@ -38,10 +38,10 @@ describe('requests that are sent ahead', () => {
     socket.write(ask('/llms.txt', 'Connection: close\r\n'));
     await once(socket, 'close');
     const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => status);
-    assert.deepEqual(statuses, [...paths.map(() => '404'), '200']);
+    t.deepEqual(statuses, [...paths.map(() => '404'), '200']);
   });
 
-  test('with bodies are taken apart rightly, wherever a read ends', async () => {
+  test('with bodies are taken apart rightly, wherever a read ends', async (t) => {
     const socket = open();
     let text = '';
     socket.setEncoding('utf8').on('data', (chunk: string) => {
@@ -57,15 +57,15 @@ describe('requests that are sent ahead', () => {
     for (let at = 0; at < sent.length; at += 700) socket.write(sent.slice(at, at + 700));
     socket.write(ask('/llms.txt', 'Connection: close\r\n'));
     await once(socket, 'close');
-    assert.equal([...text.matchAll(/"credential":"sk_/g)].length, names.length);
+    t.is([...text.matchAll(/"credential":"sk_/g)].length, names.length);
     const known = await on.service.deps.db.all<{ name: string }>('SELECT name FROM agents ORDER BY id');
-    assert.deepEqual(
+    t.deepEqual(
       known.map(({ name }) => name),
       names,
     );
   });
 
-  test('one that nobody reads from for fifteen seconds is closed, one that is idle or reads slowly is not', async () => {
+  test('one that nobody reads from for fifteen seconds is closed, one that is idle or reads slowly is not', async (t) => {
     const [stalled, idle, slow] = [open(), open(), open()];
     for (const socket of [stalled, slow]) socket.pause();
     const closed = once(stalled, 'close');
@@ -88,16 +88,16 @@ describe('requests that are sent ahead', () => {
     }
     stalled.resume();
     await closed;
-    assert.ok(read > 0 && !slow.destroyed && !idle.destroyed);
+    t.true(read > 0 && !slow.destroyed && !idle.destroyed);
     idle.write(ask('/llms.txt'));
     const [chunk] = (await once(idle, 'data')) as [Buffer];
-    assert.match(chunk.toString(), /^HTTP\/1\.1 200 /);
+    t.regex(chunk.toString(), /^HTTP\/1\.1 200 /);
     idle.destroy();
     slow.destroy();
   });
 });
 
-describe('an attack by requests whose answers nobody reads', () => {
+test.describe('an attack by requests whose answers nobody reads', (test) => {
   for (const [connections, requests] of [
     [300, 1000],
     [990, 1000],
@@ -116,7 +116,7 @@ describe('an attack by requests whose answers nobody reads', () => {
         env,
         execArgv: ['--expose-gc', '--max-semi-space-size=4'],
       });
-      t.after(async () => {
+      t.teardown(async () => {
         server.disconnect();
         await once(server, 'exit');
         rmSync(folder, { recursive: true });
@@ -128,23 +128,23 @@ describe('an attack by requests whose answers nobody reads', () => {
       for (const round of [1, 2]) {
         await attack(port);
         const after = await memoryOf(server);
-        assertWithin(after.held - before.held, 25, `held in the heap after round ${round}`);
+        assertWithin(t, after.held - before.held, 25, `held in the heap after round ${round}`);
         // Before there were bounds, 1500 and 3400 MB; how much it really is stands in docs/performance.md.
-        assertWithin(after.rss - before.rss, 400, `of resident memory after round ${round}`);
+        assertWithin(t, after.rss - before.rss, 400, `of resident memory after round ${round}`);
       }
 
       async function attack(at: number): Promise<void> {
         const attacker = fork(helperPath('attacker.ts'), [at, connections, requests].map(String));
-        t.after(() => attacker.kill());
+        t.teardown(() => attacker.kill());
         const sent = once(attacker, 'message');
         let isOver = false;
-        const worst = honestClient(at, () => isOver);
+        const worst = honestClient(t, at, () => isOver);
         await sent;
         await new Promise((resolve) => setTimeout(resolve, 3000)); // under attack
         isOver = true;
         const waited = Math.round(await worst);
         // Before there were bounds, 10 and 55 seconds; how long it really is stands in docs/performance.md.
-        assert.ok(waited < 5000, `an honest client waited ${waited} ms`);
+        t.true(waited < 5000, `an honest client waited ${waited} ms`);
         attacker.disconnect();
         await once(attacker, 'exit');
         await until(async () => (await openConnections(server)) === 0);
@@ -152,8 +152,8 @@ describe('an attack by requests whose answers nobody reads', () => {
     });
   }
 
-  function assertWithin(bytes: number, megabytes: number, what: string): void {
-    assert.ok(bytes < megabytes * MEGABYTE, `${Math.round(bytes / MEGABYTE)} MB more ${what}`);
+  function assertWithin(t: ExecutionContext, bytes: number, megabytes: number, what: string): void {
+    t.true(bytes < megabytes * MEGABYTE, `${Math.round(bytes / MEGABYTE)} MB more ${what}`);
   }
 
   async function ask(server: ChildProcess): Promise<{ rss: number; held: number; connections: number }> {
@@ -165,12 +165,12 @@ describe('an attack by requests whose answers nobody reads', () => {
   const openConnections = async (server: ChildProcess) => (await ask(server)).connections;
 
   /** Asks again and again; the longest that it waited, ms. */
-  async function honestClient(port: number, isOver: () => boolean): Promise<number> {
+  async function honestClient(t: ExecutionContext, port: number, isOver: () => boolean): Promise<number> {
     let worst = 0;
     while (!isOver()) {
       const startedAt = performance.now();
       const reply = await fetch(`http://127.0.0.1:${port}/llms.txt`, { headers: { Connection: 'close' } });
-      assert.equal(reply.status, 200);
+      t.is(reply.status, 200);
       await reply.text();
       worst = Math.max(worst, performance.now() - startedAt);
       await new Promise((resolve) => setTimeout(resolve, 50));

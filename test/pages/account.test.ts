@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { accountSteps } from '../helpers/account-steps.ts';
 import { openBrowser, type Page } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
@@ -7,23 +5,24 @@ import { newMailbox } from '../helpers/common.ts';
 import { SESSION, setUpApp, signIn } from '../helpers/human.ts';
 import { violations } from '../helpers/oracle.ts';
 import { happenings } from '../helpers/own-pages.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('the account', (engine) => {
+onEveryEngine('the account', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(async () => {
+  test.after(async (t) => {
     const found = await violations(on.service.deps.db);
     await on.stop();
-    assert.deepEqual(found, []);
+    t.deepEqual(found, []);
   });
 
   const { accountOf, ownKey, vouched, agentKey } = accountSteps(() => ({ on }));
 
-  describe('what happened', () => {
-    test('is what concerns its owner, newest first, and nobody else’s', async () => {
+  test.describe('what happened', (test) => {
+    test('is what concerns its owner, newest first, and nobody else’s', async (t) => {
       const [mailbox, other] = [newMailbox(), newMailbox()];
       const theirs = await vouched(other, 'Foreigner');
       const browser = await signIn(on, mailbox);
@@ -39,7 +38,7 @@ onEveryEngine('the account', (engine) => {
         await step();
       }
       const lines = happenings(await browser.get('/account/activity'));
-      assert.deepEqual(
+      t.deepEqual(
         lines.map(({ what, name }) => (name === undefined ? what : `${what}: ${name}`)),
         [
           'A key was made: Backup',
@@ -51,15 +50,15 @@ onEveryEngine('the account', (engine) => {
         ],
       );
       const times = lines.map(({ when }) => when);
-      assert.deepEqual(times, times.toSorted().reverse());
-      assert.match(times[0]!, /^\d{4}-\d\d-\d\d \d\d:\d\d UTC, network 127\.0\.x\.x$/);
+      t.deepEqual(times, times.toSorted().reverse());
+      t.regex(times[0]!, /^\d{4}-\d\d-\d\d \d\d:\d\d UTC, network 127\.0\.x\.x$/);
 
       const others = happenings(await (await signIn(on, other)).get('/account/activity'));
-      assert.ok(others.some(({ name }) => name === 'Foreign key'));
-      for (const { name } of others) assert.ok(!['Mover', 'Neighbour', 'Backup'].includes(name ?? ''));
+      t.true(others.some(({ name }) => name === 'Foreign key'));
+      for (const { name } of others) t.false(['Mover', 'Neighbour', 'Backup'].includes(name ?? ''));
     });
 
-    test('comes page by page, each line on one of them', async () => {
+    test('comes page by page, each line on one of them', async (t) => {
       const mailbox = newMailbox();
       const browser = await signIn(on, mailbox);
       await browser.get('/account');
@@ -74,40 +73,40 @@ onEveryEngine('the account', (engine) => {
       for (let next = older(pages[0]!); next !== undefined; next = older(pages.at(-1)!)) {
         pages.push(await browser.get(next));
       }
-      assert.deepEqual(
+      t.deepEqual(
         pages.map((page) => happenings(page).length),
         [50, 50, 12],
       );
       const known = await countOf(on, 'events WHERE account_id = ?', [await accountOf(mailbox)]);
-      assert.equal(pages.flatMap(happenings).length, known);
-      assert.equal(happenings(pages[2]!).at(-1)!.what, 'Your account began');
+      t.is(pages.flatMap(happenings).length, known);
+      t.is(happenings(pages[2]!).at(-1)!.what, 'Your account began');
 
       // Where one goes on from is no right to what stands there.
       const mine = older(pages[0]!)!;
-      assert.ok(happenings(await stranger.get(mine)).every(({ what }) => !/Mail of agents/.test(what)));
+      t.true(happenings(await stranger.get(mine)).every(({ what }) => !/Mail of agents/.test(what)));
       for (const before of ['evt_0', 'zzz', "';--", 'x'.repeat(2000), '%ff', '']) {
         const page = await browser.get(`/account/activity?before=${encodeURIComponent(before)}`);
-        assert.equal(page.status, 200, before);
+        t.is(page.status, 200, before);
       }
     });
 
-    test('is shown to nobody who is not signed in', async () => {
+    test('is shown to nobody who is not signed in', async (t) => {
       const browser = openBrowser(on);
-      assert.equal((await browser.get('/account/activity')).path, '/sign-in?next=/account/activity');
+      t.is((await browser.get('/account/activity')).path, '/sign-in?next=/account/activity');
     });
 
-    test('names in it are text and nothing else', async () => {
+    test('names in it are text and nothing else', async (t) => {
       const mailbox = newMailbox();
       const name = '<b onclick=x>https://evil.example\u202e"\'&';
       await vouched(mailbox, name);
       const { text } = await (await signIn(on, mailbox)).get('/account/activity');
-      assert.ok(text.includes('&lt;b onclick=x&gt;https:// evil. example&quot;&#39;&amp;</b>'), text);
-      assert.ok(!text.includes('\u202e') && !text.includes('<b onclick'));
+      t.true(text.includes('&lt;b onclick=x&gt;https:// evil. example&quot;&#39;&amp;</b>'), text);
+      t.true(!text.includes('\u202e') && !text.includes('<b onclick'));
     });
   });
 
-  describe('the export', () => {
-    test('is all that is known of its owner, as a file, without a secret, a hash or anything of others', async () => {
+  test.describe('the export', (test) => {
+    test('is all that is known of its owner, as a file, without a secret, a hash or anything of others', async (t) => {
       const [mailbox, other] = [newMailbox(), newMailbox()];
       const browser = await signIn(on, mailbox);
       const merged = await vouched(mailbox, 'Mover');
@@ -121,15 +120,15 @@ onEveryEngine('the account', (engine) => {
       await browser.post('/account/mail', { wanted: 'no' });
 
       const page = await browser.get('/account/export');
-      assert.equal(page.status, 200);
-      assert.equal(page.headers.get('content-type'), 'application/json; charset=utf-8');
-      assert.equal(page.headers.get('content-disposition'), 'attachment; filename="account.json"');
-      assert.equal(page.headers.get('cache-control'), 'no-store');
+      t.is(page.status, 200);
+      t.is(page.headers.get('content-type'), 'application/json; charset=utf-8');
+      t.is(page.headers.get('content-disposition'), 'attachment; filename="account.json"');
+      t.is(page.headers.get('cache-control'), 'no-store');
       const data = JSON.parse(page.text);
-      assert.deepEqual(Object.keys(data), ['account', 'agents', 'keys', 'sessions', 'activity']);
+      t.deepEqual(Object.keys(data), ['account', 'agents', 'keys', 'sessions', 'activity']);
       const user_id = await accountOf(mailbox);
-      assert.deepEqual(data.account, { user_id, mailbox, authenticator: true, mail_of_agents: false });
-      assert.deepEqual(
+      t.deepEqual(data.account, { user_id, mailbox, authenticator: true, mail_of_agents: false });
+      t.deepEqual(
         data.agents.map(({ agent_id, name, mode, scopes }: Record<string, unknown>) => ({
           agent_id,
           name,
@@ -142,20 +141,20 @@ onEveryEngine('the account', (engine) => {
         ],
       );
       const [exported, ...more] = data.keys;
-      assert.deepEqual(more, []);
-      assert.deepEqual(
+      t.deepEqual(more, []);
+      t.deepEqual(
         [exported.name, exported.prefix, exported.last_four, exported.scopes],
         ['Backup', key.slice(0, 7), key.slice(-4), ['read', 'write']],
       );
-      assert.equal(data.sessions.length, 1);
-      assert.equal(data.sessions[0].from, '127.0.x.x');
-      assert.equal(
+      t.is(data.sessions.length, 1);
+      t.is(data.sessions[0].from, '127.0.x.x');
+      t.is(
         data.activity.length,
         await countOf(on, 'events WHERE account_id = ?', [user_id]),
         'each line of the audit that is theirs',
       );
-      assert.equal(data.activity.at(-1).what, 'Your account began');
-      for (const { at } of data.activity) assert.equal(new Date(at).toISOString(), at);
+      t.is(data.activity.at(-1).what, 'Your account began');
+      for (const { at } of data.activity) t.is(new Date(at).toISOString(), at);
 
       const hashes = await on.service.deps.db.all<{ hash: Buffer }>(
         'SELECT hash FROM credentials UNION SELECT hash FROM sessions UNION SELECT hash FROM recovery_codes',
@@ -179,17 +178,17 @@ onEveryEngine('the account', (engine) => {
         secret,
         ...recoveryCodes,
       ];
-      for (const text of [...spelt, ...ofOthers, ...secrets]) assert.ok(!page.text.includes(text), text);
+      for (const text of [...spelt, ...ofOthers, ...secrets]) t.false(page.text.includes(text), text);
     });
 
-    test('needs a session, and no more than that', async () => {
+    test('needs a session, and no more than that', async (t) => {
       const browser = openBrowser(on);
       const page = await browser.get('/account/export');
-      assert.equal(page.path, '/sign-in?next=/account');
-      assert.equal(page.headers.get('content-disposition'), null);
+      t.is(page.path, '/sign-in?next=/account');
+      t.is(page.headers.get('content-disposition'), null);
       const signedIn = await signIn(on, newMailbox());
       on.clock.advance(1000);
-      assert.equal((await signedIn.get('/account/export')).status, 200);
+      t.is((await signedIn.get('/account/export')).status, 200);
     });
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { sweep } from '../../src/domain/jobs/retention.ts';
 import { agentPages, CHANGES, change, fact, listed, pathOf } from '../helpers/agent-pages.ts';
 import { openBrowser } from '../helpers/browser.ts';
@@ -16,21 +14,22 @@ import {
   tokenInSessionOf,
   type Vouched,
 } from '../helpers/own-pages.ts';
-import { createTestClock, createTestDatabase, onEveryEngine } from '../helpers/service.ts';
+import { createTestClock, createTestDatabase } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const DAY = 86_400;
 
-onEveryEngine('the pages of agents', (engine) => {
+onEveryEngine('the pages of agents', (engine, test) => {
   let home: Home;
-  before(async () => {
+  test.before(async () => {
     home = await openHome(engine);
   });
-  after(() => home.stop());
+  test.after(() => home.stop());
 
   const { me, owned } = agentPages(() => ({ home }));
 
-  describe('whose agents they are', () => {
-    test('a human sees the agents that work for them, merged and linked, the newest first', async () => {
+  test.describe('whose agents they are', (test) => {
+    test('a human sees the agents that work for them, merged and linked, the newest first', async (t) => {
       const mailbox = newMailbox();
       const merged = await home.vouched(mailbox, { name: 'Merged' });
       const linked = await home.vouched(mailbox, { link: true });
@@ -39,34 +38,34 @@ onEveryEngine('the pages of agents', (engine) => {
       await home.on.register();
       const browser = await home.signIn(mailbox, '/agents');
       const page = await browser.get('/agents');
-      assert.equal(heading(page), 'Your agents');
-      assert.deepEqual(
+      t.is(heading(page), 'Your agents');
+      t.deepEqual(
         await listed(browser),
         [asserted, linked, merged].map(({ agent_id }) => agent_id),
       );
-      assert.doesNotMatch(page.text, /Foreign/);
-      assert.match(page.text, />Merged<\/a>/);
-      assert.match(page.text, />An agent without a name<\/a>/);
-      assert.equal(page.text.match(/In your account since /g)?.length, 2);
-      assert.equal(page.text.match(/Linked to you since /g)?.length, 1);
-      assert.equal(page.text.match(/May read, write\. Not seen since\./g)?.length, 3);
+      t.notRegex(page.text, /Foreign/);
+      t.regex(page.text, />Merged<\/a>/);
+      t.regex(page.text, />An agent without a name<\/a>/);
+      t.is(page.text.match(/In your account since /g)?.length, 2);
+      t.is(page.text.match(/Linked to you since /g)?.length, 1);
+      t.is(page.text.match(/May read, write\. Not seen since\./g)?.length, 3);
       for (const agent of [merged, linked, asserted]) {
         const { text, status } = await browser.get(pathOf(agent));
-        assert.equal(status, 200);
-        assert.equal(fact(text, 'Id'), `<code>${agent.agent_id}</code>`);
-        assert.equal(fact(text, 'May'), 'read, write');
-        for (const key of [agent.credential, agent.claim_token]) assert.ok(!text.includes(key.slice(7)));
+        t.is(status, 200);
+        t.is(fact(text, 'Id'), `<code>${agent.agent_id}</code>`);
+        t.is(fact(text, 'May'), 'read, write');
+        for (const key of [agent.credential, agent.claim_token]) t.false(text.includes(key.slice(7)));
       }
     });
 
-    test('who has no agent is told where agents begin', async () => {
+    test('who has no agent is told where agents begin', async (t) => {
       const browser = await home.signIn(newMailbox(), '/agents');
       const { text } = await browser.get('/agents');
-      assert.match(text, /No agent works for you yet/);
-      assert.ok(text.includes(`<code>${home.on.url}/auth.md</code>`));
+      t.regex(text, /No agent works for you yet/);
+      t.true(text.includes(`<code>${home.on.url}/auth.md</code>`));
     });
 
-    test("somebody else's agent is not there: neither its page nor any change of it", async () => {
+    test("somebody else's agent is not there: neither its page nor any change of it", async (t) => {
       const stranger = await owned();
       const other = newMailbox();
       const agents = [
@@ -91,97 +90,97 @@ onEveryEngine('the pages of agents', (engine) => {
       const texts = new Set<string>();
       for (const id of ids) {
         const page = await stranger.browser.get(`/agents/${id}`);
-        assert.equal(page.status, 404, id);
+        t.is(page.status, 404, id);
         texts.add(plainly(page.text));
         for (const [name, fields] of Object.entries(CHANGES)) {
           const posted = await stranger.browser.send(`/agents/${id}/${name}`, { csrf, ...fields });
-          assert.equal(posted.status, 404, `${id} ${name}`);
+          t.is(posted.status, 404, `${id} ${name}`);
           texts.add(plainly(posted.text));
         }
       }
-      assert.equal(texts.size, 1, 'an agent of somebody else looks like none');
-      assert.deepEqual(await home.rows(), before);
-      for (const { credential } of agents) assert.deepEqual((await me(credential)).scopes, ['read', 'write']);
+      t.is(texts.size, 1, 'an agent of somebody else looks like none');
+      t.deepEqual(await home.rows(), before);
+      for (const { credential } of agents) t.deepEqual((await me(credential)).scopes, ['read', 'write']);
     });
 
-    test('who is not signed in is led to sign in, and from there to the agent', async () => {
+    test('who is not signed in is led to sign in, and from there to the agent', async (t) => {
       const mailbox = newMailbox();
       const agent = await home.vouched(mailbox);
       const browser = openBrowser(home.on);
       for (const path of ['/agents', pathOf(agent)]) {
-        assert.equal((await browser.get(path)).path, `/sign-in?next=${path}`);
+        t.is((await browser.get(path)).path, `/sign-in?next=${path}`);
       }
       await browser.get(pathOf(agent));
       const { csrf } = browser.form('/sign-in');
       const before = await home.rows();
       for (const [name, fields] of Object.entries(CHANGES)) {
         const page = await browser.send(pathOf(agent, name), { csrf, ...fields });
-        assert.equal(page.path, `/sign-in?next=${pathOf(agent)}`, name);
-        assert.equal(heading(page), 'Sign in');
+        t.is(page.path, `/sign-in?next=${pathOf(agent)}`, name);
+        t.is(heading(page), 'Sign in');
       }
-      assert.deepEqual(await home.rows(), before);
+      t.deepEqual(await home.rows(), before);
 
       await browser.get(pathOf(agent));
       await browser.post('/sign-in', { email: mailbox });
       const page = await browser.post('/sign-in/code', { code: await home.on.signInCodeFor(mailbox) });
-      assert.equal(page.path, pathOf(agent));
-      assert.equal(fact(page.text, 'Id'), `<code>${agent.agent_id}</code>`);
+      t.is(page.path, pathOf(agent));
+      t.is(fact(page.text, 'Id'), `<code>${agent.agent_id}</code>`);
     });
 
-    test('a form that is sent after the session ran out leads to signing in, and changes nothing', async () => {
+    test('a form that is sent after the session ran out leads to signing in, and changes nothing', async (t) => {
       const { mailbox, agent, browser } = await owned({ name: 'Robin' });
       await browser.get(pathOf(agent));
       const form = browser.form(pathOf(agent, 'revoke'));
       home.on.clock.advance(1800);
       const led = await browser.send(pathOf(agent, 'revoke'), form);
-      assert.equal(led.path, `/sign-in?next=${pathOf(agent)}`);
-      assert.equal((await home.on.get('/api/me', agent.credential)).status, 200);
+      t.is(led.path, `/sign-in?next=${pathOf(agent)}`);
+      t.is((await home.on.get('/api/me', agent.credential)).status, 200);
       await home.signIn(mailbox, pathOf(agent), browser);
-      assert.equal(heading(await browser.get(pathOf(agent))), 'Robin');
+      t.is(heading(await browser.get(pathOf(agent))), 'Robin');
     });
   });
 
-  describe('names', () => {
-    test('the name that an agent gave itself is marked as not verified; its human gives it another, which it learns', async () => {
+  test.describe('names', (test) => {
+    test('the name that an agent gave itself is marked as not verified; its human gives it another, which it learns', async (t) => {
       const { agent, browser } = await owned({ name: 'Robin' });
       const page = await browser.get(pathOf(agent));
-      assert.equal(heading(page), 'Robin');
-      assert.equal(fact(page.text, 'Name'), 'chosen by the agent, not verified');
-      assert.equal((await me(agent.credential)).agent_name, 'Robin');
+      t.is(heading(page), 'Robin');
+      t.is(fact(page.text, 'Name'), 'chosen by the agent, not verified');
+      t.is((await me(agent.credential)).agent_name, 'Robin');
 
       const renamed = await browser.post(pathOf(agent, 'rename'), { name: '  Invoices & “more”  ' });
-      assert.equal(renamed.path, pathOf(agent));
-      assert.equal(heading(renamed), 'Invoices &amp; “more”');
-      assert.equal(fact(renamed.text, 'Name'), 'given by you');
-      assert.match((await browser.get('/agents')).text, />Invoices &amp; “more”<\/a>/);
-      assert.equal((await me(agent.credential)).agent_name, 'Invoices & “more”');
-      assert.equal(await home.eventsOf('agent.renamed', agent.agent_id), 1);
+      t.is(renamed.path, pathOf(agent));
+      t.is(heading(renamed), 'Invoices &amp; “more”');
+      t.is(fact(renamed.text, 'Name'), 'given by you');
+      t.regex((await browser.get('/agents')).text, />Invoices &amp; “more”<\/a>/);
+      t.is((await me(agent.credential)).agent_name, 'Invoices & “more”');
+      t.is(await home.eventsOf('agent.renamed', agent.agent_id), 1);
     });
 
-    test('an agent without a name says so, and can be given one', async () => {
+    test('an agent without a name says so, and can be given one', async (t) => {
       const { agent, browser } = await owned({ link: true });
       const page = await browser.get(pathOf(agent));
-      assert.equal(heading(page), 'An agent without a name');
-      assert.equal(fact(page.text, 'Name'), 'none');
-      assert.equal(heading(await change(browser, agent, 'rename', { name: 'x'.repeat(64) })), 'x'.repeat(64));
-      assert.equal((await me(agent.credential)).agent_name, 'x'.repeat(64));
+      t.is(heading(page), 'An agent without a name');
+      t.is(fact(page.text, 'Name'), 'none');
+      t.is(heading(await change(browser, agent, 'rename', { name: 'x'.repeat(64) })), 'x'.repeat(64));
+      t.is((await me(agent.credential)).agent_name, 'x'.repeat(64));
     });
 
-    test('no name, and one of more than 64 characters, are refused on a page and change nothing', async () => {
+    test('no name, and one of more than 64 characters, are refused on a page and change nothing', async (t) => {
       const { agent, browser } = await owned({ name: 'Robin' });
       await browser.get(pathOf(agent));
       const { csrf } = browser.form(pathOf(agent, 'rename'));
       const before = await home.rows();
       for (const name of [undefined, '', '   ', '\u200b', '\u3164', 'x'.repeat(65), 'a\u0000b']) {
         const page = await browser.send(pathOf(agent, 'rename'), { csrf, name });
-        assert.equal(page.status, 400, name);
-        assert.match(page.text, /^<!doctype html>/);
+        t.is(page.status, 400, name);
+        t.regex(page.text, /^<!doctype html>/);
       }
-      assert.deepEqual(await home.rows(), before);
+      t.deepEqual(await home.rows(), before);
     });
   });
 
-  test('posts that no page of ours in this session led to are refused, and change nothing', async () => {
+  test('posts that no page of ours in this session led to are refused, and change nothing', async (t) => {
     const { mailbox, agent: merged, browser } = await owned();
     const linked = await home.vouched(mailbox, { link: true });
     const early = openBrowser(home.on);
@@ -212,72 +211,69 @@ onEveryEngine('the pages of agents', (engine) => {
         for (const { about, csrf, headers } of strangePosts(tokens, form.csrf!)) {
           const fields = { ...form, ...CHANGES[name], csrf };
           const page = await browser.send(pathOf(agent, name), fields, headers);
-          assert.equal(page.status, 403, `${name}: ${about}`);
+          t.is(page.status, 403, `${name}: ${about}`);
         }
         await browser.get(`${pathOf(agent, name)}?${new URLSearchParams({ ...form, ...CHANGES[name] })}`);
-        assert.deepEqual(await home.rows(), rows, name);
+        t.deepEqual(await home.rows(), rows, name);
       }
     }
   });
 
-  describe('whatever an agent calls itself', () => {
+  test.describe('whatever an agent calls itself', (test) => {
     const PLAIN = 'Robin';
 
-    test('its name is text on every page and nothing else', async () => {
+    test('its name is text on every page and nothing else', async (t) => {
       const mailbox = newMailbox();
       const browser = await home.signIn(mailbox);
       const pageOf = async (name: string) => {
         const { text, status } = await browser.get(pathOf(await home.vouched(mailbox, { name })));
-        assert.equal(status, 200);
+        t.is(status, 200);
         return plainly(text);
       };
       const harmless = await pageOf(PLAIN);
       const places = harmless.split(PLAIN).length;
-      assert.ok(places > 4);
+      t.true(places > 4);
       for (const name of HOSTILE_NAMES) {
         const text = await pageOf(name);
-        assert.equal(text.split(shown(name)).length, places, text);
-        assert.equal(text.replaceAll(shown(name), PLAIN), harmless, name);
-        assert.doesNotMatch(text, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f]/);
+        t.is(text.split(shown(name)).length, places, text);
+        t.is(text.replaceAll(shown(name), PLAIN), harmless, name);
+        t.notRegex(text, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f]/);
       }
 
       const { text } = await browser.get('/agents');
       const articles = [...text.matchAll(/<article>[\s\S]*?<\/article>/g)].map(([one]) => plainly(one));
-      assert.equal(articles.length, HOSTILE_NAMES.length + 1);
+      t.is(articles.length, HOSTILE_NAMES.length + 1);
       for (const name of HOSTILE_NAMES.toReversed()) {
-        assert.equal(articles.shift()!.replaceAll(shown(name), PLAIN), articles.at(-1), name);
+        t.is(articles.shift()!.replaceAll(shown(name), PLAIN), articles.at(-1)!, name);
       }
 
       const { text: activity } = await browser.get('/account/activity');
       const lines = [...activity.matchAll(/<li>([\s\S]*?)<\/li>/g)];
-      assert.equal(lines.length, 50);
+      t.is(lines.length, 50);
       for (const [line] of lines) {
-        assert.match(
-          line,
-          /^<li>[^<>]*(?:: <b>[^<>]*<\/b>)? <span class="quiet small">[^<>]*<\/span><\/li>$/,
-        );
+        t.regex(line, /^<li>[^<>]*(?:: <b>[^<>]*<\/b>)? <span class="quiet small">[^<>]*<\/span><\/li>$/);
       }
-      assert.equal(activity.match(/<ol/g)?.length, 1);
-      assert.match(activity, /<\/ol>[\s\S]*<\/html>\s*$/);
+      t.is(activity.match(/<ol/g)?.length, 1);
+      t.regex(activity, /<\/ol>[\s\S]*<\/html>\s*$/);
     });
 
-    test('so is a name that its human was talked into giving it', async () => {
+    test('so is a name that its human was talked into giving it', async (t) => {
       const { agent, browser } = await owned();
       for (const name of HOSTILE_NAMES) {
         const page = await change(browser, agent, 'rename', { name });
-        assert.equal(page.status, 200, name);
-        assert.equal(heading(page), shown(name));
-        assert.ok(page.text.includes(`autocomplete="off" value="${shown(name)}">`), name);
-        assert.ok(page.text.includes(`<title>${shown(name)} · Vouchsafe</title>`), name);
+        t.is(page.status, 200, name);
+        t.is(heading(page), shown(name));
+        t.true(page.text.includes(`autocomplete="off" value="${shown(name)}">`), name);
+        t.true(page.text.includes(`<title>${shown(name)} · Vouchsafe</title>`), name);
       }
     });
   });
 });
 
-onEveryEngine('the pages of agents and time', (engine) => {
+onEveryEngine('the pages of agents and time', (engine, test) => {
   test('an agent that was let go lives as long as one that nobody vouches for, and then goes with all that it had', async (t) => {
     const home = await openHome(engine, { limits: { unclaimedTtlSeconds: 7200 } });
-    t.after(() => home.stop('swept'));
+    t.teardown(() => home.stop('swept'));
     const { on } = home;
     const mailbox = newMailbox();
     const browser = await home.signIn(mailbox);
@@ -296,38 +292,38 @@ onEveryEngine('the pages of agents and time', (engine) => {
       Promise.all(gone.map(async ({ credential }) => said(await on.get('/api/me', credential))));
     const { user_id } = (await on.get('/api/me', asserted.credential)).body.data;
     on.clock.advance(7199);
-    assert.deepEqual(await answers(), ['200', '200', '200']);
+    t.deepEqual(await answers(), ['200', '200', '200']);
     on.clock.advance(1);
-    assert.deepEqual(await answers(), Array(3).fill('401 invalid_token'));
-    for (const { credential } of gone) assert.deepEqual(await home.api.ask(credential), { active: false });
+    t.deepEqual(await answers(), Array(3).fill('401 invalid_token'));
+    for (const { credential } of gone) t.deepEqual(await home.api.ask(credential), { active: false });
 
     on.clock.advance(DAY - 1);
     await sweep(on.service.deps);
-    assert.equal(await countOf(on, 'agents'), 4, 'what has ended stays for a day');
+    t.is(await countOf(on, 'agents'), 4, 'what has ended stays for a day');
     on.clock.advance(600);
     await sweep(on.service.deps);
-    assert.deepEqual(
+    t.deepEqual(
       (await on.service.deps.db.all<{ id: string }>('SELECT id FROM agents')).map(({ id }) => id),
       [stays.agent_id],
     );
     for (const id of [linked.own, merged.own, user_id]) {
-      assert.equal(await countOf(on, 'accounts WHERE id = ?', [id]), 0);
+      t.is(await countOf(on, 'accounts WHERE id = ?', [id]), 0);
     }
     for (const { agent_id } of gone) {
-      assert.equal(await countOf(on, 'credentials WHERE agent_id = ?', [agent_id]), 0);
-      assert.equal(await countOf(on, 'registrations WHERE agent_id = ?', [agent_id]), 0);
+      t.is(await countOf(on, 'credentials WHERE agent_id = ?', [agent_id]), 0);
+      t.is(await countOf(on, 'registrations WHERE agent_id = ?', [agent_id]), 0);
     }
-    assert.equal((await on.get('/api/me', stays.credential)).status, 200);
+    t.is((await on.get('/api/me', stays.credential)).status, 200);
     const later = await home.signIn(mailbox, '/agents');
-    assert.deepEqual(await listed(later), [stays.agent_id]);
-    assert.match((await later.get('/account/activity')).text, /An agent was unlinked from you/);
+    t.deepEqual(await listed(later), [stays.agent_id]);
+    t.regex((await later.get('/account/activity')).text, /An agent was unlinked from you/);
     on.clock.advance(2 * DAY); // by then the mails are gone, too
     await sweep(on.service.deps);
   });
 
   test('a merge can be undone for seven days, and not a second longer', async (t) => {
     const home = await openHome(engine);
-    t.after(() => home.stop('swept'));
+    t.teardown(() => home.stop('swept'));
     const { on } = home;
     const mailbox = newMailbox();
     const agents = [await home.vouched(mailbox), await home.vouched(mailbox, { asserted: true })];
@@ -336,29 +332,29 @@ onEveryEngine('the pages of agents and time', (engine) => {
     for (const agent of agents) {
       const { text } = await browser.get(pathOf(agent));
       const until = new Date(on.clock() + 1000).toISOString().slice(0, 16).replace('T', ' ');
-      assert.match(text, new RegExp(`Possible until ${until} UTC`));
+      t.regex(text, new RegExp(`Possible until ${until} UTC`));
     }
     const form = browser.form(pathOf(agents[1]!, 'undo'));
     on.clock.advance(1);
     const before = await home.rows();
     for (const agent of agents) {
       await browser.get(pathOf(agent));
-      assert.throws(() => browser.form(pathOf(agent, 'undo')));
+      t.throws(() => browser.form(pathOf(agent, 'undo')));
       const page = await browser.send(pathOf(agent, 'undo'), form);
-      assert.equal(page.status, 400);
-      assert.match(page.text, /can be undone for seven days/);
+      t.is(page.status, 400);
+      t.regex(page.text, /can be undone for seven days/);
     }
-    assert.deepEqual(await home.rows(), before);
+    t.deepEqual(await home.rows(), before);
     for (const { credential } of agents) {
       const { data } = (await on.get('/api/me', credential)).body;
-      assert.deepEqual(data.scopes, ['read', 'write']);
-      assert.equal(data.mode, 'merge');
+      t.deepEqual(data.scopes, ['read', 'write']);
+      t.is(data.mode, 'merge');
     }
   });
 
   test('the pages tell when an agent was last seen, and from where', async (t) => {
     const database = await createTestDatabase(engine);
-    t.after(() => database.drop());
+    t.teardown(() => database.drop());
     const clock = createTestClock(Date.parse('2031-02-03T04:05:06Z'));
     const mailbox = newMailbox();
     /** Opens the house, and closes it again when it was looked at: then what was noted is written. */
@@ -391,9 +387,9 @@ onEveryEngine('the pages of agents and time', (engine) => {
     await visit(async (home) => {
       const byNetwork = '2031-02-03 04:05 UTC, network 127.0.x.x';
       const byServer = '2031-02-03 04:05 UTC, The API';
-      assert.deepEqual(await seen(home, caller), [byNetwork, byNetwork]);
-      assert.deepEqual(await seen(home, presenter), [byServer, byServer]);
-      assert.deepEqual(await seen(home, silent), [undefined, 'not yet']);
+      t.deepEqual(await seen(home, caller), [byNetwork, byNetwork]);
+      t.deepEqual(await seen(home, presenter), [byServer, byServer]);
+      t.deepEqual(await seen(home, silent), [undefined, 'not yet']);
       clock.advance(300);
       const shop = await home.addApi('https://shop.example.com', 'The <b>shop</b>');
       await shop.ask(caller.credential);
@@ -401,9 +397,9 @@ onEveryEngine('the pages of agents and time', (engine) => {
     });
     await visit(async (home) => {
       const byShop = '2031-02-03 04:10 UTC, The &lt;b&gt;shop&lt;/b&gt;';
-      assert.deepEqual(await seen(home, caller), [byShop, byShop]);
+      t.deepEqual(await seen(home, caller), [byShop, byShop]);
       const byNetwork = '2031-02-03 04:10 UTC, network 127.0.x.x';
-      assert.deepEqual(await seen(home, presenter), [byNetwork, byNetwork]);
+      t.deepEqual(await seen(home, presenter), [byNetwork, byNetwork]);
     });
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { ScureBase32Plugin } from 'otplib';
 import { openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
@@ -19,77 +17,77 @@ import { secondFactorSteps } from '../helpers/second-factor.ts';
 import {
   createTestClock,
   createTestDatabase,
-  onEveryEngine,
   startTestService,
   type TestService,
   wrongCode,
 } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const APP_PAGE = '/account/authenticator';
 const AGAIN = `/sign-in/again?next=${APP_PAGE}`;
 
-onEveryEngine('the authenticator app', (engine) => {
+onEveryEngine('the authenticator app', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { withApp, toSecondFactor, typeSecond, signsIn, appsOf, recoveryCodesOf, eventsOf } =
     secondFactorSteps(() => ({ on }));
 
-  describe('setting it up', () => {
-    test('stores nothing before the app’s first code; a wrong one is said on the page, which keeps its secret', async () => {
+  test.describe('setting it up', (test) => {
+    test('stores nothing before the app’s first code; a wrong one is said on the page, which keeps its secret', async (t) => {
       const mailbox = newMailbox();
       const browser = await signIn(on, mailbox);
-      assert.match((await browser.get('/account')).text, /href="\/account\/authenticator">Set up an app</);
+      t.regex((await browser.get('/account')).text, /href="\/account\/authenticator">Set up an app</);
       const page = await browser.get(APP_PAGE);
       const secret = secretOn(page);
-      assert.match(secret, /^[A-Z2-7]{32}$/);
-      assert.match(page.text, /<div class="picture" [^>]*><svg /);
-      assert.equal(page.headers.get('cache-control'), 'no-store');
+      t.regex(secret, /^[A-Z2-7]{32}$/);
+      t.regex(page.text, /<div class="picture" [^>]*><svg /);
+      t.is(page.headers.get('cache-control'), 'no-store');
 
       for (const code of [wrongCode(appCode(on, secret)), appCode(on, secret, -2), '12345', '']) {
         const again = await browser.post(APP_PAGE, { code });
-        assert.equal(again.status, 400, again.text);
-        assert.match(again.text, /role="alert" id="problem"><p>The code is wrong\./);
-        assert.equal(secretOn(again), secret);
-        assert.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [0, 0]);
+        t.is(again.status, 400, again.text);
+        t.regex(again.text, /role="alert" id="problem"><p>The code is wrong\./);
+        t.is(secretOn(again), secret);
+        t.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [0, 0]);
       }
-      assert.ok((await signIn(on, mailbox)).cookies.has(SESSION), 'the mailed code still signs in alone');
+      t.true((await signIn(on, mailbox)).cookies.has(SESSION), 'the mailed code still signs in alone');
 
       const spaced = appCode(on, secret).replace(/^.../, '$& ');
       const done = await browser.post(APP_PAGE, { code: spaced });
-      assert.equal(heading(done), 'The app is set up');
-      assert.equal(new Set(recoveryCodesOn(done)).size, 10);
-      for (const code of recoveryCodesOn(done)) assert.match(code, /^[a-z2-7]{4}(?:-[a-z2-7]{4}){5}$/);
-      assert.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [1, 10]);
+      t.is(heading(done), 'The app is set up');
+      t.is(new Set(recoveryCodesOn(done)).size, 10);
+      for (const code of recoveryCodesOn(done)) t.regex(code, /^[a-z2-7]{4}(?:-[a-z2-7]{4}){5}$/);
+      t.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [1, 10]);
 
       const later = await browser.get(APP_PAGE);
-      assert.match(later.text, /<h1>Your authenticator app<\/h1>[\s\S]*10 are left/);
-      assert.ok(!later.text.includes(secret) && !later.text.includes(recoveryCodesOn(done)[0]!));
+      t.regex(later.text, /<h1>Your authenticator app<\/h1>[\s\S]*10 are left/);
+      t.true(!later.text.includes(secret) && !later.text.includes(recoveryCodesOn(done)[0]!));
     });
 
-    test('happens once: of twenty right codes at once one sets it up, and its recovery codes are the ones that count', async () => {
+    test('happens once: of twenty right codes at once one sets it up, and its recovery codes are the ones that count', async (t) => {
       const mailbox = newMailbox();
       const browser = await signIn(on, mailbox);
       const secret = secretOn(await browser.get(APP_PAGE));
       const form = { ...browser.form(APP_PAGE), code: appCode(on, secret) };
       const pages = await atOnce(20, () => browser.send(APP_PAGE, form));
       const won = pages.filter(({ status }) => status === 200);
-      assert.equal(won.length, 1);
-      for (const page of pages) if (page !== won[0]) assert.match(page.text, /is set up already/);
-      assert.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [1, 10]);
-      assert.equal(await eventsOf(mailbox, 'authenticator.added'), 1);
-      assert.equal(await signsIn(mailbox, recoveryCodesOn(won[0]!)[0]!), true);
+      t.is(won.length, 1);
+      for (const page of pages) if (page !== won[0]) t.regex(page.text, /is set up already/);
+      t.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [1, 10]);
+      t.is(await eventsOf(mailbox, 'authenticator.added'), 1);
+      t.true(await signsIn(mailbox, recoveryCodesOn(won[0]!)[0]!));
 
       on.clock.advance(60);
       const late = await browser.send(APP_PAGE, { ...form, code: appCode(on, secret) });
-      assert.equal(late.status, 400);
-      assert.equal(await recoveryCodesOf(mailbox), 10);
+      t.is(late.status, 400);
+      t.is(await recoveryCodesOf(mailbox), 10);
     });
 
-    test('takes the secret from its own session alone: a form of another, or an altered one, sets nothing up', async () => {
+    test('takes the secret from its own session alone: a form of another, or an altered one, sets nothing up', async (t) => {
       const [mailbox, other] = [newMailbox(), newMailbox()];
       const [mine, theirs, secondOfMine] = [
         await signIn(on, mailbox),
@@ -106,77 +104,77 @@ onEveryEngine('the authenticator app', (engine) => {
       const altered = `${sealed!.slice(0, -2)}AA`;
       for (const each of [sealed, ofSession, altered, '', 'x', undefined]) {
         const page = await mine.send(APP_PAGE, { csrf, sealed: each, code });
-        assert.equal(page.status, 400, String(each));
-        assert.equal(recoveryCodesOn(page).length, 0);
+        t.is(page.status, 400, String(each));
+        t.is(recoveryCodesOn(page).length, 0);
       }
-      assert.equal(await appsOf(mailbox), 0);
-      assert.equal(await appsOf(other), 0);
+      t.is(await appsOf(mailbox), 0);
+      t.is(await appsOf(other), 0);
     });
   });
 
-  describe('changing it', () => {
-    test('new recovery codes void the old ones, and the app stays', async () => {
+  test.describe('changing it', (test) => {
+    test('new recovery codes void the old ones, and the app stays', async (t) => {
       const { mailbox, secret, recoveryCodes: old } = await withApp();
       const browser = await toSecondFactor(mailbox);
       await typeSecond(browser, appCode(on, secret));
       await browser.get(APP_PAGE);
       const page = await browser.post(`${APP_PAGE}/codes`);
-      assert.equal(heading(page), 'Your new recovery codes');
+      t.is(heading(page), 'Your new recovery codes');
       const renewed = recoveryCodesOn(page);
-      assert.equal(renewed.length, 10);
-      assert.equal(new Set([...old, ...renewed]).size, 20);
-      assert.equal(await recoveryCodesOf(mailbox), 10);
-      assert.equal(await signsIn(mailbox, old[0]!), false);
-      assert.equal(await signsIn(mailbox, renewed[0]!), true);
+      t.is(renewed.length, 10);
+      t.is(new Set([...old, ...renewed]).size, 20);
+      t.is(await recoveryCodesOf(mailbox), 10);
+      t.false(await signsIn(mailbox, old[0]!));
+      t.true(await signsIn(mailbox, renewed[0]!));
       on.clock.advance(30);
-      assert.equal(await signsIn(mailbox, appCode(on, secret)), true);
+      t.true(await signsIn(mailbox, appCode(on, secret)));
     });
 
-    test('removing it turns it off: the mailed code alone signs in, and recovery codes are gone', async () => {
+    test('removing it turns it off: the mailed code alone signs in, and recovery codes are gone', async (t) => {
       const { mailbox, secret, recoveryCodes } = await withApp();
       const browser = await toSecondFactor(mailbox);
       const waiting = await toSecondFactor(mailbox);
       await typeSecond(browser, appCode(on, secret));
       await browser.get(APP_PAGE);
       const page = await browser.post(`${APP_PAGE}/remove`);
-      assert.match(page.text, /Set up an app</);
-      assert.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [0, 0]);
+      t.regex(page.text, /Set up an app</);
+      t.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [0, 0]);
       await typeSecond(waiting, recoveryCodes[0]!);
-      assert.equal(await isIn(waiting), false);
-      assert.equal(await isIn(await signIn(on, mailbox)), true);
+      t.false(await isIn(waiting));
+      t.true(await isIn(await signIn(on, mailbox)));
 
       const fresh = await setUpApp(on, await signIn(on, mailbox));
-      assert.notEqual(fresh.secret, secret);
-      assert.equal(await signsIn(mailbox, recoveryCodes[0]!), false);
-      assert.equal(await signsIn(mailbox, fresh.recoveryCodes[0]!), true);
+      t.not(fresh.secret, secret);
+      t.false(await signsIn(mailbox, recoveryCodes[0]!));
+      t.true(await signsIn(mailbox, fresh.recoveryCodes[0]!));
     });
 
-    test('without an app there are no recovery codes to make, and nothing to remove', async () => {
+    test('without an app there are no recovery codes to make, and nothing to remove', async (t) => {
       const mailbox = newMailbox();
       const browser = await signIn(on, mailbox);
       await browser.get('/account');
       const { csrf } = browser.form('/sign-out');
       const page = await browser.send(`${APP_PAGE}/codes`, { csrf });
-      assert.equal(page.status, 400);
-      assert.match(page.text, /There is no authenticator app to recover from/);
-      assert.equal((await browser.send(`${APP_PAGE}/remove`, { csrf })).status, 200);
-      assert.equal(await recoveryCodesOf(mailbox), 0);
-      assert.equal(await eventsOf(mailbox, 'authenticator.removed'), 0);
+      t.is(page.status, 400);
+      t.regex(page.text, /There is no authenticator app to recover from/);
+      t.is((await browser.send(`${APP_PAGE}/remove`, { csrf })).status, 200);
+      t.is(await recoveryCodesOf(mailbox), 0);
+      t.is(await eventsOf(mailbox, 'authenticator.removed'), 0);
     });
 
-    test('all of it needs a code that was typed within a quarter of an hour', async () => {
+    test('all of it needs a code that was typed within a quarter of an hour', async (t) => {
       const plain = newMailbox();
       const before = await signIn(on, plain);
       const secret = secretOn(await before.get(APP_PAGE));
       const setUp = before.form(APP_PAGE);
       on.clock.advance(899);
-      assert.equal((await before.get(APP_PAGE)).path, APP_PAGE);
+      t.is((await before.get(APP_PAGE)).path, APP_PAGE);
       on.clock.advance(1);
       const asked = await before.get(APP_PAGE);
-      assert.deepEqual([asked.path, heading(asked)], [AGAIN, 'Confirm that it is you']);
+      t.deepEqual([asked.path, heading(asked)], [AGAIN, 'Confirm that it is you']);
       const posted = await before.send(APP_PAGE, { ...setUp, code: appCode(on, secret) });
-      assert.equal(posted.path, AGAIN);
-      assert.equal(await appsOf(plain), 0);
+      t.is(posted.path, AGAIN);
+      t.is(await appsOf(plain), 0);
 
       const { mailbox, secret: kept, recoveryCodes } = await withApp();
       const browser = await toSecondFactor(mailbox);
@@ -186,49 +184,49 @@ onEveryEngine('the authenticator app', (engine) => {
       on.clock.advance(900);
       for (const path of ['codes', 'remove']) {
         const page = await browser.send(`${APP_PAGE}/${path}`, { csrf });
-        assert.deepEqual([page.path, recoveryCodesOn(page)], [AGAIN, []]);
+        t.deepEqual([page.path, recoveryCodesOn(page)], [AGAIN, []]);
       }
-      assert.equal(await appsOf(mailbox), 1);
-      assert.equal(await signsIn(mailbox, recoveryCodes[0]!), true);
+      t.is(await appsOf(mailbox), 1);
+      t.true(await signsIn(mailbox, recoveryCodes[0]!));
 
       // Both factors are typed again, and the session is another one then.
       const [session, account] = [browser.cookies.get(SESSION)!, await browser.get(APP_PAGE)];
-      assert.equal(account.path, AGAIN);
+      t.is(account.path, AGAIN);
       const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
       await browser.post('/sign-in/again');
       const second = await browser.post('/sign-in/code', {
         code: await on.signInCodeFor(mailbox, earlier + 1),
       });
-      assert.equal(heading(second), 'Now your app');
-      assert.equal(heading(await browser.get(APP_PAGE)), 'Confirm that it is you');
+      t.is(heading(second), 'Now your app');
+      t.is(heading(await browser.get(APP_PAGE)), 'Confirm that it is you');
       await browser.get(`/sign-in/code?next=${APP_PAGE}`);
       const back = await typeSecond(browser, appCode(on, kept));
-      assert.deepEqual([back.path, heading(back)], [APP_PAGE, 'Your authenticator app']);
-      assert.notEqual(browser.cookies.get(SESSION), session);
+      t.deepEqual([back.path, heading(back)], [APP_PAGE, 'Your authenticator app']);
+      t.not(browser.cookies.get(SESSION), session);
       const old = openBrowser(on);
       old.cookies.set(SESSION, session);
-      assert.equal(await isIn(old), false);
+      t.false(await isIn(old));
     });
 
-    test('who is not signed in is led there, and changes nothing', async () => {
+    test('who is not signed in is led there, and changes nothing', async (t) => {
       const browser = openBrowser(on);
       const page = await browser.get(APP_PAGE);
-      assert.equal(page.path, `/sign-in?next=${APP_PAGE}`);
+      t.is(page.path, `/sign-in?next=${APP_PAGE}`);
       const { csrf } = browser.form('/sign-in');
       for (const path of [APP_PAGE, `${APP_PAGE}/codes`, `${APP_PAGE}/remove`]) {
         const posted = await browser.send(path, { csrf, sealed: 'x', code: '123456' });
-        assert.equal(posted.path, `/sign-in?next=${APP_PAGE}`);
+        t.is(posted.path, `/sign-in?next=${APP_PAGE}`);
       }
     });
   });
 
-  test('the database and the log hold neither the secret nor a recovery code, nor do mails', async () => {
+  test('the database and the log hold neither the secret nor a recovery code, nor do mails', async (t) => {
     const { mailbox, secret, recoveryCodes } = await withApp();
     const browser = await toSecondFactor(mailbox);
     await typeSecond(browser, appCode(on, secret));
     await browser.get(APP_PAGE);
     const renewed = recoveryCodesOn(await browser.post(`${APP_PAGE}/codes`));
-    assert.equal(await signsIn(mailbox, renewed[0]!), true);
+    t.true(await signsIn(mailbox, renewed[0]!));
     on.service.deps.wakeOutbox();
     await on.noticeTo(mailbox);
 
@@ -244,29 +242,29 @@ onEveryEngine('the authenticator app', (engine) => {
       ];
     });
     const dump = await dumpOf(on);
-    assert.ok(dump.includes(mailbox), 'the dump is not the one that was looked for');
+    t.true(dump.includes(mailbox), 'the dump is not the one that was looked for');
     const mails = (await on.request('GET', '/dev/mailbox.json')).text;
-    assert.ok(mails.includes(mailbox), 'the mails are not those that were looked for');
+    t.true(mails.includes(mailbox), 'the mails are not those that were looked for');
     const log = on.logged.join('\n');
     for (const text of hidden) {
       for (const [where, content] of Object.entries({ dump, mails, log })) {
-        assert.ok(!content.includes(text), `${where}: ${JSON.stringify(text)}`);
+        t.false(content.includes(text), `${where}: ${JSON.stringify(text)}`);
       }
     }
   });
 });
 
-onEveryEngine('a new service secret', (engine) => {
+onEveryEngine('a new service secret', (engine, test) => {
   const [old, young] = ['5b1cf2a90d7e4638b15b1cf2a90d7e4638b1', 'e94d07b8c3a2516f0de94d07b8c3a2516f0d'];
 
-  test('leaves an app working while the old one is listed, and after one use without it', async () => {
+  test('leaves an app working while the old one is listed, and after one use without it', async (t) => {
     const database = await createTestDatabase(engine);
     const clock = createTestClock();
     const start = (SECRET: string) => startTestService(engine, { database, clock, env: { SECRET } });
     /** Signs in with both factors; whether that went well. */
     async function signsIn(on: TestService, mailbox: string, second: string): Promise<boolean> {
       const browser = openBrowser(on);
-      assert.equal(heading(await typeMailedCode(on, mailbox, { browser })), 'Now your app');
+      t.is(heading(await typeMailedCode(on, mailbox, { browser })), 'Now your app');
       await browser.post('/sign-in/code', { code: second });
       return isIn(browser);
     }
@@ -284,19 +282,19 @@ onEveryEngine('a new service secret', (engine) => {
       // Who had typed the mailed code under the old one goes on.
       const goesOn = openBrowser(on);
       for (const [name, value] of waiting.cookies) goesOn.cookies.set(name, value);
-      assert.equal(heading(await goesOn.get('/sign-in/code')), 'Now your app');
+      t.is(heading(await goesOn.get('/sign-in/code')), 'Now your app');
       await goesOn.post('/sign-in/code', { code: appCode(on, app.secret) });
-      assert.equal(await isIn(goesOn), true);
-      assert.equal(await signsIn(on, used, app.recoveryCodes[0]!), true);
+      t.true(await isIn(goesOn));
+      t.true(await signsIn(on, used, app.recoveryCodes[0]!));
       clock.advance(60);
       await on.stop();
 
       on = await start(young);
-      assert.equal(await signsIn(on, used, appCode(on, app.secret)), true);
-      assert.equal(await signsIn(on, used, app.recoveryCodes[1]!), true);
+      t.true(await signsIn(on, used, appCode(on, app.secret)));
+      t.true(await signsIn(on, used, app.recoveryCodes[1]!));
       // Without a use in between the app is lost with the secret; recovery codes are not.
-      assert.equal(await signsIn(on, unused, appCode(on, forgotten.secret)), false);
-      assert.equal(await signsIn(on, unused, forgotten.recoveryCodes[0]!), true);
+      t.false(await signsIn(on, unused, appCode(on, forgotten.secret)));
+      t.true(await signsIn(on, unused, forgotten.recoveryCodes[0]!));
     } finally {
       await on.stop();
       await database.drop();

@@ -1,8 +1,7 @@
-import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
@@ -13,13 +12,15 @@ import { openBrowser, type Page } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { signIn } from '../helpers/human.ts';
+import { assertProperty } from '../helpers/property.ts';
 import { startTestService, TEST_SECRET, type TestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 let folder: string;
-before(() => {
+test.before(() => {
   folder = mkdtempSync(join(tmpdir(), 'vouchsafe-branding-'));
 });
-after(() => rmSync(folder, { recursive: true }));
+test.after(() => rmSync(folder, { recursive: true }));
 
 let count = 0;
 /** A folder with these files. */
@@ -40,26 +41,19 @@ const config = (content: object) => ({
 const load = (env: Record<string, string>) => loadConfig({ SECRET: TEST_SECRET, ...env });
 
 /** The start stops with a sentence, and that names what is wrong. */
-function assertRefused(env: Record<string, string>, ...names: string[]): void {
-  assert.throws(
-    () => load(env),
-    (error: unknown) => {
-      assert.ok(error instanceof ConfigError, `${JSON.stringify(env)}: ${error}`);
-      assert.match(error.message, /^[A-Z].*\.$/);
-      for (const name of names) assert.ok(error.message.includes(name), error.message);
-      return true;
-    },
-    JSON.stringify(env),
-  );
+function assertRefused(t: ExecutionContext, env: Record<string, string>, ...names: string[]): void {
+  const { message } = t.throws(() => load(env), { instanceOf: ConfigError }, JSON.stringify(env));
+  t.regex(message, /^[A-Z].*\.$/);
+  for (const name of names) t.true(message.includes(name), message);
 }
 
 const policyOf = ({ headers }: Page) => headers.get('content-security-policy')!.split('; ');
 
-describe('the accent', () => {
+test.describe('the accent', (test) => {
   const PAPERS = ['#fbfaf6', '#161613'];
   const colour = fc.integer({ min: 0, max: 0xffffff }).map((n) => `#${n.toString(16).padStart(6, '0')}`);
 
-  test('contrast is that of WCAG: the same both ways, 1 to 21', () => {
+  test('contrast is that of WCAG: the same both ways, 1 to 21', (t) => {
     for (const [one, other, expected] of [
       ['#000000', '#ffffff', 21],
       ['#777777', '#777777', 1],
@@ -67,26 +61,28 @@ describe('the accent', () => {
       ['#ff0000', '#ffffff', 4],
       ['#0000ff', '#000000', 2.44],
     ] as const) {
-      assert.equal(Math.round(contrast(one, other) * 100) / 100, expected);
-      assert.equal(contrast(one, other), contrast(other, one));
+      t.is(Math.round(contrast(one, other) * 100) / 100, expected);
+      t.is(contrast(one, other), contrast(other, one));
     }
   });
 
-  test('any colour can be read on both papers once it is made readable, and is left alone where it was', () => {
+  test('any colour can be read on both papers once it is made readable, and is left alone where it was', async (t) => {
     for (const paper of PAPERS) {
-      fc.assert(
-        fc.property(colour, (any) => {
+      await assertProperty(
+        t,
+        [colour],
+        (t, any) => {
           const readable = readableOn(paper, any);
-          assert.match(readable, /^#[0-9a-f]{6}$/);
-          assert.ok(contrast(readable, paper) >= 4.5, `${any} on ${paper}`);
-          if (contrast(any, paper) >= 4.5) assert.equal(readable, any);
-        }),
+          t.regex(readable, /^#[0-9a-f]{6}$/);
+          t.true(contrast(readable, paper) >= 4.5, `${any} on ${paper}`);
+          if (contrast(any, paper) >= 4.5) t.is(readable, any);
+        },
         { numRuns: 5000 },
       );
     }
   });
 
-  test('links, and what stands on buttons, can be read by day and by night, whatever the operator chose', () => {
+  test('links, and what stands on buttons, can be read by day and by night, whatever the operator chose', async (t) => {
     const settings = load({});
     const styleOf = (accent: string) =>
       createPages({ ...settings, service: { ...settings.service, accent } }, systemRandom).assets.get(
@@ -94,28 +90,30 @@ describe('the accent', () => {
       )!.text;
     const pair = (style: string, name: string) =>
       new RegExp(`--${name}: light-dark\\((#[0-9a-f]{6}), (#[0-9a-f]{6})\\);`).exec(style)!.slice(1);
-    fc.assert(
-      fc.property(fc.oneof(colour, fc.constantFrom('#000000', '#ffffff', '#ffcc00', '#FF00ff')), (accent) => {
+    await assertProperty(
+      t,
+      [fc.oneof(colour, fc.constantFrom('#000000', '#ffffff', '#ffcc00', '#FF00ff'))],
+      (t, accent) => {
         const style = styleOf(accent);
         const [papers, accents, on] = [pair(style, 'paper'), pair(style, 'accent'), pair(style, 'on-accent')];
-        assert.deepEqual(papers, PAPERS);
+        t.deepEqual(papers, PAPERS);
         for (const look of [0, 1]) {
-          assert.ok(contrast(accents[look]!, papers[look]!) >= 4.5, `${accent}: link`);
-          assert.ok(contrast(accents[look]!, on[look]!) >= 4.5, `${accent}: button`);
+          t.true(contrast(accents[look]!, papers[look]!) >= 4.5, `${accent}: link`);
+          t.true(contrast(accents[look]!, on[look]!) >= 4.5, `${accent}: button`);
         }
-      }),
+      },
       { numRuns: 300 },
     );
   });
 
   test('the stylesheet and the icon have it', async (t) => {
     const on = await startTestService('sqlite', { env: config({ service: { accent: '#8a2be2' } }) });
-    t.after(() => on.stop());
-    assert.match((await on.get('/assets/style.css')).text, /--accent: light-dark\(#8a2be2, /);
-    assert.match((await on.get('/assets/icon.svg')).text, /fill="#8a2be2"/);
+    t.teardown(() => on.stop());
+    t.regex((await on.get('/assets/style.css')).text, /--accent: light-dark\(#8a2be2, /);
+    t.regex((await on.get('/assets/icon.svg')).text, /fill="#8a2be2"/);
   });
 
-  test('what is no colour is refused by name', () => {
+  test('what is no colour is refused by name', (t) => {
     for (const accent of [
       'red',
       '#fff',
@@ -125,12 +123,12 @@ describe('the accent', () => {
       '#000000;}body{display:none',
       '',
     ]) {
-      assertRefused(config({ service: { accent } }), 'service.accent');
+      assertRefused(t, config({ service: { accent } }), 'service.accent');
     }
   });
 });
 
-describe('whose service it is', () => {
+test.describe('whose service it is', (test) => {
   const SERVICE = {
     name: 'Smith & <b>Sons</b>',
     logoUrl: 'https://cdn.example.com:8443/logo.svg?a=1&b="2"',
@@ -141,10 +139,10 @@ describe('whose service it is', () => {
   };
   const NAME = 'Smith &amp; &lt;b&gt;Sons&lt;/b&gt;';
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService('sqlite', { env: config({ service: SERVICE }) });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   /** Pages of all kinds: for strangers, for who is signed in, of failures. */
   async function pagesOf(service: TestService): Promise<Page[]> {
@@ -163,18 +161,18 @@ describe('whose service it is', () => {
     ];
   }
 
-  test('stands on every page: name, logo, and links in the footer, as text and nothing else', async () => {
+  test('stands on every page: name, logo, and links in the footer, as text and nothing else', async (t) => {
     for (const { status, text, path } of await pagesOf(on)) {
       const about = `${path} ${status}`;
-      assert.match(text, new RegExp(`<title>[^<]+ · ${NAME}</title>`), about);
+      t.regex(text, new RegExp(`<title>[^<]+ · ${NAME}</title>`), about);
       const brand = /<p class="brand">([\s\S]*?)<\/p>/.exec(text)![1]!;
-      assert.equal(
+      t.is(
         brand,
         `<img src="https://cdn.example.com:8443/logo.svg?a=1&amp;b=&quot;2&quot;" alt="" height="28"> ${NAME}`,
         about,
       );
       const footer = /<footer[^>]*>([\s\S]*?)<\/footer>/.exec(text)![1]!;
-      assert.deepEqual(
+      t.deepEqual(
         [...footer.matchAll(/<a href="([^"]*)">([^<]*)<\/a>/g)].map(([, url, name]) => [name, url]),
         [
           ['Imprint', 'https://smith.example/imprint?a=1&amp;b=2'],
@@ -183,56 +181,56 @@ describe('whose service it is', () => {
         ],
         about,
       );
-      assert.match(
+      t.regex(
         footer,
         /Contact: help@smith\.example&quot;&gt;&lt;script&gt;alert\(1\)&lt;\/script&gt;<\/span>/,
       );
-      assert.doesNotMatch(text, /<script>|<b>Sons/, about);
+      t.notRegex(text, /<script>|<b>Sons/, about);
     }
   });
 
-  test('the logo is the one thing from elsewhere that a page may load: its origin alone is allowed, for images', async () => {
+  test('the logo is the one thing from elsewhere that a page may load: its origin alone is allowed, for images', async (t) => {
     for (const page of await pagesOf(on)) {
       const policy = policyOf(page);
-      assert.ok(policy.includes("img-src 'self' https://cdn.example.com:8443"), policy.join('; '));
+      t.true(policy.includes("img-src 'self' https://cdn.example.com:8443"), policy.join('; '));
       const others = policy.filter((part) => !part.startsWith('img-src'));
-      for (const part of others) assert.doesNotMatch(part, /unsafe|\*|https?:|data:/);
-      assert.ok(policy.includes("default-src 'none'") && policy.includes("script-src 'self'"));
+      for (const part of others) t.notRegex(part, /unsafe|\*|https?:|data:/);
+      t.true(policy.includes("default-src 'none'") && policy.includes("script-src 'self'"));
     }
   });
 
   test('without a setting there is no image, no foreign origin and no footer', async (t) => {
     const plain = await startTestService('sqlite');
-    t.after(() => plain.stop());
+    t.teardown(() => plain.stop());
     for (const page of await pagesOf(plain)) {
-      assert.doesNotMatch(page.text, /<img|<footer/, page.path);
-      assert.ok(policyOf(page).includes("img-src 'self'"), page.path);
-      assert.match(page.text, / · Vouchsafe<\/title>/);
+      t.notRegex(page.text, /<img|<footer/, page.path);
+      t.true(policyOf(page).includes("img-src 'self'"), page.path);
+      t.regex(page.text, / · Vouchsafe<\/title>/);
     }
   });
 
   test('each link in the footer is there for itself', async (t) => {
     const env = config({ service: { contact: 'help@example.com' } });
     const one = await startTestService('sqlite', { env });
-    t.after(() => one.stop());
+    t.teardown(() => one.stop());
     const { text } = await openBrowser(one).get('/sign-in');
     const footer = /<footer[^>]*>([\s\S]*?)<\/footer>/.exec(text)![1]!;
-    assert.equal(footer.replaceAll(/\s*\n\s*/g, ''), '<span>Contact: help@example.com</span>');
+    t.is(footer.replaceAll(/\s*\n\s*/g, ''), '<span>Contact: help@example.com</span>');
   });
 
-  test('mail is in its name: subject, text and HTML', async () => {
+  test('mail is in its name: subject, text and HTML', async (t) => {
     await signIn(on, 'mailed@example.com');
     await on.claimed('mailed@example.com');
     const { mails } = (await on.request('GET', '/dev/mailbox.json')).body;
-    assert.ok(mails.length >= 2);
+    t.true(mails.length >= 2);
     for (const { subject, text, html } of mails) {
-      assert.ok(subject.startsWith(`${SERVICE.name}: `), subject);
-      assert.ok(text.includes(SERVICE.name) && html.includes(NAME));
-      assert.doesNotMatch(html, /<b>Sons|<img|<script/);
+      t.truthy(subject.startsWith(`${SERVICE.name}: `), subject);
+      t.truthy(text.includes(SERVICE.name) && html.includes(NAME));
+      t.notRegex(html, /<b>Sons|<img|<script/);
     }
   });
 
-  test('what is no web address is refused by name', () => {
+  test('what is no web address is refused by name', (t) => {
     for (const name of ['logoUrl', 'imprintUrl', 'termsUrl', 'privacyUrl']) {
       for (const url of [
         'logo.svg',
@@ -242,13 +240,13 @@ describe('whose service it is', () => {
         'ftp://a.example/x',
         '',
       ]) {
-        assertRefused(config({ service: { [name]: url } }), `service.${name}`);
+        assertRefused(t, config({ service: { [name]: url } }), `service.${name}`);
       }
     }
   });
 });
 
-describe('templates of the operator', () => {
+test.describe('templates of the operator', (test) => {
   test('take the place of ours of the same name, a page and a mail; all others stay ours', async (t) => {
     const TEMPLATES_DIR = folderWith({
       'pages/sign-in.eta': `<% layout('./layout', { ...it, title: 'Welcome' }); %>
@@ -262,34 +260,31 @@ describe('templates of the operator', () => {
       'mail/sign-in-code.txt.eta': 'Dear friend of <%= mail.service.name %>,\n\n    <%= mail.code %>\n',
     });
     const on = await startTestService('sqlite', { env: { TEMPLATES_DIR } });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
 
     const browser = openBrowser(on);
     const welcome = await browser.get('/sign-in');
-    assert.equal(heading(welcome), 'Welcome at Vouchsafe');
-    assert.match(
+    t.is(heading(welcome), 'Welcome at Vouchsafe');
+    t.regex(
       welcome.text,
       /<title>Welcome · Vouchsafe<\/title>[\s\S]*<link rel="stylesheet" href="\/assets\/style.css">/,
     );
-    assert.deepEqual(policyOf(welcome), policyOf(await browser.get('/sign-in/code')));
+    t.deepEqual(policyOf(welcome), policyOf(await browser.get('/sign-in/code')));
     await browser.get('/sign-in');
     const refused = await browser.post('/sign-in', { email: '"><script>alert(1)</script>' });
-    assert.ok(refused.text.includes('value="&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"'));
+    t.true(refused.text.includes('value="&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"'));
 
     await browser.get('/sign-in');
-    assert.equal(heading(await browser.post('/sign-in', { email: 'a@example.com' })), 'Look into your mail');
+    t.is(heading(await browser.post('/sign-in', { email: 'a@example.com' })), 'Look into your mail');
     await browser.post('/sign-in/code', { code: await on.signInCodeFor('a@example.com') });
     const { mails } = (await on.request('GET', '/dev/mailbox.json')).body;
-    assert.match(mails[0].text, /^Dear friend of Vouchsafe,\n\n {4}\d{6}\n$/);
-    assert.match(mails[0].html, /Your code to sign in at <b>Vouchsafe<\/b>:/);
+    t.regex(mails[0].text, /^Dear friend of Vouchsafe,\n\n {4}\d{6}\n$/);
+    t.regex(mails[0].html, /Your code to sign in at <b>Vouchsafe<\/b>:/);
 
     // A part that a page of ours includes.
     const activity = await browser.get('/account/activity');
-    assert.equal(heading(activity), 'What happened');
-    assert.match(
-      activity.text,
-      /<ul id="theirs"><li>Somebody signed in<\/li><li>Your account began<\/li><\/ul>/,
-    );
+    t.is(heading(activity), 'What happened');
+    t.regex(activity.text, /<ul id="theirs"><li>Somebody signed in<\/li><li>Your account began<\/li><\/ul>/);
   });
 
   test('a layout of theirs is around every page of ours, and so is their stylesheet', async (t) => {
@@ -299,31 +294,31 @@ describe('templates of the operator', () => {
       'pages/style.css.eta': ':root { --ours: <%= it.colours.light %>; }',
     });
     const on = await startTestService('sqlite', { env: { TEMPLATES_DIR } });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     for (const path of ['/sign-in', '/claim', '/nowhere', '/dev/mailbox']) {
-      assert.match(
+      t.regex(
         (await openBrowser(on).get(path)).text,
         /^<!doctype html>\n<title>[^<]+<\/title>.*<main id="theirs">/,
       );
     }
-    assert.equal((await on.get('/assets/style.css')).text, ':root { --ours: #0b5d50; }');
+    t.is((await on.get('/assets/style.css')).text, ':root { --ours: #0b5d50; }');
   });
 
-  test('an empty folder, and one without either room, change nothing', () => {
+  test('an empty folder, and one without either room, change nothing', (t) => {
     for (const TEMPLATES_DIR of [
       folderWith({}),
       folderWith({ 'pages/sign-in.eta': 'x' }),
       folderWith({ 'mail/notice.txt.eta': 'x' }),
     ]) {
-      assert.equal(load({ TEMPLATES_DIR }).templatesDir, TEMPLATES_DIR);
+      t.is(load({ TEMPLATES_DIR }).templatesDir, TEMPLATES_DIR);
     }
   });
 
-  test('the start stops with a sentence about a folder that is none, a file that takes no place, and one that does not compile', () => {
+  test('the start stops with a sentence about a folder that is none, a file that takes no place, and one that does not compile', (t) => {
     const noFolder = join(folder, 'nowhere');
-    assertRefused({ TEMPLATES_DIR: noFolder }, 'TEMPLATES_DIR', noFolder);
+    assertRefused(t, { TEMPLATES_DIR: noFolder }, 'TEMPLATES_DIR', noFolder);
     const file = join(folderWith({ 'a-file': 'x' }), 'a-file');
-    assertRefused({ TEMPLATES_DIR: file }, 'TEMPLATES_DIR', file);
+    assertRefused(t, { TEMPLATES_DIR: file }, 'TEMPLATES_DIR', file);
 
     for (const name of [
       'pages/signin.eta',
@@ -332,7 +327,7 @@ describe('templates of the operator', () => {
       'mail/notice.eta',
       'pages/sign-in.eta~',
     ]) {
-      assertRefused({ TEMPLATES_DIR: folderWith({ [name]: 'Hello' }) }, 'TEMPLATES_DIR', name);
+      assertRefused(t, { TEMPLATES_DIR: folderWith({ [name]: 'Hello' }) }, 'TEMPLATES_DIR', name);
     }
     for (const broken of [
       '<% if (it.x) { %>',
@@ -343,49 +338,49 @@ describe('templates of the operator', () => {
     ]) {
       for (const name of ['pages/sign-in.eta', 'mail/notice.html.eta']) {
         const TEMPLATES_DIR = folderWith({ 'pages/layout.eta': '<%~ it.body %>', [name]: broken });
-        assertRefused({ TEMPLATES_DIR }, 'TEMPLATES_DIR', name, 'does not compile');
+        assertRefused(t, { TEMPLATES_DIR }, 'TEMPLATES_DIR', name, 'does not compile');
       }
     }
   });
 
-  test('the program says so, with exit code 2 and nothing else', async () => {
+  test('the program says so, with exit code 2 and nothing else', async (t) => {
     const cwd = folderWith({});
     const TEMPLATES_DIR = folderWith({ 'pages/signin.eta': 'Hello' });
     const { code, stdout, stderr } = await vouchsafe(['serve'], cwd, { TEMPLATES_DIR });
-    assert.deepEqual([code, stdout], [2, '']);
-    assert.match(stderr, /^TEMPLATES_DIR holds pages\/signin\.eta, which is no template of ours\.\n$/);
-    assert.deepEqual(readdirSync(cwd), []);
+    t.deepEqual([code, stdout], [2, '']);
+    t.regex(stderr, /^TEMPLATES_DIR holds pages\/signin\.eta, which is no template of ours\.\n$/);
+    t.deepEqual(readdirSync(cwd), []);
   });
 });
 
-describe('vouchsafe mail preview', () => {
-  test('writes every mail, as text and HTML, filled with examples, and touches nothing else', async () => {
+test.describe('vouchsafe mail preview', (test) => {
+  test('writes every mail, as text and HTML, filled with examples, and touches nothing else', async (t) => {
     const cwd = folderWith({});
     const target = join(cwd, 'deep', 'preview');
     const { code, stdout, stderr } = await vouchsafe(['mail', 'preview', target], cwd);
-    assert.equal(code, 0, stderr);
+    t.is(code, 0, stderr);
     const files = readdirSync(target).toSorted();
-    assert.deepEqual(
+    t.deepEqual(
       stdout.trim().split('\n').toSorted(),
       files.map((file) => join(target, file)),
     );
-    assert.deepEqual(readdirSync(cwd), ['deep']);
+    t.deepEqual(readdirSync(cwd), ['deep']);
 
     // Each template of ours is one of them.
     const templates = readdirSync(new URL('../../templates/mail/', import.meta.url));
-    for (const name of templates) assert.ok(files.includes(name.replace(/\.eta$/, '')), name);
+    for (const name of templates) t.true(files.includes(name.replace(/\.eta$/, '')), name);
     for (const file of files) {
       const content = readFileSync(join(target, file), 'utf8');
-      assert.doesNotMatch(content, /<%|undefined|\[object|NaN/, file);
-      if (file.endsWith('.txt')) assert.match(content, /^Subject: Vouchsafe: \S.*\n\n\S/, file);
-      else assert.match(content, /^<!doctype html>[\s\S]*Vouchsafe[\s\S]*<\/html>\s*$/, file);
+      t.notRegex(content, /<%|undefined|\[object|NaN/, file);
+      if (file.endsWith('.txt')) t.regex(content, /^Subject: Vouchsafe: \S.*\n\n\S/, file);
+      else t.regex(content, /^<!doctype html>[\s\S]*Vouchsafe[\s\S]*<\/html>\s*$/, file);
     }
-    assert.match(readFileSync(join(target, 'claim-code.txt'), 'utf8'), /123456[\s\S]*Research helper/);
-    assert.match(readFileSync(join(target, 'claim-link.txt'), 'utf8'), /\/claim\?t=/);
-    assert.match(readFileSync(join(target, 'notice.html'), 'utf8'), /Backup script/);
+    t.regex(readFileSync(join(target, 'claim-code.txt'), 'utf8'), /123456[\s\S]*Research helper/);
+    t.regex(readFileSync(join(target, 'claim-link.txt'), 'utf8'), /\/claim\?t=/);
+    t.regex(readFileSync(join(target, 'notice.html'), 'utf8'), /Backup script/);
   });
 
-  test('shows the operator’s templates and name, into ./mail-preview unless told where, and again', async () => {
+  test('shows the operator’s templates and name, into ./mail-preview unless told where, and again', async (t) => {
     const cwd = folderWith({
       'vouchsafe.config.json': JSON.stringify({ service: { name: 'Smith & Sons' } }),
       'theirs/mail/notice.txt.eta': 'News from <%= mail.service.name %>',
@@ -393,37 +388,34 @@ describe('vouchsafe mail preview', () => {
     for (let times = 0; times < 2; times += 1) {
       const env = { TEMPLATES_DIR: join(cwd, 'theirs') };
       const { code, stdout, stderr } = await vouchsafe(['mail', 'preview', '--json'], cwd, env);
-      assert.equal(code, 0, stderr);
-      assert.ok(JSON.parse(stdout).files.length >= 8);
-      assert.equal(
+      t.is(code, 0, stderr);
+      t.true(JSON.parse(stdout).files.length >= 8);
+      t.is(
         readFileSync(join(cwd, 'mail-preview', 'notice.txt'), 'utf8'),
         'Subject: Smith & Sons: what happened in your account\n\nNews from Smith & Sons',
       );
-      assert.match(
-        readFileSync(join(cwd, 'mail-preview', 'notice.html'), 'utf8'),
-        /<b>Smith &amp; Sons<\/b>/,
-      );
+      t.regex(readFileSync(join(cwd, 'mail-preview', 'notice.html'), 'utf8'), /<b>Smith &amp; Sons<\/b>/);
     }
   });
 
-  test('is refused with a sentence where the settings are wrong', async () => {
+  test('is refused with a sentence where the settings are wrong', async (t) => {
     const cwd = folderWith({});
     const { code, stderr } = await vouchsafe(['mail', 'preview', 'x'], cwd, {
       TEMPLATES_DIR: join(cwd, 'none'),
     });
-    assert.equal(code, 2);
-    assert.match(stderr, /^TEMPLATES_DIR is no folder: .*\.\n$/);
-    assert.deepEqual(readdirSync(cwd), []);
+    t.is(code, 2);
+    t.regex(stderr, /^TEMPLATES_DIR is no folder: .*\.\n$/);
+    t.deepEqual(readdirSync(cwd), []);
   });
 });
 
-describe('presets', () => {
+test.describe('presets', (test) => {
   const preset = (more: object = {}) => ({ title: 'Read', scopes: ['read'], goodFor: 'Reports.', ...more });
 
-  test('with an unknown scope, or two of them recommended, are refused by a sentence', () => {
-    assertRefused(config({ presets: { fly: preset({ scopes: ['read', 'fly'] }) } }), '"fly"', 'scopes');
+  test('with an unknown scope, or two of them recommended, are refused by a sentence', (t) => {
+    assertRefused(t, config({ presets: { fly: preset({ scopes: ['read', 'fly'] }) } }), '"fly"', 'scopes');
     const recommended = preset({ recommended: true });
-    assertRefused(config({ presets: { one: recommended, two: recommended } }), 'presets', 'recommended');
+    assertRefused(t, config({ presets: { one: recommended, two: recommended } }), 'presets', 'recommended');
     for (const [name, presets] of [
       ['presets.one.scopes', { one: preset({ scopes: [] }) }],
       ['presets.one.title', { one: preset({ title: '' }) }],
@@ -431,15 +423,15 @@ describe('presets', () => {
       ['presets', { 'Read only': preset() }],
       ['colour', { one: preset({ colour: 'red' }) }],
     ] as const) {
-      assertRefused(config({ presets }), name);
+      assertRefused(t, config({ presets }), name);
     }
   });
 
-  test('are by default those whose scopes there are', () => {
-    assert.deepEqual([...load({}).presets.keys()], ['read-only', 'read-write']);
+  test('are by default those whose scopes there are', (t) => {
+    t.deepEqual([...load({}).presets.keys()], ['read-only', 'read-write']);
     const scopes = { read: { description: 'Look' }, admin: { description: 'All' } };
     const env = config({ scopes, anonymousScopes: ['read'], claimedScopes: ['read', 'admin'] });
-    assert.deepEqual([...load(env).presets.keys()], ['read-only']);
+    t.deepEqual([...load(env).presets.keys()], ['read-only']);
   });
 
   test('are offered as the operator wrote them, the recommended one chosen, and give their scopes', async (t) => {
@@ -459,10 +451,10 @@ describe('presets', () => {
       },
     });
     const on = await startTestService('sqlite', { env });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const browser = await signIn(on, 'a@example.com');
     const { text } = await browser.get('/keys/new');
-    assert.deepEqual(
+    t.deepEqual(
       [...text.matchAll(/name="preset" value="([^"]*)"( checked)?/g)].map(([, name, on]) => [name, !!on]),
       [
         ['all', false],
@@ -470,12 +462,12 @@ describe('presets', () => {
         ['choose', false],
       ],
     );
-    assert.match(
+    t.regex(
       text,
       /<b>All &amp; &lt;i&gt;more&lt;\/i&gt;<\/b><br><span class="quiet">You &quot;know&quot;\. \(admin, read, write\)/,
     );
     const made = await browser.post('/keys/new', { name: 'Mine', preset: 'all', life: 'never' });
     const key = /<code id="key">([^<]*)</.exec(made.text)![1]!;
-    assert.deepEqual((await on.get('/api/me', key)).body.data.scopes, ['admin', 'read', 'write']);
+    t.deepEqual((await on.get('/api/me', key)).body.data.scopes, ['admin', 'read', 'write']);
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { displayName } from '../../src/lib/display.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { said } from '../helpers/ceremony.ts';
@@ -14,17 +12,18 @@ import {
 } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { ESCAPES } from '../helpers/own-pages.ts';
-import { onEveryEngine, wrongCode } from '../helpers/service.ts';
+import { wrongCode } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { assertHeaders } from '../helpers/wire.ts';
 
-onEveryEngine('the claim page among strangers', (engine) => {
+onEveryEngine('the claim page among strangers', (engine, test) => {
   let house: House;
-  before(async () => {
+  test.before(async () => {
     house = await openHouse(engine);
   });
-  after(() => house.stop());
+  test.after(() => house.stop());
 
-  describe('posts that no page of ours led to', () => {
+  test.describe('posts that no page of ours led to', (test) => {
     const REFUSED: Record<string, Record<string, string | undefined>> = {
       'from another site': { Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' },
       'from another site, by its Origin alone': {
@@ -42,7 +41,7 @@ onEveryEngine('the claim page among strangers', (engine) => {
       ['/claim', 'approve'],
       ['/claim/deny', 'deny'],
     ] as const) {
-      test(`with a wrong token or from a wrong place ${change} nothing`, async () => {
+      test(`with a wrong token or from a wrong place ${change} nothing`, async (t) => {
         const asked = await house.ask();
         const human = await house.open(asked.mail.claimUrl);
         await human.get(path);
@@ -52,7 +51,7 @@ onEveryEngine('the claim page among strangers', (engine) => {
         const before = await house.rows();
 
         for (const [about, headers] of Object.entries(REFUSED)) {
-          assertPage(await human.send(path, fields, headers), 403, about);
+          assertPage(t, await human.send(path, fields, headers), 403, about);
         }
         const tokens = {
           none: undefined,
@@ -62,7 +61,7 @@ onEveryEngine('the claim page among strangers', (engine) => {
           "the link's": new URL(asked.viewUrl).searchParams.get('t')!.split('.').at(-1),
         };
         for (const [about, csrf] of Object.entries(tokens)) {
-          assertPage(await human.send(path, { ...fields, csrf }), 403, about);
+          assertPage(t, await human.send(path, { ...fields, csrf }), 403, about);
         }
         const link = human.cookies.get('vouchsafe_claim')!;
         for (const cookie of [
@@ -73,17 +72,17 @@ onEveryEngine('the claim page among strangers', (engine) => {
           `vouchsafe_claim=${link}; browser=${human.cookies.get('vouchsafe_browser')}`,
           `vouchsafe_claim=${link}; vouchsafe_browser=${stranger.cookies.get('vouchsafe_browser')}`,
         ]) {
-          assertPage(await human.send(path, fields, { Cookie: cookie }), 403, cookie);
+          assertPage(t, await human.send(path, fields, { Cookie: cookie }), 403, cookie);
         }
-        assert.deepEqual(await house.rows(), before);
-        assert.equal(said(await house.poll(asked.claim_token)), '400 authorization_pending');
+        t.deepEqual(await house.rows(), before);
+        t.is(said(await house.poll(asked.claim_token)), '400 authorization_pending');
 
         const done = await human.send(path, fields);
-        assert.equal(heading(done), path === '/claim' ? APPROVED : DENIED);
+        t.is(heading(done), path === '/claim' ? APPROVED : DENIED);
       });
     }
 
-    test('while those of every browser are taken: with our Origin, with Origin null, or with neither', async () => {
+    test('while those of every browser are taken: with our Origin, with Origin null, or with neither', async (t) => {
       const { url } = house.on;
       for (const headers of [
         { Origin: url, 'Sec-Fetch-Site': 'same-origin' },
@@ -95,11 +94,11 @@ onEveryEngine('the claim page among strangers', (engine) => {
         const asked = await house.ask();
         const human = await house.open(asked.viewUrl);
         const page = await human.post('/claim', { code: codeIn(asked.mail) }, headers);
-        assert.equal(heading(page), APPROVED, JSON.stringify(headers));
+        t.is(heading(page), APPROVED, JSON.stringify(headers));
       }
     });
 
-    test('a GET approves and denies nothing, whatever its query says', async () => {
+    test('a GET approves and denies nothing, whatever its query says', async (t) => {
       const asked = await house.ask();
       const human = await house.open(asked.viewUrl);
       const { csrf, attempt } = human.form('/claim');
@@ -111,12 +110,12 @@ onEveryEngine('the claim page among strangers', (engine) => {
         no_more: 'on',
       });
       for (const path of ['/claim', '/claim/deny']) await human.get(`${path}?${query}`);
-      assert.deepEqual(await house.rows(), before);
+      t.deepEqual(await house.rows(), before);
     });
   });
 
-  describe('what carries the pages', () => {
-    test('every page and redirect, also of refusals, forbids frames, foreign scripts and forms, caching and referrers', async () => {
+  test.describe('what carries the pages', (test) => {
+    test('every page and redirect, also of refusals, forbids frames, foreign scripts and forms, caching and referrers', async (t) => {
       const { on, ask, open, complete } = house;
       const asked = await ask();
       const human = await open(asked.mail.denyUrl);
@@ -174,9 +173,9 @@ onEveryEngine('the claim page among strangers', (engine) => {
       for (const [status, replies] of Object.entries(answers)) {
         for (const [index, reply] of replies.entries()) {
           const about = `${status}, number ${index}: ${reply.text}`;
-          assert.equal(reply.status, Number(status), about);
-          assert.equal(reply.headers.get('content-type'), 'text/html; charset=utf-8', about);
-          assertHeaders(reply, about);
+          t.is(reply.status, Number(status), about);
+          t.is(reply.headers.get('content-type'), 'text/html; charset=utf-8', about);
+          assertHeaders(t, reply, about);
           const policy = (reply.headers.get('content-security-policy') ?? '').split('; ');
           for (const directive of [
             "default-src 'none'",
@@ -184,49 +183,45 @@ onEveryEngine('the claim page among strangers', (engine) => {
             "frame-ancestors 'none'",
             "form-action 'self'",
           ]) {
-            assert.ok(policy.includes(directive), `${directive} ${about}`);
+            t.true(policy.includes(directive), `${directive} ${about}`);
           }
-          assert.ok(!policy.join().includes('unsafe'), about);
-          assert.equal(reply.headers.get('x-frame-options'), 'DENY', about);
-          assert.equal(reply.headers.get('cross-origin-opener-policy'), 'same-origin', about);
+          t.false(policy.join().includes('unsafe'), about);
+          t.is(reply.headers.get('x-frame-options'), 'DENY', about);
+          t.is(reply.headers.get('cross-origin-opener-policy'), 'same-origin', about);
           // What the policy allows is all that the page has.
-          assert.doesNotMatch(
-            reply.text,
-            /<script|<style|\sstyle=|\son[a-z]+=|javascript:|<iframe|<base/i,
-            about,
-          );
+          t.notRegex(reply.text, /<script|<style|\sstyle=|\son[a-z]+=|javascript:|<iframe|<base/i, about);
         }
       }
     });
 
-    test('cookies are for this host alone, and no script or foreign post gets at them', async () => {
+    test('cookies are for this host alone, and no script or foreign post gets at them', async (t) => {
       const asked = await house.ask();
       const human = await house.open(asked.viewUrl);
       await human.post('/claim', { code: codeIn(asked.mail) });
       await human.get(asked.mail.denyUrl);
-      assert.ok(human.setCookies.length >= 3, human.setCookies.join('\n'));
+      t.true(human.setCookies.length >= 3, human.setCookies.join('\n'));
       for (const line of human.setCookies) {
-        assert.match(line, /^vouchsafe_(browser|claim)=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/);
+        t.regex(line, /^vouchsafe_(browser|claim)=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/);
       }
-      assert.match(human.cookies.get('vouchsafe_browser')!, /^[0-9A-Za-z]{32}$/);
+      t.regex(human.cookies.get('vouchsafe_browser')!, /^[0-9A-Za-z]{32}$/);
       const other = await house.open(asked.viewUrl);
-      assert.notEqual(other.cookies.get('vouchsafe_browser'), human.cookies.get('vouchsafe_browser'));
+      t.not(other.cookies.get('vouchsafe_browser'), human.cookies.get('vouchsafe_browser'));
     });
 
-    test('a browser keeps its cookie, and what is no cookie of ours is replaced', async () => {
+    test('a browser keeps its cookie, and what is no cookie of ours is replaced', async (t) => {
       const asked = await house.ask();
       const human = await house.open(asked.viewUrl);
       const known = human.cookies.get('vouchsafe_browser');
       await human.get('/claim');
-      assert.equal(human.cookies.get('vouchsafe_browser'), known);
+      t.is(human.cookies.get('vouchsafe_browser'), known);
       human.cookies.set('vouchsafe_browser', 'x');
       await human.get('/claim');
-      assert.match(human.cookies.get('vouchsafe_browser')!, /^[0-9A-Za-z]{32}$/);
-      assert.equal(heading(await human.post('/claim', { code: codeIn(asked.mail) })), APPROVED);
+      t.regex(human.cookies.get('vouchsafe_browser')!, /^[0-9A-Za-z]{32}$/);
+      t.is(heading(await human.post('/claim', { code: codeIn(asked.mail) })), APPROVED);
     });
   });
 
-  test('whatever an agent calls itself, its name is text on both pages and nothing else', async () => {
+  test('whatever an agent calls itself, its name is text on both pages and nothing else', async (t) => {
     const mailbox = newMailbox();
     const [plain, shown] = ['Robin', new Map<string, string>()];
     /** Both pages, without what is another one at every claim. */
@@ -234,25 +229,25 @@ onEveryEngine('the claim page among strangers', (engine) => {
       const asked = await house.ask({ name, mailbox });
       const human = openBrowser(house.on);
       const pages = [await human.get(asked.mail.denyUrl), await human.get('/claim')];
-      for (const page of pages) assertPage(page, 200, name);
+      for (const page of pages) assertPage(t, page, 200, name);
       return pages
         .map(({ text }) => text.replaceAll(/(name="(?:csrf|once|attempt)" value)="[^"<>]*"/g, '$1'))
         .join();
     }
     const harmless = await pagesOf(plain);
-    assert.equal(harmless.split(plain).length, 3);
+    t.is(harmless.split(plain).length, 3);
 
     for (const name of PAYLOADS) {
-      assert.ok(name.length <= 64, name);
+      t.true(name.length <= 64, name);
       const display = displayName(name);
-      assert.doesNotMatch(display, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f\p{Cc}]/u);
+      t.notRegex(display, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f\p{Cc}]/u);
       const escaped = display.replaceAll(/[&<>"']/g, (mark) => ESCAPES[mark]!);
       const page = await pagesOf(name);
-      assert.equal(page.split(`<b>${escaped}</b>`).length, 3, page);
-      assert.equal(page.replaceAll(`<b>${escaped}</b>`, `<b>${plain}</b>`), harmless, name);
+      t.is(page.split(`<b>${escaped}</b>`).length, 3, page);
+      t.is(page.replaceAll(`<b>${escaped}</b>`, `<b>${plain}</b>`), harmless, name);
       shown.set(escaped, name);
     }
-    assert.equal(shown.size, PAYLOADS.length);
+    t.is(shown.size, PAYLOADS.length);
   });
 });
 

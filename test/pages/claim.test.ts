@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { openBrowser } from '../helpers/browser.ts';
 import { said, tally } from '../helpers/ceremony.ts';
 import {
@@ -13,71 +11,72 @@ import {
   tokenIn,
 } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { createTestClock, createTestDatabase, onEveryEngine, wrongCode } from '../helpers/service.ts';
+import { createTestClock, createTestDatabase, wrongCode } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('the claim page', (engine) => {
+onEveryEngine('the claim page', (engine, test) => {
   let house: House;
-  before(async () => {
+  test.before(async () => {
     house = await openHouse(engine);
   });
-  after(() => house.stop());
+  test.after(() => house.stop());
 
-  describe('approval', () => {
+  test.describe('approval', (test) => {
     for (const link of [false, true]) {
       const mode = link ? 'link' : 'merge';
-      test(`typing the mailed code approves, and the agent that asks without it gets its key once (${mode})`, async () => {
+      test(`typing the mailed code approves, and the agent that asks without it gets its key once (${mode})`, async (t) => {
         const { on, ask, open, poll } = house;
         const asked = await ask({ link, name: 'Robin' });
         const pending = await poll(asked.claim_token);
-        assert.equal(said(pending), '400 authorization_pending');
-        assert.match(pending.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
-        assert.equal(pending.body.error.verification_uri, asked.viewUrl);
-        assert.equal(pending.body.error.retryable, true);
+        t.is(said(pending), '400 authorization_pending');
+        t.regex(pending.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
+        t.is(pending.body.error.verification_uri, asked.viewUrl);
+        t.true(pending.body.error.retryable);
 
         const human = await open(asked.viewUrl);
-        assert.equal(said(await poll(asked.claim_token)), '400 authorization_pending');
+        t.is(said(await poll(asked.claim_token)), '400 authorization_pending');
         const approved = await human.post('/claim', { code: codeIn(asked.mail) });
-        assertPage(approved, 200);
-        assert.equal(heading(approved), APPROVED);
-        assert.deepEqual(approved.redirects, [`${on.url}/claim`]);
+        assertPage(t, approved, 200);
+        t.is(heading(approved), APPROVED);
+        t.deepEqual(approved.redirects, [`${on.url}/claim`]);
 
         const collected = await poll(asked.claim_token);
-        assert.equal(said(collected), '200');
-        assert.equal(collected.body.data.mode, mode);
-        assert.equal(collected.body.data.agent_id, asked.agent_id);
-        assert.equal(collected.body.data.user_id === asked.user_id, link);
+        t.is(said(collected), '200');
+        t.is(collected.body.data.mode, mode);
+        t.is(collected.body.data.agent_id, asked.agent_id);
+        t.is(collected.body.data.user_id === asked.user_id, link);
         const me = (await on.get('/api/me', collected.body.data.credential)).body.data;
-        assert.deepEqual(me.scopes, ['read', 'write']);
-        assert.equal(me.claim.status, 'claimed');
-        assert.equal(me.agent_name, 'Robin');
+        t.deepEqual(me.scopes, ['read', 'write']);
+        t.is(me.claim.status, 'claimed');
+        t.is(me.agent_name, 'Robin');
 
         const again = await poll(asked.claim_token);
-        assert.equal(said(again), '409 already_claimed');
-        assert.doesNotMatch(again.text, /sk_|ct_/);
-        assert.equal(heading(await human.get('/claim')), 'This agent has been claimed');
+        t.is(said(again), '409 already_claimed');
+        t.notRegex(again.text, /sk_|ct_/);
+        t.is(heading(await human.get('/claim')), 'This agent has been claimed');
       });
     }
 
-    test('a code with the spaces or hyphens that people type is the same code', async () => {
+    test('a code with the spaces or hyphens that people type is the same code', async (t) => {
       for (const gap of [' ', '-']) {
         const asked = await house.ask();
         const code = codeIn(asked.mail);
         const human = await house.open(asked.viewUrl);
         const page = await human.post('/claim', { code: ` ${code.slice(0, 3)}${gap}${code.slice(3)} ` });
-        assert.equal(heading(page), APPROVED);
+        t.is(heading(page), APPROVED);
       }
     });
 
-    test('of five that ask at once after the approval one gets the key, and the others no secret', async () => {
+    test('of five that ask at once after the approval one gets the key, and the others no secret', async (t) => {
       const asked = await house.ask();
       const human = await house.open(asked.viewUrl);
       await human.post('/claim', { code: codeIn(asked.mail) });
       const replies = await Promise.all(Array.from({ length: 5 }, () => house.poll(asked.claim_token)));
-      assert.deepEqual(tally(replies), { '200': 1, '409 already_claimed': 4 });
-      for (const { status, text } of replies) if (status === 409) assert.doesNotMatch(text, /sk_|ct_/);
+      t.deepEqual(tally(replies), { '200': 1, '409 already_claimed': 4 });
+      for (const { status, text } of replies) if (status === 409) t.notRegex(text, /sk_|ct_/);
     });
 
-    test('one that asked just before another collected the key is told so, and not that its code is over', async () => {
+    test('one that asked just before another collected the key is told so, and not that its code is over', async (t) => {
       const asked = await house.ask();
       const human = await house.open(asked.viewUrl);
       await human.post('/claim', { code: codeIn(asked.mail) });
@@ -95,43 +94,43 @@ onEveryEngine('the claim page', (engine) => {
       };
       const slow = house.poll(asked.claim_token);
       await reached.promise;
-      assert.equal(said(await house.poll(asked.claim_token)), '200');
+      t.is(said(await house.poll(asked.claim_token)), '200');
       collected.resolve();
-      assert.equal(said(await slow), '409 already_claimed');
+      t.is(said(await slow), '409 already_claimed');
     });
 
-    test('reading the code to the agent still completes, before and after an approval on the page', async () => {
+    test('reading the code to the agent still completes, before and after an approval on the page', async (t) => {
       const told = await house.ask();
-      assert.equal(said(await house.complete(told.claim_token, codeIn(told.mail))), '200');
+      t.is(said(await house.complete(told.claim_token, codeIn(told.mail))), '200');
 
       const both = await house.ask({ link: true });
       const human = await house.open(both.viewUrl);
       await human.post('/claim', { code: codeIn(both.mail) });
       const completed = await house.complete(both.claim_token, codeIn(both.mail));
-      assert.equal(said(completed), '200');
-      assert.equal(completed.body.data.user_id, both.user_id);
-      assert.equal(said(await house.poll(both.claim_token)), '409 already_claimed');
+      t.is(said(completed), '200');
+      t.is(completed.body.data.user_id, both.user_id);
+      t.is(said(await house.poll(both.claim_token)), '409 already_claimed');
     });
 
-    test('an approval waits for the agent also when the time of the code is over', async () => {
+    test('an approval waits for the agent also when the time of the code is over', async (t) => {
       const asked = await house.ask();
       const human = await house.open(asked.viewUrl);
       await human.post('/claim', { code: codeIn(asked.mail) });
       house.on.clock.advance(601);
-      assert.equal(heading(await human.get('/claim')), APPROVED);
-      assert.equal(said(await house.poll(asked.claim_token)), '200');
+      t.is(heading(await human.get('/claim')), APPROVED);
+      t.is(said(await house.poll(asked.claim_token)), '200');
     });
 
-    test('an approval is for the mailbox and mode that were shown: asking anew takes it back', async () => {
+    test('an approval is for the mailbox and mode that were shown: asking anew takes it back', async (t) => {
       const asked = await house.ask();
       const human = await house.open(asked.viewUrl);
       await human.post('/claim', { code: codeIn(asked.mail) });
       await house.ask({ agent: asked, mailbox: newMailbox() });
-      assert.equal(said(await house.poll(asked.claim_token)), '400 authorization_pending');
-      assert.equal(heading(await human.get('/claim')), REPLACED);
+      t.is(said(await house.poll(asked.claim_token)), '400 authorization_pending');
+      t.is(heading(await human.get('/claim')), REPLACED);
     });
 
-    test('a form of an older attempt approves nothing, whatever code comes with it', async () => {
+    test('a form of an older attempt approves nothing, whatever code comes with it', async (t) => {
       for (const change of [{ mailbox: newMailbox() }, { link: true }]) {
         const first = await house.ask();
         const human = await house.open(first.viewUrl);
@@ -139,11 +138,12 @@ onEveryEngine('the claim page', (engine) => {
         const second = await house.ask({ agent: first, mailbox: first.mailbox, ...change });
         const before = await house.rows();
         for (const code of [codeIn(first.mail), codeIn(second.mail)]) {
-          assertPage(await human.send('/claim', { ...form, code }), 400);
+          assertPage(t, await human.send('/claim', { ...form, code }), 400);
         }
         // By the first mail's own link, too, which leads to the attempt that is over.
         const reader = await house.open(first.mail.denyUrl);
         assertPage(
+          t,
           await reader.send('/claim', {
             ...form,
             csrf: reader.form('/claim/deny').csrf,
@@ -151,12 +151,12 @@ onEveryEngine('the claim page', (engine) => {
           }),
           400,
         );
-        assert.deepEqual(await house.rows(), before);
-        assert.equal(said(await house.poll(first.claim_token)), '400 authorization_pending');
+        t.deepEqual(await house.rows(), before);
+        t.is(said(await house.poll(first.claim_token)), '400 authorization_pending');
       }
     });
 
-    test("one agent's form approves no other agent's claim", async () => {
+    test("one agent's form approves no other agent's claim", async (t) => {
       const mailbox = newMailbox();
       const mine = await house.ask({ mailbox });
       const theirs = await house.ask({ mailbox });
@@ -164,18 +164,18 @@ onEveryEngine('the claim page', (engine) => {
       const form = human.form('/claim');
       await human.get(theirs.viewUrl);
       const page = await human.send('/claim', { ...form, code: codeIn(theirs.mail) });
-      assertPage(page, 400);
+      assertPage(t, page, 400);
       for (const each of [mine, theirs]) {
-        assert.equal(said(await house.poll(each.claim_token)), '400 authorization_pending');
+        t.is(said(await house.poll(each.claim_token)), '400 authorization_pending');
       }
     });
 
-    test('the page follows the claim: nobody asked yet, over, ended by another claim', async () => {
+    test('the page follows the claim: nobody asked yet, over, ended by another claim', async (t) => {
       const { on, register, poll } = house;
       const registered = await on.post('/agent/auth', { type: 'anonymous' });
       const human = await house.open(registered.body.data.verification_uri);
-      assert.match((await human.get('/claim')).text, /has not asked for anybody yet/);
-      assert.equal(said(await poll(registered.body.data.claim_token)), '400 otp_not_generated');
+      t.regex((await human.get('/claim')).text, /has not asked for anybody yet/);
+      t.is(said(await poll(registered.body.data.claim_token)), '400 otp_not_generated');
 
       const mailbox = newMailbox();
       const [one, other] = [
@@ -184,13 +184,13 @@ onEveryEngine('the claim page', (engine) => {
       ];
       const waiting = await house.open(one.viewUrl);
       await house.complete(other.claim_token, codeIn(other.mail));
-      assert.equal(heading(await waiting.get('/claim')), 'This claim is over');
-      assert.equal(said(await poll(one.claim_token)), '410 claim_superseded');
+      t.is(heading(await waiting.get('/claim')), 'This claim is over');
+      t.is(said(await poll(one.claim_token)), '410 claim_superseded');
     });
   });
 
-  describe('links', () => {
-    test('a bot that opens every link ten times changes nothing, and the human still completes', async () => {
+  test.describe('links', (test) => {
+    test('a bot that opens every link ten times changes nothing, and the human still completes', async (t) => {
       const { on, ask, poll, open, rows } = house;
       const asked = await ask({ name: 'Robin' });
       const urls = [asked.mail.claimUrl, asked.mail.denyUrl, asked.viewUrl];
@@ -200,26 +200,26 @@ onEveryEngine('the claim page', (engine) => {
         for (let round = 0; round < 10; round += 1) {
           for (const method of ['GET', 'HEAD']) {
             const reply = await on.request(method, url.slice(on.url.length), { headers });
-            assert.equal(reply.status, 303);
+            t.is(reply.status, 303);
             const cookie = reply.headers
               .getSetCookie()
               .map((line) => line.split(';')[0])
               .join('; ');
             const path = reply.headers.get('location')!.slice(on.url.length);
             const page = await on.request(method, path, { headers: { ...headers, Cookie: cookie } });
-            assert.equal(page.status, 200);
-            assert.equal(page.text === '', method === 'HEAD');
+            t.is(page.status, 200);
+            t.is(page.text === '', method === 'HEAD');
           }
         }
       }
-      assert.deepEqual(await rows(), before);
-      assert.equal(said(await poll(asked.claim_token)), '400 authorization_pending');
+      t.deepEqual(await rows(), before);
+      t.is(said(await poll(asked.claim_token)), '400 authorization_pending');
       const human = await open(asked.mail.claimUrl);
-      assert.equal(heading(await human.post('/claim', { code: codeIn(asked.mail) })), APPROVED);
-      assert.equal(said(await poll(asked.claim_token)), '200');
+      t.is(heading(await human.post('/claim', { code: codeIn(asked.mail) })), APPROVED);
+      t.is(said(await poll(asked.claim_token)), '200');
     });
 
-    test("a link's token moves into a cookie by one redirect, and is in no later page, URL or log line", async () => {
+    test("a link's token moves into a cookie by one redirect, and is in no later page, URL or log line", async (t) => {
       const { on, ask } = house;
       const asked = await ask();
       for (const [url, path] of [
@@ -229,37 +229,37 @@ onEveryEngine('the claim page', (engine) => {
         const token = tokenIn(url);
         const human = openBrowser(on);
         const opened = await human.get(url);
-        assert.deepEqual(opened.redirects, [on.url + path]);
-        assert.equal(opened.path, path);
-        assert.equal(human.cookies.get('vouchsafe_claim'), token);
+        t.deepEqual(opened.redirects, [on.url + path]);
+        t.is(opened.path, path);
+        t.is(human.cookies.get('vouchsafe_claim'), token);
         const wrong = wrongCode(codeIn(asked.mail));
         const later = [opened, await human.get('/claim/deny'), await human.get('/claim')];
         later.push(await human.post('/claim', { code: wrong }));
         for (const page of later) {
           const told = page.text + page.redirects.join() + [...page.headers].join();
-          assert.ok(!told.includes(token) && !told.includes(token.split('.').at(-1)!), page.text);
+          t.true(!told.includes(token) && !told.includes(token.split('.').at(-1)!), page.text);
         }
-        assert.ok(!on.logged.join('').includes(token.split('.').at(-1)!));
+        t.false(on.logged.join('').includes(token.split('.').at(-1)!));
       }
-      assert.ok(on.logged.length > 0);
+      t.true(on.logged.length > 0);
     });
 
-    test("the page holds no claim token, no code, no key, and by the agent's own link no full mailbox", async () => {
+    test("the page holds no claim token, no code, no key, and by the agent's own link no full mailbox", async (t) => {
       const asked = await house.ask({ name: 'Robin' });
       const secrets = [asked.claim_token, codeIn(asked.mail), asked.credential];
       const byAgentsLink = openBrowser(house.on);
       const byMail = openBrowser(house.on);
       const pages = [await byAgentsLink.get(asked.viewUrl), await byAgentsLink.get('/claim/deny')];
-      for (const { text } of pages) assert.ok(!text.includes(asked.mailbox), text);
-      assert.ok(pages[0]!.text.includes('h***@example.com'));
+      for (const { text } of pages) t.false(text.includes(asked.mailbox), text);
+      t.true(pages[0]!.text.includes('h***@example.com'));
       const mailed = [await byMail.get(asked.mail.denyUrl), await byMail.get('/claim')];
-      for (const { text } of mailed) assert.ok(text.includes(asked.mailbox), text);
+      for (const { text } of mailed) t.true(text.includes(asked.mailbox), text);
       for (const { text } of [...pages, ...mailed]) {
-        for (const secret of secrets) assert.ok(!text.includes(secret), text);
+        for (const secret of secrets) t.false(text.includes(secret), text);
       }
     });
 
-    test('a guessed or altered link leads nowhere, in the URL and in the cookie', async () => {
+    test('a guessed or altered link leads nowhere, in the URL and in the cookie', async (t) => {
       const { on } = house;
       const [one, other] = [await house.ask(), await house.ask()];
       const [view, viewOther] = [tokenIn(one.viewUrl), tokenIn(other.viewUrl)];
@@ -290,88 +290,85 @@ onEveryEngine('the claim page', (engine) => {
         const about = JSON.stringify(token);
         const human = openBrowser(on);
         for (const path of ['/claim', '/claim/deny']) {
-          assertPage(await human.get(`${path}?t=${encodeURIComponent(token)}`), 404, about);
+          assertPage(t, await human.get(`${path}?t=${encodeURIComponent(token)}`), 404, about);
         }
-        assert.equal(human.cookies.size, 0);
+        t.is(human.cookies.size, 0);
         await human.get(one.viewUrl);
         const form = human.form('/claim');
         if (!/^[\x21-\x7e]*$/.test(token)) continue; // no cookie
         human.cookies.set('vouchsafe_claim', token);
-        assertPage(await human.get('/claim'), 404, about);
-        assertPage(await human.send('/claim', { ...form, code: codeIn(one.mail) }), 404, about);
-        assertPage(await human.send('/claim/deny', form), 404, about);
+        assertPage(t, await human.get('/claim'), 404, about);
+        assertPage(t, await human.send('/claim', { ...form, code: codeIn(one.mail) }), 404, about);
+        assertPage(t, await human.send('/claim/deny', form), 404, about);
       }
-      assert.deepEqual(await house.rows(), before);
+      t.deepEqual(await house.rows(), before);
     });
   });
 });
 
-onEveryEngine('the claim page and accounts that exist', (engine) => {
+onEveryEngine('the claim page and accounts that exist', (engine, test) => {
   let house: House;
-  before(async () => {
+  test.before(async () => {
     house = await openHouse(engine, { env: { CLAIM_EXISTING_ACCOUNT: 'confirm' } });
   });
-  after(() => house.stop());
+  test.after(() => house.stop());
 
-  test('where a merge must be confirmed, a code alone does not merge into an existing account; it still links', async () => {
+  test('where a merge must be confirmed, a code alone does not merge into an existing account; it still links', async (t) => {
     const mailbox = newMailbox();
     const first = await house.ask({ mailbox });
-    assert.equal(said(await house.complete(first.claim_token, codeIn(first.mail))), '200');
+    t.is(said(await house.complete(first.claim_token, codeIn(first.mail))), '200');
 
     const merging = await house.ask({ mailbox });
     const before = await house.rows();
     const refused = await house.complete(merging.claim_token, codeIn(merging.mail));
-    assert.equal(said(refused), '401 interaction_required');
-    assert.equal(refused.body.error.verification_uri, merging.viewUrl);
-    assert.match(refused.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
-    assert.match(refused.headers.get('www-authenticate') ?? '', /AgentAuth error="interaction_required"/);
-    assert.doesNotMatch(refused.text, /sk_|ct_/);
-    assert.deepEqual(await house.rows(), before);
+    t.is(said(refused), '401 interaction_required');
+    t.is(refused.body.error.verification_uri, merging.viewUrl);
+    t.regex(refused.headers.get('retry-after') ?? '', /^[1-9][0-9]*$/);
+    t.regex(refused.headers.get('www-authenticate') ?? '', /AgentAuth error="interaction_required"/);
+    t.notRegex(refused.text, /sk_|ct_/);
+    t.deepEqual(await house.rows(), before);
 
     // Nor can somebody approve who is not signed in; how its owner does is told in sign-in.test.ts.
     const human = await house.open(merging.viewUrl);
     const page = await human.get('/claim');
-    assert.doesNotMatch(page.text, /<form/);
-    assert.match(page.text, /href="\/sign-in\?next=\/claim"/);
-    assert.equal(said(await house.poll(merging.claim_token)), '400 authorization_pending');
-    assert.deepEqual((await house.on.get('/api/me', merging.credential)).body.data.scopes, ['read']);
+    t.notRegex(page.text, /<form/);
+    t.regex(page.text, /href="\/sign-in\?next=\/claim"/);
+    t.is(said(await house.poll(merging.claim_token)), '400 authorization_pending');
+    t.deepEqual((await house.on.get('/api/me', merging.credential)).body.data.scopes, ['read']);
 
     const linking = await house.ask({ mailbox, link: true });
-    assert.equal(said(await house.complete(linking.claim_token, codeIn(linking.mail))), '200');
+    t.is(said(await house.complete(linking.claim_token, codeIn(linking.mail))), '200');
   });
 });
 
-onEveryEngine('the claim page and a restart', (engine) => {
-  test('between approval and collection nothing is lost, and a repeated collection gives the same key', async () => {
+onEveryEngine('the claim page and a restart', (engine, test) => {
+  test('between approval and collection nothing is lost, and a repeated collection gives the same key', async (t) => {
     const database = await createTestDatabase(engine);
     const options = { database, clock: createTestClock() };
     const headers = { 'Idempotency-Key': 'collect' };
     try {
       const house = await openHouse(engine, options);
       const [asked, plain] = [await house.ask(), await house.ask({ link: true })];
-      assert.equal(said(await house.poll(asked.claim_token, headers)), '400 authorization_pending');
+      t.is(said(await house.poll(asked.claim_token, headers)), '400 authorization_pending');
       for (const { viewUrl, mail } of [asked, plain]) {
         const human = await house.open(viewUrl);
-        assert.equal(heading(await human.post('/claim', { code: codeIn(mail) })), APPROVED);
+        t.is(heading(await human.post('/claim', { code: codeIn(mail) })), APPROVED);
       }
       await house.stop();
 
       const restarted = await openHouse(engine, options);
-      assert.equal(said(await restarted.poll(plain.claim_token)), '200');
+      t.is(said(await restarted.poll(plain.claim_token)), '200');
       const first = await restarted.poll(asked.claim_token, headers);
-      assert.equal(said(first), '200');
-      assert.deepEqual((await restarted.poll(asked.claim_token, headers)).body, first.body);
-      assert.equal(said(await restarted.poll(asked.claim_token)), '409 already_claimed');
+      t.is(said(first), '200');
+      t.deepEqual((await restarted.poll(asked.claim_token, headers)).body, first.body);
+      t.is(said(await restarted.poll(asked.claim_token)), '409 already_claimed');
       await restarted.stop();
 
       const later = await openHouse(engine, options);
       const again = (await later.poll(asked.claim_token, headers)).body;
       // Each of these services has a port of its own, which stands in what to do next.
-      assert.equal(
-        JSON.stringify(again).replaceAll(later.on.url, restarted.on.url),
-        JSON.stringify(first.body),
-      );
-      assert.equal((await later.on.get('/api/me', first.body.data.credential)).status, 200);
+      t.is(JSON.stringify(again).replaceAll(later.on.url, restarted.on.url), JSON.stringify(first.body));
+      t.is((await later.on.get('/api/me', first.body.data.credential)).status, 200);
       await later.stop();
     } finally {
       await database.drop();

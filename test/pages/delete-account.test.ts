@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { accountSteps } from '../helpers/account-steps.ts';
@@ -14,16 +12,16 @@ import {
   basic,
   createTestClock,
   createTestDatabase,
-  onEveryEngine,
   type Reply,
   startTestService,
   type TestService,
 } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('the end of an account', (engine) => {
+onEveryEngine('the end of an account', (engine, test) => {
   let on: TestService;
   let introspect: (key: string) => Promise<{ active: boolean; sub?: string }>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     const { server, secret } = await addResourceServer(on.service.deps, localOrigin('test'), {
       url: 'https://api.example.com',
@@ -33,15 +31,15 @@ onEveryEngine('the end of an account', (engine) => {
     introspect = async (token) =>
       (await on.form('/oauth2/introspect', { token }, basic(server.id, secret))).body;
   });
-  after(async () => {
+  test.after(async (t) => {
     const found = await violations(on.service.deps.db);
     await on.stop();
-    assert.deepEqual(found, []);
+    t.deepEqual(found, []);
   });
 
   const { accountOf, ownKey, vouched, agentKey } = accountSteps(() => ({ on }));
 
-  describe('deleting it', () => {
+  test.describe('deleting it', (test) => {
     const accountRows = async (mailbox: string) => {
       const id = await accountOf(mailbox);
       const { db } = on.service.deps;
@@ -59,48 +57,48 @@ onEveryEngine('the end of an account', (engine) => {
       return browser.post('/account/delete', { mailbox });
     }
 
-    test('needs a code that was typed within a quarter of an hour, and the address typed; else nothing is deleted', async () => {
+    test('needs a code that was typed within a quarter of an hour, and the address typed; else nothing is deleted', async (t) => {
       const mailbox = newMailbox();
       await vouched(mailbox, 'Mover');
       const stale = await signIn(on, mailbox);
       const page = await stale.get('/account/delete');
-      assert.deepEqual([page.path, heading(page)], ['/account/delete', 'Delete your account?']);
+      t.deepEqual([page.path, heading(page)], ['/account/delete', 'Delete your account?']);
       const form = stale.form('/account/delete');
       on.clock.advance(900);
       const browser = await signIn(on, mailbox);
       await browser.get('/account/delete');
       const before = await accountRows(mailbox);
       const led = await stale.send('/account/delete', { ...form, mailbox });
-      assert.deepEqual(
+      t.deepEqual(
         [led.path, heading(led)],
         ['/sign-in/again?next=/account/delete', 'Confirm that it is you'],
       );
-      assert.equal((await stale.get('/account/delete')).path, '/sign-in/again?next=/account/delete');
+      t.is((await stale.get('/account/delete')).path, '/sign-in/again?next=/account/delete');
 
       const wrong = ['', 'x', `${mailbox}m`, mailbox.slice(1), 'other@example.com', `a+${mailbox}`, 'DELETE'];
       for (const typed of wrong) {
         await browser.get('/account/delete');
         const refused = await browser.post('/account/delete', { mailbox: typed });
-        assert.equal(refused.status, 400, typed);
-        assert.match(refused.text, /This is not the address of the account\. Nothing was deleted\./);
+        t.is(refused.status, 400, typed);
+        t.regex(refused.text, /This is not the address of the account\. Nothing was deleted\./);
       }
       await browser.get('/account');
       const { csrf } = browser.form('/sign-out');
-      assert.equal((await browser.send('/account/delete', { mailbox })).status, 403);
-      assert.equal(
+      t.is((await browser.send('/account/delete', { mailbox })).status, 403);
+      t.is(
         (await browser.send('/account/delete', { csrf, mailbox }, { Origin: 'https://evil.example' })).status,
         403,
       );
       const visitor = openBrowser(on);
-      assert.equal((await visitor.get('/account/delete')).path, '/sign-in?next=/account/delete');
+      t.is((await visitor.get('/account/delete')).path, '/sign-in?next=/account/delete');
       const posted = await visitor.send('/account/delete', { csrf: visitor.form('/sign-in').csrf, mailbox });
-      assert.equal(posted.path, '/sign-in?next=/account/delete');
-      assert.deepEqual(await accountRows(mailbox), before);
+      t.is(posted.path, '/sign-in?next=/account/delete');
+      t.deepEqual(await accountRows(mailbox), before);
 
-      assert.equal(heading(await deleteIt(browser, ` ${mailbox.toUpperCase()} `)), 'Your account is deleted');
+      t.is(heading(await deleteIt(browser, ` ${mailbox.toUpperCase()} `)), 'Your account is deleted');
     });
 
-    test('ends every key of its agents and its own, at introspection too, and every session', async () => {
+    test('ends every key of its agents and its own, at introspection too, and every session', async (t) => {
       const mailbox = newMailbox();
       const other = await vouched(newMailbox(), 'Foreigner');
       const browser = await signIn(on, mailbox);
@@ -118,30 +116,26 @@ onEveryEngine('the end of an account', (engine) => {
         await ownKey(browser, 'Script'),
       ];
       const id = await accountOf(mailbox);
-      for (const key of keys) assert.equal((await introspect(key)).active, true);
+      for (const key of keys) t.true((await introspect(key)).active);
 
       const page = await deleteIt(browser, mailbox);
-      assert.equal(heading(page), 'Your account is deleted');
-      assert.equal(browser.cookies.has(SESSION), false);
+      t.is(heading(page), 'Your account is deleted');
+      t.false(browser.cookies.has(SESSION));
       for (const key of [...keys, merged.old, linked.old]) {
-        assert.deepEqual(await introspect(key), { active: false });
-        assert.equal((await on.get('/api/me', key)).status, 401);
+        t.deepEqual(await introspect(key), { active: false });
+        t.is((await on.get('/api/me', key)).status, 401);
       }
-      assert.equal((await introspect(other.credential)).active, true);
-      assert.equal(
-        (await introspect(unclaimed)).active,
-        true,
-        'an agent that only asked is not the account’s',
-      );
-      assert.equal(await isIn(elsewhere), false);
-      assert.equal(await isIn(browser), false);
-      assert.equal(await countOf(on, 'sessions WHERE account_id = ? AND ended_at IS NULL', [id]), 0);
-      assert.equal(await countOf(on, 'agents WHERE account_id = ? AND revoked_at IS NULL', [id]), 0);
-      assert.equal(await countOf(on, `events WHERE kind = 'account.deleted' AND account_id = ?`, [id]), 1);
-      assert.deepEqual(await violations(on.service.deps.db), []);
+      t.true((await introspect(other.credential)).active);
+      t.true((await introspect(unclaimed)).active, 'an agent that only asked is not the account’s');
+      t.false(await isIn(elsewhere));
+      t.false(await isIn(browser));
+      t.is(await countOf(on, 'sessions WHERE account_id = ? AND ended_at IS NULL', [id]), 0);
+      t.is(await countOf(on, 'agents WHERE account_id = ? AND revoked_at IS NULL', [id]), 0);
+      t.is(await countOf(on, `events WHERE kind = 'account.deleted' AND account_id = ?`, [id]), 1);
+      t.deepEqual(await violations(on.service.deps.db), []);
     });
 
-    test('forgets the mailbox: signing in again begins a new, empty account', async () => {
+    test('forgets the mailbox: signing in again begins a new, empty account', async (t) => {
       const mailbox = newMailbox();
       const browser = await signIn(on, mailbox);
       const agent = await vouched(mailbox, 'Mover');
@@ -150,45 +144,45 @@ onEveryEngine('the end of an account', (engine) => {
       const id = await accountOf(mailbox);
       await deleteIt(browser, mailbox);
       for (const row of await on.service.deps.db.all('SELECT * FROM accounts')) {
-        assert.ok(!JSON.stringify(row).includes(mailbox));
+        t.false(JSON.stringify(row).includes(mailbox));
       }
       for (const table of ['authenticators', 'recovery_codes']) {
-        assert.equal(await countOf(on, `${table} WHERE account_id = ?`, [id]), 0);
+        t.is(await countOf(on, `${table} WHERE account_id = ?`, [id]), 0);
       }
 
       const anew = await signIn(on, mailbox);
-      assert.notEqual(await accountOf(mailbox), id);
-      assert.match((await anew.get('/agents')).text, /No agent works for you yet/);
-      assert.equal((await anew.get(`/agents/${agent.agent_id}`)).status, 404);
-      assert.doesNotMatch((await anew.get('/keys')).text, /Backup/);
-      assert.deepEqual(
+      t.not(await accountOf(mailbox), id);
+      t.regex((await anew.get('/agents')).text, /No agent works for you yet/);
+      t.is((await anew.get(`/agents/${agent.agent_id}`)).status, 404);
+      t.notRegex((await anew.get('/keys')).text, /Backup/);
+      t.deepEqual(
         happenings(await anew.get('/account/activity')).map(({ what }) => what),
         ['Somebody signed in', 'Your account began'],
       );
-      assert.match((await anew.get('/account')).text, /Set up an app</);
+      t.regex((await anew.get('/account')).text, /Set up an app</);
     });
 
-    test('with an app it needs both factors, and then the app is forgotten', async () => {
+    test('with an app it needs both factors, and then the app is forgotten', async (t) => {
       const mailbox = newMailbox();
       const { secret } = await setUpApp(on, await signIn(on, mailbox));
       on.clock.advance(900);
       const browser = openBrowser(on);
       await typeMailedCode(on, mailbox, { browser });
-      assert.equal((await browser.get('/account/delete')).path, '/sign-in?next=/account/delete');
+      t.is((await browser.get('/account/delete')).path, '/sign-in?next=/account/delete');
       await browser.get('/sign-in/code');
       await browser.post('/sign-in/code', { code: appCode(on, secret) });
       const waiting = openBrowser(on);
       await typeMailedCode(on, mailbox, { browser: waiting });
-      assert.equal(heading(await deleteIt(browser, mailbox)), 'Your account is deleted');
+      t.is(heading(await deleteIt(browser, mailbox)), 'Your account is deleted');
 
       // Who stood before the second factor of the account that is gone does not get into the next one by it.
       on.clock.advance(60);
       await waiting.post('/sign-in/code', { code: appCode(on, secret) });
-      assert.equal(await isIn(waiting), false);
-      assert.equal(await isIn(await signIn(on, mailbox)), true);
+      t.false(await isIn(waiting));
+      t.true(await isIn(await signIn(on, mailbox)));
     });
 
-    test('claims that complete after it begin a new account, whatever was approved before it', async () => {
+    test('claims that complete after it begin a new account, whatever was approved before it', async (t) => {
       for (const approved of [false, true]) {
         const mailbox = newMailbox();
         const browser = await signIn(on, mailbox);
@@ -198,18 +192,15 @@ onEveryEngine('the end of an account', (engine) => {
         const otp = await on.codeFor(mailbox);
         if (approved) {
           await browser.get(asked.body.data.verification_uri);
-          assert.equal(
-            heading(await browser.post('/claim', { code: otp })),
-            'You have vouched for this agent',
-          );
+          t.is(heading(await browser.post('/claim', { code: otp })), 'You have vouched for this agent');
         }
         await deleteIt(browser, mailbox);
         const body = approved ? { claim_token } : { claim_token, otp };
         const { data } = (await on.post('/agent/auth/claim/complete', body)).body;
-        assert.equal(data.user_id, await accountOf(mailbox));
-        assert.notEqual(data.user_id, id);
-        assert.equal((await introspect(data.credential)).sub, data.user_id);
-        assert.equal(await countOf(on, `agents WHERE account_id = ?`, [id]), 0);
+        t.is(data.user_id, await accountOf(mailbox));
+        t.not(data.user_id, id);
+        t.is((await introspect(data.credential)).sub, data.user_id);
+        t.is(await countOf(on, `agents WHERE account_id = ?`, [id]), 0);
       }
     });
 
@@ -272,7 +263,7 @@ onEveryEngine('the end of an account', (engine) => {
             ? /^UPDATE agents SET account_id = \?, merged_from/
             : /^UPDATE accounts SET ended_at = \?, mailbox = NULL/,
         );
-        t.after(() => at.stop());
+        t.teardown(() => at.stop());
         const mailbox = newMailbox();
         const browser = await signIn(at, mailbox);
         const id = await accountOf(mailbox, at);
@@ -288,13 +279,13 @@ onEveryEngine('the end of an account', (engine) => {
         let [completed, deleted]: [Reply?, Page?] = [];
         if (isClaimFirst) [completed, deleted] = await oneBehind(claim, deletion);
         else [deleted, completed] = await oneBehind(deletion, claim);
-        assert.equal(heading(deleted), 'Your account is deleted');
-        assert.equal(completed.status, 200, completed.text);
+        t.is(heading(deleted), 'Your account is deleted');
+        t.is(completed.status, 200, completed.text);
         const { user_id, credential } = completed.body.data;
-        assert.equal(user_id === id, isClaimFirst);
-        assert.equal((await at.get('/api/me', credential)).status, isClaimFirst ? 401 : 200);
-        assert.equal(await countOf(at, 'accounts WHERE mailbox = ?', [mailbox]), isClaimFirst ? 0 : 1);
-        assert.deepEqual(await violations(at.service.deps.db), []);
+        t.is(user_id === id, isClaimFirst);
+        t.is((await at.get('/api/me', credential)).status, isClaimFirst ? 401 : 200);
+        t.is(await countOf(at, 'accounts WHERE mailbox = ?', [mailbox]), isClaimFirst ? 0 : 1);
+        t.deepEqual(await violations(at.service.deps.db), []);
       });
     }
 
@@ -307,7 +298,7 @@ onEveryEngine('the end of an account', (engine) => {
       ] as const;
       const shared = on;
       on = services[0];
-      t.after(async () => {
+      t.teardown(async () => {
         on = shared;
         await Promise.all(services.map((service) => service.stop()));
         await database.drop();
@@ -368,10 +359,10 @@ onEveryEngine('the end of an account', (engine) => {
                 browser.send(`/agents/${linked.agent_id}/unlink`, { csrf }),
               ]),
         ]);
-        for (const { status } of answers) assert.notEqual(status, 500);
+        for (const { status } of answers) t.not(status, 500);
 
-        assert.equal(await countOf(on, `events WHERE kind = 'account.deleted' AND account_id = ?`, [id]), 1);
-        assert.equal(
+        t.is(await countOf(on, `events WHERE kind = 'account.deleted' AND account_id = ?`, [id]), 1);
+        t.is(
           await countOf(on, 'accounts WHERE id = ? AND ended_at IS NOT NULL AND mailbox IS NULL', [id]),
           1,
         );
@@ -380,7 +371,7 @@ onEveryEngine('the end of an account', (engine) => {
            WHERE c.revoked_at IS NULL AND (a.id = ? OR a.parent_id = ?)`,
           [id, id],
         );
-        assert.deepEqual(live, []);
+        t.deepEqual(live, []);
         for (const key of keys) {
           const me = await on.get('/api/me', key);
           if (me.status === 401) continue;
@@ -390,10 +381,10 @@ onEveryEngine('the end of an account', (engine) => {
             'accounts WHERE id = ? AND id <> ? AND ended_at IS NULL AND (parent_id IS NULL OR parent_id <> ?)',
             [me.body.data.user_id, id, id],
           );
-          assert.equal(lives, 1, me.text);
+          t.is(lives, 1, me.text);
         }
-        assert.equal(await countOf(on, 'sessions WHERE account_id = ? AND ended_at IS NULL', [id]), 0);
-        assert.deepEqual(await violations(db), []);
+        t.is(await countOf(on, 'sessions WHERE account_id = ? AND ended_at IS NULL', [id]), 0);
+        t.deepEqual(await violations(db), []);
       }
     });
   });

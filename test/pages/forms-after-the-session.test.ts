@@ -1,27 +1,25 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { SESSION, signIn, typeMailedCode } from '../helpers/human.ts';
 import { type Home, openHome } from '../helpers/own-pages.ts';
-import { onEveryEngine } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** A form that is sent after its session has ended loses nothing: its sender signs in and finds it filled in. */
 
-onEveryEngine('forms and sessions', (engine) => {
+onEveryEngine('forms and sessions', (engine, test) => {
   let home: Home;
-  before(async () => {
+  test.before(async () => {
     home = await openHome(engine);
   });
-  after(() => home.stop());
+  test.after(() => home.stop());
 
   async function human(): Promise<{ mailbox: string; browser: Browser }> {
     const mailbox = newMailbox();
     return { mailbox, browser: await signIn(home.on, mailbox) };
   }
 
-  describe('a form whose session ended while it was open', () => {
+  test.describe('a form whose session ended while it was open', (test) => {
     /** The page, the path of its form, what is typed, and how the page shows that it is there again. */
     const forms: [page: string, path: string, fields: Record<string, string>, shows: readonly string[]][] = [
       [
@@ -64,7 +62,7 @@ onEveryEngine('forms and sessions', (engine) => {
     ];
     for (const [how, end] of ENDS) {
       for (const [page, path, typed, shows] of forms) {
-        test(`is filled in again after signing in: ${path}, ${how}`, async () => {
+        test(`is filled in again after signing in: ${path}, ${how}`, async (t) => {
           const { mailbox, browser } = await human();
           const { agent_id } = await home.vouched(mailbox);
           const [at, to] = [page, path].map((each) => each.replace('AGENT', `/agents/${agent_id}`)) as [
@@ -76,20 +74,20 @@ onEveryEngine('forms and sessions', (engine) => {
           await end(browser);
           const rows = await home.rows();
           const led = await browser.send(to, { csrf: csrf!, ...(once && { once }), ...typed });
-          assert.equal(led.path, `/sign-in?next=${at}`);
-          assert.deepEqual(await home.rows(), rows, 'nothing was done');
+          t.is(led.path, `/sign-in?next=${at}`);
+          t.deepEqual(await home.rows(), rows, 'nothing was done');
           const back = await typeMailedCode(home.on, mailbox, { browser, next: at });
-          assert.equal(back.path, at);
-          for (const part of shows) assert.ok(back.text.includes(part), `${part} in ${back.text}`);
+          t.is(back.path, at);
+          for (const part of shows) t.true(back.text.includes(part), `${part} in ${back.text}`);
           const again = await browser.get(at);
           for (const part of shows.filter((each) => each.startsWith('value="') && !each.includes('choose'))) {
-            assert.ok(!again.text.includes(part), `once: ${part}`);
+            t.false(again.text.includes(part), `once: ${part}`);
           }
         });
       }
     }
 
-    test('that was only to be confirmed again is filled in as well', async () => {
+    test('that was only to be confirmed again is filled in as well', async (t) => {
       const { mailbox, browser } = await human();
       await browser.get('/keys/new');
       const { csrf, once } = browser.form('/keys/new');
@@ -101,14 +99,14 @@ onEveryEngine('forms and sessions', (engine) => {
         preset: 'read-only',
         life: '7',
       });
-      assert.equal(led.path, '/sign-in/again?next=/keys/new');
+      t.is(led.path, '/sign-in/again?next=/keys/new');
       await browser.post('/sign-in/again');
       const back = await browser.post('/sign-in/code', { code: await home.on.signInCodeFor(mailbox, 2) });
-      assert.equal(heading(back), 'A new key');
-      assert.ok(back.text.includes('value="Kept"'));
+      t.is(heading(back), 'A new key');
+      t.true(back.text.includes('value="Kept"'));
     });
 
-    test('that another site sent is refused as ever, and leaves nothing behind', async () => {
+    test('that another site sent is refused as ever, and leaves nothing behind', async (t) => {
       const { browser } = await human();
       browser.cookies.delete(SESSION);
       const headers = { Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' };
@@ -117,11 +115,11 @@ onEveryEngine('forms and sessions', (engine) => {
         { csrf: 'x', once: 'x'.repeat(32), name: 'Theirs', preset: 'read-only', life: '7' },
         headers,
       );
-      assert.equal(refused.status, 403);
-      assert.equal(browser.cookies.get('vouchsafe_draft'), undefined);
+      t.is(refused.status, 403);
+      t.is(browser.cookies.get('vouchsafe_draft'), undefined);
     });
 
-    test('is not kept where it is larger than a cookie may be; the way leads on', async () => {
+    test('is not kept where it is larger than a cookie may be; the way leads on', async (t) => {
       const { browser } = await human();
       await browser.get('/keys/new');
       const fields = { ...browser.form('/keys/new'), name: 'Long', preset: 'choose', life: '7' };
@@ -131,39 +129,39 @@ onEveryEngine('forms and sessions', (engine) => {
       ]);
       browser.cookies.delete(SESSION);
       const led = await browser.send('/keys/new', { ...fields, ...Object.fromEntries(many) });
-      assert.equal(led.path, '/sign-in?next=/keys/new');
-      assert.equal(browser.cookies.get('vouchsafe_draft'), undefined);
+      t.is(led.path, '/sign-in?next=/keys/new');
+      t.is(browser.cookies.get('vouchsafe_draft'), undefined);
     });
   });
 
-  describe('a new key', () => {
+  test.describe('a new key', (test) => {
     for (const [preset, scope] of [
       ['read-only', 'write'],
       ['read-write', 'read'],
       ['read-only', 'read'],
     ] as const) {
-      test(`with "${preset}" selected and "${scope}" ticked is refused by name, and the form keeps both`, async () => {
+      test(`with "${preset}" selected and "${scope}" ticked is refused by name, and the form keeps both`, async (t) => {
         const { browser } = await human();
         await browser.get('/keys/new');
         const said = await browser.post('/keys/new', { name: 'Both', preset, [`scope:${scope}`]: 'on' });
-        assert.equal(said.status, 400);
-        assert.match(said.text, /single scopes are selected/);
-        assert.ok(said.text.includes(`value="${preset}" checked`));
-        assert.ok(said.text.includes(`name="scope:${scope}" value="on" checked`));
+        t.is(said.status, 400);
+        t.regex(said.text, /single scopes are selected/);
+        t.true(said.text.includes(`value="${preset}" checked`));
+        t.true(said.text.includes(`name="scope:${scope}" value="on" checked`));
       });
     }
   });
 
-  test('a form under `Origin: null` without Sec-Fetch-Site counts by its token (a page under `no-referrer`)', async () => {
+  test('a form under `Origin: null` without Sec-Fetch-Site counts by its token (a page under `no-referrer`)', async (t) => {
     const { mailbox, browser } = await human();
     const { agent_id } = await home.vouched(mailbox);
     await browser.get(`/agents/${agent_id}`);
     const fields = { ...browser.form(`/agents/${agent_id}/rename`), name: 'Renamed' };
     const mute = { Origin: 'null', 'Sec-Fetch-Site': undefined };
     const wrong = await browser.send(`/agents/${agent_id}/rename`, { ...fields, csrf: 'wrong' }, mute);
-    assert.equal(wrong.status, 403);
+    t.is(wrong.status, 403);
     const right = await browser.send(`/agents/${agent_id}/rename`, fields, mute);
-    assert.equal(right.status, 200);
-    assert.ok(right.text.includes('Renamed'));
+    t.is(right.status, 200);
+    t.true(right.text.includes('Renamed'));
   });
 });

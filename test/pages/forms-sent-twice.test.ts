@@ -1,16 +1,16 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { appCode, recoveryCodesOn, secretOn, signIn } from '../helpers/human.ts';
-import { onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('a form that one browser sends twice at once', (engine) => {
+onEveryEngine('a form that one browser sends twice at once', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   let made = 0;
   const newMailbox = () => `twice${++made}@example.com`;
@@ -42,8 +42,8 @@ onEveryEngine('a form that one browser sends twice at once', (engine) => {
       }),
     );
   }
-  function assertSame(sent: Sent[]): Sent {
-    for (const each of sent) assert.deepEqual(each, sent[0]);
+  function assertSame(t: ExecutionContext, sent: Sent[]): Sent {
+    for (const each of sent) t.deepEqual(each, sent[0]);
     return sent[0]!;
   }
   const keep = (browser: Browser, { cookies }: Sent) => {
@@ -55,47 +55,47 @@ onEveryEngine('a form that one browser sends twice at once', (engine) => {
   };
   const mailsTo = (mailbox: string) => on.signInMails.filter(({ to }) => to === mailbox).length;
 
-  test('mails one code, which works; and signs in once, by every copy', async () => {
+  test('mails one code, which works; and signs in once, by every copy', async (t) => {
     const mailbox = newMailbox();
     const browser = openBrowser(on);
     await browser.get('/sign-in');
-    const asked = assertSame(await atOnce(browser, '/sign-in', { email: mailbox }, 3));
-    assert.equal(asked.status, 303);
+    const asked = assertSame(t, await atOnce(browser, '/sign-in', { email: mailbox }, 3));
+    t.is(asked.status, 303);
     keep(browser, asked);
     const code = await on.signInCodeFor(mailbox);
-    assert.equal(mailsTo(mailbox), 1);
+    t.is(mailsTo(mailbox), 1);
     await browser.get('/sign-in/code');
-    const signedIn = assertSame(await atOnce(browser, '/sign-in/code', { code }, 3));
-    assert.deepEqual([signedIn.status, signedIn.location], [303, `${on.url}/account`]);
+    const signedIn = assertSame(t, await atOnce(browser, '/sign-in/code', { code }, 3));
+    t.deepEqual([signedIn.status, signedIn.location], [303, `${on.url}/account`]);
     keep(browser, signedIn);
     const account = await browser.get('/account');
-    assert.equal(heading(account), 'Your account');
-    assert.equal([...account.text.matchAll(/<dt>Since<\/dt>/g)].length, 1, 'one session');
+    t.is(heading(account), 'Your account');
+    t.is([...account.text.matchAll(/<dt>Since<\/dt>/g)].length, 1, 'one session');
   });
 
-  test('a wrong code costs one try, and says so in both', async () => {
+  test('a wrong code costs one try, and says so in both', async (t) => {
     const mailbox = newMailbox();
     const browser = openBrowser(on);
     await browser.get('/sign-in');
     await browser.post('/sign-in', { email: mailbox });
     const code = wrongCode(await on.signInCodeFor(mailbox));
-    const { status, text } = assertSame(await atOnce(browser, '/sign-in/code', { code }, 4));
-    assert.equal(status, 400);
-    assert.match(text, /4 tries are left/);
+    const { status, text } = assertSame(t, await atOnce(browser, '/sign-in/code', { code }, 4));
+    t.is(status, 400);
+    t.regex(text, /4 tries are left/);
   });
 
-  test('a code that is asked for again, on a page that was opened anew, is another one', async () => {
+  test('a code that is asked for again, on a page that was opened anew, is another one', async (t) => {
     const mailbox = newMailbox();
     const browser = openBrowser(on);
     for (const count of [1, 2]) {
       await browser.get('/sign-in');
       await browser.post('/sign-in', { email: mailbox });
       await on.signInCodeFor(mailbox, count);
-      assert.equal(mailsTo(mailbox), count);
+      t.is(mailsTo(mailbox), count);
     }
   });
 
-  test('a click that comes after the answer leads on, too', async () => {
+  test('a click that comes after the answer leads on, too', async (t) => {
     const mailbox = newMailbox();
     const browser = openBrowser(on);
     await browser.get('/sign-in?next=/keys');
@@ -104,43 +104,43 @@ onEveryEngine('a form that one browser sends twice at once', (engine) => {
     const fields = { ...form, code: await on.signInCodeFor(mailbox) };
     await browser.send('/sign-in/code', fields);
     const late = await browser.send('/sign-in/code', fields);
-    assert.deepEqual([late.status, late.path], [200, '/keys']);
+    t.deepEqual([late.status, late.path], [200, '/keys']);
   });
 
-  test('sets up an app once, and shows its recovery codes in both; not when the page is loaded again', async () => {
+  test('sets up an app once, and shows its recovery codes in both; not when the page is loaded again', async (t) => {
     const browser = await signIn(on, newMailbox());
     const secret = secretOn(await browser.get('/account/authenticator'));
     const fields = { code: appCode(on, secret) };
-    const first = assertSame(await atOnce(browser, '/account/authenticator', fields));
-    assert.equal(first.status, 200, first.text);
+    const first = assertSame(t, await atOnce(browser, '/account/authenticator', fields));
+    t.is(first.status, 200, first.text);
     const codes = recoveryCodesOn({ text: first.text } as never);
-    assert.ok(codes.length > 0);
+    t.true(codes.length > 0);
     keep(browser, first);
     const form = new URLSearchParams(fields as Record<string, string>);
     const again = await browser.send('/account/authenticator', {
       ...Object.fromEntries(form),
       once: /made=(\w{32})/.exec(first.cookies.join('\n'))![1],
     });
-    for (const code of codes) assert.ok(!again.text.includes(code));
+    for (const code of codes) t.false(again.text.includes(code));
   });
 
-  test('vouches for an agent, moves it out of the account, and revokes it: each says the same twice', async () => {
+  test('vouches for an agent, moves it out of the account, and revokes it: each says the same twice', async (t) => {
     const mailbox = newMailbox();
     const { claim_token, agent_id } = await on.register();
     const asked = await on.post('/agent/auth/claim', { claim_token, email: mailbox });
     const browser = openBrowser(on);
     await browser.get(asked.body.data.verification_uri);
-    const approved = assertSame(await atOnce(browser, '/claim', { code: await on.codeFor(mailbox) }));
-    assert.ok(approved.status === 200 || approved.status === 303, approved.text);
+    const approved = assertSame(t, await atOnce(browser, '/claim', { code: await on.codeFor(mailbox) }));
+    t.true(approved.status === 200 || approved.status === 303, approved.text);
     await on.post('/agent/auth/claim/complete', { claim_token });
 
     const owner = await signIn(on, mailbox);
     await owner.get(`/agents/${agent_id}`);
-    const undone = assertSame(await atOnce(owner, `/agents/${agent_id}/undo`, {}));
-    assert.equal(undone.status, 303, undone.text);
+    const undone = assertSame(t, await atOnce(owner, `/agents/${agent_id}/undo`, {}));
+    t.is(undone.status, 303, undone.text);
   });
 
-  test('another filling of the same page is another action', async () => {
+  test('another filling of the same page is another action', async (t) => {
     const mailbox = newMailbox();
     const browser = openBrowser(on);
     await browser.get('/sign-in');
@@ -148,8 +148,8 @@ onEveryEngine('a form that one browser sends twice at once', (engine) => {
     const form = browser.wholeForm('/sign-in/code');
     const code = await on.signInCodeFor(mailbox);
     const wrong = await browser.send('/sign-in/code', { ...form, code: wrongCode(code) });
-    assert.equal(wrong.status, 400);
+    t.is(wrong.status, 400);
     const right = await browser.send('/sign-in/code', { ...form, code });
-    assert.equal(right.status, 200);
+    t.is(right.status, 200);
   });
 });

@@ -1,8 +1,6 @@
-import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
 import { listResourceServers, removeResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { notifyOfKeyExpiry } from '../../src/domain/jobs/key-expiry-notices.ts';
@@ -10,7 +8,7 @@ import { countOf, said } from '../helpers/ceremony.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
 import { credentialIn, fill, history, makeMany, problemIn } from '../helpers/key-pages.ts';
 import { type Api, type Home, openHome } from '../helpers/own-pages.ts';
-import { onEveryEngine } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const DAY = 86_400;
 
@@ -22,7 +20,7 @@ function configFile(content: object): { path: string; remove(): void } {
   return { path, remove: () => rmSync(folder, { recursive: true }) };
 }
 
-onEveryEngine('keys for some resources alone', (engine) => {
+onEveryEngine('keys for some resources alone', (engine, test) => {
   const file = configFile({
     resources: [
       { url: 'https://one.example.com', name: 'One & only' },
@@ -31,7 +29,7 @@ onEveryEngine('keys for some resources alone', (engine) => {
   });
   let home: Home;
   let apis: Api[];
-  before(async () => {
+  test.before(async () => {
     home = await openHome(engine, { env: { CONFIG: file.path } });
     apis = [
       await home.addApi('https://one.example.com', 'One & only'),
@@ -39,7 +37,7 @@ onEveryEngine('keys for some resources alone', (engine) => {
       home.api,
     ];
   });
-  after(async () => {
+  test.after(async () => {
     await home.stop();
     file.remove();
   });
@@ -48,10 +46,10 @@ onEveryEngine('keys for some resources alone', (engine) => {
   const works = async (credential: string) =>
     (await Promise.all(apis.map(({ ask }) => ask(credential)))).map(({ active }) => active);
 
-  test('the form offers those of the configuration and those that may ask, each once', async () => {
+  test('the form offers those of the configuration and those that may ask, each once', async (t) => {
     const browser = await home.signIn(newMailbox(), '/keys/new');
     const { text } = await browser.get('/keys/new');
-    assert.deepEqual(
+    t.deepEqual(
       [...text.matchAll(/name="resource:([^"]*)" value="on"> <span><b>([^<]*)<\/b>/g)].map((found) =>
         found.slice(1, 3),
       ),
@@ -63,7 +61,7 @@ onEveryEngine('keys for some resources alone', (engine) => {
     );
   });
 
-  test('a key for some works there, and nowhere else; a key for none in particular works everywhere', async () => {
+  test('a key for some works there, and nowhere else; a key for none in particular works everywhere', async (t) => {
     const browser = await home.signIn(newMailbox());
     const make = async (...urls: string[]) => {
       const boxes = Object.fromEntries(urls.map((url) => [`resource:${url}`, 'on']));
@@ -72,16 +70,16 @@ onEveryEngine('keys for some resources alone', (engine) => {
       return { resources: data.key.resources, works: await works(credential) };
     };
     const [one, two, three] = apis.map(({ url }) => url) as [string, string, string];
-    assert.deepEqual(await make(one), { resources: [one], works: [true, false, false] });
-    assert.deepEqual(await make(two, three), { resources: [two, three], works: [false, true, true] });
-    assert.deepEqual(await make(), { resources: undefined, works: [true, true, true] });
-    assert.match((await history(browser)).at(-1)!.text, /read, for https:\/\/one\.example\.com\. Made/);
+    t.deepEqual(await make(one), { resources: [one], works: [true, false, false] });
+    t.deepEqual(await make(two, three), { resources: [two, three], works: [false, true, true] });
+    t.deepEqual(await make(), { resources: undefined, works: [true, true, true] });
+    t.regex((await history(browser)).at(-1)!.text, /read, for https:\/\/one\.example\.com\. Made/);
     const { text } = await fill(browser, { name: '', [`resource:${two}`]: 'on' });
-    assert.match(text, /name="resource:https:\/\/two\.example\.com\/mcp" value="on" checked>/);
-    assert.match(text, /name="resource:https:\/\/one\.example\.com" value="on">/);
+    t.regex(text, /name="resource:https:\/\/two\.example\.com\/mcp" value="on" checked>/);
+    t.regex(text, /name="resource:https:\/\/one\.example\.com" value="on">/);
   });
 
-  test('one that was taken out of service is offered no more', async () => {
+  test('one that was taken out of service is offered no more', async (t) => {
     const gone = await home.addApi('https://gone.example.com', 'Gone');
     const browser = await home.signIn(newMailbox(), '/keys/new');
     await browser.get('/keys/new');
@@ -95,13 +93,13 @@ onEveryEngine('keys for some resources alone', (engine) => {
     const { id } = (await listResourceServers(deps)).find(({ url }) => url === gone.url)!;
     await removeResourceServer(deps, localOrigin('test'), id);
     const page = await browser.send('/keys/new', fields);
-    assert.equal(page.status, 400);
-    assert.match(problemIn(page)!, /not offered any more/);
-    assert.ok(!page.text.includes(gone.url));
+    t.is(page.status, 400);
+    t.regex(problemIn(page)!, /not offered any more/);
+    t.false(page.text.includes(gone.url));
   });
 });
 
-onEveryEngine('presets of the operator', (engine) => {
+onEveryEngine('presets of the operator', (engine, test) => {
   test('take the place of ours', async (t) => {
     const file = configFile({
       scopes: {
@@ -120,12 +118,12 @@ onEveryEngine('presets of the operator', (engine) => {
         },
       },
     });
-    t.after(() => file.remove());
+    t.teardown(() => file.remove());
     const home = await openHome(engine, { env: { CONFIG: file.path } });
-    t.after(() => home.on.stop()); // our oracle knows the default scopes alone
+    t.teardown(() => home.on.stop()); // our oracle knows the default scopes alone
     const browser = await home.signIn(newMailbox(), '/keys/new');
     const { text } = await browser.get('/keys/new');
-    assert.deepEqual(
+    t.deepEqual(
       [...text.matchAll(/name="preset" value="([^"]*)"( checked)?>/g)].map(([, name, on]) => [name, on]),
       [
         ['poster', undefined],
@@ -133,36 +131,31 @@ onEveryEngine('presets of the operator', (engine) => {
         ['choose', undefined],
       ],
     );
-    assert.match(text, /<b>Post &amp; chat<\/b><br>.*Newsletters &quot;and&quot; more \(mail:send, read\)/);
-    assert.match(
-      text,
-      /name="scope:mail:send" value="on"> <span><b>mail:send<\/b>: Send &lt;mail&gt;<\/span>/,
-    );
+    t.regex(text, /<b>Post &amp; chat<\/b><br>.*Newsletters &quot;and&quot; more \(mail:send, read\)/);
+    t.regex(text, /name="scope:mail:send" value="on"> <span><b>mail:send<\/b>: Send &lt;mail&gt;<\/span>/);
 
     const scopesOf = async (fields: Record<string, string>) => {
       const { scope } = await home.api.ask(credentialIn(await fill(browser, fields)));
       return scope;
     };
-    assert.equal(await scopesOf({ preset: 'poster' }), 'mail:send read');
-    assert.equal(await scopesOf({ preset: 'boss' }), 'admin mail:send read');
-    assert.equal(await scopesOf({ preset: 'choose', 'scope:mail:send': 'on' }), 'mail:send');
+    t.is(await scopesOf({ preset: 'poster' }), 'mail:send read');
+    t.is(await scopesOf({ preset: 'boss' }), 'admin mail:send read');
+    t.is(await scopesOf({ preset: 'choose', 'scope:mail:send': 'on' }), 'mail:send');
     for (const preset of ['read-only', 'read-write']) {
       const page = await fill(browser, { preset });
-      assert.equal(page.status, 400, preset);
-      assert.equal(problemIn(page), 'Choose what the key may do.');
+      t.is(page.status, 400, preset);
+      t.is(problemIn(page), 'Choose what the key may do.');
     }
   });
 
   test('of which there are none leave single scopes', async (t) => {
     const file = configFile({ presets: {} });
-    t.after(() => file.remove());
+    t.teardown(() => file.remove());
     const home = await openHome(engine, { env: { CONFIG: file.path } });
-    t.after(() => home.stop());
+    t.teardown(() => home.stop());
     const browser = await home.signIn(newMailbox(), '/keys/new');
     const { text } = await browser.get('/keys/new');
-    assert.deepEqual(text.match(/name="preset" value="[^"]*"[^>]*>/g), [
-      'name="preset" value="choose" checked>',
-    ]);
+    t.deepEqual(text.match(/name="preset" value="[^"]*"[^>]*>/g), ['name="preset" value="choose" checked>']);
     credentialIn(await fill(browser, { preset: 'choose', 'scope:read': 'on' }));
   });
 });
@@ -175,10 +168,10 @@ const LIVES = [
   { life: '365', days: 365, warned: 7 },
 ];
 
-onEveryEngine('keys and time', (engine) => {
+onEveryEngine('keys and time', (engine, test) => {
   test('a key works as long as was chosen, and not a second longer; its end is in its history', async (t) => {
     const home = await openHome(engine);
-    t.after(() => home.stop('swept'));
+    t.teardown(() => home.stop('swept'));
     const { on } = home;
     const mailbox = newMailbox();
     const browser = await home.signIn(mailbox);
@@ -190,22 +183,22 @@ onEveryEngine('keys and time', (engine) => {
       const credential = credentialIn(await fill(browser, { life, name: `for ${life}` }));
       const endsAt = madeAt + days * DAY * 1000;
       const { data } = (await on.get('/api/me', credential)).body;
-      assert.equal(Date.parse(data.key.expires_at), endsAt);
-      assert.equal((await home.api.ask(credential)).exp, Math.floor(endsAt / 1000));
+      t.is(Date.parse(data.key.expires_at), endsAt);
+      t.is((await home.api.ask(credential)).exp, Math.floor(endsAt / 1000));
       keys.push({ credential, endsAt });
     }
     for (const { credential, endsAt } of keys) {
       on.clock.advance((endsAt - on.clock()) / 1000 - 1);
-      assert.equal((await home.api.ask(credential)).active, true);
+      t.true((await home.api.ask(credential)).active);
       on.clock.advance(1);
-      assert.deepEqual(await home.api.ask(credential), { active: false });
-      assert.equal(said(await on.get('/api/me', credential)), '401 invalid_token');
+      t.deepEqual(await home.api.ask(credential), { active: false });
+      t.is(said(await on.get('/api/me', credential)), '401 invalid_token');
     }
     on.clock.advance(3650 * DAY);
-    for (const credential of [forever, unsaid]) assert.equal((await home.api.ask(credential)).active, true);
+    for (const credential of [forever, unsaid]) t.true((await home.api.ask(credential)).active);
 
     const later = await history(await home.signIn(mailbox));
-    assert.deepEqual(
+    t.deepEqual(
       later.map(({ name, isStruck, canEnd }) => [name, isStruck, canEnd]),
       [
         ...LIVES.map(({ life }) => [`for ${life}`, true, false]).toReversed(),
@@ -213,12 +206,12 @@ onEveryEngine('keys and time', (engine) => {
         ['script', false, true],
       ],
     );
-    for (const { text } of later.slice(0, 4)) assert.match(text, /Expired [-0-9]+ [0-9:]+ UTC\./);
+    for (const { text } of later.slice(0, 4)) t.regex(text, /Expired [-0-9]+ [0-9:]+ UTC\./);
   });
 
   test('what has expired makes room for others', async (t) => {
     const home = await openHome(engine);
-    t.after(() => home.stop('swept'));
+    t.teardown(() => home.stop('swept'));
     const { on } = home;
     const mailbox = newMailbox();
     await home.signIn(mailbox);
@@ -226,14 +219,14 @@ onEveryEngine('keys and time', (engine) => {
     await makeMany(home, account, 100, 7);
     on.clock.advance(7 * DAY - 1);
     const browser = await home.signIn(mailbox);
-    assert.equal((await fill(browser)).status, 400);
+    t.is((await fill(browser)).status, 400);
     on.clock.advance(1);
     credentialIn(await fill(browser));
   });
 
   test('its owner is told by mail before it ends: a week before, or of a week the last day; once, however many do it', async (t) => {
     const home = await openHome(engine);
-    t.after(() => home.stop('swept'));
+    t.teardown(() => home.stop('swept'));
     const { on } = home;
     const { deps } = on.service;
     const [mailbox, other] = [newMailbox(), newMailbox()];
@@ -263,14 +256,14 @@ onEveryEngine('keys and time', (engine) => {
     for (const [index, { id, name, warnAt }] of keys.entries()) {
       on.clock.advance((warnAt - on.clock()) / 1000 - 1);
       await notifyOfKeyExpiry(deps);
-      assert.equal(await told(), index, name);
+      t.is(await told(), index, name);
       on.clock.advance(1);
       await atOnce(4, () => notifyOfKeyExpiry(deps));
-      assert.equal(await told(), index + 1, name);
-      assert.equal(await home.eventsOf('key.expiring', id), 1);
+      t.is(await told(), index + 1, name);
+      t.is(await home.eventsOf('key.expiring', id), 1);
       await home.settled(mailbox);
-      assert.equal(noticesTo(mailbox).length, before + index + 1);
-      assert.deepEqual(
+      t.is(noticesTo(mailbox).length, before + index + 1);
+      t.deepEqual(
         noticesTo(mailbox)
           .at(-1)!
           .happened.map(({ text, keyName }) => ({ text, keyName })),
@@ -279,22 +272,22 @@ onEveryEngine('keys and time', (engine) => {
     }
     on.clock.advance(400 * DAY);
     await atOnce(4, () => notifyOfKeyExpiry(deps));
-    assert.equal(await told(), keys.length);
-    assert.equal(await home.eventsOf('key.expiring', revoked), 0);
+    t.is(await told(), keys.length);
+    t.is(await home.eventsOf('key.expiring', revoked), 0);
     await home.settled(mailbox);
     await home.settled(other);
-    assert.equal(noticesTo(mailbox).length, before + keys.length);
-    assert.equal(noticesTo(other).length, 1);
+    t.is(noticesTo(mailbox).length, before + keys.length);
+    t.is(noticesTo(other).length, 1);
   });
 
   test('of a key that ended while nobody could tell, nobody is told', async (t) => {
     const home = await openHome(engine);
-    t.after(() => home.stop('swept'));
+    t.teardown(() => home.stop('swept'));
     const browser = await home.signIn(newMailbox());
     await fill(browser, { life: '7' });
     home.on.clock.advance(7 * DAY);
     await notifyOfKeyExpiry(home.on.service.deps);
-    assert.equal(await countOf(home.on, `events WHERE kind = 'key.expiring'`), 0);
-    assert.equal(await countOf(home.on, 'credentials WHERE warn_at IS NOT NULL'), 0);
+    t.is(await countOf(home.on, `events WHERE kind = 'key.expiring'`), 0);
+    t.is(await countOf(home.on, 'credentials WHERE warn_at IS NOT NULL'), 0);
   });
 });

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { openBrowser } from '../helpers/browser.ts';
 import { said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
@@ -14,63 +12,63 @@ import {
   strangePosts,
   tokenInSessionOf,
 } from '../helpers/own-pages.ts';
-import { onEveryEngine } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('the pages of keys', (engine) => {
+onEveryEngine('the pages of keys', (engine, test) => {
   let home: Home;
-  before(async () => {
+  test.before(async () => {
     home = await openHome(engine);
   });
-  after(() => home.stop());
+  test.after(() => home.stop());
 
   const { me, make, human, form } = keyPages(() => home);
 
-  describe('ending one', () => {
-    test('is for good and at once; the key stays in the history, struck through', async () => {
+  test.describe('ending one', (test) => {
+    test('is for good and at once; the key stays in the history, struck through', async (t) => {
       const { browser } = await human();
       const [kept, ended] = [await make(browser, { name: 'kept' }), await make(browser, { name: 'ended' })];
-      assert.equal((await home.api.ask(ended.credential)).active, true);
+      t.true((await home.api.ask(ended.credential)).active);
       await browser.get('/keys');
       const fields = browser.form(`/keys/${ended.id}/revoke`);
       const page = await browser.post(`/keys/${ended.id}/revoke`);
-      assert.equal(page.path, '/keys');
-      assert.deepEqual(await home.api.ask(ended.credential), { active: false });
-      assert.equal(said(await home.on.get('/api/me', ended.credential)), '401 invalid_token');
-      assert.equal((await home.api.ask(kept.credential)).active, true);
-      assert.deepEqual(
+      t.is(page.path, '/keys');
+      t.deepEqual(await home.api.ask(ended.credential), { active: false });
+      t.is(said(await home.on.get('/api/me', ended.credential)), '401 invalid_token');
+      t.true((await home.api.ask(kept.credential)).active);
+      t.deepEqual(
         (await history(browser)).map(({ name, isStruck, canEnd }) => ({ name, isStruck, canEnd })),
         [
           { name: 'ended', isStruck: true, canEnd: false },
           { name: 'kept', isStruck: false, canEnd: true },
         ],
       );
-      assert.match((await history(browser))[0]!.text, /Revoked [-0-9]+ [0-9:]+ UTC\./);
+      t.regex((await history(browser))[0]!.text, /Revoked [-0-9]+ [0-9:]+ UTC\./);
 
       const before = await home.rows();
       home.on.clock.advance(60);
       const pages = await atOnce(5, () => browser.send(`/keys/${ended.id}/revoke`, fields));
-      for (const { status } of pages) assert.equal(status, 200);
-      assert.deepEqual(await home.rows(), before);
-      assert.equal(await home.eventsOf('key.revoked', ended.id), 1);
+      for (const { status } of pages) t.is(status, 200);
+      t.deepEqual(await home.rows(), before);
+      t.is(await home.eventsOf('key.revoked', ended.id), 1);
     });
 
-    test('of five at once one does it', async () => {
+    test('of five at once one does it', async (t) => {
       const { browser } = await human();
       const { id, credential } = await make(browser);
       await browser.get('/keys');
       const fields = browser.form(`/keys/${id}/revoke`);
       await atOnce(5, () => browser.send(`/keys/${id}/revoke`, fields));
-      assert.equal(await home.eventsOf('key.revoked', id), 1);
-      assert.deepEqual(await home.api.ask(credential), { active: false });
+      t.is(await home.eventsOf('key.revoked', id), 1);
+      t.deepEqual(await home.api.ask(credential), { active: false });
     });
 
-    test("somebody else's is not there, and no more is the key of an agent", async () => {
+    test("somebody else's is not there, and no more is the key of an agent", async (t) => {
       const [one, other] = [await human(), await human()];
       const foreign = await make(other.browser, { name: 'Foreign' });
       const agent = await home.vouched(one.mailbox);
       const agentKey = (await me(agent.credential)).key.id;
       const own = await make(one.browser);
-      assert.deepEqual(
+      t.deepEqual(
         (await history(one.browser)).map(({ name }) => name),
         ['script'],
       );
@@ -79,26 +77,25 @@ onEveryEngine('the pages of keys', (engine) => {
       const texts = new Set<string>();
       for (const id of [foreign.id, agentKey, 'key_0', agent.agent_id, '%00', "key_'%20OR%201=1"]) {
         const page = await one.browser.send(`/keys/${id}/revoke`, { csrf });
-        assert.equal(page.status, 404, id);
+        t.is(page.status, 404, id);
         texts.add(plainly(page.text));
       }
-      assert.equal(texts.size, 1, 'a key of somebody else looks like none');
-      assert.deepEqual(await home.rows(), before);
-      for (const { credential } of [foreign, agent, own])
-        assert.equal((await home.api.ask(credential)).active, true);
+      t.is(texts.size, 1, 'a key of somebody else looks like none');
+      t.deepEqual(await home.rows(), before);
+      for (const { credential } of [foreign, agent, own]) t.true((await home.api.ask(credential)).active);
     });
 
-    test('whoever holds it can end it, too', async () => {
+    test('whoever holds it can end it, too', async (t) => {
       const { browser } = await human();
       const { credential } = await make(browser);
-      assert.equal((await home.on.form('/oauth2/revoke', { token: credential })).status, 200);
-      assert.deepEqual(await home.api.ask(credential), { active: false });
-      assert.equal((await history(browser))[0]!.isStruck, true);
+      t.is((await home.on.form('/oauth2/revoke', { token: credential })).status, 200);
+      t.deepEqual(await home.api.ask(credential), { active: false });
+      t.true((await history(browser))[0]!.isStruck);
     });
   });
 
-  describe('a key of a human is no agent', () => {
-    test('it lists, makes and ends no keys', async () => {
+  test.describe('a key of a human is no agent', (test) => {
+    test('it lists, makes and ends no keys', async (t) => {
       const { browser, mailbox } = await human();
       const agent = await home.vouched(mailbox);
       const agentKey = (await me(agent.credential)).key.id;
@@ -111,12 +108,12 @@ onEveryEngine('the pages of keys', (engine) => {
         await home.on.del(`/api/tokens/${agentKey}`, credential),
         await home.on.del('/api/tokens/key_0', credential),
       ];
-      for (const reply of replies) assert.equal(said(reply), '403 insufficient_scope', reply.text);
-      assert.deepEqual(await home.rows(), before);
-      assert.equal((await home.api.ask(credential)).active, true);
+      for (const reply of replies) t.is(said(reply), '403 insufficient_scope', reply.text);
+      t.deepEqual(await home.rows(), before);
+      t.true((await home.api.ask(credential)).active);
     });
 
-    test('it comes along with no claim token', async () => {
+    test('it comes along with no claim token', async (t) => {
       const { browser, mailbox } = await human();
       const { credential } = await make(browser, { preset: 'read-write' });
       const anonymous = await home.on.register();
@@ -131,22 +128,22 @@ onEveryEngine('the pages of keys', (engine) => {
       for (const { claim_token } of [anonymous, asserted]) {
         const claim = { claim_token, email: mailbox };
         const claimed = await home.on.post('/agent/auth/claim', claim, bearer(credential));
-        assert.equal(said(claimed), '401 invalid_claim_token');
+        t.is(said(claimed), '401 invalid_claim_token');
         const complete = { claim_token, otp: code };
         const completed = await home.on.post('/agent/auth/claim/complete', complete, bearer(credential));
-        assert.equal(said(completed), '401 invalid_claim_token');
+        t.is(said(completed), '401 invalid_claim_token');
       }
-      assert.deepEqual(await home.rows(), before);
+      t.deepEqual(await home.rows(), before);
     });
 
-    test('it is no agent on the page of agents', async () => {
+    test('it is no agent on the page of agents', async (t) => {
       const { browser } = await human();
       await make(browser);
-      assert.match((await browser.get('/agents')).text, /No agent works for you yet/);
+      t.regex((await browser.get('/agents')).text, /No agent works for you yet/);
     });
   });
 
-  test('posts that no page of ours in this session led to are refused, and change nothing', async () => {
+  test('posts that no page of ours in this session led to are refused, and change nothing', async (t) => {
     const { mailbox, browser } = await human();
     const { id } = await make(browser);
     const [sibling, stranger] = [await home.signIn(mailbox), await human()];
@@ -173,42 +170,42 @@ onEveryEngine('the pages of keys', (engine) => {
       };
       for (const { about, csrf, headers } of strangePosts(tokens, browser.form(path).csrf!)) {
         const refused = await browser.send(path, { ...fields, csrf }, headers);
-        assert.equal(refused.status, 403, `${path}: ${about}`);
-        assert.doesNotMatch(refused.text, /sk_/);
+        t.is(refused.status, 403, `${path}: ${about}`);
+        t.notRegex(refused.text, /sk_/);
       }
       await browser.get(`${path}?${new URLSearchParams(fields)}`);
-      assert.deepEqual(await home.rows(), before, path);
+      t.deepEqual(await home.rows(), before, path);
     }
   });
 
-  test('whatever a key is called, its name is text on every page and nothing else', async () => {
+  test('whatever a key is called, its name is text on every page and nothing else', async (t) => {
     const { browser } = await human();
     const PLAIN = 'Robin';
     /** The page that shows it, the form that refuses it, and its line in the history. */
     const pagesOf = async (name: string) => {
       const refused = await fill(browser, { name, preset: 'choose' });
-      assert.equal(refused.status, 400);
+      t.is(refused.status, 400);
       const made = await fill(browser, { name });
-      assert.equal(heading(made), MADE, name);
+      t.is(heading(made), MADE, name);
       return {
         refused: plainly(refused.text),
         texts: [made.text, (await history(browser))[0]!.text].map(plainly).join(),
       };
     };
     const harmless = await pagesOf(PLAIN);
-    assert.equal(harmless.texts.split(PLAIN).length, 3);
+    t.is(harmless.texts.split(PLAIN).length, 3);
     for (const name of HOSTILE_NAMES) {
       const { refused, texts } = await pagesOf(name);
-      assert.equal(texts.replaceAll(shown(name), PLAIN), harmless.texts, name);
-      assert.equal(texts.split(shown(name)).length, 3, name);
-      assert.doesNotMatch(texts, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f]/);
+      t.is(texts.replaceAll(shown(name), PLAIN), harmless.texts, name);
+      t.is(texts.split(shown(name)).length, 3, name);
+      t.notRegex(texts, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f]/);
       // In its field it stands as it was typed.
       const field = name.trim().replaceAll(/[&<>"']/g, (mark) => shown(mark));
-      assert.equal(refused.replaceAll(`value="${field}"`, `value="${PLAIN}"`), harmless.refused, name);
+      t.is(refused.replaceAll(`value="${field}"`, `value="${PLAIN}"`), harmless.refused, name);
     }
     const { text } = await browser.get('/account/activity');
     for (const [line] of text.matchAll(/<li>[\s\S]*?<\/li>/g)) {
-      assert.match(line, /^<li>[^<>]*(?:: <b>[^<>]*<\/b>)? <span class="quiet small">[^<>]*<\/span><\/li>$/);
+      t.regex(line, /^<li>[^<>]*(?:: <b>[^<>]*<\/b>)? <span class="quiet small">[^<>]*<\/span><\/li>$/);
     }
   });
 });

@@ -1,9 +1,9 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import type { Db, Tx } from '../../src/store/engine/db.ts';
 import type { Browser, Page } from '../helpers/browser.ts';
 import { signIn } from '../helpers/human.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** Counts the statements that are asked of a database. */
 function counting(db: Db, count: () => void): Db {
@@ -21,10 +21,10 @@ function counting(db: Db, count: () => void): Db {
   return counted(db);
 }
 
-onEveryEngine('lists', (engine) => {
+onEveryEngine('lists', (engine, test) => {
   let on: TestService;
   let statements = 0;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, {
       wrapDb: (db) =>
         counting(db, () => {
@@ -32,7 +32,7 @@ onEveryEngine('lists', (engine) => {
         }),
     });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const accountOf = async (mailbox: string): Promise<string> => {
     const row = await on.service.deps.db.get<{ id: string }>('SELECT id FROM accounts WHERE mailbox = ?', [
@@ -70,11 +70,17 @@ onEveryEngine('lists', (engine) => {
     new RegExp(`href="([^"]*)">${what}</a>`).exec(page.text)?.[1]?.replaceAll('&amp;', '&');
 
   /** What a list shows, page by page, to its end. */
-  async function walk(browser: Browser, path: string, item: RegExp, what?: string): Promise<string[][]> {
+  async function walk(
+    t: ExecutionContext,
+    browser: Browser,
+    path: string,
+    item: RegExp,
+    what?: string,
+  ): Promise<string[][]> {
     const pages: string[][] = [];
     for (let next: string | undefined = path; next !== undefined && pages.length < 50; ) {
       const page: Page = await browser.get(next);
-      assert.equal(page.status, 200, next);
+      t.is(page.status, 200, next);
       pages.push([...page.text.matchAll(item)].map(([, found]) => found!));
       next = older(page, what);
     }
@@ -82,28 +88,28 @@ onEveryEngine('lists', (engine) => {
   }
   const AGENT = /<h2>(?:<s>)?<a href="\/agents\/(agt_\w+)">/g;
 
-  test('agents come in pages of fifty, each once, in as many statements whatever their number', async () => {
+  test('agents come in pages of fifty, each once, in as many statements whatever their number', async (t) => {
     const browser = await signIn(on, 'many@example.com');
     const owner = await accountOf('many@example.com');
     await addAgents(owner, 0, 3);
     statements = 0;
     const few = await browser.get('/agents');
     const forFew = statements;
-    assert.equal([...few.text.matchAll(AGENT)].length, 3);
+    t.is([...few.text.matchAll(AGENT)].length, 3);
     await addAgents(owner, 3, 320);
     statements = 0;
     const first = await browser.get('/agents');
-    assert.equal(statements, forFew);
-    assert.ok(first.text.length < 60_000, `${first.text.length} characters`);
-    const pages = await walk(browser, '/agents', AGENT);
-    assert.deepEqual(
+    t.is(statements, forFew);
+    t.true(first.text.length < 60_000, `${first.text.length} characters`);
+    const pages = await walk(t, browser, '/agents', AGENT);
+    t.deepEqual(
       pages.map((page) => page.length),
       [50, 50, 50, 50, 50, 50, 20],
     );
-    assert.equal(new Set(pages.flat()).size, 320);
+    t.is(new Set(pages.flat()).size, 320);
   });
 
-  test('agents are found by part of their name in any case or by id, and by whether they still work', async () => {
+  test('agents are found by part of their name in any case or by id, and by whether they still work', async (t) => {
     const browser = await signIn(on, 'finder@example.com');
     const owner = await accountOf('finder@example.com');
     await addAgents(owner, 0, 120);
@@ -113,27 +119,26 @@ onEveryEngine('lists', (engine) => {
       tx.run('UPDATE agents SET name = ? WHERE account_id = ? AND owned_at = 39', [strange, owner]),
     );
     const find = (query: Record<string, string>) =>
-      walk(browser, `/agents?${new URLSearchParams(query)}`, AGENT).then((pages) => pages.flat());
-    assert.equal((await find({ q: 'aGENT 11' })).length, 8); // 11, 110 to 116; those to 119 have another name
-    for (const q of ['100%', 'a_b!', '\\ <i>"', 'Ünï', strange])
-      assert.equal((await find({ q })).length, 3, q);
-    assert.equal((await find({ q: '%' })).length, 3);
-    assert.equal((await find({ q: "' OR 1=1 --" })).length, 0);
+      walk(t, browser, `/agents?${new URLSearchParams(query)}`, AGENT).then((pages) => pages.flat());
+    t.is((await find({ q: 'aGENT 11' })).length, 8); // 11, 110 to 116; those to 119 have another name
+    for (const q of ['100%', 'a_b!', '\\ <i>"', 'Ünï', strange]) t.is((await find({ q })).length, 3, q);
+    t.is((await find({ q: '%' })).length, 3);
+    t.is((await find({ q: "' OR 1=1 --" })).length, 0);
     const [id] = await find({ q: 'Agent 7' });
-    assert.deepEqual(await find({ q: id! }), [id]);
-    assert.equal((await find({ show: 'ended' })).length, 24);
-    assert.equal((await find({ show: 'live' })).length, 96);
-    assert.equal(
+    t.deepEqual(await find({ q: id! }), [id]);
+    t.is((await find({ show: 'ended' })).length, 24);
+    t.is((await find({ show: 'live' })).length, 96);
+    t.is(
       (await find({ show: 'live', q: 'agent 1' })).length +
         (await find({ show: 'ended', q: 'agent 1' })).length,
       (await find({ q: 'agent 1' })).length,
     );
     const none = await browser.get('/agents?q=nobody');
-    assert.match(none.text, /There is none like that/);
-    assert.match(none.text, /value="nobody"/);
+    t.regex(none.text, /There is none like that/);
+    t.regex(none.text, /value="nobody"/);
   });
 
-  test('marks and filters that nobody gave begin at the newest, and show nothing of others', async () => {
+  test('marks and filters that nobody gave begin at the newest, and show nothing of others', async (t) => {
     const browser = await signIn(on, 'marks@example.com');
     await addAgents(await accountOf('marks@example.com'), 0, 2);
     for (const query of [
@@ -146,13 +151,13 @@ onEveryEngine('lists', (engine) => {
       'hosts=;',
     ]) {
       const page = await browser.get(`/agents?${query}`);
-      assert.equal(page.status, 200, query);
+      t.is(page.status, 200, query);
     }
     const all = await browser.get('/agents?before=999999999999.agt_~');
-    assert.equal([...all.text.matchAll(AGENT)].length, 2);
+    t.is([...all.text.matchAll(AGENT)].length, 2);
   });
 
-  test('keys, an agent’s keys, what it did, sessions and environments come in pages, too', async () => {
+  test('keys, an agent’s keys, what it did, sessions and environments come in pages, too', async (t) => {
     const mailbox = 'lists@example.com';
     const browser = await signIn(on, mailbox);
     const owner = await accountOf(mailbox);
@@ -201,19 +206,19 @@ onEveryEngine('lists', (engine) => {
       ['/account/activity', /(An agent was renamed)/g, 'Older', 120],
     ];
     for (const [path, item, what, count] of lists) {
-      const pages = await walk(browser, path, item, what);
-      assert.ok(
+      const pages = await walk(t, browser, path, item, what);
+      t.true(
         pages.every((page) => page.length <= 50),
         path,
       );
-      assert.equal(pages.flat().length, count, path);
-      if (!item.source.includes('renamed')) assert.equal(new Set(pages.flat()).size, count, path);
+      t.is(pages.flat().length, count, path);
+      if (!item.source.includes('renamed')) t.is(new Set(pages.flat()).size, count, path);
     }
     statements = 0;
     await browser.get('/account/activity');
-    assert.ok(statements < 10, `${statements} statements`);
+    t.true(statements < 10, `${statements} statements`);
     const exported = JSON.parse((await browser.get('/account/export')).text);
-    assert.equal(exported.keys.length, 120);
-    assert.equal(exported.sessions.length, 121);
+    t.is(exported.keys.length, 120);
+    t.is(exported.sessions.length, 121);
   });
 });

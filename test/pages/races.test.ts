@@ -1,8 +1,7 @@
-import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { openBrowser } from '../helpers/browser.ts';
@@ -11,17 +10,18 @@ import { watchCommits } from '../helpers/commits.ts';
 import { atOnce } from '../helpers/common.ts';
 import { appCode, isIn, secretOn, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { violations } from '../helpers/oracle.ts';
-import { onEveryEngine, startTestService, TEST_SECRET, type TestOptions } from '../helpers/service.ts';
+import { startTestService, TEST_SECRET, type TestOptions } from '../helpers/service.ts';
 import { startSmtpSink } from '../helpers/smtp.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 const APP_PAGE = '/account/authenticator';
 
 /** What of accounts, second factors and the mail about them went wrong once. */
-onEveryEngine('what is one’s own, when much happens at once', (engine) => {
-  async function start(t: { after(work: () => Promise<void>): void }, options: TestOptions = {}) {
+onEveryEngine('what is one’s own, when much happens at once', (engine, test) => {
+  async function start(t: ExecutionContext, options: TestOptions = {}) {
     const watch = watchCommits();
     const on = await startTestService(engine, { ...options, wrapDb: options.wrapDb ?? watch.wrapDb });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const { db, wakeOutbox } = on.service.deps;
     const settled = async () => {
       wakeOutbox();
@@ -41,7 +41,7 @@ onEveryEngine('what is one’s own, when much happens at once', (engine) => {
     };
     const makeKey = async (credential: string, name: string) => {
       const headers = { Authorization: `Bearer ${credential}` };
-      assert.equal((await on.post('/api/tokens', { name, scope: 'read' }, headers)).status, 200);
+      t.is((await on.post('/api/tokens', { name, scope: 'read' }, headers)).status, 200);
     };
     const told = (beyond: number) =>
       on.notices
@@ -64,13 +64,13 @@ onEveryEngine('what is one’s own, when much happens at once', (engine) => {
         on.service.deps.wakeOutbox();
       });
       await quiet();
-      assert.deepEqual(told(earlier).toSorted(), names(20).toSorted());
+      t.deepEqual(told(earlier).toSorted(), names(20).toSorted());
     }
   });
 
   test('what happens while a mail is delayed is told once', async (t) => {
     const sink = await startSmtpSink();
-    t.after(() => sink.close());
+    t.teardown(() => sink.close());
     const { on, db, quiet, settled, makeKey, told, watch } = await start(t, { env: { SMTP_URL: sink.url } });
     const { credential } = await on.claimed('a@example.com');
     await quiet();
@@ -87,7 +87,7 @@ onEveryEngine('what is one’s own, when much happens at once', (engine) => {
     on.clock.advance(60);
     await settled();
     await quiet();
-    assert.deepEqual(told(earlier).toSorted(), names(2));
+    t.deepEqual(told(earlier).toSorted(), names(2));
   });
 
   test('sixty changes within an hour are all told', async (t) => {
@@ -100,7 +100,7 @@ onEveryEngine('what is one’s own, when much happens at once', (engine) => {
       if (name === 'key 0') await settled();
     }
     await quiet();
-    assert.deepEqual(told(earlier).toSorted(), names(61).toSorted());
+    t.deepEqual(told(earlier).toSorted(), names(61).toSorted());
   });
 
   test('new recovery codes asked for twenty times at once leave one set', async (t) => {
@@ -110,7 +110,7 @@ onEveryEngine('what is one’s own, when much happens at once', (engine) => {
     await browser.get(APP_PAGE);
     const form = browser.form(`${APP_PAGE}/codes`);
     await atOnce(20, () => browser.send(`${APP_PAGE}/codes`, form));
-    assert.equal(await countOf(on, 'recovery_codes'), 10);
+    t.is(await countOf(on, 'recovery_codes'), 10);
   });
 
   test('an app that is set up while the account is deleted does not live on in it', async (t) => {
@@ -128,7 +128,7 @@ onEveryEngine('what is one’s own, when much happens at once', (engine) => {
         browser.send(APP_PAGE, app),
         browser.send(APP_PAGE, app),
       ]);
-      assert.deepEqual(await violations(db), []);
+      t.deepEqual(await violations(db), []);
     }
   });
 
@@ -139,25 +139,25 @@ onEveryEngine('what is one’s own, when much happens at once', (engine) => {
     const browser = openBrowser(on);
     await typeMailedCode(on, 'a@example.com', { browser });
     const page = await browser.post('/sign-in/code', { code: appCode(on, secret) });
-    assert.equal(await isIn(browser), false);
-    assert.equal(page.status, 400);
+    t.false(await isIn(browser));
+    t.is(page.status, 400);
   });
 
   test('whatever stands in the address of the activity page, it is no error of ours', async (t) => {
     const { on } = await start(t);
     const browser = await signIn(on, 'a@example.com');
-    assert.ok((await browser.get('/account/activity?before=%00')).status < 500);
+    t.true((await browser.get('/account/activity?before=%00')).status < 500);
   });
 });
 
-test('what overrides nothing stops the start, also in a room that there is not, or beside the rooms', () => {
+test('what overrides nothing stops the start, also in a room that there is not, or beside the rooms', (t) => {
   for (const name of ['pages', 'sign-in.eta', 'page/sign-in.eta', 'mails/notice.txt.eta']) {
     const TEMPLATES_DIR = mkdtempSync(join(tmpdir(), 'vouchsafe-bugs-'));
     mkdirSync(join(TEMPLATES_DIR, name, '..'), { recursive: true });
     writeFileSync(join(TEMPLATES_DIR, name), 'Hello');
-    assert.throws(
+    t.throws(
       () => loadConfig({ SECRET: TEST_SECRET, TEMPLATES_DIR }),
-      (error: unknown) => error instanceof ConfigError && error.message.includes(name.split('/')[0]!),
+      { instanceOf: ConfigError, message: (message) => message.includes(name.split('/')[0]!) },
       name,
     );
   }

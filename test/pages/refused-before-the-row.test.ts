@@ -1,14 +1,13 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 import { send } from '../helpers/wire.ts';
 
-onEveryEngine('what is refused before its row is looked at', (engine) => {
+onEveryEngine('what is refused before its row is looked at', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const FORM = ['Content-Type', 'application/x-www-form-urlencoded'] as const;
   const tooMany = Array.from({ length: 120 }, (_, index) => [`X-Many-${index}`, '1'] as const);
@@ -17,14 +16,14 @@ onEveryEngine('what is refused before its row is looked at', (engine) => {
     ['too many headers', 400, tooMany],
   ];
 
-  test('is said to a form on a page, to an agent in JSON', async () => {
+  test('is said to a form on a page, to an agent in JSON', async (t) => {
     for (const [what, status, headers] of ways) {
       for (const path of ['/claim', '/sign-in', '/connect', '/keys/new']) {
         for (const accept of [[], [['Accept', 'text/html'] as const]]) {
           const reply = await send(on, 'POST', path, [FORM, ...accept, ...headers], 'csrf=x');
-          assert.equal(reply.status, status, `${what} ${path}: ${reply.text}`);
-          assert.match(reply.headers.get('content-type') ?? '', /^text\/html/, `${what} ${path}`);
-          assert.match(reply.text, /<h1>/);
+          t.is(reply.status, status, `${what} ${path}: ${reply.text}`);
+          t.regex(reply.headers.get('content-type') ?? '', /^text\/html/, `${what} ${path}`);
+          t.regex(reply.text, /<h1>/);
         }
       }
       for (const path of [
@@ -35,8 +34,8 @@ onEveryEngine('what is refused before its row is looked at', (engine) => {
         '/agent/identity',
       ]) {
         const reply = await send(on, 'POST', path, [['Content-Type', 'application/json'], ...headers], '{}');
-        assert.equal(reply.status, status, `${what} ${path}: ${reply.text}`);
-        assert.match(reply.headers.get('content-type') ?? '', /^application\/json/, `${what} ${path}`);
+        t.is(reply.status, status, `${what} ${path}: ${reply.text}`);
+        t.regex(reply.headers.get('content-type') ?? '', /^application\/json/, `${what} ${path}`);
         JSON.parse(reply.text);
       }
     }

@@ -1,21 +1,20 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
 import { appCode, isIn, SESSION, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { secondFactorSteps } from '../helpers/second-factor.ts';
-import { onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const SIGN_IN = 'vouchsafe_signin';
 
-onEveryEngine('signing in with the authenticator app', (engine) => {
+onEveryEngine('signing in with the authenticator app', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   const { withApp, toSecondFactor, typeSecond, signsIn, OF_MAILBOX, eventsOf } = secondFactorSteps(() => ({
     on,
@@ -23,54 +22,54 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
 
   const sessionsOf = (mailbox: string) => countOf(on, `sessions WHERE ${OF_MAILBOX}`, [mailbox]);
 
-  describe('signing in with it', () => {
-    test('the mailed code alone does not sign in any more: the next page asks for the app', async () => {
+  test.describe('signing in with it', (test) => {
+    test('the mailed code alone does not sign in any more: the next page asks for the app', async (t) => {
       const { mailbox, secret } = await withApp();
       const before = await sessionsOf(mailbox);
       const browser = openBrowser(on);
       const page = await typeMailedCode(on, mailbox, { browser, next: '/keys' });
-      assert.equal(heading(page), 'Now your app');
-      assert.equal(page.path, '/sign-in/code?next=/keys');
-      assert.equal(browser.cookies.has(SESSION), false);
-      assert.equal(await isIn(browser), false);
-      assert.equal(await sessionsOf(mailbox), before);
+      t.is(heading(page), 'Now your app');
+      t.is(page.path, '/sign-in/code?next=/keys');
+      t.false(browser.cookies.has(SESSION));
+      t.false(await isIn(browser));
+      t.is(await sessionsOf(mailbox), before);
 
       await browser.get('/sign-in/code?next=/keys');
       const done = await typeSecond(browser, appCode(on, secret));
-      assert.deepEqual([heading(done), done.path], ['Your keys', '/keys']);
-      assert.equal(browser.cookies.has(SIGN_IN), false);
-      assert.equal(await sessionsOf(mailbox), before + 1);
+      t.deepEqual([heading(done), done.path], ['Your keys', '/keys']);
+      t.false(browser.cookies.has(SIGN_IN));
+      t.is(await sessionsOf(mailbox), before + 1);
     });
 
-    test('a code of the app signs in once, also when twenty bring it at once, in one browser or in many', async () => {
+    test('a code of the app signs in once, also when twenty bring it at once, in one browser or in many', async (t) => {
       const { mailbox, secret } = await withApp();
       const before = await sessionsOf(mailbox);
       const one = await toSecondFactor(mailbox);
       const form = { ...one.form('/sign-in/code'), code: appCode(on, secret) };
       await atOnce(20, () => one.send('/sign-in/code', form));
-      assert.equal(await sessionsOf(mailbox), before + 1);
-      assert.equal(await signsIn(mailbox, appCode(on, secret)), false);
+      t.is(await sessionsOf(mailbox), before + 1);
+      t.false(await signsIn(mailbox, appCode(on, secret)));
 
       const many: Browser[] = [];
       for (let count = 0; count < 20; count += 1) many.push(await toSecondFactor(mailbox));
       on.clock.advance(60);
       const code = appCode(on, secret);
       const pages = await atOnce(20, (index) => typeSecond(many[index]!, code));
-      assert.equal(await sessionsOf(mailbox), before + 2);
-      assert.equal(pages.filter((page) => heading(page) === 'Your account').length, 1);
-      for (const page of pages) assert.ok(page.status < 500, page.text);
+      t.is(await sessionsOf(mailbox), before + 2);
+      t.is(pages.filter((page) => heading(page) === 'Your account').length, 1);
+      for (const page of pages) t.true(page.status < 500, page.text);
     });
 
-    test('the code that set it up is used by that', async () => {
+    test('the code that set it up is used by that', async (t) => {
       const mailbox = newMailbox();
       const { secret } = await setUpApp(on, await signIn(on, mailbox));
-      for (const steps of [0, -1]) assert.equal(await signsIn(mailbox, appCode(on, secret, steps)), false);
+      for (const steps of [0, -1]) t.false(await signsIn(mailbox, appCode(on, secret, steps)));
       on.clock.advance(30);
-      assert.equal(await signsIn(mailbox, appCode(on, secret, -1)), false);
-      assert.equal(await signsIn(mailbox, appCode(on, secret)), true);
+      t.false(await signsIn(mailbox, appCode(on, secret, -1)));
+      t.true(await signsIn(mailbox, appCode(on, secret)));
     });
 
-    test('a clock may be off by one step, either way; a step before the last used one never comes back', async () => {
+    test('a clock may be off by one step, either way; a step before the last used one never comes back', async (t) => {
       const { mailbox, secret } = await withApp();
       for (const [steps, works] of [
         [-2, false],
@@ -83,14 +82,14 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
         [-1, false],
         [1, false],
       ] as const) {
-        assert.equal(await signsIn(mailbox, appCode(on, secret, steps)), works, `step ${steps}`);
+        t.is(await signsIn(mailbox, appCode(on, secret, steps)), works, `step ${steps}`);
       }
       on.clock.advance(60);
-      assert.equal(await signsIn(mailbox, appCode(on, secret, -1)), false, 'it was used as the coming one');
-      assert.equal(await signsIn(mailbox, appCode(on, secret)), true);
+      t.false(await signsIn(mailbox, appCode(on, secret, -1)), 'it was used as the coming one');
+      t.true(await signsIn(mailbox, appCode(on, secret)));
     });
 
-    test('a recovery code signs in once, in any case and without its dashes, also when twenty bring it at once', async () => {
+    test('a recovery code signs in once, in any case and without its dashes, also when twenty bring it at once', async (t) => {
       const { mailbox, recoveryCodes } = await withApp();
       const [first, second, third, fourth] = recoveryCodes as [string, string, string, string];
       for (const typed of [
@@ -98,45 +97,42 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
         second.replaceAll('-', ''),
         ` ${third.replaceAll('-', ' ')} `,
       ]) {
-        assert.equal(await signsIn(mailbox, typed), true, typed);
-        assert.equal(await signsIn(mailbox, typed), false, typed);
+        t.true(await signsIn(mailbox, typed), typed);
+        t.false(await signsIn(mailbox, typed), typed);
       }
-      assert.equal(await signsIn(mailbox, first), false);
+      t.false(await signsIn(mailbox, first));
 
       const before = await sessionsOf(mailbox);
       const many: Browser[] = [];
       for (let count = 0; count < 20; count += 1) many.push(await toSecondFactor(mailbox));
       await atOnce(20, (index) => typeSecond(many[index]!, fourth));
-      assert.equal(await sessionsOf(mailbox), before + 1);
-      assert.equal(await eventsOf(mailbox, 'recovery_code.used'), 4);
-      assert.equal(
-        await countOf(on, `recovery_codes WHERE used_at IS NOT NULL AND ${OF_MAILBOX}`, [mailbox]),
-        4,
-      );
+      t.is(await sessionsOf(mailbox), before + 1);
+      t.is(await eventsOf(mailbox, 'recovery_code.used'), 4);
+      t.is(await countOf(on, `recovery_codes WHERE used_at IS NOT NULL AND ${OF_MAILBOX}`, [mailbox]), 4);
     });
 
-    test('a recovery code is of its own account alone', async () => {
+    test('a recovery code is of its own account alone', async (t) => {
       const [mine, theirs] = [await withApp(), await withApp()];
-      assert.equal(await signsIn(mine.mailbox, theirs.recoveryCodes[0]!), false);
-      assert.equal(await signsIn(mine.mailbox, appCode(on, theirs.secret)), false);
-      assert.equal(await signsIn(theirs.mailbox, theirs.recoveryCodes[0]!), true);
+      t.false(await signsIn(mine.mailbox, theirs.recoveryCodes[0]!));
+      t.false(await signsIn(mine.mailbox, appCode(on, theirs.secret)));
+      t.true(await signsIn(theirs.mailbox, theirs.recoveryCodes[0]!));
     });
 
-    test('the account says when recovery codes run low', async () => {
+    test('the account says when recovery codes run low', async (t) => {
       const { mailbox, browser, recoveryCodes } = await withApp();
-      assert.doesNotMatch((await browser.get('/account')).text, /recovery codes? left/);
-      for (const code of recoveryCodes.slice(0, 9)) assert.equal(await signsIn(mailbox, code), true);
-      assert.match((await browser.get('/account')).text, /you have only <b>1<\/b> recovery code left/);
+      t.notRegex((await browser.get('/account')).text, /recovery codes? left/);
+      for (const code of recoveryCodes.slice(0, 9)) t.true(await signsIn(mailbox, code));
+      t.regex((await browser.get('/account')).text, /you have only <b>1<\/b> recovery code left/);
     });
 
-    test('the mailed code is of no use any more at the second step', async () => {
+    test('the mailed code is of no use any more at the second step', async (t) => {
       const { mailbox, secret } = await withApp();
       const browser = await toSecondFactor(mailbox);
       const mailed = on.signInMails.findLast(({ to }) => to === mailbox)!.code;
       const page = await typeSecond(browser, mailed);
-      assert.equal(page.status, 400);
-      assert.match(page.text, /The code is wrong\. 4 tries are left/);
-      assert.equal(await isIn(browser), false);
+      t.is(page.status, 400);
+      t.regex(page.text, /The code is wrong\. 4 tries are left/);
+      t.false(await isIn(browser));
 
       // Nor does it lead to the second step again, from the same cookie as before it was typed.
       const id = browser.cookies.get(SIGN_IN)!.split('.')[0]!;
@@ -144,15 +140,15 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
       await thief.get('/sign-in');
       thief.cookies.set(SIGN_IN, id);
       const answer = await thief.send('/sign-in/code', { csrf: thief.form('/sign-in').csrf, code: mailed });
-      assert.equal(heading(answer), 'Sign in');
-      assert.equal(await isIn(thief), false);
+      t.is(heading(answer), 'Sign in');
+      t.false(await isIn(thief));
 
       await browser.get('/sign-in/code');
       await typeSecond(browser, appCode(on, secret));
-      assert.equal(await isIn(browser), true);
+      t.true(await isIn(browser));
     });
 
-    test('whoever knows the id of a sign-in, and not its MAC, tries no second factor', async () => {
+    test('whoever knows the id of a sign-in, and not its MAC, tries no second factor', async (t) => {
       const { mailbox, secret, recoveryCodes } = await withApp();
       const other = await withApp();
       const [browser, foreign] = [await toSecondFactor(mailbox), await toSecondFactor(other.mailbox)];
@@ -173,20 +169,20 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
         await thief.get('/sign-in');
         const { csrf } = thief.form('/sign-in');
         thief.cookies.set(SIGN_IN, cookie);
-        assert.equal(heading(await thief.get('/sign-in/code')), 'Sign in', cookie);
+        t.is(heading(await thief.get('/sign-in/code')), 'Sign in', cookie);
         for (const code of [appCode(on, secret), recoveryCodes[0]!, '000000']) {
           const page = await thief.send('/sign-in/code', { csrf, code });
-          assert.deepEqual([page.status, heading(page)], [400, 'Sign in'], cookie);
-          assert.ok(!page.text.includes(mailbox), 'nor learns whose it is');
+          t.deepEqual([page.status, heading(page)], [400, 'Sign in'], cookie);
+          t.false(page.text.includes(mailbox), 'nor learns whose it is');
         }
-        assert.equal(await isIn(thief), false, cookie);
+        t.false(await isIn(thief), cookie);
       }
-      assert.equal(await countOf(on, 'sign_ins WHERE id = ? AND tries = 0 AND ended_at IS NULL', [id]), 1);
+      t.is(await countOf(on, 'sign_ins WHERE id = ? AND tries = 0 AND ended_at IS NULL', [id]), 1);
       await typeSecond(browser, appCode(on, secret));
-      assert.equal(await isIn(browser), true);
+      t.true(await isIn(browser));
     });
 
-    test('five wrong second factors end it, also when two hundred come at once, and then the right one is refused', async () => {
+    test('five wrong second factors end it, also when two hundred come at once, and then the right one is refused', async (t) => {
       const { mailbox, secret, recoveryCodes } = await withApp();
       const browser = await toSecondFactor(mailbox);
       const form = browser.form('/sign-in/code');
@@ -196,18 +192,18 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
           code: index % 2 === 0 ? wrongCode(appCode(on, secret)) : `aaaa-${recoveryCodes[0]!.slice(5)}`,
         }),
       );
-      for (const { status } of pages) assert.ok(status === 400 || status === 503, String(status));
-      assert.equal(await eventsOf(mailbox, 'session.guess_failed'), 5);
+      for (const { status } of pages) t.true(status === 400 || status === 503, String(status));
+      t.is(await eventsOf(mailbox, 'session.guess_failed'), 5);
       for (const code of [appCode(on, secret), recoveryCodes[0]!]) {
         await browser.send('/sign-in/code', { ...form, code });
-        assert.equal(await isIn(browser), false);
+        t.false(await isIn(browser));
       }
-      assert.equal(await signsIn(mailbox, appCode(on, secret)), true, 'what was refused is not used up');
+      t.true(await signsIn(mailbox, appCode(on, secret)), 'what was refused is not used up');
     });
 
     test('wrong ones are said with the tries that are left, and count on the day’s budget of the mailbox', async (t) => {
       const tight = await startTestService(engine, { limits: { secondFactorWrongPerMailboxDay: 7 } });
-      t.after(() => tight.stop());
+      t.teardown(() => tight.stop());
       const { mailbox, secret } = await withApp(newMailbox(), tight);
       const first = await toSecondFactor(mailbox, openBrowser(tight), tight);
       const wrong = wrongCode(appCode(tight, secret));
@@ -217,7 +213,7 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
       };
       const firsts = [];
       for (let tries = 0; tries < 5; tries += 1) firsts.push(await said(typeSecond(first, wrong)));
-      assert.deepEqual(firsts, [
+      t.deepEqual(firsts, [
         '400 4 tries are left',
         '400 3 tries are left',
         '400 2 tries are left',
@@ -227,19 +223,16 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
 
       const second = await toSecondFactor(mailbox, openBrowser(tight), tight);
       const form = second.form('/sign-in/code');
-      assert.equal(await said(typeSecond(second, wrong)), '400 4 tries are left');
-      assert.equal(
-        await said(second.send('/sign-in/code', { ...form, code: wrong })),
-        '400 3 tries are left',
-      );
+      t.is(await said(typeSecond(second, wrong)), '400 4 tries are left');
+      t.is(await said(second.send('/sign-in/code', { ...form, code: wrong })), '400 3 tries are left');
       const right = { ...form, code: appCode(tight, secret) };
-      assert.equal(await said(second.send('/sign-in/code', right)), '429 That was too often');
-      assert.equal(await isIn(second), false);
+      t.is(await said(second.send('/sign-in/code', right)), '429 That was too often');
+      t.false(await isIn(second));
       tight.clock.advance(86_400);
-      assert.equal(await signsIn(mailbox, appCode(tight, secret), tight), true);
+      t.true(await signsIn(mailbox, appCode(tight, secret), tight));
     });
 
-    test('it waits ten minutes for the app, whenever in its time the mailed code was typed', async () => {
+    test('it waits ten minutes for the app, whenever in its time the mailed code was typed', async (t) => {
       const { mailbox, secret } = await withApp();
       const browser = openBrowser(on);
       await browser.get('/sign-in');
@@ -247,18 +240,18 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
       await browser.post('/sign-in', { email: mailbox });
       const code = await on.signInCodeFor(mailbox, earlier + 1);
       on.clock.advance(590);
-      assert.equal(heading(await browser.post('/sign-in/code', { code })), 'Now your app');
+      t.is(heading(await browser.post('/sign-in/code', { code })), 'Now your app');
       on.clock.advance(590);
-      assert.equal(heading(await browser.get('/sign-in/code')), 'Now your app');
+      t.is(heading(await browser.get('/sign-in/code')), 'Now your app');
       const form = browser.form('/sign-in/code');
       on.clock.advance(10);
       const late = await browser.send('/sign-in/code', { ...form, code: appCode(on, secret) });
-      assert.match(late.text, /has expired/);
-      assert.equal(await isIn(browser), false);
+      t.regex(late.text, /has expired/);
+      t.false(await isIn(browser));
     });
   });
 
-  describe('agents', () => {
+  test.describe('agents', (test) => {
     async function ask(mailbox: string, how: { link?: boolean; asserted?: boolean } = {}) {
       const { link = false, asserted = false } = how;
       const earlier = on.mails.filter(({ to }) => to === mailbox).length;
@@ -276,61 +269,58 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
 
     for (const asserted of [false, true]) {
       const whose = asserted ? 'an agent that named its mailbox' : 'an anonymous agent';
-      test(`merging ${whose} needs the owner signed in, whether the agent brings the code or the page does`, async () => {
+      test(`merging ${whose} needs the owner signed in, whether the agent brings the code or the page does`, async (t) => {
         const { mailbox, secret } = await withApp();
         const asked = await ask(mailbox, { asserted });
         const before = await countOf(on, 'agents');
         for (let times = 0; times < 2; times += 1) {
           const refused = await collect(asked.claim_token, asked.code);
-          assert.deepEqual([refused.status, refused.body.error.code], [401, 'interaction_required']);
-          assert.equal(refused.body.error.verification_uri, asked.url);
-          assert.doesNotMatch(refused.text, /sk_/);
+          t.deepEqual([refused.status, refused.body.error.code], [401, 'interaction_required']);
+          t.is(refused.body.error.verification_uri, asked.url);
+          t.notRegex(refused.text, /sk_/);
         }
 
         const human = openBrowser(on);
-        assert.equal(heading(await human.get(asked.url)), 'Do you vouch for this agent?');
+        t.is(heading(await human.get(asked.url)), 'Do you vouch for this agent?');
         const page = await human.post('/claim', { code: asked.code });
-        assert.equal(page.status, 401);
-        assert.match(page.text, /href="\/sign-in\?next=\/claim"/);
-        assert.equal((await collect(asked.claim_token)).body.error.code, 'authorization_pending');
-        assert.equal(await countOf(on, 'agents'), before);
+        t.is(page.status, 401);
+        t.regex(page.text, /href="\/sign-in\?next=\/claim"/);
+        t.is((await collect(asked.claim_token)).body.error.code, 'authorization_pending');
+        t.is(await countOf(on, 'agents'), before);
 
         // The mailed code alone does not sign in either.
         const second = await typeMailedCode(on, mailbox, { browser: human, next: '/claim' });
-        assert.equal(heading(second), 'Now your app');
+        t.is(heading(second), 'Now your app');
         await human.get(asked.url);
-        assert.equal((await human.post('/claim', { code: asked.code })).status, 401);
+        t.is((await human.post('/claim', { code: asked.code })).status, 401);
 
         await human.get('/sign-in/code?next=/claim');
         const review = await typeSecond(human, appCode(on, secret));
-        assert.deepEqual([review.path, heading(review)], ['/claim', 'Do you vouch for this agent?']);
-        assert.match(review.text, /<label for="code">Code from the mail/);
+        t.deepEqual([review.path, heading(review)], ['/claim', 'Do you vouch for this agent?']);
+        t.regex(review.text, /<label for="code">Code from the mail/);
         const approved = await human.post('/claim', { code: asked.code });
-        assert.equal(heading(approved), 'You have vouched for this agent');
+        t.is(heading(approved), 'You have vouched for this agent');
         const collected = await collect(asked.claim_token);
-        assert.equal(collected.status, 200, collected.text);
-        assert.equal(collected.body.data.mode, 'merge');
+        t.is(collected.status, 200, collected.text);
+        t.is(collected.body.data.mode, 'merge');
         const me = await on.get('/api/me', collected.body.data.credential);
-        assert.deepEqual(me.body.data.scopes, ['read', 'write']);
+        t.deepEqual(me.body.data.scopes, ['read', 'write']);
       });
     }
 
-    test('linking needs the code alone, by either way', async () => {
+    test('linking needs the code alone, by either way', async (t) => {
       const { mailbox } = await withApp();
       const byAgent = await ask(mailbox, { link: true });
-      assert.equal((await collect(byAgent.claim_token, byAgent.code)).body.data.mode, 'link');
+      t.is((await collect(byAgent.claim_token, byAgent.code)).body.data.mode, 'link');
 
       const byPage = await ask(mailbox, { link: true });
       const human = openBrowser(on);
       await human.get(byPage.url);
-      assert.equal(
-        heading(await human.post('/claim', { code: byPage.code })),
-        'You have vouched for this agent',
-      );
-      assert.equal((await collect(byPage.claim_token)).body.data.mode, 'link');
+      t.is(heading(await human.post('/claim', { code: byPage.code })), 'You have vouched for this agent');
+      t.is((await collect(byPage.claim_token)).body.data.mode, 'link');
     });
 
-    test('an approval from before the app was set up does not merge after it', async () => {
+    test('an approval from before the app was set up does not merge after it', async (t) => {
       const mailbox = newMailbox();
       const owner = await signIn(on, mailbox);
       const asked = await ask(mailbox);
@@ -339,11 +329,11 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
       await human.post('/claim', { code: asked.code });
       await setUpApp(on, owner);
       const refused = await collect(asked.claim_token);
-      assert.deepEqual([refused.status, refused.body.error.code], [401, 'interaction_required']);
-      assert.equal(await countOf(on, `agents WHERE owned_at IS NOT NULL AND ${OF_MAILBOX}`, [mailbox]), 0);
+      t.deepEqual([refused.status, refused.body.error.code], [401, 'interaction_required']);
+      t.is(await countOf(on, `agents WHERE owned_at IS NOT NULL AND ${OF_MAILBOX}`, [mailbox]), 0);
     });
 
-    test('before a right code nothing tells a mailbox with an app from one without, or from one that is unknown', async () => {
+    test('before a right code nothing tells a mailbox with an app from one without, or from one that is unknown', async (t) => {
       const { mailbox: guarded } = await withApp();
       const [plain, unknown] = [newMailbox(), newMailbox()];
       await signIn(on, plain);
@@ -380,8 +370,8 @@ onEveryEngine('signing in with the authenticator app', (engine) => {
           agent: [byAgent, poll].map(({ status, text }) => [status, hide(text)]),
         });
       }
-      assert.deepEqual(seen[0], seen[1]);
-      assert.deepEqual(seen[0], seen[2]);
+      t.deepEqual(seen[0], seen[1]);
+      t.deepEqual(seen[0], seen[2]);
     });
   });
 });

@@ -1,10 +1,10 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { from, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { appCode, isIn, SESSION, setUpApp, signIn } from '../helpers/human.ts';
-import { onEveryEngine, startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { startTestService, type TestService, wrongCode } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** What strangers spend does not keep the owner of a mailbox from signing in. */
 
@@ -26,23 +26,23 @@ const LIMITS = {
 const HOME = from('198.51.100.1');
 const ELSEWHERE = from('203.0.113.9');
 
-onEveryEngine('signing in while strangers spend what they can', (engine) => {
+onEveryEngine('signing in while strangers spend what they can', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, { limits: LIMITS, env: { TRUST_PROXY: '1' } });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   let made = 0;
   const newMailbox = () => `owner${++made}@example.com`;
   const newAddress = () => `203.0.114.${++made}`;
 
   /** Five claims on a mailbox, and wrong guesses until no more are taken. */
-  async function burnByClaims(mailbox: string): Promise<void> {
+  async function burnByClaims(t: ExecutionContext, mailbox: string): Promise<void> {
     for (let count = 0; count < 5; count += 1) {
       const { claim_token } = (await on.post('/agent/auth', { type: 'anonymous' }, ELSEWHERE)).body.data;
       const claim = await on.post('/agent/auth/claim', { claim_token, email: mailbox }, ELSEWHERE);
-      assert.equal(claim.status, 200, claim.text);
+      t.is(claim.status, 200, claim.text);
       const { proof } = await on.mailTo(mailbox, count);
       if (proof.kind !== 'code') continue;
       for (let guess = 0; guess < 5; guess += 1) {
@@ -51,7 +51,7 @@ onEveryEngine('signing in while strangers spend what they can', (engine) => {
     }
     const { claim_token } = (await on.post('/agent/auth', { type: 'anonymous' }, ELSEWHERE)).body.data;
     const sixth = await on.post('/agent/auth/claim', { claim_token, email: mailbox }, ELSEWHERE);
-    assert.equal(said(sixth), '429 rate_limited');
+    t.is(said(sixth), '429 rate_limited');
   }
 
   const askFor = async (mailbox: string, headers = HOME, browser = openBrowser(on)) => {
@@ -74,63 +74,66 @@ onEveryEngine('signing in while strangers spend what they can', (engine) => {
     }
   }
 
-  async function openLink(link: string, browser: Browser = openBrowser(on)): Promise<Browser> {
+  async function openLink(
+    t: ExecutionContext,
+    link: string,
+    browser: Browser = openBrowser(on),
+  ): Promise<Browser> {
     const page = await browser.get(link);
-    assert.equal(heading(page), 'Sign in here?', page.text);
-    assert.equal(browser.cookies.has(SESSION), false, 'looking signs nobody in');
+    t.is(heading(page), 'Sign in here?', page.text);
+    t.false(browser.cookies.has(SESSION), 'looking signs nobody in');
     return browser;
   }
 
-  test('five claims and ten wrong guesses by strangers cost the owner nothing', async () => {
+  test('five claims and ten wrong guesses by strangers cost the owner nothing', async (t) => {
     const mailbox = newMailbox();
-    await burnByClaims(mailbox);
+    await burnByClaims(t, mailbox);
     const browser = await signIn(on, mailbox, { headers: HOME });
-    assert.ok(await isIn(browser));
+    t.true(await isIn(browser));
   });
 
-  test('what the owner asks for costs their agents nothing either', async () => {
+  test('what the owner asks for costs their agents nothing either', async (t) => {
     const mailbox = newMailbox();
     for (let count = 0; count < 5; count += 1) await askFor(mailbox);
-    assert.equal((await askFor(mailbox)).page.status, 429);
+    t.is((await askFor(mailbox)).page.status, 429);
     const { claim_token } = await on.register();
-    assert.equal((await on.post('/agent/auth/claim', { claim_token, email: mailbox })).status, 200);
+    t.is((await on.post('/agent/auth/claim', { claim_token, email: mailbox })).status, 200);
   });
 
-  test('a stranger at the page for signing in shuts out their own address alone', async () => {
+  test('a stranger at the page for signing in shuts out their own address alone', async (t) => {
     const mailbox = newMailbox();
-    for (let count = 0; count < 5; count += 1)
-      assert.equal((await askFor(mailbox, ELSEWHERE)).page.status, 200);
-    assert.equal((await askFor(mailbox, ELSEWHERE)).page.status, 429);
+    for (let count = 0; count < 5; count += 1) t.is((await askFor(mailbox, ELSEWHERE)).page.status, 200);
+    t.is((await askFor(mailbox, ELSEWHERE)).page.status, 429);
     const { page } = await askFor(mailbox, HOME);
-    assert.equal(heading(page), 'Look into your mail');
+    t.is(heading(page), 'Look into your mail');
   });
 
-  test('over all addresses a mailbox is not flooded', async () => {
+  test('over all addresses a mailbox is not flooded', async (t) => {
     const mailbox = newMailbox();
     let sent = 0;
     for (let count = 0; count < 40; count += 1) {
       if ((await askFor(mailbox, from(`192.0.2.${count}`))).page.status === 200) sent += 1;
     }
-    assert.equal(sent, 30);
+    t.is(sent, 30);
   });
 
-  describe('where digits were guessed at too often', () => {
-    test('a link is mailed, which signs in once, in whatever browser it is opened', async () => {
+  test.describe('where digits were guessed at too often', (test) => {
+    test('a link is mailed, which signs in once, in whatever browser it is opened', async (t) => {
       const mailbox = newMailbox();
       await burnBySignIns(mailbox);
       const { page } = await askFor(mailbox);
-      assert.match(page.text, /We sent a link to/);
+      t.regex(page.text, /We sent a link to/);
       const link = await on.signInLinkFor(mailbox);
-      assert.match(new URL(link).searchParams.get('t')!, /^sgn_\w+\.[\w-]{22,}$/, '128 bits or more');
-      const [first, second] = [await openLink(link), await openLink(link)];
+      t.regex(new URL(link).searchParams.get('t')!, /^sgn_\w+\.[\w-]{22,}$/, '128 bits or more');
+      const [first, second] = [await openLink(t, link), await openLink(t, link)];
       const outcomes = await Promise.all([first, second].map((each) => each.post('/sign-in/link', {}, HOME)));
-      assert.deepEqual(outcomes.map(({ status }) => status).sort(), [200, 410]);
+      t.deepEqual(outcomes.map(({ status }) => status).sort(), [200, 410]);
       const signedIn = await Promise.all([isIn(first), isIn(second)]);
-      assert.deepEqual(signedIn.sort(), [false, true]);
-      assert.equal((await openBrowser(on).get(link)).status, 410);
+      t.deepEqual(signedIn.sort(), [false, true]);
+      t.is((await openBrowser(on).get(link)).status, 410);
     });
 
-    test('digits are not taken for it, nor a link that somebody made up', async () => {
+    test('digits are not taken for it, nor a link that somebody made up', async (t) => {
       const mailbox = newMailbox();
       await burnBySignIns(mailbox);
       const { browser } = await askFor(mailbox);
@@ -138,58 +141,58 @@ onEveryEngine('signing in while strangers spend what they can', (engine) => {
       for (const code of ['000000', '123456']) {
         const page = await browser.get('/sign-in/code');
         const { status } = await browser.send('/sign-in/code', { csrf: csrfOn(page.text), code }, HOME);
-        assert.ok(status >= 400 && status < 500);
+        t.true(status >= 400 && status < 500);
       }
       for (const forged of [`${link}x`, link.replace(/\.[\w-]+$/, `.${'A'.repeat(22)}`), link.slice(0, -2)]) {
-        assert.equal((await openBrowser(on).get(forged)).status, 410, forged);
+        t.is((await openBrowser(on).get(forged)).status, 410, forged);
       }
-      assert.ok(await isIn(await posted(await openLink(link))));
+      t.true(await isIn(await posted(await openLink(t, link))));
     });
 
-    test('who holds digits from before is told to ask for a link', async () => {
+    test('who holds digits from before is told to ask for a link', async (t) => {
       const mailbox = newMailbox();
       const { browser } = await askFor(mailbox);
       const right = await on.signInCodeFor(mailbox);
       await burnBySignIns(mailbox);
       const page = await browser.post('/sign-in/code', { code: right }, HOME);
-      assert.equal(page.status, 429);
-      assert.match(page.text, /Ask again: you get a link instead/);
+      t.is(page.status, 429);
+      t.regex(page.text, /Ask again: you get a link instead/);
     });
 
-    test('a link goes on to the second factor, whose tries nobody else can spend', async () => {
+    test('a link goes on to the second factor, whose tries nobody else can spend', async (t) => {
       const mailbox = newMailbox();
       const owner = await signIn(on, mailbox, { headers: HOME });
       const { secret } = await setUpApp(on, owner);
-      await burnByClaims(mailbox);
+      await burnByClaims(t, mailbox);
       await burnBySignIns(mailbox);
       await askFor(mailbox);
-      const browser = await openLink(await on.signInLinkFor(mailbox));
+      const browser = await openLink(t, await on.signInLinkFor(mailbox));
       await browser.post('/sign-in/link', {}, HOME);
-      assert.equal(await isIn(browser), false, 'the mailbox alone is not enough');
+      t.false(await isIn(browser), 'the mailbox alone is not enough');
       await browser.get('/sign-in/code');
       await browser.post('/sign-in/code', { code: appCode(on, secret, 1) }, HOME);
-      assert.ok(await isIn(browser));
+      t.true(await isIn(browser));
     });
 
-    test('a link dies with the life of a code', async () => {
+    test('a link dies with the life of a code', async (t) => {
       const mailbox = newMailbox();
       await burnBySignIns(mailbox);
       await askFor(mailbox);
       const link = await on.signInLinkFor(mailbox);
-      const browser = await openLink(link);
+      const browser = await openLink(t, link);
       on.clock.advance(601);
-      assert.equal((await browser.post('/sign-in/link', {}, HOME)).status, 410);
+      t.is((await browser.post('/sign-in/link', {}, HOME)).status, 410);
     });
   });
 
-  test('who is signed in proves it anew whatever strangers ask for', async () => {
+  test('who is signed in proves it anew whatever strangers ask for', async (t) => {
     const mailbox = newMailbox();
     const browser = await signIn(on, mailbox, { headers: HOME });
     for (let count = 0; count < 35; count += 1) await askFor(mailbox, from(`192.0.2.${100 + count}`));
     on.clock.advance(901);
     await browser.get('/keys/new');
     const page = await browser.post('/sign-in/again', {}, HOME);
-    assert.equal(heading(page), 'Look into your mail', page.text);
+    t.is(heading(page), 'Look into your mail', page.text);
   });
 
   async function posted(browser: Browser): Promise<Browser> {

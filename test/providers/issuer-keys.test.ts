@@ -1,8 +1,7 @@
-import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
 import { verifyIdJag } from '../../src/domain/providers/id-jag.ts';
 import { Failure } from '../../src/errors.ts';
 import { type KeySetAnswer, newSigningKey } from '../helpers/issuer.ts';
+import { test } from '../helpers/suite.ts';
 import { startTrustWorld, type TrustWorld } from '../helpers/trust-world.ts';
 
 /** How the keys of providers are fetched, kept and asked for again (S-90, R-28). */
@@ -14,7 +13,7 @@ const present = ({ outcome, provider }: TrustWorld) => outcome(provider.idJag())
 const presentUnknown = ({ outcome, provider }: TrustWorld, kid: unknown) =>
   outcome(provider.idJag({ header: { kid } }));
 
-describe('a kid is looked up and nothing else', () => {
+test.describe('a kid is looked up and nothing else', (test) => {
   const kids: [name: string, kid: unknown][] = [
     ['a path', '../../x'],
     ['SQL', "' OR 1"],
@@ -31,73 +30,73 @@ describe('a kid is looked up and nothing else', () => {
   for (const [name, kid] of kids) {
     test(`${name} names no key`, async (t) => {
       const world = await startTrustWorld(t);
-      assert.match(await presentUnknown(world, kid), /^(key|malformed)$/);
+      t.regex(await presentUnknown(world, kid), /^(key|malformed)$/);
       const isWorthAQuestion = typeof kid === 'string' && kid.length <= 128;
-      assert.equal(world.provider.fetches(), isWorthAQuestion ? 1 : 0);
-      assert.equal(await present(world), 'accepted');
-      assert.equal(world.provider.fetches(), 1);
+      t.is(world.provider.fetches(), isWorthAQuestion ? 1 : 0);
+      t.is(await present(world), 'accepted');
+      t.is(world.provider.fetches(), 1);
     });
   }
 
   test('10 KB of it are not even read', async (t) => {
     const world = await startTrustWorld(t);
-    assert.equal(await presentUnknown(world, 'x'.repeat(10_240)), 'malformed');
-    assert.equal(world.provider.fetches(), 0);
+    t.is(await presentUnknown(world, 'x'.repeat(10_240)), 'malformed');
+    t.is(world.provider.fetches(), 0);
   });
 });
 
-describe('an unknown kid has the keys fetched again once a minute at most', () => {
+test.describe('an unknown kid has the keys fetched again once a minute at most', (test) => {
   test('a thousand unknown kids cost one fetch, one after the other or at once', async (t) => {
     for (const isAtOnce of [false, true]) {
       const world = await startTrustWorld(t);
       const kids = Array.from({ length: 1000 }, (_, index) => `unknown-${index}`);
       if (isAtOnce) await Promise.all(kids.map((kid) => presentUnknown(world, kid)));
-      else for (const kid of kids) assert.equal(await presentUnknown(world, kid), 'key');
-      assert.equal(world.provider.fetches(), 1);
+      else for (const kid of kids) t.is(await presentUnknown(world, kid), 'key');
+      t.is(world.provider.fetches(), 1);
 
       world.clock.advance(MINUTE);
       await Promise.all(kids.map((kid) => presentUnknown(world, kid)));
-      assert.equal(world.provider.fetches(), 2);
-      assert.equal(await present(world), 'accepted');
+      t.is(world.provider.fetches(), 2);
+      t.is(await present(world), 'accepted');
     }
   });
 
   test('new keys of a provider are found, and what its old ones sign is refused from then on', async (t) => {
     const world = await startTrustWorld(t);
     const { provider } = world;
-    assert.equal(await present(world), 'accepted');
+    t.is(await present(world), 'accepted');
     const [old] = provider.keys;
     provider.rotateKeys();
-    assert.equal(await present(world), 'key', 'the keys were fetched less than a minute ago');
+    t.is(await present(world), 'key', 'the keys were fetched less than a minute ago');
     world.clock.advance(MINUTE);
     const all = await Promise.all(Array.from({ length: 50 }, () => present(world)));
-    assert.deepEqual(new Set(all), new Set(['accepted']));
-    assert.equal(await world.outcome(provider.idJag({ key: old! })), 'key');
-    assert.equal(provider.fetches(), 2);
+    t.deepEqual(new Set(all), new Set(['accepted']));
+    t.is(await world.outcome(provider.idJag({ key: old! })), 'key');
+    t.is(provider.fetches(), 2);
   });
 
   test('a failure does not have it asked more often, nor does it cost the keys that are kept', async (t) => {
     const world = await startTrustWorld(t);
     const { provider, clock } = world;
-    assert.equal(await present(world), 'accepted');
+    t.is(await present(world), 'accepted');
     clock.advance(MINUTE);
     provider.answerWith('failure');
-    for (let run = 0; run < 100; run += 1) assert.equal(await presentUnknown(world, `unknown-${run}`), 'key');
-    assert.equal(provider.fetches(), 2);
-    assert.equal(await present(world), 'accepted');
+    for (let run = 0; run < 100; run += 1) t.is(await presentUnknown(world, `unknown-${run}`), 'key');
+    t.is(provider.fetches(), 2);
+    t.is(await present(world), 'accepted');
   });
 
   test('a key that is known is not asked for again for being misused', async (t) => {
     const world = await startTrustWorld(t);
-    assert.equal(await present(world), 'accepted');
+    t.is(await present(world), 'accepted');
     world.clock.advance(MINUTE);
     const posing = { ...newSigningKey('RS256'), kid: world.provider.keys[0]!.kid };
-    assert.equal(await world.outcome(world.provider.idJag({ key: posing })), 'signature');
-    assert.equal(world.provider.fetches(), 1);
+    t.is(await world.outcome(world.provider.idJag({ key: posing })), 'signature');
+    t.is(world.provider.fetches(), 1);
   });
 });
 
-describe('keys are kept as long as their server says, within bounds', () => {
+test.describe('keys are kept as long as their server says, within bounds', (test) => {
   const lifetimes: [cacheControl: string | undefined, seconds: number][] = [
     [undefined, 10 * MINUTE],
     ['no-store', 10 * MINUTE],
@@ -111,13 +110,13 @@ describe('keys are kept as long as their server says, within bounds', () => {
     test(`with Cache-Control ${cacheControl} for ${seconds} s`, async (t) => {
       const world = await startTrustWorld(t);
       world.provider.setCacheControl(cacheControl);
-      assert.equal(await present(world), 'accepted');
+      t.is(await present(world), 'accepted');
       world.clock.advance(seconds - 1);
-      assert.equal(await present(world), 'accepted');
-      assert.equal(world.provider.fetches(), 1);
+      t.is(await present(world), 'accepted');
+      t.is(world.provider.fetches(), 1);
       world.clock.advance(1);
-      assert.equal(await present(world), 'accepted');
-      assert.equal(world.provider.fetches(), 2);
+      t.is(await present(world), 'accepted');
+      t.is(world.provider.fetches(), 2);
     });
   }
 
@@ -125,42 +124,42 @@ describe('keys are kept as long as their server says, within bounds', () => {
     const world = await startTrustWorld(t);
     const { provider, clock } = world;
     const [old] = provider.keys;
-    assert.equal(await present(world), 'accepted');
+    t.is(await present(world), 'accepted');
     provider.rotateKeys();
     clock.advance(10 * MINUTE);
-    assert.equal(await world.outcome(provider.idJag({ key: old! })), 'key');
+    t.is(await world.outcome(provider.idJag({ key: old! })), 'key');
   });
 
   test('while their server is down they serve on, for a day after they were fetched and no longer', async (t) => {
     const world = await startTrustWorld(t);
     const { provider, clock } = world;
-    assert.equal(await present(world), 'accepted');
+    t.is(await present(world), 'accepted');
     provider.answerWith('failure');
     clock.advance(24 * HOUR - 2 * MINUTE);
-    for (let run = 0; run < 10; run += 1) assert.equal(await present(world), 'accepted');
-    assert.equal(provider.fetches(), 2);
+    for (let run = 0; run < 10; run += 1) t.is(await present(world), 'accepted');
+    t.is(provider.fetches(), 2);
     clock.advance(2 * MINUTE);
-    assert.equal(await present(world), 'key');
+    t.is(await present(world), 'key');
     provider.answerWith('keys');
     clock.advance(10);
-    assert.equal(await present(world), 'accepted');
+    t.is(await present(world), 'accepted');
   });
 });
 
-describe('a provider that does not answer as it should', () => {
+test.describe('a provider that does not answer as it should', (test) => {
   const answers: KeySetAnswer[] = ['failure', 'redirect', 'oversized', 'garbage', 'no-keys', 'html'];
   for (const answer of answers) {
     test(`${answer}: is refused, asked again after ten seconds, and forgiven`, async (t) => {
       const world = await startTrustWorld(t);
       const { provider, clock } = world;
       provider.answerWith(answer);
-      for (let run = 0; run < 10; run += 1) assert.equal(await present(world), 'key');
+      for (let run = 0; run < 10; run += 1) t.is(await present(world), 'key');
       provider.answerWith('keys');
-      assert.equal(await present(world), 'key');
-      assert.deepEqual(provider.asked, ['/.well-known/jwks.json']);
+      t.is(await present(world), 'key');
+      t.deepEqual(provider.asked, ['/.well-known/jwks.json']);
       clock.advance(10);
-      assert.equal(await present(world), 'accepted');
-      assert.equal(provider.fetches(), 2);
+      t.is(await present(world), 'accepted');
+      t.is(provider.fetches(), 2);
     });
   }
 
@@ -172,12 +171,12 @@ describe('a provider that does not answer as it should', () => {
       world.clock.advance(10);
       for (const time of ['at first', 'and again']) {
         const failure = await verifyIdJag(world.deps, world.provider.idJag()).catch((error) => error);
-        assert.ok(failure instanceof Failure && failure.cause instanceof Error, time);
+        t.true(failure instanceof Failure && failure.cause instanceof Error, time);
         texts.add(JSON.stringify([failure.message, failure.details]));
       }
     }
-    assert.equal(texts.size, 1);
-    assert.match([...texts][0]!, /"fault":"key","retryAfterSeconds":60/);
+    t.is(texts.size, 1);
+    t.regex([...texts][0]!, /"fault":"key","retryAfterSeconds":60/);
   });
 
   test('silence ends with the timeout, for all who wait at once, and holds up no other provider', async (t) => {
@@ -186,20 +185,20 @@ describe('a provider that does not answer as it should', () => {
     world.provider.answerWith('silence');
     const waiting = Promise.all(Array.from({ length: 50 }, () => present(world)));
     await world.provider.whenFetched(1);
-    assert.equal(await world.outcome(other.provider.idJag()), 'accepted');
-    assert.deepEqual(new Set(await waiting), new Set(['key']));
-    assert.equal(world.provider.fetches(), 1);
+    t.is(await world.outcome(other.provider.idJag()), 'accepted');
+    t.deepEqual(new Set(await waiting), new Set(['key']));
+    t.is(world.provider.fetches(), 1);
   });
 
   test('fifty tokens at once cost one fetch', async (t) => {
     const world = await startTrustWorld(t);
     const all = await Promise.all(Array.from({ length: 50 }, () => present(world)));
-    assert.deepEqual(new Set(all), new Set(['accepted']));
-    assert.equal(world.provider.fetches(), 1);
+    t.deepEqual(new Set(all), new Set(['accepted']));
+    t.is(world.provider.fetches(), 1);
   });
 });
 
-describe('which published keys are used', () => {
+test.describe('which published keys are used', (test) => {
   const unusable: [name: string, change: Record<string, unknown>][] = [
     ['for encryption', { use: 'enc' }],
     ['for other operations', { key_ops: ['encrypt'] }],
@@ -219,9 +218,9 @@ describe('which published keys are used', () => {
       const bad = newSigningKey('ES256');
       bad.jwk = { ...bad.jwk, ...change };
       world.provider.keys.unshift(bad);
-      assert.equal(await world.outcome(world.provider.idJag({ key: bad })), 'key');
+      t.is(await world.outcome(world.provider.idJag({ key: bad })), 'key');
       const good = world.provider.keys[1]!;
-      assert.equal(await world.outcome(world.provider.idJag({ key: good })), 'accepted');
+      t.is(await world.outcome(world.provider.idJag({ key: good })), 'accepted');
     });
   }
 
@@ -233,7 +232,7 @@ describe('which published keys are used', () => {
       outcomes[key.alg] = await world.outcome(world.provider.idJag({ key }));
     }
     const accepted = { ES256: 'accepted', ES384: 'accepted', EdDSA: 'accepted', RS256: 'accepted' };
-    assert.deepEqual(outcomes, { ...accepted, PS256: 'signature' });
+    t.deepEqual(outcomes, { ...accepted, PS256: 'signature' });
   });
 
   test('of two of one name, the one for the algorithm', async (t) => {
@@ -243,7 +242,7 @@ describe('which published keys are used', () => {
       key.jwk.kid = 'same';
     }
     for (const key of world.provider.keys) {
-      assert.equal(await world.outcome(world.provider.idJag({ key })), 'accepted');
+      t.is(await world.outcome(world.provider.idJag({ key })), 'accepted');
     }
   });
 });

@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import {
   type AuthMd,
   assertRefusal,
@@ -17,16 +16,17 @@ import { countOf } from '../helpers/ceremony.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { isIn, signIn } from '../helpers/human.ts';
 import { REVOKED_EVENT } from '../helpers/issuer.ts';
-import { onEveryEngine, type Reply } from '../helpers/service.ts';
+import type { Reply } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** What a provider's security event does (S-98; RFC 8935): everything that rests on its word for a user ends, at once, and nothing else. */
 
-onEveryEngine('a provider that takes its word back', (engine) => {
+onEveryEngine('a provider that takes its word back', (engine, test) => {
   let world: AuthMd;
-  before(async () => {
+  test.before(async () => {
     world = await openAuthMd(engine);
   });
-  after(() => world.stop());
+  test.after(() => world.stop());
 
   const present = (user: User) => world.present(world.idJag(user));
   const revoke = (user: User, claims: Record<string, unknown> = {}) =>
@@ -37,21 +37,21 @@ onEveryEngine('a provider that takes its word back', (engine) => {
     const { id, identity_assertion: assertion } = succeeded(await present(user));
     return { ...user, id, assertion, token: await world.tokenFor(assertion) };
   }
-  async function assertAlive(of: { assertion: string; token: string }): Promise<void> {
-    assert.equal(await world.scopeOf(of.token), 'read write');
-    assert.equal(says(await world.exchange(of.assertion)), '200');
+  async function assertAlive(t: ExecutionContext, of: { assertion: string; token: string }): Promise<void> {
+    t.is(await world.scopeOf(of.token), 'read write');
+    t.is(says(await world.exchange(of.assertion)), '200');
   }
-  async function assertDead(of: { assertion: string; token: string }): Promise<void> {
-    assert.equal(await world.scopeOf(of.token), 'dead');
-    assert.equal(says(await world.exchange(of.assertion)), '400 invalid_grant');
+  async function assertDead(t: ExecutionContext, of: { assertion: string; token: string }): Promise<void> {
+    t.is(await world.scopeOf(of.token), 'dead');
+    t.is(says(await world.exchange(of.assertion)), '400 invalid_grant');
   }
-  function assertTaken(reply: Reply): void {
-    assert.equal(reply.status, 202, reply.text);
-    assert.equal(reply.text, '');
+  function assertTaken(t: ExecutionContext, reply: Reply): void {
+    t.is(reply.status, 202, reply.text);
+    t.is(reply.text, '');
   }
 
-  describe('ends at once', () => {
-    test('assertions, tokens and keys of every version, and the next word of it is not enough', async () => {
+  test.describe('ends at once', (test) => {
+    test('assertions, tokens and keys of every version, and the next word of it is not enough', async (t) => {
       const { on, idJag, scopeOf } = world;
       const user = await delegated();
       const credentials = [];
@@ -60,15 +60,15 @@ onEveryEngine('a provider that takes its word back', (engine) => {
         const reply = await on.post('/agent/auth', { ...body, assertion: idJag(user) });
         credentials.push(succeeded(reply).credential);
       }
-      assertTaken(await revoke(user));
-      await assertDead(user);
-      for (const credential of credentials) assert.equal(await scopeOf(credential), 'dead');
+      assertTaken(t, await revoke(user));
+      await assertDead(t, user);
+      for (const credential of credentials) t.is(await scopeOf(credential), 'dead');
       const again = await present(user);
-      assert.equal(says(again), '401 interaction_required');
-      assert.notEqual(again.body.id, user.id);
+      t.is(says(again), '401 interaction_required');
+      t.not(again.body.id, user.id);
     });
 
-    test('what a step-up led to: its refresh tokens, too', async () => {
+    test('what a step-up led to: its refresh tokens, too', async (t) => {
       const { visit, complete, refresh, tokenFor } = world;
       const user = newUser();
       await signIn(world.on, user.email);
@@ -77,12 +77,12 @@ onEveryEngine('a provider that takes its word back', (engine) => {
       const { identity } = succeeded(await complete({ claim_token, user_code }));
       const renewed = succeeded(await refresh(identity.refresh_token.value)).identity;
       const token = await tokenFor(renewed.assertion);
-      assertTaken(await revoke(user));
-      await assertDead({ assertion: renewed.assertion, token });
-      assert.equal(says(await refresh(renewed.refresh_token.value)), '400 invalid_refresh_token');
+      assertTaken(t, await revoke(user));
+      await assertDead(t, { assertion: renewed.assertion, token });
+      t.is(says(await refresh(renewed.refresh_token.value)), '400 invalid_refresh_token');
     });
 
-    test('a step-up that waits: its claim token, its codes, its page', async () => {
+    test('a step-up that waits: its claim token, its codes, its page', async (t) => {
       const { visit, claim, complete, poll } = world;
       const user = newUser();
       await signIn(world.on, user.email);
@@ -91,33 +91,33 @@ onEveryEngine('a provider that takes its word back', (engine) => {
       const human = await visit(asked.claim.verification_uri, user.email);
       const user_code = await confirm(human);
       await human.get('/claim?way=typed');
-      assertTaken(await revoke(user));
+      assertTaken(t, await revoke(user));
       await typeCode(human, asked.claim.user_code).catch(() => {}); // there is no form any more
-      assert.equal(says(await poll(claim_token)), '400 expired_token');
-      assert.equal(says(await complete({ claim_token, user_code })), '410 claim_revoked');
+      t.is(says(await poll(claim_token)), '400 expired_token');
+      t.is(says(await complete({ claim_token, user_code })), '410 claim_revoked');
       const old = await claim({ claim_token, email: user.email });
-      assert.equal(says(old), '410 claim_expired/claim_revoked');
-      assert.equal(await countOf(world.on, 'agents WHERE registration_id = ?', [asked.id]), 0);
+      t.is(says(old), '410 claim_expired/claim_revoked');
+      t.is(await countOf(world.on, 'agents WHERE registration_id = ?', [asked.id]), 0);
       const again = await present(user);
-      assert.equal(says(again), '401 interaction_required');
-      assert.notEqual(again.body.id, asked.id);
+      t.is(says(again), '401 interaction_required');
+      t.not(again.body.id, asked.id);
     });
 
-    test('an anonymous agent that was claimed by its word', async () => {
+    test('an anonymous agent that was claimed by its word', async (t) => {
       const { identity, claim, idJag, tokenFor } = world;
       const user = newUser();
       const { claim_token } = succeeded(await identity({ type: 'anonymous' }));
       const type = 'identity_assertion';
       const done = succeeded(await claim({ type, claim_token, assertion: idJag(user) }));
       const held = { assertion: done.identity_assertion, token: await tokenFor(done.identity_assertion) };
-      await assertAlive(held);
+      await assertAlive(t, held);
       const second = succeeded(await present(user));
-      assertTaken(await revoke(user));
-      await assertDead(held);
-      assert.equal(says(await world.exchange(second.identity_assertion)), '400 invalid_grant');
+      assertTaken(t, await revoke(user));
+      await assertDead(t, held);
+      t.is(says(await world.exchange(second.identity_assertion)), '400 invalid_grant');
     });
 
-    test('a claim of an anonymous agent that its word had begun, and leaves the agent as it was', async () => {
+    test('a claim of an anonymous agent that its word had begun, and leaves the agent as it was', async (t) => {
       const { identity, claim, idJag, exchange, poll, visit } = world;
       const user = newUser();
       await signIn(world.on, user.email);
@@ -126,16 +126,16 @@ onEveryEngine('a provider that takes its word back', (engine) => {
       const type = 'identity_assertion';
       const asked = succeeded(await claim({ type, claim_token, assertion: idJag(user) }));
       const human = await visit(asked.attempt.verification_uri, user.email);
-      assertTaken(await revoke(user));
+      assertTaken(t, await revoke(user));
       await typeCode(human, asked.claim_attempt.user_code).catch(() => {});
-      assert.notEqual(says(await poll(claim_token)), '200');
-      assert.equal(succeeded(await exchange(agent.identity_assertion)).scope, 'read');
-      assert.equal(says(await present(user)), '401 interaction_required');
+      t.not(says(await poll(claim_token)), '200');
+      t.is(succeeded(await exchange(agent.identity_assertion)).scope, 'read');
+      t.is(says(await present(user)), '401 interaction_required');
     });
   });
 
-  describe('leaves alone', () => {
-    test('everybody else: other users, other tenants, and the same name at another provider', async () => {
+  test.describe('leaves alone', (test) => {
+    test('everybody else: other users, other tenants, and the same name at another provider', async (t) => {
       const { otherIdJag, otherSecurityEvent, tokenFor } = world;
       const [user, neighbour] = [await delegated(), await delegated()];
       const namesake = { sub: user.sub, email: newMailbox() };
@@ -145,51 +145,51 @@ onEveryEngine('a provider that takes its word back', (engine) => {
         token: await tokenFor(elsewhere.identity_assertion),
       };
       const person = await vouchFor(world, 'reveal', { mailbox: newMailbox() });
-      assertTaken(await revoke(user, { tenant: 'another' }));
-      await assertAlive(user);
-      assertTaken(await world.notify(otherSecurityEvent(neighbour)));
-      await assertAlive(neighbour);
-      assertTaken(await revoke(user));
-      await assertDead(user);
-      for (const each of [neighbour, held, person]) await assertAlive(each);
+      assertTaken(t, await revoke(user, { tenant: 'another' }));
+      await assertAlive(t, user);
+      assertTaken(t, await world.notify(otherSecurityEvent(neighbour)));
+      await assertAlive(t, neighbour);
+      assertTaken(t, await revoke(user));
+      await assertDead(t, user);
+      for (const each of [neighbour, held, person]) await assertAlive(t, each);
     });
 
-    test('the owner, who stays signed in, with their other agents', async () => {
+    test('the owner, who stays signed in, with their other agents', async (t) => {
       const user = await delegated();
       const human = await signIn(world.on, user.email);
       const own = await vouchFor(world, 'typed', { mailbox: user.email });
-      assertTaken(await revoke(user));
-      await assertDead(user);
-      await assertAlive(own);
-      assert.equal(await isIn(human), true);
+      assertTaken(t, await revoke(user));
+      await assertDead(t, user);
+      await assertAlive(t, own);
+      t.true(await isIn(human));
       const { id } = await agentOf(world, user.id);
-      assert.match((await human.get(`/agents/${id}`)).text, /revoked|ended/i);
+      t.regex((await human.get(`/agents/${id}`)).text, /revoked|ended/i);
     });
 
-    test('everything, where the event is of another kind', async () => {
+    test('everything, where the event is of another kind', async (t) => {
       const user = await delegated();
       const events = { 'https://schemas.example.com/events/session-ended': {} };
-      assertTaken(await revoke(user, { events }));
-      await assertAlive(user);
-      assertTaken(await revoke(user, { events: { ...events, [REVOKED_EVENT]: {} } }));
-      await assertDead(user);
+      assertTaken(t, await revoke(user, { events }));
+      await assertAlive(t, user);
+      assertTaken(t, await revoke(user, { events: { ...events, [REVOKED_EVENT]: {} } }));
+      await assertDead(t, user);
     });
 
-    test('what came after it, when it is delivered again', async () => {
+    test('what came after it, when it is delivered again', async (t) => {
       const { visit, poll, securityEvent, notify } = world;
       const user = await delegated();
       const token = securityEvent(user);
-      assertTaken(await notify(token));
+      assertTaken(t, await notify(token));
       const { claim, claim_token, id } = (await present(user)).body;
       await typeCode(await visit(claim.verification_uri, user.email), claim.user_code);
       const { access_token, identity_assertion } = succeeded(await poll(claim_token));
-      assertTaken(await notify(token));
-      await assertAlive({ assertion: identity_assertion, token: access_token });
-      assert.equal(succeeded(await present(user)).id, id);
+      assertTaken(t, await notify(token));
+      await assertAlive(t, { assertion: identity_assertion, token: access_token });
+      t.is(succeeded(await present(user)).id, id);
     });
   });
 
-  test('an event that is none is refused with its reason, and nothing ends', async () => {
+  test('an event that is none is refused with its reason, and nothing ends', async (t) => {
     const { on, securityEvent, otherSecurityEvent, notify, idJag, logout } = world;
     const user = await delegated();
     const seconds = Math.floor(world.clock() / 1000);
@@ -211,32 +211,32 @@ onEveryEngine('a provider that takes its word back', (engine) => {
     ];
     for (const [err, token, type] of table) {
       const reply = await notify(token, type);
-      assert.equal(says(reply), `400 ${err}`, token);
-      assert.deepEqual(Object.keys(reply.body), ['err', 'description']);
+      t.is(says(reply), `400 ${err}`, token);
+      t.deepEqual(Object.keys(reply.body), ['err', 'description']);
     }
     const big = await on.request('POST', '/agent/event/notify', {
       body: 'x'.repeat(20_000),
       headers: { 'Content-Type': 'application/secevent+jwt' },
     });
-    assert.equal(says(big), '400 invalid_request');
-    await assertAlive(user);
+    t.is(says(big), '400 invalid_request');
+    await assertAlive(t, user);
   });
 
-  describe('in v0.1', () => {
-    test('the answer counts the keys and tokens that ended; the second time there are none', async () => {
+  test.describe('in v0.1', (test) => {
+    test('the answer counts the keys and tokens that ended; the second time there are none', async (t) => {
       const { logout, logOut } = world;
       const user = await delegated();
       await world.tokenFor(user.assertion);
       const token = logout(user);
-      assert.deepEqual(succeeded(await logOut(token)), { revoked: 2 });
-      await assertDead(user);
-      assert.deepEqual(succeeded(await logOut(token)), { revoked: 0 });
-      assert.deepEqual(succeeded(await logOut(logout(user))), { revoked: 0 });
-      assert.deepEqual(succeeded(await logOut(logout(newUser()))), { revoked: 0 });
-      assert.equal(says(await present(user)), '401 interaction_required');
+      t.deepEqual(succeeded(await logOut(token)), { revoked: 2 });
+      await assertDead(t, user);
+      t.deepEqual(succeeded(await logOut(token)), { revoked: 0 });
+      t.deepEqual(succeeded(await logOut(logout(user))), { revoked: 0 });
+      t.deepEqual(succeeded(await logOut(logout(newUser()))), { revoked: 0 });
+      t.is(says(await present(user)), '401 interaction_required');
     });
 
-    test('no event need be named, and what is wrong is said by the names of that version', async () => {
+    test('no event need be named, and what is wrong is said by the names of that version', async (t) => {
       const { logout, logOut, securityEvent } = world;
       const user = await delegated();
       const table: [expected: string, token: string, type?: string][] = [
@@ -247,10 +247,10 @@ onEveryEngine('a provider that takes its word back', (engine) => {
         ['400 invalid_audience', logout(user, { aud: 'https://other.example' })],
         ['400 invalid_signature', `${logout(user).slice(0, -8)}AAAAAAAA`],
       ];
-      for (const [expected, token, type] of table) assertRefusal(await logOut(token, type), expected);
-      await assertAlive(user);
-      assert.deepEqual(succeeded(await logOut(logout(user, { events: undefined }))), { revoked: 2 });
-      await assertDead(user);
+      for (const [expected, token, type] of table) assertRefusal(t, await logOut(token, type), expected);
+      await assertAlive(t, user);
+      t.deepEqual(succeeded(await logOut(logout(user, { events: undefined }))), { revoked: 2 });
+      await assertDead(t, user);
     });
   });
 });

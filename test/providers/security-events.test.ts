@@ -1,16 +1,16 @@
-import assert from 'node:assert/strict';
-import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
   type SecurityEventType,
   verifySecurityEvent,
 } from '../../src/domain/providers/security-event-verification.ts';
 import { FAKE_USER, type Overrides, REVOKED_EVENT, readToken } from '../helpers/issuer.ts';
+import { assertProperty } from '../helpers/property.ts';
+import { test } from '../helpers/suite.ts';
 import { outcomeOf, PUBLIC_URL, startTrustWorld } from '../helpers/trust-world.ts';
 
 /** Whose word is taken on what happened to a user (S-98; RFC 8935). */
 
-const world = await startTrustWorld({ after });
+const world = await startTrustWorld({ teardown: test.after });
 const nowSeconds = () => Math.floor(world.clock() / 1000);
 const sign = (type: SecurityEventType, overrides: Overrides = {}) =>
   type === 'secevent+jwt' ? world.provider.securityEvent(overrides) : world.provider.logout(overrides);
@@ -18,12 +18,12 @@ const outcome = (token: string, type: SecurityEventType = 'secevent+jwt') =>
   outcomeOf(verifySecurityEvent(world.deps, token, type));
 
 for (const type of ['secevent+jwt', 'logout+jwt'] as const) {
-  test(`a ${type} of a trusted issuer is taken as it was said`, async () => {
+  test(`a ${type} of a trusted issuer is taken as it was said`, async (t) => {
     const other = 'urn:example:else';
     const claims = { tenant: 'acme', events: { [REVOKED_EVENT]: {}, [other]: { a: 1 } } };
     const token = sign(type, { claims });
     const { jti, iat } = readToken(token)[1];
-    assert.deepEqual(await verifySecurityEvent(world.deps, token, type), {
+    t.deepEqual(await verifySecurityEvent(world.deps, token, type), {
       issuer: world.deps.config.trustedIssuers.get(world.provider.url),
       subject: FAKE_USER.sub,
       tenant: 'acme',
@@ -53,8 +53,8 @@ for (const type of ['secevent+jwt', 'logout+jwt'] as const) {
     ['that is not valid yet', { claims: { nbf: nowSeconds() + 61 } }, 'expired'],
   ];
   for (const [name, overrides, fault] of refused) {
-    test(`a ${type} ${name} is not`, async () => {
-      assert.equal(await outcome(sign(type, overrides), type), fault);
+    test(`a ${type} ${name} is not`, async (t) => {
+      t.is(await outcome(sign(type, overrides), type), fault);
     });
   }
 
@@ -65,41 +65,41 @@ for (const type of ['secevent+jwt', 'logout+jwt'] as const) {
     [-86_401, 'expired'],
   ];
   for (const [seconds, expected] of ages) {
-    test(`a ${type} issued ${seconds} s from now: ${expected}`, async () => {
-      assert.equal(await outcome(sign(type, { claims: { iat: nowSeconds() + seconds } }), type), expected);
+    test(`a ${type} issued ${seconds} s from now: ${expected}`, async (t) => {
+      t.is(await outcome(sign(type, { claims: { iat: nowSeconds() + seconds } }), type), expected);
     });
   }
 }
 
-describe('a token is taken as the one kind that it is (S-91)', () => {
-  test('an event is no logout, a logout no event, an identity assertion neither', async () => {
+test.describe('a token is taken as the one kind that it is (S-91)', (test) => {
+  test('an event is no logout, a logout no event, an identity assertion neither', async (t) => {
     const { idJag, securityEvent, logout } = world.provider;
-    assert.equal(await outcome(securityEvent(), 'logout+jwt'), 'malformed');
-    assert.equal(await outcome(logout(), 'secevent+jwt'), 'malformed');
+    t.is(await outcome(securityEvent(), 'logout+jwt'), 'malformed');
+    t.is(await outcome(logout(), 'secevent+jwt'), 'malformed');
     const events = { [REVOKED_EVENT]: {} };
     for (const type of ['secevent+jwt', 'logout+jwt'] as const) {
-      assert.equal(await outcome(idJag({ claims: { events } }), type), 'malformed');
+      t.is(await outcome(idJag({ claims: { events } }), type), 'malformed');
       for (const typ of [undefined, 'JWT', type.toUpperCase(), `application/${type}`, `${type} `]) {
-        assert.equal(await outcome(sign(type, { header: { typ } }), type), 'malformed', String(typ));
+        t.is(await outcome(sign(type, { header: { typ } }), type), 'malformed', String(typ));
       }
     }
   });
 
-  test('a logout says what happened by being one', async () => {
+  test('a logout says what happened by being one', async (t) => {
     const claims = { events: undefined };
     const token = sign('logout+jwt', { claims });
-    assert.deepEqual((await verifySecurityEvent(world.deps, token, 'logout+jwt')).events, []);
-    assert.equal(await outcome(sign('secevent+jwt', { claims })), 'malformed');
+    t.deepEqual((await verifySecurityEvent(world.deps, token, 'logout+jwt')).events, []);
+    t.is(await outcome(sign('secevent+jwt', { claims })), 'malformed');
   });
 });
 
-test('whatever is signed, the answer is an event or a refusal, and never another error', async () => {
+test('whatever is signed, the answer is an event or a refusal, and never another error', async (t) => {
   const name = fc.constantFrom('iss', 'sub', 'aud', 'jti', 'iat', 'exp', 'nbf', 'events', 'tenant');
   const claims = fc.dictionary(name, fc.jsonValue(), { minKeys: 1, maxKeys: 3 });
-  await fc.assert(
-    fc.asyncProperty(claims, fc.constantFrom('secevent+jwt', 'logout+jwt'), async (some, type) => {
-      await outcome(sign(type, { claims: some }), type);
-    }),
+  await assertProperty(
+    t,
+    [claims, fc.constantFrom('secevent+jwt', 'logout+jwt')],
+    (t, some, type) => t.notThrowsAsync(outcome(sign(type, { claims: some }), type)),
     { numRuns: 300 },
   );
 });

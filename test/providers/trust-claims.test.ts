@@ -1,16 +1,16 @@
-import assert from 'node:assert/strict';
-import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { verifyIdJag } from '../../src/domain/providers/id-jag.ts';
 import { readToken } from '../helpers/issuer.ts';
+import { assertProperty } from '../helpers/property.ts';
+import { test } from '../helpers/suite.ts';
 import { outcomeOf, startTrustWorld } from '../helpers/trust-world.ts';
 
 /** What a trusted issuer may say of a user, their mailbox, their login and its clients (draft-ietf-oauth-identity-assertion-authz-grant). */
 
-const world = await startTrustWorld({ after });
+const world = await startTrustWorld({ teardown: test.after });
 const withClaims = (claims: Record<string, unknown>) => world.provider.idJag({ claims });
 
-describe('what a token must say', () => {
+test.describe('what a token must say', (test) => {
   const long = 'x'.repeat(257);
   const bad: [name: string, claims: Record<string, unknown>, fault: string][] = [
     ...['sub', 'jti', 'tenant', 'client_id'].flatMap((name): [string, Record<string, unknown>, string][] => [
@@ -29,34 +29,35 @@ describe('what a token must say', () => {
     ['a key it is bound to', { cnf: { jkt: 'x' } }, 'malformed'],
   ];
   for (const [name, claims, fault] of bad) {
-    test(`not ${name}`, async () => assert.equal(await world.outcome(withClaims(claims)), fault));
+    test(`not ${name}`, async (t) => t.is(await world.outcome(withClaims(claims)), fault));
   }
 
-  test('256 characters are taken, and what only the audit would note never decides', async () => {
+  test('256 characters are taken, and what only the audit would note never decides', async (t) => {
     const full = 'x'.repeat(256);
     const claims = { sub: full, jti: full, tenant: full, agent_platform: 7, agent_context_id: long };
     const verified = await verifyIdJag(world.deps, withClaims(claims));
-    assert.deepEqual([verified.subject, verified.jti, verified.tenant], [full, full, full]);
-    assert.ok(!('agentPlatform' in verified) && !('agentContextId' in verified));
+    t.deepEqual([verified.subject, verified.jti, verified.tenant], [full, full, full]);
+    t.true(!('agentPlatform' in verified) && !('agentContextId' in verified));
   });
 
-  test('whatever is signed, the answer is a verified assertion or a refusal, and never another error', async () => {
+  test('whatever is signed, the answer is a verified assertion or a refusal, and never another error', async (t) => {
     const [, good] = readToken(world.provider.idJag());
     const name = fc.constantFrom(...Object.keys(good), 'nbf', 'cnf', 'amr', 'tenant', 'agent_platform');
     const claims = fc.dictionary(name, fc.jsonValue(), { minKeys: 1, maxKeys: 3 });
     const header = fc.dictionary(fc.constantFrom('typ', 'alg', 'kid', 'crit', 'jwk'), fc.jsonValue(), {
       maxKeys: 1,
     });
-    await fc.assert(
-      fc.asyncProperty(claims, header, async (some, other) => {
-        await world.outcome(world.provider.idJag({ claims: some, header: other }));
-      }),
+    await assertProperty(
+      t,
+      [claims, header],
+      (t, some, other) =>
+        t.notThrowsAsync(world.outcome(world.provider.idJag({ claims: some, header: other }))),
       { numRuns: 500 },
     );
   });
 });
 
-describe('whose mailbox a token speaks of (S-37, S-95)', () => {
+test.describe('whose mailbox a token speaks of (S-37, S-95)', (test) => {
   const phone = { phone_number: '+12025550123', phone_number_verified: true };
   const contacts: [name: string, claims: Record<string, unknown>, outcome: string][] = [
     ['verified', {}, 'accepted'],
@@ -75,7 +76,7 @@ describe('whose mailbox a token speaks of (S-37, S-95)', () => {
     ['of letters that fold into others', { email: 'human@example.\u212aom' }, 'contact'],
   ];
   for (const [name, claims, outcome] of contacts) {
-    test(`${name}: ${outcome}`, async () => assert.equal(await world.outcome(withClaims(claims)), outcome));
+    test(`${name}: ${outcome}`, async (t) => t.is(await world.outcome(withClaims(claims)), outcome));
   }
 
   test('an issuer that may speak for some domains speaks for no other', async (t) => {
@@ -93,7 +94,7 @@ describe('whose mailbox a token speaks of (S-37, S-95)', () => {
       ['human@example.com@evil.example', 'contact'],
     ];
     for (const [email, outcome] of mailboxes) {
-      assert.equal(await own.outcome(own.provider.idJag({ claims: { email } })), outcome, email);
+      t.is(await own.outcome(own.provider.idJag({ claims: { email } })), outcome, email);
     }
   });
 });
@@ -111,11 +112,11 @@ test('users log in as strongly as the operator demands, in every way at once', a
     [['MFA', 'hwk'], 'login'],
   ];
   for (const [amr, outcome] of ways) {
-    assert.equal(await own.outcome(own.provider.idJag({ claims: { amr } })), outcome, JSON.stringify(amr));
+    t.is(await own.outcome(own.provider.idJag({ claims: { amr } })), outcome, JSON.stringify(amr));
   }
 });
 
-describe('whom an issuer speaks for', () => {
+test.describe('whom an issuer speaks for', (test) => {
   const CLIENT = 'https://client.example/agent.json';
 
   test('those that are listed, and itself', async (t) => {
@@ -123,9 +124,9 @@ describe('whom an issuer speaks for', () => {
     const clients = { 'client-1': 'accepted', [CLIENT]: 'accepted', [own.provider.url]: 'accepted' };
     const others = { 'client-2': 'client', 'https://other.example/a': 'client', constructor: 'client' };
     for (const [client_id, outcome] of Object.entries({ ...clients, ...others })) {
-      assert.equal(await own.outcome(own.provider.idJag({ claims: { client_id } })), outcome, client_id);
+      t.is(await own.outcome(own.provider.idJag({ claims: { client_id } })), outcome, client_id);
     }
-    assert.deepEqual(own.strangersAsked, []);
+    t.deepEqual(own.strangersAsked, []);
   });
 
   test('where none is listed, those whose own document names its keys', async (t) => {
@@ -149,19 +150,19 @@ describe('whom an issuer speaks for', () => {
       own.publish(client_id, moved);
       const work = verifyIdJag(own.deps, own.provider.idJag({ claims: { client_id } }));
       await work.catch((error: Error) => texts.add(error.message));
-      assert.equal(await outcomeOf(work), outcome, name);
+      t.is(await outcomeOf(work), outcome, name);
     }
     const unknown = own.provider.idJag({ claims: { client_id: `${CLIENT}-nowhere` } });
     await verifyIdJag(own.deps, unknown).catch((error: Error) => texts.add(error.message));
-    assert.equal(texts.size, 1, 'all are refused in the same words');
+    t.is(texts.size, 1, 'all are refused in the same words');
   });
 
   test('a client that is no https URL is never asked for', async (t) => {
     const own = await startTrustWorld(t);
     for (const client_id of ['http://client.example/a', 'client', 'file:///a', 'HTTPS://client.example/a']) {
-      assert.equal(await own.outcome(own.provider.idJag({ claims: { client_id } })), 'client', client_id);
+      t.is(await own.outcome(own.provider.idJag({ claims: { client_id } })), 'client', client_id);
     }
-    assert.deepEqual(own.strangersAsked, []);
+    t.deepEqual(own.strangersAsked, []);
   });
 
   test('on this machine one beside the provider that the operator named, over http; one elsewhere is never asked for', async (t) => {
@@ -175,7 +176,7 @@ describe('whom an issuer speaks for', () => {
     for (const [path, document, outcome] of outcomes) {
       const client_id = `${url}${path}`;
       if (document !== undefined) own.provider.publishClient(path, { client_id, ...document });
-      assert.equal(await own.outcome(own.provider.idJag({ claims: { client_id } })), outcome, path);
+      t.is(await own.outcome(own.provider.idJag({ claims: { client_id } })), outcome, path);
     }
     const before = own.provider.asked.length;
     const { port } = new URL(url);
@@ -187,22 +188,26 @@ describe('whom an issuer speaks for', () => {
       'http://client.example/a',
     ]) {
       const work = verifyIdJag(own.deps, own.provider.idJag({ claims: { client_id } }));
-      await assert.rejects(work, /an https URL whose document has the "jwks_uri" of the issuer/, client_id);
+      await t.throwsAsync(
+        work,
+        { message: /an https URL whose document has the "jwks_uri" of the issuer/ },
+        client_id,
+      );
     }
-    assert.deepEqual(own.provider.asked.slice(before), []);
-    assert.deepEqual(own.strangersAsked, []);
+    t.deepEqual(own.provider.asked.slice(before), []);
+    t.deepEqual(own.strangersAsked, []);
   });
 
   test('a document is asked for once while it is fresh, and again at once where it was not there', async (t) => {
     const own = await startTrustWorld(t);
     const present = () => own.outcome(own.provider.idJag({ claims: { client_id: CLIENT } }));
-    assert.deepEqual([await present(), await present()], ['client', 'client']);
-    assert.equal(own.strangersAsked.length, 2);
+    t.deepEqual([await present(), await present()], ['client', 'client']);
+    t.is(own.strangersAsked.length, 2);
     own.publish(CLIENT, { client_id: CLIENT, jwks_uri: own.provider.jwksUri });
-    assert.deepEqual(await Promise.all(Array.from({ length: 50 }, present)), Array(50).fill('accepted'));
-    assert.equal(own.strangersAsked.length, 3);
+    t.deepEqual(await Promise.all(Array.from({ length: 50 }, present)), Array(50).fill('accepted'));
+    t.is(own.strangersAsked.length, 3);
     own.clock.advance(61);
-    assert.equal(await present(), 'accepted');
-    assert.equal(own.strangersAsked.length, 4);
+    t.is(await present(), 'accepted');
+    t.is(own.strangersAsked.length, 4);
   });
 });

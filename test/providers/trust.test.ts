@@ -1,6 +1,4 @@
-import assert from 'node:assert/strict';
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { verifyIdJag } from '../../src/domain/providers/id-jag.ts';
 import { Failure } from '../../src/errors.ts';
@@ -16,20 +14,22 @@ import {
   signatureBy,
   signToken,
 } from '../helpers/issuer.ts';
+import { assertProperty } from '../helpers/property.ts';
+import { test } from '../helpers/suite.ts';
 import { PUBLIC_URL, RESOURCE_URL, startTrustWorld } from '../helpers/trust-world.ts';
 
 /** Whose word is taken on who a user is, and whose is not (draft-ietf-oauth-identity-assertion-authz-grant). */
 
 const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA'] as const;
 
-const world = await startTrustWorld({ after }, { algorithms: [...ALGORITHMS] });
+const world = await startTrustWorld({ teardown: test.after }, { algorithms: [...ALGORITHMS] });
 
 const nowSeconds = () => Math.floor(world.clock() / 1000);
 const keyOf = (alg: (typeof ALGORITHMS)[number]) => world.provider.keys.find((key) => key.alg === alg)!;
 const withClaims = (claims: Record<string, unknown>) => world.provider.idJag({ claims });
 const withHeader = (header: Record<string, unknown>) => world.provider.idJag({ header });
 
-test('what a trusted issuer signed for us is taken as it was said, by every algorithm that is allowed', async () => {
+test('what a trusted issuer signed for us is taken as it was said, by every algorithm that is allowed', async (t) => {
   for (const alg of ALGORITHMS) {
     const claims = {
       email: 'Human@Example.COM',
@@ -40,7 +40,7 @@ test('what a trusted issuer signed for us is taken as it was said, by every algo
     };
     const assertion = world.provider.idJag({ claims, key: keyOf(alg) });
     const { jti, iat, exp } = readToken(assertion)[1];
-    assert.deepEqual(await verifyIdJag(world.deps, assertion), {
+    t.deepEqual(await verifyIdJag(world.deps, assertion), {
       issuer: world.deps.config.trustedIssuers.get(world.provider.url),
       subject: FAKE_USER.sub,
       tenant: 'acme',
@@ -55,12 +55,12 @@ test('what a trusted issuer signed for us is taken as it was said, by every algo
     });
   }
   const plain = await verifyIdJag(world.deps, world.provider.idJag());
-  assert.equal(plain.tenant, '');
-  assert.equal(plain.scopes, undefined);
-  assert.ok(!('agentPlatform' in plain));
+  t.is(plain.tenant, '');
+  t.is(plain.scopes, undefined);
+  t.false('agentPlatform' in plain);
 });
 
-describe('no forged token passes (S-89, S-90)', () => {
+test.describe('no forged token passes (S-89, S-90)', (test) => {
   /** The parts of a good token, to be signed in another way. */
   const parts = (header: Record<string, unknown> = {}) => {
     const [good, claims] = readToken(world.provider.idJag());
@@ -173,27 +173,29 @@ describe('no forged token passes (S-89, S-90)', () => {
   }
 
   for (const [name, token, fault] of forged) {
-    test(`${name}`, async () => {
+    test(`${name}`, async (t) => {
       const asked = world.provider.asked.length;
-      assert.equal(await world.outcome(token()), fault);
+      t.is(await world.outcome(token()), fault);
       const since = world.provider.asked.slice(asked);
-      assert.ok(!since.includes('/elsewhere'), 'a URL in the header was followed');
+      t.false(since.includes('/elsewhere'), 'a URL in the header was followed');
     });
   }
 
-  test('a token with any one character changed', async () => {
+  test('a token with any one character changed', async (t) => {
     const good = world.provider.idJag();
     const character = fc.constantFrom(
       ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=',
     );
-    await fc.assert(
-      fc.asyncProperty(fc.nat({ max: good.length - 1 }), character, async (at, other) => {
+    await assertProperty(
+      t,
+      [fc.nat({ max: good.length - 1 }), character],
+      async (t, at, other) => {
         fc.pre(good[at] !== other);
-        assert.notEqual(await world.outcome(good.slice(0, at) + other + good.slice(at + 1)), 'accepted');
-      }),
+        t.not(await world.outcome(good.slice(0, at) + other + good.slice(at + 1)), 'accepted');
+      },
       { numRuns: 500 },
     );
-    assert.equal(await world.outcome(good), 'accepted');
+    t.is(await world.outcome(good), 'accepted');
   });
 
   test('a key of 1024 bits is none', async (t) => {
@@ -202,12 +204,12 @@ describe('no forged token passes (S-89, S-90)', () => {
     const weak = { ...own.provider.keys[0]!, kid: 'weak', privateKey };
     weak.jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'weak', alg: 'RS256', use: 'sig' };
     own.provider.keys.push(weak);
-    assert.equal(await own.outcome(own.provider.idJag({ key: weak })), 'key');
-    assert.equal(await own.outcome(own.provider.idJag()), 'accepted');
+    t.is(await own.outcome(own.provider.idJag({ key: weak })), 'key');
+    t.is(await own.outcome(own.provider.idJag()), 'accepted');
   });
 });
 
-describe('a token is of one kind (S-91)', () => {
+test.describe('a token is of one kind (S-91)', (test) => {
   const kinds: [typ: unknown, outcome: string][] = [
     ['oauth-id-jag+jwt', 'accepted'],
     ['OAuth-ID-JAG+JWT', 'accepted'],
@@ -223,13 +225,13 @@ describe('a token is of one kind (S-91)', () => {
     [['oauth-id-jag+jwt'], 'malformed'],
   ];
   for (const [typ, outcome] of kinds) {
-    test(`${JSON.stringify(typ)} for an identity assertion: ${outcome}`, async () => {
-      assert.equal(await world.outcome(withHeader({ typ })), outcome);
+    test(`${JSON.stringify(typ)} for an identity assertion: ${outcome}`, async (t) => {
+      t.is(await world.outcome(withHeader({ typ })), outcome);
     });
   }
 });
 
-describe('only trusted issuers are listened to, and others learn nothing (S-97)', () => {
+test.describe('only trusted issuers are listened to, and others learn nothing (S-97)', (test) => {
   const issuers: [name: string, iss: unknown][] = [
     ['a stranger', 'https://stranger.example'],
     ['one that looks like it', 'with-slash'],
@@ -254,9 +256,9 @@ describe('only trusted issuers are listened to, and others learn nothing (S-97)'
       const failure = (await verifyIdJag(own.deps, own.provider.idJag({ claims: { iss } })).catch(
         (error) => error,
       )) as Failure;
-      assert.equal(failure.message, 'The issuer of the token is not trusted by this service.');
-      assert.deepEqual(failure.details, { fault: 'issuer' });
-      assert.deepEqual([own.provider.asked, own.strangersAsked], [[], []]);
+      t.is(failure.message, 'The issuer of the token is not trusted by this service.');
+      t.deepEqual(failure.details, { fault: 'issuer' });
+      t.deepEqual([own.provider.asked, own.strangersAsked], [[], []]);
     });
   }
 
@@ -264,13 +266,13 @@ describe('only trusted issuers are listened to, and others learn nothing (S-97)'
     const own = await startTrustWorld(t);
     const { idJag } = own.provider;
     for (const header of [{ typ: 'JWT' }, { alg: 'none' }, { alg: 'HS256' }, { crit: [] }, { kid: 1 }]) {
-      assert.notEqual(await own.outcome(idJag({ header })), 'accepted');
+      t.not(await own.outcome(idJag({ header })), 'accepted');
     }
-    assert.deepEqual(own.provider.asked, []);
+    t.deepEqual(own.provider.asked, []);
   });
 });
 
-describe('a token is for us alone (S-92)', () => {
+test.describe('a token is for us alone (S-92)', (test) => {
   const audiences: [aud: unknown, outcome: string][] = [
     [PUBLIC_URL, 'accepted'],
     [`${PUBLIC_URL}/`, 'accepted'],
@@ -294,13 +296,13 @@ describe('a token is for us alone (S-92)', () => {
     [[PUBLIC_URL, 'https://other.example'], 'audience'],
   ];
   for (const [aud, outcome] of audiences) {
-    test(`aud ${JSON.stringify(aud)}: ${outcome}`, async () => {
-      assert.equal(await world.outcome(withClaims({ aud })), outcome);
+    test(`aud ${JSON.stringify(aud)}: ${outcome}`, async (t) => {
+      t.is(await world.outcome(withClaims({ aud })), outcome);
     });
   }
 });
 
-describe('a token holds now (S-93)', () => {
+test.describe('a token holds now (S-93)', (test) => {
   /** Claims by seconds from now. */
   const shifted: [name: string, seconds: number, outcome: string, claims: (at: number) => object][] = [
     ['exp', -59, 'accepted', (exp) => ({ exp, iat: exp - 100 })],
@@ -318,32 +320,32 @@ describe('a token holds now (S-93)', () => {
     ['exp, iat being now,', 0, 'malformed', (exp) => ({ exp })],
   ];
   for (const [name, seconds, outcome, claims] of shifted) {
-    test(`${name} ${seconds} s from now: ${outcome}`, async () => {
-      assert.equal(await world.outcome(withClaims(claims(nowSeconds() + seconds) as never)), outcome);
+    test(`${name} ${seconds} s from now: ${outcome}`, async (t) => {
+      t.is(await world.outcome(withClaims(claims(nowSeconds() + seconds) as never)), outcome);
     });
   }
 
   for (const name of ['exp', 'iat', 'nbf', 'auth_time']) {
     for (const value of [1e18, Number.MAX_VALUE, -1, null, true, 'now', 'float', [1]]) {
-      test(`${name} is no time as ${JSON.stringify(value)}`, async () => {
+      test(`${name} is no time as ${JSON.stringify(value)}`, async (t) => {
         const special: Record<string, unknown> = { now: String(nowSeconds()), float: nowSeconds() + 0.5 };
         const given = typeof value === 'string' ? special[value] : value;
-        assert.equal(await world.outcome(withClaims({ [name]: given })), 'malformed');
+        t.is(await world.outcome(withClaims({ [name]: given })), 'malformed');
       });
     }
   }
 
   test('exp and iat must be there; without auth_time the user must log in, and is told how recently', async (t) => {
     for (const name of ['exp', 'iat']) {
-      assert.equal(await world.outcome(withClaims({ [name]: undefined })), 'malformed', name);
+      t.is(await world.outcome(withClaims({ [name]: undefined })), 'malformed', name);
     }
     const own = await startTrustWorld(t, { issuer: { maxAgeSeconds: 600 } });
     for (const at of [undefined, Math.floor(own.clock() / 1000) - 661]) {
       const assertion = own.provider.idJag({ claims: { auth_time: at } });
       const failure = await verifyIdJag(own.deps, assertion).catch((error) => error);
-      assert.ok(failure instanceof Failure);
-      assert.equal(failure.kind, 'loginRequired');
-      assert.deepEqual(failure.details, { maxAgeSeconds: 600 });
+      t.true(failure instanceof Failure);
+      t.is(failure.kind, 'loginRequired');
+      t.deepEqual(failure.details, { maxAgeSeconds: 600 });
     }
   });
 
@@ -351,9 +353,9 @@ describe('a token holds now (S-93)', () => {
     const own = await startTrustWorld(t);
     const assertion = own.provider.idJag();
     own.clock.advance(359);
-    assert.equal(await own.outcome(assertion), 'accepted');
+    t.is(await own.outcome(assertion), 'accepted');
     own.clock.advance(2);
-    assert.equal(await own.outcome(assertion), 'expired');
+    t.is(await own.outcome(assertion), 'expired');
   });
 });
 
@@ -366,7 +368,7 @@ test('one provider cannot sign for another', async (t) => {
     { claims: { iss: url, client_id: url }, header: { kid: first.provider.keys[0]!.kid } },
   ];
   for (const each of overrides) {
-    assert.match(await second.outcome(second.provider.idJag(each)), /^(key|signature)$/);
+    t.regex(await second.outcome(second.provider.idJag(each)), /^(key|signature)$/);
   }
-  assert.equal(await second.outcome(second.provider.idJag()), 'accepted');
+  t.is(await second.outcome(second.provider.idJag()), 'accepted');
 });

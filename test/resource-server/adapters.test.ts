@@ -1,8 +1,6 @@
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, describe, test } from 'node:test';
 import { serve as serveHono } from '@hono/node-server';
 import { InvalidTokenError, ServerError } from '@modelcontextprotocol/sdk/server/auth/errors.js';
 import { requireBearerAuth as requireV1 } from '@modelcontextprotocol/sdk/server/auth/middleware/bearerAuth.js';
@@ -18,7 +16,8 @@ import type { GuardOptions, VerifiedToken } from '../../src/resource-server/inde
 import * as forKoa from '../../src/resource-server/koa.ts';
 import { tokenVerifier } from '../../src/resource-server/mcp.ts';
 import { type Api, addApi } from '../helpers/api.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** The kit in front of real frameworks: each serves /data, for keys with `write`, and the metadata document. */
 
@@ -86,43 +85,43 @@ const FRAMEWORKS: Record<string, Framework> = {
   },
 };
 
-onEveryEngine('the kit in front of a framework', (engine) => {
+onEveryEngine('the kit in front of a framework', (engine, test) => {
   let on: TestService;
   let api: Api;
   let anonymous: string;
   let claimed: { credential: string; user_id: string };
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     api = await addApi(on, RESOURCE);
     anonymous = (await on.register()).credential;
     claimed = await on.claimed('owner@example.com');
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   for (const [name, start] of Object.entries(FRAMEWORKS)) {
-    describe(name, () => {
+    test.describe(name, (test) => {
       let running: Running;
-      before(async () => {
+      test.before(async () => {
         const options = { verifier: api.verifier(), scopes: ['write'], realm: 'My MCP', apiKeyHeader: true };
         running = await start(options, on.url);
       });
-      after(() => running.stop());
+      test.after(() => running.stop());
       const get = (path: string, headers: Record<string, string> = {}) =>
         fetch(running.url + path, { headers });
 
-      test('a key with the scope gets through, and the handler knows whose it is', async () => {
+      test('a key with the scope gets through, and the handler knows whose it is', async (t) => {
         const ways: Record<string, string>[] = [
           { Authorization: `Bearer ${claimed.credential}` },
           { 'X-Api-Key': claimed.credential },
         ];
         for (const headers of ways) {
           const reply = await get('/data', headers);
-          assert.equal(reply.status, 200);
-          assert.deepEqual(await reply.json(), { subject: claimed.user_id });
+          t.is(reply.status, 200);
+          t.deepEqual(await reply.json(), { subject: claimed.user_id });
         }
       });
 
-      test('no key is 401, and the challenge says where to get one, without naming an error', async () => {
+      test('no key is 401, and the challenge says where to get one, without naming an error', async (t) => {
         for (const [path, headers] of [
           ['/data', {}],
           [`/data?access_token=${claimed.credential}`, {}],
@@ -130,57 +129,57 @@ onEveryEngine('the kit in front of a framework', (engine) => {
           ['/data', { Cookie: `access_token=${claimed.credential}` }],
         ] as [string, Record<string, string>][]) {
           const reply = await get(path, headers);
-          assert.equal(reply.status, 401, path);
-          assert.equal(
+          t.is(reply.status, 401, path);
+          t.is(
             reply.headers.get('www-authenticate'),
             `Bearer realm="My MCP", resource_metadata="${METADATA}", scope="write"`,
           );
-          assert.match(reply.headers.get('content-type') ?? '', /^application\/json/);
+          t.regex(reply.headers.get('content-type') ?? '', /^application\/json/);
         }
       });
 
-      test('a key that is no good is 401 invalid_token', async () => {
+      test('a key that is no good is 401 invalid_token', async (t) => {
         const reply = await get('/data', { Authorization: 'Bearer sk_nobody' });
-        assert.equal(reply.status, 401);
+        t.is(reply.status, 401);
         const said = reply.headers.get('www-authenticate') ?? '';
-        assert.match(said, /^Bearer realm="My MCP", resource_metadata="[^"]+", error="invalid_token", /);
-        assert.equal(((await reply.json()) as { error: string }).error, 'invalid_token');
+        t.regex(said, /^Bearer realm="My MCP", resource_metadata="[^"]+", error="invalid_token", /);
+        t.is(((await reply.json()) as { error: string }).error, 'invalid_token');
       });
 
-      test('a key without the scope is 403 insufficient_scope, with all scopes that are needed', async () => {
+      test('a key without the scope is 403 insufficient_scope, with all scopes that are needed', async (t) => {
         const reply = await get('/data', { Authorization: `Bearer ${anonymous}` });
-        assert.equal(reply.status, 403);
+        t.is(reply.status, 403);
         const said = reply.headers.get('www-authenticate') ?? '';
-        assert.match(said, new RegExp(`resource_metadata="${METADATA}", error="insufficient_scope"`));
-        assert.match(said, /scope="write"$/);
+        t.regex(said, new RegExp(`resource_metadata="${METADATA}", error="insufficient_scope"`));
+        t.regex(said, /scope="write"$/);
       });
 
-      test('two keys are 400', async () => {
+      test('two keys are 400', async (t) => {
         const both = { Authorization: `Bearer ${claimed.credential}`, 'X-Api-Key': claimed.credential };
-        assert.equal((await get('/data', both)).status, 400);
-        assert.ok([400, 401].includes(await twice(running.url, claimed.credential)));
+        t.is((await get('/data', both)).status, 400);
+        t.true([400, 401].includes(await twice(running.url, claimed.credential)));
       });
 
-      test('while nobody can say it is 503 with Retry-After, neither yes nor no', async () => {
+      test('while nobody can say it is 503 with Retry-After, neither yes nor no', async (t) => {
         const away = api.verifier({ issuer: 'http://localhost:1' });
         const other = await start({ verifier: away, scopes: ['write'] }, on.url);
         const reply = await fetch(`${other.url}/data`, {
           headers: { Authorization: `Bearer ${claimed.credential}`, Connection: 'close' },
         });
-        assert.equal(reply.status, 503);
-        assert.equal(reply.headers.get('retry-after'), '1');
+        t.is(reply.status, 503);
+        t.is(reply.headers.get('retry-after'), '1');
         await other.stop();
       });
 
-      test('the metadata document is at the root and with the path behind it, for any web page', async () => {
+      test('the metadata document is at the root and with the path behind it, for any web page', async (t) => {
         for (const path of [
           '/.well-known/oauth-protected-resource',
           '/.well-known/oauth-protected-resource/mcp',
         ]) {
           const reply = await get(path);
-          assert.equal(reply.status, 200, path);
-          assert.equal(reply.headers.get('access-control-allow-origin'), '*');
-          assert.deepEqual(await reply.json(), {
+          t.is(reply.status, 200, path);
+          t.is(reply.headers.get('access-control-allow-origin'), '*');
+          t.deepEqual(await reply.json(), {
             resource: RESOURCE,
             authorization_servers: [on.url],
             bearer_methods_supported: ['header'],
@@ -208,7 +207,7 @@ onEveryEngine('the kit in front of a framework', (engine) => {
     });
   }
 
-  describe('the official MCP SDKs', () => {
+  test.describe('the official MCP SDKs', (test) => {
     const outcome = async (call: Promise<{ status: number }>) => (await call).status;
 
     test('version 1: keys pass, a bad one is 401, a narrow one 403, an outage is no 401', async (t) => {
@@ -222,21 +221,21 @@ onEveryEngine('the kit in front of a framework', (engine) => {
         app.use(requireV1({ verifier, requiredScopes: ['write'], resourceMetadataUrl: METADATA }));
         app.get('/', (req, res) => void res.json(req.auth?.extra));
         const running = await listening(app);
-        t.after(() => running.stop());
+        t.teardown(() => running.stop());
         return (key: string) =>
           fetch(running.url, { headers: { Authorization: `Bearer ${key}`, Connection: 'close' } });
       };
       const ask = await serve(on.url);
       const passed = await ask(claimed.credential);
-      assert.equal(passed.status, 200);
-      assert.equal(((await passed.json()) as VerifiedToken).subject, claimed.user_id);
-      assert.equal(await outcome(ask('sk_nobody')), 401);
-      assert.equal(await outcome(ask(anonymous)), 403);
+      t.is(passed.status, 200);
+      t.is(((await passed.json()) as VerifiedToken).subject, claimed.user_id);
+      t.is(await outcome(ask('sk_nobody')), 401);
+      t.is(await outcome(ask(anonymous)), 403);
       const away = await serve('http://localhost:1');
-      assert.equal(await outcome(away(claimed.credential)), 500);
+      t.is(await outcome(away(claimed.credential)), 500);
     });
 
-    test('version 2: the same', async () => {
+    test('version 2: the same', async (t) => {
       const sdkErrors = {
         invalidToken: (message: string) => new OAuthError(OAuthErrorCode.InvalidToken, message),
         unavailable: (message: string) => new OAuthError(OAuthErrorCode.ServerError, message),
@@ -250,12 +249,12 @@ onEveryEngine('the kit in front of a framework', (engine) => {
       const ask = (issuer: string, key: string) =>
         gateOf(issuer)(new Request(RESOURCE, { headers: { Authorization: `Bearer ${key}` } }));
       const passed = await ask(on.url, claimed.credential);
-      assert.ok(!(passed instanceof Response));
-      assert.equal(passed.clientId, (await api.verifier().verify(claimed.credential)).agentId);
+      if (passed instanceof Response) return t.fail(`${passed.status}`);
+      t.deepEqual(passed.clientId, (await api.verifier().verify(claimed.credential)).agentId);
       const status = async (issuer: string, key: string) => ((await ask(issuer, key)) as Response).status;
-      assert.equal(await status(on.url, 'sk_nobody'), 401);
-      assert.equal(await status(on.url, anonymous), 403);
-      assert.equal(await status('http://localhost:1', claimed.credential), 500);
+      t.is(await status(on.url, 'sk_nobody'), 401);
+      t.is(await status(on.url, anonymous), 403);
+      t.is(await status('http://localhost:1', claimed.credential), 500);
     });
   });
 });

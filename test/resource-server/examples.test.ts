@@ -1,34 +1,30 @@
-import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { globSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Api, addApi } from '../helpers/api.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const EXAMPLES = globSync('examples/resource-servers/*.ts', { cwd: ROOT });
 const document = readFileSync(new URL('../../docs/resource-servers.md', import.meta.url), 'utf8');
 
-describe('the examples of docs/resource-servers.md', () => {
+test.describe('the examples of docs/resource-servers.md', (test) => {
   let on: TestService;
   let api: Api;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService('sqlite');
     api = await addApi(on);
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   for (const file of EXAMPLES) {
     test(`${basename(file)} is the one that is shown, and protects its route`, async (t) => {
       const code = readFileSync(`${ROOT}/${file}`, 'utf8');
-      assert.ok(
-        document.includes(`\`\`\`ts\n${code}\`\`\``),
-        `docs/resource-servers.md shows another ${file}`,
-      );
+      t.true(document.includes(`\`\`\`ts\n${code}\`\`\``), `docs/resource-servers.md shows another ${file}`);
       const port = String(await freePort());
       const server = spawn(process.execPath, ['--conditions=vouchsafe-source', file], {
         cwd: ROOT,
@@ -42,7 +38,7 @@ describe('the examples of docs/resource-servers.md', () => {
         },
         stdio: ['ignore', 'ignore', 'inherit'],
       });
-      t.after(async () => {
+      t.teardown(async () => {
         server.kill();
         await once(server, 'exit');
       });
@@ -54,12 +50,12 @@ describe('the examples of docs/resource-servers.md', () => {
 
       const { credential, user_id } = await on.register();
       const passed = await ask('/', credential);
-      assert.equal(passed.status, 200);
-      assert.deepEqual(await passed.json(), { subject: user_id });
+      t.is(passed.status, 200);
+      t.deepEqual(await passed.json(), { subject: user_id });
       const refused = await ask('/');
-      assert.equal(refused.status, 401);
-      assert.match(refused.headers.get('www-authenticate') ?? '', /resource_metadata=/);
-      assert.equal((await ask('/.well-known/oauth-protected-resource')).status, 200);
+      t.is(refused.status, 401);
+      t.regex(refused.headers.get('www-authenticate') ?? '', /resource_metadata=/);
+      t.is((await ask('/.well-known/oauth-protected-resource')).status, 200);
       await on.form('/oauth2/revoke', { token: credential });
       while ((await ask('/', credential)).status === 200);
     });

@@ -1,5 +1,4 @@
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test } from '../helpers/suite.ts';
 
 /** What people import from the package: a name that goes away breaks their servers. */
 const EXPORTED = {
@@ -22,8 +21,8 @@ const EXPORTED = {
 };
 
 for (const [entry, names] of Object.entries(EXPORTED)) {
-  test(`the kit exports these names, and no others: ${entry}`, async () => {
+  test(`the kit exports these names, and no others: ${entry}`, async (t) => {
     const module = await import(`../../src/resource-server/${entry}.ts`);
-    assert.deepEqual(Object.keys(module).sort(), names);
+    t.deepEqual(Object.keys(module).sort(), names);
   });
 }

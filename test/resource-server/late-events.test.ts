@@ -1,26 +1,27 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { type Api, addApi } from '../helpers/api.ts';
 import { createInterleaver } from '../helpers/interleaved.ts';
-import { basic, onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { basic, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('asking for resource events now and then', (engine) => {
+onEveryEngine('asking for resource events now and then', (engine, test) => {
   const interleaver = createInterleaver();
   let on: TestService;
   let api: Api;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, engine === 'postgres' ? { wrapDb: interleaver.wrapDb } : {});
     api = await addApi(on, 'https://api.example.com');
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
-  const ask = async (query = '') => {
+  const ask = async (t: ExecutionContext, query = '') => {
     const headers = basic(api.clientId, api.clientSecret);
     const reply = await on.request('GET', `/resource/events${query}`, { headers });
-    assert.equal(reply.status, 200, reply.text);
+    t.is(reply.status, 200, reply.text);
     return reply.body as { events: { id: string; key_ids: string[] }[]; last: string };
   };
-  const idsAfter = async (last: string) => (await ask(`?after=${last}`)).events.map(({ id }) => id);
+  const idsAfter = async (t: ExecutionContext, last: string) =>
+    (await ask(t, `?after=${last}`)).events.map(({ id }) => id);
 
   /** An audit line as another process commits it. */
   const commit = (id: string, key: string) =>
@@ -35,9 +36,9 @@ onEveryEngine('asking for resource events now and then', (engine) => {
     return row!.id;
   };
 
-  test('tells of one that commits after others with a later id, and of each once', async () => {
+  test('tells of one that commits after others with a later id, and of each once', async (t) => {
     const key = await keyOf(await on.register());
-    let { last } = await ask();
+    let { last } = await ask(t);
     const told: string[] = [];
     for (const id of [
       'evt_zzzzzzzz5',
@@ -48,11 +49,11 @@ onEveryEngine('asking for resource events now and then', (engine) => {
       'evt_zzzzzzzz2',
     ]) {
       await commit(id, key);
-      const page = await ask(`?after=${last}`);
+      const page = await ask(t, `?after=${last}`);
       told.push(...page.events.map((event) => event.id));
       last = page.last;
     }
-    assert.deepEqual(told, [
+    t.deepEqual(told, [
       'evt_zzzzzzzz5',
       'evt_zzzzzzzz3',
       'evt_zzzzzzzz4',
@@ -60,14 +61,14 @@ onEveryEngine('asking for resource events now and then', (engine) => {
       'evt_zzzzzzzz9',
       'evt_zzzzzzzz2',
     ]);
-    assert.deepEqual(await ask(`?after=${last}`), { events: [], last });
+    t.deepEqual(await ask(t, `?after=${last}`), { events: [], last });
     // From any of them on it is the rest, in the same order.
-    for (const [index, id] of told.entries()) assert.deepEqual(await idsAfter(id), told.slice(index + 1));
+    for (const [index, id] of told.entries()) t.deepEqual(await idsAfter(t, id), told.slice(index + 1));
   });
 
-  test('tells each of many who ask at once of all that many commit', async () => {
+  test('tells each of many who ask at once of all that many commit', async (t) => {
     const key = await keyOf(await on.register());
-    const { last } = await ask();
+    const { last } = await ask(t);
     const ids = Array.from(
       { length: 60 },
       (_, index) => `evt_zzzzzzzzz${String((index * 37) % 60).padStart(2, '0')}`,
@@ -77,7 +78,7 @@ onEveryEngine('asking for resource events now and then', (engine) => {
       const told: string[] = [];
       for (let at = last, asked = 0; asked < 1000; asked += 1) {
         const wasOver = isOver;
-        const page = await ask(`?after=${at}`);
+        const page = await ask(t, `?after=${at}`);
         told.push(...page.events.map(({ id }) => id));
         at = page.last;
         if (wasOver && page.events.length === 0) return told;
@@ -86,26 +87,26 @@ onEveryEngine('asking for resource events now and then', (engine) => {
     });
     await Promise.all(ids.map((id) => commit(id, key)));
     isOver = true;
-    for (const told of await Promise.all(readers)) assert.deepEqual(told.toSorted(), ids.toSorted());
+    for (const told of await Promise.all(readers)) t.deepEqual(told.toSorted(), ids.toSorted());
   });
 
   if (engine === 'sqlite') return;
-  test('a revocation that waits to commit is told of although others have passed it', async () => {
+  test('a revocation that waits to commit is told of although others have passed it', async (t) => {
     const [slow, quick] = [await on.register(), await on.register()];
-    let { last } = await ask();
+    let { last } = await ask(t);
     const told: string[][] = [];
     await interleaver.meet(
       /INSERT INTO events/,
       () => on.form('/oauth2/revoke', { token: slow.credential }),
       async () => {
         await on.form('/oauth2/revoke', { token: quick.credential });
-        const page = await ask(`?after=${last}`);
+        const page = await ask(t, `?after=${last}`);
         told.push(page.events.flatMap(({ key_ids }) => key_ids));
         last = page.last;
       },
     );
-    const page = await ask(`?after=${last}`);
+    const page = await ask(t, `?after=${last}`);
     told.push(page.events.flatMap(({ key_ids }) => key_ids));
-    assert.deepEqual(told, [[await keyOf(quick)], [await keyOf(slow)]]);
+    t.deepEqual(told, [[await keyOf(quick)], [await keyOf(slow)]]);
   });
 });

@@ -1,19 +1,18 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { startMcpServer } from '../../examples/mcp-server/server.ts';
 import { type Api, addApi } from '../helpers/api.ts';
 import { freePort } from '../helpers/free-port.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** The official client against the example: what an agent with a key sees. */
-onEveryEngine('the example of an MCP server', (engine) => {
+onEveryEngine('the example of an MCP server', (engine, test) => {
   let on: TestService;
   let api: Api;
   let url: string;
   let stop: () => Promise<void>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     const port = await freePort();
     url = `http://localhost:${port}/mcp`;
@@ -21,7 +20,7 @@ onEveryEngine('the example of an MCP server', (engine) => {
     const { clientId, clientSecret, resource } = api;
     ({ stop } = await startMcpServer({ issuer: on.url, resource, clientId, clientSecret, port }));
   });
-  after(async () => {
+  test.after(async () => {
     await stop();
     await on.stop();
   });
@@ -45,10 +44,10 @@ onEveryEngine('the example of an MCP server', (engine) => {
       (error: { code?: number; message: string }) => error.code ?? error.message,
     );
 
-  test('the list says of each tool what it needs, and which only look', async () => {
+  test('the list says of each tool what it needs, and which only look', async (t) => {
     const { client } = await connect((await on.register()).credential);
     const { tools } = await client.listTools();
-    assert.deepEqual(
+    t.deepEqual(
       tools.map((tool) => [tool.name, tool._meta?.['vouchsafe/scopes'], tool.annotations?.readOnlyHint]),
       [
         ['list_apps', ['read'], true],
@@ -60,24 +59,24 @@ onEveryEngine('the example of an MCP server', (engine) => {
     await client.close();
   });
 
-  test('an anonymous key looks; a claimed one changes what is its own; nobody gets what no scope gives', async () => {
+  test('an anonymous key looks; a claimed one changes what is its own; nobody gets what no scope gives', async (t) => {
     const anonymous = await connect((await on.register()).credential);
     const claimed = await connect((await on.claimed('mcp@example.com')).credential);
     const stranger = await connect((await on.claimed('stranger@example.com')).credential);
-    assert.deepEqual(await claimed.call('create_app', { app: 'shop' }), { created: 'shop' });
-    assert.deepEqual(await claimed.call('records', { app: 'shop', action: 'insert', value: 'a' }), ['a']);
-    assert.deepEqual(await anonymous.call('list_apps'), ['shop']);
-    assert.deepEqual(await anonymous.call('records', { app: 'shop', action: 'query' }), ['a']);
+    t.deepEqual(await claimed.call('create_app', { app: 'shop' }), { created: 'shop' });
+    t.deepEqual(await claimed.call('records', { app: 'shop', action: 'insert', value: 'a' }), ['a']);
+    t.deepEqual(await anonymous.call('list_apps'), ['shop']);
+    t.deepEqual(await anonymous.call('records', { app: 'shop', action: 'query' }), ['a']);
 
-    assert.equal(await status(anonymous.call('create_app', { app: 'other' })), 403);
-    assert.equal(await status(anonymous.call('records', { app: 'shop', action: 'insert' })), 403);
-    assert.equal(await status(claimed.call('delete_app', { app: 'shop' })), 403);
-    assert.equal(await status(stranger.call('records', { app: 'shop', action: 'insert' })), -32003);
-    assert.deepEqual(await claimed.call('records', { app: 'shop', action: 'query' }), ['a']);
+    t.is(await status(anonymous.call('create_app', { app: 'other' })), 403);
+    t.is(await status(anonymous.call('records', { app: 'shop', action: 'insert' })), 403);
+    t.is(await status(claimed.call('delete_app', { app: 'shop' })), 403);
+    t.is(await status(stranger.call('records', { app: 'shop', action: 'insert' })), -32003);
+    t.deepEqual(await claimed.call('records', { app: 'shop', action: 'query' }), ['a']);
     for (const { client } of [anonymous, claimed, stranger]) await client.close();
   });
 
-  test('a narrowed key looks, and a revoked one does nothing any more', async () => {
+  test('a narrowed key looks, and a revoked one does nothing any more', async (t) => {
     const agent = await on.claimed('narrow@example.com');
     const made = await on.post(
       '/api/tokens',
@@ -85,17 +84,17 @@ onEveryEngine('the example of an MCP server', (engine) => {
       { Authorization: `Bearer ${agent.credential}` },
     );
     const reader = await connect(made.body.data.credential);
-    assert.equal(await status(reader.call('list_apps')), 200);
-    assert.equal(await status(reader.call('create_app', { app: 'mine' })), 403);
+    t.is(await status(reader.call('list_apps')), 200);
+    t.is(await status(reader.call('create_app', { app: 'mine' })), 403);
     await on.del(`/api/tokens/${made.body.data.id}`, agent.credential);
     const began = Date.now();
     while ((await status(reader.call('list_apps'))) === 200);
-    assert.ok(Date.now() - began < 1000);
+    t.true(Date.now() - began < 1000);
     await reader.client.close();
-    assert.notEqual(await status(connect(made.body.data.credential)), 200);
+    t.not(await status(connect(made.body.data.credential)), 200);
   });
 
-  test('a session of somebody else is not there, and no key is 401 with the way to one', async () => {
+  test('a session of somebody else is not there, and no key is 401 with the way to one', async (t) => {
     const mine = await connect((await on.register()).credential);
     const { credential } = await on.register();
     const ask = (headers: Record<string, string>) =>
@@ -113,14 +112,14 @@ onEveryEngine('the example of an MCP server', (engine) => {
       Authorization: `Bearer ${credential}`,
       'Mcp-Session-Id': mine.transport.sessionId!,
     });
-    assert.equal(foreign.status, 404);
+    t.is(foreign.status, 404);
     const nobody = await ask({});
-    assert.equal(nobody.status, 401);
+    t.is(nobody.status, 401);
     const metadata = /resource_metadata="([^"]+)"/.exec(nobody.headers.get('www-authenticate')!)![1]!;
     const document = (await (await fetch(metadata, { headers: { Connection: 'close' } })).json()) as {
       authorization_servers: string[];
     };
-    assert.deepEqual(document.authorization_servers, [on.url]);
+    t.deepEqual(document.authorization_servers, [on.url]);
     await mine.client.close();
   });
 });

@@ -1,9 +1,9 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { createPolicy } from '../../src/resource-server/index.ts';
 import { createMcpGuard, createSessionOwners, type McpGuardOptions } from '../../src/resource-server/mcp.ts';
 import { type Api, addApi } from '../helpers/api.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const RESOURCE = 'https://mcp.example.com/mcp';
 const METADATA = 'https://mcp.example.com/.well-known/oauth-protected-resource/mcp';
@@ -26,18 +26,18 @@ const call = (name: unknown, args: object = {}, id: string | number = 7) => ({
 });
 const rpc = (method: string, id = 1) => ({ jsonrpc: '2.0', id, method });
 
-onEveryEngine('the guard of an MCP server', (engine) => {
+onEveryEngine('the guard of an MCP server', (engine, test) => {
   let on: TestService;
   let api: Api;
   let reader: string;
   let writer: string;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     api = await addApi(on, RESOURCE);
     reader = (await on.register()).credential;
     writer = (await on.claimed('mcp@example.com')).credential;
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   /** Asks with a key and further headers. */
   function asking(options: Partial<McpGuardOptions> = {}) {
@@ -48,8 +48,8 @@ onEveryEngine('the guard of an MCP server', (engine) => {
     };
   }
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
-  const refused = (decision: any) => {
-    assert.ok(!('token' in decision), 'it was let in');
+  const refused = (t: ExecutionContext, decision: any) => {
+    t.false('token' in decision, 'it was let in');
     return {
       status: decision.status,
       error: decision.body.error,
@@ -58,87 +58,84 @@ onEveryEngine('the guard of an MCP server', (engine) => {
     };
   };
 
-  test('without a key it is 401 with -32001 and the challenge, whatever was asked', async () => {
+  test('without a key it is 401 with -32001 and the challenge, whatever was asked', async (t) => {
     const ask = asking();
     for (const body of [rpc('tools/list'), call('change'), undefined, 'nonsense']) {
-      const { status, error, headers } = refused(await ask(undefined, body));
-      assert.deepEqual([status, error.code, error.message], [401, -32001, 'credentials required']);
-      assert.match(error.data.message, /^A key is required: .+ as \S+\/auth\.md describes\.$/);
-      assert.match(headers['WWW-Authenticate'], new RegExp(`^Bearer resource_metadata="${METADATA}"`));
+      const { status, error, headers } = refused(t, await ask(undefined, body));
+      t.deepEqual([status, error.code, error.message], [401, -32001, 'credentials required']);
+      t.regex(error.data.message, /^A key is required: .+ as \S+\/auth\.md describes\.$/);
+      t.regex(headers['WWW-Authenticate'], new RegExp(`^Bearer resource_metadata="${METADATA}"`));
     }
-    const { status, error } = refused(await ask('sk_nobody', rpc('tools/list', 3)));
-    assert.deepEqual([status, error.code, error.data], [401, -32001, { error: 'invalid_token' }]);
+    const { status, error } = refused(t, await ask('sk_nobody', rpc('tools/list', 3)));
+    t.deepEqual([status, error.code, error.data], [401, -32001, { error: 'invalid_token' }]);
   });
 
-  test('a tool whose scope is missing is 403 with a challenge that names the scope, before it runs', async () => {
+  test('a tool whose scope is missing is 403 with a challenge that names the scope, before it runs', async (t) => {
     const ask = asking();
     for (const body of [call('change'), call('records', { action: 'insert' })]) {
-      const { status, error, id, headers } = refused(await ask(reader, body));
-      assert.deepEqual([status, error.code, id], [403, -32003, 7]);
-      assert.deepEqual(error.data, { error: 'forbidden', reason: 'missing_scope', scope: 'write' });
-      assert.match(headers['WWW-Authenticate'], /error="insufficient_scope".*scope="write"$/);
+      const { status, error, id, headers } = refused(t, await ask(reader, body));
+      t.deepEqual([status, error.code, id], [403, -32003, 7]);
+      t.deepEqual(error.data, { error: 'forbidden', reason: 'missing_scope', scope: 'write' });
+      t.regex(headers['WWW-Authenticate'], /error="insufficient_scope".*scope="write"$/);
     }
-    assert.ok('token' in (await ask(reader, call('look'))));
-    assert.ok('token' in (await ask(reader, call('records', { action: 'query' }))));
-    assert.ok('token' in (await ask(writer, call('change'))));
+    t.true('token' in (await ask(reader, call('look'))));
+    t.true('token' in (await ask(reader, call('records', { action: 'query' }))));
+    t.true('token' in (await ask(writer, call('change'))));
   });
 
-  test('what no scope would change is an answer with the reason, in JSON-RPC', async () => {
-    const { status, error } = refused(await asking()(writer, call('gone')));
-    assert.deepEqual([status, error.code, error.data.reason], [200, -32003, 'endpoint_forbidden']);
+  test('what no scope would change is an answer with the reason, in JSON-RPC', async (t) => {
+    const { status, error } = refused(t, await asking()(writer, call('gone')));
+    t.deepEqual([status, error.code, error.data.reason], [200, -32003, 'endpoint_forbidden']);
   });
 
-  test('in a batch one refused call refuses all', async () => {
-    const { error, id } = refused(await asking()(reader, [call('look', {}, 1), call('change', {}, 2)]));
-    assert.deepEqual([error.data.reason, id], ['missing_scope', 2]);
+  test('in a batch one refused call refuses all', async (t) => {
+    const { error, id } = refused(t, await asking()(reader, [call('look', {}, 1), call('change', {}, 2)]));
+    t.deepEqual([error.data.reason, id], ['missing_scope', 2]);
   });
 
-  test('what is no JSON-RPC is 400 with -32600, and never an exception', async () => {
+  test('what is no JSON-RPC is 400 with -32600, and never an exception', async (t) => {
     const ask = asking();
     for (const body of ['x', 7, null, [], {}, { method: 'tools/list' }, [rpc('a'), 1], call(7), call({})]) {
-      const { status, error } = refused(await ask(reader, body));
-      assert.deepEqual([status, error.code], [400, -32600], JSON.stringify(body));
+      const { status, error } = refused(t, await ask(reader, body));
+      t.deepEqual([status, error.code], [400, -32600], JSON.stringify(body));
     }
-    assert.ok(
-      'token' in (await ask(reader, { jsonrpc: '2.0', id: 1, result: {} })),
-      'an answer of the client',
-    );
-    assert.ok('token' in (await ask(reader, { ...call('look'), params: { name: 'look', arguments: null } })));
+    t.true('token' in (await ask(reader, { jsonrpc: '2.0', id: 1, result: {} })), 'an answer of the client');
+    t.true('token' in (await ask(reader, { ...call('look'), params: { name: 'look', arguments: null } })));
   });
 
-  test('where switched on, the protocol version is required after initialization', async () => {
+  test('where switched on, the protocol version is required after initialization', async (t) => {
     const ask = asking({ requireProtocolVersion: true });
-    assert.deepEqual(refused(await ask(reader, rpc('tools/list'))).error.code, -32600);
-    assert.ok('token' in (await ask(reader, rpc('initialize'))));
-    assert.ok('token' in (await ask(reader, rpc('tools/list'), { 'mcp-protocol-version': '2025-11-25' })));
+    t.deepEqual(refused(t, await ask(reader, rpc('tools/list'))).error.code, -32600);
+    t.true('token' in (await ask(reader, rpc('initialize'))));
+    t.true('token' in (await ask(reader, rpc('tools/list'), { 'mcp-protocol-version': '2025-11-25' })));
   });
 
-  test('a session belongs to who opened it: for others it is not there, and what needs one is refused', async () => {
+  test('a session belongs to who opened it: for others it is not there, and what needs one is refused', async (t) => {
     const sessions = createSessionOwners();
     const ask = asking({ sessions });
     const opened = await ask(writer, rpc('initialize'));
-    assert.ok('token' in opened);
+    if (!('token' in opened)) return t.fail('it was let in');
     sessions.opened('s-1', opened.token);
     const mine = { 'mcp-session-id': 's-1' };
     const [own, foreign] = [
       await ask(writer, rpc('tools/list'), mine),
       await ask(reader, rpc('tools/list'), mine),
     ];
-    assert.ok('token' in own && own.sessionId === 's-1');
-    assert.ok('token' in foreign && foreign.sessionId === undefined);
+    t.true('token' in own && own.sessionId === 's-1');
+    t.true('token' in foreign && foreign.sessionId === undefined);
     for (const method of ['resources/subscribe', 'resources/unsubscribe', 'tasks/get']) {
-      assert.ok('token' in (await ask(writer, rpc(method), mine)), method);
-      const { status, error } = refused(await ask(reader, rpc(method), mine));
-      assert.deepEqual([status, error.code], [400, -32600], method);
-      assert.match(error.message, /^Mcp-Session-Id required/);
+      t.true('token' in (await ask(writer, rpc(method), mine)), method);
+      const { status, error } = refused(t, await ask(reader, rpc(method), mine));
+      t.deepEqual([status, error.code], [400, -32600], method);
+      t.regex(error.message, /^Mcp-Session-Id required/);
     }
     sessions.closed('s-1');
-    assert.equal(refused(await ask(writer, rpc('resources/subscribe'), mine)).status, 400);
+    t.is(refused(t, await ask(writer, rpc('resources/subscribe'), mine)).status, 400);
   });
 
-  test('while nobody can say it is 503 with Retry-After', async () => {
+  test('while nobody can say it is 503 with Retry-After', async (t) => {
     const ask = asking({ verifier: api.verifier({ issuer: 'http://localhost:1' }) });
-    const { status, error, headers } = refused(await ask(writer, rpc('tools/list')));
-    assert.deepEqual([status, error.code, headers['Retry-After']], [503, -32603, '1']);
+    const { status, error, headers } = refused(t, await ask(writer, rpc('tools/list')));
+    t.deepEqual([status, error.code, headers['Retry-After']], [503, -32603, '1']);
   });
 });

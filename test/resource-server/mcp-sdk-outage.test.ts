@@ -1,6 +1,4 @@
-import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { describe, test } from 'node:test';
 import {
   InvalidTokenError,
   ServerError,
@@ -13,6 +11,7 @@ import express from 'express';
 import { newSecret } from '../../src/lib/secrets.ts';
 import { createVerifier } from '../../src/resource-server/index.ts';
 import { type SdkErrors, tokenVerifier } from '../../src/resource-server/mcp.ts';
+import { test } from '../helpers/suite.ts';
 
 /** Behind the official MCP SDKs: an outage of Vouchsafe must never look like the client's mistake. */
 
@@ -42,32 +41,32 @@ const V2: Record<string, SdkErrors['unavailable']> = {
   Error: (message) => new Error(message),
 };
 
-describe('an MCP server on the official SDKs while Vouchsafe is away', () => {
+test.describe('an MCP server on the official SDKs while Vouchsafe is away', (test) => {
   for (const [name, unavailable] of Object.entries(V1)) {
     test(`version 1 answers 500 where an outage is made a ${name}`, async (t) => {
       const app = express();
       const invalidToken = (message: string) => new InvalidTokenError(message);
       app.use(requireV1({ verifier: tokenVerifier(away, { invalidToken, unavailable }) }));
       const server = app.listen(0);
-      t.after(() => server.close());
+      t.teardown(() => server.close());
       const { port } = server.address() as { port: number };
       const headers = { Authorization: `Bearer ${KEY}`, Connection: 'close' };
       const reply = await fetch(`http://localhost:${port}/`, { headers });
-      assert.equal(reply.status, 500);
-      assert.equal(((await reply.json()) as { error: string }).error, 'server_error');
+      t.is(reply.status, 500);
+      t.is(((await reply.json()) as { error: string }).error, 'server_error');
     });
   }
 
   for (const [name, unavailable] of Object.entries(V2)) {
-    test(`version 2 answers 500 where an outage is made a ${name}`, async () => {
+    test(`version 2 answers 500 where an outage is made a ${name}`, async (t) => {
       const invalidToken = (message: string) => new OAuthError(OAuthErrorCode.InvalidToken, message);
       const gate = requireV2({ verifier: tokenVerifier(away, { invalidToken, unavailable }) });
       const reply = await gate(
         new Request('https://mcp.example.com/mcp', { headers: { Authorization: `Bearer ${KEY}` } }),
       );
-      assert.ok(reply instanceof Response);
-      assert.equal(reply.status, 500);
-      assert.equal(((await reply.json()) as { error: string }).error, 'server_error');
+      if (!(reply instanceof Response)) return t.fail('nobody was let in');
+      t.is(reply.status, 500);
+      t.is(((await reply.json()) as { error: string }).error, 'server_error');
     });
   }
 });

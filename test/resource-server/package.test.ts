@@ -1,13 +1,12 @@
-import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { addApi } from '../helpers/api.ts';
 import { startTestService } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -30,9 +29,9 @@ console.log(JSON.stringify({ scopes: token.scopes, code, kinds: [typeof protect,
 
 test('the package can be installed into an empty project, and its kit used there, with its types', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-package-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const on = await startTestService('sqlite');
-  t.after(() => on.stop());
+  t.teardown(() => on.stop());
   const api = await addApi(on);
   const { credential } = await on.register();
 
@@ -46,7 +45,7 @@ test('the package can be installed into an empty project, and its kit used there
   writeFileSync(join(folder, 'program.mjs'), PROGRAM);
   const settings = [on.url, api.resource, api.clientId, api.clientSecret, credential];
   const ran = await run(process.execPath, ['program.mjs', ...settings], { cwd: folder });
-  assert.deepEqual(JSON.parse(ran.stdout), {
+  t.deepEqual(JSON.parse(ran.stdout), {
     scopes: ['read'],
     code: 'invalid_token',
     kinds: ['function', 'function'],
@@ -59,5 +58,5 @@ test('the package can be installed into an empty project, and its kit used there
 
   const bin = join(folder, 'node_modules/.bin/vouchsafe');
   const { stdout: version } = await run(process.execPath, [bin, '--version']);
-  assert.match(version, /^\d+\.\d+\.\d+\n$/);
+  t.regex(version, /^\d+\.\d+\.\d+\n$/);
 });

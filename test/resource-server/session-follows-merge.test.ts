@@ -1,19 +1,19 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import type { ExecutionContext } from 'ava';
 import { startMcpServer } from '../../examples/mcp-server/server.ts';
 import { createSessionOwners } from '../../src/resource-server/mcp.ts';
 import type { VerifiedToken } from '../../src/resource-server/token.ts';
 import { addApi } from '../helpers/api.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { signIn } from '../helpers/human.ts';
-import { onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 const token = (subject: string, agentId?: string, mergedFrom?: string) =>
   ({ subject, ...(agentId && { agentId }), ...(mergedFrom && { mergedFrom }) }) as VerifiedToken;
 
-test('a session follows its own agent through its merge, once, and nobody else', () => {
+test('a session follows its own agent through its merge, once, and nobody else', (t) => {
   const own = token('usr_own', 'agt_1');
   const merged = token('usr_human', 'agt_1', 'usr_own');
   const others: [string, VerifiedToken][] = [
@@ -27,33 +27,33 @@ test('a session follows its own agent through its merge, once, and nobody else',
   ];
   const sessions = createSessionOwners();
   sessions.opened('s', own);
-  for (const [who, each] of others) assert.equal(sessions.isOwner('s', each), false, who);
-  assert.equal(sessions.isOwner('s', own), true);
-  assert.equal(sessions.isOwner('s', merged), true);
-  assert.equal(sessions.isOwner('s', merged), true);
-  for (const [who, each] of others) assert.equal(sessions.isOwner('s', each), false, who);
+  for (const [who, each] of others) t.false(sessions.isOwner('s', each), who);
+  t.true(sessions.isOwner('s', own));
+  t.true(sessions.isOwner('s', merged));
+  t.true(sessions.isOwner('s', merged));
+  for (const [who, each] of others) t.false(sessions.isOwner('s', each), who);
   // What the session holds is the human's now: out of their account again it stays behind.
-  assert.equal(sessions.isOwner('s', own), false);
+  t.false(sessions.isOwner('s', own));
 
   sessions.opened('keys', token('usr_human'));
-  assert.equal(sessions.isOwner('keys', token('usr_human')), true);
-  assert.equal(sessions.isOwner('keys', token('usr_human', 'agt_1')), false);
+  t.true(sessions.isOwner('keys', token('usr_human')));
+  t.false(sessions.isOwner('keys', token('usr_human', 'agt_1')));
   sessions.closed('s');
-  assert.equal(sessions.isOwner('s', merged), false);
+  t.false(sessions.isOwner('s', merged));
 });
 
-onEveryEngine('an MCP session and the claim of its agent', (engine) => {
+onEveryEngine('an MCP session and the claim of its agent', (engine, test) => {
   let on: TestService;
   let url: string;
   let stop: () => Promise<void>;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine);
     const port = await freePort();
     url = `http://localhost:${port}/mcp`;
     const { clientId, clientSecret, resource } = await addApi(on, url);
     ({ stop } = await startMcpServer({ issuer: on.url, resource, clientId, clientSecret, port }));
   });
-  after(async () => {
+  test.after(async () => {
     await stop();
     await on.stop();
   });
@@ -82,11 +82,16 @@ onEveryEngine('an MCP session and the claim of its agent', (engine) => {
     };
   }
 
-  async function claim(agent: { claim_token: string }, mailbox: string, link = false): Promise<string> {
+  async function claim(
+    t: ExecutionContext,
+    agent: { claim_token: string },
+    mailbox: string,
+    link = false,
+  ): Promise<string> {
     await on.post('/agent/auth/claim', { claim_token: agent.claim_token, email: mailbox, link });
     const otp = await on.codeFor(mailbox);
     const done = await on.post('/agent/auth/claim/complete', { claim_token: agent.claim_token, otp });
-    assert.equal(done.status, 200, done.text);
+    t.is(done.status, 200, done.text);
     return done.body.data.credential;
   }
 
@@ -94,31 +99,31 @@ onEveryEngine('an MCP session and the claim of its agent', (engine) => {
     ['merged', false],
     ['linked', true],
   ] as const) {
-    test(`goes on once the agent is ${mode}, as whoever it is then; others stay out`, async () => {
+    test(`goes on once the agent is ${mode}, as whoever it is then; others stay out`, async (t) => {
       const mailbox = `${mode}@example.com`;
       const agent = await on.register();
       const session = await connect(agent.credential);
       await session.call('list_apps');
-      session.use(await claim(agent, mailbox, link));
+      session.use(await claim(t, agent, mailbox, link));
       await session.call('create_app', { app: `${mode}-${engine}` });
       await session.call('records', { app: `${mode}-${engine}`, action: 'insert', value: 'a' });
 
       const { sessionId } = session.transport;
       for (const other of [await on.claimed(`other-${mode}@example.com`), await on.register()]) {
         const thief = await connect(other.credential, sessionId);
-        await assert.rejects(thief.call('list_apps'), /session|404/i);
+        await t.throwsAsync(thief.call('list_apps'), { message: /session|404/i });
         await thief.client.close();
       }
       await session.client.close();
     });
   }
 
-  test('ends for the agent when its merge is undone', async () => {
+  test('ends for the agent when its merge is undone', async (t) => {
     const mailbox = 'undone@example.com';
     const agent = await on.register();
     const session = await connect(agent.credential);
     await session.call('list_apps');
-    session.use(await claim(agent, mailbox));
+    session.use(await claim(t, agent, mailbox));
     await session.call('list_apps');
     const browser = await signIn(on, mailbox);
     await browser.get(`/agents/${agent.agent_id}`);
@@ -129,7 +134,7 @@ onEveryEngine('an MCP session and the claim of its agent', (engine) => {
         last = error;
       });
     }
-    assert.match(String(last), /session|404/i);
+    t.regex(String(last), /session|404/i);
     await session.client.close();
   });
 });

@@ -1,10 +1,9 @@
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { narrowAgent, undoMerge, unlinkAgent } from '../../src/domain/owner/manage-agents.ts';
@@ -12,7 +11,8 @@ import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
 import { type Cursor, createVerifier, VerificationError } from '../../src/resource-server/index.ts';
 import { type Api, addApi, until } from '../helpers/api.ts';
-import { createTestDatabase, onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { createTestDatabase, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 /** One whose tokens are looked up, and one whose tokens are signed. */
 const RESOURCES = [
@@ -20,33 +20,35 @@ const RESOURCES = [
   { url: 'https://signed.example.com', name: 'Signed', tokens: 'jwt' },
 ];
 const asker = localOrigin('test');
+const INVALID = { instanceOf: VerificationError, code: 'invalid_token' };
+const UNAVAILABLE = { instanceOf: VerificationError, code: 'unavailable' };
 const isInvalid = (error: unknown) =>
   error instanceof VerificationError && error.code === 'invalid_token' && error.status === 401;
 const isUnavailable = (error: unknown) =>
   error instanceof VerificationError && error.code === 'unavailable' && error.status === 503;
 
-onEveryEngine('the verifier', (engine) => {
+onEveryEngine('the verifier', (engine, test) => {
   let on: TestService;
   let api: Api;
   let folder: string;
-  before(async () => {
+  test.before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'vouchsafe-verifier-'));
     const file = join(folder, 'config.json');
     writeFileSync(file, JSON.stringify({ resources: RESOURCES }));
     on = await startTestService(engine, { env: { CONFIG: file } });
     api = await addApi(on);
   });
-  after(async () => {
+  test.after(async () => {
     await on.stop();
     rmSync(folder, { recursive: true });
   });
 
-  test('a key that works resolves to who stands behind it, frozen', async () => {
+  test('a key that works resolves to who stands behind it, frozen', async (t) => {
     const agent = await on.claimed('frozen@example.com');
     const verifier = api.verifier();
     const token = await verifier.verify(agent.credential);
     const { subject, agentId, scopes, audience, owner } = token;
-    assert.deepEqual(
+    t.deepEqual(
       { subject, agentId, scopes, audience, owner },
       {
         subject: agent.user_id,
@@ -56,65 +58,63 @@ onEveryEngine('the verifier', (engine) => {
         owner: agent.user_id,
       },
     );
-    assert.ok(Number.isInteger(token.expiresAt) && token.expiresAt > Date.now() / 1000);
-    assert.match(token.keyId, /^key_/);
-    assert.match(token.mergedFrom!, /^usr_/);
-    assert.ok(Object.isFrozen(token) && Object.isFrozen(token.scopes));
+    t.true(Number.isInteger(token.expiresAt) && token.expiresAt > Date.now() / 1000);
+    t.regex(token.keyId, /^key_/);
+    t.regex(token.mergedFrom!, /^usr_/);
+    t.true(Object.isFrozen(token) && Object.isFrozen(token.scopes));
   });
 
-  test('an invented key is refused without a question, and an unknown one is asked about once', async () => {
+  test('an invented key is refused without a question, and an unknown one is asked about once', async (t) => {
     const verifier = api.verifier();
     const asked = api.asked();
     const good = (await on.register()).credential;
     const mistyped = good.slice(0, -1) + (good.endsWith('a') ? 'b' : 'a');
     for (const token of ['', 'sk_', 'x'.repeat(200), mistyped, good.replace('sk_', 'ct_'), `${good} `]) {
-      await assert.rejects(verifier.verify(token), isInvalid, token);
+      await t.throwsAsync(verifier.verify(token), INVALID, token);
     }
-    assert.equal(api.asked(), asked);
+    t.is(api.asked(), asked);
     const unknown = newSecret('sk', systemRandom);
-    for (let times = 0; times < 3; times += 1) await assert.rejects(verifier.verify(unknown), isInvalid);
-    assert.equal(api.asked(), asked + 1);
+    for (let times = 0; times < 3; times += 1) await t.throwsAsync(verifier.verify(unknown), INVALID);
+    t.is(api.asked(), asked + 1);
   });
 
-  test('two hundred callers at once are one question, and later ones none', async () => {
+  test('two hundred callers at once are one question, and later ones none', async (t) => {
     const { credential } = await on.register();
     const verifier = api.verifier();
     const asked = api.asked();
     const answers = await Promise.all(Array.from({ length: 200 }, () => verifier.verify(credential)));
-    assert.equal(new Set(answers).size, 1);
+    t.is(new Set(answers).size, 1);
     await verifier.verify(credential);
-    assert.equal(api.asked(), asked + 1);
+    t.is(api.asked(), asked + 1);
   });
 
-  test('a key for another resource, or with none of the scopes known here, is invalid', async () => {
+  test('a key for another resource, or with none of the scopes known here, is invalid', async (t) => {
     const agent = await on.claimed('elsewhere@example.com');
     const made = await on.post(
       '/api/tokens',
       { name: 'elsewhere', scope: 'read', resources: ['https://other.example.com'] },
       { Authorization: `Bearer ${agent.credential}` },
     );
-    await assert.rejects(api.verifier().verify(made.body.data.credential), isInvalid);
+    await t.throwsAsync(api.verifier().verify(made.body.data.credential), INVALID);
     const writing = await addApi(on, 'https://writing.example.com', ['write']);
-    await assert.rejects(writing.verifier().verify((await on.register()).credential), isInvalid);
+    await t.throwsAsync(writing.verifier().verify((await on.register()).credential), INVALID);
   });
 
-  test('a wrong client secret is "unavailable", and its cause says what is wrong', async () => {
+  test('a wrong client secret is "unavailable", and its cause says what is wrong', async (t) => {
     const { credential } = await on.register();
     const verifier = api.verifier({ clientSecret: newSecret('rss', systemRandom) });
-    await assert.rejects(verifier.verify(credential), (error: Error) => {
-      assert.match(String((error.cause as Error).message), /clientSecret is wrong/);
-      return isUnavailable(error);
-    });
+    const error = await t.throwsAsync(verifier.verify(credential), UNAVAILABLE);
+    t.regex(String((error.cause as Error).message), /clientSecret is wrong/);
   });
 
-  test('options that cannot be right are refused at once', () => {
+  test('options that cannot be right are refused at once', (t) => {
     const own = { issuer: on.url, resource: api.resource, clientId: 'rs_x', clientSecret: 'rss_x' };
     for (const wrong of [{ issuer: 'id' }, { resource: 'api' }, { clientId: '' }, { cacheSeconds: 61 }]) {
-      assert.throws(() => createVerifier({ ...own, follow: false, ...wrong }), JSON.stringify(wrong));
+      t.throws(() => createVerifier({ ...own, follow: false, ...wrong }), undefined, JSON.stringify(wrong));
     }
   });
 
-  describe('following what happens', () => {
+  test.describe('following what happens', (test) => {
     /** A verifier that follows already, and knows the key. */
     async function knowing(credential: string) {
       const verifier = api.verifier({ follow: true });
@@ -122,7 +122,7 @@ onEveryEngine('the verifier', (engine) => {
       return verifier;
     }
 
-    test('a key that is revoked stops working within a second, in whichever way it ends', async () => {
+    test('a key that is revoked stops working within a second, in whichever way it ends', async (t) => {
       const made = await on.claimed('ways@example.com');
       const linked = await on.claimed('ways@example.com', true);
       const other = await on.claimed('ways@example.com');
@@ -133,16 +133,16 @@ onEveryEngine('the verifier', (engine) => {
       ];
       for (const [name, credential, end] of ways) {
         const verifier = await knowing(credential);
-        await followed(verifier);
+        await followed(t, verifier);
         await end();
         const began = Date.now();
-        await refusedBy(verifier, credential);
-        assert.ok(Date.now() - began < 1000, `${name}: ${Date.now() - began} ms`);
+        await refusedBy(t, verifier, credential);
+        t.true(Date.now() - began < 1000, `${name}: ${Date.now() - began} ms`);
         verifier.close();
       }
     });
 
-    test('access tokens too, opaque and signed, are known, and refused within a second of their end', async () => {
+    test('access tokens too, opaque and signed, are known, and refused within a second of their end', async (t) => {
       for (const [resource, start] of [
         ['https://opaque.example.com', 'at_'],
         ['https://signed.example.com', 'eyJ'],
@@ -155,50 +155,50 @@ onEveryEngine('the verifier', (engine) => {
           resource,
         });
         const { access_token } = exchanged.body;
-        assert.ok(access_token.startsWith(start), exchanged.text);
+        t.truthy(access_token.startsWith(start), exchanged.text);
         const verifier = own.verifier({ follow: true });
-        assert.deepEqual((await verifier.verify(access_token)).scopes, ['read']);
-        await assert.rejects(api.verifier().verify(access_token), isInvalid, 'it is for another resource');
-        await followed(verifier);
+        t.deepEqual((await verifier.verify(access_token)).scopes, ['read']);
+        await t.throwsAsync(api.verifier().verify(access_token), INVALID, 'it is for another resource');
+        await followed(t, verifier);
         await on.form('/oauth2/revoke', { token: access_token });
         const began = Date.now();
-        await refusedBy(verifier, access_token);
-        assert.ok(Date.now() - began < 1000, `${resource}: ${Date.now() - began} ms`);
+        await refusedBy(t, verifier, access_token);
+        t.true(Date.now() - began < 1000, `${resource}: ${Date.now() - began} ms`);
         verifier.close();
       }
     });
 
-    test('held under a stream of requests, all of twenty keys are refused within a second of their revocation', async () => {
+    test('held under a stream of requests, all of twenty keys are refused within a second of their revocation', async (t) => {
       const agents = await Promise.all(Array.from({ length: 20 }, () => on.register()));
       const verifier = api.verifier({ follow: true });
       await Promise.all(agents.map(({ credential }) => verifier.verify(credential)));
-      await followed(verifier);
+      await followed(t, verifier);
       const times = await Promise.all(
         agents.map(async ({ credential }) => {
           await on.form('/oauth2/revoke', { token: credential });
           const began = Date.now();
-          await refusedBy(verifier, credential);
+          await refusedBy(t, verifier, credential);
           return Date.now() - began;
         }),
       );
       times.sort((a, b) => a - b);
       console.log(`until the first refusal: median ${times[10]} ms, p99 ${times.at(-1)} ms`);
-      assert.ok(times.at(-1)! < 1000);
+      t.true(times.at(-1)! < 1000);
       verifier.close();
     });
 
-    test('without the stream it is refused when the cached answer is over', async () => {
+    test('without the stream it is refused when the cached answer is over', async (t) => {
       const { credential } = await on.register();
       const verifier = api.verifier({ cacheSeconds: 1 });
       await verifier.verify(credential);
       await on.form('/oauth2/revoke', { token: credential });
       const began = Date.now();
       await verifier.verify(credential);
-      await refusedBy(verifier, credential);
-      assert.ok(Date.now() - began < 1500);
+      await refusedBy(t, verifier, credential);
+      t.true(Date.now() - began < 1500);
     });
 
-    test('fewer scopes, an unlinked agent and an undone merge are known within a second', async () => {
+    test('fewer scopes, an unlinked agent and an undone merge are known within a second', async (t) => {
       const mailbox = 'changes@example.com';
       const merged = await on.claimed(mailbox);
       const linked = await on.claimed(mailbox, true);
@@ -216,7 +216,7 @@ onEveryEngine('the verifier', (engine) => {
       ];
       for (const [credential, change, scopes, ownerThen] of changes) {
         const verifier = await knowing(credential);
-        await followed(verifier);
+        await followed(t, verifier);
         await change();
         await until(async () => {
           const token = await verifier.verify(credential);
@@ -226,7 +226,7 @@ onEveryEngine('the verifier', (engine) => {
       }
     });
 
-    test('a merge is told once, and one made while the program was away when it is back', async () => {
+    test('a merge is told once, and one made while the program was away when it is back', async (t) => {
       const merges: { from: string; to: string }[] = [];
       let saved: string | undefined;
       const save = (id: string) => {
@@ -237,7 +237,7 @@ onEveryEngine('the verifier', (engine) => {
       const of = (agent: { user_id: string }) => merges.filter(({ to }) => to === agent.user_id).length;
 
       const first = api.verifier({ follow: true, cursor, onMerge });
-      await followed(first);
+      await followed(t, first);
       const one = await on.claimed('merge-one@example.com');
       await until(() => of(one) === 1);
       first.close();
@@ -247,11 +247,11 @@ onEveryEngine('the verifier', (engine) => {
       await until(() => of(two) === 1);
       const three = await on.claimed('merge-three@example.com');
       await until(() => of(three) === 1);
-      assert.deepEqual([of(two), of(three)], [1, 1]);
+      t.deepEqual([of(two), of(three)], [1, 1]);
       second.close();
     });
 
-    test('a handler that fails is asked again until it succeeds', async () => {
+    test('a handler that fails is asked again until it succeeds', async (t) => {
       on.clock.advance(60); // what happened before was before this verifier's time
       let calls = 0;
       const errors: unknown[] = [];
@@ -263,23 +263,23 @@ onEveryEngine('the verifier', (engine) => {
         },
         onError: (error) => void errors.push(error),
       });
-      await followed(verifier);
+      await followed(t, verifier);
       await on.claimed('again@example.com');
       await until(() => calls === 3);
       await on.claimed('afterwards@example.com');
       await until(() => calls === 4);
-      assert.equal(errors.length, 2);
+      t.is(errors.length, 2);
       verifier.close();
     });
 
     /** Waits until the stream of a verifier stands: until it is told of something. */
-    async function followed(verifier: ReturnType<Api['verifier']>): Promise<void> {
+    async function followed(t: ExecutionContext, verifier: ReturnType<Api['verifier']>): Promise<void> {
       for (;;) {
         const { credential } = await on.register();
         await verifier.verify(credential);
         await on.form('/oauth2/revoke', { token: credential });
         const isTold = await Promise.race([
-          refusedBy(verifier, credential).then(() => true),
+          refusedBy(t, verifier, credential).then(() => true),
           new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 500)),
         ]);
         if (isTold) return;
@@ -287,12 +287,16 @@ onEveryEngine('the verifier', (engine) => {
     }
   });
 
-  async function refusedBy(verifier: ReturnType<Api['verifier']>, credential: string): Promise<void> {
+  async function refusedBy(
+    t: ExecutionContext,
+    verifier: ReturnType<Api['verifier']>,
+    credential: string,
+  ): Promise<void> {
     await until(() =>
       verifier.verify(credential).then(
         () => false,
         (error) => {
-          assert.ok(isInvalid(error), String(error));
+          t.true(isInvalid(error), String(error));
           return true;
         },
       ),
@@ -300,10 +304,10 @@ onEveryEngine('the verifier', (engine) => {
   }
 });
 
-onEveryEngine('the verifier and outages', (engine) => {
+onEveryEngine('the verifier and outages', (engine, test) => {
   test('cached answers live on, others are "unavailable", and recovery is noticed', async (t) => {
     const database = await createTestDatabase(engine);
-    t.after(() => database.drop());
+    t.teardown(() => database.drop());
     const first = await startTestService(engine, { database });
     const api = await addApi(first);
     const port = new URL(first.url).port;
@@ -312,12 +316,12 @@ onEveryEngine('the verifier and outages', (engine) => {
     const token = await verifier.verify(known.credential);
     await first.stop();
 
-    assert.equal(await verifier.verify(known.credential), token);
-    await assert.rejects(verifier.verify(fresh.credential), isUnavailable);
+    t.is(await verifier.verify(known.credential), token);
+    await t.throwsAsync(verifier.verify(fresh.credential), UNAVAILABLE);
     await until(() => verifier.verify(known.credential).then(() => false, isUnavailable));
 
     const second = await startTestService(engine, { database, env: { PORT: port, PUBLIC_URL: first.url } });
-    t.after(() => second.stop());
+    t.teardown(() => second.stop());
     const began = Date.now();
     await until(() =>
       verifier.verify(known.credential).then(
@@ -325,7 +329,7 @@ onEveryEngine('the verifier and outages', (engine) => {
         () => false,
       ),
     );
-    assert.ok(Date.now() - began < 5000);
+    t.true(Date.now() - began < 5000);
     await verifier.verify(fresh.credential);
   });
 
@@ -335,7 +339,7 @@ onEveryEngine('the verifier and outages', (engine) => {
       connections += 1;
     }).listen(0);
     await once(mute, 'listening');
-    t.after(() => mute.close());
+    t.teardown(() => mute.close());
     const { port } = mute.address() as { port: number };
     const verifier = createVerifier({
       issuer: `http://localhost:${port}`,
@@ -347,8 +351,8 @@ onEveryEngine('the verifier and outages', (engine) => {
     });
     const token = newSecret('sk', systemRandom);
     const all = await Promise.allSettled(Array.from({ length: 100 }, () => verifier.verify(token)));
-    assert.ok(all.every((each) => each.status === 'rejected' && isUnavailable(each.reason)));
-    await assert.rejects(verifier.verify(newSecret('sk', systemRandom)), isUnavailable);
-    assert.equal(connections, 1);
+    t.true(all.every((each) => each.status === 'rejected' && isUnavailable(each.reason)));
+    await t.throwsAsync(verifier.verify(newSecret('sk', systemRandom)), UNAVAILABLE);
+    t.is(connections, 1);
   });
 });

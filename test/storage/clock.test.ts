@@ -1,10 +1,10 @@
-import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { databaseClock } from '../../src/domain/jobs/database-clock.ts';
 import { createSteadyClock } from '../../src/lib/steady-clock.ts';
 import type { Db } from '../../src/store/engine/db.ts';
-import { createTestClock, onEveryEngine, startTestService, type TestService } from '../helpers/service.ts';
+import { assertProperty } from '../helpers/property.ts';
+import { createTestClock, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -42,88 +42,86 @@ function besideSteps(mark?: number) {
   };
 }
 
-describe('time beside a clock that steps', () => {
-  test('a step that lasts a minute changes nothing, however far and whichever way', () => {
+test.describe('time beside a clock that steps', (test) => {
+  test('a step that lasts a minute changes nothing, however far and whichever way', (t) => {
     for (const step of [40 * DAY, -40 * DAY, HOUR, -HOUR, 61 * SECOND + 1000, -62 * SECOND]) {
       const at = besideSteps();
       at.pass(5 * MINUTE);
       at.step(step);
       const before = at.steady.now();
-      assert.equal(at.pass(MINUTE), 0);
-      assert.equal(at.steady.now() - before, MINUTE, `${step}`);
+      t.is(at.pass(MINUTE), 0);
+      t.is(at.steady.now() - before, MINUTE, `${step}`);
       at.step(-step);
-      assert.equal(at.pass(HOUR), 0);
-      assert.ok(Math.abs(at.error()) < 5, `${step}`);
-      assert.ok(at.steady.mayDelete());
+      t.is(at.pass(HOUR), 0);
+      t.true(Math.abs(at.error()) < 5, `${step}`);
+      t.true(at.steady.mayDelete());
     }
   });
 
-  test('a step that lasts is believed after ten minutes, and not before', () => {
+  test('a step that lasts is believed after ten minutes, and not before', (t) => {
     for (const step of [DAY, -DAY, 2 * MINUTE, -2 * MINUTE]) {
       const at = besideSteps();
       at.step(step);
-      assert.equal(at.pass(10 * MINUTE), 0);
-      assert.equal(at.error(), -step);
-      assert.equal(at.pass(15 * SECOND), step);
-      assert.equal(at.error(), 0);
+      t.is(at.pass(10 * MINUTE), 0);
+      t.is(at.error(), -step);
+      t.is(at.pass(15 * SECOND), step);
+      t.is(at.error(), 0);
     }
   });
 
-  test('a clock that shows something else each time is not believed', () => {
+  test('a clock that shows something else each time is not believed', (t) => {
     const at = besideSteps();
     for (let round = 0; round < 40; round += 1) {
       at.step(2 * MINUTE);
-      assert.equal(at.pass(MINUTE), 0);
+      t.is(at.pass(MINUTE), 0);
     }
-    assert.equal(at.steady.now() - BEGIN, 40 * MINUTE);
+    t.is(at.steady.now() - BEGIN, 40 * MINUTE);
   });
 
-  test('after a leap of more than a day nothing is deleted for an hour', () => {
+  test('after a leap of more than a day nothing is deleted for an hour', (t) => {
     const at = besideSteps();
     at.step(DAY + HOUR);
     at.pass(11 * MINUTE);
-    assert.ok(!at.steady.mayDelete());
+    t.false(at.steady.mayDelete());
     at.pass(58 * MINUTE);
-    assert.ok(!at.steady.mayDelete());
+    t.false(at.steady.mayDelete());
     at.pass(2 * MINUTE);
-    assert.ok(at.steady.mayDelete());
+    t.true(at.steady.mayDelete());
   });
 
-  test('a start does not begin before the latest known time, and deletes nothing at once where that is long ago', () => {
-    assert.equal(besideSteps(BEGIN + HOUR).steady.now(), BEGIN + HOUR);
-    assert.equal(besideSteps(BEGIN - HOUR).steady.now(), BEGIN);
-    assert.ok(besideSteps(BEGIN - HOUR).steady.mayDelete());
-    assert.ok(!besideSteps(BEGIN - 2 * DAY).steady.mayDelete());
-    assert.ok(besideSteps().steady.mayDelete());
+  test('a start does not begin before the latest known time, and deletes nothing at once where that is long ago', (t) => {
+    t.is(besideSteps(BEGIN + HOUR).steady.now(), BEGIN + HOUR);
+    t.is(besideSteps(BEGIN - HOUR).steady.now(), BEGIN);
+    t.true(besideSteps(BEGIN - HOUR).steady.mayDelete());
+    t.false(besideSteps(BEGIN - 2 * DAY).steady.mayDelete());
+    t.true(besideSteps().steady.mayDelete());
   });
 
-  test('whatever small steps there are, time goes on, never back, and stays near', () => {
+  test('whatever small steps there are, time goes on, never back, and stays near', async (t) => {
     const small = fc.integer({ min: -20 * SECOND, max: 20 * SECOND });
-    fc.assert(
-      fc.property(fc.array(small, { maxLength: 40 }), (steps) => {
-        const at = besideSteps();
-        let sum = 0;
-        for (const step of steps) {
-          if (Math.abs(sum + step) > 25 * SECOND) continue;
-          sum += step;
-          at.step(step);
-          const before = at.steady.now();
-          at.pass(15 * SECOND);
-          assert.ok(at.steady.now() - before > 10 * SECOND);
-        }
-        assert.equal(at.pass(20 * MINUTE), 0);
-        assert.ok(Math.abs(at.error()) < 5);
-      }),
-    );
+    await assertProperty(t, [fc.array(small, { maxLength: 40 })], (t, steps) => {
+      const at = besideSteps();
+      let sum = 0;
+      for (const step of steps) {
+        if (Math.abs(sum + step) > 25 * SECOND) continue;
+        sum += step;
+        at.step(step);
+        const before = at.steady.now();
+        at.pass(15 * SECOND);
+        t.true(at.steady.now() - before > 10 * SECOND);
+      }
+      t.is(at.pass(20 * MINUTE), 0);
+      t.true(Math.abs(at.error()) < 5);
+    });
   });
 });
 
-onEveryEngine('the clock of a database', (engine) => {
+onEveryEngine('the clock of a database', (engine, test) => {
   let on: TestService;
-  before(async () => {
+  test.before(async () => {
     on = await startTestService(engine, { clock: createTestClock(BEGIN) });
   });
-  after(() => on.stop());
+  test.after(() => on.stop());
 
   /** The service's clock over its database, whose host's, or server's, clock is set by hand. */
   async function clockBeside(at: { there: number; passed: number }, set: number[] = []) {
@@ -139,24 +137,24 @@ onEveryEngine('the clock of a database', (engine) => {
     }
   }
 
-  test('goes on over a restart with a clock that was set back', async () => {
+  test('goes on over a restart with a clock that was set back', async (t) => {
     const at = { there: BEGIN, passed: 0 };
     const first = await clockBeside(at);
     await pass(first, at, 5 * MINUTE);
     first.stop();
     at.there -= 3 * HOUR;
     const second = await clockBeside(at);
-    assert.ok(second.clock() >= BEGIN + 4 * MINUTE, new Date(second.clock()).toISOString());
+    t.true(second.clock() >= BEGIN + 4 * MINUTE, new Date(second.clock()).toISOString());
     second.stop();
   });
 
-  test('an expired code stays expired, when the clock is set back and when that is believed', async () => {
+  test('an expired code stays expired, when the clock is set back and when that is believed', async (t) => {
     const { claim_token } = await on.register();
     await on.post('/agent/auth/claim', { claim_token, email: `clock-${engine}@example.com` });
     const otp = await on.codeFor(`clock-${engine}@example.com`);
     on.clock.advance(601);
     const complete = () => on.post('/agent/auth/claim/complete', { claim_token, otp });
-    assert.equal((await complete()).body.error.code, 'otp_expired');
+    t.is((await complete()).body.error.code, 'otp_expired');
 
     const at = { there: on.clock(), passed: 0 };
     const set: number[] = [];
@@ -164,18 +162,18 @@ onEveryEngine('the clock of a database', (engine) => {
     at.there -= HOUR;
     const expired = clock();
     await pass({ look }, at, 9 * MINUTE);
-    assert.ok(clock() > expired);
-    assert.deepEqual(set, []);
+    t.true(clock() > expired);
+    t.deepEqual(set, []);
     await pass({ look }, at, 3 * MINUTE);
-    assert.equal(set.length, 1);
-    assert.ok(clock() < expired);
+    t.is(set.length, 1);
+    t.true(clock() < expired);
     stop();
 
     on.clock.advance((clock() - on.clock()) / 1000); // the service's own time is set back as well
-    assert.equal((await complete()).body.error.code, 'otp_expired');
+    t.is((await complete()).body.error.code, 'otp_expired');
   });
 
-  test('is not set back before the codes are ended: a database that is away is asked again', async () => {
+  test('is not set back before the codes are ended: a database that is away is asked again', async (t) => {
     const at = { there: on.clock(), passed: 0 };
     let isAway = false;
     const { db } = on.service.deps;
@@ -191,17 +189,17 @@ onEveryEngine('the clock of a database', (engine) => {
     isAway = true;
     const before = clock();
     await pass({ look: () => look().catch(() => {}) }, at, 5 * MINUTE);
-    assert.ok(clock() > before);
+    t.true(clock() > before);
     isAway = false;
     await pass({ look }, at, MINUTE);
-    assert.ok(clock() < before);
+    t.true(clock() < before);
     stop();
   });
 
-  test('has no other source than the one of its engine', async () => {
+  test('has no other source than the one of its engine', async (t) => {
     const db: Db = { ...on.service.deps.db, now: async () => BEGIN + 50 * DAY };
     const { clock, stop } = await databaseClock(db, () => BEGIN + 60 * DAY, { monotonic: () => 0 });
-    assert.equal(clock(), BEGIN + (engine === 'sqlite' ? 60 : 50) * DAY);
+    t.is(clock(), BEGIN + (engine === 'sqlite' ? 60 : 50) * DAY);
     stop();
   });
 });

@@ -1,36 +1,34 @@
-import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { migrate, pendingMigrations } from '../../src/store/engine/migrate.ts';
 import { lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
-import { createTestDatabase, onEveryEngine, type TestDatabase } from '../helpers/service.ts';
-
+import { createTestDatabase, type TestDatabase } from '../helpers/service.ts';
 import { helperPath, openTestDatabase, registerAt, serveAndEnd } from '../helpers/storage.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('migrations', (engine) => {
+onEveryEngine('migrations', (engine, test) => {
   let database: TestDatabase;
-  before(async () => {
+  test.before(async () => {
     database = await createTestDatabase(engine);
   });
-  after(() => database.drop());
+  test.after(() => database.drop());
 
-  test('of five processes that start at once on an empty database, one migrates and all serve', async () => {
+  test('of five processes that start at once on an empty database, one migrates and all serve', async (t) => {
     const servers = await Promise.all(Array.from({ length: 5 }, () => startCrashing([database.url])));
     const statuses = await Promise.all(servers.map(async ({ urls }) => (await registerAt(urls[0]!)).status));
     await Promise.all(servers.map((server) => server.kill()));
-    assert.deepEqual(statuses, [200, 200, 200, 200, 200]);
+    t.deepEqual(statuses, [200, 200, 200, 200, 200]);
     const applied = await lookInto(database.url, (db) =>
       db.all('SELECT name FROM migrations ORDER BY version'),
     );
     const files = readdirSync(new URL('../../db/migrations/', import.meta.url)).sort();
-    assert.deepEqual(
+    t.deepEqual(
       applied,
       files.map((name) => ({ name })),
     );
@@ -40,33 +38,33 @@ onEveryEngine('migrations', (engine) => {
     await lookInto(database.url, async (db) => {
       const row = await db.get<{ checksum: string }>('SELECT checksum FROM migrations WHERE version = 1');
       await db.tx((tx) => tx.run(`UPDATE migrations SET checksum = 'another' WHERE version = 1`));
-      t.after(() =>
+      t.teardown(() =>
         lookInto(database.url, (again) =>
           again.tx((tx) => tx.run('UPDATE migrations SET checksum = ? WHERE version = 1', [row!.checksum])),
         ),
       );
     });
     const { code, said } = await serveAndEnd(database.url);
-    assert.equal(code, 1);
-    assert.match(said, /^Migration 0001_\w+\.sql was changed after it was applied to this database\.\n$/);
+    t.is(code, 1);
+    t.regex(said, /^Migration 0001_\w+\.sql was changed after it was applied to this database\.\n$/);
   });
 
   test('a database that is newer than the program stops the start, with a sentence', async (t) => {
     const newer = `INSERT INTO migrations (version, name, checksum, applied_at) VALUES (999, 'later', 'x', 0)`;
     await lookInto(database.url, (db) => db.tx((tx) => tx.run(newer)));
-    t.after(() =>
+    t.teardown(() =>
       lookInto(database.url, (db) => db.tx((tx) => tx.run('DELETE FROM migrations WHERE version = 999'))),
     );
     const { code, said } = await serveAndEnd(database.url);
-    assert.equal(code, 1);
-    assert.match(said, /^The database is at migration 999, [^\n]* start a newer version\.\n$/);
+    t.is(code, 1);
+    t.regex(said, /^The database is at migration 999, [^\n]* start a newer version\.\n$/);
   });
 
   test('a migration that fails half-way leaves nothing of itself or of those before it', async (t) => {
     const empty = await createTestDatabase(engine);
     const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-migrations-'));
     const db = await openTestDatabase(empty);
-    t.after(async () => {
+    t.teardown(async () => {
       await db.close();
       await empty.drop();
       rmSync(folder, { recursive: true });
@@ -77,19 +75,23 @@ onEveryEngine('migrations', (engine) => {
       join(folder, '0002_second.sql'),
       'CREATE TABLE second (id BIGINT PRIMARY KEY); INSERT INTO second (nothing) VALUES (1);',
     );
-    await assert.rejects(migrate(db, 0, { folder: url }), /nothing/);
+    await t.throwsAsync(migrate(db, 0, { folder: url }), { message: /nothing/ });
     for (const table of ['first', 'second', 'migrations']) {
-      await assert.rejects(db.get(`SELECT COUNT(*) FROM ${table}`), new RegExp(table), `${table} is there`);
+      await t.throwsAsync(
+        db.get(`SELECT COUNT(*) FROM ${table}`),
+        { message: new RegExp(table) },
+        `${table} is there`,
+      );
     }
-    assert.equal(await pendingMigrations(db, url), 2);
+    t.is(await pendingMigrations(db, url), 2);
     writeFileSync(join(folder, '0002_second.sql'), 'CREATE TABLE second (id BIGINT PRIMARY KEY);');
-    assert.deepEqual(await migrate(db, 0, { folder: url }), ['0001_first.sql', '0002_second.sql']);
-    assert.deepEqual(await migrate(db, 0, { folder: url }), []);
+    t.deepEqual(await migrate(db, 0, { folder: url }), ['0001_first.sql', '0002_second.sql']);
+    t.deepEqual(await migrate(db, 0, { folder: url }), []);
   });
 
   test('a process killed at any step of migrating leaves a database that migrates', async (t) => {
     const empty = await createTestDatabase(engine);
-    t.after(() => empty.drop());
+    t.teardown(() => empty.drop());
     const files = readdirSync(new URL('../../db/migrations/', import.meta.url)).length;
     for (let step = 1; ; step += 1) {
       const child = spawn(process.execPath, [helperPath('dying-migration.ts'), empty.url, String(step)], {
@@ -100,10 +102,10 @@ onEveryEngine('migrations', (engine) => {
       if (said === 'stopped') child.kill('SIGKILL');
       await exited;
       const pending = await lookInto(empty.url, (db) => pendingMigrations(db));
-      assert.equal(pending, said === 'stopped' ? files : 0, `at step ${step}`);
+      t.is(pending, said === 'stopped' ? files : 0, `at step ${step}`);
       if (said === 'done') break;
-      assert.ok(step < 100);
+      t.true(step < 100);
     }
-    assert.deepEqual(await lookInto(empty.url, violations), []);
+    t.deepEqual(await lookInto(empty.url, violations), []);
   });
 });

@@ -1,15 +1,16 @@
-import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
+import { Failure } from '../../src/errors.ts';
 import type { Db } from '../../src/store/engine/db.ts';
 import { openDatabase } from '../../src/store/engine/open.ts';
 import { configFor } from '../helpers/crashing.ts';
-import { createTestDatabase, type Engine, onEveryEngine } from '../helpers/service.ts';
+import { createTestDatabase, type Engine } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 /** A database with a table to write on. */
-async function notebook(t: TestContext, engine: Engine): Promise<Db> {
+async function notebook(t: ExecutionContext, engine: Engine): Promise<Db> {
   const database = await createTestDatabase(engine);
   const db = await openDatabase(configFor(database.url).database, () => {});
-  t.after(async () => {
+  t.teardown(async () => {
     await db.close();
     await database.drop();
   });
@@ -19,7 +20,7 @@ async function notebook(t: TestContext, engine: Engine): Promise<Db> {
 const INSERT = 'INSERT INTO notes (id) VALUES (?)';
 const COUNT = 'SELECT COUNT(*) AS n FROM notes';
 
-onEveryEngine('one moment', (engine) => {
+onEveryEngine('one moment', (engine, test) => {
   test('reads that belong together show one moment, whatever is written between them, and the next ones the newest', async (t) => {
     const db = await notebook(t, engine);
     const seen = await db.read(async (tx) => {
@@ -28,21 +29,17 @@ onEveryEngine('one moment', (engine) => {
       const after = await tx.get<{ n: number }>(COUNT);
       return [before!.n, after!.n];
     });
-    assert.deepEqual(seen, [0, 0]);
+    t.deepEqual(seen, [0, 0]);
     const views = await Promise.all([1, 2, 3].map(() => db.read((tx) => tx.get<{ n: number }>(COUNT))));
-    assert.deepEqual(
+    t.deepEqual(
       views.map((row) => row!.n),
       [1, 1, 1],
     );
-    await assert.rejects(
+    await t.throwsAsync(
       db.read((tx) => tx.get('SELECT nothing FROM notes')),
-      /nothing/,
+      { message: /nothing/ },
     );
-    assert.equal(
-      (await db.read((tx) => tx.get<{ n: number }>(COUNT)))!.n,
-      1,
-      'and one that fails spoils none',
-    );
+    t.is((await db.read((tx) => tx.get<{ n: number }>(COUNT)))!.n, 1, 'and one that fails spoils none');
   });
 
   test('statements that a transaction asks at once are done in their order, and all undone where one fails', async (t) => {
@@ -56,10 +53,10 @@ onEveryEngine('one moment', (engine) => {
       ]);
       return [first!.n, second!.n];
     });
-    assert.deepEqual(rows, [1, 2]);
+    t.deepEqual(rows, [1, 2]);
     const failing = db.tx((tx) => Promise.all([3, 1, 4].map((id) => tx.run(INSERT, [id]))));
-    await assert.rejects(failing, /unique|duplicate/i);
-    assert.equal((await db.get<{ n: number }>(COUNT))!.n, 2);
+    await t.throwsAsync(failing, { message: /unique|duplicate/i });
+    t.is((await db.get<{ n: number }>(COUNT))!.n, 2);
   });
 });
 
@@ -67,8 +64,9 @@ test('what a transaction asks after SQLite has undone it by itself is refused, a
   const db = await notebook(t, 'sqlite');
   // As on a full disk, where SQLite rolls back without being asked.
   const undone = db.tx((tx) => Promise.all([tx.run(INSERT, [1]), tx.run('ROLLBACK'), tx.run(INSERT, [2])]));
-  await assert.rejects(undone, { kind: 'unavailable' });
-  assert.equal((await db.get<{ n: number }>(COUNT))!.n, 0);
+  const refused = await t.throwsAsync(undone, { instanceOf: Failure });
+  t.is(refused.kind, 'unavailable');
+  t.is((await db.get<{ n: number }>(COUNT))!.n, 0);
   await db.tx((tx) => tx.run(INSERT, [3]));
-  assert.equal((await db.get<{ n: number }>(COUNT))!.n, 1, 'and the next one is written');
+  t.is((await db.get<{ n: number }>(COUNT))!.n, 1, 'and the next one is written');
 });

@@ -1,14 +1,13 @@
-import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { vouchsafe } from '../helpers/cli.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { createTestDatabase, startTestService, type TestDatabase } from '../helpers/service.ts';
+import { test } from '../helpers/suite.ts';
 
 const PROGRAM = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find((path) => existsSync(path));
 
@@ -68,14 +67,13 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
-describe('behind pgbouncer in transaction mode', {
-  skip: PROGRAM === undefined && 'pgbouncer is not installed',
-}, () => {
+const behindPgbouncer = test.skipIf(PROGRAM === undefined && 'pgbouncer is not installed');
+behindPgbouncer.describe('behind pgbouncer in transaction mode', (test) => {
   let folder: string;
   let database: TestDatabase;
   let strict: Awaited<ReturnType<typeof startBouncer>>;
   let lenient: Awaited<ReturnType<typeof startBouncer>>;
-  before(async () => {
+  test.before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'vouchsafe-pgbouncer-'));
     chmodSync(folder, 0o755);
     database = await createTestDatabase('postgres');
@@ -84,24 +82,24 @@ describe('behind pgbouncer in transaction mode', {
       'ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout',
     ]);
   });
-  after(async () => {
+  test.after(async () => {
     await strict.stop();
     await lenient.stop();
     await database.drop();
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('a start and doctor name the setting, whether the pooler refuses startup parameters or swallows them', async () => {
+  test('a start and doctor name the setting, whether the pooler refuses startup parameters or swallows them', async (t) => {
     for (const { url } of [strict, lenient]) {
       for (const command of ['migrate', 'doctor']) {
         const ended = await vouchsafe([command], folder, { DATABASE_URL: url });
-        assert.equal(ended.code, 1);
-        assert.match(ended.stdout + ended.stderr, /pooler such as pgbouncer: set PG_PREPARED=off/, command);
+        t.is(ended.code, 1);
+        t.regex(ended.stdout + ended.stderr, /pooler such as pgbouncer: set PG_PREPARED=off/, command);
       }
     }
   });
 
-  test('with PG_PREPARED=off two services register, claim, introspect and revoke, many at once', async () => {
+  test('with PG_PREPARED=off two services register, claim, introspect and revoke, many at once', async (t) => {
     const options = { env: { PG_PREPARED: 'off' }, database: { url: strict.url, drop: async () => {} } };
     const one = await startTestService('postgres', options);
     const two = await startTestService('postgres', { ...options, clock: one.clock });
@@ -112,28 +110,28 @@ describe('behind pgbouncer in transaction mode', {
       const seen = await Promise.all(
         agents.map(({ credential }, index) => (index % 2 ? two : one).get('/api/me', credential)),
       );
-      assert.deepEqual([...new Set(seen.map(({ status }) => status))], [200]);
+      t.deepEqual([...new Set(seen.map(({ status }) => status))], [200]);
       const claimed = await one.claimed('pooled@example.com');
-      assert.equal((await two.get('/api/me', claimed.credential)).status, 200);
+      t.is((await two.get('/api/me', claimed.credential)).status, 200);
       const revoked = await one.form('/oauth2/revoke', { token: claimed.credential });
-      assert.equal(revoked.status, 200);
-      assert.equal((await two.get('/api/me', claimed.credential)).status, 401);
+      t.is(revoked.status, 200);
+      t.is((await two.get('/api/me', claimed.credential)).status, 401);
     } finally {
       await one.stop();
       await two.stop();
     }
   });
 
-  test('times hold within each transaction, and on no connection afterwards', async () => {
+  test('times hold within each transaction, and on no connection afterwards', async (t) => {
     const options = { env: { PG_PREPARED: 'off' }, database: { url: strict.url, drop: async () => {} } };
     const on = await startTestService('postgres', options);
     try {
       const { db } = on.service.deps;
       const time = `SELECT current_setting('statement_timeout') AS time`;
-      assert.deepEqual(await db.get(time), { time: '2s' });
-      assert.deepEqual(await db.tx((tx) => tx.get(time)), { time: '2s' });
-      await assert.rejects(db.get('SELECT pg_sleep(3)'), /cannot answer now/);
-      assert.deepEqual(await db.get(time), { time: '2s' });
+      t.deepEqual(await db.get(time), { time: '2s' });
+      t.deepEqual(await db.tx((tx) => tx.get(time)), { time: '2s' });
+      await t.throwsAsync(db.get('SELECT pg_sleep(3)'), { message: /cannot answer now/ });
+      t.deepEqual(await db.get(time), { time: '2s' });
     } finally {
       await on.stop();
     }
@@ -141,24 +139,20 @@ describe('behind pgbouncer in transaction mode', {
     await plain.stop();
   });
 
-  test('backup and restore go through it, and a restore is refused while a service holds its lock through it', async () => {
+  test('backup and restore go through it, and a restore is refused while a service holds its lock through it', async (t) => {
     const env = { PG_PREPARED: 'off', DATABASE_URL: strict.url };
     const options = { env: { PG_PREPARED: 'off' }, database: { url: strict.url, drop: async () => {} } };
     const on = await startTestService('postgres', options);
     const { credential } = await on.register();
     const file = join(folder, 'copy');
-    assert.equal((await vouchsafe(['backup', file], folder, env)).code, 0);
+    t.is((await vouchsafe(['backup', file], folder, env)).code, 0);
     const refused = await vouchsafe(['restore', file, '--accept-revived'], folder, env);
-    assert.deepEqual(
-      [refused.code, /works on this database/.test(refused.stderr)],
-      [1, true],
-      refused.stderr,
-    );
+    t.deepEqual([refused.code, /works on this database/.test(refused.stderr)], [1, true], refused.stderr);
     await on.stop();
     const done = await vouchsafe(['restore', file, '--accept-revived'], folder, env);
-    assert.equal(done.code, 0, done.stderr);
+    t.is(done.code, 0, done.stderr);
     const again = await startTestService('postgres', options);
-    assert.equal((await again.get('/api/me', credential)).status, 200);
+    t.is((await again.get('/api/me', credential)).status, 200);
     await again.stop();
   });
 });

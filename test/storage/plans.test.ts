@@ -1,12 +1,11 @@
-import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import Database from 'better-sqlite3';
 import pg from 'pg';
 import { migrate } from '../../src/store/engine/migrate.ts';
 import { openDatabase } from '../../src/store/engine/open.ts';
 import { configFor } from '../helpers/crashing.ts';
-import { createTestDatabase, onEveryEngine, type TestDatabase } from '../helpers/service.ts';
+import { createTestDatabase, type TestDatabase } from '../helpers/service.ts';
 import { callSites, collectStatements, type Statement } from '../helpers/statements.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 /** Tables that an operator fills by hand, a row at a time. All others grow with agents, humans or time. */
 const SMALL = new Map([
@@ -42,13 +41,13 @@ const VARIANTS: Record<string, unknown[][]> = {
 
 const statements: Statement[] = await collectStatements(VARIANTS);
 
-test('every line of the store that runs a statement is looked at', () => {
+test('every line of the store that runs a statement is looked at', (t) => {
   const seen = new Set(statements.map(({ at }) => at));
-  assert.deepEqual(
+  t.deepEqual(
     callSites().filter((site) => !seen.has(site)),
     [],
   );
-  assert.ok(statements.length > 190, `${statements.length} statements`);
+  t.true(statements.length > 190, `${statements.length} statements`);
 });
 
 /** Columns of a table that refer to a row of another one. */
@@ -57,7 +56,7 @@ interface Reference {
   columns: string[];
 }
 
-onEveryEngine('a million rows', (engine) => {
+onEveryEngine('a million rows', (engine, test) => {
   let database: TestDatabase;
   let look: {
     references(): Promise<Reference[]>;
@@ -68,29 +67,29 @@ onEveryEngine('a million rows', (engine) => {
     end(): Promise<unknown>;
   };
 
-  before(async () => {
+  test.before(async () => {
     database = await createTestDatabase(engine);
     const db = await openDatabase(configFor(database.url).database, () => {});
     await migrate(db, Date.now());
     await db.close();
     look = engine === 'sqlite' ? lookIntoSqlite(database.url) : await lookIntoPostgres(database.url);
   });
-  after(async () => {
+  test.after(async () => {
     await look.end();
     await database.drop();
   });
 
-  test('every reference leads an index without condition: deleting a row looks through no table', async () => {
+  test('every reference leads an index without condition: deleting a row looks through no table', async (t) => {
     const references = await look.references();
-    assert.ok(references.length >= 15, `${references.length} references`);
+    t.true(references.length >= 15, `${references.length} references`);
     for (const { table, columns } of references) {
       const indexes = await look.indexes(table);
       const leads = indexes.some((index) => columns.every((column, place) => index[place] === column));
-      assert.ok(leads, `${table} (${columns}) leads none of ${JSON.stringify(indexes)}`);
+      t.true(leads, `${table} (${columns}) leads none of ${JSON.stringify(indexes)}`);
     }
   });
 
-  test('no statement goes through a table that grows', async () => {
+  test('no statement goes through a table that grows', async (t) => {
     const found: string[] = [];
     for (const statement of statements) {
       for (const scan of await look.scans(statement)) {
@@ -99,7 +98,7 @@ onEveryEngine('a million rows', (engine) => {
         found.push(`${statement.at} goes through ${scan}: ${statement.sql.replace(/\s+/g, ' ')}`);
       }
     }
-    assert.deepEqual(found, []);
+    t.deepEqual(found, []);
   });
 });
 

@@ -1,6 +1,5 @@
-import assert from 'node:assert/strict';
-import { describe, type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
 import pg from 'pg';
 import { lookInto } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
@@ -13,19 +12,20 @@ import {
   opsStatus,
   serveAndEnd,
 } from '../helpers/storage.ts';
+import { test } from '../helpers/suite.ts';
 import { startTcpProxy, type TcpProxy } from '../helpers/tcp-proxy.ts';
 
-describe('PostgreSQL', () => {
+test.describe('PostgreSQL', (test) => {
   test('a server that would forget what it acknowledged is refused, with a sentence', async (t) => {
     const database = await createTestDatabase('postgres');
-    t.after(() => database.drop());
+    t.teardown(() => database.drop());
     await asClient(database.url, (client) =>
       client.query(`ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = off`),
     );
-    await assert.rejects(openTestDatabase(database), /synchronous_commit=off/);
+    await t.throwsAsync(openTestDatabase(database), { message: /synchronous_commit=off/ });
     const { code, said } = await serveAndEnd(database.url);
-    assert.equal(code, 1);
-    assert.match(
+    t.is(code, 1);
+    t.regex(
       said,
       /^DATABASE_URL: [^\n]* cannot be used: The database runs with synchronous_commit=off[^\n]*\n$/,
     );
@@ -44,8 +44,8 @@ describe('PostgreSQL', () => {
         await tx.run('UPDATE notes SET value = value + 1 WHERE id = ?', [second]);
       });
     await Promise.all([add(1, 2), add(2, 1)]);
-    assert.equal(runs, 3);
-    assert.deepEqual(await db.all('SELECT value FROM notes ORDER BY id'), [{ value: 2 }, { value: 2 }]);
+    t.is(runs, 3);
+    t.deepEqual(await db.all('SELECT value FROM notes ORDER BY id'), [{ value: 2 }, { value: 2 }]);
   });
 
   test('two serializable transactions that read what the other writes both happen, one after the other', async (t) => {
@@ -60,13 +60,13 @@ describe('PostgreSQL', () => {
         await tx.run('UPDATE notes SET value = ? WHERE id = 1', [row!.value + 1]);
       });
     await Promise.all([increment(), increment()]);
-    assert.deepEqual(await db.get('SELECT value FROM notes'), { value: 2 });
+    t.deepEqual(await db.get('SELECT value FROM notes'), { value: 2 });
   });
 
   test('connections ended by the server cost 503 at most, nothing acknowledged, and none is used again', async (t) => {
     const database = await createTestDatabase('postgres');
     const on = await startTestService('postgres', { database });
-    t.after(async () => {
+    t.teardown(async () => {
       await on.stop();
       await database.drop();
     });
@@ -78,7 +78,7 @@ describe('PostgreSQL', () => {
         const reply = await on.post('/agent/auth', { type: 'anonymous' });
         statuses.add(reply.status);
         if (reply.status === 200) kept.push(reply.body.data.credential);
-        else assertUnavailable(reply);
+        else assertUnavailable(t, reply);
       }
     });
     await asClient(process.env.TEST_DATABASE_URL!, async (admin) => {
@@ -92,19 +92,19 @@ describe('PostgreSQL', () => {
     });
     isOver = true;
     await Promise.all(clients);
-    assert.ok([...statuses].every((status) => status === 200 || status === 503));
-    for (const key of kept) assert.equal((await on.get('/api/me', key)).status, 200);
-    assert.deepEqual(await lookInto(database.url, violations), []);
+    t.true([...statuses].every((status) => status === 200 || status === 503));
+    for (const key of kept) t.is((await on.get('/api/me', key)).status, 200);
+    t.deepEqual(await lookInto(database.url, violations), []);
   });
 
   /** A service that reaches its database by a wire that can be cut. */
-  async function startBehindProxy(t: TestContext): Promise<{ on: TestService; wire: TcpProxy }> {
+  async function startBehindProxy(t: ExecutionContext): Promise<{ on: TestService; wire: TcpProxy }> {
     const database = await createTestDatabase('postgres');
     const url = new URL(database.url);
     const wire = await startTcpProxy({ host: url.hostname, port: Number(url.port) });
     url.port = String(wire.port);
     const on = await startTestService('postgres', { database: { ...database, url: url.href } });
-    t.after(async () => {
+    t.teardown(async () => {
       await wire.mend();
       await on.stop();
       await wire.close();
@@ -118,16 +118,16 @@ describe('PostgreSQL', () => {
     const { credential } = await on.register();
     await wire.cut();
     const startedAt = performance.now();
-    assertUnavailable(await on.post('/agent/auth', { type: 'anonymous' }));
-    assertUnavailable(await on.get('/api/me', credential));
-    assert.equal((await opsStatus(on, '/readyz')).status, 503);
-    assert.equal((await opsStatus(on, '/livez')).status, 200);
-    assert.equal((await opsStatus(on, '/metrics')).status, 200);
-    assert.ok(performance.now() - startedAt < 2500);
+    assertUnavailable(t, await on.post('/agent/auth', { type: 'anonymous' }));
+    assertUnavailable(t, await on.get('/api/me', credential));
+    t.is((await opsStatus(on, '/readyz')).status, 503);
+    t.is((await opsStatus(on, '/livez')).status, 200);
+    t.is((await opsStatus(on, '/metrics')).status, 200);
+    t.true(performance.now() - startedAt < 2500);
     await wire.mend();
-    assert.equal((await opsStatus(on, '/readyz')).status, 200);
-    assert.equal((await on.get('/api/me', credential)).status, 200);
-    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+    t.is((await opsStatus(on, '/readyz')).status, 200);
+    t.is((await on.get('/api/me', credential)).status, 200);
+    t.is((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
   });
 
   test('a wire that went dead without a word is noticed within ten seconds', async (t) => {
@@ -139,11 +139,11 @@ describe('PostgreSQL', () => {
       on.post('/agent/auth', { type: 'anonymous' }),
       on.get('/api/me', credential),
     ]);
-    for (const reply of replies) assertUnavailable(reply);
-    assert.ok(performance.now() - startedAt < 10_000, `${performance.now() - startedAt} ms`);
+    for (const reply of replies) assertUnavailable(t, reply);
+    t.true(performance.now() - startedAt < 10_000, `${performance.now() - startedAt} ms`);
     await wire.mend();
-    assert.equal((await on.get('/api/me', credential)).status, 200);
-    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+    t.is((await on.get('/api/me', credential)).status, 200);
+    t.is((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
   });
 });
 

@@ -1,7 +1,6 @@
-import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { test } from 'node:test';
+import { test } from '../helpers/suite.ts';
 
 const FOLDER = new URL('../../db/migrations/', import.meta.url);
 
@@ -22,7 +21,7 @@ const PUBLISHED: Record<string, string> = {
   '0013_event_positions.sql': '264a13091976a9f564432806e984bd1fa2bf26a60bc85f982fd84325fac7ad45',
 };
 
-test('no published migration is changed, renamed or removed, and each new one is in the list', () => {
+test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {
   const found = readdirSync(FOLDER)
     .sort()
     .map((name) => [
@@ -31,5 +30,5 @@ test('no published migration is changed, renamed or removed, and each new one is
         .update(readFileSync(new URL(name, FOLDER)))
         .digest('hex'),
     ]);
-  assert.deepEqual(found, Object.entries(PUBLISHED));
+  t.deepEqual(found, Object.entries(PUBLISHED));
 });

@@ -1,16 +1,15 @@
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { sweep } from '../../src/domain/jobs/retention.ts';
 import { confirm, newUser, openAuthMd, SIGNED_API, says, succeeded } from '../helpers/auth-md.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { violations } from '../helpers/oracle.ts';
-import { createTestClock, onEveryEngine, startTestService } from '../helpers/service.ts';
+import { createTestClock, startTestService } from '../helpers/service.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('retention', (engine) => {
+onEveryEngine('retention', (engine, test) => {
   test('unclaimed registrations go with all that hangs on them, the claimed stay, and a sweep that is cut short goes on at the next', async (t) => {
     const clock = createTestClock();
     const on = await startTestService(engine, { clock });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const { deps } = on.service;
     const day = 86_400;
     const rows = async () => {
@@ -30,9 +29,9 @@ onEveryEngine('retention', (engine) => {
     clock.advance(5 * day);
     await sweep(deps);
     const baseline = await rows();
-    assert.equal(baseline.agents, 2);
-    assert.equal(baseline.counters, 0);
-    assert.equal(baseline.outbox, 0);
+    t.is(baseline.agents, 2);
+    t.is(baseline.counters, 0);
+    t.is(baseline.outbox, 0);
 
     const agents: Awaited<ReturnType<typeof on.register>>[] = [];
     while (agents.length < 450) {
@@ -45,14 +44,14 @@ onEveryEngine('retention', (engine) => {
     await on.post('/agent/auth', { type: 'identity_assertion', assertions }, { 'Idempotency-Key': 'one' });
     await on.codeFor('asserted@example.com');
     await Promise.all(Array.from({ length: 20 }, (_, index) => on.codeFor(`pending${index}@example.com`)));
-    assert.equal((await rows()).registrations, 453);
+    t.is((await rows()).registrations, 453);
 
     clock.advance(30 * day);
     const { credential } = agents[0]!;
-    assert.equal((await on.get('/api/me', credential)).status, 401, 'expired, though nothing was swept');
+    t.is((await on.get('/api/me', credential)).status, 401, 'expired, though nothing was swept');
     await sweep(deps);
-    assert.equal((await rows()).agents, 452, 'what has just expired stays a day');
-    assert.equal((await on.get('/api/me', credential)).status, 401);
+    t.is((await rows()).agents, 452, 'what has just expired stays a day');
+    t.is((await on.get('/api/me', credential)).status, 401);
 
     clock.advance(day);
     let turns = 0;
@@ -60,17 +59,16 @@ onEveryEngine('retention', (engine) => {
       turns += 1;
       return turns < 6; // idempotency, counters, mail, attempts, and one batch of registrations
     });
-    assert.equal(removed.registrations, 16, 'a batch');
-    assert.equal((await rows()).agents, 436);
-    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    t.is(removed.registrations, 16, 'a batch');
+    t.is((await rows()).agents, 436);
+    t.deepEqual(await violations(deps.db, 'swept'), []);
     await sweep(deps);
-    assert.deepEqual(await rows(), baseline);
-    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    t.deepEqual(await rows(), baseline);
+    t.deepEqual(await violations(deps.db, 'swept'), []);
 
-    assert.equal((await on.get('/api/me', credential)).status, 401);
-    for (const { credential: key } of [merged, linked])
-      assert.equal((await on.get('/api/me', key)).status, 200);
-    assert.deepEqual(await sweep(deps), {
+    t.is((await on.get('/api/me', credential)).status, 401);
+    for (const { credential: key } of [merged, linked]) t.is((await on.get('/api/me', key)).status, 200);
+    t.deepEqual(await sweep(deps), {
       idempotency: 0,
       counters: 0,
       mail: 0,
@@ -92,62 +90,62 @@ onEveryEngine('retention', (engine) => {
   test('identities, tokens and what providers said go when they are over, and no answer is another for it', async (t) => {
     const world = await openAuthMd(engine);
     const { on, clock } = world;
-    t.after(() => Promise.all([on.stop(), world.provider.stop(), world.otherProvider.stop()]));
+    t.teardown(() => Promise.all([on.stop(), world.provider.stop(), world.otherProvider.stop()]));
     const { deps } = on.service;
     const { accessTokenTtlSeconds, refreshTtlSeconds, unclaimedTtlSeconds } = deps.config.limits;
     const day = 86_400;
     const user = newUser();
     const known = succeeded(await world.present(world.idJag(user)));
     const second = { ...newUser(), email: user.email };
-    assert.equal(says(await world.present(world.idJag(second))), '401 interaction_required');
+    t.is(says(await world.present(world.idJag(second))), '401 interaction_required');
     const agent = succeeded(await world.identity({ type: 'anonymous' }));
     const token = await world.tokenFor(agent.identity_assertion);
     await world.tokenFor(known.identity_assertion, { resource: SIGNED_API });
     const renewed = succeeded(await world.refresh(agent.identity.refresh_token.value)).identity;
     succeeded(await world.identity({ type: 'service_auth', login_hint: newMailbox() }));
-    assert.deepEqual(await violations(deps.db), []);
+    t.deepEqual(await violations(deps.db), []);
 
     clock.advance(accessTokenTtlSeconds + 600);
-    assert.equal(await world.scopeOf(token), 'dead');
+    t.is(await world.scopeOf(token), 'dead');
     const early = await sweep(deps);
-    assert.deepEqual(
+    t.deepEqual(
       [early.tokens, early.refreshTokens, early.spentTokens, early.registrations],
       [2, 0, 2, 0],
       'tokens soon, the renewal not yet',
     );
-    assert.deepEqual(await violations(deps.db, 'swept'), []);
-    assert.equal(await world.scopeOf(token), 'dead');
+    t.deepEqual(await violations(deps.db, 'swept'), []);
+    t.is(await world.scopeOf(token), 'dead');
     const again = succeeded(await world.refresh(renewed.refresh_token.value)).identity;
-    assert.equal(await world.scopeOf(await world.tokenFor(again.assertion)), 'read');
+    t.is(await world.scopeOf(await world.tokenFor(again.assertion)), 'read');
 
     clock.advance(Math.max(refreshTtlSeconds, unclaimedTtlSeconds) + day);
-    assert.equal(says(await world.refresh(again.refresh_token.value)), '400 invalid_refresh_token');
+    t.is(says(await world.refresh(again.refresh_token.value)), '400 invalid_refresh_token');
     const late = await sweep(deps);
-    assert.equal(
+    t.is(
       late.registrations,
       3,
       'the anonymous one, the hinted one and the one that its owner never confirmed',
     );
-    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    t.deepEqual(await violations(deps.db, 'swept'), []);
     const left = async (table: string) =>
       (await deps.db.get<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))!.n;
-    assert.equal(await left('registrations'), 1);
-    assert.equal(await left('agents'), 1);
+    t.is(await left('registrations'), 1);
+    t.is(await left('agents'), 1);
     for (const table of ['refresh_tokens', 'spent_tokens', 'credentials', 'claim_attempts']) {
-      assert.equal(await left(table), 0, table);
+      t.is(await left(table), 0, table);
     }
     for (const { value } of [agent.identity.refresh_token, renewed.refresh_token, again.refresh_token]) {
-      assert.equal(says(await world.refresh(value)), '400 invalid_refresh_token');
+      t.is(says(await world.refresh(value)), '400 invalid_refresh_token');
     }
 
     const back = succeeded(await world.present(world.idJag(user)));
-    assert.equal(back.registration_id, known.registration_id, 'who was let in is known for good');
+    t.is(back.registration_id, known.registration_id, 'who was let in is known for good');
     const anew = await world.present(world.idJag(second));
-    assert.equal(says(anew), '401 interaction_required');
+    t.is(says(anew), '401 interaction_required');
     const human = await world.visit(anew.body.claim.attempt.verification_uri, user.email);
     const done = { claim_token: anew.body.claim_token, user_code: await confirm(human) };
     succeeded(await world.complete(done));
     succeeded(await world.present(world.idJag(second)));
-    assert.deepEqual(await violations(deps.db, 'swept'), []);
+    t.deepEqual(await violations(deps.db, 'swept'), []);
   });
 });

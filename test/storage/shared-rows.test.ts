@@ -1,10 +1,10 @@
-import assert from 'node:assert/strict';
-import { describe, type TestContext, test } from 'node:test';
+import type { ExecutionContext } from 'ava';
 import type { Db, Tx } from '../../src/store/engine/db.ts';
 import { newKey, openAgentClient } from '../helpers/agent-client.ts';
 import { newUser, openAuthMd, says } from '../helpers/auth-md.ts';
 import { ceremony, codeOf, countOf, from, tally } from '../helpers/ceremony.ts';
-import { createTestDatabase, onEveryEngine, startTestService, type TestOptions } from '../helpers/service.ts';
+import { createTestDatabase, startTestService, type TestOptions } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
 
 /** Holds the first transaction that is about to send a statement like `at`, until it is let go. */
 function createHolder(at: RegExp) {
@@ -29,13 +29,13 @@ function createHolder(at: RegExp) {
 }
 
 /** Two services on one database, of which one stands still inside a transaction. */
-async function openTwo(t: TestContext, at: RegExp, options: TestOptions = {}) {
+async function openTwo(t: ExecutionContext, at: RegExp, options: TestOptions = {}) {
   const holder = createHolder(at);
   const database = await createTestDatabase('postgres');
   const env = { TRUST_PROXY: '1' };
   const held = await startTestService('postgres', { env, ...options, database, wrapDb: holder.wrapDb });
   const other = await startTestService('postgres', { env, ...options, database, clock: held.clock });
-  t.after(async () => {
+  t.teardown(async () => {
     holder.letGo();
     await Promise.all([held.stop(), other.stop()]);
     await database.drop();
@@ -50,17 +50,17 @@ const usedOf = async (on: Awaited<ReturnType<typeof startTestService>>, name: st
   return rows.reduce((sum, { used }) => sum + used, 0);
 };
 
-describe('requests of different agents do not wait for one another (postgres)', () => {
+test.describe('requests of different agents do not wait for one another (postgres)', (test) => {
   test('registrations end while another stands still in the middle, also from one address and at one service', async (t) => {
     const { held, other, holder } = await openTwo(t, /INSERT INTO claims/);
     const first = ceremony(held).register();
     await holder.isHeld;
     for (const on of [held, other]) {
-      assert.deepEqual(tally(await Promise.all([1, 2, 3].map(() => ceremony(on).register()))), { '200': 3 });
+      t.deepEqual(tally(await Promise.all([1, 2, 3].map(() => ceremony(on).register()))), { '200': 3 });
     }
     holder.letGo();
-    assert.equal((await first).status, 200);
-    assert.equal(await usedOf(held, 'registerPerService'), 7);
+    t.is((await first).status, 200);
+    t.is(await usedOf(held, 'registerPerService'), 7);
   });
 
   test('registrations with a mailbox end while one without stands still, and the other way round', async (t) => {
@@ -71,9 +71,9 @@ describe('requests of different agents do not wait for one another (postgres)', 
       await ceremony(held).register(from('192.0.2.1')),
       await ceremony(other).assert('two@example.com', from('192.0.2.2')),
     ];
-    assert.deepEqual(tally(replies), { '200': 2 });
+    t.deepEqual(tally(replies), { '200': 2 });
     holder.letGo();
-    assert.equal((await first).status, 200);
+    t.is((await first).status, 200);
   });
 
   test('codes are tried while another guess, right or wrong, stands still in the middle', async (t) => {
@@ -87,24 +87,24 @@ describe('requests of different agents do not wait for one another (postgres)', 
     const first = ceremony(held).complete(one!.claim_token, one!.otp, from('192.0.2.1'));
     await holder.isHeld;
     const second = await ceremony(other).complete(two!.claim_token, two!.otp, from('192.0.2.2'));
-    assert.equal(second.status, 200, second.text);
+    t.is(second.status, 200, second.text);
     holder.letGo();
-    assert.equal((await first).status, 200);
-    assert.equal(await usedOf(held, 'wrongPerServiceDay'), 0, 'right ones cost nothing');
+    t.is((await first).status, 200);
+    t.is(await usedOf(held, 'wrongPerServiceDay'), 0, 'right ones cost nothing');
   });
 
   test('users of one provider are let in while another one stands still in the middle', async (t) => {
     const holder = createHolder(/INSERT INTO registrations/);
     const world = await openAuthMd('postgres', { wrapDb: holder.wrapDb });
-    t.after(async () => {
+    t.teardown(async () => {
       holder.letGo();
       await Promise.all([world.on.stop(), world.provider.stop(), world.otherProvider.stop()]);
     });
     const first = world.present(world.idJag(newUser()));
     await holder.isHeld;
-    assert.equal(says(await world.present(world.idJag(newUser()))), '200');
+    t.is(says(await world.present(world.idJag(newUser()))), '200');
     holder.letGo();
-    assert.equal(says(await first), '200');
+    t.is(says(await first), '200');
   });
 
   test('hosts that nobody knows are added while another one stands still in the middle; one that two add at once is one', async (t) => {
@@ -115,24 +115,24 @@ describe('requests of different agents do not wait for one another (postgres)', 
     await holder.isHeld;
     // The services are known by one name each, as behind a balancer: what is signed for one is not for the other.
     const second = await openAgentClient(other).register(hosts[1]!, newKey(), ask);
-    assert.equal(second.status, 200, second.text);
+    t.is(second.status, 200, second.text);
     const same = openAgentClient(held).register(hosts[0]!, newKey(), ask);
     holder.letGo();
     const both = await Promise.all([first, same]);
-    assert.deepEqual(
+    t.deepEqual(
       both.map(({ status }) => status),
       [200, 200],
       both.map(({ text }) => text).join('\n'),
     );
-    assert.equal(await countOf(held, 'hosts'), 2);
-    assert.equal(await usedOf(held, 'registerPerService'), 2, 'the second agent of a host is no new host');
+    t.is(await countOf(held, 'hosts'), 2);
+    t.is(await usedOf(held, 'registerPerService'), 2, 'the second agent of a host is no new host');
   });
 
   test('an agent asks for its state while its host is being written to, and is answered at once', async (t) => {
     const holder = createHolder(/INSERT INTO hosted_agents/);
     const database = await createTestDatabase('postgres');
     const held = await startTestService('postgres', { database, wrapDb: holder.wrapDb });
-    t.after(async () => {
+    t.teardown(async () => {
       holder.letGo();
       await held.stop();
       await database.drop();
@@ -140,37 +140,37 @@ describe('requests of different agents do not wait for one another (postgres)', 
     const client = openAgentClient(held);
     const host = { name: 'one', key: newKey() };
     const quiet = await startTestService('postgres', { database, clock: held.clock });
-    t.after(() => quiet.stop());
+    t.teardown(() => quiet.stop());
     const reader = openAgentClient(quiet);
     const known = await reader.register(host, newKey(), { mode: 'autonomous' });
-    assert.equal(known.status, 200, known.text);
+    t.is(known.status, 200, known.text);
     const second = client.register(host, newKey(), { mode: 'autonomous' });
     await holder.isHeld;
     const status = await reader.get(`/agent/status?agent_id=${known.body.agent_id}`, reader.hostToken(host));
-    assert.equal(status.status, 200, status.text);
+    t.is(status.status, 200, status.text);
     holder.letGo();
-    assert.equal((await second).status, 200);
+    t.is((await second).status, 200);
   });
 });
 
-onEveryEngine('what a refused request took is given back', (engine) => {
+onEveryEngine('what a refused request took is given back', (engine, test) => {
   test('by a registration whose mail may not go out, and by a guess at a dead code', async (t) => {
     const on = await startTestService(engine, { limits: { claimMailPerIp: '2/h' } });
-    t.after(() => on.stop());
+    t.teardown(() => on.stop());
     const replies = [];
     for (let index = 0; index < 5; index += 1) {
       replies.push(await ceremony(on).assert(`human${index}@example.com`));
     }
-    assert.deepEqual(tally(replies), { '200': 2, '429 rate_limited': 3 });
-    assert.equal(await usedOf(on, 'registerPerService'), 2);
-    assert.equal(await usedOf(on, 'registerPerIp'), 2);
-    assert.equal(await countOf(on, 'registrations'), 2);
+    t.deepEqual(tally(replies), { '200': 2, '429 rate_limited': 3 });
+    t.is(await usedOf(on, 'registerPerService'), 2);
+    t.is(await usedOf(on, 'registerPerIp'), 2);
+    t.is(await countOf(on, 'registrations'), 2);
 
     const { claim_token } = replies[0]!.body.data;
     const otp = await codeOf(on, claim_token);
     on.clock.advance(3600);
-    assert.equal((await ceremony(on).complete(claim_token, otp)).status, 410);
-    assert.equal(await usedOf(on, 'wrongPerServiceDay'), 0);
+    t.is((await ceremony(on).complete(claim_token, otp)).status, 410);
+    t.is(await usedOf(on, 'wrongPerServiceDay'), 0);
   });
 
   test('of many at once over two services as many as the limits say get in, and the counters say so', async (t) => {
@@ -179,7 +179,7 @@ onEveryEngine('what a refused request took is given back', (engine) => {
     const env = { TRUST_PROXY: '1' };
     const two = [await startTestService(engine, { database, limits, env })];
     two.push(await startTestService(engine, { database, limits, env, clock: two[0]!.clock }));
-    t.after(async () => {
+    t.teardown(async () => {
       await Promise.all(two.map((on) => on.stop()));
       await database.drop();
     });
@@ -189,8 +189,8 @@ onEveryEngine('what a refused request took is given back', (engine) => {
         ceremony(two[index % 2]!).register(from(`192.0.2.${index % 4}`)),
       ),
     );
-    assert.deepEqual(tally(replies), { '200': 30, '429 rate_limited': 50 });
-    assert.equal(await usedOf(two[0]!, 'registerPerService'), 30);
-    assert.equal(await usedOf(two[0]!, 'registerPerIp'), 30);
+    t.deepEqual(tally(replies), { '200': 30, '429 rate_limited': 50 });
+    t.is(await usedOf(two[0]!, 'registerPerService'), 30);
+    t.is(await usedOf(two[0]!, 'registerPerIp'), 30);
   });
 });

@@ -1,45 +1,43 @@
-import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { describe, test } from 'node:test';
 import Database from 'better-sqlite3';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
 import { basic, createTestDatabase, type Reply, startTestService } from '../helpers/service.ts';
-
 import { assertUnavailable, helperPath, notebook, opsStatus, registerAt } from '../helpers/storage.ts';
+import { test } from '../helpers/suite.ts';
 
-describe('SQLite', () => {
+test.describe('SQLite', (test) => {
   test('it syncs every commit to disk before it is acknowledged, and checks references', async (t) => {
     const { db } = await notebook(t, 'sqlite');
     const pragma = (name: string) => db.tx((tx) => tx.get<Record<string, unknown>>(`PRAGMA ${name}`));
-    assert.deepEqual(await pragma('journal_mode'), { journal_mode: 'wal' });
-    assert.deepEqual(await pragma('synchronous'), { synchronous: 2 });
-    assert.deepEqual(await pragma('foreign_keys'), { foreign_keys: 1 });
+    t.deepEqual(await pragma('journal_mode'), { journal_mode: 'wal' });
+    t.deepEqual(await pragma('synchronous'), { synchronous: 2 });
+    t.deepEqual(await pragma('foreign_keys'), { foreign_keys: 1 });
   });
 
   test('two processes share a file, and nothing that either acknowledged is lost', async (t) => {
     const database = await createTestDatabase('sqlite');
     const servers = await Promise.all([0, 1].map(() => startCrashing([database.url])));
-    t.after(async () => {
+    t.teardown(async () => {
       await Promise.all(servers.map((server) => server.kill()));
       await database.drop();
     });
     const replies = await Promise.all(
       Array.from({ length: 200 }, (_, index) => registerAt(servers[index % 2]!.urls[0]!)),
     );
-    assert.deepEqual([...new Set(replies.map(({ status }) => status))], [200]);
+    t.deepEqual([...new Set(replies.map(({ status }) => status))], [200]);
     const seen = await Promise.all(
       replies.map(({ data }, index) => statusOfMe(servers[(index + 1) % 2]!.urls[0]!, data.credential)),
     );
-    assert.deepEqual([...new Set(seen)], [200]);
-    assert.deepEqual(await lookInto(database.url, violations), []);
+    t.deepEqual([...new Set(seen)], [200]);
+    t.deepEqual(await lookInto(database.url, violations), []);
   });
 
   test('while another process holds the write lock, writes are refused in time, reads answer, and then all is well', async (t) => {
@@ -49,7 +47,7 @@ describe('SQLite', () => {
     const holder = spawn(process.execPath, [helperPath('sqlite-lock.ts'), file], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
-    t.after(async () => {
+    t.teardown(async () => {
       holder.kill('SIGKILL');
       await on.stop();
       await database.drop();
@@ -60,18 +58,18 @@ describe('SQLite', () => {
     const startedAt = performance.now();
     const waiting = Array.from({ length: 20 }, () => on.post('/agent/auth', { type: 'anonymous' }));
     const read = await on.get('/api/me', credential);
-    assert.equal(read.status, 200);
-    assert.ok(performance.now() - startedAt < 1500, 'reads do not wait');
-    for (const reply of await Promise.all(waiting)) assertUnavailable(reply);
+    t.is(read.status, 200);
+    t.true(performance.now() - startedAt < 1500, 'reads do not wait');
+    for (const reply of await Promise.all(waiting)) assertUnavailable(t, reply);
     const waitedMs = performance.now() - startedAt;
-    assert.ok(waitedMs > 1000 && waitedMs < 3500, `${waitedMs} ms`);
-    assert.equal((await opsStatus(on, '/readyz')).status, 503);
-    assert.equal((await opsStatus(on, '/livez')).status, 200);
+    t.true(waitedMs > 1000 && waitedMs < 3500, `${waitedMs} ms`);
+    t.is((await opsStatus(on, '/readyz')).status, 503);
+    t.is((await opsStatus(on, '/livez')).status, 200);
 
     holder.stdin.end();
     await once(holder, 'exit');
-    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
-    assert.equal((await opsStatus(on, '/readyz')).status, 200);
+    t.is((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+    t.is((await opsStatus(on, '/readyz')).status, 200);
   });
 
   test('past five hundred newcomers in work the next are turned away at once, and introspection goes on', async (t) => {
@@ -84,7 +82,7 @@ describe('SQLite', () => {
         stdio: ['pipe', 'pipe', 'inherit'],
       },
     );
-    t.after(async () => {
+    t.teardown(async () => {
       holder.kill('SIGKILL');
       await on.stop();
       await database.drop();
@@ -106,64 +104,76 @@ describe('SQLite', () => {
     });
     await turnedAway.promise;
     const asked = await on.form('/oauth2/introspect', { token: credential }, basic(server.id, secret));
-    assert.equal(asked.body.active, true);
+    t.true(asked.body.active);
     holder.stdin.end();
     await Promise.all(waiting);
 
-    assert.match(settled[0]!.text, /more to do here/);
+    t.regex(settled[0]!.text, /more to do here/);
     const away = settled.filter(({ status }) => status === 503);
-    assert.ok(away.length >= 100, `${away.length} turned away`);
-    for (const reply of away) assertUnavailable(reply);
-    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+    t.true(away.length >= 100, `${away.length} turned away`);
+    for (const reply of away) assertUnavailable(t, reply);
+    t.is((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
   });
 
-  test('on a full disk writes are refused, reads go on, and with space again all is well without a restart', async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-full-'));
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]);
-    if (mounted.status !== 0) {
-      rmSync(folder, { recursive: true });
-      return t.skip('a small tmpfs cannot be mounted here: that takes root');
-    }
-    const file = join(folder, 'test.db');
-    const on = await startTestService('sqlite', {
-      database: { url: `file:${file}`, drop: async () => {} },
-      env: { DISK_FREE_MIN: '0' }, // SQLite itself is to meet the end of the disk
-    });
-    t.after(async () => {
-      await on.stop();
-      spawnSync('umount', [folder]);
-      rmSync(folder, { recursive: true });
-    });
-    const { credential } = await on.register();
-    const ballast = join(folder, 'ballast');
-    const space = statfsSync(folder);
-    writeFileSync(ballast, Buffer.alloc(Math.max(0, space.bavail * space.bsize - 65_536)));
+  const onSmallDisk = test.skipIf(!canMount() && 'a small tmpfs cannot be mounted here: that takes root');
+  onSmallDisk(
+    'on a full disk writes are refused, reads go on, and with space again all is well without a restart',
+    async (t) => {
+      const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-full-'));
+      mountSmallDisk(folder);
+      const file = join(folder, 'test.db');
+      const on = await startTestService('sqlite', {
+        database: { url: `file:${file}`, drop: async () => {} },
+        env: { DISK_FREE_MIN: '0' }, // SQLite itself is to meet the end of the disk
+      });
+      t.teardown(async () => {
+        await on.stop();
+        spawnSync('umount', [folder]);
+        rmSync(folder, { recursive: true });
+      });
+      const { credential } = await on.register();
+      const ballast = join(folder, 'ballast');
+      const space = statfsSync(folder);
+      writeFileSync(ballast, Buffer.alloc(Math.max(0, space.bavail * space.bsize - 65_536)));
 
-    let refused: Reply | undefined;
-    for (let attempt = 0; attempt < 500 && refused === undefined; attempt += 1) {
-      const reply = await on.post('/agent/auth', { type: 'anonymous' });
-      if (reply.status !== 200) refused = reply;
-    }
-    assert.ok(refused, 'the disk did fill');
-    assertUnavailable(refused);
-    assert.equal((await on.get('/api/me', credential)).status, 200);
-    // A probe writes less than a registration, so a few may still have found room.
-    let ready = 200;
-    for (let probe = 0; probe < 50 && ready === 200; probe += 1)
-      ready = (await opsStatus(on, '/readyz')).status;
-    assert.equal(ready, 503);
+      let refused: Reply | undefined;
+      for (let attempt = 0; attempt < 500 && refused === undefined; attempt += 1) {
+        const reply = await on.post('/agent/auth', { type: 'anonymous' });
+        if (reply.status !== 200) refused = reply;
+      }
+      if (refused === undefined) return t.fail('the disk did not fill');
+      assertUnavailable(t, refused);
+      t.is((await on.get('/api/me', credential)).status, 200);
+      // A probe writes less than a registration, so a few may still have found room.
+      let ready = 200;
+      for (let probe = 0; probe < 50 && ready === 200; probe += 1)
+        ready = (await opsStatus(on, '/readyz')).status;
+      t.is(ready, 503);
 
-    rmSync(ballast);
-    assert.equal((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
-    assert.equal((await opsStatus(on, '/readyz')).status, 200);
-    const check = new Database(file, { readonly: true });
-    assert.equal(check.pragma('integrity_check', { simple: true }), 'ok');
-    check.close();
-  });
+      rmSync(ballast);
+      t.is((await on.post('/agent/auth', { type: 'anonymous' })).status, 200);
+      t.is((await opsStatus(on, '/readyz')).status, 200);
+      const check = new Database(file, { readonly: true });
+      t.is(check.pragma('integrity_check', { simple: true }), 'ok');
+      check.close();
+    },
+  );
 });
 
 async function statusOfMe(url: string, key: string): Promise<number> {
   const response = await fetch(`${url}/api/me`, { headers: { Authorization: `Bearer ${key}` } });
   await response.arrayBuffer();
   return response.status;
+}
+
+function mountSmallDisk(folder: string): boolean {
+  return spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]).status === 0;
+}
+
+function canMount(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-mount-'));
+  const isMounted = mountSmallDisk(folder);
+  if (isMounted) spawnSync('umount', [folder]);
+  rmSync(folder, { recursive: true });
+  return isMounted;
 }

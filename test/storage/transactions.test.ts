@@ -1,16 +1,14 @@
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Db } from '../../src/store/engine/db.ts';
 import { migrate } from '../../src/store/engine/migrate.ts';
-import { createTestDatabase, onEveryEngine } from '../helpers/service.ts';
-
+import { createTestDatabase } from '../helpers/service.ts';
 import { INSERT_NOTE, notebook, openTestDatabase } from '../helpers/storage.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const noted = async (db: Db) =>
   (await db.all<{ id: number }>('SELECT id FROM notes ORDER BY id')).map(({ id }) => id);
 
-onEveryEngine('transactions', (engine) => {
+onEveryEngine('transactions', (engine, test) => {
   test('of many at once, those that fail leave nothing and those that succeed are all there', async (t) => {
     const { db } = await notebook(t, engine);
     const outcomes = await Promise.allSettled(
@@ -25,14 +23,14 @@ onEveryEngine('transactions', (engine) => {
       ),
     );
     const kept = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-    assert.deepEqual(
+    t.deepEqual(
       kept,
       Array.from({ length: 300 }, (_, id) => id).filter((id) => id % 3 !== 0 && id % 7 !== 0),
     );
-    assert.deepEqual(await noted(db), kept);
+    t.deepEqual(await noted(db), kept);
     const [first] = outcomes;
-    assert.ok(first?.status === 'rejected');
-    assert.equal(first.reason.message, 'number 0 changed its mind', 'the error is the one that was thrown');
+    if (first?.status !== 'rejected') return t.fail('number 0 is refused');
+    t.is(first.reason.message, 'number 0 changed its mind', 'the error is the one that was thrown');
   });
 
   test('what one request writes neither shows in another before its commit, nor is lost with another’s rollback', async (t) => {
@@ -47,13 +45,13 @@ onEveryEngine('transactions', (engine) => {
       for (let count = 0; count < 20; count += 1) await turn();
       throw new Error('taken back');
     });
-    const refused = assert.rejects(failing, /taken back/);
+    const refused = t.throwsAsync(failing, { message: /taken back/ });
     await isWritten;
     const other = db.tx((tx) => tx.run(INSERT_NOTE, [2]));
-    assert.ok(!(await noted(db)).includes(1), 'not yet committed');
+    t.false((await noted(db)).includes(1), 'not yet committed');
     await refused;
     await other;
-    assert.deepEqual(await noted(db), [2]);
+    t.deepEqual(await noted(db), [2]);
   });
 
   test('who was told of a commit reads it at once', async (t) => {
@@ -61,22 +59,22 @@ onEveryEngine('transactions', (engine) => {
     for (let id = 0; id < 50; id += 1) {
       await db.get('SELECT COUNT(*) FROM notes'); // a look before, which must not be what is seen after
       await db.tx((tx) => tx.run(INSERT_NOTE, [id]));
-      assert.equal((await noted(db)).length, id + 1);
+      t.is((await noted(db)).length, id + 1);
     }
   });
 
   test('a row that points to nothing is refused', async (t) => {
     const database = await createTestDatabase(engine);
     const db = await openTestDatabase(database);
-    t.after(async () => {
+    t.teardown(async () => {
       await db.close();
       await database.drop();
     });
     await migrate(db, 0);
     const orphan = `INSERT INTO agents (id, account_id, registration_id, created_at) VALUES ('a', 'nobody', 'r', 0)`;
-    await assert.rejects(
+    await t.throwsAsync(
       db.tx((tx) => tx.run(orphan)),
-      /foreign key/i,
+      { message: /foreign key/i },
     );
   });
 });

@@ -1,0 +1,12 @@
+/** How the tests run; test/run.ts starts PostgreSQL and says which files. */
+export default {
+  files: ['test/**/*.test.ts'],
+  extensions: ['ts'],
+  concurrency: 2,
+  // In threads, chdir and umask throw, and a signal to oneself ends the run.
+  workerThreads: false,
+  // The resource-server package as its users write it, from source: see "exports" in package.json.
+  nodeArguments: ['--conditions=vouchsafe-source'],
+  // Ends a file of which no test has ended for so long.
+  timeout: '5m',
+};
