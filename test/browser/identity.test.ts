@@ -87,7 +87,7 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
         t.is(collected.body.scope, 'read write');
       });
 
-      test('either way leads to the other one', async () => {
+      test('either way leads to the other one', async (t) => {
         const mailbox = newMailbox();
         const { claim } = (
           await house.on.post('/agent/identity', { type: 'service_auth', login_hint: mailbox })
@@ -95,9 +95,11 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
         await visiting(claim.verification_uri, async (page) => {
           await signInOn(page, mailbox);
           await page.getByRole('link', { name: 'The agent showed me a code to type' }).click();
-          await page.getByLabel('Code that the agent showed you').waitFor();
+          const field = page.getByLabel('Code that the agent showed you');
+          await field.waitFor();
           await page.getByRole('link', { name: 'The agent asks me for a code' }).click();
           await page.getByRole('button', { name: 'Vouch, and show the code' }).waitFor();
+          t.false(await field.isVisible(), 'one way at a time');
         });
       });
 
