@@ -79,8 +79,19 @@ export interface Reply {
   body: any;
 }
 
+/** Where the mails of a service arrive. */
+interface Postbox {
+  arrivals: EventEmitter;
+  mails: ClaimCodeMail[];
+  signInMails: SignInMail[];
+  signInLinkMails: SignInLinkMail[];
+  notices: NoticeMail[];
+  approvalMails: ApprovalMail[];
+}
+
 export interface TestService {
   url: string;
+  postbox: Postbox;
   service: RunningService;
   clock: TestClock;
   database: TestDatabase;
@@ -151,6 +162,8 @@ export interface TestOptions {
   clock?: TestClock;
   /** A database that outlives this service. */
   database?: TestDatabase;
+  /** That of another service on this database: either of the two may send what is to be mailed. */
+  postbox?: Postbox;
   wrapDb?: NonNullable<Overrides['wrapDb']>;
   /** More that stands in the place of the real world. */
   overrides?: Overrides;
@@ -183,12 +196,15 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     ...options.overrides,
   });
 
-  const mails: ClaimCodeMail[] = [];
-  const arrivals = new EventEmitter().setMaxListeners(0);
-  const signInMails: SignInMail[] = [];
-  const signInLinkMails: SignInLinkMail[] = [];
-  const notices: NoticeMail[] = [];
-  const approvalMails: ApprovalMail[] = [];
+  const postbox: Postbox = options.postbox ?? {
+    arrivals: new EventEmitter().setMaxListeners(0),
+    mails: [],
+    signInMails: [],
+    signInLinkMails: [],
+    notices: [],
+    approvalMails: [],
+  };
+  const { arrivals, mails, signInMails, signInLinkMails, notices, approvalMails } = postbox;
   const { mailer } = service.deps;
   const { send } = mailer;
   mailer.send = async (mail) => {
@@ -269,6 +285,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     service,
     clock,
     database,
+    postbox,
     mails,
     signInMails,
     signInLinkMails,
