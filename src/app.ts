@@ -37,7 +37,13 @@ import { countAction } from './http/resource-servers/quota.ts';
 import { logConnectionErrors, renderErrors } from './http/server/errors.ts';
 import { PATHS } from './http/server/paths.ts';
 import { requestLog } from './http/server/request-log.ts';
-import { createDialectAt, createRouters, type RouteTable, refuseUnrouted } from './http/server/router.ts';
+import {
+  createDialectAt,
+  createRouters,
+  groupByPath,
+  type RouteTable,
+  refuseUnrouted,
+} from './http/server/router.ts';
 import { type Route, row, rows } from './http/server/table.ts';
 import { checkTransport } from './http/server/transport.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
@@ -60,14 +66,15 @@ export function createApp(deps: Deps, options: AppOptions): Koa {
   const pages = createPages(deps.config, deps.random);
   const table = createRoutes(deps, options, pages);
   const routers = createRouters(deps, table);
+  const routesAt = groupByPath(table);
   // `proxy` stays off: addresses and URLs are read by our own rules (client-address.ts, request-target.ts).
   const app = new Koa();
   app.on('error', logConnectionErrors(deps));
   app.use(requestLog(deps, options.isDraining));
-  app.use(renderErrors(deps, createDialectAt(routers, table, pages.dialect)));
+  app.use(renderErrors(deps, createDialectAt(routers, routesAt, pages.dialect)));
   app.use(checkTransport(deps));
   for (const router of routers) app.use(router.routes());
-  app.use(refuseUnrouted(deps, table));
+  app.use(refuseUnrouted(deps, routesAt));
   return app;
 }
 

@@ -1,13 +1,14 @@
 import type { Deps } from '../../deps.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { deleteRefusalOfAll, insertRefusal, isRefused, refusesAll } from '../../store/mail-refusals.ts';
 import { type RequestOrigin, record } from '../audit/audit-log.ts';
 import type { Session } from './sessions.ts';
 
 /** A sender that was refused can have no mail sent to that mailbox for so long (S-15). */
-const REFUSED_MS = 86_400_000;
+const REFUSED_MS = DAY_MS;
 
 /** Whoever asks a human by mail. */
 export interface MailSender {

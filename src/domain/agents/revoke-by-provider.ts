@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { principalOf } from '../../lib/principals.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import { findAgent } from '../../store/agents.ts';
 import { endAttemptsOf } from '../../store/claim-attempts.ts';
 import { endClaim } from '../../store/claims.ts';
@@ -17,7 +18,7 @@ import { endAgent } from './end-agent.ts';
 export const ASSERTION_REVOKED = 'https://schemas.workos.com/events/agent/auth/identity/assertion/revoked';
 
 /** How old an event may be that is delivered late, and so how long it is known that it was. */
-const KEPT_MS = 86_400_000 + 600_000;
+const KEPT_MS = DAY_MS + 600_000;
 
 /**
  * Takes back what rests on a provider's word for one of its users: registrations, assertions, tokens, refresh tokens, claims and

@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import { findAccount, lockAccount } from '../../store/accounts.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { insertMail, insertNotice, joinWaitingNotice, lastNoticeAt } from '../../store/outbox.ts';
@@ -30,7 +31,7 @@ type NotifiableEvent =
 
 /** The first is told at once; what follows within the hour comes in one mail after it. */
 const PAUSE_MS = 3_600_000;
-const GIVE_UP_MS = 3 * 86_400_000;
+const GIVE_UP_MS = 3 * DAY_MS;
 
 /**
  * Writes an audit line of a human's account, and puts it into a mail to its owner, in the transaction of the change. The mail

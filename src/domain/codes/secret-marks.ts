@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { unavailable } from '../../errors.ts';
 import type { Keyring } from '../../lib/keyring.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import type { Db } from '../../store/engine/db.ts';
 import { deleteSecretMark, listSecretMarks, setSecretMark } from '../../store/secret-marks.ts';
 
@@ -16,7 +17,7 @@ const TEXT = 'readable';
 export const PERIOD_MS = 15_000;
 /** A service that has not said it for so long has ended. */
 const FRESH_MS = 3 * PERIOD_MS;
-const FORGOTTEN_MS = 86_400_000;
+const FORGOTTEN_MS = DAY_MS;
 
 /** What an operator does about it. */
 export const UNREADABLE =

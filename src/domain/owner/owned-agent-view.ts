@@ -10,6 +10,7 @@ import {
 } from '../../lib/list-pages.ts';
 import { providerOf } from '../../lib/principals.ts';
 import { restrictTo } from '../../lib/scopes.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import type { ActivityEntry } from '../../ports/mailer.ts';
 import { type AgentRow, findOwnedAgent, listOwnedPage } from '../../store/agents.ts';
 import { type CredentialRow, listKeysPage, listStandings } from '../../store/credentials.ts';
@@ -45,7 +46,7 @@ export interface OwnedAgent {
 }
 
 /** A merge can be undone for so long. */
-const UNDO_MS = 7 * 86_400_000;
+const UNDO_MS = 7 * DAY_MS;
 
 /** The agents of a human, newest first, also those that were revoked. */
 export async function listOwnedAgents(

@@ -12,10 +12,11 @@ import { parseMailbox } from '../../lib/mailbox.ts';
 import { renderKey } from '../api/api-tokens.ts';
 import { renewBrowser } from '../server/browser-session.ts';
 import { clearCookie } from '../server/cookies.ts';
+import { operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 import { form } from './forms.ts';
 import { olderLink, readListQuery } from './lists.ts';
-import { submit, view } from './operations.ts';
+import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** What a signed-in human sees of their own account. */
@@ -27,7 +28,7 @@ export const wantsMailForm = form({ wanted: z.enum(['yes', 'no']) });
 
 /** GET /account */
 export function accountPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'signedInUser',
     summary: 'My account and my sessions',
     async handle({ deps, caller, query }) {
@@ -55,7 +56,7 @@ const ACTIVITY_PAGE = 50;
 
 /** GET /account/activity */
 export function activityPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'signedInUser',
     summary: 'What happened in it',
     async handle({ deps, caller, query }) {
@@ -74,7 +75,7 @@ export function activityPage(pages: Pages) {
 const EVENTS_MAX = 10_000;
 
 /** GET /account/export: all that is here of a human, as JSON. Never a secret: there is none that could be read back. */
-export const exportAccount = view({
+export const exportAccount = operation({
   caller: 'signedInUser',
   summary: 'All of it as JSON',
   async handle({ deps, caller }) {
@@ -136,7 +137,7 @@ export const exportAccount = view({
 
 /** GET /account/delete */
 export function deletePage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'What deleting it means',
     handle({ caller }) {

@@ -9,11 +9,11 @@ import {
 } from '../../domain/owner/manage-agents.ts';
 import { listOwnedAgents, type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
 import { displayName, formatTime, presentHappening } from '../../lib/display.ts';
-import type { Call, HandlerResult } from '../server/table.ts';
+import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { chosen, form } from './forms.ts';
 import { presentKey } from './keys.ts';
 import { idIn, olderLink, presentList, readListQuery } from './lists.ts';
-import { submit, view } from './operations.ts';
+import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** A human's agents. */
@@ -31,7 +31,7 @@ type Visit<Form = undefined> = Call<Form, 'signedInUser'>;
 
 /** GET /agents */
 export function agentsPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'signedInUser',
     summary: 'My agents',
     async handle({ deps, caller, query }) {
@@ -53,7 +53,7 @@ export function agentsPage(pages: Pages) {
 
 /** GET /agents/:id */
 export function agentPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'signedInUser',
     summary: 'One of them',
     async handle({ deps, caller, params, query }) {

@@ -9,9 +9,9 @@ import {
 } from '../../domain/accounts/totp.ts';
 import { Failure } from '../../errors.ts';
 import { formatTime } from '../../lib/display.ts';
-import type { Call, HandlerResult } from '../server/table.ts';
+import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { form, typedCode } from './forms.ts';
-import { submit, view } from './operations.ts';
+import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** The second factor: setting an authenticator app up, recovery codes, and the end of it. */
@@ -23,7 +23,7 @@ type Visit<Form = undefined> = Call<Form, 'recentlyVerifiedUser'>;
 
 /** GET /account/authenticator */
 export function authenticatorPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'My second factor',
     async handle(call) {

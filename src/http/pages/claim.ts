@@ -6,9 +6,9 @@ import { Failure } from '../../errors.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { setCookie } from '../server/cookies.ts';
-import type { Call, HandlerResult } from '../server/table.ts';
+import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { form, typedCode, wrongCodeText } from './forms.ts';
-import { submit, view } from './operations.ts';
+import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
@@ -28,7 +28,7 @@ type Visit<Form = unknown> = Call<Form, 'browser'>;
 
 /** GET /claim */
 export function claimPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'browser',
     summary: 'Review a claim',
     handle(call) {
@@ -75,7 +75,7 @@ export function approve(pages: Pages) {
 
 /** GET /claim/deny */
 export function denyPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'browser',
     summary: 'Say that this was not me',
     handle(call) {

@@ -11,8 +11,9 @@ import { revokeOwnedHost } from '../../domain/hosts/hosts.ts';
 import { Failure } from '../../errors.ts';
 import { displayName, formatTime, oneLine } from '../../lib/display.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
+import { operation } from '../server/table.ts';
 import { chosen, form } from './forms.ts';
-import { submit, view } from './operations.ts';
+import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
@@ -31,7 +32,7 @@ export const hostForm = form({});
 
 /** GET /connect: a link's token moves into a cookie, so that it stays in no history. */
 export function connectPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'browser',
     summary: 'Find what an agent asks for',
     handle({ deps, caller, query }) {
@@ -74,7 +75,7 @@ export function findByCode(pages: Pages) {
 
 /** GET /connect/review */
 export function reviewPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'Review it',
     async handle({ deps, caller }) {
@@ -107,7 +108,7 @@ export function decide(pages: Pages) {
 
 /** GET /connect/deny: for whoever reads the mail, signed in or not. */
 export function refusePage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'browser',
     summary: 'Say that this was not me',
     async handle({ deps, caller, query }) {

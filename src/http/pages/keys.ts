@@ -13,9 +13,10 @@ import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { displayName, formatTime } from '../../lib/display.ts';
 import { setCookie } from '../server/cookies.ts';
+import { operation } from '../server/table.ts';
 import { chosen, form } from './forms.ts';
 import { presentList, readListQuery } from './lists.ts';
-import { submit, view } from './operations.ts';
+import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** A human's own keys, for scripts and MCP hosts. */
@@ -35,7 +36,7 @@ export const revokeKeyForm = form({});
 
 /** GET /keys */
 export function keysPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'signedInUser',
     summary: 'My keys',
     async handle({ deps, caller, query }) {
@@ -50,7 +51,7 @@ export function keysPage(pages: Pages) {
 
 /** GET /keys/new */
 export function newKeyPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'What a key can be for',
     async handle({ deps, caller }) {

@@ -14,10 +14,10 @@ import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { renewBrowser } from '../server/browser-session.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
-import type { Call, CallerKind, HandlerResult } from '../server/table.ts';
+import { type Call, type CallerKind, type HandlerResult, operation } from '../server/table.ts';
 import { form, typedCode, wrongCodeText } from './forms.ts';
 import { goalOf } from './goals.ts';
-import { submit, view } from './operations.ts';
+import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** Signing in with a mailed code, and out again. Nothing here tells whether a mailbox has an account (S-44). */
@@ -34,7 +34,7 @@ type Visit<Form = undefined, Kind extends CallerKind = 'browser'> = Call<Form, K
 
 /** GET /sign-in */
 export function signInPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'browser',
     summary: 'Ask for a code to sign in with',
     handle({ deps, caller, query }) {
@@ -63,7 +63,7 @@ export function askForCode(pages: Pages) {
 
 /** GET /sign-in/again */
 export function againPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'signedInUser',
     summary: 'Confirm that it is you',
     handle({ caller, query }) {
@@ -98,7 +98,7 @@ async function mailCode(
 
 /** GET /sign-in/code */
 export function codePage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'browser',
     summary: 'Type the code, and then that of the app',
     async handle(call) {
@@ -151,7 +151,7 @@ function isBurned({ details }: Failure): boolean {
 
 /** GET /sign-in/link: the token moves into a cookie, so that it stays in no history. Looking signs nobody in. */
 export function linkPage(pages: Pages) {
-  return view({
+  return operation({
     caller: 'browser',
     summary: 'Sign in by a mailed link',
     async handle({ deps, caller, query }) {

@@ -18,6 +18,12 @@ import { refuseUnknownMembers } from './unknown-members.ts';
 
 /** The routes of the application, by protocol, in the order in which they are looked through: the hottest first. */
 export type RouteTable = readonly (readonly Route[])[];
+/** The rows of each path, one for each method. */
+type RoutesAt = ReadonlyMap<string, readonly Route[]>;
+
+export function groupByPath(table: RouteTable): RoutesAt {
+  return Map.groupBy(table.flat(), ({ path }) => path);
+}
 
 type RowRouter = Router<RequestState>;
 
@@ -97,8 +103,7 @@ function nameParts(names: readonly { name: string }[], parts: readonly string[])
 }
 
 /** Refuses what no row has answered: 404; where other methods are taken 405, or the answer to a browser's preflight. */
-export function refuseUnrouted(deps: Deps, table: RouteTable): Middleware {
-  const routesAt = Map.groupBy(table.flat(), ({ path }) => path);
+export function refuseUnrouted(deps: Deps, routesAt: RoutesAt): Middleware {
   return async (ctx) => {
     const { state, req } = ctx;
     const layer = (ctx as RouterContext<RequestState>).matched?.at(0);
@@ -128,16 +133,15 @@ export function refuseUnrouted(deps: Deps, table: RouteTable): Middleware {
  */
 export function createDialectAt(
   routers: readonly RowRouter[],
-  table: RouteTable,
+  routesAt: RoutesAt,
   pages: Dialect,
 ): (ctx: Context) => Dialect {
-  const dialects = new Map(table.flat().map(({ path, dialect, exists }) => [path, { dialect, exists }]));
   return ({ req, state }) => {
     const { path } = state.target;
     const method = req.method ?? '';
     const [layer] = routers.flatMap((router) => router.match(path, method).path);
-    const row = layer && dialects.get(String(layer.path));
-    if (row !== undefined && row.exists === undefined) return row.dialect;
+    const [route] = routesAt.get(String(layer?.path)) ?? [];
+    if (route !== undefined && route.exists === undefined) return route.dialect;
     const wantsPage = method === 'GET' && /\btext\/html\b/.test(req.headers.accept ?? '');
     return wantsPage ? pages : dialectOfNeighbors(path);
   };

@@ -79,7 +79,7 @@ export type HandlerResult = {
   | { stream(sink: Sink): void; type: string }
 );
 
-type Handle<Body, Kind extends CallerKind> = (
+export type Handle<Body, Kind extends CallerKind> = (
   call: Call<Body, Kind>,
 ) => Promise<HandlerResult> | HandlerResult;
 
