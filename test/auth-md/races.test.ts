@@ -41,7 +41,7 @@ onEveryEngine('auth.md’s own versions under a crowd', (engine, test) => {
     return openAuthMd(engine, {
       database,
       clock,
-      postbox: world.on.postbox,
+      postbox: world.on,
       env: { PUBLIC_URL: world.on.url },
       file: { trustedIssuers },
     });

@@ -387,6 +387,7 @@ onEveryEngine('the claim as a state machine', (engine, test) => {
       },
       { numRuns: 60, endOnFailure: false },
     );
+    t.true(run > 0);
     t.log(`${run} sequences`);
   });
 });

@@ -82,19 +82,6 @@ export interface Reply {
 /** Where the mails of a service arrive. */
 interface Postbox {
   arrivals: EventEmitter;
-  mails: ClaimCodeMail[];
-  signInMails: SignInMail[];
-  signInLinkMails: SignInLinkMail[];
-  notices: NoticeMail[];
-  approvalMails: ApprovalMail[];
-}
-
-export interface TestService {
-  url: string;
-  postbox: Postbox;
-  service: RunningService;
-  clock: TestClock;
-  database: TestDatabase;
   /** All mails handed over so far, oldest first. */
   mails: ClaimCodeMail[];
   /** All mails to sign in with, oldest first. */
@@ -105,6 +92,13 @@ export interface TestService {
   notices: NoticeMail[];
   /** All mails of agents under hosts that ask to be let in, oldest first. */
   approvalMails: ApprovalMail[];
+}
+
+export interface TestService extends Postbox {
+  url: string;
+  service: RunningService;
+  clock: TestClock;
+  database: TestDatabase;
   /** Every log line so far. */
   logged: string[];
   request(method: string, path: string, init?: RequestInit): Promise<Reply>;
@@ -285,12 +279,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     service,
     clock,
     database,
-    postbox,
-    mails,
-    signInMails,
-    signInLinkMails,
-    notices,
-    approvalMails,
+    ...postbox,
     logged,
     request,
     get: (path, key) => request('GET', path, { headers: bearer(key) }),

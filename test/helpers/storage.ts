@@ -10,6 +10,7 @@ import {
   createTestDatabase,
   type Engine,
   type Reply,
+  TEST_SECRET,
   type TestDatabase,
   type TestService,
 } from './service.ts';
@@ -69,7 +70,7 @@ export async function serveAndEnd(databaseUrl: string): Promise<{ code: number |
       PORT: '0',
       OPS_PORT: '0',
       DATABASE_URL: databaseUrl,
-      SECRET: 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d',
+      SECRET: TEST_SECRET,
     },
     stdio: ['ignore', 'ignore', 'pipe'],
   });

@@ -23,7 +23,7 @@ test.describe('mailboxes', (test) => {
       [fc.oneof(address, fc.emailAddress(), fc.string({ unit: 'binary' }))],
       (t, text) => {
         const mailbox = parseMailbox(text);
-        if (mailbox === undefined) return;
+        if (mailbox === undefined) return t.pass();
         accepted += 1;
         t.is(parseMailbox(mailbox), mailbox);
         t.is(parseMailbox(` ${mailbox.toUpperCase()}\n`), mailbox);
