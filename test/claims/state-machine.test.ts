@@ -384,6 +384,7 @@ onEveryEngine('the claim as a state machine', (engine, test) => {
         };
         const model: Model = { now: 0, agents: [], owners: new Map() };
         await fc.asyncModelRun(() => ({ model, real }), commands);
+        await assertInvariants(model, real);
       },
       { numRuns: 60, endOnFailure: false },
     );
