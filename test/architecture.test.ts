@@ -115,6 +115,19 @@ test('the reader of this test finds the files and what they import', (t) => {
   }
 });
 
+test('what the program imports is a dependency, and each dependency is imported', (t) => {
+  const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  const packageOf = (target: string) => /^(?:@[^/]+\/)?[^/]+/.exec(target)![0];
+  const imported = new Set(
+    sources.flatMap(({ imports }) =>
+      imports
+        .filter(({ target, isOurs, isType }) => !isOurs && !isType && !target.startsWith('node:'))
+        .map(({ target }) => packageOf(target)),
+    ),
+  );
+  t.deepEqual([...imported].toSorted(), Object.keys(dependencies).toSorted());
+});
+
 /** The rooms of src/ from the ground up. */
 const ROOMS = [
   'errors.ts',
