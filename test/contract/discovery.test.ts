@@ -1,10 +1,10 @@
 import type { ExecutionContext } from 'ava';
 import { calculateJwkThumbprint, createLocalJWKSet, jwtVerify } from 'jose';
-import { createRoutes } from '../../src/app.ts';
 import { ASSERTION_REVOKED } from '../../src/domain/agents/revoke-by-provider.ts';
 import { CLAIM, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
 import type { Route } from '../../src/http/server/table.ts';
+import { routesOf } from '../helpers/bad-input.ts';
 import { RESOURCES, startWith, TRUSTED, WORD_OF_A_STRANGER } from '../helpers/configured-service.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { test } from '../helpers/suite.ts';
@@ -24,7 +24,7 @@ test.describe('discovery', (test) => {
   let routes: Route[];
   test.before(async () => {
     on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
-    routes = createRoutes(on.service.deps, { devMailbox: undefined, follow: async () => () => {} }).flat();
+    routes = routesOf(on).routes;
     // A row for any path stands here for the documents that it has.
     open = routes
       .filter((row) => row.open)

@@ -1,12 +1,12 @@
 import type { ExecutionContext } from 'ava';
-import { createRoutes } from '../../src/app.ts';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { CLAIM, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
 import type { Route } from '../../src/http/server/table.ts';
+import { localOrigin } from '../../src/work.ts';
 import { newKey, openAgentClient } from '../helpers/agent-client.ts';
 import { confirm, openAuthMd, SIGNED_API, typeCode } from '../helpers/auth-md.ts';
+import { routesOf } from '../helpers/bad-input.ts';
 import { RESOURCES, startWith, TRUSTED } from '../helpers/configured-service.ts';
 import { mismatches } from '../helpers/schema.ts';
 import { basic, type Reply, type TestService } from '../helpers/service.ts';
@@ -28,7 +28,7 @@ test.describe('the OpenAPI document', (test) => {
   let routes: Route[];
   test.before(async () => {
     on = await startWith({ service: { name: 'Acme' }, resources: RESOURCES, trustedIssuers: [TRUSTED] });
-    routes = createRoutes(on.service.deps, { devMailbox: undefined, follow: async () => () => {} }).flat();
+    routes = routesOf(on).routes;
   });
   test.after(() => on.stop());
 

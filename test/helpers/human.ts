@@ -17,14 +17,21 @@ interface Visit {
   headers?: Record<string, string>;
 }
 
-/** Asks for a code, and types the one that comes. The page that this leads to: the goal, or the second factor. */
-export async function typeMailedCode(on: TestService, mailbox: string, visit: Visit = {}): Promise<Page> {
+/** Asks for a code to sign in with, and reads it in the mailbox. */
+export async function askForCode(on: TestService, mailbox: string, visit: Visit = {}): Promise<string> {
   const { browser = openBrowser(on), next = '/account', headers = {} } = visit;
   const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
   await browser.get(`/sign-in?next=${next}`);
   const asked = await browser.post('/sign-in', { email: mailbox }, headers);
   ensure(heading(asked) === 'Look into your mail', asked.text);
-  return browser.post('/sign-in/code', { code: await on.signInCodeFor(mailbox, earlier + 1) }, headers);
+  return on.signInCodeFor(mailbox, earlier + 1);
+}
+
+/** Asks for a code, and types the one that comes. The page that this leads to: the goal, or the second factor. */
+export async function typeMailedCode(on: TestService, mailbox: string, visit: Visit = {}): Promise<Page> {
+  const browser = visit.browser ?? openBrowser(on);
+  const code = await askForCode(on, mailbox, { ...visit, browser });
+  return browser.post('/sign-in/code', { code }, visit.headers);
 }
 
 /** Signs in to an account without a second factor. */

@@ -1,13 +1,11 @@
-import type { ExecutionContext } from 'ava';
 import { sweep } from '../../src/domain/jobs/retention.ts';
-import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
+import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
+import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
+import { askForCode, isIn, SESSION, signIn } from '../helpers/human.ts';
 import { startTestService, type TestService, wrongCode } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-
-const heading = ({ text }: Page) => /<h1>([^<]*)<\/h1>/.exec(text)?.[1];
-const SESSION = 'vouchsafe_session';
 
 onEveryEngine('signing in', (engine, test) => {
   let on: TestService;
@@ -16,34 +14,11 @@ onEveryEngine('signing in', (engine, test) => {
   });
   test.after(() => on.stop());
 
-  /** Asks for a code, and reads it in the mailbox. */
-  async function askForCode(t: ExecutionContext, browser: Browser, mailbox: string, next = '/account') {
-    const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
-    await browser.get(`/sign-in?next=${next}`);
-    const asked = await browser.post('/sign-in', { email: mailbox });
-    t.is(heading(asked), 'Look into your mail', asked.text);
-    return on.signInCodeFor(mailbox, earlier + 1);
-  }
-
-  async function signIn(
-    t: ExecutionContext,
-    mailbox: string,
-    browser = openBrowser(on),
-    next = '/account',
-  ): Promise<Browser> {
-    const code = await askForCode(t, browser, mailbox, next);
-    const page = await browser.post('/sign-in/code', { code });
-    t.is(page.status, 200, page.text);
-    return browser;
-  }
-
-  const isIn = async (browser: Browser) => heading(await browser.get('/account')) === 'Your account';
-
   test('a mailed code signs in, once, and the first one makes the account', async (t) => {
     const mailbox = newMailbox();
     const accounts = () => countOf(on, 'accounts WHERE mailbox = ?', [mailbox]);
     const browser = openBrowser(on);
-    const code = await askForCode(t, browser, mailbox);
+    const code = await askForCode(on, mailbox, { browser });
     t.is(await accounts(), 0);
     const cookies = new Map(browser.cookies);
     const page = await browser.post('/sign-in/code', { code });
@@ -57,14 +32,14 @@ onEveryEngine('signing in', (engine, test) => {
     t.false(thief.cookies.has(SESSION));
     t.false(await isIn(thief));
 
-    await signIn(t, mailbox);
+    await signIn(on, mailbox);
     t.is(await accounts(), 1);
   });
 
   test('of five that bring the right code at once one is signed in', async (t) => {
     const mailbox = newMailbox();
     const browser = openBrowser(on);
-    const code = await askForCode(t, browser, mailbox);
+    const code = await askForCode(on, mailbox, { browser });
     const form = browser.form('/sign-in/code');
     await Promise.all(Array.from({ length: 5 }, () => browser.send('/sign-in/code', { ...form, code })));
     t.is(
@@ -80,7 +55,7 @@ onEveryEngine('signing in', (engine, test) => {
   test('five wrong codes end it, also when two hundred come at once, and then the right one is refused', async (t) => {
     const mailbox = newMailbox();
     const browser = openBrowser(on);
-    const code = await askForCode(t, browser, mailbox);
+    const code = await askForCode(on, mailbox, { browser });
     const form = browser.form('/sign-in/code');
     const pages = await Promise.all(
       Array.from({ length: 200 }, () => browser.send('/sign-in/code', { ...form, code: wrongCode(code) })),
@@ -93,7 +68,7 @@ onEveryEngine('signing in', (engine, test) => {
 
   test('a code lives as long as that of a claim', async (t) => {
     const late = openBrowser(on);
-    const code = await askForCode(t, late, newMailbox());
+    const code = await askForCode(on, newMailbox(), { browser: late });
     on.clock.advance(600);
     const page = await late.post('/sign-in/code', { code });
     t.is(page.status, 400);
@@ -103,8 +78,8 @@ onEveryEngine('signing in', (engine, test) => {
 
   test('a code works in the browser that asked for it alone, and for its mailbox alone', async (t) => {
     const [ours, theirs] = [openBrowser(on), openBrowser(on)];
-    const code = await askForCode(t, ours, newMailbox());
-    await askForCode(t, theirs, newMailbox());
+    const code = await askForCode(on, newMailbox(), { browser: ours });
+    await askForCode(on, newMailbox(), { browser: theirs });
     const page = await theirs.post('/sign-in/code', { code });
     t.is(page.status, 400);
     t.false(await isIn(theirs));
@@ -112,11 +87,11 @@ onEveryEngine('signing in', (engine, test) => {
 
   test('the answers do not tell whether a mailbox has an account (S-44)', async (t) => {
     const [known, unknown] = [newMailbox(), newMailbox()];
-    await signIn(t, known);
+    await signIn(on, known);
     const seen = [];
     for (const mailbox of [known, unknown]) {
       const browser = openBrowser(on);
-      await askForCode(t, browser, mailbox);
+      await askForCode(on, mailbox, { browser });
       const page = await browser.get('/sign-in/code');
       seen.push([
         page.status,
@@ -132,7 +107,7 @@ onEveryEngine('signing in', (engine, test) => {
     await browser.get('/sign-in');
     const before = browser.cookies.get('vouchsafe_browser');
     const form = browser.form('/sign-in');
-    await signIn(t, newMailbox(), browser);
+    await signIn(on, newMailbox(), { browser });
     t.not(browser.cookies.get('vouchsafe_browser'), before);
     const page = await browser.send('/sign-out', { csrf: form.csrf });
     t.is(page.status, 403);
@@ -140,20 +115,20 @@ onEveryEngine('signing in', (engine, test) => {
   });
 
   test('a session ends at sign-out, after half an hour without use, and after twelve hours', async (t) => {
-    const out = await signIn(t, newMailbox());
+    const out = await signIn(on, newMailbox());
     const kept = new Map(out.cookies);
     await out.get('/account');
     t.is(heading(await out.post('/sign-out')), 'Sign in');
     for (const [name, value] of kept) out.cookies.set(name, value);
     t.false(await isIn(out));
 
-    const idle = await signIn(t, newMailbox());
+    const idle = await signIn(on, newMailbox());
     on.clock.advance(1790);
     t.true(await isIn(idle));
     on.clock.advance(1800);
     t.false(await isIn(idle));
 
-    const old = await signIn(t, newMailbox());
+    const old = await signIn(on, newMailbox());
     for (let hours = 0.25; hours < 12; hours += 0.25) {
       on.clock.advance(900);
       t.true(await isIn(old), `${hours} h`);
@@ -165,9 +140,9 @@ onEveryEngine('signing in', (engine, test) => {
   test('sessions are listed and can be ended by their owner, and by nobody else', async (t) => {
     const mailbox = newMailbox();
     const [here, there, stranger] = [
-      await signIn(t, mailbox),
-      await signIn(t, mailbox),
-      await signIn(t, newMailbox()),
+      await signIn(on, mailbox),
+      await signIn(on, mailbox),
+      await signIn(on, newMailbox()),
     ];
     const page = await here.get('/account');
     const id = /name="session" value="(ses_[^"]*)"/.exec(page.text)![1]!;
@@ -216,7 +191,7 @@ onEveryEngine('signing in', (engine, test) => {
 
   test('the log holds no code, no session and no mailbox', async (t) => {
     const mailbox = newMailbox();
-    const browser = await signIn(t, mailbox);
+    const browser = await signIn(on, mailbox);
     const log = on.logged.join('\n');
     for (const secret of [mailbox, browser.cookies.get(SESSION)!]) t.false(log.includes(secret));
     // By chance its digits stand within the longer ones of a time.
@@ -226,7 +201,7 @@ onEveryEngine('signing in', (engine, test) => {
 
   test('a mailbox that wanted no more mail of agents can take that back', async (t) => {
     const mailbox = newMailbox();
-    const browser = await signIn(t, mailbox);
+    const browser = await signIn(on, mailbox);
     const ask = async () => {
       const { claim_token } = await on.register();
       await on.post('/agent/auth/claim', { claim_token, email: mailbox });
