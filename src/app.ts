@@ -46,6 +46,7 @@ import {
 } from './http/server/router.ts';
 import { type Route, row, rows } from './http/server/table.ts';
 import { checkTransport } from './http/server/transport.ts';
+import { PAGES } from './lib/page-paths.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 
 /** What an application is made of besides its dependencies. */
@@ -156,58 +157,58 @@ export function createRoutes(
 function pageRoutes(pages: Pages): Route[] {
   const [user, recent] = ['signedInUser', 'recentlyVerifiedUser'] as const;
   return rows(pages.dialect, [
-    row('GET', '/claim', 'browser', none, claim.claimPage(pages)),
-    row('POST', '/claim', 'browser', 'wrongPerIpHour', claim.approve(pages)),
-    row('GET', '/claim/deny', 'browser', none, claim.denyPage(pages)),
-    row('POST', '/claim/deny', 'browser', none, claim.deny),
+    row('GET', PAGES.claim, 'browser', none, claim.claimPage(pages)),
+    row('POST', PAGES.claim, 'browser', 'wrongPerIpHour', claim.approve(pages)),
+    row('GET', PAGES.denyClaim, 'browser', none, claim.denyPage(pages)),
+    row('POST', PAGES.denyClaim, 'browser', none, claim.deny),
 
     // Letting an agent in that signs its requests
-    row('GET', '/connect', 'browser', none, connect.connectPage(pages)),
-    row('POST', '/connect', 'browser', 'wrongPerIpHour', connect.findByCode(pages)),
-    row('GET', '/connect/deny', 'browser', none, connect.refusePage(pages)),
-    row('POST', '/connect/deny', 'browser', none, connect.refuse(pages)),
-    row('GET', '/connect/review', recent, none, connect.reviewPage(pages)),
-    row('POST', '/connect/review', recent, none, connect.decide(pages)),
-    row('POST', '/hosts/:id/revoke', user, none, connect.revokeHost),
+    row('GET', PAGES.connect, 'browser', none, connect.connectPage(pages)),
+    row('POST', PAGES.connect, 'browser', 'wrongPerIpHour', connect.findByCode(pages)),
+    row('GET', PAGES.denyConnection, 'browser', none, connect.refusePage(pages)),
+    row('POST', PAGES.denyConnection, 'browser', none, connect.refuse(pages)),
+    row('GET', PAGES.reviewConnection, recent, none, connect.reviewPage(pages)),
+    row('POST', PAGES.reviewConnection, recent, none, connect.decide(pages)),
+    row('POST', `${PAGES.hosts}/:id/revoke`, user, none, connect.revokeHost),
 
     // Signing in
-    row('GET', '/sign-in', 'browser', none, signIn.signInPage(pages)),
-    row('POST', '/sign-in', 'browser', 'signInMailPerIp', signIn.askForCode(pages)),
-    row('GET', '/sign-in/again', user, none, signIn.againPage(pages)),
-    row('POST', '/sign-in/again', user, none, signIn.askAgain),
-    row('GET', '/sign-in/code', 'browser', none, signIn.codePage(pages)),
-    row('POST', '/sign-in/code', 'browser', 'signInWrongPerIpHour', signIn.signIn(pages)),
-    row('GET', '/sign-in/link', 'browser', none, signIn.linkPage(pages)),
-    row('POST', '/sign-in/link', 'browser', none, signIn.signInByLink),
-    row('POST', '/sign-out', 'browser', none, signIn.signOut),
+    row('GET', PAGES.signIn, 'browser', none, signIn.signInPage(pages)),
+    row('POST', PAGES.signIn, 'browser', 'signInMailPerIp', signIn.askForCode(pages)),
+    row('GET', PAGES.signInAgain, user, none, signIn.againPage(pages)),
+    row('POST', PAGES.signInAgain, user, none, signIn.askAgain),
+    row('GET', PAGES.signInCode, 'browser', none, signIn.codePage(pages)),
+    row('POST', PAGES.signInCode, 'browser', 'signInWrongPerIpHour', signIn.signIn(pages)),
+    row('GET', PAGES.signInLink, 'browser', none, signIn.linkPage(pages)),
+    row('POST', PAGES.signInLink, 'browser', none, signIn.signInByLink),
+    row('POST', PAGES.signOut, 'browser', none, signIn.signOut),
 
     // One's agents
-    row('GET', '/agents', user, none, agents.agentsPage(pages)),
-    row('GET', '/agents/:id', user, none, agents.agentPage(pages)),
-    row('POST', '/agents/:id/rename', user, none, agents.rename),
-    row('POST', '/agents/:id/narrow', user, none, agents.narrow),
-    row('POST', '/agents/:id/unlink', user, none, agents.unlink),
-    row('POST', '/agents/:id/undo', user, none, agents.undo),
-    row('POST', '/agents/:id/revoke', user, none, agents.revoke),
+    row('GET', PAGES.agents, user, none, agents.agentsPage(pages)),
+    row('GET', `${PAGES.agents}/:id`, user, none, agents.agentPage(pages)),
+    row('POST', `${PAGES.agents}/:id/rename`, user, none, agents.rename),
+    row('POST', `${PAGES.agents}/:id/narrow`, user, none, agents.narrow),
+    row('POST', `${PAGES.agents}/:id/unlink`, user, none, agents.unlink),
+    row('POST', `${PAGES.agents}/:id/undo`, user, none, agents.undo),
+    row('POST', `${PAGES.agents}/:id/revoke`, user, none, agents.revoke),
 
     // One's keys
-    row('GET', '/keys', user, none, keys.keysPage(pages)),
-    row('GET', '/keys/new', recent, none, keys.newKeyPage(pages)),
-    row('POST', '/keys/new', recent, none, keys.createKey(pages)),
-    row('POST', '/keys/:id/revoke', user, none, keys.revokeKey),
+    row('GET', PAGES.keys, user, none, keys.keysPage(pages)),
+    row('GET', PAGES.newKey, recent, none, keys.newKeyPage(pages)),
+    row('POST', PAGES.newKey, recent, none, keys.createKey(pages)),
+    row('POST', `${PAGES.keys}/:id/revoke`, user, none, keys.revokeKey),
 
     // One's account
-    row('GET', '/account', user, none, account.accountPage(pages)),
-    row('GET', '/account/activity', user, none, account.activityPage(pages)),
-    row('GET', '/account/export', user, none, account.exportAccount),
-    row('POST', '/account/sessions/end', user, none, account.endOneSession),
-    row('POST', '/account/mail', user, none, account.changeMail),
-    row('GET', '/account/authenticator', recent, none, authenticator.authenticatorPage(pages)),
-    row('POST', '/account/authenticator', recent, none, authenticator.add(pages)),
-    row('POST', '/account/authenticator/codes', recent, none, authenticator.renewCodes(pages)),
-    row('POST', '/account/authenticator/remove', recent, none, authenticator.remove),
-    row('GET', '/account/delete', recent, none, account.deletePage(pages)),
-    row('POST', '/account/delete', recent, none, account.deleteMine(pages)),
+    row('GET', PAGES.account, user, none, account.accountPage(pages)),
+    row('GET', PAGES.activity, user, none, account.activityPage(pages)),
+    row('GET', `${PAGES.account}/export`, user, none, account.exportAccount),
+    row('POST', `${PAGES.account}/sessions/end`, user, none, account.endOneSession),
+    row('POST', `${PAGES.account}/mail`, user, none, account.changeMail),
+    row('GET', PAGES.authenticator, recent, none, authenticator.authenticatorPage(pages)),
+    row('POST', PAGES.authenticator, recent, none, authenticator.add(pages)),
+    row('POST', `${PAGES.authenticator}/codes`, recent, none, authenticator.renewCodes(pages)),
+    row('POST', `${PAGES.authenticator}/remove`, recent, none, authenticator.remove),
+    row('GET', PAGES.deleteAccount, recent, none, account.deletePage(pages)),
+    row('POST', PAGES.deleteAccount, recent, none, account.deleteMine(pages)),
 
     ...[...pages.assets].map(([path, file]) => row('GET', path, 'anyone', none, asset(file))),
   ]);

@@ -5,7 +5,7 @@
  * input and no secret. Its `cause` is for the log alone. Each dialect in http/dialects/ has one total table from kind to
  * status and code.
  */
-export const KINDS = [
+const KINDS = [
   'badJson',
   'badRequest',
   'badEmail',

@@ -136,6 +136,7 @@ const ROOMS = [
   'store',
   'ports',
   'deps.ts',
+  'work.ts',
   'domain',
   'workers',
   'mail',

@@ -1,4 +1,4 @@
-import { oneLine } from '../lib/display.ts';
+import { oneLine } from '../lib/untrusted-text.ts';
 
 /** What one look at one thing found. */
 export interface Finding {

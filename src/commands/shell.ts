@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import type { Deps } from '../deps.ts';
-import { localOrigin, type RequestOrigin } from '../domain/audit/audit-log.ts';
 import { ConfigError } from '../errors.ts';
 import { withDeps } from '../with-deps.ts';
+import { localOrigin, type RequestOrigin } from '../work.ts';
 
 /** Exit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found. */
 export const EXIT = { failed: 1, usage: 2, notFound: 4 } as const;

@@ -18,7 +18,7 @@ import {
 /** The process's environment: what is set, by name. */
 export type Environment = Record<string, string | undefined>;
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 /** What the environment sets, checked. `NAME_FILE` gives the value of `NAME` from a file. */
 export interface Settings {
@@ -73,7 +73,7 @@ const none = (): undefined => undefined;
 const KEEP_ALIVE_BEHIND_PROXY_SECONDS = 620;
 
 /** All settings of the environment, in the order in which they are read: a default may follow from those above it. */
-export const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
+const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
   PORT: { doc: 'where to listen', parse: wholeNumber(0, 65_535), fallback: () => 3000 },
   HOST: {
     doc: 'the address to listen at; `0.0.0.0` for all of this machine',

@@ -10,7 +10,7 @@ export interface UnverifiedToken {
 }
 
 /** The algorithms that we verify (S-89): each is one kind of signature with one kind of key. */
-export const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA'] as const;
+const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA'] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];
 
 export function isAlgorithm(alg: unknown): alg is Algorithm {

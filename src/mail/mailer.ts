@@ -119,6 +119,6 @@ function openTransport(url: string): Transporter {
 }
 
 /** The Message-ID of a mail: the same at every try, so that a duplicate is known as one (R-15). */
-export function messageId(mailId: string, publicUrl: string): string {
+function messageId(mailId: string, publicUrl: string): string {
   return `<${mailId}@${new URL(publicUrl).hostname}>`;
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
+import { PAGES } from '../lib/page-paths.ts';
 import type { Mail } from '../ports/mailer.ts';
 import { createRender } from './render.ts';
 
@@ -46,8 +47,8 @@ function examples(config: Config, now: number): Record<string, Mail> {
     ...common,
     ...asked,
     kind: 'claim-code' as const,
-    claimUrl: `${config.publicUrl}/claim?t=example`,
-    denyUrl: `${config.publicUrl}/claim/deny?t=example`,
+    claimUrl: `${config.publicUrl}${PAGES.claim}?t=example`,
+    denyUrl: `${config.publicUrl}${PAGES.denyClaim}?t=example`,
     agentName: 'Research helper',
     scopes: config.claimedScopes.map((name) => ({
       name,
@@ -64,15 +65,15 @@ function examples(config: Config, now: number): Record<string, Mail> {
       ...common,
       ...asked,
       kind: 'sign-in-link',
-      linkUrl: `${config.publicUrl}/sign-in/link?t=example`,
+      linkUrl: `${config.publicUrl}${PAGES.signInLink}?t=example`,
     },
     'agent-approval': {
       ...common,
       ...asked,
       kind: 'agent-approval',
       agentName: 'Research helper',
-      pageUrl: `${config.publicUrl}/connect?t=example`,
-      denyUrl: `${config.publicUrl}/connect/deny?t=example`,
+      pageUrl: `${config.publicUrl}${PAGES.connect}?t=example`,
+      denyUrl: `${config.publicUrl}${PAGES.denyConnection}?t=example`,
       bindingMessage: 'Blue 42',
       askedAgain: true,
     },

@@ -1,6 +1,8 @@
 import type { Config } from '../config/load.ts';
-import { displayName, formatTime, presentHappening } from '../lib/display.ts';
+import { formatActivity } from '../lib/format-activity.ts';
+import { formatTime } from '../lib/format-time.ts';
 import { openTemplates } from '../lib/templates.ts';
+import { displayName } from '../lib/untrusted-text.ts';
 import type { Mail } from '../ports/mailer.ts';
 
 const SUBJECTS: Record<Mail['kind'], string> = {
@@ -49,7 +51,7 @@ function present(mail: Mail): object {
         bindingMessage: mail.bindingMessage && displayName(mail.bindingMessage),
       };
     case 'notice':
-      return { ...mail, happened: mail.happened.map(presentHappening) };
+      return { ...mail, happened: mail.happened.map(formatActivity) };
   }
 }
 

@@ -47,7 +47,7 @@ export async function lockAccount(tx: Tx, id: string): Promise<boolean> {
 }
 
 /** Ends a human's account and forgets its mailbox, once; of two at once, one does. */
-export function endAccount(tx: Tx, id: string, now: number): Promise<number> {
+export function updateAccountEnded(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE accounts SET ended_at = ?, mailbox = NULL WHERE id = ? AND ended_at IS NULL', [
     now,
     id,
@@ -55,7 +55,7 @@ export function endAccount(tx: Tx, id: string, now: number): Promise<number> {
 }
 
 /** Gives an agent's own account back to it: as if it had never been merged or linked. */
-export function freeAccount(tx: Tx, id: string): Promise<number> {
+export function updateAccountReleased(tx: Tx, id: string): Promise<number> {
   return tx.run(
     `UPDATE accounts SET parent_id = NULL, merged_into = NULL, ended_at = NULL WHERE id = ? AND kind = 'agent'`,
     [id],
@@ -63,7 +63,7 @@ export function freeAccount(tx: Tx, id: string): Promise<number> {
 }
 
 /** Ends an agent's own account in favour of another, once. */
-export function mergeAccount(tx: Tx, id: string, into: string, now: number): Promise<number> {
+export function updateAccountMerged(tx: Tx, id: string, into: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE accounts SET merged_into = ?, ended_at = ? WHERE id = ? AND kind = 'agent' AND ended_at IS NULL`,
     [into, now, id],
@@ -71,7 +71,7 @@ export function mergeAccount(tx: Tx, id: string, into: string, now: number): Pro
 }
 
 /** Gives an agent's own account a parent, once. */
-export function linkAccount(tx: Tx, id: string, parentId: string): Promise<number> {
+export function updateAccountLinked(tx: Tx, id: string, parentId: string): Promise<number> {
   return tx.run(
     `UPDATE accounts SET parent_id = ?
      WHERE id = ? AND kind = 'agent' AND parent_id IS NULL AND ended_at IS NULL`,

@@ -42,7 +42,13 @@ export function findAgent(db: Pick<Tx, 'get'>, id: string): Promise<AgentRow | u
 }
 
 /** Moves an agent into its new owner's account, remembering the one it leaves; only if it still is where it was. */
-export function mergeAgent(tx: Tx, id: string, from: string, to: string, now: number): Promise<number> {
+export function updateAgentMerged(
+  tx: Tx,
+  id: string,
+  from: string,
+  to: string,
+  now: number,
+): Promise<number> {
   return tx.run(
     `UPDATE agents SET account_id = ?, merged_from = account_id, owned_at = ?
      WHERE id = ? AND account_id = ? AND revoked_at IS NULL`,
@@ -51,12 +57,12 @@ export function mergeAgent(tx: Tx, id: string, from: string, to: string, now: nu
 }
 
 /** Notes that an agent, which stays in its account, has an owner now. */
-export function markOwned(tx: Tx, id: string, now: number): Promise<number> {
+export function updateAgentOwned(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE agents SET owned_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
 }
 
 /** Lets an agent go on without owner, in an account of its own; only if it still is where it was. */
-export function releaseAgent(tx: Tx, id: string, from: string, to: string): Promise<number> {
+export function updateAgentReleased(tx: Tx, id: string, from: string, to: string): Promise<number> {
   return tx.run(
     `UPDATE agents SET account_id = ?, merged_from = NULL, owned_at = NULL
      WHERE id = ? AND account_id = ? AND owned_at IS NOT NULL AND revoked_at IS NULL`,
@@ -65,11 +71,11 @@ export function releaseAgent(tx: Tx, id: string, from: string, to: string): Prom
 }
 
 /** Notes what an agent's owner leaves it: nothing that it gets later is wider. Null: nothing is taken from it. */
-export function narrowAgent(tx: Tx, id: string, scope: string | null): Promise<number> {
+export function updateAgentScope(tx: Tx, id: string, scope: string | null): Promise<number> {
   return tx.run('UPDATE agents SET scope = ? WHERE id = ?', [scope, id]);
 }
 
-export function renameAgent(tx: Tx, id: string, name: string): Promise<number> {
+export function updateAgentName(tx: Tx, id: string, name: string): Promise<number> {
   return tx.run('UPDATE agents SET name = ? WHERE id = ?', [name, id]);
 }
 
@@ -82,7 +88,7 @@ export async function lockAgent(tx: Tx, id: string): Promise<boolean> {
 }
 
 /** The same as holdAgent, for an agent that gets a token, which counts as a use. */
-export async function lockSeenAgent(tx: Tx, id: string, now: number, from: string): Promise<boolean> {
+export async function updateAgentSeen(tx: Tx, id: string, now: number, from: string): Promise<boolean> {
   const sql = 'UPDATE agents SET seen_at = ?, seen_from = ? WHERE id = ? AND revoked_at IS NULL';
   return (await tx.run(sql, [now, from, id])) === 1;
 }
@@ -129,7 +135,7 @@ export function listOwnedPage(
 }
 
 /** The names of the agents of a page. */
-export async function nameAgents(
+export async function listAgentNames(
   db: Pick<Db, 'all'>,
   ids: readonly string[],
 ): Promise<Map<string, string | null>> {
@@ -149,7 +155,7 @@ export function findOwnedAgent(
   return db.get(`SELECT ${COLUMNS} FROM agents WHERE id = ? AND ${OWNED}`, [id, ownerId, ownerId]);
 }
 
-export function revokeAgent(tx: Tx, id: string, now: number): Promise<number> {
+export function updateAgentRevoked(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE agents SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
 }
 

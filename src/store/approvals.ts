@@ -66,7 +66,7 @@ export function findOpenApproval(
 }
 
 /** Decides a question, once, while it is open. */
-export function decideApproval(tx: Tx, id: string, now: number): Promise<number> {
+export function updateApprovalDecided(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run(
     'UPDATE approvals SET decided_at = ? WHERE id = ? AND decided_at IS NULL AND expires_at > ?',
     [now, id, now],
@@ -74,7 +74,7 @@ export function decideApproval(tx: Tx, id: string, now: number): Promise<number>
 }
 
 /** Ends the open questions of an agent. */
-export function endApprovals(tx: Tx, agentId: string, now: number): Promise<number> {
+export function updateApprovalsOfAgentDecided(tx: Tx, agentId: string, now: number): Promise<number> {
   return tx.run('UPDATE approvals SET decided_at = ? WHERE agent_id = ? AND decided_at IS NULL', [
     now,
     agentId,

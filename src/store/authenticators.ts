@@ -29,7 +29,7 @@ export async function insertAuthenticator(tx: Tx, row: AuthenticatorRow): Promis
 }
 
 /** Spends the code of a time step and all before it; of two that bring the same code at once, one wins. */
-export async function updateLastStep(
+export async function updateAuthenticatorStep(
   tx: Tx,
   accountId: string,
   step: number,
@@ -51,7 +51,7 @@ export async function insertRecoveryCode(tx: Tx, accountId: string, hash: Buffer
 }
 
 /** Uses a recovery code, once; returns whether it was this call that did. */
-export async function deleteUsedRecoveryCode(
+export async function updateRecoveryCodeUsed(
   tx: Tx,
   accountId: string,
   hash: Buffer,

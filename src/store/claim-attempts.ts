@@ -87,7 +87,7 @@ export function findLastAttempt(
 }
 
 /** Ends the live attempts of a registration; returns their ids. */
-export function endAttempts(
+export function updateAttemptsEnded(
   tx: Tx,
   registrationId: string,
   reason: string,
@@ -101,7 +101,12 @@ export function endAttempts(
 }
 
 /** Ends the live attempts that a user of a provider began for agents of others. */
-export function endAttemptsOf(tx: Tx, principal: string, reason: string, now: number): Promise<number> {
+export function updateAttemptsOfPrincipalEnded(
+  tx: Tx,
+  principal: string,
+  reason: string,
+  now: number,
+): Promise<number> {
   return tx.run(
     'UPDATE claim_attempts SET ended_at = ?, end_reason = ? WHERE principal = ? AND ended_at IS NULL',
     [now, reason, principal],
@@ -122,7 +127,7 @@ export function listPendingOnMailbox(
 }
 
 /** Marks a live attempt as approved by the owner of its mailbox, once; `counter` names the mail that was answered. */
-export function approveAttempt(
+export function updateAttemptApproved(
   tx: Tx,
   attempt: { id: string; counter: number },
   confirmedBy: string | null,
@@ -136,7 +141,12 @@ export function approveAttempt(
 }
 
 /** Notes that the human confirmed a live attempt and is shown its code, with the account that was signed in; the first time counts. */
-export function revealCode(tx: Tx, id: string, confirmedBy: string | null, now: number): Promise<number> {
+export function updateAttemptRevealed(
+  tx: Tx,
+  id: string,
+  confirmedBy: string | null,
+  now: number,
+): Promise<number> {
   return tx.run(
     `UPDATE claim_attempts SET revealed_at = ?, confirmed_by = ?
      WHERE id = ? AND ended_at IS NULL AND revealed_at IS NULL AND approved_at IS NULL AND reveal IS NOT NULL`,
@@ -160,7 +170,7 @@ export function incrementTypedTries(
 }
 
 /** Notes that the agent asks whether its human has typed the code, unless it did so a moment ago. */
-export function recordPoll(tx: Tx, id: string, now: number, notAfter: number): Promise<number> {
+export function updateAttemptPolled(tx: Tx, id: string, now: number, notAfter: number): Promise<number> {
   return tx.run(
     'UPDATE claim_attempts SET polled_at = ? WHERE id = ? AND (polled_at IS NULL OR polled_at <= ?)',
     [now, id, notAfter],
@@ -168,7 +178,7 @@ export function recordPoll(tx: Tx, id: string, now: number, notAfter: number): P
 }
 
 /** Replaces the code of a live attempt by the next one, if nobody else just did. */
-export function reissueCode(
+export function updateAttemptCode(
   tx: Tx,
   attempt: { id: string; counter: number },
   secretId: string,

@@ -38,7 +38,7 @@ export function findClaimByRegistration(
  * Takes one code from the claim's own budget, if the claim is open. Its row is the lock behind which everything that happens
  * to one claim waits for this row, so this comes first in every transaction that starts or completes one.
  */
-export async function incrementCodes(
+export async function incrementClaimCodes(
   tx: Tx,
   tokenHash: Buffer,
   codesMax: number,
@@ -52,7 +52,7 @@ export async function incrementCodes(
 }
 
 /** Counts a guess against the claim's whole life, before it is compared (S-04). */
-export async function incrementGuesses(
+export async function incrementClaimGuesses(
   tx: Tx,
   tokenHash: Buffer,
   guessesMax: number,
@@ -65,7 +65,7 @@ export async function incrementGuesses(
   return changed === 1;
 }
 
-export function markClaimed(
+export function updateClaimCompleted(
   tx: Tx,
   tokenHash: Buffer,
   collectedBy: ClaimRow['collectedBy'],
@@ -89,7 +89,12 @@ export async function replaceClaim(
 }
 
 /** Ends the claim of a registration, if it is still open. */
-export function endClaim(tx: Tx, registrationId: string, reason: string, now: number): Promise<number> {
+export function updateClaimEnded(
+  tx: Tx,
+  registrationId: string,
+  reason: string,
+  now: number,
+): Promise<number> {
   return tx.run(
     `UPDATE claims SET ended_at = ?, end_reason = ?
      WHERE registration_id = ? AND claimed_at IS NULL AND ended_at IS NULL`,
@@ -98,7 +103,7 @@ export function endClaim(tx: Tx, registrationId: string, reason: string, now: nu
 }
 
 /** Takes back that a claim was completed: it is over, and its token of no use any more. */
-export function releaseClaim(tx: Tx, registrationId: string, now: number): Promise<number> {
+export function updateClaimReleased(tx: Tx, registrationId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE claims SET claimed_at = NULL, ended_at = ?, end_reason = 'released' WHERE registration_id = ?`,
     [now, registrationId],

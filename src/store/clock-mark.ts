@@ -1,12 +1,12 @@
 import type { Tx } from './engine/db.ts';
 
 /** The latest time that a service on this database has known, epoch ms. */
-export async function readClockMark(db: Pick<Tx, 'get'>): Promise<number | undefined> {
+export async function findClockMark(db: Pick<Tx, 'get'>): Promise<number | undefined> {
   return (await db.get<{ at: number }>('SELECT at FROM clock_mark WHERE id = 1'))?.at;
 }
 
 /** @param lowers whether time was set back: otherwise another service may have known a later one */
-export async function setClockMark(tx: Tx, at: number, lowers: boolean): Promise<void> {
+export async function upsertClockMark(tx: Tx, at: number, lowers: boolean): Promise<void> {
   await tx.run(
     `INSERT INTO clock_mark (id, at) VALUES (1, ?)
      ON CONFLICT (id) DO UPDATE SET at = excluded.at ${lowers ? '' : 'WHERE clock_mark.at < excluded.at'}`,

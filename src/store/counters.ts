@@ -29,7 +29,7 @@ export async function incrementCounter(
     [key, now + windowMs, now, now, now, max],
   );
   if (begun) return { won: true, ...begun };
-  const spent = await readCounter(tx, key);
+  const spent = await findCounter(tx, key);
   return { won: false, used: spent?.used ?? max, endsAt: spent?.endsAt ?? now + windowMs };
 }
 
@@ -63,7 +63,7 @@ export async function decrementCounter(tx: Tx, key: string): Promise<void> {
 }
 
 /** Gives back to a window what was taken from it; to the next one nothing, which would then let more through than it holds. */
-export async function giveBackTo(tx: Tx, key: string, endsAt: number, count: number): Promise<void> {
+export async function refundCounter(tx: Tx, key: string, endsAt: number, count: number): Promise<void> {
   await tx.run('UPDATE counters SET used = used - ? WHERE key = ? AND ends_at = ? AND used >= ?', [
     count,
     key,
@@ -72,7 +72,7 @@ export async function giveBackTo(tx: Tx, key: string, endsAt: number, count: num
   ]);
 }
 
-export function readCounter(
+export function findCounter(
   db: Pick<Tx, 'get'>,
   key: string,
 ): Promise<{ used: number; endsAt: number } | undefined> {

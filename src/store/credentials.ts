@@ -97,7 +97,7 @@ export function listCredentials(db: Pick<Db, 'all'>, agentId: string): Promise<C
 }
 
 /** Ends the tokens of an agent, and leaves its keys. */
-export function revokeTokensOfAgent(tx: Tx, agentId: string, now: number): Promise<number> {
+export function updateTokensOfAgentRevoked(tx: Tx, agentId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE credentials SET revoked_at = ? WHERE agent_id = ? AND kind = 'token' AND revoked_at IS NULL`,
     [now, agentId],
@@ -105,7 +105,7 @@ export function revokeTokensOfAgent(tx: Tx, agentId: string, now: number): Promi
 }
 
 /** Gives the live keys of an agent more scope, in the account that it works in now: auth.md v0.1 promises it. */
-export function widenKeysOfAgent(
+export function updateKeysOfAgentScope(
   tx: Tx,
   agentId: string,
   to: Pick<CredentialRow, 'scope' | 'accountId'>,
@@ -163,7 +163,7 @@ export function listKeysPage(
 }
 
 /** Of the agents of a page the keys and tokens that work, and the one that was used last. */
-export function listStandings(
+export function listCredentialsOfAgents(
   db: Pick<Db, 'all'>,
   agentIds: readonly string[],
   now: number,
@@ -178,7 +178,7 @@ export function listStandings(
 }
 
 /** The names of the keys of a page. */
-export async function nameCredentials(
+export async function listCredentialNames(
   db: Pick<Db, 'all'>,
   ids: readonly string[],
 ): Promise<Map<string, string | null>> {
@@ -194,18 +194,18 @@ export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<Credent
 }
 
 /** Revokes a key unless it was revoked already; of two calls at once, one did. */
-export function revokeCredential(tx: Tx, hash: Buffer, now: number): Promise<number> {
+export function updateCredentialRevoked(tx: Tx, hash: Buffer, now: number): Promise<number> {
   return tx.run('UPDATE credentials SET revoked_at = ? WHERE hash = ? AND revoked_at IS NULL', [now, hash]);
 }
 
-export function revokeCredentialsOfAgent(tx: Tx, agentId: string, now: number): Promise<number> {
+export function updateCredentialsOfAgentRevoked(tx: Tx, agentId: string, now: number): Promise<number> {
   return tx.run('UPDATE credentials SET revoked_at = ? WHERE agent_id = ? AND revoked_at IS NULL', [
     now,
     agentId,
   ]);
 }
 
-export function revokePersonalCredentials(tx: Tx, accountId: string, now: number): Promise<number> {
+export function updatePersonalCredentialsRevoked(tx: Tx, accountId: string, now: number): Promise<number> {
   return tx.run(
     'UPDATE credentials SET revoked_at = ? WHERE account_id = ? AND agent_id IS NULL AND revoked_at IS NULL',
     [now, accountId],
@@ -213,7 +213,7 @@ export function revokePersonalCredentials(tx: Tx, accountId: string, now: number
 }
 
 /** Makes a key narrower: fewer scopes, perhaps another account, perhaps an end. */
-export function narrowCredential(
+export function updateCredentialScope(
   tx: Tx,
   hash: Buffer,
   to: Pick<CredentialRow, 'scope' | 'accountId' | 'expiresAt'>,
@@ -237,7 +237,7 @@ export function listExpiring(
 }
 
 /** Takes it on oneself to tell; of two at once one does. Returns whether the key still works, and so is worth telling of. */
-export async function markWarned(tx: Tx, hash: Buffer, now: number): Promise<boolean> {
+export async function updateCredentialWarned(tx: Tx, hash: Buffer, now: number): Promise<boolean> {
   const row = await tx.get<{ isLive: number }>(
     `UPDATE credentials SET warn_at = NULL WHERE hash = ? AND warn_at IS NOT NULL
      RETURNING CASE WHEN revoked_at IS NULL AND expires_at > ? THEN 1 ELSE 0 END AS "isLive"`,
@@ -247,7 +247,7 @@ export async function markWarned(tx: Tx, hash: Buffer, now: number): Promise<boo
 }
 
 /** Sets an end to the live keys of an agent, and says which new key they make room for. */
-export function supersedeCredentials(
+export function updateCredentialsSuperseded(
   tx: Tx,
   agentId: string,
   successorId: string,
@@ -262,18 +262,23 @@ export function supersedeCredentials(
 }
 
 /** Ends the keys that a key superseded, at that one's first use. */
-export function retireSuperseded(tx: Tx, agentId: string, successorId: string, now: number): Promise<number> {
+export function updateSupersededRevoked(
+  tx: Tx,
+  agentId: string,
+  successorId: string,
+  now: number,
+): Promise<number> {
   return tx.run(
     `UPDATE credentials SET revoked_at = ? WHERE agent_id = ? AND superseded_by = ? AND revoked_at IS NULL`,
     [now, agentId, successorId],
   );
 }
 
-export function markFirstUsed(tx: Tx, hash: Buffer): Promise<number> {
+export function updateCredentialFirstUsed(tx: Tx, hash: Buffer): Promise<number> {
   return tx.run('UPDATE credentials SET retires_others = 0 WHERE hash = ? AND retires_others = 1', [hash]);
 }
 
-export function markUsed(tx: Tx, hash: Buffer, at: number, from: string): Promise<number> {
+export function updateCredentialUsed(tx: Tx, hash: Buffer, at: number, from: string): Promise<number> {
   return tx.run(
     `UPDATE credentials SET last_used_at = ?, last_used_from = ?
      WHERE hash = ? AND (last_used_at IS NULL OR last_used_at < ?)`,

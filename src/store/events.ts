@@ -114,12 +114,12 @@ export function listFollowed(
 }
 
 /** Whether there are events of that kind that nobody has numbered. */
-export async function hasUnnumbered(db: Pick<Db, 'get'>): Promise<boolean> {
+export async function hasUnpositioned(db: Pick<Db, 'get'>): Promise<boolean> {
   return (await db.get(`SELECT id FROM events WHERE position IS NULL AND ${FOLLOWED} LIMIT 1`)) !== undefined;
 }
 
 /** Gives some of them the next number. Nobody else may do that at the same time. */
-export async function numberEvents(tx: Tx, limit: number): Promise<void> {
+export async function updateEventPositions(tx: Tx, limit: number): Promise<void> {
   const last = await tx.get<{ position: number }>(
     'SELECT position FROM events WHERE position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1',
   );
@@ -131,18 +131,18 @@ export async function numberEvents(tx: Tx, limit: number): Promise<void> {
 }
 
 /** The last event in the order of their numbers. */
-export function lastNumbered(db: Pick<Db, 'get'>): Promise<{ id: string } | undefined> {
+export function findLastPositioned(db: Pick<Db, 'get'>): Promise<{ id: string } | undefined> {
   return db.get('SELECT id FROM events WHERE position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1');
 }
 
 /** The number of an event; none has one that is not of that kind, or not there any more. */
-export async function numberOf(db: Pick<Db, 'get'>, id: string): Promise<number | undefined> {
+export async function findEventPosition(db: Pick<Db, 'get'>, id: string): Promise<number | undefined> {
   const row = await db.get<{ position: number | null }>('SELECT position FROM events WHERE id = ?', [id]);
   return row?.position ?? undefined;
 }
 
 /** Those behind one of them, in the order of their numbers. */
-export function listNumbered(
+export function listPositioned(
   db: Pick<Db, 'all'>,
   after: { position: number; id: string },
   limit: number,

@@ -15,7 +15,7 @@ export interface GrantRow {
 }
 
 /** What an agent asks for: a question that was open or denied begins anew, what is granted stays as it is. */
-export async function askGrant(
+export async function upsertGrant(
   tx: Tx,
   grant: Pick<GrantRow, 'agentId' | 'capability' | 'constraints'>,
   now: number,
@@ -30,7 +30,7 @@ export async function askGrant(
 }
 
 /** Grants what an agent asked for. */
-export function allowGrant(
+export function updateGrantAllowed(
   tx: Tx,
   agentId: string,
   capability: string,
@@ -44,7 +44,7 @@ export function allowGrant(
   );
 }
 
-export function denyGrant(
+export function updateGrantDenied(
   tx: Tx,
   agentId: string,
   capability: string,
@@ -77,7 +77,7 @@ export function findGrant(
   return db.get(`SELECT ${COLUMNS} FROM grants WHERE agent_id = ? AND capability = ?`, [agentId, capability]);
 }
 
-export function dropGrants(tx: Tx, agentId: string): Promise<number> {
+export function deleteGrants(tx: Tx, agentId: string): Promise<number> {
   return tx.run('DELETE FROM grants WHERE agent_id = ?', [agentId]);
 }
 

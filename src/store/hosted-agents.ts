@@ -71,7 +71,7 @@ export function listHostedAgents(db: Pick<Db, 'all'>, hostId: string): Promise<H
 }
 
 /** Makes an agent active, for the first time or again; one that has ended never is. */
-export function activateHostedAgent(tx: Tx, id: string, now: number): Promise<number> {
+export function updateHostedAgentActivated(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE hosted_agents SET activated_at = ?, seen_at = ? WHERE id = ? AND ended_at IS NULL', [
     now,
     now,
@@ -80,7 +80,7 @@ export function activateHostedAgent(tx: Tx, id: string, now: number): Promise<nu
 }
 
 /** Notes that an agent signed something, which keeps it going. */
-export function markHostedAgentSeen(tx: Tx, id: string, now: number): Promise<number> {
+export function updateHostedAgentSeen(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE hosted_agents SET seen_at = ? WHERE id = ? AND (seen_at IS NULL OR seen_at < ?)', [
     now,
     id,
@@ -88,7 +88,7 @@ export function markHostedAgentSeen(tx: Tx, id: string, now: number): Promise<nu
   ]);
 }
 
-export function endHostedAgent(
+export function updateHostedAgentEnded(
   tx: Tx,
   id: string,
   reason: NonNullable<HostedAgentRow['endReason']>,
@@ -102,7 +102,7 @@ export function endHostedAgent(
 }
 
 /** Puts a new key in the place of an agent's old one; says whether no agent of the host has it. */
-export async function rekeyHostedAgent(
+export async function updateHostedAgentKey(
   tx: Tx,
   agent: Pick<HostedAgentRow, 'id' | 'hostId'>,
   key: Pick<HostedAgentRow, 'thumbprint' | 'publicJwk'>,

@@ -66,19 +66,19 @@ export function listHostsPage(
 }
 
 /** Links a host to a human, once. */
-export function linkHost(tx: Tx, id: string, ownerId: string, now: number): Promise<number> {
+export function updateHostLinked(tx: Tx, id: string, ownerId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE hosts SET owner_id = ?, linked_at = ? WHERE id = ? AND owner_id IS NULL AND revoked_at IS NULL`,
     [ownerId, now, id],
   );
 }
 
-export function revokeHost(tx: Tx, id: string, now: number): Promise<number> {
+export function updateHostRevoked(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE hosts SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
 }
 
 /** Puts a new key in the place of a host's old one, which is nobody's from now on. Says whether the new one was free. */
-export async function rekeyHost(
+export async function updateHostKey(
   tx: Tx,
   host: Pick<HostRow, 'id' | 'thumbprint'>,
   key: Pick<HostRow, 'thumbprint' | 'publicJwk'>,
@@ -102,7 +102,7 @@ export async function rekeyHost(
   return changed === 1;
 }
 
-export async function isRetiredKey(db: Pick<Tx, 'get'>, thumbprint: string): Promise<boolean> {
+export async function isRetiredHostKey(db: Pick<Tx, 'get'>, thumbprint: string): Promise<boolean> {
   const found = await db.get('SELECT 1 AS one FROM retired_host_keys WHERE thumbprint = ?', [thumbprint]);
   return found !== undefined;
 }

@@ -28,7 +28,10 @@ export async function insertIdempotencyKey(
   return changed === 1;
 }
 
-export function findKey(db: Pick<Db, 'get'>, keyHash: Buffer): Promise<IdempotencyRow | undefined> {
+export function findIdempotencyKey(
+  db: Pick<Db, 'get'>,
+  keyHash: Buffer,
+): Promise<IdempotencyRow | undefined> {
   return db.get(
     'SELECT request_hash AS "requestHash", sealed, expires_at AS "expiresAt" FROM idempotency WHERE key_hash = ?',
     [keyHash],
@@ -36,7 +39,7 @@ export function findKey(db: Pick<Db, 'get'>, keyHash: Buffer): Promise<Idempoten
 }
 
 /** Keeps the sealed answer, if the key is still held by this request. */
-export async function keepAnswer(
+export async function updateIdempotencyAnswer(
   tx: Tx,
   keyHash: Buffer,
   holder: string,
@@ -51,7 +54,7 @@ export async function keepAnswer(
 }
 
 /** Lets go of a key whose request failed, so that it may be repeated. */
-export function releaseKey(tx: Tx, keyHash: Buffer, holder: string): Promise<number> {
+export function deleteIdempotencyKey(tx: Tx, keyHash: Buffer, holder: string): Promise<number> {
   return tx.run('DELETE FROM idempotency WHERE key_hash = ? AND holder = ? AND sealed IS NULL', [
     keyHash,
     holder,

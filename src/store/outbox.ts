@@ -31,7 +31,7 @@ export async function insertMail(
  * The notice to an account that waits and that no worker has taken yet. Workers are kept from it until the transaction ends, so
  * what this transaction puts into it will be in the mail.
  */
-export async function joinWaitingNotice(tx: Tx, accountId: string): Promise<string | undefined> {
+export async function lockWaitingNotice(tx: Tx, accountId: string): Promise<string | undefined> {
   const row = await tx.get<{ id: string }>(
     `UPDATE outbox SET tries = tries
      WHERE attempt_id = ? AND kind = 'notice' AND tries = 0 AND sent_at IS NULL AND dead_at IS NULL RETURNING id`,
@@ -46,7 +46,7 @@ export async function insertNotice(tx: Tx, mailId: string, eventId: string): Pro
 }
 
 /** When the newest notice to an account left, or will (epoch ms). */
-export async function lastNoticeAt(tx: Tx, accountId: string): Promise<number | undefined> {
+export async function findLastNoticeTime(tx: Tx, accountId: string): Promise<number | undefined> {
   const row = await tx.get<{ at: number | null }>(
     `SELECT MAX(COALESCE(sent_at, next_at)) AS at FROM outbox WHERE attempt_id = ? AND kind = 'notice'`,
     [accountId],
@@ -54,7 +54,7 @@ export async function lastNoticeAt(tx: Tx, accountId: string): Promise<number | 
   return row?.at ?? undefined;
 }
 
-/** The ids of mails that are due, oldest first. Being listed gives no right to send: see leaseMail. */
+/** The ids of mails that are due, oldest first. Being listed gives no right to send: see updateMailLeased. */
 export function listDue(db: Pick<Db, 'all'>, now: number, limit: number): Promise<{ id: string }[]> {
   return db.all(
     `SELECT id FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL AND next_at <= ? ORDER BY next_at LIMIT ?`,
@@ -66,7 +66,7 @@ export function listDue(db: Pick<Db, 'all'>, now: number, limit: number): Promis
  * Takes a due mail for one worker until `leaseUntil`; of all workers that saw it due, one wins (R-16). A worker that dies
  * loses it to the next when the lease is over.
  */
-export function leaseMail(
+export function updateMailLeased(
   tx: Tx,
   id: string,
   now: number,
@@ -80,21 +80,26 @@ export function leaseMail(
 }
 
 /** These three end a lease; `tries` names it, so that a worker that was too late changes nothing. */
-export function markSent(tx: Tx, mail: OutboxRow, now: number): Promise<number> {
+export function updateMailSent(tx: Tx, mail: OutboxRow, now: number): Promise<number> {
   return tx.run(
     `UPDATE outbox SET sent_at = ?, error = NULL WHERE id = ? AND tries = ? AND sent_at IS NULL`,
     [now, mail.id, mail.tries],
   );
 }
 
-export function retryMail(tx: Tx, mail: OutboxRow, nextAt: number, error: string | null): Promise<number> {
+export function updateMailDelayed(
+  tx: Tx,
+  mail: OutboxRow,
+  nextAt: number,
+  error: string | null,
+): Promise<number> {
   return tx.run(
     `UPDATE outbox SET next_at = ?, error = ? WHERE id = ? AND tries = ? AND sent_at IS NULL AND dead_at IS NULL`,
     [nextAt, error, mail.id, mail.tries],
   );
 }
 
-export function markDead(tx: Tx, mail: OutboxRow, error: string, now: number): Promise<number> {
+export function updateMailDead(tx: Tx, mail: OutboxRow, error: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE outbox SET dead_at = ?, error = ? WHERE id = ? AND tries = ? AND sent_at IS NULL AND dead_at IS NULL`,
     [now, error, mail.id, mail.tries],
@@ -102,7 +107,7 @@ export function markDead(tx: Tx, mail: OutboxRow, error: string, now: number): P
 }
 
 /** Drops the mails of an attempt that have not left: they would carry a dead code. */
-export function dropUnsent(tx: Tx, attemptId: string, now: number): Promise<number> {
+export function updateUnsentMailDead(tx: Tx, attemptId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE outbox SET dead_at = ?, error = 'superseded' WHERE attempt_id = ? AND sent_at IS NULL AND dead_at IS NULL`,
     [now, attemptId],
@@ -110,7 +115,7 @@ export function dropUnsent(tx: Tx, attemptId: string, now: number): Promise<numb
 }
 
 /** How many mails wait, and since when the oldest does (epoch ms). */
-export async function outboxBacklog(
+export async function countWaitingMail(
   db: Pick<Db, 'get'>,
 ): Promise<{ waiting: number; oldest: number | null }> {
   const row = await db.get<{ waiting: number; oldest: number | null }>(

@@ -35,12 +35,21 @@ export function lockPrincipal(tx: Tx, principal: string): Promise<number> {
 }
 
 /** Names the registration that the assertions of a principal lead to. */
-export function placePrincipal(tx: Tx, principal: string, registrationId: string): Promise<number> {
+export function updatePrincipalRegistration(
+  tx: Tx,
+  principal: string,
+  registrationId: string,
+): Promise<number> {
   return tx.run('UPDATE principals SET registration_id = ? WHERE principal = ?', [registrationId, principal]);
 }
 
 /** Lets a principal act for an account from now on. */
-export function linkPrincipal(tx: Tx, principal: string, accountId: string, now: number): Promise<number> {
+export function updatePrincipalLinked(
+  tx: Tx,
+  principal: string,
+  accountId: string,
+  now: number,
+): Promise<number> {
   return tx.run('UPDATE principals SET account_id = ?, linked_at = ? WHERE principal = ?', [
     accountId,
     now,
@@ -49,14 +58,14 @@ export function linkPrincipal(tx: Tx, principal: string, accountId: string, now:
 }
 
 /** Ends the delegation of a principal, and with it the way to its registration: what it presents next begins anew. */
-export function unlinkPrincipal(tx: Tx, principal: string): Promise<number> {
+export function updatePrincipalUnlinked(tx: Tx, principal: string): Promise<number> {
   return tx.run(
     'UPDATE principals SET account_id = NULL, registration_id = NULL, linked_at = NULL WHERE principal = ?',
     [principal],
   );
 }
 
-export function unlinkPrincipalsOf(tx: Tx, accountId: string): Promise<number> {
+export function updatePrincipalsOfAccountUnlinked(tx: Tx, accountId: string): Promise<number> {
   return tx.run(
     'UPDATE principals SET account_id = NULL, registration_id = NULL, linked_at = NULL WHERE account_id = ?',
     [accountId],
@@ -77,7 +86,7 @@ export async function hasDelegationTo(
 }
 
 /** The next issuer, in the order of their names, of which we know users; undefined: there is none behind that one. */
-export async function nextIssuer(db: Pick<Db, 'get'>, after: string): Promise<string | undefined> {
+export async function findNextIssuer(db: Pick<Db, 'get'>, after: string): Promise<string | undefined> {
   // One look at the index for each issuer, however many users they have: DISTINCT would read them all.
   const row = await db.get<{ issuer: string | null }>(
     'SELECT MIN(issuer) AS issuer FROM principals WHERE issuer > ?',
@@ -87,7 +96,7 @@ export async function nextIssuer(db: Pick<Db, 'get'>, after: string): Promise<st
 }
 
 /** The users of an issuer behind one of them, at most `limit`. */
-export function listPrincipalsOf(
+export function listPrincipalsOfIssuer(
   db: Pick<Db, 'all'>,
   issuer: string,
   after: string,
@@ -100,7 +109,7 @@ export function listPrincipalsOf(
 }
 
 /** Live keys and tokens of the agents that rest on the word of users of an issuer: of those behind one, up to another. */
-export function listCredentialsBy(
+export function listCredentialsOfIssuer(
   db: Pick<Db, 'all'>,
   issuer: string,
   users: { after: string; last: string },

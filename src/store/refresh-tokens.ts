@@ -31,7 +31,12 @@ export function findRefreshToken(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Ref
 }
 
 /** Spends a token and keeps what follows it; of many at once, one does. */
-export function markRefreshTokenUsed(tx: Tx, hash: Buffer, successor: Buffer, now: number): Promise<number> {
+export function updateRefreshTokenUsed(
+  tx: Tx,
+  hash: Buffer,
+  successor: Buffer,
+  now: number,
+): Promise<number> {
   return tx.run(
     `UPDATE refresh_tokens SET spent_at = ?, successor = ?
      WHERE hash = ? AND spent_at IS NULL AND ended_at IS NULL AND expires_at > ?`,
@@ -39,14 +44,18 @@ export function markRefreshTokenUsed(tx: Tx, hash: Buffer, successor: Buffer, no
   );
 }
 
-export function endFamily(tx: Tx, family: string, now: number): Promise<number> {
+export function updateFamilyEnded(tx: Tx, family: string, now: number): Promise<number> {
   return tx.run(
     'UPDATE refresh_tokens SET ended_at = ?, successor = NULL WHERE family = ? AND ended_at IS NULL',
     [now, family],
   );
 }
 
-export function endFamiliesOf(tx: Tx, registrationId: string, now: number): Promise<number> {
+export function updateFamiliesOfRegistrationEnded(
+  tx: Tx,
+  registrationId: string,
+  now: number,
+): Promise<number> {
   return tx.run(
     'UPDATE refresh_tokens SET ended_at = ?, successor = NULL WHERE registration_id = ? AND ended_at IS NULL',
     [now, registrationId],

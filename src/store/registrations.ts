@@ -65,22 +65,25 @@ export function findRegistration(db: Pick<Tx, 'get'>, id: string): Promise<Regis
 }
 
 /** All that came or were claimed on the word of one user of a provider. */
-export function listRegistrationsOf(db: Pick<Tx, 'all'>, principal: string): Promise<RegistrationRow[]> {
+export function listRegistrationsOfPrincipal(
+  db: Pick<Tx, 'all'>,
+  principal: string,
+): Promise<RegistrationRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM registrations WHERE principal = ? ORDER BY id`, [principal]);
 }
 
 /** Ends all assertions of a registration; those signed from now on are of the next generation. */
-export function endAssertions(tx: Tx, id: string): Promise<number> {
+export function incrementGeneration(tx: Tx, id: string): Promise<number> {
   return tx.run('UPDATE registrations SET generation = generation + 1 WHERE id = ?', [id]);
 }
 
 /** Notes on whose word a registration was claimed. */
-export function setPrincipal(tx: Tx, id: string, principal: string): Promise<number> {
+export function updateRegistrationPrincipal(tx: Tx, id: string, principal: string): Promise<number> {
   return tx.run('UPDATE registrations SET principal = ? WHERE id = ?', [principal, id]);
 }
 
 /** Marks the registration of a host as claimed, once: its agents are agents of its owner. */
-export function markHostClaimed(tx: Tx, id: string, now: number): Promise<number> {
+export function updateHostRegistrationClaimed(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE registrations SET claimed_at = ?, mode = 'merge' WHERE id = ? AND claimed_at IS NULL`,
     [now, id],
@@ -88,7 +91,7 @@ export function markHostClaimed(tx: Tx, id: string, now: number): Promise<number
 }
 
 /** Begins an unclaimed registration anew: it has more time, and gives at the end what is asked for now. */
-export function renewRegistration(
+export function updateRegistrationRenewed(
   tx: Tx,
   id: string,
   to: { expiresAt: number; credentialType: CredentialType | undefined },
@@ -100,7 +103,7 @@ export function renewRegistration(
 }
 
 /** Makes a claimed registration an unclaimed one again, which ends at a moment. */
-export function unclaimRegistration(tx: Tx, id: string, expiresAt: number): Promise<number> {
+export function updateRegistrationUnclaimed(tx: Tx, id: string, expiresAt: number): Promise<number> {
   return tx.run('UPDATE registrations SET claimed_at = NULL, mode = NULL, expires_at = ? WHERE id = ?', [
     expiresAt,
     id,
@@ -108,7 +111,7 @@ export function unclaimRegistration(tx: Tx, id: string, expiresAt: number): Prom
 }
 
 /** Marks a registration as claimed, once, and names the agent that it led to. */
-export function markRegistrationClaimed(
+export function updateRegistrationClaimed(
   tx: Tx,
   id: string,
   agentId: string,

@@ -25,15 +25,15 @@ export function findResourceServer(db: Pick<Tx, 'get'>, id: string): Promise<Res
 }
 
 /** Those in service, oldest first. */
-export function listResourceServers(db: Pick<Db, 'all'>): Promise<ResourceServerRow[]> {
+export function listResourceServerRows(db: Pick<Db, 'all'>): Promise<ResourceServerRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM resource_servers WHERE removed_at IS NULL ORDER BY id`);
 }
 
-export async function setResourceServerSecret(tx: Tx, id: string, secretHash: Buffer): Promise<void> {
+export async function updateResourceServerSecret(tx: Tx, id: string, secretHash: Buffer): Promise<void> {
   await tx.run('UPDATE resource_servers SET secret_hash = ? WHERE id = ?', [secretHash, id]);
 }
 
-export function removeResourceServer(tx: Tx, id: string, now: number): Promise<number> {
+export function updateResourceServerRemoved(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE resource_servers SET removed_at = ? WHERE id = ? AND removed_at IS NULL', [now, id]);
 }
 

@@ -10,7 +10,7 @@ export interface RestoredState {
   keys: number;
 }
 
-export async function readRestored(db: Pick<Tx, 'get'>, now: number): Promise<RestoredState> {
+export async function findRestoredState(db: Pick<Tx, 'get'>, now: number): Promise<RestoredState> {
   const row = await db.get<RestoredState>(
     `SELECT (SELECT MAX(at) FROM events) AS "newestAt",
        (SELECT COUNT(*) FROM credentials
@@ -21,7 +21,7 @@ export async function readRestored(db: Pick<Tx, 'get'>, now: number): Promise<Re
 }
 
 /** Ends what lives for a moment, and may have been ended, or used up, since the backup was made (S-109). */
-export async function endShortLived(tx: Tx, now: number): Promise<void> {
+export async function updateShortLivedEnded(tx: Tx, now: number): Promise<void> {
   const ends = [
     `UPDATE sessions SET ended_at = ? WHERE ended_at IS NULL`,
     `UPDATE sign_ins SET ended_at = ? WHERE ended_at IS NULL`,

@@ -7,7 +7,7 @@ export interface SecretMark {
 }
 
 /** Says that a secret is in use, and forgets those that were not for long. */
-export async function setSecretMark(tx: Tx, mark: SecretMark, forgottenAt: number): Promise<void> {
+export async function upsertSecretMark(tx: Tx, mark: SecretMark, forgottenAt: number): Promise<void> {
   await tx.run('DELETE FROM secret_marks WHERE seen_at < ?', [forgottenAt]);
   await tx.run(
     `INSERT INTO secret_marks (id, sealed, seen_at) VALUES (?, ?, ?)

@@ -32,7 +32,7 @@ export function findSessionByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Se
  *
  * @param after began after `began` and were seen after `seen`, epoch ms
  */
-export function listSessions(
+export function listSessionsPage(
   db: Pick<Db, 'all'>,
   accountId: string,
   after: { began: number; seen: number },
@@ -54,7 +54,7 @@ export function listSessions(
   );
 }
 
-export function markSeen(tx: Tx, hash: Buffer, now: number): Promise<number> {
+export function updateSessionSeen(tx: Tx, hash: Buffer, now: number): Promise<number> {
   return tx.run('UPDATE sessions SET seen_at = ? WHERE hash = ? AND seen_at < ? AND ended_at IS NULL', [
     now,
     hash,
@@ -71,7 +71,7 @@ export async function hasSessionFrom(tx: Tx, accountId: string, origin: string):
   return row !== undefined;
 }
 
-export function endSessions(tx: Tx, accountId: string, now: number): Promise<number> {
+export function updateSessionsOfAccountEnded(tx: Tx, accountId: string, now: number): Promise<number> {
   return tx.run('UPDATE sessions SET ended_at = ? WHERE account_id = ? AND ended_at IS NULL', [
     now,
     accountId,
@@ -79,7 +79,7 @@ export function endSessions(tx: Tx, accountId: string, now: number): Promise<num
 }
 
 /** Ends one session of an account, if it was not; returns how many that were. */
-export function endSession(tx: Tx, accountId: string, id: string, now: number): Promise<number> {
+export function updateSessionEnded(tx: Tx, accountId: string, id: string, now: number): Promise<number> {
   return tx.run('UPDATE sessions SET ended_at = ? WHERE account_id = ? AND id = ? AND ended_at IS NULL', [
     now,
     accountId,

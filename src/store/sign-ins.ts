@@ -46,7 +46,7 @@ export function findSignIn(db: Pick<Tx, 'get'>, id: string): Promise<SignInRow |
 }
 
 /** Goes on to the second factor, once: with tries and a life of its own, and the mailed code of no use any more. */
-export async function proveSignIn(
+export async function updateSignInProven(
   tx: Tx,
   signIn: { id: string; counter: number },
   expiresAt: number,
@@ -61,7 +61,7 @@ export async function proveSignIn(
 }
 
 /** Ends a run of signing in, once; returns whether it was this call that did. */
-export async function endSignIn(tx: Tx, id: string, now: number): Promise<boolean> {
+export async function updateSignInEnded(tx: Tx, id: string, now: number): Promise<boolean> {
   return (
     (await tx.run('UPDATE sign_ins SET ended_at = ? WHERE id = ? AND ended_at IS NULL', [now, id])) === 1
   );

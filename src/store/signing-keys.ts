@@ -28,6 +28,6 @@ export function listSigningKeys(db: Pick<Db, 'all'>): Promise<SigningKeyRow[]> {
   );
 }
 
-export function removeSigningKey(tx: Tx, kid: string, now: number): Promise<number> {
+export function deleteSigningKey(tx: Tx, kid: string, now: number): Promise<number> {
   return tx.run('UPDATE signing_keys SET removed_at = ? WHERE kid = ? AND removed_at IS NULL', [now, kid]);
 }

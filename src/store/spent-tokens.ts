@@ -24,7 +24,7 @@ export async function insertSpentToken(
 }
 
 /** Counts all tokens that were issued before now as taken; a day later none of them is valid any more. */
-export async function markAllSpentBefore(tx: Tx, now: number): Promise<void> {
+export async function upsertSpentMark(tx: Tx, now: number): Promise<void> {
   await tx.run(
     `INSERT INTO spent_tokens (issuer, jti, ends_at) VALUES ('', 'restored', ?)
      ON CONFLICT (issuer, jti) DO UPDATE SET ends_at = excluded.ends_at`,

@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'ava';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { deleteAccount } from '../../src/domain/owner/delete-account.ts';
 import { narrowAgent } from '../../src/domain/owner/manage-agents.ts';
+import { localOrigin } from '../../src/work.ts';
 import { newKey } from '../helpers/agent-client.ts';
 import { type AgentWorld, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { atOnce, newMailbox, tallyBy } from '../helpers/common.ts';

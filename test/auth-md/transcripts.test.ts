@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/work.ts';
 import { newKey, openAgentClient } from '../helpers/agent-client.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { signIn } from '../helpers/human.ts';

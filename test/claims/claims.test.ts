@@ -1,5 +1,5 @@
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/work.ts';
 import { ceremony, codeOf, countOf, from, said } from '../helpers/ceremony.ts';
 import { claimSteps } from '../helpers/claim-steps.ts';
 import { type Reply, startTestService, type TestService, wrongCode } from '../helpers/service.ts';

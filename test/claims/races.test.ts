@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/work.ts';
 import { ceremony, codeOf, countOf, from, said, tally } from '../helpers/ceremony.ts';
 import { atOnce } from '../helpers/common.ts';
 import {

@@ -1,5 +1,5 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/work.ts';
 import { ceremony, countOf, said, tally } from '../helpers/ceremony.ts';
 import { claimSteps } from '../helpers/claim-steps.ts';
 import { basic, startTestService, type TestService, wrongCode } from '../helpers/service.ts';

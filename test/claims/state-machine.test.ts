@@ -1,8 +1,8 @@
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { findBearer } from '../../src/domain/credentials/bearer.ts';
+import { localOrigin } from '../../src/work.ts';
 import { ceremony, codeOf, said } from '../helpers/ceremony.ts';
 import { assertProperty } from '../helpers/property.ts';
 import {

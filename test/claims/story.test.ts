@@ -1,5 +1,5 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/work.ts';
 import { basic, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 

@@ -1,9 +1,9 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import type { Route } from '../../src/http/server/table.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
+import { localOrigin } from '../../src/work.ts';
 import { badInputOf, routesOf } from '../helpers/bad-input.ts';
 import { basic, type Reply, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';

@@ -6,8 +6,8 @@ import {
   jwtVerify,
   UnsecuredJWT,
 } from 'jose';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { rotateKeys } from '../../src/domain/credentials/signing-keys.ts';
+import { localOrigin } from '../../src/work.ts';
 import {
   API,
   type AuthMd,

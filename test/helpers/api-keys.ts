@@ -1,5 +1,5 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/work.ts';
 import { bearer } from './common.ts';
 import { ensure } from './ensure.ts';
 import { basic, type Reply, type TestService } from './service.ts';

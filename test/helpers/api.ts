@@ -1,6 +1,6 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/resource-server/index.ts';
+import { localOrigin } from '../../src/work.ts';
 import type { TestService } from './service.ts';
 
 /** An API beside a service: its credential there, and a verifier. */

@@ -67,7 +67,14 @@ export async function openHouse(engine: Engine, options: TestOptions = {}) {
     return browser;
   }
 
-  const rows = () => Promise.all(TABLES.map((table) => db.all(`SELECT * FROM ${table} ORDER BY 1`)));
+  /** What stands in the tables, once no mail is due or under way. */
+  async function rows(): Promise<unknown[]> {
+    const open = `outbox WHERE sent_at IS NULL AND dead_at IS NULL
+      AND (next_at <= ${on.clock()} OR (tries > 0 AND error IS NULL))`;
+    await watch.until(async () => (await countOf(on, open)) === 0);
+    return Promise.all(TABLES.map((table) => db.all(`SELECT * FROM ${table} ORDER BY 1`)));
+  }
+
   const approvals = async (agent: Agent) =>
     countOf(on, `events WHERE kind = 'claim.approved' AND subject = ?`, [await registrationOf(agent)]);
   const registrationOf = async ({ agent_id }: Agent) =>

@@ -1,5 +1,5 @@
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { createPersonalKey } from '../../src/domain/credentials/personal-keys.ts';
+import { localOrigin } from '../../src/work.ts';
 import type { Browser, Page } from './browser.ts';
 import { heading } from './claim-page.ts';
 import { newMailbox } from './common.ts';

@@ -1,6 +1,6 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
-import { displayName } from '../../src/lib/display.ts';
+import { displayName } from '../../src/lib/untrusted-text.ts';
+import { localOrigin } from '../../src/work.ts';
 import { type Browser, openBrowser, type Page } from './browser.ts';
 import { ceremony, codeOf, countOf } from './ceremony.ts';
 import { watchCommits } from './commits.ts';

@@ -1,8 +1,8 @@
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { parseAddress } from '../../src/lib/address.ts';
-import { displayName } from '../../src/lib/display.ts';
 import { mailboxLimitKey, maskMailbox, parseMailbox } from '../../src/lib/mailbox.ts';
+import { displayName } from '../../src/lib/untrusted-text.ts';
 import { assertProperty } from '../helpers/property.ts';
 import { test } from '../helpers/suite.ts';
 

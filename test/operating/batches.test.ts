@@ -1,7 +1,7 @@
 import { listAgents, showAgent } from '../../src/domain/agents/agent-view.ts';
 import { BATCH_MS, createBatches, nextRows } from '../../src/domain/jobs/batches.ts';
 import { sweep } from '../../src/domain/jobs/retention.ts';
-import type { Db, Tx } from '../../src/store/engine/db.ts';
+import type { Db } from '../../src/store/engine/db.ts';
 import { deleteExpiredRegistrations } from '../../src/store/retention.ts';
 import { noting } from '../helpers/commits.ts';
 import { startTestService } from '../helpers/service.ts';
@@ -11,8 +11,10 @@ test.describe('batches of background jobs', (test) => {
   /** A database on which each row costs so many milliseconds, by a stopwatch of its own. */
   function slowDatabase() {
     const at = { now: 0, rowMs: 1, transactions: [] as number[] };
-    const db = { tx: (work: (tx: Tx) => Promise<unknown>) => work({} as Tx) } as unknown as Db;
-    const batches = createBatches({ db }, () => at.now);
+    const batches = createBatches(
+      (act) => act(undefined),
+      () => at.now,
+    );
     const next = (left = Number.POSITIVE_INFINITY) =>
       batches.next(async (_, rows) => {
         const done = Math.min(rows, left);

@@ -1,6 +1,10 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
-import { approveAttempt, findLastAttempt, revealCode } from '../../src/store/claim-attempts.ts';
+import {
+  findLastAttempt,
+  updateAttemptApproved,
+  updateAttemptRevealed,
+} from '../../src/store/claim-attempts.ts';
 import type { Db } from '../../src/store/engine/db.ts';
 import { type Crashing, codeIn, lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
@@ -66,7 +70,9 @@ const inTheirPlace = (database: string, registrationId: string, how: 'confirm' |
     const attempt = (await findLastAttempt(db, registrationId))!;
     const now = Date.now();
     await db.tx((tx) =>
-      how === 'type' ? approveAttempt(tx, attempt, null, now) : revealCode(tx, attempt.id, null, now),
+      how === 'type'
+        ? updateAttemptApproved(tx, attempt, null, now)
+        : updateAttemptRevealed(tx, attempt.id, null, now),
     );
   });
 

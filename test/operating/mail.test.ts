@@ -2,11 +2,11 @@ import { request as httpRequest } from 'node:http';
 import type { ExecutionContext } from 'ava';
 import { loadConfig } from '../../src/config/load.ts';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { sendNext } from '../../src/domain/mail/deliver.ts';
 import { createMailer } from '../../src/mail/mailer.ts';
 import type { ClaimCodeMail } from '../../src/ports/mailer.ts';
 import type { Db } from '../../src/store/engine/db.ts';
+import { localOrigin } from '../../src/work.ts';
 import { type CommitWatch, watchCommits } from '../helpers/commits.ts';
 import {
   createTestClock,

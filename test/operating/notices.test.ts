@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import type { NoticeMail } from '../../src/ports/mailer.ts';
+import { localOrigin } from '../../src/work.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { ceremony, codeOf, countOf, from } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
 import { deriveCode } from '../../src/domain/codes/one-time-codes.ts';
-import { findLastAttempt, revealCode } from '../../src/store/claim-attempts.ts';
+import { findLastAttempt, updateAttemptRevealed } from '../../src/store/claim-attempts.ts';
 import { listEvents } from '../../src/store/events.ts';
+import { localOrigin } from '../../src/work.ts';
 import { serve, spawnServe } from '../helpers/served.ts';
 import {
   basic,
@@ -116,7 +116,7 @@ onEveryEngine('what a run leaves behind', (engine, test) => {
   async function confirmInTheirPlace(registrationId: string): Promise<string> {
     const { deps } = on.service;
     const attempt = (await findLastAttempt(deps.db, registrationId))!;
-    await deps.db.tx((tx) => revealCode(tx, attempt.id, null, deps.clock()));
+    await deps.db.tx((tx) => updateAttemptRevealed(tx, attempt.id, null, deps.clock()));
     return deriveCode(deps, attempt)!;
   }
 

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
-import { EVENT_KINDS, localOrigin, record } from '../../src/domain/audit/audit-log.ts';
+import { EVENT_KINDS, record } from '../../src/domain/audit/audit-log.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { openMigrated } from '../../src/store/engine/open.ts';
+import { localOrigin } from '../../src/work.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { createTestDatabase, TEST_SECRET, type TestDatabase } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
@@ -73,13 +74,11 @@ onEveryEngine('commands that are repeated, and commands that list', (engine, tes
       (cause) => t.fail(String(cause)),
     );
     const deps = { random: systemRandom };
+    const origin = localOrigin('test');
     const begin = systemClock();
     await db.tx(async (tx) => {
       for (let index = 0; index < 2500; index += 1) {
-        await record(tx, deps, localOrigin('test'), begin + index, {
-          kind: 'limit.hit',
-          subject: `n${index}`,
-        });
+        await record({ tx, now: begin + index, deps, origin }, { kind: 'limit.hit', subject: `n${index}` });
       }
     });
     await db.close();

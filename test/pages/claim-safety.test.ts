@@ -1,4 +1,4 @@
-import { displayName } from '../../src/lib/display.ts';
+import { displayName } from '../../src/lib/untrusted-text.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { said } from '../helpers/ceremony.ts';
 import {

@@ -1,5 +1,5 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/work.ts';
 import { accountSteps } from '../helpers/account-steps.ts';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { ceremony, codeOf, countOf } from '../helpers/ceremony.ts';

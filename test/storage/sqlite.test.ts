@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import Database from 'better-sqlite3';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/domain/audit/audit-log.ts';
+import { localOrigin } from '../../src/work.ts';
 import { lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
 import { basic, createTestDatabase, type Reply, startTestService } from '../helpers/service.ts';

@@ -1,8 +1,8 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { findAccount, insertHumanAccount, lockAccountByMailbox } from '../../store/accounts.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
 
 /** What a human has here: what happened to it, and its end. */
 
@@ -12,16 +12,14 @@ export async function mailboxOf(deps: Pick<Deps, 'db'>, accountId: string): Prom
 }
 /** The account of a mailbox that was just proven; it comes into being here, with the first proof (S-34). Of two at once, one is new. */
 export async function findOrCreateAccount(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   mailbox: string,
 ): Promise<{ id: string; isNew: boolean }> {
+  const { tx, now, deps } = work;
   const id = newId('usr', now, deps.random);
   for (;;) {
     if (await insertHumanAccount(tx, id, mailbox, now)) {
-      await record(tx, deps, origin, now, { kind: 'account.created', accountId: id });
+      await record(work, { kind: 'account.created', accountId: id });
       return { id, isNew: true };
     }
     const known = await lockAccountByMailbox(tx, mailbox);

@@ -2,9 +2,10 @@ import type { Deps } from '../../deps.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
 import { DAY_MS } from '../../lib/time.ts';
-import type { Tx } from '../../store/engine/db.ts';
 import { deleteRefusalOfAll, insertRefusal, isRefused, refusesAll } from '../../store/mail-refusals.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { useCase } from '../limits/use-case.ts';
 import type { Session } from './sessions.ts';
 
 /** A sender that was refused can have no mail sent to that mailbox for so long (S-15). */
@@ -37,12 +38,12 @@ export function isMailSuppressed(
 
 /** Keeps a sender away from a mailbox for a day, in the caller's transaction; and all others for good, where it wants no mail more. */
 export async function suppressMail(
-  tx: Tx,
+  work: Work,
   to: string,
   sender: MailSender,
   { noMore }: { noMore: boolean },
-  now: number,
 ): Promise<void> {
+  const { tx, now } = work;
   const mailbox = mailboxLimitKey(to);
   for (const key of keysOf(sender)) {
     await insertRefusal(tx, { mailbox, sender: key, now, endsAt: now + REFUSED_MS });
@@ -64,10 +65,10 @@ export async function setWantsMail(
 ): Promise<void> {
   const { accountId } = session;
   const mailbox = mailboxLimitKey(session.mailbox);
-  const now = deps.clock();
-  await deps.db.tx(async (tx) => {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     if (wanted) await deleteRefusalOfAll(tx, mailbox);
     else await insertRefusal(tx, { mailbox, sender: '', now, endsAt: null });
-    await record(tx, deps, origin, now, { kind: 'mail.wanted', accountId, details: { wanted } });
+    await record(work, { kind: 'mail.wanted', accountId, details: { wanted } });
   });
 }

@@ -9,18 +9,19 @@ import {
   timeMark,
 } from '../../lib/list-pages.ts';
 import { hashSecret, newSecret, wellFormed } from '../../lib/secrets.ts';
-import type { Tx } from '../../store/engine/db.ts';
 import {
-  endSession as endRow,
   findSessionByHash,
   hasSessionFrom,
   insertSession,
-  listSessions as listRows,
-  markSeen,
+  listSessionsPage,
   type SessionRow,
+  updateSessionEnded,
+  updateSessionSeen,
 } from '../../store/sessions.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { useCase } from '../limits/use-case.ts';
 
 /** A human who is signed in at a browser; times in epoch ms, `seenAt` to the minute. */
 export type Session = Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'>;
@@ -36,13 +37,8 @@ export const FRESH_MS = 900_000;
  *
  * @returns the secret for the cookie, which is nowhere else
  */
-export async function beginSession(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
-  account: { id: string; isNew: boolean },
-): Promise<string> {
+export async function beginSession(work: Work, account: { id: string; isNew: boolean }): Promise<string> {
+  const { tx, now, deps, origin } = work;
   const accountId = account.id;
   const network = origin.address.coarse;
   const isKnown = await hasSessionFrom(tx, accountId, network);
@@ -50,8 +46,8 @@ export async function beginSession(
   const id = newId('ses', now, deps.random);
   await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin: network, now });
   const begun = { kind: 'session.begun', accountId, subject: id } as const;
-  if (isKnown || account.isNew) await record(tx, deps, origin, now, begun);
-  else await recordAndNotify(tx, deps, origin, now, accountId, { ...begun, details: { new_network: true } });
+  if (isKnown || account.isNew) await record(work, begun);
+  else await recordAndNotify(work, accountId, { ...begun, details: { new_network: true } });
   return secret;
 }
 
@@ -61,7 +57,7 @@ export async function findSession(deps: Deps, secret: string): Promise<Session |
   const row = await findSessionByHash(deps.db, hashSecret(secret));
   const now = deps.clock();
   if (row === undefined || !isLive(row, now)) return undefined;
-  if (now - row.seenAt >= SEEN_EVERY_MS) await deps.db.tx((tx) => markSeen(tx, row.hash, now));
+  if (now - row.seenAt >= SEEN_EVERY_MS) await deps.db.tx((tx) => updateSessionSeen(tx, row.hash, now));
   return toSession(row);
 }
 
@@ -80,7 +76,7 @@ export async function listSessions(
   const mark = readTimeMark(query.before);
   const before = mark && { createdAt: mark.at, id: mark.id };
   const after = { began: now - LIFE_MS, seen: now - IDLE_MS };
-  const rows = await listRows(deps.db, accountId, after, before, PAGE_LIMIT);
+  const rows = await listSessionsPage(deps.db, accountId, after, before, PAGE_LIMIT);
   const { items, next } = cutPage(rows, (row) => timeMark(row.createdAt, row.id));
   return { items: items.map(toSession), next };
 }
@@ -92,10 +88,10 @@ export async function endSession(
   accountId: string,
   id: string,
 ): Promise<void> {
-  const now = deps.clock();
-  await deps.db.tx(async (tx) => {
-    if ((await endRow(tx, accountId, id, now)) !== 1) return;
-    await record(tx, deps, origin, now, { kind: 'session.ended', accountId, subject: id });
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    if ((await updateSessionEnded(tx, accountId, id, now)) !== 1) return;
+    await record(work, { kind: 'session.ended', accountId, subject: id });
   });
 }
 

@@ -1,4 +1,6 @@
 import type { Deps } from '../../deps.ts';
+import { appendMac, verifyMac } from '../../lib/mac.ts';
+import { PAGES } from '../../lib/page-paths.ts';
 import type { SignInRow } from '../../store/sign-ins.ts';
 
 /**
@@ -10,11 +12,10 @@ const PURPOSE = 'sign-in-link';
 
 /** The address that is mailed. */
 export function signInLink(deps: Pick<Deps, 'keyring' | 'config'>, { id }: Pick<SignInRow, 'id'>): string {
-  return `${deps.config.publicUrl}/sign-in/link?t=${id}.${deps.keyring.sign(PURPOSE, id)}`;
+  return `${deps.config.publicUrl}${PAGES.signInLink}?t=${appendMac(deps.keyring, PURPOSE, id)}`;
 }
 
 /** The id of the run that a link's token names, or undefined if it is none of ours. */
 export function readSignInLink(deps: Pick<Deps, 'keyring'>, token: string): string | undefined {
-  const [id = '', mac = ''] = token.split('.');
-  return deps.keyring.verify(PURPOSE, id, mac) ? id : undefined;
+  return verifyMac(deps.keyring, PURPOSE, token);
 }

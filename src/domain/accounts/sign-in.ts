@@ -3,18 +3,23 @@ import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { findAccountByMailbox } from '../../store/accounts.ts';
 import { findAuthenticator } from '../../store/authenticators.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { insertMail } from '../../store/outbox.ts';
-import { endSignIn, findSignIn, insertSignIn, proveSignIn, type SignInRow } from '../../store/sign-ins.ts';
+import {
+  findSignIn,
+  insertSignIn,
+  type SignInRow,
+  updateSignInEnded,
+  updateSignInProven,
+} from '../../store/sign-ins.ts';
 import { incrementTries } from '../../store/tries.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { queueMail } from '../audit/queue-mail.ts';
 import { isSignInCode } from '../codes/one-time-codes.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';
 import { verifyCode } from '../codes/verify-code.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
 import { SERVICE_GUESS, secondFactorLimits, signInGuessLimits, signInMailLimits } from '../limits/limits.ts';
 import { areGuessesExhausted, consumeLimits } from '../limits/rate-limiter.ts';
-import { withSharedCounters } from '../limits/shared-counters.ts';
+import { useCase } from '../limits/use-case.ts';
 import { findOrCreateAccount } from './find-or-create-account.ts';
 import { beginSession } from './sessions.ts';
 import { verifySecondFactor } from './totp.ts';
@@ -34,36 +39,30 @@ export async function startSignIn(
   mailbox: string,
   accountId?: string,
 ): Promise<string> {
-  const id = await withLimitAudit(deps, origin, async () => {
-    const now = deps.clock();
+  const { codeTtlSeconds } = deps.config.limits;
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     const signInId = newId('sgn', now, deps.random);
-    const { codeTtlSeconds } = deps.config.limits;
-    await deps.db.tx(async (tx) => {
-      await consumeLimits(tx, deps, signInMailLimits(mailbox, origin.address, accountId), now);
-      const isLink = await areGuessesExhausted(tx, deps, 'signInWrongPerMailboxDay', mailbox, now);
-      await insertSignIn(tx, {
-        id: signInId,
-        mailbox,
-        origin: origin.address.coarse,
-        secretId: deps.keyring.currentId,
-        counter: 1,
-        codeExpiresAt: now + codeTtlSeconds * 1000,
-        createdAt: now,
-        proof: isLink ? 'link' : 'code',
-      });
-      await insertMail(tx, {
-        id: newId('out', now, deps.random),
-        kind: 'sign_in_code',
-        attemptId: signInId,
-        mailbox,
-        createdAt: now,
-        giveUpAt: now + codeTtlSeconds * 500, // somebody waits at a browser: half of the code's life must be left
-      });
+    await consumeLimits(work, signInMailLimits(mailbox, origin.address, accountId));
+    const isLink = await areGuessesExhausted(work, 'signInWrongPerMailboxDay', mailbox);
+    await insertSignIn(tx, {
+      id: signInId,
+      mailbox,
+      origin: origin.address.coarse,
+      secretId: deps.keyring.currentId,
+      counter: 1,
+      codeExpiresAt: now + codeTtlSeconds * 1000,
+      createdAt: now,
+      proof: isLink ? 'link' : 'code',
+    });
+    await queueMail(work, {
+      kind: 'sign_in_code',
+      attemptId: signInId,
+      mailbox,
+      giveUpAt: now + codeTtlSeconds * 500, // somebody waits at a browser: half of the code's life must be left
     });
     return signInId;
   });
-  deps.wakeOutbox();
-  return id;
 }
 
 /** The mailbox that a run of signing in is about, and what it waits for, while that works. */
@@ -103,7 +102,7 @@ export function completeSignIn(
 ): Promise<SignedIn> {
   return prove(deps, origin, id, 'code', {
     isRight: async (_, signIn) => isSignInCode(deps, signIn, code),
-    goOn: (tx, signIn, now) => goOn(tx, deps, origin, signIn, now),
+    goOn,
   });
 }
 
@@ -114,26 +113,22 @@ export function completeSignIn(
  * @throws Failure `codeExpired`
  */
 export function completeByLink(deps: Deps, origin: RequestOrigin, id: string): Promise<SignedIn> {
-  return deps.db.tx(async (tx) => {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     const signIn = await findSignIn(tx, id);
     if (signIn === undefined || isDead(deps, signIn) || waitsFor(signIn) !== 'link') throw linkOver();
-    return goOn(tx, deps, origin, signIn, deps.clock());
+    return goOn(work, signIn);
   });
 }
 
 /** What a proven mailbox leads to. */
-async function goOn(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  signIn: SignInRow,
-  now: number,
-): Promise<SignedIn> {
+async function goOn(work: Work, signIn: SignInRow): Promise<SignedIn> {
+  const { tx, now } = work;
   const known = await findAccountByMailbox(tx, signIn.mailbox);
   if (known === undefined || (await findAuthenticator(tx, known.id)) === undefined) {
-    return begin(tx, deps, origin, signIn, now);
+    return begin(work, signIn);
   }
-  if (!(await proveSignIn(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeOver();
+  if (!(await updateSignInProven(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeOver();
   return { kind: 'secondFactor' };
 }
 
@@ -149,11 +144,11 @@ export function completeSecondFactor(
   text: string,
 ): Promise<SignedIn> {
   return prove(deps, origin, id, 'secondFactor', {
-    async isRight(tx, signIn, now) {
-      const account = await findAccountByMailbox(tx, signIn.mailbox);
-      return account !== undefined && verifySecondFactor(tx, deps, origin, now, account.id, text);
+    async isRight(work, signIn) {
+      const account = await findAccountByMailbox(work.tx, signIn.mailbox);
+      return account !== undefined && verifySecondFactor(work, account.id, text);
     },
-    goOn: (tx, signIn, now) => begin(tx, deps, origin, signIn, now),
+    goOn: begin,
   });
 }
 
@@ -164,53 +159,44 @@ async function prove(
   id: string,
   awaited: 'code' | 'secondFactor',
   step: {
-    isRight(tx: Tx, signIn: SignInRow, now: number): Promise<boolean>;
-    goOn(tx: Tx, signIn: SignInRow, now: number): Promise<SignedIn>;
+    isRight(work: Work, signIn: SignInRow): Promise<boolean>;
+    goOn(work: Work, signIn: SignInRow): Promise<SignedIn>;
   },
 ): Promise<SignedIn> {
   // Strangers cannot guess at a second factor, so they must not be able to spend what it costs.
   const isCode = awaited === 'code';
-  const outcome = await withLimitAudit(deps, origin, () =>
-    withSharedCounters(deps, isCode ? SERVICE_GUESS : [], async (tx, shared) => {
-      const now = deps.clock();
-      const { triesPerCode } = deps.config.limits;
-      const signIn = await findSignIn(tx, id);
-      if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
-      if (waitsFor(signIn) !== awaited) throw codeOver();
-      if (isCode) await refuseUnreadable(tx, deps, signIn.secretId, now);
-      const { mailbox } = signIn;
-      const at = {
-        counters: isCode ? signInGuessLimits(mailbox, origin.address) : secondFactorLimits(mailbox),
-        countTry: () => incrementTries(tx, 'sign_ins', signIn, triesPerCode, now),
-        isRight: () => step.isRight(tx, signIn, now),
-      };
-      const guessed = await verifyCode(tx, deps, origin, now, at, shared);
-      if (guessed.kind === 'dead') throw codeOver();
-      if (guessed.kind === 'right') return step.goOn(tx, signIn, now);
-      const account = await findAccountByMailbox(tx, signIn.mailbox);
-      await record(tx, deps, origin, now, {
-        kind: 'session.guess_failed',
-        accountId: account?.id,
-        subject: id,
-      });
-      const { attemptsRemaining } = guessed;
-      return new Failure('wrongCode', 'The code is wrong.', { attemptsRemaining });
-    }),
-  );
-  if (outcome instanceof Failure) throw outcome;
-  return outcome;
+  return useCase(deps, origin, { sharedLimits: isCode ? SERVICE_GUESS : [] }, async (work) => {
+    const { tx, now } = work;
+    const { triesPerCode } = deps.config.limits;
+    const signIn = await findSignIn(tx, id);
+    if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
+    if (waitsFor(signIn) !== awaited) throw codeOver();
+    if (isCode) await refuseUnreadable(tx, deps, signIn.secretId, now);
+    const { mailbox } = signIn;
+    const at = {
+      counters: isCode ? signInGuessLimits(mailbox, origin.address) : secondFactorLimits(mailbox),
+      countTry: () => incrementTries(tx, 'sign_ins', signIn, triesPerCode, now),
+      isRight: () => step.isRight(work, signIn),
+    };
+    const guessed = await verifyCode(work, at);
+    if (guessed.kind === 'dead') throw codeOver();
+    if (guessed.kind === 'right') return step.goOn(work, signIn);
+    const account = await findAccountByMailbox(tx, signIn.mailbox);
+    await record(work, {
+      kind: 'session.guess_failed',
+      accountId: account?.id,
+      subject: id,
+    });
+    const { attemptsRemaining } = guessed;
+    return work.failAfterCommit(new Failure('wrongCode', 'The code is wrong.', { attemptsRemaining }));
+  });
 }
 
-async function begin(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  signIn: SignInRow,
-  now: number,
-): Promise<SignedIn> {
-  if (!(await endSignIn(tx, signIn.id, now))) throw codeOver();
-  const account = await findOrCreateAccount(tx, deps, origin, now, signIn.mailbox);
-  return { kind: 'session', secret: await beginSession(tx, deps, origin, now, account) };
+async function begin(work: Work, signIn: SignInRow): Promise<SignedIn> {
+  const { tx, now } = work;
+  if (!(await updateSignInEnded(tx, signIn.id, now))) throw codeOver();
+  const account = await findOrCreateAccount(work, signIn.mailbox);
+  return { kind: 'session', secret: await beginSession(work, account) };
 }
 
 function isDead(deps: Pick<Deps, 'clock' | 'config'>, signIn: SignInRow): boolean {

@@ -10,16 +10,17 @@ import {
   countRecoveryCodes,
   deleteAuthenticator,
   deleteRecoveryCodes,
-  deleteUsedRecoveryCode,
   findAuthenticator,
   insertAuthenticator,
   insertRecoveryCode,
-  updateLastStep,
+  updateAuthenticatorStep,
+  updateRecoveryCodeUsed,
 } from '../../store/authenticators.ts';
 import type { Tx } from '../../store/engine/db.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';
+import { useCase } from '../limits/use-case.ts';
 import type { Session } from './sessions.ts';
 
 /**
@@ -87,7 +88,8 @@ export async function addAuthenticator(
   if (step === undefined)
     throw new Failure('wrongCode', 'The code is wrong. Type the one that the app shows now.');
   const { accountId } = session;
-  return deps.db.tx(async (tx) => {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     const row = {
       accountId,
       sealed: deps.keyring.seal(STORED, accountId, secret),
@@ -98,8 +100,8 @@ export async function addAuthenticator(
     if (!(await insertAuthenticator(tx, row))) {
       throw new Failure('badRequest', 'An authenticator app is set up already. Remove it first.');
     }
-    const codes = await makeRecoveryCodes(tx, deps, accountId);
-    await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'authenticator.added' });
+    const codes = await makeRecoveryCodes(work, accountId);
+    await recordAndNotify(work, accountId, { kind: 'authenticator.added' });
     return codes;
   });
 }
@@ -110,12 +112,12 @@ export async function removeAuthenticator(
   origin: RequestOrigin,
   accountId: string,
 ): Promise<void> {
-  const now = deps.clock();
-  await deps.db.tx(async (tx) => {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     await requireAccount(tx, accountId);
     if ((await deleteAuthenticator(tx, accountId)) !== 1) return;
     await deleteRecoveryCodes(tx, accountId);
-    await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'authenticator.removed' });
+    await recordAndNotify(work, accountId, { kind: 'authenticator.removed' });
   });
 }
 
@@ -125,27 +127,21 @@ export async function renewRecoveryCodes(
   origin: RequestOrigin,
   accountId: string,
 ): Promise<string[]> {
-  const now = deps.clock();
-  return deps.db.tx(async (tx) => {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     await requireAccount(tx, accountId);
     if ((await findAuthenticator(tx, accountId)) === undefined) {
       throw new Failure('badRequest', 'There is no authenticator app to recover from.');
     }
-    const codes = await makeRecoveryCodes(tx, deps, accountId);
-    await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'recovery_codes.made' });
+    const codes = await makeRecoveryCodes(work, accountId);
+    await recordAndNotify(work, accountId, { kind: 'recovery_codes.made' });
     return codes;
   });
 }
 
 /** Whether a text is a code of the account's app, or one of its recovery codes; it is spent then. The guess was counted. */
-export async function verifySecondFactor(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
-  accountId: string,
-  text: string,
-): Promise<boolean> {
+export async function verifySecondFactor(work: Work, accountId: string, text: string): Promise<boolean> {
+  const { tx, now, deps } = work;
   const row = await findAuthenticator(tx, accountId);
   if (row === undefined) return false;
   if (/^[0-9]{6}$/.test(text)) {
@@ -154,10 +150,10 @@ export async function verifySecondFactor(
     const step = secret === undefined ? undefined : stepOf(secret, text, now, row.lastStep);
     if (secret === undefined || step === undefined) return false;
     // Sealed anew, so that an older service secret can be dropped one day.
-    return updateLastStep(tx, accountId, step, deps.keyring.seal(STORED, accountId, secret));
+    return updateAuthenticatorStep(tx, accountId, step, deps.keyring.seal(STORED, accountId, secret));
   }
-  if (!(await deleteUsedRecoveryCode(tx, accountId, hashRecoveryCode(text), now))) return false;
-  await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'recovery_code.used' });
+  if (!(await updateRecoveryCodeUsed(tx, accountId, hashRecoveryCode(text), now))) return false;
+  await recordAndNotify(work, accountId, { kind: 'recovery_code.used' });
   return true;
 }
 
@@ -181,7 +177,8 @@ function stepOf(secret: string, code: string, now: number, after: number): numbe
   return result.valid && 'timeStep' in result && result.timeStep > after ? result.timeStep : undefined;
 }
 
-async function makeRecoveryCodes(tx: Tx, deps: Deps, accountId: string): Promise<string[]> {
+async function makeRecoveryCodes(work: Work, accountId: string): Promise<string[]> {
+  const { tx, deps } = work;
   await deleteRecoveryCodes(tx, accountId);
   const codes: string[] = [];
   for (let index = 0; index < RECOVERY_CODES; index += 1) {

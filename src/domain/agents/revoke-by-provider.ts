@@ -2,14 +2,14 @@ import type { Deps } from '../../deps.ts';
 import { principalOf } from '../../lib/principals.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { findAgent } from '../../store/agents.ts';
-import { endAttemptsOf } from '../../store/claim-attempts.ts';
-import { endClaim } from '../../store/claims.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { lockOrCreatePrincipal, unlinkPrincipal } from '../../store/principals.ts';
-import { listRegistrationsOf, type RegistrationRow } from '../../store/registrations.ts';
+import { updateAttemptsOfPrincipalEnded } from '../../store/claim-attempts.ts';
+import { lockOrCreatePrincipal, updatePrincipalUnlinked } from '../../store/principals.ts';
+import { listRegistrationsOfPrincipal, type RegistrationRow } from '../../store/registrations.ts';
 import { insertSpentToken } from '../../store/spent-tokens.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
-import { withdrawAttempts } from '../claims/claim-attempts.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { closeClaim } from '../claims/claim-attempts.ts';
+import { useCase } from '../limits/use-case.ts';
 import { retryableIfKeysUnavailable } from '../providers/id-jag.ts';
 import { type SecurityEventType, verifySecurityEvent } from '../providers/security-event-verification.ts';
 import { endAgent } from './end-agent.ts';
@@ -38,35 +38,29 @@ export async function revokeByProvider(
   if (typ === 'secevent+jwt' && !event.events.includes(ASSERTION_REVOKED)) return 0;
   const { issuer } = event.issuer;
   const principal = principalOf({ issuer, tenant: event.tenant, subject: event.subject });
-  return deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     if (!(await insertSpentToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + KEPT_MS }))) return 0;
     await lockOrCreatePrincipal(tx, principal, issuer, now);
     let ended = 0;
-    for (const registration of await listRegistrationsOf(tx, principal)) {
-      ended += await endRegistration(tx, deps, origin, now, registration);
-      await record(tx, deps, origin, now, {
+    for (const registration of await listRegistrationsOfPrincipal(tx, principal)) {
+      ended += await endRegistration(work, registration);
+      await record(work, {
         kind: 'principal.revoked',
         subject: registration.id,
         details: { issuer },
       });
     }
-    await endAttemptsOf(tx, principal, 'revoked', now);
-    await unlinkPrincipal(tx, principal);
+    await updateAttemptsOfPrincipalEnded(tx, principal, 'revoked', now);
+    await updatePrincipalUnlinked(tx, principal);
     return ended;
   });
 }
 
-async function endRegistration(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
-  { id, agentId }: RegistrationRow,
-): Promise<number> {
+async function endRegistration(work: Work, { id, agentId }: RegistrationRow): Promise<number> {
+  const { tx } = work;
   const agent = agentId === null ? undefined : await findAgent(tx, agentId);
-  if (agent !== undefined) return endAgent(tx, deps, origin, now, agent);
-  await endClaim(tx, id, 'revoked', now);
-  await withdrawAttempts(tx, id, 'revoked', now);
+  if (agent !== undefined) return endAgent(work, agent);
+  await closeClaim(work, id, 'revoked');
   return 0;
 }

@@ -8,12 +8,14 @@ import { hashSecret, newSecret } from '../../lib/secrets.ts';
 import type { Db } from '../../store/engine/db.ts';
 import {
   insertResourceServer,
-  listResourceServers as listRows,
+  listResourceServerRows,
   type ResourceServerRow,
-  removeResourceServer as removeRow,
-  setResourceServerSecret,
+  updateResourceServerRemoved,
+  updateResourceServerSecret,
 } from '../../store/resource-servers.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { useCase } from '../limits/use-case.ts';
 /** An API or MCP server that may ask about the credentials it is shown. */
 export interface ResourceServer {
   /** `rs_…`, its client_id. */
@@ -66,9 +68,10 @@ export async function addResourceServer(
     createdAt: now,
     removedAt: null,
   };
-  await deps.db.tx(async (tx) => {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     await insertResourceServer(tx, row);
-    await record(tx, deps, origin, now, { kind: 'resource.added', subject: row.id });
+    await record(work, { kind: 'resource.added', subject: row.id });
   });
   return { server: toServer(row), secret };
 }
@@ -87,7 +90,9 @@ export async function addResourceServerOnce(
   rotate: boolean,
 ): Promise<{ server: ResourceServer; secret: string | undefined }> {
   const url = checkResourceUrl(input.url);
-  const row = (await listRows(deps.db)).find((each) => each.url === url && each.name === input.name);
+  const row = (await listResourceServerRows(deps.db)).find(
+    (each) => each.url === url && each.name === input.name,
+  );
   if (row === undefined) return addResourceServer(deps, origin, input);
   const server = toServer(row);
   if (input.scopes !== undefined && formatScope(input.scopes) !== row.scopes) {
@@ -97,11 +102,11 @@ export async function addResourceServerOnce(
     );
   }
   if (!rotate) return { server, secret: undefined };
-  const now = deps.clock();
   const secret = newSecret('rss', deps.random);
-  await deps.db.tx(async (tx) => {
-    await setResourceServerSecret(tx, row.id, hashSecret(secret));
-    await record(tx, deps, origin, now, { kind: 'resource.rotated', subject: row.id });
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
+    await updateResourceServerSecret(tx, row.id, hashSecret(secret));
+    await record(work, { kind: 'resource.rotated', subject: row.id });
   });
   recent.get(deps.db)?.clear();
   return { server, secret };
@@ -109,15 +114,15 @@ export async function addResourceServerOnce(
 
 /** Those that may introspect, oldest first. */
 export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<ResourceServer[]> {
-  return (await listRows(deps.db)).map(toServer);
+  return (await listResourceServerRows(deps.db)).map(toServer);
 }
 
 /** Takes a resource server out of service; returns whether it was in it. */
 export async function removeResourceServer(deps: Deps, origin: RequestOrigin, id: string): Promise<boolean> {
-  const now = deps.clock();
-  const removed = await deps.db.tx(async (tx) => {
-    const won = (await removeRow(tx, id, now)) === 1;
-    if (won) await record(tx, deps, origin, now, { kind: 'resource.removed', subject: id });
+  const removed = await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    const won = (await updateResourceServerRemoved(tx, id, now)) === 1;
+    if (won) await record(work, { kind: 'resource.removed', subject: id });
     return won;
   });
   recent.get(deps.db)?.clear();
@@ -140,7 +145,7 @@ export function toServer(row: ResourceServerRow): ResourceServer {
  */
 const RECENT_MS = 1000;
 
-export const recent = new WeakMap<Db, LRUCache<string, ResourceServer>>();
+const recent = new WeakMap<Db, LRUCache<string, ResourceServer>>();
 
 export function provenAt(db: Db): LRUCache<string, ResourceServer> {
   let proven = recent.get(db);

@@ -9,12 +9,12 @@ import {
 } from '../../store/credentials.ts';
 import {
   type EventRow,
-  hasUnnumbered,
-  lastNumbered,
+  findEventPosition,
+  findLastPositioned,
+  hasUnpositioned,
   listFollowed,
-  listNumbered,
-  numberEvents,
-  numberOf,
+  listPositioned,
+  updateEventPositions,
 } from '../../store/events.ts';
 import type { ResourceServer } from './resource-servers.ts';
 /**
@@ -55,7 +55,7 @@ export async function readRevocationFeed(
 ): Promise<{ events: RevocationEvent[]; last: string }> {
   await numberNewEvents(deps);
   if (after === undefined) {
-    const newest = await lastNumbered(deps.db);
+    const newest = await findLastPositioned(deps.db);
     return { events: [], last: newest?.id ?? firstIdAt('evt', deps.clock()) };
   }
   const rows = await listBehind(deps, after);
@@ -69,18 +69,18 @@ export async function readRevocationFeed(
 
 /** Behind what was no event, or is one no more, some may come twice. */
 async function listBehind(deps: Pick<Deps, 'db'>, after: string): Promise<EventRow[]> {
-  const position = await numberOf(deps.db, after);
-  if (position !== undefined) return listNumbered(deps.db, { position, id: after }, PAGE);
+  const position = await findEventPosition(deps.db, after);
+  if (position !== undefined) return listPositioned(deps.db, { position, id: after }, PAGE);
   return listFollowed(deps.db, { after: overlapped(after) }, PAGE);
 }
 
 /** Numbers what nobody has, in the order in which it is seen. Also done now and then, so that whoever asks finds little. */
 export async function numberNewEvents({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
-  while (await hasUnnumbered(db)) {
+  while (await hasUnpositioned(db)) {
     await db.tx(async (tx) => {
       // Its row is locked until the transaction ends: nobody else numbers events.
       await incrementCounter(tx, 'event-numbers', Number.MAX_SAFE_INTEGER, 60_000, clock());
-      await numberEvents(tx, PAGE);
+      await updateEventPositions(tx, PAGE);
     }, 'brief');
   }
 }

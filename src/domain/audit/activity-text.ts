@@ -2,8 +2,8 @@ import type { Deps } from '../../deps.ts';
 import { parseAddress } from '../../lib/address.ts';
 import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import type { ActivityEntry } from '../../ports/mailer.ts';
-import { nameAgents } from '../../store/agents.ts';
-import { nameCredentials } from '../../store/credentials.ts';
+import { listAgentNames } from '../../store/agents.ts';
+import { listCredentialNames } from '../../store/credentials.ts';
 import type { EventRow } from '../../store/events.ts';
 import type { EventKind } from './audit-log.ts';
 
@@ -79,8 +79,8 @@ export async function describeEvents(
 async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[]): Promise<ActivityEntry[]> {
   const keyOf = ({ kind, subject }: EventRow) => (kind.startsWith('key.') ? subject : null);
   const [agents, keys] = await Promise.all([
-    nameAgents(db, [...new Set(events.flatMap(({ agentId }) => agentId ?? []))]),
-    nameCredentials(db, [...new Set(events.flatMap((event) => keyOf(event) ?? []))]),
+    listAgentNames(db, [...new Set(events.flatMap(({ agentId }) => agentId ?? []))]),
+    listCredentialNames(db, [...new Set(events.flatMap((event) => keyOf(event) ?? []))]),
   ]);
   return events.map((event) => ({
     text: TEXTS[event.kind as EventKind] ?? event.kind,

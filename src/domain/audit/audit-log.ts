@@ -1,14 +1,7 @@
 import type { Deps } from '../../deps.ts';
-import type { Address } from '../../lib/address.ts';
 import { newId } from '../../lib/ids.ts';
-import type { Tx } from '../../store/engine/db.ts';
 import { insertEvent } from '../../store/events.ts';
-
-/** Who asks: where from, and under which request id. What audit and limits know of a caller. */
-export interface RequestOrigin {
-  address: Address;
-  requestId: string;
-}
+import type { Work } from '../../work.ts';
 
 /** What can be read in the audit (S-108). */
 export const EVENT_KINDS = [
@@ -80,10 +73,7 @@ export interface Event {
 
 /** Writes an audit line in the transaction of the change that it tells of; returns its id. */
 export async function record(
-  tx: Tx,
-  deps: Pick<Deps, 'random'>,
-  origin: RequestOrigin,
-  now: number,
+  { tx, now, deps, origin }: Pick<Work, 'tx' | 'now' | 'origin'> & { deps: Pick<Deps, 'random'> },
   event: Event,
 ): Promise<string> {
   const id = newId('evt', now, deps.random);
@@ -99,9 +89,4 @@ export async function record(
     details: event.details === undefined ? null : JSON.stringify(event.details),
   });
   return id;
-}
-
-/** Who acts when the service itself does, or an operator at the command line. */
-export function localOrigin(requestId: string): RequestOrigin {
-  return { address: { text: 'local', limitKey: 'local', coarse: 'this machine' }, requestId };
 }

@@ -1,10 +1,9 @@
-import type { Deps } from '../../deps.ts';
-import { newId } from '../../lib/ids.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { findAccount, lockAccount } from '../../store/accounts.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { insertMail, insertNotice, joinWaitingNotice, lastNoticeAt } from '../../store/outbox.ts';
-import { type Event, type RequestOrigin, record } from './audit-log.ts';
+import { findLastNoticeTime, insertNotice, lockWaitingNotice } from '../../store/outbox.ts';
+import type { Work } from '../../work.ts';
+import { type Event, record } from './audit-log.ts';
+import { queueMail } from './queue-mail.ts';
 
 /** Mail that tells the owner of an account what just happened to it, in case it was somebody else (S-48). */
 
@@ -41,31 +40,26 @@ const GIVE_UP_MS = 3 * DAY_MS;
  * before all others: see the order of locks in docs/adr/0003-two-engines-one-sql.md.
  */
 export async function recordAndNotify(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   ownerId: string,
   event: Event & { kind: NotifiableEvent },
 ): Promise<void> {
-  const eventId = await record(tx, deps, origin, now, { ...event, accountId: ownerId });
+  const { tx } = work;
+  const eventId = await record(work, { ...event, accountId: ownerId });
   if (!(await lockAccount(tx, ownerId))) return;
-  const mailId = (await joinWaitingNotice(tx, ownerId)) ?? (await openNotice(tx, deps, now, ownerId));
+  const mailId = (await lockWaitingNotice(tx, ownerId)) ?? (await openNotice(work, ownerId));
   await insertNotice(tx, mailId, eventId);
 }
 
-async function openNotice(tx: Tx, deps: Deps, now: number, ownerId: string): Promise<string> {
+async function openNotice(work: Work, ownerId: string): Promise<string> {
+  const { tx, now } = work;
   const { mailbox } = (await findAccount(tx, ownerId))!;
-  const last = await lastNoticeAt(tx, ownerId);
-  const id = newId('out', now, deps.random);
-  await insertMail(tx, {
-    id,
+  const last = await findLastNoticeTime(tx, ownerId);
+  return queueMail(work, {
     kind: 'notice',
     attemptId: ownerId,
     mailbox: mailbox!,
-    createdAt: now,
     nextAt: last === undefined ? now : Math.max(now, last + PAUSE_MS),
     giveUpAt: now + GIVE_UP_MS,
   });
-  return id;
 }

@@ -1,12 +1,13 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
-import { type AttemptRow, endAttempts, insertAttempt } from '../../store/claim-attempts.ts';
-import { type ClaimRow, incrementCodes } from '../../store/claims.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { dropUnsent, insertMail } from '../../store/outbox.ts';
+import { type AttemptRow, insertAttempt, updateAttemptsEnded } from '../../store/claim-attempts.ts';
+import { type ClaimRow, incrementClaimCodes, updateClaimEnded } from '../../store/claims.ts';
+import { updateUnsentMailDead } from '../../store/outbox.ts';
 import type { ClaimMode } from '../../store/registrations.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { queueMail } from '../audit/queue-mail.ts';
 import { deriveTypedCode } from '../codes/one-time-codes.ts';
 import { attemptLimits } from '../limits/limits.ts';
 import { areGuessesExhausted, consumeLimits } from '../limits/rate-limiter.ts';
@@ -52,10 +53,7 @@ export function describeAttempt(deps: Deps, attempt: AttemptRow): OpenedAttempt 
  * @throws Failure `tooManyAttempts` when the claim has had all its codes, or its agent all its attempts; `limited` when a budget of mail is spent
  */
 export async function createAttempt(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   input: {
     claim: Pick<ClaimRow, 'tokenHash' | 'registrationId' | 'expiresAt'>;
     mailbox: string;
@@ -64,9 +62,10 @@ export async function createAttempt(
     principal?: string | undefined;
   },
 ): Promise<OpenedAttempt> {
+  const { tx, now, deps, origin } = work;
   const { limits } = deps.config;
   const { claim, mailbox, mode, ceremony } = input;
-  if (!(await incrementCodes(tx, claim.tokenHash, limits.codesPerClaim, now))) {
+  if (!(await incrementClaimCodes(tx, claim.tokenHash, limits.codesPerClaim, now))) {
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
     const seconds = Math.max(1, Math.ceil((claim.expiresAt - now) / 1000));
     throw new Failure(
@@ -75,10 +74,10 @@ export async function createAttempt(
       { retryAfterSeconds: seconds },
     );
   }
-  await withdrawAttempts(tx, claim.registrationId, 'superseded', now);
+  await withdrawAttempts(work, claim.registrationId, 'superseded');
   // Where too many codes were guessed at, there is to be nothing to guess (S-07, S-17).
   const isLink =
-    ceremony.proof === 'code' && (await areGuessesExhausted(tx, deps, 'wrongPerMailboxDay', mailbox, now));
+    ceremony.proof === 'code' && (await areGuessesExhausted(work, 'wrongPerMailboxDay', mailbox));
   const attempt = {
     id: newId('cla', now, deps.random),
     registrationId: claim.registrationId,
@@ -96,26 +95,19 @@ export async function createAttempt(
   };
   await insertAttempt(tx, attempt);
   if (ceremony.isMailed) {
-    await insertMail(tx, {
-      id: newId('out', now, deps.random),
+    await queueMail(work, {
       kind: 'claim_code',
       attemptId: attempt.id,
       mailbox,
-      createdAt: now,
       giveUpAt: claim.expiresAt,
     });
   }
-  await record(tx, deps, origin, now, {
+  await record(work, {
     kind: 'claim.started',
     subject: claim.registrationId,
     details: { mode },
   });
-  await consumeLimits(
-    tx,
-    deps,
-    attemptLimits(mailbox, origin.address, claim.registrationId, ceremony.isMailed),
-    now,
-  );
+  await consumeLimits(work, attemptLimits(mailbox, origin.address, claim.registrationId, ceremony.isMailed));
   return describeAttempt(deps, { ...attempt, ...UNTOUCHED });
 }
 
@@ -130,14 +122,29 @@ const UNTOUCHED = {
   confirmedBy: null,
 };
 
+/**
+ * Ends the claim of a registration before it is completed, with its live attempts and their mails, in the caller's transaction.
+ *
+ * @returns whether it was open
+ */
+export async function closeClaim(
+  work: Work,
+  registrationId: string,
+  reason: 'superseded' | 'denied' | 'revoked',
+): Promise<boolean> {
+  const isClosed = (await updateClaimEnded(work.tx, registrationId, reason, work.now)) === 1;
+  await withdrawAttempts(work, registrationId, reason);
+  return isClosed;
+}
+
 /** Ends the live attempts of a registration, and drops their mails that have not left. */
 export async function withdrawAttempts(
-  tx: Tx,
+  work: Work,
   registrationId: string,
   reason: 'superseded' | 'completed' | 'denied' | 'revoked',
-  now: number,
 ): Promise<void> {
-  for (const attempt of await endAttempts(tx, registrationId, reason, now)) {
-    await dropUnsent(tx, attempt.id, now);
+  const { tx, now } = work;
+  for (const attempt of await updateAttemptsEnded(tx, registrationId, reason, now)) {
+    await updateUnsentMailDead(tx, attempt.id, now);
   }
 }

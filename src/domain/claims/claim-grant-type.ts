@@ -1,13 +1,14 @@
 import type { Deps } from '../../deps.ts';
 import { Failure, type Kind } from '../../errors.ts';
-import { findLastAttempt, recordPoll } from '../../store/claim-attempts.ts';
+import { findLastAttempt, updateAttemptPolled } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByTokenHash } from '../../store/claims.ts';
 import { findRegistration } from '../../store/registrations.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
 import type { IssuedToken } from '../credentials/access-tokens.ts';
 import { effectiveAccessOf } from '../credentials/effective-access.ts';
 import { grantToken } from '../credentials/exchange-assertion.ts';
 import { type Identity, mintIdentity } from '../credentials/identity-assertions.ts';
+import { useCase } from '../limits/use-case.ts';
 import { invalidClaimToken, POLL_SECONDS } from './claim-status.ts';
 import { hashClaimToken } from './claim-tokens.ts';
 import { completeClaim } from './complete-claim.ts';
@@ -36,7 +37,7 @@ export async function collectByGrant(
     const claim = await findClaimByTokenHash(deps.db, hashClaimToken(ask.claimToken));
     if (claim === undefined) throw invalidClaimToken();
     const identity =
-      (await collectAgain(deps, claim)) ?? (await collect(deps, origin, claim, ask.claimToken));
+      (await collectAgain(deps, origin, claim)) ?? (await collect(deps, origin, claim, ask.claimToken));
     const registration = (await findRegistration(deps.db, claim.registrationId))!;
     return { token: await grantToken(deps, origin, registration, ask), identity };
   } catch (error) {
@@ -78,7 +79,7 @@ async function collect(
     if (error.kind === 'alreadyClaimed') {
       // Of many polls at once one completes it, and the others ask again what it gave.
       const now = await findClaimByTokenHash(deps.db, claim.tokenHash);
-      const again = now && (await collectAgain(deps, now));
+      const again = now && (await collectAgain(deps, origin, now));
       if (again !== undefined) return again;
     }
     if (error.kind !== 'approvalPending') throw error;
@@ -99,7 +100,7 @@ async function refuseHasty(deps: Deps, claim: ClaimRow): Promise<void> {
   if (attempt === undefined) return;
   const now = deps.clock();
   const noted = await deps.db.tx((tx) =>
-    recordPoll(tx, attempt.id, now, now - POLL_SECONDS * 1000 + LEEWAY_MS),
+    updateAttemptPolled(tx, attempt.id, now, now - POLL_SECONDS * 1000 + LEEWAY_MS),
   );
   if (noted === 1) return;
   throw new Failure(
@@ -115,15 +116,19 @@ async function refuseHasty(deps: Deps, claim: ClaimRow): Promise<void> {
 const LEEWAY_MS = 500;
 
 /** What a claim gave, for who collected it by this grant a moment ago. */
-async function collectAgain(deps: Deps, claim: ClaimRow): Promise<Identity | undefined> {
+async function collectAgain(
+  deps: Deps,
+  origin: RequestOrigin,
+  claim: ClaimRow,
+): Promise<Identity | undefined> {
   if (claim.claimedAt === null || claim.collectedBy !== 'grant') return undefined;
   if (deps.clock() - claim.claimedAt > COLLECT_AGAIN_MS) return undefined;
-  return deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     const registration = (await findRegistration(tx, claim.registrationId))!;
     const standing = await effectiveAccessOf(tx, deps, now, registration);
     if (standing === undefined) return undefined;
     const { mailbox, endsAt } = standing;
-    return mintIdentity(tx, deps, now, { registration, mailbox, endsAt, refreshable: true });
+    return mintIdentity(work, { registration, mailbox, endsAt, refreshable: true });
   });
 }

@@ -1,4 +1,6 @@
 import type { Deps } from '../../deps.ts';
+import { appendMac, verifyMac } from '../../lib/mac.ts';
+import { PAGES } from '../../lib/page-paths.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
 
 /**
@@ -31,7 +33,7 @@ export function viewLink(deps: Keyed, registrationId: string, attemptId?: string
 }
 
 export function denyLink(deps: Keyed, attempt: Attempt): string {
-  return link(deps, `${LETTERS.deny}.${attempt.id}`, '/claim/deny');
+  return link(deps, `${LETTERS.deny}.${attempt.id}`, PAGES.denyClaim);
 }
 
 export function openLink(deps: Keyed, attempt: Attempt): string {
@@ -44,9 +46,8 @@ export function approveLink(deps: Keyed, attempt: Attempt): string {
 
 /** What a link's token says, or undefined if it is none of ours. */
 export function readClaimLink(deps: Pick<Deps, 'keyring'>, token: string): ClaimLink | undefined {
-  const dot = token.lastIndexOf('.');
-  const text = token.slice(0, Math.max(dot, 0));
-  if (!deps.keyring.verify(PURPOSE, text, token.slice(dot + 1))) return undefined;
+  const text = verifyMac(deps.keyring, PURPOSE, token);
+  if (text === undefined) return undefined;
   const [letter, id, more] = text.split('.') as [string, string, string | undefined];
   switch (letter) {
     case LETTERS.view:
@@ -64,6 +65,6 @@ export function readClaimLink(deps: Pick<Deps, 'keyring'>, token: string): Claim
 
 const PURPOSE = 'claim-link';
 
-function link(deps: Keyed, text: string, path = '/claim'): string {
-  return `${deps.config.publicUrl}${path}?t=${text}.${deps.keyring.sign(PURPOSE, text)}`;
+function link(deps: Keyed, text: string, path: string = PAGES.claim): string {
+  return `${deps.config.publicUrl}${path}?t=${appendMac(deps.keyring, PURPOSE, text)}`;
 }

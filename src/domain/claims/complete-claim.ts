@@ -1,16 +1,16 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { type AttemptRow, findLastAttempt, listPendingOnMailbox } from '../../store/claim-attempts.ts';
-import { type ClaimRow, endClaim, findClaimByTokenHash, markClaimed } from '../../store/claims.ts';
+import { type ClaimRow, findClaimByTokenHash, updateClaimCompleted } from '../../store/claims.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { lockPrincipal } from '../../store/principals.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
-import { type IdempotentRequest, withIdempotency } from '../limits/idempotency.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { SERVICE_GUESS } from '../limits/limits.ts';
-import { withSharedCounters } from '../limits/shared-counters.ts';
-import { withdrawAttempts } from './claim-attempts.ts';
+import { useCase } from '../limits/use-case.ts';
+import { closeClaim, withdrawAttempts } from './claim-attempts.ts';
 import { viewLink } from './claim-links.ts';
 import {
   assertClaimOpen,
@@ -60,30 +60,17 @@ export async function completeClaim(
   if (known === undefined) throw invalidClaimToken();
   if (code === undefined && known.claimedAt === null) await refuseUnapproved(deps.db, deps, known);
 
-  return withIdempotency(deps, repeatable, origin, (keep) =>
-    withLimitAudit(deps, origin, async () => {
-      const budgets = code === undefined ? [] : SERVICE_GUESS;
-      const outcome = await withSharedCounters(deps, budgets, async (tx, shared) => {
-        const now = deps.clock();
-        await lockItsPrincipal(tx, known.registrationId, input.claimToken);
-        const claim = await findOpenClaim(tx, tokenHash, now);
-        await checkCompanion(tx, claim, input.companion);
-        const attempt =
-          code === undefined ? await refuseUnapproved(tx, deps, claim) : await findAttempted(tx, claim);
-        const wrong =
-          code === undefined
-            ? undefined
-            : await verifyClaimCode(tx, deps, origin, now, claim, attempt, code, shared);
-        if (wrong !== undefined) return wrong;
-        const completed = await complete(tx, deps, origin, now, claim, attempt, input);
-        await keep(tx, completed);
-        return completed;
-      });
-      // Thrown out here and not inside: the count of the wrong guess must stay.
-      if (outcome instanceof Failure) throw outcome;
-      return outcome;
-    }),
-  );
+  const options = { idempotency: repeatable, sharedLimits: code === undefined ? [] : SERVICE_GUESS };
+  return useCase(deps, origin, options, async (work) => {
+    const { tx, now } = work;
+    await lockItsPrincipal(tx, known.registrationId, input.claimToken);
+    const claim = await findOpenClaim(tx, tokenHash, now);
+    await checkCompanion(tx, claim, input.companion);
+    const attempt =
+      code === undefined ? await refuseUnapproved(tx, deps, claim) : await findAttempted(tx, claim);
+    if (code !== undefined) await verifyClaimCode(work, claim, attempt, code);
+    return complete(work, claim, attempt, input);
+  });
 }
 
 /**
@@ -107,11 +94,7 @@ async function findAttempted(db: Pick<Tx, 'get'>, claim: ClaimRow): Promise<Atte
 }
 
 /** The attempt of a claim that its human has approved on the page. */
-export async function refuseUnapproved(
-  db: Pick<Tx, 'get'>,
-  deps: Deps,
-  claim: ClaimRow,
-): Promise<AttemptRow> {
+async function refuseUnapproved(db: Pick<Tx, 'get'>, deps: Deps, claim: ClaimRow): Promise<AttemptRow> {
   const now = deps.clock();
   assertClaimOpen(claim, now);
   const attempt = await findAttempted(db, claim);
@@ -130,28 +113,25 @@ export async function refuseUnapproved(
 
 /** Completes a claim whose attempt is proven, in the caller's transaction. */
 export async function complete(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   claim: ClaimRow,
   attempt: ProvenAttempt,
   how: { gives: IssuancePlan; collectedBy?: ClaimRow['collectedBy'] },
 ): Promise<CompletedClaim> {
+  const { tx, now } = work;
   const collectedBy = how.collectedBy ?? null;
-  if ((await markClaimed(tx, claim.tokenHash, collectedBy, now)) !== 1) {
+  if ((await updateClaimCompleted(tx, claim.tokenHash, collectedBy, now)) !== 1) {
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
   }
-  await withdrawAttempts(tx, claim.registrationId, 'completed', now);
+  await withdrawAttempts(work, claim.registrationId, 'completed');
   const registration = (await findRegistration(tx, claim.registrationId))!;
-  const owned = await transferOwnership(tx, deps, origin, now, registration, attempt, how.gives);
+  const owned = await transferOwnership(work, registration, attempt, how.gives);
 
   // Whoever owns the mailbox has spoken: claims that others started on it end here, or a stranger's would wait in the
   // owner's mail for a careless moment (S-35).
   for (const { registrationId } of await listPendingOnMailbox(tx, attempt.mailbox, registration.id)) {
-    await endClaim(tx, registrationId, 'superseded', now);
-    await withdrawAttempts(tx, registrationId, 'superseded', now);
-    await record(tx, deps, origin, now, { kind: 'claim.superseded', subject: registrationId });
+    await closeClaim(work, registrationId, 'superseded');
+    await record(work, { kind: 'claim.superseded', subject: registrationId });
   }
   return { ...owned, mode: attempt.mode };
 }

@@ -3,23 +3,22 @@ import { Failure } from '../../errors.ts';
 import { findAccountByMailbox } from '../../store/accounts.ts';
 import {
   type AttemptRow,
-  approveAttempt,
   incrementTypedTries,
-  revealCode,
+  updateAttemptApproved,
+  updateAttemptRevealed,
 } from '../../store/claim-attempts.ts';
-import { type ClaimRow, endClaim } from '../../store/claims.ts';
-import type { Tx } from '../../store/engine/db.ts';
+import type { ClaimRow } from '../../store/claims.ts';
 import { findRegistration } from '../../store/registrations.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
 import { suppressMail } from '../accounts/mail-suppressions.ts';
 import type { Session } from '../accounts/sessions.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { isTypedCode } from '../codes/one-time-codes.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
 import { SERVICE_GUESS } from '../limits/limits.ts';
-import { withSharedCounters } from '../limits/shared-counters.ts';
-import { withdrawAttempts } from './claim-attempts.ts';
+import { useCase } from '../limits/use-case.ts';
+import { closeClaim } from './claim-attempts.ts';
 import type { ClaimLink } from './claim-links.ts';
 import { findLinked, isApproving, provesMailbox } from './claim-review.ts';
 import { assertClaimOpen } from './claim-status.ts';
@@ -50,34 +49,27 @@ export async function approveClaim(
   link: ClaimLink,
   input: Decision & { code: string },
 ): Promise<void> {
-  const wrong = await withLimitAudit(deps, origin, () =>
-    withSharedCounters(deps, SERVICE_GUESS, async (tx, shared) => {
-      const now = deps.clock();
-      const { claim, attempt } = await findDecidable(tx, deps, link, input, now);
-      if (attempt.approvedAt !== null) return undefined;
-      if (isApproving(link, attempt)) {
-        if (attempt.codeExpiresAt <= now) throw changedMeanwhile();
-      } else {
-        const code = checkCode(input.code);
-        const failure =
-          attempt.proof === 'page'
-            ? await guessTyped(tx, deps, attempt, code, now)
-            : await verifyClaimCode(tx, deps, origin, now, claim, attempt, code, shared);
-        if (failure !== undefined) return failure;
-      }
-      await refuseIfNotOwner(tx, deps, attempt, input);
-      const confirmedBy = input.signedInAs?.accountId ?? null;
-      if ((await approveAttempt(tx, attempt, confirmedBy, now)) !== 1) throw changedMeanwhile();
-      await record(tx, deps, origin, now, {
-        kind: 'claim.approved',
-        accountId: input.signedInAs?.accountId,
-        subject: claim.registrationId,
-        details: { mode: attempt.mode, by: isApproving(link, attempt) ? 'link' : 'code' },
-      });
-      return undefined;
-    }),
-  );
-  if (wrong !== undefined) throw wrong;
+  await useCase(deps, origin, { sharedLimits: SERVICE_GUESS }, async (work) => {
+    const { tx, now } = work;
+    const { claim, attempt } = await findDecidable(work, link, input);
+    if (attempt.approvedAt !== null) return;
+    if (isApproving(link, attempt)) {
+      if (attempt.codeExpiresAt <= now) throw changedMeanwhile();
+    } else {
+      const code = checkCode(input.code);
+      if (attempt.proof === 'page') await guessTyped(work, attempt, code);
+      else await verifyClaimCode(work, claim, attempt, code);
+    }
+    await refuseIfNotOwner(work, attempt, input);
+    const confirmedBy = input.signedInAs?.accountId ?? null;
+    if ((await updateAttemptApproved(tx, attempt, confirmedBy, now)) !== 1) throw changedMeanwhile();
+    await record(work, {
+      kind: 'claim.approved',
+      accountId: input.signedInAs?.accountId,
+      subject: claim.registrationId,
+      details: { mode: attempt.mode, by: isApproving(link, attempt) ? 'link' : 'code' },
+    });
+  });
 }
 
 /**
@@ -92,15 +84,15 @@ export async function confirmClaim(
   link: ClaimLink,
   input: Decision,
 ): Promise<void> {
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
-    const { claim, attempt } = await findDecidable(tx, deps, link, input, now);
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    const { claim, attempt } = await findDecidable(work, link, input);
     if (attempt.revealedAt !== null || attempt.approvedAt !== null) return;
     if (attempt.reveal === null || attempt.codeExpiresAt <= now) throw changedMeanwhile();
-    await refuseIfNotOwner(tx, deps, attempt, input);
+    await refuseIfNotOwner(work, attempt, input);
     const confirmedBy = input.signedInAs?.accountId ?? null;
-    if ((await revealCode(tx, attempt.id, confirmedBy, now)) !== 1) throw changedMeanwhile();
-    await record(tx, deps, origin, now, {
+    if ((await updateAttemptRevealed(tx, attempt.id, confirmedBy, now)) !== 1) throw changedMeanwhile();
+    await record(work, {
       kind: 'claim.confirmed',
       accountId: input.signedInAs?.accountId,
       subject: claim.registrationId,
@@ -111,13 +103,12 @@ export async function confirmClaim(
 
 /** The attempt that a human may decide about, as far as can be told before a code is looked at. */
 async function findDecidable(
-  tx: Tx,
-  deps: Deps,
+  work: Work,
   link: ClaimLink,
   { attemptId, signedInAs }: Decision,
-  now: number,
 ): Promise<{ claim: ClaimRow; attempt: AttemptRow }> {
-  const { claim, attempt } = await findOpen(tx, link, now);
+  const { deps } = work;
+  const { claim, attempt } = await findOpen(work, link);
   if (attempt?.id !== attemptId) throw changedMeanwhile();
   if (signedInAs !== undefined && signedInAs.mailbox !== attempt.mailbox) throw somebodyElse();
   // Asked of new mailboxes too, or the page would tell which are known.
@@ -128,34 +119,27 @@ async function findDecidable(
 }
 
 /** Only once the mailbox is proven: before that the page must not tell who has an account, and how it is kept. */
-async function refuseIfNotOwner(
-  tx: Tx,
-  deps: Deps,
-  attempt: AttemptRow,
-  { signedInAs }: Decision,
-): Promise<void> {
+async function refuseIfNotOwner(work: Work, attempt: AttemptRow, { signedInAs }: Decision): Promise<void> {
+  const { tx } = work;
   if (signedInAs !== undefined) return;
   const owner = await findAccountByMailbox(tx, attempt.mailbox);
-  if (owner === undefined || !(await requiresOwnerSession(tx, deps, attempt, owner.id))) return;
+  if (owner === undefined || !(await requiresOwnerSession(work, attempt, owner.id))) return;
   throw new Failure('interactionRequired', 'Sign in with this mailbox first, then agree here.');
 }
 
 /**
  * A guess at the code that the agent showed. Whoever types it has proven to be the human, and guesses at nothing of their own;
- * its own tries are enough. A wrong one is counted by what the caller commits.
+ * its own tries are enough. A wrong one stays counted.
+ *
+ * @throws Failure `wrongCode`, `codeExpired`
  */
-async function guessTyped(
-  tx: Tx,
-  deps: Deps,
-  attempt: AttemptRow,
-  code: string,
-  now: number,
-): Promise<Failure | undefined> {
+async function guessTyped(work: Work, attempt: AttemptRow, code: string): Promise<void> {
+  const { tx, now, deps } = work;
   const { triesPerCode } = deps.config.limits;
   await refuseUnreadable(tx, deps, attempt.secretId, now);
   const counted = await incrementTypedTries(tx, attempt.id, triesPerCode, now);
   if (counted === undefined) throw codeExpired();
-  return isTypedCode(deps, attempt, code) ? undefined : wrongCode(triesPerCode - counted.tries);
+  if (!isTypedCode(deps, attempt, code)) work.failAfterCommit(wrongCode(triesPerCode - counted.tries));
 }
 
 /** A slip of the hand must cost no try. */
@@ -177,32 +161,26 @@ export async function denyClaim(
   link: ClaimLink,
   input: { noMore: boolean },
 ): Promise<void> {
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     const found = await findLinked(tx, link);
     if (found === undefined) throw gone();
     const { claim, attempt } = found;
     const { registrationId } = claim;
     if (link.kind !== 'view' && attempt !== undefined) {
       const name = (await findRegistration(tx, registrationId))?.agentName ?? null;
-      await suppressMail(
-        tx,
-        attempt.mailbox,
-        { id: registrationId, name, origin: attempt.origin },
-        input,
-        now,
-      );
+      await suppressMail(work, attempt.mailbox, { id: registrationId, name, origin: attempt.origin }, input);
     }
-    if ((await endClaim(tx, registrationId, 'denied', now)) !== 1) return;
-    await withdrawAttempts(tx, registrationId, 'denied', now);
+    if (!(await closeClaim(work, registrationId, 'denied'))) return;
     const owner = attempt && (await findAccountByMailbox(tx, attempt.mailbox));
     const denied = { kind: 'claim.denied', subject: registrationId } as const;
-    if (owner !== undefined) await recordAndNotify(tx, deps, origin, now, owner.id, denied);
-    else await record(tx, deps, origin, now, denied);
+    if (owner !== undefined) await recordAndNotify(work, owner.id, denied);
+    else await record(work, denied);
   });
 }
 
-async function findOpen(tx: Tx, link: ClaimLink, now: number) {
+async function findOpen(work: Work, link: ClaimLink) {
+  const { tx, now } = work;
   const found = await findLinked(tx, link);
   if (found === undefined) throw gone();
   assertClaimOpen(found.claim, now);

@@ -1,12 +1,14 @@
-import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import { revokeTokensOfAgent, supersedeCredentials, widenKeysOfAgent } from '../../store/credentials.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { endFamiliesOf } from '../../store/refresh-tokens.ts';
-import { endAssertions, type RegistrationRow } from '../../store/registrations.ts';
+import {
+  updateCredentialsSuperseded,
+  updateKeysOfAgentScope,
+  updateTokensOfAgentRevoked,
+} from '../../store/credentials.ts';
+import { updateFamiliesOfRegistrationEnded } from '../../store/refresh-tokens.ts';
+import { incrementGeneration, type RegistrationRow } from '../../store/registrations.ts';
+import type { Work } from '../../work.ts';
 import { resolveAudience } from '../audiences/audience.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
 import { issueAccessToken, tokenEnd } from '../credentials/access-tokens.ts';
 import type { EffectiveAccess } from '../credentials/effective-access.ts';
 import { type Identity, mintIdentity } from '../credentials/identity-assertions.ts';
@@ -35,10 +37,7 @@ const OLD_KEY_GRACE_MS = 600_000;
 
 /** Gives an agent what its claim gives, in the caller's transaction. */
 export async function issueOnClaim(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   of: {
     registration: RegistrationRow;
     agentId: string;
@@ -47,33 +46,34 @@ export async function issueOnClaim(
     gives: IssuancePlan;
   },
 ): Promise<IssuedCredential> {
+  const { tx, now, deps } = work;
   const { registration, agentId, accountId, mailbox, gives } = of;
   const { claimedScopes: scopes } = deps.config;
   let { generation } = registration;
   if (gives !== 'same_identity') {
     generation += 1;
-    await endAssertions(tx, registration.id);
-    await endFamiliesOf(tx, registration.id, now);
-    await revokeTokensOfAgent(tx, agentId, now);
+    await incrementGeneration(tx, registration.id);
+    await updateFamiliesOfRegistrationEnded(tx, registration.id, now);
+    await updateTokensOfAgentRevoked(tx, agentId, now);
   }
   switch (gives) {
     case 'key': {
-      const key = await issueKey(tx, deps, now, { agentId, accountId, scopes, retiresOthers: true });
-      await supersedeCredentials(tx, agentId, key.id, now + OLD_KEY_GRACE_MS);
+      const key = await issueKey(work, { agentId, accountId, scopes, retiresOthers: true });
+      await updateCredentialsSuperseded(tx, agentId, key.id, now + OLD_KEY_GRACE_MS);
       return { kind: 'key', ...key };
     }
     case 'wider_keys':
-      await widenKeysOfAgent(tx, agentId, { scope: formatScope(scopes), accountId }, now);
+      await updateKeysOfAgentScope(tx, agentId, { scope: formatScope(scopes), accountId }, now);
       return { kind: 'nothing' };
     case 'nothing':
-      await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
+      await updateCredentialsSuperseded(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
       return { kind: 'nothing' };
     case 'token':
-      return giveToken(tx, deps, origin, now, { agentId, accountId, scopes, endsAt: Infinity });
+      return giveToken(work, { agentId, accountId, scopes, endsAt: Infinity });
     case 'same_identity':
     case 'identity': {
-      await supersedeCredentials(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
-      const identity = await mintIdentity(tx, deps, now, {
+      await updateCredentialsSuperseded(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
+      const identity = await mintIdentity(work, {
         registration: { id: registration.id, generation },
         mailbox,
         endsAt: undefined,
@@ -86,19 +86,17 @@ export async function issueOnClaim(
 
 /** A token for the default resource. */
 async function giveToken(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   of: { agentId: string; accountId: string; scopes: readonly string[]; endsAt: number },
 ): Promise<IssuedCredential> {
+  const { now, deps } = work;
   const audience = await resolveAudience(deps, undefined);
   const scopes = of.scopes.filter((scope) => audience.scopes?.includes(scope) ?? true);
   if (scopes.length === 0)
     throw new Failure('invalidScope', 'The default resource knows none of its scopes.');
   const expiresAt = tokenEnd(deps, audience, now, of.endsAt);
   const grant = { ...of, scopes, audience, issuedAt: now, expiresAt };
-  const { id, value } = await issueAccessToken(tx, deps, origin, grant);
+  const { id, value } = await issueAccessToken(work, grant);
   return { kind: 'token', credential: value, id, expiresAt, scopes };
 }
 
@@ -110,10 +108,7 @@ async function giveToken(
  * @returns it, and the scopes that it has
  */
 export async function issueAdditional(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   standing: EffectiveAccess,
   gives: 'key' | 'token' | 'identity',
   bound: string[] | undefined,
@@ -124,27 +119,24 @@ export async function issueAdditional(
       fault: 'malformed',
     });
   }
-  const given = await giveBound(tx, deps, origin, now, { ...standing, scopes }, gives, bound);
+  const given = await giveBound(work, { ...standing, scopes }, gives, bound);
   return { given, scopes: given.kind === 'token' ? given.scopes : scopes };
 }
 
 async function giveBound(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   { registration, agentId, accountId, mailbox, scopes, endsAt }: EffectiveAccess,
   gives: 'key' | 'token' | 'identity',
   bound: string[] | undefined,
 ): Promise<IssuedCredential> {
   switch (gives) {
     case 'key':
-      return { kind: 'key', ...(await issueKey(tx, deps, now, { agentId, accountId, scopes })) };
+      return { kind: 'key', ...(await issueKey(work, { agentId, accountId, scopes })) };
     case 'token':
-      return giveToken(tx, deps, origin, now, { agentId, accountId, scopes, endsAt });
+      return giveToken(work, { agentId, accountId, scopes, endsAt });
     case 'identity': {
       const terms = { registration, mailbox, endsAt: undefined, refreshable: false, scopes: bound };
-      return { kind: 'identity', identity: await mintIdentity(tx, deps, now, terms) };
+      return { kind: 'identity', identity: await mintIdentity(work, terms) };
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { findAuthenticator } from '../../store/authenticators.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
-import type { Tx } from '../../store/engine/db.ts';
+import type { Work } from '../../work.ts';
 
 /** Whether a code alone moves an agent into an account that exists. */
 
@@ -15,11 +15,11 @@ export function requiresSignIn(deps: Pick<Deps, 'config'>, attempt: Pick<Attempt
  * set up a second factor, which a mailed code alone must not get around.
  */
 export async function requiresOwnerSession(
-  tx: Tx,
-  deps: Pick<Deps, 'config'>,
+  work: Work,
   attempt: Pick<AttemptRow, 'mode'>,
   accountId: string,
 ): Promise<boolean> {
+  const { tx, deps } = work;
   if (attempt.mode !== 'merge') return false;
   return requiresSignIn(deps, attempt) || (await findAuthenticator(tx, accountId)) !== undefined;
 }

@@ -2,8 +2,8 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { findLastAttempt } from '../../store/claim-attempts.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { useCase } from '../limits/use-case.ts';
 import { createAttempt, describeAttempt, type OpenedAttempt } from './claim-attempts.ts';
 import type { ClaimFlow } from './claim-flows.ts';
 import { findOpenClaim, isAttemptClosed } from './claim-status.ts';
@@ -34,24 +34,20 @@ export async function startClaim(
 ): Promise<OpenedAttempt> {
   const { mailbox, mode, ceremony } = input;
   const tokenHash = hashClaimToken(input.claimToken);
-  const opened = await withLimitAudit(deps, origin, async () => {
-    const now = deps.clock();
-    return deps.db.tx(async (tx) => {
-      const claim = await findOpenClaim(tx, tokenHash, now);
-      await checkCompanion(tx, claim, input.companion);
-      if (input.onlyAnonymous && (await findRegistration(tx, claim.registrationId))?.kind !== 'anonymous') {
-        throw new Failure(
-          'alreadyClaimed',
-          'This claim is under way since the registration. Complete it, or register again.',
-        );
-      }
-      const live = input.keepsLive ? await findLastAttempt(tx, claim.registrationId) : undefined;
-      if (live?.mailbox === mailbox && !isAttemptClosed(live, deps.config.limits.triesPerCode, now)) {
-        return describeAttempt(deps, live);
-      }
-      return createAttempt(tx, deps, origin, now, { claim, mailbox, mode, ceremony });
-    });
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    const claim = await findOpenClaim(tx, tokenHash, now);
+    await checkCompanion(tx, claim, input.companion);
+    if (input.onlyAnonymous && (await findRegistration(tx, claim.registrationId))?.kind !== 'anonymous') {
+      throw new Failure(
+        'alreadyClaimed',
+        'This claim is under way since the registration. Complete it, or register again.',
+      );
+    }
+    const live = input.keepsLive ? await findLastAttempt(tx, claim.registrationId) : undefined;
+    if (live?.mailbox === mailbox && !isAttemptClosed(live, deps.config.limits.triesPerCode, now)) {
+      return describeAttempt(deps, live);
+    }
+    return createAttempt(work, { claim, mailbox, mode, ceremony });
   });
-  deps.wakeOutbox();
-  return opened;
 }

@@ -1,20 +1,25 @@
-import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { issuerOf } from '../../lib/principals.ts';
-import { insertAgentAccount, linkAccount, mergeAccount } from '../../store/accounts.ts';
-import { findAgent, insertAgent, markOwned, mergeAgent, narrowAgent } from '../../store/agents.ts';
+import { insertAgentAccount, updateAccountLinked, updateAccountMerged } from '../../store/accounts.ts';
+import {
+  findAgent,
+  insertAgent,
+  updateAgentMerged,
+  updateAgentOwned,
+  updateAgentScope,
+} from '../../store/agents.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { linkPrincipal } from '../../store/principals.ts';
+import { updatePrincipalLinked } from '../../store/principals.ts';
 import {
   type ClaimMode,
-  markRegistrationClaimed,
   type RegistrationRow,
-  setPrincipal,
+  updateRegistrationClaimed,
+  updateRegistrationPrincipal,
 } from '../../store/registrations.ts';
+import type { Work } from '../../work.ts';
 import { findOrCreateAccount } from '../accounts/find-or-create-account.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { viewLink } from './claim-links.ts';
 import { POLL_SECONDS } from './claim-status.ts';
@@ -46,39 +51,36 @@ export type ProvenAttempt = Pick<
  * @throws Failure `interactionRequired` where merging into an existing account needs more than a code
  */
 export async function transferOwnership(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   registration: RegistrationRow,
   attempt: ProvenAttempt,
   gives: IssuancePlan,
 ): Promise<ClaimedAgent> {
+  const { tx, now, deps } = work;
   const { mode } = attempt;
-  const ownerId = await resolveOwner(tx, deps, origin, now, attempt);
+  const ownerId = await resolveOwner(work, attempt);
   const placed =
     registration.agentId === null
-      ? await createAgent(tx, deps, now, registration, ownerId, mode)
-      : await moveAgent(tx, registration.agentId, ownerId, mode, now);
+      ? await createAgent(work, registration, ownerId, mode)
+      : await moveAgent(work, registration.agentId, ownerId, mode);
   const { agentId, accountId, from } = placed;
-  await markRegistrationClaimed(tx, registration.id, agentId, mode, now);
-  await recordAndNotify(tx, deps, origin, now, ownerId, {
+  await updateRegistrationClaimed(tx, registration.id, agentId, mode, now);
+  await recordAndNotify(work, ownerId, {
     kind: mode === 'merge' ? 'agent.merged' : 'agent.linked',
     agentId,
     subject: registration.id,
     ...(mode === 'merge' && from !== undefined && { details: { from } }),
   });
   const principal = attempt.principal ?? registration.principal;
-  if (principal !== null)
-    await delegate(tx, deps, origin, now, { principal, ownerId, agentId, registration });
-  const given = await issueOnClaim(tx, deps, origin, now, {
+  if (principal !== null) await delegate(work, { principal, ownerId, agentId, registration });
+  const given = await issueOnClaim(work, {
     registration,
     agentId,
     accountId,
     mailbox: attempt.mailbox,
     gives,
   });
-  await record(tx, deps, origin, now, {
+  await record(work, {
     kind: 'claim.completed',
     accountId,
     agentId,
@@ -91,16 +93,14 @@ export async function transferOwnership(
 
 /** From now on the provider's word is enough for what it presents of this user. */
 async function delegate(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   of: { principal: string; ownerId: string; agentId: string; registration: RegistrationRow },
 ): Promise<void> {
+  const { tx, now } = work;
   const { principal, ownerId, agentId, registration } = of;
-  await linkPrincipal(tx, principal, ownerId, now);
-  if (registration.principal !== principal) await setPrincipal(tx, registration.id, principal);
-  await record(tx, deps, origin, now, {
+  await updatePrincipalLinked(tx, principal, ownerId, now);
+  if (registration.principal !== principal) await updateRegistrationPrincipal(tx, registration.id, principal);
+  await record(work, {
     kind: 'principal.linked',
     accountId: ownerId,
     agentId,
@@ -109,16 +109,11 @@ async function delegate(
   });
 }
 
-async function resolveOwner(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
-  attempt: ProvenAttempt,
-): Promise<string> {
-  const { id, isNew } = await findOrCreateAccount(tx, deps, origin, now, attempt.mailbox);
+async function resolveOwner(work: Work, attempt: ProvenAttempt): Promise<string> {
+  const { deps } = work;
+  const { id, isNew } = await findOrCreateAccount(work, attempt.mailbox);
   if (isNew) return id;
-  if (attempt.confirmedBy !== id && (await requiresOwnerSession(tx, deps, attempt, id))) {
+  if (attempt.confirmedBy !== id && (await requiresOwnerSession(work, attempt, id))) {
     throw new Failure(
       'interactionRequired',
       'This mailbox has an account. Its owner must sign in and confirm the merge at verification_uri; then complete without "otp".',
@@ -140,13 +135,12 @@ interface Placement {
 
 /** The agent of an asserted mailbox: merged, it starts in the owner's account; linked, in one of its own below it. */
 async function createAgent(
-  tx: Tx,
-  deps: Deps,
-  now: number,
+  work: Work,
   registration: RegistrationRow,
   ownerId: string,
   mode: ClaimMode,
 ): Promise<Placement> {
+  const { tx, now, deps } = work;
   const agentId = newId('agt', now, deps.random);
   let accountId = ownerId;
   if (mode === 'link') {
@@ -165,21 +159,17 @@ async function createAgent(
 }
 
 /** An agent that worked on its own moves into the owner's account, or its account gets the owner's as parent. */
-async function moveAgent(
-  tx: Tx,
-  agentId: string,
-  ownerId: string,
-  mode: ClaimMode,
-  now: number,
-): Promise<Placement> {
+async function moveAgent(work: Work, agentId: string, ownerId: string, mode: ClaimMode): Promise<Placement> {
+  const { tx, now } = work;
   const agent = (await findAgent(tx, agentId))!;
   const own = agent.accountId;
   const won =
     mode === 'link'
-      ? (await linkAccount(tx, own, ownerId)) && (await markOwned(tx, agentId, now))
-      : (await mergeAgent(tx, agentId, own, ownerId, now)) && (await mergeAccount(tx, own, ownerId, now));
+      ? (await updateAccountLinked(tx, own, ownerId)) && (await updateAgentOwned(tx, agentId, now))
+      : (await updateAgentMerged(tx, agentId, own, ownerId, now)) &&
+        (await updateAccountMerged(tx, own, ownerId, now));
   if (won !== 1) throw new Failure('claimRevoked', 'This agent was revoked. Register again.');
   // What an owner before this one took from it was theirs to say.
-  await narrowAgent(tx, agentId, null);
+  await updateAgentScope(tx, agentId, null);
   return { agentId, accountId: mode === 'link' ? own : ownerId, from: own };
 }

@@ -1,15 +1,13 @@
-import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
-import { type ClaimRow, incrementGuesses } from '../../store/claims.ts';
-import type { Tx } from '../../store/engine/db.ts';
+import { type ClaimRow, incrementClaimGuesses } from '../../store/claims.ts';
 import { incrementTries } from '../../store/tries.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
 import { isCode } from '../codes/one-time-codes.ts';
 import { refuseUnreadable } from '../codes/secret-marks.ts';
 import { type VerifiedCode, verifyCode } from '../codes/verify-code.ts';
 import { guessLimits } from '../limits/limits.ts';
-import type { SharedCounters } from '../limits/shared-counters.ts';
 import { POLL_SECONDS, throwWhyClaimClosed } from './claim-status.ts';
 
 /** A code that is tried at a claim. */
@@ -17,20 +15,16 @@ import { POLL_SECONDS, throwWhyClaimClosed } from './claim-status.ts';
 /**
  * One guess at the code of a claim's attempt; see verifyCode().
  *
- * @returns undefined for a right guess; for a wrong one the failure to throw outside, so that its counts are committed
- * @throws Failure `codeExpired`, or what the claim's own state says; `limited` or `unavailable` when a budget of wrong
+ * @throws Failure `wrongCode`, which stays counted; `codeExpired`, or what the claim's own state says; `limited` or `unavailable` when a budget of wrong
  * guesses is spent
  */
 export async function verifyClaimCode(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   claim: ClaimRow,
   attempt: AttemptRow,
   code: string,
-  shared: SharedCounters,
-): Promise<Failure | undefined> {
+): Promise<void> {
+  const { tx, now, deps, origin } = work;
   const { triesPerCode, codesPerClaim } = deps.config.limits;
   if (attempt.endedAt === null) {
     refuseUnshown(attempt);
@@ -40,36 +34,30 @@ export async function verifyClaimCode(
   // costs its sender no budget, would hold up everybody.
   const guessed = isDead(attempt, triesPerCode, now)
     ? DEAD
-    : await verifyCode(
-        tx,
-        deps,
-        origin,
-        now,
-        {
-          counters: guessLimits(attempt.mailbox, origin.address),
-          async countTry() {
-            if (!(await incrementGuesses(tx, claim.tokenHash, triesPerCode * codesPerClaim, now)))
-              return undefined;
-            return incrementTries(tx, 'claim_attempts', attempt, triesPerCode, now);
-          },
-          isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
+    : await verifyCode(work, {
+        counters: guessLimits(attempt.mailbox, origin.address),
+        async countTry() {
+          if (!(await incrementClaimGuesses(tx, claim.tokenHash, triesPerCode * codesPerClaim, now)))
+            return undefined;
+          return incrementTries(tx, 'claim_attempts', attempt, triesPerCode, now);
         },
-        shared,
-      );
+        isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
+      });
   if (guessed.kind === 'dead') {
     // While this guess waited, another may have completed or ended the claim.
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
     throw codeExpired();
   }
-  if (guessed.kind === 'right') return undefined;
-  await record(tx, deps, origin, now, { kind: 'claim.guess_failed', subject: claim.registrationId });
-  return wrongCode(guessed.attemptsRemaining);
+  if (guessed.kind === 'right') return;
+  await record(work, { kind: 'claim.guess_failed', subject: claim.registrationId });
+  work.failAfterCommit(wrongCode(guessed.attemptsRemaining));
 }
+
 /**
  * A code on the page is none before the human has confirmed there; whatever is brought says nothing and costs nothing
  * (docs/dialects/production.md).
  */
-export function refuseUnshown(attempt: AttemptRow): void {
+function refuseUnshown(attempt: AttemptRow): void {
   if (attempt.proof !== 'page' || attempt.revealedAt !== null) return;
   if (attempt.reveal === null) {
     throw new Failure(
@@ -83,10 +71,13 @@ export function refuseUnshown(attempt: AttemptRow): void {
     { retryAfterSeconds: POLL_SECONDS },
   );
 }
-export const DEAD: VerifiedCode = { kind: 'dead' };
-export function isDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
+
+const DEAD: VerifiedCode = { kind: 'dead' };
+
+function isDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
   return attempt.endedAt !== null || attempt.tries >= triesMax || attempt.codeExpiresAt <= now;
 }
+
 /** The code of an attempt is of no use any more. */
 export function codeExpired(): Failure {
   return new Failure(
@@ -94,6 +85,7 @@ export function codeExpired(): Failure {
     'The code has expired or was guessed wrong too often. Call the claim endpoint again for a new code.',
   );
 }
+
 export function wrongCode(attemptsRemaining: number): Failure {
   const next =
     attemptsRemaining > 0

@@ -3,7 +3,7 @@ import { unavailable } from '../../errors.ts';
 import type { Keyring } from '../../lib/keyring.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import type { Db } from '../../store/engine/db.ts';
-import { deleteSecretMark, listSecretMarks, setSecretMark } from '../../store/secret-marks.ts';
+import { deleteSecretMark, listSecretMarks, upsertSecretMark } from '../../store/secret-marks.ts';
 
 /**
  * Services on one database must be able to read what the others write. Each says in the database, under its own secret, which one it
@@ -53,7 +53,7 @@ export async function markSecret({ db, clock, keyring }: Marking): Promise<void>
   const { currentId: id } = keyring;
   const now = clock();
   const mark = { id, sealed: keyring.seal(PURPOSE, id, TEXT), seenAt: now };
-  await db.tx((tx) => setSecretMark(tx, mark, now - FORGOTTEN_MS), 'brief');
+  await db.tx((tx) => upsertSecretMark(tx, mark, now - FORGOTTEN_MS), 'brief');
 }
 
 /** Takes it back. */

@@ -1,9 +1,6 @@
-import type { Deps } from '../../deps.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
+import type { Work } from '../../work.ts';
 import type { LimitCounter } from '../limits/limits.ts';
 import { consumeLimits, refundLimits } from '../limits/rate-limiter.ts';
-import type { SharedCounters } from '../limits/shared-counters.ts';
 
 /** What came of a guess; a wrong one is counted. `dead`: there was nothing left to guess at, and it must cost nothing. */
 export type VerifiedCode =
@@ -21,26 +18,23 @@ export type VerifiedCode =
  * @throws Failure `limited` or `unavailable` when a budget of wrong guesses is spent
  */
 export async function verifyCode(
-  tx: Tx,
-  deps: Deps,
-  _origin: RequestOrigin,
-  now: number,
+  work: Work,
   at: {
     counters: readonly LimitCounter[];
     countTry(): Promise<number | undefined>;
     isRight(): boolean | Promise<boolean>;
   },
-  shared: SharedCounters,
 ): Promise<VerifiedCode> {
+  const { tx, deps } = work;
   const { counters } = at;
-  await consumeLimits(tx, deps, counters, now);
-  await shared.use();
+  await consumeLimits(work, counters);
+  await work.consumeSharedLimits();
   const tries = await at.countTry();
   if (tries === undefined) return { kind: 'dead' };
   if (!(await at.isRight())) {
     return { kind: 'wrong', attemptsRemaining: deps.config.limits.triesPerCode - tries };
   }
   await refundLimits(tx, counters);
-  await shared.giveBack();
+  await work.refundSharedLimits();
   return { kind: 'right' };
 }

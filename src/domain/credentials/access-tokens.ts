@@ -3,8 +3,9 @@ import { formatScope } from '../../lib/scopes.ts';
 import { newSecret } from '../../lib/secrets.ts';
 import { epochSeconds } from '../../lib/time.ts';
 import type { Tx } from '../../store/engine/db.ts';
+import type { Work } from '../../work.ts';
 import type { Audience } from '../audiences/audience.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { record } from '../audit/audit-log.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { insertToken, newTokenId } from './issue.ts';
 import { sign } from './signing-keys.ts';
@@ -75,14 +76,13 @@ export async function makeToken(deps: Deps, grant: TokenGrant): Promise<Pick<Iss
  * @throws Failure `limited`
  */
 export async function issueAccessToken(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
+  work: Work,
   grant: TokenGrant,
   made?: Pick<IssuedToken, 'id' | 'value'>,
 ): Promise<IssuedToken> {
+  const { tx, deps } = work;
   const { agentId, accountId, scopes, audience, issuedAt, expiresAt } = grant;
-  await consumeLimits(tx, deps, [{ name: 'tokensPerAgent', key: agentId }], issuedAt);
+  await consumeLimits(work, [{ name: 'tokensPerAgent', key: agentId }]);
   // The key to sign with is read, or made, in this transaction: SQLite has one writer, which is us.
   const inside = {
     ...deps,
@@ -99,7 +99,7 @@ export async function issueAccessToken(
     issuedAt,
     expiresAt,
   });
-  await record(tx, deps, origin, issuedAt, {
+  await record(work, {
     kind: 'token.issued',
     subject: id,
     // Not as the agent's own event: there are too many for anybody to read.

@@ -9,11 +9,12 @@ import {
   findBearerByHash,
   findCredential,
   listCredentials,
-  revokeCredential,
+  updateCredentialRevoked,
 } from '../../store/credentials.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { useCase } from '../limits/use-case.ts';
 import { type Bearer, isPresentable } from './bearer.ts';
 import { isLive, issueKey, type Key, type KeyTerms, toKey } from './issue.ts';
 import { revokeByHolder } from './refresh-tokens.ts';
@@ -67,7 +68,8 @@ export async function createKey(
   const end = Math.min(wanted, bearer.key.expiresAt ?? Infinity);
   const expiresAt = end === Infinity ? null : end;
 
-  return deps.db.tx(async (tx) => {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     // Read again inside: a key revoked or narrowed a moment ago must not leave a successor behind.
     if (!(await lockAccount(tx, ownerId)) || !(await lockAgent(tx, agentId))) throw endedMeanwhile();
     const maker = await findBearerByHash(tx, bearer.hash);
@@ -75,7 +77,7 @@ export async function createKey(
     if (maker.scope !== formatScope(bearer.key.scopes) || maker.accountId !== bearer.accountId) {
       throw endedMeanwhile();
     }
-    const { id, credential } = await issueKey(tx, deps, now, {
+    const { id, credential } = await issueKey(work, {
       agentId,
       accountId: bearer.accountId,
       scopes: ask.scopes,
@@ -83,7 +85,7 @@ export async function createKey(
       resources,
       expiresAt,
     });
-    await recordAndNotify(tx, deps, origin, now, ownerId, {
+    await recordAndNotify(work, ownerId, {
       kind: 'key.created',
       agentId,
       subject: id,
@@ -117,7 +119,8 @@ export async function revokeOwnKey(
   keyId: string,
 ): Promise<Key> {
   const { agentId } = claimedAgent(deps, bearer);
-  return deps.db.tx(async (tx) => {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     const key = await findCredential(tx, keyId);
     if (key === undefined || key.agentId !== agentId) {
       throw new Failure('notFound', 'There is no such key. GET /api/tokens lists yours.');
@@ -127,7 +130,7 @@ export async function revokeOwnKey(
         scope: key.scope,
       });
     }
-    await endKey(tx, deps, origin, key);
+    await endKey(work, key);
     return toKey((await findCredential(tx, keyId))!);
   });
 }
@@ -142,28 +145,27 @@ export async function revokeHeldKey(deps: Deps, origin: RequestOrigin, credentia
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
   if (row === undefined || row.revokedAt !== null) return;
-  await deps.db.tx((tx) => endKey(tx, deps, origin, { ...row, hash }));
+  await useCase(deps, origin, {}, (work) => endKey(work, { ...row, hash }));
 }
 
 /** Ends a key by its id, as an operator. Returns whether there is such a key. */
 export async function revokeKeyById(deps: Deps, origin: RequestOrigin, keyId: string): Promise<boolean> {
-  return deps.db.tx(async (tx) => {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     const key = await findCredential(tx, keyId);
-    if (key !== undefined) await endKey(tx, deps, origin, key);
+    if (key !== undefined) await endKey(work, key);
     return key !== undefined;
   });
 }
 
 /** Ends a key in the caller's transaction, if it was not. */
 export async function endKey(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
+  work: Work,
   key: Pick<CredentialRow, 'hash' | 'id' | 'accountId' | 'agentId'>,
 ): Promise<void> {
-  const now = deps.clock();
-  if ((await revokeCredential(tx, key.hash, now)) !== 1) return;
-  await record(tx, deps, origin, now, {
+  const { tx, now } = work;
+  if ((await updateCredentialRevoked(tx, key.hash, now)) !== 1) return;
+  await record(work, {
     kind: 'key.revoked',
     accountId: key.accountId,
     agentId: key.agentId ?? undefined,

@@ -4,10 +4,12 @@ import { hashSecret, wellFormed } from '../../lib/secrets.ts';
 import {
   type BearerRow,
   findBearerByHash,
-  markFirstUsed,
-  retireSuperseded,
+  updateCredentialFirstUsed,
+  updateSupersededRevoked,
 } from '../../store/credentials.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { useCase } from '../limits/use-case.ts';
 import { isLive, type KeyTerms, toGrant } from './issue.ts';
 
 /** Who presents a credential. */
@@ -80,11 +82,12 @@ export async function useKey(deps: Deps, origin: RequestOrigin, bearer: Bearer, 
   deps.touchKey(bearer.hash, now, from);
   const { agentId } = bearer;
   if (!bearer.retiresOthers || agentId === undefined) return;
-  await deps.db.tx(async (tx) => {
-    if ((await markFirstUsed(tx, bearer.hash)) !== 1) return;
-    const retired = await retireSuperseded(tx, agentId, bearer.key.id, now);
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    if ((await updateCredentialFirstUsed(tx, bearer.hash)) !== 1) return;
+    const retired = await updateSupersededRevoked(tx, agentId, bearer.key.id, now);
     if (retired === 0) return;
-    await record(tx, deps, origin, now, {
+    await record(work, {
       kind: 'key.retired',
       accountId: bearer.accountId,
       agentId,

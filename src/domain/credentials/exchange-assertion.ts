@@ -2,12 +2,12 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
 import { lockAccount } from '../../store/accounts.ts';
-import { lockSeenAgent } from '../../store/agents.ts';
+import { updateAgentSeen } from '../../store/agents.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration, type RegistrationRow } from '../../store/registrations.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { type Audience, resolveAudience } from '../audiences/audience.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
+import { useCase } from '../limits/use-case.ts';
 import { type IssuedToken, issueAccessToken, makeToken, type TokenGrant, tokenEnd } from './access-tokens.ts';
 import { type EffectiveAccess, effectiveAccessOf } from './effective-access.ts';
 import { deadAssertion, readAssertion } from './identity-assertions.ts';
@@ -41,19 +41,18 @@ export async function grantToken(
   const planned = await plan(deps.db, deps, registration, target, ask);
   const made = await makeToken(deps, planned);
 
-  return withLimitAudit(deps, origin, () =>
-    deps.db.tx(async (tx) => {
-      const { standing } = planned;
-      if (standing.ownerId !== undefined) await lockAccount(tx, standing.ownerId);
-      const from = `network ${origin.address.coarse}`;
-      if (!(await lockSeenAgent(tx, standing.agentId, planned.issuedAt, from))) throw deadAssertion();
-      const again = await findRegistration(tx, registration.id);
-      if (again?.generation !== registration.generation) throw deadAssertion();
-      const settled = await plan(tx, deps, again, target, ask);
-      if (!isSame(settled, planned)) throw changedMeanwhile();
-      return issueAccessToken(tx, deps, origin, planned, made);
-    }),
-  );
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
+    const { standing } = planned;
+    if (standing.ownerId !== undefined) await lockAccount(tx, standing.ownerId);
+    const from = `network ${origin.address.coarse}`;
+    if (!(await updateAgentSeen(tx, standing.agentId, planned.issuedAt, from))) throw deadAssertion();
+    const again = await findRegistration(tx, registration.id);
+    if (again?.generation !== registration.generation) throw deadAssertion();
+    const settled = await plan(tx, deps, again, target, ask);
+    if (!isSame(settled, planned)) throw changedMeanwhile();
+    return issueAccessToken(work, planned, made);
+  });
 }
 
 /** What a token will be, and on what ground. */

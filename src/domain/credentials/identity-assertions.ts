@@ -3,8 +3,8 @@ import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';
 import { epochSeconds } from '../../lib/time.ts';
-import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration, type RegistrationRow } from '../../store/registrations.ts';
+import type { Work } from '../../work.ts';
 import { startTokenFamily } from './refresh-tokens.ts';
 import { sign, verify } from './signing-keys.ts';
 
@@ -45,9 +45,7 @@ export interface SignedIdentity {
  * @param of.refreshable whether it comes with a token to renew it by
  */
 export async function mintIdentity(
-  tx: Tx,
-  deps: Pick<Deps, 'config' | 'random'>,
-  now: number,
+  work: Work,
   of: {
     registration: Pick<RegistrationRow, 'id' | 'generation'>;
     mailbox: string | undefined;
@@ -56,6 +54,7 @@ export async function mintIdentity(
     scopes?: string[] | undefined;
   },
 ): Promise<Identity> {
+  const { now, deps } = work;
   const endsAt = of.endsAt ?? Infinity;
   return {
     registrationId: of.registration.id,
@@ -65,9 +64,7 @@ export async function mintIdentity(
     scopes: of.scopes,
     issuedAt: now,
     expiresAt: Math.min(now + deps.config.limits.assertionTtlSeconds * 1000, endsAt),
-    refreshToken: of.refreshable
-      ? await startTokenFamily(tx, deps, now, of.registration.id, endsAt)
-      : undefined,
+    refreshToken: of.refreshable ? await startTokenFamily(work, of.registration.id, endsAt) : undefined,
   };
 }
 

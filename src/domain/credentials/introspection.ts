@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { isSubset } from '../../lib/scopes.ts';
+import type { RequestOrigin } from '../../work.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
 import { findBearer, logRefused, type RefusedCheck, useKey } from './bearer.ts';
 
 /** What a resource server learns of a credential that works for it. */
@@ -29,7 +29,7 @@ const OPEN_END_MS = 300_000;
  * Answers a resource server about a credential (RFC 7662). Everything that does not work, and everything that is not meant
  * for the one who asks, is the same "not active" (S-33, S-99).
  */
-export async function introspect(
+export async function introspectBearer(
   deps: Deps,
   origin: RequestOrigin,
   server: ResourceServer,

@@ -4,6 +4,7 @@ import { formatScope } from '../../lib/scopes.ts';
 import { hashSecret, hints, newSecret } from '../../lib/secrets.ts';
 import { type CredentialRow, insertCredential } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
+import type { Work } from '../../work.ts';
 
 /** What a key grants, and how long. */
 export interface KeyTerms {
@@ -34,9 +35,7 @@ export interface Key extends KeyTerms {
  * @returns its id, its end in epoch ms or null, and the secret, which is nowhere else
  */
 export async function issueKey(
-  tx: Tx,
-  deps: Pick<Deps, 'random' | 'config'>,
-  now: number,
+  work: Work,
   grant: {
     /** Undefined: a key of the human's own. */
     agentId: string | undefined;
@@ -51,6 +50,7 @@ export async function issueKey(
     retiresOthers?: boolean;
   },
 ): Promise<{ id: string; credential: string; expiresAt: number | null }> {
+  const { tx, now, deps } = work;
   const credential = newSecret('sk', deps.random, deps.config.service.keyBrand);
   const id = newId('key', now, deps.random);
   const expiresAt = grant.expiresAt ?? null;

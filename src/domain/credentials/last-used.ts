@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import { markUsed } from '../../store/credentials.ts';
+import { updateCredentialUsed } from '../../store/credentials.ts';
 
 /** When and where keys were last used. */
 
@@ -18,7 +18,8 @@ const BATCH = 200;
 export async function writeLastUsed({ db }: Pick<Deps, 'db'>, uses: readonly KeyUse[]): Promise<void> {
   for (let start = 0; start < uses.length; start += BATCH) {
     await db.tx(async (tx) => {
-      for (const { hash, at, from } of uses.slice(start, start + BATCH)) await markUsed(tx, hash, at, from);
+      for (const { hash, at, from } of uses.slice(start, start + BATCH))
+        await updateCredentialUsed(tx, hash, at, from);
     });
   }
 }

@@ -5,9 +5,10 @@ import { formatScope } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { findCredential, listPersonalCredentials, listPersonalPage } from '../../store/credentials.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
-import { type IdempotentRequest, withIdempotency } from '../limits/idempotency.ts';
+import type { IdempotentRequest } from '../limits/idempotency.ts';
+import { useCase } from '../limits/use-case.ts';
 import { endKey } from './api-keys.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
 
@@ -46,35 +47,31 @@ export function createPersonalKey(
   },
   repeatable: IdempotentRequest,
 ): Promise<{ key: Key; credential: string }> {
-  return withIdempotency(deps, repeatable, origin, (keep) =>
-    deps.db.tx(async (tx) => {
-      const now = deps.clock();
-      if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
-      const keys = await listPersonalCredentials(tx, accountId);
-      const max = deps.config.limits.keysPerAccount;
-      if (keys.filter((key) => isLive(key, now)).length >= max) {
-        throw new Failure('badRequest', `You have ${max} keys that work. Revoke one first.`);
-      }
-      const expiresAt = ask.days === undefined ? null : now + ask.days * DAY_MS;
-      const { id, credential } = await issueKey(tx, deps, now, {
-        agentId: undefined,
-        accountId,
-        scopes: ask.scopes,
-        name: ask.name,
-        resources: ask.resources,
-        expiresAt,
-        warnAt: expiresAt === null ? null : expiresAt - warningDays(ask.days!) * DAY_MS,
-      });
-      await recordAndNotify(tx, deps, origin, now, accountId, {
-        kind: 'key.created',
-        subject: id,
-        details: { scope: formatScope(ask.scopes) },
-      });
-      const answer = { key: toKey((await findCredential(tx, id))!), credential };
-      await keep(tx, answer);
-      return answer;
-    }),
-  );
+  return useCase(deps, origin, { idempotency: repeatable }, async (work) => {
+    const { tx, now } = work;
+    if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+    const keys = await listPersonalCredentials(tx, accountId);
+    const max = deps.config.limits.keysPerAccount;
+    if (keys.filter((key) => isLive(key, now)).length >= max) {
+      throw new Failure('badRequest', `You have ${max} keys that work. Revoke one first.`);
+    }
+    const expiresAt = ask.days === undefined ? null : now + ask.days * DAY_MS;
+    const { id, credential } = await issueKey(work, {
+      agentId: undefined,
+      accountId,
+      scopes: ask.scopes,
+      name: ask.name,
+      resources: ask.resources,
+      expiresAt,
+      warnAt: expiresAt === null ? null : expiresAt - warningDays(ask.days!) * DAY_MS,
+    });
+    await recordAndNotify(work, accountId, {
+      kind: 'key.created',
+      subject: id,
+      details: { scope: formatScope(ask.scopes) },
+    });
+    return { key: toKey((await findCredential(tx, id))!), credential };
+  });
 }
 
 /** A week before the end, or of a short life the last day. */
@@ -89,11 +86,12 @@ export async function revokePersonalKey(
   accountId: string,
   keyId: string,
 ): Promise<void> {
-  await deps.db.tx(async (tx) => {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     const key = await findCredential(tx, keyId);
     if (key === undefined || key.agentId !== null || key.accountId !== accountId) {
       throw new Failure('notFound', 'There is no such key among yours.');
     }
-    await endKey(tx, deps, origin, key);
+    await endKey(work, key);
   });
 }

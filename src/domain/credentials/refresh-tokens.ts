@@ -2,15 +2,16 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { hashSecret, newSecret, wellFormed } from '../../lib/secrets.ts';
-import type { Tx } from '../../store/engine/db.ts';
 import {
-  endFamily,
   findRefreshToken,
   insertRefreshToken,
-  markRefreshTokenUsed,
   type RefreshTokenRow,
+  updateFamilyEnded,
+  updateRefreshTokenUsed,
 } from '../../store/refresh-tokens.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { useCase } from '../limits/use-case.ts';
 
 /**
  * Tokens by which an agent renews its identity. Each is spent once for the next (RFC 9700 4.14.2): one that comes back later was
@@ -34,14 +35,13 @@ export interface RefreshToken {
  * @param endsAt epoch ms, when the registration ends; Infinity: it does not
  */
 export async function startTokenFamily(
-  tx: Tx,
-  deps: Pick<Deps, 'config' | 'random'>,
-  now: number,
+  work: Work,
   registrationId: string,
   endsAt: number,
 ): Promise<RefreshToken> {
+  const { now, deps } = work;
   const token = newToken(deps, now, endsAt);
-  await insert(tx, now, { registrationId, family: newId('fam', now, deps.random) }, token);
+  await insert(work, { registrationId, family: newId('fam', now, deps.random) }, token);
   return token;
 }
 
@@ -50,7 +50,8 @@ export async function startTokenFamily(
  *
  * @throws Failure `invalidRefreshToken`
  */
-export async function findActiveRefreshToken(tx: Tx, value: string, now: number): Promise<RefreshTokenRow> {
+export async function findActiveRefreshToken(work: Work, value: string): Promise<RefreshTokenRow> {
+  const { tx, now } = work;
   const row = wellFormed('art', value) ? await findRefreshToken(tx, hashSecret(value)) : undefined;
   if (row === undefined || row.endedAt !== null || row.expiresAt <= now) throw invalidRefreshToken();
   return row;
@@ -60,39 +61,37 @@ export async function findActiveRefreshToken(tx: Tx, value: string, now: number)
  * Spends a token for the next of its family, in the caller's transaction.
  *
  * @param endsAt epoch ms, when the registration ends; Infinity: it does not
- * @returns undefined where it was used again too late: its family has ended with it, which the caller commits before it refuses
+ * @throws Failure `invalidRefreshToken` where it was used again too late; its family ends with it
  */
 export async function rotateRefreshToken(
-  tx: Tx,
-  deps: Pick<Deps, 'config' | 'random' | 'keyring'>,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   presented: RefreshTokenRow,
   endsAt: number,
-): Promise<RefreshToken | undefined> {
+): Promise<RefreshToken> {
+  const { tx, now, deps } = work;
   const { hash, family, registrationId } = presented;
   const next = newToken(deps, now, endsAt);
   const sealed = deps.keyring.seal(PURPOSE, contextOf(hash), JSON.stringify(next));
-  if ((await markRefreshTokenUsed(tx, hash, sealed, now)) === 1) {
-    await insert(tx, now, presented, next);
+  if ((await updateRefreshTokenUsed(tx, hash, sealed, now)) === 1) {
+    await insert(work, presented, next);
     return next;
   }
   // Spent before, perhaps in this very moment: what is read now is settled.
   const repeated = successorOf(deps, await findRefreshToken(tx, hash), now);
   if (repeated !== undefined) return repeated;
-  await endFamily(tx, family, now);
-  await record(tx, deps, origin, now, { kind: 'refresh_token.reused', subject: registrationId });
-  return undefined;
+  await updateFamilyEnded(tx, family, now);
+  await record(work, { kind: 'refresh_token.reused', subject: registrationId });
+  return work.failAfterCommit(invalidRefreshToken());
 }
 
 /** Ends the family of a refresh token, at the wish of whoever holds it (RFC 7009 2). Says whether the text could be one. */
 export async function revokeByHolder(deps: Deps, origin: RequestOrigin, value: string): Promise<boolean> {
   if (!wellFormed('art', value)) return false;
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     const row = await findRefreshToken(tx, hashSecret(value));
-    if (row === undefined || (await endFamily(tx, row.family, now)) === 0) return;
-    await record(tx, deps, origin, now, { kind: 'refresh_token.revoked', subject: row.registrationId });
+    if (row === undefined || (await updateFamilyEnded(tx, row.family, now)) === 0) return;
+    await record(work, { kind: 'refresh_token.revoked', subject: row.registrationId });
   });
   return true;
 }
@@ -117,11 +116,11 @@ function newToken(deps: Pick<Deps, 'config' | 'random'>, now: number, endsAt: nu
 }
 
 function insert(
-  tx: Tx,
-  now: number,
+  work: Work,
   of: Pick<RefreshTokenRow, 'registrationId' | 'family'>,
   { value, expiresAt }: RefreshToken,
 ): Promise<void> {
+  const { tx, now } = work;
   const { registrationId, family } = of;
   return insertRefreshToken(tx, { hash: hashSecret(value), family, registrationId, expiresAt, now });
 }

@@ -2,12 +2,14 @@ import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
 import { importKey, newKeyPair, signJwt, verifyJwt } from '../../lib/jwt.ts';
 import {
+  deleteSigningKey,
   insertSigningKey,
   listSigningKeys,
-  removeSigningKey,
   type SigningKeyRow,
 } from '../../store/signing-keys.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { useCase } from '../limits/use-case.ts';
 
 /**
  * The keys by which we sign assertions and tokens. They lie in the database, sealed under the service secret, so that all
@@ -78,12 +80,13 @@ export async function rotateKeys(deps: Deps, origin: RequestOrigin, atOnce: bool
   const now = deps.clock();
   const usedFrom = atOnce ? now : now + ANNOUNCE_MS;
   const row = await makeKey(deps, usedFrom);
-  await deps.db.tx(async (tx) => {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     if (atOnce) {
-      for (const { kid } of await listSigningKeys(tx)) await removeSigningKey(tx, kid, now);
+      for (const { kid } of await listSigningKeys(tx)) await deleteSigningKey(tx, kid, now);
     }
     await insertSigningKey(tx, row);
-    await record(tx, deps, origin, now, { kind: 'signing_key.made', subject: row.kid, details: { atOnce } });
+    await record(work, { kind: 'signing_key.made', subject: row.kid, details: { atOnce } });
   });
   return { kid: row.kid, state: atOnce ? 'current' : 'next', createdAt: now, usedFrom };
 }

@@ -1,5 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { normalizeCode } from '../../lib/code-text.ts';
+import { appendMac, verifyMac } from '../../lib/mac.ts';
+import { PAGES } from '../../lib/page-paths.ts';
 
 /**
  * The code by which a human finds the question that an agent asks them (RFC 8628 6.1): eight of thirty-two letters that are not
@@ -28,28 +30,20 @@ export function approvalCodeMac(deps: Keyed, code: string): string {
 
 /** The link to an approval: it carries a MAC of its id, so nobody makes one up. */
 export function approvalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
-  const mac = deps.keyring.sign('approval-link', approvalId);
-  return `${deps.config.publicUrl}/connect?t=${approvalId}.${mac}`;
+  return `${deps.config.publicUrl}${PAGES.connect}?t=${appendMac(deps.keyring, 'approval-link', approvalId)}`;
 }
 
 /** The approval of a link, or undefined if it is none of ours. */
 export function readApprovalLink(deps: Keyed, token: string): string | undefined {
-  return readLink(deps, 'approval-link', token);
+  return verifyMac(deps.keyring, 'approval-link', token);
 }
 
 /** The link in the mail alone by which its reader turns the agent away. Opening it does nothing: mail scanners open them all (S-74). */
 export function refusalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
-  const mac = deps.keyring.sign('refusal-link', approvalId);
-  return `${deps.config.publicUrl}/connect/deny?t=${approvalId}.${mac}`;
+  return `${deps.config.publicUrl}${PAGES.denyConnection}?t=${appendMac(deps.keyring, 'refusal-link', approvalId)}`;
 }
 
 /** The approval of such a link, or undefined if it is none of ours. */
 export function readRefusalLink(deps: Keyed, token: string): string | undefined {
-  return readLink(deps, 'refusal-link', token);
-}
-
-function readLink(deps: Keyed, purpose: string, token: string): string | undefined {
-  const dot = token.lastIndexOf('.');
-  const id = token.slice(0, Math.max(dot, 0));
-  return deps.keyring.verify(purpose, id, token.slice(dot + 1)) ? id : undefined;
+  return verifyMac(deps.keyring, 'refusal-link', token);
 }

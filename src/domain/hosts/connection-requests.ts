@@ -1,10 +1,16 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
-import { type ApprovalRow, endApprovals, findOpenApproval, insertApproval } from '../../store/approvals.ts';
+import {
+  type ApprovalRow,
+  findOpenApproval,
+  insertApproval,
+  updateApprovalsOfAgentDecided,
+} from '../../store/approvals.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
-import { insertMail } from '../../store/outbox.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { queueMail } from '../audit/queue-mail.ts';
 import { mailLimits } from '../limits/limits.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { approvalCode, approvalCodeMac, approvalLink } from './connection-codes.ts';
@@ -38,14 +44,12 @@ export interface ConnectionRequest {
  * @throws Failure `limited`
  */
 export async function createConnectionRequest(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   agent: Pick<HostedAgentRow, 'id'>,
   question: ConnectionRequest,
 ): Promise<AskedApproval> {
-  await endApprovals(tx, agent.id, now);
+  const { tx, now, deps, origin } = work;
+  await updateApprovalsOfAgentDecided(tx, agent.id, now);
   const id = newId('apr', now, deps.random);
   // Whoever names no mailbox is sent to the page: there is nobody to mail.
   const mailbox = question.method === 'ciba' ? question.mailbox : undefined;
@@ -64,17 +68,15 @@ export async function createConnectionRequest(
   };
   await insertApproval(tx, approval);
   if (mailbox !== undefined) {
-    await consumeLimits(tx, deps, mailLimits(mailbox, origin.address, agent.id), now);
-    await insertMail(tx, {
-      id: newId('out', now, deps.random),
+    await consumeLimits(work, mailLimits(mailbox, origin.address, agent.id));
+    await queueMail(work, {
       kind: 'approval',
       attemptId: id,
       mailbox,
-      createdAt: now,
       giveUpAt: approval.expiresAt,
     });
   }
-  await record(tx, deps, origin, now, {
+  await record(work, {
     kind: 'agent.asked',
     subject: agent.id,
     details: { method: approval.method },

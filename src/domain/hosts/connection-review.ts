@@ -5,10 +5,10 @@ import type { Tx } from '../../store/engine/db.ts';
 import { type GrantRow, listGrants } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.ts';
 import { findHost, type HostRow } from '../../store/hosts.ts';
+import type { RequestOrigin } from '../../work.ts';
 import type { Session } from '../accounts/sessions.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
+import { useCase } from '../limits/use-case.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { approvalCodeMac } from './connection-codes.ts';
 import type { Constraints } from './constraints.ts';
@@ -44,13 +44,15 @@ export interface ApprovalView {
  *
  * @throws Failure `wrongCode`, `limited`
  */
-export async function findByCode(deps: Deps, origin: RequestOrigin, code: string): Promise<string> {
+export async function findApprovalByTypedCode(
+  deps: Deps,
+  origin: RequestOrigin,
+  code: string,
+): Promise<string> {
   const row = await findApprovalByCode(deps.db, approvalCodeMac(deps, code), deps.clock());
   if (row !== undefined) return row.id;
   const counters = [{ name: 'wrongPerIpHour', key: origin.address.limitKey }] as const;
-  await withLimitAudit(deps, origin, () =>
-    deps.db.tx((tx) => consumeLimits(tx, deps, counters, deps.clock())),
-  );
+  await useCase(deps, origin, {}, async (work) => consumeLimits(work, counters));
   throw new Failure(
     'wrongCode',
     'No agent waits with this code. Look at it again, or let the agent ask anew.',

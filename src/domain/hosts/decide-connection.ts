@@ -1,17 +1,18 @@
 import type { Deps } from '../../deps.ts';
 import { findAccountByMailbox, lockAccount } from '../../store/accounts.ts';
 import { insertAgent } from '../../store/agents.ts';
-import { decideApproval } from '../../store/approvals.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { allowGrant } from '../../store/grants.ts';
-import { activateHostedAgent, endHostedAgent } from '../../store/hosted-agents.ts';
+import { updateApprovalDecided } from '../../store/approvals.ts';
+import { updateGrantAllowed } from '../../store/grants.ts';
+import { updateHostedAgentActivated, updateHostedAgentEnded } from '../../store/hosted-agents.ts';
 import { lockHost } from '../../store/hosts.ts';
 import { deleteRefusedCapability } from '../../store/refused-capabilities.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
 import { suppressMail } from '../accounts/mail-suppressions.ts';
 import type { Session } from '../accounts/sessions.ts';
 import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { useCase } from '../limits/use-case.ts';
 import {
   assertItsHuman,
   type Found,
@@ -39,9 +40,10 @@ export async function approveAgent(
   session: Session,
   allowed: readonly string[],
 ): Promise<void> {
-  await decide(deps, id, session, async (tx, now, { agent, host, asked }) => {
+  await decide(deps, origin, id, session, async (work, { agent, host, asked }) => {
+    const { tx, now } = work;
     const { accountId } = session;
-    if (!(await linkHost(tx, deps, origin, now, host, accountId))) throw somebodyElse();
+    if (!(await linkHost(work, host, accountId))) throw somebodyElse();
     const isNew = lifecycleOf(deps, agent).state === 'pending';
     if (isNew) {
       await insertAgent(tx, {
@@ -52,18 +54,18 @@ export async function approveAgent(
         now,
         ownedAt: now,
       });
-      if ((await activateHostedAgent(tx, agent.id, now)) !== 1) throw over();
+      if ((await updateHostedAgentActivated(tx, agent.id, now)) !== 1) throw over();
     }
     for (const { capability } of asked) {
       if (!allowed.includes(capability)) {
-        await refuseCapability(tx, agent, capability, REFUSED.notAllowed, now);
+        await refuseCapability(work, agent, capability, REFUSED.notAllowed);
         continue;
       }
-      await allowGrant(tx, agent.id, capability, accountId, now);
+      await updateGrantAllowed(tx, agent.id, capability, accountId, now);
       await deleteRefusedCapability(tx, host.id, agent.id, capability);
     }
     const granted = asked.filter(({ capability }) => allowed.includes(capability));
-    await recordAndNotify(tx, deps, origin, now, accountId, {
+    await recordAndNotify(work, accountId, {
       kind: isNew ? 'agent.connected' : 'capability.granted',
       agentId: agent.id,
       details: { host: host.id, capabilities: granted.map(({ capability }) => capability).join(' ') },
@@ -78,12 +80,14 @@ export async function rejectAgent(
   id: string,
   session: Session,
 ): Promise<void> {
-  await decide(deps, id, session, async (tx, now, { agent, asked }) => {
+  await decide(deps, origin, id, session, async (work, { agent, asked }) => {
+    const { tx, now } = work;
     for (const { capability } of asked) {
-      await refuseCapability(tx, agent, capability, REFUSED.saidNo, now);
+      await refuseCapability(work, agent, capability, REFUSED.saidNo);
     }
-    if (lifecycleOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
-    await record(tx, deps, origin, now, {
+    if (lifecycleOf(deps, agent).state === 'pending')
+      await updateHostedAgentEnded(tx, agent.id, 'rejected', now);
+    await record(work, {
       kind: 'agent.rejected',
       accountId: session.accountId,
       subject: agent.id,
@@ -118,8 +122,8 @@ export async function refuseByMail(
   id: string,
   input: { noMore: boolean },
 ): Promise<void> {
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     const { approval, host: seen } = await findApprovalWithAgent(tx, id);
     if (approval.mailbox === null) throw gone();
     const owner = await findAccountByMailbox(tx, approval.mailbox);
@@ -127,32 +131,34 @@ export async function refuseByMail(
     await lockHost(tx, seen.id);
     const { agent, host, asked } = await findApprovalWithAgent(tx, id);
     const sender = { id: host.id, name: agent.name, origin: approval.origin };
-    await suppressMail(tx, approval.mailbox, sender, input, now);
-    if ((await decideApproval(tx, id, now)) !== 1) return;
+    await suppressMail(work, approval.mailbox, sender, input);
+    if ((await updateApprovalDecided(tx, id, now)) !== 1) return;
     if (host.ownerId === null || host.ownerId === owner?.id) {
-      for (const { capability } of asked) await refuseCapability(tx, agent, capability, REFUSED.saidNo, now);
-      if (lifecycleOf(deps, agent).state === 'pending') await endHostedAgent(tx, agent.id, 'rejected', now);
+      for (const { capability } of asked) await refuseCapability(work, agent, capability, REFUSED.saidNo);
+      if (lifecycleOf(deps, agent).state === 'pending')
+        await updateHostedAgentEnded(tx, agent.id, 'rejected', now);
     }
-    await record(tx, deps, origin, now, { kind: 'agent.rejected', accountId: owner?.id, subject: agent.id });
+    await record(work, { kind: 'agent.rejected', accountId: owner?.id, subject: agent.id });
   });
 }
 
 async function decide(
   deps: Deps,
+  origin: RequestOrigin,
   id: string,
   session: Session,
-  change: (tx: Tx, now: number, found: Found) => Promise<void>,
+  change: (work: Work, found: Found) => Promise<void>,
 ): Promise<void> {
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     const before = await findApprovalWithAgent(tx, id);
     if (!(await lockAccount(tx, session.accountId))) throw gone();
     await lockHost(tx, before.host.id);
-    if ((await decideApproval(tx, id, now)) !== 1) throw over();
+    if ((await updateApprovalDecided(tx, id, now)) !== 1) throw over();
     const found = await findApprovalWithAgent(tx, id);
     assertItsHuman(found.approval, found.host, session);
     const life = lifecycleOf(deps, found.agent).state;
     if (isHostOver(deps, found.host) || (life !== 'pending' && life !== 'active')) throw over();
-    await change(tx, now, found);
+    await change(work, found);
   });
 }

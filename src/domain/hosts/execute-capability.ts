@@ -3,10 +3,11 @@ import { Failure, type Kind } from '../../errors.ts';
 import { restrictTo } from '../../lib/scopes.ts';
 import { findAgent, lockAgent } from '../../store/agents.ts';
 import { findGrant } from '../../store/grants.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { type Audience, nearestAudience, resolveAudience } from '../audiences/audience.ts';
-import { type Event, type RequestOrigin, record } from '../audit/audit-log.ts';
+import { type Event, record } from '../audit/audit-log.ts';
 import { type IssuedToken, issueAccessToken, tokenEnd } from '../credentials/access-tokens.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
+import { useCase } from '../limits/use-case.ts';
 import {
   type Capability,
   capabilitiesOf,
@@ -26,7 +27,7 @@ import { refuseInactive, type SigningAgent } from './signed-requests.ts';
  * @returns what goes back as `data`
  * @throws Failure `protocolRefused`, `badRequest`, `limited`
  */
-export async function execute(
+export async function executeCapability(
   deps: Deps,
   origin: RequestOrigin,
   signer: SigningAgent,
@@ -39,7 +40,7 @@ export async function execute(
     throw protocolError('capability_not_found', `This capability is used at ${capability.location}.`);
   }
   const audit = (event: Pick<Event, 'kind' | 'details'>) =>
-    deps.db.tx((tx) => record(tx, deps, origin, deps.clock(), { ...event, subject: signer.agent.id }));
+    useCase(deps, origin, {}, async (work) => record(work, { ...event, subject: signer.agent.id }));
   let data: unknown;
   try {
     await checkAllowed(deps, signer, capability, args);
@@ -161,25 +162,22 @@ function issue(
   whose: { agentId: string; accountId: string },
   what: { scope: string; audience: Pick<Audience, 'url' | 'tokens'>; seconds: number },
 ): Promise<IssuedToken> {
-  return withLimitAudit(deps, origin, () =>
-    deps.db.tx(async (tx) => {
-      const now = deps.clock();
-      // Revoked in this very moment: nothing must be left behind.
-      if (!(await lockAgent(tx, whose.agentId)))
-        throw protocolError('agent_revoked', 'The agent was revoked.');
-      const { scope: left } = (await findAgent(tx, whose.agentId))!;
-      if (restrictTo([what.scope], left).length === 0) throw notGranted();
-      const expiresAt = tokenEnd(deps, what.audience, now, now + what.seconds * 1000);
-      const { audience } = what;
-      return issueAccessToken(tx, deps, origin, {
-        ...whose,
-        scopes: [what.scope],
-        audience,
-        issuedAt: now,
-        expiresAt,
-      });
-    }),
-  );
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    // Revoked in this very moment: nothing must be left behind.
+    if (!(await lockAgent(tx, whose.agentId))) throw protocolError('agent_revoked', 'The agent was revoked.');
+    const { scope: left } = (await findAgent(tx, whose.agentId))!;
+    if (restrictTo([what.scope], left).length === 0) throw notGranted();
+    const expiresAt = tokenEnd(deps, what.audience, now, now + what.seconds * 1000);
+    const { audience } = what;
+    return issueAccessToken(work, {
+      ...whose,
+      scopes: [what.scope],
+      audience,
+      issuedAt: now,
+      expiresAt,
+    });
+  });
 }
 
 function notGranted(): Failure {

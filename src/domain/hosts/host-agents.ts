@@ -1,23 +1,23 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { findAgent, insertAgent, lockAgent } from '../../store/agents.ts';
-import { endApprovals } from '../../store/approvals.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { allowGrant, askGrant, denyGrant, dropGrants } from '../../store/grants.ts';
+import { updateApprovalsOfAgentDecided } from '../../store/approvals.ts';
+import { deleteGrants, updateGrantAllowed, updateGrantDenied, upsertGrant } from '../../store/grants.ts';
 import {
   type AgentMode,
-  activateHostedAgent,
-  endHostedAgent,
   findHostedAgentByKey,
   insertHostedAgent,
-  rekeyHostedAgent,
+  updateHostedAgentActivated,
+  updateHostedAgentEnded,
+  updateHostedAgentKey,
 } from '../../store/hosted-agents.ts';
 import { type HostRow, lockHost } from '../../store/hosts.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
 import { lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
+import { record } from '../audit/audit-log.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
+import { useCase } from '../limits/use-case.ts';
 import { type AskedCapability, defaultCapabilities } from './capabilities.ts';
 import { type ConnectionRequest, createConnectionRequest, openApprovalOf } from './connection-requests.ts';
 import { findOwn, type HostedAgent, showHostedAgent } from './host-agent-view.ts';
@@ -41,28 +41,26 @@ export async function registerHostedAgent(
   ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & ConnectionRequest,
 ): Promise<HostedAgent> {
   const key = readKey(signer.agentKey);
-  const id = await withLimitAudit(deps, origin, () =>
-    withHost(deps, origin, signer, async (tx, host, now) => {
-      const known = await findHostedAgentByKey(tx, host.id, key.thumbprint);
-      if (known !== undefined) {
-        if (lifecycleOf(deps, known).state !== 'pending') {
-          throw protocolError(
-            'agent_exists',
-            'There is an agent with this key. Make a new key for a new agent.',
-          );
-        }
-        if ((await openApprovalOf(deps, tx, known.id)) === undefined)
-          await createConnectionRequest(tx, deps, origin, now, known, ask);
-        return known.id;
+  const id = await withHost(deps, origin, signer, async (work, host) => {
+    const { tx } = work;
+    const known = await findHostedAgentByKey(tx, host.id, key.thumbprint);
+    if (known !== undefined) {
+      if (lifecycleOf(deps, known).state !== 'pending') {
+        throw protocolError(
+          'agent_exists',
+          'There is an agent with this key. Make a new key for a new agent.',
+        );
       }
-      if (ask.mode === 'autonomous' && host.ownerId !== null) {
-        throw protocolError('unsupported_mode', 'This host works for a human: register a delegated agent.');
-      }
-      await consumeLimits(tx, deps, [{ name: 'agentsPerHost', key: host.id }], now);
-      return addAgent(tx, deps, origin, now, host, key, ask);
-    }),
-  );
-  deps.wakeOutbox();
+      if ((await openApprovalOf(deps, tx, known.id)) === undefined)
+        await createConnectionRequest(work, known, ask);
+      return known.id;
+    }
+    if (ask.mode === 'autonomous' && host.ownerId !== null) {
+      throw protocolError('unsupported_mode', 'This host works for a human: register a delegated agent.');
+    }
+    await consumeLimits(work, [{ name: 'agentsPerHost', key: host.id }]);
+    return addAgent(work, host, key, ask);
+  });
   return showHostedAgent(deps, id);
 }
 
@@ -70,14 +68,12 @@ export async function registerHostedAgent(
 export const NEEDS_HUMAN = 'It needs a human: connect in delegated mode.';
 
 async function addAgent(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   host: HostRow,
   key: { thumbprint: string; jwk: string },
   ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & ConnectionRequest,
 ): Promise<string> {
+  const { tx, now, deps } = work;
   const id = newId('agt', now, deps.random);
   const free = new Set(defaultCapabilities(deps.config));
   const asked = ask.capabilities ?? [...free].map((name) => ({ name, constraints: undefined }));
@@ -96,10 +92,10 @@ async function addAgent(
   });
   for (const { name, constraints } of asked) {
     const text = constraints === undefined ? null : JSON.stringify(constraints);
-    await askGrant(tx, { agentId: id, capability: name, constraints: text }, now);
+    await upsertGrant(tx, { agentId: id, capability: name, constraints: text }, now);
   }
   if (needsHuman) {
-    await createConnectionRequest(tx, deps, origin, now, { id }, ask);
+    await createConnectionRequest(work, { id }, ask);
     return id;
   }
   await insertAgent(tx, {
@@ -111,10 +107,10 @@ async function addAgent(
     ...(host.ownerId !== null && { ownedAt: now }),
   });
   for (const { name } of asked) {
-    if (free.has(name)) await allowGrant(tx, id, name, null, now);
-    else await denyGrant(tx, id, name, NEEDS_HUMAN, now);
+    if (free.has(name)) await updateGrantAllowed(tx, id, name, null, now);
+    else await updateGrantDenied(tx, id, name, NEEDS_HUMAN, now);
   }
-  await record(tx, deps, origin, now, {
+  await record(work, {
     kind: 'agent.connected',
     accountId: accountOfHost(host),
     agentId: id,
@@ -127,14 +123,14 @@ async function addAgent(
  * Begins an agent anew that has expired: with what anybody may and its human has not refused (Agent Auth Protocol 1.0-draft, section 5.6).
  *
  * @throws Failure `protocolRefused` */
-export async function reactivate(
+export async function reactivateHostedAgent(
   deps: Deps,
   origin: RequestOrigin,
   host: HostRow,
   id: string,
 ): Promise<HostedAgent> {
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     await lockHost(tx, host.id);
     const agent = await findOwn(tx, host, id);
     const { state } = lifecycleOf(deps, agent);
@@ -146,16 +142,16 @@ export async function reactivate(
       );
     }
     if (state !== 'expired') throw protocolError(`agent_${state}`, `The agent is ${state}, not expired.`);
-    await dropGrants(tx, id);
-    await endApprovals(tx, id, now); // nothing is left of what was asked
+    await deleteGrants(tx, id);
+    await updateApprovalsOfAgentDecided(tx, id, now); // nothing is left of what was asked
     const before = await refusedTo(tx, host, id);
     for (const name of defaultCapabilities(deps.config)) {
-      await askGrant(tx, { agentId: id, capability: name, constraints: null }, now);
-      if (before.has(name)) await denyGrant(tx, id, name, REFUSED.before, now);
-      else await allowGrant(tx, id, name, null, now);
+      await upsertGrant(tx, { agentId: id, capability: name, constraints: null }, now);
+      if (before.has(name)) await updateGrantDenied(tx, id, name, REFUSED.before, now);
+      else await updateGrantAllowed(tx, id, name, null, now);
     }
-    await activateHostedAgent(tx, id, now);
-    await record(tx, deps, origin, now, {
+    await updateHostedAgentActivated(tx, id, now);
+    await record(work, {
       kind: 'agent.reactivated',
       accountId: host.ownerId ?? undefined,
       agentId: id,
@@ -171,13 +167,13 @@ export async function revokeHostedAgent(
   host: HostRow,
   id: string,
 ): Promise<void> {
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     await findOwn(tx, host, id);
     const agent = await findAgent(tx, id);
-    if (agent !== undefined) await endAgent(tx, deps, origin, now, agent);
-    await endApprovals(tx, id, now);
-    await endHostedAgent(tx, id, 'revoked', now);
+    if (agent !== undefined) await endAgent(work, agent);
+    await updateApprovalsOfAgentDecided(tx, id, now);
+    await updateHostedAgentEnded(tx, id, 'revoked', now);
   });
 }
 
@@ -190,18 +186,18 @@ export async function rotateAgentKey(
   value: unknown,
 ): Promise<HostedAgent> {
   const key = readKey(value);
-  await deps.db.tx(async (tx) => {
-    const now = deps.clock();
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     await lockAgent(tx, id);
     const agent = await findOwn(tx, host, id);
     const { state } = lifecycleOf(deps, agent);
     if (state === 'revoked' || state === 'rejected' || state === 'claimed') {
       throw protocolError(`agent_${state}`, `The agent was ${state}. Register a new one.`);
     }
-    if (!(await rekeyHostedAgent(tx, agent, { thumbprint: key.thumbprint, publicJwk: key.jwk }))) {
+    if (!(await updateHostedAgentKey(tx, agent, { thumbprint: key.thumbprint, publicJwk: key.jwk }))) {
       throw protocolError('invalid_public_key', 'Rotate to a key that no agent of this host has.');
     }
-    await record(tx, deps, origin, now, {
+    await record(work, {
       kind: 'host.rekeyed',
       accountId: host.ownerId ?? undefined,
       agentId: id,

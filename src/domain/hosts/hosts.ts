@@ -10,30 +10,31 @@ import {
   readTimeMark,
   timeMark,
 } from '../../lib/list-pages.ts';
-import { insertAgentAccount, lockAccount, mergeAccount } from '../../store/accounts.ts';
+import { insertAgentAccount, lockAccount, updateAccountMerged } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
-import { endApprovals } from '../../store/approvals.ts';
+import { updateApprovalsOfAgentDecided } from '../../store/approvals.ts';
 import type { Tx } from '../../store/engine/db.ts';
-import { dropGrants } from '../../store/grants.ts';
-import { endHostedAgent, listHostedAgents } from '../../store/hosted-agents.ts';
+import { deleteGrants } from '../../store/grants.ts';
+import { listHostedAgents, updateHostedAgentEnded } from '../../store/hosted-agents.ts';
 import {
   findHost,
   findHostByThumbprint,
   type HostRow,
   insertHost,
-  linkHost as linkRow,
   listHostsPage,
   lockHost,
-  rekeyHost,
-  revokeHost as revokeRow,
+  updateHostKey,
+  updateHostLinked,
+  updateHostRevoked,
 } from '../../store/hosts.ts';
-import { insertRegistration, markHostClaimed } from '../../store/registrations.ts';
+import { insertRegistration, updateHostRegistrationClaimed } from '../../store/registrations.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
 import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { registrationLimits } from '../limits/limits.ts';
-import { type SharedCounters, withSharedCounters } from '../limits/shared-counters.ts';
+import { useCase } from '../limits/use-case.ts';
 import { invalidJwt, protocolError } from './protocol-errors.ts';
 
 /** A host as its owner sees it. */
@@ -64,18 +65,17 @@ export async function withHost<Result>(
   deps: Deps,
   origin: RequestOrigin,
   signer: HostSigner,
-  work: (tx: Tx, host: HostRow, now: number) => Promise<Result>,
+  act: (work: Work, host: HostRow) => Promise<Result>,
 ): Promise<Result> {
   const counters = signer.host === undefined ? registrationLimits(origin.address) : [];
   for (let isAgain = false; ; isAgain = true) {
     let isMeanwhile = false;
     try {
-      return await withSharedCounters(deps, counters, async (tx, shared) => {
-        const now = deps.clock();
-        const host = await lockOrCreateHost(tx, deps, origin, now, signer, shared);
+      return await useCase(deps, origin, { sharedLimits: counters }, async (work) => {
+        const host = await lockOrCreateHost(work, signer);
         isMeanwhile = host === undefined;
         if (host === undefined) throw invalidJwt('registered meanwhile');
-        return work(tx, host, now);
+        return act(work, host);
       });
     } catch (error) {
       // Of two that bring one new key at once, the second finds the host of the first.
@@ -85,18 +85,12 @@ export async function withHost<Result>(
 }
 
 /** @returns undefined where somebody else added it in this moment */
-async function lockOrCreateHost(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
-  signer: HostSigner,
-  shared: SharedCounters,
-): Promise<HostRow | undefined> {
+async function lockOrCreateHost(work: Work, signer: HostSigner): Promise<HostRow | undefined> {
+  const { tx, deps } = work;
   const known = signer.host ?? (await findHostByThumbprint(tx, signer.key.thumbprint));
   if (known === undefined) {
-    await shared.use();
-    return addHost(tx, deps, origin, now, signer.key, signer.name);
+    await work.consumeSharedLimits();
+    return addHost(work, signer.key, signer.name);
   }
   const host = await lockHost(tx, known.id);
   const isSame = host !== undefined && host.thumbprint === signer.key.thumbprint;
@@ -104,14 +98,8 @@ async function lockOrCreateHost(
   return host;
 }
 
-async function addHost(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
-  key: PublicKey,
-  name: string | undefined,
-): Promise<HostRow | undefined> {
+async function addHost(work: Work, key: PublicKey, name: string | undefined): Promise<HostRow | undefined> {
+  const { tx, now, deps } = work;
   const id = newId('hst', now, deps.random);
   const registrationId = newId('reg', now, deps.random);
   const accountId = newId('usr', now, deps.random);
@@ -135,7 +123,7 @@ async function addHost(
     now,
   });
   if (!isNew) return undefined;
-  await record(tx, deps, origin, now, {
+  await record(work, {
     kind: 'registration.created',
     subject: registrationId,
     details: { type: 'host', host: id },
@@ -149,27 +137,21 @@ async function addHost(
  *
  * @returns whether it is this human's now
  */
-export async function linkHost(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
-  host: HostRow,
-  ownerId: string,
-): Promise<boolean> {
+export async function linkHost(work: Work, host: HostRow, ownerId: string): Promise<boolean> {
+  const { tx, now, deps } = work;
   if (host.ownerId !== null) return host.ownerId === ownerId;
-  if ((await linkRow(tx, host.id, ownerId, now)) !== 1) return false;
-  await markHostClaimed(tx, host.registrationId, now);
+  if ((await updateHostLinked(tx, host.id, ownerId, now)) !== 1) return false;
+  await updateHostRegistrationClaimed(tx, host.registrationId, now);
   for (const row of await listHostedAgents(tx, host.id)) {
     if (row.mode !== 'autonomous' || lifecycleOf(deps, row).state === 'pending') continue;
     const agent = await findAgent(tx, row.id);
-    if (agent !== undefined) await endAgent(tx, deps, origin, now, agent);
-    if ((await endHostedAgent(tx, row.id, 'claimed', now)) !== 1) continue;
-    await dropGrants(tx, row.id);
-    await record(tx, deps, origin, now, { kind: 'agent.claimed', accountId: ownerId, agentId: row.id });
+    if (agent !== undefined) await endAgent(work, agent);
+    if ((await updateHostedAgentEnded(tx, row.id, 'claimed', now)) !== 1) continue;
+    await deleteGrants(tx, row.id);
+    await record(work, { kind: 'agent.claimed', accountId: ownerId, agentId: row.id });
   }
-  await mergeAccount(tx, host.accountId, ownerId, now);
-  await recordAndNotify(tx, deps, origin, now, ownerId, {
+  await updateAccountMerged(tx, host.accountId, ownerId, now);
+  await recordAndNotify(work, ownerId, {
     kind: 'host.linked',
     subject: host.id,
     details: { from: host.accountId },
@@ -179,10 +161,10 @@ export async function linkHost(
 
 /** Ends a host and all of its agents. @returns how many agents ended */
 export async function revokeHost(deps: Deps, origin: RequestOrigin, id: string): Promise<number> {
-  const now = deps.clock();
-  return deps.db.tx(async (tx) => {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     const host = await holdOwnedHost(tx, id);
-    return host === undefined ? 0 : endHost(tx, deps, origin, now, host);
+    return host === undefined ? 0 : endHost(work, host);
   });
 }
 
@@ -193,11 +175,11 @@ export async function revokeOwnedHost(
   ownerId: string,
   id: string,
 ): Promise<void> {
-  const now = deps.clock();
-  await deps.db.tx(async (tx) => {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     const host = await holdOwnedHost(tx, id);
     if (host?.ownerId !== ownerId) throw new Failure('notFound', 'There is no such host among yours.');
-    await endHost(tx, deps, origin, now, host);
+    await endHost(work, host);
   });
 }
 
@@ -209,24 +191,19 @@ async function holdOwnedHost(tx: Tx, id: string): Promise<HostRow | undefined> {
 }
 
 /** The same in the caller's transaction. */
-export async function endHost(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
-  host: HostRow,
-): Promise<number> {
-  if ((await revokeRow(tx, host.id, now)) !== 1) return 0;
+export async function endHost(work: Work, host: HostRow): Promise<number> {
+  const { tx, now } = work;
+  if ((await updateHostRevoked(tx, host.id, now)) !== 1) return 0;
   let ended = 0;
   for (const row of await listHostedAgents(tx, host.id)) {
     const agent = await findAgent(tx, row.id);
-    if (agent !== undefined) await endAgent(tx, deps, origin, now, agent);
-    ended += await endHostedAgent(tx, row.id, 'revoked', now);
-    await endApprovals(tx, row.id, now);
+    if (agent !== undefined) await endAgent(work, agent);
+    ended += await updateHostedAgentEnded(tx, row.id, 'revoked', now);
+    await updateApprovalsOfAgentDecided(tx, row.id, now);
   }
   const revoked = { kind: 'host.revoked', subject: host.id, details: { agents: ended } } as const;
-  if (host.ownerId !== null) await recordAndNotify(tx, deps, origin, now, host.ownerId, revoked);
-  else await record(tx, deps, origin, now, revoked);
+  if (host.ownerId !== null) await recordAndNotify(work, host.ownerId, revoked);
+  else await record(work, revoked);
   return ended;
 }
 
@@ -238,15 +215,15 @@ export async function rotateHostKey(
   value: unknown,
 ): Promise<void> {
   const key = readKey(value);
-  const now = deps.clock();
-  await deps.db.tx(async (tx) => {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
     const held = await lockHost(tx, host.id);
     const isStill = held !== undefined && held.revokedAt === null && held.thumbprint === host.thumbprint;
     const next = { thumbprint: key.thumbprint, publicJwk: key.jwk };
-    if (!isStill || !(await rekeyHost(tx, held, next, now))) {
+    if (!isStill || !(await updateHostKey(tx, held, next, now))) {
       throw protocolError('invalid_public_key', 'Rotate to a key that no host has or had.');
     }
-    await record(tx, deps, origin, now, {
+    await record(work, {
       kind: 'host.rekeyed',
       accountId: host.ownerId ?? undefined,
       subject: host.id,

@@ -1,10 +1,10 @@
-import type { Deps } from '../../deps.ts';
 import { isSubset } from '../../lib/scopes.ts';
 import type { Tx } from '../../store/engine/db.ts';
-import { denyGrant, listGrants } from '../../store/grants.ts';
+import { listGrants, updateGrantDenied } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';
 import { insertRefusedCapability, listRefusedCapabilities } from '../../store/refused-capabilities.ts';
+import type { Work } from '../../work.ts';
 import { capabilitiesOf } from './capabilities.ts';
 
 /**
@@ -23,13 +23,13 @@ export const REFUSED = {
 
 /** Denies an agent what it asked for or has, and remembers it, in the caller's transaction. */
 export async function refuseCapability(
-  tx: Tx,
+  work: Work,
   agent: Pick<HostedAgentRow, 'id' | 'hostId'>,
   capability: string,
   reason: string,
-  now: number,
 ): Promise<void> {
-  await denyGrant(tx, agent.id, capability, reason, now);
+  const { tx, now } = work;
+  await updateGrantDenied(tx, agent.id, capability, reason, now);
   await insertRefusedCapability(tx, agent.hostId, agent.id, capability, now);
 }
 
@@ -48,36 +48,31 @@ export async function refusedTo(
 }
 
 /** Remembers what an agent lost by being left only some scopes. Of agents without a host nothing is remembered: they ask for none. */
-export async function refuseNarrowed(
-  tx: Tx,
-  deps: Pick<Deps, 'config'>,
-  agentId: string,
-  left: readonly string[],
-  now: number,
-): Promise<void> {
+export async function refuseNarrowed(work: Work, agentId: string, left: readonly string[]): Promise<void> {
+  const { deps } = work;
   const known = capabilitiesOf(deps.config);
-  await refuseGranted(tx, agentId, now, (capability) => {
+  await refuseGranted(work, agentId, (capability) => {
     const scope = known.get(capability)?.scope;
     return scope !== undefined && !isSubset([scope], left);
   });
 }
 
 /** Remembers all that an agent had when its human revoked it, so that the next one of its host asks first. */
-export function refuseRevoked(tx: Tx, agentId: string, now: number): Promise<void> {
-  return refuseGranted(tx, agentId, now, () => true);
+export function refuseRevoked(work: Work, agentId: string): Promise<void> {
+  return refuseGranted(work, agentId, () => true);
 }
 
 async function refuseGranted(
-  tx: Tx,
+  work: Work,
   agentId: string,
-  now: number,
   isRefused: (capability: string) => boolean,
 ): Promise<void> {
+  const { tx } = work;
   const agent = await findHostedAgent(tx, agentId);
   if (agent === undefined) return;
   for (const { capability, grantedAt } of await listGrants(tx, agentId)) {
     if (grantedAt !== null && isRefused(capability)) {
-      await refuseCapability(tx, agent, capability, REFUSED.tookBack, now);
+      await refuseCapability(work, agent, capability, REFUSED.tookBack);
     }
   }
 }

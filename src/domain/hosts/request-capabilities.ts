@@ -1,10 +1,9 @@
 import type { Deps } from '../../deps.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { allowGrant, askGrant, denyGrant } from '../../store/grants.ts';
+import { updateGrantAllowed, updateGrantDenied, upsertGrant } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.ts';
 import { type HostRow, lockHost } from '../../store/hosts.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { useCase } from '../limits/use-case.ts';
 import { type AskedCapability, defaultCapabilities, grantedTo, isAllowedByOwner } from './capabilities.ts';
 import { type ConnectionRequest, createConnectionRequest } from './connection-requests.ts';
 import { type HostedAgent, showHostedAgent } from './host-agent-view.ts';
@@ -28,22 +27,19 @@ export async function requestCapabilities(
   question: ConnectionRequest,
 ): Promise<HostedAgent> {
   const { agent } = signer;
-  await withLimitAudit(deps, origin, () =>
-    deps.db.tx(async (tx) => {
-      const now = deps.clock();
-      const host = (await lockHost(tx, agent.hostId))!;
-      // What it is may have changed since it signed.
-      const current = (await findHostedAgent(tx, agent.id))!;
-      refuseInactive(deps, current, host);
-      const held = await grantedTo(deps, current, tx);
-      const open = asked.filter(({ name }) => !held.has(name));
-      if (open.length === 0) throw protocolError('already_granted', 'The agent has all of this already.');
-      if (await askForEach(tx, deps, host, current, open, now)) {
-        await createConnectionRequest(tx, deps, origin, now, agent, question);
-      }
-    }),
-  );
-  deps.wakeOutbox();
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
+    const host = (await lockHost(tx, agent.hostId))!;
+    // What it is may have changed since it signed.
+    const current = (await findHostedAgent(tx, agent.id))!;
+    refuseInactive(deps, current, host);
+    const held = await grantedTo(deps, current, tx);
+    const open = asked.filter(({ name }) => !held.has(name));
+    if (open.length === 0) throw protocolError('already_granted', 'The agent has all of this already.');
+    if (await askForEach(work, host, current, open)) {
+      await createConnectionRequest(work, agent, question);
+    }
+  });
   const shown = await showHostedAgent(deps, agent.id);
   const names = new Set(asked.map(({ name }) => name));
   return { ...shown, grants: shown.grants.filter(({ capability }) => names.has(capability)) };
@@ -51,24 +47,23 @@ export async function requestCapabilities(
 
 /** @returns whether there is something that a human must allow */
 async function askForEach(
-  tx: Tx,
-  deps: Deps,
+  work: Work,
   host: HostRow,
   agent: HostedAgentRow,
   asked: AskedCapability[],
-  now: number,
 ): Promise<boolean> {
+  const { tx, now, deps } = work;
   const free = new Set(defaultCapabilities(deps.config));
   const before = await refusedTo(tx, host, agent.id);
   let needsHuman = false;
   for (const { name, constraints } of asked) {
     const text = constraints === undefined ? null : JSON.stringify(constraints);
-    await askGrant(tx, { agentId: agent.id, capability: name, constraints: text }, now);
+    await upsertGrant(tx, { agentId: agent.id, capability: name, constraints: text }, now);
     if (!isAllowedByOwner(deps.config, agent, name))
-      await denyGrant(tx, agent.id, name, REFUSED.tookBack, now);
-    else if (free.has(name) && !before.has(name)) await allowGrant(tx, agent.id, name, null, now);
+      await updateGrantDenied(tx, agent.id, name, REFUSED.tookBack, now);
+    else if (free.has(name) && !before.has(name)) await updateGrantAllowed(tx, agent.id, name, null, now);
     else if (host.ownerId !== null) needsHuman = true;
-    else await denyGrant(tx, agent.id, name, NEEDS_HUMAN, now);
+    else await updateGrantDenied(tx, agent.id, name, NEEDS_HUMAN, now);
   }
   return needsHuman;
 }

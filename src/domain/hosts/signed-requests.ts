@@ -2,8 +2,8 @@ import type { Deps } from '../../deps.ts';
 import { isSignedWith, type PublicKey, readPublicKey } from '../../lib/ed25519.ts';
 import { parseSignedToken } from '../../lib/signed-token.ts';
 import type { Tx } from '../../store/engine/db.ts';
-import { findHostedAgent, type HostedAgentRow, markHostedAgentSeen } from '../../store/hosted-agents.ts';
-import { findHost, findHostByThumbprint, type HostRow, isRetiredKey } from '../../store/hosts.ts';
+import { findHostedAgent, type HostedAgentRow, updateHostedAgentSeen } from '../../store/hosted-agents.ts';
+import { findHost, findHostByThumbprint, type HostRow, isRetiredHostKey } from '../../store/hosts.ts';
 import { insertSpentToken } from '../../store/spent-tokens.ts';
 import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { invalidJwt, protocolError } from './protocol-errors.ts';
@@ -65,7 +65,7 @@ export async function verifyHostToken(
   const shown = claims.host_public_key === undefined ? undefined : shownKey(claims.host_public_key, iss);
   const key = host === undefined ? shown : { thumbprint: iss, jwk: host.publicJwk };
   if (key === undefined) throw invalidJwt('host_public_key');
-  if (host === undefined && (unknownHost === 'reject' || (await isRetiredKey(deps.db, iss))))
+  if (host === undefined && (unknownHost === 'reject' || (await isRetiredHostKey(deps.db, iss))))
     throw invalidJwt('unknown host');
   if (!isSignedWith(token, key.jwk)) throw invalidJwt('signature');
   const expiresAt = checkTimes(deps, claims);
@@ -100,7 +100,7 @@ export async function verifyAgentToken(
   const capabilities = namesOf(claims.capabilities);
   refuseInactive(deps, agent, host);
   await takeJti(deps, `agent:${agent.id}`, claims, expiresAt, (tx, now) =>
-    markHostedAgentSeen(tx, agent.id, now),
+    updateHostedAgentSeen(tx, agent.id, now),
   );
   const issuedAt = claims.iat as number; // looked at with the other times
   return { agent, host, capabilities, issuedAt, expiresAt, jti: claims.jti as string, audience };

@@ -7,15 +7,22 @@ import { deleteRecoveryCodes } from '../../store/authenticators.ts';
 import { listCredentials } from '../../store/credentials.ts';
 import { insertRefusal } from '../../store/mail-refusals.ts';
 import { findRegistration } from '../../store/registrations.ts';
-import { findResourceServer, setResourceServerSecret } from '../../store/resource-servers.ts';
-import { endShortLived, findEventIds, type RestoredState, readRestored } from '../../store/restored.ts';
-import { markAllSpentBefore } from '../../store/spent-tokens.ts';
+import { findResourceServer, updateResourceServerSecret } from '../../store/resource-servers.ts';
+import {
+  findEventIds,
+  findRestoredState,
+  type RestoredState,
+  updateShortLivedEnded,
+} from '../../store/restored.ts';
+import { upsertSpentMark } from '../../store/spent-tokens.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { endDelegation, revokeAgent } from '../agents/end-agent.ts';
 import { removeResourceServer } from '../audiences/resource-servers.ts';
-import { type EventKind, type RequestOrigin, record } from '../audit/audit-log.ts';
+import { type EventKind, record } from '../audit/audit-log.ts';
 import { revokeKeyById } from '../credentials/api-keys.ts';
 import { rotateKeys } from '../credentials/signing-keys.ts';
 import { revokeHost } from '../hosts/hosts.ts';
+import { useCase } from '../limits/use-case.ts';
 import { deleteAccount } from '../owner/delete-account.ts';
 import { narrowAgent, undoMerge, unlinkAgent } from '../owner/manage-agents.ts';
 
@@ -33,7 +40,7 @@ export interface EventLine {
 
 /** @returns how many keys the backup knows as working, and the time of its newest audit line, epoch ms */
 export function describeRestored(deps: Pick<Deps, 'db' | 'clock'>): Promise<RestoredState> {
-  return readRestored(deps.db, deps.clock());
+  return findRestoredState(deps.db, deps.clock());
 }
 
 /**
@@ -45,11 +52,11 @@ export async function endWhatMayBeOver(
   origin: RequestOrigin,
   details: Record<string, number>,
 ): Promise<void> {
-  const now = deps.clock();
-  await deps.db.tx(async (tx) => {
-    await endShortLived(tx, now);
-    await markAllSpentBefore(tx, now);
-    await record(tx, deps, origin, now, { kind: 'database.restored', details });
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    await updateShortLivedEnded(tx, now);
+    await upsertSpentMark(tx, now);
+    await record(work, { kind: 'database.restored', details });
   });
 }
 
@@ -149,7 +156,7 @@ async function endPrincipal(deps: Deps, origin: RequestOrigin, registrationId: s
 async function endResourceSecret(deps: Deps, id: string): Promise<void> {
   const lost = hashSecret(newSecret('rss', deps.random));
   await deps.db.tx(async (tx) => {
-    if ((await findResourceServer(tx, id)) !== undefined) await setResourceServerSecret(tx, id, lost);
+    if ((await findResourceServer(tx, id)) !== undefined) await updateResourceServerSecret(tx, id, lost);
   });
 }
 

@@ -1,6 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Deps } from '../../deps.ts';
-import type { Tx } from '../../store/engine/db.ts';
 
 /** Nobody waits longer than this for a background job: so long may one of its transactions keep the writer (ms). */
 export const BATCH_MS = 20;
@@ -20,29 +18,34 @@ export function nextRows(rows: number, tookMs: number): number {
 }
 
 /** Transactions of one background job, each of as many rows as BATCH_MS allows. */
-export interface Batches {
+export interface Batches<Context> {
   /**
    * Runs the next one, and leaves the writer to others for as long as it took.
    *
    * @param work is told how many rows to work on at most; returns on how many it did
    * @returns that number, and whether it was less than the most: then nothing is left
    */
-  next(work: (tx: Tx, rows: number) => Promise<number>): Promise<{ count: number; isLast: boolean }>;
+  next(
+    work: (context: Context, rows: number) => Promise<number>,
+  ): Promise<{ count: number; isLast: boolean }>;
 }
 
-/** @param stopwatch milliseconds by a clock that never steps */
-export function createBatches(
-  deps: Pick<Deps, 'db'>,
+/**
+ * @param transact runs each of them in a transaction, by Db.tx or useCase()
+ * @param stopwatch milliseconds by a clock that never steps
+ */
+export function createBatches<Context>(
+  transact: (act: (context: Context) => Promise<number>) => Promise<number>,
   stopwatch: () => number = () => performance.now(),
-): Batches {
+): Batches<Context> {
   let rows = ROWS_FIRST;
   return {
     async next(work) {
       const asked = rows;
       let tookMs = 0;
-      const count = await deps.db.tx(async (tx) => {
+      const count = await transact(async (context) => {
         const begunAt = stopwatch();
-        const done = await work(tx, asked);
+        const done = await work(context, asked);
         tookMs = stopwatch() - begunAt;
         return done;
       });

@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts';
 import { createSteadyClock } from '../../lib/steady-clock.ts';
-import { endCodesBefore, readClockMark, setClockMark } from '../../store/clock-mark.ts';
+import { endCodesBefore, findClockMark, upsertClockMark } from '../../store/clock-mark.ts';
 import type { Db } from '../../store/engine/db.ts';
 
 const LOOK_MS = 15_000;
@@ -36,7 +36,7 @@ export async function databaseClock(
 ): Promise<DatabaseClock> {
   const read = db.engine === 'sqlite' ? async () => system() : () => db.now();
 
-  const mark = await readClockMark(db);
+  const mark = await findClockMark(db);
   const steady = createSteadyClock(await read(), mark, monotonic);
   let markedAt = Number.NEGATIVE_INFINITY;
 
@@ -53,7 +53,7 @@ export async function databaseClock(
     }
     if (byMs === 0 && monotonic() - markedAt < MARK_MS) return;
     markedAt = monotonic();
-    await db.tx((tx) => setClockMark(tx, steady.now(), byMs < 0), 'brief');
+    await db.tx((tx) => upsertClockMark(tx, steady.now(), byMs < 0), 'brief');
   }
 
   const timer = setInterval(() => void look().catch(() => {}), LOOK_MS);

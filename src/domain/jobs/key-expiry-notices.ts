@@ -1,8 +1,9 @@
 import type { Deps } from '../../deps.ts';
 import { lockAccount } from '../../store/accounts.ts';
-import { listExpiring, markWarned } from '../../store/credentials.ts';
-import { localOrigin } from '../audit/audit-log.ts';
+import { listExpiring, updateCredentialWarned } from '../../store/credentials.ts';
+import { localOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { useCase } from '../limits/use-case.ts';
 
 const BATCH = 100;
 
@@ -12,11 +13,11 @@ export async function notifyOfKeyExpiry(deps: Deps, mayGoOn: () => boolean = () 
   while (mayGoOn()) {
     const keys = await listExpiring(deps.db, deps.clock(), BATCH);
     for (const { hash, id, accountId } of keys) {
-      await deps.db.tx(async (tx) => {
-        const now = deps.clock();
+      await useCase(deps, origin, {}, async (work) => {
+        const { tx, now } = work;
         await lockAccount(tx, accountId);
-        if (!(await markWarned(tx, hash, now))) return;
-        await recordAndNotify(tx, deps, origin, now, accountId, { kind: 'key.expiring', subject: id });
+        if (!(await updateCredentialWarned(tx, hash, now))) return;
+        await recordAndNotify(work, accountId, { kind: 'key.expiring', subject: id });
       });
     }
     if (keys.length < BATCH) return;

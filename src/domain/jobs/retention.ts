@@ -65,7 +65,7 @@ export async function sweep(
   const removed: Record<string, number> = {};
   const kinds = Object.entries(SWEEPS).map(([name, remove]) => {
     removed[name] = 0;
-    return { name, remove, batches: createBatches(deps) };
+    return { name, remove, batches: createBatches<Tx>((act) => deps.db.tx(act)) };
   });
   for (let open = kinds; open.length > 0; ) {
     const left: typeof kinds = [];

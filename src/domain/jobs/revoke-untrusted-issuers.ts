@@ -1,7 +1,8 @@
 import type { Deps } from '../../deps.ts';
-import { listCredentialsBy, listPrincipalsOf, nextIssuer } from '../../store/principals.ts';
-import { localOrigin } from '../audit/audit-log.ts';
+import { findNextIssuer, listCredentialsOfIssuer, listPrincipalsOfIssuer } from '../../store/principals.ts';
+import { localOrigin, type Work } from '../../work.ts';
 import { endKey } from '../credentials/api-keys.ts';
+import { useCase } from '../limits/use-case.ts';
 import { createBatches } from './batches.ts';
 
 const USERS = 200;
@@ -20,7 +21,7 @@ const looks = new WeakMap<Deps, Map<string, { at: number; pauseMs: number }>>();
 export async function revokeUntrustedIssuers(deps: Deps, mayGoOn: () => boolean): Promise<void> {
   const planned = looks.get(deps) ?? new Map<string, { at: number; pauseMs: number }>();
   looks.set(deps, planned);
-  for (let issuer = await nextIssuer(deps.db, ''); issuer !== undefined; ) {
+  for (let issuer = await findNextIssuer(deps.db, ''); issuer !== undefined; ) {
     const plan = planned.get(issuer) ?? { at: 0, pauseMs: PAUSE_FIRST_MS / 2 };
     if (!deps.config.trustedIssuers.has(issuer) && plan.at <= deps.clock()) {
       const ended = await endAllOf(deps, issuer, mayGoOn);
@@ -28,24 +29,23 @@ export async function revokeUntrustedIssuers(deps: Deps, mayGoOn: () => boolean)
       const pauseMs = ended > 0 ? PAUSE_FIRST_MS / 2 : Math.min(PAUSE_MAX_MS, plan.pauseMs * 2);
       planned.set(issuer, { at: deps.clock() + pauseMs, pauseMs });
     }
-    issuer = await nextIssuer(deps.db, issuer);
+    issuer = await findNextIssuer(deps.db, issuer);
   }
 }
 
 /** @returns how many keys and tokens were live */
 async function endAllOf(deps: Deps, issuer: string, mayGoOn: () => boolean): Promise<number> {
-  const batches = createBatches(deps);
-  const origin = localOrigin('distrust');
+  const batches = createBatches<Work>((act) => useCase(deps, localOrigin('distrust'), {}, act));
   let ended = 0;
   for (let after = ''; mayGoOn(); ) {
-    const users = await listPrincipalsOf(deps.db, issuer, after, USERS);
+    const users = await listPrincipalsOfIssuer(deps.db, issuer, after, USERS);
     const last = users.at(-1)?.principal;
     if (last === undefined) break;
-    const live = await listCredentialsBy(deps.db, issuer, { after, last }, deps.clock());
+    const live = await listCredentialsOfIssuer(deps.db, issuer, { after, last }, deps.clock());
     for (let done = 0; done < live.length && mayGoOn(); ) {
-      const { count } = await batches.next(async (tx, rows) => {
+      const { count } = await batches.next(async (work, rows) => {
         const some = live.slice(done, done + rows);
-        for (const key of some) await endKey(tx, deps, origin, key);
+        for (const key of some) await endKey(work, key);
         return some.length;
       });
       done += count;

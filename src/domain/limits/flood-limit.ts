@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import type { Address } from '../../lib/address.ts';
-import { readCounter } from '../../store/counters.ts';
+import { findCounter } from '../../store/counters.ts';
 import type { LimitCounter } from './limits.ts';
 import { exhaustedCounterCache, rateOf, spent, standing } from './rate-limiter.ts';
 
@@ -25,7 +25,7 @@ export async function assertFloodLimit(
   const id = `${name}:${address.limitKey}`;
   const now = deps.clock();
   if ((exhaustedCounterCache(deps.db).get(id) ?? 0) <= now) return;
-  const counter = await readCounter(deps.db, id);
+  const counter = await findCounter(deps.db, id);
   if (counter === undefined) return;
   const rate = rateOf(deps.config.limits, name);
   if (counter.endsAt <= now || counter.used < rate.max) return;

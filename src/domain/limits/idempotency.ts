@@ -4,13 +4,13 @@ import { Failure } from '../../errors.ts';
 import { sameDigest, sha256 } from '../../lib/hash.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import {
-  findKey,
+  deleteIdempotencyKey,
+  findIdempotencyKey,
   type IdempotencyRow,
   insertIdempotencyKey,
-  keepAnswer,
-  releaseKey,
+  updateIdempotencyAnswer,
 } from '../../store/idempotency.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { assertFloodLimit, type FloodLimit } from './flood-limit.ts';
 
 /** A request that its sender may repeat: the same key by the same owner is the same request (S-55). */
@@ -59,10 +59,10 @@ export async function withIdempotency<Answer>(
     return await act(async (tx, answer) => {
       const sealed = deps.keyring.seal(PURPOSE, context, JSON.stringify(answer));
       const expiresAt = deps.clock() + repeatable.ttlSeconds * 1000;
-      if (!(await keepAnswer(tx, keyHash, holder, sealed, expiresAt))) throw inProgress();
+      if (!(await updateIdempotencyAnswer(tx, keyHash, holder, sealed, expiresAt))) throw inProgress();
     });
   } catch (error) {
-    await deps.db.tx((tx) => releaseKey(tx, keyHash, holder)).catch(() => {});
+    await deps.db.tx((tx) => deleteIdempotencyKey(tx, keyHash, holder)).catch(() => {});
     throw error;
   }
 }
@@ -116,14 +116,14 @@ async function claimIdempotencyKey(
   keyHash: Buffer,
   requestHash: Buffer,
 ): Promise<IdempotencyRow | undefined> {
-  const known = await findKey(deps.db, keyHash);
+  const known = await findIdempotencyKey(deps.db, keyHash);
   if (known !== undefined && known.expiresAt > deps.clock()) return known;
   if (repeatable.limit !== undefined) await assertFloodLimit(deps, repeatable.limit, origin.address);
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
     if (await insertIdempotencyKey(tx, keyHash, requestHash, origin.requestId, now, now + LEASE_MS))
       return undefined;
-    return findKey(tx, keyHash);
+    return findIdempotencyKey(tx, keyHash);
   });
 }
 

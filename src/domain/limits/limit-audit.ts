@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
 import { type Budget, Failure } from '../../errors.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
 
 /**
  * Runs a use-case and puts the first refusal by a limit into the audit: the first only, since a flood of refused requests
@@ -33,6 +34,6 @@ async function recordHit(deps: Deps, origin: RequestOrigin, budget: Budget): Pro
   if ((reported.get(id) ?? 0) > now) return;
   reported.set(id, now + budget.resetSeconds * 1000);
   await deps.db
-    .tx((tx) => record(tx, deps, origin, now, { kind: 'limit.hit', details: { limit: budget.name } }))
+    .tx((tx) => record({ tx, deps, origin, now }, { kind: 'limit.hit', details: { limit: budget.name } }))
     .catch((error) => deps.log.warn({ err: error }, 'a limit was hit, but the audit could not take it'));
 }

@@ -3,8 +3,9 @@ import type { Limits, Rate } from '../../config/limits.ts';
 import type { Deps } from '../../deps.ts';
 import { type Budget, Failure } from '../../errors.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
-import { decrementCounter, incrementCounter, readCounter } from '../../store/counters.ts';
+import { decrementCounter, findCounter, incrementCounter } from '../../store/counters.ts';
 import type { Db, Tx } from '../../store/engine/db.ts';
+import type { Work } from '../../work.ts';
 import type { LimitCounter } from './limits.ts';
 
 /** Counters that bound how often something is done. */
@@ -21,10 +22,8 @@ const DAY = 86_400;
  * transaction then rolls back, so that a refused request costs nothing.
  */
 export async function consumeLimits(
-  tx: Tx,
-  deps: Pick<Deps, 'db' | 'config'>,
+  { tx, now, deps }: Pick<Work, 'tx' | 'now' | 'deps'>,
   counters: readonly LimitCounter[],
-  now: number,
 ): Promise<Budget[]> {
   const budgets: Budget[] = [];
   for (const limit of counters) {
@@ -63,18 +62,16 @@ export async function refundLimits(tx: Tx, counters: readonly LimitCounter[]): P
 
 /** Whether so many wrong codes were tried, at a mailbox or in all, that none is to be mailed to it for now (S-07, S-17). */
 export async function areGuessesExhausted(
-  tx: Tx,
-  deps: Pick<Deps, 'config'>,
+  { tx, now, deps }: Work,
   name: 'wrongPerMailboxDay' | 'signInWrongPerMailboxDay',
   mailbox: string,
-  now: number,
 ): Promise<boolean> {
   const budgets = [
     { name, key: mailboxLimitKey(mailbox) },
     { name: 'wrongPerServiceDay', key: '' },
   ] as const;
   for (const budget of budgets) {
-    const counter = await readCounter(tx, counterOf(budget));
+    const counter = await findCounter(tx, counterOf(budget));
     const { max } = rateOf(deps.config.limits, budget.name);
     if (counter !== undefined && counter.endsAt > now && counter.used >= max) return true;
   }

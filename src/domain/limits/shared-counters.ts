@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { type Budget, Failure } from '../../errors.ts';
-import { giveBackTo, incrementCounters } from '../../store/counters.ts';
+import { incrementCounters, refundCounter } from '../../store/counters.ts';
 import type { Db, Tx } from '../../store/engine/db.ts';
 import type { LimitCounter } from './limits.ts';
 import { consumeLimits, counterOf, rateOf, refundLimits, settleLimit } from './rate-limiter.ts';
@@ -27,21 +27,21 @@ export interface SharedCounters {
  * @param work spends by `budgets.use()` where `spend` would; it may run again, see Db.tx
  */
 export function withSharedCounters<Result>(
-  deps: Pick<Deps, 'db' | 'config' | 'clock' | 'log'>,
+  deps: Deps,
   counters: readonly LimitCounter[],
   work: (tx: Tx, budgets: SharedCounters) => Promise<Result>,
 ): Promise<Result> {
   if (deps.db.engine === 'postgres' && counters.length > 0) return takenBefore(deps, counters, work);
   return deps.db.tx((tx) =>
     work(tx, {
-      use: () => consumeLimits(tx, deps, counters, deps.clock()),
+      use: () => consumeLimits({ tx, deps, now: deps.clock() }, counters),
       giveBack: () => refundLimits(tx, counters),
     }),
   );
 }
 
 async function takenBefore<Result>(
-  deps: Pick<Deps, 'db' | 'config' | 'clock' | 'log'>,
+  deps: Deps,
   counters: readonly LimitCounter[],
   work: (tx: Tx, budgets: SharedCounters) => Promise<Result>,
 ): Promise<Result> {
@@ -88,7 +88,7 @@ async function giveBackAll(
   await deps.db
     .tx(async (tx) => {
       for (const [index, limit] of counters.entries()) {
-        await giveBackTo(tx, counterOf(limit), taken[index]!.endsAt, 1);
+        await refundCounter(tx, counterOf(limit), taken[index]!.endsAt, 1);
       }
     }, 'brief')
     .catch((error) => deps.log.warn({ err: error }, 'what a refused request took could not be given back'));
@@ -171,7 +171,7 @@ async function takeForAll(
         } catch (failure) {
           outcomes[index] = failure as Failure;
           for (const [before, { endsAt: end }] of earlier.entries()) {
-            await giveBackTo(tx, counterOf(wishes[index]!.counters[before]!), end, 1);
+            await refundCounter(tx, counterOf(wishes[index]!.counters[before]!), end, 1);
           }
         }
       }

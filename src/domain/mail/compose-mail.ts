@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import type { Delivery, MailedProof } from '../../ports/mailer.ts';
 import { findApproval } from '../../store/approvals.ts';
-import { type AttemptRow, findAttempt, reissueCode } from '../../store/claim-attempts.ts';
+import { type AttemptRow, findAttempt, updateAttemptCode } from '../../store/claim-attempts.ts';
 import { listNoticed } from '../../store/events.ts';
 import { listGrants } from '../../store/grants.ts';
 import { findHostedAgent } from '../../store/hosted-agents.ts';
@@ -138,7 +138,7 @@ async function prepareCode(deps: Deps, attemptId: string): Promise<AttemptRow | 
   const ttlMs = deps.config.limits.codeTtlSeconds * 1000;
   const enough = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
   if (attempt.codeExpiresAt - now >= enough || attempt.revealedAt !== null) return attempt;
-  await deps.db.tx((tx) => reissueCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
+  await deps.db.tx((tx) => updateAttemptCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
   const renewed = await findAttempt(deps.db, attemptId);
   return renewed?.endedAt === null ? renewed : undefined;
 }

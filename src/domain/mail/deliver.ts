@@ -1,15 +1,17 @@
 import type { Deps } from '../../deps.ts';
 import { SEND_DEADLINE_MS } from '../../ports/mailer.ts';
 import {
-  leaseMail,
+  countWaitingMail,
   listDue,
-  markDead,
-  markSent,
   type OutboxRow,
-  outboxBacklog,
-  retryMail,
+  updateMailDead,
+  updateMailDelayed,
+  updateMailLeased,
+  updateMailSent,
 } from '../../store/outbox.ts';
-import { localOrigin, record } from '../audit/audit-log.ts';
+import { localOrigin } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
+import { useCase } from '../limits/use-case.ts';
 import { composeMail } from './compose-mail.ts';
 
 const LEASE_MS = 2 * SEND_DEADLINE_MS;
@@ -17,8 +19,6 @@ const LEASE_MS = 2 * SEND_DEADLINE_MS;
 const PAUSES_MS = [30, 120, 300, 900, 1800, 3600].map((seconds) => seconds * 1000);
 /** A server that is away knows of no tries, so it is asked more often: a minute after its return mails flow. */
 const UNREACHABLE_PAUSE_MAX_MS = 60_000;
-
-const origin = () => localOrigin('outbox');
 
 /**
  * Sends one mail that is due, if there is one that no other worker has taken.
@@ -28,7 +28,7 @@ const origin = () => localOrigin('outbox');
 export async function sendNext(deps: Deps): Promise<boolean> {
   const now = deps.clock();
   for (const { id } of await listDue(deps.db, now, 10)) {
-    const mail = await deps.db.tx((tx) => leaseMail(tx, id, now, now + LEASE_MS));
+    const mail = await deps.db.tx((tx) => updateMailLeased(tx, id, now, now + LEASE_MS));
     if (mail === undefined) continue;
     await sendMail(deps, mail);
     return true;
@@ -46,13 +46,13 @@ async function sendMail(deps: Deps, mail: OutboxRow): Promise<void> {
   if (letter === 'unwanted') {
     // To all but the owner of the mailbox it looks as if it had left (S-44).
     deps.metrics.mails.inc({ outcome: 'unwanted' });
-    await deps.db.tx((tx) => markSent(tx, mail, now));
+    await deps.db.tx((tx) => updateMailSent(tx, mail, now));
     return;
   }
   const delivery = await letter();
   deps.metrics.mails.inc({ outcome: delivery.kind });
   if (delivery.kind === 'accepted') {
-    await deps.db.tx((tx) => markSent(tx, mail, deps.clock()));
+    await deps.db.tx((tx) => updateMailSent(tx, mail, deps.clock()));
   } else if (delivery.kind === 'refused') {
     await deadLetter(deps, mail, delivery.reason);
   } else {
@@ -61,20 +61,19 @@ async function sendMail(deps: Deps, mail: OutboxRow): Promise<void> {
     const nextAt = deps.clock() + Math.min(pause, pauseMax);
     if (nextAt >= mail.giveUpAt) return deadLetter(deps, mail, delivery.reason);
     deps.log.warn({ mail: mail.id, tries: mail.tries, reason: delivery.reason }, 'mail delayed');
-    await deps.db.tx((tx) => retryMail(tx, mail, nextAt, delivery.reason));
+    await deps.db.tx((tx) => updateMailDelayed(tx, mail, nextAt, delivery.reason));
   }
 }
 
 async function deadLetter(deps: Deps, mail: OutboxRow, reason: string): Promise<void> {
-  const now = deps.clock();
   deps.log.warn({ mail: mail.id, tries: mail.tries, reason }, 'mail given up');
-  await deps.db.tx(async (tx) => {
-    if ((await markDead(tx, mail, reason, now)) !== 1) return;
-    await record(tx, deps, origin(), now, { kind: 'mail.dead', subject: mail.id, details: { reason } });
+  await useCase(deps, localOrigin('outbox'), {}, async (work) => {
+    if ((await updateMailDead(work.tx, mail, reason, work.now)) !== 1) return;
+    await record(work, { kind: 'mail.dead', subject: mail.id, details: { reason } });
   });
 }
 
 /** How many mails wait and since when the oldest does, for the metrics. */
 export function backlog(deps: Pick<Deps, 'db'>): Promise<{ waiting: number; oldest: number | null }> {
-  return outboxBacklog(deps.db);
+  return countWaitingMail(deps.db);
 }

@@ -2,30 +2,32 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
-import { freeAccount, insertAgentAccount, lockAccount } from '../../store/accounts.ts';
+import { insertAgentAccount, lockAccount, updateAccountReleased } from '../../store/accounts.ts';
 import {
   type AgentRow,
   findOwnedAgent,
   lockAgent,
-  narrowAgent as narrowRow,
-  releaseAgent,
-  renameAgent as renameRow,
+  updateAgentName,
+  updateAgentReleased,
+  updateAgentScope,
 } from '../../store/agents.ts';
-import { releaseClaim } from '../../store/claims.ts';
+import { updateClaimReleased } from '../../store/claims.ts';
 import {
   type CredentialRow,
   listCredentials,
-  narrowCredential,
-  revokeCredential,
+  updateCredentialRevoked,
+  updateCredentialScope,
 } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
-import { findRegistration, unclaimRegistration } from '../../store/registrations.ts';
+import { findRegistration, updateRegistrationUnclaimed } from '../../store/registrations.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
 import { endAgent, endDelegation } from '../agents/end-agent.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { isKey } from '../credentials/api-keys.ts';
 import { isLive } from '../credentials/issue.ts';
 import { refuseNarrowed, refuseRevoked } from '../hosts/refused-capabilities.ts';
+import { useCase } from '../limits/use-case.ts';
 import { notYours, scopesOf, undoableUntil } from './owned-agent-view.ts';
 
 /** What a human does with the agents that are theirs. */
@@ -38,9 +40,9 @@ export async function renameAgent(
   id: string,
   name: string,
 ): Promise<void> {
-  await withOwned(deps, ownerId, id, async (tx, now) => {
-    await renameRow(tx, id, name);
-    await record(tx, deps, origin, now, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
+  await withOwned(deps, origin, ownerId, id, async (work) => {
+    await updateAgentName(work.tx, id, name);
+    await record(work, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
   });
 }
 
@@ -57,15 +59,16 @@ export async function narrowAgent(
   id: string,
   scopes: readonly string[],
 ): Promise<void> {
-  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+  await withOwned(deps, origin, ownerId, id, async (work, agent) => {
+    const { tx } = work;
     const left = scopesOf(deps, agent).filter((scope) => isSubset([scope], scopes));
-    const { had, kept } = await narrowKeys(tx, now, id, scopes, (key) => key);
+    const { had, kept } = await narrowKeys(work, id, scopes, (key) => key);
     if (left.length === 0 || (had > 0 && kept === 0)) {
       throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
     }
-    await narrowRow(tx, id, formatScope(left));
-    await refuseNarrowed(tx, deps, id, left, now);
-    await record(tx, deps, origin, now, {
+    await updateAgentScope(tx, id, formatScope(left));
+    await refuseNarrowed(work, id, left);
+    await record(work, {
       kind: 'agent.narrowed',
       accountId: ownerId,
       agentId: id,
@@ -86,11 +89,12 @@ export async function unlinkAgent(
   ownerId: string,
   id: string,
 ): Promise<void> {
-  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+  await withOwned(deps, origin, ownerId, id, async (work, agent) => {
+    const { tx } = work;
     if (agent.accountId === ownerId) throw new Failure('badRequest', 'This agent is merged, not linked.');
-    await freeAccount(tx, agent.accountId);
-    await release(tx, deps, now, agent, agent.accountId);
-    await recordAndNotify(tx, deps, origin, now, ownerId, { kind: 'agent.released', agentId: id });
+    await updateAccountReleased(tx, agent.accountId);
+    await release(work, agent, agent.accountId);
+    await recordAndNotify(work, ownerId, { kind: 'agent.released', agentId: id });
   });
 }
 
@@ -106,16 +110,17 @@ export async function undoMerge(
   ownerId: string,
   id: string,
 ): Promise<void> {
-  await withOwned(deps, ownerId, id, async (tx, now, agent) => {
+  await withOwned(deps, origin, ownerId, id, async (work, agent) => {
+    const { tx, now } = work;
     const registration = await findRegistration(tx, agent.registrationId);
     if (registration?.kind === 'host' || undoableUntil(agent, ownerId, now) === undefined) {
       throw new Failure('badRequest', 'A merge can be undone for seven days. Revoke the agent instead.');
     }
     const own = agent.mergedFrom ?? newId('usr', now, deps.random);
     if (agent.mergedFrom === null) await insertAgentAccount(tx, own, null, now);
-    else await freeAccount(tx, own);
-    await release(tx, deps, now, agent, own);
-    await recordAndNotify(tx, deps, origin, now, ownerId, { kind: 'agent.merge_undone', agentId: id });
+    else await updateAccountReleased(tx, own);
+    await release(work, agent, own);
+    await recordAndNotify(work, ownerId, { kind: 'agent.merge_undone', agentId: id });
   });
 }
 
@@ -126,26 +131,26 @@ export async function revokeOwnedAgent(
   ownerId: string,
   id: string,
 ): Promise<void> {
-  const now = deps.clock();
-  await deps.db.tx(async (tx) => {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
     const agent = await holdOwned(tx, ownerId, id);
-    if (agent.revokedAt === null) await refuseRevoked(tx, id, now);
-    await endAgent(tx, deps, origin, now, agent);
+    if (agent.revokedAt === null) await refuseRevoked(work, id);
+    await endAgent(work, agent);
   });
 }
 
 /** Runs a change of an agent that is its owner's and not revoked, while no key of it is made or changed by anybody else. */
 async function withOwned(
   deps: Deps,
+  origin: RequestOrigin,
   ownerId: string,
   id: string,
-  change: (tx: Tx, now: number, agent: AgentRow) => Promise<void>,
+  change: (work: Work, agent: AgentRow) => Promise<void>,
 ): Promise<void> {
-  const now = deps.clock();
-  await deps.db.tx(async (tx) => {
-    const agent = await holdOwned(tx, ownerId, id);
+  await useCase(deps, origin, {}, async (work) => {
+    const agent = await holdOwned(work.tx, ownerId, id);
     if (agent.revokedAt !== null) throw new Failure('badRequest', 'This agent was revoked.');
-    await change(tx, now, agent);
+    await change(work, agent);
   });
 }
 
@@ -158,13 +163,14 @@ async function holdOwned(tx: Tx, ownerId: string, id: string): Promise<AgentRow>
   return agent;
 }
 
-async function release(tx: Tx, deps: Deps, now: number, agent: AgentRow, accountId: string): Promise<void> {
+async function release(work: Work, agent: AgentRow, accountId: string): Promise<void> {
+  const { tx, now, deps } = work;
   const expiresAt = now + deps.config.limits.unclaimedTtlSeconds * 1000;
-  await releaseAgent(tx, agent.id, agent.accountId, accountId);
-  await releaseClaim(tx, agent.registrationId, now);
+  await updateAgentReleased(tx, agent.id, agent.accountId, accountId);
+  await updateClaimReleased(tx, agent.registrationId, now);
   await endDelegation(tx, agent.registrationId);
-  await unclaimRegistration(tx, agent.registrationId, expiresAt);
-  await narrowKeys(tx, now, agent.id, deps.config.anonymousScopes, (key) => ({
+  await updateRegistrationUnclaimed(tx, agent.registrationId, expiresAt);
+  await narrowKeys(work, agent.id, deps.config.anonymousScopes, (key) => ({
     accountId,
     expiresAt: Math.min(key.expiresAt ?? Infinity, expiresAt),
   }));
@@ -172,12 +178,12 @@ async function release(tx: Tx, deps: Deps, now: number, agent: AgentRow, account
 
 /** Leaves the live keys of an agent no more than these scopes; returns how many it had, and how many still work. */
 async function narrowKeys(
-  tx: Tx,
-  now: number,
+  work: Work,
   agentId: string,
   scopes: readonly string[],
   place: (key: CredentialRow) => Pick<CredentialRow, 'accountId' | 'expiresAt'>,
 ): Promise<{ had: number; kept: number }> {
+  const { tx, now } = work;
   let had = 0;
   let kept = 0;
   for (const key of await listCredentials(tx, agentId)) {
@@ -187,9 +193,9 @@ async function narrowKeys(
     had += counts;
     const left = parseScope(key.scope).filter((scope) => isSubset([scope], scopes));
     if (left.length === 0) {
-      await revokeCredential(tx, key.hash, now);
+      await updateCredentialRevoked(tx, key.hash, now);
     } else {
-      await narrowCredential(tx, key.hash, { ...place(key), scope: formatScope(left) });
+      await updateCredentialScope(tx, key.hash, { ...place(key), scope: formatScope(left) });
       kept += counts;
     }
   }

@@ -13,7 +13,7 @@ import { restrictTo } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import type { ActivityEntry } from '../../ports/mailer.ts';
 import { type AgentRow, findOwnedAgent, listOwnedPage } from '../../store/agents.ts';
-import { type CredentialRow, listKeysPage, listStandings } from '../../store/credentials.ts';
+import { type CredentialRow, listCredentialsOfAgents, listKeysPage } from '../../store/credentials.ts';
 import { listEventsOf } from '../../store/events.ts';
 import { type ClaimMode, listRegistrations, type RegistrationRow } from '../../store/registrations.ts';
 import { endOfLife } from '../agents/agent-lifecycle.ts';
@@ -103,7 +103,7 @@ async function describe(deps: Deps, rows: readonly AgentRow[], ownerId: string):
       deps.db,
       rows.map(({ registrationId }) => registrationId),
     ),
-    listStandings(deps.db, ids, now),
+    listCredentialsOfAgents(deps.db, ids, now),
     hostedStandings(deps, ids),
   ]);
   const byId = new Map(registrations.map((registration) => [registration.id, registration]));

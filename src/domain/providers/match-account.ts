@@ -1,14 +1,12 @@
-import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { principalOf } from '../../lib/principals.ts';
 import { findAccount, findAccountByMailbox, lockAccount } from '../../store/accounts.ts';
-import type { Tx } from '../../store/engine/db.ts';
 import { lockOrCreatePrincipal, type PrincipalRow } from '../../store/principals.ts';
 import { insertSpentToken } from '../../store/spent-tokens.ts';
+import type { Work } from '../../work.ts';
 import { findOrCreateAccount } from '../accounts/find-or-create-account.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import { record } from '../audit/audit-log.ts';
 import type { LimitCounter } from '../limits/limits.ts';
-import type { SharedCounters } from '../limits/shared-counters.ts';
 import type { VerifiedAssertion } from './id-jag.ts';
 
 /** Whom a provider's token speaks of, in the transaction that acts on it: taken once, held, and matched to an account. */
@@ -26,12 +24,8 @@ export function assertionLimits({ issuer: { issuer } }: VerifiedAssertion): Limi
  *
  * @param shared of assertionLimits()
  */
-export async function consumeAssertion(
-  tx: Tx,
-  verified: VerifiedAssertion,
-  shared: SharedCounters,
-  now: number,
-): Promise<PrincipalRow> {
+export async function consumeAssertion(work: Work, verified: VerifiedAssertion): Promise<PrincipalRow> {
+  const { tx, now } = work;
   const { issuer } = verified.issuer;
   const { jti, issuedAt, expiresAt } = verified;
   if (!(await insertSpentToken(tx, issuer, jti, { issuedAt, endsAt: expiresAt + 2 * SKEW_MS }))) {
@@ -43,7 +37,7 @@ export async function consumeAssertion(
       },
     );
   }
-  await shared.use();
+  await work.consumeSharedLimits();
   const { subject, tenant } = verified;
   return lockOrCreatePrincipal(tx, principalOf({ issuer, tenant, subject }), issuer, now);
 }
@@ -54,13 +48,11 @@ export type Match =
   { kind: 'clean'; accountId: string; mailbox: string; isNew: boolean } | { kind: 'stepUp'; mailbox: string };
 
 export async function matchAccount(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   principal: PrincipalRow,
   { mailbox }: VerifiedAssertion,
 ): Promise<Match> {
+  const { tx } = work;
   const { accountId } = principal;
   if (accountId !== null && (await lockAccount(tx, accountId))) {
     const account = (await findAccount(tx, accountId))!;
@@ -68,22 +60,19 @@ export async function matchAccount(
   }
   if ((await findAccountByMailbox(tx, mailbox)) !== undefined) return { kind: 'stepUp', mailbox };
   // Another may begin it in this very moment, and then it is theirs: never a silent link (S-37).
-  const { id, isNew } = await findOrCreateAccount(tx, deps, origin, now, mailbox);
+  const { id, isNew } = await findOrCreateAccount(work, mailbox);
   return isNew ? { kind: 'clean', accountId: id, mailbox, isNew } : { kind: 'stepUp', mailbox };
 }
 
 /** What the audit keeps of a token: who presented it, of which product and run, as the provider calls them. */
 export async function auditAssertion(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   verified: VerifiedAssertion,
   registrationId: string,
 ): Promise<void> {
   const { clientId, agentPlatform, agentContextId } = verified;
   const { issuer } = verified.issuer;
-  await record(tx, deps, origin, now, {
+  await record(work, {
     kind: 'assertion.taken',
     subject: registrationId,
     details: {

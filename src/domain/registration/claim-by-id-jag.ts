@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { findRegistration } from '../../store/registrations.ts';
-import type { RequestOrigin } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { createAttempt, type OpenedAttempt } from '../claims/claim-attempts.ts';
 import type { ClaimFlow } from '../claims/claim-flows.ts';
 import { findOpenClaim } from '../claims/claim-status.ts';
@@ -9,8 +9,7 @@ import { type CompletedClaim, complete } from '../claims/complete-claim.ts';
 import { issueAdditional } from '../claims/issue-on-claim.ts';
 import { requiresOwnerSession } from '../claims/owner-policy.ts';
 import { effectiveAccessOf } from '../credentials/effective-access.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
-import { withSharedCounters } from '../limits/shared-counters.ts';
+import { useCase } from '../limits/use-case.ts';
 import { retryableIfKeysUnavailable, verifyIdJag } from '../providers/id-jag.ts';
 import {
   assertionLimits,
@@ -46,23 +45,26 @@ export async function claimByAssertion(
   const tokenHash = hashClaimToken(ask.claimToken);
   await findOpenClaim(deps.db, tokenHash, deps.clock());
   const verified = await retryableIfKeysUnavailable(verifyIdJag(deps, ask.assertion));
-  const claimed = await withLimitAudit(deps, origin, () =>
-    withSharedCounters(deps, assertionLimits(verified), async (tx, shared): Promise<ClaimedByWord> => {
-      const now = deps.clock();
-      const principal = await consumeAssertion(tx, verified, shared, now);
+  return useCase(
+    deps,
+    origin,
+    { sharedLimits: assertionLimits(verified) },
+    async (work): Promise<ClaimedByWord> => {
+      const { tx, now } = work;
+      const principal = await consumeAssertion(work, verified);
       const claim = await findOpenClaim(tx, tokenHash, now);
       await checkCompanion(tx, claim, ask.companion);
       const registration = (await findRegistration(tx, claim.registrationId))!;
       if (registration.kind !== 'anonymous') throw notAnonymous();
-      await auditAssertion(tx, deps, origin, now, verified, registration.id);
-      const matched = await matchAccount(tx, deps, origin, now, principal, verified);
+      await auditAssertion(work, verified, registration.id);
+      const matched = await matchAccount(work, principal, verified);
       const { mailbox } = matched;
       const terms = { mailbox, mode: 'merge', principal: principal.principal } as const;
       const isSettled =
         matched.kind === 'clean' &&
-        (matched.isNew || !(await requiresOwnerSession(tx, deps, terms, matched.accountId)));
+        (matched.isNew || !(await requiresOwnerSession(work, terms, matched.accountId)));
       if (!isSettled) {
-        const opened = await createAttempt(tx, deps, origin, now, {
+        const opened = await createAttempt(work, {
           claim,
           ceremony: ask.ceremony,
           ...terms,
@@ -72,14 +74,12 @@ export async function claimByAssertion(
       const proven = { ...terms, registrationId: registration.id, confirmedBy: matched.accountId };
       const { scopes: bound } = verified;
       const gives = bound === undefined ? 'identity' : 'nothing';
-      const completed = await complete(tx, deps, origin, now, claim, proven, { gives });
+      const completed = await complete(work, claim, proven, { gives });
       if (bound === undefined) return { kind: 'claimed', completed };
       const claimedNow = (await findRegistration(tx, registration.id))!;
       const begun = (await effectiveAccessOf(tx, deps, now, claimedNow))!;
-      const given = await issueAdditional(tx, deps, origin, now, begun, 'identity', bound);
+      const given = await issueAdditional(work, begun, 'identity', bound);
       return { kind: 'claimed', completed: { ...completed, ...given } };
-    }),
+    },
   );
-  deps.wakeOutbox();
-  return claimed;
 }

@@ -6,15 +6,15 @@ import { insertAgentAccount } from '../../store/accounts.ts';
 import { insertAgent } from '../../store/agents.ts';
 import { insertClaim } from '../../store/claims.ts';
 import { type CredentialType, insertRegistration } from '../../store/registrations.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
 import { viewLink } from '../claims/claim-links.ts';
 import type { IssuedCredential } from '../claims/issue-on-claim.ts';
 import { mintIdentity } from '../credentials/identity-assertions.ts';
 import { issueKey } from '../credentials/issue.ts';
-import { type IdempotentRequest, withIdempotency } from '../limits/idempotency.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
+import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { registrationLimits } from '../limits/limits.ts';
-import { withSharedCounters } from '../limits/shared-counters.ts';
+import { useCase } from '../limits/use-case.ts';
 
 /** How an agent introduces itself. */
 export interface Introduction {
@@ -52,74 +52,68 @@ export function registerAnonymous(
   input: Introduction & { gives: 'key' | 'identity' },
   repeatable?: IdempotentRequest,
 ): Promise<AnonymousRegistration> {
-  return withIdempotency(deps, repeatable, origin, (keep) =>
-    withLimitAudit(deps, origin, async () => {
-      const now = deps.clock();
-      const { limits, anonymousScopes } = deps.config;
-      const registrationId = newId('reg', now, deps.random);
-      const agentId = newId('agt', now, deps.random);
-      const userId = newId('usr', now, deps.random);
-      const claimToken = newSecret(input.token, deps.random);
-      const expiresAt = now + limits.unclaimedTtlSeconds * 1000;
-      const claimExpiresAt = Math.min(now + limits.claimTtlSeconds * 1000, expiresAt);
-
-      return withSharedCounters(deps, registrationLimits(origin.address), async (tx, shared) => {
-        const budgets = await shared.use();
-        const grant = { agentId, accountId: userId, scopes: anonymousScopes, expiresAt };
-        const registration = { id: registrationId, generation: 0 };
-        const terms = { registration, mailbox: undefined, endsAt: expiresAt, refreshable: true };
-        // Asked at once and done in this order: on PostgreSQL the way there and back costs more than a row.
-        const written = [
-          insertAgentAccount(tx, userId, null, now),
-          insertRegistration(tx, {
-            id: registrationId,
-            kind: 'anonymous',
-            agentId,
-            agentName: input.agentName ?? null,
-            now,
-            expiresAt,
-            credentialType: input.credentialType,
-          }),
-          insertAgent(tx, {
-            id: agentId,
-            accountId: userId,
-            registrationId,
-            name: input.agentName ?? null,
-            now,
-          }),
-          insertClaim(tx, {
-            tokenHash: hashSecret(claimToken),
-            registrationId,
-            now,
-            expiresAt: claimExpiresAt,
-          }),
-        ];
-        const giving: Promise<IssuedCredential> =
-          input.gives === 'key'
-            ? issueKey(tx, deps, now, grant).then((key) => ({ kind: 'key', ...key }))
-            : mintIdentity(tx, deps, now, terms).then((identity) => ({ kind: 'identity', identity }));
-        const recorded = record(tx, deps, origin, now, {
-          kind: 'registration.created',
-          accountId: userId,
-          agentId,
-          subject: registrationId,
-          details: { type: 'anonymous' },
-        });
-        const [given] = await Promise.all([giving, recorded, ...written]);
-        const answer: AnonymousRegistration = {
-          registrationId,
-          given,
-          userId,
-          agentId,
-          claimToken,
-          claimExpiresAt,
-          scopes: anonymousScopes,
-          verificationUri: viewLink(deps, registrationId),
-          budgets,
-        };
-        await keep(tx, answer);
-        return answer;
-      });
-    }),
-  );
+  const options = { idempotency: repeatable, sharedLimits: registrationLimits(origin.address) };
+  return useCase(deps, origin, options, async (work) => {
+    const { tx, now } = work;
+    const { limits, anonymousScopes } = deps.config;
+    const registrationId = newId('reg', now, deps.random);
+    const agentId = newId('agt', now, deps.random);
+    const userId = newId('usr', now, deps.random);
+    const claimToken = newSecret(input.token, deps.random);
+    const expiresAt = now + limits.unclaimedTtlSeconds * 1000;
+    const claimExpiresAt = Math.min(now + limits.claimTtlSeconds * 1000, expiresAt);
+    const budgets = await work.consumeSharedLimits();
+    const grant = { agentId, accountId: userId, scopes: anonymousScopes, expiresAt };
+    const registration = { id: registrationId, generation: 0 };
+    const terms = { registration, mailbox: undefined, endsAt: expiresAt, refreshable: true };
+    // Asked at once and done in this order: on PostgreSQL the way there and back costs more than a row.
+    const written = [
+      insertAgentAccount(tx, userId, null, now),
+      insertRegistration(tx, {
+        id: registrationId,
+        kind: 'anonymous',
+        agentId,
+        agentName: input.agentName ?? null,
+        now,
+        expiresAt,
+        credentialType: input.credentialType,
+      }),
+      insertAgent(tx, {
+        id: agentId,
+        accountId: userId,
+        registrationId,
+        name: input.agentName ?? null,
+        now,
+      }),
+      insertClaim(tx, {
+        tokenHash: hashSecret(claimToken),
+        registrationId,
+        now,
+        expiresAt: claimExpiresAt,
+      }),
+    ];
+    const giving: Promise<IssuedCredential> =
+      input.gives === 'key'
+        ? issueKey(work, grant).then((key) => ({ kind: 'key', ...key }))
+        : mintIdentity(work, terms).then((identity) => ({ kind: 'identity', identity }));
+    const recorded = record(work, {
+      kind: 'registration.created',
+      accountId: userId,
+      agentId,
+      subject: registrationId,
+      details: { type: 'anonymous' },
+    });
+    const [given] = await Promise.all([giving, recorded, ...written]);
+    return {
+      registrationId,
+      given,
+      userId,
+      agentId,
+      claimToken,
+      claimExpiresAt,
+      scopes: anonymousScopes,
+      verificationUri: viewLink(deps, registrationId),
+      budgets,
+    };
+  });
 }

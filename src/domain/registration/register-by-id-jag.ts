@@ -4,23 +4,22 @@ import { newId } from '../../lib/ids.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
 import { lockAgent } from '../../store/agents.ts';
 import { findClaimByTokenHash, insertClaim, replaceClaim } from '../../store/claims.ts';
-import type { Tx } from '../../store/engine/db.ts';
-import { type PrincipalRow, placePrincipal } from '../../store/principals.ts';
+import { type PrincipalRow, updatePrincipalRegistration } from '../../store/principals.ts';
 import {
   type CredentialType,
   findRegistration,
   insertRegistration,
   type RegistrationRow,
-  renewRegistration,
+  updateRegistrationRenewed,
 } from '../../store/registrations.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
 import { createAttempt, type OpenedAttempt } from '../claims/claim-attempts.ts';
 import type { ClaimFlow } from '../claims/claim-flows.ts';
 import { complete } from '../claims/complete-claim.ts';
 import { type IssuedCredential, issueAdditional } from '../claims/issue-on-claim.ts';
 import { type EffectiveAccess, effectiveAccessOf } from '../credentials/effective-access.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
-import { withSharedCounters } from '../limits/shared-counters.ts';
+import { useCase } from '../limits/use-case.ts';
 import { retryableIfKeysUnavailable, verifyIdJag } from '../providers/id-jag.ts';
 import {
   assertionLimits,
@@ -57,49 +56,49 @@ export async function presentAssertion(
   },
 ): Promise<IdJagResult> {
   const verified = await retryableIfKeysUnavailable(verifyIdJag(deps, ask.assertion));
-  const presented = await withLimitAudit(deps, origin, () =>
-    withSharedCounters(deps, assertionLimits(verified), async (tx, shared): Promise<IdJagResult> => {
-      const now = deps.clock();
-      const principal = await consumeAssertion(tx, verified, shared, now);
-      const standing = await findStanding(tx, deps, now, principal);
+  return useCase(
+    deps,
+    origin,
+    { sharedLimits: assertionLimits(verified) },
+    async (work): Promise<IdJagResult> => {
+      const { tx, now } = work;
+      const principal = await consumeAssertion(work, verified);
+      const standing = await findStanding(work, principal);
       if (standing !== undefined) {
-        await auditAssertion(tx, deps, origin, now, verified, standing.registration.id);
-        const more = await issueAdditional(tx, deps, origin, now, standing, ask.gives, verified.scopes);
+        await auditAssertion(work, verified, standing.registration.id);
+        const more = await issueAdditional(work, standing, ask.gives, verified.scopes);
         return { kind: 'known', standing, ...more };
       }
-      const matched = await matchAccount(tx, deps, origin, now, principal, verified);
+      const matched = await matchAccount(work, principal, verified);
       if (matched.kind === 'stepUp') {
-        const begun = await startStepUp(tx, deps, origin, now, {
+        const begun = await startStepUp(work, {
           principal,
           mailbox: matched.mailbox,
           ...ask,
         });
-        await auditAssertion(tx, deps, origin, now, verified, begun.opened.registrationId);
+        await auditAssertion(work, verified, begun.opened.registrationId);
         return begun;
       }
-      const arrived = await createRegistration(tx, deps, origin, now, principal, ask);
+      const arrived = await createRegistration(work, principal, ask);
       const terms = { mode: 'merge', principal: principal.principal } as const;
       const proven = { ...arrived, ...terms, mailbox: matched.mailbox, confirmedBy: matched.accountId };
       const claim = (await findClaimByTokenHash(tx, arrived.tokenHash))!;
-      await complete(tx, deps, origin, now, claim, proven, { gives: 'nothing' });
+      await complete(work, claim, proven, { gives: 'nothing' });
       const registration = (await findRegistration(tx, arrived.registrationId))!;
       const begun = (await effectiveAccessOf(tx, deps, now, registration))!;
-      await auditAssertion(tx, deps, origin, now, verified, arrived.registrationId);
-      const more = await issueAdditional(tx, deps, origin, now, begun, ask.gives, verified.scopes);
+      await auditAssertion(work, verified, arrived.registrationId);
+      const more = await issueAdditional(work, begun, ask.gives, verified.scopes);
       return { kind: 'known', standing: begun, ...more };
-    }),
+    },
   );
-  deps.wakeOutbox();
-  return presented;
 }
 
 /** The agent that a user's assertions have led to so far, if it still works for whom they let act for them. */
 async function findStanding(
-  tx: Tx,
-  deps: Deps,
-  now: number,
+  work: Work,
   { registrationId, accountId }: PrincipalRow,
 ): Promise<EffectiveAccess | undefined> {
+  const { tx, now, deps } = work;
   if (registrationId === null || accountId === null) return undefined;
   const registration = await findRegistration(tx, registrationId);
   if (!registration?.agentId) return undefined;
@@ -111,13 +110,11 @@ async function findStanding(
 
 /** A registration for a user of a provider, with a claim that nobody holds the token of. */
 async function createRegistration(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+  work: Work,
   principal: PrincipalRow,
   ask: { agentName: string | undefined; credentialType?: CredentialType | undefined },
 ): Promise<{ registrationId: string; tokenHash: Buffer; claimToken: string; expiresAt: number }> {
+  const { tx, now, deps } = work;
   const registrationId = newId('reg', now, deps.random);
   const claimToken = newSecret('clm', deps.random);
   const tokenHash = hashSecret(claimToken);
@@ -133,8 +130,8 @@ async function createRegistration(
     principal: principal.principal,
   });
   await insertClaim(tx, { tokenHash, registrationId, now, expiresAt });
-  await placePrincipal(tx, principal.principal, registrationId);
-  await record(tx, deps, origin, now, {
+  await updatePrincipalRegistration(tx, principal.principal, registrationId);
+  await record(work, {
     kind: 'registration.created',
     subject: registrationId,
     details: { type: 'id_jag', issuer: principal.issuer },
@@ -143,11 +140,8 @@ async function createRegistration(
 }
 
 /** The ceremony for a mailbox that has an account: a repeated presentation keeps the registration and begins it anew. */
-export async function startStepUp(
-  tx: Tx,
-  deps: Deps,
-  origin: RequestOrigin,
-  now: number,
+async function startStepUp(
+  work: Work,
   of: {
     principal: PrincipalRow;
     mailbox: string;
@@ -157,36 +151,31 @@ export async function startStepUp(
   },
 ): Promise<Extract<IdJagResult, { kind: 'stepUp' }>> {
   const { principal, mailbox, ceremony } = of;
-  const pending = await findPending(tx, principal, now);
+  const pending = await findPending(work, principal);
   const { registrationId, tokenHash, claimToken, expiresAt } = pending
-    ? await renewClaim(tx, deps, now, pending, of.credentialType)
-    : await createRegistration(tx, deps, origin, now, principal, of);
+    ? await renewClaim(work, pending, of.credentialType)
+    : await createRegistration(work, principal, of);
   const claim = { tokenHash, registrationId, expiresAt };
-  const opened = await createAttempt(tx, deps, origin, now, { claim, mailbox, mode: 'merge', ceremony });
+  const opened = await createAttempt(work, { claim, mailbox, mode: 'merge', ceremony });
   return { kind: 'stepUp', claimToken, claimExpiresAt: expiresAt, opened };
 }
 
 async function findPending(
-  tx: Tx,
+  work: Work,
   { registrationId }: PrincipalRow,
-  now: number,
 ): Promise<RegistrationRow | undefined> {
+  const { tx, now } = work;
   const registration = registrationId === null ? undefined : await findRegistration(tx, registrationId);
   const isPending = registration?.agentId === null && registration.expiresAt > now;
   return isPending ? registration : undefined;
 }
 
-async function renewClaim(
-  tx: Tx,
-  deps: Deps,
-  now: number,
-  { id }: RegistrationRow,
-  credentialType: CredentialType | undefined,
-) {
+async function renewClaim(work: Work, { id }: RegistrationRow, credentialType: CredentialType | undefined) {
+  const { tx, now, deps } = work;
   const claimToken = newSecret('clm', deps.random);
   const tokenHash = hashSecret(claimToken);
   const expiresAt = now + deps.config.limits.claimTtlSeconds * 1000;
-  await renewRegistration(tx, id, { expiresAt, credentialType });
+  await updateRegistrationRenewed(tx, id, { expiresAt, credentialType });
   await replaceClaim(tx, { tokenHash, registrationId: id, now, expiresAt });
   return { registrationId: id, tokenHash, claimToken, expiresAt };
 }

@@ -4,13 +4,13 @@ import { newId } from '../../lib/ids.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
 import { insertClaim } from '../../store/claims.ts';
 import { type ClaimMode, insertRegistration } from '../../store/registrations.ts';
-import { type RequestOrigin, record } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { record } from '../audit/audit-log.ts';
 import { createAttempt, type OpenedAttempt } from '../claims/claim-attempts.ts';
 import type { ClaimFlow } from '../claims/claim-flows.ts';
-import { type IdempotentRequest, withIdempotency } from '../limits/idempotency.ts';
-import { withLimitAudit } from '../limits/limit-audit.ts';
+import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { registrationLimits } from '../limits/limits.ts';
-import { withSharedCounters } from '../limits/shared-counters.ts';
+import { useCase } from '../limits/use-case.ts';
 import type { Introduction } from './register-anonymous.ts';
 
 /** An agent that registers with the mailbox of its human. */
@@ -41,41 +41,33 @@ export async function registerWithMailbox(
   },
   repeatable?: IdempotentRequest,
 ): Promise<AssertedRegistration> {
-  const registered = await withIdempotency<AssertedRegistration>(deps, repeatable, origin, (keep) =>
-    withLimitAudit(deps, origin, async () => {
-      const now = deps.clock();
-      const { limits } = deps.config;
-      const registrationId = newId('reg', now, deps.random);
-      const claimToken = newSecret(input.token, deps.random);
-      const tokenHash = hashSecret(claimToken);
-      const claimExpiresAt = now + limits.claimTtlSeconds * 1000;
-
-      return withSharedCounters(deps, registrationLimits(origin.address), async (tx, shared) => {
-        const budgets = await shared.use();
-        await insertRegistration(tx, {
-          id: registrationId,
-          kind: input.kind,
-          agentId: null,
-          agentName: input.agentName ?? null,
-          now,
-          expiresAt: claimExpiresAt,
-          credentialType: input.credentialType,
-        });
-        await insertClaim(tx, { tokenHash, registrationId, now, expiresAt: claimExpiresAt });
-        await record(tx, deps, origin, now, {
-          kind: 'registration.created',
-          subject: registrationId,
-          details: { type: input.kind },
-        });
-        const { mailbox, mode, ceremony } = input;
-        const claim = { tokenHash, registrationId, expiresAt: claimExpiresAt };
-        const opened = await createAttempt(tx, deps, origin, now, { claim, mailbox, mode, ceremony });
-        const answer: AssertedRegistration = { ...opened, claimToken, claimExpiresAt, budgets };
-        await keep(tx, answer);
-        return answer;
-      });
-    }),
-  );
-  deps.wakeOutbox();
-  return registered;
+  const options = { idempotency: repeatable, sharedLimits: registrationLimits(origin.address) };
+  return useCase(deps, origin, options, async (work) => {
+    const { tx, now } = work;
+    const { limits } = deps.config;
+    const registrationId = newId('reg', now, deps.random);
+    const claimToken = newSecret(input.token, deps.random);
+    const tokenHash = hashSecret(claimToken);
+    const claimExpiresAt = now + limits.claimTtlSeconds * 1000;
+    const budgets = await work.consumeSharedLimits();
+    await insertRegistration(tx, {
+      id: registrationId,
+      kind: input.kind,
+      agentId: null,
+      agentName: input.agentName ?? null,
+      now,
+      expiresAt: claimExpiresAt,
+      credentialType: input.credentialType,
+    });
+    await insertClaim(tx, { tokenHash, registrationId, now, expiresAt: claimExpiresAt });
+    await record(work, {
+      kind: 'registration.created',
+      subject: registrationId,
+      details: { type: input.kind },
+    });
+    const { mailbox, mode, ceremony } = input;
+    const claim = { tokenHash, registrationId, expiresAt: claimExpiresAt };
+    const opened = await createAttempt(work, { claim, mailbox, mode, ceremony });
+    return { ...opened, claimToken, claimExpiresAt, budgets };
+  });
 }

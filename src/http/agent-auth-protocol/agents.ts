@@ -4,7 +4,7 @@ import { capabilitiesOf, readAsked } from '../../domain/hosts/capabilities.ts';
 import type { ConnectionRequest } from '../../domain/hosts/connection-requests.ts';
 import { type HostedAgent, showOwnHostedAgent } from '../../domain/hosts/host-agent-view.ts';
 import {
-  reactivate as reactivateAgent,
+  reactivateHostedAgent,
   registerHostedAgent,
   revokeHostedAgent,
   rotateAgentKey,
@@ -14,6 +14,9 @@ import { REFUSED } from '../../domain/hosts/refused-capabilities.ts';
 import { requestCapabilities as request } from '../../domain/hosts/request-capabilities.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { secondsUntil } from '../../lib/time.ts';
+import { isVisibleAscii } from '../../lib/visible-ascii.ts';
 import { type Call, json, operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 
@@ -35,16 +38,16 @@ const question = {
   binding_message: shortText(200).describe('Shown to the human, to tell this request from others'),
 };
 
-export const registerBody = z.object({
+const registerBody = z.object({
   name: z.string().min(1).max(200),
   host_name: shortText(200),
   capabilities: asked.nullish(),
   mode: z.string().max(32).default('delegated'),
   ...question,
 });
-export const requestBody = z.object({ capabilities: asked.min(1), ...question });
-export const agentBody = z.object({ agent_id: z.string().max(64) });
-export const rotateBody = z.object({ agent_id: z.string().max(64), public_key: z.unknown() });
+const requestBody = z.object({ capabilities: asked.min(1), ...question });
+const agentBody = z.object({ agent_id: z.string().max(64) });
+const rotateBody = z.object({ agent_id: z.string().max(64), public_key: z.unknown() });
 
 const time = z.iso.datetime().optional();
 const schema = z.looseObject({}).optional().describe('JSON Schema');
@@ -70,7 +73,7 @@ const approval = z.object({
   user_code: z.string().optional(),
   binding_message: z.string().optional(),
 });
-export const agentAnswer = z.object({
+const agentAnswer = z.object({
   agent_id: z.string(),
   host_id: z.string(),
   name: z.string(),
@@ -85,7 +88,7 @@ export const agentAnswer = z.object({
   approval: approval.optional(),
 });
 
-export const endAnswer = z.object({ agent_id: z.string(), status: z.string() });
+const endAnswer = z.object({ agent_id: z.string(), status: z.string() });
 
 /** POST /agent/register */
 export const register = operation({
@@ -132,8 +135,7 @@ export const showStatus = operation({
   async handle(call) {
     const id = call.query.get('agent_id');
     if (id === null) throw new Failure('badRequest', 'Say which: ?agent_id=…', { field: 'agent_id' });
-    // PostgreSQL knows no NUL in a text, and fails instead of finding nothing.
-    if (!/^[\x21-\x7e]+$/.test(id)) throw protocolError('agent_not_found', 'There is no such agent.');
+    if (!isVisibleAscii(id)) throw protocolError('agent_not_found', 'There is no such agent.');
     const shown = await showOwnHostedAgent(call.deps, call.caller.host, id);
     return { data: describe(call, shown) };
   },
@@ -147,7 +149,7 @@ export const reactivate = operation({
   answer: agentAnswer,
   async handle(call) {
     const { deps, origin, caller, body } = call;
-    return { data: describe(call, await reactivateAgent(deps, origin, caller.host, body.agent_id)) };
+    return { data: describe(call, await reactivateHostedAgent(deps, origin, caller.host, body.agent_id)) };
   },
 });
 
@@ -242,11 +244,11 @@ function describe({ deps }: Pick<Call<unknown, 'agentHost'>, 'deps'>, shown: Hos
     ...(approval && {
       approval: {
         method: approval.method,
-        expires_in: Math.max(0, Math.floor((approval.expiresAt - deps.clock()) / 1000)),
+        expires_in: secondsUntil(approval.expiresAt, deps.clock()),
         interval: POLL_SECONDS,
         ...(approval.method === 'device_authorization'
           ? {
-              verification_uri: `${deps.config.publicUrl}/connect`,
+              verification_uri: `${deps.config.publicUrl}${PAGES.connect}`,
               verification_uri_complete: approval.verificationUri,
               user_code: approval.code,
             }

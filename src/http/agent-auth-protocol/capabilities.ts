@@ -6,7 +6,7 @@ import {
   grantedTo,
   isPublicCapability,
 } from '../../domain/hosts/capabilities.ts';
-import { execute as run } from '../../domain/hosts/execute-capability.ts';
+import { executeCapability } from '../../domain/hosts/execute-capability.ts';
 import { protocolError } from '../../domain/hosts/protocol-errors.ts';
 import { Failure } from '../../errors.ts';
 import { type Call, json, operation } from '../server/table.ts';
@@ -21,27 +21,27 @@ const listed = z.object({
   location: z.string().optional().describe('Where agents use it; by default here'),
   grant_status: z.enum(['granted', 'not_granted']).optional(),
 });
-export const listAnswer = z.object({
+const listAnswer = z.object({
   capabilities: z.array(listed),
   has_more: z.boolean(),
   next_cursor: z.string().optional(),
 });
-export const describeAnswer = listed.extend({
+const describeAnswer = listed.extend({
   input: z.looseObject({}).describe('JSON Schema'),
   output: z.looseObject({}).optional().describe('JSON Schema'),
 });
 
-export const executeBody = z.object({
+const executeBody = z.object({
   capability: z.string().min(1).max(64),
   arguments: z.record(z.string(), z.unknown()).nullish(),
 });
-export const executeAnswer = z.object({ data: z.unknown() });
-export const introspectBody = z.object({
+const executeAnswer = z.object({ data: z.unknown() });
+const introspectBody = z.object({
   token: z.string().min(1).max(8192),
   client_id: z.string().optional(),
   client_secret: z.string().optional(),
 });
-export const introspectAnswer = z.looseObject({ active: z.boolean() });
+const introspectAnswer = z.looseObject({ active: z.boolean() });
 
 /** GET /capability/list */
 export const list = operation({
@@ -98,7 +98,7 @@ export const execute = operation({
   answer: executeAnswer,
   async handle(call) {
     const { deps, origin, caller, body } = call;
-    const data = await run(deps, origin, caller, body.capability, body.arguments ?? {});
+    const data = await executeCapability(deps, origin, caller, body.capability, body.arguments ?? {});
     return { data: { data } };
   },
 });

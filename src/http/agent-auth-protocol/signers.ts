@@ -1,9 +1,9 @@
 import type { Deps } from '../../deps.ts';
-import type { RequestOrigin } from '../../domain/audit/audit-log.ts';
 import { protocolError } from '../../domain/hosts/protocol-errors.ts';
 import { verifyAgentToken, verifyHostToken } from '../../domain/hosts/signed-requests.ts';
 import { assertFloodLimit } from '../../domain/limits/flood-limit.ts';
 import { Failure } from '../../errors.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { PATHS } from '../server/paths.ts';
 import type { CallerKind, Callers } from '../server/table.ts';
 

@@ -22,9 +22,9 @@ export const keyShape = z.object({
   revoked_at: iso.optional(),
 });
 
-export const tokensAnswer = z.object({ tokens: z.array(keyShape) });
+const tokensAnswer = z.object({ tokens: z.array(keyShape) });
 
-export const createTokenBody = z.object({
+const createTokenBody = z.object({
   name: z.string().min(1).max(64),
   scope: z.string().min(1).max(1024).describe('Scope words, separated by spaces or commas'),
   expires_in: z
@@ -40,8 +40,8 @@ export const createTokenBody = z.object({
     .describe('URLs of the resource servers that it is for; without it for all')
     .optional(),
 });
-export const createTokenAnswer = keyShape.extend({ credential: z.string() });
-export const revokeTokenAnswer = z.object({ id: z.string(), revoked: z.literal(true), revoked_at: iso });
+const createTokenAnswer = keyShape.extend({ credential: z.string() });
+const revokeTokenAnswer = z.object({ id: z.string(), revoked: z.literal(true), revoked_at: iso });
 
 /** GET /api/tokens */
 export const listTokens = operation({

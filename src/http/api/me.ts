@@ -13,7 +13,7 @@ import { keyShape, renderKey } from './api-tokens.ts';
 
 /** What an agent may learn of itself, and the keys it manages (tinysend profile). */
 
-export const meAnswer = z.object({
+const meAnswer = z.object({
   user_id: z.string(),
   agent_id: z.string().optional(),
   agent_name: z.string().optional(),

@@ -4,6 +4,7 @@ import { Failure } from '../../errors.ts';
 import { normalizeCode } from '../../lib/code-text.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { hashSecret } from '../../lib/secrets.ts';
+import { isVisibleAscii } from '../../lib/visible-ascii.ts';
 import type { Call } from '../server/table.ts';
 
 /** Members of bodies that all versions of auth.md have in common, and what makes its requests repeatable. */
@@ -65,7 +66,7 @@ function repeatableOf(
 ): IdempotentRequest | undefined {
   const key = call.header('idempotency-key');
   if (key === undefined) return undefined;
-  if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
+  if (key.length > 255 || !isVisibleAscii(key)) {
     throw new Failure('badRequest', 'An Idempotency-Key is 1 to 255 visible ASCII characters.');
   }
   return { key, body: call.bytes, ...terms };

@@ -3,6 +3,7 @@ import type { Deps } from '../../deps.ts';
 import type { OpenedAttempt } from '../../domain/claims/claim-attempts.ts';
 import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
 import type { SignedIdentity } from '../../domain/credentials/identity-assertions.ts';
+import { secondsUntil } from '../../lib/time.ts';
 import { PATHS } from '../server/paths.ts';
 import { iso, toIso } from '../server/wire-times.ts';
 
@@ -140,7 +141,7 @@ export function codeToType(
   if (opened.typedCode === undefined) return undefined;
   return {
     user_code: opened.typedCode,
-    expires_in: Math.max(0, Math.floor((opened.codeExpiresAt - deps.clock()) / 1000)),
+    expires_in: secondsUntil(opened.codeExpiresAt, deps.clock()),
     verification_uri: opened.verificationUri,
     interval: POLL_SECONDS,
   };

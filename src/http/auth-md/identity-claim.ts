@@ -22,14 +22,14 @@ import {
 
 /** auth.md 0.2 to 0.7, and production: /agent/identity/claim, by which a human comes to vouch (auth.md v0.6, POST /agent/identity/claim). */
 
-export const claimBody = z.object({ claim_token: claimToken, ...hintMembers });
+const claimBody = z.object({ claim_token: claimToken, ...hintMembers });
 const productionClaimBody = claimBody.extend({ type: z.string().max(64) });
 const assertedClaimBody = z.object({
   type: z.literal('identity_assertion'),
   claim_token: claimToken,
   assertion,
 });
-export const completeBody = z.object({ claim_token: claimToken, otp: readOutCode });
+const completeBody = z.object({ claim_token: claimToken, otp: readOutCode });
 const productionCompleteBody = z.object({ claim_token: claimToken, user_code: readOutCode });
 
 type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'agentIfAny'>;

@@ -28,7 +28,7 @@ export const assertion = z.string().min(1).max(8192);
 /** `email` and `login_hint` are one and the same; null is as good as nothing. */
 export const hintMembers = { login_hint: hint.nullish(), email: hint.nullish() };
 
-export const identityBody = z.discriminatedUnion(
+const identityBody = z.discriminatedUnion(
   'type',
   [
     z.object({ type: z.literal('anonymous'), agent_name: agentName.nullish() }).meta({ title: 'anonymous' }),

@@ -2,6 +2,7 @@ import type { Deps } from '../../deps.ts';
 import type { Agent } from '../../domain/agents/agent-view.ts';
 import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
 import type { Bearer } from '../../domain/credentials/bearer.ts';
+import { PAGES } from '../../lib/page-paths.ts';
 import { PATHS } from '../server/paths.ts';
 
 /** What an agent does next: one or two sentences for a language model with curl, in answers of the tinysend profile (`next`). */
@@ -34,7 +35,7 @@ export function afterCompletion({ publicUrl }: Config): string {
 /** For the bearer of a key, by how far its agent's claim has come. */
 export function nextOf(config: Config, bearer: Bearer, agent: Agent | undefined): string {
   const { publicUrl } = config;
-  if (agent === undefined) return `Use the key. Its human manages it at ${publicUrl}/keys.`;
+  if (agent === undefined) return `Use the key. Its human manages it at ${publicUrl}${PAGES.keys}.`;
   if (bearer.isSuperseded) {
     return 'Use the key that the claim gave: this one is from before the claim, and only reads for a few minutes more.';
   }

@@ -4,8 +4,8 @@ import { operation } from '../server/table.ts';
 
 /** What agent providers tell us of their users (auth.md v0.3, POST /agent/event/notify; RFC 8935): the body is the token. */
 
-export const eventBody = z.object({ token: z.string().min(1) });
-export const revokedAnswer = z.object({ revoked: z.int().describe('How many keys and tokens ended by it') });
+const eventBody = z.object({ token: z.string().min(1) });
+const revokedAnswer = z.object({ revoked: z.int().describe('How many keys and tokens ended by it') });
 
 /** POST /agent/event/notify: when this answers, it holds (RFC 8935 2.2). */
 export const receiveEvent = operation({

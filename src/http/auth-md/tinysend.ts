@@ -41,7 +41,7 @@ const verificationUri = z
   .url()
   .describe('The page on which the human reviews the claim and can type the code');
 
-export const registerBody = z.discriminatedUnion(
+const registerBody = z.discriminatedUnion(
   'type',
   [
     z.object({ type: z.literal('anonymous'), agent_name: agentName }).meta({ title: 'anonymous' }),
@@ -56,7 +56,7 @@ export const registerBody = z.discriminatedUnion(
   ],
   { error: 'it must be "anonymous" or "identity_assertion".' },
 );
-export const registerAnswer = z.union([
+const registerAnswer = z.union([
   z.object({
     credential: z.string(),
     user_id: z.string(),
@@ -79,8 +79,8 @@ export const registerAnswer = z.union([
   }),
 ]);
 
-export const claimBody = z.object({ claim_token: claimToken, email, link });
-export const claimAnswer = z.object({
+const claimBody = z.object({ claim_token: claimToken, email, link });
+const claimAnswer = z.object({
   verification_required: z.literal(true),
   verification_uri: verificationUri,
   message: z.string(),
@@ -88,7 +88,7 @@ export const claimAnswer = z.object({
   next,
 });
 
-export const completeBody = z.object({
+const completeBody = z.object({
   claim_token: claimToken,
   otp: z
     .string()
@@ -98,7 +98,7 @@ export const completeBody = z.object({
     .describe('Without it: asks whether the human has approved at verification_uri')
     .optional(),
 });
-export const completeAnswer = z.object({
+const completeAnswer = z.object({
   credential: z.string(),
   user_id: z.string(),
   agent_id: z.string(),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { introspect as ask } from '../../domain/credentials/introspection.ts';
+import { introspectBearer } from '../../domain/credentials/introspection.ts';
 import { introspectAgent, looksSigned } from '../../domain/hosts/agent-introspection.ts';
 import { accountOfHost } from '../../domain/hosts/hosts.ts';
 import { formatScope } from '../../lib/scopes.ts';
@@ -8,14 +8,14 @@ import { agentTokenAudiences } from '../agent-auth-protocol/signers.ts';
 import { type Call, operation, urlencoded } from '../server/table.ts';
 
 /** RFC 7662. The resource server authenticates by HTTP Basic or with these two members. */
-export const introspectBody = z.object({
+const introspectBody = z.object({
   token: z.string().max(8192),
   token_type_hint: z.string().optional(),
   client_id: z.string().optional(),
   client_secret: z.string().optional(),
 });
 
-export const introspectAnswer = z.union([
+const introspectAnswer = z.union([
   z.object({ active: z.literal(false) }),
   z.object({
     active: z.literal(true),
@@ -43,7 +43,7 @@ export const introspect = operation({
   async handle(call) {
     const { deps, origin, caller, body } = call;
     if (looksSigned(body.token)) return { data: await introspectSigned(call) };
-    const found = await ask(deps, origin, caller, body.token);
+    const found = await introspectBearer(deps, origin, caller, body.token);
     if (!found.active) return { data: { active: false } };
     return {
       data: {

@@ -15,7 +15,7 @@ import { CLAIM, JWT_BEARER } from './grant-types.ts';
 
 const text = z.string().max(8192);
 
-export const tokenBody = z.object({
+const tokenBody = z.object({
   grant_type: text.max(256).optional(),
   assertion: text.describe(`With ${JWT_BEARER}: the identity assertion that this service gave`).nullish(),
   claim_token: text.describe(`With ${CLAIM}: the claim token of the registration`).nullish(),
@@ -25,7 +25,7 @@ export const tokenBody = z.object({
   scope: text.describe('Fewer scopes than the agent may have, separated by spaces').nullish(),
 });
 
-export const tokenAnswer = z.object({
+const tokenAnswer = z.object({
   access_token: z.string(),
   token_type: z.literal('Bearer'),
   expires_in: z.int(),

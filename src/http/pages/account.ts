@@ -6,9 +6,11 @@ import { listActivity } from '../../domain/audit/list-activity.ts';
 import { listPersonalKeys } from '../../domain/credentials/personal-keys.ts';
 import { deleteAccount } from '../../domain/owner/delete-account.ts';
 import { listOwnedAgents } from '../../domain/owner/owned-agent-view.ts';
-import { formatTime, presentHappening } from '../../lib/display.ts';
+import { formatActivity } from '../../lib/format-activity.ts';
+import { formatTime } from '../../lib/format-time.ts';
 import { allItems } from '../../lib/list-pages.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
+import { PAGES } from '../../lib/page-paths.ts';
 import { renderKey } from '../api/api-tokens.ts';
 import { renewBrowser } from '../server/browser-session.ts';
 import { clearCookie } from '../server/cookies.ts';
@@ -21,10 +23,10 @@ import { type Pages, redirect } from './pages.ts';
 
 /** What a signed-in human sees of their own account. */
 
-export const endSessionForm = form({ session: z.string().max(64) });
+const endSessionForm = form({ session: z.string().max(64) });
 /** To be sure, one types the address of the account. */
-export const deleteForm = form({ mailbox: z.string().max(254).default('') });
-export const wantsMailForm = form({ wanted: z.enum(['yes', 'no']) });
+const deleteForm = form({ mailbox: z.string().max(254).default('') });
+const wantsMailForm = form({ wanted: z.enum(['yes', 'no']) });
 
 /** GET /account */
 export function accountPage(pages: Pages) {
@@ -46,7 +48,7 @@ export function accountPage(pages: Pages) {
           seenAt: formatTime(seenAt),
           isThis: id === session.id,
         })),
-        older: olderLink('/account', query, 'before', sessions.next),
+        older: olderLink(PAGES.account, query, 'before', sessions.next),
       });
     },
   });
@@ -65,8 +67,8 @@ export function activityPage(pages: Pages) {
       const { accountId } = caller.session;
       const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_PAGE);
       return pages.show(caller, 'activity', {
-        activity: activity.map(presentHappening),
-        older: olderLink('/account/activity', query, 'before', next),
+        activity: activity.map(formatActivity),
+        older: olderLink(PAGES.activity, query, 'before', next),
       });
     },
   });
@@ -141,7 +143,7 @@ export function deletePage(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'What deleting it means',
     handle({ caller }) {
-      const typed = caller.draft('/account/delete')?.mailbox;
+      const typed = caller.draft(PAGES.deleteAccount)?.mailbox;
       return pages.show(caller, 'delete-account', { mailbox: caller.session.mailbox, typed });
     },
   });
@@ -174,7 +176,7 @@ export const endOneSession = submit({
   async handle(call) {
     const { deps, origin, caller, body } = call;
     await endSession(deps, origin, caller.session.accountId, body.session);
-    return redirect(deps.config, '/account');
+    return redirect(deps.config, PAGES.account);
   },
 });
 
@@ -186,6 +188,6 @@ export const changeMail = submit({
   async handle(call) {
     const { deps, origin, caller, body } = call;
     await setWantsMail(deps, origin, caller.session, body.wanted === 'yes');
-    return redirect(deps.config, '/account');
+    return redirect(deps.config, PAGES.account);
   },
 });

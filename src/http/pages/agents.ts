@@ -8,7 +8,10 @@ import {
   unlinkAgent,
 } from '../../domain/owner/manage-agents.ts';
 import { listOwnedAgents, type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
-import { displayName, formatTime, presentHappening } from '../../lib/display.ts';
+import { formatActivity } from '../../lib/format-activity.ts';
+import { formatTime } from '../../lib/format-time.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { chosen, form } from './forms.ts';
 import { presentKey } from './keys.ts';
@@ -18,14 +21,14 @@ import { type Pages, redirect } from './pages.ts';
 
 /** A human's agents. */
 
-export const agentForm = form({});
+const agentForm = form({});
 /** A name that shows nothing cannot be clicked. */
 const visible = (name: string) => displayName(name) !== '';
-export const renameForm = form({
+const renameForm = form({
   name: z.string().trim().max(64).refine(visible, 'it must hold something that can be seen.'),
 });
 /** A box is on where the agent keeps the scope: `scope:read`. */
-export const narrowForm = form({}).catchall(z.string().max(64));
+const narrowForm = form({}).catchall(z.string().max(64));
 
 type Visit<Form = undefined> = Call<Form, 'signedInUser'>;
 
@@ -43,9 +46,9 @@ export function agentsPage(pages: Pages) {
       ]);
       return pages.show(caller, 'agents', {
         agents: agents.items.map(present),
-        list: presentList('/agents', query, agents.next),
+        list: presentList(PAGES.agents, query, agents.next),
         hosts: hosts.items.map(presentHost),
-        olderHosts: olderLink('/agents', query, 'hosts', hosts.next),
+        olderHosts: olderLink(PAGES.agents, query, 'hosts', hosts.next),
       });
     },
   });
@@ -65,7 +68,7 @@ export function agentPage(pages: Pages) {
         before,
       );
       const { scopes } = deps.config;
-      const path = `/agents/${agent.id}` as const;
+      const path = `${PAGES.agents}/${agent.id}` as const;
       const narrowed = caller.draft(`${path}/narrow`);
       return pages.show(caller, 'agent', {
         agent: present(agent),
@@ -77,7 +80,7 @@ export function agentPage(pages: Pages) {
         })),
         keys: keys.items.map((key) => presentKey(key, deps.clock())),
         olderKeys: olderLink(path, query, 'keys', keys.next),
-        activity: activity.items.map(presentHappening),
+        activity: activity.items.map(formatActivity),
         older: olderLink(path, query, 'before', activity.next),
       });
     },
@@ -112,7 +115,7 @@ export const unlink = submit({
   form: agentForm,
   async handle(call) {
     await act(call, (id, ownerId) => unlinkAgent(call.deps, call.origin, ownerId, id));
-    return redirect(call.deps.config, '/agents');
+    return redirect(call.deps.config, PAGES.agents);
   },
 });
 
@@ -123,7 +126,7 @@ export const undo = submit({
   form: agentForm,
   async handle(call) {
     await act(call, (id, ownerId) => undoMerge(call.deps, call.origin, ownerId, id));
-    return redirect(call.deps.config, '/agents');
+    return redirect(call.deps.config, PAGES.agents);
   },
 });
 
@@ -143,7 +146,7 @@ async function act(
   change: (id: string, ownerId: string) => Promise<void>,
 ): Promise<HandlerResult> {
   await change(params.id!, caller.session.accountId);
-  return redirect(deps.config, `/agents/${params.id}`);
+  return redirect(deps.config, `${PAGES.agents}/${params.id}`);
 }
 
 function presentHost(host: OwnedHost): object {

@@ -8,7 +8,8 @@ import {
   showAuthenticator,
 } from '../../domain/accounts/totp.ts';
 import { Failure } from '../../errors.ts';
-import { formatTime } from '../../lib/display.ts';
+import { formatTime } from '../../lib/format-time.ts';
+import { PAGES } from '../../lib/page-paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { form, typedCode } from './forms.ts';
 import { submit } from './operations.ts';
@@ -16,8 +17,8 @@ import { type Pages, redirect } from './pages.ts';
 
 /** The second factor: setting an authenticator app up, recovery codes, and the end of it. */
 
-export const addForm = form({ sealed: z.string().max(256), code: typedCode });
-export const plainForm = form({});
+const addForm = form({ sealed: z.string().max(256), code: typedCode });
+const plainForm = form({});
 
 type Visit<Form = undefined> = Call<Form, 'recentlyVerifiedUser'>;
 
@@ -71,7 +72,7 @@ export const remove = submit({
   form: plainForm,
   async handle(call) {
     await removeAuthenticator(call.deps, call.origin, call.caller.session.accountId);
-    return redirect(call.deps.config, '/account');
+    return redirect(call.deps.config, PAGES.account);
   },
 });
 

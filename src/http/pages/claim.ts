@@ -3,8 +3,10 @@ import { type ClaimLink, readClaimLink } from '../../domain/claims/claim-links.t
 import { type ClaimView, viewClaim } from '../../domain/claims/claim-review.ts';
 import { approveClaim, confirmClaim, denyClaim } from '../../domain/claims/decide-claim.ts';
 import { Failure } from '../../errors.ts';
-import { displayName, formatTime } from '../../lib/display.ts';
+import { formatTime } from '../../lib/format-time.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
 import { setCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { form, typedCode, wrongCodeText } from './forms.ts';
@@ -16,13 +18,13 @@ import { type Pages, redirect } from './pages.ts';
  * the first request, so that it stays in no history and no log; nothing happens before a button is pressed.
  */
 
-export const approveForm = form({
+const approveForm = form({
   attempt: z.string().max(64),
   code: typedCode,
   /** The button that was pressed: show me the code, in place of taking mine. */
   way: z.literal('reveal').optional(),
 });
-export const denyForm = form({ no_more: z.literal('on').optional() });
+const denyForm = form({ no_more: z.literal('on').optional() });
 
 type Visit<Form = unknown> = Call<Form, 'browser'>;
 
@@ -68,7 +70,7 @@ export function approve(pages: Pages) {
           error.kind === 'interactionRequired' ? 401 : 400,
         );
       }
-      return redirect(deps.config, '/claim');
+      return redirect(deps.config, PAGES.claim);
     },
   });
 }
@@ -92,7 +94,7 @@ export const deny = submit({
   async handle(call) {
     const link = heldLink(call);
     await denyClaim(call.deps, call.origin, link, { noMore: call.body.no_more !== undefined });
-    return redirect(call.deps.config, '/claim');
+    return redirect(call.deps.config, PAGES.claim);
   },
 });
 
@@ -104,7 +106,7 @@ async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Pr
   if (fromUrl !== null) return keepLink(call, fromUrl);
   const view = await viewHeld(call, heldLink(call));
   refuseStranger(call, view);
-  const typedCode = call.caller.draft('/claim')?.code;
+  const typedCode = call.caller.draft(PAGES.claim)?.code;
   // What has ended stays to be read, and is gone (RFC 9110 section 15.5.11).
   const isGone = view.state === 'over' || view.state === 'denied';
   // Who has an older mail can still say no by it.
@@ -122,7 +124,7 @@ async function viewHeld(call: Pick<Visit, 'deps' | 'caller'>, link: ClaimLink): 
 function keepLink(call: Visit, token: string): HandlerResult {
   const link = readClaimLink(call.deps, token);
   if (link === undefined) throw nothingHere();
-  const path = link.kind === 'deny' ? '/claim/deny' : '/claim';
+  const path = link.kind === 'deny' ? PAGES.denyClaim : PAGES.claim;
   return redirect(call.deps.config, path, [
     ...call.caller.cookies,
     setCookie(call.deps.config, 'claim', token),

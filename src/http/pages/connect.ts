@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import { approvalLink, readApprovalLink, readRefusalLink } from '../../domain/hosts/connection-codes.ts';
-import { type ApprovalView, findByCode as find, viewApproval } from '../../domain/hosts/connection-review.ts';
+import {
+  type ApprovalView,
+  findApprovalByTypedCode,
+  viewApproval,
+} from '../../domain/hosts/connection-review.ts';
 import {
   approveAgent,
   refuseByMail,
@@ -9,7 +13,9 @@ import {
 } from '../../domain/hosts/decide-connection.ts';
 import { revokeOwnedHost } from '../../domain/hosts/hosts.ts';
 import { Failure } from '../../errors.ts';
-import { displayName, formatTime, oneLine } from '../../lib/display.ts';
+import { formatTime } from '../../lib/format-time.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { displayName, oneLine } from '../../lib/untrusted-text.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
 import { chosen, form } from './forms.ts';
@@ -21,14 +27,14 @@ import { type Pages, redirect } from './pages.ts';
  * mailed code a moment ago before anything is decided (Agent Auth Protocol 1.0-draft, section 8.11).
  */
 
-export const codeForm = form({ code: z.string().max(64).default('') });
+const codeForm = form({ code: z.string().max(64).default('') });
 /** A box is on where a capability is allowed: `allow:read`. */
-export const decideForm = form({
+const decideForm = form({
   approval: z.string().max(64),
   decision: z.enum(['approve', 'deny']),
 }).catchall(z.string().max(64));
-export const refuseForm = form({ no_more: z.literal('on').optional() });
-export const hostForm = form({});
+const refuseForm = form({ no_more: z.literal('on').optional() });
+const hostForm = form({});
 
 /** GET /connect: a link's token moves into a cookie, so that it stays in no history. */
 export function connectPage(pages: Pages) {
@@ -39,11 +45,11 @@ export function connectPage(pages: Pages) {
       const token = query.get('t');
       if (token === null)
         return pages.show(caller, 'connect-code', {
-          code: caller.draft('/connect')?.code ?? '',
+          code: caller.draft(PAGES.connect)?.code ?? '',
           problem: undefined,
         });
       if (readApprovalLink(deps, token) === undefined) throw nothingHere();
-      return redirect(deps.config, '/connect/review', [
+      return redirect(deps.config, PAGES.reviewConnection, [
         ...caller.cookies,
         setCookie(deps.config, 'connect', token),
       ]);
@@ -59,9 +65,9 @@ export function findByCode(pages: Pages) {
     form: codeForm,
     async handle({ deps, origin, body, caller }) {
       try {
-        const id = await find(deps, origin, body.code);
+        const id = await findApprovalByTypedCode(deps, origin, body.code);
         const token = new URL(approvalLink(deps, id)).searchParams.get('t')!;
-        return redirect(deps.config, '/connect/review', [
+        return redirect(deps.config, PAGES.reviewConnection, [
           ...caller.cookies,
           setCookie(deps.config, 'connect', token),
         ]);
@@ -82,7 +88,7 @@ export function reviewPage(pages: Pages) {
       const id = readApprovalLink(deps, caller.cookie('connect') ?? '');
       if (id === undefined) throw nothingHere();
       const view = await viewApproval(deps, id, caller.session);
-      const draft = caller.draft('/connect/review');
+      const draft = caller.draft(PAGES.reviewConnection);
       return pages.show(caller, 'connect', present(view, draft?.approval === id ? draft : undefined));
     },
   });
@@ -116,7 +122,7 @@ export function refusePage(pages: Pages) {
       if (token !== null) {
         if (readRefusalLink(deps, token) === undefined) throw nothingHere();
         const kept = setCookie(deps.config, 'refuse', token);
-        return redirect(deps.config, '/connect/deny', [...caller.cookies, kept]);
+        return redirect(deps.config, PAGES.denyConnection, [...caller.cookies, kept]);
       }
       const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
       if (id === undefined) throw nothingHere();
@@ -150,7 +156,7 @@ export const revokeHost = submit({
   async handle(call) {
     const { deps, origin, caller, params } = call;
     await revokeOwnedHost(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, '/agents');
+    return redirect(deps.config, PAGES.agents);
   },
 });
 

@@ -1,3 +1,5 @@
+import { PAGES } from '../../lib/page-paths.ts';
+
 /**
  * Where somebody is led to after signing in: a page of ours from this list, whatever the form or the link says (S-77).
  */
@@ -6,7 +8,7 @@ const GOALS =
 
 /** The page itself, or the account where it is none of ours. */
 export function goalOf(path: string | null | undefined): `/${string}` {
-  return path && GOALS.test(path) ? (path as `/${string}`) : '/account';
+  return path && GOALS.test(path) ? (path as `/${string}`) : PAGES.account;
 }
 
 /** The page on which the form for a path stands: the path itself, or what is above it. */

@@ -11,7 +11,9 @@ import {
 import { patiently } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
-import { displayName, formatTime } from '../../lib/display.ts';
+import { formatTime } from '../../lib/format-time.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
 import { setCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
 import { chosen, form } from './forms.ts';
@@ -25,14 +27,14 @@ import { type Pages, redirect } from './pages.ts';
 const LIVES = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365 } as const;
 
 /** A preset's name, or `choose` and then boxes `scope:NAME`; boxes `resource:URL` where it is not for all. */
-export const newKeyForm = form({
+const newKeyForm = form({
   name: z.string().trim().max(64).default(''),
   preset: z.string().max(32).default('choose'),
   life: z.enum(['never', '7', '30', '90', '365']).default('never'),
 })
   .extend({ once: z.string().regex(/^[0-9A-Za-z]{32}$/) })
   .catchall(z.string().max(64));
-export const revokeKeyForm = form({});
+const revokeKeyForm = form({});
 
 /** GET /keys */
 export function keysPage(pages: Pages) {
@@ -43,7 +45,7 @@ export function keysPage(pages: Pages) {
       const { items, next } = await listPersonalKeys(deps, caller.session.accountId, readListQuery(query));
       return pages.show(caller, 'keys', {
         keys: items.map((key) => presentKey(key, deps.clock())),
-        list: presentList('/keys', query, next),
+        list: presentList(PAGES.keys, query, next),
       });
     },
   });
@@ -55,7 +57,7 @@ export function newKeyPage(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'What a key can be for',
     async handle({ deps, caller }) {
-      const draft = caller.draft('/keys/new');
+      const draft = caller.draft(PAGES.newKey);
       const was = draft && newKeyForm.partial().safeParse(draft).data;
       return pages.show(caller, 'new-key', await offer(deps, { ...was, once: undefined }));
     },
@@ -113,7 +115,7 @@ export const revokeKey = submit({
   async handle(call) {
     const { deps, origin, caller, params } = call;
     await revokePersonalKey(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, '/keys');
+    return redirect(deps.config, PAGES.keys);
   },
 });
 

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/load.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { contrast, readableOn } from '../../lib/colour.ts';
-import { formatPause } from '../../lib/display.ts';
+import { formatPause } from '../../lib/format-time.ts';
 import type { Random } from '../../lib/random.ts';
 import { openTemplates } from '../../lib/templates.ts';
 import type { Dialect } from '../dialects/dialect.ts';

@@ -11,7 +11,9 @@ import {
 } from '../../domain/accounts/sign-in.ts';
 import { readSignInLink } from '../../domain/accounts/sign-in-links.ts';
 import { Failure } from '../../errors.ts';
+import { appendMac, verifyMac } from '../../lib/mac.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
+import { PAGES } from '../../lib/page-paths.ts';
 import { renewBrowser } from '../server/browser-session.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
 import { type Call, type CallerKind, type HandlerResult, operation } from '../server/table.ts';
@@ -24,11 +26,11 @@ import { type Pages, redirect } from './pages.ts';
 
 const next = z.string().max(128).optional();
 
-export const signInForm = form({ next, email: z.string().max(254).default('') });
-export const againForm = form({ next });
-export const signInCodeForm = form({ next, code: typedCode });
-export const signInLinkForm = form({});
-export const signOutForm = form({});
+const signInForm = form({ next, email: z.string().max(254).default('') });
+const againForm = form({ next });
+const signInCodeForm = form({ next, code: typedCode });
+const signInLinkForm = form({});
+const signOutForm = form({});
 
 type Visit<Form = undefined, Kind extends CallerKind = 'browser'> = Call<Form, Kind>;
 
@@ -91,7 +93,7 @@ async function mailCode(
 ): Promise<HandlerResult> {
   const { deps, origin, body } = call;
   const id = await startSignIn(deps, origin, mailbox, accountId);
-  return redirect(deps.config, `/sign-in/code?next=${goalOf(body.next)}`, [
+  return redirect(deps.config, `${PAGES.signInCode}?next=${goalOf(body.next)}`, [
     setCookie(deps.config, 'signin', id),
   ]);
 }
@@ -104,7 +106,7 @@ export function codePage(pages: Pages) {
     async handle(call) {
       const goal = goalOf(call.query.get('next'));
       const held = await findHeld(call);
-      if (held === undefined) return redirect(call.deps.config, `/sign-in?next=${goal}`);
+      if (held === undefined) return redirect(call.deps.config, `${PAGES.signIn}?next=${goal}`);
       return pages.show(call.caller, held.template, { next: goal, mailbox: held.mailbox });
     },
   });
@@ -157,7 +159,7 @@ export function linkPage(pages: Pages) {
     async handle({ deps, caller, query }) {
       const token = query.get('t');
       if (token !== null) {
-        return redirect(deps.config, '/sign-in/link', [
+        return redirect(deps.config, PAGES.signInLink, [
           ...caller.cookies,
           setCookie(deps.config, 'signinlink', token),
         ]);
@@ -195,8 +197,8 @@ async function goOn(
   goal: `/${string}`,
 ): Promise<HandlerResult> {
   if (outcome.kind === 'secondFactor') {
-    const cookie = setCookie(deps.config, 'signin', `${id}.${deps.keyring.sign(PROVEN, id)}`);
-    return redirect(deps.config, `/sign-in/code?next=${goal}`, [cookie]);
+    const cookie = setCookie(deps.config, 'signin', appendMac(deps.keyring, PROVEN, id));
+    return redirect(deps.config, `${PAGES.signInCode}?next=${goal}`, [cookie]);
   }
   const { session } = caller;
   if (session !== undefined) await endSession(deps, origin, session.accountId, session.id);
@@ -213,10 +215,11 @@ async function goOn(
  * secret, must not let anybody try second factors.
  */
 async function findHeld({ deps, caller }: { deps: Deps; caller: Visit['caller'] }) {
-  const [id = '', mac = ''] = (caller.cookie('signin') ?? '').split('.');
+  const held = caller.cookie('signin') ?? '';
+  const [id = ''] = held.split('.');
   const pending = await findPendingSignIn(deps, id);
   if (pending === undefined) return undefined;
-  if (pending.waitsFor === 'secondFactor' && !deps.keyring.verify(PROVEN, id, mac)) return undefined;
+  if (pending.waitsFor === 'secondFactor' && verifyMac(deps.keyring, PROVEN, held) !== id) return undefined;
   return { id, template: TEMPLATES[pending.waitsFor], ...pending };
 }
 
@@ -231,6 +234,6 @@ export const signOut = submit({
   async handle({ deps, origin, caller }) {
     const { session } = caller;
     if (session !== undefined) await endSession(deps, origin, session.accountId, session.id);
-    return redirect(deps.config, '/sign-in', [clearCookie(deps.config, 'session'), renewBrowser(deps)]);
+    return redirect(deps.config, PAGES.signIn, [clearCookie(deps.config, 'session'), renewBrowser(deps)]);
   },
 });

@@ -22,7 +22,7 @@ const eventShape = z.object({
   user_id: z.string().optional(),
 });
 
-export const eventsAnswer = z.object({ events: z.array(eventShape), last: z.string() });
+const eventsAnswer = z.object({ events: z.array(eventShape), last: z.string() });
 
 const HEARTBEAT_MS = 15_000;
 /** Who does not read what is sent is let go, and comes again. */

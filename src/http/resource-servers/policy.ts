@@ -12,7 +12,7 @@ const rule = z.union([
   }),
 ]);
 
-export const policyAnswer = z.object({
+const policyAnswer = z.object({
   scopes: z.record(
     z.string(),
     z.object({

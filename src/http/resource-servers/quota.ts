@@ -6,14 +6,14 @@ import { toIso } from '../server/wire-times.ts';
 
 /** Quotas, which resource servers have counted here. */
 
-export const quotaBody = z.object({
+const quotaBody = z.object({
   key_id: z.string().max(64),
   action: z.string().max(64),
   client_id: z.string().optional(),
   client_secret: z.string().optional(),
 });
 
-export const quotaAnswer = z.object({
+const quotaAnswer = z.object({
   allowed: z.boolean(),
   tier: z.enum(['anonymous', 'claimed']),
   max: z.int(),

@@ -4,9 +4,11 @@ import type { Deps } from '../../deps.ts';
 import { isFresh } from '../../domain/accounts/sessions.ts';
 import { authenticateResourceServer } from '../../domain/audiences/authenticate-resource-server.ts';
 import type { ResourceServer } from '../../domain/audiences/resource-servers.ts';
-import type { RequestOrigin } from '../../domain/audit/audit-log.ts';
 import { authenticate, type Bearer } from '../../domain/credentials/bearer.ts';
 import { Failure } from '../../errors.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { isVisibleAscii } from '../../lib/visible-ascii.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { signerOf } from '../agent-auth-protocol/signers.ts';
 import { browserContext, keepDraft, pageAsked, type SignedInUser, signInFirst } from './browser-session.ts';
 import type { CallerKind, Callers } from './table.ts';
@@ -65,7 +67,7 @@ async function recentlyVerifiedUser(
 ): Promise<SignedInUser> {
   const human = await signedInUser(deps, request, form);
   if (isFresh(deps, human.session)) return human;
-  const location = `/sign-in/again?next=${pageAsked(request)}`;
+  const location = `${PAGES.signInAgain}?next=${pageAsked(request)}`;
   throw new Failure('signInRequired', 'Confirm that it is you first.', {
     location,
     cookies: keepDraft(deps, request, form),
@@ -156,8 +158,7 @@ function parseBasic(header: string): Credentials[] {
   const raw = { id: pair.slice(0, colon), secret: pair.slice(colon + 1) };
   const decoded = { id: formDecode(raw.id), secret: formDecode(raw.secret) };
   const isSame = decoded.id === raw.id && decoded.secret === raw.secret;
-  // PostgreSQL knows no NUL in a text, and fails instead of finding nothing.
-  const found = (isSame ? [raw] : [decoded, raw]).filter(({ id }) => /^[\x21-\x7e]+$/.test(id));
+  const found = (isSame ? [raw] : [decoded, raw]).filter(({ id }) => isVisibleAscii(id));
   if (found.length === 0) throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
   return found;
 }

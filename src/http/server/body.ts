@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { Failure } from '../../errors.ts';
 import { JsonRefused, parseStrictJson } from '../../lib/strict-json.ts';
 
-export const BODY_BYTES_MAX = 16 * 1024;
+const BODY_BYTES_MAX = 16 * 1024;
 
 /** What a row takes, by name: media types, and how each is read. */
 const MEDIA = {

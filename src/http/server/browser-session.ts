@@ -4,6 +4,7 @@ import type { Deps } from '../../deps.ts';
 import { findSession, type Session } from '../../domain/accounts/sessions.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
+import { PAGES } from '../../lib/page-paths.ts';
 import { goalOf, pageOf } from '../pages/goals.ts';
 import { type CookieName, clearCookie, readCookies, setCookie } from './cookies.ts';
 
@@ -101,7 +102,7 @@ export function signInFirst(
   request: IncomingMessage,
   form: object | undefined,
 ): Failure {
-  const location = `/sign-in?next=${pageAsked(request)}`;
+  const location = `${PAGES.signIn}?next=${pageAsked(request)}`;
   return new Failure('signInRequired', 'Sign in first.', {
     location,
     cookies: keepDraft(deps, request, form),
@@ -148,7 +149,7 @@ function pathOf(request: IncomingMessage): string {
 const HIDDEN = new Set(['csrf', 'once', 'sealed']);
 const DRAFT = z.object({ path: z.string(), fields: z.record(z.string(), z.string()) });
 const CSRF = 'csrf';
-const SIGNING_IN = new Set(['/sign-in', '/sign-in/code', '/sign-in/link']);
+const SIGNING_IN = new Set<string>([PAGES.signIn, PAGES.signInCode, PAGES.signInLink]);
 
 /** Under `Referrer-Policy: no-referrer` browsers send `Origin: null` with posts of one's own pages, too. */
 function checkOrigin(request: IncomingMessage, publicUrl: string): void {

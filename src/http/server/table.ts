@@ -1,13 +1,13 @@
 import type { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import type { ResourceServer } from '../../domain/audiences/resource-servers.ts';
-import type { RequestOrigin } from '../../domain/audit/audit-log.ts';
 import type { Bearer } from '../../domain/credentials/bearer.ts';
 import type { SigningAgent, SigningHost } from '../../domain/hosts/signed-requests.ts';
 import type { FloodLimit } from '../../domain/limits/flood-limit.ts';
 import type { Budget } from '../../errors.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';
+import type { RequestOrigin } from '../../work.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { Media } from './body.ts';
 import type { BrowserContext, SignedInUser } from './browser-session.ts';

@@ -194,7 +194,7 @@ export async function inTransaction<Result>(
  */
 const CONFLICTS = new Set(['40001', '40P01', '23505']);
 
-export function isConflict(error: unknown): boolean {
+function isConflict(error: unknown): boolean {
   return error instanceof pg.DatabaseError && CONFLICTS.has(error.code ?? '');
 }
 
@@ -202,7 +202,7 @@ export function isConflict(error: unknown): boolean {
 const PASSING = /^(08|53|57|58|40|25P03|25006)/;
 
 /** Translates an error of the driver: `unavailable` where it may pass. */
-export function translate(error: unknown): unknown {
+function translate(error: unknown): unknown {
   if (error instanceof pg.DatabaseError) return PASSING.test(error.code ?? '') ? unavailable(error) : error;
   if (!(error instanceof Error) || error.name === 'Failure') return error;
   const code = (error as NodeJS.ErrnoException).code ?? '';

@@ -1,4 +1,4 @@
-/** How things are shown to people, in mails and on pages. */
+/** Texts that strangers chose, made harmless to show. */
 
 /**
  * A name that a stranger chose, made harmless to show: one line, at most 64 visible characters, nothing that mail programs
@@ -36,29 +36,4 @@ function visibleText(text: string): string {
 function clipped(text: string, lettersMax: number): string {
   const letters = [...text];
   return letters.length > lettersMax ? `${letters.slice(0, lettersMax - 1).join('')}…` : text;
-}
-
-/** A time as people read it, UTC. */
-export function formatTime(at: number): string {
-  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
-}
-
-/** What happened, ready to be shown. */
-export function presentHappening(happening: {
-  text: string;
-  at: number;
-  agentName: string | undefined;
-  keyName: string | undefined;
-  origin: string | undefined;
-}): { text: string; at: string; name: string | undefined; origin: string | undefined } {
-  const { text, at, agentName, keyName, origin } = happening;
-  const name = keyName ?? agentName;
-  return { text, at: formatTime(at), name: name && displayName(name), origin };
-}
-
-/** A pause as people say it, rounded up. */
-export function formatPause(seconds: number): string {
-  const minutes = Math.ceil(seconds / 60);
-  const [count, unit] = minutes < 90 ? [minutes, 'minute'] : [Math.ceil(minutes / 60), 'hour'];
-  return count === 1 ? `a ${unit}` : `${count} ${unit}s`;
 }

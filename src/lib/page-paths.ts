@@ -1,0 +1,21 @@
+/** The paths of the pages that links and other pages lead to. app.ts builds its rows from the same constants. */
+export const PAGES = {
+  claim: '/claim',
+  denyClaim: '/claim/deny',
+  connect: '/connect',
+  denyConnection: '/connect/deny',
+  reviewConnection: '/connect/review',
+  hosts: '/hosts',
+  signIn: '/sign-in',
+  signInAgain: '/sign-in/again',
+  signInCode: '/sign-in/code',
+  signInLink: '/sign-in/link',
+  signOut: '/sign-out',
+  agents: '/agents',
+  keys: '/keys',
+  newKey: '/keys/new',
+  account: '/account',
+  activity: '/account/activity',
+  authenticator: '/account/authenticator',
+  deleteAccount: '/account/delete',
+} as const;
