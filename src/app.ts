@@ -49,49 +49,53 @@ import { checkTransport } from './http/server/transport.ts';
 import { PAGES } from './lib/page-paths.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 
-/** What an application is made of besides its dependencies. */
+/** What createApp() needs besides the dependencies of the use cases. */
 export interface AppOptions {
-  /** Catches mail on a developer's machine. */
+  /** Receives mail in development; undefined when no page shows it. */
   devMailbox: DevMailbox | undefined;
-  /** Lets a resource server follow what concerns it. */
+  /** Opens a revocation feed stream for a resource server. */
   follow: Follow;
-  /** Whether the service is about to end: then each answer closes its connection. */
+  /** Whether the service is shutting down; each response then closes its connection (R-19). */
   isDraining: () => boolean;
 }
 
 /**
- * The service as a Koa application: middlewares in the order of checks, a router for each protocol. `app.callback()` serves it
- * anywhere; main.ts puts it behind a server of its own with bounds on connections.
+ * Creates the service as a Koa application: middleware in the order of the checks, then one router per protocol
+ * (docs/adr/0001-koa.md).
+ *
+ * main.ts runs `app.callback()` in a server with connection limits; any other Node HTTP server can run it too.
  */
 export function createApp(deps: Deps, options: AppOptions): Koa {
   const pages = createPages(deps.config, deps.random);
   const table = createRoutes(deps, options, pages);
   const routers = createRouters(deps, table);
-  const routesAt = groupByPath(table);
-  // `proxy` stays off: addresses and URLs are read by our own rules (client-address.ts, request-target.ts).
+  const routesByPath = groupByPath(table);
+  // `proxy` stays off: client-address.ts and request-target.ts read addresses and URLs by our own rules.
   const app = new Koa();
   app.on('error', logConnectionErrors(deps));
   app.use(requestLog(deps, options.isDraining));
-  app.use(renderErrors(deps, createDialectAt(routers, routesAt, pages.dialect)));
+  app.use(renderErrors(deps, createDialectAt(routers, routesByPath, pages.dialect)));
   app.use(checkTransport(deps));
   for (const router of routers) app.use(router.routes());
-  app.use(refuseUnrouted(deps, routesAt));
+  app.use(refuseUnrouted(deps, routesByPath));
   return app;
 }
 
-/** No budget of the client's address; budgets of mailboxes, agents and codes are asked in the use cases (domain/limits.ts). */
+/**
+ * No limit per client address. The use cases check the limits per mailbox, agent and code (domain/limits/limits.ts).
+ */
 const none = undefined;
 
 /**
- * Every route of the service: method, path, who may call it, and the limit that meets a client's address first. What a route takes
- * and answers stands beside its handler.
+ * Creates the route table: method, path, allowed caller and flood limit of every route. Request and response schemas
+ * are in the operation, next to its handler.
  */
 export function createRoutes(
   deps: Deps,
   { devMailbox, follow }: Pick<AppOptions, 'devMailbox' | 'follow'>,
   pages = createPages(deps.config, deps.random),
 ): RouteTable {
-  // RFC 7662, RFC 7009, RFC 6749
+  // OAuth endpoints (RFC 7662, RFC 7009, RFC 6749)
   const oauthRoutes = rows(oauth, [
     row('POST', PATHS.introspect, 'resourceServer', none, introspect),
     row('POST', PATHS.revoke, 'anyone', none, revoke),
@@ -102,7 +106,7 @@ export function createRoutes(
     row('GET', PATHS.resourcePolicy, 'resourceServer', none, readPolicy),
     row('POST', PATHS.resourceQuota, 'resourceServer', none, countAction),
   ]);
-  // auth.md: the tinysend profile, and 0.1 on the same paths
+  // auth.md: the tinysend profile, and version 0.1 on the same paths
   const registration = rows(tinysend, [
     row('POST', PATHS.register, 'anyone', 'registerPerIp', auth.register),
     row('POST', PATHS.claim, 'agentIfAny', 'claimMailPerIp', auth.startClaim),
@@ -112,7 +116,7 @@ export function createRoutes(
     row('POST', PATHS.tokens, 'agent', none, apiTokens.createToken),
     row('DELETE', `${PATHS.tokens}/:id`, 'agent', none, apiTokens.revokeToken),
   ]);
-  // auth.md 0.2 to production: what is asked decides which budgets a registration consumes
+  // auth.md 0.2 to production: the use cases choose the registration limits by the type of the request
   const identities = [
     ...rows(authMd, [
       row('POST', PATHS.identity, 'anyone', none, identity.register),
@@ -124,7 +128,7 @@ export function createRoutes(
     ]),
     ...rows(securityEvents, [row('POST', PATHS.events, 'anyone', none, providerEvents.receiveEvent)]),
   ];
-  // The Agent Auth Protocol: who comes for the first time consumes the budget of registrations (signers.ts)
+  // Agent Auth Protocol: an unknown host counts against `registerPerIp` (http/agent-auth-protocol/signers.ts)
   const agent = agentAuthProtocolAgents;
   const hostsAndAgents = rows(agentAuthProtocol, [
     row('POST', PATHS.agentRegister, 'hostOrNewHost', none, agent.register),
@@ -140,7 +144,7 @@ export function createRoutes(
     row('POST', PATHS.capabilityExecute, 'executingAgent', none, capabilities.execute),
     row('POST', PATHS.agentIntrospect, 'resourceServer', none, capabilities.introspect),
   ]);
-  const described = [registration, identities, hostsAndAgents, oauthRoutes, resourceServers];
+  const documentedRoutes = [registration, identities, hostsAndAgents, oauthRoutes, resourceServers];
   return [
     oauthRoutes,
     resourceServers,
@@ -148,12 +152,15 @@ export function createRoutes(
     identities,
     hostsAndAgents,
     pageRoutes(pages),
-    discoveryRoutes(deps, described.flat(), pages),
+    discoveryRoutes(deps, documentedRoutes.flat(), pages),
     developmentRoutes(pages, devMailbox),
   ];
 }
 
-/** For people at a browser. What they post must come from a page of ours (http/server/browser-session.ts). */
+/**
+ * Creates the routes of the HTML pages. http/server/browser-session.ts accepts a post only from one of these pages
+ * (S-71).
+ */
 function pageRoutes(pages: Pages): Route[] {
   const [user, recent] = ['signedInUser', 'recentlyVerifiedUser'] as const;
   return rows(pages.dialect, [
@@ -162,7 +169,7 @@ function pageRoutes(pages: Pages): Route[] {
     row('GET', PAGES.denyClaim, 'browser', none, claim.denyPage(pages)),
     row('POST', PAGES.denyClaim, 'browser', none, claim.deny),
 
-    // Letting an agent in that signs its requests
+    // Connecting an agent of the Agent Auth Protocol
     row('GET', PAGES.connect, 'browser', none, connect.connectPage(pages)),
     row('POST', PAGES.connect, 'browser', 'wrongPerIpHour', connect.findByCode(pages)),
     row('GET', PAGES.denyConnection, 'browser', none, connect.refusePage(pages)),
@@ -182,7 +189,7 @@ function pageRoutes(pages: Pages): Route[] {
     row('POST', PAGES.signInLink, 'browser', none, signIn.signInByLink),
     row('POST', PAGES.signOut, 'browser', none, signIn.signOut),
 
-    // One's agents
+    // The user's agents
     row('GET', PAGES.agents, user, none, agents.agentsPage(pages)),
     row('GET', `${PAGES.agents}/:id`, user, none, agents.agentPage(pages)),
     row('POST', `${PAGES.agents}/:id/rename`, user, none, agents.rename),
@@ -191,13 +198,13 @@ function pageRoutes(pages: Pages): Route[] {
     row('POST', `${PAGES.agents}/:id/undo`, user, none, agents.undo),
     row('POST', `${PAGES.agents}/:id/revoke`, user, none, agents.revoke),
 
-    // One's keys
+    // The user's API keys
     row('GET', PAGES.keys, user, none, keys.keysPage(pages)),
     row('GET', PAGES.newKey, recent, none, keys.newKeyPage(pages)),
     row('POST', PAGES.newKey, recent, none, keys.createKey(pages)),
     row('POST', `${PAGES.keys}/:id/revoke`, user, none, keys.revokeKey),
 
-    // One's account
+    // The user's account
     row('GET', PAGES.account, user, none, account.accountPage(pages)),
     row('GET', PAGES.activity, user, none, account.activityPage(pages)),
     row('GET', `${PAGES.account}/export`, user, none, account.exportAccount),
@@ -214,10 +221,13 @@ function pageRoutes(pages: Pages): Route[] {
   ]);
 }
 
-/** Documents that anybody may read and cache; those of each audience stand below its path. */
-function discoveryRoutes(deps: Deps, described: readonly Route[], pages: Pages): Route[] {
+/**
+ * Creates the routes of the public documents. `*path` is the path of an audience: RFC 8414 section 3.1 and RFC 9728
+ * section 3.1 insert it after the well-known path; clients of auth.md append the well-known path to it.
+ */
+function discoveryRoutes(deps: Deps, documentedRoutes: readonly Route[], pages: Pages): Route[] {
   const { authorizationServer: server, protectedResource: resource } = PATHS;
-  const { document, documents } = createDocumentOperations(deps, described);
+  const { document, documents } = createDocumentOperations(deps, documentedRoutes);
   return rows(tinysend, [
     row('GET', '/', 'anyone', none, frontPage(pages)),
     row('GET', PATHS.authMd, 'anyone', none, document(PATHS.authMd, 'How agents use this')),
@@ -232,6 +242,7 @@ function discoveryRoutes(deps: Deps, described: readonly Route[], pages: Pages):
       document(PATHS.agentConfiguration, 'Agent Auth Protocol'),
     ),
     row('GET', server, 'anyone', none, document(server, 'RFC 8414')),
+    // Some clients append the well-known path to an issuer that they write with a trailing slash.
     row('GET', `/${server}`, 'anyone', none, document(`/${server}`, 'RFC 8414')),
     row(
       'GET',
@@ -258,7 +269,10 @@ function discoveryRoutes(deps: Deps, described: readonly Route[], pages: Pages):
   ]);
 }
 
-/** Only on a developer's machine without SMTP: there a mailbox stands in for the mail server. */
+/**
+ * Creates the routes of the development mailbox, which replaces the mail server on a loopback PUBLIC_URL without
+ * SMTP_URL.
+ */
 function developmentRoutes(pages: Pages, mailbox: DevMailbox | undefined): Route[] {
   if (mailbox === undefined) return [];
   return [

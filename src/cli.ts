@@ -11,7 +11,7 @@ import { createShell, EXIT } from './commands/shell.ts';
 import { addSigningKeyCommands } from './commands/signing-keys.ts';
 import { ConfigError, Failure } from './errors.ts';
 
-// What it writes, a database, what lies beside it, a copy, is for its owner alone, in whatever folder.
+// Files that a command creates (databases, their WAL files, backups) are readable by their owner alone, in any folder.
 process.umask(0o077);
 
 const PACKAGE = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -25,7 +25,7 @@ const program = new Command('vouchsafe')
   .exitOverride()
   .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found.');
 
-// A file of commands each, in the order in which --help shows them.
+// One file per group of commands, in the order in which --help lists them.
 const shell = createShell(program, process.env);
 addServiceCommands(program, shell);
 addRestoreCommand(program, shell);
@@ -34,9 +34,9 @@ addAgentCommands(program, shell);
 addSigningKeyCommands(program, shell);
 addEventCommands(program, shell);
 addCheckCommand(program, shell);
-optionEverywhere(program);
+addJsonOption(program);
 
-// Whoever reads us has had enough, as `| head` does: there is nobody left to tell.
+// The reader closed the pipe, as `| head` does: exit without an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
@@ -57,11 +57,11 @@ try {
   }
 }
 
-// `--json` may stand before or behind the command.
-function optionEverywhere(command: Command): void {
+/** Accepts `--json` after each subcommand too. */
+function addJsonOption(command: Command): void {
   for (const sub of command.commands) {
     sub.option('--json', 'answer in JSON').exitOverride();
     sub.on('option:json', () => program.setOptionValue('json', true));
-    optionEverywhere(sub);
+    addJsonOption(sub);
   }
 }

@@ -9,7 +9,7 @@ import type { Random } from './lib/random.ts';
 import type { Mailer } from './ports/mailer.ts';
 import type { Db } from './store/engine/db.ts';
 
-/** All that use cases take from the world. Made once by with-deps.ts; tests replace single members. */
+/** The dependencies of the use cases. createDeps() in with-deps.ts creates them once; tests replace single members. */
 export interface Deps {
   config: Config;
   db: Db;
@@ -19,12 +19,14 @@ export interface Deps {
   mailer: Mailer;
   log: Log;
   metrics: Metrics;
-  /** Hands calls on to APIs that the operator named. */
+  /** Calls an API that the operator configured. */
   callApi: CallApi;
-  /** What agent providers publish: their keys, their clients. */
+  /** The documents that agent providers publish: their key sets and client metadata. */
   trust: ProviderDocuments;
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
-  /** Notes that a key was used, and where; written behind. */
+  /**
+   * Notes that a key was used: its hash, epoch ms, and the resource server or network. Written to the database later.
+   */
   touchKey: (hash: Buffer, now: number, from: string) => void;
 }

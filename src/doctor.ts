@@ -12,7 +12,7 @@ import type { Db } from './store/engine/db.ts';
 import { pendingMigrations } from './store/engine/migrate.ts';
 import { openDatabase } from './store/engine/open.ts';
 
-/** What one check found. */
+/** The result of one check. */
 export interface Finding {
   name: 'configuration' | 'database' | 'mail' | 'clock' | 'secret' | 'provider';
   ok: boolean;
@@ -21,7 +21,13 @@ export interface Finding {
 
 const SKEW_MAX_MS = 2000;
 
-/** Looks at everything the service needs from outside, changing nothing but opening the database. */
+/**
+ * Checks everything that the service needs from outside: settings, database, clock, secrets, mail server and the key
+ * sets of agent providers. It applies no migration and writes no row.
+ *
+ * @param env the environment variables
+ * @returns the findings; `configuration` is the only one when the settings cannot be loaded
+ */
 export async function doctor(env: Record<string, string | undefined>): Promise<Finding[]> {
   let config: Config;
   try {
@@ -52,16 +58,17 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
     const db = await openDatabase(config.database, () => {});
     try {
       const pending = await pendingMigrations(db);
-      const says = pending === 0 ? 'answers, up to date' : `answers; ${pending} migrations to apply at start`;
+      const migrations =
+        pending === 0 ? 'answers, up to date' : `answers; ${pending} migrations to apply at start`;
       const before = Date.now();
       const skew = Math.round((await db.now()) - (before + Date.now()) / 2);
-      const inStep = Math.abs(skew) <= SKEW_MAX_MS;
+      const isInSync = Math.abs(skew) <= SKEW_MAX_MS;
       return [
-        { name: 'database', ok: true, says: `${db.engine}, ${says}` },
+        { name: 'database', ok: true, says: `${db.engine}, ${migrations}` },
         {
           name: 'clock',
-          ok: inStep,
-          says: inStep
+          ok: isInSync,
+          says: isInSync
             ? 'this machine and the database agree'
             : `this machine is ${-skew} ms ahead of the database; the database's time counts`,
         },
@@ -72,7 +79,11 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
     }
   } catch (error) {
     return [
-      { name: 'database', ok: false, says: error instanceof DatabaseError ? error.message : reason(error) },
+      {
+        name: 'database',
+        ok: false,
+        says: error instanceof DatabaseError ? error.message : causeMessage(error),
+      },
     ];
   }
 }
@@ -93,26 +104,26 @@ async function checkMail(config: Config): Promise<Finding> {
   mailer.close();
   return error === undefined
     ? { name: 'mail', ok: true, says: `the server lets us in; mail comes from ${config.mailFrom}` }
-    : { name: 'mail', ok: false, says: `SMTP_URL: ${reason(error)}` };
+    : { name: 'mail', ok: false, says: `SMTP_URL: ${causeMessage(error)}` };
 }
 
-/** Whether the keys of those whose word we take can be read. */
+/** Fetches the key set of each trusted issuer. */
 function checkProviders(config: Config): Promise<Finding[]> {
   const { keysOf } = createProviderDocuments(createSafeFetch(), systemClock, config.isLoopback);
   return Promise.all(
     [...config.trustedIssuers.values()].map(async (issuer): Promise<Finding> => {
       try {
-        // Whatever is asked for has the set fetched, and says if that cannot be done.
+        // Any `kid` makes keyFor() fetch the key set; it throws when that fails.
         await keysOf(issuer).keyFor({ kid: 'doctor' });
         return { name: 'provider', ok: true, says: `${issuer.issuer} publishes its keys` };
       } catch (error) {
-        return { name: 'provider', ok: false, says: `${issuer.jwksUri}: ${reason(error)}` };
+        return { name: 'provider', ok: false, says: `${issuer.jwksUri}: ${causeMessage(error)}` };
       }
     }),
   );
 }
 
-function reason(error: unknown): string {
+function causeMessage(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }

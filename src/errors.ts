@@ -1,10 +1,11 @@
 /**
- * What can go wrong, before any wire has spelled it.
+ * Failures, independent of any protocol.
  *
- * A Failure is thrown where the fact is known. Its message is public: it says what to do next and repeats no
- * input and no secret. Its `cause` is for the log alone. Each dialect in http/dialects/ has one total table from kind to
- * status and code.
+ * A Failure is thrown where the cause is known. Its message is public: it says what to do next, and repeats no input
+ * and no secret. Its `cause` is only logged. Each dialect in http/dialects/ has one total table from kind to status and
+ * code.
  */
+
 const KINDS = [
   'badJson',
   'badRequest',
@@ -51,9 +52,13 @@ const KINDS = [
   'internal',
 ] as const;
 
+/** The kind of a failure. */
 export type Kind = (typeof KINDS)[number];
 
-/** What is wrong with a token that an agent provider signed (auth.md 2a.1, 2b.1). */
+/**
+ * What is wrong with a token that an agent provider signed (auth.md v0.1, POST /agent/auth; auth.md v0.5, ID-JAG
+ * verification).
+ */
 export type AssertionFault =
   | 'malformed'
   | 'issuer'
@@ -66,7 +71,7 @@ export type AssertionFault =
   | 'login'
   | 'replayed';
 
-/** What the Agent Auth Protocol has names of its own for (Agent Auth Protocol 1.0-draft, section 5.13). */
+/** The error codes that only the Agent Auth Protocol defines (Agent Auth Protocol 1.0-draft, section 5.13). */
 export type ProtocolCode =
   | 'invalid_jwt'
   | 'authentication_required'
@@ -91,35 +96,35 @@ export type ProtocolCode =
   | 'unauthorized'
   | 'execution_failed';
 
-/** What a dialect may add to the answer beside its code. All of it is public. */
+/** What a dialect may add to the error response beside its code. All of it is public. */
 export interface FailureDetails {
-  /** Seconds until it is worth asking again; rendered as Retry-After. */
+  /** Seconds after which a repetition can succeed; rendered as Retry-After (RFC 9110 section 10.2.3). */
   retryAfterSeconds?: number;
   /** The member of the request that is wrong. */
   field?: string;
-  /** The scopes that the refused operation needs, space-separated. */
+  /** The scopes that the refused operation requires, space-separated (RFC 6750 section 3). */
   scope?: string;
-  /** Guesses left on the code. */
+  /** Guesses left for the code. */
   attemptsRemaining?: number;
-  /** Where a browser is led instead: a path of ours. */
+  /** The path on this service that a browser is redirected to. */
   location?: string;
-  /** Set-Cookie lines that go with it. */
+  /** Values of Set-Cookie headers. */
   cookies?: readonly string[];
-  /** The page on which the owner of the mailbox goes on. */
+  /** The URL of the page on which the owner of the mailbox continues. */
   verificationUri?: string;
-  /** The name that the Agent Auth Protocol has for it, and the members that it wants beside. */
+  /** The error code of the Agent Auth Protocol, and the members that its error body requires. */
   protocol?: { code: ProtocolCode; members?: Record<string, unknown> };
-  /** What is wrong with the assertion. */
+  /** What is wrong with the agent provider's token. */
   fault?: AssertionFault;
-  /** How old a login at the agent's provider may be. */
+  /** The maximum age of the user's login at the agent provider. */
   maxAgeSeconds?: number;
-  /** The methods that the path knows; rendered as Allow. */
+  /** The methods that the path supports, comma-separated; rendered as Allow (RFC 9110 section 10.2.1). */
   allow?: string;
-  /** The budget that was spent; rendered as RateLimit. */
+  /** The limit that is exhausted; rendered as RateLimit. */
   budget?: Budget;
 }
 
-/** One counter's standing after it was asked: how many of how many are left, and when it starts anew. */
+/** The state of one rate limit: how many of `max` remain in the window, and in how many seconds a new window starts. */
 export interface Budget {
   name: string;
   max: number;
@@ -128,6 +133,7 @@ export interface Budget {
   resetSeconds: number;
 }
 
+/** An error with a kind, which each dialect renders in its own form. */
 export class Failure extends Error {
   readonly kind: Kind;
   readonly details: FailureDetails;
@@ -140,7 +146,11 @@ export class Failure extends Error {
   }
 }
 
-/** The database cannot take the request now; nothing was written. */
+/**
+ * Returns the failure for a request that the database cannot process now; nothing was written.
+ *
+ * @param cause for the log
+ */
 export function unavailable(cause: unknown, retryAfterSeconds = 2): Failure {
   return new Failure(
     'unavailable',
@@ -150,12 +160,12 @@ export function unavailable(cause: unknown, retryAfterSeconds = 2): Failure {
   );
 }
 
-/** A setting that cannot be used; the message names it and says what it should be. */
+/** A setting is missing or invalid; the message names it and says what it should be. */
 export class ConfigError extends Error {}
 
 /** The database cannot be opened or brought up to date; the message names DATABASE_URL and says why. */
 export class DatabaseError extends Error {
-  /** Whether it may be there in a moment: a server that is still starting, a name that is not known yet. */
+  /** Whether a retry may succeed soon: the server is still starting, or its name is not in the DNS yet. */
   readonly isPassing: boolean;
 
   constructor(

@@ -23,20 +23,23 @@ import { startOutboxWorker } from './workers/outbox-worker.ts';
 import { createRevocationFeedHub } from './workers/revocation-feed-hub.ts';
 import { startScheduler } from './workers/scheduler.ts';
 import { startSecretMarkWriter } from './workers/secret-mark-writer.ts';
+
 /** A running service. */
 export interface RunningService {
-  /** Where it listens. */
+  /** The port of the public listener. */
   port: number;
+  /** The port of the operator's listener: /metrics, /livez, /readyz. */
   opsPort: number;
   deps: Deps;
   /**
-   * Says at /readyz that it is shutting down and goes on serving for `delayMs`; then takes no new connections, finishes what is
-   * under way (10 s at most), hands over what is in work, and closes.
+   * Shuts the service down (R-19). /readyz answers 503 at once, and the service accepts requests for another `delayMs`.
+   * Then it accepts no new connections, finishes open requests within 10 s, lets its workers finish their current work,
+   * and closes the database.
    */
   stop(delayMs?: number): Promise<void>;
 }
 
-/** What tests put in the place of the real world. */
+/** Replacements for clock, log, database and timings, for tests. */
 export interface Overrides {
   clock?: Clock;
   log?: Log;
@@ -46,36 +49,42 @@ export interface Overrides {
   drainTimes?: DrainTimes;
 }
 
-/** Opens the database, brings it up to date and serves until stopped. */
+/**
+ * Starts the service: opens and migrates the database, starts the workers and listens on both ports. A damaged
+ * database ends the process with exit code 70 (R-08).
+ *
+ * @throws ConfigError, DatabaseError naming the setting that cannot be used; Error of a mail template that does not
+ * render
+ */
 export async function startService(config: Config, overrides: Overrides = {}): Promise<RunningService> {
   const log = overrides.log ?? createLog(config.logLevel);
   if (config.templatesDir !== undefined) checkMails(config, systemClock());
-  const onBroken = (cause: unknown) => {
+  const endDamaged = (cause: unknown) => {
     log.fatal({ err: cause }, 'the database is damaged; ending rather than answering wrongly');
     log.flush();
     process.exit(70);
   };
-  const { db: opened } = await openMigrated(config.database, onBroken, {
+  const { db: opened } = await openMigrated(config.database, endDamaged, {
     timeoutMs: config.startupTimeoutMs,
     onWait: (reason) => log.warn({ reason: reason.message }, 'waiting for the database'),
   });
-  const file =
+  const fileWatch =
     config.database.kind === 'sqlite'
-      ? watchDatabaseFile(config.database.file, overrides.onFileGone ?? onBroken, overrides.watchFileMs)
+      ? watchDatabaseFile(config.database.file, overrides.onFileGone ?? endDamaged, overrides.watchFileMs)
       : undefined;
   const db = overrides.wrapDb?.(opened) ?? opened;
-  const ticking = overrides.clock === undefined ? await startClock(db, log) : undefined;
-  const clock = overrides.clock ?? ticking!.clock;
+  const sharedClock = overrides.clock === undefined ? await startSharedClock(db, log) : undefined;
+  const clock = overrides.clock ?? sharedClock!.clock;
 
   const devMailbox = config.smtpUrl === undefined && config.isLoopback ? createDevMailbox(clock) : undefined;
-  const usage = startLastUsedWriter({ db, log });
+  const lastUsed = startLastUsedWriter({ db, log });
   const wakeOutbox = () => outbox.wake();
   const feed = createRevocationFeedHub({ db, clock, log });
-  const own = { db, clock, log, wakeOutbox, touchKey: usage.touch };
-  const deps = createDeps(config, own, devMailbox);
+  const created = { db, clock, log, wakeOutbox, touchKey: lastUsed.touch };
+  const deps = createDeps(config, created, devMailbox);
   const outbox = startOutboxWorker(deps);
   const secretMarks = await startSecretMarkWriter(deps);
-  const scheduler = startScheduler(deps, ticking?.mayDelete ?? (() => true));
+  const scheduler = startScheduler(deps, sharedClock?.mayDelete ?? (() => true));
 
   if (hasPlainCookies(config)) {
     log.info('cookies of the pages go without Secure, for this machine alone: PUBLIC_URL is http');
@@ -90,10 +99,10 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const drain = createDrain(server, connections);
   const drainOps = createDrain(ops, opsConnections);
   const drainTimes = overrides.drainTimes ?? DRAIN_TIMES;
-  // The service's own clock can step; only tests move one by hand.
+  // Connection timeouts need a clock that cannot step. Tests move theirs by hand.
   const now = overrides.clock ?? (() => performance.now());
   const onClosed = (reason: string) => log.debug({ reason }, 'connection closed');
-  // Behind a proxy all connections come from one address.
+  // Behind a proxy all connections come from the proxy's address.
   const perAddress = config.trustProxy === 0 ? config.connectionsPerAddress : undefined;
   boundConnections(server, { perAddress, now, onClosed });
   boundConnections(ops, { perAddress: undefined, now, onClosed });
@@ -101,11 +110,11 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   async function stop(delayMs = 0): Promise<void> {
     draining = true;
     if (delayMs > 0) await sleep(delayMs);
-    feed.stop(); // ends the streams, which would never end by themselves
+    feed.stop(); // ends the feed streams, for which the drain would wait until its deadline
     await drain(drainTimes);
-    await Promise.all([outbox.stop(), scheduler.stop(), usage.stop(), secretMarks.stop()]);
-    ticking?.stop();
-    file?.stop();
+    await Promise.all([outbox.stop(), scheduler.stop(), lastUsed.stop(), secretMarks.stop()]);
+    sharedClock?.stop();
+    fileWatch?.stop();
     deps.mailer.close();
     await db.close();
     await drainOps({ ...drainTimes, idleMs: 0 });
@@ -116,7 +125,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     await listen(server, config.port, config.host, '');
     await listen(ops, config.opsPort, config.opsHost, 'OPS_');
   } catch (error) {
-    await stop(); // a port is taken: half a service is none
+    await stop(); // with only one of the two listeners the service must not run
     throw error;
   }
   return {
@@ -127,7 +136,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   };
 }
 
-function startClock(db: Db, log: Log): Promise<DatabaseClock> {
+function startSharedClock(db: Db, log: Log): Promise<DatabaseClock> {
   return databaseClock(db, systemClock, {
     onSet: (byMs) => log.warn({ byMs }, 'time was set: the clock has shown another time for ten minutes'),
   });

@@ -3,13 +3,13 @@ import type { Config } from './config/load.ts';
 import { PATHS } from './http/server/paths.ts';
 import { type RunningService, startService } from './main.ts';
 
-/** Serves until SIGTERM or SIGINT, drains, and ends the process; a second signal ends it at once (R-19). */
+/** Runs the service until SIGTERM or SIGINT, then drains and exits; a second signal exits at once (R-19). */
 export async function serve(config: Config): Promise<void> {
   let service: RunningService | undefined;
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
-    // A start leaves nothing that the next one would not go on with. Said outright, for the first process of a container: its
-    // signals have no default action.
+    // An interrupted start is safe: the next one resumes it. The exit is explicit because the kernel applies no default
+    // signal action to PID 1 of a container.
     if (service === undefined) process.exit(128 + constants.signals[signal]);
     if (stopping) process.exit(1);
     stopping = true;
@@ -26,9 +26,10 @@ export async function serve(config: Config): Promise<void> {
   process.on('SIGINT', stop);
   const started = await startService(config);
   service = started;
-  greet(config, started);
+  printStartup(config, started);
 
-  // Whatever got here left something half done: say what, and start again from what is on disk (R-31).
+  // After an uncaught exception the state in memory is unknown: log it, drain and exit. A restart begins from what is
+  // on disk (R-31).
   process.on('uncaughtException', (error) => {
     started.deps.log.fatal({ err: error }, 'uncaught');
     started.deps.log.flush();
@@ -37,7 +38,7 @@ export async function serve(config: Config): Promise<void> {
   });
 }
 
-function greet(config: Config, service: RunningService): void {
+function printStartup(config: Config, service: RunningService): void {
   const url = config.publicUrl;
   const post = (path: string, body: object) =>
     `  curl -s -X POST ${url}${path} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;

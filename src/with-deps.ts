@@ -15,10 +15,17 @@ import { createMailer } from './mail/mailer.ts';
 import type { Db } from './store/engine/db.ts';
 import { openMigrated } from './store/engine/open.ts';
 
-/** Makes the dependencies of the use cases. @param own those that the caller has made already */
+/**
+ * Creates the dependencies of the use cases. The keyring is created at its first use, since commands that need no
+ * secret run without one.
+ *
+ * @param provided the dependencies that the caller has created
+ * @param devMailbox receives mail when `SMTP_URL` is not set; undefined: such mail is dropped
+ * @throws ConfigError by `keyring`, when there is no SECRET
+ */
 export function createDeps(
   config: Config,
-  own: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey'>,
+  provided: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey'>,
   devMailbox?: DevMailbox,
 ): Deps {
   let keyring: Keyring | undefined;
@@ -37,18 +44,20 @@ export function createDeps(
     mailer: createMailer(config, devMailbox),
     metrics: createMetrics(),
     callApi: createCallApi(),
-    trust: createProviderDocuments(createSafeFetch(), own.clock, config.isLoopback),
-    ...own,
+    trust: createProviderDocuments(createSafeFetch(), provided.clock, config.isLoopback),
+    ...provided,
   };
 }
 
-/** What runs beside a service and is not there for a command. */
-const NOTHING = { wakeOutbox() {}, touchKey() {} };
+/** Stands in for the workers of a service, which a command does not run. */
+const NO_WORKERS = { wakeOutbox() {}, touchKey() {} };
 
 /**
- * What commands need of the world: the service without its listeners and workers, on a database brought up to date.
+ * Runs a command with the dependencies of the service, without its listeners and workers. Opens and migrates the
+ * database first, and closes it afterwards. A damaged database ends the process with exit code 1 (R-08).
  *
- * @param work is told the names of the migrations that were applied for it
+ * @param work receives the names of the migrations that were applied
+ * @throws DatabaseError naming DATABASE_URL, when the database cannot be opened or migrated
  */
 export async function withDeps(
   config: Config,
@@ -65,11 +74,11 @@ export async function withDeps(
   }
 }
 
-/** The same on a database that is open; it stays so. */
+/** Runs a command on a database that is already open, and leaves it open. */
 export async function onDatabase(config: Config, db: Db, work: (deps: Deps) => Promise<void>): Promise<void> {
   const { clock, stop } = await databaseClock(db, systemClock);
   try {
-    await work(createDeps(config, { db, clock, log: createLog('warn'), ...NOTHING }));
+    await work(createDeps(config, { db, clock, log: createLog('warn'), ...NO_WORKERS }));
   } finally {
     stop();
   }

@@ -3,34 +3,39 @@ import type { Budget, Failure } from './errors.ts';
 import type { Address } from './lib/address.ts';
 import type { Tx } from './store/engine/db.ts';
 
-/** Who sent a request: what audit and limits know of a caller. */
+/** Where a request comes from: what the audit log and the limits know of a caller. */
 export interface RequestOrigin {
   address: Address;
   requestId: string;
 }
 
-/** The origin of what the service does by itself, or an operator at the command line. */
+/** Returns the origin of work that no request started: of a background job, or of an operator at the command line. */
 export function localOrigin(requestId: string): RequestOrigin {
   return { address: { text: 'local', limitKey: 'local', coarse: 'this machine' }, requestId };
 }
 
-/** One use case and its transaction, made by useCase(). A function of the domain that changes rows takes it as its first parameter. */
+/**
+ * One use case and its transaction, created by useCase(). Domain functions that change rows take it as their first
+ * parameter.
+ */
 export interface Work {
   tx: Tx;
-  /** Epoch ms, read once, so that all rows of one use case bear the same time. */
+  /** Epoch ms, read once, so that all rows of one use case have the same time. */
   now: number;
   deps: Deps;
   origin: RequestOrigin;
   /**
-   * Takes one from each of the `sharedLimits` that useCase() was given.
+   * Consumes one from each counter of the `sharedLimits` that were passed to useCase().
    *
-   * @throws Failure `limited`, or `unavailable` for the service's own guess budget, when one is exhausted
+   * @throws Failure `limited`, or `unavailable` for the wrong guesses at the whole service, if a counter is exhausted
    */
   consumeSharedLimits(): Promise<Budget[]>;
-  /** Gives back what consumeSharedLimits() took: the request turned out to cost nothing. */
+  /** Refunds what consumeSharedLimits() consumed, for a request that turned out to cost nothing. */
   refundSharedLimits(): Promise<void>;
-  /** Wakes the outbox worker after the commit: the transaction wrote a mail that is to leave at once. */
+  /** Wakes the outbox worker after the commit, since the transaction queued a mail. */
   wake(): void;
-  /** Commits what was written so far, such as the count of a wrong guess, and then throws the failure. */
+  /**
+   * Commits what was written so far, such as the count of a wrong guess. useCase() throws the failure after the commit.
+   */
   failAfterCommit(failure: Failure): never;
 }

@@ -4,14 +4,19 @@ import { type Finding, fine, hint, shown, unfit, wrong } from './finding.ts';
 const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
 const KNOWN_TYPES = ['anonymous', 'identity_assertion', 'service_auth', 'refresh'];
 
-/** The block `agent_auth` of the issuer's metadata: what every dialect and the scanners want of it (auth.md v0.6, discovery; docs/checking.md). */
+/**
+ * Examines the block `agent_auth` of the issuer's metadata: the members that the dialects and scanners require (auth.md v0.6,
+ * discovery; docs/checking.md).
+ *
+ * @returns `block` is undefined if there is none
+ */
 export function examineAgentAuth(document: Json): { block: Json | undefined; findings: Finding[] } {
   const block = asObject(document.agent_auth);
   if (block === undefined) {
-    const says = unfit(document.agent_auth, 'is no object');
-    const next =
+    const message = unfit(document.agent_auth, 'is no object');
+    const fix =
       'Add the block to the metadata of the issuer: skill, where to register, and identity_types_supported.';
-    return { block: undefined, findings: [wrong('agent_auth', says, next)] };
+    return { block: undefined, findings: [wrong('agent_auth', message, fix)] };
   }
   return {
     block,
@@ -31,8 +36,8 @@ export function examineAgentAuth(document: Json): { block: Json | undefined; fin
   };
 }
 
-/** The ways to register that are offered; where the list is broken, those that have a block of their own. */
-function offered(block: Json): string[] {
+/** Returns the offered ways to register; if their list is broken, those that have a block of their own. */
+function offeredTypes(block: Json): string[] {
   return (
     texts(block.identity_types_supported) ?? KNOWN_TYPES.filter((type) => asObject(block[type]) !== undefined)
   );
@@ -45,23 +50,23 @@ function assertionTypes(block: Json): string[] {
 function examineRegistration({ register_uri, identity_endpoint }: Json): Finding[] {
   const name = 'registration';
   if (register_uri === undefined && identity_endpoint === undefined) {
-    const next = 'Add "identity_endpoint" (since v0.2) or "register_uri" (v0.1), or both.';
-    return [wrong(name, 'neither register_uri nor identity_endpoint is there: nobody can register', next)];
+    const fix = 'Add "identity_endpoint" (since v0.2) or "register_uri" (v0.1), or both.';
+    return [wrong(name, 'neither register_uri nor identity_endpoint is there: nobody can register', fix)];
   }
   if (identity_endpoint === undefined) {
-    const advice = 'Clients of v0.2 and later look for identity_endpoint.';
-    return [fine(name, shown(register_uri)), hint('identity_endpoint', 'is not there', advice)];
+    const fix = 'Clients of v0.2 and later look for identity_endpoint.';
+    return [fine(name, shown(register_uri)), hint('identity_endpoint', 'is not there', fix)];
   }
   if (register_uri === undefined) {
-    const advice = 'Scanners and clients of v0.1 look for register_uri.';
-    return [fine(name, shown(identity_endpoint)), hint('register_uri', 'is not there', advice)];
+    const fix = 'Scanners and clients of v0.1 look for register_uri.';
+    return [fine(name, shown(identity_endpoint)), hint('register_uri', 'is not there', fix)];
   }
   return [fine(name, `${shown(register_uri)} and ${shown(identity_endpoint)}`)];
 }
 
-/** Where a human comes in, there must be a place to claim at. */
+/** Examines the claim endpoints, which are required if a way to register involves a human. */
 function examineClaim(block: Json): Finding[] {
-  const types = offered(block);
+  const types = offeredTypes(block);
   const needsHuman =
     types.includes('anonymous') ||
     types.includes('service_auth') ||
@@ -92,24 +97,28 @@ function examineClaim(block: Json): Finding[] {
 function examineTypes(block: Json): Finding {
   const name = 'identity_types_supported';
   const types = texts(block.identity_types_supported);
-  const next =
+  const fix =
     'List those that work: anonymous, identity_assertion, service_auth. Some clients crash without the list.';
   if (types === undefined || types.length === 0) {
-    return wrong(name, unfit(block.identity_types_supported, 'is not a list of types'), next);
+    return wrong(name, unfit(block.identity_types_supported, 'is not a list of types'), fix);
   }
-  const strange = types.filter((type) => !KNOWN_TYPES.includes(type));
-  return strange.length === 0
+  const unknownTypes = types.filter((type) => !KNOWN_TYPES.includes(type));
+  return unknownTypes.length === 0
     ? fine(name, shown(types))
-    : hint(name, `${shown(strange)} is of no version of auth.md`, 'Clients do not know what to send for it.');
+    : hint(
+        name,
+        `${shown(unknownTypes)} is of no version of auth.md`,
+        'Clients do not know what to send for it.',
+      );
 }
 
 function examineAnonymous(block: Json): Finding[] {
-  if (!offered(block).includes('anonymous')) return [];
+  if (!offeredTypes(block).includes('anonymous')) return [];
   return [credentialTypes(block, 'anonymous', '["api_key"]')];
 }
 
 function examineAssertions(block: Json): Finding[] {
-  if (!offered(block).includes('identity_assertion')) return [];
+  if (!offeredTypes(block).includes('identity_assertion')) return [];
   const name = 'identity_assertion.assertion_types_supported';
   const types = assertionTypes(block);
   return [
@@ -124,26 +133,26 @@ function examineAssertions(block: Json): Finding[] {
   ];
 }
 
-/** Part of a complete method for scanners, and what clients of v0.1 choose `requested_credential_type` from. */
+/** Examines `credential_types_supported`: scanners require it, and clients of v0.1 choose `requested_credential_type` from it. */
 function credentialTypes(block: Json, kind: string, example: string): Finding {
   const name = `${kind}.credential_types_supported`;
   const value = asObject(block[kind])?.credential_types_supported;
   const types = texts(value);
   if (types !== undefined && types.length > 0) return fine(name, shown(types));
-  const says = unfit(value, 'is not a list of types');
-  const next = `Add it, such as ${example}: without it scanners do not count this way of registering.`;
+  const message = unfit(value, 'is not a list of types');
+  const fix = `Add it, such as ${example}: without it scanners do not count this way of registering.`;
   return block.register_uri === undefined && value === undefined
-    ? hint(name, says, next)
-    : wrong(name, says, next);
+    ? hint(name, message, fix)
+    : wrong(name, message, fix);
 }
 
 function examineService(block: Json): Finding[] {
-  if (!offered(block).includes('service_auth') || block.identity_endpoint !== undefined) return [];
-  const next = 'Add identity_endpoint and claim_endpoint: v0.1 has no such request.';
-  return [wrong('service_auth', 'is offered without an identity_endpoint', next)];
+  if (!offeredTypes(block).includes('service_auth') || block.identity_endpoint !== undefined) return [];
+  const fix = 'Add identity_endpoint and claim_endpoint: v0.1 has no such request.';
+  return [wrong('service_auth', 'is offered without an identity_endpoint', fix)];
 }
 
-/** What is advertised must be enforced: an empty list of events says that notices are taken and dropped. */
+/** Examines the security events. An endpoint without a list of events suggests that events are accepted and ignored. */
 function examineEvents(block: Json): Finding[] {
   const name = 'events_supported';
   const events = texts(block.events_supported);
@@ -158,8 +167,8 @@ function examineEvents(block: Json): Finding[] {
     return [wrong(name, 'there is no endpoint to send them to', 'Add events_endpoint, or drop the list.')];
   }
   if (events === undefined || events.length === 0) {
-    const next = 'List the events that end access, or drop the endpoint: what is named should be enforced.';
-    return [hint(name, 'an endpoint for events is named, but no event', next)];
+    const fix = 'List the events that end access, or drop the endpoint: what is named should be enforced.';
+    return [hint(name, 'an endpoint for events is named, but no event', fix)];
   }
   return [fine(name, shown(events))];
 }

@@ -3,12 +3,12 @@ import { ACCEPT_JSON, asObject, isHtml, type Json, parseObject, readJson, texts 
 import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
 import { type Target, urlFault } from './target.ts';
 
-/** The discovery document of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, section 5.1): judged where it is there, no fault where it is not. */
+/** Examines the discovery document of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, section 5.1), if there is one. */
 
 const NAME = 'agent-configuration';
 const MODES = ['delegated', 'autonomous'];
 const METHODS = ['device_authorization', 'ciba'];
-/** Those of the specification, and the two that the published SDK reads besides. */
+/** The endpoints of the specification, and two more that the published SDK reads. */
 const ENDPOINTS = [
   'register',
   'capabilities',
@@ -25,11 +25,12 @@ const ENDPOINTS = [
   'claim',
   'batch_execute',
 ];
-/** Without these no client gets anywhere; for the others it falls back to the paths of the specification. */
-const NEEDED = ['register', 'capabilities', 'execute', 'status'];
+/** The endpoints that every client needs. */
+const REQUIRED_ENDPOINTS = ['register', 'capabilities', 'execute', 'status'];
 
-export async function examineAgentConfiguration(ask: ProbeClient, target: Target): Promise<Finding[]> {
-  const found = await findDocument(ask, target);
+/** Examines the discovery document. A missing one is a hint. */
+export async function examineAgentConfiguration(client: ProbeClient, target: Target): Promise<Finding[]> {
+  const found = await findDocument(client, target);
   if ('finding' in found) return [found.finding];
   const { url, document } = found;
   const { issuer, endpoints } = document;
@@ -42,14 +43,14 @@ export async function examineAgentConfiguration(ask: ProbeClient, target: Target
     examineList(document.algorithms, 'algorithms', ['Ed25519'], true),
     examineList(document.modes, 'modes', MODES, false),
     examineList(document.approval_methods, 'approval_methods', METHODS, false),
-    ...examineUrls(document, target),
-    ...(await examineEndpoints(ask, asObject(endpoints), issuer, target)),
+    ...examineOptionalUrls(document, target),
+    ...(await examineEndpoints(client, asObject(endpoints), issuer, target)),
   ];
 }
 
-/** Where clients look, in their order. */
+/** Looks at the URLs that clients try, in their order. */
 async function findDocument(
-  ask: ProbeClient,
+  client: ProbeClient,
   { url, origin }: Target,
 ): Promise<{ finding: Finding } | { url: string; document: Json }> {
   const places = [
@@ -58,7 +59,12 @@ async function findDocument(
     `${url}/api/auth/agent/agent-configuration`,
   ];
   for (const place of new Set(places)) {
-    const read = readJson(NAME, place, await ask.get(place, ACCEPT_JSON), 'Answer with the JSON document.');
+    const read = readJson(
+      NAME,
+      place,
+      await client.get(place, ACCEPT_JSON),
+      'Answer with the JSON document.',
+    );
     if (read.kind === 'read') return { url: place, document: read.document };
     if (read.kind === 'broken') return { finding: read.finding };
   }
@@ -68,93 +74,93 @@ async function findDocument(
   };
 }
 
-const named = (member: string) => `${NAME} ${member}`;
+const findingName = (member: string) => `${NAME} ${member}`;
 
 function examineVersion(value: unknown): Finding {
-  const name = named('version');
+  const name = findingName('version');
   if (typeof value === 'string' && /^1\./.test(value)) return fine(name, shown(value));
-  const next = 'Name "1.0-draft": clients read the number before the dot.';
-  return wrong(name, unfit(value, 'is no version that clients know'), next);
+  const fix = 'Name "1.0-draft": clients read the number before the dot.';
+  return wrong(name, unfit(value, 'is no version that clients know'), fix);
 }
 
-function examineText(document: Json, member: string, next: string): Finding {
+function examineText(document: Json, member: string, fix: string): Finding {
   const value = document[member];
   return typeof value === 'string' && value !== ''
-    ? fine(named(member), shown(value))
-    : wrong(named(member), unfit(value, 'is not a text'), next);
+    ? fine(findingName(member), shown(value))
+    : wrong(findingName(member), unfit(value, 'is not a text'), fix);
 }
 
-/** What tokens of hosts are addressed to, letter by letter. */
+/** Examines `issuer`, the exact audience of the hosts' tokens. */
 function examineIssuer(value: unknown, at: string, target: Target): Finding {
-  const name = named('issuer');
+  const name = findingName('issuer');
   const fault = urlFault(value, target);
-  const next = 'Name the https URL that tokens are addressed to, without a slash at its end.';
-  if (fault !== undefined) return wrong(name, unfit(value, fault), next);
+  const fix = 'Name the https URL that tokens are addressed to, without a slash at its end.';
+  if (fault !== undefined) return wrong(name, unfit(value, fault), fix);
   const issuer = value as string;
-  if (issuer.endsWith('/')) return wrong(name, `${shown(issuer)} ends in a slash`, next);
+  if (issuer.endsWith('/')) return wrong(name, `${shown(issuer)} ends in a slash`, fix);
   return new URL(issuer).origin === new URL(at).origin
     ? fine(name, shown(issuer))
     : hint(name, `${shown(issuer)} is at another origin than the document`, 'Serve both at one origin.');
 }
 
 function examineList(value: unknown, member: string, known: readonly string[], needsAll: boolean): Finding {
-  const name = named(member);
+  const name = findingName(member);
   const list = texts(value);
-  const next = `List ${known.map((each) => `"${each}"`).join(needsAll ? ' and ' : ' or ')}.`;
+  const fix = `List ${known.map((each) => `"${each}"`).join(needsAll ? ' and ' : ' or ')}.`;
   if (list === undefined || list.length === 0)
-    return wrong(name, unfit(value, 'is not a list of texts'), next);
+    return wrong(name, unfit(value, 'is not a list of texts'), fix);
   if (needsAll && !known.every((each) => list.includes(each))) {
-    return wrong(name, `${shown(list)} lacks what every client signs with`, next);
+    return wrong(name, `${shown(list)} lacks what every client signs with`, fix);
   }
-  const strange = list.filter((each) => !known.includes(each));
-  return strange.length === 0
+  const unlisted = list.filter((each) => !known.includes(each));
+  return unlisted.length === 0
     ? fine(name, shown(list))
-    : hint(name, `${shown(strange)} is not of the specification`, 'Clients skip what they do not know.');
+    : hint(name, `${shown(unlisted)} is not of the specification`, 'Clients skip what they do not know.');
 }
 
-function examineUrls(document: Json, target: Target): Finding[] {
+function examineOptionalUrls(document: Json, target: Target): Finding[] {
   return ['default_location', 'jwks_uri'].flatMap((member) => {
     const value = document[member];
     if (value === undefined) return [];
     const fault = urlFault(value, target);
     return [
       fault === undefined
-        ? fine(named(member), shown(value))
-        : wrong(named(member), unfit(value, fault), 'Name an absolute https URL, or leave it out.'),
+        ? fine(findingName(member), shown(value))
+        : wrong(findingName(member), unfit(value, fault), 'Name an absolute https URL, or leave it out.'),
     ];
   });
 }
 
 async function examineEndpoints(
-  ask: ProbeClient,
+  client: ProbeClient,
   endpoints: Json | undefined,
   issuer: unknown,
   target: Target,
 ): Promise<Finding[]> {
-  const name = named('endpoints');
+  const name = findingName('endpoints');
   if (endpoints === undefined) {
-    const next = `Name at least ${NEEDED.join(', ')}: clients take the document for none without.`;
-    return [wrong(name, 'is no object', next)];
+    const fix = `Name at least ${REQUIRED_ENDPOINTS.join(', ')}: clients take the document for none without.`;
+    return [wrong(name, 'is no object', fix)];
   }
   const base = typeof issuer === 'string' && URL.canParse(issuer) ? issuer : target.url;
-  const missing = NEEDED.filter((member) => endpoints[member] === undefined);
-  const strange = Object.keys(endpoints).filter((member) => !ENDPOINTS.includes(member));
+  const missing = REQUIRED_ENDPOINTS.filter((member) => endpoints[member] === undefined);
+  const unlisted = Object.keys(endpoints).filter((member) => !ENDPOINTS.includes(member));
   const faults = Object.entries(endpoints).flatMap(([member, value]) => {
     const fault = urlFault(absolute(value, base), target);
-    const next = 'Name a path below the issuer, such as "/agent/register", or an absolute https URL.';
-    return fault === undefined ? [] : [wrong(named(member), unfit(value, fault), next)];
+    const fix = 'Name a path below the issuer, such as "/agent/register", or an absolute https URL.';
+    return fault === undefined ? [] : [wrong(findingName(member), unfit(value, fault), fix)];
   });
-  const said = [
+  const findings = [
     ...faults,
     ...(missing.length > 0
       ? [hint(name, `${shown(missing)} is not named`, 'Clients fall back to the paths of the specification.')]
       : [fine(name, `${Object.keys(endpoints).length} are named`)]),
-    ...(strange.length > 0
-      ? [hint(named('other endpoints'), `${shown(strange)} is not of the specification`)]
+    ...(unlisted.length > 0
+      ? [hint(findingName('other endpoints'), `${shown(unlisted)} is not of the specification`)]
       : []),
   ];
-  if (faults.length > 0) return said;
-  return [...said, await examineCapabilities(ask, absolute(endpoints.capabilities, base), target)];
+  if (faults.length > 0) return findings;
+  return [...findings, await examineCapabilities(client, absolute(endpoints.capabilities, base), target)];
 }
 
 function absolute(value: unknown, base: string): unknown {
@@ -162,24 +168,24 @@ function absolute(value: unknown, base: string): unknown {
   return base.replace(/\/$/, '') + value;
 }
 
-/** What an agent that knows nothing asks for first. */
-async function examineCapabilities(ask: ProbeClient, url: unknown, { origin }: Target): Promise<Finding> {
-  const name = named('capabilities');
+/** Examines the list of capabilities, which a new agent requests first. */
+async function examineCapabilities(client: ProbeClient, url: unknown, { origin }: Target): Promise<Finding> {
+  const name = findingName('capabilities');
   if (typeof url !== 'string') return hint(name, 'was not asked for: its place is not named');
   if (new URL(url).origin !== origin)
     return hint(name, `${shownUrl(url)} was not asked: it is at another origin`);
-  const answer = await ask.get(url, ACCEPT_JSON);
+  const answer = await client.get(url, ACCEPT_JSON);
   if (answer.kind === 'trouble') return wrong(name, `${shownUrl(url)} ${answer.says}`, answer.next);
-  const says = `${shownUrl(url)} answers ${answer.status}`;
+  const message = `${shownUrl(url)} answers ${answer.status}`;
   const body = isHtml(answer.type, answer.text) ? undefined : parseObject(answer.text);
-  const next = 'Answer 200 with {"capabilities":[…]}, or 401 with JSON where only known hosts may look.';
-  if (body === undefined) return wrong(name, `${says} without a JSON object`, next);
+  const fix = 'Answer 200 with {"capabilities":[…]}, or 401 with JSON where only known hosts may look.';
+  if (body === undefined) return wrong(name, `${message} without a JSON object`, fix);
   if (answer.status === 200) {
     return Array.isArray(body.capabilities)
-      ? fine(name, `${says} and lists ${body.capabilities.length}`)
-      : wrong(name, `${says} without a list of capabilities`, next);
+      ? fine(name, `${message} and lists ${body.capabilities.length}`)
+      : wrong(name, `${message} without a list of capabilities`, fix);
   }
   return answer.status === 401 || answer.status === 403
-    ? fine(name, `${says}: only known hosts may look`)
-    : wrong(name, says, next);
+    ? fine(name, `${message}: only known hosts may look`)
+    : wrong(name, message, fix);
 }

@@ -1,16 +1,17 @@
 import { shown } from './finding.ts';
 import { type Target, urlFault } from './target.ts';
 
-/** How long and how much is waited for. */
+/** Limits on time, size and redirects. */
 export interface AskLimits {
-  /** For one answer, its redirects included. */
+  /** For one request, its redirects included. */
   requestMs: number;
-  /** For all of a check. */
+  /** For all requests of a check. */
   totalMs: number;
   bodyBytesMax: number;
   redirectsMax: number;
 }
 
+/** The default limits. */
 export const ASK_LIMITS: AskLimits = {
   requestMs: 10_000,
   totalMs: 60_000,
@@ -18,7 +19,7 @@ export const ASK_LIMITS: AskLimits = {
   redirectsMax: 3,
 };
 
-/** An answer, or why there is none. */
+/** A response, or why there is none. */
 export type ProbeResult =
   | {
       kind: 'reply';
@@ -29,30 +30,33 @@ export type ProbeResult =
       text: string;
       /** Whether `text` ends before the body does. */
       isCut: boolean;
-      /** Where it came from in the end, if not from where it was asked for. */
+      /** The URL after redirects; undefined if there were none. */
       redirectedTo: string | undefined;
     }
   | {
       kind: 'trouble';
-      /** The end of a sentence: "…/auth.md" says. */
+      /** What went wrong, as the end of a sentence that begins with the URL. */
       says: string;
+      /** How to fix it. */
       next: string;
-      /** No connection: it is no use to ask for anything else there. */
+      /** No connection: further requests to this service would fail, too. */
       isUnreachable: boolean;
     };
 
+/** A response. */
 export type ProbeReply = Extract<ProbeResult, { kind: 'reply' }>;
 
-/** Asks the examined service. Never throws: whatever goes wrong is an answer, too. */
+/** Sends requests to the examined service. Never throws: every fault is a ProbeResult. */
 export interface ProbeClient {
-  /** A document; asked for once, however often it is wanted. */
+  /** Fetches a document. Repeated calls share one request. */
   get(url: string, accept: string): Promise<ProbeResult>;
-  /** Status and headers alone: the body may be a stream without end. */
+  /** Fetches status and headers only: the body may be an endless stream. */
   look(url: string): Promise<ProbeResult>;
-  /** An empty JSON object; redirects are not followed. */
+  /** POSTs an empty JSON object. Follows no redirects. */
   postNothing(url: string): Promise<ProbeResult>;
 }
 
+/** Creates a client for one check. @param target decides which redirects are followed */
 export function createAsker(target: Target, limits: AskLimits): ProbeClient {
   const endsAt = performance.now() + limits.totalMs;
   const documents = new Map<string, Promise<ProbeResult>>();
@@ -70,7 +74,7 @@ export function createAsker(target: Target, limits: AskLimits): ProbeClient {
         : noConnection(error);
     } finally {
       clearTimeout(timer);
-      controller.abort(); // lets go of a body that nobody reads to its end
+      controller.abort(); // cancels a body that is not read to its end
     }
   }
 
@@ -104,9 +108,9 @@ export function createAsker(target: Target, limits: AskLimits): ProbeClient {
 
   return {
     get(url, accept) {
-      const asked = documents.get(url) ?? send(url, { method: 'GET', headers: headers(accept) }, true);
-      documents.set(url, asked);
-      return asked;
+      const pending = documents.get(url) ?? send(url, { method: 'GET', headers: headers(accept) }, true);
+      documents.set(url, pending);
+      return pending;
     },
     look: (url) =>
       send(url, { method: 'GET', headers: headers('application/json, text/event-stream, */*;q=0.5') }, false),
@@ -127,7 +131,7 @@ function headers(accept: string): Record<string, string> {
   return { Accept: accept, 'User-Agent': 'vouchsafe-check' };
 }
 
-/** The body as text, up to so many bytes after decompression; the rest is not fetched. */
+/** Reads the body as text. A body of more than `bytesMax` bytes after decompression is dropped. */
 async function readBody(response: Response, bytesMax: number): Promise<{ text: string; isCut: boolean }> {
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -157,7 +161,7 @@ function badRedirect(says: string): ProbeResult {
   return { kind: 'trouble', says, next: 'Answer at this address itself.', isUnreachable: false };
 }
 
-/** What `fetch` throws, told without its stack. Its own message is always "fetch failed": the reason is the cause. */
+/** Explains an error of `fetch`. Its own message is always "fetch failed"; its cause tells the reason. */
 function noConnection(error: unknown): ProbeResult {
   const cause = (error as { cause?: unknown }).cause ?? error;
   const {
@@ -176,7 +180,7 @@ function noConnection(error: unknown): ProbeResult {
   }
   if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|EPROTO)/.test(code)) {
     const next = 'Serve TLS there, with a certificate for this host that clients trust.';
-    // What follows is advice for who runs this program.
+    // Node.js appends advice for the operator of this program.
     const short = reason.replace(/;.*|:\s*$/s, '');
     return trouble(`fails at TLS: ${short || code}`, next, true);
   }

@@ -5,30 +5,34 @@ import type { Target } from './target.ts';
 
 const SERVE = 'Serve a markdown document at /auth.md that tells an agent how to register, step by step.';
 
-/** The document that agents read first, at the root of the host that was named or else of the issuer. */
-export async function examineAuthMd(ask: ProbeClient, target: Target, issuer: string): Promise<Finding[]> {
-  const own = await readAt(ask, authMdUrl(target.origin));
-  if (own.kind === 'read') return [own.finding, ...examineText(own.text)];
+/** Examines /auth.md, which agents read first: at the origin of the checked URL, else at that of the issuer. */
+export async function examineAuthMd(client: ProbeClient, target: Target, issuer: string): Promise<Finding[]> {
+  const atTarget = await readAt(client, authMdUrl(target.origin));
+  if (atTarget.kind === 'read') return [atTarget.finding, ...examineText(atTarget.text)];
   const { origin } = new URL(issuer);
-  if (own.kind === 'missing' && origin !== target.origin) {
-    const theirs = await readAt(ask, authMdUrl(origin));
-    if (theirs.kind === 'read') {
-      const says = `not at ${target.origin}, but at its issuer: ${shownUrl(authMdUrl(origin))}`;
-      return [hint('auth.md', says, 'Serve or link it where the API is, too.'), ...examineText(theirs.text)];
+  if (atTarget.kind === 'missing' && origin !== target.origin) {
+    const atIssuer = await readAt(client, authMdUrl(origin));
+    if (atIssuer.kind === 'read') {
+      const message = `not at ${target.origin}, but at its issuer: ${shownUrl(authMdUrl(origin))}`;
+      return [
+        hint('auth.md', message, 'Serve or link it where the API is, too.'),
+        ...examineText(atIssuer.text),
+      ];
     }
   }
-  return [own.finding];
+  return [atTarget.finding];
 }
 
+/** Returns the URL of the document at an origin. */
 export function authMdUrl(origin: string): string {
   return `${origin}/auth.md`;
 }
 
-async function readAt(ask: ProbeClient, url: string) {
-  return readMarkdown('auth.md', url, await ask.get(url, ACCEPT_MARKDOWN), SERVE);
+async function readAt(client: ProbeClient, url: string) {
+  return readMarkdown('auth.md', url, await client.get(url, ACCEPT_MARKDOWN), SERVE);
 }
 
-/** By these, scanners tell the document from any other (docs/checking.md). */
+/** Examines the heading and the words by which scanners recognize the document (docs/checking.md). */
 function examineText(text: string): Finding[] {
   const heading = firstHeading(text);
   const isAbout = /auth\.md|regist(er|ration)/i;
@@ -46,16 +50,16 @@ function examineText(text: string): Finding[] {
   ];
 }
 
-const REGISTERING = /\bregist(er|ers|ered|ering|ration|rations)\b|\bsign(ing)?[ -]?up\b/i;
-const REFUSING =
+const REGISTRATION = /\bregist(er|ers|ered|ering|ration|rations)\b|\bsign(ing)?[ -]?up\b/i;
+const NEGATION =
   /\b(no|not|cannot|never|neither|nor|without|nobody|closed|disabled|unavailable|unsupported|discontinued)\b|n['’]t\b/i;
 
-/** A document that tells agents to stay away speaks of registering, too. */
+/** Examines the sentences about registration. A document that only says that agents cannot register has such sentences, too. */
 function examineWords(text: string): Finding {
   const name = 'auth.md words';
   const sentences = text
     .split(/[.!?](?=\s|$)|\n\s*\n|\n(?=\s*(?:[-*#|]|\d+\.))/)
-    .filter((each) => REGISTERING.test(each));
+    .filter((each) => REGISTRATION.test(each));
   if (sentences.length === 0) {
     return wrong(
       name,
@@ -63,7 +67,7 @@ function examineWords(text: string): Finding {
       'Tell with which request an agent registers, and what it gets.',
     );
   }
-  return sentences.every((each) => REFUSING.test(each))
+  return sentences.every((each) => NEGATION.test(each))
     ? wrong(
         name,
         'it speaks of registering only to say that agents cannot',
@@ -72,7 +76,7 @@ function examineWords(text: string): Finding {
     : fine(name, 'it speaks of registering');
 }
 
-/** `# Heading` or a line above `===`; a `#` within a block of code is a comment of a shell. */
+/** Finds `# Heading`, or a line above `===`. Skips code blocks, where `#` begins a shell comment. */
 function firstHeading(text: string): string | undefined {
   const prose = text.replace(/^(```|~~~)[\s\S]*?^\1/gm, '');
   const found = /^#[ \t]+(.+?)[ \t#]*$|^([^\s-].*)\r?\n=+[ \t]*$/m.exec(prose);
@@ -83,9 +87,9 @@ function withoutHeading(text: string, heading: string | undefined): string {
   return heading === undefined ? text : text.replace(heading, '');
 }
 
-/** The link by which clients find the document. */
-export async function examineSkill(ask: ProbeClient, target: Target, skill: string): Promise<Finding> {
+/** Examines `skill`, the URL by which clients find the document. */
+export async function examineSkill(client: ProbeClient, target: Target, skill: string): Promise<Finding> {
   if (skill === authMdUrl(target.origin)) return fine('skill', 'leads to /auth.md');
-  const next = 'Let "skill" of agent_auth name the markdown document for agents.';
-  return readMarkdown('skill', skill, await ask.get(skill, ACCEPT_MARKDOWN), next).finding;
+  const fix = 'Let "skill" of agent_auth name the markdown document for agents.';
+  return readMarkdown('skill', skill, await client.get(skill, ACCEPT_MARKDOWN), fix).finding;
 }

@@ -6,34 +6,36 @@ import { appendWellKnown, ISSUER_WELL_KNOWN, insertWellKnown, type Target, urlFa
 const NAME = 'issuer metadata';
 const SERVE = 'Serve RFC 8414 metadata there, with issuer and the agent_auth block.';
 
+/** Grant types of the token endpoint. */
 export const GRANTS = {
   jwtBearer: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
   claim: 'urn:workos:agent-auth:grant-type:claim',
 } as const;
 
-/** The metadata of the authorization server, and the issuer that it was looked up by. */
+/** The metadata of the authorization server, and the issuer by which it was looked up. */
 export interface IssuerMetadata {
   issuer: string;
   document: Json;
 }
 
 /**
- * Finds the metadata of the issuer (RFC 8414), and looks at how it can be found.
+ * Finds and examines the metadata of the issuer (RFC 8414).
  *
  * @param server `authorization_servers[0]` of the resource; without one, the service may be its own issuer
+ * @returns `found` is undefined if there is none
  */
 export async function findIssuerMetadata(
-  ask: ProbeClient,
+  client: ProbeClient,
   target: Target,
   server: unknown,
 ): Promise<{ found: IssuerMetadata | undefined; findings: Finding[] }> {
-  const named = urlFault(server, target) === undefined ? [server as string] : [];
-  const candidates = named.length > 0 ? named : [...new Set([target.url, target.origin])];
+  const listed = urlFault(server, target) === undefined ? [server as string] : [];
+  const candidates = listed.length > 0 ? listed : [...new Set([target.url, target.origin])];
   let first: Finding | undefined;
   for (const issuer of candidates) {
     const [inserted, appended] = await Promise.all([
-      readAt(ask, insertWellKnown(issuer, ISSUER_WELL_KNOWN)),
-      readAt(ask, appendWellKnown(issuer, ISSUER_WELL_KNOWN)),
+      readAt(client, insertWellKnown(issuer, ISSUER_WELL_KNOWN)),
+      readAt(client, appendWellKnown(issuer, ISSUER_WELL_KNOWN)),
     ]);
     const read = inserted.kind === 'read' ? inserted : appended;
     first ??= inserted.finding;
@@ -41,7 +43,7 @@ export async function findIssuerMetadata(
     const findings = [
       inserted.finding,
       ...examineForms(issuer, inserted, appended),
-      ...(await examineDoubleSlash(ask, issuer)),
+      ...(await examineDoubleSlash(client, issuer)),
       examineIssuer(read.document, issuer),
       ...examineOAuth(read.document),
     ];
@@ -50,11 +52,11 @@ export async function findIssuerMetadata(
   return { found: undefined, findings: [first!] };
 }
 
-async function readAt(ask: ProbeClient, url: string): Promise<DocumentRead> {
-  return readJson(NAME, url, await ask.get(url, ACCEPT_JSON), SERVE);
+async function readAt(client: ProbeClient, url: string): Promise<DocumentRead> {
+  return readJson(NAME, url, await client.get(url, ACCEPT_JSON), SERVE);
 }
 
-/** An issuer with a path is looked up in two ways: OAuth libraries insert, the official client of auth.md appends. */
+/** Examines the second URL of an issuer with a path: OAuth libraries insert the well-known part, clients of auth.md append it. */
 function examineForms(issuer: string, inserted: DocumentRead, appended: DocumentRead): Finding[] {
   const url = appendWellKnown(issuer, ISSUER_WELL_KNOWN);
   if (url === insertWellKnown(issuer, ISSUER_WELL_KNOWN)) return [];
@@ -65,11 +67,11 @@ function examineForms(issuer: string, inserted: DocumentRead, appended: Document
   return [inserted.kind === 'read' ? fine(name, shownUrl(url)) : hint(name, `only at ${shownUrl(url)}`)];
 }
 
-/** Clients that put a list entry and the path together ask for `//.well-known`. */
-async function examineDoubleSlash(ask: ProbeClient, issuer: string): Promise<Finding[]> {
+/** Examines `//.well-known` for an issuer that ends in a slash: some clients simply append the path to it. */
+async function examineDoubleSlash(client: ProbeClient, issuer: string): Promise<Finding[]> {
   if (!issuer.endsWith('/')) return [];
   const url = `${issuer}/.well-known/${ISSUER_WELL_KNOWN}`;
-  const read = await readAt(ask, url);
+  const read = await readAt(client, url);
   return read.kind === 'read'
     ? []
     : [
@@ -81,30 +83,30 @@ async function examineDoubleSlash(ask: ProbeClient, issuer: string): Promise<Fin
       ];
 }
 
-/** RFC 8414 3.3: identical to what the metadata was looked up by, else it must not be used. */
+/** Examines `issuer`, which must be identical to the issuer by which the metadata was looked up (RFC 8414 section 3.3). */
 function examineIssuer({ issuer, agent_auth, token_endpoint }: Json, expected: string): Finding {
   if (issuer === expected) return fine('issuer', shown(issuer));
-  const next = `Set it to ${shown(expected)}, to the letter.`;
+  const fix = `Set it to ${shown(expected)}, to the letter.`;
   if (issuer === undefined) {
-    // The v0.1 documents had none, and their clients do not look.
-    const isOld =
+    // Documents of v0.1 had none, and clients of v0.1 do not read it.
+    const isV01 =
       token_endpoint === undefined && (agent_auth as Json | null)?.identity_endpoint === undefined;
-    return isOld ? hint('issuer', 'is not there', next) : wrong('issuer', 'is not there', next);
+    return isV01 ? hint('issuer', 'is not there', fix) : wrong('issuer', 'is not there', fix);
   }
   const differs =
     typeof issuer === 'string' && issuer.replace(/\/+$/, '') === expected.replace(/\/+$/, '')
       ? `${shown(issuer)} differs by a slash from ${shown(expected)}`
       : `${shown(issuer)} is not ${shown(expected)}, by which it was looked up`;
-  return wrong('issuer', differs, next);
+  return wrong('issuer', differs, fix);
 }
 
-/** What dialects with an identity endpoint need of OAuth around it. */
+/** Examines the OAuth metadata that dialects with an identity endpoint need. */
 function examineOAuth(document: Json): Finding[] {
   const { token_endpoint, grant_types_supported, response_types_supported, revocation_endpoint } = document;
   const findings: Finding[] = [];
   if (texts(response_types_supported) === undefined) {
-    const says = 'is not there, or no list';
-    findings.push(hint('response_types_supported', says, 'RFC 8414 requires it; an empty list will do.'));
+    const message = 'is not there, or no list';
+    findings.push(hint('response_types_supported', message, 'RFC 8414 requires it; an empty list will do.'));
   }
   if ((document.agent_auth as Json | null)?.identity_endpoint === undefined) return findings;
   findings.push(
@@ -123,9 +125,9 @@ function examineOAuth(document: Json): Finding[] {
         ),
   );
   if (grants?.includes(GRANTS.claim) === false) {
-    const says = `${GRANTS.claim} is not listed`;
+    const message = `${GRANTS.claim} is not listed`;
     findings.push(
-      hint('claim grant', says, 'Agents of v0.4 to v0.6 poll by it; those of production do not.'),
+      hint('claim grant', message, 'Agents of v0.4 to v0.6 poll by it; those of production do not.'),
     );
   }
   if (revocation_endpoint === undefined) {

@@ -14,7 +14,7 @@ import { findResourceMetadata, type ResourceMetadata } from './protected-resourc
 import { examineRefusals, isOfProduction } from './refusals.ts';
 import { parseTarget, type Target, urlFault } from './target.ts';
 
-/** What a check found. `ok` where nothing is wrong; hints do not count. */
+/** The result of a check. `ok`: nothing is wrong; hints do not count. */
 export interface Report {
   url: string;
   ok: boolean;
@@ -22,6 +22,7 @@ export interface Report {
   findings: GroupedFinding[];
 }
 
+/** A finding and its section in the report. */
 export interface GroupedFinding extends Finding {
   group:
     | 'service'
@@ -38,33 +39,33 @@ export interface GroupedFinding extends Finding {
  * links between them, its challenge, and how registration refuses an empty request.
  *
  * @param url of an API, an MCP server, a site or an issuer
- * @throws Failure badRequest where it is no URL; whatever is wrong with the service is a finding
+ * @throws Failure `badRequest` if the URL is not usable; every fault of the service is a finding instead
  */
 export async function checkService(url: string, limits: AskLimits = ASK_LIMITS): Promise<Report> {
   const target = parseTarget(url);
-  const ask = createAsker(target, limits);
-  const door = await ask.look(target.url);
-  if (door.kind === 'trouble' && door.isUnreachable) {
+  const client = createAsker(target, limits);
+  const answer = await client.look(target.url);
+  if (answer.kind === 'trouble' && answer.isUnreachable) {
     return report(
       target,
       [],
-      grouped('service', [wrong('service', `${target.url} ${door.says}`, door.next)]),
+      inGroup('service', [wrong('service', `${target.url} ${answer.says}`, answer.next)]),
     );
   }
-  // Asked for now, read later: what does not depend on anything need not wait.
-  void ask.get(authMdUrl(target.origin), ACCEPT_MARKDOWN);
-  const llmsTxt = examineLlmsTxt(ask, target);
-  const configuration = examineAgentConfiguration(ask, target);
+  // These depend on nothing else, so they start now and are read below.
+  void client.get(authMdUrl(target.origin), ACCEPT_MARKDOWN);
+  const llmsTxt = examineLlmsTxt(client, target);
+  const configuration = examineAgentConfiguration(client, target);
 
   const challenge =
-    door.kind === 'reply' && door.status === 401 ? door.headers.get('www-authenticate') : null;
-  const resource = await findResourceMetadata(ask, target, challenge ?? undefined);
+    answer.kind === 'reply' && answer.status === 401 ? answer.headers.get('www-authenticate') : null;
+  const resource = await findResourceMetadata(client, target, challenge ?? undefined);
   const server = texts(resource.found?.document.authorization_servers)?.[0];
-  const issuer = await findIssuerMetadata(ask, target, server);
-  const block = issuer.found && (await examineBlock(ask, target, issuer.found));
+  const issuer = await findIssuerMetadata(client, target, server);
+  const block = issuer.found && (await examineBlock(client, target, issuer.found));
   const [authMd, challenged, llms, agentConfiguration] = await Promise.all([
-    examineAuthMd(ask, target, issuer.found?.issuer ?? target.origin),
-    challengeOf(ask, target, door, resource.found),
+    examineAuthMd(client, target, issuer.found?.issuer ?? target.origin),
+    examineResourceChallenge(client, target, answer, resource.found),
     llmsTxt,
     configuration,
   ]);
@@ -75,27 +76,27 @@ export async function checkService(url: string, limits: AskLimits = ASK_LIMITS):
         )
       : resource.findings;
   return report(target, block?.dialects ?? [], [
-    ...grouped('service', [
+    ...inGroup('service', [
       examineScheme(target),
-      ...examineDoor(target, door, issuer.found, resource.found),
+      ...examinePath(target, answer, issuer.found, resource.found),
     ]),
-    ...grouped('documents', [...authMd, llms]),
-    ...grouped('protected resource', [...resourceFindings, challenged]),
-    ...grouped('authorization server', [...issuer.findings, ...(block?.server ?? [])]),
-    ...grouped('agent_auth', block?.block ?? []),
-    ...grouped('answers', block?.answers ?? []),
-    ...grouped('agent-configuration', agentConfiguration),
+    ...inGroup('documents', [...authMd, llms]),
+    ...inGroup('protected resource', [...resourceFindings, challenged]),
+    ...inGroup('authorization server', [...issuer.findings, ...(block?.server ?? [])]),
+    ...inGroup('agent_auth', block?.block ?? []),
+    ...inGroup('answers', block?.answers ?? []),
+    ...inGroup('agent-configuration', agentConfiguration),
   ]);
 }
 
-/** The block `agent_auth`, and all that the metadata around it leads to. */
-async function examineBlock(ask: ProbeClient, target: Target, { issuer, document }: IssuerMetadata) {
+/** Examines the block `agent_auth`, and the URLs that the metadata names. */
+async function examineBlock(client: ProbeClient, target: Target, { issuer, document }: IssuerMetadata) {
   const { block, findings } = examineAgentAuth(document);
   const { endpoints, findings: urls } = examineEndpoints(document, block, target, issuer);
   const [skill, keys, answers] = await Promise.all([
-    endpoints.has('skill') ? examineSkill(ask, target, endpoints.get('skill')!) : undefined,
-    endpoints.has('jwks_uri') ? examineKeySet(ask, endpoints.get('jwks_uri')!) : [],
-    examineRefusals(ask, endpoints, [target.origin, new URL(issuer).origin]),
+    endpoints.has('skill') ? examineSkill(client, target, endpoints.get('skill')!) : undefined,
+    endpoints.has('jwks_uri') ? examineKeySet(client, endpoints.get('jwks_uri')!) : [],
+    examineRefusals(client, endpoints, [target.origin, new URL(issuer).origin]),
   ]);
   const dialects = block === undefined ? [] : dialectsOf(document, block, answers.some(isOfProduction));
   return {
@@ -109,23 +110,23 @@ async function examineBlock(ask: ProbeClient, target: Target, { issuer, document
   };
 }
 
-/** Where the named URL does not ask for a credential, the resource that its metadata names may. */
-async function challengeOf(
-  ask: ProbeClient,
+/** Examines the challenge of the checked URL or, if that does not answer 401, of the resource that its metadata names. */
+async function examineResourceChallenge(
+  client: ProbeClient,
   target: Target,
-  door: Awaited<ReturnType<ProbeClient['look']>>,
+  answer: Awaited<ReturnType<ProbeClient['look']>>,
   metadata: ResourceMetadata | undefined,
 ): Promise<Finding> {
   const resource = metadata?.document.resource;
-  const asksForCredential = door.kind === 'reply' && door.status === 401;
+  const asksForCredential = answer.kind === 'reply' && answer.status === 401;
   if (asksForCredential || resource === target.url || urlFault(resource, target) !== undefined) {
-    return examineChallenge(ask, target, target.url, door, metadata);
+    return examineChallenge(client, target, target.url, answer, metadata);
   }
   const url = resource as string;
-  return examineChallenge(ask, target, url, await ask.look(url), metadata);
+  return examineChallenge(client, target, url, await client.look(url), metadata);
 }
 
-/** An issuer whose resources are elsewhere needs no metadata of a resource at its own address. */
+/** Reports whether the checked URL is an issuer that names no resource at its own origin: it needs no resource metadata there. */
 function isIssuerAlone(target: Target, { issuer, document: { resource } }: IssuerMetadata): boolean {
   if (issuer !== target.url) return false;
   return (
@@ -133,20 +134,24 @@ function isIssuerAlone(target: Target, { issuer, document: { resource } }: Issue
   );
 }
 
-/** A path that is not there; an issuer has documents around its address, and may have nothing at it. */
-function examineDoor(
+/** Examines whether the path exists. An issuer may answer nothing at its own URL, only at the URLs of its documents. */
+function examinePath(
   { url, origin }: Target,
-  door: Awaited<ReturnType<ProbeClient['look']>>,
+  answer: Awaited<ReturnType<ProbeClient['look']>>,
   issuer: IssuerMetadata | undefined,
   resource: ResourceMetadata | undefined,
 ): Finding[] {
-  const isGone = door.kind === 'reply' && (door.status === 404 || door.status === 410);
-  if (!isGone || url === origin || issuer?.issuer === url) return [];
-  const says = `${shown(url)} answers ${door.status}`;
+  const isMissing = answer.kind === 'reply' && (answer.status === 404 || answer.status === 410);
+  if (!isMissing || url === origin || issuer?.issuer === url) return [];
+  const message = `${shown(url)} answers ${answer.status}`;
   return [
     resource?.document.resource === url
-      ? hint('path', says, 'A GET of a resource is answered 401 without a credential, or 405.')
-      : wrong('path', says, 'Name a URL that is there: of the API, the MCP server, the site or the issuer.'),
+      ? hint('path', message, 'A GET of a resource is answered 401 without a credential, or 405.')
+      : wrong(
+          'path',
+          message,
+          'Name a URL that is there: of the API, the MCP server, the site or the issuer.',
+        ),
   ];
 }
 
@@ -157,7 +162,7 @@ function examineScheme({ url, isLocal }: Target): Finding {
     : wrong('service', `${shown(url)} is not https`, 'Serve it over TLS: keys go over this line.');
 }
 
-function grouped(group: GroupedFinding['group'], findings: Finding[]): GroupedFinding[] {
+function inGroup(group: GroupedFinding['group'], findings: Finding[]): GroupedFinding[] {
   return findings.map((finding) => ({ group, ...finding }));
 }
 

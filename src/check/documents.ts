@@ -1,9 +1,10 @@
 import type { ProbeResult } from './ask.ts';
 import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
 
+/** A parsed JSON object. */
 export type Json = Record<string, unknown>;
 
-/** A JSON document as it was found. What can be read is read on, also where how it is served is wrong. */
+/** The result of reading a JSON document. `read` also if it is served wrongly, as long as it can be parsed. */
 export type DocumentRead =
   | { kind: 'read'; document: Json; finding: Finding }
   | { kind: 'missing' | 'broken'; finding: Finding };
@@ -12,17 +13,17 @@ export const ACCEPT_JSON = 'application/json';
 export const ACCEPT_MARKDOWN = 'text/markdown, text/plain;q=0.8, */*;q=0.1';
 
 /**
- * Reads a JSON document.
+ * Reads a JSON document from a response.
  *
  * @param name of the finding
- * @param next what to do where there is none
+ * @param fix what to do if there is no document
  */
-export function readJson(name: string, url: string, answer: ProbeResult, next: string): DocumentRead {
+export function readJson(name: string, url: string, answer: ProbeResult, fix: string): DocumentRead {
   const at = shownUrl(url);
-  const refused = refusal(name, at, answer, next);
-  if (refused !== undefined) return refused;
+  const refusal = findRefusal(name, at, answer, fix);
+  if (refusal !== undefined) return refusal;
   const { text, type, redirectedTo } = answer as Extract<ProbeResult, { kind: 'reply' }>;
-  const broken = (says: string): DocumentRead => ({ kind: 'broken', finding: wrong(name, says, next) });
+  const broken = (message: string): DocumentRead => ({ kind: 'broken', finding: wrong(name, message, fix) });
   if (isHtml(type, text)) return broken(`${at} answers 200 with a page of HTML where JSON is due`);
   const document = parseObject(text);
   if (document === undefined) return broken(`${at} is not a JSON object`);
@@ -38,19 +39,19 @@ export function readJson(name: string, url: string, answer: ProbeResult, next: s
   return { kind: 'read', document, finding };
 }
 
-/** What is due as a markdown document; `text` is empty where there is none. */
+/** Reads a markdown document from a response. `text` is empty if there is none. */
 export function readMarkdown(
   name: string,
   url: string,
   answer: ProbeResult,
-  next: string,
+  fix: string,
 ): { kind: 'read' | 'missing' | 'broken'; text: string; finding: Finding } {
   const at = shownUrl(url);
-  const refused = refusal(name, at, answer, next);
-  if (refused !== undefined) return { kind: refused.kind, text: '', finding: refused.finding };
+  const refusal = findRefusal(name, at, answer, fix);
+  if (refusal !== undefined) return { kind: refusal.kind, text: '', finding: refusal.finding };
   const { text, type, redirectedTo } = answer as Extract<ProbeResult, { kind: 'reply' }>;
   if (isHtml(type, text)) {
-    const finding = wrong(name, `${at} answers 200 with a page of HTML where markdown is due`, next);
+    const finding = wrong(name, `${at} answers 200 with a page of HTML where markdown is due`, fix);
     return { kind: 'broken', text: '', finding };
   }
   if (redirectedTo !== undefined) {
@@ -61,28 +62,28 @@ export function readMarkdown(
     };
   }
   if (type !== 'text/markdown') {
-    const says = `${at} is of the type ${shown(type)}`;
+    const message = `${at} is of the type ${shown(type)}`;
     const advice = 'Send Content-Type: text/markdown; charset=utf-8.';
-    const finding = type === 'text/plain' ? hint(name, says, advice) : wrong(name, says, advice);
+    const finding = type === 'text/plain' ? hint(name, message, advice) : wrong(name, message, advice);
     return { kind: 'read', text, finding };
   }
   return { kind: 'read', text, finding: fine(name, at) };
 }
 
-/** Why an answer is no document at all. */
-function refusal(
+/** Returns why a response is not a document; undefined if it may be one. */
+function findRefusal(
   name: string,
   at: string,
   answer: ProbeResult,
-  next: string,
+  fix: string,
 ): { kind: 'missing' | 'broken'; finding: Finding } | undefined {
   if (answer.kind === 'trouble') {
     return { kind: 'broken', finding: wrong(name, `${at} ${answer.says}`, answer.next) };
   }
   if (answer.status !== 200) {
-    // 401 and 403 are what a guard answers who covers the documents, too.
+    // 401 and 403: the service requires a credential for its documents, too.
     const kind = [401, 403, 404, 405, 410].includes(answer.status) ? 'missing' : 'broken';
-    return { kind, finding: wrong(name, `${at} answers ${answer.status}`, next) };
+    return { kind, finding: wrong(name, `${at} answers ${answer.status}`, fix) };
   }
   if (answer.isCut) {
     return {
@@ -93,15 +94,17 @@ function refusal(
   return undefined;
 }
 
-/** The trap of sites that answer every path with their page: status 200, and nothing an agent can use. */
+/** Reports whether a response is HTML: some sites answer every path with status 200 and their page. */
 export function isHtml(type: string, text: string): boolean {
   return type === 'text/html' || type === 'application/xhtml+xml' || /^\s*<(!doctype|html)\b/i.test(text);
 }
 
+/** Reports whether a media type is JSON. */
 export function isJson(type: string): boolean {
   return type === 'application/json' || /^application\/[\w.-]+\+json$/.test(type);
 }
 
+/** Parses a JSON object; undefined for anything else. */
 export function parseObject(text: string): Json | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -111,11 +114,12 @@ export function parseObject(text: string): Json | undefined {
   }
 }
 
+/** Returns a value that is a JSON object; undefined for anything else. */
 export function asObject(value: unknown): Json | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
 }
 
-/** The texts of a list of texts; undefined where it is anything else. */
+/** Returns a value that is an array of strings; undefined for anything else. */
 export function texts(value: unknown): string[] | undefined {
   return Array.isArray(value) && value.every((each) => typeof each === 'string') ? value : undefined;
 }

@@ -2,7 +2,7 @@ import type { Json } from './documents.ts';
 import { type Finding, fine, hint, shown, wrong } from './finding.ts';
 import { type Target, urlFault } from './target.ts';
 
-const OF_METADATA = [
+const METADATA_URLS = [
   'authorization_endpoint',
   'token_endpoint',
   'revocation_endpoint',
@@ -10,7 +10,7 @@ const OF_METADATA = [
   'registration_endpoint',
   'jwks_uri',
 ];
-const OF_BLOCK = [
+const AGENT_AUTH_URLS = [
   'skill',
   'register_uri',
   'identity_endpoint',
@@ -20,24 +20,24 @@ const OF_BLOCK = [
   'events_endpoint',
 ];
 
-/** The URLs by which requests can be sent, by member. */
+/** The usable URLs of the metadata, by member. */
 export type Endpoints = Map<string, string>;
 
-/** Looks at every URL that the metadata names: can it be followed, and does it lead where the reader expects? */
+/** Examines whether each URL that the metadata names is usable, and at the origin of the service or its issuer. */
 export function examineEndpoints(
   document: Json,
   block: Json | undefined,
   target: Target,
   issuer: string,
 ): { endpoints: Endpoints; findings: Finding[] } {
-  const named = [
-    ...OF_METADATA.map((member) => [member, document[member]] as const),
-    ...OF_BLOCK.map((member) => [member, block?.[member]] as const),
+  const members = [
+    ...METADATA_URLS.map((member) => [member, document[member]] as const),
+    ...AGENT_AUTH_URLS.map((member) => [member, block?.[member]] as const),
   ].filter(([, value]) => value !== undefined);
   const endpoints: Endpoints = new Map();
   const findings: Finding[] = [];
   const expected = [target.origin, new URL(issuer).origin];
-  for (const [member, value] of named) {
+  for (const [member, value] of members) {
     const name = `URL of ${member}`;
     const fault = urlFault(value, target);
     if (fault !== undefined) {
@@ -49,6 +49,6 @@ export function examineEndpoints(
       findings.push(hint(name, `${shown(value)} is at another origin`, 'Make sure that this is meant.'));
     }
   }
-  if (findings.length === 0) findings.push(fine('URLs', `all ${named.length} are absolute, and at home`));
+  if (findings.length === 0) findings.push(fine('URLs', `all ${members.length} are absolute, and at home`));
   return { endpoints, findings };
 }

@@ -3,12 +3,12 @@ import { isHtml } from './documents.ts';
 import { type Finding, fine, hint, shownUrl } from './finding.ts';
 import type { Target } from './target.ts';
 
-/** What other readers look for: no part of auth.md, so that nothing here can fail. */
-export async function examineLlmsTxt(ask: ProbeClient, { origin }: Target): Promise<Finding> {
+/** Examines /llms.txt. It is not part of auth.md, so a missing one is a hint. */
+export async function examineLlmsTxt(client: ProbeClient, { origin }: Target): Promise<Finding> {
   const url = `${origin}/llms.txt`;
-  const answer = await ask.get(url, 'text/plain, */*;q=0.1');
-  const isThere = answer.kind === 'reply' && answer.status === 200 && !isHtml(answer.type, answer.text);
-  return isThere
+  const answer = await client.get(url, 'text/plain, */*;q=0.1');
+  const exists = answer.kind === 'reply' && answer.status === 200 && !isHtml(answer.type, answer.text);
+  return exists
     ? fine('llms.txt', shownUrl(url))
     : hint(
         'llms.txt',

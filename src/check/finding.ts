@@ -1,43 +1,46 @@
 import { oneLine } from '../lib/untrusted-text.ts';
 
-/** What one look at one thing found. */
+/** The result of one examination. */
 export interface Finding {
-  /** What was looked at; the same name never twice in a report. */
+  /** What was examined; unique within a report. */
   name: string;
-  /** `hint`: nothing is broken, but somebody may trip over it, or it could not be seen. */
+  /** `hint`: nothing is broken, but some client may have trouble, or it could not be examined. */
   ok: boolean | 'hint';
   message: string;
-  /** What to do about it. */
+  /** How to fix it. */
   fix?: string;
 }
 
 const TEXT_MAX = 400;
 const VALUE_MAX = 120;
 
+/** Reports that something is right. */
 export function fine(name: string, message: string): Finding {
   return { name, ok: true, message: oneLine(message, TEXT_MAX) };
 }
 
+/** Reports that something is wrong, and how to fix it. */
 export function wrong(name: string, message: string, fix: string): Finding {
   return { name, ok: false, message: oneLine(message, TEXT_MAX), fix: oneLine(fix, TEXT_MAX) };
 }
 
+/** Reports something that breaks nothing, or could not be examined. */
 export function hint(name: string, message: string, fix?: string): Finding {
   const finding: Finding = { name, ok: 'hint', message: oneLine(message, TEXT_MAX) };
   return fix === undefined ? finding : { ...finding, fix: oneLine(fix, TEXT_MAX) };
 }
 
-/** A value of the examined service within a sentence: quoted, short, and without anything a terminal would obey. */
+/** Formats a value of the examined service for a sentence: as JSON, short, and without terminal control characters. */
 export function shown(value: unknown): string {
   return oneLine(JSON.stringify(value) ?? 'nothing', VALUE_MAX);
 }
 
-/** What is wrong with a member: that it is not there, or what it is instead. */
+/** Describes a faulty member: that it is missing, or its value and the fault. */
 export function unfit(value: unknown, fault: string): string {
   return value === undefined ? 'is not there' : `${shown(value)} ${fault}`;
 }
 
-/** A URL of the examined service within a sentence. */
+/** Formats a URL of the examined service for a sentence. */
 export function shownUrl(url: string): string {
   return oneLine(url, VALUE_MAX);
 }

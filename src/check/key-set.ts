@@ -4,43 +4,43 @@ import { ACCEPT_JSON, asObject, type Json, readJson } from './documents.ts';
 import { type Finding, fine, hint, shown, wrong } from './finding.ts';
 
 const NAME = 'jwks_uri';
-/** RFC 7518 6: the members of which one is enough to sign as the service. `k` is a shared secret. */
-const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
+/** Members that are secret (RFC 7518 section 6): parts of a private key, and `k`, a shared key. */
+const SECRET_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
-/** The keys by which others verify what the service signs (RFC 7517). */
-export async function examineKeySet(ask: ProbeClient, url: string): Promise<Finding[]> {
-  const read = readJson(NAME, url, await ask.get(url, ACCEPT_JSON), 'Serve a JWK Set (RFC 7517) there.');
+/** Examines the keys with which others verify what the service signs (RFC 7517). */
+export async function examineKeySet(client: ProbeClient, url: string): Promise<Finding[]> {
+  const read = readJson(NAME, url, await client.get(url, ACCEPT_JSON), 'Serve a JWK Set (RFC 7517) there.');
   if (read.kind !== 'read') return [read.finding];
   const { keys } = read.document;
-  const next = 'Serve {"keys": […]} with at least one public key.';
+  const fix = 'Serve {"keys": […]} with at least one public key.';
   if (!Array.isArray(keys) || keys.length === 0) {
-    return [wrong(NAME, `its keys are not there: ${shown(keys)}`, next)];
+    return [wrong(NAME, `its keys are not there: ${shown(keys)}`, fix)];
   }
   const all = keys.map(asObject);
-  if (all.some((key) => key === undefined)) return [wrong(NAME, 'a key in it is no object', next)];
+  if (all.some((key) => key === undefined)) return [wrong(NAME, 'a key in it is no object', fix)];
   return [read.finding, examineKeys(all as Json[])];
 }
 
 function examineKeys(keys: Json[]): Finding {
   const name = 'keys of jwks_uri';
-  const leaked = keys.findIndex((key) => PRIVATE.some((member) => member in key));
+  const leaked = keys.findIndex((key) => SECRET_MEMBERS.some((member) => member in key));
   if (leaked >= 0) {
-    const says = `key ${leaked + 1} is published with its private part: anybody can sign as the service`;
-    return wrong(name, says, 'Replace the key now, and serve the public members alone.');
+    const message = `key ${leaked + 1} is published with its private part: anybody can sign as the service`;
+    return wrong(name, message, 'Replace the key now, and serve the public members alone.');
   }
   const unreadable = keys.findIndex((key) => !isReadable(key));
   if (unreadable >= 0) {
-    const says = `key ${unreadable + 1} (${shown(keys[unreadable]!.kty)}) cannot be read`;
-    return wrong(name, says, 'Serve each key as RFC 7518 section 6 has it.');
+    const message = `key ${unreadable + 1} (${shown(keys[unreadable]!.kty)}) cannot be read`;
+    return wrong(name, message, 'Serve each key as RFC 7518 section 6 has it.');
   }
   const ids = keys.map((key) => key.kid);
-  const next = 'Give each key a "kid" of its own, and put it into what is signed.';
-  if (new Set(ids).size < ids.length) return wrong(name, 'two keys cannot be told apart by "kid"', next);
-  if (ids.includes(undefined)) return hint(name, 'a key has no "kid"', next);
+  const fix = 'Give each key a "kid" of its own, and put it into what is signed.';
+  if (new Set(ids).size < ids.length) return wrong(name, 'two keys cannot be told apart by "kid"', fix);
+  if (ids.includes(undefined)) return hint(name, 'a key has no "kid"', fix);
   return fine(name, `${keys.length === 1 ? 'one public key' : `${keys.length} public keys`}, ${shown(ids)}`);
 }
 
-/** Of kinds that this Node does not know, nothing can be said. */
+/** Reports whether a key can be imported. Keys of unknown types pass, because they cannot be examined. */
 function isReadable(key: Json): boolean {
   if (typeof key.kty !== 'string') return false;
   if (!['RSA', 'EC', 'OKP'].includes(key.kty)) return true;

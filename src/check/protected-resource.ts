@@ -7,25 +7,27 @@ import { resourceMetadataOf } from './www-authenticate.ts';
 const SERVE =
   'Serve RFC 9728 metadata there: resource, authorization_servers, scopes_supported and bearer_methods_supported.';
 
-/** The metadata of the protected resource, and where it was found. */
+/** The metadata of the protected resource, and the URL at which it was found. */
 export interface ResourceMetadata {
   url: string;
   document: Json;
 }
 
 /**
- * Finds the metadata of the resource (RFC 9728) as clients do: at its own well-known address, by its challenge, at the root.
+ * Finds the metadata of the resource (RFC 9728) as clients do: at its own well-known URL, else by its challenge, else at the
+ * root.
  *
- * @param challenge the WWW-Authenticate of the resource, if it sent one
+ * @param challenge the WWW-Authenticate header of the resource, if it sent one
+ * @returns `found` is undefined if there is none
  */
 export async function findResourceMetadata(
-  ask: ProbeClient,
+  client: ProbeClient,
   target: Target,
   challenge: string | undefined,
 ): Promise<{ found: ResourceMetadata | undefined; findings: Finding[] }> {
   const ownUrl = insertWellKnown(target.url, RESOURCE_WELL_KNOWN);
   const rootUrl = insertWellKnown(target.origin, RESOURCE_WELL_KNOWN);
-  const [own, root] = await Promise.all([readAt(ask, ownUrl), readAt(ask, rootUrl)]);
+  const [own, root] = await Promise.all([readAt(client, ownUrl), readAt(client, rootUrl)]);
   if (own.kind === 'read') {
     const findings = [own.finding, ...examineMembers(own.document, target)];
     if (root.kind !== 'read') {
@@ -35,23 +37,23 @@ export async function findResourceMetadata(
     }
     return { found: { url: ownUrl, document: own.document }, findings };
   }
-  const named = challenge && resourceMetadataOf(challenge);
-  const elsewhere = [
-    ...(named && urlFault(named, target) === undefined
-      ? [{ url: named, read: await readAt(ask, named) }]
+  const challengeUrl = challenge && resourceMetadataOf(challenge);
+  const fallbacks = [
+    ...(challengeUrl && urlFault(challengeUrl, target) === undefined
+      ? [{ url: challengeUrl, read: await readAt(client, challengeUrl) }]
       : []),
     { url: rootUrl, read: root },
   ];
-  for (const { url, read } of elsewhere) {
+  for (const { url, read } of fallbacks) {
     if (read.kind !== 'read') continue;
-    const says = `${shownUrl(url)}, but not at ${shownUrl(ownUrl)}`;
-    const missed = hint(
+    const message = `${shownUrl(url)}, but not at ${shownUrl(ownUrl)}`;
+    const notAtOwnUrl = hint(
       'resource metadata',
-      says,
+      message,
       'Serve it there, too: not every client asks the resource first.',
     );
     const findings = [
-      own.kind === 'missing' ? missed : own.finding,
+      own.kind === 'missing' ? notAtOwnUrl : own.finding,
       ...examineMembers(read.document, target),
     ];
     return { found: { url, document: read.document }, findings };
@@ -59,8 +61,8 @@ export async function findResourceMetadata(
   return { found: undefined, findings: [own.finding] };
 }
 
-async function readAt(ask: ProbeClient, url: string): Promise<DocumentRead> {
-  return readJson('resource metadata', url, await ask.get(url, ACCEPT_JSON), SERVE);
+async function readAt(client: ProbeClient, url: string): Promise<DocumentRead> {
+  return readJson('resource metadata', url, await client.get(url, ACCEPT_JSON), SERVE);
 }
 
 function examineMembers(document: Json, target: Target): Finding[] {
@@ -73,16 +75,16 @@ function examineMembers(document: Json, target: Target): Finding[] {
   ];
 }
 
-/** RFC 9728 3.3: it must be the resource that was asked for, else a client must not use the document. */
+/** Examines `resource`, which must equal the requested resource, or clients must not use the document (RFC 9728 section 3.3). */
 function examineResource(document: Json, target: Target): Finding {
   const { resource } = document;
   const name = 'resource';
   const fault = urlFault(resource, target);
   if (fault !== undefined) return wrong(name, unfit(resource, fault), `Set it to "${target.url}".`);
-  const plain = (resource as string).replace(/\/+$/, '');
-  const wanted = target.url.replace(/\/+$/, '');
-  if (plain === wanted) {
-    return resource === target.url || wanted === target.origin
+  const described = (resource as string).replace(/\/+$/, '');
+  const expected = target.url.replace(/\/+$/, '');
+  if (described === expected) {
+    return resource === target.url || expected === target.origin
       ? fine(name, shown(resource))
       : hint(
           name,
@@ -90,12 +92,12 @@ function examineResource(document: Json, target: Target): Finding {
           'Some clients compare exactly.',
         );
   }
-  if (wanted.startsWith(`${plain}/`)) {
+  if (expected.startsWith(`${described}/`)) {
     return hint(name, `${shown(resource)} is above ${target.url}`, 'Clients that compare exactly refuse it.');
   }
   const servers = texts(document.authorization_servers) ?? [];
-  const isIssuer = servers.some((server) => server.replace(/\/+$/, '') === wanted);
-  if (isIssuer || plain.startsWith(`${wanted}/`)) {
+  const isIssuer = servers.some((server) => server.replace(/\/+$/, '') === expected);
+  if (isIssuer || described.startsWith(`${expected}/`)) {
     return hint(name, `${shown(resource)} is described here`, 'Check that URL as well.');
   }
   return wrong(name, `${shown(resource)} is not the URL it was found for`, `Set it to "${target.url}".`);
@@ -103,15 +105,13 @@ function examineResource(document: Json, target: Target): Finding {
 
 function examineServers(value: unknown, target: Target): Finding {
   const name = 'authorization_servers';
-  const next = 'List the URL of the issuer, whose metadata holds agent_auth.';
+  const fix = 'List the URL of the issuer, whose metadata holds agent_auth.';
   const servers = texts(value);
   if (servers === undefined || servers.length === 0) {
-    return wrong(name, unfit(value, 'is not a list of URLs'), next);
+    return wrong(name, unfit(value, 'is not a list of URLs'), fix);
   }
   const fault = urlFault(servers[0], target);
-  return fault === undefined
-    ? fine(name, shown(servers))
-    : wrong(name, `${shown(servers[0])} ${fault}`, next);
+  return fault === undefined ? fine(name, shown(servers)) : wrong(name, `${shown(servers[0])} ${fault}`, fix);
 }
 
 function examineList(name: string, value: unknown): Finding {

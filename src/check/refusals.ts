@@ -5,66 +5,69 @@ import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
 
 const REGISTRATIONS = ['register_uri', 'identity_endpoint'];
 
-/** How a place to register refused. */
+/** How a registration endpoint refused an empty request. */
 export interface Refusal {
+  /** The member of `agent_auth` that names the endpoint. */
   member: string;
   finding: Finding;
-  /** The member "code" of the answer. */
+  /** The member "code" of the response. */
   code?: string;
 }
 
-/** What runs in production names its errors by "code", which no text of auth.md knows (docs/dialects.md). */
+/** Reports whether a refusal is of the production dialect: it has a "code", unlike any version of auth.md (docs/dialects.md). */
 export function isOfProduction({ member, code }: Refusal): boolean {
   return member === 'identity_endpoint' && code !== undefined;
 }
 
 /**
- * How registration refuses a request that says nothing: `{}` has no `type`, so that it cannot register anybody. Only the
- * service itself and its issuer are asked: a document must not send requests to somebody else.
+ * Examines how registration refuses `{}`, which has no `type` and cannot register an agent. Sends it only to the service and
+ * its issuer: a document must not make us send requests to third parties.
+ *
+ * @param origins of the service and its issuer
  */
 export function examineRefusals(
-  ask: ProbeClient,
+  client: ProbeClient,
   endpoints: Endpoints,
   origins: string[],
 ): Promise<Refusal[]> {
-  const asked = new Map<string, string>();
+  const endpointsToProbe = new Map<string, string>();
   for (const member of REGISTRATIONS) {
     const url = endpoints.get(member);
-    if (url !== undefined && ![...asked.values()].includes(url)) asked.set(member, url);
+    if (url !== undefined && ![...endpointsToProbe.values()].includes(url)) endpointsToProbe.set(member, url);
   }
   return Promise.all(
-    [...asked].map(async ([member, url]) => {
+    [...endpointsToProbe].map(async ([member, url]) => {
       const name = `refusal of ${member}`;
       if (!origins.includes(new URL(url).origin)) {
         return { member, finding: hint(name, `${shownUrl(url)} was not asked: it is at another origin`) };
       }
-      const answer = await ask.postNothing(url);
+      const answer = await client.postNothing(url);
       const body = answer.kind === 'reply' ? parseObject(answer.text) : undefined;
-      const finding = judge(name, `POST {} to ${shownUrl(url)}`, answer);
+      const finding = examineRefusal(name, `POST {} to ${shownUrl(url)}`, answer);
       return { member, finding, ...(typeof body?.code === 'string' && { code: body.code }) };
     }),
   );
 }
 
-function judge(name: string, request: string, answer: ProbeResult): Finding {
-  const next = 'Answer 400 with JSON such as {"error":"invalid_request","message":"…"}.';
+function examineRefusal(name: string, request: string, answer: ProbeResult): Finding {
+  const fix = 'Answer 400 with JSON such as {"error":"invalid_request","message":"…"}.';
   if (answer.kind === 'trouble') return wrong(name, `${request}: ${answer.says}`, answer.next);
   const { status, type, text, isCut } = answer;
-  const says = `${request} answers ${status}`;
-  if (status === 404) return wrong(name, says, 'Serve registration there, or name where it is.');
-  if (status === 405) return wrong(name, says, 'Let it take POST.');
-  if (status === 415) return wrong(name, says, 'Let it take application/json.');
-  if (status === 429) return hint(name, `${says}: too many requests`, 'Check again later.');
-  if (status < 400 || status >= 500) return wrong(name, says, next);
-  if (isHtml(type, text)) return wrong(name, `${says} with a page of HTML`, next);
+  const message = `${request} answers ${status}`;
+  if (status === 404) return wrong(name, message, 'Serve registration there, or name where it is.');
+  if (status === 405) return wrong(name, message, 'Let it take POST.');
+  if (status === 415) return wrong(name, message, 'Let it take application/json.');
+  if (status === 429) return hint(name, `${message}: too many requests`, 'Check again later.');
+  if (status < 400 || status >= 500) return wrong(name, message, fix);
+  if (isHtml(type, text)) return wrong(name, `${message} with a page of HTML`, fix);
   const body = isCut ? undefined : parseObject(text);
-  if (body === undefined) return wrong(name, `${says} without a JSON object`, next);
+  if (body === undefined) return wrong(name, `${message} without a JSON object`, fix);
   if (!isJson(type))
-    return wrong(name, `${says} with JSON of the type ${shown(type)}`, 'Send application/json.');
+    return wrong(name, `${message} with JSON of the type ${shown(type)}`, 'Send application/json.');
   if (body.error !== undefined) {
-    return fine(name, `${says} and says ${shown(asObject(body.error)?.code ?? body.error)}`);
+    return fine(name, `${message} and says ${shown(asObject(body.error)?.code ?? body.error)}`);
   }
-  // The envelope of one vendor's API description; clients that read "error" do not see it.
-  if (typeof body.code === 'string') return hint(name, `${says} with "code", but no "error"`, next);
-  return wrong(name, `${says} without "error"`, next);
+  // One vendor's API description names it "code"; clients that read "error" do not find it.
+  if (typeof body.code === 'string') return hint(name, `${message} with "code", but no "error"`, fix);
+  return wrong(name, `${message} without "error"`, fix);
 }

@@ -12,19 +12,19 @@ const TITLES: Record<GroupedFinding['group'], string> = {
   'agent-configuration': 'Agent Auth Protocol',
 };
 
-/** The report as people read it: what was found by group, what to do about it, and how it adds up. */
+/** Formats a report for people: the findings by group, how to fix them, and the totals. */
 export function printReport({ url, dialects, findings }: Report): string {
   const groups = [...new Set(findings.map(({ group }) => group))];
   const blocks = groups.map((group) =>
-    [TITLES[group], ...findings.filter((each) => each.group === group).flatMap(lines)].join('\n'),
+    [TITLES[group], ...findings.filter((each) => each.group === group).flatMap(formatFinding)].join('\n'),
   );
-  const count = (ok: GroupedFinding['ok']) => findings.filter((each) => each.ok === ok).length;
-  const speaks = dialects.length === 0 ? '' : ` Dialects: ${dialects.join(', ')}.`;
-  const total = `${count(true)} fine, ${count(false)} wrong, ${count('hint')} to know.${speaks}`;
+  const countOf = (ok: GroupedFinding['ok']) => findings.filter((each) => each.ok === ok).length;
+  const dialectList = dialects.length === 0 ? '' : ` Dialects: ${dialects.join(', ')}.`;
+  const total = `${countOf(true)} fine, ${countOf(false)} wrong, ${countOf('hint')} to know.${dialectList}`;
   return [url, ...blocks, total].join('\n\n');
 }
 
-function lines({ ok, name, message, fix }: GroupedFinding): string[] {
+function formatFinding({ ok, name, message, fix }: GroupedFinding): string[] {
   const line = `  ${MARKS[`${ok}`]} ${name}: ${message}`;
   return fix === undefined ? [line] : [line, `      → ${fix}`];
 }

@@ -1,25 +1,25 @@
 import { Failure } from '../errors.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 
-/** RFC 9728 3. */
+/** The well-known name of resource metadata (RFC 9728 section 3). */
 export const RESOURCE_WELL_KNOWN = 'oauth-protected-resource';
-/** RFC 8414 3. */
+/** The well-known name of authorization server metadata (RFC 8414 section 3). */
 export const ISSUER_WELL_KNOWN = 'oauth-authorization-server';
 
-/** What is examined. */
+/** The examined service. */
 export interface Target {
   /** Scheme, host and path; no query, no fragment, and no slash where the path is empty. */
   url: string;
   origin: string;
-  /** Whether it runs on this machine: only then may its documents name http, and this machine. */
+  /** Whether it runs on this machine. Only then may its documents name http URLs and this machine. */
   isLocal: boolean;
 }
 
 /**
- * The URL as somebody typed it. A bare host is taken as https (as http on this machine); of the URL of a document that agents
- * look for, the service is taken.
+ * Parses a URL as a person types it. A bare host means https, or http on this machine. The URL of /auth.md or of a well-known
+ * document means its service.
  *
- * @throws Failure badRequest where it cannot be one
+ * @throws Failure `badRequest` if it is not an http or https URL, or has a user name or password
  */
 export function parseTarget(text: string): Target {
   const typed = text.trim();
@@ -44,26 +44,26 @@ export function parseTarget(text: string): Target {
   };
 }
 
-/** RFC 8414 3.1 and RFC 9728 3.1: the well-known part goes between the host and the path. */
+/** Inserts the well-known part between host and path (RFC 8414 section 3.1, RFC 9728 section 3.1). */
 export function insertWellKnown(base: string, name: string): string {
   const { origin, pathname } = new URL(base);
   return `${origin}/.well-known/${name}${pathname.replace(/\/+$/, '')}`;
 }
 
-/** What many clients of auth.md do instead: the well-known part goes behind the path. */
+/** Appends the well-known part to the path, as many clients of auth.md do. */
 export function appendWellKnown(base: string, name: string): string {
   return `${base.replace(/\/+$/, '')}/.well-known/${name}`;
 }
 
 /**
- * Whether a URL that the service names can be followed: absolute, https, without password or fragment. What is on this machine
- * may be named by services on this machine alone, so that a stranger's document does not send requests to the reader's own.
+ * Finds what is wrong with a URL that the service names. It must be absolute and https, without user name, password and fragment.
+ * Only a service on this machine may name this machine: a third party's document must not send requests to it.
  *
- * @returns what is wrong with it, as the end of a sentence
+ * @returns the end of a sentence; undefined if nothing is wrong
  */
 export function urlFault(value: unknown, target: Target): string | undefined {
   if (typeof value !== 'string') return 'is not a text';
-  // `URL` would also take what is relative once it has a base, and trim blanks that clients keep.
+  // The URL parser also trims spaces, which clients keep.
   if (!/^[a-z][a-z0-9+.-]*:\/\/\S+$/i.test(value) || !URL.canParse(value)) return 'is not an absolute URL';
   const url = new URL(value);
   const isLocal = isLoopbackHost(url.hostname);

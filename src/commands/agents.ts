@@ -4,7 +4,7 @@ import { revokeAgent } from '../domain/agents/end-agent.ts';
 import { revokeKeyById } from '../domain/credentials/api-keys.ts';
 import { type Shell, wholeNumber } from './shell.ts';
 
-/** `agent …` and `key …`: who is in, and what they hold. */
+/** Adds `agent …` and `key …`: lists, shows and revokes agents and keys. */
 export function addAgentCommands(program: Command, shell: Shell): void {
   const agent = program.command('agent').description('registered agents');
   agent
@@ -15,7 +15,7 @@ export function addAgentCommands(program: Command, shell: Shell): void {
     .action((options: { after: string; limit: number }) =>
       shell.withDatabase(async (deps) => {
         const { after, limit } = options;
-        // One more than asked for tells whether there are more.
+        // One more than requested tells whether there are more.
         const found = await agents.listAgents(deps, after, limit + 1);
         const list = found.slice(0, limit);
         const next = found.length > limit ? list.at(-1)!.id : undefined;

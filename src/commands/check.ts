@@ -3,7 +3,7 @@ import { checkService } from '../check/check.ts';
 import { printReport } from '../check/report.ts';
 import type { Shell } from './shell.ts';
 
-/** `check <url>`: any service's auth.md surface, seen from outside. Needs no settings and no database. */
+/** Adds `check <url>`: examines what any service offers by auth.md, from outside. Needs no settings and no database. */
 export function addCheckCommand(program: Command, shell: Shell): void {
   program
     .command('check <url>')

@@ -15,33 +15,33 @@ interface Options {
   limit?: number;
 }
 
-/** `events`: the audit. */
+/** Adds `events`: prints the audit log. */
 export function addEventCommands(program: Command, shell: Shell): void {
   program
     .command('events')
     .description('the audit, oldest first, as JSON lines')
-    .option('--kind <kind>', 'only these, such as claim.completed', knownKind)
+    .option('--kind <kind>', 'only these, such as claim.completed', parseKind)
     .option('--kinds', 'list the kinds there are')
     .option('--agent <id>', 'only of this agent')
     .option('--account <id>', 'only of this account')
-    .option('--since <time>', 'only from this ISO 8601 time on', isoTime)
-    .option('--until <time>', 'only before this ISO 8601 time', isoTime)
+    .option('--since <time>', 'only from this ISO 8601 time on', parseIsoTime)
+    .option('--until <time>', 'only before this ISO 8601 time', parseIsoTime)
     .option('--after <id>', 'go on after this event')
     .option('--limit <n>', 'at most so many; default: all', wholeNumber)
     .action(async (options: Options) => {
       if (options.kinds) return shell.say({ kinds: EVENT_KINDS }, EVENT_KINDS.join('\n'));
       await shell.withDatabase(async (deps) => {
         const filter = { ...options, agentId: options.agent, accountId: options.account };
-        let last: string | undefined;
-        let left = options.limit ?? Number.POSITIVE_INFINITY;
+        let lastId: string | undefined;
+        let remaining = options.limit ?? Number.POSITIVE_INFINITY;
         for await (const event of findEvents(deps.db, filter)) {
-          if (left === 0) {
-            shell.note(`There are more. Go on with --after ${last}`);
+          if (remaining === 0) {
+            shell.note(`There are more. Go on with --after ${lastId}`);
             break;
           }
           await shell.line(eventJson(event));
-          last = event.id;
-          left -= 1;
+          lastId = event.id;
+          remaining -= 1;
         }
       });
     });
@@ -61,17 +61,17 @@ function eventJson(event: EventRow): object {
   };
 }
 
-function knownKind(text: string): string {
+function parseKind(text: string): string {
   if (EVENT_KINDS.some((kind) => kind === text)) return text;
-  const meant = nearest(normalized(text), EVENT_KINDS);
+  const suggestion = nearest(normalized(text), EVENT_KINDS);
   throw new InvalidArgumentError(
-    meant === undefined
+    suggestion === undefined
       ? '--kinds lists those there are.'
-      : `Did you mean ${meant}? --kinds lists those there are.`,
+      : `Did you mean ${suggestion}? --kinds lists those there are.`,
   );
 }
 
-function isoTime(text: string): number {
+function parseIsoTime(text: string): number {
   const at = Date.parse(text);
   if (Number.isNaN(at)) throw new InvalidArgumentError('It takes a time such as 2026-01-31T12:00:00Z.');
   return at;

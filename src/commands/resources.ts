@@ -3,7 +3,7 @@ import * as resources from '../domain/audiences/resource-servers.ts';
 import { parseScope } from '../lib/scopes.ts';
 import type { Shell } from './shell.ts';
 
-/** `resource …`: who may introspect. */
+/** Adds `resource …`: adds, lists and removes resource servers, which may introspect. */
 export function addResourceCommands(program: Command, shell: Shell): void {
   const resource = program.command('resource').description('APIs and MCP servers that may introspect');
   resource

@@ -29,7 +29,7 @@ interface Options {
   acceptRevived?: true;
 }
 
-/** `restore`: a backup in the place of the database. */
+/** Adds `restore`: replaces the database by a backup. */
 export function addRestoreCommand(program: Command, shell: Shell): void {
   program
     .command('restore <file>')
@@ -46,11 +46,11 @@ async function restore(shell: Shell, config: Config, file: string, options: Opti
   const events = options.revocations === undefined ? [] : await readEvents(options.revocations);
   let keys = 0;
   let revoked = 0;
-  const kept = await restoreDatabase(config.database, file, (db) =>
+  const previousFile = await restoreDatabase(config.database, file, (db) =>
     onDatabase(config, db, async (deps) => {
       const state = await describeRestored(deps);
       if (options.revocations === undefined && options.acceptRevived === undefined) {
-        throw new Failure('badRequest', refusal(state));
+        throw new Failure('badRequest', refusalMessage(state));
       }
       revoked = await revokeAgain(deps, shell.origin(), events);
       ({ keys } = await describeRestored(deps));
@@ -60,14 +60,14 @@ async function restore(shell: Shell, config: Config, file: string, options: Opti
   const lines = [
     `Restored from ${file}. ${keys} keys work; sessions, codes, pending claims and refresh tokens have ended.`,
     ...(options.revocations === undefined ? [] : [`Revoked again: ${revoked}.`]),
-    ...(kept === undefined
+    ...(previousFile === undefined
       ? []
-      : [`The database that was there is now ${kept}. Delete it once all is well.`]),
+      : [`The database that was there is now ${previousFile}. Delete it once all is well.`]),
   ];
-  shell.say({ restored: file, keys, revoked, kept }, lines.join('\n'));
+  shell.say({ restored: file, keys, revoked, kept: previousFile }, lines.join('\n'));
 }
 
-function refusal({ keys, newestAt }: { keys: number; newestAt: number | null }): string {
+function refusalMessage({ keys, newestAt }: { keys: number; newestAt: number | null }): string {
   const since = newestAt === null ? '' : ` --since ${new Date(newestAt - 60_000).toISOString()}`;
   return [
     `What was revoked after this backup was made would work again: up to ${keys} keys. Nothing was changed.`,
@@ -85,7 +85,7 @@ async function readEvents(file: string): Promise<EventLine[]> {
   })) {
     number += 1;
     if (line.trim() === '') continue;
-    const event = eventLine.safeParse(parse(line));
+    const event = eventLine.safeParse(parseJson(line));
     if (!event.success) {
       throw new ConfigError(
         `--revocations: line ${number} of ${file} is no line of "vouchsafe events". Nothing was changed.`,
@@ -96,7 +96,7 @@ async function readEvents(file: string): Promise<EventLine[]> {
   return events;
 }
 
-function parse(line: string): unknown {
+function parseJson(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {

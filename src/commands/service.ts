@@ -9,7 +9,7 @@ import { serve } from '../serve.ts';
 import { missingFile } from '../store/engine/database-file.ts';
 import type { Shell } from './shell.ts';
 
-/** `serve`, `migrate`, `backup`, `doctor`, `config` and `mail`: the service as a whole. */
+/** Adds `serve`, `migrate`, `backup`, `doctor`, `config` and `mail`: the commands for the service as a whole. */
 export function addServiceCommands(program: Command, shell: Shell): void {
   program
     .command('serve')

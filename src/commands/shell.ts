@@ -9,26 +9,27 @@ import { localOrigin, type RequestOrigin } from '../work.ts';
 /** Exit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found. */
 export const EXIT = { failed: 1, usage: 2, notFound: 4 } as const;
 
-/** What every command needs of the process it runs in. cli.ts makes it; no command reads the environment itself. */
+/** What a command needs of its process. cli.ts creates it; no command reads the environment itself. */
 export interface Shell {
+  /** The environment variables. */
   env: Record<string, string | undefined>;
-  /** Answers: the JSON with `--json`, the text without. */
+  /** Prints the result to stdout: the JSON with `--json`, otherwise the text. */
   say(json: object, text: string): void;
-  /** One of many answers, in JSON whatever was asked for. Waits while the reader is behind. */
+  /** Prints one of many results, always as JSON. Waits while the reader of stdout is slower. */
   line(json: object): Promise<void>;
-  /** A word to the person at the terminal, beside the answer: never in what a program reads. */
+  /** Prints a note for the operator to stderr, so that programs that read stdout do not see it. */
   note(text: string): void;
-  /** The answer where an id leads nowhere; the process ends with the code for that. */
+  /** Reports that an id does not exist. Sets the exit code. */
   notFound(what: string): void;
-  /** The command ran and what it found is bad. */
+  /** Reports that the command ran, and found a fault. Sets the exit code. */
   failed(): void;
-  /** Works on the database that the settings name; it is brought up to date first and closed afterwards. */
+  /** Migrates the configured database, runs `work` on it, and closes it. `applied` names the migrations that ran. */
   withDatabase(work: (deps: Deps, applied: string[]) => Promise<void>): Promise<void>;
-  /** Who asks, for the audit. */
+  /** The origin of a change, for the audit log. */
   origin(): RequestOrigin;
 }
 
-/** @param program whose `--json` counts, wherever it stood on the line */
+/** Creates the shell of a process. @param program the program with the option `--json` */
 export function createShell(program: Command, env: Shell['env']): Shell {
   return {
     env,
@@ -53,7 +54,7 @@ export function createShell(program: Command, env: Shell['env']): Shell {
   };
 }
 
-/** An argument of `--limit`. */
+/** Parses the argument of `--limit`. @throws ConfigError unless it is a whole number from 1 */
 export function wholeNumber(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1)

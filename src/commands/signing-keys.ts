@@ -2,14 +2,14 @@ import type { Command } from 'commander';
 import { listKeys, rotateKeys, type SigningKey } from '../domain/credentials/signing-keys.ts';
 import type { Shell } from './shell.ts';
 
-/** `signing-key …`: what this service signs with. `keys …`, as it was called, goes on working. */
+/** Adds `signing-key …`: lists and rotates the signing keys. `keys …`, the former name, still works. */
 export function addSigningKeyCommands(program: Command, shell: Shell): void {
   const description = 'the keys that this service signs with';
-  addTo(program.command('signing-key').description(description), shell);
-  addTo(program.command('keys', { hidden: true }).description(description), shell);
+  addSubcommands(program.command('signing-key').description(description), shell);
+  addSubcommands(program.command('keys', { hidden: true }).description(description), shell);
 }
 
-function addTo(keys: Command, shell: Shell): void {
+function addSubcommands(keys: Command, shell: Shell): void {
   keys
     .command('list')
     .description('newest first')

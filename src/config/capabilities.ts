@@ -2,26 +2,27 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 
-/** What an agent of the Agent Auth Protocol can be allowed beside what is built in, as configured. */
+/** A capability of the Agent Auth Protocol that the operator configured, in addition to those that are built in. */
 export interface ConfiguredCapability {
   name: string;
   description: string;
-  /** What the agent must be able to have, and what the token that is forwarded can do. */
+  /** The scope that the agent's access must allow, and that the forwarded token has. */
   scope: string;
-  /** JSON Schemas. */
+  /** JSON Schema of the arguments. */
   input: Record<string, unknown> | undefined;
+  /** JSON Schema of the result. */
   output: Record<string, unknown> | undefined;
-  /** Where calls are handed on to, with a short token for it. */
+  /** The URL to which we forward calls, with a short-lived token for it. */
   forwardTo: string | undefined;
-  /** Where agents call it themselves. */
+  /** The URL at which agents call it directly. */
   location: string | undefined;
-  /** What is wrong with the arguments, or undefined. */
+  /** Checks arguments against `input`. Returns what is wrong with them; undefined if nothing is. */
   check(args: unknown): string | undefined;
 }
 
-const jsonSchema = z.record(z.string(), z.unknown()).refine(canBeRead, 'must be a JSON Schema');
+const jsonSchema = z.record(z.string(), z.unknown()).refine(isJsonSchema, 'must be a JSON Schema');
 
-function canBeRead(schema: Record<string, unknown>): boolean {
+function isJsonSchema(schema: Record<string, unknown>): boolean {
   try {
     z.fromJSONSchema(schema);
     return true;
@@ -30,12 +31,12 @@ function canBeRead(schema: Record<string, unknown>): boolean {
   }
 }
 
-/** What checks arguments against a JSON Schema: what is wrong with them, or undefined. */
-function checkerOf(schema: Record<string, unknown> | undefined): (args: unknown) => string | undefined {
-  const checked = z.fromJSONSchema(schema ?? { type: 'object' });
+/** Creates the check of arguments against a JSON Schema. */
+function createCheck(schema: Record<string, unknown> | undefined): (args: unknown) => string | undefined {
+  const validator = z.fromJSONSchema(schema ?? { type: 'object' });
   return (args) => {
-    const issue = checked.safeParse(args).error?.issues[0];
-    // zod's own sentences can repeat what was sent.
+    const issue = validator.safeParse(args).error?.issues[0];
+    // Messages of zod can repeat the arguments.
     return (
       issue && (issue.path.length === 0 ? 'they have the wrong shape' : `"${issue.path.join('.')}" is wrong`)
     );
@@ -44,7 +45,7 @@ function checkerOf(schema: Record<string, unknown> | undefined): (args: unknown)
 
 const webUrl = z.url({ protocol: /^https?$/ });
 
-/** `capabilities` of the file. */
+/** Schema of `capabilities` in the configuration file. */
 export const capabilitiesSchema = z
   .array(
     z
@@ -64,7 +65,12 @@ export const capabilitiesSchema = z
   )
   .default([]);
 
-/** @throws ConfigError where it would lead over plain http to another machine */
+/**
+ * Checks one of the configured capabilities.
+ *
+ * @param isLoopback whether the service is on this machine
+ * @throws ConfigError unless its URL is https, or http on this machine while the service is there, too
+ */
 export function readCapability(
   listed: z.output<typeof capabilitiesSchema>[number],
   isLoopback: boolean,
@@ -74,5 +80,5 @@ export function readCapability(
   if (url.protocol !== 'https:' && !(isLoopback && isLoopbackHost(url.hostname))) {
     throw new ConfigError(`In "capabilities", ${url.href} must be an https URL.`);
   }
-  return { name, description, scope, input, output, forwardTo, location, check: checkerOf(input) };
+  return { name, description, scope, input, output, forwardTo, location, check: createCheck(input) };
 }

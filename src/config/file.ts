@@ -3,12 +3,12 @@ import { capabilitiesSchema } from './capabilities.ts';
 import { issuersSchema } from './issuers.ts';
 import type { Rate } from './limits.ts';
 
-/** What stands in the configuration file: its shape, which is published as a JSON Schema, and its defaults. */
+/** The schema of the configuration file, which is also published as a JSON Schema, and its defaults. */
 
-/** Whose service it is, and how that shows. */
+/** The operator's name, links and colors. */
 export interface Branding {
   name: string;
-  /** A word in every key: `sk_acme_…`. */
+  /** A part of every key: `sk_acme_…`. */
   keyBrand: string;
   contact?: string | undefined;
   logoUrl?: string | undefined;
@@ -19,22 +19,22 @@ export interface Branding {
   privacyUrl?: string | undefined;
 }
 
-/** A word that limits a credential. */
+/** A scope, as configured. */
 export interface Scope {
   description: string;
-  /** The scopes that it contains. */
+  /** The scopes that it includes. */
   implies?: string[] | undefined;
   /** Whether what it allows cannot be undone: MCP hosts ask before they use it. */
   destructive?: boolean | undefined;
 }
 
-/** How often a month something may be done, by an agent that nobody vouches for, and by one that somebody does. */
+/** How often an account may do an action per calendar month: an unclaimed agent's, and a claimed agent's or a human's. */
 export interface Quota {
   anonymous: number;
   claimed: number;
 }
 
-/** A set of scopes under a name that people understand. */
+/** A set of scopes with a title that people understand. */
 export interface Preset {
   title: string;
   scopes: readonly string[];
@@ -42,13 +42,13 @@ export interface Preset {
   recommended: boolean;
 }
 
-/** An API or MCP server that accepts our credentials, as configured. */
+/** An audience: an API or MCP server that accepts our credentials, as configured. */
 export interface Resource {
   url: string;
   name: string;
   scopes: readonly string[];
   documentation: string | undefined;
-  /** What its access tokens are: looked up, or signed (RFC 9068). */
+  /** The kind of its access tokens: introspected (RFC 7662), or signed (RFC 9068). */
   tokens: 'opaque' | 'jwt';
 }
 
@@ -72,7 +72,7 @@ const limitsSchema = z.strictObject({
   registerPerService: rate('2000/h'),
   claimMailPerIp: rate('20/h'),
   claimMailPerAgent: rate('5/d'),
-  codeTtlSeconds: seconds(600, 600), // S-02: a setting may only shorten it
+  codeTtlSeconds: seconds(600, 600), // S-02: configuration can only shorten it
   triesPerCode: z.int().min(1).max(5).default(5),
   codesPerClaim: count(3),
   codesPerMailboxHour: count(5),
@@ -114,7 +114,7 @@ const toolRule = z.union([
   }),
 ]);
 
-/** The configuration file, all members optional. Unknown ones are refused: a misspelt limit must not be a silent default. */
+/** Schema of the file; all members are optional. Unknown members are refused: a misspelled limit must not become a default. */
 export const fileSchema = z.strictObject({
   $schema: z.string().optional(),
   service: z
@@ -177,7 +177,7 @@ export const fileSchema = z.strictObject({
   resources: z
     .array(
       z.strictObject({
-        url: webUrl.refine((url) => !url.includes('#'), 'must be a URL without fragment'), // RFC 8707 2
+        url: webUrl.refine((url) => !url.includes('#'), 'must be a URL without fragment'), // RFC 8707 section 2
         name: z.string().min(1).max(64),
         scopes: z.array(scopeName).min(1).optional(),
         documentation: webUrl.optional(),
@@ -192,10 +192,10 @@ export const fileSchema = z.strictObject({
   claimExistingAccount: z.enum(['otp', 'confirm']).default('otp'),
 });
 
-/** The file, checked and with its defaults. */
+/** The file, checked and with defaults. */
 export type ConfigFile = z.output<typeof fileSchema>;
 
-/** For those who set none: what looks, and what changes things, as far as there are such scopes. */
+/** Returns the presets of an operator who configures none: those whose scopes `read` and `write` exist. */
 export function defaultPresets(scopes: Map<string, unknown>): Record<string, Preset> {
   const presets: Record<string, Preset> = {
     'read-only': {

@@ -2,27 +2,27 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 
-/** An agent provider whose word on its users we take (auth.md v0.5, ID-JAG verification). */
+/** An agent provider whose ID-JAGs we accept (auth.md v0.5, ID-JAG verification). */
 export interface TrustedIssuer {
-  /** As it stands in `iss`. */
+  /** The value of the claim `iss`. */
   issuer: string;
-  /** Where its keys are; by default below its own well-known path. */
+  /** The URL of its JWK Set; by default `<issuer>/.well-known/jwks.json`. */
   jwksUri: string;
-  /** The clients it may speak for; undefined: itself, and any that publishes its metadata at its id (CIMD). */
+  /** The client ids that it may assert; undefined: its own, and that of any client with metadata at its client id (CIMD). */
   clientIds: readonly string[] | undefined;
-  /** The domains whose mailboxes it may assert; undefined: all. */
+  /** The domains of the mailboxes that it may assert; undefined: all. */
   emailDomains: readonly string[] | undefined;
-  /** How its users must have logged in, all of them. */
+  /** Authentication methods that the claim `amr` must contain, all of them. */
   amr: readonly string[];
-  /** How old their login may be. */
+  /** How old the user's login may be. */
   maxAgeSeconds: number;
-  /** What people are shown: never what a provider says of itself. */
+  /** The name that people see: chosen by the operator, never by the provider. */
   displayName: string;
 }
 
 const webUrl = z.url({ protocol: /^https?$/ });
 
-/** `trustedIssuers` of the file. */
+/** Schema of `trustedIssuers` in the configuration file. */
 export const issuersSchema = z
   .array(
     z.strictObject({
@@ -41,10 +41,11 @@ export const issuersSchema = z
   .default([]);
 
 /**
- * What the operator names may be plain http on this machine while the service itself is.
+ * Checks the configured issuers. URLs must be https; on this machine http is allowed while the service is there, too.
  *
- * @returns by `iss`
- * @throws ConfigError
+ * @param isLoopback whether the service is on this machine
+ * @returns the issuers by `iss`
+ * @throws ConfigError naming the issuer or URL that is wrong
  */
 export function readTrust(
   listed: z.output<typeof issuersSchema>,

@@ -1,12 +1,10 @@
-/** The budgets, with the names that an operator sets them by. */
-
-/** At most `max` in `windowSeconds`, the window starting at the first use. */
+/** At most `max` in `windowSeconds`. The window starts at the first use. */
 export interface Rate {
   max: number;
   windowSeconds: number;
 }
 
-/** The budgets, with the names that an operator sets them by. */
+/** Limits and lifetimes, under the names that an operator sets them by. docs/operating.md says what each counts. */
 export interface Limits {
   registerPerIp: Rate;
   registerPerService: Rate;

@@ -22,7 +22,7 @@ import type { Limits } from './limits.ts';
 import { type Environment, readSettings } from './settings.ts';
 import { type DiskShare, MAKE_SECRET, parseSecrets, readText } from './values.ts';
 
-/** Everything an operator can set, checked and typed. Built once at start and passed down; nothing else reads the environment. */
+/** All that an operator can configure, checked. Built once at start and passed down; nothing else reads the environment. */
 export interface Config {
   host: string;
   port: number;
@@ -36,15 +36,15 @@ export interface Config {
   mailFrom: string;
   claimExistingAccount: 'otp' | 'confirm';
   trustProxy: number;
-  /** How long a connection without a request is kept. */
+  /** How long an idle connection stays open. */
   keepAliveMs: number;
-  /** How long a service that is to stop says that it is not ready, and serves on. */
+  /** How long a stopping service reports that it is not ready, and still serves requests. */
   drainDelayMs: number;
-  /** How long a start waits for a database that is not there yet. */
+  /** How long a start waits for a database that is not reachable yet. */
   startupTimeoutMs: number;
   /** What must be free on the disk of a SQLite database. */
   diskFreeMin: DiskShare;
-  /** Behind no proxy: so many connections of one address at once. */
+  /** How many connections one address may hold at once; only without a proxy. */
   connectionsPerAddress: number;
   opsHost: string;
   opsPort: number;
@@ -54,29 +54,29 @@ export interface Config {
   scopes: Map<string, Scope>;
   anonymousScopes: readonly string[];
   claimedScopes: readonly string[];
-  /** Named sets of scopes that humans choose from for keys of their own, by name. */
+  /** Sets of scopes that humans choose from for keys of their own, by name. */
   presets: Map<string, Preset>;
-  /** Which tools of MCP servers need which scopes; handed to those servers, which enforce it. */
+  /** Which tools of MCP servers need which scopes; the MCP servers load and enforce it. */
   policy: ConfigFile['policy'];
-  /** By action: how often a month an account may do it at the resource servers that count it. */
+  /** How often an account may do an action per month at each resource server that counts it, by action. */
   quotas: Map<string, Quota>;
-  /** A folder whose templates take the place of ours. */
+  /** A folder whose templates replace ours. */
   templatesDir: string | undefined;
-  /** The first is the default one. */
+  /** The audiences; the first is the default. */
   resources: readonly Resource[];
-  /** What agents of the Agent Auth Protocol can be allowed beside what is built in. */
+  /** Capabilities of the Agent Auth Protocol, in addition to those that are built in. */
   capabilities: readonly ConfiguredCapability[];
-  /** By `iss`. */
+  /** The agent providers whose ID-JAGs we accept, by `iss`. */
   trustedIssuers: Map<string, TrustedIssuer>;
-  /** Which way a code may go in the ceremony of /agent/identity: shown to the human, typed by the human. */
+  /** How a claim at /agent/identity uses its code: the page reveals it to the human, or the human types it there. */
   claimMode: 'both' | 'reveal' | 'typed';
 }
 
 /**
- * Reads the environment and the configuration file.
+ * Reads and checks the environment and the configuration file.
  *
- * @param env the environment; `NAME_FILE` gives the value of `NAME` from a file
- * @param makeSecret whether a secret is made where there is none: `serve` does, commands write no such file
+ * @param env `NAME_FILE` names a file that holds the value of `NAME`
+ * @param makeSecret whether to create the file of the secret if there is none: `serve` does, the other commands do not
  * @throws ConfigError naming the setting that is wrong
  */
 export function loadConfig(env: Environment, { makeSecret = false } = {}): Config {
@@ -102,26 +102,26 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
   if ([...presets.values()].filter((preset) => preset.recommended).length > 1) {
     throw new ConfigError('Only one of "presets" can be recommended.');
   }
-  const sets = [...resources, ...presets.values()].flatMap((each) => each.scopes);
+  const usedBySets = [...resources, ...presets.values()].flatMap((each) => each.scopes);
   const implied = [...scopes.values()].flatMap((scope) => scope.implies ?? []);
-  const ruled = Object.values(file.policy?.tools ?? {}).flatMap((rule) =>
+  const usedByTools = Object.values(file.policy?.tools ?? {}).flatMap((rule) =>
     typeof rule === 'string' ? [rule] : [...Object.values(rule.scopes), rule.otherwise ?? []].flat(),
   );
   for (const name of [
     ...file.anonymousScopes,
     ...file.claimedScopes,
-    ...sets,
+    ...usedBySets,
     ...implied,
-    ...ruled,
+    ...usedByTools,
     ...file.capabilities.map(({ scope }) => scope),
   ]) {
     if (!scopes.has(name))
       throw new ConfigError(`The scope "${name}" is used but not listed under "scopes".`);
   }
-  const taken = nameTaken({ scopes, capabilities: file.capabilities });
-  if (taken !== undefined) {
+  const duplicate = nameTaken({ scopes, capabilities: file.capabilities });
+  if (duplicate !== undefined) {
     throw new ConfigError(
-      `Two capabilities would be named "${taken}": each of "capabilities" and of "scopes" makes one, and "whoami" is taken.`,
+      `Two capabilities would be named "${duplicate}": each of "capabilities" and of "scopes" makes one, and "whoami" is taken.`,
     );
   }
 
@@ -192,9 +192,9 @@ function readFile(path: string | undefined, limitsText: string | undefined): Con
     content = parseJson(`The file ${name} (CONFIG)`, readText('CONFIG', name));
   }
   if (limitsText !== undefined) {
-    const over = parseJson('LIMITS', limitsText);
-    const below = (content as { limits?: object }).limits;
-    content = { ...(content as object), limits: { ...below, ...(over as object) } };
+    const overrides = parseJson('LIMITS', limitsText);
+    const configured = (content as { limits?: object }).limits;
+    content = { ...(content as object), limits: { ...configured, ...(overrides as object) } };
   }
   const parsed = fileSchema.safeParse(content);
   if (!parsed.success) {
@@ -210,31 +210,31 @@ function parseJson(name: string, text: string): object {
   try {
     value = JSON.parse(text);
   } catch {
-    // What the parser says repeats what stands there, which may be secret.
+    // The message of JSON.parse quotes its input, which may hold a secret.
     throw new ConfigError(`${name} is not JSON.`);
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   throw new ConfigError(`${name} must be a JSON object.`);
 }
 
-/** Where a service on this machine keeps the secret that it makes: beside a SQLite database, else in `./data`. */
+/** Returns where a service on this machine keeps the secret that it creates: beside a SQLite database, else in `./data`. */
 function secretPath(database: Config['database']): string {
-  const elsewhere = './data/secret';
-  if (database.kind !== 'sqlite') return elsewhere;
+  const inDataFolder = './data/secret';
+  if (database.kind !== 'sqlite') return inDataFolder;
   const beside = join(dirname(database.file), 'secret');
-  // Earlier versions kept it in `./data` always; a database that is there already was sealed with that one.
-  const isOlder = !existsSync(beside) && existsSync(database.file) && existsSync(elsewhere);
-  return isOlder ? elsewhere : beside;
+  // Earlier versions always kept it in `./data`, and an existing database was sealed with that secret.
+  const isOlder = !existsSync(beside) && existsSync(database.file) && existsSync(inDataFolder);
+  return isOlder ? inDataFolder : beside;
 }
 
-/** The service's secrets: as set, or on this machine from a file that `serve` makes once; none where it has not yet. */
+/** Returns the secrets as set. On this machine they may come from a file that `serve` creates; none if it does not exist yet. */
 function readSecrets(
-  set: Buffer[] | undefined,
+  configured: Buffer[] | undefined,
   isLoopback: boolean,
   path: string,
   makeSecret: boolean,
 ): Buffer[] {
-  if (set !== undefined) return set;
+  if (configured !== undefined) return configured;
   if (!isLoopback) throw new ConfigError(`SECRET or SECRET_FILE is required. ${MAKE_SECRET}`);
   if (makeSecret) return parseSecrets(readOrMakeSecret(path), path);
   return existsSync(path) ? parseSecrets(readText('SECRET', path), path) : [];

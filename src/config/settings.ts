@@ -15,12 +15,12 @@ import {
   wholeNumber,
 } from './values.ts';
 
-/** The process's environment: what is set, by name. */
+/** The environment variables of the process. */
 export type Environment = Record<string, string | undefined>;
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
-/** What the environment sets, checked. `NAME_FILE` gives the value of `NAME` from a file. */
+/** The settings of the environment, checked. `NAME_FILE` names a file that holds the value of `NAME`. */
 export interface Settings {
   PORT: number;
   HOST: string;
@@ -28,11 +28,11 @@ export interface Settings {
   PUBLIC_URL: string;
   DATABASE_URL: string;
   PG_PREPARED: 'on' | 'off';
-  /** Newest first, at least 32 bytes each; undefined: none is set. */
+  /** Newest first, at least 32 bytes each; undefined if none is set. */
   SECRET: Buffer[] | undefined;
   SMTP_URL: string | undefined;
   MAIL_FROM: string;
-  /** undefined: what the file says. */
+  /** undefined: the configuration file decides. */
   CLAIM_EXISTING_ACCOUNT: 'otp' | 'confirm' | undefined;
   TRUST_PROXY: number;
   /** Seconds. */
@@ -42,42 +42,42 @@ export interface Settings {
   /** Seconds. */
   STARTUP_TIMEOUT: number;
   CONNECTIONS_PER_ADDRESS: number;
-  /** Of the disk that holds a SQLite database. */
+  /** What must be free on the disk of a SQLite database. */
   DISK_FREE_MIN: DiskShare;
   CONFIG: string | undefined;
   TEMPLATES_DIR: string | undefined;
-  /** JSON. */
+  /** JSON; overrides `limits` of the configuration file. */
   LIMITS: string | undefined;
   OPS_PORT: number;
   OPS_HOST: string;
   LOG_LEVEL: (typeof LOG_LEVELS)[number];
 }
 
-/** One setting: README's table and `vouchsafe config` are printed from it. */
+/** One setting. README's table and `vouchsafe config` are printed from these. */
 interface Setting<Value> {
-  /** What it is for, in a few words (Markdown). */
+  /** What it does, in a few words (Markdown). */
   doc: string;
-  /** Its default, where that is no plain value (Markdown). */
+  /** Describes the default if it is not a plain value (Markdown). */
   defaultDoc?: string;
   isSecret?: true;
-  /** The value as it was set. @throws ConfigError that says what `name` must be, and repeats no secret */
+  /** Parses the value. @throws ConfigError that says what `name` must be, and repeats no secret */
   parse(text: string, name: string): Value;
-  /** The value where it is not set. @param set the settings that stand above it */
-  fallback(set: Settings): Value;
+  /** Returns the default. @param earlier the settings that are listed before this one */
+  fallback(earlier: Settings): Value;
 }
 
-const text = (value: string): string => value;
-const none = (): undefined => undefined;
+const asWritten = (text: string): string => text;
+const noDefault = (): undefined => undefined;
 
-/** Longer than AWS and nginx (60 s), Traefik (90 s), Caddy (2 min) and Google (10 min, fixed) keep theirs by default. */
+/** Longer than the default idle timeouts of AWS and nginx (60 s), Traefik (90 s), Caddy (2 min) and Google (10 min, fixed). */
 const KEEP_ALIVE_BEHIND_PROXY_SECONDS = 620;
 
-/** All settings of the environment, in the order in which they are read: a default may follow from those above it. */
+/** All settings of the environment, in the order in which they are read: a default may depend on those before it. */
 const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
   PORT: { doc: 'where to listen', parse: wholeNumber(0, 65_535), fallback: () => 3000 },
   HOST: {
     doc: 'the address to listen at; `0.0.0.0` for all of this machine',
-    parse: text,
+    parse: asWritten,
     fallback: () => '127.0.0.1',
   },
   PUBLIC_URL: {
@@ -103,14 +103,14 @@ const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
       'on this machine made once, in the file `secret` beside the database (`./data/secret` with PostgreSQL)',
     isSecret: true,
     parse: parseSecrets,
-    fallback: none,
+    fallback: noDefault,
   },
   SMTP_URL: {
     doc: 'the mail server, such as `smtps://user:password@mail.example.com`; required with a public `PUBLIC_URL`',
     defaultDoc: 'none: mail is caught at `/dev/mailbox`',
     isSecret: true,
     parse: smtpUrl,
-    fallback: none,
+    fallback: noDefault,
   },
   MAIL_FROM: {
     doc: 'the address that mails come from',
@@ -122,7 +122,7 @@ const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
     doc: '`confirm`: merging an agent into an account that exists also takes its owner, signed in',
     defaultDoc: '`otp`',
     parse: oneOf(['otp', 'confirm']),
-    fallback: none,
+    fallback: noDefault,
   },
   TRUST_PROXY: {
     doc: 'how many proxies of yours to count from the right of `X-Forwarded-For` or `Forwarded`',
@@ -133,7 +133,7 @@ const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
     doc: 'seconds that a connection without a request is kept; must be longer than your balancer keeps its own',
     defaultDoc: '5; 620 with `TRUST_PROXY`',
     parse: wholeNumber(1, 3900),
-    // Whoever closes an idle connection races the other's next request, so it must be the proxy (RFC 9112 section 9.5).
+    // Closing an idle connection races with the peer's next request, so the proxy must close first (RFC 9112 section 9.5).
     fallback: ({ TRUST_PROXY }) => (TRUST_PROXY === 0 ? 5 : KEEP_ALIVE_BEHIND_PROXY_SECONDS),
   },
   DRAIN_DELAY: {
@@ -160,23 +160,23 @@ const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
   CONFIG: {
     doc: 'the file with scopes, presets, rules of tools, quotas, resources, trusted agent providers, capabilities, limits, name and looks ([schema](docs/vouchsafe.config.schema.json))',
     defaultDoc: '`./vouchsafe.config.json` if there',
-    parse: text,
-    fallback: none,
+    parse: asWritten,
+    fallback: noDefault,
   },
   TEMPLATES_DIR: {
     doc: 'a folder whose `pages/*.eta` and `mail/*.eta` take the place of ours',
     defaultDoc: 'none',
     parse: templatesFolder,
-    fallback: none,
+    fallback: noDefault,
   },
   LIMITS: {
     doc: 'JSON over the file’s `limits`, such as `{"registerPerIp":"100/h"}`',
     defaultDoc: 'none',
-    parse: text,
-    fallback: none,
+    parse: asWritten,
+    fallback: noDefault,
   },
   OPS_PORT: { doc: '`/metrics`, `/livez`, `/readyz`', parse: wholeNumber(0, 65_535), fallback: () => 9464 },
-  OPS_HOST: { doc: 'the address for them', parse: text, fallback: () => '127.0.0.1' },
+  OPS_HOST: { doc: 'the address for them', parse: asWritten, fallback: () => '127.0.0.1' },
   LOG_LEVEL: {
     doc: `${LOG_LEVELS.slice(0, -1).join(', ')} or ${LOG_LEVELS.at(-1)}`,
     parse: oneOf(LOG_LEVELS),
@@ -186,17 +186,17 @@ const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
 
 const NAMES = Object.keys(SETTINGS) as (keyof Settings)[];
 
-/** A setting as it is in force. */
+/** A setting and its value in force. */
 export interface SettingInForce {
   name: keyof Settings;
-  /** undefined: none. Of a secret only that there is one. */
+  /** undefined: there is none. A secret is replaced by a note that it is set. */
   value: string | number | undefined;
-  /** Where it comes from: the variable's name, or `default`. */
+  /** The variable that sets it, or `default`. */
   from: string;
 }
 
 /**
- * Reads the environment.
+ * Reads and checks the environment.
  *
  * @throws ConfigError naming the setting that is wrong, set twice, or misspelled
  */
@@ -214,12 +214,12 @@ function readInto<Name extends keyof Settings>(settings: Settings, name: Name, e
     settings[name] = setting.fallback(settings);
     return;
   }
-  const set = from === name ? env[name]! : readText(from, env[from]!).trim();
-  // What a file holds is named by the setting that names the file.
-  settings[name] = setting.parse(set, from);
+  const value = from === name ? env[name]! : readText(from, env[from]!).trim();
+  // An error in a file names the setting NAME_FILE.
+  settings[name] = setting.parse(value, from);
 }
 
-/** The variable that sets it: `NAME`, or `NAME_FILE`; an empty one sets nothing. */
+/** Returns the variable that sets a setting: `NAME` or `NAME_FILE`. An empty variable counts as not set. */
 function sourceOf(name: keyof Settings, env: Environment): string | undefined {
   const file = `${name}_FILE`;
   if (env[name] && env[file])
@@ -227,38 +227,38 @@ function sourceOf(name: keyof Settings, env: Environment): string | undefined {
   return env[name] ? name : env[file] ? file : undefined;
 }
 
-/** A name that nobody reads must not pass for a default in silence; the short ones are others' as well. */
+/** Refuses a misspelled name, which would silently leave the default in force. Skips short names: other programs use them. */
 function refuseMisspelled(env: Environment): void {
   const known = new Set<string>(NAMES.flatMap((name) => [name, `${name}_FILE`]));
-  const long = NAMES.filter((name) => normalized(name).length >= 7);
+  const longNames = NAMES.filter((name) => normalized(name).length >= 7);
   for (const name of Object.keys(env)) {
     if (!env[name] || known.has(name) || name !== name.toUpperCase()) continue;
-    const meant = nearest(normalized(name.replace(/_FILE$/, '')), long);
-    if (meant !== undefined) throw new ConfigError(`${name} is not known. Did you mean ${meant}?`);
+    const suggestion = nearest(normalized(name.replace(/_FILE$/, '')), longNames);
+    if (suggestion !== undefined) throw new ConfigError(`${name} is not known. Did you mean ${suggestion}?`);
   }
 }
 
-/** A value as it would be written in the environment. */
-function shown(value: Settings[keyof Settings]): string | number | undefined {
+/** Formats a value as it is written in the environment. */
+function formatValue(value: Settings[keyof Settings]): string | number | undefined {
   return typeof value === 'object' && 'text' in value ? value.text : (value as string | number | undefined);
 }
 
-/** All settings as they are in force. @throws ConfigError as readSettings does */
+/** Lists all settings with their values in force. @throws ConfigError as readSettings() does */
 export function settingsInForce(env: Environment): SettingInForce[] {
   const settings = readSettings(env);
   return NAMES.map((name) => {
     const from = sourceOf(name, env) ?? 'default';
     const isHidden = SETTINGS[name].isSecret === true && from !== 'default';
-    const value = isHidden ? '(set, not shown)' : shown(settings[name]);
+    const value = isHidden ? '(set, not shown)' : formatValue(settings[name]);
     return { name, value, from };
   });
 }
 
-/** README's table of the settings, in Markdown. */
+/** Renders README's table of settings, in Markdown. */
 export function settingsTable(): string {
   const rows = NAMES.map((name) => {
     const { doc, defaultDoc, fallback } = SETTINGS[name];
-    return `| \`${name}\` | ${defaultDoc ?? `\`${shown(fallback({} as Settings))}\``} | ${doc} |`;
+    return `| \`${name}\` | ${defaultDoc ?? `\`${formatValue(fallback({} as Settings))}\``} | ${doc} |`;
   });
   return ['| Name | Default | Meaning |', '| --- | --- | --- |', ...rows].join('\n');
 }

@@ -3,10 +3,10 @@ import { ConfigError } from '../errors.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 import { findTemplateFault } from '../lib/templates.ts';
 
-/** The values of settings: what each may be, and the sentence that says so. */
+/** Parsers for the values of settings. Their errors say what a value must be. */
 
 /**
- * The text of a file that a setting names.
+ * Reads a file that a setting names.
  *
  * @throws ConfigError naming the setting
  */
@@ -19,7 +19,7 @@ export function readText(name: string, path: string): string {
   }
 }
 
-/** A parser for whole numbers from `min` to `max`; it throws ConfigError for anything else. */
+/** Creates a parser for whole numbers from `min` to `max`. The parser throws ConfigError for anything else. */
 export function wholeNumber(min: number, max: number): (text: string, name: string) => number {
   return (text, name) => {
     const value = Number(text);
@@ -30,7 +30,7 @@ export function wholeNumber(min: number, max: number): (text: string, name: stri
   };
 }
 
-/** A parser for one of these words; it throws ConfigError for anything else. */
+/** Creates a parser for one of the words. The parser throws ConfigError for anything else. */
 export function oneOf<const Word extends string>(
   words: readonly Word[],
 ): (text: string, name: string) => Word {
@@ -42,16 +42,16 @@ export function oneOf<const Word extends string>(
   };
 }
 
-/** What a secret takes. */
+/** What a secret must be, as the end of an error message. */
 export const MAKE_SECRET = 'It takes at least 32 random bytes. Make one with: openssl rand -hex 32';
 
 const SECRET_BYTES_MIN = 32;
 
 /**
- * Secrets, newest first, separated by lines, spaces or commas.
+ * Parses secrets, separated by line breaks, spaces or commas. Keeps their order: newest first.
  *
- * @param name what holds them, for the message
- * @throws ConfigError where one is too short or too simple, or there is none
+ * @param name the setting or file that holds them, for the message
+ * @throws ConfigError if one is too short or too simple, or there is none
  */
 export function parseSecrets(text: string, name: string): Buffer[] {
   const secrets = text.split(/[\s,]+/).filter((part) => part !== '');
@@ -64,7 +64,7 @@ export function parseSecrets(text: string, name: string): Buffer[] {
   return secrets.map((secret) => Buffer.from(secret));
 }
 
-/** The issuer: an origin, https unless on this machine. @throws ConfigError that names `name` */
+/** Parses the issuer: an origin, https unless on this machine. @throws ConfigError that names `name` */
 export function publicUrl(text: string, name: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.origin !== text.replace(/\/$/, '')) {
@@ -78,7 +78,7 @@ export function publicUrl(text: string, name: string): string {
   return url.origin;
 }
 
-/** A database's URL, as it was set. @throws ConfigError that names `name` and repeats no password */
+/** Checks the URL of a database and returns it unchanged. @throws ConfigError that names `name` and repeats no password */
 export function databaseUrl(text: string, name: string): string {
   const isPostgres = /^postgres(ql)?:\/\/./.test(text);
   if (isPostgres && !URL.canParse(text)) {
@@ -92,7 +92,7 @@ export function databaseUrl(text: string, name: string): string {
   return text;
 }
 
-/** A mail server's URL, as it was set. @throws ConfigError that names `name` and repeats no password */
+/** Checks the URL of a mail server and returns it unchanged. @throws ConfigError that names `name` and repeats no password */
 export function smtpUrl(text: string, name: string): string {
   if (!/^smtps?:\/\/./.test(text) || !URL.canParse(text) || new URL(text).hostname === '') {
     throw new ConfigError(
@@ -102,7 +102,7 @@ export function smtpUrl(text: string, name: string): string {
   return text;
 }
 
-/** A bare mail address. @throws ConfigError that names `name` */
+/** Checks a mail address without display name. @throws ConfigError that names `name` */
 export function mailAddress(text: string, name: string): string {
   if (!/^[^\s<>@]+@[^\s<>@]+$/.test(text)) {
     throw new ConfigError(`${name} must be a bare mail address such as no-reply@example.com.`);
@@ -110,22 +110,22 @@ export function mailAddress(text: string, name: string): string {
   return text;
 }
 
-/** A folder with templates of ours alone. @throws ConfigError that names `name` and what is wrong in there */
+/** Checks a folder of templates that replace ours. @throws ConfigError that names `name` and the fault in the folder */
 export function templatesFolder(folder: string, name: string): string {
   const fault = findTemplateFault(folder);
   if (fault) throw new ConfigError(`${name} ${fault}.`);
   return folder;
 }
 
-/** How much of a disk: bytes, or a share of it from 0 to 1; whichever of the two is not 0. */
+/** An amount of disk space: `bytes`, or a `share` of the disk from 0 to 1. At least one of the two is 0. */
 export interface DiskShare {
-  /** As it was written. */
+  /** As configured, such as `1%`. */
   text: string;
   bytes: number;
   share: number;
 }
 
-/** `250MB`, `2GB` or `1%`; 0 for nothing. @throws ConfigError that names `name` */
+/** Parses `250MB`, `2GB` or `1%`; 0 for nothing. @throws ConfigError that names `name` */
 export function diskShare(text: string, name: string): DiskShare {
   const match = /^([0-9]{1,9})(MB|GB|%)?$/i.exec(text);
   const amount = Number(match?.[1]);

@@ -1,20 +1,20 @@
 import { Failure } from '../errors.ts';
 
 /**
- * The URL of a resource in the form we compare: as written, but for the slash of an empty path.
+ * Normalizes the URL of an audience for comparison: as the URL parser serializes it, without the slash of an empty path.
  *
- * @param field the member of the request that holds it
- * @throws Failure `badRequest`
+ * @param field the request member that the failure names
+ * @throws Failure `badRequest` unless it is an absolute http or https URL without user name and fragment
  */
 export function checkResourceUrl(text: string, field = 'url'): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const usable =
+  const isUsable =
     url !== undefined &&
     /^https?:$/.test(url.protocol) &&
     url.hash === '' &&
     url.username === '' &&
     !/\s/.test(text);
-  if (!usable) {
+  if (!isUsable) {
     throw new Failure(
       'badRequest',
       'A resource is named by an absolute http or https URL without fragment.',

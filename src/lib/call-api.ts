@@ -1,12 +1,17 @@
-/** Calls an API that the operator named, with a bounded answer in bounded time. */
+/** POSTs JSON to an API that the operator configured. Bounds the time and the size of the response. */
 export type CallApi = (url: string, bearer: string, body: object) => Promise<ApiAnswer>;
 
+/** The JSON that the API returned, or why there is none. */
 export type ApiAnswer = { kind: 'answered'; data: unknown } | { kind: 'failed'; cause: unknown };
 
 const TIMEOUT_MS = 10_000;
 const ANSWER_BYTES_MAX = 256 * 1024;
 
-/** POSTs JSON. What is no JSON, an error, late, too long or a redirect has failed. */
+/**
+ * Creates a CallApi. A call fails on an error status, a redirect, a timeout, a response that is too large or is not JSON.
+ *
+ * @param timeoutMs for the whole call
+ */
 export function createCallApi(timeoutMs = TIMEOUT_MS): CallApi {
   return async (url, bearer, body) => {
     try {

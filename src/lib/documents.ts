@@ -2,60 +2,61 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from './clock.ts';
 import type { Fetched } from './safe-fetch.ts';
 
-/** Documents of others, by URL: fetched, parsed and kept for a while. */
+/** A cache of documents that other servers publish, by URL. */
 export interface Documents<Document> {
-  /** The kept document while it is fresh, else a fetched one. @throws whatever fetching or parsing throws */
+  /** Returns the cached document while it is fresh, else fetches it. @throws what `fetch` or `parse` throws */
   get(url: string): Promise<Document>;
-  /** Fetches it, whatever is kept. All who ask while that is under way share the one fetch. */
+  /** Fetches the document even if it is cached. Concurrent callers share one fetch. @throws what `fetch` or `parse` throws */
   load(url: string): Promise<Document>;
+  /** Whether a fetch is in progress. */
   isLoading(url: string): boolean;
-  /** What is kept of it, fresh or not; nothing is kept for longer than the ceiling. */
+  /** Returns the cached document, fresh or stale; undefined if none is cached or it is older than the ceiling. */
   peek(url: string): { document: Document; isFresh: boolean } | undefined;
 }
 
 export interface DocumentsOptions<Document> {
   fetch: (url: string) => Promise<Fetched>;
-  /** Throws where the document cannot be used: such a one is not kept. */
+  /** Throws if the document is unusable; it is not cached then. */
   parse: (text: string, url: string) => Document | Promise<Document>;
   clock: Clock;
-  /** A document is fresh for so long, whatever its server says: it could have us ask at every turn. */
+  /** The shortest time that a document counts as fresh: else its server could make us fetch for every request. */
   floorSeconds: number;
-  /** And not for longer than this: what its owner takes back must end at some time. */
+  /** The oldest that a used document can be: it bounds how long we act on what its owner has withdrawn. */
   ceilingSeconds: number;
-  /** How many are kept; the one that was not asked for the longest goes first. */
+  /** How many documents are cached; the least recently used one is evicted. */
   max: number;
 }
 
-/** Failures are never kept: the next who asks may be luckier. */
+/** Creates a cache. Failures are not cached: the next call fetches again. */
 export function createDocuments<Document>(options: DocumentsOptions<Document>): Documents<Document> {
   const { fetch, parse, clock, floorSeconds, ceilingSeconds } = options;
-  const kept = new LRUCache<string, { document: Document; fetchedAt: number; freshSeconds: number }>({
+  const cache = new LRUCache<string, { document: Document; fetchedAt: number; freshSeconds: number }>({
     max: options.max,
   });
   const loading = new Map<string, Promise<Document>>();
 
-  async function fetchAndKeep(url: string): Promise<Document> {
+  async function fetchAndCache(url: string): Promise<Document> {
     const fetchedAt = clock();
     const { text, maxAgeSeconds = 0 } = await fetch(url);
     const document = await parse(text, url);
-    kept.set(url, { document, fetchedAt, freshSeconds: Math.max(maxAgeSeconds, floorSeconds) });
+    cache.set(url, { document, fetchedAt, freshSeconds: Math.max(maxAgeSeconds, floorSeconds) });
     return document;
   }
 
   function load(url: string): Promise<Document> {
-    const other = loading.get(url);
-    if (other !== undefined) return other;
-    const own = fetchAndKeep(url).finally(() => loading.delete(url));
-    loading.set(url, own);
-    return own;
+    const running = loading.get(url);
+    if (running !== undefined) return running;
+    const started = fetchAndCache(url).finally(() => loading.delete(url));
+    loading.set(url, started);
+    return started;
   }
 
   function peek(url: string): { document: Document; isFresh: boolean } | undefined {
-    const found = kept.get(url);
-    if (found === undefined) return undefined;
-    const ageSeconds = (clock() - found.fetchedAt) / 1000;
+    const cached = cache.get(url);
+    if (cached === undefined) return undefined;
+    const ageSeconds = (clock() - cached.fetchedAt) / 1000;
     if (ageSeconds >= ceilingSeconds) return undefined;
-    return { document: found.document, isFresh: ageSeconds < found.freshSeconds };
+    return { document: cached.document, isFresh: ageSeconds < cached.freshSeconds };
   }
 
   return {
@@ -63,8 +64,8 @@ export function createDocuments<Document>(options: DocumentsOptions<Document>): 
     peek,
     isLoading: (url) => loading.has(url),
     async get(url) {
-      const found = peek(url);
-      return found?.isFresh ? found.document : load(url);
+      const cached = peek(url);
+      return cached?.isFresh ? cached.document : load(url);
     },
   };
 }

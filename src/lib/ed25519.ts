@@ -1,18 +1,19 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 
-/** Ed25519 keys of others, as JWKs (RFC 8037): the only kind that the Agent Auth Protocol has. */
+/** Ed25519 keys of hosts and agents, as JWKs (RFC 8037): the only algorithm that the Agent Auth Protocol defines. */
 
-/** A public key, named by its thumbprint. What else stood in its JWK, a `kid` above all, was somebody's claim. */
+/** A public key, identified by its thumbprint. Other members of the received JWK, such as `kid`, are unverified and dropped. */
 export interface PublicKey {
+  /** SHA-256 in base64url (RFC 7638). */
   thumbprint: string;
-  /** JSON of the JWK, its required members alone. */
+  /** The JWK as JSON, reduced to its required members. */
   jwk: string;
 }
 
-/** Why a JWK is no key of ours to take. */
+/** Why we do not accept a JWK. */
 export type KeyFault = 'otherKind' | 'private' | 'malformed';
 
-/** Reads a JWK. The thumbprint is computed and never read (RFC 7638). */
+/** Reads a public key from a JWK. Computes the thumbprint (RFC 7638) and never takes one from the JWK. */
 export function readPublicKey(value: unknown): PublicKey | KeyFault {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'malformed';
   const { kty, crv, x, alg, d } = value as Record<string, unknown>;
@@ -24,7 +25,7 @@ export function readPublicKey(value: unknown): PublicKey | KeyFault {
   return { thumbprint: createHash('sha256').update(jwk).digest('base64url'), jwk };
 }
 
-/** Whether a token in compact form bears the signature of a key. */
+/** Verifies the signature of a token in compact form. @returns false also if the token or key is malformed */
 export function isSignedWith(token: string, jwk: string): boolean {
   const dot = token.lastIndexOf('.');
   try {

@@ -1,7 +1,7 @@
 import { formatTime } from './format-time.ts';
 import { displayName } from './untrusted-text.ts';
 
-/** An entry of the activity, for a page or a mail: the time as text, the name harmless. */
+/** Formats an activity entry for a page or mail: the time (epoch ms) as text, the name sanitized. */
 export function formatActivity(entry: {
   text: string;
   at: number;

@@ -1,9 +1,9 @@
-/** A time as people read it, UTC. */
+/** Formats a time for people, in UTC. @param at epoch ms */
 export function formatTime(at: number): string {
   return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
-/** A pause as people say it, rounded up. */
+/** Formats a duration for people, rounded up: in minutes, or in hours from 90 minutes on. */
 export function formatPause(seconds: number): string {
   const minutes = Math.ceil(seconds / 60);
   const [count, unit] = minutes < 90 ? [minutes, 'minute'] : [Math.ceil(minutes / 60), 'hour'];

@@ -1,7 +1,7 @@
 import { randomBase62 } from './base62.ts';
 import type { Random } from './random.ts';
 
-/** The public names of things, by type. An id is no secret: knowing it gives no right. */
+/** The prefix of an id tells its type. An id is not a secret: knowing it grants no access. */
 export type IdPrefix =
   | 'usr'
   | 'agt'
@@ -23,20 +23,22 @@ export type IdPrefix =
 let sequence = 0;
 
 /**
- * A new id: prefix, creation time in milliseconds (9 characters), a running number (3), 12 random characters (71 bits).
+ * Creates an id: prefix, creation time in ms (9 characters), sequence number (3), 12 random characters (71 bits).
  *
- * Ids of one type sort by their time, and within one process by their order, so that rows are appended at the end of their
- * tables and indexes; random ids would touch a page each. What sorts is of digits and small letters alone: PostgreSQL's
- * collations agree on their order. The time within is no secret.
+ * Ids of one type sort by creation time, and within one process by creation order. So new rows are appended to tables and
+ * indexes; random ids would each touch another page. The part that sorts has only digits and lowercase letters, because
+ * PostgreSQL's collations agree on their order. The creation time is public.
+ *
+ * @param now epoch ms
  */
 export function newId(prefix: IdPrefix, now: number, random: Random): string {
   return firstIdAt(prefix, now) + nextInSequence() + randomBase62(12, random);
 }
 
-/** Ids for requests, which are many and whose randomness only tells processes apart: it is drawn once. */
+/** Creates a generator of request ids. Their random part only tells processes apart, so it is drawn once. */
 export function createRequestIds(random: Random): (now: number) => string {
-  const process = randomBase62(12, random);
-  return (now) => firstIdAt('req', now) + nextInSequence() + process;
+  const processPart = randomBase62(12, random);
+  return (now) => firstIdAt('req', now) + nextInSequence() + processPart;
 }
 
 function nextInSequence(): string {
@@ -44,7 +46,7 @@ function nextInSequence(): string {
   return sequence.toString(36).padStart(3, '0');
 }
 
-/** What every id of a type made at or after a moment sorts behind. */
+/** Returns the lower bound of all ids of a type that are created at or after a time. @param at epoch ms */
 export function firstIdAt(prefix: IdPrefix, at: number): string {
   if (at !== stampedAt) {
     stampedAt = at;
@@ -53,6 +55,6 @@ export function firstIdAt(prefix: IdPrefix, at: number): string {
   return `${prefix}_${stamp}`;
 }
 
-// Many ids are made in one millisecond.
+// The last time and its stamp: many ids are created in one millisecond.
 let stampedAt = -1;
 let stamp = '';

@@ -4,18 +4,18 @@ import { createDocuments } from './documents.ts';
 import type { Fetched } from './safe-fetch.ts';
 import { type Algorithm, isAlgorithm } from './signed-token.ts';
 
-/** The keys that an issuer signs with, as it publishes them (RFC 7517 5). */
+/** The keys that an issuer signs with, from the JWK Set that it publishes (RFC 7517 section 5). */
 export interface IssuerKeys {
   /**
-   * The key that a token's header names. Only `kid` and `alg` are looked at: what else a header says of keys (`jwk`, `jku`,
-   * `x5u`, `x5c`) was written by whoever made the token (S-90).
+   * Finds the key that a token's header names by `kid` and `alg`. Ignores other key parameters (`jwk`, `jku`, `x5u`, `x5c`):
+   * the author of the token chose those (S-90).
    *
-   * @throws Error when the keys cannot be had
+   * @throws Error if the key set is unavailable
    */
   keyFor(header: Record<string, unknown>): Promise<FoundKey>;
 }
 
-/** `misfit`: there is such a key, but it is for another algorithm. */
+/** The result of a lookup. `misfit`: a key has this `kid`, but is for another algorithm. */
 export type FoundKey = { kind: 'found'; key: CryptoKey } | { kind: 'unknown' } | { kind: 'misfit' };
 
 interface UsableKey {
@@ -27,37 +27,42 @@ type KeySet = Map<string, UsableKey[]>;
 const KID_LENGTH_MAX = 128;
 const RSA_BITS_MIN = 2048;
 const FRESH = { floorSeconds: 600, ceilingSeconds: 86_400 };
-/** How long nothing is fetched for a `kid` that the kept set has not: anybody can invent those. */
+/** The shortest time between two fetches while a set is cached: anybody can invent a `kid` that it lacks. */
 const UNKNOWN_KID_PAUSE_MS = 60_000;
-/** How long nothing is fetched after a failure while nothing is kept. */
+/** The shortest time between two fetches while no set is cached, because fetching fails. */
 const FAILURE_PAUSE_MS = 10_000;
 const SETS_MAX = 1000;
 
 /**
- * The key sets of issuers, by where they are. Kept as long as their server says, between ten minutes and a day; while that
- * server is down they serve on to the end of the day (R-28).
+ * Creates a cache of key sets, by `jwks_uri`. A set is fresh for as long as its server says, but for ten minutes at least and
+ * a day at most. While the server is down, a stale set is used until it is a day old (R-28).
  */
 export function createIssuerKeys(
   fetch: (jwksUri: string) => Promise<Fetched>,
   clock: Clock,
 ): (jwksUri: string) => IssuerKeys {
   const sets = createDocuments<KeySet>({ fetch, parse: parseKeySet, clock, ...FRESH, max: SETS_MAX });
-  const tries = new Map<string, { at: number; failure?: unknown }>();
+  const lastAttempts = new Map<string, { at: number; failure?: unknown }>();
 
-  /** A newer set, or undefined if one was fetched just now. @throws what went wrong, now or just now */
+  /**
+   * Fetches the set again.
+   *
+   * @returns undefined if a fetch succeeded within the last `pauseMs`
+   * @throws the error of this fetch, or of one that failed within the last `pauseMs`
+   */
   async function renew(jwksUri: string, pauseMs: number): Promise<KeySet | undefined> {
     if (sets.isLoading(jwksUri)) return sets.load(jwksUri);
-    const last = tries.get(jwksUri);
+    const last = lastAttempts.get(jwksUri);
     if (last !== undefined && Math.abs(clock() - last.at) < pauseMs) {
       if (last.failure !== undefined) throw last.failure;
       return undefined;
     }
-    const own: { at: number; failure?: unknown } = { at: clock() };
-    tries.set(jwksUri, own);
+    const attempt: { at: number; failure?: unknown } = { at: clock() };
+    lastAttempts.set(jwksUri, attempt);
     try {
       return await sets.load(jwksUri);
     } catch (error) {
-      own.failure = error;
+      attempt.failure = error;
       throw error;
     }
   }
@@ -65,12 +70,12 @@ export function createIssuerKeys(
   async function keyFor(jwksUri: string, header: Record<string, unknown>): Promise<FoundKey> {
     const { kid, alg } = header;
     if (typeof kid !== 'string' || kid.length > KID_LENGTH_MAX) return { kind: 'unknown' };
-    const kept = sets.peek(jwksUri);
-    const found = kept === undefined ? undefined : find(kept.document, kid, alg);
-    if (kept?.isFresh && found?.kind !== 'unknown') return found!;
+    const cached = sets.peek(jwksUri);
+    const found = cached === undefined ? undefined : findKey(cached.document, kid, alg);
+    if (cached?.isFresh && found?.kind !== 'unknown') return found!;
     try {
-      const newer = await renew(jwksUri, kept === undefined ? FAILURE_PAUSE_MS : UNKNOWN_KID_PAUSE_MS);
-      if (newer !== undefined) return find(newer, kid, alg);
+      const newer = await renew(jwksUri, cached === undefined ? FAILURE_PAUSE_MS : UNKNOWN_KID_PAUSE_MS);
+      if (newer !== undefined) return findKey(newer, kid, alg);
     } catch (error) {
       if (found === undefined || found.kind === 'unknown') throw error;
     }
@@ -80,14 +85,14 @@ export function createIssuerKeys(
   return (jwksUri) => ({ keyFor: (header) => keyFor(jwksUri, header) });
 }
 
-function find(set: KeySet, kid: string, alg: unknown): FoundKey {
+function findKey(set: KeySet, kid: string, alg: unknown): FoundKey {
   const named = set.get(kid);
   if (named === undefined) return { kind: 'unknown' };
-  const fitting = named.find((each) => each.alg === alg);
-  return fitting === undefined ? { kind: 'misfit' } : { kind: 'found', key: fitting.key };
+  const matching = named.find((each) => each.alg === alg);
+  return matching === undefined ? { kind: 'misfit' } : { kind: 'found', key: matching.key };
 }
 
-/** Keys that we cannot or should not use are passed over: a set may hold some for other purposes. */
+/** Parses a JWK Set. Skips keys that we cannot or should not use: a set may hold keys for other purposes. */
 async function parseKeySet(text: string): Promise<KeySet> {
   const set: KeySet = new Map();
   for (const jwk of readKeys(text)) {
@@ -104,7 +109,7 @@ function readKeys(text: string): JWK[] {
   try {
     value = JSON.parse(text);
   } catch {
-    // The parser's own message repeats what it read.
+    // The message of JSON.parse quotes its input.
     throw new Error('the key set is not JSON');
   }
   const keys = (value as { keys?: unknown } | null)?.keys;
@@ -118,7 +123,7 @@ async function importUsable(jwk: JWK): Promise<UsableKey | undefined> {
   if (jwk.key_ops !== undefined && !(Array.isArray(jwk.key_ops) && jwk.key_ops.includes('verify'))) {
     return undefined;
   }
-  if ('d' in jwk) return undefined; // published with its private half: anybody signs with it
+  if ('d' in jwk) return undefined; // the private key is published: anybody can sign with it
   try {
     const { kty, crv, x, y, n, e } = jwk;
     const key = (await importJWK({ kty, crv, x, y, n, e } as JWK, alg)) as CryptoKey;
@@ -129,7 +134,7 @@ async function importUsable(jwk: JWK): Promise<UsableKey | undefined> {
   }
 }
 
-/** The one algorithm that a key is for (RFC 8725 3.1), so that no header can choose another. */
+/** Returns the one algorithm that a key is for (RFC 8725 section 3.1), so that no token's header can choose another. */
 function algorithmOf(jwk: JWK): Algorithm | undefined {
   const possible = possibleAlgorithms(jwk);
   if (jwk.alg === undefined) return possible[0];

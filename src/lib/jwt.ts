@@ -9,21 +9,21 @@ import {
   jwtVerify,
 } from 'jose';
 
-/** Signed tokens of our own (RFC 7519): ES256, and no other algorithm. */
+/** JWTs that we sign (RFC 7519), with ES256 only. */
 
 const ALGORITHM = 'ES256';
-/** Clocks of replicas may differ by so much. */
+/** How far the clocks of replicas may differ. */
 const SKEW_SECONDS = 60;
 
-/** A pair of keys to sign with, named by the thumbprint of the public one (RFC 7638). */
+/** A signing key pair, identified by the thumbprint of its public key (RFC 7638). */
 export interface KeyPair {
   kid: string;
-  /** With `kid`, `alg` and `use`, as it is published (RFC 7517). */
+  /** As we publish it (RFC 7517), with `kid`, `alg` and `use`. */
   publicJwk: JWK;
   privateJwk: JWK;
 }
 
-/** Makes a pair of keys. */
+/** Generates a signing key pair. */
 export async function newKeyPair(): Promise<KeyPair> {
   const { publicKey, privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
   const publicJwk = await exportJWK(publicKey);
@@ -35,16 +35,16 @@ export async function newKeyPair(): Promise<KeyPair> {
   };
 }
 
-/** A JWK, private or public, as what signs or verifies. */
+/** Imports a private or public JWK for signing or verifying. */
 export async function importKey(jwk: JWK): Promise<CryptoKey> {
   return (await importJWK(jwk, ALGORITHM)) as CryptoKey;
 }
 
 /**
- * Signs claims.
+ * Signs claims as a JWT.
  *
- * @param typ what kind of token it is: who verifies it asks for one kind alone (RFC 8725 3.11)
- * @param claims times in seconds (RFC 7519 2)
+ * @param typ the token type: a verifier accepts only the type that it expects (RFC 8725 section 3.11)
+ * @param claims times in epoch seconds (RFC 7519 section 2)
  */
 export function signJwt(
   key: { kid: string; privateKey: CryptoKey },
@@ -57,21 +57,22 @@ export function signJwt(
 }
 
 /**
- * The claims of a token that we signed, or undefined if we did not, or it is of another kind, for somebody else, or over.
+ * Verifies a JWT that we signed.
  *
- * @param keyOf the public key of a kid, if it is one of ours
+ * @param findPublicKey returns the public key of a `kid`; undefined if it is not ours
  * @param expected.now epoch ms
+ * @returns the claims; undefined if the signature, type, issuer, audience or lifetime is wrong
  */
 export async function verifyJwt(
   token: string,
-  keyOf: (kid: string) => Promise<CryptoKey | undefined>,
+  findPublicKey: (kid: string) => Promise<CryptoKey | undefined>,
   expected: { typ: string; issuer: string; audience: string; now: number },
 ): Promise<Record<string, unknown> | undefined> {
   try {
     const { payload } = await jwtVerify(
       token,
       async ({ kid }) => {
-        const key = kid === undefined ? undefined : await keyOf(kid);
+        const key = kid === undefined ? undefined : await findPublicKey(kid);
         if (key === undefined) throw new Error('unknown kid');
         return key;
       },
@@ -87,7 +88,7 @@ export async function verifyJwt(
     );
     return payload;
   } catch {
-    // Everything that is wrong with it is one and the same to whoever presents it.
+    // The caller learns only that the token is not valid, not why.
     return undefined;
   }
 }

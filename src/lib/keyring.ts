@@ -3,21 +3,21 @@ import { sha256 } from './hash.ts';
 import type { Random } from './random.ts';
 
 /**
- * The service secrets, newest first, and what is derived from them. New work uses the newest; what was made under an older
- * one still opens while that one is listed (S-110).
+ * The service secrets (setting SECRET), newest first, and what is derived from them. New work uses the newest secret. What an
+ * older secret signed or sealed is still accepted while that secret is listed (S-110).
  */
 export interface Keyring {
-  /** Names the newest secret. Stored beside what is derived from it; tells nothing of it. */
+  /** Identifies the newest secret. It is stored beside what is derived from the secret, and reveals nothing of it. */
   currentId: string;
-  /** 32 bytes for one purpose, from the named secret; undefined if that secret is no longer listed. */
+  /** Derives 32 bytes for one purpose from a secret; undefined if that secret is no longer listed. */
   derive(secretId: string, purpose: string, context: string): Buffer | undefined;
-  /** A MAC of a text for one purpose, under the newest secret: 160 bits, in characters that a URL takes as they are. */
+  /** Computes a MAC of a text for one purpose, under the newest secret: 160 bits, in base64url. */
   sign(purpose: string, text: string): string;
-  /** Whether a MAC is one that `sign` gave for that purpose and text, under any listed secret. */
+  /** Reports whether `sign` made the MAC for this purpose and text, under any listed secret. */
   verify(purpose: string, text: string, mac: string): boolean;
-  /** Encrypts under the newest secret and a purpose; `context` must be the same to open it again. */
+  /** Encrypts for one purpose under the newest secret (AES-256-GCM). open() needs the same `context`. */
   seal(purpose: string, context: string, plain: string): Buffer;
-  /** The text, or undefined if the secret is gone, the context differs or a bit was changed. */
+  /** Decrypts; undefined if the secret is no longer listed, purpose or context differs, or a bit was changed. */
   open(purpose: string, context: string, sealed: Uint8Array): string | undefined;
 }
 
@@ -26,9 +26,9 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const MAC_BYTES = 20;
 
-/** @param secrets at least 32 bytes each, newest first */
+/** Creates a keyring. @param secrets at least 32 bytes each, newest first */
 export function createKeyring(secrets: readonly Buffer[], random: Random): Keyring {
-  // As key objects, which hkdfSync would make of them anew each time.
+  // As key objects: hkdfSync would otherwise create one at each call.
   const byId = new Map(secrets.map((secret) => [secretId(secret), createSecretKey(secret)]));
   const currentId = secretId(secrets[0]!);
 
@@ -38,7 +38,7 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
     return Buffer.from(hkdfSync('sha256', secret, sha256(context), `vouchsafe/${purpose}`, 32));
   }
 
-  function macOf(id: string, purpose: string, text: string): string {
+  function computeMac(id: string, purpose: string, text: string): string {
     return derive(id, `mac/${purpose}`, text)!.subarray(0, MAC_BYTES).toString('base64url');
   }
 
@@ -46,13 +46,13 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
     currentId,
     derive,
 
-    sign: (purpose, text) => macOf(currentId, purpose, text),
+    sign: (purpose, text) => computeMac(currentId, purpose, text),
 
     verify(purpose, text, mac) {
-      const given = Buffer.from(mac);
+      const presented = Buffer.from(mac);
       return [...byId.keys()].some((id) => {
-        const right = Buffer.from(macOf(id, purpose, text));
-        return given.length === right.length && timingSafeEqual(given, right);
+        const expected = Buffer.from(computeMac(id, purpose, text));
+        return presented.length === expected.length && timingSafeEqual(presented, expected);
       });
     },
 
@@ -71,7 +71,7 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
       const nonce = bytes.subarray(ID_BYTES, ID_BYTES + NONCE_BYTES);
       const tag = bytes.subarray(ID_BYTES + NONCE_BYTES, ID_BYTES + NONCE_BYTES + TAG_BYTES);
       try {
-        // With the length said, a tag that was cut short is refused and not compared as far as it goes.
+        // With an explicit length, a truncated tag is rejected. Otherwise only the bytes that it has are compared.
         const options = { authTagLength: TAG_BYTES };
         const decipher = createDecipheriv('aes-256-gcm', key, nonce, options).setAuthTag(tag);
         const text = decipher.update(bytes.subarray(ID_BYTES + NONCE_BYTES + TAG_BYTES));
@@ -83,7 +83,7 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
   };
 }
 
-/** The id of the secret that something was sealed under. */
+/** Returns the id of the secret that a text was sealed under. */
 export function sealedUnder(sealed: Uint8Array): string {
   return Buffer.from(sealed).subarray(0, ID_BYTES).toString('hex');
 }

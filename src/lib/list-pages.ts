@@ -1,48 +1,49 @@
-/** Lists of what people have, in pages: whoever has much of it waits no longer than whoever has little. */
+/** Lists in pages, so that a long list loads as fast as a short one. */
 
-/** So many rows have a page. */
+/** How many rows a page has. */
 export const PAGE_ROWS = 50;
 
-/** What a list leaves out. */
+/** Restricts a list to matching rows. */
 export interface ListFilter {
-  /** Part of a name in whatever case, or a whole id. */
+  /** Part of a name, in any case, or a whole id. */
   search?: string | undefined;
   state?: 'live' | 'ended' | undefined;
 }
 
-/** What is asked for of a list. */
+/** A request for one page of a list. */
 export interface ListQuery extends ListFilter {
-  /** The `next` of the page before. */
+  /** The `next` of the previous page; undefined for the first page. */
   before?: string | undefined;
 }
 
+/** One page of a list. */
 export interface ListPage<Item> {
   items: Item[];
-  /** The mark to go on from; undefined: that was all. */
+  /** The cursor of the next page; undefined on the last page. */
   next: string | undefined;
 }
 
-/** What is asked of the store: one row more than are shown says whether there is a next page. */
+/** How many rows to read from the store: one more than a page shows tells whether there is a next page. */
 export const PAGE_LIMIT = PAGE_ROWS + 1;
 
-/** @param mark of the last row that is shown: where the next page begins */
+/** Cuts rows of the store to one page. @param mark returns the cursor of a row, for `next` */
 export function cutPage<Row>(rows: readonly Row[], mark: (row: Row) => string): ListPage<Row> {
   const items = rows.slice(0, PAGE_ROWS);
   return { items, next: rows.length > items.length ? mark(items.at(-1)!) : undefined };
 }
 
-/** A mark of lists that go by time, and where times are equal by id. */
+/** Formats the cursor of a list that is ordered by time, then by id. @param at epoch ms */
 export function timeMark(at: number, id: string): string {
   return `${at}.${id}`;
 }
 
-/** Whoever writes another mark into the address bar begins at the newest. */
+/** Parses a cursor of timeMark(). @returns undefined for any other text: the list then starts at its newest row */
 export function readTimeMark(mark: string | undefined): { at: number; id: string } | undefined {
   const found = /^(\d{1,15})\.(\w{1,64})$/.exec(mark ?? '');
   return found === null ? undefined : { at: Number(found[1]), id: found[2]! };
 }
 
-/** All of a list, page by page. */
+/** Iterates over all items of a list, page by page. */
 export async function* allItems<Item>(
   read: (query: ListQuery) => Promise<ListPage<Item>>,
 ): AsyncGenerator<Item> {

@@ -1,10 +1,11 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 
+/** The logger of the service. */
 export type Log = Logger;
 
 /**
- * JSON lines. What may be in them is decided where they are written: ids, rows of the route table, counts, kinds; never a
- * body, a header or a URL (S-107). Errors are cut down to what is known to be safe.
+ * Creates a logger that writes JSON lines. Callers log only ids, rows of the route table, counts and kinds, never a body, a
+ * header or a URL (S-107). Errors are reduced to the members that are known to be safe.
  */
 export function createLog(level: string, destination?: DestinationStream): Log {
   return pino(
@@ -13,35 +14,35 @@ export function createLog(level: string, destination?: DestinationStream): Log {
       base: null,
       serializers: { err: describeError },
     },
-    destination ?? inTurns(pino.destination(BUFFERED)),
+    destination ?? batchPerTurn(pino.destination(BUFFERED)),
   );
 }
 
-/** Lines wait for 200 ms at most. One large write costs half of what four small ones do. */
+/** Lines are buffered for 200 ms at most. One large write costs half as much as four small ones. */
 const BUFFERED = { sync: false, minLength: 64_000, maxWrite: 262_144, periodicFlush: 200 };
 
 type FileStream = ReturnType<typeof pino.destination>;
 
-/** Hands all lines of one turn of the event loop to the file as one: taking a line costs it more than making one. */
-function inTurns(file: FileStream): DestinationStream & Pick<FileStream, 'flush'> {
+/** Writes all lines of one turn of the event loop to the file at once: a write costs more than formatting a line. */
+function batchPerTurn(file: FileStream): DestinationStream & Pick<FileStream, 'flush'> {
   let lines = '';
-  function hand(): void {
+  function flushLines(): void {
     if (lines !== '') file.write(lines);
     lines = '';
   }
   return {
     write(line) {
-      if (lines === '') setImmediate(hand);
+      if (lines === '') setImmediate(flushLines);
       lines += line;
     },
     flush(done) {
-      hand();
+      flushLines();
       file.flush(done);
     },
   };
 }
 
-// Parameters of statements and commands of an SMTP dialogue are further members of errors; only these few are safe.
+// Errors may also carry SQL parameters or SMTP commands. Only these members are safe.
 function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) };
   const { name, message, stack } = error;

@@ -1,17 +1,16 @@
 import type { Keyring } from './keyring.ts';
 
 /**
- * A text with its MAC, for a link or a cookie: whoever brings it back proves that the service gave it out, and nothing is
- * stored for it.
+ * Appends a MAC to a text, for a link or cookie. The token proves that the service issued it, and no row is stored for it.
  *
- * @param purpose what it is for; a token of one purpose proves nothing for another
- * @returns `text.mac`, in characters that a URL takes as they are if the text has only such
+ * @param purpose a token of one purpose is not valid for another
+ * @returns `text.mac`; the MAC needs no escaping in a URL
  */
 export function appendMac(keyring: Keyring, purpose: string, text: string): string {
   return `${text}.${keyring.sign(purpose, text)}`;
 }
 
-/** @returns the text of appendMac(), or undefined for any other token */
+/** Verifies a token of appendMac(). @returns the text; undefined if the MAC is wrong or of another purpose */
 export function verifyMac(keyring: Keyring, purpose: string, token: string): string | undefined {
   const dot = token.lastIndexOf('.');
   if (dot < 0) return undefined;

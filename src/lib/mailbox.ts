@@ -1,11 +1,13 @@
 import { domainToASCII, domainToUnicode } from 'node:url';
 
 /**
- * The canonical form of `local@domain`, or undefined where it is not an address that we write to (S-40, S-42).
+ * Parses `local@domain` into the canonical form of the mailbox (S-40, S-42).
  *
- * The local part is an ASCII dot-atom, lower-cased: no quotes, comments, groups, lists. Beyond ASCII only the domain may go,
- * and only where its A-label leads back to the same letters: letters that merely fold into others (full width, the Kelvin
- * sign) would let one person's address stand for another's.
+ * The local part is an ASCII dot-atom, lower-cased: no quotes, comments, groups or lists. Only the domain may be non-ASCII,
+ * and only if its A-label converts back to the same letters. Letters that fold into others (full width, the Kelvin sign)
+ * would make one person's address equal another's.
+ *
+ * @returns undefined if the text is not an address that we send mail to
  */
 export function parseMailbox(text: string): string | undefined {
   const trimmed = text.trim();
@@ -14,14 +16,14 @@ export function parseMailbox(text: string): string | undefined {
   const local = trimmed.slice(0, Math.max(at, 0));
   if (local.length > 64 || !DOT_ATOM.test(local)) return undefined;
 
-  const given = trimmed.slice(at + 1);
-  const written = given.toLowerCase();
-  // What lower case turned into another letter does not come back: the Kelvin sign became a plain k.
-  if (written.toUpperCase() !== given.toUpperCase()) return undefined;
-  const domain = domainToASCII(written);
+  const domainText = trimmed.slice(at + 1);
+  const lowered = domainText.toLowerCase();
+  // Lower-casing turns some letters into others: the Kelvin sign becomes a plain k.
+  if (lowered.toUpperCase() !== domainText.toUpperCase()) return undefined;
+  const domain = domainToASCII(lowered);
   if (domain.length > 253 || !HOST_NAME.test(domain)) return undefined;
-  const isAscii = written === domain;
-  if (!isAscii && domainToUnicode(domain) !== written.normalize('NFC')) return undefined;
+  const isAscii = lowered === domain;
+  if (!isAscii && domainToUnicode(domain) !== lowered.normalize('NFC')) return undefined;
 
   const mailbox = `${local.toLowerCase()}@${domain}`;
   return mailbox.length <= 254 ? mailbox : undefined;
@@ -29,19 +31,21 @@ export function parseMailbox(text: string): string | undefined {
 
 const DOT_ATOM = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
 const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
-// At least two labels, and the last one no number: neither a bare host nor an IP address is a mailbox's domain.
+// At least two labels, and the last is not a number: neither a bare host name nor an IP address.
 const HOST_NAME = new RegExp(`^(?:${LABEL}\\.)+(?![0-9]+$)${LABEL}$`);
-const DOTLESS = new Set(['gmail.com', 'googlemail.com']);
+const DOT_INSENSITIVE_DOMAINS = new Set(['gmail.com', 'googlemail.com']);
 
-/** What mail budgets count by: the mailbox without `+tag`, for Gmail without dots too (S-41). Never an identity. */
+/** Returns what mail limits count by: the mailbox without `+tag`, for Gmail also without dots (S-41). Never an identity. */
 export function mailboxLimitKey(mailbox: string): string {
   const at = mailbox.lastIndexOf('@');
   const domain = mailbox.slice(at + 1);
   const local = mailbox.slice(0, at).replace(/(?<=.)\+.*$/s, '');
-  return DOTLESS.has(domain) ? `${local.replaceAll('.', '')}@gmail.com` : `${local}@${domain}`;
+  return DOT_INSENSITIVE_DOMAINS.has(domain)
+    ? `${local.replaceAll('.', '')}@gmail.com`
+    : `${local}@${domain}`;
 }
 
-/** `a***@example.com`: enough to recognise one's own mailbox, not enough to learn another's. */
+/** Masks a mailbox as `a***@example.com`: its owner recognizes it, others do not learn it. */
 export function maskMailbox(mailbox: string): string {
   const at = mailbox.lastIndexOf('@');
   return `${mailbox.slice(0, 1)}***${mailbox.slice(at)}`;

@@ -1,15 +1,16 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-/** What /metrics shows. Labels are of small, fixed sets: no id, mailbox or address ever becomes one (S-107). */
+/** The metrics that /metrics exposes. Labels come from small, fixed sets, never from ids, mailboxes or addresses (S-107). */
 export interface Metrics {
   registry: Registry;
-  /** Notes one answer by its row of the route table. */
+  /** Records a response under its row of the route table. */
   countRequest(route: string, status: number, seconds: number): void;
   mails: Counter<'outcome'>;
   limitHits: Counter<'limit'>;
   mailsWaiting: Gauge;
 }
 
+/** Creates the metrics in a registry of their own. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -21,18 +22,18 @@ export function createMetrics(): Metrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5],
     registers,
   });
-  // Routes and statuses are few; finding their series anew each time costs more than counting.
+  // Routes and statuses are few, and a lookup by labels costs more than the observation.
   const series = new Map<string, Histogram.Internal<'route' | 'status'>>();
   return {
     registry,
     countRequest(route, status, seconds) {
       const name = `${status} ${route}`;
-      let one = series.get(name);
-      if (one === undefined) {
-        one = requests.labels({ route, status });
-        series.set(name, one);
+      let histogram = series.get(name);
+      if (histogram === undefined) {
+        histogram = requests.labels({ route, status });
+        series.set(name, histogram);
       }
-      one.observe(seconds);
+      histogram.observe(seconds);
     },
     mails: new Counter({
       name: 'vouchsafe_mails_total',

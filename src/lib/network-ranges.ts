@@ -1,23 +1,23 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
-/** What kind of network an IP address, in the form that resolvers give, lies in. */
+/** Classifies IP addresses, in the form that a resolver returns. */
 
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
 
 /**
- * Whether an address is one of the internet's own: none that RFC 6890 sets apart, so neither this machine, nor the network it
- * stands in, nor the cloud's metadata. What carries an IPv4 address inside (v4-mapped, 6to4, NAT64, Teredo) is none either:
- * where it leads is decided by whoever unpacks it (S-86).
+ * Reports whether an address is a unicast address of the public internet. Excludes the special-purpose ranges of RFC 6890: this
+ * machine, its local network, the cloud's metadata service. Also excludes IPv6 addresses that embed IPv4 (IPv4-mapped, 6to4,
+ * NAT64, Teredo): a translator decides where those lead (S-86).
  */
 export function isGlobalAddress(text: string): boolean {
   const address = parse(text);
   if (address?.range() !== 'unicast') return false;
-  // The ranges are a list of exceptions. In IPv6 what is not yet given out is no exception, and `::7f00:1` is not either.
+  // range() knows only the special ranges. In IPv6, unallocated space and `::7f00:1` are not among them.
   return address instanceof ipaddr.IPv4 || (address as ipaddr.IPv6).match(GLOBAL_UNICAST);
 }
 
-/** Whether an address is this machine: 127.0.0.0/8 or ::1. */
+/** Reports whether an address is this machine: 127.0.0.0/8 or ::1. */
 export function isLoopbackAddress(text: string): boolean {
   return parse(text)?.range() === 'loopback';
 }

@@ -1,4 +1,4 @@
-/** The paths of the pages that links and other pages lead to. app.ts builds its rows from the same constants. */
+/** The paths of the pages that links and other pages point to. app.ts builds its route table from the same constants. */
 export const PAGES = {
   claim: '/claim',
   denyClaim: '/claim/deny',

@@ -1,17 +1,20 @@
 /**
- * A user of an agent provider, as one text: the JSON of issuer, tenant and subject, which no other three give. Subjects are
- * unique within an issuer and a tenant only (draft-ietf-oauth-identity-assertion-authz-grant).
+ * Encodes a user of an agent provider as one text: the JSON of issuer, tenant and subject, which is unambiguous. A subject is
+ * unique only within its issuer and tenant (draft-ietf-oauth-identity-assertion-authz-grant).
  */
-export function principalOf(of: { issuer: string; tenant: string; subject: string }): string {
-  return JSON.stringify([of.issuer, of.tenant, of.subject]);
+export function principalOf(user: { issuer: string; tenant: string; subject: string }): string {
+  return JSON.stringify([user.issuer, user.tenant, user.subject]);
 }
 
-/** The issuer of a principal. */
+/** Returns the issuer of a principal. */
 export function issuerOf(principal: string): string {
   return (JSON.parse(principal) as [string])[0];
 }
 
-/** What people are shown of the provider of a principal: the operator's name for it; its host, if it is not trusted any more. */
+/**
+ * Returns the name to show for the provider of a principal: the operator's name for it, or the issuer's host if that is no longer
+ * trusted.
+ */
 export function providerOf(
   config: { trustedIssuers: ReadonlyMap<string, { displayName: string }> },
   principal: string | null,

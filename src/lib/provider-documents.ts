@@ -4,36 +4,41 @@ import { createIssuerKeys, type IssuerKeys } from './issuer-keys.ts';
 import type { FetchRules, SafeFetch } from './safe-fetch.ts';
 import { parseStrictJson } from './strict-json.ts';
 
-/** What agent providers and their clients publish, and what we need to verify the tokens that they sign. */
+/** Fetches what agent providers and their clients publish, so that we can verify their tokens. */
 export interface ProviderDocuments {
-  /** The keys of an issuer that the operator trusts. */
+  /** Returns the keys of an issuer that the operator trusts. */
   keysOf(issuer: { jwksUri: string }): IssuerKeys;
   /**
-   * What a client says of itself at its id (draft-ietf-oauth-client-id-metadata-document).
+   * Fetches the metadata that a client publishes at its client id (draft-ietf-oauth-client-id-metadata-document).
    *
-   * @param clientId an https URL; with `isOwn` also one of http on this machine, where the service itself is
-   * @param isOwn whether it lies at the origin of an issuer that the operator named
-   * @throws Error when there is no such document
+   * @param clientId an https URL; if configured, also an http URL on this machine while the service is on this machine
+   * @param isConfigured whether it is at the origin of an issuer that the operator configured
+   * @throws Error if there is no valid document
    */
-  clientDocument(clientId: string, isOwn: boolean): Promise<ClientDocument>;
+  clientDocument(clientId: string, isConfigured: boolean): Promise<ClientDocument>;
 }
 
+/** The metadata of a client that we use. */
 export interface ClientDocument {
   clientId: string;
   jwksUri: string | undefined;
 }
 
-/** A client that changes its document waits for it to be seen: at most this long. */
+/** How long a client document is used before we fetch it again. */
 const CLIENT_FRESH = { floorSeconds: 60, ceilingSeconds: 3600 };
 const CLIENTS_MAX = 1000;
 
-/** @param mayBeLocal whether what the operator named may be on this machine: only while the service itself is */
+/**
+ * Creates the fetcher.
+ *
+ * @param mayBeLocal whether a configured URL may be on this machine: only while the service is on this machine
+ */
 export function createProviderDocuments(
   fetch: SafeFetch,
   clock: Clock,
   mayBeLocal: boolean,
 ): ProviderDocuments {
-  const clientsBy = (rules: FetchRules) =>
+  const createClientCache = (rules: FetchRules) =>
     createDocuments<ClientDocument>({
       fetch: (url) => fetch(url, rules),
       parse: parseClientDocument,
@@ -41,12 +46,13 @@ export function createProviderDocuments(
       ...CLIENT_FRESH,
       max: CLIENTS_MAX,
     });
-  const strangers = clientsBy({ namedBy: 'stranger' });
-  const own = clientsBy({ namedBy: 'operator', mayBeLocal });
+  const unknownClients = createClientCache({ namedBy: 'stranger' });
+  const configuredClients = createClientCache({ namedBy: 'operator', mayBeLocal });
   const keysAt = createIssuerKeys((url) => fetch(url, { namedBy: 'operator', mayBeLocal }), clock);
   return {
     keysOf: ({ jwksUri }) => keysAt(jwksUri),
-    clientDocument: (clientId, isOwn) => (isOwn ? own : strangers).get(clientId),
+    clientDocument: (clientId, isConfigured) =>
+      (isConfigured ? configuredClients : unknownClients).get(clientId),
   };
 }
 
@@ -54,7 +60,7 @@ function parseClientDocument(text: string, url: string): ClientDocument {
   const document = parseStrictJson(Buffer.from(text));
   const { client_id: clientId, jwks_uri: jwksUri } = document;
   if (clientId !== url) throw new Error('the client document has another client_id');
-  // A secret that is published, or that we would have to share with a stranger, is none.
+  // A published secret protects nothing, and we share none with clients that we do not know.
   if (Object.keys(document).some((name) => name.startsWith('client_secret'))) {
     throw new Error('the client document has a secret');
   }

@@ -5,12 +5,12 @@ import { isIP } from 'node:net';
 import { isGlobalAddress, isLoopbackAddress } from './network-ranges.ts';
 
 /**
- * Who chose the URL. A stranger's leads to port 443 of the internet and nowhere else. An operator's may have a port, and be
- * on this machine while the service itself is.
+ * Who chose the URL. A third party's ('stranger') may only lead to port 443 of the public internet. An operator's may have a
+ * port, and may be on this machine if the service is.
  */
 export type FetchRules = { namedBy: 'stranger' } | { namedBy: 'operator'; mayBeLocal: boolean };
 
-/** A document, and how long its server says that it holds, if it says so: 0 where it is not to be kept. */
+/** A document, and how long its server allows to cache it: 0 for not at all, undefined if it does not say. */
 export interface Fetched {
   text: string;
   maxAgeSeconds: number | undefined;
@@ -19,17 +19,18 @@ export interface Fetched {
 /**
  * Fetches a small JSON document from a URL that we do not control.
  *
- * @throws Error that says the same whatever went wrong, so that nobody learns by it what answers inside our network (S-86).
- * What did go wrong is its cause, for the log.
+ * @throws Error with one message for all faults, so that it reveals nothing about our internal network (S-86). Its `cause`
+ * tells the fault, for the log.
  */
 export type SafeFetch = (url: string, rules: FetchRules) => Promise<Fetched>;
 
+/** What tests replace. */
 export interface SafeFetchOptions {
-  /** For all of it: the name, the connection, the answer. */
+  /** For name resolution, connection and response together. */
   timeoutMs?: number;
-  /** All addresses of a host name. */
+  /** Resolves a host name to all its addresses. */
   resolve?: (hostname: string) => Promise<LookupAddress[]>;
-  /** Opens the request, with what was decided on in its options. */
+  /** Opens the request; `options` pins the addresses that were checked. */
   request?: (url: URL, options: RequestOptions) => ClientRequest;
 }
 
@@ -39,28 +40,29 @@ const BYTES_MAX = { stranger: 5 * 1024, operator: 64 * 1024 };
 const HEADER_BYTES_MAX = 8 * 1024;
 const JSON_TYPE = /^application\/(?:[a-z0-9.!#$&^_-]+\+)?json[ \t]*(?:;|$)/i;
 
+/** Creates a SafeFetch. */
 export function createSafeFetch(options: SafeFetchOptions = {}): SafeFetch {
   const { timeoutMs = TIMEOUT_MS, resolve = resolveHost, request = openRequest } = options;
 
   return async (text, rules) => {
-    const giveUp = new AbortController();
-    const timer = setTimeout(() => giveUp.abort(new Error('it took too long')), timeoutMs);
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(new Error('it took too long')), timeoutMs);
     try {
       const url = checkUrl(text, rules);
       const host = url.hostname.replace(/^\[|\]$/g, '');
       const family = isIP(host);
       const addresses =
-        family === 0 ? await orAborted(resolve(host), giveUp.signal) : [{ address: host, family }];
+        family === 0 ? await rejectOnAbort(resolve(host), deadline.signal) : [{ address: host, family }];
       checkAddresses(addresses, url, rules);
-      const asked = request(url, requestOptions(addresses, giveUp.signal));
+      const outgoing = request(url, requestOptions(addresses, deadline.signal));
       try {
-        return await readAnswer(await answerTo(asked), BYTES_MAX[rules.namedBy]);
+        return await readResponse(await sendRequest(outgoing), BYTES_MAX[rules.namedBy]);
       } finally {
-        asked.destroy();
+        outgoing.destroy();
       }
     } catch (error) {
-      // What breaks when time is up says so in many ways.
-      const cause = giveUp.signal.aborted ? giveUp.signal.reason : error;
+      // After a timeout the error depends on the step that was aborted; the reason is always the same.
+      const cause = deadline.signal.aborted ? deadline.signal.reason : error;
       throw new Error('The document could not be fetched.', { cause });
     } finally {
       clearTimeout(timer);
@@ -80,7 +82,7 @@ function checkUrl(text: string, rules: FetchRules): URL {
   if (url.protocol !== 'https:') throw new Error('the URL is not https');
   if (url.port !== '') throw new Error('the URL names a port');
   if (url.pathname === '/') throw new Error('the URL has no path');
-  // Dot segments, 127.1, 0x7f000001, an empty user, capitals, tabs, backslashes: whatever the parser would have to mend.
+  // Rejects all that the parser corrects: dot segments, 127.1, 0x7f000001, an empty user, capitals, tabs, backslashes.
   if (url.href !== text) throw new Error('the URL is not in its normal form');
   return url;
 }
@@ -89,7 +91,7 @@ function checkAddresses(addresses: LookupAddress[], url: URL, rules: FetchRules)
   const mayBeLocal = rules.namedBy === 'operator' && rules.mayBeLocal;
   const isAllowed = ({ address }: LookupAddress) =>
     (mayBeLocal && isLoopbackAddress(address)) || (url.protocol === 'https:' && isGlobalAddress(address));
-  // A name with one good and one bad address is nobody's mistake.
+  // A host name with both public and internal addresses is not a mistake but an attack.
   if (addresses.length === 0 || !addresses.every(isAllowed)) throw new Error('the address is not allowed');
 }
 
@@ -100,11 +102,11 @@ function resolveHost(hostname: string): Promise<LookupAddress[]> {
 function requestOptions(addresses: LookupAddress[], signal: AbortSignal): RequestOptions {
   return {
     signal,
-    // The socket asks here instead of at the resolver, and so goes where we looked, whatever the name leads to by now. Name
-    // and certificate are still checked against the host of the URL.
+    // The socket connects to the addresses that were checked, whatever the name resolves to by now. TLS still checks the
+    // certificate against the host of the URL.
     lookup: (_host, { all }, done) =>
       all ? done(null, addresses) : done(null, addresses[0]!.address, addresses[0]!.family),
-    // No connection is taken over that was opened under other rules, and none by way of a proxy.
+    // Reuses no connection that was opened under other rules, and goes through no proxy.
     agent: false,
     maxHeaderSize: HEADER_BYTES_MAX,
     headers: { Accept: 'application/json', 'Accept-Encoding': 'identity', 'User-Agent': 'vouchsafe' },
@@ -115,22 +117,22 @@ function openRequest(url: URL, options: RequestOptions): ClientRequest {
   return url.protocol === 'https:' ? https.request(url, options) : http.request(url, options);
 }
 
-function answerTo(asked: ClientRequest): Promise<IncomingMessage> {
+function sendRequest(outgoing: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    asked.on('response', resolve);
-    asked.on('error', reject);
-    asked.end();
+    outgoing.on('response', resolve);
+    outgoing.on('error', reject);
+    outgoing.end();
   });
 }
 
-async function readAnswer(answer: IncomingMessage, bytesMax: number): Promise<Fetched> {
-  const { headers, statusCode } = answer;
+async function readResponse(response: IncomingMessage, bytesMax: number): Promise<Fetched> {
+  const { headers, statusCode } = response;
   if (statusCode !== 200) throw new Error(`the status is ${statusCode}`); // redirects too
   if (!JSON_TYPE.test(headers['content-type'] ?? '')) throw new Error('the content type is not JSON');
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') throw new Error('the content is packed');
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
+  for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > bytesMax) throw new Error(`it is larger than ${bytesMax} bytes`);
     chunks.push(chunk);
@@ -139,7 +141,7 @@ async function readAnswer(answer: IncomingMessage, bytesMax: number): Promise<Fe
   return { text, maxAgeSeconds: maxAgeOf(headers['cache-control']) };
 }
 
-/** RFC 9111 5.2.2 */
+/** Reads how long Cache-Control allows to cache a response (RFC 9111 section 5.2.2). */
 function maxAgeOf(cacheControl: string | undefined): number | undefined {
   if (cacheControl === undefined) return undefined;
   if (/(?:^|,)\s*no-(?:store|cache)\b/i.test(cacheControl)) return 0;
@@ -147,8 +149,8 @@ function maxAgeOf(cacheControl: string | undefined): number | undefined {
   return found === undefined ? undefined : Number(found);
 }
 
-/** What a promise gives, unless the signal comes first: a resolver cannot be stopped, only left alone. */
-function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+/** Settles as the promise does, or rejects once the signal aborts: a DNS lookup cannot be cancelled. */
+function rejectOnAbort<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     promise.then(resolve, reject);

@@ -1,27 +1,29 @@
 import { type CryptoKey, compactVerify } from 'jose';
 import { parseStrictJson } from './strict-json.ts';
 
-/** Signed tokens of others, in their compact form (RFC 7515 7.1). */
+/** Signed tokens of other parties, in compact form (RFC 7515 section 7.1). */
 
-/** What a token says, before anybody has looked at its signature. */
+/** The content of a token whose signature has not been verified. */
 export interface UnverifiedToken {
   header: Record<string, unknown>;
   claims: Record<string, unknown>;
 }
 
-/** The algorithms that we verify (S-89): each is one kind of signature with one kind of key. */
+/** The algorithms that we verify (S-89): each is one signature scheme with one key type. */
 const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA'] as const;
+/** An algorithm that we verify. */
 export type Algorithm = (typeof ALGORITHMS)[number];
 
+/** Reports whether a header's `alg` is one that we verify. */
 export function isAlgorithm(alg: unknown): alg is Algorithm {
   return ALGORITHMS.some((known) => known === alg);
 }
 
 /**
- * Takes a token apart. Bits that mean nothing in base64url must be zero, so that one token has one spelling.
+ * Parses a token. Unused bits in base64url must be zero, so that a token has only one encoding.
  *
- * @throws Error where it is no token, or one with extensions: we know none, and `crit` says not to guess (RFC 7515 4.1.11);
- * `b64` (RFC 7797) would have the signature be over other bytes than those we read.
+ * @throws Error if it is malformed, or its header has `crit` or `b64`. We know no extension, and `crit` forbids ignoring one
+ * (RFC 7515 section 4.1.11). With `b64` (RFC 7797) the signature would cover other bytes than those we read.
  */
 export function parseSignedToken(token: string): UnverifiedToken {
   const parts = token.split('.');
@@ -38,7 +40,7 @@ function decodePart(part: string): Buffer {
   return bytes;
 }
 
-/** Whether a token bears the signature of a key. */
+/** Verifies the signature of a token in compact form. */
 export async function isSignedBy(token: string, key: CryptoKey, alg: Algorithm): Promise<boolean> {
   try {
     await compactVerify(token, key, { algorithms: [alg] });

@@ -1,24 +1,25 @@
-/** A name without what its writers differ in: `expiresIn`, `expires-in` and `EXPIRES_IN` are one word. */
+/** Reduces a name to its lowercase letters, so that `expiresIn`, `expires-in` and `EXPIRES_IN` are equal. */
 export function normalized(name: string): string {
   return name.toLowerCase().replace(/[^a-z]/g, '');
 }
 
 /**
- * The known name that is a slip or another spelling away: one letter in a short one, two in a longer one.
+ * Finds a known name that differs from a word by spelling only, or by few typos: one in a name of four to seven letters, two in
+ * a longer one.
  *
  * @param word normalized
- * @returns undefined where none is near, and for words of less than three letters
+ * @returns undefined if none is near, or the word has fewer than three letters
  */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   if (word.length < 3) return undefined;
   return known.find((each) => {
-    const right = normalized(each);
-    const slips = right.length < 4 ? 0 : right.length < 8 ? 1 : 2;
-    return distance(word, right, slips) <= slips;
+    const candidate = normalized(each);
+    const typosMax = candidate.length < 4 ? 0 : candidate.length < 8 ? 1 : 2;
+    return distance(word, candidate, typosMax) <= typosMax;
   });
 }
 
-/** How many letters must be added, taken, changed or swapped with their neighbor; past `max` any larger number. */
+/** Counts the letters to insert, delete, replace or swap with a neighbor; above `max`, returns any larger number. */
 function distance(left: string, right: string, max: number): number {
   if (Math.abs(left.length - right.length) > max) return max + 1;
   const rows = Array.from({ length: left.length + 1 }, (_, row) => [row]);

@@ -1,68 +1,72 @@
 import { DAY_MS } from './time.ts';
 
-/** Time that neither stands still nor goes back, carried on by the monotonic clock, and corrected by another that may step. */
+/** A clock that advances by the monotonic clock and follows a reference clock that may step. Only set() can move it back. */
 export interface SteadyClock {
   /** Epoch ms. */
   now(): number;
   /**
-   * What the other clock shows now. What is less than a minute off is followed, backwards slowly; what is more is believed after it
-   * has shown the same for ten minutes.
+   * Compares with the reference clock. An offset of up to a minute is corrected, gradually if time would go back. A larger one
+   * is accepted once it has lasted for ten minutes.
    *
-   * @returns by how much time is to be set, in ms, where that is more than a minute; else 0. It is said again until it is done.
+   * @param referenceNow what the reference clock shows, epoch ms
+   * @returns the ms to pass to set() if a larger offset was accepted, at each call until then; else 0
    */
-  observe(there: number): number;
-  /** Sets time by so many ms. */
+  observe(referenceNow: number): number;
+  /** Moves the clock by a number of ms. */
   set(byMs: number): void;
-  /** Whether time can be trusted enough to delete what has expired: not in the hour after a leap of more than a day. */
+  /** Whether expired rows may be deleted: not within an hour after the clock jumped by more than a day. */
   mayDelete(): boolean;
 }
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
-const BELIEVED_AFTER_MS = 10 * MINUTE_MS;
-/** How much slower time goes while it is ahead. */
+const ACCEPTED_AFTER_MS = 10 * MINUTE_MS;
+/** The share by which the clock slows down while it is ahead. */
 const SLEW = 0.1;
 
 /**
- * @param there what the other clock shows
- * @param mark the latest time that was known before, if any: it does not begin before that
- * @param monotonic ms since whenever
+ * Creates a clock.
+ *
+ * @param reference what the reference clock shows, epoch ms
+ * @param mark the latest time that any process recorded, epoch ms: the clock does not start before it
+ * @param monotonic returns ms since any fixed moment
  */
 export function createSteadyClock(
-  there: number,
+  reference: number,
   mark: number | undefined,
   monotonic: () => number,
 ): SteadyClock {
-  let origin = Math.max(there, mark ?? there) - monotonic();
+  let origin = Math.max(reference, mark ?? reference) - monotonic();
   let observedAt = monotonic();
-  /** What the other clock shows that is not believed yet. */
-  let doubted: { off: number; since: number } | undefined;
-  let deletesFrom = mark !== undefined && there - mark > DAY_MS ? monotonic() + HOUR_MS : 0;
+  /** A large offset of the reference clock that is not accepted yet. */
+  let pending: { offset: number; since: number } | undefined;
+  let deletionAllowedFrom = mark !== undefined && reference - mark > DAY_MS ? monotonic() + HOUR_MS : 0;
 
-  function observe(seen: number): number {
+  function observe(referenceNow: number): number {
     const at = monotonic();
-    const off = seen - (origin + at);
-    const passed = at - observedAt;
+    const offset = referenceNow - (origin + at);
+    const elapsed = at - observedAt;
     observedAt = at;
-    if (Math.abs(off) <= MINUTE_MS) {
-      doubted = undefined;
-      origin += Math.max(off, -SLEW * passed);
+    if (Math.abs(offset) <= MINUTE_MS) {
+      pending = undefined;
+      origin += Math.max(offset, -SLEW * elapsed);
       return 0;
     }
-    if (doubted === undefined || Math.abs(off - doubted.off) > MINUTE_MS) doubted = { off, since: at };
-    return at - doubted.since < BELIEVED_AFTER_MS ? 0 : off;
+    if (pending === undefined || Math.abs(offset - pending.offset) > MINUTE_MS)
+      pending = { offset, since: at };
+    return at - pending.since < ACCEPTED_AFTER_MS ? 0 : offset;
   }
 
   function set(byMs: number): void {
-    doubted = undefined;
+    pending = undefined;
     origin += byMs;
-    if (byMs > DAY_MS) deletesFrom = monotonic() + HOUR_MS;
+    if (byMs > DAY_MS) deletionAllowedFrom = monotonic() + HOUR_MS;
   }
 
   return {
     now: () => Math.round(origin + monotonic()),
     observe,
     set,
-    mayDelete: () => monotonic() >= deletesFrom,
+    mayDelete: () => monotonic() >= deletionAllowedFrom,
   };
 }

@@ -1,8 +1,8 @@
-/** How wide and deep a request may be; docs/security.md. How long a text may be is up to the schema, which can name it. */
+/** How deep a request body may be, and how many names it may have (docs/security.md). Schemas bound the length of texts. */
 const DEPTH_MAX = 8;
 const KEYS_MAX = 64;
 
-/** Why a body was refused. `syntax`: it is not JSON. `shape`: it is, but not such as anybody needs to send. */
+/** Why a body is rejected. `syntax`: it is not JSON. `shape`: it is JSON, but of a kind that no client needs. */
 export class JsonRefused extends Error {
   readonly reason: 'syntax' | 'shape';
 
@@ -15,11 +15,14 @@ export class JsonRefused extends Error {
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Parses bytes as a JSON object. Refuses what `JSON.parse` lets through and what bites later: duplicate names (parsers
- * disagree on which one counts), nesting that makes `JSON.stringify` throw, control characters and lone surrogates in
- * texts, names that reach for prototypes, bytes that are not UTF-8.
+ * Parses bytes as a JSON object. Rejects what `JSON.parse` accepts and what causes faults later:
  *
- * @throws JsonRefused with a message that may be shown
+ * - bytes that are not UTF-8, control characters, lone surrogates
+ * - nesting that makes `JSON.stringify` throw
+ * - duplicate names, because parsers disagree on which one counts
+ * - names that reach prototypes
+ *
+ * @throws JsonRefused with a public message
  */
 export function parseStrictJson(bytes: Uint8Array): Record<string, unknown> {
   const [first, second, third] = bytes;
@@ -47,14 +50,14 @@ export function parseStrictJson(bytes: Uint8Array): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new JsonRefused('shape', 'The body must be a JSON object.');
   }
-  inspect(text);
+  checkContent(text);
   return value as Record<string, unknown>;
 }
 
-// JSON.parse has already proved the syntax, so one walk over the text can look at strings and brackets alone.
+// JSON.parse has checked the syntax already, so one pass over the strings and the punctuation is enough.
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
 
-function inspect(text: string): void {
+function checkContent(text: string): void {
   const open: (Set<string> | null)[] = []; // the names seen in each open object; null for an array
   let names = 0;
   let nameExpected = false;

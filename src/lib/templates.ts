@@ -4,41 +4,45 @@ import { fileURLToPath } from 'node:url';
 import { Eta, type EtaConfig } from 'eta';
 
 const FOLDER = fileURLToPath(new URL('../../templates/', import.meta.url));
-const ROOMS = ['pages', 'mail'] as const;
+const KINDS = ['pages', 'mail'] as const;
 
 /**
- * The templates of pages or mail, kept once read. A file of the same name in the operator's folder takes the place of ours.
+ * Opens the templates of pages or mail, which are cached once read. A file in the operator's folder replaces ours of that name.
  *
- * @param overrides the operator's folder, laid out as ours: `pages/NAME.eta`, `mail/NAME.eta`
+ * @param overrides the operator's folder, laid out like ours: `pages/NAME.eta`, `mail/NAME.eta`
  */
 export function openTemplates(
-  room: (typeof ROOMS)[number],
+  kind: (typeof KINDS)[number],
   overrides: string | undefined,
   options: Partial<EtaConfig>,
 ): Eta {
-  const views = join(FOLDER, room);
+  const views = join(FOLDER, kind);
   const eta = new Eta({ autoEscape: true, ...options, views, cache: true });
   eta.readFile = (path) => {
-    const other = overrides && join(overrides, room, relative(views, path));
-    return readFileSync(other && existsSync(other) ? other : path, 'utf8');
+    const replacement = overrides && join(overrides, kind, relative(views, path));
+    return readFileSync(replacement && existsSync(replacement) ? replacement : path, 'utf8');
   };
   return eta;
 }
 
-/** What is wrong with an operator's folder of templates: one that takes no other's place, or does not compile. */
+/**
+ * Finds the first fault in an operator's folder of templates: a file that replaces none of ours, or does not compile.
+ *
+ * @returns the end of a sentence; undefined if there is no fault
+ */
 export function findTemplateFault(overrides: string): string | undefined {
   if (!isFolder(overrides)) return `is no folder: ${overrides}`;
-  for (const room of readdirSync(overrides)) {
-    const folder = join(overrides, room);
-    if (!ROOMS.some((known) => known === room) || !isFolder(folder)) {
-      return `holds ${room}, and only the folders ${ROOMS.join(' and ')} are looked into`;
+  for (const kind of readdirSync(overrides)) {
+    const folder = join(overrides, kind);
+    if (!KINDS.some((known) => known === kind) || !isFolder(folder)) {
+      return `holds ${kind}, and only the folders ${KINDS.join(' and ')} are looked into`;
     }
     for (const name of readdirSync(folder)) {
-      if (!existsSync(join(FOLDER, room, name))) return `holds ${room}/${name}, which is no template of ours`;
+      if (!existsSync(join(FOLDER, kind, name))) return `holds ${kind}/${name}, which is no template of ours`;
       try {
         new Eta().compile(readFileSync(join(folder, name), 'utf8'));
       } catch (error) {
-        return `holds ${room}/${name}, which does not compile: ${String(error).split('\n')[0]}`;
+        return `holds ${kind}/${name}, which does not compile: ${String(error).split('\n')[0]}`;
       }
     }
   }

@@ -1,12 +1,12 @@
 import type { Message } from '../ports/mailer.ts';
 
-/** A mail that was caught instead of sent. */
+/** A mail that was captured instead of sent. */
 export interface CaughtMail extends Message {
   /** ISO 8601. */
   at: string;
 }
 
-/** Where mail goes on a developer's machine: kept in memory, newest first, shown at /dev/mailbox. */
+/** Captures mails on a developer's machine: in memory, newest first, shown at /dev/mailbox. */
 export interface DevMailbox {
   add(message: Message): void;
   list(): readonly CaughtMail[];
@@ -14,6 +14,7 @@ export interface DevMailbox {
 
 const MAILS_MAX = 100;
 
+/** Creates a mailbox that holds the newest 100 mails. */
 export function createDevMailbox(clock: () => number): DevMailbox {
   const mails: CaughtMail[] = [];
   return {

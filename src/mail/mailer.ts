@@ -4,13 +4,13 @@ import { type Delivery, type Mail, type Mailer, type Message, SEND_DEADLINE_MS }
 import type { DevMailbox } from './dev-mailbox.ts';
 import { createRender } from './render.ts';
 
-/** A server that has not taken the connection by then is away. */
+/** A server that does not accept the connection in this time is unreachable. */
 const CONNECT_DEADLINE_MS = SEND_DEADLINE_MS / 3;
 
 /**
- * Sends by SMTP where `SMTP_URL` is set, else into the development mailbox.
+ * Creates a mailer. It sends by SMTP if `SMTP_URL` is set, otherwise into the development mailbox.
  *
- * @param deadlineMs how long the server may take over one mail
+ * @param deadlineMs how long the server may take for one mail
  */
 export function createMailer(
   config: Config,
@@ -18,7 +18,8 @@ export function createMailer(
   deadlineMs = SEND_DEADLINE_MS,
 ): Mailer {
   const render = createRender(config);
-  const smtp = config.smtpUrl === undefined ? undefined : smtpSender(config, config.smtpUrl, deadlineMs);
+  const smtp =
+    config.smtpUrl === undefined ? undefined : createSmtpSender(config, config.smtpUrl, deadlineMs);
 
   async function send(mail: Mail): Promise<Delivery> {
     const id = messageId(mail.id, config.publicUrl);
@@ -35,14 +36,14 @@ export function createMailer(
   };
 }
 
-function smtpSender(config: Config, url: string, deadlineMs: number) {
+function createSmtpSender(config: Config, url: string, deadlineMs: number) {
   const transport = openTransport(url);
 
   async function send(message: Message): Promise<Delivery> {
     try {
       await transport.sendMail({
         messageId: message.id,
-        // Given apart from the header, so that nothing in an address is ever parsed into another recipient (S-42).
+        // The envelope is separate from the header, so that no part of an address is parsed into another recipient (S-42).
         envelope: { from: config.mailFrom, to: message.to },
         from: { name: config.service.name, address: config.mailFrom },
         to: { name: '', address: message.to },
@@ -52,11 +53,11 @@ function smtpSender(config: Config, url: string, deadlineMs: number) {
         headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
         disableFileAccess: true,
         disableUrlAccess: true,
-        signal: AbortSignal.timeout(deadlineMs), // closes the connection that hung, and no other
+        signal: AbortSignal.timeout(deadlineMs), // closes only the connection that hangs
       });
       return { kind: 'accepted' };
     } catch (error) {
-      return whatWentWrong(error as SmtpError);
+      return toFailedDelivery(error as SmtpError);
     }
   }
 
@@ -79,13 +80,13 @@ interface SmtpError extends Error {
   timeoutType?: string;
 }
 
-function whatWentWrong({ code, responseCode, syscall, timeoutType, message }: SmtpError): Delivery {
+function toFailedDelivery({ code, responseCode, syscall, timeoutType, message }: SmtpError): Delivery {
   if (responseCode === undefined) {
-    const isAway = syscall === 'connect' || code === 'EDNS' || timeoutType === 'CONNECT_TIMEOUT';
-    return { kind: isAway ? 'unreachable' : 'delayed', reason: code ?? message };
+    const isUnreachable = syscall === 'connect' || code === 'EDNS' || timeoutType === 'CONNECT_TIMEOUT';
+    return { kind: isUnreachable ? 'unreachable' : 'delayed', reason: code ?? message };
   }
-  // Only the server's own word on this recipient or message is final: a wrong password or a server that greets with a
-  // refusal is the operator's to mend, and the mail waits for it.
+  // Only a 5xx reply to this recipient or message is final. The operator can fix a wrong password, or a server that refuses
+  // the connection, so the mail waits.
   const isFinal = responseCode >= 500 && (code === 'EENVELOPE' || code === 'EMESSAGE');
   return { kind: isFinal ? 'refused' : 'delayed', reason: `SMTP ${responseCode}` };
 }
@@ -101,14 +102,14 @@ function openTransport(url: string): Transporter {
       : {
           auth: { user: decodeURIComponent(parsed.username), pass: decodeURIComponent(parsed.password) },
         }),
-    // `?requireTLS=true`, `?ignoreTLS=true` and `?tls.rejectUnauthorized=false` as nodemailer's own URLs know them.
+    // `?requireTLS=true`, `?ignoreTLS=true` and `?tls.rejectUnauthorized=false`, as in nodemailer's own URLs.
     requireTLS: parsed.searchParams.get('requireTLS') === 'true',
     ignoreTLS: parsed.searchParams.get('ignoreTLS') === 'true',
     tls: { rejectUnauthorized: parsed.searchParams.get('tls.rejectUnauthorized') !== 'false' },
     pool: true,
     maxConnections: 4,
     maxMessages: 100,
-    maxRequeues: 0, // when to try again is the outbox's to say: it counts, and knows whether the mail is still wanted
+    maxRequeues: 0, // the outbox retries: it counts attempts, and knows whether the mail is still needed
     connectionTimeout: CONNECT_DEADLINE_MS,
     greetingTimeout: SEND_DEADLINE_MS,
     socketTimeout: SEND_DEADLINE_MS,
@@ -118,7 +119,7 @@ function openTransport(url: string): Transporter {
   return transport;
 }
 
-/** The Message-ID of a mail: the same at every try, so that a duplicate is known as one (R-15). */
+/** Returns the Message-ID of a mail. It is the same for every attempt, so that duplicates are recognized (R-15). */
 function messageId(mailId: string, publicUrl: string): string {
   return `<${mailId}@${new URL(publicUrl).hostname}>`;
 }

@@ -6,14 +6,15 @@ import type { Mail } from '../ports/mailer.ts';
 import { createRender } from './render.ts';
 
 /**
- * Writes every mail, filled with examples, into a folder, so that templates can be looked at without a claim.
+ * Renders every mail with example values into a folder, so that templates can be viewed without a claim.
  *
- * @returns the files written
+ * @param now epoch ms
+ * @returns the paths of the written files
  */
 export function previewMails(config: Config, folder: string, now: number): string[] {
   const render = createRender(config);
   mkdirSync(folder, { recursive: true });
-  return Object.entries(examples(config, now)).flatMap(([name, mail]) => {
+  return Object.entries(exampleMails(config, now)).flatMap(([name, mail]) => {
     const { subject, text, html } = render(mail);
     const files = { [`${name}.txt`]: `Subject: ${subject}\n\n${text}`, [`${name}.html`]: html };
     return Object.entries(files).map(([file, content]) => {
@@ -25,13 +26,14 @@ export function previewMails(config: Config, folder: string, now: number): strin
 }
 
 /**
- * Fills every mail once: a template of the operator's that compiles may still fail, and then no mail would leave.
+ * Renders every mail once. An operator's template that compiles may still fail to render, and then no mail would be sent.
  *
+ * @param now epoch ms
  * @throws Error that names the mail
  */
 export function checkMails(config: Config, now: number): void {
   const render = createRender(config);
-  for (const [name, mail] of Object.entries(examples(config, now))) {
+  for (const [name, mail] of Object.entries(exampleMails(config, now))) {
     try {
       render(mail);
     } catch (error) {
@@ -40,12 +42,12 @@ export function checkMails(config: Config, now: number): void {
   }
 }
 
-function examples(config: Config, now: number): Record<string, Mail> {
+function exampleMails(config: Config, now: number): Record<string, Mail> {
   const common = { id: 'out_example', to: 'you@example.com' };
-  const asked = { origin: '203.0.x.x', askedAt: now, codeExpiresAt: now + 600_000 };
+  const request = { origin: '203.0.x.x', askedAt: now, codeExpiresAt: now + 600_000 };
   const claim = {
     ...common,
-    ...asked,
+    ...request,
     kind: 'claim-code' as const,
     claimUrl: `${config.publicUrl}${PAGES.claim}?t=example`,
     denyUrl: `${config.publicUrl}${PAGES.denyClaim}?t=example`,
@@ -55,21 +57,21 @@ function examples(config: Config, now: number): Record<string, Mail> {
       description: config.scopes.get(name)!.description,
     })),
   };
-  const happening = { at: now, agentName: undefined, keyName: undefined, origin: asked.origin };
+  const entry = { at: now, agentName: undefined, keyName: undefined, origin: request.origin };
   return {
     'claim-code': { ...claim, mode: 'merge', proof: { kind: 'code', code: '123456' } },
     'claim-link': { ...claim, mode: 'link', proof: { kind: 'link', approveUrl: claim.claimUrl } },
     'claim-page': { ...claim, mode: 'merge', proof: { kind: 'page', pageUrl: claim.claimUrl } },
-    'sign-in-code': { ...common, ...asked, kind: 'sign-in-code', code: '123456' },
+    'sign-in-code': { ...common, ...request, kind: 'sign-in-code', code: '123456' },
     'sign-in-link': {
       ...common,
-      ...asked,
+      ...request,
       kind: 'sign-in-link',
       linkUrl: `${config.publicUrl}${PAGES.signInLink}?t=example`,
     },
     'agent-approval': {
       ...common,
-      ...asked,
+      ...request,
       kind: 'agent-approval',
       agentName: 'Research helper',
       pageUrl: `${config.publicUrl}${PAGES.connect}?t=example`,
@@ -82,8 +84,8 @@ function examples(config: Config, now: number): Record<string, Mail> {
       kind: 'notice',
       more: 0,
       happened: [
-        { ...happening, text: 'An agent moved into your account', agentName: 'Research helper' },
-        { ...happening, text: 'A key was made', keyName: 'Backup script' },
+        { ...entry, text: 'An agent moved into your account', agentName: 'Research helper' },
+        { ...entry, text: 'A key was made', keyName: 'Backup script' },
       ],
     },
   };

@@ -13,21 +13,21 @@ const SUBJECTS: Record<Mail['kind'], string> = {
   'agent-approval': 'a software agent asks you to let it in',
 };
 
-/** Fills mails: subject, text and HTML of each. What is secret in one is in the bodies only (S-12). */
+/** Renders a mail: subject, text and HTML. Secrets are in the bodies only (S-12). */
 export type Render = (mail: Mail) => { subject: string; text: string; html: string };
 
-/** @param config names are the operator's, and so may be the templates */
+/** Creates the renderer. @param config the operator's branding, and a folder of templates that replace ours */
 export function createRender(config: Pick<Config, 'service' | 'publicUrl' | 'templatesDir'>): Render {
   const { service, publicUrl, templatesDir } = config;
   const html = openTemplates('mail', templatesDir, { varName: 'mail' });
-  // A text has no markup to escape; its values are stripped to single lines before they get here.
+  // Plain text has no markup to escape. displayName() reduces the values that third parties chose to single lines.
   const text = openTemplates('mail', templatesDir, {
     varName: 'mail',
     autoEscape: false,
     autoTrim: [false, false],
   });
   return (mail) => {
-    const values = { ...present(mail), service, publicUrl };
+    const values = { ...toTemplateValues(mail), service, publicUrl };
     return {
       subject: `${service.name}: ${SUBJECTS[mail.kind]}`,
       text: text.render(`./${mail.kind}.txt.eta`, values),
@@ -36,17 +36,17 @@ export function createRender(config: Pick<Config, 'service' | 'publicUrl' | 'tem
   };
 }
 
-function present(mail: Mail): object {
+function toTemplateValues(mail: Mail): object {
   switch (mail.kind) {
     case 'claim-code':
-      return { ...mail, ...times(mail), agentName: mail.agentName && displayName(mail.agentName) };
+      return { ...mail, ...formatTimes(mail), agentName: mail.agentName && displayName(mail.agentName) };
     case 'sign-in-code':
     case 'sign-in-link':
-      return { ...mail, ...times(mail) };
+      return { ...mail, ...formatTimes(mail) };
     case 'agent-approval':
       return {
         ...mail,
-        ...times(mail),
+        ...formatTimes(mail),
         agentName: displayName(mail.agentName),
         bindingMessage: mail.bindingMessage && displayName(mail.bindingMessage),
       };
@@ -55,6 +55,6 @@ function present(mail: Mail): object {
   }
 }
 
-function times(mail: { askedAt: number; codeExpiresAt: number }): object {
+function formatTimes(mail: { askedAt: number; codeExpiresAt: number }): object {
   return { askedAt: formatTime(mail.askedAt), validUntil: formatTime(mail.codeExpiresAt) };
 }

@@ -1,85 +1,87 @@
 import type { ClaimMode } from '../store/registrations.ts';
 
-/** What the domain needs of whoever hands mail over. */
+/** The interface between the domain and the sender of mail. */
 
-/** What happened when a mail was handed over. */
+/** The outcome of sending a mail. */
 export type Delivery =
   | { kind: 'accepted' }
-  /** The server will not take it, now or later (5xx). */
+  /** The server rejected the mail permanently (5xx). */
   | { kind: 'refused'; reason: string }
-  /** Perhaps later (4xx, no answer). */
+  /** A temporary failure (4xx, or no response). */
   | { kind: 'delayed'; reason: string }
-  /** The server cannot be reached: no mail got as far as it. */
+  /** The server cannot be reached; it received no mail. */
   | { kind: 'unreachable'; reason: string };
 
 /**
- * What in a mail proves that it was read: six digits, or where those are guessed at too much a link that approves; or the link
- * to the page on which the code is shown.
+ * What a claim mail carries as proof that it was read: six digits; a link that approves the claim, where the limits of
+ * wrong guesses are exhausted; or a link to the page that shows the code.
  */
 export type MailedProof =
   | { kind: 'code'; code: string }
   | { kind: 'link'; approveUrl: string }
   | { kind: 'page'; pageUrl: string };
 
-/** One attempt at a mail may last so long; a worker that died is waited for a little longer. */
+/** How long sending one mail may take. The lease of an outbox worker is longer. */
 export const SEND_DEADLINE_MS = 15_000;
 
-/** One line of what happened; the names in it are others' choice. */
+/** One line of an account's activity. Third parties chose the names in it. */
 export interface ActivityEntry {
   text: string;
   /** Epoch ms. */
   at: number;
   agentName: string | undefined;
   keyName: string | undefined;
-  /** The coarse network it came from; undefined where it was the service itself. */
+  /** The coarse network of the request; undefined where the service acted by itself. */
   origin: string | undefined;
 }
 
-/** What leaves by mail. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
+/** A mail to send. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
 export type Mail = ClaimCodeMail | SignInMail | SignInLinkMail | NoticeMail | ApprovalMail;
 
-/** The mail that asks a human to vouch for an agent. All of it but `agentName` is ours or proven. */
+/** The mail that asks a human to claim an agent. Only `agentName` is unverified text of the agent. */
 export interface ClaimCodeMail {
   kind: 'claim-code';
   id: string;
   /** Canonical mailbox. */
   to: string;
   proof: MailedProof;
-  /** The page on which the claim is reviewed, and the one on which it is denied. */
+  /** The page on which the human reviews the claim. */
   claimUrl: string;
+  /** The page on which the human denies the claim. */
   denyUrl: string;
-  /** As the agent wrote it: unverified. */
+  /** As the agent wrote it. */
   agentName: string | undefined;
   mode: ClaimMode;
+  /** The scopes of a claimed agent. */
   scopes: { name: string; description: string }[];
-  /** The coarse network that asked. */
-  origin: string;
-  /** Epoch ms. */
-  askedAt: number;
-  codeExpiresAt: number;
-}
-
-/** The mail by which a human signs in. All of it is ours or proven. */
-export interface SignInMail {
-  kind: 'sign-in-code';
-  id: string;
-  /** Canonical mailbox. */
-  to: string;
-  code: string;
-  /** The coarse network that asked. */
+  /** The coarse network of the request. */
   origin: string;
   /** Epoch ms, both. */
   askedAt: number;
   codeExpiresAt: number;
 }
 
-/** The same with a link that works once, in place of the code. */
+/** The mail with a code to sign in. It contains no unverified text. */
+export interface SignInMail {
+  kind: 'sign-in-code';
+  id: string;
+  /** Canonical mailbox. */
+  to: string;
+  code: string;
+  /** The coarse network of the request. */
+  origin: string;
+  /** Epoch ms, both. */
+  askedAt: number;
+  codeExpiresAt: number;
+}
+
+/** The mail to sign in with a link that works once, in place of the code. */
 export interface SignInLinkMail extends Omit<SignInMail, 'kind' | 'code'> {
   kind: 'sign-in-link';
   linkUrl: string;
 }
 
-/** The mail that tells the owner of an account what happened to it. */
+/** The mail that notifies the owner of an account of its activity. */
 export interface NoticeMail {
   kind: 'notice';
   id: string;
@@ -87,41 +89,44 @@ export interface NoticeMail {
   to: string;
   /** Oldest first. */
   happened: ActivityEntry[];
-  /** How many more there are. */
+  /** How many further entries the mail leaves out. */
   more: number;
 }
 
-/** The mail that asks a human to let an agent of the Agent Auth Protocol in. The agent's texts are unverified. */
+/** The mail that asks a human to approve an agent under a host. `agentName` and `bindingMessage` are unverified. */
 export interface ApprovalMail {
   kind: 'agent-approval';
   id: string;
   /** Canonical mailbox. */
   to: string;
   agentName: string;
-  /** The page on which it is reviewed, by whoever is signed in as this mailbox. */
+  /** The page on which the human, signed in with this mailbox, reviews the connection request. */
   pageUrl: string;
-  /** Turns it away; a page that asks first. */
+  /** The page on which the human denies it, after a confirmation. */
   denyUrl: string;
   bindingMessage: string | undefined;
-  /** Whether its human refused some of it before. */
+  /** Whether the human refused one of the requested capabilities before. */
   askedAgain: boolean;
-  /** The coarse network that asked. */
+  /** The coarse network of the request. */
   origin: string;
   /** Epoch ms, both. */
   askedAt: number;
   codeExpiresAt: number;
 }
 
-/** Hands mail over. Never throws: what happened is its answer. */
+/** Sends mail. */
 export interface Mailer {
+  /** Sends a mail. It throws no error of the server; the outcome says what happened. */
   send(mail: Mail): Promise<Delivery>;
-  /** Whether the mail server can be reached and lets us in; undefined where there is none. */
+  /** Connects to the mail server and authenticates. Returns the error; undefined: success, or no server configured. */
   check(): Promise<Error | undefined>;
+  /** Closes the connections to the mail server. */
   close(): void;
 }
 
-/** One message as it leaves. */
+/** A mail with its templates filled. */
 export interface Message {
+  /** The Message-ID. */
   id: string;
   to: string;
   subject: string;

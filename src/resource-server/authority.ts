@@ -1,22 +1,24 @@
 import { unavailable } from './errors.ts';
 
-/** The service that issued the credentials, over HTTP. */
+/** How to reach the authorization server: the Vouchsafe service that issues the credentials. */
 export interface AuthorizationServerOptions {
-  /** Its address: `PUBLIC_URL` there, `iss` in its answers. */
+  /** Its URL: the setting `PUBLIC_URL` there, and `issuer` in its metadata. */
   issuer: string;
-  /** The credential of this resource server: `vouchsafe resource add` prints it. */
+  /** The id of this resource server, which `vouchsafe resource add` prints. */
   clientId: string;
+  /** The secret of this resource server, which `vouchsafe resource add` prints once. */
   clientSecret: string;
-  /** An answer that takes longer is given up; default 5. */
+  /** After how many seconds a request to the authorization server is aborted; default 5. */
   timeoutSeconds?: number;
 }
 
+/** An HTTP client for the authorization server, with the credential of this resource server. */
 export interface AuthorizationServerClient {
-  /** Sends a form, and resolves to the JSON of a 200. @throws VerificationError `unavailable` for anything else */
+  /** POSTs a form. @returns the JSON of a 200 @throws VerificationError `unavailable` for any other outcome */
   post(path: string, form: Record<string, string>): Promise<Record<string, unknown>>;
-  /** The same without a form. */
+  /** GETs a document. @returns the JSON of a 200 @throws VerificationError `unavailable` for any other outcome */
   get(path: string): Promise<Record<string, unknown>>;
-  /** Opens a stream of server-sent events. */
+  /** Opens a stream of server-sent events. @param lastEventId where to resume @throws Error unless the status is 200 */
   open(
     path: string,
     lastEventId: string | undefined,
@@ -24,22 +26,22 @@ export interface AuthorizationServerClient {
   ): Promise<ReadableStream<Uint8Array>>;
 }
 
-/** After a failure nobody else asks for so long: a service that is down is not helped by questions. */
+/** How long no request is sent after a failure: requests do not help a service that is down. */
 const PAUSE_MS = 1000;
 
-/** Node's fetch keeps connections open between questions. */
+/** Creates a client. Node's fetch keeps connections open between requests. */
 export function createAuthorizationServerClient(
   options: AuthorizationServerOptions,
 ): AuthorizationServerClient {
   const { clientId, clientSecret, timeoutSeconds = 5 } = options;
   const issuer = options.issuer.replace(/\/$/, '');
-  // RFC 6749 section 2.3.1: each is form-encoded, so that a colon or a percent sign in it parts nothing.
-  const pair = [clientId, clientSecret].map(formEncode).join(':');
-  const authorization = `Basic ${Buffer.from(pair).toString('base64')}`;
+  // Both are form-encoded first, so that they may contain a colon or a percent sign (RFC 6749 section 2.3.1).
+  const credential = [clientId, clientSecret].map(formEncode).join(':');
+  const authorization = `Basic ${Buffer.from(credential).toString('base64')}`;
   let pausedUntil = 0;
   let lastFailure: unknown;
 
-  async function ask(
+  async function send(
     path: string,
     form: Record<string, string> | undefined,
   ): Promise<Record<string, unknown>> {
@@ -57,10 +59,13 @@ export function createAuthorizationServerClient(
     return (await response.json()) as Record<string, unknown>;
   }
 
-  async function askOrPause(path: string, form?: Record<string, string>): Promise<Record<string, unknown>> {
+  async function sendUnlessPaused(
+    path: string,
+    form?: Record<string, string>,
+  ): Promise<Record<string, unknown>> {
     if (Date.now() < pausedUntil) throw unavailable(lastFailure);
     try {
-      return await ask(path, form);
+      return await send(path, form);
     } catch (error) {
       lastFailure = error;
       pausedUntil = Date.now() + PAUSE_MS;
@@ -69,8 +74,8 @@ export function createAuthorizationServerClient(
   }
 
   return {
-    post: askOrPause,
-    get: (path) => askOrPause(path),
+    post: sendUnlessPaused,
+    get: (path) => sendUnlessPaused(path),
     async open(path, lastEventId, signal) {
       const headers: Record<string, string> = { Authorization: authorization, Accept: 'text/event-stream' };
       if (lastEventId !== undefined) headers['Last-Event-ID'] = lastEventId;

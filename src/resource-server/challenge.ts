@@ -1,39 +1,44 @@
-/** What a resource server says of itself, and to who comes without what is needed (RFC 6750, RFC 9728, MCP authorization). */
+/** The metadata of a resource server (RFC 9728), and its challenges to clients (RFC 6750, MCP authorization). */
 
+/** What clients learn about a resource server. */
 export interface ResourceOptions {
-  /** The URL that names this resource; for an MCP server the URL of its endpoint. */
+  /** The URL of this resource server; for an MCP server the URL of its endpoint. */
   resource: string;
-  /** The authorization server, whose keys are accepted. */
+  /** The URL of the authorization server whose credentials are accepted. */
   issuer: string;
-  /** All scopes that matter here. */
+  /** All scopes that this resource server uses. */
   scopes?: readonly string[];
-  /** What people call it. */
+  /** Its name for people. */
   name?: string;
-  /** Where it is documented, for people. */
+  /** The URL of its documentation for people. */
   documentation?: string;
-  /** Shown in challenges, where a client insists on one. */
+  /** The `realm` of challenges, for clients that require one. */
   realm?: string;
 }
 
-/** The document of RFC 9728, and every path under which clients look for it. */
+/** The metadata document (RFC 9728), and the paths at which clients look for it. */
 export interface ResourceMetadata {
-  /** At the root, and with the resource's own path behind it. */
+  /** The well-known path followed by the path of the resource, and the well-known path alone. */
   paths: string[];
-  /** Its address, for challenges: the one that belongs to the resource's path. */
+  /** The URL of the document for challenges: with the path of the resource (RFC 9728 section 3.1). */
   url: string;
+  /** The JSON to serve. */
   document: Record<string, unknown>;
 }
 
 const WELL_KNOWN = '/.well-known/oauth-protected-resource';
 
-/** Public, cacheable, readable from any web page: MCP clients look at it before anything else. */
+/**
+ * Creates the metadata document of a resource server (RFC 9728). MCP clients read it first. Serve it without authentication,
+ * cacheable, and readable from any web page (`Access-Control-Allow-Origin: *`).
+ */
 export function protectedResourceMetadata(options: ResourceOptions): ResourceMetadata {
   const { resource, issuer, scopes, name, documentation } = options;
   const { origin, pathname } = new URL(resource);
-  const inserted = pathname === '/' ? WELL_KNOWN : WELL_KNOWN + pathname;
+  const path = pathname === '/' ? WELL_KNOWN : WELL_KNOWN + pathname;
   return {
-    paths: [...new Set([inserted, WELL_KNOWN])],
-    url: origin + inserted,
+    paths: [...new Set([path, WELL_KNOWN])],
+    url: origin + path,
     document: {
       resource,
       authorization_servers: [issuer.replace(/\/$/, '')],
@@ -46,20 +51,21 @@ export function protectedResourceMetadata(options: ResourceOptions): ResourceMet
   };
 }
 
-/** Where an agent without a key gets one, in words: not every client follows metadata. Without a full stop, for longer sentences. */
+/** Says in words where an agent gets a key: not every client follows metadata. Has no full stop, to fit into a sentence. */
 export function howToGetKey(issuer: string): string {
   return `Agents register for a key themselves, as ${issuer.replace(/\/$/, '')}/auth.md describes`;
 }
 
-/** Why somebody is refused; without `error` they came with nothing at all (RFC 6750 3). */
+/** Why a request is refused. Without `error`, it had no credential (RFC 6750 section 3.1). */
 export interface Refusal {
   error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope';
-  /** All scopes that the operation needs, not only those that are missing. */
+  /** All scopes that the operation requires, not only the missing ones. Default: those of the resource server. */
   scopes?: readonly string[];
+  /** The `error_description`: for the developer of the client. */
   description?: string;
 }
 
-/** The value of `WWW-Authenticate`. */
+/** Returns the value of the header `WWW-Authenticate` (RFC 6750 section 3, RFC 9728 section 5.1). */
 export function challenge(options: ResourceOptions, refusal: Refusal = {}): string {
   const { url } = protectedResourceMetadata(options);
   const scopes = refusal.scopes ?? options.scopes;
@@ -70,6 +76,6 @@ export function challenge(options: ResourceOptions, refusal: Refusal = {}): stri
     error_description: refusal.description?.replace(/["\\]/g, "'"),
     scope: scopes?.length ? scopes.join(' ') : undefined,
   };
-  const said = Object.entries(parameters).filter(([, value]) => value !== undefined);
-  return `Bearer ${said.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
+  const defined = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  return `Bearer ${defined.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
 }

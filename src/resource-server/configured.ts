@@ -7,27 +7,33 @@ import {
   type ToolRule,
 } from './policy.ts';
 
-/** What the operator wrote in the configuration of the authority, so that it is written once. */
+/** What the operator configured at the authorization server, so that every resource server uses the same rules. */
 export interface Configured {
   scopes: ScopeCatalogue;
+  /** Named sets of scopes that humans choose from for their own keys. */
   presets: Record<string, { title: string; scopes: string[]; good_for: string; recommended: boolean }>;
+  /** The rules by tool. */
   tools: Record<string, ToolRule>;
+  /** Tools that are switched off. */
   deny: string[];
+  /** The tools that a kind of credential may call. */
   kinds: NonNullable<PolicyOptions['kinds']>;
+  /** How often an account may do an action per calendar month, by action. */
   quotas: Record<string, { anonymous: number; claimed: number }>;
 }
 
 /**
- * The rules of tools as the authority's configuration has them (`policy`, `scopes`), for what this server decides itself see
- * PolicyOptions.
+ * Loads the rules of tools from the configuration of the authorization server (`policy`, `scopes`).
  *
- * @throws VerificationError `unavailable` while the authority cannot be asked
+ * @param options how to reach the authorization server, and what this server decides itself (see PolicyOptions)
+ * @returns the policy, and the configuration that it was created from
+ * @throws VerificationError `unavailable` while the authorization server cannot be asked
  */
 export async function loadPolicy<Resource>(
   options: AuthorizationServerOptions & Omit<PolicyOptions<Resource>, 'scopes' | 'tools' | 'deny' | 'kinds'>,
 ): Promise<{ policy: Policy; configured: Configured }> {
-  const answer = await createAuthorizationServerClient(options).get('/resource/policy');
-  const configured = answer as unknown as Configured;
+  const response = await createAuthorizationServerClient(options).get('/resource/policy');
+  const configured = response as unknown as Configured;
   const { scopes, tools, deny, kinds } = configured;
   return { policy: createPolicy<Resource>({ ...options, scopes, tools, deny, kinds }), configured };
 }

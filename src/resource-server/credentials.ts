@@ -1,18 +1,18 @@
 import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-/** What can be told of a credential without asking anybody. */
+/** Checks of a credential that need no request to the authorization server. */
 
-/** `sk_[brand_]` or `at_`, 43 random base62 characters, and the CRC-32 of all that in six more. */
+/** `sk_[brand_]` or `at_`, 43 random base62 characters, and the CRC-32 of all that in 6 more. */
 const SHAPE = /^(?:sk_(?:[a-z0-9]{1,16}_)?|at_)[0-9A-Za-z]{49}$/;
 const CHECK_LENGTH = 6;
-/** What is signed (RFC 9068) is asked about like the rest: it can be revoked before its end. */
+/** A signed access token (RFC 9068). It is introspected, too, because it can be revoked before it expires. */
 const SIGNED = /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/;
-/** No credential is longer. */
+/** The greatest length of a credential. */
 export const LENGTH_MAX = 2048;
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
-/** Whether a text can be a credential: right shape, right checksum. An invented or mistyped one costs no question. */
+/** Reports whether a text can be a credential: shape and checksum are right. An invented or mistyped one costs no request. */
 export function isWellFormed(token: string): boolean {
   if (token.length > LENGTH_MAX) return false;
   if (!SHAPE.test(token)) return SIGNED.test(token);
@@ -24,7 +24,7 @@ export function isWellFormed(token: string): boolean {
   return true;
 }
 
-/** SHA-256, in hex: the name under which a key is remembered. The key itself is kept nowhere. */
+/** Hashes a credential (SHA-256, hex). Results are cached by the hash; the credential itself is not stored. */
 export function hashToken(token: string): string {
   return hash('sha256', token, 'hex');
 }

@@ -1,9 +1,13 @@
-/** Why a credential was not accepted: it is no good, or nobody could say. */
+/**
+ * Thrown if a credential is not valid (`invalid_token`), or if the authorization server cannot be asked about it at the moment
+ * (`unavailable`). In the second case `cause` tells why, for your log.
+ */
 export class VerificationError extends Error {
+  /** `unavailable` means neither valid nor invalid: the client can repeat the request later. */
   readonly code: 'invalid_token' | 'unavailable';
-  /** The HTTP status to answer with: 401, or 503. */
+  /** The HTTP status to respond with: 401 for `invalid_token`, 503 for `unavailable`. */
   readonly status: 401 | 503;
-  /** Seconds until it is worth trying again; with `unavailable`. */
+  /** Seconds until the client can try again; only with `unavailable`. */
   readonly retryAfter: number | undefined;
 
   constructor(code: VerificationError['code'], message: string, cause?: unknown, retryAfter = 1) {
@@ -15,7 +19,7 @@ export class VerificationError extends Error {
   }
 }
 
-/** The same for unknown, expired, revoked and foreign credentials: who presents one learns nothing of others. */
+/** Creates the error for all credentials that are not valid. It does not tell why, to reveal nothing about other credentials. */
 export function invalidToken(): VerificationError {
   return new VerificationError(
     'invalid_token',
@@ -23,7 +27,12 @@ export function invalidToken(): VerificationError {
   );
 }
 
-/** @param cause for the log: what is wrong between this server and the authority */
+/**
+ * Creates the error for a credential that cannot be verified at the moment.
+ *
+ * @param cause for the log: what is wrong between this server and the authorization server
+ * @param retryAfter seconds
+ */
 export function unavailable(cause: unknown, retryAfter = 1): VerificationError {
   return new VerificationError(
     'unavailable',

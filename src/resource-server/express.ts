@@ -4,11 +4,14 @@ import { createGuard, type GuardOptions } from './guard.ts';
 import { headersOf } from './node-headers.ts';
 import type { VerifiedToken } from './token.ts';
 
-/** For Express 4 and 5, and whatever else calls `(req, res, next)` with Node's own request and response. */
+/** The adapter for Express 4 and 5, and for others that call `(req, res, next)` with Node's own request and response. */
 
 type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
 
-/** Lets requests through that carry a key with the scopes; `req.auth` is then its VerifiedToken. */
+/**
+ * Creates a middleware that passes on requests whose key is valid and has the scopes, with the VerifiedToken in `req.auth`. It
+ * responds to all other requests itself.
+ */
 export function protect(options: GuardOptions): Middleware {
   const guard = createGuard(options);
   return (req, res, next) => {
@@ -23,7 +26,7 @@ export function protect(options: GuardOptions): Middleware {
   };
 }
 
-/** Serves the RFC 9728 document wherever clients look for it, to any web page. */
+/** Creates a middleware that serves the metadata document (RFC 9728) at all its paths, readable from any web page. */
 export function protectedResourceMetadata(options: ResourceOptions): Middleware {
   const { paths, document } = describe(options);
   return (req, res, next) => {

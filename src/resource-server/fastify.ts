@@ -4,7 +4,7 @@ import { createGuard, type GuardOptions } from './guard.ts';
 import { headersOf } from './node-headers.ts';
 import type { VerifiedToken } from './token.ts';
 
-/** For Fastify 4 and 5. */
+/** The adapter for Fastify 4 and 5. */
 
 interface Request {
   raw: IncomingMessage;
@@ -19,7 +19,10 @@ interface Instance {
   get(path: string, handler: (request: unknown, reply: Reply) => unknown): unknown;
 }
 
-/** A `preHandler` or `onRequest` hook: lets pass who carries a key with the scopes; `request.auth` is then its VerifiedToken. */
+/**
+ * Creates a `preHandler` or `onRequest` hook. It passes on requests whose key is valid and has the scopes, with the VerifiedToken
+ * in `request.auth`. It responds to all other requests itself.
+ */
 export function protect(options: GuardOptions): (request: Request, reply: Reply) => Promise<unknown> {
   const guard = createGuard(options);
   return async (request, reply) => {
@@ -31,7 +34,7 @@ export function protect(options: GuardOptions): (request: Request, reply: Reply)
   };
 }
 
-/** A plugin that serves the RFC 9728 document wherever clients look for it, to any web page. */
+/** Creates a plugin that serves the metadata document (RFC 9728) at all its paths, readable from any web page. */
 export function protectedResourceMetadata(options: ResourceOptions): (instance: Instance) => Promise<void> {
   const { paths, document } = describe(options);
   const headers = { 'Access-Control-Allow-Origin': '*', 'Cache-Control': 'public, max-age=300' };

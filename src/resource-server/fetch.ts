@@ -2,12 +2,14 @@ import { protectedResourceMetadata as describe, type ResourceOptions } from './c
 import { createGuard, type GuardOptions } from './guard.ts';
 import type { VerifiedToken } from './token.ts';
 
-/** For servers that are handed a Request and answer a Response: Hono and friends. */
+/** The adapter for servers that take a Request and return a Response, such as Hono. */
 
 /**
- * Who may pass, or the answer to give.
+ * Protects a route. If the key of a request is valid and has the scopes, the returned function resolves to its VerifiedToken.
+ * Otherwise it resolves to the Response to send.
  *
  * ```ts
+ * const protectRequest = protect({ verifier, scopes: ['read'] });
  * const auth = await protectRequest(request);
  * if (auth instanceof Response) return auth;
  * ```
@@ -15,14 +17,17 @@ import type { VerifiedToken } from './token.ts';
 export function protect(options: GuardOptions): (request: Request) => Promise<VerifiedToken | Response> {
   const guard = createGuard(options);
   return async (request) => {
-    // Headers joins what came twice with a comma, which no key holds: it is refused all the same.
+    // Headers joins repeated headers with a comma. No key contains one, so two keys are refused here, too.
     const decision = await guard((name) => request.headers.get(name) ?? undefined);
     if ('token' in decision) return decision.token;
     return Response.json(decision.body, { status: decision.status, headers: decision.headers });
   };
 }
 
-/** The RFC 9728 document, where this request asks for it; otherwise undefined. */
+/**
+ * Serves the metadata document of the resource (RFC 9728). The returned function returns it, readable from any web page, for a
+ * request to one of its paths; undefined for other requests.
+ */
 export function protectedResourceMetadata(
   options: ResourceOptions,
 ): (request: Request) => Response | undefined {

@@ -1,105 +1,117 @@
 import { LRUCache } from 'lru-cache';
 import type { AuthorizationServerClient } from './authority.ts';
 
-/** What happened at the authority that concerns this resource server. */
+/** An event at the authorization server that concerns this resource server. */
 export interface ResourceEvent {
+  /** Identifies the event: handle each id once. */
   id: string;
+  /**
+   * - `revoked`: the keys no longer work
+   * - `changed`: the keys must be introspected again
+   * - `account_merged`: like `changed`, and the agent's data belongs to another account
+   */
   type: 'revoked' | 'changed' | 'account_merged';
   /** ISO 8601. */
   at: string;
+  /** The keys that it concerns. */
   key_ids: string[];
   /** SHA-256 of each key, in hex. */
   token_hashes: string[];
   agent_id?: string;
-  /** Of a merge: the account whose data belongs to `user_id` now. */
+  /** Only for a merge: the account whose data now belongs to `user_id`. */
   merged_from?: string;
   user_id?: string;
 }
 
-/** Where a program that was away goes on. Keep it where it survives a restart, or merges made meanwhile are missed. */
+/** Stores the position in the events. It must survive a restart, or merges during the restart are missed. */
 export interface Cursor {
+  /** Returns the saved position; undefined at the first start. If it throws, events are not followed. */
   load(): Promise<string | undefined> | string | undefined;
+  /** Saves the position: the id of the last event that was handled. */
   save(id: string): Promise<void> | void;
 }
 
-/** The authority says something at least every 15 seconds; a connection that is silent for longer is dead. */
+/** The authorization server sends something at least every 15 seconds. A connection that is silent for this long is dead. */
 const SILENCE_MS = 40_000;
 const PAUSE_MIN_MS = 200;
 const PAUSE_MAX_MS = 5000;
 
-/** What is done about what comes. */
+/** Handles the events of a stream. */
 export interface Handlers {
-  /** The stream stands for the first time, and begins here: of what happened before, it knows nothing. */
+  /** Called when a stream without saved position has opened. It does not report what happened before. */
   begin(): void;
-  /** Each event in order, and once as long as this program runs; the next waits until it is done, and one that fails comes again. */
+  /** Called with each event, in order and once per process. The next event waits for it. If it fails, it is called again. */
   handle(event: ResourceEvent): Promise<void> | void;
-  /** Why the connection broke; it is made again by itself. */
+  /** Called when the stream breaks, or handle() or the cursor fails. Unless load() failed, the stream is opened again. */
   report(error: unknown): void;
 }
 
-/** Follows the authority's events until stopped. */
+/** Follows the events of the authorization server until stopped. */
 export function follow(
-  authority: AuthorizationServerClient,
+  client: AuthorizationServerClient,
   cursor: Cursor | undefined,
   { begin, handle, report }: Handlers,
 ): { stop(): void } {
   const handled = new LRUCache<string, true>({ max: 10_000 });
-  const stopping = new AbortController();
-  let last: string | undefined;
-  // When connections break, the authority repeats some of what was before; merges from before our time are not for us.
-  let beginning = '';
+  const stopController = new AbortController();
+  let lastEventId: string | undefined;
+  // A resumed stream repeats some earlier events. Merges from before the first position were not for this process.
+  let firstEventId = '';
   let pauseMs = PAUSE_MIN_MS;
 
   async function run(): Promise<void> {
-    last = await cursor?.load();
-    while (!stopping.signal.aborted) {
+    lastEventId = await cursor?.load();
+    while (!stopController.signal.aborted) {
       try {
-        await readOnce();
+        await readStream();
       } catch (error) {
-        if (stopping.signal.aborted) return;
+        if (stopController.signal.aborted) return;
         report(error);
       }
-      await pause(pauseMs * (0.5 + Math.random() / 2), stopping.signal);
+      await pause(pauseMs * (0.5 + Math.random() / 2), stopController.signal);
       pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS);
     }
   }
 
-  async function readOnce(): Promise<void> {
-    const silence = new AbortController();
-    const watchdog = setTimeout(() => silence.abort(new Error('the stream went silent')), SILENCE_MS);
+  async function readStream(): Promise<void> {
+    const silenceController = new AbortController();
+    const watchdog = setTimeout(
+      () => silenceController.abort(new Error('the stream went silent')),
+      SILENCE_MS,
+    );
     watchdog.unref();
     try {
-      const signal = AbortSignal.any([stopping.signal, silence.signal]);
-      const stream = await authority.open('/resource/events', last, signal);
+      const signal = AbortSignal.any([stopController.signal, silenceController.signal]);
+      const stream = await client.open('/resource/events', lastEventId, signal);
       pauseMs = PAUSE_MIN_MS;
-      for await (const block of parse(stream)) {
+      for await (const block of parseEvents(stream)) {
         watchdog.refresh();
-        if (last === undefined && block.id !== undefined) {
-          last = block.id;
-          beginning = block.id;
+        if (lastEventId === undefined && block.id !== undefined) {
+          lastEventId = block.id;
+          firstEventId = block.id;
           begin();
         }
-        if (block.event !== undefined) await take(block.event);
+        if (block.event !== undefined) await deliver(block.event);
       }
     } finally {
       clearTimeout(watchdog);
     }
   }
 
-  async function take(event: ResourceEvent): Promise<void> {
+  async function deliver(event: ResourceEvent): Promise<void> {
     if (handled.has(event.id)) return;
-    await handle(event.id < beginning ? { ...event, type: 'changed' } : event);
+    await handle(event.id < firstEventId ? { ...event, type: 'changed' } : event);
     handled.set(event.id, true);
-    last = event.id;
+    lastEventId = event.id;
     await cursor?.save(event.id);
   }
 
   run().catch(report);
-  return { stop: () => stopping.abort() };
+  return { stop: () => stopController.abort() };
 }
 
-/** Reads server-sent events. What has neither id nor data is a sign of life. */
-async function* parse(
+/** Parses server-sent events. A block without id and data only keeps the connection alive. */
+async function* parseEvents(
   stream: ReadableStream<Uint8Array>,
 ): AsyncGenerator<{ id: string | undefined; event: ResourceEvent | undefined }> {
   const decoder = new TextDecoder();

@@ -3,21 +3,23 @@ import { VerificationError } from './errors.ts';
 import type { VerifiedToken } from './token.ts';
 import type { Verifier } from './verifier.ts';
 
-/** What stands before a route, whatever the framework: the adapters only carry headers in and answers out. */
+/** Protects a route, whatever the framework. The adapters only pass headers in and send the response. */
 
+/** The options of createGuard(), and of `protect` in the adapters. */
 export interface GuardOptions extends Partial<Omit<ResourceOptions, 'resource' | 'issuer'>> {
+  /** Verifies the keys. */
   verifier: Verifier;
-  /** What a key must be allowed to for the route; scopes that imply others are spelled out by `implies`. */
+  /** The scopes that the route requires, all of them. By default none: every valid key is accepted. */
   scopes?: readonly string[];
-  /** Which scopes contain others: `{ admin: ['write'], write: ['read'] }`. */
+  /** Which scopes include others: `{ admin: ['write'], write: ['read'] }`. */
   implies?: Readonly<Record<string, readonly string[]>>;
-  /** Count this action of the account, where the authority has a quota for it: see Verifier.consumeQuota. */
+  /** The quota of which each request consumes one use; refuses the request if none is left. See Verifier.consumeQuota(). */
   consumesQuota?: string;
-  /** Accept the key in `x-api-key`, too, for clients that can send nothing else; default false. */
+  /** Whether to accept the key in the header `x-api-key`, too, for clients that cannot send Authorization; default false. */
   apiKeyHeader?: boolean;
 }
 
-/** Lets in, or says what to answer. */
+/** The verified token of an accepted request, or the response to a refused one. */
 export type Decision =
   | { token: VerifiedToken }
   | {
@@ -26,42 +28,60 @@ export type Decision =
       body: { error: string; error_description: string; verification_uri?: string };
     };
 
-/** @param header all values of a request header by its name in lower case; more than one Authorization is refused */
+/**
+ * Decides on a request.
+ *
+ * @param header returns all values of a request header, by its name in lower case; more than one key is refused
+ */
 export type Guard = (header: (name: string) => string | readonly string[] | undefined) => Promise<Decision>;
 
+/** Creates a guard for one route. The guard turns each VerificationError into a Decision, and throws other errors. */
 export function createGuard(options: GuardOptions): Guard {
   const { verifier, scopes = [], implies = {}, apiKeyHeader = false, consumesQuota } = options;
-  const about: ResourceOptions = { ...options, resource: verifier.resource, issuer: verifier.issuer };
+  const resourceOptions: ResourceOptions = {
+    ...options,
+    resource: verifier.resource,
+    issuer: verifier.issuer,
+  };
   const invalid = (description: string) =>
-    refuse(401, 'invalid_token', description, challenge(about, { error: 'invalid_token', description }));
+    refuse(
+      401,
+      'invalid_token',
+      description,
+      challenge(resourceOptions, { error: 'invalid_token', description }),
+    );
 
   return async (header) => {
-    const given = readToken(header, apiKeyHeader);
-    if (given.kind === 'none') {
+    const credential = readToken(header, apiKeyHeader);
+    if (credential.kind === 'none') {
       return refuse(
         401,
         'unauthorized',
-        `A key is required: "Authorization: Bearer sk_...". ${howToGetKey(about.issuer)}.`,
-        challenge(about),
+        `A key is required: "Authorization: Bearer sk_...". ${howToGetKey(resourceOptions.issuer)}.`,
+        challenge(resourceOptions),
       );
     }
-    if (given.kind === 'malformed') {
+    if (credential.kind === 'malformed') {
       const description = 'Send one key, in one header.';
       return refuse(
         400,
         'invalid_request',
         description,
-        challenge(about, { error: 'invalid_request', description }),
+        challenge(resourceOptions, { error: 'invalid_request', description }),
       );
     }
     try {
-      const token = await verifier.verify(given.token);
+      const token = await verifier.verify(credential.token);
       if (scopes.every((scope) => covers(token.scopes, scope, implies))) {
-        return consumesQuota === undefined ? { token } : await count(verifier, token, consumesQuota);
+        return consumesQuota === undefined ? { token } : await consume(verifier, token, consumesQuota);
       }
       const description = `This needs the scopes: ${scopes.join(' ')}.`;
-      const said = challenge(about, { error: 'insufficient_scope', scopes, description });
-      return refuse(403, 'insufficient_scope', description, said);
+      const challengeHeader = challenge(resourceOptions, {
+        error: 'insufficient_scope',
+        scopes,
+        description,
+      });
+      return refuse(403, 'insufficient_scope', description, challengeHeader);
     } catch (error) {
       if (!(error instanceof VerificationError)) throw error;
       if (error.code === 'invalid_token') return invalid(error.message);
@@ -71,10 +91,10 @@ export function createGuard(options: GuardOptions): Guard {
   };
 }
 
-async function count(verifier: Verifier, token: VerifiedToken, action: string): Promise<Decision> {
-  const spent = await verifier.consumeQuota(token, action);
-  if (spent.allowed) return { token };
-  const { status, error, message, retryAfter, verificationUri } = spent;
+async function consume(verifier: Verifier, token: VerifiedToken, action: string): Promise<Decision> {
+  const result = await verifier.consumeQuota(token, action);
+  if (result.allowed) return { token };
+  const { status, error, message, retryAfter, verificationUri } = result;
   return {
     status,
     headers: { 'Retry-After': String(retryAfter) },
@@ -86,20 +106,25 @@ async function count(verifier: Verifier, token: VerifiedToken, action: string): 
   };
 }
 
-/** Whether scopes contain one, by themselves or by what they imply. */
+/**
+ * Reports whether scopes include one scope, directly or by what they imply.
+ *
+ * @param held the scopes of a credential
+ * @param implies which scopes include others: `{ admin: ['write'], write: ['read'] }`
+ */
 export function covers(
   held: readonly string[],
   scope: string,
   implies: Readonly<Record<string, readonly string[]>> = {},
 ): boolean {
-  if (held.includes(scope)) return true; // by far the most frequent
+  if (held.includes(scope)) return true; // the most frequent case
   const seen = new Set<string>();
-  const open = [...held];
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+  const unvisited = [...held];
+  for (let next = unvisited.pop(); next !== undefined; next = unvisited.pop()) {
     if (next === scope) return true;
     if (seen.has(next)) continue;
     seen.add(next);
-    open.push(...(implies[next] ?? []));
+    unvisited.push(...(implies[next] ?? []));
   }
   return false;
 }
@@ -108,16 +133,17 @@ function refuse<Status extends 400 | 401 | 403 | 503>(
   status: Status,
   error: string,
   description: string,
-  challenged?: string,
+  challengeHeader?: string,
 ) {
-  const headers: Record<string, string> = challenged === undefined ? {} : { 'WWW-Authenticate': challenged };
+  const headers: Record<string, string> =
+    challengeHeader === undefined ? {} : { 'WWW-Authenticate': challengeHeader };
   return { status, headers, body: { error, error_description: description } };
 }
 
-type Given = { kind: 'none' } | { kind: 'malformed' } | { kind: 'token'; token: string };
+type PresentedCredential = { kind: 'none' } | { kind: 'malformed' } | { kind: 'token'; token: string };
 
-/** The key of a request, from its headers alone: what stands in a URL ends up in logs (RFC 6750 5.3). */
-function readToken(header: Parameters<Guard>[0], apiKeyHeader: boolean): Given {
+/** Reads the key from the headers of a request, never from its URL, which ends up in logs (RFC 6750 section 5.3). */
+function readToken(header: Parameters<Guard>[0], apiKeyHeader: boolean): PresentedCredential {
   const authorization = header('authorization');
   const apiKey = apiKeyHeader ? header('x-api-key') : undefined;
   if (typeof authorization === 'string' && apiKey === undefined) return readBearer(authorization);
@@ -129,7 +155,7 @@ function readToken(header: Parameters<Guard>[0], apiKeyHeader: boolean): Given {
   return readBearer(value);
 }
 
-function readBearer(value: string): Given {
+function readBearer(value: string): PresentedCredential {
   const token = /^Bearer +(\S+) *$/i.exec(value)?.[1];
   return token === undefined ? { kind: 'none' } : { kind: 'token', token };
 }

@@ -1,4 +1,8 @@
-/** What APIs and MCP servers install: checks keys of the service, challenges, and decides by policy. */
+/**
+ * The Vouchsafe kit for APIs and MCP servers. It verifies credentials, challenges clients, consumes quotas, and decides by policy
+ * which tools may be called.
+ */
+
 export type { AuthorizationServerOptions } from './authority.ts';
 export {
   challenge,

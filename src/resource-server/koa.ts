@@ -4,7 +4,7 @@ import { createGuard, type GuardOptions } from './guard.ts';
 import { headersOf } from './node-headers.ts';
 import type { VerifiedToken } from './token.ts';
 
-/** For Koa 2 and 3. */
+/** The adapter for Koa 2 and 3. */
 
 interface Context {
   method: string;
@@ -17,7 +17,10 @@ interface Context {
 }
 type Middleware = (ctx: Context, next: () => Promise<unknown>) => Promise<unknown>;
 
-/** Lets requests through that carry a key with the scopes; `ctx.state.auth` is then its VerifiedToken. */
+/**
+ * Creates a middleware that passes on requests whose key is valid and has the scopes, with the VerifiedToken in `ctx.state.auth`.
+ * It responds to all other requests itself.
+ */
 export function protect(options: GuardOptions): Middleware {
   const guard = createGuard(options);
   return async (ctx, next) => {
@@ -33,7 +36,7 @@ export function protect(options: GuardOptions): Middleware {
   };
 }
 
-/** Serves the RFC 9728 document wherever clients look for it, to any web page. */
+/** Creates a middleware that serves the metadata document (RFC 9728) at all its paths, readable from any web page. */
 export function protectedResourceMetadata(options: ResourceOptions): Middleware {
   const { paths, document } = describe(options);
   return async (ctx, next) => {

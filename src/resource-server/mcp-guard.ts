@@ -4,9 +4,9 @@ import { createGuard, type Guard, type GuardOptions } from './guard.ts';
 import type { Args, Policy } from './policy.ts';
 import type { VerifiedToken } from './token.ts';
 
-/** What stands before an MCP server over Streamable HTTP: the key, the session, the rules of the tools; refusals in JSON-RPC. */
+/** Protects an MCP server over Streamable HTTP: checks key, session and rules of tools, and refuses in JSON-RPC. */
 
-/** The codes of JSON-RPC 2.0, and those that MCP servers add. */
+/** The error codes of JSON-RPC 2.0, and two that MCP servers add: `credentialsRequired` and `forbidden`. */
 export const JSON_RPC = {
   credentialsRequired: -32001,
   forbidden: -32003,
@@ -17,47 +17,60 @@ export const JSON_RPC = {
   internalError: -32603,
 } as const;
 
+/** The options of createMcpGuard(). */
 export interface McpGuardOptions extends GuardOptions {
-  /** Which tools the key may call; without it every key that the guard lets in may call all. */
+  /** Decides which tools a key may call. Without it, every accepted key may call all tools. */
   policy?: Policy;
-  /** Refuse requests after `initialize` that do not say their MCP-Protocol-Version; default false. */
+  /** Whether to refuse requests after `initialize` without the header MCP-Protocol-Version; default false. */
   requireProtocolVersion?: boolean;
-  /** Whose sessions there are; without it sessions are not looked at. */
+  /** Who opened which session. Without it, sessions are not checked. */
   sessions?: SessionOwners;
 }
 
-/** Lets a request in, with the session that is really the caller's; or says what to answer. */
+/** The verified token and the id of the caller's own session (undefined: none), or the response to a refused request. */
 export type McpDecision =
   | { token: VerifiedToken; sessionId: string | undefined }
   | { status: number; headers: Record<string, string>; body: object };
 
-/** @param body the parsed JSON; undefined for GET and DELETE */
+/**
+ * Decides on a request.
+ *
+ * @param header returns all values of a request header, by its name in lower case
+ * @param body the parsed JSON; undefined for GET and DELETE
+ */
 export type McpGuard = (header: Parameters<Guard>[0], body?: unknown) => Promise<McpDecision>;
 
 /**
- * The subjects that opened sessions. An id alone gives no right: whoever learns it is not the one who opened it. A session follows its
- * agent into the account that the agent is merged into, and nobody else there; out of it again it does not.
+ * Records who opened which session: a session id alone grants no access. If the agent that opened a session is merged, its
+ * session follows it into the new account, where no other agent can use it. It does not follow the agent out of there again.
  */
 export interface SessionOwners {
+  /** Records who opened a session. */
   opened(sessionId: string, token: VerifiedToken): void;
+  /** Reports whether a caller may use a session. */
   isOwner(sessionId: string, token: VerifiedToken): boolean;
+  /** Removes a session. */
   closed(sessionId: string): void;
 }
 
-/** Kept in this process; a server with replicas keeps them where all see them. */
+/**
+ * Creates SessionOwners in the memory of this process. A server with replicas needs a store that they share.
+ *
+ * @param max how many sessions are kept; the least recently used one is removed
+ */
 export function createSessionOwners(max = 100_000): SessionOwners {
   const owners = new LRUCache<string, Pick<VerifiedToken, 'subject' | 'agentId'>>({ max });
-  const keep = (sessionId: string, { subject, agentId }: VerifiedToken) =>
+  const setOwner = (sessionId: string, { subject, agentId }: VerifiedToken) =>
     void owners.set(sessionId, { subject, agentId });
   return {
-    opened: keep,
+    opened: setOwner,
     isOwner(sessionId, token) {
       const owner = owners.get(sessionId);
       if (owner === undefined || owner.agentId !== token.agentId) return false;
       if (owner.subject === token.subject) return true;
-      // Without an agent there is nobody whom a merge could have moved.
+      // Only an agent can be merged.
       if (token.agentId === undefined || owner.subject !== token.mergedFrom) return false;
-      keep(sessionId, token);
+      setOwner(sessionId, token);
       return true;
     },
     closed: (sessionId) => void owners.delete(sessionId),
@@ -70,20 +83,25 @@ interface Message {
   params?: { name?: unknown; arguments?: unknown };
 }
 
+/** Creates a guard for the endpoint of an MCP server. */
 export function createMcpGuard(options: McpGuardOptions): McpGuard {
   const { policy, sessions, requireProtocolVersion = false } = options;
   const guard = createGuard(options);
-  const about = { ...options, resource: options.verifier.resource, issuer: options.verifier.issuer };
+  const resourceOptions = {
+    ...options,
+    resource: options.verifier.resource,
+    issuer: options.verifier.issuer,
+  };
 
   return async (header, body) => {
     const messages = body === undefined ? [] : readMessages(body);
     const id = messages?.[0]?.id ?? null;
     const decision = await guard(header);
     if (!('token' in decision)) {
-      const { status, headers, body: said } = decision;
-      const isMissing = said.error === 'unauthorized';
-      const code = CODES[status];
-      const { error_description: description, ...data } = said;
+      const { status, headers, body: responseBody } = decision;
+      const isMissing = responseBody.error === 'unauthorized';
+      const code = JSON_RPC_BY_STATUS[status];
+      const { error_description: description, ...data } = responseBody;
       const message = isMissing ? 'credentials required' : description;
       return {
         status,
@@ -95,14 +113,17 @@ export function createMcpGuard(options: McpGuardOptions): McpGuard {
     if (messages === undefined) return invalid(null, 'This is no JSON-RPC 2.0 request.');
 
     const version = header('mcp-protocol-version');
-    const isFirst = messages.some(({ method }) => method === 'initialize' || method === 'server/discover');
-    if (requireProtocolVersion && !isFirst && isEmpty(version)) {
+    const isInitialization = messages.some(
+      ({ method }) => method === 'initialize' || method === 'server/discover',
+    );
+    if (requireProtocolVersion && !isInitialization && isEmpty(version)) {
       return invalid(id, 'The header MCP-Protocol-Version is required after initialization.');
     }
 
-    const claimed = one(header('mcp-session-id'));
-    const isTheirs = claimed !== undefined && (sessions === undefined || sessions.isOwner(claimed, token));
-    const sessionId = isTheirs ? claimed : undefined;
+    const requestedId = singleValue(header('mcp-session-id'));
+    const isOwned =
+      requestedId !== undefined && (sessions === undefined || sessions.isOwner(requestedId, token));
+    const sessionId = isOwned ? requestedId : undefined;
     for (const message of messages) {
       if (sessions !== undefined && sessionId === undefined && NEEDS_SESSION.test(message.method)) {
         return invalid(
@@ -132,14 +153,18 @@ export function createMcpGuard(options: McpGuardOptions): McpGuard {
       reason,
       ...(scope && { scope }),
     });
-    // Only more scope can be asked for; clients that know how do so on this very answer (MCP authorization, step-up).
+    // 403 only if more scope helps: clients that support step-up (MCP authorization) then request it.
     if (reason !== 'missing_scope' || scope === undefined) return { status: 200, headers: {}, body };
-    const said = challenge(about, { error: 'insufficient_scope', scopes: [scope], description: message });
-    return { status: 403, headers: { 'WWW-Authenticate': said }, body };
+    const challengeHeader = challenge(resourceOptions, {
+      error: 'insufficient_scope',
+      scopes: [scope],
+      description: message,
+    });
+    return { status: 403, headers: { 'WWW-Authenticate': challengeHeader }, body };
   }
 }
 
-const CODES = {
+const JSON_RPC_BY_STATUS = {
   400: JSON_RPC.invalidRequest,
   401: JSON_RPC.credentialsRequired,
   402: JSON_RPC.forbidden,
@@ -148,10 +173,10 @@ const CODES = {
   503: JSON_RPC.internalError,
 } as const;
 
-/** What belongs to a session: what it is told of later must not reach another. */
+/** Methods that need a session: their later notifications must not reach another client. */
 const NEEDS_SESSION = /^(resources\/(un)?subscribe|tasks\/.*)$/;
 
-/** An error answer of JSON-RPC 2.0. */
+/** Creates an error response of JSON-RPC 2.0. */
 export function rpcError(id: string | number | null, code: number, message: string, data?: object): object {
   return { jsonrpc: '2.0', id, error: { code, message, ...(data && { data }) } };
 }
@@ -160,7 +185,7 @@ function invalid(id: string | number | null, message: string): McpDecision {
   return { status: 400, headers: {}, body: rpcError(id, JSON_RPC.invalidRequest, message) };
 }
 
-/** One message, or a batch of them; undefined for anything else. Answers of the client have no method and need no rule. */
+/** Reads one message or a batch; undefined for anything else. Responses of the client have no method and need no rule. */
 function readMessages(body: unknown): Message[] | undefined {
   const all = Array.isArray(body) ? body : [body];
   const isMessage = (each: unknown) =>
@@ -169,7 +194,7 @@ function readMessages(body: unknown): Message[] | undefined {
   return all.map((each) => (typeof each.method === 'string' ? each : { ...each, method: '' })) as Message[];
 }
 
-function one(value: string | readonly string[] | undefined): string | undefined {
+function singleValue(value: string | readonly string[] | undefined): string | undefined {
   const all = [value ?? []].flat();
   return all.length === 1 ? all[0] : undefined;
 }

@@ -2,7 +2,7 @@ import { VerificationError } from './errors.ts';
 import type { VerifiedToken } from './token.ts';
 import type { Verifier } from './verifier.ts';
 
-/** For the official MCP SDKs: `@modelcontextprotocol/sdk` 1.x and `@modelcontextprotocol/server` 2.x. */
+/** The adapter for the official MCP SDKs: `@modelcontextprotocol/sdk` 1.x and `@modelcontextprotocol/server` 2.x. */
 
 export {
   createMcpGuard,
@@ -15,34 +15,37 @@ export {
   type SessionOwners,
 } from './mcp-guard.ts';
 
-/** What the SDKs know of a credential; `extra` is the whole VerifiedToken. */
+/** A verified credential in the form of the SDKs. */
 export interface AuthInfo {
+  /** The credential as the client sent it. */
   token: string;
+  /** The id of the agent; for a human's own key, the id of the key. */
   clientId: string;
   scopes: string[];
-  /** Epoch seconds. The SDKs refuse a token without. */
+  /** Epoch seconds. The SDKs refuse a token without it. */
   expiresAt: number;
   resource: URL;
+  /** The whole VerifiedToken. */
   extra: Record<string, unknown>;
 }
 
 /**
- * The SDK's own errors. It answers 500 to whatever else is thrown, so they must come from the very SDK that is in use: with 1.x
- * `InvalidTokenError` and `ServerError` of `server/auth/errors.js`; with 2.x its `OAuthError` with `InvalidToken` and
- * `ServerError`.
+ * Creates errors of the SDK's own classes. The SDK answers 500 to all other errors, so the classes must be those of the SDK that
+ * is in use. In 1.x they are `InvalidTokenError` and `ServerError` of `server/auth/errors.js`. In 2.x it is `OAuthError` with the
+ * codes `InvalidToken` and `ServerError`.
  */
 export interface SdkErrors {
-  /** Makes the error that the SDK answers with 401. */
+  /** Creates the error that the SDK answers with 401. */
   invalidToken(message: string): Error;
-  /** Makes the error that the SDK answers with 500. */
+  /** Creates the error that the SDK answers with 500. */
   unavailable(message: string): Error;
 }
 
 /**
- * An `OAuthTokenVerifier` for the SDKs' `requireBearerAuth`.
+ * Creates an `OAuthTokenVerifier` for the SDKs' `requireBearerAuth`.
  *
- * @returns its `verifyAccessToken` throws what `sdkErrors` makes; while nobody can say whether a token is good, never an error
- * that the SDK would answer with a 4xx, since the client has done nothing wrong
+ * @param sdkErrors creates the errors that `verifyAccessToken` throws. While the authorization server cannot be asked, an error
+ * that the SDK would answer with a 4xx is replaced by the VerificationError: the client did nothing wrong.
  */
 export function tokenVerifier(
   verifier: Verifier,
@@ -56,14 +59,14 @@ export function tokenVerifier(
         if (!(error instanceof VerificationError)) throw error;
         if (error.code === 'invalid_token') throw sdkErrors.invalidToken(error.message);
         const outage = sdkErrors.unavailable(error.message);
-        // The SDKs answer 400 to all their other errors, TemporarilyUnavailable among them.
+        // The SDKs answer 400 to all their other errors, also to TemporarilyUnavailable.
         throw oauthCodeOf(outage) === 'server_error' ? outage : error;
       }
     },
   };
 }
 
-/** The OAuth error code of an SDK's error: 1.x has it as `errorCode`, 2.x as `code`. */
+/** Returns the OAuth error code of an SDK's error: `errorCode` in 1.x, `code` in 2.x. */
 function oauthCodeOf(error: Error): unknown {
   const { code, errorCode = code } = error as { code?: unknown; errorCode?: unknown };
   return errorCode;

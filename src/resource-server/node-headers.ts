@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Guard } from './guard.ts';
 
 /**
- * The headers of a Node request, as a guard asks for them. Authorization is read from the raw ones: Node keeps only the first of
- * two, and makes an object of all of them for whoever asks for one.
+ * Returns the function by which a guard reads the headers of a Node request. It reads Authorization from `rawHeaders`: `headers`
+ * keeps only the first of two, and `headersDistinct` builds an object of all headers.
  */
 export function headersOf(request: IncomingMessage): Parameters<Guard>[0] {
   return (name) => (name === 'authorization' ? authorizationOf(request.rawHeaders) : request.headers[name]);

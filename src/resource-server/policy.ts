@@ -2,82 +2,100 @@ import { covers } from './guard.ts';
 import type { VerifiedToken } from './token.ts';
 
 /**
- * Which tools a credential may call, decided before any of them runs. In two phases, and the first refusal wins: what holds
- * everywhere (deny list, scope, kind of credential), then what holds on the one thing that a call is about.
+ * Decides which tools a credential may call, before the tool runs. There are two phases, and the first refusal wins. The first
+ * checks deny list, scope and kind of credential. The second checks the rights to the object that the call is about.
  */
 
-/** Scopes by name; `admin: { implies: ['write'] }` contains what `write` contains. */
+/** All scopes by name. With `admin: { implies: ['write'] }`, `admin` includes `write` and all that `write` implies. */
 export type ScopeCatalogue = Readonly<Record<string, { description?: string; implies?: readonly string[] }>>;
 
-/** What a tool needs: one scope, or a scope that depends on an argument. */
+/** What a tool requires: one scope, or a scope that depends on an argument. */
 export type ToolRule =
   | string
   | {
-      /** The member of the arguments that decides; `a/b` is the member b of a. */
+      /** The name of the argument; `a/b` is the member `b` of the argument `a`. */
       argument: string;
-      /** The scope for each of its values. */
+      /** The required scope by value of the argument. */
       scopes: Readonly<Record<string, string>>;
-      /** For all other values; without it those are refused. */
+      /** The required scope for all other values. Without it, calls with other values are refused. */
       otherwise?: string;
     };
 
-/** Whose credential it is: of an agent that nobody vouches for, of one that somebody does, or a human's own key. */
+/** The kind of a credential: an unclaimed agent's (`anonymous`), a claimed agent's (`claimed`), a human's own (`personal`). */
 export type CredentialKind = 'anonymous' | 'claimed' | 'personal';
 
-/** What a subject may do to one resource: `canManage` for anything but looking. */
+/** What a subject may do to one object. */
 export interface EffectiveScopes {
+  /** Whether the subject may use more than the `lookingScopes` of the policy. */
   canManage: boolean;
+  /** The scopes that the subject has for this object. */
   scopes: readonly string[];
 }
 
+/** The options of createPolicy(). `Resource` is your type of the objects that calls are about. */
 export interface PolicyOptions<Resource = unknown> {
+  /** All scopes that rules can name. */
   scopes: ScopeCatalogue;
-  /** By tool. One that is not here is refused. */
+  /** The rules by tool. A tool without a rule is refused. */
   tools: Readonly<Record<string, ToolRule>>;
-  /** Tools that are switched off for now. */
+  /** Tools that are switched off: every call is refused. */
   deny?: readonly string[];
-  /** The tools that a kind of credential may reach; a kind that is not here reaches all. */
+  /** The tools that a kind of credential may call. A kind that is not listed may call all tools. */
   kinds?: Readonly<Partial<Record<CredentialKind, readonly string[]>>>;
-  /** The scopes that only look; default: `read`. */
+  /** The scopes that only read; default `['read']`. */
   lookingScopes?: readonly string[];
-  /** What a call is about; undefined: nothing in particular. */
+  /** Returns the object that a call is about; undefined if there is none. Without this function the second phase is skipped. */
   resolveResource?(tool: string, args: Args): Promise<Resource | undefined> | Resource | undefined;
-  /** What the subject of a credential may do to it. */
+  /** Returns what the subject of a credential may do to the object. Without this function the second phase is skipped. */
   effectiveScopes?(subject: string, resource: Resource): Promise<EffectiveScopes> | EffectiveScopes;
 }
 
+/** The arguments of a call. */
 export type Args = Readonly<Record<string, unknown>>;
+
+/**
+ * Why a call is refused.
+ *
+ * - `endpoint_forbidden`: the tool is switched off, no rule allows the call, or the subject may only read the object
+ * - `missing_scope`: the credential lacks the scope
+ * - `oauth_only`: this kind of credential may not call the tool
+ * - `resource_scope`: the subject lacks the scope for the object
+ */
 export type Reason = 'endpoint_forbidden' | 'missing_scope' | 'oauth_only' | 'resource_scope';
+
+/** Whether a call is allowed, and the scope that it requires. */
 export type Verdict =
   | { allowed: true; scope: string }
   | {
       allowed: false;
       reason: Reason;
-      /** For whoever called, with the next step. */
+      /** For the caller. */
       message: string;
-      /** What the call needs, for a challenge. */
+      /** The scope that the call requires; undefined if the tool is switched off, or no rule allows the call. */
       scope: string | undefined;
     };
 
+/** The rules of tools. */
 export interface Policy {
+  /** Decides whether a credential may call a tool. @throws what `resolveResource` and `effectiveScopes` throw */
   decide(
     token: Pick<VerifiedToken, 'subject' | 'agentId' | 'owner' | 'scopes'>,
     tool: string,
     args?: Args,
   ): Promise<Verdict>;
-  /** The scope that a call needs; undefined: no rule allows it. */
+  /** Returns the scope that a call requires; undefined if no rule allows the call. */
   scopeOf(tool: string, args?: Args): string | undefined;
-  /** All scopes that a tool can need, over all its arguments. */
+  /** Returns all scopes that a tool can require, whatever its arguments; empty if it has no rule. */
   scopesOf(tool: string): string[];
-  /** Whether a tool only looks, whatever its arguments: what MCP calls `readOnlyHint`. */
+  /** Reports whether a tool only reads, whatever its arguments: the `readOnlyHint` of MCP. */
   isReadOnly(tool: string): boolean;
 }
 
-/** @throws Error for a rule that names a scope which is not in the catalogue */
+/** Creates a policy. @throws Error if a rule, or an `implies`, names a scope that is not in `scopes` */
 export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy {
   const { scopes, tools, deny = [], kinds = {}, lookingScopes = ['read'] } = options;
   const implies = Object.fromEntries(
-    Object.entries(scopes).map(([name, { implies: more = [] }]) => [name, more]),
+    Object.entries(scopes).map(([name, { implies: implied = [] }]) => [name, implied]),
   );
   checkNames(options);
 
@@ -90,11 +108,11 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
     const rule = Object.hasOwn(tools, tool) ? tools[tool]! : undefined;
     if (rule === undefined || typeof rule === 'string') return rule;
     const value = valueAt(args, rule.argument);
-    const known = typeof value === 'string' && Object.hasOwn(rule.scopes, value);
-    return known ? rule.scopes[value] : rule.otherwise;
+    const isKnown = typeof value === 'string' && Object.hasOwn(rule.scopes, value);
+    return isKnown ? rule.scopes[value] : rule.otherwise;
   }
 
-  /** What holds everywhere. */
+  /** The first phase. */
   function decideGlobally(token: Parameters<Policy['decide']>[0], tool: string, args: Args): Verdict {
     if (deny.includes(tool))
       return refuse('endpoint_forbidden', `The tool "${tool}" is switched off for now.`);
@@ -109,9 +127,9 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
       return refuse('missing_scope', `This needs the scope "${scope}", which the key does not have.`, scope);
     }
     const kind = kindOf(token);
-    const reachable = kinds[kind];
-    if (reachable !== undefined && !reachable.includes(tool)) {
-      return refuse('oauth_only', `${KINDS[kind]} cannot call "${tool}".`, scope);
+    const callableTools = kinds[kind];
+    if (callableTools !== undefined && !callableTools.includes(tool)) {
+      return refuse('oauth_only', `${KIND_NAMES[kind]} cannot call "${tool}".`, scope);
     }
     return { allowed: true, scope };
   }
@@ -129,11 +147,11 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
       const resource = await options.resolveResource(tool, args);
       if (resource === undefined) return verdict;
       const { scope } = verdict;
-      const own = await options.effectiveScopes(token.subject, resource);
-      if (!lookingScopes.includes(scope) && !own.canManage) {
+      const effective = await options.effectiveScopes(token.subject, resource);
+      if (!lookingScopes.includes(scope) && !effective.canManage) {
         return refuse('endpoint_forbidden', 'You may look at this, and not change it.', scope);
       }
-      if (!covers(own.scopes, scope, implies)) {
+      if (!covers(effective.scopes, scope, implies)) {
         return refuse('resource_scope', `This needs the scope "${scope}" on what the call is about.`, scope);
       }
       return verdict;
@@ -141,19 +159,19 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
   };
 }
 
-const KINDS: Record<CredentialKind, string> = {
+const KIND_NAMES: Record<CredentialKind, string> = {
   anonymous: 'An agent that nobody vouches for',
   claimed: 'An agent',
-  personal: "A human's own key",
+  personal: "A human's effective key",
 };
 
-/** Whose credential it is. */
+/** Returns the kind of a credential. */
 export function kindOf(token: Pick<VerifiedToken, 'agentId' | 'owner'>): CredentialKind {
   if (token.agentId === undefined) return 'personal';
   return token.owner === undefined ? 'anonymous' : 'claimed';
 }
 
-/** All scopes that a rule can ask for. */
+/** Returns all scopes that a rule can require. */
 function scopesOfRule(rule: ToolRule): string[] {
   return typeof rule === 'string' ? [rule] : [...Object.values(rule.scopes), rule.otherwise ?? []].flat();
 }
@@ -162,7 +180,7 @@ function refuse(reason: Reason, message: string, scope?: string): Verdict {
   return { allowed: false, reason, message, scope };
 }
 
-/** Own members only: an argument must not be able to name what every object has. */
+/** Reads own members only: a rule must not be decided by a member that every object inherits. */
 function valueAt(args: Args, path: string): unknown {
   let value: unknown = args;
   for (const name of path.split('/')) {

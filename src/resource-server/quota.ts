@@ -2,31 +2,42 @@ import type { AuthorizationServerClient } from './authority.ts';
 import { unavailable } from './errors.ts';
 import type { VerifiedToken } from './token.ts';
 
-/** What came of counting an action: what is left, or what to answer. */
+/** Whether an action is allowed: with how many are left, or with what to respond. */
 export type QuotaResult =
-  | { allowed: true; remaining: number; resetsAt: string }
   | {
-      allowed: false;
-      /** 402: a human who vouches for the agent unlocks more. 429: nothing does, until `resetsAt`. */
-      status: 402 | 429;
-      error: 'claim_required' | 'rate_limited';
-      message: string;
-      /** Seconds until the quota begins anew. */
-      retryAfter: number;
+      allowed: true;
+      /** How many more actions are allowed until `resetsAt`. */
+      remaining: number;
       /** ISO 8601. */
       resetsAt: string;
-      /** Where the human does that. */
+    }
+  | {
+      allowed: false;
+      /** The HTTP status. 402: a higher quota applies once a human claims the agent. 429: wait until `resetsAt`. */
+      status: 402 | 429;
+      error: 'claim_required' | 'rate_limited';
+      /** For the client. */
+      message: string;
+      /** Seconds until `resetsAt`. */
+      retryAfter: number;
+      /** When the quota is full again; ISO 8601. */
+      resetsAt: string;
+      /** The URL at which the human claims the agent. */
       verificationUri: string | undefined;
     };
 
-/** Counts one action at the authority, in one guarded step: of many at once, no more than are left are allowed. */
+/**
+ * Consumes one use at the authorization server, atomically: concurrent calls never exceed the quota.
+ *
+ * @throws VerificationError `unavailable`
+ */
 export async function consumeQuota(
-  authority: AuthorizationServerClient,
+  client: AuthorizationServerClient,
   token: VerifiedToken,
   action: string,
 ): Promise<QuotaResult> {
-  const answer = await authority.post('/resource/quota', { key_id: token.keyId, action });
-  const { allowed, tier, max, remaining, resets_at: resetsAt, verification_uri: uri } = answer;
+  const answer = await client.post('/resource/quota', { key_id: token.keyId, action });
+  const { allowed, tier, max, remaining, resets_at: resetsAt, verification_uri: verificationUri } = answer;
   if (typeof allowed !== 'boolean' || typeof remaining !== 'number' || typeof resetsAt !== 'string') {
     throw unavailable(new Error('the answer of the authority about a quota has another shape'));
   }
@@ -41,6 +52,6 @@ export async function consumeQuota(
       : `All ${max} of this month are used.`,
     retryAfter: Math.max(1, Math.ceil((Date.parse(resetsAt) - Date.now()) / 1000)),
     resetsAt,
-    verificationUri: typeof uri === 'string' ? uri : undefined,
+    verificationUri: typeof verificationUri === 'string' ? verificationUri : undefined,
   };
 }

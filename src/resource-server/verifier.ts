@@ -8,62 +8,73 @@ import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
 import { invalidToken, unavailable } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow.ts';
 import { consumeQuota, type QuotaResult } from './quota.ts';
-
 import type { VerifiedToken } from './token.ts';
+
+/** The options of createVerifier(). */
 export interface VerifierOptions extends AuthorizationServerOptions {
-  /** The URL that names this resource server, as it was added at the authority. */
+  /** The URL of this resource server, as it was added by `vouchsafe resource add`. */
   resource: string;
-  /** How long an answer is used again; at most 60, the default. 0: ask each time. */
+  /** How many seconds a verified credential is cached: 0 to 60, default 60. With 0 none is cached. */
   cacheSeconds?: number;
-  /** How many are kept; default 100,000. */
+  /** How many results are cached; default 100,000. */
   cacheMax?: number;
-  /** Whether to follow the authority's events, so that a revoked key stops working within a second; default true. */
+  /**
+   * Whether to follow the events of the authorization server; default true. A revoked key then stops working within a second.
+   * Without the events, or while the stream is broken, it may work for `cacheSeconds`.
+   */
   follow?: boolean;
   /**
-   * An agent was merged: its data belongs to another account from now on. Called again if it throws; after a restart with
-   * `cursor` perhaps for merges of its last seconds, too: know them by `eventId`.
+   * Called when an agent was merged: the data of account `from` belongs to account `to` from now on. Called again if it throws.
+   * After a restart with `cursor`, it may be called again for merges of the last seconds: recognize those by `eventId`.
    */
   onMerge?: (merge: { from: string; to: string; agentId: string; eventId: string }) => Promise<void> | void;
-  /** Where to go on after a restart, so that no merge is missed. */
+  /** Stores the position in the events, so that no merge is missed during a restart. */
   cursor?: Cursor;
-  /** Told what is wrong between here and the authority; default: nobody. */
+  /** Called, for your log, when a request to the authorization server, the event stream, `onMerge` or `cursor` fails. */
   onError?: (error: unknown) => void;
 }
 
+/** Verifies credentials for one resource. */
 export interface Verifier {
+  /** The URL of the authorization server, without a trailing slash. */
   readonly issuer: string;
+  /** The URL of this resource server. */
   readonly resource: string;
   /**
-   * Who stands behind a credential.
+   * Verifies a credential, from the cache or by introspection (RFC 7662).
    *
-   * @throws VerificationError `invalid_token` (401), or `unavailable` (503) while nobody can say: that is neither yes nor no
+   * @param token a key or access token, without the word `Bearer`
+   * @throws VerificationError `invalid_token` (401), or `unavailable` (503) while the authorization server cannot be asked; the
+   * credential is then neither valid nor invalid
    */
   verify(token: string): Promise<VerifiedToken>;
   /**
-   * Counts one action of the account behind a credential; the quotas stand in the authority's configuration.
+   * Consumes one use of a quota of the account behind a credential. Quotas are configured at the authorization server.
    *
-   * @throws VerificationError `unavailable` while nobody can count
+   * @param action the name of the quota
+   * @returns whether the action is allowed, and how many are left or what to respond
+   * @throws VerificationError `unavailable` if the use cannot be counted, or no quota has this name
    */
   consumeQuota(token: VerifiedToken, action: string): Promise<QuotaResult>;
-  /** Stops following; the verifier goes on working, with answers up to `cacheSeconds` old. */
+  /** Stops following events. The verifier still works, but revocations take effect within `cacheSeconds` only. */
   close(): void;
 }
 
-/** An invented key is asked about once in so long. */
+/** How long an invalid credential is cached: it is introspected at most once in this time. */
 const UNKNOWN_MS = 2000;
 const CACHE_SECONDS_MAX = 60;
 
-/** An answer, and until when it is used again (epoch ms); without a token it was no. */
-interface Known {
+/** A cached result, and until when it is used (epoch ms). Without a token, the credential is invalid. */
+interface CachedResult {
   token: VerifiedToken | undefined;
   until: number;
 }
 
 /**
- * A verifier for one resource: what it remembers first; of anything else the checksum, and then one question to the authority,
- * however many callers wait for it (S-102, S-103, R-29).
+ * Creates a verifier for one resource. It answers from its cache if it can. Otherwise it checks the checksum of the credential,
+ * and sends one introspection request, which concurrent calls share (S-102, S-103, R-29).
  *
- * @throws Error for options that cannot be right
+ * @throws Error if an option is not valid
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const {
@@ -74,28 +85,28 @@ export function createVerifier(options: VerifierOptions): Verifier {
     onError = () => {},
   } = options;
   checkOptions(options);
-  const authority = createAuthorizationServerClient(options);
-  const known = new LRUCache<string, Known>({ max: cacheMax });
-  const asking = new Map<string, { answer: Promise<VerifiedToken | undefined>; isStale: boolean }>();
+  const client = createAuthorizationServerClient(options);
+  const cache = new LRUCache<string, CachedResult>({ max: cacheMax });
+  const inFlight = new Map<string, { result: Promise<VerifiedToken | undefined>; isStale: boolean }>();
 
-  async function ask(hash: string, token: string): Promise<VerifiedToken | undefined> {
-    const waiting = asking.get(hash);
-    if (waiting !== undefined && !waiting.isStale) return waiting.answer;
-    const mine = { answer: introspect(authority, resource, token), isStale: false };
-    asking.set(hash, mine);
+  async function introspectOnce(hash: string, token: string): Promise<VerifiedToken | undefined> {
+    const running = inFlight.get(hash);
+    if (running !== undefined && !running.isStale) return running.result;
+    const started = { result: introspect(client, resource, token), isStale: false };
+    inFlight.set(hash, started);
     try {
-      const verified = await mine.answer;
-      // What was said before a revocation is no longer true after it.
-      if (!mine.isStale && cacheSeconds > 0) known.set(hash, remember(verified, cacheSeconds));
+      const verified = await started.result;
+      // A result from before a revocation must not be cached after it.
+      if (!started.isStale && cacheSeconds > 0) cache.set(hash, toCachedResult(verified, cacheSeconds));
       return verified;
     } finally {
-      if (asking.get(hash) === mine) asking.delete(hash);
+      if (inFlight.get(hash) === started) inFlight.delete(hash);
     }
   }
 
-  async function askAbout(hash: string, token: string): Promise<VerifiedToken> {
+  async function introspectWellFormed(hash: string, token: string): Promise<VerifiedToken> {
     if (!isWellFormed(token)) throw invalidToken();
-    const verified = await ask(hash, token).catch((error) => {
+    const verified = await introspectOnce(hash, token).catch((error) => {
       onError(error);
       throw error;
     });
@@ -103,16 +114,16 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return verified;
   }
 
-  function drop(event: ResourceEvent): void {
+  function invalidate(event: ResourceEvent): void {
     for (const hash of event.token_hashes) {
-      known.delete(hash);
-      const waiting = asking.get(hash);
-      if (waiting !== undefined) waiting.isStale = true;
+      cache.delete(hash);
+      const running = inFlight.get(hash);
+      if (running !== undefined) running.isStale = true;
     }
   }
 
-  async function handle(event: ResourceEvent): Promise<void> {
-    drop(event);
+  async function handleEvent(event: ResourceEvent): Promise<void> {
+    invalidate(event);
     if (event.type !== 'account_merged') return;
     await onMerge?.({
       from: event.merged_from!,
@@ -122,26 +133,26 @@ export function createVerifier(options: VerifierOptions): Verifier {
     });
   }
 
-  /** What was remembered before the stream stood may have ended unheard. */
-  function begin(): void {
-    known.clear();
-    for (const waiting of asking.values()) waiting.isStale = true;
+  /** Drops what was cached before the stream opened: a revocation may have been missed. */
+  function clearCache(): void {
+    cache.clear();
+    for (const running of inFlight.values()) running.isStale = true;
   }
 
-  const handlers = { begin, handle, report: onError };
-  const following = options.follow === false ? undefined : follow(authority, options.cursor, handlers);
+  const handlers = { begin: clearCache, handle: handleEvent, report: onError };
+  const following = options.follow === false ? undefined : follow(client, options.cursor, handlers);
 
   return {
     issuer: options.issuer.replace(/\/$/, ''),
     resource,
     verify(token) {
-      // What is remembered needs no second look at its checksum; all that is asked about does.
+      // The checksum of a cached credential needs no second check; introspectWellFormed() checks the others.
       const hash = token.length <= LENGTH_MAX ? hashToken(token) : '';
-      const found = known.get(hash);
-      if (found === undefined || found.until <= Date.now()) return askAbout(hash, token);
+      const found = cache.get(hash);
+      if (found === undefined || found.until <= Date.now()) return introspectWellFormed(hash, token);
       return found.token === undefined ? Promise.reject(invalidToken()) : Promise.resolve(found.token);
     },
-    consumeQuota: (token, action) => consumeQuota(authority, token, action),
+    consumeQuota: (token, action) => consumeQuota(client, token, action),
     close: () => following?.stop(),
   };
 }
@@ -156,23 +167,23 @@ function checkOptions({ issuer, resource, clientId, clientSecret, cacheSeconds =
   }
 }
 
-function remember(verified: VerifiedToken | undefined, cacheSeconds: number): Known {
+function toCachedResult(verified: VerifiedToken | undefined, cacheSeconds: number): CachedResult {
   const now = Date.now();
   if (verified === undefined) return { token: undefined, until: now + UNKNOWN_MS };
   return { token: verified, until: Math.min(now + cacheSeconds * 1000, verified.expiresAt * 1000) };
 }
 
-/** One question (RFC 7662). Undefined: not active, or not for this resource. */
+/** Introspects a token (RFC 7662 section 2). @returns undefined if it is not active, or not for this resource */
 async function introspect(
-  authority: AuthorizationServerClient,
+  client: AuthorizationServerClient,
   resource: string,
   token: string,
 ): Promise<VerifiedToken | undefined> {
-  const answer = await authority.post('/oauth2/introspect', { token });
-  if (answer.active === false) return undefined;
-  const { sub, scope, aud, exp, jti, agent_id, owner, merged_from } = answer;
+  const response = await client.post('/oauth2/introspect', { token });
+  if (response.active === false) return undefined;
+  const { sub, scope, aud, exp, jti, agent_id, owner, merged_from } = response;
   const isShaped =
-    answer.active === true &&
+    response.active === true &&
     typeof sub === 'string' &&
     typeof scope === 'string' &&
     typeof aud === 'string' &&

@@ -1,13 +1,16 @@
 import type { Tx } from './engine/db.ts';
 
+/** An account of a human, or an agent's own. */
 export interface AccountRow {
   id: string;
   kind: 'human' | 'agent';
+  /** Canonical; null for an agent's account, and after the account ended. */
   mailbox: string | null;
+  /** The owner's account of a linked agent. */
   parentId: string | null;
 }
 
-/** An agent's own account; `parentId` where a human already stands behind it. */
+/** Inserts an agent's own account. @param parentId the owner's account; null: the agent has no owner */
 export async function insertAgentAccount(
   tx: Tx,
   id: string,
@@ -21,7 +24,7 @@ export async function insertAgentAccount(
   ]);
 }
 
-/** Creates the human's account unless the mailbox has one; returns whether it did. Of two at once, one does. */
+/** Inserts a human's account unless the mailbox has one; returns whether it did. Of concurrent calls, one does. */
 export async function insertHumanAccount(tx: Tx, id: string, mailbox: string, now: number): Promise<boolean> {
   const inserted = await tx.run(
     `INSERT INTO accounts (id, kind, mailbox, created_at) VALUES (?, 'human', ?, ?) ON CONFLICT DO NOTHING`,
@@ -30,23 +33,29 @@ export async function insertHumanAccount(tx: Tx, id: string, mailbox: string, no
   return inserted === 1;
 }
 
+/** Finds the account of a canonical mailbox. */
 export function findAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: string } | undefined> {
   return tx.get('SELECT id FROM accounts WHERE mailbox = ?', [mailbox]);
 }
 
-/** The account of a mailbox, which until the transaction ends nobody deletes: whatever is put into it is not lost with it. */
+/**
+ * Locks the account of a canonical mailbox. Until the transaction ends, no other one ends the account, so nothing that
+ * is added to it gets lost.
+ *
+ * @returns undefined where the mailbox has no account
+ */
 export function lockAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: string } | undefined> {
   return tx.get('UPDATE accounts SET kind = kind WHERE mailbox = ? AND ended_at IS NULL RETURNING id', [
     mailbox,
   ]);
 }
 
-/** The same by its id; says whether it is there and not ended. */
+/** Locks an account by its id, as lockAccountByMailbox() does; returns whether it exists and has not ended. */
 export async function lockAccount(tx: Tx, id: string): Promise<boolean> {
   return (await tx.run('UPDATE accounts SET kind = kind WHERE id = ? AND ended_at IS NULL', [id])) === 1;
 }
 
-/** Ends a human's account and forgets its mailbox, once; of two at once, one does. */
+/** Ends a human's account and removes its mailbox; of concurrent calls, one returns 1 and the others 0. */
 export function updateAccountEnded(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE accounts SET ended_at = ?, mailbox = NULL WHERE id = ? AND ended_at IS NULL', [
     now,
@@ -54,7 +63,7 @@ export function updateAccountEnded(tx: Tx, id: string, now: number): Promise<num
   ]);
 }
 
-/** Gives an agent's own account back to it: as if it had never been merged or linked. */
+/** Restores an agent's own account to its state before the agent was merged or linked. */
 export function updateAccountReleased(tx: Tx, id: string): Promise<number> {
   return tx.run(
     `UPDATE accounts SET parent_id = NULL, merged_into = NULL, ended_at = NULL WHERE id = ? AND kind = 'agent'`,
@@ -62,15 +71,15 @@ export function updateAccountReleased(tx: Tx, id: string): Promise<number> {
   );
 }
 
-/** Ends an agent's own account in favour of another, once. */
-export function updateAccountMerged(tx: Tx, id: string, into: string, now: number): Promise<number> {
+/** Ends an agent's own account and records the account that it was merged into, once. */
+export function updateAccountMerged(tx: Tx, id: string, targetId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE accounts SET merged_into = ?, ended_at = ? WHERE id = ? AND kind = 'agent' AND ended_at IS NULL`,
-    [into, now, id],
+    [targetId, now, id],
   );
 }
 
-/** Gives an agent's own account a parent, once. */
+/** Links an agent's own account to the account of its owner, once. */
 export function updateAccountLinked(tx: Tx, id: string, parentId: string): Promise<number> {
   return tx.run(
     `UPDATE accounts SET parent_id = ?

@@ -3,19 +3,21 @@ import type { Db, Tx } from './engine/db.ts';
 import { PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
 import type { ClaimMode, RegistrationKind } from './registrations.ts';
 
+/** An agent. It works in one account at a time. */
 export interface AgentRow {
   id: string;
   accountId: string;
+  /** The agent's own account before it was merged. */
   mergedFrom: string | null;
   registrationId: string;
   name: string | null;
   createdAt: number;
   revokedAt: number | null;
-  /** Since when it has the owner it has; null: nobody's. */
+  /** Since when it has its current owner; null: it has no owner. */
   ownedAt: number | null;
-  /** What its owner left it; null: nothing was taken. */
+  /** The scopes to which its owner restricted it, separated by spaces; null: no restriction. */
   scope: string | null;
-  /** When and where it last got a token. */
+  /** When and from where it was last issued a token. */
   seenAt: number | null;
   seenFrom: string | null;
 }
@@ -41,36 +43,36 @@ export function findAgent(db: Pick<Tx, 'get'>, id: string): Promise<AgentRow | u
   return db.get(`SELECT ${COLUMNS} FROM agents WHERE id = ?`, [id]);
 }
 
-/** Moves an agent into its new owner's account, remembering the one it leaves; only if it still is where it was. */
+/** Moves an agent from its account into its new owner's and records the old one; only if it is still there. */
 export function updateAgentMerged(
   tx: Tx,
   id: string,
-  from: string,
-  to: string,
+  fromId: string,
+  toId: string,
   now: number,
 ): Promise<number> {
   return tx.run(
     `UPDATE agents SET account_id = ?, merged_from = account_id, owned_at = ?
      WHERE id = ? AND account_id = ? AND revoked_at IS NULL`,
-    [to, now, id, from],
+    [toId, now, id, fromId],
   );
 }
 
-/** Notes that an agent, which stays in its account, has an owner now. */
+/** Records that an agent has an owner now; the agent stays in its account. */
 export function updateAgentOwned(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE agents SET owned_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
 }
 
-/** Lets an agent go on without owner, in an account of its own; only if it still is where it was. */
-export function updateAgentReleased(tx: Tx, id: string, from: string, to: string): Promise<number> {
+/** Removes the owner of an agent and moves it from one account to its own; only if it is still in the first. */
+export function updateAgentReleased(tx: Tx, id: string, fromId: string, toId: string): Promise<number> {
   return tx.run(
     `UPDATE agents SET account_id = ?, merged_from = NULL, owned_at = NULL
      WHERE id = ? AND account_id = ? AND owned_at IS NOT NULL AND revoked_at IS NULL`,
-    [to, id, from],
+    [toId, id, fromId],
   );
 }
 
-/** Notes what an agent's owner leaves it: nothing that it gets later is wider. Null: nothing is taken from it. */
+/** Restricts an agent and its later credentials to scopes, separated by spaces; null: removes the restriction. */
 export function updateAgentScope(tx: Tx, id: string, scope: string | null): Promise<number> {
   return tx.run('UPDATE agents SET scope = ? WHERE id = ?', [scope, id]);
 }
@@ -80,20 +82,22 @@ export function updateAgentName(tx: Tx, id: string, name: string): Promise<numbe
 }
 
 /**
- * Makes whatever else changes this agent's keys wait until the transaction ends: who reads them now and writes next would
- * otherwise miss the one that is being made. Says whether the agent is there and not revoked.
+ * Locks an agent: every other transaction that locks it to change its keys waits until this one ends. Without the lock,
+ * a transaction that reads the keys and then changes them would miss a key that another one inserts meanwhile.
+ *
+ * @returns whether the agent exists and is not revoked
  */
 export async function lockAgent(tx: Tx, id: string): Promise<boolean> {
   return (await tx.run('UPDATE agents SET name = name WHERE id = ? AND revoked_at IS NULL', [id])) === 1;
 }
 
-/** The same as holdAgent, for an agent that gets a token, which counts as a use. */
+/** Locks an agent as lockAgent() does, and records when and from where it is issued a token. */
 export async function updateAgentSeen(tx: Tx, id: string, now: number, from: string): Promise<boolean> {
   const sql = 'UPDATE agents SET seen_at = ?, seen_from = ? WHERE id = ? AND revoked_at IS NULL';
   return (await tx.run(sql, [now, from, id])) === 1;
 }
 
-/** The agents of a human: merged into their account, or in accounts linked to it. Newest owned first. */
+/** Lists the agents of an owner, merged into their account or linked to it, newest owned first. */
 export function listOwnedAgents(db: Pick<Db, 'all'>, ownerId: string): Promise<AgentRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM agents WHERE ${OWNED} ORDER BY owned_at DESC, id DESC`, [
     ownerId,
@@ -102,17 +106,17 @@ export function listOwnedAgents(db: Pick<Db, 'all'>, ownerId: string): Promise<A
 }
 
 /**
- * A page of them, newest owned first.
+ * Lists a page of an owner's agents, newest owned first.
  *
- * @param before the last of the page before
- * @param overSince agents under hosts that were registered then, or before, have come to their end (epoch ms)
+ * @param before the last agent of the previous page; undefined: the first page
+ * @param lifetimeStart epoch ms; agents that registered under a host by then are past their absolute lifetime
  */
 export function listOwnedPage(
   db: Pick<Db, 'all'>,
   ownerId: string,
   filter: ListFilter,
   before: { ownedAt: number; id: string } | undefined,
-  overSince: number,
+  lifetimeStart: number,
   limit: number,
 ): Promise<AgentRow[]> {
   return db.all(
@@ -127,14 +131,14 @@ export function listOwnedPage(
       before?.ownedAt ?? Number.MAX_SAFE_INTEGER,
       before?.id ?? '~',
       ...searchParams(filter),
-      overSince,
+      lifetimeStart,
       stateParam(filter),
       limit,
     ],
   );
 }
 
-/** The names of the agents of a page. */
+/** Finds the names of the agents of a page, by id. */
 export async function listAgentNames(
   db: Pick<Db, 'all'>,
   ids: readonly string[],
@@ -146,7 +150,7 @@ export async function listAgentNames(
   return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
-/** One of a human's. */
+/** Finds an agent of an owner; undefined also for an agent of another owner. */
 export function findOwnedAgent(
   db: Pick<Tx, 'get'>,
   ownerId: string,
@@ -155,11 +159,12 @@ export function findOwnedAgent(
   return db.get(`SELECT ${COLUMNS} FROM agents WHERE id = ? AND ${OWNED}`, [id, ownerId, ownerId]);
 }
 
+/** Revokes an agent; of concurrent calls, one returns 1 and the others 0. */
 export function updateAgentRevoked(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE agents SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
 }
 
-/** An agent with what it came by: all that its state is computed from. */
+/** An agent with its registration, owner, claim and newest attempt: everything from which its state is computed. */
 export interface DescribedAgentRow
   extends Pick<
     AgentRow,
@@ -168,29 +173,30 @@ export interface DescribedAgentRow
   registrationKind: RegistrationKind;
   mode: ClaimMode | null;
   registrationExpiresAt: number;
-  /** The human's account behind the one that it works in. */
+  /** The owner's account; null: the agent has no owner. */
   ownerId: string | null;
   ownerMailbox: string | null;
-  /** Null: it has no claim of its own. */
+  /** Null: the registration has no claim. */
   claimExpiresAt: number | null;
   claimClaimedAt: number | null;
   claimEndedAt: number | null;
-  /** The newest attempt at its claim, the live one if there is one; null: none. */
+  /** Of the active attempt of the claim or, without one, of the newest; null: there is none. */
   attemptMailbox: string | null;
   attemptEndedAt: number | null;
   codeExpiresAt: number | null;
-  /** The newest mail of that attempt. */
+  /** Of the newest mail of that attempt, like `mailDeadAt`. */
   mailSentAt: number | null;
-  /** When an agent under a host was registered there, which its whole life counts from. */
+  /** Start of the absolute lifetime of an agent under a host: when it registered there. Null: it is under no host. */
   hostedSince: number | null;
   mailDeadAt: number | null;
 }
 
+/** Number of agents that listDescribedAgents() returns at most. */
 export const DESCRIBED_PAGE = 100;
 
-/** Agents after an id, oldest first, DESCRIBED_PAGE at most. */
+/** Lists agents after an id, oldest first, at most DESCRIBED_PAGE. */
 export function listDescribedAgents(db: Pick<Db, 'all'>, after: string): Promise<DescribedAgentRow[]> {
-  // How many is said in the text: a planner that does not know it expects many, and reads whole tables for them.
+  // The limit is part of the text: for a parameter, a planner expects many rows and reads whole tables.
   return db.all(`${DESCRIBED} WHERE a.id > ? ORDER BY a.id LIMIT ${DESCRIBED_PAGE}`, [after]);
 }
 

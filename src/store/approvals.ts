@@ -1,13 +1,15 @@
 import type { Tx } from './engine/db.ts';
 
-/** A question to a human about an agent under a host. */
+/** A connection request: an agent under a host asks a human for approval. */
 export interface ApprovalRow {
   id: string;
   agentId: string;
   method: 'device_authorization' | 'ciba';
-  /** Whom the mail went to. */
+  /** The recipient of the mail; null: no mail was sent. */
   mailbox: string | null;
+  /** A MAC to find the request by its code; the code itself is derived, not stored. */
   codeMac: string;
+  /** As the agent wrote it: unverified, like `bindingMessage`. */
   reason: string | null;
   bindingMessage: string | null;
   origin: string;
@@ -16,6 +18,7 @@ export interface ApprovalRow {
   decidedAt: number | null;
 }
 
+/** Inserts an open connection request. */
 export async function insertApproval(tx: Tx, approval: Omit<ApprovalRow, 'decidedAt'>): Promise<void> {
   await tx.run(
     `INSERT INTO approvals
@@ -40,7 +43,7 @@ export function findApproval(db: Pick<Tx, 'get'>, id: string): Promise<ApprovalR
   return db.get(`SELECT ${COLUMNS} FROM approvals WHERE id = ?`, [id]);
 }
 
-/** The open question of a code. */
+/** Finds the newest open connection request with a code. */
 export function findApprovalByCode(
   db: Pick<Tx, 'get'>,
   codeMac: string,
@@ -53,6 +56,7 @@ export function findApprovalByCode(
   );
 }
 
+/** Finds the newest open connection request of an agent. */
 export function findOpenApproval(
   db: Pick<Tx, 'get'>,
   agentId: string,
@@ -65,7 +69,7 @@ export function findOpenApproval(
   );
 }
 
-/** Decides a question, once, while it is open. */
+/** Marks an open connection request as decided; of concurrent calls, one returns 1 and the others 0. */
 export function updateApprovalDecided(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run(
     'UPDATE approvals SET decided_at = ? WHERE id = ? AND decided_at IS NULL AND expires_at > ?',
@@ -73,7 +77,7 @@ export function updateApprovalDecided(tx: Tx, id: string, now: number): Promise<
   );
 }
 
-/** Ends the open questions of an agent. */
+/** Marks all open connection requests of an agent as decided. */
 export function updateApprovalsOfAgentDecided(tx: Tx, agentId: string, now: number): Promise<number> {
   return tx.run('UPDATE approvals SET decided_at = ? WHERE agent_id = ? AND decided_at IS NULL', [
     now,

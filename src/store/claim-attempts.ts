@@ -1,38 +1,43 @@
 import type { Tx } from './engine/db.ts';
 import type { ClaimMode } from './registrations.ts';
 
+/** An attempt of a claim: one mailbox, one mode, one code or link at a time. */
 export interface AttemptRow {
   id: string;
   registrationId: string;
   mailbox: string;
   mode: ClaimMode;
+  /** The coarse network of the request. */
   origin: string;
+  /** The service secret from which the code is derived. */
   secretId: string;
+  /** The number of the code: a new code of the same attempt has the next one. */
   counter: number;
   codeExpiresAt: number;
   tries: number;
   createdAt: number;
   endedAt: number | null;
-  /** superseded, completed, revoked, denied. */
+  /** `superseded`, `completed`, `revoked` or `denied`; null: the attempt is active. */
   endReason: string | null;
-  /** What its mail carries: the code, a link that approves, or one to the page on which the code is shown. */
+  /** What its mail carries: the code, a link that approves the claim, or a link to the page that shows the code. */
   proof: 'code' | 'link' | 'page';
-  /** How the code that the page shows looks; null: it shows none. */
+  /** The format of the code that the page shows; null: it shows none. */
   reveal: 'digits' | 'letters' | null;
-  /** 1: the agent has a code that the human may type. */
+  /** 1: the agent has a code that the human may type on the page. */
   typed: number;
   typedTries: number;
   approvedAt: number | null;
-  /** When the human confirmed, and was shown the code. */
+  /** When the human confirmed, and the page showed the code. */
   revealedAt: number | null;
-  /** When the agent last asked whether its human had typed the code. */
+  /** When the agent last polled for its human to type the code. */
   polledAt: number | null;
-  /** The account that was signed in when it was approved or confirmed. */
+  /** The account that was signed in when the human approved or confirmed; null: none was. */
   confirmedBy: string | null;
-  /** The user of a provider who may act for the owner afterwards. */
+  /** The user of a provider who may act for the owner once the claim is completed. */
   principal: string | null;
 }
 
+/** Inserts an active attempt. */
 export async function insertAttempt(
   tx: Tx,
   attempt: Omit<
@@ -74,7 +79,7 @@ export function findAttempt(db: Pick<Tx, 'get'>, id: string): Promise<AttemptRow
   return db.get(`SELECT ${COLUMNS} FROM claim_attempts WHERE id = ?`, [id]);
 }
 
-/** The newest attempt of a registration, ended or not: the live one, if there is one. */
+/** Finds the active attempt of a registration or, without one, the newest attempt that has ended. */
 export function findLastAttempt(
   db: Pick<Tx, 'get'>,
   registrationId: string,
@@ -86,7 +91,7 @@ export function findLastAttempt(
   );
 }
 
-/** Ends the live attempts of a registration; returns their ids. */
+/** Ends the active attempts of a registration; returns their ids. */
 export function updateAttemptsEnded(
   tx: Tx,
   registrationId: string,
@@ -100,7 +105,7 @@ export function updateAttemptsEnded(
   );
 }
 
-/** Ends the live attempts that a user of a provider began for agents of others. */
+/** Ends the active attempts that would let a user of a provider act for an owner. */
 export function updateAttemptsOfPrincipalEnded(
   tx: Tx,
   principal: string,
@@ -113,7 +118,7 @@ export function updateAttemptsOfPrincipalEnded(
   );
 }
 
-/** The registrations, but one, that have a live attempt on a mailbox. */
+/** Lists the registrations that have an active attempt on a mailbox, except one. */
 export function listPendingOnMailbox(
   tx: Tx,
   mailbox: string,
@@ -126,7 +131,11 @@ export function listPendingOnMailbox(
   );
 }
 
-/** Marks a live attempt as approved by the owner of its mailbox, once; `counter` names the mail that was answered. */
+/**
+ * Marks an active attempt as approved by the owner of its mailbox, once.
+ *
+ * @param attempt `counter` identifies the mail whose link was used: a newer code invalidates the link
+ */
 export function updateAttemptApproved(
   tx: Tx,
   attempt: { id: string; counter: number },
@@ -140,7 +149,7 @@ export function updateAttemptApproved(
   );
 }
 
-/** Notes that the human confirmed a live attempt and is shown its code, with the account that was signed in; the first time counts. */
+/** Records, once, that the human confirmed an active attempt and sees its code; `confirmedBy` as in AttemptRow. */
 export function updateAttemptRevealed(
   tx: Tx,
   id: string,
@@ -154,7 +163,11 @@ export function updateAttemptRevealed(
   );
 }
 
-/** Counts a guess at the code that the human types, before it is compared; says whether there was one left. */
+/**
+ * Counts a guess at the code that the human types, before the caller compares it.
+ *
+ * @returns the guesses counted so far; undefined: the attempt takes none, or none any more
+ */
 export function incrementTypedTries(
   tx: Tx,
   id: string,
@@ -169,7 +182,11 @@ export function incrementTypedTries(
   );
 }
 
-/** Notes that the agent asks whether its human has typed the code, unless it did so a moment ago. */
+/**
+ * Records that the agent polls for its human to type the code.
+ *
+ * @param notAfter epoch ms; where the previous poll was later, the agent polls too fast: returns 0
+ */
 export function updateAttemptPolled(tx: Tx, id: string, now: number, notAfter: number): Promise<number> {
   return tx.run(
     'UPDATE claim_attempts SET polled_at = ? WHERE id = ? AND (polled_at IS NULL OR polled_at <= ?)',
@@ -177,7 +194,7 @@ export function updateAttemptPolled(tx: Tx, id: string, now: number, notAfter: n
   );
 }
 
-/** Replaces the code of a live attempt by the next one, if nobody else just did. */
+/** Replaces the code of an active attempt by the next one; of concurrent calls, one returns 1 and the others 0. */
 export function updateAttemptCode(
   tx: Tx,
   attempt: { id: string; counter: number },

@@ -1,15 +1,18 @@
 import type { Tx } from './engine/db.ts';
 
+/** A claim: the right, held by its claim token, to have a registration claimed. */
 export interface ClaimRow {
   tokenHash: Buffer;
   registrationId: string;
   expiresAt: number;
+  /** Codes issued over the life of the claim. */
   codes: number;
+  /** Guesses counted over the life of the claim. */
   guesses: number;
   claimedAt: number | null;
   endedAt: number | null;
   endReason: string | null;
-  /** By what the agent collected what it gave, where it may ask again for a while. */
+  /** How the agent collected its credential, where it may request it again for a while; null: it may not. */
   collectedBy: 'grant' | null;
 }
 
@@ -35,8 +38,11 @@ export function findClaimByRegistration(
 }
 
 /**
- * Takes one code from the claim's own budget, if the claim is open. Its row is the lock behind which everything that happens
- * to one claim waits for this row, so this comes first in every transaction that starts or completes one.
+ * Counts one code against the claim's own limit. The statement locks the claim's row, for which every other change of
+ * the claim waits. So it comes before all other changes of the claim (order of locks:
+ * docs/adr/0003-two-engines-one-sql.md).
+ *
+ * @returns false where the claim is not open or has had all its codes
  */
 export async function incrementClaimCodes(
   tx: Tx,
@@ -51,7 +57,12 @@ export async function incrementClaimCodes(
   return changed === 1;
 }
 
-/** Counts a guess against the claim's whole life, before it is compared (S-04). */
+/**
+ * Counts a guess against the claim's own limit, before the code is compared (S-04). It locks the claim's row like
+ * incrementClaimCodes().
+ *
+ * @returns false where the claim is not open or no guess is left
+ */
 export async function incrementClaimGuesses(
   tx: Tx,
   tokenHash: Buffer,
@@ -65,6 +76,7 @@ export async function incrementClaimGuesses(
   return changed === 1;
 }
 
+/** Marks an open claim as completed; of concurrent calls, one returns 1 and the others 0. */
 export function updateClaimCompleted(
   tx: Tx,
   tokenHash: Buffer,
@@ -79,7 +91,7 @@ export function updateClaimCompleted(
   ]);
 }
 
-/** Puts a new claim in the place of a registration's old one, whose token and codes are dead from now on. */
+/** Replaces the claim of a registration: the old claim token and its codes stop working. */
 export async function replaceClaim(
   tx: Tx,
   claim: { tokenHash: Buffer; registrationId: string; now: number; expiresAt: number },
@@ -88,7 +100,7 @@ export async function replaceClaim(
   await insertClaim(tx, claim);
 }
 
-/** Ends the claim of a registration, if it is still open. */
+/** Ends the claim of a registration, unless it was completed or has ended. */
 export function updateClaimEnded(
   tx: Tx,
   registrationId: string,
@@ -102,7 +114,7 @@ export function updateClaimEnded(
   );
 }
 
-/** Takes back that a claim was completed: it is over, and its token of no use any more. */
+/** Reverts the completion of a claim and ends it: the agent was released, and the claim token no longer works. */
 export function updateClaimReleased(tx: Tx, registrationId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE claims SET claimed_at = NULL, ended_at = ?, end_reason = 'released' WHERE registration_id = ?`,

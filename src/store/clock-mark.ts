@@ -1,23 +1,31 @@
 import type { Tx } from './engine/db.ts';
 
-/** The latest time that a service on this database has known, epoch ms. */
+/** Finds the latest time that a service on this database has recorded, epoch ms; undefined: none has. */
 export async function findClockMark(db: Pick<Tx, 'get'>): Promise<number | undefined> {
   return (await db.get<{ at: number }>('SELECT at FROM clock_mark WHERE id = 1'))?.at;
 }
 
-/** @param lowers whether time was set back: otherwise another service may have known a later one */
-export async function upsertClockMark(tx: Tx, at: number, lowers: boolean): Promise<void> {
+/**
+ * Records the time of the service's clock.
+ *
+ * @param at epoch ms
+ * @param isSetBack whether the clock was set back: only then an earlier time replaces a later one, which may be that of
+ * another service
+ */
+export async function upsertClockMark(tx: Tx, at: number, isSetBack: boolean): Promise<void> {
   await tx.run(
     `INSERT INTO clock_mark (id, at) VALUES (1, ?)
-     ON CONFLICT (id) DO UPDATE SET at = excluded.at ${lowers ? '' : 'WHERE clock_mark.at < excluded.at'}`,
+     ON CONFLICT (id) DO UPDATE SET at = excluded.at ${isSetBack ? '' : 'WHERE clock_mark.at < excluded.at'}`,
     [at],
   );
 }
 
 /**
- * Ends the codes of a table that were over at a time, up to `limit` rows on from an id.
+ * Marks codes that had expired at a time as expired at any time, so that they stay expired when the clock is set back.
+ * One call covers up to `limit` rows after an id.
  *
- * @returns the id to go on from; undefined: that was all
+ * @param past epoch ms
+ * @returns the id to continue from; undefined: no rows are left
  */
 export async function endCodesBefore(
   tx: Tx,

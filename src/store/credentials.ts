@@ -5,9 +5,9 @@ import { PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
 export interface CredentialRow {
   hash: Buffer;
   id: string;
-  /** `token`: short-lived, got for an assertion. */
+  /** `token`: a short-lived access token, issued for an assertion. */
   kind: 'key' | 'token';
-  /** Null: a key of the human's own. */
+  /** Null: a personal key of a human. */
   agentId: string | null;
   accountId: string;
   name: string | null;
@@ -19,13 +19,14 @@ export interface CredentialRow {
   expiresAt: number | null;
   revokedAt: number | null;
   lastUsedAt: number | null;
-  /** Where that was, in words. */
+  /** Where it was last used, as text for its owner. */
   lastUsedFrom: string | null;
+  /** 1: its first use revokes the keys that it supersedes. */
   retiresOthers: number;
   supersededBy: string | null;
 }
 
-/** Of a key what decides whether, for whom and for what it works. */
+/** The columns that decide whether a credential is active, and for which agent, account, scopes and audiences. */
 export interface BearerRow
   extends Pick<
     CredentialRow,
@@ -42,7 +43,7 @@ export interface BearerRow
   > {
   agentRevokedAt: number | null;
   agentMergedFrom: string | null;
-  /** The human's account: the key's own, or the one that it is linked to. */
+  /** The human's account: the credential's own, or the parent of it; null: it has no owner. */
   ownerId: string | null;
 }
 
@@ -77,8 +78,8 @@ export async function insertCredential(
 }
 
 /**
- * The one lookup of the hot path: by the hash of the secret, which is the primary key. No column more than is needed, and
- * subselects instead of joins: SQLite answers them in a quarter of the time.
+ * Finds a key or token by the hash of its secret, the primary key. Every authenticated request runs this statement. So
+ * it reads no more columns than needed, and uses subselects: on SQLite joins take four times as long.
  */
 export function findBearerByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<BearerRow | undefined> {
   return db.get(
@@ -96,7 +97,7 @@ export function listCredentials(db: Pick<Db, 'all'>, agentId: string): Promise<C
   return db.all(`SELECT ${COLUMNS} FROM credentials c WHERE c.agent_id = ? ORDER BY c.id`, [agentId]);
 }
 
-/** Ends the tokens of an agent, and leaves its keys. */
+/** Revokes the access tokens of an agent and leaves its keys. */
 export function updateTokensOfAgentRevoked(tx: Tx, agentId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE credentials SET revoked_at = ? WHERE agent_id = ? AND kind = 'token' AND revoked_at IS NULL`,
@@ -104,7 +105,7 @@ export function updateTokensOfAgentRevoked(tx: Tx, agentId: string, now: number)
   );
 }
 
-/** Gives the live keys of an agent more scope, in the account that it works in now: auth.md v0.1 promises it. */
+/** Widens the scope of an agent's active keys and moves them to the agent's current account (docs/dialects/v0.1.md). */
 export function updateKeysOfAgentScope(
   tx: Tx,
   agentId: string,
@@ -118,7 +119,7 @@ export function updateKeysOfAgentScope(
   );
 }
 
-/** The keys of a human's own, newest first. */
+/** Lists all personal keys of a human, newest first. */
 export function listPersonalCredentials(db: Pick<Db, 'all'>, accountId: string): Promise<CredentialRow[]> {
   return db.all(
     `SELECT ${COLUMNS} FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL ORDER BY c.id DESC`,
@@ -127,9 +128,9 @@ export function listPersonalCredentials(db: Pick<Db, 'all'>, accountId: string):
 }
 
 /**
- * A page of the keys of a human's own, newest first, also of ended ones.
+ * Lists a page of a human's personal keys, newest first, ended ones included.
  *
- * @param before the id of the last of the page before
+ * @param before the id of the last key of the previous page; undefined: the first page
  */
 export function listPersonalPage(
   db: Pick<Db, 'all'>,
@@ -148,7 +149,7 @@ export function listPersonalPage(
   );
 }
 
-/** A page of the keys of an agent, newest first, also of ended ones. */
+/** Lists a page of an agent's keys, newest first, ended ones included; `before` as in listPersonalPage. */
 export function listKeysPage(
   db: Pick<Db, 'all'>,
   agentId: string,
@@ -162,7 +163,7 @@ export function listKeysPage(
   );
 }
 
-/** Of the agents of a page the keys and tokens that work, and the one that was used last. */
+/** Lists, for a page of agents, their active keys and tokens, and for each agent the credential that was used last. */
 export function listCredentialsOfAgents(
   db: Pick<Db, 'all'>,
   agentIds: readonly string[],
@@ -177,7 +178,7 @@ export function listCredentialsOfAgents(
   );
 }
 
-/** The names of the keys of a page. */
+/** Finds the names of the keys of a page, by id. */
 export async function listCredentialNames(
   db: Pick<Db, 'all'>,
   ids: readonly string[],
@@ -193,7 +194,7 @@ export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<Credent
   return db.get(`SELECT ${COLUMNS} FROM credentials c WHERE c.id = ?`, [id]);
 }
 
-/** Revokes a key unless it was revoked already; of two calls at once, one did. */
+/** Revokes a credential; of concurrent calls, one returns 1 and the others 0. */
 export function updateCredentialRevoked(tx: Tx, hash: Buffer, now: number): Promise<number> {
   return tx.run('UPDATE credentials SET revoked_at = ? WHERE hash = ? AND revoked_at IS NULL', [now, hash]);
 }
@@ -212,7 +213,7 @@ export function updatePersonalCredentialsRevoked(tx: Tx, accountId: string, now:
   );
 }
 
-/** Makes a key narrower: fewer scopes, perhaps another account, perhaps an end. */
+/** Narrows an active credential: sets its scope, account and expiry. */
 export function updateCredentialScope(
   tx: Tx,
   hash: Buffer,
@@ -224,7 +225,7 @@ export function updateCredentialScope(
   );
 }
 
-/** Keys that are about to expire and whose owner is to be told, most urgent first. */
+/** Lists keys whose expiry notice is due, the longest due first. */
 export function listExpiring(
   db: Pick<Db, 'all'>,
   now: number,
@@ -236,7 +237,7 @@ export function listExpiring(
   );
 }
 
-/** Takes it on oneself to tell; of two at once one does. Returns whether the key still works, and so is worth telling of. */
+/** Clears the due expiry notice of a key. Returns true to one of concurrent calls, and only if the key still works. */
 export async function updateCredentialWarned(tx: Tx, hash: Buffer, now: number): Promise<boolean> {
   const row = await tx.get<{ isLive: number }>(
     `UPDATE credentials SET warn_at = NULL WHERE hash = ? AND warn_at IS NOT NULL
@@ -246,7 +247,7 @@ export async function updateCredentialWarned(tx: Tx, hash: Buffer, now: number):
   return row?.isLive === 1;
 }
 
-/** Sets an end to the live keys of an agent, and says which new key they make room for. */
+/** Sets an expiry for the agent's active credentials, unless they expire sooner, and records their successor. */
 export function updateCredentialsSuperseded(
   tx: Tx,
   agentId: string,
@@ -261,7 +262,7 @@ export function updateCredentialsSuperseded(
   );
 }
 
-/** Ends the keys that a key superseded, at that one's first use. */
+/** Revokes the keys that `successorId` superseded; called at the successor's first use. */
 export function updateSupersededRevoked(
   tx: Tx,
   agentId: string,
@@ -274,10 +275,12 @@ export function updateSupersededRevoked(
   );
 }
 
+/** Records the first use of a key that supersedes others; of concurrent calls, one returns 1. */
 export function updateCredentialFirstUsed(tx: Tx, hash: Buffer): Promise<number> {
   return tx.run('UPDATE credentials SET retires_others = 0 WHERE hash = ? AND retires_others = 1', [hash]);
 }
 
+/** Records when and where a credential was used, unless a later use is recorded. */
 export function updateCredentialUsed(tx: Tx, hash: Buffer, at: number, from: string): Promise<number> {
   return tx.run(
     `UPDATE credentials SET last_used_at = ?, last_used_from = ?

@@ -1,15 +1,18 @@
 import { firstIdAt } from '../lib/ids.ts';
 import type { Db, Tx } from './engine/db.ts';
 
+/** An event of the audit log. */
 export interface EventRow {
   id: string;
   at: number;
   kind: string;
   accountId: string | null;
   agentId: string | null;
+  /** The id of what the event is about, where that is neither an account nor an agent. */
   subject: string | null;
   address: string | null;
   requestId: string | null;
+  /** JSON, without secrets. */
   details: string | null;
 }
 
@@ -31,12 +34,12 @@ export async function insertEvent(tx: Tx, event: EventRow): Promise<void> {
   );
 }
 
-/** Events after an id, oldest first. */
+/** Lists events after an id, oldest first. */
 export function listEvents(db: Pick<Db, 'all'>, after: string, limit: number): Promise<EventRow[]> {
   return db.all<EventRow>(`SELECT ${COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?`, [after, limit]);
 }
 
-/** Which events, each member narrows. `since` and `until` (not of it any more): epoch ms. */
+/** Selects events: each member narrows the selection. `since` (inclusive) and `until` (exclusive): epoch ms. */
 export interface EventFilter {
   after?: string | undefined;
   kind?: string | undefined;
@@ -47,22 +50,24 @@ export interface EventFilter {
 }
 
 const PAGE = 1000;
-/** How far the clocks of services on one database may be apart. */
+
+/** The largest difference expected between the clocks of services on one database. */
 const CLOCKS_APART_MS = 60_000;
 
 /**
- * The events that a filter lets through, oldest first. All are read, a page at a time: most are registrations, and an index by
- * which those could be looked up would cost each of them more than the operator's rare question does.
+ * Yields the events that match a filter, oldest first. It reads all events, a page at a time: most are registrations,
+ * and an index would cost every registration more than the operator's rare query does
+ * (docs/adr/0003-two-engines-one-sql.md).
  */
 export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): AsyncGenerator<EventRow> {
   const { kind, agentId, accountId, since, until = Number.POSITIVE_INFINITY } = filter;
   let after = filter.after ?? '';
-  const first = since === undefined ? '' : firstIdAt('evt', since);
-  if (first > after) after = first;
+  const sinceId = since === undefined ? '' : firstIdAt('evt', since);
+  if (sinceId > after) after = sinceId;
   for (;;) {
     const rows = await listEvents(db, after, PAGE);
     for (const row of rows) {
-      if (row.at >= until) continue; // not the end: ids are in the order of clocks that can differ by a little
+      if (row.at >= until) continue; // not the last match: ids follow clocks that can differ a little
       if (kind !== undefined && row.kind !== kind) continue;
       if (agentId !== undefined && row.agentId !== agentId) continue;
       if (accountId !== undefined && row.accountId !== accountId) continue;
@@ -73,14 +78,15 @@ export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): Asy
   }
 }
 
-/** What happened to an account, or to an agent, newest first, without its registration (which the indexes leave out). */
+/** Lists the events of an account or an agent, newest first, without registrations, which the indexes leave out. */
 export function listEventsOf(
   db: Pick<Db, 'all'>,
-  whose: { accountId: string } | { agentId: string },
+  target: { accountId: string } | { agentId: string },
   before: string | undefined,
   limit: number,
 ): Promise<EventRow[]> {
-  const [column, id] = 'accountId' in whose ? ['account_id', whose.accountId] : ['agent_id', whose.agentId];
+  const [column, id] =
+    'accountId' in target ? ['account_id', target.accountId] : ['agent_id', target.agentId];
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events
      WHERE ${column} = ? AND ${column} IS NOT NULL AND kind <> 'registration.created'
@@ -89,7 +95,7 @@ export function listEventsOf(
   );
 }
 
-/** What a notice tells of, oldest first. */
+/** Lists the events of a notice, oldest first. */
 export function listNoticed(db: Pick<Db, 'all'>, mailId: string): Promise<EventRow[]> {
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events WHERE id IN (SELECT event_id FROM notices WHERE mail_id = ?) ORDER BY id`,
@@ -98,8 +104,8 @@ export function listNoticed(db: Pick<Db, 'all'>, mailId: string): Promise<EventR
 }
 
 /**
- * The events that resource servers follow, from an id on, oldest first. The list of kinds is, word for word, that of the index
- * `events_followed`: otherwise the index is not used.
+ * Lists the events of the revocation feed from an id on, oldest first. The list of kinds is literally that of the index
+ * `events_followed`: otherwise the planner does not use the index.
  */
 export function listFollowed(
   db: Pick<Db, 'all'>,
@@ -113,12 +119,12 @@ export function listFollowed(
   );
 }
 
-/** Whether there are events of that kind that nobody has numbered. */
+/** Whether the revocation feed has events without a position. */
 export async function hasUnpositioned(db: Pick<Db, 'get'>): Promise<boolean> {
   return (await db.get(`SELECT id FROM events WHERE position IS NULL AND ${FOLLOWED} LIMIT 1`)) !== undefined;
 }
 
-/** Gives some of them the next number. Nobody else may do that at the same time. */
+/** Sets the next position for up to `limit` events of the feed without one. The caller's lock excludes other calls. */
 export async function updateEventPositions(tx: Tx, limit: number): Promise<void> {
   const last = await tx.get<{ position: number }>(
     'SELECT position FROM events WHERE position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1',
@@ -130,18 +136,18 @@ export async function updateEventPositions(tx: Tx, limit: number): Promise<void>
   );
 }
 
-/** The last event in the order of their numbers. */
+/** Finds the last event of the revocation feed in the order of positions. */
 export function findLastPositioned(db: Pick<Db, 'get'>): Promise<{ id: string } | undefined> {
   return db.get('SELECT id FROM events WHERE position IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1');
 }
 
-/** The number of an event; none has one that is not of that kind, or not there any more. */
+/** Finds the position of an event; undefined: it has none yet, is not in the revocation feed, or was deleted. */
 export async function findEventPosition(db: Pick<Db, 'get'>, id: string): Promise<number | undefined> {
   const row = await db.get<{ position: number | null }>('SELECT position FROM events WHERE id = ?', [id]);
   return row?.position ?? undefined;
 }
 
-/** Those behind one of them, in the order of their numbers. */
+/** Lists the events of the revocation feed after one of them, in the order of positions. */
 export function listPositioned(
   db: Pick<Db, 'all'>,
   after: { position: number; id: string },
@@ -154,7 +160,7 @@ export function listPositioned(
   );
 }
 
-/** Removes up to `limit` events with an id below `beforeId`; returns how many. */
+/** Deletes up to `limit` events with an id below `beforeId`; returns how many. */
 export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promise<number> {
   return tx.run('DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id < ? ORDER BY id LIMIT ?)', [
     beforeId,
@@ -162,7 +168,7 @@ export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promis
   ]);
 }
 
-/** What resource servers follow, as the indexes of the migrations have it. */
+/** The kinds of events in the revocation feed, as the indexes of the migrations list them. */
 const FOLLOWED = `kind IN ('account.deleted', 'agent.linked', 'agent.merge_undone',
   'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'host.linked', 'key.retired', 'key.revoked', 'resource.removed')`;
 

@@ -1,20 +1,21 @@
 import type { Db, Tx } from './engine/db.ts';
 import { PAGE_MARKS, pageIds } from './pages.ts';
 
+/** A capability that an agent requested, and the decision on it. */
 export interface GrantRow {
   agentId: string;
   capability: string;
-  /** JSON */
+  /** JSON; null: unconstrained. */
   constraints: string | null;
   askedAt: number;
   grantedAt: number | null;
-  /** The human's account; null: by rule. */
+  /** The account of the human who granted it; null: granted without a human, as a default capability. */
   grantedBy: string | null;
   deniedAt: number | null;
   reason: string | null;
 }
 
-/** What an agent asks for: a question that was open or denied begins anew, what is granted stays as it is. */
+/** Requests a capability for an agent: restarts a pending or denied request, and leaves a granted one as it is. */
 export async function upsertGrant(
   tx: Tx,
   grant: Pick<GrantRow, 'agentId' | 'capability' | 'constraints'>,
@@ -29,7 +30,7 @@ export async function upsertGrant(
   );
 }
 
-/** Grants what an agent asked for. */
+/** Grants a capability that an agent requested. */
 export function updateGrantAllowed(
   tx: Tx,
   agentId: string,
@@ -44,6 +45,7 @@ export function updateGrantAllowed(
   );
 }
 
+/** Denies a capability that an agent requested or was granted. */
 export function updateGrantDenied(
   tx: Tx,
   agentId: string,
@@ -61,7 +63,7 @@ export function listGrants(db: Pick<Db, 'all'>, agentId: string): Promise<GrantR
   return db.all(`SELECT ${COLUMNS} FROM grants WHERE agent_id = ? ORDER BY capability`, [agentId]);
 }
 
-/** Those of a page of agents. */
+/** Lists the capability grants of a page of agents. */
 export function listGrantsOf(db: Pick<Db, 'all'>, agentIds: readonly string[]): Promise<GrantRow[]> {
   return db.all(
     `SELECT ${COLUMNS} FROM grants WHERE agent_id IN (${PAGE_MARKS}) ORDER BY agent_id, capability`,

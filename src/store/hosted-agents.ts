@@ -1,8 +1,10 @@
 import type { Db, Tx } from './engine/db.ts';
 import { PAGE_MARKS, pageIds } from './pages.ts';
 
+/** The modes of the Agent Auth Protocol: an agent acts for a human, or for itself. */
 export type AgentMode = 'delegated' | 'autonomous';
 
+/** An agent under a host. Once it is active, `agents` has a row with the same id. */
 export interface HostedAgentRow {
   id: string;
   hostId: string;
@@ -11,14 +13,15 @@ export interface HostedAgentRow {
   thumbprint: string;
   publicJwk: string;
   createdAt: number;
-  /** When it was last made active; null: it waits to be let in. */
+  /** When it was last activated; null: it is pending. */
   activatedAt: number | null;
+  /** When it last signed a request. */
   seenAt: number | null;
   endedAt: number | null;
   endReason: 'revoked' | 'rejected' | 'claimed' | null;
-  /** When the agent that it is was revoked, by whomever. */
+  /** When the row of `agents` was revoked. */
   agentRevokedAt: number | null;
-  /** What its owner left it; null: nothing was taken. */
+  /** The scopes to which its owner restricted it; null: no restriction. */
   agentScope: string | null;
 }
 
@@ -50,7 +53,7 @@ export function findHostedAgent(db: Pick<Tx, 'get'>, id: string): Promise<Hosted
   return db.get(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.id = ?`, [id]);
 }
 
-/** Those of a page of agents that run under hosts. */
+/** Finds, among the agents of a page, those under hosts. */
 export function listHostedPage(db: Pick<Db, 'all'>, ids: readonly string[]): Promise<HostedAgentRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.id IN (${PAGE_MARKS})`, pageIds(ids));
 }
@@ -70,7 +73,7 @@ export function listHostedAgents(db: Pick<Db, 'all'>, hostId: string): Promise<H
   return db.all(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.host_id = ? ORDER BY h.id`, [hostId]);
 }
 
-/** Makes an agent active, for the first time or again; one that has ended never is. */
+/** Activates an agent, for the first time or again, unless it has ended. */
 export function updateHostedAgentActivated(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE hosted_agents SET activated_at = ?, seen_at = ? WHERE id = ? AND ended_at IS NULL', [
     now,
@@ -79,7 +82,7 @@ export function updateHostedAgentActivated(tx: Tx, id: string, now: number): Pro
   ]);
 }
 
-/** Notes that an agent signed something, which keeps it going. */
+/** Records that an agent signed a request, which postpones its expiry. */
 export function updateHostedAgentSeen(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE hosted_agents SET seen_at = ? WHERE id = ? AND (seen_at IS NULL OR seen_at < ?)', [
     now,
@@ -88,6 +91,7 @@ export function updateHostedAgentSeen(tx: Tx, id: string, now: number): Promise<
   ]);
 }
 
+/** Ends an agent, once. */
 export function updateHostedAgentEnded(
   tx: Tx,
   id: string,
@@ -101,7 +105,7 @@ export function updateHostedAgentEnded(
   ]);
 }
 
-/** Puts a new key in the place of an agent's old one; says whether no agent of the host has it. */
+/** Replaces the key of an agent; returns false where an agent of the host has the new key, or the agent has ended. */
 export async function updateHostedAgentKey(
   tx: Tx,
   agent: Pick<HostedAgentRow, 'id' | 'hostId'>,

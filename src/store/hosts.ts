@@ -1,9 +1,10 @@
 import type { Db, Tx } from './engine/db.ts';
 
+/** A host of the Agent Auth Protocol, known by the thumbprint of its key (RFC 7638). */
 export interface HostRow {
   id: string;
   registrationId: string;
-  /** Its own. */
+  /** The host's own account, in which its agents work until a human owns the host. */
   accountId: string;
   name: string | null;
   thumbprint: string;
@@ -12,11 +13,11 @@ export interface HostRow {
   ownerId: string | null;
   linkedAt: number | null;
   revokedAt: number | null;
-  /** When its registration ends unless somebody owns it. */
+  /** When its registration expires unless a human owns the host. */
   expiresAt: number;
 }
 
-/** Adds a host, unless its key is known; of two at once, one does. */
+/** Inserts a host unless its key is known; returns whether it did. Of concurrent calls, one does. */
 export async function insertHost(
   tx: Tx,
   host: Pick<HostRow, 'id' | 'registrationId' | 'accountId' | 'name' | 'thumbprint' | 'publicJwk'> & {
@@ -39,19 +40,19 @@ export function findHost(db: Pick<Tx, 'get'>, id: string): Promise<HostRow | und
   return db.get(`SELECT ${COLUMNS} FROM hosts WHERE id = ?`, [id]);
 }
 
-/** A host, which until the transaction ends nobody else links, re-keys or revokes. */
+/** Locks a host and returns it: until the transaction ends, no other one links, re-keys or revokes it. */
 export function lockHost(tx: Tx, id: string): Promise<HostRow | undefined> {
   return tx.get(`UPDATE hosts SET thumbprint = thumbprint WHERE id = ? RETURNING ${COLUMNS}`, [id]);
 }
 
-/** The hosts of a human, newest first. */
+/** Lists the hosts of an owner, newest linked first. */
 export function listHostsOf(db: Pick<Db, 'all'>, ownerId: string): Promise<HostRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM hosts WHERE owner_id = ? ORDER BY linked_at DESC, id DESC`, [
     ownerId,
   ]);
 }
 
-/** A page of them, newest linked first. */
+/** Lists a page of an owner's hosts, newest linked first; `before` is the last host of the previous page. */
 export function listHostsPage(
   db: Pick<Db, 'all'>,
   ownerId: string,
@@ -65,7 +66,7 @@ export function listHostsPage(
   );
 }
 
-/** Links a host to a human, once. */
+/** Links a host to its owner, once. */
 export function updateHostLinked(tx: Tx, id: string, ownerId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE hosts SET owner_id = ?, linked_at = ? WHERE id = ? AND owner_id IS NULL AND revoked_at IS NULL`,
@@ -77,7 +78,11 @@ export function updateHostRevoked(tx: Tx, id: string, now: number): Promise<numb
   return tx.run('UPDATE hosts SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
 }
 
-/** Puts a new key in the place of a host's old one, which is nobody's from now on. Says whether the new one was free. */
+/**
+ * Replaces the key of a host and retires the old key, which no host can have again.
+ *
+ * @returns false where the new key is in use or retired, or another call replaced the old key first
+ */
 export async function updateHostKey(
   tx: Tx,
   host: Pick<HostRow, 'id' | 'thumbprint'>,
@@ -102,6 +107,7 @@ export async function updateHostKey(
   return changed === 1;
 }
 
+/** Whether a host had this key before and replaced it. */
 export async function isRetiredHostKey(db: Pick<Tx, 'get'>, thumbprint: string): Promise<boolean> {
   const found = await db.get('SELECT 1 AS one FROM retired_host_keys WHERE thumbprint = ?', [thumbprint]);
   return found !== undefined;

@@ -1,14 +1,21 @@
 import type { Db, Tx } from './engine/db.ts';
 
+/** An Idempotency-Key, and the response of the request that used it. */
 export interface IdempotencyRow {
   requestHash: Buffer;
+  /** The response; null: the request is still running. */
   sealed: Buffer | null;
+  /** When the response expires; while there is none, when the lease of the running request does. */
   expiresAt: number;
 }
 
 /**
- * Takes a key for one request: a key nobody holds, or one whose answer has expired, or whose holder died before it answered.
- * Of several at once, one does.
+ * Takes an Idempotency-Key for one request: a new key, one whose response has expired, or one whose holder died before
+ * it responded.
+ *
+ * @param holder the id of the request
+ * @param leaseUntil epoch ms; without a response by then, another request may take the key
+ * @returns whether this request has the key; of concurrent calls, one does
  */
 export async function insertIdempotencyKey(
   tx: Tx,
@@ -38,7 +45,7 @@ export function findIdempotencyKey(
   );
 }
 
-/** Keeps the sealed answer, if the key is still held by this request. */
+/** Stores the sealed response if this request still holds the key; returns whether it did. */
 export async function updateIdempotencyAnswer(
   tx: Tx,
   keyHash: Buffer,
@@ -53,7 +60,7 @@ export async function updateIdempotencyAnswer(
   return changed === 1;
 }
 
-/** Lets go of a key whose request failed, so that it may be repeated. */
+/** Releases a key whose request failed, so that the client can repeat the request. */
 export function deleteIdempotencyKey(tx: Tx, keyHash: Buffer, holder: string): Promise<number> {
   return tx.run('DELETE FROM idempotency WHERE key_hash = ? AND holder = ? AND sealed IS NULL', [
     keyHash,

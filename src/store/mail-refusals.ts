@@ -1,11 +1,11 @@
 import type { Tx } from './engine/db.ts';
 
 /**
- * Mailboxes stand here as limits count them: without `+tag`. A sender (`registration_id`) is a registration, a host, or whoever bears a
- * name in a network.
+ * Mail suppressions. Mailboxes are stored as limits count them: without `+tag`. A sender (`registration_id`) is a
+ * registration, a host, or the combination of an agent's name and its network.
  */
 
-/** Notes that a mailbox wants no mail of one sender, or with an empty `sender` of any. */
+/** Suppresses the mail of a sender to a mailbox; an empty `sender` stands for all. `endsAt`: epoch ms; null: never. */
 export async function insertRefusal(
   tx: Tx,
   refusal: { mailbox: string; sender: string; now: number; endsAt: number | null },
@@ -17,22 +17,22 @@ export async function insertRefusal(
   );
 }
 
-/** Whether a mailbox wants no mail at a moment of somebody who is known by two names. */
+/** Whether mail to a mailbox is suppressed at `now`, for all senders or for one that is known by two keys. */
 export async function isRefused(
   db: Pick<Tx, 'get'>,
   mailbox: string,
-  [one, other]: readonly [string, string],
+  [senderKey, nameKey]: readonly [string, string],
   now: number,
 ): Promise<boolean> {
   const row = await db.get<{ mailbox: string }>(
     `SELECT mailbox FROM mail_refusals
      WHERE mailbox = ? AND registration_id IN ('', ?, ?) AND (ends_at IS NULL OR ends_at > ?) LIMIT 1`,
-    [mailbox, one, other, now],
+    [mailbox, senderKey, nameKey, now],
   );
   return row !== undefined;
 }
 
-/** Whether a mailbox wants no claim mail at all. */
+/** Whether the mail of all senders to a mailbox is suppressed. */
 export async function refusesAll(db: Pick<Tx, 'get'>, mailbox: string): Promise<boolean> {
   const row = await db.get<{ mailbox: string }>(
     `SELECT mailbox FROM mail_refusals WHERE mailbox = ? AND registration_id = ''`,
@@ -41,7 +41,7 @@ export async function refusesAll(db: Pick<Tx, 'get'>, mailbox: string): Promise<
   return row !== undefined;
 }
 
-/** Takes back that a mailbox wants no claim mail at all; returns whether it did not. */
+/** Deletes the suppression of all senders for a mailbox; returns whether there was one. */
 export async function deleteRefusalOfAll(tx: Tx, mailbox: string): Promise<boolean> {
   return (
     (await tx.run(`DELETE FROM mail_refusals WHERE mailbox = ? AND registration_id = ''`, [mailbox])) === 1

@@ -1,12 +1,14 @@
 import type { Db, Tx } from './engine/db.ts';
 
+/** A mail of the outbox. */
 export interface OutboxRow {
   id: string;
   kind: 'claim_code' | 'sign_in_code' | 'notice' | 'approval';
-  /** The claim attempt or sign-in whose code it carries; of a notice the account. */
+  /** The claim attempt, sign-in or connection request that the mail is about; of a notice, the account. */
   attemptId: string | null;
   mailbox: string;
   createdAt: number;
+  /** When the mail is due; while a worker sends it, when the worker's lease expires. */
   nextAt: number;
   tries: number;
   giveUpAt: number;
@@ -15,6 +17,7 @@ export interface OutboxRow {
   error: string | null;
 }
 
+/** Inserts a mail; without `nextAt` it is due at once. */
 export async function insertMail(
   tx: Tx,
   mail: Pick<OutboxRow, 'id' | 'kind' | 'attemptId' | 'mailbox' | 'createdAt' | 'giveUpAt'> &
@@ -28,8 +31,10 @@ export async function insertMail(
 }
 
 /**
- * The notice to an account that waits and that no worker has taken yet. Workers are kept from it until the transaction ends, so
- * what this transaction puts into it will be in the mail.
+ * Locks the queued notice to an account that no worker has leased yet. Until the transaction ends no worker can lease
+ * it, so events that this transaction adds will be in the mail.
+ *
+ * @returns the id of the mail; undefined: no notice is queued
  */
 export async function lockWaitingNotice(tx: Tx, accountId: string): Promise<string | undefined> {
   const row = await tx.get<{ id: string }>(
@@ -40,12 +45,12 @@ export async function lockWaitingNotice(tx: Tx, accountId: string): Promise<stri
   return row?.id;
 }
 
-/** Puts an event into a notice. */
+/** Adds an event to a notice. */
 export async function insertNotice(tx: Tx, mailId: string, eventId: string): Promise<void> {
   await tx.run('INSERT INTO notices (mail_id, event_id) VALUES (?, ?)', [mailId, eventId]);
 }
 
-/** When the newest notice to an account left, or will (epoch ms). */
+/** Finds when the latest notice to an account was sent or will be due, epoch ms; undefined: there is none. */
 export async function findLastNoticeTime(tx: Tx, accountId: string): Promise<number | undefined> {
   const row = await tx.get<{ at: number | null }>(
     `SELECT MAX(COALESCE(sent_at, next_at)) AS at FROM outbox WHERE attempt_id = ? AND kind = 'notice'`,
@@ -54,7 +59,7 @@ export async function findLastNoticeTime(tx: Tx, accountId: string): Promise<num
   return row?.at ?? undefined;
 }
 
-/** The ids of mails that are due, oldest first. Being listed gives no right to send: see updateMailLeased. */
+/** Lists the ids of due mails, the longest due first. A worker may send one only after updateMailLeased(). */
 export function listDue(db: Pick<Db, 'all'>, now: number, limit: number): Promise<{ id: string }[]> {
   return db.all(
     `SELECT id FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL AND next_at <= ? ORDER BY next_at LIMIT ?`,
@@ -63,8 +68,10 @@ export function listDue(db: Pick<Db, 'all'>, now: number, limit: number): Promis
 }
 
 /**
- * Takes a due mail for one worker until `leaseUntil`; of all workers that saw it due, one wins (R-16). A worker that dies
- * loses it to the next when the lease is over.
+ * Leases a due mail to one worker until `leaseUntil` (epoch ms); of all workers that listed it, one wins (R-16). If
+ * that worker dies, the mail is due again when the lease expires.
+ *
+ * @returns undefined where the mail is not due any more
  */
 export function updateMailLeased(
   tx: Tx,
@@ -79,7 +86,7 @@ export function updateMailLeased(
   );
 }
 
-/** These three end a lease; `tries` names it, so that a worker that was too late changes nothing. */
+/** Ends a lease: the mail was sent. `tries` identifies the lease: a worker that has lost its lease changes nothing. */
 export function updateMailSent(tx: Tx, mail: OutboxRow, now: number): Promise<number> {
   return tx.run(
     `UPDATE outbox SET sent_at = ?, error = NULL WHERE id = ? AND tries = ? AND sent_at IS NULL`,
@@ -87,6 +94,7 @@ export function updateMailSent(tx: Tx, mail: OutboxRow, now: number): Promise<nu
   );
 }
 
+/** Ends a lease: the mail is due again at `nextAt` (epoch ms). */
 export function updateMailDelayed(
   tx: Tx,
   mail: OutboxRow,
@@ -99,6 +107,7 @@ export function updateMailDelayed(
   );
 }
 
+/** Ends a lease: the mail is dead-lettered. */
 export function updateMailDead(tx: Tx, mail: OutboxRow, error: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE outbox SET dead_at = ?, error = ? WHERE id = ? AND tries = ? AND sent_at IS NULL AND dead_at IS NULL`,
@@ -106,7 +115,7 @@ export function updateMailDead(tx: Tx, mail: OutboxRow, error: string, now: numb
   );
 }
 
-/** Drops the mails of an attempt that have not left: they would carry a dead code. */
+/** Dead-letters the unsent mails of an attempt: their code would no longer work. */
 export function updateUnsentMailDead(tx: Tx, attemptId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE outbox SET dead_at = ?, error = 'superseded' WHERE attempt_id = ? AND sent_at IS NULL AND dead_at IS NULL`,
@@ -114,7 +123,7 @@ export function updateUnsentMailDead(tx: Tx, attemptId: string, now: number): Pr
   );
 }
 
-/** How many mails wait, and since when the oldest does (epoch ms). */
+/** Counts the queued mails. `oldest`: when the oldest of them was created, epoch ms; null: none is queued. */
 export async function countWaitingMail(
   db: Pick<Db, 'get'>,
 ): Promise<{ waiting: number; oldest: number | null }> {

@@ -1,16 +1,16 @@
 import type { Db, Tx } from './engine/db.ts';
 
-/** A user of an agent provider, by `principal`: JSON of issuer, tenant and subject. */
+/** A user of an agent provider. `principal` is the JSON of issuer, tenant and subject. */
 export interface PrincipalRow {
   principal: string;
   issuer: string;
-  /** The registration that its assertions lead to. */
+  /** The registration to which the provider's assertions for this user lead. */
   registrationId: string | null;
-  /** Whose account it may act for: the delegation. */
+  /** The account for which the user may act (the delegation); null: none. */
   accountId: string | null;
 }
 
-/** The row of a principal, which until the transaction ends nobody else changes; made if it is not there. */
+/** Locks the row of a principal until the transaction ends; inserts it if there is none. */
 export async function lockOrCreatePrincipal(
   tx: Tx,
   principal: string,
@@ -29,12 +29,12 @@ export async function lockOrCreatePrincipal(
   return row!;
 }
 
-/** Makes whatever else concerns a principal wait until the transaction ends. */
+/** Locks a principal: every other transaction that locks it waits until this one ends. */
 export function lockPrincipal(tx: Tx, principal: string): Promise<number> {
   return tx.run('UPDATE principals SET issuer = issuer WHERE principal = ?', [principal]);
 }
 
-/** Names the registration that the assertions of a principal lead to. */
+/** Sets the registration to which the assertions for a principal lead. */
 export function updatePrincipalRegistration(
   tx: Tx,
   principal: string,
@@ -43,7 +43,7 @@ export function updatePrincipalRegistration(
   return tx.run('UPDATE principals SET registration_id = ? WHERE principal = ?', [registrationId, principal]);
 }
 
-/** Lets a principal act for an account from now on. */
+/** Delegates an account to a principal, who may act for it from now on. */
 export function updatePrincipalLinked(
   tx: Tx,
   principal: string,
@@ -57,7 +57,7 @@ export function updatePrincipalLinked(
   ]);
 }
 
-/** Ends the delegation of a principal, and with it the way to its registration: what it presents next begins anew. */
+/** Ends the delegation of a principal and detaches its registration: its next assertion starts a new one. */
 export function updatePrincipalUnlinked(tx: Tx, principal: string): Promise<number> {
   return tx.run(
     'UPDATE principals SET account_id = NULL, registration_id = NULL, linked_at = NULL WHERE principal = ?',
@@ -65,6 +65,7 @@ export function updatePrincipalUnlinked(tx: Tx, principal: string): Promise<numb
   );
 }
 
+/** Ends all delegations of an account, as updatePrincipalUnlinked() does. */
 export function updatePrincipalsOfAccountUnlinked(tx: Tx, accountId: string): Promise<number> {
   return tx.run(
     'UPDATE principals SET account_id = NULL, registration_id = NULL, linked_at = NULL WHERE account_id = ?',
@@ -72,7 +73,7 @@ export function updatePrincipalsOfAccountUnlinked(tx: Tx, accountId: string): Pr
   );
 }
 
-/** Whether an account lets any user of a provider act for it. */
+/** Whether any user of this provider may act for the account. */
 export async function hasDelegationTo(
   db: Pick<Tx, 'get'>,
   accountId: string,
@@ -85,9 +86,9 @@ export async function hasDelegationTo(
   return found !== undefined;
 }
 
-/** The next issuer, in the order of their names, of which we know users; undefined: there is none behind that one. */
+/** Finds the next issuer after one, in alphabetical order, that has principals; undefined: there is none. */
 export async function findNextIssuer(db: Pick<Db, 'get'>, after: string): Promise<string | undefined> {
-  // One look at the index for each issuer, however many users they have: DISTINCT would read them all.
+  // One index lookup for each issuer, however many users it has: DISTINCT would read all of them.
   const row = await db.get<{ issuer: string | null }>(
     'SELECT MIN(issuer) AS issuer FROM principals WHERE issuer > ?',
     [after],
@@ -95,7 +96,7 @@ export async function findNextIssuer(db: Pick<Db, 'get'>, after: string): Promis
   return row?.issuer ?? undefined;
 }
 
-/** The users of an issuer behind one of them, at most `limit`. */
+/** Lists up to `limit` principals of an issuer after one of them. */
 export function listPrincipalsOfIssuer(
   db: Pick<Db, 'all'>,
   issuer: string,
@@ -108,7 +109,11 @@ export function listPrincipalsOfIssuer(
   );
 }
 
-/** Live keys and tokens of the agents that rest on the word of users of an issuer: of those behind one, up to another. */
+/**
+ * Lists the active keys and tokens of agents that registered, or were claimed, with ID-JAGs of an issuer.
+ *
+ * @param users a range of principals: `after` is exclusive, `last` inclusive
+ */
 export function listCredentialsOfIssuer(
   db: Pick<Db, 'all'>,
   issuer: string,

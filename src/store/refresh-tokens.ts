@@ -1,12 +1,14 @@
 import type { Tx } from './engine/db.ts';
 
+/** A refresh token. Each is used once, for the next of its family (RFC 9700 section 4.14.2). */
 export interface RefreshTokenRow {
   hash: Buffer;
   family: string;
   registrationId: string;
   expiresAt: number;
+  /** When the token was exchanged for the next one. */
   spentAt: number | null;
-  /** The next one, sealed. */
+  /** The next token, sealed, for a client that lost the response. */
   successor: Buffer | null;
   endedAt: number | null;
 }
@@ -30,7 +32,7 @@ export function findRefreshToken(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Ref
   );
 }
 
-/** Spends a token and keeps what follows it; of many at once, one does. */
+/** Marks an active refresh token as used and stores its successor; of concurrent calls, one returns 1. */
 export function updateRefreshTokenUsed(
   tx: Tx,
   hash: Buffer,
@@ -44,6 +46,7 @@ export function updateRefreshTokenUsed(
   );
 }
 
+/** Revokes all refresh tokens of a family. */
 export function updateFamilyEnded(tx: Tx, family: string, now: number): Promise<number> {
   return tx.run(
     'UPDATE refresh_tokens SET ended_at = ?, successor = NULL WHERE family = ? AND ended_at IS NULL',
@@ -51,6 +54,7 @@ export function updateFamilyEnded(tx: Tx, family: string, now: number): Promise<
   );
 }
 
+/** Revokes all refresh tokens of a registration. */
 export function updateFamiliesOfRegistrationEnded(
   tx: Tx,
   registrationId: string,

@@ -1,9 +1,9 @@
 import type { Db, Tx } from './engine/db.ts';
 
-/** Every agent of a host, in the place of the id of one. */
+/** Stands in the column `agent_id` for every agent of the host. */
 const ALL_AGENTS = '';
 
-/** Remembers that a capability was refused to an agent, and with it to all agents of its host. */
+/** Records that a human refused a capability to an agent, and thereby to all agents of its host. */
 export async function insertRefusedCapability(
   tx: Tx,
   hostId: string,
@@ -20,7 +20,7 @@ export async function insertRefusedCapability(
   }
 }
 
-/** Forgets it, since it was allowed: what other agents of the host were refused in person stays refused to them. */
+/** Deletes a refusal after the human allowed the capability. Refusals by the ids of other agents of the host stay. */
 export function deleteRefusedCapability(
   tx: Tx,
   hostId: string,
@@ -33,7 +33,7 @@ export function deleteRefusedCapability(
   );
 }
 
-/** The names of what was refused to an agent or to all agents of its host. */
+/** Lists the capabilities that were refused to an agent or to all agents of its host. */
 export async function listRefusedCapabilities(
   db: Pick<Db, 'all'>,
   hostId: string,

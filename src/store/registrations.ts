@@ -1,10 +1,16 @@
 import type { Db, Tx } from './engine/db.ts';
 import { PAGE_MARKS, pageIds } from './pages.ts';
 
-/** How it came: saying nothing of its human, naming their mailbox, on the word of an agent provider, or as a host of agents. */
+/**
+ * How the agent registered: anonymously, with the mailbox of its human (`identity_assertion`, `service_auth`), with an
+ * ID-JAG of its agent provider, or under a host, whose agents share the host's registration.
+ */
 export type RegistrationKind = 'anonymous' | 'identity_assertion' | 'service_auth' | 'id_jag' | 'host';
+
+/** Whether the agent moves into its owner's account (`merge`) or keeps its own below it (`link`). */
 export type ClaimMode = 'merge' | 'link';
 
+/** The registration of an agent or a host. */
 export interface RegistrationRow {
   id: string;
   kind: RegistrationKind;
@@ -14,17 +20,18 @@ export interface RegistrationRow {
   expiresAt: number;
   claimedAt: number | null;
   mode: ClaimMode | null;
-  /** What an agent of auth.md v0.1 asked for. */
+  /** The credential type that an agent of auth.md v0.1 requested. */
   credentialType: CredentialType | null;
-  /** Assertions of an older one are dead. */
+  /** Increases when all identity assertions are revoked: those of a lower generation are invalid. */
   generation: number;
-  /** The user of a provider on whose word it came, or was claimed. */
+  /** The user of an agent provider whose ID-JAG registered or claimed it; see PrincipalRow. */
   principal: string | null;
 }
 
-/** What auth.md v0.1 calls the credentials that it gives. */
+/** The credential types of auth.md v0.1. */
 export type CredentialType = 'api_key' | 'access_token';
 
+/** Inserts an unclaimed registration. */
 export async function insertRegistration(
   tx: Tx,
   registration: {
@@ -55,7 +62,7 @@ export async function insertRegistration(
   );
 }
 
-/** Those of a page of agents. */
+/** Finds the registrations of a page of agents. */
 export function listRegistrations(db: Pick<Db, 'all'>, ids: readonly string[]): Promise<RegistrationRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM registrations WHERE id IN (${PAGE_MARKS})`, pageIds(ids));
 }
@@ -64,7 +71,7 @@ export function findRegistration(db: Pick<Tx, 'get'>, id: string): Promise<Regis
   return db.get(`SELECT ${COLUMNS} FROM registrations WHERE id = ?`, [id]);
 }
 
-/** All that came or were claimed on the word of one user of a provider. */
+/** Lists the registrations that were made or claimed with ID-JAGs of one user of a provider. */
 export function listRegistrationsOfPrincipal(
   db: Pick<Tx, 'all'>,
   principal: string,
@@ -72,17 +79,17 @@ export function listRegistrationsOfPrincipal(
   return db.all(`SELECT ${COLUMNS} FROM registrations WHERE principal = ? ORDER BY id`, [principal]);
 }
 
-/** Ends all assertions of a registration; those signed from now on are of the next generation. */
+/** Revokes all identity assertions of a registration: those signed from now on are of the next generation. */
 export function incrementGeneration(tx: Tx, id: string): Promise<number> {
   return tx.run('UPDATE registrations SET generation = generation + 1 WHERE id = ?', [id]);
 }
 
-/** Notes on whose word a registration was claimed. */
+/** Records the user of a provider whose ID-JAG claimed a registration. */
 export function updateRegistrationPrincipal(tx: Tx, id: string, principal: string): Promise<number> {
   return tx.run('UPDATE registrations SET principal = ? WHERE id = ?', [principal, id]);
 }
 
-/** Marks the registration of a host as claimed, once: its agents are agents of its owner. */
+/** Marks the registration of a host as claimed, once: the host's agents belong to its owner from now on. */
 export function updateHostRegistrationClaimed(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE registrations SET claimed_at = ?, mode = 'merge' WHERE id = ? AND claimed_at IS NULL`,
@@ -90,19 +97,19 @@ export function updateHostRegistrationClaimed(tx: Tx, id: string, now: number): 
   );
 }
 
-/** Begins an unclaimed registration anew: it has more time, and gives at the end what is asked for now. */
+/** Renews an unclaimed registration: sets another expiry and the credential type to issue. */
 export function updateRegistrationRenewed(
   tx: Tx,
   id: string,
-  to: { expiresAt: number; credentialType: CredentialType | undefined },
+  renewal: { expiresAt: number; credentialType: CredentialType | undefined },
 ): Promise<number> {
   return tx.run(
     'UPDATE registrations SET expires_at = ?, credential_type = ? WHERE id = ? AND claimed_at IS NULL',
-    [to.expiresAt, to.credentialType ?? null, id],
+    [renewal.expiresAt, renewal.credentialType ?? null, id],
   );
 }
 
-/** Makes a claimed registration an unclaimed one again, which ends at a moment. */
+/** Makes a claimed registration unclaimed again, with an expiry (epoch ms). */
 export function updateRegistrationUnclaimed(tx: Tx, id: string, expiresAt: number): Promise<number> {
   return tx.run('UPDATE registrations SET claimed_at = NULL, mode = NULL, expires_at = ? WHERE id = ?', [
     expiresAt,
@@ -110,7 +117,7 @@ export function updateRegistrationUnclaimed(tx: Tx, id: string, expiresAt: numbe
   ]);
 }
 
-/** Marks a registration as claimed, once, and names the agent that it led to. */
+/** Marks a registration as claimed and records its agent, once. */
 export function updateRegistrationClaimed(
   tx: Tx,
   id: string,

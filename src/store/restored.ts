@@ -1,15 +1,16 @@
 import type { Tx } from './engine/db.ts';
 
-/** What is asked of a database that was just put in the place of another, before anybody works on it: whole tables at once. */
+/** Statements on whole tables that run after a restore, before the service uses the database. */
 
-/** What a restored database begins with. */
+/** What a restored database holds. */
 export interface RestoredState {
-  /** Of the newest audit line, epoch ms. */
+  /** Time of the newest event of the audit log, epoch ms; null: there is none. */
   newestAt: number | null;
-  /** Keys that work. */
+  /** Number of keys that are neither revoked nor expired. */
   keys: number;
 }
 
+/** Reads the time of the newest event and counts the keys that work at `now` (epoch ms). */
 export async function findRestoredState(db: Pick<Tx, 'get'>, now: number): Promise<RestoredState> {
   const row = await db.get<RestoredState>(
     `SELECT (SELECT MAX(at) FROM events) AS "newestAt",
@@ -20,9 +21,12 @@ export async function findRestoredState(db: Pick<Tx, 'get'>, now: number): Promi
   return row!;
 }
 
-/** Ends what lives for a moment, and may have been ended, or used up, since the backup was made (S-109). */
+/**
+ * Ends all sessions, sign-ins, codes, connection requests and tokens, and deletes stored responses: any of them may
+ * have ended or been used after the backup was made (S-109).
+ */
 export async function updateShortLivedEnded(tx: Tx, now: number): Promise<void> {
-  const ends = [
+  const statements = [
     `UPDATE sessions SET ended_at = ? WHERE ended_at IS NULL`,
     `UPDATE sign_ins SET ended_at = ? WHERE ended_at IS NULL`,
     `UPDATE claim_attempts SET ended_at = ?, end_reason = 'revoked' WHERE ended_at IS NULL`,
@@ -30,13 +34,13 @@ export async function updateShortLivedEnded(tx: Tx, now: number): Promise<void> 
     `UPDATE refresh_tokens SET ended_at = ? WHERE ended_at IS NULL`,
     `UPDATE credentials SET revoked_at = ? WHERE kind = 'token' AND revoked_at IS NULL`,
   ];
-  for (const sql of ends) await tx.run(sql, [now]);
-  await tx.run('DELETE FROM idempotency'); // their answers hold codes and tokens
+  for (const sql of statements) await tx.run(sql, [now]);
+  await tx.run('DELETE FROM idempotency'); // stored responses contain codes and tokens
 }
 
-/** Which of some audit lines are in the database already. */
+/** Finds which of these events the audit log already has. */
 export async function findEventIds(db: Pick<Tx, 'all'>, ids: readonly string[]): Promise<Set<string>> {
-  const marks = ids.map(() => '?').join(', ');
-  const rows = await db.all<{ id: string }>(`SELECT id FROM events WHERE id IN (${marks})`, ids);
+  const placeholders = ids.map(() => '?').join(', ');
+  const rows = await db.all<{ id: string }>(`SELECT id FROM events WHERE id IN (${placeholders})`, ids);
   return new Set(rows.map(({ id }) => id));
 }

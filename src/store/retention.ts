@@ -1,46 +1,67 @@
 import type { Tx } from './engine/db.ts';
 import type { RegistrationKind } from './registrations.ts';
 
-/** Removes at most `limit` of what ended before a moment; returns how many. */
-type Removal = (tx: Tx, before: number, limit: number) => Promise<number>;
+/** Deletes at most `limit` rows that ended at or before `before` (epoch ms); returns how many. */
+type Deletion = (tx: Tx, before: number, limit: number) => Promise<number>;
 
 /**
- * @param ended when a row has: a condition with one `?` for the moment
- * @param order what the condition compares, by which there is an index: in any other order all that has not ended is gone through
+ * @param condition says whether a row has ended, with one `?` for the time
+ * @param order the indexed column that the condition compares: in any other order the statement reads every row that
+ * has not ended
  */
-function removal(table: string, key: string, ended: string, order: string): Removal {
-  const sql = `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE ${ended} ORDER BY ${order} LIMIT ?)`;
+function createDeletion(table: string, key: string, condition: string, order: string): Deletion {
+  const sql = `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE ${condition} ORDER BY ${order} LIMIT ?)`;
   return (tx, before, limit) => tx.run(sql, [before, limit]);
 }
 
-export const deleteExpiredIdempotency = removal('idempotency', 'key_hash', 'expires_at <= ?', 'expires_at');
-export const deleteEndedAttempts = removal('claim_attempts', 'id', 'ended_at <= ?', 'ended_at');
-export const deleteExpiredTokens = removal(
+export const deleteExpiredIdempotency = createDeletion(
+  'idempotency',
+  'key_hash',
+  'expires_at <= ?',
+  'expires_at',
+);
+export const deleteEndedAttempts = createDeletion('claim_attempts', 'id', 'ended_at <= ?', 'ended_at');
+
+/** Deletes expired access tokens; keys stay. */
+export const deleteExpiredTokens = createDeletion(
   'credentials',
   'hash',
   `kind = 'token' AND expires_at <= ?`,
   'expires_at',
 );
-export const deleteExpiredRefreshTokens = removal('refresh_tokens', 'hash', 'expires_at <= ?', 'expires_at');
-/** Users of providers who never had anybody to act for, or have nobody any more. */
-export const deleteIdlePrincipals = removal(
+export const deleteExpiredRefreshTokens = createDeletion(
+  'refresh_tokens',
+  'hash',
+  'expires_at <= ?',
+  'expires_at',
+);
+
+/** Deletes principals that may act for no account: the delegation was never granted, or has ended. */
+export const deleteIdlePrincipals = createDeletion(
   'principals',
   'principal',
   'account_id IS NULL AND created_at <= ?',
   'created_at',
 );
-export const deleteOldApprovals = removal('approvals', 'id', 'expires_at <= ?', 'expires_at');
-export const deleteSpentTokens = removal('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
-/** Sessions begun so long ago that they have run out, whether they were ended or not. */
-export const deleteOldSessions = removal('sessions', 'hash', 'created_at <= ?', 'created_at');
-export const deleteEndedRefusals = removal(
+
+/** Deletes connection requests that have expired, decided or not. */
+export const deleteOldApprovals = createDeletion('approvals', 'id', 'expires_at <= ?', 'expires_at');
+
+/** Deletes the records of used tokens that can no longer be presented. */
+export const deleteSpentTokens = createDeletion('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
+
+/** Deletes sessions by the time of their start: a session that old has expired, whether it was ended or not. */
+export const deleteOldSessions = createDeletion('sessions', 'hash', 'created_at <= ?', 'created_at');
+
+/** Deletes mail suppressions that have expired. */
+export const deleteEndedRefusals = createDeletion(
   'mail_refusals',
   'mailbox, registration_id',
   'ends_at <= ?',
   'ends_at',
 );
 
-/** Runs of signing in that were begun before the moment of an id. */
+/** Deletes sign-ins with an id below `beforeId`; ids sort by the time at which the sign-in started. */
 export function deleteOldSignIns(tx: Tx, beforeId: string, limit: number): Promise<number> {
   return tx.run(
     'DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins WHERE id < ? ORDER BY id LIMIT ?)',
@@ -48,20 +69,21 @@ export function deleteOldSignIns(tx: Tx, beforeId: string, limit: number): Promi
   );
 }
 
-/** Mail that left or was given up, with the notes of what it told. */
+/** Deletes mails that were sent or dead-lettered, with the lists of events in their notices. */
 export async function deleteOldMail(tx: Tx, before: number, limit: number): Promise<number> {
-  const gone = await tx.all<{ id: string }>(
+  const deleted = await tx.all<{ id: string }>(
     `DELETE FROM outbox WHERE id IN (SELECT id FROM outbox
        WHERE (sent_at IS NOT NULL OR dead_at IS NOT NULL) AND give_up_at <= ? ORDER BY give_up_at LIMIT ?)
      RETURNING id`,
     [before, limit],
   );
-  await Promise.all(gone.map(({ id }) => tx.run('DELETE FROM notices WHERE mail_id = ?', [id])));
-  return gone.length;
+  await Promise.all(deleted.map(({ id }) => tx.run('DELETE FROM notices WHERE mail_id = ?', [id])));
+  return deleted.length;
 }
 
+/** Deletes counters whose window has ended. */
 export function deleteEndedCounters(tx: Tx, before: number, limit: number): Promise<number> {
-  // The window is looked at again in the outer statement: it may have begun anew since it was found.
+  // The outer statement checks the window again: a new one may have started since the subselect read it.
   return tx.run(
     `DELETE FROM counters WHERE ends_at <= ? AND key IN
        (SELECT key FROM counters WHERE ends_at <= ? ORDER BY ends_at LIMIT ?)`,
@@ -70,41 +92,41 @@ export function deleteEndedCounters(tx: Tx, before: number, limit: number): Prom
 }
 
 /**
- * Unclaimed registrations with all rows that refer to them: claim, attempts, keys, agent, account; of hosts also their agents, which
- * may be thousands.
+ * Deletes expired unclaimed registrations with all rows that refer to them: claim, attempts, credentials, agent and
+ * account. Of hosts it also deletes the agents, of which there may be thousands.
  *
- * @returns how many rows went, an agent under a host being one: `limit` where there may be more
+ * @returns the number of registrations and of agents under hosts that it deleted; `limit` where more may be left
  */
 export async function deleteExpiredRegistrations(tx: Tx, before: number, limit: number): Promise<number> {
-  const rows = await tx.all<Expired>(
+  const rows = await tx.all<ExpiredRegistration>(
     `SELECT r.id, r.kind, a.id AS "agentId", a.account_id AS "accountId"
      FROM registrations r LEFT JOIN agents a ON a.id = r.agent_id
      WHERE r.claimed_at IS NULL AND r.expires_at <= ? ORDER BY r.expires_at LIMIT ?`,
     [before, limit],
   );
-  const isHost = ({ kind }: Expired) => kind === 'host';
-  // Asked at once and done in this order: on PostgreSQL the way there and back costs more than the rows.
+  const isHost = ({ kind }: ExpiredRegistration) => kind === 'host';
+  // All statements are sent at once and run in this order: on PostgreSQL the round trips cost more than the deletes.
   await Promise.all(rows.filter((row) => !isHost(row)).flatMap((row) => deleteRegistration(tx, row)));
-  let gone = rows.length - rows.filter(isHost).length;
+  let deleted = rows.length - rows.filter(isHost).length;
   for (const row of rows.filter(isHost)) {
-    gone += await deleteHostedAgents(tx, row.id, limit - gone);
-    if (gone >= limit) break;
+    deleted += await deleteHostedAgents(tx, row.id, limit - deleted);
+    if (deleted >= limit) break;
     await deleteHosts(tx, row.id);
     await Promise.all(deleteRegistration(tx, row));
-    gone += 1;
+    deleted += 1;
   }
-  return gone;
+  return deleted;
 }
 
-interface Expired {
+interface ExpiredRegistration {
   id: string;
   kind: RegistrationKind;
   agentId: string | null;
-  /** Of the agent. */
+  /** The account in which the agent works; null: there is no agent. */
   accountId: string | null;
 }
 
-function deleteRegistration(tx: Tx, { id, agentId, accountId }: Expired): Promise<unknown>[] {
+function deleteRegistration(tx: Tx, { id, agentId, accountId }: ExpiredRegistration): Promise<unknown>[] {
   return [
     tx.run('DELETE FROM claim_attempts WHERE registration_id = ?', [id]),
     tx.run('DELETE FROM claims WHERE registration_id = ?', [id]),
@@ -120,7 +142,7 @@ function deleteRegistration(tx: Tx, { id, agentId, accountId }: Expired): Promis
   ];
 }
 
-/** Agents under hosts that were never let in, with what they asked. */
+/** Deletes agents under hosts that were never activated, with their capability grants and connection requests. */
 export async function deleteForgottenAgents(tx: Tx, before: number, limit: number): Promise<number> {
   const rows = await tx.all<{ id: string }>(
     'SELECT id FROM hosted_agents WHERE activated_at IS NULL AND created_at <= ? ORDER BY created_at LIMIT ?',
@@ -158,7 +180,7 @@ async function deleteHostedAgents(tx: Tx, registrationId: string, limit: number)
   return rows.length;
 }
 
-/** The hosts of a registration, which have no agents any more, and the accounts that those worked in. */
+/** Deletes the hosts of a registration and the hosts' own accounts; the agents are deleted already. */
 async function deleteHosts(tx: Tx, registrationId: string): Promise<void> {
   const hosts = await tx.all<{ id: string; accountId: string }>(
     'SELECT id, account_id AS "accountId" FROM hosts WHERE registration_id = ?',

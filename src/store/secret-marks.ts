@@ -1,12 +1,16 @@
 import type { Db, Tx } from './engine/db.ts';
 
+/** A service secret that a running service seals with. */
 export interface SecretMark {
+  /** Identifies the secret without revealing it. */
   id: string;
+  /** A known text, sealed under the secret. */
   sealed: Buffer;
+  /** When a service last recorded that it uses the secret, epoch ms. */
   seenAt: number;
 }
 
-/** Says that a secret is in use, and forgets those that were not for long. */
+/** Records that a secret is in use, and deletes marks that were last recorded before `forgottenAt` (epoch ms). */
 export async function upsertSecretMark(tx: Tx, mark: SecretMark, forgottenAt: number): Promise<void> {
   await tx.run('DELETE FROM secret_marks WHERE seen_at < ?', [forgottenAt]);
   await tx.run(
@@ -16,12 +20,12 @@ export async function upsertSecretMark(tx: Tx, mark: SecretMark, forgottenAt: nu
   );
 }
 
-/** Those in use after a time. */
+/** Lists the secrets that a service used after a time (epoch ms). */
 export function listSecretMarks(db: Pick<Db, 'all'>, after: number): Promise<SecretMark[]> {
   return db.all('SELECT id, sealed, seen_at AS "seenAt" FROM secret_marks WHERE seen_at > ?', [after]);
 }
 
-/** A secret that is in use no more, as far as its last user knows. */
+/** Deletes the mark of a secret: the calling service stops using it. Others that use it record it again. */
 export async function deleteSecretMark(tx: Tx, id: string): Promise<void> {
   await tx.run('DELETE FROM secret_marks WHERE id = ?', [id]);
 }

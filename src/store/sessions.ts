@@ -1,17 +1,20 @@
 import type { Db, Tx } from './engine/db.ts';
 
+/** A browser session of an account. */
 export interface SessionRow {
+  /** SHA-256 of the secret in the cookie. */
   hash: Buffer;
   id: string;
   accountId: string;
   mailbox: string;
-  /** The coarse network it was begun from. */
+  /** The coarse network in which the session started. */
   origin: string;
   createdAt: number;
   seenAt: number;
   endedAt: number | null;
 }
 
+/** Inserts a session that starts now. */
 export async function insertSession(
   tx: Tx,
   session: { hash: Buffer; id: string; accountId: string; origin: string; now: number },
@@ -23,14 +26,16 @@ export async function insertSession(
   );
 }
 
+/** Finds a session by the hash of its secret, whether it is active, expired or ended. */
 export function findSessionByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<SessionRow | undefined> {
   return db.get(`SELECT ${COLUMNS} FROM sessions s WHERE s.hash = ?`, [hash]);
 }
 
 /**
- * A page of the sessions of an account that live, newest first.
+ * Lists a page of an account's active sessions, newest first.
  *
- * @param after began after `began` and were seen after `seen`, epoch ms
+ * @param after lower bounds, exclusive, epoch ms: `began` of the start, `seen` of the last use
+ * @param before the last session of the previous page; undefined: the first page
  */
 export function listSessionsPage(
   db: Pick<Db, 'all'>,
@@ -54,6 +59,7 @@ export function listSessionsPage(
   );
 }
 
+/** Records that an active session was used, unless a later use is recorded. Returns the number of rows changed. */
 export function updateSessionSeen(tx: Tx, hash: Buffer, now: number): Promise<number> {
   return tx.run('UPDATE sessions SET seen_at = ? WHERE hash = ? AND seen_at < ? AND ended_at IS NULL', [
     now,
@@ -62,7 +68,7 @@ export function updateSessionSeen(tx: Tx, hash: Buffer, now: number): Promise<nu
   ]);
 }
 
-/** Whether an account was signed in to from a network before, as far as is remembered. */
+/** Whether the account has signed in from this network before, by the sessions that retention has not deleted yet. */
 export async function hasSessionFrom(tx: Tx, accountId: string, origin: string): Promise<boolean> {
   const row = await tx.get<{ id: string }>(
     'SELECT id FROM sessions WHERE account_id = ? AND origin = ? LIMIT 1',
@@ -71,6 +77,7 @@ export async function hasSessionFrom(tx: Tx, accountId: string, origin: string):
   return row !== undefined;
 }
 
+/** Ends all sessions of an account; returns how many had not ended. */
 export function updateSessionsOfAccountEnded(tx: Tx, accountId: string, now: number): Promise<number> {
   return tx.run('UPDATE sessions SET ended_at = ? WHERE account_id = ? AND ended_at IS NULL', [
     now,
@@ -78,7 +85,7 @@ export function updateSessionsOfAccountEnded(tx: Tx, accountId: string, now: num
   ]);
 }
 
-/** Ends one session of an account, if it was not; returns how many that were. */
+/** Ends a session of an account; returns 0 where the account has no such session or it has ended already. */
 export function updateSessionEnded(tx: Tx, accountId: string, id: string, now: number): Promise<number> {
   return tx.run('UPDATE sessions SET ended_at = ? WHERE account_id = ? AND id = ? AND ended_at IS NULL', [
     now,

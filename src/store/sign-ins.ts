@@ -1,5 +1,6 @@
 import type { Tx } from './engine/db.ts';
 
+/** A sign-in by a mailed code or link, and by a second factor where the account has one. */
 export interface SignInRow {
   id: string;
   mailbox: string;
@@ -10,12 +11,13 @@ export interface SignInRow {
   tries: number;
   createdAt: number;
   endedAt: number | null;
-  /** When its mailed code was right, where a second factor is still to come. */
+  /** When the mailed code was verified, where the account also requires a second factor. */
   provenAt: number | null;
-  /** What its mail holds: six digits, or a link. */
+  /** What the mail carries: six digits, or a link. */
   proof: 'code' | 'link';
 }
 
+/** Inserts an open sign-in. */
 export async function insertSignIn(
   tx: Tx,
   signIn: Omit<SignInRow, 'tries' | 'endedAt' | 'provenAt'>,
@@ -45,7 +47,12 @@ export function findSignIn(db: Pick<Tx, 'get'>, id: string): Promise<SignInRow |
   );
 }
 
-/** Goes on to the second factor, once: with tries and a life of its own, and the mailed code of no use any more. */
+/**
+ * Moves a sign-in to its second factor, once. The second factor has its own tries and expiry (epoch ms), and the mailed
+ * code no longer works.
+ *
+ * @returns whether this call did
+ */
 export async function updateSignInProven(
   tx: Tx,
   signIn: { id: string; counter: number },
@@ -60,7 +67,7 @@ export async function updateSignInProven(
   return proven === 1;
 }
 
-/** Ends a run of signing in, once; returns whether it was this call that did. */
+/** Ends a sign-in; returns whether this call did. */
 export async function updateSignInEnded(tx: Tx, id: string, now: number): Promise<boolean> {
   return (
     (await tx.run('UPDATE sign_ins SET ended_at = ? WHERE id = ? AND ended_at IS NULL', [now, id])) === 1

@@ -1,13 +1,16 @@
 import type { Db, Tx } from './engine/db.ts';
 
+/** A key with which the service signs tokens. */
 export interface SigningKeyRow {
   /** RFC 7638 thumbprint. */
   kid: string;
-  /** JSON of the public JWK. */
+  /** The public JWK, as JSON. */
   publicJwk: string;
-  /** The private one, sealed. */
+  /** The private JWK, sealed under the service secret. */
   sealed: Buffer;
+  /** The key is published from here on. */
   createdAt: number;
+  /** The key signs from here on, until a newer one does. */
   usedFrom: number;
   removedAt: number | null;
 }
@@ -19,7 +22,7 @@ export async function insertSigningKey(tx: Tx, key: Omit<SigningKeyRow, 'removed
   );
 }
 
-/** Those that were not removed, the newest in use first. */
+/** Lists the signing keys that were not removed, the latest `usedFrom` first. */
 export function listSigningKeys(db: Pick<Db, 'all'>): Promise<SigningKeyRow[]> {
   return db.all(
     `SELECT kid, public_jwk AS "publicJwk", sealed, created_at AS "createdAt", used_from AS "usedFrom",
@@ -28,6 +31,7 @@ export function listSigningKeys(db: Pick<Db, 'all'>): Promise<SigningKeyRow[]> {
   );
 }
 
+/** Marks a signing key as removed, once; its row stays. */
 export function deleteSigningKey(tx: Tx, kid: string, now: number): Promise<number> {
   return tx.run('UPDATE signing_keys SET removed_at = ? WHERE kid = ? AND removed_at IS NULL', [now, kid]);
 }

@@ -2,10 +2,11 @@ import { DAY_MS } from '../lib/time.ts';
 import type { Tx } from './engine/db.ts';
 
 /**
- * Takes a token once, whoever asks and wherever; says whether this was the first time (S-94). One that was issued before a backup was
- * restored counts as taken: it may have been, after the backup was made.
+ * Records the use of a token by its `jti`, once over all replicas (S-94). A token that was issued before a restore
+ * counts as used: it may have been used after the backup was made.
  *
- * @param times epoch ms
+ * @param times epoch ms; `endsAt`: from when on the token cannot be presented again
+ * @returns whether this was the first use
  */
 export async function insertSpentToken(
   tx: Tx,
@@ -23,7 +24,7 @@ export async function insertSpentToken(
   return changed === 1;
 }
 
-/** Counts all tokens that were issued before now as taken; a day later none of them is valid any more. */
+/** Marks all tokens that were issued before `now` as used. The mark ends after a day: then all of them have expired. */
 export async function upsertSpentMark(tx: Tx, now: number): Promise<void> {
   await tx.run(
     `INSERT INTO spent_tokens (issuer, jti, ends_at) VALUES ('', 'restored', ?)

@@ -1,10 +1,11 @@
 import type { Tx } from './engine/db.ts';
 
 /**
- * Takes one try from a live code. The guess is counted here, before anybody compares it: compared first, n guesses at once
- * would all be compared (S-08).
+ * Counts one guess at an active code, before the caller compares it. Compared first, n concurrent guesses would all be
+ * compared (S-08).
  *
- * @returns the tries used so far, or undefined when the code is dead
+ * @returns the guesses counted so far; undefined: the code was replaced, has ended or expired, or its tries are
+ * exhausted
  */
 export async function incrementTries(
   tx: Tx,

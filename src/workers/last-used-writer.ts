@@ -1,25 +1,34 @@
 import type { Deps } from '../deps.ts';
 import { writeLastUsed } from '../domain/credentials/last-used.ts';
 
-/** When and where keys were last used: noted in memory, written behind, at most once a minute per key. */
+/** Records when and where keys were last used: in memory at first, and once a minute in the database. */
 export interface LastUsedWriter {
-  /** @param from in words for its owner: the resource server that asked, or the network */
+  /**
+   * Records a use of a key.
+   *
+   * @param hash SHA-256 of the key
+   * @param now epoch ms
+   * @param from text for the owner: the resource server that introspected the key, or the coarse network
+   */
   touch(hash: Buffer, now: number, from: string): void;
-  /** Writes what was noted since the last time. */
+  /** Writes the uses since the last flush. Logs an error of the database instead of throwing it. */
   flush(): Promise<void>;
+  /** Stops the timer and flushes. */
   stop(): Promise<void>;
 }
 
 const FLUSH_MS = 60_000;
-/** Past this many keys a minute the rest go unnoted until the next flush: memory stays bounded. */
+
+/** With this many keys in memory, uses are not recorded until the next flush, so that memory stays bounded. */
 const KEYS_MAX = 50_000;
 
+/** Starts the writer and its timer. */
 export function startLastUsedWriter(deps: Pick<Deps, 'db' | 'log'>): LastUsedWriter {
-  let noted = new Map<string, { at: number; from: string }>();
+  let pending = new Map<string, { at: number; from: string }>();
 
   async function flush(): Promise<void> {
-    const uses = [...noted].map(([hash, use]) => ({ hash: Buffer.from(hash, 'latin1'), ...use }));
-    noted = new Map();
+    const uses = [...pending].map(([hash, use]) => ({ hash: Buffer.from(hash, 'latin1'), ...use }));
+    pending = new Map();
     try {
       await writeLastUsed(deps, uses);
     } catch (error) {
@@ -31,8 +40,8 @@ export function startLastUsedWriter(deps: Pick<Deps, 'db' | 'log'>): LastUsedWri
   timer.unref();
   return {
     touch(hash, now, from) {
-      // latin1 keeps the 32 bytes in 32 characters; a Buffer would be compared by identity.
-      if (noted.size < KEYS_MAX) noted.set(hash.toString('latin1'), { at: now, from });
+      // A string, because a Map compares Buffers by identity. latin1 keeps the 32 bytes in 32 characters.
+      if (pending.size < KEYS_MAX) pending.set(hash.toString('latin1'), { at: now, from });
     },
     flush,
     async stop() {

@@ -1,30 +1,30 @@
 import type { Deps } from '../deps.ts';
 import { sendNext } from '../domain/mail/deliver.ts';
 
-/** Sends what waits in the outbox, as long as the service runs. */
-
-/** A worker that sends what is due: at once when woken, else every few seconds. */
+/** Sends the due mails of the outbox: at once after wake(), otherwise every few seconds. */
 export interface OutboxWorker {
+  /** Starts to send now: a mail was committed. */
   wake(): void;
-  /** Takes no new mail, and resolves when those under way are done. */
+  /** Takes no further mail, and resolves when the mails being sent are done. */
   stop(): Promise<void>;
 }
 
+/** How many mails one process sends at once. */
 const WORKERS = 4;
 
 const POLL_MS = 2000;
 
-/** Starts the worker of this process. Any number of processes may run one on the same database. */
+/** Starts the outbox worker of this process. Any number of processes may run one on the same database. */
 export function startOutboxWorker(deps: Deps): OutboxWorker {
-  let stopped = false;
+  let isStopped = false;
   let running = 0;
   const active = new Set<Promise<void>>();
 
   async function run(): Promise<void> {
     try {
-      while (!stopped && (await sendNext(deps)));
+      while (!isStopped && (await sendNext(deps)));
     } catch (error) {
-      // The database is away: the mail stays where it is and is taken up at the next turn.
+      // The database is unavailable: the mail stays in the outbox, and a later run sends it.
       deps.log.warn({ err: error }, 'the outbox could not be worked on');
     } finally {
       running -= 1;
@@ -32,7 +32,7 @@ export function startOutboxWorker(deps: Deps): OutboxWorker {
   }
 
   function wake(): void {
-    if (stopped || running >= WORKERS) return;
+    if (isStopped || running >= WORKERS) return;
     running += 1;
     const worker = run();
     active.add(worker);
@@ -45,7 +45,7 @@ export function startOutboxWorker(deps: Deps): OutboxWorker {
   return {
     wake,
     async stop() {
-      stopped = true;
+      isStopped = true;
       clearInterval(timer);
       await Promise.all(active);
     },

@@ -17,55 +17,61 @@ import type { EventRow } from '../store/events.ts';
 
 /** Reads the revocation feed once for all resource servers that follow it. */
 
-/** How often the audit is looked at while anybody follows: a revocation must be known everywhere within a second. */
+/** How often the hub polls the audit log for its followers, who must know of a revocation within a second (S-31). */
 const POLL_MS = 200;
 
+/** How many connections one resource server may have. */
 const FOLLOWERS_MAX = 100;
 
-/** The followers of this process, and the one timer that looks for all of them. */
+/**
+ * Creates the hub of this process: its followers, and the one timer that polls for all of them.
+ *
+ * @returns `follow`, and `stop`, which ends all followers and refuses new ones
+ */
 export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>): {
   follow: Follow;
   stop(): void;
 } {
   const followers = new Set<Follower & { server: ResourceServer }>();
-  const told = new LRUCache<string, true>({ max: 100_000 });
-  /** There while anybody follows: one beginning for all who come at once. */
-  let watch: { begun: Promise<void>; timer?: NodeJS.Timeout } | undefined;
-  let isLooking = false;
+  /** Ids of events that were sent, or were committed before the first follower came. */
+  const sentIds = new LRUCache<string, true>({ max: 100_000 });
+  /** Set while there are followers. Those that come at the same time share one start. */
+  let watch: { ready: Promise<void>; timer?: NodeJS.Timeout } | undefined;
+  let isPolling = false;
   let isStopped = false;
 
-  async function look(): Promise<void> {
-    if (isLooking || followers.size === 0) return;
-    isLooking = true;
+  async function poll(): Promise<void> {
+    if (isPolling || followers.size === 0) return;
+    isPolling = true;
     try {
-      for await (const row of rowsFrom(deps, recently())) {
-        if (told.has(row.id)) continue;
-        told.set(row.id, true);
-        await tellAll(row);
+      for await (const row of rowsFrom(deps, overlapStart())) {
+        if (sentIds.has(row.id)) continue;
+        sentIds.set(row.id, true);
+        await notifyFollowers(row);
       }
     } catch (error) {
       deps.log.warn({ err: error }, 'resource servers could not be told what happened; it is tried again');
     } finally {
-      isLooking = false;
+      isPolling = false;
     }
   }
 
-  const recently = () => firstIdAt('evt', deps.clock() - OVERLAP_MS);
+  const overlapStart = () => firstIdAt('evt', deps.clock() - OVERLAP_MS);
 
-  async function tellAll(row: EventRow): Promise<void> {
+  async function notifyFollowers(row: EventRow): Promise<void> {
     if (row.kind === 'resource.removed') {
-      for (const each of followers) if (each.server.id === row.subject) leave(each);
+      for (const each of followers) if (each.server.id === row.subject) removeFollower(each);
       return;
     }
     const event = await expand(deps, row);
     if (event === undefined) return;
     for (const each of followers) {
-      const concerns = narrowTo(event, each.server);
-      if (concerns) each.tell(concerns);
+      const narrowed = narrowTo(event, each.server);
+      if (narrowed) each.tell(narrowed);
     }
   }
 
-  /** What happened while it was away. What the timer tells meanwhile comes twice, which does no harm. */
+  /** Sends the events after `after`. Those that the timer sends meanwhile may arrive twice, which is harmless. */
   async function catchUp(follower: Follower & { server: ResourceServer }, after: string): Promise<void> {
     for await (const row of rowsFrom(deps, overlapped(after))) {
       if (!followers.has(follower)) return;
@@ -75,22 +81,23 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
   }
 
   /**
-   * Begins to look. What is there already was before its time; what is not yet committed is not, whatever its id says. Were it
-   * done for each who comes, the second would take for old what the first has yet to be told.
+   * Starts to poll. Events that are committed already are older than the followers and are not sent. Events that commit
+   * later are sent, even with an older id. A start for each follower would be wrong: that of the second one would skip
+   * events that the first one has not received yet.
    */
   function startWatch(): NonNullable<typeof watch> {
-    const mine: NonNullable<typeof watch> = { begun: begin() };
-    return mine;
+    const started: NonNullable<typeof watch> = { ready: prepare() };
+    return started;
 
-    async function begin(): Promise<void> {
-      for await (const row of rowsFrom(deps, recently())) told.set(row.id, true);
-      if (watch !== mine) return; // all have left meanwhile
-      mine.timer = setInterval(() => void look(), POLL_MS);
-      mine.timer.unref();
+    async function prepare(): Promise<void> {
+      for await (const row of rowsFrom(deps, overlapStart())) sentIds.set(row.id, true);
+      if (watch !== started) return; // all followers have left meanwhile
+      started.timer = setInterval(() => void poll(), POLL_MS);
+      started.timer.unref();
     }
   }
 
-  function leave(follower: Follower & { server: ResourceServer }): void {
+  function removeFollower(follower: Follower & { server: ResourceServer }): void {
     if (!followers.delete(follower)) return;
     if (followers.size === 0) {
       clearInterval(watch?.timer);
@@ -114,22 +121,22 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
       followers.add(follower);
       watch ??= startWatch();
       try {
-        await watch.begun;
+        await watch.ready;
       } catch (error) {
-        leave(follower);
+        removeFollower(follower);
         throw error;
       }
       if (after !== undefined) {
         catchUp(follower, after).catch((error) => {
           deps.log.warn({ err: error }, 'a resource server could not be told what it missed');
-          leave(follower); // it comes again, and asks again
+          removeFollower(follower); // the resource server reconnects and asks again
         });
       }
-      return () => leave(follower);
+      return () => removeFollower(follower);
     },
     stop() {
       isStopped = true;
-      for (const follower of [...followers]) leave(follower);
+      for (const follower of [...followers]) removeFollower(follower);
     },
   };
 }

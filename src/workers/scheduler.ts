@@ -7,21 +7,21 @@ import { revokeUntrustedIssuers } from '../domain/jobs/revoke-untrusted-issuers.
 const PERIOD_MS = 60_000;
 
 /**
- * What is done once a minute, by every replica, until stopped. No answer depends on it.
+ * Runs the periodic jobs once a minute until stopped; every replica does. No response depends on them.
  *
- * @param mayDelete whether time can be trusted enough for that
+ * @param mayDelete whether the clock is reliable enough to delete expired rows
  */
 export function startScheduler(deps: Deps, mayDelete: () => boolean): { stop(): Promise<void> } {
-  let stopped = false;
+  let isStopped = false;
   let current = Promise.resolve();
-  const mayGoOn = () => !stopped;
+  const mayContinue = () => !isStopped;
   const timer = setInterval(() => {
     current = current.then(async () => {
       try {
-        await revokeUntrustedIssuers(deps, mayGoOn);
-        await notifyOfKeyExpiry(deps, mayGoOn);
+        await revokeUntrustedIssuers(deps, mayContinue);
+        await notifyOfKeyExpiry(deps, mayContinue);
         await numberNewEvents(deps);
-        if (mayDelete()) await sweep(deps, mayGoOn);
+        if (mayDelete()) await sweep(deps, mayContinue);
       } catch (error) {
         deps.log.warn({ err: error }, 'a job could not be done');
       }
@@ -30,7 +30,7 @@ export function startScheduler(deps: Deps, mayDelete: () => boolean): { stop(): 
   timer.unref();
   return {
     async stop() {
-      stopped = true;
+      isStopped = true;
       clearInterval(timer);
       await current;
     },

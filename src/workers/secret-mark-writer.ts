@@ -8,9 +8,10 @@ import {
   withdrawSecretMark,
 } from '../domain/codes/secret-marks.ts';
 
-/** Says in the database which secret this service seals with, as long as it runs. */
-
-/** Says it as long as the service runs, and takes it back at its end. */
+/**
+ * Records in the database, while the service runs, with which secret it seals, and deletes the record when it stops.
+ * Logs an error if another service uses a secret that SECRET here does not list.
+ */
 export async function startSecretMarkWriter(
   deps: Marking & Pick<Deps, 'log'>,
 ): Promise<{ stop(): Promise<void> }> {
@@ -18,14 +19,14 @@ export async function startSecretMarkWriter(
   if (!(await readsAllSecrets(deps.keyring, deps.db, deps.clock()))) deps.log.error(UNREADABLE);
   let current = Promise.resolve();
   const timer = setInterval(() => {
-    current = current.then(() => markSecret(deps).catch(() => {})); // readiness tells of a database that is away
+    current = current.then(() => markSecret(deps).catch(() => {})); // the readiness check reports an unavailable database
   }, PERIOD_MS);
   timer.unref();
   return {
     async stop() {
       clearInterval(timer);
       await current;
-      // One that uses the same says it again within seconds.
+      // Other services that use the same secret record it again within seconds.
       await withdrawSecretMark(deps).catch(() => {});
     },
   };

@@ -4,13 +4,17 @@ import { findAccount, insertHumanAccount, lockAccountByMailbox } from '../../sto
 import type { Work } from '../../work.ts';
 import { record } from '../audit/audit-log.ts';
 
-/** What a human has here: what happened to it, and its end. */
-
-/** The mailbox of a human's account, or undefined. */
+/** Returns the canonical mailbox of a human's account; undefined if there is no such account, or it was deleted. */
 export async function mailboxOf(deps: Pick<Deps, 'db'>, accountId: string): Promise<string | undefined> {
   return (await findAccount(deps.db, accountId))?.mailbox ?? undefined;
 }
-/** The account of a mailbox that was just proven; it comes into being here, with the first proof (S-34). Of two at once, one is new. */
+
+/**
+ * Returns the account of a mailbox that was just proven, and creates it with the first proof (S-34). Of two concurrent
+ * calls for a new mailbox, one creates the account. Locks the account row.
+ *
+ * @param mailbox canonical
+ */
 export async function findOrCreateAccount(
   work: Work,
   mailbox: string,
@@ -22,8 +26,8 @@ export async function findOrCreateAccount(
       await record(work, { kind: 'account.created', accountId: id });
       return { id, isNew: true };
     }
-    const known = await lockAccountByMailbox(tx, mailbox);
-    if (known !== undefined) return { ...known, isNew: false };
-    // It was deleted between the two statements: the mailbox is nobody's again.
+    const existing = await lockAccountByMailbox(tx, mailbox);
+    if (existing !== undefined) return { ...existing, isNew: false };
+    // The account was deleted between the two statements, so the mailbox is free again.
   }
 }

@@ -8,55 +8,69 @@ import { record } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import type { Session } from './sessions.ts';
 
-/** A sender that was refused can have no mail sent to that mailbox for so long (S-15). */
-const REFUSED_MS = DAY_MS;
+/** How long a mailbox gets no mail of a sender that its owner denied (S-15). */
+const SUPPRESSED_MS = DAY_MS;
 
-/** Whoever asks a human by mail. */
+/** An agent or host that asks a human by mail to claim or connect an agent. */
 export interface MailSender {
-  /** Of its registration, or of the host that it runs under. */
+  /** The id of the agent's registration, or of the host that the agent runs under. */
   id: string;
-  /** As it calls itself. */
+  /** The name that it chose: unverified. */
   name: string | null;
-  /** The coarse network that asked. */
+  /** The coarse network that the request came from. */
   origin: string;
 }
 
-/** What it is known by: one that registers anew is still who it says, where it was. */
-function keysOf({ id, name, origin }: MailSender): [string, string] {
-  const who = JSON.stringify([origin, (name ?? '').normalize('NFKC').trim().toLowerCase()]);
-  return [id, `who:${sha256(who).toString('base64url')}`];
+/**
+ * Two keys of a sender. The second holds also if the agent registers again with the same name from the same network.
+ */
+function senderKeysOf({ id, name, origin }: MailSender): [string, string] {
+  const nameAndNetwork = JSON.stringify([origin, (name ?? '').normalize('NFKC').trim().toLowerCase()]);
+  return [id, `who:${sha256(nameAndNetwork).toString('base64url')}`];
 }
 
-/** Whether a mailbox wants no mail of a sender now. @param mailbox canonical */
+/**
+ * Returns whether a mailbox currently gets no mail of a sender.
+ *
+ * @param mailbox canonical
+ */
 export function isMailSuppressed(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
   mailbox: string,
   sender: MailSender,
 ): Promise<boolean> {
-  return isRefused(db, mailboxLimitKey(mailbox), keysOf(sender), clock());
+  return isRefused(db, mailboxLimitKey(mailbox), senderKeysOf(sender), clock());
 }
 
-/** Keeps a sender away from a mailbox for a day, in the caller's transaction; and all others for good, where it wants no mail more. */
+/**
+ * Suppresses the mail of a sender to a mailbox for a day, in the caller's transaction (S-15).
+ *
+ * @param mailbox canonical
+ * @param options.noMore also suppresses the mail of all agents, until setWantsMail() allows it again
+ */
 export async function suppressMail(
   work: Work,
-  to: string,
+  mailbox: string,
   sender: MailSender,
   { noMore }: { noMore: boolean },
 ): Promise<void> {
   const { tx, now } = work;
-  const mailbox = mailboxLimitKey(to);
-  for (const key of keysOf(sender)) {
-    await insertRefusal(tx, { mailbox, sender: key, now, endsAt: now + REFUSED_MS });
+  const mailboxKey = mailboxLimitKey(mailbox);
+  for (const senderKey of senderKeysOf(sender)) {
+    await insertRefusal(tx, { mailbox: mailboxKey, sender: senderKey, now, endsAt: now + SUPPRESSED_MS });
   }
-  if (noMore) await insertRefusal(tx, { mailbox, sender: '', now, endsAt: null });
+  if (noMore) await insertRefusal(tx, { mailbox: mailboxKey, sender: '', now, endsAt: null });
 }
 
-/** Whether the mailbox of a session wants no mail of agents at all. */
+/** Returns whether all mail of agents to the mailbox of a session is suppressed. */
 export function wantsNoMail(deps: Pick<Deps, 'db'>, session: Session): Promise<boolean> {
   return refusesAll(deps.db, mailboxLimitKey(session.mailbox));
 }
 
-/** Lets agents' mail through to the mailbox of a session, or keeps all of it away. */
+/**
+ * Allows mail of agents to the mailbox of a session, or suppresses all of it. Mail to sign in and notices are not
+ * affected.
+ */
 export async function setWantsMail(
   deps: Deps,
   origin: RequestOrigin,

@@ -23,19 +23,24 @@ import { record } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
 
-/** A human who is signed in at a browser; times in epoch ms, `seenAt` to the minute. */
+/** The session of a human in a browser; times in epoch ms, `seenAt` exact to the minute. */
 export type Session = Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'>;
 
 const IDLE_MS = 1_800_000;
 const LIFE_MS = 43_200_000;
 const SEEN_EVERY_MS = 60_000;
-/** What matters asks for a code that was typed so lately. */
+
+/**
+ * How old a session may be for a sensitive action. An older one must verify again, which starts a new session (S-36,
+ * S-75).
+ */
 export const FRESH_MS = 900_000;
 
 /**
- * Begins a session in the caller's transaction; one from a network that is new to the account is told to its owner (S-48).
+ * Starts a session in the caller's transaction. If the network is new to an account that already existed, the owner is
+ * notified (S-48).
  *
- * @returns the secret for the cookie, which is nowhere else
+ * @returns the plain secret for the cookie; the database holds its hash
  */
 export async function beginSession(work: Work, account: { id: string; isNew: boolean }): Promise<string> {
   const { tx, now, deps, origin } = work;
@@ -45,13 +50,18 @@ export async function beginSession(work: Work, account: { id: string; isNew: boo
   const secret = newSecret('ses', deps.random);
   const id = newId('ses', now, deps.random);
   await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin: network, now });
-  const begun = { kind: 'session.begun', accountId, subject: id } as const;
-  if (isKnown || account.isNew) await record(work, begun);
-  else await recordAndNotify(work, accountId, { ...begun, details: { new_network: true } });
+  const event = { kind: 'session.begun', accountId, subject: id } as const;
+  if (isKnown || account.isNew) await record(work, event);
+  else await recordAndNotify(work, accountId, { ...event, details: { new_network: true } });
   return secret;
 }
 
-/** The session of a cookie, if it still is one: not ended, used within half an hour, not older than twelve hours. */
+/**
+ * Finds the session of a cookie, and records once a minute that it is used.
+ *
+ * @param secret plain, of the cookie
+ * @returns undefined if the session is unknown, ended, unused for half an hour or older than twelve hours
+ */
 export async function findSession(deps: Deps, secret: string): Promise<Session | undefined> {
   if (!wellFormed('ses', secret)) return undefined;
   const row = await findSessionByHash(deps.db, hashSecret(secret));
@@ -61,12 +71,14 @@ export async function findSession(deps: Deps, secret: string): Promise<Session |
   return toSession(row);
 }
 
-/** Whether a code was typed so lately in a session that it may do what matters (S-75). */
+/**
+ * Returns whether a session is new enough for a sensitive action: whether its code was typed within FRESH_MS (S-75).
+ */
 export function isFresh(deps: Pick<Deps, 'clock'>, session: Session): boolean {
   return deps.clock() - session.createdAt < FRESH_MS;
 }
 
-/** The live sessions of an account, newest first. */
+/** Lists one page of the live sessions of an account, newest first. */
 export async function listSessions(
   deps: Deps,
   accountId: string,
@@ -81,7 +93,7 @@ export async function listSessions(
   return { items: items.map(toSession), next };
 }
 
-/** Ends one session of an account, from the next request on. What is no session of that account stays as it is. */
+/** Ends one session of an account, from the next request on. Does nothing if the account has no such live session. */
 export async function endSession(
   deps: Deps,
   origin: RequestOrigin,

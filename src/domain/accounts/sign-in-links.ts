@@ -4,18 +4,19 @@ import { PAGES } from '../../lib/page-paths.ts';
 import type { SignInRow } from '../../store/sign-ins.ts';
 
 /**
- * The link that signs in, mailed in place of digits where too many were guessed at. It names a run of signing in and carries a MAC
- * of it under the service secret, so it is stored nowhere. Opening it does nothing, since mail scanners open all links; the button
- * on its page works once.
+ * Sign-in links are mailed in place of codes while the wrong guesses at a mailbox are exhausted (S-17). A link holds
+ * the id of the sign-in and a MAC under the service secret, so it is not stored. Opening it does nothing (S-74), since
+ * mail scanners open all links; the button on its page works once.
  */
+
 const PURPOSE = 'sign-in-link';
 
-/** The address that is mailed. */
+/** Returns the URL that is mailed. */
 export function signInLink(deps: Pick<Deps, 'keyring' | 'config'>, { id }: Pick<SignInRow, 'id'>): string {
   return `${deps.config.publicUrl}${PAGES.signInLink}?t=${appendMac(deps.keyring, PURPOSE, id)}`;
 }
 
-/** The id of the run that a link's token names, or undefined if it is none of ours. */
+/** Returns the id of the sign-in that a link's token names; undefined if the MAC is wrong. */
 export function readSignInLink(deps: Pick<Deps, 'keyring'>, token: string): string | undefined {
   return verifyMac(deps.keyring, PURPOSE, token);
 }

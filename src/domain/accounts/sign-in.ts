@@ -25,13 +25,13 @@ import { beginSession } from './sessions.ts';
 import { verifySecondFactor } from './totp.ts';
 
 /**
- * Starts to sign in: mails a code or, where too many were guessed at, a link. Whether the mailbox has an account is not looked at, so nothing can tell (S-44): the
- * account comes into being with the first proof of its mailbox.
+ * Starts a sign-in: mails a code, or a link if the wrong guesses are exhausted (S-17). It does not look for the account
+ * of the mailbox, so it cannot reveal whether there is one (S-44): the first proof of the mailbox creates the account.
  *
- * @param mailbox canonical, see parseMailbox
- * @param accountId of whoever is signed in already, and proves it anew
- * @returns the id by which the code is brought back
- * @throws Failure `limited` when a budget of mails is spent
+ * @param mailbox canonical, see parseMailbox()
+ * @param accountId of a signed-in user who verifies again
+ * @returns the id of the sign-in
+ * @throws Failure `limited` if a limit of sign-in mails is exhausted
  */
 export async function startSignIn(
   deps: Deps,
@@ -59,40 +59,48 @@ export async function startSignIn(
       kind: 'sign_in_code',
       attemptId: signInId,
       mailbox,
-      giveUpAt: now + codeTtlSeconds * 500, // somebody waits at a browser: half of the code's life must be left
+      giveUpAt: now + codeTtlSeconds * 500, // half of the code's lifetime must be left: the user waits at a browser
     });
     return signInId;
   });
 }
 
-/** The mailbox that a run of signing in is about, and what it waits for, while that works. */
+/**
+ * Finds a sign-in that can still be completed.
+ *
+ * @returns its canonical mailbox and the proof that comes next; undefined if it is unknown, completed, expired or out
+ * of tries
+ */
 export async function findPendingSignIn(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   id: string,
-): Promise<{ mailbox: string; waitsFor: WaitsFor } | undefined> {
+): Promise<{ mailbox: string; waitsFor: Proof } | undefined> {
   const signIn = await findSignIn(deps.db, id);
-  if (signIn === undefined || isDead(deps, signIn)) return undefined;
-  return { mailbox: signIn.mailbox, waitsFor: waitsFor(signIn) };
+  if (signIn === undefined || isClosed(deps, signIn)) return undefined;
+  return { mailbox: signIn.mailbox, waitsFor: nextProofOf(signIn) };
 }
 
-type WaitsFor = SignInRow['proof'] | 'secondFactor';
+type Proof = SignInRow['proof'] | 'secondFactor';
 
-function waitsFor({ provenAt, proof }: SignInRow): WaitsFor {
+function nextProofOf({ provenAt, proof }: SignInRow): Proof {
   return provenAt === null ? proof : 'secondFactor';
 }
 
-/** How far signing in has come: `secret` is the session's, for the cookie. */
+/**
+ * The result of a proof: a session with its plain secret for the cookie, or the second factor that is required next.
+ */
 export type SignedIn = { kind: 'session'; secret: string } | { kind: 'secondFactor' };
 
-/** How long one may look for the app. */
+/** How long a user has to enter the second factor. */
 const SECOND_FACTOR_MS = 600_000;
 
 /**
- * Signs in with the mailed code, or goes on to the second factor where the account has one. The guess is counted on every
- * budget before it is compared, like that of a claim.
+ * Verifies the mailed code. Starts a session, or requires the second factor if the account has one. The guess is
+ * counted before it is compared (S-08).
  *
+ * @param id of the sign-in
  * @param code six digits
- * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` when a budget of wrong guesses is spent
+ * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` as verifyCode() and refuseUnreadable()
  */
 export function completeSignIn(
   deps: Deps,
@@ -100,42 +108,43 @@ export function completeSignIn(
   id: string,
   code: string,
 ): Promise<SignedIn> {
-  return prove(deps, origin, id, 'code', {
+  return verifyProof(deps, origin, id, 'code', {
     isRight: async (_, signIn) => isSignInCode(deps, signIn, code),
-    goOn,
+    onRight: acceptMailboxProof,
   });
 }
 
 /**
- * Signs in by the mailed link, once, or goes on to the second factor. There is nothing to guess, so it costs no budget.
+ * Completes a sign-in by its mailed link, once. Starts a session, or requires the second factor if the account has one.
+ * A link cannot be guessed, so no counter is consumed.
  *
- * @param id as readSignInLink found it
+ * @param id as readSignInLink() returned it
  * @throws Failure `codeExpired`
  */
 export function completeByLink(deps: Deps, origin: RequestOrigin, id: string): Promise<SignedIn> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     const signIn = await findSignIn(tx, id);
-    if (signIn === undefined || isDead(deps, signIn) || waitsFor(signIn) !== 'link') throw linkOver();
-    return goOn(work, signIn);
+    if (signIn === undefined || isClosed(deps, signIn) || nextProofOf(signIn) !== 'link') throw linkExpired();
+    return acceptMailboxProof(work, signIn);
   });
 }
 
-/** What a proven mailbox leads to. */
-async function goOn(work: Work, signIn: SignInRow): Promise<SignedIn> {
+async function acceptMailboxProof(work: Work, signIn: SignInRow): Promise<SignedIn> {
   const { tx, now } = work;
-  const known = await findAccountByMailbox(tx, signIn.mailbox);
-  if (known === undefined || (await findAuthenticator(tx, known.id)) === undefined) {
-    return begin(work, signIn);
+  const account = await findAccountByMailbox(tx, signIn.mailbox);
+  if (account === undefined || (await findAuthenticator(tx, account.id)) === undefined) {
+    return completeWithSession(work, signIn);
   }
-  if (!(await updateSignInProven(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeOver();
+  if (!(await updateSignInProven(tx, signIn, now + SECOND_FACTOR_MS, now))) throw codeExpired();
   return { kind: 'secondFactor' };
 }
 
 /**
- * Signs in with the second factor: a code of the authenticator app, or a recovery code.
+ * Verifies the second factor, a code of the authenticator app or a recovery code, and starts a session.
  *
- * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` when a budget of wrong guesses is spent
+ * @param id of the sign-in; the caller must know that this browser proved the mailbox
+ * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` as verifyCode() and refuseUnreadable()
  */
 export function completeSecondFactor(
   deps: Deps,
@@ -143,71 +152,71 @@ export function completeSecondFactor(
   id: string,
   text: string,
 ): Promise<SignedIn> {
-  return prove(deps, origin, id, 'secondFactor', {
+  return verifyProof(deps, origin, id, 'secondFactor', {
     async isRight(work, signIn) {
       const account = await findAccountByMailbox(work.tx, signIn.mailbox);
       return account !== undefined && verifySecondFactor(work, account.id, text);
     },
-    goOn: begin,
+    onRight: completeWithSession,
   });
 }
 
-/** One guess at what a run of signing in waits for, in one transaction with what a right one leads to. */
-async function prove(
+/** Verifies one guess at the next proof of a sign-in, and runs `onRight` in the same transaction. */
+async function verifyProof(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
-  awaited: 'code' | 'secondFactor',
-  step: {
+  expected: 'code' | 'secondFactor',
+  proof: {
     isRight(work: Work, signIn: SignInRow): Promise<boolean>;
-    goOn(work: Work, signIn: SignInRow): Promise<SignedIn>;
+    onRight(work: Work, signIn: SignInRow): Promise<SignedIn>;
   },
 ): Promise<SignedIn> {
-  // Strangers cannot guess at a second factor, so they must not be able to spend what it costs.
-  const isCode = awaited === 'code';
+  // Third parties cannot guess at a second factor. So it has counters of its own, which they cannot exhaust.
+  const isCode = expected === 'code';
   return useCase(deps, origin, { sharedLimits: isCode ? SERVICE_GUESS : [] }, async (work) => {
     const { tx, now } = work;
     const { triesPerCode } = deps.config.limits;
     const signIn = await findSignIn(tx, id);
-    if (signIn === undefined || isDead(deps, signIn)) throw codeOver();
-    if (waitsFor(signIn) !== awaited) throw codeOver();
+    if (signIn === undefined || isClosed(deps, signIn)) throw codeExpired();
+    if (nextProofOf(signIn) !== expected) throw codeExpired();
     if (isCode) await refuseUnreadable(tx, deps, signIn.secretId, now);
     const { mailbox } = signIn;
-    const at = {
+    const guess = {
       counters: isCode ? signInGuessLimits(mailbox, origin.address) : secondFactorLimits(mailbox),
       countTry: () => incrementTries(tx, 'sign_ins', signIn, triesPerCode, now),
-      isRight: () => step.isRight(work, signIn),
+      isRight: () => proof.isRight(work, signIn),
     };
-    const guessed = await verifyCode(work, at);
-    if (guessed.kind === 'dead') throw codeOver();
-    if (guessed.kind === 'right') return step.goOn(work, signIn);
+    const result = await verifyCode(work, guess);
+    if (result.kind === 'dead') throw codeExpired();
+    if (result.kind === 'right') return proof.onRight(work, signIn);
     const account = await findAccountByMailbox(tx, signIn.mailbox);
     await record(work, {
       kind: 'session.guess_failed',
       accountId: account?.id,
       subject: id,
     });
-    const { attemptsRemaining } = guessed;
+    const { attemptsRemaining } = result;
     return work.failAfterCommit(new Failure('wrongCode', 'The code is wrong.', { attemptsRemaining }));
   });
 }
 
-async function begin(work: Work, signIn: SignInRow): Promise<SignedIn> {
+async function completeWithSession(work: Work, signIn: SignInRow): Promise<SignedIn> {
   const { tx, now } = work;
-  if (!(await updateSignInEnded(tx, signIn.id, now))) throw codeOver();
+  if (!(await updateSignInEnded(tx, signIn.id, now))) throw codeExpired();
   const account = await findOrCreateAccount(work, signIn.mailbox);
   return { kind: 'session', secret: await beginSession(work, account) };
 }
 
-function isDead(deps: Pick<Deps, 'clock' | 'config'>, signIn: SignInRow): boolean {
+function isClosed(deps: Pick<Deps, 'clock' | 'config'>, signIn: SignInRow): boolean {
   const { triesPerCode } = deps.config.limits;
   return signIn.endedAt !== null || signIn.tries >= triesPerCode || signIn.codeExpiresAt <= deps.clock();
 }
 
-function linkOver(): Failure {
+function linkExpired(): Failure {
   return new Failure('codeExpired', 'This link was used, or has expired. Ask for a new one.');
 }
 
-function codeOver(): Failure {
+function codeExpired(): Failure {
   return new Failure('codeExpired', 'The code has expired or was typed wrong too often. Ask for a new one.');
 }

@@ -24,28 +24,33 @@ import { useCase } from '../limits/use-case.ts';
 import type { Session } from './sessions.ts';
 
 /**
- * The second factor of a human: an authenticator app (TOTP, RFC 6238), and recovery codes for when it is lost. A code works
- * once; the step it belongs to is spent with it.
+ * The second factor of a human: an authenticator app (TOTP, RFC 6238), and recovery codes in case the app is lost. A
+ * code works once: its time step, and all steps before it, are consumed with it (RFC 6238 section 5.2).
  */
 
-const SECRET_BYTES = 20;
+const SECRET_BYTES = 20; // 160 bits, as RFC 4226 section 4 recommends
 const RECOVERY_CODES = 10;
-const RECOVERY_BYTES = 15; // 120 bits: its hash alone tells nobody anything
-/** A clock may be this far off, either way. */
+const RECOVERY_BYTES = 15; // 120 bits: a code cannot be found from its hash
+
+/** One time step: how far the app's clock may differ from ours, either way (RFC 6238 section 5.2). */
 const TOLERANCE_SECONDS = 30;
+
 const base32 = new ScureBase32Plugin();
 
-/** What is shown to set an app up: nothing is stored before a code of it was typed. */
+/** What the setup page shows. Nothing is stored before the user has typed a code of the app. */
 export interface Setup {
-  /** Base32, for typing. */
+  /** The TOTP secret in base32, to be typed into the app. */
   secret: string;
-  /** `otpauth://…`, for the app's camera. */
+  /** The `otpauth://` URI, shown as a QR code. */
   uri: string;
-  /** The secret again, sealed for this session, for the form to bring back. */
+  /** The secret sealed for this session, in base64url: the form sends it back. */
   sealed: string;
 }
 
-/** Whether an account has an authenticator, and how many recovery codes are left. */
+/**
+ * Returns when an account's authenticator app was added (epoch ms), and how many recovery codes are unused; undefined
+ * if the account has none.
+ */
 export async function showAuthenticator(
   deps: Pick<Deps, 'db'>,
   accountId: string,
@@ -55,7 +60,11 @@ export async function showAuthenticator(
   return { createdAt: row.createdAt, recoveryCodesLeft: await countRecoveryCodes(deps.db, accountId) };
 }
 
-/** Begins to set an app up, or with what an earlier `sealed` holds goes on with it. */
+/**
+ * Starts the setup of an authenticator app, or resumes an earlier one.
+ *
+ * @param sealed of an earlier Setup in the same session; one of another session starts a new setup
+ */
 export function setUpAuthenticator(deps: Deps, session: Session, sealed?: string): Setup {
   const secret =
     (sealed && openSetup(deps, session, sealed)) ??
@@ -68,11 +77,13 @@ export function setUpAuthenticator(deps: Deps, session: Session, sealed?: string
 }
 
 /**
- * Turns the second factor on, with the first code of the app.
+ * Adds an authenticator app to the account, after its first code.
  *
- * @param sealed of setUpAuthenticator, in the same session
- * @returns the recovery codes, which are nowhere else
- * @throws Failure `wrongCode`; `badRequest` where there is one already, or the form is of another session
+ * @param sealed of setUpAuthenticator(), in the same session
+ * @param code six digits
+ * @returns the plain recovery codes; the database holds their hashes
+ * @throws Failure `wrongCode`; `badRequest` if the account has one already, or `sealed` is of another session;
+ * `signInRequired` if the account was deleted
  */
 export async function addAuthenticator(
   deps: Deps,
@@ -84,7 +95,7 @@ export async function addAuthenticator(
   const secret = openSetup(deps, session, sealed);
   if (secret === undefined) throw new Failure('badRequest', 'This form is out of date. Begin again.');
   const now = deps.clock();
-  const step = stepOf(secret, code, now, -1);
+  const step = timeStepOf(secret, code, now, -1);
   if (step === undefined)
     throw new Failure('wrongCode', 'The code is wrong. Type the one that the app shows now.');
   const { accountId } = session;
@@ -96,17 +107,21 @@ export async function addAuthenticator(
       lastStep: step,
       createdAt: now,
     };
-    await requireAccount(tx, accountId);
+    await lockAccountOrFail(tx, accountId);
     if (!(await insertAuthenticator(tx, row))) {
       throw new Failure('badRequest', 'An authenticator app is set up already. Remove it first.');
     }
-    const codes = await makeRecoveryCodes(work, accountId);
+    const codes = await replaceRecoveryCodes(work, accountId);
     await recordAndNotify(work, accountId, { kind: 'authenticator.added' });
     return codes;
   });
 }
 
-/** Turns the second factor off; recovery codes end with it. */
+/**
+ * Removes the authenticator app of an account and its recovery codes. Does nothing if there is none.
+ *
+ * @throws Failure `signInRequired` if the account was deleted
+ */
 export async function removeAuthenticator(
   deps: Deps,
   origin: RequestOrigin,
@@ -114,14 +129,19 @@ export async function removeAuthenticator(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
-    await requireAccount(tx, accountId);
+    await lockAccountOrFail(tx, accountId);
     if ((await deleteAuthenticator(tx, accountId)) !== 1) return;
     await deleteRecoveryCodes(tx, accountId);
     await recordAndNotify(work, accountId, { kind: 'authenticator.removed' });
   });
 }
 
-/** New recovery codes in place of the old ones. @throws Failure `badRequest` without an authenticator */
+/**
+ * Replaces the recovery codes of an account.
+ *
+ * @returns the plain codes; the database holds their hashes
+ * @throws Failure `badRequest` if the account has no authenticator app; `signInRequired` if it was deleted
+ */
 export async function renewRecoveryCodes(
   deps: Deps,
   origin: RequestOrigin,
@@ -129,17 +149,23 @@ export async function renewRecoveryCodes(
 ): Promise<string[]> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
-    await requireAccount(tx, accountId);
+    await lockAccountOrFail(tx, accountId);
     if ((await findAuthenticator(tx, accountId)) === undefined) {
       throw new Failure('badRequest', 'There is no authenticator app to recover from.');
     }
-    const codes = await makeRecoveryCodes(work, accountId);
+    const codes = await replaceRecoveryCodes(work, accountId);
     await recordAndNotify(work, accountId, { kind: 'recovery_codes.made' });
     return codes;
   });
 }
 
-/** Whether a text is a code of the account's app, or one of its recovery codes; it is spent then. The guess was counted. */
+/**
+ * Verifies a code of the account's app or one of its recovery codes, and consumes it. The caller counts the guess
+ * first.
+ *
+ * @returns whether the code was right and unused
+ * @throws Failure `unavailable` as refuseUnreadable()
+ */
 export async function verifySecondFactor(work: Work, accountId: string, text: string): Promise<boolean> {
   const { tx, now, deps } = work;
   const row = await findAuthenticator(tx, accountId);
@@ -147,9 +173,9 @@ export async function verifySecondFactor(work: Work, accountId: string, text: st
   if (/^[0-9]{6}$/.test(text)) {
     await refuseUnreadable(tx, deps, sealedUnder(row.sealed), now);
     const secret = deps.keyring.open(STORED, accountId, row.sealed);
-    const step = secret === undefined ? undefined : stepOf(secret, text, now, row.lastStep);
+    const step = secret === undefined ? undefined : timeStepOf(secret, text, now, row.lastStep);
     if (secret === undefined || step === undefined) return false;
-    // Sealed anew, so that an older service secret can be dropped one day.
+    // Sealed again under the newest service secret, so that an older one can be removed from SECRET.
     return updateAuthenticatorStep(tx, accountId, step, deps.keyring.seal(STORED, accountId, secret));
   }
   if (!(await updateRecoveryCodeUsed(tx, accountId, hashRecoveryCode(text), now))) return false;
@@ -164,20 +190,20 @@ function openSetup(deps: Deps, session: Session, sealed: string): string | undef
   return deps.keyring.open(SETUP, session.id, Buffer.from(sealed, 'base64url'));
 }
 
-/** Holds the account, so that of two changes at once the second sees the first. */
-async function requireAccount(tx: Tx, accountId: string): Promise<void> {
+/** Locks the account row, so that of two concurrent changes the second sees the first. */
+async function lockAccountOrFail(tx: Tx, accountId: string): Promise<void> {
   if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
 }
 
-/** The time step that a code belongs to, if it is later than the last one used. */
-function stepOf(secret: string, code: string, now: number, after: number): number | undefined {
+/** Returns the time step of a code, if the code is right and the step is later than `lastStep`. */
+function timeStepOf(secret: string, code: string, now: number, lastStep: number): number | undefined {
   if (!/^[0-9]{6}$/.test(code)) return undefined;
   const epoch = epochSeconds(now);
   const result = verifySync({ secret, token: code, epoch, epochTolerance: TOLERANCE_SECONDS });
-  return result.valid && 'timeStep' in result && result.timeStep > after ? result.timeStep : undefined;
+  return result.valid && 'timeStep' in result && result.timeStep > lastStep ? result.timeStep : undefined;
 }
 
-async function makeRecoveryCodes(work: Work, accountId: string): Promise<string[]> {
+async function replaceRecoveryCodes(work: Work, accountId: string): Promise<string[]> {
   const { tx, deps } = work;
   await deleteRecoveryCodes(tx, accountId);
   const codes: string[] = [];

@@ -2,22 +2,32 @@ import type { Deps } from '../../deps.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';
 
-/** How far an agent under a host has come; computed from times, stored nowhere (Agent Auth Protocol 1.0-draft, sections 2.3 and 2.4). */
+/**
+ * The state of an agent under a host, computed from its row and the clock; no column holds it (Agent Auth Protocol
+ * 1.0-draft, sections 2.3 and 2.4).
+ */
 export type AgentLifecycle =
+  /** `over`: the absolute lifetime has elapsed. */
   | { state: 'pending' | 'expired' | 'over' | 'revoked' | 'rejected' | 'claimed' }
-  /** Until when, unless it signs something before; epoch ms. */
+  /** `expiresAt`: when the agent expires if it signs no further request, epoch ms. */
   | { state: 'active'; expiresAt: number };
 
-/** Whether a host has ended: it was revoked, or nobody owned it in time. */
+/** Returns whether a host has ended: it was revoked, or its registration expired before a human owned it. */
 export function isHostOver(deps: Pick<Deps, 'clock'>, host: HostRow): boolean {
   return host.revokedAt !== null || (host.ownerId === null && host.expiresAt <= deps.clock());
 }
 
-/** When an agent under a host comes to its end whatever it does, epoch ms. */
+/**
+ * Returns when the absolute lifetime of an agent under a host elapses (Agent Auth Protocol 1.0-draft, section 2.4).
+ *
+ * @param createdAt epoch ms
+ * @returns epoch ms
+ */
 export function endOfLife({ config }: Pick<Deps, 'config'>, createdAt: number): number {
   return createdAt + config.limits.agentAbsoluteSeconds * 1000;
 }
 
+/** Computes the state of an agent under a host at the current time. */
 export function lifecycleOf(deps: Pick<Deps, 'clock' | 'config'>, agent: HostedAgentRow): AgentLifecycle {
   const { agentIdleSeconds, agentLifetimeSeconds } = deps.config.limits;
   if (agent.endReason !== null) return { state: agent.endReason };

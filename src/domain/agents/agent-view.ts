@@ -10,14 +10,14 @@ import type { Tx } from '../../store/engine/db.ts';
 import type { ClaimMode, RegistrationKind } from '../../store/registrations.ts';
 import { endOfLife } from './agent-lifecycle.ts';
 
-/** How far the claim of an agent has come; computed from times, stored nowhere. */
+/** The state of an agent's claim, computed from times and stored nowhere. All times are epoch ms. */
 export type ClaimState =
   | { kind: 'unclaimed'; expiresAt: number }
   | { kind: 'pending'; mailbox: string; mail: 'queued' | 'sent' | 'failed'; expiresAt: number }
   | { kind: 'claimed'; claimedAt: number }
   | { kind: 'expired' };
 
-/** What an agent, its owner or the operator may know of it. */
+/** An agent as the agent itself, its owner and the operator may see it. */
 export interface Agent {
   id: string;
   accountId: string;
@@ -27,36 +27,49 @@ export interface Agent {
   owner: { id: string; mailbox: string } | undefined;
   mergedFrom: string | undefined;
   claim: ClaimState;
-  /** Epoch ms. */
+  /** Epoch ms, both. */
   createdAt: number;
   revokedAt: number | undefined;
 }
 
-/** One agent, or undefined. */
+/**
+ * Reads one agent.
+ *
+ * @returns undefined if no agent has this id
+ */
 export async function showAgent(deps: Deps, id: string): Promise<Agent | undefined> {
   const row = await findDescribedAgent(deps.db, id);
-  return row && describe(deps, row, deps.clock());
+  return row && toAgentView(deps, row, deps.clock());
 }
 
-/** Agents after an id, oldest first, at most `limit`: a page of the database at a time. */
+/**
+ * Lists agents, oldest first, and reads one page of the database at a time.
+ *
+ * @param after lists the agents after this id; '' lists all
+ * @param limit how many agents at most
+ */
 export async function listAgents(deps: Deps, after: string, limit: number): Promise<Agent[]> {
   const agents: Agent[] = [];
   const now = deps.clock();
   for (let last = after; ; ) {
     const rows = await listDescribedAgents(deps.db, last);
-    for (const row of rows.slice(0, limit - agents.length)) agents.push(describe(deps, row, now));
+    for (const row of rows.slice(0, limit - agents.length)) agents.push(toAgentView(deps, row, now));
     if (rows.length < DESCRIBED_PAGE || agents.length === limit) return agents;
     last = rows.at(-1)!.id;
   }
 }
 
-/** The human's account behind an account: itself, or the one that it is linked to. */
+/**
+ * Finds the human's account behind an account: the account itself, or the parent that it is linked to.
+ *
+ * @returns the account's id; undefined if no human owns it
+ */
 export async function ownerOf(db: Pick<Tx, 'get'>, accountId: string): Promise<string | undefined> {
   const account = await findAccount(db, accountId);
   return (account?.kind === 'human' ? account.id : account?.parentId) ?? undefined;
 }
 
-function describe(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: number): Agent {
+function toAgentView(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: number): Agent {
   const { ownerId, ownerMailbox } = row;
   return {
     id: row.id,
@@ -67,19 +80,21 @@ function describe(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: numbe
     owner: ownerId !== null && ownerMailbox !== null ? { id: ownerId, mailbox: ownerMailbox } : undefined,
     mergedFrom: row.mergedFrom ?? undefined,
     claim:
-      row.claimExpiresAt === null ? hostedState(deps, row, now) : claimState(row, row.claimExpiresAt, now),
+      row.claimExpiresAt === null
+        ? hostedClaimState(deps, row, now)
+        : claimState(row, row.claimExpiresAt, now),
     createdAt: row.createdAt,
     revokedAt: row.revokedAt ?? undefined,
   };
 }
 
-/** An agent under a host is claimed with its host, and by no claim of its own. */
-function hostedState(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: number): ClaimState {
+/** An agent under a host has no claim of its own: it is claimed when its host is linked to a human. */
+function hostedClaimState(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: number): ClaimState {
   const { ownedAt, revokedAt, registrationExpiresAt: expiresAt } = row;
   if (row.hostedSince !== null && endOfLife(deps, row.hostedSince) <= now) return { kind: 'expired' };
   if (ownedAt !== null) return { kind: 'claimed', claimedAt: ownedAt };
-  const isOver = revokedAt !== null || expiresAt <= now;
-  return isOver ? { kind: 'expired' } : { kind: 'unclaimed', expiresAt };
+  const hasExpired = revokedAt !== null || expiresAt <= now;
+  return hasExpired ? { kind: 'expired' } : { kind: 'unclaimed', expiresAt };
 }
 
 function claimState(row: DescribedAgentRow, expiresAt: number, now: number): ClaimState {

@@ -13,9 +13,13 @@ import { closeClaim } from '../claims/claim-attempts.ts';
 import { useCase } from '../limits/use-case.ts';
 import { ownerOf } from './agent-view.ts';
 
-/** The end of an agent. */
+/** The revocation of agents. */
 
-/** Ends an agent, its keys and its pending claim. Returns whether there is such an agent. */
+/**
+ * Revokes an agent with its keys and tokens, and closes its open claim.
+ *
+ * @returns whether the agent exists
+ */
 export async function revokeAgent(deps: Deps, origin: RequestOrigin, id: string): Promise<boolean> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
@@ -26,10 +30,10 @@ export async function revokeAgent(deps: Deps, origin: RequestOrigin, id: string)
 }
 
 /**
- * The same in the caller's transaction: its claim, assertions, tokens and delegation end with it. What was revoked before stays
- * as it is.
+ * Revokes an agent in the caller's transaction, with its claim, assertions, keys, tokens and delegation. An agent that
+ * was revoked before stays as it is.
  *
- * @returns how many keys and tokens it had
+ * @returns how many keys and tokens were revoked
  */
 export async function endAgent(work: Work, agent: AgentRow): Promise<number> {
   const { tx, now } = work;
@@ -49,7 +53,10 @@ export async function endAgent(work: Work, agent: AgentRow): Promise<number> {
   return keys;
 }
 
-/** Takes back that the provider of a registration's agent may speak for its owner, in the caller's transaction. */
+/**
+ * Ends the delegation to the principal of a registration, in the caller's transaction: its agent provider may no longer
+ * act for the owner.
+ */
 export async function endDelegation(tx: Tx, registrationId: string): Promise<void> {
   const registration = await findRegistration(tx, registrationId);
   if (registration?.principal) await updatePrincipalUnlinked(tx, registration.principal);

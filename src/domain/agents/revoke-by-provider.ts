@@ -14,19 +14,23 @@ import { retryableIfKeysUnavailable } from '../providers/id-jag.ts';
 import { type SecurityEventType, verifySecurityEvent } from '../providers/security-event-verification.ts';
 import { endAgent } from './end-agent.ts';
 
-/** The one event that providers send: their word for a user is taken back (auth.md v0.6, discovery). */
+/**
+ * The only event type that agent providers send: they revoke what they asserted about a user (auth.md v0.6, discovery).
+ */
 export const ASSERTION_REVOKED = 'https://schemas.workos.com/events/agent/auth/identity/assertion/revoked';
 
-/** How old an event may be that is delivered late, and so how long it is known that it was. */
-const KEPT_MS = DAY_MS + 600_000;
+/** How long the `jti` of an event is stored: ten minutes longer than verifySecurityEvent() accepts the event. */
+const JTI_KEPT_MS = DAY_MS + 600_000;
 
 /**
- * Takes back what rests on a provider's word for one of its users: registrations, assertions, tokens, refresh tokens, claims and
- * the delegation (auth.md v0.3, POST /agent/event/notify; RFC 8935). When this returns it holds. What was delivered before, or is of no known kind, does nothing.
+ * Revokes all that rests on a provider's assertions about one of its users: registrations, assertions, tokens, refresh
+ * tokens, claims and the delegation (auth.md v0.3, POST /agent/event/notify; RFC 8935). The revocation is committed
+ * when this function returns. An event that was delivered before, or has an unknown type, changes nothing.
  *
- * @param typ `secevent+jwt` (RFC 8417), or `logout+jwt` as auth.md v0.1 has it, which names no event
- * @returns how many keys and tokens ended
- * @throws Failure `invalidAssertion`; `unavailable` while the keys of the issuer cannot be had
+ * @param token the event as a signed JWT
+ * @param typ `secevent+jwt` (RFC 8417), or the `logout+jwt` of auth.md v0.1, which names no event
+ * @returns how many keys and tokens were revoked
+ * @throws Failure `invalidAssertion`; `unavailable` while the issuer's keys cannot be fetched
  */
 export async function revokeByProvider(
   deps: Deps,
@@ -40,11 +44,12 @@ export async function revokeByProvider(
   const principal = principalOf({ issuer, tenant: event.tenant, subject: event.subject });
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    if (!(await insertSpentToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + KEPT_MS }))) return 0;
+    if (!(await insertSpentToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + JTI_KEPT_MS })))
+      return 0;
     await lockOrCreatePrincipal(tx, principal, issuer, now);
-    let ended = 0;
+    let revoked = 0;
     for (const registration of await listRegistrationsOfPrincipal(tx, principal)) {
-      ended += await endRegistration(work, registration);
+      revoked += await endRegistration(work, registration);
       await record(work, {
         kind: 'principal.revoked',
         subject: registration.id,
@@ -53,7 +58,7 @@ export async function revokeByProvider(
     }
     await updateAttemptsOfPrincipalEnded(tx, principal, 'revoked', now);
     await updatePrincipalUnlinked(tx, principal);
-    return ended;
+    return revoked;
   });
 }
 

@@ -4,21 +4,21 @@ import { checkResourceUrl } from '../../lib/audience-url.ts';
 import { listResourceServers } from './resource-servers.ts';
 
 /**
- * An API or MCP server that accepts our credentials, named by its URL (`resource` of RFC 8707 and RFC 9728): from the
- * configuration, or added at the command line.
+ * An API or MCP server that accepts our credentials, named by its URL (`resource` in RFC 8707 and RFC 9728). It comes
+ * from the configuration, or was added on the command line.
  */
 export interface Audience {
   url: string;
   name: string;
   /** The scopes it knows; undefined: all. */
   scopes: readonly string[] | undefined;
-  /** Where people read about it. */
+  /** URL of its documentation for people. */
   documentation: string | undefined;
-  /** Whether its access tokens are looked up or signed (RFC 9068). */
+  /** Whether its access tokens are opaque, or signed JWTs (RFC 9068). */
   tokens: 'opaque' | 'jwt';
 }
 
-/** All audiences: the configured ones, of which the first is the default, then those added; each URL once. */
+/** Lists all audiences, each URL once: the configured ones, of which the first is the default, then the added ones. */
 export async function listAudiences(deps: Pick<Deps, 'db' | 'config'>): Promise<Audience[]> {
   const added = (await listResourceServers(deps)).map(({ url, name, scopes }) => {
     return { url, name, scopes, documentation: undefined, tokens: 'opaque' } as const;
@@ -31,7 +31,7 @@ export async function listAudiences(deps: Pick<Deps, 'db' | 'config'>): Promise<
 }
 
 /**
- * The audience that a token is asked for (RFC 8707).
+ * Finds the audience that a token is requested for (RFC 8707 section 2).
  *
  * @param resource its URL; undefined: the default one
  * @throws Failure `invalidTarget`
@@ -42,7 +42,7 @@ export async function resolveAudience(
 ): Promise<Audience> {
   const { resources } = deps.config;
   if (resource === undefined) return resources[0]!;
-  const url = asResourceUrl(resource);
+  const url = parseResourceUrl(resource);
   const found =
     resources.find((each) => each.url === url) ??
     (await listAudiences(deps)).find((each) => each.url === url);
@@ -50,18 +50,20 @@ export async function resolveAudience(
   return found;
 }
 
-/** The audience that an address belongs to: the nearest that is known above it, else its origin, by opaque tokens. */
+/**
+ * Finds the audience of a URL: the one whose URL is its longest prefix, else the origin of the URL with opaque tokens.
+ */
 export async function nearestAudience(
   deps: Pick<Deps, 'db' | 'config'>,
   url: string,
 ): Promise<Pick<Audience, 'url' | 'tokens'>> {
-  const isAbove = (each: Audience) => url === each.url || url.startsWith(`${each.url.replace(/\/$/, '')}/`);
-  const above = (await listAudiences(deps)).filter(isAbove);
-  const [nearest] = above.sort((left, right) => right.url.length - left.url.length);
+  const isPrefix = (each: Audience) => url === each.url || url.startsWith(`${each.url.replace(/\/$/, '')}/`);
+  const matching = (await listAudiences(deps)).filter(isPrefix);
+  const [nearest] = matching.sort((left, right) => right.url.length - left.url.length);
   return nearest ?? { url: new URL(url).origin, tokens: 'opaque' };
 }
 
-function asResourceUrl(text: string): string {
+function parseResourceUrl(text: string): string {
   try {
     return checkResourceUrl(text);
   } catch (cause) {

@@ -5,10 +5,11 @@ import { hashSecret, wellFormed } from '../../lib/secrets.ts';
 import { findResourceServer } from '../../store/resource-servers.ts';
 import { provenAt, type ResourceServer, toServer } from './resource-servers.ts';
 
-/** Who proves to be a resource server. */
-
 /**
- * The resource server with these credentials.
+ * Authenticates a resource server by its client credentials (RFC 6749 section 2.3.1). A success is cached briefly.
+ *
+ * @param id `rs_…`, its client_id
+ * @param secret `rss_…`, its client_secret
  *
  * @throws Failure `invalidClient`, the same for an unknown id and a wrong secret
  */
@@ -17,15 +18,15 @@ export async function authenticateResourceServer(
   id: string,
   secret: string,
 ): Promise<ResourceServer> {
-  const proven = provenAt(deps.db);
-  const known = proven.get(`${id}:${secret}`);
-  if (known !== undefined) return known;
+  const cache = provenAt(deps.db);
+  const cached = cache.get(`${id}:${secret}`);
+  if (cached !== undefined) return cached;
 
   const row = wellFormed('rss', secret) ? await findResourceServer(deps.db, id) : undefined;
   if (row === undefined || row.removedAt !== null || !sameDigest(row.secretHash, hashSecret(secret))) {
     throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
   }
   const server = toServer(row);
-  proven.set(`${id}:${secret}`, server);
+  cache.set(`${id}:${secret}`, server);
   return server;
 }

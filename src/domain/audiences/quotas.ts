@@ -6,22 +6,24 @@ import { incrementCounter } from '../../store/counters.ts';
 import { findCredential } from '../../store/credentials.ts';
 import type { ResourceServer } from './resource-servers.ts';
 
-/** How often a month an account may do something at a resource server, which asks here before it does it. */
+/** The monthly quota of an account for one action at a resource server, which consumes it before it acts. */
 export interface QuotaCount {
+  /** Whether this action was within the quota. */
   allowed: boolean;
   tier: 'anonymous' | 'claimed';
   max: number;
   remaining: number;
-  /** Epoch ms: the beginning of the next month, UTC. */
+  /** Epoch ms: the start of the next month, UTC. */
   resetsAt: number;
-  /** Of the agent that a human can vouch for, which unlocks more; undefined once somebody does. */
+  /** The registration of an unclaimed agent: a claim raises its quota. Undefined for every other account. */
   registrationId: string | undefined;
 }
 
 /**
- * Counts one action of the account behind a key, unless its quota is spent. Of many at once, no more than are left are allowed.
+ * Consumes one action from the quota of the account behind a key. Concurrent calls never consume more than the quota.
  *
- * @throws Failure `badRequest` for an action without a quota, or a key that is not there
+ * @returns `allowed: false`, with nothing consumed, if the quota is exhausted
+ * @throws Failure `badRequest` for an action without a quota, or an unknown key
  */
 export async function consumeQuota(
   deps: Deps,
@@ -43,12 +45,12 @@ export async function consumeQuota(
     const isClaimed = account.kind === 'human' || account.parentId !== null;
     const tier = isClaimed ? 'claimed' : 'anonymous';
     const [month, resetsAt] = monthOf(now);
-    // Each tier counts for itself: what was used before the claim is not taken from what comes with it.
+    // Each tier has its own counter: use before the claim does not reduce the quota after it.
     const name = `quota:${server.id}:${action}:${tier}:${month}:${key.accountId}`;
-    const { won, used } = await incrementCounter(tx, name, quota[tier], resetsAt - now, now);
+    const { won: allowed, used } = await incrementCounter(tx, name, quota[tier], resetsAt - now, now);
     const agent = isClaimed || key.agentId === null ? undefined : await findAgent(tx, key.agentId);
     return {
-      allowed: won,
+      allowed,
       tier,
       max: quota[tier],
       remaining: Math.max(0, quota[tier] - used),

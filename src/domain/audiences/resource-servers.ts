@@ -16,33 +16,34 @@ import {
 import type { RequestOrigin } from '../../work.ts';
 import { record } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
-/** An API or MCP server that may ask about the credentials it is shown. */
+
+/** An API or MCP server that may introspect the credentials presented to it. */
 export interface ResourceServer {
   /** `rs_…`, its client_id. */
   id: string;
-  /** The URL that names it (RFC 8707); a key can be narrowed to it. */
+  /** The URL of its audience (RFC 8707); a key can be limited to it. */
   url: string;
   name: string;
-  /** The scopes it knows; undefined: all. It is told of no other. */
+  /** The scopes it knows; undefined: all. Introspection reports no others to it. */
   scopes: string[] | undefined;
   /** Epoch ms. */
   createdAt: number;
 }
 
-/** What a resource server is added with. */
+/** The input for a new resource server. */
 export interface ResourceServerInput {
   /** Absolute, http or https, no fragment. */
   url: string;
   name: string;
-  /** undefined: all. */
+  /** The scopes it knows; undefined: all. */
   scopes: readonly string[] | undefined;
 }
 
 /**
  * Adds a resource server.
  *
- * @returns it, and the secret by which it authenticates, which is shown here and never again
- * @throws Failure `badRequest`
+ * @returns the resource server, and its client_secret, of which only the hash is stored
+ * @throws Failure `badRequest` for an unusable URL or an unknown scope
  */
 export async function addResourceServer(
   deps: Deps,
@@ -77,11 +78,11 @@ export async function addResourceServer(
 }
 
 /**
- * Adds a resource server unless one with this URL and name is in service: a command that is repeated adds nothing.
+ * Adds a resource server, unless one with this URL and name exists, so that a repeated command adds nothing.
  *
- * @param rotate gives the one that is there a new secret; its old one ends
- * @returns the secret only where it is new
- * @throws Failure `badRequest`, also where the one that is there has other scopes
+ * @param rotate replaces the secret of an existing resource server
+ * @returns the resource server, and its secret if it is new
+ * @throws Failure `badRequest` as addResourceServer(), and if the existing resource server has other scopes
  */
 export async function addResourceServerOnce(
   deps: Deps,
@@ -108,27 +109,28 @@ export async function addResourceServerOnce(
     await updateResourceServerSecret(tx, row.id, hashSecret(secret));
     await record(work, { kind: 'resource.rotated', subject: row.id });
   });
-  recent.get(deps.db)?.clear();
+  caches.get(deps.db)?.clear();
   return { server, secret };
 }
 
-/** Those that may introspect, oldest first. */
+/** Lists the resource servers that may introspect, oldest first. */
 export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<ResourceServer[]> {
   return (await listResourceServerRows(deps.db)).map(toServer);
 }
 
-/** Takes a resource server out of service; returns whether it was in it. */
+/** Removes a resource server. Returns whether there was one to remove. */
 export async function removeResourceServer(deps: Deps, origin: RequestOrigin, id: string): Promise<boolean> {
   const removed = await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    const won = (await updateResourceServerRemoved(tx, id, now)) === 1;
-    if (won) await record(work, { kind: 'resource.removed', subject: id });
-    return won;
+    const isRemoved = (await updateResourceServerRemoved(tx, id, now)) === 1;
+    if (isRemoved) await record(work, { kind: 'resource.removed', subject: id });
+    return isRemoved;
   });
-  recent.get(deps.db)?.clear();
+  caches.get(deps.db)?.clear();
   return removed;
 }
 
+/** Converts a row to a resource server without the hash of its secret. */
 export function toServer(row: ResourceServerRow): ResourceServer {
   return {
     id: row.id,
@@ -140,18 +142,19 @@ export function toServer(row: ResourceServerRow): ResourceServer {
 }
 
 /**
- * Who has proven within the last second who it is need not be looked up again: resource servers are few and ask all the time.
- * One that another process removes is heard for that long.
+ * How long an authenticated resource server is cached: there are few of them, and they send many requests. One that
+ * another process removes, and a secret that it rotates, can still authenticate for this long.
  */
-const RECENT_MS = 1000;
+const CACHE_TTL_MS = 1000;
 
-const recent = new WeakMap<Db, LRUCache<string, ResourceServer>>();
+const caches = new WeakMap<Db, LRUCache<string, ResourceServer>>();
 
+/** Returns the cache of authenticated resource servers of a database, by `client_id:client_secret`. */
 export function provenAt(db: Db): LRUCache<string, ResourceServer> {
-  let proven = recent.get(db);
-  if (proven === undefined) {
-    proven = new LRUCache({ max: 1000, ttl: RECENT_MS });
-    recent.set(db, proven);
+  let cache = caches.get(db);
+  if (cache === undefined) {
+    cache = new LRUCache({ max: 1000, ttl: CACHE_TTL_MS });
+    caches.set(db, cache);
   }
-  return proven;
+  return cache;
 }

@@ -17,36 +17,43 @@ import {
   updateEventPositions,
 } from '../../store/events.ts';
 import type { ResourceServer } from './resource-servers.ts';
+
 /**
- * What resource servers are told of, so that they need not ask again: keys that ended or changed, and agents that moved into
- * another account. It is read from the audit, over which all replicas agree; there is nothing else to keep in step with it.
+ * An event of the revocation feed. It tells a resource server which cached answers to drop: keys that were revoked or
+ * changed, and agents that moved to another account. Events come from the audit, which all replicas share, so that no
+ * second log must be kept in step with it (docs/adr/0009-resource-servers.md).
  */
 export interface RevocationEvent {
-  /** The id of the audit line: events are followed by it. */
+  /** The id of the audit event. A resource server continues after it. */
   id: string;
   /** Epoch ms. */
   at: number;
-  /** `revoked`: the keys are over. `changed`: ask again. `merged`: also, the agent's data belongs to another account now. */
+  /**
+   * `revoked`: the keys do not work any more. `changed`: introspect them again. `merged`: also, the agent's data
+   * belongs to another account now.
+   */
   type: 'revoked' | 'changed' | 'merged';
-  /** Which keys, by id and by the SHA-256 of their secret. */
+  /** The affected keys and tokens, by id and by the SHA-256 of their secret. */
   keys: { id: string; hash: Buffer }[];
   agentId: string | undefined;
-  /** Of a merge: the account that the agent had, and the one it is in now. */
+  /** Of a merge: the earlier account of the agent or host, and the account that its data belongs to now. */
   merge: { from: string; to: string } | undefined;
 }
 
-const PAGE = 500;
+const PAGE_SIZE = 500;
 
-/** Where an account became part of another: of an agent, or of a host with all its agents. */
+/** Kinds of events that merge the account of an agent, or of a host with all its agents, into another account. */
 const MERGES = new Set(['agent.merged', 'host.linked']);
+
+/** Kinds of events after which the keys do not work any more. */
 const REVOKED = new Set(['key.revoked', 'key.retired', 'agent.revoked', 'account.deleted']);
 
 /**
- * What happened that concerns a resource server, for one that asks now and then. Each event once, also one whose transaction committed
- * after others with a later id.
+ * Reads the events that concern a resource server that polls. Each event is returned once, even if its transaction
+ * committed after others with later ids.
  *
- * @param after the `last` of an earlier answer (exclusive); undefined: begin now
- * @returns in the order in which they were first seen; `last`: where to go on
+ * @param after the `last` of an earlier answer (exclusive); undefined: return no events, only where to start
+ * @returns events in the order in which they were numbered; `last`: the `after` of the next call
  */
 export async function readRevocationFeed(
   deps: Pick<Deps, 'db' | 'clock'>,
@@ -58,7 +65,7 @@ export async function readRevocationFeed(
     const newest = await findLastPositioned(deps.db);
     return { events: [], last: newest?.id ?? firstIdAt('evt', deps.clock()) };
   }
-  const rows = await listBehind(deps, after);
+  const rows = await listAfter(deps, after);
   const events: RevocationEvent[] = [];
   for (const row of rows) {
     const event = await concerning(deps, row, server);
@@ -67,35 +74,39 @@ export async function readRevocationFeed(
   return { events, last: rows.at(-1)?.id ?? after };
 }
 
-/** Behind what was no event, or is one no more, some may come twice. */
-async function listBehind(deps: Pick<Deps, 'db'>, after: string): Promise<EventRow[]> {
+/** Some events may be repeated after an id that belongs to no numbered event, such as one that retention removed. */
+async function listAfter(deps: Pick<Deps, 'db'>, after: string): Promise<EventRow[]> {
   const position = await findEventPosition(deps.db, after);
-  if (position !== undefined) return listPositioned(deps.db, { position, id: after }, PAGE);
-  return listFollowed(deps.db, { after: overlapped(after) }, PAGE);
+  if (position !== undefined) return listPositioned(deps.db, { position, id: after }, PAGE_SIZE);
+  return listFollowed(deps.db, { after: overlapped(after) }, PAGE_SIZE);
 }
 
-/** Numbers what nobody has, in the order in which it is seen. Also done now and then, so that whoever asks finds little. */
+/**
+ * Numbers the events that have no number yet, in the order in which they become visible. The scheduler calls it too, so
+ * that a poll finds few of them.
+ */
 export async function numberNewEvents({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
   while (await hasUnpositioned(db)) {
     await db.tx(async (tx) => {
-      // Its row is locked until the transaction ends: nobody else numbers events.
+      // This locks the row of the counter until the transaction ends, so that no other one numbers events.
       await incrementCounter(tx, 'event-numbers', Number.MAX_SAFE_INTEGER, 60_000, clock());
-      await updateEventPositions(tx, PAGE);
+      await updateEventPositions(tx, PAGE_SIZE);
     }, 'brief');
   }
 }
 
+/** Reads the audit events that the feed is made of, from an id on (inclusive), oldest first. */
 export async function* rowsFrom(deps: Pick<Deps, 'db'>, from: string): AsyncGenerator<EventRow> {
   let page: { from: string } | { after: string } = { from };
   for (;;) {
-    const rows = await listFollowed(deps.db, page, PAGE);
+    const rows = await listFollowed(deps.db, page, PAGE_SIZE);
     yield* rows;
-    if (rows.length < PAGE) return;
+    if (rows.length < PAGE_SIZE) return;
     page = { after: rows.at(-1)!.id };
   }
 }
 
-/** What an audit line tells one resource server, or undefined. */
+/** Converts an audit event for one resource server. Returns undefined if it does not concern it. */
 export async function concerning(
   deps: Pick<Deps, 'db'>,
   row: EventRow,
@@ -105,10 +116,11 @@ export async function concerning(
   return event && narrowTo(event, server);
 }
 
-export async function expand(deps: Pick<Deps, 'db'>, row: EventRow): Promise<Expanded | undefined> {
+/** Finds the keys that an audit event affects. Returns undefined if there are none and it is no merge. */
+export async function expand(deps: Pick<Deps, 'db'>, row: EventRow): Promise<ExpandedEvent | undefined> {
   const details = row.details === null ? {} : (JSON.parse(row.details) as { from?: string });
   const isMerge = MERGES.has(row.kind) && details.from !== undefined && row.accountId !== null;
-  const keys = await keysOf(deps, row);
+  const keys = await findAffectedKeys(deps, row);
   if (keys.length === 0 && !isMerge) return undefined;
   return {
     id: row.id,
@@ -120,12 +132,13 @@ export async function expand(deps: Pick<Deps, 'db'>, row: EventRow): Promise<Exp
   };
 }
 
-interface Expanded extends Omit<RevocationEvent, 'keys'> {
+/** An event before it is narrowed to one resource server. */
+interface ExpandedEvent extends Omit<RevocationEvent, 'keys'> {
   keys: CredentialRow[];
 }
 
-/** The keys that an audit line is about: rather one too many, which costs a question, than one too few. */
-async function keysOf(deps: Pick<Deps, 'db'>, row: EventRow): Promise<CredentialRow[]> {
+/** Prefers a key too many, which costs an introspection, to one too few, which leaves a revoked key in a cache. */
+async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<CredentialRow[]> {
   if (row.kind === 'key.revoked') {
     const key = row.subject === null ? undefined : await findCredential(deps.db, row.subject);
     return key === undefined ? [] : [key];
@@ -134,25 +147,30 @@ async function keysOf(deps: Pick<Deps, 'db'>, row: EventRow): Promise<Credential
   return row.agentId === null ? [] : listCredentials(deps.db, row.agentId);
 }
 
-/** What of an event concerns a resource server: keys that are not for others only. */
-export function narrowTo(event: Expanded, server: ResourceServer): RevocationEvent | undefined {
+/**
+ * Narrows an event to the keys that work at a resource server. Returns undefined if none is left and it is no merge.
+ */
+export function narrowTo(event: ExpandedEvent, server: ResourceServer): RevocationEvent | undefined {
   const keys = event.keys
     .filter(({ resources }) => resources === null || resources.split(' ').includes(server.url))
     .map(({ id, hash }) => ({ id, hash: Buffer.from(hash) }));
   return keys.length === 0 && event.merge === undefined ? undefined : { ...event, keys };
 }
 
-/** One that follows: is told each event once, as it comes; and that it is over, when it is. */
+/** A connection of a resource server that follows the feed. */
 export interface Follower {
+  /** Receives each event as it occurs. Events around the start of following may be repeated. */
   tell(event: RevocationEvent): void;
+  /** Called once, when following ends for whatever reason. */
   end(): void;
 }
 
 /**
- * Follows what concerns a resource server, from an id on, or from now.
+ * Follows the events that concern a resource server.
  *
- * @returns what ends it
- * @throws Failure `limited` where too many follow for the same resource server already
+ * @param after the id of an event; undefined: follow from now on
+ * @returns a function that stops following
+ * @throws Failure `limited` if too many connections follow for the same resource server; `unavailable` during shutdown
  */
 export type Follow = (
   server: ResourceServer,
@@ -160,10 +178,10 @@ export type Follow = (
   follower: Follower,
 ) => Promise<() => void>;
 
-/** Transactions commit out of the order of their ids by as much as one lasts, so that far is looked back again. */
+/** How far to read back: a transaction can commit after others with later ids, by at most its own duration. */
 export const OVERLAP_MS = 15_000;
 
-/** The id from which on what may have been committed after this one is seen, too. */
+/** Returns the id from which to read so that no event is missed that committed after the event with this id. */
 export function overlapped(id: string): string {
   return firstIdAt('evt', Number.parseInt(id.slice('evt_'.length, 'evt_'.length + 9), 36) - OVERLAP_MS);
 }

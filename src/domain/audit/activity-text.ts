@@ -7,7 +7,7 @@ import { listCredentialNames } from '../../store/credentials.ts';
 import type { EventRow } from '../../store/events.ts';
 import type { EventKind } from './audit-log.ts';
 
-/** What happened, said to the human whom it concerns, on the page and in mail. */
+/** What each kind of event means, in words for the owner of the account, on pages and in mails. */
 const TEXTS: Record<EventKind, string> = {
   'registration.created': 'An agent registered',
   'claim.started': 'An agent asked you to vouch for it',
@@ -64,29 +64,34 @@ const TEXTS: Record<EventKind, string> = {
   'database.restored': 'The database was restored from a backup',
 };
 
-/** Puts audit lines into words. */
+/**
+ * Describes events of the audit log for the owner of the account, with the names of the agents and keys that they are
+ * about.
+ *
+ * @returns one entry for each event, in the same order
+ */
 export async function describeEvents(
   deps: Pick<Deps, 'db'>,
   events: readonly EventRow[],
 ): Promise<ActivityEntry[]> {
   const described: ActivityEntry[] = [];
-  for (let at = 0; at < events.length; at += PAGE_ROWS) {
-    described.push(...(await describePage(deps, events.slice(at, at + PAGE_ROWS))));
+  for (let offset = 0; offset < events.length; offset += PAGE_ROWS) {
+    described.push(...(await describePage(deps, events.slice(offset, offset + PAGE_ROWS))));
   }
   return described;
 }
 
 async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[]): Promise<ActivityEntry[]> {
-  const keyOf = ({ kind, subject }: EventRow) => (kind.startsWith('key.') ? subject : null);
+  const keyIdOf = ({ kind, subject }: EventRow) => (kind.startsWith('key.') ? subject : null);
   const [agents, keys] = await Promise.all([
     listAgentNames(db, [...new Set(events.flatMap(({ agentId }) => agentId ?? []))]),
-    listCredentialNames(db, [...new Set(events.flatMap((event) => keyOf(event) ?? []))]),
+    listCredentialNames(db, [...new Set(events.flatMap((event) => keyIdOf(event) ?? []))]),
   ]);
   return events.map((event) => ({
     text: TEXTS[event.kind as EventKind] ?? event.kind,
     at: event.at,
     agentName: agents.get(event.agentId ?? '') ?? undefined,
-    keyName: keys.get(keyOf(event) ?? '') ?? undefined,
+    keyName: keys.get(keyIdOf(event) ?? '') ?? undefined,
     origin:
       event.address === null || event.address === 'local' ? undefined : parseAddress(event.address).coarse,
   }));

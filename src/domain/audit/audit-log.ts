@@ -3,7 +3,7 @@ import { newId } from '../../lib/ids.ts';
 import { insertEvent } from '../../store/events.ts';
 import type { Work } from '../../work.ts';
 
-/** What can be read in the audit (S-108). */
+/** All kinds of events in the audit log (S-108). */
 export const EVENT_KINDS = [
   'registration.created',
   'claim.started',
@@ -59,19 +59,25 @@ export const EVENT_KINDS = [
   'resource.removed',
   'database.restored',
 ] as const;
+
 export type EventKind = (typeof EVENT_KINDS)[number];
 
+/** An event to be written to the audit log. */
 export interface Event {
   kind: EventKind;
   accountId?: string | undefined;
   agentId?: string | undefined;
-  /** The id of what it is about, where that is neither the account nor the agent. */
+  /** The id of the row that the event is about, if that is neither the account nor the agent. */
   subject?: string | undefined;
-  /** Facts worth keeping; never a secret, a code or a full mailbox. */
+  /** Further facts; never a secret, a code or a full mailbox. */
   details?: Record<string, string | number | boolean>;
 }
 
-/** Writes an audit line in the transaction of the change that it tells of; returns its id. */
+/**
+ * Writes an event to the audit log, in the transaction of the change that it describes.
+ *
+ * @returns the id of the event
+ */
 export async function record(
   { tx, now, deps, origin }: Pick<Work, 'tx' | 'now' | 'origin'> & { deps: Pick<Deps, 'random'> },
   event: Event,

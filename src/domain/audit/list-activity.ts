@@ -3,13 +3,12 @@ import type { ActivityEntry } from '../../ports/mailer.ts';
 import { listEventsOf } from '../../store/events.ts';
 import { describeEvents } from './activity-text.ts';
 
-/** What happened to an account, page by page. */
-
 /**
- * What happened to an account, newest first.
+ * Lists one page of the events of an account, newest first.
  *
- * @param before go on before this mark of an earlier answer
- * @returns `next`: the mark for what is older still, undefined at the end
+ * @param before `next` of the page before; undefined for the first page
+ * @param limit events per page
+ * @returns `next`: pass it as `before` for the next page; undefined if this page is not full
  */
 export async function listActivity(
   deps: Pick<Deps, 'db'>,

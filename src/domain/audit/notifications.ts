@@ -5,9 +5,9 @@ import type { Work } from '../../work.ts';
 import { type Event, record } from './audit-log.ts';
 import { queueMail } from './queue-mail.ts';
 
-/** Mail that tells the owner of an account what just happened to it, in case it was somebody else (S-48). */
+/** Notices: mails that tell the owner of an account what happened to it, in case somebody else did it (S-48). */
 
-/** What they are told of. */
+/** The kinds of events that are mailed to the owner. */
 type NotifiableEvent =
   | 'agent.merged'
   | 'agent.linked'
@@ -28,16 +28,20 @@ type NotifiableEvent =
   | 'recovery_code.used'
   | 'account.deleted';
 
-/** The first is told at once; what follows within the hour comes in one mail after it. */
-const PAUSE_MS = 3_600_000;
+/**
+ * An account gets one notice an hour at most: the first event is mailed at once, those of the next hour in one mail.
+ */
+const NOTICE_PAUSE_MS = 3_600_000;
 const GIVE_UP_MS = 3 * DAY_MS;
 
 /**
- * Writes an audit line of a human's account, and puts it into a mail to its owner, in the transaction of the change. The mail
- * leaves with the outbox's next turn; its words are found when it does.
+ * Writes an event of a human's account to the audit log and adds it to a notice to the owner, in the transaction of the
+ * change. The outbox worker sends the notice and composes its text then.
  *
- * It holds the account, so that of two at once the second joins the mail of the first. Who changes more rows holds the account
- * before all others: see the order of locks in docs/adr/0003-two-engines-one-sql.md.
+ * Locks the account row, so that of two concurrent calls the second adds to the notice of the first. A caller that
+ * changes other rows locks the account before them: see the order of locks in docs/adr/0003-two-engines-one-sql.md.
+ *
+ * @param ownerId the account of the human
  */
 export async function recordAndNotify(
   work: Work,
@@ -47,19 +51,19 @@ export async function recordAndNotify(
   const { tx } = work;
   const eventId = await record(work, { ...event, accountId: ownerId });
   if (!(await lockAccount(tx, ownerId))) return;
-  const mailId = (await lockWaitingNotice(tx, ownerId)) ?? (await openNotice(work, ownerId));
+  const mailId = (await lockWaitingNotice(tx, ownerId)) ?? (await queueNotice(work, ownerId));
   await insertNotice(tx, mailId, eventId);
 }
 
-async function openNotice(work: Work, ownerId: string): Promise<string> {
+async function queueNotice(work: Work, ownerId: string): Promise<string> {
   const { tx, now } = work;
   const { mailbox } = (await findAccount(tx, ownerId))!;
-  const last = await findLastNoticeTime(tx, ownerId);
+  const lastNoticeAt = await findLastNoticeTime(tx, ownerId);
   return queueMail(work, {
     kind: 'notice',
     attemptId: ownerId,
     mailbox: mailbox!,
-    nextAt: last === undefined ? now : Math.max(now, last + PAUSE_MS),
+    nextAt: lastNoticeAt === undefined ? now : Math.max(now, lastNoticeAt + NOTICE_PAUSE_MS),
     giveUpAt: now + GIVE_UP_MS,
   });
 }

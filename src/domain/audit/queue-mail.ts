@@ -3,13 +3,13 @@ import { insertMail, type OutboxRow } from '../../store/outbox.ts';
 import type { Work } from '../../work.ts';
 
 /**
- * Puts a mail into the outbox, in the caller's transaction.
+ * Writes a mail to the outbox, in the caller's transaction.
  *
- * @param mail.attemptId id of the row that the mail is about; its words are composed from that row when it is sent
- * @param mail.nextAt epoch ms, when it is due: the outbox worker finds it when it polls next. Undefined: somebody waits for it, and
+ * @param mail.attemptId id of the row that the mail is about; its text is composed from that row when it is sent
+ * @param mail.nextAt epoch ms of the first attempt to send it; the outbox worker finds it at its next poll. Undefined: at once, and
  *   the worker is woken after the commit
- * @param mail.giveUpAt epoch ms, when it is of no use any more
- * @returns its id
+ * @param mail.giveUpAt epoch ms after which it is not sent any more
+ * @returns the id of the mail
  */
 export async function queueMail(
   work: Work,

@@ -15,24 +15,24 @@ import type { ClaimFlow } from './claim-flows.ts';
 import { viewLink } from './claim-links.ts';
 import { throwWhyClaimClosed } from './claim-status.ts';
 
-/** An attempt of a claim: one question to one mailbox. */
+/** Attempts of a claim: each asks one mailbox, with one code or link. */
 
-/** An attempt as the agent that asked for it is told of it. */
+/** An attempt as its agent sees it. */
 export interface OpenedAttempt {
   registrationId: string;
   attemptId: string;
   mailbox: string;
-  /** The page on which the human reviews it. */
+  /** URL of the page on which the human reviews the attempt. */
   verificationUri: string;
-  /** What is in the mail; undefined in an answer that an earlier version has kept. */
+  /** What the mail carries. Undefined in a response that an earlier version stored for an Idempotency-Key. */
   proof?: AttemptRow['proof'];
   /** Epoch ms. */
   codeExpiresAt: number;
-  /** For the human to type, where there is one. */
+  /** The code that the agent shows and its human types on the page; undefined if the flow has none. */
   typedCode: string | undefined;
 }
 
-/** What its agent is told of an attempt. */
+/** Returns an attempt as its agent sees it. */
 export function describeAttempt(deps: Deps, attempt: AttemptRow): OpenedAttempt {
   return {
     registrationId: attempt.registrationId,
@@ -46,11 +46,13 @@ export function describeAttempt(deps: Deps, attempt: AttemptRow): OpenedAttempt 
 }
 
 /**
- * The new live attempt of a claim, and the mail that carries its code or link, in the caller's transaction. The attempt before
- * it ends, and its mail is dropped if it has not left.
+ * Creates the live attempt of a claim and queues the mail with its code or link, in the caller's transaction. Supersedes the
+ * previous attempt and dead-letters its unsent mail.
  *
- * @param input.principal the user of a provider who may act for the owner afterwards
- * @throws Failure `tooManyAttempts` when the claim has had all its codes, or its agent all its attempts; `limited` when a budget of mail is spent
+ * @param input.mailbox canonical
+ * @param input.principal the user of an agent provider who may act for the owner once the claim is completed
+ * @throws Failure `tooManyAttempts` when the codes of the claim (S-04) or the attempts of the agent are exhausted; `limited` when
+ * another limit is exhausted (S-46); as assertClaimOpen() when the claim is not open
  */
 export async function createAttempt(
   work: Work,
@@ -64,7 +66,7 @@ export async function createAttempt(
 ): Promise<OpenedAttempt> {
   const { tx, now, deps, origin } = work;
   const { limits } = deps.config;
-  const { claim, mailbox, mode, ceremony } = input;
+  const { claim, mailbox, mode, ceremony: flow } = input;
   if (!(await incrementClaimCodes(tx, claim.tokenHash, limits.codesPerClaim, now))) {
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
     const seconds = Math.max(1, Math.ceil((claim.expiresAt - now) / 1000));
@@ -75,9 +77,8 @@ export async function createAttempt(
     );
   }
   await withdrawAttempts(work, claim.registrationId, 'superseded');
-  // Where too many codes were guessed at, there is to be nothing to guess (S-07, S-17).
-  const isLink =
-    ceremony.proof === 'code' && (await areGuessesExhausted(work, 'wrongPerMailboxDay', mailbox));
+  // After too many wrong guesses the mail carries a link instead of digits, so that nothing is left to guess (S-07, S-17).
+  const isLink = flow.proof === 'code' && (await areGuessesExhausted(work, 'wrongPerMailboxDay', mailbox));
   const attempt = {
     id: newId('cla', now, deps.random),
     registrationId: claim.registrationId,
@@ -88,13 +89,13 @@ export async function createAttempt(
     counter: 1,
     codeExpiresAt: now + limits.codeTtlSeconds * 1000,
     createdAt: now,
-    proof: isLink ? ('link' as const) : ceremony.proof,
-    reveal: ceremony.reveal,
-    typed: ceremony.typed,
+    proof: isLink ? ('link' as const) : flow.proof,
+    reveal: flow.reveal,
+    typed: flow.typed,
     principal: input.principal ?? null,
   };
   await insertAttempt(tx, attempt);
-  if (ceremony.isMailed) {
+  if (flow.isMailed) {
     await queueMail(work, {
       kind: 'claim_code',
       attemptId: attempt.id,
@@ -107,11 +108,12 @@ export async function createAttempt(
     subject: claim.registrationId,
     details: { mode },
   });
-  await consumeLimits(work, attemptLimits(mailbox, origin.address, claim.registrationId, ceremony.isMailed));
-  return describeAttempt(deps, { ...attempt, ...UNTOUCHED });
+  await consumeLimits(work, attemptLimits(mailbox, origin.address, claim.registrationId, flow.isMailed));
+  return describeAttempt(deps, { ...attempt, ...INITIAL_STATE });
 }
 
-const UNTOUCHED = {
+/** The columns that insertAttempt() leaves at their defaults. */
+const INITIAL_STATE = {
   tries: 0,
   typedTries: 0,
   endedAt: null,
@@ -123,9 +125,9 @@ const UNTOUCHED = {
 };
 
 /**
- * Ends the claim of a registration before it is completed, with its live attempts and their mails, in the caller's transaction.
+ * Ends a claim that is not completed, with its live attempts and their unsent mails, in the caller's transaction.
  *
- * @returns whether it was open
+ * @returns false if the claim was completed or had ended before
  */
 export async function closeClaim(
   work: Work,
@@ -137,7 +139,7 @@ export async function closeClaim(
   return isClosed;
 }
 
-/** Ends the live attempts of a registration, and drops their mails that have not left. */
+/** Ends the live attempts of a registration and dead-letters their unsent mails, in the caller's transaction. */
 export async function withdrawAttempts(
   work: Work,
   registrationId: string,

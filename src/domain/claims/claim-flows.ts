@@ -3,29 +3,30 @@ import { Failure } from '../../errors.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
 
 /**
- * How the codes of a claim go about between the agent and its human. Versions of auth.md turned the direction three times
- * (docs/dialects.md), so an attempt can have two codes, each accepted from one side alone: the one that the page shows to the human
- * counts only when the agent brings it, and the one that the agent was told only when the human types it.
+ * How the codes of a claim pass between the agent and its human. Versions of auth.md changed the direction three times
+ * (docs/dialects.md), so an attempt can have two codes, each accepted from one side only. The service accepts the code that the
+ * page shows only from the agent, and the code that the agent shows only from the human.
  */
 export interface ClaimFlow extends Pick<AttemptRow, 'reveal' | 'typed'> {
-  /** Whether the code itself is in the mail, or on the page. */
+  /** Where the human gets the code: from the mail, or from the page. */
   proof: 'code' | 'page';
-  /** Whether mail goes to the human, with the code or with a link to the page. */
+  /** Whether the service mails the human the code, or a link to the page. */
   isMailed: boolean;
 }
 
-/** The tinysend profile: the code is in the mail, and the agent brings it or the human types it. */
+/** The flow of the tinysend profile: the mail carries the code, which the agent sends or the human types on the page. */
 export const MAILED_CODE: ClaimFlow = { proof: 'code', isMailed: true, reveal: null, typed: 0 };
 
-/** auth.md v0.1: a link is in the mail, and the code on its page. */
+/** The flow of auth.md v0.1: the mail carries a link, and its page shows the code. */
 export const MAILED_PAGE: ClaimFlow = { proof: 'page', isMailed: true, reveal: 'digits', typed: 0 };
 
 /**
- * The ceremony of what is asked at /agent/identity, as far as the operator allows its ways.
+ * Returns the flow of a claim at /agent/identity, reduced to the directions that the setting `claimMode` allows.
  *
- * @param kind `mailed`: v0.2 to v0.5, which say a mailbox; `told`: v0.6, production and a step-up, where the agent tells its human
- * where to go; `shown`: production, asking for a claim, whose agents are given no code
- * @throws Failure `methodDisabled` where no way is left
+ * @param kind `mailed`: a `verified_email` registration or a claim with `email` (v0.2 to v0.6); `told`: a `service_auth`
+ * registration (v0.6, production) or a step-up, where the agent tells its human the URL of the page; `shown`: a claim in
+ * production, whose agents get no code to show
+ * @throws Failure `methodDisabled` when `claimMode` allows no direction of this kind
  */
 export function claimFlowOf(config: Pick<Config, 'claimMode'>, kind: 'mailed' | 'told' | 'shown'): ClaimFlow {
   const { claimMode } = config;

@@ -13,19 +13,26 @@ import { invalidClaimToken, POLL_SECONDS } from './claim-status.ts';
 import { hashClaimToken } from './claim-tokens.ts';
 import { completeClaim } from './complete-claim.ts';
 
-/** Whoever lost the answer may ask again for so long; a claim token is no lasting credential (docs/dialects.md). */
+/**
+ * How long after completion the agent may repeat the grant, in case the response was lost. The period is short, since a claim
+ * token is no lasting credential (docs/adr/0010-versions-of-auth-md.md).
+ */
 const COLLECT_AGAIN_MS = 600_000;
 
 /**
- * Asks whether the human has typed the code that the agent showed them, and collects what follows (auth.md v0.4, claim grant).
+ * Completes a claim once the human has typed the code that the agent showed them, and issues an access token and an identity
+ * (auth.md v0.4, claim grant).
  *
- * @throws Failure `invalidClaimToken`, `approvalPending`, `pollTooFast`, `codeExpired`, `methodDisabled`, what the claim's own
- * state says, and what the access token is refused for
+ * @param request.resource URL of the audience; undefined: the default audience
+ * @param request.scope space-separated; undefined: all scopes that the agent may have there
+ * @throws Failure `approvalPending`, `pollTooFast`; `claimExpired` for an unknown token and for a claim or code that has ended;
+ * `claimDenied`; `codeNotIssued` before the first attempt; `interactionRequired` as transferOwnership(); `unsupportedGrant` when
+ * `claimMode` is `reveal`; otherwise as grantToken()
  */
 export async function collectByGrant(
   deps: Deps,
   origin: RequestOrigin,
-  ask: { claimToken: string; resource: string | undefined; scope: string | undefined },
+  request: { claimToken: string; resource: string | undefined; scope: string | undefined },
 ): Promise<{ token: IssuedToken; identity: Identity }> {
   if (deps.config.claimMode === 'reveal') {
     throw new Failure(
@@ -34,20 +41,20 @@ export async function collectByGrant(
     );
   }
   try {
-    const claim = await findClaimByTokenHash(deps.db, hashClaimToken(ask.claimToken));
+    const claim = await findClaimByTokenHash(deps.db, hashClaimToken(request.claimToken));
     if (claim === undefined) throw invalidClaimToken();
     const identity =
-      (await collectAgain(deps, origin, claim)) ?? (await collect(deps, origin, claim, ask.claimToken));
+      (await collectAgain(deps, origin, claim)) ?? (await collect(deps, origin, claim, request.claimToken));
     const registration = (await findRegistration(deps.db, claim.registrationId))!;
-    return { token: await grantToken(deps, origin, registration, ask), identity };
+    return { token: await grantToken(deps, origin, registration, request), identity };
   } catch (error) {
-    // An unknown token and one that is over look the same.
-    if (error instanceof Failure && OVER.has(error.kind)) throw over();
+    // An unknown claim token and an expired one get the same failure.
+    if (error instanceof Failure && REPORTED_AS_EXPIRED.has(error.kind)) throw claimExpired();
     throw error;
   }
 }
 
-const OVER = new Set<Kind>([
+const REPORTED_AS_EXPIRED = new Set<Kind>([
   'invalidClaimToken',
   'claimExpired',
   'claimSuperseded',
@@ -56,10 +63,10 @@ const OVER = new Set<Kind>([
   'codeExpired',
 ]);
 
-function over(): Failure {
+function claimExpired(): Failure {
   return new Failure(
     'claimExpired',
-    'The claim token is unknown, or its time is over. POST it to the claim endpoint for a new code; where that fails, register again.',
+    'The claim token is unknown, or the claim or its code has expired. POST it to the claim endpoint for a new code; if that fails, register again.',
   );
 }
 
@@ -70,20 +77,20 @@ async function collect(
   claimToken: string,
 ): Promise<Identity> {
   try {
-    const how = { claimToken, code: undefined, gives: 'identity', collectedBy: 'grant' } as const;
-    const { given } = await completeClaim(deps, origin, how);
-    if (given.kind === 'identity') return given.identity;
+    const input = { claimToken, code: undefined, gives: 'identity', collectedBy: 'grant' } as const;
+    const { given: issued } = await completeClaim(deps, origin, input);
+    if (issued.kind === 'identity') return issued.identity;
     throw invalidClaimToken();
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.kind === 'alreadyClaimed') {
-      // Of many polls at once one completes it, and the others ask again what it gave.
-      const now = await findClaimByTokenHash(deps.db, claim.tokenHash);
-      const again = now && (await collectAgain(deps, origin, now));
-      if (again !== undefined) return again;
+      // Of concurrent polls one completes the claim, and the others collect again.
+      const completed = await findClaimByTokenHash(deps.db, claim.tokenHash);
+      const identity = completed && (await collectAgain(deps, origin, completed));
+      if (identity !== undefined) return identity;
     }
     if (error.kind !== 'approvalPending') throw error;
-    await refuseHasty(deps, claim);
+    await enforcePollInterval(deps, claim);
     throw new Failure(
       'approvalPending',
       `Your human has not agreed yet. Ask again in ${POLL_SECONDS} seconds.`,
@@ -94,28 +101,28 @@ async function collect(
   }
 }
 
-/** The interval is kept by one guarded write for each poll in time, and none for those between. */
-async function refuseHasty(deps: Deps, claim: ClaimRow): Promise<void> {
+/** Refuses a poll before the interval has passed. Such a poll changes no row; any other one costs one guarded update. */
+async function enforcePollInterval(deps: Deps, claim: ClaimRow): Promise<void> {
   const attempt = await findLastAttempt(deps.db, claim.registrationId);
   if (attempt === undefined) return;
   const now = deps.clock();
-  const noted = await deps.db.tx((tx) =>
+  const updated = await deps.db.tx((tx) =>
     updateAttemptPolled(tx, attempt.id, now, now - POLL_SECONDS * 1000 + LEEWAY_MS),
   );
-  if (noted === 1) return;
+  if (updated === 1) return;
   throw new Failure(
     'pollTooFast',
-    `Ask every ${POLL_SECONDS} seconds, and 5 seconds less often after this answer.`,
+    `Poll every ${POLL_SECONDS} seconds. After this answer wait 5 seconds longer between polls.`,
     {
       retryAfterSeconds: 2 * POLL_SECONDS,
     },
   );
 }
 
-/** A network is not a clock: a poll that was sent in time may arrive a little early. */
+/** How much earlier than the interval a poll may arrive, since network delay varies. */
 const LEEWAY_MS = 500;
 
-/** What a claim gave, for who collected it by this grant a moment ago. */
+/** Issues an identity again if this grant completed the claim at most COLLECT_AGAIN_MS ago; otherwise returns undefined. */
 async function collectAgain(
   deps: Deps,
   origin: RequestOrigin,
@@ -126,9 +133,9 @@ async function collectAgain(
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const registration = (await findRegistration(tx, claim.registrationId))!;
-    const standing = await effectiveAccessOf(tx, deps, now, registration);
-    if (standing === undefined) return undefined;
-    const { mailbox, endsAt } = standing;
+    const access = await effectiveAccessOf(tx, deps, now, registration);
+    if (access === undefined) return undefined;
+    const { mailbox, endsAt } = access;
     return mintIdentity(work, { registration, mailbox, endsAt, refreshable: true });
   });
 }

@@ -4,14 +4,14 @@ import { PAGES } from '../../lib/page-paths.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
 
 /**
- * The links of a claim. None is stored: each names what it is about and carries a MAC of it under the service secret, so a
- * copy of the database holds no link. Opening one does nothing: mail scanners open them all (S-74).
+ * The links of a claim. None is stored: each carries ids and a MAC of them under the service secret, so a copy of the database
+ * holds no link (docs/adr/0006-claims-and-links.md). Opening a link changes nothing: mail scanners open them all (S-74).
  *
- * - `view` shows the claim. The agent gets it, and the mail carries it: each time it asks a new one, which is over when it asks again.
- * - `deny` is in the mail alone, so whoever has it reads the mailbox's mail.
- * - `open` is in the mail of an attempt whose codes are on the page: whoever comes by it reads the mailbox's mail.
- * - `approve` is in the mail in place of a code, where codes are not to be guessed at any more (S-07, S-17); it dies with the
- *   attempt's next mail and with its use.
+ * - `view` shows the claim. Both the agent and the mail carry it. Each attempt has its own, valid until the next attempt.
+ * - `deny` is only in the mail, so its holder reads the mailbox's mail.
+ * - `open` is only in the mail of an attempt whose code is on the page, so its holder reads the mailbox's mail.
+ * - `approve` is in the mail instead of a code, after too many wrong guesses (S-07, S-17). It is valid once, and until the
+ *   service sends the attempt's next mail.
  */
 export type ClaimLink =
   | { kind: 'view'; registrationId: string; attemptId: string | undefined }
@@ -22,42 +22,54 @@ export type ClaimLink =
 const LETTERS = { view: 'v', deny: 'd', open: 'o', approve: 'a' } as const;
 
 type Attempt = Pick<AttemptRow, 'id' | 'counter'>;
-type Keyed = Pick<Deps, 'keyring' | 'config'>;
+type LinkDeps = Pick<Deps, 'keyring' | 'config'>;
 
-/** @param attemptId undefined: whatever the agent asked last */
-export function viewLink(deps: Keyed, registrationId: string, attemptId?: string): string {
-  return link(
+/**
+ * Returns the URL that shows a claim.
+ *
+ * @param attemptId undefined: the newest attempt when the link is opened
+ */
+export function viewLink(deps: LinkDeps, registrationId: string, attemptId?: string): string {
+  return claimUrl(
     deps,
     [LETTERS.view, registrationId, ...(attemptId === undefined ? [] : [attemptId])].join('.'),
   );
 }
 
-export function denyLink(deps: Keyed, attempt: Attempt): string {
-  return link(deps, `${LETTERS.deny}.${attempt.id}`, PAGES.denyClaim);
+/** Returns the URL to deny a claim, for the mail only. */
+export function denyLink(deps: LinkDeps, attempt: Attempt): string {
+  return claimUrl(deps, `${LETTERS.deny}.${attempt.id}`, PAGES.denyClaim);
 }
 
-export function openLink(deps: Keyed, attempt: Attempt): string {
-  return link(deps, `${LETTERS.open}.${attempt.id}`);
+/** Returns the URL that proves the mailbox and shows the claim, for the mail only. */
+export function openLink(deps: LinkDeps, attempt: Attempt): string {
+  return claimUrl(deps, `${LETTERS.open}.${attempt.id}`);
 }
 
-export function approveLink(deps: Keyed, attempt: Attempt): string {
-  return link(deps, `${LETTERS.approve}.${attempt.id}.${attempt.counter}`);
+/** Returns the URL that approves an attempt, for the mail only. */
+export function approveLink(deps: LinkDeps, attempt: Attempt): string {
+  return claimUrl(deps, `${LETTERS.approve}.${attempt.id}.${attempt.counter}`);
 }
 
-/** What a link's token says, or undefined if it is none of ours. */
+/**
+ * Verifies and parses the token of a link.
+ *
+ * @param token the query parameter `t`
+ * @returns undefined if the service did not issue it
+ */
 export function readClaimLink(deps: Pick<Deps, 'keyring'>, token: string): ClaimLink | undefined {
   const text = verifyMac(deps.keyring, PURPOSE, token);
   if (text === undefined) return undefined;
-  const [letter, id, more] = text.split('.') as [string, string, string | undefined];
+  const [letter, id, last] = text.split('.') as [string, string, string | undefined];
   switch (letter) {
     case LETTERS.view:
-      return { kind: 'view', registrationId: id, attemptId: more };
+      return { kind: 'view', registrationId: id, attemptId: last };
     case LETTERS.deny:
       return { kind: 'deny', attemptId: id };
     case LETTERS.open:
       return { kind: 'open', attemptId: id };
     case LETTERS.approve:
-      return { kind: 'approve', attemptId: id, counter: Number(more) };
+      return { kind: 'approve', attemptId: id, counter: Number(last) };
     default:
       return undefined;
   }
@@ -65,6 +77,6 @@ export function readClaimLink(deps: Pick<Deps, 'keyring'>, token: string): Claim
 
 const PURPOSE = 'claim-link';
 
-function link(deps: Keyed, text: string, path: string = PAGES.claim): string {
+function claimUrl(deps: LinkDeps, text: string, path: string = PAGES.claim): string {
   return `${deps.config.publicUrl}${path}?t=${appendMac(deps.keyring, PURPOSE, text)}`;
 }

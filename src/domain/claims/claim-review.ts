@@ -12,42 +12,53 @@ import type { ClaimLink } from './claim-links.ts';
 import { isAttemptClosed } from './claim-status.ts';
 import { requiresSignIn } from './owner-policy.ts';
 
-/** The human's side of a claim: what they are shown. */
+/** A claim as the page shows it to the human. */
 export interface ClaimView {
   registrationId: string;
-  /** As the agent wrote it: unverified. */
+  /** Chosen by the agent, unverified. */
   agentName: string | undefined;
   /** Epoch ms. */
   registeredAt: number;
+  /**
+   * `unasked`: no attempt yet; `codeOver`: see isAttemptClosed(); `replaced`: superseded by a newer attempt; `over`: the claim
+   * expired or has ended.
+   */
   state: 'unasked' | 'waiting' | 'codeOver' | 'replaced' | 'approved' | 'claimed' | 'denied' | 'over';
-  /** Undefined while the agent has named no mailbox. */
+  /** Undefined until the agent names a mailbox. */
   attempt:
     | {
         id: string;
         mailbox: string;
         mode: ClaimMode;
+        /** The coarse network of the agent. */
         origin: string;
+        /** Epoch ms. */
         askedAt: number;
         proof: AttemptRow['proof'];
       }
     | undefined;
-  /** How the human can agree where the codes are on the page, and which way comes first. */
+  /** For a code on the page: in which directions the human can pass a code, and which one the page offers first. */
   ways: { canType: boolean; canReveal: boolean; first: 'typed' | 'reveal' } | undefined;
-  /** The code to be read to the agent, once the human has confirmed; for whoever has proven to be them alone. */
+  /** The code that the human reads to the agent. Undefined before they confirm, and if the visitor has not proven the mailbox. */
   revealed: { code: string; expiresAt: number } | undefined;
-  /** What is new to this human; for whoever is signed in. */
+  /** Whether the provider, or any agent, is new to this human; false unless they are signed in. */
   advisories: { firstProvider: boolean; firstAccount: boolean };
-  /** The agent's provider, by the name that the operator gave it. */
+  /** The operator's name for the agent's provider. */
   provider: string | undefined;
-  /** Whether the link proves that its holder reads the mailbox's mail. */
+  /** Whether the link came by mail, so that its holder reads the mailbox's mail. */
   isFromMail: boolean;
-  /** Whether the owner must be signed in to approve it. */
+  /** Whether only a visitor signed in as the mailbox can approve the claim. */
   mustSignIn: boolean;
-  /** Whether the link itself is the approval, so that nothing need be typed. */
+  /** Whether the link replaces the code, so that the human types nothing. */
   approvesByLink: boolean;
 }
 
-/** What a link leads to, or undefined where there is nothing any more. Looking changes nothing (S-74). */
+/**
+ * Returns the claim of a link for the page. Changes nothing (S-74).
+ *
+ * @param session the visitor's session, if signed in; the caller refuses one of another mailbox (S-76)
+ * @returns undefined if the claim was removed
+ */
 export async function viewClaim(
   deps: Pick<Deps, 'db' | 'clock' | 'config' | 'keyring'>,
   link: ClaimLink,
@@ -73,8 +84,8 @@ export async function viewClaim(
       proof: attempt.proof,
     },
     ways: attempt && waysOf(deps, attempt),
-    revealed: attempt && revealedTo(deps, link, attempt, session),
-    advisories: await advise(deps, session, principal),
+    revealed: attempt && revealedCodeFor(deps, link, attempt, session),
+    advisories: await findAdvisories(deps, session, principal),
     provider: providerOf(deps.config, principal),
     isFromMail: link.kind !== 'view',
     mustSignIn: attempt !== undefined && (requiresSignIn(deps, attempt) || !provesMailbox(link, attempt)),
@@ -82,7 +93,7 @@ export async function viewClaim(
   };
 }
 
-/** The agent of v0.4 to v0.6 asks at once whether the code was typed; that of production never does (docs/dialects.md). */
+/** An agent of v0.4 to v0.7 polls, so the page asks for its code first. One of production never polls (docs/dialects/v0.4.md). */
 function waysOf(deps: Pick<Deps, 'config'>, attempt: AttemptRow): ClaimView['ways'] {
   if (attempt.proof !== 'page') return undefined;
   const { triesPerCode } = deps.config.limits;
@@ -92,7 +103,7 @@ function waysOf(deps: Pick<Deps, 'config'>, attempt: AttemptRow): ClaimView['way
   return { canType, canReveal, first };
 }
 
-function revealedTo(
+function revealedCodeFor(
   deps: Pick<Deps, 'keyring' | 'clock' | 'config'>,
   link: ClaimLink,
   attempt: AttemptRow,
@@ -100,15 +111,15 @@ function revealedTo(
 ): ClaimView['revealed'] {
   const { revealedAt, endedAt, approvedAt, tries, codeExpiresAt } = attempt;
   if (revealedAt === null || endedAt !== null || approvedAt !== null) return undefined;
-  // A code that is of no use any more is not to be read to anybody.
+  // The page must not show a code that the service no longer accepts.
   if (tries >= deps.config.limits.triesPerCode || codeExpiresAt <= deps.clock()) return undefined;
   if (session?.mailbox !== attempt.mailbox && !provesMailbox(link, attempt)) return undefined;
   const code = deriveCode(deps, attempt);
   return code === undefined ? undefined : { code, expiresAt: codeExpiresAt };
 }
 
-/** Nothing of it stands in the way; it is said above the button (auth.md v0.6, claim page). */
-async function advise(
+/** Advisories block nothing: the page shows them above the button (auth.md v0.6, claim page). */
+async function findAdvisories(
   deps: Pick<Deps, 'db'>,
   session: Session | undefined,
   principal: string | null,
@@ -121,7 +132,10 @@ async function advise(
   };
 }
 
-/** Whether whoever comes by a link has shown that they read the mailbox's mail; of attempts that mail a code, the code shows it. */
+/**
+ * Returns whether the human can prove the mailbox without a session. For an attempt whose code is on the page, only its `open`
+ * link proves it. For any other attempt, the mailed code or link does.
+ */
 export function provesMailbox(link: ClaimLink, attempt: AttemptRow): boolean {
   return attempt.proof !== 'page' || (link.kind === 'open' && link.attemptId === attempt.id);
 }
@@ -141,7 +155,11 @@ function stateOf(
   return isAttemptClosed(attempt, deps.config.limits.triesPerCode, now) ? 'codeOver' : 'waiting';
 }
 
-/** The attempt that a link is of; of one from before the agent asked anybody the newest. */
+/**
+ * Finds the claim and the attempt of a link. A link from before the first attempt leads to the newest one.
+ *
+ * @returns undefined if the claim was removed; `attempt` is undefined before the first attempt
+ */
 export async function findLinked(
   db: Pick<Tx, 'get'>,
   link: ClaimLink,
@@ -153,7 +171,7 @@ export async function findLinked(
   return claim && { claim, attempt: linked ?? (await findLastAttempt(db, registrationId)) };
 }
 
-/** Whether a link is itself the approval: it came by mail in place of a code. */
+/** Returns whether a link approves the attempt by itself, since the attempt's newest mail carried it instead of a code. */
 export function isApproving(link: ClaimLink, attempt: AttemptRow | undefined): boolean {
   return link.kind === 'approve' && attempt?.proof === 'link' && attempt.counter === link.counter;
 }

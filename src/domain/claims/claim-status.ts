@@ -3,15 +3,16 @@ import type { AttemptRow } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByTokenHash } from '../../store/claims.ts';
 import type { Tx } from '../../store/engine/db.ts';
 
-/** Why a claim cannot go on, told apart for the agent that holds its token. */
+/** Whether a claim or an attempt is open, and the failure that tells the holder of the claim token why not. */
 
-/** How long an agent waits before it asks again whether its human has approved. */
+/** The interval in seconds at which an agent polls for the approval of its human. */
 export const POLL_SECONDS = 5;
 
 /**
- * The claim of a token, if it is open.
+ * Finds the open claim of a claim token.
  *
- * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`
+ * @param now epoch ms
+ * @throws Failure `invalidClaimToken` for an unknown token; otherwise as assertClaimOpen()
  */
 export async function findOpenClaim(db: Pick<Tx, 'get'>, tokenHash: Buffer, now: number): Promise<ClaimRow> {
   const claim = await findClaimByTokenHash(db, tokenHash);
@@ -20,7 +21,12 @@ export async function findOpenClaim(db: Pick<Tx, 'get'>, tokenHash: Buffer, now:
   return claim;
 }
 
-/** Says why a guarded statement on a claim did not win, if the reason is the claim's own state. */
+/**
+ * Throws the reason why a guarded statement on a claim changed no row, if that reason is the state of the claim.
+ *
+ * @param now epoch ms
+ * @throws Failure as assertClaimOpen()
+ */
 export async function throwWhyClaimClosed(
   db: Pick<Tx, 'get'>,
   tokenHash: Buffer,
@@ -30,7 +36,12 @@ export async function throwWhyClaimClosed(
   if (claim !== undefined) assertClaimOpen(claim, now);
 }
 
-/** @throws Failure if the claim is not open */
+/**
+ * Refuses a claim that is not open.
+ *
+ * @param now epoch ms
+ * @throws Failure `alreadyClaimed`, `claimSuperseded`, `claimDenied`, `claimRevoked`, `claimExpired`
+ */
 export function assertClaimOpen(claim: ClaimRow, now: number): void {
   if (claim.claimedAt !== null) {
     throw new Failure(
@@ -58,15 +69,21 @@ export function assertClaimOpen(claim: ClaimRow, now: number): void {
   }
 }
 
-/** Whether the codes of an attempt are of no use any more, so that only a new attempt leads on. */
+/**
+ * Returns whether an attempt has ended, has expired, or has exhausted the tries of all its codes. The agent then needs a new one.
+ *
+ * @param triesMax tries per code
+ * @param now epoch ms
+ */
 export function isAttemptClosed(attempt: AttemptRow, triesMax: number, now: number): boolean {
   if (attempt.endedAt !== null || attempt.codeExpiresAt <= now) return true;
-  const isSpent = attempt.tries >= triesMax;
-  if (attempt.proof !== 'page') return attempt.proof === 'code' && isSpent;
-  const canBeTyped = attempt.typed === 1 && attempt.typedTries < triesMax;
-  return !canBeTyped && (attempt.reveal === null || isSpent);
+  const isExhausted = attempt.tries >= triesMax;
+  if (attempt.proof !== 'page') return attempt.proof === 'code' && isExhausted;
+  const canType = attempt.typed === 1 && attempt.typedTries < triesMax;
+  return !canType && (attempt.reveal === null || isExhausted);
 }
 
+/** Returns the failure for a claim token that is unknown, malformed or of another agent. */
 export function invalidClaimToken(): Failure {
   return new Failure(
     'invalidClaimToken',

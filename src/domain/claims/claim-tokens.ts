@@ -4,21 +4,26 @@ import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { invalidClaimToken } from './claim-status.ts';
 
-/** The token of a claim, and the bearer that may come along with it. */
+/** The token of a claim, and the credential that a request may send beside it. */
 
-/** The bearer that may come along with a claim token; it must then be of the same agent (S-25). */
+/** The bearer credential that a request may send beside a claim token. It must belong to the same agent (S-25). */
 export interface AccompanyingBearer {
-  /** Undefined: a human's own key, which comes along with no claim token. */
+  /** Undefined for a human's own key, which matches no claim token. */
   agentId: string | undefined;
 }
 
-/** @throws Failure `invalidClaimToken` for what cannot be one */
+/**
+ * Hashes a claim token for its lookup.
+ *
+ * @param claimToken plain
+ * @throws Failure `invalidClaimToken` if its prefix or checksum is wrong
+ */
 export function hashClaimToken(claimToken: string): Buffer {
   if (!wellFormed('ct', claimToken) && !wellFormed('clm', claimToken)) throw invalidClaimToken();
   return hashSecret(claimToken);
 }
 
-/** @throws Failure `invalidClaimToken` where the bearer that came along is of another agent (S-25) */
+/** @throws Failure `invalidClaimToken` if the request's bearer credential belongs to another agent (S-25) */
 export async function checkCompanion(
   tx: Tx,
   claim: ClaimRow,

@@ -25,21 +25,21 @@ import type { IssuancePlan } from './issue-on-claim.ts';
 import { type ClaimedAgent, type ProvenAttempt, transferOwnership } from './transfer-ownership.ts';
 import { codeExpired, verifyClaimCode } from './verify-claim-code.ts';
 
-/** What a completed claim gives, and whom the agent now works for. */
+/** A completed claim, with the account that the agent works in now and the credential that was issued. */
 export interface CompletedClaim extends ClaimedAgent {
   mode: ClaimMode;
 }
 
 /**
- * Completes a claim: the agent merges into the owner's account or is linked to it, and gets the claimed scopes. Either the
- * agent brings the code that its human had by mail or on the page, or its human has approved on the page.
+ * Completes a claim: merges the agent into the owner's account or links it to that account, with the claimed scopes. Either the
+ * agent sends the code that its human got by mail or on the page, or its human has approved on the page.
  *
- * Everything happens in one transaction; see verifyClaimCode() for what a guess costs.
+ * Everything happens in one transaction; see verifyClaimCode() for the limits that a guess consumes.
  *
- * @param input.code as it was read out; undefined: ask whether the human has approved
+ * @param input.code as the human read it out; undefined: complete the claim if the human has approved on the page
  * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`, `codeNotIssued`,
- * `codeExpired`, `wrongCode`, `notConfirmed`, `methodDisabled`, `claimRevoked`, `approvalPending`, `interactionRequired`; `limited` or `unavailable` when a budget of wrong
- * guesses is spent
+ * `codeExpired`, `wrongCode`, `notConfirmed`, `methodDisabled`, `claimRevoked`, `approvalPending`, `interactionRequired`;
+ * `limited` or `unavailable` when a limit of wrong guesses is exhausted
  */
 export async function completeClaim(
   deps: Deps,
@@ -51,40 +51,40 @@ export async function completeClaim(
     companion?: AccompanyingBearer | undefined;
     collectedBy?: ClaimRow['collectedBy'];
   },
-  repeatable?: IdempotentRequest,
+  idempotency?: IdempotentRequest,
 ): Promise<CompletedClaim> {
   const { code } = input;
   const tokenHash = hashClaimToken(input.claimToken);
-  // Before a key is taken for it: neither an invented token nor a poll must cost a write.
+  // Checked before useCase() claims the Idempotency-Key: an invented token or a poll must not cost a write.
   const known = await findClaimByTokenHash(deps.db, tokenHash);
   if (known === undefined) throw invalidClaimToken();
-  if (code === undefined && known.claimedAt === null) await refuseUnapproved(deps.db, deps, known);
+  if (code === undefined && known.claimedAt === null) await findApprovedAttempt(deps.db, deps, known);
 
-  const options = { idempotency: repeatable, sharedLimits: code === undefined ? [] : SERVICE_GUESS };
+  const options = { idempotency, sharedLimits: code === undefined ? [] : SERVICE_GUESS };
   return useCase(deps, origin, options, async (work) => {
     const { tx, now } = work;
-    await lockItsPrincipal(tx, known.registrationId, input.claimToken);
+    await lockPrincipalOfClaim(tx, known.registrationId, input.claimToken);
     const claim = await findOpenClaim(tx, tokenHash, now);
     await checkCompanion(tx, claim, input.companion);
     const attempt =
-      code === undefined ? await refuseUnapproved(tx, deps, claim) : await findAttempted(tx, claim);
+      code === undefined ? await findApprovedAttempt(tx, deps, claim) : await findStartedAttempt(tx, claim);
     if (code !== undefined) await verifyClaimCode(work, claim, attempt, code);
     return complete(work, claim, attempt, input);
   });
 }
 
 /**
- * Where a provider stands behind a claim, what it presents takes the row of its user first and the claim next; so does this, or
- * the two would wait for each other. The tinysend profile knows no providers.
+ * Locks the provider's user, if any, before the claim. The presentation of an ID-JAG locks the two rows in this order; the
+ * opposite order would deadlock. The tinysend profile (`ct_`) has no agent providers.
  */
-async function lockItsPrincipal(tx: Tx, registrationId: string, claimToken: string): Promise<void> {
+async function lockPrincipalOfClaim(tx: Tx, registrationId: string, claimToken: string): Promise<void> {
   if (!claimToken.startsWith('clm_')) return;
   const attempt = await findLastAttempt(tx, registrationId);
   const principal = attempt?.principal ?? (await findRegistration(tx, registrationId))?.principal;
   if (principal) await lockPrincipal(tx, principal);
 }
 
-async function findAttempted(db: Pick<Tx, 'get'>, claim: ClaimRow): Promise<AttemptRow> {
+async function findStartedAttempt(db: Pick<Tx, 'get'>, claim: ClaimRow): Promise<AttemptRow> {
   const attempt = await findLastAttempt(db, claim.registrationId);
   if (attempt !== undefined) return attempt;
   throw new Failure(
@@ -93,14 +93,14 @@ async function findAttempted(db: Pick<Tx, 'get'>, claim: ClaimRow): Promise<Atte
   );
 }
 
-/** The attempt of a claim that its human has approved on the page. */
-async function refuseUnapproved(db: Pick<Tx, 'get'>, deps: Deps, claim: ClaimRow): Promise<AttemptRow> {
+/** Returns the live attempt of a claim if the human has approved it on the page; otherwise throws the reason why not. */
+async function findApprovedAttempt(db: Pick<Tx, 'get'>, deps: Deps, claim: ClaimRow): Promise<AttemptRow> {
   const now = deps.clock();
   assertClaimOpen(claim, now);
-  const attempt = await findAttempted(db, claim);
+  const attempt = await findStartedAttempt(db, claim);
   if (attempt.endedAt === null && attempt.approvedAt !== null) return attempt;
   if (isAttemptClosed(attempt, deps.config.limits.triesPerCode, now)) {
-    // Between the two reads another poll may have collected the key.
+    // Another poll may have completed the claim between the two reads.
     await throwWhyClaimClosed(db, claim.tokenHash, now);
     throw codeExpired();
   }
@@ -111,34 +111,38 @@ async function refuseUnapproved(db: Pick<Tx, 'get'>, deps: Deps, claim: ClaimRow
   );
 }
 
-/** Completes a claim whose attempt is proven, in the caller's transaction. */
+/**
+ * Completes a claim whose attempt is proven, in the caller's transaction.
+ *
+ * @throws Failure as assertClaimOpen() and transferOwnership()
+ */
 export async function complete(
   work: Work,
   claim: ClaimRow,
   attempt: ProvenAttempt,
-  how: { gives: IssuancePlan; collectedBy?: ClaimRow['collectedBy'] },
+  options: { gives: IssuancePlan; collectedBy?: ClaimRow['collectedBy'] },
 ): Promise<CompletedClaim> {
   const { tx, now } = work;
-  const collectedBy = how.collectedBy ?? null;
+  const collectedBy = options.collectedBy ?? null;
   if ((await updateClaimCompleted(tx, claim.tokenHash, collectedBy, now)) !== 1) {
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
   }
   await withdrawAttempts(work, claim.registrationId, 'completed');
   const registration = (await findRegistration(tx, claim.registrationId))!;
-  const owned = await transferOwnership(work, registration, attempt, how.gives);
+  const claimedAgent = await transferOwnership(work, registration, attempt, options.gives);
 
-  // Whoever owns the mailbox has spoken: claims that others started on it end here, or a stranger's would wait in the
-  // owner's mail for a careless moment (S-35).
+  // The mailbox is proven now, so all other pending claims on it end. Otherwise the owner might later approve the mail of a
+  // third party's claim by mistake (S-35).
   for (const { registrationId } of await listPendingOnMailbox(tx, attempt.mailbox, registration.id)) {
     await closeClaim(work, registrationId, 'superseded');
     await record(work, { kind: 'claim.superseded', subject: registrationId });
   }
-  return { ...owned, mode: attempt.mode };
+  return { ...claimedAgent, mode: attempt.mode };
 }
 
 /**
- * What a claim that is completed as auth.md v0.1 does it gives: an anonymous agent keeps its key, which is widened; others get
- * the credential that they asked for when they registered (auth.md v0.1, POST /agent/auth/claim/complete).
+ * Returns what a claim issues when it is completed by auth.md v0.1. An anonymous agent keeps its key, which gets the claimed
+ * scopes; any other agent gets the credential type that it requested (auth.md v0.1, POST /agent/auth/claim/complete).
  *
  * @throws Failure `invalidClaimToken`
  */

@@ -25,23 +25,24 @@ import { assertClaimOpen } from './claim-status.ts';
 import { requiresOwnerSession, requiresSignIn } from './owner-policy.ts';
 import { codeExpired, verifyClaimCode, wrongCode } from './verify-claim-code.ts';
 
-/** The human's side of a claim: their yes and their no. What they are shown before is in claim-view.ts. */
+/** How a human approves, confirms or denies a claim on the page. The page itself is viewClaim() in claim-review.ts. */
 
-/** What a human does on the page with an attempt. */
+/** A human's decision about an attempt. */
 interface Decision {
-  /** The attempt that the human saw: another one, of another mailbox or mode, is not what they agreed to. */
+  /** The attempt that the page showed. The human has not agreed to a newer one, which may have another mailbox or mode. */
   attemptId: string;
-  /** The human's session, if they have one; it must be of the mailbox that was asked (S-76). */
+  /** The human's session, if signed in. It must be of the attempt's mailbox (S-76). */
   signedInAs: Session | undefined;
 }
 
 /**
- * Approves a claim for its human, who types the mailed code or the one that the agent showed them, or comes by the mailed link.
- * The agent collects what follows by itself.
+ * Approves a claim for its human, who types the mailed code or the code that the agent showed, or opened the mailed `approve`
+ * link. The agent completes the claim with its next call.
  *
- * @param input.code as it was typed, six digits; not looked at where the link approves
+ * @param input.code six digits as the human typed them; ignored for an `approve` link
  * @throws Failure `badRequest`, `forbidden`, `interactionRequired`, `wrongCode`, `codeExpired`, `claimExpired`,
- * `claimSuperseded`, `claimDenied`, `alreadyClaimed`, `notFound`; `limited` or `unavailable` when a budget of wrong guesses is spent
+ * `claimSuperseded`, `claimDenied`, `claimRevoked`, `alreadyClaimed`, `notFound`; `limited` or `unavailable` when a limit of
+ * wrong guesses is exhausted
  */
 export async function approveClaim(
   deps: Deps,
@@ -51,18 +52,18 @@ export async function approveClaim(
 ): Promise<void> {
   await useCase(deps, origin, { sharedLimits: SERVICE_GUESS }, async (work) => {
     const { tx, now } = work;
-    const { claim, attempt } = await findDecidable(work, link, input);
+    const { claim, attempt } = await findDecidableAttempt(work, link, input);
     if (attempt.approvedAt !== null) return;
     if (isApproving(link, attempt)) {
-      if (attempt.codeExpiresAt <= now) throw changedMeanwhile();
+      if (attempt.codeExpiresAt <= now) throw attemptOutdated();
     } else {
-      const code = checkCode(input.code);
-      if (attempt.proof === 'page') await guessTyped(work, attempt, code);
+      const code = parseTypedCode(input.code);
+      if (attempt.proof === 'page') await verifyTypedCode(work, attempt, code);
       else await verifyClaimCode(work, claim, attempt, code);
     }
-    await refuseIfNotOwner(work, attempt, input);
+    await assertOwnerSession(work, attempt, input);
     const confirmedBy = input.signedInAs?.accountId ?? null;
-    if ((await updateAttemptApproved(tx, attempt, confirmedBy, now)) !== 1) throw changedMeanwhile();
+    if ((await updateAttemptApproved(tx, attempt, confirmedBy, now)) !== 1) throw attemptOutdated();
     await record(work, {
       kind: 'claim.approved',
       accountId: input.signedInAs?.accountId,
@@ -73,10 +74,10 @@ export async function approveClaim(
 }
 
 /**
- * Confirms a claim for its human, who is shown the code from now on, and reads it to the agent. Until the agent brings it,
- * nothing has happened.
+ * Confirms a claim for its human: from now on the page shows the code, which they read to the agent. The claim is completed
+ * only when the agent sends that code.
  *
- * @throws Failure as approveClaim
+ * @throws Failure as approveClaim()
  */
 export async function confirmClaim(
   deps: Deps,
@@ -86,12 +87,12 @@ export async function confirmClaim(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    const { claim, attempt } = await findDecidable(work, link, input);
+    const { claim, attempt } = await findDecidableAttempt(work, link, input);
     if (attempt.revealedAt !== null || attempt.approvedAt !== null) return;
-    if (attempt.reveal === null || attempt.codeExpiresAt <= now) throw changedMeanwhile();
-    await refuseIfNotOwner(work, attempt, input);
+    if (attempt.reveal === null || attempt.codeExpiresAt <= now) throw attemptOutdated();
+    await assertOwnerSession(work, attempt, input);
     const confirmedBy = input.signedInAs?.accountId ?? null;
-    if ((await updateAttemptRevealed(tx, attempt.id, confirmedBy, now)) !== 1) throw changedMeanwhile();
+    if ((await updateAttemptRevealed(tx, attempt.id, confirmedBy, now)) !== 1) throw attemptOutdated();
     await record(work, {
       kind: 'claim.confirmed',
       accountId: input.signedInAs?.accountId,
@@ -101,25 +102,28 @@ export async function confirmClaim(
   });
 }
 
-/** The attempt that a human may decide about, as far as can be told before a code is looked at. */
-async function findDecidable(
+/** Returns the open claim and attempt of a link if the human may decide about them. The caller then verifies the code. */
+async function findDecidableAttempt(
   work: Work,
   link: ClaimLink,
   { attemptId, signedInAs }: Decision,
 ): Promise<{ claim: ClaimRow; attempt: AttemptRow }> {
   const { deps } = work;
-  const { claim, attempt } = await findOpen(work, link);
-  if (attempt?.id !== attemptId) throw changedMeanwhile();
-  if (signedInAs !== undefined && signedInAs.mailbox !== attempt.mailbox) throw somebodyElse();
-  // Asked of new mailboxes too, or the page would tell which are known.
+  const { claim, attempt } = await findLinkedOpenClaim(work, link);
+  if (attempt?.id !== attemptId) throw attemptOutdated();
+  if (signedInAs !== undefined && signedInAs.mailbox !== attempt.mailbox) throw wrongSession();
+  // Required of unknown mailboxes as well, or the page would tell which mailboxes have an account (S-44).
   if (signedInAs === undefined && (requiresSignIn(deps, attempt) || !provesMailbox(link, attempt))) {
     throw new Failure('interactionRequired', 'Sign in with this mailbox first.');
   }
   return { claim, attempt };
 }
 
-/** Only once the mailbox is proven: before that the page must not tell who has an account, and how it is kept. */
-async function refuseIfNotOwner(work: Work, attempt: AttemptRow, { signedInAs }: Decision): Promise<void> {
+/**
+ * Called only once the mailbox is proven: before that the page must not tell whether the mailbox has an account and a second
+ * factor (S-44).
+ */
+async function assertOwnerSession(work: Work, attempt: AttemptRow, { signedInAs }: Decision): Promise<void> {
   const { tx } = work;
   if (signedInAs !== undefined) return;
   const owner = await findAccountByMailbox(tx, attempt.mailbox);
@@ -128,12 +132,12 @@ async function refuseIfNotOwner(work: Work, attempt: AttemptRow, { signedInAs }:
 }
 
 /**
- * A guess at the code that the agent showed. Whoever types it has proven to be the human, and guesses at nothing of their own;
- * its own tries are enough. A wrong one stays counted.
+ * Verifies one guess at the code that the agent showed. Only a human who has proven the mailbox gets here, so the tries of the
+ * code bound the guesses, and no limit is consumed (docs/adr/0010-versions-of-auth-md.md). A wrong guess stays counted.
  *
- * @throws Failure `wrongCode`, `codeExpired`
+ * @throws Failure `wrongCode`, `codeExpired`, `unavailable`
  */
-async function guessTyped(work: Work, attempt: AttemptRow, code: string): Promise<void> {
+async function verifyTypedCode(work: Work, attempt: AttemptRow, code: string): Promise<void> {
   const { tx, now, deps } = work;
   const { triesPerCode } = deps.config.limits;
   await refuseUnreadable(tx, deps, attempt.secretId, now);
@@ -142,18 +146,18 @@ async function guessTyped(work: Work, attempt: AttemptRow, code: string): Promis
   if (!isTypedCode(deps, attempt, code)) work.failAfterCommit(wrongCode(triesPerCode - counted.tries));
 }
 
-/** A slip of the hand must cost no try. */
-function checkCode(code: string): string {
+/** A code of the wrong format is refused before it is counted: a typing error must cost no try. */
+function parseTypedCode(code: string): string {
   if (/^[0-9]{6}$/.test(code)) return code;
   throw new Failure('badRequest', 'Type the six digits.');
 }
 
 /**
- * Ends a claim for its human, who does not want it. Who came by the mail also keeps that agent away from the mailbox for a
- * day, and may keep all agents away.
+ * Denies a claim for its human. With a link that came by mail, this also suppresses mail of that agent to the mailbox for a day,
+ * or of all agents (S-15). A completed or ended claim stays as it is.
  *
- * @param input.noMore whether the mailbox wants no claim mail at all any more
- * @throws Failure `notFound`; what is over already stays as it is
+ * @param input.noMore whether to suppress claim mail of all agents to the mailbox
+ * @throws Failure `notFound` if the claim was removed
  */
 export async function denyClaim(
   deps: Deps,
@@ -164,7 +168,7 @@ export async function denyClaim(
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     const found = await findLinked(tx, link);
-    if (found === undefined) throw gone();
+    if (found === undefined) throw claimNotFound();
     const { claim, attempt } = found;
     const { registrationId } = claim;
     if (link.kind !== 'view' && attempt !== undefined) {
@@ -179,28 +183,28 @@ export async function denyClaim(
   });
 }
 
-async function findOpen(work: Work, link: ClaimLink) {
+async function findLinkedOpenClaim(work: Work, link: ClaimLink) {
   const { tx, now } = work;
   const found = await findLinked(tx, link);
-  if (found === undefined) throw gone();
+  if (found === undefined) throw claimNotFound();
   assertClaimOpen(found.claim, now);
   return found;
 }
 
-function somebodyElse(): Failure {
+function wrongSession(): Failure {
   return new Failure(
     'forbidden',
     'You are signed in with another mailbox than the one that this agent asked. Sign out first, or leave it to its owner.',
   );
 }
 
-function gone(): Failure {
-  return new Failure('notFound', 'This claim is over and was removed.');
+function claimNotFound(): Failure {
+  return new Failure('notFound', 'This claim has ended and was removed.');
 }
 
-function changedMeanwhile(): Failure {
+function attemptOutdated(): Failure {
   return new Failure(
     'codeExpired',
-    'The agent asked anew in the meantime. Open the link of the newest mail and look again.',
+    'The agent has asked again in the meantime. Open the link in the newest mail.',
   );
 }

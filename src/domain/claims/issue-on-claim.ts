@@ -15,30 +15,36 @@ import { type Identity, mintIdentity } from '../credentials/identity-assertions.
 import { issueKey } from '../credentials/issue.ts';
 
 /**
- * What an agent gets by being claimed, which each version of auth.md has its own way with:
- * - `key`: a fresh key, which makes its older ones end (the tinysend profile)
- * - `wider_keys`: its keys, widened in place (v0.1, anonymous)
- * - `token`: an access token (v0.1, where it asked for one)
- * - `same_identity`: an identity, beside the assertions from before, which get the new scopes (v0.2, v0.3)
- * - `identity`: an identity; assertions and tokens from before are dead (v0.4 to production)
- * - `nothing`: what it gets is asked for by itself; see giveMore
+ * What a completed claim issues, by version of auth.md (docs/dialects.md):
+ * - `key`: a new key; the older ones expire (the tinysend profile)
+ * - `wider_keys`: no new credential; the agent's keys get the claimed scopes (v0.1, anonymous)
+ * - `token`: an access token (v0.1, for an agent that requested one)
+ * - `same_identity`: an identity; earlier assertions stay valid and get the claimed scopes (v0.2, v0.3)
+ * - `identity`: an identity; earlier assertions and tokens are revoked (v0.4 to production)
+ * - `nothing`: no credential; the caller issues one by issueAdditional()
  */
 export type IssuancePlan = 'key' | 'wider_keys' | 'token' | 'same_identity' | 'identity' | 'nothing';
 
+/** A credential that was just issued; `credential` is the plain secret. `expiresAt` is in epoch ms. */
 export type IssuedCredential =
-  /** `expiresAt` in epoch ms, null without end; undefined in an answer that an earlier version has kept. */
+  /** `expiresAt` is null for a key that does not expire, and undefined in a response that an earlier version stored. */
   | { kind: 'key'; credential: string; id: string; expiresAt?: number | null }
   | { kind: 'nothing' }
   | { kind: 'token'; credential: string; id: string; expiresAt: number; scopes: readonly string[] }
   | { kind: 'identity'; identity: Identity };
 
-/** How long the key from before the claim still reads, unless the new one is used first. */
+/** How long credentials from before the claim stay valid with their old scopes, unless the agent uses its new key first. */
 const OLD_KEY_GRACE_MS = 600_000;
 
-/** Gives an agent what its claim gives, in the caller's transaction. */
+/**
+ * Issues the credential of a completed claim and ends earlier credentials as planned, in the caller's transaction.
+ *
+ * @param input.mailbox the owner's mailbox, canonical
+ * @throws Failure for an access token: `invalidScope` when the default audience accepts no scope of the agent; `limited`
+ */
 export async function issueOnClaim(
   work: Work,
-  of: {
+  input: {
     registration: RegistrationRow;
     agentId: string;
     accountId: string;
@@ -47,16 +53,16 @@ export async function issueOnClaim(
   },
 ): Promise<IssuedCredential> {
   const { tx, now, deps } = work;
-  const { registration, agentId, accountId, mailbox, gives } = of;
+  const { registration, agentId, accountId, mailbox, gives: plan } = input;
   const { claimedScopes: scopes } = deps.config;
   let { generation } = registration;
-  if (gives !== 'same_identity') {
+  if (plan !== 'same_identity') {
     generation += 1;
     await incrementGeneration(tx, registration.id);
     await updateFamiliesOfRegistrationEnded(tx, registration.id, now);
     await updateTokensOfAgentRevoked(tx, agentId, now);
   }
-  switch (gives) {
+  switch (plan) {
     case 'key': {
       const key = await issueKey(work, { agentId, accountId, scopes, retiresOthers: true });
       await updateCredentialsSuperseded(tx, agentId, key.id, now + OLD_KEY_GRACE_MS);
@@ -69,7 +75,7 @@ export async function issueOnClaim(
       await updateCredentialsSuperseded(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
       return { kind: 'nothing' };
     case 'token':
-      return giveToken(work, { agentId, accountId, scopes, endsAt: Infinity });
+      return issueDefaultToken(work, { agentId, accountId, scopes, endsAt: Infinity });
     case 'same_identity':
     case 'identity': {
       await updateCredentialsSuperseded(tx, agentId, registration.id, now + OLD_KEY_GRACE_MS);
@@ -84,58 +90,61 @@ export async function issueOnClaim(
   }
 }
 
-/** A token for the default resource. */
-async function giveToken(
+/** Issues an access token for the default audience. */
+async function issueDefaultToken(
   work: Work,
-  of: { agentId: string; accountId: string; scopes: readonly string[]; endsAt: number },
+  terms: { agentId: string; accountId: string; scopes: readonly string[]; endsAt: number },
 ): Promise<IssuedCredential> {
   const { now, deps } = work;
   const audience = await resolveAudience(deps, undefined);
-  const scopes = of.scopes.filter((scope) => audience.scopes?.includes(scope) ?? true);
+  const scopes = terms.scopes.filter((scope) => audience.scopes?.includes(scope) ?? true);
   if (scopes.length === 0)
-    throw new Failure('invalidScope', 'The default resource knows none of its scopes.');
-  const expiresAt = tokenEnd(deps, audience, now, of.endsAt);
-  const grant = { ...of, scopes, audience, issuedAt: now, expiresAt };
-  const { id, value } = await issueAccessToken(work, grant);
+    throw new Failure('invalidScope', 'The default resource accepts none of the scopes of this agent.');
+  const expiresAt = tokenEnd(deps, audience, now, terms.endsAt);
+  const token = { ...terms, scopes, audience, issuedAt: now, expiresAt };
+  const { id, value } = await issueAccessToken(work, token);
   return { kind: 'token', credential: value, id, expiresAt, scopes };
 }
 
 /**
- * One more of what an agent has already, beside the others, on the word of its provider. It is renewed by another such word
- * alone.
+ * Issues one more credential to an agent, beside those it has, for an ID-JAG of its provider. An identity comes without a refresh
+ * token: only another ID-JAG renews it.
  *
- * @param bound the scopes that its provider lets it have; undefined: all
- * @returns it, and the scopes that it has
+ * @param allowedScopes the `scope` of the ID-JAG; undefined: it has none, and all scopes of the agent are allowed
+ * @returns the credential and its scopes
+ * @throws Failure `invalidAssertion` when no scope is left; `invalidScope` or `limited` as issueOnClaim()
  */
 export async function issueAdditional(
   work: Work,
-  standing: EffectiveAccess,
-  gives: 'key' | 'token' | 'identity',
-  bound: string[] | undefined,
+  access: EffectiveAccess,
+  kind: 'key' | 'token' | 'identity',
+  allowedScopes: string[] | undefined,
 ): Promise<{ given: IssuedCredential; scopes: readonly string[] }> {
-  const scopes = standing.scopes.filter((scope) => bound === undefined || bound.includes(scope));
+  const scopes = access.scopes.filter(
+    (scope) => allowedScopes === undefined || allowedScopes.includes(scope),
+  );
   if (scopes.length === 0) {
-    throw new Failure('invalidAssertion', 'The "scope" of the assertion leaves the agent nothing here.', {
+    throw new Failure('invalidAssertion', 'The "scope" of the assertion names no scope of this agent.', {
       fault: 'malformed',
     });
   }
-  const given = await giveBound(work, { ...standing, scopes }, gives, bound);
-  return { given, scopes: given.kind === 'token' ? given.scopes : scopes };
+  const issued = await issueWithinScopes(work, { ...access, scopes }, kind, allowedScopes);
+  return { given: issued, scopes: issued.kind === 'token' ? issued.scopes : scopes };
 }
 
-async function giveBound(
+async function issueWithinScopes(
   work: Work,
   { registration, agentId, accountId, mailbox, scopes, endsAt }: EffectiveAccess,
-  gives: 'key' | 'token' | 'identity',
-  bound: string[] | undefined,
+  kind: 'key' | 'token' | 'identity',
+  allowedScopes: string[] | undefined,
 ): Promise<IssuedCredential> {
-  switch (gives) {
+  switch (kind) {
     case 'key':
       return { kind: 'key', ...(await issueKey(work, { agentId, accountId, scopes })) };
     case 'token':
-      return giveToken(work, { agentId, accountId, scopes, endsAt });
+      return issueDefaultToken(work, { agentId, accountId, scopes, endsAt });
     case 'identity': {
-      const terms = { registration, mailbox, endsAt: undefined, refreshable: false, scopes: bound };
+      const terms = { registration, mailbox, endsAt: undefined, refreshable: false, scopes: allowedScopes };
       return { kind: 'identity', identity: await mintIdentity(work, terms) };
     }
   }

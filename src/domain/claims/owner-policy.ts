@@ -3,16 +3,18 @@ import { findAuthenticator } from '../../store/authenticators.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
 import type { Work } from '../../work.ts';
 
-/** Whether a code alone moves an agent into an account that exists. */
+/** When a code alone does not suffice to merge an agent into an existing account. */
 
-/** Whether a code alone does not do to merge into an account that exists, and its owner must be signed in (S-16). */
+/** Returns whether the operator requires the owner's session for a merge (`claimExistingAccount`: `confirm`, S-16). */
 export function requiresSignIn(deps: Pick<Deps, 'config'>, attempt: Pick<AttemptRow, 'mode'>): boolean {
   return attempt.mode === 'merge' && deps.config.claimExistingAccount === 'confirm';
 }
 
 /**
- * Whether the owner of an account must be signed in to merge an agent into it: where the operator wants it so, and where they
- * set up a second factor, which a mailed code alone must not get around.
+ * Returns whether the owner of an account must be signed in to merge an agent into it. The operator can require that, and so
+ * does a second factor, which a mailed code alone must not bypass (docs/adr/0006-claims-and-links.md).
+ *
+ * @param accountId the account of the attempt's mailbox
  */
 export async function requiresOwnerSession(
   work: Work,

@@ -8,14 +8,14 @@ import { createAttempt, describeAttempt, type OpenedAttempt } from './claim-atte
 import type { ClaimFlow } from './claim-flows.ts';
 import { findOpenClaim, isAttemptClosed } from './claim-status.ts';
 import { type AccompanyingBearer, checkCompanion, hashClaimToken } from './claim-tokens.ts';
+
 /**
- * Starts a claim: mails a code to the mailbox, ending the code that was live before. What the mailbox is (known, unknown,
- * linked) is not looked at, so the answer cannot tell (S-44, S-45).
+ * Starts an attempt of a claim: queues a mail to the mailbox if the flow has one, and supersedes the live attempt. Does not look
+ * up whether the mailbox has an account, so neither the response nor its time can tell (S-44, S-45).
  *
- * @param input.mailbox canonical, see parseMailbox
- * @returns the page on which the human can review it
- * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `alreadyClaimed`; `limited` when a
- * budget of codes is spent
+ * @param input.mailbox canonical, see parseMailbox()
+ * @throws Failure `invalidClaimToken`, `claimExpired`, `claimSuperseded`, `claimDenied`, `claimRevoked`, `alreadyClaimed`;
+ * `tooManyAttempts` or `limited` as createAttempt()
  */
 export async function startClaim(
   deps: Deps,
@@ -26,9 +26,12 @@ export async function startClaim(
     mode: ClaimMode;
     ceremony: ClaimFlow;
     companion?: AccompanyingBearer | undefined;
-    /** Whether only an agent that named nobody when it registered may ask: the others' claims are under way (auth.md v0.1, POST /agent/auth/claim). */
+    /**
+     * Whether only an anonymous agent may start an attempt. The first attempt of any other agent starts at its registration
+     * (auth.md v0.1, POST /agent/auth/claim).
+     */
     onlyAnonymous?: boolean;
-    /** Whether a live attempt at the same mailbox will do, and nothing is mailed again (auth.md v0.1, POST /agent/auth/claim). */
+    /** Whether to return a live attempt at the same mailbox and mail nothing (auth.md v0.1, POST /agent/auth/claim). */
     keepsLive?: boolean;
   },
 ): Promise<OpenedAttempt> {
@@ -41,12 +44,12 @@ export async function startClaim(
     if (input.onlyAnonymous && (await findRegistration(tx, claim.registrationId))?.kind !== 'anonymous') {
       throw new Failure(
         'alreadyClaimed',
-        'This claim is under way since the registration. Complete it, or register again.',
+        'This claim was started at the registration. Complete it, or register again.',
       );
     }
-    const live = input.keepsLive ? await findLastAttempt(tx, claim.registrationId) : undefined;
-    if (live?.mailbox === mailbox && !isAttemptClosed(live, deps.config.limits.triesPerCode, now)) {
-      return describeAttempt(deps, live);
+    const last = input.keepsLive ? await findLastAttempt(tx, claim.registrationId) : undefined;
+    if (last?.mailbox === mailbox && !isAttemptClosed(last, deps.config.limits.triesPerCode, now)) {
+      return describeAttempt(deps, last);
     }
     return createAttempt(work, { claim, mailbox, mode, ceremony });
   });

@@ -25,16 +25,18 @@ import { viewLink } from './claim-links.ts';
 import { POLL_SECONDS } from './claim-status.ts';
 import { type IssuancePlan, type IssuedCredential, issueOnClaim } from './issue-on-claim.ts';
 import { requiresOwnerSession } from './owner-policy.ts';
-/** For whom the agent works now, and what it got. */
+
+/** An agent whose claim was just completed. */
 export interface ClaimedAgent {
   registrationId: string;
+  /** The account that the agent works in: the owner's after a merge, its own after a link. */
   userId: string;
   agentId: string;
   scopes: readonly string[];
   given: IssuedCredential;
 }
 
-/** What an attempt has proven. */
+/** A proven attempt; without `id` where an ID-JAG proves the mailbox and there is no attempt. */
 export type ProvenAttempt = Pick<
   AttemptRow,
   'registrationId' | 'mailbox' | 'mode' | 'confirmedBy' | 'principal'
@@ -43,27 +45,29 @@ export type ProvenAttempt = Pick<
 };
 
 /**
- * Puts a registration's agent under the owner of a mailbox that was just proven, in the caller's transaction.
+ * Makes the human of a mailbox that was just proven the owner of a registration's agent, in the caller's transaction. Creates
+ * the owner's account with the first proof of the mailbox, and not before (S-34).
  *
- * The owner's account comes into being here, with the first proof, and not before (S-34). What the agent had before the claim
- * may have been captured, so it gains nothing by it (S-26), but where an older version promises so.
+ * Credentials from before the claim may have been captured, so they get no more scope (S-26), except where auth.md v0.1 to v0.3
+ * promise it.
  *
- * @throws Failure `interactionRequired` where merging into an existing account needs more than a code
+ * @throws Failure `interactionRequired` when a merge into an existing account requires the owner's session; `claimRevoked` when
+ * the agent was revoked; otherwise as issueOnClaim()
  */
 export async function transferOwnership(
   work: Work,
   registration: RegistrationRow,
   attempt: ProvenAttempt,
-  gives: IssuancePlan,
+  plan: IssuancePlan,
 ): Promise<ClaimedAgent> {
   const { tx, now, deps } = work;
   const { mode } = attempt;
   const ownerId = await resolveOwner(work, attempt);
-  const placed =
+  const placement =
     registration.agentId === null
       ? await createAgent(work, registration, ownerId, mode)
       : await moveAgent(work, registration.agentId, ownerId, mode);
-  const { agentId, accountId, from } = placed;
+  const { agentId, accountId, from } = placement;
   await updateRegistrationClaimed(tx, registration.id, agentId, mode, now);
   await recordAndNotify(work, ownerId, {
     kind: mode === 'merge' ? 'agent.merged' : 'agent.linked',
@@ -72,32 +76,32 @@ export async function transferOwnership(
     ...(mode === 'merge' && from !== undefined && { details: { from } }),
   });
   const principal = attempt.principal ?? registration.principal;
-  if (principal !== null) await delegate(work, { principal, ownerId, agentId, registration });
-  const given = await issueOnClaim(work, {
+  if (principal !== null) await linkPrincipal(work, { principal, ownerId, agentId, registration });
+  const issued = await issueOnClaim(work, {
     registration,
     agentId,
     accountId,
     mailbox: attempt.mailbox,
-    gives,
+    gives: plan,
   });
   await record(work, {
     kind: 'claim.completed',
     accountId,
     agentId,
     subject: registration.id,
-    details: { mode, gives, ...('id' in given && { key: given.id }) },
+    details: { mode, gives: plan, ...('id' in issued && { key: issued.id }) },
   });
-  const scopes = given.kind === 'token' ? given.scopes : deps.config.claimedScopes;
-  return { registrationId: registration.id, userId: accountId, agentId, scopes, given };
+  const scopes = issued.kind === 'token' ? issued.scopes : deps.config.claimedScopes;
+  return { registrationId: registration.id, userId: accountId, agentId, scopes, given: issued };
 }
 
-/** From now on the provider's word is enough for what it presents of this user. */
-async function delegate(
+/** Lets a user of a provider act for the owner: from now on an ID-JAG of this user needs no confirmation. */
+async function linkPrincipal(
   work: Work,
-  of: { principal: string; ownerId: string; agentId: string; registration: RegistrationRow },
+  input: { principal: string; ownerId: string; agentId: string; registration: RegistrationRow },
 ): Promise<void> {
   const { tx, now } = work;
-  const { principal, ownerId, agentId, registration } = of;
+  const { principal, ownerId, agentId, registration } = input;
   await updatePrincipalLinked(tx, principal, ownerId, now);
   if (registration.principal !== principal) await updateRegistrationPrincipal(tx, registration.id, principal);
   await record(work, {
@@ -126,14 +130,14 @@ async function resolveOwner(work: Work, attempt: ProvenAttempt): Promise<string>
   return id;
 }
 
-/** The account in which an agent works now, and the one of its own that it worked in before. */
+/** The account in which an agent works now. `from` is its own account from before the claim; undefined for a new agent. */
 interface Placement {
   agentId: string;
   accountId: string;
   from: string | undefined;
 }
 
-/** The agent of an asserted mailbox: merged, it starts in the owner's account; linked, in one of its own below it. */
+/** Creates the agent of a registration that has none: in the owner's account (merge), or in its own account below that (link). */
 async function createAgent(
   work: Work,
   registration: RegistrationRow,
@@ -158,18 +162,18 @@ async function createAgent(
   return { agentId, accountId, from: undefined };
 }
 
-/** An agent that worked on its own moves into the owner's account, or its account gets the owner's as parent. */
+/** Moves an existing agent into the owner's account (merge), or makes that account the parent of the agent's own (link). */
 async function moveAgent(work: Work, agentId: string, ownerId: string, mode: ClaimMode): Promise<Placement> {
   const { tx, now } = work;
   const agent = (await findAgent(tx, agentId))!;
-  const own = agent.accountId;
-  const won =
+  const ownAccountId = agent.accountId;
+  const updated =
     mode === 'link'
-      ? (await updateAccountLinked(tx, own, ownerId)) && (await updateAgentOwned(tx, agentId, now))
-      : (await updateAgentMerged(tx, agentId, own, ownerId, now)) &&
-        (await updateAccountMerged(tx, own, ownerId, now));
-  if (won !== 1) throw new Failure('claimRevoked', 'This agent was revoked. Register again.');
-  // What an owner before this one took from it was theirs to say.
+      ? (await updateAccountLinked(tx, ownAccountId, ownerId)) && (await updateAgentOwned(tx, agentId, now))
+      : (await updateAgentMerged(tx, agentId, ownAccountId, ownerId, now)) &&
+        (await updateAccountMerged(tx, ownAccountId, ownerId, now));
+  if (updated !== 1) throw new Failure('claimRevoked', 'This agent was revoked. Register again.');
+  // Scopes that a previous owner took from the agent do not bind the new owner.
   await updateAgentScope(tx, agentId, null);
-  return { agentId, accountId: mode === 'link' ? own : ownerId, from: own };
+  return { agentId, accountId: mode === 'link' ? ownAccountId : ownerId, from: ownAccountId };
 }

@@ -10,13 +10,14 @@ import { type VerifiedCode, verifyCode } from '../codes/verify-code.ts';
 import { guessLimits } from '../limits/limits.ts';
 import { POLL_SECONDS, throwWhyClaimClosed } from './claim-status.ts';
 
-/** A code that is tried at a claim. */
+/** Verification of the code of a claim's attempt. */
 
 /**
- * One guess at the code of a claim's attempt; see verifyCode().
+ * Counts and verifies one guess at the code of a claim's attempt; see verifyCode().
  *
- * @throws Failure `wrongCode`, which stays counted; `codeExpired`, or what the claim's own state says; `limited` or `unavailable` when a budget of wrong
- * guesses is spent
+ * @param code as the agent sent it or the human typed it
+ * @throws Failure `wrongCode`, after a commit that keeps the guess counted; `codeExpired`; `notConfirmed` or `methodDisabled`
+ * while the page shows no code; `limited` or `unavailable` when a limit of wrong guesses is exhausted; as assertClaimOpen()
  */
 export async function verifyClaimCode(
   work: Work,
@@ -27,12 +28,12 @@ export async function verifyClaimCode(
   const { tx, now, deps, origin } = work;
   const { triesPerCode, codesPerClaim } = deps.config.limits;
   if (attempt.endedAt === null) {
-    refuseUnshown(attempt);
+    assertCodeShown(attempt);
     await refuseUnreadable(tx, deps, attempt.secretId, now);
   }
-  // Also the guarded statements below would refuse it, but behind rows that all guesses share: a flood at one dead code, which
-  // costs its sender no budget, would hold up everybody.
-  const guessed = isDead(attempt, triesPerCode, now)
+  // The guarded statements below refuse a dead code as well, but only after they lock counters that other guesses share. A guess
+  // at a dead code consumes no limit, so a flood of them would block everybody's guesses.
+  const verified = isCodeDead(attempt, triesPerCode, now)
     ? DEAD
     : await verifyCode(work, {
         counters: guessLimits(attempt.mailbox, origin.address),
@@ -43,21 +44,21 @@ export async function verifyClaimCode(
         },
         isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
       });
-  if (guessed.kind === 'dead') {
-    // While this guess waited, another may have completed or ended the claim.
+  if (verified.kind === 'dead') {
+    // While this guess waited for a lock, another request may have completed or ended the claim.
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
     throw codeExpired();
   }
-  if (guessed.kind === 'right') return;
+  if (verified.kind === 'right') return;
   await record(work, { kind: 'claim.guess_failed', subject: claim.registrationId });
-  work.failAfterCommit(wrongCode(guessed.attemptsRemaining));
+  work.failAfterCommit(wrongCode(verified.attemptsRemaining));
 }
 
 /**
- * A code on the page is none before the human has confirmed there; whatever is brought says nothing and costs nothing
- * (docs/dialects/production.md).
+ * Before the human confirms on the page there is no code to guess. The failure is the same for every code, and no guess is
+ * counted (docs/dialects/production.md).
  */
-function refuseUnshown(attempt: AttemptRow): void {
+function assertCodeShown(attempt: AttemptRow): void {
   if (attempt.proof !== 'page' || attempt.revealedAt !== null) return;
   if (attempt.reveal === null) {
     throw new Failure(
@@ -74,11 +75,11 @@ function refuseUnshown(attempt: AttemptRow): void {
 
 const DEAD: VerifiedCode = { kind: 'dead' };
 
-function isDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
+function isCodeDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
   return attempt.endedAt !== null || attempt.tries >= triesMax || attempt.codeExpiresAt <= now;
 }
 
-/** The code of an attempt is of no use any more. */
+/** Returns the failure for an attempt whose code has expired or has no tries left. */
 export function codeExpired(): Failure {
   return new Failure(
     'codeExpired',
@@ -86,10 +87,11 @@ export function codeExpired(): Failure {
   );
 }
 
+/** Returns the failure for a wrong guess. */
 export function wrongCode(attemptsRemaining: number): Failure {
-  const next =
+  const nextStep =
     attemptsRemaining > 0
       ? 'Ask your human to read it again: only the newest code counts.'
       : 'Call the claim endpoint again for a new code.';
-  return new Failure('wrongCode', `The code is wrong. ${next}`, { attemptsRemaining });
+  return new Failure('wrongCode', `The code is wrong. ${nextStep}`, { attemptsRemaining });
 }

@@ -6,35 +6,44 @@ import type { Db } from '../../store/engine/db.ts';
 import { deleteSecretMark, listSecretMarks, upsertSecretMark } from '../../store/secret-marks.ts';
 
 /**
- * Services on one database must be able to read what the others write. Each says in the database, under its own secret, which one it
- * seals with; one that cannot open what another says has a SECRET that lacks it, and must not serve (S-110).
+ * Services on one database must be able to open what the others seal. Each service writes a mark to the database,
+ * sealed under its newest secret. A service that cannot open the mark of another one lacks that secret in SECRET, and
+ * must not serve (S-110).
  */
 
 const PURPOSE = 'secret-mark';
 const TEXT = 'readable';
 
-/** How often a service says it. */
+/** How often a service writes its mark. */
 export const PERIOD_MS = 15_000;
-/** A service that has not said it for so long has ended. */
-const FRESH_MS = 3 * PERIOD_MS;
-const FORGOTTEN_MS = DAY_MS;
 
-/** What an operator does about it. */
+/** The age at which a mark is stale: no running service uses its secret any more. */
+const STALE_AFTER_MS = 3 * PERIOD_MS;
+const DELETED_AFTER_MS = DAY_MS;
+
+/** The message for an operator whose services do not list each other's secrets. */
 export const UNREADABLE =
   'another service on this database uses a secret that SECRET here does not list. To rotate: first append the new secret on all services, then put it in front on all, then drop the old one a day later.';
 
+/** What the functions that write marks need. */
 export type Marking = Pick<Deps, 'db' | 'clock' | 'keyring'>;
 
-/** Whether this service can open what all others seal. */
+/**
+ * Returns whether this service can open the marks of all running services.
+ *
+ * @param now epoch ms
+ */
 export async function readsAllSecrets(keyring: Keyring, db: Pick<Db, 'all'>, now: number): Promise<boolean> {
-  const marks = await listSecretMarks(db, now - FRESH_MS);
+  const marks = await listSecretMarks(db, now - STALE_AFTER_MS);
   return marks.every(({ id, sealed }) => keyring.open(PURPOSE, id, sealed) === TEXT);
 }
 
 /**
- * For what was made, or sealed, under a secret that is not listed here: where a sibling uses it, it is there that it can be checked, and
- * nothing is counted here.
+ * Refuses to check a code or a sealed value whose secret this service does not list but another running service uses.
+ * That service can check it. The caller calls this before it counts a guess, so that none is counted here
+ * (docs/adr/0004-codes-and-limits.md).
  *
+ * @param now epoch ms
  * @throws Failure `unavailable`
  */
 export async function refuseUnreadable(
@@ -44,19 +53,21 @@ export async function refuseUnreadable(
   now: number,
 ): Promise<void> {
   if (keyring.derive(secretId, PURPOSE, '') !== undefined) return;
-  const marks = await listSecretMarks(db, now - FRESH_MS);
+  const marks = await listSecretMarks(db, now - STALE_AFTER_MS);
   if (marks.some(({ id }) => id === secretId)) throw unavailable(new Error(UNREADABLE));
 }
 
-/** Says it once. */
+/** Writes the mark of this service's newest secret, and deletes marks older than a day. */
 export async function markSecret({ db, clock, keyring }: Marking): Promise<void> {
   const { currentId: id } = keyring;
   const now = clock();
   const mark = { id, sealed: keyring.seal(PURPOSE, id, TEXT), seenAt: now };
-  await db.tx((tx) => upsertSecretMark(tx, mark, now - FORGOTTEN_MS), 'brief');
+  await db.tx((tx) => upsertSecretMark(tx, mark, now - DELETED_AFTER_MS), 'brief');
 }
 
-/** Takes it back. */
+/**
+ * Deletes the mark of this service's newest secret. Another service with that secret writes it again within seconds.
+ */
 export async function withdrawSecretMark({ db, keyring }: Pick<Marking, 'db' | 'keyring'>): Promise<void> {
   await db.tx((tx) => deleteSecretMark(tx, keyring.currentId), 'brief');
 }

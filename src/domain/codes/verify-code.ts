@@ -2,36 +2,39 @@ import type { Work } from '../../work.ts';
 import type { LimitCounter } from '../limits/limits.ts';
 import { consumeLimits, refundLimits } from '../limits/rate-limiter.ts';
 
-/** What came of a guess; a wrong one is counted. `dead`: there was nothing left to guess at, and it must cost nothing. */
+/**
+ * The result of a guess. `dead`: the code has expired, has ended or has no tries left; the guess must consume nothing.
+ */
 export type VerifiedCode =
   | { kind: 'right' }
   | { kind: 'wrong'; attemptsRemaining: number }
   | { kind: 'dead' };
 
 /**
- * One guess at a code, in the caller's transaction. It is counted on every budget before it is compared; only a right one
- * gets its counts back. So the caller commits after a wrong one, and throws what it makes of it outside.
+ * Verifies one guess at a code, in the caller's transaction. All counters are consumed before the guess is compared,
+ * and refunded if it is right (S-08). So the caller must commit after `wrong`, by Work.failAfterCommit(), and roll back
+ * after `dead`. The caller passes SERVICE_GUESS as `sharedLimits` to useCase() if the guess counts against the whole
+ * service.
  *
- * @param shared of SERVICE_GUESS
- * @param at.counters the budgets of wrong guesses that it costs
- * @param at.countTry takes one of the code's own tries; the tries used so far, or undefined when it has none left
- * @throws Failure `limited` or `unavailable` when a budget of wrong guesses is spent
+ * @param guess.counters the counters of wrong guesses to consume
+ * @param guess.countTry counts a try of this code; returns the tries counted so far, undefined if the code is dead
+ * @throws Failure `limited` or `unavailable` if a counter of wrong guesses is exhausted
  */
 export async function verifyCode(
   work: Work,
-  at: {
+  guess: {
     counters: readonly LimitCounter[];
     countTry(): Promise<number | undefined>;
     isRight(): boolean | Promise<boolean>;
   },
 ): Promise<VerifiedCode> {
   const { tx, deps } = work;
-  const { counters } = at;
+  const { counters } = guess;
   await consumeLimits(work, counters);
   await work.consumeSharedLimits();
-  const tries = await at.countTry();
+  const tries = await guess.countTry();
   if (tries === undefined) return { kind: 'dead' };
-  if (!(await at.isRight())) {
+  if (!(await guess.isRight())) {
     return { kind: 'wrong', attemptsRemaining: deps.config.limits.triesPerCode - tries };
   }
   await refundLimits(tx, counters);

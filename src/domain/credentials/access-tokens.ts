@@ -10,20 +10,20 @@ import { consumeLimits } from '../limits/rate-limiter.ts';
 import { insertToken, newTokenId } from './issue.ts';
 import { sign } from './signing-keys.ts';
 
-/** What an access token is to be good for. */
+/** What an access token allows, at which audience, and until when. */
 export interface TokenGrant {
   agentId: string;
-  /** Whose data it opens. */
+  /** The account whose data it gives access to: `sub`. */
   accountId: string;
   scopes: readonly string[];
-  /** The one API or MCP server that takes it (RFC 8707), and whether its tokens are looked up or signed. */
+  /** The one API or MCP server that accepts it (RFC 8707), and whether its tokens are opaque or signed. */
   audience: Pick<Audience, 'url' | 'tokens'>;
   /** Epoch ms, both. */
   issuedAt: number;
   expiresAt: number;
 }
 
-/** An access token; its value is nowhere else. */
+/** An issued access token. Of its value only the hash is stored. */
 export interface IssuedToken {
   id: string;
   value: string;
@@ -34,10 +34,11 @@ export interface IssuedToken {
 }
 
 /**
- * When a token ends that is made now: opaque ones hear of a revocation at once, signed ones not where an API verifies them
- * alone, so they are short.
+ * Computes when an access token that is issued now expires. A revoked opaque token stops working at once. An API that
+ * verifies signed tokens without introspection does not learn of a revocation, so these live shorter.
  *
- * @param endsAt epoch ms: when what it is made from ends
+ * @param now epoch ms
+ * @param endsAt epoch ms: when the agent's access ends; Infinity: it does not
  * @returns epoch ms
  */
 export function tokenEnd(
@@ -51,7 +52,7 @@ export function tokenEnd(
   return Math.min(now + seconds * 1000, endsAt);
 }
 
-/** The name and the text of a token that is still to be issued: random, or signed (RFC 9068 section 2.2). */
+/** Creates the id and the value of a token, without storing it: random, or a signed JWT (RFC 9068 section 2.2). */
 export async function makeToken(deps: Deps, grant: TokenGrant): Promise<Pick<IssuedToken, 'id' | 'value'>> {
   const id = newTokenId(deps, grant.issuedAt);
   if (grant.audience.tokens === 'opaque') return { id, value: newSecret('at', deps.random) };
@@ -69,26 +70,26 @@ export async function makeToken(deps: Deps, grant: TokenGrant): Promise<Pick<Iss
 }
 
 /**
- * Issues an access token in the caller's transaction: the only place where one comes into being, so each counts against
- * `tokensPerAgent` and is in the audit.
+ * Issues an access token in the caller's transaction. Nothing else issues one, so that each counts against
+ * `tokensPerAgent` and is in the audit (docs/adr/0005-keys-and-scopes.md).
  *
- * @param made what makeToken made of the same grant, where signing was not to hold the transaction up
+ * @param prepared the result of makeToken() for the same grant, if the caller signed it before the transaction
  * @throws Failure `limited`
  */
 export async function issueAccessToken(
   work: Work,
   grant: TokenGrant,
-  made?: Pick<IssuedToken, 'id' | 'value'>,
+  prepared?: Pick<IssuedToken, 'id' | 'value'>,
 ): Promise<IssuedToken> {
   const { tx, deps } = work;
   const { agentId, accountId, scopes, audience, issuedAt, expiresAt } = grant;
   await consumeLimits(work, [{ name: 'tokensPerAgent', key: agentId }]);
-  // The key to sign with is read, or made, in this transaction: SQLite has one writer, which is us.
-  const inside = {
+  // Read or create the signing key in this transaction: SQLite has one writer, so a second one would wait for this one.
+  const depsInTransaction = {
     ...deps,
     db: { ...deps.db, ...tx, tx: <Result>(work: (tx: Tx) => Promise<Result>) => work(tx) },
   };
-  const { id, value } = made ?? (await makeToken(inside, grant));
+  const { id, value } = prepared ?? (await makeToken(depsInTransaction, grant));
   await insertToken(tx, {
     id,
     value,
@@ -102,7 +103,7 @@ export async function issueAccessToken(
   await record(work, {
     kind: 'token.issued',
     subject: id,
-    // Not as the agent's own event: there are too many for anybody to read.
+    // Without `agentId`, which would list it among the agent's activity: there are too many for anybody to read.
     details: { agent: agentId, scope: formatScope(scopes), resource: audience.url },
   });
   return { id, value, scopes, issuedAt, expiresAt };

@@ -19,69 +19,75 @@ import { type Bearer, isPresentable } from './bearer.ts';
 import { isLive, issueKey, type Key, type KeyTerms, toKey } from './issue.ts';
 import { revokeByHolder } from './refresh-tokens.ts';
 
-/** What holders do with keys: list, make and end them. What a key is, and who stands behind one, is in credentials.ts. */
+/** Lists, creates and revokes keys of agents. issue.ts defines a key, and bearer.ts finds the agent behind one. */
 
-/** All keys of the bearer's agent, also ended ones. */
+/**
+ * Lists all keys of the bearer's agent, also revoked and expired ones.
+ *
+ * @throws Failure `insufficientScope` unless the bearer is a claimed agent with a key from after its claim
+ */
 export async function listKeys(deps: Deps, bearer: Bearer): Promise<Key[]> {
-  const { agentId } = claimedAgent(deps, bearer);
+  const { agentId } = requireClaimedAgent(deps, bearer);
   return (await listCredentials(deps.db, agentId)).filter(isKey).map(toKey);
 }
 
-/** Tokens come and go by themselves, and are no keys to be managed. */
+/** Whether a credential is a key. Access tokens are short-lived and are not managed. */
 export function isKey(row: Pick<CredentialRow, 'kind'>): boolean {
   return row.kind === 'key';
 }
 
-/** The key that the bearer holds. */
+/** Returns the key that the bearer presented. */
 export async function showHeldKey(deps: Deps, bearer: Bearer): Promise<Key> {
   return toKey((await findCredential(deps.db, bearer.key.id))!);
 }
 
 /**
- * Makes another key for the bearer's agent, no wider than the bearer's own in scope, resources and life.
+ * Creates another key for the bearer's agent, no wider than the bearer's key in scopes, audiences and lifetime.
  *
- * @param ask.expiresAt epoch ms; undefined: as long as the bearer's
- * @throws Failure `insufficientScope`, `badRequest`
+ * @param request.resources audience URLs; undefined: those of the bearer's key
+ * @param request.expiresInSeconds undefined: it expires with the bearer's key
+ * @throws Failure `insufficientScope`; `invalidToken` if the bearer's key was revoked or narrowed meanwhile
  */
 export async function createKey(
   deps: Deps,
   origin: RequestOrigin,
   bearer: Bearer,
-  ask: {
+  request: {
     name: string;
     scopes: readonly string[];
     resources: readonly string[] | undefined;
     expiresInSeconds: number | undefined;
   },
 ): Promise<{ key: Key; credential: string }> {
-  const { agentId, ownerId } = claimedAgent(deps, bearer);
+  const { agentId, ownerId } = requireClaimedAgent(deps, bearer);
   const now = deps.clock();
-  const resources = ask.resources ?? bearer.key.resources;
-  if (!isNoWider({ scopes: ask.scopes, resources }, bearer.key)) {
+  const resources = request.resources ?? bearer.key.resources;
+  if (!isNoWider({ scopes: request.scopes, resources }, bearer.key)) {
     throw new Failure(
       'insufficientScope',
-      'A key cannot make a wider one than itself. Ask for scopes and resources that it has.',
-      { scope: formatScope(ask.scopes) },
+      'A key cannot create a wider key. Request only scopes and resources that this key has.',
+      { scope: formatScope(request.scopes) },
     );
   }
-  const wanted = ask.expiresInSeconds === undefined ? Infinity : now + ask.expiresInSeconds * 1000;
-  const end = Math.min(wanted, bearer.key.expiresAt ?? Infinity);
+  const requestedEnd =
+    request.expiresInSeconds === undefined ? Infinity : now + request.expiresInSeconds * 1000;
+  const end = Math.min(requestedEnd, bearer.key.expiresAt ?? Infinity);
   const expiresAt = end === Infinity ? null : end;
 
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    // Read again inside: a key revoked or narrowed a moment ago must not leave a successor behind.
-    if (!(await lockAccount(tx, ownerId)) || !(await lockAgent(tx, agentId))) throw endedMeanwhile();
-    const maker = await findBearerByHash(tx, bearer.hash);
-    if (maker === undefined || !isLive(maker, now)) throw endedMeanwhile();
-    if (maker.scope !== formatScope(bearer.key.scopes) || maker.accountId !== bearer.accountId) {
-      throw endedMeanwhile();
+    // Read again under the locks: a key that was just revoked or narrowed must not create another one.
+    if (!(await lockAccount(tx, ownerId)) || !(await lockAgent(tx, agentId))) throw keyChangedFailure();
+    const current = await findBearerByHash(tx, bearer.hash);
+    if (current === undefined || !isLive(current, now)) throw keyChangedFailure();
+    if (current.scope !== formatScope(bearer.key.scopes) || current.accountId !== bearer.accountId) {
+      throw keyChangedFailure();
     }
     const { id, credential } = await issueKey(work, {
       agentId,
       accountId: bearer.accountId,
-      scopes: ask.scopes,
-      name: ask.name,
+      scopes: request.scopes,
+      name: request.name,
       resources,
       expiresAt,
     });
@@ -89,28 +95,28 @@ export async function createKey(
       kind: 'key.created',
       agentId,
       subject: id,
-      details: { scope: formatScope(ask.scopes), maker: bearer.key.id },
+      details: { scope: formatScope(request.scopes), maker: bearer.key.id },
     });
     return { key: toKey((await findCredential(tx, id))!), credential };
   });
 }
 
-/** Whether a key grants nothing that another one does not. */
+/** Whether a key allows nothing that another key does not allow. */
 function isNoWider(
   key: { scopes: readonly string[]; resources: readonly string[] | undefined },
-  than: Pick<KeyTerms, 'scopes' | 'resources'>,
+  other: Pick<KeyTerms, 'scopes' | 'resources'>,
 ): boolean {
-  if (!isSubset(key.scopes, than.scopes)) return false;
+  if (!isSubset(key.scopes, other.scopes)) return false;
   return (
-    than.resources === undefined || (key.resources !== undefined && isSubset(key.resources, than.resources))
+    other.resources === undefined || (key.resources !== undefined && isSubset(key.resources, other.resources))
   );
 }
 
 /**
- * Ends one of the keys of the bearer's agent: itself, or one that is no wider. A key handed to a read-only helper must not be
- * able to cut off its maker.
+ * Revokes a key of the bearer's agent: the bearer's own, or one that is no wider. A read-only key handed to a helper
+ * must not revoke the key that created it (docs/adr/0005-keys-and-scopes.md).
  *
- * @throws Failure `notFound`, also for a key of somebody else (S-29); `insufficientScope`
+ * @throws Failure `notFound`, also for a key of another agent (S-29); `insufficientScope`
  */
 export async function revokeOwnKey(
   deps: Deps,
@@ -118,7 +124,7 @@ export async function revokeOwnKey(
   bearer: Bearer,
   keyId: string,
 ): Promise<Key> {
-  const { agentId } = claimedAgent(deps, bearer);
+  const { agentId } = requireClaimedAgent(deps, bearer);
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     const key = await findCredential(tx, keyId);
@@ -126,7 +132,7 @@ export async function revokeOwnKey(
       throw new Failure('notFound', 'There is no such key. GET /api/tokens lists yours.');
     }
     if (!isNoWider(toKey(key), bearer.key)) {
-      throw new Failure('insufficientScope', 'A key cannot end a wider one than itself.', {
+      throw new Failure('insufficientScope', 'A key cannot revoke a wider key.', {
         scope: key.scope,
       });
     }
@@ -136,8 +142,8 @@ export async function revokeOwnKey(
 }
 
 /**
- * Ends what somebody holds: possession is enough (RFC 7009, S-101). A refresh token ends with all of its family; anything that is
- * not live changes nothing.
+ * Revokes a presented key or token: possession is enough (RFC 7009 section 2, S-101). A refresh token is revoked with
+ * its whole family. An unknown or revoked credential changes nothing.
  */
 export async function revokeHeldKey(deps: Deps, origin: RequestOrigin, credential: string): Promise<void> {
   if (await revokeByHolder(deps, origin, credential)) return;
@@ -148,7 +154,7 @@ export async function revokeHeldKey(deps: Deps, origin: RequestOrigin, credentia
   await useCase(deps, origin, {}, (work) => endKey(work, { ...row, hash }));
 }
 
-/** Ends a key by its id, as an operator. Returns whether there is such a key. */
+/** Revokes a key or access token by its id, as an operator. Returns whether it exists. */
 export async function revokeKeyById(deps: Deps, origin: RequestOrigin, keyId: string): Promise<boolean> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
@@ -158,7 +164,7 @@ export async function revokeKeyById(deps: Deps, origin: RequestOrigin, keyId: st
   });
 }
 
-/** Ends a key in the caller's transaction, if it was not. */
+/** Revokes and audits a key or access token in the caller's transaction, unless it is revoked already. */
 export async function endKey(
   work: Work,
   key: Pick<CredentialRow, 'hash' | 'id' | 'accountId' | 'agentId'>,
@@ -173,20 +179,20 @@ export async function endKey(
   });
 }
 
-/** The agent of a key that may manage its keys. */
-function claimedAgent(deps: Deps, bearer: Bearer): { agentId: string; ownerId: string } {
+/** Returns the agent and the owner of a bearer that may manage keys. */
+function requireClaimedAgent(deps: Deps, bearer: Bearer): { agentId: string; ownerId: string } {
   const { agentId, ownerId } = bearer;
   if (agentId === undefined) {
-    throw new Failure('insufficientScope', `This key is a human's own. They manage such keys at /keys.`, {
+    throw new Failure('insufficientScope', 'This is a personal key of a human, who manages it at /keys.', {
       scope: formatScope(bearer.key.scopes),
     });
   }
   const details = { scope: formatScope(deps.config.claimedScopes) };
-  // A key from before the claim does not become a claimed one by it (S-27): the key it would make could outlive it.
+  // A key from before the claim keeps its old scope and soon expires (S-27). A key that it creates could outlive it.
   if (bearer.isSuperseded) {
     throw new Failure(
       'insufficientScope',
-      'This key is from before the claim, and manages none. Use the key that the claim gave you.',
+      'This key was issued before the claim and cannot manage keys. Use the key that the claim issued.',
       details,
     );
   }
@@ -200,7 +206,7 @@ function claimedAgent(deps: Deps, bearer: Bearer): { agentId: string; ownerId: s
   return { agentId, ownerId };
 }
 
-function endedMeanwhile(): Failure {
+function keyChangedFailure(): Failure {
   return new Failure(
     'invalidToken',
     'The key was revoked or narrowed. GET /api/me tells whether it still works.',

@@ -12,36 +12,40 @@ import { record } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { isLive, type KeyTerms, toGrant } from './issue.ts';
 
-/** Who presents a credential. */
+/** Finds and authenticates the bearer of a key or access token. */
 
-/** Who stands behind a key that works. */
+/** The agent or human behind a key or access token that works. */
 export interface Bearer {
   key: KeyTerms;
+  /** SHA-256 of the presented secret. */
   hash: Buffer;
-  /** Undefined: the key is a human's own. */
+  /** Undefined: a personal key of a human. */
   agentId: string | undefined;
   /** The account the key works in: `user_id`, `sub`. */
   accountId: string;
-  /** The human's account behind the agent, once claimed. */
+  /** The account of the human who owns the agent or the personal key; undefined while the agent is unclaimed. */
   ownerId: string | undefined;
-  /** The account the agent had of its own before it was merged, for keys in the account it merged into. */
+  /** The agent's own account before its merge, if the key works in the account that the agent merged into. */
   mergedFrom: string | undefined;
-  /** Whether its first use, which ends the keys it supersedes, is still to come. */
+  /** Whether the key has not been used yet, and its first use revokes the keys that it supersedes. */
   retiresOthers: boolean;
-  /** Whether it is from before the claim, and only reads on until its successor is used. */
+  /** Whether the key is from before the claim: it keeps its old scope until it expires or its successor is used. */
   isSuperseded: boolean;
 }
 
-/** No token that we sign is longer. */
+/** In characters. No access token that we sign is longer. */
 const SIGNED_LENGTH_MAX = 2048;
 
-/** Whether a text could be a credential of ours. What we signed is looked up like the rest, so its signature need not be looked at. */
+/**
+ * Whether a text has the form of a key or access token. A signed token is found by its hash, so its signature is not
+ * checked.
+ */
 export function isPresentable(credential: string): boolean {
   if (wellFormed('sk', credential) || wellFormed('at', credential)) return true;
   return credential.length <= SIGNED_LENGTH_MAX && /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/.test(credential);
 }
 
-/** The check that a credential did not pass: for the operator's log, never for the caller. */
+/** The check that a credential failed: for the operator's log, never for the caller. */
 export type RefusedCheck =
   | 'malformed'
   | 'unknown'
@@ -51,8 +55,10 @@ export type RefusedCheck =
   | 'other audience';
 
 /**
- * Who holds this key, or the check that it did not pass. Unknown, malformed, expired and revoked keys are one and the same to the
- * caller; a malformed one costs no look into the database (S-20). Looking is no use of the key: see useKey.
+ * Finds the bearer of a credential. This does not count as a use of it: see useKey(). Callers must not reveal which
+ * check failed. A malformed credential costs no database query (S-20).
+ *
+ * @returns the bearer, or the check that the credential failed
  */
 export async function findBearer(
   deps: Pick<Deps, 'db' | 'clock'>,
@@ -67,15 +73,15 @@ export async function findBearer(
   return row.agentRevokedAt === null ? toBearer(row, hash) : 'agent revoked';
 }
 
-/** Notes in the log which check refused a credential, by the id of the request; never the credential. */
+/** Logs which check refused a credential, with the id of the request and without the credential. */
 export function logRefused({ log }: Pick<Deps, 'log'>, origin: RequestOrigin, check: RefusedCheck): void {
   log.debug({ id: origin.requestId, check }, 'a credential was refused');
 }
 
 /**
- * Notes that a key is being used; the first use of a key made by a claim ends the ones from before it.
+ * Records a use of a credential. The first use of a key issued on a claim revokes the keys from before the claim.
  *
- * @param from where, in words for its owner
+ * @param from the resource server or the network of this use, as shown to the owner
  */
 export async function useKey(deps: Deps, origin: RequestOrigin, bearer: Bearer, from: string): Promise<void> {
   const now = deps.clock();
@@ -98,7 +104,7 @@ export async function useKey(deps: Deps, origin: RequestOrigin, bearer: Bearer, 
 }
 
 /**
- * The bearer of a key, which counts as a use of it.
+ * Authenticates the bearer of a credential, and records the use.
  *
  * @throws Failure `invalidToken`
  */

@@ -6,21 +6,30 @@ import { findAgent } from '../../store/agents.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { RegistrationRow } from '../../store/registrations.ts';
 
-/** What the agent of a registration may have at this moment, whatever it was once given. */
+/**
+ * What the agent of a registration may do now, whatever was issued to it earlier (docs/adr/0005-keys-and-scopes.md).
+ */
 export interface EffectiveAccess {
   registration: RegistrationRow;
   agentId: string;
-  /** The account that it works in. */
+  /** The account that the agent works in. */
   accountId: string;
-  /** The human's account behind it, and their mailbox, once claimed. */
+  /** The human's account that owns the agent; undefined while it is unclaimed. */
   ownerId: string | undefined;
+  /** The owner's mailbox, canonical; undefined while the agent is unclaimed. */
   mailbox: string | undefined;
   scopes: readonly string[];
-  /** Epoch ms: when it ends unless it is claimed; Infinity once it is. */
+  /** Epoch ms: when the registration expires unless it is claimed; Infinity once it is. */
   endsAt: number;
 }
 
-/** The standing of a registration, or undefined where there is no agent, or it has ended, or its provider is not trusted any more. */
+/**
+ * Computes the effective access of a registration.
+ *
+ * @param now epoch ms
+ * @returns undefined if there is no agent, the agent is revoked, the registration expired unclaimed, or its provider is
+ * no longer trusted
+ */
 export async function effectiveAccessOf(
   db: Pick<Tx, 'get'>,
   deps: Pick<Deps, 'config'>,

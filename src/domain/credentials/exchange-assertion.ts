@@ -13,88 +13,94 @@ import { type EffectiveAccess, effectiveAccessOf } from './effective-access.ts';
 import { deadAssertion, readAssertion } from './identity-assertions.ts';
 
 /**
- * Exchanges an assertion of ours for an access token (RFC 7523), which is for one resource (RFC 8707) and never gets more than
- * the agent has at this moment.
+ * Exchanges an identity assertion for an access token (RFC 7523 section 2.1). The token is for one audience
+ * (RFC 8707 section 2) and never allows more than the agent's effective access.
  *
- * @param ask.resource a URL; undefined: the default resource
- * @param ask.scope words separated by spaces; undefined: all that the agent may have there
+ * @param request.resource the URL of the audience; undefined: the default one
+ * @param request.scope space-separated; undefined: all scopes that the agent may have at the audience
  * @throws Failure `invalidGrant`, `invalidTarget`, `invalidScope`, `limited`
  */
 export async function exchangeAssertion(
   deps: Deps,
   origin: RequestOrigin,
-  ask: { assertion: string; resource: string | undefined; scope: string | undefined },
+  request: { assertion: string; resource: string | undefined; scope: string | undefined },
 ): Promise<IssuedToken> {
-  const { registration, scopes } = await readAssertion(deps, ask.assertion);
-  return grantToken(deps, origin, registration, { ...ask, within: scopes });
+  const { registration, scopes } = await readAssertion(deps, request.assertion);
+  return grantToken(deps, origin, registration, { ...request, within: scopes });
 }
 
-/** An access token for the agent of a registration; see exchangeAssertion. @param ask.within the scopes beyond which it gets none */
+/**
+ * Issues an access token to the agent of a registration.
+ *
+ * @param request see exchangeAssertion()
+ * @param request.within the scopes to which the token is limited; undefined: no such limit
+ * @throws Failure as exchangeAssertion()
+ */
 export async function grantToken(
   deps: Deps,
   origin: RequestOrigin,
   registration: RegistrationRow,
-  ask: { resource?: string | undefined; scope?: string | undefined; within?: string[] | undefined },
+  request: { resource?: string | undefined; scope?: string | undefined; within?: string[] | undefined },
 ): Promise<IssuedToken> {
-  const target = await resolveAudience(deps, ask.resource);
-  // Signing takes its time, which nobody else is to wait for; so it is done first, for what is found to be so again inside.
-  const planned = await plan(deps.db, deps, registration, target, ask);
-  const made = await makeToken(deps, planned);
+  const audience = await resolveAudience(deps, request.resource);
+  // Sign before the transaction, so that no other request waits for it. The plan is computed again under the locks.
+  const planned = await planToken(deps.db, deps, registration, audience, request);
+  const prepared = await makeToken(deps, planned);
 
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
-    const { standing } = planned;
-    if (standing.ownerId !== undefined) await lockAccount(tx, standing.ownerId);
+    const { access } = planned;
+    if (access.ownerId !== undefined) await lockAccount(tx, access.ownerId);
     const from = `network ${origin.address.coarse}`;
-    if (!(await updateAgentSeen(tx, standing.agentId, planned.issuedAt, from))) throw deadAssertion();
-    const again = await findRegistration(tx, registration.id);
-    if (again?.generation !== registration.generation) throw deadAssertion();
-    const settled = await plan(tx, deps, again, target, ask);
-    if (!isSame(settled, planned)) throw changedMeanwhile();
-    return issueAccessToken(work, planned, made);
+    if (!(await updateAgentSeen(tx, access.agentId, planned.issuedAt, from))) throw deadAssertion();
+    const current = await findRegistration(tx, registration.id);
+    if (current?.generation !== registration.generation) throw deadAssertion();
+    const confirmed = await planToken(tx, deps, current, audience, request);
+    if (!isSame(confirmed, planned)) throw agentChangedFailure();
+    return issueAccessToken(work, planned, prepared);
   });
 }
 
-/** What a token will be, and on what ground. */
-interface Plan extends TokenGrant {
-  standing: EffectiveAccess;
+/** The terms of a token that is not issued yet, and the access from which they follow. */
+interface TokenPlan extends TokenGrant {
+  access: EffectiveAccess;
 }
 
-async function plan(
+async function planToken(
   db: Pick<Tx, 'get'>,
   deps: Deps,
   registration: RegistrationRow,
-  target: Audience,
-  ask: { scope?: string | undefined; within?: string[] | undefined },
-): Promise<Plan> {
+  audience: Audience,
+  request: { scope?: string | undefined; within?: string[] | undefined },
+): Promise<TokenPlan> {
   const now = deps.clock();
-  const standing = await effectiveAccessOf(db, deps, now, registration);
-  if (standing === undefined) throw deadAssertion();
-  const bounds = [target.scopes, ask.within].filter((bound) => bound !== undefined);
-  const there = standing.scopes.filter((scope) => bounds.every((bound) => bound.includes(scope)));
-  const asked = ask.scope === undefined ? there : parseScope(ask.scope);
-  if (asked.length === 0 || !isSubset(asked, there)) {
-    const may = there.length === 0 ? 'has none there' : `may have there: ${formatScope(there)}`;
+  const access = await effectiveAccessOf(db, deps, now, registration);
+  if (access === undefined) throw deadAssertion();
+  const bounds = [audience.scopes, request.within].filter((bound) => bound !== undefined);
+  const allowed = access.scopes.filter((scope) => bounds.every((bound) => bound.includes(scope)));
+  const scopes = request.scope === undefined ? allowed : parseScope(request.scope);
+  if (scopes.length === 0 || !isSubset(scopes, allowed)) {
+    const may = allowed.length === 0 ? 'has none there' : `may have there: ${formatScope(allowed)}`;
     throw new Failure('invalidScope', `That is more than this agent may have for the resource. It ${may}.`);
   }
-  const expiresAt = tokenEnd(deps, target, now, standing.endsAt);
-  const { agentId, accountId } = standing;
-  return { standing, agentId, accountId, scopes: asked, audience: target, issuedAt: now, expiresAt };
+  const expiresAt = tokenEnd(deps, audience, now, access.endsAt);
+  const { agentId, accountId } = access;
+  return { access, agentId, accountId, scopes, audience, issuedAt: now, expiresAt };
 }
 
-function isSame(left: Plan, right: Plan): boolean {
+function isSame(left: TokenPlan, right: TokenPlan): boolean {
   return (
-    left.standing.agentId === right.standing.agentId &&
-    left.standing.accountId === right.standing.accountId &&
-    left.standing.ownerId === right.standing.ownerId &&
+    left.access.agentId === right.access.agentId &&
+    left.access.accountId === right.access.accountId &&
+    left.access.ownerId === right.access.ownerId &&
     formatScope(left.scopes) === formatScope(right.scopes)
   );
 }
 
-function changedMeanwhile(): Failure {
+function agentChangedFailure(): Failure {
   return new Failure(
     'unavailable',
-    'The agent was changed in this very moment. Nothing was issued; repeat the request.',
+    'The agent changed during the request. No token was issued; repeat the request.',
     { retryAfterSeconds: 1 },
   );
 }

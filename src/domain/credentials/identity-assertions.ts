@@ -9,20 +9,25 @@ import { startTokenFamily } from './refresh-tokens.ts';
 import { sign, verify } from './signing-keys.ts';
 
 /**
- * The assertions by which an agent says who it is: signed by us for ourselves, exchanged at the token endpoint for what APIs
- * take (auth.md v0.2, identity assertion). They are of a kind of their own, so that none is ever taken for a provider's (S-91).
+ * Identity assertions (auth.md v0.2, identity assertion): JWTs that this service signs and addresses to itself. An
+ * agent exchanges one at the token endpoint for an access token. They have their own `typ`, so that none passes for an
+ * assertion of an agent provider (S-91).
  */
 
 const TYP = 'agent-identity+jwt';
 
-/** What an assertion says, and by what the next one is got. It is signed after the transaction that it comes from. */
+/**
+ * The content of an identity assertion, and the refresh token issued with it. It is signed after its transaction
+ * commits.
+ */
 export interface Identity {
   registrationId: string;
+  /** The generation of the registration. A claim increments it, which invalidates earlier assertions. */
   generation: number;
   jti: string;
-  /** The proven mailbox of its human, once it has one. */
+  /** The proven mailbox of the owner; undefined while the agent is unclaimed. */
   mailbox: string | undefined;
-  /** All that it may be exchanged for, where a provider said so; undefined: what its agent may have. */
+  /** The scopes to which an agent provider limits it; undefined: no such limit. */
   scopes: string[] | undefined;
   /** Epoch ms, both. */
   issuedAt: number;
@@ -30,8 +35,9 @@ export interface Identity {
   refreshToken: { value: string; expiresAt: number } | undefined;
 }
 
-/** An identity as it is handed out. */
+/** An identity as it is sent to the agent. */
 export interface SignedIdentity {
+  /** JWT in compact form. */
   assertion: string;
   /** Epoch ms. */
   expiresAt: number;
@@ -39,14 +45,15 @@ export interface SignedIdentity {
 }
 
 /**
- * An identity for a registration, in the caller's transaction.
+ * Creates an identity for a registration, in the caller's transaction.
  *
- * @param of.endsAt when the registration itself ends, if it does
- * @param of.refreshable whether it comes with a token to renew it by
+ * @param terms.endsAt epoch ms: when the registration expires; undefined: never
+ * @param terms.refreshable whether a refresh token is issued with it
+ * @param terms.scopes see Identity
  */
 export async function mintIdentity(
   work: Work,
-  of: {
+  terms: {
     registration: Pick<RegistrationRow, 'id' | 'generation'>;
     mailbox: string | undefined;
     endsAt: number | undefined;
@@ -55,20 +62,20 @@ export async function mintIdentity(
   },
 ): Promise<Identity> {
   const { now, deps } = work;
-  const endsAt = of.endsAt ?? Infinity;
+  const endsAt = terms.endsAt ?? Infinity;
   return {
-    registrationId: of.registration.id,
-    generation: of.registration.generation,
+    registrationId: terms.registration.id,
+    generation: terms.registration.generation,
     jti: newId('jti', now, deps.random),
-    mailbox: of.mailbox,
-    scopes: of.scopes,
+    mailbox: terms.mailbox,
+    scopes: terms.scopes,
     issuedAt: now,
     expiresAt: Math.min(now + deps.config.limits.assertionTtlSeconds * 1000, endsAt),
-    refreshToken: of.refreshable ? await startTokenFamily(work, of.registration.id, endsAt) : undefined,
+    refreshToken: terms.refreshable ? await startTokenFamily(work, terms.registration.id, endsAt) : undefined,
   };
 }
 
-/** Signs an identity. */
+/** Signs an identity as a JWT with the current signing key. */
 export async function signIdentity(deps: Deps, identity: Identity): Promise<SignedIdentity> {
   const issuer = deps.config.publicUrl;
   const assertion = await sign(deps, TYP, {
@@ -85,13 +92,14 @@ export async function signIdentity(deps: Deps, identity: Identity): Promise<Sign
   return { assertion, expiresAt: identity.expiresAt, refreshToken: identity.refreshToken };
 }
 
-/** No assertion of ours is longer, and none of a provider may be. */
+/** In characters. No assertion that we sign is longer, and none of an agent provider may be. */
 const LENGTH_MAX = 8192;
 
 /**
- * The registration whose assertion this is, and the scopes beyond which it gives nothing.
+ * Verifies an identity assertion that this service signed.
  *
- * @throws Failure `invalidGrant` for whatever is not a live assertion of ours: foreign, forged, over or superseded
+ * @returns its registration, and the scopes to which it is limited; undefined: no such limit
+ * @throws Failure `invalidGrant` if it is foreign, forged, expired or superseded (RFC 7523 section 3.1)
  */
 export async function readAssertion(
   deps: Deps,
@@ -103,7 +111,7 @@ export async function readAssertion(
   return { registration, scopes: typeof claims.scope === 'string' ? parseScope(claims.scope) : undefined };
 }
 
-/** @throws nothing; makes the failure */
+/** Creates the failure for an identity assertion that is not valid. */
 export function deadAssertion(): Failure {
   return new Failure(
     'invalidGrant',

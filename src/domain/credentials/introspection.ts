@@ -4,13 +4,14 @@ import type { RequestOrigin } from '../../work.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
 import { findBearer, logRefused, type RefusedCheck, useKey } from './bearer.ts';
 
-/** What a resource server learns of a credential that works for it. */
+/** What a resource server learns about a credential (RFC 7662 section 2.2). */
 export type Introspection =
   | { active: false }
   | {
       active: true;
+      /** The account that the credential works in. */
       subject: string;
-      /** Undefined: a key of the human's own. */
+      /** Undefined: a personal key of a human. */
       agentId: string | undefined;
       keyId: string;
       scopes: string[];
@@ -18,16 +19,24 @@ export type Introspection =
       /** Epoch ms, both. */
       issuedAt: number;
       expiresAt: number;
+      /** See Bearer. */
       ownerId: string | undefined;
+      /** See Bearer. */
       mergedFrom: string | undefined;
     };
 
-/** How long an answer about a key without end may be kept: MCP servers insist on an end (MCP authorization, token validation). */
+/**
+ * The expiry reported for a key without one: MCP servers reject a token without expiry (MCP authorization, token
+ * validation).
+ */
 const OPEN_END_MS = 300_000;
 
 /**
- * Answers a resource server about a credential (RFC 7662). Everything that does not work, and everything that is not meant
- * for the one who asks, is the same "not active" (S-33, S-99).
+ * Introspects a credential for a resource server (RFC 7662 section 2). An active answer counts as a use of the
+ * credential.
+ *
+ * @returns the same `active: false` for a credential that does not work and for one that is not meant for this resource
+ * server (RFC 7662 section 2.2, S-33, S-99)
  */
 export async function introspectBearer(
   deps: Deps,
@@ -40,8 +49,9 @@ export async function introspectBearer(
   const { key } = bearer;
   if (key.resources !== undefined && !key.resources.includes(server.url))
     return refuse(deps, origin, 'other audience');
-  const known = server.scopes;
-  const scopes = known === undefined ? key.scopes : key.scopes.filter((scope) => isSubset([scope], known));
+  const knownScopes = server.scopes;
+  const scopes =
+    knownScopes === undefined ? key.scopes : key.scopes.filter((scope) => isSubset([scope], knownScopes));
   if (scopes.length === 0) return { active: false };
   await useKey(deps, origin, bearer, server.name);
   return {

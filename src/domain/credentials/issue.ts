@@ -6,78 +6,84 @@ import { type CredentialRow, insertCredential } from '../../store/credentials.ts
 import type { Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
 
-/** What a key grants, and how long. */
+/** What a key or token allows, where, and until when. */
 export interface KeyTerms {
   id: string;
   scopes: string[];
-  /** Undefined: every resource. */
+  /** URLs of the audiences at which it works; undefined: all. */
   resources: string[] | undefined;
-  /** Epoch ms, both. */
+  /** Epoch ms. */
   createdAt: number;
+  /** Epoch ms; null: it does not expire. */
   expiresAt: number | null;
 }
 
-/** A key as its holder and its owner may see it; never the secret. */
+/** A key as its agent and its owner may see it, without the secret. */
 export interface Key extends KeyTerms {
   name: string | null;
+  /** The first and the last characters of the secret, see hints(). */
   prefix: string;
   lastFour: string;
-  /** Epoch ms, both. */
+  /** Epoch ms. */
   revokedAt: number | null;
+  /** Epoch ms. */
   lastUsedAt: number | null;
-  /** Where that was, in words. */
+  /** The resource server or the network of the last use, as shown to the owner. */
   lastUsedFrom: string | null;
 }
 
 /**
- * Makes a key in the caller's transaction.
+ * Issues a key in the caller's transaction.
  *
- * @returns its id, its end in epoch ms or null, and the secret, which is nowhere else
+ * @returns its id, its secret, of which only the hash is stored, and its expiry (epoch ms; null: none)
  */
 export async function issueKey(
   work: Work,
-  grant: {
-    /** Undefined: a key of the human's own. */
+  key: {
+    /** Undefined: a personal key of a human. */
     agentId: string | undefined;
     accountId: string;
     scopes: readonly string[];
     name?: string;
     resources?: readonly string[] | undefined;
+    /** Epoch ms; null or undefined: it does not expire. */
     expiresAt?: number | null;
-    /** When its owner is to be told that it expires. */
+    /** Epoch ms: when the owner is notified that it will expire. */
     warnAt?: number | null;
-    /** Whether its first use ends the keys it supersedes. */
+    /** Whether its first use revokes the keys that it supersedes. */
     retiresOthers?: boolean;
   },
 ): Promise<{ id: string; credential: string; expiresAt: number | null }> {
   const { tx, now, deps } = work;
   const credential = newSecret('sk', deps.random, deps.config.service.keyBrand);
   const id = newId('key', now, deps.random);
-  const expiresAt = grant.expiresAt ?? null;
+  const expiresAt = key.expiresAt ?? null;
   await insertCredential(tx, {
     hash: hashSecret(credential),
     id,
     kind: 'key',
-    agentId: grant.agentId ?? null,
-    accountId: grant.accountId,
-    name: grant.name ?? null,
-    scope: formatScope(grant.scopes),
-    resources: grant.resources === undefined ? null : grant.resources.join(' '),
+    agentId: key.agentId ?? null,
+    accountId: key.accountId,
+    name: key.name ?? null,
+    scope: formatScope(key.scopes),
+    resources: key.resources === undefined ? null : key.resources.join(' '),
     ...hints(credential),
     createdAt: now,
     expiresAt,
-    retiresOthers: grant.retiresOthers ? 1 : 0,
-    warnAt: grant.warnAt ?? null,
+    retiresOthers: key.retiresOthers ? 1 : 0,
+    warnAt: key.warnAt ?? null,
   });
   return { id, credential, expiresAt };
 }
 
-/** The name of an access token, before there is one. */
+/** Creates the id of an access token. It comes before the token, because a signed token contains it as `jti`. */
 export function newTokenId(deps: Pick<Deps, 'random'>, now: number): string {
   return newId('tok', now, deps.random);
 }
 
-/** Remembers an access token in the caller's transaction, by its hash: it is introspected, revoked and narrowed like a key. */
+/**
+ * Stores an access token in the caller's transaction, by its hash: it is introspected, revoked and narrowed like a key.
+ */
 export async function insertToken(
   tx: Tx,
   token: {
@@ -86,6 +92,7 @@ export async function insertToken(
     agentId: string;
     accountId: string;
     scopes: readonly string[];
+    /** The URL of its audience. */
     resource: string;
     /** Epoch ms, both. */
     issuedAt: number;
@@ -109,12 +116,12 @@ export async function insertToken(
   });
 }
 
-/** Whether a key works at a moment, as far as it is up to the key. */
+/** Whether a key is neither revoked nor expired. Its agent may be revoked all the same; findBearer() checks that. */
 export function isLive(key: Pick<CredentialRow, 'revokedAt' | 'expiresAt'>, now: number): boolean {
   return key.revokedAt === null && (key.expiresAt === null || key.expiresAt > now);
 }
 
-/** A key as it may be shown. */
+/** Converts a row to a key without its secret. */
 export function toKey(row: CredentialRow): Key {
   return {
     ...toGrant(row),
@@ -127,6 +134,7 @@ export function toKey(row: CredentialRow): Key {
   };
 }
 
+/** Converts a row to the terms of its key or token. */
 export function toGrant(
   row: Pick<CredentialRow, 'id' | 'scope' | 'resources' | 'createdAt' | 'expiresAt'>,
 ): KeyTerms {

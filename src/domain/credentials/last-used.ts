@@ -1,24 +1,25 @@
 import type { Deps } from '../../deps.ts';
 import { updateCredentialUsed } from '../../store/credentials.ts';
 
-/** When and where keys were last used. */
+/** Stores when and from where keys and tokens were last used. */
 
-/** A use of a key. */
+/** One use of a key or token. */
 export interface KeyUse {
+  /** SHA-256 of the secret. */
   hash: Buffer;
   /** Epoch ms. */
   at: number;
-  /** In words for its owner: the resource server that asked, or the network. */
+  /** Shown to the owner: the resource server that introspected the key, or the network of the caller. */
   from: string;
 }
 
-const BATCH = 200;
+const BATCH_SIZE = 200;
 
-/** Writes what was noted, in transactions of a bounded size. */
+/** Writes uses to the database, at most `BATCH_SIZE` in one transaction. A stored use that is newer stays. */
 export async function writeLastUsed({ db }: Pick<Deps, 'db'>, uses: readonly KeyUse[]): Promise<void> {
-  for (let start = 0; start < uses.length; start += BATCH) {
+  for (let start = 0; start < uses.length; start += BATCH_SIZE) {
     await db.tx(async (tx) => {
-      for (const { hash, at, from } of uses.slice(start, start + BATCH))
+      for (const { hash, at, from } of uses.slice(start, start + BATCH_SIZE))
         await updateCredentialUsed(tx, hash, at, from);
     });
   }

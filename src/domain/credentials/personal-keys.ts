@@ -12,9 +12,11 @@ import { useCase } from '../limits/use-case.ts';
 import { endKey } from './api-keys.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
 
-/** Keys that a human makes for a script or an MCP host of their own. No agent stands behind them. */
+/** Personal keys: a human creates them for a script or an MCP host, and they belong to no agent. */
 
-/** The keys of a human's own, newest first, also ended ones: they are its history. */
+/**
+ * Lists a page of the personal keys of an account, newest first. Revoked and expired keys are included as its history.
+ */
 export async function listPersonalKeys(
   deps: Deps,
   accountId: string,
@@ -27,27 +29,27 @@ export async function listPersonalKeys(
 }
 
 /**
- * Makes a key for its human.
+ * Creates a personal key.
  *
- * @param ask.resources URLs of the resource servers that it is for; undefined: all
- * @param ask.days how long it works; undefined: until it is revoked
- * @param repeatable a form that is sent twice makes one key
- * @returns the key, and its secret, which is nowhere else
- * @throws Failure `badRequest` where there are too many already
+ * @param request.resources URLs of the audiences at which it works; undefined: all
+ * @param request.days its lifetime; undefined: until it is revoked
+ * @param idempotency makes a form that is sent twice create one key
+ * @returns the key, and its secret, of which only the hash is stored
+ * @throws Failure `badRequest` if `keysPerAccount` keys work already; `signInRequired` if the account was deleted
  */
 export function createPersonalKey(
   deps: Deps,
   origin: RequestOrigin,
   accountId: string,
-  ask: {
+  request: {
     name: string;
     scopes: readonly string[];
     resources: readonly string[] | undefined;
     days: number | undefined;
   },
-  repeatable: IdempotentRequest,
+  idempotency: IdempotentRequest,
 ): Promise<{ key: Key; credential: string }> {
-  return useCase(deps, origin, { idempotency: repeatable }, async (work) => {
+  return useCase(deps, origin, { idempotency }, async (work) => {
     const { tx, now } = work;
     if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
     const keys = await listPersonalCredentials(tx, accountId);
@@ -55,31 +57,35 @@ export function createPersonalKey(
     if (keys.filter((key) => isLive(key, now)).length >= max) {
       throw new Failure('badRequest', `You have ${max} keys that work. Revoke one first.`);
     }
-    const expiresAt = ask.days === undefined ? null : now + ask.days * DAY_MS;
+    const expiresAt = request.days === undefined ? null : now + request.days * DAY_MS;
     const { id, credential } = await issueKey(work, {
       agentId: undefined,
       accountId,
-      scopes: ask.scopes,
-      name: ask.name,
-      resources: ask.resources,
+      scopes: request.scopes,
+      name: request.name,
+      resources: request.resources,
       expiresAt,
-      warnAt: expiresAt === null ? null : expiresAt - warningDays(ask.days!) * DAY_MS,
+      warnAt: expiresAt === null ? null : expiresAt - warningDays(request.days!) * DAY_MS,
     });
     await recordAndNotify(work, accountId, {
       kind: 'key.created',
       subject: id,
-      details: { scope: formatScope(ask.scopes) },
+      details: { scope: formatScope(request.scopes) },
     });
     return { key: toKey((await findCredential(tx, id))!), credential };
   });
 }
 
-/** A week before the end, or of a short life the last day. */
+/** How many days before expiry the owner is notified: fewer for a short lifetime. */
 function warningDays(days: number): number {
   return days >= 30 ? 7 : 1;
 }
 
-/** Revokes one of them. @throws Failure `notFound`, also for somebody else's */
+/**
+ * Revokes a personal key of an account.
+ *
+ * @throws Failure `notFound`, also for a key of another account (S-29)
+ */
 export async function revokePersonalKey(
   deps: Deps,
   origin: RequestOrigin,

@@ -14,15 +14,16 @@ import { record } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /**
- * Tokens by which an agent renews its identity. Each is spent once for the next (RFC 9700 4.14.2): one that comes back later was
- * captured, by whoever it is, and ends all of its family. Whoever lost the answer gets the same successor for a moment.
+ * Refresh tokens, by which an agent renews its identity. Each is used once and replaced by a successor
+ * (RFC 9700 section 4.14.2). Reuse means that a token was captured, so it revokes the whole family. A client that lost
+ * the response may repeat its request: for REPEAT_MS it receives the same successor.
  */
 
-/** A spent token gives its successor again for so long. */
+/** How long after its use a token still returns its successor. */
 const REPEAT_MS = 10_000;
-const PURPOSE = 'refresh-token';
+const SEAL_PURPOSE = 'refresh-token';
 
-/** What renews an identity. */
+/** A refresh token as its holder receives it. */
 export interface RefreshToken {
   value: string;
   /** Epoch ms. */
@@ -30,9 +31,9 @@ export interface RefreshToken {
 }
 
 /**
- * The first token of a family, in the caller's transaction.
+ * Issues the first token of a new family, in the caller's transaction.
  *
- * @param endsAt epoch ms, when the registration ends; Infinity: it does not
+ * @param endsAt epoch ms: when the registration expires; Infinity: never
  */
 export async function startTokenFamily(
   work: Work,
@@ -41,12 +42,13 @@ export async function startTokenFamily(
 ): Promise<RefreshToken> {
   const { now, deps } = work;
   const token = newToken(deps, now, endsAt);
-  await insert(work, { registrationId, family: newId('fam', now, deps.random) }, token);
+  await insertToken(work, { registrationId, family: newId('fam', now, deps.random) }, token);
   return token;
 }
 
 /**
- * A token that was presented and may still give something.
+ * Finds a presented token that is neither expired nor revoked. It may have been used before; rotateRefreshToken()
+ * checks that.
  *
  * @throws Failure `invalidRefreshToken`
  */
@@ -58,10 +60,12 @@ export async function findActiveRefreshToken(work: Work, value: string): Promise
 }
 
 /**
- * Spends a token for the next of its family, in the caller's transaction.
+ * Marks a token as used and issues its successor, in the caller's transaction.
  *
- * @param endsAt epoch ms, when the registration ends; Infinity: it does not
- * @throws Failure `invalidRefreshToken` where it was used again too late; its family ends with it
+ * @param endsAt epoch ms: when the registration expires; Infinity: never
+ * @returns the successor; the same one if the token was used at most REPEAT_MS ago
+ * @throws Failure `invalidRefreshToken` if it was used earlier than that; its family is revoked and the transaction
+ * commits
  */
 export async function rotateRefreshToken(
   work: Work,
@@ -70,21 +74,25 @@ export async function rotateRefreshToken(
 ): Promise<RefreshToken> {
   const { tx, now, deps } = work;
   const { hash, family, registrationId } = presented;
-  const next = newToken(deps, now, endsAt);
-  const sealed = deps.keyring.seal(PURPOSE, contextOf(hash), JSON.stringify(next));
+  const successor = newToken(deps, now, endsAt);
+  const sealed = deps.keyring.seal(SEAL_PURPOSE, sealContext(hash), JSON.stringify(successor));
   if ((await updateRefreshTokenUsed(tx, hash, sealed, now)) === 1) {
-    await insert(work, presented, next);
-    return next;
+    await insertToken(work, presented, successor);
+    return successor;
   }
-  // Spent before, perhaps in this very moment: what is read now is settled.
-  const repeated = successorOf(deps, await findRefreshToken(tx, hash), now);
+  // It was used before, perhaps by a concurrent request. The update waited for that one to commit, so read again.
+  const repeated = unsealSuccessor(deps, await findRefreshToken(tx, hash), now);
   if (repeated !== undefined) return repeated;
   await updateFamilyEnded(tx, family, now);
   await record(work, { kind: 'refresh_token.reused', subject: registrationId });
   return work.failAfterCommit(invalidRefreshToken());
 }
 
-/** Ends the family of a refresh token, at the wish of whoever holds it (RFC 7009 2). Says whether the text could be one. */
+/**
+ * Revokes the family of a presented refresh token: possession is enough (RFC 7009 section 2).
+ *
+ * @returns whether the text has the form of a refresh token
+ */
 export async function revokeByHolder(deps: Deps, origin: RequestOrigin, value: string): Promise<boolean> {
   if (!wellFormed('art', value)) return false;
   await useCase(deps, origin, {}, async (work) => {
@@ -96,17 +104,17 @@ export async function revokeByHolder(deps: Deps, origin: RequestOrigin, value: s
   return true;
 }
 
-function successorOf(
+function unsealSuccessor(
   deps: Pick<Deps, 'keyring'>,
   row: RefreshTokenRow | undefined,
   now: number,
 ): RefreshToken | undefined {
   if (!row?.spentAt || row.successor === null || now - row.spentAt > REPEAT_MS) return undefined;
-  const text = deps.keyring.open(PURPOSE, contextOf(row.hash), row.successor);
+  const text = deps.keyring.open(SEAL_PURPOSE, sealContext(row.hash), row.successor);
   return text === undefined ? undefined : (JSON.parse(text) as RefreshToken);
 }
 
-function contextOf(hash: Uint8Array): string {
+function sealContext(hash: Uint8Array): string {
   return Buffer.from(hash).toString('hex');
 }
 
@@ -115,17 +123,16 @@ function newToken(deps: Pick<Deps, 'config' | 'random'>, now: number, endsAt: nu
   return { value: newSecret('art', deps.random), expiresAt };
 }
 
-function insert(
+function insertToken(
   work: Work,
-  of: Pick<RefreshTokenRow, 'registrationId' | 'family'>,
+  { registrationId, family }: Pick<RefreshTokenRow, 'registrationId' | 'family'>,
   { value, expiresAt }: RefreshToken,
 ): Promise<void> {
   const { tx, now } = work;
-  const { registrationId, family } = of;
   return insertRefreshToken(tx, { hash: hashSecret(value), family, registrationId, expiresAt, now });
 }
 
-/** The token gives nothing, whatever the reason. */
+/** Creates the failure for a refresh token that is not valid; the caller does not learn why. */
 export function invalidRefreshToken(): Failure {
   return new Failure(
     'invalidRefreshToken',

@@ -8,11 +8,10 @@ import { effectiveAccessOf } from './effective-access.ts';
 import { type Identity, mintIdentity } from './identity-assertions.ts';
 import { findActiveRefreshToken, invalidRefreshToken, rotateRefreshToken } from './refresh-tokens.ts';
 
-/** An identity that is renewed with its refresh token. */
-
 /**
- * Renews an identity by its refresh token, which is spent by it.
+ * Renews an identity by its refresh token, which is consumed and replaced.
  *
+ * @returns the new identity with the successor of the refresh token
  * @throws Failure `invalidRefreshToken`, `limited`
  */
 export async function renewIdentity(
@@ -22,26 +21,27 @@ export async function renewIdentity(
 ): Promise<{ registrationId: string; identity: Identity }> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    const { agentId } = await findRefreshed(work, refreshToken);
-    // A claim ends what was got before it while it holds the agent, and would not see the successor that is made here (S-26).
+    const { agentId } = await findTokenAndRegistration(work, refreshToken);
+    // A claim locks the agent and revokes its refresh tokens. Without this lock it would miss the successor created
+    // here (S-26).
     if (agentId === null || !(await lockAgent(tx, agentId))) throw invalidRefreshToken();
-    const { presented, registration } = await findRefreshed(work, refreshToken);
-    const standing = await effectiveAccessOf(tx, deps, now, registration);
-    if (standing === undefined) throw invalidRefreshToken();
-    await consumeLimits(work, [{ name: 'tokensPerAgent', key: standing.agentId }]);
-    const next = await rotateRefreshToken(work, presented, standing.endsAt);
-    const { mailbox, endsAt } = standing;
+    const { presented, registration } = await findTokenAndRegistration(work, refreshToken);
+    const access = await effectiveAccessOf(tx, deps, now, registration);
+    if (access === undefined) throw invalidRefreshToken();
+    await consumeLimits(work, [{ name: 'tokensPerAgent', key: access.agentId }]);
+    const successor = await rotateRefreshToken(work, presented, access.endsAt);
+    const { mailbox, endsAt } = access;
     const identity = await mintIdentity(work, {
       registration,
       mailbox,
       endsAt,
       refreshable: false,
     });
-    return { registrationId: registration.id, identity: { ...identity, refreshToken: next } };
+    return { registrationId: registration.id, identity: { ...identity, refreshToken: successor } };
   });
 }
 
-async function findRefreshed(work: Work, refreshToken: string) {
+async function findTokenAndRegistration(work: Work, refreshToken: string) {
   const { tx } = work;
   const presented = await findActiveRefreshToken(work, refreshToken);
   const registration = (await findRegistration(tx, presented.registrationId))!;

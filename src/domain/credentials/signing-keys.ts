@@ -12,55 +12,67 @@ import { record } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /**
- * The keys by which we sign assertions and tokens. They lie in the database, sealed under the service secret, so that all
- * replicas have the same; what each is for follows from its times: published at once, used from ANNOUNCE_MS later,
- * and published until the last token that it signed is dead.
+ * The keys that sign identity assertions and access tokens. They are stored in the database, sealed under the service
+ * secret, so that all replicas share them. The times of a key determine its state: it is published at once, signs
+ * ANNOUNCE_MS later, and stays published until the last token that it signed has expired.
  */
 
-/** So long a key is published before it is used: twice as long as anybody may keep the list of them. */
+/** How long a key is published before it signs: twice as long as the key set may be cached. */
 const ANNOUNCE_MS = 600_000;
+
+/** How far clocks may differ. */
 const SKEW_MS = 60_000;
 
-type Keyed = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'random'>;
+type SigningDeps = Pick<Deps, 'db' | 'clock' | 'config' | 'keyring' | 'random'>;
 
-/** A key as an operator may see it. */
+/** A signing key as an operator may see it. */
 export interface SigningKey {
   kid: string;
+  /** `next`: does not sign yet; `current`: signs; `old`: only verifies. */
   state: 'next' | 'current' | 'old';
   /** Epoch ms, both. */
   createdAt: number;
   usedFrom: number;
 }
 
-/** Signs claims with the key that is current. @param typ see signJwt */
-export async function sign(deps: Keyed, typ: string, claims: Record<string, unknown>): Promise<string> {
+/**
+ * Signs claims with the current key. Creates the first key if there is none.
+ *
+ * @param typ see signJwt()
+ * @returns a JWT in compact form
+ */
+export async function sign(deps: SigningDeps, typ: string, claims: Record<string, unknown>): Promise<string> {
   const row = await currentKey(deps);
-  const privateKey = await imported(`${row.kid} private`, () => openPrivate(deps, row)!);
+  const privateKey = await importCached(`${row.kid} private`, () => unsealPrivateJwk(deps, row)!);
   return signJwt({ kid: row.kid, privateKey }, typ, claims);
 }
 
-/** The claims of a token of ours, or undefined; see verifyJwt. */
+/**
+ * Verifies a token that this service signed for itself.
+ *
+ * @returns its claims; undefined if it is not valid, see verifyJwt()
+ */
 export async function verify(
-  deps: Keyed,
+  deps: SigningDeps,
   token: string,
   typ: string,
 ): Promise<Record<string, unknown> | undefined> {
   const issuer = deps.config.publicUrl;
-  const keyOf = async (kid: string) => {
+  const findPublicKey = async (kid: string) => {
     const row = (await publishedKeys(deps)).find((each) => each.kid === kid);
-    return row && imported(`${kid} public`, () => row.publicJwk);
+    return row && importCached(`${kid} public`, () => row.publicJwk);
   };
-  return verifyJwt(token, keyOf, { typ, issuer, audience: issuer, now: deps.clock() });
+  return verifyJwt(token, findPublicKey, { typ, issuer, audience: issuer, now: deps.clock() });
 }
 
-/** The published keys, as a JWK Set (RFC 7517 5). */
-export async function listPublicKeys(deps: Keyed): Promise<{ keys: object[] }> {
+/** Returns the published keys as a JWK Set (RFC 7517 section 5). Creates the first key if there is none. */
+export async function listPublicKeys(deps: SigningDeps): Promise<{ keys: object[] }> {
   await currentKey(deps);
   return { keys: (await publishedKeys(deps)).map((row) => JSON.parse(row.publicJwk) as object) };
 }
 
-/** What keys there are, newest first. */
-export async function listKeys(deps: Keyed): Promise<SigningKey[]> {
+/** Lists the published keys, newest first. */
+export async function listKeys(deps: SigningDeps): Promise<SigningKey[]> {
   const rows = await publishedKeys(deps);
   const current = rows.find((row) => row.usedFrom <= deps.clock());
   return rows.map((row) => ({
@@ -72,9 +84,9 @@ export async function listKeys(deps: Keyed): Promise<SigningKey[]> {
 }
 
 /**
- * Makes the next key.
+ * Creates the next signing key.
  *
- * @param atOnce the ones before it are compromised: it signs from now on, and what they signed is dead
+ * @param atOnce the earlier keys are compromised: the new one signs at once, and all that they signed is invalid
  */
 export async function rotateKeys(deps: Deps, origin: RequestOrigin, atOnce: boolean): Promise<SigningKey> {
   const now = deps.clock();
@@ -91,57 +103,57 @@ export async function rotateKeys(deps: Deps, origin: RequestOrigin, atOnce: bool
   return { kid: row.kid, state: atOnce ? 'current' : 'next', createdAt: now, usedFrom };
 }
 
-/** The newest key that is in use and can be opened; the first one is made when it is needed. */
-async function currentKey(deps: Keyed): Promise<SigningKeyRow> {
+/** Returns the newest key that may sign and that the service secret unseals. Creates a key if there is none. */
+async function currentKey(deps: SigningDeps): Promise<SigningKeyRow> {
   const usable = (rows: SigningKeyRow[]) =>
-    rows.find((row) => row.usedFrom <= deps.clock() && openPrivate(deps, row) !== undefined);
+    rows.find((row) => row.usedFrom <= deps.clock() && unsealPrivateJwk(deps, row) !== undefined);
   const current = usable(await publishedKeys(deps));
   if (current !== undefined) return current;
-  const made = await makeKey(deps, deps.clock());
+  const created = await makeKey(deps, deps.clock());
   return deps.db.tx(async (tx) => {
-    // Another replica may have been first; of two that were at the same moment, either will do.
-    const theirs = usable(await listSigningKeys(tx));
-    if (theirs !== undefined) return theirs;
-    await insertSigningKey(tx, made);
-    return { ...made, removedAt: null };
+    // Another replica may have created one meanwhile. If two do so at the same time, both keys are published and valid.
+    const existing = usable(await listSigningKeys(tx));
+    if (existing !== undefined) return existing;
+    await insertSigningKey(tx, created);
+    return { ...created, removedAt: null };
   });
 }
 
-async function makeKey(deps: Keyed, usedFrom: number): Promise<Omit<SigningKeyRow, 'removedAt'>> {
+async function makeKey(deps: SigningDeps, usedFrom: number): Promise<Omit<SigningKeyRow, 'removedAt'>> {
   const { kid, publicJwk, privateJwk } = await newKeyPair();
   return {
     kid,
     publicJwk: JSON.stringify(publicJwk),
-    sealed: deps.keyring.seal(PURPOSE, kid, JSON.stringify(privateJwk)),
+    sealed: deps.keyring.seal(SEAL_PURPOSE, kid, JSON.stringify(privateJwk)),
     createdAt: deps.clock(),
     usedFrom,
   };
 }
 
-/** Those that sign, will sign, or have signed what is still alive; newest in use first. */
+/** Returns the keys that sign, will sign, or signed a token that may still be valid, by descending `usedFrom`. */
 async function publishedKeys(deps: Pick<Deps, 'db' | 'clock' | 'config'>): Promise<SigningKeyRow[]> {
   const { assertionTtlSeconds, signedTokenTtlSeconds } = deps.config.limits;
-  const keptMs = Math.max(assertionTtlSeconds, signedTokenTtlSeconds) * 1000 + SKEW_MS;
+  const keepMs = Math.max(assertionTtlSeconds, signedTokenTtlSeconds) * 1000 + SKEW_MS;
   const rows = await listSigningKeys(deps.db);
   return rows.filter((_, index) => {
     const successor = rows[index - 1];
-    return successor === undefined || successor.usedFrom + keptMs > deps.clock();
+    return successor === undefined || successor.usedFrom + keepMs > deps.clock();
   });
 }
 
-const PURPOSE = 'signing-key';
+const SEAL_PURPOSE = 'signing-key';
 
-function openPrivate(deps: Pick<Deps, 'keyring'>, row: SigningKeyRow): string | undefined {
-  return deps.keyring.open(PURPOSE, row.kid, row.sealed);
+function unsealPrivateJwk(deps: Pick<Deps, 'keyring'>, row: SigningKeyRow): string | undefined {
+  return deps.keyring.open(SEAL_PURPOSE, row.kid, row.sealed);
 }
 
-/** A key is its thumbprint, so what was imported once stays right. */
+/** A `kid` is the thumbprint of its key (RFC 7638), so that a cached import stays correct. */
 const importedKeys = new LRUCache<string, ReturnType<typeof importKey>>({ max: 100 });
 
-function imported(name: string, jwkOf: () => string): ReturnType<typeof importKey> {
-  const known = importedKeys.get(name);
-  if (known !== undefined) return known;
-  const key = importKey(JSON.parse(jwkOf()));
+function importCached(name: string, readJwk: () => string): ReturnType<typeof importKey> {
+  const cached = importedKeys.get(name);
+  if (cached !== undefined) return cached;
+  const key = importKey(JSON.parse(readJwk()));
   importedKeys.set(name, key);
   return key;
 }

@@ -10,9 +10,12 @@ import type { ResourceServer } from '../audiences/resource-servers.ts';
 import { capabilitiesOf, isAllowedByOwner } from './capabilities.ts';
 import { verifyAgentToken } from './signed-requests.ts';
 
-/** Whether a text could be a token that an agent signed, and not one that we made. */
+/**
+ * Returns whether a token claims to be a JWT that an agent signed (`typ` is `agent+jwt`), and not a credential of this
+ * service.
+ */
 export function looksSigned(token: string): boolean {
-  // Keys have no dot. They are most of what is asked about, and an Error for each is a tenth of the whole work.
+  // Most introspected tokens are keys, which have no dot. Throwing an Error for each would cost a tenth of the whole work.
   if (!token.includes('.')) return false;
   try {
     return parseSignedToken(token).header.typ === 'agent+jwt';
@@ -21,68 +24,72 @@ export function looksSigned(token: string): boolean {
   }
 }
 
-/** What a resource server learns of a token that an agent signed. */
+/** What a resource server learns about a token that an agent signed. */
 export interface IntrospectedAgent {
   agent: HostedAgentRow;
   host: HostRow;
-  /** What it may do now, as far as the token goes. */
+  /** The active grants, restricted to the `capabilities` of the token. */
   grants: GrantRow[];
-  /** The scopes of those, as far as the resource server knows them. */
+  /** The scopes of these grants that the resource server knows. */
   scopes: string[];
-  /** Epoch ms: when the agent expires unless it goes on. */
+  /** When the agent expires if it signs no further request, epoch ms. */
   expiresAt: number;
-  /** Of the token: seconds, both, and what it is spent by. */
+  /** Of the token: `iat` and its expiry, both in seconds, then `jti` and `aud`. */
   issuedAt: number;
   tokenExpiresAt: number;
   jti: string;
   audience: string;
 }
 
-/** Where agents use capabilities at a resource server themselves: they sign for that very place. */
-async function placesAt(deps: Deps, server: ResourceServer): Promise<string[]> {
-  const places: string[] = [];
+/**
+ * The locations of a resource server at which agents use capabilities directly: such a location is the `aud` of their
+ * tokens.
+ */
+async function listLocationsAt(deps: Deps, server: ResourceServer): Promise<string[]> {
+  const locations: string[] = [];
   for (const { location } of deps.config.capabilities) {
     if (location !== undefined && (await nearestAudience(deps, location)).url === server.url)
-      places.push(location);
+      locations.push(location);
   }
-  return places;
+  return locations;
 }
 
 /**
- * Answers a resource server about a token that an agent signed, which is spent by it: one token, one request (Agent Auth Protocol 1.0-draft, section 5.12).
- * It may be for us or for the resource that asks, and for no other.
+ * Introspects a token that an agent signed, for a resource server. The `jti` is consumed: one token serves one request
+ * (Agent Auth Protocol 1.0-draft, section 5.12). The `aud` must be this service, the resource server or one of its
+ * locations.
  *
- * @param here the audiences that are ours
- * @returns undefined for whatever does not work, for whatever reason
+ * @param ownAudiences the audiences of this service
+ * @returns undefined if the token is inactive, for whatever reason
  */
 export async function introspectAgent(
   deps: Deps,
   server: ResourceServer,
   token: string,
-  here: readonly string[],
+  ownAudiences: readonly string[],
 ): Promise<IntrospectedAgent | undefined> {
   try {
-    const places = await placesAt(deps, server);
-    const signer = await verifyAgentToken(deps, token, [...here, server.url, ...places]);
+    const locations = await listLocationsAt(deps, server);
+    const signer = await verifyAgentToken(deps, token, [...ownAudiences, server.url, ...locations]);
     const { agent, host, capabilities, expiresAt: tokenExpiresAt, issuedAt, jti, audience } = signer;
-    const life = lifecycleOf(deps, agent);
-    if (life.state !== 'active') return undefined;
+    const lifecycle = lifecycleOf(deps, agent);
+    if (lifecycle.state !== 'active') return undefined;
     const known = capabilitiesOf(deps.config);
     const grants = (await listGrants(deps.db, agent.id)).filter(({ capability, grantedAt }) => {
       const isNamed = capabilities === undefined || capabilities.includes(capability);
       const isGranted = grantedAt !== null && isAllowedByOwner(deps.config, agent, capability);
       return isGranted && known.has(capability) && isNamed;
     });
-    const named = grants
+    const grantedScopes = grants
       .map(({ capability }) => known.get(capability)?.scope)
       .filter((scope) => scope !== undefined);
-    const scopes = [...new Set(named)].filter((scope) => server.scopes?.includes(scope) ?? true);
+    const scopes = [...new Set(grantedScopes)].filter((scope) => server.scopes?.includes(scope) ?? true);
     return {
       agent,
       host,
       grants,
       scopes,
-      expiresAt: life.expiresAt,
+      expiresAt: lifecycle.expiresAt,
       issuedAt,
       tokenExpiresAt,
       jti,

@@ -8,19 +8,20 @@ import { listGrants } from '../../store/grants.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import { type Constraints, readConstraints } from './constraints.ts';
 import { protocolError } from './protocol-errors.ts';
+
 /**
- * What agents of the Agent Auth Protocol can be allowed: who they are, a token for each scope, and what the operator adds
- * (Agent Auth Protocol 1.0-draft, section 5.11).
+ * Something that an agent under a host can be allowed to do: `whoami`, an access token for each scope, and what the
+ * operator configures (Agent Auth Protocol 1.0-draft, sections 2.12 and 5.11).
  */
 export interface Capability {
   name: string;
   description: string;
-  /** The scope that it takes; undefined: none. */
+  /** The scope that it requires; undefined: none. */
   scope: string | undefined;
-  /** JSON Schemas. */
+  /** JSON Schemas, both. */
   input: object;
   output: object | undefined;
-  /** Where agents call it themselves; undefined: here. */
+  /** The URL at which agents call it directly; undefined: this service runs it. */
   location: string | undefined;
   run:
     | { kind: 'whoami' }
@@ -28,7 +29,7 @@ export interface Capability {
     | { kind: 'forwarded'; configured: ConfiguredCapability };
 }
 
-/** How long a token of a capability lives, seconds. */
+/** The lifetime of a token that a capability issues, seconds. */
 export const TOKEN_SECONDS = { min: 60, max: 900, fallback: 300 } as const;
 
 const WHOAMI: Capability = {
@@ -41,20 +42,20 @@ const WHOAMI: Capability = {
   run: { kind: 'whoami' },
 };
 
-type Catalogue = ReadonlyMap<string, Capability>;
-const catalogues = new WeakMap<object, Catalogue>();
+type Catalog = ReadonlyMap<string, Capability>;
+const catalogs = new WeakMap<object, Catalog>();
 
-/** All of them by name, those that are built in first; made once for a configuration. */
-export function capabilitiesOf(config: Pick<Config, 'scopes' | 'capabilities'>): Catalogue {
-  let catalogue = catalogues.get(config);
-  if (catalogue === undefined) {
-    catalogue = listCapabilities(config);
-    catalogues.set(config, catalogue);
+/** Returns all capabilities by name, built-in ones first. The map is built once for a configuration. */
+export function capabilitiesOf(config: Pick<Config, 'scopes' | 'capabilities'>): Catalog {
+  let catalog = catalogs.get(config);
+  if (catalog === undefined) {
+    catalog = listCapabilities(config);
+    catalogs.set(config, catalog);
   }
-  return catalogue;
+  return catalog;
 }
 
-function listCapabilities(config: Pick<Config, 'scopes' | 'capabilities'>): Catalogue {
+function listCapabilities(config: Pick<Config, 'scopes' | 'capabilities'>): Catalog {
   const all = new Map<string, Capability>([[WHOAMI.name, WHOAMI]]);
   for (const [scope, { description }] of config.scopes) {
     const name = capabilityName(scope);
@@ -96,18 +97,19 @@ const TOKEN_OUTPUT = {
   },
 };
 
-/** One that an agent asks for. */
+/** A capability that an agent requests. */
 export interface AskedCapability {
   name: string;
   constraints: Constraints | undefined;
 }
 
-const ASKED_MAX = 64;
+const REQUESTED_MAX = 64;
 
 /**
- * Reads what an agent asks for: names, or names with constraints.
+ * Reads the capabilities that an agent requests: names, or names with constraints.
  *
- * @throws Failure `protocolRefused`: `invalid_capabilities` with those that are not there, `unknown_constraint_operator`
+ * @returns each name once
+ * @throws Failure `protocolRefused`: `invalid_capabilities` with the unknown names; `unknown_constraint_operator`
  */
 export function readAsked(
   config: Pick<Config, 'scopes' | 'capabilities'>,
@@ -115,34 +117,36 @@ export function readAsked(
 ): AskedCapability[] {
   const known = capabilitiesOf(config);
   const names = list.map((each) => (typeof each === 'string' ? each : each.name));
-  const missing = names.filter((name) => !known.has(name));
-  if (missing.length > 0 || list.length > ASKED_MAX) {
+  const unknownNames = names.filter((name) => !known.has(name));
+  if (unknownNames.length > 0 || list.length > REQUESTED_MAX) {
     throw protocolError(
       'invalid_capabilities',
-      'Some of these capabilities are not there: GET /capability/list tells which are.',
+      'Some of these capabilities do not exist. GET /capability/list returns those that do.',
       {
-        invalid_capabilities: missing,
+        invalid_capabilities: unknownNames,
       },
     );
   }
-  const asked = list.map((each) =>
+  const requested = list.map((each) =>
     typeof each === 'string'
       ? { name: each, constraints: undefined }
       : { name: each.name, constraints: readConstraints(each.constraints, each.name) },
   );
-  return [...new Map(asked.map((each) => [each.name, each])).values()];
+  return [...new Map(requested.map((each) => [each.name, each])).values()];
 }
 
-/** What an agent may have without a human: who it is, and what anybody may. */
+/** Returns whether a capability needs no approval by a human: `whoami`, and tokens for the anonymous scopes. */
 export function isPublicCapability(
   config: Pick<Config, 'anonymousScopes'>,
   { scope, run }: Capability,
 ): boolean {
-  if (run.kind === 'forwarded') return false; // what the operator forwards to is told of humans alone
+  if (run.kind === 'forwarded') return false; // the operator's APIs receive calls for humans' accounts only
   return scope === undefined || config.anonymousScopes.includes(scope);
 }
 
-/** What agents get without being asked about: who they are, and what anybody may. */
+/**
+ * Lists the names of the public capabilities: an agent gets them without approval, and by default if it requests none.
+ */
 export function defaultCapabilities(
   config: Pick<Config, 'scopes' | 'capabilities' | 'anonymousScopes'>,
 ): string[] {
@@ -151,7 +155,7 @@ export function defaultCapabilities(
     .map(({ name }) => name);
 }
 
-/** Whether what its owner left an agent holds what a capability takes. */
+/** Returns whether the scopes that its owner left an agent include the scope that a capability requires. */
 export function isAllowedByOwner(
   config: Pick<Config, 'scopes' | 'capabilities'>,
   { agentScope }: Pick<HostedAgentRow, 'agentScope'>,
@@ -161,7 +165,7 @@ export function isAllowedByOwner(
   return scope === undefined || restrictTo([scope], agentScope).length > 0;
 }
 
-/** The names of what an agent has been granted, and was left. */
+/** Lists the names of the capabilities that an agent was granted, and that its owner has not removed since. */
 export async function grantedTo(
   deps: Pick<Deps, 'db' | 'config'>,
   agent: Pick<HostedAgentRow, 'id' | 'agentScope'>,

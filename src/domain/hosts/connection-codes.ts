@@ -4,22 +4,31 @@ import { appendMac, verifyMac } from '../../lib/mac.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 
 /**
- * The code by which a human finds the question that an agent asks them (RFC 8628 6.1): eight of thirty-two letters that are not
- * mistaken for each other. It is computed from the approval, and found by a MAC of it: a copy of the database holds none.
+ * The alphabet of the user code by which a human finds a connection request (RFC 8628 section 6.1): 32 characters that
+ * are not mistaken for each other. A code has eight of them. It is derived from the id of the request and looked up by
+ * its MAC, so a copy of the database holds no code.
  */
-const LETTERS = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';
+const CODE_ALPHABET = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';
 
-type Keyed = Pick<Deps, 'keyring'>;
+type KeyringDeps = Pick<Deps, 'keyring'>;
 
-/** @returns as `ABCD-EFGH` */
-export function approvalCode(deps: Keyed, approvalId: string): string {
+/**
+ * Derives the user code of a connection request.
+ *
+ * @returns the code as `ABCD-EFGH`
+ */
+export function approvalCode(deps: KeyringDeps, approvalId: string): string {
   const key = deps.keyring.derive(deps.keyring.currentId, 'approval-code', approvalId)!;
-  const code = [...key.subarray(0, 8)].map((byte) => LETTERS[byte & 31]).join('');
+  const code = [...key.subarray(0, 8)].map((byte) => CODE_ALPHABET[byte & 31]).join('');
   return `${code.slice(0, 4)}-${code.slice(4)}`;
 }
 
-/** What a code is found by, as it was typed. */
-export function approvalCodeMac(deps: Keyed, code: string): string {
+/**
+ * Computes the MAC by which a connection request is looked up.
+ *
+ * @param code as the human typed it, in any case and spacing
+ */
+export function approvalCodeMac(deps: KeyringDeps, code: string): string {
   return deps.keyring.sign(
     'approval-code',
     normalizeCode(code)
@@ -28,22 +37,25 @@ export function approvalCodeMac(deps: Keyed, code: string): string {
   );
 }
 
-/** The link to an approval: it carries a MAC of its id, so nobody makes one up. */
+/** Builds the link to a connection request. The link carries a MAC of the id, so that nobody can forge it. */
 export function approvalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
   return `${deps.config.publicUrl}${PAGES.connect}?t=${appendMac(deps.keyring, 'approval-link', approvalId)}`;
 }
 
-/** The approval of a link, or undefined if it is none of ours. */
-export function readApprovalLink(deps: Keyed, token: string): string | undefined {
+/** Reads the id of a connection request from the token of its link. @returns undefined if the MAC is wrong */
+export function readApprovalLink(deps: KeyringDeps, token: string): string | undefined {
   return verifyMac(deps.keyring, 'approval-link', token);
 }
 
-/** The link in the mail alone by which its reader turns the agent away. Opening it does nothing: mail scanners open them all (S-74). */
+/**
+ * Builds the link by which the reader of a mail denies a connection request; it stands in the mail only. Opening it
+ * changes nothing, since mail scanners open every link (S-74).
+ */
 export function refusalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
   return `${deps.config.publicUrl}${PAGES.denyConnection}?t=${appendMac(deps.keyring, 'refusal-link', approvalId)}`;
 }
 
-/** The approval of such a link, or undefined if it is none of ours. */
-export function readRefusalLink(deps: Keyed, token: string): string | undefined {
+/** Reads the id of a connection request from the token of a denial link. @returns undefined if the MAC is wrong */
+export function readRefusalLink(deps: KeyringDeps, token: string): string | undefined {
   return verifyMac(deps.keyring, 'refusal-link', token);
 }

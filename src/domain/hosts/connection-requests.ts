@@ -14,53 +14,57 @@ import { queueMail } from '../audit/queue-mail.ts';
 import { mailLimits } from '../limits/limits.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { approvalCode, approvalCodeMac, approvalLink } from './connection-codes.ts';
-/** A question to a human, as the agent that asked it is told (Agent Auth Protocol 1.0-draft, section 7). */
+
+/** An open connection request as its agent and host see it (Agent Auth Protocol 1.0-draft, section 7). */
 export interface AskedApproval {
   method: ApprovalRow['method'];
   /** Epoch ms. */
   expiresAt: number;
-  /** Of the device page. */
+  /** The link to the request: `verification_uri_complete`. */
   verificationUri: string;
   code: string;
   bindingMessage: string | undefined;
 }
 
-/** A little longer than published clients wait, so that a late yes still lands (Agent Auth Protocol 1.0-draft, section 7). */
+/**
+ * A little longer than published clients poll, so that a late approval still counts (Agent Auth Protocol 1.0-draft,
+ * section 7).
+ */
 const APPROVAL_MS = 600_000;
 
-/** What an agent says when it asks. Texts are as it wrote them. */
+/** What an agent sends with a request for a connection or for capabilities. All of it is unverified. */
 export interface ConnectionRequest {
   reason: string | undefined;
   bindingMessage: string | undefined;
-  /** Canonical; whom it works for, as it says. */
+  /** The canonical mailbox of the human whom the agent names. */
   mailbox: string | undefined;
   method: ApprovalRow['method'];
 }
 
 /**
- * Asks a human about an agent, in the caller's transaction: they come to the page by the link and code that the agent shows, or by
- * mail. What was asked before is over.
+ * Creates a connection request for an agent in the caller's transaction, and closes its open one. The human opens the
+ * page by the link or the code that the agent shows, or by a mailed link.
  *
  * @throws Failure `limited`
  */
 export async function createConnectionRequest(
   work: Work,
   agent: Pick<HostedAgentRow, 'id'>,
-  question: ConnectionRequest,
+  request: ConnectionRequest,
 ): Promise<AskedApproval> {
   const { tx, now, deps, origin } = work;
   await updateApprovalsOfAgentDecided(tx, agent.id, now);
   const id = newId('apr', now, deps.random);
-  // Whoever names no mailbox is sent to the page: there is nobody to mail.
-  const mailbox = question.method === 'ciba' ? question.mailbox : undefined;
+  // Without a mailbox there is nobody to mail: the agent sends its human to the page.
+  const mailbox = request.method === 'ciba' ? request.mailbox : undefined;
   const approval: ApprovalRow = {
     id,
     agentId: agent.id,
     method: mailbox === undefined ? 'device_authorization' : 'ciba',
     mailbox: mailbox ?? null,
     codeMac: approvalCodeMac(deps, approvalCode(deps, id)),
-    reason: question.reason ?? null,
-    bindingMessage: question.bindingMessage ?? null,
+    reason: request.reason ?? null,
+    bindingMessage: request.bindingMessage ?? null,
     origin: origin.address.coarse,
     createdAt: now,
     expiresAt: now + APPROVAL_MS,
@@ -84,7 +88,7 @@ export async function createConnectionRequest(
   return describeApproval(deps, approval);
 }
 
-/** The question that an agent has open, as it is told of it. */
+/** Finds the open connection request of an agent. @returns undefined if there is none */
 export async function openApprovalOf(
   deps: Deps,
   db: Pick<Tx, 'get'>,

@@ -16,32 +16,36 @@ import { refusedTo } from './refused-capabilities.ts';
 
 /** A connection request as the human who decides about it sees it. */
 
-/** What a human is shown of a question. All texts of agent and host are unverified. */
+/** What its page shows of a connection request. All texts of agent and host are unverified. */
 export interface ApprovalView {
   id: string;
+  /** `over`: the request has expired. */
   state: 'open' | 'decided' | 'over';
   agentName: string;
   hostName: string | undefined;
-  /** Whether the host is theirs already. */
+  /** Whether the human owns the host already. */
   isKnownHost: boolean;
   reason: string | undefined;
   bindingMessage: string | undefined;
+  /** The coarse network from which the agent asked. */
   origin: string;
   /** Epoch ms. */
   askedAt: number;
-  /** How many agents of the host have worked alone, and will be theirs. */
+  /** The capabilities that the agent requests. */
   capabilities: {
     name: string;
     description: string;
     constraints: Constraints | undefined;
-    /** Whether the human refused it before, to this agent or another one of the host. */
+    /** Whether the human refused it before, to this agent or to another agent of the host. */
     wasRefused: boolean;
   }[];
 }
 
 /**
- * The approval of a code that was typed. A wrong one is counted against the address: there is nothing else to count it against.
+ * Finds the open connection request of a code that a human typed. A wrong code counts against the client's address,
+ * since it belongs to no request.
  *
+ * @returns the id of the request
  * @throws Failure `wrongCode`, `limited`
  */
 export async function findApprovalByTypedCode(
@@ -60,9 +64,9 @@ export async function findApprovalByTypedCode(
 }
 
 /**
- * A question, for a human who is signed in. Looking changes nothing.
+ * Shows a connection request to a signed-in human, and changes nothing.
  *
- * @throws Failure `notFound`; `forbidden` where the host is somebody else's, or the mail went to somebody else
+ * @throws Failure `notFound`; `forbidden` if another human owns the host, or the mail went to another mailbox
  */
 export async function viewApproval(deps: Deps, id: string, session: Session): Promise<ApprovalView> {
   const { approval, agent, host, asked } = await findApprovalWithAgent(deps.db, id);
@@ -88,7 +92,7 @@ export async function viewApproval(deps: Deps, id: string, session: Session): Pr
   };
 }
 
-/** A question, who asks it, and what is asked. */
+/** A connection request with its agent, its host, and the grants that are neither granted nor denied yet. */
 export interface Found {
   approval: ApprovalRow;
   agent: HostedAgentRow;
@@ -96,7 +100,7 @@ export interface Found {
   asked: GrantRow[];
 }
 
-/** A question with its agent and host, and what is asked. @throws Failure `notFound` */
+/** Finds a connection request with its agent, its host and its undecided grants. @throws Failure `notFound` */
 export async function findApprovalWithAgent(db: Pick<Tx, 'get' | 'all'>, id: string): Promise<Found> {
   const approval = await findApproval(db, id);
   const agent = approval && (await findHostedAgent(db, approval.agentId));
@@ -107,20 +111,23 @@ export async function findApprovalWithAgent(db: Pick<Tx, 'get' | 'all'>, id: str
   return { approval, agent, host, asked };
 }
 
-/** @throws Failure `forbidden` where the host is somebody else's, or the mail went to somebody else */
+/** @throws Failure `forbidden` if another human owns the host, or the mail went to another mailbox */
 export function assertItsHuman(approval: ApprovalRow, host: HostRow, session: Session): void {
   const isTheirs = host.ownerId === null || host.ownerId === session.accountId;
   if (!isTheirs || (approval.mailbox !== null && approval.mailbox !== session.mailbox)) throw somebodyElse();
 }
 
+/** Creates the failure for a connection request that belongs to another human. */
 export function somebodyElse(): Failure {
   return new Failure('forbidden', 'This agent asks somebody else. Sign out first if that is you, too.');
 }
 
+/** Creates the failure for an unknown connection request. */
 export function gone(): Failure {
   return new Failure('notFound', 'There is no such request. It may be over: let the agent ask again.');
 }
 
+/** Creates the failure for a connection request that has expired or been decided. */
 export function over(): Failure {
   return new Failure('codeExpired', 'This request is over. Let the agent ask again.');
 }

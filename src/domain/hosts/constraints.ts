@@ -1,12 +1,12 @@
 import { protocolError } from './protocol-errors.ts';
 
 /**
- * What an agent may pass to a capability, by member of its arguments: a value, or operators that must all hold
- * (Agent Auth Protocol 1.0-draft, section 2.13). They are proposed by the agent, shown to the human, and never widened.
+ * Restrictions on the arguments of a capability, by member: the exact value, or operators that must all hold (Agent
+ * Auth Protocol 1.0-draft, section 2.13). The agent proposes them, the human sees them, and nothing widens them.
  */
 export type Constraints = Record<string, unknown>;
 
-/** Where arguments go beyond constraints. */
+/** An argument that violates a constraint. */
 export interface Violation {
   field: string;
   constraint: unknown;
@@ -18,7 +18,7 @@ type Check = (operand: unknown, actual: unknown) => boolean;
 const sameValue: Check = (operand, actual) => JSON.stringify(operand) === JSON.stringify(actual);
 const isIn: Check = (operand, actual) => (operand as unknown[]).some((each) => sameValue(each, actual));
 
-/** What is not there violates all of them but the one that it can only keep. */
+/** A missing argument violates every operator except `not_in`. */
 const OPERATORS: Record<string, Check> = {
   max: (operand, actual) => typeof actual === 'number' && actual <= (operand as number),
   min: (operand, actual) => typeof actual === 'number' && actual >= (operand as number),
@@ -37,31 +37,33 @@ const isOperandOf: Record<string, (operand: unknown) => boolean> = {
 const BYTES_MAX = 4096;
 
 /**
- * Reads constraints as an agent proposes them.
+ * Reads the constraints that an agent proposes.
  *
+ * @param capability its name, for the failure
+ * @returns undefined if there are none
  * @throws Failure `protocolRefused`: `unknown_constraint_operator`, `invalid_capabilities`
  */
 export function readConstraints(value: unknown, capability: string): Constraints | undefined {
   if (value === undefined || value === null) return undefined;
   const isObject = typeof value === 'object' && !Array.isArray(value);
-  if (!isObject || Buffer.byteLength(JSON.stringify(value)) > BYTES_MAX) throw unreadable(capability);
-  const unknown = new Set<string>();
+  if (!isObject || Buffer.byteLength(JSON.stringify(value)) > BYTES_MAX) throw invalidConstraints(capability);
+  const unknownOperators = new Set<string>();
   for (const constraint of Object.values(value)) {
     if (!isOperators(constraint)) continue;
     for (const [name, operand] of Object.entries(constraint)) {
-      if (!Object.hasOwn(OPERATORS, name)) unknown.add(name);
-      else if (!isOperandOf[name]!(operand)) throw unreadable(capability);
+      if (!Object.hasOwn(OPERATORS, name)) unknownOperators.add(name);
+      else if (!isOperandOf[name]!(operand)) throw invalidConstraints(capability);
     }
   }
-  if (unknown.size > 0) {
+  if (unknownOperators.size > 0) {
     throw protocolError('unknown_constraint_operator', 'Constraints know max, min, in, not_in and eq.', {
-      unknown_operators: [...unknown],
+      unknown_operators: [...unknownOperators],
     });
   }
   return Object.keys(value).length === 0 ? undefined : (value as Constraints);
 }
 
-/** Where arguments go beyond constraints; none: they may be used. */
+/** Lists the constraints that arguments violate. @returns an empty array if the arguments satisfy all of them */
 export function violationsOf(
   constraints: Constraints | undefined,
   args: Record<string, unknown>,
@@ -83,7 +85,7 @@ function isOperators(constraint: unknown): constraint is Record<string, unknown>
   return typeof constraint === 'object' && constraint !== null && !Array.isArray(constraint);
 }
 
-function unreadable(capability: string): Error {
+function invalidConstraints(capability: string): Error {
   return protocolError(
     'invalid_capabilities',
     'Constraints are values, or operators with values, by member of the arguments.',

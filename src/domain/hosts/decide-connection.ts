@@ -24,13 +24,15 @@ import {
 import { linkHost } from './hosts.ts';
 import { REFUSED, refuseCapability } from './refused-capabilities.ts';
 
-/** What a human decides about an agent that asks to be let in, or for more. */
+/** How a human decides on a connection request. */
 
 /**
- * Lets an agent in with some or all of what it asked for, by a human who has just typed a mailed code. Its host is theirs with
- * it, and what other agents of the host did alone (Agent Auth Protocol 1.0-draft, section 7).
+ * Approves a connection request with some or all of the requested capabilities. The caller has checked that the human
+ * has just verified a mailed code. The host is linked to the human, who takes over what its autonomous agents did
+ * (Agent Auth Protocol 1.0-draft, section 7).
  *
- * @param allowed names of capabilities; those that are not among them are denied
+ * @param id of the connection request
+ * @param allowed names of the capabilities to grant; the other requested ones are denied
  * @throws Failure `notFound`, `forbidden`, `codeExpired`
  */
 export async function approveAgent(
@@ -40,7 +42,7 @@ export async function approveAgent(
   session: Session,
   allowed: readonly string[],
 ): Promise<void> {
-  await decide(deps, origin, id, session, async (work, { agent, host, asked }) => {
+  await decideRequest(deps, origin, id, session, async (work, { agent, host, asked }) => {
     const { tx, now } = work;
     const { accountId } = session;
     if (!(await linkHost(work, host, accountId))) throw somebodyElse();
@@ -73,14 +75,18 @@ export async function approveAgent(
   });
 }
 
-/** Turns an agent away: one that is not in yet altogether, one that is in from what it asked for. @throws Failure as approveAgent */
+/**
+ * Rejects a connection request: a pending agent is rejected, an active agent is denied the requested capabilities.
+ *
+ * @throws Failure as approveAgent()
+ */
 export async function rejectAgent(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
   session: Session,
 ): Promise<void> {
-  await decide(deps, origin, id, session, async (work, { agent, asked }) => {
+  await decideRequest(deps, origin, id, session, async (work, { agent, asked }) => {
     const { tx, now } = work;
     for (const { capability } of asked) {
       await refuseCapability(work, agent, capability, REFUSED.saidNo);
@@ -95,14 +101,14 @@ export async function rejectAgent(
   });
 }
 
-/** What a link in a mail of an approval shows. */
+/** What the denial page shows to the reader of a mail. */
 export interface RefusableView {
   agentName: string;
   mailbox: string;
   isDecided: boolean;
 }
 
-/** An approval for whoever reads the mail that asked for it. @throws Failure `notFound` */
+/** Shows a connection request to the reader of its mail. @throws Failure `notFound`, also if it was not mailed */
 export async function viewRefusable(deps: Pick<Deps, 'db'>, id: string): Promise<RefusableView> {
   const { approval, agent } = await findApprovalWithAgent(deps.db, id);
   if (approval.mailbox === null) throw gone();
@@ -110,11 +116,13 @@ export async function viewRefusable(deps: Pick<Deps, 'db'>, id: string): Promise
 }
 
 /**
- * Turns an agent away, by whoever reads the mail that asked for it, and keeps it away from the mailbox for a day. An agent of a host
- * that is somebody else's loses its question and nothing more.
+ * Denies a connection request for the reader of its mail, and suppresses the sender's mail to that mailbox for a day.
+ * If another human owns the host, the request is closed, but the agent is not rejected. If the request was decided
+ * before, only the mail is suppressed.
  *
- * @param input.noMore whether the mailbox wants no mail of agents at all any more
- * @throws Failure `notFound`; what was decided already stays as it is
+ * @param id of the connection request
+ * @param input.noMore whether to suppress all mail of agents to that mailbox from now on
+ * @throws Failure `notFound`, also if it was not mailed
  */
 export async function refuseByMail(
   deps: Deps,
@@ -124,11 +132,11 @@ export async function refuseByMail(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    const { approval, host: seen } = await findApprovalWithAgent(tx, id);
+    const { approval, host: hostBeforeLocks } = await findApprovalWithAgent(tx, id);
     if (approval.mailbox === null) throw gone();
     const owner = await findAccountByMailbox(tx, approval.mailbox);
     if (owner !== undefined) await lockAccount(tx, owner.id);
-    await lockHost(tx, seen.id);
+    await lockHost(tx, hostBeforeLocks.id);
     const { agent, host, asked } = await findApprovalWithAgent(tx, id);
     const sender = { id: host.id, name: agent.name, origin: approval.origin };
     await suppressMail(work, approval.mailbox, sender, input);
@@ -142,7 +150,7 @@ export async function refuseByMail(
   });
 }
 
-async function decide(
+async function decideRequest(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
@@ -151,14 +159,14 @@ async function decide(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    const before = await findApprovalWithAgent(tx, id);
+    const beforeLocks = await findApprovalWithAgent(tx, id);
     if (!(await lockAccount(tx, session.accountId))) throw gone();
-    await lockHost(tx, before.host.id);
+    await lockHost(tx, beforeLocks.host.id);
     if ((await updateApprovalDecided(tx, id, now)) !== 1) throw over();
     const found = await findApprovalWithAgent(tx, id);
     assertItsHuman(found.approval, found.host, session);
-    const life = lifecycleOf(deps, found.agent).state;
-    if (isHostOver(deps, found.host) || (life !== 'pending' && life !== 'active')) throw over();
+    const { state } = lifecycleOf(deps, found.agent);
+    if (isHostOver(deps, found.host) || (state !== 'pending' && state !== 'active')) throw over();
     await change(work, found);
   });
 }

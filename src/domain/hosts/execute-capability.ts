@@ -21,11 +21,12 @@ import { protocolError } from './protocol-errors.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';
 
 /**
- * Uses a capability, for an agent that signed for it (Agent Auth Protocol 1.0-draft, section 5.11). Input and constraints are checked before
- * anything happens.
+ * Executes a capability for the agent that signed the request (Agent Auth Protocol 1.0-draft, section 5.11). The grant,
+ * its constraints and the arguments are checked before the capability takes effect.
  *
- * @returns what goes back as `data`
- * @throws Failure `protocolRefused`, `badRequest`, `limited`
+ * @param args the `arguments` of the request
+ * @returns the `data` of the answer
+ * @throws Failure `protocolRefused`, `badRequest`, `invalidScope`, `invalidTarget`, `limited`
  */
 export async function executeCapability(
   deps: Deps,
@@ -44,9 +45,9 @@ export async function executeCapability(
   let data: unknown;
   try {
     await checkAllowed(deps, signer, capability, args);
-    data = await run(deps, origin, signer, capability, args);
+    data = await runCapability(deps, origin, signer, capability, args);
   } catch (error) {
-    // What was tried in vain tells as much. What was put off, by a limit or an outage, was neither done nor refused.
+    // A refused attempt is audited too. A limit or an outage only delays the request: it is neither executed nor refused.
     if (error instanceof Failure && REFUSALS.has(error.kind)) {
       const code = error.details.protocol?.code ?? error.kind;
       await audit({ kind: 'capability.refused', details: { capability: name, code } });
@@ -78,7 +79,7 @@ async function checkAllowed(
   }
 }
 
-function run(
+function runCapability(
   deps: Deps,
   origin: RequestOrigin,
   signer: SigningAgent,
@@ -89,9 +90,9 @@ function run(
     case 'whoami':
       return whoami(deps, signer);
     case 'token':
-      return token(deps, origin, signer, capability.run.scope, readTokenArguments(args));
+      return issueCapabilityToken(deps, origin, signer, capability.run.scope, readTokenArguments(args));
     case 'forwarded':
-      return forward(deps, origin, signer, capability, args);
+      return forwardCall(deps, origin, signer, capability, args);
   }
 }
 
@@ -115,14 +116,14 @@ interface TokenArguments {
 function readTokenArguments(args: Record<string, unknown>): TokenArguments {
   const { resource, seconds = TOKEN_SECONDS.fallback, ...others } = args;
   const { min, max } = TOKEN_SECONDS;
-  const isFine =
+  const isValid =
     (resource === undefined || typeof resource === 'string') &&
     typeof seconds === 'number' &&
     Number.isInteger(seconds) &&
     seconds >= min &&
     seconds <= max &&
     Object.keys(others).length === 0;
-  if (!isFine) {
+  if (!isValid) {
     throw new Failure(
       'badRequest',
       `The arguments are {"resource": url, "seconds": ${min} to ${max}}, both optional.`,
@@ -134,45 +135,49 @@ function readTokenArguments(args: Record<string, unknown>): TokenArguments {
   return { resource, seconds };
 }
 
-/** A short bearer for one scope and one resource; it introspects and is revoked like any other. */
-async function token(
+/**
+ * Issues a short-lived access token for one scope and one audience. It is introspected and revoked like every other
+ * token.
+ */
+async function issueCapabilityToken(
   deps: Deps,
   origin: RequestOrigin,
-  signing: SigningAgent,
+  signer: SigningAgent,
   scope: string,
   { resource, seconds }: TokenArguments,
 ): Promise<object> {
-  const target = await resolveAudience(deps, resource);
-  if (target.scopes !== undefined && !target.scopes.includes(scope)) {
+  const audience = await resolveAudience(deps, resource);
+  if (audience.scopes !== undefined && !audience.scopes.includes(scope)) {
     throw new Failure('invalidScope', 'The resource does not know this scope.');
   }
-  const token = await issue(deps, origin, ownerOf(signing), { scope, audience: target, seconds });
+  const token = await issueToken(deps, origin, holderOf(signer), { scope, audience, seconds });
   const expires_in = Math.round((token.expiresAt - token.issuedAt) / 1000);
-  return { access_token: token.value, token_type: 'Bearer', expires_in, scope, resource: target.url };
+  return { access_token: token.value, token_type: 'Bearer', expires_in, scope, resource: audience.url };
 }
 
-const ownerOf = ({ agent, host }: SigningAgent) => ({
+const holderOf = ({ agent, host }: SigningAgent) => ({
   agentId: agent.id,
   accountId: accountOfHost(host),
 });
 
-function issue(
+function issueToken(
   deps: Deps,
   origin: RequestOrigin,
-  whose: { agentId: string; accountId: string },
-  what: { scope: string; audience: Pick<Audience, 'url' | 'tokens'>; seconds: number },
+  holder: { agentId: string; accountId: string },
+  terms: { scope: string; audience: Pick<Audience, 'url' | 'tokens'>; seconds: number },
 ): Promise<IssuedToken> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    // Revoked in this very moment: nothing must be left behind.
-    if (!(await lockAgent(tx, whose.agentId))) throw protocolError('agent_revoked', 'The agent was revoked.');
-    const { scope: left } = (await findAgent(tx, whose.agentId))!;
-    if (restrictTo([what.scope], left).length === 0) throw notGranted();
-    const expiresAt = tokenEnd(deps, what.audience, now, now + what.seconds * 1000);
-    const { audience } = what;
+    // The agent may have been revoked since its request was verified: no token may outlive it.
+    if (!(await lockAgent(tx, holder.agentId)))
+      throw protocolError('agent_revoked', 'The agent was revoked.');
+    const { scope: ownerBound } = (await findAgent(tx, holder.agentId))!;
+    if (restrictTo([terms.scope], ownerBound).length === 0) throw notGranted();
+    const expiresAt = tokenEnd(deps, terms.audience, now, now + terms.seconds * 1000);
+    const { audience } = terms;
     return issueAccessToken(work, {
-      ...whose,
-      scopes: [what.scope],
+      ...holder,
+      scopes: [terms.scope],
       audience,
       issuedAt: now,
       expiresAt,
@@ -187,14 +192,14 @@ function notGranted(): Failure {
   );
 }
 
-/** How long the operator's API has to answer, and the token that goes with the call lives. */
+/** The lifetime of the token that accompanies a forwarded call. */
 const FORWARD_SECONDS = 60;
 
-/** Hands a call on to the operator's API, with a token that is for it alone. */
-async function forward(
+/** Forwards a call to the operator's API, with a token whose audience is that API. */
+async function forwardCall(
   deps: Deps,
   origin: RequestOrigin,
-  signing: SigningAgent,
+  signer: SigningAgent,
   capability: Capability,
   args: Record<string, unknown>,
 ): Promise<unknown> {
@@ -212,14 +217,14 @@ async function forward(
   }
   const url = configured.forwardTo!;
   const audience = await nearestAudience(deps, url);
-  const what = { scope: configured.scope, audience, seconds: FORWARD_SECONDS };
-  const { value } = await issue(deps, origin, ownerOf(signing), what);
-  const answered = await deps.callApi(url, value, { capability: capability.name, arguments: args });
-  if (answered.kind === 'answered') return answered.data;
+  const terms = { scope: configured.scope, audience, seconds: FORWARD_SECONDS };
+  const { value } = await issueToken(deps, origin, holderOf(signer), terms);
+  const answer = await deps.callApi(url, value, { capability: capability.name, arguments: args });
+  if (answer.kind === 'answered') return answer.data;
   throw protocolError(
     'execution_failed',
     'The API behind this capability did not answer as it should. Try again later.',
     {},
-    answered.cause,
+    answer.cause,
   );
 }

@@ -10,27 +10,31 @@ import { type AskedApproval, openApprovalOf } from './connection-requests.ts';
 import { protocolError } from './protocol-errors.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
 
-/** An agent under a host, as its host and its human are told of it. */
+/** Agents under hosts, as their host and their owner see them. */
 
-/** An agent as its host is told of it. */
+/** An agent as its host sees it. */
 export interface HostedAgent {
   agent: HostedAgentRow;
   host: Pick<HostRow, 'id' | 'ownerId'>;
   life: AgentLifecycle;
   grants: GrantRow[];
-  /** What its human refused before, by name. */
+  /** The names of the capabilities that its human refused before. */
   refused: ReadonlySet<string>;
-  /** The question to its human that is open. */
+  /** Its open connection request. */
   approval: AskedApproval | undefined;
 }
 
-/** One of the host's agents. @throws Failure `protocolRefused`: `agent_not_found`, `unauthorized` */
+/** Shows an agent to its host. @throws Failure `protocolRefused`: `agent_not_found`, `unauthorized` */
 export async function showOwnHostedAgent(deps: Deps, host: HostRow, id: string): Promise<HostedAgent> {
   await findOwn(deps.db, host, id);
   return showHostedAgent(deps, id);
 }
 
-/** An agent as it stands. */
+/**
+ * Shows an agent. A grant whose scope the owner has removed since is shown as denied.
+ *
+ * @param id of an agent that exists
+ */
 export async function showHostedAgent(deps: Deps, id: string): Promise<HostedAgent> {
   return deps.db.tx(async (tx) => {
     const agent = (await findHostedAgent(tx, id))!;
@@ -41,11 +45,16 @@ export async function showHostedAgent(deps: Deps, id: string): Promise<HostedAge
         : { ...grant, grantedAt: null, deniedAt: grant.grantedAt, reason: REFUSED.tookBack },
     );
     const approval = await openApprovalOf(deps, tx, id);
-    const before = await refusedTo(tx, host, id);
-    return { agent, host, life: lifecycleOf(deps, agent), grants, refused: before, approval };
+    const refused = await refusedTo(tx, host, id);
+    return { agent, host, life: lifecycleOf(deps, agent), grants, refused, approval };
   });
 }
 
+/**
+ * Finds an agent of a host.
+ *
+ * @throws Failure `protocolRefused`: `agent_not_found`, `unauthorized` if another host has it
+ */
 export async function findOwn(db: Pick<Tx, 'get'>, host: HostRow, id: string): Promise<HostedAgentRow> {
   const agent = await findHostedAgent(db, id);
   if (agent === undefined) throw protocolError('agent_not_found', 'There is no such agent.');
@@ -53,18 +62,18 @@ export async function findOwn(db: Pick<Tx, 'get'>, host: HostRow, id: string): P
   return agent;
 }
 
-/** What shows an agent that runs under a host. */
+/** What an owner's pages show of an agent under a host. */
 export interface HostedStanding {
   name: string;
-  /** Of what it was granted, as far as its owner left it. */
+  /** The scopes of its active grants, less those that its owner removed. */
   scopes: string[];
-  /** Epoch ms. */
+  /** When it last signed a request, epoch ms. */
   seenAt: number | null;
-  /** When it came to its end, if it has; epoch ms. */
+  /** When its absolute lifetime elapsed, epoch ms; undefined: it has not. */
   overAt: number | undefined;
 }
 
-/** How those of a page of agents stand that run under hosts, by id. */
+/** Describes those agents of a page that run under hosts. @returns a map by agent id */
 export async function hostedStandings(
   deps: Pick<Deps, 'db' | 'config' | 'clock'>,
   ids: readonly string[],
@@ -75,14 +84,14 @@ export async function hostedStandings(
   const known = capabilitiesOf(deps.config);
   return new Map(
     agents.map(({ id, name, agentScope, seenAt, createdAt }) => {
-      const end = endOfLife(deps, createdAt);
-      const left = agentScope ? parseScope(agentScope) : undefined;
-      const granted = (grants.get(id) ?? [])
+      const endsAt = endOfLife(deps, createdAt);
+      const ownerBound = agentScope ? parseScope(agentScope) : undefined;
+      const grantedScopes = (grants.get(id) ?? [])
         .filter(({ grantedAt }) => grantedAt !== null)
         .map(({ capability }) => known.get(capability)?.scope)
         .filter((scope) => scope !== undefined);
-      const scopes = [...new Set(granted)].filter((scope) => left === undefined || left.includes(scope));
-      return [id, { name, scopes, seenAt, overAt: end <= deps.clock() ? end : undefined }];
+      const scopes = [...new Set(grantedScopes)].filter((scope) => ownerBound?.includes(scope) ?? true);
+      return [id, { name, scopes, seenAt, overAt: endsAt <= deps.clock() ? endsAt : undefined }];
     }),
   );
 }

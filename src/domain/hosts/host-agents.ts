@@ -25,12 +25,17 @@ import { accountOfHost, readKey, withHost } from './hosts.ts';
 import { protocolError } from './protocol-errors.ts';
 import { REFUSED, refusedTo } from './refused-capabilities.ts';
 import type { SigningHost } from './signed-requests.ts';
-/** Agents under hosts (Agent Auth Protocol 1.0-draft, section 5). A host brings them, asks about them and ends them; they sign for themselves. */
 
 /**
- * Registers an agent under the host that signed the request. One that works for itself is active at once with what anybody may; one
- * that works for a human waits for them, unless the host is theirs and it asks for no more than that. The same agent key again, while
- * it waits, is the same agent.
+ * Agents under hosts (Agent Auth Protocol 1.0-draft, section 5). A host registers, queries and ends its agents; an
+ * agent signs its own requests.
+ */
+
+/**
+ * Registers an agent under the host that signed the request. An autonomous agent is active at once, with public
+ * capabilities only. A delegated agent is pending until its human approves it. It is active at once if the host has an
+ * owner and it requests only public capabilities that the owner has not refused. A pending agent that is registered
+ * again with its key stays the same agent.
  *
  * @throws Failure `protocolRefused`, `limited`
  */
@@ -38,7 +43,11 @@ export async function registerHostedAgent(
   deps: Deps,
   origin: RequestOrigin,
   signer: SigningHost,
-  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & ConnectionRequest,
+  registration: {
+    name: string;
+    mode: AgentMode;
+    capabilities: AskedCapability[] | undefined;
+  } & ConnectionRequest,
 ): Promise<HostedAgent> {
   const key = readKey(signer.agentKey);
   const id = await withHost(deps, origin, signer, async (work, host) => {
@@ -52,77 +61,84 @@ export async function registerHostedAgent(
         );
       }
       if ((await openApprovalOf(deps, tx, known.id)) === undefined)
-        await createConnectionRequest(work, known, ask);
+        await createConnectionRequest(work, known, registration);
       return known.id;
     }
-    if (ask.mode === 'autonomous' && host.ownerId !== null) {
+    if (registration.mode === 'autonomous' && host.ownerId !== null) {
       throw protocolError('unsupported_mode', 'This host works for a human: register a delegated agent.');
     }
     await consumeLimits(work, [{ name: 'agentsPerHost', key: host.id }]);
-    return addAgent(work, host, key, ask);
+    return addAgent(work, host, key, registration);
   });
   return showHostedAgent(deps, id);
 }
 
-/** Why an agent that works for itself is denied something. */
+/** Why a capability is denied to an agent of a host without an owner. */
 export const NEEDS_HUMAN = 'It needs a human: connect in delegated mode.';
 
 async function addAgent(
   work: Work,
   host: HostRow,
   key: { thumbprint: string; jwk: string },
-  ask: { name: string; mode: AgentMode; capabilities: AskedCapability[] | undefined } & ConnectionRequest,
+  registration: {
+    name: string;
+    mode: AgentMode;
+    capabilities: AskedCapability[] | undefined;
+  } & ConnectionRequest,
 ): Promise<string> {
   const { tx, now, deps } = work;
   const id = newId('agt', now, deps.random);
-  const free = new Set(defaultCapabilities(deps.config));
-  const asked = ask.capabilities ?? [...free].map((name) => ({ name, constraints: undefined }));
-  const before = await refusedTo(tx, host);
-  const isFree = asked.every(({ name }) => free.has(name) && !before.has(name));
-  const needsHuman = ask.mode === 'delegated' && (host.ownerId === null || !isFree);
+  const publicNames = new Set(defaultCapabilities(deps.config));
+  const requested =
+    registration.capabilities ?? [...publicNames].map((name) => ({ name, constraints: undefined }));
+  const refused = await refusedTo(tx, host);
+  const isPublicOnly = requested.every(({ name }) => publicNames.has(name) && !refused.has(name));
+  const needsHuman = registration.mode === 'delegated' && (host.ownerId === null || !isPublicOnly);
   await insertHostedAgent(tx, {
     id,
     hostId: host.id,
-    mode: ask.mode,
-    name: ask.name,
+    mode: registration.mode,
+    name: registration.name,
     thumbprint: key.thumbprint,
     publicJwk: key.jwk,
     activatedAt: needsHuman ? null : now,
     now,
   });
-  for (const { name, constraints } of asked) {
+  for (const { name, constraints } of requested) {
     const text = constraints === undefined ? null : JSON.stringify(constraints);
     await upsertGrant(tx, { agentId: id, capability: name, constraints: text }, now);
   }
   if (needsHuman) {
-    await createConnectionRequest(work, { id }, ask);
+    await createConnectionRequest(work, { id }, registration);
     return id;
   }
   await insertAgent(tx, {
     id,
     accountId: accountOfHost(host),
     registrationId: host.registrationId,
-    name: ask.name,
+    name: registration.name,
     now,
     ...(host.ownerId !== null && { ownedAt: now }),
   });
-  for (const { name } of asked) {
-    if (free.has(name)) await updateGrantAllowed(tx, id, name, null, now);
+  for (const { name } of requested) {
+    if (publicNames.has(name)) await updateGrantAllowed(tx, id, name, null, now);
     else await updateGrantDenied(tx, id, name, NEEDS_HUMAN, now);
   }
   await record(work, {
     kind: 'agent.connected',
     accountId: accountOfHost(host),
     agentId: id,
-    details: { host: host.id, mode: ask.mode },
+    details: { host: host.id, mode: registration.mode },
   });
   return id;
 }
 
 /**
- * Begins an agent anew that has expired: with what anybody may and its human has not refused (Agent Auth Protocol 1.0-draft, section 5.6).
+ * Reactivates an expired agent with the public capabilities that its human has not refused (Agent Auth Protocol
+ * 1.0-draft, section 5.6). An active agent stays as it is.
  *
- * @throws Failure `protocolRefused` */
+ * @throws Failure `protocolRefused`
+ */
 export async function reactivateHostedAgent(
   deps: Deps,
   origin: RequestOrigin,
@@ -143,11 +159,11 @@ export async function reactivateHostedAgent(
     }
     if (state !== 'expired') throw protocolError(`agent_${state}`, `The agent is ${state}, not expired.`);
     await deleteGrants(tx, id);
-    await updateApprovalsOfAgentDecided(tx, id, now); // nothing is left of what was asked
-    const before = await refusedTo(tx, host, id);
+    await updateApprovalsOfAgentDecided(tx, id, now); // the requested grants are deleted
+    const refused = await refusedTo(tx, host, id);
     for (const name of defaultCapabilities(deps.config)) {
       await upsertGrant(tx, { agentId: id, capability: name, constraints: null }, now);
-      if (before.has(name)) await updateGrantDenied(tx, id, name, REFUSED.before, now);
+      if (refused.has(name)) await updateGrantDenied(tx, id, name, REFUSED.before, now);
       else await updateGrantAllowed(tx, id, name, null, now);
     }
     await updateHostedAgentActivated(tx, id, now);
@@ -160,7 +176,7 @@ export async function reactivateHostedAgent(
   return showHostedAgent(deps, id);
 }
 
-/** Ends one of the host's agents. One that has ended stays as it is. @throws Failure `protocolRefused` */
+/** Revokes an agent of a host. An agent that has ended stays as it is. @throws Failure `protocolRefused` */
 export async function revokeHostedAgent(
   deps: Deps,
   origin: RequestOrigin,
@@ -177,7 +193,12 @@ export async function revokeHostedAgent(
   });
 }
 
-/** Gives an agent another key; the old one is refused from now on. @throws Failure `protocolRefused` */
+/**
+ * Replaces the key of an agent. The old key is refused from now on.
+ *
+ * @param value the new public key, an Ed25519 JWK
+ * @throws Failure `protocolRefused`
+ */
 export async function rotateAgentKey(
   deps: Deps,
   origin: RequestOrigin,

@@ -40,7 +40,7 @@ import { invalidJwt, protocolError } from './protocol-errors.ts';
 /** A host as its owner sees it. */
 export interface OwnedHost {
   id: string;
-  /** As it calls itself: unverified. */
+  /** The name that the host sent: unverified. */
   name: string | undefined;
   /** Epoch ms, all three. */
   createdAt: number;
@@ -48,7 +48,7 @@ export interface OwnedHost {
   revokedAt: number | undefined;
 }
 
-/** Who signs as a host: its key, and the host of that as it was found. */
+/** The signer of a host token: its key, and the row of its host as it was read before the transaction. */
 interface HostSigner {
   host: HostRow | undefined;
   key: PublicKey;
@@ -56,10 +56,11 @@ interface HostSigner {
 }
 
 /**
- * Runs a transaction with the host of a key, which until it ends nobody else links or revokes. One that is not known yet is added, as
- * a registration that ends like all others unless a human owns it.
+ * Runs a transaction with the locked host of a key. A host that is not known yet is created, with a registration that
+ * expires unless a human owns the host in time.
  *
- * @throws Failure `limited`; `protocolRefused` for one that was revoked meanwhile
+ * @returns what `act` returns
+ * @throws Failure `limited`; `protocolRefused` if the host was revoked or changed its key meanwhile
  */
 export async function withHost<Result>(
   deps: Deps,
@@ -68,29 +69,29 @@ export async function withHost<Result>(
   act: (work: Work, host: HostRow) => Promise<Result>,
 ): Promise<Result> {
   const counters = signer.host === undefined ? registrationLimits(origin.address) : [];
-  for (let isAgain = false; ; isAgain = true) {
-    let isMeanwhile = false;
+  for (let isRetry = false; ; isRetry = true) {
+    let wasCreatedMeanwhile = false;
     try {
       return await useCase(deps, origin, { sharedLimits: counters }, async (work) => {
         const host = await lockOrCreateHost(work, signer);
-        isMeanwhile = host === undefined;
+        wasCreatedMeanwhile = host === undefined;
         if (host === undefined) throw invalidJwt('registered meanwhile');
         return act(work, host);
       });
     } catch (error) {
-      // Of two that bring one new key at once, the second finds the host of the first.
-      if (!isMeanwhile || isAgain) throw error;
+      // If two requests register one new key at once, the second finds the host of the first when it runs again.
+      if (!wasCreatedMeanwhile || isRetry) throw error;
     }
   }
 }
 
-/** @returns undefined where somebody else added it in this moment */
+/** @returns undefined if another request has just created the host */
 async function lockOrCreateHost(work: Work, signer: HostSigner): Promise<HostRow | undefined> {
   const { tx, deps } = work;
   const known = signer.host ?? (await findHostByThumbprint(tx, signer.key.thumbprint));
   if (known === undefined) {
     await work.consumeSharedLimits();
-    return addHost(work, signer.key, signer.name);
+    return createHost(work, signer.key, signer.name);
   }
   const host = await lockHost(tx, known.id);
   const isSame = host !== undefined && host.thumbprint === signer.key.thumbprint;
@@ -98,7 +99,11 @@ async function lockOrCreateHost(work: Work, signer: HostSigner): Promise<HostRow
   return host;
 }
 
-async function addHost(work: Work, key: PublicKey, name: string | undefined): Promise<HostRow | undefined> {
+async function createHost(
+  work: Work,
+  key: PublicKey,
+  name: string | undefined,
+): Promise<HostRow | undefined> {
   const { tx, now, deps } = work;
   const id = newId('hst', now, deps.random);
   const registrationId = newId('reg', now, deps.random);
@@ -132,10 +137,11 @@ async function addHost(work: Work, key: PublicKey, name: string | undefined): Pr
 }
 
 /**
- * Links a host to the human who let one of its agents in, in the caller's transaction. What its agents did alone becomes theirs, and
- * those agents end: work goes on with the one that was let in (Agent Auth Protocol 1.0-draft, section 2.10).
+ * Links a host to the human who approved one of its agents, in the caller's transaction. The host's account is merged
+ * into the human's, and its autonomous agents end as claimed: the approved agent takes their place (Agent Auth Protocol
+ * 1.0-draft, section 2.10).
  *
- * @returns whether it is this human's now
+ * @returns whether this human owns the host now
  */
 export async function linkHost(work: Work, host: HostRow, ownerId: string): Promise<boolean> {
   const { tx, now, deps } = work;
@@ -159,16 +165,16 @@ export async function linkHost(work: Work, host: HostRow, ownerId: string): Prom
   return true;
 }
 
-/** Ends a host and all of its agents. @returns how many agents ended */
+/** Revokes a host and all of its agents. @returns how many agents it ended; 0 for an unknown host */
 export async function revokeHost(deps: Deps, origin: RequestOrigin, id: string): Promise<number> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
-    const host = await holdOwnedHost(tx, id);
+    const host = await lockOwnerAndHost(tx, id);
     return host === undefined ? 0 : endHost(work, host);
   });
 }
 
-/** Ends a host of a human. @throws Failure `notFound`, also for somebody else's */
+/** Revokes a host for its owner. @throws Failure `notFound`, also for a host of another owner */
 export async function revokeOwnedHost(
   deps: Deps,
   origin: RequestOrigin,
@@ -177,20 +183,23 @@ export async function revokeOwnedHost(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
-    const host = await holdOwnedHost(tx, id);
+    const host = await lockOwnerAndHost(tx, id);
     if (host?.ownerId !== ownerId) throw new Failure('notFound', 'There is no such host among yours.');
     await endHost(work, host);
   });
 }
 
-/** A host behind the account of its owner, which is held first: see the order of locks in docs/adr/0003-two-engines-one-sql.md. */
-async function holdOwnedHost(tx: Tx, id: string): Promise<HostRow | undefined> {
+/**
+ * Locks the account of a host's owner and then the host: see the order of locks in
+ * docs/adr/0003-two-engines-one-sql.md.
+ */
+async function lockOwnerAndHost(tx: Tx, id: string): Promise<HostRow | undefined> {
   const ownerId = (await findHost(tx, id))?.ownerId;
   if (ownerId) await lockAccount(tx, ownerId);
   return lockHost(tx, id);
 }
 
-/** The same in the caller's transaction. */
+/** Revokes a host and all of its agents in the caller's transaction. @returns how many agents it ended */
 export async function endHost(work: Work, host: HostRow): Promise<number> {
   const { tx, now } = work;
   if ((await updateHostRevoked(tx, host.id, now)) !== 1) return 0;
@@ -207,7 +216,12 @@ export async function endHost(work: Work, host: HostRow): Promise<number> {
   return ended;
 }
 
-/** Gives a host another key, at its own request; the old one is refused from now on. @throws Failure `protocolRefused` */
+/**
+ * Replaces the key of a host, at the host's own request. The old key is refused from now on.
+ *
+ * @param value the new public key, an Ed25519 JWK
+ * @throws Failure `protocolRefused`
+ */
 export async function rotateHostKey(
   deps: Deps,
   origin: RequestOrigin,
@@ -217,10 +231,11 @@ export async function rotateHostKey(
   const key = readKey(value);
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    const held = await lockHost(tx, host.id);
-    const isStill = held !== undefined && held.revokedAt === null && held.thumbprint === host.thumbprint;
-    const next = { thumbprint: key.thumbprint, publicJwk: key.jwk };
-    if (!isStill || !(await updateHostKey(tx, held, next, now))) {
+    const locked = await lockHost(tx, host.id);
+    const isUnchanged =
+      locked !== undefined && locked.revokedAt === null && locked.thumbprint === host.thumbprint;
+    const newKey = { thumbprint: key.thumbprint, publicJwk: key.jwk };
+    if (!isUnchanged || !(await updateHostKey(tx, locked, newKey, now))) {
       throw protocolError('invalid_public_key', 'Rotate to a key that no host has or had.');
     }
     await record(work, {
@@ -231,7 +246,7 @@ export async function rotateHostKey(
   });
 }
 
-/** The hosts of a human, newest first, also those that were revoked. */
+/** Lists the hosts of a human, those linked last first, including revoked ones. */
 export async function listOwnedHosts(
   deps: Deps,
   ownerId: string,
@@ -251,7 +266,11 @@ export async function listOwnedHosts(
   return { items: hosts, next };
 }
 
-/** A key that a host or an agent is to have. @throws Failure `protocolRefused` */
+/**
+ * Reads the public key of a host or an agent from a JWK.
+ *
+ * @throws Failure `protocolRefused`: `unsupported_algorithm`, `invalid_public_key`
+ */
 export function readKey(value: unknown): PublicKey {
   const key = readPublicKey(value);
   if (key === 'otherKind') {
@@ -269,7 +288,9 @@ export function readKey(value: unknown): PublicKey {
   return key;
 }
 
-/** The account that agents under a host work in: its owner's, or its own as long as nobody owns it. */
+/**
+ * Returns the account in which the agents of a host work: its owner's, or the host's own while nobody owns the host.
+ */
 export function accountOfHost({ ownerId, accountId }: Pick<HostRow, 'ownerId' | 'accountId'>): string {
   return ownerId ?? accountId;
 }

@@ -1,6 +1,11 @@
 import { Failure, type ProtocolCode } from '../../errors.ts';
 
-/** A refusal that the Agent Auth Protocol has a name for. @param members what stands beside it in the answer */
+/**
+ * Creates a failure with an error code of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, section 5.13).
+ *
+ * @param members further members of the answer
+ * @param cause for the log only
+ */
 export function protocolError(
   code: ProtocolCode,
   message: string,
@@ -11,7 +16,10 @@ export function protocolError(
   return new Failure('protocolRefused', message, { protocol }, cause);
 }
 
-/** Everything that is wrong with a token of a host or an agent is one and the same to whoever sends it. */
+/**
+ * Creates the failure for a token of a host or an agent. The answer is the same whatever is wrong; the cause is for the
+ * log only.
+ */
 export function invalidJwt(cause?: unknown): Failure {
   return protocolError(
     'invalid_jwt',

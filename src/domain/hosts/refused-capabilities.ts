@@ -8,11 +8,12 @@ import type { Work } from '../../work.ts';
 import { capabilitiesOf } from './capabilities.ts';
 
 /**
- * What the human of a host refused its agents. It is not granted by default any more, neither to the agent that was refused
- * nor to another one of the host: asking again is a new question to the human, who is told that it is asked again.
+ * Capabilities that the owner of a host refused to its agents. A refused capability is not granted by default any more,
+ * neither to that agent nor to another agent of the host. Requesting it creates a connection request, which says that
+ * it was refused before.
  */
 
-/** Why a capability is denied that a human refused. */
+/** The reasons that an agent and its host read for a refused capability. */
 export const REFUSED = {
   notAllowed: 'Your human did not allow it.',
   saidNo: 'Your human said no.',
@@ -21,7 +22,11 @@ export const REFUSED = {
   askedAgain: 'Your human refused it before, and is asked again.',
 } as const;
 
-/** Denies an agent what it asked for or has, and remembers it, in the caller's transaction. */
+/**
+ * Denies a capability to an agent, and records the refusal, in the caller's transaction.
+ *
+ * @param reason one of REFUSED
+ */
 export async function refuseCapability(
   work: Work,
   agent: Pick<HostedAgentRow, 'id' | 'hostId'>,
@@ -34,10 +39,10 @@ export async function refuseCapability(
 }
 
 /**
- * The names of what the human of a host refused, to an agent or to all agents of the host. Nobody but its owner refuses a host
- * anything.
+ * Lists the names of the capabilities that the owner of a host refused to an agent, or to all agents of the host. While
+ * a host has no owner, there are none.
  *
- * @param agentId undefined: for an agent that is new
+ * @param agentId undefined: an agent that is not registered yet
  */
 export async function refusedTo(
   db: Pick<Tx, 'all'>,
@@ -47,17 +52,29 @@ export async function refusedTo(
   return host.ownerId === null ? new Set() : listRefusedCapabilities(db, host.id, agentId);
 }
 
-/** Remembers what an agent lost by being left only some scopes. Of agents without a host nothing is remembered: they ask for none. */
-export async function refuseNarrowed(work: Work, agentId: string, left: readonly string[]): Promise<void> {
+/**
+ * Refuses the capabilities whose scopes an agent lost when its owner narrowed it, in the caller's transaction. It
+ * ignores agents that run under no host: they have no capabilities.
+ *
+ * @param remaining the scopes that the agent keeps
+ */
+export async function refuseNarrowed(
+  work: Work,
+  agentId: string,
+  remaining: readonly string[],
+): Promise<void> {
   const { deps } = work;
   const known = capabilitiesOf(deps.config);
   await refuseGranted(work, agentId, (capability) => {
     const scope = known.get(capability)?.scope;
-    return scope !== undefined && !isSubset([scope], left);
+    return scope !== undefined && !isSubset([scope], remaining);
   });
 }
 
-/** Remembers all that an agent had when its human revoked it, so that the next one of its host asks first. */
+/**
+ * Refuses all capabilities that an agent had when its owner revoked it, in the caller's transaction. The next agent of
+ * its host then has to ask for them.
+ */
 export function refuseRevoked(work: Work, agentId: string): Promise<void> {
   return refuseGranted(work, agentId, () => true);
 }

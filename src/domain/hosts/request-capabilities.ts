@@ -13,55 +13,57 @@ import { REFUSED, refusedTo } from './refused-capabilities.ts';
 import { refuseInactive, type SigningAgent } from './signed-requests.ts';
 
 /**
- * Asks for more. What the agent has stays as it is meanwhile. What anybody may is granted at once, unless its human refused it
- * before; all else, and that, is a new question to the human. What its human took from it by narrowing it stays denied.
+ * Requests more capabilities for an agent; its present grants stay as they are (Agent Auth Protocol 1.0-draft, section
+ * 5.4). A public capability is granted at once, unless the human refused it before. All others need a new connection
+ * request. A capability whose scope the owner removed stays denied.
  *
- * @returns the agent, with the grants that it asked for
+ * @returns the agent, with the requested grants only
  * @throws Failure `protocolRefused`, `limited`
  */
 export async function requestCapabilities(
   deps: Deps,
   origin: RequestOrigin,
   signer: SigningAgent,
-  asked: AskedCapability[],
-  question: ConnectionRequest,
+  requested: AskedCapability[],
+  request: ConnectionRequest,
 ): Promise<HostedAgent> {
   const { agent } = signer;
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     const host = (await lockHost(tx, agent.hostId))!;
-    // What it is may have changed since it signed.
+    // The agent may have changed since its token was verified.
     const current = (await findHostedAgent(tx, agent.id))!;
     refuseInactive(deps, current, host);
     const held = await grantedTo(deps, current, tx);
-    const open = asked.filter(({ name }) => !held.has(name));
-    if (open.length === 0) throw protocolError('already_granted', 'The agent has all of this already.');
-    if (await askForEach(work, host, current, open)) {
-      await createConnectionRequest(work, agent, question);
+    const missing = requested.filter(({ name }) => !held.has(name));
+    if (missing.length === 0) throw protocolError('already_granted', 'The agent has all of this already.');
+    if (await requestEach(work, host, current, missing)) {
+      await createConnectionRequest(work, agent, request);
     }
   });
   const shown = await showHostedAgent(deps, agent.id);
-  const names = new Set(asked.map(({ name }) => name));
+  const names = new Set(requested.map(({ name }) => name));
   return { ...shown, grants: shown.grants.filter(({ capability }) => names.has(capability)) };
 }
 
-/** @returns whether there is something that a human must allow */
-async function askForEach(
+/** @returns whether a human must approve any of them */
+async function requestEach(
   work: Work,
   host: HostRow,
   agent: HostedAgentRow,
-  asked: AskedCapability[],
+  requested: AskedCapability[],
 ): Promise<boolean> {
   const { tx, now, deps } = work;
-  const free = new Set(defaultCapabilities(deps.config));
-  const before = await refusedTo(tx, host, agent.id);
+  const publicNames = new Set(defaultCapabilities(deps.config));
+  const refused = await refusedTo(tx, host, agent.id);
   let needsHuman = false;
-  for (const { name, constraints } of asked) {
+  for (const { name, constraints } of requested) {
     const text = constraints === undefined ? null : JSON.stringify(constraints);
     await upsertGrant(tx, { agentId: agent.id, capability: name, constraints: text }, now);
     if (!isAllowedByOwner(deps.config, agent, name))
       await updateGrantDenied(tx, agent.id, name, REFUSED.tookBack, now);
-    else if (free.has(name) && !before.has(name)) await updateGrantAllowed(tx, agent.id, name, null, now);
+    else if (publicNames.has(name) && !refused.has(name))
+      await updateGrantAllowed(tx, agent.id, name, null, now);
     else if (host.ownerId !== null) needsHuman = true;
     else await updateGrantDenied(tx, agent.id, name, NEEDS_HUMAN, now);
   }

@@ -9,22 +9,25 @@ import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
 import { invalidJwt, protocolError } from './protocol-errors.ts';
 
 /**
- * Requests of the Agent Auth Protocol: each carries a token that its host or agent signed for it alone (Agent Auth Protocol 1.0-draft, section 4).
- * The order of checks is that of section 4.5: what is said is compared before the signature, and the `jti` is taken last, so that a
- * forged token can use none up.
+ * Verification of the token that a host or an agent signs for a single request (Agent Auth Protocol 1.0-draft, section
+ * 4). The checks follow section 4.5: claims are compared first, then the signature and the times are verified. Unlike
+ * there, the state of host and agent is checked after them. The `jti` is consumed last, so that a forged token cannot
+ * consume it.
  */
 
 const TOKEN_LENGTH_MAX = 8192;
-const LIFE_SECONDS = 60;
+const LIFETIME_SECONDS = 60;
 const SKEW_SECONDS = 30;
 const JTI_LENGTH_MAX = 256;
 
-/** A host that signed a request; one that nobody knows yet has no row. */
+/** A host that signed a request. */
 export interface SigningHost {
+  /** Undefined: an unknown host. */
   host: HostRow | undefined;
   key: PublicKey;
-  /** The key of an agent that it brings along, to be registered. */
+  /** The public key of the agent to register, as the host sent it. */
   agentKey: unknown;
+  /** Unverified. */
   name: string | undefined;
 }
 
@@ -32,7 +35,7 @@ export interface SigningHost {
 export interface SigningAgent {
   agent: HostedAgentRow;
   host: HostRow;
-  /** The capabilities that this token is for; undefined: all that the agent has. */
+  /** The capabilities to which the token is restricted; undefined: all that the agent was granted. */
   capabilities: string[] | undefined;
   /** Seconds, both. */
   issuedAt: number;
@@ -40,81 +43,89 @@ export interface SigningAgent {
   jti: string;
 }
 
-/** What becomes of a host that is not known: it may register, it counts as no host, or it is refused. */
+/** How to treat an unknown host: let it register, handle the request as one without a host, or refuse it. */
 export type UnknownHost = 'allow' | 'ignore' | 'reject';
 
 /**
- * The host that signed a token for us. Tokens of unknown hosts that are ignored leave nothing behind: anybody makes them.
+ * Verifies a token that a host signed for this service, and consumes its `jti`. For an unknown host that is ignored no
+ * `jti` is stored, since anyone can make such tokens.
  *
- * @param meet may refuse an unknown host, before anything of it is remembered
- * @throws Failure `protocolRefused`: `invalid_jwt`, `host_revoked`
+ * @param assertUnknownAllowed throws to refuse an unknown host, before its `jti` is stored
+ * @throws Failure `protocolRefused`: `invalid_jwt`, `invalid_public_key`, `host_revoked`; what `assertUnknownAllowed`
+ * throws
  */
 export async function verifyHostToken(
   deps: Deps,
   token: string,
   unknownHost: UnknownHost,
-  meet: () => Promise<void> = async () => {},
+  assertUnknownAllowed: () => Promise<void> = async () => {},
 ): Promise<SigningHost> {
-  const { header, claims } = parse(token);
+  const { header, claims } = parseToken(token);
   if (header.typ !== 'host+jwt') throw invalidJwt('typ');
   if (claims.host_jwks_url !== undefined) throw protocolError('invalid_public_key', KEYS_INLINE);
   const { iss } = claims;
   if (typeof iss !== 'string' || claims.aud !== deps.config.publicUrl) throw invalidJwt('iss or aud');
   const host = await findHostByThumbprint(deps.db, iss);
-  // A known host need not show its key again; one that it shows is its own all the same, and public.
-  const shown = claims.host_public_key === undefined ? undefined : shownKey(claims.host_public_key, iss);
-  const key = host === undefined ? shown : { thumbprint: iss, jwk: host.publicJwk };
+  // A known host may leave its key out. A key that it sends must be its own public key.
+  const sentKey = claims.host_public_key === undefined ? undefined : readHostKey(claims.host_public_key, iss);
+  const key = host === undefined ? sentKey : { thumbprint: iss, jwk: host.publicJwk };
   if (key === undefined) throw invalidJwt('host_public_key');
   if (host === undefined && (unknownHost === 'reject' || (await isRetiredHostKey(deps.db, iss))))
     throw invalidJwt('unknown host');
   if (!isSignedWith(token, key.jwk)) throw invalidJwt('signature');
   const expiresAt = checkTimes(deps, claims);
-  if (host !== undefined && isHostOver(deps, host)) throw hostOver(host);
-  if (host === undefined) await meet();
+  if (host !== undefined && isHostOver(deps, host)) throw hostEnded(host);
+  if (host === undefined) await assertUnknownAllowed();
   if (host !== undefined || unknownHost !== 'ignore') {
-    await takeJti(deps, `host:${iss}`, claims, expiresAt);
+    await consumeJti(deps, `host:${iss}`, claims, expiresAt);
   }
   const name = typeof claims.host_name === 'string' ? claims.host_name : undefined;
-  // A key set in the place of a key, or beside it, is no key.
+  // A token that names a key set by URL counts as one without an agent key.
   const agentKey = claims.agent_jwks_url === undefined ? claims.agent_public_key : undefined;
   return { host, key, agentKey, name };
 }
 
-/** What an agent signed for one of these audiences. @throws Failure `protocolRefused` */
+/**
+ * Verifies a token that an agent signed for one of these audiences, and consumes its `jti`. The request counts as a use
+ * of the agent.
+ *
+ * @returns the agent, its host, and the claims of the token
+ * @throws Failure `protocolRefused`
+ */
 export async function verifyAgentToken(
   deps: Deps,
   token: string,
   audiences: readonly string[],
 ): Promise<SigningAgent & { audience: string }> {
-  const { header, claims } = parse(token);
+  const { header, claims } = parseToken(token);
   if (header.typ !== 'agent+jwt') throw invalidJwt('typ');
   const audience = audiences.find((each) => each === claims.aud);
   if (audience === undefined || typeof claims.sub !== 'string') throw invalidJwt('aud or sub');
   const agent = await findHostedAgent(deps.db, claims.sub);
   const host = agent && (await findHost(deps.db, agent.hostId));
   if (agent === undefined || host === undefined) throw invalidJwt('unknown agent');
-  // Published clients leave it out; where it is there, it is the host's key.
+  // Published clients leave `iss` out. If it is present, it must be the thumbprint of the host's key.
   if (claims.iss !== undefined && claims.iss !== host.thumbprint) throw invalidJwt('iss');
   if (!isSignedWith(token, agent.publicJwk)) throw invalidJwt('signature');
   const expiresAt = checkTimes(deps, claims);
-  const capabilities = namesOf(claims.capabilities);
+  const capabilities = readCapabilityNames(claims.capabilities);
   refuseInactive(deps, agent, host);
-  await takeJti(deps, `agent:${agent.id}`, claims, expiresAt, (tx, now) =>
+  await consumeJti(deps, `agent:${agent.id}`, claims, expiresAt, (tx, now) =>
     updateHostedAgentSeen(tx, agent.id, now),
   );
-  const issuedAt = claims.iat as number; // looked at with the other times
+  const issuedAt = claims.iat as number; // checkTimes() refuses anything else
   return { agent, host, capabilities, issuedAt, expiresAt, jti: claims.jti as string, audience };
 }
 
-/** @throws Failure `protocolRefused` with what has become of the agent or its host, unless both are active */
+/** Refuses an agent unless it and its host are active. @throws Failure `protocolRefused` with the code of the state */
 export function refuseInactive(
   deps: Pick<Deps, 'clock' | 'config'>,
   agent: HostedAgentRow,
   host: HostRow,
 ): void {
-  if (isHostOver(deps, host)) throw hostOver(host);
-  const life = lifecycleOf(deps, agent);
-  switch (life.state) {
+  if (isHostOver(deps, host)) throw hostEnded(host);
+  const lifecycle = lifecycleOf(deps, agent);
+  switch (lifecycle.state) {
     case 'active':
       return;
     case 'pending':
@@ -133,11 +144,14 @@ export function refuseInactive(
         'The agent has lived as long as one may. Register a new one.',
       );
     default:
-      throw protocolError(`agent_${life.state}`, `The agent was ${life.state}. Register a new one.`);
+      throw protocolError(
+        `agent_${lifecycle.state}`,
+        `The agent was ${lifecycle.state}. Register a new one.`,
+      );
   }
 }
 
-function parse(token: string) {
+function parseToken(token: string) {
   if (token.length > TOKEN_LENGTH_MAX) throw invalidJwt('length');
   try {
     const parsed = parseSignedToken(token);
@@ -150,27 +164,27 @@ function parse(token: string) {
 
 const KEYS_INLINE = 'Send keys in the token itself: key sets by URL are not taken here.';
 
-function shownKey(value: unknown, iss: string): PublicKey {
+function readHostKey(value: unknown, iss: string): PublicKey {
   const key = readPublicKey(value);
   if (typeof key === 'string' || key.thumbprint !== iss) throw invalidJwt('host_public_key');
   return key;
 }
 
-/** @returns until when the token could be sent again, seconds */
+/** @returns when the token expires, without the allowed clock skew; seconds */
 function checkTimes(deps: Pick<Deps, 'clock'>, { iat, exp, nbf }: Record<string, unknown>): number {
   const now = deps.clock() / 1000;
   if (!Number.isSafeInteger(iat) || !Number.isSafeInteger(exp)) throw invalidJwt('iat or exp');
-  const end = Math.min(exp as number, (iat as number) + LIFE_SECONDS);
+  const end = Math.min(exp as number, (iat as number) + LIFETIME_SECONDS);
   if ((iat as number) > now + SKEW_SECONDS || now >= end + SKEW_SECONDS) throw invalidJwt('times');
   if (nbf !== undefined && !(Number.isSafeInteger(nbf) && (nbf as number) <= now + SKEW_SECONDS))
     throw invalidJwt('nbf');
   return end;
 }
 
-/** Each token once, over all replicas. */
-async function takeJti(
+/** Consumes the `jti` of a token: it is valid once, over all replicas. @param also runs in the same transaction */
+async function consumeJti(
   deps: Deps,
-  whose: string,
+  signer: string,
   { jti, iat }: Record<string, unknown>,
   expiresAt: number,
   also: (tx: Tx, now: number) => Promise<unknown> = async () => {},
@@ -179,20 +193,20 @@ async function takeJti(
   const isFirst = await deps.db.tx(async (tx) => {
     const now = deps.clock();
     const times = { issuedAt: (iat as number) * 1000, endsAt: (expiresAt + 2 * SKEW_SECONDS) * 1000 };
-    if (!(await insertSpentToken(tx, whose, jti, times))) return false;
+    if (!(await insertSpentToken(tx, signer, jti, times))) return false;
     await also(tx, now);
     return true;
   });
   if (!isFirst) throw invalidJwt('jti');
 }
 
-function namesOf(value: unknown): string[] | undefined {
+function readCapabilityNames(value: unknown): string[] | undefined {
   if (value === undefined) return undefined;
   if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value;
   throw invalidJwt('capabilities');
 }
 
-function hostOver({ revokedAt }: HostRow): Error {
-  const what = revokedAt === null ? 'Nobody owned this host in time' : 'This host was revoked';
-  return protocolError('host_revoked', `${what}. Make a new host key.`);
+function hostEnded({ revokedAt }: HostRow): Error {
+  const reason = revokedAt === null ? 'Nobody owned this host in time' : 'This host was revoked';
+  return protocolError('host_revoked', `${reason}. Make a new host key.`);
 }

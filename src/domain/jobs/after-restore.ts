@@ -26,9 +26,9 @@ import { useCase } from '../limits/use-case.ts';
 import { deleteAccount } from '../owner/delete-account.ts';
 import { narrowAgent, undoMerge, unlinkAgent } from '../owner/manage-agents.ts';
 
-/** What a database that was just restored needs before it may serve: the time between the backup and now is not in it (S-109). */
+/** What a restored database needs before it serves requests: it lacks everything since the backup was made (S-109). */
 
-/** A line of `vouchsafe events`. */
+/** A line that `vouchsafe events` prints. */
 export interface EventLine {
   id: string;
   kind: EventKind;
@@ -38,14 +38,16 @@ export interface EventLine {
   details?: Record<string, unknown> | undefined;
 }
 
-/** @returns how many keys the backup knows as working, and the time of its newest audit line, epoch ms */
+/** Counts the working keys of a restored database, and finds the time of its newest audit line, epoch ms. */
 export function describeRestored(deps: Pick<Deps, 'db' | 'clock'>): Promise<RestoredState> {
   return findRestoredState(deps.db, deps.clock());
 }
 
 /**
- * Ends sessions, codes, approvals, refresh and access tokens, and counts every token that was issued so far as used. Agents, accounts
- * and keys stay.
+ * Ends sessions, codes, connection requests, refresh tokens and access tokens, and counts every signed token issued so
+ * far as used. Agents, accounts and keys stay.
+ *
+ * @param details of the audit line
  */
 export async function endWhatMayBeOver(
   deps: Deps,
@@ -60,14 +62,15 @@ export async function endWhatMayBeOver(
   });
 }
 
-/** Events of one look whether they are in the backup. */
-const LOOK = 500;
+/** How many events one query looks up in the backup. */
+const EVENTS_PER_LOOKUP = 500;
 
 /**
- * Ends again what was ended after the backup was made. Where it is not known how much was left, as of a host's former key, all ends.
+ * Repeats the revocations that happened after the backup was made. If an event does not say what stayed valid, as when
+ * a host changed its key, everything that it concerns is revoked.
  *
- * @param events of the audit of the database that was there, oldest first; those that the backup holds change nothing
- * @returns how many of them ended something
+ * @param events of the audit log of the replaced database, oldest first; those that the backup holds change nothing
+ * @returns how many events were repeated
  */
 export async function revokeAgain(
   deps: Deps,
@@ -75,52 +78,55 @@ export async function revokeAgain(
   events: readonly EventLine[],
 ): Promise<number> {
   let count = 0;
-  for (let at = 0; at < events.length; at += LOOK) {
-    const some = events.slice(at, at + LOOK);
-    const there = await findEventIds(
+  for (let at = 0; at < events.length; at += EVENTS_PER_LOOKUP) {
+    const batch = events.slice(at, at + EVENTS_PER_LOOKUP);
+    const idsInBackup = await findEventIds(
       deps.db,
-      some.map(({ id }) => id),
+      batch.map(({ id }) => id),
     );
-    for (const event of some) {
-      const end = ENDS[event.kind];
-      if (end === undefined || there.has(event.id)) continue;
-      await end(deps, origin, event);
+    for (const event of batch) {
+      const repeat = REPEAT_BY_KIND[event.kind];
+      if (repeat === undefined || idsInBackup.has(event.id)) continue;
+      await repeat(deps, origin, event);
       count += 1;
     }
   }
   return count;
 }
 
-type End = (deps: Deps, origin: RequestOrigin, event: EventLine) => Promise<unknown>;
+type Repeat = (deps: Deps, origin: RequestOrigin, event: EventLine) => Promise<unknown>;
 
-const ENDS: Partial<Record<EventKind, End>> = {
+const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
   'key.revoked': (deps, origin, { subject }) => revokeKeyById(deps, origin, subject ?? ''),
-  'key.retired': endOlderKeys,
+  'key.retired': revokeOtherKeys,
   'agent.revoked': (deps, origin, event) => revokeAgent(deps, origin, event.agent_id ?? ''),
   'agent.narrowed': (deps, origin, event) =>
-    orRevoke(deps, origin, event, (owner, agent) =>
+    changeOrRevokeAgent(deps, origin, event, (owner, agent) =>
       narrowAgent(deps, origin, owner, agent, String(event.details?.scope ?? '').split(' ')),
     ),
   'agent.released': (deps, origin, event) =>
-    orRevoke(deps, origin, event, (owner, agent) => unlinkAgent(deps, origin, owner, agent)),
+    changeOrRevokeAgent(deps, origin, event, (owner, agent) => unlinkAgent(deps, origin, owner, agent)),
   'agent.merge_undone': (deps, origin, event) =>
-    orRevoke(deps, origin, event, (owner, agent) => undoMerge(deps, origin, owner, agent)),
+    changeOrRevokeAgent(deps, origin, event, (owner, agent) => undoMerge(deps, origin, owner, agent)),
   'account.deleted': (deps, origin, event) => deleteAccount(deps, origin, event.account_id ?? ''),
   'host.revoked': (deps, origin, { subject }) => revokeHost(deps, origin, subject ?? ''),
   'host.rekeyed': (deps, origin, { subject }) => revokeHost(deps, origin, subject ?? ''),
-  'principal.revoked': (deps, origin, { subject }) => endPrincipal(deps, origin, subject ?? ''),
+  'principal.revoked': (deps, origin, { subject }) => revokePrincipal(deps, origin, subject ?? ''),
   'resource.removed': (deps, origin, { subject }) => removeResourceServer(deps, origin, subject ?? ''),
-  'resource.rotated': (deps, _, { subject }) => endResourceSecret(deps, subject ?? ''),
+  'resource.rotated': (deps, _, { subject }) => revokeResourceSecret(deps, subject ?? ''),
   'recovery_code.used': (deps, _, { account_id }) =>
     deps.db.tx((tx) => deleteRecoveryCodes(tx, account_id ?? '')),
-  'mail.wanted': refuseMail,
+  'mail.wanted': suppressAllMail,
   'signing_key.made': async (deps, origin, { details }) => {
     if (details?.atOnce === true) await rotateKeys(deps, origin, true);
   },
 };
 
-/** Where the backup knows no owner of the agent, or knows another, nobody chose what it may do: it ends. */
-async function orRevoke(
+/**
+ * Repeats a change that an owner made to an agent. If that fails, the agent is revoked: the backup knows no owner or
+ * another one, or the change is no longer possible.
+ */
+async function changeOrRevokeAgent(
   deps: Deps,
   origin: RequestOrigin,
   event: EventLine,
@@ -135,8 +141,11 @@ async function orRevoke(
   }
 }
 
-/** Its successor may not be in the backup, and with it is lost which keys it followed. */
-async function endOlderKeys(
+/**
+ * Revokes all keys of an agent but the one whose first use retired others. That key may not be in the backup, so that
+ * nothing says which keys it superseded.
+ */
+async function revokeOtherKeys(
   deps: Deps,
   origin: RequestOrigin,
   { agent_id, subject }: EventLine,
@@ -146,21 +155,29 @@ async function endOlderKeys(
   }
 }
 
-async function endPrincipal(deps: Deps, origin: RequestOrigin, registrationId: string): Promise<void> {
+async function revokePrincipal(deps: Deps, origin: RequestOrigin, registrationId: string): Promise<void> {
   const registration = await findRegistration(deps.db, registrationId);
   if (registration?.agentId) await revokeAgent(deps, origin, registration.agentId);
   await deps.db.tx((tx) => endDelegation(tx, registrationId));
 }
 
-/** The operator makes the next one: what it was is not in the backup, and the one before is known to whoever it was changed for. */
-async function endResourceSecret(deps: Deps, id: string): Promise<void> {
-  const lost = hashSecret(newSecret('rss', deps.random));
+/**
+ * Replaces the secret of a resource server by one that nobody knows. The backup holds only the secret from before the
+ * rotation, which may have leaked. The operator rotates it again.
+ */
+async function revokeResourceSecret(deps: Deps, id: string): Promise<void> {
+  const unknownHash = hashSecret(newSecret('rss', deps.random));
   await deps.db.tx(async (tx) => {
-    if ((await findResourceServer(tx, id)) !== undefined) await updateResourceServerSecret(tx, id, lost);
+    if ((await findResourceServer(tx, id)) !== undefined)
+      await updateResourceServerSecret(tx, id, unknownHash);
   });
 }
 
-async function refuseMail(deps: Deps, _: RequestOrigin, { account_id, details }: EventLine): Promise<void> {
+async function suppressAllMail(
+  deps: Deps,
+  _: RequestOrigin,
+  { account_id, details }: EventLine,
+): Promise<void> {
   const account = await findAccount(deps.db, account_id ?? '');
   if (details?.wanted !== false || !account?.mailbox) return;
   const mailbox = mailboxLimitKey(account.mailbox);

@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Nobody waits longer than this for a background job: so long may one of its transactions keep the writer (ms). */
+/** The longest that one transaction of a background job may hold the writer, ms (R-26). */
 export const BATCH_MS = 20;
 const ROWS_FIRST = 16;
 const ROWS_MAX = 1024;
 
 /**
- * How many rows the next batch takes: half as many where the last one took more than half of what it may, so that the next
- * slow moment does not break the bound; twice as many where twice as many would still be well within it.
+ * Computes the rows of the next batch: half as many if the last batch took more than half of BATCH_MS, so that a slow
+ * moment does not exceed it; twice as many if the last batch took less than a fifth of BATCH_MS.
  *
- * @param tookMs how long so many rows kept the writer
+ * @param rows of the last batch
+ * @param tookMs how long the last batch held the writer
  */
 export function nextRows(rows: number, tookMs: number): number {
   if (tookMs > BATCH_MS / 2) return Math.max(1, Math.floor(rows / 2));
@@ -17,13 +18,13 @@ export function nextRows(rows: number, tookMs: number): number {
   return rows;
 }
 
-/** Transactions of one background job, each of as many rows as BATCH_MS allows. */
+/** The transactions of one background job, each with as many rows as BATCH_MS allows. */
 export interface Batches<Context> {
   /**
-   * Runs the next one, and leaves the writer to others for as long as it took.
+   * Runs the next batch, and then pauses for as long as it took, so that others can write.
    *
-   * @param work is told how many rows to work on at most; returns on how many it did
-   * @returns that number, and whether it was less than the most: then nothing is left
+   * @param work processes at most `rows` rows, and returns how many it processed
+   * @returns that number, and `isLast`: it was below the maximum, so that no rows are left
    */
   next(
     work: (context: Context, rows: number) => Promise<number>,
@@ -31,8 +32,10 @@ export interface Batches<Context> {
 }
 
 /**
- * @param transact runs each of them in a transaction, by Db.tx or useCase()
- * @param stopwatch milliseconds by a clock that never steps
+ * Creates the batches of one background job.
+ *
+ * @param transact runs one batch in a transaction, by Db.tx or useCase()
+ * @param stopwatch a monotonic clock, ms
  */
 export function createBatches<Context>(
   transact: (act: (context: Context) => Promise<number>) => Promise<number>,
@@ -41,17 +44,17 @@ export function createBatches<Context>(
   let rows = ROWS_FIRST;
   return {
     async next(work) {
-      const asked = rows;
+      const rowsMax = rows;
       let tookMs = 0;
       const count = await transact(async (context) => {
-        const begunAt = stopwatch();
-        const done = await work(context, asked);
-        tookMs = stopwatch() - begunAt;
+        const startedAt = stopwatch();
+        const done = await work(context, rowsMax);
+        tookMs = stopwatch() - startedAt;
         return done;
       });
-      rows = nextRows(asked, tookMs);
+      rows = nextRows(rowsMax, tookMs);
       await sleep(tookMs);
-      return { count, isLast: count < asked };
+      return { count, isLast: count < rowsMax };
     },
   };
 }

@@ -3,72 +3,75 @@ import { createSteadyClock } from '../../lib/steady-clock.ts';
 import { endCodesBefore, findClockMark, upsertClockMark } from '../../store/clock-mark.ts';
 import type { Db } from '../../store/engine/db.ts';
 
-const LOOK_MS = 15_000;
-const MARK_MS = 60_000;
+const OBSERVE_EVERY_MS = 15_000;
+const MARK_EVERY_MS = 60_000;
 
-/** The clock of a service. */
+/** The clock that all services on a database share. */
 export interface DatabaseClock {
   clock: Clock;
-  /** Whether what has expired by it may be deleted now. */
+  /** Whether the time is certain enough to delete what has expired. */
   mayDelete(): boolean;
-  /** Looks at the other clock, as is done every fifteen seconds. */
+  /** Compares the clock with its reference; a timer does so every fifteen seconds. */
   look(): Promise<void>;
+  /** Stops the timer. */
   stop(): void;
 }
 
-/** What tests put in the place of the real world. */
-interface Overrides {
-  /** ms since whenever; never goes back. */
+interface Options {
+  /** A monotonic clock, ms since any fixed moment. */
   monotonic?: () => number;
-  /** Told that time was set by so many ms. */
+  /** Called after the clock was set, with the difference in ms. */
   onSet?: (byMs: number) => void;
 }
 
 /**
- * The clock that all services on a database share: on PostgreSQL the server's, on SQLite, which has one host, that host's. It goes
- * on by the monotonic clock between looks, and never begins before the latest time that was known, so a clock that jumps, here or
- * there, revives and ends nothing (lib/steady-clock.ts).
+ * Creates the clock that all services on a database share. Its reference is the server's clock on PostgreSQL, and the
+ * clock of the only host on SQLite. Between readings it advances by the monotonic clock, and it never starts before the
+ * latest time recorded in the database. So a clock that jumps, here or at the server, revives nothing and ends nothing
+ * (R-17, lib/steady-clock.ts).
+ *
+ * @param system the clock of this host, epoch ms
  */
 export async function databaseClock(
   db: Db,
   system: Clock,
-  { monotonic = () => performance.now(), onSet = () => {} }: Overrides = {},
+  { monotonic = () => performance.now(), onSet = () => {} }: Options = {},
 ): Promise<DatabaseClock> {
-  const read = db.engine === 'sqlite' ? async () => system() : () => db.now();
+  const readReference = db.engine === 'sqlite' ? async () => system() : () => db.now();
 
   const mark = await findClockMark(db);
-  const steady = createSteadyClock(await read(), mark, monotonic);
+  const steady = createSteadyClock(await readReference(), mark, monotonic);
   let markedAt = Number.NEGATIVE_INFINITY;
 
   async function look(): Promise<void> {
     const before = monotonic();
-    const there = await read();
-    // It was read somewhere between asking and being answered.
-    const byMs = steady.observe(there + (monotonic() - before) / 2);
+    const reference = await readReference();
+    // The reference clock was read at some moment between request and answer: the middle is the best estimate.
+    const byMs = steady.observe(reference + (monotonic() - before) / 2);
     if (byMs !== 0) {
-      // Beforehand, so that none of them lives again for a moment, or for good where the database is away just now.
-      if (byMs < 0) await endCodes(db, steady.now());
+      // Before time is set back: otherwise expired codes would be valid again, until the database could be written.
+      if (byMs < 0) await endExpiredCodes(db, steady.now());
       steady.set(byMs);
       onSet(byMs);
     }
-    if (byMs === 0 && monotonic() - markedAt < MARK_MS) return;
+    if (byMs === 0 && monotonic() - markedAt < MARK_EVERY_MS) return;
     markedAt = monotonic();
     await db.tx((tx) => upsertClockMark(tx, steady.now(), byMs < 0), 'brief');
   }
 
-  const timer = setInterval(() => void look().catch(() => {}), LOOK_MS);
+  const timer = setInterval(() => void look().catch(() => {}), OBSERVE_EVERY_MS);
   timer.unref();
   return { clock: steady.now, mayDelete: steady.mayDelete, look, stop: () => clearInterval(timer) };
 }
 
-const ROWS = 500;
+const CODES_PER_BATCH = 500;
 
-/** Codes that were over before time was set back stay over. */
-async function endCodes(db: Db, past: number): Promise<void> {
+/** Ends all codes that have expired before time is set back, so that they stay expired. @param past epoch ms */
+async function endExpiredCodes(db: Db, past: number): Promise<void> {
   for (const table of ['claim_attempts', 'sign_ins'] as const) {
     for (let after: string | undefined = ''; after !== undefined; ) {
       const from: string = after;
-      after = await db.tx((tx) => endCodesBefore(tx, table, past, from, ROWS));
+      after = await db.tx((tx) => endCodesBefore(tx, table, past, from, CODES_PER_BATCH));
     }
   }
 }

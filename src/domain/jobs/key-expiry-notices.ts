@@ -7,7 +7,11 @@ import { useCase } from '../limits/use-case.ts';
 
 const BATCH = 100;
 
-/** Tells the owners of keys that are about to expire, once each, whichever replica gets to it. */
+/**
+ * Notifies the owners of keys that expire soon, once for each key over all replicas.
+ *
+ * @param mayGoOn checked before each batch: false stops the job
+ */
 export async function notifyOfKeyExpiry(deps: Deps, mayGoOn: () => boolean = () => true): Promise<void> {
   const origin = localOrigin('key-expiry');
   while (mayGoOn()) {

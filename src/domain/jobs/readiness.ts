@@ -2,7 +2,10 @@ import type { Deps } from '../../deps.ts';
 import { incrementCounter } from '../../store/counters.ts';
 import { readDiskSpace } from '../../store/engine/database-file.ts';
 
-/** Whether the database takes writes. Only a write tells: a full disk or a read-only database takes an empty transaction. */
+/**
+ * Returns whether the database accepts writes. It writes a row: an empty transaction succeeds on a full disk or a
+ * read-only database.
+ */
 export async function takesWrites(deps: Pick<Deps, 'db' | 'clock'>): Promise<boolean> {
   try {
     await deps.db.tx((tx) => incrementCounter(tx, 'readyz', Number.MAX_SAFE_INTEGER, 60_000, deps.clock()));
@@ -12,7 +15,10 @@ export async function takesWrites(deps: Pick<Deps, 'db' | 'clock'>): Promise<boo
   }
 }
 
-/** Whether its disk has room left for the database; that of a database server is that server's to watch. */
+/**
+ * Returns whether the disk of a SQLite database has the configured free space. The disk of a PostgreSQL server is not
+ * checked.
+ */
 export function hasDiskSpace({ config }: Pick<Deps, 'config'>): boolean {
   const { database, diskFreeMin } = config;
   if (database.kind !== 'sqlite') return true;
@@ -20,7 +26,7 @@ export function hasDiskSpace({ config }: Pick<Deps, 'config'>): boolean {
   try {
     space = readDiskSpace(database.file);
   } catch {
-    return false; // its folder is not there any more
+    return false; // the database's directory does not exist any more
   }
   const { free, total } = space;
   return free >= diskFreeMin.bytes && free >= diskFreeMin.share * total;

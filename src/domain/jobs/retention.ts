@@ -21,20 +21,22 @@ import {
 } from '../../store/retention.ts';
 import { createBatches } from './batches.ts';
 
-/** What has ended stays this long: late callers still hear "expired" instead of "unknown". */
+/** Ended rows are kept this long, so that late callers still read "expired" instead of "unknown". */
 const KEEP_MS = DAY_MS;
-/** So long it is remembered from where an account was signed in to. */
+/** Sessions are kept this long, to recognize the networks from which an account was used. */
 const SESSIONS_KEEP_MS = 30 * DAY_MS;
-/** Whoever was not let in for so long is not waited for. */
+/**
+ * An agent under a host that was not approved for this long is deleted (Agent Auth Protocol 1.0-draft, section 7.1).
+ */
 const FORGOTTEN_MS = 7 * DAY_MS;
-/** Tokens are many, and what has expired is refused without them. */
+/** Expired tokens are kept briefly only: they are many, and a token without a row is refused as well. */
 const TOKENS_KEEP_MS = 600_000;
 const AUDIT_KEEP_MS = 400 * DAY_MS;
 
-type Sweep = (tx: Tx, now: number, rows: number) => Promise<number>;
+type DeleteBatch = (tx: Tx, now: number, rows: number) => Promise<number>;
 
-/** What goes, and when. No answer depends on it: ended things are refused by their times long before. */
-const SWEEPS: Record<string, Sweep> = {
+/** What is deleted, and when. No answer depends on it: ended rows are refused by their times long before. */
+const DELETIONS: Record<string, DeleteBatch> = {
   idempotency: (tx, now, rows) => deleteExpiredIdempotency(tx, now, rows),
   counters: (tx, now, rows) => deleteEndedCounters(tx, now, rows),
   mail: (tx, now, rows) => deleteOldMail(tx, now - KEEP_MS, rows),
@@ -53,29 +55,31 @@ const SWEEPS: Record<string, Sweep> = {
 };
 
 /**
- * Removes what has expired: a batch of each kind in turn, so that a backlog of one holds up no other.
+ * Deletes what has expired, one batch of each kind in turn, so that a backlog of one kind delays no other.
  *
- * @param mayGoOn asked before each batch; what is left is for the next time
- * @returns how many rows went, by kind
+ * @param mayGoOn checked before each batch: false leaves the rest to the next run
+ * @returns how many rows were deleted, by kind
  */
 export async function sweep(
   deps: Pick<Deps, 'db' | 'clock'>,
   mayGoOn: () => boolean = () => true,
 ): Promise<Record<string, number>> {
-  const removed: Record<string, number> = {};
-  const kinds = Object.entries(SWEEPS).map(([name, remove]) => {
-    removed[name] = 0;
-    return { name, remove, batches: createBatches<Tx>((act) => deps.db.tx(act)) };
+  const deleted: Record<string, number> = {};
+  const kinds = Object.entries(DELETIONS).map(([name, deleteBatch]) => {
+    deleted[name] = 0;
+    return { name, deleteBatch, batches: createBatches<Tx>((act) => deps.db.tx(act)) };
   });
-  for (let open = kinds; open.length > 0; ) {
-    const left: typeof kinds = [];
-    for (const kind of open) {
-      if (!mayGoOn()) return removed;
-      const { count, isLast } = await kind.batches.next((tx, rows) => kind.remove(tx, deps.clock(), rows));
-      removed[kind.name]! += count;
-      if (!isLast) left.push(kind);
+  for (let pending = kinds; pending.length > 0; ) {
+    const unfinished: typeof kinds = [];
+    for (const kind of pending) {
+      if (!mayGoOn()) return deleted;
+      const { count, isLast } = await kind.batches.next((tx, rows) =>
+        kind.deleteBatch(tx, deps.clock(), rows),
+      );
+      deleted[kind.name]! += count;
+      if (!isLast) unfinished.push(kind);
     }
-    open = left;
+    pending = unfinished;
   }
-  return removed;
+  return deleted;
 }

@@ -4,16 +4,17 @@ import { findCounter } from '../../store/counters.ts';
 import type { LimitCounter } from './limits.ts';
 import { exhaustedCounterCache, rateOf, spent, standing } from './rate-limiter.ts';
 
-/** What is refused to a client address before its request is read. */
+/** Flood limits: a client address that exhausted a limit is refused before its request body is read (S-50). */
 
-/** The budgets by client address that can be asked before a request is read. */
+/** The limits per client address that are checked before a request body is read. */
 export type FloodLimit = Extract<
   LimitCounter['name'],
   'registerPerIp' | 'claimMailPerIp' | 'wrongPerIpHour' | 'signInMailPerIp' | 'signInWrongPerIpHour'
 >;
 
 /**
- * Refuses an address whose budget is spent, without limit.
+ * Refuses a client address that exhausted a limit. Consumes nothing, and reads the counter only if this process has
+ * seen it exhausted.
  *
  * @throws Failure `limited`
  */

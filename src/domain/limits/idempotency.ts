@@ -13,52 +13,57 @@ import {
 import type { RequestOrigin } from '../../work.ts';
 import { assertFloodLimit, type FloodLimit } from './flood-limit.ts';
 
-/** A request that its sender may repeat: the same key by the same owner is the same request (S-55). */
+/** A request that its sender may repeat: the same key of the same owner is the same request (S-55). */
 export interface IdempotentRequest {
   /** The client's Idempotency-Key, 1 to 255 visible characters. */
   key: string;
-  /** Whose key it is; the same key of another owner is another one. */
+  /** The namespace of the key: the same key of another owner is another key. */
   owner: string;
   /** The bytes of the request. */
   body: Uint8Array;
-  /** How long the answer can be asked for again. */
+  /** How long the stored answer is replayed. */
   ttlSeconds: number;
-  /** The flood limit of the request, if any. It meets the first one only: a lost answer can be asked for when the budget is spent. */
+  /**
+   * The flood limit of the request, if any. A repetition is not checked: it gets a lost answer also when the limit is
+   * exhausted.
+   */
   limit: FloodLimit | undefined;
 }
 
-/** Keeps the answer in the transaction that earned it, so that there is never one without the other. */
+/** Stores the answer in the transaction that made the changes, so that both are committed or neither is. */
 export type SaveResponse<Answer> = (tx: Tx, answer: Answer) => Promise<void>;
 
-/** A holder that died is waited for so long: longer than any request lives. */
+/** How long a request keeps its key before another one may claim it: longer than any request runs. */
 const LEASE_MS = 15_000;
 
 /**
- * Runs `act` at most once per key, and gives the answer of that one run to whoever repeats the request. Answers hold
- * secrets, so they are sealed under the service secret together with the key itself, which is not stored.
+ * Runs `act` at most once per key, and returns the answer of that run to each repetition of the request. Answers hold
+ * secrets, so they are sealed under the service secret for this owner and key. The key itself is stored as a hash.
  *
- * @param repeatable undefined: the client sent no key, `act` just runs
- * @throws Failure `idempotencyMismatch` for the same key with other bytes, `inProgress` while the first one runs
+ * @param request undefined: the client sent no key, and `act` runs without protection
+ * @param act must call `save` with its answer, in its transaction; if it throws, the key is free again
+ * @throws Failure `idempotencyMismatch` for the same key with other bytes; `inProgress` while the first request runs;
+ * `alreadyClaimed` if the stored answer can no longer be opened; `limited` as assertFloodLimit()
  */
 export async function withIdempotency<Answer>(
   deps: Deps,
-  repeatable: IdempotentRequest | undefined,
+  request: IdempotentRequest | undefined,
   origin: RequestOrigin,
-  act: (keep: SaveResponse<Answer>) => Promise<Answer>,
+  act: (save: SaveResponse<Answer>) => Promise<Answer>,
 ): Promise<Answer> {
-  if (repeatable === undefined) return act(async () => {});
+  if (request === undefined) return act(async () => {});
 
-  const context = `${repeatable.owner}\n${repeatable.key}`;
+  const context = `${request.owner}\n${request.key}`;
   const keyHash = sha256(context);
-  const requestHash = sha256(repeatable.body);
+  const requestHash = sha256(request.body);
   const holder = origin.requestId;
-  const earlier = await claimIdempotencyKey(deps, repeatable, origin, keyHash, requestHash);
+  const earlier = await claimIdempotencyKey(deps, request, origin, keyHash, requestHash);
   if (earlier !== undefined) return replay<Answer>(deps, earlier, requestHash, context);
 
   try {
     return await act(async (tx, answer) => {
       const sealed = deps.keyring.seal(PURPOSE, context, JSON.stringify(answer));
-      const expiresAt = deps.clock() + repeatable.ttlSeconds * 1000;
+      const expiresAt = deps.clock() + request.ttlSeconds * 1000;
       if (!(await updateIdempotencyAnswer(tx, keyHash, holder, sealed, expiresAt))) throw inProgress();
     });
   } catch (error) {
@@ -67,58 +72,64 @@ export async function withIdempotency<Answer>(
   }
 }
 
-/** Who repeats a request while it runs waits so long for its answer. */
-const PATIENCE_MS = 5000;
-const PAUSE_MS = 50;
+/** How long a repetition waits for the answer of the request that is still running. */
+const WAIT_MAX_MS = 5000;
+const RETRY_PAUSE_MS = 50;
 
 /**
- * Like withIdempotency(), for what is sent twice by a hand that is quicker than the answer: the second one waits for the answer of the first. It is
- * kept when it is there, so after a crash in between a repetition acts again.
+ * Like withIdempotency(), for a form that a user submits twice before the answer arrives: the second request waits for
+ * the answer of the first. The answer is stored after `act`, in its own transaction: after a crash in between, a
+ * repetition runs `act` again.
  *
  * @throws Failure as withIdempotency() and `act` do
  */
 export async function withIdempotencyWait<Answer>(
   deps: Deps,
-  repeatable: IdempotentRequest,
+  request: IdempotentRequest,
   origin: RequestOrigin,
   act: () => Promise<Answer>,
 ): Promise<Answer> {
   return patiently(() =>
-    withIdempotency<Answer>(deps, repeatable, origin, async (keep) => {
+    withIdempotency<Answer>(deps, request, origin, async (save) => {
       const answer = await act();
-      await deps.db.tx((tx) => keep(tx, answer), 'brief');
+      await deps.db.tx((tx) => save(tx, answer), 'brief');
       return answer;
     }),
   );
 }
 
-/** Does something again while the same is being done already. */
+/**
+ * Runs `act`, and again every 50 ms for up to five seconds while it fails because another request holds its
+ * Idempotency-Key.
+ *
+ * @throws whatever `act` throws; Failure `inProgress` after five seconds
+ */
 export async function patiently<Result>(act: () => Promise<Result>): Promise<Result> {
-  const until = performance.now() + PATIENCE_MS;
+  const deadline = performance.now() + WAIT_MAX_MS;
   for (;;) {
     try {
       return await act();
     } catch (error) {
-      const isUnderWay = error instanceof Failure && error.kind === 'inProgress';
-      if (!isUnderWay || performance.now() > until) throw error;
-      await sleep(PAUSE_MS);
+      const isInProgress = error instanceof Failure && error.kind === 'inProgress';
+      if (!isInProgress || performance.now() > deadline) throw error;
+      await sleep(RETRY_PAUSE_MS);
     }
   }
 }
 
 const PURPOSE = 'idempotency';
 
-/** What is known of the key, or undefined: then it is taken for this request. */
+/** Returns the row of the earlier request with this key, or undefined once this request has claimed the key. */
 async function claimIdempotencyKey(
   deps: Deps,
-  repeatable: IdempotentRequest,
+  request: IdempotentRequest,
   origin: RequestOrigin,
   keyHash: Buffer,
   requestHash: Buffer,
 ): Promise<IdempotencyRow | undefined> {
   const known = await findIdempotencyKey(deps.db, keyHash);
   if (known !== undefined && known.expiresAt > deps.clock()) return known;
-  if (repeatable.limit !== undefined) await assertFloodLimit(deps, repeatable.limit, origin.address);
+  if (request.limit !== undefined) await assertFloodLimit(deps, request.limit, origin.address);
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
     if (await insertIdempotencyKey(tx, keyHash, requestHash, origin.requestId, now, now + LEASE_MS))
@@ -141,7 +152,7 @@ function replay<Answer>(
   }
   if (earlier.sealed === null) throw inProgress();
   const text = deps.keyring.open(PURPOSE, context, earlier.sealed);
-  // Only where the service secret was replaced and not kept beside the new one.
+  // Only after the service secret was replaced and SECRET no longer lists the old one.
   if (text === undefined)
     throw new Failure('alreadyClaimed', 'The answer to this request is no longer available.');
   return JSON.parse(text) as Answer;

@@ -5,16 +5,16 @@ import type { RequestOrigin } from '../../work.ts';
 import { record } from '../audit/audit-log.ts';
 
 /**
- * Runs a use-case and puts the first refusal by a limit into the audit: the first only, since a flood of refused requests
- * must not become a flood of writes.
+ * Runs a use case and records a refusal by a limit in the audit log: once per limit, client address and window, since a
+ * flood of refused requests must not become a flood of writes.
  */
 export async function withLimitAudit<Result>(
   deps: Deps,
   origin: RequestOrigin,
-  work: () => Promise<Result>,
+  act: () => Promise<Result>,
 ): Promise<Result> {
   try {
-    return await work();
+    return await act();
   } catch (error) {
     const budget = error instanceof Failure ? error.details.budget : undefined;
     if (budget !== undefined) await recordHit(deps, origin, budget);
@@ -22,17 +22,17 @@ export async function withLimitAudit<Result>(
   }
 }
 
-/** Of each service: the hits that the audit knows of, and until when (epoch ms) they are not told again. */
-const reportedBy = new WeakMap<Deps, LRUCache<string, number>>();
+/** Per service: the refusals that were recorded, and until when (epoch ms) they are not recorded again. */
+const recordedBy = new WeakMap<Deps, LRUCache<string, number>>();
 
 async function recordHit(deps: Deps, origin: RequestOrigin, budget: Budget): Promise<void> {
   deps.metrics.limitHits.inc({ limit: budget.name });
   const id = `${budget.name}:${origin.address.limitKey}`;
-  const reported = reportedBy.get(deps) ?? new LRUCache<string, number>({ max: 10_000 });
-  reportedBy.set(deps, reported);
+  const recorded = recordedBy.get(deps) ?? new LRUCache<string, number>({ max: 10_000 });
+  recordedBy.set(deps, recorded);
   const now = deps.clock();
-  if ((reported.get(id) ?? 0) > now) return;
-  reported.set(id, now + budget.resetSeconds * 1000);
+  if ((recorded.get(id) ?? 0) > now) return;
+  recorded.set(id, now + budget.resetSeconds * 1000);
   await deps.db
     .tx((tx) => record({ tx, deps, origin, now }, { kind: 'limit.hit', details: { limit: budget.name } }))
     .catch((error) => deps.log.warn({ err: error }, 'a limit was hit, but the audit could not take it'));

@@ -6,12 +6,14 @@ type RateName = {
   [Name in keyof Limits]: Limits[Name] extends Rate ? Name : never;
 }[keyof Limits];
 
-/** One counter to spend from: which budget, and whose. */
+/** A counter of one limit. */
 export interface LimitCounter {
-  name: RateName | 'codesPerMailboxHour' | 'codesPerMailboxDay' | WrongBudget;
+  name: RateName | 'codesPerMailboxHour' | 'codesPerMailboxDay' | WrongGuessLimit;
+  /** What the limit counts by: an address, a mailbox, an id; empty where it counts for the whole service. */
   key: string;
 }
-type WrongBudget =
+
+type WrongGuessLimit =
   | 'wrongPerMailboxDay'
   | 'wrongPerIpHour'
   | 'wrongPerServiceDay'
@@ -19,7 +21,7 @@ type WrongBudget =
   | 'signInWrongPerIpHour'
   | 'secondFactorWrongPerMailboxDay';
 
-/** The counters that an anonymous or asserted registration costs. */
+/** Returns the counters that an anonymous or asserted registration consumes. */
 export function registrationLimits(address: Address): LimitCounter[] {
   return [
     { name: 'registerPerIp', key: address.limitKey },
@@ -28,8 +30,11 @@ export function registrationLimits(address: Address): LimitCounter[] {
 }
 
 /**
- * The counters that one mailed code of a claim costs (S-46). Mailboxes count without their `+tag` (S-05, S-41).
- * @param registrationId whose claim it is for, if it is for one
+ * Returns the counters that one mailed code of a claim consumes (S-46). Mailboxes count without their `+tag` (S-05,
+ * S-41).
+ *
+ * @param mailbox canonical
+ * @param registrationId the registration that is claimed, if any
  */
 export function mailLimits(mailbox: string, address: Address, registrationId?: string): LimitCounter[] {
   const key = mailboxLimitKey(mailbox);
@@ -42,9 +47,10 @@ export function mailLimits(mailbox: string, address: Address, registrationId?: s
 }
 
 /**
- * The counters that one attempt at a claim costs: what is not mailed floods no mailbox.
+ * Returns the counters that one attempt of a claim consumes. An attempt without a mail does not consume those of the
+ * mailbox.
  *
- * @param isMailed whether mail goes out for it
+ * @param mailbox canonical
  */
 export function attemptLimits(
   mailbox: string,
@@ -57,8 +63,11 @@ export function attemptLimits(
 }
 
 /**
- * The counters that one guess costs until it turns out right, beside that of the service (S-05 to S-07). The mailbox comes first: its row is the lock
- * behind which all guesses at one mailbox, over all claims and replicas, wait.
+ * Returns the counters that one guess at the code of a claim consumes, beside SERVICE_GUESS (S-05 to S-07). A right
+ * guess is refunded. The mailbox comes first: its row lock serializes all guesses at one mailbox, over all claims and
+ * replicas.
+ *
+ * @param mailbox canonical
  */
 export function guessLimits(mailbox: string, address: Address): LimitCounter[] {
   return [
@@ -68,9 +77,12 @@ export function guessLimits(mailbox: string, address: Address): LimitCounter[] {
 }
 
 /**
- * The counters that a mail to sign in with costs, apart from those of claims, which strangers can spend for a mailbox. One address
- * spends a share of the mailbox alone, so that a stranger at the sign-in page shuts nobody else out.
- * @param accountId of whoever is signed in already and proves it anew: nobody else spends what is theirs
+ * Returns the counters that one sign-in mail consumes. Those of claims are separate, since third parties can exhaust
+ * them for a mailbox. One address can consume only a share of a mailbox's limit, so that a third party at the sign-in
+ * page locks nobody out (docs/adr/0004-codes-and-limits.md).
+ *
+ * @param mailbox canonical
+ * @param accountId of a signed-in user who verifies again; only that user consumes its counter
  */
 export function signInMailLimits(mailbox: string, address: Address, accountId?: string): LimitCounter[] {
   const key = mailboxLimitKey(mailbox);
@@ -82,7 +94,7 @@ export function signInMailLimits(mailbox: string, address: Address, accountId?: 
   ];
 }
 
-/** The counters that one guess at the code of a sign-in costs until it turns out right; as guessLimits. */
+/** Returns the counters that one guess at a sign-in code consumes; see guessLimits(). */
 export function signInGuessLimits(mailbox: string, address: Address): LimitCounter[] {
   return [
     { name: 'signInWrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
@@ -90,10 +102,14 @@ export function signInGuessLimits(mailbox: string, address: Address): LimitCount
   ];
 }
 
-/** The same for a second factor, of those who have proven the mailbox. */
+/**
+ * Returns the counters that one guess at a second factor consumes. Only a user who proved the mailbox can consume them.
+ */
 export function secondFactorLimits(mailbox: string): LimitCounter[] {
   return [{ name: 'secondFactorWrongPerMailboxDay', key: mailboxLimitKey(mailbox) }];
 }
 
-/** What one guess costs of all guesses at the service: to be taken by withSharedCounters(). */
+/**
+ * The counter of all wrong guesses at the service. All requests share it: consume it by `sharedLimits` of useCase().
+ */
 export const SERVICE_GUESS: readonly LimitCounter[] = [{ name: 'wrongPerServiceDay', key: '' }];

@@ -8,18 +8,17 @@ import type { Db, Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
 import type { LimitCounter } from './limits.ts';
 
-/** Counters that bound how often something is done. */
+/** Rate limits, counted in the database so that they are exact over replicas (S-106). */
 
-const HOUR = 3600;
-
-const DAY = 86_400;
+const HOUR_SECONDS = 3600;
+const DAY_SECONDS = 86_400;
 
 /**
- * Takes one from each counter, in the given order, inside the caller's transaction.
+ * Consumes one from each counter, in the given order, in the caller's transaction.
  *
- * @returns the standings after it
- * @throws Failure `limited`, or `unavailable` for the service's own guess budget, when a counter is spent. The caller's
- * transaction then rolls back, so that a refused request costs nothing.
+ * @returns the state of each counter afterwards
+ * @throws Failure as spent(), if a counter is exhausted. The caller's transaction then rolls back, so that a refused
+ * request consumes nothing.
  */
 export async function consumeLimits(
   { tx, now, deps }: Pick<Work, 'tx' | 'now' | 'deps'>,
@@ -34,13 +33,15 @@ export async function consumeLimits(
   return budgets;
 }
 
-/** The key of a counter in the database. */
+/** Returns the primary key of a counter in the database. */
 export const counterOf = ({ name, key }: LimitCounter): string => `${name}:${key}`;
 
 /**
- * What came of limit from one counter.
+ * Returns the state of a counter that was incremented, and caches the counter once it is exhausted.
  *
- * @throws Failure as consumeLimits(), when it is exhausted
+ * @param counter.won whether the increment was within the limit
+ * @param counter.endsAt epoch ms, the end of the window
+ * @throws Failure as spent(), if `won` is false
  */
 export function settleLimit(
   deps: Pick<Deps, 'db' | 'config'>,
@@ -55,35 +56,48 @@ export function settleLimit(
   return budget;
 }
 
-/** Gives one back to each counter: a guess that was right was not a wrong one. */
+/** Refunds one to each counter, after a guess that was right: the counters are of wrong guesses. */
 export async function refundLimits(tx: Tx, counters: readonly LimitCounter[]): Promise<void> {
   for (const limit of counters) await decrementCounter(tx, counterOf(limit));
 }
 
-/** Whether so many wrong codes were tried, at a mailbox or in all, that none is to be mailed to it for now (S-07, S-17). */
+/**
+ * Returns whether the wrong guesses at a mailbox, or at the whole service, are exhausted. The caller then mails a link
+ * in place of a code (S-07, S-17).
+ *
+ * @param mailbox canonical
+ */
 export async function areGuessesExhausted(
   { tx, now, deps }: Work,
   name: 'wrongPerMailboxDay' | 'signInWrongPerMailboxDay',
   mailbox: string,
 ): Promise<boolean> {
-  const budgets = [
+  const limits = [
     { name, key: mailboxLimitKey(mailbox) },
     { name: 'wrongPerServiceDay', key: '' },
   ] as const;
-  for (const budget of budgets) {
-    const counter = await findCounter(tx, counterOf(budget));
-    const { max } = rateOf(deps.config.limits, budget.name);
+  for (const limit of limits) {
+    const counter = await findCounter(tx, counterOf(limit));
+    const { max } = rateOf(deps.config.limits, limit.name);
     if (counter !== undefined && counter.endsAt > now && counter.used >= max) return true;
   }
   return false;
 }
 
+/**
+ * Returns the configured rate of a limit. Where the configuration has a plain number, the name ends with its window.
+ */
 export function rateOf(limits: Limits, name: LimitCounter['name']): Rate {
   const value = limits[name];
   if (typeof value !== 'number') return value;
-  return { max: value, windowSeconds: name.endsWith('Hour') ? HOUR : DAY };
+  return { max: value, windowSeconds: name.endsWith('Hour') ? HOUR_SECONDS : DAY_SECONDS };
 }
 
+/**
+ * Returns the public state of a counter.
+ *
+ * @param counter.endsAt epoch ms, the end of the window
+ */
 export function standing(
   name: string,
   rate: Rate,
@@ -99,14 +113,18 @@ export function standing(
   };
 }
 
+/**
+ * Returns the failure for an exhausted limit: `unavailable` for the wrong guesses at the whole service,
+ * `tooManyAttempts` for the claim attempts of one agent, else `limited`.
+ */
 export function spent(budget: Budget): Failure {
   const details = { retryAfterSeconds: budget.resetSeconds, budget };
-  const again = `Try again in ${budget.resetSeconds} seconds.`;
+  const retryHint = `Try again in ${budget.resetSeconds} seconds.`;
   if (budget.name === 'wrongPerServiceDay') {
-    return new Failure('unavailable', `Codes are not accepted at the moment. ${again}`, details);
+    return new Failure('unavailable', `Codes are not accepted at the moment. ${retryHint}`, details);
   }
   const kind = budget.name === 'claimMailPerAgent' ? 'tooManyAttempts' : 'limited';
-  return new Failure(kind, `${MESSAGES[budget.name as LimitCounter['name']]} ${again}`, details);
+  return new Failure(kind, `${MESSAGES[budget.name as LimitCounter['name']]} ${retryHint}`, details);
 }
 
 const MESSAGES: Record<LimitCounter['name'], string> = {
@@ -130,14 +148,14 @@ const MESSAGES: Record<LimitCounter['name'], string> = {
   secondFactorWrongPerMailboxDay: 'Too many wrong codes of the second factor were tried.',
 };
 
-/**
- * The counters that this process has seen spent, and until when (epoch ms): a hint that spares all other requests a look into
- * the database. What decides is the counter itself.
- */
-const hints = new WeakMap<Db, LRUCache<string, number>>();
+const exhaustedCounters = new WeakMap<Db, LRUCache<string, number>>();
 
+/**
+ * Returns the cache of the counters that this process has seen exhausted, with the end of their windows (epoch ms). It
+ * is a hint that saves other requests a query: the counter in the database decides.
+ */
 export function exhaustedCounterCache(db: Db): LRUCache<string, number> {
-  const seen = hints.get(db) ?? new LRUCache<string, number>({ max: 100_000 });
-  hints.set(db, seen);
-  return seen;
+  const cache = exhaustedCounters.get(db) ?? new LRUCache<string, number>({ max: 100_000 });
+  exhaustedCounters.set(db, cache);
+  return cache;
 }

@@ -5,33 +5,34 @@ import type { Db, Tx } from '../../store/engine/db.ts';
 import type { LimitCounter } from './limits.ts';
 import { consumeLimits, counterOf, rateOf, refundLimits, settleLimit } from './rate-limiter.ts';
 
-/** Budgets that requests of many share, for one request. */
+/** Counters that requests of different callers share, for one request. */
 export interface SharedCounters {
   /**
-   * Takes one from each.
+   * Consumes one from each counter.
    *
-   * @throws Failure as consumeLimits(), when one is exhausted
+   * @throws Failure as consumeLimits(), if one is exhausted
    */
   use(): Promise<Budget[]>;
-  /** Gives them back: the request turned out to cost nothing. */
+  /** Refunds what use() consumed, for a request that turned out to cost nothing. */
   giveBack(): Promise<void>;
 }
 
 /**
- * Runs a transaction that spends from budgets which requests of many share. On PostgreSQL such a counter is a row on which all of
- * them would wait until the transaction that has it commits; so they are taken in a transaction of its own before, for all
- * requests that came meanwhile at once, and given back afterwards where the transaction did not use them or left nothing. Never
- * are more let through than a budget holds; one whose process dies in between has cost one too many until its window ends.
- * SQLite has one writer, so that nobody waits for a row, and a transaction more would cost a commit.
+ * Runs a transaction that consumes counters which requests of different callers share. On PostgreSQL such a counter is
+ * one row: each request would wait until the transaction that locked it commits. So the counters are consumed
+ * beforehand, in a brief transaction for all requests that wait at that moment. They are refunded if the request's own
+ * transaction does not use them or rolls back. A limit is never exceeded. If the process dies in between, a counter
+ * stays one too high until its window ends. SQLite has one writer, so no request waits for a row, and a second
+ * transaction would only cost a commit (docs/adr/0003-two-engines-one-sql.md).
  *
- * @param work spends by `budgets.use()` where `spend` would; it may run again, see Db.tx
+ * @param work consumes by `shared.use()` in place of consumeLimits(); it may run again, see Db.tx
  */
 export function withSharedCounters<Result>(
   deps: Deps,
   counters: readonly LimitCounter[],
-  work: (tx: Tx, budgets: SharedCounters) => Promise<Result>,
+  work: (tx: Tx, shared: SharedCounters) => Promise<Result>,
 ): Promise<Result> {
-  if (deps.db.engine === 'postgres' && counters.length > 0) return takenBefore(deps, counters, work);
+  if (deps.db.engine === 'postgres' && counters.length > 0) return consumeBeforehand(deps, counters, work);
   return deps.db.tx((tx) =>
     work(tx, {
       use: () => consumeLimits({ tx, deps, now: deps.clock() }, counters),
@@ -40,138 +41,145 @@ export function withSharedCounters<Result>(
   );
 }
 
-async function takenBefore<Result>(
+async function consumeBeforehand<Result>(
   deps: Deps,
   counters: readonly LimitCounter[],
-  work: (tx: Tx, budgets: SharedCounters) => Promise<Result>,
+  work: (tx: Tx, shared: SharedCounters) => Promise<Result>,
 ): Promise<Result> {
-  const taken = await take(deps, counters);
+  const consumed = await consumeInBatch(deps, counters);
   let isUsed = false;
-  let isDone = false;
+  let isReadyToCommit = false;
   try {
     return await deps.db.tx(async (tx) => {
       isUsed = false;
-      isDone = false;
+      isReadyToCommit = false;
       const result = await work(tx, {
         async use() {
-          if (taken instanceof Failure) throw taken;
+          if (consumed instanceof Failure) throw consumed;
           isUsed = true;
-          return taken.map(({ budget }) => budget);
+          return consumed.map(({ budget }) => budget);
         },
         async giveBack() {
           isUsed = false;
         },
       });
-      isDone = true;
+      isReadyToCommit = true;
       return result;
     });
   } catch (error) {
-    // Where the commit itself failed, it may have happened all the same: then what was used stays used.
-    if (!isDone) isUsed = false;
+    // A commit that failed may have taken effect all the same. So nothing is refunded then.
+    if (!isReadyToCommit) isUsed = false;
     throw error;
   } finally {
-    if (!isUsed && !(taken instanceof Failure)) await giveBackAll(deps, counters, taken);
+    if (!isUsed && !(consumed instanceof Failure)) await refundAll(deps, counters, consumed);
   }
 }
 
-/** What one request took from a counter, and when the window of that ends (epoch ms). */
-interface Taken {
+/** One unit that a request consumed from a counter. */
+interface Consumed {
   budget: Budget;
+  /** Epoch ms, the end of the counter's window: a refund must not reach the next window. */
   endsAt: number;
 }
 
-async function giveBackAll(
+async function refundAll(
   deps: Pick<Deps, 'db' | 'log'>,
   counters: readonly LimitCounter[],
-  taken: readonly Taken[],
+  consumed: readonly Consumed[],
 ): Promise<void> {
   await deps.db
     .tx(async (tx) => {
       for (const [index, limit] of counters.entries()) {
-        await refundCounter(tx, counterOf(limit), taken[index]!.endsAt, 1);
+        await refundCounter(tx, counterOf(limit), consumed[index]!.endsAt, 1);
       }
     }, 'brief')
     .catch((error) => deps.log.warn({ err: error }, 'what a refused request took could not be given back'));
 }
 
-interface Wish {
+interface QueuedRequest {
   counters: readonly LimitCounter[];
-  resolve(outcome: Taken[] | Failure): void;
+  resolve(outcome: Consumed[] | Failure): void;
   reject(error: unknown): void;
 }
 
-/** Of each database and kind of request: those that wait for the transaction under way. */
-const lines = new WeakMap<Db, Map<string, Wish[]>>();
-const WISHES_MAX = 200;
+/** Per database and names of counters: the requests that wait for the current transaction. */
+const queues = new WeakMap<Db, Map<string, QueuedRequest[]>>();
+const BATCH_MAX = 200;
 
-/** Takes one from each counter, or from none. @returns the failure where one is spent, to be thrown where it counts */
-function take(
+/**
+ * Consumes one from each counter, or from none if one is exhausted. Returns the failure then, for use() to throw within
+ * the request's own transaction.
+ */
+function consumeInBatch(
   deps: Pick<Deps, 'db' | 'config' | 'clock'>,
   counters: readonly LimitCounter[],
-): Promise<Taken[] | Failure> {
-  const kinds = lines.get(deps.db) ?? new Map<string, Wish[]>();
-  lines.set(deps.db, kinds);
-  const kind = counters.map(({ name }) => name).join(' ');
+): Promise<Consumed[] | Failure> {
+  const queuesByNames = queues.get(deps.db) ?? new Map<string, QueuedRequest[]>();
+  queues.set(deps.db, queuesByNames);
+  const names = counters.map(({ name }) => name).join(' ');
   return new Promise((resolve, reject) => {
-    const wish = { counters, resolve, reject };
-    const waiting = kinds.get(kind);
-    if (waiting !== undefined) return void waiting.push(wish);
-    const line = [wish];
-    kinds.set(kind, line);
-    void serve(deps, line, () => kinds.delete(kind));
+    const request = { counters, resolve, reject };
+    const waiting = queuesByNames.get(names);
+    if (waiting !== undefined) return void waiting.push(request);
+    const queue = [request];
+    queuesByNames.set(names, queue);
+    void drainQueue(deps, queue, () => queuesByNames.delete(names));
   });
 }
 
-/** @param over called in the same turn in which the last of the line is seen to have been served: who comes then begins anew */
-async function serve(
+/** @param onEmpty called synchronously when the queue is seen to be empty: the next request starts a new queue */
+async function drainQueue(
   deps: Pick<Deps, 'db' | 'config' | 'clock'>,
-  line: Wish[],
-  over: () => void,
+  queue: QueuedRequest[],
+  onEmpty: () => void,
 ): Promise<void> {
-  while (line.length > 0) {
-    const wishes = line.splice(0, WISHES_MAX);
+  while (queue.length > 0) {
+    const batch = queue.splice(0, BATCH_MAX);
     try {
-      const outcomes = await deps.db.tx((tx) => takeForAll(tx, deps, wishes), 'brief');
-      for (const [index, wish] of wishes.entries()) wish.resolve(outcomes[index]!);
+      const outcomes = await deps.db.tx((tx) => consumeForAll(tx, deps, batch), 'brief');
+      for (const [index, request] of batch.entries()) request.resolve(outcomes[index]!);
     } catch (error) {
-      for (const wish of wishes) wish.reject(error);
+      for (const request of batch) request.reject(error);
     }
   }
-  over();
+  onEmpty();
 }
 
-/** All have counters of the same names in the same order; so all processes take their rows in one order, too. */
-async function takeForAll(
+/**
+ * Consumes the counters of a batch. All its requests have counters of the same names in the same order, and those of
+ * one name are sorted by key. So every process locks the rows in the same order.
+ */
+async function consumeForAll(
   tx: Tx,
   deps: Pick<Deps, 'db' | 'config' | 'clock'>,
-  wishes: readonly Wish[],
-): Promise<(Taken[] | Failure)[]> {
+  batch: readonly QueuedRequest[],
+): Promise<(Consumed[] | Failure)[]> {
   const now = deps.clock();
-  const outcomes: (Taken[] | Failure)[] = wishes.map(() => []);
-  for (let rank = 0; rank < wishes[0]!.counters.length; rank += 1) {
-    const still = wishes.keys().filter((index) => Array.isArray(outcomes[index]));
-    const byCounter = Map.groupBy(still, (index) => counterOf(wishes[index]!.counters[rank]!));
-    for (const [key, those] of [...byCounter].sort(([one], [other]) => (one < other ? -1 : 1))) {
-      const limit = wishes[those[0]!]!.counters[rank]!;
+  const outcomes: (Consumed[] | Failure)[] = batch.map(() => []);
+  for (let position = 0; position < batch[0]!.counters.length; position += 1) {
+    const notRefused = batch.keys().filter((index) => Array.isArray(outcomes[index]));
+    const byCounter = Map.groupBy(notRefused, (index) => counterOf(batch[index]!.counters[position]!));
+    for (const [key, indexes] of [...byCounter].sort(([one], [other]) => (one < other ? -1 : 1))) {
+      const limit = batch[indexes[0]!]!.counters[position]!;
       const { max, windowSeconds } = rateOf(deps.config.limits, limit.name);
       const { taken, used, endsAt } = await incrementCounters(
         tx,
         key,
-        those.length,
+        indexes.length,
         max,
         windowSeconds * 1000,
         now,
       );
-      for (const [place, index] of those.entries()) {
-        const won = place < taken;
-        const counter = { won, used: won ? used - taken + place + 1 : used, endsAt };
-        const earlier = outcomes[index] as Taken[];
+      for (const [order, index] of indexes.entries()) {
+        const won = order < taken;
+        const counter = { won, used: won ? used - taken + order + 1 : used, endsAt };
+        const consumed = outcomes[index] as Consumed[];
         try {
-          earlier.push({ budget: settleLimit(deps, limit, counter, now), endsAt });
+          consumed.push({ budget: settleLimit(deps, limit, counter, now), endsAt });
         } catch (failure) {
           outcomes[index] = failure as Failure;
-          for (const [before, { endsAt: end }] of earlier.entries()) {
-            await refundCounter(tx, counterOf(wishes[index]!.counters[before]!), end, 1);
+          for (const [earlier, { endsAt: end }] of consumed.entries()) {
+            await refundCounter(tx, counterOf(batch[index]!.counters[earlier]!), end, 1);
           }
         }
       }

@@ -6,21 +6,25 @@ import { withLimitAudit } from './limit-audit.ts';
 import type { LimitCounter } from './limits.ts';
 import { withSharedCounters } from './shared-counters.ts';
 
-/** What a use case needs around its transaction. */
+/** Options for the transaction of a use case. */
 interface UseCaseOptions {
-  /** The request may be repeated: the answer of the first run is stored with its changes, and given to each repetition. */
+  /**
+   * The request may be repeated: the answer of the first run is stored with its changes and returned to each
+   * repetition.
+   */
   idempotency?: IdempotentRequest | undefined;
-  /** Counters that requests of many share; see withSharedCounters(). */
+  /** Counters that requests of different callers share; see withSharedCounters(). */
   sharedLimits?: readonly LimitCounter[];
 }
 
 /**
- * Runs a use case in one transaction. Its refusal by a limit is put into the audit, and its mails are sent after the commit.
+ * Runs a use case in one transaction. It records a refusal by a limit in the audit log, and wakes the outbox worker
+ * after the commit if the use case queued a mail.
  *
- * @param act may run more than once, see Db.tx; an answer that is stored for repetitions must survive JSON
- * @returns what `act` returned, or returned to an earlier request with the same Idempotency-Key
- * @throws whatever `act` throws, after a rollback; the failure of failAfterCommit(), after the commit; Failure
- * `idempotencyMismatch` and `inProgress` as withIdempotency() does
+ * @param act may run more than once, see Db.tx; with `idempotency` its result must survive JSON
+ * @returns what `act` returned, now or to an earlier request with the same Idempotency-Key
+ * @throws whatever `act` throws, after a rollback; the failure of failAfterCommit(), after the commit; Failure as
+ * withIdempotency()
  */
 export function useCase<Result>(
   deps: Deps,
@@ -63,7 +67,7 @@ export function useCase<Result>(
   );
 }
 
-/** Leaves the use case for its commit. */
+/** Leaves `act`, but lets its transaction commit. */
 class FailAfterCommit extends Error {
   readonly failure: Failure;
 

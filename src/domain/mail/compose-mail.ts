@@ -17,13 +17,15 @@ import { deriveCode, deriveSignInCode } from '../codes/one-time-codes.ts';
 import { approvalLink, refusalLink } from '../hosts/connection-codes.ts';
 import { refusedTo } from '../hosts/refused-capabilities.ts';
 
-/** A code that would die sooner than this after its mail leaves is replaced by a new one (R-12). */
+/** A code that would expire sooner than this after its mail is sent is replaced by a new one (R-12). */
 const CODE_LIFE_MIN_MS = 300_000;
 
 /**
- * What stands in a mail of the outbox. It is written when it is sent, so that the outbox holds no code, and no news that is old.
+ * Composes a mail of the outbox. A mail is composed when it is sent, so that the outbox holds no code and the mail is
+ * up to date.
  *
- * @returns how to hand it over; `over` where its code is of no use any more, `unwanted` where the mailbox refuses it
+ * @returns a function that sends the mail; `over` if its code or its request is no longer valid; `unwanted` if the
+ * mailbox suppresses it
  */
 export async function composeMail(
   deps: Deps,
@@ -32,18 +34,18 @@ export async function composeMail(
   if (mail.attemptId === null) return 'over';
   switch (mail.kind) {
     case 'claim_code':
-      return writeClaimCode(deps, mail, mail.attemptId);
+      return composeClaimCode(deps, mail, mail.attemptId);
     case 'sign_in_code':
-      return writeSignInCode(deps, mail, mail.attemptId);
+      return composeSignInCode(deps, mail, mail.attemptId);
     case 'notice':
-      return writeNotice(deps, mail);
+      return composeNotice(deps, mail);
     case 'approval':
-      return writeApproval(deps, mail, mail.attemptId);
+      return composeConnectionRequest(deps, mail, mail.attemptId);
   }
 }
 
-async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
-  const attempt = await prepareCode(deps, attemptId);
+async function composeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
+  const attempt = await prepareAttempt(deps, attemptId);
   const proof = attempt && proofOf(deps, attempt);
   if (attempt === undefined || proof === undefined) return 'over';
   const registration = await findRegistration(deps.db, attempt.registrationId);
@@ -70,31 +72,31 @@ async function writeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) {
     });
 }
 
-async function writeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
+async function composeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) {
   const signIn = await findSignIn(deps.db, signInId);
   if (signIn === undefined || signIn.endedAt !== null) return 'over';
   const { mailbox: to, origin, createdAt: askedAt, codeExpiresAt } = signIn;
-  const asked = { id: mail.id, to, origin, askedAt, codeExpiresAt };
+  const fields = { id: mail.id, to, origin, askedAt, codeExpiresAt };
   if (signIn.proof === 'link') {
-    return () => deps.mailer.send({ kind: 'sign-in-link', ...asked, linkUrl: signInLink(deps, signIn) });
+    return () => deps.mailer.send({ kind: 'sign-in-link', ...fields, linkUrl: signInLink(deps, signIn) });
   }
   const code = deriveSignInCode(deps, signIn);
   if (code === undefined) return 'over';
-  return () => deps.mailer.send({ kind: 'sign-in-code', ...asked, code });
+  return () => deps.mailer.send({ kind: 'sign-in-code', ...fields, code });
 }
 
-/** The mail by which an agent under a host asks its human. */
-async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
+/** Composes the mail that asks a human about a connection request. */
+async function composeConnectionRequest(deps: Deps, mail: OutboxRow, approvalId: string) {
   const approval = await findApproval(deps.db, approvalId);
   const agent = approval && (await findHostedAgent(deps.db, approval.agentId));
   if (approval === undefined || agent === undefined || approval.decidedAt !== null) return 'over';
   const sender = { id: agent.hostId, name: agent.name, origin: approval.origin };
   if (await isMailSuppressed(deps, mail.mailbox, sender)) return 'unwanted';
   const host = (await findHost(deps.db, agent.hostId))!;
-  const before = await refusedTo(deps.db, host, agent.id);
-  const asked = await listGrants(deps.db, agent.id);
-  const askedAgain = asked.some(
-    ({ capability, grantedAt, deniedAt }) => !grantedAt && !deniedAt && before.has(capability),
+  const refused = await refusedTo(deps.db, host, agent.id);
+  const grants = await listGrants(deps.db, agent.id);
+  const askedAgain = grants.some(
+    ({ capability, grantedAt, deniedAt }) => !grantedAt && !deniedAt && refused.has(capability),
   );
   return () =>
     deps.mailer.send({
@@ -112,11 +114,11 @@ async function writeApproval(deps: Deps, mail: OutboxRow, approvalId: string) {
     });
 }
 
-/** So many lines at most: the page of the account has them all. */
+/** A notice has this many lines at most; the account page shows all of them. */
 const LINES_MAX = 200;
 
-/** What happened to an account, in the words of now. */
-async function writeNotice(deps: Deps, mail: OutboxRow) {
+/** Composes the notice of what happened to an account. Names are those at the time of sending. */
+async function composeNotice(deps: Deps, mail: OutboxRow) {
   const events = await listNoticed(deps.db, mail.id);
   const happened = await describeEvents(deps, events.slice(0, LINES_MAX));
   const more = events.length - happened.length;
@@ -130,14 +132,18 @@ function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {
   return code === undefined ? undefined : { kind: 'code', code };
 }
 
-/** The live attempt with a code that will outlive its journey, or undefined when nobody needs the mail any more. */
-async function prepareCode(deps: Deps, attemptId: string): Promise<AttemptRow | undefined> {
+/**
+ * Finds the attempt of a mail, and replaces a code that would expire too soon, unless the human has seen it.
+ *
+ * @returns undefined if the attempt has ended
+ */
+async function prepareAttempt(deps: Deps, attemptId: string): Promise<AttemptRow | undefined> {
   const attempt = await findAttempt(deps.db, attemptId);
   if (attempt === undefined || attempt.endedAt !== null) return undefined;
   const now = deps.clock();
   const ttlMs = deps.config.limits.codeTtlSeconds * 1000;
-  const enough = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
-  if (attempt.codeExpiresAt - now >= enough || attempt.revealedAt !== null) return attempt;
+  const lifeMinMs = Math.min(CODE_LIFE_MIN_MS, ttlMs / 2);
+  if (attempt.codeExpiresAt - now >= lifeMinMs || attempt.revealedAt !== null) return attempt;
   await deps.db.tx((tx) => updateAttemptCode(tx, attempt, deps.keyring.currentId, now + ttlMs));
   const renewed = await findAttempt(deps.db, attemptId);
   return renewed?.endedAt === null ? renewed : undefined;

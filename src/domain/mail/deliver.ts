@@ -17,13 +17,16 @@ import { composeMail } from './compose-mail.ts';
 const LEASE_MS = 2 * SEND_DEADLINE_MS;
 /** Pauses before the second, third, … try; the last one repeats (R-14). */
 const PAUSES_MS = [30, 120, 300, 900, 1800, 3600].map((seconds) => seconds * 1000);
-/** A server that is away knows of no tries, so it is asked more often: a minute after its return mails flow (R-12). */
+/**
+ * An unreachable server is tried more often, since it has seen no attempt: mails leave within a minute of its return
+ * (R-12).
+ */
 const UNREACHABLE_PAUSE_MAX_MS = 60_000;
 
 /**
- * Sends one mail that is due, if there is one that no other worker has taken.
+ * Leases a due mail that no other worker has leased, and tries to send it.
  *
- * @returns whether there was one: the caller asks again until there is none
+ * @returns whether there was one; the caller repeats until there is none
  */
 export async function sendNext(deps: Deps): Promise<boolean> {
   const now = deps.clock();
@@ -37,19 +40,19 @@ export async function sendNext(deps: Deps): Promise<boolean> {
 }
 
 async function sendMail(deps: Deps, mail: OutboxRow): Promise<void> {
-  const letter = await composeMail(deps, mail);
+  const composed = await composeMail(deps, mail);
   const now = deps.clock();
-  if (letter === 'over' || mail.giveUpAt <= now) {
+  if (composed === 'over' || mail.giveUpAt <= now) {
     await deadLetter(deps, mail, 'its code was of no use any more before the mail could leave');
     return;
   }
-  if (letter === 'unwanted') {
-    // To all but the owner of the mailbox it looks as if it had left (S-44).
+  if (composed === 'unwanted') {
+    // The mail counts as sent, so that only the owner of the mailbox knows that it is suppressed (S-44).
     deps.metrics.mails.inc({ outcome: 'unwanted' });
     await deps.db.tx((tx) => updateMailSent(tx, mail, now));
     return;
   }
-  const delivery = await letter();
+  const delivery = await composed();
   deps.metrics.mails.inc({ outcome: delivery.kind });
   if (delivery.kind === 'accepted') {
     await deps.db.tx((tx) => updateMailSent(tx, mail, deps.clock()));
@@ -73,7 +76,7 @@ async function deadLetter(deps: Deps, mail: OutboxRow, reason: string): Promise<
   });
 }
 
-/** How many mails wait and since when the oldest does, for the metrics. */
+/** Counts the mails that wait to be sent. @returns `oldest`: when the oldest of them was created, epoch ms */
 export function backlog(deps: Pick<Deps, 'db'>): Promise<{ waiting: number; oldest: number | null }> {
   return countWaitingMail(deps.db);
 }

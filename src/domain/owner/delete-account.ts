@@ -12,11 +12,10 @@ import { recordAndNotify } from '../audit/notifications.ts';
 import { endHost } from '../hosts/hosts.ts';
 import { useCase } from '../limits/use-case.ts';
 
-/** The end of a human's account. */
-
 /**
- * Deletes a human's account: its agents, merged and linked, its keys and its sessions end with it, and its mailbox is
- * forgotten. The audit keeps its ids as long as it keeps everything. The same mailbox may begin anew.
+ * Deletes a human's account. It revokes the account's agents (merged and linked), hosts, delegations and keys, ends its
+ * sessions and erases its mailbox. The audit log keeps the account's ids for its retention time. The same mailbox can
+ * open a new account.
  */
 export async function deleteAccount(deps: Deps, origin: RequestOrigin, accountId: string): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {

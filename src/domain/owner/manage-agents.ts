@@ -30,9 +30,9 @@ import { refuseNarrowed, refuseRevoked } from '../hosts/refused-capabilities.ts'
 import { useCase } from '../limits/use-case.ts';
 import { notYours, scopesOf, undoableUntil } from './owned-agent-view.ts';
 
-/** What a human does with the agents that are theirs. */
+/** What an owner does with an agent. */
 
-/** Gives an agent another name, which its owner chose. @throws Failure `notFound` */
+/** Renames an agent for its owner. @throws Failure `notFound`; `badRequest` for a revoked agent */
 export async function renameAgent(
   deps: Deps,
   origin: RequestOrigin,
@@ -40,17 +40,18 @@ export async function renameAgent(
   id: string,
   name: string,
 ): Promise<void> {
-  await withOwned(deps, origin, ownerId, id, async (work) => {
+  await withOwnedAgent(deps, origin, ownerId, id, async (work) => {
     await updateAgentName(work.tx, id, name);
     await record(work, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
   });
 }
 
 /**
- * Leaves an agent only some of its scopes, from the next introspection on. A key that loses all of its own ends. What it gave
- * away it does not get back; a key makes no wider one.
+ * Restricts an agent to some of its scopes, from the next introspection on. A key that keeps none of its scopes is
+ * revoked. The agent cannot regain a scope that it lost, and no key can create a key with more scopes than its own.
  *
- * @throws Failure `notFound`; `badRequest` where nothing would be left
+ * @param scopes those that the agent may keep
+ * @throws Failure `notFound`; `badRequest` if the agent or its keys would keep no scope, or the agent is revoked
  */
 export async function narrowAgent(
   deps: Deps,
@@ -59,15 +60,15 @@ export async function narrowAgent(
   id: string,
   scopes: readonly string[],
 ): Promise<void> {
-  await withOwned(deps, origin, ownerId, id, async (work, agent) => {
+  await withOwnedAgent(deps, origin, ownerId, id, async (work, agent) => {
     const { tx } = work;
-    const left = scopesOf(deps, agent).filter((scope) => isSubset([scope], scopes));
+    const remaining = scopesOf(deps, agent).filter((scope) => isSubset([scope], scopes));
     const { had, kept } = await narrowKeys(work, id, scopes, (key) => key);
-    if (left.length === 0 || (had > 0 && kept === 0)) {
+    if (remaining.length === 0 || (had > 0 && kept === 0)) {
       throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
     }
-    await updateAgentScope(tx, id, formatScope(left));
-    await refuseNarrowed(work, id, left);
+    await updateAgentScope(tx, id, formatScope(remaining));
+    await refuseNarrowed(work, id, remaining);
     await record(work, {
       kind: 'agent.narrowed',
       accountId: ownerId,
@@ -78,10 +79,10 @@ export async function narrowAgent(
 }
 
 /**
- * Ends that an agent is linked to its owner. It goes on alone in its own account, as one that nobody claimed: with the
- * anonymous scopes, and no longer than such an agent may.
+ * Unlinks an agent from its owner. The agent keeps its own account and becomes an unclaimed agent: it has the anonymous
+ * scopes, and expires when unclaimed agents do.
  *
- * @throws Failure `notFound`; `badRequest` for one that is merged
+ * @throws Failure `notFound`; `badRequest` for a merged or revoked agent
  */
 export async function unlinkAgent(
   deps: Deps,
@@ -89,20 +90,21 @@ export async function unlinkAgent(
   ownerId: string,
   id: string,
 ): Promise<void> {
-  await withOwned(deps, origin, ownerId, id, async (work, agent) => {
+  await withOwnedAgent(deps, origin, ownerId, id, async (work, agent) => {
     const { tx } = work;
     if (agent.accountId === ownerId) throw new Failure('badRequest', 'This agent is merged, not linked.');
     await updateAccountReleased(tx, agent.accountId);
-    await release(work, agent, agent.accountId);
+    await releaseAgent(work, agent, agent.accountId);
     await recordAndNotify(work, ownerId, { kind: 'agent.released', agentId: id });
   });
 }
 
 /**
- * Undoes a merge within seven days: the agent gets its own account back (or one, if it came without), and with its keys is
- * out of the owner's from the next introspection on. There it is as one that nobody claimed.
+ * Undoes a merge within seven days. The agent and its keys move back to the agent's own account, or to a new one if it
+ * never had one, from the next introspection on. There it is an unclaimed agent.
  *
- * @throws Failure `notFound`; `badRequest` where it is too late, or nothing was merged
+ * @throws Failure `notFound`; `badRequest` if the seven days have passed, or the agent is not merged, is revoked or
+ * runs under a host
  */
 export async function undoMerge(
   deps: Deps,
@@ -110,16 +112,16 @@ export async function undoMerge(
   ownerId: string,
   id: string,
 ): Promise<void> {
-  await withOwned(deps, origin, ownerId, id, async (work, agent) => {
+  await withOwnedAgent(deps, origin, ownerId, id, async (work, agent) => {
     const { tx, now } = work;
     const registration = await findRegistration(tx, agent.registrationId);
     if (registration?.kind === 'host' || undoableUntil(agent, ownerId, now) === undefined) {
       throw new Failure('badRequest', 'A merge can be undone for seven days. Revoke the agent instead.');
     }
-    const own = agent.mergedFrom ?? newId('usr', now, deps.random);
-    if (agent.mergedFrom === null) await insertAgentAccount(tx, own, null, now);
-    else await updateAccountReleased(tx, own);
-    await release(work, agent, own);
+    const ownAccountId = agent.mergedFrom ?? newId('usr', now, deps.random);
+    if (agent.mergedFrom === null) await insertAgentAccount(tx, ownAccountId, null, now);
+    else await updateAccountReleased(tx, ownAccountId);
+    await releaseAgent(work, agent, ownAccountId);
     await recordAndNotify(work, ownerId, { kind: 'agent.merge_undone', agentId: id });
   });
 }
@@ -133,14 +135,18 @@ export async function revokeOwnedAgent(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
-    const agent = await holdOwned(tx, ownerId, id);
+    const agent = await lockOwnedAgent(tx, ownerId, id);
     if (agent.revokedAt === null) await refuseRevoked(work, id);
     await endAgent(work, agent);
   });
 }
 
-/** Runs a change of an agent that is its owner's and not revoked, while no key of it is made or changed by anybody else. */
-async function withOwned(
+/**
+ * Runs a change of an agent for its owner, behind the locks of lockOwnedAgent().
+ *
+ * @throws Failure `notFound`; `badRequest` for a revoked agent
+ */
+async function withOwnedAgent(
   deps: Deps,
   origin: RequestOrigin,
   ownerId: string,
@@ -148,14 +154,19 @@ async function withOwned(
   change: (work: Work, agent: AgentRow) => Promise<void>,
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
-    const agent = await holdOwned(work.tx, ownerId, id);
+    const agent = await lockOwnedAgent(work.tx, ownerId, id);
     if (agent.revokedAt !== null) throw new Failure('badRequest', 'This agent was revoked.');
     await change(work, agent);
   });
 }
 
-/** One agent of a human, which until the transaction ends nobody else changes. @throws Failure `notFound` */
-async function holdOwned(tx: Tx, ownerId: string, id: string): Promise<AgentRow> {
+/**
+ * Locks an owner's account and one of its agents: until the transaction ends, nobody else changes the agent or its
+ * keys.
+ *
+ * @throws Failure `notFound`
+ */
+async function lockOwnedAgent(tx: Tx, ownerId: string, id: string): Promise<AgentRow> {
   await lockAccount(tx, ownerId);
   await lockAgent(tx, id);
   const agent = await findOwnedAgent(tx, ownerId, id);
@@ -163,7 +174,8 @@ async function holdOwned(tx: Tx, ownerId: string, id: string): Promise<AgentRow>
   return agent;
 }
 
-async function release(work: Work, agent: AgentRow, accountId: string): Promise<void> {
+/** Makes an agent an unclaimed one, in an account of its own. */
+async function releaseAgent(work: Work, agent: AgentRow, accountId: string): Promise<void> {
   const { tx, now, deps } = work;
   const expiresAt = now + deps.config.limits.unclaimedTtlSeconds * 1000;
   await updateAgentReleased(tx, agent.id, agent.accountId, accountId);
@@ -176,26 +188,31 @@ async function release(work: Work, agent: AgentRow, accountId: string): Promise<
   }));
 }
 
-/** Leaves the live keys of an agent no more than these scopes; returns how many it had, and how many still work. */
+/**
+ * Restricts the live keys and tokens of an agent to some scopes.
+ *
+ * @param termsOf the account and the expiry that a key has from now on
+ * @returns how many live keys the agent had, and how many it keeps; tokens do not count
+ */
 async function narrowKeys(
   work: Work,
   agentId: string,
   scopes: readonly string[],
-  place: (key: CredentialRow) => Pick<CredentialRow, 'accountId' | 'expiresAt'>,
+  termsOf: (key: CredentialRow) => Pick<CredentialRow, 'accountId' | 'expiresAt'>,
 ): Promise<{ had: number; kept: number }> {
   const { tx, now } = work;
   let had = 0;
   let kept = 0;
   for (const key of await listCredentials(tx, agentId)) {
     if (!isLive(key, now)) continue;
-    // Tokens come and go: only of lasting keys must one be left.
+    // Tokens are short-lived: the agent must keep a key, not a token.
     const counts = isKey(key) ? 1 : 0;
     had += counts;
-    const left = parseScope(key.scope).filter((scope) => isSubset([scope], scopes));
-    if (left.length === 0) {
+    const remaining = parseScope(key.scope).filter((scope) => isSubset([scope], scopes));
+    if (remaining.length === 0) {
       await updateCredentialRevoked(tx, key.hash, now);
     } else {
-      await updateCredentialScope(tx, key.hash, { ...place(key), scope: formatScope(left) });
+      await updateCredentialScope(tx, key.hash, { ...termsOf(key), scope: formatScope(remaining) });
       kept += counts;
     }
   }

@@ -21,34 +21,35 @@ import { describeEvents } from '../audit/activity-text.ts';
 import { isLive, type Key, toKey } from '../credentials/issue.ts';
 import { type HostedStanding, hostedStandings } from '../hosts/host-agent-view.ts';
 
-/** What a human sees of the agents that are theirs. */
+/** Agents as their owner sees them. */
 
+/** One agent as its owner sees it. */
 export interface OwnedAgent {
   id: string;
   /** As the agent wrote it, unless its owner renamed it: then `isNamedByOwner`. */
   name: string | undefined;
   isNamedByOwner: boolean;
   mode: ClaimMode;
-  /** The agent provider that vouches for it, by the name that the operator gave it. */
+  /** The agent provider that vouches for it, by the name that the operator configured. */
   provider: string | undefined;
   /** Epoch ms, all three. */
   registeredAt: number;
   ownedAt: number;
   revokedAt: number | undefined;
-  /** When one under a host came to the end of the time that agents have there, epoch ms. */
+  /** When the absolute lifetime of an agent under a host elapsed, epoch ms; undefined otherwise. */
   overAt: number | undefined;
-  /** What its live keys may do, together; without any what it may be given. */
+  /** The scopes of its live keys together; without a live key, those that it may be issued. */
   scopes: string[];
-  /** When and where it last got a token, or one of its keys was used; to the minute. */
+  /** When and where it last obtained a token or used a key; epoch ms, to the minute. */
   lastUse: { at: number; from: string } | undefined;
-  /** Until when the merge can be undone (epoch ms); undefined where it cannot. */
+  /** Until when the merge can be undone, epoch ms; undefined if it cannot. */
   undoableUntil: number | undefined;
 }
 
-/** A merge can be undone for so long. */
+/** How long a merge can be undone. */
 const UNDO_MS = 7 * DAY_MS;
 
-/** The agents of a human, newest first, also those that were revoked. */
+/** Lists the agents of a human, those owned last first, including revoked ones. */
 export async function listOwnedAgents(
   deps: Deps,
   ownerId: string,
@@ -56,16 +57,17 @@ export async function listOwnedAgents(
 ): Promise<ListPage<OwnedAgent>> {
   const mark = readTimeMark(query.before);
   const before = mark && { ownedAt: mark.at, id: mark.id };
-  const overSince = deps.clock() - endOfLife(deps, 0);
-  const rows = await listOwnedPage(deps.db, ownerId, query, before, overSince, PAGE_LIMIT);
+  const elapsedIfCreatedBy = deps.clock() - endOfLife(deps, 0);
+  const rows = await listOwnedPage(deps.db, ownerId, query, before, elapsedIfCreatedBy, PAGE_LIMIT);
   const { items, next } = cutPage(rows, (row) => timeMark(row.ownedAt!, row.id));
-  return { items: await describe(deps, items, ownerId), next };
+  return { items: await toOwnedAgents(deps, items, ownerId), next };
 }
 
 /**
- * One agent of a human with a page of its keys and of what it did lately, newest first.
+ * Shows one agent of a human, with a page of its keys and a page of its activity, newest first.
  *
- * @throws Failure `notFound`, also for somebody else's
+ * @param before the `next` of the pages shown before
+ * @throws Failure `notFound`, also for an agent of another owner
  */
 export async function showOwnedAgent(
   deps: Deps,
@@ -76,7 +78,7 @@ export async function showOwnedAgent(
   const row = await findOwnedAgent(deps.db, ownerId, id);
   if (row === undefined) throw notYours();
   const [[agent], keys, events] = await Promise.all([
-    describe(deps, [row], ownerId),
+    toOwnedAgents(deps, [row], ownerId),
     listKeysPage(deps.db, id, before.key, PAGE_LIMIT),
     listEventsOf(deps.db, { agentId: id }, before.event, PAGE_LIMIT),
   ]);
@@ -89,13 +91,13 @@ export async function showOwnedAgent(
   };
 }
 
-/** What an agent may be given: what claimed ones get, but for what its owner took. */
+/** Returns the scopes that an agent may be issued: the claimed scopes, less those that its owner removed. */
 export function scopesOf(deps: Pick<Deps, 'config'>, agent: AgentRow): string[] {
   return restrictTo(deps.config.claimedScopes, agent.scope);
 }
 
-/** A page of agents, in as many statements as one. */
-async function describe(deps: Deps, rows: readonly AgentRow[], ownerId: string): Promise<OwnedAgent[]> {
+/** Describes a page of agents, with as many statements as one agent takes. */
+async function toOwnedAgents(deps: Deps, rows: readonly AgentRow[], ownerId: string): Promise<OwnedAgent[]> {
   const now = deps.clock();
   const ids = rows.map(({ id }) => id);
   const [registrations, credentials, hosted] = await Promise.all([
@@ -107,43 +109,43 @@ async function describe(deps: Deps, rows: readonly AgentRow[], ownerId: string):
     hostedStandings(deps, ids),
   ]);
   const byId = new Map(registrations.map((registration) => [registration.id, registration]));
-  const held = Map.groupBy(credentials, ({ agentId }) => agentId);
+  const credentialsByAgent = Map.groupBy(credentials, ({ agentId }) => agentId);
   return rows.map((row) =>
-    describeOne(deps, ownerId, now, {
+    toOwnedAgent(deps, ownerId, now, {
       row,
       registration: byId.get(row.registrationId)!,
-      credentials: held.get(row.id) ?? [],
+      credentials: credentialsByAgent.get(row.id) ?? [],
       hosted: hosted.get(row.id),
     }),
   );
 }
 
-interface Found {
+interface AgentRecords {
   row: AgentRow;
   registration: RegistrationRow;
   credentials: readonly CredentialRow[];
   hosted: HostedStanding | undefined;
 }
 
-function describeOne(
+function toOwnedAgent(
   deps: Deps,
   ownerId: string,
   now: number,
-  { row, registration, credentials, hosted }: Found,
+  { row, registration, credentials, hosted }: AgentRecords,
 ): OwnedAgent {
   const live = credentials.filter((key) => isLive(key, now)).map(toKey);
-  // One that renews an identity, or signs for itself, has no key that would show what it may do.
+  // An agent that renews an identity, or signs its own requests, has no key that shows its scopes.
   const scopes =
     hosted?.scopes ?? (live.length === 0 ? scopesOf(deps, row) : live.flatMap((key) => key.scopes));
   const uses = credentials.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from }));
-  const signed = { at: hosted?.seenAt ?? null, from: 'its own environment' };
-  const last = [...uses, { at: row.seenAt, from: row.seenFrom }, signed].reduce((latest, use) =>
+  const lastSigned = { at: hosted?.seenAt ?? null, from: 'its own environment' };
+  const last = [...uses, { at: row.seenAt, from: row.seenFrom }, lastSigned].reduce((latest, use) =>
     (use.at ?? 0) > (latest.at ?? 0) ? use : latest,
   );
   return {
     id: row.id,
     name: row.name ?? undefined,
-    // The registration of a host has the name of the host.
+    // An agent under a host has a name of its own: its registration has the host's name.
     isNamedByOwner: row.name !== (hosted ?? { name: registration.agentName }).name,
     mode: registration.mode!,
     provider: providerOf(deps.config, registration.principal),
@@ -157,12 +159,13 @@ function describeOne(
   };
 }
 
-/** Until when a merge can be undone, epoch ms; undefined where it cannot. */
+/** Returns until when a merge can be undone, epoch ms; undefined if it cannot. */
 export function undoableUntil(agent: AgentRow, ownerId: string, now: number): number | undefined {
   const until = (agent.ownedAt ?? 0) + UNDO_MS;
   return agent.accountId === ownerId && agent.revokedAt === null && until > now ? until : undefined;
 }
 
+/** Creates the failure for an agent that the human does not own. */
 export function notYours(): Failure {
   return new Failure('notFound', 'There is no such agent among yours.');
 }

@@ -15,42 +15,54 @@ import {
   tenantOf,
 } from './provider-token.ts';
 
-/** What an agent provider says of one of its users, to us and for now. Whether it was said before is not looked at. */
+/**
+ * The verified claims of an ID-JAG, in which an agent provider vouches for one of its users. It may be a replay: see
+ * `jti`.
+ */
 export interface VerifiedAssertion {
   issuer: TrustedIssuer;
-  /** Who the user is at the issuer: `tenant` is part of it, '' where there is none. */
+  /** Identifies the user at the issuer, together with `tenant`. */
   subject: string;
+  /** '' if the issuer has no tenants. */
   tenant: string;
-  /** To be taken once (S-94). */
+  /** To be consumed once (S-94): see consumeAssertion(). */
   jti: string;
   /** Canonical, and verified by the issuer. */
   mailbox: string;
   clientId: string;
-  /** All that the provider lets its agent have; undefined: it says nothing of it. */
+  /** The scopes to which the provider limits its agent; undefined: no such limit. */
   scopes: string[] | undefined;
-  /** For the audit alone: what the provider calls its product, and the run. Untrusted texts. */
+  /** For the audit only: the provider's names for its product and for the run. Untrusted text. */
   agentPlatform?: string;
   agentContextId?: string;
-  /** Epoch ms. */
-  /** Epoch ms. */
+  /** Epoch ms, both. */
   issuedAt: number;
   expiresAt: number;
 }
 
+/** The claims of a token, with unverified types. */
 export type Claims = Record<string, unknown>;
+
+/** What verification depends on. */
 export type Verifier = Pick<Deps, 'config' | 'clock' | 'trust'>;
 
+/** The `application/` prefix is optional (RFC 7515 section 4.1.9). */
 const ID_JAG_TYPE = /^(?:application\/)?oauth-id-jag\+jwt$/i;
-/** S-93 has half of it; what providers sign and how clocks and queues are asks for this much. */
+
+/**
+ * The bound on the lifetime of an assertion (S-93). It allows for what providers sign, for clock skew, and for queues.
+ */
 const LIFETIME_SECONDS_MAX = 600;
 
 const CLIENT_ID_LENGTH_MAX = 512;
 
 /**
- * Verifies an identity assertion (ID-JAG) that a trusted agent provider addressed to us, all but that it is new: take its
- * `jti` in the transaction that acts on it (draft-ietf-oauth-identity-assertion-authz-grant).
+ * Verifies an identity assertion (ID-JAG) that a trusted agent provider addressed to this service
+ * (draft-ietf-oauth-identity-assertion-authz-grant). A replay passes: the transaction that acts on the assertion must
+ * consume its `jti`.
  *
- * @throws Failure `invalidAssertion` with the fault, or `loginRequired` where the user must log in at the provider again
+ * @param assertion a JWT in compact form
+ * @throws Failure `invalidAssertion` with the fault; `loginRequired` if the user must log in at the provider again
  */
 export async function verifyIdJag(deps: Verifier, assertion: string): Promise<VerifiedAssertion> {
   const token = await openProviderToken(deps, assertion, (typ) => ID_JAG_TYPE.test(typ));
@@ -69,47 +81,66 @@ export async function verifyIdJag(deps: Verifier, assertion: string): Promise<Ve
   const mailbox = verifiedMailbox(claims, issuer);
   checkLoginMethods(claims, issuer);
   const scopes = scopesOf(claims);
-  return { issuer, subject, tenant, jti, mailbox, clientId, scopes, ...agentOf(claims), issuedAt, expiresAt };
+  return {
+    issuer,
+    subject,
+    tenant,
+    jti,
+    mailbox,
+    clientId,
+    scopes,
+    ...agentDetailsOf(claims),
+    issuedAt,
+    expiresAt,
+  };
 }
 
 /**
- * What is verified, or that it cannot be for now: where the keys of an issuer cannot be had, whoever presents a token is to come
- * again, and not take it for refused.
+ * Makes a verification retryable: while the keys of an issuer cannot be fetched, the caller must retry later and not
+ * treat the token as rejected.
  *
- * @throws Failure `unavailable` in the place of such a refusal
+ * @throws Failure `unavailable` in place of a failure that has `retryAfterSeconds`
  */
 export async function retryableIfKeysUnavailable<Verified>(verified: Promise<Verified>): Promise<Verified> {
   try {
     return await verified;
   } catch (error) {
-    const isForNow = error instanceof Failure && error.details.retryAfterSeconds !== undefined;
-    throw isForNow ? unavailable(error, error.details.retryAfterSeconds) : error;
+    const isTemporary = error instanceof Failure && error.details.retryAfterSeconds !== undefined;
+    throw isTemporary ? unavailable(error, error.details.retryAfterSeconds) : error;
   }
 }
 
-/** Where `exp` and `nbf` are there, they hold. */
+/**
+ * Checks `exp` and `nbf`, where a token has them (RFC 7519 sections 4.1.4 and 4.1.5).
+ *
+ * @param now epoch ms
+ * @throws Failure `invalidAssertion`
+ */
 export function checkValidity(claims: Claims, now: number): void {
-  const [expires, begins] = [optionalTime(claims, 'exp'), optionalTime(claims, 'nbf')];
-  if (expires !== undefined && isPast(expires, now)) {
+  const [exp, nbf] = [optionalTime(claims, 'exp'), optionalTime(claims, 'nbf')];
+  if (exp !== undefined && isPast(exp, now)) {
     throw refusal('expired', 'The token is expired. Ask the provider for a new one.');
   }
-  if (begins !== undefined && isAhead(begins, now)) {
+  if (nbf !== undefined && isAhead(nbf, now)) {
     throw refusal('expired', 'The token is not valid yet: see "nbf".');
   }
 }
 
-/** @returns when it ends, epoch ms */
+/** Returns the expiry in epoch ms. */
 function checkLifetime(claims: Claims, now: number): number {
-  const [expires, issued] = [requiredTime(claims, 'exp'), requiredTime(claims, 'iat')];
+  const [exp, iat] = [requiredTime(claims, 'exp'), requiredTime(claims, 'iat')];
   checkValidity(claims, now);
-  if (isAhead(issued, now)) throw refusal('expired', 'The assertion was issued in the future: see "iat".');
-  if (expires <= issued || expires - issued > LIFETIME_SECONDS_MAX) {
+  if (isAhead(iat, now)) throw refusal('expired', 'The assertion was issued in the future: see "iat".');
+  if (exp <= iat || exp - iat > LIFETIME_SECONDS_MAX) {
     throw refusal('malformed', `"exp" must be 1 to ${LIFETIME_SECONDS_MAX} seconds after "iat".`);
   }
-  return expires * 1000;
+  return exp * 1000;
 }
 
-/** Who presents it: the issuer itself, or a client that it may speak for (draft-ietf-oauth-identity-assertion-authz-grant). */
+/**
+ * Returns the `client_id`: the issuer itself, or a client that the issuer may speak for
+ * (draft-ietf-oauth-identity-assertion-authz-grant).
+ */
 async function checkClient(deps: Verifier, { issuer, claims }: ProviderToken): Promise<string> {
   const clientId = requiredText(claims, 'client_id', CLIENT_ID_LENGTH_MAX);
   if (clientId === issuer.issuer || issuer.clientIds?.includes(clientId)) return clientId;
@@ -117,25 +148,28 @@ async function checkClient(deps: Verifier, { issuer, claims }: ProviderToken): P
   const document =
     issuer.clientIds === undefined && (isOwn || clientId.startsWith('https://'))
       ? await deps.trust.clientDocument(clientId, isOwn).catch((cause) => {
-          throw clientRefusal(cause);
+          throw clientFailure(cause);
         })
       : undefined;
-  // Whoever may sign for a client is who signed here.
-  if (document?.jwksUri !== issuer.jwksUri) throw clientRefusal();
+  // The client must publish the key set that verified this assertion.
+  if (document?.jwksUri !== issuer.jwksUri) throw clientFailure();
   return clientId;
 }
 
 /**
- * A client of a provider on a developer's machine lies beside it, on http. Everywhere else a client is an https URL: what is fetched over
- * http, anybody in between may have written (CIMD section 3).
+ * During development, a provider and its client may share an http origin. Everywhere else a client id is an https URL:
+ * anybody on the network path can alter a document that is fetched over http (CIMD section 3).
  */
 function isLocalClient({ issuer }: TrustedIssuer, clientId: string): boolean {
   if (!issuer.startsWith('http:') || !URL.canParse(clientId)) return false;
   return new URL(clientId).origin === new URL(issuer).origin && new URL(clientId).href === clientId;
 }
 
-/** The same whether the URL leads nowhere or to something else: it is a stranger who asks what is there (S-86). */
-function clientRefusal(cause?: unknown): Failure {
+/**
+ * The same failure whether the URL cannot be fetched or serves something else: an unauthenticated caller must not probe
+ * other hosts through this service (S-86).
+ */
+function clientFailure(cause?: unknown): Failure {
   return refusal(
     'client',
     'The issuer may not speak for this client: see "client_id". It is the issuer, one that is listed here, or an https URL whose document has the "jwks_uri" of the issuer.',
@@ -143,16 +177,19 @@ function clientRefusal(cause?: unknown): Failure {
   );
 }
 
-/** The user was there a short while ago: a stolen session at the provider must not last for ever (auth.md v0.5, login_required and interaction_required). */
+/**
+ * The user must have logged in recently, so that a stolen session at the provider does not work forever (auth.md v0.5,
+ * login_required and interaction_required).
+ */
 function checkLogin(claims: Claims, { maxAgeSeconds }: TrustedIssuer, now: number): void {
-  const loggedIn = optionalTime(claims, 'auth_time');
-  if (loggedIn === undefined || isAhead(loggedIn, now) || isPast(loggedIn + maxAgeSeconds, now)) {
+  const authTime = optionalTime(claims, 'auth_time');
+  if (authTime === undefined || isAhead(authTime, now) || isPast(authTime + maxAgeSeconds, now)) {
     const message = 'The user must log in at the agent provider again: see "auth_time" in the assertion.';
     throw new Failure('loginRequired', message, { maxAgeSeconds });
   }
 }
 
-/** Accounts are known by mailbox: a verified telephone number says nothing of who owns one (S-95). */
+/** Accounts are identified by mailbox. A verified phone number does not prove who owns an account (S-95). */
 function verifiedMailbox(claims: Claims, { emailDomains }: TrustedIssuer): string {
   const mailbox = typeof claims.email === 'string' ? parseMailbox(claims.email) : undefined;
   if (mailbox === undefined || claims.email_verified !== true) {
@@ -177,10 +214,14 @@ function checkLoginMethods(claims: Claims, issuer: TrustedIssuer): void {
   }
 }
 
-/** Nothing rests on these: what is no short text is left out. */
-function agentOf(claims: Claims): Pick<VerifiedAssertion, 'agentPlatform' | 'agentContextId'> {
-  const short = (value: unknown) => (typeof value === 'string' && value.length <= 256 ? value : undefined);
-  const [agentPlatform, agentContextId] = [short(claims.agent_platform), short(claims.agent_context_id)];
+/** No decision depends on these claims, so a value that is not a short text is dropped and not rejected. */
+function agentDetailsOf(claims: Claims): Pick<VerifiedAssertion, 'agentPlatform' | 'agentContextId'> {
+  const asShortText = (value: unknown) =>
+    typeof value === 'string' && value.length <= 256 ? value : undefined;
+  const [agentPlatform, agentContextId] = [
+    asShortText(claims.agent_platform),
+    asShortText(claims.agent_context_id),
+  ];
   return {
     ...(agentPlatform !== undefined && { agentPlatform }),
     ...(agentContextId !== undefined && { agentContextId }),

@@ -9,20 +9,21 @@ import { record } from '../audit/audit-log.ts';
 import type { LimitCounter } from '../limits/limits.ts';
 import type { VerifiedAssertion } from './id-jag.ts';
 
-/** Whom a provider's token speaks of, in the transaction that acts on it: taken once, held, and matched to an account. */
+/** Consumes an ID-JAG, locks its principal, and matches it to an account, in the transaction that acts on the ID-JAG. */
 
-/** The token may be seen again so long after its end, by clocks that differ. */
+/** How far clocks may differ. A `jti` is kept for twice this after its token expires: no replica accepts a replay. */
 const SKEW_MS = 60_000;
 
-/** What an assertion costs: all users of a provider share it. */
+/** Returns the limits that one assertion consumes. All users of a provider share them. */
 export function assertionLimits({ issuer: { issuer } }: VerifiedAssertion): LimitCounter[] {
   return [{ name: 'assertionsPerIssuer', key: issuer }];
 }
 
 /**
- * Takes a token once, last of all checks, and holds the user it speaks of (S-94).
+ * Consumes an assertion, after all other checks, and locks the principal that it names (S-94). The use case must pass
+ * assertionLimits() as its `sharedLimits`.
  *
- * @param shared of assertionLimits()
+ * @throws Failure `invalidAssertion` for a replay; `limited`
  */
 export async function consumeAssertion(work: Work, verified: VerifiedAssertion): Promise<PrincipalRow> {
   const { tx, now } = work;
@@ -42,11 +43,16 @@ export async function consumeAssertion(work: Work, verified: VerifiedAssertion):
   return lockOrCreatePrincipal(tx, principalOf({ issuer, tenant, subject }), issuer, now);
 }
 
-/** Whose agent it is (auth.md v0.5, login_required and interaction_required). */
+/**
+ * The account that a principal matches (auth.md v0.5, login_required and interaction_required).
+ * - `clean`: the account that delegated to this principal, or a new one because the mailbox had none
+ * - `stepUp`: the mailbox has an account, whose owner must confirm first
+ */
 export type Match =
-  /** The account that lets this user act for it, or one that begins here since nobody had the mailbox. */
-  { kind: 'clean'; accountId: string; mailbox: string; isNew: boolean } | { kind: 'stepUp'; mailbox: string };
+  | { kind: 'clean'; accountId: string; mailbox: string; isNew: boolean }
+  | { kind: 'stepUp'; mailbox: string };
 
+/** Matches a principal to an account, which it creates and locks as needed, in the caller's transaction. */
 export async function matchAccount(
   work: Work,
   principal: PrincipalRow,
@@ -59,12 +65,12 @@ export async function matchAccount(
     if (account.mailbox !== null) return { kind: 'clean', accountId, mailbox: account.mailbox, isNew: false };
   }
   if ((await findAccountByMailbox(tx, mailbox)) !== undefined) return { kind: 'stepUp', mailbox };
-  // Another may begin it in this very moment, and then it is theirs: never a silent link (S-37).
+  // A concurrent transaction may create the account first. Its owner must then confirm: never a silent link (S-37).
   const { id, isNew } = await findOrCreateAccount(work, mailbox);
   return isNew ? { kind: 'clean', accountId: id, mailbox, isNew } : { kind: 'stepUp', mailbox };
 }
 
-/** What the audit keeps of a token: who presented it, of which product and run, as the provider calls them. */
+/** Audits an accepted assertion: its client, and the provider's names for its product and for the run. */
 export async function auditAssertion(
   work: Work,
   verified: VerifiedAssertion,

@@ -3,11 +3,11 @@ import type { Deps } from '../../deps.ts';
 import { type AssertionFault, Failure } from '../../errors.ts';
 import { type Algorithm, isAlgorithm, isSignedBy, parseSignedToken } from '../../lib/signed-token.ts';
 
-/** What every token that an agent provider signs must be, whatever it says (draft-ietf-oauth-identity-assertion-authz-grant). */
+/** Checks that every token of an agent provider must pass (draft-ietf-oauth-identity-assertion-authz-grant). */
 
 type Claims = Record<string, unknown>;
 
-/** A token whose signature and audience are right. Its claims are not looked at yet. */
+/** A token whose signature, issuer and audience are verified. Its other claims are not. */
 export interface ProviderToken {
   issuer: TrustedIssuer;
   claims: Claims;
@@ -15,34 +15,36 @@ export interface ProviderToken {
 
 const TOKEN_BYTES_MAX = 8192;
 const TEXT_LENGTH_MAX = 256;
-/** Clocks of others may differ from ours by so much. */
+
+/** How far the clock of a provider may differ from ours. */
 const SKEW_SECONDS = 60;
-/** How soon the keys of an issuer are asked for again after they could not be had. */
+
+/** How long a caller is told to wait while the keys of an issuer cannot be fetched. */
 const KEYS_RETRY_SECONDS = 60;
 
 /**
- * Opens a token: size, form, kind, issuer, algorithm, signature, audience, in this order. Nothing is fetched for an issuer
- * that is not trusted, and its name in the token is the only thing that chooses the keys (S-97).
+ * Verifies a token: size, form, type, issuer, algorithm, signature and audience, in this order. It fetches nothing for
+ * an untrusted issuer, and only `iss` selects the key set (S-97).
  *
- * @param isKind whether the header's `typ` is the one that is asked for
- * @throws Failure `invalidAssertion`
+ * @param isExpectedType whether the `typ` of the header is the expected one
+ * @throws Failure `invalidAssertion` with the fault; with `retryAfterSeconds` while the keys cannot be fetched
  */
 export async function openProviderToken(
   deps: Pick<Deps, 'config' | 'trust'>,
   token: string,
-  isKind: (typ: string) => boolean,
+  isExpectedType: (typ: string) => boolean,
 ): Promise<ProviderToken> {
   if (Buffer.byteLength(token) > TOKEN_BYTES_MAX) {
     throw refusal('malformed', `The token is larger than ${TOKEN_BYTES_MAX} bytes.`);
   }
-  const { header, claims } = parse(token);
-  if (typeof header.typ !== 'string' || !isKind(header.typ)) {
+  const { header, claims } = parseToken(token);
+  if (typeof header.typ !== 'string' || !isExpectedType(header.typ)) {
     throw refusal(
       'malformed',
       'The token is not of the kind that is expected here: see "typ" in its header.',
     );
   }
-  const issuer = trustedIssuer(deps.config, claims.iss);
+  const issuer = findTrustedIssuer(deps.config, claims.iss);
   if (!isAlgorithm(header.alg)) {
     throw refusal('signature', 'The token is signed by an algorithm that is not accepted. Use ES256.');
   }
@@ -51,7 +53,7 @@ export async function openProviderToken(
   return { issuer, claims };
 }
 
-function parse(token: string): { header: Claims; claims: Claims } {
+function parseToken(token: string): { header: Claims; claims: Claims } {
   try {
     return parseSignedToken(token);
   } catch (cause) {
@@ -59,9 +61,9 @@ function parse(token: string): { header: Claims; claims: Claims } {
   }
 }
 
-function trustedIssuer(config: Deps['config'], iss: unknown): TrustedIssuer {
+function findTrustedIssuer(config: Deps['config'], iss: unknown): TrustedIssuer {
   const found = typeof iss === 'string' ? config.trustedIssuers.get(iss) : undefined;
-  // What we sign ourselves is no word of a provider, whatever the configuration says (S-91).
+  // A token of our own is never one of a provider, whatever the configuration says (S-91).
   const isSelf = iss === config.publicUrl || iss === `${config.publicUrl}/`;
   if (found === undefined || isSelf) {
     throw refusal('issuer', 'The issuer of the token is not trusted by this service.');
@@ -80,22 +82,25 @@ async function checkSignature(
     .keysOf(issuer)
     .keyFor(header)
     .catch((cause) => {
-      const message = 'The keys of the issuer cannot be had now. Present the token again later.';
+      const message = 'The keys of the issuer cannot be fetched now. Present the token again later.';
       const details = { fault: 'key', retryAfterSeconds: KEYS_RETRY_SECONDS } as const;
       throw new Failure('invalidAssertion', message, details, cause);
     });
   if (found.kind === 'unknown') {
-    throw refusal('key', 'The key that the token names ("kid") is none that its issuer publishes.');
+    throw refusal(
+      'key',
+      'The issuer does not publish the key that the token names: see "kid" in its header.',
+    );
   }
   if (found.kind === 'misfit' || !(await isSignedBy(token, found.key, alg))) {
     throw refusal('signature', 'The signature of the token is not valid.');
   }
 }
 
-/** Us, however a provider may write that (docs/dialects.md), and nobody besides. */
+/** The only audience must be this service, in one of the forms that providers use (docs/dialects/providers.md). */
 function checkAudience({ publicUrl, resources }: Deps['config'], aud: unknown): void {
-  const only = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud;
-  if (typeof only !== 'string' || ![publicUrl, `${publicUrl}/`, resources[0]!.url].includes(only)) {
+  const audience = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud;
+  if (typeof audience !== 'string' || ![publicUrl, `${publicUrl}/`, resources[0]!.url].includes(audience)) {
     throw refusal(
       'audience',
       'The token is not for this service alone: "aud" must be the issuer of its metadata.',
@@ -103,12 +108,16 @@ function checkAudience({ publicUrl, resources }: Deps['config'], aud: unknown): 
   }
 }
 
-/** The refusal of a token. The message is public; the cause is for the log. */
+/** Creates the failure for a token that is not valid. The message is public; the cause is for the log. */
 export function refusal(fault: AssertionFault, message: string, cause?: unknown): Failure {
   return new Failure('invalidAssertion', message, { fault }, cause);
 }
 
-/** A claim that must be there, as text: what fits a column and a log line. */
+/**
+ * Reads a required text claim. The length fits its column and a log line.
+ *
+ * @throws Failure `invalidAssertion`
+ */
 export function requiredText(claims: Claims, name: string, lengthMax = TEXT_LENGTH_MAX): string {
   const value = claims[name];
   if (typeof value !== 'string' || value === '' || value.length > lengthMax) {
@@ -117,15 +126,16 @@ export function requiredText(claims: Claims, name: string, lengthMax = TEXT_LENG
   return value;
 }
 
-/** The tenant within a multi-tenant issuer, part of who `sub` is; '' where there is none. */
+/** Reads the tenant of a multi-tenant issuer, within which `sub` is unique. Returns '' if the token names none. */
 export function tenantOf(claims: Claims): string {
   return claims.tenant === undefined ? '' : requiredText(claims, 'tenant');
 }
 
 /**
- * A time in seconds, whole and plausible: not "1700000000", 1.5 or 1e18 (S-93).
+ * Reads an optional time claim, a whole number of seconds: not "1700000000", 1.5 or 1e18 (S-93).
  *
- * @returns undefined where the claim is not there
+ * @returns epoch seconds; undefined if the token has no such claim
+ * @throws Failure `invalidAssertion`
  */
 export function optionalTime(claims: Claims, name: string): number | undefined {
   const value = claims[name];
@@ -136,18 +146,19 @@ export function optionalTime(claims: Claims, name: string): number | undefined {
   return value as number;
 }
 
+/** Reads a required time claim, see optionalTime(). */
 export function requiredTime(claims: Claims, name: string): number {
   const value = optionalTime(claims, name);
   if (value === undefined) throw refusal('malformed', `The token has no "${name}".`);
   return value;
 }
 
-/** Whether a moment (seconds) is later than the clocks of others may differ from ours. */
+/** Whether a time (epoch seconds) is after `now` (epoch ms) by more than clocks may differ. */
 export function isAhead(seconds: number, now: number): boolean {
   return seconds * 1000 > now + SKEW_SECONDS * 1000;
 }
 
-/** Whether a moment (seconds) is so long past that no difference of clocks explains it. */
+/** Whether a time (epoch seconds) is before `now` (epoch ms) by at least as much as clocks may differ. */
 export function isPast(seconds: number, now: number): boolean {
   return now >= (seconds + SKEW_SECONDS) * 1000;
 }

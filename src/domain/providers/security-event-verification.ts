@@ -9,28 +9,34 @@ import {
   tenantOf,
 } from './provider-token.ts';
 
-/** Security event tokens and logout tokens of agent providers. */
+/** Verifies security event tokens (RFC 8417) and logout tokens of agent providers. */
 
-/** What an agent provider says has happened to one of its users. */
+/** The verified claims of a token in which an agent provider reports what happened to one of its users. */
 export interface SecurityEvent {
   issuer: TrustedIssuer;
+  /** Identifies the user at the issuer, together with `tenant`. */
   subject: string;
+  /** '' if the issuer has no tenants. */
   tenant: string;
+  /** Whether it was used before is not verified. */
   jti: string;
   /** Epoch ms. */
   issuedAt: number;
-  /** The URIs of what happened, known to us or not. */
+  /** The URIs of the event types (RFC 8417 section 2.2), also of unknown ones. */
   events: string[];
 }
 
+/** The `typ` of a security event token, or of a logout token as auth.md v0.1 has it. */
 export type SecurityEventType = 'secevent+jwt' | 'logout+jwt';
 
+/** How late an event may be delivered (docs/adr/0011-agent-providers.md). */
 const EVENT_AGE_SECONDS_MAX = 86_400;
 
 /**
- * Verifies a security event token (RFC 8417), all but that it is new.
+ * Verifies a security event token (RFC 8417) or a logout token. A replay passes: the transaction that acts on the token
+ * must consume its `jti`.
  *
- * @param typ what the path takes: the `typ` of the token must be this, letter by letter. A `logout+jwt` needs no `events`
+ * @param typ the exact `typ` that the token must have. A `logout+jwt` needs no `events`
  * @throws Failure `invalidAssertion` with the fault
  */
 export async function verifySecurityEvent(
@@ -38,11 +44,11 @@ export async function verifySecurityEvent(
   token: string,
   typ: SecurityEventType,
 ): Promise<SecurityEvent> {
-  const { issuer, claims } = await openProviderToken(deps, token, (given) => given === typ);
+  const { issuer, claims } = await openProviderToken(deps, token, (tokenType) => tokenType === typ);
   const now = deps.clock();
-  const issued = requiredTime(claims, 'iat');
-  if (isAhead(issued, now)) throw refusal('expired', 'The token was issued in the future: see "iat".');
-  if (now > (issued + EVENT_AGE_SECONDS_MAX) * 1000) {
+  const iat = requiredTime(claims, 'iat');
+  if (isAhead(iat, now)) throw refusal('expired', 'The token was issued in the future: see "iat".');
+  if (now > (iat + EVENT_AGE_SECONDS_MAX) * 1000) {
     throw refusal('expired', 'The token is older than a day: see "iat".');
   }
   checkValidity(claims, now);
@@ -51,7 +57,7 @@ export async function verifySecurityEvent(
     subject: requiredText(claims, 'sub'),
     tenant: tenantOf(claims),
     jti: requiredText(claims, 'jti'),
-    issuedAt: issued * 1000,
+    issuedAt: iat * 1000,
     events: eventsOf(claims, typ),
   };
 }

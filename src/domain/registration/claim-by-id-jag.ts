@@ -19,32 +19,34 @@ import {
 } from '../providers/match-account.ts';
 import { notAnonymous } from './register-by-id-jag.ts';
 
-/** An agent that is claimed by what its provider says. */
+/** The claim of an anonymous agent by an ID-JAG of its provider, without a code if the user is linked or new. */
 
-/** What came of a claim by the word of a provider. */
+/** `claimed`: completed at once; `stepUp`: the owner of the mailbox must confirm the attempt first. */
 export type ClaimedByWord =
   | { kind: 'claimed'; completed: CompletedClaim }
   | { kind: 'stepUp'; opened: OpenedAttempt };
 
 /**
- * Claims an anonymous agent by the word of a provider (auth.md v0.7 of 2026-06-12, POST /agent/identity/claim).
+ * Claims an anonymous agent by an ID-JAG (auth.md v0.7 of 2026-06-12, POST /agent/identity/claim).
  *
- * @throws Failure `invalidAssertion`, `loginRequired`, `limited`, `alreadyClaimed` for one that is not anonymous, and what the claim's
- * own state says
+ * @param input.assertion the ID-JAG, a compact JWS
+ * @param input.ceremony the flow of the attempt if the owner must confirm
+ * @throws Failure `invalidAssertion`, `loginRequired`, `limited`; `unavailable` when the issuer's keys cannot be fetched;
+ * `alreadyClaimed` for an agent that is not anonymous; `invalidClaimToken`; as findOpenClaim() and createAttempt()
  */
 export async function claimByAssertion(
   deps: Deps,
   origin: RequestOrigin,
-  ask: {
+  input: {
     claimToken: string;
     assertion: string;
     ceremony: ClaimFlow;
     companion?: AccompanyingBearer | undefined;
   },
 ): Promise<ClaimedByWord> {
-  const tokenHash = hashClaimToken(ask.claimToken);
+  const tokenHash = hashClaimToken(input.claimToken);
   await findOpenClaim(deps.db, tokenHash, deps.clock());
-  const verified = await retryableIfKeysUnavailable(verifyIdJag(deps, ask.assertion));
+  const verified = await retryableIfKeysUnavailable(verifyIdJag(deps, input.assertion));
   return useCase(
     deps,
     origin,
@@ -53,33 +55,34 @@ export async function claimByAssertion(
       const { tx, now } = work;
       const principal = await consumeAssertion(work, verified);
       const claim = await findOpenClaim(tx, tokenHash, now);
-      await checkCompanion(tx, claim, ask.companion);
+      await checkCompanion(tx, claim, input.companion);
       const registration = (await findRegistration(tx, claim.registrationId))!;
       if (registration.kind !== 'anonymous') throw notAnonymous();
       await auditAssertion(work, verified, registration.id);
       const matched = await matchAccount(work, principal, verified);
       const { mailbox } = matched;
       const terms = { mailbox, mode: 'merge', principal: principal.principal } as const;
-      const isSettled =
+      const canComplete =
         matched.kind === 'clean' &&
         (matched.isNew || !(await requiresOwnerSession(work, terms, matched.accountId)));
-      if (!isSettled) {
+      if (!canComplete) {
         const opened = await createAttempt(work, {
           claim,
-          ceremony: ask.ceremony,
+          ceremony: input.ceremony,
           ...terms,
         });
         return { kind: 'stepUp', opened };
       }
       const proven = { ...terms, registrationId: registration.id, confirmedBy: matched.accountId };
-      const { scopes: bound } = verified;
-      const gives = bound === undefined ? 'identity' : 'nothing';
-      const completed = await complete(work, claim, proven, { gives });
-      if (bound === undefined) return { kind: 'claimed', completed };
-      const claimedNow = (await findRegistration(tx, registration.id))!;
-      const begun = (await effectiveAccessOf(tx, deps, now, claimedNow))!;
-      const given = await issueAdditional(work, begun, 'identity', bound);
-      return { kind: 'claimed', completed: { ...completed, ...given } };
+      const { scopes: allowedScopes } = verified;
+      // The claim itself would issue all claimed scopes, so an identity with fewer is issued after it.
+      const plan = allowedScopes === undefined ? 'identity' : 'nothing';
+      const completed = await complete(work, claim, proven, { gives: plan });
+      if (allowedScopes === undefined) return { kind: 'claimed', completed };
+      const claimedRegistration = (await findRegistration(tx, registration.id))!;
+      const access = (await effectiveAccessOf(tx, deps, now, claimedRegistration))!;
+      const issued = await issueAdditional(work, access, 'identity', allowedScopes);
+      return { kind: 'claimed', completed: { ...completed, ...issued } };
     },
   );
 }

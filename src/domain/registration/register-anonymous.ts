@@ -16,16 +16,19 @@ import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { registrationLimits } from '../limits/limits.ts';
 import { useCase } from '../limits/use-case.ts';
 
-/** How an agent introduces itself. */
+/** The input that anonymous registrations and registrations with a mailbox share. */
 export interface Introduction {
   agentName: string | undefined;
-  /** What an agent of auth.md v0.1 asks for; undefined: it speaks another version. */
+  /** `requested_credential_type` of auth.md v0.1; undefined in other versions. */
   credentialType?: CredentialType | undefined;
-  /** The start of the claim token, by which the version of its holder is known: `clm` for auth.md's own versions. */
+  /**
+   * The prefix of the claim token, by which later requests tell the dialect of the agent: `ct` for the tinysend profile, `clm`
+   * for auth.md's own versions (docs/adr/0010-versions-of-auth-md.md).
+   */
   token: 'ct' | 'clm';
 }
 
-/** What an anonymous agent gets: what works at once, and the secret by which a human can be asked to claim it. */
+/** An anonymous registration: a credential that is valid at once, and the plain claim token to ask a human with. */
 export interface AnonymousRegistration {
   registrationId: string;
   given: IssuedCredential;
@@ -35,24 +38,25 @@ export interface AnonymousRegistration {
   /** Epoch ms. */
   claimExpiresAt: number;
   scopes: readonly string[];
-  /** The page on which the human can review the claim. */
+  /** URL of the page on which the human reviews the claim. */
   verificationUri: string;
+  /** What is left of the registration limits. */
   budgets: Budget[];
 }
 
 /**
- * Registers an agent that says nothing of whom it works for. It gets an account of its own, and a key or an identity with the
- * anonymous scopes, all of which end with the registration unless a human claims it.
+ * Registers an agent that names no human. Creates an account of its own, and issues a key or an identity with the anonymous
+ * scopes. All of them expire with the registration unless a human claims the agent.
  *
- * @throws Failure `limited` when the address or the service has registered too many
+ * @throws Failure `limited` when a limit of registrations is exhausted (S-50)
  */
 export function registerAnonymous(
   deps: Deps,
   origin: RequestOrigin,
   input: Introduction & { gives: 'key' | 'identity' },
-  repeatable?: IdempotentRequest,
+  idempotency?: IdempotentRequest,
 ): Promise<AnonymousRegistration> {
-  const options = { idempotency: repeatable, sharedLimits: registrationLimits(origin.address) };
+  const options = { idempotency, sharedLimits: registrationLimits(origin.address) };
   return useCase(deps, origin, options, async (work) => {
     const { tx, now } = work;
     const { limits, anonymousScopes } = deps.config;
@@ -63,11 +67,12 @@ export function registerAnonymous(
     const expiresAt = now + limits.unclaimedTtlSeconds * 1000;
     const claimExpiresAt = Math.min(now + limits.claimTtlSeconds * 1000, expiresAt);
     const budgets = await work.consumeSharedLimits();
-    const grant = { agentId, accountId: userId, scopes: anonymousScopes, expiresAt };
+    const keyTerms = { agentId, accountId: userId, scopes: anonymousScopes, expiresAt };
     const registration = { id: registrationId, generation: 0 };
-    const terms = { registration, mailbox: undefined, endsAt: expiresAt, refreshable: true };
-    // Asked at once and done in this order: on PostgreSQL the way there and back costs more than a row.
-    const written = [
+    const identityTerms = { registration, mailbox: undefined, endsAt: expiresAt, refreshable: true };
+    // All statements are sent at once, and the connection runs them in this order. On PostgreSQL a round trip costs more than a
+    // row (docs/adr/0003-two-engines-one-sql.md).
+    const inserted = [
       insertAgentAccount(tx, userId, null, now),
       insertRegistration(tx, {
         id: registrationId,
@@ -92,10 +97,10 @@ export function registerAnonymous(
         expiresAt: claimExpiresAt,
       }),
     ];
-    const giving: Promise<IssuedCredential> =
+    const issuing: Promise<IssuedCredential> =
       input.gives === 'key'
-        ? issueKey(work, grant).then((key) => ({ kind: 'key', ...key }))
-        : mintIdentity(work, terms).then((identity) => ({ kind: 'identity', identity }));
+        ? issueKey(work, keyTerms).then((key) => ({ kind: 'key', ...key }))
+        : mintIdentity(work, identityTerms).then((identity) => ({ kind: 'identity', identity }));
     const recorded = record(work, {
       kind: 'registration.created',
       accountId: userId,
@@ -103,10 +108,10 @@ export function registerAnonymous(
       subject: registrationId,
       details: { type: 'anonymous' },
     });
-    const [given] = await Promise.all([giving, recorded, ...written]);
+    const [issued] = await Promise.all([issuing, recorded, ...inserted]);
     return {
       registrationId,
-      given,
+      given: issued,
       userId,
       agentId,
       claimToken,

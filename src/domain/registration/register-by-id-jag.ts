@@ -29,25 +29,27 @@ import {
 } from '../providers/match-account.ts';
 
 /**
- * What comes of the word of an agent provider (draft-ietf-oauth-identity-assertion-authz-grant). A user of it that is known is let in; one whose mailbox has
- * an account must be confirmed by its owner first, since no provider may open somebody's account to its agents; and for one
- * that nobody knows an account begins.
+ * The result of a registration by ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant):
+ * - `known`: the user is linked to an account, or now to a new one if the mailbox had none. The agent gets a credential.
+ * - `stepUp`: the mailbox has an account, and its owner must confirm first: no provider may open an account to its agents (S-95).
  */
 export type IdJagResult =
   | { kind: 'known'; standing: EffectiveAccess; given: IssuedCredential; scopes: readonly string[] }
   | { kind: 'stepUp'; claimToken: string; claimExpiresAt: number; opened: OpenedAttempt };
 
 /**
- * Takes an agent in on the word of its provider.
+ * Registers an agent by an ID-JAG of its provider, or issues another credential to the agent that this user registered before.
  *
- * @param ask.gives what it gets where it is known
- * @param ask.ceremony how its human confirms where they must
- * @throws Failure `invalidAssertion`, `loginRequired`, `limited`
+ * @param input.assertion the ID-JAG, a compact JWS
+ * @param input.gives the kind of credential to issue if no step-up is needed
+ * @param input.ceremony the flow of the attempt if the owner must confirm
+ * @throws Failure `invalidAssertion`, `loginRequired`, `limited`; `unavailable` when the issuer's keys cannot be fetched; as
+ * createAttempt() and issueAdditional()
  */
 export async function presentAssertion(
   deps: Deps,
   origin: RequestOrigin,
-  ask: {
+  input: {
     assertion: string;
     agentName: string | undefined;
     credentialType?: CredentialType | undefined;
@@ -55,7 +57,7 @@ export async function presentAssertion(
     ceremony: ClaimFlow;
   },
 ): Promise<IdJagResult> {
-  const verified = await retryableIfKeysUnavailable(verifyIdJag(deps, ask.assertion));
+  const verified = await retryableIfKeysUnavailable(verifyIdJag(deps, input.assertion));
   return useCase(
     deps,
     origin,
@@ -63,38 +65,38 @@ export async function presentAssertion(
     async (work): Promise<IdJagResult> => {
       const { tx, now } = work;
       const principal = await consumeAssertion(work, verified);
-      const standing = await findStanding(work, principal);
-      if (standing !== undefined) {
-        await auditAssertion(work, verified, standing.registration.id);
-        const more = await issueAdditional(work, standing, ask.gives, verified.scopes);
-        return { kind: 'known', standing, ...more };
+      const knownAccess = await findKnownAccess(work, principal);
+      if (knownAccess !== undefined) {
+        await auditAssertion(work, verified, knownAccess.registration.id);
+        const issued = await issueAdditional(work, knownAccess, input.gives, verified.scopes);
+        return { kind: 'known', standing: knownAccess, ...issued };
       }
       const matched = await matchAccount(work, principal, verified);
       if (matched.kind === 'stepUp') {
-        const begun = await startStepUp(work, {
+        const stepUp = await startStepUp(work, {
           principal,
           mailbox: matched.mailbox,
-          ...ask,
+          ...input,
         });
-        await auditAssertion(work, verified, begun.opened.registrationId);
-        return begun;
+        await auditAssertion(work, verified, stepUp.opened.registrationId);
+        return stepUp;
       }
-      const arrived = await createRegistration(work, principal, ask);
+      const created = await createRegistration(work, principal, input);
       const terms = { mode: 'merge', principal: principal.principal } as const;
-      const proven = { ...arrived, ...terms, mailbox: matched.mailbox, confirmedBy: matched.accountId };
-      const claim = (await findClaimByTokenHash(tx, arrived.tokenHash))!;
+      const proven = { ...created, ...terms, mailbox: matched.mailbox, confirmedBy: matched.accountId };
+      const claim = (await findClaimByTokenHash(tx, created.tokenHash))!;
       await complete(work, claim, proven, { gives: 'nothing' });
-      const registration = (await findRegistration(tx, arrived.registrationId))!;
-      const begun = (await effectiveAccessOf(tx, deps, now, registration))!;
-      await auditAssertion(work, verified, arrived.registrationId);
-      const more = await issueAdditional(work, begun, ask.gives, verified.scopes);
-      return { kind: 'known', standing: begun, ...more };
+      const registration = (await findRegistration(tx, created.registrationId))!;
+      const access = (await effectiveAccessOf(tx, deps, now, registration))!;
+      await auditAssertion(work, verified, created.registrationId);
+      const issued = await issueAdditional(work, access, input.gives, verified.scopes);
+      return { kind: 'known', standing: access, ...issued };
     },
   );
 }
 
-/** The agent that a user's assertions have led to so far, if it still works for whom they let act for them. */
-async function findStanding(
+/** Returns the access of the agent that the user registered before, if the account that the user is linked to still owns it. */
+async function findKnownAccess(
   work: Work,
   { registrationId, accountId }: PrincipalRow,
 ): Promise<EffectiveAccess | undefined> {
@@ -102,17 +104,18 @@ async function findStanding(
   if (registrationId === null || accountId === null) return undefined;
   const registration = await findRegistration(tx, registrationId);
   if (!registration?.agentId) return undefined;
-  // Its owner, who takes something from it in this very moment, would not see what is made here.
+  // Without the lock, an owner who narrows the agent at the same time would miss the credential that is issued here
+  // (docs/adr/0003-two-engines-one-sql.md).
   await lockAgent(tx, registration.agentId);
-  const standing = await effectiveAccessOf(tx, deps, now, registration);
-  return standing?.ownerId === accountId ? standing : undefined;
+  const access = await effectiveAccessOf(tx, deps, now, registration);
+  return access?.ownerId === accountId ? access : undefined;
 }
 
-/** A registration for a user of a provider, with a claim that nobody holds the token of. */
+/** Creates a registration for a user of a provider, with an open claim. Only a step-up hands its claim token to the agent. */
 async function createRegistration(
   work: Work,
   principal: PrincipalRow,
-  ask: { agentName: string | undefined; credentialType?: CredentialType | undefined },
+  input: { agentName: string | undefined; credentialType?: CredentialType | undefined },
 ): Promise<{ registrationId: string; tokenHash: Buffer; claimToken: string; expiresAt: number }> {
   const { tx, now, deps } = work;
   const registrationId = newId('reg', now, deps.random);
@@ -123,10 +126,10 @@ async function createRegistration(
     id: registrationId,
     kind: 'id_jag',
     agentId: null,
-    agentName: ask.agentName ?? null,
+    agentName: input.agentName ?? null,
     now,
     expiresAt,
-    credentialType: ask.credentialType,
+    credentialType: input.credentialType,
     principal: principal.principal,
   });
   await insertClaim(tx, { tokenHash, registrationId, now, expiresAt });
@@ -139,10 +142,10 @@ async function createRegistration(
   return { registrationId, tokenHash, claimToken, expiresAt };
 }
 
-/** The ceremony for a mailbox that has an account: a repeated presentation keeps the registration and begins it anew. */
+/** Starts an attempt for a mailbox that has an account. A pending registration of the user is kept, and its claim renewed. */
 async function startStepUp(
   work: Work,
-  of: {
+  input: {
     principal: PrincipalRow;
     mailbox: string;
     agentName: string | undefined;
@@ -150,17 +153,17 @@ async function startStepUp(
     ceremony: ClaimFlow;
   },
 ): Promise<Extract<IdJagResult, { kind: 'stepUp' }>> {
-  const { principal, mailbox, ceremony } = of;
-  const pending = await findPending(work, principal);
+  const { principal, mailbox, ceremony } = input;
+  const pending = await findPendingRegistration(work, principal);
   const { registrationId, tokenHash, claimToken, expiresAt } = pending
-    ? await renewClaim(work, pending, of.credentialType)
-    : await createRegistration(work, principal, of);
+    ? await renewClaim(work, pending, input.credentialType)
+    : await createRegistration(work, principal, input);
   const claim = { tokenHash, registrationId, expiresAt };
   const opened = await createAttempt(work, { claim, mailbox, mode: 'merge', ceremony });
   return { kind: 'stepUp', claimToken, claimExpiresAt: expiresAt, opened };
 }
 
-async function findPending(
+async function findPendingRegistration(
   work: Work,
   { registrationId }: PrincipalRow,
 ): Promise<RegistrationRow | undefined> {
@@ -180,6 +183,7 @@ async function renewClaim(work: Work, { id }: RegistrationRow, credentialType: C
   return { registrationId: id, tokenHash, claimToken, expiresAt };
 }
 
+/** Returns the failure for an agent that cannot be claimed by an ID-JAG. */
 export function notAnonymous(): Failure {
-  return new Failure('alreadyClaimed', 'Only an anonymous registration is claimed in this way.');
+  return new Failure('alreadyClaimed', 'Only an anonymous registration can be claimed in this way.');
 }

@@ -13,22 +13,21 @@ import { registrationLimits } from '../limits/limits.ts';
 import { useCase } from '../limits/use-case.ts';
 import type { Introduction } from './register-anonymous.ts';
 
-/** An agent that registers with the mailbox of its human. */
-
-/** What an agent gets that names a mailbox: no key yet, only the secret to complete the claim with. */
+/** A registration with a mailbox: no credential yet, only the plain claim token to complete the claim with. */
 export interface AssertedRegistration extends OpenedAttempt {
   claimToken: string;
   /** Epoch ms. */
   claimExpiresAt: number;
+  /** What is left of the registration limits. */
   budgets: Budget[];
 }
 
 /**
- * Registers an agent that says which mailbox it works for, and begins the ceremony. Until it is through there is neither an
- * agent nor an account (S-34).
+ * Registers an agent that names the mailbox of its human, and starts the first attempt of its claim. Neither an agent nor an
+ * account exists until the claim is completed (S-34).
  *
- * @param input.mailbox canonical, see parseMailbox
- * @throws Failure `limited` when a budget of registrations or mails is spent
+ * @param input.mailbox canonical, see parseMailbox()
+ * @throws Failure `limited` when a limit of registrations or mails is exhausted (S-46, S-50)
  */
 export async function registerWithMailbox(
   deps: Deps,
@@ -39,9 +38,9 @@ export async function registerWithMailbox(
     mode: ClaimMode;
     ceremony: ClaimFlow;
   },
-  repeatable?: IdempotentRequest,
+  idempotency?: IdempotentRequest,
 ): Promise<AssertedRegistration> {
-  const options = { idempotency: repeatable, sharedLimits: registrationLimits(origin.address) };
+  const options = { idempotency, sharedLimits: registrationLimits(origin.address) };
   return useCase(deps, origin, options, async (work) => {
     const { tx, now } = work;
     const { limits } = deps.config;

@@ -11,7 +11,7 @@ import {
 } from '../../domain/hosts/host-agents.ts';
 import { protocolError } from '../../domain/hosts/protocol-errors.ts';
 import { REFUSED } from '../../domain/hosts/refused-capabilities.ts';
-import { requestCapabilities as request } from '../../domain/hosts/request-capabilities.ts';
+import { requestCapabilities as requestMoreCapabilities } from '../../domain/hosts/request-capabilities.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
@@ -20,10 +20,10 @@ import { isVisibleAscii } from '../../lib/visible-ascii.ts';
 import { type Call, json, operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 
-/** Agents under hosts: the endpoints of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, sections 5.3 to 5.10). */
+/** The agent endpoints of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, sections 5.3 to 5.8). */
 
 const shortText = (max: number) => z.string().max(max).nullish();
-const asked = z
+const requestedCapabilities = z
   .array(
     z.union([
       z.string().max(64),
@@ -31,7 +31,7 @@ const asked = z
     ]),
   )
   .max(64);
-const question = {
+const connectionRequestMembers = {
   reason: shortText(500).describe('Why, for the human'),
   preferred_method: shortText(64),
   login_hint: shortText(254).describe('The mailbox of the human'),
@@ -41,11 +41,11 @@ const question = {
 const registerBody = z.object({
   name: z.string().min(1).max(200),
   host_name: shortText(200),
-  capabilities: asked.nullish(),
+  capabilities: requestedCapabilities.nullish(),
   mode: z.string().max(32).default('delegated'),
-  ...question,
+  ...connectionRequestMembers,
 });
-const requestBody = z.object({ capabilities: asked.min(1), ...question });
+const requestBody = z.object({ capabilities: requestedCapabilities.min(1), ...connectionRequestMembers });
 const agentBody = z.object({ agent_id: z.string().max(64) });
 const rotateBody = z.object({ agent_id: z.string().max(64), public_key: z.unknown() });
 
@@ -90,7 +90,7 @@ const agentAnswer = z.object({
 
 const endAnswer = z.object({ agent_id: z.string(), status: z.string() });
 
-/** POST /agent/register */
+/** POST /agent/register (section 5.3): registers an agent under the host that signed. */
 export const register = operation({
   caller: 'hostOrNewHost',
   summary: 'Register an agent under the host that signs',
@@ -102,15 +102,15 @@ export const register = operation({
     if (mode !== 'delegated' && mode !== 'autonomous') {
       throw protocolError('unsupported_mode', 'The modes are delegated and autonomous.');
     }
-    const signer = { ...caller, name: clean(caller.name ?? body.host_name, 200) };
+    const signer = { ...caller, name: toSingleLine(caller.name ?? body.host_name, 200) };
     const capabilities = body.capabilities ? readAsked(deps.config, body.capabilities) : undefined;
-    const name = clean(body.name, 200) ?? '';
-    const ask = { name, mode, capabilities, ...questionOf(body) } as const;
-    return { data: describe(call, await registerHostedAgent(deps, origin, signer, ask)) };
+    const name = toSingleLine(body.name, 200) ?? '';
+    const registration = { name, mode, capabilities, ...readConnectionRequest(body) } as const;
+    return { data: renderAgent(call, await registerHostedAgent(deps, origin, signer, registration)) };
   },
 });
 
-/** POST /agent/request-capability */
+/** POST /agent/request-capability (section 5.4): requests more capabilities for the agent that signed. */
 export const requestCapabilities = operation({
   caller: 'hostedAgent',
   summary: 'Ask for more capabilities',
@@ -119,15 +119,24 @@ export const requestCapabilities = operation({
   async handle(call) {
     const { deps, origin, body, caller } = call;
     const capabilities = readAsked(deps.config, body.capabilities);
-    const shown = await request(deps, origin, caller, capabilities, questionOf(body));
-    // Published clients wait only where this says so.
+    const requested = await requestMoreCapabilities(
+      deps,
+      origin,
+      caller,
+      capabilities,
+      readConnectionRequest(body),
+    );
+    // The agent itself stays active, but published clients poll for the approval only if `status` is `pending`.
     return {
-      data: { ...describe(call, shown), status: shown.approval === undefined ? 'active' : 'pending' },
+      data: {
+        ...renderAgent(call, requested),
+        status: requested.approval === undefined ? 'active' : 'pending',
+      },
     };
   },
 });
 
-/** GET /agent/status?agent_id= */
+/** GET /agent/status?agent_id= (section 5.5): returns the state and the grants of an agent of this host. */
 export const showStatus = operation({
   caller: 'agentHost',
   summary: 'How far an agent has come, and what it may do',
@@ -136,12 +145,11 @@ export const showStatus = operation({
     const id = call.query.get('agent_id');
     if (id === null) throw new Failure('badRequest', 'Say which: ?agent_id=…', { field: 'agent_id' });
     if (!isVisibleAscii(id)) throw protocolError('agent_not_found', 'There is no such agent.');
-    const shown = await showOwnHostedAgent(call.deps, call.caller.host, id);
-    return { data: describe(call, shown) };
+    return { data: renderAgent(call, await showOwnHostedAgent(call.deps, call.caller.host, id)) };
   },
 });
 
-/** POST /agent/reactivate */
+/** POST /agent/reactivate (section 5.6): reactivates an expired agent of this host. */
 export const reactivate = operation({
   caller: 'agentHost',
   summary: 'Begin an agent anew that has expired',
@@ -149,11 +157,11 @@ export const reactivate = operation({
   answer: agentAnswer,
   async handle(call) {
     const { deps, origin, caller, body } = call;
-    return { data: describe(call, await reactivateHostedAgent(deps, origin, caller.host, body.agent_id)) };
+    return { data: renderAgent(call, await reactivateHostedAgent(deps, origin, caller.host, body.agent_id)) };
   },
 });
 
-/** POST /agent/revoke */
+/** POST /agent/revoke (section 5.7): revokes an agent of this host. */
 export const revoke = operation({
   caller: 'agentHost',
   summary: 'End an agent',
@@ -166,7 +174,7 @@ export const revoke = operation({
   },
 });
 
-/** POST /agent/rotate-key */
+/** POST /agent/rotate-key (section 5.8): replaces the key of an agent of this host. */
 export const rotateKey = operation({
   caller: 'agentHost',
   summary: 'Give an agent another key',
@@ -174,27 +182,27 @@ export const rotateKey = operation({
   answer: endAnswer,
   async handle(call) {
     const { deps, origin, caller, body } = call;
-    const shown = await rotateAgentKey(deps, origin, caller.host, body.agent_id, body.public_key);
-    return { data: { agent_id: shown.agent.id, status: stateOf(shown) } };
+    const rotated = await rotateAgentKey(deps, origin, caller.host, body.agent_id, body.public_key);
+    return { data: { agent_id: rotated.agent.id, status: wireStatusOf(rotated) } };
   },
 });
 
-function questionOf(body: {
+function readConnectionRequest(body: {
   reason?: string | null | undefined;
   preferred_method?: string | null | undefined;
   login_hint?: string | null | undefined;
   binding_message?: string | null | undefined;
 }): ConnectionRequest {
   return {
-    reason: clean(body.reason, 500),
-    bindingMessage: clean(body.binding_message, 200),
+    reason: toSingleLine(body.reason, 500),
+    bindingMessage: toSingleLine(body.binding_message, 200),
     mailbox: body.login_hint ? parseMailbox(body.login_hint.trim()) : undefined,
     method: body.preferred_method === 'ciba' ? 'ciba' : 'device_authorization',
   };
 }
 
-/** What an agent writes is kept as one line; pages escape it besides (section 8.10). */
-function clean(text: string | null | undefined, max: number): string | undefined {
+/** Collapses control characters and white space into one line; pages also escape the text (section 8.10). */
+function toSingleLine(text: string | null | undefined, max: number): string | undefined {
   const line = text
     ?.replace(/[\p{C}\p{Zl}\p{Zp}\s]+/gu, ' ')
     .trim()
@@ -202,21 +210,21 @@ function clean(text: string | null | undefined, max: number): string | undefined
   return line || undefined;
 }
 
-/** One that has lived as long as one may is revoked (Agent Auth Protocol 1.0-draft, section 2.4). */
-function stateOf({ life }: HostedAgent): z.output<typeof agentAnswer>['status'] {
+/** Returns the status on the wire: an agent past its absolute lifetime is `revoked` (section 2.4). */
+function wireStatusOf({ life }: HostedAgent): z.output<typeof agentAnswer>['status'] {
   return life.state === 'over' ? 'revoked' : life.state;
 }
 
-/** An agent as its host is told of it. */
-function describe({ deps }: Pick<Call<unknown, 'agentHost'>, 'deps'>, shown: HostedAgent): object {
-  const { agent, host, life, grants, approval } = shown;
+/** Returns an agent with its grants and its open approval, as its host sees it (sections 3.3 and 5.5). */
+function renderAgent({ deps }: Pick<Call<unknown, 'agentHost'>, 'deps'>, hosted: HostedAgent): object {
+  const { agent, host, life, grants, approval } = hosted;
   const known = capabilitiesOf(deps.config);
   return {
     agent_id: agent.id,
     host_id: host.id,
     name: agent.name,
     mode: agent.mode,
-    status: stateOf(shown),
+    status: wireStatusOf(hosted),
     ...(host.ownerId !== null && { user_id: host.ownerId }),
     created_at: toIso(agent.createdAt),
     ...(agent.activatedAt !== null && { activated_at: toIso(agent.activatedAt) }),
@@ -227,8 +235,8 @@ function describe({ deps }: Pick<Call<unknown, 'agentHost'>, 'deps'>, shown: Hos
       const limits = constraints === null ? {} : { constraints: JSON.parse(constraints) as object };
       if (deniedAt !== null) return { capability, status: 'denied', reason: reason ?? undefined };
       if (grantedAt === null) {
-        const again = shown.refused.has(capability) ? { reason: REFUSED.askedAgain } : {};
-        return { capability, status: 'pending', ...limits, ...again };
+        const reaskReason = hosted.refused.has(capability) ? { reason: REFUSED.askedAgain } : {};
+        return { capability, status: 'pending', ...limits, ...reaskReason };
       }
       const { description, input, output } = known.get(capability) ?? {};
       return {

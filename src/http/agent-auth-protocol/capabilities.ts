@@ -13,20 +13,20 @@ import { type Call, json, operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 import { agentTokenAudiences } from './signers.ts';
 
-/** What agents can be allowed, and their use of it (Agent Auth Protocol 1.0-draft, sections 5.2, 5.11 and 5.12). */
+/** The capability endpoints and introspection (Agent Auth Protocol 1.0-draft, sections 5.2, 5.11 and 5.12). */
 
-const listed = z.object({
+const listedCapability = z.object({
   name: z.string(),
   description: z.string(),
   location: z.string().optional().describe('Where agents use it; by default here'),
   grant_status: z.enum(['granted', 'not_granted']).optional(),
 });
 const listAnswer = z.object({
-  capabilities: z.array(listed),
+  capabilities: z.array(listedCapability),
   has_more: z.boolean(),
   next_cursor: z.string().optional(),
 });
-const describeAnswer = listed.extend({
+const describeAnswer = listedCapability.extend({
   input: z.looseObject({}).describe('JSON Schema'),
   output: z.looseObject({}).optional().describe('JSON Schema'),
 });
@@ -43,7 +43,7 @@ const introspectBody = z.object({
 });
 const introspectAnswer = z.looseObject({ active: z.boolean() });
 
-/** GET /capability/list */
+/** GET /capability/list (section 5.2): lists capabilities, with their grant status if an agent signed. */
 export const list = operation({
   caller: 'hostOrAgentIfAny',
   summary: 'What agents can be allowed',
@@ -51,15 +51,15 @@ export const list = operation({
   async handle(call) {
     const { deps, caller, query } = call;
     const words = (query.get('query') ?? '').toLowerCase().split(/\s+/).filter(Boolean);
-    const found = visible(call).filter(({ name, description }) =>
+    const matching = listCapabilities(call).filter(({ name, description }) =>
       words.every((word) => `${name} ${description}`.toLowerCase().includes(word)),
     );
-    const { names, next } = page(found, query.get('cursor'), query.get('limit'));
+    const { items, next } = cutPage(matching, query.get('cursor'), query.get('limit'));
     const granted = caller?.agent === undefined ? undefined : await grantedTo(deps, caller.agent);
     return {
       headers: { 'Cache-Control': `${caller === undefined ? 'public' : 'private'}, max-age=300` },
       data: {
-        capabilities: names.map(({ name, description, location }) => ({
+        capabilities: items.map(({ name, description, location }) => ({
           name,
           description,
           location,
@@ -72,7 +72,7 @@ export const list = operation({
   },
 });
 
-/** GET /capability/describe?name= */
+/** GET /capability/describe?name= (section 5.2.1): returns one capability with its JSON Schemas. */
 export const describe = operation({
   caller: 'hostOrAgentIfAny',
   summary: 'One of them, with its input',
@@ -81,7 +81,7 @@ export const describe = operation({
     const { deps, caller, query } = call;
     const name = query.get('name');
     if (name === null) throw new Failure('badRequest', 'Say which: ?name=…', { field: 'name' });
-    const capability = visible(call).find((each) => each.name === name);
+    const capability = listCapabilities(call).find((each) => each.name === name);
     if (capability === undefined) throw protocolError('capability_not_found', 'There is no such capability.');
     const { description, input, output, location } = capability;
     const granted = caller?.agent === undefined ? undefined : await grantedTo(deps, caller.agent);
@@ -90,7 +90,7 @@ export const describe = operation({
   },
 });
 
-/** POST /capability/execute */
+/** POST /capability/execute (section 5.11): executes a capability for the agent that signed. */
 export const execute = operation({
   caller: 'executingAgent',
   summary: 'Use a capability',
@@ -103,7 +103,10 @@ export const execute = operation({
   },
 });
 
-/** POST /agent/introspect, by a resource server: one token, one request, since the token is spent by it. */
+/**
+ * POST /agent/introspect (section 5.12): tells a resource server about a token that an agent signed. Introspection
+ * consumes the token's `jti`, so a resource server introspects each token once.
+ */
 export const introspect = operation({
   caller: 'resourceServer',
   summary: 'Ask about a token that an agent signed, which is spent by it',
@@ -111,10 +114,10 @@ export const introspect = operation({
   answer: introspectAnswer,
   async handle(call) {
     const { deps, caller, body } = call;
-    const here = agentTokenAudiences(deps.config);
-    const found = await introspectAgent(deps, caller, body.token, here);
-    if (found === undefined) return { data: { active: false } };
-    const { agent, host, grants, expiresAt, audience, tokenExpiresAt } = found;
+    const audiences = agentTokenAudiences(deps.config);
+    const introspected = await introspectAgent(deps, caller, body.token, audiences);
+    if (introspected === undefined) return { data: { active: false } };
+    const { agent, host, grants, expiresAt, audience, tokenExpiresAt } = introspected;
     return {
       data: {
         active: true,
@@ -136,24 +139,24 @@ export const introspect = operation({
   },
 });
 
-/** Who nobody vouches for is told of what is there all the same: names are no secret here. */
-function visible({ deps }: Pick<Call<undefined, 'hostOrAgentIfAny'>, 'deps'>): Capability[] {
+/** Lists all capabilities, public ones first, also to an unauthenticated caller: their names are not secret. */
+function listCapabilities({ deps }: Pick<Call<undefined, 'hostOrAgentIfAny'>, 'deps'>): Capability[] {
   const all = [...capabilitiesOf(deps.config).values()];
-  // What anybody may have comes first.
-  const isFirst = (each: Capability) => isPublicCapability(deps.config, each);
-  return [...all.filter(isFirst), ...all.filter((each) => !isFirst(each))];
+  const isPublic = (each: Capability) => isPublicCapability(deps.config, each);
+  return [...all.filter(isPublic), ...all.filter((each) => !isPublic(each))];
 }
 
 const PAGE_MAX = 100;
 
-function page(
-  found: Capability[],
+/** Cuts one page out of a list. A cursor is the name of the last capability of the page before. */
+function cutPage(
+  matching: Capability[],
   cursor: string | null,
   limit: string | null,
-): { names: Capability[]; next: string | undefined } {
+): { items: Capability[]; next: string | undefined } {
   const size = Math.min(Number(limit ?? PAGE_MAX) || PAGE_MAX, PAGE_MAX);
-  const start = cursor === null ? 0 : found.findIndex(({ name }) => name === cursor) + 1;
-  const names = found.slice(start, start + Math.max(1, Math.trunc(size)));
-  const last = names.at(-1);
-  return { names, next: start + names.length < found.length ? last?.name : undefined };
+  const start = cursor === null ? 0 : matching.findIndex(({ name }) => name === cursor) + 1;
+  const items = matching.slice(start, start + Math.max(1, Math.trunc(size)));
+  const last = items.at(-1);
+  return { items, next: start + items.length < matching.length ? last?.name : undefined };
 }

@@ -2,25 +2,25 @@ import { z } from 'zod';
 import { revokeHost, rotateHostKey } from '../../domain/hosts/hosts.ts';
 import { json, operation } from '../server/table.ts';
 
-/** What a host does with itself (Agent Auth Protocol). */
+/** The host endpoints of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, sections 5.9 and 5.10). */
 
 const rotateBody = z.object({ public_key: z.unknown() });
 const hostAnswer = z.object({ host_id: z.string(), status: z.string() });
 const revokeAnswer = hostAnswer.extend({ agents_revoked: z.int() });
 
-/** POST /host/revoke: a body is neither needed nor read. */
+/** POST /host/revoke (section 5.10): revokes the host that signed and all of its agents. It does not read a body. */
 export const revoke = operation({
   caller: 'agentHost',
   summary: 'End this host and all of its agents',
   answer: revokeAnswer,
   async handle(call) {
     const { deps, origin, caller } = call;
-    const agents = await revokeHost(deps, origin, caller.host.id);
-    return { data: { host_id: caller.host.id, status: 'revoked', agents_revoked: agents } };
+    const revokedAgents = await revokeHost(deps, origin, caller.host.id);
+    return { data: { host_id: caller.host.id, status: 'revoked', agents_revoked: revokedAgents } };
   },
 });
 
-/** POST /host/rotate-key */
+/** POST /host/rotate-key (section 5.9): replaces the key of the host that signed. */
 export const rotateKey = operation({
   caller: 'agentHost',
   summary: 'Give this host another key',

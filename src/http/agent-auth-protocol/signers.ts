@@ -7,7 +7,10 @@ import type { RequestOrigin } from '../../work.ts';
 import { PATHS } from '../server/paths.ts';
 import type { CallerKind, Callers } from '../server/table.ts';
 
-/** Where tokens that agents sign are meant for: this service, or its place where capabilities are used. */
+/**
+ * Returns the audiences of this service in tokens that agents sign: the issuer, and the endpoint that executes
+ * capabilities.
+ */
 export function agentTokenAudiences({ publicUrl }: { publicUrl: string }): string[] {
   return [publicUrl, publicUrl + PATHS.capabilityExecute];
 }
@@ -17,7 +20,14 @@ type SignerKind = Extract<
   'agentHost' | 'hostOrNewHost' | 'hostedAgent' | 'executingAgent' | 'hostOrAgentIfAny'
 >;
 
-/** Who signed a request, as its row demands it. @param header Authorization @throws Failure `protocolRefused`, `limited` */
+/**
+ * Verifies the signed bearer token of a request.
+ *
+ * @param kind who may call the route
+ * @param header the Authorization header
+ * @returns the host or agent that signed; for `hostOrAgentIfAny` undefined without a header or for an unknown host
+ * @throws Failure `protocolRefused`; `limited` where too many unknown hosts register from one client address
+ */
 export async function signerOf(
   kind: SignerKind,
   deps: Deps,
@@ -34,7 +44,7 @@ export async function signerOf(
   }
   switch (kind) {
     case 'hostOrAgentIfAny':
-      return hostOrAgent(deps, token);
+      return verifyHostOrAgentToken(deps, token);
     case 'agentHost': {
       const signer = await verifyHostToken(deps, token, 'reject');
       return { ...signer, host: signer.host! };
@@ -46,17 +56,20 @@ export async function signerOf(
     case 'hostedAgent':
       return verifyAgentToken(deps, token, [deps.config.publicUrl]);
     case 'executingAgent':
-      // Never one that is for us as a whole: whoever was shown such a one could act in the agent's name.
+      // Not a token for the issuer: a third party that received one could execute capabilities as the agent
+      // (docs/adr/0012-agent-auth-protocol.md).
       return verifyAgentToken(deps, token, [deps.config.publicUrl + PATHS.capabilityExecute]);
   }
 }
 
-/** Clients send the one key that they have to everybody, so a host that is not known here is as good as nobody. */
-async function hostOrAgent(deps: Deps, token: string): Promise<Callers['hostOrAgentIfAny']> {
+/**
+ * Published clients sign for every service with one host key, so an unknown host counts as an unauthenticated caller.
+ */
+async function verifyHostOrAgentToken(deps: Deps, token: string): Promise<Callers['hostOrAgentIfAny']> {
   try {
     return await verifyAgentToken(deps, token, [deps.config.publicUrl]);
   } catch (error) {
-    // Of an agent that has expired it is told so: only what is no token of an agent may be one of a host.
+    // Only `invalid_jwt` leaves room for a host token; an expired or revoked agent gets its own error.
     if (!(error instanceof Failure) || error.details.protocol?.code !== 'invalid_jwt') throw error;
   }
   const { host } = await verifyHostToken(deps, token, 'ignore');

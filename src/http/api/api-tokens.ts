@@ -7,8 +7,9 @@ import { formatScope, parseScope } from '../../lib/scopes.ts';
 import { json, operation } from '../server/table.ts';
 import { iso, isoOrNull, toIso } from '../server/wire-times.ts';
 
-/** The keys that a claimed agent manages (tinysend profile). */
+/** The key endpoints of a claimed agent (docs/dialects/tinysend.md). */
 
+/** A key on the wire; it never contains the secret. */
 export const keyShape = z.object({
   id: z.string(),
   name: z.string().optional(),
@@ -43,7 +44,7 @@ const createTokenBody = z.object({
 const createTokenAnswer = keyShape.extend({ credential: z.string() });
 const revokeTokenAnswer = z.object({ id: z.string(), revoked: z.literal(true), revoked_at: iso });
 
-/** GET /api/tokens */
+/** GET /api/tokens: lists the keys of a claimed agent. */
 export const listTokens = operation({
   caller: 'agent',
   summary: 'The keys of a claimed agent',
@@ -54,7 +55,7 @@ export const listTokens = operation({
   },
 });
 
-/** POST /api/tokens */
+/** POST /api/tokens: issues another key, with no scope that the presented key lacks. The secret is returned once. */
 export const createToken = operation({
   caller: 'agent',
   summary: 'Make another key for a claimed agent, no wider than the one that asks',
@@ -82,7 +83,7 @@ export const createToken = operation({
   },
 });
 
-/** DELETE /api/tokens/:id */
+/** DELETE /api/tokens/:id: revokes a key of the same agent that allows no more than the presented key. */
 export const revokeToken = operation({
   caller: 'agent',
   summary: 'Revoke a key',
@@ -93,7 +94,7 @@ export const revokeToken = operation({
   },
 });
 
-/** A key as its holder sees it. */
+/** Returns a key as its holder sees it, without its secret. */
 export function renderKey(key: Key): z.input<typeof keyShape> {
   return {
     id: key.id,

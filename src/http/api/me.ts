@@ -11,7 +11,7 @@ import { operation } from '../server/table.ts';
 import { iso, toIso } from '../server/wire-times.ts';
 import { keyShape, renderKey } from './api-tokens.ts';
 
-/** What an agent may learn of itself, and the keys it manages (tinysend profile). */
+/** The endpoint at which the bearer of a key learns about itself (docs/dialects/tinysend.md). */
 
 const meAnswer = z.object({
   user_id: z.string(),
@@ -40,7 +40,7 @@ const meAnswer = z.object({
   next: z.string().describe('What to do next, in words'),
 });
 
-/** GET /api/me */
+/** GET /api/me: returns the account, the scopes, the key and the state of the claim behind a key. */
 export const showMe = operation({
   caller: 'agent',
   summary: 'Who the bearer of this key is, and how far its claim has come',
@@ -52,11 +52,11 @@ export const showMe = operation({
       showHeldKey(deps, bearer),
       terms.resources ?? listAudiences(deps).then((all) => all.map(({ url }) => url)),
     ]);
-    const whose = agent === undefined ? await describeHuman(deps, accountId) : describeAgent(bearer, agent);
+    const holder = agent === undefined ? await renderHuman(deps, accountId) : renderAgent(bearer, agent);
     return {
       data: {
         user_id: accountId,
-        ...whose,
+        ...holder,
         scopes: terms.scopes,
         resources,
         key: renderKey(key),
@@ -66,12 +66,12 @@ export const showMe = operation({
   },
 });
 
-async function describeHuman(deps: Deps, accountId: string) {
+async function renderHuman(deps: Deps, accountId: string) {
   const mailbox = await mailboxOf(deps, accountId);
   return { kind: 'human', owner: mailbox && maskMailbox(mailbox) };
 }
 
-function describeAgent(bearer: Bearer, agent: Agent) {
+function renderAgent(bearer: Bearer, agent: Agent) {
   const isOwned = bearer.ownerId !== undefined;
   return {
     agent_id: agent.id,
@@ -84,7 +84,6 @@ function describeAgent(bearer: Bearer, agent: Agent) {
   };
 }
 
-/** A key as JSON; never its secret. */
 function renderClaim(claim: Agent['claim']): NonNullable<z.input<typeof meAnswer>['claim']> {
   switch (claim.kind) {
     case 'unclaimed':

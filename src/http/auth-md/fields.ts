@@ -7,7 +7,7 @@ import { hashSecret } from '../../lib/secrets.ts';
 import { isVisibleAscii } from '../../lib/visible-ascii.ts';
 import type { Call } from '../server/table.ts';
 
-/** Members of bodies that all versions of auth.md have in common, and what makes its requests repeatable. */
+/** Body members that all versions of auth.md share, and the idempotency of its requests. */
 
 export const agentName = z
   .string()
@@ -15,7 +15,11 @@ export const agentName = z
   .describe('How the agent calls itself; shown to the human as not verified')
   .optional();
 export const claimToken = z.string().min(1).max(128).describe('The claim_token from the registration');
-/** As people say it, in small letters, with spaces or without the hyphen; what can be no code costs no try (docs/security.md). */
+
+/**
+ * A code as people dictate it: in lower case, with spaces or without the hyphen. Malformed text fails validation
+ * here, so it does not consume a try (docs/security.md).
+ */
 export const readOutCode = z
   .string()
   .max(64)
@@ -26,7 +30,13 @@ export const readOutCode = z
   )
   .describe('The code that the human reads to the agent');
 
-/** A mail address in the form that is compared. @throws Failure `badEmail` */
+/**
+ * Parses a required mail address.
+ *
+ * @param field the body member, for the error
+ * @returns the canonical mailbox
+ * @throws Failure `badEmail`
+ */
 export function mailboxOf(text: string, field: string): string {
   const mailbox = parseMailbox(text);
   if (mailbox === undefined) {
@@ -38,29 +48,38 @@ export function mailboxOf(text: string, field: string): string {
 const REGISTER_REPLAY_SECONDS = 86_400;
 const COMPLETE_REPLAY_SECONDS = 600;
 
-/** What makes the completion of a claim repeatable: its key belongs to the claim token. @throws Failure as repeatableOf */
+/**
+ * Reads the Idempotency-Key of the completion of a claim. The key is scoped to the claim token.
+ *
+ * @returns undefined without the header
+ * @throws Failure `badRequest` for a malformed key
+ */
 export function completeOnce(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
   claimToken: string,
 ): IdempotentRequest | undefined {
   const owner = `complete:${hashSecret(claimToken).toString('hex')}`;
-  return repeatableOf(call, { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' });
+  return readIdempotencyKey(call, { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' });
 }
 
-/** What makes a registration repeatable: its key belongs to the client address. @throws Failure as repeatableOf */
+/**
+ * Reads the Idempotency-Key of a registration. The key is scoped to the endpoint and the client address.
+ *
+ * @returns undefined without the header
+ * @throws Failure `badRequest` for a malformed key
+ */
 export function registerOnce(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes' | 'origin'>,
   path: 'register' | 'identity',
 ): IdempotentRequest | undefined {
-  return repeatableOf(call, {
+  return readIdempotencyKey(call, {
     owner: `${path}:${call.origin.address.limitKey}`,
     ttlSeconds: REGISTER_REPLAY_SECONDS,
     limit: 'registerPerIp',
   });
 }
 
-/** What makes a request repeatable, if its sender wants it so. @throws Failure `badRequest` for a key that is none */
-function repeatableOf(
+function readIdempotencyKey(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
   terms: Pick<IdempotentRequest, 'owner' | 'ttlSeconds' | 'limit'>,
 ): IdempotentRequest | undefined {

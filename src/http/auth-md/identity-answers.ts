@@ -8,11 +8,13 @@ import { PATHS } from '../server/paths.ts';
 import { iso, toIso } from '../server/wire-times.ts';
 
 /**
- * The answers of /agent/identity, which hold what versions 0.2 to 0.7 and production call the same things by: their names do
- * not collide, so one answer serves all (docs/dialects.md).
+ * The responses of /agent/identity. Each carries the member names of auth.md v0.2 to v0.7 and those of production.
+ * The names do not collide, so one response serves all versions (docs/dialects.md).
  */
 
 const refreshToken = z.object({ value: z.string(), expires_at: iso });
+
+/** An identity assertion as production nests it. */
 export const identity = z.object({
   assertion: z.string(),
   expires_at: iso,
@@ -33,6 +35,7 @@ const claimBlock = z.object({
 });
 const scopeList = z.array(z.string());
 
+/** The response of POST /agent/identity, except to `type: refresh`. */
 export const identityAnswer = z.object({
   id: z.string(),
   registration_id: z.string(),
@@ -52,6 +55,7 @@ export const identityAnswer = z.object({
   claim_url: z.url().optional(),
 });
 
+/** The response of POST /agent/identity/claim where a human must decide. */
 export const claimAnswer = z.object({
   id: z.string(),
   registration_id: z.string(),
@@ -64,6 +68,7 @@ export const claimAnswer = z.object({
   claim_attempt: typedCode.optional(),
 });
 
+/** The response of POST /agent/identity/claim/complete. */
 export const completeAnswer = z.object({
   id: z.string(),
   registration_id: z.string(),
@@ -74,17 +79,18 @@ export const completeAnswer = z.object({
   assertion_expires: iso.optional(),
 });
 
-/** Of a claim by the word of a provider that needs no human any more. */
+/** The response of POST /agent/identity/claim where an ID-JAG completes the claim without a human. */
 export const claimedAnswer = completeAnswer.extend({ type: z.literal('identity_assertion') });
 
+/** The response of POST /agent/identity to `type: refresh`. */
 export const refreshAnswer = z.object({ id: z.string(), type: z.literal('refresh'), identity });
 
-/** `id` and `type` by their two names. */
+/** Renders `id` and `type` of a registration under both of their names. */
 export function named(id: string, type: string): object {
   return { id, registration_id: id, type, registration_type: type };
 }
 
-/** The identity as production nests it. */
+/** Renders a signed identity as production nests it. */
 export function nestedIdentity({
   assertion,
   expiresAt,
@@ -97,30 +103,35 @@ export function nestedIdentity({
   };
 }
 
-/** The identity by the names of both. */
+/** Renders a signed identity under the names of production and of auth.md v0.2 to v0.7. */
 export function bothIdentities(signed: SignedIdentity): object {
   return { identity: nestedIdentity(signed), ...flatIdentity(signed) };
 }
 
-/** The identity as 0.2 to 0.7 name it. */
+/** Renders a signed identity under the names of auth.md v0.2 to v0.7. */
 export function flatIdentity({ assertion, expiresAt }: SignedIdentity): object {
   return { identity_assertion: assertion, assertion_expires: toIso(expiresAt) };
 }
 
-/** The claim of a registration, with its first attempt if it has one. */
+/**
+ * Renders the claim of a registration, flat (auth.md v0.2 to v0.7) and as the `claim` block (production).
+ *
+ * @param registered the claim token, and its expiry in epoch ms
+ * @param opened the first attempt, if the registration started one
+ */
 export function claimOf(
   deps: Pick<Deps, 'config' | 'clock'>,
-  of: { claimToken: string; claimExpiresAt: number },
+  registered: { claimToken: string; claimExpiresAt: number },
   opened?: OpenedAttempt,
 ): object {
   const url = deps.config.publicUrl + PATHS.identityClaim;
-  const expiresAt = toIso(of.claimExpiresAt);
+  const expiresAt = toIso(registered.claimExpiresAt);
   return {
     claim_url: url,
-    claim_token: of.claimToken,
+    claim_token: registered.claimToken,
     claim_token_expires: expiresAt,
     claim: {
-      token: of.claimToken,
+      token: registered.claimToken,
       expires_at: expiresAt,
       url,
       ...(opened && { attempt: attemptOf(opened), ...codeToType(deps, opened) }),
@@ -128,12 +139,12 @@ export function claimOf(
   };
 }
 
-/** Where the human goes, and until when. */
+/** Renders an attempt: the page for the human, and when its code expires. */
 export function attemptOf(opened: OpenedAttempt): z.output<typeof attempt> {
   return { verification_uri: opened.verificationUri, expires_at: toIso(opened.codeExpiresAt) };
 }
 
-/** The code that the agent shows its human; undefined where there is none. */
+/** Renders the code that the agent shows its human; undefined if the attempt has no such code. */
 export function codeToType(
   deps: Pick<Deps, 'clock'>,
   opened: OpenedAttempt,

@@ -20,7 +20,10 @@ import {
   nestedIdentity,
 } from './identity-answers.ts';
 
-/** auth.md 0.2 to 0.7, and production: /agent/identity/claim, by which a human comes to vouch (auth.md v0.6, POST /agent/identity/claim). */
+/**
+ * /agent/identity/claim, which asks a human to claim the agent, in auth.md v0.2 to v0.7 and in production (auth.md
+ * v0.6, POST /agent/identity/claim).
+ */
 
 const claimBody = z.object({ claim_token: claimToken, ...hintMembers });
 const productionClaimBody = claimBody.extend({ type: z.string().max(64) });
@@ -32,7 +35,7 @@ const assertedClaimBody = z.object({
 const completeBody = z.object({ claim_token: claimToken, otp: readOutCode });
 const productionCompleteBody = z.object({ claim_token: claimToken, user_code: readOutCode });
 
-type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'agentIfAny'>;
+type CallWithBody<Schema extends z.ZodType> = Call<z.output<Schema>, 'agentIfAny'>;
 
 const assertedClaimVersion = version({
   matches: (parsed) => parsed.type === 'identity_assertion' && typeof parsed.assertion === 'string',
@@ -54,7 +57,7 @@ const productionCompleteVersion = version({
   handle: completeInProduction,
 });
 
-/** POST /agent/identity/claim, `{claim_token, email}` */
+/** POST /agent/identity/claim, `{claim_token, email}`: starts a claim. */
 export const startClaim = operation({
   caller: 'agentIfAny',
   summary: 'Ask the human to vouch for the agent',
@@ -70,41 +73,44 @@ export const startClaim = operation({
       mode: 'merge',
       ceremony: claimFlowOf(deps.config, 'mailed'),
     });
-    return { data: { ...initiated(opened), claim_attempt: codeToType(deps, opened) } };
+    return { data: { ...renderInitiated(opened), claim_attempt: codeToType(deps, opened) } };
   },
 });
 
-/** POST /agent/identity/claim, `{type, claim_token, login_hint}`: its agents are given no code */
-async function claimInProduction(call: Sent<typeof productionClaimBody>): Promise<HandlerResult> {
+/**
+ * POST /agent/identity/claim, `{type, claim_token, login_hint}` (production): starts a claim whose page shows the code
+ * to the human.
+ */
+async function claimInProduction(call: CallWithBody<typeof productionClaimBody>): Promise<HandlerResult> {
   const { deps, origin, body, caller } = call;
-  // A draft of 0.7 says the same with this type, and does poll for the code it shows.
-  const isTyped = body.type === 'login_hint';
+  // The v0.7 draft of 2026-06-12 sends the same members with type `login_hint`, but its agent shows the code and polls.
+  const showsCode = body.type === 'login_hint';
   const opened = await start(deps, origin, {
     claimToken: body.claim_token,
     companion: caller,
     mailbox: hintOf(body),
     mode: 'merge',
-    ceremony: claimFlowOf(deps.config, isTyped ? 'told' : 'shown'),
+    ceremony: claimFlowOf(deps.config, showsCode ? 'told' : 'shown'),
   });
-  const code = isTyped ? { claim_attempt: codeToType(deps, opened) } : {};
-  return { data: { ...initiated(opened), type: 'service_auth', ...code } };
+  const code = showsCode ? { claim_attempt: codeToType(deps, opened) } : {};
+  return { data: { ...renderInitiated(opened), type: 'service_auth', ...code } };
 }
 
-/** POST /agent/identity/claim, `{type: identity_assertion, claim_token, assertion}` (B2x) */
-async function claimByProvider(call: Sent<typeof assertedClaimBody>): Promise<HandlerResult> {
+/** POST /agent/identity/claim, `{type: identity_assertion, claim_token, assertion}` (auth.md v0.7 of 2026-06-12). */
+async function claimByProvider(call: CallWithBody<typeof assertedClaimBody>): Promise<HandlerResult> {
   const { deps, origin, body, caller } = call;
-  const found = await claimByAssertion(deps, origin, {
+  const result = await claimByAssertion(deps, origin, {
     claimToken: body.claim_token,
     companion: caller,
     assertion: body.assertion,
     ceremony: claimFlowOf(deps.config, 'told'),
   });
-  if (found.kind === 'stepUp') {
-    const { opened } = found;
+  if (result.kind === 'stepUp') {
+    const { opened } = result;
     const type = { type: 'identity_assertion', registration_type: 'identity_assertion' };
-    return { data: { ...initiated(opened), ...type, claim_attempt: codeToType(deps, opened) } };
+    return { data: { ...renderInitiated(opened), ...type, claim_attempt: codeToType(deps, opened) } };
   }
-  const { registrationId, given } = found.completed;
+  const { registrationId, given } = result.completed;
   return {
     data: {
       ...named(registrationId, 'identity_assertion'),
@@ -114,7 +120,7 @@ async function claimByProvider(call: Sent<typeof assertedClaimBody>): Promise<Ha
   };
 }
 
-/** POST /agent/identity/claim/complete, `{claim_token, otp}` (v0.2, v0.3) */
+/** POST /agent/identity/claim/complete, `{claim_token, otp}` (auth.md v0.2, v0.3): completes a claim. */
 export const completeClaim = operation({
   caller: 'agentIfAny',
   summary: 'Complete the claim with the code that the human read out',
@@ -130,27 +136,29 @@ export const completeClaim = operation({
 });
 
 /** POST /agent/identity/claim/complete, `{claim_token, user_code}` (production) */
-async function completeInProduction(call: Sent<typeof productionCompleteBody>): Promise<HandlerResult> {
+async function completeInProduction(
+  call: CallWithBody<typeof productionCompleteBody>,
+): Promise<HandlerResult> {
   const { claim_token, user_code } = call.body;
   const { data } = await completeWith(call, claim_token, user_code, 'identity');
   return { data };
 }
 
 async function completeWith(
-  call: Sent<z.ZodType>,
+  call: CallWithBody<z.ZodType>,
   token: string,
   code: string,
-  gives: 'identity' | 'same_identity',
+  plan: 'identity' | 'same_identity',
 ) {
-  const how = { claimToken: token, code, gives, companion: call.caller };
-  const completed = await complete(call.deps, call.origin, how, completeOnce(call, token));
+  const input = { claimToken: token, code, gives: plan, companion: call.caller };
+  const completed = await complete(call.deps, call.origin, input, completeOnce(call, token));
   if (completed.given.kind !== 'identity') throw new Error('an identity was to be given');
   const signed = await signIdentity(call.deps, completed.given.identity);
   const { registrationId: id } = completed;
   return { data: { id, registration_id: id, status: 'claimed', identity: nestedIdentity(signed) }, signed };
 }
 
-function initiated(opened: Parameters<typeof attemptOf>[0]): object {
+function renderInitiated(opened: Parameters<typeof attemptOf>[0]): object {
   return {
     id: opened.registrationId,
     registration_id: opened.registrationId,

@@ -20,12 +20,12 @@ import {
   refreshAnswer,
 } from './identity-answers.ts';
 
-/** Registration by POST /agent/identity, in auth.md v0.2 to v0.7 and as production runs it. */
+/** Registration by POST /agent/identity, in auth.md v0.2 to v0.7 and in production. */
 
 const hint = z.string().max(254).describe('The mailbox of the human who should vouch for the agent');
 export const assertion = z.string().min(1).max(8192);
 
-/** `email` and `login_hint` are one and the same; null is as good as nothing. */
+/** `email` and `login_hint` mean the same; null counts as absent. */
 export const hintMembers = { login_hint: hint.nullish(), email: hint.nullish() };
 
 const identityBody = z.discriminatedUnion(
@@ -50,7 +50,7 @@ const refreshBody = z
   .object({ type: z.literal('refresh'), refresh_token: z.string().min(1).max(128) })
   .meta({ title: 'refresh' });
 
-type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'anyone'>;
+type CallWithBody<Schema extends z.ZodType> = Call<z.output<Schema>, 'anyone'>;
 
 const refreshVersion = version({
   matches: (parsed) => parsed.type === 'refresh',
@@ -60,7 +60,7 @@ const refreshVersion = version({
   handle: refresh,
 });
 
-/** POST /agent/identity */
+/** POST /agent/identity: registers an agent and issues its identity, or starts a claim by its human. */
 export const register = operation({
   caller: 'anyone',
   summary: 'Register an agent that gets an identity, or renew one',
@@ -79,7 +79,7 @@ export const register = operation({
   },
 });
 
-async function identifyAnonymous(call: Sent<typeof identityBody>): Promise<HandlerResult> {
+async function identifyAnonymous(call: CallWithBody<typeof identityBody>): Promise<HandlerResult> {
   const { deps, origin, body } = call;
   const input = { agentName: body.agent_name ?? undefined, token: 'clm', gives: 'identity' } as const;
   const registered = await registerAnonymous(deps, origin, input, registerOnce(call, 'identity'));
@@ -98,7 +98,7 @@ async function identifyAnonymous(call: Sent<typeof identityBody>): Promise<Handl
 }
 
 async function identifyByMailbox(
-  call: Sent<typeof identityBody>,
+  call: CallWithBody<typeof identityBody>,
   type: 'service_auth' | 'email-verification',
   mailbox: string,
 ): Promise<HandlerResult> {
@@ -117,30 +117,29 @@ async function identifyByMailbox(
     budget: registered.budgets[0],
     data: {
       ...named(registered.registrationId, type),
-      ...afterClaim(call),
+      ...renderPostClaimScopes(call),
       ...claimOf(deps, registered, registered),
     },
   };
 }
 
 async function identifyByProvider(
-  call: Sent<typeof identityBody>,
+  call: CallWithBody<typeof identityBody>,
   presented: string,
 ): Promise<HandlerResult> {
   const { deps, origin, body } = call;
-  const found = await presentAssertion(deps, origin, {
+  const result = await presentAssertion(deps, origin, {
     assertion: presented,
     agentName: body.agent_name ?? undefined,
     gives: 'identity',
     ceremony: claimFlowOf(deps.config, 'told'),
   });
-  if (found.kind === 'known') {
-    const { standing, scopes } = found;
+  if (result.kind === 'known') {
     return {
       data: {
-        ...named(standing.registration.id, 'identity_assertion'),
-        ...(await identityOf(call, found.given)),
-        scopes,
+        ...named(result.standing.registration.id, 'identity_assertion'),
+        ...(await identityOf(call, result.given)),
+        scopes: result.scopes,
       },
     };
   }
@@ -148,9 +147,9 @@ async function identifyByProvider(
     ...stepUpHead(),
     data: {
       ...STEP_UP,
-      ...named(found.opened.registrationId, 'identity_assertion'),
-      ...afterClaim(call),
-      ...claimOf(deps, found, found.opened),
+      ...named(result.opened.registrationId, 'identity_assertion'),
+      ...renderPostClaimScopes(call),
+      ...claimOf(deps, result, result.opened),
     },
   };
 }
@@ -164,7 +163,9 @@ const STEP_UP = {
   message: STEP_UP_TEXT,
 };
 
-/** Status and challenge of a step-up (auth.md v0.6, POST /agent/identity), and its own words. */
+/**
+ * Returns the status and the challenge of a step-up (auth.md v0.6, POST /agent/identity). The body contains STEP_UP.
+ */
 export function stepUpHead(): { status: number; headers: Record<string, string> } {
   return {
     status: 401,
@@ -173,8 +174,8 @@ export function stepUpHead(): { status: number; headers: Record<string, string> 
 }
 export { STEP_UP };
 
-/** POST /agent/identity, `type: refresh` */
-async function refresh(call: Sent<typeof refreshBody>): Promise<HandlerResult> {
+/** POST /agent/identity, `type: refresh`: rotates a refresh token and issues a new identity assertion. */
+async function refresh(call: CallWithBody<typeof refreshBody>): Promise<HandlerResult> {
   const { registrationId, identity } = await renewIdentity(call.deps, call.origin, call.body.refresh_token);
   return {
     data: {
@@ -185,21 +186,29 @@ async function refresh(call: Sent<typeof refreshBody>): Promise<HandlerResult> {
   };
 }
 
-/** The identity that was given, signed, by all its names: here it always is one. */
+/**
+ * Signs an issued identity and renders it under all its names. At this endpoint the issued credential is always an
+ * identity.
+ */
 export async function identityOf(
-  call: Pick<Sent<z.ZodType>, 'deps'>,
-  given: IssuedCredential,
+  call: Pick<CallWithBody<z.ZodType>, 'deps'>,
+  issued: IssuedCredential,
 ): Promise<object> {
-  if (given.kind !== 'identity') throw new Error('an identity was to be given');
-  return bothIdentities(await signIdentity(call.deps, given.identity));
+  if (issued.kind !== 'identity') throw new Error('an identity was to be given');
+  return bothIdentities(await signIdentity(call.deps, issued.identity));
 }
 
-function afterClaim({ deps }: Pick<Sent<z.ZodType>, 'deps'>): object {
+function renderPostClaimScopes({ deps }: Pick<CallWithBody<z.ZodType>, 'deps'>): object {
   const { claimedScopes } = deps.config;
   return { post_claim_scopes: claimedScopes, scopes: { post_claim: claimedScopes } };
 }
 
-/** The mailbox, by whichever of its names it came. @throws Failure `badRequest`, `badEmail` */
+/**
+ * Parses the mailbox of the human from `login_hint`, or else from `email`.
+ *
+ * @returns the canonical mailbox
+ * @throws Failure `badRequest`, `badEmail`
+ */
 export function hintOf({
   login_hint,
   email,

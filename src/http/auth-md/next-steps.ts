@@ -5,19 +5,21 @@ import type { Bearer } from '../../domain/credentials/bearer.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { PATHS } from '../server/paths.ts';
 
-/** What an agent does next: one or two sentences for a language model with curl, in answers of the tinysend profile (`next`). */
+/**
+ * The member `next` of the tinysend profile: one or two sentences that tell a language model with curl what to do next.
+ */
 
 type Config = Pick<Deps['config'], 'publicUrl' | 'anonymousScopes' | 'claimedScopes'>;
 
-/** After an anonymous registration. */
+/** Returns the next step after an anonymous registration. */
 export function afterRegistration(config: Config): string {
-  return `Store credential and claim_token. Use the key: GET ${config.publicUrl}${PATHS.me}. ${askToBeClaimed(config)}`;
+  return `Store credential and claim_token. Use the key: GET ${config.publicUrl}${PATHS.me}. ${describeClaimRequest(config)}`;
 }
 
 /**
- * After a mail was asked for.
+ * Returns the next step after a mail was queued.
  *
- * @param method what is in the mail
+ * @param method what the mail contains
  */
 export function afterMail({ publicUrl }: Config, method: 'code' | 'link'): string {
   const complete = `POST ${publicUrl}${PATHS.complete} {"claim_token":"..."}`;
@@ -27,12 +29,12 @@ export function afterMail({ publicUrl }: Config, method: 'code' | 'link'): strin
     : `Ask your human to open the link in their mail. Poll: ${poll}.`;
 }
 
-/** After a claim was completed. */
+/** Returns the next step after a completed claim. */
 export function afterCompletion({ publicUrl }: Config): string {
   return `Use this key from now on. GET ${publicUrl}${PATHS.me} tells what it may do; POST ${publicUrl}${PATHS.tokens} makes keys for helpers.`;
 }
 
-/** For the bearer of a key, by how far its agent's claim has come. */
+/** Returns the next step for the bearer of a key, which depends on the state of its agent's claim. */
 export function nextOf(config: Config, bearer: Bearer, agent: Agent | undefined): string {
   const { publicUrl } = config;
   if (agent === undefined) return `Use the key. Its human manages it at ${publicUrl}${PAGES.keys}.`;
@@ -46,11 +48,11 @@ export function nextOf(config: Config, bearer: Bearer, agent: Agent | undefined)
     return `Use the capabilities you have. For more: POST ${publicUrl}${PATHS.agentRequest}.`;
   }
   const isIdentity = bearer.key.id.startsWith('tok_');
-  const ask = askToBeClaimed(config, isIdentity ? PATHS.identityClaim : PATHS.claim);
+  const claimRequest = describeClaimRequest(config, isIdentity ? PATHS.identityClaim : PATHS.claim);
   switch (agent.claim.kind) {
     case 'pending':
       if (agent.claim.mail === 'failed') {
-        return `The mail could not be delivered. Ask your human for another mailbox. ${ask}`;
+        return `The mail could not be delivered. Ask your human for another mailbox. ${claimRequest}`;
       }
       return isIdentity
         ? `Your human opens verification_uri, confirms, and reads you a code: POST ${publicUrl}${PATHS.identityComplete} {"claim_token":"...","user_code":"..."}.`
@@ -58,12 +60,12 @@ export function nextOf(config: Config, bearer: Bearer, agent: Agent | undefined)
     case 'expired':
       return 'Use the key until it expires. Its claim is over: to be claimed, register again.';
     default:
-      return `Use the key. ${ask}`;
+      return `Use the key. ${claimRequest}`;
   }
 }
 
-/** @param path where; agents with an identity instead of a key claim at an endpoint of their own */
-function askToBeClaimed(
+/** @param path the claim endpoint; agents with an identity have another one than agents with a key */
+function describeClaimRequest(
   { publicUrl, anonymousScopes, claimedScopes }: Config,
   path: string = PATHS.claim,
 ): string {

@@ -2,12 +2,18 @@ import { z } from 'zod';
 import { revokeByProvider } from '../../domain/agents/revoke-by-provider.ts';
 import { operation } from '../server/table.ts';
 
-/** What agent providers tell us of their users (auth.md v0.3, POST /agent/event/notify; RFC 8935): the body is the token. */
+/**
+ * Security events of agent providers about their users (auth.md v0.3, POST /agent/event/notify; RFC 8935). The body is
+ * the token.
+ */
 
 const eventBody = z.object({ token: z.string().min(1) });
 const revokedAnswer = z.object({ revoked: z.int().describe('How many keys and tokens ended by it') });
 
-/** POST /agent/event/notify: when this answers, it holds (RFC 8935 2.2). */
+/**
+ * POST /agent/event/notify: revokes what rests on a provider's assertions about a user. The revocation commits before
+ * the 202 (RFC 8935 section 2.2).
+ */
 export const receiveEvent = operation({
   caller: 'anyone',
   summary: 'Tell that an agent provider takes its word for a user back (RFC 8935)',
@@ -18,7 +24,7 @@ export const receiveEvent = operation({
   },
 });
 
-/** POST /agent/auth/revoke, as of v0.1 */
+/** POST /agent/auth/revoke (auth.md v0.1): the same, for a logout token. */
 export const revokeByLogout = operation({
   caller: 'anyone',
   summary: 'The same, as of auth.md 0.1',

@@ -16,7 +16,7 @@ import { agentName, claimToken, completeOnce, mailboxOf, registerOnce } from './
 import { afterCompletion, afterMail, afterRegistration } from './next-steps.ts';
 import * as v01 from './v01.ts';
 
-/** The tinysend profile of auth.md: register, claim, complete (docs/dialects/tinysend.md). */
+/** The tinysend profile of auth.md: registration, claim and completion (docs/dialects/tinysend.md). */
 
 const email = z.string().max(254).describe('The mailbox of the human who should vouch for the agent');
 const link = z
@@ -108,7 +108,7 @@ const completeAnswer = z.object({
   next,
 });
 
-/** POST /agent/auth */
+/** POST /agent/auth: registers an agent. An anonymous one gets a key, one with a mailbox a claim with a mailed code. */
 export const register = operation({
   caller: 'anyone',
   summary: 'Register an agent, anonymously or with the mailbox of its human',
@@ -122,7 +122,7 @@ export const register = operation({
     if (body.type === 'anonymous') {
       const input = { agentName: body.agent_name, token: 'ct', gives: 'key' } as const;
       const registered = await registerAnonymous(deps, origin, input, repeatable);
-      const key = keyOf(registered.given);
+      const key = requireKey(registered.given);
       return {
         budget: registered.budgets[0],
         data: {
@@ -133,7 +133,7 @@ export const register = operation({
           claim_token_expires_at: toIso(registered.claimExpiresAt),
           verification_uri: registered.verificationUri,
           scopes: registered.scopes,
-          expires_at: endOf(key),
+          expires_at: renderExpiry(key),
           next: afterRegistration(deps.config),
         },
       };
@@ -144,7 +144,7 @@ export const register = operation({
       token: 'ct',
       kind: 'identity_assertion',
       mailbox,
-      mode: modeOf(body.link),
+      mode: toClaimMode(body.link),
       ceremony: MAILED_CODE,
     } as const;
     const registered = await registerWithMailbox(deps, origin, input, repeatable);
@@ -153,13 +153,13 @@ export const register = operation({
       data: {
         claim_token: registered.claimToken,
         claim_token_expires_at: toIso(registered.claimExpiresAt),
-        ...codeSent(deps, registered),
+        ...renderMailedAttempt(deps, registered),
       },
     };
   },
 });
 
-/** POST /agent/auth/claim */
+/** POST /agent/auth/claim: starts a claim by mailing a code to the human. */
 export const startClaim = operation({
   caller: 'agentIfAny',
   summary: 'Mail a code to the human who should claim the agent',
@@ -171,15 +171,15 @@ export const startClaim = operation({
     const started = await start(deps, origin, {
       claimToken: body.claim_token,
       mailbox: mailboxOf(body.email, 'email'),
-      mode: modeOf(body.link),
+      mode: toClaimMode(body.link),
       ceremony: MAILED_CODE,
       companion: caller,
     });
-    return { data: codeSent(deps, started) };
+    return { data: renderMailedAttempt(deps, started) };
   },
 });
 
-/** POST /agent/auth/claim/complete */
+/** POST /agent/auth/claim/complete: completes a claim with the mailed code, or polls for the approval without one. */
 export const completeClaim = operation({
   caller: 'agentIfAny',
   summary: 'Complete the claim with the mailed code and get a key with more scope',
@@ -189,9 +189,9 @@ export const completeClaim = operation({
   versions: [v01.completeVersion],
   async handle(call) {
     const { deps, origin, body, caller } = call;
-    const how = { claimToken: body.claim_token, code: body.otp, gives: 'key', companion: caller } as const;
-    const completed = await complete(deps, origin, how, completeOnce(call, body.claim_token));
-    const key = keyOf(completed.given);
+    const input = { claimToken: body.claim_token, code: body.otp, gives: 'key', companion: caller } as const;
+    const completed = await complete(deps, origin, input, completeOnce(call, body.claim_token));
+    const key = requireKey(completed.given);
     return {
       data: {
         credential: key.credential,
@@ -199,42 +199,45 @@ export const completeClaim = operation({
         agent_id: completed.agentId,
         scopes: completed.scopes,
         mode: completed.mode,
-        expires_at: endOf(key),
+        expires_at: renderExpiry(key),
         next: afterCompletion(deps.config),
       },
     };
   },
 });
 
-type GivenKey = Extract<IssuedCredential, { kind: 'key' }>;
+type IssuedKey = Extract<IssuedCredential, { kind: 'key' }>;
 
-/** The key that was given: here it always is one. */
-function keyOf(given: IssuedCredential): GivenKey {
-  if (given.kind === 'key') return given;
+/** Narrows an issued credential to a key, which it always is in this profile. */
+function requireKey(issued: IssuedCredential): IssuedKey {
+  if (issued.kind === 'key') return issued;
   throw new Error('a key was to be given');
 }
 
-function endOf({ expiresAt }: GivenKey): string | null | undefined {
+/**
+ * @returns null for a key that does not expire; undefined for a replayed response of a version that did not store it
+ */
+function renderExpiry({ expiresAt }: IssuedKey): string | null | undefined {
   return expiresAt === undefined ? undefined : isoOrNull(expiresAt);
 }
 
-function codeSent(
+function renderMailedAttempt(
   { config }: Deps,
-  sent: Pick<OpenedAttempt, 'mailbox' | 'verificationUri' | 'proof' | 'codeExpiresAt'>,
+  attempt: Pick<OpenedAttempt, 'mailbox' | 'verificationUri' | 'proof' | 'codeExpiresAt'>,
 ): z.output<typeof claimAnswer> {
-  const method = sent.proof === 'link' ? 'link' : 'code';
+  const method = attempt.proof === 'link' ? 'link' : 'code';
   return {
     verification_required: true,
-    verification_uri: sent.verificationUri,
-    message: `Verification code sent to ${sent.mailbox}`,
+    verification_uri: attempt.verificationUri,
+    message: `Verification code sent to ${attempt.mailbox}`,
     verification:
-      sent.proof === undefined
+      attempt.proof === undefined
         ? undefined
-        : { method, expires_at: toIso(sent.codeExpiresAt), interval: POLL_SECONDS },
+        : { method, expires_at: toIso(attempt.codeExpiresAt), interval: POLL_SECONDS },
     next: afterMail(config, method),
   };
 }
 
-function modeOf(linked: boolean): ClaimMode {
+function toClaimMode(linked: boolean): ClaimMode {
   return linked ? 'link' : 'merge';
 }

@@ -14,7 +14,10 @@ import { iso, toIso } from '../server/wire-times.ts';
 import { agentName, claimToken, completeOnce, mailboxOf, readOutCode, registerOnce } from './fields.ts';
 import { STEP_UP, stepUpHead } from './identity.ts';
 
-/** auth.md 0.1 on the paths of the tinysend profile, known by its bodies and its claim tokens (auth.md v0.1; docs/dialects.md). */
+/**
+ * auth.md v0.1 on the paths of the tinysend profile. Bodies and claim tokens tell the two apart
+ * (docs/dialects/v0.1.md).
+ */
 
 const credentialType = z.enum(['api_key', 'access_token']);
 const scopes = z.array(z.string());
@@ -69,7 +72,7 @@ const completeAnswer = z.object({
   scopes: scopes.optional(),
 });
 
-/** Whether a registration is of this version: the tinysend profile asks for no kind of credential. */
+/** Whether a registration is of this version: bodies of the tinysend profile have neither of these members. */
 function isRegisterBody(parsed: Record<string, unknown>): boolean {
   return [parsed.requested_credential_type, parsed.assertion_type].some(
     (each) => each !== undefined && each !== null,
@@ -77,17 +80,17 @@ function isRegisterBody(parsed: Record<string, unknown>): boolean {
 }
 
 /**
- * Whether a claim token was given to an agent of auth.md's own versions, and its body is of them: one that says `link` is of the
- * tinysend profile, since no other version knows it.
+ * Whether the body of a claim is of this version: its claim token begins with `clm_`, which the tinysend profile does
+ * not issue, and it has no `link`, a member of the tinysend profile alone.
  */
 function isClaimBody(parsed: Record<string, unknown>): boolean {
   if (parsed.link !== undefined && parsed.link !== null) return false;
   return typeof parsed.claim_token === 'string' && parsed.claim_token.startsWith('clm_');
 }
 
-type Sent<Schema extends z.ZodType> = Call<z.output<Schema>, 'agentIfAny'>;
+type CallWithBody<Schema extends z.ZodType> = Call<z.output<Schema>, 'agentIfAny'>;
 
-/** POST /agent/auth */
+/** POST /agent/auth: registers an agent. */
 function register(call: Call<z.output<typeof registerBody>, 'anyone'>): Promise<HandlerResult> {
   const { body } = call;
   if (body.type === 'anonymous') return registerAnonymously(call);
@@ -95,10 +98,10 @@ function register(call: Call<z.output<typeof registerBody>, 'anyone'>): Promise<
   return registerByMailbox(call, body);
 }
 
-type Registering = Call<z.output<typeof registerBody>, 'anyone'>;
-type Asserting = Extract<z.output<typeof registerBody>, { type: 'identity_assertion' }>;
+type RegisterCall = Call<z.output<typeof registerBody>, 'anyone'>;
+type AssertionBody = Extract<z.output<typeof registerBody>, { type: 'identity_assertion' }>;
 
-async function registerAnonymously(call: Registering): Promise<HandlerResult> {
+async function registerAnonymously(call: RegisterCall): Promise<HandlerResult> {
   const { deps, origin, body } = call;
   const input = {
     agentName: body.agent_name ?? undefined,
@@ -112,14 +115,14 @@ async function registerAnonymously(call: Registering): Promise<HandlerResult> {
     data: {
       registration_id: registered.registrationId,
       registration_type: 'anonymous',
-      ...credentialOf(registered.given),
+      ...renderCredential(registered.given),
       scopes: registered.scopes,
-      ...claimOf(call, registered),
+      ...renderClaim(call, registered),
     },
   };
 }
 
-async function registerByMailbox(call: Registering, body: Asserting): Promise<HandlerResult> {
+async function registerByMailbox(call: RegisterCall, body: AssertionBody): Promise<HandlerResult> {
   const { deps, origin } = call;
   const input = {
     agentName: body.agent_name ?? undefined,
@@ -136,37 +139,40 @@ async function registerByMailbox(call: Registering, body: Asserting): Promise<Ha
     data: {
       registration_id: registered.registrationId,
       registration_type: 'email-verification',
-      ...claimOf(call, registered),
+      ...renderClaim(call, registered),
     },
   };
 }
 
-async function registerByProvider(call: Registering, body: Asserting): Promise<HandlerResult> {
+async function registerByProvider(call: RegisterCall, body: AssertionBody): Promise<HandlerResult> {
   const { deps, origin } = call;
-  const found = await presentAssertion(deps, origin, {
+  const result = await presentAssertion(deps, origin, {
     assertion: body.assertion,
     agentName: body.agent_name ?? undefined,
     credentialType: body.requested_credential_type,
     gives: body.requested_credential_type === 'api_key' ? 'key' : 'token',
     ceremony: MAILED_PAGE,
   });
-  if (found.kind === 'known') {
+  if (result.kind === 'known') {
     return {
       data: {
-        registration_id: found.standing.registration.id,
+        registration_id: result.standing.registration.id,
         registration_type: 'agent-provider',
-        ...credentialOf(found.given),
-        scopes: found.scopes,
+        ...renderCredential(result.given),
+        scopes: result.scopes,
       },
     };
   }
-  const { registrationId } = found.opened;
+  const { registrationId } = result.opened;
   const ids = { registration_id: registrationId, registration_type: 'agent-provider' };
-  return { ...stepUpHead(), data: { ...STEP_UP, ...ids, ...claimOf(call, found) } };
+  return { ...stepUpHead(), data: { ...STEP_UP, ...ids, ...renderClaim(call, result) } };
 }
 
-/** POST /agent/auth/claim: the same mailbox once more sends no second mail while the first is good (2a.2). */
-async function claim(call: Sent<typeof claimBody>): Promise<HandlerResult> {
+/**
+ * POST /agent/auth/claim: starts a claim. While an attempt is live, a repeated request with its mailbox sends no
+ * second mail (auth.md v0.1, POST /agent/auth/claim).
+ */
+async function claim(call: CallWithBody<typeof claimBody>): Promise<HandlerResult> {
   const { deps, origin, body, caller } = call;
   const opened = await startClaim(deps, origin, {
     claimToken: body.claim_token,
@@ -187,42 +193,42 @@ async function claim(call: Sent<typeof claimBody>): Promise<HandlerResult> {
   };
 }
 
-/** POST /agent/auth/claim/complete */
-async function complete(call: Sent<typeof completeBody>): Promise<HandlerResult> {
+/** POST /agent/auth/claim/complete: completes a claim with the code that the human reads out. */
+async function complete(call: CallWithBody<typeof completeBody>): Promise<HandlerResult> {
   const { deps, origin, body, caller } = call;
   const repeatable = completeOnce(call, body.claim_token);
-  const gives = await findCeremonyEnd(deps, body.claim_token);
-  const how = { claimToken: body.claim_token, code: body.otp, gives, companion: caller };
-  const completed = await completeClaim(deps, origin, how, repeatable);
+  const plan = await findCeremonyEnd(deps, body.claim_token);
+  const input = { claimToken: body.claim_token, code: body.otp, gives: plan, companion: caller };
+  const completed = await completeClaim(deps, origin, input, repeatable);
   const { given } = completed;
   return {
     data: {
       registration_id: completed.registrationId,
       status: 'claimed',
-      ...(given.kind === 'nothing' ? {} : { ...credentialOf(given), scopes: completed.scopes }),
+      ...(given.kind === 'nothing' ? {} : { ...renderCredential(given), scopes: completed.scopes }),
     },
   };
 }
 
-function claimOf(
-  { deps }: Pick<Registering, 'deps'>,
-  of: { claimToken: string; claimExpiresAt: number },
+function renderClaim(
+  { deps }: Pick<RegisterCall, 'deps'>,
+  registered: { claimToken: string; claimExpiresAt: number },
 ): object {
   return {
     claim_url: deps.config.publicUrl + PATHS.claim,
-    claim_token: of.claimToken,
-    claim_token_expires: toIso(of.claimExpiresAt),
+    claim_token: registered.claimToken,
+    claim_token_expires: toIso(registered.claimExpiresAt),
     post_claim_scopes: deps.config.claimedScopes,
   };
 }
 
-function credentialOf(given: IssuedCredential): object {
-  if (given.kind === 'key') {
-    return { credential_type: 'api_key', credential: given.credential, credential_expires: null };
+function renderCredential(issued: IssuedCredential): object {
+  if (issued.kind === 'key') {
+    return { credential_type: 'api_key', credential: issued.credential, credential_expires: null };
   }
-  if (given.kind !== 'token') throw new Error('a credential was to be given');
-  const credential_expires = toIso(given.expiresAt);
-  return { credential_type: 'access_token', credential: given.credential, credential_expires };
+  if (issued.kind !== 'token') throw new Error('a credential was to be given');
+  const credential_expires = toIso(issued.expiresAt);
+  return { credential_type: 'access_token', credential: issued.credential, credential_expires };
 }
 
 export const registerVersion = version({

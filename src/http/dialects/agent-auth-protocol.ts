@@ -1,8 +1,8 @@
 import type { Failure, Kind, ProtocolCode } from '../../errors.ts';
 import { agentChallenge, type Dialect } from './dialect.ts';
 
-/** What only this protocol has a name for (Agent Auth Protocol 1.0-draft, section 5.13). */
-const STATUS: Record<ProtocolCode, number> = {
+/** The status of each error code that only this protocol defines (Agent Auth Protocol 1.0-draft, section 5.13). */
+const PROTOCOL_STATUS: Record<ProtocolCode, number> = {
   invalid_jwt: 401,
   authentication_required: 401,
   invalid_public_key: 400,
@@ -27,8 +27,8 @@ const STATUS: Record<ProtocolCode, number> = {
   execution_failed: 502,
 };
 
-/** What others have in common with it. */
-const OTHERS: Partial<Record<Kind, { status: number; code: string }>> = {
+/** Status and code of the failure kinds that are not specific to this protocol; others are `invalid_request`. */
+const SHARED: Partial<Record<Kind, { status: number; code: string }>> = {
   bodyTooLarge: { status: 413, code: 'invalid_request' },
   wrongMediaType: { status: 415, code: 'invalid_request' },
   wrongEncoding: { status: 415, code: 'invalid_request' },
@@ -46,13 +46,13 @@ const OTHERS: Partial<Record<Kind, { status: number; code: string }>> = {
 
 const BAD_REQUEST = { status: 400, code: 'invalid_request' };
 
-/** `{error, message}`; the message is what published clients print. */
+/** The Agent Auth Protocol: `{error, message}` for failures. Published clients print only the message. */
 export const agentAuthProtocol: Dialect = {
   name: 'agent protocol',
   success: (data) => data,
 
   failure(failure, requestId) {
-    const { status, code } = spell(failure);
+    const { status, code } = toStatusAndCode(failure);
     const { protocol, field, retryAfterSeconds } = failure.details;
     const body = {
       error: code,
@@ -66,13 +66,13 @@ export const agentAuthProtocol: Dialect = {
   },
 
   challenge(failure, metadataUrl) {
-    if (spell(failure).status !== 401) return undefined;
+    if (toStatusAndCode(failure).status !== 401) return undefined;
     return agentChallenge(metadataUrl);
   },
 };
 
-function spell({ kind, details }: Failure): { status: number; code: string } {
+function toStatusAndCode({ kind, details }: Failure): { status: number; code: string } {
   const { protocol } = details;
-  if (protocol !== undefined) return { status: STATUS[protocol.code], code: protocol.code };
-  return OTHERS[kind] ?? BAD_REQUEST;
+  if (protocol !== undefined) return { status: PROTOCOL_STATUS[protocol.code], code: protocol.code };
+  return SHARED[kind] ?? BAD_REQUEST;
 }

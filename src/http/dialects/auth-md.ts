@@ -1,15 +1,18 @@
 import type { AssertionFault, Failure, Kind } from '../../errors.ts';
 import type { Dialect } from './dialect.ts';
 
-interface Spelling {
+interface ErrorNames {
   status: number;
-  /** As versions 0.1 to 0.6 call it. */
+  /** The name in versions 0.1 to 0.6. */
   error: string;
-  /** As production calls it, where that differs. */
+  /** The name in production, if it differs. */
   code?: string;
 }
 
-/** Every kind of failure as auth.md spells it (auth.md v0.1 to v0.6; docs/dialects.md; what it has no name for, docs/security.md). */
+/**
+ * Status and error names of every failure kind in auth.md (auth.md v0.1 to v0.6, docs/dialects.md). docs/security.md,
+ * bad input, has the kinds that auth.md does not name.
+ */
 export const AUTH_MD = {
   badJson: { status: 400, error: 'invalid_request' },
   badRequest: { status: 400, error: 'invalid_request' },
@@ -54,10 +57,12 @@ export const AUTH_MD = {
   tooManyAttempts: { status: 429, error: 'rate_limited', code: 'too_many_attempts' },
   unavailable: { status: 503, error: 'temporarily_unavailable' },
   internal: { status: 500, error: 'server_error' },
-} as const satisfies Record<Kind, Spelling>;
+} as const satisfies Record<Kind, ErrorNames>;
 
-/** What is wrong with a provider's token, as the README of auth.md calls it (auth.md v0.1, POST /agent/auth). */
-const FAULTS: Record<AssertionFault, string> = {
+/**
+ * The error name of each fault in a provider's assertion, as in the README of auth.md (auth.md v0.1, POST /agent/auth).
+ */
+const FAULT_NAMES: Record<AssertionFault, string> = {
   malformed: 'invalid_request',
   issuer: 'invalid_issuer',
   signature: 'invalid_signature',
@@ -70,60 +75,70 @@ const FAULTS: Record<AssertionFault, string> = {
   replayed: 'replay_detected',
 };
 
-/** auth.md 0.1 to 0.7: flat answers; the name of an error by old and new (docs/dialects.md). */
-export const authMd = speak('auth.md', AUTH_MD);
+/**
+ * auth.md 0.1 to 0.7: unwrapped data; a failure has the versions' name in `error` and production's in `code`
+ * (docs/dialects.md).
+ */
+export const authMd = createDialect('auth.md', AUTH_MD);
 
-/** 0.1 knows no hint to log in by (docs/security.md, bad input). */
-export const authMd01 = speak('auth.md', {
+/** auth.md 0.1, which has no `login_hint` (docs/security.md, bad input). */
+export const authMd01 = createDialect('auth.md', {
   ...AUTH_MD,
   badEmail: { status: 400, error: 'invalid_request', code: 'invalid_login_hint' },
 });
 
-/** The same where a claim is completed: there a second time has a name of its own. */
-export const authMdComplete = speak('auth.md', {
+/** auth.md at the completion of a claim: a repeated completion has its own error name. */
+export const authMdComplete = createDialect('auth.md', {
   ...AUTH_MD,
   alreadyClaimed: { status: 409, error: 'previously_claimed', code: 'already_claimed' },
 });
 
-/** Bodies that production alone has: its names stand in both places, and some of its own statuses (docs/dialects/production.md). */
-const PRODUCTION = onlyCodes({
+/**
+ * For bodies that only production has: its names in both members, and some statuses of its own
+ * (docs/dialects/production.md).
+ */
+const PRODUCTION = withProductionNames({
   ...AUTH_MD,
   approvalPending: { status: 409, error: 'claim_not_confirmed' },
   codeNotIssued: { status: 409, error: 'claim_not_confirmed' },
   notConfirmed: { status: 409, error: 'claim_not_confirmed' },
 });
-export const authMdProduction = speak('auth.md production', PRODUCTION);
 
-/** The same where a claim is completed: there an unknown one has a name of its own (docs/dialects/production.md). */
-export const authMdProductionComplete = speak('auth.md production', {
+/** auth.md as production runs it (docs/dialects/production.md). */
+export const authMdProduction = createDialect('auth.md production', PRODUCTION);
+
+/**
+ * Production at the completion of a claim: an unknown claim token has its own error name (docs/dialects/production.md).
+ */
+export const authMdProductionComplete = createDialect('auth.md production', {
   ...PRODUCTION,
   invalidClaimToken: { status: 400, error: 'invalid_claim' },
 });
 
-/** Every name that can stand in `error`, in whichever version. */
+/** Every error name of all versions, for the OpenAPI document. */
 export const AUTH_MD_ERRORS: readonly string[] = [
   ...new Set([
-    ...Object.values<Spelling>(AUTH_MD).flatMap(({ error, code = error }) => [error, code]),
-    ...Object.values(FAULTS),
+    ...Object.values<ErrorNames>(AUTH_MD).flatMap(({ error, code = error }) => [error, code]),
+    ...Object.values(FAULT_NAMES),
     'previously_claimed',
     'invalid_claim',
   ]),
 ];
 
-function onlyCodes(table: Record<Kind, Spelling>): Record<Kind, Spelling> {
+function withProductionNames(table: Record<Kind, ErrorNames>): Record<Kind, ErrorNames> {
   const entries = Object.entries(table).map(([kind, { status, error, code = error }]) => [
     kind,
     { status, error: code },
   ]);
-  return Object.fromEntries(entries) as Record<Kind, Spelling>;
+  return Object.fromEntries(entries) as Record<Kind, ErrorNames>;
 }
 
-function speak(name: string, table: Record<Kind, Spelling>): Dialect {
-  const namesOf = ({ kind, details }: Failure): { error: string; code: string } => {
-    const spelling = table[kind];
+function createDialect(name: string, table: Record<Kind, ErrorNames>): Dialect {
+  const errorNamesOf = ({ kind, details }: Failure): { error: string; code: string } => {
+    const names = table[kind];
     const fault = kind === 'invalidAssertion' ? details.fault : undefined;
-    const error = fault === undefined ? spelling.error : FAULTS[fault];
-    return { error, code: spelling.code ?? error };
+    const error = fault === undefined ? names.error : FAULT_NAMES[fault];
+    return { error, code: names.code ?? error };
   };
 
   return {
@@ -136,7 +151,7 @@ function speak(name: string, table: Record<Kind, Spelling>): Dialect {
       const { status } = table[failure.kind];
       const { attemptsRemaining, verificationUri, maxAgeSeconds, retryAfterSeconds, field } = details;
       const body = {
-        ...namesOf(failure),
+        ...errorNamesOf(failure),
         message,
         error_description: message,
         request_id: requestId,
@@ -151,15 +166,19 @@ function speak(name: string, table: Record<Kind, Spelling>): Dialect {
 
     challenge(failure) {
       if (table[failure.kind].status !== 401) return undefined;
-      return agentAuthChallenge(namesOf(failure).error, failure.message, failure.details.maxAgeSeconds);
+      return agentAuthChallenge(errorNamesOf(failure).error, failure.message, failure.details.maxAgeSeconds);
     },
   };
 }
 
-/** The challenge that auth.md has of its own (auth.md v0.6, POST /agent/identity). */
+/**
+ * Creates the AgentAuth challenge (auth.md v0.6, POST /agent/identity).
+ *
+ * @param maxAgeSeconds how old a login at the agent provider may be
+ */
 export function agentAuthChallenge(error: string, description: string, maxAgeSeconds?: number): string {
   const maxAge = maxAgeSeconds === undefined ? '' : `, max_age="${maxAgeSeconds}"`;
-  // What stands in quotes is ours, and without quotes; a header is of ASCII.
+  // A quoted string here has no quotes or backslashes, and a header is ASCII.
   const text = description.replace(/["\\]/g, "'").replace(/[^\x20-\x7e]/g, ' ');
   return `AgentAuth error="${error}"${maxAge}, error_description="${text}"`;
 }

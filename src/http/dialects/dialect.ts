@@ -1,18 +1,32 @@
 import type { Session } from '../../domain/accounts/sessions.ts';
 import type { Failure } from '../../errors.ts';
 
-/** How one protocol spells success and failure. Each has one total table from kind to status and code. */
+/**
+ * How one protocol renders success and failure. Each dialect has one total table from failure kinds to statuses and
+ * codes.
+ */
 export interface Dialect {
   name: string;
+  /** Wraps the `data` of a handler's result. */
   success(data: unknown): unknown;
   failure(failure: Failure, requestId: string): { status: number; body: unknown };
-  /** Where failures are pages for people and not JSON: how `body` becomes one for whoever is signed in, and the headers of every page. */
+  /**
+   * Renders failures as HTML pages instead of JSON: `body` comes from failure(), `session` is that of the signed-in
+   * user.
+   */
   page?: { headers: Record<string, string>; render(body: unknown, session: Session | undefined): string };
-  /** The challenges of a 401 or 403, for WWW-Authenticate; undefined where there is none. */
+  /**
+   * Creates the WWW-Authenticate header of a failure; undefined: the response has none.
+   *
+   * @param metadataUrl the URL of the protected resource metadata (RFC 9728)
+   */
   challenge(failure: Failure, metadataUrl: string): string | undefined;
 }
 
-/** The Bearer challenge (RFC 6750 3, RFC 9728 5.1). Without a credential there is no `error` in it. */
+/**
+ * Creates the Bearer challenge (RFC 6750 section 3, RFC 9728 section 5.1). It has no `error` if the request had no
+ * credential.
+ */
 export function bearerChallenge(failure: Failure, metadataUrl: string): string | undefined {
   const metadata = `Bearer resource_metadata="${metadataUrl}"`;
   switch (failure.kind) {
@@ -25,7 +39,9 @@ export function bearerChallenge(failure: Failure, metadataUrl: string): string |
   }
 }
 
-/** Where agents of the Agent Auth Protocol find their way (Agent Auth Protocol 1.0-draft, section 5.14). */
+/**
+ * Creates the challenge that leads to the agent configuration document (Agent Auth Protocol 1.0-draft, section 5.14).
+ */
 export function agentChallenge(metadataUrl: string): string {
   return `AgentAuth discovery="${new URL('/.well-known/agent-configuration', metadataUrl).href}"`;
 }

@@ -1,7 +1,7 @@
 import type { Kind } from '../../errors.ts';
 import { bearerChallenge, type Dialect } from './dialect.ts';
 
-/** Every kind of failure as OAuth spells it (RFC 6749 5.2, docs/security.md, bad input). */
+/** Status and error code of every failure kind in OAuth (RFC 6749 section 5.2; docs/security.md, bad input). */
 export const OAUTH = {
   badJson: { status: 400, code: 'invalid_request' },
   badRequest: { status: 400, code: 'invalid_request' },
@@ -48,7 +48,7 @@ export const OAUTH = {
   internal: { status: 500, code: 'server_error' },
 } as const satisfies Record<Kind, { status: number; code: string }>;
 
-/** OAuth 2: bare answers, `{error, error_description}` for failures. */
+/** OAuth 2.0: unwrapped data for success, `{error, error_description}` for failures. */
 export const oauth: Dialect = {
   name: 'oauth',
 
@@ -56,7 +56,7 @@ export const oauth: Dialect = {
 
   failure(failure) {
     const { status, code } = OAUTH[failure.kind];
-    // RFC 6749 5.2 knows neither double quotes nor backslashes in a description.
+    // RFC 6749 section 5.2 allows neither double quotes nor backslashes in error_description.
     return { status, body: { error: code, error_description: failure.message.replace(/["\\]/g, "'") } };
   },
 

@@ -2,8 +2,8 @@ import type { AssertionFault, Kind } from '../../errors.ts';
 import { AUTH_MD } from './auth-md.ts';
 import type { Dialect } from './dialect.ts';
 
-/** RFC 8935 2.4, with the names that auth.md and its adopters use (auth.md v0.3, POST /agent/event/notify). */
-const FAULTS: Record<AssertionFault, string> = {
+/** Error codes of RFC 8935 section 2.4, as auth.md maps them (auth.md v0.3, POST /agent/event/notify). */
+const FAULT_CODES: Record<AssertionFault, string> = {
   malformed: 'invalid_request',
   issuer: 'invalid_issuer',
   signature: 'authentication_failed',
@@ -16,16 +16,16 @@ const FAULTS: Record<AssertionFault, string> = {
   replayed: 'invalid_request',
 };
 
-/** What a transmitter is told wrong by its own doing is a 400 (RFC 8935 2.3). */
-const OTHERS = new Set<Kind>(['misdirected', 'wrongMethod', 'limited', 'unavailable', 'internal']);
+/** The kinds with a status of their own. Every error in the SET itself is a 400 (RFC 8935 section 2.3). */
+const OWN_STATUS = new Set<Kind>(['misdirected', 'wrongMethod', 'limited', 'unavailable', 'internal']);
 
-/** Security events are answered by nothing, or by `{err, description}`. */
+/** Delivery of security event tokens (RFC 8935): an empty response, or `{err, description}` for failures. */
 export const securityEvents: Dialect = {
   name: 'security events',
   success: (data) => data,
   failure({ kind, message, details }) {
-    const status = OTHERS.has(kind) ? AUTH_MD[kind].status : 400;
-    const err = details.fault === undefined ? 'invalid_request' : FAULTS[details.fault];
+    const status = OWN_STATUS.has(kind) ? AUTH_MD[kind].status : 400;
+    const err = details.fault === undefined ? 'invalid_request' : FAULT_CODES[details.fault];
     return { status, body: { err, description: message } };
   },
   challenge: () => undefined,

@@ -1,14 +1,14 @@
 import type { Kind } from '../../errors.ts';
 import { agentChallenge, bearerChallenge, type Dialect } from './dialect.ts';
 
-interface Spelling {
+interface StatusAndCode {
   status: number;
   code: string;
   /** Whether the same request may succeed later. */
   retryable?: boolean;
 }
 
-/** Every kind of failure as the tinysend profile spells it (docs/security.md, bad input). */
+/** Status and error code of every failure kind in the tinysend profile (docs/security.md, bad input). */
 export const TINYSEND = {
   badJson: { status: 400, code: 'invalid_json' },
   badRequest: { status: 400, code: 'invalid_request' },
@@ -53,16 +53,16 @@ export const TINYSEND = {
   tooManyAttempts: { status: 429, code: 'rate_limited', retryable: true },
   unavailable: { status: 503, code: 'unavailable', retryable: true },
   internal: { status: 500, code: 'internal', retryable: true },
-} as const satisfies Record<Kind, Spelling>;
+} as const satisfies Record<Kind, StatusAndCode>;
 
-/** The tinysend profile: `{ok:true,data}` and `{ok:false,error}`. */
+/** The tinysend profile: `{ok:true,data}` for success, `{ok:false,error}` for failures (docs/dialects/tinysend.md). */
 export const tinysend: Dialect = {
   name: 'tinysend',
 
   success: (data) => ({ ok: true, data }),
 
   failure(failure, requestId) {
-    const { status, code, retryable = false }: Spelling = TINYSEND[failure.kind];
+    const { status, code, retryable = false }: StatusAndCode = TINYSEND[failure.kind];
     const { field, attemptsRemaining, verificationUri } = failure.details;
     const error = {
       code,
@@ -80,10 +80,10 @@ export const tinysend: Dialect = {
     const { status, code } = TINYSEND[failure.kind];
     if (status !== 401 && status !== 403) return undefined;
     const bearer = bearerChallenge(failure, metadataUrl);
-    // Refusals in the ceremony are not about a bearer; auth.md names their reason in a scheme of its own.
-    if (CEREMONY.has(failure.kind)) return `${bearer}, AgentAuth error="${code}"`;
+    // A failed claim step concerns no bearer token; auth.md gives its reason in the AgentAuth scheme.
+    if (CLAIM_KINDS.has(failure.kind)) return `${bearer}, AgentAuth error="${code}"`;
     return status === 401 ? `${bearer}, ${agentChallenge(metadataUrl)}` : bearer;
   },
 };
 
-const CEREMONY = new Set<Kind>(['invalidClaimToken', 'wrongCode', 'interactionRequired']);
+const CLAIM_KINDS = new Set<Kind>(['invalidClaimToken', 'wrongCode', 'interactionRequired']);

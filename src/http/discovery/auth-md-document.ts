@@ -5,7 +5,11 @@ import { scopesOf } from './llms-txt.ts';
 
 const TEMPLATE = readFileSync(new URL('../../../auth.md', import.meta.url), 'utf8');
 
-/** auth.md, with the names, numbers and audiences of this service in place of its `{{…}}`. */
+/**
+ * Renders auth.md: fills the placeholders `{{…}}` of the template with the names, limits and audiences of this service.
+ *
+ * @param audiences the first one is the default
+ */
 export function renderAuthMd(config: Config, audiences: readonly Audience[]): string {
   const { limits } = config;
   const values: Record<string, string> = {
@@ -28,13 +32,13 @@ export function renderAuthMd(config: Config, audiences: readonly Audience[]): st
     claim_hours: String(Math.ceil(limits.claimTtlSeconds / 3600)),
     unclaimed_days: String(Math.ceil(limits.unclaimedTtlSeconds / 86_400)),
     register_max: String(limits.registerPerIp.max),
-    register_window: windowOf(limits.registerPerIp.windowSeconds),
+    register_window: formatWindow(limits.registerPerIp.windowSeconds),
   };
   return TEMPLATE.replace(/\{\{(\w+)\}\}/g, (whole, name: string) => values[name] ?? whole);
 }
 
-/** A window of time in words: "hour", "15 minutes". */
-function windowOf(seconds: number): string {
+/** Formats a window of a limit: "hour", "15 minutes". */
+function formatWindow(seconds: number): string {
   const [size, unit] = (
     [
       [86_400, 'day'],

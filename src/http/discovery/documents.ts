@@ -14,17 +14,17 @@ import {
 } from './metadata.ts';
 import { createOpenApi } from './openapi.ts';
 
-/** The documents that anybody may read, all made of the configuration, the route table, and one list of audiences. */
+/** The public documents. All are rendered from the configuration, the route table and one list of audiences. */
 
-/** So long may the documents be behind the list of audiences, which another process can change. */
+/** How long the documents may be stale: another process can change the list of audiences. */
 const FRESH_MS = 1000;
 
 /**
- * Makes the documents, and makes them anew when an audience is added or removed, so that it is in all of them within a second.
- * While the database is away, they go on saying what was last known.
+ * Creates the documents, and renders them again when an audience changes, so that all of them name it within a
+ * second. While the database is unavailable, they name the last known audiences.
  *
- * @param described the rows of the OpenAPI document
- * @returns the document at a path, or undefined where there is none
+ * @param described the routes of the OpenAPI document
+ * @returns a function from a path to its document; undefined if the path has none
  */
 export function createDocuments(
   deps: Deps,
@@ -34,7 +34,7 @@ export function createDocuments(
   let audiences: readonly Audience[] = deps.config.resources;
   let documents = render(deps, audiences, openApi);
   let readAt = Number.NEGATIVE_INFINITY;
-  let reading: Promise<void> | undefined;
+  let refreshing: Promise<void> | undefined;
 
   async function refresh(): Promise<void> {
     try {
@@ -48,13 +48,13 @@ export function createDocuments(
       );
     }
     readAt = performance.now();
-    reading = undefined;
+    refreshing = undefined;
   }
 
   return async (path) => {
     if (performance.now() - readAt > FRESH_MS) {
-      reading ??= refresh();
-      await reading;
+      refreshing ??= refresh();
+      await refreshing;
     }
     return documents.get(path);
   };

@@ -5,11 +5,11 @@ import { CLAIM, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';
 
-/** The metadata by which clients find their way: what is served, and nothing else. discovery/documents.ts serves it. */
+/** The discovery metadata, which lists what this service offers and nothing else. documents.ts serves it. */
 
 /**
- * The metadata of protected resources by path (RFC 9728 section 3.1): that of the default audience at the root, each also below
- * its own path. The first of two with one path has it.
+ * Returns the metadata of protected resources by path (RFC 9728 section 3.1): the default audience at the root, and
+ * each audience at its own path. If two audiences share a path, the first one is served there.
  */
 export function protectedResources(config: Config, audiences: readonly Audience[]): Map<string, object> {
   const documents = new Map<string, object>();
@@ -21,16 +21,16 @@ export function protectedResources(config: Config, audiences: readonly Audience[
   return documents;
 }
 
-/** RFC 9728 3.1: the well-known part goes before the resource's own path. */
+/** Inserts the well-known part before the path of the resource (RFC 9728 section 3.1). */
 function metadataPath(url: string): string {
   const { pathname } = new URL(url);
   return PATHS.protectedResource + (pathname === '/' ? '' : pathname);
 }
 
 /**
- * Where the authorization server metadata is looked for. RFC 8414 section 3.1 puts a path behind the well-known part, some
- * clients append the well-known part to the path, and some to a slash. Our issuer has no path, but clients take that of an
- * audience on our origin for it.
+ * Returns the paths at which clients look for the authorization server metadata. RFC 8414 section 3.1 puts the path
+ * of the issuer after the well-known part; some clients append the well-known part to the path, and some to a trailing
+ * slash. This issuer has no path, but clients take the path of an audience on the same origin for it.
  */
 export function authorizationServerPaths(config: Config, audiences: readonly Audience[]): string[] {
   const wellKnown = PATHS.authorizationServer;
@@ -41,7 +41,7 @@ export function authorizationServerPaths(config: Config, audiences: readonly Aud
   return [...new Set([wellKnown, `/${wellKnown}`, ...paths])];
 }
 
-/** RFC 9728 2. */
+/** Renders protected resource metadata (RFC 9728 section 2). */
 function protectedResource(config: Config, audience: Audience): object {
   return {
     resource: audience.url,
@@ -53,38 +53,43 @@ function protectedResource(config: Config, audience: Audience): object {
   };
 }
 
-/** RFC 8414 2, with the block of auth.md: the union of what its versions look for (docs/dialects.md). */
+/**
+ * Renders authorization server metadata (RFC 8414 section 2). The member `agent_auth` is the union of what the
+ * versions of auth.md look for (docs/dialects.md).
+ *
+ * @param audiences the first one is the default
+ */
 export function authorizationServer(config: Config, audiences: readonly Audience[]): object {
-  const at = (path: string) => config.publicUrl + path;
+  const urlOf = (path: string) => config.publicUrl + path;
   const hasIssuers = config.trustedIssuers.size > 0;
   return {
     issuer: config.publicUrl,
-    token_endpoint: at(PATHS.token),
+    token_endpoint: urlOf(PATHS.token),
     token_endpoint_auth_methods_supported: ['none'],
-    // Nothing is granted by redirect yet; RFC 8414 wants the member all the same.
+    // There is no authorization endpoint yet, but RFC 8414 section 2 requires the member.
     response_types_supported: [],
     grant_types_supported: config.claimMode === 'reveal' ? [JWT_BEARER] : [JWT_BEARER, CLAIM],
-    jwks_uri: at(PATHS.jwks),
-    introspection_endpoint: at(PATHS.introspect),
+    jwks_uri: urlOf(PATHS.jwks),
+    introspection_endpoint: urlOf(PATHS.introspect),
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-    revocation_endpoint: at(PATHS.revoke),
+    revocation_endpoint: urlOf(PATHS.revoke),
     revocation_endpoint_auth_methods_supported: ['none'],
     scopes_supported: [...config.scopes.keys()],
     bearer_methods_supported: ['header'],
     resource: audiences[0]!.url,
     authorization_servers: [config.publicUrl],
     protected_resources: audiences.map(({ url }) => url),
-    service_documentation: at(PATHS.authMd),
+    service_documentation: urlOf(PATHS.authMd),
     agent_auth: {
-      skill: at(PATHS.authMd),
-      // 0.1 and the tinysend profile
-      register_uri: at(PATHS.register),
-      claim_uri: at(PATHS.claim),
-      ...(hasIssuers && { revocation_uri: at(PATHS.revokeByLogout) }),
-      // 0.2 and later; clients append /complete to the second
-      identity_endpoint: at(PATHS.identity),
-      claim_endpoint: at(PATHS.identityClaim),
-      ...(hasIssuers && { events_endpoint: at(PATHS.events) }),
+      skill: urlOf(PATHS.authMd),
+      // auth.md v0.1 and the tinysend profile
+      register_uri: urlOf(PATHS.register),
+      claim_uri: urlOf(PATHS.claim),
+      ...(hasIssuers && { revocation_uri: urlOf(PATHS.revokeByLogout) }),
+      // auth.md v0.2 and later; clients append /complete to claim_endpoint
+      identity_endpoint: urlOf(PATHS.identity),
+      claim_endpoint: urlOf(PATHS.identityClaim),
+      ...(hasIssuers && { events_endpoint: urlOf(PATHS.events) }),
       identity_types_supported: ['anonymous', 'identity_assertion', 'service_auth'],
       anonymous: { credential_types_supported: ['api_key', 'access_token'] },
       identity_assertion: {
@@ -96,7 +101,10 @@ export function authorizationServer(config: Config, audiences: readonly Audience
   };
 }
 
-/** The Agent Auth Protocol's own document (Agent Auth Protocol 1.0-draft, section 5.1); clients take the issuer from it to the letter. */
+/**
+ * Renders the discovery document of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, section 5.1). Clients use
+ * its `issuer` verbatim as the audience of their tokens.
+ */
 export function agentConfiguration(config: Config): object {
   return {
     version: '1.0-draft',
@@ -124,10 +132,10 @@ export function agentConfiguration(config: Config): object {
   };
 }
 
-/** A document as it goes out. */
+/** A document with its media type. */
 export type Served = Extract<HandlerResult, { text: string }>;
 
-/** A JSON document, without a dialect's envelope. */
+/** Renders a JSON document without the envelope of a dialect. */
 export function jsonDocument(content: object): Served {
   return { type: 'application/json; charset=utf-8', text: JSON.stringify(content, null, 2) };
 }

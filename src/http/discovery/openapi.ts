@@ -11,9 +11,10 @@ import { isToken, mediaTypes } from '../server/body.ts';
 import type { Route } from '../server/table.ts';
 
 /**
- * OpenAPI 3.1 of all rows that have a described body or answer, from the schemas that check the requests themselves.
+ * Creates the OpenAPI 3.1 document of all routes that declare a body or an answer, from the schemas that validate the
+ * requests.
  *
- * @returns makes the document, which says at which audiences the keys work
+ * @returns a function that renders the document with the audiences at which keys work
  */
 export function createOpenApi(
   config: Config,
@@ -78,7 +79,7 @@ function describeOperation(row: Route): object {
           },
         }),
     responses: {
-      // RFC 8935 2.2
+      // RFC 8935 section 2.2
       [row.dialect === securityEvents ? 202 : 200]: {
         description: 'Done',
         ...(row.answer === undefined
@@ -107,7 +108,7 @@ function security(row: Route): object {
     case 'agentIfAny':
       return { security: [{}, { key: [] }] };
     case 'resourceServer':
-      // A form may carry client_id and client_secret itself (RFC 6749 section 2.3.1); without a body there is Basic alone.
+      // `{}` because a form may carry client_id and client_secret itself (RFC 6749 section 2.3.1).
       return { security: row.body === undefined ? [{ resourceServer: [] }] : [{ resourceServer: [] }, {}] };
     case 'agentHost':
     case 'hostOrNewHost':
@@ -157,10 +158,10 @@ function failureSchema({ dialect }: { dialect: Dialect }): object {
   return { $ref: `#/components/schemas/${name}` };
 }
 
-/** Not `oneOf`: a body can be right by the schemas of two versions, of which one has it. */
+/** Joins schemas by `anyOf`, not `oneOf`: one body can match the schemas of two versions. */
 function anyOf(schemas: readonly object[]): object {
-  const different = [...new Map(schemas.map((schema) => [JSON.stringify(schema), schema])).values()];
-  return different.length === 1 ? different[0]! : { anyOf: different };
+  const distinct = [...new Map(schemas.map((schema) => [JSON.stringify(schema), schema])).values()];
+  return distinct.length === 1 ? distinct[0]! : { anyOf: distinct };
 }
 
 function toSchema(schema: z.ZodType, io: 'input' | 'output'): object {

@@ -3,26 +3,30 @@ import { type Operation, operation, type Route } from '../server/table.ts';
 import { createDocuments } from './documents.ts';
 
 /**
- * Makes the operations that serve the documents of documents.ts.
+ * Creates the operations that serve the documents of documents.ts.
  *
  * @param described the routes of the OpenAPI document
  */
 export function createDocumentOperations(deps: Deps, described: readonly Route[]) {
   const documentAt = createDocuments(deps, described);
   return {
-    /** The document at one path. */
+    /** Serves the document at one fixed path. */
     document: (path: string, summary: string): Operation<'anyone'> =>
       operation({ caller: 'anyone', open: true, summary, handle: async () => (await documentAt(path))! }),
 
-    /** Those of the audiences. @param pathOf where that of an audience's path is */
+    /**
+     * Serves one document per audience.
+     *
+     * @param pathOf maps the wildcard part of the request path to the path of the document
+     */
     documents(summary: string, pathOf: (audience: string) => string): Operation<'anyone'> {
-      const at = ({ path = '' }: Record<string, string>) => documentAt(pathOf(path));
+      const documentFor = ({ path = '' }: Record<string, string>) => documentAt(pathOf(path));
       return operation({
         caller: 'anyone',
         open: true,
         summary,
-        exists: async (params) => (await at(params)) !== undefined,
-        handle: async ({ params }) => (await at(params))!,
+        exists: async (params) => (await documentFor(params)) !== undefined,
+        handle: async ({ params }) => (await documentFor(params))!,
       });
     },
   };

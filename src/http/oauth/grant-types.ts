@@ -1,8 +1,10 @@
-/** Names that protocols gave to what is sent, as they are written on the wire. */
+/** Grant types and token types, as they are written on the wire. */
 
-/** RFC 7523 */
+/** The grant that exchanges an identity assertion (RFC 7523 section 2.1). */
 export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
-/** auth.md 0.4 */
+
+/** The grant that collects the result of a claim (auth.md v0.4, claim grant). */
 export const CLAIM = 'urn:workos:agent-auth:grant-type:claim';
-/** What an agent provider signs for us (draft-ietf-oauth-identity-assertion-authz-grant). */
+
+/** The assertion that an agent provider signs for this service (draft-ietf-oauth-identity-assertion-authz-grant). */
 export const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';

@@ -7,7 +7,10 @@ import { epochSeconds } from '../../lib/time.ts';
 import { agentTokenAudiences } from '../agent-auth-protocol/signers.ts';
 import { type Call, operation, urlencoded } from '../server/table.ts';
 
-/** RFC 7662. The resource server authenticates by HTTP Basic or with these two members. */
+/**
+ * RFC 7662 section 2.1. A resource server authenticates by HTTP Basic, or by `client_id` and `client_secret` in the
+ * body (RFC 6749 section 2.3.1).
+ */
 const introspectBody = z.object({
   token: z.string().max(8192),
   token_type_hint: z.string().optional(),
@@ -34,7 +37,10 @@ const introspectAnswer = z.union([
   }),
 ]);
 
-/** POST /oauth2/introspect */
+/**
+ * POST /oauth2/introspect (RFC 7662): tells a resource server about a key, an access token or a token that an agent
+ * signed.
+ */
 export const introspect = operation({
   caller: 'resourceServer',
   summary: 'Ask about a key that was presented (RFC 7662)',
@@ -42,39 +48,43 @@ export const introspect = operation({
   answer: introspectAnswer,
   async handle(call) {
     const { deps, origin, caller, body } = call;
-    if (looksSigned(body.token)) return { data: await introspectSigned(call) };
-    const found = await introspectBearer(deps, origin, caller, body.token);
-    if (!found.active) return { data: { active: false } };
+    if (looksSigned(body.token)) return { data: await introspectAgentToken(call) };
+    const introspected = await introspectBearer(deps, origin, caller, body.token);
+    if (!introspected.active) return { data: { active: false } };
     return {
       data: {
         active: true,
-        sub: found.subject,
-        client_id: found.agentId ?? found.keyId,
-        scope: formatScope(found.scopes),
-        aud: found.audience,
+        sub: introspected.subject,
+        client_id: introspected.agentId ?? introspected.keyId,
+        scope: formatScope(introspected.scopes),
+        aud: introspected.audience,
         iss: deps.config.publicUrl,
-        iat: epochSeconds(found.issuedAt),
-        exp: epochSeconds(found.expiresAt),
+        iat: epochSeconds(introspected.issuedAt),
+        exp: epochSeconds(introspected.expiresAt),
         token_type: 'Bearer',
-        jti: found.keyId,
-        agent_id: found.agentId,
-        owner: found.ownerId,
-        merged_from: found.mergedFrom,
+        jti: introspected.keyId,
+        agent_id: introspected.agentId,
+        owner: introspected.ownerId,
+        merged_from: introspected.mergedFrom,
       },
     };
   },
 });
 
-/** A token that an agent of the Agent Auth Protocol signed, which is spent by being asked about. */
-async function introspectSigned({
+/**
+ * Introspects a token that an agent signed (Agent Auth Protocol 1.0-draft, section 5.12), which consumes its `jti`.
+ *
+ * @returns `active: false` also where no scope is left for this resource server
+ */
+async function introspectAgentToken({
   deps,
   caller,
   body,
 }: Call<z.output<typeof introspectBody>, 'resourceServer'>): Promise<z.output<typeof introspectAnswer>> {
-  const here = agentTokenAudiences(deps.config);
-  const found = await introspectAgent(deps, caller, body.token, here);
-  if (found === undefined || found.scopes.length === 0) return { active: false };
-  const { agent, host, scopes, audience, tokenExpiresAt, issuedAt, jti } = found;
+  const audiences = agentTokenAudiences(deps.config);
+  const introspected = await introspectAgent(deps, caller, body.token, audiences);
+  if (introspected === undefined || introspected.scopes.length === 0) return { active: false };
+  const { agent, host, scopes, audience, tokenExpiresAt, issuedAt, jti } = introspected;
   return {
     active: true,
     sub: accountOfHost(host),

@@ -2,10 +2,13 @@ import { z } from 'zod';
 import { revokeHeldKey } from '../../domain/credentials/api-keys.ts';
 import { operation, urlencoded } from '../server/table.ts';
 
-/** RFC 7009. Who holds a key may end it; unknown hints are ignored (2.1). */
+/** RFC 7009 section 2.1. The handler ignores `token_type_hint`, as that section permits. */
 const revokeBody = z.object({ token: z.string().max(8192), token_type_hint: z.string().optional() });
 
-/** POST /oauth2/revoke: 200 and nothing else, whatever the token was (2.2). */
+/**
+ * POST /oauth2/revoke: revokes the key or token of its holder. An invalid token gets the same empty 200 (RFC 7009
+ * section 2.2).
+ */
 export const revoke = operation({
   caller: 'anyone',
   summary: 'Revoke the key that one holds (RFC 7009)',

@@ -11,7 +11,10 @@ import { type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';
 import { CLAIM, JWT_BEARER } from './grant-types.ts';
 
-/** The token endpoint (RFC 6749 3.2), for the grants that agents have: they are no clients and authenticate by what they hold. */
+/**
+ * The token endpoint (RFC 6749 section 3.2). Agents are not registered clients: the identity assertion or the claim
+ * token authenticates them.
+ */
 
 const text = z.string().max(8192);
 
@@ -35,7 +38,10 @@ const tokenAnswer = z.object({
   assertion_expires: iso.optional(),
 });
 
-/** POST /oauth2/token */
+/**
+ * POST /oauth2/token: exchanges an identity assertion (RFC 7523) or a claim token (auth.md v0.4, claim grant) for a
+ * token.
+ */
 export const exchangeToken = operation({
   caller: 'anyone',
   summary: 'Exchange an identity, or a claim that the human approved, for an access token',
@@ -44,16 +50,16 @@ export const exchangeToken = operation({
   answer: tokenAnswer,
   async handle(call) {
     const { deps, origin, body } = call;
-    const ask = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
+    const target = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
     switch (body.grant_type) {
       case JWT_BEARER: {
-        const assertion = required(body.assertion, 'assertion');
-        return answer(await exchangeAssertion(deps, origin, { assertion, ...ask }));
+        const assertion = requireParameter(body.assertion, 'assertion');
+        return renderToken(await exchangeAssertion(deps, origin, { assertion, ...target }));
       }
       case CLAIM: {
-        const claimToken = required(body.claim_token, 'claim_token');
-        const got = await collectByGrant(deps, origin, { claimToken, ...ask });
-        return answer(got.token, bothIdentities(await signIdentity(deps, got.identity)));
+        const claimToken = requireParameter(body.claim_token, 'claim_token');
+        const collected = await collectByGrant(deps, origin, { claimToken, ...target });
+        return renderToken(collected.token, bothIdentities(await signIdentity(deps, collected.identity)));
       }
       default:
         throw new Failure('unsupportedGrant', `Send grant_type ${JWT_BEARER} or ${CLAIM}.`);
@@ -61,7 +67,8 @@ export const exchangeToken = operation({
   },
 });
 
-function answer({ value, scopes, issuedAt, expiresAt }: IssuedToken, more: object = {}): HandlerResult {
+/** Renders a successful token response (RFC 6749 section 5.1). */
+function renderToken({ value, scopes, issuedAt, expiresAt }: IssuedToken, more: object = {}): HandlerResult {
   return {
     headers: { Pragma: 'no-cache' },
     data: {
@@ -74,7 +81,7 @@ function answer({ value, scopes, issuedAt, expiresAt }: IssuedToken, more: objec
   };
 }
 
-function required(value: string | null | undefined, field: string): string {
+function requireParameter(value: string | null | undefined, field: string): string {
   if (value) return value;
   throw new Failure('badRequest', `The parameter ${field} is required with this grant_type.`, { field });
 }

@@ -21,14 +21,16 @@ import { olderLink, readListQuery } from './lists.ts';
 import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
-/** What a signed-in human sees of their own account. */
+/** The pages of an account for its signed-in human. */
 
 const endSessionForm = form({ session: z.string().max(64) });
-/** To be sure, one types the address of the account. */
+
+/** The human types the mailbox of the account to confirm the deletion. */
 const deleteForm = form({ mailbox: z.string().max(254).default('') });
+
 const wantsMailForm = form({ wanted: z.enum(['yes', 'no']) });
 
-/** GET /account */
+/** GET /account: shows the account and its sessions. */
 export function accountPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
@@ -54,18 +56,18 @@ export function accountPage(pages: Pages) {
   });
 }
 
-const ACTIVITY_PAGE = 50;
+const ACTIVITY_ROWS = 50;
 
-/** GET /account/activity */
+/** GET /account/activity: shows a page of the audit log of the account. */
 export function activityPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
     summary: 'What happened in it',
     async handle({ deps, caller, query }) {
-      // Whoever writes another mark into the address bar begins at the newest.
+      // A malformed `before` shows the newest page.
       const before = /^evt_[0-9A-Za-z]{1,64}$/.exec(query.get('before') ?? '')?.[0];
       const { accountId } = caller.session;
-      const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_PAGE);
+      const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_ROWS);
       return pages.show(caller, 'activity', {
         activity: activity.map(formatActivity),
         older: olderLink(PAGES.activity, query, 'before', next),
@@ -76,7 +78,10 @@ export function activityPage(pages: Pages) {
 
 const EVENTS_MAX = 10_000;
 
-/** GET /account/export: all that is here of a human, as JSON. Never a secret: there is none that could be read back. */
+/**
+ * GET /account/export: exports the data of a human as JSON. It contains no secret: a key cannot be read back from its
+ * hash.
+ */
 export const exportAccount = operation({
   caller: 'signedInUser',
   summary: 'All of it as JSON',
@@ -137,7 +142,7 @@ export const exportAccount = operation({
   },
 });
 
-/** GET /account/delete */
+/** GET /account/delete: shows what the deletion removes. */
 export function deletePage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
@@ -149,7 +154,7 @@ export function deletePage(pages: Pages) {
   });
 }
 
-/** POST /account/delete */
+/** POST /account/delete: deletes the account and signs its human out. */
 export function deleteMine(pages: Pages) {
   return submit({
     caller: 'recentlyVerifiedUser',
@@ -168,7 +173,7 @@ export function deleteMine(pages: Pages) {
   });
 }
 
-/** POST /account/sessions/end */
+/** POST /account/sessions/end: ends one session of the account. */
 export const endOneSession = submit({
   caller: 'signedInUser',
   summary: 'End a session',
@@ -180,7 +185,7 @@ export const endOneSession = submit({
   },
 });
 
-/** POST /account/mail */
+/** POST /account/mail: suppresses or allows mail that agents cause. */
 export const changeMail = submit({
   caller: 'signedInUser',
   summary: 'Have mail of agents, or not',

@@ -19,20 +19,22 @@ import { idIn, olderLink, presentList, readListQuery } from './lists.ts';
 import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
-/** A human's agents. */
+/** The pages on which a signed-in human manages their agents and hosts. */
 
 const agentForm = form({});
-/** A name that shows nothing cannot be clicked. */
-const visible = (name: string) => displayName(name) !== '';
+
+/** The list links each agent by its name, so the name must not be blank. */
+const isVisibleName = (name: string) => displayName(name) !== '';
 const renameForm = form({
-  name: z.string().trim().max(64).refine(visible, 'it must hold something that can be seen.'),
+  name: z.string().trim().max(64).refine(isVisibleName, 'it must hold something that can be seen.'),
 });
-/** A box is on where the agent keeps the scope: `scope:read`. */
+
+/** The agent keeps each scope whose checkbox is on: `scope:read`. */
 const narrowForm = form({}).catchall(z.string().max(64));
 
-type Visit<Form = undefined> = Call<Form, 'signedInUser'>;
+type PageCall<Form = undefined> = Call<Form, 'signedInUser'>;
 
-/** GET /agents */
+/** GET /agents: lists the agents and the hosts of an account. */
 export function agentsPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
@@ -45,7 +47,7 @@ export function agentsPage(pages: Pages) {
         listOwnedHosts(deps, accountId, { before: query.get('hosts') ?? undefined }),
       ]);
       return pages.show(caller, 'agents', {
-        agents: agents.items.map(present),
+        agents: agents.items.map(presentAgent),
         list: presentList(PAGES.agents, query, agents.next),
         hosts: hosts.items.map(presentHost),
         olderHosts: olderLink(PAGES.agents, query, 'hosts', hosts.next),
@@ -54,7 +56,7 @@ export function agentsPage(pages: Pages) {
   });
 }
 
-/** GET /agents/:id */
+/** GET /agents/:id: shows one agent with its scopes, keys and activity. */
 export function agentPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
@@ -71,7 +73,7 @@ export function agentPage(pages: Pages) {
       const path = `${PAGES.agents}/${agent.id}` as const;
       const narrowed = caller.draft(`${path}/narrow`);
       return pages.show(caller, 'agent', {
-        agent: present(agent),
+        agent: presentAgent(agent),
         typedName: caller.draft(`${path}/rename`)?.name,
         scopes: agent.scopes.map((name) => ({
           name,
@@ -87,62 +89,64 @@ export function agentPage(pages: Pages) {
   });
 }
 
-/** POST /agents/:id/rename */
+/** POST /agents/:id/rename: changes the name of an agent. */
 export const rename = submit({
   caller: 'signedInUser',
   summary: 'Give it another name',
   form: renameForm,
   async handle(call) {
-    return act(call, (id, ownerId) => renameAgent(call.deps, call.origin, ownerId, id, call.body.name));
+    return changeAgent(call, (id, ownerId) =>
+      renameAgent(call.deps, call.origin, ownerId, id, call.body.name),
+    );
   },
 });
 
-/** POST /agents/:id/narrow */
+/** POST /agents/:id/narrow: removes the unchecked scopes from an agent. */
 export const narrow = submit({
   caller: 'signedInUser',
   summary: 'Leave it fewer scopes',
   form: narrowForm,
   async handle(call) {
     const scopes = chosen(call.body, 'scope').filter((name) => call.deps.config.scopes.has(name));
-    return act(call, (id, ownerId) => narrowAgent(call.deps, call.origin, ownerId, id, scopes));
+    return changeAgent(call, (id, ownerId) => narrowAgent(call.deps, call.origin, ownerId, id, scopes));
   },
 });
 
-/** POST /agents/:id/unlink */
+/** POST /agents/:id/unlink: unlinks an agent that has its own account. */
 export const unlink = submit({
   caller: 'signedInUser',
   summary: 'Let a linked one go',
   form: agentForm,
   async handle(call) {
-    await act(call, (id, ownerId) => unlinkAgent(call.deps, call.origin, ownerId, id));
+    await changeAgent(call, (id, ownerId) => unlinkAgent(call.deps, call.origin, ownerId, id));
     return redirect(call.deps.config, PAGES.agents);
   },
 });
 
-/** POST /agents/:id/undo */
+/** POST /agents/:id/undo: undoes the merge of an agent. */
 export const undo = submit({
   caller: 'signedInUser',
   summary: 'Undo a merge',
   form: agentForm,
   async handle(call) {
-    await act(call, (id, ownerId) => undoMerge(call.deps, call.origin, ownerId, id));
+    await changeAgent(call, (id, ownerId) => undoMerge(call.deps, call.origin, ownerId, id));
     return redirect(call.deps.config, PAGES.agents);
   },
 });
 
-/** POST /agents/:id/revoke */
+/** POST /agents/:id/revoke: revokes an agent and its keys. */
 export const revoke = submit({
   caller: 'signedInUser',
   summary: 'End it and its keys',
   form: agentForm,
   async handle(call) {
-    return act(call, (id, ownerId) => revokeOwnedAgent(call.deps, call.origin, ownerId, id));
+    return changeAgent(call, (id, ownerId) => revokeOwnedAgent(call.deps, call.origin, ownerId, id));
   },
 });
 
-/** Changes one agent of the human who asks, and leads back to its page. */
-async function act(
-  { deps, caller, params }: Visit<unknown>,
+/** Changes one agent of the signed-in human and redirects to its page. */
+async function changeAgent(
+  { deps, caller, params }: PageCall<unknown>,
   change: (id: string, ownerId: string) => Promise<void>,
 ): Promise<HandlerResult> {
   await change(params.id!, caller.session.accountId);
@@ -159,7 +163,7 @@ function presentHost(host: OwnedHost): object {
   };
 }
 
-function present(agent: OwnedAgent): object {
+function presentAgent(agent: OwnedAgent): object {
   const { name, lastUse, undoableUntil, revokedAt, overAt } = agent;
   return {
     ...agent,

@@ -1,6 +1,6 @@
 import { type Operation, operation } from '../server/table.ts';
 
-/** A stylesheet or script, the same for everybody. */
+/** Serves a stylesheet, script or icon, which any cache may store. */
 export function asset({ type, text }: { type: string; text: string }): Operation<'anyone'> {
   return operation({
     caller: 'anyone',

@@ -15,14 +15,14 @@ import { form, typedCode } from './forms.ts';
 import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
-/** The second factor: setting an authenticator app up, recovery codes, and the end of it. */
+/** The pages of the second factor: setup of an authenticator app, recovery codes, removal. */
 
 const addForm = form({ sealed: z.string().max(256), code: typedCode });
-const plainForm = form({});
+const emptyForm = form({});
 
-type Visit<Form = undefined> = Call<Form, 'recentlyVerifiedUser'>;
+type PageCall<Form = undefined> = Call<Form, 'recentlyVerifiedUser'>;
 
-/** GET /account/authenticator */
+/** GET /account/authenticator: shows the authenticator, or its setup if the account has none. */
 export function authenticatorPage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
@@ -30,14 +30,14 @@ export function authenticatorPage(pages: Pages) {
     async handle(call) {
       const { deps, caller } = call;
       const authenticator = await showAuthenticator(deps, caller.session.accountId);
-      if (authenticator === undefined) return setUp(pages, call);
+      if (authenticator === undefined) return showSetup(pages, call);
       const createdAt = formatTime(authenticator.createdAt);
       return pages.show(caller, 'authenticator', { ...authenticator, createdAt });
     },
   });
 }
 
-/** POST /account/authenticator */
+/** POST /account/authenticator: adds an authenticator after its first code and shows the recovery codes once. */
 export function add(pages: Pages) {
   return submit({
     caller: 'recentlyVerifiedUser',
@@ -50,13 +50,13 @@ export function add(pages: Pages) {
         return pages.show(caller, 'recovery-codes', { codes, isNew: true });
       } catch (error) {
         if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
-        return setUp(pages, call, body.sealed, error.message);
+        return showSetup(pages, call, body.sealed, error.message);
       }
     },
   });
 }
 
-function setUp(pages: Pages, call: Visit<unknown>, sealed?: string, problem?: string): HandlerResult {
+function showSetup(pages: Pages, call: PageCall<unknown>, sealed?: string, problem?: string): HandlerResult {
   const { deps, caller } = call;
   const setup = setUpAuthenticator(deps, caller.session, sealed);
   const secret = setup.secret.replace(/.{4}(?=.)/g, '$& ');
@@ -65,23 +65,23 @@ function setUp(pages: Pages, call: Visit<unknown>, sealed?: string, problem?: st
   return pages.show(caller, 'authenticator-setup', values, problem === undefined ? 200 : 400);
 }
 
-/** POST /account/authenticator/remove */
+/** POST /account/authenticator/remove: removes the authenticator. */
 export const remove = submit({
   caller: 'recentlyVerifiedUser',
   summary: 'Remove it',
-  form: plainForm,
+  form: emptyForm,
   async handle(call) {
     await removeAuthenticator(call.deps, call.origin, call.caller.session.accountId);
     return redirect(call.deps.config, PAGES.account);
   },
 });
 
-/** POST /account/authenticator/codes */
+/** POST /account/authenticator/codes: replaces the recovery codes and shows them once. */
 export function renewCodes(pages: Pages) {
   return submit({
     caller: 'recentlyVerifiedUser',
     summary: 'New codes',
-    form: plainForm,
+    form: emptyForm,
     async handle({ deps, origin, caller }) {
       const codes = await renewRecoveryCodes(deps, origin, caller.session.accountId);
       return pages.show(caller, 'recovery-codes', { codes, isNew: false });

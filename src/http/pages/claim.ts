@@ -14,32 +14,32 @@ import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
- * The pages on which a human reviews a claim, approves or denies it. The link's token moves from the URL into a cookie with
- * the first request, so that it stays in no history and no log; nothing happens before a button is pressed.
+ * The pages on which a human reviews a claim and approves or denies it. The first request moves the token of the link
+ * from the URL into a cookie, which keeps it out of the browser history and of logs. Only a POST changes anything.
  */
 
 const approveForm = form({
   attempt: z.string().max(64),
   code: typedCode,
-  /** The button that was pressed: show me the code, in place of taking mine. */
+  /** The button that shows the code to the human, instead of the button that submits a typed code. */
   way: z.literal('reveal').optional(),
 });
 const denyForm = form({ no_more: z.literal('on').optional() });
 
-type Visit<Form = unknown> = Call<Form, 'browser'>;
+type PageCall<Form = unknown> = Call<Form, 'browser'>;
 
-/** GET /claim */
+/** GET /claim: shows a claim for review. */
 export function claimPage(pages: Pages) {
   return operation({
     caller: 'browser',
     summary: 'Review a claim',
     handle(call) {
-      return review(pages, call, 'claim');
+      return showClaim(pages, call, 'claim');
     },
   });
 }
 
-/** POST /claim */
+/** POST /claim: approves a claim with a typed code, or confirms it and shows the code to the human. */
 export function approve(pages: Pages) {
   return submit({
     caller: 'browser',
@@ -47,17 +47,17 @@ export function approve(pages: Pages) {
     form: approveForm,
     async handle(call) {
       const { deps, origin, body } = call;
-      const link = heldLink(call);
+      const link = readLinkCookie(call);
       try {
         const decision = { attemptId: body.attempt, signedInAs: call.caller.session };
         if (body.way === 'reveal') await confirmClaim(deps, origin, link, decision);
         else await approveClaim(deps, origin, link, { ...decision, code: body.code });
       } catch (error) {
-        // What the human can mend is said on the page itself, where they mend it.
-        if (!(error instanceof Failure) || !MENDABLE.has(error.kind)) throw error;
-        const view = await viewHeld(call, link);
-        const shown = {
-          ...present(call, view),
+        // The page itself shows failures that the human can correct on it.
+        if (!(error instanceof Failure) || !CORRECTABLE.has(error.kind)) throw error;
+        const view = await viewLinkedClaim(call, link);
+        const values = {
+          ...presentClaim(call, view),
           ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
           ...(body.way === undefined && view.ways && { way: 'typed' }),
         };
@@ -66,7 +66,7 @@ export function approve(pages: Pages) {
         return pages.show(
           call.caller,
           'claim',
-          { ...shown, problem },
+          { ...values, problem },
           error.kind === 'interactionRequired' ? 401 : 400,
         );
       }
@@ -75,55 +75,55 @@ export function approve(pages: Pages) {
   });
 }
 
-/** GET /claim/deny */
+/** GET /claim/deny: asks the human to confirm the denial. */
 export function denyPage(pages: Pages) {
   return operation({
     caller: 'browser',
     summary: 'Say that this was not me',
     handle(call) {
-      return review(pages, call, 'deny');
+      return showClaim(pages, call, 'deny');
     },
   });
 }
 
-/** POST /claim/deny */
+/** POST /claim/deny: denies a claim. */
 export const deny = submit({
   caller: 'browser',
   summary: 'End a claim',
   form: denyForm,
   async handle(call) {
-    const link = heldLink(call);
+    const link = readLinkCookie(call);
     await denyClaim(call.deps, call.origin, link, { noMore: call.body.no_more !== undefined });
     return redirect(call.deps.config, PAGES.claim);
   },
 });
 
-const MENDABLE = new Set(['badRequest', 'wrongCode', 'codeExpired', 'interactionRequired']);
+const CORRECTABLE = new Set(['badRequest', 'wrongCode', 'codeExpired', 'interactionRequired']);
 
-/** A page about the claim of the link that this browser holds, or was just opened with. */
-async function review(pages: Pages, call: Visit, template: 'claim' | 'deny'): Promise<HandlerResult> {
+/** Shows the claim of the link in the URL or in the cookie. @throws Failure `notFound`, `forbidden` */
+async function showClaim(pages: Pages, call: PageCall, template: 'claim' | 'deny'): Promise<HandlerResult> {
   const fromUrl = call.query.get('t');
-  if (fromUrl !== null) return keepLink(call, fromUrl);
-  const view = await viewHeld(call, heldLink(call));
-  refuseStranger(call, view);
+  if (fromUrl !== null) return moveLinkToCookie(call, fromUrl);
+  const view = await viewLinkedClaim(call, readLinkCookie(call));
+  assertMailboxOwner(call, view);
   const typedCode = call.caller.draft(PAGES.claim)?.code;
-  // What has ended stays to be read, and is gone (RFC 9110 section 15.5.11).
-  const isGone = view.state === 'over' || view.state === 'denied';
-  // Who has an older mail can still say no by it.
-  const isReplaced = view.state === 'replaced' && template === 'claim';
-  const status = isGone || isReplaced ? 410 : 200;
-  return pages.show(call.caller, template, { ...present(call, view), typedCode }, status);
+  // The page of an ended claim is still readable, with status 410 (RFC 9110 section 15.5.11).
+  const hasEnded = view.state === 'over' || view.state === 'denied';
+  // The deny link of an older mail still denies the claim.
+  const isSuperseded = view.state === 'replaced' && template === 'claim';
+  const status = hasEnded || isSuperseded ? 410 : 200;
+  return pages.show(call.caller, template, { ...presentClaim(call, view), typedCode }, status);
 }
 
-async function viewHeld(call: Pick<Visit, 'deps' | 'caller'>, link: ClaimLink): Promise<ClaimView> {
+async function viewLinkedClaim(call: Pick<PageCall, 'deps' | 'caller'>, link: ClaimLink): Promise<ClaimView> {
   const view = await viewClaim(call.deps, link, call.caller.session);
-  if (view === undefined) throw nothingHere();
+  if (view === undefined) throw claimNotFound();
   return view;
 }
 
-function keepLink(call: Visit, token: string): HandlerResult {
+function moveLinkToCookie(call: PageCall, token: string): HandlerResult {
   const link = readClaimLink(call.deps, token);
-  if (link === undefined) throw nothingHere();
+  if (link === undefined) throw claimNotFound();
   const path = link.kind === 'deny' ? PAGES.denyClaim : PAGES.claim;
   return redirect(call.deps.config, path, [
     ...call.caller.cookies,
@@ -131,21 +131,21 @@ function keepLink(call: Visit, token: string): HandlerResult {
   ]);
 }
 
-function heldLink(call: Pick<Visit, 'deps' | 'caller'>): ClaimLink {
+function readLinkCookie(call: Pick<PageCall, 'deps' | 'caller'>): ClaimLink {
   const link = readClaimLink(call.deps, call.caller.cookie('claim') ?? '');
-  if (link === undefined) throw nothingHere();
+  if (link === undefined) throw claimNotFound();
   return link;
 }
 
-function nothingHere(): Failure {
+function claimNotFound(): Failure {
   return new Failure(
     'notFound',
     'There is no claim to show. Open the link in the mail, or the one that the agent gave you, in this browser.',
   );
 }
 
-/** Signed in as somebody else than the one who was asked: not theirs to decide (S-76). */
-function refuseStranger({ caller }: Visit, view: ClaimView): void {
+/** @throws Failure `forbidden` if the session belongs to another mailbox than the attempt (S-76) */
+function assertMailboxOwner({ caller }: PageCall, view: ClaimView): void {
   const { session } = caller;
   if (session === undefined || view.attempt === undefined || view.attempt.mailbox === session.mailbox) return;
   throw new Failure(
@@ -154,11 +154,15 @@ function refuseStranger({ caller }: Visit, view: ClaimView): void {
   );
 }
 
-function present({ deps, caller, query }: Pick<Visit, 'deps' | 'caller' | 'query'>, view: ClaimView): object {
+function presentClaim(
+  { deps, caller, query }: Pick<PageCall, 'deps' | 'caller' | 'query'>,
+  view: ClaimView,
+): object {
   const { ways } = view;
-  const other = ways?.first === 'typed' ? ways.canReveal && 'reveal' : ways?.canType && 'typed';
-  const asked = query.get('way');
-  const isTheirs = view.isFromMail || caller.session !== undefined; // another session than theirs was refused
+  const alternative = ways?.first === 'typed' ? ways.canReveal && 'reveal' : ways?.canType && 'typed';
+  const requestedWay = query.get('way');
+  // A session of another mailbox never gets here, see assertMailboxOwner().
+  const mayReadMailbox = view.isFromMail || caller.session !== undefined;
   const { scopes, claimedScopes } = deps.config;
   return {
     ...view,
@@ -166,14 +170,14 @@ function present({ deps, caller, query }: Pick<Visit, 'deps' | 'caller' | 'query
     registeredAt: formatTime(view.registeredAt),
     attempt: view.attempt && {
       ...view.attempt,
-      mailbox: isTheirs ? view.attempt.mailbox : maskMailbox(view.attempt.mailbox),
+      mailbox: mayReadMailbox ? view.attempt.mailbox : maskMailbox(view.attempt.mailbox),
       askedAt: formatTime(view.attempt.askedAt),
     },
     scopes: claimedScopes.map((name) => ({ name, description: scopes.get(name)!.description })),
     revealed: view.revealed && { code: view.revealed.code, until: formatTime(view.revealed.expiresAt) },
-    // Which way the human goes: the one that suits the agent, unless they chose the other.
-    way: other && asked === other ? other : ways?.first,
-    otherWay: other && asked === other ? ways?.first : other || undefined,
+    // The way that suits the agent, unless the human chose the alternative.
+    way: alternative && requestedWay === alternative ? alternative : ways?.first,
+    otherWay: alternative && requestedWay === alternative ? ways?.first : alternative || undefined,
     needsSignIn: view.mustSignIn && caller.session === undefined,
     problem: undefined,
   };

@@ -23,20 +23,25 @@ import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
- * The pages on which a human lets an agent in that signs its requests: they come by its link, its code or a mail, and have typed a
- * mailed code a moment ago before anything is decided (Agent Auth Protocol 1.0-draft, section 8.11).
+ * The pages on which a human decides about a connection request of an agent under a host. The link or the code of the
+ * agent, or a mail, leads to them. A decision on the review page requires a mailed code that the human verified within
+ * the last 15 minutes (Agent Auth Protocol 1.0-draft, section 8.11).
  */
 
 const codeForm = form({ code: z.string().max(64).default('') });
-/** A box is on where a capability is allowed: `allow:read`. */
+
+/** The human allows each capability whose checkbox is on: `allow:read`. */
 const decideForm = form({
   approval: z.string().max(64),
   decision: z.enum(['approve', 'deny']),
 }).catchall(z.string().max(64));
+
 const refuseForm = form({ no_more: z.literal('on').optional() });
 const hostForm = form({});
 
-/** GET /connect: a link's token moves into a cookie, so that it stays in no history. */
+/**
+ * GET /connect: asks for the code of an agent, or moves the token of a link into a cookie, out of the browser history.
+ */
 export function connectPage(pages: Pages) {
   return operation({
     caller: 'browser',
@@ -48,7 +53,7 @@ export function connectPage(pages: Pages) {
           code: caller.draft(PAGES.connect)?.code ?? '',
           problem: undefined,
         });
-      if (readApprovalLink(deps, token) === undefined) throw nothingHere();
+      if (readApprovalLink(deps, token) === undefined) throw requestNotFound();
       return redirect(deps.config, PAGES.reviewConnection, [
         ...caller.cookies,
         setCookie(deps.config, 'connect', token),
@@ -57,7 +62,7 @@ export function connectPage(pages: Pages) {
   });
 }
 
-/** POST /connect */
+/** POST /connect: finds a connection request by its typed code. */
 export function findByCode(pages: Pages) {
   return submit({
     caller: 'browser',
@@ -79,40 +84,40 @@ export function findByCode(pages: Pages) {
   });
 }
 
-/** GET /connect/review */
+/** GET /connect/review: shows a connection request for review. */
 export function reviewPage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'Review it',
     async handle({ deps, caller }) {
       const id = readApprovalLink(deps, caller.cookie('connect') ?? '');
-      if (id === undefined) throw nothingHere();
+      if (id === undefined) throw requestNotFound();
       const view = await viewApproval(deps, id, caller.session);
       const draft = caller.draft(PAGES.reviewConnection);
-      return pages.show(caller, 'connect', present(view, draft?.approval === id ? draft : undefined));
+      return pages.show(caller, 'connect', presentRequest(view, draft?.approval === id ? draft : undefined));
     },
   });
 }
 
-/** POST /connect/review */
+/** POST /connect/review: approves or rejects a connection request. */
 export function decide(pages: Pages) {
   return submit({
     caller: 'recentlyVerifiedUser',
     summary: 'Let the agent in, or not',
     form: decideForm,
     async handle({ deps, origin, body, caller }) {
-      // What is decided is what this browser was shown.
-      if (readApprovalLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw nothingHere();
-      const isYes = body.decision === 'approve';
-      if (isYes) await approveAgent(deps, origin, body.approval, caller.session, chosen(body, 'allow'));
+      // The form must be about the request that this browser was shown.
+      if (readApprovalLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw requestNotFound();
+      const isApproved = body.decision === 'approve';
+      if (isApproved) await approveAgent(deps, origin, body.approval, caller.session, chosen(body, 'allow'));
       else await rejectAgent(deps, origin, body.approval, caller.session);
-      const done = pages.show(caller, 'connected', { isYes });
+      const done = pages.show(caller, 'connected', { isYes: isApproved });
       return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
     },
   });
 }
 
-/** GET /connect/deny: for whoever reads the mail, signed in or not. */
+/** GET /connect/deny: asks the reader of the mail, signed in or not, to confirm the denial. */
 export function refusePage(pages: Pages) {
   return operation({
     caller: 'browser',
@@ -120,12 +125,12 @@ export function refusePage(pages: Pages) {
     async handle({ deps, caller, query }) {
       const token = query.get('t');
       if (token !== null) {
-        if (readRefusalLink(deps, token) === undefined) throw nothingHere();
-        const kept = setCookie(deps.config, 'refuse', token);
-        return redirect(deps.config, PAGES.denyConnection, [...caller.cookies, kept]);
+        if (readRefusalLink(deps, token) === undefined) throw requestNotFound();
+        const cookie = setCookie(deps.config, 'refuse', token);
+        return redirect(deps.config, PAGES.denyConnection, [...caller.cookies, cookie]);
       }
       const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
-      if (id === undefined) throw nothingHere();
+      if (id === undefined) throw requestNotFound();
       const { agentName, mailbox, isDecided } = await viewRefusable(deps, id);
       const values = { agentName: displayName(agentName), mailbox, isDecided };
       return pages.show(caller, 'connect-deny', values, isDecided ? 410 : 200);
@@ -133,7 +138,7 @@ export function refusePage(pages: Pages) {
   });
 }
 
-/** POST /connect/deny */
+/** POST /connect/deny: rejects a connection request by its mailed link. */
 export function refuse(pages: Pages) {
   return submit({
     caller: 'browser',
@@ -141,14 +146,14 @@ export function refuse(pages: Pages) {
     form: refuseForm,
     async handle({ deps, origin, body, caller }) {
       const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
-      if (id === undefined) throw nothingHere();
+      if (id === undefined) throw requestNotFound();
       await refuseByMail(deps, origin, id, { noMore: body.no_more !== undefined });
       return pages.show(caller, 'connected', { isYes: false });
     },
   });
 }
 
-/** POST /hosts/:id/revoke */
+/** POST /hosts/:id/revoke: revokes a host and its agents. */
 export const revokeHost = submit({
   caller: 'signedInUser',
   summary: 'End a host and its agents',
@@ -160,15 +165,15 @@ export const revokeHost = submit({
   },
 });
 
-function nothingHere(): Failure {
+function requestNotFound(): Failure {
   return new Failure(
     'notFound',
     'There is no request to show. Open the link that the agent gave you in this browser.',
   );
 }
 
-/** Texts of agents are strangers' texts. */
-function present(view: ApprovalView, draft: Record<string, string> | undefined): object {
+/** Prepares a connection request for its template. Texts of agents are untrusted, see lib/untrusted-text.ts. */
+function presentRequest(view: ApprovalView, draft: Record<string, string> | undefined): object {
   return {
     ...view,
     agentName: displayName(view.agentName),
@@ -183,14 +188,15 @@ function present(view: ApprovalView, draft: Record<string, string> | undefined):
       constraints:
         constraints &&
         Object.entries(constraints).map(([field, value]) =>
-          oneLine(wordsOf(field, value), CONSTRAINT_LETTERS_MAX),
+          oneLine(formatConstraint(field, value), CONSTRAINT_CHARS_MAX),
         ),
     })),
   };
 }
 
-/** All of it, however long: what is cut off would be allowed unseen. */
-const CONSTRAINT_LETTERS_MAX = 16_384;
+/** Long enough for every constraint: the human would allow a truncated part unseen. */
+const CONSTRAINT_CHARS_MAX = 16_384;
+
 const OPERATOR_WORDS: Record<string, string> = {
   max: 'at most',
   min: 'at least',
@@ -199,15 +205,15 @@ const OPERATOR_WORDS: Record<string, string> = {
   eq: 'exactly',
 };
 
-/** A constraint as people read it: `seconds at most 120`. */
-function wordsOf(field: string, value: unknown): string {
+/** Formats a constraint for people: `seconds at most 120`. */
+function formatConstraint(field: string, value: unknown): string {
   const isPlain = typeof value !== 'object' || value === null || Array.isArray(value);
   const operators = isPlain ? { eq: value } : value;
   const parts = Object.entries(operators).map(([name, operand]) => {
-    const shown = Array.isArray(operand)
+    const text = Array.isArray(operand)
       ? operand.map((each) => JSON.stringify(each)).join(', ')
       : JSON.stringify(operand);
-    return `${OPERATOR_WORDS[name] ?? name} ${shown}`;
+    return `${OPERATOR_WORDS[name] ?? name} ${text}`;
   });
   return `${field} ${parts.join(' and ')}`;
 }

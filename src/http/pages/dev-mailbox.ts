@@ -4,7 +4,7 @@ import type { Pages } from './pages.ts';
 
 const summary = 'Mail that was caught on this machine';
 
-/** The mail that was caught on this machine, as a page. */
+/** GET /dev/mailbox: shows the mail that a development server keeps instead of sending it. */
 export function mailboxPage(pages: Pages, mailbox: DevMailbox): Operation<'browser'> {
   return operation({
     caller: 'browser',
@@ -13,7 +13,7 @@ export function mailboxPage(pages: Pages, mailbox: DevMailbox): Operation<'brows
   });
 }
 
-/** The same for programs: newest first. */
+/** GET /dev/mailbox.json: returns the same mail as JSON, newest first. */
 export function mailboxJson(mailbox: DevMailbox): Operation<'anyone'> {
   return operation({
     caller: 'anyone',

@@ -2,20 +2,23 @@ import { z } from 'zod';
 import type { Failure } from '../../errors.ts';
 import { normalizeCode } from '../../lib/code-text.ts';
 
-/** What the forms of the pages have in common. */
+/** Helpers that the forms of the pages share. */
 
-/** A form of ours: its own fields beside the token that server/browser-session.ts checks, and the name of the page that it was on. */
+/**
+ * Creates the schema of a form: its own fields, `csrf`, which server/browser-session.ts checks, and `once`, the
+ * random name of the rendered page (see repeated.ts).
+ */
 export function form<Fields extends z.ZodRawShape>(fields: Fields) {
   return z.object({ csrf: z.string().max(64).optional(), once: z.string().max(64).optional(), ...fields });
 }
 
-/** A code as people type it: `123 456`, `123–456` and `１２３４５６` are `123456`. */
+/** A code as people type it, normalized: `123 456`, `123–456` and `１２３４５６` become `123456`. */
 export const typedCode = z.string().max(64).default('').transform(normalizeCode);
 
 /**
- * What is said beside the field of a code that was wrong, while there are tries left.
+ * Returns the message beside the field of a wrong code while tries are left.
  *
- * @param isMailed whether an older mail may be the reason
+ * @param isMailed whether the code was mailed, so that the human may have read an older mail
  */
 export function wrongCodeText({ details }: Failure, isMailed: boolean): string {
   const left = details.attemptsRemaining ?? 0;
@@ -23,10 +26,10 @@ export function wrongCodeText({ details }: Failure, isMailed: boolean): string {
   return isMailed ? `${text} Only the code in the newest mail counts.` : text;
 }
 
-/** The boxes of a kind that are on in a form: of `scope:read=on` and kind `scope` it is `read`. */
+/** Returns the names of the checkboxes of one kind that are on: `read` for `scope:read=on` and kind `scope`. */
 export function chosen(body: Record<string, unknown>, kind: string): string[] {
-  const start = `${kind}:`;
+  const prefix = `${kind}:`;
   return Object.keys(body)
-    .filter((name) => name.startsWith(start))
-    .map((name) => name.slice(start.length));
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => name.slice(prefix.length));
 }

@@ -3,9 +3,7 @@ import { PATHS } from '../server/paths.ts';
 import { type Operation, operation } from '../server/table.ts';
 import type { Pages } from './pages.ts';
 
-/** The front page. */
-
-/** GET /: for a person a page that says what this is; for everybody else the way to auth.md. */
+/** GET /: shows the front page to a browser and redirects every other client to auth.md. */
 export function frontPage(pages: Pages): Operation<'anyone'> {
   return operation({
     caller: 'anyone',
@@ -18,14 +16,17 @@ export function frontPage(pages: Pages): Operation<'anyone'> {
         return { status: 303, headers: { ...vary, Location: authMdUrl }, nothing: true };
       }
       const session = await whoIsSignedIn(deps, header('cookie'));
-      // It has no form, and sets no cookie for having been looked at.
+      // The page has no form, so it needs no CSRF token and sets no cookie.
       const page = pages.show({ csrf: '', session, cookies: [] }, 'front', { authMdUrl });
       return { ...page, headers: { ...page.headers, ...vary, 'Cache-Control': 'no-store' } };
     },
   });
 }
 
-/** Whether HTML is named, and Markdown, which agents name beside it, is not wanted as much (RFC 9110 section 12.5.1). */
+/**
+ * Whether `Accept` names HTML with a higher weight than Markdown, which agents name beside it (RFC 9110 section
+ * 12.5.1).
+ */
 function prefersHtml(accept: string): boolean {
   const html = weightOf(accept, 'text/html');
   return html > 0 && html > weightOf(accept, 'text/markdown');

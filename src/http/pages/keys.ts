@@ -21,12 +21,15 @@ import { presentList, readListQuery } from './lists.ts';
 import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
-/** A human's own keys, for scripts and MCP hosts. */
+/** The pages of a human's own keys, for scripts and MCP hosts. */
 
-/** How long a key can be made to work, in days; `never` ends only when it is revoked. */
-const LIVES = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365 } as const;
+/** The lifetimes of a key in days. `never`: it does not expire. */
+const LIFETIME_DAYS = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365 } as const;
 
-/** A preset's name, or `choose` and then boxes `scope:NAME`; boxes `resource:URL` where it is not for all. */
+/**
+ * The form of a new key. `preset` is the name of a preset, or `choose` with checkboxes `scope:NAME`. Checkboxes
+ * `resource:URL` limit the key to some audiences. `once` is also the idempotency key of the creation.
+ */
 const newKeyForm = form({
   name: z.string().trim().max(64).default(''),
   preset: z.string().max(32).default('choose'),
@@ -34,9 +37,10 @@ const newKeyForm = form({
 })
   .extend({ once: z.string().regex(/^[0-9A-Za-z]{32}$/) })
   .catchall(z.string().max(64));
+
 const revokeKeyForm = form({});
 
-/** GET /keys */
+/** GET /keys: lists the keys of an account. */
 export function keysPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
@@ -51,20 +55,20 @@ export function keysPage(pages: Pages) {
   });
 }
 
-/** GET /keys/new */
+/** GET /keys/new: shows the form of a new key. */
 export function newKeyPage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'What a key can be for',
     async handle({ deps, caller }) {
       const draft = caller.draft(PAGES.newKey);
-      const was = draft && newKeyForm.partial().safeParse(draft).data;
-      return pages.show(caller, 'new-key', await offer(deps, { ...was, once: undefined }));
+      const entered = draft && newKeyForm.partial().safeParse(draft).data;
+      return pages.show(caller, 'new-key', await presentNewKeyForm(deps, { ...entered, once: undefined }));
     },
   });
 }
 
-/** POST /keys/new */
+/** POST /keys/new: creates a key and shows its secret once. */
 export function createKey(pages: Pages) {
   return submit({
     caller: 'recentlyVerifiedUser',
@@ -74,18 +78,19 @@ export function createKey(pages: Pages) {
       const { deps, origin, caller, body } = call;
       const { session } = caller;
       try {
-        const ask = await read(deps, body);
-        const sent = {
+        const terms = await readKeyTerms(deps, body);
+        const request = {
           key: body.once,
           owner: session.id,
           body: call.bytes,
-          ttlSeconds: FRESH_MS / 1000, // so long the form can be sent
+          ttlSeconds: FRESH_MS / 1000, // a session is recently verified for as long
           limit: undefined,
         };
         const { key, credential } = await patiently(() =>
-          createPersonalKey(deps, origin, session.accountId, ask, sent),
+          createPersonalKey(deps, origin, session.accountId, terms, request),
         );
-        // Of a form that is sent twice the browser shows the second answer. Once it has had one, it has shown the key (S-22).
+        // A repeated submission gets the same key. If the browser already has the cookie of this form, it showed the
+        // secret (S-22).
         const wasShown = caller.cookie('made') === body.once;
         const page = pages.show(caller, 'made-key', {
           key: presentKey(key, deps.clock()),
@@ -96,18 +101,18 @@ export function createKey(pages: Pages) {
         if (!(error instanceof Failure)) throw error;
         const { kind } = error;
         if (kind !== 'badRequest' && kind !== 'idempotencyMismatch') throw error;
-        const wasSent = kind === 'idempotencyMismatch';
-        const problem = wasSent
+        const wasSubmitted = kind === 'idempotencyMismatch';
+        const problem = wasSubmitted
           ? 'This form made a key already. Send it again to make another.'
           : error.message;
-        const was = wasSent ? { ...body, once: undefined } : body;
-        return pages.show(caller, 'new-key', { ...(await offer(deps, was)), problem }, 400);
+        const entered = wasSubmitted ? { ...body, once: undefined } : body;
+        return pages.show(caller, 'new-key', { ...(await presentNewKeyForm(deps, entered)), problem }, 400);
       }
     },
   });
 }
 
-/** POST /keys/:id/revoke */
+/** POST /keys/:id/revoke: revokes a key. */
 export const revokeKey = submit({
   caller: 'signedInUser',
   summary: 'Revoke one',
@@ -119,21 +124,21 @@ export const revokeKey = submit({
   },
 });
 
-/** What the form asks for. @throws Failure `badRequest` with what to mend */
-async function read(deps: Deps, body: z.output<typeof newKeyForm>) {
+/** Reads the terms of the key from the form. @throws Failure `badRequest` with what to correct */
+async function readKeyTerms(deps: Deps, body: z.output<typeof newKeyForm>) {
   const { presets, scopes } = deps.config;
   if (body.name === '') throw new Failure('badRequest', 'Give the key a name, so that you know it again.');
   const preset = presets.get(body.preset);
   const ticked = chosen(body, 'scope').filter((name) => scopes.has(name));
-  // Which of the two was meant cannot be told, and the wrong guess may be the wider one.
+  // The form does not tell which of the two the human meant, and a wrong guess could allow more.
   if (preset !== undefined && ticked.length > 0) {
     throw new Failure(
       'badRequest',
       `Both "${preset.title}" and single scopes are selected. Select "Only these", or untick the scopes.`,
     );
   }
-  const asked = preset?.scopes ?? ticked;
-  if (asked.length === 0) throw new Failure('badRequest', 'Choose what the key may do.');
+  const chosenScopes = preset?.scopes ?? ticked;
+  if (chosenScopes.length === 0) throw new Failure('badRequest', 'Choose what the key may do.');
   const urls = chosen(body, 'resource');
   const known = (await listAudiences(deps)).map(({ url }) => url);
   if (!urls.every((url) => known.includes(url))) {
@@ -141,34 +146,48 @@ async function read(deps: Deps, body: z.output<typeof newKeyForm>) {
   }
   return {
     name: body.name,
-    scopes: [...asked].sort(),
+    scopes: [...chosenScopes].sort(),
     resources: urls.length === 0 ? undefined : urls,
-    days: LIVES[body.life],
+    days: LIFETIME_DAYS[body.life],
   };
 }
 
-/** What can be chosen, and what was. */
-async function offer(
+/**
+ * Prepares the form of a new key for its template.
+ *
+ * @param entered what the human has already entered
+ */
+async function presentNewKeyForm(
   deps: Deps,
-  was: { [Name in keyof z.output<typeof newKeyForm>]?: z.output<typeof newKeyForm>[Name] | undefined },
+  entered: { [Name in keyof z.output<typeof newKeyForm>]?: z.output<typeof newKeyForm>[Name] | undefined },
 ): Promise<object> {
   const { presets, scopes } = deps.config;
   const resources = await listAudiences(deps);
   const recommended = [...presets].find(([, preset]) => preset.recommended)?.[0];
   return {
-    once: was.once ?? randomBase62(32, deps.random),
-    name: was.name ?? '',
-    life: was.life ?? '90',
-    preset: was.preset ?? recommended ?? [...presets.keys()][0] ?? 'choose',
+    once: entered.once ?? randomBase62(32, deps.random),
+    name: entered.name ?? '',
+    life: entered.life ?? '90',
+    preset: entered.preset ?? recommended ?? [...presets.keys()][0] ?? 'choose',
     presets: [...presets].map(([name, preset]) => ({ name, ...preset })),
-    scopes: [...scopes].map(([name, { description }]) => ({ name, description, on: `scope:${name}` in was })),
-    // With one alone there is nothing to choose.
+    scopes: [...scopes].map(([name, { description }]) => ({
+      name,
+      description,
+      on: `scope:${name}` in entered,
+    })),
+    // A single audience leaves nothing to choose.
     resources:
-      resources.length > 1 ? resources.map((each) => ({ ...each, on: `resource:${each.url}` in was })) : [],
+      resources.length > 1
+        ? resources.map((each) => ({ ...each, on: `resource:${each.url}` in entered }))
+        : [],
   };
 }
 
-/** A key as pages show it. */
+/**
+ * Prepares a key for a template.
+ *
+ * @param now epoch ms
+ */
 export function presentKey(key: Key, now: number): object {
   const { expiresAt, revokedAt, lastUsedAt } = key;
   return {

@@ -1,25 +1,36 @@
 import type { ListQuery } from '../../lib/list-pages.ts';
 
-/** Lists on pages: what the address bar asks of one, and the links that lead through it. */
+/** Lists on pages: their query parameters and the links between their pages. */
 
 const STATES = ['live', 'ended'] as const;
 
-/** `?q=` part of a name, `?show=live|ended`, `?before=` where a page begins. What is none of these counts as not there. */
+/**
+ * Reads `?q=` (part of a name), `?show=live|ended` and `?before=` (where the page starts). An invalid value counts as
+ * absent.
+ */
 export function readListQuery(query: URLSearchParams): ListQuery {
   const search = query.get('q')?.normalize('NFC').trim().slice(0, 64);
   return {
     search: search === '' ? undefined : search,
     state: STATES.find((state) => state === query.get('show')),
-    before: markIn(query, 'before'),
+    before: readPageMark(query, 'before'),
   };
 }
 
-/** An id in the query that a page begins behind. */
+/**
+ * Reads an id in the query, after which a page starts.
+ *
+ * @returns undefined if it is absent or malformed
+ */
 export function idIn(query: URLSearchParams, name: string): string | undefined {
   return /^[a-z]+_\w{1,64}$/.exec(query.get(name) ?? '')?.[0];
 }
 
-/** What the form above a list shows, and where it goes on. */
+/**
+ * Prepares the form above a list, and the link to its next page, for a template.
+ *
+ * @param next where the next page starts; undefined: this is the last page
+ */
 export function presentList(path: string, query: URLSearchParams, next: string | undefined): object {
   const { search, state, before } = readListQuery(query);
   return {
@@ -32,7 +43,12 @@ export function presentList(path: string, query: URLSearchParams, next: string |
   };
 }
 
-/** The link to the next page of a list; what else the address bar says stays. */
+/**
+ * Returns the link to the next page of a list, which keeps the other list parameters of the query.
+ *
+ * @param name the parameter that says where the page starts
+ * @param next its value; undefined: there is no next page, and no link
+ */
 export function olderLink(
   path: string,
   query: URLSearchParams,
@@ -40,13 +56,13 @@ export function olderLink(
   next: string | undefined,
 ): string | undefined {
   if (next === undefined) return undefined;
-  const kept = new URLSearchParams([...query].filter(([each]) => KEPT.has(each) && each !== name));
+  const kept = new URLSearchParams([...query].filter(([each]) => KEPT_PARAMETERS.has(each) && each !== name));
   kept.set(name, next);
   return `${path}?${kept}`;
 }
 
-const KEPT = new Set(['q', 'show', 'before', 'hosts', 'keys']);
+const KEPT_PARAMETERS = new Set(['q', 'show', 'before', 'hosts', 'keys']);
 
-function markIn(query: URLSearchParams, name: string): string | undefined {
+function readPageMark(query: URLSearchParams, name: string): string | undefined {
   return /^(?:\d{1,15}\.)?\w{1,80}$/.exec(query.get(name) ?? '')?.[0];
 }

@@ -9,7 +9,7 @@ import {
 } from '../server/table.ts';
 import { repeatedForm } from './repeated.ts';
 
-/** The operation of a page's form: sent twice by one browser it acts once. */
+/** Creates the operation of a form. If a browser submits the form twice, it acts once, see repeatedForm(). */
 export function submit<Kind extends CallerKind, Form extends z.ZodType>(of: {
   caller: Kind;
   summary: string;

@@ -9,28 +9,32 @@ import { TINYSEND } from '../dialects/tinysend.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
 import type { HandlerResult } from '../server/table.ts';
 
-/** What people see in a browser: templates filled, with the headers that every page carries. */
+/** Renders pages from templates, with the headers that every page has. */
 export interface Pages {
-  /** Failures as pages. */
+  /** Renders failures as pages. */
   dialect: Dialect;
-  /** A page from `templates/pages/NAME.eta`. */
+  /** Renders the template `templates/pages/NAME.eta`. */
   show(
     browser: Pick<BrowserContext, 'csrf' | 'session' | 'cookies'>,
     name: string,
     values: object,
     status?: number,
   ): HandlerResult;
-  /** The stylesheet and the scripts, by path. */
+  /** The stylesheet, the script and the icon, by path. */
   assets: Map<string, { type: string; text: string }>;
 }
 
-/** @param config names, colours and links are the operator's, and so may be the templates */
+/**
+ * Creates the pages.
+ *
+ * @param config the operator's name, color, logo and links, and optionally their own templates
+ */
 export function createPages(config: Config, random: Random): Pages {
   const { service, publicUrl } = config;
   const eta = openTemplates('pages', config.templatesDir, {});
-  const shared = { service, publicUrl, colours: coloursOf(service.accent) };
+  const shared = { service, publicUrl, colours: deriveColors(service.accent) };
   const render = (name: string, values: object) => eta.render(`./${name}.eta`, { ...shared, ...values });
-  const headers = headersOf(service.logoUrl);
+  const headers = pageHeaders(service.logoUrl);
 
   return {
     dialect: {
@@ -50,8 +54,8 @@ export function createPages(config: Config, random: Random): Pages {
       status,
       type: headers['Content-Type'],
       text: render(name, {
-        once: randomBase62(32, random), // names the forms of this page, see forms.ts
-        ...defined(values),
+        once: randomBase62(32, random), // names the forms of this page, see repeated.ts
+        ...omitUndefined(values),
         csrf: browser.csrf,
         session: browser.session,
       }),
@@ -67,19 +71,18 @@ export function createPages(config: Config, random: Random): Pages {
   };
 }
 
-/** Without what is undefined. */
-function defined(values: object): object {
+function omitUndefined(values: object): object {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
-/** On to another page of ours, after a post or to drop what stood in the URL. */
+/** Redirects to another page, after a POST or to remove a token from the URL. */
 export function redirect(config: Config, path: `/${string}`, cookies: readonly string[] = []): HandlerResult {
-  const headers = { ...headersOf(undefined), Location: config.publicUrl + path };
+  const headers = { ...pageHeaders(undefined), Location: config.publicUrl + path };
   return { status: 303, headers, cookies, nothing: true };
 }
 
-/** What every page says of itself: nothing may be in it but what is ours, and the operator's logo. */
-function headersOf(logoUrl: string | undefined) {
+/** Returns the headers of every page. The CSP allows nothing from other origins but the operator's logo. */
+function pageHeaders(logoUrl: string | undefined) {
   const images = logoUrl === undefined ? "'self'" : `'self' ${new URL(logoUrl).origin}`;
   return {
     'Content-Type': 'text/html; charset=utf-8',
@@ -89,15 +92,17 @@ function headersOf(logoUrl: string | undefined) {
   };
 }
 
-const PAPER = { light: '#fbfaf6', dark: '#161613' };
+const BACKGROUND = { light: '#fbfaf6', dark: '#161613' };
 
-/** The operator's one colour, by day and by night, so that it can be read on the paper, and what can be read on it. */
-function coloursOf(accent: string) {
-  const light = readableOn(PAPER.light, accent);
-  const dark = readableOn(PAPER.dark, accent, 7);
-  return { paper: PAPER, light, dark, onLight: textOn(light), onDark: textOn(dark) };
+/**
+ * Derives from the operator's accent a readable color on the light and the dark background, and the text color on each.
+ */
+function deriveColors(accent: string) {
+  const light = readableOn(BACKGROUND.light, accent);
+  const dark = readableOn(BACKGROUND.dark, accent, 7);
+  return { paper: BACKGROUND, light, dark, onLight: textOn(light), onDark: textOn(dark) };
 }
 
-function textOn(ground: string): string {
-  return contrast(ground, '#ffffff') >= 4.5 ? '#ffffff' : '#14140f';
+function textOn(background: string): string {
+  return contrast(background, '#ffffff') >= 4.5 ? '#ffffff' : '#14140f';
 }

@@ -4,26 +4,28 @@ import type { BrowserContext } from '../server/browser-session.ts';
 import { setCookie } from '../server/cookies.ts';
 import type { Call, HandlerResult } from '../server/table.ts';
 
-/** A click that lasts, on a network that is slow. */
+/** How long a second submission of a form gets the first response: a double click on a slow network. */
 const REPEATED_SECONDS = 30;
 
-type Sent = Omit<Call<unknown, 'browser'>, 'caller'> & { caller: BrowserContext };
+type FormCall = Omit<Call<unknown, 'browser'>, 'caller'> & { caller: BrowserContext };
 
 /**
- * A form that a browser sends twice acts once, and both get the one answer: of two that are under way a browser shows the last. Not so
- * one that is sent again after its page was shown: what that page shows is shown once (S-22).
+ * Runs the action of a form once if a browser submits the form twice. Both submissions get the same response, since
+ * the browser shows the later one. A form that is submitted again after its response was shown acts again: a secret is
+ * shown once (S-22).
  *
- * @param act what the form asks for
+ * @param act the action of the form
+ * @throws Failure `inProgress`, and whatever `act` throws
  */
 export async function repeatedForm(
-  call: Sent,
+  call: FormCall,
   act: () => Promise<HandlerResult> | HandlerResult,
 ): Promise<HandlerResult> {
   const { deps, origin, caller, bytes } = call;
   const { once } = (call.body ?? {}) as { once?: string };
   const browser = caller.cookie('browser');
   if (!once || browser === undefined || caller.cookie('made') === once) return act();
-  const sent = {
+  const request = {
     key: once,
     owner: `form:${browser}`,
     body: bytes,
@@ -31,15 +33,16 @@ export async function repeatedForm(
     limit: undefined,
   };
   try {
-    return await withIdempotencyWait(deps, sent, origin, async () => markShown(call, once, await act()));
+    return await withIdempotencyWait(deps, request, origin, async () => markShown(call, once, await act()));
   } catch (error) {
-    // Filled in otherwise, after going back: another action.
+    // The human went back and submitted other values: this is another action.
     if (error instanceof Failure && error.kind === 'idempotencyMismatch') return act();
     throw error;
   }
 }
 
-function markShown({ deps }: Sent, once: string, answer: HandlerResult): HandlerResult {
-  if (!('text' in answer) || (answer.status ?? 200) !== 200) return answer;
-  return { ...answer, cookies: [...(answer.cookies ?? []), setCookie(deps.config, 'made', once)] };
+/** Adds the cookie by which a later submission knows that this browser received the page. */
+function markShown({ deps }: FormCall, once: string, result: HandlerResult): HandlerResult {
+  if (!('text' in result) || (result.status ?? 200) !== 200) return result;
+  return { ...result, cookies: [...(result.cookies ?? []), setCookie(deps.config, 'made', once)] };
 }

@@ -22,7 +22,10 @@ import { goalOf } from './goals.ts';
 import { submit } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
-/** Signing in with a mailed code, and out again. Nothing here tells whether a mailbox has an account (S-44). */
+/**
+ * The pages that sign a human in by a mailed code or link, and out. No response tells whether a mailbox has an account
+ * (S-44).
+ */
 
 const next = z.string().max(128).optional();
 
@@ -32,9 +35,9 @@ const signInCodeForm = form({ next, code: typedCode });
 const signInLinkForm = form({});
 const signOutForm = form({});
 
-type Visit<Form = undefined, Kind extends CallerKind = 'browser'> = Call<Form, Kind>;
+type PageCall<Form = undefined, Kind extends CallerKind = 'browser'> = Call<Form, Kind>;
 
-/** GET /sign-in */
+/** GET /sign-in: asks for a mailbox. */
 export function signInPage(pages: Pages) {
   return operation({
     caller: 'browser',
@@ -47,7 +50,7 @@ export function signInPage(pages: Pages) {
   });
 }
 
-/** POST /sign-in */
+/** POST /sign-in: mails a code, or a link after too many wrong codes. */
 export function askForCode(pages: Pages) {
   return submit({
     caller: 'browser',
@@ -63,7 +66,7 @@ export function askForCode(pages: Pages) {
   });
 }
 
-/** GET /sign-in/again */
+/** GET /sign-in/again: asks a signed-in human to verify their mailbox again. */
 export function againPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
@@ -75,7 +78,7 @@ export function againPage(pages: Pages) {
   });
 }
 
-/** POST /sign-in/again */
+/** POST /sign-in/again: mails a code to the mailbox of the session. */
 export const askAgain = submit({
   caller: 'signedInUser',
   summary: 'Mail a code',
@@ -87,7 +90,7 @@ export const askAgain = submit({
 });
 
 async function mailCode(
-  call: Pick<Visit<{ next?: string | undefined }>, 'deps' | 'origin' | 'body'>,
+  call: Pick<PageCall<{ next?: string | undefined }>, 'deps' | 'origin' | 'body'>,
   mailbox: string,
   accountId?: string,
 ): Promise<HandlerResult> {
@@ -98,21 +101,21 @@ async function mailCode(
   ]);
 }
 
-/** GET /sign-in/code */
+/** GET /sign-in/code: asks for the mailed code or for the second factor, or says that a link was mailed. */
 export function codePage(pages: Pages) {
   return operation({
     caller: 'browser',
     summary: 'Type the code, and then that of the app',
     async handle(call) {
       const goal = goalOf(call.query.get('next'));
-      const held = await findHeld(call);
-      if (held === undefined) return redirect(call.deps.config, `${PAGES.signIn}?next=${goal}`);
-      return pages.show(call.caller, held.template, { next: goal, mailbox: held.mailbox });
+      const pending = await findPendingOfBrowser(call);
+      if (pending === undefined) return redirect(call.deps.config, `${PAGES.signIn}?next=${goal}`);
+      return pages.show(call.caller, pending.template, { next: goal, mailbox: pending.mailbox });
     },
   });
 }
 
-/** POST /sign-in/code */
+/** POST /sign-in/code: verifies the mailed code or the second factor. */
 export function signIn(pages: Pages) {
   return submit({
     caller: 'browser',
@@ -121,37 +124,45 @@ export function signIn(pages: Pages) {
     async handle(call) {
       const { deps, origin, caller, body } = call;
       const goal = goalOf(body.next);
-      const held = await findHeld(call);
+      const pending = await findPendingOfBrowser(call);
       try {
-        if (held === undefined) throw new Failure('codeExpired', 'There is no code to be typed.');
-        const complete = held.waitsFor === 'secondFactor' ? completeSecondFactor : completeSignIn;
-        return await goOn(call, held.id, await complete(deps, origin, held.id, body.code), goal);
+        if (pending === undefined) throw new Failure('codeExpired', 'There is no code to be typed.');
+        const complete = pending.waitsFor === 'secondFactor' ? completeSecondFactor : completeSignIn;
+        return await redirectAfter(
+          call,
+          pending.id,
+          await complete(deps, origin, pending.id, body.code),
+          goal,
+        );
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         const { kind, details } = error;
-        if (isBurned(error)) {
+        if (areCodesBlocked(error)) {
           const problem =
             'Digits were typed wrong too often, perhaps not by you. Ask again: you get a link instead.';
-          return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 429);
+          return pages.show(caller, 'sign-in', { next: goal, email: pending?.mailbox, problem }, 429);
         }
-        if (kind === 'wrongCode' && (details.attemptsRemaining ?? 0) > 0 && held !== undefined) {
-          const problem = wrongCodeText(error, held.template === TEMPLATES.code);
-          return pages.show(caller, held.template, { next: goal, mailbox: held.mailbox, problem }, 400);
+        if (kind === 'wrongCode' && (details.attemptsRemaining ?? 0) > 0 && pending !== undefined) {
+          const problem = wrongCodeText(error, pending.template === TEMPLATES.code);
+          return pages.show(caller, pending.template, { next: goal, mailbox: pending.mailbox, problem }, 400);
         }
         if (kind !== 'wrongCode' && kind !== 'codeExpired') throw error;
         const problem = 'The code has expired or was typed wrong too often. Ask for a new one.';
-        return pages.show(caller, 'sign-in', { next: goal, email: held?.mailbox, problem }, 400);
+        return pages.show(caller, 'sign-in', { next: goal, email: pending?.mailbox, problem }, 400);
       }
     },
   });
 }
 
-/** Whether digits are of no use at all for now, so that a link is mailed. */
-function isBurned({ details }: Failure): boolean {
+/** Whether a budget of wrong codes is exhausted, so that POST /sign-in mails a link instead of a code. */
+function areCodesBlocked({ details }: Failure): boolean {
   return ['signInWrongPerMailboxDay', 'wrongPerServiceDay'].includes(details.budget?.name ?? '');
 }
 
-/** GET /sign-in/link: the token moves into a cookie, so that it stays in no history. Looking signs nobody in. */
+/**
+ * GET /sign-in/link: asks for confirmation. The first request moves the token of the link into a cookie, out of the
+ * browser history. A GET signs nobody in.
+ */
 export function linkPage(pages: Pages) {
   return operation({
     caller: 'browser',
@@ -166,13 +177,13 @@ export function linkPage(pages: Pages) {
       }
       const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
       const pending = id === undefined ? undefined : await findPendingSignIn(deps, id);
-      if (pending?.waitsFor !== 'link') throw linkOver();
+      if (pending?.waitsFor !== 'link') throw linkExpired();
       return pages.show(caller, 'sign-in-link', { mailbox: pending.mailbox });
     },
   });
 }
 
-/** POST /sign-in/link */
+/** POST /sign-in/link: signs in by the mailed link. */
 export const signInByLink = submit({
   caller: 'browser',
   summary: 'Use it',
@@ -180,24 +191,25 @@ export const signInByLink = submit({
   async handle(call) {
     const { deps, origin, caller } = call;
     const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
-    if (id === undefined) throw linkOver();
-    const answer = await goOn(call, id, await completeByLink(deps, origin, id), goalOf(undefined));
-    return { ...answer, cookies: [...(answer.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
+    if (id === undefined) throw linkExpired();
+    const result = await redirectAfter(call, id, await completeByLink(deps, origin, id), goalOf(undefined));
+    return { ...result, cookies: [...(result.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
   },
 });
 
-function linkOver(): Failure {
+function linkExpired(): Failure {
   return new Failure('codeExpired', 'This link was used, or has expired. Ask for a new one at /sign-in.');
 }
 
-async function goOn(
-  { deps, origin, caller }: Pick<Visit, 'deps' | 'origin' | 'caller'>,
+/** Redirects to the second factor, or starts the session in this browser, in place of an earlier one. */
+async function redirectAfter(
+  { deps, origin, caller }: Pick<PageCall, 'deps' | 'origin' | 'caller'>,
   id: string,
   outcome: SignedIn,
   goal: `/${string}`,
 ): Promise<HandlerResult> {
   if (outcome.kind === 'secondFactor') {
-    const cookie = setCookie(deps.config, 'signin', appendMac(deps.keyring, PROVEN, id));
+    const cookie = setCookie(deps.config, 'signin', appendMac(deps.keyring, MAC_PURPOSE, id));
     return redirect(deps.config, `${PAGES.signInCode}?next=${goal}`, [cookie]);
   }
   const { session } = caller;
@@ -211,22 +223,25 @@ async function goOn(
 }
 
 /**
- * The run of signing in that this browser holds. After the mailed code its cookie carries a MAC: the id alone, which is no
- * secret, must not let anybody try second factors.
+ * Finds the pending sign-in of this browser. Once the mailbox is verified, its cookie carries a MAC: the id is not
+ * secret, and must not by itself allow anyone to guess the second factor.
+ *
+ * @returns undefined without a pending sign-in
  */
-async function findHeld({ deps, caller }: { deps: Deps; caller: Visit['caller'] }) {
-  const held = caller.cookie('signin') ?? '';
-  const [id = ''] = held.split('.');
+async function findPendingOfBrowser({ deps, caller }: { deps: Deps; caller: PageCall['caller'] }) {
+  const cookie = caller.cookie('signin') ?? '';
+  const [id = ''] = cookie.split('.');
   const pending = await findPendingSignIn(deps, id);
   if (pending === undefined) return undefined;
-  if (pending.waitsFor === 'secondFactor' && verifyMac(deps.keyring, PROVEN, held) !== id) return undefined;
+  if (pending.waitsFor === 'secondFactor' && verifyMac(deps.keyring, MAC_PURPOSE, cookie) !== id)
+    return undefined;
   return { id, template: TEMPLATES[pending.waitsFor], ...pending };
 }
 
 const TEMPLATES = { code: 'sign-in-code', link: 'sign-in-link-sent', secondFactor: 'sign-in-second' };
-const PROVEN = 'sign-in-proven';
+const MAC_PURPOSE = 'sign-in-proven';
 
-/** POST /sign-out */
+/** POST /sign-out: ends the session of this browser. */
 export const signOut = submit({
   caller: 'browser',
   summary: 'End this session',

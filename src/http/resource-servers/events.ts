@@ -9,7 +9,10 @@ import { firstIdAt } from '../../lib/ids.ts';
 import { type Call, type Operation, operation, type Sink } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 
-/** What resource servers follow, so that a revoked key stops working within a second although answers are cached. */
+/**
+ * The revocation feed (docs/resource-servers.md). Resource servers cache introspection results and follow the feed,
+ * so that they reject a revoked key within a second.
+ */
 
 const eventShape = z.object({
   id: z.string(),
@@ -25,10 +28,16 @@ const eventShape = z.object({
 const eventsAnswer = z.object({ events: z.array(eventShape), last: z.string() });
 
 const HEARTBEAT_MS = 15_000;
-/** Who does not read what is sent is let go, and comes again. */
+
+/** A connection with more unsent bytes than this is closed; its client reconnects with `Last-Event-ID`. */
 const UNREAD_BYTES_MAX = 1_000_000;
 
-/** GET /resource/events */
+/**
+ * GET /resource/events: streams server-sent events for `Accept: text/event-stream`, else returns one page as JSON.
+ * `?after=`, or for a stream `Last-Event-ID`, is the id of the last event that the client has.
+ *
+ * @param follow subscribes a stream to the feed
+ */
 export function followEvents(follow: Follow): Operation<'resourceServer'> {
   return operation({
     caller: 'resourceServer',
@@ -37,10 +46,10 @@ export function followEvents(follow: Follow): Operation<'resourceServer'> {
     async handle(call) {
       const { deps, caller, query, header } = call;
       const isStream = /\btext\/event-stream\b/.test(header('accept') ?? '');
-      const after = checkId(query.get('after') ?? (isStream ? header('last-event-id') : undefined));
+      const after = checkEventId(query.get('after') ?? (isStream ? header('last-event-id') : undefined));
       if (!isStream) {
         const page = await readRevocationFeed(deps, caller, after);
-        return { data: { events: page.events.map(render), last: page.last } };
+        return { data: { events: page.events.map(renderEvent), last: page.last } };
       }
       return { type: 'text/event-stream; charset=utf-8', stream: await openStream(follow, call, after) };
     },
@@ -48,51 +57,51 @@ export function followEvents(follow: Follow): Operation<'resourceServer'> {
 }
 
 /**
- * Follows at once, so that nothing is missed and a refusal is still an answer; what comes before the connection is handed over
- * waits for it.
+ * Subscribes before the response starts, so that no event is missed and a failure still becomes an error response.
+ * Events that arrive before the connection is ready are buffered.
  */
 async function openStream(
   follow: Follow,
   { deps, caller }: Call<unknown, 'resourceServer'>,
   after: string | undefined,
 ): Promise<(sink: Sink) => void> {
-  // Where it begins is said at once, so that one that is cut off before the first event knows where to go on.
-  let waiting = `id: ${after ?? firstIdAt('evt', deps.clock())}\nretry: 1000\n\n`;
-  let out: Sink | undefined;
-  let isOver = false;
-  const leave = await follow(caller, after, {
+  // The first `id` is where the stream starts: a client that is disconnected before the first event resumes there.
+  let buffered = `id: ${after ?? firstIdAt('evt', deps.clock())}\nretry: 1000\n\n`;
+  let connection: Sink | undefined;
+  let hasEnded = false;
+  const unfollow = await follow(caller, after, {
     tell(event) {
-      const text = `id: ${event.id}\ndata: ${JSON.stringify(render(event))}\n\n`;
-      if (out === undefined) waiting += text;
-      else out.write(text);
-      if (out !== undefined && out.unsentBytes() > UNREAD_BYTES_MAX) out.cut();
+      const text = `id: ${event.id}\ndata: ${JSON.stringify(renderEvent(event))}\n\n`;
+      if (connection === undefined) buffered += text;
+      else connection.write(text);
+      if (connection !== undefined && connection.unsentBytes() > UNREAD_BYTES_MAX) connection.cut();
     },
     end() {
-      isOver = true;
-      out?.end();
+      hasEnded = true;
+      connection?.end();
     },
   });
   return (sink) => {
-    out = sink;
+    connection = sink;
     const heartbeat = setInterval(() => sink.write(': still here\n\n'), HEARTBEAT_MS);
     heartbeat.unref();
     sink.onClose(() => {
       clearInterval(heartbeat);
-      leave();
+      unfollow();
     });
-    sink.write(waiting);
-    if (isOver) sink.end();
+    sink.write(buffered);
+    if (hasEnded) sink.end();
   };
 }
 
-function checkId(id: string | undefined): string | undefined {
+function checkEventId(id: string | undefined): string | undefined {
   if (id === undefined || /^evt_[0-9a-z]{9}[0-9A-Za-z]{0,32}$/.test(id)) return id;
   throw new Failure('badRequest', 'That is no id of an event. Take the "last" of an earlier answer.', {
     field: 'after',
   });
 }
 
-function render(event: RevocationEvent): z.input<typeof eventShape> {
+function renderEvent(event: RevocationEvent): z.input<typeof eventShape> {
   return {
     id: event.id,
     type: event.type === 'merged' ? 'account_merged' : event.type,

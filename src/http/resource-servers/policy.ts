@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { operation } from '../server/table.ts';
 
-/** What the operator wrote once and resource servers enforce. */
+/** The operator's policy, which resource servers enforce (docs/resource-servers.md). */
 
 const rule = z.union([
   z.string(),
@@ -36,7 +36,7 @@ const policyAnswer = z.object({
   quotas: z.record(z.string(), z.object({ anonymous: z.int(), claimed: z.int() })),
 });
 
-/** GET /resource/policy */
+/** GET /resource/policy: returns scopes, presets, tool rules, denied tools, kinds and quotas from the configuration. */
 export const readPolicy = operation({
   caller: 'resourceServer',
   summary: 'Scopes, presets, the rules of tools and the quotas, as the operator wrote them',
@@ -44,14 +44,14 @@ export const readPolicy = operation({
   handle({ deps }) {
     const { scopes, presets, quotas } = deps.config;
     const { tools = {}, deny = [], kinds = {} } = deps.config.policy ?? {};
-    const shown = [...presets].map(([name, { goodFor, ...preset }]) => [
+    const presetEntries = [...presets].map(([name, { goodFor, ...preset }]) => [
       name,
       { ...preset, good_for: goodFor },
     ]);
     return {
       data: {
         scopes: Object.fromEntries(scopes),
-        presets: Object.fromEntries(shown),
+        presets: Object.fromEntries(presetEntries),
         tools,
         deny,
         kinds,

@@ -4,7 +4,7 @@ import { viewLink } from '../../domain/claims/claim-links.ts';
 import { operation, urlencoded } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 
-/** Quotas, which resource servers have counted here. */
+/** Quotas that this service counts for resource servers (docs/resource-servers.md). */
 
 const quotaBody = z.object({
   key_id: z.string().max(64),
@@ -25,7 +25,7 @@ const quotaAnswer = z.object({
     .describe('Where a human can vouch for the agent, which unlocks more'),
 });
 
-/** POST /resource/quota */
+/** POST /resource/quota: consumes one action from the monthly quota of the account behind a key. */
 export const countAction = operation({
   caller: 'resourceServer',
   summary: 'Count one action of the account behind a key',

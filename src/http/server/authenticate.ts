@@ -14,9 +14,12 @@ import { browserContext, keepDraft, pageAsked, type SignedInUser, signInFirst } 
 import type { CallerKind, Callers } from './table.ts';
 
 /**
- * Finds out who calls, as the row demands it.
+ * Authenticates the caller of a request in the way that its row demands.
  *
- * @throws Failure `unauthenticated`, `invalidToken`, `invalidClient`, `badRequest`
+ * @param body the checked body; resource servers and forms carry credentials or the CSRF token in it
+ * @returns the caller, as Callers describes it
+ * @throws Failure `unauthenticated`, `invalidToken`, `invalidClient`, `badRequest`; for signers also `protocolRefused`
+ * and `limited`; for pages `forbidden` and `signInRequired`
  */
 export async function identify(
   kind: CallerKind,
@@ -29,27 +32,29 @@ export async function identify(
     case 'anyone':
       return undefined;
     case 'agentIfAny':
-      return request.headers.authorization === undefined ? undefined : bearerOf(deps, origin, request);
+      return request.headers.authorization === undefined
+        ? undefined
+        : authenticateBearer(deps, origin, request);
     case 'agent':
-      return bearerOf(deps, origin, request);
+      return authenticateBearer(deps, origin, request);
     case 'resourceServer':
-      return resourceServerOf(deps, request, (body ?? {}) as ClientMembers);
+      return authenticateClient(deps, request, (body ?? {}) as ClientMembers);
     case 'agentHost':
     case 'hostOrNewHost':
     case 'hostedAgent':
     case 'executingAgent':
     case 'hostOrAgentIfAny':
-      return signerOf(kind, deps, origin, oneAuthorization(request));
+      return signerOf(kind, deps, origin, readAuthorization(request));
     case 'browser':
       return browserContext(deps, request, body as { csrf?: string } | undefined);
     case 'signedInUser':
-      return signedInUser(deps, request, body as { csrf?: string } | undefined);
+      return requireSignedInUser(deps, request, body as { csrf?: string } | undefined);
     case 'recentlyVerifiedUser':
-      return recentlyVerifiedUser(deps, request, body as { csrf?: string } | undefined);
+      return requireRecentlyVerifiedUser(deps, request, body as { csrf?: string } | undefined);
   }
 }
 
-async function signedInUser(
+async function requireSignedInUser(
   deps: Deps,
   request: IncomingMessage,
   form: { csrf?: string } | undefined,
@@ -60,13 +65,13 @@ async function signedInUser(
   throw signInFirst(deps, request, form);
 }
 
-async function recentlyVerifiedUser(
+async function requireRecentlyVerifiedUser(
   deps: Deps,
   request: IncomingMessage,
   form: { csrf?: string } | undefined,
 ): Promise<SignedInUser> {
-  const human = await signedInUser(deps, request, form);
-  if (isFresh(deps, human.session)) return human;
+  const user = await requireSignedInUser(deps, request, form);
+  if (isFresh(deps, user.session)) return user;
   const location = `${PAGES.signInAgain}?next=${pageAsked(request)}`;
   throw new Failure('signInRequired', 'Confirm that it is you first.', {
     location,
@@ -74,8 +79,12 @@ async function recentlyVerifiedUser(
   });
 }
 
-async function bearerOf(deps: Deps, origin: RequestOrigin, request: IncomingMessage): Promise<Bearer> {
-  const header = oneAuthorization(request);
+async function authenticateBearer(
+  deps: Deps,
+  origin: RequestOrigin,
+  request: IncomingMessage,
+): Promise<Bearer> {
+  const header = readAuthorization(request);
   if (header === undefined) {
     throw new Failure(
       'unauthenticated',
@@ -91,16 +100,18 @@ interface ClientMembers {
   client_secret?: string;
 }
 
-/** client_secret_basic or client_secret_post, not both (RFC 6749 2.3). */
-async function resourceServerOf(
+/**
+ * Authenticates a resource server by client_secret_basic or client_secret_post, not both (RFC 6749 section 2.3, S-88).
+ */
+async function authenticateClient(
   deps: Deps,
   request: IncomingMessage,
   body: ClientMembers,
 ): Promise<ResourceServer> {
-  const header = oneAuthorization(request);
-  const basic = header === undefined ? undefined : credentialsOf(header);
+  const header = readAuthorization(request);
+  const basic = header === undefined ? undefined : parseBasicCached(header);
   if (header !== undefined && body.client_secret !== undefined) {
-    throw new Failure('badRequest', 'Authenticate by the Authorization header or in the body, not by both.');
+    throw new Failure('badRequest', 'Authenticate in the Authorization header or in the body, not in both.');
   }
   const [first] = basic ?? [];
   const { id, secret } = first ?? { id: body.client_id, secret: body.client_secret };
@@ -117,13 +128,14 @@ async function resourceServerOf(
   ) {
     throw new Failure('badRequest', 'The client_id in the body is not the one in the Authorization header.');
   }
-  const [raw] = basic?.slice(1) ?? [];
-  if (raw === undefined) return authenticateResourceServer(deps, id, secret);
+  const [asSent] = basic?.slice(1) ?? [];
+  if (asSent === undefined) return authenticateResourceServer(deps, id, secret);
   try {
     return await authenticateResourceServer(deps, id, secret);
   } catch (error) {
     if (!(error instanceof Failure) || error.kind !== 'invalidClient') throw error;
-    return authenticateResourceServer(deps, raw.id, raw.secret);
+    // The client may not have form-encoded its credentials: try them as sent.
+    return authenticateResourceServer(deps, asSent.id, asSent.secret);
   }
 }
 
@@ -132,10 +144,13 @@ interface Credentials {
   secret: string;
 }
 
-/** Resource servers are few and ask all the time, with one header each; a second is as long as they are known by it (RECENT_MS). */
+/**
+ * Parsed Basic headers. Resource servers are few and send the same header all the time. The TTL is that of
+ * authenticated resource servers (RECENT_MS in domain/audiences/resource-servers.ts).
+ */
 const parsedHeaders = new LRUCache<string, Credentials[]>({ max: 1000, ttl: 1000 });
 
-function credentialsOf(header: string): Credentials[] {
+function parseBasicCached(header: string): Credentials[] {
   let credentials = parsedHeaders.get(header);
   if (credentials === undefined) {
     credentials = parseBasic(header);
@@ -145,9 +160,10 @@ function credentialsOf(header: string): Credentials[] {
 }
 
 /**
- * The credentials of a Basic header, which is split at its first colon: form-decoded, as OAuth clients encode them (RFC 6749
- * section 2.3.1) and, where that is something else, as they are, as others send them (RFC 7617).
+ * Parses a Basic header, splitting it at its first colon.
  *
+ * @returns the form-decoded credentials, as OAuth clients encode them (RFC 6749 section 2.3.1); then the credentials as
+ * sent (RFC 7617), if they differ
  * @throws Failure `invalidClient`
  */
 function parseBasic(header: string): Credentials[] {
@@ -163,7 +179,7 @@ function parseBasic(header: string): Credentials[] {
   return found;
 }
 
-/** What is no form encoding stays as it is. */
+/** Form-decodes a text; returns it unchanged when it is not form-encoded. */
 function formDecode(text: string): string {
   if (!/[%+]/.test(text)) return text;
   try {
@@ -173,8 +189,8 @@ function formDecode(text: string): string {
   }
 }
 
-/** Node keeps the first of two Authorization headers; we take neither (docs/security.md, bad input). */
-function oneAuthorization(request: IncomingMessage): string | undefined {
+/** Reads the Authorization header. Node keeps the first of two; this refuses both (docs/security.md, bad input). */
+function readAuthorization(request: IncomingMessage): string | undefined {
   const header = request.headers.authorization;
   if (header === undefined) return undefined;
   let count = 0;

@@ -6,7 +6,7 @@ import { JsonRefused, parseStrictJson } from '../../lib/strict-json.ts';
 
 const BODY_BYTES_MAX = 16 * 1024;
 
-/** What a row takes, by name: media types, and how each is read. */
+/** The media types that a row accepts, by the name that the row uses. */
 const MEDIA = {
   json: ['application/json'],
   form: ['application/x-www-form-urlencoded'],
@@ -17,19 +17,20 @@ const MEDIA = {
 
 export type Media = keyof typeof MEDIA;
 
-/** The media types of a row, as the API description names them. */
+/** Lists the media types that a row accepts, for the OpenAPI document. */
 export function mediaTypes(media: Media): readonly string[] {
   return MEDIA[media];
 }
 
-/** Whether the whole body is one token. */
+/** Whether the whole body is one JWT, without a JSON or form encoding. */
 export function isToken(media: Media): boolean {
   return MEDIA[media].every((essence) => essence.endsWith('+jwt'));
 }
 
 /**
- * Reads a body: media type, size, syntax, in this order (docs/security.md). A token that is the whole body becomes `{token}`.
+ * Reads a request body: checks media type, size and syntax, in this order (docs/security.md, bad input).
  *
+ * @returns the parsed members, or `{token}` when the body is one JWT, and the bytes as sent
  * @throws Failure `wrongMediaType`, `wrongEncoding`, `bodyTooLarge`, `badJson`, `badRequest`
  */
 export async function readBody(
@@ -56,13 +57,13 @@ function checkMediaType(request: IncomingMessage, expected: readonly Essence[]):
     throw new Failure('wrongEncoding', 'Send the body without Content-Encoding.');
   }
   const header = request.headers['content-type'] ?? '';
-  const plain = expected.find((essence) => essence === header);
-  if (plain !== undefined) return plain; // by far the most frequent
+  const exact = expected.find((essence) => essence === header);
+  if (exact !== undefined) return exact; // most requests: no MIMEType to parse
   let type: MIMEType | undefined;
   try {
     type = new MIMEType(header);
   } catch {
-    // no media type at all
+    // the header is not a media type
   }
   const essence = expected.find((each) => each === type?.essence);
   if (type === undefined || essence === undefined) {
@@ -74,7 +75,7 @@ function checkMediaType(request: IncomingMessage, expected: readonly Essence[]):
   return essence;
 }
 
-/** Whether a charset is UTF-8 by one of its names (Encoding Standard, section 4.2). */
+/** Whether a charset label names UTF-8 (Encoding Standard, section 4.2). */
 function isUtf8(charset: string): boolean {
   try {
     return new TextDecoder(charset).encoding === 'utf-8';
@@ -83,26 +84,26 @@ function isUtf8(charset: string): boolean {
   }
 }
 
-/** Collects the body, and stops at the limit whatever its Content-Length promised. */
+/** Reads the body up to the size limit, even when Content-Length states less. */
 function readBytes(request: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
-    if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES_MAX) return reject(tooLarge());
+    if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES_MAX) return reject(bodyTooLarge());
     request.on('data', (chunk: Buffer) => {
       length += chunk.length;
       if (length <= BODY_BYTES_MAX) chunks.push(chunk);
-      else reject(tooLarge());
+      else reject(bodyTooLarge());
     });
     request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    // Also after a reset: an aborted request errs and does not end.
+    // An aborted request emits 'error' and no 'end'.
     request.on('error', (cause) =>
       reject(new Failure('badRequest', 'The body could not be read to its end.', {}, cause)),
     );
   });
 }
 
-function tooLarge(): Failure {
+function bodyTooLarge(): Failure {
   return new Failure('bodyTooLarge', `The body is larger than ${BODY_BYTES_MAX} bytes.`);
 }
 
@@ -117,7 +118,10 @@ function parseJson(bytes: Buffer): Record<string, unknown> {
 
 const FORM_PARAMETERS_MAX = 64;
 
-/** A form: parameters once each, those without a value as if they were not there (RFC 6749 3.1), no bracket syntax. */
+/**
+ * Parses a form. It refuses a repeated parameter, omits one without a value (RFC 6749 section 3.1), and has no bracket
+ * syntax (S-60).
+ */
 function parseForm(bytes: Buffer): Record<string, string> {
   const form: Record<string, string> = Object.create(null);
   let count = 0;
@@ -125,7 +129,7 @@ function parseForm(bytes: Buffer): Record<string, string> {
     count += 1;
     if (count > FORM_PARAMETERS_MAX) throw new Failure('badRequest', 'There are too many parameters.');
     if (name in form) throw new Failure('badRequest', 'A parameter is repeated.');
-    if (NOT_TEXT.test(name) || NOT_TEXT.test(value)) {
+    if (FORBIDDEN_CHARACTER.test(name) || FORBIDDEN_CHARACTER.test(value)) {
       throw new Failure('badRequest', 'A parameter holds a control character or is not valid UTF-8.');
     }
     form[name] = value;
@@ -134,33 +138,40 @@ function parseForm(bytes: Buffer): Record<string, string> {
   return form;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const NOT_TEXT = /[\u0000-\u001f\u007f-\u009f\ufffd]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern matches control characters
+const FORBIDDEN_CHARACTER = /[\u0000-\u001f\u007f-\u009f\ufffd]/;
 
-/** A body as its row wants it. @throws Failure `badRequest` that names the first member that is wrong */
+/**
+ * Checks a parsed body against the schema of its row.
+ *
+ * @returns the output of the schema
+ * @throws Failure `badRequest` naming the first invalid member
+ */
 export function checkShape(value: unknown, schema: z.ZodType): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  // Without its input, which costs time, an issue does not tell a wrong type from nothing at all.
+  // Only an issue with its input tells a wrong type from a missing member; reporting it costs time, so only failures
+  // do.
   const issue = schema.safeParse(value, { reportInput: true }).error!.issues[0]!;
   const field = issue.path.join('.');
-  // zod's own sentences can repeat what was sent; ours say what is expected.
-  const message = field === '' ? issueText(issue) : `The member "${field}" is wrong: ${issueText(issue)}`;
+  // zod's own messages can repeat the input; ours state what is expected.
+  const message =
+    field === '' ? describeIssue(issue) : `The member "${field}" is wrong: ${describeIssue(issue)}`;
   throw new Failure('badRequest', message, field === '' ? {} : { field });
 }
 
-function issueText(issue: z.core.$ZodIssue): string {
+function describeIssue(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type':
       return issue.input === undefined
         ? `it is required (${issue.expected}).`
-        : `it must be ${article(issue.expected)}.`;
+        : `it must be ${withArticle(issue.expected)}.`;
     case 'invalid_value':
       return `it must be ${issue.values.map((value) => `"${String(value)}"`).join(' or ')}.`;
     case 'too_big':
-      return `it must be at most ${issue.maximum}${unit(issue.origin)}.`;
+      return `it must be at most ${issue.maximum}${lengthUnit(issue.origin)}.`;
     case 'too_small':
-      return `it must be at least ${issue.minimum}${unit(issue.origin)}.`;
+      return `it must be at least ${issue.minimum}${lengthUnit(issue.origin)}.`;
     case 'custom':
     case 'invalid_format':
     case 'invalid_union':
@@ -170,10 +181,10 @@ function issueText(issue: z.core.$ZodIssue): string {
   }
 }
 
-function article(type: string): string {
+function withArticle(type: string): string {
   return /^[aeio]/.test(type) ? `an ${type}` : `a ${type}`;
 }
 
-function unit(origin: string): string {
+function lengthUnit(origin: string): string {
   return origin === 'string' ? ' characters long' : origin === 'array' ? ' long' : '';
 }

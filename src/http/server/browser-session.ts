@@ -8,33 +8,40 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { goalOf, pageOf } from '../pages/goals.ts';
 import { type CookieName, clearCookie, readCookies, setCookie } from './cookies.ts';
 
-/** Somebody at a browser. */
+/** A browser that sent a request, and its session if it has one. */
 export interface BrowserContext {
-  /** What every form carries: proof that it came from a page of ours in this very browser (S-71). */
+  /**
+   * The CSRF token for forms: a MAC over browser and session, which proves that a page of ours in this browser led to a
+   * post (S-71).
+   */
   csrf: string;
-  /** A cookie of ours by its name without prefix. */
+  /** Returns a cookie of ours, by its name without prefix. */
   cookie(name: CookieName): string | undefined;
-  /** Who is signed in at it. */
+  /** The session of the signed-in user; undefined: nobody is signed in. */
   session: Session | undefined;
   /**
-   * What a form held that was sent after its session had ended, by the path it was sent to: the page fills it in
-   * again, once. */
+   * Returns the fields of a form that was posted to a path after its session had ended; undefined: there are none. The
+   * next response deletes them.
+   */
   draft(path: string): Record<string, string> | undefined;
-  /** Set-Cookie lines that every page of this visit must carry. */
+  /** Set-Cookie lines for the response. */
   cookies: readonly string[];
 }
 
-/** Somebody who is signed in at one. */
+/** A browser with a signed-in user. */
 export interface SignedInUser extends BrowserContext {
   session: Session;
 }
 
 /**
- * Who is at the browser. A browser is known by a random cookie from its first page on; what it posts must carry the token
- * that belongs to that cookie, and must not come from another site.
+ * Identifies the browser and the session of a request, and checks a post against CSRF (S-71). A random cookie
+ * identifies a browser from its first page on. A post must carry the CSRF token of that cookie, and must not come from
+ * another site.
  *
- * @throws Failure `forbidden` for a post that no page of ours in this browser led to; `signInRequired`, which leads to signing in
- * and back, for one whose session has ended in the meantime
+ * @param form the posted fields; undefined for a GET
+ * @param needsSession whether the row demands a signed-in user
+ * @throws Failure `forbidden` for a post that no page of ours in this browser led to; `signInRequired` for a form whose
+ * session has ended, with the way to the sign-in page and back
  */
 export async function browserContext(
   deps: Deps,
@@ -43,22 +50,23 @@ export async function browserContext(
   needsSession = false,
 ): Promise<BrowserContext> {
   const cookies = readCookies(deps.config, request.headers.cookie ?? '');
-  const known = cookies.get('browser');
-  const browser = known !== undefined && /^[0-9A-Za-z]{32}$/.test(known) ? known : undefined;
+  const presented = cookies.get('browser');
+  const browser = presented !== undefined && /^[0-9A-Za-z]{32}$/.test(presented) ? presented : undefined;
   const session = await findSession(deps, cookies.get('session') ?? '');
   if (request.method === 'POST') {
     checkOrigin(request, deps.config.publicUrl);
-    // A form from before is void with its session. Nothing is done by it, so its token need not be looked at.
-    const hasEnded = session === undefined && (needsSession || cookies.has('session'));
-    const isRight =
-      browser !== undefined && deps.keyring.verify(CSRF, bound(browser, session), form?.csrf ?? '');
-    if (browser !== undefined && hasEnded && !isRight) throw signInFirst(deps, request, form);
-    if (!isRight && session !== undefined && SIGNING_IN.has(pathOf(request))) {
-      // The same form once more, after its first answer has signed its browser in.
+    // The token of a form is bound to its session. After the session has ended the form is not executed, only saved as
+    // a draft.
+    const sessionHasEnded = session === undefined && (needsSession || cookies.has('session'));
+    const hasValidToken =
+      browser !== undefined && deps.keyring.verify(CSRF, csrfSubject(browser, session), form?.csrf ?? '');
+    if (browser !== undefined && sessionHasEnded && !hasValidToken) throw signInFirst(deps, request, form);
+    if (!hasValidToken && session !== undefined && SIGN_IN_PATHS.has(pathOf(request))) {
+      // A repeated sign-in form: the response to the first one has signed the browser in.
       const location = goalOf(form?.next);
       throw new Failure('signInRequired', 'You are signed in already.', { location });
     }
-    if (!isRight) {
+    if (!hasValidToken) {
       throw new Failure(
         'forbidden',
         'This form is out of date, or cookies are switched off. Go back, reload the page and try again.',
@@ -66,37 +74,42 @@ export async function browserContext(
     }
   }
   const id = browser ?? randomBase62(32, deps.random);
-  const lines = browser === undefined ? [setCookie(deps.config, 'browser', id)] : [];
+  const cookieLines = browser === undefined ? [setCookie(deps.config, 'browser', id)] : [];
   return {
-    csrf: deps.keyring.sign(CSRF, bound(id, session)),
+    csrf: deps.keyring.sign(CSRF, csrfSubject(id, session)),
     session,
     cookie: (name) => cookies.get(name),
     draft(path) {
       const fields = readDraft(cookies.get('draft'), path);
-      if (fields !== undefined) lines.push(clearCookie(deps.config, 'draft'));
+      if (fields !== undefined) cookieLines.push(clearCookie(deps.config, 'draft'));
       return fields;
     },
-    cookies: lines,
+    cookies: cookieLines,
   };
 }
 
-/** Who is signed in at a browser, for a page that only says so; undefined where that cannot be told just now. */
+/**
+ * Finds the session of a Cookie header, for a page that only shows it; undefined also when the database is unavailable.
+ */
 export async function whoIsSignedIn(deps: Deps, header = ''): Promise<Session | undefined> {
   const secret = readCookies(deps.config, header).get('session') ?? '';
   return findSession(deps, secret).catch(() => undefined);
 }
 
-/** What a form's token belongs to: one from before signing in is of no use after it. */
-function bound(browser: string, session: Session | undefined): string {
+/** The value that a CSRF token signs. It includes the session, so a token from before sign-in is invalid after it. */
+function csrfSubject(browser: string, session: Session | undefined): string {
   return `${browser}.${session?.id ?? ''}`;
 }
 
-/** A new name for this browser, at each change of who is signed in (S-75). */
+/** Creates a Set-Cookie line with a new browser id, for each change of the signed-in user (S-75). */
 export function renewBrowser(deps: Pick<Deps, 'random' | 'config'>): string {
   return setCookie(deps.config, 'browser', randomBase62(32, deps.random));
 }
 
-/** Leads to signing in and back to the page of the form, which finds there what it held. */
+/**
+ * Creates the Failure `signInRequired`, which redirects to the sign-in page and then back to the page of the form. A
+ * posted form is kept as a draft.
+ */
 export function signInFirst(
   deps: Pick<Deps, 'config'>,
   request: IncomingMessage,
@@ -109,12 +122,16 @@ export function signInFirst(
   });
 }
 
-/** The page to come back to: the one asked for, or that of the form that was sent. */
+/** Returns the path of the requested page, or of the page on which the posted form stands. */
 export function pageAsked(request: IncomingMessage): string {
   return pageOf(pathOf(request));
 }
 
-/** Set-Cookie lines that keep what a form holds for the page that it is on, for a quarter of an hour. */
+/**
+ * Creates the Set-Cookie line that keeps the fields of a posted form for 15 minutes.
+ *
+ * @returns an empty array for a GET, a form without visible fields, and a form too large for a cookie
+ */
 export function keepDraft(
   { config }: Pick<Deps, 'config'>,
   request: IncomingMessage,
@@ -122,7 +139,7 @@ export function keepDraft(
 ): string[] {
   if (request.method !== 'POST' || form === undefined) return [];
   const fields = Object.entries(form).filter(
-    ([name, value]) => !HIDDEN.has(name) && typeof value === 'string',
+    ([name, value]) => !HIDDEN_FIELDS.has(name) && typeof value === 'string',
   );
   if (fields.length === 0) return [];
   const draft = JSON.stringify({ path: pathOf(request), fields: Object.fromEntries(fields) });
@@ -137,7 +154,7 @@ function readDraft(cookie: string | undefined, path: string): Record<string, str
     const draft = DRAFT.parse(JSON.parse(Buffer.from(cookie, 'base64url').toString()));
     return draft.path === path ? draft.fields : undefined;
   } catch {
-    return undefined; // not written by us
+    return undefined; // the service did not write this cookie
   }
 }
 
@@ -145,21 +162,24 @@ function pathOf(request: IncomingMessage): string {
   return request.url?.split('?')[0] ?? '';
 }
 
-/** Fields that nobody filled in, and that are void with the session. */
-const HIDDEN = new Set(['csrf', 'once', 'sealed']);
+/** Hidden fields, which are invalid after the session. */
+const HIDDEN_FIELDS = new Set(['csrf', 'once', 'sealed']);
 const DRAFT = z.object({ path: z.string(), fields: z.record(z.string(), z.string()) });
 const CSRF = 'csrf';
-const SIGNING_IN = new Set<string>([PAGES.signIn, PAGES.signInCode, PAGES.signInLink]);
+const SIGN_IN_PATHS = new Set<string>([PAGES.signIn, PAGES.signInCode, PAGES.signInLink]);
 
-/** Under `Referrer-Policy: no-referrer` browsers send `Origin: null` with posts of one's own pages, too. */
+/**
+ * Refuses a post from another site. Under `Referrer-Policy: no-referrer` browsers send `Origin: null` with posts of our
+ * own pages too, so Sec-Fetch-Site decides.
+ */
 function checkOrigin(request: IncomingMessage, publicUrl: string): void {
   const { origin } = request.headers;
   const site = request.headers['sec-fetch-site'];
-  const isOurs =
+  const isSameOrigin =
     origin === publicUrl || ((origin === undefined || origin === 'null') && site === 'same-origin');
-  // An old browser under `no-referrer`, or a text browser: the token alone tells.
-  const isMute = (origin === undefined || origin === 'null') && site === undefined;
-  if (!isOurs && !isMute) {
+  // Old browsers under `no-referrer` and text browsers send neither header: the CSRF token alone decides.
+  const isUnknown = (origin === undefined || origin === 'null') && site === undefined;
+  if (!isSameOrigin && !isUnknown) {
     throw new Failure('forbidden', 'This form was sent from another site. Open our page and try again.');
   }
 }

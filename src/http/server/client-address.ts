@@ -2,11 +2,13 @@ import type { IncomingMessage } from 'node:http';
 import { type Address, isAddress, parseAddress } from '../../lib/address.ts';
 
 /**
- * The address that a request is counted by: that of the socket or, behind proxies of the operator's own, the n-th that they
- * wrote, counted from the right. What stands left of it is hearsay. Where that one cannot be read, or the two headers contradict
- * each other, it is the socket's: a bucket for all that is unreadable would let one client shut out all others in it.
+ * Determines the client address of a request (S-105): the address of the socket or, behind trusted proxies, the n-th
+ * entry from the right of X-Forwarded-For or Forwarded. A client can forge all entries to the left of it.
  *
- * @param trustedProxies TRUST_PROXY: how many proxies of the operator's stand in front
+ * If that entry is unreadable, or the two headers contradict each other, the address of the socket counts. One bucket
+ * for all unreadable addresses would let one client exhaust the limits of the others.
+ *
+ * @param trustedProxies TRUST_PROXY: how many proxies of the operator are in front of the service
  */
 export function clientAddress(
   request: Pick<IncomingMessage, 'headersDistinct' | 'socket'>,
@@ -14,16 +16,18 @@ export function clientAddress(
 ): Address {
   const socketAddress = request.socket.remoteAddress;
   if (trustedProxies === 0) return parseAddress(socketAddress);
-  const { 'x-forwarded-for': listed, forwarded } = request.headersDistinct;
+  const { 'x-forwarded-for': forwardedFor, forwarded } = request.headersDistinct;
   const found = [
-    ...(listed === undefined ? [] : [readAddress(splitList(listed.join(',')).at(-trustedProxies))]),
+    ...(forwardedFor === undefined
+      ? []
+      : [readAddress(splitList(forwardedFor.join(',')).at(-trustedProxies))]),
     ...(forwarded === undefined ? [] : [readAddress(forNodes(forwarded.join(','))?.at(-trustedProxies))]),
   ];
   const [first] = found;
   return parseAddress(found.every((each) => each === first) ? (first ?? socketAddress) : socketAddress);
 }
 
-/** The members of a list, without the empty ones (RFC 9110 section 5.6.1). */
+/** Splits a list into its non-empty elements (RFC 9110 section 5.6.1). */
 function splitList(text: string): string[] {
   return text
     .split(',')
@@ -32,14 +36,15 @@ function splitList(text: string): string[] {
 }
 
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
-// A value is a token or quoted; unquoted ones with colons and brackets are read, too.
+// RFC 7239 section 4 wants a token or a quoted string; unquoted values with colons and brackets are accepted too.
 const PAIR = `(${TOKEN})=("(?:[^"\\\\]|\\\\.)*"|[^\\s;,"]+)`;
 const ELEMENT = new RegExp(`^[\\t ]*(?:${PAIR})?(?:[\\t ]*;[\\t ]*(?:${PAIR})?)*[\\t ]*(?:,|$)`);
 
 /**
- * The `for` of each element of a Forwarded header (RFC 7239 section 4); `unknown` where an element has none.
+ * Reads the `for` parameter of each element of a Forwarded header (RFC 7239 section 4); `unknown` for an element
+ * without one.
  *
- * @returns undefined for what is no such header
+ * @returns undefined when the header is malformed
  */
 function forNodes(text: string): string[] | undefined {
   const nodes: string[] = [];
@@ -55,9 +60,9 @@ function forNodes(text: string): string[] | undefined {
 }
 
 /**
- * The address in what a proxy wrote: plain, with a port, in brackets, in quotes (RFC 7239 section 6).
+ * Reads the address of a node identifier: plain, with a port, in brackets or in quotes (RFC 7239 section 6).
  *
- * @returns undefined for a hidden (`_gazonk`) or unknown one, and for whatever else is no address
+ * @returns undefined for an obfuscated (`_gazonk`) or `unknown` identifier, and for any other text that is no address
  */
 function readAddress(node: string | undefined): string | undefined {
   const bare = node?.replace(/^"(.*)"$/, (_, quoted: string) => quoted.replace(/\\(.)/g, '$1')).trim();

@@ -3,75 +3,82 @@ import type { Socket } from 'node:net';
 import { parseAddress } from '../../lib/address.ts';
 
 /**
- * What one client can make the server hold, whatever framework answers: connections, requests that it sends before it has
- * read the answers to earlier ones, and answers that it does not read.
+ * Bounds what one client can make the server hold: open connections, pipelined requests (RFC 9112 section 9.3.2), and
+ * responses that the client does not read (S-63, docs/adr/0008-http.md).
  */
 
-/** How long a client may take to send a request: Node's own limits are minutes. */
+/**
+ * How long a client may take to send a request, in ms. Node's defaults are 60 s for the headers and 300 s for the
+ * request.
+ */
 export const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1000 };
 
-/** So long may a client read nothing of what waits for it. */
-const UNREAD_MS = 15_000;
-const LOOK_MS = 1000;
-/** What is parsed in one step: requests that arrive together become objects together, kilobytes for a few bytes each. */
+/** How long a client may leave buffered data unread. */
+const UNREAD_MAX_MS = 15_000;
+const UNREAD_CHECK_MS = 1000;
+/** How many bytes are parsed in one step. Node turns a request of a few bytes into objects of kilobytes. */
 const SLICE_BYTES = 512;
+
 /**
- * So many requests that were sent ahead begin in one turn of the event loop. Node accepts one connection a turn, so turns are kept
- * short for those who wait to be let in.
+ * How many pipelined requests start in one turn of the event loop. Node accepts one connection per turn, so a long turn
+ * delays new connections.
  */
-const AHEAD_PER_TURN = 2;
-/** What may wait unparsed: a read or two. */
+const PIPELINED_PER_TURN = 2;
+
+/** How many bytes may wait unparsed: one or two reads of the socket. */
 const UNPARSED_MAX = 256 * 1024;
 
 interface Connection {
   isBusy: boolean;
-  /** What had been read when the last answer was whole: more is the next request. */
+  /** `socket.bytesRead` when the last response was complete; a larger number means that the next request has begun. */
   bytesRead: number;
-  waiting: [IncomingMessage, ServerResponse][];
-  /** What has arrived behind requests that wait. */
+  /** Parsed requests that wait for the response before them. */
+  pipelined: [IncomingMessage, ServerResponse][];
+  /** Bytes received after the pipelined requests. */
   unparsed: Buffer | undefined;
-  /** Node's own listener, which parses. */
-  parse: (chunk: Buffer) => void;
+  /** Node's own 'data' listener, which feeds the HTTP parser. */
+  feedParser: (chunk: Buffer) => void;
 }
 
-/** The connections of a server that are open. */
+/** The open connections of a server. */
 export type Connections = ReadonlyMap<Socket, Pick<Connection, 'isBusy' | 'bytesRead'>>;
 
 /**
- * Has the requests of each connection handled one after the other: the next when the answer before it has left. While one waits,
- * nothing more is parsed or read from the connection, so that what a client sends ahead (RFC 9112 section 9.3.2) waits on its side.
+ * Handles the requests of each connection one after the other: the next one starts when the response before it is sent.
+ * While a request waits, the server parses and reads nothing more from the connection. Further pipelined requests (RFC
+ * 9112 section 9.3.2) stay on the client's side.
  *
- * @returns the connections that are open, for drain.ts
+ * @returns the open connections, for drain.ts
  */
 export function serveOneAtATime(server: Server, handle: RequestListener): Connections {
   const connections = new Map<Socket, Connection>();
-  /** Connections whose next request may begin, the longest waiting first. */
+  /** Connections whose next request may start, in the order in which they became ready. */
   const ready: [Socket, Connection][] = [];
   let isScheduled = false;
 
   server.on('connection', (socket: Socket) => {
-    const [parse] = socket.listeners('data') as Connection['parse'][];
+    const [feedParser] = socket.listeners('data') as Connection['feedParser'][];
     socket.removeAllListeners('data');
     const connection = {
       isBusy: false,
       bytesRead: 0,
-      waiting: [],
+      pipelined: [],
       unparsed: undefined,
-      parse: parse!.bind(socket),
+      feedParser: feedParser!.bind(socket),
     };
     connections.set(socket, connection);
     socket.once('close', () => connections.delete(socket));
-    socket.on('data', (chunk: Buffer) => take(socket, connection, chunk));
+    socket.on('data', (chunk: Buffer) => parse(socket, connection, chunk));
   });
 
   server.on('request', (request, response) => {
     const connection = connections.get(request.socket);
-    if (connection === undefined) return; // it is closed already
-    if (connection.isBusy) connection.waiting.push([request, response]);
-    else run(request.socket, connection, request, response);
+    if (connection === undefined) return; // the connection has closed
+    if (connection.isBusy) connection.pipelined.push([request, response]);
+    else handleNext(request.socket, connection, request, response);
   });
 
-  function run(
+  function handleNext(
     socket: Socket,
     connection: Connection,
     ...[request, response]: Parameters<RequestListener>
@@ -79,7 +86,7 @@ export function serveOneAtATime(server: Server, handle: RequestListener): Connec
     connection.isBusy = true;
     response.once('close', () => {
       connection.bytesRead = socket.bytesRead;
-      if (connection.waiting.length === 0) {
+      if (connection.pipelined.length === 0) {
         connection.isBusy = false;
         return;
       }
@@ -91,11 +98,11 @@ export function serveOneAtATime(server: Server, handle: RequestListener): Connec
   }
 
   function runReady(): void {
-    for (const [socket, connection] of ready.splice(0, AHEAD_PER_TURN)) {
-      const next = socket.destroyed ? undefined : connection.waiting.shift();
+    for (const [socket, connection] of ready.splice(0, PIPELINED_PER_TURN)) {
+      const next = socket.destroyed ? undefined : connection.pipelined.shift();
       if (next === undefined) continue;
-      run(socket, connection, ...(next as Parameters<RequestListener>));
-      if (connection.waiting.length === 0) readOn(socket, connection);
+      handleNext(socket, connection, ...(next as Parameters<RequestListener>));
+      if (connection.pipelined.length === 0) resumeReading(socket, connection);
     }
     isScheduled = ready.length > 0;
     if (isScheduled) setImmediate(runReady);
@@ -104,20 +111,20 @@ export function serveOneAtATime(server: Server, handle: RequestListener): Connec
   return connections;
 }
 
-/** Goes on with what has arrived, and then with what is still to come. */
-function readOn(socket: Socket, connection: Connection): void {
+/** Parses the bytes already received, then resumes reading the socket. */
+function resumeReading(socket: Socket, connection: Connection): void {
   const { unparsed } = connection;
   connection.unparsed = undefined;
-  if (unparsed !== undefined) take(socket, connection, unparsed);
+  if (unparsed !== undefined) parse(socket, connection, unparsed);
   if (connection.unparsed === undefined) socket.resume();
 }
 
-function take(socket: Socket, connection: Connection, chunk: Buffer): void {
-  // Node reads on by itself for the body of a request that it thinks is still coming.
+function parse(socket: Socket, connection: Connection, chunk: Buffer): void {
+  // Node itself resumes the socket to read the rest of a request body, so data can arrive while bytes wait unparsed.
   let rest = connection.unparsed === undefined ? chunk : Buffer.concat([connection.unparsed, chunk]);
-  while (rest.length > 0 && connection.waiting.length === 0) {
-    if (socket.destroyed || socket.writableEnded) return; // the last answer was given
-    connection.parse(rest.length <= SLICE_BYTES ? rest : rest.subarray(0, SLICE_BYTES));
+  while (rest.length > 0 && connection.pipelined.length === 0) {
+    if (socket.destroyed || socket.writableEnded) return; // no response can follow
+    connection.feedParser(rest.length <= SLICE_BYTES ? rest : rest.subarray(0, SLICE_BYTES));
     rest = rest.subarray(SLICE_BYTES);
   }
   connection.unparsed = rest.length === 0 ? undefined : rest;
@@ -126,12 +133,13 @@ function take(socket: Socket, connection: Connection, chunk: Buffer): void {
 }
 
 /**
- * Closes the connections of clients that read nothing for 15 seconds although something waits for them, and, past a number for one
- * address, new ones.
+ * Closes connections whose client reads nothing for 15 seconds although data is buffered for it, and new connections
+ * above the limit of their client address.
  *
- * @param limits.perAddress undefined behind a proxy, from whose address all of them come
- * @param limits.now a clock in ms that does not step back
- * @param limits.onClosed is told why one was closed
+ * @param limits.perAddress how many connections one address may have; undefined behind a proxy, whose address they all
+ * have
+ * @param limits.now a monotonic clock in ms
+ * @param limits.onClosed receives the reason of each close
  */
 export function boundConnections(
   server: Server,
@@ -158,23 +166,26 @@ export function boundConnections(
     });
   });
 
-  const looking = setInterval(() => {
+  const timer = setInterval(() => {
     const time = now();
     for (const [socket, seen] of unread) {
       const bytes = unsentBytes(socket);
-      // What is added shows no reader, what has left does.
+      // Only a decrease shows that the client reads; the server adds to the buffer by itself.
       if (bytes === 0 || bytes < seen.bytes) seen.since = time;
       seen.bytes = bytes;
-      if (time - seen.since < UNREAD_MS) continue;
+      if (time - seen.since < UNREAD_MAX_MS) continue;
       onClosed('the client reads nothing of what waits for it');
       socket.destroy();
     }
-  }, LOOK_MS);
-  looking.unref();
-  server.once('close', () => clearInterval(looking));
+  }, UNREAD_CHECK_MS);
+  timer.unref();
+  server.once('close', () => clearInterval(timer));
 }
 
-/** What the system has not yet taken. Of a large answer that is one piece, only the handle tells how far it has come. */
+/**
+ * Counts the bytes that the kernel has not accepted. For a response written in one piece, only the handle knows what
+ * remains.
+ */
 function unsentBytes(socket: Socket & { _handle?: { writeQueueSize?: number } | null }): number {
   return socket.writableLength + (socket._handle?.writeQueueSize ?? 0);
 }

@@ -3,17 +3,18 @@ import type { Dialect } from '../dialects/dialect.ts';
 import type { RequestTarget } from './request-target.ts';
 import type { HttpResponse } from './respond.ts';
 
-/** What the checks of a request have found so far, in `ctx.state`. */
+/** The state of one request in `ctx.state`, filled by each middleware. */
 export interface RequestState {
+  /** The request id, `req_…`, as in X-Request-Id. */
   id: string;
   target: RequestTarget;
-  /** "METHOD /path" of the row that was reached, for the log and the metrics; `none` before that. */
+  /** "METHOD /path" of the matched row, for log and metrics; `none` before a row matches. */
   route: string;
-  /** How a refusal is written; undefined as long as no row has been reached. */
+  /** The dialect that renders a failure; undefined before a row matches. */
   dialect: Dialect | undefined;
-  /** Whether any web page may read the answer. */
+  /** Whether any web page may read the response (Fetch, CORS protocol). */
   isForWebPages: boolean;
-  /** What request-log.ts writes at the end. */
+  /** The response that request-log.ts writes at the end. */
   response: HttpResponse | undefined;
 }
 

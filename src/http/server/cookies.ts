@@ -1,7 +1,6 @@
 import type { Config } from '../../config/load.ts';
 
-/** The cookies of people's browsers. */
-
+/** The names of the pages' cookies, without prefix. */
 export type CookieName =
   | 'browser'
   | 'claim'
@@ -13,34 +12,41 @@ export type CookieName =
   | 'draft'
   | 'made';
 
-/** What tells how cookies are named. */
-type Served = Pick<Config, 'publicUrl'>;
+/** The setting that decides the prefix and `Secure`. */
+type CookieConfig = Pick<Config, 'publicUrl'>;
 
 /**
- * Whether cookies do without `Secure`: on a machine's own http address alone, where some browsers (WebKit) drop what is `Secure`. They
- * bear another name then, and only the one or the other counts (S-71).
+ * Whether cookies lack `Secure`: only on an http loopback address, where WebKit drops `Secure` cookies. They have
+ * another prefix then, and the service reads cookies of one prefix alone (S-71, docs/adr/0007-pages-and-sessions.md).
  */
-export function hasPlainCookies({ publicUrl }: Served): boolean {
+export function hasPlainCookies({ publicUrl }: CookieConfig): boolean {
   return publicUrl.startsWith('http:');
 }
 
-function prefixOf(config: Served): string {
+function prefixOf(config: CookieConfig): string {
   return hasPlainCookies(config) ? 'vouchsafe_' : '__Host-';
 }
 
-/** A Set-Cookie line for this host alone, out of reach of scripts and of other sites' posts; gone with the browser's session. */
-export function setCookie(config: Served, name: CookieName, value: string): string {
+/**
+ * Creates a Set-Cookie line: for this host alone, not readable by scripts, not sent with posts of other sites, deleted
+ * at the end of the browser session.
+ */
+export function setCookie(config: CookieConfig, name: CookieName, value: string): string {
   const secure = hasPlainCookies(config) ? '' : ' Secure;';
   return `${prefixOf(config)}${name}=${value}; Path=/;${secure} HttpOnly; SameSite=Lax`;
 }
 
-/** Takes a cookie back. */
-export function clearCookie(config: Served, name: CookieName): string {
+/** Creates a Set-Cookie line that deletes a cookie. */
+export function clearCookie(config: CookieConfig, name: CookieName): string {
   return `${setCookie(config, name, '')}; Max-Age=0`;
 }
 
-/** Our cookies of a Cookie header, by their names without prefix. The first of a name counts. */
-export function readCookies(config: Served, header: string): Map<string, string> {
+/**
+ * Reads our cookies from a Cookie header. Of two cookies with one name, the first counts.
+ *
+ * @returns the values by name without prefix
+ */
+export function readCookies(config: CookieConfig, header: string): Map<string, string> {
   const prefix = prefixOf(config);
   const cookies = new Map<string, string>();
   for (const part of header.split(';')) {

@@ -4,25 +4,27 @@ import type { Connections } from './connections.ts';
 
 /** How long a drain waits, in milliseconds. */
 export interface DrainTimes {
-  /** How long a connection without a request is kept for one more. */
+  /** How long an idle connection stays open for one more request. */
   idleMs: number;
-  /** When whatever is left is cut off. */
+  /** After this time the drain closes all remaining connections. */
   deadlineMs: number;
 }
 
+/** The default times. */
 export const DRAIN_TIMES: DrainTimes = { idleMs: 2000, deadlineMs: 10_000 };
 
-const LOOK_MS = 50;
+const IDLE_CHECK_MS = 50;
 
 /**
- * Makes the drain of a server, which ends it without losing a request.
+ * Creates the drain of a server, which closes the server without losing a request (R-19, docs/adr/0008-http.md).
  *
- * Node's own `close()` ends every idle connection at once. A client that sends its next request at that moment gets a reset, and
- * cannot know whether a POST was carried out (RFC 9112 section 9.3.1). So the port is closed alone; a connection that is kept is
- * answered one more request, which says `Connection: close` (the handler's part), and ends with it.
+ * Node's own `close()` closes every idle connection at once. A client that sends a POST at that moment gets a reset,
+ * and cannot know whether the server processed it (RFC 9112 section 9.3.1). So the drain closes only the port. Each
+ * open connection may send one more request; the handler answers it with `Connection: close`, which ends the
+ * connection.
  *
- * @param connections those of the server, from its start on
- * @returns the drain: resolves when no connection is left
+ * @param connections the open connections of the server, tracked since its start
+ * @returns a function that drains the server and resolves when no connection is left
  */
 export function createDrain(server: Server, connections: Connections): (times: DrainTimes) => Promise<void> {
   let accepted = 0;
@@ -30,7 +32,10 @@ export function createDrain(server: Server, connections: Connections): (times: D
     accepted += 1;
   });
 
-  /** Closing the port resets what the system has taken and Node has not: Node takes one connection a turn, so turn by turn. */
+  /**
+   * Accepts all connections in the kernel's queue, which closing the port would reset. Node accepts one connection per
+   * turn of the event loop.
+   */
   async function acceptQueued(): Promise<void> {
     const turnsMax = 2000;
     let before: number;
@@ -51,16 +56,16 @@ export function createDrain(server: Server, connections: Connections): (times: D
   return async function drain({ idleMs, deadlineMs }: DrainTimes): Promise<void> {
     await acceptQueued();
     const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
-    let look: NodeJS.Timeout | undefined;
+    let idleCheck: NodeJS.Timeout | undefined;
     const idle = setTimeout(() => {
       closeIdle();
-      look = setInterval(closeIdle, LOOK_MS);
+      idleCheck = setInterval(closeIdle, IDLE_CHECK_MS);
     }, idleMs);
     const deadline = setTimeout(() => server.closeAllConnections(), deadlineMs);
     await closed;
     clearTimeout(idle);
-    clearInterval(look);
+    clearInterval(idleCheck);
     clearTimeout(deadline);
-    server.close(); // what Node itself runs beside a server ends with it
+    server.close(); // also stops the timers that Node keeps for a server
   };
 }

@@ -6,9 +6,10 @@ import type { Context, Middleware } from './context.ts';
 import { allowWebPages, renderFailure } from './respond.ts';
 
 /**
- * Renders whatever is thrown on the way of a request in the dialect of its path, and tells the caller nothing else.
+ * Creates the middleware that renders every thrown error in the dialect of the request. The response holds only the
+ * message of a Failure; any other error becomes `internal` (S-70). The cause is only logged.
  *
- * @param dialectAt the dialect of a request that reached no row
+ * @param dialectAt chooses the dialect of a request that matched no row
  */
 export function renderErrors(deps: Deps, dialectAt: (ctx: Context) => Dialect): Middleware {
   const { publicUrl } = deps.config;
@@ -22,7 +23,7 @@ export function renderErrors(deps: Deps, dialectAt: (ctx: Context) => Dialect): 
       const dialect = state.dialect ?? dialectAt(ctx);
       const session = dialect.page && (await whoIsSignedIn(deps, ctx.req.headers.cookie));
       state.response = renderFailure(dialect, failure, state.id, metadataUrl, publicUrl, session);
-      // A client that hangs up is no error of ours, and must not be able to fill the log with them.
+      // A client that hangs up must not be able to fill the log with errors (R-30).
       const level = state.response.status >= 500 ? 'error' : 'debug';
       if (failure.cause !== undefined) deps.log[level]({ id: state.id, err: failure.cause }, failure.kind);
     }
@@ -36,15 +37,16 @@ function toFailure(error: unknown): Failure {
 }
 
 /**
- * Notes what Koa reports of a response that could not be written. A client that hung up is no error of ours.
+ * Creates the listener that logs a response that could not be written: at `debug` when the client closed the
+ * connection, else at `error` (R-30).
  *
- * @returns the listener for the application's `error` event
+ * @returns the listener for Koa's `error` event
  */
 export function logConnectionErrors({ log }: Pick<Deps, 'log'>): (error: NodeJS.ErrnoException) => void {
   return (error) => {
-    const isClients = CONNECTION_ENDED.has(error.code ?? '');
-    log[isClients ? 'debug' : 'error']({ err: error }, 'a response could not be written');
+    const isClosedByClient = CLIENT_CLOSED_CODES.has(error.code ?? '');
+    log[isClosedByClient ? 'debug' : 'error']({ err: error }, 'a response could not be written');
   };
 }
 
-const CONNECTION_ENDED = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ERR_STREAM_PREMATURE_CLOSE']);
+const CLIENT_CLOSED_CODES = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'ERR_STREAM_PREMATURE_CLOSE']);

@@ -1,4 +1,4 @@
-/** The paths that documents and texts name. app.ts builds its rows from the same constants. */
+/** The paths of endpoints and documents, also for links and messages. app.ts builds its rows from them. */
 export const PATHS = {
   register: '/agent/auth',
   claim: '/agent/auth/claim',

@@ -4,7 +4,11 @@ import { type Connections, serveOneAtATime, TIMEOUTS } from './connections.ts';
 
 const CONNECTIONS_MAX = 10_000;
 
-/** The listener for everybody, with the timeouts and caps that Node leaves open. */
+/**
+ * Creates the public HTTP server, with limits on headers, connections and time.
+ *
+ * @returns the server, which does not listen yet, and its open connections
+ */
 export function createPublicServer(
   handler: RequestListener,
   config: Config,
@@ -16,19 +20,19 @@ export function createPublicServer(
   });
   const connections = serveOneAtATime(server, handler);
   server.maxConnections = CONNECTIONS_MAX;
-  server.maxHeadersCount = 0; // none are dropped in silence: transport.ts counts them and refuses
-  server.on('clientError', refuseBadRequest);
+  server.maxHeadersCount = 0; // Node would drop headers silently; transport.ts counts and refuses them
+  server.on('clientError', answerParserError);
   return { server, connections };
 }
 
-const TRANSPORT_REFUSALS: Record<string, string> = {
+const STATUS_LINES: Record<string, string> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 };
 
-/** What Node's parser refuses never reaches a route; it is answered here and the connection closed (S-67). */
-function refuseBadRequest(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+/** Answers a request that Node's HTTP parser refuses, which reaches no route, and closes the connection (S-67). */
+function answerParserError(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
   if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-  const status = TRANSPORT_REFUSALS[error.code ?? ''] ?? '400 Bad Request';
+  const status = STATUS_LINES[error.code ?? ''] ?? '400 Bad Request';
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }

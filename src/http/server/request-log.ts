@@ -4,17 +4,17 @@ import type { Middleware, RequestState } from './context.ts';
 import { send } from './respond.ts';
 
 /**
- * Names each request, writes its answer, and notes it in the log and the metrics: by its row, never by its URL, in which people put
- * secrets although nothing here asks for them.
+ * Creates the middleware that assigns the request id, sends the response, and records the request in the log and the
+ * metrics. It records the row and never the URL, which may carry a secret that a client has put there (S-107).
  *
- * @param isDraining whether the service is about to end: then each answer says that its connection ends with it (R-19)
+ * @param isDraining whether the service is shutting down; each response then carries `Connection: close` (R-19)
  */
 export function requestLog(deps: Deps, isDraining: () => boolean): Middleware {
   const nextRequestId = createRequestIds(deps.random);
   const secure = deps.config.publicUrl.startsWith('https:');
   return async (ctx, next) => {
     const startedAt = performance.now();
-    ctx.respond = false; // Koa's own writing; ours is respond.ts
+    ctx.respond = false; // respond.ts writes the response, not Koa
     const state: RequestState = ctx.state;
     state.id = nextRequestId(deps.clock());
     state.route = 'none';

@@ -4,20 +4,20 @@ import type { Budget, Failure } from '../../errors.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { HandlerResult, Operation, Sink } from './table.ts';
 
-/** What goes back over the wire. */
+/** A rendered response. */
 export interface HttpResponse {
   status: number;
   headers: Record<string, string | string[]>;
   body: string;
-  /** In place of a body: what writes on as long as the connection lasts. */
+  /** Writes the body in parts, in place of `body`. */
   stream?: (sink: Sink) => void;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them
-const BEYOND_ASCII = /[^\u0000-\u007f]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern covers all of ASCII
+const NON_ASCII = /[^\u0000-\u007f]/;
 const JSON_TYPE = 'application/json; charset=utf-8';
 
-/** What a handler answers in the dialect of its row, or of the version that was used. */
+/** Renders the result of a handler in the dialect of its row or of the matching version. */
 export function renderResult(
   route: Pick<Operation, 'open'>,
   dialect: Dialect,
@@ -44,9 +44,10 @@ export function renderResult(
 }
 
 /**
- * A failure in the dialect of its path, with the headers that follow from its kind.
+ * Renders a failure in a dialect, with the headers of its details: WWW-Authenticate, Retry-After, Allow, Location and
+ * others.
  *
- * @param session of whoever is signed in, where it is a page
+ * @param session the session of the signed-in user, for a page
  */
 export function renderFailure(
   dialect: Dialect,
@@ -71,18 +72,22 @@ export function renderFailure(
 }
 
 /**
- * Lets any web page read a reply, also one that refuses. Never with credentials, and no origin is repeated: what counts is in
- * the request itself.
+ * Lets any web page read a response, also a failure (S-68). The value is `*`, with which browsers expose no response to
+ * a request with credentials (Fetch, CORS protocol).
  */
 export function allowWebPages({ headers }: HttpResponse): void {
   headers['Access-Control-Allow-Origin'] = '*';
   headers['Access-Control-Expose-Headers'] = READABLE_HEADERS;
 }
 
-/** What a client acts on; the rest is none of a web page's business. */
+/** The headers that a client acts on; a web page can read no others. */
 const READABLE_HEADERS = 'WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id';
 
-/** The answer to a browser that asks whether it may read a document (Fetch, CORS preflight). */
+/**
+ * Creates the response to a CORS preflight (Fetch, CORS-preflight request).
+ *
+ * @param allow the methods of the path, as in the Allow header
+ */
 export function preflight(allow: string): HttpResponse {
   const headers = {
     'Access-Control-Allow-Origin': '*',
@@ -95,8 +100,10 @@ export function preflight(allow: string): HttpResponse {
 }
 
 /**
- * Writes a reply in one piece, at the end of the event loop's turn: answers that leave together wake their readers, and the
- * system's network code, once and not each by itself, which under load spares a quarter of the whole work.
+ * Sends a response in one write, at the end of the turn of the event loop. Responses that are written together save a
+ * quarter of the time of an introspection under load (docs/adr/0008-http.md). A stream starts at once.
+ *
+ * @param secure whether the public URL is https, for Strict-Transport-Security
  */
 export function send(
   request: IncomingMessage,
@@ -110,7 +117,7 @@ export function send(
   headers['X-Content-Type-Options'] = 'nosniff';
   headers['Referrer-Policy'] = 'no-referrer';
   if (secure) headers['Strict-Transport-Security'] = 'max-age=31536000; includeSubDomains';
-  // What is left of an unread body would be taken for the next request.
+  // The parser would read the rest of an unread body as the next request.
   const hasBody = 'content-length' in request.headers || 'transfer-encoding' in request.headers;
   if (hasBody && !request.complete) headers.Connection = 'close';
   if (answer.stream !== undefined && request.method !== 'HEAD') {
@@ -119,18 +126,19 @@ export function send(
     answer.stream(createSink(response));
     return;
   }
-  // Most answers are ASCII, of which Node writes one byte a character without looking at each again.
-  const encoding = BEYOND_ASCII.test(answer.body) ? 'utf8' : 'latin1';
+  // Most responses are ASCII, which Node writes fastest as latin1: one byte per character, without UTF-8 encoding.
+  const encoding = NON_ASCII.test(answer.body) ? 'utf8' : 'latin1';
   if (answer.status !== 204) headers['Content-Length'] = String(Buffer.byteLength(answer.body, encoding));
-  if (waiting.length === 0) setImmediate(writeWaiting);
-  waiting.push({ response, answer, encoding });
+  if (pendingResponses.length === 0) setImmediate(writePending);
+  pendingResponses.push({ response, answer, encoding });
 }
 
-/** What leaves at the end of this turn. */
-const waiting: { response: ServerResponse; answer: HttpResponse; encoding: 'utf8' | 'latin1' }[] = [];
+/** The responses to write at the end of this turn. */
+const pendingResponses: { response: ServerResponse; answer: HttpResponse; encoding: 'utf8' | 'latin1' }[] =
+  [];
 
-function writeWaiting(): void {
-  for (const { response, answer, encoding } of waiting.splice(0)) {
+function writePending(): void {
+  for (const { response, answer, encoding } of pendingResponses.splice(0)) {
     response.writeHead(answer.status, answer.headers);
     response.end(answer.body, encoding);
   }
@@ -146,7 +154,7 @@ function createSink(response: ServerResponse): Sink {
   };
 }
 
-/** The RateLimit fields of the IETF's draft-ietf-httpapi-ratelimit-headers. */
+/** Sets the RateLimit fields (draft-ietf-httpapi-ratelimit-headers). */
 function setBudget(headers: HttpResponse['headers'], budget: Budget): void {
   headers['RateLimit-Policy'] = `"${budget.name}";q=${budget.max};w=${budget.windowSeconds}`;
   headers.RateLimit = `"${budget.name}";r=${budget.remaining};t=${budget.resetSeconds}`;

@@ -16,29 +16,32 @@ import { preflight, renderResult } from './respond.ts';
 import type { Route } from './table.ts';
 import { refuseUnknownMembers } from './unknown-members.ts';
 
-/** The routes of the application, by protocol, in the order in which they are looked through: the hottest first. */
+/** The routes by protocol, in matching order: the most frequent first. */
 export type RouteTable = readonly (readonly Route[])[];
-/** The rows of each path, one for each method. */
-type RoutesAt = ReadonlyMap<string, readonly Route[]>;
 
-export function groupByPath(table: RouteTable): RoutesAt {
+/** The routes of each path, one per method. */
+type RoutesByPath = ReadonlyMap<string, readonly Route[]>;
+
+/** Groups the routes of the table by path. */
+export function groupByPath(table: RouteTable): RoutesByPath {
   return Map.groupBy(table.flat(), ({ path }) => path);
 }
 
 type RowRouter = Router<RequestState>;
 
 /**
- * So many requests in work at most (R-23): past that an answer would come too late. Those of newcomers, which a
- * limit counts, are turned away first, so that what is already at work goes on. One that still sends its body is not in work.
+ * How many requests the service processes at once (R-23); more would get their responses too late. The lower maximum is
+ * for routes with a flood limit, such as registration, so that overload refuses newcomers before connected agents. A
+ * request counts once its body is read.
  */
-const IN_WORK_MAX = 2000;
-const NEWCOMERS_IN_WORK_MAX = 500;
+const ACTIVE_MAX = 2000;
+const ACTIVE_MAX_WITH_FLOOD_LIMIT = 500;
 const NO_QUERY = new URLSearchParams();
 const NO_BODY = { parsed: undefined, bytes: Buffer.alloc(0) };
 
-/** A router for each protocol: one that had all rows would try the pattern of each. */
+/** Creates one router per protocol. A single router would try the pattern of every row (docs/adr/0001-koa.md). */
 export function createRouters(deps: Deps, table: RouteTable): RowRouter[] {
-  const handlerOf = rowHandlers(deps);
+  const handlerOf = createRowHandlers(deps);
   return table.map((routes) => {
     const router: RowRouter = new Router({ sensitive: true, strict: true });
     for (const route of routes) router.register(route.path, [route.method], handlerOf(route));
@@ -46,38 +49,41 @@ export function createRouters(deps: Deps, table: RouteTable): RowRouter[] {
   });
 }
 
-/** What is done at a row: flood limit, media type, body, caller, in this order, then its handler. */
-function rowHandlers(deps: Deps): (route: Route) => Middleware {
-  let inWork = 0;
+/**
+ * Creates the middleware of a row: checks flood limit, media type, body and caller, in this order, then calls the
+ * handler.
+ */
+function createRowHandlers(deps: Deps): (route: Route) => Middleware {
+  let activeRequests = 0;
   return (route) => {
     const label = `${route.method} ${route.path}`;
     const isForWebPages = route.open || route.cors;
-    const inWorkMax = route.limit === undefined ? IN_WORK_MAX : NEWCOMERS_IN_WORK_MAX;
+    const activeMax = route.limit === undefined ? ACTIVE_MAX : ACTIVE_MAX_WITH_FLOOD_LIMIT;
 
     return async (ctx) => {
       const { req, state } = ctx;
       const params = paramsOf(ctx);
-      if (route.exists && !(await route.exists(params))) throw nothingAtPath(deps.config.publicUrl);
+      if (route.exists && !(await route.exists(params))) throw pathNotFound(deps.config.publicUrl);
       state.dialect = route.dialect;
       state.route = label;
       state.isForWebPages = isForWebPages;
       const query = state.target.query === '' ? NO_QUERY : new URLSearchParams(state.target.query);
-      refuseTokenInQuery(query);
+      refuseSecretInQuery(query);
 
       const address = clientAddress(req, deps.config.trustProxy);
       const origin = { address, requestId: state.id };
-      const mayRepeat = route.repeatable && req.headers['idempotency-key'] !== undefined;
-      if (route.limit !== undefined && !mayRepeat) await assertFloodLimit(deps, route.limit, address);
+      const hasIdempotencyKey = route.repeatable && req.headers['idempotency-key'] !== undefined;
+      if (route.limit !== undefined && !hasIdempotencyKey) await assertFloodLimit(deps, route.limit, address);
       const { parsed, bytes } = route.body ? await readBody(req, route.body.media) : NO_BODY;
       const version = parsed && route.versions.find((each) => each.matches(parsed));
       const dialect = version?.dialect ?? route.dialect;
       state.dialect = dialect;
       const schema = version?.schema ?? route.body?.schema;
       const body = schema && checkShape(parsed, schema);
-      // Other protocols demand that what is not known is ignored (RFC 6749 section 3.1, auth.md).
+      // OAuth and auth.md require that unknown members are ignored (RFC 6749 section 3.1).
       if (schema && (dialect === tinysend || dialect.page)) refuseUnknownMembers(parsed, schema);
-      if (inWork >= inWorkMax) throw overloaded();
-      inWork += 1;
+      if (activeRequests >= activeMax) throw overloaded();
+      activeRequests += 1;
       try {
         const caller = await identify(route.caller, deps, origin, req, body);
         const header = (name: string) => req.headers[name] as string | undefined;
@@ -85,33 +91,38 @@ function rowHandlers(deps: Deps): (route: Route) => Middleware {
         const result = await handle({ deps, origin, body, bytes, caller, params, query, header });
         state.response = renderResult(route, dialect, result);
       } finally {
-        inWork -= 1;
+        activeRequests -= 1;
       }
     };
   };
 }
 
-/** The parts of a path as they were written: the router would decode them, `%00` to what PostgreSQL takes in no text. */
+/** Reads the path parameters as written. The router would decode `%00` to NUL, which PostgreSQL refuses in text. */
 function paramsOf(ctx: Context): Record<string, string> {
   const { captures = [], router, routerPath } = ctx as RouterContext<RequestState>;
   if (captures.length === 0) return {};
-  return nameParts(router.stack.find(({ path }) => path === routerPath)!.paramNames, captures);
+  return toParams(router.stack.find(({ path }) => path === routerPath)!.paramNames, captures);
 }
 
-function nameParts(names: readonly { name: string }[], parts: readonly string[]): Record<string, string> {
+function toParams(names: readonly { name: string }[], parts: readonly string[]): Record<string, string> {
   return Object.fromEntries(names.map(({ name }, index) => [name, parts[index]!]));
 }
 
-/** Refuses what no row has answered: 404; where other methods are taken 405, or the answer to a browser's preflight. */
-export function refuseUnrouted(deps: Deps, routesAt: RoutesAt): Middleware {
+/**
+ * Creates the middleware for requests that no row has answered. It answers the CORS preflight of rows that web pages
+ * may call.
+ *
+ * @returns a middleware that throws Failure `notFound`, or `wrongMethod` when the path has rows for other methods
+ */
+export function refuseUnrouted(deps: Deps, routesByPath: RoutesByPath): Middleware {
   return async (ctx) => {
     const { state, req } = ctx;
     const layer = (ctx as RouterContext<RequestState>).matched?.at(0);
-    const routes = routesAt.get(String(layer?.path));
+    const routes = routesByPath.get(String(layer?.path));
     const [first] = routes ?? [];
-    if (routes === undefined || first === undefined) throw nothingAtPath(deps.config.publicUrl);
-    const params = nameParts(layer!.paramNames, layer!.captures(state.target.path));
-    if (first.exists && !(await first.exists(params))) throw nothingAtPath(deps.config.publicUrl);
+    if (routes === undefined || first === undefined) throw pathNotFound(deps.config.publicUrl);
+    const params = toParams(layer!.paramNames, layer!.captures(state.target.path));
+    if (first.exists && !(await first.exists(params))) throw pathNotFound(deps.config.publicUrl);
     const methods = routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
     const allow = methods.join(', ');
     state.dialect = first.dialect;
@@ -126,34 +137,34 @@ export function refuseUnrouted(deps: Deps, routesAt: RoutesAt): Middleware {
 }
 
 /**
- * The dialect in which a request is refused that reached no row: that of the row it was for, a page for a browser that went astray,
- * or that of its neighbors.
+ * Creates the function that chooses the dialect for a failure before a row has matched: the dialect of the path's row,
+ * that of the pages for a browser on an unknown path, or else that of the path's prefix.
  *
- * @param pages the dialect of pages
+ * @param pages the dialect of the pages
  */
 export function createDialectAt(
   routers: readonly RowRouter[],
-  routesAt: RoutesAt,
+  routesByPath: RoutesByPath,
   pages: Dialect,
 ): (ctx: Context) => Dialect {
   return ({ req, state }) => {
     const { path } = state.target;
     const method = req.method ?? '';
     const [layer] = routers.flatMap((router) => router.match(path, method).path);
-    const [route] = routesAt.get(String(layer?.path)) ?? [];
+    const [route] = routesByPath.get(String(layer?.path)) ?? [];
     if (route !== undefined && route.exists === undefined) return route.dialect;
-    const wantsPage = method === 'GET' && /\btext\/html\b/.test(req.headers.accept ?? '');
-    return wantsPage ? pages : dialectOfNeighbors(path);
+    const acceptsHtml = method === 'GET' && /\btext\/html\b/.test(req.headers.accept ?? '');
+    return acceptsHtml ? pages : dialectByPrefix(path);
   };
 }
 
-function dialectOfNeighbors(path: string): Dialect {
+function dialectByPrefix(path: string): Dialect {
   if (path.startsWith('/oauth2/')) return oauth;
   if (path.startsWith('/capability/') || path.startsWith('/host/')) return agentAuthProtocol;
   return path === PATHS.identity || path.startsWith(`${PATHS.identity}/`) ? authMd : tinysend;
 }
 
-function nothingAtPath(publicUrl: string): Failure {
+function pathNotFound(publicUrl: string): Failure {
   return new Failure(
     'notFound',
     `There is nothing at this path. ${publicUrl}/auth.md describes what there is.`,
@@ -172,7 +183,7 @@ const SECRET_PARAMETERS = [
   'user_code',
 ];
 
-function refuseTokenInQuery(query: URLSearchParams): void {
+function refuseSecretInQuery(query: URLSearchParams): void {
   if (query.size > 0 && SECRET_PARAMETERS.some((name) => query.has(name))) {
     throw new Failure(
       'badRequest',

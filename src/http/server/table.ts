@@ -12,70 +12,75 @@ import type { Dialect } from '../dialects/dialect.ts';
 import type { Media } from './body.ts';
 import type { BrowserContext, SignedInUser } from './browser-session.ts';
 
-/** Who may call a route, and what its handler is told of them. */
+/** The callers that a row can demand, and what its handler receives for each. */
 export interface Callers {
   anyone: undefined;
-  /** A bearer, if one came along. A bad one is refused all the same. */
+  /** The bearer of a key or token; undefined without an Authorization header. An invalid credential is refused. */
   agentIfAny: Bearer | undefined;
+  /** The bearer of a key or token. */
   agent: Bearer;
+  /** A resource server that authenticated with its client_id and client_secret. */
   resourceServer: ResourceServer;
-  /** A host of the Agent Auth Protocol that signed the request. */
+  /** A known host of the Agent Auth Protocol that signed the request. */
   agentHost: SigningHost & { host: HostRow };
-  /** The same, perhaps for the first time. */
+  /** A host that signed the request; it may be unknown. */
   hostOrNewHost: SigningHost;
-  /** An agent under a host that signed the request for us. */
+  /** An agent under a host that signed the request, with this service as audience. */
   hostedAgent: SigningAgent;
-  /** The same, for the place where capabilities are used. */
+  /** An agent under a host that signed the request, with the execute endpoint as audience. */
   executingAgent: SigningAgent;
-  /** Whichever of the two signed, if any; a host that nobody knows is nobody. */
+  /** The host or the agent that signed the request; undefined without a signature, or when the host is unknown. */
   hostOrAgentIfAny: { host: HostRow; agent?: HostedAgentRow } | undefined;
-  /** Somebody at a browser. What they post is theirs: see browser-session.ts. */
+  /** A browser, signed in or not. A post must come from a page of ours: see browser-session.ts. */
   browser: BrowserContext;
-  /** Somebody who is signed in; whoever is not is led to the page for it. */
+  /** A signed-in user. Others are redirected to the sign-in page. */
   signedInUser: SignedInUser;
-  /** One who has typed a code within the last quarter of an hour; who has not is asked for one. */
+  /** A user who signed in within the last 15 minutes. Others are redirected to type a new code. */
   recentlyVerifiedUser: SignedInUser;
 }
+
 export type CallerKind = keyof Callers;
 
-/** One request, checked: what a handler works with. */
+/** A request that has passed all checks, as its handler receives it. */
 export interface Call<Body, Kind extends CallerKind> {
   deps: Deps;
   origin: RequestOrigin;
   body: Body;
-  /** The bytes of the body, for what must be the same at a repetition. */
+  /** The body as sent: a repetition under one Idempotency-Key must have the same bytes. */
   bytes: Uint8Array;
   caller: Callers[Kind];
-  /** The `:name` parts of the path. */
+  /** The `:name` and `*name` parts of the path, not percent-decoded. */
   params: Record<string, string>;
   query: URLSearchParams;
+  /** Returns a header of the request, by its lowercase name. */
   header(name: string): string | undefined;
 }
 
-/** Where an answer that goes on is written, as long as its connection lasts. */
+/** Writes the body of a streamed response. */
 export interface Sink {
   write(text: string): void;
+  /** Ends the response. */
   end(): void;
-  /** Ends the connection without a word. */
+  /** Closes the connection without ending the response. */
   cut(): void;
-  /** What was written and has not left yet, in bytes. */
+  /** How many bytes Node buffers for the connection. */
   unsentBytes(): number;
   onClose(listener: () => void): void;
 }
 
-/** What a handler answers; the dialect wraps `data`, `text` goes out as it is. */
+/** The result of a handler. The dialect wraps `data`; `text` is sent as it is. */
 export type HandlerResult = {
   status?: number;
   headers?: Record<string, string>;
   /** Set-Cookie lines. */
   cookies?: readonly string[];
-  /** The budget that the caller spends from, shown in RateLimit headers. */
+  /** The budget that the request consumed, for the RateLimit headers. */
   budget?: Budget | undefined;
 } & (
   | { data: unknown }
   | { text: string; type: string }
   | { nothing: true }
-  /** `type` is its media type. */
+  /** `type` is the media type, also of `text`. */
   | { stream(sink: Sink): void; type: string }
 );
 
@@ -83,28 +88,34 @@ export type Handle<Body, Kind extends CallerKind> = (
   call: Call<Body, Kind>,
 ) => Promise<HandlerResult> | HandlerResult;
 
-/** What is done at a path, apart from the path: it stands beside its handler. */
+/** What a row does, without its method, path and limit. It is declared next to its handler. */
 export interface Operation<Kind extends CallerKind = CallerKind> {
   caller: Kind;
-  /** A sentence for the API description. */
+  /** The summary in the OpenAPI document. */
   summary: string;
-  /** Honors an Idempotency-Key; its use case then asks for the limit, once it knows that this is no repetition. */
+  /**
+   * Whether it accepts an Idempotency-Key. With one, the use case checks the flood limit, after it knows that the
+   * request is no repetition.
+   */
   repeatable: boolean;
   body: { media: Media; schema: z.ZodType } | undefined;
-  /** The shape of `data` in a successful answer. */
+  /** The schema of `data` in a successful response. */
   answer: z.ZodType | undefined;
-  /** A document that any web page may read and anybody may cache. */
+  /** A public document: cacheable, and any web page may read it (S-68, S-69). */
   open: boolean;
-  /** What any web page may call, without credentials of the browser's, and read the answer of (Fetch, CORS protocol). */
+  /**
+   * Whether any web page may call it and read the response, without the browser's credentials (Fetch, CORS protocol;
+   * S-68).
+   */
   cors: boolean;
-  /** Whether there is something at a path with these parameters now; undefined: always. */
+  /** Whether a resource exists at the path with these parameters; undefined: always. */
   exists: ((params: Record<string, string>) => Promise<boolean>) | undefined;
-  /** Other versions of the protocol on the same path, known by their bodies; the first that knows it has it. */
+  /** Other versions of the protocol on the same path. The first one that matches the body handles the request. */
   versions: readonly Version[];
   handle: Handle<unknown, CallerKind>;
 }
 
-/** Makes an operation; the types of its handler follow from its caller and the schema of its body. */
+/** Creates an operation. The types of its handler follow from its caller and the schema of its body. */
 export function operation<Kind extends CallerKind, Schema extends z.ZodType>(
   of: Pick<Operation, 'summary'> &
     Partial<Pick<Operation, 'repeatable' | 'answer' | 'open' | 'cors' | 'exists' | 'versions'>> & {
@@ -122,14 +133,17 @@ export function operation<Kind extends CallerKind, Schema extends z.ZodType>(
     exists: undefined,
     versions: [],
     ...of,
-    // The one place where types are let go: router.ts has checked body and caller against this very operation.
+    // The cast is safe: router.ts checks caller and body against this operation before it calls the handler.
     handle: of.handle as Operation['handle'],
   };
 }
 
-/** Another version of a protocol on the path of a row: it takes, answers and refuses in its own way. */
+/**
+ * Another version of a protocol on the path of a row, with a schema, dialect and handler of its own
+ * (docs/adr/0010-versions-of-auth-md.md).
+ */
 export interface Version {
-  /** Whether a body, read but not yet checked, is of this version. */
+  /** Whether a parsed body, not yet checked against a schema, is of this version. */
   matches(parsed: Record<string, unknown>): boolean;
   dialect: Dialect;
   schema: z.ZodType;
@@ -137,7 +151,7 @@ export interface Version {
   handle: Operation['handle'];
 }
 
-/** Makes a version; it may be called by whom its row may be. */
+/** Creates a version. Its caller is that of its row. */
 export function version<Schema extends z.ZodType, Kind extends CallerKind>(of: {
   matches: Version['matches'];
   dialect: Dialect;
@@ -148,17 +162,22 @@ export function version<Schema extends z.ZodType, Kind extends CallerKind>(of: {
   return { answer: undefined, ...of, handle: of.handle as Version['handle'] };
 }
 
-/** A row of the table in app.ts: a path, and what an auditor wants to see at once. */
+/** A row of the table in app.ts. */
 export interface Row {
   method: 'GET' | 'POST' | 'DELETE';
   /** Literal, or with `:name` and `*name` parts (path-to-regexp). */
   path: string;
-  /** Counted per client address; refused before the body is read. */
+  /** The limit per client address, checked before the body is read; undefined: none. */
   limit: FloodLimit | undefined;
   operation: Operation;
 }
 
-/** Makes a row. The caller stands in it for the reader, and is checked against the operation's by the compiler. */
+/**
+ * Creates a row.
+ *
+ * @param _caller the caller of the operation, repeated for the reader of the table; the compiler checks that both are
+ * the same
+ */
 export function row<Kind extends CallerKind>(
   method: Row['method'],
   path: string,
@@ -169,22 +188,22 @@ export function row<Kind extends CallerKind>(
   return { method, path, limit, operation: of };
 }
 
-/** A row with the dialect of its protocol. */
+/** A row merged with its operation and the dialect of its protocol. */
 export interface Route extends Operation, Omit<Row, 'operation'> {
   dialect: Dialect;
 }
 
-/** The rows of one protocol. */
+/** Creates the routes of one protocol. */
 export function rows(dialect: Dialect, of: readonly Row[]): Route[] {
-  return of.map(({ operation: what, ...where }) => ({ dialect, ...where, ...what }));
+  return of.map(({ operation: definition, ...rest }) => ({ dialect, ...rest, ...definition }));
 }
 
-/** A JSON body. */
+/** Declares a body of the media type application/json. */
 export function json<Schema extends z.ZodType>(schema: Schema) {
   return { media: 'json', schema } as const;
 }
 
-/** A body of the media type application/x-www-form-urlencoded. */
+/** Declares a body of the media type application/x-www-form-urlencoded. */
 export function urlencoded<Schema extends z.ZodType>(schema: Schema) {
   return { media: 'form', schema } as const;
 }

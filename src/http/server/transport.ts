@@ -6,15 +6,20 @@ import { createHostCheck, readRequestTarget } from './request-target.ts';
 
 const HEADERS_MAX = 64;
 
-/** Reads the request target and the Host, before any row is looked at: too many headers are 400, another service's host is 421. */
+/**
+ * Creates the middleware that reads the request target and checks the headers, before a row is matched (S-64).
+ *
+ * @returns a middleware that throws Failure `badRequest` for more than 64 headers or more than one Host, and
+ * `misdirected` for the host of another service
+ */
 export function checkTransport({ config }: Pick<Deps, 'config'>): Middleware {
   const isOurHost = createHostCheck(config.publicUrl);
   return (ctx, next) => {
     const { req, state } = ctx;
     const target = readRequestTarget(req.url ?? '/');
     state.target = target;
-    req.url = target.path + target.query; // whoever reads it later finds the origin form
-    // The path as it was written is what the router matches: Koa's own reading would cut it at a "#".
+    req.url = target.path + target.query; // later code reads the origin form
+    // The router matches the path as written; Koa's own parser would cut it at a "#".
     ctx.newRouterPath = target.path;
     checkHeaders(req);
     if (!isOurHost(target.origin, req.headers.host ?? '')) {

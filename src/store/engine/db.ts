@@ -1,43 +1,53 @@
 /**
- * The interface to the database engines. SQL is written once, with `?` for parameters, TEXT, BIGINT
- * and BYTEA for types, epoch milliseconds for time. No rule lives here; no error but `Failure` of kind `unavailable` is made.
+ * The interface to the database engines. SQL is written once for both: `?` for parameters, the types TEXT, BIGINT and
+ * BYTEA, and epoch milliseconds for time. The engines know no rules of the domain; the only Failure that they create is
+ * `unavailable`.
  */
+
+/** A parameter of a statement. */
 export type Value = string | number | null | Uint8Array;
 
-/** Statements. On a Db each stands alone and reads what is committed; inside `tx` they stand or fall together. */
+/** Runs statements. On a Db each is a transaction of its own; inside `tx` all are committed or rolled back together. */
 export interface Tx {
-  /** The first row, or undefined. Also for writes with RETURNING. */
+  /** Returns the first row, or undefined. Also for writes with RETURNING. */
   get<Row>(sql: string, params?: readonly Value[]): Promise<Row | undefined>;
+  /** Returns all rows. Also for writes with RETURNING. */
   all<Row>(sql: string, params?: readonly Value[]): Promise<Row[]>;
-  /** Runs a write; returns how many rows it touched. */
+  /** Runs a write; returns the number of rows that it changed. */
   run(sql: string, params?: readonly Value[]): Promise<number>;
 }
 
+/** An open database. */
 export interface Db {
   engine: 'sqlite' | 'postgres';
   get: Tx['get'];
   all: Tx['all'];
   /**
-   * Runs `work` in one transaction and resolves once that is on disk. An error thrown by `work` undoes all of it and
-   * is passed on. `work` may run again (PostgreSQL: serialisation failures and deadlocks), so it changes nothing outside, and
-   * it awaits nothing but its own statements: on SQLite every other writer stands behind it.
+   * Runs `work` in one transaction and resolves once the commit is on disk. An error thrown by `work` rolls back the
+   * transaction and is rethrown. `work` may run more than once: on PostgreSQL after a serialization failure or
+   * deadlock, on SQLite after a failure of another transaction in its batch. So it changes nothing outside the
+   * transaction. It awaits only its own statements, since on SQLite every other writer waits for it.
    *
-   * @param length `brief`: few statements for which many requests wait; on PostgreSQL it has a connection when the others are taken
-   * @throws Failure `unavailable` when the database cannot take it; nothing was written
+   * @param length `brief`: few statements, for which many requests wait; on PostgreSQL these transactions have
+   * connections of their own
+   * @throws Failure `unavailable` when the database cannot run the transaction; nothing was written
    */
   tx<Result>(work: (tx: Tx) => Promise<Result>, length?: 'brief'): Promise<Result>;
   /**
-   * Reads that show one moment, and that wait for nobody: neither for a writer nor for a row. `work` awaits nothing but its own
+   * Runs reads on one snapshot. They wait neither for a writer nor for a locked row. `work` awaits only its own
    * statements.
    *
    * @throws Failure `unavailable` when the database cannot be read
    */
   read<Result>(work: (tx: Pick<Tx, 'get' | 'all'>) => Promise<Result>): Promise<Result>;
-  /** One transaction that excludes every other migration, waiting up to a minute for it. `script` runs many statements. */
+  /**
+   * Runs `work` in one transaction that excludes every other migration; waits up to a minute for one. `script` runs a
+   * text of several statements.
+   */
   migrate(work: (tx: Tx & { script(sql: string): Promise<void> }) => Promise<void>): Promise<void>;
-  /** Copies the whole database, as of one moment, into a new file while others write. */
+  /** Copies one snapshot of the whole database into a new file while others write. */
   backup(file: string): Promise<void>;
-  /** Now by the database's clock, epoch ms: what all replicas agree on (R-17). */
+  /** Returns the time of the database's clock, on which all replicas agree (R-17), epoch ms. */
   now(): Promise<number>;
   close(): Promise<void>;
 }

@@ -12,12 +12,12 @@ interface Migration {
 }
 
 /**
- * Brings the database up to the newest migration: all pending ones in one transaction, under a lock that other processes
- * wait for (R-20, R-21).
+ * Applies all pending migrations in one transaction, under a lock for which other processes wait (R-20, R-21).
  *
- * @returns the names of those applied now
- * @param upTo the version to stop at
- * @throws Error as checkApplied
+ * @param now epoch ms
+ * @param options.upTo the last version to apply
+ * @returns the names of the migrations that it applied
+ * @throws Error as checkApplied() does
  */
 export async function migrate(
   db: Pick<Db, 'migrate'>,
@@ -55,10 +55,10 @@ export async function migrate(
 }
 
 /**
- * Whether this program knows a database by its migrations.
+ * Checks that this program knows all migrations that were applied to a database.
  *
  * @param applied checksums by version
- * @throws Error when one differs from its file, or there are more than this program knows
+ * @throws Error when a checksum differs from that of the file, or a version is newer than this program knows
  */
 export function checkApplied(applied: Map<number, string>, known = readMigrations(FOLDER)): void {
   const newest = Math.max(0, ...applied.keys());
@@ -74,15 +74,15 @@ export function checkApplied(applied: Map<number, string>, known = readMigration
   }
 }
 
-/** All tables that migrations make, in an order in which each comes after those that it refers to. */
+/** Returns all tables that the migrations create, each after the tables to which it refers. */
 export function migrationTables(): string[] {
-  const made = readMigrations(FOLDER).flatMap(({ sql }) =>
+  const created = readMigrations(FOLDER).flatMap(({ sql }) =>
     [...sql.matchAll(/^CREATE TABLE (\w+)/gm)].map(([, name]) => name!),
   );
-  return made.filter((name) => !name.endsWith('_anew')); // renamed to one that is there already
+  return created.filter((name) => !name.endsWith('_anew')); // these are renamed to an existing table
 }
 
-/** How many migrations the database still lacks; all of them where it holds nothing yet. */
+/** Counts the migrations that the database lacks: all of them where it is empty. */
 export async function pendingMigrations(db: Db, folder: URL = FOLDER): Promise<number> {
   const known = readMigrations(folder).length;
   const row = await db

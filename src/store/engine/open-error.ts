@@ -2,50 +2,51 @@ import type { Config } from '../../config/load.ts';
 import { DatabaseError, Failure } from '../../errors.ts';
 
 /**
- * Why the database cannot be used, as a sentence that names its setting: thrown in place of what the driver says when the
- * service, or a command, opens it or brings it up to date.
+ * Explains why the database cannot be opened or migrated. The service and the commands throw the result in place of the
+ * driver's error.
  *
- * @returns a DatabaseError for what another value, or the database's administrator, mends; anything else as it is
+ * @returns a DatabaseError that names the setting, where another value or the database's administrator can fix the
+ * problem; else the error itself
  */
 export function explainOpenError(database: Config['database'], error: unknown): unknown {
   const cause = error instanceof Failure && error.cause instanceof Error ? error.cause : error;
   if (!(cause instanceof Error) || cause instanceof DatabaseError) return cause;
   const code = (cause as NodeJS.ErrnoException).code ?? '';
-  const said = database.kind === 'sqlite' ? explainFile(code) : explainServer(code, cause.message);
-  if (said === undefined) return error;
-  const place = database.kind === 'sqlite' ? `the file ${database.file}` : placeOf(database.url);
+  const explanation = database.kind === 'sqlite' ? explainFile(code) : explainServer(code, cause.message);
+  if (explanation === undefined) return error;
+  const place = database.kind === 'sqlite' ? `the file ${database.file}` : describePlace(database.url);
   const isPassing =
-    database.kind === 'postgres' && (PASSING.has(code) || /timeout|terminated/i.test(cause.message));
-  return new DatabaseError(`DATABASE_URL: ${place} ${said}.`, { isPassing, cause });
+    database.kind === 'postgres' && (TEMPORARY.has(code) || /timeout|terminated/i.test(cause.message));
+  return new DatabaseError(`DATABASE_URL: ${place} ${explanation}.`, { isPassing, cause });
 }
 
-/** Whoever works on a database holds its lock together with all others who do; a restore holds it alone. */
+/** The lock of a database. Services and commands share it while they use the database; a restore holds it alone. */
 export interface ServiceLock {
   release(): Promise<void>;
 }
 
-/** For a restore that a service, or a command, is in the way of. */
+/** Creates the error of a restore that finds the database in use. */
 export function inUse(): DatabaseError {
   return new DatabaseError(
     'DATABASE_URL: a service or a command works on this database. Stop it first; nothing was changed.',
   );
 }
 
-/** For whoever comes while it is restored. */
+/** Creates the error of a service or a command that finds the database being restored. */
 export function restoring(): DatabaseError {
   return new DatabaseError('DATABASE_URL: this database is being restored. Start when that is done.', {
     isPassing: true,
   });
 }
 
-/** What a server that is starting, or that stands in a crowd, answers; another value of the setting would not help. */
-const PASSING = new Set([
+/** Errors of a server that is starting, unreachable or out of connections: another setting would not help. */
+const TEMPORARY = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'ETIMEDOUT',
   'EHOSTUNREACH',
   'ENETUNREACH',
-  'ENOTFOUND', // a container's name is known once it runs
+  'ENOTFOUND', // the name of a container resolves once it runs
   'EAI_AGAIN',
   '53300',
   '57P01',
@@ -65,7 +66,7 @@ function explainFile(code: string): string | undefined {
   return undefined;
 }
 
-/** By SQLSTATE (PostgreSQL, appendix A) or the code of the connection. */
+/** Explains an error by its SQLSTATE (PostgreSQL documentation, appendix A) or the code of the socket. */
 function explainServer(code: string, message: string): string | undefined {
   const byCode: Record<string, string> = {
     ECONNREFUSED: 'refuses connections: is PostgreSQL running there',
@@ -82,15 +83,15 @@ function explainServer(code: string, message: string): string | undefined {
   if (isPooler(code, message)) return 'is behind a pooler such as pgbouncer: set PG_PREPARED=off';
   if (/^(E[A-Z]+|[0-9A-Z]{5}|[A-Z_]*(CERT|SSL|TLS|SIGNATURE)[A-Z_]*)$/.test(code))
     return `answers: ${message} (${code})`;
-  // The driver gives these no code.
+  // These errors of the driver have no code.
   if (/timeout|SSL|terminated|password must be|client password|synchronous_commit/i.test(message))
     return `cannot be used: ${message.replace(/\.$/, '')}`;
   return undefined;
 }
 
 /**
- * A pooler refuses what a connection asks for at its start, or keeps it to itself; and a statement that was prepared on one connection
- * of its own is not there on the next, or is there already.
+ * Whether a pooler caused the error. A pooler refuses or drops the startup parameters of a connection. A prepared
+ * statement of one of its server connections is missing on the next (26000), or exists there already (42P05).
  */
 function isPooler(code: string, message: string): boolean {
   return (
@@ -100,8 +101,8 @@ function isPooler(code: string, message: string): boolean {
   );
 }
 
-/** Where it is, without user and password. */
-function placeOf(url: string): string {
+/** Names the database and its server, without user and password. */
+function describePlace(url: string): string {
   const { hostname, port, pathname, searchParams } = new URL(url);
   const host = searchParams.get('host') ?? (decodeURIComponent(hostname) || 'localhost');
   return `the database ${decodeURIComponent(pathname.slice(1)) || '(the user’s own)'} at ${host}:${port || 5432}`;

@@ -11,18 +11,18 @@ import { openSqlite } from './sqlite/sqlite.ts';
 
 const RETRY_MS = 500;
 
-/** How a start waits for its database. */
+/** How a starting service waits for its database. */
 export interface StartupWait {
   timeoutMs: number;
-  /** Told each time why it is not there yet. */
+  /** Called before each wait with the reason. */
   onWait(reason: DatabaseError): void;
 }
 
 /**
- * Opens the configured database; creates a SQLite file where there is none.
+ * Opens the configured database; creates a SQLite file that does not exist.
  *
- * @param onBroken called when the database is damaged and the process should end rather than lie (R-08)
- * @throws DatabaseError naming DATABASE_URL where it cannot be used
+ * @param onBroken called when the database is damaged: the process should end rather than return wrong data (R-08)
+ * @throws DatabaseError naming DATABASE_URL where the database cannot be used
  */
 export async function openDatabase(
   database: Config['database'],
@@ -36,11 +36,12 @@ export async function openDatabase(
 }
 
 /**
- * Opens the configured database and brings it up to date. As long as it is open, none can be restored in its place.
+ * Opens the configured database and applies pending migrations. While it is open, no restore can replace it.
  *
- * @param wait how long it may take until a server that is still starting is there: containers start in any order
- * @returns it, and the names of the migrations that were applied
- * @throws DatabaseError naming DATABASE_URL where it cannot be used
+ * @param onBroken as for openDatabase(), from the moment the database is open
+ * @param wait how long to wait for a server that is still starting: containers start in any order
+ * @returns the database, and the names of the migrations that were applied
+ * @throws DatabaseError naming DATABASE_URL where the database cannot be used
  */
 export async function openMigrated(
   database: Config['database'],
@@ -52,8 +53,8 @@ export async function openMigrated(
     try {
       return await openAndMigrate(database, onBroken);
     } catch (error) {
-      const mayCome = error instanceof DatabaseError && error.isPassing;
-      if (!mayCome || performance.now() + RETRY_MS > giveUpAt) throw error;
+      const isTemporary = error instanceof DatabaseError && error.isPassing;
+      if (!isTemporary || performance.now() + RETRY_MS > giveUpAt) throw error;
       wait.onWait(error);
       await sleep(RETRY_MS);
     }
@@ -64,9 +65,9 @@ async function openAndMigrate(
   database: Config['database'],
   onBroken: (cause: unknown) => void,
 ): Promise<{ db: Db; applied: string[] }> {
-  // Until it is open, what is broken is a sentence and no crash.
+  // Damage that is found before the database is open is thrown, not passed to onBroken, which would end the process.
   let isOpen = false;
-  const whenOpen = (cause: unknown) => {
+  const onBrokenWhenOpen = (cause: unknown) => {
     if (isOpen) onBroken(cause);
   };
   let lock: ServiceLock | undefined;
@@ -76,8 +77,9 @@ async function openAndMigrate(
     await lock?.release();
   };
   try {
-    lock = database.kind === 'sqlite' ? lockFile(database.file) : await lockPostgres(database, whenOpen);
-    db = await openDatabase(database, whenOpen);
+    lock =
+      database.kind === 'sqlite' ? lockFile(database.file) : await lockPostgres(database, onBrokenWhenOpen);
+    db = await openDatabase(database, onBrokenWhenOpen);
     const applied = await migrate(db, await db.now());
     isOpen = true;
     return { db: { ...db, close }, applied };

@@ -7,12 +7,12 @@ import { restorePostgres } from './postgres/copy.ts';
 import { restoreSqlite } from './sqlite/copy.ts';
 
 /**
- * Puts a backup in the place of the configured database. Wherever it ends, by an error or by being killed, the database is the old one
- * or the new one, and whole.
+ * Replaces the configured database by a backup. Whenever an error or a kill ends the restore, the database is either
+ * the old one or the new one, and complete.
  *
- * @param work on what the backup holds, brought up to date, before it counts; an error of it leaves all as it was
- * @returns where the SQLite database that was there lies now, if there was one
- * @throws DatabaseError where the file is no backup for this engine, or is damaged, or somebody works on the database
+ * @param work runs on the restored and migrated database before it replaces the old one; if it throws, nothing changes
+ * @returns the path to which the old SQLite database was moved; undefined: there was none, or the engine is PostgreSQL
+ * @throws DatabaseError where the file is not a backup for this engine or is damaged, or the database is in use
  */
 export async function restoreDatabase(
   database: Config['database'],

@@ -4,69 +4,76 @@ import pg from 'pg';
 import { unavailable } from '../../../errors.ts';
 import type { Tx, Value } from '../db.ts';
 
-/** Connections to PostgreSQL, or to a pooler in front of it: connections, times, statements, errors. */
+/** Connections to PostgreSQL or to a pooler in front of it: pools, timeouts, statements, transactions and errors. */
 
-/** Where a PostgreSQL is and how it is spoken to. */
+/** The address of a PostgreSQL database, and how to use its connections. */
 export interface PostgresPlace {
   url: string;
   /**
-   * Whether a connection is ours for as long as we hold it. Behind a pooler that gives it to somebody else after each transaction
-   * nothing may be left on it: no statement has a name, and times are set within each transaction.
+   * Whether each connection has a server session of its own. A pooler may hand the session to another client after each
+   * transaction. So nothing may be left on it: statements have no names, and each transaction sets its own timeouts.
    */
   prepared: boolean;
 }
 
-/** A transaction that lost against another is run again so often; the reason is gone once the other has committed. */
+/** How many times a transaction runs that conflicts with others. A conflict ends when the other transaction commits. */
 const ATTEMPTS_MAX = 6;
-/** All of its statements see what was committed before the first of them. */
+
+/** All statements of the transaction see what was committed before the first of them. */
 export const READ = 'ISOLATION LEVEL REPEATABLE READ READ ONLY';
-/** Advisory locks: any numbers, the same in every process. */
+
+/** Keys of advisory locks: arbitrary numbers, the same in every process. */
 export const MIGRATION_LOCK = 7_310_524;
 export const SERVICE_LOCK = 7_310_525;
-/** The server ends a statement that takes longer. */
+
+/** The server cancels a statement that takes longer. */
 export const STATEMENT_MS = 2000;
 const IDLE_MS = 5000;
-/** A server that has not even said so by then is not there any more: the wire went dead (R-32). */
+
+/** How long to wait for the error of a cancelled statement; without it, the connection is dead (R-32). */
 const ANSWER_MS = 2000;
 
-/** Connections, and how a transaction begins on them. */
+/** A pool of connections, and how a transaction begins on them. */
 export interface Pool {
   pool: pg.Pool;
-  /** @param how such as `READ ONLY` */
+  /** Returns the statement that begins a transaction. @param how modes such as `READ ONLY` */
   begin(how?: string): string;
   prepared: boolean;
 }
 
+/** Opens a pool of up to `max` connections; `statementMs` is the timeout of a statement. */
 export function openPool({ url, prepared }: PostgresPlace, max: number, statementMs = STATEMENT_MS): Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max,
     connectionTimeoutMillis: 2000,
-    // Poolers refuse a connection that asks for these at its start.
+    // Poolers refuse connections with these startup parameters.
     ...(prepared && { statement_timeout: statementMs, idle_in_transaction_session_timeout: IDLE_MS }),
     query_timeout: statementMs + ANSWER_MS,
     keepAlive: true,
-    // What a transaction asks at once goes out at once, and is answered in its order: one way there and back instead of one each.
+    // Statements that a transaction starts together are sent together and answered in order: one round trip instead of
+    // one each.
     pipeline: true,
     application_name: 'vouchsafe',
     types: { getTypeParser },
   });
-  // A connection that dies while idle is replaced at the next use; without a listener it would end the process.
+  // The pool replaces a connection that fails while idle; without a listener the error would end the process.
   pool.on('error', () => {});
-  // The same for one that dies between two statements of a transaction: its next statement says so.
+  // The same for a connection that fails between two statements of a transaction: the next statement throws.
   pool.on('connect', (client) => client.on('error', () => {}));
-  const times = `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL idle_in_transaction_session_timeout = ${IDLE_MS}`;
+  const timeouts = `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL idle_in_transaction_session_timeout = ${IDLE_MS}`;
   return {
     pool,
-    begin: (how = '') => (prepared ? `BEGIN ${how}` : `BEGIN ${how}; ${times}`),
+    begin: (how = '') => (prepared ? `BEGIN ${how}` : `BEGIN ${how}; ${timeouts}`),
     prepared,
   };
 }
 
 /**
- * A pooler may swallow what a connection asks for at its start; the next that is left on the connection is then somebody else's.
+ * Checks that the server has the startup parameters of the connection. A pooler may drop them; behind one, whatever is
+ * left on the connection would reach other clients.
  *
- * @throws Error that explainOpenError knows
+ * @throws Error that explainOpenError() recognizes
  */
 export async function refusePooler(client: Pick<pg.Client, 'query'>): Promise<void> {
   const { rows } = await client.query<{ time: string }>(
@@ -76,18 +83,19 @@ export async function refusePooler(client: Pick<pg.Client, 'query'>): Promise<vo
     throw new Error('A pooler keeps settings from the server.');
 }
 
-/** BIGINT as a number: epoch milliseconds and counts stay far below 2^53. */
+/** Parses BIGINT (OID 20) to a number: epoch milliseconds and counts stay far below 2^53. */
 const getTypeParser: typeof pg.types.getTypeParser = (oid: number, format?: 'text' | 'binary') =>
   oid === 20 ? Number : pg.types.getTypeParser(oid, format as 'text');
 
-const known = new Map<string, { name: string; text: string }>();
+const statementCache = new Map<string, { name: string; text: string }>();
 
 /**
- * Each text is planned once per connection, under a name that every process gives it: a pooler may hand one's connection to another.
- * `?` becomes `$1`, `$2`, … (no literal of ours holds a `?`).
+ * Names a statement, so that each connection plans its text once. Every process uses the same name for the same text,
+ * because a pooler may hand the connection of one process to another. `?` becomes `$1`, `$2`, … (no literal in our SQL
+ * contains a `?`).
  */
 function prepare(sql: string): { name: string; text: string } {
-  let statement = known.get(sql);
+  let statement = statementCache.get(sql);
   if (statement === undefined) {
     let count = 0;
     const text = sql.replace(/\?/g, () => {
@@ -95,22 +103,26 @@ function prepare(sql: string): { name: string; text: string } {
       return `$${count}`;
     });
     statement = { name: `v${createHash('sha256').update(text).digest('hex').slice(0, 24)}`, text };
-    known.set(sql, statement);
+    statementCache.set(sql, statement);
   }
   return statement;
 }
 
 type Query = (statement: { name?: string; text: string; values: unknown[] }) => Promise<pg.QueryResult>;
 
-/** @param ask sends one statement and brings its answer */
-export function statements(ask: Query, prepared: boolean): Tx {
+/**
+ * Returns the statements of one connection.
+ *
+ * @param send sends one statement and returns its result
+ */
+export function statements(send: Query, prepared: boolean): Tx {
   const query = async (sql: string, params: readonly Value[]) => {
     const values = params.map((value) => (value instanceof Uint8Array ? Buffer.from(value) : value));
     const { name, text } = prepare(sql);
     try {
-      return await ask(prepared ? { name, text, values } : { text, values });
+      return await send(prepared ? { name, text, values } : { text, values });
     } catch (error) {
-      // Inside a transaction a conflict must reach inTransaction as it is.
+      // Inside a transaction, inTransaction() must see a conflict as it is.
       throw isConflict(error) ? error : translate(error);
     }
   };
@@ -122,7 +134,7 @@ export function statements(ask: Query, prepared: boolean): Tx {
   };
 }
 
-/** The server's clock, in epoch milliseconds. */
+/** Reads the server's clock, epoch ms. */
 export async function readNow(on: Pick<Tx, 'get'>): Promise<number> {
   const row = await on.get<{ now: number }>(
     'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now',
@@ -130,14 +142,14 @@ export async function readNow(on: Pick<Tx, 'get'>): Promise<number> {
   return row!.now;
 }
 
-/** Statements that each stand alone. */
+/** Returns statements of which each is a transaction of its own. */
 export function lone({ pool, begin, prepared }: Pool): Tx {
   if (prepared) return statements((statement) => pool.query(statement), true);
   return statements(async (statement) => {
     const client = await pool.connect();
     let broken: Error | undefined;
     try {
-      // All three go out at once.
+      // All three are sent together.
       const [, result] = await Promise.all([
         client.query(begin('READ ONLY')),
         client.query(statement),
@@ -156,9 +168,10 @@ export function lone({ pool, begin, prepared }: Pool): Tx {
 }
 
 /**
- * Runs `work` in a transaction, and again where another one was in the way.
+ * Runs `work` in a transaction, and again after a conflict with another one.
  *
- * @param how such as `READ ONLY`
+ * @param how modes such as `READ ONLY`
+ * @throws Failure `unavailable` where the error may be temporary
  */
 export async function inTransaction<Result>(
   { pool, begin }: Pool,
@@ -179,7 +192,7 @@ export async function inTransaction<Result>(
       await client.query('ROLLBACK').catch((cause) => {
         broken = cause;
       });
-      // Only the whole transaction is run again, and only where the server says that another one was in the way (R-10).
+      // Only a whole transaction runs again, and only after the server has reported a conflict (R-10).
       if (!isConflict(error) || attempt === ATTEMPTS_MAX) throw translate(error);
     } finally {
       client.release(broken);
@@ -189,8 +202,8 @@ export async function inTransaction<Result>(
 }
 
 /**
- * Serialization failure, deadlock, unique violation. Whoever writes a key looks first whether it is taken: one that is taken all
- * the same was taken at the same moment, and the second run sees it.
+ * Serialization failure, deadlock and unique violation. A transaction that inserts a unique key first reads whether it
+ * exists. So a violation means that a concurrent transaction inserted the key, and the second run reads it.
  */
 const CONFLICTS = new Set(['40001', '40P01', '23505']);
 
@@ -198,14 +211,15 @@ function isConflict(error: unknown): boolean {
   return error instanceof pg.DatabaseError && CONFLICTS.has(error.code ?? '');
 }
 
-// Classes 08 connection, 53 resources, 57 intervention (shutdown, statement timeout), 25P03 idle too long, 40 conflicts.
-const PASSING = /^(08|53|57|58|40|25P03|25006)/;
+// SQLSTATE classes 08 connection, 53 resources, 57 operator intervention (shutdown, statement timeout), 58 system
+// error, 40 conflict; 25P03 idle in transaction for too long, 25006 read-only server.
+const TEMPORARY = /^(08|53|57|58|40|25P03|25006)/;
 
-/** Translates an error of the driver: `unavailable` where it may pass. */
+/** Translates an error of the driver: to Failure `unavailable` where it may be temporary. */
 function translate(error: unknown): unknown {
-  if (error instanceof pg.DatabaseError) return PASSING.test(error.code ?? '') ? unavailable(error) : error;
+  if (error instanceof pg.DatabaseError) return TEMPORARY.test(error.code ?? '') ? unavailable(error) : error;
   if (!(error instanceof Error) || error.name === 'Failure') return error;
   const code = (error as NodeJS.ErrnoException).code ?? '';
-  const lost = /^E[A-Z]+$/.test(code) || /connect|connection|timeout/i.test(error.message);
-  return lost ? unavailable(error) : error;
+  const isLost = /^E[A-Z]+$/.test(code) || /connect|connection|timeout/i.test(error.message);
+  return isLost ? unavailable(error) : error;
 }

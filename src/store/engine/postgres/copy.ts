@@ -17,12 +17,14 @@ import {
 } from './connection.ts';
 
 /**
- * Copies of a PostgreSQL database, made and put back by ourselves: no program of the server's version is needed. A copy is
- * lines of JSON: what it is, then per table its name and its rows as `row_to_json` writes them, then how many there were and the
- * SHA-256 of all lines before.
+ * Backup and restore of a PostgreSQL database without pg_dump, so that no client program of the server's version is
+ * needed. A backup is lines of JSON: a header; for each table its name and its rows as `row_to_json` writes them; a
+ * footer with the number of rows and the SHA-256 of all lines before it.
  */
 
+/** Timeout of a statement. */
 const COPY_MS = 3_600_000;
+/** Rows that are read or inserted by one statement. */
 const ROWS = 2000;
 
 interface Header {
@@ -33,9 +35,9 @@ interface Header {
 const TABLE = '{"table":';
 
 /**
- * Writes all that is committed at one moment into a new file, while others write; nobody waits for it.
+ * Writes one snapshot of the database into a new file. Other transactions do not wait for it.
  *
- * @throws Error where the file is there already, or cannot be written; none is left then
+ * @throws Error where the file exists already or cannot be written; an incomplete file is removed
  */
 export async function writeBackup(place: PostgresPlace, file: string): Promise<void> {
   const output = createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true });
@@ -67,9 +69,9 @@ async function writeRows(client: pg.PoolClient, write: (line: string) => Promise
   const { rows: found } = await client.query<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = current_schema()`,
   );
-  const there = new Set(found.map(({ name }) => name));
+  const existing = new Set(found.map(({ name }) => name));
   let count = 0;
-  for (const table of migrationTables().filter((name) => there.has(name))) {
+  for (const table of migrationTables().filter((name) => existing.has(name))) {
     await write(`${TABLE}${JSON.stringify(table)}}`);
     await client.query(
       `DECLARE copied NO SCROLL CURSOR FOR SELECT row_to_json(t)::text AS line FROM ${table} t`,
@@ -86,11 +88,11 @@ async function writeRows(client: pg.PoolClient, write: (line: string) => Promise
 }
 
 /**
- * Puts a copy in the place of what the database holds, in one transaction: until that is over, all is as it was. Tables that are not
- * ours stay.
+ * Replaces the content of the database by a backup in one transaction: the old content stays until the commit.
+ * Tables of other programs stay.
  *
- * @param work on what was put there, before it counts; an error of it undoes all
- * @throws DatabaseError where the file is no copy, or not whole, or a service works on the database
+ * @param work runs on the restored and migrated content before the commit; if it throws, everything is rolled back
+ * @throws DatabaseError where the file is not a backup or is incomplete, or the database is in use
  */
 export async function restorePostgres(
   place: PostgresPlace,
@@ -109,10 +111,10 @@ export async function restorePostgres(
       if (!rows[0]?.alone) throw inUse();
       const tables = ['migrations', ...migrationTables()];
       await client.query(tables.map((table) => `DROP TABLE IF EXISTS ${table} CASCADE`).join('; '));
-      const db = dbOn(client, place.prepared);
-      // As the database of that time was; then on to what it is today.
+      const db = createTransactionDb(client, place.prepared);
+      // First to the schema of the backup; once its rows are in, to the newest one.
       await migrate(db, await db.now(), { upTo: Math.max(...applied.keys()) });
-      await readRows(client, file);
+      await insertRows(client, file);
       await migrate(db, await db.now());
       await work(db);
     });
@@ -122,8 +124,8 @@ export async function restorePostgres(
   }
 }
 
-/** All of a database in a transaction that is open. */
-function dbOn(client: pg.PoolClient, prepared: boolean): Db {
+/** Creates a Db whose statements and transactions all run in one open transaction. */
+function createTransactionDb(client: pg.PoolClient, prepared: boolean): Db {
   const tx = statements((each) => client.query(each), prepared);
   return {
     engine: 'postgres',
@@ -138,7 +140,7 @@ function dbOn(client: pg.PoolClient, prepared: boolean): Db {
   };
 }
 
-async function readRows(client: pg.PoolClient, file: string): Promise<void> {
+async function insertRows(client: pg.PoolClient, file: string): Promise<void> {
   let table = '';
   let lines: string[] = [];
   const flush = async () => {
@@ -149,12 +151,12 @@ async function readRows(client: pg.PoolClient, file: string): Promise<void> {
     }
     lines = [];
   };
-  for await (const { line, isLast } of linesOf(file)) {
+  for await (const { line, isLast } of readLines(file)) {
     if (isLast) break;
     if (line.startsWith(TABLE)) {
       await flush();
-      table = tableOf(line);
-      await client.query(`DELETE FROM ${table}`); // what a migration put there
+      table = parseTable(line);
+      await client.query(`DELETE FROM ${table}`); // rows that a migration inserted
     } else if (table !== '') {
       lines.push(line);
       if (lines.length === ROWS) await flush();
@@ -163,27 +165,30 @@ async function readRows(client: pg.PoolClient, file: string): Promise<void> {
   await flush();
 }
 
-function tableOf(line: string): string {
+function parseTable(line: string): string {
   const { table } = JSON.parse(line) as { table: string };
-  if (!migrationTables().includes(table)) throw notWhole(`it has a table ${table}, which is not known here`);
+  if (!migrationTables().includes(table))
+    throw incompleteBackup(`it has a table ${table}, which is not known here`);
   return table;
 }
 
-/** Reads all of it before anything is changed. */
+/** Reads and checks the whole file, before anything is changed. */
 async function checkBackup(file: string): Promise<Header> {
   const hash = createHash('sha256');
   let header: Header | undefined;
   let rows = 0;
-  for await (const { line, isLast } of linesOf(file)) {
+  for await (const { line, isLast } of readLines(file)) {
     if (header === undefined) header = readHeader(file, line);
     else if (isLast) {
       const footer = `${JSON.stringify({ rows, sha256: hash.digest('hex') })}`;
       if (line === footer) return header;
-      throw notWhole(line.startsWith('{"rows":') ? 'its checksum differs' : 'its last line is missing');
+      throw incompleteBackup(
+        line.startsWith('{"rows":') ? 'its checksum differs' : 'its last line is missing',
+      );
     } else if (!line.startsWith(TABLE)) rows += 1;
     hash.update(`${line}\n`);
   }
-  throw header === undefined ? notOurs(file) : notWhole('its last line is missing');
+  throw header === undefined ? notABackup(file) : incompleteBackup('its last line is missing');
 }
 
 function readHeader(file: string, line: string): Header {
@@ -193,21 +198,24 @@ function readHeader(file: string, line: string): Header {
       return header as Header;
     }
   } catch {
-    // no JSON: no header
+    // not JSON, so not a header
   }
-  throw notOurs(file);
+  throw notABackup(file);
 }
 
-function notOurs(file: string): DatabaseError {
+function notABackup(file: string): DatabaseError {
   return new DatabaseError(`${file} is no backup of a PostgreSQL database.`);
 }
 
-function notWhole(why: string): DatabaseError {
-  return new DatabaseError(`The backup is not whole: ${why}. Nothing was changed.`);
+function incompleteBackup(reason: string): DatabaseError {
+  return new DatabaseError(`The backup is not whole: ${reason}. Nothing was changed.`);
 }
 
-/** By line feeds alone: text in the rows may hold every other character that ends a line somewhere. */
-async function* linesOf(file: string): AsyncGenerator<{ line: string; isLast: boolean }> {
+/**
+ * Yields the lines of a file. Only a line feed ends a line: text in the rows may contain the other line separators of
+ * Unicode.
+ */
+async function* readLines(file: string): AsyncGenerator<{ line: string; isLast: boolean }> {
   let before: string | undefined;
   let rest = '';
   for await (const chunk of createReadStream(file, { encoding: 'utf8' }) as AsyncIterable<string>) {

@@ -8,10 +8,10 @@ const RETRY_MS = 1000;
 const RELEASE_MS = 2000;
 
 /**
- * The lock that all who work on a database hold together: an advisory one of the server, which is gone with whoever held it. Where that its
- * connection is lost, as in a restart of the server, it is taken again.
+ * Takes the shared lock of services and commands on a database: an advisory lock, which the server releases when the
+ * process ends. If its connection is lost, as by a restart of the server, it is taken again.
  *
- * @param onLost called where a restore has it by then
+ * @param onLost called when a restore has taken the lock meanwhile
  * @throws DatabaseError while the database is being restored
  */
 export async function lockPostgres(
@@ -38,11 +38,11 @@ export async function lockPostgres(
       await fresh.end().catch(() => {});
       throw error;
     }
-    fresh.on('end', again);
+    fresh.on('end', scheduleReconnect);
     return fresh;
   }
 
-  function again(): void {
+  function scheduleReconnect(): void {
     if (isReleased) return;
     retry = setTimeout(async () => {
       try {
@@ -50,7 +50,7 @@ export async function lockPostgres(
         if (isReleased) await client.end();
       } catch (error) {
         if (error instanceof DatabaseError) onLost(error);
-        else again();
+        else scheduleReconnect();
       }
     }, RETRY_MS);
     retry.unref();
@@ -60,15 +60,18 @@ export async function lockPostgres(
     async release() {
       isReleased = true;
       clearTimeout(retry);
-      // Behind a pooler the server would hear of our going a moment after us.
+      // Behind a pooler, the server would notice the end of the connection, and release the lock, only a moment later.
       if (!place.prepared) await client.query('ROLLBACK').catch(() => {});
-      // A server that does not answer any more holds nobody's end up: the lock ends with the connection.
+      // Do not wait for a server that no longer responds: it releases the lock when it loses the connection.
       await Promise.race([client.end().catch(() => {}), sleep(RELEASE_MS, undefined, { ref: false })]);
     },
   };
 }
 
-/** A pooler keeps a connection for us only as long as a transaction lasts, so behind one the lock is a transaction's, which never ends. */
+/**
+ * Takes the lock. A pooler keeps a server connection for a client only during a transaction. So behind one the lock
+ * belongs to a transaction, which stays open until the release.
+ */
 async function lockShared(client: pg.Client, prepared: boolean): Promise<void> {
   if (prepared) await refusePooler(client);
   else await client.query('BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0');

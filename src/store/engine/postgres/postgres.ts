@@ -16,8 +16,8 @@ import { writeBackup } from './copy.ts';
 const MIGRATION_STATEMENT_MS = 60_000;
 
 /**
- * PostgreSQL, or what speaks its protocol. Reads have connections of their own, so that introspection answers while writers
- * wait (R-11); every wait has an end.
+ * Opens PostgreSQL, or a server that speaks its protocol. Reads have connections of their own, so that introspection
+ * responds while writers wait (R-11); every wait has a timeout.
  *
  * @throws Error when the server acknowledges commits before they are on disk (R-06)
  */

@@ -18,11 +18,11 @@ import { lockForRestore } from './lock.ts';
 import { openSqlite } from './sqlite.ts';
 
 /**
- * Puts a copy in the place of a database. At every moment there is a whole one under its name.
+ * Replaces a database by a backup. At every moment the file is one complete database.
  *
- * @param work on what the copy holds, before it counts
- * @returns where the database that was there lies now
- * @throws DatabaseError where the copy is none, or damaged, or somebody works on the database
+ * @param work runs on the restored and migrated database before it replaces the old one; if it throws, nothing changes
+ * @returns the path to which the old database was moved; undefined: there was none
+ * @throws DatabaseError where the file is not a backup or is damaged, or the database is in use
  */
 export async function restoreSqlite(
   file: string,
@@ -32,7 +32,7 @@ export async function restoreSqlite(
   const lock = lockForRestore(file);
   let now = 0;
   const fresh = `${file}.restoring`;
-  removeAll(fresh); // of a restore that was killed
+  removeAll(fresh); // left by a restore that was killed
   try {
     copyChecked(backup, fresh);
     const db = await openSqlite(fresh, () => {});
@@ -43,30 +43,34 @@ export async function restoreSqlite(
     } finally {
       await db.close();
     }
-    toOneFile(fresh);
-    return existsSync(file) ? replaceKept(file, fresh, now) : void renameSynced(fresh, file);
+    mergeLog(fresh);
+    return existsSync(file) ? replaceAndKeep(file, fresh, now) : void renameSynced(fresh, file);
   } finally {
     removeAll(fresh);
     await lock.release();
   }
 }
 
-/** Copies a database and what lies beside it into one new file. @throws DatabaseError where it is none of ours, or damaged */
+/**
+ * Checks a backup and copies it, with the log beside it, into one new file.
+ *
+ * @throws DatabaseError where it is not a database of Vouchsafe, or is damaged
+ */
 function copyChecked(backup: string, fresh: string): void {
   try {
     const source = new Database(backup, { readonly: true });
     try {
-      // What is missing at the end reads as zeros, which may well look like rows.
+      // SQLite reads a missing end as zeros, which integrity_check may accept as rows.
       const bytes =
         Number(source.pragma('page_count', { simple: true })) *
         Number(source.pragma('page_size', { simple: true }));
       if (statSync(backup).size < bytes && !existsSync(`${backup}-wal`)) {
         throw new DatabaseError(`${backup} is not whole: its end is missing. Nothing was changed.`);
       }
-      const found = source.pragma('integrity_check(1)', { simple: true });
-      if (found !== 'ok') throw new DatabaseError(`${backup} is damaged: ${found}. Nothing was changed.`);
-      const ours = source.prepare(`SELECT 1 FROM sqlite_master WHERE name = 'migrations'`).get();
-      if (ours === undefined) throw new DatabaseError(`${backup} is no database of Vouchsafe.`);
+      const result = source.pragma('integrity_check(1)', { simple: true });
+      if (result !== 'ok') throw new DatabaseError(`${backup} is damaged: ${result}. Nothing was changed.`);
+      const migrations = source.prepare(`SELECT 1 FROM sqlite_master WHERE name = 'migrations'`).get();
+      if (migrations === undefined) throw new DatabaseError(`${backup} is no database of Vouchsafe.`);
       source.prepare('VACUUM INTO ?').run(fresh);
     } finally {
       source.close();
@@ -82,8 +86,8 @@ function copyChecked(backup: string, fresh: string): void {
   }
 }
 
-/** A database is more than its file while a log lies beside it, which SQLite would replay into whatever bears the file's name. */
-function toOneFile(file: string): void {
+/** Merges the write-ahead log into the file and removes it: SQLite would replay it into the file's replacement. */
+function mergeLog(file: string): void {
   const database = new Database(file, { timeout: 0 });
   try {
     database.pragma('wal_checkpoint(TRUNCATE)');
@@ -93,34 +97,36 @@ function toOneFile(file: string): void {
   }
 }
 
-/** @returns where the old one is now */
-function replaceKept(file: string, fresh: string, now: number): string {
+/** Replaces the database and keeps the old one under another name, which it returns. */
+function replaceAndKeep(file: string, fresh: string, now: number): string {
   const kept = `${file}.before-${now}`;
   try {
-    toOneFile(file);
+    mergeLog(file);
   } catch {
-    // It is damaged. What lies beside it goes with it.
-    for (const end of BESIDE) if (existsSync(file + end)) renameSync(file + end, kept + end);
+    // The old database is damaged. Its log and journal move with it.
+    for (const suffix of SIDE_FILES) if (existsSync(file + suffix)) renameSync(file + suffix, kept + suffix);
   }
   try {
     linkSync(file, kept);
   } catch {
-    copyFileSync(file, kept); // a file system without links
+    copyFileSync(file, kept); // the file system has no hard links
   }
   renameSynced(fresh, file);
   return kept;
 }
 
+/** Renames a database and syncs the folder, so that the new name survives a crash. */
 function renameSynced(from: string, to: string): void {
-  for (const end of BESIDE) rmSync(to + end, { force: true });
+  for (const suffix of SIDE_FILES) rmSync(to + suffix, { force: true });
   renameSync(from, to);
   const folder = openSync(dirname(to), 'r');
   fsyncSync(folder);
   closeSync(folder);
 }
 
-const BESIDE = ['-wal', '-shm', '-journal'];
+/** Suffixes of the files that SQLite keeps beside a database. */
+const SIDE_FILES = ['-wal', '-shm', '-journal'];
 
 function removeAll(file: string): void {
-  for (const end of ['', ...BESIDE]) rmSync(file + end, { force: true });
+  for (const suffix of ['', ...SIDE_FILES]) rmSync(file + suffix, { force: true });
 }

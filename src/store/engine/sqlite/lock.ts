@@ -4,7 +4,8 @@ import Database from 'better-sqlite3';
 import { inUse, restoring, type ServiceLock } from '../open-error.ts';
 
 /**
- * The lock that all who work on a database hold together: the operating system's, so it is gone with a process that was killed.
+ * Takes the shared lock of services and commands on a database. It is a lock of the operating system, which releases it
+ * when the process is killed.
  *
  * @throws DatabaseError while the database is being restored
  */
@@ -12,22 +13,24 @@ export function lockFile(file: string): ServiceLock {
   return openLock(file, 'BEGIN', restoring);
 }
 
-/** Holds it alone. @throws DatabaseError while a service, or a command, works on the file */
+/** Takes the lock exclusively. @throws DatabaseError while a service or a command uses the file */
 export function lockForRestore(file: string): ServiceLock {
   return openLock(file, 'BEGIN EXCLUSIVE', inUse);
 }
 
-/** Beside the database lies an empty file that is locked in its stead: the database itself is locked for each write. */
-function openLock(file: string, begin: 'BEGIN' | 'BEGIN EXCLUSIVE', refused: () => Error): ServiceLock {
+/** Locks an empty file beside the database: the lock of the database file itself is needed for each write. */
+function openLock(file: string, begin: 'BEGIN' | 'BEGIN EXCLUSIVE', createError: () => Error): ServiceLock {
   if (file === ':memory:') return { release: async () => {} };
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const lock = new Database(`${file}.lock`, { timeout: 0 });
   try {
     lock.exec(begin);
-    lock.prepare('SELECT COUNT(*) FROM sqlite_master').get(); // a plain BEGIN locks with its first look
+    lock.prepare('SELECT COUNT(*) FROM sqlite_master').get(); // a plain BEGIN takes the lock at the first read
   } catch (error) {
     lock.close();
-    throw error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY') ? refused() : error;
+    throw error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')
+      ? createError()
+      : error;
   }
   return { release: async () => void lock.close() };
 }

@@ -1,13 +1,16 @@
 import type Database from 'better-sqlite3';
 
-/** What reads of one turn of the event loop share. */
-
 /**
- * One read transaction for all reads of a turn of the event loop: a read alone takes and drops the file's locks, which costs
- * several times what finding a row does. It is begun after the requests of this turn have arrived and given up before the
- * next ones are read, so it shows everything that was acknowledged, by whatever process, before any of them was sent. Commits
- * are told late in a turn: what is read from then on until the next turn is over stands alone, or its snapshot would outlive
- * the arrival of new requests.
+ * Shares one read transaction among all reads of a turn of the event loop. A read of its own would take and release the
+ * file's locks, which costs several times as much as finding a row. The transaction begins after the requests of this
+ * turn have arrived and ends before the next ones are read. So it shows everything that any process acknowledged before
+ * those requests were sent.
+ *
+ * Commits are acknowledged late in a turn. From then until the end of the next turn each read is a transaction of its
+ * own: a shared snapshot would outlive the arrival of new requests.
+ *
+ * @returns `open`: called before each read; `close`: ends the snapshot; `renounce`: ends it, and shares none until the
+ * next turn is over
  */
 export function sharedSnapshot(reader: Database.Database): { open(): void; close(): void; renounce(): void } {
   const begin = reader.prepare('BEGIN');

@@ -8,11 +8,13 @@ import { sharedSnapshot } from './snapshot.ts';
 import { statements } from './statements.ts';
 import { MIGRATION_WAIT_MS, openWriter } from './writer.ts';
 
-/** How long a transaction waits for another process's before it is refused (R-09). */
+/** How long a transaction waits for those of other processes before it fails (R-09). */
 const WAIT_MS = 2000;
-/** So many transactions share a commit at most. */
+
+/** How many transactions share a commit at most. */
 const BATCH_MAX = 128;
-/** Past this queue a request is refused at once: it would only wait to be refused later. */
+
+/** With more transactions queued, a new one fails at once: it would only wait and fail later. */
 const QUEUE_MAX = 10_000;
 
 interface Job {
@@ -24,12 +26,13 @@ interface Job {
 }
 
 /**
- * SQLite, WAL, every commit synced to disk before it is acknowledged.
+ * Opens a SQLite database in WAL mode; every commit is synced to disk before it is acknowledged.
  *
- * There is one writer connection with a queue, and a second connection for reads, which share a snapshot per turn of the event
- * loop. The writer drains its queue into one `BEGIN IMMEDIATE … COMMIT` and acknowledges after the commit: the sync, by far the
- * dearest part, is shared by all who came while the last one ran. Without the queue another request's statement would slip
- * into an open transaction between two of its awaits, and be lost when that rolls back.
+ * One connection writes and has a queue. Another one reads; its reads share a snapshot per turn of the event loop. The
+ * writer runs the queue in one `BEGIN IMMEDIATE … COMMIT` and acknowledges after the commit. So all transactions that
+ * were queued during the last commit share one sync, which costs far more than anything else. Without the queue, a
+ * statement of another request could get into an open transaction between two of its awaits, and be lost in its
+ * rollback.
  *
  * @param onBroken called on corruption and I/O errors (R-08)
  */
@@ -40,20 +43,20 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
   reader.pragma('cache_size = -65536');
 
   const queue: Job[] = [];
-  let draining = false;
-  /** So many jobs at the head of the queue have been in a batch that failed. */
-  let suspects = 0;
-  const writes = statements(writer, translate, refuseAlone);
+  let isDraining = false;
+  /** How many jobs at the head of the queue were in a batch that failed, and run again. */
+  let retryCount = 0;
+  const writes = statements(writer, translate, assertInTransaction);
   const snapshot = sharedSnapshot(reader);
   const reads = statements(reader, translate, snapshot.open);
   const begin = writer.prepare('BEGIN IMMEDIATE');
   const commit = writer.prepare('COMMIT');
   const savepoint = writer.prepare('SAVEPOINT job');
   const release = writer.prepare('RELEASE job');
-  const undo = writer.prepare('ROLLBACK TO job');
+  const rollbackToSavepoint = writer.prepare('ROLLBACK TO job');
 
-  /** On a full disk SQLite undoes all by itself; what the same transaction asks after that would stand alone. */
-  function refuseAlone(): void {
+  /** On a full disk SQLite rolls back by itself: each later statement of the transaction would be committed alone. */
+  function assertInTransaction(): void {
     if (!writer.inTransaction) throw unavailable('the transaction is over');
   }
 
@@ -65,18 +68,18 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       : error;
   }
 
-  /** Apart from the reads of all others: those end the snapshot of a turn when they please. One at a time. */
-  let viewer: Database.Database | undefined;
-  let views: Tx | undefined;
-  let looking: Promise<unknown> = Promise.resolve();
-  async function look<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
-    viewer ??= new Database(file, { readonly: true, timeout: WAIT_MS });
-    views ??= statements(viewer, translate);
-    viewer.exec('BEGIN');
+  /** The connection of `read`, whose snapshot must not end with the turn's shared one. It runs one `read` at a time. */
+  let snapshotReader: Database.Database | undefined;
+  let snapshotReads: Tx | undefined;
+  let lastRead: Promise<unknown> = Promise.resolve();
+  async function readSnapshot<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    snapshotReader ??= new Database(file, { readonly: true, timeout: WAIT_MS });
+    snapshotReads ??= statements(snapshotReader, translate);
+    snapshotReader.exec('BEGIN');
     try {
-      return await work(views);
+      return await work(snapshotReads);
     } finally {
-      viewer.exec('COMMIT');
+      snapshotReader.exec('COMMIT');
     }
   }
 
@@ -90,50 +93,54 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
         reject,
         outcome: { kind: 'waiting' },
       });
-      if (draining) return;
-      draining = true;
-      // Not at once: all requests that the event loop reads in this turn get into the same commit.
+      if (isDraining) return;
+      isDraining = true;
+      // Not synchronously, so that all requests that the event loop reads in this turn share a commit.
       setImmediate(drain);
     });
   }
 
   async function drain(): Promise<void> {
     while (queue.length > 0) {
-      if (await beganTransaction()) await runBatch();
+      if (await beginTransaction()) await runBatch();
     }
-    draining = false;
+    isDraining = false;
   }
 
-  async function beganTransaction(): Promise<boolean> {
+  /** Returns whether the transaction began; otherwise rejects the jobs that cannot wait any longer. */
+  async function beginTransaction(): Promise<boolean> {
     try {
       begin.run();
       return true;
     } catch (error) {
-      const busy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+      const isBusy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
       const now = performance.now();
-      const tooLate = queue.filter((job) => !busy || job.giveUpAt <= now);
-      for (const job of tooLate) {
+      const failed = queue.filter((job) => !isBusy || job.giveUpAt <= now);
+      for (const job of failed) {
         queue.splice(queue.indexOf(job), 1);
         job.reject(translate(error));
       }
-      // Another process holds the lock. Waiting inside SQLite would stop this whole process, reads included.
+      // Another process holds the lock. Waiting inside SQLite would block this whole process, reads included.
       if (queue.length > 0) await sleep(5 + Math.floor(Math.random() * 15));
       return false;
     }
   }
 
-  /** Savepoints cost as much as the statements between them, so a batch first runs without. If one of its jobs fails, all of
-   * it is undone and runs again with a savepoint around each; that `work` may run again is in its contract. */
+  /**
+   * Runs and commits a batch. Savepoints cost as much as the statements between them, so a batch first runs without. If
+   * one of its jobs fails, the batch is rolled back and runs again with a savepoint for each job; Db.tx allows `work`
+   * to run again.
+   */
   async function runBatch(): Promise<void> {
-    const apart = suspects > 0 || queue.length === 1;
-    const batch = queue.splice(0, suspects || BATCH_MAX);
-    suspects = 0;
+    const needsSavepoints = retryCount > 0 || queue.length === 1;
+    const batch = queue.splice(0, retryCount || BATCH_MAX);
+    retryCount = 0;
     try {
-      if (apart) await runApart(batch);
-      else if (!(await runTogether(batch))) {
+      if (needsSavepoints) await runWithSavepoints(batch);
+      else if (!(await runWithoutSavepoints(batch))) {
         writer.exec('ROLLBACK');
         queue.unshift(...batch);
-        suspects = batch.length;
+        retryCount = batch.length;
         return;
       }
       commit.run();
@@ -143,7 +150,7 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       for (const job of batch) job.reject(failure);
       return;
     }
-    // Whoever is told of the commit must read it.
+    // A request that is notified of the commit must be able to read it.
     snapshot.renounce();
     for (const job of batch) {
       if (job.outcome.kind === 'done') job.resolve(job.outcome.value);
@@ -151,25 +158,26 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
     }
   }
 
-  async function runTogether(batch: readonly Job[]): Promise<boolean> {
-    for (const job of batch) if (!(await succeeds(job))) return false;
+  async function runWithoutSavepoints(batch: readonly Job[]): Promise<boolean> {
+    for (const job of batch) if (!(await runJob(job))) return false;
     return true;
   }
 
-  async function runApart(batch: readonly Job[]): Promise<void> {
+  async function runWithSavepoints(batch: readonly Job[]): Promise<void> {
     for (const job of batch) {
       savepoint.run();
-      if (!(await succeeds(job))) undo.run();
+      if (!(await runJob(job))) rollbackToSavepoint.run();
       release.run();
     }
   }
 
-  async function succeeds(job: Job): Promise<boolean> {
+  /** Runs a job and stores its outcome; returns whether it succeeded. */
+  async function runJob(job: Job): Promise<boolean> {
     try {
       job.outcome = { kind: 'done', value: await job.work(writes) };
       return true;
     } catch (error) {
-      // SQLite itself undoes everything on a full disk; then nothing of this batch is left to commit.
+      // On a full disk SQLite has rolled back the whole transaction; then nothing of this batch is left to commit.
       if (!writer.inTransaction) throw error;
       job.outcome = { kind: 'failed', error };
       return false;
@@ -182,9 +190,9 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
     all: reads.all,
     tx: (work) => enqueue(work, WAIT_MS),
     read(work) {
-      const answer = looking.then(() => look(work));
-      looking = answer.catch(() => {});
-      return answer;
+      const result = lastRead.then(() => readSnapshot(work));
+      lastRead = result.catch(() => {});
+      return result;
     },
 
     migrate: (work) =>
@@ -192,7 +200,7 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
         (tx) =>
           work({
             ...tx,
-            // What only SQLite reads stands in the migrations as /*sqlite …*/ comments.
+            // Migrations contain text for SQLite alone in comments of the form /*sqlite …*/.
             script: async (sql) => void writer.exec(sql.replace(/\/\*sqlite (.*?)\*\//g, '$1')),
           }),
         MIGRATION_WAIT_MS,
@@ -206,10 +214,10 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
     now: async () => Date.now(),
 
     async close() {
-      while (draining) await sleep(1);
-      await looking;
+      while (isDraining) await sleep(1);
+      await lastRead;
       snapshot.close();
-      viewer?.close();
+      snapshotReader?.close();
       reader.close();
       writer.close();
     },

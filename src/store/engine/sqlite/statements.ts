@@ -7,9 +7,9 @@ interface Statement {
 }
 
 /**
- * The statements of one connection, each text prepared once.
+ * Returns the statements of one connection; each text is prepared once.
  *
- * @param translate what an error of SQLite becomes
+ * @param translate maps an error of SQLite to the error to throw
  * @param beforeEach called before each statement
  */
 export function statements(
@@ -28,10 +28,10 @@ export function statements(
     return statement;
   }
 
-  const guarded = <Result>(ask: () => Result): Promise<Result> => {
+  const execute = <Result>(query: () => Result): Promise<Result> => {
     try {
       beforeEach();
-      return Promise.resolve(ask());
+      return Promise.resolve(query());
     } catch (error) {
       return Promise.reject(translate(error));
     }
@@ -39,9 +39,9 @@ export function statements(
 
   return {
     get: <Row>(sql: string, params: readonly Value[] = []) =>
-      guarded(() => prepare(sql).get(...params) as Row | undefined),
+      execute(() => prepare(sql).get(...params) as Row | undefined),
     all: <Row>(sql: string, params: readonly Value[] = []) =>
-      guarded(() => prepare(sql).all(...params) as Row[]),
-    run: (sql, params = []) => guarded(() => prepare(sql).run(...params).changes),
+      execute(() => prepare(sql).all(...params) as Row[]),
+    run: (sql, params = []) => execute(() => prepare(sql).run(...params).changes),
   };
 }

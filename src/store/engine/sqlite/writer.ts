@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 
-/** The connection that writes. */
-
-/** Migrations of other processes are waited for so long. */
+/** How long to wait for the migrations of other processes. */
 export const MIGRATION_WAIT_MS = 60_000;
 
-/** Several processes may open a new file at once; switching it to WAL needs a moment alone. */
+/**
+ * Opens the connection that writes. It retries the switch to WAL, which needs the file exclusively: several processes
+ * may open a new file at once.
+ */
 export async function openWriter(file: string): Promise<Database.Database> {
   const writer = new Database(file, { timeout: 0 });
   for (const giveUpAt = performance.now() + MIGRATION_WAIT_MS; ; ) {
@@ -14,8 +15,8 @@ export async function openWriter(file: string): Promise<Database.Database> {
       writer.pragma('journal_mode = WAL');
       break;
     } catch (error) {
-      const busy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
-      if (!busy || performance.now() > giveUpAt) throw error;
+      const isBusy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+      if (!isBusy || performance.now() > giveUpAt) throw error;
       await sleep(20);
     }
   }
