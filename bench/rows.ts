@@ -1,6 +1,6 @@
 import { newId } from '../src/lib/ids.ts';
 import { systemRandom } from '../src/lib/random.ts';
-import { hashSecret, hints, newSecret } from '../src/lib/secrets.ts';
+import { hashSecret, newSecret, secretHints } from '../src/lib/secrets.ts';
 import type { Value } from '../src/store/engine/db.ts';
 
 export type Put = (table: string, row: Record<string, Value>) => void;
@@ -16,7 +16,7 @@ const id = (prefix: Parameters<typeof newId>[0], at: number) => newId(prefix, at
 export function putAgent(put: Put, at: number, endsAt: number): string {
   const [usr, reg, agt] = [id('usr', at), id('reg', at), id('agt', at)];
   const key = newSecret('sk', systemRandom);
-  const { prefix, lastFour } = hints(key);
+  const { prefix, lastFour } = secretHints(key);
   put('accounts', { id: usr, kind: 'agent', created_at: at });
   put('registrations', { id: reg, kind: 'anonymous', agent_id: agt, created_at: at, expires_at: endsAt });
   put('agents', { id: agt, account_id: usr, registration_id: reg, created_at: at });

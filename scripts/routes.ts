@@ -12,7 +12,7 @@ const deps = createDeps(loadConfig(process.env), {
   clock: systemClock,
   log: createLog('warn'),
   wakeOutbox() {},
-  touchKey() {},
+  noteKeyUse() {},
 });
 const table = createRoutes(deps, {
   devMailbox: createDevMailbox(systemClock),

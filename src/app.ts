@@ -18,7 +18,7 @@ import { tinysend } from './http/dialects/tinysend.ts';
 import { createDocumentOperations } from './http/discovery/operations.ts';
 import { introspect } from './http/oauth/introspect.ts';
 import { publishKeys } from './http/oauth/jwks.ts';
-import { revoke } from './http/oauth/revoke.ts';
+import { revokeToken } from './http/oauth/revoke.ts';
 import { exchangeToken } from './http/oauth/token.ts';
 import * as account from './http/pages/account.ts';
 import * as agents from './http/pages/agents.ts';
@@ -33,16 +33,16 @@ import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import { followEvents } from './http/resource-servers/events.ts';
 import { readPolicy } from './http/resource-servers/policy.ts';
-import { countAction } from './http/resource-servers/quota.ts';
+import { consumeQuotaOperation } from './http/resource-servers/quota.ts';
 import { logConnectionErrors, renderErrors } from './http/server/errors.ts';
 import { PATHS } from './http/server/paths.ts';
 import { requestLog } from './http/server/request-log.ts';
 import {
-  createDialectAt,
+  createDialectSelector,
   createRouters,
   groupByPath,
   type RouteTable,
-  refuseUnrouted,
+  respondUnrouted,
 } from './http/server/router.ts';
 import { type Route, row, rows } from './http/server/table.ts';
 import { checkTransport } from './http/server/transport.ts';
@@ -74,10 +74,10 @@ export function createApp(deps: Deps, options: AppOptions): Koa {
   const app = new Koa();
   app.on('error', logConnectionErrors(deps));
   app.use(requestLog(deps, options.isDraining));
-  app.use(renderErrors(deps, createDialectAt(routers, routesByPath, pages.dialect)));
+  app.use(renderErrors(deps, createDialectSelector(routers, routesByPath, pages.dialect)));
   app.use(checkTransport(deps));
   for (const router of routers) app.use(router.routes());
-  app.use(refuseUnrouted(deps, routesByPath));
+  app.use(respondUnrouted(deps, routesByPath));
   return app;
 }
 
@@ -98,13 +98,13 @@ export function createRoutes(
   // OAuth endpoints (RFC 7662, RFC 7009, RFC 6749)
   const oauthRoutes = rows(oauth, [
     row('POST', PATHS.introspect, 'resourceServer', none, introspect),
-    row('POST', PATHS.revoke, 'anyone', none, revoke),
+    row('POST', PATHS.revoke, 'anyone', none, revokeToken),
     row('POST', PATHS.token, 'anyone', none, exchangeToken),
   ]);
   const resourceServers = rows(oauth, [
     row('GET', PATHS.resourceEvents, 'resourceServer', none, followEvents(follow)),
     row('GET', PATHS.resourcePolicy, 'resourceServer', none, readPolicy),
-    row('POST', PATHS.resourceQuota, 'resourceServer', none, countAction),
+    row('POST', PATHS.resourceQuota, 'resourceServer', none, consumeQuotaOperation),
   ]);
   // auth.md: the tinysend profile, and version 0.1 on the same paths
   const registration = rows(tinysend, [
@@ -131,18 +131,18 @@ export function createRoutes(
   // Agent Auth Protocol: an unknown host counts against `registerPerIp` (http/agent-auth-protocol/signers.ts)
   const agent = agentAuthProtocolAgents;
   const hostsAndAgents = rows(agentAuthProtocol, [
-    row('POST', PATHS.agentRegister, 'hostOrNewHost', none, agent.register),
+    row('POST', PATHS.agentRegister, 'hostOrNewHost', none, agent.registerAgent),
     row('GET', PATHS.agentStatus, 'agentHost', none, agent.showStatus),
     row('POST', PATHS.agentRequest, 'hostedAgent', none, agent.requestCapabilities),
-    row('POST', PATHS.agentReactivate, 'agentHost', none, agent.reactivate),
-    row('POST', PATHS.agentRevoke, 'agentHost', none, agent.revoke),
-    row('POST', PATHS.agentRotate, 'agentHost', none, agent.rotateKey),
-    row('POST', PATHS.hostRevoke, 'agentHost', none, hosts.revoke),
-    row('POST', PATHS.hostRotate, 'agentHost', none, hosts.rotateKey),
+    row('POST', PATHS.agentReactivate, 'agentHost', none, agent.reactivateAgent),
+    row('POST', PATHS.agentRevoke, 'agentHost', none, agent.revokeAgent),
+    row('POST', PATHS.agentRotate, 'agentHost', none, agent.rotateAgentKeyOperation),
+    row('POST', PATHS.hostRevoke, 'agentHost', none, hosts.revokeHostOperation),
+    row('POST', PATHS.hostRotate, 'agentHost', none, hosts.rotateHostKeyOperation),
     row('GET', PATHS.capabilityList, 'hostOrAgentIfAny', none, capabilities.list),
-    row('GET', PATHS.capabilityDescribe, 'hostOrAgentIfAny', none, capabilities.describe),
+    row('GET', PATHS.capabilityDescribe, 'hostOrAgentIfAny', none, capabilities.describeCapability),
     row('POST', PATHS.capabilityExecute, 'executingAgent', none, capabilities.execute),
-    row('POST', PATHS.agentIntrospect, 'resourceServer', none, capabilities.introspect),
+    row('POST', PATHS.agentIntrospect, 'resourceServer', none, capabilities.introspectAgentToken),
   ]);
   const documentedRoutes = [registration, identities, hostsAndAgents, oauthRoutes, resourceServers];
   return [
@@ -172,8 +172,8 @@ function pageRoutes(pages: Pages): Route[] {
     // Connecting an agent of the Agent Auth Protocol
     row('GET', PAGES.connect, 'browser', none, connect.connectPage(pages)),
     row('POST', PAGES.connect, 'browser', 'wrongPerIpHour', connect.findByCode(pages)),
-    row('GET', PAGES.denyConnection, 'browser', none, connect.refusePage(pages)),
-    row('POST', PAGES.denyConnection, 'browser', none, connect.refuse(pages)),
+    row('GET', PAGES.denyConnection, 'browser', none, connect.denyPage(pages)),
+    row('POST', PAGES.denyConnection, 'browser', none, connect.denyByMail(pages)),
     row('GET', PAGES.reviewConnection, recent, none, connect.reviewPage(pages)),
     row('POST', PAGES.reviewConnection, recent, none, connect.decide(pages)),
     row('POST', `${PAGES.hosts}/:id/revoke`, user, none, connect.revokeHost),
@@ -209,13 +209,13 @@ function pageRoutes(pages: Pages): Route[] {
     row('GET', PAGES.activity, user, none, account.activityPage(pages)),
     row('GET', `${PAGES.account}/export`, user, none, account.exportAccount),
     row('POST', `${PAGES.account}/sessions/end`, user, none, account.endOneSession),
-    row('POST', `${PAGES.account}/mail`, user, none, account.changeMail),
+    row('POST', `${PAGES.account}/mail`, user, none, account.changeMailPreference),
     row('GET', PAGES.authenticator, recent, none, authenticator.authenticatorPage(pages)),
-    row('POST', PAGES.authenticator, recent, none, authenticator.add(pages)),
+    row('POST', PAGES.authenticator, recent, none, authenticator.addAuthenticatorOperation(pages)),
     row('POST', `${PAGES.authenticator}/codes`, recent, none, authenticator.renewCodes(pages)),
-    row('POST', `${PAGES.authenticator}/remove`, recent, none, authenticator.remove),
+    row('POST', `${PAGES.authenticator}/remove`, recent, none, authenticator.removeAuthenticatorOperation),
     row('GET', PAGES.deleteAccount, recent, none, account.deletePage(pages)),
-    row('POST', PAGES.deleteAccount, recent, none, account.deleteMine(pages)),
+    row('POST', PAGES.deleteAccount, recent, none, account.submitDeletion(pages)),
 
     ...[...pages.assets].map(([path, file]) => row('GET', path, 'anyone', none, asset(file))),
   ]);

@@ -22,11 +22,11 @@ export interface Deps {
   /** Calls an API that the operator configured. */
   callApi: CallApi;
   /** The documents that agent providers publish: their key sets and client metadata. */
-  trust: ProviderDocuments;
+  providerDocuments: ProviderDocuments;
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
   /**
    * Notes that a key was used: its hash, epoch ms, and the resource server or network. Written to the database later.
    */
-  touchKey: (hash: Buffer, now: number, from: string) => void;
+  noteKeyUse: (hash: Buffer, now: number, from: string) => void;
 }

@@ -1,5 +1,5 @@
 import { type Config, loadConfig } from './config/load.ts';
-import { readsAllSecrets, UNREADABLE } from './domain/codes/secret-marks.ts';
+import { canOpenAllSecretMarks, UNREADABLE_SECRET_MESSAGE } from './domain/codes/secret-marks.ts';
 import { ConfigError, DatabaseError } from './errors.ts';
 import { systemClock } from './lib/clock.ts';
 import { createKeyring } from './lib/keyring.ts';
@@ -28,7 +28,7 @@ const SKEW_MAX_MS = 2000;
  * @param env the environment variables
  * @returns the findings; `configuration` is the only one when the settings cannot be loaded
  */
-export async function doctor(env: Record<string, string | undefined>): Promise<Finding[]> {
+export async function runChecks(env: Record<string, string | undefined>): Promise<Finding[]> {
   let config: Config;
   try {
     config = loadConfig(env);
@@ -91,8 +91,8 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
 async function checkSecret(config: Config, db: Db): Promise<Finding[]> {
   if (config.secrets.length === 0) return [];
   const keyring = createKeyring(config.secrets, systemRandom);
-  const ok = await readsAllSecrets(keyring, db, await db.now());
-  return ok ? [] : [{ name: 'secret', ok, says: `SECRET: ${UNREADABLE}` }];
+  const ok = await canOpenAllSecretMarks(keyring, db, await db.now());
+  return ok ? [] : [{ name: 'secret', ok, says: `SECRET: ${UNREADABLE_SECRET_MESSAGE}` }];
 }
 
 async function checkMail(config: Config): Promise<Finding> {

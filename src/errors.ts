@@ -53,7 +53,7 @@ const KINDS = [
 ] as const;
 
 /** The kind of a failure. */
-export type Kind = (typeof KINDS)[number];
+export type FailureKind = (typeof KINDS)[number];
 
 /**
  * What is wrong with a token that an agent provider signed (auth.md v0.1, POST /agent/auth; auth.md v0.5, ID-JAG
@@ -135,10 +135,10 @@ export interface Budget {
 
 /** An error with a kind, which each dialect renders in its own form. */
 export class Failure extends Error {
-  readonly kind: Kind;
+  readonly kind: FailureKind;
   readonly details: FailureDetails;
 
-  constructor(kind: Kind, message: string, details: FailureDetails = {}, cause?: unknown) {
+  constructor(kind: FailureKind, message: string, details: FailureDetails = {}, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'Failure';
     this.kind = kind;

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createApp } from './app.ts';
 import type { Config } from './config/load.ts';
 import type { Deps } from './deps.ts';
-import { type DatabaseClock, databaseClock } from './domain/jobs/database-clock.ts';
+import { createDatabaseClock, type DatabaseClock } from './domain/jobs/database-clock.ts';
 import { createOpsServer } from './http/ops.ts';
-import { boundConnections } from './http/server/connections.ts';
+import { limitConnections } from './http/server/connections.ts';
 import { hasPlainCookies } from './http/server/cookies.ts';
 import { createDrain, DRAIN_TIMES, type DrainTimes } from './http/server/drain.ts';
 import { listen } from './http/server/listen.ts';
@@ -40,7 +40,7 @@ export interface RunningService {
 }
 
 /** Replacements for clock, log, database and timings, for tests. */
-export interface Overrides {
+export interface TestOverrides {
   clock?: Clock;
   log?: Log;
   wrapDb?: (db: Db) => Db;
@@ -56,7 +56,7 @@ export interface Overrides {
  * @throws ConfigError, DatabaseError naming the setting that cannot be used; Error of a mail template that does not
  * render
  */
-export async function startService(config: Config, overrides: Overrides = {}): Promise<RunningService> {
+export async function startService(config: Config, overrides: TestOverrides = {}): Promise<RunningService> {
   const log = overrides.log ?? createLog(config.logLevel);
   if (config.templatesDir !== undefined) checkMails(config, systemClock());
   const endDamaged = (cause: unknown) => {
@@ -80,7 +80,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const lastUsed = startLastUsedWriter({ db, log });
   const wakeOutbox = () => outbox.wake();
   const feed = createRevocationFeedHub({ db, clock, log });
-  const created = { db, clock, log, wakeOutbox, touchKey: lastUsed.touch };
+  const created = { db, clock, log, wakeOutbox, noteKeyUse: lastUsed.touch };
   const deps = createDeps(config, created, devMailbox);
   const outbox = startOutboxWorker(deps);
   const secretMarks = await startSecretMarkWriter(deps);
@@ -104,8 +104,8 @@ export async function startService(config: Config, overrides: Overrides = {}): P
   const onClosed = (reason: string) => log.debug({ reason }, 'connection closed');
   // Behind a proxy all connections come from the proxy's address.
   const perAddress = config.trustProxy === 0 ? config.connectionsPerAddress : undefined;
-  boundConnections(server, { perAddress, now, onClosed });
-  boundConnections(ops, { perAddress: undefined, now, onClosed });
+  limitConnections(server, { perAddress, now, onClosed });
+  limitConnections(ops, { perAddress: undefined, now, onClosed });
 
   async function stop(delayMs = 0): Promise<void> {
     draining = true;
@@ -137,7 +137,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
 }
 
 function startSharedClock(db: Db, log: Log): Promise<DatabaseClock> {
-  return databaseClock(db, systemClock, {
+  return createDatabaseClock(db, systemClock, {
     onSet: (byMs) => log.warn({ byMs }, 'time was set: the clock has shown another time for ten minutes'),
   });
 }

@@ -1,6 +1,6 @@
 import type { Config } from './config/load.ts';
 import type { Deps } from './deps.ts';
-import { databaseClock } from './domain/jobs/database-clock.ts';
+import { createDatabaseClock } from './domain/jobs/database-clock.ts';
 import { ConfigError } from './errors.ts';
 import { createCallApi } from './lib/call-api.ts';
 import { systemClock } from './lib/clock.ts';
@@ -25,7 +25,7 @@ import { openMigrated } from './store/engine/open.ts';
  */
 export function createDeps(
   config: Config,
-  provided: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'touchKey'>,
+  provided: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'noteKeyUse'>,
   devMailbox?: DevMailbox,
 ): Deps {
   let keyring: Keyring | undefined;
@@ -44,13 +44,13 @@ export function createDeps(
     mailer: createMailer(config, devMailbox),
     metrics: createMetrics(),
     callApi: createCallApi(),
-    trust: createProviderDocuments(createSafeFetch(), provided.clock, config.isLoopback),
+    providerDocuments: createProviderDocuments(createSafeFetch(), provided.clock, config.isLoopback),
     ...provided,
   };
 }
 
 /** Stands in for the workers of a service, which a command does not run. */
-const NO_WORKERS = { wakeOutbox() {}, touchKey() {} };
+const NO_WORKERS = { wakeOutbox() {}, noteKeyUse() {} };
 
 /**
  * Runs a command with the dependencies of the service, without its listeners and workers. Opens and migrates the
@@ -76,7 +76,7 @@ export async function withDeps(
 
 /** Runs a command on a database that is already open, and leaves it open. */
 export async function onDatabase(config: Config, db: Db, work: (deps: Deps) => Promise<void>): Promise<void> {
-  const { clock, stop } = await databaseClock(db, systemClock);
+  const { clock, stop } = await createDatabaseClock(db, systemClock);
   try {
     await work(createDeps(config, { db, clock, log: createLog('warn'), ...NO_WORKERS }));
   } finally {

@@ -33,7 +33,7 @@ export interface Work {
   /** Refunds what consumeSharedLimits() consumed, for a request that turned out to cost nothing. */
   refundSharedLimits(): Promise<void>;
   /** Wakes the outbox worker after the commit, since the transaction queued a mail. */
-  wake(): void;
+  wakeOutbox(): void;
   /**
    * Commits what was written so far, such as the count of a wrong guess. useCase() throws the failure after the commit.
    */

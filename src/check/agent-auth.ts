@@ -1,5 +1,5 @@
 import { asObject, type Json, texts } from './documents.ts';
-import { type Finding, fine, hint, shown, unfit, wrong } from './finding.ts';
+import { describeFault, type Finding, failed, hint, passed, shown } from './finding.ts';
 
 const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
 const KNOWN_TYPES = ['anonymous', 'identity_assertion', 'service_auth', 'refresh'];
@@ -13,17 +13,17 @@ const KNOWN_TYPES = ['anonymous', 'identity_assertion', 'service_auth', 'refresh
 export function examineAgentAuth(document: Json): { block: Json | undefined; findings: Finding[] } {
   const block = asObject(document.agent_auth);
   if (block === undefined) {
-    const message = unfit(document.agent_auth, 'is no object');
+    const message = describeFault(document.agent_auth, 'is no object');
     const fix =
       'Add the block to the metadata of the issuer: skill, where to register, and identity_types_supported.';
-    return { block: undefined, findings: [wrong('agent_auth', message, fix)] };
+    return { block: undefined, findings: [failed('agent_auth', message, fix)] };
   }
   return {
     block,
     findings: [
-      fine('agent_auth', 'is there'),
+      passed('agent_auth', 'is there'),
       ...(block.skill === undefined
-        ? [wrong('skill', 'is not there', 'Let it name the URL of /auth.md.')]
+        ? [failed('skill', 'is not there', 'Let it name the URL of /auth.md.')]
         : []),
       ...examineRegistration(block),
       ...examineClaim(block),
@@ -51,17 +51,17 @@ function examineRegistration({ register_uri, identity_endpoint }: Json): Finding
   const name = 'registration';
   if (register_uri === undefined && identity_endpoint === undefined) {
     const fix = 'Add "identity_endpoint" (since v0.2) or "register_uri" (v0.1), or both.';
-    return [wrong(name, 'neither register_uri nor identity_endpoint is there: nobody can register', fix)];
+    return [failed(name, 'neither register_uri nor identity_endpoint is there: nobody can register', fix)];
   }
   if (identity_endpoint === undefined) {
     const fix = 'Clients of v0.2 and later look for identity_endpoint.';
-    return [fine(name, shown(register_uri)), hint('identity_endpoint', 'is not there', fix)];
+    return [passed(name, shown(register_uri)), hint('identity_endpoint', 'is not there', fix)];
   }
   if (register_uri === undefined) {
     const fix = 'Scanners and clients of v0.1 look for register_uri.';
-    return [fine(name, shown(identity_endpoint)), hint('register_uri', 'is not there', fix)];
+    return [passed(name, shown(identity_endpoint)), hint('register_uri', 'is not there', fix)];
   }
-  return [fine(name, `${shown(register_uri)} and ${shown(identity_endpoint)}`)];
+  return [passed(name, `${shown(register_uri)} and ${shown(identity_endpoint)}`)];
 }
 
 /** Examines the claim endpoints, which are required if a way to register involves a human. */
@@ -80,7 +80,7 @@ function examineClaim(block: Json): Finding[] {
     if (url === undefined) {
       if (!needsHuman || block[partner] === undefined) return [];
       return [
-        wrong(
+        failed(
           member,
           `is not there, next to ${partner}`,
           'Name where an agent asks to be claimed by its human.',
@@ -88,9 +88,9 @@ function examineClaim(block: Json): Finding[] {
       ];
     }
     if (typeof url === 'string' && url.endsWith('/')) {
-      return [wrong(member, `${shown(url)} ends in a slash`, 'Drop it: clients put "/complete" behind.')];
+      return [failed(member, `${shown(url)} ends in a slash`, 'Drop it: clients put "/complete" behind.')];
     }
-    return [fine(member, shown(url))];
+    return [passed(member, shown(url))];
   });
 }
 
@@ -100,11 +100,11 @@ function examineTypes(block: Json): Finding {
   const fix =
     'List those that work: anonymous, identity_assertion, service_auth. Some clients crash without the list.';
   if (types === undefined || types.length === 0) {
-    return wrong(name, unfit(block.identity_types_supported, 'is not a list of types'), fix);
+    return failed(name, describeFault(block.identity_types_supported, 'is not a list of types'), fix);
   }
   const unknownTypes = types.filter((type) => !KNOWN_TYPES.includes(type));
   return unknownTypes.length === 0
-    ? fine(name, shown(types))
+    ? passed(name, shown(types))
     : hint(
         name,
         `${shown(unknownTypes)} is of no version of auth.md`,
@@ -123,8 +123,8 @@ function examineAssertions(block: Json): Finding[] {
   const types = assertionTypes(block);
   return [
     types.length > 0
-      ? fine(name, shown(types))
-      : wrong(
+      ? passed(name, shown(types))
+      : failed(
           name,
           'is not a list of types',
           `List ${ID_JAG} or verified_email, or do not offer identity_assertion.`,
@@ -138,18 +138,18 @@ function credentialTypes(block: Json, kind: string, example: string): Finding {
   const name = `${kind}.credential_types_supported`;
   const value = asObject(block[kind])?.credential_types_supported;
   const types = texts(value);
-  if (types !== undefined && types.length > 0) return fine(name, shown(types));
-  const message = unfit(value, 'is not a list of types');
+  if (types !== undefined && types.length > 0) return passed(name, shown(types));
+  const message = describeFault(value, 'is not a list of types');
   const fix = `Add it, such as ${example}: without it scanners do not count this way of registering.`;
   return block.register_uri === undefined && value === undefined
     ? hint(name, message, fix)
-    : wrong(name, message, fix);
+    : failed(name, message, fix);
 }
 
 function examineService(block: Json): Finding[] {
   if (!offeredTypes(block).includes('service_auth') || block.identity_endpoint !== undefined) return [];
   const fix = 'Add identity_endpoint and claim_endpoint: v0.1 has no such request.';
-  return [wrong('service_auth', 'is offered without an identity_endpoint', fix)];
+  return [failed('service_auth', 'is offered without an identity_endpoint', fix)];
 }
 
 /** Examines the security events. An endpoint without a list of events suggests that events are accepted and ignored. */
@@ -159,16 +159,16 @@ function examineEvents(block: Json): Finding[] {
   const endpoint = block.events_endpoint ?? block.revocation_uri;
   if (block.events_supported !== undefined && events === undefined) {
     return [
-      wrong(name, `${shown(block.events_supported)} is not a list of texts`, 'List the URIs of the events.'),
+      failed(name, `${shown(block.events_supported)} is not a list of texts`, 'List the URIs of the events.'),
     ];
   }
   if (endpoint === undefined) {
     if (events === undefined || events.length === 0) return [];
-    return [wrong(name, 'there is no endpoint to send them to', 'Add events_endpoint, or drop the list.')];
+    return [failed(name, 'there is no endpoint to send them to', 'Add events_endpoint, or drop the list.')];
   }
   if (events === undefined || events.length === 0) {
     const fix = 'List the events that end access, or drop the endpoint: what is named should be enforced.';
     return [hint(name, 'an endpoint for events is named, but no event', fix)];
   }
-  return [fine(name, shown(events))];
+  return [passed(name, shown(events))];
 }

@@ -1,6 +1,6 @@
-import type { ProbeClient } from './ask.ts';
 import { ACCEPT_JSON, asObject, isHtml, type Json, parseObject, readJson, texts } from './documents.ts';
-import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
+import { describeFault, type Finding, failed, hint, passed, shown, shownUrl } from './finding.ts';
+import type { ProbeClient } from './probe-client.ts';
 import { type Target, urlFault } from './target.ts';
 
 /** Examines the discovery document of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, section 5.1), if there is one. */
@@ -35,7 +35,7 @@ export async function examineAgentConfiguration(client: ProbeClient, target: Tar
   const { url, document } = found;
   const { issuer, endpoints } = document;
   return [
-    fine(NAME, shownUrl(url)),
+    passed(NAME, shownUrl(url)),
     examineVersion(document.version),
     examineText(document, 'provider_name', 'Give a short name that never changes.'),
     examineText(document, 'description', 'Say in a sentence what the service is.'),
@@ -78,16 +78,16 @@ const findingName = (member: string) => `${NAME} ${member}`;
 
 function examineVersion(value: unknown): Finding {
   const name = findingName('version');
-  if (typeof value === 'string' && /^1\./.test(value)) return fine(name, shown(value));
+  if (typeof value === 'string' && /^1\./.test(value)) return passed(name, shown(value));
   const fix = 'Name "1.0-draft": clients read the number before the dot.';
-  return wrong(name, unfit(value, 'is no version that clients know'), fix);
+  return failed(name, describeFault(value, 'is no version that clients know'), fix);
 }
 
 function examineText(document: Json, member: string, fix: string): Finding {
   const value = document[member];
   return typeof value === 'string' && value !== ''
-    ? fine(findingName(member), shown(value))
-    : wrong(findingName(member), unfit(value, 'is not a text'), fix);
+    ? passed(findingName(member), shown(value))
+    : failed(findingName(member), describeFault(value, 'is not a text'), fix);
 }
 
 /** Examines `issuer`, the exact audience of the hosts' tokens. */
@@ -95,11 +95,11 @@ function examineIssuer(value: unknown, at: string, target: Target): Finding {
   const name = findingName('issuer');
   const fault = urlFault(value, target);
   const fix = 'Name the https URL that tokens are addressed to, without a slash at its end.';
-  if (fault !== undefined) return wrong(name, unfit(value, fault), fix);
+  if (fault !== undefined) return failed(name, describeFault(value, fault), fix);
   const issuer = value as string;
-  if (issuer.endsWith('/')) return wrong(name, `${shown(issuer)} ends in a slash`, fix);
+  if (issuer.endsWith('/')) return failed(name, `${shown(issuer)} ends in a slash`, fix);
   return new URL(issuer).origin === new URL(at).origin
-    ? fine(name, shown(issuer))
+    ? passed(name, shown(issuer))
     : hint(name, `${shown(issuer)} is at another origin than the document`, 'Serve both at one origin.');
 }
 
@@ -108,13 +108,13 @@ function examineList(value: unknown, member: string, known: readonly string[], n
   const list = texts(value);
   const fix = `List ${known.map((each) => `"${each}"`).join(needsAll ? ' and ' : ' or ')}.`;
   if (list === undefined || list.length === 0)
-    return wrong(name, unfit(value, 'is not a list of texts'), fix);
+    return failed(name, describeFault(value, 'is not a list of texts'), fix);
   if (needsAll && !known.every((each) => list.includes(each))) {
-    return wrong(name, `${shown(list)} lacks what every client signs with`, fix);
+    return failed(name, `${shown(list)} lacks what every client signs with`, fix);
   }
   const unlisted = list.filter((each) => !known.includes(each));
   return unlisted.length === 0
-    ? fine(name, shown(list))
+    ? passed(name, shown(list))
     : hint(name, `${shown(unlisted)} is not of the specification`, 'Clients skip what they do not know.');
 }
 
@@ -125,8 +125,12 @@ function examineOptionalUrls(document: Json, target: Target): Finding[] {
     const fault = urlFault(value, target);
     return [
       fault === undefined
-        ? fine(findingName(member), shown(value))
-        : wrong(findingName(member), unfit(value, fault), 'Name an absolute https URL, or leave it out.'),
+        ? passed(findingName(member), shown(value))
+        : failed(
+            findingName(member),
+            describeFault(value, fault),
+            'Name an absolute https URL, or leave it out.',
+          ),
     ];
   });
 }
@@ -140,7 +144,7 @@ async function examineEndpoints(
   const name = findingName('endpoints');
   if (endpoints === undefined) {
     const fix = `Name at least ${REQUIRED_ENDPOINTS.join(', ')}: clients take the document for none without.`;
-    return [wrong(name, 'is no object', fix)];
+    return [failed(name, 'is no object', fix)];
   }
   const base = typeof issuer === 'string' && URL.canParse(issuer) ? issuer : target.url;
   const missing = REQUIRED_ENDPOINTS.filter((member) => endpoints[member] === undefined);
@@ -148,13 +152,13 @@ async function examineEndpoints(
   const faults = Object.entries(endpoints).flatMap(([member, value]) => {
     const fault = urlFault(absolute(value, base), target);
     const fix = 'Name a path below the issuer, such as "/agent/register", or an absolute https URL.';
-    return fault === undefined ? [] : [wrong(findingName(member), unfit(value, fault), fix)];
+    return fault === undefined ? [] : [failed(findingName(member), describeFault(value, fault), fix)];
   });
   const findings = [
     ...faults,
     ...(missing.length > 0
       ? [hint(name, `${shown(missing)} is not named`, 'Clients fall back to the paths of the specification.')]
-      : [fine(name, `${Object.keys(endpoints).length} are named`)]),
+      : [passed(name, `${Object.keys(endpoints).length} are named`)]),
     ...(unlisted.length > 0
       ? [hint(findingName('other endpoints'), `${shown(unlisted)} is not of the specification`)]
       : []),
@@ -175,17 +179,17 @@ async function examineCapabilities(client: ProbeClient, url: unknown, { origin }
   if (new URL(url).origin !== origin)
     return hint(name, `${shownUrl(url)} was not asked: it is at another origin`);
   const answer = await client.get(url, ACCEPT_JSON);
-  if (answer.kind === 'trouble') return wrong(name, `${shownUrl(url)} ${answer.says}`, answer.next);
+  if (answer.kind === 'trouble') return failed(name, `${shownUrl(url)} ${answer.says}`, answer.next);
   const message = `${shownUrl(url)} answers ${answer.status}`;
   const body = isHtml(answer.type, answer.text) ? undefined : parseObject(answer.text);
   const fix = 'Answer 200 with {"capabilities":[…]}, or 401 with JSON where only known hosts may look.';
-  if (body === undefined) return wrong(name, `${message} without a JSON object`, fix);
+  if (body === undefined) return failed(name, `${message} without a JSON object`, fix);
   if (answer.status === 200) {
     return Array.isArray(body.capabilities)
-      ? fine(name, `${message} and lists ${body.capabilities.length}`)
-      : wrong(name, `${message} without a list of capabilities`, fix);
+      ? passed(name, `${message} and lists ${body.capabilities.length}`)
+      : failed(name, `${message} without a list of capabilities`, fix);
   }
   return answer.status === 401 || answer.status === 403
-    ? fine(name, `${message}: only known hosts may look`)
-    : wrong(name, message, fix);
+    ? passed(name, `${message}: only known hosts may look`)
+    : failed(name, message, fix);
 }

@@ -1,6 +1,6 @@
-import type { ProbeClient } from './ask.ts';
 import { ACCEPT_MARKDOWN, readMarkdown } from './documents.ts';
-import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
+import { type Finding, failed, hint, passed, shown, shownUrl } from './finding.ts';
+import type { ProbeClient } from './probe-client.ts';
 import type { Target } from './target.ts';
 
 const SERVE = 'Serve a markdown document at /auth.md that tells an agent how to register, step by step.';
@@ -38,10 +38,10 @@ function examineText(text: string): Finding[] {
   const isAbout = /auth\.md|regist(er|ration)/i;
   return [
     heading === undefined
-      ? wrong('auth.md heading', 'it has no heading of the first level', 'Begin it with "# auth.md: …".')
+      ? failed('auth.md heading', 'it has no heading of the first level', 'Begin it with "# auth.md: …".')
       : isAbout.test(heading)
-        ? fine('auth.md heading', shown(heading))
-        : wrong(
+        ? passed('auth.md heading', shown(heading))
+        : failed(
             'auth.md heading',
             `${shown(heading)} mentions neither auth.md nor registration`,
             'Begin it with "# auth.md: …", by which scanners know it.',
@@ -61,19 +61,19 @@ function examineWords(text: string): Finding {
     .split(/[.!?](?=\s|$)|\n\s*\n|\n(?=\s*(?:[-*#|]|\d+\.))/)
     .filter((each) => REGISTRATION.test(each));
   if (sentences.length === 0) {
-    return wrong(
+    return failed(
       name,
       'it does not say how to register',
       'Tell with which request an agent registers, and what it gets.',
     );
   }
   return sentences.every((each) => NEGATION.test(each))
-    ? wrong(
+    ? failed(
         name,
         'it speaks of registering only to say that agents cannot',
         'Tell how an agent gets in, if one can.',
       )
-    : fine(name, 'it speaks of registering');
+    : passed(name, 'it speaks of registering');
 }
 
 /** Finds `# Heading`, or a line above `===`. Skips code blocks, where `#` begins a shell comment. */
@@ -89,7 +89,7 @@ function withoutHeading(text: string, heading: string | undefined): string {
 
 /** Examines `skill`, the URL by which clients find the document. */
 export async function examineSkill(client: ProbeClient, target: Target, skill: string): Promise<Finding> {
-  if (skill === authMdUrl(target.origin)) return fine('skill', 'leads to /auth.md');
+  if (skill === authMdUrl(target.origin)) return passed('skill', 'leads to /auth.md');
   const fix = 'Let "skill" of agent_auth name the markdown document for agents.';
   return readMarkdown('skill', skill, await client.get(skill, ACCEPT_MARKDOWN), fix).finding;
 }

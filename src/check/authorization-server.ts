@@ -1,6 +1,6 @@
-import type { ProbeClient } from './ask.ts';
 import { ACCEPT_JSON, type DocumentRead, type Json, readJson, texts } from './documents.ts';
-import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
+import { describeFault, type Finding, failed, hint, passed, shown, shownUrl } from './finding.ts';
+import type { ProbeClient } from './probe-client.ts';
 import { appendWellKnown, ISSUER_WELL_KNOWN, insertWellKnown, type Target, urlFault } from './target.ts';
 
 const NAME = 'issuer metadata';
@@ -64,7 +64,7 @@ function examineForms(issuer: string, inserted: DocumentRead, appended: Document
   if (appended.kind !== 'read') {
     return [hint(name, `${shownUrl(url)} is not there`, 'Serve it there, too: clients of auth.md append.')];
   }
-  return [inserted.kind === 'read' ? fine(name, shownUrl(url)) : hint(name, `only at ${shownUrl(url)}`)];
+  return [inserted.kind === 'read' ? passed(name, shownUrl(url)) : hint(name, `only at ${shownUrl(url)}`)];
 }
 
 /** Examines `//.well-known` for an issuer that ends in a slash: some clients simply append the path to it. */
@@ -85,19 +85,19 @@ async function examineDoubleSlash(client: ProbeClient, issuer: string): Promise<
 
 /** Examines `issuer`, which must be identical to the issuer by which the metadata was looked up (RFC 8414 section 3.3). */
 function examineIssuer({ issuer, agent_auth, token_endpoint }: Json, expected: string): Finding {
-  if (issuer === expected) return fine('issuer', shown(issuer));
+  if (issuer === expected) return passed('issuer', shown(issuer));
   const fix = `Set it to ${shown(expected)}, to the letter.`;
   if (issuer === undefined) {
     // Documents of v0.1 had none, and clients of v0.1 do not read it.
     const isV01 =
       token_endpoint === undefined && (agent_auth as Json | null)?.identity_endpoint === undefined;
-    return isV01 ? hint('issuer', 'is not there', fix) : wrong('issuer', 'is not there', fix);
+    return isV01 ? hint('issuer', 'is not there', fix) : failed('issuer', 'is not there', fix);
   }
   const differs =
     typeof issuer === 'string' && issuer.replace(/\/+$/, '') === expected.replace(/\/+$/, '')
       ? `${shown(issuer)} differs by a slash from ${shown(expected)}`
       : `${shown(issuer)} is not ${shown(expected)}, by which it was looked up`;
-  return wrong('issuer', differs, fix);
+  return failed('issuer', differs, fix);
 }
 
 /** Examines the OAuth metadata that dialects with an identity endpoint need. */
@@ -111,16 +111,16 @@ function examineOAuth(document: Json): Finding[] {
   if ((document.agent_auth as Json | null)?.identity_endpoint === undefined) return findings;
   findings.push(
     token_endpoint === undefined
-      ? wrong('token_endpoint', 'is not there', 'Name it: assertions are exchanged for access tokens there.')
-      : fine('token_endpoint', shown(token_endpoint)),
+      ? failed('token_endpoint', 'is not there', 'Name it: assertions are exchanged for access tokens there.')
+      : passed('token_endpoint', shown(token_endpoint)),
   );
   const grants = texts(grant_types_supported);
   findings.push(
     grants?.includes(GRANTS.jwtBearer)
-      ? fine('grant_types_supported', shown(grants))
-      : wrong(
+      ? passed('grant_types_supported', shown(grants))
+      : failed(
           'grant_types_supported',
-          unfit(grant_types_supported, 'lacks the grant for assertions'),
+          describeFault(grant_types_supported, 'lacks the grant for assertions'),
           `List ${GRANTS.jwtBearer}.`,
         ),
   );

@@ -1,6 +1,6 @@
-import type { ProbeClient, ProbeResult } from './ask.ts';
 import { ACCEPT_JSON, readJson } from './documents.ts';
-import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
+import { type Finding, failed, hint, passed, shown, shownUrl } from './finding.ts';
+import type { ProbeClient, ProbeResult } from './probe-client.ts';
 import type { ResourceMetadata } from './protected-resource.ts';
 import { insertWellKnown, RESOURCE_WELL_KNOWN, type Target, urlFault } from './target.ts';
 import { resourceMetadataOf } from './www-authenticate.ts';
@@ -24,9 +24,9 @@ export async function examineChallenge(
   const redirectedTo = answer.kind === 'reply' && answer.redirectedTo;
   const place = redirectedTo ? `${shownUrl(url)} leads to ${shownUrl(redirectedTo)}, which` : shownUrl(url);
   const header = `WWW-Authenticate: Bearer resource_metadata="${metadata?.url ?? `${target.origin}/.well-known/oauth-protected-resource`}"`;
-  if (answer.kind === 'trouble') return wrong(NAME, `${place} ${answer.says}`, answer.next);
+  if (answer.kind === 'trouble') return failed(NAME, `${place} ${answer.says}`, answer.next);
   if (answer.status >= 500) {
-    return wrong(
+    return failed(
       NAME,
       `${place} answers ${answer.status} without a credential`,
       `Answer 401 with ${header}.`,
@@ -41,20 +41,20 @@ export async function examineChallenge(
   }
   const challenge = answer.headers.get('www-authenticate');
   if (challenge === null)
-    return wrong(NAME, `${place} answers 401 without WWW-Authenticate`, `Send ${header}.`);
+    return failed(NAME, `${place} answers 401 without WWW-Authenticate`, `Send ${header}.`);
   if (!/(^|,)\s*bearer(\s|,|$)/i.test(challenge)) {
-    return wrong(NAME, `${place} asks for ${shown(challenge)}, not for a bearer`, `Send ${header}.`);
+    return failed(NAME, `${place} asks for ${shown(challenge)}, not for a bearer`, `Send ${header}.`);
   }
   const named = resourceMetadataOf(challenge);
   if (named === undefined) {
-    return wrong(NAME, `${place} answers 401 without resource_metadata`, `Send ${header}.`);
+    return failed(NAME, `${place} answers 401 without resource_metadata`, `Send ${header}.`);
   }
   const fault = urlFault(named, target);
   if (fault !== undefined)
-    return wrong(NAME, `its resource_metadata ${shown(named)} ${fault}`, `Send ${header}.`);
+    return failed(NAME, `its resource_metadata ${shown(named)} ${fault}`, `Send ${header}.`);
   // Faults of the document at that URL are reported with the document, not with the challenge.
   const isKnown = [metadata?.url, insertWellKnown(target.url, RESOURCE_WELL_KNOWN)].includes(named);
-  if (isKnown) return fine(NAME, `${place} answers 401 and points at ${shownUrl(named)}`);
+  if (isKnown) return passed(NAME, `${place} answers 401 and points at ${shownUrl(named)}`);
   return compareMetadata(client, named, metadata, header);
 }
 
@@ -67,14 +67,14 @@ async function compareMetadata(
 ): Promise<Finding> {
   const read = readJson(NAME, named, await client.get(named, ACCEPT_JSON), `Send ${header}.`);
   if (read.kind !== 'read') {
-    return wrong(NAME, `its resource_metadata leads nowhere: ${read.finding.message}`, `Send ${header}.`);
+    return failed(NAME, `its resource_metadata leads nowhere: ${read.finding.message}`, `Send ${header}.`);
   }
   const comparedMembers = ({ resource, authorization_servers }: Record<string, unknown>) =>
     JSON.stringify([resource, authorization_servers]);
   if (metadata === undefined || comparedMembers(read.document) === comparedMembers(metadata.document)) {
-    return fine(NAME, `answers 401 and points at ${shownUrl(named)}`);
+    return passed(NAME, `answers 401 and points at ${shownUrl(named)}`);
   }
-  return wrong(
+  return failed(
     NAME,
     `points at ${shownUrl(named)}, which describes ${shown(read.document.resource)} of ${shown(read.document.authorization_servers)}, unlike ${shownUrl(metadata.url)}`,
     `Send ${header}, or make both say the same.`,

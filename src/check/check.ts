@@ -1,17 +1,17 @@
 import { examineAgentAuth } from './agent-auth.ts';
 import { examineAgentConfiguration } from './agent-configuration.ts';
-import { ASK_LIMITS, type AskLimits, createAsker, type ProbeClient } from './ask.ts';
 import { authMdUrl, examineAuthMd, examineSkill } from './auth-document.ts';
 import { findIssuerMetadata, type IssuerMetadata } from './authorization-server.ts';
 import { examineChallenge } from './challenge.ts';
 import { type Dialect, dialectsOf, examineDialects } from './dialects.ts';
 import { ACCEPT_MARKDOWN, texts } from './documents.ts';
 import { examineEndpoints } from './endpoints.ts';
-import { examineLlmsTxt } from './extras.ts';
-import { type Finding, fine, hint, shown, wrong } from './finding.ts';
+import { type Finding, failed, hint, passed, shown } from './finding.ts';
 import { examineKeySet } from './key-set.ts';
+import { examineLlmsTxt } from './llms-txt.ts';
+import { createProbeClient, PROBE_LIMITS, type ProbeClient, type ProbeLimits } from './probe-client.ts';
 import { findResourceMetadata, type ResourceMetadata } from './protected-resource.ts';
-import { examineRefusals, isOfProduction } from './refusals.ts';
+import { examineRefusals, isProductionDialect } from './refusals.ts';
 import { parseTarget, type Target, urlFault } from './target.ts';
 
 /** The result of a check. `ok`: nothing is wrong; hints do not count. */
@@ -41,15 +41,15 @@ export interface GroupedFinding extends Finding {
  * @param url of an API, an MCP server, a site or an issuer
  * @throws Failure `badRequest` if the URL is not usable; every fault of the service is a finding instead
  */
-export async function checkService(url: string, limits: AskLimits = ASK_LIMITS): Promise<Report> {
+export async function checkService(url: string, limits: ProbeLimits = PROBE_LIMITS): Promise<Report> {
   const target = parseTarget(url);
-  const client = createAsker(target, limits);
+  const client = createProbeClient(target, limits);
   const answer = await client.look(target.url);
   if (answer.kind === 'trouble' && answer.isUnreachable) {
     return report(
       target,
       [],
-      inGroup('service', [wrong('service', `${target.url} ${answer.says}`, answer.next)]),
+      inGroup('service', [failed('service', `${target.url} ${answer.says}`, answer.next)]),
     );
   }
   // These depend on nothing else, so they start now and are read below.
@@ -98,7 +98,7 @@ async function examineBlock(client: ProbeClient, target: Target, { issuer, docum
     endpoints.has('jwks_uri') ? examineKeySet(client, endpoints.get('jwks_uri')!) : [],
     examineRefusals(client, endpoints, [target.origin, new URL(issuer).origin]),
   ]);
-  const dialects = block === undefined ? [] : dialectsOf(document, block, answers.some(isOfProduction));
+  const dialects = block === undefined ? [] : dialectsOf(document, block, answers.some(isProductionDialect));
   return {
     dialects,
     server: [...keys, ...urls],
@@ -147,7 +147,7 @@ function examinePath(
   return [
     resource?.document.resource === url
       ? hint('path', message, 'A GET of a resource is answered 401 without a credential, or 405.')
-      : wrong(
+      : failed(
           'path',
           message,
           'Name a URL that is there: of the API, the MCP server, the site or the issuer.',
@@ -156,10 +156,10 @@ function examinePath(
 }
 
 function examineScheme({ url, isLocal }: Target): Finding {
-  if (url.startsWith('https:')) return fine('service', 'is served over TLS');
+  if (url.startsWith('https:')) return passed('service', 'is served over TLS');
   return isLocal
-    ? fine('service', 'is on this machine, where http will do')
-    : wrong('service', `${shown(url)} is not https`, 'Serve it over TLS: keys go over this line.');
+    ? passed('service', 'is on this machine, where http will do')
+    : failed('service', `${shown(url)} is not https`, 'Serve it over TLS: keys go over this line.');
 }
 
 function inGroup(group: GroupedFinding['group'], findings: Finding[]): GroupedFinding[] {

@@ -1,6 +1,6 @@
 import { GRANTS } from './authorization-server.ts';
 import { asObject, type Json, texts } from './documents.ts';
-import { type Finding, fine, hint } from './finding.ts';
+import { type Finding, hint, passed } from './finding.ts';
 
 /** A group of auth.md versions that documents can promise. */
 export type Dialect = 'v0.1' | 'v0.2–v0.6' | 'production';
@@ -50,5 +50,5 @@ export function dialectsOf(document: Json, block: Json, hasCodes: boolean): Dial
 export function examineDialects(dialects: Dialect[]): Finding {
   return dialects.length === 0
     ? hint('dialects', 'its documents promise no version of auth.md', 'Go by what is marked above.')
-    : fine('dialects', `its documents promise ${dialects.join(', ')}`);
+    : passed('dialects', `its documents promise ${dialects.join(', ')}`);
 }

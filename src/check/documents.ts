@@ -1,5 +1,5 @@
-import type { ProbeResult } from './ask.ts';
-import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
+import { type Finding, failed, hint, passed, shown, shownUrl } from './finding.ts';
+import type { ProbeResult } from './probe-client.ts';
 
 /** A parsed JSON object. */
 export type Json = Record<string, unknown>;
@@ -23,19 +23,19 @@ export function readJson(name: string, url: string, answer: ProbeResult, fix: st
   const refusal = findRefusal(name, at, answer, fix);
   if (refusal !== undefined) return refusal;
   const { text, type, redirectedTo } = answer as Extract<ProbeResult, { kind: 'reply' }>;
-  const broken = (message: string): DocumentRead => ({ kind: 'broken', finding: wrong(name, message, fix) });
+  const broken = (message: string): DocumentRead => ({ kind: 'broken', finding: failed(name, message, fix) });
   if (isHtml(type, text)) return broken(`${at} answers 200 with a page of HTML where JSON is due`);
   const document = parseObject(text);
   if (document === undefined) return broken(`${at} is not a JSON object`);
   const finding = isJson(type)
     ? redirectedTo === undefined
-      ? fine(name, at)
+      ? passed(name, at)
       : hint(
           name,
           `${at} leads to ${shownUrl(redirectedTo)}`,
           'Answer there itself: many clients follow no redirect.',
         )
-    : wrong(name, `${at} is JSON of the type ${shown(type)}`, 'Send Content-Type: application/json.');
+    : failed(name, `${at} is JSON of the type ${shown(type)}`, 'Send Content-Type: application/json.');
   return { kind: 'read', document, finding };
 }
 
@@ -51,7 +51,7 @@ export function readMarkdown(
   if (refusal !== undefined) return { kind: refusal.kind, text: '', finding: refusal.finding };
   const { text, type, redirectedTo } = answer as Extract<ProbeResult, { kind: 'reply' }>;
   if (isHtml(type, text)) {
-    const finding = wrong(name, `${at} answers 200 with a page of HTML where markdown is due`, fix);
+    const finding = failed(name, `${at} answers 200 with a page of HTML where markdown is due`, fix);
     return { kind: 'broken', text: '', finding };
   }
   if (redirectedTo !== undefined) {
@@ -64,10 +64,10 @@ export function readMarkdown(
   if (type !== 'text/markdown') {
     const message = `${at} is of the type ${shown(type)}`;
     const advice = 'Send Content-Type: text/markdown; charset=utf-8.';
-    const finding = type === 'text/plain' ? hint(name, message, advice) : wrong(name, message, advice);
+    const finding = type === 'text/plain' ? hint(name, message, advice) : failed(name, message, advice);
     return { kind: 'read', text, finding };
   }
-  return { kind: 'read', text, finding: fine(name, at) };
+  return { kind: 'read', text, finding: passed(name, at) };
 }
 
 /** Returns why a response is not a document; undefined if it may be one. */
@@ -78,17 +78,17 @@ function findRefusal(
   fix: string,
 ): { kind: 'missing' | 'broken'; finding: Finding } | undefined {
   if (answer.kind === 'trouble') {
-    return { kind: 'broken', finding: wrong(name, `${at} ${answer.says}`, answer.next) };
+    return { kind: 'broken', finding: failed(name, `${at} ${answer.says}`, answer.next) };
   }
   if (answer.status !== 200) {
     // 401 and 403: the service requires a credential for its documents, too.
     const kind = [401, 403, 404, 405, 410].includes(answer.status) ? 'missing' : 'broken';
-    return { kind, finding: wrong(name, `${at} answers ${answer.status}`, fix) };
+    return { kind, finding: failed(name, `${at} answers ${answer.status}`, fix) };
   }
   if (answer.isCut) {
     return {
       kind: 'broken',
-      finding: wrong(name, `${at} is larger than clients read (256 KB)`, 'Serve less.'),
+      finding: failed(name, `${at} is larger than clients read (256 KB)`, 'Serve less.'),
     };
   }
   return undefined;

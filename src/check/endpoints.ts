@@ -1,5 +1,5 @@
 import type { Json } from './documents.ts';
-import { type Finding, fine, hint, shown, wrong } from './finding.ts';
+import { type Finding, failed, hint, passed, shown } from './finding.ts';
 import { type Target, urlFault } from './target.ts';
 
 const METADATA_URLS = [
@@ -41,7 +41,7 @@ export function examineEndpoints(
     const name = `URL of ${member}`;
     const fault = urlFault(value, target);
     if (fault !== undefined) {
-      findings.push(wrong(name, `${shown(value)} ${fault}`, 'Write an absolute https URL.'));
+      findings.push(failed(name, `${shown(value)} ${fault}`, 'Write an absolute https URL.'));
       continue;
     }
     endpoints.set(member, value as string);
@@ -49,6 +49,6 @@ export function examineEndpoints(
       findings.push(hint(name, `${shown(value)} is at another origin`, 'Make sure that this is meant.'));
     }
   }
-  if (findings.length === 0) findings.push(fine('URLs', `all ${members.length} are absolute, and at home`));
+  if (findings.length === 0) findings.push(passed('URLs', `all ${members.length} are absolute, and at home`));
   return { endpoints, findings };
 }

@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto';
-import type { ProbeClient } from './ask.ts';
 import { ACCEPT_JSON, asObject, type Json, readJson } from './documents.ts';
-import { type Finding, fine, hint, shown, wrong } from './finding.ts';
+import { type Finding, failed, hint, passed, shown } from './finding.ts';
+import type { ProbeClient } from './probe-client.ts';
 
 const NAME = 'jwks_uri';
 /** Members that are secret (RFC 7518 section 6): parts of a private key, and `k`, a shared key. */
@@ -14,10 +14,10 @@ export async function examineKeySet(client: ProbeClient, url: string): Promise<F
   const { keys } = read.document;
   const fix = 'Serve {"keys": […]} with at least one public key.';
   if (!Array.isArray(keys) || keys.length === 0) {
-    return [wrong(NAME, `its keys are not there: ${shown(keys)}`, fix)];
+    return [failed(NAME, `its keys are not there: ${shown(keys)}`, fix)];
   }
   const all = keys.map(asObject);
-  if (all.some((key) => key === undefined)) return [wrong(NAME, 'a key in it is no object', fix)];
+  if (all.some((key) => key === undefined)) return [failed(NAME, 'a key in it is no object', fix)];
   return [read.finding, examineKeys(all as Json[])];
 }
 
@@ -26,18 +26,21 @@ function examineKeys(keys: Json[]): Finding {
   const leaked = keys.findIndex((key) => SECRET_MEMBERS.some((member) => member in key));
   if (leaked >= 0) {
     const message = `key ${leaked + 1} is published with its private part: anybody can sign as the service`;
-    return wrong(name, message, 'Replace the key now, and serve the public members alone.');
+    return failed(name, message, 'Replace the key now, and serve the public members alone.');
   }
   const unreadable = keys.findIndex((key) => !isReadable(key));
   if (unreadable >= 0) {
     const message = `key ${unreadable + 1} (${shown(keys[unreadable]!.kty)}) cannot be read`;
-    return wrong(name, message, 'Serve each key as RFC 7518 section 6 has it.');
+    return failed(name, message, 'Serve each key as RFC 7518 section 6 has it.');
   }
   const ids = keys.map((key) => key.kid);
   const fix = 'Give each key a "kid" of its own, and put it into what is signed.';
-  if (new Set(ids).size < ids.length) return wrong(name, 'two keys cannot be told apart by "kid"', fix);
+  if (new Set(ids).size < ids.length) return failed(name, 'two keys cannot be told apart by "kid"', fix);
   if (ids.includes(undefined)) return hint(name, 'a key has no "kid"', fix);
-  return fine(name, `${keys.length === 1 ? 'one public key' : `${keys.length} public keys`}, ${shown(ids)}`);
+  return passed(
+    name,
+    `${keys.length === 1 ? 'one public key' : `${keys.length} public keys`}, ${shown(ids)}`,
+  );
 }
 
 /** Reports whether a key can be imported. Keys of unknown types pass, because they cannot be examined. */

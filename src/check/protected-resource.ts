@@ -1,6 +1,6 @@
-import type { ProbeClient } from './ask.ts';
 import { ACCEPT_JSON, type DocumentRead, type Json, readJson, texts } from './documents.ts';
-import { type Finding, fine, hint, shown, shownUrl, unfit, wrong } from './finding.ts';
+import { describeFault, type Finding, failed, hint, passed, shown, shownUrl } from './finding.ts';
+import type { ProbeClient } from './probe-client.ts';
 import { insertWellKnown, RESOURCE_WELL_KNOWN, type Target, urlFault } from './target.ts';
 import { resourceMetadataOf } from './www-authenticate.ts';
 
@@ -80,12 +80,12 @@ function examineResource(document: Json, target: Target): Finding {
   const { resource } = document;
   const name = 'resource';
   const fault = urlFault(resource, target);
-  if (fault !== undefined) return wrong(name, unfit(resource, fault), `Set it to "${target.url}".`);
+  if (fault !== undefined) return failed(name, describeFault(resource, fault), `Set it to "${target.url}".`);
   const described = (resource as string).replace(/\/+$/, '');
   const expected = target.url.replace(/\/+$/, '');
   if (described === expected) {
     return resource === target.url || expected === target.origin
-      ? fine(name, shown(resource))
+      ? passed(name, shown(resource))
       : hint(
           name,
           `${shown(resource)} differs by a slash from ${target.url}`,
@@ -100,7 +100,7 @@ function examineResource(document: Json, target: Target): Finding {
   if (isIssuer || described.startsWith(`${expected}/`)) {
     return hint(name, `${shown(resource)} is described here`, 'Check that URL as well.');
   }
-  return wrong(name, `${shown(resource)} is not the URL it was found for`, `Set it to "${target.url}".`);
+  return failed(name, `${shown(resource)} is not the URL it was found for`, `Set it to "${target.url}".`);
 }
 
 function examineServers(value: unknown, target: Target): Finding {
@@ -108,15 +108,17 @@ function examineServers(value: unknown, target: Target): Finding {
   const fix = 'List the URL of the issuer, whose metadata holds agent_auth.';
   const servers = texts(value);
   if (servers === undefined || servers.length === 0) {
-    return wrong(name, unfit(value, 'is not a list of URLs'), fix);
+    return failed(name, describeFault(value, 'is not a list of URLs'), fix);
   }
   const fault = urlFault(servers[0], target);
-  return fault === undefined ? fine(name, shown(servers)) : wrong(name, `${shown(servers[0])} ${fault}`, fix);
+  return fault === undefined
+    ? passed(name, shown(servers))
+    : failed(name, `${shown(servers[0])} ${fault}`, fix);
 }
 
 function examineList(name: string, value: unknown): Finding {
   if (value === undefined) return hint(name, 'is not there', 'Scanners want it, and agents read it.');
   return texts(value) === undefined
-    ? wrong(name, `${shown(value)} is not a list of texts`, 'Make it a list of texts.')
-    : fine(name, shown(value));
+    ? failed(name, `${shown(value)} is not a list of texts`, 'Make it a list of texts.')
+    : passed(name, shown(value));
 }

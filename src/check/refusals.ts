@@ -1,7 +1,7 @@
-import type { ProbeClient, ProbeResult } from './ask.ts';
 import { asObject, isHtml, isJson, parseObject } from './documents.ts';
 import type { Endpoints } from './endpoints.ts';
-import { type Finding, fine, hint, shown, shownUrl, wrong } from './finding.ts';
+import { type Finding, failed, hint, passed, shown, shownUrl } from './finding.ts';
+import type { ProbeClient, ProbeResult } from './probe-client.ts';
 
 const REGISTRATIONS = ['register_uri', 'identity_endpoint'];
 
@@ -15,7 +15,7 @@ export interface Refusal {
 }
 
 /** Reports whether a refusal is of the production dialect: it has a "code", unlike any version of auth.md (docs/dialects.md). */
-export function isOfProduction({ member, code }: Refusal): boolean {
+export function isProductionDialect({ member, code }: Refusal): boolean {
   return member === 'identity_endpoint' && code !== undefined;
 }
 
@@ -51,23 +51,23 @@ export function examineRefusals(
 
 function examineRefusal(name: string, request: string, answer: ProbeResult): Finding {
   const fix = 'Answer 400 with JSON such as {"error":"invalid_request","message":"…"}.';
-  if (answer.kind === 'trouble') return wrong(name, `${request}: ${answer.says}`, answer.next);
+  if (answer.kind === 'trouble') return failed(name, `${request}: ${answer.says}`, answer.next);
   const { status, type, text, isCut } = answer;
   const message = `${request} answers ${status}`;
-  if (status === 404) return wrong(name, message, 'Serve registration there, or name where it is.');
-  if (status === 405) return wrong(name, message, 'Let it take POST.');
-  if (status === 415) return wrong(name, message, 'Let it take application/json.');
+  if (status === 404) return failed(name, message, 'Serve registration there, or name where it is.');
+  if (status === 405) return failed(name, message, 'Let it take POST.');
+  if (status === 415) return failed(name, message, 'Let it take application/json.');
   if (status === 429) return hint(name, `${message}: too many requests`, 'Check again later.');
-  if (status < 400 || status >= 500) return wrong(name, message, fix);
-  if (isHtml(type, text)) return wrong(name, `${message} with a page of HTML`, fix);
+  if (status < 400 || status >= 500) return failed(name, message, fix);
+  if (isHtml(type, text)) return failed(name, `${message} with a page of HTML`, fix);
   const body = isCut ? undefined : parseObject(text);
-  if (body === undefined) return wrong(name, `${message} without a JSON object`, fix);
+  if (body === undefined) return failed(name, `${message} without a JSON object`, fix);
   if (!isJson(type))
-    return wrong(name, `${message} with JSON of the type ${shown(type)}`, 'Send application/json.');
+    return failed(name, `${message} with JSON of the type ${shown(type)}`, 'Send application/json.');
   if (body.error !== undefined) {
-    return fine(name, `${message} and says ${shown(asObject(body.error)?.code ?? body.error)}`);
+    return passed(name, `${message} and says ${shown(asObject(body.error)?.code ?? body.error)}`);
   }
   // One vendor's API description names it "code"; clients that read "error" do not find it.
   if (typeof body.code === 'string') return hint(name, `${message} with "code", but no "error"`, fix);
-  return wrong(name, `${message} without "error"`, fix);
+  return failed(name, `${message} without "error"`, fix);
 }

@@ -57,7 +57,7 @@ export function addAgentCommands(program: Command, shell: Shell): void {
     );
 }
 
-function agentJson(found: agents.Agent): object {
+function agentJson(found: agents.AgentView): object {
   const { claim } = found;
   return {
     agent_id: found.id,
@@ -73,7 +73,7 @@ function agentJson(found: agents.Agent): object {
   };
 }
 
-function agentLine(found: agents.Agent): string {
+function agentLine(found: agents.AgentView): string {
   const state = found.revokedAt === undefined ? found.claim.kind : 'revoked';
   return `${found.id}  ${state.padEnd(9)}  ${found.accountId}  ${found.name ?? ''}`.trimEnd();
 }

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { EVENT_KINDS } from '../domain/audit/audit-log.ts';
-import { nearest, normalized } from '../lib/spelling.ts';
+import { normalizeName, suggestName } from '../lib/spelling.ts';
 import { type EventRow, findEvents } from '../store/events.ts';
 import { type Shell, wholeNumber } from './shell.ts';
 
@@ -63,7 +63,7 @@ function eventJson(event: EventRow): object {
 
 function parseKind(text: string): string {
   if (EVENT_KINDS.some((kind) => kind === text)) return text;
-  const suggestion = nearest(normalized(text), EVENT_KINDS);
+  const suggestion = suggestName(normalizeName(text), EVENT_KINDS);
   throw new InvalidArgumentError(
     suggestion === undefined
       ? '--kinds lists those there are.'

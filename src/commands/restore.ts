@@ -7,8 +7,8 @@ import { EVENT_KINDS } from '../domain/audit/audit-log.ts';
 import {
   describeRestored,
   type EventLine,
-  endWhatMayBeOver,
-  revokeAgain,
+  repeatRevocations,
+  revokeShortLivedCredentials,
 } from '../domain/jobs/after-restore.ts';
 import { ConfigError, Failure } from '../errors.ts';
 import { restoreDatabase } from '../store/engine/restore.ts';
@@ -52,9 +52,9 @@ async function restore(shell: Shell, config: Config, file: string, options: Opti
       if (options.revocations === undefined && options.acceptRevived === undefined) {
         throw new Failure('badRequest', refusalMessage(state));
       }
-      revoked = await revokeAgain(deps, shell.origin(), events);
+      revoked = await repeatRevocations(deps, shell.origin(), events);
       ({ keys } = await describeRestored(deps));
-      await endWhatMayBeOver(deps, shell.origin(), { revoked });
+      await revokeShortLivedCredentials(deps, shell.origin(), { revoked });
     }),
   );
   const lines = [

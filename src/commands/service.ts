@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import { settingsInForce, settingsTable } from '../config/settings.ts';
-import { doctor } from '../doctor.ts';
+import { runChecks } from '../doctor.ts';
 import { DatabaseError } from '../errors.ts';
 import { previewMails } from '../mail/preview.ts';
 import { serve } from '../serve.ts';
@@ -42,7 +42,7 @@ export function addServiceCommands(program: Command, shell: Shell): void {
     .command('doctor')
     .description('check configuration, database, mail server and clock')
     .action(async () => {
-      const findings = await doctor(shell.env);
+      const findings = await runChecks(shell.env);
       const bad = findings.some((finding) => !finding.ok);
       shell.say(
         { ok: !bad, findings },

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { listKeys, rotateKeys, type SigningKey } from '../domain/credentials/signing-keys.ts';
+import { listPublishedKeys, rotateSigningKeys, type SigningKey } from '../domain/credentials/signing-keys.ts';
 import type { Shell } from './shell.ts';
 
 /** Adds `signing-key …`: lists and rotates the signing keys. `keys …`, the former name, still works. */
@@ -15,7 +15,7 @@ function addSubcommands(keys: Command, shell: Shell): void {
     .description('newest first')
     .action(() =>
       shell.withDatabase(async (deps) => {
-        const list = await listKeys(deps);
+        const list = await listPublishedKeys(deps);
         shell.say({ keys: list.map(keyJson) }, list.map(keyLine).join('\n') || 'None yet.');
       }),
     );
@@ -30,7 +30,7 @@ function addSubcommands(keys: Command, shell: Shell): void {
     )
     .action((options: { now?: boolean }) =>
       shell.withDatabase(async (deps) => {
-        const key = await rotateKeys(deps, shell.origin(), options.now === true);
+        const key = await rotateSigningKeys(deps, shell.origin(), options.now === true);
         shell.say(keyJson(key), keyLine(key));
       }),
     );

@@ -47,7 +47,7 @@ export const issuersSchema = z
  * @returns the issuers by `iss`
  * @throws ConfigError naming the issuer or URL that is wrong
  */
-export function readTrust(
+export function readTrustedIssuers(
   listed: z.output<typeof issuersSchema>,
   publicUrl: string,
   isLoopback: boolean,

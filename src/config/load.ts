@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigError } from '../errors.ts';
-import { checkResourceUrl } from '../lib/audience-url.ts';
-import { nameTaken } from '../lib/capability-names.ts';
+import { normalizeAudienceUrl } from '../lib/audience-url.ts';
+import { findDuplicateName } from '../lib/capability-names.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 import { parseScope } from '../lib/scopes.ts';
 import { readOrMakeSecret } from '../lib/secret-file.ts';
@@ -17,7 +17,7 @@ import {
   type Resource,
   type Scope,
 } from './file.ts';
-import { readTrust, type TrustedIssuer } from './issuers.ts';
+import { readTrustedIssuers, type TrustedIssuer } from './issuers.ts';
 import type { Limits } from './limits.ts';
 import { type Environment, readSettings } from './settings.ts';
 import { type DiskShare, MAKE_SECRET, parseSecrets, readText } from './values.ts';
@@ -118,7 +118,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
     if (!scopes.has(name))
       throw new ConfigError(`The scope "${name}" is used but not listed under "scopes".`);
   }
-  const duplicate = nameTaken({ scopes, capabilities: file.capabilities });
+  const duplicate = findDuplicateName({ scopes, capabilities: file.capabilities });
   if (duplicate !== undefined) {
     throw new ConfigError(
       `Two capabilities would be named "${duplicate}": each of "capabilities" and of "scopes" makes one, and "whoami" is taken.`,
@@ -166,14 +166,14 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
             },
           ],
     capabilities: file.capabilities.map((each) => readCapability(each, isLoopback)),
-    trustedIssuers: readTrust(file.trustedIssuers, publicUrl, isLoopback),
+    trustedIssuers: readTrustedIssuers(file.trustedIssuers, publicUrl, isLoopback),
     claimMode: file.claimMode,
   };
 }
 
 function resourceUrl(text: string): string {
   try {
-    return checkResourceUrl(text);
+    return normalizeAudienceUrl(text);
   } catch (error) {
     throw new ConfigError(`In "resources", ${text}: ${(error as Error).message}`);
   }

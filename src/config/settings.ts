@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
-import { nearest, normalized } from '../lib/spelling.ts';
+import { normalizeName, suggestName } from '../lib/spelling.ts';
 import {
   type DiskShare,
   databaseUrl,
@@ -230,10 +230,10 @@ function sourceOf(name: keyof Settings, env: Environment): string | undefined {
 /** Refuses a misspelled name, which would silently leave the default in force. Skips short names: other programs use them. */
 function refuseMisspelled(env: Environment): void {
   const known = new Set<string>(NAMES.flatMap((name) => [name, `${name}_FILE`]));
-  const longNames = NAMES.filter((name) => normalized(name).length >= 7);
+  const longNames = NAMES.filter((name) => normalizeName(name).length >= 7);
   for (const name of Object.keys(env)) {
     if (!env[name] || known.has(name) || name !== name.toUpperCase()) continue;
-    const suggestion = nearest(normalized(name.replace(/_FILE$/, '')), longNames);
+    const suggestion = suggestName(normalizeName(name.replace(/_FILE$/, '')), longNames);
     if (suggestion !== undefined) throw new ConfigError(`${name} is not known. Did you mean ${suggestion}?`);
   }
 }

@@ -1,9 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import type { Deps } from '../deps.ts';
-import { readsAllSecrets, UNREADABLE } from '../domain/codes/secret-marks.ts';
+import { canOpenAllSecretMarks, UNREADABLE_SECRET_MESSAGE } from '../domain/codes/secret-marks.ts';
 import { hasDiskSpace, takesWrites } from '../domain/jobs/readiness.ts';
-import { backlog } from '../domain/mail/deliver.ts';
-import { type Connections, serveOneAtATime, TIMEOUTS } from './server/connections.ts';
+import { countOutboxBacklog } from '../domain/mail/deliver.ts';
+import { type Connections, serializeRequests, TIMEOUTS } from './server/connections.ts';
 import { readRequestTarget } from './server/request-target.ts';
 
 /**
@@ -15,7 +15,7 @@ export function createOpsServer(
   isDraining: () => boolean,
 ): { server: Server; connections: Connections } {
   const server = createServer(TIMEOUTS);
-  const connections = serveOneAtATime(server, async (request, response) => {
+  const connections = serializeRequests(server, async (request, response) => {
     const { status, type, text } = await answer(readRequestTarget(request.url ?? '/').path);
     response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(text);
   });
@@ -32,13 +32,14 @@ export function createOpsServer(
           const text = 'the disk of the database is almost full (DISK_FREE_MIN), or its folder is gone\n';
           return { status: 503, type: plain, text };
         }
-        if (!(await hasSecrets(deps))) return { status: 503, type: plain, text: `${UNREADABLE}\n` };
+        if (!(await hasSecrets(deps)))
+          return { status: 503, type: plain, text: `${UNREADABLE_SECRET_MESSAGE}\n` };
         return (await takesWrites(deps))
           ? { status: 200, type: plain, text: 'ok\n' }
           : { status: 503, type: plain, text: 'the database takes no writes\n' };
       }
       case '/metrics': {
-        const waiting = await backlog(deps).catch(() => undefined);
+        const waiting = await countOutboxBacklog(deps).catch(() => undefined);
         if (waiting !== undefined) deps.metrics.mailsWaiting.set(waiting.waiting);
         const { registry } = deps.metrics;
         return { status: 200, type: registry.contentType, text: await registry.metrics() };
@@ -51,5 +52,5 @@ export function createOpsServer(
 
 /** A database that is away is told of as such. */
 async function hasSecrets({ keyring, db, clock }: Deps): Promise<boolean> {
-  return readsAllSecrets(keyring, db, clock()).catch(() => true);
+  return canOpenAllSecretMarks(keyring, db, clock()).catch(() => true);
 }

@@ -6,7 +6,7 @@ import { Failure } from '../errors.ts';
  * @param field the request member that the failure names
  * @throws Failure `badRequest` unless it is an absolute http or https URL without user name and fragment
  */
-export function checkResourceUrl(text: string, field = 'url'): string {
+export function normalizeAudienceUrl(text: string, field = 'url'): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isUsable =
     url !== undefined &&

@@ -7,7 +7,7 @@ export const WHOAMI_NAME = 'whoami';
 export const capabilityName = (scope: string) => scope.toLowerCase().replace(/[^a-z0-9_]/g, '_');
 
 /** Finds a name that two capabilities would share; undefined if all names are unique. */
-export function nameTaken(config: {
+export function findDuplicateName(config: {
   scopes: ReadonlyMap<string, unknown>;
   capabilities: readonly { name: string }[];
 }): string | undefined {

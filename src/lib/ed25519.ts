@@ -26,7 +26,7 @@ export function readPublicKey(value: unknown): PublicKey | KeyFault {
 }
 
 /** Verifies the signature of a token in compact form. @returns false also if the token or key is malformed */
-export function isSignedWith(token: string, jwk: string): boolean {
+export function verifyEd25519Signature(token: string, jwk: string): boolean {
   const dot = token.lastIndexOf('.');
   try {
     const key = createPublicKey({ key: JSON.parse(jwk), format: 'jwk' });

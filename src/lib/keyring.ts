@@ -65,7 +65,7 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
 
     open(purpose, context, sealed) {
       const bytes = Buffer.from(sealed);
-      const id = sealedUnder(bytes);
+      const id = secretIdOf(bytes);
       const key = derive(id, purpose, context);
       if (key === undefined) return undefined;
       const nonce = bytes.subarray(ID_BYTES, ID_BYTES + NONCE_BYTES);
@@ -84,7 +84,7 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
 }
 
 /** Returns the id of the secret that a text was sealed under. */
-export function sealedUnder(sealed: Uint8Array): string {
+export function secretIdOf(sealed: Uint8Array): string {
   return Buffer.from(sealed).subarray(0, ID_BYTES).toString('hex');
 }
 

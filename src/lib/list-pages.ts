@@ -33,12 +33,12 @@ export function cutPage<Row>(rows: readonly Row[], mark: (row: Row) => string): 
 }
 
 /** Formats the cursor of a list that is ordered by time, then by id. @param at epoch ms */
-export function timeMark(at: number, id: string): string {
+export function formatTimeCursor(at: number, id: string): string {
   return `${at}.${id}`;
 }
 
-/** Parses a cursor of timeMark(). @returns undefined for any other text: the list then starts at its newest row */
-export function readTimeMark(mark: string | undefined): { at: number; id: string } | undefined {
+/** Parses a cursor of formatTimeCursor(). @returns undefined for any other text: the list then starts at its newest row */
+export function parseTimeCursor(mark: string | undefined): { at: number; id: string } | undefined {
   const found = /^(\d{1,15})\.(\w{1,64})$/.exec(mark ?? '');
   return found === null ? undefined : { at: Number(found[1]), id: found[2]! };
 }

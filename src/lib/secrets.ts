@@ -19,7 +19,7 @@ export function newSecret(prefix: SecretPrefix, random: Random, brand = ''): str
 }
 
 /** Reports whether a text can be a secret of ours: prefix, alphabet and checksum are right. It need not exist. */
-export function wellFormed(prefix: SecretPrefix, text: string): boolean {
+export function isWellFormedSecret(prefix: SecretPrefix, text: string): boolean {
   if (text.length > 128 || !SHAPES[prefix].test(text)) return false;
   const body = text.slice(0, -CHECK_LENGTH);
   return toBase62(crc32(body), CHECK_LENGTH) === text.slice(-CHECK_LENGTH);
@@ -44,7 +44,7 @@ export function hashSecret(secret: string): Buffer {
  * Returns what may still be shown of a secret: its prefix with the first four random characters, and the last four characters.
  * For a signed token `prefix` is always `eyJ`.
  */
-export function hints(secret: string): { prefix: string; lastFour: string } {
+export function secretHints(secret: string): { prefix: string; lastFour: string } {
   const start = secret.startsWith('eyJ') ? 'eyJ' : secret.slice(0, secret.lastIndexOf('_') + 5);
   return { prefix: start, lastFour: secret.slice(-4) };
 }

@@ -41,7 +41,7 @@ function decodePart(part: string): Buffer {
 }
 
 /** Verifies the signature of a token in compact form. */
-export async function isSignedBy(token: string, key: CryptoKey, alg: Algorithm): Promise<boolean> {
+export async function verifySignature(token: string, key: CryptoKey, alg: Algorithm): Promise<boolean> {
   try {
     await compactVerify(token, key, { algorithms: [alg] });
     return true;

@@ -1,5 +1,5 @@
 /** Reduces a name to its lowercase letters, so that `expiresIn`, `expires-in` and `EXPIRES_IN` are equal. */
-export function normalized(name: string): string {
+export function normalizeName(name: string): string {
   return name.toLowerCase().replace(/[^a-z]/g, '');
 }
 
@@ -10,10 +10,10 @@ export function normalized(name: string): string {
  * @param word normalized
  * @returns undefined if none is near, or the word has fewer than three letters
  */
-export function nearest(word: string, known: readonly string[]): string | undefined {
+export function suggestName(word: string, known: readonly string[]): string | undefined {
   if (word.length < 3) return undefined;
   return known.find((each) => {
-    const candidate = normalized(each);
+    const candidate = normalizeName(each);
     const typosMax = candidate.length < 4 ? 0 : candidate.length < 8 ? 1 : 2;
     return distance(word, candidate, typosMax) <= typosMax;
   });

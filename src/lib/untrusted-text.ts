@@ -17,7 +17,7 @@ export function displayName(name: string): string {
  * Makes a text of a third party safe for a terminal or a log: one line, at most `charactersMax` visible characters, nothing that
  * moves the cursor, hides or reorders. Links stay intact.
  */
-export function oneLine(text: string, charactersMax: number): string {
+export function singleLine(text: string, charactersMax: number): string {
   return clip(visibleText(text.replace(/\s+/g, ' ')).trim(), charactersMax);
 }
 

@@ -1,4 +1,7 @@
-import { type AuthorizationServerOptions, createAuthorizationServerClient } from './authority.ts';
+import {
+  type AuthorizationServerOptions,
+  createAuthorizationServerClient,
+} from './authorization-server-client.ts';
 import {
   createPolicy,
   type Policy,

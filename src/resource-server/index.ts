@@ -3,7 +3,7 @@
  * which tools may be called.
  */
 
-export type { AuthorizationServerOptions } from './authority.ts';
+export type { AuthorizationServerOptions } from './authorization-server-client.ts';
 export {
   challenge,
   protectedResourceMetadata,
@@ -13,7 +13,7 @@ export {
 } from './challenge.ts';
 export { type Configured, loadPolicy } from './configured.ts';
 export { VerificationError } from './errors.ts';
-export type { Cursor, ResourceEvent } from './follow.ts';
+export type { Cursor, ResourceEvent } from './follow-events.ts';
 export { covers, createGuard, type Decision, type Guard, type GuardOptions } from './guard.ts';
 export {
   type Args,

@@ -1,4 +1,4 @@
-import type { AuthorizationServerClient } from './authority.ts';
+import type { AuthorizationServerClient } from './authorization-server-client.ts';
 import { unavailable } from './errors.ts';
 import type { VerifiedToken } from './token.ts';
 

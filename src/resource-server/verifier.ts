@@ -3,10 +3,10 @@ import {
   type AuthorizationServerClient,
   type AuthorizationServerOptions,
   createAuthorizationServerClient,
-} from './authority.ts';
+} from './authorization-server-client.ts';
 import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
 import { invalidToken, unavailable } from './errors.ts';
-import { type Cursor, follow, type ResourceEvent } from './follow.ts';
+import { type Cursor, follow, type ResourceEvent } from './follow-events.ts';
 import { consumeQuota, type QuotaResult } from './quota.ts';
 import type { VerifiedToken } from './token.ts';
 

@@ -64,7 +64,7 @@ export function updateAccountEnded(tx: Tx, id: string, now: number): Promise<num
 }
 
 /** Restores an agent's own account to its state before the agent was merged or linked. */
-export function updateAccountReleased(tx: Tx, id: string): Promise<number> {
+export function updateAccountRestored(tx: Tx, id: string): Promise<number> {
   return tx.run(
     `UPDATE accounts SET parent_id = NULL, merged_into = NULL, ended_at = NULL WHERE id = ? AND kind = 'agent'`,
     [id],

@@ -165,7 +165,7 @@ export function updateAgentRevoked(tx: Tx, id: string, now: number): Promise<num
 }
 
 /** An agent with its registration, owner, claim and newest attempt: everything from which its state is computed. */
-export interface DescribedAgentRow
+export interface AgentStateRow
   extends Pick<
     AgentRow,
     'id' | 'accountId' | 'mergedFrom' | 'registrationId' | 'name' | 'createdAt' | 'revokedAt' | 'ownedAt'
@@ -191,16 +191,16 @@ export interface DescribedAgentRow
   mailDeadAt: number | null;
 }
 
-/** Number of agents that listDescribedAgents() returns at most. */
+/** Number of agents that listAgentStates() returns at most. */
 export const DESCRIBED_PAGE = 100;
 
 /** Lists agents after an id, oldest first, at most DESCRIBED_PAGE. */
-export function listDescribedAgents(db: Pick<Db, 'all'>, after: string): Promise<DescribedAgentRow[]> {
+export function listAgentStates(db: Pick<Db, 'all'>, after: string): Promise<AgentStateRow[]> {
   // The limit is part of the text: for a parameter, a planner expects many rows and reads whole tables.
   return db.all(`${DESCRIBED} WHERE a.id > ? ORDER BY a.id LIMIT ${DESCRIBED_PAGE}`, [after]);
 }
 
-export function findDescribedAgent(db: Pick<Tx, 'get'>, id: string): Promise<DescribedAgentRow | undefined> {
+export function findDescribedAgent(db: Pick<Tx, 'get'>, id: string): Promise<AgentStateRow | undefined> {
   return db.get(`${DESCRIBED} WHERE a.id = ?`, [id]);
 }
 

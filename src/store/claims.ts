@@ -115,7 +115,7 @@ export function updateClaimEnded(
 }
 
 /** Reverts the completion of a claim and ends it: the agent was released, and the claim token no longer works. */
-export function updateClaimReleased(tx: Tx, registrationId: string, now: number): Promise<number> {
+export function updateClaimUncompleted(tx: Tx, registrationId: string, now: number): Promise<number> {
   return tx.run(
     `UPDATE claims SET claimed_at = NULL, ended_at = ?, end_reason = 'released' WHERE registration_id = ?`,
     [now, registrationId],

@@ -27,7 +27,7 @@ export async function upsertClockMark(tx: Tx, at: number, isSetBack: boolean): P
  * @param past epoch ms
  * @returns the id to continue from; undefined: no rows are left
  */
-export async function endCodesBefore(
+export async function updateCodesEndedBefore(
   tx: Tx,
   table: 'claim_attempts' | 'sign_ins',
   past: number,

@@ -226,7 +226,7 @@ export function updateCredentialScope(
 }
 
 /** Lists keys whose expiry notice is due, the longest due first. */
-export function listExpiring(
+export function listDueExpiryNotices(
   db: Pick<Db, 'all'>,
   now: number,
   limit: number,

@@ -96,7 +96,7 @@ export function listEventsOf(
 }
 
 /** Lists the events of a notice, oldest first. */
-export function listNoticed(db: Pick<Db, 'all'>, mailId: string): Promise<EventRow[]> {
+export function listEventsOfNotice(db: Pick<Db, 'all'>, mailId: string): Promise<EventRow[]> {
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events WHERE id IN (SELECT event_id FROM notices WHERE mail_id = ?) ORDER BY id`,
     [mailId],
@@ -107,7 +107,7 @@ export function listNoticed(db: Pick<Db, 'all'>, mailId: string): Promise<EventR
  * Lists the events of the revocation feed from an id on, oldest first. The list of kinds is literally that of the index
  * `events_followed`: otherwise the planner does not use the index.
  */
-export function listFollowed(
+export function listFeedEvents(
   db: Pick<Db, 'all'>,
   page: { after: string } | { from: string },
   limit: number,
@@ -120,7 +120,7 @@ export function listFollowed(
 }
 
 /** Whether the revocation feed has events without a position. */
-export async function hasUnpositioned(db: Pick<Db, 'get'>): Promise<boolean> {
+export async function hasUnpositionedEvents(db: Pick<Db, 'get'>): Promise<boolean> {
   return (await db.get(`SELECT id FROM events WHERE position IS NULL AND ${FOLLOWED} LIMIT 1`)) !== undefined;
 }
 

@@ -6,7 +6,7 @@ import type { Tx } from './engine/db.ts';
  */
 
 /** Suppresses the mail of a sender to a mailbox; an empty `sender` stands for all. `endsAt`: epoch ms; null: never. */
-export async function insertRefusal(
+export async function upsertSuppression(
   tx: Tx,
   refusal: { mailbox: string; sender: string; now: number; endsAt: number | null },
 ): Promise<void> {
@@ -18,7 +18,7 @@ export async function insertRefusal(
 }
 
 /** Whether mail to a mailbox is suppressed at `now`, for all senders or for one that is known by two keys. */
-export async function isRefused(
+export async function isSuppressed(
   db: Pick<Tx, 'get'>,
   mailbox: string,
   [senderKey, nameKey]: readonly [string, string],
@@ -33,7 +33,7 @@ export async function isRefused(
 }
 
 /** Whether the mail of all senders to a mailbox is suppressed. */
-export async function refusesAll(db: Pick<Tx, 'get'>, mailbox: string): Promise<boolean> {
+export async function isSuppressedForAllSenders(db: Pick<Tx, 'get'>, mailbox: string): Promise<boolean> {
   const row = await db.get<{ mailbox: string }>(
     `SELECT mailbox FROM mail_refusals WHERE mailbox = ? AND registration_id = ''`,
     [mailbox],
@@ -42,7 +42,7 @@ export async function refusesAll(db: Pick<Tx, 'get'>, mailbox: string): Promise<
 }
 
 /** Deletes the suppression of all senders for a mailbox; returns whether there was one. */
-export async function deleteRefusalOfAll(tx: Tx, mailbox: string): Promise<boolean> {
+export async function deleteSuppressionOfAllSenders(tx: Tx, mailbox: string): Promise<boolean> {
   return (
     (await tx.run(`DELETE FROM mail_refusals WHERE mailbox = ? AND registration_id = ''`, [mailbox])) === 1
   );

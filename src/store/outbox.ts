@@ -60,7 +60,7 @@ export async function findLastNoticeTime(tx: Tx, accountId: string): Promise<num
 }
 
 /** Lists the ids of due mails, the longest due first. A worker may send one only after updateMailLeased(). */
-export function listDue(db: Pick<Db, 'all'>, now: number, limit: number): Promise<{ id: string }[]> {
+export function listDueMail(db: Pick<Db, 'all'>, now: number, limit: number): Promise<{ id: string }[]> {
   return db.all(
     `SELECT id FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL AND next_at <= ? ORDER BY next_at LIMIT ?`,
     [now, limit],

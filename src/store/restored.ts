@@ -25,7 +25,7 @@ export async function findRestoredState(db: Pick<Tx, 'get'>, now: number): Promi
  * Ends all sessions, sign-ins, codes, connection requests and tokens, and deletes stored responses: any of them may
  * have ended or been used after the backup was made (S-109).
  */
-export async function updateShortLivedEnded(tx: Tx, now: number): Promise<void> {
+export async function endShortLivedRows(tx: Tx, now: number): Promise<void> {
   const statements = [
     `UPDATE sessions SET ended_at = ? WHERE ended_at IS NULL`,
     `UPDATE sign_ins SET ended_at = ? WHERE ended_at IS NULL`,

@@ -48,7 +48,7 @@ export const deleteIdlePrincipals = createDeletion(
 export const deleteOldApprovals = createDeletion('approvals', 'id', 'expires_at <= ?', 'expires_at');
 
 /** Deletes the records of used tokens that can no longer be presented. */
-export const deleteSpentTokens = createDeletion('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
+export const deleteUsedTokens = createDeletion('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
 
 /** Deletes sessions by the time of their start: a session that old has expired, whether it was ended or not. */
 export const deleteOldSessions = createDeletion('sessions', 'hash', 'created_at <= ?', 'created_at');
@@ -143,7 +143,7 @@ function deleteRegistration(tx: Tx, { id, agentId, accountId }: ExpiredRegistrat
 }
 
 /** Deletes agents under hosts that were never activated, with their capability grants and connection requests. */
-export async function deleteForgottenAgents(tx: Tx, before: number, limit: number): Promise<number> {
+export async function deleteNeverActivatedAgents(tx: Tx, before: number, limit: number): Promise<number> {
   const rows = await tx.all<{ id: string }>(
     'SELECT id FROM hosted_agents WHERE activated_at IS NULL AND created_at <= ? ORDER BY created_at LIMIT ?',
     [before, limit],

@@ -32,6 +32,6 @@ export function listSigningKeys(db: Pick<Db, 'all'>): Promise<SigningKeyRow[]> {
 }
 
 /** Marks a signing key as removed, once; its row stays. */
-export function deleteSigningKey(tx: Tx, kid: string, now: number): Promise<number> {
+export function updateSigningKeyRemoved(tx: Tx, kid: string, now: number): Promise<number> {
   return tx.run('UPDATE signing_keys SET removed_at = ? WHERE kid = ? AND removed_at IS NULL', [now, kid]);
 }

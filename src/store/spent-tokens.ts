@@ -8,7 +8,7 @@ import type { Tx } from './engine/db.ts';
  * @param times epoch ms; `endsAt`: from when on the token cannot be presented again
  * @returns whether this was the first use
  */
-export async function insertSpentToken(
+export async function insertUsedToken(
   tx: Tx,
   issuer: string,
   jti: string,
@@ -25,7 +25,7 @@ export async function insertSpentToken(
 }
 
 /** Marks all tokens that were issued before `now` as used. The mark ends after a day: then all of them have expired. */
-export async function upsertSpentMark(tx: Tx, now: number): Promise<void> {
+export async function upsertUsedTokensMark(tx: Tx, now: number): Promise<void> {
   await tx.run(
     `INSERT INTO spent_tokens (issuer, jti, ends_at) VALUES ('', 'restored', ?)
      ON CONFLICT (issuer, jti) DO UPDATE SET ends_at = excluded.ends_at`,

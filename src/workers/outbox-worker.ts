@@ -1,5 +1,5 @@
 import type { Deps } from '../deps.ts';
-import { sendNext } from '../domain/mail/deliver.ts';
+import { sendNextMail } from '../domain/mail/deliver.ts';
 
 /** Sends the due mails of the outbox: at once after wake(), otherwise every few seconds. */
 export interface OutboxWorker {
@@ -22,7 +22,7 @@ export function startOutboxWorker(deps: Deps): OutboxWorker {
 
   async function run(): Promise<void> {
     try {
-      while (!isStopped && (await sendNext(deps)));
+      while (!isStopped && (await sendNextMail(deps)));
     } catch (error) {
       // The database is unavailable: the mail stays in the outbox, and a later run sends it.
       deps.log.warn({ err: error }, 'the outbox could not be worked on');

@@ -2,14 +2,14 @@ import { LRUCache } from 'lru-cache';
 import type { Deps } from '../deps.ts';
 import type { ResourceServer } from '../domain/audiences/resource-servers.ts';
 import {
-  concerning,
-  expand,
+  addAffectedKeys,
   type Follow,
   type Follower,
-  narrowTo,
+  narrowToServer,
   OVERLAP_MS,
-  overlapped,
-  rowsFrom,
+  streamFollowedEvents,
+  toEventForServer,
+  withOverlap,
 } from '../domain/audiences/revocation-feed.ts';
 import { Failure } from '../errors.ts';
 import { firstIdAt } from '../lib/ids.ts';
@@ -44,7 +44,7 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
     if (isPolling || followers.size === 0) return;
     isPolling = true;
     try {
-      for await (const row of rowsFrom(deps, overlapStart())) {
+      for await (const row of streamFollowedEvents(deps, overlapStart())) {
         if (sentIds.has(row.id)) continue;
         sentIds.set(row.id, true);
         await notifyFollowers(row);
@@ -63,20 +63,20 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
       for (const each of followers) if (each.server.id === row.subject) removeFollower(each);
       return;
     }
-    const event = await expand(deps, row);
+    const event = await addAffectedKeys(deps, row);
     if (event === undefined) return;
     for (const each of followers) {
-      const narrowed = narrowTo(event, each.server);
-      if (narrowed) each.tell(narrowed);
+      const narrowed = narrowToServer(event, each.server);
+      if (narrowed) each.notify(narrowed);
     }
   }
 
   /** Sends the events after `after`. Those that the timer sends meanwhile may arrive twice, which is harmless. */
   async function catchUp(follower: Follower & { server: ResourceServer }, after: string): Promise<void> {
-    for await (const row of rowsFrom(deps, overlapped(after))) {
+    for await (const row of streamFollowedEvents(deps, withOverlap(after))) {
       if (!followers.has(follower)) return;
-      const event = await concerning(deps, row, follower.server);
-      if (event !== undefined) follower.tell(event);
+      const event = await toEventForServer(deps, row, follower.server);
+      if (event !== undefined) follower.notify(event);
     }
   }
 
@@ -90,7 +90,7 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
     return started;
 
     async function prepare(): Promise<void> {
-      for await (const row of rowsFrom(deps, overlapStart())) sentIds.set(row.id, true);
+      for await (const row of streamFollowedEvents(deps, overlapStart())) sentIds.set(row.id, true);
       if (watch !== started) return; // all followers have left meanwhile
       started.timer = setInterval(() => void poll(), POLL_MS);
       started.timer.unref();
@@ -107,7 +107,7 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
   }
 
   return {
-    async follow(server, after, { tell, end }) {
+    async follow(server, after, { notify, end }) {
       if (isStopped) {
         throw new Failure('unavailable', 'This service is shutting down. Follow again, on a new connection.');
       }
@@ -117,7 +117,7 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
           retryAfterSeconds: 10,
         });
       }
-      const follower = { server, tell, end };
+      const follower = { server, notify, end };
       followers.add(follower);
       watch ??= startWatch();
       try {

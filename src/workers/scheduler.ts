@@ -1,7 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { numberNewEvents } from '../domain/audiences/revocation-feed.ts';
 import { notifyOfKeyExpiry } from '../domain/jobs/key-expiry-notices.ts';
-import { sweep } from '../domain/jobs/retention.ts';
+import { deleteExpiredRows } from '../domain/jobs/retention.ts';
 import { revokeUntrustedIssuers } from '../domain/jobs/revoke-untrusted-issuers.ts';
 
 const PERIOD_MS = 60_000;
@@ -21,7 +21,7 @@ export function startScheduler(deps: Deps, mayDelete: () => boolean): { stop(): 
         await revokeUntrustedIssuers(deps, mayContinue);
         await notifyOfKeyExpiry(deps, mayContinue);
         await numberNewEvents(deps);
-        if (mayDelete()) await sweep(deps, mayContinue);
+        if (mayDelete()) await deleteExpiredRows(deps, mayContinue);
       } catch (error) {
         deps.log.warn({ err: error }, 'a job could not be done');
       }

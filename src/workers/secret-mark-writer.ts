@@ -1,11 +1,11 @@
 import type { Deps } from '../deps.ts';
 import {
-  type Marking,
-  markSecret,
-  PERIOD_MS,
-  readsAllSecrets,
-  UNREADABLE,
-  withdrawSecretMark,
+  canOpenAllSecretMarks,
+  removeSecretMark,
+  SECRET_MARK_PERIOD_MS,
+  type SecretMarkDeps,
+  UNREADABLE_SECRET_MESSAGE,
+  writeSecretMark,
 } from '../domain/codes/secret-marks.ts';
 
 /**
@@ -13,21 +13,22 @@ import {
  * Logs an error if another service uses a secret that SECRET here does not list.
  */
 export async function startSecretMarkWriter(
-  deps: Marking & Pick<Deps, 'log'>,
+  deps: SecretMarkDeps & Pick<Deps, 'log'>,
 ): Promise<{ stop(): Promise<void> }> {
-  await markSecret(deps);
-  if (!(await readsAllSecrets(deps.keyring, deps.db, deps.clock()))) deps.log.error(UNREADABLE);
+  await writeSecretMark(deps);
+  if (!(await canOpenAllSecretMarks(deps.keyring, deps.db, deps.clock())))
+    deps.log.error(UNREADABLE_SECRET_MESSAGE);
   let current = Promise.resolve();
   const timer = setInterval(() => {
-    current = current.then(() => markSecret(deps).catch(() => {})); // the readiness check reports an unavailable database
-  }, PERIOD_MS);
+    current = current.then(() => writeSecretMark(deps).catch(() => {})); // the readiness check reports an unavailable database
+  }, SECRET_MARK_PERIOD_MS);
   timer.unref();
   return {
     async stop() {
       clearInterval(timer);
       await current;
       // Other services that use the same secret record it again within seconds.
-      await withdrawSecretMark(deps).catch(() => {});
+      await removeSecretMark(deps).catch(() => {});
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from 'ava';
-import { sweep } from '../../src/domain/jobs/retention.ts';
+import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { type ClientAgent, newKey } from '../helpers/agent-client.ts';
 import { type AgentWorld, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { newMailbox } from '../helpers/common.ts';
@@ -240,7 +240,7 @@ onEveryEngine('hosts that nobody owns', (engine, test) => {
     t.notRegex(page.text, /Do you let this agent in/);
     t.is(fine(await client.status(owned)).status, 'active');
     on.clock.advance(DAY + 3600);
-    await sweep(on.service.deps);
+    await deleteExpiredRows(on.service.deps);
     t.false((await introspectBearer(bearer)).active);
     for (const table of ['hosts', 'hosted_agents', 'registrations']) {
       t.is(await world.count(table), 1, table);
@@ -264,10 +264,10 @@ onEveryEngine('hosts that nobody owns', (engine, test) => {
     const { agent: waiting } = await client.connect(host, { capabilities: ['write'], reason: 'private' });
     on.clock.advance(6 * DAY);
     const { agent: younger } = await client.connect(host, { capabilities: ['write'] });
-    await sweep(on.service.deps);
+    await deleteExpiredRows(on.service.deps);
     t.is(fine(await client.status(waiting)).status, 'pending');
     on.clock.advance(DAY);
-    await sweep(on.service.deps);
+    await deleteExpiredRows(on.service.deps);
     t.is(said(await client.status(waiting)), '404 agent_not_found');
     t.is(fine(await client.status(younger)).status, 'pending');
     fine(await client.execute(working, 'write'));

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { sweep } from '../../src/domain/jobs/retention.ts';
+import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { type ClientAgent, type Host, newKey, openAgentClient } from '../helpers/agent-client.ts';
 import { type AgentWorld, fine, openAgentWorld, said } from '../helpers/agent-world.ts';
 import { addApi } from '../helpers/api.ts';
@@ -77,7 +77,7 @@ onEveryEngine('tokens of hosts and agents are taken once', (engine, test) => {
         const { ask } = HOST_ENDPOINTS['GET /agent/status']!;
         fine(await ask(token));
         on.clock.advance(seconds);
-        await sweep(on.service.deps);
+        await deleteExpiredRows(on.service.deps);
         refused(t, await ask(token), '401 invalid_jwt', `after ${seconds} seconds`);
         on.clock.advance(1);
         refused(t, await ask(token), '401 invalid_jwt', 'when it is over');

@@ -162,7 +162,7 @@ onEveryEngine('answers for readers', (engine, test) => {
     const early = await on.get('/api/tokens', claimed.old);
     t.regex(
       early.body.error.message,
-      /^This key is from before the claim, .+ Use the key that the claim gave you\.$/,
+      /^This key was issued before the claim .+ Use the key that the claim issued\.$/,
     );
   });
 

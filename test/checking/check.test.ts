@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import Koa from 'koa';
-import { ASK_LIMITS } from '../../src/check/ask.ts';
 import { checkService, type Report } from '../../src/check/check.ts';
+import { PROBE_LIMITS } from '../../src/check/probe-client.ts';
 import { printReport } from '../../src/check/report.ts';
 import { parseTarget, urlFault } from '../../src/check/target.ts';
 import { protect, protectedResourceMetadata } from '../../src/resource-server/koa.ts';
@@ -54,7 +54,7 @@ test.describe('check', (test) => {
         const site = await startSite();
         t.teardown(() => site.stop());
         make(site);
-        const report = await checkService(`${site.origin}/mcp`, { ...ASK_LIMITS, ...limits });
+        const report = await checkService(`${site.origin}/mcp`, { ...PROBE_LIMITS, ...limits });
         t.deepEqual(names(report, false), isHint ? [] : [name], JSON.stringify(notFine(report)));
         t.deepEqual(names(report, 'hint'), isHint ? [name] : also, JSON.stringify(notFine(report)));
         t.is(report.ok, isHint);
@@ -215,7 +215,7 @@ test.describe('check', (test) => {
 
   test('once the time for all of it is over, nothing more is asked', async (t) => {
     const { origin, seen } = await whole(t);
-    const report = await checkService(`${origin}/mcp`, { ...ASK_LIMITS, totalMs: 0 });
+    const report = await checkService(`${origin}/mcp`, { ...PROBE_LIMITS, totalMs: 0 });
     t.false(report.ok);
     t.regex(report.findings.find(({ name }) => name === 'auth.md')!.message, /was not asked: .* are over/);
     t.deepEqual(seen, []);

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from 'ava';
-import { deriveCode, deriveTypedCode } from '../../src/domain/codes/one-time-codes.ts';
+import { deriveClaimCode, deriveTypedCode } from '../../src/domain/codes/one-time-codes.ts';
 import {
   type AuthMd,
   confirm,
@@ -369,9 +369,9 @@ test('the two codes of an attempt are never the same, even where chance would ha
     reveal: 'digits',
     typed: 1,
   } as const;
-  const [toRead, toType] = [deriveCode({ keyring }, attempt), deriveTypedCode({ keyring }, attempt)];
+  const [toRead, toType] = [deriveClaimCode({ keyring }, attempt), deriveTypedCode({ keyring }, attempt)];
   t.regex(toRead!, LOOKS.digits);
   t.regex(toType!, LOOKS.digits);
   t.not(toRead, toType);
-  t.is(deriveCode({ keyring }, { ...attempt, typed: 0 }), toType);
+  t.is(deriveClaimCode({ keyring }, { ...attempt, typed: 0 }), toType);
 });

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { ExecutionContext } from 'ava';
-import type { Kind } from '../../src/errors.ts';
-import { TINYSEND } from '../../src/http/dialects/tinysend.ts';
+import type { FailureKind } from '../../src/errors.ts';
+import { TINYSEND_ERRORS_BY_KIND } from '../../src/http/dialects/tinysend.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
 import { confirm } from '../helpers/auth-md.ts';
 import { openBrowser } from '../helpers/browser.ts';
@@ -118,7 +118,7 @@ test.describe('the document for agents', (test) => {
         [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => `${status} ${code}`),
       );
       /** What no agent of the tinysend profile meets: the kind, and why it cannot. */
-      const forOthers: Partial<Record<Kind, string>> = {
+      const forOthers: Partial<Record<FailureKind, string>> = {
         invalidClient: 'resource servers alone authenticate',
         forbidden: 'forms of pages alone have a token to lack',
         invalidAssertion: 'the profile takes no word of a provider',
@@ -131,8 +131,8 @@ test.describe('the document for agents', (test) => {
         pollTooFast: 'the same',
         methodDisabled: 'of codes at /agent/identity; the profile mails its own, which nobody can turn off',
       };
-      const spelt = Object.entries(TINYSEND)
-        .filter(([kind]) => forOthers[kind as Kind] === undefined)
+      const spelt = Object.entries(TINYSEND_ERRORS_BY_KIND)
+        .filter(([kind]) => forOthers[kind as FailureKind] === undefined)
         .map(([, { status, code }]) => `${status} ${code}`);
       t.deepEqual(told.sort(), [...new Set(spelt)].sort());
     });

@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'ava';
 import { calculateJwkThumbprint, createLocalJWKSet, jwtVerify } from 'jose';
 import { ASSERTION_REVOKED } from '../../src/domain/agents/revoke-by-provider.ts';
-import { CLAIM, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
+import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
 import type { Route } from '../../src/http/server/table.ts';
 import { routesOf } from '../helpers/bad-input.ts';
@@ -173,7 +173,7 @@ test.describe('discovery', (test) => {
     token_endpoint: `${url}/oauth2/token`,
     token_endpoint_auth_methods_supported: ['none'],
     response_types_supported: [],
-    grant_types_supported: [JWT_BEARER, CLAIM],
+    grant_types_supported: [JWT_BEARER, CLAIM_GRANT],
     jwks_uri: `${url}/.well-known/jwks.json`,
     introspection_endpoint: `${url}/oauth2/introspect`,
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
@@ -221,8 +221,8 @@ test.describe('discovery', (test) => {
 
   test('a grant is taken where it is named, and nowhere else', async (t) => {
     for (const [claimMode, grants] of [
-      ['both', [JWT_BEARER, CLAIM]],
-      ['typed', [JWT_BEARER, CLAIM]],
+      ['both', [JWT_BEARER, CLAIM_GRANT]],
+      ['typed', [JWT_BEARER, CLAIM_GRANT]],
       ['reveal', [JWT_BEARER]],
     ] as const) {
       const each = await startWith({ claimMode });
@@ -230,7 +230,7 @@ test.describe('discovery', (test) => {
       t.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, grants);
       for (const [grant_type, known] of [
         [JWT_BEARER, 'invalid_grant'],
-        [CLAIM, 'expired_token'],
+        [CLAIM_GRANT, 'expired_token'],
         ['authorization_code', ''],
         ['refresh_token', ''],
         ['client_credentials', ''],

@@ -1,4 +1,4 @@
-import { CLAIM, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
+import { CLAIM_GRANT, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { badInputOf, routesOf } from '../helpers/bad-input.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
@@ -154,7 +154,7 @@ onEveryEngine('bad input: forms and tokens', (engine, test) => {
         await on.post('/agent/identity', { type: 'service_auth', login_hint: mailbox })
       ).body;
       const bearer = { grant_type: JWT_BEARER, assertion };
-      const grant = { grant_type: CLAIM, claim_token };
+      const grant = { grant_type: CLAIM_GRANT, claim_token };
       const cases: [body: Record<string, string>, code: string][] = [
         [{}, 'unsupported_grant_type'],
         [{ assertion }, 'unsupported_grant_type'],
@@ -164,7 +164,7 @@ onEveryEngine('bad input: forms and tokens', (engine, test) => {
           'refresh_token',
           'client_credentials',
           `${JWT_BEARER} `,
-          CLAIM.toUpperCase(),
+          CLAIM_GRANT.toUpperCase(),
         ].map((grant_type): [Record<string, string>, string] => [
           { ...bearer, grant_type },
           'unsupported_grant_type',
@@ -172,7 +172,7 @@ onEveryEngine('bad input: forms and tokens', (engine, test) => {
         [{ grant_type: MARK.repeat(40) }, 'invalid_request'],
         [{ grant_type: JWT_BEARER }, 'invalid_request'],
         [{ grant_type: JWT_BEARER, claim_token }, 'invalid_request'],
-        [{ grant_type: CLAIM, assertion }, 'invalid_request'],
+        [{ grant_type: CLAIM_GRANT, assertion }, 'invalid_request'],
         [{ ...bearer, assertion: MARK }, 'invalid_grant'],
         [{ ...bearer, assertion: `${assertion}A` }, 'invalid_grant'],
         [{ ...bearer, assertion: assertion.replace(/\.[^.]+$/, '.') }, 'invalid_grant'],

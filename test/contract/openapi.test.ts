@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { CLAIM, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
+import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
 import type { Route } from '../../src/http/server/table.ts';
 import { localOrigin } from '../../src/work.ts';
@@ -176,7 +176,7 @@ test.describe('the OpenAPI document', (test) => {
         await post('/oauth2/token', { ...grant, scope: 'write' }, 400, type);
       }
       const hinted = (await identity({ type: 'service_auth', login_hint: 'typed@example.com' })).body;
-      const poll = { grant_type: CLAIM, claim_token: hinted.claim_token };
+      const poll = { grant_type: CLAIM_GRANT, claim_token: hinted.claim_token };
       await post('/oauth2/token', poll, 400, FORM);
       const typing = await world.visit(hinted.claim.verification_uri, 'typed@example.com');
       await typeCode(typing, hinted.claim.user_code);

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from 'ava';
-import { wellFormed } from '../../src/lib/secrets.ts';
+import { isWellFormedSecret } from '../../src/lib/secrets.ts';
 import { addServer, makeKey } from '../helpers/api-keys.ts';
 import { bearer } from '../helpers/common.ts';
 import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
@@ -22,7 +22,7 @@ onEveryEngine('keys', (engine, test) => {
     test('a key is shown once, in full, when it is made; afterwards only its start and its last four characters', async (t) => {
       const made = await makeKey(on, boss.credential, { name: 'helper', scope: 'read', expires_in: 3600 });
       t.regex(made.credential, /^sk_[0-9A-Za-z]{43}[0-9A-Za-z]{6}$/);
-      t.true(wellFormed('sk', made.credential));
+      t.true(isWellFormedSecret('sk', made.credential));
       t.is(made.prefix, made.credential.slice(0, 7));
       t.is(made.last_four, made.credential.slice(-4));
       t.is(Date.parse(made.expires_at), on.clock() + 3_600_000);

@@ -6,7 +6,7 @@ import {
   jwtVerify,
   UnsecuredJWT,
 } from 'jose';
-import { rotateKeys } from '../../src/domain/credentials/signing-keys.ts';
+import { rotateSigningKeys } from '../../src/domain/credentials/signing-keys.ts';
 import { localOrigin } from '../../src/work.ts';
 import {
   API,
@@ -184,12 +184,12 @@ onEveryEngine('tokens', (engine, test) => {
       const { exchange, on, clock } = world;
       const { deps } = on.service;
       const { identity_assertion: first } = await newcomer();
-      await rotateKeys(deps, localOrigin('test'), false);
+      await rotateSigningKeys(deps, localOrigin('test'), false);
       clock.advance(601);
       const { identity_assertion: second } = await newcomer();
       t.not(decodeProtectedHeader(first).kid, decodeProtectedHeader(second).kid);
       for (const each of [first, second]) t.is(says(await exchange(each)), '200');
-      await rotateKeys(deps, localOrigin('test'), true);
+      await rotateSigningKeys(deps, localOrigin('test'), true);
       for (const each of [first, second]) t.is(says(await exchange(each)), '400 invalid_grant');
     });
   });

@@ -1,4 +1,4 @@
-import type { AskLimits } from '../../src/check/ask.ts';
+import type { ProbeLimits } from '../../src/check/probe-client.ts';
 import {
   challenge,
   endless,
@@ -28,7 +28,7 @@ export interface Fault {
   isHint?: true;
   /** Hints that cannot but come with it. */
   also?: string[];
-  limits?: Partial<AskLimits>;
+  limits?: Partial<ProbeLimits>;
 }
 
 /** Each breaks one thing, and is found alone. */

@@ -1,4 +1,4 @@
-import { deriveCode } from '../../src/domain/codes/one-time-codes.ts';
+import { deriveClaimCode } from '../../src/domain/codes/one-time-codes.ts';
 import { hashSecret } from '../../src/lib/secrets.ts';
 import { findLastAttempt } from '../../src/store/claim-attempts.ts';
 import { findClaimByTokenHash } from '../../src/store/claims.ts';
@@ -25,7 +25,7 @@ export function from(address: string): Record<string, string> {
 export async function codeOf(on: TestService, claimToken: string): Promise<string> {
   const { deps } = on.service;
   const claim = await findClaimByTokenHash(deps.db, hashSecret(claimToken));
-  return deriveCode(deps, (await findLastAttempt(deps.db, claim!.registrationId))!)!;
+  return deriveClaimCode(deps, (await findLastAttempt(deps.db, claim!.registrationId))!)!;
 }
 
 /** One number from the database. */

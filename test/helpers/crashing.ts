@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '../../src/config/load.ts';
-import { deriveCode } from '../../src/domain/codes/one-time-codes.ts';
+import { deriveClaimCode } from '../../src/domain/codes/one-time-codes.ts';
 import { createKeyring } from '../../src/lib/keyring.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { hashSecret } from '../../src/lib/secrets.ts';
@@ -113,5 +113,5 @@ export async function codeIn(db: Db, claimToken: string): Promise<string> {
   const claim = await findClaimByTokenHash(db, hashSecret(claimToken));
   const attempt = await findLastAttempt(db, claim!.registrationId);
   const keyring = createKeyring([Buffer.from(TEST_SECRET)], systemRandom);
-  return deriveCode({ keyring }, attempt!)!;
+  return deriveClaimCode({ keyring }, attempt!)!;
 }

@@ -60,7 +60,7 @@ export async function makeMany(
       owner: account,
       body: Buffer.from('x'),
       ttlSeconds: 1,
-      limit: undefined,
+      floodLimit: undefined,
     });
   }
 }

@@ -7,7 +7,7 @@ import pg from 'pg';
 import { loadConfig } from '../../src/config/load.ts';
 import { DRAIN_TIMES } from '../../src/http/server/drain.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
-import { type Overrides, type RunningService, startService } from '../../src/main.ts';
+import { type RunningService, startService, type TestOverrides } from '../../src/main.ts';
 import type {
   ApprovalMail,
   ClaimCodeMail,
@@ -158,9 +158,9 @@ export interface TestOptions {
   database?: TestDatabase;
   /** That of another service on this database: either of the two may send what is to be mailed. */
   postbox?: Postbox;
-  wrapDb?: NonNullable<Overrides['wrapDb']>;
+  wrapDb?: NonNullable<TestOverrides['wrapDb']>;
   /** More that stands in the place of the real world. */
-  overrides?: Overrides;
+  overrides?: TestOverrides;
 }
 
 export const TEST_SECRET = 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d';

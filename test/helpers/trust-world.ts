@@ -15,7 +15,7 @@ import { createTestClock, TEST_SECRET, type TestClock } from './service.ts';
 export interface TrustWorld {
   clock: TestClock;
   provider: FakeIssuer;
-  deps: Pick<Deps, 'config' | 'clock' | 'trust'>;
+  deps: Pick<Deps, 'config' | 'clock' | 'providerDocuments'>;
   /** What was asked of strangers: the URLs. */
   strangersAsked: string[];
   /** What a stranger's URL answers with from now on. */
@@ -57,9 +57,9 @@ export async function startTrustWorld(
     if (!documents.has(url)) throw new Error('The document could not be fetched.');
     return { text: JSON.stringify(documents.get(url)), maxAgeSeconds: undefined };
   };
-  const trust = createProviderDocuments(fetch, clock, true);
+  const providerDocuments = createProviderDocuments(fetch, clock, true);
   const config = configWith([provider.entry(options.issuer), ...others]);
-  const deps = { config, clock, trust };
+  const deps = { config, clock, providerDocuments };
 
   return {
     clock,

@@ -1,4 +1,4 @@
-import { CLAIM, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
+import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { mediaTypes } from '../../src/http/server/body.ts';
 import type { Route } from '../../src/http/server/table.ts';
 import { systemRandom } from '../../src/lib/random.ts';
@@ -125,7 +125,7 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
       '400 invalid_grant',
       { grant_type: JWT_BEARER, assertion: stranger('agent-identity+jwt'), scope: 'read' },
     ],
-    ['400 expired_token', { grant_type: CLAIM, claim_token: unknownOwnClaimToken }],
+    ['400 expired_token', { grant_type: CLAIM_GRANT, claim_token: unknownOwnClaimToken }],
   ],
   'POST /agent/event/notify': [['400 invalid_issuer', { token: stranger('secevent+jwt') }]],
   'POST /agent/auth/revoke': [['400 invalid_issuer', { token: stranger('logout+jwt') }]],

@@ -4,7 +4,13 @@ import { randomBase62, toBase62 } from '../../src/lib/base62.ts';
 import { firstIdAt, newId } from '../../src/lib/ids.ts';
 import { createKeyring } from '../../src/lib/keyring.ts';
 import { systemRandom } from '../../src/lib/random.ts';
-import { hashSecret, hints, newSecret, type SecretPrefix, wellFormed } from '../../src/lib/secrets.ts';
+import {
+  hashSecret,
+  isWellFormedSecret,
+  newSecret,
+  type SecretPrefix,
+  secretHints,
+} from '../../src/lib/secrets.ts';
 import { assertProperty } from '../helpers/property.ts';
 import { test } from '../helpers/suite.ts';
 
@@ -19,7 +25,8 @@ test.describe('secrets', (test) => {
   test('every new secret is well formed, of its own type only', async (t) => {
     await assertProperty(t, [prefix, brand], (t, type, name) => {
       const secret = newSecret(type, systemRandom, type === 'sk' ? name : '');
-      for (const other of ['sk', 'ct', 'rss'] as const) t.is(wellFormed(other, secret), other === type);
+      for (const other of ['sk', 'ct', 'rss'] as const)
+        t.is(isWellFormedSecret(other, secret), other === type);
       t.is(hashSecret(secret).toString('hex'), createHash('sha256').update(secret).digest('hex'));
     });
   });
@@ -40,7 +47,8 @@ test.describe('secrets', (test) => {
           ` ${secret}`,
           `${secret}\n`,
         ];
-        for (const each of changed) if (each !== secret) t.false(wellFormed(type, each), `${secret} ${each}`);
+        for (const each of changed)
+          if (each !== secret) t.false(isWellFormedSecret(type, each), `${secret} ${each}`);
       },
       { numRuns: 2000 },
     );
@@ -50,7 +58,7 @@ test.describe('secrets', (test) => {
     await assertProperty(t, [fc.integer({ min: 3, max: 50 })], (t, at) => {
       const secret = newSecret('sk', systemRandom);
       const swapped = secret.slice(0, at) + secret[at + 1] + secret[at] + secret.slice(at + 2);
-      t.is(wellFormed('sk', swapped), swapped === secret);
+      t.is(isWellFormedSecret('sk', swapped), swapped === secret);
     });
   });
 
@@ -90,8 +98,8 @@ test.describe('secrets', (test) => {
   });
 
   test('what is shown of a secret is four of its first characters and its last four', (t) => {
-    t.deepEqual(hints(`sk_${'a1B2'}${'x'.repeat(41)}wxyz`), { prefix: 'sk_a1B2', lastFour: 'wxyz' });
-    t.is(hints(newSecret('sk', systemRandom, 'acme')).prefix.length, 'sk_acme_'.length + 4);
+    t.deepEqual(secretHints(`sk_${'a1B2'}${'x'.repeat(41)}wxyz`), { prefix: 'sk_a1B2', lastFour: 'wxyz' });
+    t.is(secretHints(newSecret('sk', systemRandom, 'acme')).prefix.length, 'sk_acme_'.length + 4);
   });
 });
 

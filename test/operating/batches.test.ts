@@ -1,6 +1,6 @@
 import { listAgents, showAgent } from '../../src/domain/agents/agent-view.ts';
 import { BATCH_MS, createBatches, nextRows } from '../../src/domain/jobs/batches.ts';
-import { sweep } from '../../src/domain/jobs/retention.ts';
+import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import type { Db } from '../../src/store/engine/db.ts';
 import { deleteExpiredRegistrations } from '../../src/store/retention.ts';
 import { noting } from '../helpers/commits.ts';
@@ -78,13 +78,13 @@ onEveryEngine('with much to do', (engine, test) => {
       ]);
     });
     let turns = 0;
-    const removed = await sweep(deps, () => {
+    const removed = await deleteExpiredRows(deps, () => {
       turns += 1;
       return turns <= 15; // one batch of each kind
     });
     t.is(removed.spentTokens, 1);
     t.true(removed.counters! < 3000, 'and the rest is left for later');
-    t.is((await sweep(deps)).counters, 3000 - removed.counters!);
+    t.is((await deleteExpiredRows(deps)).counters, 3000 - removed.counters!);
   });
 
   test('a host with very many agents goes a part at a time', async (t) => {

@@ -192,7 +192,7 @@ onEveryEngine('a drain', (engine, test) => {
     });
     const hub = createRevocationFeedHub(on.service.deps);
     hub.stop();
-    const refused = await t.throwsAsync<Failure>(hub.follow(server, undefined, { tell() {}, end() {} }), {
+    const refused = await t.throwsAsync<Failure>(hub.follow(server, undefined, { notify() {}, end() {} }), {
       instanceOf: Failure,
     });
     t.is(refused.kind, 'unavailable');

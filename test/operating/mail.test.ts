@@ -2,7 +2,7 @@ import { request as httpRequest } from 'node:http';
 import type { ExecutionContext } from 'ava';
 import { loadConfig } from '../../src/config/load.ts';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
-import { sendNext } from '../../src/domain/mail/deliver.ts';
+import { sendNextMail } from '../../src/domain/mail/deliver.ts';
 import { createMailer } from '../../src/mail/mailer.ts';
 import type { ClaimCodeMail } from '../../src/ports/mailer.ts';
 import type { Db } from '../../src/store/engine/db.ts';
@@ -59,7 +59,7 @@ test.describe('the mail that carries a code', (test) => {
     t.deepEqual(headerNames(mail, /^(to|cc|bcc|resent-.*)$/), ['to']);
     t.is(addressesOf(t, mail.parsed.to), 'one@example.com');
     t.is(addressesOf(t, mail.parsed.from), 'hello@example.org');
-    t.false(await sendNext(on.service.deps));
+    t.false(await sendNextMail(on.service.deps));
     t.is(sink.mails.filter(({ recipients }) => recipients[0] === 'one@example.com').length, 1);
   });
 
@@ -334,7 +334,7 @@ onEveryEngine('the outbox', (engine, test) => {
   async function tryAfter(on: TestService, watch: CommitWatch, seconds: number): Promise<void> {
     const turns = watch.committed(TURN_ENDS);
     on.clock.advance(seconds);
-    await sendNext(on.service.deps);
+    await sendNextMail(on.service.deps);
     await watch.until(() => watch.committed(TURN_ENDS) > turns);
   }
 
@@ -355,7 +355,7 @@ onEveryEngine('the outbox', (engine, test) => {
 
     await sink.open();
     on.clock.advance(60);
-    while (await sendNext(on.service.deps));
+    while (await sendNextMail(on.service.deps));
     const mail = await sink.mailTo('patient@example.com');
     await watch.until(() => watch.committed(SENT) === 2);
     t.is((await claimOf(on, agent.credential)).mail, 'sent');
@@ -376,7 +376,7 @@ onEveryEngine('the outbox', (engine, test) => {
     t.is(sink.tries.get('grey@example.com'), 4);
     on.clock.advance(270); // twelve minutes in all
     sink.behave('accept');
-    t.false(await sendNext(on.service.deps), 'the pauses grow');
+    t.false(await sendNextMail(on.service.deps), 'the pauses grow');
     await tryAfter(on, watch, 630);
     const mail = await sink.mailTo('grey@example.com');
     t.is(sink.tries.get('grey@example.com'), 5);
@@ -393,7 +393,7 @@ onEveryEngine('the outbox', (engine, test) => {
     const state = await claimOf(on, agent.credential);
     t.deepEqual([state.status, state.mail], ['pending', 'failed']);
     on.clock.advance(7200);
-    t.false(await sendNext(on.service.deps));
+    t.false(await sendNextMail(on.service.deps));
     t.is(sink.tries.get('gone@example.com'), 1);
     const events = await on.service.deps.db.all<{ subject: string; details: string }>(
       `SELECT subject, details FROM events WHERE kind = 'mail.dead'`,
@@ -434,7 +434,7 @@ onEveryEngine('the outbox', (engine, test) => {
     await watch.until(() => watch.committed(SENT) === 1);
     for (let hour = 0; hour < 3; hour += 1) {
       on.clock.advance(hour === 0 ? 60 : 3600);
-      while (await sendNext(on.service.deps));
+      while (await sendNextMail(on.service.deps));
     }
     t.deepEqual(
       sink.mails.map(({ recipients }) => recipients[0]),
@@ -452,7 +452,7 @@ onEveryEngine('the outbox', (engine, test) => {
     const { deps } = on.service;
     t.true(await revokeAgent(deps, localOrigin('test'), agent.agent_id));
     on.clock.advance(3600);
-    while (await sendNext(deps));
+    while (await sendNextMail(deps));
     t.is(sink.mails.length, 0);
   });
 
@@ -485,7 +485,7 @@ onEveryEngine('the outbox', (engine, test) => {
     );
     await watch.until(() => watch.committed(SENT) === 60);
     clock.advance(3600);
-    for (const on of services) t.false(await sendNext(on.service.deps));
+    for (const on of services) t.false(await sendNextMail(on.service.deps));
     t.is(sink.mails.length, 60);
     t.is(new Set(sink.mails.map(({ recipients }) => recipients[0])).size, 60);
   });
@@ -512,15 +512,15 @@ onEveryEngine('the outbox', (engine, test) => {
       await next.stop();
       await database.drop();
     });
-    t.false(await sendNext(next.service.deps), 'the lease holds until the dead one is given up');
+    t.false(await sendNextMail(next.service.deps), 'the lease holds until the dead one is given up');
     clock.advance(31);
-    await sendNext(next.service.deps);
+    await sendNextMail(next.service.deps);
     const second = await sink.mailTo('twice@example.com', 1);
     t.is(second.parsed.messageId, first.parsed.messageId);
     t.is(second.code, first.code);
     await watch.until(() => watch.committed(SENT) === 1);
     clock.advance(3600);
-    t.false(await sendNext(next.service.deps));
+    t.false(await sendNextMail(next.service.deps));
     t.is(sink.mails.length, 2);
     clock.advance(-3600);
     t.is((await complete(next, agent.claim_token, second.code)).status, 200);

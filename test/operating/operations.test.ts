@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { deriveCode } from '../../src/domain/codes/one-time-codes.ts';
+import { deriveClaimCode } from '../../src/domain/codes/one-time-codes.ts';
 import { findLastAttempt, updateAttemptRevealed } from '../../src/store/claim-attempts.ts';
 import { listEvents } from '../../src/store/events.ts';
 import { localOrigin } from '../../src/work.ts';
@@ -117,7 +117,7 @@ onEveryEngine('what a run leaves behind', (engine, test) => {
     const { deps } = on.service;
     const attempt = (await findLastAttempt(deps.db, registrationId))!;
     await deps.db.tx((tx) => updateAttemptRevealed(tx, attempt.id, null, deps.clock()));
-    return deriveCode(deps, attempt)!;
+    return deriveClaimCode(deps, attempt)!;
   }
 
   /** All that happens in a service's life, with every secret of it noted. */

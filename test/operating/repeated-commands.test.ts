@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
-import { EVENT_KINDS, record } from '../../src/domain/audit/audit-log.ts';
+import { EVENT_KINDS, recordEvent } from '../../src/domain/audit/audit-log.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { openMigrated } from '../../src/store/engine/open.ts';
@@ -78,7 +78,10 @@ onEveryEngine('commands that are repeated, and commands that list', (engine, tes
     const begin = systemClock();
     await db.tx(async (tx) => {
       for (let index = 0; index < 2500; index += 1) {
-        await record({ tx, now: begin + index, deps, origin }, { kind: 'limit.hit', subject: `n${index}` });
+        await recordEvent(
+          { tx, now: begin + index, deps, origin },
+          { kind: 'limit.hit', subject: `n${index}` },
+        );
       }
     });
     await db.close();

@@ -18,7 +18,7 @@ import { openDatabase, openMigrated } from '../../src/store/engine/open.ts';
 import { SERVICE_LOCK } from '../../src/store/engine/postgres/connection.ts';
 import { restoreDatabase } from '../../src/store/engine/restore.ts';
 import { lockForRestore } from '../../src/store/engine/sqlite/lock.ts';
-import { insertSpentToken } from '../../src/store/spent-tokens.ts';
+import { insertUsedToken } from '../../src/store/spent-tokens.ts';
 import { type Ended, vouchsafe } from '../helpers/cli.ts';
 import { configFor } from '../helpers/crashing.ts';
 import { serve } from '../helpers/served.ts';
@@ -176,7 +176,7 @@ onEveryEngine('restore', (engine, test) => {
       }
       const spend = (jti: string, issuedAt: number) =>
         again.tx((tx) =>
-          insertSpentToken(tx, 'https://idp.example', jti, { issuedAt, endsAt: issuedAt + 1e6 }),
+          insertUsedToken(tx, 'https://idp.example', jti, { issuedAt, endsAt: issuedAt + 1e6 }),
         );
       t.false(await spend('old', now - 1000));
       t.true(await spend('new', Date.now() + 60_000));

@@ -1,4 +1,4 @@
-import { sweep } from '../../src/domain/jobs/retention.ts';
+import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { agentPages, CHANGES, change, fact, listed, pathOf } from '../helpers/agent-pages.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
@@ -298,10 +298,10 @@ onEveryEngine('the pages of agents and time', (engine, test) => {
     for (const { credential } of gone) t.deepEqual(await home.api.ask(credential), { active: false });
 
     on.clock.advance(DAY - 1);
-    await sweep(on.service.deps);
+    await deleteExpiredRows(on.service.deps);
     t.is(await countOf(on, 'agents'), 4, 'what has ended stays for a day');
     on.clock.advance(600);
-    await sweep(on.service.deps);
+    await deleteExpiredRows(on.service.deps);
     t.deepEqual(
       (await on.service.deps.db.all<{ id: string }>('SELECT id FROM agents')).map(({ id }) => id),
       [stays.agent_id],
@@ -318,7 +318,7 @@ onEveryEngine('the pages of agents and time', (engine, test) => {
     t.deepEqual(await listed(later), [stays.agent_id]);
     t.regex((await later.get('/account/activity')).text, /An agent was unlinked from you/);
     on.clock.advance(2 * DAY); // by then the mails are gone, too
-    await sweep(on.service.deps);
+    await deleteExpiredRows(on.service.deps);
   });
 
   test('a merge can be undone for seven days, and not a second longer', async (t) => {

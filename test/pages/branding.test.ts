@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { createPages } from '../../src/http/pages/pages.ts';
-import { contrast, readableOn } from '../../src/lib/colour.ts';
+import { contrast, readableOn } from '../../src/lib/color.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { openBrowser, type Page } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';

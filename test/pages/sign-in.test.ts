@@ -1,4 +1,4 @@
-import { sweep } from '../../src/domain/jobs/retention.ts';
+import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
@@ -231,10 +231,10 @@ onEveryEngine('what signing in leaves behind', (engine, test) => {
     await signInOnce('old@example.com');
     on.clock.advance(86_401);
     await signInOnce('new@example.com');
-    await sweep(deps);
+    await deleteExpiredRows(deps);
     t.deepEqual(await left(), [1, 2]);
     on.clock.advance(29.5 * 86_400);
-    await sweep(deps);
+    await deleteExpiredRows(deps);
     t.deepEqual(await left(), [0, 1]);
   });
 });

@@ -219,8 +219,8 @@ onEveryEngine('what resource servers follow, when two begin at once', (engine, t
     const hub = createRevocationFeedHub({ ...deps, db });
     t.teardown(() => hub.stop());
     const told = Promise.withResolvers<RevocationEvent>();
-    const first = hub.follow(server!, undefined, { tell: told.resolve, end() {} });
-    const second = hub.follow(server!, undefined, { tell() {}, end() {} });
+    const first = hub.follow(server!, undefined, { notify: told.resolve, end() {} });
+    const second = hub.follow(server!, undefined, { notify() {}, end() {} });
     await first;
     await on.form('/oauth2/revoke', { token: credential });
     gate.resolve();

@@ -71,6 +71,18 @@ onEveryEngine('what the operator wrote once', (engine, test) => {
     t.true('status' in decision && decision.status === 503);
   });
 
+  test('an action without a quota costs the next verification nothing', async (t) => {
+    const [known, fresh] = [await on.register(), await on.register()];
+    const verifier = api.verifier();
+    const guard = createGuard({ verifier, consumesQuota: 'explode' });
+    const decision = await guard((name) =>
+      name === 'authorization' ? `Bearer ${known.credential}` : undefined,
+    );
+    t.like(decision, { status: 503 });
+    t.is((await verifier.verify(fresh.credential)).subject, fresh.user_id);
+    verifier.close();
+  });
+
   test('the rules of tools come from the configuration, and are decided here', async (t) => {
     const { policy, configured } = await loadPolicy({
       issuer: on.url,

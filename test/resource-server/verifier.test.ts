@@ -260,6 +260,24 @@ onEveryEngine('the verifier', (engine, test) => {
       second.close();
     });
 
+    test('a cursor that cannot be loaded is loaded again until it can', async (t) => {
+      let loads = 0;
+      const errors: unknown[] = [];
+      const load = () => {
+        loads += 1;
+        if (loads < 3) throw new Error('the disk is away');
+        return undefined;
+      };
+      const verifier = api.verifier({
+        follow: true,
+        cursor: { load, save() {} },
+        onError: (error) => void errors.push(error),
+      });
+      await followed(t, verifier);
+      t.deepEqual([loads, errors.length], [3, 2]);
+      verifier.close();
+    });
+
     test('a handler that fails is asked again until it succeeds', async (t) => {
       on.clock.advance(60); // what happened before was before this verifier's time
       let calls = 0;

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { databaseClock } from '../../src/domain/jobs/database-clock.ts';
+import { createDatabaseClock } from '../../src/domain/jobs/database-clock.ts';
 import { createSteadyClock } from '../../src/lib/steady-clock.ts';
 import type { Db } from '../../src/store/engine/db.ts';
 import { assertProperty } from '../helpers/property.ts';
@@ -128,7 +128,7 @@ onEveryEngine('the clock of a database', (engine, test) => {
     const db: Db = { ...on.service.deps.db, now: async () => at.there + at.passed };
     const system = () => at.there + at.passed;
     const options = { monotonic: () => at.passed, onSet: (byMs: number) => void set.push(byMs) };
-    return databaseClock(db, system, options);
+    return createDatabaseClock(db, system, options);
   }
   async function pass(clock: { look(): Promise<void> }, at: { passed: number }, ms: number): Promise<void> {
     for (let step = 0; step < ms; step += MINUTE) {
@@ -183,7 +183,7 @@ onEveryEngine('the clock of a database', (engine, test) => {
       tx: (work, length) => (isAway ? Promise.reject(new Error('away')) : db.tx(work, length)),
     };
     const options = { monotonic: () => at.passed };
-    const { look, clock, stop } = await databaseClock(failing, () => at.there + at.passed, options);
+    const { look, clock, stop } = await createDatabaseClock(failing, () => at.there + at.passed, options);
     at.there -= HOUR;
     await pass({ look }, at, 9 * MINUTE);
     isAway = true;
@@ -198,7 +198,7 @@ onEveryEngine('the clock of a database', (engine, test) => {
 
   test('has no other source than the one of its engine', async (t) => {
     const db: Db = { ...on.service.deps.db, now: async () => BEGIN + 50 * DAY };
-    const { clock, stop } = await databaseClock(db, () => BEGIN + 60 * DAY, { monotonic: () => 0 });
+    const { clock, stop } = await createDatabaseClock(db, () => BEGIN + 60 * DAY, { monotonic: () => 0 });
     t.is(clock(), BEGIN + (engine === 'sqlite' ? 60 : 50) * DAY);
     stop();
   });

@@ -1,4 +1,4 @@
-import { sweep } from '../../src/domain/jobs/retention.ts';
+import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { confirm, newUser, openAuthMd, SIGNED_API, says, succeeded } from '../helpers/auth-md.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { violations } from '../helpers/oracle.ts';
@@ -27,7 +27,7 @@ onEveryEngine('retention', (engine, test) => {
     const linked = await on.claimed('linked@example.com', true);
     await Promise.all(['merged@example.com', 'linked@example.com'].map((mailbox) => on.noticeTo(mailbox)));
     clock.advance(5 * day);
-    await sweep(deps);
+    await deleteExpiredRows(deps);
     const baseline = await rows();
     t.is(baseline.agents, 2);
     t.is(baseline.counters, 0);
@@ -49,26 +49,26 @@ onEveryEngine('retention', (engine, test) => {
     clock.advance(30 * day);
     const { credential } = agents[0]!;
     t.is((await on.get('/api/me', credential)).status, 401, 'expired, though nothing was swept');
-    await sweep(deps);
+    await deleteExpiredRows(deps);
     t.is((await rows()).agents, 452, 'what has just expired stays a day');
     t.is((await on.get('/api/me', credential)).status, 401);
 
     clock.advance(day);
     let turns = 0;
-    const removed = await sweep(deps, () => {
+    const removed = await deleteExpiredRows(deps, () => {
       turns += 1;
       return turns < 6; // idempotency, counters, mail, attempts, and one batch of registrations
     });
     t.is(removed.registrations, 16, 'a batch');
     t.is((await rows()).agents, 436);
     t.deepEqual(await violations(deps.db, 'swept'), []);
-    await sweep(deps);
+    await deleteExpiredRows(deps);
     t.deepEqual(await rows(), baseline);
     t.deepEqual(await violations(deps.db, 'swept'), []);
 
     t.is((await on.get('/api/me', credential)).status, 401);
     for (const { credential: key } of [merged, linked]) t.is((await on.get('/api/me', key)).status, 200);
-    t.deepEqual(await sweep(deps), {
+    t.deepEqual(await deleteExpiredRows(deps), {
       idempotency: 0,
       counters: 0,
       mail: 0,
@@ -107,7 +107,7 @@ onEveryEngine('retention', (engine, test) => {
 
     clock.advance(accessTokenTtlSeconds + 600);
     t.is(await world.scopeOf(token), 'dead');
-    const early = await sweep(deps);
+    const early = await deleteExpiredRows(deps);
     t.deepEqual(
       [early.tokens, early.refreshTokens, early.spentTokens, early.registrations],
       [2, 0, 2, 0],
@@ -120,7 +120,7 @@ onEveryEngine('retention', (engine, test) => {
 
     clock.advance(Math.max(refreshTtlSeconds, unclaimedTtlSeconds) + day);
     t.is(says(await world.refresh(again.refresh_token.value)), '400 invalid_refresh_token');
-    const late = await sweep(deps);
+    const late = await deleteExpiredRows(deps);
     t.is(
       late.registrations,
       3,

@@ -3,6 +3,7 @@ import type { Db, Tx } from '../../src/store/engine/db.ts';
 import { newKey, openAgentClient } from '../helpers/agent-client.ts';
 import { newUser, openAuthMd, says } from '../helpers/auth-md.ts';
 import { ceremony, codeOf, countOf, from, tally } from '../helpers/ceremony.ts';
+import { noting } from '../helpers/commits.ts';
 import { createTestDatabase, startTestService, type TestOptions } from '../helpers/service.ts';
 import { onEveryEngine, test } from '../helpers/suite.ts';
 
@@ -105,6 +106,32 @@ test.describe('requests of different agents do not wait for one another (postgre
     t.is(says(await world.present(world.idJag(newUser()))), '200');
     holder.letGo();
     t.is(says(await first), '200');
+  });
+
+  test('a claim that a provider’s user attempts is completed behind that user, whose claim token it may be', async (t) => {
+    const statements: string[] = [];
+    const world = await openAuthMd('postgres', {
+      wrapDb: (db) => ({
+        ...db,
+        tx: (work) => db.tx((tx) => work(noting(tx, (sql) => void statements.push(sql)))),
+      }),
+    });
+    t.teardown(() => Promise.all([world.on.stop(), world.provider.stop(), world.otherProvider.stop()]));
+    const user = newUser();
+    await world.on.claimed(user.email);
+    for (const type of ['ct', 'clm']) {
+      const { claim_token } =
+        type === 'ct' ? await world.on.register() : (await world.identity({ type: 'anonymous' })).body;
+      const assertion = world.idJag(user);
+      const attempted = await world.claim({ type: 'identity_assertion', claim_token, assertion });
+      t.is(attempted.body.status, 'initiated', attempted.text);
+      statements.length = 0;
+      await world.on.post('/agent/auth/claim/complete', { claim_token, otp: '000000' });
+      const [locked, changed] = [/^UPDATE principals SET issuer/, /^UPDATE claims/].map((pattern) =>
+        statements.findIndex((sql) => pattern.test(sql.trim())),
+      );
+      t.true(locked! >= 0 && (changed === -1 || locked! < changed!), `${type}: ${statements.join(';')}`);
+    }
   });
 
   test('hosts that nobody knows are added while another one stands still in the middle; one that two add at once is one', async (t) => {

@@ -80,7 +80,7 @@ onEveryEngine('a use case', (engine, test) => {
       owner: 'test',
       body: Buffer.from('{}'),
       ttlSeconds: 60,
-      limit: undefined,
+      floodLimit: undefined,
     };
     let isWrong = true;
     const run = () =>

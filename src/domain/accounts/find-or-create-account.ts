@@ -2,10 +2,10 @@ import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { findAccount, insertHumanAccount, lockAccountByMailbox } from '../../store/accounts.ts';
 import type { Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 
 /** Returns the canonical mailbox of a human's account; undefined if there is no such account, or it was deleted. */
-export async function mailboxOf(deps: Pick<Deps, 'db'>, accountId: string): Promise<string | undefined> {
+export async function findMailbox(deps: Pick<Deps, 'db'>, accountId: string): Promise<string | undefined> {
   return (await findAccount(deps.db, accountId))?.mailbox ?? undefined;
 }
 
@@ -23,7 +23,7 @@ export async function findOrCreateAccount(
   const id = newId('usr', now, deps.random);
   for (;;) {
     if (await insertHumanAccount(tx, id, mailbox, now)) {
-      await record(work, { kind: 'account.created', accountId: id });
+      await recordEvent(work, { kind: 'account.created', accountId: id });
       return { id, isNew: true };
     }
     const existing = await lockAccountByMailbox(tx, mailbox);

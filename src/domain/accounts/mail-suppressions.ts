@@ -2,9 +2,14 @@ import type { Deps } from '../../deps.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
 import { DAY_MS } from '../../lib/time.ts';
-import { deleteRefusalOfAll, insertRefusal, isRefused, refusesAll } from '../../store/mail-refusals.ts';
+import {
+  deleteSuppressionOfAllSenders,
+  isSuppressed,
+  isSuppressedForAllSenders,
+  upsertSuppression,
+} from '../../store/mail-refusals.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import type { Session } from './sessions.ts';
 
@@ -39,14 +44,14 @@ export function isMailSuppressed(
   mailbox: string,
   sender: MailSender,
 ): Promise<boolean> {
-  return isRefused(db, mailboxLimitKey(mailbox), senderKeysOf(sender), clock());
+  return isSuppressed(db, mailboxLimitKey(mailbox), senderKeysOf(sender), clock());
 }
 
 /**
  * Suppresses the mail of a sender to a mailbox for a day, in the caller's transaction (S-15).
  *
  * @param mailbox canonical
- * @param options.noMore also suppresses the mail of all agents, until setWantsMail() allows it again
+ * @param options.noMore also suppresses the mail of all agents, until setAgentMailAllowed() allows it again
  */
 export async function suppressMail(
   work: Work,
@@ -57,21 +62,21 @@ export async function suppressMail(
   const { tx, now } = work;
   const mailboxKey = mailboxLimitKey(mailbox);
   for (const senderKey of senderKeysOf(sender)) {
-    await insertRefusal(tx, { mailbox: mailboxKey, sender: senderKey, now, endsAt: now + SUPPRESSED_MS });
+    await upsertSuppression(tx, { mailbox: mailboxKey, sender: senderKey, now, endsAt: now + SUPPRESSED_MS });
   }
-  if (noMore) await insertRefusal(tx, { mailbox: mailboxKey, sender: '', now, endsAt: null });
+  if (noMore) await upsertSuppression(tx, { mailbox: mailboxKey, sender: '', now, endsAt: null });
 }
 
 /** Returns whether all mail of agents to the mailbox of a session is suppressed. */
-export function wantsNoMail(deps: Pick<Deps, 'db'>, session: Session): Promise<boolean> {
-  return refusesAll(deps.db, mailboxLimitKey(session.mailbox));
+export function isAgentMailSuppressed(deps: Pick<Deps, 'db'>, session: Session): Promise<boolean> {
+  return isSuppressedForAllSenders(deps.db, mailboxLimitKey(session.mailbox));
 }
 
 /**
  * Allows mail of agents to the mailbox of a session, or suppresses all of it. Mail to sign in and notices are not
  * affected.
  */
-export async function setWantsMail(
+export async function setAgentMailAllowed(
   deps: Deps,
   origin: RequestOrigin,
   session: Session,
@@ -81,8 +86,8 @@ export async function setWantsMail(
   const mailbox = mailboxLimitKey(session.mailbox);
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    if (wanted) await deleteRefusalOfAll(tx, mailbox);
-    else await insertRefusal(tx, { mailbox, sender: '', now, endsAt: null });
-    await record(work, { kind: 'mail.wanted', accountId, details: { wanted } });
+    if (wanted) await deleteSuppressionOfAllSenders(tx, mailbox);
+    else await upsertSuppression(tx, { mailbox, sender: '', now, endsAt: null });
+    await recordEvent(work, { kind: 'mail.wanted', accountId, details: { wanted } });
   });
 }

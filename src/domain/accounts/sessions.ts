@@ -2,13 +2,13 @@ import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import {
   cutPage,
+  formatTimeCursor,
   type ListPage,
   type ListQuery,
   PAGE_LIMIT,
-  readTimeMark,
-  timeMark,
+  parseTimeCursor,
 } from '../../lib/list-pages.ts';
-import { hashSecret, newSecret, wellFormed } from '../../lib/secrets.ts';
+import { hashSecret, isWellFormedSecret, newSecret } from '../../lib/secrets.ts';
 import {
   findSessionByHash,
   hasSessionFrom,
@@ -19,7 +19,7 @@ import {
   updateSessionSeen,
 } from '../../store/sessions.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
 
@@ -34,7 +34,7 @@ const SEEN_EVERY_MS = 60_000;
  * How old a session may be for a sensitive action. An older one must verify again, which starts a new session (S-36,
  * S-75).
  */
-export const FRESH_MS = 900_000;
+export const RECENT_VERIFICATION_MS = 900_000;
 
 /**
  * Starts a session in the caller's transaction. If the network is new to an account that already existed, the owner is
@@ -42,7 +42,7 @@ export const FRESH_MS = 900_000;
  *
  * @returns the plain secret for the cookie; the database holds its hash
  */
-export async function beginSession(work: Work, account: { id: string; isNew: boolean }): Promise<string> {
+export async function startSession(work: Work, account: { id: string; isNew: boolean }): Promise<string> {
   const { tx, now, deps, origin } = work;
   const accountId = account.id;
   const network = origin.address.coarse;
@@ -51,7 +51,7 @@ export async function beginSession(work: Work, account: { id: string; isNew: boo
   const id = newId('ses', now, deps.random);
   await insertSession(tx, { hash: hashSecret(secret), id, accountId, origin: network, now });
   const event = { kind: 'session.begun', accountId, subject: id } as const;
-  if (isKnown || account.isNew) await record(work, event);
+  if (isKnown || account.isNew) await recordEvent(work, event);
   else await recordAndNotify(work, accountId, { ...event, details: { new_network: true } });
   return secret;
 }
@@ -63,7 +63,7 @@ export async function beginSession(work: Work, account: { id: string; isNew: boo
  * @returns undefined if the session is unknown, ended, unused for half an hour or older than twelve hours
  */
 export async function findSession(deps: Deps, secret: string): Promise<Session | undefined> {
-  if (!wellFormed('ses', secret)) return undefined;
+  if (!isWellFormedSecret('ses', secret)) return undefined;
   const row = await findSessionByHash(deps.db, hashSecret(secret));
   const now = deps.clock();
   if (row === undefined || !isLive(row, now)) return undefined;
@@ -74,8 +74,8 @@ export async function findSession(deps: Deps, secret: string): Promise<Session |
 /**
  * Returns whether a session is new enough for a sensitive action: whether its code was typed within FRESH_MS (S-75).
  */
-export function isFresh(deps: Pick<Deps, 'clock'>, session: Session): boolean {
-  return deps.clock() - session.createdAt < FRESH_MS;
+export function isRecentlyVerified(deps: Pick<Deps, 'clock'>, session: Session): boolean {
+  return deps.clock() - session.createdAt < RECENT_VERIFICATION_MS;
 }
 
 /** Lists one page of the live sessions of an account, newest first. */
@@ -85,11 +85,11 @@ export async function listSessions(
   query: ListQuery = {},
 ): Promise<ListPage<Session>> {
   const now = deps.clock();
-  const mark = readTimeMark(query.before);
+  const mark = parseTimeCursor(query.before);
   const before = mark && { createdAt: mark.at, id: mark.id };
   const after = { began: now - LIFE_MS, seen: now - IDLE_MS };
   const rows = await listSessionsPage(deps.db, accountId, after, before, PAGE_LIMIT);
-  const { items, next } = cutPage(rows, (row) => timeMark(row.createdAt, row.id));
+  const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.createdAt, row.id));
   return { items: items.map(toSession), next };
 }
 
@@ -103,7 +103,7 @@ export async function endSession(
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     if ((await updateSessionEnded(tx, accountId, id, now)) !== 1) return;
-    await record(work, { kind: 'session.ended', accountId, subject: id });
+    await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
   });
 }
 

@@ -12,16 +12,21 @@ import {
 } from '../../store/sign-ins.ts';
 import { incrementTries } from '../../store/tries.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { queueMail } from '../audit/queue-mail.ts';
 import { isSignInCode } from '../codes/one-time-codes.ts';
-import { refuseUnreadable } from '../codes/secret-marks.ts';
+import { assertSecretReadable } from '../codes/secret-marks.ts';
 import { verifyCode } from '../codes/verify-code.ts';
-import { SERVICE_GUESS, secondFactorLimits, signInGuessLimits, signInMailLimits } from '../limits/limits.ts';
+import {
+  SERVICE_GUESS_LIMITS,
+  secondFactorLimits,
+  signInGuessLimits,
+  signInMailLimits,
+} from '../limits/limits.ts';
 import { areGuessesExhausted, consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
 import { findOrCreateAccount } from './find-or-create-account.ts';
-import { beginSession } from './sessions.ts';
+import { startSession } from './sessions.ts';
 import { verifySecondFactor } from './totp.ts';
 
 /**
@@ -100,7 +105,7 @@ const SECOND_FACTOR_MS = 600_000;
  *
  * @param id of the sign-in
  * @param code six digits
- * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` as verifyCode() and refuseUnreadable()
+ * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` as verifyCode() and assertSecretReadable()
  */
 export function completeSignIn(
   deps: Deps,
@@ -121,7 +126,7 @@ export function completeSignIn(
  * @param id as readSignInLink() returned it
  * @throws Failure `codeExpired`
  */
-export function completeByLink(deps: Deps, origin: RequestOrigin, id: string): Promise<SignedIn> {
+export function completeSignInByLink(deps: Deps, origin: RequestOrigin, id: string): Promise<SignedIn> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     const signIn = await findSignIn(tx, id);
@@ -144,9 +149,9 @@ async function acceptMailboxProof(work: Work, signIn: SignInRow): Promise<Signed
  * Verifies the second factor, a code of the authenticator app or a recovery code, and starts a session.
  *
  * @param id of the sign-in; the caller must know that this browser proved the mailbox
- * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` as verifyCode() and refuseUnreadable()
+ * @throws Failure `wrongCode`, `codeExpired`; `limited` or `unavailable` as verifyCode() and assertSecretReadable()
  */
-export function completeSecondFactor(
+export function completeSignInBySecondFactor(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
@@ -174,13 +179,13 @@ async function verifyProof(
 ): Promise<SignedIn> {
   // Third parties cannot guess at a second factor. So it has counters of its own, which they cannot exhaust.
   const isCode = expected === 'code';
-  return useCase(deps, origin, { sharedLimits: isCode ? SERVICE_GUESS : [] }, async (work) => {
+  return useCase(deps, origin, { sharedLimits: isCode ? SERVICE_GUESS_LIMITS : [] }, async (work) => {
     const { tx, now } = work;
     const { triesPerCode } = deps.config.limits;
     const signIn = await findSignIn(tx, id);
     if (signIn === undefined || isClosed(deps, signIn)) throw codeExpired();
     if (nextProofOf(signIn) !== expected) throw codeExpired();
-    if (isCode) await refuseUnreadable(tx, deps, signIn.secretId, now);
+    if (isCode) await assertSecretReadable(tx, deps, signIn.secretId, now);
     const { mailbox } = signIn;
     const guess = {
       counters: isCode ? signInGuessLimits(mailbox, origin.address) : secondFactorLimits(mailbox),
@@ -191,7 +196,7 @@ async function verifyProof(
     if (result.kind === 'dead') throw codeExpired();
     if (result.kind === 'right') return proof.onRight(work, signIn);
     const account = await findAccountByMailbox(tx, signIn.mailbox);
-    await record(work, {
+    await recordEvent(work, {
       kind: 'session.guess_failed',
       accountId: account?.id,
       subject: id,
@@ -205,7 +210,7 @@ async function completeWithSession(work: Work, signIn: SignInRow): Promise<Signe
   const { tx, now } = work;
   if (!(await updateSignInEnded(tx, signIn.id, now))) throw codeExpired();
   const account = await findOrCreateAccount(work, signIn.mailbox);
-  return { kind: 'session', secret: await beginSession(work, account) };
+  return { kind: 'session', secret: await startSession(work, account) };
 }
 
 function isClosed(deps: Pick<Deps, 'clock' | 'config'>, signIn: SignInRow): boolean {

@@ -3,7 +3,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { normalizeCode } from '../../lib/code-text.ts';
 import { sha256 } from '../../lib/hash.ts';
-import { sealedUnder } from '../../lib/keyring.ts';
+import { secretIdOf } from '../../lib/keyring.ts';
 import { epochSeconds } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import {
@@ -19,7 +19,7 @@ import {
 import type { Tx } from '../../store/engine/db.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
-import { refuseUnreadable } from '../codes/secret-marks.ts';
+import { assertSecretReadable } from '../codes/secret-marks.ts';
 import { useCase } from '../limits/use-case.ts';
 import type { Session } from './sessions.ts';
 
@@ -38,7 +38,7 @@ const TOLERANCE_SECONDS = 30;
 const base32 = new ScureBase32Plugin();
 
 /** What the setup page shows. Nothing is stored before the user has typed a code of the app. */
-export interface Setup {
+export interface TotpSetup {
   /** The TOTP secret in base32, to be typed into the app. */
   secret: string;
   /** The `otpauth://` URI, shown as a QR code. */
@@ -51,7 +51,7 @@ export interface Setup {
  * Returns when an account's authenticator app was added (epoch ms), and how many recovery codes are unused; undefined
  * if the account has none.
  */
-export async function showAuthenticator(
+export async function findAuthenticatorStatus(
   deps: Pick<Deps, 'db'>,
   accountId: string,
 ): Promise<{ createdAt: number; recoveryCodesLeft: number } | undefined> {
@@ -65,7 +65,7 @@ export async function showAuthenticator(
  *
  * @param sealed of an earlier Setup in the same session; one of another session starts a new setup
  */
-export function setUpAuthenticator(deps: Deps, session: Session, sealed?: string): Setup {
+export function startTotpSetup(deps: Deps, session: Session, sealed?: string): TotpSetup {
   const secret =
     (sealed && openSetup(deps, session, sealed)) ??
     base32.encode(deps.random(SECRET_BYTES), { padding: false });
@@ -79,7 +79,7 @@ export function setUpAuthenticator(deps: Deps, session: Session, sealed?: string
 /**
  * Adds an authenticator app to the account, after its first code.
  *
- * @param sealed of setUpAuthenticator(), in the same session
+ * @param sealed of startTotpSetup(), in the same session
  * @param code six digits
  * @returns the plain recovery codes; the database holds their hashes
  * @throws Failure `wrongCode`; `badRequest` if the account has one already, or `sealed` is of another session;
@@ -164,14 +164,14 @@ export async function renewRecoveryCodes(
  * first.
  *
  * @returns whether the code was right and unused
- * @throws Failure `unavailable` as refuseUnreadable()
+ * @throws Failure `unavailable` as assertSecretReadable()
  */
 export async function verifySecondFactor(work: Work, accountId: string, text: string): Promise<boolean> {
   const { tx, now, deps } = work;
   const row = await findAuthenticator(tx, accountId);
   if (row === undefined) return false;
   if (/^[0-9]{6}$/.test(text)) {
-    await refuseUnreadable(tx, deps, sealedUnder(row.sealed), now);
+    await assertSecretReadable(tx, deps, secretIdOf(row.sealed), now);
     const secret = deps.keyring.open(STORED, accountId, row.sealed);
     const step = secret === undefined ? undefined : timeStepOf(secret, text, now, row.lastStep);
     if (secret === undefined || step === undefined) return false;

@@ -13,7 +13,7 @@ export type AgentLifecycle =
   | { state: 'active'; expiresAt: number };
 
 /** Returns whether a host has ended: it was revoked, or its registration expired before a human owned it. */
-export function isHostOver(deps: Pick<Deps, 'clock'>, host: HostRow): boolean {
+export function hasHostEnded(deps: Pick<Deps, 'clock'>, host: HostRow): boolean {
   return host.revokedAt !== null || (host.ownerId === null && host.expiresAt <= deps.clock());
 }
 
@@ -23,18 +23,18 @@ export function isHostOver(deps: Pick<Deps, 'clock'>, host: HostRow): boolean {
  * @param createdAt epoch ms
  * @returns epoch ms
  */
-export function endOfLife({ config }: Pick<Deps, 'config'>, createdAt: number): number {
+export function absoluteLifetimeEnd({ config }: Pick<Deps, 'config'>, createdAt: number): number {
   return createdAt + config.limits.agentAbsoluteSeconds * 1000;
 }
 
 /** Computes the state of an agent under a host at the current time. */
-export function lifecycleOf(deps: Pick<Deps, 'clock' | 'config'>, agent: HostedAgentRow): AgentLifecycle {
+export function agentLifecycle(deps: Pick<Deps, 'clock' | 'config'>, agent: HostedAgentRow): AgentLifecycle {
   const { agentIdleSeconds, agentLifetimeSeconds } = deps.config.limits;
   if (agent.endReason !== null) return { state: agent.endReason };
   if (agent.agentRevokedAt !== null) return { state: 'revoked' };
   if (agent.activatedAt === null) return { state: 'pending' };
   const now = deps.clock();
-  const end = endOfLife(deps, agent.createdAt);
+  const end = absoluteLifetimeEnd(deps, agent.createdAt);
   if (end <= now) return { state: 'over' };
   const expiresAt = Math.min(
     (agent.seenAt ?? agent.activatedAt) + agentIdleSeconds * 1000,

@@ -1,14 +1,14 @@
 import type { Deps } from '../../deps.ts';
 import { findAccount } from '../../store/accounts.ts';
 import {
+  type AgentStateRow,
   DESCRIBED_PAGE,
-  type DescribedAgentRow,
   findDescribedAgent,
-  listDescribedAgents,
+  listAgentStates,
 } from '../../store/agents.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { ClaimMode, RegistrationKind } from '../../store/registrations.ts';
-import { endOfLife } from './agent-lifecycle.ts';
+import { absoluteLifetimeEnd } from './agent-lifecycle.ts';
 
 /** The state of an agent's claim, computed from times and stored nowhere. All times are epoch ms. */
 export type ClaimState =
@@ -18,7 +18,7 @@ export type ClaimState =
   | { kind: 'expired' };
 
 /** An agent as the agent itself, its owner and the operator may see it. */
-export interface Agent {
+export interface AgentView {
   id: string;
   accountId: string;
   name: string | null;
@@ -37,7 +37,7 @@ export interface Agent {
  *
  * @returns undefined if no agent has this id
  */
-export async function showAgent(deps: Deps, id: string): Promise<Agent | undefined> {
+export async function showAgent(deps: Deps, id: string): Promise<AgentView | undefined> {
   const row = await findDescribedAgent(deps.db, id);
   return row && toAgentView(deps, row, deps.clock());
 }
@@ -48,11 +48,11 @@ export async function showAgent(deps: Deps, id: string): Promise<Agent | undefin
  * @param after lists the agents after this id; '' lists all
  * @param limit how many agents at most
  */
-export async function listAgents(deps: Deps, after: string, limit: number): Promise<Agent[]> {
-  const agents: Agent[] = [];
+export async function listAgents(deps: Deps, after: string, limit: number): Promise<AgentView[]> {
+  const agents: AgentView[] = [];
   const now = deps.clock();
   for (let last = after; ; ) {
-    const rows = await listDescribedAgents(deps.db, last);
+    const rows = await listAgentStates(deps.db, last);
     for (const row of rows.slice(0, limit - agents.length)) agents.push(toAgentView(deps, row, now));
     if (rows.length < DESCRIBED_PAGE || agents.length === limit) return agents;
     last = rows.at(-1)!.id;
@@ -64,12 +64,15 @@ export async function listAgents(deps: Deps, after: string, limit: number): Prom
  *
  * @returns the account's id; undefined if no human owns it
  */
-export async function ownerOf(db: Pick<Tx, 'get'>, accountId: string): Promise<string | undefined> {
+export async function findOwnerOfAccount(
+  db: Pick<Tx, 'get'>,
+  accountId: string,
+): Promise<string | undefined> {
   const account = await findAccount(db, accountId);
   return (account?.kind === 'human' ? account.id : account?.parentId) ?? undefined;
 }
 
-function toAgentView(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: number): Agent {
+function toAgentView(deps: Pick<Deps, 'config'>, row: AgentStateRow, now: number): AgentView {
   const { ownerId, ownerMailbox } = row;
   return {
     id: row.id,
@@ -89,15 +92,16 @@ function toAgentView(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: nu
 }
 
 /** An agent under a host has no claim of its own: it is claimed when its host is linked to a human. */
-function hostedClaimState(deps: Pick<Deps, 'config'>, row: DescribedAgentRow, now: number): ClaimState {
+function hostedClaimState(deps: Pick<Deps, 'config'>, row: AgentStateRow, now: number): ClaimState {
   const { ownedAt, revokedAt, registrationExpiresAt: expiresAt } = row;
-  if (row.hostedSince !== null && endOfLife(deps, row.hostedSince) <= now) return { kind: 'expired' };
+  if (row.hostedSince !== null && absoluteLifetimeEnd(deps, row.hostedSince) <= now)
+    return { kind: 'expired' };
   if (ownedAt !== null) return { kind: 'claimed', claimedAt: ownedAt };
   const hasExpired = revokedAt !== null || expiresAt <= now;
   return hasExpired ? { kind: 'expired' } : { kind: 'unclaimed', expiresAt };
 }
 
-function claimState(row: DescribedAgentRow, expiresAt: number, now: number): ClaimState {
+function claimState(row: AgentStateRow, expiresAt: number, now: number): ClaimState {
   if (row.claimClaimedAt !== null) return { kind: 'claimed', claimedAt: row.claimClaimedAt };
   if (row.claimEndedAt !== null || expiresAt <= now) return { kind: 'expired' };
   const { attemptMailbox: mailbox } = row;

@@ -7,11 +7,11 @@ import { updatePrincipalUnlinked } from '../../store/principals.ts';
 import { updateFamiliesOfRegistrationEnded } from '../../store/refresh-tokens.ts';
 import { findRegistration, incrementGeneration } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { closeClaim } from '../claims/claim-attempts.ts';
 import { useCase } from '../limits/use-case.ts';
-import { ownerOf } from './agent-view.ts';
+import { findOwnerOfAccount } from './agent-view.ts';
 
 /** The revocation of agents. */
 
@@ -38,18 +38,18 @@ export async function revokeAgent(deps: Deps, origin: RequestOrigin, id: string)
 export async function endAgent(work: Work, agent: AgentRow): Promise<number> {
   const { tx, now } = work;
   const { id, registrationId, accountId } = agent;
-  const ownerId = await ownerOf(tx, accountId);
+  const ownerId = await findOwnerOfAccount(tx, accountId);
   if (ownerId !== undefined) await lockAccount(tx, ownerId);
   await lockAgent(tx, id);
   await closeClaim(work, registrationId, 'revoked');
   if ((await updateAgentRevoked(tx, id, now)) !== 1) return 0;
   await incrementGeneration(tx, registrationId);
   await updateFamiliesOfRegistrationEnded(tx, registrationId, now);
-  await endDelegation(tx, registrationId);
+  await revokeDelegation(tx, registrationId);
   const keys = await updateCredentialsOfAgentRevoked(tx, id, now);
   const revoked = { kind: 'agent.revoked', agentId: id, details: { keys } } as const;
   if (ownerId !== undefined) await recordAndNotify(work, ownerId, revoked);
-  else await record(work, { ...revoked, accountId });
+  else await recordEvent(work, { ...revoked, accountId });
   return keys;
 }
 
@@ -57,7 +57,7 @@ export async function endAgent(work: Work, agent: AgentRow): Promise<number> {
  * Ends the delegation to the principal of a registration, in the caller's transaction: its agent provider may no longer
  * act for the owner.
  */
-export async function endDelegation(tx: Tx, registrationId: string): Promise<void> {
+export async function revokeDelegation(tx: Tx, registrationId: string): Promise<void> {
   const registration = await findRegistration(tx, registrationId);
   if (registration?.principal) await updatePrincipalUnlinked(tx, registration.principal);
 }

@@ -5,9 +5,9 @@ import { findAgent } from '../../store/agents.ts';
 import { updateAttemptsOfPrincipalEnded } from '../../store/claim-attempts.ts';
 import { lockOrCreatePrincipal, updatePrincipalUnlinked } from '../../store/principals.ts';
 import { listRegistrationsOfPrincipal, type RegistrationRow } from '../../store/registrations.ts';
-import { insertSpentToken } from '../../store/spent-tokens.ts';
+import { insertUsedToken } from '../../store/spent-tokens.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { closeClaim } from '../claims/claim-attempts.ts';
 import { useCase } from '../limits/use-case.ts';
 import { retryableIfKeysUnavailable } from '../providers/id-jag.ts';
@@ -44,13 +44,13 @@ export async function revokeByProvider(
   const principal = principalOf({ issuer, tenant: event.tenant, subject: event.subject });
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    if (!(await insertSpentToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + JTI_KEPT_MS })))
+    if (!(await insertUsedToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + JTI_KEPT_MS })))
       return 0;
     await lockOrCreatePrincipal(tx, principal, issuer, now);
     let revoked = 0;
     for (const registration of await listRegistrationsOfPrincipal(tx, principal)) {
       revoked += await endRegistration(work, registration);
-      await record(work, {
+      await recordEvent(work, {
         kind: 'principal.revoked',
         subject: registration.id,
         details: { issuer },

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import { checkResourceUrl } from '../../lib/audience-url.ts';
+import { normalizeAudienceUrl } from '../../lib/audience-url.ts';
 import { listResourceServers } from './resource-servers.ts';
 
 /**
@@ -65,7 +65,7 @@ export async function nearestAudience(
 
 function parseResourceUrl(text: string): string {
   try {
-    return checkResourceUrl(text);
+    return normalizeAudienceUrl(text);
   } catch (cause) {
     throw unknownResource(cause);
   }

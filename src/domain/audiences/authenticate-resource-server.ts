@@ -1,9 +1,9 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { sameDigest } from '../../lib/hash.ts';
-import { hashSecret, wellFormed } from '../../lib/secrets.ts';
+import { hashSecret, isWellFormedSecret } from '../../lib/secrets.ts';
 import { findResourceServer } from '../../store/resource-servers.ts';
-import { provenAt, type ResourceServer, toServer } from './resource-servers.ts';
+import { authenticatedServerCache, type ResourceServer, toResourceServer } from './resource-servers.ts';
 
 /**
  * Authenticates a resource server by its client credentials (RFC 6749 section 2.3.1). A success is cached briefly.
@@ -18,15 +18,15 @@ export async function authenticateResourceServer(
   id: string,
   secret: string,
 ): Promise<ResourceServer> {
-  const cache = provenAt(deps.db);
+  const cache = authenticatedServerCache(deps.db);
   const cached = cache.get(`${id}:${secret}`);
   if (cached !== undefined) return cached;
 
-  const row = wellFormed('rss', secret) ? await findResourceServer(deps.db, id) : undefined;
+  const row = isWellFormedSecret('rss', secret) ? await findResourceServer(deps.db, id) : undefined;
   if (row === undefined || row.removedAt !== null || !sameDigest(row.secretHash, hashSecret(secret))) {
     throw new Failure('invalidClient', 'The client_id or client_secret is wrong.');
   }
-  const server = toServer(row);
+  const server = toResourceServer(row);
   cache.set(`${id}:${secret}`, server);
   return server;
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import { checkResourceUrl } from '../../lib/audience-url.ts';
+import { normalizeAudienceUrl } from '../../lib/audience-url.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
@@ -14,7 +14,7 @@ import {
   updateResourceServerSecret,
 } from '../../store/resource-servers.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /** An API or MCP server that may introspect the credentials presented to it. */
@@ -50,7 +50,7 @@ export async function addResourceServer(
   origin: RequestOrigin,
   input: ResourceServerInput,
 ): Promise<{ server: ResourceServer; secret: string }> {
-  const url = checkResourceUrl(input.url);
+  const url = normalizeAudienceUrl(input.url);
   const unknown = input.scopes?.find((scope) => !deps.config.scopes.has(scope));
   if (unknown !== undefined) {
     throw new Failure(
@@ -72,9 +72,9 @@ export async function addResourceServer(
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     await insertResourceServer(tx, row);
-    await record(work, { kind: 'resource.added', subject: row.id });
+    await recordEvent(work, { kind: 'resource.added', subject: row.id });
   });
-  return { server: toServer(row), secret };
+  return { server: toResourceServer(row), secret };
 }
 
 /**
@@ -90,12 +90,12 @@ export async function addResourceServerOnce(
   input: ResourceServerInput,
   rotate: boolean,
 ): Promise<{ server: ResourceServer; secret: string | undefined }> {
-  const url = checkResourceUrl(input.url);
+  const url = normalizeAudienceUrl(input.url);
   const row = (await listResourceServerRows(deps.db)).find(
     (each) => each.url === url && each.name === input.name,
   );
   if (row === undefined) return addResourceServer(deps, origin, input);
-  const server = toServer(row);
+  const server = toResourceServer(row);
   if (input.scopes !== undefined && formatScope(input.scopes) !== row.scopes) {
     throw new Failure(
       'badRequest',
@@ -107,7 +107,7 @@ export async function addResourceServerOnce(
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     await updateResourceServerSecret(tx, row.id, hashSecret(secret));
-    await record(work, { kind: 'resource.rotated', subject: row.id });
+    await recordEvent(work, { kind: 'resource.rotated', subject: row.id });
   });
   caches.get(deps.db)?.clear();
   return { server, secret };
@@ -115,7 +115,7 @@ export async function addResourceServerOnce(
 
 /** Lists the resource servers that may introspect, oldest first. */
 export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<ResourceServer[]> {
-  return (await listResourceServerRows(deps.db)).map(toServer);
+  return (await listResourceServerRows(deps.db)).map(toResourceServer);
 }
 
 /** Removes a resource server. Returns whether there was one to remove. */
@@ -123,7 +123,7 @@ export async function removeResourceServer(deps: Deps, origin: RequestOrigin, id
   const removed = await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const isRemoved = (await updateResourceServerRemoved(tx, id, now)) === 1;
-    if (isRemoved) await record(work, { kind: 'resource.removed', subject: id });
+    if (isRemoved) await recordEvent(work, { kind: 'resource.removed', subject: id });
     return isRemoved;
   });
   caches.get(deps.db)?.clear();
@@ -131,7 +131,7 @@ export async function removeResourceServer(deps: Deps, origin: RequestOrigin, id
 }
 
 /** Converts a row to a resource server without the hash of its secret. */
-export function toServer(row: ResourceServerRow): ResourceServer {
+export function toResourceServer(row: ResourceServerRow): ResourceServer {
   return {
     id: row.id,
     url: row.url,
@@ -150,7 +150,7 @@ const CACHE_TTL_MS = 1000;
 const caches = new WeakMap<Db, LRUCache<string, ResourceServer>>();
 
 /** Returns the cache of authenticated resource servers of a database, by `client_id:client_secret`. */
-export function provenAt(db: Db): LRUCache<string, ResourceServer> {
+export function authenticatedServerCache(db: Db): LRUCache<string, ResourceServer> {
   let cache = caches.get(db);
   if (cache === undefined) {
     cache = new LRUCache({ max: 1000, ttl: CACHE_TTL_MS });

@@ -11,8 +11,8 @@ import {
   type EventRow,
   findEventPosition,
   findLastPositioned,
-  hasUnpositioned,
-  listFollowed,
+  hasUnpositionedEvents,
+  listFeedEvents,
   listPositioned,
   updateEventPositions,
 } from '../../store/events.ts';
@@ -68,7 +68,7 @@ export async function readRevocationFeed(
   const rows = await listAfter(deps, after);
   const events: RevocationEvent[] = [];
   for (const row of rows) {
-    const event = await concerning(deps, row, server);
+    const event = await toEventForServer(deps, row, server);
     if (event !== undefined) events.push(event);
   }
   return { events, last: rows.at(-1)?.id ?? after };
@@ -78,7 +78,7 @@ export async function readRevocationFeed(
 async function listAfter(deps: Pick<Deps, 'db'>, after: string): Promise<EventRow[]> {
   const position = await findEventPosition(deps.db, after);
   if (position !== undefined) return listPositioned(deps.db, { position, id: after }, PAGE_SIZE);
-  return listFollowed(deps.db, { after: overlapped(after) }, PAGE_SIZE);
+  return listFeedEvents(deps.db, { after: withOverlap(after) }, PAGE_SIZE);
 }
 
 /**
@@ -86,7 +86,7 @@ async function listAfter(deps: Pick<Deps, 'db'>, after: string): Promise<EventRo
  * that a poll finds few of them.
  */
 export async function numberNewEvents({ db, clock }: Pick<Deps, 'db' | 'clock'>): Promise<void> {
-  while (await hasUnpositioned(db)) {
+  while (await hasUnpositionedEvents(db)) {
     await db.tx(async (tx) => {
       // This locks the row of the counter until the transaction ends, so that no other one numbers events.
       await incrementCounter(tx, 'event-numbers', Number.MAX_SAFE_INTEGER, 60_000, clock());
@@ -96,10 +96,10 @@ export async function numberNewEvents({ db, clock }: Pick<Deps, 'db' | 'clock'>)
 }
 
 /** Reads the audit events that the feed is made of, from an id on (inclusive), oldest first. */
-export async function* rowsFrom(deps: Pick<Deps, 'db'>, from: string): AsyncGenerator<EventRow> {
+export async function* streamFollowedEvents(deps: Pick<Deps, 'db'>, from: string): AsyncGenerator<EventRow> {
   let page: { from: string } | { after: string } = { from };
   for (;;) {
-    const rows = await listFollowed(deps.db, page, PAGE_SIZE);
+    const rows = await listFeedEvents(deps.db, page, PAGE_SIZE);
     yield* rows;
     if (rows.length < PAGE_SIZE) return;
     page = { after: rows.at(-1)!.id };
@@ -107,17 +107,20 @@ export async function* rowsFrom(deps: Pick<Deps, 'db'>, from: string): AsyncGene
 }
 
 /** Converts an audit event for one resource server. Returns undefined if it does not concern it. */
-export async function concerning(
+export async function toEventForServer(
   deps: Pick<Deps, 'db'>,
   row: EventRow,
   server: ResourceServer,
 ): Promise<RevocationEvent | undefined> {
-  const event = await expand(deps, row);
-  return event && narrowTo(event, server);
+  const event = await addAffectedKeys(deps, row);
+  return event && narrowToServer(event, server);
 }
 
 /** Finds the keys that an audit event affects. Returns undefined if there are none and it is no merge. */
-export async function expand(deps: Pick<Deps, 'db'>, row: EventRow): Promise<ExpandedEvent | undefined> {
+export async function addAffectedKeys(
+  deps: Pick<Deps, 'db'>,
+  row: EventRow,
+): Promise<ExpandedEvent | undefined> {
   const details = row.details === null ? {} : (JSON.parse(row.details) as { from?: string });
   const isMerge = MERGES.has(row.kind) && details.from !== undefined && row.accountId !== null;
   const keys = await findAffectedKeys(deps, row);
@@ -150,7 +153,7 @@ async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<
 /**
  * Narrows an event to the keys that work at a resource server. Returns undefined if none is left and it is no merge.
  */
-export function narrowTo(event: ExpandedEvent, server: ResourceServer): RevocationEvent | undefined {
+export function narrowToServer(event: ExpandedEvent, server: ResourceServer): RevocationEvent | undefined {
   const keys = event.keys
     .filter(({ resources }) => resources === null || resources.split(' ').includes(server.url))
     .map(({ id, hash }) => ({ id, hash: Buffer.from(hash) }));
@@ -160,7 +163,7 @@ export function narrowTo(event: ExpandedEvent, server: ResourceServer): Revocati
 /** A connection of a resource server that follows the feed. */
 export interface Follower {
   /** Receives each event as it occurs. Events around the start of following may be repeated. */
-  tell(event: RevocationEvent): void;
+  notify(event: RevocationEvent): void;
   /** Called once, when following ends for whatever reason. */
   end(): void;
 }
@@ -182,6 +185,6 @@ export type Follow = (
 export const OVERLAP_MS = 15_000;
 
 /** Returns the id from which to read so that no event is missed that committed after the event with this id. */
-export function overlapped(id: string): string {
+export function withOverlap(id: string): string {
   return firstIdAt('evt', Number.parseInt(id.slice('evt_'.length, 'evt_'.length + 9), 36) - OVERLAP_MS);
 }

@@ -63,7 +63,7 @@ export const EVENT_KINDS = [
 export type EventKind = (typeof EVENT_KINDS)[number];
 
 /** An event to be written to the audit log. */
-export interface Event {
+export interface AuditEvent {
   kind: EventKind;
   accountId?: string | undefined;
   agentId?: string | undefined;
@@ -78,9 +78,9 @@ export interface Event {
  *
  * @returns the id of the event
  */
-export async function record(
+export async function recordEvent(
   { tx, now, deps, origin }: Pick<Work, 'tx' | 'now' | 'origin'> & { deps: Pick<Deps, 'random'> },
-  event: Event,
+  event: AuditEvent,
 ): Promise<string> {
   const id = newId('evt', now, deps.random);
   await insertEvent(tx, {

@@ -2,7 +2,7 @@ import { DAY_MS } from '../../lib/time.ts';
 import { findAccount, lockAccount } from '../../store/accounts.ts';
 import { findLastNoticeTime, insertNotice, lockWaitingNotice } from '../../store/outbox.ts';
 import type { Work } from '../../work.ts';
-import { type Event, record } from './audit-log.ts';
+import { type AuditEvent, recordEvent } from './audit-log.ts';
 import { queueMail } from './queue-mail.ts';
 
 /** Notices: mails that tell the owner of an account what happened to it, in case somebody else did it (S-48). */
@@ -46,10 +46,10 @@ const GIVE_UP_MS = 3 * DAY_MS;
 export async function recordAndNotify(
   work: Work,
   ownerId: string,
-  event: Event & { kind: NotifiableEvent },
+  event: AuditEvent & { kind: NotifiableEvent },
 ): Promise<void> {
   const { tx } = work;
-  const eventId = await record(work, { ...event, accountId: ownerId });
+  const eventId = await recordEvent(work, { ...event, accountId: ownerId });
   if (!(await lockAccount(tx, ownerId))) return;
   const mailId = (await lockWaitingNotice(tx, ownerId)) ?? (await queueNotice(work, ownerId));
   await insertNotice(tx, mailId, eventId);

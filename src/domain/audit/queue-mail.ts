@@ -18,6 +18,6 @@ export async function queueMail(
   const { tx, now, deps } = work;
   const id = newId('out', now, deps.random);
   await insertMail(tx, { id, createdAt: now, ...mail });
-  if (mail.nextAt === undefined) work.wake();
+  if (mail.nextAt === undefined) work.wakeOutbox();
   return id;
 }

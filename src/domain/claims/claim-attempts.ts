@@ -6,10 +6,10 @@ import { type ClaimRow, incrementClaimCodes, updateClaimEnded } from '../../stor
 import { updateUnsentMailDead } from '../../store/outbox.ts';
 import type { ClaimMode } from '../../store/registrations.ts';
 import type { Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { queueMail } from '../audit/queue-mail.ts';
 import { deriveTypedCode } from '../codes/one-time-codes.ts';
-import { attemptLimits } from '../limits/limits.ts';
+import { claimAttemptLimits } from '../limits/limits.ts';
 import { areGuessesExhausted, consumeLimits } from '../limits/rate-limiter.ts';
 import type { ClaimFlow } from './claim-flows.ts';
 import { viewLink } from './claim-links.ts';
@@ -18,7 +18,7 @@ import { throwWhyClaimClosed } from './claim-status.ts';
 /** Attempts of a claim: each asks one mailbox, with one code or link. */
 
 /** An attempt as its agent sees it. */
-export interface OpenedAttempt {
+export interface AttemptView {
   registrationId: string;
   attemptId: string;
   mailbox: string;
@@ -33,7 +33,7 @@ export interface OpenedAttempt {
 }
 
 /** Returns an attempt as its agent sees it. */
-export function describeAttempt(deps: Deps, attempt: AttemptRow): OpenedAttempt {
+export function toAttemptView(deps: Deps, attempt: AttemptRow): AttemptView {
   return {
     registrationId: attempt.registrationId,
     attemptId: attempt.id,
@@ -63,7 +63,7 @@ export async function createAttempt(
     ceremony: ClaimFlow;
     principal?: string | undefined;
   },
-): Promise<OpenedAttempt> {
+): Promise<AttemptView> {
   const { tx, now, deps, origin } = work;
   const { limits } = deps.config;
   const { claim, mailbox, mode, ceremony: flow } = input;
@@ -103,13 +103,13 @@ export async function createAttempt(
       giveUpAt: claim.expiresAt,
     });
   }
-  await record(work, {
+  await recordEvent(work, {
     kind: 'claim.started',
     subject: claim.registrationId,
     details: { mode },
   });
-  await consumeLimits(work, attemptLimits(mailbox, origin.address, claim.registrationId, flow.isMailed));
-  return describeAttempt(deps, { ...attempt, ...INITIAL_STATE });
+  await consumeLimits(work, claimAttemptLimits(mailbox, origin.address, claim.registrationId, flow.isMailed));
+  return toAttemptView(deps, { ...attempt, ...INITIAL_STATE });
 }
 
 /** The columns that insertAttempt() leaves at their defaults. */

@@ -1,12 +1,12 @@
 import type { Deps } from '../../deps.ts';
-import { Failure, type Kind } from '../../errors.ts';
+import { Failure, type FailureKind } from '../../errors.ts';
 import { findLastAttempt, updateAttemptPolled } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByTokenHash } from '../../store/claims.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import type { RequestOrigin } from '../../work.ts';
 import type { IssuedToken } from '../credentials/access-tokens.ts';
 import { effectiveAccessOf } from '../credentials/effective-access.ts';
-import { grantToken } from '../credentials/exchange-assertion.ts';
+import { issueTokenForRegistration } from '../credentials/exchange-assertion.ts';
 import { type Identity, mintIdentity } from '../credentials/identity-assertions.ts';
 import { useCase } from '../limits/use-case.ts';
 import { invalidClaimToken, POLL_SECONDS } from './claim-status.ts';
@@ -27,9 +27,9 @@ const COLLECT_AGAIN_MS = 600_000;
  * @param request.scope space-separated; undefined: all scopes that the agent may have there
  * @throws Failure `approvalPending`, `pollTooFast`; `claimExpired` for an unknown token and for a claim or code that has ended;
  * `claimDenied`; `codeNotIssued` before the first attempt; `interactionRequired` as transferOwnership(); `unsupportedGrant` when
- * `claimMode` is `reveal`; otherwise as grantToken()
+ * `claimMode` is `reveal`; otherwise as issueTokenForRegistration()
  */
-export async function collectByGrant(
+export async function exchangeClaimToken(
   deps: Deps,
   origin: RequestOrigin,
   request: { claimToken: string; resource: string | undefined; scope: string | undefined },
@@ -46,7 +46,7 @@ export async function collectByGrant(
     const identity =
       (await collectAgain(deps, origin, claim)) ?? (await collect(deps, origin, claim, request.claimToken));
     const registration = (await findRegistration(deps.db, claim.registrationId))!;
-    return { token: await grantToken(deps, origin, registration, request), identity };
+    return { token: await issueTokenForRegistration(deps, origin, registration, request), identity };
   } catch (error) {
     // An unknown claim token and an expired one get the same failure.
     if (error instanceof Failure && REPORTED_AS_EXPIRED.has(error.kind)) throw claimExpired();
@@ -54,7 +54,7 @@ export async function collectByGrant(
   }
 }
 
-const REPORTED_AS_EXPIRED = new Set<Kind>([
+const REPORTED_AS_EXPIRED = new Set<FailureKind>([
   'invalidClaimToken',
   'claimExpired',
   'claimSuperseded',

@@ -7,7 +7,7 @@ import type { Tx } from '../../store/engine/db.ts';
 import { hasDelegationTo } from '../../store/principals.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
 import type { Session } from '../accounts/sessions.ts';
-import { deriveCode } from '../codes/one-time-codes.ts';
+import { deriveClaimCode } from '../codes/one-time-codes.ts';
 import type { ClaimLink } from './claim-links.ts';
 import { isAttemptClosed } from './claim-status.ts';
 import { requiresSignIn } from './owner-policy.ts';
@@ -64,7 +64,7 @@ export async function viewClaim(
   link: ClaimLink,
   session?: Session,
 ): Promise<ClaimView | undefined> {
-  const found = await findLinked(deps.db, link);
+  const found = await findClaimOfLink(deps.db, link);
   if (found === undefined) return undefined;
   const { claim, attempt } = found;
   const registration = await findRegistration(deps.db, claim.registrationId);
@@ -89,7 +89,7 @@ export async function viewClaim(
     provider: providerOf(deps.config, principal),
     isFromMail: link.kind !== 'view',
     mustSignIn: attempt !== undefined && (requiresSignIn(deps, attempt) || !provesMailbox(link, attempt)),
-    approvesByLink: isApproving(link, attempt),
+    approvesByLink: isApproveLink(link, attempt),
   };
 }
 
@@ -114,7 +114,7 @@ function revealedCodeFor(
   // The page must not show a code that the service no longer accepts.
   if (tries >= deps.config.limits.triesPerCode || codeExpiresAt <= deps.clock()) return undefined;
   if (session?.mailbox !== attempt.mailbox && !provesMailbox(link, attempt)) return undefined;
-  const code = deriveCode(deps, attempt);
+  const code = deriveClaimCode(deps, attempt);
   return code === undefined ? undefined : { code, expiresAt: codeExpiresAt };
 }
 
@@ -160,7 +160,7 @@ function stateOf(
  *
  * @returns undefined if the claim was removed; `attempt` is undefined before the first attempt
  */
-export async function findLinked(
+export async function findClaimOfLink(
   db: Pick<Tx, 'get'>,
   link: ClaimLink,
 ): Promise<{ claim: ClaimRow; attempt: AttemptRow | undefined } | undefined> {
@@ -172,6 +172,6 @@ export async function findLinked(
 }
 
 /** Returns whether a link approves the attempt by itself, since the attempt's newest mail carried it instead of a code. */
-export function isApproving(link: ClaimLink, attempt: AttemptRow | undefined): boolean {
+export function isApproveLink(link: ClaimLink, attempt: AttemptRow | undefined): boolean {
   return link.kind === 'approve' && attempt?.proof === 'link' && attempt.counter === link.counter;
 }

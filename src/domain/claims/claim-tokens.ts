@@ -1,4 +1,4 @@
-import { hashSecret, wellFormed } from '../../lib/secrets.ts';
+import { hashSecret, isWellFormedSecret } from '../../lib/secrets.ts';
 import type { ClaimRow } from '../../store/claims.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration } from '../../store/registrations.ts';
@@ -19,12 +19,13 @@ export interface AccompanyingBearer {
  * @throws Failure `invalidClaimToken` if its prefix or checksum is wrong
  */
 export function hashClaimToken(claimToken: string): Buffer {
-  if (!wellFormed('ct', claimToken) && !wellFormed('clm', claimToken)) throw invalidClaimToken();
+  if (!isWellFormedSecret('ct', claimToken) && !isWellFormedSecret('clm', claimToken))
+    throw invalidClaimToken();
   return hashSecret(claimToken);
 }
 
 /** @throws Failure `invalidClaimToken` if the request's bearer credential belongs to another agent (S-25) */
-export async function checkCompanion(
+export async function assertSameAgent(
   tx: Tx,
   claim: ClaimRow,
   companion: AccompanyingBearer | undefined,

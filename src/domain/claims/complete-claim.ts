@@ -6,9 +6,9 @@ import type { Tx } from '../../store/engine/db.ts';
 import { lockPrincipal } from '../../store/principals.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
-import { SERVICE_GUESS } from '../limits/limits.ts';
+import { SERVICE_GUESS_LIMITS } from '../limits/limits.ts';
 import { useCase } from '../limits/use-case.ts';
 import { closeClaim, withdrawAttempts } from './claim-attempts.ts';
 import { viewLink } from './claim-links.ts';
@@ -20,7 +20,7 @@ import {
   POLL_SECONDS,
   throwWhyClaimClosed,
 } from './claim-status.ts';
-import { type AccompanyingBearer, checkCompanion, hashClaimToken } from './claim-tokens.ts';
+import { type AccompanyingBearer, assertSameAgent, hashClaimToken } from './claim-tokens.ts';
 import type { IssuancePlan } from './issue-on-claim.ts';
 import { type ClaimedAgent, type ProvenAttempt, transferOwnership } from './transfer-ownership.ts';
 import { codeExpired, verifyClaimCode } from './verify-claim-code.ts';
@@ -60,27 +60,29 @@ export async function completeClaim(
   if (known === undefined) throw invalidClaimToken();
   if (code === undefined && known.claimedAt === null) await findApprovedAttempt(deps.db, deps, known);
 
-  const options = { idempotency, sharedLimits: code === undefined ? [] : SERVICE_GUESS };
+  const options = { idempotency, sharedLimits: code === undefined ? [] : SERVICE_GUESS_LIMITS };
   return useCase(deps, origin, options, async (work) => {
     const { tx, now } = work;
     await lockPrincipalOfClaim(tx, known.registrationId, input.claimToken);
     const claim = await findOpenClaim(tx, tokenHash, now);
-    await checkCompanion(tx, claim, input.companion);
+    await assertSameAgent(tx, claim, input.companion);
     const attempt =
       code === undefined ? await findApprovedAttempt(tx, deps, claim) : await findStartedAttempt(tx, claim);
     if (code !== undefined) await verifyClaimCode(work, claim, attempt, code);
-    return complete(work, claim, attempt, input);
+    return completeProvenClaim(work, claim, attempt, input);
   });
 }
 
 /**
  * Locks the provider's user, if any, before the claim. The presentation of an ID-JAG locks the two rows in this order; the
- * opposite order would deadlock. The tinysend profile (`ct_`) has no agent providers.
+ * opposite order would deadlock. Only a claim token of auth.md's own versions (`clm_`) is issued for a registration by ID-JAG, but a
+ * claim of either kind can be attempted by one.
  */
 async function lockPrincipalOfClaim(tx: Tx, registrationId: string, claimToken: string): Promise<void> {
-  if (!claimToken.startsWith('clm_')) return;
-  const attempt = await findLastAttempt(tx, registrationId);
-  const principal = attempt?.principal ?? (await findRegistration(tx, registrationId))?.principal;
+  let principal = (await findLastAttempt(tx, registrationId))?.principal;
+  if (!principal && claimToken.startsWith('clm_')) {
+    principal = (await findRegistration(tx, registrationId))?.principal;
+  }
   if (principal) await lockPrincipal(tx, principal);
 }
 
@@ -116,7 +118,7 @@ async function findApprovedAttempt(db: Pick<Tx, 'get'>, deps: Deps, claim: Claim
  *
  * @throws Failure as assertClaimOpen() and transferOwnership()
  */
-export async function complete(
+export async function completeProvenClaim(
   work: Work,
   claim: ClaimRow,
   attempt: ProvenAttempt,
@@ -135,7 +137,7 @@ export async function complete(
   // third party's claim by mistake (S-35).
   for (const { registrationId } of await listPendingOnMailbox(tx, attempt.mailbox, registration.id)) {
     await closeClaim(work, registrationId, 'superseded');
-    await record(work, { kind: 'claim.superseded', subject: registrationId });
+    await recordEvent(work, { kind: 'claim.superseded', subject: registrationId });
   }
   return { ...claimedAgent, mode: attempt.mode };
 }
@@ -146,7 +148,7 @@ export async function complete(
  *
  * @throws Failure `invalidClaimToken`
  */
-export async function findCeremonyEnd(deps: Pick<Deps, 'db'>, claimToken: string): Promise<IssuancePlan> {
+export async function findIssuancePlan(deps: Pick<Deps, 'db'>, claimToken: string): Promise<IssuancePlan> {
   const claim = await findClaimByTokenHash(deps.db, hashClaimToken(claimToken));
   const registration = claim && (await findRegistration(deps.db, claim.registrationId));
   if (registration === undefined) throw invalidClaimToken();

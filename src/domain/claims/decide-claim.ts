@@ -12,15 +12,15 @@ import { findRegistration } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { suppressMail } from '../accounts/mail-suppressions.ts';
 import type { Session } from '../accounts/sessions.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { isTypedCode } from '../codes/one-time-codes.ts';
-import { refuseUnreadable } from '../codes/secret-marks.ts';
-import { SERVICE_GUESS } from '../limits/limits.ts';
+import { assertSecretReadable } from '../codes/secret-marks.ts';
+import { SERVICE_GUESS_LIMITS } from '../limits/limits.ts';
 import { useCase } from '../limits/use-case.ts';
 import { closeClaim } from './claim-attempts.ts';
 import type { ClaimLink } from './claim-links.ts';
-import { findLinked, isApproving, provesMailbox } from './claim-review.ts';
+import { findClaimOfLink, isApproveLink, provesMailbox } from './claim-review.ts';
 import { assertClaimOpen } from './claim-status.ts';
 import { requiresOwnerSession, requiresSignIn } from './owner-policy.ts';
 import { codeExpired, verifyClaimCode, wrongCode } from './verify-claim-code.ts';
@@ -50,11 +50,11 @@ export async function approveClaim(
   link: ClaimLink,
   input: Decision & { code: string },
 ): Promise<void> {
-  await useCase(deps, origin, { sharedLimits: SERVICE_GUESS }, async (work) => {
+  await useCase(deps, origin, { sharedLimits: SERVICE_GUESS_LIMITS }, async (work) => {
     const { tx, now } = work;
     const { claim, attempt } = await findDecidableAttempt(work, link, input);
     if (attempt.approvedAt !== null) return;
-    if (isApproving(link, attempt)) {
+    if (isApproveLink(link, attempt)) {
       if (attempt.codeExpiresAt <= now) throw attemptOutdated();
     } else {
       const code = parseTypedCode(input.code);
@@ -64,11 +64,11 @@ export async function approveClaim(
     await assertOwnerSession(work, attempt, input);
     const confirmedBy = input.signedInAs?.accountId ?? null;
     if ((await updateAttemptApproved(tx, attempt, confirmedBy, now)) !== 1) throw attemptOutdated();
-    await record(work, {
+    await recordEvent(work, {
       kind: 'claim.approved',
       accountId: input.signedInAs?.accountId,
       subject: claim.registrationId,
-      details: { mode: attempt.mode, by: isApproving(link, attempt) ? 'link' : 'code' },
+      details: { mode: attempt.mode, by: isApproveLink(link, attempt) ? 'link' : 'code' },
     });
   });
 }
@@ -93,7 +93,7 @@ export async function confirmClaim(
     await assertOwnerSession(work, attempt, input);
     const confirmedBy = input.signedInAs?.accountId ?? null;
     if ((await updateAttemptRevealed(tx, attempt.id, confirmedBy, now)) !== 1) throw attemptOutdated();
-    await record(work, {
+    await recordEvent(work, {
       kind: 'claim.confirmed',
       accountId: input.signedInAs?.accountId,
       subject: claim.registrationId,
@@ -140,7 +140,7 @@ async function assertOwnerSession(work: Work, attempt: AttemptRow, { signedInAs 
 async function verifyTypedCode(work: Work, attempt: AttemptRow, code: string): Promise<void> {
   const { tx, now, deps } = work;
   const { triesPerCode } = deps.config.limits;
-  await refuseUnreadable(tx, deps, attempt.secretId, now);
+  await assertSecretReadable(tx, deps, attempt.secretId, now);
   const counted = await incrementTypedTries(tx, attempt.id, triesPerCode, now);
   if (counted === undefined) throw codeExpired();
   if (!isTypedCode(deps, attempt, code)) work.failAfterCommit(wrongCode(triesPerCode - counted.tries));
@@ -167,7 +167,7 @@ export async function denyClaim(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
-    const found = await findLinked(tx, link);
+    const found = await findClaimOfLink(tx, link);
     if (found === undefined) throw claimNotFound();
     const { claim, attempt } = found;
     const { registrationId } = claim;
@@ -179,13 +179,13 @@ export async function denyClaim(
     const owner = attempt && (await findAccountByMailbox(tx, attempt.mailbox));
     const denied = { kind: 'claim.denied', subject: registrationId } as const;
     if (owner !== undefined) await recordAndNotify(work, owner.id, denied);
-    else await record(work, denied);
+    else await recordEvent(work, denied);
   });
 }
 
 async function findLinkedOpenClaim(work: Work, link: ClaimLink) {
   const { tx, now } = work;
-  const found = await findLinked(tx, link);
+  const found = await findClaimOfLink(tx, link);
   if (found === undefined) throw claimNotFound();
   assertClaimOpen(found.claim, now);
   return found;

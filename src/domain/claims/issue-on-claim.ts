@@ -9,7 +9,7 @@ import { updateFamiliesOfRegistrationEnded } from '../../store/refresh-tokens.ts
 import { incrementGeneration, type RegistrationRow } from '../../store/registrations.ts';
 import type { Work } from '../../work.ts';
 import { resolveAudience } from '../audiences/audience.ts';
-import { issueAccessToken, tokenEnd } from '../credentials/access-tokens.ts';
+import { issueAccessToken, tokenExpiry } from '../credentials/access-tokens.ts';
 import type { EffectiveAccess } from '../credentials/effective-access.ts';
 import { type Identity, mintIdentity } from '../credentials/identity-assertions.ts';
 import { issueKey } from '../credentials/issue.ts';
@@ -100,7 +100,7 @@ async function issueDefaultToken(
   const scopes = terms.scopes.filter((scope) => audience.scopes?.includes(scope) ?? true);
   if (scopes.length === 0)
     throw new Failure('invalidScope', 'The default resource accepts none of the scopes of this agent.');
-  const expiresAt = tokenEnd(deps, audience, now, terms.endsAt);
+  const expiresAt = tokenExpiry(deps, audience, now, terms.endsAt);
   const token = { ...terms, scopes, audience, issuedAt: now, expiresAt };
   const { id, value } = await issueAccessToken(work, token);
   return { kind: 'token', credential: value, id, expiresAt, scopes };

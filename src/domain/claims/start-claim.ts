@@ -4,10 +4,10 @@ import { findLastAttempt } from '../../store/claim-attempts.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { useCase } from '../limits/use-case.ts';
-import { createAttempt, describeAttempt, type OpenedAttempt } from './claim-attempts.ts';
+import { type AttemptView, createAttempt, toAttemptView } from './claim-attempts.ts';
 import type { ClaimFlow } from './claim-flows.ts';
 import { findOpenClaim, isAttemptClosed } from './claim-status.ts';
-import { type AccompanyingBearer, checkCompanion, hashClaimToken } from './claim-tokens.ts';
+import { type AccompanyingBearer, assertSameAgent, hashClaimToken } from './claim-tokens.ts';
 
 /**
  * Starts an attempt of a claim: queues a mail to the mailbox if the flow has one, and supersedes the live attempt. Does not look
@@ -34,13 +34,13 @@ export async function startClaim(
     /** Whether to return a live attempt at the same mailbox and mail nothing (auth.md v0.1, POST /agent/auth/claim). */
     keepsLive?: boolean;
   },
-): Promise<OpenedAttempt> {
+): Promise<AttemptView> {
   const { mailbox, mode, ceremony } = input;
   const tokenHash = hashClaimToken(input.claimToken);
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const claim = await findOpenClaim(tx, tokenHash, now);
-    await checkCompanion(tx, claim, input.companion);
+    await assertSameAgent(tx, claim, input.companion);
     if (input.onlyAnonymous && (await findRegistration(tx, claim.registrationId))?.kind !== 'anonymous') {
       throw new Failure(
         'alreadyClaimed',
@@ -49,7 +49,7 @@ export async function startClaim(
     }
     const last = input.keepsLive ? await findLastAttempt(tx, claim.registrationId) : undefined;
     if (last?.mailbox === mailbox && !isAttemptClosed(last, deps.config.limits.triesPerCode, now)) {
-      return describeAttempt(deps, last);
+      return toAttemptView(deps, last);
     }
     return createAttempt(work, { claim, mailbox, mode, ceremony });
   });

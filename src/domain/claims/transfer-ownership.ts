@@ -19,7 +19,7 @@ import {
 } from '../../store/registrations.ts';
 import type { Work } from '../../work.ts';
 import { findOrCreateAccount } from '../accounts/find-or-create-account.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { viewLink } from './claim-links.ts';
 import { POLL_SECONDS } from './claim-status.ts';
@@ -84,7 +84,7 @@ export async function transferOwnership(
     mailbox: attempt.mailbox,
     gives: plan,
   });
-  await record(work, {
+  await recordEvent(work, {
     kind: 'claim.completed',
     accountId,
     agentId,
@@ -104,7 +104,7 @@ async function linkPrincipal(
   const { principal, ownerId, agentId, registration } = input;
   await updatePrincipalLinked(tx, principal, ownerId, now);
   if (registration.principal !== principal) await updateRegistrationPrincipal(tx, registration.id, principal);
-  await record(work, {
+  await recordEvent(work, {
     kind: 'principal.linked',
     accountId: ownerId,
     agentId,

@@ -3,11 +3,11 @@ import type { AttemptRow } from '../../store/claim-attempts.ts';
 import { type ClaimRow, incrementClaimGuesses } from '../../store/claims.ts';
 import { incrementTries } from '../../store/tries.ts';
 import type { Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
-import { isCode } from '../codes/one-time-codes.ts';
-import { refuseUnreadable } from '../codes/secret-marks.ts';
-import { type VerifiedCode, verifyCode } from '../codes/verify-code.ts';
-import { guessLimits } from '../limits/limits.ts';
+import { recordEvent } from '../audit/audit-log.ts';
+import { isClaimCode } from '../codes/one-time-codes.ts';
+import { assertSecretReadable } from '../codes/secret-marks.ts';
+import { type CodeVerification, verifyCode } from '../codes/verify-code.ts';
+import { claimGuessLimits } from '../limits/limits.ts';
 import { POLL_SECONDS, throwWhyClaimClosed } from './claim-status.ts';
 
 /** Verification of the code of a claim's attempt. */
@@ -29,20 +29,20 @@ export async function verifyClaimCode(
   const { triesPerCode, codesPerClaim } = deps.config.limits;
   if (attempt.endedAt === null) {
     assertCodeShown(attempt);
-    await refuseUnreadable(tx, deps, attempt.secretId, now);
+    await assertSecretReadable(tx, deps, attempt.secretId, now);
   }
   // The guarded statements below refuse a dead code as well, but only after they lock counters that other guesses share. A guess
   // at a dead code consumes no limit, so a flood of them would block everybody's guesses.
   const verified = isCodeDead(attempt, triesPerCode, now)
     ? DEAD
     : await verifyCode(work, {
-        counters: guessLimits(attempt.mailbox, origin.address),
+        counters: claimGuessLimits(attempt.mailbox, origin.address),
         async countTry() {
           if (!(await incrementClaimGuesses(tx, claim.tokenHash, triesPerCode * codesPerClaim, now)))
             return undefined;
           return incrementTries(tx, 'claim_attempts', attempt, triesPerCode, now);
         },
-        isRight: () => attempt.proof !== 'link' && isCode(deps, attempt, code),
+        isRight: () => attempt.proof !== 'link' && isClaimCode(deps, attempt, code),
       });
   if (verified.kind === 'dead') {
     // While this guess waited for a lock, another request may have completed or ended the claim.
@@ -50,7 +50,7 @@ export async function verifyClaimCode(
     throw codeExpired();
   }
   if (verified.kind === 'right') return;
-  await record(work, { kind: 'claim.guess_failed', subject: claim.registrationId });
+  await recordEvent(work, { kind: 'claim.guess_failed', subject: claim.registrationId });
   work.failAfterCommit(wrongCode(verified.attemptsRemaining));
 }
 
@@ -73,7 +73,7 @@ function assertCodeShown(attempt: AttemptRow): void {
   );
 }
 
-const DEAD: VerifiedCode = { kind: 'dead' };
+const DEAD: CodeVerification = { kind: 'dead' };
 
 function isCodeDead(attempt: AttemptRow, triesMax: number, now: number): boolean {
   return attempt.endedAt !== null || attempt.tries >= triesMax || attempt.codeExpiresAt <= now;

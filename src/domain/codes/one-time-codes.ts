@@ -36,7 +36,7 @@ type KeyringDeps = Pick<Deps, 'keyring'>;
  * @returns six digits, or eight consonants as `BCDF-GHJK`; undefined if SECRET no longer lists the secret of the
  * attempt
  */
-export function deriveCode(deps: KeyringDeps, attempt: Attempt): string | undefined {
+export function deriveClaimCode(deps: KeyringDeps, attempt: Attempt): string | undefined {
   const context = contextOf(attempt);
   if (attempt.reveal === 'letters') return deriveLetters(deps, attempt, context);
   const code = deriveDigits(deps, { ...attempt, purpose: 'code', context });
@@ -56,12 +56,12 @@ export function deriveTypedCode(deps: KeyringDeps, attempt: Attempt): string | u
   return deriveDigits(deps, { ...attempt, purpose: 'typed-code', counter: 1, context: contextOf(attempt) });
 }
 
-/** Returns whether a text is the code of deriveCode(), in constant time. The caller counts the guess first (S-08). */
-export function isCode(deps: KeyringDeps, attempt: Attempt, text: string): boolean {
-  return isSameCode(deriveCode(deps, attempt), text);
+/** Returns whether a text is the code of deriveClaimCode(), in constant time. The caller counts the guess first (S-08). */
+export function isClaimCode(deps: KeyringDeps, attempt: Attempt, text: string): boolean {
+  return isSameCode(deriveClaimCode(deps, attempt), text);
 }
 
-/** Returns whether a text is the code of deriveTypedCode(); see isCode(). */
+/** Returns whether a text is the code of deriveTypedCode(); see isClaimCode(). */
 export function isTypedCode(deps: KeyringDeps, attempt: Attempt, text: string): boolean {
   return isSameCode(deriveTypedCode(deps, attempt), text);
 }
@@ -71,7 +71,7 @@ export function deriveSignInCode(deps: KeyringDeps, signIn: SignIn): string | un
   return deriveDigits(deps, { ...signIn, purpose: 'sign-in-code', context: [signIn.id, signIn.mailbox] });
 }
 
-/** Returns whether a text is the code of a sign-in; see isCode(). */
+/** Returns whether a text is the code of a sign-in; see isClaimCode(). */
 export function isSignInCode(deps: KeyringDeps, signIn: SignIn, text: string): boolean {
   return isSameCode(deriveSignInCode(deps, signIn), text);
 }

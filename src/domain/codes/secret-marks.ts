@@ -15,25 +15,29 @@ const PURPOSE = 'secret-mark';
 const TEXT = 'readable';
 
 /** How often a service writes its mark. */
-export const PERIOD_MS = 15_000;
+export const SECRET_MARK_PERIOD_MS = 15_000;
 
 /** The age at which a mark is stale: no running service uses its secret any more. */
-const STALE_AFTER_MS = 3 * PERIOD_MS;
+const STALE_AFTER_MS = 3 * SECRET_MARK_PERIOD_MS;
 const DELETED_AFTER_MS = DAY_MS;
 
 /** The message for an operator whose services do not list each other's secrets. */
-export const UNREADABLE =
+export const UNREADABLE_SECRET_MESSAGE =
   'another service on this database uses a secret that SECRET here does not list. To rotate: first append the new secret on all services, then put it in front on all, then drop the old one a day later.';
 
 /** What the functions that write marks need. */
-export type Marking = Pick<Deps, 'db' | 'clock' | 'keyring'>;
+export type SecretMarkDeps = Pick<Deps, 'db' | 'clock' | 'keyring'>;
 
 /**
  * Returns whether this service can open the marks of all running services.
  *
  * @param now epoch ms
  */
-export async function readsAllSecrets(keyring: Keyring, db: Pick<Db, 'all'>, now: number): Promise<boolean> {
+export async function canOpenAllSecretMarks(
+  keyring: Keyring,
+  db: Pick<Db, 'all'>,
+  now: number,
+): Promise<boolean> {
   const marks = await listSecretMarks(db, now - STALE_AFTER_MS);
   return marks.every(({ id, sealed }) => keyring.open(PURPOSE, id, sealed) === TEXT);
 }
@@ -46,7 +50,7 @@ export async function readsAllSecrets(keyring: Keyring, db: Pick<Db, 'all'>, now
  * @param now epoch ms
  * @throws Failure `unavailable`
  */
-export async function refuseUnreadable(
+export async function assertSecretReadable(
   db: Pick<Db, 'all'>,
   { keyring }: Pick<Deps, 'keyring'>,
   secretId: string,
@@ -54,11 +58,11 @@ export async function refuseUnreadable(
 ): Promise<void> {
   if (keyring.derive(secretId, PURPOSE, '') !== undefined) return;
   const marks = await listSecretMarks(db, now - STALE_AFTER_MS);
-  if (marks.some(({ id }) => id === secretId)) throw unavailable(new Error(UNREADABLE));
+  if (marks.some(({ id }) => id === secretId)) throw unavailable(new Error(UNREADABLE_SECRET_MESSAGE));
 }
 
 /** Writes the mark of this service's newest secret, and deletes marks older than a day. */
-export async function markSecret({ db, clock, keyring }: Marking): Promise<void> {
+export async function writeSecretMark({ db, clock, keyring }: SecretMarkDeps): Promise<void> {
   const { currentId: id } = keyring;
   const now = clock();
   const mark = { id, sealed: keyring.seal(PURPOSE, id, TEXT), seenAt: now };
@@ -68,6 +72,9 @@ export async function markSecret({ db, clock, keyring }: Marking): Promise<void>
 /**
  * Deletes the mark of this service's newest secret. Another service with that secret writes it again within seconds.
  */
-export async function withdrawSecretMark({ db, keyring }: Pick<Marking, 'db' | 'keyring'>): Promise<void> {
+export async function removeSecretMark({
+  db,
+  keyring,
+}: Pick<SecretMarkDeps, 'db' | 'keyring'>): Promise<void> {
   await db.tx((tx) => deleteSecretMark(tx, keyring.currentId), 'brief');
 }

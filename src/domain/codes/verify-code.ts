@@ -5,7 +5,7 @@ import { consumeLimits, refundLimits } from '../limits/rate-limiter.ts';
 /**
  * The result of a guess. `dead`: the code has expired, has ended or has no tries left; the guess must consume nothing.
  */
-export type VerifiedCode =
+export type CodeVerification =
   | { kind: 'right' }
   | { kind: 'wrong'; attemptsRemaining: number }
   | { kind: 'dead' };
@@ -27,7 +27,7 @@ export async function verifyCode(
     countTry(): Promise<number | undefined>;
     isRight(): boolean | Promise<boolean>;
   },
-): Promise<VerifiedCode> {
+): Promise<CodeVerification> {
   const { tx, deps } = work;
   const { counters } = guess;
   await consumeLimits(work, counters);

@@ -5,13 +5,13 @@ import { epochSeconds } from '../../lib/time.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
 import type { Audience } from '../audiences/audience.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
-import { insertToken, newTokenId } from './issue.ts';
-import { sign } from './signing-keys.ts';
+import { newTokenId, storeAccessToken } from './issue.ts';
+import { signOwnToken } from './signing-keys.ts';
 
 /** What an access token allows, at which audience, and until when. */
-export interface TokenGrant {
+export interface AccessTokenTerms {
   agentId: string;
   /** The account whose data it gives access to: `sub`. */
   accountId: string;
@@ -41,7 +41,7 @@ export interface IssuedToken {
  * @param endsAt epoch ms: when the agent's access ends; Infinity: it does not
  * @returns epoch ms
  */
-export function tokenEnd(
+export function tokenExpiry(
   deps: Pick<Deps, 'config'>,
   audience: Pick<Audience, 'tokens'>,
   now: number,
@@ -53,7 +53,10 @@ export function tokenEnd(
 }
 
 /** Creates the id and the value of a token, without storing it: random, or a signed JWT (RFC 9068 section 2.2). */
-export async function makeToken(deps: Deps, grant: TokenGrant): Promise<Pick<IssuedToken, 'id' | 'value'>> {
+export async function createToken(
+  deps: Deps,
+  grant: AccessTokenTerms,
+): Promise<Pick<IssuedToken, 'id' | 'value'>> {
   const id = newTokenId(deps, grant.issuedAt);
   if (grant.audience.tokens === 'opaque') return { id, value: newSecret('at', deps.random) };
   const claims = {
@@ -66,19 +69,19 @@ export async function makeToken(deps: Deps, grant: TokenGrant): Promise<Pick<Iss
     exp: epochSeconds(grant.expiresAt),
     scope: formatScope(grant.scopes),
   };
-  return { id, value: await sign(deps, 'at+jwt', claims) };
+  return { id, value: await signOwnToken(deps, 'at+jwt', claims) };
 }
 
 /**
  * Issues an access token in the caller's transaction. Nothing else issues one, so that each counts against
  * `tokensPerAgent` and is in the audit (docs/adr/0005-keys-and-scopes.md).
  *
- * @param prepared the result of makeToken() for the same grant, if the caller signed it before the transaction
+ * @param prepared the result of createToken() for the same grant, if the caller signed it before the transaction
  * @throws Failure `limited`
  */
 export async function issueAccessToken(
   work: Work,
-  grant: TokenGrant,
+  grant: AccessTokenTerms,
   prepared?: Pick<IssuedToken, 'id' | 'value'>,
 ): Promise<IssuedToken> {
   const { tx, deps } = work;
@@ -89,8 +92,8 @@ export async function issueAccessToken(
     ...deps,
     db: { ...deps.db, ...tx, tx: <Result>(work: (tx: Tx) => Promise<Result>) => work(tx) },
   };
-  const { id, value } = prepared ?? (await makeToken(depsInTransaction, grant));
-  await insertToken(tx, {
+  const { id, value } = prepared ?? (await createToken(depsInTransaction, grant));
+  await storeAccessToken(tx, {
     id,
     value,
     agentId,
@@ -100,7 +103,7 @@ export async function issueAccessToken(
     issuedAt,
     expiresAt,
   });
-  await record(work, {
+  await recordEvent(work, {
     kind: 'token.issued',
     subject: id,
     // Without `agentId`, which would list it among the agent's activity: there are too many for anybody to read.

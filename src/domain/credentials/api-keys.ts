@@ -12,10 +12,10 @@ import {
   updateCredentialRevoked,
 } from '../../store/credentials.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
-import { type Bearer, isPresentable } from './bearer.ts';
+import { type Bearer, hasCredentialForm } from './bearer.ts';
 import { isLive, issueKey, type Key, type KeyTerms, toKey } from './issue.ts';
 import { revokeByHolder } from './refresh-tokens.ts';
 
@@ -37,7 +37,7 @@ export function isKey(row: Pick<CredentialRow, 'kind'>): boolean {
 }
 
 /** Returns the key that the bearer presented. */
-export async function showHeldKey(deps: Deps, bearer: Bearer): Promise<Key> {
+export async function getPresentedKey(deps: Deps, bearer: Bearer): Promise<Key> {
   return toKey((await findCredential(deps.db, bearer.key.id))!);
 }
 
@@ -136,7 +136,7 @@ export async function revokeOwnKey(
         scope: key.scope,
       });
     }
-    await endKey(work, key);
+    await revokeCredential(work, key);
     return toKey((await findCredential(tx, keyId))!);
   });
 }
@@ -145,13 +145,17 @@ export async function revokeOwnKey(
  * Revokes a presented key or token: possession is enough (RFC 7009 section 2, S-101). A refresh token is revoked with
  * its whole family. An unknown or revoked credential changes nothing.
  */
-export async function revokeHeldKey(deps: Deps, origin: RequestOrigin, credential: string): Promise<void> {
+export async function revokePresentedCredential(
+  deps: Deps,
+  origin: RequestOrigin,
+  credential: string,
+): Promise<void> {
   if (await revokeByHolder(deps, origin, credential)) return;
-  if (!isPresentable(credential)) return;
+  if (!hasCredentialForm(credential)) return;
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
   if (row === undefined || row.revokedAt !== null) return;
-  await useCase(deps, origin, {}, (work) => endKey(work, { ...row, hash }));
+  await useCase(deps, origin, {}, (work) => revokeCredential(work, { ...row, hash }));
 }
 
 /** Revokes a key or access token by its id, as an operator. Returns whether it exists. */
@@ -159,19 +163,19 @@ export async function revokeKeyById(deps: Deps, origin: RequestOrigin, keyId: st
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     const key = await findCredential(tx, keyId);
-    if (key !== undefined) await endKey(work, key);
+    if (key !== undefined) await revokeCredential(work, key);
     return key !== undefined;
   });
 }
 
 /** Revokes and audits a key or access token in the caller's transaction, unless it is revoked already. */
-export async function endKey(
+export async function revokeCredential(
   work: Work,
   key: Pick<CredentialRow, 'hash' | 'id' | 'accountId' | 'agentId'>,
 ): Promise<void> {
   const { tx, now } = work;
   if ((await updateCredentialRevoked(tx, key.hash, now)) !== 1) return;
-  await record(work, {
+  await recordEvent(work, {
     kind: 'key.revoked',
     accountId: key.accountId,
     agentId: key.agentId ?? undefined,

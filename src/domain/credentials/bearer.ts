@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import { hashSecret, wellFormed } from '../../lib/secrets.ts';
+import { hashSecret, isWellFormedSecret } from '../../lib/secrets.ts';
 import {
   type BearerRow,
   findBearerByHash,
@@ -8,9 +8,9 @@ import {
   updateSupersededRevoked,
 } from '../../store/credentials.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
-import { isLive, type KeyTerms, toGrant } from './issue.ts';
+import { isLive, type KeyTerms, toKeyTerms } from './issue.ts';
 
 /** Finds and authenticates the bearer of a key or access token. */
 
@@ -40,8 +40,8 @@ const SIGNED_LENGTH_MAX = 2048;
  * Whether a text has the form of a key or access token. A signed token is found by its hash, so its signature is not
  * checked.
  */
-export function isPresentable(credential: string): boolean {
-  if (wellFormed('sk', credential) || wellFormed('at', credential)) return true;
+export function hasCredentialForm(credential: string): boolean {
+  if (isWellFormedSecret('sk', credential) || isWellFormedSecret('at', credential)) return true;
   return credential.length <= SIGNED_LENGTH_MAX && /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/.test(credential);
 }
 
@@ -55,7 +55,7 @@ export type RefusedCheck =
   | 'other audience';
 
 /**
- * Finds the bearer of a credential. This does not count as a use of it: see useKey(). Callers must not reveal which
+ * Finds the bearer of a credential. This does not count as a use of it: see recordKeyUse(). Callers must not reveal which
  * check failed. A malformed credential costs no database query (S-20).
  *
  * @returns the bearer, or the check that the credential failed
@@ -64,7 +64,7 @@ export async function findBearer(
   deps: Pick<Deps, 'db' | 'clock'>,
   credential: string,
 ): Promise<Bearer | RefusedCheck> {
-  if (!isPresentable(credential)) return 'malformed';
+  if (!hasCredentialForm(credential)) return 'malformed';
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
   if (row === undefined) return 'unknown';
@@ -83,9 +83,14 @@ export function logRefused({ log }: Pick<Deps, 'log'>, origin: RequestOrigin, ch
  *
  * @param from the resource server or the network of this use, as shown to the owner
  */
-export async function useKey(deps: Deps, origin: RequestOrigin, bearer: Bearer, from: string): Promise<void> {
+export async function recordKeyUse(
+  deps: Deps,
+  origin: RequestOrigin,
+  bearer: Bearer,
+  from: string,
+): Promise<void> {
   const now = deps.clock();
-  deps.touchKey(bearer.hash, now, from);
+  deps.noteKeyUse(bearer.hash, now, from);
   const { agentId } = bearer;
   if (!bearer.retiresOthers || agentId === undefined) return;
   await useCase(deps, origin, {}, async (work) => {
@@ -93,7 +98,7 @@ export async function useKey(deps: Deps, origin: RequestOrigin, bearer: Bearer, 
     if ((await updateCredentialFirstUsed(tx, bearer.hash)) !== 1) return;
     const retired = await updateSupersededRevoked(tx, agentId, bearer.key.id, now);
     if (retired === 0) return;
-    await record(work, {
+    await recordEvent(work, {
       kind: 'key.retired',
       accountId: bearer.accountId,
       agentId,
@@ -117,14 +122,14 @@ export async function authenticate(deps: Deps, origin: RequestOrigin, credential
       'The key is not valid: unknown, expired or revoked. Register again to get one.',
     );
   }
-  await useKey(deps, origin, bearer, `network ${origin.address.coarse}`);
+  await recordKeyUse(deps, origin, bearer, `network ${origin.address.coarse}`);
   return bearer;
 }
 
 function toBearer(row: BearerRow, hash: Buffer): Bearer {
   const mergedFrom = row.agentMergedFrom;
   return {
-    key: toGrant(row),
+    key: toKeyTerms(row),
     hash,
     agentId: row.agentId ?? undefined,
     accountId: row.accountId,

@@ -8,9 +8,15 @@ import { findRegistration, type RegistrationRow } from '../../store/registration
 import type { RequestOrigin } from '../../work.ts';
 import { type Audience, resolveAudience } from '../audiences/audience.ts';
 import { useCase } from '../limits/use-case.ts';
-import { type IssuedToken, issueAccessToken, makeToken, type TokenGrant, tokenEnd } from './access-tokens.ts';
+import {
+  type AccessTokenTerms,
+  createToken,
+  type IssuedToken,
+  issueAccessToken,
+  tokenExpiry,
+} from './access-tokens.ts';
 import { type EffectiveAccess, effectiveAccessOf } from './effective-access.ts';
-import { deadAssertion, readAssertion } from './identity-assertions.ts';
+import { invalidAssertionGrant, verifyIdentityAssertion } from './identity-assertions.ts';
 
 /**
  * Exchanges an identity assertion for an access token (RFC 7523 section 2.1). The token is for one audience
@@ -25,8 +31,8 @@ export async function exchangeAssertion(
   origin: RequestOrigin,
   request: { assertion: string; resource: string | undefined; scope: string | undefined },
 ): Promise<IssuedToken> {
-  const { registration, scopes } = await readAssertion(deps, request.assertion);
-  return grantToken(deps, origin, registration, { ...request, within: scopes });
+  const { registration, scopes } = await verifyIdentityAssertion(deps, request.assertion);
+  return issueTokenForRegistration(deps, origin, registration, { ...request, within: scopes });
 }
 
 /**
@@ -36,7 +42,7 @@ export async function exchangeAssertion(
  * @param request.within the scopes to which the token is limited; undefined: no such limit
  * @throws Failure as exchangeAssertion()
  */
-export async function grantToken(
+export async function issueTokenForRegistration(
   deps: Deps,
   origin: RequestOrigin,
   registration: RegistrationRow,
@@ -45,16 +51,16 @@ export async function grantToken(
   const audience = await resolveAudience(deps, request.resource);
   // Sign before the transaction, so that no other request waits for it. The plan is computed again under the locks.
   const planned = await planToken(deps.db, deps, registration, audience, request);
-  const prepared = await makeToken(deps, planned);
+  const prepared = await createToken(deps, planned);
 
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     const { access } = planned;
     if (access.ownerId !== undefined) await lockAccount(tx, access.ownerId);
     const from = `network ${origin.address.coarse}`;
-    if (!(await updateAgentSeen(tx, access.agentId, planned.issuedAt, from))) throw deadAssertion();
+    if (!(await updateAgentSeen(tx, access.agentId, planned.issuedAt, from))) throw invalidAssertionGrant();
     const current = await findRegistration(tx, registration.id);
-    if (current?.generation !== registration.generation) throw deadAssertion();
+    if (current?.generation !== registration.generation) throw invalidAssertionGrant();
     const confirmed = await planToken(tx, deps, current, audience, request);
     if (!isSame(confirmed, planned)) throw agentChangedFailure();
     return issueAccessToken(work, planned, prepared);
@@ -62,7 +68,7 @@ export async function grantToken(
 }
 
 /** The terms of a token that is not issued yet, and the access from which they follow. */
-interface TokenPlan extends TokenGrant {
+interface TokenPlan extends AccessTokenTerms {
   access: EffectiveAccess;
 }
 
@@ -75,7 +81,7 @@ async function planToken(
 ): Promise<TokenPlan> {
   const now = deps.clock();
   const access = await effectiveAccessOf(db, deps, now, registration);
-  if (access === undefined) throw deadAssertion();
+  if (access === undefined) throw invalidAssertionGrant();
   const bounds = [audience.scopes, request.within].filter((bound) => bound !== undefined);
   const allowed = access.scopes.filter((scope) => bounds.every((bound) => bound.includes(scope)));
   const scopes = request.scope === undefined ? allowed : parseScope(request.scope);
@@ -83,7 +89,7 @@ async function planToken(
     const may = allowed.length === 0 ? 'has none there' : `may have there: ${formatScope(allowed)}`;
     throw new Failure('invalidScope', `That is more than this agent may have for the resource. It ${may}.`);
   }
-  const expiresAt = tokenEnd(deps, audience, now, access.endsAt);
+  const expiresAt = tokenExpiry(deps, audience, now, access.endsAt);
   const { agentId, accountId } = access;
   return { access, agentId, accountId, scopes, audience, issuedAt: now, expiresAt };
 }

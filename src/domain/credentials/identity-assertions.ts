@@ -6,7 +6,7 @@ import { epochSeconds } from '../../lib/time.ts';
 import { findRegistration, type RegistrationRow } from '../../store/registrations.ts';
 import type { Work } from '../../work.ts';
 import { startTokenFamily } from './refresh-tokens.ts';
-import { sign, verify } from './signing-keys.ts';
+import { signOwnToken, verifyOwnToken } from './signing-keys.ts';
 
 /**
  * Identity assertions (auth.md v0.2, identity assertion): JWTs that this service signs and addresses to itself. An
@@ -78,7 +78,7 @@ export async function mintIdentity(
 /** Signs an identity as a JWT with the current signing key. */
 export async function signIdentity(deps: Deps, identity: Identity): Promise<SignedIdentity> {
   const issuer = deps.config.publicUrl;
-  const assertion = await sign(deps, TYP, {
+  const assertion = await signOwnToken(deps, TYP, {
     iss: issuer,
     aud: issuer,
     sub: identity.registrationId,
@@ -101,18 +101,19 @@ const LENGTH_MAX = 8192;
  * @returns its registration, and the scopes to which it is limited; undefined: no such limit
  * @throws Failure `invalidGrant` if it is foreign, forged, expired or superseded (RFC 7523 section 3.1)
  */
-export async function readAssertion(
+export async function verifyIdentityAssertion(
   deps: Deps,
   assertion: string,
 ): Promise<{ registration: RegistrationRow; scopes: string[] | undefined }> {
-  const claims = assertion.length > LENGTH_MAX ? undefined : await verify(deps, assertion, TYP);
+  const claims = assertion.length > LENGTH_MAX ? undefined : await verifyOwnToken(deps, assertion, TYP);
   const registration = claims && (await findRegistration(deps.db, String(claims.sub)));
-  if (registration === undefined || registration.generation !== claims?.generation) throw deadAssertion();
+  if (registration === undefined || registration.generation !== claims?.generation)
+    throw invalidAssertionGrant();
   return { registration, scopes: typeof claims.scope === 'string' ? parseScope(claims.scope) : undefined };
 }
 
 /** Creates the failure for an identity assertion that is not valid. */
-export function deadAssertion(): Failure {
+export function invalidAssertionGrant(): Failure {
   return new Failure(
     'invalidGrant',
     'The assertion is not valid: it must be the newest one that this service gave you, and not be over. A token of an agent provider goes to /agent/identity first.',

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { isSubset } from '../../lib/scopes.ts';
 import type { RequestOrigin } from '../../work.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
-import { findBearer, logRefused, type RefusedCheck, useKey } from './bearer.ts';
+import { findBearer, logRefused, type RefusedCheck, recordKeyUse } from './bearer.ts';
 
 /** What a resource server learns about a credential (RFC 7662 section 2.2). */
 export type Introspection =
@@ -53,7 +53,7 @@ export async function introspectBearer(
   const scopes =
     knownScopes === undefined ? key.scopes : key.scopes.filter((scope) => isSubset([scope], knownScopes));
   if (scopes.length === 0) return { active: false };
-  await useKey(deps, origin, bearer, server.name);
+  await recordKeyUse(deps, origin, bearer, server.name);
   return {
     active: true,
     subject: bearer.accountId,

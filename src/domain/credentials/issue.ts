@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import { hashSecret, hints, newSecret } from '../../lib/secrets.ts';
+import { hashSecret, newSecret, secretHints } from '../../lib/secrets.ts';
 import { type CredentialRow, insertCredential } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
@@ -21,7 +21,7 @@ export interface KeyTerms {
 /** A key as its agent and its owner may see it, without the secret. */
 export interface Key extends KeyTerms {
   name: string | null;
-  /** The first and the last characters of the secret, see hints(). */
+  /** The first and the last characters of the secret, see secretHints(). */
   prefix: string;
   lastFour: string;
   /** Epoch ms. */
@@ -67,7 +67,7 @@ export async function issueKey(
     name: key.name ?? null,
     scope: formatScope(key.scopes),
     resources: key.resources === undefined ? null : key.resources.join(' '),
-    ...hints(credential),
+    ...secretHints(credential),
     createdAt: now,
     expiresAt,
     retiresOthers: key.retiresOthers ? 1 : 0,
@@ -84,7 +84,7 @@ export function newTokenId(deps: Pick<Deps, 'random'>, now: number): string {
 /**
  * Stores an access token in the caller's transaction, by its hash: it is introspected, revoked and narrowed like a key.
  */
-export async function insertToken(
+export async function storeAccessToken(
   tx: Tx,
   token: {
     id: string;
@@ -108,7 +108,7 @@ export async function insertToken(
     name: null,
     scope: formatScope(token.scopes),
     resources: token.resource,
-    ...hints(token.value),
+    ...secretHints(token.value),
     createdAt: token.issuedAt,
     expiresAt: token.expiresAt,
     retiresOthers: 0,
@@ -124,7 +124,7 @@ export function isLive(key: Pick<CredentialRow, 'revokedAt' | 'expiresAt'>, now:
 /** Converts a row to a key without its secret. */
 export function toKey(row: CredentialRow): Key {
   return {
-    ...toGrant(row),
+    ...toKeyTerms(row),
     name: row.name,
     prefix: row.prefix,
     lastFour: row.lastFour,
@@ -135,7 +135,7 @@ export function toKey(row: CredentialRow): Key {
 }
 
 /** Converts a row to the terms of its key or token. */
-export function toGrant(
+export function toKeyTerms(
   row: Pick<CredentialRow, 'id' | 'scope' | 'resources' | 'createdAt' | 'expiresAt'>,
 ): KeyTerms {
   return {

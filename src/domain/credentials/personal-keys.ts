@@ -9,7 +9,7 @@ import type { RequestOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { useCase } from '../limits/use-case.ts';
-import { endKey } from './api-keys.ts';
+import { revokeCredential } from './api-keys.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
 
 /** Personal keys: a human creates them for a script or an MCP host, and they belong to no agent. */
@@ -98,6 +98,6 @@ export async function revokePersonalKey(
     if (key === undefined || key.agentId !== null || key.accountId !== accountId) {
       throw new Failure('notFound', 'There is no such key among yours.');
     }
-    await endKey(work, key);
+    await revokeCredential(work, key);
   });
 }

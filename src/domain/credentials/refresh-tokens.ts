@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
-import { hashSecret, newSecret, wellFormed } from '../../lib/secrets.ts';
+import { hashSecret, isWellFormedSecret, newSecret } from '../../lib/secrets.ts';
 import {
   findRefreshToken,
   insertRefreshToken,
@@ -10,7 +10,7 @@ import {
   updateRefreshTokenUsed,
 } from '../../store/refresh-tokens.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /**
@@ -54,7 +54,7 @@ export async function startTokenFamily(
  */
 export async function findActiveRefreshToken(work: Work, value: string): Promise<RefreshTokenRow> {
   const { tx, now } = work;
-  const row = wellFormed('art', value) ? await findRefreshToken(tx, hashSecret(value)) : undefined;
+  const row = isWellFormedSecret('art', value) ? await findRefreshToken(tx, hashSecret(value)) : undefined;
   if (row === undefined || row.endedAt !== null || row.expiresAt <= now) throw invalidRefreshToken();
   return row;
 }
@@ -84,7 +84,7 @@ export async function rotateRefreshToken(
   const repeated = unsealSuccessor(deps, await findRefreshToken(tx, hash), now);
   if (repeated !== undefined) return repeated;
   await updateFamilyEnded(tx, family, now);
-  await record(work, { kind: 'refresh_token.reused', subject: registrationId });
+  await recordEvent(work, { kind: 'refresh_token.reused', subject: registrationId });
   return work.failAfterCommit(invalidRefreshToken());
 }
 
@@ -94,12 +94,12 @@ export async function rotateRefreshToken(
  * @returns whether the text has the form of a refresh token
  */
 export async function revokeByHolder(deps: Deps, origin: RequestOrigin, value: string): Promise<boolean> {
-  if (!wellFormed('art', value)) return false;
+  if (!isWellFormedSecret('art', value)) return false;
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const row = await findRefreshToken(tx, hashSecret(value));
     if (row === undefined || (await updateFamilyEnded(tx, row.family, now)) === 0) return;
-    await record(work, { kind: 'refresh_token.revoked', subject: row.registrationId });
+    await recordEvent(work, { kind: 'refresh_token.revoked', subject: row.registrationId });
   });
   return true;
 }

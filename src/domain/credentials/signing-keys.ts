@@ -2,13 +2,13 @@ import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
 import { importKey, newKeyPair, signJwt, verifyJwt } from '../../lib/jwt.ts';
 import {
-  deleteSigningKey,
   insertSigningKey,
   listSigningKeys,
   type SigningKeyRow,
+  updateSigningKeyRemoved,
 } from '../../store/signing-keys.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /**
@@ -41,7 +41,11 @@ export interface SigningKey {
  * @param typ see signJwt()
  * @returns a JWT in compact form
  */
-export async function sign(deps: SigningDeps, typ: string, claims: Record<string, unknown>): Promise<string> {
+export async function signOwnToken(
+  deps: SigningDeps,
+  typ: string,
+  claims: Record<string, unknown>,
+): Promise<string> {
   const row = await currentKey(deps);
   const privateKey = await importCached(`${row.kid} private`, () => unsealPrivateJwk(deps, row)!);
   return signJwt({ kid: row.kid, privateKey }, typ, claims);
@@ -52,7 +56,7 @@ export async function sign(deps: SigningDeps, typ: string, claims: Record<string
  *
  * @returns its claims; undefined if it is not valid, see verifyJwt()
  */
-export async function verify(
+export async function verifyOwnToken(
   deps: SigningDeps,
   token: string,
   typ: string,
@@ -72,7 +76,7 @@ export async function listPublicKeys(deps: SigningDeps): Promise<{ keys: object[
 }
 
 /** Lists the published keys, newest first. */
-export async function listKeys(deps: SigningDeps): Promise<SigningKey[]> {
+export async function listPublishedKeys(deps: SigningDeps): Promise<SigningKey[]> {
   const rows = await publishedKeys(deps);
   const current = rows.find((row) => row.usedFrom <= deps.clock());
   return rows.map((row) => ({
@@ -88,17 +92,21 @@ export async function listKeys(deps: SigningDeps): Promise<SigningKey[]> {
  *
  * @param atOnce the earlier keys are compromised: the new one signs at once, and all that they signed is invalid
  */
-export async function rotateKeys(deps: Deps, origin: RequestOrigin, atOnce: boolean): Promise<SigningKey> {
+export async function rotateSigningKeys(
+  deps: Deps,
+  origin: RequestOrigin,
+  atOnce: boolean,
+): Promise<SigningKey> {
   const now = deps.clock();
   const usedFrom = atOnce ? now : now + ANNOUNCE_MS;
   const row = await makeKey(deps, usedFrom);
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     if (atOnce) {
-      for (const { kid } of await listSigningKeys(tx)) await deleteSigningKey(tx, kid, now);
+      for (const { kid } of await listSigningKeys(tx)) await updateSigningKeyRemoved(tx, kid, now);
     }
     await insertSigningKey(tx, row);
-    await record(work, { kind: 'signing_key.made', subject: row.kid, details: { atOnce } });
+    await recordEvent(work, { kind: 'signing_key.made', subject: row.kid, details: { atOnce } });
   });
   return { kid: row.kid, state: atOnce ? 'current' : 'next', createdAt: now, usedFrom };
 }

@@ -4,7 +4,7 @@ import { parseSignedToken } from '../../lib/signed-token.ts';
 import { type GrantRow, listGrants } from '../../store/grants.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';
-import { lifecycleOf } from '../agents/agent-lifecycle.ts';
+import { agentLifecycle } from '../agents/agent-lifecycle.ts';
 import { nearestAudience } from '../audiences/audience.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
 import { capabilitiesOf, isAllowedByOwner } from './capabilities.ts';
@@ -14,7 +14,7 @@ import { verifyAgentToken } from './signed-requests.ts';
  * Returns whether a token claims to be a JWT that an agent signed (`typ` is `agent+jwt`), and not a credential of this
  * service.
  */
-export function looksSigned(token: string): boolean {
+export function isAgentJwt(token: string): boolean {
   // Most introspected tokens are keys, which have no dot. Throwing an Error for each would cost a tenth of the whole work.
   if (!token.includes('.')) return false;
   try {
@@ -72,7 +72,7 @@ export async function introspectAgent(
     const locations = await listLocationsAt(deps, server);
     const signer = await verifyAgentToken(deps, token, [...ownAudiences, server.url, ...locations]);
     const { agent, host, capabilities, expiresAt: tokenExpiresAt, issuedAt, jti, audience } = signer;
-    const lifecycle = lifecycleOf(deps, agent);
+    const lifecycle = agentLifecycle(deps, agent);
     if (lifecycle.state !== 'active') return undefined;
     const known = capabilitiesOf(deps.config);
     const grants = (await listGrants(deps.db, agent.id)).filter(({ capability, grantedAt }) => {

@@ -30,7 +30,7 @@ export interface Capability {
 }
 
 /** The lifetime of a token that a capability issues, seconds. */
-export const TOKEN_SECONDS = { min: 60, max: 900, fallback: 300 } as const;
+export const TOKEN_LIFETIME_SECONDS = { min: 60, max: 900, fallback: 300 } as const;
 
 const WHOAMI: Capability = {
   name: WHOAMI_NAME,
@@ -81,7 +81,7 @@ const TOKEN_INPUT = {
   type: 'object',
   properties: {
     resource: { type: 'string', format: 'uri', description: 'The API that it is for; default: the first' },
-    seconds: { type: 'integer', minimum: TOKEN_SECONDS.min, maximum: TOKEN_SECONDS.max },
+    seconds: { type: 'integer', minimum: TOKEN_LIFETIME_SECONDS.min, maximum: TOKEN_LIFETIME_SECONDS.max },
   },
   additionalProperties: false,
 };
@@ -98,7 +98,7 @@ const TOKEN_OUTPUT = {
 };
 
 /** A capability that an agent requests. */
-export interface AskedCapability {
+export interface RequestedCapability {
   name: string;
   constraints: Constraints | undefined;
 }
@@ -111,10 +111,10 @@ const REQUESTED_MAX = 64;
  * @returns each name once
  * @throws Failure `protocolRefused`: `invalid_capabilities` with the unknown names; `unknown_constraint_operator`
  */
-export function readAsked(
+export function readRequestedCapabilities(
   config: Pick<Config, 'scopes' | 'capabilities'>,
   list: readonly (string | { name: string; constraints?: unknown })[],
-): AskedCapability[] {
+): RequestedCapability[] {
   const known = capabilitiesOf(config);
   const names = list.map((each) => (typeof each === 'string' ? each : each.name));
   const unknownNames = names.filter((name) => !known.has(name));
@@ -166,7 +166,7 @@ export function isAllowedByOwner(
 }
 
 /** Lists the names of the capabilities that an agent was granted, and that its owner has not removed since. */
-export async function grantedTo(
+export async function listGrantedCapabilities(
   deps: Pick<Deps, 'db' | 'config'>,
   agent: Pick<HostedAgentRow, 'id' | 'agentScope'>,
   db: Pick<Tx, 'all'> = deps.db,

@@ -17,7 +17,7 @@ type KeyringDeps = Pick<Deps, 'keyring'>;
  *
  * @returns the code as `ABCD-EFGH`
  */
-export function approvalCode(deps: KeyringDeps, approvalId: string): string {
+export function connectionCode(deps: KeyringDeps, approvalId: string): string {
   const key = deps.keyring.derive(deps.keyring.currentId, 'approval-code', approvalId)!;
   const code = [...key.subarray(0, 8)].map((byte) => CODE_ALPHABET[byte & 31]).join('');
   return `${code.slice(0, 4)}-${code.slice(4)}`;
@@ -28,7 +28,7 @@ export function approvalCode(deps: KeyringDeps, approvalId: string): string {
  *
  * @param code as the human typed it, in any case and spacing
  */
-export function approvalCodeMac(deps: KeyringDeps, code: string): string {
+export function connectionCodeMac(deps: KeyringDeps, code: string): string {
   return deps.keyring.sign(
     'approval-code',
     normalizeCode(code)
@@ -38,12 +38,12 @@ export function approvalCodeMac(deps: KeyringDeps, code: string): string {
 }
 
 /** Builds the link to a connection request. The link carries a MAC of the id, so that nobody can forge it. */
-export function approvalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
+export function connectionLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
   return `${deps.config.publicUrl}${PAGES.connect}?t=${appendMac(deps.keyring, 'approval-link', approvalId)}`;
 }
 
 /** Reads the id of a connection request from the token of its link. @returns undefined if the MAC is wrong */
-export function readApprovalLink(deps: KeyringDeps, token: string): string | undefined {
+export function readConnectionLink(deps: KeyringDeps, token: string): string | undefined {
   return verifyMac(deps.keyring, 'approval-link', token);
 }
 
@@ -51,11 +51,11 @@ export function readApprovalLink(deps: KeyringDeps, token: string): string | und
  * Builds the link by which the reader of a mail denies a connection request; it stands in the mail only. Opening it
  * changes nothing, since mail scanners open every link (S-74).
  */
-export function refusalLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
+export function denialLink(deps: Pick<Deps, 'keyring' | 'config'>, approvalId: string): string {
   return `${deps.config.publicUrl}${PAGES.denyConnection}?t=${appendMac(deps.keyring, 'refusal-link', approvalId)}`;
 }
 
 /** Reads the id of a connection request from the token of a denial link. @returns undefined if the MAC is wrong */
-export function readRefusalLink(deps: KeyringDeps, token: string): string | undefined {
+export function readDenialLink(deps: KeyringDeps, token: string): string | undefined {
   return verifyMac(deps.keyring, 'refusal-link', token);
 }

@@ -9,14 +9,14 @@ import {
 import type { Tx } from '../../store/engine/db.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { queueMail } from '../audit/queue-mail.ts';
-import { mailLimits } from '../limits/limits.ts';
+import { claimMailLimits } from '../limits/limits.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
-import { approvalCode, approvalCodeMac, approvalLink } from './connection-codes.ts';
+import { connectionCode, connectionCodeMac, connectionLink } from './connection-codes.ts';
 
 /** An open connection request as its agent and host see it (Agent Auth Protocol 1.0-draft, section 7). */
-export interface AskedApproval {
+export interface OpenConnectionRequest {
   method: ApprovalRow['method'];
   /** Epoch ms. */
   expiresAt: number;
@@ -33,7 +33,7 @@ export interface AskedApproval {
 const APPROVAL_MS = 600_000;
 
 /** What an agent sends with a request for a connection or for capabilities. All of it is unverified. */
-export interface ConnectionRequest {
+export interface ConnectionRequestInput {
   reason: string | undefined;
   bindingMessage: string | undefined;
   /** The canonical mailbox of the human whom the agent names. */
@@ -50,8 +50,8 @@ export interface ConnectionRequest {
 export async function createConnectionRequest(
   work: Work,
   agent: Pick<HostedAgentRow, 'id'>,
-  request: ConnectionRequest,
-): Promise<AskedApproval> {
+  request: ConnectionRequestInput,
+): Promise<OpenConnectionRequest> {
   const { tx, now, deps, origin } = work;
   await updateApprovalsOfAgentDecided(tx, agent.id, now);
   const id = newId('apr', now, deps.random);
@@ -62,7 +62,7 @@ export async function createConnectionRequest(
     agentId: agent.id,
     method: mailbox === undefined ? 'device_authorization' : 'ciba',
     mailbox: mailbox ?? null,
-    codeMac: approvalCodeMac(deps, approvalCode(deps, id)),
+    codeMac: connectionCodeMac(deps, connectionCode(deps, id)),
     reason: request.reason ?? null,
     bindingMessage: request.bindingMessage ?? null,
     origin: origin.address.coarse,
@@ -72,7 +72,7 @@ export async function createConnectionRequest(
   };
   await insertApproval(tx, approval);
   if (mailbox !== undefined) {
-    await consumeLimits(work, mailLimits(mailbox, origin.address, agent.id));
+    await consumeLimits(work, claimMailLimits(mailbox, origin.address, agent.id));
     await queueMail(work, {
       kind: 'approval',
       attemptId: id,
@@ -80,7 +80,7 @@ export async function createConnectionRequest(
       giveUpAt: approval.expiresAt,
     });
   }
-  await record(work, {
+  await recordEvent(work, {
     kind: 'agent.asked',
     subject: agent.id,
     details: { method: approval.method },
@@ -89,21 +89,21 @@ export async function createConnectionRequest(
 }
 
 /** Finds the open connection request of an agent. @returns undefined if there is none */
-export async function openApprovalOf(
+export async function findOpenConnectionRequest(
   deps: Deps,
   db: Pick<Tx, 'get'>,
   agentId: string,
-): Promise<AskedApproval | undefined> {
+): Promise<OpenConnectionRequest | undefined> {
   const row = await findOpenApproval(db, agentId, deps.clock());
   return row && describeApproval(deps, row);
 }
 
-function describeApproval(deps: Deps, row: ApprovalRow): AskedApproval {
+function describeApproval(deps: Deps, row: ApprovalRow): OpenConnectionRequest {
   return {
     method: row.method,
     expiresAt: row.expiresAt,
-    verificationUri: approvalLink(deps, row.id),
-    code: approvalCode(deps, row.id),
+    verificationUri: connectionLink(deps, row.id),
+    code: connectionCode(deps, row.id),
     bindingMessage: row.bindingMessage ?? undefined,
   };
 }

@@ -10,14 +10,14 @@ import type { Session } from '../accounts/sessions.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
 import { capabilitiesOf } from './capabilities.ts';
-import { approvalCodeMac } from './connection-codes.ts';
+import { connectionCodeMac } from './connection-codes.ts';
 import type { Constraints } from './constraints.ts';
-import { refusedTo } from './refused-capabilities.ts';
+import { listRefused } from './refused-capabilities.ts';
 
 /** A connection request as the human who decides about it sees it. */
 
 /** What its page shows of a connection request. All texts of agent and host are unverified. */
-export interface ApprovalView {
+export interface ConnectionRequestView {
   id: string;
   /** `over`: the request has expired. */
   state: 'open' | 'decided' | 'over';
@@ -48,12 +48,12 @@ export interface ApprovalView {
  * @returns the id of the request
  * @throws Failure `wrongCode`, `limited`
  */
-export async function findApprovalByTypedCode(
+export async function findConnectionRequestByCode(
   deps: Deps,
   origin: RequestOrigin,
   code: string,
 ): Promise<string> {
-  const row = await findApprovalByCode(deps.db, approvalCodeMac(deps, code), deps.clock());
+  const row = await findApprovalByCode(deps.db, connectionCodeMac(deps, code), deps.clock());
   if (row !== undefined) return row.id;
   const counters = [{ name: 'wrongPerIpHour', key: origin.address.limitKey }] as const;
   await useCase(deps, origin, {}, async (work) => consumeLimits(work, counters));
@@ -68,10 +68,14 @@ export async function findApprovalByTypedCode(
  *
  * @throws Failure `notFound`; `forbidden` if another human owns the host, or the mail went to another mailbox
  */
-export async function viewApproval(deps: Deps, id: string, session: Session): Promise<ApprovalView> {
+export async function viewConnectionRequest(
+  deps: Deps,
+  id: string,
+  session: Session,
+): Promise<ConnectionRequestView> {
   const { approval, agent, host, asked } = await findApprovalWithAgent(deps.db, id);
-  assertItsHuman(approval, host, session);
-  const before = await refusedTo(deps.db, host, agent.id);
+  assertRequestOwner(approval, host, session);
+  const before = await listRefused(deps.db, host, agent.id);
   const known = capabilitiesOf(deps.config);
   return {
     id,
@@ -93,7 +97,7 @@ export async function viewApproval(deps: Deps, id: string, session: Session): Pr
 }
 
 /** A connection request with its agent, its host, and the grants that are neither granted nor denied yet. */
-export interface Found {
+export interface ConnectionRequestRecords {
   approval: ApprovalRow;
   agent: HostedAgentRow;
   host: HostRow;
@@ -101,33 +105,37 @@ export interface Found {
 }
 
 /** Finds a connection request with its agent, its host and its undecided grants. @throws Failure `notFound` */
-export async function findApprovalWithAgent(db: Pick<Tx, 'get' | 'all'>, id: string): Promise<Found> {
+export async function findApprovalWithAgent(
+  db: Pick<Tx, 'get' | 'all'>,
+  id: string,
+): Promise<ConnectionRequestRecords> {
   const approval = await findApproval(db, id);
   const agent = approval && (await findHostedAgent(db, approval.agentId));
   const host = agent && (await findHost(db, agent.hostId));
-  if (approval === undefined || agent === undefined || host === undefined) throw gone();
+  if (approval === undefined || agent === undefined || host === undefined) throw requestNotFound();
   const grants = await listGrants(db, agent.id);
   const asked = grants.filter(({ grantedAt, deniedAt }) => grantedAt === null && deniedAt === null);
   return { approval, agent, host, asked };
 }
 
 /** @throws Failure `forbidden` if another human owns the host, or the mail went to another mailbox */
-export function assertItsHuman(approval: ApprovalRow, host: HostRow, session: Session): void {
+export function assertRequestOwner(approval: ApprovalRow, host: HostRow, session: Session): void {
   const isTheirs = host.ownerId === null || host.ownerId === session.accountId;
-  if (!isTheirs || (approval.mailbox !== null && approval.mailbox !== session.mailbox)) throw somebodyElse();
+  if (!isTheirs || (approval.mailbox !== null && approval.mailbox !== session.mailbox))
+    throw notYourRequest();
 }
 
 /** Creates the failure for a connection request that belongs to another human. */
-export function somebodyElse(): Failure {
+export function notYourRequest(): Failure {
   return new Failure('forbidden', 'This agent asks somebody else. Sign out first if that is you, too.');
 }
 
 /** Creates the failure for an unknown connection request. */
-export function gone(): Failure {
+export function requestNotFound(): Failure {
   return new Failure('notFound', 'There is no such request. It may be over: let the agent ask again.');
 }
 
 /** Creates the failure for a connection request that has expired or been decided. */
-export function over(): Failure {
+export function requestClosed(): Failure {
   return new Failure('codeExpired', 'This request is over. Let the agent ask again.');
 }

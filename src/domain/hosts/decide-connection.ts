@@ -9,20 +9,20 @@ import { deleteRefusedCapability } from '../../store/refused-capabilities.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { suppressMail } from '../accounts/mail-suppressions.ts';
 import type { Session } from '../accounts/sessions.ts';
-import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
-import { record } from '../audit/audit-log.ts';
+import { agentLifecycle, hasHostEnded } from '../agents/agent-lifecycle.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
 import {
-  assertItsHuman,
-  type Found,
+  assertRequestOwner,
+  type ConnectionRequestRecords,
   findApprovalWithAgent,
-  gone,
-  over,
-  somebodyElse,
+  notYourRequest,
+  requestClosed,
+  requestNotFound,
 } from './connection-review.ts';
 import { linkHost } from './hosts.ts';
-import { REFUSED, refuseCapability } from './refused-capabilities.ts';
+import { REFUSAL_REASONS, refuseCapability } from './refused-capabilities.ts';
 
 /** How a human decides on a connection request. */
 
@@ -35,7 +35,7 @@ import { REFUSED, refuseCapability } from './refused-capabilities.ts';
  * @param allowed names of the capabilities to grant; the other requested ones are denied
  * @throws Failure `notFound`, `forbidden`, `codeExpired`
  */
-export async function approveAgent(
+export async function approveConnection(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
@@ -45,8 +45,8 @@ export async function approveAgent(
   await decideRequest(deps, origin, id, session, async (work, { agent, host, asked }) => {
     const { tx, now } = work;
     const { accountId } = session;
-    if (!(await linkHost(work, host, accountId))) throw somebodyElse();
-    const isNew = lifecycleOf(deps, agent).state === 'pending';
+    if (!(await linkHost(work, host, accountId))) throw notYourRequest();
+    const isNew = agentLifecycle(deps, agent).state === 'pending';
     if (isNew) {
       await insertAgent(tx, {
         id: agent.id,
@@ -56,11 +56,11 @@ export async function approveAgent(
         now,
         ownedAt: now,
       });
-      if ((await updateHostedAgentActivated(tx, agent.id, now)) !== 1) throw over();
+      if ((await updateHostedAgentActivated(tx, agent.id, now)) !== 1) throw requestClosed();
     }
     for (const { capability } of asked) {
       if (!allowed.includes(capability)) {
-        await refuseCapability(work, agent, capability, REFUSED.notAllowed);
+        await refuseCapability(work, agent, capability, REFUSAL_REASONS.notAllowed);
         continue;
       }
       await updateGrantAllowed(tx, agent.id, capability, accountId, now);
@@ -78,9 +78,9 @@ export async function approveAgent(
 /**
  * Rejects a connection request: a pending agent is rejected, an active agent is denied the requested capabilities.
  *
- * @throws Failure as approveAgent()
+ * @throws Failure as approveConnection()
  */
-export async function rejectAgent(
+export async function rejectConnection(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
@@ -89,11 +89,11 @@ export async function rejectAgent(
   await decideRequest(deps, origin, id, session, async (work, { agent, asked }) => {
     const { tx, now } = work;
     for (const { capability } of asked) {
-      await refuseCapability(work, agent, capability, REFUSED.saidNo);
+      await refuseCapability(work, agent, capability, REFUSAL_REASONS.saidNo);
     }
-    if (lifecycleOf(deps, agent).state === 'pending')
+    if (agentLifecycle(deps, agent).state === 'pending')
       await updateHostedAgentEnded(tx, agent.id, 'rejected', now);
-    await record(work, {
+    await recordEvent(work, {
       kind: 'agent.rejected',
       accountId: session.accountId,
       subject: agent.id,
@@ -102,16 +102,16 @@ export async function rejectAgent(
 }
 
 /** What the denial page shows to the reader of a mail. */
-export interface RefusableView {
+export interface DenialView {
   agentName: string;
   mailbox: string;
   isDecided: boolean;
 }
 
 /** Shows a connection request to the reader of its mail. @throws Failure `notFound`, also if it was not mailed */
-export async function viewRefusable(deps: Pick<Deps, 'db'>, id: string): Promise<RefusableView> {
+export async function viewDenial(deps: Pick<Deps, 'db'>, id: string): Promise<DenialView> {
   const { approval, agent } = await findApprovalWithAgent(deps.db, id);
-  if (approval.mailbox === null) throw gone();
+  if (approval.mailbox === null) throw requestNotFound();
   return { agentName: agent.name, mailbox: approval.mailbox, isDecided: approval.decidedAt !== null };
 }
 
@@ -124,7 +124,7 @@ export async function viewRefusable(deps: Pick<Deps, 'db'>, id: string): Promise
  * @param input.noMore whether to suppress all mail of agents to that mailbox from now on
  * @throws Failure `notFound`, also if it was not mailed
  */
-export async function refuseByMail(
+export async function denyConnectionByMail(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
@@ -133,7 +133,7 @@ export async function refuseByMail(
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const { approval, host: hostBeforeLocks } = await findApprovalWithAgent(tx, id);
-    if (approval.mailbox === null) throw gone();
+    if (approval.mailbox === null) throw requestNotFound();
     const owner = await findAccountByMailbox(tx, approval.mailbox);
     if (owner !== undefined) await lockAccount(tx, owner.id);
     await lockHost(tx, hostBeforeLocks.id);
@@ -142,11 +142,12 @@ export async function refuseByMail(
     await suppressMail(work, approval.mailbox, sender, input);
     if ((await updateApprovalDecided(tx, id, now)) !== 1) return;
     if (host.ownerId === null || host.ownerId === owner?.id) {
-      for (const { capability } of asked) await refuseCapability(work, agent, capability, REFUSED.saidNo);
-      if (lifecycleOf(deps, agent).state === 'pending')
+      for (const { capability } of asked)
+        await refuseCapability(work, agent, capability, REFUSAL_REASONS.saidNo);
+      if (agentLifecycle(deps, agent).state === 'pending')
         await updateHostedAgentEnded(tx, agent.id, 'rejected', now);
     }
-    await record(work, { kind: 'agent.rejected', accountId: owner?.id, subject: agent.id });
+    await recordEvent(work, { kind: 'agent.rejected', accountId: owner?.id, subject: agent.id });
   });
 }
 
@@ -155,18 +156,18 @@ async function decideRequest(
   origin: RequestOrigin,
   id: string,
   session: Session,
-  change: (work: Work, found: Found) => Promise<void>,
+  change: (work: Work, found: ConnectionRequestRecords) => Promise<void>,
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const beforeLocks = await findApprovalWithAgent(tx, id);
-    if (!(await lockAccount(tx, session.accountId))) throw gone();
+    if (!(await lockAccount(tx, session.accountId))) throw requestNotFound();
     await lockHost(tx, beforeLocks.host.id);
-    if ((await updateApprovalDecided(tx, id, now)) !== 1) throw over();
+    if ((await updateApprovalDecided(tx, id, now)) !== 1) throw requestClosed();
     const found = await findApprovalWithAgent(tx, id);
-    assertItsHuman(found.approval, found.host, session);
-    const { state } = lifecycleOf(deps, found.agent);
-    if (isHostOver(deps, found.host) || (state !== 'pending' && state !== 'active')) throw over();
+    assertRequestOwner(found.approval, found.host, session);
+    const { state } = agentLifecycle(deps, found.agent);
+    if (hasHostEnded(deps, found.host) || (state !== 'pending' && state !== 'active')) throw requestClosed();
     await change(work, found);
   });
 }

@@ -1,24 +1,24 @@
 import type { Deps } from '../../deps.ts';
-import { Failure, type Kind } from '../../errors.ts';
+import { Failure, type FailureKind } from '../../errors.ts';
 import { restrictTo } from '../../lib/scopes.ts';
 import { findAgent, lockAgent } from '../../store/agents.ts';
 import { findGrant } from '../../store/grants.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { type Audience, nearestAudience, resolveAudience } from '../audiences/audience.ts';
-import { type Event, record } from '../audit/audit-log.ts';
-import { type IssuedToken, issueAccessToken, tokenEnd } from '../credentials/access-tokens.ts';
+import { type AuditEvent, recordEvent } from '../audit/audit-log.ts';
+import { type IssuedToken, issueAccessToken, tokenExpiry } from '../credentials/access-tokens.ts';
 import { useCase } from '../limits/use-case.ts';
 import {
   type Capability,
   capabilitiesOf,
-  grantedTo,
   isAllowedByOwner,
-  TOKEN_SECONDS,
+  listGrantedCapabilities,
+  TOKEN_LIFETIME_SECONDS,
 } from './capabilities.ts';
 import { violationsOf } from './constraints.ts';
 import { accountOfHost } from './hosts.ts';
 import { protocolError } from './protocol-errors.ts';
-import { refuseInactive, type SigningAgent } from './signed-requests.ts';
+import { assertActive, type SigningAgent } from './signed-requests.ts';
 
 /**
  * Executes a capability for the agent that signed the request (Agent Auth Protocol 1.0-draft, section 5.11). The grant,
@@ -40,8 +40,8 @@ export async function executeCapability(
   if (capability.location !== undefined) {
     throw protocolError('capability_not_found', `This capability is used at ${capability.location}.`);
   }
-  const audit = (event: Pick<Event, 'kind' | 'details'>) =>
-    useCase(deps, origin, {}, async (work) => record(work, { ...event, subject: signer.agent.id }));
+  const audit = (event: Pick<AuditEvent, 'kind' | 'details'>) =>
+    useCase(deps, origin, {}, async (work) => recordEvent(work, { ...event, subject: signer.agent.id }));
   let data: unknown;
   try {
     await checkAllowed(deps, signer, capability, args);
@@ -58,7 +58,7 @@ export async function executeCapability(
   return data;
 }
 
-const REFUSALS = new Set<Kind>(['protocolRefused', 'badRequest', 'invalidScope', 'invalidTarget']);
+const REFUSALS = new Set<FailureKind>(['protocolRefused', 'badRequest', 'invalidScope', 'invalidTarget']);
 
 async function checkAllowed(
   deps: Deps,
@@ -69,7 +69,7 @@ async function checkAllowed(
   const grant = await findGrant(deps.db, agent.id, name);
   const isNamed = capabilities === undefined || capabilities.includes(name);
   if (!grant?.grantedAt || !isNamed || !isAllowedByOwner(deps.config, agent, name)) throw notGranted();
-  refuseInactive(deps, agent, host);
+  assertActive(deps, agent, host);
   const constraints = grant.constraints === null ? undefined : JSON.parse(grant.constraints);
   const violations = violationsOf(constraints, args);
   if (violations.length > 0) {
@@ -104,7 +104,7 @@ async function whoami(deps: Deps, { agent, host }: SigningAgent): Promise<object
     host_id: host.id,
     user_id: accountOfHost(host),
     owner: host.ownerId,
-    grants: [...(await grantedTo(deps, agent))],
+    grants: [...(await listGrantedCapabilities(deps, agent))],
   };
 }
 
@@ -114,8 +114,8 @@ interface TokenArguments {
 }
 
 function readTokenArguments(args: Record<string, unknown>): TokenArguments {
-  const { resource, seconds = TOKEN_SECONDS.fallback, ...others } = args;
-  const { min, max } = TOKEN_SECONDS;
+  const { resource, seconds = TOKEN_LIFETIME_SECONDS.fallback, ...others } = args;
+  const { min, max } = TOKEN_LIFETIME_SECONDS;
   const isValid =
     (resource === undefined || typeof resource === 'string') &&
     typeof seconds === 'number' &&
@@ -173,7 +173,7 @@ function issueToken(
       throw protocolError('agent_revoked', 'The agent was revoked.');
     const { scope: ownerBound } = (await findAgent(tx, holder.agentId))!;
     if (restrictTo([terms.scope], ownerBound).length === 0) throw notGranted();
-    const expiresAt = tokenEnd(deps, terms.audience, now, now + terms.seconds * 1000);
+    const expiresAt = tokenExpiry(deps, terms.audience, now, now + terms.seconds * 1000);
     const { audience } = terms;
     return issueAccessToken(work, {
       ...holder,

@@ -1,14 +1,14 @@
 import type { Deps } from '../../deps.ts';
-import { parseScope } from '../../lib/scopes.ts';
+import { restrictTo } from '../../lib/scopes.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { type GrantRow, listGrants, listGrantsOf } from '../../store/grants.ts';
 import { findHostedAgent, type HostedAgentRow, listHostedPage } from '../../store/hosted-agents.ts';
 import { findHost, type HostRow } from '../../store/hosts.ts';
-import { type AgentLifecycle, endOfLife, lifecycleOf } from '../agents/agent-lifecycle.ts';
+import { type AgentLifecycle, absoluteLifetimeEnd, agentLifecycle } from '../agents/agent-lifecycle.ts';
 import { capabilitiesOf, isAllowedByOwner } from './capabilities.ts';
-import { type AskedApproval, openApprovalOf } from './connection-requests.ts';
+import { findOpenConnectionRequest, type OpenConnectionRequest } from './connection-requests.ts';
 import { protocolError } from './protocol-errors.ts';
-import { REFUSED, refusedTo } from './refused-capabilities.ts';
+import { listRefused, REFUSAL_REASONS } from './refused-capabilities.ts';
 
 /** Agents under hosts, as their host and their owner see them. */
 
@@ -21,12 +21,12 @@ export interface HostedAgent {
   /** The names of the capabilities that its human refused before. */
   refused: ReadonlySet<string>;
   /** Its open connection request. */
-  approval: AskedApproval | undefined;
+  approval: OpenConnectionRequest | undefined;
 }
 
 /** Shows an agent to its host. @throws Failure `protocolRefused`: `agent_not_found`, `unauthorized` */
 export async function showOwnHostedAgent(deps: Deps, host: HostRow, id: string): Promise<HostedAgent> {
-  await findOwn(deps.db, host, id);
+  await findAgentOfHost(deps.db, host, id);
   return showHostedAgent(deps, id);
 }
 
@@ -42,11 +42,11 @@ export async function showHostedAgent(deps: Deps, id: string): Promise<HostedAge
     const grants = (await listGrants(tx, id)).map((grant) =>
       grant.grantedAt === null || isAllowedByOwner(deps.config, agent, grant.capability)
         ? grant
-        : { ...grant, grantedAt: null, deniedAt: grant.grantedAt, reason: REFUSED.tookBack },
+        : { ...grant, grantedAt: null, deniedAt: grant.grantedAt, reason: REFUSAL_REASONS.tookBack },
     );
-    const approval = await openApprovalOf(deps, tx, id);
-    const refused = await refusedTo(tx, host, id);
-    return { agent, host, life: lifecycleOf(deps, agent), grants, refused, approval };
+    const approval = await findOpenConnectionRequest(deps, tx, id);
+    const refused = await listRefused(tx, host, id);
+    return { agent, host, life: agentLifecycle(deps, agent), grants, refused, approval };
   });
 }
 
@@ -55,7 +55,11 @@ export async function showHostedAgent(deps: Deps, id: string): Promise<HostedAge
  *
  * @throws Failure `protocolRefused`: `agent_not_found`, `unauthorized` if another host has it
  */
-export async function findOwn(db: Pick<Tx, 'get'>, host: HostRow, id: string): Promise<HostedAgentRow> {
+export async function findAgentOfHost(
+  db: Pick<Tx, 'get'>,
+  host: HostRow,
+  id: string,
+): Promise<HostedAgentRow> {
   const agent = await findHostedAgent(db, id);
   if (agent === undefined) throw protocolError('agent_not_found', 'There is no such agent.');
   if (agent.hostId !== host.id) throw protocolError('unauthorized', 'This agent is of another host.');
@@ -63,7 +67,7 @@ export async function findOwn(db: Pick<Tx, 'get'>, host: HostRow, id: string): P
 }
 
 /** What an owner's pages show of an agent under a host. */
-export interface HostedStanding {
+export interface HostedAgentSummary {
   name: string;
   /** The scopes of its active grants, less those that its owner removed. */
   scopes: string[];
@@ -74,23 +78,22 @@ export interface HostedStanding {
 }
 
 /** Describes those agents of a page that run under hosts. @returns a map by agent id */
-export async function hostedStandings(
+export async function listHostedAgentSummaries(
   deps: Pick<Deps, 'db' | 'config' | 'clock'>,
   ids: readonly string[],
-): Promise<Map<string, HostedStanding>> {
+): Promise<Map<string, HostedAgentSummary>> {
   const agents = await listHostedPage(deps.db, ids);
   if (agents.length === 0) return new Map();
   const grants = Map.groupBy(await listGrantsOf(deps.db, ids), ({ agentId }) => agentId);
   const known = capabilitiesOf(deps.config);
   return new Map(
     agents.map(({ id, name, agentScope, seenAt, createdAt }) => {
-      const endsAt = endOfLife(deps, createdAt);
-      const ownerBound = agentScope ? parseScope(agentScope) : undefined;
+      const endsAt = absoluteLifetimeEnd(deps, createdAt);
       const grantedScopes = (grants.get(id) ?? [])
         .filter(({ grantedAt }) => grantedAt !== null)
         .map(({ capability }) => known.get(capability)?.scope)
         .filter((scope) => scope !== undefined);
-      const scopes = [...new Set(grantedScopes)].filter((scope) => ownerBound?.includes(scope) ?? true);
+      const scopes = restrictTo([...new Set(grantedScopes)], agentScope);
       return [id, { name, scopes, seenAt, overAt: endsAt <= deps.clock() ? endsAt : undefined }];
     }),
   );

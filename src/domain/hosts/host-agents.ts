@@ -13,17 +13,21 @@ import {
 } from '../../store/hosted-agents.ts';
 import { type HostRow, lockHost } from '../../store/hosts.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { lifecycleOf } from '../agents/agent-lifecycle.ts';
+import { agentLifecycle } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
-import { type AskedCapability, defaultCapabilities } from './capabilities.ts';
-import { type ConnectionRequest, createConnectionRequest, openApprovalOf } from './connection-requests.ts';
-import { findOwn, type HostedAgent, showHostedAgent } from './host-agent-view.ts';
-import { accountOfHost, readKey, withHost } from './hosts.ts';
+import { defaultCapabilities, type RequestedCapability } from './capabilities.ts';
+import {
+  type ConnectionRequestInput,
+  createConnectionRequest,
+  findOpenConnectionRequest,
+} from './connection-requests.ts';
+import { findAgentOfHost, type HostedAgent, showHostedAgent } from './host-agent-view.ts';
+import { accountOfHost, readPublicJwk, withHost } from './hosts.ts';
 import { protocolError } from './protocol-errors.ts';
-import { REFUSED, refusedTo } from './refused-capabilities.ts';
+import { listRefused, REFUSAL_REASONS } from './refused-capabilities.ts';
 import type { SigningHost } from './signed-requests.ts';
 
 /**
@@ -46,21 +50,21 @@ export async function registerHostedAgent(
   registration: {
     name: string;
     mode: AgentMode;
-    capabilities: AskedCapability[] | undefined;
-  } & ConnectionRequest,
+    capabilities: RequestedCapability[] | undefined;
+  } & ConnectionRequestInput,
 ): Promise<HostedAgent> {
-  const key = readKey(signer.agentKey);
+  const key = readPublicJwk(signer.agentKey);
   const id = await withHost(deps, origin, signer, async (work, host) => {
     const { tx } = work;
     const known = await findHostedAgentByKey(tx, host.id, key.thumbprint);
     if (known !== undefined) {
-      if (lifecycleOf(deps, known).state !== 'pending') {
+      if (agentLifecycle(deps, known).state !== 'pending') {
         throw protocolError(
           'agent_exists',
           'There is an agent with this key. Make a new key for a new agent.',
         );
       }
-      if ((await openApprovalOf(deps, tx, known.id)) === undefined)
+      if ((await findOpenConnectionRequest(deps, tx, known.id)) === undefined)
         await createConnectionRequest(work, known, registration);
       return known.id;
     }
@@ -83,15 +87,15 @@ async function addAgent(
   registration: {
     name: string;
     mode: AgentMode;
-    capabilities: AskedCapability[] | undefined;
-  } & ConnectionRequest,
+    capabilities: RequestedCapability[] | undefined;
+  } & ConnectionRequestInput,
 ): Promise<string> {
   const { tx, now, deps } = work;
   const id = newId('agt', now, deps.random);
   const publicNames = new Set(defaultCapabilities(deps.config));
   const requested =
     registration.capabilities ?? [...publicNames].map((name) => ({ name, constraints: undefined }));
-  const refused = await refusedTo(tx, host);
+  const refused = await listRefused(tx, host);
   const isPublicOnly = requested.every(({ name }) => publicNames.has(name) && !refused.has(name));
   const needsHuman = registration.mode === 'delegated' && (host.ownerId === null || !isPublicOnly);
   await insertHostedAgent(tx, {
@@ -124,7 +128,7 @@ async function addAgent(
     if (publicNames.has(name)) await updateGrantAllowed(tx, id, name, null, now);
     else await updateGrantDenied(tx, id, name, NEEDS_HUMAN, now);
   }
-  await record(work, {
+  await recordEvent(work, {
     kind: 'agent.connected',
     accountId: accountOfHost(host),
     agentId: id,
@@ -148,8 +152,8 @@ export async function reactivateHostedAgent(
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     await lockHost(tx, host.id);
-    const agent = await findOwn(tx, host, id);
-    const { state } = lifecycleOf(deps, agent);
+    const agent = await findAgentOfHost(tx, host, id);
+    const { state } = agentLifecycle(deps, agent);
     if (state === 'active') return;
     if (state === 'over') {
       throw protocolError(
@@ -160,14 +164,14 @@ export async function reactivateHostedAgent(
     if (state !== 'expired') throw protocolError(`agent_${state}`, `The agent is ${state}, not expired.`);
     await deleteGrants(tx, id);
     await updateApprovalsOfAgentDecided(tx, id, now); // the requested grants are deleted
-    const refused = await refusedTo(tx, host, id);
+    const refused = await listRefused(tx, host, id);
     for (const name of defaultCapabilities(deps.config)) {
       await upsertGrant(tx, { agentId: id, capability: name, constraints: null }, now);
-      if (refused.has(name)) await updateGrantDenied(tx, id, name, REFUSED.before, now);
+      if (refused.has(name)) await updateGrantDenied(tx, id, name, REFUSAL_REASONS.before, now);
       else await updateGrantAllowed(tx, id, name, null, now);
     }
     await updateHostedAgentActivated(tx, id, now);
-    await record(work, {
+    await recordEvent(work, {
       kind: 'agent.reactivated',
       accountId: host.ownerId ?? undefined,
       agentId: id,
@@ -185,7 +189,7 @@ export async function revokeHostedAgent(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    await findOwn(tx, host, id);
+    await findAgentOfHost(tx, host, id);
     const agent = await findAgent(tx, id);
     if (agent !== undefined) await endAgent(work, agent);
     await updateApprovalsOfAgentDecided(tx, id, now);
@@ -206,19 +210,19 @@ export async function rotateAgentKey(
   id: string,
   value: unknown,
 ): Promise<HostedAgent> {
-  const key = readKey(value);
+  const key = readPublicJwk(value);
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     await lockAgent(tx, id);
-    const agent = await findOwn(tx, host, id);
-    const { state } = lifecycleOf(deps, agent);
+    const agent = await findAgentOfHost(tx, host, id);
+    const { state } = agentLifecycle(deps, agent);
     if (state === 'revoked' || state === 'rejected' || state === 'claimed') {
       throw protocolError(`agent_${state}`, `The agent was ${state}. Register a new one.`);
     }
     if (!(await updateHostedAgentKey(tx, agent, { thumbprint: key.thumbprint, publicJwk: key.jwk }))) {
       throw protocolError('invalid_public_key', 'Rotate to a key that no agent of this host has.');
     }
-    await record(work, {
+    await recordEvent(work, {
       kind: 'host.rekeyed',
       accountId: host.ownerId ?? undefined,
       agentId: id,

@@ -4,11 +4,11 @@ import { type PublicKey, readPublicKey } from '../../lib/ed25519.ts';
 import { newId } from '../../lib/ids.ts';
 import {
   cutPage,
+  formatTimeCursor,
   type ListPage,
   type ListQuery,
   PAGE_LIMIT,
-  readTimeMark,
-  timeMark,
+  parseTimeCursor,
 } from '../../lib/list-pages.ts';
 import { insertAgentAccount, lockAccount, updateAccountMerged } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
@@ -29,9 +29,9 @@ import {
 } from '../../store/hosts.ts';
 import { insertRegistration, updateHostRegistrationClaimed } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
+import { agentLifecycle, hasHostEnded } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { registrationLimits } from '../limits/limits.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -95,7 +95,7 @@ async function lockOrCreateHost(work: Work, signer: HostSigner): Promise<HostRow
   }
   const host = await lockHost(tx, known.id);
   const isSame = host !== undefined && host.thumbprint === signer.key.thumbprint;
-  if (!isSame || isHostOver(deps, host)) throw invalidJwt('revoked or rotated meanwhile');
+  if (!isSame || hasHostEnded(deps, host)) throw invalidJwt('revoked or rotated meanwhile');
   return host;
 }
 
@@ -128,7 +128,7 @@ async function createHost(
     now,
   });
   if (!isNew) return undefined;
-  await record(work, {
+  await recordEvent(work, {
     kind: 'registration.created',
     subject: registrationId,
     details: { type: 'host', host: id },
@@ -149,12 +149,12 @@ export async function linkHost(work: Work, host: HostRow, ownerId: string): Prom
   if ((await updateHostLinked(tx, host.id, ownerId, now)) !== 1) return false;
   await updateHostRegistrationClaimed(tx, host.registrationId, now);
   for (const row of await listHostedAgents(tx, host.id)) {
-    if (row.mode !== 'autonomous' || lifecycleOf(deps, row).state === 'pending') continue;
+    if (row.mode !== 'autonomous' || agentLifecycle(deps, row).state === 'pending') continue;
     const agent = await findAgent(tx, row.id);
     if (agent !== undefined) await endAgent(work, agent);
     if ((await updateHostedAgentEnded(tx, row.id, 'claimed', now)) !== 1) continue;
     await deleteGrants(tx, row.id);
-    await record(work, { kind: 'agent.claimed', accountId: ownerId, agentId: row.id });
+    await recordEvent(work, { kind: 'agent.claimed', accountId: ownerId, agentId: row.id });
   }
   await updateAccountMerged(tx, host.accountId, ownerId, now);
   await recordAndNotify(work, ownerId, {
@@ -212,7 +212,7 @@ export async function endHost(work: Work, host: HostRow): Promise<number> {
   }
   const revoked = { kind: 'host.revoked', subject: host.id, details: { agents: ended } } as const;
   if (host.ownerId !== null) await recordAndNotify(work, host.ownerId, revoked);
-  else await record(work, revoked);
+  else await recordEvent(work, revoked);
   return ended;
 }
 
@@ -228,7 +228,7 @@ export async function rotateHostKey(
   host: HostRow,
   value: unknown,
 ): Promise<void> {
-  const key = readKey(value);
+  const key = readPublicJwk(value);
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const locked = await lockHost(tx, host.id);
@@ -238,7 +238,7 @@ export async function rotateHostKey(
     if (!isUnchanged || !(await updateHostKey(tx, locked, newKey, now))) {
       throw protocolError('invalid_public_key', 'Rotate to a key that no host has or had.');
     }
-    await record(work, {
+    await recordEvent(work, {
       kind: 'host.rekeyed',
       accountId: host.ownerId ?? undefined,
       subject: host.id,
@@ -252,10 +252,10 @@ export async function listOwnedHosts(
   ownerId: string,
   query: ListQuery = {},
 ): Promise<ListPage<OwnedHost>> {
-  const mark = readTimeMark(query.before);
+  const mark = parseTimeCursor(query.before);
   const before = mark && { linkedAt: mark.at, id: mark.id };
   const rows = await listHostsPage(deps.db, ownerId, before, PAGE_LIMIT);
-  const { items, next } = cutPage(rows, (row) => timeMark(row.linkedAt!, row.id));
+  const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.linkedAt!, row.id));
   const hosts = items.map((row) => ({
     id: row.id,
     name: row.name ?? undefined,
@@ -271,7 +271,7 @@ export async function listOwnedHosts(
  *
  * @throws Failure `protocolRefused`: `unsupported_algorithm`, `invalid_public_key`
  */
-export function readKey(value: unknown): PublicKey {
+export function readPublicJwk(value: unknown): PublicKey {
   const key = readPublicKey(value);
   if (key === 'otherKind') {
     throw protocolError(

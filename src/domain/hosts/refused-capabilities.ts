@@ -14,7 +14,7 @@ import { capabilitiesOf } from './capabilities.ts';
  */
 
 /** The reasons that an agent and its host read for a refused capability. */
-export const REFUSED = {
+export const REFUSAL_REASONS = {
   notAllowed: 'Your human did not allow it.',
   saidNo: 'Your human said no.',
   tookBack: 'Your human took it back.',
@@ -44,7 +44,7 @@ export async function refuseCapability(
  *
  * @param agentId undefined: an agent that is not registered yet
  */
-export async function refusedTo(
+export async function listRefused(
   db: Pick<Tx, 'all'>,
   host: Pick<HostRow, 'id' | 'ownerId'>,
   agentId = '',
@@ -89,7 +89,7 @@ async function refuseGranted(
   if (agent === undefined) return;
   for (const { capability, grantedAt } of await listGrants(tx, agentId)) {
     if (grantedAt !== null && isRefused(capability)) {
-      await refuseCapability(work, agent, capability, REFUSED.tookBack);
+      await refuseCapability(work, agent, capability, REFUSAL_REASONS.tookBack);
     }
   }
 }

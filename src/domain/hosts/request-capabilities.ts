@@ -4,13 +4,18 @@ import { findHostedAgent, type HostedAgentRow } from '../../store/hosted-agents.
 import { type HostRow, lockHost } from '../../store/hosts.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { useCase } from '../limits/use-case.ts';
-import { type AskedCapability, defaultCapabilities, grantedTo, isAllowedByOwner } from './capabilities.ts';
-import { type ConnectionRequest, createConnectionRequest } from './connection-requests.ts';
+import {
+  defaultCapabilities,
+  isAllowedByOwner,
+  listGrantedCapabilities,
+  type RequestedCapability,
+} from './capabilities.ts';
+import { type ConnectionRequestInput, createConnectionRequest } from './connection-requests.ts';
 import { type HostedAgent, showHostedAgent } from './host-agent-view.ts';
 import { NEEDS_HUMAN } from './host-agents.ts';
 import { protocolError } from './protocol-errors.ts';
-import { REFUSED, refusedTo } from './refused-capabilities.ts';
-import { refuseInactive, type SigningAgent } from './signed-requests.ts';
+import { listRefused, REFUSAL_REASONS } from './refused-capabilities.ts';
+import { assertActive, type SigningAgent } from './signed-requests.ts';
 
 /**
  * Requests more capabilities for an agent; its present grants stay as they are (Agent Auth Protocol 1.0-draft, section
@@ -24,8 +29,8 @@ export async function requestCapabilities(
   deps: Deps,
   origin: RequestOrigin,
   signer: SigningAgent,
-  requested: AskedCapability[],
-  request: ConnectionRequest,
+  requested: RequestedCapability[],
+  request: ConnectionRequestInput,
 ): Promise<HostedAgent> {
   const { agent } = signer;
   await useCase(deps, origin, {}, async (work) => {
@@ -33,8 +38,8 @@ export async function requestCapabilities(
     const host = (await lockHost(tx, agent.hostId))!;
     // The agent may have changed since its token was verified.
     const current = (await findHostedAgent(tx, agent.id))!;
-    refuseInactive(deps, current, host);
-    const held = await grantedTo(deps, current, tx);
+    assertActive(deps, current, host);
+    const held = await listGrantedCapabilities(deps, current, tx);
     const missing = requested.filter(({ name }) => !held.has(name));
     if (missing.length === 0) throw protocolError('already_granted', 'The agent has all of this already.');
     if (await requestEach(work, host, current, missing)) {
@@ -51,17 +56,17 @@ async function requestEach(
   work: Work,
   host: HostRow,
   agent: HostedAgentRow,
-  requested: AskedCapability[],
+  requested: RequestedCapability[],
 ): Promise<boolean> {
   const { tx, now, deps } = work;
   const publicNames = new Set(defaultCapabilities(deps.config));
-  const refused = await refusedTo(tx, host, agent.id);
+  const refused = await listRefused(tx, host, agent.id);
   let needsHuman = false;
   for (const { name, constraints } of requested) {
     const text = constraints === undefined ? null : JSON.stringify(constraints);
     await upsertGrant(tx, { agentId: agent.id, capability: name, constraints: text }, now);
     if (!isAllowedByOwner(deps.config, agent, name))
-      await updateGrantDenied(tx, agent.id, name, REFUSED.tookBack, now);
+      await updateGrantDenied(tx, agent.id, name, REFUSAL_REASONS.tookBack, now);
     else if (publicNames.has(name) && !refused.has(name))
       await updateGrantAllowed(tx, agent.id, name, null, now);
     else if (host.ownerId !== null) needsHuman = true;

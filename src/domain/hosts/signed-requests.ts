@@ -1,11 +1,11 @@
 import type { Deps } from '../../deps.ts';
-import { isSignedWith, type PublicKey, readPublicKey } from '../../lib/ed25519.ts';
+import { type PublicKey, readPublicKey, verifyEd25519Signature } from '../../lib/ed25519.ts';
 import { parseSignedToken } from '../../lib/signed-token.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { findHostedAgent, type HostedAgentRow, updateHostedAgentSeen } from '../../store/hosted-agents.ts';
 import { findHost, findHostByThumbprint, type HostRow, isRetiredHostKey } from '../../store/hosts.ts';
-import { insertSpentToken } from '../../store/spent-tokens.ts';
-import { isHostOver, lifecycleOf } from '../agents/agent-lifecycle.ts';
+import { insertUsedToken } from '../../store/spent-tokens.ts';
+import { agentLifecycle, hasHostEnded } from '../agents/agent-lifecycle.ts';
 import { invalidJwt, protocolError } from './protocol-errors.ts';
 
 /**
@@ -72,9 +72,9 @@ export async function verifyHostToken(
   if (key === undefined) throw invalidJwt('host_public_key');
   if (host === undefined && (unknownHost === 'reject' || (await isRetiredHostKey(deps.db, iss))))
     throw invalidJwt('unknown host');
-  if (!isSignedWith(token, key.jwk)) throw invalidJwt('signature');
+  if (!verifyEd25519Signature(token, key.jwk)) throw invalidJwt('signature');
   const expiresAt = checkTimes(deps, claims);
-  if (host !== undefined && isHostOver(deps, host)) throw hostEnded(host);
+  if (host !== undefined && hasHostEnded(deps, host)) throw hostEnded(host);
   if (host === undefined) await assertUnknownAllowed();
   if (host !== undefined || unknownHost !== 'ignore') {
     await consumeJti(deps, `host:${iss}`, claims, expiresAt);
@@ -106,10 +106,10 @@ export async function verifyAgentToken(
   if (agent === undefined || host === undefined) throw invalidJwt('unknown agent');
   // Published clients leave `iss` out. If it is present, it must be the thumbprint of the host's key.
   if (claims.iss !== undefined && claims.iss !== host.thumbprint) throw invalidJwt('iss');
-  if (!isSignedWith(token, agent.publicJwk)) throw invalidJwt('signature');
+  if (!verifyEd25519Signature(token, agent.publicJwk)) throw invalidJwt('signature');
   const expiresAt = checkTimes(deps, claims);
   const capabilities = readCapabilityNames(claims.capabilities);
-  refuseInactive(deps, agent, host);
+  assertActive(deps, agent, host);
   await consumeJti(deps, `agent:${agent.id}`, claims, expiresAt, (tx, now) =>
     updateHostedAgentSeen(tx, agent.id, now),
   );
@@ -118,13 +118,13 @@ export async function verifyAgentToken(
 }
 
 /** Refuses an agent unless it and its host are active. @throws Failure `protocolRefused` with the code of the state */
-export function refuseInactive(
+export function assertActive(
   deps: Pick<Deps, 'clock' | 'config'>,
   agent: HostedAgentRow,
   host: HostRow,
 ): void {
-  if (isHostOver(deps, host)) throw hostEnded(host);
-  const lifecycle = lifecycleOf(deps, agent);
+  if (hasHostEnded(deps, host)) throw hostEnded(host);
+  const lifecycle = agentLifecycle(deps, agent);
   switch (lifecycle.state) {
     case 'active':
       return;
@@ -193,7 +193,7 @@ async function consumeJti(
   const isFirst = await deps.db.tx(async (tx) => {
     const now = deps.clock();
     const times = { issuedAt: (iat as number) * 1000, endsAt: (expiresAt + 2 * SKEW_SECONDS) * 1000 };
-    if (!(await insertSpentToken(tx, signer, jti, times))) return false;
+    if (!(await insertUsedToken(tx, signer, jti, times))) return false;
     await also(tx, now);
     return true;
   });

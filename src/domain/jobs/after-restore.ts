@@ -5,22 +5,22 @@ import { hashSecret, newSecret } from '../../lib/secrets.ts';
 import { findAccount } from '../../store/accounts.ts';
 import { deleteRecoveryCodes } from '../../store/authenticators.ts';
 import { listCredentials } from '../../store/credentials.ts';
-import { insertRefusal } from '../../store/mail-refusals.ts';
+import { upsertSuppression } from '../../store/mail-refusals.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { findResourceServer, updateResourceServerSecret } from '../../store/resource-servers.ts';
 import {
+  endShortLivedRows,
   findEventIds,
   findRestoredState,
   type RestoredState,
-  updateShortLivedEnded,
 } from '../../store/restored.ts';
-import { upsertSpentMark } from '../../store/spent-tokens.ts';
+import { upsertUsedTokensMark } from '../../store/spent-tokens.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { endDelegation, revokeAgent } from '../agents/end-agent.ts';
+import { revokeAgent, revokeDelegation } from '../agents/end-agent.ts';
 import { removeResourceServer } from '../audiences/resource-servers.ts';
-import { type EventKind, record } from '../audit/audit-log.ts';
+import { type EventKind, recordEvent } from '../audit/audit-log.ts';
 import { revokeKeyById } from '../credentials/api-keys.ts';
-import { rotateKeys } from '../credentials/signing-keys.ts';
+import { rotateSigningKeys } from '../credentials/signing-keys.ts';
 import { revokeHost } from '../hosts/hosts.ts';
 import { useCase } from '../limits/use-case.ts';
 import { deleteAccount } from '../owner/delete-account.ts';
@@ -49,16 +49,16 @@ export function describeRestored(deps: Pick<Deps, 'db' | 'clock'>): Promise<Rest
  *
  * @param details of the audit line
  */
-export async function endWhatMayBeOver(
+export async function revokeShortLivedCredentials(
   deps: Deps,
   origin: RequestOrigin,
   details: Record<string, number>,
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    await updateShortLivedEnded(tx, now);
-    await upsertSpentMark(tx, now);
-    await record(work, { kind: 'database.restored', details });
+    await endShortLivedRows(tx, now);
+    await upsertUsedTokensMark(tx, now);
+    await recordEvent(work, { kind: 'database.restored', details });
   });
 }
 
@@ -72,7 +72,7 @@ const EVENTS_PER_LOOKUP = 500;
  * @param events of the audit log of the replaced database, oldest first; those that the backup holds change nothing
  * @returns how many events were repeated
  */
-export async function revokeAgain(
+export async function repeatRevocations(
   deps: Deps,
   origin: RequestOrigin,
   events: readonly EventLine[],
@@ -118,7 +118,7 @@ const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
     deps.db.tx((tx) => deleteRecoveryCodes(tx, account_id ?? '')),
   'mail.wanted': suppressAllMail,
   'signing_key.made': async (deps, origin, { details }) => {
-    if (details?.atOnce === true) await rotateKeys(deps, origin, true);
+    if (details?.atOnce === true) await rotateSigningKeys(deps, origin, true);
   },
 };
 
@@ -158,7 +158,7 @@ async function revokeOtherKeys(
 async function revokePrincipal(deps: Deps, origin: RequestOrigin, registrationId: string): Promise<void> {
   const registration = await findRegistration(deps.db, registrationId);
   if (registration?.agentId) await revokeAgent(deps, origin, registration.agentId);
-  await deps.db.tx((tx) => endDelegation(tx, registrationId));
+  await deps.db.tx((tx) => revokeDelegation(tx, registrationId));
 }
 
 /**
@@ -182,5 +182,5 @@ async function suppressAllMail(
   if (details?.wanted !== false || !account?.mailbox) return;
   const mailbox = mailboxLimitKey(account.mailbox);
   const now = deps.clock();
-  await deps.db.tx((tx) => insertRefusal(tx, { mailbox, sender: '', now, endsAt: null }));
+  await deps.db.tx((tx) => upsertSuppression(tx, { mailbox, sender: '', now, endsAt: null }));
 }

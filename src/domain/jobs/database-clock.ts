@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts';
 import { createSteadyClock } from '../../lib/steady-clock.ts';
-import { endCodesBefore, findClockMark, upsertClockMark } from '../../store/clock-mark.ts';
+import { findClockMark, updateCodesEndedBefore, upsertClockMark } from '../../store/clock-mark.ts';
 import type { Db } from '../../store/engine/db.ts';
 
 const OBSERVE_EVERY_MS = 15_000;
@@ -32,7 +32,7 @@ interface Options {
  *
  * @param system the clock of this host, epoch ms
  */
-export async function databaseClock(
+export async function createDatabaseClock(
   db: Db,
   system: Clock,
   { monotonic = () => performance.now(), onSet = () => {} }: Options = {},
@@ -71,7 +71,7 @@ async function endExpiredCodes(db: Db, past: number): Promise<void> {
   for (const table of ['claim_attempts', 'sign_ins'] as const) {
     for (let after: string | undefined = ''; after !== undefined; ) {
       const from: string = after;
-      after = await db.tx((tx) => endCodesBefore(tx, table, past, from, CODES_PER_BATCH));
+      after = await db.tx((tx) => updateCodesEndedBefore(tx, table, past, from, CODES_PER_BATCH));
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { lockAccount } from '../../store/accounts.ts';
-import { listExpiring, updateCredentialWarned } from '../../store/credentials.ts';
+import { listDueExpiryNotices, updateCredentialWarned } from '../../store/credentials.ts';
 import { localOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -15,7 +15,7 @@ const BATCH = 100;
 export async function notifyOfKeyExpiry(deps: Deps, mayGoOn: () => boolean = () => true): Promise<void> {
   const origin = localOrigin('key-expiry');
   while (mayGoOn()) {
-    const keys = await listExpiring(deps.db, deps.clock(), BATCH);
+    const keys = await listDueExpiryNotices(deps.db, deps.clock(), BATCH);
     for (const { hash, id, accountId } of keys) {
       await useCase(deps, origin, {}, async (work) => {
         const { tx, now } = work;

@@ -11,13 +11,13 @@ import {
   deleteExpiredRefreshTokens,
   deleteExpiredRegistrations,
   deleteExpiredTokens,
-  deleteForgottenAgents,
   deleteIdlePrincipals,
+  deleteNeverActivatedAgents,
   deleteOldApprovals,
   deleteOldMail,
   deleteOldSessions,
   deleteOldSignIns,
-  deleteSpentTokens,
+  deleteUsedTokens,
 } from '../../store/retention.ts';
 import { createBatches } from './batches.ts';
 
@@ -48,9 +48,9 @@ const DELETIONS: Record<string, DeleteBatch> = {
   tokens: (tx, now, rows) => deleteExpiredTokens(tx, now - TOKENS_KEEP_MS, rows),
   refreshTokens: (tx, now, rows) => deleteExpiredRefreshTokens(tx, now, rows),
   approvals: (tx, now, rows) => deleteOldApprovals(tx, now - KEEP_MS, rows),
-  forgottenAgents: (tx, now, rows) => deleteForgottenAgents(tx, now - FORGOTTEN_MS, rows),
+  forgottenAgents: (tx, now, rows) => deleteNeverActivatedAgents(tx, now - FORGOTTEN_MS, rows),
   principals: (tx, now, rows) => deleteIdlePrincipals(tx, now - SESSIONS_KEEP_MS, rows),
-  spentTokens: (tx, now, rows) => deleteSpentTokens(tx, now, rows),
+  spentTokens: (tx, now, rows) => deleteUsedTokens(tx, now, rows),
   events: (tx, now, rows) => deleteOldEvents(tx, firstIdAt('evt', now - AUDIT_KEEP_MS), rows),
 };
 
@@ -60,7 +60,7 @@ const DELETIONS: Record<string, DeleteBatch> = {
  * @param mayGoOn checked before each batch: false leaves the rest to the next run
  * @returns how many rows were deleted, by kind
  */
-export async function sweep(
+export async function deleteExpiredRows(
   deps: Pick<Deps, 'db' | 'clock'>,
   mayGoOn: () => boolean = () => true,
 ): Promise<Record<string, number>> {

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { findNextIssuer, listCredentialsOfIssuer, listPrincipalsOfIssuer } from '../../store/principals.ts';
 import { localOrigin, type Work } from '../../work.ts';
-import { endKey } from '../credentials/api-keys.ts';
+import { revokeCredential } from '../credentials/api-keys.ts';
 import { useCase } from '../limits/use-case.ts';
 import { createBatches } from './batches.ts';
 
@@ -51,7 +51,7 @@ async function revokeAllOf(deps: Deps, issuer: string, mayGoOn: () => boolean): 
     for (let done = 0; done < live.length && mayGoOn(); ) {
       const { count } = await batches.next(async (work, rows) => {
         const batch = live.slice(done, done + rows);
-        for (const key of batch) await endKey(work, key);
+        for (const key of batch) await revokeCredential(work, key);
         return batch.length;
       });
       done += count;

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import type { Address } from '../../lib/address.ts';
 import { findCounter } from '../../store/counters.ts';
 import type { LimitCounter } from './limits.ts';
-import { exhaustedCounterCache, rateOf, spent, standing } from './rate-limiter.ts';
+import { exhaustedCounterCache, limitFailure, rateOf, toBudget } from './rate-limiter.ts';
 
 /** Flood limits: a client address that exhausted a limit is refused before its request body is read (S-50). */
 
@@ -30,5 +30,5 @@ export async function assertFloodLimit(
   if (counter === undefined) return;
   const rate = rateOf(deps.config.limits, name);
   if (counter.endsAt <= now || counter.used < rate.max) return;
-  throw spent(standing(name, rate, counter, now));
+  throw limitFailure(toBudget(name, rate, counter, now));
 }

@@ -27,7 +27,7 @@ export interface IdempotentRequest {
    * The flood limit of the request, if any. A repetition is not checked: it gets a lost answer also when the limit is
    * exhausted.
    */
-  limit: FloodLimit | undefined;
+  floodLimit: FloodLimit | undefined;
 }
 
 /** Stores the answer in the transaction that made the changes, so that both are committed or neither is. */
@@ -89,7 +89,7 @@ export async function withIdempotencyWait<Answer>(
   origin: RequestOrigin,
   act: () => Promise<Answer>,
 ): Promise<Answer> {
-  return patiently(() =>
+  return retryWhileInProgress(() =>
     withIdempotency<Answer>(deps, request, origin, async (save) => {
       const answer = await act();
       await deps.db.tx((tx) => save(tx, answer), 'brief');
@@ -104,7 +104,7 @@ export async function withIdempotencyWait<Answer>(
  *
  * @throws whatever `act` throws; Failure `inProgress` after five seconds
  */
-export async function patiently<Result>(act: () => Promise<Result>): Promise<Result> {
+export async function retryWhileInProgress<Result>(act: () => Promise<Result>): Promise<Result> {
   const deadline = performance.now() + WAIT_MAX_MS;
   for (;;) {
     try {
@@ -129,7 +129,7 @@ async function claimIdempotencyKey(
 ): Promise<IdempotencyRow | undefined> {
   const known = await findIdempotencyKey(deps.db, keyHash);
   if (known !== undefined && known.expiresAt > deps.clock()) return known;
-  if (request.limit !== undefined) await assertFloodLimit(deps, request.limit, origin.address);
+  if (request.floodLimit !== undefined) await assertFloodLimit(deps, request.floodLimit, origin.address);
   return deps.db.tx(async (tx) => {
     const now = deps.clock();
     if (await insertIdempotencyKey(tx, keyHash, requestHash, origin.requestId, now, now + LEASE_MS))

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
 import { type Budget, Failure } from '../../errors.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 
 /**
  * Runs a use case and records a refusal by a limit in the audit log: once per limit, client address and window, since a
@@ -34,6 +34,8 @@ async function recordHit(deps: Deps, origin: RequestOrigin, budget: Budget): Pro
   if ((recorded.get(id) ?? 0) > now) return;
   recorded.set(id, now + budget.resetSeconds * 1000);
   await deps.db
-    .tx((tx) => record({ tx, deps, origin, now }, { kind: 'limit.hit', details: { limit: budget.name } }))
+    .tx((tx) =>
+      recordEvent({ tx, deps, origin, now }, { kind: 'limit.hit', details: { limit: budget.name } }),
+    )
     .catch((error) => deps.log.warn({ err: error }, 'a limit was hit, but the audit could not take it'));
 }

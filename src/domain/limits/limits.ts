@@ -36,7 +36,7 @@ export function registrationLimits(address: Address): LimitCounter[] {
  * @param mailbox canonical
  * @param registrationId the registration that is claimed, if any
  */
-export function mailLimits(mailbox: string, address: Address, registrationId?: string): LimitCounter[] {
+export function claimMailLimits(mailbox: string, address: Address, registrationId?: string): LimitCounter[] {
   const key = mailboxLimitKey(mailbox);
   return [
     { name: 'codesPerMailboxHour', key },
@@ -52,24 +52,24 @@ export function mailLimits(mailbox: string, address: Address, registrationId?: s
  *
  * @param mailbox canonical
  */
-export function attemptLimits(
+export function claimAttemptLimits(
   mailbox: string,
   address: Address,
   registrationId: string,
   isMailed: boolean,
 ): LimitCounter[] {
-  const counters = mailLimits(mailbox, address, registrationId);
+  const counters = claimMailLimits(mailbox, address, registrationId);
   return isMailed ? counters : counters.filter(({ name }) => name.startsWith('claimMail'));
 }
 
 /**
- * Returns the counters that one guess at the code of a claim consumes, beside SERVICE_GUESS (S-05 to S-07). A right
+ * Returns the counters that one guess at the code of a claim consumes, beside SERVICE_GUESS_LIMITS (S-05 to S-07). A right
  * guess is refunded. The mailbox comes first: its row lock serializes all guesses at one mailbox, over all claims and
  * replicas.
  *
  * @param mailbox canonical
  */
-export function guessLimits(mailbox: string, address: Address): LimitCounter[] {
+export function claimGuessLimits(mailbox: string, address: Address): LimitCounter[] {
   return [
     { name: 'wrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
     { name: 'wrongPerIpHour', key: address.limitKey },
@@ -94,7 +94,7 @@ export function signInMailLimits(mailbox: string, address: Address, accountId?: 
   ];
 }
 
-/** Returns the counters that one guess at a sign-in code consumes; see guessLimits(). */
+/** Returns the counters that one guess at a sign-in code consumes; see claimGuessLimits(). */
 export function signInGuessLimits(mailbox: string, address: Address): LimitCounter[] {
   return [
     { name: 'signInWrongPerMailboxDay', key: mailboxLimitKey(mailbox) },
@@ -112,4 +112,4 @@ export function secondFactorLimits(mailbox: string): LimitCounter[] {
 /**
  * The counter of all wrong guesses at the service. All requests share it: consume it by `sharedLimits` of useCase().
  */
-export const SERVICE_GUESS: readonly LimitCounter[] = [{ name: 'wrongPerServiceDay', key: '' }];
+export const SERVICE_GUESS_LIMITS: readonly LimitCounter[] = [{ name: 'wrongPerServiceDay', key: '' }];

@@ -17,7 +17,7 @@ const DAY_SECONDS = 86_400;
  * Consumes one from each counter, in the given order, in the caller's transaction.
  *
  * @returns the state of each counter afterwards
- * @throws Failure as spent(), if a counter is exhausted. The caller's transaction then rolls back, so that a refused
+ * @throws Failure as limitFailure(), if a counter is exhausted. The caller's transaction then rolls back, so that a refused
  * request consumes nothing.
  */
 export async function consumeLimits(
@@ -27,38 +27,38 @@ export async function consumeLimits(
   const budgets: Budget[] = [];
   for (const limit of counters) {
     const { max, windowSeconds } = rateOf(deps.config.limits, limit.name);
-    const counter = await incrementCounter(tx, counterOf(limit), max, windowSeconds * 1000, now);
-    budgets.push(settleLimit(deps, limit, counter, now));
+    const counter = await incrementCounter(tx, counterKeyOf(limit), max, windowSeconds * 1000, now);
+    budgets.push(assertWithinLimit(deps, limit, counter, now));
   }
   return budgets;
 }
 
 /** Returns the primary key of a counter in the database. */
-export const counterOf = ({ name, key }: LimitCounter): string => `${name}:${key}`;
+export const counterKeyOf = ({ name, key }: LimitCounter): string => `${name}:${key}`;
 
 /**
  * Returns the state of a counter that was incremented, and caches the counter once it is exhausted.
  *
  * @param counter.won whether the increment was within the limit
  * @param counter.endsAt epoch ms, the end of the window
- * @throws Failure as spent(), if `won` is false
+ * @throws Failure as limitFailure(), if `won` is false
  */
-export function settleLimit(
+export function assertWithinLimit(
   deps: Pick<Deps, 'db' | 'config'>,
   limit: LimitCounter,
   counter: { won: boolean; used: number; endsAt: number },
   now: number,
 ): Budget {
   const { name } = limit;
-  const budget = standing(name, rateOf(deps.config.limits, name), counter, now);
-  if (budget.remaining === 0) exhaustedCounterCache(deps.db).set(counterOf(limit), counter.endsAt);
-  if (!counter.won) throw spent(budget);
+  const budget = toBudget(name, rateOf(deps.config.limits, name), counter, now);
+  if (budget.remaining === 0) exhaustedCounterCache(deps.db).set(counterKeyOf(limit), counter.endsAt);
+  if (!counter.won) throw limitFailure(budget);
   return budget;
 }
 
 /** Refunds one to each counter, after a guess that was right: the counters are of wrong guesses. */
 export async function refundLimits(tx: Tx, counters: readonly LimitCounter[]): Promise<void> {
-  for (const limit of counters) await decrementCounter(tx, counterOf(limit));
+  for (const limit of counters) await decrementCounter(tx, counterKeyOf(limit));
 }
 
 /**
@@ -77,7 +77,7 @@ export async function areGuessesExhausted(
     { name: 'wrongPerServiceDay', key: '' },
   ] as const;
   for (const limit of limits) {
-    const counter = await findCounter(tx, counterOf(limit));
+    const counter = await findCounter(tx, counterKeyOf(limit));
     const { max } = rateOf(deps.config.limits, limit.name);
     if (counter !== undefined && counter.endsAt > now && counter.used >= max) return true;
   }
@@ -98,7 +98,7 @@ export function rateOf(limits: Limits, name: LimitCounter['name']): Rate {
  *
  * @param counter.endsAt epoch ms, the end of the window
  */
-export function standing(
+export function toBudget(
   name: string,
   rate: Rate,
   counter: { used: number; endsAt: number },
@@ -117,7 +117,7 @@ export function standing(
  * Returns the failure for an exhausted limit: `unavailable` for the wrong guesses at the whole service,
  * `tooManyAttempts` for the claim attempts of one agent, else `limited`.
  */
-export function spent(budget: Budget): Failure {
+export function limitFailure(budget: Budget): Failure {
   const details = { retryAfterSeconds: budget.resetSeconds, budget };
   const retryHint = `Try again in ${budget.resetSeconds} seconds.`;
   if (budget.name === 'wrongPerServiceDay') {

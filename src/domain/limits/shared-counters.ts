@@ -3,7 +3,7 @@ import { type Budget, Failure } from '../../errors.ts';
 import { incrementCounters, refundCounter } from '../../store/counters.ts';
 import type { Db, Tx } from '../../store/engine/db.ts';
 import type { LimitCounter } from './limits.ts';
-import { consumeLimits, counterOf, rateOf, refundLimits, settleLimit } from './rate-limiter.ts';
+import { assertWithinLimit, consumeLimits, counterKeyOf, rateOf, refundLimits } from './rate-limiter.ts';
 
 /** Counters that requests of different callers share, for one request. */
 export interface SharedCounters {
@@ -12,9 +12,9 @@ export interface SharedCounters {
    *
    * @throws Failure as consumeLimits(), if one is exhausted
    */
-  use(): Promise<Budget[]>;
+  consume(): Promise<Budget[]>;
   /** Refunds what use() consumed, for a request that turned out to cost nothing. */
-  giveBack(): Promise<void>;
+  refund(): Promise<void>;
 }
 
 /**
@@ -35,8 +35,8 @@ export function withSharedCounters<Result>(
   if (deps.db.engine === 'postgres' && counters.length > 0) return consumeBeforehand(deps, counters, work);
   return deps.db.tx((tx) =>
     work(tx, {
-      use: () => consumeLimits({ tx, deps, now: deps.clock() }, counters),
-      giveBack: () => refundLimits(tx, counters),
+      consume: () => consumeLimits({ tx, deps, now: deps.clock() }, counters),
+      refund: () => refundLimits(tx, counters),
     }),
   );
 }
@@ -54,12 +54,12 @@ async function consumeBeforehand<Result>(
       isUsed = false;
       isReadyToCommit = false;
       const result = await work(tx, {
-        async use() {
+        async consume() {
           if (consumed instanceof Failure) throw consumed;
           isUsed = true;
           return consumed.map(({ budget }) => budget);
         },
-        async giveBack() {
+        async refund() {
           isUsed = false;
         },
       });
@@ -90,7 +90,7 @@ async function refundAll(
   await deps.db
     .tx(async (tx) => {
       for (const [index, limit] of counters.entries()) {
-        await refundCounter(tx, counterOf(limit), consumed[index]!.endsAt, 1);
+        await refundCounter(tx, counterKeyOf(limit), consumed[index]!.endsAt, 1);
       }
     }, 'brief')
     .catch((error) => deps.log.warn({ err: error }, 'what a refused request took could not be given back'));
@@ -158,7 +158,7 @@ async function consumeForAll(
   const outcomes: (Consumed[] | Failure)[] = batch.map(() => []);
   for (let position = 0; position < batch[0]!.counters.length; position += 1) {
     const notRefused = batch.keys().filter((index) => Array.isArray(outcomes[index]));
-    const byCounter = Map.groupBy(notRefused, (index) => counterOf(batch[index]!.counters[position]!));
+    const byCounter = Map.groupBy(notRefused, (index) => counterKeyOf(batch[index]!.counters[position]!));
     for (const [key, indexes] of [...byCounter].sort(([one], [other]) => (one < other ? -1 : 1))) {
       const limit = batch[indexes[0]!]!.counters[position]!;
       const { max, windowSeconds } = rateOf(deps.config.limits, limit.name);
@@ -175,11 +175,11 @@ async function consumeForAll(
         const counter = { won, used: won ? used - taken + order + 1 : used, endsAt };
         const consumed = outcomes[index] as Consumed[];
         try {
-          consumed.push({ budget: settleLimit(deps, limit, counter, now), endsAt });
+          consumed.push({ budget: assertWithinLimit(deps, limit, counter, now), endsAt });
         } catch (failure) {
           outcomes[index] = failure as Failure;
           for (const [earlier, { endsAt: end }] of consumed.entries()) {
-            await refundCounter(tx, counterOf(batch[index]!.counters[earlier]!), end, 1);
+            await refundCounter(tx, counterKeyOf(batch[index]!.counters[earlier]!), end, 1);
           }
         }
       }

@@ -42,9 +42,9 @@ export function useCase<Result>(
           now: deps.clock(),
           deps,
           origin,
-          consumeSharedLimits: shared.use,
-          refundSharedLimits: shared.giveBack,
-          wake() {
+          consumeSharedLimits: shared.consume,
+          refundSharedLimits: shared.refund,
+          wakeOutbox() {
             hasMail = true;
           },
           failAfterCommit(failure) {

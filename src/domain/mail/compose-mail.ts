@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import type { Delivery, MailedProof } from '../../ports/mailer.ts';
 import { findApproval } from '../../store/approvals.ts';
 import { type AttemptRow, findAttempt, updateAttemptCode } from '../../store/claim-attempts.ts';
-import { listNoticed } from '../../store/events.ts';
+import { listEventsOfNotice } from '../../store/events.ts';
 import { listGrants } from '../../store/grants.ts';
 import { findHostedAgent } from '../../store/hosted-agents.ts';
 import { findHost } from '../../store/hosts.ts';
@@ -13,9 +13,9 @@ import { isMailSuppressed } from '../accounts/mail-suppressions.ts';
 import { signInLink } from '../accounts/sign-in-links.ts';
 import { describeEvents } from '../audit/activity-text.ts';
 import { approveLink, denyLink, openLink, viewLink } from '../claims/claim-links.ts';
-import { deriveCode, deriveSignInCode } from '../codes/one-time-codes.ts';
-import { approvalLink, refusalLink } from '../hosts/connection-codes.ts';
-import { refusedTo } from '../hosts/refused-capabilities.ts';
+import { deriveClaimCode, deriveSignInCode } from '../codes/one-time-codes.ts';
+import { connectionLink, denialLink } from '../hosts/connection-codes.ts';
+import { listRefused } from '../hosts/refused-capabilities.ts';
 
 /** A code that would expire sooner than this after its mail is sent is replaced by a new one. */
 const CODE_LIFE_MIN_MS = 300_000;
@@ -93,7 +93,7 @@ async function composeConnectionRequest(deps: Deps, mail: OutboxRow, approvalId:
   const sender = { id: agent.hostId, name: agent.name, origin: approval.origin };
   if (await isMailSuppressed(deps, mail.mailbox, sender)) return 'unwanted';
   const host = (await findHost(deps.db, agent.hostId))!;
-  const refused = await refusedTo(deps.db, host, agent.id);
+  const refused = await listRefused(deps.db, host, agent.id);
   const grants = await listGrants(deps.db, agent.id);
   const askedAgain = grants.some(
     ({ capability, grantedAt, deniedAt }) => !grantedAt && !deniedAt && refused.has(capability),
@@ -104,8 +104,8 @@ async function composeConnectionRequest(deps: Deps, mail: OutboxRow, approvalId:
       id: mail.id,
       to: mail.mailbox,
       agentName: agent.name,
-      pageUrl: approvalLink(deps, approvalId),
-      denyUrl: refusalLink(deps, approvalId),
+      pageUrl: connectionLink(deps, approvalId),
+      denyUrl: denialLink(deps, approvalId),
       bindingMessage: approval.bindingMessage ?? undefined,
       askedAgain,
       origin: approval.origin,
@@ -119,7 +119,7 @@ const LINES_MAX = 200;
 
 /** Composes the notice of what happened to an account. Names are those at the time of sending. */
 async function composeNotice(deps: Deps, mail: OutboxRow) {
-  const events = await listNoticed(deps.db, mail.id);
+  const events = await listEventsOfNotice(deps.db, mail.id);
   const happened = await describeEvents(deps, events.slice(0, LINES_MAX));
   const more = events.length - happened.length;
   return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, happened, more });
@@ -128,7 +128,7 @@ async function composeNotice(deps: Deps, mail: OutboxRow) {
 function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {
   if (attempt.proof === 'page') return { kind: 'page', pageUrl: openLink(deps, attempt) };
   if (attempt.proof === 'link') return { kind: 'link', approveUrl: approveLink(deps, attempt) };
-  const code = deriveCode(deps, attempt);
+  const code = deriveClaimCode(deps, attempt);
   return code === undefined ? undefined : { kind: 'code', code };
 }
 

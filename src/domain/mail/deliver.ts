@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { SEND_DEADLINE_MS } from '../../ports/mailer.ts';
 import {
   countWaitingMail,
-  listDue,
+  listDueMail,
   type OutboxRow,
   updateMailDead,
   updateMailDelayed,
@@ -10,7 +10,7 @@ import {
   updateMailSent,
 } from '../../store/outbox.ts';
 import { localOrigin } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { composeMail } from './compose-mail.ts';
 
@@ -28,9 +28,9 @@ const UNREACHABLE_PAUSE_MAX_MS = 60_000;
  *
  * @returns whether there was one; the caller repeats until there is none
  */
-export async function sendNext(deps: Deps): Promise<boolean> {
+export async function sendNextMail(deps: Deps): Promise<boolean> {
   const now = deps.clock();
-  for (const { id } of await listDue(deps.db, now, 10)) {
+  for (const { id } of await listDueMail(deps.db, now, 10)) {
     const mail = await deps.db.tx((tx) => updateMailLeased(tx, id, now, now + LEASE_MS));
     if (mail === undefined) continue;
     await sendMail(deps, mail);
@@ -72,11 +72,13 @@ async function deadLetter(deps: Deps, mail: OutboxRow, reason: string): Promise<
   deps.log.warn({ mail: mail.id, tries: mail.tries, reason }, 'mail given up');
   await useCase(deps, localOrigin('outbox'), {}, async (work) => {
     if ((await updateMailDead(work.tx, mail, reason, work.now)) !== 1) return;
-    await record(work, { kind: 'mail.dead', subject: mail.id, details: { reason } });
+    await recordEvent(work, { kind: 'mail.dead', subject: mail.id, details: { reason } });
   });
 }
 
 /** Counts the mails that wait to be sent. @returns `oldest`: when the oldest of them was created, epoch ms */
-export function backlog(deps: Pick<Deps, 'db'>): Promise<{ waiting: number; oldest: number | null }> {
+export function countOutboxBacklog(
+  deps: Pick<Deps, 'db'>,
+): Promise<{ waiting: number; oldest: number | null }> {
   return countWaitingMail(deps.db);
 }

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
-import { insertAgentAccount, lockAccount, updateAccountReleased } from '../../store/accounts.ts';
+import { insertAgentAccount, lockAccount, updateAccountRestored } from '../../store/accounts.ts';
 import {
   type AgentRow,
   findOwnedAgent,
@@ -11,7 +11,7 @@ import {
   updateAgentReleased,
   updateAgentScope,
 } from '../../store/agents.ts';
-import { updateClaimReleased } from '../../store/claims.ts';
+import { updateClaimUncompleted } from '../../store/claims.ts';
 import {
   type CredentialRow,
   listCredentials,
@@ -21,14 +21,14 @@ import {
 import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration, updateRegistrationUnclaimed } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { endAgent, endDelegation } from '../agents/end-agent.ts';
-import { record } from '../audit/audit-log.ts';
+import { endAgent, revokeDelegation } from '../agents/end-agent.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { isKey } from '../credentials/api-keys.ts';
 import { isLive } from '../credentials/issue.ts';
 import { refuseNarrowed, refuseRevoked } from '../hosts/refused-capabilities.ts';
 import { useCase } from '../limits/use-case.ts';
-import { notYours, scopesOf, undoableUntil } from './owned-agent-view.ts';
+import { agentNotFound, issuableScopes, undoableUntil } from './owned-agent-view.ts';
 
 /** What an owner does with an agent. */
 
@@ -42,7 +42,7 @@ export async function renameAgent(
 ): Promise<void> {
   await withOwnedAgent(deps, origin, ownerId, id, async (work) => {
     await updateAgentName(work.tx, id, name);
-    await record(work, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
+    await recordEvent(work, { kind: 'agent.renamed', accountId: ownerId, agentId: id });
   });
 }
 
@@ -62,14 +62,14 @@ export async function narrowAgent(
 ): Promise<void> {
   await withOwnedAgent(deps, origin, ownerId, id, async (work, agent) => {
     const { tx } = work;
-    const remaining = scopesOf(deps, agent).filter((scope) => isSubset([scope], scopes));
+    const remaining = issuableScopes(deps, agent).filter((scope) => isSubset([scope], scopes));
     const { had, kept } = await narrowKeys(work, id, scopes, (key) => key);
     if (remaining.length === 0 || (had > 0 && kept === 0)) {
       throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
     }
     await updateAgentScope(tx, id, formatScope(remaining));
     await refuseNarrowed(work, id, remaining);
-    await record(work, {
+    await recordEvent(work, {
       kind: 'agent.narrowed',
       accountId: ownerId,
       agentId: id,
@@ -93,7 +93,7 @@ export async function unlinkAgent(
   await withOwnedAgent(deps, origin, ownerId, id, async (work, agent) => {
     const { tx } = work;
     if (agent.accountId === ownerId) throw new Failure('badRequest', 'This agent is merged, not linked.');
-    await updateAccountReleased(tx, agent.accountId);
+    await updateAccountRestored(tx, agent.accountId);
     await releaseAgent(work, agent, agent.accountId);
     await recordAndNotify(work, ownerId, { kind: 'agent.released', agentId: id });
   });
@@ -120,7 +120,7 @@ export async function undoMerge(
     }
     const ownAccountId = agent.mergedFrom ?? newId('usr', now, deps.random);
     if (agent.mergedFrom === null) await insertAgentAccount(tx, ownAccountId, null, now);
-    else await updateAccountReleased(tx, ownAccountId);
+    else await updateAccountRestored(tx, ownAccountId);
     await releaseAgent(work, agent, ownAccountId);
     await recordAndNotify(work, ownerId, { kind: 'agent.merge_undone', agentId: id });
   });
@@ -170,7 +170,7 @@ async function lockOwnedAgent(tx: Tx, ownerId: string, id: string): Promise<Agen
   await lockAccount(tx, ownerId);
   await lockAgent(tx, id);
   const agent = await findOwnedAgent(tx, ownerId, id);
-  if (agent === undefined) throw notYours();
+  if (agent === undefined) throw agentNotFound();
   return agent;
 }
 
@@ -179,8 +179,8 @@ async function releaseAgent(work: Work, agent: AgentRow, accountId: string): Pro
   const { tx, now, deps } = work;
   const expiresAt = now + deps.config.limits.unclaimedTtlSeconds * 1000;
   await updateAgentReleased(tx, agent.id, agent.accountId, accountId);
-  await updateClaimReleased(tx, agent.registrationId, now);
-  await endDelegation(tx, agent.registrationId);
+  await updateClaimUncompleted(tx, agent.registrationId, now);
+  await revokeDelegation(tx, agent.registrationId);
   await updateRegistrationUnclaimed(tx, agent.registrationId, expiresAt);
   await narrowKeys(work, agent.id, deps.config.anonymousScopes, (key) => ({
     accountId,

@@ -2,11 +2,11 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import {
   cutPage,
+  formatTimeCursor,
   type ListPage,
   type ListQuery,
   PAGE_LIMIT,
-  readTimeMark,
-  timeMark,
+  parseTimeCursor,
 } from '../../lib/list-pages.ts';
 import { providerOf } from '../../lib/principals.ts';
 import { restrictTo } from '../../lib/scopes.ts';
@@ -16,10 +16,10 @@ import { type AgentRow, findOwnedAgent, listOwnedPage } from '../../store/agents
 import { type CredentialRow, listCredentialsOfAgents, listKeysPage } from '../../store/credentials.ts';
 import { listEventsOf } from '../../store/events.ts';
 import { type ClaimMode, listRegistrations, type RegistrationRow } from '../../store/registrations.ts';
-import { endOfLife } from '../agents/agent-lifecycle.ts';
+import { absoluteLifetimeEnd } from '../agents/agent-lifecycle.ts';
 import { describeEvents } from '../audit/activity-text.ts';
 import { isLive, type Key, toKey } from '../credentials/issue.ts';
-import { type HostedStanding, hostedStandings } from '../hosts/host-agent-view.ts';
+import { type HostedAgentSummary, listHostedAgentSummaries } from '../hosts/host-agent-view.ts';
 
 /** Agents as their owner sees them. */
 
@@ -55,11 +55,11 @@ export async function listOwnedAgents(
   ownerId: string,
   query: ListQuery = {},
 ): Promise<ListPage<OwnedAgent>> {
-  const mark = readTimeMark(query.before);
+  const mark = parseTimeCursor(query.before);
   const before = mark && { ownedAt: mark.at, id: mark.id };
-  const elapsedIfCreatedBy = deps.clock() - endOfLife(deps, 0);
+  const elapsedIfCreatedBy = deps.clock() - absoluteLifetimeEnd(deps, 0);
   const rows = await listOwnedPage(deps.db, ownerId, query, before, elapsedIfCreatedBy, PAGE_LIMIT);
-  const { items, next } = cutPage(rows, (row) => timeMark(row.ownedAt!, row.id));
+  const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.ownedAt!, row.id));
   return { items: await toOwnedAgents(deps, items, ownerId), next };
 }
 
@@ -76,7 +76,7 @@ export async function showOwnedAgent(
   before: { key?: string | undefined; event?: string | undefined } = {},
 ): Promise<{ agent: OwnedAgent; keys: ListPage<Key>; activity: ListPage<ActivityEntry> }> {
   const row = await findOwnedAgent(deps.db, ownerId, id);
-  if (row === undefined) throw notYours();
+  if (row === undefined) throw agentNotFound();
   const [[agent], keys, events] = await Promise.all([
     toOwnedAgents(deps, [row], ownerId),
     listKeysPage(deps.db, id, before.key, PAGE_LIMIT),
@@ -92,7 +92,7 @@ export async function showOwnedAgent(
 }
 
 /** Returns the scopes that an agent may be issued: the claimed scopes, less those that its owner removed. */
-export function scopesOf(deps: Pick<Deps, 'config'>, agent: AgentRow): string[] {
+export function issuableScopes(deps: Pick<Deps, 'config'>, agent: AgentRow): string[] {
   return restrictTo(deps.config.claimedScopes, agent.scope);
 }
 
@@ -106,7 +106,7 @@ async function toOwnedAgents(deps: Deps, rows: readonly AgentRow[], ownerId: str
       rows.map(({ registrationId }) => registrationId),
     ),
     listCredentialsOfAgents(deps.db, ids, now),
-    hostedStandings(deps, ids),
+    listHostedAgentSummaries(deps, ids),
   ]);
   const byId = new Map(registrations.map((registration) => [registration.id, registration]));
   const credentialsByAgent = Map.groupBy(credentials, ({ agentId }) => agentId);
@@ -124,7 +124,7 @@ interface AgentRecords {
   row: AgentRow;
   registration: RegistrationRow;
   credentials: readonly CredentialRow[];
-  hosted: HostedStanding | undefined;
+  hosted: HostedAgentSummary | undefined;
 }
 
 function toOwnedAgent(
@@ -136,7 +136,7 @@ function toOwnedAgent(
   const live = credentials.filter((key) => isLive(key, now)).map(toKey);
   // An agent that renews an identity, or signs its own requests, has no key that shows its scopes.
   const scopes =
-    hosted?.scopes ?? (live.length === 0 ? scopesOf(deps, row) : live.flatMap((key) => key.scopes));
+    hosted?.scopes ?? (live.length === 0 ? issuableScopes(deps, row) : live.flatMap((key) => key.scopes));
   const uses = credentials.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from }));
   const lastSigned = { at: hosted?.seenAt ?? null, from: 'its own environment' };
   const last = [...uses, { at: row.seenAt, from: row.seenFrom }, lastSigned].reduce((latest, use) =>
@@ -166,6 +166,6 @@ export function undoableUntil(agent: AgentRow, ownerId: string, now: number): nu
 }
 
 /** Creates the failure for an agent that the human does not own. */
-export function notYours(): Failure {
+export function agentNotFound(): Failure {
   return new Failure('notFound', 'There is no such agent among yours.');
 }

@@ -4,15 +4,15 @@ import { Failure, unavailable } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { parseScope } from '../../lib/scopes.ts';
 import {
+  invalidProviderToken,
   isAhead,
   isPast,
-  openProviderToken,
   optionalTime,
   type ProviderToken,
-  refusal,
   requiredText,
   requiredTime,
   tenantOf,
+  verifyProviderToken,
 } from './provider-token.ts';
 
 /**
@@ -44,7 +44,7 @@ export interface VerifiedAssertion {
 export type Claims = Record<string, unknown>;
 
 /** What verification depends on. */
-export type Verifier = Pick<Deps, 'config' | 'clock' | 'trust'>;
+export type VerifierDeps = Pick<Deps, 'config' | 'clock' | 'providerDocuments'>;
 
 /** The `application/` prefix is optional (RFC 7515 section 4.1.9). */
 const ID_JAG_TYPE = /^(?:application\/)?oauth-id-jag\+jwt$/i;
@@ -64,12 +64,15 @@ const CLIENT_ID_LENGTH_MAX = 512;
  * @param assertion a JWT in compact form
  * @throws Failure `invalidAssertion` with the fault; `loginRequired` if the user must log in at the provider again
  */
-export async function verifyIdJag(deps: Verifier, assertion: string): Promise<VerifiedAssertion> {
-  const token = await openProviderToken(deps, assertion, (typ) => ID_JAG_TYPE.test(typ));
+export async function verifyIdJag(deps: VerifierDeps, assertion: string): Promise<VerifiedAssertion> {
+  const token = await verifyProviderToken(deps, assertion, (typ) => ID_JAG_TYPE.test(typ));
   const { issuer, claims } = token;
   const now = deps.clock();
   if (claims.cnf !== undefined) {
-    throw refusal('malformed', 'The assertion is bound to a key ("cnf"), which cannot be proved here.');
+    throw invalidProviderToken(
+      'malformed',
+      'The assertion is bound to a key ("cnf"), which cannot be proved here.',
+    );
   }
   const expiresAt = checkLifetime(claims, now);
   const issuedAt = requiredTime(claims, 'iat') * 1000;
@@ -119,10 +122,10 @@ export async function retryableIfKeysUnavailable<Verified>(verified: Promise<Ver
 export function checkValidity(claims: Claims, now: number): void {
   const [exp, nbf] = [optionalTime(claims, 'exp'), optionalTime(claims, 'nbf')];
   if (exp !== undefined && isPast(exp, now)) {
-    throw refusal('expired', 'The token is expired. Ask the provider for a new one.');
+    throw invalidProviderToken('expired', 'The token is expired. Ask the provider for a new one.');
   }
   if (nbf !== undefined && isAhead(nbf, now)) {
-    throw refusal('expired', 'The token is not valid yet: see "nbf".');
+    throw invalidProviderToken('expired', 'The token is not valid yet: see "nbf".');
   }
 }
 
@@ -130,9 +133,13 @@ export function checkValidity(claims: Claims, now: number): void {
 function checkLifetime(claims: Claims, now: number): number {
   const [exp, iat] = [requiredTime(claims, 'exp'), requiredTime(claims, 'iat')];
   checkValidity(claims, now);
-  if (isAhead(iat, now)) throw refusal('expired', 'The assertion was issued in the future: see "iat".');
+  if (isAhead(iat, now))
+    throw invalidProviderToken('expired', 'The assertion was issued in the future: see "iat".');
   if (exp <= iat || exp - iat > LIFETIME_SECONDS_MAX) {
-    throw refusal('malformed', `"exp" must be 1 to ${LIFETIME_SECONDS_MAX} seconds after "iat".`);
+    throw invalidProviderToken(
+      'malformed',
+      `"exp" must be 1 to ${LIFETIME_SECONDS_MAX} seconds after "iat".`,
+    );
   }
   return exp * 1000;
 }
@@ -141,13 +148,13 @@ function checkLifetime(claims: Claims, now: number): number {
  * Returns the `client_id`: the issuer itself, or a client that the issuer may speak for
  * (draft-ietf-oauth-identity-assertion-authz-grant).
  */
-async function checkClient(deps: Verifier, { issuer, claims }: ProviderToken): Promise<string> {
+async function checkClient(deps: VerifierDeps, { issuer, claims }: ProviderToken): Promise<string> {
   const clientId = requiredText(claims, 'client_id', CLIENT_ID_LENGTH_MAX);
   if (clientId === issuer.issuer || issuer.clientIds?.includes(clientId)) return clientId;
   const isOwn = isLocalClient(issuer, clientId);
   const document =
     issuer.clientIds === undefined && (isOwn || clientId.startsWith('https://'))
-      ? await deps.trust.clientDocument(clientId, isOwn).catch((cause) => {
+      ? await deps.providerDocuments.clientDocument(clientId, isOwn).catch((cause) => {
           throw clientFailure(cause);
         })
       : undefined;
@@ -170,7 +177,7 @@ function isLocalClient({ issuer }: TrustedIssuer, clientId: string): boolean {
  * other hosts through this service (S-86).
  */
 function clientFailure(cause?: unknown): Failure {
-  return refusal(
+  return invalidProviderToken(
     'client',
     'The issuer may not speak for this client: see "client_id". It is the issuer, one that is listed here, or an https URL whose document has the "jwks_uri" of the issuer.',
     cause,
@@ -193,10 +200,10 @@ function checkLogin(claims: Claims, { maxAgeSeconds }: TrustedIssuer, now: numbe
 function verifiedMailbox(claims: Claims, { emailDomains }: TrustedIssuer): string {
   const mailbox = typeof claims.email === 'string' ? parseMailbox(claims.email) : undefined;
   if (mailbox === undefined || claims.email_verified !== true) {
-    throw refusal('contact', 'The assertion must carry "email", and "email_verified": true.');
+    throw invalidProviderToken('contact', 'The assertion must carry "email", and "email_verified": true.');
   }
   if (emailDomains !== undefined && !emailDomains.includes(mailbox.slice(mailbox.lastIndexOf('@') + 1))) {
-    throw refusal('contact', 'The issuer may not speak for mailboxes of this domain.');
+    throw invalidProviderToken('contact', 'The issuer may not speak for mailboxes of this domain.');
   }
   return mailbox;
 }
@@ -204,13 +211,16 @@ function verifiedMailbox(claims: Claims, { emailDomains }: TrustedIssuer): strin
 function scopesOf({ scope }: Claims): string[] | undefined {
   if (scope === undefined) return undefined;
   if (typeof scope === 'string' && scope.trim() !== '') return parseScope(scope);
-  throw refusal('malformed', '"scope" must be words separated by spaces.');
+  throw invalidProviderToken('malformed', '"scope" must be words separated by spaces.');
 }
 
 function checkLoginMethods(claims: Claims, issuer: TrustedIssuer): void {
   const used: unknown[] = Array.isArray(claims.amr) ? claims.amr : [];
   if (!issuer.amr.every((method) => used.includes(method))) {
-    throw refusal('login', 'The user did not log in as strongly as this service demands: see "amr".');
+    throw invalidProviderToken(
+      'login',
+      'The user did not log in as strongly as this service demands: see "amr".',
+    );
   }
 }
 

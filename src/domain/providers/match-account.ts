@@ -2,10 +2,10 @@ import { Failure } from '../../errors.ts';
 import { principalOf } from '../../lib/principals.ts';
 import { findAccount, findAccountByMailbox, lockAccount } from '../../store/accounts.ts';
 import { lockOrCreatePrincipal, type PrincipalRow } from '../../store/principals.ts';
-import { insertSpentToken } from '../../store/spent-tokens.ts';
+import { insertUsedToken } from '../../store/spent-tokens.ts';
 import type { Work } from '../../work.ts';
 import { findOrCreateAccount } from '../accounts/find-or-create-account.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import type { LimitCounter } from '../limits/limits.ts';
 import type { VerifiedAssertion } from './id-jag.ts';
 
@@ -29,7 +29,7 @@ export async function consumeAssertion(work: Work, verified: VerifiedAssertion):
   const { tx, now } = work;
   const { issuer } = verified.issuer;
   const { jti, issuedAt, expiresAt } = verified;
-  if (!(await insertSpentToken(tx, issuer, jti, { issuedAt, endsAt: expiresAt + 2 * SKEW_MS }))) {
+  if (!(await insertUsedToken(tx, issuer, jti, { issuedAt, endsAt: expiresAt + 2 * SKEW_MS }))) {
     throw new Failure(
       'invalidAssertion',
       'This token was presented before. Get a new one from the provider.',
@@ -48,7 +48,7 @@ export async function consumeAssertion(work: Work, verified: VerifiedAssertion):
  * - `clean`: the account that delegated to this principal, or a new one because the mailbox had none
  * - `stepUp`: the mailbox has an account, whose owner must confirm first
  */
-export type Match =
+export type AccountMatch =
   | { kind: 'clean'; accountId: string; mailbox: string; isNew: boolean }
   | { kind: 'stepUp'; mailbox: string };
 
@@ -57,7 +57,7 @@ export async function matchAccount(
   work: Work,
   principal: PrincipalRow,
   { mailbox }: VerifiedAssertion,
-): Promise<Match> {
+): Promise<AccountMatch> {
   const { tx } = work;
   const { accountId } = principal;
   if (accountId !== null && (await lockAccount(tx, accountId))) {
@@ -78,7 +78,7 @@ export async function auditAssertion(
 ): Promise<void> {
   const { clientId, agentPlatform, agentContextId } = verified;
   const { issuer } = verified.issuer;
-  await record(work, {
+  await recordEvent(work, {
     kind: 'assertion.taken',
     subject: registrationId,
     details: {

@@ -1,7 +1,7 @@
 import type { TrustedIssuer } from '../../config/issuers.ts';
 import type { Deps } from '../../deps.ts';
 import { type AssertionFault, Failure } from '../../errors.ts';
-import { type Algorithm, isAlgorithm, isSignedBy, parseSignedToken } from '../../lib/signed-token.ts';
+import { type Algorithm, isAlgorithm, parseSignedToken, verifySignature } from '../../lib/signed-token.ts';
 
 /** Checks that every token of an agent provider must pass (draft-ietf-oauth-identity-assertion-authz-grant). */
 
@@ -29,24 +29,27 @@ const KEYS_RETRY_SECONDS = 60;
  * @param isExpectedType whether the `typ` of the header is the expected one
  * @throws Failure `invalidAssertion` with the fault; with `retryAfterSeconds` while the keys cannot be fetched
  */
-export async function openProviderToken(
-  deps: Pick<Deps, 'config' | 'trust'>,
+export async function verifyProviderToken(
+  deps: Pick<Deps, 'config' | 'providerDocuments'>,
   token: string,
   isExpectedType: (typ: string) => boolean,
 ): Promise<ProviderToken> {
   if (Buffer.byteLength(token) > TOKEN_BYTES_MAX) {
-    throw refusal('malformed', `The token is larger than ${TOKEN_BYTES_MAX} bytes.`);
+    throw invalidProviderToken('malformed', `The token is larger than ${TOKEN_BYTES_MAX} bytes.`);
   }
   const { header, claims } = parseToken(token);
   if (typeof header.typ !== 'string' || !isExpectedType(header.typ)) {
-    throw refusal(
+    throw invalidProviderToken(
       'malformed',
       'The token is not of the kind that is expected here: see "typ" in its header.',
     );
   }
   const issuer = findTrustedIssuer(deps.config, claims.iss);
   if (!isAlgorithm(header.alg)) {
-    throw refusal('signature', 'The token is signed by an algorithm that is not accepted. Use ES256.');
+    throw invalidProviderToken(
+      'signature',
+      'The token is signed by an algorithm that is not accepted. Use ES256.',
+    );
   }
   await checkSignature(deps, issuer, token, header, header.alg);
   checkAudience(deps.config, claims.aud);
@@ -57,7 +60,7 @@ function parseToken(token: string): { header: Claims; claims: Claims } {
   try {
     return parseSignedToken(token);
   } catch (cause) {
-    throw refusal('malformed', 'The token is not a signed JWT in compact form.', cause);
+    throw invalidProviderToken('malformed', 'The token is not a signed JWT in compact form.', cause);
   }
 }
 
@@ -66,19 +69,19 @@ function findTrustedIssuer(config: Deps['config'], iss: unknown): TrustedIssuer 
   // A token of our own is never one of a provider, whatever the configuration says (S-91).
   const isSelf = iss === config.publicUrl || iss === `${config.publicUrl}/`;
   if (found === undefined || isSelf) {
-    throw refusal('issuer', 'The issuer of the token is not trusted by this service.');
+    throw invalidProviderToken('issuer', 'The issuer of the token is not trusted by this service.');
   }
   return found;
 }
 
 async function checkSignature(
-  deps: Pick<Deps, 'trust'>,
+  deps: Pick<Deps, 'providerDocuments'>,
   issuer: TrustedIssuer,
   token: string,
   header: Claims,
   alg: Algorithm,
 ): Promise<void> {
-  const found = await deps.trust
+  const found = await deps.providerDocuments
     .keysOf(issuer)
     .keyFor(header)
     .catch((cause) => {
@@ -87,13 +90,13 @@ async function checkSignature(
       throw new Failure('invalidAssertion', message, details, cause);
     });
   if (found.kind === 'unknown') {
-    throw refusal(
+    throw invalidProviderToken(
       'key',
       'The issuer does not publish the key that the token names: see "kid" in its header.',
     );
   }
-  if (found.kind === 'misfit' || !(await isSignedBy(token, found.key, alg))) {
-    throw refusal('signature', 'The signature of the token is not valid.');
+  if (found.kind === 'misfit' || !(await verifySignature(token, found.key, alg))) {
+    throw invalidProviderToken('signature', 'The signature of the token is not valid.');
   }
 }
 
@@ -101,7 +104,7 @@ async function checkSignature(
 function checkAudience({ publicUrl, resources }: Deps['config'], aud: unknown): void {
   const audience = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud;
   if (typeof audience !== 'string' || ![publicUrl, `${publicUrl}/`, resources[0]!.url].includes(audience)) {
-    throw refusal(
+    throw invalidProviderToken(
       'audience',
       'The token is not for this service alone: "aud" must be the issuer of its metadata.',
     );
@@ -109,7 +112,7 @@ function checkAudience({ publicUrl, resources }: Deps['config'], aud: unknown): 
 }
 
 /** Creates the failure for a token that is not valid. The message is public; the cause is for the log. */
-export function refusal(fault: AssertionFault, message: string, cause?: unknown): Failure {
+export function invalidProviderToken(fault: AssertionFault, message: string, cause?: unknown): Failure {
   return new Failure('invalidAssertion', message, { fault }, cause);
 }
 
@@ -121,7 +124,7 @@ export function refusal(fault: AssertionFault, message: string, cause?: unknown)
 export function requiredText(claims: Claims, name: string, lengthMax = TEXT_LENGTH_MAX): string {
   const value = claims[name];
   if (typeof value !== 'string' || value === '' || value.length > lengthMax) {
-    throw refusal('malformed', `"${name}" must be a text of 1 to ${lengthMax} characters.`);
+    throw invalidProviderToken('malformed', `"${name}" must be a text of 1 to ${lengthMax} characters.`);
   }
   return value;
 }
@@ -141,7 +144,7 @@ export function optionalTime(claims: Claims, name: string): number | undefined {
   const value = claims[name];
   if (value === undefined) return undefined;
   if (!Number.isSafeInteger(value) || (value as number) < 0) {
-    throw refusal('malformed', `"${name}" must be a whole number of seconds.`);
+    throw invalidProviderToken('malformed', `"${name}" must be a whole number of seconds.`);
   }
   return value as number;
 }
@@ -149,7 +152,7 @@ export function optionalTime(claims: Claims, name: string): number | undefined {
 /** Reads a required time claim, see optionalTime(). */
 export function requiredTime(claims: Claims, name: string): number {
   const value = optionalTime(claims, name);
-  if (value === undefined) throw refusal('malformed', `The token has no "${name}".`);
+  if (value === undefined) throw invalidProviderToken('malformed', `The token has no "${name}".`);
   return value;
 }
 

@@ -1,12 +1,12 @@
 import type { TrustedIssuer } from '../../config/issuers.ts';
-import { type Claims, checkValidity, type Verifier } from './id-jag.ts';
+import { type Claims, checkValidity, type VerifierDeps } from './id-jag.ts';
 import {
+  invalidProviderToken,
   isAhead,
-  openProviderToken,
-  refusal,
   requiredText,
   requiredTime,
   tenantOf,
+  verifyProviderToken,
 } from './provider-token.ts';
 
 /** Verifies security event tokens (RFC 8417) and logout tokens of agent providers. */
@@ -40,16 +40,17 @@ const EVENT_AGE_SECONDS_MAX = 86_400;
  * @throws Failure `invalidAssertion` with the fault
  */
 export async function verifySecurityEvent(
-  deps: Verifier,
+  deps: VerifierDeps,
   token: string,
   typ: SecurityEventType,
 ): Promise<SecurityEvent> {
-  const { issuer, claims } = await openProviderToken(deps, token, (tokenType) => tokenType === typ);
+  const { issuer, claims } = await verifyProviderToken(deps, token, (tokenType) => tokenType === typ);
   const now = deps.clock();
   const iat = requiredTime(claims, 'iat');
-  if (isAhead(iat, now)) throw refusal('expired', 'The token was issued in the future: see "iat".');
+  if (isAhead(iat, now))
+    throw invalidProviderToken('expired', 'The token was issued in the future: see "iat".');
   if (now > (iat + EVENT_AGE_SECONDS_MAX) * 1000) {
-    throw refusal('expired', 'The token is older than a day: see "iat".');
+    throw invalidProviderToken('expired', 'The token is older than a day: see "iat".');
   }
   checkValidity(claims, now);
   return {
@@ -67,7 +68,10 @@ function eventsOf({ events }: Claims, typ: SecurityEventType): string[] {
   const isObject = typeof events === 'object' && events !== null && !Array.isArray(events);
   const uris = isObject ? Object.keys(events) : [];
   if (uris.length === 0 || !uris.every((uri) => URL.canParse(uri))) {
-    throw refusal('malformed', '"events" must be an object with the URIs of what happened as names.');
+    throw invalidProviderToken(
+      'malformed',
+      '"events" must be an object with the URIs of what happened as names.',
+    );
   }
   return uris;
 }

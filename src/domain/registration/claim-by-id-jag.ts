@@ -1,11 +1,11 @@
 import type { Deps } from '../../deps.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { createAttempt, type OpenedAttempt } from '../claims/claim-attempts.ts';
+import { type AttemptView, createAttempt } from '../claims/claim-attempts.ts';
 import type { ClaimFlow } from '../claims/claim-flows.ts';
 import { findOpenClaim } from '../claims/claim-status.ts';
-import { type AccompanyingBearer, checkCompanion, hashClaimToken } from '../claims/claim-tokens.ts';
-import { type CompletedClaim, complete } from '../claims/complete-claim.ts';
+import { type AccompanyingBearer, assertSameAgent, hashClaimToken } from '../claims/claim-tokens.ts';
+import { type CompletedClaim, completeProvenClaim } from '../claims/complete-claim.ts';
 import { issueAdditional } from '../claims/issue-on-claim.ts';
 import { requiresOwnerSession } from '../claims/owner-policy.ts';
 import { effectiveAccessOf } from '../credentials/effective-access.ts';
@@ -22,9 +22,9 @@ import { notAnonymous } from './register-by-id-jag.ts';
 /** The claim of an anonymous agent by an ID-JAG of its provider, without a code if the user is linked or new. */
 
 /** `claimed`: completed at once; `stepUp`: the owner of the mailbox must confirm the attempt first. */
-export type ClaimedByWord =
+export type ClaimByIdJagResult =
   | { kind: 'claimed'; completed: CompletedClaim }
-  | { kind: 'stepUp'; opened: OpenedAttempt };
+  | { kind: 'stepUp'; opened: AttemptView };
 
 /**
  * Claims an anonymous agent by an ID-JAG (auth.md v0.7 of 2026-06-12, POST /agent/identity/claim).
@@ -34,7 +34,7 @@ export type ClaimedByWord =
  * @throws Failure `invalidAssertion`, `loginRequired`, `limited`; `unavailable` when the issuer's keys cannot be fetched;
  * `alreadyClaimed` for an agent that is not anonymous; `invalidClaimToken`; as findOpenClaim() and createAttempt()
  */
-export async function claimByAssertion(
+export async function claimByIdJag(
   deps: Deps,
   origin: RequestOrigin,
   input: {
@@ -43,7 +43,7 @@ export async function claimByAssertion(
     ceremony: ClaimFlow;
     companion?: AccompanyingBearer | undefined;
   },
-): Promise<ClaimedByWord> {
+): Promise<ClaimByIdJagResult> {
   const tokenHash = hashClaimToken(input.claimToken);
   await findOpenClaim(deps.db, tokenHash, deps.clock());
   const verified = await retryableIfKeysUnavailable(verifyIdJag(deps, input.assertion));
@@ -51,11 +51,11 @@ export async function claimByAssertion(
     deps,
     origin,
     { sharedLimits: assertionLimits(verified) },
-    async (work): Promise<ClaimedByWord> => {
+    async (work): Promise<ClaimByIdJagResult> => {
       const { tx, now } = work;
       const principal = await consumeAssertion(work, verified);
       const claim = await findOpenClaim(tx, tokenHash, now);
-      await checkCompanion(tx, claim, input.companion);
+      await assertSameAgent(tx, claim, input.companion);
       const registration = (await findRegistration(tx, claim.registrationId))!;
       if (registration.kind !== 'anonymous') throw notAnonymous();
       await auditAssertion(work, verified, registration.id);
@@ -77,7 +77,7 @@ export async function claimByAssertion(
       const { scopes: allowedScopes } = verified;
       // The claim itself would issue all claimed scopes, so an identity with fewer is issued after it.
       const plan = allowedScopes === undefined ? 'identity' : 'nothing';
-      const completed = await complete(work, claim, proven, { gives: plan });
+      const completed = await completeProvenClaim(work, claim, proven, { gives: plan });
       if (allowedScopes === undefined) return { kind: 'claimed', completed };
       const claimedRegistration = (await findRegistration(tx, registration.id))!;
       const access = (await effectiveAccessOf(tx, deps, now, claimedRegistration))!;

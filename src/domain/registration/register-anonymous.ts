@@ -7,7 +7,7 @@ import { insertAgent } from '../../store/agents.ts';
 import { insertClaim } from '../../store/claims.ts';
 import { type CredentialType, insertRegistration } from '../../store/registrations.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { viewLink } from '../claims/claim-links.ts';
 import type { IssuedCredential } from '../claims/issue-on-claim.ts';
 import { mintIdentity } from '../credentials/identity-assertions.ts';
@@ -17,7 +17,7 @@ import { registrationLimits } from '../limits/limits.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /** The input that anonymous registrations and registrations with a mailbox share. */
-export interface Introduction {
+export interface RegistrationInput {
   agentName: string | undefined;
   /** `requested_credential_type` of auth.md v0.1; undefined in other versions. */
   credentialType?: CredentialType | undefined;
@@ -53,7 +53,7 @@ export interface AnonymousRegistration {
 export function registerAnonymous(
   deps: Deps,
   origin: RequestOrigin,
-  input: Introduction & { gives: 'key' | 'identity' },
+  input: RegistrationInput & { gives: 'key' | 'identity' },
   idempotency?: IdempotentRequest,
 ): Promise<AnonymousRegistration> {
   const options = { idempotency, sharedLimits: registrationLimits(origin.address) };
@@ -101,7 +101,7 @@ export function registerAnonymous(
       input.gives === 'key'
         ? issueKey(work, keyTerms).then((key) => ({ kind: 'key', ...key }))
         : mintIdentity(work, identityTerms).then((identity) => ({ kind: 'identity', identity }));
-    const recorded = record(work, {
+    const recorded = recordEvent(work, {
       kind: 'registration.created',
       accountId: userId,
       agentId,

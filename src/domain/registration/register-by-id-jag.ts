@@ -13,10 +13,10 @@ import {
   updateRegistrationRenewed,
 } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
-import { createAttempt, type OpenedAttempt } from '../claims/claim-attempts.ts';
+import { recordEvent } from '../audit/audit-log.ts';
+import { type AttemptView, createAttempt } from '../claims/claim-attempts.ts';
 import type { ClaimFlow } from '../claims/claim-flows.ts';
-import { complete } from '../claims/complete-claim.ts';
+import { completeProvenClaim } from '../claims/complete-claim.ts';
 import { type IssuedCredential, issueAdditional } from '../claims/issue-on-claim.ts';
 import { type EffectiveAccess, effectiveAccessOf } from '../credentials/effective-access.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -35,7 +35,7 @@ import {
  */
 export type IdJagResult =
   | { kind: 'known'; standing: EffectiveAccess; given: IssuedCredential; scopes: readonly string[] }
-  | { kind: 'stepUp'; claimToken: string; claimExpiresAt: number; opened: OpenedAttempt };
+  | { kind: 'stepUp'; claimToken: string; claimExpiresAt: number; opened: AttemptView };
 
 /**
  * Registers an agent by an ID-JAG of its provider, or issues another credential to the agent that this user registered before.
@@ -46,7 +46,7 @@ export type IdJagResult =
  * @throws Failure `invalidAssertion`, `loginRequired`, `limited`; `unavailable` when the issuer's keys cannot be fetched; as
  * createAttempt() and issueAdditional()
  */
-export async function presentAssertion(
+export async function registerByIdJag(
   deps: Deps,
   origin: RequestOrigin,
   input: {
@@ -85,7 +85,7 @@ export async function presentAssertion(
       const terms = { mode: 'merge', principal: principal.principal } as const;
       const proven = { ...created, ...terms, mailbox: matched.mailbox, confirmedBy: matched.accountId };
       const claim = (await findClaimByTokenHash(tx, created.tokenHash))!;
-      await complete(work, claim, proven, { gives: 'nothing' });
+      await completeProvenClaim(work, claim, proven, { gives: 'nothing' });
       const registration = (await findRegistration(tx, created.registrationId))!;
       const access = (await effectiveAccessOf(tx, deps, now, registration))!;
       await auditAssertion(work, verified, created.registrationId);
@@ -134,7 +134,7 @@ async function createRegistration(
   });
   await insertClaim(tx, { tokenHash, registrationId, now, expiresAt });
   await updatePrincipalRegistration(tx, principal.principal, registrationId);
-  await record(work, {
+  await recordEvent(work, {
     kind: 'registration.created',
     subject: registrationId,
     details: { type: 'id_jag', issuer: principal.issuer },

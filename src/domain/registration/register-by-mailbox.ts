@@ -5,16 +5,16 @@ import { hashSecret, newSecret } from '../../lib/secrets.ts';
 import { insertClaim } from '../../store/claims.ts';
 import { type ClaimMode, insertRegistration } from '../../store/registrations.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { record } from '../audit/audit-log.ts';
-import { createAttempt, type OpenedAttempt } from '../claims/claim-attempts.ts';
+import { recordEvent } from '../audit/audit-log.ts';
+import { type AttemptView, createAttempt } from '../claims/claim-attempts.ts';
 import type { ClaimFlow } from '../claims/claim-flows.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { registrationLimits } from '../limits/limits.ts';
 import { useCase } from '../limits/use-case.ts';
-import type { Introduction } from './register-anonymous.ts';
+import type { RegistrationInput } from './register-anonymous.ts';
 
 /** A registration with a mailbox: no credential yet, only the plain claim token to complete the claim with. */
-export interface AssertedRegistration extends OpenedAttempt {
+export interface AssertedRegistration extends AttemptView {
   claimToken: string;
   /** Epoch ms. */
   claimExpiresAt: number;
@@ -32,7 +32,7 @@ export interface AssertedRegistration extends OpenedAttempt {
 export async function registerWithMailbox(
   deps: Deps,
   origin: RequestOrigin,
-  input: Introduction & {
+  input: RegistrationInput & {
     kind: 'identity_assertion' | 'service_auth';
     mailbox: string;
     mode: ClaimMode;
@@ -59,7 +59,7 @@ export async function registerWithMailbox(
       credentialType: input.credentialType,
     });
     await insertClaim(tx, { tokenHash, registrationId, now, expiresAt: claimExpiresAt });
-    await record(work, {
+    await recordEvent(work, {
       kind: 'registration.created',
       subject: registrationId,
       details: { type: input.kind },

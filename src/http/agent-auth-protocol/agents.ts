@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
-import { capabilitiesOf, readAsked } from '../../domain/hosts/capabilities.ts';
-import type { ConnectionRequest } from '../../domain/hosts/connection-requests.ts';
+import { capabilitiesOf, readRequestedCapabilities } from '../../domain/hosts/capabilities.ts';
+import type { ConnectionRequestInput } from '../../domain/hosts/connection-requests.ts';
 import { type HostedAgent, showOwnHostedAgent } from '../../domain/hosts/host-agent-view.ts';
 import {
   reactivateHostedAgent,
@@ -10,7 +10,7 @@ import {
   rotateAgentKey,
 } from '../../domain/hosts/host-agents.ts';
 import { protocolError } from '../../domain/hosts/protocol-errors.ts';
-import { REFUSED } from '../../domain/hosts/refused-capabilities.ts';
+import { REFUSAL_REASONS } from '../../domain/hosts/refused-capabilities.ts';
 import { requestCapabilities as requestMoreCapabilities } from '../../domain/hosts/request-capabilities.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
@@ -91,7 +91,7 @@ const agentAnswer = z.object({
 const endAnswer = z.object({ agent_id: z.string(), status: z.string() });
 
 /** POST /agent/register (section 5.3): registers an agent under the host that signed. */
-export const register = operation({
+export const registerAgent = operation({
   caller: 'hostOrNewHost',
   summary: 'Register an agent under the host that signs',
   body: json(registerBody),
@@ -103,7 +103,9 @@ export const register = operation({
       throw protocolError('unsupported_mode', 'The modes are delegated and autonomous.');
     }
     const signer = { ...caller, name: toSingleLine(caller.name ?? body.host_name, 200) };
-    const capabilities = body.capabilities ? readAsked(deps.config, body.capabilities) : undefined;
+    const capabilities = body.capabilities
+      ? readRequestedCapabilities(deps.config, body.capabilities)
+      : undefined;
     const name = toSingleLine(body.name, 200) ?? '';
     const registration = { name, mode, capabilities, ...readConnectionRequest(body) } as const;
     return { data: renderAgent(call, await registerHostedAgent(deps, origin, signer, registration)) };
@@ -118,7 +120,7 @@ export const requestCapabilities = operation({
   answer: agentAnswer,
   async handle(call) {
     const { deps, origin, body, caller } = call;
-    const capabilities = readAsked(deps.config, body.capabilities);
+    const capabilities = readRequestedCapabilities(deps.config, body.capabilities);
     const requested = await requestMoreCapabilities(
       deps,
       origin,
@@ -150,7 +152,7 @@ export const showStatus = operation({
 });
 
 /** POST /agent/reactivate (section 5.6): reactivates an expired agent of this host. */
-export const reactivate = operation({
+export const reactivateAgent = operation({
   caller: 'agentHost',
   summary: 'Begin an agent anew that has expired',
   body: json(agentBody),
@@ -162,7 +164,7 @@ export const reactivate = operation({
 });
 
 /** POST /agent/revoke (section 5.7): revokes an agent of this host. */
-export const revoke = operation({
+export const revokeAgent = operation({
   caller: 'agentHost',
   summary: 'End an agent',
   body: json(agentBody),
@@ -175,7 +177,7 @@ export const revoke = operation({
 });
 
 /** POST /agent/rotate-key (section 5.8): replaces the key of an agent of this host. */
-export const rotateKey = operation({
+export const rotateAgentKeyOperation = operation({
   caller: 'agentHost',
   summary: 'Give an agent another key',
   body: json(rotateBody),
@@ -192,7 +194,7 @@ function readConnectionRequest(body: {
   preferred_method?: string | null | undefined;
   login_hint?: string | null | undefined;
   binding_message?: string | null | undefined;
-}): ConnectionRequest {
+}): ConnectionRequestInput {
   return {
     reason: toSingleLine(body.reason, 500),
     bindingMessage: toSingleLine(body.binding_message, 200),
@@ -235,7 +237,7 @@ function renderAgent({ deps }: Pick<Call<unknown, 'agentHost'>, 'deps'>, hosted:
       const limits = constraints === null ? {} : { constraints: JSON.parse(constraints) as object };
       if (deniedAt !== null) return { capability, status: 'denied', reason: reason ?? undefined };
       if (grantedAt === null) {
-        const reaskReason = hosted.refused.has(capability) ? { reason: REFUSED.askedAgain } : {};
+        const reaskReason = hosted.refused.has(capability) ? { reason: REFUSAL_REASONS.askedAgain } : {};
         return { capability, status: 'pending', ...limits, ...reaskReason };
       }
       const { description, input, output } = known.get(capability) ?? {};

@@ -3,8 +3,8 @@ import { introspectAgent } from '../../domain/hosts/agent-introspection.ts';
 import {
   type Capability,
   capabilitiesOf,
-  grantedTo,
   isPublicCapability,
+  listGrantedCapabilities,
 } from '../../domain/hosts/capabilities.ts';
 import { executeCapability } from '../../domain/hosts/execute-capability.ts';
 import { protocolError } from '../../domain/hosts/protocol-errors.ts';
@@ -55,7 +55,8 @@ export const list = operation({
       words.every((word) => `${name} ${description}`.toLowerCase().includes(word)),
     );
     const { items, next } = cutPage(matching, query.get('cursor'), query.get('limit'));
-    const granted = caller?.agent === undefined ? undefined : await grantedTo(deps, caller.agent);
+    const granted =
+      caller?.agent === undefined ? undefined : await listGrantedCapabilities(deps, caller.agent);
     return {
       headers: { 'Cache-Control': `${caller === undefined ? 'public' : 'private'}, max-age=300` },
       data: {
@@ -73,7 +74,7 @@ export const list = operation({
 });
 
 /** GET /capability/describe?name= (section 5.2.1): returns one capability with its JSON Schemas. */
-export const describe = operation({
+export const describeCapability = operation({
   caller: 'hostOrAgentIfAny',
   summary: 'One of them, with its input',
   answer: describeAnswer,
@@ -84,7 +85,8 @@ export const describe = operation({
     const capability = listCapabilities(call).find((each) => each.name === name);
     if (capability === undefined) throw protocolError('capability_not_found', 'There is no such capability.');
     const { description, input, output, location } = capability;
-    const granted = caller?.agent === undefined ? undefined : await grantedTo(deps, caller.agent);
+    const granted =
+      caller?.agent === undefined ? undefined : await listGrantedCapabilities(deps, caller.agent);
     const grant_status = granted && (granted.has(name) ? 'granted' : 'not_granted');
     return { data: { name, description, location, input, output, grant_status } };
   },
@@ -107,7 +109,7 @@ export const execute = operation({
  * POST /agent/introspect (section 5.12): tells a resource server about a token that an agent signed. Introspection
  * consumes the token's `jti`, so a resource server introspects each token once.
  */
-export const introspect = operation({
+export const introspectAgentToken = operation({
   caller: 'resourceServer',
   summary: 'Ask about a token that an agent signed, which is spent by it',
   body: json(introspectBody),

@@ -9,7 +9,7 @@ const hostAnswer = z.object({ host_id: z.string(), status: z.string() });
 const revokeAnswer = hostAnswer.extend({ agents_revoked: z.int() });
 
 /** POST /host/revoke (section 5.10): revokes the host that signed and all of its agents. It does not read a body. */
-export const revoke = operation({
+export const revokeHostOperation = operation({
   caller: 'agentHost',
   summary: 'End this host and all of its agents',
   answer: revokeAnswer,
@@ -21,7 +21,7 @@ export const revoke = operation({
 });
 
 /** POST /host/rotate-key (section 5.9): replaces the key of the host that signed. */
-export const rotateKey = operation({
+export const rotateHostKeyOperation = operation({
   caller: 'agentHost',
   summary: 'Give this host another key',
   body: json(rotateBody),

@@ -28,7 +28,7 @@ type SignerKind = Extract<
  * @returns the host or agent that signed; for `hostOrAgentIfAny` undefined without a header or for an unknown host
  * @throws Failure `protocolRefused`; `limited` where too many unknown hosts register from one client address
  */
-export async function signerOf(
+export async function authenticateSigner(
   kind: SignerKind,
   deps: Deps,
   origin: RequestOrigin,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { createKey, listKeys, revokeOwnKey } from '../../domain/credentials/api-keys.ts';
 import type { Key } from '../../domain/credentials/issue.ts';
 import { Failure } from '../../errors.ts';
-import { checkResourceUrl } from '../../lib/audience-url.ts';
+import { normalizeAudienceUrl } from '../../lib/audience-url.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';
 import { json, operation } from '../server/table.ts';
 import { iso, isoOrNull, toIso } from '../server/wire-times.ts';
@@ -76,7 +76,7 @@ export const createToken = operation({
     const { key, credential } = await createKey(deps, origin, caller, {
       name: body.name,
       scopes,
-      resources: body.resources?.map((url) => checkResourceUrl(url, 'resources')),
+      resources: body.resources?.map((url) => normalizeAudienceUrl(url, 'resources')),
       expiresInSeconds: body.expires_in,
     });
     return { data: { credential, ...renderKey(key) } };

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import { mailboxOf } from '../../domain/accounts/find-or-create-account.ts';
-import { type Agent, showAgent } from '../../domain/agents/agent-view.ts';
+import { findMailbox } from '../../domain/accounts/find-or-create-account.ts';
+import { type AgentView, showAgent } from '../../domain/agents/agent-view.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
-import { showHeldKey } from '../../domain/credentials/api-keys.ts';
+import { getPresentedKey } from '../../domain/credentials/api-keys.ts';
 import type { Bearer } from '../../domain/credentials/bearer.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
-import { nextOf } from '../auth-md/next-steps.ts';
+import { nextStepOf } from '../auth-md/next-steps.ts';
 import { operation } from '../server/table.ts';
 import { iso, toIso } from '../server/wire-times.ts';
 import { keyShape, renderKey } from './api-tokens.ts';
@@ -49,7 +49,7 @@ export const showMe = operation({
     const { agentId, accountId, key: terms } = bearer;
     const [agent, key, resources] = await Promise.all([
       agentId === undefined ? undefined : showAgent(deps, agentId),
-      showHeldKey(deps, bearer),
+      getPresentedKey(deps, bearer),
       terms.resources ?? listAudiences(deps).then((all) => all.map(({ url }) => url)),
     ]);
     const holder = agent === undefined ? await renderHuman(deps, accountId) : renderAgent(bearer, agent);
@@ -60,18 +60,18 @@ export const showMe = operation({
         scopes: terms.scopes,
         resources,
         key: renderKey(key),
-        next: nextOf(deps.config, bearer, agent),
+        next: nextStepOf(deps.config, bearer, agent),
       },
     };
   },
 });
 
 async function renderHuman(deps: Deps, accountId: string) {
-  const mailbox = await mailboxOf(deps, accountId);
+  const mailbox = await findMailbox(deps, accountId);
   return { kind: 'human', owner: mailbox && maskMailbox(mailbox) };
 }
 
-function renderAgent(bearer: Bearer, agent: Agent) {
+function renderAgent(bearer: Bearer, agent: AgentView) {
   const isOwned = bearer.ownerId !== undefined;
   return {
     agent_id: agent.id,
@@ -84,7 +84,7 @@ function renderAgent(bearer: Bearer, agent: Agent) {
   };
 }
 
-function renderClaim(claim: Agent['claim']): NonNullable<z.input<typeof meAnswer>['claim']> {
+function renderClaim(claim: AgentView['claim']): NonNullable<z.input<typeof meAnswer>['claim']> {
   switch (claim.kind) {
     case 'unclaimed':
       return { status: claim.kind, expires_at: toIso(claim.expiresAt) };

@@ -37,7 +37,7 @@ export const readOutCode = z
  * @returns the canonical mailbox
  * @throws Failure `badEmail`
  */
-export function mailboxOf(text: string, field: string): string {
+export function parseRequiredMailbox(text: string, field: string): string {
   const mailbox = parseMailbox(text);
   if (mailbox === undefined) {
     throw new Failure('badEmail', 'This is not a mail address that a code can be sent to.', { field });
@@ -54,12 +54,16 @@ const COMPLETE_REPLAY_SECONDS = 600;
  * @returns undefined without the header
  * @throws Failure `badRequest` for a malformed key
  */
-export function completeOnce(
+export function readCompletionIdempotency(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
   claimToken: string,
 ): IdempotentRequest | undefined {
   const owner = `complete:${hashSecret(claimToken).toString('hex')}`;
-  return readIdempotencyKey(call, { owner, ttlSeconds: COMPLETE_REPLAY_SECONDS, limit: 'wrongPerIpHour' });
+  return readIdempotencyKey(call, {
+    owner,
+    ttlSeconds: COMPLETE_REPLAY_SECONDS,
+    floodLimit: 'wrongPerIpHour',
+  });
 }
 
 /**
@@ -68,20 +72,20 @@ export function completeOnce(
  * @returns undefined without the header
  * @throws Failure `badRequest` for a malformed key
  */
-export function registerOnce(
+export function readRegistrationIdempotency(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes' | 'origin'>,
   path: 'register' | 'identity',
 ): IdempotentRequest | undefined {
   return readIdempotencyKey(call, {
     owner: `${path}:${call.origin.address.limitKey}`,
     ttlSeconds: REGISTER_REPLAY_SECONDS,
-    limit: 'registerPerIp',
+    floodLimit: 'registerPerIp',
   });
 }
 
 function readIdempotencyKey(
   call: Pick<Call<unknown, 'anyone'>, 'header' | 'bytes'>,
-  terms: Pick<IdempotentRequest, 'owner' | 'ttlSeconds' | 'limit'>,
+  terms: Pick<IdempotentRequest, 'owner' | 'ttlSeconds' | 'floodLimit'>,
 ): IdempotentRequest | undefined {
   const key = call.header('idempotency-key');
   if (key === undefined) return undefined;

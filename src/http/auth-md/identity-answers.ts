@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import type { OpenedAttempt } from '../../domain/claims/claim-attempts.ts';
+import type { AttemptView } from '../../domain/claims/claim-attempts.ts';
 import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
 import type { SignedIdentity } from '../../domain/credentials/identity-assertions.ts';
 import { secondsUntil } from '../../lib/time.ts';
@@ -86,12 +86,12 @@ export const claimedAnswer = completeAnswer.extend({ type: z.literal('identity_a
 export const refreshAnswer = z.object({ id: z.string(), type: z.literal('refresh'), identity });
 
 /** Renders `id` and `type` of a registration under both of their names. */
-export function named(id: string, type: string): object {
+export function renderIds(id: string, type: string): object {
   return { id, registration_id: id, type, registration_type: type };
 }
 
 /** Renders a signed identity as production nests it. */
-export function nestedIdentity({
+export function renderNestedIdentity({
   assertion,
   expiresAt,
   refreshToken: refresh,
@@ -104,12 +104,12 @@ export function nestedIdentity({
 }
 
 /** Renders a signed identity under the names of production and of auth.md v0.2 to v0.7. */
-export function bothIdentities(signed: SignedIdentity): object {
-  return { identity: nestedIdentity(signed), ...flatIdentity(signed) };
+export function renderIdentity(signed: SignedIdentity): object {
+  return { identity: renderNestedIdentity(signed), ...renderFlatIdentity(signed) };
 }
 
 /** Renders a signed identity under the names of auth.md v0.2 to v0.7. */
-export function flatIdentity({ assertion, expiresAt }: SignedIdentity): object {
+export function renderFlatIdentity({ assertion, expiresAt }: SignedIdentity): object {
   return { identity_assertion: assertion, assertion_expires: toIso(expiresAt) };
 }
 
@@ -119,10 +119,10 @@ export function flatIdentity({ assertion, expiresAt }: SignedIdentity): object {
  * @param registered the claim token, and its expiry in epoch ms
  * @param opened the first attempt, if the registration started one
  */
-export function claimOf(
+export function renderClaim(
   deps: Pick<Deps, 'config' | 'clock'>,
   registered: { claimToken: string; claimExpiresAt: number },
-  opened?: OpenedAttempt,
+  opened?: AttemptView,
 ): object {
   const url = deps.config.publicUrl + PATHS.identityClaim;
   const expiresAt = toIso(registered.claimExpiresAt);
@@ -134,20 +134,20 @@ export function claimOf(
       token: registered.claimToken,
       expires_at: expiresAt,
       url,
-      ...(opened && { attempt: attemptOf(opened), ...codeToType(deps, opened) }),
+      ...(opened && { attempt: renderAttempt(opened), ...renderTypedCode(deps, opened) }),
     },
   };
 }
 
 /** Renders an attempt: the page for the human, and when its code expires. */
-export function attemptOf(opened: OpenedAttempt): z.output<typeof attempt> {
+export function renderAttempt(opened: AttemptView): z.output<typeof attempt> {
   return { verification_uri: opened.verificationUri, expires_at: toIso(opened.codeExpiresAt) };
 }
 
 /** Renders the code that the agent shows its human; undefined if the attempt has no such code. */
-export function codeToType(
+export function renderTypedCode(
   deps: Pick<Deps, 'clock'>,
-  opened: OpenedAttempt,
+  opened: AttemptView,
 ): z.output<typeof typedCode> | undefined {
   if (opened.typedCode === undefined) return undefined;
   return {

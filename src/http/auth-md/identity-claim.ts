@@ -3,21 +3,21 @@ import { claimFlowOf } from '../../domain/claims/claim-flows.ts';
 import { completeClaim as complete } from '../../domain/claims/complete-claim.ts';
 import { startClaim as start } from '../../domain/claims/start-claim.ts';
 import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
-import { claimByAssertion } from '../../domain/registration/claim-by-id-jag.ts';
+import { claimByIdJag } from '../../domain/registration/claim-by-id-jag.ts';
 import { authMd, authMdProduction, authMdProductionComplete } from '../dialects/auth-md.ts';
 import { type Call, type HandlerResult, json, operation, version } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
-import { claimToken, completeOnce, readOutCode } from './fields.ts';
-import { assertion, hintMembers, hintOf, identityOf } from './identity.ts';
+import { claimToken, readCompletionIdempotency, readOutCode } from './fields.ts';
+import { assertion, hintMembers, parseLoginHint, signAndRenderIdentity } from './identity.ts';
 import {
-  attemptOf,
   claimAnswer,
   claimedAnswer,
-  codeToType,
   completeAnswer,
-  flatIdentity,
-  named,
-  nestedIdentity,
+  renderAttempt,
+  renderFlatIdentity,
+  renderIds,
+  renderNestedIdentity,
+  renderTypedCode,
 } from './identity-answers.ts';
 
 /**
@@ -69,11 +69,11 @@ export const startClaim = operation({
     const opened = await start(deps, origin, {
       claimToken: body.claim_token,
       companion: caller,
-      mailbox: hintOf(body),
+      mailbox: parseLoginHint(body),
       mode: 'merge',
       ceremony: claimFlowOf(deps.config, 'mailed'),
     });
-    return { data: { ...renderInitiated(opened), claim_attempt: codeToType(deps, opened) } };
+    return { data: { ...renderInitiated(opened), claim_attempt: renderTypedCode(deps, opened) } };
   },
 });
 
@@ -88,18 +88,18 @@ async function claimInProduction(call: CallWithBody<typeof productionClaimBody>)
   const opened = await start(deps, origin, {
     claimToken: body.claim_token,
     companion: caller,
-    mailbox: hintOf(body),
+    mailbox: parseLoginHint(body),
     mode: 'merge',
     ceremony: claimFlowOf(deps.config, showsCode ? 'told' : 'shown'),
   });
-  const code = showsCode ? { claim_attempt: codeToType(deps, opened) } : {};
+  const code = showsCode ? { claim_attempt: renderTypedCode(deps, opened) } : {};
   return { data: { ...renderInitiated(opened), type: 'service_auth', ...code } };
 }
 
 /** POST /agent/identity/claim, `{type: identity_assertion, claim_token, assertion}` (auth.md v0.7 of 2026-06-12). */
 async function claimByProvider(call: CallWithBody<typeof assertedClaimBody>): Promise<HandlerResult> {
   const { deps, origin, body, caller } = call;
-  const result = await claimByAssertion(deps, origin, {
+  const result = await claimByIdJag(deps, origin, {
     claimToken: body.claim_token,
     companion: caller,
     assertion: body.assertion,
@@ -108,14 +108,14 @@ async function claimByProvider(call: CallWithBody<typeof assertedClaimBody>): Pr
   if (result.kind === 'stepUp') {
     const { opened } = result;
     const type = { type: 'identity_assertion', registration_type: 'identity_assertion' };
-    return { data: { ...renderInitiated(opened), ...type, claim_attempt: codeToType(deps, opened) } };
+    return { data: { ...renderInitiated(opened), ...type, claim_attempt: renderTypedCode(deps, opened) } };
   }
   const { registrationId, given } = result.completed;
   return {
     data: {
-      ...named(registrationId, 'identity_assertion'),
+      ...renderIds(registrationId, 'identity_assertion'),
       status: 'claimed',
-      ...(await identityOf(call, given)),
+      ...(await signAndRenderIdentity(call, given)),
     },
   };
 }
@@ -131,7 +131,7 @@ export const completeClaim = operation({
   async handle(call) {
     const { claim_token, otp } = call.body;
     const { data, signed } = await completeWith(call, claim_token, otp, 'same_identity');
-    return { data: { ...data, ...flatIdentity(signed) } };
+    return { data: { ...data, ...renderFlatIdentity(signed) } };
   },
 });
 
@@ -151,20 +151,23 @@ async function completeWith(
   plan: 'identity' | 'same_identity',
 ) {
   const input = { claimToken: token, code, gives: plan, companion: call.caller };
-  const completed = await complete(call.deps, call.origin, input, completeOnce(call, token));
+  const completed = await complete(call.deps, call.origin, input, readCompletionIdempotency(call, token));
   if (completed.given.kind !== 'identity') throw new Error('an identity was to be given');
   const signed = await signIdentity(call.deps, completed.given.identity);
   const { registrationId: id } = completed;
-  return { data: { id, registration_id: id, status: 'claimed', identity: nestedIdentity(signed) }, signed };
+  return {
+    data: { id, registration_id: id, status: 'claimed', identity: renderNestedIdentity(signed) },
+    signed,
+  };
 }
 
-function renderInitiated(opened: Parameters<typeof attemptOf>[0]): object {
+function renderInitiated(opened: Parameters<typeof renderAttempt>[0]): object {
   return {
     id: opened.registrationId,
     registration_id: opened.registrationId,
     claim_attempt_id: opened.attemptId,
     status: 'initiated',
     expires_at: toIso(opened.codeExpiresAt),
-    attempt: attemptOf(opened),
+    attempt: renderAttempt(opened),
   };
 }

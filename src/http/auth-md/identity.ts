@@ -4,20 +4,20 @@ import type { IssuedCredential } from '../../domain/claims/issue-on-claim.ts';
 import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
 import { renewIdentity } from '../../domain/credentials/renew-identity.ts';
 import { registerAnonymous } from '../../domain/registration/register-anonymous.ts';
-import { presentAssertion } from '../../domain/registration/register-by-id-jag.ts';
+import { registerByIdJag } from '../../domain/registration/register-by-id-jag.ts';
 import { registerWithMailbox } from '../../domain/registration/register-by-mailbox.ts';
 import { Failure } from '../../errors.ts';
 import { agentAuthChallenge, authMdProduction } from '../dialects/auth-md.ts';
 import { ID_JAG } from '../oauth/grant-types.ts';
 import { type Call, type HandlerResult, json, operation, version } from '../server/table.ts';
-import { agentName, mailboxOf, registerOnce } from './fields.ts';
+import { agentName, parseRequiredMailbox, readRegistrationIdempotency } from './fields.ts';
 import {
-  bothIdentities,
-  claimOf,
   identityAnswer,
-  named,
-  nestedIdentity,
   refreshAnswer,
+  renderClaim,
+  renderIdentity,
+  renderIds,
+  renderNestedIdentity,
 } from './identity-answers.ts';
 
 /** Registration by POST /agent/identity, in auth.md v0.2 to v0.7 and in production. */
@@ -71,9 +71,9 @@ export const register = operation({
   handle(call) {
     const { body } = call;
     if (body.type === 'anonymous') return identifyAnonymous(call);
-    if (body.type === 'service_auth') return identifyByMailbox(call, 'service_auth', hintOf(body));
+    if (body.type === 'service_auth') return identifyByMailbox(call, 'service_auth', parseLoginHint(body));
     if (body.assertion_type === 'verified_email') {
-      return identifyByMailbox(call, 'email-verification', mailboxOf(body.assertion, 'assertion'));
+      return identifyByMailbox(call, 'email-verification', parseRequiredMailbox(body.assertion, 'assertion'));
     }
     return identifyByProvider(call, body.assertion);
   },
@@ -82,17 +82,22 @@ export const register = operation({
 async function identifyAnonymous(call: CallWithBody<typeof identityBody>): Promise<HandlerResult> {
   const { deps, origin, body } = call;
   const input = { agentName: body.agent_name ?? undefined, token: 'clm', gives: 'identity' } as const;
-  const registered = await registerAnonymous(deps, origin, input, registerOnce(call, 'identity'));
+  const registered = await registerAnonymous(
+    deps,
+    origin,
+    input,
+    readRegistrationIdempotency(call, 'identity'),
+  );
   const { anonymousScopes, claimedScopes } = deps.config;
   return {
     budget: registered.budgets[0],
     data: {
-      ...named(registered.registrationId, 'anonymous'),
-      ...(await identityOf(call, registered.given)),
+      ...renderIds(registered.registrationId, 'anonymous'),
+      ...(await signAndRenderIdentity(call, registered.given)),
       pre_claim_scopes: anonymousScopes,
       post_claim_scopes: claimedScopes,
       scopes: { pre_claim: anonymousScopes, post_claim: claimedScopes },
-      ...claimOf(deps, registered),
+      ...renderClaim(deps, registered),
     },
   };
 }
@@ -112,13 +117,18 @@ async function identifyByMailbox(
     mode: 'merge',
     ceremony: claimFlowOf(deps.config, isMailed ? 'mailed' : 'told'),
   } as const;
-  const registered = await registerWithMailbox(deps, origin, input, registerOnce(call, 'identity'));
+  const registered = await registerWithMailbox(
+    deps,
+    origin,
+    input,
+    readRegistrationIdempotency(call, 'identity'),
+  );
   return {
     budget: registered.budgets[0],
     data: {
-      ...named(registered.registrationId, type),
+      ...renderIds(registered.registrationId, type),
       ...renderPostClaimScopes(call),
-      ...claimOf(deps, registered, registered),
+      ...renderClaim(deps, registered, registered),
     },
   };
 }
@@ -128,7 +138,7 @@ async function identifyByProvider(
   presented: string,
 ): Promise<HandlerResult> {
   const { deps, origin, body } = call;
-  const result = await presentAssertion(deps, origin, {
+  const result = await registerByIdJag(deps, origin, {
     assertion: presented,
     agentName: body.agent_name ?? undefined,
     gives: 'identity',
@@ -137,26 +147,26 @@ async function identifyByProvider(
   if (result.kind === 'known') {
     return {
       data: {
-        ...named(result.standing.registration.id, 'identity_assertion'),
-        ...(await identityOf(call, result.given)),
+        ...renderIds(result.standing.registration.id, 'identity_assertion'),
+        ...(await signAndRenderIdentity(call, result.given)),
         scopes: result.scopes,
       },
     };
   }
   return {
-    ...stepUpHead(),
+    ...stepUpResponse(),
     data: {
-      ...STEP_UP,
-      ...named(result.opened.registrationId, 'identity_assertion'),
+      ...STEP_UP_BODY,
+      ...renderIds(result.opened.registrationId, 'identity_assertion'),
       ...renderPostClaimScopes(call),
-      ...claimOf(deps, result, result.opened),
+      ...renderClaim(deps, result, result.opened),
     },
   };
 }
 
 const STEP_UP_TEXT =
   'This user has an account here, whose owner must confirm the agent once. Show them verification_uri, then complete the claim.';
-const STEP_UP = {
+const STEP_UP_BODY = {
   error: 'interaction_required',
   code: 'interaction_required',
   error_description: STEP_UP_TEXT,
@@ -166,13 +176,13 @@ const STEP_UP = {
 /**
  * Returns the status and the challenge of a step-up (auth.md v0.6, POST /agent/identity). The body contains STEP_UP.
  */
-export function stepUpHead(): { status: number; headers: Record<string, string> } {
+export function stepUpResponse(): { status: number; headers: Record<string, string> } {
   return {
     status: 401,
     headers: { 'WWW-Authenticate': agentAuthChallenge('interaction_required', STEP_UP_TEXT) },
   };
 }
-export { STEP_UP };
+export { STEP_UP_BODY };
 
 /** POST /agent/identity, `type: refresh`: rotates a refresh token and issues a new identity assertion. */
 async function refresh(call: CallWithBody<typeof refreshBody>): Promise<HandlerResult> {
@@ -181,7 +191,7 @@ async function refresh(call: CallWithBody<typeof refreshBody>): Promise<HandlerR
     data: {
       id: registrationId,
       type: 'refresh',
-      identity: nestedIdentity(await signIdentity(call.deps, identity)),
+      identity: renderNestedIdentity(await signIdentity(call.deps, identity)),
     },
   };
 }
@@ -190,12 +200,12 @@ async function refresh(call: CallWithBody<typeof refreshBody>): Promise<HandlerR
  * Signs an issued identity and renders it under all its names. At this endpoint the issued credential is always an
  * identity.
  */
-export async function identityOf(
+export async function signAndRenderIdentity(
   call: Pick<CallWithBody<z.ZodType>, 'deps'>,
   issued: IssuedCredential,
 ): Promise<object> {
   if (issued.kind !== 'identity') throw new Error('an identity was to be given');
-  return bothIdentities(await signIdentity(call.deps, issued.identity));
+  return renderIdentity(await signIdentity(call.deps, issued.identity));
 }
 
 function renderPostClaimScopes({ deps }: Pick<CallWithBody<z.ZodType>, 'deps'>): object {
@@ -209,7 +219,7 @@ function renderPostClaimScopes({ deps }: Pick<CallWithBody<z.ZodType>, 'deps'>):
  * @returns the canonical mailbox
  * @throws Failure `badRequest`, `badEmail`
  */
-export function hintOf({
+export function parseLoginHint({
   login_hint,
   email,
 }: {
@@ -217,7 +227,7 @@ export function hintOf({
   email?: string | null | undefined;
 }): string {
   const text = login_hint ?? email ?? undefined;
-  if (text !== undefined) return mailboxOf(text.trim(), 'login_hint');
+  if (text !== undefined) return parseRequiredMailbox(text.trim(), 'login_hint');
   throw new Failure('badRequest', 'The member "login_hint" is required: the mailbox of your human.', {
     field: 'login_hint',
   });

@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import type { Agent } from '../../domain/agents/agent-view.ts';
+import type { AgentView } from '../../domain/agents/agent-view.ts';
 import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
 import type { Bearer } from '../../domain/credentials/bearer.ts';
 import { PAGES } from '../../lib/page-paths.ts';
@@ -35,7 +35,7 @@ export function afterCompletion({ publicUrl }: Config): string {
 }
 
 /** Returns the next step for the bearer of a key, which depends on the state of its agent's claim. */
-export function nextOf(config: Config, bearer: Bearer, agent: Agent | undefined): string {
+export function nextStepOf(config: Config, bearer: Bearer, agent: AgentView | undefined): string {
   const { publicUrl } = config;
   if (agent === undefined) return `Use the key. Its human manages it at ${publicUrl}${PAGES.keys}.`;
   if (bearer.isSuperseded) {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import type { OpenedAttempt } from '../../domain/claims/claim-attempts.ts';
+import type { AttemptView } from '../../domain/claims/claim-attempts.ts';
 import { MAILED_CODE } from '../../domain/claims/claim-flows.ts';
 import { POLL_SECONDS } from '../../domain/claims/claim-status.ts';
 import { completeClaim as complete } from '../../domain/claims/complete-claim.ts';
@@ -12,7 +12,13 @@ import { normalizeCode } from '../../lib/code-text.ts';
 import type { ClaimMode } from '../../store/registrations.ts';
 import { json, operation } from '../server/table.ts';
 import { iso, isoOrNull, toIso } from '../server/wire-times.ts';
-import { agentName, claimToken, completeOnce, mailboxOf, registerOnce } from './fields.ts';
+import {
+  agentName,
+  claimToken,
+  parseRequiredMailbox,
+  readCompletionIdempotency,
+  readRegistrationIdempotency,
+} from './fields.ts';
 import { afterCompletion, afterMail, afterRegistration } from './next-steps.ts';
 import * as v01 from './v01.ts';
 
@@ -118,7 +124,7 @@ export const register = operation({
   versions: [v01.registerVersion],
   async handle(call) {
     const { deps, origin, body } = call;
-    const repeatable = registerOnce(call, 'register');
+    const repeatable = readRegistrationIdempotency(call, 'register');
     if (body.type === 'anonymous') {
       const input = { agentName: body.agent_name, token: 'ct', gives: 'key' } as const;
       const registered = await registerAnonymous(deps, origin, input, repeatable);
@@ -138,7 +144,7 @@ export const register = operation({
         },
       };
     }
-    const mailbox = mailboxOf(body.assertions[0].email, 'assertions.0.email');
+    const mailbox = parseRequiredMailbox(body.assertions[0].email, 'assertions.0.email');
     const input = {
       agentName: body.agent_name,
       token: 'ct',
@@ -170,7 +176,7 @@ export const startClaim = operation({
     const { deps, origin, body, caller } = call;
     const started = await start(deps, origin, {
       claimToken: body.claim_token,
-      mailbox: mailboxOf(body.email, 'email'),
+      mailbox: parseRequiredMailbox(body.email, 'email'),
       mode: toClaimMode(body.link),
       ceremony: MAILED_CODE,
       companion: caller,
@@ -190,7 +196,7 @@ export const completeClaim = operation({
   async handle(call) {
     const { deps, origin, body, caller } = call;
     const input = { claimToken: body.claim_token, code: body.otp, gives: 'key', companion: caller } as const;
-    const completed = await complete(deps, origin, input, completeOnce(call, body.claim_token));
+    const completed = await complete(deps, origin, input, readCompletionIdempotency(call, body.claim_token));
     const key = requireKey(completed.given);
     return {
       data: {
@@ -223,7 +229,7 @@ function renderExpiry({ expiresAt }: IssuedKey): string | null | undefined {
 
 function renderMailedAttempt(
   { config }: Deps,
-  attempt: Pick<OpenedAttempt, 'mailbox' | 'verificationUri' | 'proof' | 'codeExpiresAt'>,
+  attempt: Pick<AttemptView, 'mailbox' | 'verificationUri' | 'proof' | 'codeExpiresAt'>,
 ): z.output<typeof claimAnswer> {
   const method = attempt.proof === 'link' ? 'link' : 'code';
   return {

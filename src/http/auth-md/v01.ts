@@ -1,18 +1,25 @@
 import { z } from 'zod';
 import { MAILED_PAGE } from '../../domain/claims/claim-flows.ts';
-import { completeClaim, findCeremonyEnd } from '../../domain/claims/complete-claim.ts';
+import { completeClaim, findIssuancePlan } from '../../domain/claims/complete-claim.ts';
 import type { IssuedCredential } from '../../domain/claims/issue-on-claim.ts';
 import { startClaim } from '../../domain/claims/start-claim.ts';
 import { registerAnonymous } from '../../domain/registration/register-anonymous.ts';
-import { presentAssertion } from '../../domain/registration/register-by-id-jag.ts';
+import { registerByIdJag } from '../../domain/registration/register-by-id-jag.ts';
 import { registerWithMailbox } from '../../domain/registration/register-by-mailbox.ts';
 import { authMd01, authMdComplete } from '../dialects/auth-md.ts';
 import { ID_JAG } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Call, type HandlerResult, version } from '../server/table.ts';
 import { iso, toIso } from '../server/wire-times.ts';
-import { agentName, claimToken, completeOnce, mailboxOf, readOutCode, registerOnce } from './fields.ts';
-import { STEP_UP, stepUpHead } from './identity.ts';
+import {
+  agentName,
+  claimToken,
+  parseRequiredMailbox,
+  readCompletionIdempotency,
+  readOutCode,
+  readRegistrationIdempotency,
+} from './fields.ts';
+import { STEP_UP_BODY, stepUpResponse } from './identity.ts';
 
 /**
  * auth.md v0.1 on the paths of the tinysend profile. Bodies and claim tokens tell the two apart
@@ -109,7 +116,12 @@ async function registerAnonymously(call: RegisterCall): Promise<HandlerResult> {
     token: 'clm',
     gives: 'key',
   } as const;
-  const registered = await registerAnonymous(deps, origin, input, registerOnce(call, 'register'));
+  const registered = await registerAnonymous(
+    deps,
+    origin,
+    input,
+    readRegistrationIdempotency(call, 'register'),
+  );
   return {
     budget: registered.budgets[0],
     data: {
@@ -129,11 +141,16 @@ async function registerByMailbox(call: RegisterCall, body: AssertionBody): Promi
     credentialType: body.requested_credential_type,
     token: 'clm',
     kind: 'identity_assertion',
-    mailbox: mailboxOf(body.assertion, 'assertion'),
+    mailbox: parseRequiredMailbox(body.assertion, 'assertion'),
     mode: 'merge',
     ceremony: MAILED_PAGE,
   } as const;
-  const registered = await registerWithMailbox(deps, origin, input, registerOnce(call, 'register'));
+  const registered = await registerWithMailbox(
+    deps,
+    origin,
+    input,
+    readRegistrationIdempotency(call, 'register'),
+  );
   return {
     budget: registered.budgets[0],
     data: {
@@ -146,7 +163,7 @@ async function registerByMailbox(call: RegisterCall, body: AssertionBody): Promi
 
 async function registerByProvider(call: RegisterCall, body: AssertionBody): Promise<HandlerResult> {
   const { deps, origin } = call;
-  const result = await presentAssertion(deps, origin, {
+  const result = await registerByIdJag(deps, origin, {
     assertion: body.assertion,
     agentName: body.agent_name ?? undefined,
     credentialType: body.requested_credential_type,
@@ -165,7 +182,7 @@ async function registerByProvider(call: RegisterCall, body: AssertionBody): Prom
   }
   const { registrationId } = result.opened;
   const ids = { registration_id: registrationId, registration_type: 'agent-provider' };
-  return { ...stepUpHead(), data: { ...STEP_UP, ...ids, ...renderClaim(call, result) } };
+  return { ...stepUpResponse(), data: { ...STEP_UP_BODY, ...ids, ...renderClaim(call, result) } };
 }
 
 /**
@@ -176,7 +193,7 @@ async function claim(call: CallWithBody<typeof claimBody>): Promise<HandlerResul
   const { deps, origin, body, caller } = call;
   const opened = await startClaim(deps, origin, {
     claimToken: body.claim_token,
-    mailbox: mailboxOf(body.email, 'email'),
+    mailbox: parseRequiredMailbox(body.email, 'email'),
     mode: 'merge',
     ceremony: MAILED_PAGE,
     companion: caller,
@@ -196,8 +213,8 @@ async function claim(call: CallWithBody<typeof claimBody>): Promise<HandlerResul
 /** POST /agent/auth/claim/complete: completes a claim with the code that the human reads out. */
 async function complete(call: CallWithBody<typeof completeBody>): Promise<HandlerResult> {
   const { deps, origin, body, caller } = call;
-  const repeatable = completeOnce(call, body.claim_token);
-  const plan = await findCeremonyEnd(deps, body.claim_token);
+  const repeatable = readCompletionIdempotency(call, body.claim_token);
+  const plan = await findIssuancePlan(deps, body.claim_token);
   const input = { claimToken: body.claim_token, code: body.otp, gives: plan, companion: caller };
   const completed = await completeClaim(deps, origin, input, repeatable);
   const { given } = completed;

@@ -1,4 +1,4 @@
-import type { Failure, Kind, ProtocolCode } from '../../errors.ts';
+import type { Failure, FailureKind, ProtocolCode } from '../../errors.ts';
 import { agentChallenge, type Dialect } from './dialect.ts';
 
 /** The status of each error code that only this protocol defines (Agent Auth Protocol 1.0-draft, section 5.13). */
@@ -28,7 +28,7 @@ const PROTOCOL_STATUS: Record<ProtocolCode, number> = {
 };
 
 /** Status and code of the failure kinds that are not specific to this protocol; others are `invalid_request`. */
-const SHARED: Partial<Record<Kind, { status: number; code: string }>> = {
+const SHARED: Partial<Record<FailureKind, { status: number; code: string }>> = {
   bodyTooLarge: { status: 413, code: 'invalid_request' },
   wrongMediaType: { status: 415, code: 'invalid_request' },
   wrongEncoding: { status: 415, code: 'invalid_request' },

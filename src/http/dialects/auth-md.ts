@@ -1,5 +1,5 @@
-import type { AssertionFault, Failure, Kind } from '../../errors.ts';
-import type { Dialect } from './dialect.ts';
+import type { AssertionFault, Failure, FailureKind } from '../../errors.ts';
+import { type Dialect, toErrorDescription } from './dialect.ts';
 
 interface ErrorNames {
   status: number;
@@ -13,7 +13,7 @@ interface ErrorNames {
  * Status and error names of every failure kind in auth.md (auth.md v0.1 to v0.6, docs/dialects.md). docs/security.md,
  * bad input, has the kinds that auth.md does not name.
  */
-export const AUTH_MD = {
+export const AUTH_MD_ERRORS_BY_KIND = {
   badJson: { status: 400, error: 'invalid_request' },
   badRequest: { status: 400, error: 'invalid_request' },
   badEmail: { status: 400, error: 'invalid_login_hint' },
@@ -57,7 +57,7 @@ export const AUTH_MD = {
   tooManyAttempts: { status: 429, error: 'rate_limited', code: 'too_many_attempts' },
   unavailable: { status: 503, error: 'temporarily_unavailable' },
   internal: { status: 500, error: 'server_error' },
-} as const satisfies Record<Kind, ErrorNames>;
+} as const satisfies Record<FailureKind, ErrorNames>;
 
 /**
  * The error name of each fault in a provider's assertion, as in the README of auth.md (auth.md v0.1, POST /agent/auth).
@@ -79,17 +79,17 @@ const FAULT_NAMES: Record<AssertionFault, string> = {
  * auth.md 0.1 to 0.7: unwrapped data; a failure has the versions' name in `error` and production's in `code`
  * (docs/dialects.md).
  */
-export const authMd = createDialect('auth.md', AUTH_MD);
+export const authMd = createDialect('auth.md', AUTH_MD_ERRORS_BY_KIND);
 
 /** auth.md 0.1, which has no `login_hint` (docs/security.md, bad input). */
 export const authMd01 = createDialect('auth.md', {
-  ...AUTH_MD,
+  ...AUTH_MD_ERRORS_BY_KIND,
   badEmail: { status: 400, error: 'invalid_request', code: 'invalid_login_hint' },
 });
 
 /** auth.md at the completion of a claim: a repeated completion has its own error name. */
 export const authMdComplete = createDialect('auth.md', {
-  ...AUTH_MD,
+  ...AUTH_MD_ERRORS_BY_KIND,
   alreadyClaimed: { status: 409, error: 'previously_claimed', code: 'already_claimed' },
 });
 
@@ -98,7 +98,7 @@ export const authMdComplete = createDialect('auth.md', {
  * (docs/dialects/production.md).
  */
 const PRODUCTION = withProductionNames({
-  ...AUTH_MD,
+  ...AUTH_MD_ERRORS_BY_KIND,
   approvalPending: { status: 409, error: 'claim_not_confirmed' },
   codeNotIssued: { status: 409, error: 'claim_not_confirmed' },
   notConfirmed: { status: 409, error: 'claim_not_confirmed' },
@@ -118,22 +118,22 @@ export const authMdProductionComplete = createDialect('auth.md production', {
 /** Every error name of all versions, for the OpenAPI document. */
 export const AUTH_MD_ERRORS: readonly string[] = [
   ...new Set([
-    ...Object.values<ErrorNames>(AUTH_MD).flatMap(({ error, code = error }) => [error, code]),
+    ...Object.values<ErrorNames>(AUTH_MD_ERRORS_BY_KIND).flatMap(({ error, code = error }) => [error, code]),
     ...Object.values(FAULT_NAMES),
     'previously_claimed',
     'invalid_claim',
   ]),
 ];
 
-function withProductionNames(table: Record<Kind, ErrorNames>): Record<Kind, ErrorNames> {
+function withProductionNames(table: Record<FailureKind, ErrorNames>): Record<FailureKind, ErrorNames> {
   const entries = Object.entries(table).map(([kind, { status, error, code = error }]) => [
     kind,
     { status, error: code },
   ]);
-  return Object.fromEntries(entries) as Record<Kind, ErrorNames>;
+  return Object.fromEntries(entries) as Record<FailureKind, ErrorNames>;
 }
 
-function createDialect(name: string, table: Record<Kind, ErrorNames>): Dialect {
+function createDialect(name: string, table: Record<FailureKind, ErrorNames>): Dialect {
   const errorNamesOf = ({ kind, details }: Failure): { error: string; code: string } => {
     const names = table[kind];
     const fault = kind === 'invalidAssertion' ? details.fault : undefined;
@@ -178,7 +178,5 @@ function createDialect(name: string, table: Record<Kind, ErrorNames>): Dialect {
  */
 export function agentAuthChallenge(error: string, description: string, maxAgeSeconds?: number): string {
   const maxAge = maxAgeSeconds === undefined ? '' : `, max_age="${maxAgeSeconds}"`;
-  // A quoted string here has no quotes or backslashes, and a header is ASCII.
-  const text = description.replace(/["\\]/g, "'").replace(/[^\x20-\x7e]/g, ' ');
-  return `AgentAuth error="${error}"${maxAge}, error_description="${text}"`;
+  return `AgentAuth error="${error}"${maxAge}, error_description="${toErrorDescription(description)}"`;
 }

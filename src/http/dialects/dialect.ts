@@ -40,6 +40,14 @@ export function bearerChallenge(failure: Failure, metadataUrl: string): string |
 }
 
 /**
+ * Turns a message into an `error_description`: RFC 6749 section 5.2 and RFC 6750 section 3 allow visible ASCII and spaces,
+ * without double quotes and backslashes.
+ */
+export function toErrorDescription(message: string): string {
+  return message.replace(/["\\]/g, "'").replace(/[^\x20-\x7e]/g, ' ');
+}
+
+/**
  * Creates the challenge that leads to the agent configuration document (Agent Auth Protocol 1.0-draft, section 5.14).
  */
 export function agentChallenge(metadataUrl: string): string {

@@ -1,8 +1,8 @@
-import type { Kind } from '../../errors.ts';
-import { bearerChallenge, type Dialect } from './dialect.ts';
+import type { FailureKind } from '../../errors.ts';
+import { bearerChallenge, type Dialect, toErrorDescription } from './dialect.ts';
 
 /** Status and error code of every failure kind in OAuth (RFC 6749 section 5.2; docs/security.md, bad input). */
-export const OAUTH = {
+export const OAUTH_ERRORS_BY_KIND = {
   badJson: { status: 400, code: 'invalid_request' },
   badRequest: { status: 400, code: 'invalid_request' },
   badEmail: { status: 400, code: 'invalid_request' },
@@ -46,7 +46,7 @@ export const OAUTH = {
   tooManyAttempts: { status: 429, code: 'rate_limited' },
   unavailable: { status: 503, code: 'temporarily_unavailable' },
   internal: { status: 500, code: 'server_error' },
-} as const satisfies Record<Kind, { status: number; code: string }>;
+} as const satisfies Record<FailureKind, { status: number; code: string }>;
 
 /** OAuth 2.0: unwrapped data for success, `{error, error_description}` for failures. */
 export const oauth: Dialect = {
@@ -55,13 +55,12 @@ export const oauth: Dialect = {
   success: (data) => data,
 
   failure(failure) {
-    const { status, code } = OAUTH[failure.kind];
-    // RFC 6749 section 5.2 allows neither double quotes nor backslashes in error_description.
-    return { status, body: { error: code, error_description: failure.message.replace(/["\\]/g, "'") } };
+    const { status, code } = OAUTH_ERRORS_BY_KIND[failure.kind];
+    return { status, body: { error: code, error_description: toErrorDescription(failure.message) } };
   },
 
   challenge(failure, metadataUrl) {
-    const { status, code } = OAUTH[failure.kind];
+    const { status, code } = OAUTH_ERRORS_BY_KIND[failure.kind];
     if (status !== 401 && status !== 403) return undefined;
     const bearer = bearerChallenge(failure, metadataUrl);
     return code === 'invalid_client' ? `Basic realm="vouchsafe", ${bearer}` : bearer;

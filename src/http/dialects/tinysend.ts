@@ -1,4 +1,4 @@
-import type { Kind } from '../../errors.ts';
+import type { FailureKind } from '../../errors.ts';
 import { agentChallenge, bearerChallenge, type Dialect } from './dialect.ts';
 
 interface StatusAndCode {
@@ -9,7 +9,7 @@ interface StatusAndCode {
 }
 
 /** Status and error code of every failure kind in the tinysend profile (docs/security.md, bad input). */
-export const TINYSEND = {
+export const TINYSEND_ERRORS_BY_KIND = {
   badJson: { status: 400, code: 'invalid_json' },
   badRequest: { status: 400, code: 'invalid_request' },
   badEmail: { status: 400, code: 'invalid_email' },
@@ -53,7 +53,7 @@ export const TINYSEND = {
   tooManyAttempts: { status: 429, code: 'rate_limited', retryable: true },
   unavailable: { status: 503, code: 'unavailable', retryable: true },
   internal: { status: 500, code: 'internal', retryable: true },
-} as const satisfies Record<Kind, StatusAndCode>;
+} as const satisfies Record<FailureKind, StatusAndCode>;
 
 /** The tinysend profile: `{ok:true,data}` for success, `{ok:false,error}` for failures (docs/dialects/tinysend.md). */
 export const tinysend: Dialect = {
@@ -62,7 +62,7 @@ export const tinysend: Dialect = {
   success: (data) => ({ ok: true, data }),
 
   failure(failure, requestId) {
-    const { status, code, retryable = false }: StatusAndCode = TINYSEND[failure.kind];
+    const { status, code, retryable = false }: StatusAndCode = TINYSEND_ERRORS_BY_KIND[failure.kind];
     const { field, attemptsRemaining, verificationUri } = failure.details;
     const error = {
       code,
@@ -77,7 +77,7 @@ export const tinysend: Dialect = {
   },
 
   challenge(failure, metadataUrl) {
-    const { status, code } = TINYSEND[failure.kind];
+    const { status, code } = TINYSEND_ERRORS_BY_KIND[failure.kind];
     if (status !== 401 && status !== 403) return undefined;
     const bearer = bearerChallenge(failure, metadataUrl);
     // A failed claim step concerns no bearer token; auth.md gives its reason in the AgentAuth scheme.
@@ -86,4 +86,4 @@ export const tinysend: Dialect = {
   },
 };
 
-const CLAIM_KINDS = new Set<Kind>(['invalidClaimToken', 'wrongCode', 'interactionRequired']);
+const CLAIM_KINDS = new Set<FailureKind>(['invalidClaimToken', 'wrongCode', 'interactionRequired']);

@@ -8,9 +8,9 @@ import {
   agentConfiguration,
   authorizationServer,
   authorizationServerPaths,
+  type Document,
   jsonDocument,
   protectedResources,
-  type Served,
 } from './metadata.ts';
 import { createOpenApi } from './openapi.ts';
 
@@ -29,7 +29,7 @@ const FRESH_MS = 1000;
 export function createDocuments(
   deps: Deps,
   described: readonly Route[],
-): (path: string) => Promise<Served | undefined> {
+): (path: string) => Promise<Document | undefined> {
   const openApi = createOpenApi(deps.config, described);
   let audiences: readonly Audience[] = deps.config.resources;
   let documents = render(deps, audiences, openApi);
@@ -64,7 +64,7 @@ function render(
   { config }: Deps,
   audiences: readonly Audience[],
   openApi: ReturnType<typeof createOpenApi>,
-): Map<string, Served> {
+): Map<string, Document> {
   const server = jsonDocument(authorizationServer(config, audiences));
   return new Map([
     [PATHS.authMd, { type: 'text/markdown; charset=utf-8', text: renderAuthMd(config, audiences) }],

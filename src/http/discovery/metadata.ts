@@ -1,7 +1,7 @@
 import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
-import { CLAIM, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
+import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';
 
@@ -68,7 +68,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
     token_endpoint_auth_methods_supported: ['none'],
     // There is no authorization endpoint yet, but RFC 8414 section 2 requires the member.
     response_types_supported: [],
-    grant_types_supported: config.claimMode === 'reveal' ? [JWT_BEARER] : [JWT_BEARER, CLAIM],
+    grant_types_supported: config.claimMode === 'reveal' ? [JWT_BEARER] : [JWT_BEARER, CLAIM_GRANT],
     jwks_uri: urlOf(PATHS.jwks),
     introspection_endpoint: urlOf(PATHS.introspect),
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
@@ -133,9 +133,9 @@ export function agentConfiguration(config: Config): object {
 }
 
 /** A document with its media type. */
-export type Served = Extract<HandlerResult, { text: string }>;
+export type Document = Extract<HandlerResult, { text: string }>;
 
 /** Renders a JSON document without the envelope of a dialect. */
-export function jsonDocument(content: object): Served {
+export function jsonDocument(content: object): Document {
   return { type: 'application/json; charset=utf-8', text: JSON.stringify(content, null, 2) };
 }

@@ -4,10 +4,10 @@ import type { Audience } from '../../domain/audiences/audience.ts';
 import { agentAuthProtocol } from '../dialects/agent-auth-protocol.ts';
 import { AUTH_MD_ERRORS } from '../dialects/auth-md.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import { OAUTH, oauth } from '../dialects/oauth.ts';
+import { OAUTH_ERRORS_BY_KIND, oauth } from '../dialects/oauth.ts';
 import { securityEvents } from '../dialects/security-events.ts';
-import { TINYSEND, tinysend } from '../dialects/tinysend.ts';
-import { isToken, mediaTypes } from '../server/body.ts';
+import { TINYSEND_ERRORS_BY_KIND, tinysend } from '../dialects/tinysend.ts';
+import { isTokenBody, mediaTypes } from '../server/body.ts';
 import type { Route } from '../server/table.ts';
 
 /**
@@ -126,7 +126,7 @@ function security(row: Route): object {
 }
 
 function bodySchema(row: Route): object {
-  if (isToken(row.body!.media)) return { type: 'string', description: 'The signed token itself' };
+  if (isTokenBody(row.body!.media)) return { type: 'string', description: 'The signed token itself' };
   const schemas = [row.body!.schema, ...row.versions.map(({ schema }) => schema)];
   return anyOf(schemas.map((schema) => toSchema(schema, 'input')));
 }
@@ -182,7 +182,7 @@ const TINYSEND_FAILURE = {
       type: 'object',
       required: ['code', 'message', 'retryable', 'request_id'],
       properties: {
-        code: { enum: codes(TINYSEND) },
+        code: { enum: codes(TINYSEND_ERRORS_BY_KIND) },
         message: { type: 'string', description: 'What went wrong and what to do next' },
         retryable: { type: 'boolean', description: 'Whether the same request may succeed later' },
         request_id: { type: 'string' },
@@ -197,7 +197,7 @@ const TINYSEND_FAILURE = {
 const OAUTH_FAILURE = {
   type: 'object',
   required: ['error'],
-  properties: { error: { enum: codes(OAUTH) }, error_description: { type: 'string' } },
+  properties: { error: { enum: codes(OAUTH_ERRORS_BY_KIND) }, error_description: { type: 'string' } },
 };
 
 const AUTH_MD_FAILURE = {

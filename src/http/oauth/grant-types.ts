@@ -4,7 +4,7 @@
 export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 
 /** The grant that collects the result of a claim (auth.md v0.4, claim grant). */
-export const CLAIM = 'urn:workos:agent-auth:grant-type:claim';
+export const CLAIM_GRANT = 'urn:workos:agent-auth:grant-type:claim';
 
 /** The assertion that an agent provider signs for this service (draft-ietf-oauth-identity-assertion-authz-grant). */
 export const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';

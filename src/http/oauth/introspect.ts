@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { introspectBearer } from '../../domain/credentials/introspection.ts';
-import { introspectAgent, looksSigned } from '../../domain/hosts/agent-introspection.ts';
+import { introspectAgent, isAgentJwt } from '../../domain/hosts/agent-introspection.ts';
 import { accountOfHost } from '../../domain/hosts/hosts.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { epochSeconds } from '../../lib/time.ts';
@@ -48,7 +48,7 @@ export const introspect = operation({
   answer: introspectAnswer,
   async handle(call) {
     const { deps, origin, caller, body } = call;
-    if (looksSigned(body.token)) return { data: await introspectAgentToken(call) };
+    if (isAgentJwt(body.token)) return { data: await introspectAgentToken(call) };
     const introspected = await introspectBearer(deps, origin, caller, body.token);
     if (!introspected.active) return { data: { active: false } };
     return {

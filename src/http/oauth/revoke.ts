@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { revokeHeldKey } from '../../domain/credentials/api-keys.ts';
+import { revokePresentedCredential } from '../../domain/credentials/api-keys.ts';
 import { operation, urlencoded } from '../server/table.ts';
 
 /** RFC 7009 section 2.1. The handler ignores `token_type_hint`, as that section permits. */
@@ -9,13 +9,13 @@ const revokeBody = z.object({ token: z.string().max(8192), token_type_hint: z.st
  * POST /oauth2/revoke: revokes the key or token of its holder. An invalid token gets the same empty 200 (RFC 7009
  * section 2.2).
  */
-export const revoke = operation({
+export const revokeToken = operation({
   caller: 'anyone',
   summary: 'Revoke the key that one holds (RFC 7009)',
   cors: true,
   body: urlencoded(revokeBody),
   async handle(call) {
-    await revokeHeldKey(call.deps, call.origin, call.body.token);
+    await revokePresentedCredential(call.deps, call.origin, call.body.token);
     return { nothing: true };
   },
 });

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { collectByGrant } from '../../domain/claims/claim-grant-type.ts';
+import { exchangeClaimToken } from '../../domain/claims/claim-grant-type.ts';
 import type { IssuedToken } from '../../domain/credentials/access-tokens.ts';
 import { exchangeAssertion } from '../../domain/credentials/exchange-assertion.ts';
 import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { epochSeconds } from '../../lib/time.ts';
-import { bothIdentities, identity } from '../auth-md/identity-answers.ts';
+import { identity, renderIdentity } from '../auth-md/identity-answers.ts';
 import { type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';
-import { CLAIM, JWT_BEARER } from './grant-types.ts';
+import { CLAIM_GRANT, JWT_BEARER } from './grant-types.ts';
 
 /**
  * The token endpoint (RFC 6749 section 3.2). Agents are not registered clients: the identity assertion or the claim
@@ -21,7 +21,7 @@ const text = z.string().max(8192);
 const tokenBody = z.object({
   grant_type: text.max(256).optional(),
   assertion: text.describe(`With ${JWT_BEARER}: the identity assertion that this service gave`).nullish(),
-  claim_token: text.describe(`With ${CLAIM}: the claim token of the registration`).nullish(),
+  claim_token: text.describe(`With ${CLAIM_GRANT}: the claim token of the registration`).nullish(),
   resource: text
     .describe('The URL of the API that the token is for (RFC 8707); without it the default one')
     .nullish(),
@@ -56,13 +56,13 @@ export const exchangeToken = operation({
         const assertion = requireParameter(body.assertion, 'assertion');
         return renderToken(await exchangeAssertion(deps, origin, { assertion, ...target }));
       }
-      case CLAIM: {
+      case CLAIM_GRANT: {
         const claimToken = requireParameter(body.claim_token, 'claim_token');
-        const collected = await collectByGrant(deps, origin, { claimToken, ...target });
-        return renderToken(collected.token, bothIdentities(await signIdentity(deps, collected.identity)));
+        const collected = await exchangeClaimToken(deps, origin, { claimToken, ...target });
+        return renderToken(collected.token, renderIdentity(await signIdentity(deps, collected.identity)));
       }
       default:
-        throw new Failure('unsupportedGrant', `Send grant_type ${JWT_BEARER} or ${CLAIM}.`);
+        throw new Failure('unsupportedGrant', `Send grant_type ${JWT_BEARER} or ${CLAIM_GRANT}.`);
     }
   },
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { setWantsMail, wantsNoMail } from '../../domain/accounts/mail-suppressions.ts';
+import { isAgentMailSuppressed, setAgentMailAllowed } from '../../domain/accounts/mail-suppressions.ts';
 import { endSession, listSessions } from '../../domain/accounts/sessions.ts';
-import { showAuthenticator } from '../../domain/accounts/totp.ts';
+import { findAuthenticatorStatus } from '../../domain/accounts/totp.ts';
 import { listActivity } from '../../domain/audit/list-activity.ts';
 import { listPersonalKeys } from '../../domain/credentials/personal-keys.ts';
 import { deleteAccount } from '../../domain/owner/delete-account.ts';
@@ -12,23 +12,23 @@ import { allItems } from '../../lib/list-pages.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { renderKey } from '../api/api-tokens.ts';
-import { renewBrowser } from '../server/browser-session.ts';
+import { newBrowserCookie } from '../server/browser-session.ts';
 import { clearCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
-import { form } from './forms.ts';
+import { formSchema } from './forms.ts';
 import { olderLink, readListQuery } from './lists.ts';
-import { submit } from './operations.ts';
+import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** The pages of an account for its signed-in human. */
 
-const endSessionForm = form({ session: z.string().max(64) });
+const endSessionForm = formSchema({ session: z.string().max(64) });
 
 /** The human types the mailbox of the account to confirm the deletion. */
-const deleteForm = form({ mailbox: z.string().max(254).default('') });
+const deleteForm = formSchema({ mailbox: z.string().max(254).default('') });
 
-const wantsMailForm = form({ wanted: z.enum(['yes', 'no']) });
+const wantsMailForm = formSchema({ wanted: z.enum(['yes', 'no']) });
 
 /** GET /account: shows the account and its sessions. */
 export function accountPage(pages: Pages) {
@@ -38,11 +38,11 @@ export function accountPage(pages: Pages) {
     async handle({ deps, caller, query }) {
       const { session } = caller;
       const sessions = await listSessions(deps, session.accountId, readListQuery(query));
-      const authenticator = await showAuthenticator(deps, session.accountId);
+      const authenticator = await findAuthenticatorStatus(deps, session.accountId);
       return pages.show(caller, 'account', {
         mailbox: session.mailbox,
         recoveryCodesLeft: authenticator?.recoveryCodesLeft,
-        noMail: await wantsNoMail(deps, session),
+        noMail: await isAgentMailSuppressed(deps, session),
         sessions: sessions.items.map(({ id, origin, createdAt, seenAt }) => ({
           id,
           origin,
@@ -92,8 +92,8 @@ export const exportAccount = operation({
       Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, query))),
       Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
       Array.fromAsync(allItems((query) => listSessions(deps, accountId, query))),
-      showAuthenticator(deps, accountId),
-      wantsNoMail(deps, session),
+      findAuthenticatorStatus(deps, accountId),
+      isAgentMailSuppressed(deps, session),
       listActivity(deps, accountId, undefined, EVENTS_MAX),
     ]);
     const text = JSON.stringify(
@@ -155,8 +155,8 @@ export function deletePage(pages: Pages) {
 }
 
 /** POST /account/delete: deletes the account and signs its human out. */
-export function deleteMine(pages: Pages) {
-  return submit({
+export function submitDeletion(pages: Pages) {
+  return formOperation({
     caller: 'recentlyVerifiedUser',
     summary: 'Delete it',
     form: deleteForm,
@@ -167,14 +167,14 @@ export function deleteMine(pages: Pages) {
         return pages.show(caller, 'delete-account', { mailbox, problem }, 400);
       }
       await deleteAccount(deps, origin, accountId);
-      const cookies = [clearCookie(deps.config, 'session'), renewBrowser(deps)];
+      const cookies = [clearCookie(deps.config, 'session'), newBrowserCookie(deps)];
       return { ...pages.show({ ...caller, session: undefined }, 'deleted', {}), cookies };
     },
   });
 }
 
 /** POST /account/sessions/end: ends one session of the account. */
-export const endOneSession = submit({
+export const endOneSession = formOperation({
   caller: 'signedInUser',
   summary: 'End a session',
   form: endSessionForm,
@@ -186,13 +186,13 @@ export const endOneSession = submit({
 });
 
 /** POST /account/mail: suppresses or allows mail that agents cause. */
-export const changeMail = submit({
+export const changeMailPreference = formOperation({
   caller: 'signedInUser',
   summary: 'Have mail of agents, or not',
   form: wantsMailForm,
   async handle(call) {
     const { deps, origin, caller, body } = call;
-    await setWantsMail(deps, origin, caller.session, body.wanted === 'yes');
+    await setAgentMailAllowed(deps, origin, caller.session, body.wanted === 'yes');
     return redirect(deps.config, PAGES.account);
   },
 });

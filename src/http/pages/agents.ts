@@ -13,24 +13,24 @@ import { formatTime } from '../../lib/format-time.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { chosen, form } from './forms.ts';
+import { checkedNames, formSchema } from './forms.ts';
 import { presentKey } from './keys.ts';
-import { idIn, olderLink, presentList, readListQuery } from './lists.ts';
-import { submit } from './operations.ts';
+import { olderLink, presentList, readId, readListQuery } from './lists.ts';
+import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** The pages on which a signed-in human manages their agents and hosts. */
 
-const agentForm = form({});
+const agentForm = formSchema({});
 
 /** The list links each agent by its name, so the name must not be blank. */
 const isVisibleName = (name: string) => displayName(name) !== '';
-const renameForm = form({
+const renameForm = formSchema({
   name: z.string().trim().max(64).refine(isVisibleName, 'it must hold something that can be seen.'),
 });
 
 /** The agent keeps each scope whose checkbox is on: `scope:read`. */
-const narrowForm = form({}).catchall(z.string().max(64));
+const narrowForm = formSchema({}).catchall(z.string().max(64));
 
 type PageCall<Form = undefined> = Call<Form, 'signedInUser'>;
 
@@ -62,7 +62,7 @@ export function agentPage(pages: Pages) {
     caller: 'signedInUser',
     summary: 'One of them',
     async handle({ deps, caller, params, query }) {
-      const before = { key: idIn(query, 'keys'), event: idIn(query, 'before') };
+      const before = { key: readId(query, 'keys'), event: readId(query, 'before') };
       const { agent, keys, activity } = await showOwnedAgent(
         deps,
         caller.session.accountId,
@@ -90,7 +90,7 @@ export function agentPage(pages: Pages) {
 }
 
 /** POST /agents/:id/rename: changes the name of an agent. */
-export const rename = submit({
+export const rename = formOperation({
   caller: 'signedInUser',
   summary: 'Give it another name',
   form: renameForm,
@@ -102,18 +102,18 @@ export const rename = submit({
 });
 
 /** POST /agents/:id/narrow: removes the unchecked scopes from an agent. */
-export const narrow = submit({
+export const narrow = formOperation({
   caller: 'signedInUser',
   summary: 'Leave it fewer scopes',
   form: narrowForm,
   async handle(call) {
-    const scopes = chosen(call.body, 'scope').filter((name) => call.deps.config.scopes.has(name));
+    const scopes = checkedNames(call.body, 'scope').filter((name) => call.deps.config.scopes.has(name));
     return changeAgent(call, (id, ownerId) => narrowAgent(call.deps, call.origin, ownerId, id, scopes));
   },
 });
 
 /** POST /agents/:id/unlink: unlinks an agent that has its own account. */
-export const unlink = submit({
+export const unlink = formOperation({
   caller: 'signedInUser',
   summary: 'Let a linked one go',
   form: agentForm,
@@ -124,7 +124,7 @@ export const unlink = submit({
 });
 
 /** POST /agents/:id/undo: undoes the merge of an agent. */
-export const undo = submit({
+export const undo = formOperation({
   caller: 'signedInUser',
   summary: 'Undo a merge',
   form: agentForm,
@@ -135,7 +135,7 @@ export const undo = submit({
 });
 
 /** POST /agents/:id/revoke: revokes an agent and its keys. */
-export const revoke = submit({
+export const revoke = formOperation({
   caller: 'signedInUser',
   summary: 'End it and its keys',
   form: agentForm,

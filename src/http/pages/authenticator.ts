@@ -2,23 +2,23 @@ import { renderSVG } from 'uqr';
 import { z } from 'zod';
 import {
   addAuthenticator,
+  findAuthenticatorStatus,
   removeAuthenticator,
   renewRecoveryCodes,
-  setUpAuthenticator,
-  showAuthenticator,
+  startTotpSetup,
 } from '../../domain/accounts/totp.ts';
 import { Failure } from '../../errors.ts';
 import { formatTime } from '../../lib/format-time.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { form, typedCode } from './forms.ts';
-import { submit } from './operations.ts';
+import { formSchema, typedCode } from './forms.ts';
+import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** The pages of the second factor: setup of an authenticator app, recovery codes, removal. */
 
-const addForm = form({ sealed: z.string().max(256), code: typedCode });
-const emptyForm = form({});
+const addForm = formSchema({ sealed: z.string().max(256), code: typedCode });
+const emptyForm = formSchema({});
 
 type PageCall<Form = undefined> = Call<Form, 'recentlyVerifiedUser'>;
 
@@ -29,7 +29,7 @@ export function authenticatorPage(pages: Pages) {
     summary: 'My second factor',
     async handle(call) {
       const { deps, caller } = call;
-      const authenticator = await showAuthenticator(deps, caller.session.accountId);
+      const authenticator = await findAuthenticatorStatus(deps, caller.session.accountId);
       if (authenticator === undefined) return showSetup(pages, call);
       const createdAt = formatTime(authenticator.createdAt);
       return pages.show(caller, 'authenticator', { ...authenticator, createdAt });
@@ -38,8 +38,8 @@ export function authenticatorPage(pages: Pages) {
 }
 
 /** POST /account/authenticator: adds an authenticator after its first code and shows the recovery codes once. */
-export function add(pages: Pages) {
-  return submit({
+export function addAuthenticatorOperation(pages: Pages) {
+  return formOperation({
     caller: 'recentlyVerifiedUser',
     summary: 'Set it up',
     form: addForm,
@@ -58,7 +58,7 @@ export function add(pages: Pages) {
 
 function showSetup(pages: Pages, call: PageCall<unknown>, sealed?: string, problem?: string): HandlerResult {
   const { deps, caller } = call;
-  const setup = setUpAuthenticator(deps, caller.session, sealed);
+  const setup = startTotpSetup(deps, caller.session, sealed);
   const secret = setup.secret.replace(/.{4}(?=.)/g, '$& ');
   const picture = renderSVG(setup.uri, { pixelSize: 5, border: 2 });
   const values = { ...setup, secret, picture, problem };
@@ -66,7 +66,7 @@ function showSetup(pages: Pages, call: PageCall<unknown>, sealed?: string, probl
 }
 
 /** POST /account/authenticator/remove: removes the authenticator. */
-export const remove = submit({
+export const removeAuthenticatorOperation = formOperation({
   caller: 'recentlyVerifiedUser',
   summary: 'Remove it',
   form: emptyForm,
@@ -78,7 +78,7 @@ export const remove = submit({
 
 /** POST /account/authenticator/codes: replaces the recovery codes and shows them once. */
 export function renewCodes(pages: Pages) {
-  return submit({
+  return formOperation({
     caller: 'recentlyVerifiedUser',
     summary: 'New codes',
     form: emptyForm,

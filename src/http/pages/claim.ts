@@ -9,8 +9,8 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { setCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { form, typedCode, wrongCodeText } from './forms.ts';
-import { submit } from './operations.ts';
+import { formSchema, typedCode, wrongCodeText } from './forms.ts';
+import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
@@ -18,13 +18,13 @@ import { type Pages, redirect } from './pages.ts';
  * from the URL into a cookie, which keeps it out of the browser history and of logs. Only a POST changes anything.
  */
 
-const approveForm = form({
+const approveForm = formSchema({
   attempt: z.string().max(64),
   code: typedCode,
   /** The button that shows the code to the human, instead of the button that submits a typed code. */
   way: z.literal('reveal').optional(),
 });
-const denyForm = form({ no_more: z.literal('on').optional() });
+const denyForm = formSchema({ no_more: z.literal('on').optional() });
 
 type PageCall<Form = unknown> = Call<Form, 'browser'>;
 
@@ -41,7 +41,7 @@ export function claimPage(pages: Pages) {
 
 /** POST /claim: approves a claim with a typed code, or confirms it and shows the code to the human. */
 export function approve(pages: Pages) {
-  return submit({
+  return formOperation({
     caller: 'browser',
     summary: 'Approve a claim',
     form: approveForm,
@@ -87,7 +87,7 @@ export function denyPage(pages: Pages) {
 }
 
 /** POST /claim/deny: denies a claim. */
-export const deny = submit({
+export const deny = formOperation({
   caller: 'browser',
   summary: 'End a claim',
   form: denyForm,

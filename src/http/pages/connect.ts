@@ -1,25 +1,25 @@
 import { z } from 'zod';
-import { approvalLink, readApprovalLink, readRefusalLink } from '../../domain/hosts/connection-codes.ts';
+import { connectionLink, readConnectionLink, readDenialLink } from '../../domain/hosts/connection-codes.ts';
 import {
-  type ApprovalView,
-  findApprovalByTypedCode,
-  viewApproval,
+  type ConnectionRequestView,
+  findConnectionRequestByCode,
+  viewConnectionRequest,
 } from '../../domain/hosts/connection-review.ts';
 import {
-  approveAgent,
-  refuseByMail,
-  rejectAgent,
-  viewRefusable,
+  approveConnection,
+  denyConnectionByMail,
+  rejectConnection,
+  viewDenial,
 } from '../../domain/hosts/decide-connection.ts';
 import { revokeOwnedHost } from '../../domain/hosts/hosts.ts';
 import { Failure } from '../../errors.ts';
 import { formatTime } from '../../lib/format-time.ts';
 import { PAGES } from '../../lib/page-paths.ts';
-import { displayName, oneLine } from '../../lib/untrusted-text.ts';
+import { displayName, singleLine } from '../../lib/untrusted-text.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
-import { chosen, form } from './forms.ts';
-import { submit } from './operations.ts';
+import { checkedNames, formSchema } from './forms.ts';
+import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /**
@@ -28,16 +28,16 @@ import { type Pages, redirect } from './pages.ts';
  * the last 15 minutes (Agent Auth Protocol 1.0-draft, section 8.11).
  */
 
-const codeForm = form({ code: z.string().max(64).default('') });
+const codeForm = formSchema({ code: z.string().max(64).default('') });
 
 /** The human allows each capability whose checkbox is on: `allow:read`. */
-const decideForm = form({
+const decideForm = formSchema({
   approval: z.string().max(64),
   decision: z.enum(['approve', 'deny']),
 }).catchall(z.string().max(64));
 
-const refuseForm = form({ no_more: z.literal('on').optional() });
-const hostForm = form({});
+const refuseForm = formSchema({ no_more: z.literal('on').optional() });
+const hostForm = formSchema({});
 
 /**
  * GET /connect: asks for the code of an agent, or moves the token of a link into a cookie, out of the browser history.
@@ -53,7 +53,7 @@ export function connectPage(pages: Pages) {
           code: caller.draft(PAGES.connect)?.code ?? '',
           problem: undefined,
         });
-      if (readApprovalLink(deps, token) === undefined) throw requestNotFound();
+      if (readConnectionLink(deps, token) === undefined) throw requestNotFound();
       return redirect(deps.config, PAGES.reviewConnection, [
         ...caller.cookies,
         setCookie(deps.config, 'connect', token),
@@ -64,14 +64,14 @@ export function connectPage(pages: Pages) {
 
 /** POST /connect: finds a connection request by its typed code. */
 export function findByCode(pages: Pages) {
-  return submit({
+  return formOperation({
     caller: 'browser',
     summary: 'By its code',
     form: codeForm,
     async handle({ deps, origin, body, caller }) {
       try {
-        const id = await findApprovalByTypedCode(deps, origin, body.code);
-        const token = new URL(approvalLink(deps, id)).searchParams.get('t')!;
+        const id = await findConnectionRequestByCode(deps, origin, body.code);
+        const token = new URL(connectionLink(deps, id)).searchParams.get('t')!;
         return redirect(deps.config, PAGES.reviewConnection, [
           ...caller.cookies,
           setCookie(deps.config, 'connect', token),
@@ -90,9 +90,9 @@ export function reviewPage(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'Review it',
     async handle({ deps, caller }) {
-      const id = readApprovalLink(deps, caller.cookie('connect') ?? '');
+      const id = readConnectionLink(deps, caller.cookie('connect') ?? '');
       if (id === undefined) throw requestNotFound();
-      const view = await viewApproval(deps, id, caller.session);
+      const view = await viewConnectionRequest(deps, id, caller.session);
       const draft = caller.draft(PAGES.reviewConnection);
       return pages.show(caller, 'connect', presentRequest(view, draft?.approval === id ? draft : undefined));
     },
@@ -101,16 +101,17 @@ export function reviewPage(pages: Pages) {
 
 /** POST /connect/review: approves or rejects a connection request. */
 export function decide(pages: Pages) {
-  return submit({
+  return formOperation({
     caller: 'recentlyVerifiedUser',
     summary: 'Let the agent in, or not',
     form: decideForm,
     async handle({ deps, origin, body, caller }) {
       // The form must be about the request that this browser was shown.
-      if (readApprovalLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw requestNotFound();
+      if (readConnectionLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw requestNotFound();
       const isApproved = body.decision === 'approve';
-      if (isApproved) await approveAgent(deps, origin, body.approval, caller.session, chosen(body, 'allow'));
-      else await rejectAgent(deps, origin, body.approval, caller.session);
+      if (isApproved)
+        await approveConnection(deps, origin, body.approval, caller.session, checkedNames(body, 'allow'));
+      else await rejectConnection(deps, origin, body.approval, caller.session);
       const done = pages.show(caller, 'connected', { isYes: isApproved });
       return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
     },
@@ -118,20 +119,20 @@ export function decide(pages: Pages) {
 }
 
 /** GET /connect/deny: asks the reader of the mail, signed in or not, to confirm the denial. */
-export function refusePage(pages: Pages) {
+export function denyPage(pages: Pages) {
   return operation({
     caller: 'browser',
     summary: 'Say that this was not me',
     async handle({ deps, caller, query }) {
       const token = query.get('t');
       if (token !== null) {
-        if (readRefusalLink(deps, token) === undefined) throw requestNotFound();
+        if (readDenialLink(deps, token) === undefined) throw requestNotFound();
         const cookie = setCookie(deps.config, 'refuse', token);
         return redirect(deps.config, PAGES.denyConnection, [...caller.cookies, cookie]);
       }
-      const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
+      const id = readDenialLink(deps, caller.cookie('refuse') ?? '');
       if (id === undefined) throw requestNotFound();
-      const { agentName, mailbox, isDecided } = await viewRefusable(deps, id);
+      const { agentName, mailbox, isDecided } = await viewDenial(deps, id);
       const values = { agentName: displayName(agentName), mailbox, isDecided };
       return pages.show(caller, 'connect-deny', values, isDecided ? 410 : 200);
     },
@@ -139,22 +140,22 @@ export function refusePage(pages: Pages) {
 }
 
 /** POST /connect/deny: rejects a connection request by its mailed link. */
-export function refuse(pages: Pages) {
-  return submit({
+export function denyByMail(pages: Pages) {
+  return formOperation({
     caller: 'browser',
     summary: 'Turn the agent away',
     form: refuseForm,
     async handle({ deps, origin, body, caller }) {
-      const id = readRefusalLink(deps, caller.cookie('refuse') ?? '');
+      const id = readDenialLink(deps, caller.cookie('refuse') ?? '');
       if (id === undefined) throw requestNotFound();
-      await refuseByMail(deps, origin, id, { noMore: body.no_more !== undefined });
+      await denyConnectionByMail(deps, origin, id, { noMore: body.no_more !== undefined });
       return pages.show(caller, 'connected', { isYes: false });
     },
   });
 }
 
 /** POST /hosts/:id/revoke: revokes a host and its agents. */
-export const revokeHost = submit({
+export const revokeHost = formOperation({
   caller: 'signedInUser',
   summary: 'End a host and its agents',
   form: hostForm,
@@ -173,13 +174,13 @@ function requestNotFound(): Failure {
 }
 
 /** Prepares a connection request for its template. Texts of agents are untrusted, see lib/untrusted-text.ts. */
-function presentRequest(view: ApprovalView, draft: Record<string, string> | undefined): object {
+function presentRequest(view: ConnectionRequestView, draft: Record<string, string> | undefined): object {
   return {
     ...view,
     agentName: displayName(view.agentName),
     hostName: view.hostName && displayName(view.hostName),
-    reason: view.reason && oneLine(view.reason, 500),
-    bindingMessage: view.bindingMessage && oneLine(view.bindingMessage, 200),
+    reason: view.reason && singleLine(view.reason, 500),
+    bindingMessage: view.bindingMessage && singleLine(view.bindingMessage, 200),
     askedAt: formatTime(view.askedAt),
     askedAgain: view.capabilities.some(({ wasRefused }) => wasRefused),
     capabilities: view.capabilities.map(({ constraints, ...each }) => ({
@@ -188,7 +189,7 @@ function presentRequest(view: ApprovalView, draft: Record<string, string> | unde
       constraints:
         constraints &&
         Object.entries(constraints).map(([field, value]) =>
-          oneLine(formatConstraint(field, value), CONSTRAINT_CHARS_MAX),
+          singleLine(formatConstraint(field, value), CONSTRAINT_CHARS_MAX),
         ),
     })),
   };

@@ -8,7 +8,7 @@ import { normalizeCode } from '../../lib/code-text.ts';
  * Creates the schema of a form: its own fields, `csrf`, which server/browser-session.ts checks, and `once`, the
  * random name of the rendered page (see repeated.ts).
  */
-export function form<Fields extends z.ZodRawShape>(fields: Fields) {
+export function formSchema<Fields extends z.ZodRawShape>(fields: Fields) {
   return z.object({ csrf: z.string().max(64).optional(), once: z.string().max(64).optional(), ...fields });
 }
 
@@ -27,7 +27,7 @@ export function wrongCodeText({ details }: Failure, isMailed: boolean): string {
 }
 
 /** Returns the names of the checkboxes of one kind that are on: `read` for `scope:read=on` and kind `scope`. */
-export function chosen(body: Record<string, unknown>, kind: string): string[] {
+export function checkedNames(body: Record<string, unknown>, kind: string): string[] {
   const prefix = `${kind}:`;
   return Object.keys(body)
     .filter((name) => name.startsWith(prefix))

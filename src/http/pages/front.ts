@@ -1,4 +1,4 @@
-import { whoIsSignedIn } from '../server/browser-session.ts';
+import { findSignedInSession } from '../server/browser-session.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Operation, operation } from '../server/table.ts';
 import type { Pages } from './pages.ts';
@@ -15,7 +15,7 @@ export function frontPage(pages: Pages): Operation<'anyone'> {
       if (!prefersHtml(header('accept') ?? '')) {
         return { status: 303, headers: { ...vary, Location: authMdUrl }, nothing: true };
       }
-      const session = await whoIsSignedIn(deps, header('cookie'));
+      const session = await findSignedInSession(deps, header('cookie'));
       // The page has no form, so it needs no CSRF token and sets no cookie.
       const page = pages.show({ csrf: '', session, cookies: [] }, 'front', { authMdUrl });
       return { ...page, headers: { ...page.headers, ...vary, 'Cache-Control': 'no-store' } };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
-import { FRESH_MS } from '../../domain/accounts/sessions.ts';
+import { RECENT_VERIFICATION_MS } from '../../domain/accounts/sessions.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
 import { isLive, type Key } from '../../domain/credentials/issue.ts';
 import {
@@ -8,7 +8,7 @@ import {
   listPersonalKeys,
   revokePersonalKey,
 } from '../../domain/credentials/personal-keys.ts';
-import { patiently } from '../../domain/limits/idempotency.ts';
+import { retryWhileInProgress } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { formatTime } from '../../lib/format-time.ts';
@@ -16,9 +16,9 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { setCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
-import { chosen, form } from './forms.ts';
+import { checkedNames, formSchema } from './forms.ts';
 import { presentList, readListQuery } from './lists.ts';
-import { submit } from './operations.ts';
+import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** The pages of a human's own keys, for scripts and MCP hosts. */
@@ -30,7 +30,7 @@ const LIFETIME_DAYS = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365
  * The form of a new key. `preset` is the name of a preset, or `choose` with checkboxes `scope:NAME`. Checkboxes
  * `resource:URL` limit the key to some audiences. `once` is also the idempotency key of the creation.
  */
-const newKeyForm = form({
+const newKeyForm = formSchema({
   name: z.string().trim().max(64).default(''),
   preset: z.string().max(32).default('choose'),
   life: z.enum(['never', '7', '30', '90', '365']).default('never'),
@@ -38,7 +38,7 @@ const newKeyForm = form({
   .extend({ once: z.string().regex(/^[0-9A-Za-z]{32}$/) })
   .catchall(z.string().max(64));
 
-const revokeKeyForm = form({});
+const revokeKeyForm = formSchema({});
 
 /** GET /keys: lists the keys of an account. */
 export function keysPage(pages: Pages) {
@@ -70,7 +70,7 @@ export function newKeyPage(pages: Pages) {
 
 /** POST /keys/new: creates a key and shows its secret once. */
 export function createKey(pages: Pages) {
-  return submit({
+  return formOperation({
     caller: 'recentlyVerifiedUser',
     summary: 'Make a key',
     form: newKeyForm,
@@ -83,10 +83,10 @@ export function createKey(pages: Pages) {
           key: body.once,
           owner: session.id,
           body: call.bytes,
-          ttlSeconds: FRESH_MS / 1000, // a session is recently verified for as long
-          limit: undefined,
+          ttlSeconds: RECENT_VERIFICATION_MS / 1000, // a session is recently verified for as long
+          floodLimit: undefined,
         };
-        const { key, credential } = await patiently(() =>
+        const { key, credential } = await retryWhileInProgress(() =>
           createPersonalKey(deps, origin, session.accountId, terms, request),
         );
         // A repeated submission gets the same key. If the browser already has the cookie of this form, it showed the
@@ -113,7 +113,7 @@ export function createKey(pages: Pages) {
 }
 
 /** POST /keys/:id/revoke: revokes a key. */
-export const revokeKey = submit({
+export const revokeKey = formOperation({
   caller: 'signedInUser',
   summary: 'Revoke one',
   form: revokeKeyForm,
@@ -129,7 +129,7 @@ async function readKeyTerms(deps: Deps, body: z.output<typeof newKeyForm>) {
   const { presets, scopes } = deps.config;
   if (body.name === '') throw new Failure('badRequest', 'Give the key a name, so that you know it again.');
   const preset = presets.get(body.preset);
-  const ticked = chosen(body, 'scope').filter((name) => scopes.has(name));
+  const ticked = checkedNames(body, 'scope').filter((name) => scopes.has(name));
   // The form does not tell which of the two the human meant, and a wrong guess could allow more.
   if (preset !== undefined && ticked.length > 0) {
     throw new Failure(
@@ -139,7 +139,7 @@ async function readKeyTerms(deps: Deps, body: z.output<typeof newKeyForm>) {
   }
   const chosenScopes = preset?.scopes ?? ticked;
   if (chosenScopes.length === 0) throw new Failure('badRequest', 'Choose what the key may do.');
-  const urls = chosen(body, 'resource');
+  const urls = checkedNames(body, 'resource');
   const known = (await listAudiences(deps)).map(({ url }) => url);
   if (!urls.every((url) => known.includes(url))) {
     throw new Failure('badRequest', 'One of the resources is not offered any more. Choose again.');

@@ -22,7 +22,7 @@ export function readListQuery(query: URLSearchParams): ListQuery {
  *
  * @returns undefined if it is absent or malformed
  */
-export function idIn(query: URLSearchParams, name: string): string | undefined {
+export function readId(query: URLSearchParams, name: string): string | undefined {
   return /^[a-z]+_\w{1,64}$/.exec(query.get(name) ?? '')?.[0];
 }
 

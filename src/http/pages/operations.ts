@@ -7,10 +7,10 @@ import {
   operation,
   urlencoded,
 } from '../server/table.ts';
-import { repeatedForm } from './repeated.ts';
+import { runFormOnce } from './repeated.ts';
 
-/** Creates the operation of a form. If a browser submits the form twice, it acts once, see repeatedForm(). */
-export function submit<Kind extends CallerKind, Form extends z.ZodType>(of: {
+/** Creates the operation of a form. If a browser submits the form twice, it acts once, see runFormOnce(). */
+export function formOperation<Kind extends CallerKind, Form extends z.ZodType>(of: {
   caller: Kind;
   summary: string;
   form: Form;
@@ -21,6 +21,6 @@ export function submit<Kind extends CallerKind, Form extends z.ZodType>(of: {
     caller,
     summary,
     body: urlencoded(form),
-    handle: (call) => repeatedForm(call as unknown as Call<unknown, 'browser'>, () => handle(call)),
+    handle: (call) => runFormOnce(call as unknown as Call<unknown, 'browser'>, () => handle(call)),
   });
 }

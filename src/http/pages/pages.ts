@@ -1,11 +1,11 @@
 import type { Config } from '../../config/load.ts';
 import { randomBase62 } from '../../lib/base62.ts';
-import { contrast, readableOn } from '../../lib/colour.ts';
+import { contrast, readableOn } from '../../lib/color.ts';
 import { formatPause } from '../../lib/format-time.ts';
 import type { Random } from '../../lib/random.ts';
 import { openTemplates } from '../../lib/templates.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import { TINYSEND } from '../dialects/tinysend.ts';
+import { TINYSEND_ERRORS_BY_KIND } from '../dialects/tinysend.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
 import type { HandlerResult } from '../server/table.ts';
 
@@ -41,7 +41,8 @@ export function createPages(config: Config, random: Random): Pages {
       name: 'page',
       success: (data) => data,
       failure(failure, requestId) {
-        const status = failure.details.location === undefined ? TINYSEND[failure.kind].status : 303;
+        const status =
+          failure.details.location === undefined ? TINYSEND_ERRORS_BY_KIND[failure.kind].status : 303;
         const { retryAfterSeconds } = failure.details;
         const pause = retryAfterSeconds && formatPause(retryAfterSeconds);
         return { status, body: { status, message: failure.message, pause, requestId } };

@@ -17,7 +17,7 @@ type FormCall = Omit<Call<unknown, 'browser'>, 'caller'> & { caller: BrowserCont
  * @param act the action of the form
  * @throws Failure `inProgress`, and whatever `act` throws
  */
-export async function repeatedForm(
+export async function runFormOnce(
   call: FormCall,
   act: () => Promise<HandlerResult> | HandlerResult,
 ): Promise<HandlerResult> {
@@ -30,7 +30,7 @@ export async function repeatedForm(
     owner: `form:${browser}`,
     body: bytes,
     ttlSeconds: REPEATED_SECONDS,
-    limit: undefined,
+    floodLimit: undefined,
   };
   try {
     return await withIdempotencyWait(deps, request, origin, async () => markShown(call, once, await act()));

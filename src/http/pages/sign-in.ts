@@ -2,9 +2,9 @@ import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import { endSession } from '../../domain/accounts/sessions.ts';
 import {
-  completeByLink,
-  completeSecondFactor,
   completeSignIn,
+  completeSignInByLink,
+  completeSignInBySecondFactor,
   findPendingSignIn,
   type SignedIn,
   startSignIn,
@@ -14,13 +14,13 @@ import { Failure } from '../../errors.ts';
 import { appendMac, verifyMac } from '../../lib/mac.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
-import { renewBrowser } from '../server/browser-session.ts';
+import { newBrowserCookie } from '../server/browser-session.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
 import { type Call, type CallerKind, type HandlerResult, operation } from '../server/table.ts';
-import { form, typedCode, wrongCodeText } from './forms.ts';
-import { goalOf } from './goals.ts';
-import { submit } from './operations.ts';
+import { formSchema, typedCode, wrongCodeText } from './forms.ts';
+import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { returnPathOf } from './return-paths.ts';
 
 /**
  * The pages that sign a human in by a mailed code or link, and out. No response tells whether a mailbox has an account
@@ -29,11 +29,11 @@ import { type Pages, redirect } from './pages.ts';
 
 const next = z.string().max(128).optional();
 
-const signInForm = form({ next, email: z.string().max(254).default('') });
-const againForm = form({ next });
-const signInCodeForm = form({ next, code: typedCode });
-const signInLinkForm = form({});
-const signOutForm = form({});
+const signInForm = formSchema({ next, email: z.string().max(254).default('') });
+const againForm = formSchema({ next });
+const signInCodeForm = formSchema({ next, code: typedCode });
+const signInLinkForm = formSchema({});
+const signOutForm = formSchema({});
 
 type PageCall<Form = undefined, Kind extends CallerKind = 'browser'> = Call<Form, Kind>;
 
@@ -43,7 +43,7 @@ export function signInPage(pages: Pages) {
     caller: 'browser',
     summary: 'Ask for a code to sign in with',
     handle({ deps, caller, query }) {
-      const goal = goalOf(query.get('next'));
+      const goal = returnPathOf(query.get('next'));
       if (caller.session !== undefined) return redirect(deps.config, goal);
       return pages.show(caller, 'sign-in', { next: goal });
     },
@@ -52,7 +52,7 @@ export function signInPage(pages: Pages) {
 
 /** POST /sign-in: mails a code, or a link after too many wrong codes. */
 export function askForCode(pages: Pages) {
-  return submit({
+  return formOperation({
     caller: 'browser',
     summary: 'Mail one',
     form: signInForm,
@@ -61,7 +61,12 @@ export function askForCode(pages: Pages) {
       const mailbox = parseMailbox(body.email);
       if (mailbox !== undefined) return mailCode(call, mailbox);
       const problem = 'This is not a mail address that a code can be sent to.';
-      return pages.show(caller, 'sign-in', { next: goalOf(body.next), email: body.email, problem }, 400);
+      return pages.show(
+        caller,
+        'sign-in',
+        { next: returnPathOf(body.next), email: body.email, problem },
+        400,
+      );
     },
   });
 }
@@ -73,13 +78,13 @@ export function againPage(pages: Pages) {
     summary: 'Confirm that it is you',
     handle({ caller, query }) {
       const { mailbox } = caller.session;
-      return pages.show(caller, 'sign-in-again', { next: goalOf(query.get('next')), mailbox });
+      return pages.show(caller, 'sign-in-again', { next: returnPathOf(query.get('next')), mailbox });
     },
   });
 }
 
 /** POST /sign-in/again: mails a code to the mailbox of the session. */
-export const askAgain = submit({
+export const askAgain = formOperation({
   caller: 'signedInUser',
   summary: 'Mail a code',
   form: againForm,
@@ -96,7 +101,7 @@ async function mailCode(
 ): Promise<HandlerResult> {
   const { deps, origin, body } = call;
   const id = await startSignIn(deps, origin, mailbox, accountId);
-  return redirect(deps.config, `${PAGES.signInCode}?next=${goalOf(body.next)}`, [
+  return redirect(deps.config, `${PAGES.signInCode}?next=${returnPathOf(body.next)}`, [
     setCookie(deps.config, 'signin', id),
   ]);
 }
@@ -107,7 +112,7 @@ export function codePage(pages: Pages) {
     caller: 'browser',
     summary: 'Type the code, and then that of the app',
     async handle(call) {
-      const goal = goalOf(call.query.get('next'));
+      const goal = returnPathOf(call.query.get('next'));
       const pending = await findPendingOfBrowser(call);
       if (pending === undefined) return redirect(call.deps.config, `${PAGES.signIn}?next=${goal}`);
       return pages.show(call.caller, pending.template, { next: goal, mailbox: pending.mailbox });
@@ -117,17 +122,17 @@ export function codePage(pages: Pages) {
 
 /** POST /sign-in/code: verifies the mailed code or the second factor. */
 export function signIn(pages: Pages) {
-  return submit({
+  return formOperation({
     caller: 'browser',
     summary: 'Sign in',
     form: signInCodeForm,
     async handle(call) {
       const { deps, origin, caller, body } = call;
-      const goal = goalOf(body.next);
+      const goal = returnPathOf(body.next);
       const pending = await findPendingOfBrowser(call);
       try {
         if (pending === undefined) throw new Failure('codeExpired', 'There is no code to be typed.');
-        const complete = pending.waitsFor === 'secondFactor' ? completeSecondFactor : completeSignIn;
+        const complete = pending.waitsFor === 'secondFactor' ? completeSignInBySecondFactor : completeSignIn;
         return await redirectAfter(
           call,
           pending.id,
@@ -184,7 +189,7 @@ export function linkPage(pages: Pages) {
 }
 
 /** POST /sign-in/link: signs in by the mailed link. */
-export const signInByLink = submit({
+export const signInByLink = formOperation({
   caller: 'browser',
   summary: 'Use it',
   form: signInLinkForm,
@@ -192,7 +197,12 @@ export const signInByLink = submit({
     const { deps, origin, caller } = call;
     const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
     if (id === undefined) throw linkExpired();
-    const result = await redirectAfter(call, id, await completeByLink(deps, origin, id), goalOf(undefined));
+    const result = await redirectAfter(
+      call,
+      id,
+      await completeSignInByLink(deps, origin, id),
+      returnPathOf(undefined),
+    );
     return { ...result, cookies: [...(result.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
   },
 });
@@ -216,7 +226,7 @@ async function redirectAfter(
   if (session !== undefined) await endSession(deps, origin, session.accountId, session.id);
   const cookies = [
     setCookie(deps.config, 'session', outcome.secret),
-    renewBrowser(deps),
+    newBrowserCookie(deps),
     clearCookie(deps.config, 'signin'),
   ];
   return redirect(deps.config, goal, cookies);
@@ -242,13 +252,13 @@ const TEMPLATES = { code: 'sign-in-code', link: 'sign-in-link-sent', secondFacto
 const MAC_PURPOSE = 'sign-in-proven';
 
 /** POST /sign-out: ends the session of this browser. */
-export const signOut = submit({
+export const signOut = formOperation({
   caller: 'browser',
   summary: 'End this session',
   form: signOutForm,
   async handle({ deps, origin, caller }) {
     const { session } = caller;
     if (session !== undefined) await endSession(deps, origin, session.accountId, session.id);
-    return redirect(deps.config, PAGES.signIn, [clearCookie(deps.config, 'session'), renewBrowser(deps)]);
+    return redirect(deps.config, PAGES.signIn, [clearCookie(deps.config, 'session'), newBrowserCookie(deps)]);
   },
 });

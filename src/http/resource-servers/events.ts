@@ -70,11 +70,11 @@ async function openStream(
   let connection: Sink | undefined;
   let hasEnded = false;
   const unfollow = await follow(caller, after, {
-    tell(event) {
+    notify(event) {
       const text = `id: ${event.id}\ndata: ${JSON.stringify(renderEvent(event))}\n\n`;
       if (connection === undefined) buffered += text;
       else connection.write(text);
-      if (connection !== undefined && connection.unsentBytes() > UNREAD_BYTES_MAX) connection.cut();
+      if (connection !== undefined && connection.unsentBytes() > UNREAD_BYTES_MAX) connection.destroy();
     },
     end() {
       hasEnded = true;

@@ -26,7 +26,7 @@ const quotaAnswer = z.object({
 });
 
 /** POST /resource/quota: consumes one action from the monthly quota of the account behind a key. */
-export const countAction = operation({
+export const consumeQuotaOperation = operation({
   caller: 'resourceServer',
   summary: 'Count one action of the account behind a key',
   body: urlencoded(quotaBody),

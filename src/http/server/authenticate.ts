@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
-import { isFresh } from '../../domain/accounts/sessions.ts';
+import { isRecentlyVerified } from '../../domain/accounts/sessions.ts';
 import { authenticateResourceServer } from '../../domain/audiences/authenticate-resource-server.ts';
 import type { ResourceServer } from '../../domain/audiences/resource-servers.ts';
 import { authenticate, type Bearer } from '../../domain/credentials/bearer.ts';
@@ -9,8 +9,14 @@ import { Failure } from '../../errors.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { isVisibleAscii } from '../../lib/visible-ascii.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { signerOf } from '../agent-auth-protocol/signers.ts';
-import { browserContext, keepDraft, pageAsked, type SignedInUser, signInFirst } from './browser-session.ts';
+import { authenticateSigner } from '../agent-auth-protocol/signers.ts';
+import {
+  identifyBrowser,
+  requestedPagePath,
+  type SignedInUser,
+  saveDraftCookie,
+  signInRequired,
+} from './browser-session.ts';
 import type { CallerKind, Callers } from './table.ts';
 
 /**
@@ -21,7 +27,7 @@ import type { CallerKind, Callers } from './table.ts';
  * @throws Failure `unauthenticated`, `invalidToken`, `invalidClient`, `badRequest`; for signers also `protocolRefused`
  * and `limited`; for pages `forbidden` and `signInRequired`
  */
-export async function identify(
+export async function authenticateCaller(
   kind: CallerKind,
   deps: Deps,
   origin: RequestOrigin,
@@ -44,9 +50,9 @@ export async function identify(
     case 'hostedAgent':
     case 'executingAgent':
     case 'hostOrAgentIfAny':
-      return signerOf(kind, deps, origin, readAuthorization(request));
+      return authenticateSigner(kind, deps, origin, readAuthorization(request));
     case 'browser':
-      return browserContext(deps, request, body as { csrf?: string } | undefined);
+      return identifyBrowser(deps, request, body as { csrf?: string } | undefined);
     case 'signedInUser':
       return requireSignedInUser(deps, request, body as { csrf?: string } | undefined);
     case 'recentlyVerifiedUser':
@@ -59,10 +65,10 @@ async function requireSignedInUser(
   request: IncomingMessage,
   form: { csrf?: string } | undefined,
 ): Promise<SignedInUser> {
-  const browser = await browserContext(deps, request, form, true);
+  const browser = await identifyBrowser(deps, request, form, true);
   const { session } = browser;
   if (session !== undefined) return { ...browser, session };
-  throw signInFirst(deps, request, form);
+  throw signInRequired(deps, request, form);
 }
 
 async function requireRecentlyVerifiedUser(
@@ -71,11 +77,11 @@ async function requireRecentlyVerifiedUser(
   form: { csrf?: string } | undefined,
 ): Promise<SignedInUser> {
   const user = await requireSignedInUser(deps, request, form);
-  if (isFresh(deps, user.session)) return user;
-  const location = `${PAGES.signInAgain}?next=${pageAsked(request)}`;
+  if (isRecentlyVerified(deps, user.session)) return user;
+  const location = `${PAGES.signInAgain}?next=${requestedPagePath(request)}`;
   throw new Failure('signInRequired', 'Confirm that it is you first.', {
     location,
-    cookies: keepDraft(deps, request, form),
+    cookies: saveDraftCookie(deps, request, form),
   });
 }
 

@@ -23,7 +23,7 @@ export function mediaTypes(media: Media): readonly string[] {
 }
 
 /** Whether the whole body is one JWT, without a JSON or form encoding. */
-export function isToken(media: Media): boolean {
+export function isTokenBody(media: Media): boolean {
   return MEDIA[media].every((essence) => essence.endsWith('+jwt'));
 }
 
@@ -147,7 +147,7 @@ const FORBIDDEN_CHARACTER = /[\u0000-\u001f\u007f-\u009f\ufffd]/;
  * @returns the output of the schema
  * @throws Failure `badRequest` naming the first invalid member
  */
-export function checkShape(value: unknown, schema: z.ZodType): unknown {
+export function parseWithSchema(value: unknown, schema: z.ZodType): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   // Only an issue with its input tells a wrong type from a missing member; reporting it costs time, so only failures

@@ -5,7 +5,7 @@ import { findSession, type Session } from '../../domain/accounts/sessions.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { PAGES } from '../../lib/page-paths.ts';
-import { goalOf, pageOf } from '../pages/goals.ts';
+import { formPageOf, returnPathOf } from '../pages/return-paths.ts';
 import { type CookieName, clearCookie, readCookies, setCookie } from './cookies.ts';
 
 /** A browser that sent a request, and its session if it has one. */
@@ -43,7 +43,7 @@ export interface SignedInUser extends BrowserContext {
  * @throws Failure `forbidden` for a post that no page of ours in this browser led to; `signInRequired` for a form whose
  * session has ended, with the way to the sign-in page and back
  */
-export async function browserContext(
+export async function identifyBrowser(
   deps: Deps,
   request: IncomingMessage,
   form: { csrf?: string; next?: string } | undefined,
@@ -60,10 +60,10 @@ export async function browserContext(
     const sessionHasEnded = session === undefined && (needsSession || cookies.has('session'));
     const hasValidToken =
       browser !== undefined && deps.keyring.verify(CSRF, csrfSubject(browser, session), form?.csrf ?? '');
-    if (browser !== undefined && sessionHasEnded && !hasValidToken) throw signInFirst(deps, request, form);
+    if (browser !== undefined && sessionHasEnded && !hasValidToken) throw signInRequired(deps, request, form);
     if (!hasValidToken && session !== undefined && SIGN_IN_PATHS.has(pathOf(request))) {
       // A repeated sign-in form: the response to the first one has signed the browser in.
-      const location = goalOf(form?.next);
+      const location = returnPathOf(form?.next);
       throw new Failure('signInRequired', 'You are signed in already.', { location });
     }
     if (!hasValidToken) {
@@ -91,7 +91,7 @@ export async function browserContext(
 /**
  * Finds the session of a Cookie header, for a page that only shows it; undefined also when the database is unavailable.
  */
-export async function whoIsSignedIn(deps: Deps, header = ''): Promise<Session | undefined> {
+export async function findSignedInSession(deps: Deps, header = ''): Promise<Session | undefined> {
   const secret = readCookies(deps.config, header).get('session') ?? '';
   return findSession(deps, secret).catch(() => undefined);
 }
@@ -102,7 +102,7 @@ function csrfSubject(browser: string, session: Session | undefined): string {
 }
 
 /** Creates a Set-Cookie line with a new browser id, for each change of the signed-in user (S-75). */
-export function renewBrowser(deps: Pick<Deps, 'random' | 'config'>): string {
+export function newBrowserCookie(deps: Pick<Deps, 'random' | 'config'>): string {
   return setCookie(deps.config, 'browser', randomBase62(32, deps.random));
 }
 
@@ -110,21 +110,21 @@ export function renewBrowser(deps: Pick<Deps, 'random' | 'config'>): string {
  * Creates the Failure `signInRequired`, which redirects to the sign-in page and then back to the page of the form. A
  * posted form is kept as a draft.
  */
-export function signInFirst(
+export function signInRequired(
   deps: Pick<Deps, 'config'>,
   request: IncomingMessage,
   form: object | undefined,
 ): Failure {
-  const location = `${PAGES.signIn}?next=${pageAsked(request)}`;
+  const location = `${PAGES.signIn}?next=${requestedPagePath(request)}`;
   return new Failure('signInRequired', 'Sign in first.', {
     location,
-    cookies: keepDraft(deps, request, form),
+    cookies: saveDraftCookie(deps, request, form),
   });
 }
 
 /** Returns the path of the requested page, or of the page on which the posted form stands. */
-export function pageAsked(request: IncomingMessage): string {
-  return pageOf(pathOf(request));
+export function requestedPagePath(request: IncomingMessage): string {
+  return formPageOf(pathOf(request));
 }
 
 /**
@@ -132,7 +132,7 @@ export function pageAsked(request: IncomingMessage): string {
  *
  * @returns an empty array for a GET, a form without visible fields, and a form too large for a cookie
  */
-export function keepDraft(
+export function saveDraftCookie(
   { config }: Pick<Deps, 'config'>,
   request: IncomingMessage,
   form: object | undefined,

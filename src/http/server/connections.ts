@@ -50,7 +50,7 @@ export type Connections = ReadonlyMap<Socket, Pick<Connection, 'isBusy' | 'bytes
  *
  * @returns the open connections, for drain.ts
  */
-export function serveOneAtATime(server: Server, handle: RequestListener): Connections {
+export function serializeRequests(server: Server, handle: RequestListener): Connections {
   const connections = new Map<Socket, Connection>();
   /** Connections whose next request may start, in the order in which they became ready. */
   const ready: [Socket, Connection][] = [];
@@ -141,7 +141,7 @@ function parse(socket: Socket, connection: Connection, chunk: Buffer): void {
  * @param limits.now a monotonic clock in ms
  * @param limits.onClosed receives the reason of each close
  */
-export function boundConnections(
+export function limitConnections(
   server: Server,
   limits: { perAddress: number | undefined; now: () => number; onClosed: (reason: string) => void },
 ): void {

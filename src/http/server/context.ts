@@ -13,7 +13,7 @@ export interface RequestState {
   /** The dialect that renders a failure; undefined before a row matches. */
   dialect: Dialect | undefined;
   /** Whether any web page may read the response (Fetch, CORS protocol). */
-  isForWebPages: boolean;
+  allowsCors: boolean;
   /** The response that request-log.ts writes at the end. */
   response: HttpResponse | undefined;
 }

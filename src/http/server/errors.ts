@@ -1,9 +1,9 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import { whoIsSignedIn } from './browser-session.ts';
+import { findSignedInSession } from './browser-session.ts';
 import type { Context, Middleware } from './context.ts';
-import { allowWebPages, renderFailure } from './respond.ts';
+import { renderFailure, setCorsHeaders } from './respond.ts';
 
 /**
  * Creates the middleware that renders every thrown error in the dialect of the request. The response holds only the
@@ -21,13 +21,13 @@ export function renderErrors(deps: Deps, dialectAt: (ctx: Context) => Dialect): 
     } catch (error) {
       const failure = toFailure(error);
       const dialect = state.dialect ?? dialectAt(ctx);
-      const session = dialect.page && (await whoIsSignedIn(deps, ctx.req.headers.cookie));
+      const session = dialect.page && (await findSignedInSession(deps, ctx.req.headers.cookie));
       state.response = renderFailure(dialect, failure, state.id, metadataUrl, publicUrl, session);
       // A client that hangs up must not be able to fill the log with errors.
       const level = state.response.status >= 500 ? 'error' : 'debug';
       if (failure.cause !== undefined) deps.log[level]({ id: state.id, err: failure.cause }, failure.kind);
     }
-    if (state.isForWebPages) allowWebPages(state.response!);
+    if (state.allowsCors) setCorsHeaders(state.response!);
   };
 }
 

@@ -1,6 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Config } from '../../config/load.ts';
-import { type Connections, serveOneAtATime, TIMEOUTS } from './connections.ts';
+import { type Connections, serializeRequests, TIMEOUTS } from './connections.ts';
 
 const CONNECTIONS_MAX = 10_000;
 
@@ -18,7 +18,7 @@ export function createPublicServer(
     keepAliveTimeout: config.keepAliveMs,
     maxHeaderSize: 16 * 1024,
   });
-  const connections = serveOneAtATime(server, handler);
+  const connections = serializeRequests(server, handler);
   server.maxConnections = CONNECTIONS_MAX;
   server.maxHeadersCount = 0; // Node would drop headers silently; transport.ts counts and refuses them
   server.on('clientError', answerParserError);

@@ -75,7 +75,7 @@ export function renderFailure(
  * Lets any web page read a response, also a failure (S-68). The value is `*`, with which browsers expose no response to
  * a request with credentials (Fetch, CORS protocol).
  */
-export function allowWebPages({ headers }: HttpResponse): void {
+export function setCorsHeaders({ headers }: HttpResponse): void {
   headers['Access-Control-Allow-Origin'] = '*';
   headers['Access-Control-Expose-Headers'] = READABLE_HEADERS;
 }
@@ -88,7 +88,7 @@ const READABLE_HEADERS = 'WWW-Authenticate, Retry-After, RateLimit, RateLimit-Po
  *
  * @param allow the methods of the path, as in the Allow header
  */
-export function preflight(allow: string): HttpResponse {
+export function preflightResponse(allow: string): HttpResponse {
   const headers = {
     'Access-Control-Allow-Origin': '*',
     'Access-Control-Allow-Methods': allow,
@@ -148,7 +148,7 @@ function createSink(response: ServerResponse): Sink {
   return {
     write: (text) => void response.write(text),
     end: () => void response.end(),
-    cut: () => void response.destroy(),
+    destroy: () => void response.destroy(),
     unsentBytes: () => response.writableLength,
     onClose: (listener) => void response.on('close', listener),
   };

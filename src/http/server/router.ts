@@ -7,12 +7,12 @@ import { authMd } from '../dialects/auth-md.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { oauth } from '../dialects/oauth.ts';
 import { tinysend } from '../dialects/tinysend.ts';
-import { identify } from './authenticate.ts';
-import { checkShape, readBody } from './body.ts';
+import { authenticateCaller } from './authenticate.ts';
+import { parseWithSchema, readBody } from './body.ts';
 import { clientAddress } from './client-address.ts';
 import type { Context, Middleware, RequestState } from './context.ts';
 import { PATHS } from './paths.ts';
-import { preflight, renderResult } from './respond.ts';
+import { preflightResponse, renderResult } from './respond.ts';
 import type { Route } from './table.ts';
 import { refuseUnknownMembers } from './unknown-members.ts';
 
@@ -57,7 +57,7 @@ function createRowHandlers(deps: Deps): (route: Route) => Middleware {
   let activeRequests = 0;
   return (route) => {
     const label = `${route.method} ${route.path}`;
-    const isForWebPages = route.open || route.cors;
+    const allowsCors = route.open || route.cors;
     const activeMax = route.limit === undefined ? ACTIVE_MAX : ACTIVE_MAX_WITH_FLOOD_LIMIT;
 
     return async (ctx) => {
@@ -66,7 +66,7 @@ function createRowHandlers(deps: Deps): (route: Route) => Middleware {
       if (route.exists && !(await route.exists(params))) throw pathNotFound(deps.config.publicUrl);
       state.dialect = route.dialect;
       state.route = label;
-      state.isForWebPages = isForWebPages;
+      state.allowsCors = allowsCors;
       const query = state.target.query === '' ? NO_QUERY : new URLSearchParams(state.target.query);
       refuseSecretInQuery(query);
 
@@ -79,13 +79,13 @@ function createRowHandlers(deps: Deps): (route: Route) => Middleware {
       const dialect = version?.dialect ?? route.dialect;
       state.dialect = dialect;
       const schema = version?.schema ?? route.body?.schema;
-      const body = schema && checkShape(parsed, schema);
+      const body = schema && parseWithSchema(parsed, schema);
       // OAuth and auth.md require that unknown members are ignored (RFC 6749 section 3.1).
       if (schema && (dialect === tinysend || dialect.page)) refuseUnknownMembers(parsed, schema);
       if (activeRequests >= activeMax) throw overloaded();
       activeRequests += 1;
       try {
-        const caller = await identify(route.caller, deps, origin, req, body);
+        const caller = await authenticateCaller(route.caller, deps, origin, req, body);
         const header = (name: string) => req.headers[name] as string | undefined;
         const { handle } = version ?? route;
         const result = await handle({ deps, origin, body, bytes, caller, params, query, header });
@@ -114,7 +114,7 @@ function toParams(names: readonly { name: string }[], parts: readonly string[]):
  *
  * @returns a middleware that throws Failure `notFound`, or `wrongMethod` when the path has rows for other methods
  */
-export function refuseUnrouted(deps: Deps, routesByPath: RoutesByPath): Middleware {
+export function respondUnrouted(deps: Deps, routesByPath: RoutesByPath): Middleware {
   return async (ctx) => {
     const { state, req } = ctx;
     const layer = (ctx as RouterContext<RequestState>).matched?.at(0);
@@ -126,12 +126,12 @@ export function refuseUnrouted(deps: Deps, routesByPath: RoutesByPath): Middlewa
     const methods = routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
     const allow = methods.join(', ');
     state.dialect = first.dialect;
-    const isForWebPages = first.open || first.cors;
-    if (req.method === 'OPTIONS' && isForWebPages) {
-      state.response = preflight(allow);
+    const allowsCors = first.open || first.cors;
+    if (req.method === 'OPTIONS' && allowsCors) {
+      state.response = preflightResponse(allow);
       return;
     }
-    state.isForWebPages = isForWebPages;
+    state.allowsCors = allowsCors;
     throw new Failure('wrongMethod', `Use ${allow} here.`, { allow });
   };
 }
@@ -142,7 +142,7 @@ export function refuseUnrouted(deps: Deps, routesByPath: RoutesByPath): Middlewa
  *
  * @param pages the dialect of the pages
  */
-export function createDialectAt(
+export function createDialectSelector(
   routers: readonly RowRouter[],
   routesByPath: RoutesByPath,
   pages: Dialect,

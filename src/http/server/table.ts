@@ -62,7 +62,7 @@ export interface Sink {
   /** Ends the response. */
   end(): void;
   /** Closes the connection without ending the response. */
-  cut(): void;
+  destroy(): void;
   /** How many bytes Node buffers for the connection. */
   unsentBytes(): number;
   onClose(listener: () => void): void;

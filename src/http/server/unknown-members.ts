@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Failure } from '../../errors.ts';
-import { nearest, normalized } from '../../lib/spelling.ts';
+import { normalizeName, suggestName } from '../../lib/spelling.ts';
 
 /**
  * Unknown members of a body, in the tinysend profile, `/api/tokens` and our own forms (docs/adr/0008-http.md). A member
@@ -9,7 +9,7 @@ import { nearest, normalized } from '../../lib/spelling.ts';
  * are ignored.
  */
 
-/** Names for one restriction, in the spelling of normalized(), and the members by which this service accepts it. */
+/** Names for one restriction, in the spelling of normalizeName(), and the members by which this service accepts it. */
 const RESTRICTIONS: { names: RegExp; members: readonly string[] }[] = [
   {
     names:
@@ -69,9 +69,9 @@ export function refuseUnknownMembers(value: unknown, schema: z.ZodType): void {
 }
 
 function refuseUnknownMember(name: string, known: readonly string[], body: object): void {
-  const word = normalized(name);
+  const word = normalizeName(name);
   const restriction = RESTRICTIONS.find(({ names }) => names.test(word));
-  const meant = restriction?.members.find((member) => known.includes(member)) ?? nearest(word, known);
+  const meant = restriction?.members.find((member) => known.includes(member)) ?? suggestName(word, known);
   // A second code beside `otp` belongs to another version of the protocol; `otp` alone counts.
   if (meant === 'otp' && meant in body && word !== meant) return;
   if (meant !== undefined) {

@@ -5,11 +5,13 @@ const RETURN_PATHS =
   /^\/(?:claim|connect(?:\/review)?|account(?:\/(?:activity|authenticator|delete))?|agents(?:\/agt_[0-9A-Za-z]{1,64})?|keys(?:\/new)?)$/;
 
 /** Returns the path itself if a sign-in may return to it, else the account page. */
-export function goalOf(path: string | null | undefined): `/${string}` {
+export function returnPathOf(path: string | null | undefined): `/${string}` {
   return path && RETURN_PATHS.test(path) ? (path as `/${string}`) : PAGES.account;
 }
 
 /** Returns the page that contains the form for a path: the path itself, or the one above it. */
-export function pageOf(path: string): `/${string}` {
-  return RETURN_PATHS.test(path) ? (path as `/${string}`) : goalOf(path.slice(0, path.lastIndexOf('/')));
+export function formPageOf(path: string): `/${string}` {
+  return RETURN_PATHS.test(path)
+    ? (path as `/${string}`)
+    : returnPathOf(path.slice(0, path.lastIndexOf('/')));
 }

@@ -1,6 +1,6 @@
-import type { ProbeClient } from './ask.ts';
 import { isHtml } from './documents.ts';
-import { type Finding, fine, hint, shownUrl } from './finding.ts';
+import { type Finding, hint, passed, shownUrl } from './finding.ts';
+import type { ProbeClient } from './probe-client.ts';
 import type { Target } from './target.ts';
 
 /** Examines /llms.txt. It is not part of auth.md, so a missing one is a hint. */
@@ -9,7 +9,7 @@ export async function examineLlmsTxt(client: ProbeClient, { origin }: Target): P
   const answer = await client.get(url, 'text/plain, */*;q=0.1');
   const exists = answer.kind === 'reply' && answer.status === 200 && !isHtml(answer.type, answer.text);
   return exists
-    ? fine('llms.txt', shownUrl(url))
+    ? passed('llms.txt', shownUrl(url))
     : hint(
         'llms.txt',
         `${shownUrl(url)} is not there`,

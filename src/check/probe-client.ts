@@ -2,7 +2,7 @@ import { shown } from './finding.ts';
 import { type Target, urlFault } from './target.ts';
 
 /** Limits on time, size and redirects. */
-export interface AskLimits {
+export interface ProbeLimits {
   /** For one request, its redirects included. */
   requestMs: number;
   /** For all requests of a check. */
@@ -12,7 +12,7 @@ export interface AskLimits {
 }
 
 /** The default limits. */
-export const ASK_LIMITS: AskLimits = {
+export const PROBE_LIMITS: ProbeLimits = {
   requestMs: 10_000,
   totalMs: 60_000,
   bodyBytesMax: 256 * 1024,
@@ -57,7 +57,7 @@ export interface ProbeClient {
 }
 
 /** Creates a client for one check. @param target decides which redirects are followed */
-export function createAsker(target: Target, limits: AskLimits): ProbeClient {
+export function createProbeClient(target: Target, limits: ProbeLimits): ProbeClient {
   const endsAt = performance.now() + limits.totalMs;
   const documents = new Map<string, Promise<ProbeResult>>();
 

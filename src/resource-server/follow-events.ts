@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { AuthorizationServerClient } from './authority.ts';
+import type { AuthorizationServerClient } from './authorization-server-client.ts';
 
 /** An event at the authorization server that concerns this resource server. */
 export interface ResourceEvent {
@@ -25,7 +25,7 @@ export interface ResourceEvent {
 
 /** Stores the position in the events. It must survive a restart, or merges during the restart are missed. */
 export interface Cursor {
-  /** Returns the saved position; undefined at the first start. If it throws, events are not followed. */
+  /** Returns the saved position; undefined at the first start. If it throws, it is called again after a pause. */
   load(): Promise<string | undefined> | string | undefined;
   /** Saves the position: the id of the last event that was handled. */
   save(id: string): Promise<void> | void;
@@ -42,7 +42,7 @@ export interface Handlers {
   begin(): void;
   /** Called with each event, in order and once per process. The next event waits for it. If it fails, it is called again. */
   handle(event: ResourceEvent): Promise<void> | void;
-  /** Called when the stream breaks, or handle() or the cursor fails. Unless load() failed, the stream is opened again. */
+  /** Called when the stream breaks, or handle() or the cursor fails. The stream is then opened again. */
   report(error: unknown): void;
 }
 
@@ -60,9 +60,11 @@ export function follow(
   let pauseMs = PAUSE_MIN_MS;
 
   async function run(): Promise<void> {
-    lastEventId = await cursor?.load();
+    let isLoaded = false;
     while (!stopController.signal.aborted) {
       try {
+        if (!isLoaded) lastEventId = await cursor?.load();
+        isLoaded = true;
         await readStream();
       } catch (error) {
         if (stopController.signal.aborted) return;
@@ -106,7 +108,7 @@ export function follow(
     await cursor?.save(event.id);
   }
 
-  run().catch(report);
+  void run();
   return { stop: () => stopController.abort() };
 }
 

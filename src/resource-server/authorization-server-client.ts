@@ -54,7 +54,7 @@ export function createAuthorizationServerClient(
     });
     if (response.status !== 200) {
       await response.body?.cancel();
-      throw new Error(explain(response.status, issuer + path));
+      throw new RefusedRequest(response.status, issuer + path);
     }
     return (await response.json()) as Record<string, unknown>;
   }
@@ -67,8 +67,11 @@ export function createAuthorizationServerClient(
     try {
       return await send(path, form);
     } catch (error) {
-      lastFailure = error;
-      pausedUntil = Date.now() + PAUSE_MS;
+      // A request that was refused for what it asks says nothing about the next one.
+      if (!(error instanceof RefusedRequest) || error.concernsAll) {
+        lastFailure = error;
+        pausedUntil = Date.now() + PAUSE_MS;
+      }
       throw unavailable(error);
     }
   }
@@ -82,16 +85,22 @@ export function createAuthorizationServerClient(
       const response = await fetch(issuer + path, { headers, redirect: 'error', signal });
       if (response.status !== 200 || response.body === null) {
         await response.body?.cancel();
-        throw new Error(explain(response.status, issuer + path));
+        throw new RefusedRequest(response.status, issuer + path);
       }
       return response.body;
     },
   };
 }
 
-function explain(status: number, url: string): string {
-  const why = status === 401 ? 'clientId or clientSecret is wrong' : `it answered ${status}`;
-  return `${url}: ${why}`;
+/** The authorization server answered with another status than 200. */
+class RefusedRequest extends Error {
+  /** Whether every other request would fail, too: the credential is wrong, a limit is exhausted, or the service is down. */
+  readonly concernsAll: boolean;
+
+  constructor(status: number, url: string) {
+    super(`${url}: ${status === 401 ? 'clientId or clientSecret is wrong' : `it answered ${status}`}`);
+    this.concernsAll = status === 401 || status === 429 || status >= 500;
+  }
 }
 
 function formEncode(text: string): string {
