@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import * as agents from '../domain/agents/agent-view.ts';
 import { revokeAgent } from '../domain/agents/end-agent.ts';
-import { revokeKeyById } from '../domain/credentials/api-keys.ts';
+import { revokeKeyById } from '../domain/credentials/revoke-credential.ts';
 import { type Shell, wholeNumber } from './shell.ts';
 
 /** Adds `agent …` and `key …`: lists, shows and revokes agents and keys. */

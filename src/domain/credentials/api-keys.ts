@@ -1,7 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope, isSubset } from '../../lib/scopes.ts';
-import { hashSecret } from '../../lib/secrets.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { lockAgent } from '../../store/agents.ts';
 import {
@@ -9,15 +8,12 @@ import {
   findBearerByHash,
   findCredential,
   listCredentials,
-  updateCredentialRevoked,
 } from '../../store/credentials.ts';
-import type { RequestOrigin, Work } from '../../work.ts';
-import { recordEvent } from '../audit/audit-log.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
-import { type Bearer, hasCredentialForm } from './bearer.ts';
+import type { Bearer } from './bearer.ts';
 import { isLive, issueKey, type Key, type KeyTerms, toKey } from './issue.ts';
-import { revokeByHolder } from './refresh-tokens.ts';
 
 /** Lists, creates and revokes keys of agents. issue.ts defines a key, and bearer.ts finds the agent behind one. */
 
@@ -102,7 +98,7 @@ export async function createKey(
 }
 
 /** Whether a key allows nothing that another key does not allow. */
-function isNoWider(
+export function isNoWider(
   key: { scopes: readonly string[]; resources: readonly string[] | undefined },
   other: Pick<KeyTerms, 'scopes' | 'resources'>,
 ): boolean {
@@ -112,79 +108,8 @@ function isNoWider(
   );
 }
 
-/**
- * Revokes a key of the bearer's agent: the bearer's own, or one that is no wider. A read-only key handed to a helper
- * must not revoke the key that created it (docs/adr/0005-keys-and-scopes.md).
- *
- * @throws Failure `notFound`, also for a key of another agent (S-29); `insufficientScope`
- */
-export async function revokeOwnKey(
-  deps: Deps,
-  origin: RequestOrigin,
-  bearer: Bearer,
-  keyId: string,
-): Promise<Key> {
-  const { agentId } = requireClaimedAgent(deps, bearer);
-  return useCase(deps, origin, {}, async (work) => {
-    const { tx } = work;
-    const key = await findCredential(tx, keyId);
-    if (key === undefined || key.agentId !== agentId) {
-      throw new Failure('notFound', 'There is no such key. GET /api/tokens lists yours.');
-    }
-    if (!isNoWider(toKey(key), bearer.key)) {
-      throw new Failure('insufficientScope', 'A key cannot revoke a wider key.', {
-        scope: key.scope,
-      });
-    }
-    await revokeCredential(work, key);
-    return toKey((await findCredential(tx, keyId))!);
-  });
-}
-
-/**
- * Revokes a presented key or token: possession is enough (RFC 7009 section 2, S-101). A refresh token is revoked with
- * its whole family. An unknown or revoked credential changes nothing.
- */
-export async function revokePresentedCredential(
-  deps: Deps,
-  origin: RequestOrigin,
-  credential: string,
-): Promise<void> {
-  if (await revokeByHolder(deps, origin, credential)) return;
-  if (!hasCredentialForm(credential)) return;
-  const hash = hashSecret(credential);
-  const row = await findBearerByHash(deps.db, hash);
-  if (row === undefined || row.revokedAt !== null) return;
-  await useCase(deps, origin, {}, (work) => revokeCredential(work, { ...row, hash }));
-}
-
-/** Revokes a key or access token by its id, as an operator. Returns whether it exists. */
-export async function revokeKeyById(deps: Deps, origin: RequestOrigin, keyId: string): Promise<boolean> {
-  return useCase(deps, origin, {}, async (work) => {
-    const { tx } = work;
-    const key = await findCredential(tx, keyId);
-    if (key !== undefined) await revokeCredential(work, key);
-    return key !== undefined;
-  });
-}
-
-/** Revokes and audits a key or access token in the caller's transaction, unless it is revoked already. */
-export async function revokeCredential(
-  work: Work,
-  key: Pick<CredentialRow, 'hash' | 'id' | 'accountId' | 'agentId'>,
-): Promise<void> {
-  const { tx, now } = work;
-  if ((await updateCredentialRevoked(tx, key.hash, now)) !== 1) return;
-  await recordEvent(work, {
-    kind: 'key.revoked',
-    accountId: key.accountId,
-    agentId: key.agentId ?? undefined,
-    subject: key.id,
-  });
-}
-
 /** Returns the agent and the owner of a bearer that may manage keys. */
-function requireClaimedAgent(deps: Deps, bearer: Bearer): { agentId: string; ownerId: string } {
+export function requireClaimedAgent(deps: Deps, bearer: Bearer): { agentId: string; ownerId: string } {
   const { agentId, ownerId } = bearer;
   if (agentId === undefined) {
     throw new Failure('insufficientScope', 'This is a personal key of a human, who manages it at /keys.', {

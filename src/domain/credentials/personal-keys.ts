@@ -9,8 +9,8 @@ import type { RequestOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { useCase } from '../limits/use-case.ts';
-import { revokeCredential } from './api-keys.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
+import { revokeCredential } from './revoke-credential.ts';
 
 /** Personal keys: a human creates them for a script or an MCP host, and they belong to no agent. */
 

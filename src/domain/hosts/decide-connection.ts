@@ -21,7 +21,7 @@ import {
   requestClosed,
   requestNotFound,
 } from './connection-review.ts';
-import { linkHost } from './hosts.ts';
+import { linkHost } from './link-host.ts';
 import { REFUSAL_REASONS, refuseCapability } from './refused-capabilities.ts';
 
 /** How a human decides on a connection request. */

@@ -12,9 +12,9 @@ import {
 } from './capabilities.ts';
 import { type ConnectionRequestInput, createConnectionRequest } from './connection-requests.ts';
 import { type HostedAgent, showHostedAgent } from './host-agent-view.ts';
-import { NEEDS_HUMAN } from './host-agents.ts';
 import { protocolError } from './protocol-errors.ts';
 import { listRefused, REFUSAL_REASONS } from './refused-capabilities.ts';
+import { NEEDS_HUMAN } from './register-hosted-agent.ts';
 import { assertActive, type SigningAgent } from './signed-requests.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { findNextIssuer, listCredentialsOfIssuer, listPrincipalsOfIssuer } from '../../store/principals.ts';
 import { localOrigin, type Work } from '../../work.ts';
-import { revokeCredential } from '../credentials/api-keys.ts';
+import { revokeCredential } from '../credentials/revoke-credential.ts';
 import { useCase } from '../limits/use-case.ts';
 import { createBatches } from './batches.ts';
 

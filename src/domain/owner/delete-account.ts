@@ -9,7 +9,7 @@ import { updateSessionsOfAccountEnded } from '../../store/sessions.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { endAgent } from '../agents/end-agent.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
-import { endHost } from '../hosts/hosts.ts';
+import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /**

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { revokeHost, rotateHostKey } from '../../domain/hosts/hosts.ts';
+import { revokeHost } from '../../domain/hosts/revoke-host.ts';
+import { rotateHostKey } from '../../domain/hosts/rotate-host-key.ts';
 import { json, operation } from '../server/table.ts';
 
 /** The host endpoints of the Agent Auth Protocol (Agent Auth Protocol 1.0-draft, sections 5.9 and 5.10). */

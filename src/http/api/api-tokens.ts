@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { createKey, listKeys, revokeOwnKey } from '../../domain/credentials/api-keys.ts';
+import { createKey, listKeys } from '../../domain/credentials/api-keys.ts';
 import type { Key } from '../../domain/credentials/issue.ts';
+import { revokeOwnKey } from '../../domain/credentials/revoke-credential.ts';
 import { Failure } from '../../errors.ts';
 import { normalizeAudienceUrl } from '../../lib/audience-url.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';

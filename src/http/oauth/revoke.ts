@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { revokePresentedCredential } from '../../domain/credentials/api-keys.ts';
+import { revokePresentedCredential } from '../../domain/credentials/revoke-credential.ts';
 import { operation, urlencoded } from '../server/table.ts';
 
 /** RFC 7009 section 2.1. The handler ignores `token_type_hint`, as that section permits. */

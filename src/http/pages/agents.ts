@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { listOwnedHosts, type OwnedHost } from '../../domain/hosts/hosts.ts';
+import { listOwnedHosts, type OwnedHost } from '../../domain/hosts/owned-hosts.ts';
 import {
   narrowAgent,
   renameAgent,

@@ -11,7 +11,7 @@ import {
   rejectConnection,
   viewDenial,
 } from '../../domain/hosts/decide-connection.ts';
-import { revokeOwnedHost } from '../../domain/hosts/hosts.ts';
+import { revokeOwnedHost } from '../../domain/hosts/revoke-host.ts';
 import { Failure } from '../../errors.ts';
 import { formatTime } from '../../lib/format-time.ts';
 import { PAGES } from '../../lib/page-paths.ts';
