@@ -34,10 +34,12 @@ export function callSites(): string[] {
  */
 export async function collectStatements(variants: Record<string, unknown[][]>): Promise<Statement[]> {
   const found = new Map<string, Statement>();
+  const unused = new Set(Object.keys(variants));
   for (const file of files) {
     const module = (await import(new URL(file, STORE).href)) as Record<string, unknown>;
     for (const [name, called] of Object.entries(module)) {
       if (typeof called !== 'function') continue;
+      unused.delete(name);
       const calls = variants[name] ?? [Array.from({ length: 8 }, anything)];
       for (const args of calls) {
         for (const answer of ['nothing', 'something'] as const) {
@@ -47,6 +49,7 @@ export async function collectStatements(variants: Record<string, unknown[][]>): 
       }
     }
   }
+  if (unused.size > 0) throw new Error(`src/store has no function ${[...unused].join(', ')}.`);
   return [...found.values()];
 }
 

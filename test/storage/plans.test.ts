@@ -29,13 +29,12 @@ const VARIANTS: Record<string, unknown[][]> = {
     [whose, undefined, 10],
     [whose, 'evt_1', 10],
   ]),
-  listFollowed: [
+  listFeedEvents: [
     [{ after: 'evt_1' }, 10],
     [{ from: 'evt_1' }, 10],
   ],
-  endCodesBefore: ['claim_attempts', 'sign_ins'].map((table) => [table, 1, '', 10]),
-  setClockMark: [true, false].map((lowers) => [1, lowers]),
-  findEvents: [{}, { after: 'evt_1', since: 1 }].map((filter) => [filter]),
+  updateCodesEndedBefore: ['claim_attempts', 'sign_ins'].map((table) => [table, 1, '', 10]),
+  upsertClockMark: [true, false].map((isSetBack) => [1, isSetBack]),
   deleteExpiredRegistrations: [[0, 10]],
 };
 
