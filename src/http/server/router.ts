@@ -67,8 +67,7 @@ function createRowHandlers(deps: Deps): (route: Route) => Middleware {
       state.dialect = route.dialect;
       state.route = label;
       state.allowsCors = allowsCors;
-      const query = state.target.query === '' ? NO_QUERY : new URLSearchParams(state.target.query);
-      refuseSecretInQuery(query);
+      const query = state.target.query === '' ? NO_QUERY : readQuery(state.target.query);
 
       const address = clientAddress(req, deps.config.trustProxy);
       const origin = { address, requestId: state.id };
@@ -183,13 +182,16 @@ const SECRET_PARAMETERS = [
   'user_code',
 ];
 
-function refuseSecretInQuery(query: URLSearchParams): void {
-  if (query.size > 0 && SECRET_PARAMETERS.some((name) => query.has(name))) {
+/** @throws Failure `badRequest` for a secret in the URL, where logs and the browser history would keep it */
+function readQuery(text: string): URLSearchParams {
+  const query = new URLSearchParams(text);
+  if (SECRET_PARAMETERS.some((name) => query.has(name))) {
     throw new Failure(
       'badRequest',
       'A secret in the URL is not accepted. Send it in the header or the body.',
     );
   }
+  return query;
 }
 
 function overloaded(): Failure {
