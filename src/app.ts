@@ -24,10 +24,12 @@ import * as account from './http/pages/account.ts';
 import * as agents from './http/pages/agents.ts';
 import { asset } from './http/pages/assets.ts';
 import * as authenticator from './http/pages/authenticator.ts';
+import * as changeAgent from './http/pages/change-agent.ts';
 import * as claim from './http/pages/claim.ts';
 import * as connect from './http/pages/connect.ts';
 import * as devMail from './http/pages/dev-mailbox.ts';
 import { frontPage } from './http/pages/front.ts';
+import * as environments from './http/pages/hosts.ts';
 import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
@@ -66,7 +68,7 @@ export interface AppOptions {
  * main.ts runs `app.callback()` in a server with connection limits; any other Node HTTP server can run it too.
  */
 export function createApp(deps: Deps, options: AppOptions): Koa {
-  const pages = createPages(deps.config, deps.random);
+  const pages = createPages(deps.config, deps.random, deps.clock);
   const table = createRoutes(deps, options, pages);
   const routers = createRouters(deps, table);
   const routesByPath = groupByPath(table);
@@ -93,7 +95,7 @@ const none = undefined;
 export function createRoutes(
   deps: Deps,
   { devMailbox, follow }: Pick<AppOptions, 'devMailbox' | 'follow'>,
-  pages = createPages(deps.config, deps.random),
+  pages = createPages(deps.config, deps.random, deps.clock),
 ): RouteTable {
   // OAuth endpoints (RFC 7662, RFC 7009, RFC 6749)
   const oauthRoutes = rows(oauth, [
@@ -176,7 +178,6 @@ function pageRoutes(pages: Pages): Route[] {
     row('POST', PAGES.denyConnection, 'browser', none, connect.denyByMail(pages)),
     row('GET', PAGES.reviewConnection, recent, none, connect.reviewPage(pages)),
     row('POST', PAGES.reviewConnection, recent, none, connect.decide(pages)),
-    row('POST', `${PAGES.hosts}/:id/revoke`, user, none, connect.revokeHost),
 
     // Signing in
     row('GET', PAGES.signIn, 'browser', none, signIn.signInPage(pages)),
@@ -186,33 +187,42 @@ function pageRoutes(pages: Pages): Route[] {
     row('GET', PAGES.signInCode, 'browser', none, signIn.codePage(pages)),
     row('POST', PAGES.signInCode, 'browser', 'signInWrongPerIpHour', signIn.signIn(pages)),
     row('GET', PAGES.signInLink, 'browser', none, signIn.linkPage(pages)),
-    row('POST', PAGES.signInLink, 'browser', none, signIn.signInByLink),
+    row('POST', PAGES.signInLink, 'browser', none, signIn.signInByLink(pages)),
     row('POST', PAGES.signOut, 'browser', none, signIn.signOut),
 
     // The user's agents
     row('GET', PAGES.agents, user, none, agents.agentsPage(pages)),
     row('GET', `${PAGES.agents}/:id`, user, none, agents.agentPage(pages)),
-    row('POST', `${PAGES.agents}/:id/rename`, user, none, agents.rename),
-    row('POST', `${PAGES.agents}/:id/narrow`, user, none, agents.narrow),
-    row('POST', `${PAGES.agents}/:id/unlink`, user, none, agents.unlink),
-    row('POST', `${PAGES.agents}/:id/undo`, user, none, agents.undo),
-    row('POST', `${PAGES.agents}/:id/revoke`, user, none, agents.revoke),
+    row('GET', `${PAGES.agents}/:id/rename`, user, none, changeAgent.renamePage(pages)),
+    row('POST', `${PAGES.agents}/:id/rename`, user, none, changeAgent.rename(pages)),
+    row('POST', `${PAGES.agents}/:id/narrow`, user, none, changeAgent.narrow(pages)),
+    row('GET', `${PAGES.agents}/:id/unlink`, user, none, changeAgent.unlinkPage(pages)),
+    row('POST', `${PAGES.agents}/:id/unlink`, user, none, changeAgent.unlink(pages)),
+    row('GET', `${PAGES.agents}/:id/undo`, user, none, changeAgent.undoPage(pages)),
+    row('POST', `${PAGES.agents}/:id/undo`, user, none, changeAgent.undo(pages)),
+    row('GET', `${PAGES.agents}/:id/revoke`, user, none, changeAgent.revokePage(pages)),
+    row('POST', `${PAGES.agents}/:id/revoke`, user, none, changeAgent.revoke(pages)),
+    row('GET', `${PAGES.hosts}/:id/revoke`, user, none, environments.revokeHostPage(pages)),
+    row('POST', `${PAGES.hosts}/:id/revoke`, user, none, environments.revokeHost),
 
     // The user's API keys
     row('GET', PAGES.keys, user, none, keys.keysPage(pages)),
     row('GET', PAGES.newKey, recent, none, keys.newKeyPage(pages)),
     row('POST', PAGES.newKey, recent, none, keys.createKey(pages)),
+    row('GET', `${PAGES.keys}/:id/revoke`, user, none, keys.revokeKeyPage(pages)),
     row('POST', `${PAGES.keys}/:id/revoke`, user, none, keys.revokeKey),
 
     // The user's account
     row('GET', PAGES.account, user, none, account.accountPage(pages)),
     row('GET', PAGES.activity, user, none, account.activityPage(pages)),
-    row('GET', `${PAGES.account}/export`, user, none, account.exportAccount),
+    row('GET', `${PAGES.account}/export`, user, none, account.exportAccount(pages)),
     row('POST', `${PAGES.account}/sessions/end`, user, none, account.endOneSession),
+    row('POST', `${PAGES.account}/sessions/end-others`, user, none, account.endAllOtherSessions),
     row('POST', `${PAGES.account}/mail`, user, none, account.changeMailPreference),
     row('GET', PAGES.authenticator, recent, none, authenticator.authenticatorPage(pages)),
     row('POST', PAGES.authenticator, recent, none, authenticator.addAuthenticatorOperation(pages)),
     row('POST', `${PAGES.authenticator}/codes`, recent, none, authenticator.renewCodes(pages)),
+    row('GET', `${PAGES.authenticator}/remove`, recent, none, authenticator.removePage(pages)),
     row('POST', `${PAGES.authenticator}/remove`, recent, none, authenticator.removeAuthenticatorOperation),
     row('GET', PAGES.deleteAccount, recent, none, account.deletePage(pages)),
     row('POST', PAGES.deleteAccount, recent, none, account.submitDeletion(pages)),
@@ -278,6 +288,7 @@ function developmentRoutes(pages: Pages, mailbox: DevMailbox | undefined): Route
   return [
     ...rows(pages.dialect, [
       row('GET', '/dev/mailbox', 'browser', none, devMail.mailboxPage(pages, mailbox)),
+      row('GET', '/dev/mailbox/:number', 'anyone', none, devMail.mailboxMail(mailbox)),
     ]),
     ...rows(tinysend, [row('GET', '/dev/mailbox.json', 'anyone', none, devMail.mailboxJson(mailbox))]),
   ];

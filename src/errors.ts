@@ -108,6 +108,8 @@ export interface FailureDetails {
   attemptsRemaining?: number;
   /** The path on this service that a browser is redirected to. */
   location?: string;
+  /** What a page says in place of the message, as a text of the catalogue. */
+  hint?: string;
   /** Values of Set-Cookie headers. */
   cookies?: readonly string[];
   /** The URL of the page on which the owner of the mailbox continues. */

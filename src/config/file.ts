@@ -128,8 +128,8 @@ export const fileSchema = z.strictObject({
       logoUrl: webUrl.optional(),
       accent: z
         .string()
-        .regex(/^#[0-9a-f]{6}$/i, 'must be a colour such as "#0b5d50"')
-        .default('#0b5d50'),
+        .regex(/^#[0-9a-f]{6}$/i, 'must be a color such as "#0b6351"')
+        .default('#0b6351'),
       imprintUrl: webUrl.optional(),
       termsUrl: webUrl.optional(),
       privacyUrl: webUrl.optional(),

@@ -28,9 +28,19 @@ function luminance(color: string): number {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
-function mix(color: string, target: number, share: number): string {
-  const mixed = channels(color).map((channel) => Math.round(channel + (target - channel) * share));
-  return `#${mixed.map((channel) => channel.toString(16).padStart(2, '0')).join('')}`;
+/** Mixes a share of a color, 0 to 1, into a background. */
+export function tint(background: string, color: string, share: number): string {
+  const target = channels(color);
+  return toHex(channels(background).map((channel, index) => channel + (target[index]! - channel) * share));
+}
+
+/** Returns the color nearer to black (0) or white (255), by a share from 0 to 1. */
+export function mix(color: string, target: number, share: number): string {
+  return toHex(channels(color).map((channel) => channel + (target - channel) * share));
+}
+
+function toHex(color: readonly number[]): string {
+  return `#${color.map((channel) => Math.round(channel).toString(16).padStart(2, '0')).join('')}`;
 }
 
 function channels(color: string): number[] {

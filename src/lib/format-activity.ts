@@ -1,15 +1,96 @@
-import { formatTime } from './format-time.ts';
-import { displayName } from './untrusted-text.ts';
+import type { Translator } from './translate.ts';
+import { displayName, singleLine } from './untrusted-text.ts';
 
-/** Formats an activity entry for a page or mail: the time (epoch ms) as text, the name sanitized. */
-export function formatActivity(entry: {
-  text: string;
-  at: number;
+/** What a line of activity says, on pages and in mail. */
+
+/** What the sentence about an event needs. Third parties chose the names. */
+export interface ActivityFacts {
+  kind: string;
+  details: Readonly<Record<string, string | number | boolean>>;
   agentName: string | undefined;
+  isOfAgent: boolean;
   keyName: string | undefined;
+  keyPrefix: string | undefined;
   origin: string | undefined;
-}): { text: string; at: string; name: string | undefined; origin: string | undefined } {
-  const { text, at, agentName, keyName, origin } = entry;
-  const name = keyName ?? agentName;
-  return { text, at: formatTime(at), name: name && displayName(name), origin };
 }
+
+/** A sentence about an event. */
+export interface ActivityPhrase {
+  /** Its text in the catalogue. */
+  key: string;
+  /** The names in it, made safe to show. */
+  values: { subject: string; name: string; key: string; kind: string };
+  /** The public start of its key, `sk_8Qm2…`. */
+  keyPrefix: string | undefined;
+  /** Quiet facts below it, the network last. */
+  details: string[];
+}
+
+/**
+ * Chooses the sentence about an event, `activity.KIND` or one of its variants, with its names and details.
+ *
+ * In a text, `{subject}` is an agent that begins the sentence, `{name}` one within it, `{key}` a key.
+ */
+export function phraseActivity({ text, has }: Translator, facts: ActivityFacts): ActivityPhrase {
+  const { kind, agentName, keyName, keyPrefix, origin } = facts;
+  const variant = VARIANTS[kind]?.(facts);
+  const known = variant === undefined ? `activity.${kind}` : `activity.${kind}.${variant}`;
+  const name = agentName === undefined ? '' : displayName(agentName);
+  const details = DETAILS[kind]?.(facts, text) ?? [];
+  return {
+    key: has(known) ? known : 'activity.other',
+    values: {
+      subject: name || text('activity.unnamedSubject'),
+      name: name || text('activity.unnamedObject'),
+      key: keyName === undefined ? '' : displayName(keyName),
+      kind,
+    },
+    keyPrefix: keyPrefix === undefined ? undefined : `${keyPrefix}…`,
+    details: origin === undefined ? details : [...details, origin],
+  };
+}
+
+/** Returns the sentence about an event as plain text. */
+export function writeActivity(translator: Translator, facts: ActivityFacts): string {
+  const { key, values, keyPrefix } = phraseActivity(translator, facts);
+  const keyName = values.key || keyPrefix || translator.text('activity.deletedKey');
+  return translator.text(key, { ...values, key: keyName });
+}
+
+const byOwner = ({ details }: ActivityFacts) => (details.by === 'owner' ? 'byOwner' : undefined);
+const byAgent = ({ isOfAgent }: ActivityFacts) => (isOfAgent ? 'byAgent' : undefined);
+
+/** Which of several sentences of one kind fits. */
+const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undefined>> = {
+  'agent.revoked': byOwner,
+  'host.revoked': byOwner,
+  'key.revoked': byOwner,
+  'key.created': byAgent,
+  'host.rekeyed': byAgent,
+  'agent.connected': ({ details }) => (details.capabilities === undefined ? 'byHost' : undefined),
+  'claim.completed': ({ details }) => (details.key === undefined ? 'withoutKey' : undefined),
+  'mail.wanted': ({ details }) => (details.wanted === true ? 'on' : 'off'),
+};
+
+const listOf = (words: unknown) => (words ? [singleLine(String(words).split(' ').join(', '), 300)] : []);
+
+/** What is said below a sentence, beside the network. */
+const DETAILS: Readonly<
+  Record<string, (facts: ActivityFacts, text: Translator['text']) => string[] | undefined>
+> = {
+  'claim.approved': ({ details }, text) =>
+    details.mode === undefined
+      ? []
+      : [text(`activity.detail.${details.mode === 'merge' ? 'merge' : 'link'}`)],
+  'session.begun': ({ details }, text) =>
+    details.new_network === true ? [text('activity.detail.newNetwork')] : [],
+  'key.created': ({ details }) => listOf(details.scope),
+  'agent.narrowed': ({ details }) => listOf(details.scope),
+  'agent.connected': ({ details }) => listOf(details.capabilities),
+  'capability.granted': ({ details }) => listOf(details.capabilities),
+  'capability.executed': ({ details }) => listOf(details.capability),
+  'capability.refused': ({ details }) => listOf(details.capability),
+  'host.revoked': ({ details }, text) => [
+    text('activity.detail.agentsEnded', { count: Number(details.agents) }),
+  ],
+};

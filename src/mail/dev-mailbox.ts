@@ -2,6 +2,8 @@ import type { Message } from '../ports/mailer.ts';
 
 /** A mail that was captured instead of sent. */
 export interface CaughtMail extends Message {
+  /** Counts the mails from 1; /dev/mailbox/:number shows its HTML. */
+  number: number;
   /** ISO 8601. */
   at: string;
 }
@@ -10,6 +12,8 @@ export interface CaughtMail extends Message {
 export interface DevMailbox {
   add(message: Message): void;
   list(): readonly CaughtMail[];
+  /** @returns undefined if it holds no mail of that number */
+  find(number: string): CaughtMail | undefined;
 }
 
 const MAILS_MAX = 100;
@@ -17,11 +21,14 @@ const MAILS_MAX = 100;
 /** Creates a mailbox that holds the newest 100 mails. */
 export function createDevMailbox(clock: () => number): DevMailbox {
   const mails: CaughtMail[] = [];
+  let count = 0;
   return {
     add(message) {
-      mails.unshift({ ...message, at: new Date(clock()).toISOString() });
+      count += 1;
+      mails.unshift({ ...message, number: count, at: new Date(clock()).toISOString() });
       mails.length = Math.min(mails.length, MAILS_MAX);
     },
     list: () => mails,
+    find: (number) => mails.find((mail) => String(mail.number) === number),
   };
 }

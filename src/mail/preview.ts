@@ -44,7 +44,7 @@ export function checkMails(config: Config, now: number): void {
 
 function exampleMails(config: Config, now: number): Record<string, Mail> {
   const common = { id: 'out_example', to: 'you@example.com' };
-  const request = { origin: '203.0.x.x', askedAt: now, codeExpiresAt: now + 600_000 };
+  const request = { origin: '203.0.x.x', askedAt: now, codeExpiresAt: now + 900_000, sentAt: now };
   const claim = {
     ...common,
     ...request,
@@ -52,12 +52,23 @@ function exampleMails(config: Config, now: number): Record<string, Mail> {
     claimUrl: `${config.publicUrl}${PAGES.claim}?t=example`,
     denyUrl: `${config.publicUrl}${PAGES.denyClaim}?t=example`,
     agentName: 'Research helper',
+    firstSeenAt: now - 120_000,
     scopes: config.claimedScopes.map((name) => ({
       name,
       description: config.scopes.get(name)!.description,
     })),
   };
-  const entry = { at: now, agentName: undefined, keyName: undefined, origin: request.origin };
+  const entry = {
+    at: now,
+    details: {},
+    agentName: undefined,
+    isOfAgent: false,
+    keyName: undefined,
+    keyPrefix: undefined,
+    origin: request.origin,
+  };
+  const moved = { ...entry, kind: 'agent.merged', isOfAgent: true, agentName: 'Research helper' };
+  const created = { ...entry, kind: 'key.created', keyName: 'Backup script' };
   return {
     'claim-code': { ...claim, mode: 'merge', proof: { kind: 'code', code: '123456' } },
     'claim-link': { ...claim, mode: 'link', proof: { kind: 'link', approveUrl: claim.claimUrl } },
@@ -74,19 +85,13 @@ function exampleMails(config: Config, now: number): Record<string, Mail> {
       ...request,
       kind: 'agent-approval',
       agentName: 'Research helper',
+      firstSeenAt: now - 120_000,
       pageUrl: `${config.publicUrl}${PAGES.connect}?t=example`,
       denyUrl: `${config.publicUrl}${PAGES.denyConnection}?t=example`,
       bindingMessage: 'Blue 42',
       askedAgain: true,
     },
-    notice: {
-      ...common,
-      kind: 'notice',
-      more: 0,
-      happened: [
-        { ...entry, text: 'An agent moved into your account', agentName: 'Research helper' },
-        { ...entry, text: 'A key was made', keyName: 'Backup script' },
-      ],
-    },
+    notice: { ...common, kind: 'notice', more: 0, happened: [moved, created] },
+    'notice-of-one': { ...common, kind: 'notice', more: 0, happened: [created] },
   };
 }

@@ -1,24 +1,19 @@
 import type { Config } from '../config/load.ts';
-import { formatActivity } from '../lib/format-activity.ts';
-import { formatTime } from '../lib/format-time.ts';
 import { openTemplates } from '../lib/templates.ts';
-import { displayName } from '../lib/untrusted-text.ts';
+import { createTranslators, DEFAULT_LOCALE, type Locale } from '../lib/translate.ts';
 import type { Mail } from '../ports/mailer.ts';
+import { describeMail } from './mail-content.ts';
+import { createHtmlHelpers, createTextHelpers } from './mail-helpers.ts';
+import { createMailStyles } from './mail-styles.ts';
 
-const SUBJECTS: Record<Mail['kind'], string> = {
-  'claim-code': 'a software agent asks you to vouch for it',
-  'sign-in-code': 'your code to sign in',
-  'sign-in-link': 'your link to sign in',
-  notice: 'what happened in your account',
-  'agent-approval': 'a software agent asks you to let it in',
-};
-
-/** Renders a mail: subject, text and HTML. Secrets are in the bodies only (S-12). */
-export type Render = (mail: Mail) => { subject: string; text: string; html: string };
+/** Renders a mail: subject, text and HTML. Secrets are in the bodies only (S-12), names of strangers too. */
+export type Render = (mail: Mail, locale?: Locale) => { subject: string; text: string; html: string };
 
 /** Creates the renderer. @param config the operator's branding, and a folder of templates that replace ours */
 export function createRender(config: Pick<Config, 'service' | 'publicUrl' | 'templatesDir'>): Render {
   const { service, publicUrl, templatesDir } = config;
+  const translators = createTranslators();
+  const styles = createMailStyles(service.accent);
   const html = openTemplates('mail', templatesDir, { varName: 'mail' });
   // Plain text has no markup to escape. displayName() reduces the values that third parties chose to single lines.
   const text = openTemplates('mail', templatesDir, {
@@ -26,35 +21,28 @@ export function createRender(config: Pick<Config, 'service' | 'publicUrl' | 'tem
     autoEscape: false,
     autoTrim: [false, false],
   });
-  return (mail) => {
-    const values = { ...toTemplateValues(mail), service, publicUrl };
+  const { escapeFunction } = html.config;
+  return (mail, locale = DEFAULT_LOCALE) => {
+    const translator = translators[locale];
+    const content = describeMail(mail, translator, publicUrl);
+    const sender = { service, publicUrl, host: new URL(publicUrl).host, helpUrl: linkTo(service.contact) };
+    const values = { ...mail, ...content, ...sender };
+    const subject = translator.text('mail.subject', { service: service.name, subject: content.subject });
     return {
-      subject: `${service.name}: ${SUBJECTS[mail.kind]}`,
-      text: text.render(`./${mail.kind}.txt.eta`, values),
-      html: html.render(`./${mail.kind}.html.eta`, values),
+      subject,
+      text: text.render(`./${mail.kind}.txt.eta`, { ...values, ...createTextHelpers(translator) }),
+      html: html.render(`./${mail.kind}.html.eta`, {
+        ...values,
+        ...styles,
+        ...createHtmlHelpers(translator, escapeFunction, styles.css.link),
+      }),
     };
   };
 }
 
-function toTemplateValues(mail: Mail): object {
-  switch (mail.kind) {
-    case 'claim-code':
-      return { ...mail, ...formatTimes(mail), agentName: mail.agentName && displayName(mail.agentName) };
-    case 'sign-in-code':
-    case 'sign-in-link':
-      return { ...mail, ...formatTimes(mail) };
-    case 'agent-approval':
-      return {
-        ...mail,
-        ...formatTimes(mail),
-        agentName: displayName(mail.agentName),
-        bindingMessage: mail.bindingMessage && displayName(mail.bindingMessage),
-      };
-    case 'notice':
-      return { ...mail, happened: mail.happened.map(formatActivity) };
-  }
-}
-
-function formatTimes(mail: { askedAt: number; codeExpiresAt: number }): object {
-  return { askedAt: formatTime(mail.askedAt), validUntil: formatTime(mail.codeExpiresAt) };
+/** Where the operator's contact leads: a web address, a mailbox, or neither. */
+function linkTo(contact: string | undefined): string | undefined {
+  if (contact === undefined) return undefined;
+  if (/^https?:\/\/\S+$/.test(contact)) return contact;
+  return /^[^\s@]+@[^\s@]+$/.test(contact) ? `mailto:${contact}` : undefined;
 }

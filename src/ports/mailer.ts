@@ -26,11 +26,18 @@ export const SEND_DEADLINE_MS = 15_000;
 
 /** One line of an account's activity. Third parties chose the names in it. */
 export interface ActivityEntry {
-  text: string;
+  /** The kind of the event in the audit log, such as `claim.approved`. */
+  kind: string;
+  /** Further facts of the event, by kind: `mode`, `scope`, `by`… */
+  details: Readonly<Record<string, string | number | boolean>>;
   /** Epoch ms. */
   at: number;
   agentName: string | undefined;
+  /** Whether it is about an agent, with or without a name. */
+  isOfAgent: boolean;
   keyName: string | undefined;
+  /** The public start of the key, `sk_8Qm2`. */
+  keyPrefix: string | undefined;
   /** The coarse network of the request; undefined where the service acted by itself. */
   origin: string | undefined;
 }
@@ -51,14 +58,18 @@ export interface ClaimCodeMail {
   denyUrl: string;
   /** As the agent wrote it. */
   agentName: string | undefined;
+  /** When the agent registered, epoch ms. */
+  firstSeenAt: number | undefined;
   mode: ClaimMode;
   /** The scopes of a claimed agent. */
   scopes: { name: string; description: string }[];
   /** The coarse network of the request. */
   origin: string;
-  /** Epoch ms, both. */
+  /** Epoch ms, all. */
   askedAt: number;
   codeExpiresAt: number;
+  /** When the mail leaves. */
+  sentAt: number;
 }
 
 /** The mail with a code to sign in. It contains no unverified text. */
@@ -70,9 +81,11 @@ export interface SignInMail {
   code: string;
   /** The coarse network of the request. */
   origin: string;
-  /** Epoch ms, both. */
+  /** Epoch ms, all. */
   askedAt: number;
   codeExpiresAt: number;
+  /** When the mail leaves. */
+  sentAt: number;
 }
 
 /** The mail to sign in with a link that works once, in place of the code. */
@@ -100,6 +113,8 @@ export interface ApprovalMail {
   /** Canonical mailbox. */
   to: string;
   agentName: string;
+  /** When the agent registered, epoch ms. */
+  firstSeenAt: number;
   /** The page on which the human, signed in with this mailbox, reviews the connection request. */
   pageUrl: string;
   /** The page on which the human denies it, after a confirmation. */
@@ -109,9 +124,11 @@ export interface ApprovalMail {
   askedAgain: boolean;
   /** The coarse network of the request. */
   origin: string;
-  /** Epoch ms, both. */
+  /** Epoch ms, all. */
   askedAt: number;
   codeExpiresAt: number;
+  /** When the mail leaves. */
+  sentAt: number;
 }
 
 /** Sends mail. */

@@ -178,16 +178,16 @@ export function listCredentialsOfAgents(
   );
 }
 
-/** Finds the names of the keys of a page, by id. */
-export async function listCredentialNames(
+/** Finds the names and public starts of the keys of a page, by id. */
+export async function listCredentialLabels(
   db: Pick<Db, 'all'>,
   ids: readonly string[],
-): Promise<Map<string, string | null>> {
-  const rows = await db.all<{ id: string; name: string | null }>(
-    `SELECT id, name FROM credentials WHERE id IN (${PAGE_MARKS})`,
+): Promise<Map<string, Pick<CredentialRow, 'name' | 'prefix'>>> {
+  const rows = await db.all<Pick<CredentialRow, 'id' | 'name' | 'prefix'>>(
+    `SELECT id, name, prefix FROM credentials WHERE id IN (${PAGE_MARKS})`,
     pageIds(ids),
   );
-  return new Map(rows.map(({ id, name }) => [id, name]));
+  return new Map(rows.map((row) => [row.id, row]));
 }
 
 export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<CredentialRow | undefined> {

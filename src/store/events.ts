@@ -78,20 +78,26 @@ export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): Asy
   }
 }
 
-/** Lists the events of an account or an agent, newest first, without registrations, which the indexes leave out. */
+/**
+ * Lists the events of an account or an agent, newest first, without registrations, which the indexes leave out.
+ *
+ * @param kinds only these; undefined: all
+ */
 export function listEventsOf(
   db: Pick<Db, 'all'>,
   target: { accountId: string } | { agentId: string },
   before: string | undefined,
   limit: number,
+  kinds?: readonly string[],
 ): Promise<EventRow[]> {
   const [column, id] =
     'accountId' in target ? ['account_id', target.accountId] : ['agent_id', target.agentId];
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events
      WHERE ${column} = ? AND ${column} IS NOT NULL AND kind <> 'registration.created'
-       ${before === undefined ? '' : 'AND id < ?'} ORDER BY id DESC LIMIT ?`,
-    before === undefined ? [id, limit] : [id, before, limit],
+       ${before === undefined ? '' : 'AND id < ?'}
+       ${kinds === undefined ? '' : `AND kind IN (${kinds.map(() => '?').join(', ')})`} ORDER BY id DESC LIMIT ?`,
+    [id, ...(before === undefined ? [] : [before]), ...(kinds ?? []), limit],
   );
 }
 

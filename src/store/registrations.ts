@@ -131,5 +131,18 @@ export function updateRegistrationClaimed(
   );
 }
 
+/** Finds the names of the agents of a page of registrations, by the id of the registration. */
+export async function listRegistrationNames(
+  db: Pick<Db, 'all'>,
+  ids: readonly string[],
+): Promise<Map<string, string | null>> {
+  const rows = await db.all<{ id: string; name: string | null }>(
+    `SELECT r.id, COALESCE(a.name, r.agent_name) AS name FROM registrations r LEFT JOIN agents a ON a.id = r.agent_id
+     WHERE r.id IN (${PAGE_MARKS})`,
+    pageIds(ids),
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
+}
+
 const COLUMNS = `id, kind, agent_id AS "agentId", agent_name AS "agentName", created_at AS "createdAt",
   expires_at AS "expiresAt", claimed_at AS "claimedAt", mode, credential_type AS "credentialType", generation, principal`;

@@ -59,6 +59,19 @@ export function listSessionsPage(
   );
 }
 
+/** Lists the ids of all active sessions of an account. @param after as for listSessionsPage() */
+export async function listLiveSessionIds(
+  tx: Tx,
+  accountId: string,
+  after: { began: number; seen: number },
+): Promise<string[]> {
+  const rows = await tx.all<{ id: string }>(
+    'SELECT id FROM sessions WHERE account_id = ? AND ended_at IS NULL AND created_at > ? AND seen_at > ? ORDER BY id',
+    [accountId, after.began, after.seen],
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** Records that an active session was used, unless a later use is recorded. Returns the number of rows changed. */
 export function updateSessionSeen(tx: Tx, hash: Buffer, now: number): Promise<number> {
   return tx.run('UPDATE sessions SET seen_at = ? WHERE hash = ? AND seen_at < ? AND ended_at IS NULL', [

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from 'ava';
 import { showAgent } from '../../src/domain/agents/agent-view.ts';
 import { createRender } from '../../src/mail/render.ts';
+import { permissionsOn } from '../helpers/agent-pages.ts';
 import {
   type AgentWorld,
   ASKED,
@@ -151,7 +152,7 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
 
   test.describe('what a human has', (test) => {
     const rowsOn = ({ text }: Page) =>
-      [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, row]) => row!);
+      [...text.matchAll(/<tr role="row"[^>]*>\s*<td[\s\S]*?<\/tr>/g)].map(([row]) => row);
 
     test('shows their agents with what these may do, and where they run', async (t) => {
       const { client, on } = world;
@@ -161,17 +162,21 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       const [row, where, ...rest] = rowsOn(await agent.browser.get('/agents'));
       t.deepEqual(rest, []);
       t.regex(row!, /builder/);
-      t.regex(row!, /In your account since \d{4}/);
-      t.regex(row!, /May read\./);
+      t.regex(row!, />Merged</);
+      t.deepEqual(
+        [...row!.matchAll(/<span class="chip">([^<]*)</g)].map(([, scope]) => scope),
+        ['read'],
+      );
       t.regex(where!, /build-server/);
-      t.regex(where!, /Yours since \d{4}/);
+      t.regex(where!, /data-label="Since"><time datetime="\d{4}-/);
       const page = await agent.browser.get(`/agents/${agent.id}`);
       t.is(heading(page), 'builder');
-      t.regex(page.text, /chosen by the agent, not verified/);
-      t.notRegex(page.text, /given by you/);
-      t.regex(page.text, /<dt>May<\/dt><dd>read<\/dd>/);
+      t.regex(page.text, /Chosen by the agent, not verified/);
+      t.notRegex(page.text, /Given by you/);
+      t.deepEqual(permissionsOn(page.text), ['read']);
+      await agent.browser.get(`/agents/${agent.id}/rename`);
       await agent.browser.post(`/agents/${agent.id}/rename`, { name: 'my builder' });
-      t.regex((await agent.browser.get(`/agents/${agent.id}`)).text, /given by you/);
+      t.regex((await agent.browser.get(`/agents/${agent.id}`)).text, /Given by you/);
       // One that waits is not theirs yet, and somebody else sees nothing.
       await client.connect(host, { name: 'newcomer', capabilities: ['write'] });
       t.notRegex((await agent.browser.get('/agents')).text, /newcomer/);
@@ -190,7 +195,7 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       const bearer = await world.bearerOf(agent, 'write', { resource: api.resource });
       const more = await client.request(agent, { capabilities: ['whoami'] });
       t.is(said(more), '409 already_granted');
-      await agent.browser.get(`/agents/${agent.id}`);
+      await agent.browser.get(`/agents/${agent.id}/revoke`);
       await agent.browser.post(`/agents/${agent.id}/revoke`);
       t.is(said(await client.execute(agent, 'whoami')), '403 agent_revoked');
       t.is(await stateOf(agent), 'revoked');
@@ -211,18 +216,24 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       const stranger = await signIn(on, newMailbox());
       await stranger.get('/account');
       const { csrf } = stranger.form('/sign-out');
+      t.is((await stranger.get(`/hosts/${host_id}/revoke`)).status, 404);
       t.is((await stranger.send(`/hosts/${host_id}/revoke`, { csrf })).status, 404);
       fine(await client.execute(agent, 'whoami'));
 
       const before = await agent.browser.get('/agents');
-      t.regex(before.text, /Revoke this environment/);
+      t.true(before.text.includes(`href="/hosts/${host_id}/revoke"`));
+      const asked = await agent.browser.get(`/hosts/${host_id}/revoke`);
+      t.regex(asked.text, /All agents that run there end with it, immediately and for good\./);
+      fine(await client.execute(agent, 'whoami'));
       const unsigned = await agent.browser.send(`/hosts/${host_id}/revoke`, {});
       t.true(unsigned.status >= 400);
       fine(await client.execute(agent, 'whoami'));
-      await agent.browser.get('/agents');
+      await agent.browser.get(`/hosts/${host_id}/revoke`);
       const page = await agent.browser.post(`/hosts/${host_id}/revoke`);
       t.is(page.path, '/agents');
-      t.notRegex(page.text, /Revoke this environment/);
+      t.regex(page.text, /Environment revoked\./);
+      t.false(page.text.includes(`href="/hosts/${host_id}/revoke"`));
+      t.is((await agent.browser.get(`/hosts/${host_id}/revoke`)).path, '/agents');
       for (const each of [agent, pending])
         t.is(said(await client.execute(each, 'whoami')), '403 host_revoked');
       t.false((await introspectBearer(bearer)).active);
@@ -242,7 +253,7 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       const page = await agent.browser.get(`/agents/${agent.id}`);
       t.deepEqual(Object.keys(boxesOn(page)), ['scope:read', 'scope:write']);
       const narrowed = await agent.browser.post(`/agents/${agent.id}/narrow`, { 'scope:read': 'on' });
-      t.regex(narrowed.text, /<dt>May<\/dt><dd>read<\/dd>/);
+      t.deepEqual(permissionsOn(narrowed.text), ['read']);
       t.false((await introspectBearer(writes)).active);
       t.is((await introspectBearer(reads)).scope, 'read');
       t.is(said(await client.execute(agent, 'write')), '403 capability_not_granted');
@@ -292,9 +303,10 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       const mailbox = newMailbox();
       const agent = await world.letIn(mailbox);
       const page = await agent.browser.get(`/agents/${agent.id}`);
-      t.notRegex(page.text, /Undo the merge|Unlink this agent/);
-      const { csrf } = agent.browser.form(`/agents/${agent.id}/revoke`);
+      t.notRegex(page.text, /Move out|Unlink/);
+      const { csrf } = agent.browser.form(`/agents/${agent.id}/narrow`);
       for (const way of ['undo', 'unlink']) {
+        t.is((await agent.browser.get(`/agents/${agent.id}/${way}`)).path, `/agents/${agent.id}`);
         t.is((await agent.browser.send(`/agents/${agent.id}/${way}`, { csrf })).status, 400, way);
       }
       fine(await world.client.execute(agent, 'write'));
@@ -321,7 +333,7 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       const again = openBrowser(world.on);
       const page = await world.open(link, mailbox, again);
       t.not(heading(page), ASKED);
-      t.regex((await again.get('/agents')).text, /No agent works for you yet/);
+      t.regex((await again.get('/agents')).text, /No agents yet/);
     });
 
     test('and the operator sees such an agent like any other', async (t) => {

@@ -2,6 +2,7 @@ import { openAgentClient } from '../helpers/agent-client.ts';
 import {
   type AgentWorld,
   ASKED,
+  boxesOn,
   DECIDED,
   fine,
   grantsIn,
@@ -12,6 +13,7 @@ import {
   TURNED_AWAY,
   waitingAgents,
 } from '../helpers/agent-world.ts';
+import { withConfigFile } from '../helpers/auth-md.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
@@ -49,17 +51,72 @@ onEveryEngine('letting agents in', (engine, test) => {
       t.is(await stateOf(next.agent), 'active');
     });
 
-    test('yes without any box: the agent is in, and may do nothing of what it asked', async (t) => {
-      const { client, answer } = world;
+    test('yes without any box decides nothing, and the page says so; one box is enough', async (t) => {
+      const { client, on } = world;
       const { agent, link } = await waiting(['whoami', 'read', 'write']);
-      await answer(link, newMailbox(), 'approve', []);
+      const browser = openBrowser(on);
+      const page = await world.open(link, newMailbox(), browser);
+      for (const fields of [{}, { 'allow:admin': 'on' }]) {
+        await browser.get(link);
+        const again = await browser.post('/connect/review', { ...fields, decision: 'approve' });
+        t.deepEqual([again.status, heading(again)], [400, ASKED]);
+        t.regex(again.text, /<title>Error: /);
+        t.true(again.text.includes('Nothing is selected. Select something, or decline.'));
+        t.deepEqual(boxesOn(again), { 'allow:whoami': false, 'allow:read': false, 'allow:write': false });
+        const status = await client.status(agent);
+        t.is(fine(status).status, 'pending');
+        t.deepEqual(grantsIn(status), { read: 'pending', whoami: 'pending', write: 'pending' });
+      }
+      t.is(await world.eventsOf('agent.connected', agent.id), 0);
+      t.is(heading(await world.decide(browser, page, 'approve', ['whoami'])), IN);
       const status = await client.status(agent);
       t.is(fine(status).status, 'active');
-      t.deepEqual(grantsIn(status), { read: 'denied', whoami: 'denied', write: 'denied' });
-      for (const grant of status.body.agent_capability_grants) t.regex(grant.reason, /human/);
-      for (const capability of ['whoami', 'read', 'write']) {
+      t.deepEqual(grantsIn(status), { read: 'denied', whoami: 'active', write: 'denied' });
+      for (const grant of status.body.agent_capability_grants) {
+        if (grant.capability !== 'whoami') t.regex(grant.reason, /human/);
+      }
+      for (const capability of ['read', 'write']) {
         t.is(said(await client.execute(agent, capability)), '403 capability_not_granted');
       }
+    });
+
+    test('yes to more without any box leaves the agent with what it has', async (t) => {
+      const { client } = world;
+      const agent = await world.letIn(newMailbox(), { capabilities: ['read'] });
+      const asked = fine(await client.request(agent, { capabilities: ['write'] }));
+      const page = await agent.browser.get(asked.approval.verification_uri_complete);
+      const again = await world.decide(agent.browser, page, 'approve', []);
+      t.is(again.status, 400);
+      t.deepEqual(grantsIn(await client.status(agent)), { read: 'active', write: 'pending' });
+    });
+
+    test('decline is a form of its own, so that no key in a box declines', async (t) => {
+      const { agent, link } = await waiting(['read']);
+      const browser = openBrowser(world.on);
+      const { text } = await world.open(link, newMailbox(), browser);
+      const [first, second] = [...text.matchAll(/<form[^>]*action="\/connect\/review"[^>]*>/g)];
+      t.false(first![0].includes('id="decline"'));
+      t.true(second![0].includes('id="decline"'));
+      t.regex(text, /<button type="submit" form="decline" name="decision" value="deny">Decline<\/button>/);
+      const declined = await browser.post('/connect/review', { decision: 'deny' });
+      t.is(heading(declined), TURNED_AWAY);
+      t.is(await stateOf(agent), 'rejected');
+    });
+
+    test('what cannot be undone is off until the human turns it on', async (t) => {
+      const scopes = {
+        read: { description: 'Look' },
+        write: { description: 'Change' },
+        wipe: { description: 'Delete for good', destructive: true },
+      };
+      const other = await withConfigFile({ scopes }, (CONFIG) => openAgentWorld(engine, { env: { CONFIG } }));
+      t.teardown(() => other.stop());
+      const { reply } = await other.client.connect(other.client.newHost(), {
+        capabilities: ['read', 'wipe'],
+      });
+      const page = await other.open(fine(reply).approval.verification_uri_complete, newMailbox());
+      t.deepEqual(boxesOn(page), { 'allow:read': true, 'allow:wipe': false });
+      t.regex(page.text, /Delete for good[\s\S]*Destructive[\s\S]*Off unless you turn it on\./);
     });
 
     test('yes to more than was asked gives no more than was asked', async (t) => {
@@ -126,10 +183,7 @@ onEveryEngine('letting agents in', (engine, test) => {
 
       // Neither by looking, nor by sending what was looked at before.
       const again = await browser.get(link);
-      t.deepEqual(
-        [again.path, heading(again)],
-        ['/sign-in/again?next=/connect/review', 'Confirm that it is you'],
-      );
+      t.deepEqual([again.path, heading(again)], ['/sign-in/again?next=/connect/review', 'Confirm it’s you']);
       for (const decision of ['approve', 'deny']) {
         const sent = await browser.send('/connect/review', { ...form, decision, 'allow:read': 'on' });
         t.is(sent.path, '/sign-in/again?next=/connect/review');

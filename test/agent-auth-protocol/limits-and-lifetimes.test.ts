@@ -237,7 +237,7 @@ onEveryEngine('hosts that nobody owns', (engine, test) => {
       t.is(said((await client.connect(host, { capabilities: ['read'] })).reply), '403 host_revoked');
     }
     const page = await world.open(fine(reply).approval.verification_uri_complete, mailbox);
-    t.notRegex(page.text, /Do you let this agent in/);
+    t.notRegex(page.text, /Approve these permissions/);
     t.is(fine(await client.status(owned)).status, 'active');
     on.clock.advance(DAY + 3600);
     await deleteExpiredRows(on.service.deps);

@@ -37,7 +37,7 @@ onEveryEngine('the mail of an agent that asks to be let in', (engine, test) => {
     const browser = openBrowser(house.on);
     const page = await browser.get(url);
     t.is(page.path, '/connect/deny', 'the token stays in no history');
-    t.is(heading(page), 'Turn this agent away?');
+    t.is(heading(page), 'Decline this agent?');
     return browser.post('/connect/deny', fields);
   }
 
@@ -47,10 +47,10 @@ onEveryEngine('the mail of an agent that asks to be let in', (engine, test) => {
     for (let times = 0; times < 3; times += 1) await openBrowser(house.on).get(mail!.denyUrl);
     t.is((await client.status(agent)).body.status, 'pending');
     const page = await deny(t, mail!.denyUrl);
-    t.is(heading(page), 'You have said no');
+    t.is(heading(page), 'Declined');
     t.is((await client.status(agent)).body.status, 'rejected');
     const later = await openBrowser(house.on).get(mail!.denyUrl);
-    t.deepEqual([later.status, heading(later)], [410, 'This was decided already']);
+    t.deepEqual([later.status, heading(later)], [410, 'This request was decided already']);
   });
 
   test('comes no more for a day from the host that was turned away, and none where no more are wanted', async (t) => {
@@ -64,7 +64,7 @@ onEveryEngine('the mail of an agent that asks to be let in', (engine, test) => {
     await deny(t, other.mails[0]!.denyUrl, { no_more: 'on' });
     t.is((await ask(t, mailbox, 'Anybody')).mails.length, 0);
     const account = await (await signIn(house.on, mailbox)).get('/account');
-    t.regex(account.text, /You want no mail when an agent asks/);
+    t.regex(account.text, /Turn on emails about requests from agents/);
   });
 
   test('a link that was made up, or of a question on a page, turns nobody away', async (t) => {

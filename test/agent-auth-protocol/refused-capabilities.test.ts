@@ -42,8 +42,8 @@ onEveryEngine('what a human refused', (engine, test) => {
     t.is(grantsIn(reply)[capability], 'pending');
     t.regex(reasonOf(reply, capability)!, /refused it before, and is asked again/);
     const page = await browser.get(linkOf(reply));
-    t.regex(page.text, /You are asked again/);
-    t.regex(page.text, /You refused this before\./);
+    t.regex(page.text, /You declined some of this before, and the agent asks again/);
+    t.regex(page.text, /You declined this before\./);
     t.false(boxesOn(page)[`allow:${capability}`], 'its box is off');
     return linkOf(reply);
   }
@@ -99,7 +99,7 @@ onEveryEngine('what a human refused', (engine, test) => {
 
   test('what an agent had when they revoked it, the next one of its host must ask for', async (t) => {
     const first = await world.letIn(newMailbox(), { capabilities: ['whoami', 'read'] });
-    await first.browser.get(`/agents/${first.id}`);
+    await first.browser.get(`/agents/${first.id}/revoke`);
     await first.browser.post(`/agents/${first.id}/revoke`, {});
     const { reply } = await world.client.connect(first.host, { capabilities: ['whoami', 'read'] });
     await assertAskedAgain(t, reply, first.browser);

@@ -1,3 +1,4 @@
+import { createRender } from '../../src/mail/render.ts';
 import { newKey, openAgentClient } from '../helpers/agent-client.ts';
 import {
   type AgentWorld,
@@ -286,7 +287,7 @@ onEveryEngine('the Agent Auth Protocol', (engine, test) => {
       t.deepEqual([data.user_id, data.owner, data.mode], [owner!.id, owner!.id, 'delegated']);
       t.is(said(await client.execute(agent, 'write')), '403 capability_not_granted');
       const mail = await on.noticeTo(mailbox);
-      t.true(JSON.stringify(mail).includes('let an agent work for you'));
+      t.regex(createRender(on.service.deps.config)(mail).text, /You approved helper/);
     });
 
     test('is found by the code that it shows, however that is typed', async (t) => {
@@ -296,10 +297,10 @@ onEveryEngine('the Agent Auth Protocol', (engine, test) => {
       const code: string = fine(reply).approval.user_code;
       const browser = openBrowser(on);
       const empty = await browser.get('/connect');
-      t.is(heading(empty), 'Let an agent in');
+      t.is(heading(empty), 'Enter the code your agent shows you');
       const wrong = await browser.post('/connect', { code: 'AAAA-AAAA' });
       t.is(wrong.status, 400);
-      t.regex(wrong.text, /No agent waits with this code/);
+      t.regex(wrong.text, /No agent is waiting with this code/);
       const typed = ` ${code.toLowerCase().replace('-', ' ')} `;
       t.is(heading(await browser.post('/connect', { code: typed })), 'Sign in');
       const page = await world.signInHere(browser, mailbox);
@@ -368,7 +369,7 @@ onEveryEngine('the Agent Auth Protocol', (engine, test) => {
       t.is(heading(page), ASKED);
       for (const shown of ['to ship', 'red fox']) t.true(page.text.includes(shown), page.text);
       t.deepEqual(boxesOn(page), { 'allow:write': true });
-      t.false(page.text.includes('have not let in before'));
+      t.false(page.text.includes('approved the environment it runs in before'));
       t.is(heading(await world.decide(agent.browser, page, 'approve')), IN);
       t.deepEqual(grantsIn(await client.status(agent)), {
         read: 'active',

@@ -226,7 +226,7 @@ onEveryEngine('the transcripts of docs/dialects', (engine, test) => {
       },
       asHost({ agent_public_key: helperKey.jwk, host_name: 'ci-box' }),
     );
-    said.told('Hugo opens the link, signs in, leaves both boxes on, and presses "Let it in".');
+    said.told('Hugo opens the link, signs in, leaves both boxes on, and presses "Approve selected".');
     const browser = await signIn(on, 'hugo@example.com');
     await browser.get(asked.body.approval.verification_uri_complete);
     await browser.post('/connect/review', { decision: 'approve', 'allow:read': 'on', 'allow:write': 'on' });

@@ -5,6 +5,7 @@ import { at, inBrowser, LIGHT, looksOn, see, startChromium, visit, visitTo } fro
 import {
   APPROVED,
   approveUrlIn,
+  CLAIMED,
   CODE_OVER,
   codeIn,
   DENIED,
@@ -36,29 +37,30 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
       const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
         see(t, page, look, engine, heading, name);
 
-      test('who types the mailed code vouches for the agent, which then gets its key', async (t) => {
+      test('who types the mailed code approves the agent, which then gets its key', async (t) => {
         const asked = await house.ask({ name: 'Robin the release bot' });
         t.is(said(await house.poll(asked.claim_token)), '400 authorization_pending');
         await visiting(asked.mail.claimUrl, async (page) => {
           await seen(t, page, WAITING, 'waiting');
           t.is(page.url(), `${house.on.url}/claim`);
           await assertCookies(t, page);
-          t.regex(await page.locator('dl').innerText(), /Robin the release bot.*not verified/s);
+          t.regex(await page.locator('.who').innerText(), /Robin the release bot.*Name not verified/s);
+          t.regex(await page.locator('dl').innerText(), /First seen.*Requested.*from network.*For/s);
 
-          const field = page.getByLabel('Code from the mail');
+          const field = page.getByLabel('Code from the email');
           await field.fill(wrongCode(codeIn(asked.mail)));
-          await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          await page.getByRole('button', { name: 'Approve' }).click();
           await page.getByRole('alert').waitFor();
           t.is(
-            await page.getByRole('alert').innerText(),
-            'The code is wrong. 4 tries are left. Only the code in the newest mail counts.',
+            await page.locator('#code-error').innerText(),
+            'That code isn’t right. Use the code from the newest email. 4 tries are left.',
           );
           await assertAtHand(t, page);
           await seen(t, page, WAITING, 'wrong code');
           t.is(said(await house.poll(asked.claim_token)), '400 authorization_pending');
 
           await page.keyboard.type(codeIn(asked.mail)); // the field has the focus
-          await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          await page.getByRole('button', { name: 'Approve' }).click();
           await seen(t, page, APPROVED, 'approved');
           await page.reload(); // sends nothing again
           await seen(t, page, APPROVED, 'approved');
@@ -69,15 +71,15 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
         t.is(me.body.data.claim.status, 'claimed');
       });
 
-      test('who did not expect the agent says no by the mail, and no such mail comes any more', async (t) => {
+      test('who did not expect the agent declines by the mail, and no such mail comes any more', async (t) => {
         const asked = await house.ask({ name: 'Robin', link: true });
         await visiting(asked.mail.denyUrl, async (page) => {
-          await seen(t, page, 'Turn this agent away?', 'deny');
-          await page.getByRole('link', { name: 'Back' }).click();
+          await seen(t, page, 'Decline this agent?', 'deny');
+          await page.getByRole('link', { name: 'Cancel' }).click();
           await seen(t, page, WAITING, 'waiting, by the mail');
-          await page.getByRole('link', { name: 'This was not me' }).click();
-          await page.getByLabel(/no such mails at all/).check();
-          await page.getByRole('button', { name: 'Say no' }).click();
+          await page.getByRole('link', { name: 'Decline' }).click();
+          await page.getByLabel(/Stop all emails from agents/).check();
+          await page.getByRole('button', { name: 'Decline' }).click();
           await seen(t, page, DENIED, 'denied');
         });
         t.is(said(await house.poll(asked.claim_token)), '410 claim_denied');
@@ -93,10 +95,10 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
         const guessed = await house.ask({ mailbox });
         await visiting(guessed.mail.claimUrl, async (page) => {
           for (let tries = 0; tries < 3; tries += 1) {
-            await page.getByLabel('Code from the mail').fill(wrongCode(codeIn(guessed.mail)));
-            await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+            await page.getByLabel('Code from the email').fill(wrongCode(codeIn(guessed.mail)));
+            await page.getByRole('button', { name: 'Approve' }).click();
           }
-          await seen(t, page, 'That was too often', 'failure 429');
+          await seen(t, page, 'Too many tries', 'failure 429');
         });
         const asked = await house.ask({ mailbox, name: 'Robin' });
         await visiting(asked.viewUrl, async (page) => {
@@ -105,7 +107,7 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
         });
         await visiting(approveUrlIn(asked.mail), async (page) => {
           await seen(t, page, WAITING, 'approve by link');
-          await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          await page.getByRole('button', { name: 'Approve' }).click();
           await seen(t, page, APPROVED, 'approved by link');
         });
         t.is(said(await house.poll(asked.claim_token)), '200');
@@ -114,7 +116,7 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
       test('the page says so where there is nothing to decide yet, or no more', async (t) => {
         const unasked = await house.on.post('/agent/auth', { type: 'anonymous' });
         await visiting(unasked.body.data.verification_uri, (page) =>
-          seen(t, page, 'This agent has not asked for anybody yet', 'unasked'),
+          seen(t, page, 'Waiting for the agent', 'unasked'),
         );
 
         const late = await house.ask({ name: 'Robin' });
@@ -124,13 +126,13 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
         const told = await house.ask();
         await house.complete(told.claim_token, codeIn(told.mail));
         await visiting(told.mail.claimUrl, async (page) => {
-          await seen(t, page, 'This agent has been claimed', 'claimed');
+          await seen(t, page, CLAIMED, 'claimed');
           await page.goto(told.mail.denyUrl);
-          await seen(t, page, 'This agent has been claimed already', 'deny, claimed');
+          await seen(t, page, CLAIMED, 'deny, claimed');
         });
 
         await visiting(`${house.on.url}/claim?t=v.nobody.x`, (page) =>
-          seen(t, page, 'There is nothing here', 'failure 404'),
+          seen(t, page, 'Page not found', 'failure 404'),
         );
       });
 
@@ -138,13 +140,14 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
         const mailbox = newMailbox();
         await visiting(`${house.on.url}/account`, async (page) => {
           await seen(t, page, 'Sign in', 'sign in');
-          await page.getByLabel('Your mail address').fill(mailbox);
-          await page.getByRole('button', { name: 'Mail me a code' }).click();
-          await seen(t, page, 'Look into your mail', 'sign in, code');
-          await page.getByLabel('Code from the mail').fill(await house.on.signInCodeFor(mailbox));
+          await page.getByLabel('Email address').fill(mailbox);
+          await page.getByRole('button', { name: 'Email me a code' }).click();
+          await seen(t, page, 'Check your email', 'sign in, code');
+          await page.getByLabel('Code from the email').fill(await house.on.signInCodeFor(mailbox));
           await page.getByRole('button', { name: 'Sign in' }).click();
-          await seen(t, page, 'Your account', 'account');
-          await page.getByRole('button', { name: 'Sign out here' }).click();
+          await seen(t, page, 'Account and security', 'account');
+          await page.locator('.account > summary').click();
+          await page.getByRole('button', { name: 'Sign out' }).click();
           await seen(t, page, 'Sign in', 'signed out');
         });
       });
@@ -153,10 +156,15 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
         const asked = await house.ask({ name: 'Robin' });
         await visiting(`${house.on.url}/dev/mailbox`, async (page) => {
           await seen(t, page, 'Development mailbox', 'dev mailbox');
-          const mail = page.getByRole('article').filter({ hasText: `to ${asked.mailbox},` });
-          const code = /^\s*(\d{6})$/m.exec(await mail.innerText())?.[1];
-          await mail.getByRole('link').first().click();
-          await page.getByLabel('Code from the mail').fill(code!);
+          const mail = page.getByRole('article').filter({ hasText: `To ${asked.mailbox}` });
+          const code = codeIn(asked.mail);
+          const html = mail.frameLocator('iframe').locator('body');
+          t.regex((await html.innerText()).replaceAll(/\s/g, ''), new RegExp(code));
+          // By the keyboard: a click right after scrolling may still reach the frame that was there before.
+          await mail.locator('summary').press('Enter');
+          t.regex(await mail.locator('pre').innerText(), new RegExp(`^ *${code}$`, 'm'));
+          await mail.getByRole('link').first().press('Enter');
+          await page.getByLabel('Code from the email').fill(code);
           await page.keyboard.press('Enter');
           await seen(t, page, APPROVED, 'approved');
         });
@@ -174,21 +182,26 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
       t.is(await focused(), name);
     };
     await page.goto(asked.mail.denyUrl);
+    await tabTo('Skip to content');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Space');
     t.true(await page.getByRole('checkbox').isChecked());
-    await tabTo('Say no');
-    await tabTo('Back');
+    await tabTo('Cancel');
+    await tabTo('Decline');
+    await page.keyboard.press('Shift+Tab');
     await page.keyboard.press('Enter');
     await at(page, WAITING);
 
+    await tabTo('Skip to content');
+    await tabTo('How is this different from linking?');
     await tabTo('code');
     await page.keyboard.type(wrongCode(codeIn(asked.mail)));
     await page.keyboard.press('Enter');
     await page.getByRole('alert').waitFor();
     await page.locator('#code:focus').waitFor(); // what is typed before that is lost
     await page.keyboard.type(codeIn(asked.mail));
-    await tabTo('Vouch for this agent');
+    await tabTo('Decline');
+    await tabTo('Approve');
     await page.keyboard.press('Enter');
     await at(page, APPROVED);
     await end();
@@ -196,18 +209,18 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
   });
 }
 
-/** What is wrong is said right above the field, both are in view, and one can type at once. */
+/** What is wrong is said right below the field, both are in view, and one can type at once. */
 async function assertAtHand(t: ExecutionContext, page: Page): Promise<void> {
-  const field = page.getByLabel('Code from the mail');
+  const field = page.getByLabel('Code from the email');
   await page.locator('#code:focus').waitFor();
   t.is(await field.getAttribute('aria-invalid'), 'true');
-  t.regex((await field.getAttribute('aria-describedby')) ?? '', /\bproblem\b/);
-  const [problem, box] = [await page.getByRole('alert').boundingBox(), await field.boundingBox()];
+  t.regex((await field.getAttribute('aria-describedby')) ?? '', /\bcode-error\b/);
+  const [problem, box] = [await page.locator('#code-error').boundingBox(), await field.boundingBox()];
   if (problem === null || box === null) return t.fail('both are drawn');
-  const gap = box.y - (problem.y + problem.height);
-  t.true(gap >= 0 && gap < 140, `the problem is ${gap} pixels above the field`);
-  t.true(problem.y >= 0, 'the problem is in view');
-  t.true(box.y + box.height <= page.viewportSize()!.height, 'the field is in view');
+  const gap = problem.y - (box.y + box.height);
+  t.true(gap >= 0 && gap < 20, `the problem is ${gap} pixels below the field`);
+  t.true(box.y >= 0, 'the field is in view');
+  t.true(problem.y + problem.height <= page.viewportSize()!.height, 'the problem is in view');
 }
 
 /** On http://localhost cookies go without `Secure`, which WebKit would drop there, and scripts cannot read them. */

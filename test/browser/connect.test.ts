@@ -21,9 +21,9 @@ function connectTests(engine: Engine, test: Test, executablePath: string): void 
 
   async function signInOn(page: Page, mailbox: string): Promise<void> {
     const earlier = house.on.signInMails.filter(({ to }) => to === mailbox).length;
-    await page.getByLabel('Your mail address').fill(mailbox);
-    await page.getByRole('button', { name: 'Mail me a code' }).click();
-    await page.getByLabel('Code from the mail').fill(await house.on.signInCodeFor(mailbox, earlier + 1));
+    await page.getByLabel('Email address').fill(mailbox);
+    await page.getByRole('button', { name: 'Email me a code' }).click();
+    await page.getByLabel('Code from the email').fill(await house.on.signInCodeFor(mailbox, earlier + 1));
     await page.getByRole('button', { name: 'Sign in' }).click();
   }
 
@@ -45,38 +45,52 @@ function connectTests(engine: Engine, test: Test, executablePath: string): void 
         const { agent, reply } = await ask();
         await visiting(reply.body.approval.verification_uri_complete, async (page) => {
           await signInOn(page, newMailbox());
-          await seen(t, page, 'Do you let this agent in?', 'connect');
-          const facts = await page.locator('dl').innerText();
-          t.regex(facts, /Release helper.*not verified/s);
-          t.regex(facts, /To publish the release/);
+          await seen(t, page, 'Approve these permissions?', 'connect');
+          t.regex(await page.locator('.who').innerText(), /Release helper.*Name not verified/s);
+          t.regex(await page.locator('dl').innerText(), /Runs on.*Ann’s laptop.*Name not verified/s);
+          t.regex(await page.locator('.quote').innerText(), /“To publish the release”/);
           t.regex(await page.locator('fieldset').innerText(), /write.*Only with seconds at most 120\./s);
-          await page.getByRole('checkbox', { name: /^write/ }).uncheck();
-          await page.getByRole('button', { name: 'Let it in' }).click();
-          await seen(t, page, 'It is in', 'connect, in');
+          const read = page.getByRole('checkbox', { name: /\bread\b/ });
+          await page.getByRole('checkbox', { name: /\bwrite\b/ }).uncheck();
+          await read.uncheck();
+          await page.getByRole('button', { name: 'Approve selected' }).click();
+          await page.getByRole('alert').waitFor();
+          await seen(t, page, 'Approve these permissions?', 'connect, nothing selected');
+          t.is(
+            await page.locator('#permissions-error').innerText(),
+            'Nothing is selected. Select something, or decline.',
+          );
+          t.is((await client.status(agent)).body.status, 'pending');
+          await read.check();
+          await page.getByRole('button', { name: 'Approve selected' }).click();
+          await seen(t, page, 'Approved', 'connect, approved');
           const { body } = await client.status(agent);
           t.is(body.status, 'active');
-          await page.getByRole('link', { name: 'your agents' }).click();
-          await seen(t, page, 'Your agents', 'agents and where they run');
-          t.regex(await page.locator('article').first().innerText(), /May read\./);
-          await page.getByText('Revoke it').last().click();
-          await page.getByRole('button', { name: 'Revoke this environment' }).click();
-          await seen(t, page, 'Your agents', 'agents, environment revoked');
+          await page.getByRole('link', { name: 'Manage this agent' }).click();
+          await seen(t, page, 'Release helper', 'connect, agent');
+          await page.getByRole('link', { name: 'Agents' }).first().click();
+          await seen(t, page, 'Agents', 'agents and where they run');
+          t.regex(await page.locator('tr').filter({ hasText: 'Release helper' }).innerText(), /read/);
+          await page.getByRole('link', { name: 'Revoke Ann’s laptop' }).click();
+          await seen(t, page, 'Revoke “Ann’s laptop”?', 'revoke environment');
+          await page.getByRole('button', { name: 'Revoke environment' }).click();
+          await seen(t, page, 'Agents', 'agents, environment revoked');
         });
         t.is((await client.status(agent)).body.error, 'host_revoked');
       });
 
-      test('the human types the code that the agent shows, and says no', async (t) => {
+      test('the human types the code that the agent shows, and declines', async (t) => {
         const { agent, reply } = await ask();
         await visiting(reply.body.approval.verification_uri, async (page) => {
           await page.getByLabel('Code from the agent').fill('AAAA-2222');
-          await page.getByRole('button', { name: 'Go on' }).click();
+          await page.getByRole('button', { name: 'Continue' }).click();
           await page.getByRole('alert').waitFor();
-          await seen(t, page, 'Let an agent in', 'connect, wrong code');
+          await seen(t, page, 'Enter the code your agent shows you', 'connect, wrong code');
           await page.getByLabel('Code from the agent').fill(reply.body.approval.user_code.toLowerCase());
-          await page.getByRole('button', { name: 'Go on' }).click();
+          await page.getByRole('button', { name: 'Continue' }).click();
           await signInOn(page, newMailbox());
-          await page.getByRole('button', { name: 'Turn it away' }).click();
-          await seen(t, page, 'You have said no', 'connect, no');
+          await page.getByRole('button', { name: 'Decline' }).click();
+          await seen(t, page, 'Declined', 'connect, declined');
         });
         t.is((await client.status(agent)).body.status, 'rejected');
       });

@@ -24,10 +24,10 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
 
   async function signInOn(page: Page, mailbox: string): Promise<void> {
     const earlier = house.on.signInMails.filter(({ to }) => to === mailbox).length;
-    await page.getByRole('link', { name: 'Sign in to go on' }).click();
-    await page.getByLabel('Your mail address').fill(mailbox);
-    await page.getByRole('button', { name: 'Mail me a code' }).click();
-    await page.getByLabel('Code from the mail').fill(await house.on.signInCodeFor(mailbox, earlier + 1));
+    await page.getByRole('link', { name: 'Sign in to continue' }).click();
+    await page.getByLabel('Email address').fill(mailbox);
+    await page.getByRole('button', { name: 'Email me a code' }).click();
+    await page.getByLabel('Code from the email').fill(await house.on.signInCodeFor(mailbox, earlier + 1));
     await page.getByRole('button', { name: 'Sign in' }).click();
   }
 
@@ -52,8 +52,8 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
           await seen(t, page, WAITING, 'identity, sign in first');
           await signInOn(page, mailbox);
           await seen(t, page, WAITING, 'identity, reveal');
-          t.regex(await page.locator('main').innerText(), /first agent that you vouch for/);
-          await page.getByRole('button', { name: 'Vouch, and show the code' }).click();
+          t.regex(await page.locator('main').innerText(), /first agent you approve here/);
+          await page.getByRole('button', { name: 'Approve and show code' }).click();
           await page.locator('.code-shown').waitFor();
           await seen(t, page, 'Read this code to the agent', 'identity, revealed');
           user_code = await page.locator('.code-shown').innerText();
@@ -74,12 +74,12 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
         t.is((await poll(claim.token)).body.error, 'authorization_pending');
         await visiting(claim.verification_uri, async (page) => {
           await signInOn(page, mailbox);
-          await page.getByLabel('Code that the agent showed you').fill('000000');
-          await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          await page.getByLabel('Code from the agent').fill('000000');
+          await page.getByRole('button', { name: 'Approve' }).click();
           await page.getByRole('alert').waitFor();
           await seen(t, page, WAITING, 'identity, typed wrong');
-          await page.getByLabel('Code that the agent showed you').fill(claim.user_code);
-          await page.getByRole('button', { name: 'Vouch for this agent' }).click();
+          await page.getByLabel('Code from the agent').fill(claim.user_code);
+          await page.getByRole('button', { name: 'Approve' }).click();
           await seen(t, page, APPROVED, 'identity, approved');
         });
         const collected = await poll(claim.token);
@@ -94,11 +94,11 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
         ).body;
         await visiting(claim.verification_uri, async (page) => {
           await signInOn(page, mailbox);
-          await page.getByRole('link', { name: 'The agent showed me a code to type' }).click();
-          const field = page.getByLabel('Code that the agent showed you');
+          await page.getByRole('link', { name: 'The agent showed me a code' }).click();
+          const field = page.getByLabel('Code from the agent');
           await field.waitFor();
           await page.getByRole('link', { name: 'The agent asks me for a code' }).click();
-          await page.getByRole('button', { name: 'Vouch, and show the code' }).waitFor();
+          await page.getByRole('button', { name: 'Approve and show code' }).waitFor();
           t.false(await field.isVisible(), 'one way at a time');
         });
       });
@@ -120,7 +120,7 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
         let otp = '';
         await visiting(link, async (page) => {
           await seen(t, page, WAITING, 'identity, by mail');
-          await page.getByRole('button', { name: 'Vouch, and show the code' }).click();
+          await page.getByRole('button', { name: 'Approve and show code' }).click();
           otp = await page.locator('.code-shown').innerText();
         });
         const done = await house.on.post('/agent/auth/claim/complete', { claim_token, otp });

@@ -45,20 +45,20 @@ inBrowser(
       mailbox: string,
       page: Page,
     ): Promise<void> {
-      await page.getByLabel('Your mail address').fill(mailbox);
-      await page.getByRole('button', { name: 'Mail me a code' }).click();
-      await see(t, page, look!, engine, 'Look into your mail', 'sign-in link, sent');
+      await page.getByLabel('Email address').fill(mailbox);
+      await page.getByRole('button', { name: 'Email me a code' }).click();
+      await see(t, page, look!, engine, 'Check your email', 'sign-in link, sent');
       await page.goto(await on.signInLinkFor(mailbox));
-      await see(t, page, look!, engine, 'Sign in here?', 'sign-in link');
+      await see(t, page, look!, engine, 'Sign in with this browser?', 'sign-in link');
       await page.getByRole('button', { name: 'Sign in' }).click();
     }
 
     async function revokeFirstAgent(page: Page): Promise<void> {
       await page.getByRole('link', { name: 'Agents', exact: true }).click();
-      await page.getByRole('article').first().getByRole('link').click();
-      await page.getByText('Revoke it').click();
+      await page.getByRole('row').nth(1).getByRole('link').first().click();
+      await page.getByRole('link', { name: /^Revoke/ }).click();
       await page.getByRole('button', { name: /^Revoke/ }).click();
-      await page.getByText('It was revoked').waitFor();
+      await page.getByText('Agent revoked.').waitFor();
     }
 
     for (const [title, env] of [
@@ -75,7 +75,7 @@ inBrowser(
           await burn(t, on, mailbox);
           await visitTo(browser, on.url, look!, `${on.url}/sign-in`, async (page) => {
             await signInByLink(t, on, mailbox, page);
-            await at(page, 'Your account');
+            await at(page, 'Account and security');
             await revokeFirstAgent(page);
           });
           t.is((await on.get('/api/me', agent.credential)).status, 401);
@@ -98,7 +98,7 @@ inBrowser(
           await signInByLink(t, on, mailbox, page);
           await page.locator('input[name="code"]').fill(appCode(on, secret));
           await page.getByRole('button', { name: 'Sign in' }).click();
-          await at(page, 'Your account');
+          await at(page, 'Account and security');
           await revokeFirstAgent(page);
         });
         t.is((await on.get('/api/me', agent.credential)).status, 401);

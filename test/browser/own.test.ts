@@ -28,9 +28,9 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
         count = 1,
       ): Promise<void> {
         await visitTo(browser, on.url, look, on.url + path, async (page) => {
-          await page.getByLabel('Your mail address').fill(mailbox);
-          await page.getByRole('button', { name: 'Mail me a code' }).click();
-          await page.getByLabel('Code from the mail').fill(await on.signInCodeFor(mailbox, count));
+          await page.getByLabel('Email address').fill(mailbox);
+          await page.getByRole('button', { name: 'Email me a code' }).click();
+          await page.getByLabel('Code from the email').fill(await on.signInCodeFor(mailbox, count));
           await page.getByRole('button', { name: 'Sign in' }).click();
           await tour(page);
         });
@@ -43,24 +43,35 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
         const agent = await on.claimed(mailbox);
         await on.claimed(mailbox, true);
         await signedIn(mailbox, '/agents', async (page) => {
-          await seen(t, page, 'Your agents', 'agents');
-          t.is(await page.getByRole('article').count(), 2);
-          await page.getByRole('article').last().getByRole('link').click();
-          await seen(t, page, 'An agent without a name', 'agent');
+          await seen(t, page, 'Agents', 'agents');
+          await page.getByRole('link', { name: 'Add an agent' }).click();
+          await page.getByText(`${on.url}/auth.md`).waitFor();
+          await seen(t, page, 'Agents', 'agents, adding one');
+          t.is(await page.getByRole('table').getByRole('link').count(), 2);
+          await page.getByRole('table').getByRole('link').last().click();
+          await seen(t, page, 'Unnamed agent', 'agent');
+          await page.getByRole('link', { name: 'Rename' }).click();
+          await seen(t, page, 'Rename this agent', 'agent, about to be renamed');
           await page.getByLabel('Name', { exact: true }).fill('Release helper');
-          await page.getByRole('button', { name: 'Rename' }).click();
+          await page.getByRole('button', { name: 'Save name' }).click();
+          await page.getByText('Name saved.').waitFor();
           await seen(t, page, 'Release helper', 'agent, renamed');
-          await page.getByRole('checkbox', { name: /^write/ }).uncheck();
-          await page.getByRole('button', { name: 'Leave it these' }).click();
-          await page.getByText('An agent was given less to do').waitFor();
+          await page.getByRole('checkbox').first().uncheck();
+          await page.getByRole('checkbox').last().uncheck();
+          await page.getByRole('button', { name: 'Save permissions' }).click();
+          await page.getByRole('alert').waitFor();
+          await seen(t, page, 'Release helper', 'agent, without any permission');
+          await page.getByRole('checkbox', { name: /read/ }).check();
+          await page.getByRole('button', { name: 'Save permissions' }).click();
+          await page.getByText('You reduced the permissions of Release helper').waitFor();
           const me = await on.get('/api/me', agent.credential);
           t.deepEqual(me.body.data.scopes, ['read']);
           t.is(me.body.data.agent_name, 'Release helper');
 
-          await page.getByText('Revoke it').click();
-          await seen(t, page, 'Release helper', 'agent, about to be revoked');
-          await page.getByRole('button', { name: 'Revoke this agent' }).click();
-          await page.getByText('It was revoked').waitFor();
+          await page.getByRole('link', { name: 'Revoke agent…' }).click();
+          await seen(t, page, 'Revoke “Release helper”?', 'agent, about to be revoked');
+          await page.getByRole('button', { name: 'Revoke agent' }).click();
+          await page.getByText('Revoked on').waitFor();
           await seen(t, page, 'Release helper', 'agent, revoked');
           t.false(await isActive(agent.credential));
         });
@@ -71,14 +82,16 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
         const merged = await on.claimed(mailbox);
         const linked = await on.claimed(mailbox, true);
         await signedIn(mailbox, `/agents/${merged.agent_id}`, async (page) => {
-          await page.getByText('Move it out of your account again').click();
-          await page.getByRole('button', { name: 'Undo the merge' }).click();
-          await seen(t, page, 'Your agents', 'agents, one left');
-          await page.getByRole('article').getByRole('link').click();
-          await page.getByText('Unlink it').click();
-          await page.getByRole('button', { name: 'Unlink this agent' }).click();
-          await seen(t, page, 'Your agents', 'agents, none');
-          await page.getByText('No agent works for you yet.').waitFor();
+          await page.getByRole('link', { name: 'Move out…' }).click();
+          await seen(t, page, 'Move this agent out of your account?', 'agent, about to move out');
+          await page.getByRole('button', { name: 'Move out' }).click();
+          await seen(t, page, 'Agents', 'agents, one left');
+          await page.getByRole('table').getByRole('link').click();
+          await page.getByRole('link', { name: 'Unlink…' }).click();
+          await seen(t, page, 'Unlink this agent?', 'agent, about to be unlinked');
+          await page.getByRole('button', { name: 'Unlink agent' }).click();
+          await seen(t, page, 'Agents', 'agents, none');
+          await page.getByText('No agents yet').waitFor();
         });
         for (const { credential } of [merged, linked]) {
           const me = await on.get('/api/me', credential);
@@ -89,18 +102,18 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
       test('somebody makes a key, copies it, sees it listed, and revokes it', async (t) => {
         const mailbox = newMailbox();
         await signedIn(mailbox, '/keys', async (page) => {
-          await seen(t, page, 'Your keys', 'keys, none');
-          await page.getByRole('link', { name: 'Make a key' }).click();
-          await seen(t, page, 'A new key', 'new key');
+          await seen(t, page, 'Keys', 'keys, none');
+          await page.getByRole('link', { name: 'Create key' }).click();
+          await seen(t, page, 'Create key', 'new key');
           await page.getByLabel('Name').fill('Backup script');
           await page.getByLabel('Read and write').check();
-          await page.getByLabel('How long it works').selectOption('1 year');
-          await page.getByRole('button', { name: 'Make the key' }).click();
-          await seen(t, page, 'Your new key', 'made key');
+          await page.getByLabel('1 year').check();
+          await page.getByRole('button', { name: 'Create key' }).click();
+          await seen(t, page, 'Key created', 'made key');
           const key = await page.locator('#key').innerText();
           const me = await on.get('/api/me', key);
           t.deepEqual([me.body.data.kind, me.body.data.scopes], ['human', ['read', 'write']]);
-          const copy = page.getByRole('button', { name: 'Copy' });
+          const copy = page.getByRole('button', { name: 'Copy', exact: true });
           t.is(await copy.isVisible(), look !== NO_SCRIPTS);
           if (look !== NO_SCRIPTS) {
             await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
@@ -108,13 +121,14 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
             await page.getByRole('button', { name: 'Copied' }).waitFor();
             t.is(await page.evaluate('navigator.clipboard.readText()'), key);
           }
-          await page.getByRole('link', { name: 'Done' }).click();
-          await seen(t, page, 'Your keys', 'keys');
+          await page.getByRole('link', { name: 'I’ve saved it' }).click();
+          await seen(t, page, 'Keys', 'keys');
           t.notRegex(await page.content(), new RegExp(key));
-          await page.getByText('Revoke it').click();
-          await page.getByRole('button', { name: 'Revoke this key' }).click();
+          await page.getByRole('link', { name: 'Revoke Backup script' }).click();
+          await seen(t, page, 'Revoke “Backup script”?', 'key, about to be revoked');
+          await page.getByRole('button', { name: 'Revoke key' }).click();
           await page.locator('s', { hasText: 'Backup script' }).waitFor();
-          await seen(t, page, 'Your keys', 'keys, revoked');
+          await seen(t, page, 'Keys', 'keys, revoked');
           t.false(await isActive(key));
         });
       });
@@ -126,16 +140,16 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
         const appCode = () => generateSync({ secret, epoch: Math.floor(on.clock() / 1000) });
         await signedIn(mailbox, '/account', async (page) => {
           await page.getByRole('link', { name: 'Set up an app' }).click();
-          await seen(t, page, 'Set up an authenticator app', 'authenticator, setup');
-          secret = (await page.locator('.letters').innerText()).replaceAll(' ', '');
+          await seen(t, page, 'Set up an app', 'authenticator, setup');
+          secret = (await page.locator('#letters').innerText()).replaceAll(' ', '');
           await page.getByLabel('Code from the app').fill(appCode());
-          await page.getByRole('button', { name: 'Turn it on' }).click();
-          await seen(t, page, 'The app is set up', 'recovery codes');
+          await page.getByRole('button', { name: 'Turn on' }).click();
+          await seen(t, page, 'Two-step sign-in is on', 'recovery codes');
           recovery = await page.getByRole('listitem').first().innerText();
-          await page.getByRole('link', { name: 'Done' }).click();
-          await page.getByText('Your authenticator app is on').waitFor();
+          await page.getByRole('link', { name: 'I’ve saved them' }).click();
+          await page.getByText('Signing in takes a code from your authenticator app, too.').waitFor();
           await page.getByRole('link', { name: 'App and recovery codes' }).click();
-          await seen(t, page, 'Your authenticator app', 'authenticator');
+          await seen(t, page, 'Two-step sign-in', 'authenticator');
         });
         on.clock.advance(60);
         for (const [count, code] of [appCode(), recovery].entries()) {
@@ -143,14 +157,14 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
             mailbox,
             '/account',
             async (page) => {
-              await seen(t, page, 'Now your app', 'second factor');
+              await seen(t, page, 'Enter the code from your app', 'second factor');
               await page.getByLabel('Code from the app').fill('000000');
               await page.keyboard.press('Enter');
               await page.getByRole('alert').waitFor();
-              await seen(t, page, 'Now your app', 'second factor, wrong');
+              await seen(t, page, 'Enter the code from your app', 'second factor, wrong');
               await page.getByLabel('Code from the app').fill(code);
               await page.getByRole('button', { name: 'Sign in' }).click();
-              await seen(t, page, 'Your account', 'account, authenticator');
+              await seen(t, page, 'Account and security', 'account, authenticator');
             },
             count + 2,
           );
@@ -161,23 +175,27 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
         const mailbox = newMailbox();
         const agent = await on.claimed(mailbox);
         await signedIn(mailbox, '/account', async (page) => {
-          await seen(t, page, 'Your account', 'account');
-          await page.getByRole('link', { name: 'What happened' }).click();
-          await seen(t, page, 'What happened', 'activity');
-          await page.getByRole('link', { name: 'Your account' }).click();
+          await seen(t, page, 'Account and security', 'account');
+          // On a phone the menu holds what the header has elsewhere.
+          const menu = page.locator('.account > summary');
+          if (look.options.isMobile === true) await menu.click();
+          await page.getByRole('link', { name: 'Activity' }).click();
+          await seen(t, page, 'Activity', 'activity');
+          await menu.click();
+          await page.getByRole('link', { name: 'Account and security' }).click();
           on.clock.advance(1200);
-          await page.getByRole('link', { name: 'Delete my account' }).click();
-          await seen(t, page, 'Confirm that it is you', 'sign in, again');
-          await page.getByRole('button', { name: 'Mail me a code' }).click();
-          await page.getByLabel('Code from the mail').fill(await on.signInCodeFor(mailbox, 2));
+          await page.getByRole('link', { name: 'Delete account…' }).click();
+          await seen(t, page, 'Confirm it’s you', 'sign in, again');
+          await page.getByRole('button', { name: 'Email me a code' }).click();
+          await page.getByLabel('Code from the email').fill(await on.signInCodeFor(mailbox, 2));
           await page.getByRole('button', { name: 'Sign in' }).click();
           await seen(t, page, 'Delete your account?', 'delete');
-          await page.getByLabel(/to be sure$/).fill('somebody@else.example');
-          await page.getByRole('button', { name: 'Delete my account' }).click();
+          await page.getByLabel('Your email address').fill('somebody@else.example');
+          await page.getByRole('button', { name: 'Delete account' }).click();
           await page.getByRole('alert').waitFor();
           await seen(t, page, 'Delete your account?', 'delete, wrong');
-          await page.getByLabel(/to be sure$/).fill(mailbox);
-          await page.getByRole('button', { name: 'Delete my account' }).click();
+          await page.getByLabel('Your email address').fill(mailbox);
+          await page.getByRole('button', { name: 'Delete account' }).click();
           await seen(t, page, 'Your account is deleted', 'deleted');
           t.false(await isActive(agent.credential));
           await page.goto(`${on.url}/account`);

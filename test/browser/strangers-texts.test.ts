@@ -42,9 +42,9 @@ inBrowser('texts of strangers on a phone', (engine: Engine, test, executablePath
   }
 
   async function signInOn(page: Page, mailbox: string): Promise<void> {
-    await page.getByLabel('Your mail address').fill(mailbox);
-    await page.getByRole('button', { name: 'Mail me a code' }).click();
-    await page.getByLabel('Code from the mail').fill(await on.signInCodeFor(mailbox));
+    await page.getByLabel('Email address').fill(mailbox);
+    await page.getByRole('button', { name: 'Email me a code' }).click();
+    await page.getByLabel('Code from the email').fill(await on.signInCodeFor(mailbox));
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('heading', { level: 1 }).waitFor();
   }
@@ -88,7 +88,7 @@ inBrowser('texts of strangers on a phone', (engine: Engine, test, executablePath
         }
         await page.goto(`${on.url}/keys/new`);
         await page.getByLabel('Name').fill(text);
-        await page.getByRole('button', { name: 'Make' }).click();
+        await page.getByRole('button', { name: 'Create key' }).click();
         await page.getByRole('heading', { level: 1 }).waitFor();
         await assertFits(t, page, 'made key');
         await page.goto(`${on.url}/keys`);

@@ -13,7 +13,7 @@ import {
 import { vouchFor } from '../helpers/auth-md-agents.ts';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { codeOf, countOf } from '../helpers/ceremony.ts';
-import { APPROVED, CODE_OVER, DENIED, heading, REPLACED, WAITING } from '../helpers/claim-page.ts';
+import { APPROVED, CLAIMED, CODE_OVER, DENIED, heading, REPLACED, WAITING } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { setUpApp, signIn } from '../helpers/human.ts';
 import { wrongCode } from '../helpers/service.ts';
@@ -283,7 +283,7 @@ onEveryEngine('the directions of codes', (engine, test) => {
 
       const done = await vouchFor(world, 'reveal');
       const claimed = await done.human.get('/claim');
-      t.is(heading(claimed), 'This agent has been claimed');
+      t.is(heading(claimed), CLAIMED);
       t.is(shownCode(claimed), undefined);
     });
 
@@ -327,7 +327,7 @@ onEveryEngine('the directions of codes', (engine, test) => {
 
     test('tells who vouches for their first agent, and not who has one already', async (t) => {
       const mailbox = newMailbox();
-      const advice = /first agent that you vouch for/;
+      const advice = /first agent you approve here/;
       const first = await asked({ mailbox });
       t.regex((await first.human.get('/claim')).text, advice);
       await typeCode(first.human, first.toType);

@@ -1,5 +1,6 @@
 import type { ExecutionContext } from 'ava';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
+import { rowsOn } from '../helpers/agent-pages.ts';
 import { boxesOn } from '../helpers/agent-world.ts';
 import { type AuthMd, confirm, openAuthMd, says, succeeded } from '../helpers/auth-md.ts';
 import { agentOf, vouchFor } from '../helpers/auth-md-agents.ts';
@@ -45,8 +46,9 @@ onEveryEngine('what a human decides about an agent of one dialect is known in al
   const shown = (agentId: string, human: Browser): Subject['places'] => ({
     'the page of its human': async () => {
       const { text } = await human.get('/agents');
-      const article = text.split('<article>').find((each) => each.includes(agentId))!;
-      return seen(/May ([^.<]*)\./.exec(article)?.[1]);
+      const row = rowsOn(text).find((each) => each.includes(agentId))!;
+      if (row.includes('class="ended"')) return seen(undefined);
+      return seen([...row.matchAll(/<span class="chip">(\w+)<\/span>/g)].map(([, scope]) => scope).join(' '));
     },
     'the export of the account': async () => {
       const { agents } = JSON.parse((await human.get('/account/export')).text);
@@ -195,7 +197,7 @@ onEveryEngine('what a human decides about an agent of one dialect is known in al
     action: 'narrow' | 'revoke',
     fields = {},
   ) => {
-    await human.get(`/agents/${agentId}`);
+    await human.get(action === 'narrow' ? `/agents/${agentId}` : `/agents/${agentId}/${action}`);
     const done = await human.post(`/agents/${agentId}/${action}`, fields);
     t.is(done.status, 200, done.text);
   };
@@ -271,7 +273,7 @@ onEveryEngine('what a human decides about an agent of one dialect is known in al
     const human = await world.visit(link, mailbox);
     await human.get('/claim/deny');
     const page = await human.post('/claim/deny');
-    t.regex(page.text, /You have said no/);
+    t.regex(page.text, /<h1>Declined</);
     return {
       'completing as tinysend and v0.1 do': () =>
         on.post('/agent/auth/claim/complete', { claim_token, otp: '123456' }),

@@ -27,7 +27,7 @@ onEveryEngine('a code that a newer mail replaced', (engine, test) => {
     await browser.get((await on.mailTo(mailbox, 1)).claimUrl);
     const page = await browser.post('/claim', { code: older });
     t.is(page.status, 400);
-    t.regex(page.text, /The code is wrong\. 3 tries are left\. Only the code in the newest mail counts\./);
+    t.regex(page.text, /That code isn’t right\. Use the code from the newest email\. 3 tries are left\./);
     t.is((await complete(newer)).status, 200);
   });
 
@@ -43,7 +43,7 @@ onEveryEngine('a code that a newer mail replaced', (engine, test) => {
     t.not(newer, older);
     const page = await browser.post('/sign-in/code', { code: older });
     t.is(page.status, 400);
-    t.regex(page.text, /Only the code in the newest mail counts/);
+    t.regex(page.text, /Use the code from the newest email/);
     await browser.post('/sign-in/code', { code: newer });
     t.is((await browser.get('/account')).status, 200);
   });

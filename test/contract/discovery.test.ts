@@ -48,8 +48,7 @@ test.describe('discovery', (test) => {
     const followed = new Set<string>();
     // What stands for the page of the reader's own claim.
     const { verification_uri } = (await on.post('/agent/auth', { type: 'anonymous' })).body.data;
-    // A picture's namespace is a name and no link.
-    for (const { path } of open.filter((row) => row.path !== '/' && !row.path.endsWith('.svg'))) {
+    for (const { path } of open.filter((row) => row.path !== '/' && !row.path.startsWith('/assets/'))) {
       const text = (await document(t, path)).text.replaceAll(`${on.url}/claim?t=...`, verification_uri);
       const urls = [...text.matchAll(/https?:\/\/[^\s"'`<>()[\]]+/g)].map(([url]) =>
         url.replace(/[.,;:]+$/, ''),
@@ -119,10 +118,16 @@ test.describe('discovery', (test) => {
     const types: Record<string, string> = {
       [PATHS.authMd]: 'text/markdown; charset=utf-8',
       [PATHS.llmsTxt]: 'text/plain; charset=utf-8',
-      '/assets/style.css': 'text/css; charset=utf-8',
-      '/assets/copy.js': 'text/javascript; charset=utf-8',
-      '/assets/icon.svg': 'image/svg+xml',
     };
+    /** Files of the pages: by their end, since the path of most has a hash in it. */
+    const endings: Record<string, string> = {
+      css: 'text/css; charset=utf-8',
+      js: 'text/javascript; charset=utf-8',
+      svg: 'image/svg+xml',
+      txt: 'text/plain; charset=utf-8',
+      woff2: 'font/woff2',
+    };
+    const isImmutable = (path: string) => /^\/assets\/[\w-]+\.[0-9a-f]{12}\.\w+$/.test(path);
     for (const { path } of open) {
       for (const origin of [undefined, 'https://app.example', 'null']) {
         const reply = await on.request('GET', path, {
@@ -130,10 +135,13 @@ test.describe('discovery', (test) => {
         });
         t.is(reply.headers.get('access-control-allow-origin'), '*', path);
         t.is(reply.headers.get('access-control-allow-credentials'), null, path);
-        t.is(reply.headers.get('cache-control'), 'public, max-age=300', path);
+        const cached = isImmutable(path) ? 'public, max-age=31536000, immutable' : 'public, max-age=300';
+        t.is(reply.headers.get('cache-control'), cached, path);
         t.is(reply.headers.get('x-content-type-options'), 'nosniff', path);
         if (path !== '/') {
-          t.is(reply.headers.get('content-type'), types[path] ?? 'application/json; charset=utf-8', path);
+          const ofFile = path.startsWith('/assets/') ? endings[path.split('.').at(-1)!] : undefined;
+          const type = types[path] ?? ofFile ?? 'application/json; charset=utf-8';
+          t.is(reply.headers.get('content-type'), type, path);
         }
       }
       const asked = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'GET' };
@@ -328,7 +336,7 @@ test.describe('discovery', (test) => {
     for (const { path } of open) {
       const { text, body, headers } = await on.get(path);
       if (headers.get('content-type')?.startsWith('application/json')) walk(body, path);
-      t.notRegex(text, /\{\{|\}\}\}|undefined|\[object|NaN/, path);
+      if (!/\.(woff2|txt)$/.test(path)) t.notRegex(text, /\{\{|\}\}\}|undefined|\[object|NaN/, path);
     }
   });
 

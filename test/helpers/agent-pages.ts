@@ -19,17 +19,44 @@ export const CHANGES: Record<string, Record<string, string>> = {
 /** The agents on the page of all, in its order. */
 export async function listed(browser: Browser): Promise<string[]> {
   const { text } = await browser.get('/agents');
-  return [...text.matchAll(/<h2>.*?href="\/agents\/(agt_[0-9A-Za-z]+)"/g)].map(([, id]) => id!);
+  return [...rowsOn(text)].map((row) => /href="\/agents\/(agt_[0-9A-Za-z]+)"/.exec(row)![1]!);
 }
+
+/** The agents in the table of all, a row of HTML each. */
+export const rowsOn = (text: string) =>
+  [...text.matchAll(/<tr role="row"[^>]*>\s*<td[\s\S]*?<\/tr>/g)]
+    .map(([row]) => row)
+    .filter((row) => row.includes('href="/agents/'));
+
+/** HTML as it reads: without tags, spaces where they were. */
+export const plainText = (html: string) =>
+  html
+    .replaceAll(/<[^>]*>/g, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
 
 /** What the page of an agent says under a name. */
 export function fact(text: string, name: string): string | undefined {
-  return new RegExp(`<dt>${name}</dt><dd>(.*?)</dd>`).exec(text)?.[1];
+  const html = new RegExp(`<dt>${name}</dt><dd>(.*?)</dd>`).exec(text)?.[1];
+  return html && plainText(html);
 }
 
-/** Opens the page of an agent and sends one of its forms. */
+/** The id on the page of an agent. */
+export const idOn = (text: string) => /<code id="id">([^<]*)<\/code>/.exec(text)?.[1];
+
+/** The scopes on the page of an agent. */
+export function permissionsOn(text: string): string[] {
+  const card = /<section class="card" id="permissions"[\s\S]*?<\/section>/.exec(text)![0];
+  return [...card.matchAll(/<span class="chip">([^<]*)<\/span>/g)].map(([, scope]) => scope!);
+}
+
+/** The page on which the form of a change stands: the page of the agent, or one of its own. */
+export const formPageOf = (agent: Vouched, name: string) =>
+  name === 'narrow' ? pathOf(agent) : pathOf(agent, name);
+
+/** Opens the page of a change of an agent and sends its form. */
 export async function change(browser: Browser, agent: Vouched, name: string, fields = CHANGES[name]!) {
-  await browser.get(pathOf(agent));
+  await browser.get(formPageOf(agent, name));
   return browser.post(pathOf(agent, name), fields);
 }
 

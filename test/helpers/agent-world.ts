@@ -16,11 +16,12 @@ import {
 
 /** A service, a client of the Agent Auth Protocol at it, a resource server, and the humans whom agents ask. */
 
-export const ASKED = 'Do you let this agent in?';
-export const DECIDED = 'This is decided already';
-export const OVER = 'This request is over';
-export const IN = 'It is in';
-export const TURNED_AWAY = 'You have said no';
+export const ASKED = 'Approve these permissions?';
+export const ASKED_FOR_NOTHING = 'Approve this agent?';
+export const DECIDED = 'This request was decided already';
+export const OVER = 'This request has ended';
+export const IN = 'Approved';
+export const TURNED_AWAY = 'Declined';
 
 /** An answer in short: `200`, or status and code of a refusal such as `401 invalid_jwt`. */
 export function said({ status, body }: Reply): string {
@@ -46,7 +47,7 @@ export function grantsIn({ body }: Pick<Reply, 'body'>): Record<string, string> 
 
 /** The names of the boxes on a page, and whether each is on. */
 export function boxesOn({ text }: Page): Record<string, boolean> {
-  const boxes = text.matchAll(/<input type="checkbox" name="([^"]*)" value="on"( checked)?>/g);
+  const boxes = text.matchAll(/<input type="checkbox" name="([^"]*)" value="on"( checked)?[^>]*>/g);
   return Object.fromEntries([...boxes].map(([, name, isOn]) => [name!, isOn !== undefined]));
 }
 
@@ -79,7 +80,7 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
   async function signInHere(browser: Browser, mailbox: string): Promise<Page> {
     const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
     const asked = await browser.post('/sign-in', { email: mailbox });
-    ensure(heading(asked) === 'Look into your mail', asked.text);
+    ensure(heading(asked) === 'Check your email', asked.text);
     return browser.post('/sign-in/code', { code: await on.signInCodeFor(mailbox, earlier + 1) });
   }
 
@@ -90,7 +91,7 @@ export async function openAgentWorld(engine: Engine, options: TestOptions = {}) 
     decision: 'approve' | 'deny',
     allowed?: readonly string[],
   ): Promise<Page> {
-    ensure(heading(page) === ASKED, page.text);
+    ensure([ASKED, ASKED_FOR_NOTHING].includes(heading(page) ?? ''), page.text);
     const boxes = Object.keys(boxesOn(page)).filter(
       (name) => allowed === undefined || allowed.includes(name.slice('allow:'.length)),
     );

@@ -88,7 +88,8 @@ export async function act(
   fields: Record<string, string> = {},
 ): Promise<void> {
   const agent = await agentOf(world, id);
-  const page = await human.get(`/agents/${agent.id}`);
+  // Taking permissions away stands on its page; all else is asked for on a page of its own.
+  const page = await human.get(action === 'narrow' ? `/agents/${agent.id}` : `/agents/${agent.id}/${action}`);
   ensure(page.status === 200, page.text);
   const done = await human.post(`/agents/${agent.id}/${action}`, fields);
   ensure(done.status === 200, done.text);

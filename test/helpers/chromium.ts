@@ -159,11 +159,14 @@ async function assertUsable(t: ExecutionContext, page: Page, look: Look): Promis
     .all()) {
     const isBox = ['checkbox', 'radio'].includes((await control.getAttribute('type')) ?? '');
     const box = await (isBox ? control.locator('xpath=ancestor::label') : control).boundingBox();
-    t.true(box !== null && box.height >= 44, `${await control.innerText()} is ${box?.height} pixels high`);
+    const isSmall = (await control.getAttribute('class'))?.split(' ').includes('small') === true;
+    const least = look.options.isMobile !== true ? 24 : isSmall ? 36 : 44;
+    t.true(box !== null && box.height >= least, `${await control.innerText()} is ${box?.height} pixels high`);
   }
   if (look.options.javaScriptEnabled === false) return;
   await page.evaluate(axe.source);
-  const { violations } = await page.evaluate<AxeResults>('axe.run()');
+  // The frames of the development mailbox hold mails, which take no messages: their policy runs no script.
+  const { violations } = await page.evaluate<AxeResults>('axe.run(document, { iframes: false })');
   t.deepEqual(
     violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(' ')}`),
     [],

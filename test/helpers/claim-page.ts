@@ -116,16 +116,19 @@ export function approveUrlIn(mail: ClaimCodeMail): string {
 
 export const tokenIn = (url: string) => new URL(url).searchParams.get('t')!;
 
-/** The page's one heading. */
-export const heading = ({ text }: Page) => /<h1>([^<]*)<\/h1>/.exec(text)?.[1];
+/** The page's one heading, without what isolates or strikes through a name in it. */
+export const heading = ({ text }: Page) =>
+  /<h1>((?:[^<]|<\/?(?:b|bdi|s)>)*)<\/h1>/.exec(text)?.[1]?.replaceAll(/<[^>]*>/g, '');
 
 /** The heading of each state. */
-export const WAITING = 'Do you vouch for this agent?';
-export const APPROVED = 'You have vouched for this agent';
-export const REPLACED = 'This was replaced by a newer request';
-export const CODE_OVER = 'The code is over';
-export const LINK_OVER = 'The link is over';
-export const DENIED = 'You have said no';
+export const WAITING = 'Approve this agent?';
+export const APPROVED = 'Approved';
+export const REPLACED = 'This request was replaced';
+export const CODE_OVER = 'This code has expired';
+export const LINK_OVER = 'This link has expired';
+export const DENIED = 'Declined';
+export const CLAIMED = 'This agent is approved already';
+export const ENDED = 'This request has ended';
 
 export function assertPage(
   t: ExecutionContext,

@@ -23,7 +23,7 @@ export async function askForCode(on: TestService, mailbox: string, visit: Visit 
   const earlier = on.signInMails.filter(({ to }) => to === mailbox).length;
   await browser.get(`/sign-in?next=${next}`);
   const asked = await browser.post('/sign-in', { email: mailbox }, headers);
-  ensure(heading(asked) === 'Look into your mail', asked.text);
+  ensure(heading(asked) === 'Check your email', asked.text);
   return on.signInCodeFor(mailbox, earlier + 1);
 }
 
@@ -44,7 +44,10 @@ export async function signIn(on: TestService, mailbox: string, visit: Visit = {}
 }
 
 /** Whether somebody is signed in there. */
-export const isIn = async (browser: Browser) => heading(await browser.get('/account')) === 'Your account';
+export async function isIn(browser: Browser): Promise<boolean> {
+  const { status, path } = await browser.get('/account');
+  return status === 200 && path === '/account';
+}
 
 /** What the app shows, or did or will show so many half minutes from now. */
 export function appCode(on: Pick<TestService, 'clock'>, secret: string, steps = 0): string {
@@ -53,7 +56,7 @@ export function appCode(on: Pick<TestService, 'clock'>, secret: string, steps = 
 
 /** The secret as the page spells it for the app. */
 export function secretOn(page: Page): string {
-  const letters = /<code class="letters">([^<]*)<\/code>/.exec(page.text)?.[1];
+  const letters = /<code class="letters-shown" id="letters">([^<]*)<\/code>/.exec(page.text)?.[1];
   ensure(letters, page.text);
   return letters.replaceAll(' ', '');
 }
@@ -70,6 +73,6 @@ export async function setUpApp(
 ): Promise<{ secret: string; recoveryCodes: string[] }> {
   const secret = secretOn(await browser.get('/account/authenticator'));
   const page = await browser.post('/account/authenticator', { code: appCode(on, secret) });
-  ensure(heading(page) === 'The app is set up', page.text);
+  ensure(heading(page) === 'Two-step sign-in is on', page.text);
   return { secret, recoveryCodes: recoveryCodesOn(page) };
 }

@@ -8,7 +8,7 @@ import type { Home } from './own-pages.ts';
 
 /** The pages of a human's own keys. */
 
-export const MADE = 'Your new key';
+export const MADE = 'Key created';
 
 export interface Made {
   id: string;
@@ -22,21 +22,27 @@ export function credentialIn(page: Page): string {
 }
 
 /** What is said instead of making a key. */
-export const problemIn = ({ text }: Page) => /role="alert" id="problem"><p>([^<]*)<\/p>/.exec(text)?.[1];
+export const problemIn = ({ text }: Page) =>
+  text.includes('role="alert" id="problem"')
+    ? /class="error"[^>]*>(?:<svg.*?<\/svg><span>)?([^<]*)</.exec(text)?.[1]
+    : undefined;
 
-/** The keys on the pages of all, in their order: each as text, with whether it is struck through. */
+/** The keys on the pages of all, in their order, on each page those that work first: each as text, with whether it is struck through. */
 export async function history(browser: Browser) {
   let text = '';
   for (let next: string | undefined = '/keys'; next !== undefined; ) {
     const page: Page = await browser.get(next);
     text += page.text;
-    next = /href="([^"]*)">Older<\/a>/.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
+    next = /href="([^"]*)">Older</.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
   }
-  return [...text.matchAll(/<article>([\s\S]*?)<\/article>/g)].map(([, article]) => ({
-    text: article!,
-    name: /<b>(.*?)<\/b>/.exec(article!)?.[1],
-    isStruck: /<p class="what"><s>.*<\/s><\/p>/.test(article!),
-    canEnd: article!.includes('/revoke"'),
+  return [...text.matchAll(/<tr role="row"[^>]*>\s*<td[\s\S]*?<\/tr>/g)].map(([row]) => ({
+    text: row,
+    name: /<span class="name">(?:<s>)?<bdi>(.*?)<\/bdi>/.exec(row)?.[1],
+    isStruck:
+      /^<tr role="row" class="ended">\s*<td role="cell"><span class="name"><s>.*<\/s><\/span><span class="under mono"><s>.*<\/s><\/span><\/td>/.test(
+        row,
+      ),
+    canEnd: row.includes('/revoke"'),
   }));
 }
 

@@ -153,7 +153,7 @@ export function shown(name: string): string {
 /** A page without what is another at every agent and key: ids, tokens, the starts of keys. */
 export function plainly(text: string): string {
   return text
-    .replaceAll(/\b(?:agt|key|req)_[0-9A-Za-z]+/g, 'ID')
+    .replaceAll(/\b(?:agt|key|req)_[0-9A-Za-z]+(?:…[0-9A-Za-z]{4}\b)?/g, 'ID')
     .replaceAll(/(name="(?:csrf|once)" value)="[^"<>]*"/g, '$1')
     .replaceAll(/sk_[0-9A-Za-z]+/g, 'SECRET');
 }
@@ -195,8 +195,15 @@ export const HOSTILE_NAMES = [
   '\u{e0041}\ufe0f<b onclick=alert(1)>',
 ];
 
-/** The lines of a page about what happened. */
+/** The lines of activity on a page: the sentence, the names in it, what is below it, and when it happened. */
 export const happenings = ({ text }: Page) =>
   [
-    ...text.matchAll(/<li>([^<]*?)(?:: <b>([^<]*)<\/b>)? <span class="quiet small">([^<]*)<\/span><\/li>/g),
-  ].map(([, what, name, when]) => ({ what: what!, name, when: when! }));
+    ...text.matchAll(
+      /<li class="event">.*?<div class="what"><p>(.*?)<\/p>(?:<p class="meta">([^<]*)<\/p>)?<\/div><p class="when"><time datetime="([^"]*)"/gs,
+    ),
+  ].map(([, html, details, at]) => ({
+    what: html!.replaceAll(/<[^>]*>/g, ''),
+    names: [...html!.matchAll(/<bdi>([^<]*)<\/bdi>/g)].map(([, name]) => name!),
+    details: details ?? '',
+    at: at!,
+  }));

@@ -23,7 +23,7 @@ export function secondFactorSteps(of: () => { on: TestService }) {
     at = of().on,
   ): Promise<Browser> {
     const page = await typeMailedCode(at, mailbox, { browser });
-    ensure(heading(page) === 'Now your app', page.text);
+    ensure(heading(page) === 'Enter the code from your app', page.text);
     return browser;
   }
 

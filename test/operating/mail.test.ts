@@ -3,6 +3,8 @@ import type { ExecutionContext } from 'ava';
 import { loadConfig } from '../../src/config/load.ts';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { sendNextMail } from '../../src/domain/mail/deliver.ts';
+import { formatClock, formatDateTime } from '../../src/lib/format-time.ts';
+import { createTranslator } from '../../src/lib/translate.ts';
 import { createMailer } from '../../src/mail/mailer.ts';
 import type { ClaimCodeMail } from '../../src/ports/mailer.ts';
 import type { Db } from '../../src/store/engine/db.ts';
@@ -66,9 +68,9 @@ test.describe('the mail that carries a code', (test) => {
   test('it has a text and an HTML part that say the same code, and no header says it', async (t) => {
     const mail = await mailFor(t, 'parts@example.com');
     t.regex(mail.code, /^\d{6}$/);
-    t.true(String(mail.parsed.html).includes(`>${mail.code}<`));
+    t.is(shown(mail).split(mail.code).length, 2, shown(mail));
     for (const { line } of mail.parsed.headerLines) t.false(line.includes(mail.code), line);
-    t.regex(mail.parsed.subject ?? '', /a software agent asks you to vouch for it/);
+    t.is(mail.parsed.subject, 'Vouchsafe: an agent asks for your approval');
   });
 
   test('it is marked as written by a program, under an id of ours', async (t) => {
@@ -78,21 +80,22 @@ test.describe('the mail that carries a code', (test) => {
   });
 
   for (const [mode, link, promise] of [
-    ['merge', false, 'The agent moves into your account'],
-    ['link', true, 'The agent keeps its own account, linked to yours'],
+    ['merge', false, 'It moves into your account: what it owns becomes yours'],
+    ['link', true, 'It is linked to you: it keeps an account of its own'],
   ] as const) {
     test(`it says who asks for what, when, from where, and that doing nothing changes nothing (${mode})`, async (t) => {
       const mail = await mailFor(t, `says-${mode}@example.com`, { agent_name: 'Robin', link });
-      const askedAt = new Date(on.clock()).toISOString().slice(0, 16).replace('T', ' ');
+      const { codeTtlSeconds } = on.service.deps.config.limits;
+      const askedAt = formatDateTime(createTranslator('en'), on.clock());
+      const endsAt = formatClock(on.clock() + 1000 * codeTtlSeconds);
       for (const part of [mail.parsed.text ?? '', shown(mail)]) {
         const text = part.replace(/\s+/g, ' ');
-        t.regex(text, /Robin \(chosen by the agent, not verified\)/);
         t.true(text.includes(promise), text);
-        t.regex(text, /read: Look, list and search/);
-        t.regex(text, /write: Create, change and delete/);
-        t.true(text.includes(`${askedAt} UTC`), text);
-        t.regex(text, /network 127\.0\.x\.x/);
-        t.regex(text, /If this was not you, do nothing: nothing happens without you/);
+        t.regex(text, /Look, list and search \(read\).* Create, change and delete \(write\)/);
+        for (const label of ['First seen', 'Requested']) t.regex(text, new RegExp(`${label}:? ?${askedAt}`));
+        t.regex(text, /Name:? ?Robin \(?not verified: the agent chose it.* Network:? ?127\.0\.x\.x/);
+        t.true(text.includes(`Expires at ${endsAt} UTC, in ${codeTtlSeconds / 60} minutes`), text);
+        t.regex(text, /If you don’t, do nothing\. .* Nothing happens unless you approve\./);
         t.false(text.includes('127.0.0.1'), 'the whole address is nobody else’s business');
       }
     });
@@ -106,6 +109,7 @@ test.describe('the mail that carries a code', (test) => {
     'a template tag': '<%= mail.code %>',
     'text that runs backwards': '\u202Emoc.live\u202C \u2066x\u2069 \u200Fy\u200B',
     'a line separator': 'Robin\u2028\u2028Your code:\u2028\u2028    000000\u2028',
+    'a link as our texts write it': '[click](url) {url}',
   };
   for (const [index, [what, name]] of Object.entries(HOSTILE).entries()) {
     test(`an agent that names itself with ${what} gets a harmless mail`, async (t) => {
@@ -118,7 +122,7 @@ test.describe('the mail that carries a code', (test) => {
       t.false(/evil\.example|@evil/.test(mail.raw + html + mail.parsed.text));
       t.deepEqual(html.match(/<(img|a|script|iframe|form|link|base)\b/gi), ['<a', '<a'], 'claim and deny');
       t.false(/[\u200B-\u200F\u202A-\u202E\u2066-\u2069]/.test(html + mail.parsed.text));
-      t.regex(mail.parsed.text ?? '', /Name: {3}.+ \(chosen by the agent, not verified\)/);
+      t.regex(mail.parsed.text ?? '', /^ {2}Name: {8}.+ \(not verified: the agent chose it\)$/m);
       t.is(mail.parsed.text?.split(mail.code).length, 2, 'the code stands there once');
     });
   }
@@ -131,11 +135,11 @@ test.describe('the mail that carries a code', (test) => {
   test('a name of 64 characters is shown whole, on one line', async (t) => {
     const name = 'Wide'.repeat(16);
     const mail = await mailFor(t, 'long@example.com', { agent_name: name });
-    t.regex(mail.parsed.text ?? '', new RegExp(`Name: {3}${name} \\(chosen`));
-    t.true(String(mail.parsed.html).includes(`<b>${name}</b>`));
+    t.regex(mail.parsed.text ?? '', new RegExp(`Name: {8}${name} \\(not verified`));
+    t.true(String(mail.parsed.html).includes(`<bdi>${name}</bdi>`));
   });
 
-  test('its links are the page of the claim, as the agent was told it, the one to end it, and our address', async (t) => {
+  test('its links are the page of the claim, as the agent was told it, and the one to decline it', async (t) => {
     const { claim_token } = await on.register();
     const asked = await on.post('/agent/auth/claim', { claim_token, email: 'pages@example.com' });
     const mail = await sink.mailTo('pages@example.com');
@@ -197,7 +201,7 @@ test.describe('the mail that carries a code', (test) => {
     const mail = await sink.mailTo('links@example.com');
     t.deepEqual(linksIn(mail), ourLinks(on));
     t.false(mail.raw.includes('evil'));
-    t.regex(mail.parsed.text ?? '', /network 127\.0\.x\.x/);
+    t.regex(mail.parsed.text ?? '', /Network: {5}127\.0\.x\.x/);
   });
 });
 
@@ -291,11 +295,13 @@ test.describe('the way to the mail server', (test) => {
       claimUrl: 'https://id.example.com/claim?t=v',
       denyUrl: 'https://id.example.com/claim?t=d',
       agentName: undefined,
+      firstSeenAt: undefined,
       mode: 'merge',
       scopes: [],
       origin: '127.0.x.x',
       askedAt: 0,
       codeExpiresAt: 600_000,
+      sentAt: 0,
     };
   }
 });
@@ -559,6 +565,7 @@ function addressesOf(
 function shown(mail: ArrivedMail): string {
   return String(mail.parsed.html)
     .replace(/^[\s\S]*<body/, '<body')
+    .replace(/<(?:br|\/td)>/g, ' ')
     .replace(/<[^>]*>/g, '')
     .replaceAll('&#39;', "'")
     .replaceAll('&amp;', '&');
@@ -588,5 +595,5 @@ function linksIn(mail: ArrivedMail): string[] {
 /** The links of a mail, as linksIn gives them: a mail that approves by its link does not lead to the page without it. */
 function ourLinks({ url }: TestService, kind: 'view' | 'approve' = 'view'): string[] {
   const page = `${url}/claim?t=${kind === 'view' ? 'v.reg' : 'a.cla'}`;
-  return [url, `${url}/claim/deny?t=d.cla`, page].sort();
+  return [`${url}/claim/deny?t=d.cla`, page].sort();
 }

@@ -1,10 +1,12 @@
 import type { ExecutionContext } from 'ava';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
+import { phraseActivity } from '../../src/lib/format-activity.ts';
+import { createTranslator } from '../../src/lib/translate.ts';
 import type { NoticeMail } from '../../src/ports/mailer.ts';
 import { localOrigin } from '../../src/work.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { ceremony, codeOf, countOf, from } from '../helpers/ceremony.ts';
-import { heading } from '../helpers/claim-page.ts';
+import { DENIED, heading } from '../helpers/claim-page.ts';
 import { type CommitWatch, watchCommits } from '../helpers/commits.ts';
 import { newMailbox } from '../helpers/common.ts';
 import {
@@ -25,11 +27,14 @@ const AWAY = from('198.51.100.9');
 const HOUR = 3600;
 const APP_PAGE = '/account/authenticator';
 
-/** What a mail tells, each line in short. */
+const english = createTranslator('en');
+
+/** What a mail tells, each event in its sentence. */
 const linesOf = (mail: NoticeMail) =>
-  mail.happened.map(({ text, agentName, keyName }) =>
-    [text, keyName ?? agentName].filter(Boolean).join(': '),
-  );
+  mail.happened.map((event) => {
+    const { key, values } = phraseActivity(english, event);
+    return english.text(key, values);
+  });
 
 onEveryEngine('mail about what happened in an account (S-48)', (engine, test) => {
   let on: TestService;
@@ -107,7 +112,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
   }
 
   const act = async (browser: Browser, agentId: string, what: string) => {
-    await browser.get(`/agents/${agentId}`);
+    await browser.get(`/agents/${agentId}/${what}`);
     await browser.post(`/agents/${agentId}/${what}`, {}, HOME);
   };
 
@@ -127,18 +132,18 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
 
   /** By what is told: what it takes to come to it, and the change itself. */
   const CHANGES: Record<string, (mailbox: string) => Promise<(t: ExecutionContext) => Promise<unknown>>> = {
-    'An agent moved into your account: Mover': async (mailbox) => () => vouched(mailbox, 'Mover'),
-    'An agent was linked to you: Neighbour': async (mailbox) => () => vouched(mailbox, 'Neighbour', true),
-    'A key was made: Backup': async (mailbox) => async () => ownKey(await come(mailbox), 'Backup'),
-    'A key was made: helper of a merged one': async (mailbox) => {
+    'Mover moved into your account': async (mailbox) => () => vouched(mailbox, 'Mover'),
+    'Neighbour was linked to you': async (mailbox) => () => vouched(mailbox, 'Neighbour', true),
+    'You created the key Backup': async (mailbox) => async () => ownKey(await come(mailbox), 'Backup'),
+    'Mover created the key helper of a merged one': async (mailbox) => {
       const { credential } = await vouched(mailbox, 'Mover');
       return (t) => agentKey(t, credential, 'helper of a merged one');
     },
-    'A key was made: helper of a linked one': async (mailbox) => {
+    'Neighbour created the key helper of a linked one': async (mailbox) => {
       const { credential } = await vouched(mailbox, 'Neighbour', true);
       return (t) => agentKey(t, credential, 'helper of a linked one');
     },
-    'An agent that asked for you was turned away': async (mailbox) => async () => {
+    'You declined an unnamed agent': async (mailbox) => async () => {
       const { claim_token } = await on.register();
       await on.post('/agent/auth/claim', { claim_token, email: mailbox }, HOME);
       const { denyUrl } = await on.mailTo(mailbox);
@@ -148,28 +153,28 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
       const form = browser.form('/claim/deny');
       for (let times = 0; times < 2; times += 1) await browser.send('/claim/deny', form, HOME);
     },
-    'An agent was moved out of your account again: Mover': async (mailbox) => {
+    'You moved Mover out of your account': async (mailbox) => {
       const { agent_id } = await vouched(mailbox, 'Mover');
       return async () => act(await come(mailbox), agent_id, 'undo');
     },
-    'An agent was unlinked from you: Neighbour': async (mailbox) => {
+    'You unlinked Neighbour': async (mailbox) => {
       const { agent_id } = await vouched(mailbox, 'Neighbour', true);
       return async () => act(await come(mailbox), agent_id, 'unlink');
     },
-    'An agent was revoked: Mover': async (mailbox) => {
+    'You revoked Mover': async (mailbox) => {
       const { agent_id } = await vouched(mailbox, 'Mover');
       return async () => act(await come(mailbox), agent_id, 'revoke');
     },
-    'An agent was revoked: Neighbour': async (mailbox) => {
+    'You revoked Neighbour': async (mailbox) => {
       const { agent_id } = await vouched(mailbox, 'Neighbour', true);
       return async () => act(await come(mailbox), agent_id, 'revoke');
     },
-    'An authenticator app was set up': async (mailbox) => async () => {
+    'You turned two-step sign-in on': async (mailbox) => async () => {
       const browser = await come(mailbox);
       const secret = secretOn(await browser.get(APP_PAGE));
       await browser.post(APP_PAGE, { code: appCode(on, secret) }, HOME);
     },
-    'New recovery codes were made': async (mailbox) => {
+    'You made new recovery codes': async (mailbox) => {
       const { secret } = await withApp(mailbox);
       return async (t) => {
         const browser = await comeWithApp(t, mailbox, appCode(on, secret));
@@ -177,19 +182,19 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
         await browser.post(`${APP_PAGE}/codes`, {}, HOME);
       };
     },
-    'A recovery code was used to sign in': async (mailbox) => {
+    'You used a recovery code to sign in': async (mailbox) => {
       const { recoveryCodes } = await withApp(mailbox);
       return (t) => comeWithApp(t, mailbox, recoveryCodes[0]!);
     },
-    'The authenticator app was removed': async (mailbox) => {
+    'You turned two-step sign-in off': async (mailbox) => {
       const { secret } = await withApp(mailbox);
       return async (t) => {
         const browser = await comeWithApp(t, mailbox, appCode(on, secret));
-        await browser.get(APP_PAGE);
+        await browser.get(`${APP_PAGE}/remove`);
         await browser.post(`${APP_PAGE}/remove`, {}, HOME);
       };
     },
-    'Your account was deleted, and its agents and keys ended': async (mailbox) => async (t) => {
+    'Your account was deleted': async (mailbox) => async (t) => {
       const browser = await come(mailbox);
       await browser.get('/account/delete');
       const page = await browser.post('/account/delete', { mailbox }, HOME);
@@ -219,7 +224,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
           await revokeAgent(on.service.deps, localOrigin('operator'), agent_id);
           await revokeAgent(on.service.deps, localOrigin('operator'), agent_id);
         });
-        t.deepEqual(linesOf(mail), ['An agent was revoked: Mover']);
+        t.deepEqual(linesOf(mail), ['Mover was revoked']);
         t.is(mail.happened[0]!.origin, undefined);
       }
     });
@@ -236,10 +241,10 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
       });
       t.is(mail.to, mailbox);
       t.deepEqual(linesOf(mail).toSorted(), [
-        'An agent was revoked: Mover',
-        'An agent was revoked: Neighbour',
-        'Somebody signed in',
-        'Your account was deleted, and its agents and keys ended',
+        'Mover was revoked',
+        'Neighbour was revoked',
+        'You signed in',
+        'Your account was deleted',
       ]);
     });
 
@@ -250,7 +255,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
       const browser = openBrowser(on);
       await browser.get((await on.mailTo(mailbox)).denyUrl);
       await browser.get('/claim/deny');
-      t.is(heading(await browser.post('/claim/deny', {}, HOME)), 'You have said no');
+      t.is(heading(await browser.post('/claim/deny', {}, HOME)), DENIED);
       await quiet();
       t.deepEqual(noticesTo(mailbox), []);
       t.is(await countOf(on, 'accounts WHERE mailbox = ?', [mailbox]), 0);
@@ -262,7 +267,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
       await browser.get('/account');
       await browser.post('/account/mail', { wanted: 'no' });
       const mail = await toldOf(t, mailbox, async () => vouched(mailbox, 'Mover'));
-      t.deepEqual(linesOf(mail), ['An agent moved into your account: Mover']);
+      t.deepEqual(linesOf(mail), ['Mover moved into your account']);
       t.is(on.mails.filter(({ to }) => to === mailbox).length, 0);
     });
   });
@@ -277,7 +282,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
       t.deepEqual(noticesTo(mailbox), [], 'the first session of a new account is no news');
 
       const mail = await toldOf(t, mailbox, () => come(mailbox, AWAY));
-      t.deepEqual(linesOf(mail), ['Somebody signed in']);
+      t.deepEqual(linesOf(mail), ['You signed in']);
       t.is(mail.happened[0]!.origin, '198.51.x.x');
       await come(mailbox, AWAY);
       await come(mailbox);
@@ -294,7 +299,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
       const mailbox = newMailbox();
       await vouched(mailbox, 'Mover');
       const mail = await toldOf(t, mailbox, () => come(mailbox));
-      t.deepEqual(linesOf(mail), ['Somebody signed in']);
+      t.deepEqual(linesOf(mail), ['You signed in']);
     });
 
     test('that fails is not told, nor half of it', async (t) => {
@@ -314,7 +319,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
     const mailbox = newMailbox();
     const { credential } = await vouched(mailbox, 'Mover');
     const first = await toldOf(t, mailbox, () => agentKey(t, credential, 'key 0'));
-    t.deepEqual(linesOf(first), ['A key was made: key 0']);
+    t.deepEqual(linesOf(first), ['Mover created the key key 0']);
     const count = noticesTo(mailbox).length;
     for (let index = 1; index <= 5; index += 1) {
       on.clock.advance(600);
@@ -330,7 +335,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
     await settled();
     t.deepEqual(
       linesOf(digest),
-      [1, 2, 3, 4, 5].map((index) => `A key was made: key ${index}`),
+      [1, 2, 3, 4, 5].map((index) => `Mover created the key key ${index}`),
     );
 
     // The hour counts from the last mail, whichever that was.
@@ -341,11 +346,11 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
     t.is(noticesTo(mailbox).length, count + 1);
     on.clock.advance(1);
     await settled();
-    t.deepEqual(linesOf(noticesTo(mailbox)[count + 1]!), ['A key was made: key 6']);
+    t.deepEqual(linesOf(noticesTo(mailbox)[count + 1]!), ['Mover created the key key 6']);
     on.clock.advance(HOUR);
     await agentKey(t, credential, 'key 7');
     await settled();
-    t.deepEqual(linesOf(noticesTo(mailbox)[count + 2]!), ['A key was made: key 7']);
+    t.deepEqual(linesOf(noticesTo(mailbox)[count + 2]!), ['Mover created the key key 7']);
   });
 
   test('twenty changes at once, while a mail waits for its hour, are all in that mail, once each', async (t) => {
@@ -368,8 +373,12 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
       await quiet();
       const [digest, ...more] = noticesTo(mailbox).slice(earlier);
       t.deepEqual(more, []);
-      const names = ['one that waits', ...Array.from({ length: 20 }, (_, index) => `key ${index}`)];
-      t.deepEqual(linesOf(digest!).toSorted(), names.map((name) => `A key was made: ${name}`).toSorted());
+      const made = Array.from(
+        { length: 20 },
+        (_, index) => `Agent ${index % 4} created the key key ${index}`,
+      );
+      const lines = ['Agent 0 created the key one that waits', ...made];
+      t.deepEqual(linesOf(digest!).toSorted(), lines.toSorted());
     }
   });
 
@@ -392,14 +401,19 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
     await quiet();
     const { mails } = (await on.request('GET', '/dev/mailbox.json')).body;
     const ours = mails.filter(
-      ({ to, subject }: { to: string; subject: string }) => to === mailbox && /what happened/.test(subject),
+      ({ to, text }: { to: string; text: string }) => to === mailbox && /^Activity$/m.test(text),
     );
     t.true(ours.length >= 2);
     for (const { subject, text, html } of ours) {
-      t.is(subject, 'Vouchsafe: what happened in your account');
+      t.regex(
+        subject,
+        /^Vouchsafe: (?:\d+ things happened in your account|An agent was linked to you|An agent created a key)$/,
+      );
+      t.deepEqual(html.match(/<h1[^>]*>[^<]*<\/h1>/g)?.length, 1);
+      t.is(/<title>([^<]*)</.exec(html)![1], subject.replace('Vouchsafe: ', ''));
       t.notRegex(text + html, /[\u200b-\u200f\u202a-\u202e\u2060-\u206f]/);
       t.notRegex(text + html, /evil\.example|@evil|www\.evil|mailto:evil/);
-      t.notRegex(html, /<(?:a(?! href="http:\/\/localhost:\d+\/account")|img|script|h1)\b/);
+      t.notRegex(html, /<(?:a(?! href="http:\/\/localhost:\d+\/account")|img|script)\b/);
       t.deepEqual(
         [...text.matchAll(/https?:\/\/\S+/g)].map(([url]) => url),
         [`${on.url}/account`],
@@ -418,7 +432,7 @@ onEveryEngine('mail about what happened in an account (S-48)', (engine, test) =>
     const key = await agentKey(t, merged.credential, 'helper');
     await quiet();
     const mailed = (await on.request('GET', '/dev/mailbox.json')).text + JSON.stringify(noticesTo(mailbox));
-    t.regex(mailed, /New recovery codes were made/);
+    t.regex(mailed, /You made new recovery codes/);
     const session = browser.cookies.get(SESSION)!;
     const secrets = [merged.credential, merged.claim_token, own, key, session, secret];
     for (const text of [...secrets, ...recoveryCodes, ...renewed]) {

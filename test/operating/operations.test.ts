@@ -56,7 +56,7 @@ test.describe('the operator’s port', (test) => {
 });
 
 test.describe('the development mailbox', (test) => {
-  const CAUGHT = ['/dev/mailbox', '/dev/mailbox.json'];
+  const CAUGHT = ['/dev/mailbox', '/dev/mailbox.json', '/dev/mailbox/1'];
 
   test('without SMTP_URL, on this machine, mail is caught and shown as a page and as JSON', async (t) => {
     const on = await startTestService('sqlite');
@@ -73,6 +73,39 @@ test.describe('the development mailbox', (test) => {
     t.is(mails.length, 1);
     t.is(mails[0].to, 'dev@example.com');
     t.truthy(mails[0].text.includes(code));
+  });
+
+  test('the HTML of a mail stands in a frame, runs nothing and loads nothing; the newest mail comes first', async (t) => {
+    const on = await startTestService('sqlite');
+    t.teardown(() => on.stop());
+    const empty = await on.get('/dev/mailbox');
+    t.regex(empty.text, /No emails yet/);
+    t.is((await on.get('/dev/mailbox/1')).status, 404);
+    for (const name of ['one', 'two']) {
+      const { data } = (await on.post('/agent/auth', { type: 'anonymous', agent_name: name })).body;
+      await on.post('/agent/auth/claim', { claim_token: data.claim_token, email: `${name}@example.com` });
+      await on.codeFor(`${name}@example.com`);
+    }
+    const page = await on.get('/dev/mailbox');
+    const frames = [...page.text.matchAll(/<iframe [^>]*src="([^"]*)"/g)].map(([, src]) => src!);
+    t.deepEqual(frames, ['/dev/mailbox/2', '/dev/mailbox/1']);
+    const policy = page.headers.get('content-security-policy')!.split('; ');
+    t.true(policy.includes("frame-src 'self'") && policy.includes("frame-ancestors 'none'"), policy.join());
+    const mail = await on.get('/dev/mailbox/2');
+    t.is(mail.status, 200);
+    t.is(mail.headers.get('content-type'), 'text/html; charset=utf-8');
+    t.is(mail.text, (await on.get('/dev/mailbox.json')).body.mails[0].html);
+    t.is(
+      mail.headers.get('content-security-policy'),
+      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox",
+    );
+    t.is(mail.headers.get('x-frame-options'), null);
+    t.false(mail.headers.has('set-cookie'));
+    const other = await on.get('/sign-in');
+    t.false(other.headers.get('content-security-policy')!.includes('frame-src'), 'on the mailbox page alone');
+    for (const number of ['0', '3', '01', '1.0', '%31', 'x', '2/']) {
+      t.is((await on.get(`/dev/mailbox/${number}`)).status, 404, number);
+    }
   });
 
   test('with SMTP_URL there is none', async (t) => {

@@ -105,7 +105,7 @@ onEveryEngine('rotating SECRET over replicas', (engine, test) => {
     const mailed = () => lacking.signInMails.at(-1) ?? whole.signInMails[earlier];
     while (mailed() === undefined) await new Promise((resolve) => setTimeout(resolve, 20));
     const second = await visitor.post('/sign-in/code', { code: mailed()!.code });
-    t.regex(second.text, /Now your app/);
+    t.regex(second.text, /Enter the code from your app/);
     const refused = await visitor.post('/sign-in/code', { code: appCode(whole, secret) });
     t.is(refused.status, 503, refused.text);
     const row = await whole.service.deps.db.get<{ tries: number }>(

@@ -1,8 +1,8 @@
 import { accountSteps } from '../helpers/account-steps.ts';
-import { openBrowser, type Page } from '../helpers/browser.ts';
+import { openBrowser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { SESSION, setUpApp, signIn } from '../helpers/human.ts';
+import { isIn, SESSION, setUpApp, signIn } from '../helpers/human.ts';
 import { violations } from '../helpers/oracle.ts';
 import { happenings } from '../helpers/own-pages.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
@@ -19,89 +19,38 @@ onEveryEngine('the account', (engine, test) => {
     t.deepEqual(found, []);
   });
 
-  const { accountOf, ownKey, vouched, agentKey } = accountSteps(() => ({ on }));
+  const { accountOf, ownKey, vouched } = accountSteps(() => ({ on }));
 
-  test.describe('what happened', (test) => {
-    test('is what concerns its owner, newest first, and nobody else’s', async (t) => {
-      const [mailbox, other] = [newMailbox(), newMailbox()];
-      const theirs = await vouched(other, 'Foreigner');
-      const browser = await signIn(on, mailbox);
-      const steps: (() => Promise<unknown>)[] = [
-        () => vouched(mailbox, 'Mover'),
-        () => vouched(mailbox, 'Neighbour', true),
-        () => ownKey(browser, 'Backup'),
-        () => agentKey(theirs.credential, 'Foreign key'),
-        () => signIn(on, other),
-      ];
-      for (const step of steps) {
-        on.clock.advance(60);
-        await step();
-      }
-      const lines = happenings(await browser.get('/account/activity'));
-      t.deepEqual(
-        lines.map(({ what, name }) => (name === undefined ? what : `${what}: ${name}`)),
-        [
-          'A key was made: Backup',
-          'An agent was linked to you: Neighbour',
-          'An agent got its new key: Mover',
-          'An agent moved into your account: Mover',
-          'Somebody signed in',
-          'Your account began',
-        ],
-      );
-      const times = lines.map(({ when }) => when);
-      t.deepEqual(times, times.toSorted().reverse());
-      t.regex(times[0]!, /^\d{4}-\d\d-\d\d \d\d:\d\d UTC, network 127\.0\.x\.x$/);
-
-      const others = happenings(await (await signIn(on, other)).get('/account/activity'));
-      t.true(others.some(({ name }) => name === 'Foreign key'));
-      for (const { name } of others) t.false(['Mover', 'Neighbour', 'Backup'].includes(name ?? ''));
-    });
-
-    test('comes page by page, each line on one of them', async (t) => {
+  test.describe('its sessions', (test) => {
+    test('all others end at once, and not the one that asks, nor anybody else’s', async (t) => {
       const mailbox = newMailbox();
-      const browser = await signIn(on, mailbox);
-      await browser.get('/account');
-      const form = browser.form('/account/mail');
-      for (let times = 0; times < 110; times += 1) {
-        await browser.send('/account/mail', { ...form, wanted: times % 2 === 0 ? 'no' : 'yes' });
-        on.clock.advance(1);
-      }
+      const [here, second] = [await signIn(on, mailbox), await signIn(on, mailbox)];
       const stranger = await signIn(on, newMailbox());
-      const pages: Page[] = [await browser.get('/account/activity')];
-      const older = ({ text }: Page) => /href="(\/account\/activity\?before=[^"]*)">Older</.exec(text)?.[1];
-      for (let next = older(pages[0]!); next !== undefined; next = older(pages.at(-1)!)) {
-        pages.push(await browser.get(next));
-      }
-      t.deepEqual(
-        pages.map((page) => happenings(page).length),
-        [50, 50, 12],
-      );
-      const known = await countOf(on, 'events WHERE account_id = ?', [await accountOf(mailbox)]);
-      t.is(pages.flatMap(happenings).length, known);
-      t.is(happenings(pages[2]!).at(-1)!.what, 'Your account began');
+      const endOthers = 'action="/account/sessions/end-others"';
+      t.false((await here.get('/account')).text.includes(endOthers), 'with one other');
+      const third = await signIn(on, mailbox);
+      const page = await here.get('/account');
+      t.true(page.text.includes(endOthers), 'with two others');
+      t.is(page.text.match(/>This browser</g)?.length, 1);
+      t.is(page.text.match(/>End session</g)?.length, 2);
 
-      // Where one goes on from is no right to what stands there.
-      const mine = older(pages[0]!)!;
-      t.true(happenings(await stranger.get(mine)).every(({ what }) => !/Mail of agents/.test(what)));
-      for (const before of ['evt_0', 'zzz', "';--", 'x'.repeat(2000), '%ff', '']) {
-        const page = await browser.get(`/account/activity?before=${encodeURIComponent(before)}`);
-        t.is(page.status, 200, before);
-      }
-    });
+      const ended = async () =>
+        countOf(on, `events WHERE kind = 'session.ended' AND account_id = ?`, [await accountOf(mailbox)]);
+      t.is((await here.send('/account/sessions/end-others', {})).status, 403);
+      t.true((await isIn(second)) && (await isIn(third)));
+      t.is(await ended(), 0);
 
-    test('is shown to nobody who is not signed in', async (t) => {
-      const browser = openBrowser(on);
-      t.is((await browser.get('/account/activity')).path, '/sign-in?next=/account/activity');
-    });
-
-    test('names in it are text and nothing else', async (t) => {
-      const mailbox = newMailbox();
-      const name = '<b onclick=x>https://evil.example\u202e"\'&';
-      await vouched(mailbox, name);
-      const { text } = await (await signIn(on, mailbox)).get('/account/activity');
-      t.true(text.includes('&lt;b onclick=x&gt;https:// evil. example&quot;&#39;&amp;</b>'), text);
-      t.true(!text.includes('\u202e') && !text.includes('<b onclick'));
+      await here.get('/account');
+      const after = await here.post('/account/sessions/end-others', {});
+      t.is(after.path, '/account');
+      t.regex(after.text, /All other sessions ended\./);
+      t.false((await isIn(second)) || (await isIn(third)));
+      t.true((await isIn(here)) && (await isIn(stranger)));
+      t.is(await ended(), 2);
+      const { csrf } = here.form('/sign-out');
+      await here.send('/account/sessions/end-others', { csrf });
+      t.is(await ended(), 2, 'nothing is left to end');
+      t.is(happenings(await here.get('/account/activity'))[0]!.what, 'You ended a session');
     });
   });
 
@@ -153,7 +102,10 @@ onEveryEngine('the account', (engine, test) => {
         await countOf(on, 'events WHERE account_id = ?', [user_id]),
         'each line of the audit that is theirs',
       );
-      t.is(data.activity.at(-1).what, 'Your account began');
+      t.deepEqual(
+        [data.activity.at(-1).kind, data.activity.at(-1).what],
+        ['account.created', 'Your account was created'],
+      );
       for (const { at } of data.activity) t.is(new Date(at).toISOString(), at);
 
       const hashes = await on.service.deps.db.all<{ hash: Buffer }>(

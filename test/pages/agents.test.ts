@@ -1,5 +1,17 @@
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
-import { agentPages, CHANGES, change, fact, listed, pathOf } from '../helpers/agent-pages.ts';
+import {
+  agentPages,
+  CHANGES,
+  change,
+  fact,
+  formPageOf,
+  idOn,
+  listed,
+  pathOf,
+  permissionsOn,
+  plainText,
+  rowsOn,
+} from '../helpers/agent-pages.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
@@ -18,6 +30,12 @@ import { createTestClock, createTestDatabase } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 const DAY = 86_400;
+
+/** `26 November 2026, 00:04 UTC`. */
+function longDate(at: number): string {
+  const date = new Date(at).toLocaleDateString('en-GB', { dateStyle: 'long', timeZone: 'UTC' });
+  return `${date}, ${new Date(at).toISOString().slice(11, 16)} UTC`;
+}
 
 onEveryEngine('the pages of agents', (engine, test) => {
   let home: Home;
@@ -38,22 +56,27 @@ onEveryEngine('the pages of agents', (engine, test) => {
       await home.on.register();
       const browser = await home.signIn(mailbox, '/agents');
       const page = await browser.get('/agents');
-      t.is(heading(page), 'Your agents');
+      t.is(heading(page), 'Agents');
       t.deepEqual(
         await listed(browser),
         [asserted, linked, merged].map(({ agent_id }) => agent_id),
       );
       t.notRegex(page.text, /Foreign/);
-      t.regex(page.text, />Merged<\/a>/);
-      t.regex(page.text, />An agent without a name<\/a>/);
-      t.is(page.text.match(/In your account since /g)?.length, 2);
-      t.is(page.text.match(/Linked to you since /g)?.length, 1);
-      t.is(page.text.match(/May read, write\. Not seen since\./g)?.length, 3);
+      const cells = rowsOn(page.text).map((row) =>
+        [...row.matchAll(/<td[\s\S]*?<\/td>/g)].map(([cell]) => plainText(cell)).slice(0, 5),
+      );
+      const shortId = ({ agent_id }: Vouched) => `${agent_id.slice(0, 12)}…${agent_id.slice(-4)}`;
+      t.deepEqual(cells, [
+        [`Asserted ${shortId(asserted)}`, 'Merged', 'read write', 'Never used', 'Active'],
+        [`Unnamed agent ${shortId(linked)}`, 'Linked', 'read write', 'Never used', 'Active'],
+        [`Merged ${shortId(merged)}`, 'Merged', 'read write', 'Never used', 'Active'],
+      ]);
       for (const agent of [merged, linked, asserted]) {
         const { text, status } = await browser.get(pathOf(agent));
         t.is(status, 200);
-        t.is(fact(text, 'Id'), `<code>${agent.agent_id}</code>`);
-        t.is(fact(text, 'May'), 'read, write');
+        t.is(idOn(text), agent.agent_id);
+        t.deepEqual(permissionsOn(text), ['read', 'write']);
+        t.is(fact(text, 'Type')?.split(':')[0], agent === linked ? 'Linked' : 'Merged');
         for (const key of [agent.credential, agent.claim_token]) t.false(text.includes(key.slice(7)));
       }
     });
@@ -61,8 +84,17 @@ onEveryEngine('the pages of agents', (engine, test) => {
     test('who has no agent is told where agents begin', async (t) => {
       const browser = await home.signIn(newMailbox(), '/agents');
       const { text } = await browser.get('/agents');
-      t.regex(text, /No agent works for you yet/);
-      t.true(text.includes(`<code>${home.on.url}/auth.md</code>`));
+      t.regex(text, /No agents yet/);
+      t.true(text.includes(`<code id="address">${home.on.url}/auth.md</code>`));
+      t.notRegex(text, /href="\/agents\?add=on"/);
+    });
+
+    test('who has agents finds the same behind a button', async (t) => {
+      const { browser } = await owned();
+      t.regex((await browser.get('/agents')).text, /href="\/agents\?add=on"/);
+      const { text } = await browser.get('/agents?add=on');
+      t.true(text.includes(`<code id="address">${home.on.url}/auth.md</code>`));
+      t.is(rowsOn(text).length, 1);
     });
 
     test("somebody else's agent is not there: neither its page nor any change of it", async (t) => {
@@ -74,7 +106,7 @@ onEveryEngine('the pages of agents', (engine, test) => {
       ];
       const unclaimed = await home.on.register();
       await stranger.browser.get(pathOf(stranger.agent));
-      const { csrf } = stranger.browser.form(pathOf(stranger.agent, 'rename'));
+      const { csrf } = stranger.browser.form(pathOf(stranger.agent, 'narrow'));
       const ids = [
         ...agents.map(({ agent_id }) => agent_id),
         unclaimed.agent_id,
@@ -93,6 +125,11 @@ onEveryEngine('the pages of agents', (engine, test) => {
         t.is(page.status, 404, id);
         texts.add(plainly(page.text));
         for (const [name, fields] of Object.entries(CHANGES)) {
+          if (name !== 'narrow') {
+            const asked = await stranger.browser.get(`/agents/${id}/${name}`);
+            t.is(asked.status, 404, `${id} ${name}`);
+            texts.add(plainly(asked.text));
+          }
           const posted = await stranger.browser.send(`/agents/${id}/${name}`, { csrf, ...fields });
           t.is(posted.status, 404, `${id} ${name}`);
           texts.add(plainly(posted.text));
@@ -115,8 +152,9 @@ onEveryEngine('the pages of agents', (engine, test) => {
       const before = await home.rows();
       for (const [name, fields] of Object.entries(CHANGES)) {
         const page = await browser.send(pathOf(agent, name), { csrf, ...fields });
-        t.is(page.path, `/sign-in?next=${pathOf(agent)}`, name);
+        t.is(page.path, `/sign-in?next=${formPageOf(agent, name)}`, name);
         t.is(heading(page), 'Sign in');
+        t.is((await browser.get(formPageOf(agent, name))).path, `/sign-in?next=${formPageOf(agent, name)}`);
       }
       t.deepEqual(await home.rows(), before);
 
@@ -124,16 +162,16 @@ onEveryEngine('the pages of agents', (engine, test) => {
       await browser.post('/sign-in', { email: mailbox });
       const page = await browser.post('/sign-in/code', { code: await home.on.signInCodeFor(mailbox) });
       t.is(page.path, pathOf(agent));
-      t.is(fact(page.text, 'Id'), `<code>${agent.agent_id}</code>`);
+      t.is(idOn(page.text), agent.agent_id);
     });
 
     test('a form that is sent after the session ran out leads to signing in, and changes nothing', async (t) => {
       const { mailbox, agent, browser } = await owned({ name: 'Robin' });
-      await browser.get(pathOf(agent));
+      await browser.get(pathOf(agent, 'revoke'));
       const form = browser.form(pathOf(agent, 'revoke'));
       home.on.clock.advance(1800);
       const led = await browser.send(pathOf(agent, 'revoke'), form);
-      t.is(led.path, `/sign-in?next=${pathOf(agent)}`);
+      t.is(led.path, `/sign-in?next=${pathOf(agent, 'revoke')}`);
       t.is((await home.on.get('/api/me', agent.credential)).status, 200);
       await home.signIn(mailbox, pathOf(agent), browser);
       t.is(heading(await browser.get(pathOf(agent))), 'Robin');
@@ -145,14 +183,15 @@ onEveryEngine('the pages of agents', (engine, test) => {
       const { agent, browser } = await owned({ name: 'Robin' });
       const page = await browser.get(pathOf(agent));
       t.is(heading(page), 'Robin');
-      t.is(fact(page.text, 'Name'), 'chosen by the agent, not verified');
+      t.is(fact(page.text, 'Name'), 'Chosen by the agent, not verified');
       t.is((await me(agent.credential)).agent_name, 'Robin');
 
-      const renamed = await browser.post(pathOf(agent, 'rename'), { name: '  Invoices & “more”  ' });
+      const renamed = await change(browser, agent, 'rename', { name: '  Invoices & “more”  ' });
       t.is(renamed.path, pathOf(agent));
       t.is(heading(renamed), 'Invoices &amp; “more”');
-      t.is(fact(renamed.text, 'Name'), 'given by you');
-      t.regex((await browser.get('/agents')).text, />Invoices &amp; “more”<\/a>/);
+      t.is(fact(renamed.text, 'Name'), 'Given by you');
+      t.regex(renamed.text, /role="status">.*Name saved\./s);
+      t.regex((await browser.get('/agents')).text, />Invoices &amp; “more”<\/bdi><\/a>/);
       t.is((await me(agent.credential)).agent_name, 'Invoices & “more”');
       t.is(await home.eventsOf('agent.renamed', agent.agent_id), 1);
     });
@@ -160,15 +199,15 @@ onEveryEngine('the pages of agents', (engine, test) => {
     test('an agent without a name says so, and can be given one', async (t) => {
       const { agent, browser } = await owned({ link: true });
       const page = await browser.get(pathOf(agent));
-      t.is(heading(page), 'An agent without a name');
-      t.is(fact(page.text, 'Name'), 'none');
+      t.is(heading(page), 'Unnamed agent');
+      t.is(fact(page.text, 'Name'), 'None');
       t.is(heading(await change(browser, agent, 'rename', { name: 'x'.repeat(64) })), 'x'.repeat(64));
       t.is((await me(agent.credential)).agent_name, 'x'.repeat(64));
     });
 
     test('no name, and one of more than 64 characters, are refused on a page and change nothing', async (t) => {
       const { agent, browser } = await owned({ name: 'Robin' });
-      await browser.get(pathOf(agent));
+      await browser.get(pathOf(agent, 'rename'));
       const { csrf } = browser.form(pathOf(agent, 'rename'));
       const before = await home.rows();
       for (const name of [undefined, '', '   ', '\u200b', '\u3164', 'x'.repeat(65), 'a\u0000b']) {
@@ -176,6 +215,11 @@ onEveryEngine('the pages of agents', (engine, test) => {
         t.is(page.status, 400, name);
         t.regex(page.text, /^<!doctype html>/);
       }
+      const blank = await browser.send(pathOf(agent, 'rename'), { csrf, name: '\u3164' });
+      t.is(heading(blank), 'Rename this agent');
+      t.regex(blank.text, /<title>Error: /);
+      t.regex(blank.text, /aria-describedby="name-hint name-error" aria-invalid="true"/);
+      t.regex(blank.text, /id="name-error">.*Enter a name for the agent\./);
       t.deepEqual(await home.rows(), before);
     });
   });
@@ -192,11 +236,12 @@ onEveryEngine('the pages of agents', (engine, test) => {
       [merged, ['rename', 'narrow', 'undo', 'revoke']],
       [linked, ['rename', 'narrow', 'unlink', 'revoke']],
     ] as const) {
-      await sibling.get(pathOf(agent));
-      await stranger.browser.get(pathOf(stranger.agent));
+      await stranger.browser.get(pathOf(stranger.agent, 'rename'));
       for (const name of names) {
-        const swapped = await tokenInSessionOf(sibling, browser, pathOf(agent), pathOf(agent, name));
-        await browser.get(pathOf(agent));
+        const asking = formPageOf(agent, name);
+        await sibling.get(asking);
+        const swapped = await tokenInSessionOf(sibling, browser, asking, pathOf(agent, name));
+        await browser.get(asking);
         const form = browser.form(pathOf(agent, name));
         const rows = await home.rows();
         const tokens = {
@@ -232,7 +277,7 @@ onEveryEngine('the pages of agents', (engine, test) => {
       };
       const harmless = await pageOf(PLAIN);
       const places = harmless.split(PLAIN).length;
-      t.true(places > 4);
+      t.true(places > 4, harmless);
       for (const name of HOSTILE_NAMES) {
         const text = await pageOf(name);
         t.is(text.split(shown(name)).length, places, text);
@@ -241,19 +286,23 @@ onEveryEngine('the pages of agents', (engine, test) => {
       }
 
       const { text } = await browser.get('/agents');
-      const articles = [...text.matchAll(/<article>[\s\S]*?<\/article>/g)].map(([one]) => plainly(one));
-      t.is(articles.length, HOSTILE_NAMES.length + 1);
+      const rows = rowsOn(text).map(plainly);
+      t.is(rows.length, HOSTILE_NAMES.length + 1);
       for (const name of HOSTILE_NAMES.toReversed()) {
-        t.is(articles.shift()!.replaceAll(shown(name), PLAIN), articles.at(-1)!, name);
+        t.is(rows.shift()!.replaceAll(shown(name), PLAIN), rows.at(-1)!, name);
       }
 
       const { text: activity } = await browser.get('/account/activity');
-      const lines = [...activity.matchAll(/<li>([\s\S]*?)<\/li>/g)];
+      const lines = [...activity.matchAll(/<li class="event">([\s\S]*?)<\/li>/g)];
       t.is(lines.length, 50);
       for (const [line] of lines) {
-        t.regex(line, /^<li>[^<>]*(?:: <b>[^<>]*<\/b>)? <span class="quiet small">[^<>]*<\/span><\/li>$/);
+        t.regex(
+          line.replaceAll(/<svg[\s\S]*?<\/svg>/g, ''),
+          /^<li class="event"><span class="round [a-z]*"><\/span><div class="what"><p>(?:[^<>]|<bdi>[^<>]*<\/bdi>|<code>[^<>]*<\/code>)*<\/p>(?:<p class="meta">[^<>]*<\/p>)?<\/div><p class="when"><time [^<>]*>[^<>]*<\/time><\/p><\/li>$/,
+        );
       }
-      t.is(activity.match(/<ol/g)?.length, 1);
+      const main = /<main[\s\S]*<\/main>/.exec(activity)![0];
+      t.is(main.match(/<ol/g)?.length, 1);
       t.regex(activity, /<\/ol>[\s\S]*<\/html>\s*$/);
     });
 
@@ -263,8 +312,13 @@ onEveryEngine('the pages of agents', (engine, test) => {
         const page = await change(browser, agent, 'rename', { name });
         t.is(page.status, 200, name);
         t.is(heading(page), shown(name));
-        t.true(page.text.includes(`autocomplete="off" value="${shown(name)}">`), name);
         t.true(page.text.includes(`<title>${shown(name)} · Vouchsafe</title>`), name);
+        const { text } = await browser.get(pathOf(agent, 'rename'));
+        t.true(text.includes(`autocomplete="off" value="${shown(name)}" `), name);
+        for (const path of ['undo', 'revoke']) {
+          const asked = await browser.get(pathOf(agent, path));
+          t.true(heading(asked)?.includes(`“${shown(name)}”`), asked.text);
+        }
       }
     });
   });
@@ -316,7 +370,7 @@ onEveryEngine('the pages of agents and time', (engine, test) => {
     t.is((await on.get('/api/me', stays.credential)).status, 200);
     const later = await home.signIn(mailbox, '/agents');
     t.deepEqual(await listed(later), [stays.agent_id]);
-    t.regex((await later.get('/account/activity')).text, /An agent was unlinked from you/);
+    t.regex((await later.get('/account/activity')).text, /You unlinked /);
     on.clock.advance(2 * DAY); // by then the mails are gone, too
     await deleteExpiredRows(on.service.deps);
   });
@@ -331,18 +385,21 @@ onEveryEngine('the pages of agents and time', (engine, test) => {
     const browser = await home.signIn(mailbox);
     for (const agent of agents) {
       const { text } = await browser.get(pathOf(agent));
-      const until = new Date(on.clock() + 1000).toISOString().slice(0, 16).replace('T', ' ');
-      t.regex(text, new RegExp(`Possible until ${until} UTC`));
+      t.regex(plainText(text), new RegExp(`Possible until ${longDate(on.clock() + 1000)} ?\\.`));
+      t.is(
+        fact((await browser.get(pathOf(agent, 'undo'))).text, 'Possible until'),
+        longDate(on.clock() + 1000),
+      );
     }
     const form = browser.form(pathOf(agents[1]!, 'undo'));
     on.clock.advance(1);
     const before = await home.rows();
     for (const agent of agents) {
-      await browser.get(pathOf(agent));
-      t.throws(() => browser.form(pathOf(agent, 'undo')));
+      t.notRegex((await browser.get(pathOf(agent))).text, /Move out/);
+      t.is((await browser.get(pathOf(agent, 'undo'))).path, pathOf(agent));
       const page = await browser.send(pathOf(agent, 'undo'), form);
       t.is(page.status, 400);
-      t.regex(page.text, /can be undone for seven days/);
+      t.regex(page.text, /can move out of your account for 7 days/);
     }
     t.deepEqual(await home.rows(), before);
     for (const { credential } of agents) {
@@ -368,11 +425,12 @@ onEveryEngine('the pages of agents and time', (engine, test) => {
     };
     const seen = async (home: Home, agent: Vouched) => {
       const browser = await home.signIn(mailbox, '/agents');
-      const article = new RegExp(`${agent.agent_id}[\\s\\S]*?</article>`).exec(
-        (await browser.get('/agents')).text,
-      )!;
+      const row = rowsOn((await browser.get('/agents')).text).find((each) => each.includes(agent.agent_id))!;
+      const cell = /<td role="cell" data-label="Last used">([\s\S]*?)<\/td>/.exec(row)![1]!;
       const { text } = await browser.get(pathOf(agent));
-      return [/Last seen ([^.]*(?:\.[^.]+)*)\.\s*<\/p>/.exec(article[0])?.[1], fact(text, 'Last seen')];
+      const exact = /title="([^"]*)"/.exec(cell)?.[1];
+      const from = /<span class="under">([^<]*)<\/span>/.exec(cell)?.[1];
+      return [exact && `${exact} ${from}`, fact(text, 'Last used')];
     };
     const [caller, presenter, silent] = await visit(async (home) => {
       const agents = [
@@ -385,21 +443,21 @@ onEveryEngine('the pages of agents and time', (engine, test) => {
       return agents;
     });
     await visit(async (home) => {
-      const byNetwork = '2031-02-03 04:05 UTC, network 127.0.x.x';
-      const byServer = '2031-02-03 04:05 UTC, The API';
-      t.deepEqual(await seen(home, caller), [byNetwork, byNetwork]);
-      t.deepEqual(await seen(home, presenter), [byServer, byServer]);
-      t.deepEqual(await seen(home, silent), [undefined, 'not yet']);
+      const byNetwork = '3 Feb 2031, 04:05 UTC 127.0.x.x';
+      const byServer = '3 Feb 2031, 04:05 UTC The API';
+      t.deepEqual(await seen(home, caller), [byNetwork, `Just now ${byNetwork}`]);
+      t.deepEqual(await seen(home, presenter), [byServer, `Just now ${byServer}`]);
+      t.deepEqual(await seen(home, silent), [undefined, 'Never used']);
       clock.advance(300);
       const shop = await home.addApi('https://shop.example.com', 'The <b>shop</b>');
       await shop.ask(caller.credential);
       await home.on.get('/api/me', presenter.credential);
     });
     await visit(async (home) => {
-      const byShop = '2031-02-03 04:10 UTC, The &lt;b&gt;shop&lt;/b&gt;';
-      t.deepEqual(await seen(home, caller), [byShop, byShop]);
-      const byNetwork = '2031-02-03 04:10 UTC, network 127.0.x.x';
-      t.deepEqual(await seen(home, presenter), [byNetwork, byNetwork]);
+      const byShop = '3 Feb 2031, 04:10 UTC The &lt;b&gt;shop&lt;/b&gt;';
+      t.deepEqual(await seen(home, caller), [byShop, `Just now ${byShop}`]);
+      const byNetwork = '3 Feb 2031, 04:10 UTC 127.0.x.x';
+      t.deepEqual(await seen(home, presenter), [byNetwork, `Just now ${byNetwork}`]);
     });
   });
 });

@@ -50,7 +50,7 @@ onEveryEngine('the authenticator app', (engine, test) => {
       for (const code of [wrongCode(appCode(on, secret)), appCode(on, secret, -2), '12345', '']) {
         const again = await browser.post(APP_PAGE, { code });
         t.is(again.status, 400, again.text);
-        t.regex(again.text, /role="alert" id="problem"><p>The code is wrong\./);
+        t.regex(again.text, /<p class="error" id="problem"><svg .*<span>That code isn’t right\./);
         t.is(secretOn(again), secret);
         t.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [0, 0]);
       }
@@ -58,13 +58,13 @@ onEveryEngine('the authenticator app', (engine, test) => {
 
       const spaced = appCode(on, secret).replace(/^.../, '$& ');
       const done = await browser.post(APP_PAGE, { code: spaced });
-      t.is(heading(done), 'The app is set up');
+      t.is(heading(done), 'Two-step sign-in is on');
       t.is(new Set(recoveryCodesOn(done)).size, 10);
       for (const code of recoveryCodesOn(done)) t.regex(code, /^[a-z2-7]{4}(?:-[a-z2-7]{4}){5}$/);
       t.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [1, 10]);
 
       const later = await browser.get(APP_PAGE);
-      t.regex(later.text, /<h1>Your authenticator app<\/h1>[\s\S]*10 are left/);
+      t.regex(later.text, /<h1>Two-step sign-in<\/h1>[\s\S]*10 recovery codes left/);
       t.true(!later.text.includes(secret) && !later.text.includes(recoveryCodesOn(done)[0]!));
     });
 
@@ -136,7 +136,14 @@ onEveryEngine('the authenticator app', (engine, test) => {
       const waiting = await toSecondFactor(mailbox);
       await typeSecond(browser, appCode(on, secret));
       await browser.get(APP_PAGE);
+      const asked = await browser.get(`${APP_PAGE}/remove`);
+      t.is(heading(asked), 'Turn off two-step sign-in?');
+      t.regex(asked.text, /10 recovery codes left/);
+      t.is((await browser.send(`${APP_PAGE}/remove`, { csrf: 'x' })).status, 403);
+      t.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [1, 10], 'nothing is changed yet');
+      await browser.get(`${APP_PAGE}/remove`);
       const page = await browser.post(`${APP_PAGE}/remove`);
+      t.regex(page.text, /role="status"[\s\S]*Two-step sign-in is off\./);
       t.regex(page.text, /Set up an app</);
       t.deepEqual([await appsOf(mailbox), await recoveryCodesOf(mailbox)], [0, 0]);
       await typeSecond(waiting, recoveryCodes[0]!);
@@ -157,6 +164,7 @@ onEveryEngine('the authenticator app', (engine, test) => {
       const page = await browser.send(`${APP_PAGE}/codes`, { csrf });
       t.is(page.status, 400);
       t.regex(page.text, /There is no authenticator app to recover from/);
+      t.is((await browser.get(`${APP_PAGE}/remove`)).path, '/account');
       t.is((await browser.send(`${APP_PAGE}/remove`, { csrf })).status, 200);
       t.is(await recoveryCodesOf(mailbox), 0);
       t.is(await eventsOf(mailbox, 'authenticator.removed'), 0);
@@ -171,7 +179,7 @@ onEveryEngine('the authenticator app', (engine, test) => {
       t.is((await before.get(APP_PAGE)).path, APP_PAGE);
       on.clock.advance(1);
       const asked = await before.get(APP_PAGE);
-      t.deepEqual([asked.path, heading(asked)], [AGAIN, 'Confirm that it is you']);
+      t.deepEqual([asked.path, heading(asked)], [AGAIN, 'Confirm it’s you']);
       const posted = await before.send(APP_PAGE, { ...setUp, code: appCode(on, secret) });
       t.is(posted.path, AGAIN);
       t.is(await appsOf(plain), 0);
@@ -180,12 +188,13 @@ onEveryEngine('the authenticator app', (engine, test) => {
       const browser = await toSecondFactor(mailbox);
       await typeSecond(browser, appCode(on, kept));
       await browser.get(APP_PAGE);
-      const { csrf } = browser.form(`${APP_PAGE}/remove`);
+      const { csrf } = browser.form(`${APP_PAGE}/codes`);
       on.clock.advance(900);
       for (const path of ['codes', 'remove']) {
         const page = await browser.send(`${APP_PAGE}/${path}`, { csrf });
         t.deepEqual([page.path, recoveryCodesOn(page)], [AGAIN, []]);
       }
+      t.is((await browser.get(`${APP_PAGE}/remove`)).path, AGAIN);
       t.is(await appsOf(mailbox), 1);
       t.true(await signsIn(mailbox, recoveryCodes[0]!));
 
@@ -197,11 +206,11 @@ onEveryEngine('the authenticator app', (engine, test) => {
       const second = await browser.post('/sign-in/code', {
         code: await on.signInCodeFor(mailbox, earlier + 1),
       });
-      t.is(heading(second), 'Now your app');
-      t.is(heading(await browser.get(APP_PAGE)), 'Confirm that it is you');
+      t.is(heading(second), 'Enter the code from your app');
+      t.is(heading(await browser.get(APP_PAGE)), 'Confirm it’s you');
       await browser.get(`/sign-in/code?next=${APP_PAGE}`);
       const back = await typeSecond(browser, appCode(on, kept));
-      t.deepEqual([back.path, heading(back)], [APP_PAGE, 'Your authenticator app']);
+      t.deepEqual([back.path, heading(back)], [APP_PAGE, 'Two-step sign-in']);
       t.not(browser.cookies.get(SESSION), session);
       const old = openBrowser(on);
       old.cookies.set(SESSION, session);
@@ -212,6 +221,7 @@ onEveryEngine('the authenticator app', (engine, test) => {
       const browser = openBrowser(on);
       const page = await browser.get(APP_PAGE);
       t.is(page.path, `/sign-in?next=${APP_PAGE}`);
+      t.is((await browser.get(`${APP_PAGE}/remove`)).path, `/sign-in?next=${APP_PAGE}`);
       const { csrf } = browser.form('/sign-in');
       for (const path of [APP_PAGE, `${APP_PAGE}/codes`, `${APP_PAGE}/remove`]) {
         const posted = await browser.send(path, { csrf, sealed: 'x', code: '123456' });
@@ -264,7 +274,7 @@ onEveryEngine('a new service secret', (engine, test) => {
     /** Signs in with both factors; whether that went well. */
     async function signsIn(on: TestService, mailbox: string, second: string): Promise<boolean> {
       const browser = openBrowser(on);
-      t.is(heading(await typeMailedCode(on, mailbox, { browser })), 'Now your app');
+      t.is(heading(await typeMailedCode(on, mailbox, { browser })), 'Enter the code from your app');
       await browser.post('/sign-in/code', { code: second });
       return isIn(browser);
     }
@@ -282,7 +292,7 @@ onEveryEngine('a new service secret', (engine, test) => {
       // Who had typed the mailed code under the old one goes on.
       const goesOn = openBrowser(on);
       for (const [name, value] of waiting.cookies) goesOn.cookies.set(name, value);
-      t.is(heading(await goesOn.get('/sign-in/code')), 'Now your app');
+      t.is(heading(await goesOn.get('/sign-in/code')), 'Enter the code from your app');
       await goesOn.post('/sign-in/code', { code: appCode(on, app.secret) });
       t.true(await isIn(goesOn));
       t.true(await signsIn(on, used, app.recoveryCodes[0]!));

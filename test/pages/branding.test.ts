@@ -5,9 +5,8 @@ import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
-import { createPages } from '../../src/http/pages/pages.ts';
 import { contrast, readableOn } from '../../src/lib/color.ts';
-import { systemRandom } from '../../src/lib/random.ts';
+import { deriveColors, THEMES } from '../../src/lib/theme.ts';
 import { openBrowser, type Page } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { vouchsafe } from '../helpers/cli.ts';
@@ -83,23 +82,18 @@ test.describe('the accent', (test) => {
   });
 
   test('links, and what stands on buttons, can be read by day and by night, whatever the operator chose', async (t) => {
-    const settings = load({});
-    const styleOf = (accent: string) =>
-      createPages({ ...settings, service: { ...settings.service, accent } }, systemRandom).assets.get(
-        '/assets/style.css',
-      )!.text;
-    const pair = (style: string, name: string) =>
-      new RegExp(`--${name}: light-dark\\((#[0-9a-f]{6}), (#[0-9a-f]{6})\\);`).exec(style)!.slice(1);
     await assertProperty(
       t,
-      [fc.oneof(colour, fc.constantFrom('#000000', '#ffffff', '#ffcc00', '#FF00ff'))],
-      (t, accent) => {
-        const style = styleOf(accent);
-        const [papers, accents, on] = [pair(style, 'paper'), pair(style, 'accent'), pair(style, 'on-accent')];
-        t.deepEqual(papers, PAPERS);
-        for (const look of [0, 1]) {
-          t.true(contrast(accents[look]!, papers[look]!) >= 4.5, `${accent}: link`);
-          t.true(contrast(accents[look]!, on[look]!) >= 4.5, `${accent}: button`);
+      [fc.oneof(colour, fc.constantFrom('#000000', '#ffffff', '#ffcc00', '#FF00ff', '#0b6351'))],
+      (t, base) => {
+        for (const theme of ['light', 'dark'] as const) {
+          const { accent, hover, soft, on } = deriveColors(base, theme);
+          const { surface, ground } = THEMES[theme];
+          for (const background of [surface, ground, soft]) {
+            t.true(contrast(accent, background) >= 4.5, `${base}, ${theme}: ${accent} on ${background}`);
+          }
+          t.true(contrast(accent, on) >= 4.5, `${base}, ${theme}: button`);
+          t.true(contrast(hover, on) >= 4.5, `${base}, ${theme}: button under the pointer`);
         }
       },
       { numRuns: 300 },
@@ -165,13 +159,13 @@ test.describe('whose service it is', (test) => {
     for (const { status, text, path } of await pagesOf(on)) {
       const about = `${path} ${status}`;
       t.regex(text, new RegExp(`<title>[^<]+ · ${NAME}</title>`), about);
-      const brand = /<p class="brand">([\s\S]*?)<\/p>/.exec(text)![1]!;
+      const brand = /<(p|a) class="brand"[^>]*>([\s\S]*?)<\/\1>/.exec(text)![2]!;
       t.is(
         brand,
-        `<img src="https://cdn.example.com:8443/logo.svg?a=1&amp;b=&quot;2&quot;" alt="" height="28"> ${NAME}`,
+        `<img src="https://cdn.example.com:8443/logo.svg?a=1&amp;b=&quot;2&quot;" alt=""><span>${NAME}</span>`,
         about,
       );
-      const footer = /<footer[^>]*>([\s\S]*?)<\/footer>/.exec(text)![1]!;
+      const footer = /<footer class="foot">([\s\S]*?)<\/footer>/.exec(text)![1]!;
       t.deepEqual(
         [...footer.matchAll(/<a href="([^"]*)">([^<]*)<\/a>/g)].map(([, url, name]) => [name, url]),
         [
@@ -181,10 +175,7 @@ test.describe('whose service it is', (test) => {
         ],
         about,
       );
-      t.regex(
-        footer,
-        /Contact: help@smith\.example&quot;&gt;&lt;script&gt;alert\(1\)&lt;\/script&gt;<\/span>/,
-      );
+      t.regex(footer, /Help: help@smith\.example&quot;&gt;&lt;script&gt;alert\(1\)&lt;\/script&gt;<\/span>/);
       t.notRegex(text, /<script>|<b>Sons/, about);
     }
   });
@@ -203,7 +194,7 @@ test.describe('whose service it is', (test) => {
     const plain = await startTestService('sqlite');
     t.teardown(() => plain.stop());
     for (const page of await pagesOf(plain)) {
-      t.notRegex(page.text, /<img|<footer/, page.path);
+      t.notRegex(page.text, /<img|<footer class="foot"/, page.path);
       t.true(policyOf(page).includes("img-src 'self'"), page.path);
       t.regex(page.text, / · Vouchsafe<\/title>/);
     }
@@ -214,8 +205,11 @@ test.describe('whose service it is', (test) => {
     const one = await startTestService('sqlite', { env });
     t.teardown(() => one.stop());
     const { text } = await openBrowser(one).get('/sign-in');
-    const footer = /<footer[^>]*>([\s\S]*?)<\/footer>/.exec(text)![1]!;
-    t.is(footer.replaceAll(/\s*\n\s*/g, ''), '<span>Contact: help@example.com</span>');
+    const footer = /<footer class="foot">([\s\S]*?)<\/footer>/.exec(text)![1]!;
+    t.is(
+      footer.replaceAll(/\s*\n\s*/g, ''),
+      '<div class="wide"><span class="help">Help: help@example.com</span></div>',
+    );
   });
 
   test('mail is in its name: subject, text and HTML', async (t) => {
@@ -256,7 +250,7 @@ test.describe('templates of the operator', (test) => {
 <input type="hidden" name="next" value="<%= it.next %>">
 <input name="email" value="<%= it.email ?? '' %>">
 </form>`,
-      'pages/happenings.eta': `<ul id="theirs"><% it.activity.forEach((one) => { %><li><%= one.text %></li><% }) %></ul>`,
+      'pages/timeline.eta': `<ul id="theirs"><% it.activity.forEach((one) => { %><li><%~ it.happening(one).html %></li><% }) %></ul>`,
       'mail/sign-in-code.txt.eta': 'Dear friend of <%= mail.service.name %>,\n\n    <%= mail.code %>\n',
     });
     const on = await startTestService('sqlite', { env: { TEMPLATES_DIR } });
@@ -267,7 +261,7 @@ test.describe('templates of the operator', (test) => {
     t.is(heading(welcome), 'Welcome at Vouchsafe');
     t.regex(
       welcome.text,
-      /<title>Welcome · Vouchsafe<\/title>[\s\S]*<link rel="stylesheet" href="\/assets\/style.css">/,
+      /<title>Welcome · Vouchsafe<\/title>[\s\S]*<link rel="stylesheet" href="\/assets\/style\.[0-9a-f]{12}\.css">/,
     );
     t.deepEqual(policyOf(welcome), policyOf(await browser.get('/sign-in/code')));
     await browser.get('/sign-in');
@@ -275,23 +269,23 @@ test.describe('templates of the operator', (test) => {
     t.true(refused.text.includes('value="&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"'));
 
     await browser.get('/sign-in');
-    t.is(heading(await browser.post('/sign-in', { email: 'a@example.com' })), 'Look into your mail');
+    t.is(heading(await browser.post('/sign-in', { email: 'a@example.com' })), 'Check your email');
     await browser.post('/sign-in/code', { code: await on.signInCodeFor('a@example.com') });
     const { mails } = (await on.request('GET', '/dev/mailbox.json')).body;
     t.regex(mails[0].text, /^Dear friend of Vouchsafe,\n\n {4}\d{6}\n$/);
-    t.regex(mails[0].html, /Your code to sign in at <b>Vouchsafe<\/b>:/);
+    t.regex(mails[0].html, /<h1 [^>]*>Your sign-in code<\/h1>/);
 
     // A part that a page of ours includes.
     const activity = await browser.get('/account/activity');
-    t.is(heading(activity), 'What happened');
-    t.regex(activity.text, /<ul id="theirs"><li>Somebody signed in<\/li><li>Your account began<\/li><\/ul>/);
+    t.is(heading(activity), 'Activity');
+    t.regex(activity.text, /<ul id="theirs"><li>You signed in<\/li><li>Your account was created<\/li><\/ul>/);
   });
 
   test('a layout of theirs is around every page of ours, and so is their stylesheet', async (t) => {
     const TEMPLATES_DIR = folderWith({
       'pages/layout.eta':
         '<!doctype html>\n<title><%= it.title %></title><link rel="stylesheet" href="/assets/style.css"><main id="theirs"><%~ it.body %></main>',
-      'pages/style.css.eta': ':root { --ours: <%= it.colours.light %>; }',
+      'pages/style.css.eta': ':root { --ours: <%= it.colors.light.accent %>; }',
     });
     const on = await startTestService('sqlite', { env: { TEMPLATES_DIR } });
     t.teardown(() => on.stop());
@@ -301,7 +295,7 @@ test.describe('templates of the operator', (test) => {
         /^<!doctype html>\n<title>[^<]+<\/title>.*<main id="theirs">/,
       );
     }
-    t.is((await on.get('/assets/style.css')).text, ':root { --ours: #0b5d50; }');
+    t.is((await on.get('/assets/style.css')).text, ':root { --ours: #0b6351; }');
   });
 
   test('an empty folder, and one without either room, change nothing', (t) => {
@@ -366,9 +360,11 @@ test.describe('vouchsafe mail preview', (test) => {
     );
     t.deepEqual(readdirSync(cwd), ['deep']);
 
-    // Each template of ours is one of them.
+    // Each template of ours is one of them, but what they share.
     const templates = readdirSync(new URL('../../templates/mail/', import.meta.url));
-    for (const name of templates) t.true(files.includes(name.replace(/\.eta$/, '')), name);
+    for (const name of templates.filter((each) => !each.startsWith('layout.'))) {
+      t.true(files.includes(name.replace(/\.eta$/, '')), name);
+    }
     for (const file of files) {
       const content = readFileSync(join(target, file), 'utf8');
       t.notRegex(content, /<%|undefined|\[object|NaN/, file);
@@ -392,9 +388,12 @@ test.describe('vouchsafe mail preview', (test) => {
       t.true(JSON.parse(stdout).files.length >= 8);
       t.is(
         readFileSync(join(cwd, 'mail-preview', 'notice.txt'), 'utf8'),
-        'Subject: Smith & Sons: what happened in your account\n\nNews from Smith & Sons',
+        'Subject: Smith & Sons: 2 things happened in your account\n\nNews from Smith & Sons',
       );
-      t.regex(readFileSync(join(cwd, 'mail-preview', 'notice.html'), 'utf8'), /<b>Smith &amp; Sons<\/b>/);
+      t.regex(
+        readFileSync(join(cwd, 'mail-preview', 'notice.html'), 'utf8'),
+        /<\/span>&nbsp;Smith &amp; Sons<\/td>/,
+      );
     }
   });
 
@@ -464,7 +463,7 @@ test.describe('presets', (test) => {
     );
     t.regex(
       text,
-      /<b>All &amp; &lt;i&gt;more&lt;\/i&gt;<\/b><br><span class="quiet">You &quot;know&quot;\. \(admin, read, write\)/,
+      /<b>All &amp; &lt;i&gt;more&lt;\/i&gt;<\/b><span class="hint">You &quot;know&quot;\.<\/span><span class="chips"><span class="chip">admin<\/span> <span class="chip">read<\/span> <span class="chip">write<\/span>/,
     );
     const made = await browser.post('/keys/new', { name: 'Mine', preset: 'all', life: 'never' });
     const key = /<code id="key">([^<]*)</.exec(made.text)![1]!;

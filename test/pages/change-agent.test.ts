@@ -1,5 +1,14 @@
 import type { ExecutionContext } from 'ava';
-import { agentPages, CHANGES, change, fact, listed, pathOf } from '../helpers/agent-pages.ts';
+import {
+  agentPages,
+  CHANGES,
+  change,
+  formPageOf,
+  listed,
+  pathOf,
+  permissionsOn,
+  rowsOn,
+} from '../helpers/agent-pages.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
@@ -57,8 +66,14 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
         }
         t.deepEqual(await home.api.ask(writer.credential), { active: false });
         t.is((await home.on.get('/api/me', writer.credential)).status, 401);
-        t.is(fact(page.text, 'May'), 'read');
-        t.regex(page.text, new RegExp(`<s><b>helper</b> <code>${writer.prefix}…</code></s>`));
+        t.deepEqual(permissionsOn(page.text), ['read']);
+        t.regex(
+          page.text,
+          new RegExp(
+            `<s><b><bdi>helper</bdi></b></s><span class="under mono"><s>${writer.prefix}…</s></span>`,
+          ),
+        );
+        t.regex(page.text, /To take the last one away, revoke the agent\./);
         t.throws(() => browser.form(pathOf(agent, 'narrow')), undefined, 'nothing is left to take away');
       }
     });
@@ -71,7 +86,7 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
       for (const fields of [{}, { 'scope:admin': 'on' }, { 'scope:': 'on' }, { scope: 'read' }]) {
         const page = await browser.send(pathOf(agent, 'narrow'), { ...form, ...fields });
         t.is(page.status, 400, JSON.stringify(fields));
-        t.regex(page.text, 'scope' in fields ? /scope.* is not known here/ : /one of its scopes/);
+        t.regex(page.text, 'scope' in fields ? /scope.* is not known here/ : /Keep at least one permission/);
       }
       t.deepEqual(await home.rows(), before);
     });
@@ -90,8 +105,8 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
       for (const name of ['\u200b', '\u3164', '   ']) {
         const { agent, browser } = await owned({ name });
         const list = await browser.get('/agents');
-        t.regex(list.text, new RegExp(`<a href="/agents/${agent.agent_id}">An agent without a name</a>`));
-        t.is(heading(await browser.get(pathOf(agent))), 'An agent without a name');
+        t.regex(list.text, new RegExp(`<a href="/agents/${agent.agent_id}"><bdi>Unnamed agent</bdi></a>`));
+        t.is(heading(await browser.get(pathOf(agent))), 'Unnamed agent');
       }
     });
 
@@ -154,9 +169,9 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
 
     test('is not for one that is merged', async (t) => {
       const { agent, browser } = await owned();
-      await browser.get(pathOf(agent));
-      t.throws(() => browser.form(pathOf(agent, 'unlink')));
-      const { csrf } = browser.form(pathOf(agent, 'rename'));
+      t.notRegex((await browser.get(pathOf(agent))).text, /\/unlink"/);
+      t.is((await browser.get(pathOf(agent, 'unlink'))).path, pathOf(agent));
+      const { csrf } = browser.form(pathOf(agent, 'narrow'));
       const before = await home.rows();
       t.is((await browser.send(pathOf(agent, 'unlink'), { csrf })).status, 400);
       t.deepEqual(await home.rows(), before);
@@ -202,9 +217,9 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
 
     test('is not for one that is linked', async (t) => {
       const { agent, browser } = await owned({ link: true });
-      await browser.get(pathOf(agent));
-      t.throws(() => browser.form(pathOf(agent, 'undo')));
-      const { csrf } = browser.form(pathOf(agent, 'rename'));
+      t.notRegex((await browser.get(pathOf(agent))).text, /\/undo"/);
+      t.is((await browser.get(pathOf(agent, 'undo'))).path, pathOf(agent));
+      const { csrf } = browser.form(pathOf(agent, 'narrow'));
       const before = await home.rows();
       t.is((await browser.send(pathOf(agent, 'undo'), { csrf })).status, 400);
       t.deepEqual(await home.rows(), before);
@@ -223,19 +238,25 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
           t.is(said(await home.on.get('/api/me', credential)), '401 invalid_token');
         }
         t.is(page.path, pathOf(agent));
-        t.regex(page.text, /<h1><s>Robin<\/s><\/h1>\n<p class="lead">It was revoked /);
-        t.is(fact(page.text, 'May'), 'nothing');
-        t.notRegex(page.text, /<form/);
+        t.regex(page.text, /<h1><s><bdi>Robin<\/bdi><\/s><\/h1>/);
+        t.regex(page.text, /Revoked on <time[^>]*>[^<]*<\/time>\. Nothing it held works any more\./);
+        t.regex(page.text, /role="status">.*Agent revoked\./s);
+        t.deepEqual(permissionsOn(page.text), []);
+        const main = /<main[\s\S]*<\/main>/.exec(page.text)![0];
+        t.notRegex(main, /<form|\/(?:rename|undo|unlink|revoke)"/);
         t.deepEqual(await listed(browser), [agent.agent_id]);
         const { text } = await browser.get('/agents');
-        t.regex(text, new RegExp(`<h2><s><a href="${pathOf(agent)}">Robin</a></s></h2>`));
+        t.regex(text, new RegExp(`<s><a href="${pathOf(agent)}"><bdi>Robin</bdi></a></s>`));
+        t.regex(rowsOn(text)[0]!, /Revoked/);
+        for (const name of ['rename', 'undo', 'unlink', 'revoke'])
+          t.is((await browser.get(pathOf(agent, name))).path, pathOf(agent), name);
         t.is(await home.eventsOf('agent.revoked', agent.agent_id), 1);
       }
     });
 
     test('is for good: nothing about it can be changed any more', async (t) => {
       const { agent, browser } = await owned();
-      await browser.get(pathOf(agent));
+      await browser.get(pathOf(agent, 'revoke'));
       const { csrf } = browser.form(pathOf(agent, 'revoke'));
       await browser.send(pathOf(agent, 'revoke'), { csrf });
       const before = await home.rows();
@@ -248,11 +269,43 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
     });
   });
 
+  test.describe('the pages that ask before a change', (test) => {
+    test('say what happens to which agent, and change nothing', async (t) => {
+      const mailbox = newMailbox();
+      const browser = await home.signIn(mailbox);
+      const merged = await home.vouched(mailbox, { name: 'Robin' });
+      const linked = await home.vouched(mailbox, { name: 'Marlin', link: true });
+      const asked = [
+        [merged, 'undo', 'Move “Robin” out of your account?', /without your data/],
+        [merged, 'revoke', 'Revoke “Robin”?', /All its keys and tokens stop working immediately/],
+        [linked, 'unlink', 'Unlink “Marlin”?', /is no longer yours/],
+        [linked, 'revoke', 'Revoke “Marlin”?', /This can’t be undone/],
+        [linked, 'rename', 'Rename this agent', /value="Marlin"/],
+      ] as const;
+      const before = await home.rows();
+      for (const [agent, name, title, says] of asked) {
+        const page = await browser.get(formPageOf(agent, name));
+        t.is(page.status, 200);
+        t.is(heading(page), title);
+        t.regex(page.text, says);
+        t.true(page.text.includes(`<a class="button" href="${pathOf(agent)}">Cancel</a>`));
+        if (name !== 'rename') t.true(page.text.includes(`<code>${agent.agent_id}</code>`));
+        t.notThrows(() => browser.form(pathOf(agent, name)));
+      }
+      t.deepEqual(await home.rows(), before);
+    });
+
+    test('do not name an agent that has no name', async (t) => {
+      const { agent, browser } = await owned();
+      t.is(heading(await browser.get(pathOf(agent, 'revoke'))), 'Revoke this agent?');
+    });
+  });
+
   test.describe('many changes at once', (test) => {
     test('of five undos one does it, and an agent that had no account gets one', async (t) => {
       for (const asserted of [false, true]) {
         const { agent, browser } = await owned({ asserted });
-        await browser.get(pathOf(agent));
+        await browser.get(pathOf(agent, 'undo'));
         const form = browser.form(pathOf(agent, 'undo'));
         const accounts = await countOf(home.on, 'accounts');
         const pages = await atOnce(5, () => browser.send(pathOf(agent, 'undo'), form));
@@ -265,7 +318,7 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
 
     test('of five that unlink one does it', async (t) => {
       const { agent, browser } = await owned({ link: true });
-      await browser.get(pathOf(agent));
+      await browser.get(pathOf(agent, 'unlink'));
       const form = browser.form(pathOf(agent, 'unlink'));
       const pages = await atOnce(5, () => browser.send(pathOf(agent, 'unlink'), form));
       t.deepEqual(pages.map(({ status }) => status).sort(), [200, 404, 404, 404, 404]);
@@ -282,7 +335,7 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
           await home.vouched(mailbox, { asserted: true }),
           await home.vouched(mailbox, { link: true }),
         ];
-        await browser.get(pathOf(agents[0]!));
+        await browser.get(pathOf(agents[0]!, 'revoke'));
         const { csrf } = browser.form(pathOf(agents[0]!, 'revoke'));
         const names = ['undo', 'revoke', 'unlink', 'narrow', 'revoke', 'undo', 'unlink'];
         const pages = await Promise.all(

@@ -1,18 +1,26 @@
 import { isMailSuppressed } from '../../src/domain/accounts/mail-suppressions.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { countOf, said, tally } from '../helpers/ceremony.ts';
-import { assertPage, codeIn, DENIED, type House, heading, openHouse } from '../helpers/claim-page.ts';
+import {
+  assertPage,
+  CLAIMED,
+  codeIn,
+  DENIED,
+  type House,
+  heading,
+  openHouse,
+} from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
-onEveryEngine('the claim page: this was not me', (engine, test) => {
+onEveryEngine('the claim page: declining', (engine, test) => {
   let house: House;
   test.before(async () => {
     house = await openHouse(engine);
   });
   test.after(() => house.stop());
 
-  test.describe('"This was not me"', (test) => {
+  test.describe('"Decline"', (test) => {
     test('looking changes nothing; the button ends the claim for good, also after an approval', async (t) => {
       for (const approvedBefore of [false, true]) {
         const asked = await house.ask({ name: 'Robin' });
@@ -151,7 +159,7 @@ onEveryEngine('the claim page: this was not me', (engine, test) => {
       const human = openBrowser(house.on);
       await human.get(asked.viewUrl);
       const page = await human.get('/claim/deny');
-      t.is(heading(page), 'This agent has been claimed already');
+      t.is(heading(page), CLAIMED);
       t.throws(() => human.form('/claim/deny'));
       t.is((await house.on.get('/api/me', data.credential)).status, 200);
     });

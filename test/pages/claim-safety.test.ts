@@ -188,8 +188,11 @@ onEveryEngine('the claim page among strangers', (engine, test) => {
           t.false(policy.join().includes('unsafe'), about);
           t.is(reply.headers.get('x-frame-options'), 'DENY', about);
           t.is(reply.headers.get('cross-origin-opener-policy'), 'same-origin', about);
-          // What the policy allows is all that the page has.
-          t.notRegex(reply.text, /<script|<style|\sstyle=|\son[a-z]+=|javascript:|<iframe|<base/i, about);
+          // What the policy allows is all that the page has. The development mailbox shows mails in frames of this service.
+          const framed =
+            /<iframe class="mail-frame" sandbox loading="lazy" src="\/dev\/mailbox\/\d+" title="[^"]*">/g;
+          const text = policy.includes("frame-src 'self'") ? reply.text.replaceAll(framed, '') : reply.text;
+          t.notRegex(text, /<script|<style|\sstyle=|\son[a-z]+=|javascript:|<iframe|<base/i, about);
         }
       }
     });
@@ -243,8 +246,8 @@ onEveryEngine('the claim page among strangers', (engine, test) => {
       t.notRegex(display, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f\p{Cc}]/u);
       const escaped = display.replaceAll(/[&<>"']/g, (mark) => ESCAPES[mark]!);
       const page = await pagesOf(name);
-      t.is(page.split(`<b>${escaped}</b>`).length, 3, page);
-      t.is(page.replaceAll(`<b>${escaped}</b>`, `<b>${plain}</b>`), harmless, name);
+      t.is(page.split(`<bdi>${escaped}</bdi>`).length, 3, page);
+      t.is(page.replaceAll(`<bdi>${escaped}</bdi>`, `<bdi>${plain}</bdi>`), harmless, name);
       shown.set(escaped, name);
     }
     t.is(shown.size, PAYLOADS.length);

@@ -26,13 +26,21 @@ onEveryEngine('the claim page: wrong codes', (engine, test) => {
       const human = await house.open(asked.viewUrl);
       const first = await human.post('/claim', { code: wrong });
       assertPage(t, first, 400);
-      t.regex(first.text, /role="alert".*The code is wrong\. 4 tries are left\./);
+      t.regex(
+        first.text,
+        /role="alert"[\s\S]*id="code-error"[\s\S]*That code isn’t right\. .*4 tries are left\./,
+      );
       t.false(first.text.includes(wrong));
+      t.regex(first.text, /<title>Error: Approve this agent\? · Vouchsafe<\/title>/);
+      t.regex(
+        first.text,
+        /<input class="code"[^>]* aria-describedby="code-hint code-error" aria-invalid="true" autofocus>/,
+      );
       const told = await house.complete(asked.claim_token, wrong);
       t.is(said(told), '401 otp_invalid');
       t.is(told.body.error.attempts_remaining, 3);
       t.regex((await human.post('/claim', { code: wrong })).text, /2 tries are left\./);
-      t.regex((await human.post('/claim', { code: wrong })).text, /One try is left\./);
+      t.regex((await human.post('/claim', { code: wrong })).text, /1 try is left\./);
       const form = human.form('/claim');
       const last = await human.post('/claim', { code: wrong });
       assertPage(t, last, 400);
@@ -69,7 +77,11 @@ onEveryEngine('the claim page: wrong codes', (engine, test) => {
       ]) {
         const page = await human.post('/claim', { code });
         assertPage(t, page, 400, String(code));
-        t.regex(page.text, /role="alert".*six digits/, String(code));
+        t.regex(
+          page.text,
+          /role="alert"[\s\S]*id="code-error".*Enter the 6 digits of the code\./,
+          String(code),
+        );
       }
       t.is(heading(await human.get('/claim')), WAITING);
       const row = await house.on.service.deps.db.get<{ tries: number }>(

@@ -3,7 +3,10 @@ import { said, tally } from '../helpers/ceremony.ts';
 import {
   APPROVED,
   assertPage,
+  CLAIMED,
   codeIn,
+  DENIED,
+  ENDED,
   type House,
   heading,
   openHouse,
@@ -53,7 +56,7 @@ onEveryEngine('the claim page', (engine, test) => {
         const again = await poll(asked.claim_token);
         t.is(said(again), '409 already_claimed');
         t.notRegex(again.text, /sk_|ct_/);
-        t.is(heading(await human.get('/claim')), 'This agent has been claimed');
+        t.is(heading(await human.get('/claim')), CLAIMED);
       });
     }
 
@@ -156,6 +159,50 @@ onEveryEngine('the claim page', (engine, test) => {
       }
     });
 
+    test('a form that comes too late shows what became of the claim', async (t) => {
+      const [claimed, denied] = [await house.ask(), await house.ask()];
+      const humans = [await house.open(claimed.viewUrl), await house.open(denied.viewUrl)] as const;
+      const forms = humans.map((human) => human.form('/claim'));
+      await house.complete(claimed.claim_token, codeIn(claimed.mail));
+      await (await house.open(denied.mail.denyUrl)).post('/claim/deny');
+      const before = await house.rows();
+      const late = await humans[0].send('/claim', { ...forms[0], code: codeIn(claimed.mail) });
+      assertPage(t, late, 409);
+      t.is(heading(late), CLAIMED);
+      t.true(late.text.includes(`href="/agents/${claimed.agent_id}"`), late.text);
+      const gone = await humans[1].send('/claim', { ...forms[1], code: codeIn(denied.mail) });
+      assertPage(t, gone, 410);
+      t.is(heading(gone), DENIED);
+      for (const { text } of [late, gone]) t.notRegex(text, /<title>Error|role="alert"|<form/);
+      t.deepEqual(await house.rows(), before);
+    });
+
+    test('what was approved stands on the page, and it can be declined until the key is collected', async (t) => {
+      for (const link of [false, true]) {
+        const asked = await house.ask({ link, name: 'Robin' });
+        const human = await house.open(asked.viewUrl);
+        t.regex(
+          (await human.get('/claim')).text,
+          link ? /It is linked to you/ : /It moves into your account/,
+        );
+        const { text } = await human.post('/claim', { code: codeIn(asked.mail) });
+        t.regex(text, /<b><bdi>Robin<\/bdi><\/b> can now act for you/);
+        t.regex(
+          text,
+          /You approved[\s\S]*Waiting for the agent to collect its key[\s\S]*href="\/claim">Check again/,
+        );
+        t.regex(
+          text,
+          /<dt>Permissions<\/dt><dd><span class="chips"><span class="chip">read<\/span> <span class="chip">write</,
+        );
+        t.is(/<dt>Undo until<\/dt>/.test(text), !link);
+        t.regex(text, /href="\/claim\/deny">Decline after all</);
+        await human.get('/claim/deny');
+        t.is(heading(await human.post('/claim/deny')), DENIED);
+        t.is(said(await house.poll(asked.claim_token)), '410 claim_denied');
+      }
+    });
+
     test("one agent's form approves no other agent's claim", async (t) => {
       const mailbox = newMailbox();
       const mine = await house.ask({ mailbox });
@@ -174,7 +221,7 @@ onEveryEngine('the claim page', (engine, test) => {
       const { on, register, poll } = house;
       const registered = await on.post('/agent/auth', { type: 'anonymous' });
       const human = await house.open(registered.body.data.verification_uri);
-      t.regex((await human.get('/claim')).text, /has not asked for anybody yet/);
+      t.regex((await human.get('/claim')).text, /Waiting for the agent/);
       t.is(said(await poll(registered.body.data.claim_token)), '400 otp_not_generated');
 
       const mailbox = newMailbox();
@@ -184,7 +231,7 @@ onEveryEngine('the claim page', (engine, test) => {
       ];
       const waiting = await house.open(one.viewUrl);
       await house.complete(other.claim_token, codeIn(other.mail));
-      t.is(heading(await waiting.get('/claim')), 'This claim is over');
+      t.is(heading(await waiting.get('/claim')), ENDED);
       t.is(said(await poll(one.claim_token)), '410 claim_superseded');
     });
   });

@@ -1,5 +1,5 @@
 import { openBrowser } from '../helpers/browser.ts';
-import { heading } from '../helpers/claim-page.ts';
+import { APPROVED, heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
@@ -46,7 +46,7 @@ onEveryEngine('confirming a merge (CLAIM_EXISTING_ACCOUNT=confirm)', (engine, te
     await signIn(on, mailbox, { browser: human, next: '/claim' });
     await human.get('/claim');
     const done = await human.post('/claim', { code: asked.code });
-    t.is(heading(done), 'You have vouched for this agent');
+    t.is(heading(done), APPROVED);
     const collected = await collect(asked.claim_token);
     t.is(collected.status, 200, collected.text);
     t.is(collected.body.data.mode, 'merge');
@@ -60,7 +60,10 @@ onEveryEngine('confirming a merge (CLAIM_EXISTING_ACCOUNT=confirm)', (engine, te
     await signIn(on, other, { browser: stranger });
     const page = await stranger.get('/claim');
     t.is(page.status, 403);
+    t.is(heading(page), 'This request is for another account');
     t.false(page.text.includes(mailbox));
+    t.true(page.text.includes(`It was sent to h***@example.com. You’re signed in as ${other}.`), page.text);
+    t.truthy(stranger.form('/sign-out').csrf);
     const attempt = (await on.service.deps.db.get<{ id: string }>(
       'SELECT id FROM claim_attempts WHERE mailbox = ?',
       [mailbox],

@@ -31,9 +31,9 @@ onEveryEngine('creating a key on its page', (engine, test) => {
         [['read'], ['read', 'write']],
       );
       const { text } = await browser.get('/keys/new');
-      t.regex(text, /value="read-only" checked>.*recommended/);
+      t.regex(text, /value="read-only" checked>.*Recommended/);
       for (const [preset, { scopes }] of presets) {
-        const { credential, id } = await make(browser, { preset, name: ` ${preset} ` });
+        const { credential, id } = await make(browser, { preset, name: ` ${preset} `, life: 'never' });
         t.regex(credential, /^sk_[0-9A-Za-z]{49}$/);
         const { key, resources, next, ...about } = await me(credential);
         t.deepEqual(resources, [home.on.url, home.api.url]);
@@ -101,8 +101,35 @@ onEveryEngine('creating a key on its page', (engine, test) => {
       t.false((await dumpOf(home.on)).includes(secret));
       const [listed] = await history(browser);
       t.is(listed!.name, 'Shy');
-      t.regex(listed!.text, new RegExp(`<code>${credential.slice(0, 7)}…</code>`));
-      t.regex(listed!.text, /read\. Made .* UTC\. Never used\. Works until it is revoked\./);
+      t.regex(listed!.text, new RegExp(`<span class="under mono">${credential.slice(0, 7)}…</span>`));
+      t.regex(listed!.text, /<span class="chip">read<\/span>[\s\S]*Never used[\s\S]*Expires"><time/);
+    });
+
+    test('says how to use it with a variable in place of the key', async (t) => {
+      const { browser } = await human();
+      const { text } = await fill(browser);
+      t.true(
+        text.includes(
+          `<pre class="block" id="command">curl ${home.on.url} \\\n  -H &quot;Authorization: Bearer $VOUCHSAFE_KEY&quot;</pre>`,
+        ),
+        text,
+      );
+      const json = /<pre class="block" id="mcp">([\s\S]*?)<\/pre>/.exec(text)![1]!.replaceAll('&quot;', '"');
+      t.deepEqual(JSON.parse(json), {
+        mcpServers: {
+          vouchsafe: {
+            type: 'http',
+            url: home.on.url,
+            headers: { Authorization: `Bearer \${VOUCHSAFE_KEY}` },
+          },
+        },
+      });
+      for (const id of ['key', 'command', 'mcp']) {
+        t.regex(
+          text,
+          new RegExp(`<button type="button"[^>]* data-copy="${id}" data-copied="Copied"[^>]* hidden>`),
+        );
+      }
     });
 
     test('the same form sent twice, five times at once or again a little later makes one key, and shows it until the browser has it', async (t) => {
@@ -138,7 +165,7 @@ onEveryEngine('creating a key on its page', (engine, test) => {
       await browser.send('/keys/new', fields);
       const changed = await browser.send('/keys/new', { ...fields, name: 'another' });
       t.is(changed.status, 400);
-      t.regex(changed.text, /made a key already/);
+      t.regex(changed.text, /created a key already/);
       credentialIn(await browser.post('/keys/new', { name: 'another', preset: 'read-only', life: '7' }));
       t.is(await keysOf(mailbox), 2);
     });
@@ -156,22 +183,23 @@ onEveryEngine('creating a key on its page', (engine, test) => {
     test('what cannot be made is said on the form, which keeps what was typed, and makes nothing', async (t) => {
       const { mailbox, browser } = await human();
       const cases: [Record<string, string>, RegExp][] = [
-        [{ name: '' }, /^Give the key a name/],
-        [{ name: '   ' }, /^Give the key a name/],
-        [{ preset: 'choose' }, /^Choose what the key may do\.$/],
-        [{ preset: 'admin' }, /^Choose what the key may do\.$/],
-        [{ preset: 'choose', 'scope:admin': 'on' }, /^Choose what the key may do\.$/],
-        [{ preset: '__proto__' }, /^Choose what the key may do\.$/],
-        [{ 'resource:https://unknown.example': 'on' }, /^One of the resources is not offered any more/],
-        [{ [`resource:${home.api.url}/`]: 'on' }, /^One of the resources is not offered any more/],
+        [{ name: '' }, /^Enter a name for the key\.$/],
+        [{ name: '   ' }, /^Enter a name for the key\.$/],
+        [{ preset: 'choose' }, /^Choose at least one permission\.$/],
+        [{ preset: 'admin' }, /^Choose at least one permission\.$/],
+        [{ preset: 'choose', 'scope:admin': 'on' }, /^Choose at least one permission\.$/],
+        [{ preset: '__proto__' }, /^Choose at least one permission\.$/],
+        [{ 'resource:https://unknown.example': 'on' }, /^One of the resource servers isn’t offered any more/],
+        [{ [`resource:${home.api.url}/`]: 'on' }, /^One of the resource servers isn’t offered any more/],
       ];
       for (const [fields, problem] of cases) {
         const page = await fill(browser, { life: '30', ...fields });
         const about = JSON.stringify(fields);
         t.is(page.status, 400, about);
-        t.is(heading(page), 'A new key', about);
+        t.is(heading(page), 'Create key', about);
         t.regex(problemIn(page) ?? '', problem, about);
-        t.regex(page.text, /<option value="30" selected>/, about);
+        t.regex(page.text, /name="life" value="30" checked>/, about);
+        t.regex(page.text, /<title>Error: Create key · /, about);
         if (fields.name === undefined) t.regex(page.text, /name="name"[^>]* value="script">/, about);
         t.notRegex(page.text, /sk_/);
       }
@@ -204,10 +232,11 @@ onEveryEngine('creating a key on its page', (engine, test) => {
       t.is(pages.filter((page) => heading(page) === MADE).length, 3);
       const refused = pages.filter(({ status }) => status === 400);
       t.is(refused.length, 7);
-      for (const page of refused) t.is(problemIn(page), 'You have 100 keys that work. Revoke one first.');
+      for (const page of refused)
+        t.is(problemIn(page), 'You have 100 active keys, the most an account can have. Revoke one first.');
       t.is(await keysOf(mailbox), 100);
 
-      await browser.get('/keys');
+      await browser.get(`/keys/${id}/revoke`);
       await browser.post(`/keys/${id}/revoke`);
       credentialIn(await fill(browser));
       t.is((await fill(browser)).status, 400);
@@ -230,7 +259,7 @@ onEveryEngine('creating a key on its page', (engine, test) => {
       t.is(heading(await browser.send(`/keys/${id}/revoke`, { csrf })), 'Sign in');
       t.deepEqual(await home.rows(), before);
       await home.signIn(newMailbox(), '/keys/new', browser);
-      t.is(heading(await browser.get('/keys/new')), 'A new key');
+      t.is(heading(await browser.get('/keys/new')), 'Create key');
     });
 
     test('a code typed within a quarter of an hour: who has none is asked for one, and is then in a new session', async (t) => {
@@ -247,18 +276,18 @@ onEveryEngine('creating a key on its page', (engine, test) => {
       t.is((await browser.send('/keys/new', stale)).path, '/sign-in/again?next=/keys/new');
       t.deepEqual(await home.rows(), before);
       t.is(await keysOf(mailbox), 1);
-      t.is(heading(await browser.get('/keys')), 'Your keys', 'looking needs no new code');
+      t.is(heading(await browser.get('/keys')), 'Keys', 'looking needs no new code');
 
       const page = await browser.get('/keys/new');
       t.deepEqual(page.redirects, [`${home.on.url}/sign-in/again?next=/keys/new`]);
-      t.is(heading(page), 'Confirm that it is you');
-      t.true(page.text.includes(`<b>${mailbox}</b>`));
+      t.is(heading(page), 'Confirm it’s you');
+      t.true(page.text.includes(`<b><bdi>${mailbox}</bdi></b>`));
       const old = browser.cookies.get(SESSION)!;
       const asked = await browser.post('/sign-in/again');
       t.is(asked.path, '/sign-in/code?next=/keys/new');
       const arrived = await browser.post('/sign-in/code', { code: await home.on.signInCodeFor(mailbox, 2) });
       t.is(arrived.path, '/keys/new');
-      t.is(heading(arrived), 'A new key');
+      t.is(heading(arrived), 'Create key');
       t.not(browser.cookies.get(SESSION), old);
       // The form from before is of no use in the new session.
       t.is((await browser.send('/keys/new', late)).status, 403);

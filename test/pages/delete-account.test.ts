@@ -3,7 +3,7 @@ import { localOrigin } from '../../src/work.ts';
 import { accountSteps } from '../helpers/account-steps.ts';
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { ceremony, codeOf, countOf } from '../helpers/ceremony.ts';
-import { heading } from '../helpers/claim-page.ts';
+import { APPROVED, heading } from '../helpers/claim-page.ts';
 import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
 import { appCode, isIn, SESSION, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { violations } from '../helpers/oracle.ts';
@@ -69,10 +69,7 @@ onEveryEngine('the end of an account', (engine, test) => {
       await browser.get('/account/delete');
       const before = await accountRows(mailbox);
       const led = await stale.send('/account/delete', { ...form, mailbox });
-      t.deepEqual(
-        [led.path, heading(led)],
-        ['/sign-in/again?next=/account/delete', 'Confirm that it is you'],
-      );
+      t.deepEqual([led.path, heading(led)], ['/sign-in/again?next=/account/delete', 'Confirm it’s you']);
       t.is((await stale.get('/account/delete')).path, '/sign-in/again?next=/account/delete');
 
       const wrong = ['', 'x', `${mailbox}m`, mailbox.slice(1), 'other@example.com', `a+${mailbox}`, 'DELETE'];
@@ -80,7 +77,9 @@ onEveryEngine('the end of an account', (engine, test) => {
         await browser.get('/account/delete');
         const refused = await browser.post('/account/delete', { mailbox: typed });
         t.is(refused.status, 400, typed);
-        t.regex(refused.text, /This is not the address of the account\. Nothing was deleted\./);
+        t.regex(refused.text, /This isn’t the address of your account\. Nothing was deleted\./);
+        t.regex(refused.text, /<title>Error: Delete your account\? · /);
+        t.regex(refused.text, /<input id="mailbox"[^>]* aria-invalid="true"/);
       }
       await browser.get('/account');
       const { csrf } = browser.form('/sign-out');
@@ -152,12 +151,12 @@ onEveryEngine('the end of an account', (engine, test) => {
 
       const anew = await signIn(on, mailbox);
       t.not(await accountOf(mailbox), id);
-      t.regex((await anew.get('/agents')).text, /No agent works for you yet/);
+      t.regex((await anew.get('/agents')).text, /No agents yet/);
       t.is((await anew.get(`/agents/${agent.agent_id}`)).status, 404);
       t.notRegex((await anew.get('/keys')).text, /Backup/);
       t.deepEqual(
         happenings(await anew.get('/account/activity')).map(({ what }) => what),
-        ['Somebody signed in', 'Your account began'],
+        ['You signed in', 'Your account was created'],
       );
       t.regex((await anew.get('/account')).text, /Set up an app</);
     });
@@ -192,7 +191,7 @@ onEveryEngine('the end of an account', (engine, test) => {
         const otp = await on.codeFor(mailbox);
         if (approved) {
           await browser.get(asked.body.data.verification_uri);
-          t.is(heading(await browser.post('/claim', { code: otp })), 'You have vouched for this agent');
+          t.is(heading(await browser.post('/claim', { code: otp })), APPROVED);
         }
         await deleteIt(browser, mailbox);
         const body = approved ? { claim_token } : { claim_token, otp };

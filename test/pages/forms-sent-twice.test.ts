@@ -69,8 +69,8 @@ onEveryEngine('a form that one browser sends twice at once', (engine, test) => {
     t.deepEqual([signedIn.status, signedIn.location], [303, `${on.url}/account`]);
     keep(browser, signedIn);
     const account = await browser.get('/account');
-    t.is(heading(account), 'Your account');
-    t.is([...account.text.matchAll(/<dt>Since<\/dt>/g)].length, 1, 'one session');
+    t.is(heading(account), 'Account and security');
+    t.is([...account.text.matchAll(/data-label="Signed in"/g)].length, 1, 'one session');
   });
 
   test('a wrong code costs one try, and says so in both', async (t) => {
@@ -135,7 +135,7 @@ onEveryEngine('a form that one browser sends twice at once', (engine, test) => {
     await on.post('/agent/auth/claim/complete', { claim_token });
 
     const owner = await signIn(on, mailbox);
-    await owner.get(`/agents/${agent_id}`);
+    await owner.get(`/agents/${agent_id}/undo`);
     const undone = assertSame(t, await atOnce(owner, `/agents/${agent_id}/undo`, {}));
     t.is(undone.status, 303, undone.text);
   });

@@ -7,7 +7,7 @@ import { localOrigin } from '../../src/work.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
 import { credentialIn, fill, history, makeMany, problemIn } from '../helpers/key-pages.ts';
-import { type Api, type Home, openHome } from '../helpers/own-pages.ts';
+import { type Api, type Home, openHome, plainly } from '../helpers/own-pages.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 const DAY = 86_400;
@@ -50,7 +50,7 @@ onEveryEngine('keys for some resources alone', (engine, test) => {
     const browser = await home.signIn(newMailbox(), '/keys/new');
     const { text } = await browser.get('/keys/new');
     t.deepEqual(
-      [...text.matchAll(/name="resource:([^"]*)" value="on"> <span><b>([^<]*)<\/b>/g)].map((found) =>
+      [...text.matchAll(/name="resource:([^"]*)" value="on"><span><b>([^<]*)<\/b>/g)].map((found) =>
         found.slice(1, 3),
       ),
       [
@@ -73,10 +73,50 @@ onEveryEngine('keys for some resources alone', (engine, test) => {
     t.deepEqual(await make(one), { resources: [one], works: [true, false, false] });
     t.deepEqual(await make(two, three), { resources: [two, three], works: [false, true, true] });
     t.deepEqual(await make(), { resources: undefined, works: [true, true, true] });
-    t.regex((await history(browser)).at(-1)!.text, /read, for https:\/\/one\.example\.com\. Made/);
+    t.regex((await history(browser)).at(-1)!.text, /Only at https:\/\/one\.example\.com</);
     const { text } = await fill(browser, { name: '', [`resource:${two}`]: 'on' });
     t.regex(text, /name="resource:https:\/\/two\.example\.com\/mcp" value="on" checked>/);
     t.regex(text, /name="resource:https:\/\/one\.example\.com" value="on">/);
+  });
+
+  test('one in place of another is filled in alike: name, scopes and resources; one of somebody else counts as none', async (t) => {
+    const browser = await home.signIn(newMailbox());
+    const made = await fill(browser, {
+      name: 'Old "one"',
+      preset: 'choose',
+      'scope:write': 'on',
+      [`resource:${apis[1]!.url}`]: 'on',
+      life: '7',
+    });
+    const { id } = (await home.on.get('/api/me', credentialIn(made))).body.data.key;
+    const filled = [
+      'value="Old &quot;one&quot;"',
+      'name="preset" value="choose" checked',
+      'name="scope:write" value="on" checked',
+      `name="resource:${apis[1]!.url}" value="on" checked`,
+    ];
+    const { text } = await browser.get(`/keys/new?like=${id}`);
+    for (const part of [...filled, 'name="life" value="90" checked']) t.true(text.includes(part), part);
+    for (const other of ['scope:read', `resource:${apis[0]!.url}`]) {
+      t.true(text.includes(`name="${other}" value="on">`), other);
+    }
+
+    const preset = await fill(browser, { name: 'by preset', preset: 'read-write' });
+    const { id: presetId } = (await home.on.get('/api/me', credentialIn(preset))).body.data.key;
+    const again = (await browser.get(`/keys/new?like=${presetId}`)).text;
+    t.true(again.includes('name="preset" value="read-write" checked'));
+    t.false(again.includes('value="on" checked'));
+
+    const stranger = await home.signIn(newMailbox());
+    const empty = plainly((await stranger.get('/keys/new')).text);
+    for (const like of [id, 'key_0', 'agt_0', '', "key_'%20OR%201=1", '%00']) {
+      const page = await stranger.get(`/keys/new?like=${like}`);
+      t.deepEqual([page.status, plainly(page.text)], [200, empty], like);
+    }
+
+    home.on.clock.advance(901);
+    const led = await browser.get(`/keys/new?like=${id}`);
+    t.is(led.path, `/sign-in/again?next=/keys/new?like=${id}`, 'a fresh code leads back to it');
   });
 
   test('one that was taken out of service is offered no more', async (t) => {
@@ -94,7 +134,7 @@ onEveryEngine('keys for some resources alone', (engine, test) => {
     await removeResourceServer(deps, localOrigin('test'), id);
     const page = await browser.send('/keys/new', fields);
     t.is(page.status, 400);
-    t.regex(problemIn(page)!, /not offered any more/);
+    t.regex(problemIn(page)!, /isn’t offered any more/);
     t.false(page.text.includes(gone.url));
   });
 });
@@ -131,8 +171,14 @@ onEveryEngine('presets of the operator', (engine, test) => {
         ['choose', undefined],
       ],
     );
-    t.regex(text, /<b>Post &amp; chat<\/b><br>.*Newsletters &quot;and&quot; more \(mail:send, read\)/);
-    t.regex(text, /name="scope:mail:send" value="on"> <span><b>mail:send<\/b>: Send &lt;mail&gt;<\/span>/);
+    t.regex(
+      text,
+      /<b>Post &amp; chat<\/b>.*Newsletters &quot;and&quot; more<.*>mail:send<\/span> <span class="chip">read</,
+    );
+    t.regex(
+      text,
+      /name="scope:mail:send" value="on"> <span>Send &lt;mail&gt; <span class="chip">mail:send<\/span><\/span>/,
+    );
 
     const scopesOf = async (fields: Record<string, string>) => {
       const { scope } = await home.api.ask(credentialIn(await fill(browser, fields)));
@@ -144,7 +190,7 @@ onEveryEngine('presets of the operator', (engine, test) => {
     for (const preset of ['read-only', 'read-write']) {
       const page = await fill(browser, { preset });
       t.is(page.status, 400, preset);
-      t.is(problemIn(page), 'Choose what the key may do.');
+      t.is(problemIn(page), 'Choose at least one permission.');
     }
   });
 
@@ -195,18 +241,47 @@ onEveryEngine('keys and time', (engine, test) => {
       t.is(said(await on.get('/api/me', credential)), '401 invalid_token');
     }
     on.clock.advance(3650 * DAY);
-    for (const credential of [forever, unsaid]) t.true((await home.api.ask(credential)).active);
+    t.true((await home.api.ask(forever)).active);
+    t.deepEqual(await home.api.ask(unsaid), { active: false }, 'who says nothing gets ninety days');
 
     const later = await history(await home.signIn(mailbox));
     t.deepEqual(
       later.map(({ name, isStruck, canEnd }) => [name, isStruck, canEnd]),
       [
+        ['script', false, true],
         ...LIVES.map(({ life }) => [`for ${life}`, true, false]).toReversed(),
-        ['script', false, true],
-        ['script', false, true],
+        ['script', true, false],
       ],
     );
-    for (const { text } of later.slice(0, 4)) t.regex(text, /Expired [-0-9]+ [0-9:]+ UTC\./);
+    for (const { text } of later.slice(1))
+      t.regex(text, /Expired <time datetime="[^"]*" title="\d+ \w+ \d{4}, [0-9:]+ UTC">/);
+  });
+
+  test('in its last week it is pointed out, with a way to replace it', async (t) => {
+    const home = await openHome(engine);
+    t.teardown(() => home.stop('swept'));
+    const mailbox = newMailbox();
+    const browser = await home.signIn(mailbox);
+    const { id } = (
+      await home.on.get('/api/me', credentialIn(await fill(browser, { name: 'Soon', life: '30' })))
+    ).body.data.key;
+    await fill(browser, { name: 'Forever', life: 'never' });
+    const noticed = async () => {
+      const { text } = await (await home.signIn(mailbox)).get('/keys');
+      return /<div class="notice warn">[\s\S]*?<p>([\s\S]*?)<\/p>/.exec(text)?.[1];
+    };
+    home.on.clock.advance(23 * DAY);
+    t.is(await noticed(), undefined, 'a whole week is left');
+    home.on.clock.advance(2 * DAY);
+    t.is(
+      await noticed(),
+      `<b><bdi>Soon</bdi></b> expires in 5 days. Keys can’t be renewed: create a new one and swap it in. <a href="/keys/new?like=${id}">Create a replacement</a>`,
+    );
+    t.regex((await history(await home.signIn(mailbox))).at(-1)!.text, /class="badge warn">.*In 5 days</);
+    home.on.clock.advance(4 * DAY);
+    t.regex((await noticed())!, /expires tomorrow/);
+    home.on.clock.advance(DAY);
+    t.is(await noticed(), undefined, 'it has expired');
   });
 
   test('what has expired makes room for others', async (t) => {
@@ -241,7 +316,7 @@ onEveryEngine('keys and time', (engine, test) => {
     }
     await fill(browser, { life: 'never', name: 'forever' });
     const revoked = await idOf(credentialIn(await fill(browser, { life: '30', name: 'revoked' })));
-    await browser.get('/keys');
+    await browser.get(`/keys/${revoked}/revoke`);
     await browser.post(`/keys/${revoked}/revoke`);
     const bystander = await home.signIn(other);
     await fill(bystander, { life: 'never' });
@@ -266,8 +341,8 @@ onEveryEngine('keys and time', (engine, test) => {
       t.deepEqual(
         noticesTo(mailbox)
           .at(-1)!
-          .happened.map(({ text, keyName }) => ({ text, keyName })),
-        [{ text: 'A key is about to expire', keyName: name }],
+          .happened.map(({ kind, keyName }) => ({ kind, keyName })),
+        [{ kind: 'key.expiring', keyName: name }],
       );
     }
     on.clock.advance(400 * DAY);

@@ -28,21 +28,25 @@ onEveryEngine('the pages of keys', (engine, test) => {
       const { browser } = await human();
       const [kept, ended] = [await make(browser, { name: 'kept' }), await make(browser, { name: 'ended' })];
       t.true((await home.api.ask(ended.credential)).active);
-      await browser.get('/keys');
+      await browser.get(`/keys/${ended.id}/revoke`);
       const fields = browser.form(`/keys/${ended.id}/revoke`);
       const page = await browser.post(`/keys/${ended.id}/revoke`);
       t.is(page.path, '/keys');
+      t.regex(page.text, /role="status"[\s\S]*Key revoked\. It stopped working\./);
       t.deepEqual(await home.api.ask(ended.credential), { active: false });
       t.is(said(await home.on.get('/api/me', ended.credential)), '401 invalid_token');
       t.true((await home.api.ask(kept.credential)).active);
       t.deepEqual(
         (await history(browser)).map(({ name, isStruck, canEnd }) => ({ name, isStruck, canEnd })),
         [
-          { name: 'ended', isStruck: true, canEnd: false },
           { name: 'kept', isStruck: false, canEnd: true },
+          { name: 'ended', isStruck: true, canEnd: false },
         ],
       );
-      t.regex((await history(browser))[0]!.text, /Revoked [-0-9]+ [0-9:]+ UTC\./);
+      t.regex(
+        (await history(browser))[1]!.text,
+        /Revoked <time datetime="[^"]*" title="\d+ \w+ \d{4}, [0-9:]+ UTC">/,
+      );
 
       const before = await home.rows();
       home.on.clock.advance(60);
@@ -52,10 +56,52 @@ onEveryEngine('the pages of keys', (engine, test) => {
       t.is(await home.eventsOf('key.revoked', ended.id), 1);
     });
 
+    test('asks first, on a page that changes nothing, says which key it is, and is not there for one that ended', async (t) => {
+      const { browser } = await human();
+      const { id, credential } = await make(browser, { name: 'Nightly <job>', life: 'never' });
+      const before = await home.rows();
+      const page = await browser.get(`/keys/${id}/revoke`);
+      t.is(page.status, 200);
+      t.regex(page.text, /<h1>Revoke “<b><bdi>Nightly &lt;job&gt;<\/bdi><\/b>”\?<\/h1>/);
+      t.regex(page.text, /<title>Revoke “Nightly &lt;job&gt;”\? · /);
+      for (const fact of [
+        `<code>${credential.slice(0, 7)}…</code>`,
+        'Never used',
+        '>read</span>',
+        'Never</dd>',
+      ]) {
+        t.true(page.text.includes(fact), fact);
+      }
+      t.false(page.text.includes(credential.slice(7, -4)));
+      t.regex(
+        page.text,
+        /<a class="button" href="\/keys">Cancel<\/a><button type="submit" class="final">Revoke key</,
+      );
+      t.deepEqual(await home.rows(), before);
+      t.true((await home.api.ask(credential)).active);
+      t.regex(
+        (await browser.get('/keys')).text,
+        new RegExp(`href="/keys/${id}/revoke" aria-label="Revoke Nightly &lt;job&gt;"`),
+      );
+
+      await browser.get(`/keys/${id}/revoke`);
+      await browser.post(`/keys/${id}/revoke`);
+      t.is((await browser.get(`/keys/${id}/revoke`)).path, '/keys');
+    });
+
+    test('who is not signed in is asked to, and then asked about the key', async (t) => {
+      const { browser, mailbox } = await human();
+      const { id } = await make(browser);
+      const other = openBrowser(home.on);
+      t.is((await other.get(`/keys/${id}/revoke`)).path, `/sign-in?next=/keys/${id}/revoke`);
+      await home.signIn(mailbox, `/keys/${id}/revoke`, other);
+      other.form(`/keys/${id}/revoke`);
+    });
+
     test('of five at once one does it', async (t) => {
       const { browser } = await human();
       const { id, credential } = await make(browser);
-      await browser.get('/keys');
+      await browser.get(`/keys/${id}/revoke`);
       const fields = browser.form(`/keys/${id}/revoke`);
       await atOnce(5, () => browser.send(`/keys/${id}/revoke`, fields));
       t.is(await home.eventsOf('key.revoked', id), 1);
@@ -72,13 +118,18 @@ onEveryEngine('the pages of keys', (engine, test) => {
         (await history(one.browser)).map(({ name }) => name),
         ['script'],
       );
+      await one.browser.get(`/keys/${own.id}/revoke`);
       const { csrf } = one.browser.form(`/keys/${own.id}/revoke`);
       const before = await home.rows();
       const texts = new Set<string>();
       for (const id of [foreign.id, agentKey, 'key_0', agent.agent_id, '%00', "key_'%20OR%201=1"]) {
-        const page = await one.browser.send(`/keys/${id}/revoke`, { csrf });
-        t.is(page.status, 404, id);
-        texts.add(plainly(page.text));
+        for (const page of [
+          await one.browser.get(`/keys/${id}/revoke`),
+          await one.browser.send(`/keys/${id}/revoke`, { csrf }),
+        ]) {
+          t.is(page.status, 404, id);
+          texts.add(plainly(page.text));
+        }
       }
       t.is(texts.size, 1, 'a key of somebody else looks like none');
       t.deepEqual(await home.rows(), before);
@@ -139,7 +190,7 @@ onEveryEngine('the pages of keys', (engine, test) => {
     test('it is no agent on the page of agents', async (t) => {
       const { browser } = await human();
       await make(browser);
-      t.regex((await browser.get('/agents')).text, /No agent works for you yet/);
+      t.regex((await browser.get('/agents')).text, /No agents yet/);
     });
   });
 
@@ -151,7 +202,7 @@ onEveryEngine('the pages of keys', (engine, test) => {
     await visitor.get('/sign-in');
     for (const [page, path] of [
       ['/keys/new', '/keys/new'],
-      ['/keys', `/keys/${id}/revoke`],
+      [`/keys/${id}/revoke`, `/keys/${id}/revoke`],
     ] as const) {
       const swapped = await tokenInSessionOf(sibling, browser, page, path);
       await browser.get(page);
@@ -193,19 +244,24 @@ onEveryEngine('the pages of keys', (engine, test) => {
       };
     };
     const harmless = await pagesOf(PLAIN);
-    t.is(harmless.texts.split(PLAIN).length, 3);
+    t.is(harmless.texts.split(PLAIN).length, 4); // its button names it, too
     for (const name of HOSTILE_NAMES) {
       const { refused, texts } = await pagesOf(name);
       t.is(texts.replaceAll(shown(name), PLAIN), harmless.texts, name);
-      t.is(texts.split(shown(name)).length, 3, name);
+      t.is(texts.split(shown(name)).length, 4, name);
       t.notRegex(texts, /[\u202a-\u202e\u2066-\u2069\u200b-\u200f]/);
       // In its field it stands as it was typed.
       const field = name.trim().replaceAll(/[&<>"']/g, (mark) => shown(mark));
       t.is(refused.replaceAll(`value="${field}"`, `value="${PLAIN}"`), harmless.refused, name);
     }
     const { text } = await browser.get('/account/activity');
-    for (const [line] of text.matchAll(/<li>[\s\S]*?<\/li>/g)) {
-      t.regex(line, /^<li>[^<>]*(?:: <b>[^<>]*<\/b>)? <span class="quiet small">[^<>]*<\/span><\/li>$/);
+    const lines = [...text.matchAll(/<li class="event">[\s\S]*?<\/li>/g)].map(([line]) => line);
+    t.true(lines.length > HOSTILE_NAMES.length);
+    for (const line of lines) {
+      const sentence = /<div class="what"><p>([\s\S]*?)<\/p>(?:<p class="meta">[^<>]*<\/p>)?<\/div>/.exec(
+        line,
+      )?.[1];
+      t.regex(sentence ?? line, /^[^<>]*(?:<bdi>[^<>]*<\/bdi>[^<>]*)*(?:<code>sk_\w+…?<\/code>)?[^<>]*$/);
     }
   });
 });

@@ -67,7 +67,9 @@ onEveryEngine('lists', (engine, test) => {
   }
 
   const older = (page: Page, what = 'Older'): string | undefined =>
-    new RegExp(`href="([^"]*)">${what}</a>`).exec(page.text)?.[1]?.replaceAll('&amp;', '&');
+    new RegExp(`href="([^"]*)">${what}(?:<svg[^>]*>.*?</svg>)?</a>`)
+      .exec(page.text)?.[1]
+      ?.replaceAll('&amp;', '&');
 
   /** What a list shows, page by page, to its end. */
   async function walk(
@@ -86,7 +88,7 @@ onEveryEngine('lists', (engine, test) => {
     }
     return pages;
   }
-  const AGENT = /<h2>(?:<s>)?<a href="\/agents\/(agt_\w+)">/g;
+  const AGENT = /<div>(?:<s>)?<a href="\/agents\/(agt_\w+)">/g;
 
   test('agents come in pages of fifty, each once, in as many statements whatever their number', async (t) => {
     const browser = await signIn(on, 'many@example.com');
@@ -134,7 +136,7 @@ onEveryEngine('lists', (engine, test) => {
       (await find({ q: 'agent 1' })).length,
     );
     const none = await browser.get('/agents?q=nobody');
-    t.regex(none.text, /There is none like that/);
+    t.regex(none.text, /No agents match this filter\./);
     t.regex(none.text, /value="nobody"/);
   });
 
@@ -200,10 +202,10 @@ onEveryEngine('lists', (engine, test) => {
       ['/keys', /(own \d+)</g, 'Older', 120],
       ['/keys?show=live', /(own \d+)</g, 'Older', 60],
       [`/agents/${agent}`, /((?:its|key) \d+)</g, 'Older keys', 121],
-      [`/agents/${agent}`, /(An agent was renamed)/g, 'Older', 120],
-      ['/account', /name="session" value="(ses_\w+)"/g, 'Older sessions', 120],
-      ['/agents', /<h3>(Host \d+)/g, 'Older environments', 120],
-      ['/account/activity', /(An agent was renamed)/g, 'Older', 120],
+      [`/agents/${agent}?activity=all`, /(You renamed)/g, 'Older', 120],
+      ['/account', /name="session" value="(ses_\w+)"/g, 'Older', 120],
+      ['/agents', /<b class="host"><bdi>(Host \d+)/g, 'Older environments', 120],
+      ['/account/activity', /(You renamed)/g, 'Older', 120],
     ];
     for (const [path, item, what, count] of lists) {
       const pages = await walk(t, browser, path, item, what);
@@ -214,6 +216,9 @@ onEveryEngine('lists', (engine, test) => {
       t.is(pages.flat().length, count, path);
       if (!item.source.includes('renamed')) t.is(new Set(pages.flat()).size, count, path);
     }
+    const few = await browser.get(`/agents/${agent}`);
+    t.is([...few.text.matchAll(/You renamed/g)].length, 5);
+    t.regex(few.text, new RegExp(`href="/agents/${agent}\\?activity=all#activity">View all</a>`));
     statements = 0;
     await browser.get('/account/activity');
     t.true(statements < 10, `${statements} statements`);

@@ -46,7 +46,7 @@ onEveryEngine('what is one’s own, when much happens at once', (engine, test) =
     const told = (beyond: number) =>
       on.notices
         .slice(beyond)
-        .flatMap(({ happened }) => happened.map(({ keyName, text }) => keyName ?? text));
+        .flatMap(({ happened }) => happened.map(({ keyName, kind }) => keyName ?? kind));
     return { on, db, settled, quiet, makeKey, told, watch };
   }
   const names = (count: number) => Array.from({ length: count }, (_, index) => `key ${index}`);

@@ -1,6 +1,6 @@
 import { type Browser, openBrowser, type Page } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
-import { heading } from '../helpers/claim-page.ts';
+import { APPROVED, heading, WAITING } from '../helpers/claim-page.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
 import { appCode, isIn, SESSION, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { secondFactorSteps } from '../helpers/second-factor.ts';
@@ -28,7 +28,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
       const before = await sessionsOf(mailbox);
       const browser = openBrowser(on);
       const page = await typeMailedCode(on, mailbox, { browser, next: '/keys' });
-      t.is(heading(page), 'Now your app');
+      t.is(heading(page), 'Enter the code from your app');
       t.is(page.path, '/sign-in/code?next=/keys');
       t.false(browser.cookies.has(SESSION));
       t.false(await isIn(browser));
@@ -36,7 +36,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
 
       await browser.get('/sign-in/code?next=/keys');
       const done = await typeSecond(browser, appCode(on, secret));
-      t.deepEqual([heading(done), done.path], ['Your keys', '/keys']);
+      t.deepEqual([done.status, done.path], [200, '/keys']);
       t.false(browser.cookies.has(SIGN_IN));
       t.is(await sessionsOf(mailbox), before + 1);
     });
@@ -56,7 +56,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
       const code = appCode(on, secret);
       const pages = await atOnce(20, (index) => typeSecond(many[index]!, code));
       t.is(await sessionsOf(mailbox), before + 2);
-      t.is(pages.filter((page) => heading(page) === 'Your account').length, 1);
+      t.is(pages.filter(({ status, path }) => status === 200 && path === '/account').length, 1);
       for (const page of pages) t.true(page.status < 500, page.text);
     });
 
@@ -120,9 +120,9 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
 
     test('the account says when recovery codes run low', async (t) => {
       const { mailbox, browser, recoveryCodes } = await withApp();
-      t.notRegex((await browser.get('/account')).text, /recovery codes? left/);
+      t.notRegex((await browser.get('/account')).text, /Only \d+ recovery codes? left/);
       for (const code of recoveryCodes.slice(0, 9)) t.true(await signsIn(mailbox, code));
-      t.regex((await browser.get('/account')).text, /you have only <b>1<\/b> recovery code left/);
+      t.regex((await browser.get('/account')).text, /class="notice warn"[\s\S]*Only 1 recovery code left/);
     });
 
     test('the mailed code is of no use any more at the second step', async (t) => {
@@ -131,7 +131,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
       const mailed = on.signInMails.findLast(({ to }) => to === mailbox)!.code;
       const page = await typeSecond(browser, mailed);
       t.is(page.status, 400);
-      t.regex(page.text, /The code is wrong\. 4 tries are left/);
+      t.regex(page.text, /That code isn’t right\.[^<]* 4 tries are left\./);
       t.false(await isIn(browser));
 
       // Nor does it lead to the second step again, from the same cookie as before it was typed.
@@ -209,7 +209,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
       const wrong = wrongCode(appCode(tight, secret));
       const said = async (page: Promise<Page>) => {
         const { status, text } = await page;
-        return `${status} ${/(\d tries are|One try is) left/.exec(text)?.[0] ?? heading({ text } as Page)}`;
+        return `${status} ${/(\d tries are|1 try is) left/.exec(text)?.[0] ?? heading({ text } as Page)}`;
       };
       const firsts = [];
       for (let tries = 0; tries < 5; tries += 1) firsts.push(await said(typeSecond(first, wrong)));
@@ -217,7 +217,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
         '400 4 tries are left',
         '400 3 tries are left',
         '400 2 tries are left',
-        '400 One try is left',
+        '400 1 try is left',
         '400 Sign in',
       ]);
 
@@ -226,7 +226,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
       t.is(await said(typeSecond(second, wrong)), '400 4 tries are left');
       t.is(await said(second.send('/sign-in/code', { ...form, code: wrong })), '400 3 tries are left');
       const right = { ...form, code: appCode(tight, secret) };
-      t.is(await said(second.send('/sign-in/code', right)), '429 That was too often');
+      t.is(await said(second.send('/sign-in/code', right)), '429 Too many tries');
       t.false(await isIn(second));
       tight.clock.advance(86_400);
       t.true(await signsIn(mailbox, appCode(tight, secret), tight));
@@ -240,9 +240,9 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
       await browser.post('/sign-in', { email: mailbox });
       const code = await on.signInCodeFor(mailbox, earlier + 1);
       on.clock.advance(590);
-      t.is(heading(await browser.post('/sign-in/code', { code })), 'Now your app');
+      t.is(heading(await browser.post('/sign-in/code', { code })), 'Enter the code from your app');
       on.clock.advance(590);
-      t.is(heading(await browser.get('/sign-in/code')), 'Now your app');
+      t.is(heading(await browser.get('/sign-in/code')), 'Enter the code from your app');
       const form = browser.form('/sign-in/code');
       on.clock.advance(10);
       const late = await browser.send('/sign-in/code', { ...form, code: appCode(on, secret) });
@@ -281,7 +281,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
         }
 
         const human = openBrowser(on);
-        t.is(heading(await human.get(asked.url)), 'Do you vouch for this agent?');
+        t.is(heading(await human.get(asked.url)), WAITING);
         const page = await human.post('/claim', { code: asked.code });
         t.is(page.status, 401);
         t.regex(page.text, /href="\/sign-in\?next=\/claim"/);
@@ -290,16 +290,16 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
 
         // The mailed code alone does not sign in either.
         const second = await typeMailedCode(on, mailbox, { browser: human, next: '/claim' });
-        t.is(heading(second), 'Now your app');
+        t.is(heading(second), 'Enter the code from your app');
         await human.get(asked.url);
         t.is((await human.post('/claim', { code: asked.code })).status, 401);
 
         await human.get('/sign-in/code?next=/claim');
         const review = await typeSecond(human, appCode(on, secret));
-        t.deepEqual([review.path, heading(review)], ['/claim', 'Do you vouch for this agent?']);
-        t.regex(review.text, /<label for="code">Code from the mail/);
+        t.deepEqual([review.path, heading(review)], ['/claim', WAITING]);
+        t.regex(review.text, /<label for="code">Code from the email/);
         const approved = await human.post('/claim', { code: asked.code });
-        t.is(heading(approved), 'You have vouched for this agent');
+        t.is(heading(approved), APPROVED);
         const collected = await collect(asked.claim_token);
         t.is(collected.status, 200, collected.text);
         t.is(collected.body.data.mode, 'merge');
@@ -316,7 +316,7 @@ onEveryEngine('signing in with the authenticator app', (engine, test) => {
       const byPage = await ask(mailbox, { link: true });
       const human = openBrowser(on);
       await human.get(byPage.url);
-      t.is(heading(await human.post('/claim', { code: byPage.code })), 'You have vouched for this agent');
+      t.is(heading(await human.post('/claim', { code: byPage.code })), APPROVED);
       t.is((await collect(byPage.claim_token)).body.data.mode, 'link');
     });
 

@@ -80,7 +80,7 @@ onEveryEngine('signing in while strangers spend what they can', (engine, test) =
     browser: Browser = openBrowser(on),
   ): Promise<Browser> {
     const page = await browser.get(link);
-    t.is(heading(page), 'Sign in here?', page.text);
+    t.is(heading(page), 'Sign in with this browser?', page.text);
     t.false(browser.cookies.has(SESSION), 'looking signs nobody in');
     return browser;
   }
@@ -105,7 +105,7 @@ onEveryEngine('signing in while strangers spend what they can', (engine, test) =
     for (let count = 0; count < 5; count += 1) t.is((await askFor(mailbox, ELSEWHERE)).page.status, 200);
     t.is((await askFor(mailbox, ELSEWHERE)).page.status, 429);
     const { page } = await askFor(mailbox, HOME);
-    t.is(heading(page), 'Look into your mail');
+    t.is(heading(page), 'Check your email');
   });
 
   test('over all addresses a mailbox is not flooded', async (t) => {
@@ -130,7 +130,9 @@ onEveryEngine('signing in while strangers spend what they can', (engine, test) =
       t.deepEqual(outcomes.map(({ status }) => status).sort(), [200, 410]);
       const signedIn = await Promise.all([isIn(first), isIn(second)]);
       t.deepEqual(signedIn.sort(), [false, true]);
-      t.is((await openBrowser(on).get(link)).status, 410);
+      const late = await openBrowser(on).get(link);
+      t.deepEqual([late.status, heading(late)], [410, 'This link has expired']);
+      t.regex(late.text, /work for 10 minutes and only once\. Nothing has happened\./);
     });
 
     test('digits are not taken for it, nor a link that somebody made up', async (t) => {
@@ -156,7 +158,7 @@ onEveryEngine('signing in while strangers spend what they can', (engine, test) =
       await burnBySignIns(mailbox);
       const page = await browser.post('/sign-in/code', { code: right }, HOME);
       t.is(page.status, 429);
-      t.regex(page.text, /Ask again: you get a link instead/);
+      t.regex(page.text, /Ask again, and we email you a link instead/);
     });
 
     test('a link goes on to the second factor, whose tries nobody else can spend', async (t) => {
@@ -192,7 +194,7 @@ onEveryEngine('signing in while strangers spend what they can', (engine, test) =
     on.clock.advance(901);
     await browser.get('/keys/new');
     const page = await browser.post('/sign-in/again', {}, HOME);
-    t.is(heading(page), 'Look into your mail', page.text);
+    t.is(heading(page), 'Check your email', page.text);
   });
 
   async function posted(browser: Browser): Promise<Browser> {

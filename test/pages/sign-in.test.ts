@@ -22,7 +22,7 @@ onEveryEngine('signing in', (engine, test) => {
     t.is(await accounts(), 0);
     const cookies = new Map(browser.cookies);
     const page = await browser.post('/sign-in/code', { code });
-    t.is(heading(page), 'Your account');
+    t.deepEqual([page.status, page.path], [200, '/account']);
     t.regex(page.text, new RegExp(mailbox));
     t.is(await accounts(), 1);
 
@@ -74,6 +74,44 @@ onEveryEngine('signing in', (engine, test) => {
     t.is(page.status, 400);
     t.regex(page.text, /has expired/);
     t.false(await isIn(late));
+  });
+
+  test('the page that asks for the code says when it expires, and sends a new one to the same address', async (t) => {
+    const mailbox = newMailbox();
+    const browser = openBrowser(on);
+    await askForCode(on, mailbox, { browser, next: '/keys' });
+    t.regex((await browser.get('/sign-in/code?next=/keys')).text, /The code expires in 10 minutes\./);
+    on.clock.advance(90);
+    t.regex((await browser.get('/sign-in/code?next=/keys')).text, /The code expires in 9 minutes\./);
+    const page = await browser.post('/sign-in');
+    t.deepEqual([page.path, heading(page)], ['/sign-in/code?next=/keys', 'Check your email']);
+    t.regex(page.text, /The code expires in 10 minutes\./);
+    const code = await on.signInCodeFor(mailbox, 2);
+    t.is((await browser.post('/sign-in/code', { code })).path, '/keys');
+  });
+
+  test('who confirms their mailbox gets a new code there alone', async (t) => {
+    const mailbox = newMailbox();
+    const browser = await signIn(on, mailbox);
+    on.clock.advance(901);
+    await browser.get('/keys/new');
+    const page = await browser.post('/sign-in/again');
+    t.is(heading(page), 'Check your email');
+    t.notRegex(page.text, /action="\/sign-in"|Use another address/);
+    await browser.post('/sign-in/again');
+    const code = await on.signInCodeFor(mailbox, 3);
+    t.is((await browser.post('/sign-in/code', { code })).path, '/keys/new');
+  });
+
+  test('what is wrong with an address is said below its field, and it stays', async (t) => {
+    const browser = openBrowser(on);
+    await browser.get('/sign-in');
+    const page = await browser.post('/sign-in', { email: 'ada@<' });
+    t.is(page.status, 400);
+    t.regex(page.text, /<title>Error: Sign in /);
+    t.regex(page.text, /role="alert"[\s\S]*There is a problem\./);
+    t.regex(page.text, /name="email"[^>]* value="ada@&lt;" aria-invalid="true" aria-describedby="problem">/);
+    t.regex(page.text, /id="problem"[\s\S]*Enter a full email address, like name@example\.com\./);
   });
 
   test('a code works in the browser that asked for it alone, and for its mailbox alone', async (t) => {
@@ -146,7 +184,7 @@ onEveryEngine('signing in', (engine, test) => {
     ];
     const page = await here.get('/account');
     const id = /name="session" value="(ses_[^"]*)"/.exec(page.text)![1]!;
-    t.is(page.text.match(/Last seen/g)?.length, 2);
+    t.is(page.text.match(/<td [^>]*data-label="Last used"/g)?.length, 2);
     await stranger.get('/account');
     const { csrf } = stranger.form('/sign-out');
     await stranger.send('/account/sessions/end', { csrf, session: id });

@@ -216,7 +216,7 @@ onEveryEngine('identity assertions of providers', (engine, test) => {
 
   test('its owner is told which provider it is that they let speak for them, by the operator’s name for it, once', async (t) => {
     const { visit, poll, idJag, otherIdJag } = world;
-    const advice = /You have not let an agent of <b>([^<]*)<\/b> work for you before/;
+    const advice = /You haven’t approved an agent of <b><bdi>([^<]*)<\/bdi><\/b> before/;
     const seen = async (user: User, assertion: string) => {
       const { claim, claim_token } = (await world.present(assertion)).body;
       const human = await visit(claim.verification_uri, user.email);

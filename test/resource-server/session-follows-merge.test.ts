@@ -126,7 +126,7 @@ onEveryEngine('an MCP session and the claim of its agent', (engine, test) => {
     session.use(await claim(t, agent, mailbox));
     await session.call('list_apps');
     const browser = await signIn(on, mailbox);
-    await browser.get(`/agents/${agent.agent_id}`);
+    await browser.get(`/agents/${agent.agent_id}/undo`);
     await browser.post(`/agents/${agent.agent_id}/undo`);
     let last: unknown;
     for (const began = Date.now(); last === undefined && Date.now() - began < 5000; ) {

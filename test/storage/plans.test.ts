@@ -26,8 +26,9 @@ const WALKED: Record<string, string> = {
 const VARIANTS: Record<string, unknown[][]> = {
   incrementTries: [['claim_attempts'], ['sign_ins']].map(([table]) => [table, { id: '', counter: 0 }, 5, 0]),
   listEventsOf: [{ accountId: 'usr_1' }, { agentId: 'agt_1' }].flatMap((whose) => [
-    [whose, undefined, 10],
-    [whose, 'evt_1', 10],
+    [whose, undefined, 10, undefined],
+    [whose, 'evt_1', 10, undefined],
+    [whose, 'evt_1', 10, ['key.created', 'key.revoked']],
   ]),
   listFeedEvents: [
     [{ after: 'evt_1' }, 10],

@@ -13,6 +13,7 @@ import {
   findSessionByHash,
   hasSessionFrom,
   insertSession,
+  listLiveSessionIds,
   listSessionsPage,
   type SessionRow,
   updateSessionEnded,
@@ -87,8 +88,7 @@ export async function listSessions(
   const now = deps.clock();
   const mark = parseTimeCursor(query.before);
   const before = mark && { createdAt: mark.at, id: mark.id };
-  const after = { began: now - LIFE_MS, seen: now - IDLE_MS };
-  const rows = await listSessionsPage(deps.db, accountId, after, before, PAGE_LIMIT);
+  const rows = await listSessionsPage(deps.db, accountId, oldestLive(now), before, PAGE_LIMIT);
   const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.createdAt, row.id));
   return { items: items.map(toSession), next };
 }
@@ -105,6 +105,31 @@ export async function endSession(
     if ((await updateSessionEnded(tx, accountId, id, now)) !== 1) return;
     await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
   });
+}
+
+/**
+ * Ends all live sessions of an account but one, from the next request on.
+ *
+ * @param keptId the session that goes on
+ */
+export async function endOtherSessions(
+  deps: Deps,
+  origin: RequestOrigin,
+  accountId: string,
+  keptId: string,
+): Promise<void> {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    for (const id of await listLiveSessionIds(tx, accountId, oldestLive(now))) {
+      if (id === keptId || (await updateSessionEnded(tx, accountId, id, now)) !== 1) continue;
+      await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
+    }
+  });
+}
+
+/** The bounds of live sessions, exclusive: when they began, and when they were last used. */
+function oldestLive(now: number): { began: number; seen: number } {
+  return { began: now - LIFE_MS, seen: now - IDLE_MS };
 }
 
 function isLive(row: SessionRow, now: number): boolean {

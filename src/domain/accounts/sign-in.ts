@@ -73,16 +73,17 @@ export async function startSignIn(
 /**
  * Finds a sign-in that can still be completed.
  *
- * @returns its canonical mailbox and the proof that comes next; undefined if it is unknown, completed, expired or out
- * of tries
+ * @returns its canonical mailbox, the proof that comes next, and when that expires (epoch ms); undefined if it is unknown,
+ * completed, expired or out of tries
  */
 export async function findPendingSignIn(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   id: string,
-): Promise<{ mailbox: string; waitsFor: Proof } | undefined> {
+): Promise<{ mailbox: string; waitsFor: Proof; codeExpiresAt: number } | undefined> {
   const signIn = await findSignIn(deps.db, id);
   if (signIn === undefined || isClosed(deps, signIn)) return undefined;
-  return { mailbox: signIn.mailbox, waitsFor: nextProofOf(signIn) };
+  const { mailbox, codeExpiresAt } = signIn;
+  return { mailbox, waitsFor: nextProofOf(signIn), codeExpiresAt };
 }
 
 type Proof = SignInRow['proof'] | 'secondFactor';

@@ -33,9 +33,10 @@ export async function revokeAgent(deps: Deps, origin: RequestOrigin, id: string)
  * Revokes an agent in the caller's transaction, with its claim, assertions, keys, tokens and delegation. An agent that
  * was revoked before stays as it is.
  *
+ * @param by `owner`: the signed-in human revokes it, and their activity says so
  * @returns how many keys and tokens were revoked
  */
-export async function endAgent(work: Work, agent: AgentRow): Promise<number> {
+export async function endAgent(work: Work, agent: AgentRow, by?: 'owner'): Promise<number> {
   const { tx, now } = work;
   const { id, registrationId, accountId } = agent;
   const ownerId = await findOwnerOfAccount(tx, accountId);
@@ -47,7 +48,7 @@ export async function endAgent(work: Work, agent: AgentRow): Promise<number> {
   await updateFamiliesOfRegistrationEnded(tx, registrationId, now);
   await revokeDelegation(tx, registrationId);
   const keys = await updateCredentialsOfAgentRevoked(tx, id, now);
-  const revoked = { kind: 'agent.revoked', agentId: id, details: { keys } } as const;
+  const revoked = { kind: 'agent.revoked', agentId: id, details: { keys, ...(by && { by }) } } as const;
   if (ownerId !== undefined) await recordAndNotify(work, ownerId, revoked);
   else await recordEvent(work, { ...revoked, accountId });
   return keys;

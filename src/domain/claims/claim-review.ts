@@ -15,6 +15,8 @@ import { requiresSignIn } from './owner-policy.ts';
 /** A claim as the page shows it to the human. */
 export interface ClaimView {
   registrationId: string;
+  /** Undefined where the agent comes to be with the claim. */
+  agentId: string | undefined;
   /** Chosen by the agent, unverified. */
   agentName: string | undefined;
   /** Epoch ms. */
@@ -34,6 +36,10 @@ export interface ClaimView {
         origin: string;
         /** Epoch ms. */
         askedAt: number;
+        /** When the code or the link expires, epoch ms. */
+        expiresAt: number;
+        /** Epoch ms; undefined before. */
+        approvedAt: number | undefined;
         proof: AttemptRow['proof'];
       }
     | undefined;
@@ -72,6 +78,7 @@ export async function viewClaim(
   const principal = attempt?.principal ?? registration.principal;
   return {
     registrationId: claim.registrationId,
+    agentId: registration.agentId ?? undefined,
     agentName: registration.agentName ?? undefined,
     registeredAt: registration.createdAt,
     state: stateOf(deps, claim, attempt),
@@ -81,6 +88,8 @@ export async function viewClaim(
       mode: attempt.mode,
       origin: attempt.origin,
       askedAt: attempt.createdAt,
+      expiresAt: attempt.codeExpiresAt,
+      approvedAt: attempt.approvedAt ?? undefined,
       proof: attempt.proof,
     },
     ways: attempt && waysOf(deps, attempt),

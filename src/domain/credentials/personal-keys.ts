@@ -4,7 +4,13 @@ import { cutPage, type ListPage, type ListQuery, PAGE_LIMIT } from '../../lib/li
 import { formatScope } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
-import { findCredential, listPersonalCredentials, listPersonalPage } from '../../store/credentials.ts';
+import {
+  type CredentialRow,
+  findCredential,
+  listPersonalCredentials,
+  listPersonalPage,
+} from '../../store/credentials.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
@@ -82,6 +88,19 @@ function warningDays(days: number): number {
 }
 
 /**
+ * Finds a personal key of an account.
+ *
+ * @throws Failure `notFound`, also for a key of another account (S-29)
+ */
+export async function findPersonalKey(
+  { db }: Pick<Deps, 'db'>,
+  accountId: string,
+  keyId: string,
+): Promise<Key> {
+  return toKey(await findOwnCredential(db, accountId, keyId));
+}
+
+/**
  * Revokes a personal key of an account.
  *
  * @throws Failure `notFound`, also for a key of another account (S-29)
@@ -93,11 +112,18 @@ export async function revokePersonalKey(
   keyId: string,
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
-    const { tx } = work;
-    const key = await findCredential(tx, keyId);
-    if (key === undefined || key.agentId !== null || key.accountId !== accountId) {
-      throw new Failure('notFound', 'There is no such key among yours.');
-    }
-    await revokeCredential(work, key);
+    await revokeCredential(work, await findOwnCredential(work.tx, accountId, keyId), 'owner');
   });
+}
+
+async function findOwnCredential(
+  db: Pick<Tx, 'get'>,
+  accountId: string,
+  keyId: string,
+): Promise<CredentialRow> {
+  const key = await findCredential(db, keyId);
+  if (key === undefined || key.agentId !== null || key.accountId !== accountId) {
+    throw new Failure('notFound', 'There is no such key among yours.');
+  }
+  return key;
 }

@@ -71,10 +71,15 @@ export async function revokeKeyById(deps: Deps, origin: RequestOrigin, keyId: st
   });
 }
 
-/** Revokes and audits a key or access token in the caller's transaction, unless it is revoked already. */
+/**
+ * Revokes and audits a key or access token in the caller's transaction, unless it is revoked already.
+ *
+ * @param by `owner`: the signed-in human revokes it, and their activity says so
+ */
 export async function revokeCredential(
   work: Work,
   key: Pick<CredentialRow, 'hash' | 'id' | 'accountId' | 'agentId'>,
+  by?: 'owner',
 ): Promise<void> {
   const { tx, now } = work;
   if ((await updateCredentialRevoked(tx, key.hash, now)) !== 1) return;
@@ -83,5 +88,6 @@ export async function revokeCredential(
     accountId: key.accountId,
     agentId: key.agentId ?? undefined,
     subject: key.id,
+    ...(by && { details: { by } }),
   });
 }

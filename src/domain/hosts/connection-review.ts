@@ -21,7 +21,12 @@ export interface ConnectionRequestView {
   id: string;
   /** `over`: the request has expired. */
   state: 'open' | 'decided' | 'over';
+  agentId: string;
   agentName: string;
+  /** Whether the agent acts for nobody yet. */
+  isNewAgent: boolean;
+  /** When the agent registered, epoch ms. */
+  firstSeenAt: number;
   hostName: string | undefined;
   /** Whether the human owns the host already. */
   isKnownHost: boolean;
@@ -34,7 +39,10 @@ export interface ConnectionRequestView {
   /** The capabilities that the agent requests. */
   capabilities: {
     name: string;
+    /** In words for people: of a token, what its scope allows. */
     description: string;
+    /** Whether what it allows cannot be undone. */
+    isDestructive: boolean;
     constraints: Constraints | undefined;
     /** Whether the human refused it before, to this agent or to another agent of the host. */
     wasRefused: boolean;
@@ -76,11 +84,13 @@ export async function viewConnectionRequest(
   const { approval, agent, host, asked } = await findApprovalWithAgent(deps.db, id);
   assertRequestOwner(approval, host, session);
   const before = await listRefused(deps.db, host, agent.id);
-  const known = capabilitiesOf(deps.config);
   return {
     id,
     state: approval.decidedAt !== null ? 'decided' : approval.expiresAt <= deps.clock() ? 'over' : 'open',
+    agentId: agent.id,
     agentName: agent.name,
+    isNewAgent: agent.activatedAt === null,
+    firstSeenAt: agent.createdAt,
     hostName: host.name ?? undefined,
     isKnownHost: host.ownerId !== null,
     reason: approval.reason ?? undefined,
@@ -89,11 +99,19 @@ export async function viewConnectionRequest(
     askedAt: approval.createdAt,
     capabilities: asked.map(({ capability, constraints }) => ({
       name: capability,
-      description: known.get(capability)?.description ?? '',
+      ...describeCapability(deps.config, capability),
       constraints: constraints === null ? undefined : (JSON.parse(constraints) as Constraints),
       wasRefused: before.has(capability),
     })),
   };
+}
+
+/** Describes a capability in words for people: of a token, what its scope allows. */
+function describeCapability(config: Deps['config'], name: string) {
+  const capability = capabilitiesOf(config).get(name);
+  const scope = capability?.scope === undefined ? undefined : config.scopes.get(capability.scope);
+  const description = capability?.run.kind === 'token' ? scope?.description : capability?.description;
+  return { description: description ?? '', isDestructive: scope?.destructive === true };
 }
 
 /** A connection request with its agent, its host, and the grants that are neither granted nor denied yet. */

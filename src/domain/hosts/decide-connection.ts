@@ -1,4 +1,5 @@
 import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
 import { findAccountByMailbox, lockAccount } from '../../store/accounts.ts';
 import { insertAgent } from '../../store/agents.ts';
 import { updateApprovalDecided } from '../../store/approvals.ts';
@@ -26,6 +27,17 @@ import { REFUSAL_REASONS, refuseCapability } from './refused-capabilities.ts';
 
 /** How a human decides on a connection request. */
 
+/** An approved connection request. */
+export interface ApprovedConnection {
+  agentId: string;
+  /** Unverified. */
+  agentName: string;
+  /** Whether the agent acted for nobody before. */
+  isNewAgent: boolean;
+  /** Names of the capabilities that it got. */
+  granted: string[];
+}
+
 /**
  * Approves a connection request with some or all of the requested capabilities. The caller has checked that the human
  * has just verified a mailed code. The host is linked to the human, who takes over what its autonomous agents did
@@ -33,7 +45,7 @@ import { REFUSAL_REASONS, refuseCapability } from './refused-capabilities.ts';
  *
  * @param id of the connection request
  * @param allowed names of the capabilities to grant; the other requested ones are denied
- * @throws Failure `notFound`, `forbidden`, `codeExpired`
+ * @throws Failure `notFound`, `forbidden`, `codeExpired`; `badRequest` if the agent requests something and gets nothing
  */
 export async function approveConnection(
   deps: Deps,
@@ -41,10 +53,12 @@ export async function approveConnection(
   id: string,
   session: Session,
   allowed: readonly string[],
-): Promise<void> {
-  await decideRequest(deps, origin, id, session, async (work, { agent, host, asked }) => {
+): Promise<ApprovedConnection> {
+  return decideRequest(deps, origin, id, session, async (work, { agent, host, asked }) => {
     const { tx, now } = work;
     const { accountId } = session;
+    const granted = asked.map(({ capability }) => capability).filter((name) => allowed.includes(name));
+    if (asked.length > 0 && granted.length === 0) throw nothingSelected();
     if (!(await linkHost(work, host, accountId))) throw notYourRequest();
     const isNew = agentLifecycle(deps, agent).state === 'pending';
     if (isNew) {
@@ -59,19 +73,19 @@ export async function approveConnection(
       if ((await updateHostedAgentActivated(tx, agent.id, now)) !== 1) throw requestClosed();
     }
     for (const { capability } of asked) {
-      if (!allowed.includes(capability)) {
+      if (!granted.includes(capability)) {
         await refuseCapability(work, agent, capability, REFUSAL_REASONS.notAllowed);
         continue;
       }
       await updateGrantAllowed(tx, agent.id, capability, accountId, now);
       await deleteRefusedCapability(tx, host.id, agent.id, capability);
     }
-    const granted = asked.filter(({ capability }) => allowed.includes(capability));
     await recordAndNotify(work, accountId, {
       kind: isNew ? 'agent.connected' : 'capability.granted',
       agentId: agent.id,
-      details: { host: host.id, capabilities: granted.map(({ capability }) => capability).join(' ') },
+      details: { host: host.id, capabilities: granted.join(' ') },
     });
+    return { agentId: agent.id, agentName: agent.name, isNewAgent: isNew, granted };
   });
 }
 
@@ -104,7 +118,6 @@ export async function rejectConnection(
 /** What the denial page shows to the reader of a mail. */
 export interface DenialView {
   agentName: string;
-  mailbox: string;
   isDecided: boolean;
 }
 
@@ -112,7 +125,7 @@ export interface DenialView {
 export async function viewDenial(deps: Pick<Deps, 'db'>, id: string): Promise<DenialView> {
   const { approval, agent } = await findApprovalWithAgent(deps.db, id);
   if (approval.mailbox === null) throw requestNotFound();
-  return { agentName: agent.name, mailbox: approval.mailbox, isDecided: approval.decidedAt !== null };
+  return { agentName: agent.name, isDecided: approval.decidedAt !== null };
 }
 
 /**
@@ -151,14 +164,18 @@ export async function denyConnectionByMail(
   });
 }
 
-async function decideRequest(
+function nothingSelected(): Failure {
+  return new Failure('badRequest', 'Nothing is selected. Select something, or decline.');
+}
+
+async function decideRequest<Result>(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
   session: Session,
-  change: (work: Work, found: ConnectionRequestRecords) => Promise<void>,
-): Promise<void> {
-  await useCase(deps, origin, {}, async (work) => {
+  change: (work: Work, found: ConnectionRequestRecords) => Promise<Result>,
+): Promise<Result> {
+  return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const beforeLocks = await findApprovalWithAgent(tx, id);
     if (!(await lockAccount(tx, session.accountId))) throw requestNotFound();
@@ -168,6 +185,6 @@ async function decideRequest(
     assertRequestOwner(found.approval, found.host, session);
     const { state } = agentLifecycle(deps, found.agent);
     if (hasHostEnded(deps, found.host) || (state !== 'pending' && state !== 'active')) throw requestClosed();
-    await change(work, found);
+    return change(work, found);
   });
 }

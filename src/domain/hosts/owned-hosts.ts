@@ -1,4 +1,5 @@
 import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
 import {
   cutPage,
   formatTimeCursor,
@@ -7,7 +8,7 @@ import {
   PAGE_LIMIT,
   parseTimeCursor,
 } from '../../lib/list-pages.ts';
-import { listHostsPage } from '../../store/hosts.ts';
+import { findHost, type HostRow, listHostsPage } from '../../store/hosts.ts';
 
 /** A host as its owner sees it. */
 export interface OwnedHost {
@@ -30,12 +31,27 @@ export async function listOwnedHosts(
   const before = mark && { linkedAt: mark.at, id: mark.id };
   const rows = await listHostsPage(deps.db, ownerId, before, PAGE_LIMIT);
   const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.linkedAt!, row.id));
-  const hosts = items.map((row) => ({
+  return { items: items.map(toOwnedHost), next };
+}
+
+/** Shows one host of a human. @throws Failure `notFound`, also for a host of another owner */
+export async function showOwnedHost(deps: Deps, ownerId: string, id: string): Promise<OwnedHost> {
+  const row = await findHost(deps.db, id);
+  if (row?.ownerId !== ownerId) throw hostNotFound();
+  return toOwnedHost(row);
+}
+
+/** Creates the failure for a host that the human does not own. */
+export function hostNotFound(): Failure {
+  return new Failure('notFound', 'There is no such host among yours.');
+}
+
+function toOwnedHost(row: HostRow): OwnedHost {
+  return {
     id: row.id,
     name: row.name ?? undefined,
     createdAt: row.createdAt,
     linkedAt: row.linkedAt!,
     revokedAt: row.revokedAt ?? undefined,
-  }));
-  return { items: hosts, next };
+  };
 }

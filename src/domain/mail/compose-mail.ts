@@ -11,7 +11,7 @@ import { findRegistration } from '../../store/registrations.ts';
 import { findSignIn } from '../../store/sign-ins.ts';
 import { isMailSuppressed } from '../accounts/mail-suppressions.ts';
 import { signInLink } from '../accounts/sign-in-links.ts';
-import { describeEvents } from '../audit/activity-text.ts';
+import { describeEvents } from '../audit/describe-events.ts';
 import { approveLink, denyLink, openLink, viewLink } from '../claims/claim-links.ts';
 import { deriveClaimCode, deriveSignInCode } from '../codes/one-time-codes.ts';
 import { connectionLink, denialLink } from '../hosts/connection-codes.ts';
@@ -61,6 +61,7 @@ async function composeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) 
       claimUrl: viewLink(deps, attempt.registrationId, attempt.id),
       denyUrl: denyLink(deps, attempt),
       agentName: registration?.agentName ?? undefined,
+      firstSeenAt: registration?.createdAt,
       mode: attempt.mode,
       scopes: deps.config.claimedScopes.map((name) => ({
         name,
@@ -69,6 +70,7 @@ async function composeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) 
       origin: attempt.origin,
       askedAt: attempt.createdAt,
       codeExpiresAt: attempt.codeExpiresAt,
+      sentAt: deps.clock(),
     });
 }
 
@@ -76,7 +78,7 @@ async function composeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) 
   const signIn = await findSignIn(deps.db, signInId);
   if (signIn === undefined || signIn.endedAt !== null) return 'over';
   const { mailbox: to, origin, createdAt: askedAt, codeExpiresAt } = signIn;
-  const fields = { id: mail.id, to, origin, askedAt, codeExpiresAt };
+  const fields = { id: mail.id, to, origin, askedAt, codeExpiresAt, sentAt: deps.clock() };
   if (signIn.proof === 'link') {
     return () => deps.mailer.send({ kind: 'sign-in-link', ...fields, linkUrl: signInLink(deps, signIn) });
   }
@@ -104,6 +106,7 @@ async function composeConnectionRequest(deps: Deps, mail: OutboxRow, approvalId:
       id: mail.id,
       to: mail.mailbox,
       agentName: agent.name,
+      firstSeenAt: agent.createdAt,
       pageUrl: connectionLink(deps, approvalId),
       denyUrl: denialLink(deps, approvalId),
       bindingMessage: approval.bindingMessage ?? undefined,
@@ -111,6 +114,7 @@ async function composeConnectionRequest(deps: Deps, mail: OutboxRow, approvalId:
       origin: approval.origin,
       askedAt: approval.createdAt,
       codeExpiresAt: approval.expiresAt,
+      sentAt: deps.clock(),
     });
 }
 

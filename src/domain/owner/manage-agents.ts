@@ -137,7 +137,7 @@ export async function revokeOwnedAgent(
     const { tx } = work;
     const agent = await lockOwnedAgent(tx, ownerId, id);
     if (agent.revokedAt === null) await refuseRevoked(work, id);
-    await endAgent(work, agent);
+    await endAgent(work, agent, 'owner');
   });
 }
 

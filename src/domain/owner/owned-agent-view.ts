@@ -17,7 +17,7 @@ import { type CredentialRow, listCredentialsOfAgents, listKeysPage } from '../..
 import { listEventsOf } from '../../store/events.ts';
 import { type ClaimMode, listRegistrations, type RegistrationRow } from '../../store/registrations.ts';
 import { absoluteLifetimeEnd } from '../agents/agent-lifecycle.ts';
-import { describeEvents } from '../audit/activity-text.ts';
+import { describeEvents } from '../audit/describe-events.ts';
 import { isLive, type Key, toKey } from '../credentials/issue.ts';
 import { type HostedAgentSummary, listHostedAgentSummaries } from '../hosts/host-agent-view.ts';
 
@@ -47,7 +47,7 @@ export interface OwnedAgent {
 }
 
 /** How long a merge can be undone. */
-const UNDO_MS = 7 * DAY_MS;
+export const UNDO_MS = 7 * DAY_MS;
 
 /** Lists the agents of a human, those owned last first, including revoked ones. */
 export async function listOwnedAgents(

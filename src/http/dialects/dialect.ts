@@ -1,5 +1,12 @@
 import type { Session } from '../../domain/accounts/sessions.ts';
 import type { Failure } from '../../errors.ts';
+import type { Locale } from '../../lib/translate.ts';
+
+/** Who a failure is rendered for as a page. */
+export interface PageReader {
+  session: Session | undefined;
+  locale: Locale;
+}
 
 /**
  * How one protocol renders success and failure. Each dialect has one total table from failure kinds to statuses and
@@ -11,10 +18,9 @@ export interface Dialect {
   success(data: unknown): unknown;
   failure(failure: Failure, requestId: string): { status: number; body: unknown };
   /**
-   * Renders failures as HTML pages instead of JSON: `body` comes from failure(), `session` is that of the signed-in
-   * user.
+   * Renders failures as HTML pages instead of JSON: `body` comes from failure().
    */
-  page?: { headers: Record<string, string>; render(body: unknown, session: Session | undefined): string };
+  page?: { headers: Record<string, string>; render(body: unknown, reader: PageReader): string };
   /**
    * Creates the WWW-Authenticate header of a failure; undefined: the response has none.
    *

@@ -1,13 +1,12 @@
 import { z } from 'zod';
 import { isAgentMailSuppressed, setAgentMailAllowed } from '../../domain/accounts/mail-suppressions.ts';
-import { endSession, listSessions } from '../../domain/accounts/sessions.ts';
+import { endOtherSessions, endSession, listSessions } from '../../domain/accounts/sessions.ts';
 import { findAuthenticatorStatus } from '../../domain/accounts/totp.ts';
-import { listActivity } from '../../domain/audit/list-activity.ts';
+import { ACTIVITY_GROUPS, listActivity } from '../../domain/audit/list-activity.ts';
 import { listPersonalKeys } from '../../domain/credentials/personal-keys.ts';
 import { deleteAccount } from '../../domain/owner/delete-account.ts';
 import { listOwnedAgents } from '../../domain/owner/owned-agent-view.ts';
-import { formatActivity } from '../../lib/format-activity.ts';
-import { formatTime } from '../../lib/format-time.ts';
+import { writeActivity } from '../../lib/format-activity.ts';
 import { allItems } from '../../lib/list-pages.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
@@ -16,7 +15,7 @@ import { newBrowserCookie } from '../server/browser-session.ts';
 import { clearCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
-import { formSchema } from './forms.ts';
+import { formSchema, type Problem } from './forms.ts';
 import { olderLink, readListQuery } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
@@ -39,17 +38,20 @@ export function accountPage(pages: Pages) {
       const { session } = caller;
       const sessions = await listSessions(deps, session.accountId, readListQuery(query));
       const authenticator = await findAuthenticatorStatus(deps, session.accountId);
+      const listed = sessions.items.map(({ id, origin, createdAt, seenAt }) => ({
+        id,
+        origin,
+        createdAt,
+        seenAt,
+        isThis: id === session.id,
+      }));
       return pages.show(caller, 'account', {
         mailbox: session.mailbox,
+        accountId: session.accountId,
         recoveryCodesLeft: authenticator?.recoveryCodesLeft,
-        noMail: await isAgentMailSuppressed(deps, session),
-        sessions: sessions.items.map(({ id, origin, createdAt, seenAt }) => ({
-          id,
-          origin,
-          createdAt: formatTime(createdAt),
-          seenAt: formatTime(seenAt),
-          isThis: id === session.id,
-        })),
+        isMailWanted: !(await isAgentMailSuppressed(deps, session)),
+        sessions: listed.toSorted((one, other) => Number(other.isThis) - Number(one.isThis)),
+        hasSeveralOthers: listed.filter(({ isThis }) => !isThis).length > 1 || sessions.next !== undefined,
         older: olderLink(PAGES.account, query, 'before', sessions.next),
       });
     },
@@ -66,10 +68,13 @@ export function activityPage(pages: Pages) {
     async handle({ deps, caller, query }) {
       // A malformed `before` shows the newest page.
       const before = /^evt_[0-9A-Za-z]{1,64}$/.exec(query.get('before') ?? '')?.[0];
+      const group = ACTIVITY_GROUPS.find((each) => each === query.get('kind'));
       const { accountId } = caller.session;
-      const { activity, next } = await listActivity(deps, accountId, before, ACTIVITY_ROWS);
+      const { activity, next } = await listActivity(deps, accountId, { before, group }, ACTIVITY_ROWS);
       return pages.show(caller, 'activity', {
-        activity: activity.map(formatActivity),
+        activity,
+        group,
+        groups: ACTIVITY_GROUPS,
         older: olderLink(PAGES.activity, query, 'before', next),
       });
     },
@@ -82,65 +87,69 @@ const EVENTS_MAX = 10_000;
  * GET /account/export: exports the data of a human as JSON. It contains no secret: a key cannot be read back from its
  * hash.
  */
-export const exportAccount = operation({
-  caller: 'signedInUser',
-  summary: 'All of it as JSON',
-  async handle({ deps, caller }) {
-    const { session } = caller;
-    const { accountId } = session;
-    const [agents, keys, sessions, authenticator, noMail, { activity }] = await Promise.all([
-      Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, query))),
-      Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
-      Array.fromAsync(allItems((query) => listSessions(deps, accountId, query))),
-      findAuthenticatorStatus(deps, accountId),
-      isAgentMailSuppressed(deps, session),
-      listActivity(deps, accountId, undefined, EVENTS_MAX),
-    ]);
-    const text = JSON.stringify(
-      {
-        account: {
-          user_id: accountId,
-          mailbox: session.mailbox,
-          authenticator: authenticator !== undefined,
-          mail_of_agents: !noMail,
+export function exportAccount(pages: Pages) {
+  return operation({
+    caller: 'signedInUser',
+    summary: 'All of it as JSON',
+    async handle({ deps, caller }) {
+      const translator = pages.translators[caller.locale];
+      const { session } = caller;
+      const { accountId } = session;
+      const [agents, keys, sessions, authenticator, noMail, { activity }] = await Promise.all([
+        Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, query))),
+        Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
+        Array.fromAsync(allItems((query) => listSessions(deps, accountId, query))),
+        findAuthenticatorStatus(deps, accountId),
+        isAgentMailSuppressed(deps, session),
+        listActivity(deps, accountId, {}, EVENTS_MAX),
+      ]);
+      const text = JSON.stringify(
+        {
+          account: {
+            user_id: accountId,
+            mailbox: session.mailbox,
+            authenticator: authenticator !== undefined,
+            mail_of_agents: !noMail,
+          },
+          agents: agents.map((agent) => ({
+            agent_id: agent.id,
+            name: agent.name,
+            mode: agent.mode,
+            scopes: agent.scopes,
+            registered_at: toIso(agent.registeredAt),
+            owned_at: toIso(agent.ownedAt),
+            last_used_at: agent.lastUse && toIso(agent.lastUse.at),
+            last_used_from: agent.lastUse?.from,
+            revoked_at: agent.revokedAt && toIso(agent.revokedAt),
+            over_at: agent.overAt && toIso(agent.overAt),
+          })),
+          keys: keys.map(renderKey),
+          sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
+            id,
+            from: origin,
+            created_at: toIso(createdAt),
+            seen_at: toIso(seenAt),
+          })),
+          activity: activity.map((entry) => ({
+            at: toIso(entry.at),
+            kind: entry.kind,
+            what: writeActivity(translator, entry),
+            agent: entry.agentName,
+            key: entry.keyName,
+            from: entry.origin,
+          })),
         },
-        agents: agents.map((agent) => ({
-          agent_id: agent.id,
-          name: agent.name,
-          mode: agent.mode,
-          scopes: agent.scopes,
-          registered_at: toIso(agent.registeredAt),
-          owned_at: toIso(agent.ownedAt),
-          last_used_at: agent.lastUse && toIso(agent.lastUse.at),
-          last_used_from: agent.lastUse?.from,
-          revoked_at: agent.revokedAt && toIso(agent.revokedAt),
-          over_at: agent.overAt && toIso(agent.overAt),
-        })),
-        keys: keys.map(renderKey),
-        sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
-          id,
-          from: origin,
-          created_at: toIso(createdAt),
-          seen_at: toIso(seenAt),
-        })),
-        activity: activity.map(({ text, at, agentName, keyName, origin }) => ({
-          at: toIso(at),
-          what: text,
-          agent: agentName,
-          key: keyName,
-          from: origin,
-        })),
-      },
-      null,
-      2,
-    );
-    return {
-      type: 'application/json; charset=utf-8',
-      headers: { 'Content-Disposition': 'attachment; filename="account.json"' },
-      text,
-    };
-  },
-});
+        null,
+        2,
+      );
+      return {
+        type: 'application/json; charset=utf-8',
+        headers: { 'Content-Disposition': 'attachment; filename="account.json"' },
+        text,
+      };
+    },
+  });
+}
 
 /** GET /account/delete: shows what the deletion removes. */
 export function deletePage(pages: Pages) {
@@ -163,8 +172,8 @@ export function submitDeletion(pages: Pages) {
     async handle({ deps, origin, caller, body }) {
       const { accountId, mailbox } = caller.session;
       if (parseMailbox(body.mailbox) !== mailbox) {
-        const problem = 'This is not the address of the account. Nothing was deleted.';
-        return pages.show(caller, 'delete-account', { mailbox, problem }, 400);
+        const problem: Problem = { key: 'deleteAccount.wrong', values: { mailbox }, field: 'mailbox' };
+        return pages.show(caller, 'delete-account', { mailbox, typed: body.mailbox, problem }, 400);
       }
       await deleteAccount(deps, origin, accountId);
       const cookies = [clearCookie(deps.config, 'session'), newBrowserCookie(deps)];
@@ -181,7 +190,19 @@ export const endOneSession = formOperation({
   async handle(call) {
     const { deps, origin, caller, body } = call;
     await endSession(deps, origin, caller.session.accountId, body.session);
-    return redirect(deps.config, PAGES.account);
+    return redirect(deps.config, PAGES.account, [], 'sessionEnded');
+  },
+});
+
+/** POST /account/sessions/end-others: ends all sessions of the account but the one of this browser. */
+export const endAllOtherSessions = formOperation({
+  caller: 'signedInUser',
+  summary: 'End all other sessions',
+  form: formSchema({}),
+  async handle({ deps, origin, caller }) {
+    const { accountId, id } = caller.session;
+    await endOtherSessions(deps, origin, accountId, id);
+    return redirect(deps.config, PAGES.account, [], 'sessionsEnded');
   },
 });
 
@@ -193,6 +214,6 @@ export const changeMailPreference = formOperation({
   async handle(call) {
     const { deps, origin, caller, body } = call;
     await setAgentMailAllowed(deps, origin, caller.session, body.wanted === 'yes');
-    return redirect(deps.config, PAGES.account);
+    return redirect(deps.config, PAGES.account, [], 'mailChanged');
   },
 });

@@ -1,38 +1,18 @@
-import { z } from 'zod';
-import { listOwnedHosts, type OwnedHost } from '../../domain/hosts/owned-hosts.ts';
-import {
-  narrowAgent,
-  renameAgent,
-  revokeOwnedAgent,
-  undoMerge,
-  unlinkAgent,
-} from '../../domain/owner/manage-agents.ts';
+import { isLive, type Key } from '../../domain/credentials/issue.ts';
+import { listOwnedHosts } from '../../domain/hosts/owned-hosts.ts';
 import { listOwnedAgents, type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
-import { formatActivity } from '../../lib/format-activity.ts';
-import { formatTime } from '../../lib/format-time.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { checkedNames, formSchema } from './forms.ts';
-import { presentKey } from './keys.ts';
+import type { Problem } from './forms.ts';
+import { presentHost } from './hosts.ts';
 import { olderLink, presentList, readId, readListQuery } from './lists.ts';
-import { formOperation } from './operations.ts';
-import { type Pages, redirect } from './pages.ts';
+import type { Pages } from './pages.ts';
 
-/** The pages on which a signed-in human manages their agents and hosts. */
+/** The pages that show a signed-in human their agents. change-agent.ts changes them. */
 
-const agentForm = formSchema({});
-
-/** The list links each agent by its name, so the name must not be blank. */
-const isVisibleName = (name: string) => displayName(name) !== '';
-const renameForm = formSchema({
-  name: z.string().trim().max(64).refine(isVisibleName, 'it must hold something that can be seen.'),
-});
-
-/** The agent keeps each scope whose checkbox is on: `scope:read`. */
-const narrowForm = formSchema({}).catchall(z.string().max(64));
-
-type PageCall<Form = undefined> = Call<Form, 'signedInUser'>;
+/** What a page that shows an agent reads of a request. */
+export type AgentCall = Pick<Call<unknown, 'signedInUser'>, 'deps' | 'caller' | 'params' | 'query'>;
 
 /** GET /agents: lists the agents and the hosts of an account. */
 export function agentsPage(pages: Pages) {
@@ -41,14 +21,14 @@ export function agentsPage(pages: Pages) {
     summary: 'My agents',
     async handle({ deps, caller, query }) {
       const { accountId } = caller.session;
-      const list = readListQuery(query);
       const [agents, hosts] = await Promise.all([
-        listOwnedAgents(deps, accountId, list),
+        listOwnedAgents(deps, accountId, readListQuery(query)),
         listOwnedHosts(deps, accountId, { before: query.get('hosts') ?? undefined }),
       ]);
       return pages.show(caller, 'agents', {
         agents: agents.items.map(presentAgent),
         list: presentList(PAGES.agents, query, agents.next),
+        isAdding: query.has('add'),
         hosts: hosts.items.map(presentHost),
         olderHosts: olderLink(PAGES.agents, query, 'hosts', hosts.next),
       });
@@ -61,118 +41,85 @@ export function agentPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
     summary: 'One of them',
-    async handle({ deps, caller, params, query }) {
-      const before = { key: readId(query, 'keys'), event: readId(query, 'before') };
-      const { agent, keys, activity } = await showOwnedAgent(
-        deps,
-        caller.session.accountId,
-        params.id!,
-        before,
-      );
-      const { scopes } = deps.config;
-      const path = `${PAGES.agents}/${agent.id}` as const;
-      const narrowed = caller.draft(`${path}/narrow`);
-      return pages.show(caller, 'agent', {
-        agent: presentAgent(agent),
-        typedName: caller.draft(`${path}/rename`)?.name,
-        scopes: agent.scopes.map((name) => ({
-          name,
-          description: scopes.get(name)?.description ?? '',
-          on: narrowed === undefined || `scope:${name}` in narrowed,
-        })),
-        keys: keys.items.map((key) => presentKey(key, deps.clock())),
-        olderKeys: olderLink(path, query, 'keys', keys.next),
-        activity: activity.items.map(formatActivity),
-        older: olderLink(path, query, 'before', activity.next),
-      });
+    handle(call) {
+      const narrowed = call.caller.draft(`${agentPath(call)}/narrow`);
+      return showAgent(pages, call, narrowed && { kept: narrowed });
     },
   });
 }
 
-/** POST /agents/:id/rename: changes the name of an agent. */
-export const rename = formOperation({
-  caller: 'signedInUser',
-  summary: 'Give it another name',
-  form: renameForm,
-  async handle(call) {
-    return changeAgent(call, (id, ownerId) =>
-      renameAgent(call.deps, call.origin, ownerId, id, call.body.name),
-    );
-  },
-});
+/** How many entries of its activity the page of an agent shows before all of them are asked for. */
+const ACTIVITY_SHORT = 5;
 
-/** POST /agents/:id/narrow: removes the unchecked scopes from an agent. */
-export const narrow = formOperation({
-  caller: 'signedInUser',
-  summary: 'Leave it fewer scopes',
-  form: narrowForm,
-  async handle(call) {
-    const scopes = checkedNames(call.body, 'scope').filter((name) => call.deps.config.scopes.has(name));
-    return changeAgent(call, (id, ownerId) => narrowAgent(call.deps, call.origin, ownerId, id, scopes));
-  },
-});
-
-/** POST /agents/:id/unlink: unlinks an agent that has its own account. */
-export const unlink = formOperation({
-  caller: 'signedInUser',
-  summary: 'Let a linked one go',
-  form: agentForm,
-  async handle(call) {
-    await changeAgent(call, (id, ownerId) => unlinkAgent(call.deps, call.origin, ownerId, id));
-    return redirect(call.deps.config, PAGES.agents);
-  },
-});
-
-/** POST /agents/:id/undo: undoes the merge of an agent. */
-export const undo = formOperation({
-  caller: 'signedInUser',
-  summary: 'Undo a merge',
-  form: agentForm,
-  async handle(call) {
-    await changeAgent(call, (id, ownerId) => undoMerge(call.deps, call.origin, ownerId, id));
-    return redirect(call.deps.config, PAGES.agents);
-  },
-});
-
-/** POST /agents/:id/revoke: revokes an agent and its keys. */
-export const revoke = formOperation({
-  caller: 'signedInUser',
-  summary: 'End it and its keys',
-  form: agentForm,
-  async handle(call) {
-    return changeAgent(call, (id, ownerId) => revokeOwnedAgent(call.deps, call.origin, ownerId, id));
-  },
-});
-
-/** Changes one agent of the signed-in human and redirects to its page. */
-async function changeAgent(
-  { deps, caller, params }: PageCall<unknown>,
-  change: (id: string, ownerId: string) => Promise<void>,
+/**
+ * Shows the page of an agent.
+ *
+ * @param failed the fields of a form that was not executed, and what was wrong with it
+ * @throws Failure `notFound`, also for an agent of another owner
+ */
+export async function showAgent(
+  pages: Pages,
+  call: AgentCall,
+  failed: { kept?: Readonly<Record<string, unknown>> | undefined; problem?: Problem } = {},
 ): Promise<HandlerResult> {
-  await change(params.id!, caller.session.accountId);
-  return redirect(deps.config, `${PAGES.agents}/${params.id}`);
-}
-
-function presentHost(host: OwnedHost): object {
-  const { name, revokedAt } = host;
-  return {
-    ...host,
-    name: (name && displayName(name)) || undefined,
-    linkedAt: formatTime(host.linkedAt),
-    revokedAt: revokedAt && formatTime(revokedAt),
+  const { deps, caller, params, query } = call;
+  const { problem } = failed;
+  const before = { key: readId(query, 'keys'), event: readId(query, 'before') };
+  const { agent, keys, activity } = await showOwnedAgent(deps, caller.session.accountId, params.id!, before);
+  const path = agentPath(call);
+  const isWhole = query.has('activity') || before.event !== undefined;
+  const kept = isEnded(agent) ? undefined : failed.kept;
+  const values = {
+    agent: presentAgent(agent),
+    problem: problem && isEnded(agent) ? { key: 'agents.problemEnded' } : problem,
+    scopes: agent.scopes.map((name) => ({
+      name,
+      description: deps.config.scopes.get(name)?.description ?? '',
+      isDestructive: deps.config.scopes.get(name)?.destructive === true,
+      on: kept === undefined || `scope:${name}` in kept,
+    })),
+    keys: keys.items.map((key) => presentAgentKey(key, deps.clock())),
+    olderKeys: olderLink(path, query, 'keys', keys.next),
+    activity: isWhole ? activity.items : activity.items.slice(0, ACTIVITY_SHORT),
+    allActivity:
+      isWhole || activity.items.length <= ACTIVITY_SHORT ? undefined : `${path}?activity=all#activity`,
+    older: isWhole ? olderLink(path, query, 'before', activity.next) : undefined,
   };
+  return pages.show(caller, 'agent', values, problem === undefined ? 200 : 400);
 }
 
-function presentAgent(agent: OwnedAgent): object {
-  const { name, lastUse, undoableUntil, revokedAt, overAt } = agent;
+/** Returns the path of the page of an agent. */
+export function agentPath({ params }: Pick<AgentCall, 'params'>): `/${string}` {
+  return `${PAGES.agents}/${params.id}`;
+}
+
+/** Reports whether an agent is revoked or past its lifetime, so that nothing about it can be changed. */
+export function isEnded(agent: OwnedAgent): boolean {
+  return agent.revokedAt !== undefined || agent.overAt !== undefined;
+}
+
+/** Prepares an agent for a template: its name, which may be unverified, as it is shown. */
+export function presentAgent(agent: OwnedAgent): object {
+  const { name, lastUse } = agent;
   return {
     ...agent,
     name: (name && displayName(name)) || undefined,
-    registeredAt: formatTime(agent.registeredAt),
-    ownedAt: formatTime(agent.ownedAt),
-    revokedAt: revokedAt && formatTime(revokedAt),
-    overAt: overAt && formatTime(overAt),
-    lastUse: lastUse && { at: formatTime(lastUse.at), from: lastUse.from },
-    undoableUntil: undoableUntil && formatTime(undoableUntil),
+    // Keys and tokens note "network 203.0.x.x", or the name of the resource server that they were presented to.
+    lastUse: lastUse && { at: lastUse.at, from: lastUse.from.replace(/^network /, '') },
+    status: agent.revokedAt
+      ? 'revoked'
+      : agent.overAt
+        ? 'ended'
+        : agent.scopes.length === 0
+          ? 'noLiveKey'
+          : 'active',
+  };
+}
+
+function presentAgentKey(key: Key, now: number): object {
+  return {
+    ...key,
+    name: (key.name && displayName(key.name)) || undefined,
+    status: isLive(key, now) ? 'active' : key.revokedAt === null ? 'expired' : 'revoked',
   };
 }

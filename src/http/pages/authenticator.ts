@@ -8,10 +8,9 @@ import {
   startTotpSetup,
 } from '../../domain/accounts/totp.ts';
 import { Failure } from '../../errors.ts';
-import { formatTime } from '../../lib/format-time.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { formSchema, typedCode } from './forms.ts';
+import { formSchema, type Problem, typedCode } from './forms.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
@@ -31,8 +30,7 @@ export function authenticatorPage(pages: Pages) {
       const { deps, caller } = call;
       const authenticator = await findAuthenticatorStatus(deps, caller.session.accountId);
       if (authenticator === undefined) return showSetup(pages, call);
-      const createdAt = formatTime(authenticator.createdAt);
-      return pages.show(caller, 'authenticator', { ...authenticator, createdAt });
+      return pages.show(caller, 'authenticator', authenticator);
     },
   });
 }
@@ -50,19 +48,32 @@ export function addAuthenticatorOperation(pages: Pages) {
         return pages.show(caller, 'recovery-codes', { codes, isNew: true });
       } catch (error) {
         if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
-        return showSetup(pages, call, body.sealed, error.message);
+        return showSetup(pages, call, body.sealed, { key: 'authenticator.wrongCode', field: 'code' });
       }
     },
   });
 }
 
-function showSetup(pages: Pages, call: PageCall<unknown>, sealed?: string, problem?: string): HandlerResult {
+function showSetup(pages: Pages, call: PageCall<unknown>, sealed?: string, problem?: Problem): HandlerResult {
   const { deps, caller } = call;
   const setup = startTotpSetup(deps, caller.session, sealed);
   const secret = setup.secret.replace(/.{4}(?=.)/g, '$& ');
-  const picture = renderSVG(setup.uri, { pixelSize: 5, border: 2 });
+  const picture = renderSVG(setup.uri, { pixelSize: 5, border: 0 });
   const values = { ...setup, secret, picture, problem };
   return pages.show(caller, 'authenticator-setup', values, problem === undefined ? 200 : 400);
+}
+
+/** GET /account/authenticator/remove: asks for confirmation. */
+export function removePage(pages: Pages) {
+  return operation({
+    caller: 'recentlyVerifiedUser',
+    summary: 'What removing it means',
+    async handle({ deps, caller }) {
+      const authenticator = await findAuthenticatorStatus(deps, caller.session.accountId);
+      if (authenticator === undefined) return redirect(deps.config, PAGES.account);
+      return pages.show(caller, 'authenticator-remove', authenticator);
+    },
+  });
 }
 
 /** POST /account/authenticator/remove: removes the authenticator. */
@@ -72,7 +83,7 @@ export const removeAuthenticatorOperation = formOperation({
   form: emptyForm,
   async handle(call) {
     await removeAuthenticator(call.deps, call.origin, call.caller.session.accountId);
-    return redirect(call.deps.config, PAGES.account);
+    return redirect(call.deps.config, PAGES.account, [], 'authenticatorRemoved');
   },
 });
 

@@ -2,16 +2,18 @@ import { z } from 'zod';
 import { type ClaimLink, readClaimLink } from '../../domain/claims/claim-links.ts';
 import { type ClaimView, viewClaim } from '../../domain/claims/claim-review.ts';
 import { approveClaim, confirmClaim, denyClaim } from '../../domain/claims/decide-claim.ts';
-import { Failure } from '../../errors.ts';
-import { formatTime } from '../../lib/format-time.ts';
+import { UNDO_MS } from '../../domain/owner/owned-agent-view.ts';
+import { Failure, type FailureKind } from '../../errors.ts';
+import { formatClock } from '../../lib/format-time.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { setCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { formSchema, typedCode, wrongCodeText } from './forms.ts';
+import { formSchema, type Problem, typedCode, wrongCodeText } from './forms.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { describeScopes } from './scopes.ts';
 
 /**
  * The pages on which a human reviews a claim and approves or denies it. The first request moves the token of the link
@@ -53,22 +55,8 @@ export function approve(pages: Pages) {
         if (body.way === 'reveal') await confirmClaim(deps, origin, link, decision);
         else await approveClaim(deps, origin, link, { ...decision, code: body.code });
       } catch (error) {
-        // The page itself shows failures that the human can correct on it.
-        if (!(error instanceof Failure) || !CORRECTABLE.has(error.kind)) throw error;
-        const view = await viewLinkedClaim(call, link);
-        const values = {
-          ...presentClaim(call, view),
-          ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
-          ...(body.way === undefined && view.ways && { way: 'typed' }),
-        };
-        const problem =
-          error.kind === 'wrongCode' ? wrongCodeText(error, view.attempt?.proof === 'code') : error.message;
-        return pages.show(
-          call.caller,
-          'claim',
-          { ...values, problem },
-          error.kind === 'interactionRequired' ? 401 : 400,
-        );
+        if (!(error instanceof Failure)) throw error;
+        return showRefusal(pages, call, link, error);
       }
       return redirect(deps.config, PAGES.claim);
     },
@@ -79,7 +67,7 @@ export function approve(pages: Pages) {
 export function denyPage(pages: Pages) {
   return operation({
     caller: 'browser',
-    summary: 'Say that this was not me',
+    summary: 'Decline a claim: the question',
     handle(call) {
       return showClaim(pages, call, 'deny');
     },
@@ -89,7 +77,7 @@ export function denyPage(pages: Pages) {
 /** POST /claim/deny: denies a claim. */
 export const deny = formOperation({
   caller: 'browser',
-  summary: 'End a claim',
+  summary: 'Decline a claim',
   form: denyForm,
   async handle(call) {
     const link = readLinkCookie(call);
@@ -98,14 +86,12 @@ export const deny = formOperation({
   },
 });
 
-const CORRECTABLE = new Set(['badRequest', 'wrongCode', 'codeExpired', 'interactionRequired']);
-
-/** Shows the claim of the link in the URL or in the cookie. @throws Failure `notFound`, `forbidden` */
+/** Shows the claim of the link in the URL or in the cookie. @throws Failure `notFound` */
 async function showClaim(pages: Pages, call: PageCall, template: 'claim' | 'deny'): Promise<HandlerResult> {
   const fromUrl = call.query.get('t');
   if (fromUrl !== null) return moveLinkToCookie(call, fromUrl);
   const view = await viewLinkedClaim(call, readLinkCookie(call));
-  assertMailboxOwner(call, view);
+  if (isForAnother(call, view)) return showForAnother(pages, call, view);
   const typedCode = call.caller.draft(PAGES.claim)?.code;
   // The page of an ended claim is still readable, with status 410 (RFC 9110 section 15.5.11).
   const hasEnded = view.state === 'over' || view.state === 'denied';
@@ -113,6 +99,47 @@ async function showClaim(pages: Pages, call: PageCall, template: 'claim' | 'deny
   const isSuperseded = view.state === 'replaced' && template === 'claim';
   const status = hasEnded || isSuperseded ? 410 : 200;
   return pages.show(call.caller, template, { ...presentClaim(call, view), typedCode }, status);
+}
+
+/** Shows why a claim was not approved: on its page what the human can correct there or has ended; otherwise throws the failure. */
+async function showRefusal(
+  pages: Pages,
+  call: PageCall<z.output<typeof approveForm>>,
+  link: ClaimLink,
+  error: Failure,
+): Promise<HandlerResult> {
+  const status = STATUS_ON_PAGE[error.kind];
+  if (status === undefined) throw error;
+  const view = await viewLinkedClaim(call, link);
+  if (isForAnother(call, view)) return showForAnother(pages, call, view);
+  if (error.kind === 'forbidden') throw error;
+  const values = {
+    ...presentClaim(call, view),
+    ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
+    ...(call.body.way === undefined && view.ways && { way: 'typed' }),
+    ...(view.state === 'waiting' && { problem: problemOf(error, view) }),
+  };
+  return pages.show(call.caller, 'claim', values, status);
+}
+
+/** The status of the claim page after a refused approval, by the kind of the failure. */
+const STATUS_ON_PAGE: Partial<Record<FailureKind, number>> = {
+  badRequest: 400,
+  wrongCode: 400,
+  codeExpired: 400,
+  interactionRequired: 401,
+  forbidden: 403,
+  alreadyClaimed: 409,
+  claimExpired: 410,
+  claimSuperseded: 410,
+  claimDenied: 410,
+  claimRevoked: 410,
+};
+
+function problemOf(error: Failure, view: ClaimView): Problem {
+  if (error.kind === 'wrongCode') return wrongCodeText(error, view.attempt?.proof === 'code');
+  if (error.kind === 'badRequest') return { key: 'claim.notSixDigits', field: 'code' };
+  return { key: error.kind === 'interactionRequired' ? 'claim.signInBefore' : 'claim.askedAgain' };
 }
 
 async function viewLinkedClaim(call: Pick<PageCall, 'deps' | 'caller'>, link: ClaimLink): Promise<ClaimView> {
@@ -141,40 +168,48 @@ function claimNotFound(): Failure {
   return new Failure(
     'notFound',
     'There is no claim to show. Open the link in the mail, or the one that the agent gave you, in this browser.',
+    { hint: 'claim.openTheLink' },
   );
 }
 
-/** @throws Failure `forbidden` if the session belongs to another mailbox than the attempt (S-76) */
-function assertMailboxOwner({ caller }: PageCall, view: ClaimView): void {
+/** Reports whether the session belongs to another mailbox than the attempt (S-76). */
+function isForAnother({ caller }: Pick<PageCall, 'caller'>, view: ClaimView): boolean {
   const { session } = caller;
-  if (session === undefined || view.attempt === undefined || view.attempt.mailbox === session.mailbox) return;
-  throw new Failure(
-    'forbidden',
-    `You are signed in as ${session.mailbox}, and this agent asked ${maskMailbox(view.attempt.mailbox)}. Sign out of your account first if that is you, too.`,
-  );
+  return session !== undefined && view.attempt !== undefined && view.attempt.mailbox !== session.mailbox;
+}
+
+function showForAnother(pages: Pages, { caller }: Pick<PageCall, 'caller'>, view: ClaimView): HandlerResult {
+  return pages.show(caller, 'claim-of-another', { mailbox: maskMailbox(view.attempt!.mailbox) }, 403);
 }
 
 function presentClaim(
   { deps, caller, query }: Pick<PageCall, 'deps' | 'caller' | 'query'>,
   view: ClaimView,
 ): object {
-  const { ways } = view;
+  const { ways, attempt } = view;
   const alternative = ways?.first === 'typed' ? ways.canReveal && 'reveal' : ways?.canType && 'typed';
   const requestedWay = query.get('way');
-  // A session of another mailbox never gets here, see assertMailboxOwner().
+  // A session of another mailbox never gets here, see isForAnother().
   const mayReadMailbox = view.isFromMail || caller.session !== undefined;
-  const { scopes, claimedScopes } = deps.config;
+  const { claimedScopes, limits } = deps.config;
   return {
     ...view,
     agentName: view.agentName && displayName(view.agentName),
-    registeredAt: formatTime(view.registeredAt),
-    attempt: view.attempt && {
-      ...view.attempt,
-      mailbox: mayReadMailbox ? view.attempt.mailbox : maskMailbox(view.attempt.mailbox),
-      askedAt: formatTime(view.attempt.askedAt),
+    attempt: attempt && {
+      ...attempt,
+      mailbox: mayReadMailbox ? attempt.mailbox : maskMailbox(attempt.mailbox),
+      // Counted from the approval, since the time from which it counts has not come yet: never too long.
+      undoableUntil:
+        attempt.mode === 'merge' && attempt.approvedAt !== undefined
+          ? attempt.approvedAt + UNDO_MS
+          : undefined,
     },
-    scopes: claimedScopes.map((name) => ({ name, description: scopes.get(name)!.description })),
-    revealed: view.revealed && { code: view.revealed.code, until: formatTime(view.revealed.expiresAt) },
+    scopes: describeScopes(deps.config, claimedScopes),
+    revealed: view.revealed && {
+      code: view.revealed.code,
+      until: `${formatClock(view.revealed.expiresAt)} UTC`,
+    },
+    linkLifeSeconds: limits.codeTtlSeconds,
     // The way that suits the agent, unless the human chose the alternative.
     way: alternative && requestedWay === alternative ? alternative : ways?.first,
     otherWay: alternative && requestedWay === alternative ? ways?.first : alternative || undefined,

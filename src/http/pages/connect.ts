@@ -1,26 +1,21 @@
 import { z } from 'zod';
 import { connectionLink, readConnectionLink, readDenialLink } from '../../domain/hosts/connection-codes.ts';
-import {
-  type ConnectionRequestView,
-  findConnectionRequestByCode,
-  viewConnectionRequest,
-} from '../../domain/hosts/connection-review.ts';
+import { findConnectionRequestByCode, viewConnectionRequest } from '../../domain/hosts/connection-review.ts';
 import {
   approveConnection,
   denyConnectionByMail,
   rejectConnection,
   viewDenial,
 } from '../../domain/hosts/decide-connection.ts';
-import { revokeOwnedHost } from '../../domain/hosts/revoke-host.ts';
 import { Failure } from '../../errors.ts';
-import { formatTime } from '../../lib/format-time.ts';
 import { PAGES } from '../../lib/page-paths.ts';
-import { displayName, singleLine } from '../../lib/untrusted-text.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
-import { operation } from '../server/table.ts';
-import { checkedNames, formSchema } from './forms.ts';
+import { type Call, type HandlerResult, operation } from '../server/table.ts';
+import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { presentRequest } from './present-connection.ts';
 
 /**
  * The pages on which a human decides about a connection request of an agent under a host. The link or the code of the
@@ -37,7 +32,6 @@ const decideForm = formSchema({
 }).catchall(z.string().max(64));
 
 const refuseForm = formSchema({ no_more: z.literal('on').optional() });
-const hostForm = formSchema({});
 
 /**
  * GET /connect: asks for the code of an agent, or moves the token of a link into a cookie, out of the browser history.
@@ -78,7 +72,8 @@ export function findByCode(pages: Pages) {
         ]);
       } catch (error) {
         if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
-        return pages.show(caller, 'connect-code', { code: body.code, problem: error.message }, 400);
+        const problem: Problem = { key: 'connect.wrongCode', field: 'code' };
+        return pages.show(caller, 'connect-code', { code: body.code, problem }, 400);
       }
     },
   });
@@ -89,12 +84,17 @@ export function reviewPage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'Review it',
-    async handle({ deps, caller }) {
+    async handle(call) {
+      const { deps, caller } = call;
       const id = readConnectionLink(deps, caller.cookie('connect') ?? '');
       if (id === undefined) throw requestNotFound();
-      const view = await viewConnectionRequest(deps, id, caller.session);
       const draft = caller.draft(PAGES.reviewConnection);
-      return pages.show(caller, 'connect', presentRequest(view, draft?.approval === id ? draft : undefined));
+      const isOfThis = draft?.approval === id && draft.decision === 'approve';
+      try {
+        return await showRequest(pages, call, id, isOfThis ? draft : undefined);
+      } catch (error) {
+        return showClosedRequest(pages, call, error);
+      }
     },
   });
 }
@@ -103,26 +103,64 @@ export function reviewPage(pages: Pages) {
 export function decide(pages: Pages) {
   return formOperation({
     caller: 'recentlyVerifiedUser',
-    summary: 'Let the agent in, or not',
+    summary: 'Approve what an agent asks for, or decline',
     form: decideForm,
-    async handle({ deps, origin, body, caller }) {
+    async handle(call) {
+      const { deps, origin, body, caller } = call;
       // The form must be about the request that this browser was shown.
       if (readConnectionLink(deps, caller.cookie('connect') ?? '') !== body.approval) throw requestNotFound();
-      const isApproved = body.decision === 'approve';
-      if (isApproved)
-        await approveConnection(deps, origin, body.approval, caller.session, checkedNames(body, 'allow'));
-      else await rejectConnection(deps, origin, body.approval, caller.session);
-      const done = pages.show(caller, 'connected', { isYes: isApproved });
-      return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
+      try {
+        const approved =
+          body.decision === 'approve'
+            ? await approveConnection(
+                deps,
+                origin,
+                body.approval,
+                caller.session,
+                checkedNames(body, 'allow'),
+              )
+            : undefined;
+        if (approved === undefined) await rejectConnection(deps, origin, body.approval, caller.session);
+        const values = approved && { ...approved, agentName: displayName(approved.agentName) };
+        const done = pages.show(caller, 'connected', { approved: values });
+        return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'connect')] };
+      } catch (error) {
+        if (!(error instanceof Failure) || error.kind !== 'badRequest')
+          return showClosedRequest(pages, call, error);
+        return showRequest(pages, call, body.approval, body, { key: 'connect.nothingSelected' });
+      }
     },
   });
+}
+
+type ReviewCall = Pick<Call<unknown, 'recentlyVerifiedUser'>, 'deps' | 'caller'>;
+
+/** Shows a request. @param problem what is wrong with the form that was sent */
+async function showRequest(
+  pages: Pages,
+  { deps, caller }: ReviewCall,
+  id: string,
+  typed: Record<string, string | undefined> | undefined,
+  problem?: Problem,
+): Promise<HandlerResult> {
+  const view = await viewConnectionRequest(deps, id, caller.session);
+  const values = { ...presentRequest(view, typed), problem };
+  return pages.show(caller, 'connect', values, problem === undefined ? 200 : 400);
+}
+
+/** Shows a request about which this user cannot decide: it is over, or it asks somebody else. @throws any other failure */
+function showClosedRequest(pages: Pages, { caller }: ReviewCall, error: unknown): HandlerResult {
+  const kind = error instanceof Failure ? error.kind : undefined;
+  if (kind === 'codeExpired') return pages.show(caller, 'connect', { state: 'over' }, 410);
+  if (kind === 'forbidden') return pages.show(caller, 'connect', { state: 'foreign' }, 403);
+  throw error;
 }
 
 /** GET /connect/deny: asks the reader of the mail, signed in or not, to confirm the denial. */
 export function denyPage(pages: Pages) {
   return operation({
     caller: 'browser',
-    summary: 'Say that this was not me',
+    summary: 'Ask whether to decline',
     async handle({ deps, caller, query }) {
       const token = query.get('t');
       if (token !== null) {
@@ -132,8 +170,8 @@ export function denyPage(pages: Pages) {
       }
       const id = readDenialLink(deps, caller.cookie('refuse') ?? '');
       if (id === undefined) throw requestNotFound();
-      const { agentName, mailbox, isDecided } = await viewDenial(deps, id);
-      const values = { agentName: displayName(agentName), mailbox, isDecided };
+      const { agentName, isDecided } = await viewDenial(deps, id);
+      const values = { agentName: displayName(agentName), isDecided };
       return pages.show(caller, 'connect-deny', values, isDecided ? 410 : 200);
     },
   });
@@ -143,78 +181,20 @@ export function denyPage(pages: Pages) {
 export function denyByMail(pages: Pages) {
   return formOperation({
     caller: 'browser',
-    summary: 'Turn the agent away',
+    summary: 'Decline what an agent asks for',
     form: refuseForm,
     async handle({ deps, origin, body, caller }) {
       const id = readDenialLink(deps, caller.cookie('refuse') ?? '');
       if (id === undefined) throw requestNotFound();
       await denyConnectionByMail(deps, origin, id, { noMore: body.no_more !== undefined });
-      return pages.show(caller, 'connected', { isYes: false });
+      return pages.show(caller, 'connected', {});
     },
   });
 }
 
-/** POST /hosts/:id/revoke: revokes a host and its agents. */
-export const revokeHost = formOperation({
-  caller: 'signedInUser',
-  summary: 'End a host and its agents',
-  form: hostForm,
-  async handle(call) {
-    const { deps, origin, caller, params } = call;
-    await revokeOwnedHost(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, PAGES.agents);
-  },
-});
-
 function requestNotFound(): Failure {
   return new Failure(
     'notFound',
-    'There is no request to show. Open the link that the agent gave you in this browser.',
+    'There is no request to show. In this browser, open the link that the agent gave you.',
   );
-}
-
-/** Prepares a connection request for its template. Texts of agents are untrusted, see lib/untrusted-text.ts. */
-function presentRequest(view: ConnectionRequestView, draft: Record<string, string> | undefined): object {
-  return {
-    ...view,
-    agentName: displayName(view.agentName),
-    hostName: view.hostName && displayName(view.hostName),
-    reason: view.reason && singleLine(view.reason, 500),
-    bindingMessage: view.bindingMessage && singleLine(view.bindingMessage, 200),
-    askedAt: formatTime(view.askedAt),
-    askedAgain: view.capabilities.some(({ wasRefused }) => wasRefused),
-    capabilities: view.capabilities.map(({ constraints, ...each }) => ({
-      ...each,
-      on: draft === undefined ? !each.wasRefused : `allow:${each.name}` in draft,
-      constraints:
-        constraints &&
-        Object.entries(constraints).map(([field, value]) =>
-          singleLine(formatConstraint(field, value), CONSTRAINT_CHARS_MAX),
-        ),
-    })),
-  };
-}
-
-/** Long enough for every constraint: the human would allow a truncated part unseen. */
-const CONSTRAINT_CHARS_MAX = 16_384;
-
-const OPERATOR_WORDS: Record<string, string> = {
-  max: 'at most',
-  min: 'at least',
-  in: 'one of',
-  not_in: 'none of',
-  eq: 'exactly',
-};
-
-/** Formats a constraint for people: `seconds at most 120`. */
-function formatConstraint(field: string, value: unknown): string {
-  const isPlain = typeof value !== 'object' || value === null || Array.isArray(value);
-  const operators = isPlain ? { eq: value } : value;
-  const parts = Object.entries(operators).map(([name, operand]) => {
-    const text = Array.isArray(operand)
-      ? operand.map((each) => JSON.stringify(each)).join(', ')
-      : JSON.stringify(operand);
-    return `${OPERATOR_WORDS[name] ?? name} ${text}`;
-  });
-  return `${field} ${parts.join(' and ')}`;
 }

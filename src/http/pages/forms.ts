@@ -15,15 +15,22 @@ export function formSchema<Fields extends z.ZodRawShape>(fields: Fields) {
 /** A code as people type it, normalized: `123 456`, `123–456` and `１２３４５６` become `123456`. */
 export const typedCode = z.string().max(64).default('').transform(normalizeCode);
 
+/** What is wrong with a form, as a text of the catalogue. */
+export interface Problem {
+  key: string;
+  values?: Readonly<Record<string, string | number>>;
+  /** The field that it is about; undefined: the whole form. */
+  field?: string;
+}
+
 /**
- * Returns the message beside the field of a wrong code while tries are left.
+ * Returns what the page says of a wrong code while tries are left.
  *
  * @param isMailed whether the code was mailed, so that the human may have read an older mail
  */
-export function wrongCodeText({ details }: Failure, isMailed: boolean): string {
-  const left = details.attemptsRemaining ?? 0;
-  const text = `The code is wrong. ${left === 1 ? 'One try is' : `${left} tries are`} left.`;
-  return isMailed ? `${text} Only the code in the newest mail counts.` : text;
+export function wrongCodeText({ details }: Failure, isMailed: boolean): Problem {
+  const count = details.attemptsRemaining ?? 0;
+  return { key: isMailed ? 'error.wrongMailedCode' : 'error.wrongCode', values: { count }, field: 'code' };
 }
 
 /** Returns the names of the checkboxes of one kind that are on: `read` for `scope:read=on` and kind `scope`. */

@@ -1,4 +1,4 @@
-import { findSignedInSession } from '../server/browser-session.ts';
+import { pageReaderOf } from '../server/browser-session.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Operation, operation } from '../server/table.ts';
 import type { Pages } from './pages.ts';
@@ -15,9 +15,10 @@ export function frontPage(pages: Pages): Operation<'anyone'> {
       if (!prefersHtml(header('accept') ?? '')) {
         return { status: 303, headers: { ...vary, Location: authMdUrl }, nothing: true };
       }
-      const session = await findSignedInSession(deps, header('cookie'));
+      const request = { headers: { cookie: header('cookie'), 'accept-language': header('accept-language') } };
+      const reader = await pageReaderOf(deps, request);
       // The page has no form, so it needs no CSRF token and sets no cookie.
-      const page = pages.show({ csrf: '', session, cookies: [] }, 'front', { authMdUrl });
+      const page = pages.show({ csrf: '', flash: undefined, cookies: [], ...reader }, 'front', { authMdUrl });
       return { ...page, headers: { ...page.headers, ...vary, 'Cache-Control': 'no-store' } };
     },
   });

@@ -1,42 +1,35 @@
-import { z } from 'zod';
+import type { z } from 'zod';
+import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import { RECENT_VERIFICATION_MS } from '../../domain/accounts/sessions.ts';
-import { listAudiences } from '../../domain/audiences/audience.ts';
 import { isLive, type Key } from '../../domain/credentials/issue.ts';
 import {
   createPersonalKey,
+  findPersonalKey,
   listPersonalKeys,
   revokePersonalKey,
 } from '../../domain/credentials/personal-keys.ts';
 import { retryWhileInProgress } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
-import { randomBase62 } from '../../lib/base62.ts';
-import { formatTime } from '../../lib/format-time.ts';
 import { PAGES } from '../../lib/page-paths.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { setCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
-import { checkedNames, formSchema } from './forms.ts';
-import { presentList, readListQuery } from './lists.ts';
+import { formSchema } from './forms.ts';
+import {
+  enteredLike,
+  findPreset,
+  type KeyProblem,
+  newKeyForm,
+  presentNewKeyForm,
+  readKeyTerms,
+} from './key-form.ts';
+import { presentList, readId, readListQuery } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** The pages of a human's own keys, for scripts and MCP hosts. */
-
-/** The lifetimes of a key in days. `never`: it does not expire. */
-const LIFETIME_DAYS = { never: undefined, '7': 7, '30': 30, '90': 90, '365': 365 } as const;
-
-/**
- * The form of a new key. `preset` is the name of a preset, or `choose` with checkboxes `scope:NAME`. Checkboxes
- * `resource:URL` limit the key to some audiences. `once` is also the idempotency key of the creation.
- */
-const newKeyForm = formSchema({
-  name: z.string().trim().max(64).default(''),
-  preset: z.string().max(32).default('choose'),
-  life: z.enum(['never', '7', '30', '90', '365']).default('never'),
-})
-  .extend({ once: z.string().regex(/^[0-9A-Za-z]{32}$/) })
-  .catchall(z.string().max(64));
 
 const revokeKeyForm = formSchema({});
 
@@ -46,24 +39,31 @@ export function keysPage(pages: Pages) {
     caller: 'signedInUser',
     summary: 'My keys',
     async handle({ deps, caller, query }) {
-      const { items, next } = await listPersonalKeys(deps, caller.session.accountId, readListQuery(query));
+      const wanted = readListQuery(query);
+      const { items, next } = await listPersonalKeys(deps, caller.session.accountId, wanted);
       return pages.show(caller, 'keys', {
-        keys: items.map((key) => presentKey(key, deps.clock())),
+        isWhole: next === undefined && wanted.before === undefined,
+        keys: items.map((key) => ({
+          ...presentKey(key, deps.clock()),
+          preset: findPreset(deps.config, key.scopes)?.title,
+        })),
         list: presentList(PAGES.keys, query, next),
       });
     },
   });
 }
 
-/** GET /keys/new: shows the form of a new key. */
+/** GET /keys/new: shows the form of a new key. `?like=` fills it as one of the human's own keys was created. */
 export function newKeyPage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'What a key can be for',
-    async handle({ deps, caller }) {
+    async handle({ deps, caller, query }) {
       const draft = caller.draft(PAGES.newKey);
       const entered = draft && newKeyForm.partial().safeParse(draft).data;
-      return pages.show(caller, 'new-key', await presentNewKeyForm(deps, { ...entered, once: undefined }));
+      const like = await findLikeKey(deps, caller.session.accountId, readId(query, 'like'));
+      const filled = entered ?? (like && enteredLike(deps.config, like));
+      return pages.show(caller, 'new-key', await presentNewKeyForm(deps, { ...filled, once: undefined }));
     },
   });
 }
@@ -77,8 +77,12 @@ export function createKey(pages: Pages) {
     async handle(call) {
       const { deps, origin, caller, body } = call;
       const { session } = caller;
+      const refuse = async (problem: KeyProblem, entered: Partial<z.output<typeof newKeyForm>> = body) =>
+        pages.show(caller, 'new-key', await presentNewKeyForm(deps, entered, problem), 400);
+
+      const read = await readKeyTerms(deps, body);
+      if ('problem' in read) return refuse(read.problem);
       try {
-        const terms = await readKeyTerms(deps, body);
         const request = {
           key: body.once,
           owner: session.id,
@@ -87,7 +91,7 @@ export function createKey(pages: Pages) {
           floodLimit: undefined,
         };
         const { key, credential } = await retryWhileInProgress(() =>
-          createPersonalKey(deps, origin, session.accountId, terms, request),
+          createPersonalKey(deps, origin, session.accountId, read.terms, request),
         );
         // A repeated submission gets the same key. If the browser already has the cookie of this form, it showed the
         // secret (S-22).
@@ -95,19 +99,29 @@ export function createKey(pages: Pages) {
         const page = pages.show(caller, 'made-key', {
           key: presentKey(key, deps.clock()),
           credential: wasShown ? undefined : credential,
+          use: presentUse(deps.config, key),
         });
         return { ...page, cookies: [...(page.cookies ?? []), setCookie(deps.config, 'made', body.once)] };
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        const { kind } = error;
-        if (kind !== 'badRequest' && kind !== 'idempotencyMismatch') throw error;
-        const wasSubmitted = kind === 'idempotencyMismatch';
-        const problem = wasSubmitted
-          ? 'This form made a key already. Send it again to make another.'
-          : error.message;
-        const entered = wasSubmitted ? { ...body, once: undefined } : body;
-        return pages.show(caller, 'new-key', { ...(await presentNewKeyForm(deps, entered)), problem }, 400);
+        const { once: _, ...entered } = body;
+        if (error.kind === 'idempotencyMismatch') return refuse({ key: 'keys.problem.usedForm' }, entered);
+        if (error.kind !== 'badRequest') throw error;
+        return refuse({ key: 'keys.problem.limit', values: { count: deps.config.limits.keysPerAccount } });
       }
+    },
+  });
+}
+
+/** GET /keys/:id/revoke: asks whether to revoke a key; one that has ended leads to the list. */
+export function revokeKeyPage(pages: Pages) {
+  return operation({
+    caller: 'signedInUser',
+    summary: 'Whether to revoke one',
+    async handle({ deps, caller, params }) {
+      const key = await findPersonalKey(deps, caller.session.accountId, params.id!);
+      if (!isLive(key, deps.clock())) return redirect(deps.config, PAGES.keys, caller.cookies);
+      return pages.show(caller, 'revoke-key', { key: presentKey(key, deps.clock()) });
     },
   });
 }
@@ -120,83 +134,62 @@ export const revokeKey = formOperation({
   async handle(call) {
     const { deps, origin, caller, params } = call;
     await revokePersonalKey(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, PAGES.keys);
+    return redirect(deps.config, PAGES.keys, [], 'keyRevoked');
   },
 });
 
-/** Reads the terms of the key from the form. @throws Failure `badRequest` with what to correct */
-async function readKeyTerms(deps: Deps, body: z.output<typeof newKeyForm>) {
-  const { presets, scopes } = deps.config;
-  if (body.name === '') throw new Failure('badRequest', 'Give the key a name, so that you know it again.');
-  const preset = presets.get(body.preset);
-  const ticked = checkedNames(body, 'scope').filter((name) => scopes.has(name));
-  // The form does not tell which of the two the human meant, and a wrong guess could allow more.
-  if (preset !== undefined && ticked.length > 0) {
-    throw new Failure(
-      'badRequest',
-      `Both "${preset.title}" and single scopes are selected. Select "Only these", or untick the scopes.`,
-    );
+/** Finds a key of the account; undefined also for an id that is none of its keys (S-29). */
+async function findLikeKey(deps: Deps, accountId: string, id: string | undefined): Promise<Key | undefined> {
+  if (id === undefined) return undefined;
+  try {
+    return await findPersonalKey(deps, accountId, id);
+  } catch (error) {
+    if (error instanceof Failure && error.kind === 'notFound') return undefined;
+    throw error;
   }
-  const chosenScopes = preset?.scopes ?? ticked;
-  if (chosenScopes.length === 0) throw new Failure('badRequest', 'Choose what the key may do.');
-  const urls = checkedNames(body, 'resource');
-  const known = (await listAudiences(deps)).map(({ url }) => url);
-  if (!urls.every((url) => known.includes(url))) {
-    throw new Failure('badRequest', 'One of the resources is not offered any more. Choose again.');
-  }
-  return {
-    name: body.name,
-    scopes: [...chosenScopes].sort(),
-    resources: urls.length === 0 ? undefined : urls,
-    days: LIFETIME_DAYS[body.life],
-  };
 }
 
-/**
- * Prepares the form of a new key for its template.
- *
- * @param entered what the human has already entered
- */
-async function presentNewKeyForm(
-  deps: Deps,
-  entered: { [Name in keyof z.output<typeof newKeyForm>]?: z.output<typeof newKeyForm>[Name] | undefined },
-): Promise<object> {
-  const { presets, scopes } = deps.config;
-  const resources = await listAudiences(deps);
-  const recommended = [...presets].find(([, preset]) => preset.recommended)?.[0];
-  return {
-    once: entered.once ?? randomBase62(32, deps.random),
-    name: entered.name ?? '',
-    life: entered.life ?? '90',
-    preset: entered.preset ?? recommended ?? [...presets.keys()][0] ?? 'choose',
-    presets: [...presets].map(([name, preset]) => ({ name, ...preset })),
-    scopes: [...scopes].map(([name, { description }]) => ({
-      name,
-      description,
-      on: `scope:${name}` in entered,
-    })),
-    // A single audience leaves nothing to choose.
-    resources:
-      resources.length > 1
-        ? resources.map((each) => ({ ...each, on: `resource:${each.url}` in entered }))
-        : [],
-  };
-}
+/** A key that ends within this time is pointed out. */
+const EXPIRES_SOON_MS = 7 * DAY_MS;
 
 /**
- * Prepares a key for a template.
+ * Prepares a key for a template, with times in epoch ms.
  *
  * @param now epoch ms
  */
-export function presentKey(key: Key, now: number): object {
+export function presentKey(key: Key, now: number) {
   const { expiresAt, revokedAt, lastUsedAt } = key;
+  const works = isLive(key, now);
   return {
     ...key,
     name: key.name === null ? undefined : displayName(key.name),
-    isLive: isLive(key, now),
-    createdAt: formatTime(key.createdAt),
-    expiresAt: expiresAt === null ? undefined : formatTime(expiresAt),
-    revokedAt: revokedAt === null ? undefined : formatTime(revokedAt),
-    lastUse: lastUsedAt === null ? undefined : { at: formatTime(lastUsedAt), from: key.lastUsedFrom },
+    isLive: works,
+    /** How many days are left, by the calendar; undefined while it is not pointed out. */
+    daysLeft:
+      works && expiresAt !== null && expiresAt - now < EXPIRES_SOON_MS
+        ? Math.floor(expiresAt / DAY_MS) - Math.floor(now / DAY_MS)
+        : undefined,
+    expiresAt: expiresAt ?? undefined,
+    revokedAt: revokedAt ?? undefined,
+    lastUse: lastUsedAt === null ? undefined : { at: lastUsedAt, from: key.lastUsedFrom ?? undefined },
   };
 }
+
+/** Prepares what to send a key with: at the first audience where it works, with a variable in place of the key. */
+function presentUse({ resources, service }: Config, key: Key): object {
+  const url = key.resources?.[0] ?? resources[0]!.url;
+  const argument = /^[\w:/.~%-]+$/.test(url) ? url : `'${url.replaceAll("'", '%27')}'`;
+  const name = service.name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '');
+  const server = { type: 'http', url, headers: { Authorization: `Bearer \${${KEY_VARIABLE}}` } };
+  return {
+    variable: KEY_VARIABLE,
+    command: `curl ${argument} \\\n  -H "Authorization: Bearer $${KEY_VARIABLE}"`,
+    mcpConfig: JSON.stringify({ mcpServers: { [name || 'server']: server } }, null, 2),
+  };
+}
+
+/** The environment variable that a person keeps their key in. */
+const KEY_VARIABLE = 'VOUCHSAFE_KEY';

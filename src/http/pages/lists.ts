@@ -4,6 +4,13 @@ import type { ListQuery } from '../../lib/list-pages.ts';
 
 const STATES = ['live', 'ended'] as const;
 
+/** The tabs above a list, with the texts `list.NAME`. */
+const TABS = [
+  { name: 'all', state: undefined },
+  { name: 'active', state: 'live' },
+  { name: 'ended', state: 'ended' },
+] as const;
+
 /**
  * Reads `?q=` (part of a name), `?show=live|ended` and `?before=` (where the page starts). An invalid value counts as
  * absent.
@@ -37,6 +44,11 @@ export function presentList(path: string, query: URLSearchParams, next: string |
     path,
     search: search ?? '',
     state: state ?? '',
+    tabs: TABS.map(({ name, state: shown }) => ({
+      name,
+      href: listPath(path, { q: search, show: shown }),
+      isCurrent: shown === state,
+    })),
     isNarrowed: search !== undefined || state !== undefined,
     isShort: next === undefined && before === undefined && search === undefined && state === undefined,
     older: olderLink(path, query, 'before', next),
@@ -61,7 +73,14 @@ export function olderLink(
   return `${path}?${kept}`;
 }
 
-const KEPT_PARAMETERS = new Set(['q', 'show', 'before', 'hosts', 'keys']);
+/** Returns the path of a list with the parameters that have a value. */
+function listPath(path: string, parameters: Readonly<Record<string, string | undefined>>): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, value);
+  return query.size === 0 ? path : `${path}?${query}`;
+}
+
+const KEPT_PARAMETERS = new Set(['q', 'show', 'kind', 'before', 'hosts', 'keys']);
 
 function readPageMark(query: URLSearchParams, name: string): string | undefined {
   return /^(?:\d{1,15}\.)?\w{1,80}$/.exec(query.get(name) ?? '')?.[0];

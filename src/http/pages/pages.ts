@@ -1,13 +1,18 @@
 import type { Config } from '../../config/load.ts';
 import { randomBase62 } from '../../lib/base62.ts';
-import { contrast, readableOn } from '../../lib/color.ts';
-import { formatPause } from '../../lib/format-time.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { Random } from '../../lib/random.ts';
 import { openTemplates } from '../../lib/templates.ts';
+import { deriveColors } from '../../lib/theme.ts';
+import { createTranslators, type Locale, type Translators } from '../../lib/translate.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { TINYSEND_ERRORS_BY_KIND } from '../dialects/tinysend.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
+import { setCookie } from '../server/cookies.ts';
+import type { Flash } from '../server/flash.ts';
 import type { HandlerResult } from '../server/table.ts';
+import { type Asset, addAsset, createAssets } from './assets.ts';
+import { createTemplateHelpers } from './template-helpers.ts';
 
 /** Renders pages from templates, with the headers that every page has. */
 export interface Pages {
@@ -15,13 +20,15 @@ export interface Pages {
   dialect: Dialect;
   /** Renders the template `templates/pages/NAME.eta`. */
   show(
-    browser: Pick<BrowserContext, 'csrf' | 'session' | 'cookies'>,
+    browser: Pick<BrowserContext, 'csrf' | 'session' | 'cookies' | 'locale' | 'flash'>,
     name: string,
     values: object,
     status?: number,
   ): HandlerResult;
-  /** The stylesheet, the script and the icon, by path. */
-  assets: Map<string, { type: string; text: string }>;
+  /** For what is not a page, such as a file to download. */
+  translators: Translators;
+  /** Stylesheet, scripts, icon and fonts, by path. */
+  assets: Map<string, Asset>;
 }
 
 /**
@@ -29,11 +36,21 @@ export interface Pages {
  *
  * @param config the operator's name, color, logo and links, and optionally their own templates
  */
-export function createPages(config: Config, random: Random): Pages {
+export function createPages(config: Config, random: Random, clock: Clock): Pages {
   const { service, publicUrl } = config;
   const eta = openTemplates('pages', config.templatesDir, {});
-  const shared = { service, publicUrl, colours: deriveColors(service.accent) };
-  const render = (name: string, values: object) => eta.render(`./${name}.eta`, { ...shared, ...values });
+  const colors = { light: deriveColors(service.accent, 'light'), dark: deriveColors(service.accent, 'dark') };
+  const assets = createAssets();
+  const translators = createTranslators();
+  const shared = { service, publicUrl, colors, assets: assets.paths };
+  const render = (name: string, locale: Locale, values: object) =>
+    eta.render(`./${name}.eta`, {
+      ...shared,
+      ...createTemplateHelpers(translators[locale], clock()),
+      ...values,
+    });
+  for (const [name, type] of Object.entries(TEXT_ASSETS))
+    addAsset(assets, name, type, eta.render(`./${name}.eta`, shared));
   const headers = pageHeaders(service.logoUrl);
 
   return {
@@ -43,32 +60,32 @@ export function createPages(config: Config, random: Random): Pages {
       failure(failure, requestId) {
         const status =
           failure.details.location === undefined ? TINYSEND_ERRORS_BY_KIND[failure.kind].status : 303;
-        const { retryAfterSeconds } = failure.details;
-        const pause = retryAfterSeconds && formatPause(retryAfterSeconds);
-        return { status, body: { status, message: failure.message, pause, requestId } };
+        const { retryAfterSeconds, hint } = failure.details;
+        return { status, body: { status, message: failure.message, hint, retryAfterSeconds, requestId } };
       },
       challenge: () => undefined,
-      page: { headers, render: (body, session) => render('failure', { ...(body as object), session }) },
+      page: {
+        headers,
+        render: (body, { session, locale }) => render('failure', locale, { ...(body as object), session }),
+      },
     },
 
     show: (browser, name, values, status = 200) => ({
       status,
       type: headers['Content-Type'],
-      text: render(name, {
+      text: render(name, browser.locale, {
         once: randomBase62(32, random), // names the forms of this page, see repeated.ts
         ...omitUndefined(values),
         csrf: browser.csrf,
         session: browser.session,
+        flash: browser.flash && `flash.${browser.flash}`,
       }),
       headers,
       cookies: browser.cookies,
     }),
 
-    assets: new Map([
-      ['/assets/style.css', { type: 'text/css; charset=utf-8', text: render('style.css', {}) }],
-      ['/assets/copy.js', { type: 'text/javascript; charset=utf-8', text: render('copy.js', {}) }],
-      ['/assets/icon.svg', { type: 'image/svg+xml', text: render('icon.svg', {}) }],
-    ]),
+    translators,
+    assets: assets.files,
   };
 }
 
@@ -76,10 +93,20 @@ function omitUndefined(values: object): object {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
-/** Redirects to another page, after a POST or to remove a token from the URL. */
-export function redirect(config: Config, path: `/${string}`, cookies: readonly string[] = []): HandlerResult {
+/**
+ * Redirects to another page, after a POST or to remove a token from the URL.
+ *
+ * @param flash what the next page says of the POST
+ */
+export function redirect(
+  config: Config,
+  path: `/${string}`,
+  cookies: readonly string[] = [],
+  flash?: Flash,
+): HandlerResult {
   const headers = { ...pageHeaders(undefined), Location: config.publicUrl + path };
-  return { status: 303, headers, cookies, nothing: true };
+  const lines = flash === undefined ? cookies : [...cookies, setCookie(config, 'flash', flash)];
+  return { status: 303, headers, cookies: lines, nothing: true };
 }
 
 /** Returns the headers of every page. The CSP allows nothing from other origins but the operator's logo. */
@@ -87,23 +114,14 @@ function pageHeaders(logoUrl: string | undefined) {
   const images = logoUrl === undefined ? "'self'" : `'self' ${new URL(logoUrl).origin}`;
   return {
     'Content-Type': 'text/html; charset=utf-8',
-    'Content-Security-Policy': `default-src 'none'; style-src 'self'; script-src 'self'; img-src ${images}; base-uri 'none'; frame-ancestors 'none'; form-action 'self'`,
+    'Content-Security-Policy': `default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; font-src 'self'; img-src ${images}; base-uri 'none'; frame-ancestors 'none'; form-action 'self'`,
     'X-Frame-Options': 'DENY',
     'Cross-Origin-Opener-Policy': 'same-origin',
   };
 }
 
-const BACKGROUND = { light: '#fbfaf6', dark: '#161613' };
-
-/**
- * Derives from the operator's accent a readable color on the light and the dark background, and the text color on each.
- */
-function deriveColors(accent: string) {
-  const light = readableOn(BACKGROUND.light, accent);
-  const dark = readableOn(BACKGROUND.dark, accent, 7);
-  return { paper: BACKGROUND, light, dark, onLight: textOn(light), onDark: textOn(dark) };
-}
-
-function textOn(background: string): string {
-  return contrast(background, '#ffffff') >= 4.5 ? '#ffffff' : '#14140f';
-}
+const TEXT_ASSETS = {
+  'style.css': 'text/css; charset=utf-8',
+  'copy.js': 'text/javascript; charset=utf-8',
+  'icon.svg': 'image/svg+xml',
+};

@@ -17,7 +17,7 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { newBrowserCookie } from '../server/browser-session.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
 import { type Call, type CallerKind, type HandlerResult, operation } from '../server/table.ts';
-import { formSchema, typedCode, wrongCodeText } from './forms.ts';
+import { formSchema, type Problem, typedCode, wrongCodeText } from './forms.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 import { returnPathOf } from './return-paths.ts';
@@ -60,7 +60,7 @@ export function askForCode(pages: Pages) {
       const { caller, body } = call;
       const mailbox = parseMailbox(body.email);
       if (mailbox !== undefined) return mailCode(call, mailbox);
-      const problem = 'This is not a mail address that a code can be sent to.';
+      const problem = { key: 'signin.badEmail', field: 'email' };
       return pages.show(
         caller,
         'sign-in',
@@ -115,7 +115,7 @@ export function codePage(pages: Pages) {
       const goal = returnPathOf(call.query.get('next'));
       const pending = await findPendingOfBrowser(call);
       if (pending === undefined) return redirect(call.deps.config, `${PAGES.signIn}?next=${goal}`);
-      return pages.show(call.caller, pending.template, { next: goal, mailbox: pending.mailbox });
+      return showPending(pages, call.caller, pending, goal);
     },
   });
 }
@@ -143,20 +143,33 @@ export function signIn(pages: Pages) {
         if (!(error instanceof Failure)) throw error;
         const { kind, details } = error;
         if (areCodesBlocked(error)) {
-          const problem =
-            'Digits were typed wrong too often, perhaps not by you. Ask again: you get a link instead.';
+          const problem = { key: 'signin.codesBlocked' };
           return pages.show(caller, 'sign-in', { next: goal, email: pending?.mailbox, problem }, 429);
         }
         if (kind === 'wrongCode' && (details.attemptsRemaining ?? 0) > 0 && pending !== undefined) {
-          const problem = wrongCodeText(error, pending.template === TEMPLATES.code);
-          return pages.show(caller, pending.template, { next: goal, mailbox: pending.mailbox, problem }, 400);
+          const problem = wrongCodeText(error, pending.waitsFor === 'code');
+          return showPending(pages, caller, pending, goal, problem);
         }
         if (kind !== 'wrongCode' && kind !== 'codeExpired') throw error;
-        const problem = 'The code has expired or was typed wrong too often. Ask for a new one.';
+        const problem = { key: 'signin.codeExpired' };
         return pages.show(caller, 'sign-in', { next: goal, email: pending?.mailbox, problem }, 400);
       }
     },
   });
+}
+
+/** Shows the page of a pending sign-in: asks for its next proof, or says that a link was mailed. */
+function showPending(
+  pages: Pages,
+  caller: PageCall['caller'],
+  { template, mailbox, codeExpiresAt }: PendingOfBrowser,
+  next: string,
+  problem?: Problem,
+): HandlerResult {
+  // A signed-in user who confirms their mailbox can only ask for a code to that one.
+  const resendPath = caller.session?.mailbox === mailbox ? PAGES.signInAgain : PAGES.signIn;
+  const values = { next, mailbox, codeExpiresAt, resendPath, problem };
+  return pages.show(caller, template, values, problem === undefined ? 200 : 400);
 }
 
 /** Whether a budget of wrong codes is exhausted, so that POST /sign-in mails a link instead of a code. */
@@ -182,33 +195,42 @@ export function linkPage(pages: Pages) {
       }
       const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
       const pending = id === undefined ? undefined : await findPendingSignIn(deps, id);
-      if (pending?.waitsFor !== 'link') throw linkExpired();
+      if (pending?.waitsFor !== 'link') return showLinkExpired(pages, deps, caller);
       return pages.show(caller, 'sign-in-link', { mailbox: pending.mailbox });
     },
   });
 }
 
 /** POST /sign-in/link: signs in by the mailed link. */
-export const signInByLink = formOperation({
-  caller: 'browser',
-  summary: 'Use it',
-  form: signInLinkForm,
-  async handle(call) {
-    const { deps, origin, caller } = call;
-    const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
-    if (id === undefined) throw linkExpired();
-    const result = await redirectAfter(
-      call,
-      id,
-      await completeSignInByLink(deps, origin, id),
-      returnPathOf(undefined),
-    );
-    return { ...result, cookies: [...(result.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
-  },
-});
+export function signInByLink(pages: Pages) {
+  return formOperation({
+    caller: 'browser',
+    summary: 'Use it',
+    form: signInLinkForm,
+    async handle(call) {
+      const { deps, origin, caller } = call;
+      const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
+      if (id === undefined) return showLinkExpired(pages, deps, caller);
+      try {
+        const outcome = await completeSignInByLink(deps, origin, id);
+        const result = await redirectAfter(call, id, outcome, returnPathOf(undefined));
+        return { ...result, cookies: [...(result.cookies ?? []), clearCookie(deps.config, 'signinlink')] };
+      } catch (error) {
+        if (!(error instanceof Failure) || error.kind !== 'codeExpired') throw error;
+        return showLinkExpired(pages, deps, caller);
+      }
+    },
+  });
+}
 
-function linkExpired(): Failure {
-  return new Failure('codeExpired', 'This link was used, or has expired. Ask for a new one at /sign-in.');
+/** Says that the link was used or has expired. */
+function showLinkExpired(
+  pages: Pages,
+  deps: Pick<Deps, 'config'>,
+  caller: PageCall['caller'],
+): HandlerResult {
+  const lifeSeconds = deps.config.limits.codeTtlSeconds;
+  return pages.show(caller, 'sign-in-link-expired', { lifeSeconds }, 410);
 }
 
 /** Redirects to the second factor, or starts the session in this browser, in place of an earlier one. */
@@ -247,6 +269,8 @@ async function findPendingOfBrowser({ deps, caller }: { deps: Deps; caller: Page
     return undefined;
   return { id, template: TEMPLATES[pending.waitsFor], ...pending };
 }
+
+type PendingOfBrowser = NonNullable<Awaited<ReturnType<typeof findPendingOfBrowser>>>;
 
 const TEMPLATES = { code: 'sign-in-code', link: 'sign-in-link-sent', secondFactor: 'sign-in-second' };
 const MAC_PURPOSE = 'sign-in-proven';

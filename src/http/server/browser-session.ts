@@ -5,8 +5,11 @@ import { findSession, type Session } from '../../domain/accounts/sessions.ts';
 import { Failure } from '../../errors.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { PAGES } from '../../lib/page-paths.ts';
+import { chooseLocale, type Locale } from '../../lib/translate.ts';
+import type { PageReader } from '../dialects/dialect.ts';
 import { formPageOf, returnPathOf } from '../pages/return-paths.ts';
 import { type CookieName, clearCookie, readCookies, setCookie } from './cookies.ts';
+import { type Flash, readFlash } from './flash.ts';
 
 /** A browser that sent a request, and its session if it has one. */
 export interface BrowserContext {
@@ -24,6 +27,10 @@ export interface BrowserContext {
    * next response deletes them.
    */
   draft(path: string): Record<string, string> | undefined;
+  /** What the page says of the POST that led to it. */
+  flash: Flash | undefined;
+  /** The language of the pages. */
+  locale: Locale;
   /** Set-Cookie lines for the response. */
   cookies: readonly string[];
 }
@@ -70,14 +77,19 @@ export async function identifyBrowser(
       throw new Failure(
         'forbidden',
         'This form is out of date, or cookies are switched off. Go back, reload the page and try again.',
+        { hint: 'error.formOutdated' },
       );
     }
   }
   const id = browser ?? randomBase62(32, deps.random);
   const cookieLines = browser === undefined ? [setCookie(deps.config, 'browser', id)] : [];
+  const flash = request.method === 'GET' ? readFlash(cookies.get('flash')) : undefined;
+  if (flash !== undefined) cookieLines.push(clearCookie(deps.config, 'flash'));
   return {
     csrf: deps.keyring.sign(CSRF, csrfSubject(id, session)),
     session,
+    flash,
+    locale: chooseLocale(request.headers['accept-language']),
     cookie: (name) => cookies.get(name),
     draft(path) {
       const fields = readDraft(cookies.get('draft'), path);
@@ -88,12 +100,15 @@ export async function identifyBrowser(
   };
 }
 
-/**
- * Finds the session of a Cookie header, for a page that only shows it; undefined also when the database is unavailable.
- */
-export async function findSignedInSession(deps: Deps, header = ''): Promise<Session | undefined> {
-  const secret = readCookies(deps.config, header).get('session') ?? '';
-  return findSession(deps, secret).catch(() => undefined);
+/** Finds out who reads a page that only shows their session; they count as signed out while the database is unavailable. */
+export async function pageReaderOf(
+  deps: Deps,
+  request: { headers: Pick<IncomingMessage['headers'], 'cookie' | 'accept-language'> },
+): Promise<PageReader> {
+  const { cookie = '', 'accept-language': languages } = request.headers;
+  const secret = readCookies(deps.config, cookie).get('session') ?? '';
+  const session = await findSession(deps, secret).catch(() => undefined);
+  return { session, locale: chooseLocale(languages) };
 }
 
 /** The value that a CSRF token signs. It includes the session, so a token from before sign-in is invalid after it. */
@@ -122,9 +137,13 @@ export function signInRequired(
   });
 }
 
-/** Returns the path of the requested page, or of the page on which the posted form stands. */
+/**
+ * Returns the path of the requested page, with its query if a sign-in may return to it, or the path of the page on which the
+ * posted form stands.
+ */
 export function requestedPagePath(request: IncomingMessage): string {
-  return formPageOf(pathOf(request));
+  const { url = '' } = request;
+  return returnPathOf(url) === url ? url : formPageOf(pathOf(request));
 }
 
 /**
@@ -180,6 +199,8 @@ function checkOrigin(request: IncomingMessage, publicUrl: string): void {
   // Old browsers under `no-referrer` and text browsers send neither header: the CSRF token alone decides.
   const isUnknown = (origin === undefined || origin === 'null') && site === undefined;
   if (!isSameOrigin && !isUnknown) {
-    throw new Failure('forbidden', 'This form was sent from another site. Open our page and try again.');
+    throw new Failure('forbidden', 'This form was sent from another site. Open our page and try again.', {
+      hint: 'error.formForeign',
+    });
   }
 }

@@ -10,7 +10,8 @@ export type CookieName =
   | 'session'
   | 'signinlink'
   | 'draft'
-  | 'made';
+  | 'made'
+  | 'flash';
 
 /** The setting that decides the prefix and `Secure`. */
 type CookieConfig = Pick<Config, 'publicUrl'>;

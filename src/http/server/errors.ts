@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import { findSignedInSession } from './browser-session.ts';
+import { pageReaderOf } from './browser-session.ts';
 import type { Context, Middleware } from './context.ts';
 import { renderFailure, setCorsHeaders } from './respond.ts';
 
@@ -21,8 +21,8 @@ export function renderErrors(deps: Deps, dialectAt: (ctx: Context) => Dialect): 
     } catch (error) {
       const failure = toFailure(error);
       const dialect = state.dialect ?? dialectAt(ctx);
-      const session = dialect.page && (await findSignedInSession(deps, ctx.req.headers.cookie));
-      state.response = renderFailure(dialect, failure, state.id, metadataUrl, publicUrl, session);
+      const reader = dialect.page && (await pageReaderOf(deps, ctx.req));
+      state.response = renderFailure(dialect, failure, state.id, metadataUrl, publicUrl, reader);
       // A client that hangs up must not be able to fill the log with errors.
       const level = state.response.status >= 500 ? 'error' : 'debug';
       if (failure.cause !== undefined) deps.log[level]({ id: state.id, err: failure.cause }, failure.kind);

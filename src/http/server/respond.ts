@@ -1,14 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Session } from '../../domain/accounts/sessions.ts';
 import type { Budget, Failure } from '../../errors.ts';
-import type { Dialect } from '../dialects/dialect.ts';
+import type { Dialect, PageReader } from '../dialects/dialect.ts';
 import type { HandlerResult, Operation, Sink } from './table.ts';
 
 /** A rendered response. */
 export interface HttpResponse {
   status: number;
   headers: Record<string, string | string[]>;
-  body: string;
+  body: string | Buffer;
   /** Writes the body in parts, in place of `body`. */
   stream?: (sink: Sink) => void;
 }
@@ -35,9 +34,9 @@ export function renderResult(
     headers['Content-Type'] = result.type;
     return { status, headers, body: '', stream: result.stream };
   }
-  if ('text' in result) {
+  if ('text' in result || 'bytes' in result) {
     headers['Content-Type'] = result.type;
-    return { status, headers, body: result.text };
+    return { status, headers, body: 'text' in result ? result.text : result.bytes };
   }
   headers['Content-Type'] = JSON_TYPE;
   return { status, headers, body: JSON.stringify(dialect.success(result.data)) };
@@ -47,7 +46,7 @@ export function renderResult(
  * Renders a failure in a dialect, with the headers of its details: WWW-Authenticate, Retry-After, Allow, Location and
  * others.
  *
- * @param session the session of the signed-in user, for a page
+ * @param reader who reads it, for a page
  */
 export function renderFailure(
   dialect: Dialect,
@@ -55,7 +54,7 @@ export function renderFailure(
   requestId: string,
   metadataUrl: string,
   publicUrl: string,
-  session?: Session,
+  reader?: PageReader,
 ): HttpResponse {
   const { status, body } = dialect.failure(failure, requestId);
   const headers: HttpResponse['headers'] = { 'Cache-Control': 'no-store', 'Content-Type': JSON_TYPE };
@@ -68,7 +67,7 @@ export function renderFailure(
   if (failure.details.cookies?.length) headers['Set-Cookie'] = [...failure.details.cookies];
   if (retryAfterSeconds !== undefined) headers['Retry-After'] = String(retryAfterSeconds);
   if (budget !== undefined) setBudget(headers, budget);
-  return { status, headers, body: dialect.page?.render(body, session) ?? JSON.stringify(body) };
+  return { status, headers, body: (reader && dialect.page?.render(body, reader)) ?? JSON.stringify(body) };
 }
 
 /**
@@ -127,8 +126,9 @@ export function send(
     return;
   }
   // Most responses are ASCII, which Node writes fastest as latin1: one byte per character, without UTF-8 encoding.
-  const encoding = NON_ASCII.test(answer.body) ? 'utf8' : 'latin1';
-  if (answer.status !== 204) headers['Content-Length'] = String(Buffer.byteLength(answer.body, encoding));
+  const { body } = answer;
+  const encoding = typeof body === 'string' && NON_ASCII.test(body) ? 'utf8' : 'latin1';
+  if (answer.status !== 204) headers['Content-Length'] = String(Buffer.byteLength(body, encoding));
   if (pendingResponses.length === 0) setImmediate(writePending);
   pendingResponses.push({ response, answer, encoding });
 }

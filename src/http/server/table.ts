@@ -68,7 +68,7 @@ export interface Sink {
   onClose(listener: () => void): void;
 }
 
-/** The result of a handler. The dialect wraps `data`; `text` is sent as it is. */
+/** The result of a handler. The dialect wraps `data`; `text` and `bytes` are sent as they are. */
 export type HandlerResult = {
   status?: number;
   headers?: Record<string, string>;
@@ -79,6 +79,7 @@ export type HandlerResult = {
 } & (
   | { data: unknown }
   | { text: string; type: string }
+  | { bytes: Buffer; type: string }
   | { nothing: true }
   /** `type` is the media type, also of `text`. */
   | { stream(sink: Sink): void; type: string }

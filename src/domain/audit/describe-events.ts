@@ -1,0 +1,63 @@
+import type { Deps } from '../../deps.ts';
+import { parseAddress } from '../../lib/address.ts';
+import { PAGE_ROWS } from '../../lib/list-pages.ts';
+import type { ActivityEntry } from '../../ports/mailer.ts';
+import { listAgentNames } from '../../store/agents.ts';
+import { listCredentialLabels } from '../../store/credentials.ts';
+import type { EventRow } from '../../store/events.ts';
+import { listRegistrationNames } from '../../store/registrations.ts';
+
+/**
+ * Describes events of the audit log for the owner of the account: their kinds and details, with the names of the agents
+ * and keys that they are about. The catalogue has the sentences, as `activity.KIND`.
+ *
+ * @returns one entry for each event, in the same order
+ */
+export async function describeEvents(
+  deps: Pick<Deps, 'db'>,
+  events: readonly EventRow[],
+): Promise<ActivityEntry[]> {
+  const described: ActivityEntry[] = [];
+  for (let offset = 0; offset < events.length; offset += PAGE_ROWS) {
+    described.push(...(await describePage(deps, events.slice(offset, offset + PAGE_ROWS))));
+  }
+  return described;
+}
+
+async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[]): Promise<ActivityEntry[]> {
+  const [agents, claims, keys] = await Promise.all([
+    listAgentNames(db, idsIn(events, agentIdOf)),
+    listRegistrationNames(db, idsIn(events, claimIdOf)),
+    listCredentialLabels(db, idsIn(events, keyIdOf)),
+  ]);
+  return events.map((event) => ({
+    kind: event.kind,
+    details: event.details === null ? {} : JSON.parse(event.details),
+    at: event.at,
+    agentName: agents.get(agentIdOf(event) ?? '') ?? claims.get(claimIdOf(event) ?? '') ?? undefined,
+    isOfAgent: agentIdOf(event) !== null,
+    keyName: keys.get(keyIdOf(event) ?? '')?.name ?? undefined,
+    keyPrefix: keys.get(keyIdOf(event) ?? '')?.prefix,
+    origin:
+      event.address === null || event.address === 'local' ? undefined : parseAddress(event.address).coarse,
+  }));
+}
+
+function idsIn(events: readonly EventRow[], idOf: (event: EventRow) => string | null): string[] {
+  return [...new Set(events.flatMap((event) => idOf(event) ?? []))];
+}
+
+function agentIdOf({ agentId, subject }: EventRow): string | null {
+  return agentId ?? (subject?.startsWith('agt_') ? subject : null);
+}
+
+/** The registration that a claim without an agent is about. */
+function claimIdOf({ kind, agentId, subject }: EventRow): string | null {
+  return kind.startsWith('claim.') && agentId === null ? subject : null;
+}
+
+/** The key that an event is about; of a completed claim, the one that the agent collected. */
+function keyIdOf({ kind, subject, details }: EventRow): string | null {
+  if (kind.startsWith('key.')) return subject;
+  return kind === 'claim.completed' && details !== null ? (JSON.parse(details).key ?? null) : null;
+}

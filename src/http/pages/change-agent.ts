@@ -1,0 +1,217 @@
+import { z } from 'zod';
+import {
+  narrowAgent,
+  renameAgent,
+  revokeOwnedAgent,
+  undoMerge,
+  unlinkAgent,
+} from '../../domain/owner/manage-agents.ts';
+import { type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
+import { Failure } from '../../errors.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
+import type { Flash } from '../server/flash.ts';
+import { type Call, type HandlerResult, operation } from '../server/table.ts';
+import { type AgentCall, agentPath, isEnded, presentAgent, showAgent } from './agents.ts';
+import { checkedNames, formSchema, type Problem } from './forms.ts';
+import { formOperation } from './operations.ts';
+import { type Pages, redirect } from './pages.ts';
+
+/** The pages on which a signed-in human changes an agent. A GET only asks; the POST to the same path acts. */
+
+const agentForm = formSchema({});
+const renameForm = formSchema({ name: z.string().trim().max(64).default('') });
+
+/** The agent keeps each scope whose checkbox is on: `scope:read`. */
+const narrowForm = formSchema({}).catchall(z.string().max(64));
+
+type FormCall<Form = unknown> = Call<Form, 'signedInUser'>;
+
+/** GET /agents/:id/rename: shows the form for another name. */
+export function renamePage(pages: Pages) {
+  return operation({
+    caller: 'signedInUser',
+    summary: 'Ask for another name',
+    handle(call) {
+      return showRenameForm(pages, call, { name: call.caller.draft(`${agentPath(call)}/rename`)?.name });
+    },
+  });
+}
+
+/** POST /agents/:id/rename: changes the name of an agent. */
+export function rename(pages: Pages) {
+  return formOperation({
+    caller: 'signedInUser',
+    summary: 'Give it another name',
+    form: renameForm,
+    async handle(call) {
+      const { deps, origin, body } = call;
+      // The list links each agent by its name, so the name must not be blank.
+      if (displayName(body.name) === '') {
+        const problem = { key: 'agents.nameMissing', field: 'name' };
+        return showRenameForm(pages, call, { name: body.name, problem });
+      }
+      return changeAgent(pages, call, {
+        change: (id, ownerId) => renameAgent(deps, origin, ownerId, id, body.name),
+        flash: 'agentRenamed',
+        problem: { key: 'agents.problemEnded' },
+      });
+    },
+  });
+}
+
+/** POST /agents/:id/narrow: removes the unchecked scopes from an agent. */
+export function narrow(pages: Pages) {
+  return formOperation({
+    caller: 'signedInUser',
+    summary: 'Leave it fewer scopes',
+    form: narrowForm,
+    async handle(call) {
+      const { deps, origin, body } = call;
+      const scopes = checkedNames(body, 'scope').filter((name) => deps.config.scopes.has(name));
+      return changeAgent(pages, call, {
+        change: (id, ownerId) => narrowAgent(deps, origin, ownerId, id, scopes),
+        flash: 'agentNarrowed',
+        problem: { key: 'agents.permissionMissing', field: 'permissions' },
+      });
+    },
+  });
+}
+
+/** GET /agents/:id/unlink: asks whether to unlink an agent that has its own account. */
+export function unlinkPage(pages: Pages) {
+  return confirmPage(pages, 'unlink', 'Ask before a linked one goes', (agent) => agent.mode === 'link');
+}
+
+/** POST /agents/:id/unlink: unlinks an agent that has its own account. */
+export function unlink(pages: Pages) {
+  return formOperation({
+    caller: 'signedInUser',
+    summary: 'Let a linked one go',
+    form: agentForm,
+    handle(call) {
+      return changeAgent(pages, call, {
+        change: (id, ownerId) => unlinkAgent(call.deps, call.origin, ownerId, id),
+        flash: 'agentUnlinked',
+        next: PAGES.agents,
+        problem: { key: 'agents.unlinkMerged' },
+      });
+    },
+  });
+}
+
+/** GET /agents/:id/undo: asks whether to undo the merge of an agent. */
+export function undoPage(pages: Pages) {
+  return confirmPage(
+    pages,
+    'undo',
+    'Ask before a merge is undone',
+    (agent) => agent.undoableUntil !== undefined,
+  );
+}
+
+/** POST /agents/:id/undo: undoes the merge of an agent. */
+export function undo(pages: Pages) {
+  return formOperation({
+    caller: 'signedInUser',
+    summary: 'Undo a merge',
+    form: agentForm,
+    handle(call) {
+      return changeAgent(pages, call, {
+        change: (id, ownerId) => undoMerge(call.deps, call.origin, ownerId, id),
+        flash: 'agentMovedOut',
+        next: PAGES.agents,
+        problem: { key: 'agents.undoLate' },
+      });
+    },
+  });
+}
+
+/** GET /agents/:id/revoke: asks whether to revoke an agent and its keys. */
+export function revokePage(pages: Pages) {
+  return confirmPage(pages, 'revoke', 'Ask before it and its keys end', () => true);
+}
+
+/** POST /agents/:id/revoke: revokes an agent and its keys. */
+export function revoke(pages: Pages) {
+  return formOperation({
+    caller: 'signedInUser',
+    summary: 'End it and its keys',
+    form: agentForm,
+    handle(call) {
+      return changeAgent(pages, call, {
+        change: (id, ownerId) => revokeOwnedAgent(call.deps, call.origin, ownerId, id),
+        flash: 'agentRevoked',
+        problem: { key: 'agents.problemEnded' },
+      });
+    },
+  });
+}
+
+/**
+ * Changes one agent of the signed-in human and redirects to the next page, by default that of the agent.
+ *
+ * @param problem what the page of the agent says if the change is not possible
+ */
+async function changeAgent(
+  pages: Pages,
+  call: FormCall,
+  {
+    change,
+    flash,
+    next = agentPath(call),
+    problem,
+  }: {
+    change: (id: string, ownerId: string) => Promise<void>;
+    flash: Flash;
+    next?: `/${string}`;
+    problem: Problem;
+  },
+): Promise<HandlerResult> {
+  const { deps, caller, params } = call;
+  try {
+    await change(params.id!, caller.session.accountId);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.kind !== 'badRequest') throw error;
+    return showAgent(pages, call, { kept: call.body as Record<string, unknown>, problem });
+  }
+  return redirect(deps.config, next, caller.cookies, flash);
+}
+
+/** Shows the form for another name, with what was typed and what was wrong with it. */
+async function showRenameForm(
+  pages: Pages,
+  call: AgentCall,
+  typed: { name: string | undefined; problem?: Problem },
+): Promise<HandlerResult> {
+  const agent = await findAgent(call);
+  if (isEnded(agent)) return redirect(call.deps.config, agentPath(call));
+  const values = { agent: presentAgent(agent), typedName: typed.name, problem: typed.problem };
+  return pages.show(call.caller, 'rename-agent', values, typed.problem === undefined ? 200 : 400);
+}
+
+/**
+ * Creates the page that asks before an agent is changed. Where the change is not possible, it leads to the agent.
+ *
+ * @param change the last part of the path, and the name of its texts
+ */
+function confirmPage(
+  pages: Pages,
+  change: 'unlink' | 'undo' | 'revoke',
+  summary: string,
+  isPossible: (agent: OwnedAgent) => boolean,
+) {
+  return operation({
+    caller: 'signedInUser',
+    summary,
+    async handle(call) {
+      const agent = await findAgent(call);
+      if (isEnded(agent) || !isPossible(agent)) return redirect(call.deps.config, agentPath(call));
+      return pages.show(call.caller, 'confirm-agent', { agent: presentAgent(agent), change });
+    },
+  });
+}
+
+async function findAgent({ deps, caller, params }: AgentCall): Promise<OwnedAgent> {
+  return (await showOwnedAgent(deps, caller.session.accountId, params.id!)).agent;
+}

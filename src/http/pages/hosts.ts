@@ -1,0 +1,41 @@
+import { type OwnedHost, showOwnedHost } from '../../domain/hosts/owned-hosts.ts';
+import { revokeOwnedHost } from '../../domain/hosts/revoke-host.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
+import { operation } from '../server/table.ts';
+import { formSchema } from './forms.ts';
+import { formOperation } from './operations.ts';
+import { type Pages, redirect } from './pages.ts';
+
+/** The pages on which a signed-in human manages the hosts of their agents: on pages, environments. */
+
+const revokeForm = formSchema({});
+
+/** GET /hosts/:id/revoke: asks whether to revoke a host and its agents. */
+export function revokeHostPage(pages: Pages) {
+  return operation({
+    caller: 'signedInUser',
+    summary: 'Ask before a host ends',
+    async handle({ deps, caller, params }) {
+      const host = await showOwnedHost(deps, caller.session.accountId, params.id!);
+      if (host.revokedAt !== undefined) return redirect(deps.config, PAGES.agents);
+      return pages.show(caller, 'revoke-host', { host: presentHost(host) });
+    },
+  });
+}
+
+/** POST /hosts/:id/revoke: revokes a host and its agents. */
+export const revokeHost = formOperation({
+  caller: 'signedInUser',
+  summary: 'End a host and its agents',
+  form: revokeForm,
+  async handle({ deps, origin, caller, params }) {
+    await revokeOwnedHost(deps, origin, caller.session.accountId, params.id!);
+    return redirect(deps.config, PAGES.agents, caller.cookies, 'hostRevoked');
+  },
+});
+
+/** Prepares a host for a template: its name, which is unverified, as it is shown. */
+export function presentHost(host: OwnedHost): OwnedHost {
+  return { ...host, name: (host.name && displayName(host.name)) || undefined };
+}

@@ -1,0 +1,143 @@
+import { z } from 'zod';
+import type { Config } from '../../config/load.ts';
+import type { Deps } from '../../deps.ts';
+import { listAudiences } from '../../domain/audiences/audience.ts';
+import type { Key } from '../../domain/credentials/issue.ts';
+import { randomBase62 } from '../../lib/base62.ts';
+import { formatScope } from '../../lib/scopes.ts';
+import { DAY_MS } from '../../lib/time.ts';
+import { checkedNames, formSchema } from './forms.ts';
+
+/** The form of a new personal key: what it holds, how it is read, and what is wrong with it. */
+
+/** The lifetimes of a key in days. `never`: it does not expire. */
+const LIFETIME_DAYS = { '7': 7, '30': 30, '90': 90, '365': 365, never: undefined } as const;
+const LIVES = ['7', '30', '90', '365', 'never'] as const;
+const DEFAULT_LIFE = '90';
+
+/**
+ * The form of a new key. `preset` is the name of a preset, or `choose` with checkboxes `scope:NAME`. Checkboxes
+ * `resource:URL` limit the key to some audiences. `once` is also the idempotency key of the creation.
+ */
+export const newKeyForm = formSchema({
+  name: z.string().trim().max(64).default(''),
+  preset: z.string().max(32).default('choose'),
+  life: z.enum(LIVES).default(DEFAULT_LIFE),
+})
+  .extend({ once: z.string().regex(/^[0-9A-Za-z]{32}$/) })
+  .catchall(z.string().max(64));
+
+type NewKeyForm = z.output<typeof newKeyForm>;
+
+/** What is already in the form. */
+export type EnteredKey = { [Name in keyof NewKeyForm]?: NewKeyForm[Name] | undefined };
+
+/** What has to be corrected: a text of the catalogue, and the field that it is about. */
+export interface KeyProblem {
+  key: string;
+  values?: Record<string, string | number>;
+  field?: 'name' | 'permissions' | 'resources';
+}
+
+/** What a key is created with. */
+export interface NewKeyTerms {
+  name: string;
+  scopes: string[];
+  resources: string[] | undefined;
+  days: number | undefined;
+}
+
+/** Reads the terms of the key from the form, or what to correct in it. */
+export async function readKeyTerms(
+  deps: Deps,
+  body: NewKeyForm,
+): Promise<{ terms: NewKeyTerms } | { problem: KeyProblem }> {
+  const { presets, scopes } = deps.config;
+  if (body.name === '') return { problem: { key: 'keys.problem.name', field: 'name' } };
+  const preset = presets.get(body.preset);
+  const ticked = checkedNames(body, 'scope').filter((name) => scopes.has(name));
+  // The form does not tell which of the two the human meant, and a wrong guess could allow more.
+  if (preset !== undefined && ticked.length > 0) {
+    return { problem: { key: 'keys.problem.both', values: { preset: preset.title }, field: 'permissions' } };
+  }
+  const chosenScopes = preset?.scopes ?? ticked;
+  if (chosenScopes.length === 0) {
+    return { problem: { key: 'keys.problem.permissions', field: 'permissions' } };
+  }
+  const urls = checkedNames(body, 'resource');
+  const known = (await listAudiences(deps)).map(({ url }) => url);
+  if (!urls.every((url) => known.includes(url))) {
+    return { problem: { key: 'keys.problem.resources', field: 'resources' } };
+  }
+  return {
+    terms: {
+      name: body.name,
+      scopes: [...chosenScopes].sort(),
+      resources: urls.length === 0 ? undefined : urls,
+      days: LIFETIME_DAYS[body.life],
+    },
+  };
+}
+
+/**
+ * Prepares the form of a new key for its template.
+ *
+ * @param entered what the human has already entered
+ * @param problem what to correct
+ */
+export async function presentNewKeyForm(
+  deps: Deps,
+  entered: EnteredKey,
+  problem?: KeyProblem,
+): Promise<object> {
+  const { presets, scopes } = deps.config;
+  const resources = await listAudiences(deps);
+  const recommended = [...presets].find(([, preset]) => preset.recommended)?.[0];
+  const life = entered.life ?? DEFAULT_LIFE;
+  const now = deps.clock();
+  return {
+    once: entered.once ?? randomBase62(32, deps.random),
+    name: entered.name ?? '',
+    lives: LIVES.map((each) => ({
+      life: each,
+      isChosen: each === life,
+      expiresAt: LIFETIME_DAYS[each] === undefined ? undefined : now + LIFETIME_DAYS[each] * DAY_MS,
+    })),
+    preset: entered.preset ?? recommended ?? [...presets.keys()][0] ?? 'choose',
+    presets: [...presets].map(([name, preset]) => ({ name, ...preset })),
+    scopes: [...scopes].map(([name, { description, destructive = false }]) => ({
+      name,
+      description,
+      isDestructive: destructive,
+      on: `scope:${name}` in entered,
+    })),
+    // A single audience leaves nothing to choose.
+    resources:
+      resources.length > 1
+        ? resources.map((each) => ({ ...each, on: `resource:${each.url}` in entered }))
+        : [],
+    problem,
+  };
+}
+
+/** Fills the form as a key was created, except for the lifetime. */
+export function enteredLike(config: Pick<Config, 'presets'>, key: Key): EnteredKey {
+  const preset = findPreset(config, key.scopes);
+  const scopes = preset === undefined ? key.scopes.map((name) => [`scope:${name}`, 'on']) : [];
+  const resources = (key.resources ?? []).map((url) => [`resource:${url}`, 'on']);
+  return {
+    name: key.name ?? '',
+    preset: preset?.name ?? 'choose',
+    ...Object.fromEntries([...scopes, ...resources]),
+  };
+}
+
+/** Finds the preset that gives exactly these scopes. */
+export function findPreset(
+  { presets }: Pick<Config, 'presets'>,
+  scopes: readonly string[],
+): { name: string; title: string } | undefined {
+  const wanted = formatScope(scopes.toSorted());
+  const found = [...presets].find(([, preset]) => formatScope(preset.scopes.toSorted()) === wanted);
+  return found && { name: found[0], title: found[1].title };
+}

@@ -1,0 +1,143 @@
+import { type ActivityFacts, phraseActivity } from '../../lib/format-activity.ts';
+import {
+  formatClock,
+  formatDate,
+  formatDateTime,
+  formatDay,
+  formatPause,
+  formatRelative,
+  formatShortDate,
+  formatShortDateTime,
+} from '../../lib/format-time.ts';
+import type { Translator } from '../../lib/translate.ts';
+import { activityLook } from './activity-looks.ts';
+import { icon } from './icons.ts';
+
+/** What every template of a page can call, beside its own values. What returns HTML is written by `<%~ … %>`. */
+
+type Values = Readonly<Record<string, string | number>>;
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Escapes a text for HTML, in content and in quoted attributes. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (mark) => ESCAPES[mark]!);
+}
+
+/** A value in a text that rich() has not filled yet: between two characters of private use. */
+const MARKED = /\ue000(\w+)\ue001/g;
+
+/** @param now epoch ms, for relative times */
+export function createTemplateHelpers(translator: Translator, now: number) {
+  const { text } = translator;
+
+  /** A time element: the text, and the exact time in UTC as its title. */
+  const timeElement = (at: number, shown: string) =>
+    `<time datetime="${new Date(at).toISOString()}" title="${escapeHtml(formatShortDateTime(translator, at))}">${escapeHtml(shown)}</time>`;
+
+  return {
+    lang: translator.locale,
+    now,
+    icon,
+
+    /** A text of the catalogue. */
+    t: (key: string, values?: Values) => text(key, values),
+
+    /**
+     * HTML: a text of the catalogue with its values in bold, isolated from the direction of the text around them. `[label](name)`
+     * in the text is a link to the value of that name.
+     */
+    rich(key: string, values: Values = {}): string {
+      const marked = Object.fromEntries(
+        Object.entries(values).map(([name, value]) => [
+          name,
+          typeof value === 'string' && name !== 'count' ? `\ue000${name}\ue001` : value,
+        ]),
+      );
+      const filled = (name: string) => escapeHtml(String(values[name]));
+      return escapeHtml(text(key, marked))
+        .replace(
+          /\[([^\]]+)\]\((\w+)\)/g,
+          (_, label: string, name: string) =>
+            `<a href="${filled(name)}">${label.replace(MARKED, (__, inner: string) => filled(inner))}</a>`,
+        )
+        .replace(MARKED, (_, name: string) => `<b><bdi>${filled(name)}</bdi></b>`);
+    },
+
+    /** A line of activity: HTML of its sentence, with names isolated; its details as text; its icon and color. */
+    happening(entry: ActivityFacts) {
+      const { key, values, keyPrefix, details } = phraseActivity(translator, entry);
+      const isolated = (name: string) => `<bdi>${escapeHtml(name)}</bdi>`;
+      const code = keyPrefix === undefined ? '' : `<code>${escapeHtml(keyPrefix)}</code>`;
+      const keyHtml =
+        [values.key && isolated(values.key), code].filter(Boolean).join(' ') ||
+        escapeHtml(text('activity.deletedKey'));
+      const html = { subject: isolated(values.subject), name: isolated(values.name), key: keyHtml };
+      const marked = { subject: '\ue000subject\ue001', name: '\ue000name\ue001', key: '\ue000key\ue001' };
+      return {
+        ...activityLook(entry.kind),
+        html: escapeHtml(text(key, { ...marked, kind: values.kind })).replace(
+          MARKED,
+          (_, name: keyof typeof html) => html[name],
+        ),
+        details: details.join(' · '),
+      };
+    },
+
+    /** HTML: `4 minutes ago`, with the exact time as its title. */
+    time: (at: number) => timeElement(at, formatRelative(translator, at, now)),
+    /** HTML: `26 Nov 2026`. */
+    date: (at: number) => timeElement(at, formatShortDate(translator, at)),
+    /** HTML: `26 November 2026`. */
+    longDate: (at: number) => timeElement(at, formatDate(translator, at)),
+    /** HTML: `26 November 2026, 00:04 UTC`. */
+    dateTime: (at: number) => timeElement(at, formatDateTime(translator, at)),
+    /** HTML: `00:04`, below the heading of its day. */
+    clock: (at: number) => timeElement(at, formatClock(at)),
+    /** `Today`, `Yesterday`, `Friday 20 November 2026`: the heading of a day. */
+    day: (at: number) => formatDay(translator, at, now),
+    /** `12 minutes`. */
+    pause: (seconds: number) => formatPause(translator, seconds),
+    /** `26 Nov 2026, 00:04 UTC`, in plain sight. */
+    exact: (at: number) => formatShortDateTime(translator, at),
+
+    /** HTML: a state in words, with a dot or an icon. */
+    badge(
+      kind: 'ok' | 'warn' | 'off' | 'alarm' | 'outline' | 'accent',
+      words: string,
+      iconName?: string,
+    ): string {
+      const mark =
+        iconName !== undefined
+          ? icon(iconName, 14)
+          : kind === 'ok' || kind === 'warn' || kind === 'off'
+            ? '<span class="dot"></span>'
+            : '';
+      return `<span class="badge ${kind}">${mark}${escapeHtml(words)}</span>`;
+    },
+
+    /** HTML: names of scopes. @param hasEnded whether they are struck through */
+    chips(names: readonly string[], hasEnded = false): string {
+      const chip = (name: string) =>
+        `<span class="chip">${hasEnded ? '<s>' : ''}${escapeHtml(name)}${hasEnded ? '</s>' : ''}</span>`;
+      return `<span class="chips">${names.map(chip).join(' ')}</span>`;
+    },
+
+    /** HTML: a notice with its icon. @param html its content */
+    notice(kind: 'ok' | 'warn' | 'alarm' | 'info', html: string, attributes = ''): string {
+      const icons = { ok: 'circle-check', warn: 'triangle-alert', alarm: 'circle-alert', info: 'info' };
+      return `<div class="notice ${kind}"${attributes}>${icon(icons[kind], 18)}<div>${html}</div></div>`;
+    },
+
+    /** An id, shortened in the middle: `agt_0mwqj0oa…VK3D`. */
+    shortId: (id: string) => (id.length > 20 ? `${id.slice(0, 12)}…${id.slice(-4)}` : id),
+
+    escapeHtml,
+  };
+}

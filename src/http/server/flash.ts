@@ -1,0 +1,20 @@
+/** What a page says of the POST that led to it, as `flash.NAME` of the catalogue. */
+export const FLASHES = [
+  'agentRenamed',
+  'agentNarrowed',
+  'agentUnlinked',
+  'agentMovedOut',
+  'agentRevoked',
+  'hostRevoked',
+  'keyRevoked',
+  'sessionEnded',
+  'sessionsEnded',
+  'mailChanged',
+  'authenticatorRemoved',
+] as const;
+export type Flash = (typeof FLASHES)[number];
+
+/** @returns the flash of a cookie; undefined for anything else */
+export function readFlash(cookie: string | undefined): Flash | undefined {
+  return FLASHES.find((flash) => flash === cookie);
+}

@@ -1,0 +1,168 @@
+import { type ActivityPhrase, phraseActivity } from '../lib/format-activity.ts';
+import { formatDateTime } from '../lib/format-time.ts';
+import type { Translator } from '../lib/translate.ts';
+import { displayName } from '../lib/untrusted-text.ts';
+import type {
+  ApprovalMail,
+  ClaimCodeMail,
+  Mail,
+  NoticeMail,
+  SignInLinkMail,
+  SignInMail,
+} from '../ports/mailer.ts';
+import { formatExpiry, formatNamelessEvent } from './mail-helpers.ts';
+
+/** A text of the catalogue, with its values; links stand in it as `[label](name)`. */
+type Sentence = readonly [key: string, values?: Readonly<Record<string, string>>];
+
+interface Fact {
+  label: string;
+  value: string;
+  remark?: string | undefined;
+}
+
+/** What a mail says, in the order in which both layouts show it. Names of third parties are safe to show. */
+export interface MailContent {
+  /** The end of the subject, without names, codes and links. */
+  subject: string;
+  title: string;
+  lead: Sentence;
+  code?: string;
+  expires?: string;
+  button?: { label: string; url: string };
+  facts?: { title: string; rows: Fact[] };
+  note?: { start?: string; sentences: Sentence[] };
+  /** The agent's own words about its request. */
+  quote?: string | undefined;
+  /** What happened, of a notice. */
+  events?: { phrase: ActivityPhrase; when: string }[];
+}
+
+/** Decides what a mail says. @param publicUrl where our pages are */
+export function describeMail(mail: Mail, translator: Translator, publicUrl: string): MailContent {
+  switch (mail.kind) {
+    case 'claim-code':
+      return describeClaim(mail, translator);
+    case 'agent-approval':
+      return describeApproval(mail, translator);
+    case 'sign-in-code':
+    case 'sign-in-link':
+      return describeSignIn(mail, translator);
+    case 'notice':
+      return describeNotice(mail, translator, publicUrl);
+  }
+}
+
+function describeClaim(mail: ClaimCodeMail, translator: Translator): MailContent {
+  const { text } = translator;
+  const { proof, codeExpiresAt, sentAt, denyUrl } = mail;
+  const url =
+    proof.kind === 'code' ? mail.claimUrl : proof.kind === 'page' ? proof.pageUrl : proof.approveUrl;
+  return {
+    subject: text('mail.subject.claim-code'),
+    title: text('mail.claim.title'),
+    lead: [`mail.claim.lead.${proof.kind}`],
+    ...(proof.kind === 'code' && { code: proof.code }),
+    expires: formatExpiry(translator, codeExpiresAt, sentAt),
+    button: { label: text('mail.reviewAndApprove'), url },
+    facts: { title: text('mail.requestedBy'), rows: requesterFacts(mail, translator) },
+    note: {
+      start: text('mail.notExpected'),
+      sentences: [
+        ['mail.decline', { url: denyUrl }],
+        [`mail.nobodyAsks.${proof.kind === 'code' ? 'code' : 'link'}`],
+      ],
+    },
+  };
+}
+
+function describeApproval(mail: ApprovalMail, translator: Translator): MailContent {
+  const { text } = translator;
+  const { codeExpiresAt, sentAt, pageUrl, denyUrl, askedAgain, bindingMessage } = mail;
+  const before = { label: text('mail.approval.before'), value: text('mail.approval.declinedBefore') };
+  const rows = [...requesterFacts(mail, translator), ...(askedAgain ? [before] : [])];
+  return {
+    subject: text('mail.subject.agent-approval'),
+    title: text('mail.approval.title'),
+    lead: ['mail.approval.lead'],
+    expires: formatExpiry(translator, codeExpiresAt, sentAt),
+    button: { label: text('mail.reviewAndApprove'), url: pageUrl },
+    facts: { title: text('mail.requestedBy'), rows },
+    note: {
+      start: text('mail.notExpected'),
+      sentences: [['mail.decline', { url: denyUrl }], ['mail.approval.neverBecauseAsked']],
+    },
+    quote: (bindingMessage && displayName(bindingMessage)) || undefined,
+  };
+}
+
+function describeSignIn(mail: SignInMail | SignInLinkMail, translator: Translator): MailContent {
+  const { text } = translator;
+  const { codeExpiresAt, sentAt } = mail;
+  const [texts, proof] =
+    mail.kind === 'sign-in-code' ? ['mail.signInCode', 'code'] : ['mail.signInLink', 'link'];
+  return {
+    subject: text(`mail.subject.${mail.kind}`),
+    title: text(`${texts}.title`),
+    lead: [`${texts}.lead`],
+    ...(mail.kind === 'sign-in-code' && { code: mail.code }),
+    expires: formatExpiry(translator, codeExpiresAt, sentAt),
+    ...(mail.kind === 'sign-in-link' && { button: { label: text('mail.signIn'), url: mail.linkUrl } }),
+    facts: { title: text('mail.request'), rows: requestFacts(mail, translator) },
+    note: {
+      start: text('mail.notExpected'),
+      sentences: [[`mail.signIn.notExpected.${proof}`], [`mail.nobodyAsks.${proof}`]],
+    },
+  };
+}
+
+function describeNotice(mail: NoticeMail, translator: Translator, publicUrl: string): MailContent {
+  const { text } = translator;
+  const count = mail.happened.length + mail.more;
+  const events = mail.happened.map(({ at, origin: network, ...entry }) => {
+    const date = formatDateTime(translator, at);
+    return {
+      phrase: phraseActivity(translator, { ...entry, origin: network }),
+      when: network === undefined ? date : text('mail.notice.when', { date, network }),
+    };
+  });
+  const [only] = events;
+  const title =
+    only !== undefined && count === 1
+      ? formatNamelessEvent(translator, only.phrase)
+      : text('mail.notice.several', { count });
+  const hasNames = mail.happened.some(({ agentName, keyName }) => (keyName ?? agentName) !== undefined);
+  return {
+    subject: title,
+    title,
+    lead: [count === 1 ? 'mail.notice.lead' : 'mail.notice.leadSeveral'],
+    button: { label: text('mail.notice.review'), url: `${publicUrl}/account` },
+    events,
+    ...(hasNames && { note: { sentences: [['mail.notice.names']] } }),
+  };
+}
+
+/** Who asks: the agent as it names itself, and its request. */
+function requesterFacts(mail: ClaimCodeMail | ApprovalMail, translator: Translator): Fact[] {
+  const { text } = translator;
+  const name = displayName(mail.agentName ?? '');
+  const { firstSeenAt } = mail;
+  const firstSeen = firstSeenAt !== undefined && [
+    { label: text('mail.firstSeen'), value: formatDateTime(translator, firstSeenAt) },
+  ];
+  return [
+    name === ''
+      ? { label: text('mail.name'), value: text('common.unnamedAgent') }
+      : { label: text('mail.name'), value: name, remark: text('mail.nameNotVerified') },
+    ...(firstSeen || []),
+    ...requestFacts(mail, translator),
+  ];
+}
+
+function requestFacts(mail: { askedAt: number; origin: string }, translator: Translator): Fact[] {
+  const { text } = translator;
+  return [
+    { label: text('mail.requested'), value: formatDateTime(translator, mail.askedAt) },
+    { label: text('mail.network'), value: mail.origin },
+  ];
+}
