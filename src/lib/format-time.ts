@@ -5,11 +5,18 @@ import type { Locale, Translator } from './translate.ts';
 
 const UTC = { timeZone: 'UTC' } as const;
 const formatters = new Map<string, Intl.DateTimeFormat>();
+const relativeFormatters = new Map<Locale, Intl.RelativeTimeFormat>();
 
 function formatter(locale: Locale, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   const key = locale + JSON.stringify(options);
   const known = formatters.get(key) ?? new Intl.DateTimeFormat(locale, { ...options, ...UTC });
   formatters.set(key, known);
+  return known;
+}
+
+function relativeFormatter(locale: Locale): Intl.RelativeTimeFormat {
+  const known = relativeFormatters.get(locale) ?? new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
+  relativeFormatters.set(locale, known);
   return known;
 }
 
@@ -61,7 +68,7 @@ export function formatRelative(translator: Translator, at: number, now: number):
   if (size < 45 && seconds <= 0) return translator.text('date.justNow');
   const days = Math.floor(at / DAY_MS) - Math.floor(now / DAY_MS);
   if (Math.abs(days) >= 7) return formatShortDate(translator, at);
-  const relative = new Intl.RelativeTimeFormat(translator.locale, { numeric: 'auto' });
+  const relative = relativeFormatter(translator.locale);
   const phrase =
     size < 3600
       ? relative.format(Math.sign(seconds) * Math.max(1, Math.round(size / 60)), 'minute')

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Deps } from '../../deps.ts';
 import {
   narrowAgent,
   renameAgent,
@@ -10,6 +11,7 @@ import { type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-
 import { Failure } from '../../errors.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
+import type { RequestOrigin } from '../../work.ts';
 import type { Flash } from '../server/flash.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { type AgentCall, agentPath, isEnded, presentAgent, showAgent } from './agents.ts';
@@ -85,18 +87,10 @@ export function unlinkPage(pages: Pages) {
 
 /** POST /agents/:id/unlink: unlinks an agent that has its own account. */
 export function unlink(pages: Pages) {
-  return formOperation({
-    caller: 'signedInUser',
-    summary: 'Let a linked one go',
-    form: agentForm,
-    handle(call) {
-      return changeAgent(pages, call, {
-        change: (id, ownerId) => unlinkAgent(call.deps, call.origin, ownerId, id),
-        flash: 'agentUnlinked',
-        next: PAGES.agents,
-        problem: { key: 'agents.unlinkMerged' },
-      });
-    },
+  return changeOperation(pages, 'Let a linked one go', unlinkAgent, {
+    flash: 'agentUnlinked',
+    next: PAGES.agents,
+    problem: { key: 'agents.unlinkMerged' },
   });
 }
 
@@ -112,18 +106,10 @@ export function undoPage(pages: Pages) {
 
 /** POST /agents/:id/undo: undoes the merge of an agent. */
 export function undo(pages: Pages) {
-  return formOperation({
-    caller: 'signedInUser',
-    summary: 'Undo a merge',
-    form: agentForm,
-    handle(call) {
-      return changeAgent(pages, call, {
-        change: (id, ownerId) => undoMerge(call.deps, call.origin, ownerId, id),
-        flash: 'agentMovedOut',
-        next: PAGES.agents,
-        problem: { key: 'agents.undoLate' },
-      });
-    },
+  return changeOperation(pages, 'Undo a merge', undoMerge, {
+    flash: 'agentMovedOut',
+    next: PAGES.agents,
+    problem: { key: 'agents.undoLate' },
   });
 }
 
@@ -134,25 +120,41 @@ export function revokePage(pages: Pages) {
 
 /** POST /agents/:id/revoke: revokes an agent and its keys. */
 export function revoke(pages: Pages) {
+  return changeOperation(pages, 'End it and its keys', revokeOwnedAgent, {
+    flash: 'agentRevoked',
+    problem: { key: 'agents.problemEnded' },
+  });
+}
+
+/** What follows a change: where it leads, what is said there, and what the page of the agent says if it is not possible. */
+interface Outcome {
+  flash: Flash;
+  /** Undefined: the page of the agent. */
+  next?: `/${string}`;
+  problem: Problem;
+}
+
+/** Creates the POST of a change without fields. @param change changes an agent of its owner, or throws `badRequest` */
+function changeOperation(
+  pages: Pages,
+  summary: string,
+  change: (deps: Deps, origin: RequestOrigin, ownerId: string, id: string) => Promise<void>,
+  outcome: Outcome,
+) {
   return formOperation({
     caller: 'signedInUser',
-    summary: 'End it and its keys',
+    summary,
     form: agentForm,
     handle(call) {
       return changeAgent(pages, call, {
-        change: (id, ownerId) => revokeOwnedAgent(call.deps, call.origin, ownerId, id),
-        flash: 'agentRevoked',
-        problem: { key: 'agents.problemEnded' },
+        ...outcome,
+        change: (id, ownerId) => change(call.deps, call.origin, ownerId, id),
       });
     },
   });
 }
 
-/**
- * Changes one agent of the signed-in human and redirects to the next page, by default that of the agent.
- *
- * @param problem what the page of the agent says if the change is not possible
- */
+/** Changes one agent of the signed-in human and redirects to what follows. */
 async function changeAgent(
   pages: Pages,
   call: FormCall,
@@ -161,12 +163,7 @@ async function changeAgent(
     flash,
     next = agentPath(call),
     problem,
-  }: {
-    change: (id: string, ownerId: string) => Promise<void>;
-    flash: Flash;
-    next?: `/${string}`;
-    problem: Problem;
-  },
+  }: Outcome & { change: (id: string, ownerId: string) => Promise<void> },
 ): Promise<HandlerResult> {
   const { deps, caller, params } = call;
   try {

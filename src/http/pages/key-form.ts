@@ -7,6 +7,7 @@ import { randomBase62 } from '../../lib/base62.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { checkedNames, formSchema } from './forms.ts';
+import { describeScopes } from './scopes.ts';
 
 /** The form of a new personal key: what it holds, how it is read, and what is wrong with it. */
 
@@ -105,11 +106,9 @@ export async function presentNewKeyForm(
     })),
     preset: entered.preset ?? recommended ?? [...presets.keys()][0] ?? 'choose',
     presets: [...presets].map(([name, preset]) => ({ name, ...preset })),
-    scopes: [...scopes].map(([name, { description, destructive = false }]) => ({
-      name,
-      description,
-      isDestructive: destructive,
-      on: `scope:${name}` in entered,
+    scopes: describeScopes(deps.config, [...scopes.keys()]).map((scope) => ({
+      ...scope,
+      on: `scope:${scope.name}` in entered,
     })),
     // A single audience leaves nothing to choose.
     resources:

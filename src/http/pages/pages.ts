@@ -46,7 +46,7 @@ export function createPages(config: Config, random: Random, clock: Clock): Pages
   const render = (name: string, locale: Locale, values: object) =>
     eta.render(`./${name}.eta`, {
       ...shared,
-      ...createTemplateHelpers(translators[locale], clock()),
+      ...createTemplateHelpers(translators[locale], eta.config.escapeFunction, clock()),
       ...values,
     });
   for (const [name, type] of Object.entries(TEXT_ASSETS))

@@ -17,29 +17,31 @@ import { icon } from './icons.ts';
 
 type Values = Readonly<Record<string, string | number>>;
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** Escapes a text for HTML, in content and in quoted attributes. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (mark) => ESCAPES[mark]!);
-}
-
-/** A value in a text that rich() has not filled yet: between two characters of private use. */
+/** A value in a text that is not filled yet: its name between two characters of private use. */
 const MARKED = /\ue000(\w+)\ue001/g;
 
-/** @param now epoch ms, for relative times */
-export function createTemplateHelpers(translator: Translator, now: number) {
+/**
+ * Creates the helpers for one page.
+ *
+ * @param escapeHtml escapes a text for HTML, in content and in quoted attributes, as the templates do
+ * @param now epoch ms, for relative times
+ */
+export function createTemplateHelpers(
+  translator: Translator,
+  escapeHtml: (text: string) => string,
+  now: number,
+) {
   const { text } = translator;
 
   /** A time element: the text, and the exact time in UTC as its title. */
   const timeElement = (at: number, shown: string) =>
     `<time datetime="${new Date(at).toISOString()}" title="${escapeHtml(formatShortDateTime(translator, at))}">${escapeHtml(shown)}</time>`;
+
+  /** A text of the catalogue, escaped; names of `marked` stand in it as MARKED, to be replaced by HTML. */
+  const markedHtml = (key: string, marked: readonly string[], others: Values) =>
+    escapeHtml(
+      text(key, { ...others, ...Object.fromEntries(marked.map((name) => [name, `\ue000${name}\ue001`])) }),
+    );
 
   return {
     lang: translator.locale,
@@ -54,14 +56,11 @@ export function createTemplateHelpers(translator: Translator, now: number) {
      * in the text is a link to the value of that name.
      */
     rich(key: string, values: Values = {}): string {
-      const marked = Object.fromEntries(
-        Object.entries(values).map(([name, value]) => [
-          name,
-          typeof value === 'string' && name !== 'count' ? `\ue000${name}\ue001` : value,
-        ]),
+      const marked = Object.keys(values).filter(
+        (name) => typeof values[name] === 'string' && name !== 'count',
       );
       const filled = (name: string) => escapeHtml(String(values[name]));
-      return escapeHtml(text(key, marked))
+      return markedHtml(key, marked, values)
         .replace(
           /\[([^\]]+)\]\((\w+)\)/g,
           (_, label: string, name: string) =>
@@ -79,10 +78,9 @@ export function createTemplateHelpers(translator: Translator, now: number) {
         [values.key && isolated(values.key), code].filter(Boolean).join(' ') ||
         escapeHtml(text('activity.deletedKey'));
       const html = { subject: isolated(values.subject), name: isolated(values.name), key: keyHtml };
-      const marked = { subject: '\ue000subject\ue001', name: '\ue000name\ue001', key: '\ue000key\ue001' };
       return {
         ...activityLook(entry.kind),
-        html: escapeHtml(text(key, { ...marked, kind: values.kind })).replace(
+        html: markedHtml(key, Object.keys(html), values).replace(
           MARKED,
           (_, name: keyof typeof html) => html[name],
         ),
