@@ -45,6 +45,8 @@ const phases =
 if (isSqliteAlone) console.log(`On SQLite alone, without ${NOT_ON_SQLITE.join(', ')}.`);
 let passed = 0;
 let failed = 0;
+/** The `not ok` lines, repeated at the end: a log that is cut at its beginning still says what failed. */
+const failures: string[] = [];
 let runner: ChildProcess | undefined;
 let isEnding = false;
 // The shell and npm hand a signal to this process alone.
@@ -65,6 +67,7 @@ for (const files of phases) {
   failed += outcome.failed;
 }
 await stop();
+for (const line of failures) console.log(line);
 console.log(`${passed} passed, ${failed} failed`);
 // Said outright: the hook with which the PostgreSQL server is ended at exit would say 0 in the place of an exitCode.
 process.exit(failed > 0 ? 1 : 0);
@@ -84,14 +87,17 @@ async function run(files: string[]): Promise<{ passed: number; failed: number }>
   for await (const line of createInterface(started.stdout)) {
     console.log(line);
     if (/^ok \d+ /.test(line) && !/ # (SKIP|TODO)\b/.test(line)) seen.pass += 1;
-    else if (/^not ok \d+ /.test(line)) seen.fail += 1;
+    else if (/^not ok \d+ /.test(line)) {
+      seen.fail += 1;
+      failures.push(line);
+    }
     const [, name, count] = /^# (pass|fail) (\d+)$/.exec(line) ?? [];
     if (name === 'pass' || name === 'fail') totals[name] = Number(count);
   }
   const code =
     started.exitCode ?? (await new Promise<number | null>((resolve) => started.once('close', resolve)));
   const fail = totals.fail ?? seen.fail;
-  if (code !== 0 && fail === 0) console.log(`not ok ${files.join(', ')} ended with exit code ${code}`);
+  if (code !== 0 && fail === 0) failures.push(`not ok ${files.join(', ')} ended with exit code ${code}`);
   return { passed: totals.pass ?? seen.pass, failed: code === 0 ? fail : Math.max(fail, 1) };
 }
 

@@ -168,7 +168,7 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
         ['read'],
       );
       t.regex(where!, /build-server/);
-      t.regex(where!, /data-label="Since"><time datetime="\d{4}-/);
+      t.regex(where!, /data-label="Linked"><time datetime="\d{4}-/);
       const page = await agent.browser.get(`/agents/${agent.id}`);
       t.is(heading(page), 'builder');
       t.regex(page.text, /Chosen by the agent, not verified/);
