@@ -23,16 +23,17 @@ export function createMetrics(): Metrics {
     registers,
   });
   // Routes and statuses are few, and a lookup by labels costs more than the observation.
-  const series = new Map<string, Histogram.Internal<'route' | 'status'>>();
+  type Series = Histogram.Internal<'route' | 'status'>;
+  const seriesByRoute = new Map<string, Map<number, Series>>();
+  function addSeries(route: string, status: number): Series {
+    const series = requests.labels({ route, status });
+    seriesByRoute.set(route, new Map([...(seriesByRoute.get(route) ?? []), [status, series]]));
+    return series;
+  }
   return {
     registry,
     countRequest(route, status, seconds) {
-      const name = `${status} ${route}`;
-      let histogram = series.get(name);
-      if (histogram === undefined) {
-        histogram = requests.labels({ route, status });
-        series.set(name, histogram);
-      }
+      const histogram = seriesByRoute.get(route)?.get(status) ?? addSeries(route, status);
       histogram.observe(seconds);
     },
     mails: new Counter({
