@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
-import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
+import { formatScope, isSubset } from '../../lib/scopes.ts';
 import { insertAgentAccount, lockAccount, updateAccountRestored } from '../../store/accounts.ts';
 import {
   type AgentRow,
@@ -12,20 +12,13 @@ import {
   updateAgentScope,
 } from '../../store/agents.ts';
 import { updateClaimUncompleted } from '../../store/claims.ts';
-import {
-  type CredentialRow,
-  listCredentials,
-  updateCredentialRevoked,
-  updateCredentialScope,
-} from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { findRegistration, updateRegistrationUnclaimed } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { endAgent, revokeDelegation } from '../agents/end-agent.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
-import { isKey } from '../credentials/api-keys.ts';
-import { isLive } from '../credentials/issue.ts';
+import { narrowCredentials } from '../credentials/narrow-credentials.ts';
 import { refuseNarrowed, refuseRevoked } from '../hosts/refused-capabilities.ts';
 import { useCase } from '../limits/use-case.ts';
 import { agentNotFound, issuableScopes, undoableUntil } from './owned-agent-view.ts';
@@ -63,7 +56,7 @@ export async function narrowAgent(
   await withOwnedAgent(deps, origin, ownerId, id, async (work, agent) => {
     const { tx } = work;
     const remaining = issuableScopes(deps, agent).filter((scope) => isSubset([scope], scopes));
-    const { had, kept } = await narrowKeys(work, id, scopes, (key) => key);
+    const { had, kept } = await narrowCredentials(work, id, scopes, (key) => key);
     if (remaining.length === 0 || (had > 0 && kept === 0)) {
       throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
     }
@@ -182,39 +175,8 @@ async function releaseAgent(work: Work, agent: AgentRow, accountId: string): Pro
   await updateClaimUncompleted(tx, agent.registrationId, now);
   await revokeDelegation(tx, agent.registrationId);
   await updateRegistrationUnclaimed(tx, agent.registrationId, expiresAt);
-  await narrowKeys(work, agent.id, deps.config.anonymousScopes, (key) => ({
+  await narrowCredentials(work, agent.id, deps.config.anonymousScopes, (key) => ({
     accountId,
     expiresAt: Math.min(key.expiresAt ?? Infinity, expiresAt),
   }));
-}
-
-/**
- * Restricts the live keys and tokens of an agent to some scopes.
- *
- * @param termsOf the account and the expiry that a key has from now on
- * @returns how many live keys the agent had, and how many it keeps; tokens do not count
- */
-async function narrowKeys(
-  work: Work,
-  agentId: string,
-  scopes: readonly string[],
-  termsOf: (key: CredentialRow) => Pick<CredentialRow, 'accountId' | 'expiresAt'>,
-): Promise<{ had: number; kept: number }> {
-  const { tx, now } = work;
-  let had = 0;
-  let kept = 0;
-  for (const key of await listCredentials(tx, agentId)) {
-    if (!isLive(key, now)) continue;
-    // Tokens are short-lived: the agent must keep a key, not a token.
-    const counts = isKey(key) ? 1 : 0;
-    had += counts;
-    const remaining = parseScope(key.scope).filter((scope) => isSubset([scope], scopes));
-    if (remaining.length === 0) {
-      await updateCredentialRevoked(tx, key.hash, now);
-    } else {
-      await updateCredentialScope(tx, key.hash, { ...termsOf(key), scope: formatScope(remaining) });
-      kept += counts;
-    }
-  }
-  return { had, kept };
 }
