@@ -81,7 +81,7 @@ const DETAILS: Readonly<
   'claim.approved': ({ details }, text) =>
     details.mode === undefined
       ? []
-      : [text(`activity.detail.${details.mode === 'merge' ? 'merge' : 'link'}`)],
+      : [text(`activity.detail.${details.mode === 'merge' ? 'merge' : 'link'}`), ...listOf(details.scope)],
   'session.begun': ({ details }, text) =>
     details.new_network === true ? [text('activity.detail.newNetwork')] : [],
   'key.created': ({ details }) => listOf(details.scope),

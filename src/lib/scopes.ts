@@ -19,6 +19,21 @@ export function restrictTo(scopes: readonly string[], bound: string | null): str
   return scopes.filter((scope) => allowed.includes(scope));
 }
 
+/**
+ * Returns scopes together with all that they imply, directly or through others.
+ *
+ * @param impliedBy the scopes that one scope implies
+ */
+export function withImplied(
+  scopes: readonly string[],
+  impliedBy: (scope: string) => readonly string[],
+): string[] {
+  const all = new Set(scopes);
+  // A set also iterates over what is added on the way.
+  for (const scope of all) for (const implied of impliedBy(scope)) all.add(implied);
+  return [...all];
+}
+
 /** Reports whether every scope of `inner` is in `outer`. */
 export function isSubset(inner: readonly string[], outer: readonly string[]): boolean {
   return inner.every((scope) => outer.includes(scope));

@@ -31,11 +31,21 @@ export async function insertAgent(
     name: string | null;
     now: number;
     ownedAt?: number;
+    scope?: string | null;
   },
 ): Promise<void> {
   await tx.run(
-    'INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at) VALUES (?, ?, ?, ?, ?, ?)',
-    [agent.id, agent.accountId, agent.registrationId, agent.name, agent.now, agent.ownedAt ?? null],
+    `INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at, scope)
+     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    [
+      agent.id,
+      agent.accountId,
+      agent.registrationId,
+      agent.name,
+      agent.now,
+      agent.ownedAt ?? null,
+      agent.scope ?? null,
+    ],
   );
 }
 

@@ -35,6 +35,8 @@ export interface AttemptRow {
   confirmedBy: string | null;
   /** The user of a provider who may act for the owner once the claim is completed. */
   principal: string | null;
+  /** What the human gave when they approved or confirmed, space-separated; null: all that a claim gives. */
+  scope: string | null;
 }
 
 /** Inserts an active attempt. */
@@ -50,6 +52,7 @@ export async function insertAttempt(
     | 'revealedAt'
     | 'polledAt'
     | 'confirmedBy'
+    | 'scope'
   >,
 ): Promise<void> {
   await tx.run(
@@ -91,16 +94,16 @@ export function findLastAttempt(
   );
 }
 
-/** Ends the active attempts of a registration; returns their ids. */
+/** Ends the active attempts of a registration; returns them as they were in this moment. */
 export function updateAttemptsEnded(
   tx: Tx,
   registrationId: string,
   reason: string,
   now: number,
-): Promise<{ id: string }[]> {
+): Promise<Pick<AttemptRow, 'id' | 'mailbox' | 'scope'>[]> {
   return tx.all(
     `UPDATE claim_attempts SET ended_at = ?, end_reason = ?
-     WHERE registration_id = ? AND ended_at IS NULL RETURNING id`,
+     WHERE registration_id = ? AND ended_at IS NULL RETURNING id, mailbox, scope`,
     [now, reason, registrationId],
   );
 }
@@ -139,27 +142,27 @@ export function listPendingOnMailbox(
 export function updateAttemptApproved(
   tx: Tx,
   attempt: { id: string; counter: number },
-  confirmedBy: string | null,
+  decision: Pick<AttemptRow, 'confirmedBy' | 'scope'>,
   now: number,
 ): Promise<number> {
   return tx.run(
-    `UPDATE claim_attempts SET approved_at = ?, confirmed_by = ?
+    `UPDATE claim_attempts SET approved_at = ?, confirmed_by = ?, scope = ?
      WHERE id = ? AND counter = ? AND ended_at IS NULL AND approved_at IS NULL`,
-    [now, confirmedBy, attempt.id, attempt.counter],
+    [now, decision.confirmedBy, decision.scope, attempt.id, attempt.counter],
   );
 }
 
-/** Records, once, that the human confirmed an active attempt and sees its code; `confirmedBy` as in AttemptRow. */
+/** Records, once, that the human confirmed an active attempt and sees its code. */
 export function updateAttemptRevealed(
   tx: Tx,
   id: string,
-  confirmedBy: string | null,
+  decision: Pick<AttemptRow, 'confirmedBy' | 'scope'>,
   now: number,
 ): Promise<number> {
   return tx.run(
-    `UPDATE claim_attempts SET revealed_at = ?, confirmed_by = ?
+    `UPDATE claim_attempts SET revealed_at = ?, confirmed_by = ?, scope = ?
      WHERE id = ? AND ended_at IS NULL AND revealed_at IS NULL AND approved_at IS NULL AND reveal IS NOT NULL`,
-    [now, confirmedBy, id],
+    [now, decision.confirmedBy, decision.scope, id],
   );
 }
 
@@ -211,4 +214,4 @@ export function updateAttemptCode(
 const COLUMNS = `id, registration_id AS "registrationId", mailbox, mode, origin, secret_id AS "secretId", counter,
   code_expires_at AS "codeExpiresAt", tries, created_at AS "createdAt", ended_at AS "endedAt", end_reason AS "endReason",
   proof, reveal, typed, typed_tries AS "typedTries", approved_at AS "approvedAt", revealed_at AS "revealedAt",
-  polled_at AS "polledAt", confirmed_by AS "confirmedBy", principal`;
+  polled_at AS "polledAt", confirmed_by AS "confirmedBy", principal, scope`;

@@ -194,18 +194,23 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
 
     await tabTo('Skip to content');
     await tabTo('How is this different from linking?');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Space');
+    t.false(await page.getByRole('checkbox', { name: 'write' }).isChecked());
     await tabTo('code');
     await page.keyboard.type(wrongCode(codeIn(asked.mail)));
     await page.keyboard.press('Enter');
     await page.getByRole('alert').waitFor();
     await page.locator('#code:focus').waitFor(); // what is typed before that is lost
+    t.false(await page.getByRole('checkbox', { name: 'write' }).isChecked(), 'it stays as it was');
     await page.keyboard.type(codeIn(asked.mail));
     await tabTo('Decline');
     await tabTo('Approve');
     await page.keyboard.press('Enter');
     await at(page, APPROVED);
     await end();
-    t.is(said(await house.poll(asked.claim_token)), '200');
+    t.deepEqual((await house.poll(asked.claim_token)).body.data.scopes, ['read']);
   });
 }
 

@@ -94,10 +94,10 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
         ).body;
         await visiting(claim.verification_uri, async (page) => {
           await signInOn(page, mailbox);
-          await page.getByRole('link', { name: 'The agent showed me a code' }).click();
+          await page.getByRole('button', { name: 'The agent showed me a code' }).click();
           const field = page.getByLabel('Code from the agent');
           await field.waitFor();
-          await page.getByRole('link', { name: 'The agent asks me for a code' }).click();
+          await page.getByRole('button', { name: 'The agent asks me for a code' }).click();
           await page.getByRole('button', { name: 'Approve and show code' }).waitFor();
           t.false(await field.isVisible(), 'one way at a time');
         });

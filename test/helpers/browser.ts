@@ -100,7 +100,12 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
     const found = last.match(new RegExp(`<form method="post" action="${path}"[^>]*>([\\s\\S]*?)</form>`));
     if (found === null) throw new Error(`there is no form for ${path} on this page:\n${last}`);
     const hidden = found[1]!.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g);
-    return Object.fromEntries([...hidden].map(([, name, value]) => [name, value]));
+    // Tests of other pages tick what they mean.
+    const boxes =
+      path === '/claim'
+        ? found[1]!.matchAll(/<input type="checkbox" name="([^"]*)" value="([^"]*)" checked/g)
+        : [];
+    return Object.fromEntries([...hidden, ...boxes].map(([, name, value]) => [name, value]));
   }
 
   async function send(path: string, fields: Fields, headers: Fields = {}): Promise<Page> {

@@ -32,8 +32,12 @@ const NEVER: Record<string, string> = {
   'a claimed agent without a key that has the claimed scopes, in the account it works in': `
     FROM agents g JOIN registrations r ON r.agent_id = g.id
     WHERE r.claimed_at IS NOT NULL AND ${BY_KEY} AND NOT EXISTS (
-      SELECT 1 FROM credentials c WHERE c.agent_id = g.id AND c.account_id = g.account_id AND c.scope = 'read write')
+      SELECT 1 FROM credentials c WHERE c.agent_id = g.id AND c.account_id = g.account_id AND (c.scope = g.scope OR (g.scope IS NULL AND c.scope LIKE '%read write')))
       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.agent_id = g.id AND e.kind = 'agent.narrowed')`,
+  'a lasting key that allows more than its owner left the agent': `
+    FROM credentials c JOIN agents g ON g.id = c.agent_id
+    WHERE c.revoked_at IS NULL AND c.expires_at IS NULL AND g.scope IS NOT NULL
+      AND ((c.scope LIKE '%read%' AND g.scope NOT LIKE '%read%') OR (c.scope LIKE '%write%' AND g.scope NOT LIKE '%write%'))`,
   "an agent that is owned without a claim, or claimed and nobody's": `
     FROM agents g JOIN registrations r ON r.agent_id = g.id WHERE (g.owned_at IS NULL) <> (r.claimed_at IS NULL)`,
   'an unclaimed agent with a key that may write': `

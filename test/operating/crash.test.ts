@@ -71,8 +71,8 @@ const inTheirPlace = (database: string, registrationId: string, how: 'confirm' |
     const now = Date.now();
     await db.tx((tx) =>
       how === 'type'
-        ? updateAttemptApproved(tx, attempt, null, now)
-        : updateAttemptRevealed(tx, attempt.id, null, now),
+        ? updateAttemptApproved(tx, attempt, { confirmedBy: null, scope: null }, now)
+        : updateAttemptRevealed(tx, attempt.id, { confirmedBy: null, scope: null }, now),
     );
   });
 

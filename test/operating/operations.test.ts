@@ -149,7 +149,8 @@ onEveryEngine('what a run leaves behind', (engine, test) => {
   async function confirmInTheirPlace(registrationId: string): Promise<string> {
     const { deps } = on.service;
     const attempt = (await findLastAttempt(deps.db, registrationId))!;
-    await deps.db.tx((tx) => updateAttemptRevealed(tx, attempt.id, null, deps.clock()));
+    const decision = { confirmedBy: null, scope: null };
+    await deps.db.tx((tx) => updateAttemptRevealed(tx, attempt.id, decision, deps.clock()));
     return deriveClaimCode(deps, attempt)!;
   }
 

@@ -19,6 +19,7 @@ const PUBLISHED: Record<string, string> = {
   '0011_clock_mark.sql': 'e509a34fa565d322e8ca6358ccf25de0fdf62fbe21d973eb8d749557ebf5fd26',
   '0012_secret_marks.sql': '148d57df2da8e342547a79109b7733ee956ffe009b8f6e3b5c4303a40e91a6e2',
   '0013_event_positions.sql': '264a13091976a9f564432806e984bd1fa2bf26a60bc85f982fd84325fac7ad45',
+  '0014_claim_scopes.sql': 'd6e25948858dea6ebdeac6e162162dead00e6f11d41fd66b57c6f05ff33ddf8d',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {

@@ -122,6 +122,7 @@ const INITIAL_STATE = {
   revealedAt: null,
   polledAt: null,
   confirmedBy: null,
+  scope: null,
 };
 
 /**
@@ -139,14 +140,18 @@ export async function closeClaim(
   return isClosed;
 }
 
-/** Ends the live attempts of a registration and dead-letters their unsent mails, in the caller's transaction. */
+/**
+ * Ends the live attempts of a registration and dead-letters their unsent mails, in the caller's transaction.
+ *
+ * @returns whom they asked, and the scopes that were given, see AttemptRow
+ */
 export async function withdrawAttempts(
   work: Work,
   registrationId: string,
   reason: 'superseded' | 'completed' | 'denied' | 'revoked',
-): Promise<void> {
+): Promise<Pick<AttemptRow, 'mailbox' | 'scope'>[]> {
   const { tx, now } = work;
-  for (const attempt of await updateAttemptsEnded(tx, registrationId, reason, now)) {
-    await updateUnsentMailDead(tx, attempt.id, now);
-  }
+  const ended = await updateAttemptsEnded(tx, registrationId, reason, now);
+  for (const attempt of ended) await updateUnsentMailDead(tx, attempt.id, now);
+  return ended;
 }

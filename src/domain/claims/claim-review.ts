@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { issuerOf, providerOf } from '../../lib/principals.ts';
+import { parseScope } from '../../lib/scopes.ts';
 import { listOwnedPage } from '../../store/agents.ts';
 import { type AttemptRow, findAttempt, findLastAttempt } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByRegistration } from '../../store/claims.ts';
@@ -38,8 +39,10 @@ export interface ClaimView {
         askedAt: number;
         /** When the code or the link expires, epoch ms. */
         expiresAt: number;
-        /** Epoch ms; undefined before. */
-        approvedAt: number | undefined;
+        /** When the human approved or confirmed, epoch ms; undefined before. */
+        decidedAt: number | undefined;
+        /** The scopes that they gave; undefined before. */
+        given: string[] | undefined;
         proof: AttemptRow['proof'];
       }
     | undefined;
@@ -89,7 +92,8 @@ export async function viewClaim(
       origin: attempt.origin,
       askedAt: attempt.createdAt,
       expiresAt: attempt.codeExpiresAt,
-      approvedAt: attempt.approvedAt ?? undefined,
+      decidedAt: attempt.approvedAt ?? attempt.revealedAt ?? undefined,
+      given: attempt.scope === null ? undefined : parseScope(attempt.scope),
       proof: attempt.proof,
     },
     ways: attempt && waysOf(deps, attempt),

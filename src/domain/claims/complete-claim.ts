@@ -114,7 +114,8 @@ async function findApprovedAttempt(db: Pick<Tx, 'get'>, deps: Deps, claim: Claim
 }
 
 /**
- * Completes a claim whose attempt is proven, in the caller's transaction.
+ * Completes a claim whose attempt is proven, in the caller's transaction, with the scopes that its human gave on the page, or
+ * all that a claim gives if they gave none there.
  *
  * @throws Failure as assertClaimOpen() and transferOwnership()
  */
@@ -129,9 +130,11 @@ export async function completeProvenClaim(
   if ((await updateClaimCompleted(tx, claim.tokenHash, collectedBy, now)) !== 1) {
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
   }
-  await withdrawAttempts(work, claim.registrationId, 'completed');
+  // Read from the rows as they end, since the human may have approved after the caller read the attempt. It binds an ID-JAG, too.
+  const ended = await withdrawAttempts(work, claim.registrationId, 'completed');
+  const scope = ended.find(({ mailbox }) => mailbox === attempt.mailbox)?.scope ?? null;
   const registration = (await findRegistration(tx, claim.registrationId))!;
-  const claimedAgent = await transferOwnership(work, registration, attempt, options.gives);
+  const claimedAgent = await transferOwnership(work, registration, { ...attempt, scope }, options.gives);
 
   // The mailbox is proven now, so all other pending claims on it end. Otherwise the owner might later approve the mail of a
   // third party's claim by mistake (S-35).

@@ -1,8 +1,10 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
+import { formatScope } from '../../lib/scopes.ts';
 import { findAccountByMailbox } from '../../store/accounts.ts';
 import {
   type AttemptRow,
+  findAttempt,
   incrementTypedTries,
   updateAttemptApproved,
   updateAttemptRevealed,
@@ -22,6 +24,7 @@ import { closeClaim } from './claim-attempts.ts';
 import type { ClaimLink } from './claim-links.ts';
 import { findClaimOfLink, isApproveLink, provesMailbox } from './claim-review.ts';
 import { assertClaimOpen } from './claim-status.ts';
+import { scopesGivenBy } from './offered-scopes.ts';
 import { requiresOwnerSession, requiresSignIn } from './owner-policy.ts';
 import { codeExpired, verifyClaimCode, wrongCode } from './verify-claim-code.ts';
 
@@ -35,25 +38,33 @@ interface Decision {
   signedInAs: Session | undefined;
 }
 
+/** A decision that gives the agent something. */
+interface Approval extends Decision {
+  /** The scopes that the human selected, see scopesGivenBy(). */
+  scopes: readonly string[];
+}
+
 /**
  * Approves a claim for its human, who types the mailed code or the code that the agent showed, or opened the mailed `approve`
- * link. The agent completes the claim with its next call.
+ * link. The agent completes the claim with its next call, and gets the selected scopes alone. A claim that is approved stays as
+ * it is.
  *
  * @param input.code six digits as the human typed them; ignored for an `approve` link
- * @throws Failure `badRequest`, `forbidden`, `interactionRequired`, `wrongCode`, `codeExpired`, `claimExpired`,
- * `claimSuperseded`, `claimDenied`, `claimRevoked`, `alreadyClaimed`, `notFound`; `limited` or `unavailable` when a limit of
- * wrong guesses is exhausted
+ * @throws Failure `badRequest` for a malformed code, and as scopesGivenBy(); `forbidden`, `interactionRequired`, `wrongCode`,
+ * `codeExpired`, `claimExpired`, `claimSuperseded`, `claimDenied`, `claimRevoked`, `alreadyClaimed`, `notFound`; `limited` or
+ * `unavailable` when a limit of wrong guesses is exhausted
  */
 export async function approveClaim(
   deps: Deps,
   origin: RequestOrigin,
   link: ClaimLink,
-  input: Decision & { code: string },
+  input: Approval & { code: string },
 ): Promise<void> {
   await useCase(deps, origin, { sharedLimits: SERVICE_GUESS_LIMITS }, async (work) => {
     const { tx, now } = work;
     const { claim, attempt } = await findDecidableAttempt(work, link, input);
     if (attempt.approvedAt !== null) return;
+    const scope = formatScope(scopesGivenBy(deps.config, input.scopes));
     if (isApproveLink(link, attempt)) {
       if (attempt.codeExpiresAt <= now) throw attemptOutdated();
     } else {
@@ -62,20 +73,24 @@ export async function approveClaim(
       else await verifyClaimCode(work, claim, attempt, code);
     }
     await assertOwnerSession(work, attempt, input);
-    const confirmedBy = input.signedInAs?.accountId ?? null;
-    if ((await updateAttemptApproved(tx, attempt, confirmedBy, now)) !== 1) throw attemptOutdated();
+    const decision = { confirmedBy: input.signedInAs?.accountId ?? null, scope };
+    if ((await updateAttemptApproved(tx, attempt, decision, now)) !== 1) {
+      // Of two approvals at once the first one holds.
+      if ((await findLiveAttempt(work, attempt))?.approvedAt) return;
+      throw attemptOutdated();
+    }
     await recordEvent(work, {
       kind: 'claim.approved',
       accountId: input.signedInAs?.accountId,
       subject: claim.registrationId,
-      details: { mode: attempt.mode, by: isApproveLink(link, attempt) ? 'link' : 'code' },
+      details: { mode: attempt.mode, by: isApproveLink(link, attempt) ? 'link' : 'code', scope },
     });
   });
 }
 
 /**
  * Confirms a claim for its human: from now on the page shows the code, which they read to the agent. The claim is completed
- * only when the agent sends that code.
+ * only when the agent sends that code, and gives it the selected scopes alone.
  *
  * @throws Failure as approveClaim()
  */
@@ -83,23 +98,34 @@ export async function confirmClaim(
   deps: Deps,
   origin: RequestOrigin,
   link: ClaimLink,
-  input: Decision,
+  input: Approval,
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const { claim, attempt } = await findDecidableAttempt(work, link, input);
     if (attempt.revealedAt !== null || attempt.approvedAt !== null) return;
     if (attempt.reveal === null || attempt.codeExpiresAt <= now) throw attemptOutdated();
+    const scope = formatScope(scopesGivenBy(deps.config, input.scopes));
     await assertOwnerSession(work, attempt, input);
-    const confirmedBy = input.signedInAs?.accountId ?? null;
-    if ((await updateAttemptRevealed(tx, attempt.id, confirmedBy, now)) !== 1) throw attemptOutdated();
+    const decision = { confirmedBy: input.signedInAs?.accountId ?? null, scope };
+    if ((await updateAttemptRevealed(tx, attempt.id, decision, now)) !== 1) {
+      const current = await findLiveAttempt(work, attempt);
+      if (current?.revealedAt || current?.approvedAt) return;
+      throw attemptOutdated();
+    }
     await recordEvent(work, {
       kind: 'claim.confirmed',
       accountId: input.signedInAs?.accountId,
       subject: claim.registrationId,
-      details: { mode: attempt.mode },
+      details: { mode: attempt.mode, scope },
     });
   });
+}
+
+/** Reads an attempt again after another request decided about it. @returns undefined if it has ended */
+async function findLiveAttempt({ tx }: Work, { id }: AttemptRow): Promise<AttemptRow | undefined> {
+  const attempt = await findAttempt(tx, id);
+  return attempt?.endedAt === null ? attempt : undefined;
 }
 
 /** Returns the open claim and attempt of a link if the human may decide about them. The caller then verifies the code. */

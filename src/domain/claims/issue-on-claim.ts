@@ -13,6 +13,7 @@ import { issueAccessToken, tokenExpiry } from '../credentials/access-tokens.ts';
 import type { EffectiveAccess } from '../credentials/effective-access.ts';
 import { type Identity, mintIdentity } from '../credentials/identity-assertions.ts';
 import { issueKey } from '../credentials/issue.ts';
+import { narrowCredentials } from '../credentials/narrow-credentials.ts';
 
 /**
  * What a completed claim issues, by version of auth.md (docs/dialects.md):
@@ -40,6 +41,8 @@ const OLD_KEY_GRACE_MS = 600_000;
  * Issues the credential of a completed claim and ends earlier credentials as planned, in the caller's transaction.
  *
  * @param input.mailbox the owner's mailbox, canonical
+ * @param input.scopes all that the agent may have from now on
+ * @param input.isNarrowed whether its human chose them: then earlier credentials lose all others, too
  * @throws Failure for an access token: `invalidScope` when the default audience accepts no scope of the agent; `limited`
  */
 export async function issueOnClaim(
@@ -49,12 +52,13 @@ export async function issueOnClaim(
     agentId: string;
     accountId: string;
     mailbox: string;
+    scopes: readonly string[];
+    isNarrowed: boolean;
     gives: IssuancePlan;
   },
 ): Promise<IssuedCredential> {
-  const { tx, now, deps } = work;
-  const { registration, agentId, accountId, mailbox, gives: plan } = input;
-  const { claimedScopes: scopes } = deps.config;
+  const { tx, now } = work;
+  const { registration, agentId, accountId, mailbox, scopes, isNarrowed, gives: plan } = input;
   let { generation } = registration;
   if (plan !== 'same_identity') {
     generation += 1;
@@ -62,6 +66,7 @@ export async function issueOnClaim(
     await updateFamiliesOfRegistrationEnded(tx, registration.id, now);
     await updateTokensOfAgentRevoked(tx, agentId, now);
   }
+  if (isNarrowed && plan !== 'wider_keys') await narrowCredentials(work, agentId, scopes, (key) => key);
   switch (plan) {
     case 'key': {
       const key = await issueKey(work, { agentId, accountId, scopes, retiresOthers: true });

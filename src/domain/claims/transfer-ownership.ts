@@ -1,6 +1,7 @@
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { issuerOf } from '../../lib/principals.ts';
+import { restrictTo } from '../../lib/scopes.ts';
 import { insertAgentAccount, updateAccountLinked, updateAccountMerged } from '../../store/accounts.ts';
 import {
   findAgent,
@@ -12,7 +13,6 @@ import {
 import type { AttemptRow } from '../../store/claim-attempts.ts';
 import { updatePrincipalLinked } from '../../store/principals.ts';
 import {
-  type ClaimMode,
   type RegistrationRow,
   updateRegistrationClaimed,
   updateRegistrationPrincipal,
@@ -51,22 +51,30 @@ export type ProvenAttempt = Pick<
  * Credentials from before the claim may have been captured, so they get no more scope (S-26), except where auth.md v0.1 to v0.3
  * promise it.
  *
+ * @param attempt.scope bounds the agent from now on, space-separated; null: nothing beyond the claimed scopes does
  * @throws Failure `interactionRequired` when a merge into an existing account requires the owner's session; `claimRevoked` when
- * the agent was revoked; otherwise as issueOnClaim()
+ * the agent was revoked; `codeExpired` when the operator withdrew all scopes that were given; otherwise as issueOnClaim()
  */
 export async function transferOwnership(
   work: Work,
   registration: RegistrationRow,
-  attempt: ProvenAttempt,
+  attempt: ProvenAttempt & Pick<AttemptRow, 'scope'>,
   plan: IssuancePlan,
 ): Promise<ClaimedAgent> {
   const { tx, now, deps } = work;
-  const { mode } = attempt;
+  const { mode, scope } = attempt;
   const ownerId = await resolveOwner(work, attempt);
   const placement =
     registration.agentId === null
-      ? await createAgent(work, registration, ownerId, mode)
-      : await moveAgent(work, registration.agentId, ownerId, mode);
+      ? await createAgent(work, registration, ownerId, attempt)
+      : await moveAgent(work, registration.agentId, ownerId, attempt);
+  const scopes = restrictTo(deps.config.claimedScopes, scope);
+  if (scopes.length === 0) {
+    throw new Failure(
+      'codeExpired',
+      'What your human gave is not offered any more. Call the claim endpoint again for a new code.',
+    );
+  }
   const { agentId, accountId, from } = placement;
   await updateRegistrationClaimed(tx, registration.id, agentId, mode, now);
   await recordAndNotify(work, ownerId, {
@@ -82,6 +90,8 @@ export async function transferOwnership(
     agentId,
     accountId,
     mailbox: attempt.mailbox,
+    scopes,
+    isNarrowed: scope !== null,
     gives: plan,
   });
   await recordEvent(work, {
@@ -91,8 +101,13 @@ export async function transferOwnership(
     subject: registration.id,
     details: { mode, gives: plan, ...('id' in issued && { key: issued.id }) },
   });
-  const scopes = issued.kind === 'token' ? issued.scopes : deps.config.claimedScopes;
-  return { registrationId: registration.id, userId: accountId, agentId, scopes, given: issued };
+  return {
+    registrationId: registration.id,
+    userId: accountId,
+    agentId,
+    scopes: issued.kind === 'token' ? issued.scopes : scopes,
+    given: issued,
+  };
 }
 
 /** Lets a user of a provider act for the owner: from now on an ID-JAG of this user needs no confirmation. */
@@ -130,6 +145,9 @@ async function resolveOwner(work: Work, attempt: ProvenAttempt): Promise<string>
   return id;
 }
 
+/** How an agent belongs to its owner, and what it may have. */
+type Terms = Pick<AttemptRow, 'mode' | 'scope'>;
+
 /** The account in which an agent works now. `from` is its own account from before the claim; undefined for a new agent. */
 interface Placement {
   agentId: string;
@@ -142,7 +160,7 @@ async function createAgent(
   work: Work,
   registration: RegistrationRow,
   ownerId: string,
-  mode: ClaimMode,
+  { mode, scope }: Terms,
 ): Promise<Placement> {
   const { tx, now, deps } = work;
   const agentId = newId('agt', now, deps.random);
@@ -158,12 +176,18 @@ async function createAgent(
     name: registration.agentName,
     now,
     ownedAt: now,
+    scope,
   });
   return { agentId, accountId, from: undefined };
 }
 
 /** Moves an existing agent into the owner's account (merge), or makes that account the parent of the agent's own (link). */
-async function moveAgent(work: Work, agentId: string, ownerId: string, mode: ClaimMode): Promise<Placement> {
+async function moveAgent(
+  work: Work,
+  agentId: string,
+  ownerId: string,
+  { mode, scope }: Terms,
+): Promise<Placement> {
   const { tx, now } = work;
   const agent = (await findAgent(tx, agentId))!;
   const ownAccountId = agent.accountId;
@@ -174,6 +198,6 @@ async function moveAgent(work: Work, agentId: string, ownerId: string, mode: Cla
         (await updateAccountMerged(tx, ownAccountId, ownerId, now));
   if (updated !== 1) throw new Failure('claimRevoked', 'This agent was revoked. Register again.');
   // Scopes that a previous owner took from the agent do not bind the new owner.
-  await updateAgentScope(tx, agentId, null);
+  await updateAgentScope(tx, agentId, scope);
   return { agentId, accountId: mode === 'link' ? ownAccountId : ownerId, from: ownAccountId };
 }

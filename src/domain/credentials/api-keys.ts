@@ -117,7 +117,7 @@ export function requireClaimedAgent(deps: Deps, bearer: Bearer): { agentId: stri
     });
   }
   const details = { scope: formatScope(deps.config.claimedScopes) };
-  // A key from before the claim keeps its old scope and soon expires (S-27). A key that it creates could outlive it.
+  // A key from before the claim keeps its old scope at most and soon expires (S-27). A key that it creates could outlive it.
   if (bearer.isSuperseded) {
     throw new Failure(
       'insufficientScope',

@@ -29,7 +29,7 @@ export interface Bearer {
   mergedFrom: string | undefined;
   /** Whether the key has not been used yet, and its first use revokes the keys that it supersedes. */
   retiresOthers: boolean;
-  /** Whether the key is from before the claim: it keeps its old scope until it expires or its successor is used. */
+  /** Whether the key is from before the claim: it keeps its old scope at most, until it expires or its successor is used. */
   isSuperseded: boolean;
 }
 

@@ -2,30 +2,31 @@ import { z } from 'zod';
 import { type ClaimLink, readClaimLink } from '../../domain/claims/claim-links.ts';
 import { type ClaimView, viewClaim } from '../../domain/claims/claim-review.ts';
 import { approveClaim, confirmClaim, denyClaim } from '../../domain/claims/decide-claim.ts';
-import { UNDO_MS } from '../../domain/owner/owned-agent-view.ts';
 import { Failure, type FailureKind } from '../../errors.ts';
-import { formatClock } from '../../lib/format-time.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
-import { displayName } from '../../lib/untrusted-text.ts';
+import { keepDraft } from '../server/browser-session.ts';
 import { setCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { formSchema, type Problem, typedCode, wrongCodeText } from './forms.ts';
+import { checkedNames, formSchema, type Problem, typedCode, wrongCodeText } from './forms.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
-import { describeScopes } from './scopes.ts';
+import { presentClaim } from './present-claim.ts';
 
 /**
  * The pages on which a human reviews a claim and approves or denies it. The first request moves the token of the link
  * from the URL into a cookie, which keeps it out of the browser history and of logs. Only a POST changes anything.
  */
 
+/** The agent gets each scope whose checkbox is on: `scope:read`. */
 const approveForm = formSchema({
   attempt: z.string().max(64),
   code: typedCode,
   /** The button that shows the code to the human, instead of the button that submits a typed code. */
   way: z.literal('reveal').optional(),
-});
+  /** The button that approves nothing, and shows the page for the other direction of the code. */
+  other_way: z.enum(['typed', 'reveal']).optional(),
+}).catchall(z.string().max(64));
 const denyForm = formSchema({ no_more: z.literal('on').optional() });
 
 type PageCall<Form = unknown> = Call<Form, 'browser'>;
@@ -50,8 +51,16 @@ export function approve(pages: Pages) {
     async handle(call) {
       const { deps, origin, body } = call;
       const link = readLinkCookie(call);
+      if (body.other_way !== undefined) {
+        return redirect(
+          deps.config,
+          `${PAGES.claim}?way=${body.other_way}`,
+          keepDraft(deps, PAGES.claim, body),
+        );
+      }
       try {
-        const decision = { attemptId: body.attempt, signedInAs: call.caller.session };
+        const scopes = checkedNames(body, 'scope');
+        const decision = { attemptId: body.attempt, signedInAs: call.caller.session, scopes };
         if (body.way === 'reveal') await confirmClaim(deps, origin, link, decision);
         else await approveClaim(deps, origin, link, { ...decision, code: body.code });
       } catch (error) {
@@ -91,14 +100,16 @@ async function showClaim(pages: Pages, call: PageCall, template: 'claim' | 'deny
   const fromUrl = call.query.get('t');
   if (fromUrl !== null) return moveLinkToCookie(call, fromUrl);
   const view = await viewLinkedClaim(call, readLinkCookie(call));
-  if (isForAnother(call, view)) return showForAnother(pages, call, view);
-  const typedCode = call.caller.draft(PAGES.claim)?.code;
+  if (isOfAnother(call, view.attempt?.mailbox)) return showForAnother(pages, call, view);
+  const draft = call.caller.draft(template === 'claim' ? PAGES.claim : PAGES.denyClaim);
+  // What was typed for an older attempt is not for this one.
+  const typed = template === 'deny' || draft?.attempt === view.attempt?.id ? draft : undefined;
   // The page of an ended claim is still readable, with status 410 (RFC 9110 section 15.5.11).
   const hasEnded = view.state === 'over' || view.state === 'denied';
   // The deny link of an older mail still denies the claim.
   const isSuperseded = view.state === 'replaced' && template === 'claim';
   const status = hasEnded || isSuperseded ? 410 : 200;
-  return pages.show(call.caller, template, { ...presentClaim(call, view), typedCode }, status);
+  return pages.show(call.caller, template, presentClaim(call, view, typed), status);
 }
 
 /** Shows why a claim was not approved: on its page what the human can correct there or has ended; otherwise throws the failure. */
@@ -111,15 +122,18 @@ async function showRefusal(
   const status = STATUS_ON_PAGE[error.kind];
   if (status === undefined) throw error;
   const view = await viewLinkedClaim(call, link);
-  if (isForAnother(call, view)) return showForAnother(pages, call, view);
+  if (isOfAnother(call, view.attempt?.mailbox)) return showForAnother(pages, call, view);
   if (error.kind === 'forbidden') throw error;
+  const needsSignIn = error.kind === 'interactionRequired';
+  const typed = error.kind === 'wrongCode' ? { ...call.body, code: '' } : call.body;
   const values = {
-    ...presentClaim(call, view),
-    ...(error.kind === 'interactionRequired' && { needsSignIn: true }),
-    ...(call.body.way === undefined && view.ways && { way: 'typed' }),
+    ...presentClaim(call, view, typed, needsSignIn),
     ...(view.state === 'waiting' && { problem: problemOf(error, view) }),
   };
-  return pages.show(call.caller, 'claim', values, status);
+  const page = pages.show(call.caller, 'claim', values, status);
+  // The page after signing in has what was typed and selected.
+  const draft = needsSignIn ? keepDraft(call.deps, PAGES.claim, call.body) : [];
+  return { ...page, cookies: [...(page.cookies ?? []), ...draft] };
 }
 
 /** The status of the claim page after a refused approval, by the kind of the failure. */
@@ -138,6 +152,7 @@ const STATUS_ON_PAGE: Partial<Record<FailureKind, number>> = {
 
 function problemOf(error: Failure, view: ClaimView): Problem {
   if (error.kind === 'wrongCode') return wrongCodeText(error, view.attempt?.proof === 'code');
+  if (error.details.field === 'scopes') return { key: 'claim.nothingSelected', field: 'permissions' };
   if (error.kind === 'badRequest') return { key: 'claim.notSixDigits', field: 'code' };
   return { key: error.kind === 'interactionRequired' ? 'claim.signInBefore' : 'claim.askedAgain' };
 }
@@ -172,48 +187,12 @@ function claimNotFound(): Failure {
   );
 }
 
-/** Reports whether the session belongs to another mailbox than the attempt (S-76). */
-function isForAnother({ caller }: Pick<PageCall, 'caller'>, view: ClaimView): boolean {
+/** Reports whether the session belongs to another mailbox than the attempt (S-76). @param mailbox that of the attempt, if any */
+function isOfAnother({ caller }: Pick<PageCall, 'caller'>, mailbox: string | undefined): boolean {
   const { session } = caller;
-  return session !== undefined && view.attempt !== undefined && view.attempt.mailbox !== session.mailbox;
+  return session !== undefined && mailbox !== undefined && mailbox !== session.mailbox;
 }
 
 function showForAnother(pages: Pages, { caller }: Pick<PageCall, 'caller'>, view: ClaimView): HandlerResult {
   return pages.show(caller, 'claim-of-another', { mailbox: maskMailbox(view.attempt!.mailbox) }, 403);
-}
-
-function presentClaim(
-  { deps, caller, query }: Pick<PageCall, 'deps' | 'caller' | 'query'>,
-  view: ClaimView,
-): object {
-  const { ways, attempt } = view;
-  const alternative = ways?.first === 'typed' ? ways.canReveal && 'reveal' : ways?.canType && 'typed';
-  const requestedWay = query.get('way');
-  // A session of another mailbox never gets here, see isForAnother().
-  const mayReadMailbox = view.isFromMail || caller.session !== undefined;
-  const { claimedScopes, limits } = deps.config;
-  return {
-    ...view,
-    agentName: view.agentName && displayName(view.agentName),
-    attempt: attempt && {
-      ...attempt,
-      mailbox: mayReadMailbox ? attempt.mailbox : maskMailbox(attempt.mailbox),
-      // Counted from the approval, since the time from which it counts has not come yet: never too long.
-      undoableUntil:
-        attempt.mode === 'merge' && attempt.approvedAt !== undefined
-          ? attempt.approvedAt + UNDO_MS
-          : undefined,
-    },
-    scopes: describeScopes(deps.config, claimedScopes),
-    revealed: view.revealed && {
-      code: view.revealed.code,
-      until: `${formatClock(view.revealed.expiresAt)} UTC`,
-    },
-    linkLifeSeconds: limits.codeTtlSeconds,
-    // The way that suits the agent, unless the human chose the alternative.
-    way: alternative && requestedWay === alternative ? alternative : ways?.first,
-    otherWay: alternative && requestedWay === alternative ? ways?.first : alternative || undefined,
-    needsSignIn: view.mustSignIn && caller.session === undefined,
-    problem: undefined,
-  };
 }

@@ -146,22 +146,27 @@ export function requestedPagePath(request: IncomingMessage): string {
   return returnPathOf(url) === url ? url : formPageOf(pathOf(request));
 }
 
-/**
- * Creates the Set-Cookie line that keeps the fields of a posted form for 15 minutes.
- *
- * @returns an empty array for a GET, a form without visible fields, and a form too large for a cookie
- */
+/** Creates the Set-Cookie line that keeps a posted form, see keepDraft(). @returns an empty array for a GET */
 export function saveDraftCookie(
-  { config }: Pick<Deps, 'config'>,
+  deps: Pick<Deps, 'config'>,
   request: IncomingMessage,
   form: object | undefined,
 ): string[] {
-  if (request.method !== 'POST' || form === undefined) return [];
+  return request.method === 'POST' && form !== undefined ? keepDraft(deps, pathOf(request), form) : [];
+}
+
+/**
+ * Creates the Set-Cookie line that keeps the fields of a form for 15 minutes: BrowserContext.draft() returns them once.
+ *
+ * @param path where the form was posted to
+ * @returns an empty array for a form without visible fields, and a form too large for a cookie
+ */
+export function keepDraft({ config }: Pick<Deps, 'config'>, path: string, form: object): string[] {
   const fields = Object.entries(form).filter(
     ([name, value]) => !HIDDEN_FIELDS.has(name) && typeof value === 'string',
   );
   if (fields.length === 0) return [];
-  const draft = JSON.stringify({ path: pathOf(request), fields: Object.fromEntries(fields) });
+  const draft = JSON.stringify({ path, fields: Object.fromEntries(fields) });
   const line = setCookie(config, 'draft', Buffer.from(draft).toString('base64url'));
   // Browsers drop cookies of more than 4096 bytes (RFC 6265 section 6.1).
   return line.length > 4000 ? [] : [`${line}; Max-Age=900`];
