@@ -168,6 +168,7 @@ function pageRoutes(pages: Pages): Route[] {
   return rows(pages.dialect, [
     row('GET', PAGES.claim, 'browser', none, claim.claimPage(pages)),
     row('POST', PAGES.claim, 'browser', 'wrongPerIpHour', claim.approve(pages)),
+    row('GET', PAGES.claimState, 'browser', none, claim.claimState),
     row('GET', PAGES.denyClaim, 'browser', none, claim.denyPage(pages)),
     row('POST', PAGES.denyClaim, 'browser', none, claim.deny),
 

@@ -1,6 +1,7 @@
 /** The paths of the pages that links and other pages point to. app.ts builds its route table from the same constants. */
 export const PAGES = {
   claim: '/claim',
+  claimState: '/claim/state',
   denyClaim: '/claim/deny',
   connect: '/connect',
   denyConnection: '/connect/deny',

@@ -92,7 +92,7 @@ export async function visit(browser: Browser, origin: string, look: Look): Promi
   page.on('requestfailed', (request) => {
     const why = request.failure()?.errorText;
     // Who leaves a page ends what it was still loading; what its policy refuses, or nobody answers, fails by another name.
-    if (why === 'net::ERR_ABORTED' && request.url().includes('/assets/')) return;
+    if (why === 'net::ERR_ABORTED' && /\/assets\/|\/claim\/state$/.test(request.url())) return;
     wrong.push(`failed: ${request.url()} ${why}`);
   });
   page.on('console', (message) => {

@@ -204,6 +204,20 @@ onEveryEngine('the permissions on the claim page', (engine, test) => {
     }
   });
 
+  test('an approval and the code brought at once: the key has what was approved, or all if it came first', async (t) => {
+    for (let round = 0; round < 8; round += 1) {
+      const { human, code, claim_token } = await atPage();
+      const form = { ...human.form('/claim'), code, ...only('read') };
+      const [page, reply] = await Promise.all([
+        human.send('/claim', form),
+        house.complete(claim_token, code),
+      ]);
+      t.is(reply.status, 200, reply.text);
+      const wasFirst = heading(page) === APPROVED;
+      t.deepEqual(reply.body.data.scopes, wasFirst ? ['read'] : ['delete', 'read', 'write'], heading(page));
+    }
+  });
+
   test.describe('a form outlives', (test) => {
     const chosen = only('read', 'delete');
     const boxes = { 'scope:read': true, 'scope:write': false, 'scope:delete': true };

@@ -56,7 +56,9 @@ onEveryEngine('the claim page', (engine, test) => {
         const again = await poll(asked.claim_token);
         t.is(said(again), '409 already_claimed');
         t.notRegex(again.text, /sk_|ct_/);
-        t.is(heading(await human.get('/claim')), CLAIMED);
+        const page = await human.get('/claim');
+        t.is(heading(page), APPROVED);
+        t.regex(page.text, /The agent has its key/);
       });
     }
 

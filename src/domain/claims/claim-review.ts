@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { issuerOf, providerOf } from '../../lib/principals.ts';
 import { parseScope } from '../../lib/scopes.ts';
-import { listOwnedPage } from '../../store/agents.ts';
+import { findAgent, listOwnedPage } from '../../store/agents.ts';
 import { type AttemptRow, findAttempt, findLastAttempt } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByRegistration } from '../../store/claims.ts';
 import type { Tx } from '../../store/engine/db.ts';
@@ -23,10 +23,22 @@ export interface ClaimView {
   /** Epoch ms. */
   registeredAt: number;
   /**
-   * `unasked`: no attempt yet; `codeOver`: see isAttemptClosed(); `replaced`: superseded by a newer attempt; `over`: the claim
+   * `unasked`: no attempt yet; `codeOver`: see isAttemptClosed(); `replaced`: superseded by a newer attempt; `collected`: the
+   * human approved this attempt on the page, and the agent has its key; `claimed`: it has it in any other way; `over`: the claim
    * expired or has ended.
    */
-  state: 'unasked' | 'waiting' | 'codeOver' | 'replaced' | 'approved' | 'claimed' | 'denied' | 'over';
+  state:
+    | 'unasked'
+    | 'waiting'
+    | 'codeOver'
+    | 'replaced'
+    | 'approved'
+    | 'collected'
+    | 'claimed'
+    | 'denied'
+    | 'over';
+  /** When the agent got its key, epoch ms; undefined before. */
+  claimedAt: number | undefined;
   /** Undefined until the agent names a mailbox. */
   attempt:
     | {
@@ -84,7 +96,8 @@ export async function viewClaim(
     agentId: registration.agentId ?? undefined,
     agentName: registration.agentName ?? undefined,
     registeredAt: registration.createdAt,
-    state: stateOf(deps, claim, attempt),
+    state: await stateOf(deps, claim, attempt),
+    claimedAt: claim.claimedAt ?? undefined,
     attempt: attempt && {
       id: attempt.id,
       mailbox: attempt.mailbox,
@@ -153,19 +166,46 @@ export function provesMailbox(link: ClaimLink, attempt: AttemptRow): boolean {
   return attempt.proof !== 'page' || (link.kind === 'open' && link.attemptId === attempt.id);
 }
 
-function stateOf(
-  deps: Pick<Deps, 'clock' | 'config'>,
+/**
+ * Returns how far the claim of a link is, and whom its attempt asked, for a page that waits. Changes nothing.
+ *
+ * @returns undefined if the claim was removed; `mailbox` is undefined before the first attempt
+ */
+export async function findClaimState(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  link: ClaimLink,
+): Promise<{ state: ClaimView['state']; mailbox: string | undefined } | undefined> {
+  const found = await findClaimOfLink(deps.db, link);
+  if (found === undefined) return undefined;
+  const { claim, attempt } = found;
+  return { state: await stateOf(deps, claim, attempt), mailbox: attempt?.mailbox };
+}
+
+async function stateOf(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   claim: ClaimRow,
   attempt: AttemptRow | undefined,
-): ClaimView['state'] {
+): Promise<ClaimView['state']> {
   const now = deps.clock();
-  if (claim.claimedAt !== null) return 'claimed';
+  if (claim.claimedAt !== null) return (await isCollected(deps.db, claim, attempt)) ? 'collected' : 'claimed';
   if (claim.endReason === 'denied') return 'denied';
   if (claim.endedAt !== null || claim.expiresAt <= now) return 'over';
   if (attempt === undefined) return 'unasked';
   if (attempt.endReason === 'superseded') return 'replaced';
   if (attempt.endedAt === null && attempt.approvedAt !== null) return 'approved';
   return isAttemptClosed(attempt, deps.config.limits.triesPerCode, now) ? 'codeOver' : 'waiting';
+}
+
+/** Whether a claim was completed by what the human decided on the page, and its agent was not revoked since. */
+async function isCollected(
+  db: Pick<Tx, 'get'>,
+  { registrationId }: ClaimRow,
+  attempt: AttemptRow | undefined,
+): Promise<boolean> {
+  if (attempt?.endReason !== 'completed' || (attempt.approvedAt ?? attempt.revealedAt) === null) return false;
+  const registration = await findRegistration(db, registrationId);
+  const agent = registration?.agentId ? await findAgent(db, registration.agentId) : undefined;
+  return agent?.revokedAt === null;
 }
 
 /**

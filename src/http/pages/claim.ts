@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ClaimLink, readClaimLink } from '../../domain/claims/claim-links.ts';
-import { type ClaimView, viewClaim } from '../../domain/claims/claim-review.ts';
+import { type ClaimView, findClaimState, viewClaim } from '../../domain/claims/claim-review.ts';
 import { approveClaim, confirmClaim, denyClaim } from '../../domain/claims/decide-claim.ts';
 import { Failure, type FailureKind } from '../../errors.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
@@ -71,6 +71,17 @@ export function approve(pages: Pages) {
     },
   });
 }
+
+/** GET /claim/state: returns how far a claim is, for the script of a page that waits. */
+export const claimState = operation({
+  caller: 'browser',
+  summary: 'How far a claim is',
+  async handle(call) {
+    const found = await findClaimState(call.deps, readLinkCookie(call));
+    if (found === undefined || isOfAnother(call, found.mailbox)) throw claimNotFound();
+    return { data: { state: found.state } };
+  },
+});
 
 /** GET /claim/deny: asks the human to confirm the denial. */
 export function denyPage(pages: Pages) {

@@ -24,7 +24,7 @@ export function presentClaim(
   typed: Readonly<Record<string, unknown>> | undefined,
   isSignInDue = false,
 ): object {
-  const { attempt } = view;
+  const { attempt, claimedAt } = view;
   const { way, otherWay } = chooseWay(view, typed ? wayOf(typed) : query.get('way'));
   const needsSignIn = isSignInDue || (view.mustSignIn && caller.session === undefined);
   // A session of another mailbox never gets here, see claim.ts.
@@ -36,9 +36,11 @@ export function presentClaim(
     attempt: attempt && {
       ...attempt,
       mailbox: mayReadMailbox ? attempt.mailbox : maskMailbox(attempt.mailbox),
-      // Counted from the approval, since the time from which it counts has not come yet: never too long.
+      // Before the agent has its key counted from the approval: the time from which it counts has not come yet, so never too long.
       undoableUntil:
-        attempt.mode === 'merge' && attempt.decidedAt !== undefined ? attempt.decidedAt + UNDO_MS : undefined,
+        attempt.mode === 'merge' && attempt.decidedAt !== undefined
+          ? (claimedAt ?? attempt.decidedAt) + UNDO_MS
+          : undefined,
     },
     scopes: presentScopes(deps.config, attempt?.given, typed),
     given: attempt?.given ?? claimedScopes,
