@@ -11,6 +11,7 @@ import {
   openHouse,
 } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
+import { SESSION, signIn, typeMailedCode } from '../helpers/human.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 onEveryEngine('the claim page: declining', (engine, test) => {
@@ -45,6 +46,21 @@ onEveryEngine('the claim page: declining', (engine, test) => {
         // The key from before the claim was the agent's own and still reads.
         t.deepEqual((await house.on.get('/api/me', asked.credential)).body.data.scopes, ['read']);
       }
+    });
+
+    test('the form outlives its session, with its box', async (t) => {
+      const asked = await house.ask();
+      const human = await house.open(asked.mail.denyUrl);
+      await signIn(house.on, asked.mailbox, { browser: human });
+      await human.get('/claim/deny');
+      const form = human.form('/claim/deny');
+      human.cookies.set(SESSION, 'ended');
+      const led = await human.send('/claim/deny', { ...form, no_more: 'on' });
+      t.is(led.path, '/sign-in?next=/claim/deny');
+      const back = await typeMailedCode(house.on, asked.mailbox, { browser: human, next: '/claim/deny' });
+      t.is(back.path, '/claim/deny');
+      t.regex(back.text, /name="no_more" value="on" checked/);
+      t.is(said(await house.poll(asked.claim_token)), '400 authorization_pending');
     });
 
     test('who came by the mail keeps that agent away from the mailbox for 24 hours, also under a new registration, and no other', async (t) => {

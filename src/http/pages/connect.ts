@@ -171,7 +171,8 @@ export function denyPage(pages: Pages) {
       const id = readDenialLink(deps, caller.cookie('refuse') ?? '');
       if (id === undefined) throw requestNotFound();
       const { agentName, isDecided } = await viewDenial(deps, id);
-      const values = { agentName: displayName(agentName), isDecided };
+      const refusesMail = caller.draft(PAGES.denyConnection)?.no_more === 'on';
+      const values = { agentName: displayName(agentName), isDecided, refusesMail };
       return pages.show(caller, 'connect-deny', values, isDecided ? 410 : 200);
     },
   });
