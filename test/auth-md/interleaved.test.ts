@@ -1,3 +1,4 @@
+import { fact } from '../helpers/agent-pages.ts';
 import {
   type AuthMd,
   confirm,
@@ -87,6 +88,51 @@ test.describe('what is given in the moment in which it ends (postgres)', (test) 
       () => world.present(world.otherIdJag(newUser(email))),
     );
     t.deepEqual([late, first].map(says), ['401 interaction_required', '200']);
+  });
+
+  test.describe('what the human gave on the page', (test) => {
+    const COMPLETED = /^UPDATE claims SET claimed_at/;
+    const READING = { 'scope:write': undefined };
+
+    /** An agent with the mailbox of its human, who is at the page. */
+    async function asked() {
+      const mailbox = newMailbox();
+      const { claim_token, claim } = succeeded(
+        await world.identity({ type: 'service_auth', login_hint: mailbox }),
+      );
+      const human = await world.visit(claim.verification_uri, mailbox);
+      return { mailbox, claim_token, human, toType: claim.user_code as string };
+    }
+
+    test('is not given by an approval that the agent takes back meanwhile by asking anew', async (t) => {
+      const { mailbox, claim_token, human, toType } = await asked();
+      await human.get('/claim?way=typed');
+      await human.post('/claim', { code: toType, ...READING });
+      const [polled, again] = await meet(
+        COMPLETED,
+        () => world.poll(claim_token),
+        () => world.claim({ claim_token, email: mailbox }),
+      );
+      t.is(says(again), '200');
+      t.is(says(polled), '400 authorization_pending');
+      t.is(says(await world.poll(claim_token)), '400 slow_down');
+    });
+
+    test('is what the page says, also where they choose anew while the agent brings its code', async (t) => {
+      const { claim_token, human, toType } = await asked();
+      const user_code = await confirm(human);
+      await human.get('/claim?way=typed');
+      const [completed, page] = await meet(
+        COMPLETED,
+        () => world.complete({ claim_token, user_code }),
+        () => human.post('/claim', { code: toType, ...READING }),
+      );
+      t.is(page.status, 400);
+      const { assertion } = succeeded(completed).identity;
+      const { scope } = succeeded(await world.exchange(assertion));
+      t.is(scope, 'read write');
+      t.is(fact(page.text, 'Permissions'), scope);
+    });
   });
 
   test.describe('a claim is completed while its provider’s word comes again', (test) => {

@@ -149,7 +149,7 @@ export async function withdrawAttempts(
   work: Work,
   registrationId: string,
   reason: 'superseded' | 'completed' | 'denied' | 'revoked',
-): Promise<Pick<AttemptRow, 'mailbox' | 'scope'>[]> {
+): Promise<Pick<AttemptRow, 'id' | 'mailbox' | 'scope'>[]> {
   const { tx, now } = work;
   const ended = await updateAttemptsEnded(tx, registrationId, reason, now);
   for (const attempt of ended) await updateUnsentMailDead(tx, attempt.id, now);

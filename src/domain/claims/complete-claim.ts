@@ -106,10 +106,14 @@ async function findApprovedAttempt(db: Pick<Tx, 'get'>, deps: Deps, claim: Claim
     await throwWhyClaimClosed(db, claim.tokenHash, now);
     throw codeExpired();
   }
-  throw new Failure(
+  throw approvalPending(deps, claim, attempt.id);
+}
+
+function approvalPending(deps: Deps, claim: ClaimRow, attemptId: string | undefined): Failure {
+  return new Failure(
     'approvalPending',
     'Your human has not approved yet. Ask again in a few seconds, or send the code they read to you as "otp".',
-    { retryAfterSeconds: POLL_SECONDS, verificationUri: viewLink(deps, claim.registrationId, attempt.id) },
+    { retryAfterSeconds: POLL_SECONDS, verificationUri: viewLink(deps, claim.registrationId, attemptId) },
   );
 }
 
@@ -117,7 +121,7 @@ async function findApprovedAttempt(db: Pick<Tx, 'get'>, deps: Deps, claim: Claim
  * Completes a claim whose attempt is proven, in the caller's transaction, with the scopes that its human gave on the page, or
  * all that a claim gives if they gave none there.
  *
- * @throws Failure as assertClaimOpen() and transferOwnership()
+ * @throws Failure `approvalPending` when a newer attempt took the place of this one; as assertClaimOpen() and transferOwnership()
  */
 export async function completeProvenClaim(
   work: Work,
@@ -130,9 +134,16 @@ export async function completeProvenClaim(
   if ((await updateClaimCompleted(tx, claim.tokenHash, collectedBy, now)) !== 1) {
     await throwWhyClaimClosed(tx, claim.tokenHash, now);
   }
-  // Read from the rows as they end, since the human may have approved after the caller read the attempt. It binds an ID-JAG, too.
+  // Read from the rows as they end: the human may have decided, or the agent asked anew, after the caller read the attempt. What
+  // the human gave binds an ID-JAG for their mailbox, too.
   const ended = await withdrawAttempts(work, claim.registrationId, 'completed');
-  const scope = ended.find(({ mailbox }) => mailbox === attempt.mailbox)?.scope ?? null;
+  const decided = ended.find(({ id, mailbox }) =>
+    attempt.id === undefined ? mailbox === attempt.mailbox : id === attempt.id,
+  );
+  if (attempt.id !== undefined && decided === undefined) {
+    throw approvalPending(work.deps, claim, ended[0]?.id);
+  }
+  const scope = decided?.scope ?? null;
   const registration = (await findRegistration(tx, claim.registrationId))!;
   const claimedAgent = await transferOwnership(work, registration, { ...attempt, scope }, options.gives);
 
