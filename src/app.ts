@@ -68,7 +68,7 @@ export interface AppOptions {
  * main.ts runs `app.callback()` in a server with connection limits; any other Node HTTP server can run it too.
  */
 export function createApp(deps: Deps, options: AppOptions): Koa {
-  const pages = createPages(deps.config, deps.random, deps.clock);
+  const pages = createPages(deps);
   const table = createRoutes(deps, options, pages);
   const routers = createRouters(deps, table);
   const routesByPath = groupByPath(table);
@@ -95,7 +95,7 @@ const none = undefined;
 export function createRoutes(
   deps: Deps,
   { devMailbox, follow }: Pick<AppOptions, 'devMailbox' | 'follow'>,
-  pages = createPages(deps.config, deps.random, deps.clock),
+  pages = createPages(deps),
 ): RouteTable {
   // OAuth endpoints (RFC 7662, RFC 7009, RFC 6749)
   const oauthRoutes = rows(oauth, [

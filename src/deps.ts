@@ -6,6 +6,7 @@ import type { Log } from './lib/log.ts';
 import type { Metrics } from './lib/metrics.ts';
 import type { ProviderDocuments } from './lib/provider-documents.ts';
 import type { Random } from './lib/random.ts';
+import type { Translators } from './lib/translate.ts';
 import type { Mailer } from './ports/mailer.ts';
 import type { Db } from './store/engine/db.ts';
 
@@ -17,6 +18,8 @@ export interface Deps {
   random: Random;
   keyring: Keyring;
   mailer: Mailer;
+  /** The texts of pages and mail. */
+  translators: Translators;
   log: Log;
   metrics: Metrics;
   /** Calls an API that the operator configured. */

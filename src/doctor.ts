@@ -6,6 +6,7 @@ import { createKeyring } from './lib/keyring.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
 import { systemRandom } from './lib/random.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
+import { createTranslators } from './lib/translate.ts';
 import { createMailer } from './mail/mailer.ts';
 import { missingFile } from './store/engine/database-file.ts';
 import type { Db } from './store/engine/db.ts';
@@ -99,7 +100,7 @@ async function checkMail(config: Config): Promise<Finding> {
   if (config.smtpUrl === undefined) {
     return { name: 'mail', ok: true, says: 'no SMTP_URL: mail is caught in the development mailbox' };
   }
-  const mailer = createMailer(config, undefined);
+  const mailer = createMailer(config, createTranslators(), undefined);
   const error = await mailer.check();
   mailer.close();
   return error === undefined

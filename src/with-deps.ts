@@ -10,6 +10,7 @@ import { createMetrics } from './lib/metrics.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
 import { systemRandom } from './lib/random.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
+import { createTranslators } from './lib/translate.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import { createMailer } from './mail/mailer.ts';
 import type { Db } from './store/engine/db.ts';
@@ -29,6 +30,7 @@ export function createDeps(
   devMailbox?: DevMailbox,
 ): Deps {
   let keyring: Keyring | undefined;
+  const translators = createTranslators();
   return {
     config,
     random: systemRandom,
@@ -41,7 +43,8 @@ export function createDeps(
       keyring ??= createKeyring(config.secrets, systemRandom);
       return keyring;
     },
-    mailer: createMailer(config, devMailbox),
+    mailer: createMailer(config, translators, devMailbox),
+    translators,
     metrics: createMetrics(),
     callApi: createCallApi(),
     providerDocuments: createProviderDocuments(createSafeFetch(), provided.clock, config.isLoopback),

@@ -11,6 +11,16 @@ type Text = string | ({ other: string } & Partial<Record<Intl.LDMLPluralRule, st
 export type Catalogue = Readonly<Record<string, Text>>;
 type Values = Readonly<Record<string, string | number>>;
 
+/** Writes the pieces of a text in the language of its medium, such as HTML. */
+export interface Markup {
+  /** Writes what stands between values and links. */
+  words(text: string): string;
+  /** Writes the value of a placeholder; without it as words. @param name of the placeholder */
+  value?(text: string, name: string): string;
+  /** Writes `[label](name)`; without it the label as words. @param url the value of that name */
+  link?(label: string, url: string): string;
+}
+
 /** Translates the texts of pages and mail into one language. */
 export interface Translator {
   locale: Locale;
@@ -21,6 +31,12 @@ export interface Translator {
    * @throws Error for an unknown key or a missing value: a fault of the template
    */
   text(key: string, values?: Values): string;
+  /**
+   * Returns a text like text(), each piece of it written by `markup`.
+   *
+   * @throws Error as text() does
+   */
+  markUp(key: string, values: Values, markup: Markup): string;
   /** Reports whether the catalogue has a text. */
   has(key: string): boolean;
 }
@@ -36,22 +52,47 @@ export function readCatalogue(locale: Locale): Catalogue {
 export function createTranslator(locale: Locale, catalogue: Catalogue = readCatalogue(locale)): Translator {
   const plurals = new Intl.PluralRules(locale);
   const numbers = new Intl.NumberFormat(locale);
+
+  function formOf(key: string, { count }: Values): string {
+    if (!Object.hasOwn(catalogue, key)) throw new Error(`The catalogue ${locale} has no text "${key}".`);
+    const text = catalogue[key]!;
+    return typeof text === 'string' ? text : (text[plurals.select(Number(count))] ?? text.other);
+  }
+
+  function writeValue(key: string, values: Values, name: string): string {
+    const value = values[name];
+    if (value === undefined) throw new Error(`The text "${key}" needs the value "${name}".`);
+    return typeof value === 'number' ? numbers.format(value) : value;
+  }
+
+  function fill(key: string, values: Values, form: string): string {
+    return form.replace(PLACEHOLDER, (_, name: string) => writeValue(key, values, name));
+  }
+
   return {
     locale,
     has: (key) => Object.hasOwn(catalogue, key),
-    text(key, values = {}) {
-      if (!Object.hasOwn(catalogue, key)) throw new Error(`The catalogue ${locale} has no text "${key}".`);
-      const text = catalogue[key]!;
-      const form =
-        typeof text === 'string' ? text : (text[plurals.select(Number(values.count))] ?? text.other);
-      return form.replace(/\{(\w+)\}/g, (_, name: string) => {
-        const value = values[name];
-        if (value === undefined) throw new Error(`The text "${key}" needs the value "${name}".`);
-        return typeof value === 'number' ? numbers.format(value) : value;
-      });
+    text: (key, values = {}) => fill(key, values, formOf(key, values)),
+    markUp(key, values, { words, value = words, link = words }) {
+      const form = formOf(key, values);
+      let written = '';
+      let end = 0;
+      for (const { 0: piece, 1: name, 2: label, 3: target, index } of form.matchAll(PIECE)) {
+        written += words(form.slice(end, index));
+        written +=
+          name === undefined
+            ? link(fill(key, values, label!), writeValue(key, values, target!))
+            : value(writeValue(key, values, name), name);
+        end = index + piece.length;
+      }
+      return written + words(form.slice(end));
     },
   };
 }
+
+const PLACEHOLDER = /\{(\w+)\}/g;
+/** A placeholder, or a link with its label and the name of its URL. */
+const PIECE = /\{(\w+)\}|\[([^\]]+)\]\((\w+)\)/g;
 
 /** The translators of all languages. */
 export type Translators = Readonly<Record<Locale, Translator>>;

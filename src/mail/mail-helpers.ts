@@ -7,13 +7,7 @@ import type { Translator } from '../lib/translate.ts';
 
 type Values = Readonly<Record<string, string | number>>;
 
-/** `[label](name)` in a text of the catalogue: a link to the value of that name. */
-const LINK = /\[([^\]]+)\]\((\w+)\)(\.?)/g;
 const LINE_LENGTH = 72;
-
-/** Stands around the names in a sentence; displayName() removes it from the names themselves. */
-const MARK = '\ue000';
-const MARKED = /\ue000([^\ue000]*)\ue000/g;
 
 /** The helpers of the HTML part. @param linkStyle the inline style of links */
 export function createHtmlHelpers(
@@ -24,21 +18,19 @@ export function createHtmlHelpers(
   return {
     ...createHelpers(translator),
     /** HTML: a text of the catalogue with its links. */
-    sentence(key: string, values: Values = {}): string {
-      const anchor = (label: string, name: string) =>
-        `<a href="${escapeHtml(String(values[name]))}" style="${escapeHtml(linkStyle)}">${label}</a>`;
-      return escapeHtml(translator.text(key, values)).replace(
-        LINK,
-        (_, label: string, name: string, stop: string) => anchor(label, name) + stop,
-      );
-    },
+    sentence: (key: string, values: Values = {}): string =>
+      translator.markUp(key, values, {
+        words: escapeHtml,
+        link: (label, url) =>
+          `<a href="${escapeHtml(url)}" style="${escapeHtml(linkStyle)}">${escapeHtml(label)}</a>`,
+      }),
     /** HTML: the sentence about an event, the names in it in bold and isolated from the direction of the text around them. */
     event({ key, values }: ActivityPhrase): string {
-      const marked = Object.entries(values).map(([name, value]) => [name, value && MARK + value + MARK]);
-      return escapeHtml(withoutGaps(translator.text(key, Object.fromEntries(marked)))).replace(
-        MARKED,
-        '<b><bdi>$1</bdi></b>',
-      );
+      const html = translator.markUp(key, values, {
+        words: escapeHtml,
+        value: (name) => name && `<b><bdi>${escapeHtml(name)}</bdi></b>`,
+      });
+      return withoutGaps(html);
     },
   };
 }
@@ -49,10 +41,15 @@ export function createTextHelpers(translator: Translator) {
     ...createHelpers(translator),
     /** A text of the catalogue in lines of bounded length, each link on a line of its own. Not for texts with names in them. */
     sentence(key: string, values: Values = {}): string {
-      const spelled = translator
-        .text(key, values)
-        .replace(LINK, (_, label: string, name: string) => `${label}:\n${values[name]}`);
-      return spelled.split('\n').map(wrap).join('\n');
+      const spelled = translator.markUp(key, values, {
+        words: (text) => text,
+        link: (label, url) => `${label}:\n${url}\n`,
+      });
+      return spelled
+        .replace(/\n\.?$/, '')
+        .split('\n')
+        .map(wrap)
+        .join('\n');
     },
     /** The sentence about an event, with the names in it. */
     event: ({ key, values }: ActivityPhrase): string => withoutGaps(translator.text(key, values)),

@@ -1,5 +1,6 @@
 import { createTransport, type Transporter } from 'nodemailer';
 import type { Config } from '../config/load.ts';
+import type { Translators } from '../lib/translate.ts';
 import { type Delivery, type Mail, type Mailer, type Message, SEND_DEADLINE_MS } from '../ports/mailer.ts';
 import type { DevMailbox } from './dev-mailbox.ts';
 import { createRender } from './render.ts';
@@ -14,10 +15,11 @@ const CONNECT_DEADLINE_MS = SEND_DEADLINE_MS / 3;
  */
 export function createMailer(
   config: Config,
+  translators: Translators,
   devMailbox: DevMailbox | undefined,
   deadlineMs = SEND_DEADLINE_MS,
 ): Mailer {
-  const render = createRender(config);
+  const render = createRender(config, translators);
   const smtp =
     config.smtpUrl === undefined ? undefined : createSmtpSender(config, config.smtpUrl, deadlineMs);
 

@@ -1,6 +1,6 @@
 import type { Config } from '../config/load.ts';
 import { openTemplates } from '../lib/templates.ts';
-import { createTranslators, DEFAULT_LOCALE, type Locale } from '../lib/translate.ts';
+import { createTranslators, DEFAULT_LOCALE, type Locale, type Translators } from '../lib/translate.ts';
 import type { Mail } from '../ports/mailer.ts';
 import { describeMail } from './mail-content.ts';
 import { createHtmlHelpers, createTextHelpers } from './mail-helpers.ts';
@@ -10,9 +10,11 @@ import { createMailStyles } from './mail-styles.ts';
 export type Render = (mail: Mail, locale?: Locale) => { subject: string; text: string; html: string };
 
 /** Creates the renderer. @param config the operator's branding, and a folder of templates that replace ours */
-export function createRender(config: Pick<Config, 'service' | 'publicUrl' | 'templatesDir'>): Render {
+export function createRender(
+  config: Pick<Config, 'service' | 'publicUrl' | 'templatesDir'>,
+  translators: Translators = createTranslators(),
+): Render {
   const { service, publicUrl, templatesDir } = config;
-  const translators = createTranslators();
   const styles = createMailStyles(service.accent);
   const html = openTemplates('mail', templatesDir, { varName: 'mail' });
   // Plain text has no markup to escape. displayName() reduces the values that third parties chose to single lines.

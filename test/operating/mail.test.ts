@@ -4,7 +4,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { revokeAgent } from '../../src/domain/agents/end-agent.ts';
 import { sendNextMail } from '../../src/domain/mail/deliver.ts';
 import { formatClock, formatDateTime } from '../../src/lib/format-time.ts';
-import { createTranslator } from '../../src/lib/translate.ts';
+import { createTranslator, createTranslators } from '../../src/lib/translate.ts';
 import { createMailer } from '../../src/mail/mailer.ts';
 import type { ClaimCodeMail } from '../../src/ports/mailer.ts';
 import type { Db } from '../../src/store/engine/db.ts';
@@ -276,7 +276,7 @@ test.describe('the way to the mail server', (test) => {
 
   function openMailer(smtpUrl: string, deadlineMs?: number) {
     const config = loadConfig({ SECRET: TEST_SECRET, SMTP_URL: smtpUrl });
-    return createMailer(config, undefined, deadlineMs);
+    return createMailer(config, createTranslators(), undefined, deadlineMs);
   }
 
   async function handOver(smtpUrl: string) {

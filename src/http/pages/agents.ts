@@ -8,6 +8,7 @@ import type { Problem } from './forms.ts';
 import { presentHost } from './hosts.ts';
 import { olderLink, presentList, readId, readListQuery } from './lists.ts';
 import type { Pages } from './pages.ts';
+import { describeScopes } from './scopes.ts';
 
 /** The pages that show a signed-in human their agents. change-agent.ts changes them. */
 
@@ -72,11 +73,9 @@ export async function showAgent(
   const values = {
     agent: presentAgent(agent),
     problem: problem && isEnded(agent) ? { key: 'agents.problemEnded' } : problem,
-    scopes: agent.scopes.map((name) => ({
-      name,
-      description: deps.config.scopes.get(name)?.description ?? '',
-      isDestructive: deps.config.scopes.get(name)?.destructive === true,
-      on: kept === undefined || `scope:${name}` in kept,
+    scopes: describeScopes(deps.config, agent.scopes).map((scope) => ({
+      ...scope,
+      on: kept === undefined || `scope:${scope.name}` in kept,
     })),
     keys: keys.items.map((key) => presentAgentKey(key, deps.clock())),
     olderKeys: olderLink(path, query, 'keys', keys.next),

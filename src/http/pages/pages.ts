@@ -1,10 +1,9 @@
 import type { Config } from '../../config/load.ts';
+import type { Deps } from '../../deps.ts';
 import { randomBase62 } from '../../lib/base62.ts';
-import type { Clock } from '../../lib/clock.ts';
-import type { Random } from '../../lib/random.ts';
 import { openTemplates } from '../../lib/templates.ts';
 import { deriveColors } from '../../lib/theme.ts';
-import { createTranslators, type Locale, type Translators } from '../../lib/translate.ts';
+import type { Locale, Translators } from '../../lib/translate.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { TINYSEND_ERRORS_BY_KIND } from '../dialects/tinysend.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
@@ -32,16 +31,18 @@ export interface Pages {
 }
 
 /**
- * Creates the pages.
- *
- * @param config the operator's name, color, logo and links, and optionally their own templates
+ * Creates the pages, with the operator's name, color, logo and links, and optionally their own templates.
  */
-export function createPages(config: Config, random: Random, clock: Clock): Pages {
+export function createPages({
+  config,
+  random,
+  clock,
+  translators,
+}: Pick<Deps, 'config' | 'random' | 'clock' | 'translators'>): Pages {
   const { service, publicUrl } = config;
   const eta = openTemplates('pages', config.templatesDir, {});
   const colors = { light: deriveColors(service.accent, 'light'), dark: deriveColors(service.accent, 'dark') };
   const assets = createAssets();
-  const translators = createTranslators();
   const shared = { service, publicUrl, colors, assets: assets.paths };
   const render = (name: string, locale: Locale, values: object) =>
     eta.render(`./${name}.eta`, {

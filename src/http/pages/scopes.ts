@@ -13,10 +13,10 @@ export interface ScopeLine {
 /** Names of scopes that only look. */
 const LOOKING = /(?:^|[.:_-])(?:read|view|list|search|get)(?:$|[.:_-])/i;
 
-/** Describes configured scopes, in the order of the names. */
+/** Describes scopes, in the order of the names. One that is not configured any more has no description. */
 export function describeScopes({ scopes }: Pick<Config, 'scopes'>, names: readonly string[]): ScopeLine[] {
   return names.map((name) => {
-    const { description, destructive: isDestructive = false } = scopes.get(name)!;
+    const { description, destructive: isDestructive = false } = scopes.get(name) ?? { description: '' };
     const icon = isDestructive ? 'triangle-alert' : LOOKING.test(name) ? 'eye' : 'pencil';
     return { name, description, icon, isDestructive };
   });

@@ -17,9 +17,6 @@ import { icon } from './icons.ts';
 
 type Values = Readonly<Record<string, string | number>>;
 
-/** A value in a text that is not filled yet: its name between two characters of private use. */
-const MARKED = /\ue000(\w+)\ue001/g;
-
 /**
  * Creates the helpers for one page.
  *
@@ -37,12 +34,6 @@ export function createTemplateHelpers(
   const timeElement = (at: number, shown: string) =>
     `<time datetime="${new Date(at).toISOString()}" title="${escapeHtml(formatShortDateTime(translator, at))}">${escapeHtml(shown)}</time>`;
 
-  /** A text of the catalogue, escaped; names of `marked` stand in it as MARKED, to be replaced by HTML. */
-  const markedHtml = (key: string, marked: readonly string[], others: Values) =>
-    escapeHtml(
-      text(key, { ...others, ...Object.fromEntries(marked.map((name) => [name, `\ue000${name}\ue001`])) }),
-    );
-
   return {
     lang: translator.locale,
     now,
@@ -55,19 +46,13 @@ export function createTemplateHelpers(
      * HTML: a text of the catalogue with its values in bold, isolated from the direction of the text around them. `[label](name)`
      * in the text is a link to the value of that name.
      */
-    rich(key: string, values: Values = {}): string {
-      const marked = Object.keys(values).filter(
-        (name) => typeof values[name] === 'string' && name !== 'count',
-      );
-      const filled = (name: string) => escapeHtml(String(values[name]));
-      return markedHtml(key, marked, values)
-        .replace(
-          /\[([^\]]+)\]\((\w+)\)/g,
-          (_, label: string, name: string) =>
-            `<a href="${filled(name)}">${label.replace(MARKED, (__, inner: string) => filled(inner))}</a>`,
-        )
-        .replace(MARKED, (_, name: string) => `<b><bdi>${filled(name)}</bdi></b>`);
-    },
+    rich: (key: string, values: Values = {}): string =>
+      translator.markUp(key, values, {
+        words: escapeHtml,
+        value: (filled, name) =>
+          typeof values[name] === 'number' ? filled : `<b><bdi>${escapeHtml(filled)}</bdi></b>`,
+        link: (label, url) => `<a href="${escapeHtml(url)}">${escapeHtml(label)}</a>`,
+      }),
 
     /** A line of activity: HTML of its sentence, with names isolated; its details as text; its icon and color. */
     happening(entry: ActivityFacts) {
@@ -77,13 +62,12 @@ export function createTemplateHelpers(
       const keyHtml =
         [values.key && isolated(values.key), code].filter(Boolean).join(' ') ||
         escapeHtml(text('activity.deletedKey'));
-      const html = { subject: isolated(values.subject), name: isolated(values.name), key: keyHtml };
       return {
         ...activityLook(entry.kind),
-        html: markedHtml(key, Object.keys(html), values).replace(
-          MARKED,
-          (_, name: keyof typeof html) => html[name],
-        ),
+        html: translator.markUp(key, values, {
+          words: escapeHtml,
+          value: (filled, name) => (name === 'key' ? keyHtml : isolated(filled)),
+        }),
         details: details.join(' · '),
       };
     },
