@@ -220,6 +220,7 @@ function pageRoutes(pages: Pages): Route[] {
     row('POST', `${PAGES.account}/sessions/end`, user, none, account.endOneSession),
     row('POST', `${PAGES.account}/sessions/end-others`, user, none, account.endAllOtherSessions),
     row('POST', `${PAGES.account}/mail`, user, none, account.changeMailPreference),
+    row('POST', account.LANGUAGE_PATH, user, none, account.changeLanguage),
     row('GET', PAGES.authenticator, recent, none, authenticator.authenticatorPage(pages)),
     row('POST', PAGES.authenticator, recent, none, authenticator.addAuthenticatorOperation(pages)),
     row('POST', `${PAGES.authenticator}/codes`, recent, none, authenticator.renewCodes(pages)),

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import { settingsInForce, settingsTable } from '../config/settings.ts';
 import { runChecks } from '../doctor.ts';
 import { DatabaseError } from '../errors.ts';
+import { DEFAULT_LOCALE, LOCALES, type Locale } from '../lib/translate.ts';
 import { previewMails } from '../mail/preview.ts';
 import { serve } from '../serve.ts';
 import { missingFile } from '../store/engine/database-file.ts';
@@ -70,8 +71,9 @@ export function addServiceCommands(program: Command, shell: Shell): void {
     .description('mail')
     .command('preview [folder]')
     .description('write every mail, filled with examples, into a folder; default: ./mail-preview')
-    .action((folder = './mail-preview') => {
-      const files = previewMails(loadConfig(shell.env), folder, Date.now());
+    .addOption(new Option('--locale <locale>', 'the language').choices(LOCALES).default(DEFAULT_LOCALE))
+    .action((folder: string | undefined, { locale }: { locale: Locale }) => {
+      const files = previewMails(loadConfig(shell.env), folder ?? './mail-preview', Date.now(), locale);
       shell.say({ files }, files.join('\n'));
     });
 }

@@ -6,6 +6,16 @@ export const LOCALES = ['en', 'de'] as const;
 export type Locale = (typeof LOCALES)[number];
 export const DEFAULT_LOCALE: Locale = 'en';
 
+/** Reads a stored language; undefined: there is none, or another version of the service has its catalogue. */
+export function parseLocale(text: string | null | undefined): Locale | undefined {
+  return LOCALES.find((locale) => locale === text);
+}
+
+/** Names a language in that language: `Deutsch`. */
+export function nameLocale(locale: Locale): string {
+  return new Intl.DisplayNames(locale, { type: 'language' }).of(locale)!;
+}
+
 /** A text of the catalogue: one form, or one per plural category of `count` (CLDR). */
 type Text = string | ({ other: string } & Partial<Record<Intl.LDMLPluralRule, string>>);
 export type Catalogue = Readonly<Record<string, Text>>;

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
 import { PAGES } from '../lib/page-paths.ts';
+import { DEFAULT_LOCALE, type Locale } from '../lib/translate.ts';
 import type { Mail } from '../ports/mailer.ts';
 import { createRender } from './render.ts';
 
@@ -9,12 +10,18 @@ import { createRender } from './render.ts';
  * Renders every mail with example values into a folder, so that templates can be viewed without a claim.
  *
  * @param now epoch ms
+ * @param locale the language of the mails
  * @returns the paths of the written files
  */
-export function previewMails(config: Config, folder: string, now: number): string[] {
+export function previewMails(
+  config: Config,
+  folder: string,
+  now: number,
+  locale: Locale = DEFAULT_LOCALE,
+): string[] {
   const render = createRender(config);
   mkdirSync(folder, { recursive: true });
-  return Object.entries(exampleMails(config, now)).flatMap(([name, mail]) => {
+  return Object.entries(exampleMails(config, now, locale)).flatMap(([name, mail]) => {
     const { subject, text, html } = render(mail);
     const files = { [`${name}.txt`]: `Subject: ${subject}\n\n${text}`, [`${name}.html`]: html };
     return Object.entries(files).map(([file, content]) => {
@@ -33,7 +40,7 @@ export function previewMails(config: Config, folder: string, now: number): strin
  */
 export function checkMails(config: Config, now: number): void {
   const render = createRender(config);
-  for (const [name, mail] of Object.entries(exampleMails(config, now))) {
+  for (const [name, mail] of Object.entries(exampleMails(config, now, DEFAULT_LOCALE))) {
     try {
       render(mail);
     } catch (error) {
@@ -42,8 +49,8 @@ export function checkMails(config: Config, now: number): void {
   }
 }
 
-function exampleMails(config: Config, now: number): Record<string, Mail> {
-  const common = { id: 'out_example', to: 'you@example.com' };
+function exampleMails(config: Config, now: number, locale: Locale): Record<string, Mail> {
+  const common = { id: 'out_example', to: 'you@example.com', locale };
   const request = { origin: '203.0.x.x', askedAt: now, codeExpiresAt: now + 900_000, sentAt: now };
   const claim = {
     ...common,

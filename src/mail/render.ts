@@ -1,13 +1,13 @@
 import type { Config } from '../config/load.ts';
 import { openTemplates } from '../lib/templates.ts';
-import { createTranslators, DEFAULT_LOCALE, type Locale, type Translators } from '../lib/translate.ts';
+import { createTranslators, type Translators } from '../lib/translate.ts';
 import type { Mail } from '../ports/mailer.ts';
 import { describeMail } from './mail-content.ts';
 import { createHtmlHelpers, createTextHelpers } from './mail-helpers.ts';
 import { createMailStyles } from './mail-styles.ts';
 
 /** Renders a mail: subject, text and HTML. Secrets are in the bodies only (S-12), names of strangers too. */
-export type Render = (mail: Mail, locale?: Locale) => { subject: string; text: string; html: string };
+export type Render = (mail: Mail) => { subject: string; text: string; html: string };
 
 /** Creates the renderer. @param config the operator's branding, and a folder of templates that replace ours */
 export function createRender(
@@ -24,8 +24,8 @@ export function createRender(
     autoTrim: [false, false],
   });
   const { escapeFunction } = html.config;
-  return (mail, locale = DEFAULT_LOCALE) => {
-    const translator = translators[locale];
+  return (mail) => {
+    const translator = translators[mail.locale];
     const content = describeMail(mail, translator, publicUrl);
     const sender = { service, publicUrl, host: new URL(publicUrl).host, helpUrl: linkTo(service.contact) };
     const values = { ...mail, ...content, ...sender };

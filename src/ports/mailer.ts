@@ -1,3 +1,4 @@
+import type { Locale } from '../lib/translate.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 
 /** The interface between the domain and the sender of mail. */
@@ -45,12 +46,18 @@ export interface ActivityEntry {
 /** A mail to send. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
 export type Mail = ClaimCodeMail | SignInMail | SignInLinkMail | NoticeMail | ApprovalMail;
 
-/** The mail that asks a human to claim an agent. Only `agentName` is unverified text of the agent. */
-export interface ClaimCodeMail {
-  kind: 'claim-code';
+/** To whom a mail goes. */
+interface Addressed {
   id: string;
   /** Canonical mailbox. */
   to: string;
+  /** The language of its texts. */
+  locale: Locale;
+}
+
+/** The mail that asks a human to claim an agent. Only `agentName` is unverified text of the agent. */
+export interface ClaimCodeMail extends Addressed {
+  kind: 'claim-code';
   proof: MailedProof;
   /** The page on which the human reviews the claim. */
   claimUrl: string;
@@ -73,11 +80,8 @@ export interface ClaimCodeMail {
 }
 
 /** The mail with a code to sign in. It contains no unverified text. */
-export interface SignInMail {
+export interface SignInMail extends Addressed {
   kind: 'sign-in-code';
-  id: string;
-  /** Canonical mailbox. */
-  to: string;
   code: string;
   /** The coarse network of the request. */
   origin: string;
@@ -95,11 +99,8 @@ export interface SignInLinkMail extends Omit<SignInMail, 'kind' | 'code'> {
 }
 
 /** The mail that notifies the owner of an account of its activity. */
-export interface NoticeMail {
+export interface NoticeMail extends Addressed {
   kind: 'notice';
-  id: string;
-  /** Canonical mailbox. */
-  to: string;
   /** Oldest first. */
   happened: ActivityEntry[];
   /** How many further entries the mail leaves out. */
@@ -107,11 +108,8 @@ export interface NoticeMail {
 }
 
 /** The mail that asks a human to approve an agent under a host. `agentName` and `bindingMessage` are unverified. */
-export interface ApprovalMail {
+export interface ApprovalMail extends Addressed {
   kind: 'agent-approval';
-  id: string;
-  /** Canonical mailbox. */
-  to: string;
   agentName: string;
   /** When the agent registered, epoch ms. */
   firstSeenAt: number;

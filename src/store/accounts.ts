@@ -8,6 +8,8 @@ export interface AccountRow {
   mailbox: string | null;
   /** The owner's account of a linked agent. */
   parentId: string | null;
+  /** The language that its human chose; null: none. */
+  locale: string | null;
 }
 
 /** Inserts an agent's own account. @param parentId the owner's account; null: the agent has no owner */
@@ -34,8 +36,11 @@ export async function insertHumanAccount(tx: Tx, id: string, mailbox: string, no
 }
 
 /** Finds the account of a canonical mailbox. */
-export function findAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: string } | undefined> {
-  return tx.get('SELECT id FROM accounts WHERE mailbox = ?', [mailbox]);
+export function findAccountByMailbox(
+  db: Pick<Tx, 'get'>,
+  mailbox: string,
+): Promise<Pick<AccountRow, 'id' | 'locale'> | undefined> {
+  return db.get('SELECT id, locale FROM accounts WHERE mailbox = ?', [mailbox]);
 }
 
 /**
@@ -53,6 +58,14 @@ export function lockAccountByMailbox(tx: Tx, mailbox: string): Promise<{ id: str
 /** Locks an account by its id, as lockAccountByMailbox() does; returns whether it exists and has not ended. */
 export async function lockAccount(tx: Tx, id: string): Promise<boolean> {
   return (await tx.run('UPDATE accounts SET kind = kind WHERE id = ? AND ended_at IS NULL', [id])) === 1;
+}
+
+/** Sets the language of an account; returns 0 where it has that language already, or has ended. */
+export function updateAccountLocale(tx: Tx, id: string, locale: string | null): Promise<number> {
+  return tx.run(
+    `UPDATE accounts SET locale = ? WHERE id = ? AND ended_at IS NULL AND COALESCE(locale, '') <> ?`,
+    [locale, id, locale ?? ''],
+  );
 }
 
 /** Ends a human's account and removes its mailbox; of concurrent calls, one returns 1 and the others 0. */
@@ -89,5 +102,5 @@ export function updateAccountLinked(tx: Tx, id: string, parentId: string): Promi
 }
 
 export function findAccount(db: Pick<Tx, 'get'>, id: string): Promise<AccountRow | undefined> {
-  return db.get('SELECT id, kind, mailbox, parent_id AS "parentId" FROM accounts WHERE id = ?', [id]);
+  return db.get('SELECT id, kind, mailbox, parent_id AS "parentId", locale FROM accounts WHERE id = ?', [id]);
 }

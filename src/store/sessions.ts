@@ -7,6 +7,8 @@ export interface SessionRow {
   id: string;
   accountId: string;
   mailbox: string;
+  /** The language that the account chose; null: none. */
+  locale: string | null;
   /** The coarse network in which the session started. */
   origin: string;
   createdAt: number;
@@ -108,5 +110,6 @@ export function updateSessionEnded(tx: Tx, accountId: string, id: string, now: n
 }
 
 const COLUMNS = `s.hash, s.id, s.account_id AS "accountId",
-  (SELECT mailbox FROM accounts WHERE id = s.account_id) AS mailbox, s.origin, s.created_at AS "createdAt",
+  (SELECT mailbox FROM accounts WHERE id = s.account_id) AS mailbox,
+  (SELECT locale FROM accounts WHERE id = s.account_id) AS locale, s.origin, s.created_at AS "createdAt",
   s.seen_at AS "seenAt", s.ended_at AS "endedAt"`;

@@ -15,6 +15,8 @@ export interface SignInRow {
   provenAt: number | null;
   /** What the mail carries: six digits, or a link. */
   proof: 'code' | 'link';
+  /** The language of the page that asked for it; null: asked by a version that did not note it. */
+  locale: string | null;
 }
 
 /** Inserts an open sign-in. */
@@ -23,8 +25,8 @@ export async function insertSignIn(
   signIn: Omit<SignInRow, 'tries' | 'endedAt' | 'provenAt'>,
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO sign_ins (id, mailbox, origin, secret_id, counter, code_expires_at, created_at, proof)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO sign_ins (id, mailbox, origin, secret_id, counter, code_expires_at, created_at, proof, locale)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       signIn.id,
       signIn.mailbox,
@@ -34,6 +36,7 @@ export async function insertSignIn(
       signIn.codeExpiresAt,
       signIn.createdAt,
       signIn.proof,
+      signIn.locale,
     ],
   );
 }
@@ -41,7 +44,7 @@ export async function insertSignIn(
 export function findSignIn(db: Pick<Tx, 'get'>, id: string): Promise<SignInRow | undefined> {
   return db.get(
     `SELECT id, mailbox, origin, secret_id AS "secretId", counter, code_expires_at AS "codeExpiresAt", tries,
-            created_at AS "createdAt", ended_at AS "endedAt", proven_at AS "provenAt", proof
+            created_at AS "createdAt", ended_at AS "endedAt", proven_at AS "provenAt", proof, locale
      FROM sign_ins WHERE id = ?`,
     [id],
   );

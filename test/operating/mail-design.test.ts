@@ -95,6 +95,7 @@ test('the subject of a notice has the sentence of its one event without names, a
     kind: 'notice',
     id: 'out_test',
     to: 'human@example.com',
+    locale: 'en',
     happened,
     more,
   });
@@ -115,7 +116,14 @@ test('the subject of a notice has the sentence of its one event without names, a
 });
 
 test('the sender is named with what the operator configured, and its contact leads where it can', (t) => {
-  const mail: NoticeMail = { kind: 'notice', id: 'out_test', to: 'human@example.com', happened: [], more: 0 };
+  const mail: NoticeMail = {
+    kind: 'notice',
+    id: 'out_test',
+    to: 'human@example.com',
+    locale: 'en',
+    happened: [],
+    more: 0,
+  };
   for (const [contact, html] of [
     ['help@acme.example', /<a href="mailto:help@acme\.example"[^>]*>Help<\/a>/],
     ['https://acme.example/help', /<a href="https:\/\/acme\.example\/help"[^>]*>Help<\/a>/],

@@ -291,6 +291,7 @@ test.describe('the way to the mail server', (test) => {
       kind: 'claim-code',
       id: 'out_test',
       to,
+      locale: 'en',
       proof: { kind: 'code', code: '123456' },
       claimUrl: 'https://id.example.com/claim?t=v',
       denyUrl: 'https://id.example.com/claim?t=d',

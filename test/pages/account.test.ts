@@ -76,7 +76,13 @@ onEveryEngine('the account', (engine, test) => {
       const data = JSON.parse(page.text);
       t.deepEqual(Object.keys(data), ['account', 'agents', 'keys', 'sessions', 'activity']);
       const user_id = await accountOf(mailbox);
-      t.deepEqual(data.account, { user_id, mailbox, authenticator: true, mail_of_agents: false });
+      t.deepEqual(data.account, {
+        user_id,
+        mailbox,
+        authenticator: true,
+        mail_of_agents: false,
+        language: null,
+      });
       t.deepEqual(
         data.agents.map(({ agent_id, name, mode, scopes }: Record<string, unknown>) => ({
           agent_id,

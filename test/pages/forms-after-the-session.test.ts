@@ -39,6 +39,7 @@ onEveryEngine('forms and sessions', (engine, test) => {
         { mailbox: 'half-typed@example' },
         ['value="half-typed@example"'],
       ],
+      ['/account', '/account/language', { locale: 'de' }, ['value="de" lang="de" selected']],
       ['AGENT/rename', 'AGENT/rename', { name: 'Another "name"' }, ['value="Another &quot;name&quot;"']],
       [
         'AGENT',

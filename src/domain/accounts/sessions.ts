@@ -9,6 +9,7 @@ import {
   parseTimeCursor,
 } from '../../lib/list-pages.ts';
 import { hashSecret, isWellFormedSecret, newSecret } from '../../lib/secrets.ts';
+import { type Locale, parseLocale } from '../../lib/translate.ts';
 import {
   findSessionByHash,
   hasSessionFrom,
@@ -25,7 +26,11 @@ import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /** The session of a human in a browser; times in epoch ms, `seenAt` exact to the minute. */
-export type Session = Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'>;
+export interface Session
+  extends Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'> {
+  /** The language that the account chose; undefined: that of the browser. */
+  locale: Locale | undefined;
+}
 
 const IDLE_MS = 1_800_000;
 const LIFE_MS = 43_200_000;
@@ -136,6 +141,6 @@ function isLive(row: SessionRow, now: number): boolean {
   return row.endedAt === null && now - row.seenAt < IDLE_MS && now - row.createdAt < LIFE_MS;
 }
 
-function toSession({ id, accountId, mailbox, origin, createdAt, seenAt }: SessionRow): Session {
-  return { id, accountId, mailbox, origin, createdAt, seenAt };
+function toSession({ id, accountId, mailbox, locale, origin, createdAt, seenAt }: SessionRow): Session {
+  return { id, accountId, mailbox, locale: parseLocale(locale), origin, createdAt, seenAt };
 }

@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
+import type { Locale } from '../../lib/translate.ts';
 import { findAccountByMailbox } from '../../store/accounts.ts';
 import { findAuthenticator } from '../../store/authenticators.ts';
 import {
@@ -33,17 +34,18 @@ import { verifySecondFactor } from './totp.ts';
  * Starts a sign-in: mails a code, or a link if the wrong guesses are exhausted (S-17). It does not look for the account
  * of the mailbox, so it cannot reveal whether there is one (S-44): the first proof of the mailbox creates the account.
  *
- * @param mailbox canonical, see parseMailbox()
- * @param accountId of a signed-in user who verifies again
+ * @param asked.mailbox canonical, see parseMailbox()
+ * @param asked.locale the language of the page that asks
+ * @param asked.accountId of a signed-in user who verifies again
  * @returns the id of the sign-in
  * @throws Failure `limited` if a limit of sign-in mails is exhausted
  */
 export async function startSignIn(
   deps: Deps,
   origin: RequestOrigin,
-  mailbox: string,
-  accountId?: string,
+  asked: { mailbox: string; locale: Locale; accountId?: string | undefined },
 ): Promise<string> {
+  const { mailbox, locale, accountId } = asked;
   const { codeTtlSeconds } = deps.config.limits;
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
@@ -59,6 +61,7 @@ export async function startSignIn(
       codeExpiresAt: now + codeTtlSeconds * 1000,
       createdAt: now,
       proof: isLink ? 'link' : 'code',
+      locale,
     });
     await queueMail(work, {
       kind: 'sign_in_code',

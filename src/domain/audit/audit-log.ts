@@ -15,6 +15,7 @@ export const EVENT_KINDS = [
   'claim.superseded',
   'account.created',
   'account.deleted',
+  'account.locale_changed',
   'authenticator.added',
   'authenticator.removed',
   'recovery_codes.made',

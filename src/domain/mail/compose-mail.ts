@@ -1,5 +1,7 @@
 import type { Deps } from '../../deps.ts';
+import { DEFAULT_LOCALE, parseLocale } from '../../lib/translate.ts';
 import type { Delivery, MailedProof } from '../../ports/mailer.ts';
+import { findAccount } from '../../store/accounts.ts';
 import { findApproval } from '../../store/approvals.ts';
 import { type AttemptRow, findAttempt, updateAttemptCode } from '../../store/claim-attempts.ts';
 import { listEventsOfNotice } from '../../store/events.ts';
@@ -9,6 +11,7 @@ import { findHost } from '../../store/hosts.ts';
 import type { OutboxRow } from '../../store/outbox.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { findSignIn } from '../../store/sign-ins.ts';
+import { findMailLocale } from '../accounts/account-locale.ts';
 import { isMailSuppressed } from '../accounts/mail-suppressions.ts';
 import { signInLink } from '../accounts/sign-in-links.ts';
 import { describeEvents } from '../audit/describe-events.ts';
@@ -38,7 +41,7 @@ export async function composeMail(
     case 'sign_in_code':
       return composeSignInCode(deps, mail, mail.attemptId);
     case 'notice':
-      return composeNotice(deps, mail);
+      return composeNotice(deps, mail, mail.attemptId);
     case 'approval':
       return composeConnectionRequest(deps, mail, mail.attemptId);
   }
@@ -52,11 +55,13 @@ async function composeClaimCode(deps: Deps, mail: OutboxRow, attemptId: string) 
   const { registrationId: id, origin } = attempt;
   const sender = { id, name: registration?.agentName ?? null, origin };
   if (await isMailSuppressed(deps, attempt.mailbox, sender)) return 'unwanted';
+  const locale = await findMailLocale(deps, attempt.mailbox);
   return () =>
     deps.mailer.send({
       kind: 'claim-code',
       id: mail.id,
       to: attempt.mailbox,
+      locale,
       proof,
       claimUrl: viewLink(deps, attempt.registrationId, attempt.id),
       denyUrl: denyLink(deps, attempt),
@@ -78,7 +83,8 @@ async function composeSignInCode(deps: Deps, mail: OutboxRow, signInId: string) 
   const signIn = await findSignIn(deps.db, signInId);
   if (signIn === undefined || signIn.endedAt !== null) return 'over';
   const { mailbox: to, origin, createdAt: askedAt, codeExpiresAt } = signIn;
-  const fields = { id: mail.id, to, origin, askedAt, codeExpiresAt, sentAt: deps.clock() };
+  const locale = await findMailLocale(deps, to, signIn.locale);
+  const fields = { id: mail.id, to, locale, origin, askedAt, codeExpiresAt, sentAt: deps.clock() };
   if (signIn.proof === 'link') {
     return () => deps.mailer.send({ kind: 'sign-in-link', ...fields, linkUrl: signInLink(deps, signIn) });
   }
@@ -100,11 +106,13 @@ async function composeConnectionRequest(deps: Deps, mail: OutboxRow, approvalId:
   const askedAgain = grants.some(
     ({ capability, grantedAt, deniedAt }) => !grantedAt && !deniedAt && refused.has(capability),
   );
+  const locale = await findMailLocale(deps, mail.mailbox);
   return () =>
     deps.mailer.send({
       kind: 'agent-approval',
       id: mail.id,
       to: mail.mailbox,
+      locale,
       agentName: agent.name,
       firstSeenAt: agent.createdAt,
       pageUrl: connectionLink(deps, approvalId),
@@ -122,11 +130,14 @@ async function composeConnectionRequest(deps: Deps, mail: OutboxRow, approvalId:
 const LINES_MAX = 200;
 
 /** Composes the notice of what happened to an account. Names are those at the time of sending. */
-async function composeNotice(deps: Deps, mail: OutboxRow) {
+async function composeNotice(deps: Deps, mail: OutboxRow, accountId: string) {
   const events = await listEventsOfNotice(deps.db, mail.id);
   const happened = await describeEvents(deps, events.slice(0, LINES_MAX));
   const more = events.length - happened.length;
-  return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, happened, more });
+  // By the id of the account: one that was deleted has no mailbox any more.
+  const account = await findAccount(deps.db, accountId);
+  const locale = parseLocale(account?.locale) ?? DEFAULT_LOCALE;
+  return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, locale, happened, more });
 }
 
 function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {

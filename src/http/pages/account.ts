@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { setAccountLocale } from '../../domain/accounts/account-locale.ts';
 import { isAgentMailSuppressed, setAgentMailAllowed } from '../../domain/accounts/mail-suppressions.ts';
 import { endOtherSessions, endSession, listSessions } from '../../domain/accounts/sessions.ts';
 import { findAuthenticatorStatus } from '../../domain/accounts/totp.ts';
@@ -10,6 +11,7 @@ import { writeActivity } from '../../lib/format-activity.ts';
 import { allItems } from '../../lib/list-pages.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
+import { LOCALES, nameLocale } from '../../lib/translate.ts';
 import { renderKey } from '../api/api-tokens.ts';
 import { newBrowserCookie } from '../server/browser-session.ts';
 import { clearCookie } from '../server/cookies.ts';
@@ -28,6 +30,11 @@ const endSessionForm = formSchema({ session: z.string().max(64) });
 const deleteForm = formSchema({ mailbox: z.string().max(254).default('') });
 
 const wantsMailForm = formSchema({ wanted: z.enum(['yes', 'no']) });
+
+export const LANGUAGE_PATH = `${PAGES.account}/language`;
+/** What the form sends for no language of the account's own. */
+const SAME_AS_BROWSER = 'browser';
+const languageForm = formSchema({ locale: z.enum([SAME_AS_BROWSER, ...LOCALES]) });
 
 /** GET /account: shows the account and its sessions. */
 export function accountPage(pages: Pages) {
@@ -50,6 +57,8 @@ export function accountPage(pages: Pages) {
         accountId: session.accountId,
         recoveryCodesLeft: authenticator?.recoveryCodesLeft,
         isMailWanted: !(await isAgentMailSuppressed(deps, session)),
+        locale: caller.draft(LANGUAGE_PATH)?.locale ?? session.locale ?? SAME_AS_BROWSER,
+        languages: LOCALES.map((locale) => ({ locale, name: nameLocale(locale) })),
         sessions: listed.toSorted((one, other) => Number(other.isThis) - Number(one.isThis)),
         hasSeveralOthers: listed.filter(({ isThis }) => !isThis).length > 1 || sessions.next !== undefined,
         older: olderLink(PAGES.account, query, 'before', sessions.next),
@@ -110,6 +119,7 @@ export function exportAccount(pages: Pages) {
             mailbox: session.mailbox,
             authenticator: authenticator !== undefined,
             mail_of_agents: !noMail,
+            language: session.locale ?? null,
           },
           agents: agents.map((agent) => ({
             agent_id: agent.id,
@@ -215,5 +225,17 @@ export const changeMailPreference = formOperation({
     const { deps, origin, caller, body } = call;
     await setAgentMailAllowed(deps, origin, caller.session, body.wanted === 'yes');
     return redirect(deps.config, PAGES.account, [], 'mailChanged');
+  },
+});
+
+/** POST /account/language: sets the language of pages and mail. */
+export const changeLanguage = formOperation({
+  caller: 'signedInUser',
+  summary: 'Choose a language',
+  form: languageForm,
+  async handle({ deps, origin, caller, body }) {
+    const locale = body.locale === SAME_AS_BROWSER ? undefined : body.locale;
+    await setAccountLocale(deps, origin, caller.session.accountId, locale);
+    return redirect(deps.config, PAGES.account, [], 'languageChanged');
   },
 });

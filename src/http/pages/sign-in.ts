@@ -59,7 +59,7 @@ export function askForCode(pages: Pages) {
     async handle(call) {
       const { caller, body } = call;
       const mailbox = parseMailbox(body.email);
-      if (mailbox !== undefined) return mailCode(call, mailbox);
+      if (mailbox !== undefined) return mailCode(call, { mailbox });
       const problem = { key: 'signin.badEmail', field: 'email' };
       return pages.show(
         caller,
@@ -90,17 +90,16 @@ export const askAgain = formOperation({
   form: againForm,
   handle(call) {
     const { mailbox, accountId } = call.caller.session;
-    return mailCode(call, mailbox, accountId);
+    return mailCode(call, { mailbox, accountId });
   },
 });
 
 async function mailCode(
-  call: Pick<PageCall<{ next?: string | undefined }>, 'deps' | 'origin' | 'body'>,
-  mailbox: string,
-  accountId?: string,
+  call: Pick<PageCall<{ next?: string | undefined }>, 'deps' | 'origin' | 'caller' | 'body'>,
+  asked: { mailbox: string; accountId?: string },
 ): Promise<HandlerResult> {
-  const { deps, origin, body } = call;
-  const id = await startSignIn(deps, origin, mailbox, accountId);
+  const { deps, origin, caller, body } = call;
+  const id = await startSignIn(deps, origin, { ...asked, locale: caller.locale });
   return redirect(deps.config, `${PAGES.signInCode}?next=${returnPathOf(body.next)}`, [
     setCookie(deps.config, 'signin', id),
   ]);

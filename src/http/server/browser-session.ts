@@ -89,7 +89,7 @@ export async function identifyBrowser(
     csrf: deps.keyring.sign(CSRF, csrfSubject(id, session)),
     session,
     flash,
-    locale: chooseLocale(request.headers['accept-language']),
+    locale: localeOf(session, request),
     cookie: (name) => cookies.get(name),
     draft(path) {
       const fields = readDraft(cookies.get('draft'), path);
@@ -105,10 +105,17 @@ export async function pageReaderOf(
   deps: Deps,
   request: { headers: Pick<IncomingMessage['headers'], 'cookie' | 'accept-language'> },
 ): Promise<PageReader> {
-  const { cookie = '', 'accept-language': languages } = request.headers;
-  const secret = readCookies(deps.config, cookie).get('session') ?? '';
+  const secret = readCookies(deps.config, request.headers.cookie ?? '').get('session') ?? '';
   const session = await findSession(deps, secret).catch(() => undefined);
-  return { session, locale: chooseLocale(languages) };
+  return { session, locale: localeOf(session, request) };
+}
+
+/** The language of the pages: the one that the signed-in user chose, else the one that the browser likes best. */
+function localeOf(
+  session: Session | undefined,
+  { headers }: { headers: Pick<IncomingMessage['headers'], 'accept-language'> },
+): Locale {
+  return session?.locale ?? chooseLocale(headers['accept-language']);
 }
 
 /** The value that a CSRF token signs. It includes the session, so a token from before sign-in is invalid after it. */

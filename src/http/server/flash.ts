@@ -10,6 +10,7 @@ export const FLASHES = [
   'sessionEnded',
   'sessionsEnded',
   'mailChanged',
+  'languageChanged',
   'authenticatorRemoved',
 ] as const;
 export type Flash = (typeof FLASHES)[number];
