@@ -26,13 +26,29 @@ export function authenticatorPage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'My second factor',
-    async handle(call) {
-      const { deps, caller } = call;
-      const authenticator = await findAuthenticatorStatus(deps, caller.session.accountId);
-      if (authenticator === undefined) return showSetup(pages, call);
-      return pages.show(caller, 'authenticator', authenticator);
+    handle(call) {
+      return showAuthenticator(pages, call);
     },
   });
+}
+
+/**
+ * Shows the authenticator of the account, or its setup if the account has none.
+ *
+ * @param isOutdated whether a form was sent that does not fit: the account has, or had, another authenticator
+ */
+async function showAuthenticator(
+  pages: Pages,
+  call: PageCall<unknown>,
+  isOutdated = false,
+): Promise<HandlerResult> {
+  const { deps, caller } = call;
+  const authenticator = await findAuthenticatorStatus(deps, caller.session.accountId);
+  if (authenticator === undefined) {
+    return showSetup(pages, call, undefined, isOutdated ? { key: 'authenticator.formOutdated' } : undefined);
+  }
+  const problem: Problem | undefined = isOutdated ? { key: 'authenticator.isSetUp' } : undefined;
+  return pages.show(caller, 'authenticator', { ...authenticator, problem }, isOutdated ? 400 : 200);
 }
 
 /** POST /account/authenticator: adds an authenticator after its first code and shows the recovery codes once. */
@@ -47,8 +63,12 @@ export function addAuthenticatorOperation(pages: Pages) {
         const codes = await addAuthenticator(deps, origin, caller.session, body.sealed, body.code);
         return pages.show(caller, 'recovery-codes', { codes, isNew: true });
       } catch (error) {
-        if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
-        return showSetup(pages, call, body.sealed, { key: 'authenticator.wrongCode', field: 'code' });
+        if (!(error instanceof Failure)) throw error;
+        if (error.kind === 'wrongCode') {
+          return showSetup(pages, call, body.sealed, { key: 'authenticator.wrongCode', field: 'code' });
+        }
+        if (error.kind === 'badRequest') return showAuthenticator(pages, call, true);
+        throw error;
       }
     },
   });
@@ -93,9 +113,16 @@ export function renewCodes(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'New codes',
     form: emptyForm,
-    async handle({ deps, origin, caller }) {
-      const codes = await renewRecoveryCodes(deps, origin, caller.session.accountId);
-      return pages.show(caller, 'recovery-codes', { codes, isNew: false });
+    async handle(call) {
+      const { deps, origin, caller } = call;
+      try {
+        const codes = await renewRecoveryCodes(deps, origin, caller.session.accountId);
+        return pages.show(caller, 'recovery-codes', { codes, isNew: false });
+      } catch (error) {
+        if (error instanceof Failure && error.kind === 'badRequest')
+          return showAuthenticator(pages, call, true);
+        throw error;
+      }
     },
   });
 }

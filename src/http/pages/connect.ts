@@ -197,5 +197,6 @@ function requestNotFound(): Failure {
   return new Failure(
     'notFound',
     'There is no request to show. In this browser, open the link that the agent gave you.',
+    { hint: 'claim.openTheLink' },
   );
 }

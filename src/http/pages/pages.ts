@@ -5,12 +5,12 @@ import { openTemplates } from '../../lib/templates.ts';
 import { deriveColors } from '../../lib/theme.ts';
 import type { Locale, Translators } from '../../lib/translate.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import { TINYSEND_ERRORS_BY_KIND } from '../dialects/tinysend.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
 import { setCookie } from '../server/cookies.ts';
 import type { Flash } from '../server/flash.ts';
 import type { HandlerResult } from '../server/table.ts';
 import { type Asset, addAsset, createAssets } from './assets.ts';
+import { describeFailure } from './failure-page.ts';
 import { createTemplateHelpers } from './template-helpers.ts';
 
 /** Renders pages from templates, with the headers that every page has. */
@@ -59,10 +59,8 @@ export function createPages({
       name: 'page',
       success: (data) => data,
       failure(failure, requestId) {
-        const status =
-          failure.details.location === undefined ? TINYSEND_ERRORS_BY_KIND[failure.kind].status : 303;
-        const { retryAfterSeconds, hint } = failure.details;
-        return { status, body: { status, message: failure.message, hint, retryAfterSeconds, requestId } };
+        const described = describeFailure(failure);
+        return { status: described.status, body: { ...described, requestId } };
       },
       challenge: () => undefined,
       page: {

@@ -77,7 +77,7 @@ export async function identifyBrowser(
       throw new Failure(
         'forbidden',
         'This form is out of date, or cookies are switched off. Go back, reload the page and try again.',
-        { hint: 'error.formOutdated' },
+        { hint: 'failure.formOutdated' },
       );
     }
   }
@@ -212,7 +212,7 @@ function checkOrigin(request: IncomingMessage, publicUrl: string): void {
   const isUnknown = (origin === undefined || origin === 'null') && site === undefined;
   if (!isSameOrigin && !isUnknown) {
     throw new Failure('forbidden', 'This form was sent from another site. Open our page and try again.', {
-      hint: 'error.formForeign',
+      hint: 'failure.formForeign',
     });
   }
 }

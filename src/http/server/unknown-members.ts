@@ -86,10 +86,9 @@ function refuseUnknownMember(name: string, known: readonly string[], body: objec
 
 /** @param name shown only when it is a plain word: messages do not echo input */
 function unknownMember(name: string, advice: string): Failure {
-  const shown = /^[\w.-]{1,64}$/.test(name) ? `"${name}"` : 'One of the members';
-  return new Failure('badRequest', `${shown} is not known here. ${advice}`, {
-    field: shown.replaceAll('"', ''),
-  });
+  const isShown = /^[\w.-]{1,64}$/.test(name);
+  const subject = isShown ? `"${name}"` : 'One of the members';
+  return new Failure('badRequest', `${subject} is not known here. ${advice}`, isShown ? { field: name } : {});
 }
 
 /** Finds the object schema for a value; in a union, the option that accepts the value. */
