@@ -99,12 +99,11 @@ function describeApproval(mail: ApprovalMail, translator: Translator): MailConte
 function describeSignIn(mail: SignInMail | SignInLinkMail, translator: Translator): MailContent {
   const { text } = translator;
   const { codeExpiresAt, sentAt } = mail;
-  const [texts, proof] =
-    mail.kind === 'sign-in-code' ? ['mail.signInCode', 'code'] : ['mail.signInLink', 'link'];
+  const [name, proof] = mail.kind === 'sign-in-code' ? ['signInCode', 'code'] : ['signInLink', 'link'];
   return {
     subject: text(`mail.subject.${mail.kind}`),
-    title: text(`${texts}.title`),
-    lead: [`${texts}.lead`],
+    title: text(`mail.${name}.title`),
+    lead: [`mail.${name}.lead`],
     ...(mail.kind === 'sign-in-code' && { code: mail.code }),
     expires: formatExpiry(translator, codeExpiresAt, sentAt),
     ...(mail.kind === 'sign-in-link' && { button: { label: text('mail.signIn'), url: mail.linkUrl } }),

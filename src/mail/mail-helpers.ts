@@ -80,9 +80,10 @@ export function formatExpiry(translator: Translator, expiresAt: number, sentAt: 
   return translator.text('mail.expires', { time: formatClock(expiresAt), pause });
 }
 
-/** The sentence about an event without the names in it, as a subject has it; `mail.activity.KIND` where it needs other words. */
+/** The sentence about an event without the names in it, as a subject has it; `activity.KIND.nameless` where it needs other words. */
 export function formatNamelessEvent({ text, has }: Translator, { key, values }: ActivityPhrase): string {
-  if (has(`mail.${key}`)) return text(`mail.${key}`);
+  const nameless = `${key}.nameless`;
+  if (has(nameless)) return text(nameless);
   const names = { subject: text('mail.anAgentSubject'), name: text('mail.anAgentObject'), key: '' };
   return withoutGaps(text(key, { ...values, ...names }));
 }

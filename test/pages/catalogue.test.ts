@@ -1,10 +1,18 @@
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { EVENT_KINDS } from '../../src/domain/audit/audit-log.ts';
+import { ACTIVITY_GROUPS } from '../../src/domain/audit/list-activity.ts';
+import { Failure, type FailureKind } from '../../src/errors.ts';
+import { TINYSEND_ERRORS_BY_KIND } from '../../src/http/dialects/tinysend.ts';
+import { describeFailure } from '../../src/http/pages/failure-page.ts';
+import { FLASHES } from '../../src/http/server/flash.ts';
+import { phraseActivity } from '../../src/lib/format-activity.ts';
 import {
   chooseLocale,
   createTranslator,
   LOCALES,
   type Locale,
+  nameLocale,
   readCatalogue,
 } from '../../src/lib/translate.ts';
 import { test } from '../helpers/suite.ts';
@@ -12,62 +20,233 @@ import { test } from '../helpers/suite.ts';
 /** The texts of pages and mail, templates/locales/. */
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const templates = globSync('templates/{pages,mail}/*.eta', { cwd: ROOT });
-const sources = globSync('src/{http,mail,lib,domain,workers}/**/*.ts', { cwd: ROOT });
-const read = (files: string[]) => files.map((file) => readFileSync(`${ROOT}${file}`, 'utf8')).join('\n');
-const code = read([...templates, ...sources]);
+const templates = globSync('templates/{pages,mail}/*.eta', { cwd: ROOT }).toSorted();
+const markups = templates.filter((file) => !/\.(css|js|svg)\.eta$/.test(file));
+const sources = globSync('src/{http,mail,lib,domain,workers}/**/*.ts', { cwd: ROOT }).toSorted();
+const read = (file: string) => readFileSync(`${ROOT}${file}`, 'utf8');
+const withoutComments = (code: string) =>
+  code.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1');
+const code = withoutComments([...templates, ...sources].map(read).join('\n'));
 const english = readCatalogue('en');
+const sections = new Set(Object.keys(english).map((key) => key.split('.')[0]!));
 
-/** Keys whose last part is chosen at run time. */
-const dynamic = [...code.matchAll(/`([a-z]\w*(?:\.\w+)*\.)\$\{/gi)].map(([, prefix]) => prefix!);
+/** Quoted words of code. */
+const QUOTED = /'(?:[^'\\\n]|\\.)*'|"[^"\n]*"|`[^`]*`/g;
+/** Two words in a row: a text, where a name or a path has one. */
+const TEXT = /\p{L}{2,} \p{L}{2,}/u;
+
+const variantsOf = (kind: string) =>
+  [
+    {},
+    { by: 'owner' },
+    { capabilities: 'read' },
+    { key: 'key_1' },
+    { wanted: true },
+    { wanted: false },
+  ].flatMap((details) =>
+    [true, false].map((isOfAgent) => ({
+      kind,
+      details,
+      isOfAgent,
+      agentName: undefined,
+      keyName: undefined,
+      keyPrefix: undefined,
+      origin: undefined,
+    })),
+  );
+const activities = EVENT_KINDS.flatMap(variantsOf).map(
+  (facts) => phraseActivity(createTranslator('en'), facts).key,
+);
+const failures = (Object.keys(TINYSEND_ERRORS_BY_KIND) as FailureKind[]).map((kind) =>
+  describeFailure(new Failure(kind, '', { retryAfterSeconds: 60 })),
+);
+const nameEach = (prefix: string, names: readonly string[], suffix = '') =>
+  names.map((name) => `${prefix}${name}${suffix}`);
+
+/** Texts whose names the program puts together: as it spells them, with `*` for what it fills in, and all that there are. */
+const PUT_TOGETHER: Record<string, readonly string[]> = {
+  'activity.*': activities,
+  'activity.*.*': activities,
+  '*.nameless': activities.map((key) => `${key}.nameless`).filter((key) => Object.hasOwn(english, key)),
+  'activity.detail.*': nameEach('activity.detail.', ['merge', 'link']),
+  'activity.group.*': nameEach('activity.group.', ACTIVITY_GROUPS),
+  'agents.*': nameEach('agents.', ['merge', 'link']),
+  'agents.*Long': nameEach('agents.', ['merge', 'link'], 'Long'),
+  'agents.*Title*': ['Title', 'TitleUnnamed'].flatMap((end) =>
+    nameEach('agents.', ['unlink', 'undo', 'revoke'], end),
+  ),
+  'agents.*Crumb': nameEach('agents.', ['unlink', 'undo', 'revoke'], 'Crumb'),
+  'agents.*Text': nameEach('agents.', ['unlink', 'undo', 'revoke'], 'Text'),
+  'agents.*Final': nameEach('agents.', ['unlink', 'undo', 'revoke'], 'Final'),
+  'connect.*': nameEach('connect.', ['decided', 'over', 'foreign']),
+  'connect.*Lead': nameEach('connect.', ['decided', 'over', 'foreign'], 'Lead'),
+  'connect.constraint.*': nameEach('connect.constraint.', ['max', 'min', 'in', 'not_in', 'eq']),
+  'failure.*.title': failures.map(({ name }) => `failure.${name}.title`),
+  'failure.*.lead': failures.map(({ name }) => `failure.${name}.lead`),
+  'failure.*.leadIn': failures
+    .filter(({ pauseSeconds }) => pauseSeconds)
+    .map(({ name }) => `failure.${name}.leadIn`),
+  'flash.*': nameEach('flash.', FLASHES),
+  'list.*': nameEach('list.', ['all', 'active', 'ended']),
+  'mail.*.title': nameEach('mail.', ['signInCode', 'signInLink'], '.title'),
+  'mail.*.lead': nameEach('mail.', ['signInCode', 'signInLink'], '.lead'),
+  'mail.claim.*': nameEach('mail.claim.', ['merge', 'link']),
+  'mail.claim.lead.*': nameEach('mail.claim.lead.', ['code', 'page', 'link']),
+  'mail.nobodyAsks.*': nameEach('mail.nobodyAsks.', ['code', 'link']),
+  'mail.signIn.notExpected.*': nameEach('mail.signIn.notExpected.', ['code', 'link']),
+  'mail.subject.*': nameEach('mail.subject.', [
+    'claim-code',
+    'sign-in-code',
+    'sign-in-link',
+    'agent-approval',
+  ]),
+  'status.*': nameEach('status.', ['active', 'revoked', 'ended', 'expired', 'noLiveKey']),
+};
+
+test('the names of texts that the program puts together are known to this test, with all that they can become', (t) => {
+  const found = [...code.matchAll(/`((?:\w|[.-]|\$\{[^}]*\})*)`/g)]
+    .map(([, name]) => name!.replace(/\$\{[^}]*\}/g, '*'))
+    .filter((name) => name.includes('*') && (sections.has(name.split('.')[0]!) || name === '*.nameless'))
+    .filter((name) => name.includes('.'));
+  t.deepEqual(
+    [...new Set(found)].toSorted(),
+    Object.keys(PUT_TOGETHER).toSorted(),
+    'add the pattern to PUT_TOGETHER, or remove it',
+  );
+});
+
+/** Names of texts as they stand in the code; kinds of events are spelled alike. */
+const plain = [...code.matchAll(/(?<=['"`])[a-z]\w*(?:\.[\w-]+)+(?=['"`])/gi)]
+  .map(([name]) => name)
+  .filter((name) => sections.has(name.split('.')[0]!))
+  .filter((name) => !EVENT_KINDS.some((kind) => kind === name) || Object.hasOwn(english, name));
+const named = new Set([...plain, ...Object.values(PUT_TOGETHER).flat()]);
+/** Files whose names look like those of texts. */
+const NO_TEXTS = new Set(['account.json']);
 
 test('every text that a template or the program names is in the catalogue', (t) => {
-  const named = [...code.matchAll(/\b(?:it\.t|it\.rich|text)\(\s*'([\w.]+)'/g)].map(([, key]) => key!);
-  t.true(named.length > 100);
+  t.true(plain.length > 400, String(plain.length));
   t.deepEqual(
-    named.filter((key) => key.includes('.') && !Object.hasOwn(english, key)),
+    [...named].filter((key) => !Object.hasOwn(english, key) && !NO_TEXTS.has(key)),
     [],
   );
 });
 
 test('every text of the catalogue is named somewhere', (t) => {
-  const isNamed = (key: string) =>
-    [`'${key}'`, `"${key}"`, `\`${key}\``].some((quoted) => code.includes(quoted)) ||
-    dynamic.some((prefix) => key.startsWith(prefix));
   t.deepEqual(
-    Object.keys(english).filter((key) => !isNamed(key)),
+    Object.keys(english).filter((key) => !named.has(key)),
     [],
   );
 });
 
-for (const locale of LOCALES.filter((each) => each !== 'en')) {
-  test(`the catalogue ${locale} has the texts of the English one, with the same values and links`, (t) => {
-    const other = readCatalogue(locale);
-    t.deepEqual(Object.keys(other).toSorted(), Object.keys(english).toSorted());
-    const marks = (text: unknown) => [
-      ...new Set([...JSON.stringify(text).matchAll(/\{\w+\}|\]\(\w+\)/g)].map(([mark]) => mark)),
-    ];
-    for (const [key, text] of Object.entries(english)) {
-      t.is(typeof other[key], typeof text, key);
-      t.deepEqual(marks(other[key]).toSorted(), marks(text).toSorted(), key);
+test('every event has a sentence of its own', (t) => {
+  t.false(activities.includes('activity.other'));
+  for (const [index, kind] of EVENT_KINDS.flatMap((kind) => variantsOf(kind).map(() => kind)).entries()) {
+    t.true(activities[index]!.startsWith(`activity.${kind}`), kind);
+  }
+});
+
+for (const locale of LOCALES) {
+  test(`the catalogue ${locale} has all texts, in each plural form of its language, with the same values and links`, (t) => {
+    const catalogue = readCatalogue(locale);
+    t.deepEqual(Object.keys(catalogue).toSorted(), Object.keys(english).toSorted());
+    const categories = new Intl.PluralRules(locale).resolvedOptions().pluralCategories.toSorted();
+    for (const [key, text] of Object.entries(catalogue)) {
+      const model = english[key]!;
+      t.is(typeof text, typeof model, key);
+      if (typeof text !== 'string') t.deepEqual(Object.keys(text).toSorted(), categories, key);
+      const wanted = marksOf(typeof model === 'string' ? model : model.other);
+      const forms = typeof text === 'string' ? { other: text } : text;
+      for (const [category, form] of Object.entries(forms)) {
+        t.not(form.trim(), '', key);
+        // Where there is one thing, a form may say so in words.
+        const marks =
+          category === 'one' ? [...new Set([...marksOf(form), '{count}'])].toSorted() : marksOf(form);
+        t.deepEqual(marks, wanted, `${key} (${category})`);
+      }
     }
+  });
+
+  test(`the catalogue ${locale} has no straight quotes, double spaces or three dots`, (t) => {
+    const found = Object.entries(readCatalogue(locale)).filter(([, text]) =>
+      (typeof text === 'string' ? [text] : Object.values(text)).some((form) => /['"]|\.\.\.| {2}/.test(form)),
+    );
+    t.deepEqual(found, []);
   });
 }
 
+/** The placeholders and links of a text. */
+function marksOf(form: string): string[] {
+  return [...new Set([...form.matchAll(/\{\w+\}|\]\(\w+\)/g)].map(([mark]) => mark))].toSorted();
+}
+
+test('German is another text than English, but for words that both have', (t) => {
+  const german = readCatalogue('de');
+  const alike = Object.keys(english).filter(
+    (key) =>
+      JSON.stringify(german[key]) === JSON.stringify(english[key]) &&
+      /\p{L}{2,}/u.test(wordsOf(english[key])),
+  );
+  t.deepEqual(alike.toSorted(), [
+    'account.export',
+    'agents.agent',
+    'agents.name',
+    'agents.status',
+    'date.withTime',
+    'keys.new.name',
+    'keys.status',
+    'mail.name',
+  ]);
+});
+
+const wordsOf = (text: unknown) => JSON.stringify(text).replace(/\{\w+\}|\]\(\w+\)/g, '');
+
 test('no template says a text of its own', (t) => {
-  const found = templates
-    .filter((file) => /\.(html\.|txt\.)?eta$/.test(file) && !/\.(css|js|svg)\.eta$/.test(file))
-    .flatMap((file) => {
-      const markup = readFileSync(`${ROOT}${file}`, 'utf8')
-        .replace(/<style>[\s\S]*?<\/style>/g, '')
-        .replace(/<%[\s\S]*?%>/g, ' ')
-        .replace(/<!--[\s\S]*?-->/g, ' ')
-        .replace(/<[^>]*>/g, '\n');
-      const words = markup
-        .split('\n')
-        .filter((line) => /\p{L}{2,}/u.test(line.replace(/&\w+;/g, '')) && !line.trim().startsWith('/'));
-      return words.map((line) => `${file}: ${line.trim()}`);
-    });
+  const found = markups.flatMap((file) => {
+    const markup = read(file)
+      .replace(/<style>[\s\S]*?<\/style>/g, '')
+      .replace(/<%[\s\S]*?%>/g, ' ')
+      .replace(/<!--[\s\S]*?-->/g, ' ');
+    const shown = markup
+      .replace(/<[^>]*>/g, '\n')
+      .split('\n')
+      .filter((line) => /\p{L}{2,}/u.test(line.replace(/&\w+;/g, '')) && !line.trim().startsWith('/'));
+    // What stands in these attributes is read to people, or shown to them.
+    const attributes = [
+      ...markup.matchAll(
+        /\b(?:aria-label|aria-description|title|placeholder|alt|label|data-(?:label|copied|selected))="([^"]*)"/g,
+      ),
+    ].map(([, value]) => value!);
+    const spelled = [...read(file).matchAll(/<%([\s\S]*?)%>/g)].flatMap(([, script]) =>
+      [...withoutComments(script!).matchAll(QUOTED)].map(([quoted]) =>
+        quoted.replace(/<[^>]*>|\$\{[^}]*\}|[\w-]+="[^"]*"/g, ' '),
+      ),
+    );
+    return [
+      ...shown,
+      ...attributes.filter((value) => /\p{L}{2,}/u.test(value)),
+      ...spelled.filter((words) => TEXT.test(words)),
+    ].map((words) => `${file}: ${words.trim()}`);
+  });
+  t.deepEqual(found, []);
+});
+
+test('no code of pages and mail says a text of its own', (t) => {
+  const files = sources.filter(
+    (file) => /^src\/(http\/pages|mail)\/|^src\/lib\/format-/.test(file) && !/mail-styles|preview/.test(file),
+  );
+  t.true(files.length > 30, String(files.length));
+  const found = files.flatMap((file) => {
+    // What agents and developers read: failures, and what operations are for.
+    const spoken = withoutComments(read(file))
+      .replace(/new (?:Failure|Error)\((?:[^()]|\([^()]*\))*\)/g, '')
+      .replace(/summary(?:: | = )'[^']*'/g, '')
+      .replace(/(?:confirmPage|changeOperation)\([^)]*/g, '');
+    return [...spoken.matchAll(QUOTED)]
+      .map(([quoted]) => quoted.replace(/<[^>]*>|\$\{[^}]*\}/g, ' '))
+      .filter((words) => TEXT.test(words))
+      .map((words) => `${file}: ${words}`);
+  });
   t.deepEqual(found, []);
 });
 
@@ -79,6 +258,31 @@ test('a text is filled, numbers are written as the language writes them, and cou
   t.is(text('left', { count: 12_345 }), '12.345 tries left');
   t.throws(() => text('none'), { message: /no text "none"/ });
   t.throws(() => text('greet'), { message: /needs the value "name"/ });
+});
+
+test('a text is marked up piece by piece: its words, its values by name, and its links with what they are called', (t) => {
+  const catalogue = { say: '{name} has {count}: [see {name}](url)!', plain: 'Nothing to fill' };
+  const { markUp } = createTranslator('en', catalogue);
+  const values = { name: '<Ada>', count: 1200, url: '/a?b&c' };
+  const markup = {
+    words: (text: string) => text.toUpperCase(),
+    value: (text: string, name: string) => `${name}=${text}`,
+    link: (label: string, url: string) => `(${label} at ${url})`,
+  };
+  t.is(markUp('say', values, markup), 'name=<Ada> HAS count=1,200: (see <Ada> at /a?b&c)!');
+  t.is(markUp('say', values, { words: (text) => text }), '<Ada> has 1,200: see <Ada>!');
+  t.is(markUp('plain', {}, markup), 'NOTHING TO FILL');
+  // What stands in a value is no placeholder and no link.
+  t.is(
+    markUp('say', { ...values, name: '{count} [a](url)' }, { words: (text) => text }),
+    '{count} [a](url) has 1,200: see {count} [a](url)!',
+  );
+  t.throws(() => markUp('say', { name: '', count: 1 }, markup), { message: /needs the value "url"/ });
+  t.throws(() => markUp('none', {}, markup), { message: /no text "none"/ });
+});
+
+test('a language is called by the name that it has in itself', (t) => {
+  t.deepEqual(LOCALES.map(nameLocale), ['English', 'Deutsch']);
 });
 
 test('the language is the one that the browser likes best', (t) => {
