@@ -143,6 +143,21 @@ onEveryEngine('the language of an account', (engine, test) => {
     t.is(await subjectOf(mail), 'Vouchsafe: an agent asks for your approval');
   });
 
+  test('is that of all that stands on a page, of where a key was last used, too', async (t) => {
+    const { browser } = await german();
+    await browser.get('/keys/new');
+    await browser.post('/keys/new', { name: 'Backup', preset: 'read-write', life: '90' });
+    await house.on.service.deps.db.tx((tx) =>
+      tx.run(
+        `UPDATE credentials SET last_used_at = ?, last_used_from = 'network 203.0.x.x' WHERE name = 'Backup'`,
+        [house.on.clock()],
+      ),
+    );
+    const { text } = await browser.get('/keys');
+    t.regex(text, />203\.0\.x\.x</);
+    t.notRegex(text, /network/);
+  });
+
   test('shows to nobody else: the pages of a request stay in the language of the browser that opens them', async (t) => {
     const { mailbox } = await german();
     const { mail } = await house.ask({ mailbox });

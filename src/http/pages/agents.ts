@@ -6,6 +6,7 @@ import { displayName } from '../../lib/untrusted-text.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import type { Problem } from './forms.ts';
 import { presentHost } from './hosts.ts';
+import { presentLastUse } from './last-use.ts';
 import { olderLink, presentList, readId, readListQuery } from './lists.ts';
 import type { Pages } from './pages.ts';
 import { describeScopes } from './scopes.ts';
@@ -103,8 +104,7 @@ export function presentAgent(agent: OwnedAgent): object {
   return {
     ...agent,
     name: (name && displayName(name)) || undefined,
-    // Keys and tokens note "network 203.0.x.x", or the name of the resource server that they were presented to.
-    lastUse: lastUse && { at: lastUse.at, from: lastUse.from.replace(/^network /, '') },
+    lastUse: lastUse && presentLastUse(lastUse.at, lastUse.from),
     status: agent.revokedAt
       ? 'revoked'
       : agent.overAt

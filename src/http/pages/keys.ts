@@ -25,6 +25,7 @@ import {
   presentNewKeyForm,
   readKeyTerms,
 } from './key-form.ts';
+import { presentLastUse } from './last-use.ts';
 import { presentList, readId, readListQuery } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
@@ -171,7 +172,7 @@ export function presentKey(key: Key, now: number) {
         : undefined,
     expiresAt: expiresAt ?? undefined,
     revokedAt: revokedAt ?? undefined,
-    lastUse: lastUsedAt === null ? undefined : { at: lastUsedAt, from: key.lastUsedFrom ?? undefined },
+    lastUse: lastUsedAt === null ? undefined : presentLastUse(lastUsedAt, key.lastUsedFrom),
   };
 }
 
