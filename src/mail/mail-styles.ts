@@ -45,7 +45,7 @@ export function createMailStyles(brandAccent: string) {
       title: text('22px', ink, 'line-height:30px;font-weight:600;letter-spacing:-0.015em'),
       lead: text('15px', quiet, 'line-height:23px;padding-top:6px'),
       code: `background:${sunken};border-radius:8px;padding:18px 8px;text-align:center;color:${ink};font-family:${MONO};font-size:34px;line-height:40px;font-weight:600;letter-spacing:.18em;white-space:nowrap`,
-      codeGap: 'padding-left:.5em',
+      codeGap: 'padding-left:.8em',
       expires: text('13px', quiet, 'line-height:19px;padding-top:10px;text-align:center'),
       expiresFirst: 'padding-top:20px',
       button: `background:${accent};border-radius:6px;text-align:center`,

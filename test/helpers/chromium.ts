@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
-import axe, { type AxeResults } from 'axe-core';
+import axe, { type AxeResults, type RunOptions } from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { ensure } from './ensure.ts';
 import type { Engine } from './service.ts';
@@ -144,8 +144,13 @@ export async function see(
   await at(page, heading);
   await assertUsable(t, page, look);
   t.regex(await page.title(), / · Vouchsafe$/);
-  if (process.env.SCREENSHOTS === undefined || engine !== 'sqlite') return;
-  await page.screenshot({ path: `${SCREENSHOTS}${look.name}/${name}.png`, fullPage: true });
+  if (engine === 'sqlite') await keepPicture(page, `${look.name}/${name}`);
+}
+
+/** Keeps a picture of the whole page, if pictures are wanted. */
+export async function keepPicture(page: Page, name: string): Promise<void> {
+  if (process.env.SCREENSHOTS === undefined) return;
+  await page.screenshot({ path: `${SCREENSHOTS}${name}.png`, fullPage: true });
 }
 
 /** Checks what a machine can of how a page is to use: by eye, by finger, by keyboard, by ear. */
@@ -163,10 +168,14 @@ async function assertUsable(t: ExecutionContext, page: Page, look: Look): Promis
     const least = look.options.isMobile !== true ? 24 : isSmall ? 36 : 44;
     t.true(box !== null && box.height >= least, `${await control.innerText()} is ${box?.height} pixels high`);
   }
-  if (look.options.javaScriptEnabled === false) return;
-  await page.evaluate(axe.source);
   // The frames of the development mailbox hold mails, which take no messages: their policy runs no script.
-  const { violations } = await page.evaluate<AxeResults>('axe.run(document, { iframes: false })');
+  if (look.options.javaScriptEnabled !== false) await assertNoFindings(t, page, { iframes: false });
+}
+
+/** Checks that axe finds nothing. */
+export async function assertNoFindings(t: ExecutionContext, page: Page, options: RunOptions): Promise<void> {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate<AxeResults>(`axe.run(document, ${JSON.stringify(options)})`);
   t.deepEqual(
     violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(' ')}`),
     [],

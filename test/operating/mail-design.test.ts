@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';
 import { contrast } from '../../src/lib/color.ts';
+import { LOCALES, type Locale } from '../../src/lib/translate.ts';
 import { createMailStyles } from '../../src/mail/mail-styles.ts';
 import { previewMails } from '../../src/mail/preview.ts';
 import { createRender } from '../../src/mail/render.ts';
@@ -15,8 +16,8 @@ import { test } from '../helpers/suite.ts';
 const AT = Date.UTC(2026, 10, 26, 0, 4);
 const config = loadConfig({ SECRET: TEST_SECRET });
 const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-mail-'));
-previewMails(config, folder, AT);
-const files = readdirSync(folder);
+for (const locale of LOCALES) previewMails(config, join(folder, locale), AT, locale);
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
 const read = (file: string) => readFileSync(join(folder, file), 'utf8');
 
 test.after(() => rmSync(folder, { recursive: true }));
@@ -58,16 +59,29 @@ for (const file of files.filter((each) => each.endsWith('.html'))) {
 }
 
 test('times are written out, and a code ends at a time and in so many minutes', (t) => {
-  const text = read('claim-code.txt');
+  const text = read('en/claim-code.txt');
   t.regex(text, /^ {2}Requested: {3}26 November 2026, 00:04 UTC$/m);
   t.regex(text, /^Expires at 00:19 UTC, in 15 minutes$/m);
 });
 
 test('each kind has its subject', (t) => {
-  const subjects = files
-    .filter((file) => file.endsWith('.txt'))
-    .map((file) => [file.replace('.txt', ''), /^Subject: (.*)$/m.exec(read(file))![1]]);
-  t.deepEqual(Object.fromEntries(subjects), {
+  const subjectsOf = (locale: Locale) =>
+    Object.fromEntries(
+      files
+        .filter((file) => file.startsWith(`${locale}/`) && file.endsWith('.txt'))
+        .map((file) => [file.slice(3, -4), /^Subject: (.*)$/m.exec(read(file))![1]]),
+    );
+  t.deepEqual(subjectsOf('de'), {
+    'claim-code': 'Vouchsafe: Ein Agent bittet um Ihre Genehmigung',
+    'claim-link': 'Vouchsafe: Ein Agent bittet um Ihre Genehmigung',
+    'claim-page': 'Vouchsafe: Ein Agent bittet um Ihre Genehmigung',
+    'sign-in-code': 'Vouchsafe: Ihr Anmeldecode',
+    'sign-in-link': 'Vouchsafe: Ihr Anmeldelink',
+    'agent-approval': 'Vouchsafe: Ein Agent bittet um Berechtigungen',
+    notice: 'Vouchsafe: 2 Ereignisse in Ihrem Konto',
+    'notice-of-one': 'Vouchsafe: Sie haben einen Schlüssel erstellt',
+  });
+  t.deepEqual(subjectsOf('en'), {
     'claim-code': 'Vouchsafe: an agent asks for your approval',
     'claim-link': 'Vouchsafe: an agent asks for your approval',
     'claim-page': 'Vouchsafe: an agent asks for your approval',
