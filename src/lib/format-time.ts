@@ -20,8 +20,12 @@ function relativeFormatter(locale: Locale): Intl.RelativeTimeFormat {
   return known;
 }
 
-function datePart(locale: Locale, at: number, options: Intl.DateTimeFormatOptions): string {
-  return formatter(locale, options).format(at);
+/** One part of a date, as it is written within the whole: German abbreviates a month beside a day by a dot. */
+function datePart(locale: Locale, at: number, part: 'month' | 'weekday', length: 'short' | 'long'): string {
+  const options = { day: 'numeric', [part]: length } as const;
+  return formatter(locale, options)
+    .formatToParts(at)
+    .find(({ type }) => type === part)!.value;
 }
 
 /** `26 Nov 2026`, for tables. */
@@ -54,7 +58,7 @@ export function formatDay(translator: Translator, at: number, now: number): stri
   const days = Math.floor(now / DAY_MS) - Math.floor(at / DAY_MS);
   if (days === 0) return translator.text('date.today');
   if (days === 1) return translator.text('date.yesterday');
-  const weekday = datePart(translator.locale, at, { weekday: 'long' });
+  const weekday = datePart(translator.locale, at, 'weekday', 'long');
   return translator.text('date.weekday', { weekday, date: formatDate(translator, at) });
 }
 
@@ -86,11 +90,9 @@ export function formatPause({ text }: Translator, seconds: number): string {
 }
 
 function datesOf(locale: Locale, at: number, month: 'short' | 'long') {
-  // English dates by the names of en-US, which abbreviates September to three letters.
-  const of = locale === 'en' ? ('en' as const) : locale;
   return {
     day: String(new Date(at).getUTCDate()),
-    month: datePart(of, at, { month }),
+    month: datePart(locale, at, 'month', month),
     year: String(new Date(at).getUTCFullYear()),
   };
 }
