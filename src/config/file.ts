@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { capabilitiesSchema } from './capabilities.ts';
+import { DEFAULT_TEXTS } from './default-texts.ts';
 import { issuersSchema } from './issuers.ts';
 import type { Rate } from './limits.ts';
 
@@ -145,8 +146,8 @@ export const fileSchema = z.strictObject({
       }),
     )
     .default({
-      read: { description: 'Look, list and search' },
-      write: { description: 'Create, change and delete' },
+      read: { description: DEFAULT_TEXTS['default.read'] },
+      write: { description: DEFAULT_TEXTS['default.write'] },
     }),
   anonymousScopes: z.array(scopeName).min(1).default(['read']),
   claimedScopes: z.array(scopeName).min(1).default(['read', 'write']),
@@ -199,15 +200,15 @@ export type ConfigFile = z.output<typeof fileSchema>;
 export function defaultPresets(scopes: Map<string, unknown>): Record<string, Preset> {
   const presets: Record<string, Preset> = {
     'read-only': {
-      title: 'Read only',
+      title: DEFAULT_TEXTS['default.readOnly'],
       scopes: ['read'],
-      goodFor: 'Dashboards, searches and reports: whatever only looks.',
+      goodFor: DEFAULT_TEXTS['default.readOnlyGoodFor'],
       recommended: true,
     },
     'read-write': {
-      title: 'Read and write',
+      title: DEFAULT_TEXTS['default.readWrite'],
       scopes: ['read', 'write'],
-      goodFor: 'Scripts and MCP hosts that also create, change and delete.',
+      goodFor: DEFAULT_TEXTS['default.readWriteGoodFor'],
       recommended: false,
     },
   };

@@ -1,3 +1,4 @@
+import { translateDefault } from '../config/default-texts.ts';
 import { type ActivityPhrase, phraseActivity } from '../lib/format-activity.ts';
 import { formatDateTime } from '../lib/format-time.ts';
 import type { Translator } from '../lib/translate.ts';
@@ -32,6 +33,8 @@ export interface MailContent {
   button?: { label: string; url: string };
   facts?: { title: string; rows: Fact[] };
   note?: { start?: string; sentences: Sentence[] };
+  /** What the agent may do once it is claimed. */
+  scopes?: { name: string; description: string }[];
   /** The agent's own words about its request. */
   quote?: string | undefined;
   /** What happened, of a notice. */
@@ -66,6 +69,10 @@ function describeClaim(mail: ClaimCodeMail, translator: Translator): MailContent
     expires: formatExpiry(translator, codeExpiresAt, sentAt),
     button: { label: text('mail.reviewAndApprove'), url },
     facts: { title: text('mail.requestedBy'), rows: requesterFacts(mail, translator) },
+    scopes: mail.scopes.map(({ name, description }) => ({
+      name,
+      description: translateDefault(translator, description),
+    })),
     note: {
       start: text('mail.notExpected'),
       sentences: [

@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { DEFAULT_TEXTS, translateDefault } from '../../src/config/default-texts.ts';
 import { EVENT_KINDS } from '../../src/domain/audit/audit-log.ts';
 import { ACTIVITY_GROUPS } from '../../src/domain/audit/list-activity.ts';
 import { Failure, type FailureKind } from '../../src/errors.ts';
@@ -22,7 +23,7 @@ import { test } from '../helpers/suite.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const templates = globSync('templates/{pages,mail}/*.eta', { cwd: ROOT }).toSorted();
 const markups = templates.filter((file) => !/\.(css|js|svg)\.eta$/.test(file));
-const sources = globSync('src/{http,mail,lib,domain,workers}/**/*.ts', { cwd: ROOT }).toSorted();
+const sources = globSync('src/{config,http,mail,lib,domain,workers}/**/*.ts', { cwd: ROOT }).toSorted();
 const read = (file: string) => readFileSync(`${ROOT}${file}`, 'utf8');
 const withoutComments = (code: string) =>
   code.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1');
@@ -137,6 +138,16 @@ test('every text of the catalogue is named somewhere', (t) => {
     Object.keys(english).filter((key) => !named.has(key)),
     [],
   );
+});
+
+test('what the defaults of the configuration say is in the catalogue, in the same words', (t) => {
+  t.deepEqual(
+    Object.fromEntries(Object.keys(DEFAULT_TEXTS).map((key) => [key, english[key]])),
+    DEFAULT_TEXTS,
+  );
+  const german = createTranslator('de');
+  t.is(translateDefault(german, 'Read only'), 'Nur lesen');
+  t.is(translateDefault(german, 'Publish a release'), 'Publish a release', 'as the operator wrote it');
 });
 
 test('every event has a sentence of its own', (t) => {

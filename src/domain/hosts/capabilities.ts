@@ -1,4 +1,5 @@
 import type { ConfiguredCapability } from '../../config/capabilities.ts';
+import { DEFAULT_TEXTS } from '../../config/default-texts.ts';
 import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import { capabilityName, WHOAMI_NAME } from '../../lib/capability-names.ts';
@@ -34,7 +35,7 @@ export const TOKEN_LIFETIME_SECONDS = { min: 60, max: 900, fallback: 300 } as co
 
 const WHOAMI: Capability = {
   name: WHOAMI_NAME,
-  description: 'Who this agent is: its host, its account, its owner and its grants',
+  description: DEFAULT_TEXTS['default.whoami'],
   scope: undefined,
   input: { type: 'object', properties: {}, additionalProperties: false },
   output: { type: 'object' },

@@ -1,3 +1,4 @@
+import { translateDefault } from '../../config/default-texts.ts';
 import { type ActivityFacts, phraseActivity } from '../../lib/format-activity.ts';
 import {
   formatClock,
@@ -41,6 +42,9 @@ export function createTemplateHelpers(
 
     /** A text of the catalogue. */
     t: (key: string, values?: Values) => text(key, values),
+
+    /** Words of the configuration: in the language of the reader where they are our default, else as the operator wrote them. */
+    configured: (words: string) => translateDefault(translator, words),
 
     /**
      * HTML: a text of the catalogue with its values in bold, isolated from the direction of the text around them. `[label](name)`
