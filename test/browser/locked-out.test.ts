@@ -77,6 +77,10 @@ inBrowser(
             await signInByLink(t, on, mailbox, page);
             await at(page, 'Account and security');
             await revokeFirstAgent(page);
+            await page.goto(await on.signInLinkFor(mailbox));
+            await see(t, page, look!, engine, 'This link has expired', 'sign-in link, expired');
+            await page.goto(`${on.url}/nothing/here`);
+            await see(t, page, look!, engine, 'Page not found', 'not found');
           });
           t.is((await on.get('/api/me', agent.credential)).status, 401);
         } finally {
