@@ -27,6 +27,7 @@ import * as authenticator from './http/pages/authenticator.ts';
 import * as changeAgent from './http/pages/change-agent.ts';
 import * as claim from './http/pages/claim.ts';
 import * as connect from './http/pages/connect.ts';
+import { consoleRoutes } from './http/pages/console/routes.ts';
 import * as devMail from './http/pages/dev-mailbox.ts';
 import { frontPage } from './http/pages/front.ts';
 import * as environments from './http/pages/hosts.ts';
@@ -154,6 +155,7 @@ export function createRoutes(
     identities,
     hostsAndAgents,
     pageRoutes(pages),
+    consoleRoutes(pages),
     discoveryRoutes(deps, documentedRoutes.flat(), pages),
     developmentRoutes(pages, devMailbox),
   ];

@@ -170,6 +170,7 @@ const DOMAIN_ROOMS = [
   'agents',
   'hosts',
   'owner',
+  'operators',
   'mail',
   'jobs',
 ];

@@ -188,6 +188,7 @@ export const fileSchema = z.strictObject({
     .default([]),
   trustedIssuers: issuersSchema,
   capabilities: capabilitiesSchema,
+  operators: z.array(z.string().max(254)).max(100).default([]),
   claimMode: z.enum(['both', 'reveal', 'typed']).default('both'),
   limits: limitsSchema.prefault({}),
   claimExistingAccount: z.enum(['otp', 'confirm']).default('otp'),

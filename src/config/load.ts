@@ -20,7 +20,7 @@ import {
 import { readTrustedIssuers, type TrustedIssuer } from './issuers.ts';
 import type { Limits } from './limits.ts';
 import { type Environment, readSettings } from './settings.ts';
-import { type DiskShare, MAKE_SECRET, parseSecrets, readText } from './values.ts';
+import { type DiskShare, MAKE_SECRET, mailboxes, parseSecrets, readText } from './values.ts';
 
 /** All that an operator can configure, checked. Built once at start and passed down; nothing else reads the environment. */
 export interface Config {
@@ -68,6 +68,8 @@ export interface Config {
   capabilities: readonly ConfiguredCapability[];
   /** The agent providers whose ID-JAGs we accept, by `iss`. */
   trustedIssuers: Map<string, TrustedIssuer>;
+  /** The mailboxes of those who may use the console, canonical. Those of the database are not in it. */
+  operators: ReadonlySet<string>;
   /** How a claim at /agent/identity uses its code: the page reveals it to the human, or the human types it there. */
   claimMode: 'both' | 'reveal' | 'typed';
 }
@@ -167,6 +169,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
           ],
     capabilities: file.capabilities.map((each) => readCapability(each, isLoopback)),
     trustedIssuers: readTrustedIssuers(file.trustedIssuers, publicUrl, isLoopback),
+    operators: new Set(settings.OPERATORS ?? mailboxes(file.operators.join(','), '"operators"')),
     claimMode: file.claimMode,
   };
 }

@@ -6,6 +6,7 @@ import {
   databaseUrl,
   diskShare,
   mailAddress,
+  mailboxes,
   oneOf,
   parseSecrets,
   publicUrl,
@@ -44,6 +45,8 @@ export interface Settings {
   CONNECTIONS_PER_ADDRESS: number;
   /** What must be free on the disk of a SQLite database. */
   DISK_FREE_MIN: DiskShare;
+  /** Canonical mailboxes. undefined: the configuration file decides. */
+  OPERATORS: readonly string[] | undefined;
   CONFIG: string | undefined;
   TEMPLATES_DIR: string | undefined;
   /** JSON; overrides `limits` of the configuration file. */
@@ -157,6 +160,12 @@ const SETTINGS: { [Name in keyof Settings]: Setting<Settings[Name]> } = {
     parse: diskShare,
     fallback: () => ({ text: '100MB', bytes: 100_000_000, share: 0 }),
   },
+  OPERATORS: {
+    doc: 'the mailboxes of those who may use the console at `/console`, separated by commas, in place of the file’s `operators` ([more](docs/console.md))',
+    defaultDoc: 'none',
+    parse: mailboxes,
+    fallback: noDefault,
+  },
   CONFIG: {
     doc: 'the file with scopes, presets, rules of tools, quotas, resources, trusted agent providers, capabilities, limits, name and looks ([schema](docs/vouchsafe.config.schema.json))',
     defaultDoc: '`./vouchsafe.config.json` if there',
@@ -240,6 +249,7 @@ function refuseMisspelled(env: Environment): void {
 
 /** Formats a value as it is written in the environment. */
 function formatValue(value: Settings[keyof Settings]): string | number | undefined {
+  if (Array.isArray(value)) return value.join(', ');
   return typeof value === 'object' && 'text' in value ? value.text : (value as string | number | undefined);
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '../errors.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
+import { parseMailbox } from '../lib/mailbox.ts';
 import { findTemplateFault } from '../lib/templates.ts';
 
 /** Parsers for the values of settings. Their errors say what a value must be. */
@@ -108,6 +109,17 @@ export function mailAddress(text: string, name: string): string {
     throw new ConfigError(`${name} must be a bare mail address such as no-reply@example.com.`);
   }
   return text;
+}
+
+/** Parses mailboxes, separated by commas or spaces, into their canonical form. @throws ConfigError that names `name` */
+export function mailboxes(text: string, name: string): string[] {
+  const parts = text.split(/[\s,]+/).filter((part) => part !== '');
+  const parsed = parts.map(parseMailbox);
+  const wrong = parts.find((_, index) => parsed[index] === undefined);
+  if (wrong !== undefined) {
+    throw new ConfigError(`${name} must be mail addresses separated by commas; ${wrong} is none.`);
+  }
+  return [...new Set(parsed as string[])];
 }
 
 /** Checks a folder of templates that replace ours. @throws ConfigError that names `name` and the fault in the folder */

@@ -74,6 +74,12 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
 
 const listOf = (words: unknown) => (words ? [singleLine(String(words).split(' ').join(', '), 300)] : []);
 
+function reasonOf({ details }: ActivityFacts, text: Translator['text']): string[] {
+  return details.reason === undefined
+    ? []
+    : [text('activity.detail.reason', { reason: String(details.reason) })];
+}
+
 /** What is said below a sentence, beside the network. */
 const DETAILS: Readonly<
   Record<string, (facts: ActivityFacts, text: Translator['text']) => string[] | undefined>
@@ -90,6 +96,10 @@ const DETAILS: Readonly<
   'capability.granted': ({ details }) => listOf(details.capabilities),
   'capability.executed': ({ details }) => listOf(details.capability),
   'capability.refused': ({ details }) => listOf(details.capability),
+  'operator.agent_revoked': reasonOf,
+  'operator.key_revoked': reasonOf,
+  'operator.sessions_ended': reasonOf,
+  'operator.mail_changed': reasonOf,
   'host.revoked': ({ details }, text) => [
     text('activity.detail.agentsEnded', { count: Number(details.agents) }),
   ],

@@ -20,3 +20,17 @@ export const PAGES = {
   authenticator: '/account/authenticator',
   deleteAccount: '/account/delete',
 } as const;
+
+/** The sections of the operator's console. */
+export const CONSOLE = {
+  overview: '/console',
+  agents: '/console/agents',
+  accounts: '/console/accounts',
+  keys: '/console/keys',
+  resourceServers: '/console/resource-servers',
+  trustedIssuers: '/console/trusted-issuers',
+  mail: '/console/mail',
+  auditLog: '/console/audit-log',
+  settings: '/console/settings',
+} as const;
+export type ConsoleSection = keyof typeof CONSOLE;

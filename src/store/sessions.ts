@@ -14,6 +14,8 @@ export interface SessionRow {
   createdAt: number;
   seenAt: number;
   endedAt: number | null;
+  /** 1: its mailbox is among the operators of the database. */
+  isListedOperator: number;
 }
 
 /** Inserts a session that starts now. */
@@ -112,4 +114,5 @@ export function updateSessionEnded(tx: Tx, accountId: string, id: string, now: n
 const COLUMNS = `s.hash, s.id, s.account_id AS "accountId",
   (SELECT mailbox FROM accounts WHERE id = s.account_id) AS mailbox,
   (SELECT locale FROM accounts WHERE id = s.account_id) AS locale, s.origin, s.created_at AS "createdAt",
-  s.seen_at AS "seenAt", s.ended_at AS "endedAt"`;
+  s.seen_at AS "seenAt", s.ended_at AS "endedAt",
+  (SELECT COUNT(*) FROM operators WHERE mailbox = (SELECT mailbox FROM accounts WHERE id = s.account_id)) AS "isListedOperator"`;

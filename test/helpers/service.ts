@@ -163,6 +163,9 @@ export interface TestOptions {
   overrides?: TestOverrides;
 }
 
+/** The operator of every test service. */
+export const OPERATOR = 'operator@example.com';
+
 export const TEST_SECRET = 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d';
 
 /** The real service in this process, on a free port and a database of its own, with a clock to move. */
@@ -176,6 +179,8 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     OPS_PORT: '0',
     DATABASE_URL: database.url,
     SECRET: TEST_SECRET,
+    // Where there is an operator, the console answers people who are not signed in as all pages do.
+    OPERATORS: OPERATOR,
     LIMITS: JSON.stringify({ ...WIDE_LIMITS, ...options.limits }),
     ...options.env,
   });

@@ -35,6 +35,7 @@ const session = {
   origin: '203.0.x.x',
   createdAt: 0,
   seenAt: 0,
+  isOperator: false,
 };
 
 for (const locale of LOCALES) {

@@ -24,12 +24,15 @@ import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
+import { isOperator } from './operators.ts';
 
 /** The session of a human in a browser; times in epoch ms, `seenAt` exact to the minute. */
 export interface Session
   extends Pick<SessionRow, 'id' | 'accountId' | 'mailbox' | 'origin' | 'createdAt' | 'seenAt'> {
   /** The language that the account chose; undefined: that of the browser. */
   locale: Locale | undefined;
+  /** Whether its mailbox is an operator's now. */
+  isOperator: boolean;
 }
 
 const IDLE_MS = 1_800_000;
@@ -74,7 +77,7 @@ export async function findSession(deps: Deps, secret: string): Promise<Session |
   const now = deps.clock();
   if (row === undefined || !isLive(row, now)) return undefined;
   if (now - row.seenAt >= SEEN_EVERY_MS) await deps.db.tx((tx) => updateSessionSeen(tx, row.hash, now));
-  return toSession(row);
+  return toSession(deps, row);
 }
 
 /**
@@ -95,7 +98,7 @@ export async function listSessions(
   const before = mark && { createdAt: mark.at, id: mark.id };
   const rows = await listSessionsPage(deps.db, accountId, oldestLive(now), before, PAGE_LIMIT);
   const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.createdAt, row.id));
-  return { items: items.map(toSession), next };
+  return { items: items.map((row) => toSession(deps, row)), next };
 }
 
 /** Ends one session of an account, from the next request on. Does nothing if the account has no such live session. */
@@ -141,6 +144,17 @@ function isLive(row: SessionRow, now: number): boolean {
   return row.endedAt === null && now - row.seenAt < IDLE_MS && now - row.createdAt < LIFE_MS;
 }
 
-function toSession({ id, accountId, mailbox, locale, origin, createdAt, seenAt }: SessionRow): Session {
-  return { id, accountId, mailbox, locale: parseLocale(locale), origin, createdAt, seenAt };
+function toSession(deps: Pick<Deps, 'config'>, row: SessionRow): Session {
+  const { id, accountId, mailbox, locale, origin, createdAt, seenAt } = row;
+  const isOperatorNow = isOperator(deps, mailbox, row.isListedOperator > 0);
+  return {
+    id,
+    accountId,
+    mailbox,
+    locale: parseLocale(locale),
+    origin,
+    createdAt,
+    seenAt,
+    isOperator: isOperatorNow,
+  };
 }

@@ -61,6 +61,19 @@ export async function findAuthenticatorStatus(
 }
 
 /**
+ * Reports whether a session began with a second factor: whether it is younger than the authenticator of its account.
+ *
+ * @returns undefined if the account has no authenticator
+ */
+export async function hasPassedSecondFactor(
+  deps: Pick<Deps, 'db'>,
+  { accountId, createdAt }: Session,
+): Promise<boolean | undefined> {
+  const row = await findAuthenticator(deps.db, accountId);
+  return row && createdAt > row.createdAt;
+}
+
+/**
  * Starts the setup of an authenticator app, or resumes an earlier one.
  *
  * @param sealed of an earlier Setup in the same session; one of another session starts a new setup

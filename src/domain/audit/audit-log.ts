@@ -59,6 +59,12 @@ export const EVENT_KINDS = [
   'resource.rotated',
   'resource.removed',
   'database.restored',
+  'operator.added',
+  'operator.removed',
+  'operator.agent_revoked',
+  'operator.key_revoked',
+  'operator.sessions_ended',
+  'operator.mail_changed',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];

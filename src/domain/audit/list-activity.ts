@@ -9,7 +9,7 @@ const GROUPS = {
   agents: ['claim', 'agent', 'host', 'capability', 'assertion', 'principal', 'token', 'refresh_token'],
   keys: ['key'],
   signIn: ['session', 'authenticator', 'recovery_codes', 'recovery_code'],
-  account: ['account', 'mail', 'limit'],
+  account: ['account', 'mail', 'limit', 'operator'],
 } as const satisfies Record<string, readonly string[]>;
 
 export type ActivityGroup = keyof typeof GROUPS;

@@ -119,6 +119,8 @@ function security(row: Route): object {
       return { security: [{}, { signed: [] }] };
     case 'anyone':
     case 'browser':
+    case 'operator':
+    case 'recentlyVerifiedOperator':
     case 'recentlyVerifiedUser':
     case 'signedInUser':
       return { security: [] };

@@ -57,6 +57,12 @@ const LOOKS: Readonly<Record<string, Look>> = {
   'session.ended': plain('log-out'),
   'session.guess_failed': warning,
   'limit.hit': warning,
+  'operator.added': plain('shield'),
+  'operator.removed': plain('shield-off'),
+  'operator.agent_revoked': revoked,
+  'operator.key_revoked': revoked,
+  'operator.sessions_ended': plain('log-out'),
+  'operator.mail_changed': plain('mail'),
 };
 
 /** Returns how a line about an event of a kind looks. */

@@ -10,6 +10,7 @@ import {
   startSignIn,
 } from '../../domain/accounts/sign-in.ts';
 import { readSignInLink } from '../../domain/accounts/sign-in-links.ts';
+import { hasPassedSecondFactor } from '../../domain/accounts/totp.ts';
 import { Failure } from '../../errors.ts';
 import { appendMac, verifyMac } from '../../lib/mac.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
@@ -76,9 +77,12 @@ export function againPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
     summary: 'Confirm that it is you',
-    handle({ caller, query }) {
+    async handle({ deps, caller, query }) {
       const { mailbox } = caller.session;
-      return pages.show(caller, 'sign-in-again', { next: returnPathOf(query.get('next')), mailbox });
+      const next = returnPathOf(query.get('next'));
+      const needsSecondFactor =
+        /^\/console\b/.test(next) && !(await hasPassedSecondFactor(deps, caller.session));
+      return pages.show(caller, 'sign-in-again', { next, mailbox, needsSecondFactor });
     },
   });
 }

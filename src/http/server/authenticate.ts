@@ -1,22 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
-import { isRecentlyVerified } from '../../domain/accounts/sessions.ts';
 import { authenticateResourceServer } from '../../domain/audiences/authenticate-resource-server.ts';
 import type { ResourceServer } from '../../domain/audiences/resource-servers.ts';
 import { authenticate, type Bearer } from '../../domain/credentials/bearer.ts';
 import { Failure } from '../../errors.ts';
-import { PAGES } from '../../lib/page-paths.ts';
 import { isVisibleAscii } from '../../lib/visible-ascii.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { authenticateSigner } from '../agent-auth-protocol/signers.ts';
-import {
-  identifyBrowser,
-  requestedPagePath,
-  type SignedInUser,
-  saveDraftCookie,
-  signInRequired,
-} from './browser-session.ts';
+import { identifyBrowser } from './browser-session.ts';
+import { requireOperator, requireRecentlyVerifiedUser, requireSignedInUser } from './signed-in-callers.ts';
 import type { CallerKind, Callers } from './table.ts';
 
 /**
@@ -25,7 +18,7 @@ import type { CallerKind, Callers } from './table.ts';
  * @param body the checked body; resource servers and forms carry credentials or the CSRF token in it
  * @returns the caller, as Callers describes it
  * @throws Failure `unauthenticated`, `invalidToken`, `invalidClient`, `badRequest`; for signers also `protocolRefused`
- * and `limited`; for pages `forbidden` and `signInRequired`
+ * and `limited`; for pages `forbidden`, `signInRequired` and, for operators, `notFound`
  */
 export async function authenticateCaller(
   kind: CallerKind,
@@ -57,32 +50,15 @@ export async function authenticateCaller(
       return requireSignedInUser(deps, request, body as { csrf?: string } | undefined);
     case 'recentlyVerifiedUser':
       return requireRecentlyVerifiedUser(deps, request, body as { csrf?: string } | undefined);
+    case 'operator':
+    case 'recentlyVerifiedOperator':
+      return requireOperator(
+        deps,
+        request,
+        body as { csrf?: string } | undefined,
+        kind === 'recentlyVerifiedOperator',
+      );
   }
-}
-
-async function requireSignedInUser(
-  deps: Deps,
-  request: IncomingMessage,
-  form: { csrf?: string } | undefined,
-): Promise<SignedInUser> {
-  const browser = await identifyBrowser(deps, request, form, true);
-  const { session } = browser;
-  if (session !== undefined) return { ...browser, session };
-  throw signInRequired(deps, request, form);
-}
-
-async function requireRecentlyVerifiedUser(
-  deps: Deps,
-  request: IncomingMessage,
-  form: { csrf?: string } | undefined,
-): Promise<SignedInUser> {
-  const user = await requireSignedInUser(deps, request, form);
-  if (isRecentlyVerified(deps, user.session)) return user;
-  const location = `${PAGES.signInAgain}?next=${requestedPagePath(request)}`;
-  throw new Failure('signInRequired', 'Confirm that it is you first.', {
-    location,
-    cookies: saveDraftCookie(deps, request, form),
-  });
 }
 
 async function authenticateBearer(

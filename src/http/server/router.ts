@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import Router, { type RouterContext } from '@koa/router';
 import type { Deps } from '../../deps.ts';
 import { assertFloodLimit } from '../../domain/limits/flood-limit.ts';
@@ -13,7 +14,8 @@ import { clientAddress } from './client-address.ts';
 import type { Context, Middleware, RequestState } from './context.ts';
 import { PATHS } from './paths.ts';
 import { preflightResponse, renderResult } from './respond.ts';
-import type { Route } from './table.ts';
+import { isConsoleHidden, pathNotFound } from './signed-in-callers.ts';
+import { isForOperators, type Route } from './table.ts';
 import { refuseUnknownMembers } from './unknown-members.ts';
 
 /** The routes by protocol, in matching order: the most frequent first. */
@@ -58,12 +60,13 @@ function createRowHandlers(deps: Deps): (route: Route) => Middleware {
   return (route) => {
     const label = `${route.method} ${route.path}`;
     const allowsCors = route.open || route.cors;
+    const mayHide = canBeHidden(route);
     const activeMax = route.limit === undefined ? ACTIVE_MAX : ACTIVE_MAX_WITH_FLOOD_LIMIT;
 
     return async (ctx) => {
       const { req, state } = ctx;
       const params = paramsOf(ctx);
-      if (route.exists && !(await route.exists(params))) throw pathNotFound(deps.config.publicUrl);
+      if (mayHide && (await isHidden(deps, route, params, req))) throw pathNotFound(deps.config.publicUrl);
       state.dialect = route.dialect;
       state.route = label;
       state.allowsCors = allowsCors;
@@ -96,6 +99,22 @@ function createRowHandlers(deps: Deps): (route: Route) => Middleware {
   };
 }
 
+/** Reports whether a request finds nothing at a row: no such resource, or one that is for operators alone. */
+async function isHidden(
+  deps: Deps,
+  { exists, caller }: Route,
+  params: Record<string, string>,
+  request: IncomingMessage,
+): Promise<boolean> {
+  if (exists !== undefined && !(await exists(params))) return true;
+  return isForOperators(caller) && (await isConsoleHidden(deps, request));
+}
+
+/** Reports whether some requests find nothing at a row, and must not learn that it is there. */
+function canBeHidden({ exists, caller }: Route): boolean {
+  return exists !== undefined || isForOperators(caller);
+}
+
 /** Reads the path parameters as written. The router would decode `%00` to NUL, which PostgreSQL refuses in text. */
 function paramsOf(ctx: Context): Record<string, string> {
   const { captures = [], router, routerPath } = ctx as RouterContext<RequestState>;
@@ -121,7 +140,7 @@ export function respondUnrouted(deps: Deps, routesByPath: RoutesByPath): Middlew
     const [first] = routes ?? [];
     if (routes === undefined || first === undefined) throw pathNotFound(deps.config.publicUrl);
     const params = toParams(layer!.paramNames, layer!.captures(state.target.path));
-    if (first.exists && !(await first.exists(params))) throw pathNotFound(deps.config.publicUrl);
+    if (await isHidden(deps, first, params, req)) throw pathNotFound(deps.config.publicUrl);
     const methods = routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
     const allow = methods.join(', ');
     state.dialect = first.dialect;
@@ -151,7 +170,7 @@ export function createDialectSelector(
     const method = req.method ?? '';
     const [layer] = routers.flatMap((router) => router.match(path, method).path);
     const [route] = routesByPath.get(String(layer?.path)) ?? [];
-    if (route !== undefined && route.exists === undefined) return route.dialect;
+    if (route !== undefined && !canBeHidden(route)) return route.dialect;
     const acceptsHtml = method === 'GET' && /\btext\/html\b/.test(req.headers.accept ?? '');
     return acceptsHtml ? pages : dialectByPrefix(path);
   };
@@ -161,13 +180,6 @@ function dialectByPrefix(path: string): Dialect {
   if (path.startsWith('/oauth2/')) return oauth;
   if (path.startsWith('/capability/') || path.startsWith('/host/')) return agentAuthProtocol;
   return path === PATHS.identity || path.startsWith(`${PATHS.identity}/`) ? authMd : tinysend;
-}
-
-function pathNotFound(publicUrl: string): Failure {
-  return new Failure(
-    'notFound',
-    `There is nothing at this path. ${publicUrl}/auth.md describes what there is.`,
-  );
 }
 
 const SECRET_PARAMETERS = [

@@ -37,9 +37,21 @@ export interface Callers {
   signedInUser: SignedInUser;
   /** A user who signed in within the last 15 minutes. Others are redirected to type a new code. */
   recentlyVerifiedUser: SignedInUser;
+  /**
+   * An operator whose session began with a second factor. Everybody else gets 404; who is not signed in is redirected,
+   * if there are operators at all.
+   */
+  operator: SignedInUser;
+  /** An operator who signed in within the last 15 minutes. */
+  recentlyVerifiedOperator: SignedInUser;
 }
 
 export type CallerKind = keyof Callers;
+
+/** Whether rows for this caller are hidden from everybody else. */
+export function isForOperators(kind: CallerKind): boolean {
+  return kind === 'operator' || kind === 'recentlyVerifiedOperator';
+}
 
 /** A request that has passed all checks, as its handler receives it. */
 export interface Call<Body, Kind extends CallerKind> {

@@ -1,0 +1,31 @@
+import type { Work } from '../../work.ts';
+import { type AuditEvent, type EventKind, recordEvent } from './audit-log.ts';
+
+/** Who acts as an operator, and why. */
+export interface OperatorAct {
+  /** The operator's account; undefined: somebody at the command line. */
+  accountId: string | undefined;
+  /** One line, at most 200 characters; undefined: none was given, which only the command line may do. */
+  reason: string | undefined;
+}
+
+/** The kinds of events that say what an operator did. */
+export type OperatorEventKind = Extract<EventKind, `operator.${string}`>;
+
+/**
+ * Writes what an operator did to the audit log, under the operator's account, in the transaction of the change. What
+ * happened to the thing has an event of its own, under the account of its owner; the request id is the same.
+ *
+ * @param event.subject the id of what was acted on: an agent, a key, an account, a resource server
+ */
+export async function recordOperatorEvent(
+  work: Work,
+  { accountId, reason }: OperatorAct,
+  event: Pick<AuditEvent, 'details'> & { kind: OperatorEventKind; subject: string },
+): Promise<void> {
+  await recordEvent(work, {
+    ...event,
+    accountId,
+    details: { ...event.details, ...(reason !== undefined && { reason }) },
+  });
+}
