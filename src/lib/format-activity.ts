@@ -100,6 +100,7 @@ const DETAILS: Readonly<
   'operator.key_revoked': reasonOf,
   'operator.sessions_ended': reasonOf,
   'operator.mail_changed': reasonOf,
+  'operator.mail_retried': reasonOf,
   'host.revoked': ({ details }, text) => [
     text('activity.detail.agentsEnded', { count: Number(details.agents) }),
   ],

@@ -1,4 +1,5 @@
-import type { Tx } from './engine/db.ts';
+import type { Db, Tx } from './engine/db.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 /** An account of a human, or an agent's own. */
 export interface AccountRow {
@@ -99,6 +100,18 @@ export function updateAccountLinked(tx: Tx, id: string, parentId: string): Promi
      WHERE id = ? AND kind = 'agent' AND parent_id IS NULL AND ended_at IS NULL`,
     [parentId, id],
   );
+}
+
+/** Finds the mailboxes of the accounts of a page, by id; null: an agent's account, or one that ended. */
+export async function listMailboxes(
+  db: Pick<Db, 'all'>,
+  ids: readonly string[],
+): Promise<Map<string, string | null>> {
+  const rows = await db.all<{ id: string; mailbox: string | null }>(
+    `SELECT id, mailbox FROM accounts WHERE id IN (${PAGE_MARKS})`,
+    pageIds(ids),
+  );
+  return new Map(rows.map(({ id, mailbox }) => [id, mailbox]));
 }
 
 export function findAccount(db: Pick<Tx, 'get'>, id: string): Promise<AccountRow | undefined> {

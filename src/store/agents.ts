@@ -32,11 +32,13 @@ export async function insertAgent(
     now: number;
     ownedAt?: number;
     scope?: string | null;
+    /** The coarse network that it registers from; null: somebody else's request makes it, such as its human's. */
+    origin: string | null;
   },
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at, scope)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at, scope, origin)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       agent.id,
       agent.accountId,
@@ -45,6 +47,7 @@ export async function insertAgent(
       agent.now,
       agent.ownedAt ?? null,
       agent.scope ?? null,
+      agent.origin,
     ],
   );
 }

@@ -101,6 +101,25 @@ export function listEventsOf(
   );
 }
 
+/** Lists events before an id, newest first. */
+export function listEventsBefore(db: Pick<Db, 'all'>, before: string, limit: number): Promise<EventRow[]> {
+  return db.all<EventRow>(`SELECT ${COLUMNS} FROM events WHERE id < ? ORDER BY id DESC LIMIT ?`, [
+    before,
+    limit,
+  ]);
+}
+
+/**
+ * Lists the newest events about the service itself and what operators did. The list of kinds is literally that of the
+ * index `events_operating`.
+ */
+export function listOperatingEvents(db: Pick<Db, 'all'>, before: string, limit: number): Promise<EventRow[]> {
+  return db.all<EventRow>(
+    `SELECT ${COLUMNS} FROM events WHERE ${OPERATING} AND id < ? ORDER BY id DESC LIMIT ?`,
+    [before, limit],
+  );
+}
+
 /** Lists the events of a notice, oldest first. */
 export function listEventsOfNotice(db: Pick<Db, 'all'>, mailId: string): Promise<EventRow[]> {
   return db.all<EventRow>(
@@ -177,6 +196,11 @@ export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promis
 /** The kinds of events in the revocation feed, as the indexes of the migrations list them. */
 const FOLLOWED = `kind IN ('account.deleted', 'agent.linked', 'agent.merge_undone',
   'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'host.linked', 'key.retired', 'key.revoked', 'resource.removed')`;
+
+/** The kinds of listOperatingEvents(), as the index of the migration lists them. */
+const OPERATING = `kind IN ('database.restored', 'operator.added', 'operator.agent_revoked',
+  'operator.key_revoked', 'operator.mail_changed', 'operator.mail_retried', 'operator.removed', 'operator.sessions_ended',
+  'resource.added', 'resource.removed', 'resource.rotated', 'signing_key.made')`;
 
 const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
   request_id AS "requestId", details`;

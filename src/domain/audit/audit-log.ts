@@ -65,6 +65,7 @@ export const EVENT_KINDS = [
   'operator.key_revoked',
   'operator.sessions_ended',
   'operator.mail_changed',
+  'operator.mail_retried',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];

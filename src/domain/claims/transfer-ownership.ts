@@ -177,6 +177,7 @@ async function createAgent(
     now,
     ownedAt: now,
     scope,
+    origin: null,
   });
   return { agentId, accountId, from: undefined };
 }

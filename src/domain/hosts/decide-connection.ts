@@ -54,7 +54,7 @@ export async function approveConnection(
   session: Session,
   allowed: readonly string[],
 ): Promise<ApprovedConnection> {
-  return decideRequest(deps, origin, id, session, async (work, { agent, host, asked }) => {
+  return decideRequest(deps, origin, id, session, async (work, { agent, host, asked, approval }) => {
     const { tx, now } = work;
     const { accountId } = session;
     const granted = asked.map(({ capability }) => capability).filter((name) => allowed.includes(name));
@@ -69,6 +69,7 @@ export async function approveConnection(
         name: agent.name,
         now,
         ownedAt: now,
+        origin: approval.origin,
       });
       if ((await updateHostedAgentActivated(tx, agent.id, now)) !== 1) throw requestClosed();
     }

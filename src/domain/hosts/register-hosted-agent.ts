@@ -108,6 +108,7 @@ async function addAgent(
     registrationId: host.registrationId,
     name: registration.name,
     now,
+    origin: work.origin.address.coarse,
     ...(host.ownerId !== null && { ownedAt: now }),
   });
   for (const { name } of requested) {

@@ -89,6 +89,7 @@ export function registerAnonymous(
         registrationId,
         name: input.agentName ?? null,
         now,
+        origin: origin.address.coarse,
       }),
       insertClaim(tx, {
         tokenHash: hashSecret(claimToken),

@@ -63,6 +63,12 @@ const LOOKS: Readonly<Record<string, Look>> = {
   'operator.key_revoked': revoked,
   'operator.sessions_ended': plain('log-out'),
   'operator.mail_changed': plain('mail'),
+  'operator.mail_retried': plain('mail'),
+  'resource.added': plain('plus'),
+  'resource.rotated': plain('refresh-cw'),
+  'resource.removed': revoked,
+  'signing_key.made': plain('refresh-cw'),
+  'database.restored': warning,
 };
 
 /** Returns how a line about an event of a kind looks. */

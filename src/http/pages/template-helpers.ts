@@ -76,6 +76,8 @@ export function createTemplateHelpers(
       };
     },
 
+    activityLook,
+
     /** HTML: `4 minutes ago`, with the exact time as its title. */
     time: (at: number) => timeElement(at, formatRelative(translator, at, now)),
     /** HTML: `26 Nov 2026`. */

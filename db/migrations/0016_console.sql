@@ -1,0 +1,18 @@
+-- The operator's console.
+
+-- Those who may use it, beside those of the configuration: on one's own machine alone, where the command line makes them.
+CREATE TABLE operators (
+  mailbox TEXT PRIMARY KEY,         -- canonical
+  created_at BIGINT NOT NULL
+) /*sqlite WITHOUT ROWID*/;
+
+-- The coarse network from which it registered. None: it is older than this column.
+ALTER TABLE agents ADD COLUMN origin TEXT;
+
+-- A key that somebody found is known by its public start.
+CREATE INDEX credentials_prefix ON credentials (prefix, id);
+
+-- What was done to the service itself, of which there is little among all events.
+CREATE INDEX events_operating ON events (id) WHERE kind IN ('database.restored', 'operator.added', 'operator.agent_revoked',
+  'operator.key_revoked', 'operator.mail_changed', 'operator.mail_retried', 'operator.removed', 'operator.sessions_ended',
+  'resource.added', 'resource.removed', 'resource.rotated', 'signing_key.made');
