@@ -12,7 +12,10 @@ ALTER TABLE agents ADD COLUMN origin TEXT;
 -- A key that somebody found is known by its public start.
 CREATE INDEX credentials_prefix ON credentials (prefix, id);
 
+-- Humans are few among all accounts.
+CREATE INDEX accounts_humans ON accounts (id) WHERE kind = 'human';
+
 -- What was done to the service itself, of which there is little among all events.
 CREATE INDEX events_operating ON events (id) WHERE kind IN ('database.restored', 'operator.added', 'operator.agent_revoked',
-  'operator.key_revoked', 'operator.mail_changed', 'operator.mail_retried', 'operator.removed', 'operator.sessions_ended',
+  'operator.key_revoked', 'operator.keys_revoked', 'operator.mail_changed', 'operator.mail_retried', 'operator.removed', 'operator.sessions_ended',
   'resource.added', 'resource.removed', 'resource.rotated', 'signing_key.made');

@@ -98,6 +98,7 @@ const DETAILS: Readonly<
   'capability.refused': ({ details }) => listOf(details.capability),
   'operator.agent_revoked': reasonOf,
   'operator.key_revoked': reasonOf,
+  'operator.keys_revoked': reasonOf,
   'operator.sessions_ended': reasonOf,
   'operator.mail_changed': reasonOf,
   'operator.mail_retried': reasonOf,

@@ -199,7 +199,7 @@ const FOLLOWED = `kind IN ('account.deleted', 'agent.linked', 'agent.merge_undon
 
 /** The kinds of listOperatingEvents(), as the index of the migration lists them. */
 const OPERATING = `kind IN ('database.restored', 'operator.added', 'operator.agent_revoked',
-  'operator.key_revoked', 'operator.mail_changed', 'operator.mail_retried', 'operator.removed', 'operator.sessions_ended',
+  'operator.key_revoked', 'operator.keys_revoked', 'operator.mail_changed', 'operator.mail_retried', 'operator.removed', 'operator.sessions_ended',
   'resource.added', 'resource.removed', 'resource.rotated', 'signing_key.made')`;
 
 const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,

@@ -162,6 +162,12 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /account/authenticator': { csrf: 'none', sealed: 'x', code: '123456' },
   'POST /account/authenticator/codes': { csrf: 'none' },
   'POST /account/authenticator/remove': { csrf: 'none' },
+  'POST /console/agents/revoke': { csrf: 'none', reason: 'spam', 'agent:agt_0': 'on' },
+  'POST /console/accounts/:id/end-sessions': { csrf: 'none', reason: 'spam' },
+  'POST /console/accounts/:id/revoke-keys': { csrf: 'none', reason: 'spam' },
+  'POST /console/accounts/:id/stop-mail': { csrf: 'none', reason: 'spam' },
+  'POST /console/accounts/:id/allow-mail': { csrf: 'none', reason: 'spam' },
+  'POST /console/keys/revoke': { csrf: 'none', reason: 'spam', 'key:key_0': 'on' },
   'POST /account/delete': { csrf: 'none', mailbox: 'human@example.com' },
 };
 

@@ -69,7 +69,12 @@ export async function suppressMail(
 
 /** Returns whether all mail of agents to the mailbox of a session is suppressed. */
 export function isAgentMailSuppressed(deps: Pick<Deps, 'db'>, session: Session): Promise<boolean> {
-  return isSuppressedForAllSenders(deps.db, mailboxLimitKey(session.mailbox));
+  return isMailboxSuppressed(deps, session.mailbox);
+}
+
+/** Returns whether all mail of agents to a mailbox is suppressed. @param mailbox canonical */
+export function isMailboxSuppressed({ db }: Pick<Deps, 'db'>, mailbox: string): Promise<boolean> {
+  return isSuppressedForAllSenders(db, mailboxLimitKey(mailbox));
 }
 
 /**
@@ -82,12 +87,16 @@ export async function setAgentMailAllowed(
   session: Session,
   wanted: boolean,
 ): Promise<void> {
-  const { accountId } = session;
-  const mailbox = mailboxLimitKey(session.mailbox);
+  const { accountId, mailbox } = session;
   await useCase(deps, origin, {}, async (work) => {
-    const { tx, now } = work;
-    if (wanted) await deleteSuppressionOfAllSenders(tx, mailbox);
-    else await upsertSuppression(tx, { mailbox, sender: '', now, endsAt: null });
+    await setMailAllowed(work, mailbox, wanted);
     await recordEvent(work, { kind: 'mail.wanted', accountId, details: { wanted } });
   });
+}
+
+/** Allows mail of agents to a mailbox, or suppresses all of it, in the caller's transaction. @param mailbox canonical */
+export async function setMailAllowed({ tx, now }: Work, mailbox: string, wanted: boolean): Promise<void> {
+  const key = mailboxLimitKey(mailbox);
+  if (wanted) await deleteSuppressionOfAllSenders(tx, key);
+  else await upsertSuppression(tx, { mailbox: key, sender: '', now, endsAt: null });
 }

@@ -127,16 +127,29 @@ export async function endOtherSessions(
   keptId: string,
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
-    const { tx, now } = work;
-    for (const id of await listLiveSessionIds(tx, accountId, oldestLive(now))) {
-      if (id === keptId || (await updateSessionEnded(tx, accountId, id, now)) !== 1) continue;
-      await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
-    }
+    await endSessionsOf(work, accountId, keptId);
   });
 }
 
+/**
+ * Ends all live sessions of an account in the caller's transaction.
+ *
+ * @param keptId the session that goes on; undefined: none
+ * @returns how many ended
+ */
+export async function endSessionsOf(work: Work, accountId: string, keptId?: string): Promise<number> {
+  const { tx, now } = work;
+  let ended = 0;
+  for (const id of await listLiveSessionIds(tx, accountId, oldestLive(now))) {
+    if (id === keptId || (await updateSessionEnded(tx, accountId, id, now)) !== 1) continue;
+    await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
+    ended += 1;
+  }
+  return ended;
+}
+
 /** The bounds of live sessions, exclusive: when they began, and when they were last used. */
-function oldestLive(now: number): { began: number; seen: number } {
+export function oldestLive(now: number): { began: number; seen: number } {
   return { began: now - LIFE_MS, seen: now - IDLE_MS };
 }
 

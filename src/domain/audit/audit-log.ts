@@ -63,6 +63,7 @@ export const EVENT_KINDS = [
   'operator.removed',
   'operator.agent_revoked',
   'operator.key_revoked',
+  'operator.keys_revoked',
   'operator.sessions_ended',
   'operator.mail_changed',
   'operator.mail_retried',

@@ -61,6 +61,7 @@ const LOOKS: Readonly<Record<string, Look>> = {
   'operator.removed': plain('shield-off'),
   'operator.agent_revoked': revoked,
   'operator.key_revoked': revoked,
+  'operator.keys_revoked': revoked,
   'operator.sessions_ended': plain('log-out'),
   'operator.mail_changed': plain('mail'),
   'operator.mail_retried': plain('mail'),

@@ -123,5 +123,6 @@ const TEXT_ASSETS = {
   'style.css': 'text/css; charset=utf-8',
   'copy.js': 'text/javascript; charset=utf-8',
   'watch-claim.js': 'text/javascript; charset=utf-8',
+  'select.js': 'text/javascript; charset=utf-8',
   'icon.svg': 'image/svg+xml',
 };

@@ -123,6 +123,10 @@ export function createTemplateHelpers(
       return `<div class="notice ${kind}"${attributes}>${icon(icons[kind], 18)}<div>${html}</div></div>`;
     },
 
+    /** A count, `12,480`, or `100,000+` where not all are counted. */
+    figure: ({ count, isMore }: { count: number; isMore: boolean }) =>
+      text(isMore ? 'console.list.more' : 'console.list.exactly', { count }),
+
     /** An id, shortened in the middle: `agt_0mwqj0oa…VK3D`. */
     shortId: (id: string) => (id.length > 20 ? `${id.slice(0, 12)}…${id.slice(-4)}` : id),
 

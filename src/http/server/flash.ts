@@ -12,6 +12,11 @@ export const FLASHES = [
   'mailChanged',
   'languageChanged',
   'authenticatorRemoved',
+  'agentsRevoked',
+  'keysRevoked',
+  'accountSessionsEnded',
+  'accountMailChanged',
+  'nothingSelected',
 ] as const;
 export type Flash = (typeof FLASHES)[number];
 

@@ -1,0 +1,230 @@
+import type { Deps } from '../../deps.ts';
+import { firstIdAt } from '../../lib/ids.ts';
+import { PAGE_LIMIT, PAGE_ROWS } from '../../lib/list-pages.ts';
+import { maskMailbox } from '../../lib/mailbox.ts';
+import {
+  type AgentSearch,
+  type FoundAgentRow,
+  findAgentFound,
+  findWindowEnd,
+  listAgentsFound,
+} from '../../store/agent-search.ts';
+import { findAgent } from '../../store/agents.ts';
+import { type CredentialRow, listCredentialsOfAgents, listKeysPage } from '../../store/credentials.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { absoluteLifetimeEnd } from '../agents/agent-lifecycle.ts';
+import { endAgent } from '../agents/end-agent.ts';
+import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
+import { isLive, type Key, toKey } from '../credentials/issue.ts';
+import { useCase } from '../limits/use-case.ts';
+import { type AuditEntry, listEventsAbout } from './audit-entries.ts';
+import { idBounds } from './id-bounds.ts';
+import { readSearchText } from './search.ts';
+
+/** All agents, as operators see them. */
+
+export const AGENT_STATUSES = ['active', 'revoked', 'expired'] as const;
+export const AGENT_TYPES = ['anonymous', 'merge', 'link'] as const;
+
+/** A request for one page of agents. */
+export interface AgentsQuery {
+  /** As typed: see readSearchText(). */
+  search: string;
+  status: (typeof AGENT_STATUSES)[number] | undefined;
+  type: (typeof AGENT_TYPES)[number] | undefined;
+  /** Only agents that came at or after this time, epoch ms. */
+  since: number | undefined;
+  /** The `next` of the page before. */
+  before: string | undefined;
+}
+
+/** An agent as an operator sees it; times in epoch ms. */
+export interface FoundAgent {
+  id: string;
+  /** As the agent wrote it: unverified. */
+  name: string | undefined;
+  accountId: string;
+  owner: { id: string; mailbox: string } | undefined;
+  type: (typeof AGENT_TYPES)[number];
+  status: 'active' | 'noLiveKey' | 'revoked' | 'expired';
+  registeredAt: number;
+  ownedAt: number | undefined;
+  revokedAt: number | undefined;
+  /** When it expires without an owner, or its absolute lifetime ends. */
+  expiresAt: number | undefined;
+  lastUse: { at: number; from: string | undefined } | undefined;
+  /** The coarse network that it registered from. */
+  network: string | undefined;
+}
+
+/** One page of agents. */
+export interface FoundAgents {
+  agents: FoundAgent[];
+  /** Where the next page begins; undefined: this is the last one. */
+  next: string | undefined;
+  /** Whether the page is not full because it looked through as many agents as a page may: `next` goes on. */
+  isPartial: boolean;
+}
+
+/** Lists one page of the agents that a query finds, newest first. */
+export async function findAgents(deps: Deps, query: AgentsQuery): Promise<FoundAgents> {
+  const search = toSearch(query);
+  if (search === undefined) return { agents: [], next: undefined, isPartial: false };
+  const now = deps.clock();
+  const times = { now, lifetimeStart: now - absoluteLifetimeEnd(deps, 0) };
+  const found = await listAgentsFound(deps.db, search, query.before, times, PAGE_LIMIT);
+  const rows = found.slice(0, PAGE_ROWS);
+  const agents = await describe(deps, rows, now);
+  if (found.length > rows.length) return { agents, next: rows.at(-1)!.id, isPartial: false };
+  const end = await findWindowEnd(deps.db, search, query.before);
+  return { agents, next: end, isPartial: end !== undefined };
+}
+
+/** Iterates over the pages of all agents that a query finds. */
+export async function* allAgentsFound(deps: Deps, query: AgentsQuery): AsyncGenerator<FoundAgent[]> {
+  for (let before = query.before; ; ) {
+    const { agents, next } = await findAgents(deps, { ...query, before });
+    yield agents;
+    if (next === undefined) return;
+    before = next;
+  }
+}
+
+/** One agent, with its newest keys and events. */
+export interface ShownAgent {
+  agent: FoundAgent;
+  keys: Key[];
+  events: AuditEntry[];
+}
+
+const EVENTS_SHOWN = 20;
+
+/** Shows one agent. @returns undefined if no agent has this id */
+export async function showFoundAgent(deps: Deps, id: string): Promise<ShownAgent | undefined> {
+  const row = await findAgentFound(deps.db, id);
+  if (row === undefined) return undefined;
+  const [[agent], keys, events] = await Promise.all([
+    describe(deps, [row], deps.clock()),
+    listKeysPage(deps.db, id, undefined, PAGE_ROWS),
+    listEventsAbout(deps, { agentId: id }, EVENTS_SHOWN),
+  ]);
+  return { agent: agent!, keys: keys.map(toKey), events };
+}
+
+/** Finds agents by their ids, in that order; ids of no agent are left out. */
+export async function findAgentsById(deps: Deps, ids: readonly string[]): Promise<FoundAgent[]> {
+  const rows = await Promise.all(ids.map((id) => findAgentFound(deps.db, id)));
+  return describe(
+    deps,
+    rows.filter((row) => row !== undefined),
+    deps.clock(),
+  );
+}
+
+/**
+ * Revokes agents as an operator, all or none, with their keys, tokens and open claims, from the next introspection on.
+ * Their owners are told. Those that are revoked already, and ids of no agent, change nothing.
+ *
+ * @returns the ids of the agents that there are
+ */
+export function revokeAgents(
+  deps: Deps,
+  origin: RequestOrigin,
+  act: OperatorAct,
+  ids: readonly string[],
+): Promise<string[]> {
+  return useCase(deps, origin, {}, async (work) => {
+    const known: string[] = [];
+    // One order for all, so that two operators do not wait for each other in a circle.
+    for (const id of [...new Set(ids)].sort()) {
+      const agent = await findAgent(work.tx, id);
+      if (agent === undefined) continue;
+      known.push(id);
+      if (agent.revokedAt !== null) continue;
+      await endAgent(work, agent);
+      await recordOperatorEvent(work, act, { kind: 'operator.agent_revoked', subject: id });
+    }
+    return known;
+  });
+}
+
+/** @returns undefined if the text finds nothing whatever there is */
+function toSearch({ search, status, type, since }: AgentsQuery): AgentSearch | undefined {
+  const fromId = since === undefined ? undefined : firstIdAt('agt', since);
+  const rest = { status, type, fromId };
+  const text = readSearchText(search);
+  switch (text.by) {
+    case 'nothing':
+      return { range: { by: 'all' }, ...rest };
+    case 'mailbox':
+      return { range: text, ...rest };
+    case 'key':
+      return { range: { by: 'keyPrefix', prefix: text.prefix }, ...rest };
+    case 'network':
+      return { range: { by: 'all' }, networkStart: text.start, ...rest };
+    case 'name':
+      return { range: { by: 'all' }, nameStart: text.start, ...rest };
+    case 'id':
+      if (text.prefix === 'usr') return { range: { by: 'account', accountId: text.start }, ...rest };
+      if (text.prefix !== 'agt') return undefined;
+      return { range: { by: 'all' }, idStart: text.start, ...rest, ...idBounds(text.start, fromId) };
+    case 'secret':
+      return undefined;
+  }
+}
+
+async function describe(deps: Deps, rows: readonly FoundAgentRow[], now: number): Promise<FoundAgent[]> {
+  const credentials = await listCredentialsOfAgents(
+    deps.db,
+    rows.map(({ id }) => id),
+    now,
+  );
+  const byAgent = Map.groupBy(credentials, ({ agentId }) => agentId);
+  return rows.map((row) => toFoundAgent(deps, row, byAgent.get(row.id) ?? [], now));
+}
+
+function toFoundAgent(
+  deps: Deps,
+  row: FoundAgentRow,
+  credentials: readonly CredentialRow[],
+  now: number,
+): FoundAgent {
+  const uses = [
+    { at: row.seenAt, from: row.seenFrom },
+    ...credentials.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from })),
+  ];
+  const last = uses.reduce((latest, use) => ((use.at ?? 0) > (latest.at ?? 0) ? use : latest));
+  const expiresAt =
+    row.hostedSince !== null
+      ? absoluteLifetimeEnd(deps, row.hostedSince)
+      : row.ownedAt === null
+        ? (row.expiresAt ?? undefined)
+        : undefined;
+  // An agent that renews an identity, or signs its own requests, never had a key.
+  const hadKey = credentials.some(({ kind }) => kind === 'key');
+  const hasLiveKey = credentials.some((key) => isLive(key, now));
+  return {
+    id: row.id,
+    name: row.name ?? undefined,
+    accountId: row.accountId,
+    owner:
+      row.ownerId === null || row.ownerMailbox === null
+        ? undefined
+        : { id: row.ownerId, mailbox: maskMailbox(row.ownerMailbox) },
+    type: row.ownedAt === null ? 'anonymous' : row.accountKind === 'human' ? 'merge' : 'link',
+    status:
+      row.revokedAt !== null
+        ? 'revoked'
+        : expiresAt !== undefined && expiresAt <= now
+          ? 'expired'
+          : hadKey && !hasLiveKey
+            ? 'noLiveKey'
+            : 'active',
+    registeredAt: row.createdAt,
+    ownedAt: row.ownedAt ?? undefined,
+    revokedAt: row.revokedAt ?? undefined,
+    expiresAt,
+    lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? undefined },
+    network: row.origin ?? undefined,
+  };
+}

@@ -1,0 +1,177 @@
+import type { Deps } from '../../deps.ts';
+import { firstIdAt } from '../../lib/ids.ts';
+import { PAGE_LIMIT, PAGE_ROWS } from '../../lib/list-pages.ts';
+import { maskMailbox } from '../../lib/mailbox.ts';
+import { DAY_MS } from '../../lib/time.ts';
+import { findCredential } from '../../store/credentials.ts';
+import {
+  type FoundKeyRow,
+  findKeyFound,
+  findKeyWindowEnd,
+  type KeySearch,
+  listKeysFound,
+} from '../../store/key-search.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
+import { isLive } from '../credentials/issue.ts';
+import { revokeCredential } from '../credentials/revoke-credential.ts';
+import { useCase } from '../limits/use-case.ts';
+import { idBounds } from './id-bounds.ts';
+import { readSearchText } from './search.ts';
+
+/** All keys, as operators see them. Access tokens are none: they are many, and end by themselves. */
+
+export const KEY_STATUSES = ['active', 'expiring', 'revoked', 'expired'] as const;
+export const KEY_HOLDERS = ['agent', 'personal'] as const;
+
+/** What counts as expiring soon. */
+export const EXPIRING_MS = 7 * DAY_MS;
+
+/** A request for one page of keys. */
+export interface KeysQuery {
+  /** As typed: see readSearchText(). */
+  search: string;
+  status: (typeof KEY_STATUSES)[number] | undefined;
+  holder: (typeof KEY_HOLDERS)[number] | undefined;
+  /** Only keys that were made at or after this time, epoch ms. */
+  since: number | undefined;
+  /** The `next` of the page before. */
+  before: string | undefined;
+}
+
+/** A key as an operator sees it; times in epoch ms. */
+export interface FoundKey {
+  id: string;
+  name: string | undefined;
+  /** The first characters of the secret, see secretHints(). */
+  prefix: string;
+  scopes: string[];
+  /** URLs of the audiences at which it works; undefined: all. */
+  resources: string[] | undefined;
+  agentId: string | undefined;
+  accountId: string;
+  owner: { id: string; mailbox: string } | undefined;
+  status: 'active' | 'revoked' | 'expired';
+  createdAt: number;
+  expiresAt: number | undefined;
+  revokedAt: number | undefined;
+  lastUse: { at: number; from: string | undefined } | undefined;
+}
+
+/** Lists one page of the keys that a query finds, newest first; `next` and `isPartial` as FoundAgents has them. */
+export async function findKeys(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  query: KeysQuery,
+): Promise<{ keys: FoundKey[]; next: string | undefined; isPartial: boolean }> {
+  const search = toSearch(query);
+  if (search === undefined) return { keys: [], next: undefined, isPartial: false };
+  const now = deps.clock();
+  const before = query.before ?? '~';
+  const found = await listKeysFound(
+    deps.db,
+    search,
+    before,
+    { now, expiresBy: now + EXPIRING_MS },
+    PAGE_LIMIT,
+  );
+  const rows = found.slice(0, PAGE_ROWS);
+  const keys = rows.map((row) => toFoundKey(row, now));
+  if (found.length > rows.length) return { keys, next: rows.at(-1)!.id, isPartial: false };
+  const end = await findKeyWindowEnd(deps.db, search, before);
+  return { keys, next: end, isPartial: end !== undefined };
+}
+
+/** Iterates over the pages of all keys that a query finds. */
+export async function* allKeysFound(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  query: KeysQuery,
+): AsyncGenerator<FoundKey[]> {
+  for (let before = query.before; ; ) {
+    const { keys, next } = await findKeys(deps, { ...query, before });
+    yield keys;
+    if (next === undefined) return;
+    before = next;
+  }
+}
+
+/** Finds keys by their ids, in that order; ids of no key are left out. */
+export async function findKeysById(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  ids: readonly string[],
+): Promise<FoundKey[]> {
+  const rows = await Promise.all(ids.map((id) => findKeyFound(deps.db, id)));
+  return rows.filter((row) => row !== undefined).map((row) => toFoundKey(row, deps.clock()));
+}
+
+/**
+ * Revokes keys or access tokens as an operator, all or none, from the next introspection on. Those that are revoked
+ * already, and ids of no key, change nothing.
+ *
+ * @returns the ids of the keys that there are
+ */
+export function revokeKeys(
+  deps: Deps,
+  origin: RequestOrigin,
+  act: OperatorAct,
+  ids: readonly string[],
+): Promise<string[]> {
+  return useCase(deps, origin, {}, async (work) => {
+    const known: string[] = [];
+    for (const id of [...new Set(ids)].sort()) {
+      const key = await findCredential(work.tx, id);
+      if (key === undefined) continue;
+      known.push(id);
+      if (key.revokedAt !== null) continue;
+      await revokeCredential(work, key);
+      await recordOperatorEvent(work, act, { kind: 'operator.key_revoked', subject: id });
+    }
+    return known;
+  });
+}
+
+/** @returns undefined if the text finds nothing whatever there is */
+function toSearch({ search, status, holder, since }: KeysQuery): KeySearch | undefined {
+  const text = readSearchText(search);
+  const first = since === undefined ? undefined : firstIdAt('key', since);
+  const rest = { status, holder, ...idBounds('key_', first) };
+  switch (text.by) {
+    case 'nothing':
+      return { range: { by: 'all' }, ...rest };
+    case 'mailbox':
+      return { range: text, ...rest };
+    case 'key':
+      return { range: { by: 'prefix', prefix: text.prefix }, ...rest };
+    case 'name':
+      return { range: { by: 'all' }, nameStart: text.start, ...rest };
+    case 'id':
+      if (text.prefix === 'agt') return { range: { by: 'agent', agentId: text.start }, ...rest };
+      if (text.prefix === 'usr') return { range: { by: 'account', accountId: text.start }, ...rest };
+      if (text.prefix !== 'key') return undefined;
+      return { range: { by: 'all' }, idStart: text.start, ...rest, ...idBounds(text.start, first) };
+    case 'network':
+    case 'secret':
+      return undefined;
+  }
+}
+
+function toFoundKey(row: FoundKeyRow, now: number): FoundKey {
+  return {
+    id: row.id,
+    name: row.name ?? undefined,
+    prefix: row.prefix,
+    scopes: row.scope.split(' '),
+    resources: row.resources === null ? undefined : row.resources.split(' '),
+    agentId: row.agentId ?? undefined,
+    accountId: row.accountId,
+    owner:
+      row.ownerId === null || row.ownerMailbox === null
+        ? undefined
+        : { id: row.ownerId, mailbox: maskMailbox(row.ownerMailbox) },
+    status: isLive(row, now) ? 'active' : row.revokedAt === null ? 'expired' : 'revoked',
+    createdAt: row.createdAt,
+    expiresAt: row.expiresAt ?? undefined,
+    revokedAt: row.revokedAt ?? undefined,
+    lastUse:
+      row.lastUsedAt === null ? undefined : { at: row.lastUsedAt, from: row.lastUsedFrom ?? undefined },
+  };
+}

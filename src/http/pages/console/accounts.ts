@@ -1,0 +1,144 @@
+import type { Deps } from '../../../deps.ts';
+import type { OperatorAct } from '../../../domain/audit/operator-acts.ts';
+import {
+  endAccountSessions,
+  findAccounts,
+  revokeAccountKeys,
+  setAccountMail,
+  showAccount,
+} from '../../../domain/operators/accounts.ts';
+import { countAllHumans } from '../../../domain/operators/figures.ts';
+import { Failure } from '../../../errors.ts';
+import { CONSOLE } from '../../../lib/page-paths.ts';
+import type { RequestOrigin } from '../../../work.ts';
+import type { Flash } from '../../server/flash.ts';
+import { type HandlerResult, operation, type Row, row } from '../../server/table.ts';
+import { formSchema, type Problem } from '../forms.ts';
+import { formOperation } from '../operations.ts';
+import { type Pages, redirect } from '../pages.ts';
+import { presentList, readBefore, readSearch, readSince, TIME_MENU } from './lists.ts';
+import { readAct, reasonField } from './reason.ts';
+import { type OperatorCall, showConsole } from './show.ts';
+
+/** The console's pages of people's accounts: the list, one account, and what an operator does with it. */
+
+const none = undefined;
+const MENUS = [TIME_MENU];
+const actForm = formSchema({ reason: reasonField });
+
+/** What an operator does with an account, by the last part of its path; the texts are `console.accounts.NAME…`. */
+const ACTS = {
+  'end-sessions': {
+    text: 'endSessions',
+    act: endAccountSessions,
+    flash: 'accountSessionsEnded',
+    isMail: false,
+  },
+  'revoke-keys': { text: 'revokeKeys', act: revokeAccountKeys, flash: 'keysRevoked', isMail: false },
+  'stop-mail': { text: 'stopMail', act: setMail(false), flash: 'accountMailChanged', isMail: true },
+  'allow-mail': { text: 'allowMail', act: setMail(true), flash: 'accountMailChanged', isMail: true },
+} as const satisfies Record<
+  string,
+  {
+    text: string;
+    act(deps: Deps, origin: RequestOrigin, by: OperatorAct, id: string): Promise<unknown>;
+    flash: Flash;
+    /** Whether it is about mail, which takes a mailbox. */
+    isMail: boolean;
+  }
+>;
+type ActName = keyof typeof ACTS;
+
+function setMail(wanted: boolean) {
+  return (deps: Deps, origin: RequestOrigin, by: OperatorAct, id: string) =>
+    setAccountMail(deps, origin, by, id, wanted);
+}
+
+export function accountRows(pages: Pages): Row[] {
+  return [
+    row('GET', CONSOLE.accounts, 'operator', none, accountsPage(pages)),
+    row('GET', `${CONSOLE.accounts}/:id`, 'operator', none, accountPage(pages)),
+    ...(Object.keys(ACTS) as ActName[]).flatMap((name) => [
+      row('GET', `${CONSOLE.accounts}/:id/${name}`, 'operator', none, actPage(pages, name)),
+      row('POST', `${CONSOLE.accounts}/:id/${name}`, 'recentlyVerifiedOperator', none, doAct(pages, name)),
+    ]),
+  ];
+}
+
+/** GET /console/accounts: lists people's accounts. */
+function accountsPage(pages: Pages) {
+  return operation({
+    caller: 'operator',
+    summary: 'All accounts',
+    async handle(call) {
+      const { deps, caller, query } = call;
+      const wanted = { search: readSearch(query), since: readSince(call), before: readBefore(query) };
+      const [{ accounts, next }, total] = await Promise.all([
+        findAccounts(deps, wanted),
+        countAllHumans(deps),
+      ]);
+      const { list, problem } = presentList(CONSOLE.accounts, query, MENUS, { next, isPartial: false });
+      const values = { accounts, total, list, problem };
+      return showConsole(pages, caller, 'accounts', 'accounts', values, problem === undefined ? 200 : 400);
+    },
+  });
+}
+
+/** GET /console/accounts/:id: one account, with its mailbox masked. */
+function accountPage(pages: Pages) {
+  return operation({
+    caller: 'operator',
+    summary: 'One of them',
+    async handle({ deps, caller, params }) {
+      const found = await showAccount(deps, params.id!);
+      if (found === undefined) throw accountNotFound();
+      return showConsole(pages, caller, 'accounts', 'account', found);
+    },
+  });
+}
+
+/** GET /console/accounts/:id/…: asks before something is done to an account, and why. */
+function actPage(pages: Pages, name: ActName) {
+  return operation({
+    caller: 'operator',
+    summary: 'Ask before it is done to an account',
+    handle(call) {
+      const draft = call.caller.draft(`${CONSOLE.accounts}/${call.params.id}/${name}`);
+      return showAct(pages, call, name, draft?.reason);
+    },
+  });
+}
+
+/** POST /console/accounts/:id/…: does it. */
+function doAct(pages: Pages, name: ActName) {
+  return formOperation({
+    caller: 'recentlyVerifiedOperator',
+    summary: 'Do it to an account',
+    form: actForm,
+    async handle(call) {
+      const { deps, origin, caller, body, params } = call;
+      const by = readAct(call, body.reason);
+      if ('key' in by) return showAct(pages, call, name, body.reason, by);
+      await ACTS[name].act(deps, origin, by, params.id!);
+      return redirect(deps.config, `${CONSOLE.accounts}/${params.id}`, caller.cookies, ACTS[name].flash);
+    },
+  });
+}
+
+async function showAct(
+  pages: Pages,
+  { deps, caller, params }: Pick<OperatorCall, 'deps' | 'caller' | 'params'>,
+  name: ActName,
+  reason: string | undefined,
+  problem?: Problem,
+): Promise<HandlerResult> {
+  const found = await showAccount(deps, params.id!);
+  if (found === undefined || (ACTS[name].isMail && found.account.mailbox === undefined))
+    throw accountNotFound();
+  const values = { ...found, name, act: ACTS[name].text, reason, problem };
+  return showConsole(pages, caller, 'accounts', 'account-act', values, problem === undefined ? 200 : 400);
+}
+
+function accountNotFound(): Failure {
+  return new Failure('notFound', 'There is no such account.');
+}
