@@ -94,11 +94,11 @@ export function findAgentFound(db: Pick<Db, 'get'>, id: string): Promise<FoundAg
   return db.get(`${FOUND} FROM agents a ${JOINS} WHERE a.id = ?`, [id]);
 }
 
-/** Counts all agents, up to `max`. */
-export async function countAgents(db: Pick<Db, 'get'>, max: number): Promise<number> {
+/** Counts the agents from an id on, up to `max`. */
+export async function countAgents(db: Pick<Db, 'get'>, fromId: string, max: number): Promise<number> {
   const row = await db.get<{ count: number }>(
-    'SELECT COUNT(*) AS count FROM (SELECT id FROM agents LIMIT ?) a',
-    [max],
+    'SELECT COUNT(*) AS count FROM (SELECT id FROM agents WHERE id >= ? LIMIT ?) a',
+    [fromId, max],
   );
   return row!.count;
 }
@@ -114,11 +114,11 @@ function windowOf(
   before: string | undefined,
   rows: number,
 ): Part {
-  const bounds = 'a.id >= ? AND a.id <= ? AND a.id < ?';
+  const bounds = 'id >= ? AND id <= ? AND id < ?';
   const limits = [fromId, toId, before ?? '~'];
   const from = RANGES[range.by];
   return {
-    sql: `SELECT a.* FROM agents a WHERE ${from.sql}${bounds} ORDER BY a.id DESC LIMIT ${rows === WINDOW_ROWS ? WINDOW_ROWS : '?'}`,
+    sql: `SELECT * FROM agents WHERE ${from.sql}${bounds} ORDER BY id DESC LIMIT ${rows === WINDOW_ROWS ? WINDOW_ROWS : '?'}`,
     params: [...from.params(range), ...limits, ...(rows === WINDOW_ROWS ? [] : [rows])],
   };
 }
@@ -126,16 +126,16 @@ function windowOf(
 const RANGES: Record<AgentRange['by'], { sql: string; params(range: AgentRange): Value[] }> = {
   all: { sql: '', params: () => [] },
   account: {
-    sql: 'a.account_id IN (SELECT ? UNION ALL SELECT id FROM accounts WHERE parent_id = ?) AND ',
+    sql: 'account_id IN (SELECT ? UNION ALL SELECT id FROM accounts WHERE parent_id = ?) AND ',
     params: (range) => (range.by === 'account' ? [range.accountId, range.accountId] : []),
   },
   mailbox: {
-    sql: `a.account_id IN (SELECT id FROM accounts WHERE mailbox = ?
+    sql: `account_id IN (SELECT id FROM accounts WHERE mailbox = ?
         UNION ALL SELECT c.id FROM accounts c JOIN accounts p ON p.id = c.parent_id WHERE p.mailbox = ?) AND `,
     params: (range) => (range.by === 'mailbox' ? [range.mailbox, range.mailbox] : []),
   },
   keyPrefix: {
-    sql: 'a.id IN (SELECT agent_id FROM credentials WHERE prefix = ?) AND ',
+    sql: 'id IN (SELECT agent_id FROM credentials WHERE prefix = ?) AND ',
     params: (range) => (range.by === 'keyPrefix' ? [range.prefix] : []),
   },
 };
@@ -181,8 +181,8 @@ function conditions(
 
 const TYPES = {
   anonymous: 'a.owned_at IS NULL',
-  merge: `a.owned_at IS NOT NULL AND c.kind = 'human'`,
-  link: `a.owned_at IS NOT NULL AND c.kind <> 'human'`,
+  merge: 'a.owned_at IS NOT NULL AND a.account_id = o.id',
+  link: 'a.owned_at IS NOT NULL AND a.account_id <> o.id',
 };
 
 const FOUND = `SELECT a.id, a.name, a.account_id AS "accountId", a.created_at AS "createdAt", a.revoked_at AS "revokedAt",

@@ -130,8 +130,8 @@ interface Part {
 function windowOf({ range, fromId, toId }: KeySearch, before: string, rows: number): Part {
   const [sql, params] = rangeOf(range);
   return {
-    sql: `SELECT k.* FROM credentials k WHERE ${sql} k.id >= ? AND k.id <= ? AND k.id < ?
-      ORDER BY k.id DESC LIMIT ${rows === WINDOW_ROWS ? WINDOW_ROWS : '?'}`,
+    sql: `SELECT * FROM credentials WHERE ${sql} id >= ? AND id <= ? AND id < ?
+      ORDER BY id DESC LIMIT ${rows === WINDOW_ROWS ? WINDOW_ROWS : '?'}`,
     params: [...params, fromId, toId, before, ...(rows === WINDOW_ROWS ? [] : [rows])],
   };
 }
@@ -141,14 +141,14 @@ function rangeOf(range: KeyRange): [sql: string, params: Value[]] {
     case 'all':
       return ['', []];
     case 'prefix':
-      return ['k.prefix = ? AND', [range.prefix]];
+      return ['prefix = ? AND', [range.prefix]];
     case 'agent':
-      return ['k.agent_id = ? AND', [range.agentId]];
+      return ['agent_id = ? AND', [range.agentId]];
     case 'account':
-      return ['k.account_id = ? AND', [range.accountId]];
+      return ['account_id = ? AND', [range.accountId]];
     case 'mailbox':
       return [
-        `k.account_id IN (SELECT id FROM accounts WHERE mailbox = ?
+        `account_id IN (SELECT id FROM accounts WHERE mailbox = ?
           UNION ALL SELECT c.id FROM accounts c JOIN accounts p ON p.id = c.parent_id WHERE p.mailbox = ?) AND`,
         [range.mailbox, range.mailbox],
       ];

@@ -24,7 +24,49 @@ const WALKED: Record<string, string> = {
 };
 
 /** The statements whose text depends on what they are asked. */
+/** Ways in which operators search: what is looked through, and what narrows it. */
+const AGENT_SEARCHES = [
+  { range: { by: 'all' } },
+  ...[
+    { by: 'account', accountId: 'usr_1' },
+    { by: 'mailbox', mailbox: 'a@example.com' },
+    { by: 'keyPrefix', prefix: 'sk_1234' },
+  ].map((range) => ({ range })),
+  {
+    range: { by: 'all' },
+    fromId: 'agt_1',
+    toId: 'agt_2',
+    idStart: 'agt_1',
+    nameStart: 'a',
+    networkStart: '1.',
+  },
+  ...['active', 'revoked', 'expired'].map((status) => ({ range: { by: 'all' }, status })),
+  ...['anonymous', 'merge', 'link'].map((type) => ({ range: { by: 'all' }, type })),
+];
+const KEY_BOUNDS = { fromId: 'key_1', toId: 'key_2' };
+const KEY_SEARCHES = [
+  { by: 'all' },
+  { by: 'prefix', prefix: 'sk_1234' },
+  { by: 'agent', agentId: 'agt_1' },
+  { by: 'account', accountId: 'usr_1' },
+  { by: 'mailbox', mailbox: 'a@example.com' },
+].flatMap((range) => [
+  { range, ...KEY_BOUNDS },
+  ...['active', 'expiring', 'revoked', 'expired'].map((status) => ({
+    range,
+    status,
+    holder: 'agent',
+    idStart: 'key_1',
+    nameStart: 'a',
+    ...KEY_BOUNDS,
+  })),
+]);
+
 const VARIANTS: Record<string, unknown[][]> = {
+  listAgentsFound: AGENT_SEARCHES.map((search) => [search, undefined, { now: 1, lifetimeStart: 0 }, 51]),
+  findWindowEnd: AGENT_SEARCHES.map((search) => [search, undefined]),
+  listKeysFound: KEY_SEARCHES.map((search) => [search, '~', { now: 1, expiresBy: 2 }, 51]),
+  findKeyWindowEnd: KEY_SEARCHES.map((search) => [search, '~']),
   incrementTries: [['claim_attempts'], ['sign_ins']].map(([table]) => [table, { id: '', counter: 0 }, 5, 0]),
   listEventsOf: [{ accountId: 'usr_1' }, { agentId: 'agt_1' }].flatMap((whose) => [
     [whose, undefined, 10, undefined],

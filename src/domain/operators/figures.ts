@@ -14,7 +14,7 @@ export interface Figure {
 
 /** Counts all agents. */
 export async function countAllAgents({ db }: Pick<Deps, 'db'>): Promise<Figure> {
-  return toFigure(await countAgents(db, COUNT_MAX + 1));
+  return toFigure(await countAgents(db, '', COUNT_MAX + 1));
 }
 
 /** Counts the accounts of humans. */
