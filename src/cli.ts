@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addAgentCommands } from './commands/agents.ts';
 import { addCheckCommand } from './commands/check.ts';
@@ -11,17 +10,14 @@ import { addServiceCommands } from './commands/service.ts';
 import { createShell, EXIT } from './commands/shell.ts';
 import { addSigningKeyCommands } from './commands/signing-keys.ts';
 import { ConfigError, Failure } from './errors.ts';
+import { VERSION } from './lib/version.ts';
 
 // Files that a command creates (databases, their WAL files, backups) are readable by their owner alone, in any folder.
 process.umask(0o077);
 
-const PACKAGE = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
-
 const program = new Command('vouchsafe')
   .description('Agent identity service. Settings come from the environment and vouchsafe.config.json.')
-  .version(PACKAGE.version)
+  .version(VERSION)
   .option('--json', 'answer in JSON')
   .exitOverride()
   .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found.');

@@ -1,4 +1,5 @@
 import type { Db, Tx } from './engine/db.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 /** A mail of the outbox. */
 export interface OutboxRow {
@@ -121,6 +122,15 @@ export function updateUnsentMailDead(tx: Tx, attemptId: string, now: number): Pr
     `UPDATE outbox SET dead_at = ?, error = 'superseded' WHERE attempt_id = ? AND sent_at IS NULL AND dead_at IS NULL`,
     [now, attemptId],
   );
+}
+
+/** Finds the domains that the mails of a page went to, one for each mail that there is. */
+export async function listMailDomains(db: Pick<Db, 'all'>, ids: readonly string[]): Promise<string[]> {
+  const rows = await db.all<{ mailbox: string }>(
+    `SELECT mailbox FROM outbox WHERE id IN (${PAGE_MARKS})`,
+    pageIds(ids),
+  );
+  return rows.map(({ mailbox }) => mailbox.slice(mailbox.lastIndexOf('@') + 1));
 }
 
 /** Counts the queued mails. `oldest`: when the oldest of them was created, epoch ms; null: none is queued. */

@@ -12,6 +12,7 @@ const SMALL = new Map([
   ['resource_servers', 'one row for each API that the operator adds'],
   ['signing_keys', 'one row for each rotation'],
   ['clock_mark', 'one row'],
+  ['job_marks', 'one row for each job'],
   ['operators', 'one row for each operator that the command line makes'],
   ['secret_marks', 'one row for each secret in use'],
   ['migrations', 'one row for each release that changes the tables'],

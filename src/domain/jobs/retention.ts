@@ -3,6 +3,7 @@ import { firstIdAt } from '../../lib/ids.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { deleteOldEvents } from '../../store/events.ts';
+import { upsertJobMark } from '../../store/figures.ts';
 import {
   deleteEndedAttempts,
   deleteEndedCounters,
@@ -19,6 +20,7 @@ import {
   deleteOldSignIns,
   deleteUsedTokens,
 } from '../../store/retention.ts';
+import { CLEANUP } from '../operators/health.ts';
 import { createBatches } from './batches.ts';
 
 /** Ended rows are kept this long, so that late callers still read "expired" instead of "unknown". */
@@ -58,6 +60,8 @@ const DELETIONS: Record<string, DeleteBatch> = {
  * Deletes what has expired, one batch of each kind in turn, so that a backlog of one kind delays no other.
  *
  * @param mayGoOn checked before each batch: false leaves the rest to the next run
+ * Notes when it came to its end, for operators.
+ *
  * @returns how many rows were deleted, by kind
  */
 export async function deleteExpiredRows(
@@ -81,5 +85,6 @@ export async function deleteExpiredRows(
     }
     pending = unfinished;
   }
+  await deps.db.tx((tx) => upsertJobMark(tx, CLEANUP, deps.clock()));
   return deleted;
 }

@@ -88,6 +88,10 @@ export function createTemplateHelpers(
     dateTime: (at: number) => timeElement(at, formatDateTime(translator, at)),
     /** HTML: `00:04`, below the heading of its day. */
     clock: (at: number) => timeElement(at, formatClock(at)),
+    /** `4 minutes ago`, as text. */
+    ago: (at: number) => formatRelative(translator, at, now),
+    /** `26 Nov 2026`, as text. */
+    shortDay: (at: number) => formatShortDate(translator, at),
     /** `Today`, `Yesterday`, `Friday 20 November 2026`: the heading of a day. */
     day: (at: number) => formatDay(translator, at, now),
     /** `12 minutes`. */
@@ -124,7 +128,7 @@ export function createTemplateHelpers(
     },
 
     /** A count, `12,480`, or `100,000+` where not all are counted. */
-    figure: ({ count, isMore }: { count: number; isMore: boolean }) =>
+    figure: ({ count, isMore = false }: { count: number; isMore?: boolean }) =>
       text(isMore ? 'console.list.more' : 'console.list.exactly', { count }),
 
     /** An id, shortened in the middle: `agt_0mwqj0oa…VK3D`. */

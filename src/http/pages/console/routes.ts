@@ -1,17 +1,14 @@
-import { CONSOLE } from '../../../lib/page-paths.ts';
-import { type Route, row, rows } from '../../server/table.ts';
+import { type Route, rows } from '../../server/table.ts';
 import type { Pages } from '../pages.ts';
 import { accountRows } from './accounts.ts';
 import { agentRows } from './agents.ts';
 import { keyRows } from './keys.ts';
-import { overviewPage } from './overview.ts';
-
-const none = undefined;
+import { overviewRows } from './overview.ts';
 
 /** Creates the routes of the operator's console. Whoever is no operator gets 404 at each of them. */
 export function consoleRoutes(pages: Pages): Route[] {
   return rows(pages.dialect, [
-    row('GET', CONSOLE.overview, 'operator', none, overviewPage(pages)),
+    ...overviewRows(pages),
     ...agentRows(pages),
     ...accountRows(pages),
     ...keyRows(pages),
