@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { addAccountCommands } from './commands/accounts.ts';
 import { addAgentCommands } from './commands/agents.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addEventCommands } from './commands/events.ts';
+import { addKeyCommands } from './commands/keys.ts';
 import { addOperatorCommands } from './commands/operators.ts';
 import { addResourceCommands } from './commands/resources.ts';
 import { addRestoreCommand } from './commands/restore.ts';
@@ -28,6 +30,8 @@ addServiceCommands(program, shell);
 addRestoreCommand(program, shell);
 addResourceCommands(program, shell);
 addAgentCommands(program, shell);
+addKeyCommands(program, shell);
+addAccountCommands(program, shell);
 addOperatorCommands(program, shell);
 addSigningKeyCommands(program, shell);
 addEventCommands(program, shell);

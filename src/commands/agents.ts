@@ -1,10 +1,16 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import * as agents from '../domain/agents/agent-view.ts';
-import { revokeAgent } from '../domain/agents/end-agent.ts';
-import { revokeKeyById } from '../domain/credentials/revoke-credential.ts';
-import { type Shell, wholeNumber } from './shell.ts';
+import {
+  AGENT_STATUSES,
+  AGENT_TYPES,
+  type FoundAgent,
+  findAgents,
+  revokeAgents,
+} from '../domain/operators/agents.ts';
+import { displayName } from '../lib/untrusted-text.ts';
+import { parseIsoTime, reasonOption, type Shell, sayRevoked, wholeNumber } from './shell.ts';
 
-/** Adds `agent …` and `key …`: lists, shows and revokes agents and keys. */
+/** Adds `agent …`: lists, finds, shows and revokes agents. */
 export function addAgentCommands(program: Command, shell: Shell): void {
   const agent = program.command('agent').description('registered agents');
   agent
@@ -35,26 +41,61 @@ export function addAgentCommands(program: Command, shell: Shell): void {
       }),
     );
   agent
-    .command('revoke <id>')
-    .description('end an agent, its keys and its pending claim')
-    .action((id: string) =>
+    .command('find [text]')
+    .description(
+      'newest first: by the start of an id or name, a mailbox, a key’s first characters, or a network',
+    )
+    .addOption(new Option('--status <status>', 'only these').choices(AGENT_STATUSES))
+    .addOption(new Option('--type <type>', 'only these').choices(AGENT_TYPES))
+    .option('--since <time>', 'only those that came at or after this ISO 8601 time', parseIsoTime)
+    .option('--before <id>', 'go on before this agent')
+    .action((text: string | undefined, options: FindOptions) =>
       shell.withDatabase(async (deps) => {
-        if (!(await revokeAgent(deps, shell.origin(), id))) return shell.notFound('agent');
-        shell.say({ revoked: id }, `${id} and its keys are revoked.`);
+        const query = { search: text ?? '', ...findDefaults, ...options };
+        const { agents: found, next } = await findAgents(deps, query);
+        const lines = found.map(foundLine);
+        if (next !== undefined) lines.push(`There may be more. Go on with --before ${next}`);
+        shell.say({ agents: found.map(foundJson), next_before: next }, lines.join('\n') || 'None.');
       }),
     );
+  agent
+    .command('revoke <ids...>')
+    .description('end agents, all or none, with their keys and pending claims')
+    .addOption(reasonOption())
+    .action((ids: string[], { reason }: { reason?: string }) =>
+      shell.withDatabase(async (deps) => {
+        const revoked = await revokeAgents(deps, shell.origin(), { accountId: undefined, reason }, ids);
+        sayRevoked(shell, 'agent', ids, revoked, (id) => `${id} and its keys are revoked.`);
+      }),
+    );
+}
 
-  program
-    .command('key')
-    .description('keys')
-    .command('revoke <id>')
-    .description('revoke a key')
-    .action((id: string) =>
-      shell.withDatabase(async (deps) => {
-        if (!(await revokeKeyById(deps, shell.origin(), id))) return shell.notFound('key');
-        shell.say({ revoked: id }, `${id} is revoked.`);
-      }),
-    );
+interface FindOptions {
+  status?: (typeof AGENT_STATUSES)[number];
+  type?: (typeof AGENT_TYPES)[number];
+  since?: number;
+  before?: string;
+}
+const findDefaults = { status: undefined, type: undefined, since: undefined, before: undefined };
+
+function foundJson(found: FoundAgent): object {
+  return {
+    agent_id: found.id,
+    user_id: found.accountId,
+    name: found.name,
+    type: found.type,
+    status: found.status,
+    owner: found.owner?.id,
+    owner_mailbox: found.owner?.mailbox,
+    network: found.network,
+    created_at: new Date(found.registeredAt).toISOString(),
+    last_used_at: found.lastUse && new Date(found.lastUse.at).toISOString(),
+  };
+}
+
+function foundLine(found: FoundAgent): string {
+  const { id, status, type, owner, name } = found;
+  return `${id}  ${status.padEnd(9)}  ${type.padEnd(9)}  ${owner?.mailbox ?? '-'}  ${name === undefined ? '' : displayName(name)}`.trimEnd();
 }
 
 function agentJson(found: agents.AgentView): object {

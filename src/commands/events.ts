@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { EVENT_KINDS } from '../domain/audit/audit-log.ts';
 import { normalizeName, suggestName } from '../lib/spelling.ts';
 import { type EventRow, findEvents } from '../store/events.ts';
-import { type Shell, wholeNumber } from './shell.ts';
+import { parseIsoTime, type Shell, wholeNumber } from './shell.ts';
 
 interface Options {
   kind?: string;
@@ -69,10 +69,4 @@ function parseKind(text: string): string {
       ? '--kinds lists those there are.'
       : `Did you mean ${suggestion}? --kinds lists those there are.`,
   );
-}
-
-function parseIsoTime(text: string): number {
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new InvalidArgumentError('It takes a time such as 2026-01-31T12:00:00Z.');
-  return at;
 }

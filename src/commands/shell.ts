@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import type { Deps } from '../deps.ts';
+import { REASON_MAX, readReason } from '../domain/audit/operator-acts.ts';
 import { ConfigError } from '../errors.ts';
 import { withDeps } from '../with-deps.ts';
 import { localOrigin, type RequestOrigin } from '../work.ts';
@@ -60,4 +61,37 @@ export function wholeNumber(text: string): number {
   if (!Number.isSafeInteger(value) || value < 1)
     throw new ConfigError('--limit takes a whole number from 1.');
   return value;
+}
+
+/** Parses a time. @returns epoch ms */
+export function parseIsoTime(text: string): number {
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) throw new InvalidArgumentError('It takes a time such as 2026-01-31T12:00:00Z.');
+  return at;
+}
+
+/** Creates the option by which an act says why, as the console's field of a reason does. */
+export function reasonOption(): Option {
+  return new Option('--reason <text>', `why, for the audit log; up to ${REASON_MAX} characters`).argParser(
+    (text) => {
+      const { reason, fault } = readReason(text);
+      if (fault !== undefined) throw new InvalidArgumentError(`It takes 1 to ${REASON_MAX} characters.`);
+      return reason;
+    },
+  );
+}
+
+/** Says which of some things were revoked, and which there are not. */
+export function sayRevoked(
+  shell: Shell,
+  what: string,
+  ids: readonly string[],
+  revoked: readonly string[],
+  sentence: (id: string) => string,
+): void {
+  const missing = ids.filter((id) => !revoked.includes(id));
+  if (revoked.length > 0) {
+    shell.say({ revoked: ids.length === 1 ? revoked[0] : revoked }, revoked.map(sentence).join('\n'));
+  }
+  for (const id of missing) shell.notFound(ids.length === 1 ? what : `${what}: ${id}`);
 }

@@ -1,5 +1,23 @@
+import { singleLine } from '../../lib/untrusted-text.ts';
 import type { Work } from '../../work.ts';
 import { type AuditEvent, type EventKind, recordEvent } from './audit-log.ts';
+
+/** The longest reason of an act, in characters. */
+export const REASON_MAX = 200;
+
+/**
+ * Cleans the reason that an operator typed.
+ *
+ * @returns the reason in one line, or what is wrong with it
+ */
+export function readReason(
+  typed: string,
+): { reason: string; fault: undefined } | { reason: undefined; fault: 'missing' | 'long' } {
+  const reason = singleLine(typed, typed.length + 1);
+  const { length } = [...reason];
+  if (length === 0) return { reason: undefined, fault: 'missing' };
+  return length > REASON_MAX ? { reason: undefined, fault: 'long' } : { reason, fault: undefined };
+}
 
 /** Who acts as an operator, and why. */
 export interface OperatorAct {
