@@ -37,6 +37,7 @@ export interface FoundAgentRow {
   id: string;
   name: string | null;
   accountId: string;
+  registrationId: string;
   createdAt: number;
   revokedAt: number | null;
   ownedAt: number | null;
@@ -185,7 +186,7 @@ const TYPES = {
   link: 'a.owned_at IS NOT NULL AND a.account_id <> o.id',
 };
 
-const FOUND = `SELECT a.id, a.name, a.account_id AS "accountId", a.created_at AS "createdAt", a.revoked_at AS "revokedAt",
+const FOUND = `SELECT a.id, a.name, a.account_id AS "accountId", a.registration_id AS "registrationId", a.created_at AS "createdAt", a.revoked_at AS "revokedAt",
   a.owned_at AS "ownedAt", a.seen_at AS "seenAt", a.seen_from AS "seenFrom", a.origin, r.expires_at AS "expiresAt",
   c.kind AS "accountKind", o.id AS "ownerId", o.mailbox AS "ownerMailbox", h.created_at AS "hostedSince"`;
 const JOINS = `JOIN accounts c ON c.id = a.account_id

@@ -84,6 +84,23 @@ export async function areGuessesExhausted(
   return false;
 }
 
+/** Reads the counters whose windows are open, without consuming anything. */
+export async function readBudgets(
+  { db, config, clock }: Pick<Deps, 'db' | 'config' | 'clock'>,
+  counters: readonly LimitCounter[],
+): Promise<Budget[]> {
+  const now = clock();
+  const budgets = await Promise.all(
+    counters.map(async (limit) => {
+      const counter = await findCounter(db, counterKeyOf(limit));
+      return counter === undefined || counter.endsAt <= now
+        ? []
+        : [toBudget(limit.name, rateOf(config.limits, limit.name), counter, now)];
+    }),
+  );
+  return budgets.flat();
+}
+
 /**
  * Returns the configured rate of a limit. Where the configuration has a plain number, the name ends with its window.
  */

@@ -1,4 +1,5 @@
 import type { Deps } from '../../deps.ts';
+import type { Budget } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
 import { PAGE_LIMIT, PAGE_ROWS } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
@@ -16,6 +17,7 @@ import { absoluteLifetimeEnd } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
 import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { isLive, type Key, toKey } from '../credentials/issue.ts';
+import { readBudgets } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
 import { type AuditEntry, listEventsAbout } from './audit-entries.ts';
 import { idBounds } from './id-bounds.ts';
@@ -94,6 +96,8 @@ export async function* allAgentsFound(deps: Deps, query: AgentsQuery): AsyncGene
 export interface ShownAgent {
   agent: FoundAgent;
   keys: Key[];
+  /** What it used of the limits that count by agent, in windows that are open. */
+  budgets: Budget[];
   events: AuditEntry[];
 }
 
@@ -103,12 +107,17 @@ const EVENTS_SHOWN = 20;
 export async function showFoundAgent(deps: Deps, id: string): Promise<ShownAgent | undefined> {
   const row = await findAgentFound(deps.db, id);
   if (row === undefined) return undefined;
-  const [[agent], keys, events] = await Promise.all([
+  const limits = [
+    { name: 'claimMailPerAgent', key: row.registrationId },
+    { name: 'tokensPerAgent', key: id },
+  ] as const;
+  const [[agent], keys, budgets, events] = await Promise.all([
     describe(deps, [row], deps.clock()),
     listKeysPage(deps.db, id, undefined, PAGE_ROWS),
+    readBudgets(deps, limits),
     listEventsAbout(deps, { agentId: id }, EVENTS_SHOWN),
   ]);
-  return { agent: agent!, keys: keys.map(toKey), events };
+  return { agent: agent!, keys: keys.map(toKey), budgets, events };
 }
 
 /** Finds agents by their ids, in that order; ids of no agent are left out. */

@@ -129,6 +129,7 @@ function agentPage(pages: Pages) {
           name: (key.name && displayName(key.name)) || undefined,
           status: isLive(key, now) ? 'active' : key.revokedAt === null ? 'expired' : 'revoked',
         })),
+        budgets: found.budgets,
         events: found.events,
       });
     },
