@@ -6,7 +6,7 @@ import type { Db, Value } from './engine/db.ts';
  * How many agents a page looks through at most where a condition has no index. The page then says how far it got, and
  * the next one goes on from there: no request reads a table of a million rows.
  */
-export const WINDOW_ROWS = 10_000;
+const WINDOW_ROWS = 10_000;
 
 /** Which agents are looked through. */
 export type AgentRange =

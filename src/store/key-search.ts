@@ -1,7 +1,9 @@
-import { WINDOW_ROWS } from './agent-search.ts';
 import type { Db, Value } from './engine/db.ts';
 
 /** Statements by which operators look through all keys, newest first. */
+
+/** How many keys a page looks through at most, see agent-search.ts: fewer, since their rows are not in the order of their ids. */
+const WINDOW_ROWS = 4000;
 
 /** Which keys are looked through. */
 export type KeyRange =

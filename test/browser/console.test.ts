@@ -1,6 +1,15 @@
 import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
-import { at, inBrowser, looksOn, NO_SCRIPTS, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import {
+  at,
+  inBrowser,
+  LIGHT,
+  looksOn,
+  NO_SCRIPTS,
+  see,
+  startChromium,
+  visitTo,
+} from '../helpers/chromium.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
 import { createTestClock, type Engine, startTestService, type TestService } from '../helpers/service.ts';
 
@@ -19,7 +28,8 @@ inBrowser('the operator’s console, in a browser', (engine: Engine, test, execu
       for (let count = 0; count < [0, 1, 0, 2, 0, 1, 1][day % 7]!; count += 1) await on.register();
       clock.advance(DAY_SECONDS);
     }
-    await on.post('/agent/auth', { type: 'anonymous', agent_name: 'W'.repeat(64) });
+    const names = ['Robin the release bot', 'Nightly index', 'W'.repeat(64)];
+    for (const agent_name of names) await on.post('/agent/auth', { type: 'anonymous', agent_name });
     await on.claimed('ada@example.com');
     await on.claimed('francesca-with-a-long-name@a-domain-that-is-long.example.org', true);
     operator = await newOperator(on);
@@ -41,6 +51,7 @@ inBrowser('the operator’s console, in a browser', (engine: Engine, test, execu
             url: on.url,
           }));
           await page.context().addCookies(cookies);
+          if (look === LIGHT) await page.setViewportSize({ width: 1280, height: 800 });
           await page.goto(on.url + path);
           await tour(page);
         });

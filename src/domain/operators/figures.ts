@@ -9,7 +9,10 @@ import { EXPIRING_MS } from './keys.ts';
 
 /** Figures for operators. Rows are counted up to a maximum, so that no page reads a table of a million rows. */
 
-const COUNT_MAX = 100_000;
+const COUNT_MAX = 50_000;
+
+/** A day that is over is counted to its end, once. */
+const DAY_MAX = 10_000_000;
 
 /** Keys are counted up to fewer: whether one works is in its row and in no index. */
 const KEYS_MAX = 10_000;
@@ -91,7 +94,12 @@ export async function countAgentsByDay({ db, clock }: Pick<Deps, 'db' | 'clock'>
     const at = day * DAY_MS;
     let agents = known.get(day);
     if (agents === undefined) {
-      agents = await countAgentsBetween(db, firstIdAt('agt', at), firstIdAt('agt', at + DAY_MS), COUNT_MAX);
+      agents = await countAgentsBetween(
+        db,
+        firstIdAt('agt', at),
+        firstIdAt('agt', at + DAY_MS),
+        day < today ? DAY_MAX : COUNT_MAX,
+      );
       const counted = agents;
       if (day < today) await db.tx((tx) => insertAgentDay(tx, day, counted));
     }

@@ -127,7 +127,7 @@ export function createTemplateHelpers(
       return `<div class="notice ${kind}"${attributes}>${icon(icons[kind], 18)}<div>${html}</div></div>`;
     },
 
-    /** A count, `12,480`, or `100,000+` where not all are counted. */
+    /** A count, `12,480`, or `50,000+` where not all are counted. */
     figure: ({ count, isMore = false }: { count: number; isMore?: boolean }) =>
       text(isMore ? 'console.list.more' : 'console.list.exactly', { count }),
 
