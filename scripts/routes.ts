@@ -13,6 +13,7 @@ const deps = createDeps(loadConfig(process.env), {
   log: createLog('warn'),
   wakeOutbox() {},
   noteKeyUse() {},
+  noteResourceServer() {},
 });
 const table = createRoutes(deps, {
   devMailbox: createDevMailbox(systemClock),

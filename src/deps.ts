@@ -32,4 +32,9 @@ export interface Deps {
    * Notes that a key was used: its hash, epoch ms, and the resource server or network. Written to the database later.
    */
   noteKeyUse: (hash: Buffer, now: number, from: string) => void;
+  /**
+   * Notes that a resource server was seen at epoch ms, and whether it followed the revocation feed. Written to the
+   * database later.
+   */
+  noteResourceServer: (id: string, now: number, isFollowing: boolean) => void;
 }

@@ -80,7 +80,14 @@ export async function startService(config: Config, overrides: TestOverrides = {}
   const lastUsed = startLastUsedWriter({ db, log });
   const wakeOutbox = () => outbox.wake();
   const feed = createRevocationFeedHub({ db, clock, log });
-  const created = { db, clock, log, wakeOutbox, noteKeyUse: lastUsed.touch };
+  const created = {
+    db,
+    clock,
+    log,
+    wakeOutbox,
+    noteKeyUse: lastUsed.touch,
+    noteResourceServer: lastUsed.noteResourceServer,
+  };
   const deps = createDeps(config, created, devMailbox);
   const outbox = startOutboxWorker(deps);
   const secretMarks = await startSecretMarkWriter(deps);

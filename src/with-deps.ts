@@ -26,7 +26,7 @@ import { openMigrated } from './store/engine/open.ts';
  */
 export function createDeps(
   config: Config,
-  provided: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'noteKeyUse'>,
+  provided: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'noteKeyUse' | 'noteResourceServer'>,
   devMailbox?: DevMailbox,
 ): Deps {
   let keyring: Keyring | undefined;
@@ -53,7 +53,7 @@ export function createDeps(
 }
 
 /** Stands in for the workers of a service, which a command does not run. */
-const NO_WORKERS = { wakeOutbox() {}, noteKeyUse() {} };
+const NO_WORKERS = { wakeOutbox() {}, noteKeyUse() {}, noteResourceServer() {} };
 
 /**
  * Runs a command with the dependencies of the service, without its listeners and workers. Opens and migrates the

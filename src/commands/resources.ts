@@ -1,7 +1,11 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Deps } from '../deps.ts';
 import * as resources from '../domain/audiences/resource-servers.ts';
+import type { OperatorAct } from '../domain/audit/operator-acts.ts';
+import { findResourceServers } from '../domain/operators/resource-servers.ts';
 import { parseScope } from '../lib/scopes.ts';
-import type { Shell } from './shell.ts';
+import { DAY_MS } from '../lib/time.ts';
+import { reasonOption, type Shell } from './shell.ts';
 
 /** Adds `resource …`: adds, lists and removes resource servers, which may introspect. */
 export function addResourceCommands(program: Command, shell: Shell): void {
@@ -12,19 +16,26 @@ export function addResourceCommands(program: Command, shell: Shell): void {
     .requiredOption('--name <name>', 'what it is called')
     .option('--scopes <scopes>', 'the scopes it knows, separated by commas; default: all')
     .option('--rotate', 'where it is there already: give it a new secret, and end the old one')
-    .action((url: string, options: { name: string; scopes?: string; rotate?: boolean }) =>
+    .addOption(reasonOption())
+    .action((url: string, options: { name: string; scopes?: string; rotate?: boolean; reason?: string }) =>
       shell.withDatabase(async (deps) => {
         const { name, rotate = false } = options;
         const scopes = options.scopes === undefined ? undefined : parseScope(options.scopes);
         const input = { url, name, scopes };
-        const { server, secret } = await resources.addResourceServerOnce(deps, shell.origin(), input, rotate);
+        const { server, secret } = await resources.addResourceServerOnce(
+          deps,
+          shell.origin(),
+          input,
+          rotate,
+          actOf(options.reason),
+        );
         const lines =
           secret === undefined
             ? [
                 `client_id      ${server.id}`,
                 'It is there already, with the secret that it was given. --rotate gives it a new one.',
               ]
-            : [`client_id      ${server.id}`, `client_secret  ${secret}`, 'The secret is shown this once.'];
+            : secretLines(server.id, secret);
         shell.say({ client_id: server.id, client_secret: secret, ...resourceJson(server) }, lines.join('\n'));
       }),
     );
@@ -33,24 +44,95 @@ export function addResourceCommands(program: Command, shell: Shell): void {
     .description('those in service')
     .action(() =>
       shell.withDatabase(async (deps) => {
-        const servers = await resources.listResourceServers(deps);
+        const servers = await findResourceServers(deps);
+        const json = servers.map((server) => ({
+          client_id: server.id,
+          ...resourceJson(server),
+          last_connected_at: isoOf(server.seenAt),
+          last_followed_at: isoOf(server.followedAt),
+          previous_secret_until: isoOf(server.previousSecretEndsAt),
+        }));
+        const lines = servers.map(
+          ({ id, url, name, seenAt }) =>
+            `${id}  ${url}  ${name}  (last connected: ${isoOf(seenAt) ?? 'never'})`,
+        );
+        shell.say({ resources: json }, lines.join('\n') || 'None yet.');
+      }),
+    );
+  resource
+    .command('rotate-secret <client_id>')
+    .description('give a resource server a new secret, shown once')
+    .option(
+      '--overlap <time>',
+      'how long the old secret works on, such as 1h or 7d; 0: not at all',
+      durationMs,
+      DAY_MS,
+    )
+    .addOption(reasonOption())
+    .action((id: string, options: { overlap: number; reason?: string }) =>
+      shell.withDatabase(async (deps) => {
+        if (!(await isInService(deps, id))) return shell.notFound('resource server');
+        const { overlap } = options;
+        const { server, secret } = await resources.rotateResourceServerSecret(
+          deps,
+          shell.origin(),
+          id,
+          overlap,
+          actOf(options.reason),
+        );
+        const until = overlap === 0 ? undefined : isoOf(deps.clock() + overlap);
         shell.say(
-          { resources: servers.map((server) => ({ client_id: server.id, ...resourceJson(server) })) },
-          servers.map((server) => `${server.id}  ${server.url}  ${server.name}`).join('\n') || 'None yet.',
+          {
+            client_id: server.id,
+            client_secret: secret,
+            ...resourceJson(server),
+            previous_secret_until: until,
+          },
+          [
+            ...secretLines(server.id, secret),
+            until === undefined ? 'The old one has ended.' : `The old one works until ${until}.`,
+          ].join('\n'),
         );
       }),
     );
   resource
     .command('remove <client_id>')
     .description('take a resource server out of service')
-    .action((id: string) =>
+    .addOption(reasonOption())
+    .action((id: string, options: { reason?: string }) =>
       shell.withDatabase(async (deps) => {
-        if (!(await resources.removeResourceServer(deps, shell.origin(), id))) {
+        if (!(await resources.removeResourceServer(deps, shell.origin(), id, actOf(options.reason)))) {
           return shell.notFound('resource server');
         }
         shell.say({ removed: id }, `${id} may not introspect any more.`);
       }),
     );
+}
+
+const UNIT_MS = { m: DAY_MS / 1440, h: DAY_MS / 24, d: DAY_MS } as const;
+
+/** Parses a time such as `30m`, `12h` or `7d`, or `0`. @returns ms */
+function durationMs(text: string): number {
+  if (text === '0') return 0;
+  const found = /^([1-9][0-9]{0,5})([mhd])$/.exec(text);
+  if (found === null) throw new InvalidArgumentError('It takes a time such as 30m, 12h or 7d, or 0.');
+  return Number(found[1]) * UNIT_MS[found[2] as keyof typeof UNIT_MS];
+}
+
+function actOf(reason: string | undefined): OperatorAct {
+  return { accountId: undefined, reason };
+}
+
+async function isInService(deps: Deps, id: string): Promise<boolean> {
+  return (await resources.listResourceServers(deps)).some((server) => server.id === id);
+}
+
+function secretLines(id: string, secret: string): string[] {
+  return [`client_id      ${id}`, `client_secret  ${secret}`, 'The secret is shown this once.'];
+}
+
+function isoOf(at: number | undefined): string | undefined {
+  return at === undefined ? undefined : new Date(at).toISOString();
 }
 
 function resourceJson(server: resources.ResourceServer): object {

@@ -120,6 +120,20 @@ export function listOperatingEvents(db: Pick<Db, 'all'>, before: string, limit: 
   );
 }
 
+/** Lists the newest events about one thing, which is neither a registration nor a token. @param subject its id */
+export function listEventsOfSubject(
+  db: Pick<Db, 'all'>,
+  subject: string,
+  limit: number,
+): Promise<EventRow[]> {
+  return db.all<EventRow>(
+    `SELECT ${COLUMNS} FROM events
+     WHERE subject = ? AND subject IS NOT NULL AND kind NOT IN ('registration.created', 'token.issued')
+     ORDER BY id DESC LIMIT ?`,
+    [subject, limit],
+  );
+}
+
 /** Lists the events of a notice, oldest first. */
 export function listEventsOfNotice(db: Pick<Db, 'all'>, mailId: string): Promise<EventRow[]> {
   return db.all<EventRow>(

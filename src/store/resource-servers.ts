@@ -4,6 +4,9 @@ import type { Db, Tx } from './engine/db.ts';
 export interface ResourceServerRow {
   id: string;
   secretHash: Buffer;
+  /** The secret before the current one, which works until `previousEndsAt`, epoch ms; null: none. */
+  previousSecretHash: Buffer | null;
+  previousEndsAt: number | null;
   /** Its audience. */
   url: string;
   name: string;
@@ -11,11 +14,15 @@ export interface ResourceServerRow {
   scopes: string | null;
   createdAt: number;
   removedAt: number | null;
+  /** When it last authenticated, to the minute. */
+  seenAt: number | null;
+  /** When it last followed the revocation feed, to the minute. */
+  followedAt: number | null;
 }
 
 export async function insertResourceServer(
   tx: Tx,
-  server: Omit<ResourceServerRow, 'removedAt'>,
+  server: Pick<ResourceServerRow, 'id' | 'secretHash' | 'url' | 'name' | 'scopes' | 'createdAt'>,
 ): Promise<void> {
   await tx.run(
     'INSERT INTO resource_servers (id, secret_hash, url, name, scopes, created_at) VALUES (?, ?, ?, ?, ?, ?)',
@@ -32,9 +39,38 @@ export function listResourceServerRows(db: Pick<Db, 'all'>): Promise<ResourceSer
   return db.all(`SELECT ${COLUMNS} FROM resource_servers WHERE removed_at IS NULL ORDER BY id`);
 }
 
-/** Replaces the client secret of a resource server. */
-export async function updateResourceServerSecret(tx: Tx, id: string, secretHash: Buffer): Promise<void> {
-  await tx.run('UPDATE resource_servers SET secret_hash = ? WHERE id = ?', [secretHash, id]);
+/**
+ * Replaces the client secret of a resource server that was not removed, once.
+ *
+ * @param previousEndsAt until when the secret so far works, epoch ms; null: it ends now
+ */
+export function updateResourceServerSecret(
+  tx: Tx,
+  id: string,
+  secretHash: Buffer,
+  previousEndsAt: number | null,
+): Promise<number> {
+  return tx.run(
+    `UPDATE resource_servers SET previous_secret_hash = CASE WHEN CAST(? AS BIGINT) IS NULL THEN NULL ELSE secret_hash END,
+       previous_ends_at = ?, secret_hash = ? WHERE id = ? AND removed_at IS NULL`,
+    [previousEndsAt, previousEndsAt, secretHash, id],
+  );
+}
+
+/** Stores when a resource server was last seen, and last followed the feed. A stored time that is later stays. */
+export async function updateResourceServerSeen(
+  tx: Tx,
+  id: string,
+  seenAt: number,
+  followedAt: number | null,
+): Promise<void> {
+  await tx.run(
+    `UPDATE resource_servers SET
+       seen_at = CASE WHEN seen_at > ? THEN seen_at ELSE ? END,
+       followed_at = CASE WHEN CAST(? AS BIGINT) IS NULL OR followed_at > ? THEN followed_at ELSE ? END
+     WHERE id = ?`,
+    [seenAt, seenAt, followedAt, followedAt, followedAt, id],
+  );
 }
 
 /** Marks a resource server as removed, once. */
@@ -42,5 +78,6 @@ export function updateResourceServerRemoved(tx: Tx, id: string, now: number): Pr
   return tx.run('UPDATE resource_servers SET removed_at = ? WHERE id = ? AND removed_at IS NULL', [now, id]);
 }
 
-const COLUMNS = `id, secret_hash AS "secretHash", url, name, scopes, created_at AS "createdAt",
-  removed_at AS "removedAt"`;
+const COLUMNS = `id, secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
+  previous_ends_at AS "previousEndsAt", url, name, scopes, created_at AS "createdAt", removed_at AS "removedAt",
+  seen_at AS "seenAt", followed_at AS "followedAt"`;

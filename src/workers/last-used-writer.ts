@@ -1,7 +1,14 @@
 import type { Deps } from '../deps.ts';
+import {
+  type ResourceServerUse,
+  writeResourceServersSeen,
+} from '../domain/audiences/resource-servers-seen.ts';
 import { writeLastUsed } from '../domain/credentials/last-used.ts';
 
-/** Records when and where keys were last used: in memory at first, and once a minute in the database. */
+/**
+ * Records when and where keys were last used, and when resource servers were last seen: in memory at first, and once a
+ * minute in the database.
+ */
 export interface LastUsedWriter {
   /**
    * Records a use of a key.
@@ -11,6 +18,8 @@ export interface LastUsedWriter {
    * @param from text for the owner: the resource server that introspected the key, or the coarse network
    */
   touch(hash: Buffer, now: number, from: string): void;
+  /** Records that a resource server was seen. @param isFollowing whether it followed the revocation feed */
+  noteResourceServer(id: string, now: number, isFollowing: boolean): void;
   /** Writes the uses since the last flush. Logs an error of the database instead of throwing it. */
   flush(): Promise<void>;
   /** Stops the timer and flushes. */
@@ -26,11 +35,16 @@ const KEYS_MAX = 50_000;
 export function startLastUsedWriter(deps: Pick<Deps, 'db' | 'log'>): LastUsedWriter {
   let pending = new Map<string, { at: number; from: string }>();
 
+  let servers = new Map<string, ResourceServerUse>();
+
   async function flush(): Promise<void> {
     const uses = [...pending].map(([hash, use]) => ({ hash: Buffer.from(hash, 'latin1'), ...use }));
+    const seen = [...servers.values()];
     pending = new Map();
+    servers = new Map();
     try {
       await writeLastUsed(deps, uses);
+      await writeResourceServersSeen(deps, seen);
     } catch (error) {
       deps.log.warn({ err: error }, 'last uses could not be written');
     }
@@ -42,6 +56,10 @@ export function startLastUsedWriter(deps: Pick<Deps, 'db' | 'log'>): LastUsedWri
     touch(hash, now, from) {
       // A string, because a Map compares Buffers by identity. latin1 keeps the 32 bytes in 32 characters.
       if (pending.size < KEYS_MAX) pending.set(hash.toString('latin1'), { at: now, from });
+    },
+    noteResourceServer(id, seenAt, isFollowing) {
+      const followedAt = isFollowing ? seenAt : (servers.get(id)?.followedAt ?? null);
+      servers.set(id, { id, seenAt, followedAt });
     },
     flush,
     async stop() {

@@ -168,6 +168,15 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /console/accounts/:id/stop-mail': { csrf: 'none', reason: 'spam' },
   'POST /console/accounts/:id/allow-mail': { csrf: 'none', reason: 'spam' },
   'POST /console/keys/revoke': { csrf: 'none', reason: 'spam', 'key:key_0': 'on' },
+  'POST /console/resource-servers/new': {
+    csrf: 'none',
+    name: 'API',
+    url: 'https://api.example.com',
+    scopes: 'all',
+    reason: 'new',
+  },
+  'POST /console/resource-servers/:id/rotate': { csrf: 'none', overlap: '1d', reason: 'yearly' },
+  'POST /console/resource-servers/:id/remove': { csrf: 'none', reason: 'gone' },
   'POST /account/delete': { csrf: 'none', mailbox: 'human@example.com' },
 };
 

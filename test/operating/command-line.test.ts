@@ -78,7 +78,10 @@ onEveryEngine('the command line', (engine, test) => {
       resources.find((each: { client_id: string }) => each.client_id === made.client_id),
       shown,
     );
-    t.regex(text.stdout, new RegExp(`^${made.client_id}  https://api.example.com/mcp  API$`, 'm'));
+    t.regex(
+      text.stdout,
+      new RegExp(`^${made.client_id}  https://api.example.com/mcp  API  \\(last connected: never\\)$`, 'm'),
+    );
     for (const { stdout } of [listed, text]) t.false(stdout.includes(client_secret.slice(4)));
 
     t.deepEqual(await json(t, 'resource', 'remove', made.client_id), { removed: made.client_id });

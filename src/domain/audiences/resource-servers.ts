@@ -5,8 +5,10 @@ import { normalizeAudienceUrl } from '../../lib/audience-url.ts';
 import { newId } from '../../lib/ids.ts';
 import { formatScope, parseScope } from '../../lib/scopes.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import type { Db } from '../../store/engine/db.ts';
 import {
+  findResourceServer,
   insertResourceServer,
   listResourceServerRows,
   type ResourceServerRow,
@@ -15,6 +17,7 @@ import {
 } from '../../store/resource-servers.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
+import { AT_COMMAND_LINE, type OperatorAct, reasonDetails } from '../audit/operator-acts.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /** An API or MCP server that may introspect the credentials presented to it. */
@@ -49,6 +52,7 @@ export async function addResourceServer(
   deps: Deps,
   origin: RequestOrigin,
   input: ResourceServerInput,
+  act: OperatorAct = AT_COMMAND_LINE,
 ): Promise<{ server: ResourceServer; secret: string }> {
   const url = normalizeAudienceUrl(input.url);
   const unknown = input.scopes?.find((scope) => !deps.config.scopes.has(scope));
@@ -67,12 +71,16 @@ export async function addResourceServer(
     name: input.name,
     scopes: input.scopes === undefined ? null : formatScope(input.scopes),
     createdAt: now,
-    removedAt: null,
   };
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
     await insertResourceServer(tx, row);
-    await recordEvent(work, { kind: 'resource.added', subject: row.id });
+    await recordEvent(work, {
+      kind: 'resource.added',
+      accountId: act.accountId,
+      subject: row.id,
+      details: { ...reasonDetails(act), url, name: input.name },
+    });
   });
   return { server: toResourceServer(row), secret };
 }
@@ -89,12 +97,10 @@ export async function addResourceServerOnce(
   origin: RequestOrigin,
   input: ResourceServerInput,
   rotate: boolean,
+  act: OperatorAct = AT_COMMAND_LINE,
 ): Promise<{ server: ResourceServer; secret: string | undefined }> {
-  const url = normalizeAudienceUrl(input.url);
-  const row = (await listResourceServerRows(deps.db)).find(
-    (each) => each.url === url && each.name === input.name,
-  );
-  if (row === undefined) return addResourceServer(deps, origin, input);
+  const row = await findSameResourceServer(deps, input);
+  if (row === undefined) return addResourceServer(deps, origin, input, act);
   const server = toResourceServer(row);
   if (input.scopes !== undefined && formatScope(input.scopes) !== row.scopes) {
     throw new Failure(
@@ -103,11 +109,51 @@ export async function addResourceServerOnce(
     );
   }
   if (!rotate) return { server, secret: undefined };
+  return rotateResourceServerSecret(deps, origin, row.id, 0, act);
+}
+
+/** Finds the resource server in service with this URL and name. @throws Failure `badRequest` for an unusable URL */
+export async function findSameResourceServer(
+  { db }: Pick<Deps, 'db'>,
+  input: Pick<ResourceServerInput, 'url' | 'name'>,
+): Promise<ResourceServerRow | undefined> {
+  const url = normalizeAudienceUrl(input.url);
+  return (await listResourceServerRows(db)).find((each) => each.url === url && each.name === input.name);
+}
+
+/** The longest overlap of two secrets. */
+export const OVERLAP_MAX_MS = 30 * DAY_MS;
+
+/**
+ * Gives a resource server a new secret. The one so far works for another `overlapMs`, so that it can be replaced on
+ * all machines meanwhile; one from before that ends at once.
+ *
+ * @param overlapMs 0: the secret so far ends now; at most OVERLAP_MAX_MS
+ * @returns the resource server, and its new client_secret, of which only the hash is stored
+ * @throws Failure `notFound`, `badRequest` for an overlap that is too long
+ */
+export async function rotateResourceServerSecret(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  overlapMs: number,
+  act: OperatorAct = AT_COMMAND_LINE,
+): Promise<{ server: ResourceServer; secret: string }> {
+  if (overlapMs > OVERLAP_MAX_MS) throw new Failure('badRequest', 'Two secrets overlap for 30 days at most.');
   const secret = newSecret('rss', deps.random);
-  await useCase(deps, origin, {}, async (work) => {
-    const { tx } = work;
-    await updateResourceServerSecret(tx, row.id, hashSecret(secret));
-    await recordEvent(work, { kind: 'resource.rotated', subject: row.id });
+  const server = await useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    const previousEndsAt = overlapMs === 0 ? null : now + overlapMs;
+    if ((await updateResourceServerSecret(tx, id, hashSecret(secret), previousEndsAt)) !== 1) {
+      throw new Failure('notFound', 'There is no such resource server.');
+    }
+    await recordEvent(work, {
+      kind: 'resource.rotated',
+      accountId: act.accountId,
+      subject: id,
+      details: { ...reasonDetails(act), overlap_seconds: Math.round(overlapMs / 1000) },
+    });
+    return toResourceServer((await findResourceServer(tx, id))!);
   });
   caches.get(deps.db)?.clear();
   return { server, secret };
@@ -119,11 +165,23 @@ export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<Resou
 }
 
 /** Removes a resource server. Returns whether there was one to remove. */
-export async function removeResourceServer(deps: Deps, origin: RequestOrigin, id: string): Promise<boolean> {
+export async function removeResourceServer(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  act: OperatorAct = AT_COMMAND_LINE,
+): Promise<boolean> {
   const removed = await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const isRemoved = (await updateResourceServerRemoved(tx, id, now)) === 1;
-    if (isRemoved) await recordEvent(work, { kind: 'resource.removed', subject: id });
+    if (isRemoved) {
+      await recordEvent(work, {
+        kind: 'resource.removed',
+        accountId: act.accountId,
+        subject: id,
+        details: reasonDetails(act),
+      });
+    }
     return isRemoved;
   });
   caches.get(deps.db)?.clear();
@@ -131,7 +189,9 @@ export async function removeResourceServer(deps: Deps, origin: RequestOrigin, id
 }
 
 /** Converts a row to a resource server without the hash of its secret. */
-export function toResourceServer(row: ResourceServerRow): ResourceServer {
+export function toResourceServer(
+  row: Pick<ResourceServerRow, 'id' | 'url' | 'name' | 'scopes' | 'createdAt'>,
+): ResourceServer {
   return {
     id: row.id,
     url: row.url,
@@ -147,10 +207,16 @@ export function toResourceServer(row: ResourceServerRow): ResourceServer {
  */
 const CACHE_TTL_MS = 1000;
 
-const caches = new WeakMap<Db, LRUCache<string, ResourceServer>>();
+/** A resource server and when the secret that it presented ends, epoch ms. */
+interface Authenticated {
+  server: ResourceServer;
+  endsAt: number;
+}
+
+const caches = new WeakMap<Db, LRUCache<string, Authenticated>>();
 
 /** Returns the cache of authenticated resource servers of a database, by `client_id:client_secret`. */
-export function authenticatedServerCache(db: Db): LRUCache<string, ResourceServer> {
+export function authenticatedServerCache(db: Db): LRUCache<string, Authenticated> {
   let cache = caches.get(db);
   if (cache === undefined) {
     cache = new LRUCache({ max: 1000, ttl: CACHE_TTL_MS });

@@ -27,6 +27,14 @@ export interface OperatorAct {
   reason: string | undefined;
 }
 
+/** Somebody at the command line who gives no reason. */
+export const AT_COMMAND_LINE: OperatorAct = { accountId: undefined, reason: undefined };
+
+/** The reason of an act as a detail of its event. */
+export function reasonDetails({ reason }: OperatorAct): { reason?: string } {
+  return reason === undefined ? {} : { reason };
+}
+
 /** The kinds of events that say what an operator did. */
 export type OperatorEventKind = Extract<EventKind, `operator.${string}`>;
 
@@ -38,12 +46,12 @@ export type OperatorEventKind = Extract<EventKind, `operator.${string}`>;
  */
 export async function recordOperatorEvent(
   work: Work,
-  { accountId, reason }: OperatorAct,
+  act: OperatorAct,
   event: Pick<AuditEvent, 'details'> & { kind: OperatorEventKind; subject: string },
 ): Promise<void> {
   await recordEvent(work, {
     ...event,
-    accountId,
-    details: { ...event.details, ...(reason !== undefined && { reason }) },
+    accountId: act.accountId,
+    details: { ...event.details, ...reasonDetails(act) },
   });
 }

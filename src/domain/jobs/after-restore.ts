@@ -7,7 +7,7 @@ import { deleteRecoveryCodes } from '../../store/authenticators.ts';
 import { listCredentials } from '../../store/credentials.ts';
 import { upsertSuppression } from '../../store/mail-refusals.ts';
 import { findRegistration } from '../../store/registrations.ts';
-import { findResourceServer, updateResourceServerSecret } from '../../store/resource-servers.ts';
+import { updateResourceServerSecret } from '../../store/resource-servers.ts';
 import {
   endShortLivedRows,
   findEventIds,
@@ -168,8 +168,7 @@ async function revokePrincipal(deps: Deps, origin: RequestOrigin, registrationId
 async function revokeResourceSecret(deps: Deps, id: string): Promise<void> {
   const unknownHash = hashSecret(newSecret('rss', deps.random));
   await deps.db.tx(async (tx) => {
-    if ((await findResourceServer(tx, id)) !== undefined)
-      await updateResourceServerSecret(tx, id, unknownHash);
+    await updateResourceServerSecret(tx, id, unknownHash, null);
   });
 }
 

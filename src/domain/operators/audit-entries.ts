@@ -3,7 +3,7 @@ import { parseAddress } from '../../lib/address.ts';
 import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { listMailboxes } from '../../store/accounts.ts';
-import { type EventRow, listEventsOf, listOperatingEvents } from '../../store/events.ts';
+import { type EventRow, listEventsOf, listEventsOfSubject, listOperatingEvents } from '../../store/events.ts';
 
 /** The audit log as operators see it: who, what, on what, from which network. The catalogue has `audit.KIND`. */
 
@@ -55,13 +55,17 @@ export async function listLatestEvents(deps: Pick<Deps, 'db'>, limit: number): P
   return toAuditEntries(deps, await listOperatingEvents(deps.db, '~', limit));
 }
 
-/** Lists the newest events of an agent or an account. */
+/** Lists the newest events of an agent or an account, or about something else by its id. */
 export async function listEventsAbout(
   deps: Pick<Deps, 'db'>,
-  target: { accountId: string } | { agentId: string },
+  target: { accountId: string } | { agentId: string } | { subject: string },
   limit: number,
 ): Promise<AuditEntry[]> {
-  return toAuditEntries(deps, await listEventsOf(deps.db, target, undefined, limit));
+  const events =
+    'subject' in target
+      ? await listEventsOfSubject(deps.db, target.subject, limit)
+      : await listEventsOf(deps.db, target, undefined, limit);
+  return toAuditEntries(deps, events);
 }
 
 function accountOf(id: string, mailbox: string | null | undefined): AuditEntry['account'] {

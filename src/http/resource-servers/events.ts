@@ -45,6 +45,7 @@ export function followEvents(follow: Follow): Operation<'resourceServer'> {
     answer: eventsAnswer,
     async handle(call) {
       const { deps, caller, query, header } = call;
+      deps.noteResourceServer(caller.id, deps.clock(), true);
       const isStream = /\btext\/event-stream\b/.test(header('accept') ?? '');
       const after = checkEventId(query.get('after') ?? (isStream ? header('last-event-id') : undefined));
       if (!isStream) {
@@ -83,7 +84,10 @@ async function openStream(
   });
   return (sink) => {
     connection = sink;
-    const heartbeat = setInterval(() => sink.write(': still here\n\n'), HEARTBEAT_MS);
+    const heartbeat = setInterval(() => {
+      sink.write(': still here\n\n');
+      deps.noteResourceServer(caller.id, deps.clock(), true);
+    }, HEARTBEAT_MS);
     heartbeat.unref();
     sink.onClose(() => {
       clearInterval(heartbeat);

@@ -17,6 +17,7 @@ export const FLASHES = [
   'accountSessionsEnded',
   'accountMailChanged',
   'nothingSelected',
+  'resourceServerRemoved',
 ] as const;
 export type Flash = (typeof FLASHES)[number];
 

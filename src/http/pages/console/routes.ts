@@ -4,6 +4,7 @@ import { accountRows } from './accounts.ts';
 import { agentRows } from './agents.ts';
 import { keyRows } from './keys.ts';
 import { overviewRows } from './overview.ts';
+import { resourceServerRows } from './resource-servers.ts';
 
 /** Creates the routes of the operator's console. Whoever is no operator gets 404 at each of them. */
 export function consoleRoutes(pages: Pages): Route[] {
@@ -12,5 +13,6 @@ export function consoleRoutes(pages: Pages): Route[] {
     ...agentRows(pages),
     ...accountRows(pages),
     ...keyRows(pages),
+    ...resourceServerRows(pages),
   ]);
 }
