@@ -86,7 +86,10 @@ export function formatRelative(translator: Translator, at: number, now: number):
 export function formatPause({ text }: Translator, seconds: number): string {
   const minutes = Math.ceil(seconds / 60);
   if (minutes < 90) return text('pause.minutes', { count: minutes });
-  return text('pause.hours', { count: Math.ceil(minutes / 60) });
+  const hours = Math.ceil(minutes / 60);
+  return hours < 48
+    ? text('pause.hours', { count: hours })
+    : text('pause.days', { count: Math.floor(hours / 24) });
 }
 
 function datesOf(locale: Locale, at: number, month: 'short' | 'long') {

@@ -1,3 +1,4 @@
+import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { recordEvent } from '../../src/domain/audit/audit-log.ts';
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { useCase } from '../../src/domain/limits/use-case.ts';
@@ -101,7 +102,16 @@ onEveryEngine('the overview of the console', (engine, test) => {
         await browser.post('/sign-in/code', { code: wrongCode(code) });
       }
     }
+    const { server } = await addResourceServer(deps, localOrigin('test'), {
+      url: 'https://api.example.com',
+      name: 'The API',
+      scopes: undefined,
+    });
     const now = on.clock();
+    const seen = now - 2 * 86_400_000;
+    await deps.db.tx((tx) =>
+      tx.run('UPDATE resource_servers SET seen_at = ? WHERE id = ?', [seen, server.id]),
+    );
     const put = (id: string, mailbox: string, nextAt: number) =>
       deps.db.tx((tx) =>
         insertMail(tx, {
@@ -124,12 +134,15 @@ onEveryEngine('the overview of the console', (engine, test) => {
     const page = await operator.browser.get('/console');
     t.is(heading(page), 'Overview');
     const text = page.text.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ');
-    t.regex(text, /Needs attention 5 /);
+    t.regex(text, /Needs attention 6 /);
     t.regex(text, /Wrong codes from network 127\.0\.x\.x More than people mistype, within 10 minutes\./);
     t.regex(text, /3 emails bounced in the last hour Most to example\.org\./);
     t.regex(text, /3 emails wait, the oldest for /);
     t.regex(text, /The signing key is more than a year old/);
     t.regex(text, /Expired rows haven’t been deleted for /);
+    t.regex(text, /Resource server The API hasn’t connected for 2 days Revocations reach it late\./);
+    t.true(page.text.includes(`href="/console/resource-servers/${server.id}"`));
+    t.regex(text, /Resource servers 0 of 1 connected/);
     t.false(page.text.includes('a@example.org'));
   });
 

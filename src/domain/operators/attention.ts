@@ -20,6 +20,8 @@ const BOUNCES_MIN = 3;
 export type Attention =
   /** Another service on the database seals with a secret that this one does not list. */
   | { kind: 'secret' }
+  /** A resource server was connected, and is not any more. `since`: epoch ms */
+  | { kind: 'resourceServer'; id: string; name: string; since: number }
   /** Mails that could not be delivered within the last hour; `domain`: where most went. */
   | { kind: 'bounces'; count: number; domain: string | undefined }
   /** Mails wait for longer than they should. */
@@ -44,6 +46,7 @@ export async function findAttention(deps: Deps, health: Health): Promise<Attenti
   const bounced = events.flatMap(({ kind, subject }) =>
     kind === 'mail.dead' && subject !== null ? [subject] : [],
   );
+  const away = health.resourceServers.filter(({ status }) => status === 'away');
   return [
     ...(canOpen ? [] : [{ kind: 'secret' } as const]),
     ...[...networks]
@@ -54,6 +57,7 @@ export async function findAttention(deps: Deps, health: Health): Promise<Attenti
         network,
         isLimited: length >= config.limits.wrongPerIpHour,
       })),
+    ...away.map(({ id, name, seenAt }) => ({ kind: 'resourceServer' as const, id, name, since: seenAt! })),
     ...(bounced.length < BOUNCES_MIN
       ? []
       : [{ kind: 'bounces' as const, count: bounced.length, domain: await findMainDomain(deps, bounced) }]),

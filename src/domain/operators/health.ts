@@ -3,12 +3,14 @@ import { DAY_MS } from '../../lib/time.ts';
 import { findJobMark } from '../../store/figures.ts';
 import { countWaitingMail } from '../../store/outbox.ts';
 import { listPublishedKeys } from '../credentials/signing-keys.ts';
+import { type FoundResourceServer, findResourceServers } from './resource-servers.ts';
 
 /** How the service is; times in epoch ms. */
 export interface Health {
   /** How long the database takes for the smallest question, ms. */
   databaseMs: number;
   queue: { waiting: number; oldest: number | null; isLate: boolean };
+  resourceServers: readonly FoundResourceServer[];
   /** The key that signs; undefined: there is none yet. */
   signingKey: { usedFrom: number; isDue: boolean } | undefined;
   /** When expired rows were last deleted; undefined: not yet. */
@@ -30,8 +32,9 @@ export async function readHealth(deps: Deps): Promise<Health> {
   const began = performance.now();
   await db.now();
   const databaseMs = performance.now() - began;
-  const [queue, keys, cleanedAt] = await Promise.all([
+  const [queue, resourceServers, keys, cleanedAt] = await Promise.all([
     countWaitingMail(db),
+    findResourceServers(deps),
     listPublishedKeys(deps),
     findJobMark(db, CLEANUP),
   ]);
@@ -39,6 +42,7 @@ export async function readHealth(deps: Deps): Promise<Health> {
   const current = keys.find(({ state }) => state === 'current');
   return {
     databaseMs,
+    resourceServers,
     queue: { ...queue, isLate: queue.oldest !== null && now - queue.oldest > QUEUE_LATE_MS },
     signingKey: current && {
       usedFrom: current.usedFrom,
