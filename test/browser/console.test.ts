@@ -1,5 +1,8 @@
 import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
+import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
+import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
+import { localOrigin } from '../../src/work.ts';
 import {
   at,
   inBrowser,
@@ -33,7 +36,22 @@ inBrowser('the operator’s console, in a browser', (engine: Engine, test, execu
     for (const agent_name of names) await on.post('/agent/auth', { type: 'anonymous', agent_name });
     await on.claimed('ada@example.com');
     await on.claimed('francesca-with-a-long-name@a-domain-that-is-long.example.org', true);
+    const { deps } = on.service;
+    const { server } = await addResourceServer(deps, localOrigin('test'), {
+      url: 'https://api.example.com',
+      name: 'api.example.com',
+      scopes: undefined,
+    });
+    const seen = on.clock() - 2 * DAY_SECONDS * 1000;
+    await deps.db.tx((tx) =>
+      tx.run('UPDATE resource_servers SET seen_at = ? WHERE id = ?', [seen, server.id]),
+    );
+    await on.get('/.well-known/jwks.json');
     operator = await newOperator(on);
+    await deleteExpiredRows(deps);
+    const { agent_id } = await on.register();
+    await operator.browser.get(`/console/agents/revoke?id=${agent_id}`);
+    await operator.browser.post('/console/agents/revoke', { reason: 'reported by its owner' });
   });
   test.after(() => Promise.all([browser.close(), on.stop()]));
 
