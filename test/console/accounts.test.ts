@@ -59,6 +59,10 @@ onEveryEngine('accounts in the console', (engine, test) => {
     const list = await operator.browser.get('/console/accounts');
     t.true(list.text.includes('i***@example.com'));
     t.false(list.text.includes(mailbox));
+    const table = await operator.browser.get(`/console/accounts.csv?q=${encodeURIComponent(mailbox)}`);
+    t.regex(table.text, /^ID,Email address,Created,Last seen,Two-step sign-in,Deleted\r\n/);
+    t.true(table.text.includes(`\r\n${id},i***@example.com,`));
+    t.false(table.text.includes(mailbox));
     const page = await operator.browser.get(`/console/accounts/${id}`);
     t.is(heading(page), 'i***@example.com');
     t.false(page.text.includes(mailbox));

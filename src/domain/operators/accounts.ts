@@ -73,6 +73,19 @@ export async function findAccounts(
   };
 }
 
+/** Iterates over the pages of all accounts that a query finds. */
+export async function* allAccountsFound(
+  deps: Pick<Deps, 'db'>,
+  query: AccountsQuery,
+): AsyncGenerator<FoundAccount[]> {
+  for (let before = query.before; ; ) {
+    const { accounts, next } = await findAccounts(deps, { ...query, before });
+    yield accounts;
+    if (next === undefined) return;
+    before = next;
+  }
+}
+
 /** One account, with what it has and its newest events. */
 export interface ShownAccount {
   account: FoundAccount;

@@ -1,6 +1,8 @@
 import type { Deps } from '../../../deps.ts';
 import type { OperatorAct } from '../../../domain/audit/operator-acts.ts';
 import {
+  type AccountsQuery,
+  allAccountsFound,
   endAccountSessions,
   findAccounts,
   revokeAccountKeys,
@@ -13,9 +15,11 @@ import { CONSOLE } from '../../../lib/page-paths.ts';
 import type { RequestOrigin } from '../../../work.ts';
 import type { Flash } from '../../server/flash.ts';
 import { type HandlerResult, operation, type Row, row } from '../../server/table.ts';
+import { toIso } from '../../server/wire-times.ts';
 import { formSchema, type Problem } from '../forms.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
+import { csvFile } from './csv.ts';
 import { presentList, readBefore, readSearch, readSince, TIME_MENU } from './lists.ts';
 import { readAct, reasonField } from './reason.ts';
 import { type OperatorCall, showConsole } from './show.ts';
@@ -57,6 +61,7 @@ function setMail(wanted: boolean) {
 export function accountRows(pages: Pages): Row[] {
   return [
     row('GET', CONSOLE.accounts, 'operator', none, accountsPage(pages)),
+    row('GET', `${CONSOLE.accounts}.csv`, 'operator', none, exportAccounts(pages)),
     row('GET', `${CONSOLE.accounts}/:id`, 'operator', none, accountPage(pages)),
     ...(Object.keys(ACTS) as ActName[]).flatMap((name) => [
       row('GET', `${CONSOLE.accounts}/:id/${name}`, 'operator', none, actPage(pages, name)),
@@ -72,7 +77,7 @@ function accountsPage(pages: Pages) {
     summary: 'All accounts',
     async handle(call) {
       const { deps, caller, query } = call;
-      const wanted = { search: readSearch(query), since: readSince(call), before: readBefore(query) };
+      const wanted = readQuery(call);
       const [{ accounts, next }, total] = await Promise.all([
         findAccounts(deps, wanted),
         countAllHumans(deps),
@@ -82,6 +87,39 @@ function accountsPage(pages: Pages) {
       return showConsole(pages, caller, 'accounts', 'accounts', values, problem === undefined ? 200 : 400);
     },
   });
+}
+
+const COLUMNS = ['id', 'mailbox', 'created', 'lastSeen', 'authenticator', 'deleted'] as const;
+
+/** GET /console/accounts.csv: the same, all of it, as a table to download. */
+function exportAccounts({ translators }: Pages) {
+  return operation({
+    caller: 'operator',
+    summary: 'All accounts as CSV',
+    handle(call) {
+      const { text } = translators[call.caller.locale];
+      const columns = COLUMNS.map((name) => text(`console.csv.${name}`));
+      return csvFile('accounts.csv', columns, csvRows(call, text));
+    },
+  });
+}
+
+async function* csvRows(call: OperatorCall, text: (key: string) => string): AsyncGenerator<string[][]> {
+  for await (const accounts of allAccountsFound(call.deps, readQuery(call))) {
+    yield accounts.map((account) => [
+      account.id,
+      account.mailbox ?? '',
+      toIso(account.createdAt),
+      account.seenAt === undefined ? '' : toIso(account.seenAt),
+      text(account.hasAuthenticator ? 'status.on' : 'status.off'),
+      account.endedAt === undefined ? '' : toIso(account.endedAt),
+    ]);
+  }
+}
+
+function readQuery(call: Pick<OperatorCall, 'deps' | 'query'>): AccountsQuery {
+  const { query } = call;
+  return { search: readSearch(query), since: readSince(call), before: readBefore(query) };
 }
 
 /** GET /console/accounts/:id: one account, with its mailbox masked. */
