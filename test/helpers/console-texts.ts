@@ -1,0 +1,80 @@
+import { EVENT_KINDS } from '../../src/domain/audit/audit-log.ts';
+import { AGENT_STATUSES, AGENT_TYPES } from '../../src/domain/operators/agents.ts';
+import { KEY_HOLDERS, KEY_STATUSES } from '../../src/domain/operators/keys.ts';
+import { TIME_MENU } from '../../src/http/pages/console/lists.ts';
+import { CONSOLE } from '../../src/lib/page-paths.ts';
+
+/** Texts of the operator's console whose names the program puts together, as the test of the catalogue lists them. */
+
+const nameEach = (prefix: string, names: readonly string[], suffix = '') =>
+  names.map((name) => `${prefix}${name}${suffix}`);
+
+const ACCOUNT_ACTS = ['endSessions', 'revokeKeys', 'stopMail', 'allowMail'];
+const ATTENTION = ['secret', 'guesses', 'resourceServer', 'bounces', 'queue', 'signingKey', 'cleanup'];
+const SERVER_ACTS = ['rotate', 'remove'];
+const MENUS = {
+  status: AGENT_STATUSES,
+  type: AGENT_TYPES,
+  keyStatus: KEY_STATUSES,
+  holder: KEY_HOLDERS,
+  time: TIME_MENU.values,
+};
+const COLUMNS = [
+  'id',
+  'name',
+  'owner',
+  'type',
+  'status',
+  'firstSeen',
+  'network',
+  'lastUsed',
+  'lastUsedFrom',
+  'key',
+  'agent',
+  'permissions',
+  'created',
+  'expires',
+  'mailbox',
+  'lastSeen',
+  'authenticator',
+  'deleted',
+];
+const menus = Object.keys(MENUS);
+
+export const CONSOLE_TEXTS: Record<string, readonly string[]> = {
+  'audit.*': nameEach('audit.', EVENT_KINDS),
+  'console.*.title': nameEach('console.', Object.keys(CONSOLE), '.title'),
+  'console.accounts.*': nameEach('console.accounts.', ACCOUNT_ACTS),
+  'console.accounts.*Text': nameEach('console.accounts.', ACCOUNT_ACTS, 'Text'),
+  'console.accounts.*Title': nameEach('console.accounts.', ACCOUNT_ACTS, 'Title'),
+  'console.accounts.*Final': nameEach('console.accounts.', ACCOUNT_ACTS, 'Final'),
+  'console.accounts.*Open': nameEach('console.accounts.', ['stopMail', 'allowMail'], 'Open'),
+  'console.agents.limit.*': nameEach('console.agents.limit.', ['claimMailPerAgent', 'tokensPerAgent']),
+  'console.attention.*': nameEach('console.attention.', ATTENTION),
+  'console.attention.*Open': nameEach('console.attention.', ATTENTION, 'Open'),
+  'console.attention.**Text': nameEach('console.attention.', [...ATTENTION, 'guessesLimited'], 'Text'),
+  'console.csv.*': nameEach('console.csv.', COLUMNS),
+  'console.filter.*': nameEach('console.filter.', menus),
+  'console.filter.*.any': nameEach('console.filter.', menus, '.any'),
+  'console.filter.*.*': Object.entries(MENUS).flatMap(([menu, values]) =>
+    nameEach(`console.filter.${menu}.`, values),
+  ),
+  'console.filter.type.*': nameEach('console.filter.type.', AGENT_TYPES),
+  'console.resourceServers.*': nameEach('console.resourceServers.', SERVER_ACTS),
+  'console.resourceServers.*Text': nameEach('console.resourceServers.', SERVER_ACTS, 'Text'),
+  'console.resourceServers.*Open': nameEach('console.resourceServers.', SERVER_ACTS, 'Open'),
+  'console.resourceServers.*Final': nameEach('console.resourceServers.', SERVER_ACTS, 'Final'),
+  'console.resourceServers.*Title': nameEach(
+    'console.resourceServers.',
+    [...SERVER_ACTS, 'made', 'rotated'],
+    'Title',
+  ),
+  'console.resourceServers.overlap.*': nameEach('console.resourceServers.overlap.', ['1h', '1d', '7d', '0']),
+  'console.resourceServers.status.*': nameEach('console.resourceServers.status.', [
+    'connected',
+    'quiet',
+    'away',
+    'never',
+    'removed',
+  ]),
+};
