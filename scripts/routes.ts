@@ -14,6 +14,7 @@ const deps = createDeps(loadConfig(process.env), {
   wakeOutbox() {},
   noteKeyUse() {},
   noteResourceServer() {},
+  noteAgentUse() {},
 });
 const table = createRoutes(deps, {
   devMailbox: createDevMailbox(systemClock),

@@ -21,6 +21,7 @@ import { publishKeys } from './http/oauth/jwks.ts';
 import { revokeToken } from './http/oauth/revoke.ts';
 import { exchangeToken } from './http/oauth/token.ts';
 import * as account from './http/pages/account.ts';
+import { activityPage } from './http/pages/activity.ts';
 import * as agents from './http/pages/agents.ts';
 import { asset } from './http/pages/assets.ts';
 import * as authenticator from './http/pages/authenticator.ts';
@@ -217,7 +218,7 @@ function pageRoutes(pages: Pages): Route[] {
 
     // The user's account
     row('GET', PAGES.account, user, none, account.accountPage(pages)),
-    row('GET', PAGES.activity, user, none, account.activityPage(pages)),
+    row('GET', PAGES.activity, user, none, activityPage(pages)),
     row('GET', `${PAGES.account}/export`, user, none, account.exportAccount(pages)),
     row('POST', `${PAGES.account}/sessions/end`, user, none, account.endOneSession),
     row('POST', `${PAGES.account}/sessions/end-others`, user, none, account.endAllOtherSessions),

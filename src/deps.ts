@@ -29,9 +29,12 @@ export interface Deps {
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
   /**
-   * Notes that a key was used: its hash, epoch ms, and the resource server or network. Written to the database later.
+   * Notes that a key was used: its hash, its agent, epoch ms, and the resource server or network. Written to the
+   * database later.
    */
-  noteKeyUse: (hash: Buffer, now: number, from: string) => void;
+  noteKeyUse: (hash: Buffer, agentId: string | undefined, now: number, from: string) => void;
+  /** Notes that an agent under a host signed a request. Written to the database later. */
+  noteAgentUse: (agentId: string, now: number) => void;
   /**
    * Notes that a resource server was seen at epoch ms, and whether it followed the revocation feed. Written to the
    * database later.

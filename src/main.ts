@@ -80,14 +80,8 @@ export async function startService(config: Config, overrides: TestOverrides = {}
   const lastUsed = startLastUsedWriter({ db, log });
   const wakeOutbox = () => outbox.wake();
   const feed = createRevocationFeedHub({ db, clock, log });
-  const created = {
-    db,
-    clock,
-    log,
-    wakeOutbox,
-    noteKeyUse: lastUsed.touch,
-    noteResourceServer: lastUsed.noteResourceServer,
-  };
+  const { noteKeyUse, noteAgentUse, noteResourceServer } = lastUsed;
+  const created = { db, clock, log, wakeOutbox, noteKeyUse, noteAgentUse, noteResourceServer };
   const deps = createDeps(config, created, devMailbox);
   const outbox = startOutboxWorker(deps);
   const secretMarks = await startSecretMarkWriter(deps);

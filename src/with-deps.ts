@@ -26,7 +26,10 @@ import { openMigrated } from './store/engine/open.ts';
  */
 export function createDeps(
   config: Config,
-  provided: Pick<Deps, 'db' | 'clock' | 'log' | 'wakeOutbox' | 'noteKeyUse' | 'noteResourceServer'>,
+  provided: Pick<
+    Deps,
+    'db' | 'clock' | 'log' | 'wakeOutbox' | 'noteKeyUse' | 'noteAgentUse' | 'noteResourceServer'
+  >,
   devMailbox?: DevMailbox,
 ): Deps {
   let keyring: Keyring | undefined;
@@ -53,7 +56,7 @@ export function createDeps(
 }
 
 /** Stands in for the workers of a service, which a command does not run. */
-const NO_WORKERS = { wakeOutbox() {}, noteKeyUse() {}, noteResourceServer() {} };
+const NO_WORKERS = { wakeOutbox() {}, noteKeyUse() {}, noteAgentUse() {}, noteResourceServer() {} };
 
 /**
  * Runs a command with the dependencies of the service, without its listeners and workers. Opens and migrates the

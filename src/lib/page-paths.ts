@@ -13,6 +13,8 @@ export const PAGES = {
   signInLink: '/sign-in/link',
   signOut: '/sign-out',
   agents: '/agents',
+  /** A tab of the agents. */
+  environments: '/agents?show=environments',
   keys: '/keys',
   newKey: '/keys/new',
   account: '/account',

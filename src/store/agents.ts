@@ -1,6 +1,5 @@
-import type { ListFilter } from '../lib/list-pages.ts';
 import type { Db, Tx } from './engine/db.ts';
-import { PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 import type { ClaimMode, RegistrationKind } from './registrations.ts';
 
 /** An agent. It works in one account at a time. */
@@ -17,8 +16,9 @@ export interface AgentRow {
   ownedAt: number | null;
   /** The scopes to which its owner restricted it, separated by spaces; null: no restriction. */
   scope: string | null;
-  /** When and from where it was last issued a token. */
+  /** When it was last used, or issued a token: to the minute; null: never. */
   seenAt: number | null;
+  /** Where, as text for its owner; null: it signed a request in its own environment. */
   seenFrom: string | null;
 }
 
@@ -53,7 +53,7 @@ export async function insertAgent(
 }
 
 export function findAgent(db: Pick<Tx, 'get'>, id: string): Promise<AgentRow | undefined> {
-  return db.get(`SELECT ${COLUMNS} FROM agents WHERE id = ?`, [id]);
+  return db.get(`SELECT ${AGENT_COLUMNS} FROM agents WHERE id = ?`, [id]);
 }
 
 /** Moves an agent from its account into its new owner's and records the old one; only if it is still there. */
@@ -110,44 +110,11 @@ export async function updateAgentSeen(tx: Tx, id: string, now: number, from: str
   return (await tx.run(sql, [now, from, id])) === 1;
 }
 
-/** Lists the agents of an owner, merged into their account or linked to it, newest owned first. */
-export function listOwnedAgents(db: Pick<Db, 'all'>, ownerId: string): Promise<AgentRow[]> {
-  return db.all(`SELECT ${COLUMNS} FROM agents WHERE ${OWNED} ORDER BY owned_at DESC, id DESC`, [
-    ownerId,
-    ownerId,
-  ]);
-}
-
-/**
- * Lists a page of an owner's agents, newest owned first.
- *
- * @param before the last agent of the previous page; undefined: the first page
- * @param lifetimeStart epoch ms; agents that registered under a host by then are past their absolute lifetime
- */
-export function listOwnedPage(
-  db: Pick<Db, 'all'>,
-  ownerId: string,
-  filter: ListFilter,
-  before: { ownedAt: number; id: string } | undefined,
-  lifetimeStart: number,
-  limit: number,
-): Promise<AgentRow[]> {
-  return db.all(
-    `SELECT ${COLUMNS} FROM agents WHERE ${OWNED} AND (owned_at, id) < (?, ?)
-       AND (LOWER(COALESCE(name, '')) LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!' OR id = ?)
-       AND CASE WHEN revoked_at IS NULL AND NOT EXISTS
-         (SELECT 1 FROM hosted_agents h WHERE h.id = agents.id AND h.created_at <= ?) THEN 'live' ELSE 'ended' END LIKE ?
-     ORDER BY owned_at DESC, id DESC LIMIT ?`,
-    [
-      ownerId,
-      ownerId,
-      before?.ownedAt ?? Number.MAX_SAFE_INTEGER,
-      before?.id ?? '~',
-      ...searchParams(filter),
-      lifetimeStart,
-      stateParam(filter),
-      limit,
-    ],
+/** Records when and where an agent was used, unless a later use is recorded. */
+export function updateAgentUsed(tx: Tx, id: string, at: number, from: string | null): Promise<number> {
+  return tx.run(
+    'UPDATE agents SET seen_at = ?, seen_from = ? WHERE id = ? AND (seen_at IS NULL OR seen_at < ?)',
+    [at, from, id, at],
   );
 }
 
@@ -161,15 +128,6 @@ export async function listAgentNames(
     pageIds(ids),
   );
   return new Map(rows.map(({ id, name }) => [id, name]));
-}
-
-/** Finds an agent of an owner; undefined also for an agent of another owner. */
-export function findOwnedAgent(
-  db: Pick<Tx, 'get'>,
-  ownerId: string,
-  id: string,
-): Promise<AgentRow | undefined> {
-  return db.get(`SELECT ${COLUMNS} FROM agents WHERE id = ? AND ${OWNED}`, [id, ownerId, ownerId]);
 }
 
 /** Revokes an agent; of concurrent calls, one returns 1 and the others 0. */
@@ -217,7 +175,6 @@ export function findDescribedAgent(db: Pick<Tx, 'get'>, id: string): Promise<Age
   return db.get(`${DESCRIBED} WHERE a.id = ?`, [id]);
 }
 
-const OWNED = `owned_at IS NOT NULL AND account_id IN (SELECT ? UNION ALL SELECT id FROM accounts WHERE parent_id = ?)`;
 const DESCRIBED = `SELECT a.id, a.account_id AS "accountId", a.merged_from AS "mergedFrom", a.registration_id AS "registrationId",
   a.name, a.created_at AS "createdAt", a.revoked_at AS "revokedAt", a.owned_at AS "ownedAt",
   r.kind AS "registrationKind", r.mode, r.expires_at AS "registrationExpiresAt",
@@ -234,6 +191,7 @@ FROM agents a
   LEFT JOIN claim_attempts t ON t.id = (SELECT id FROM claim_attempts WHERE registration_id = a.registration_id
     ORDER BY (ended_at IS NULL) DESC, id DESC LIMIT 1)
   LEFT JOIN outbox m ON m.id = (SELECT id FROM outbox WHERE attempt_id = t.id ORDER BY id DESC LIMIT 1)`;
-const COLUMNS = `id, account_id AS "accountId", merged_from AS "mergedFrom", registration_id AS "registrationId",
+/** The columns of AgentRow. */
+export const AGENT_COLUMNS = `id, account_id AS "accountId", merged_from AS "mergedFrom", registration_id AS "registrationId",
   name, created_at AS "createdAt", revoked_at AS "revokedAt", owned_at AS "ownedAt",
   scope, seen_at AS "seenAt", seen_from AS "seenFrom"`;

@@ -1,6 +1,6 @@
-import type { ListFilter } from '../lib/list-pages.ts';
+import type { ListSide } from '../lib/list-pages.ts';
 import type { Db, Tx } from './engine/db.ts';
-import { PAGE_MARKS, pageIds, searchParams, stateParam } from './pages.ts';
+import { type ListOrder, PAGE_MARKS, pageIds, rowsBeside } from './pages.ts';
 
 export interface CredentialRow {
   hash: Buffer;
@@ -94,7 +94,9 @@ export function findBearerByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Bea
 }
 
 export function listCredentials(db: Pick<Db, 'all'>, agentId: string): Promise<CredentialRow[]> {
-  return db.all(`SELECT ${COLUMNS} FROM credentials c WHERE c.agent_id = ? ORDER BY c.id`, [agentId]);
+  return db.all(`SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.agent_id = ? ORDER BY c.id`, [
+    agentId,
+  ]);
 }
 
 /** Revokes the access tokens of an agent and leaves its keys. */
@@ -119,47 +121,30 @@ export function updateKeysOfAgentScope(
   );
 }
 
-/** Lists all personal keys of a human, newest first. */
-export function listPersonalCredentials(db: Pick<Db, 'all'>, accountId: string): Promise<CredentialRow[]> {
-  return db.all(
-    `SELECT ${COLUMNS} FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL ORDER BY c.id DESC`,
-    [accountId],
-  );
-}
-
-/**
- * Lists a page of a human's personal keys, newest first, ended ones included.
- *
- * @param before the id of the last key of the previous page; undefined: the first page
- */
-export function listPersonalPage(
-  db: Pick<Db, 'all'>,
-  accountId: string,
-  filter: ListFilter,
-  before: string | undefined,
-  now: number,
-  limit: number,
-): Promise<CredentialRow[]> {
-  return db.all(
-    `SELECT ${COLUMNS} FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL AND c.id < ?
-       AND (LOWER(COALESCE(c.name, '')) LIKE ? ESCAPE '!' OR c.name LIKE ? ESCAPE '!' OR c.id = ?)
-       AND CASE WHEN c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?) THEN 'live' ELSE 'ended' END LIKE ?
-     ORDER BY c.id DESC LIMIT ?`,
-    [accountId, before ?? '~', ...searchParams(filter), now, stateParam(filter), limit],
-  );
-}
-
-/** Lists a page of an agent's keys, newest first, ended ones included; `before` as in listPersonalPage. */
+/** Lists a page of an agent's keys, newest first, ended ones included; `place` as in listPersonalPage. */
 export function listKeysPage(
   db: Pick<Db, 'all'>,
   agentId: string,
-  before: string | undefined,
+  place: { side: ListSide; id: string } | undefined,
   limit: number,
 ): Promise<CredentialRow[]> {
+  const { condition, orderBy } = rowsBeside(NEWEST_KEYS, place && { side: place.side, values: [place.id] });
   return db.all(
-    `SELECT ${COLUMNS} FROM credentials c WHERE c.agent_id = ? AND c.kind = 'key' AND c.id < ?
-     ORDER BY c.id DESC LIMIT ?`,
-    [agentId, before ?? '~', limit],
+    `SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.agent_id = ? AND c.kind = 'key' ${condition.sql} ${orderBy} LIMIT ?`,
+    [agentId, ...condition.params, limit],
+  );
+}
+
+/** Lists, for a page of agents, their active keys and tokens. */
+export function listLiveCredentialsOfAgents(
+  db: Pick<Db, 'all'>,
+  agentIds: readonly string[],
+  now: number,
+): Promise<CredentialRow[]> {
+  return db.all(
+    `SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.agent_id IN (${PAGE_MARKS})
+       AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?)`,
+    [...pageIds(agentIds), now],
   );
 }
 
@@ -170,7 +155,7 @@ export function listCredentialsOfAgents(
   now: number,
 ): Promise<CredentialRow[]> {
   return db.all(
-    `SELECT ${COLUMNS} FROM
+    `SELECT ${CREDENTIAL_COLUMNS} FROM
        (SELECT k.*, ROW_NUMBER() OVER (PARTITION BY k.agent_id ORDER BY COALESCE(k.last_used_at, 0) DESC) AS place
         FROM credentials k WHERE k.agent_id IN (${PAGE_MARKS})) c
      WHERE c.place = 1 OR (c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?))`,
@@ -191,7 +176,7 @@ export async function listCredentialLabels(
 }
 
 export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<CredentialRow | undefined> {
-  return db.get(`SELECT ${COLUMNS} FROM credentials c WHERE c.id = ?`, [id]);
+  return db.get(`SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.id = ?`, [id]);
 }
 
 /** Revokes a credential; of concurrent calls, one returns 1 and the others 0. */
@@ -204,13 +189,6 @@ export function updateCredentialsOfAgentRevoked(tx: Tx, agentId: string, now: nu
     now,
     agentId,
   ]);
-}
-
-export function updatePersonalCredentialsRevoked(tx: Tx, accountId: string, now: number): Promise<number> {
-  return tx.run(
-    'UPDATE credentials SET revoked_at = ? WHERE account_id = ? AND agent_id IS NULL AND revoked_at IS NULL',
-    [now, accountId],
-  );
 }
 
 /** Narrows an active credential: sets its scope, account and expiry. */
@@ -289,8 +267,11 @@ export function updateCredentialUsed(tx: Tx, hash: Buffer, at: number, from: str
   );
 }
 
+/** Lists of keys are sorted by when they were created. */
+export const NEWEST_KEYS: ListOrder = { keys: ['c.id'], isDescending: true };
 const BEARER_COLUMNS = `c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.scope, c.resources,
   c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
   c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy"`;
-const COLUMNS = `${BEARER_COLUMNS}, c.hash, c.kind, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
+/** The columns of CredentialRow, of a table `credentials c`. */
+export const CREDENTIAL_COLUMNS = `${BEARER_COLUMNS}, c.hash, c.kind, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
   c.last_used_from AS "lastUsedFrom"`;

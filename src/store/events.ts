@@ -1,5 +1,7 @@
 import { firstIdAt } from '../lib/ids.ts';
+import type { ListSide } from '../lib/list-pages.ts';
 import type { Db, Tx } from './engine/db.ts';
+import { type ListOrder, rowsBeside } from './pages.ts';
 
 /** An event of the audit log. */
 export interface EventRow {
@@ -78,26 +80,74 @@ export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): Asy
   }
 }
 
+const NEWEST: ListOrder = { keys: ['id'], isDescending: true };
+
 /**
  * Lists the events of an account or an agent, newest first, without registrations, which the indexes leave out.
  *
- * @param kinds only these; undefined: all
+ * @param place where the page begins or ends; undefined: the first page
  */
 export function listEventsOf(
   db: Pick<Db, 'all'>,
   target: { accountId: string } | { agentId: string },
-  before: string | undefined,
+  place: { side: ListSide; id: string } | undefined,
   limit: number,
-  kinds?: readonly string[],
 ): Promise<EventRow[]> {
   const [column, id] =
     'accountId' in target ? ['account_id', target.accountId] : ['agent_id', target.agentId];
+  const { condition, orderBy } = rowsBeside(NEWEST, place && { side: place.side, values: [place.id] });
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events
-     WHERE ${column} = ? AND ${column} IS NOT NULL AND kind <> 'registration.created'
-       ${before === undefined ? '' : 'AND id < ?'}
-       ${kinds === undefined ? '' : `AND kind IN (${kinds.map(() => '?').join(', ')})`} ORDER BY id DESC LIMIT ?`,
-    [id, ...(before === undefined ? [] : [before]), ...(kinds ?? []), limit],
+     WHERE ${column} = ? AND ${column} IS NOT NULL AND kind <> 'registration.created' ${condition.sql} ${orderBy} LIMIT ?`,
+    [id, ...condition.params, limit],
+  );
+}
+
+/** Selects events of an account: of some kinds, of some agents or keys, or both. Without one, there are none. */
+export interface EventSelection {
+  kinds: readonly string[] | undefined;
+  /** Undefined: whatever they are about. */
+  about: { agentIds: readonly string[]; keyIds: readonly string[] } | undefined;
+}
+
+/**
+ * Lists the selected events of an account, newest first. Each kind, or each agent and key, is read from its own place of an
+ * index, no further than the page goes, however many other events the account has.
+ *
+ * @param place where the page begins or ends; undefined: the first page
+ * @param limit a constant of the program
+ */
+export function listSelectedEvents(
+  db: Pick<Db, 'all'>,
+  accountId: string,
+  { kinds, about }: EventSelection,
+  place: { side: ListSide; id: string } | undefined,
+  limit: number,
+): Promise<EventRow[]> {
+  const { condition, orderBy } = rowsBeside(NEWEST, place && { side: place.side, values: [place.id] });
+  const isOfKind = kinds === undefined ? '' : ` AND kind IN (${kinds.map(() => '?').join(', ')})`;
+  const each = (where: string, ids: readonly string[], others: readonly string[]) =>
+    ids.map((id) => ({ where, params: [accountId, id, ...others] }));
+  const branches =
+    about === undefined
+      ? each(`account_id IS NOT NULL AND kind <> 'registration.created' AND kind = ?`, kinds ?? [], [])
+      : [
+          ...each(
+            `kind <> 'registration.created' AND agent_id IS NOT NULL AND agent_id = ?${isOfKind}`,
+            about.agentIds,
+            kinds ?? [],
+          ),
+          ...each(`${OF_KEYS} AND subject = ?${isOfKind}`, about.keyIds, kinds ?? []),
+        ];
+  if (branches.length === 0) return Promise.resolve([]);
+  const parts = branches.map(
+    ({ where }, index) => `SELECT id FROM
+       (SELECT id FROM events WHERE account_id = ? AND ${where}${condition.sql} ${orderBy} LIMIT ${limit}) b${index}`,
+  );
+  return db.all<EventRow>(
+    `SELECT ${COLUMNS} FROM events WHERE id IN
+       (SELECT id FROM (${parts.join(' UNION ALL ')}) selected ${orderBy} LIMIT ${limit}) ${orderBy}`,
+    branches.flatMap(({ params }) => [...params, ...condition.params]),
   );
 }
 
@@ -206,6 +256,9 @@ export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promis
     limit,
   ]);
 }
+
+/** The kinds of events about keys, as the index `events_key` lists them. */
+const OF_KEYS = `kind IN ('key.created', 'key.expiring', 'key.retired', 'key.revoked')`;
 
 /** The kinds of events in the revocation feed, as the indexes of the migrations list them. */
 const FOLLOWED = `kind IN ('account.deleted', 'agent.linked', 'agent.merge_undone',

@@ -1,4 +1,6 @@
+import type { ListPlace } from '../lib/list-pages.ts';
 import type { Db, Tx } from './engine/db.ts';
+import { countUpTo, type ListOrder, rowsBeside, rowsUpTo, startsWith } from './pages.ts';
 
 /** A host of the Agent Auth Protocol, known by the thumbprint of its key (RFC 7638). */
 export interface HostRow {
@@ -52,18 +54,52 @@ export function listHostsOf(db: Pick<Db, 'all'>, ownerId: string): Promise<HostR
   ]);
 }
 
-/** Lists a page of an owner's hosts, newest linked first; `before` is the last host of the previous page. */
+const LAST_LINKED: ListOrder = { keys: ['linked_at', 'id'], isDescending: true };
+
+/**
+ * Lists a page of an owner's hosts, newest linked first, each with the number of its agents that work, up to COUNT_MAX + 1.
+ *
+ * @param search the start of a name, in any case, or of an id
+ * @param lifetimeStart epoch ms; agents that registered by then are past their absolute lifetime
+ * @param place where the page begins or ends; undefined: the first page
+ * @param limit a constant of the program
+ */
 export function listHostsPage(
   db: Pick<Db, 'all'>,
   ownerId: string,
-  before: { linkedAt: number; id: string } | undefined,
+  search: string | undefined,
+  lifetimeStart: number,
+  place: ListPlace<number> | undefined,
   limit: number,
-): Promise<HostRow[]> {
-  return db.all(
-    `SELECT ${COLUMNS} FROM hosts WHERE owner_id = ? AND (linked_at, id) < (?, ?)
-     ORDER BY linked_at DESC, id DESC LIMIT ?`,
-    [ownerId, before?.linkedAt ?? Number.MAX_SAFE_INTEGER, before?.id ?? '~', limit],
+): Promise<(HostRow & { agents: number })[]> {
+  const found = startsWith(search, { name: 'name', id: 'id' });
+  const { condition, orderBy } = rowsBeside(
+    LAST_LINKED,
+    place && { side: place.side, values: [place.key, place.id] },
   );
+  const agents = countUpTo(`FROM hosted_agents h JOIN agents a ON a.id = h.id
+    WHERE h.host_id = hosts.id AND h.ended_at IS NULL AND h.created_at > ? AND a.revoked_at IS NULL`);
+  return db.all(
+    `SELECT ${COLUMNS}, ${agents} AS agents FROM hosts WHERE owner_id = ? ${found.sql}${condition.sql} ${orderBy} LIMIT ${limit}`,
+    [lifetimeStart, ownerId, ...found.params, ...condition.params],
+  );
+}
+
+/** Counts an owner's hosts: those that are searched for, and of these those before a place; up to COUNT_MAX + 1. */
+export async function countHosts(
+  db: Pick<Db, 'get'>,
+  ownerId: string,
+  search: string | undefined,
+  place: ListPlace<number> | undefined,
+): Promise<{ found: number; preceding: number }> {
+  const found = startsWith(search, { name: 'name', id: 'id' });
+  const upTo = place && rowsUpTo(LAST_LINKED, { side: place.side, values: [place.key, place.id] });
+  const row = await db.get<{ found: number; preceding?: number }>(
+    `SELECT ${countUpTo(`FROM hosts WHERE owner_id = ? ${found.sql}`)} AS found
+     ${upTo ? `, ${countUpTo(`FROM hosts WHERE owner_id = ? ${found.sql}${upTo.sql}`)} AS preceding` : ''}`,
+    [ownerId, ...found.params, ...(upTo ? [ownerId, ...found.params, ...upTo.params] : [])],
+  );
+  return { found: row!.found, preceding: row!.preceding ?? 0 };
 }
 
 /** Links a host to its owner, once. */

@@ -1,27 +1,87 @@
-import { type ListFilter, PAGE_ROWS } from '../lib/list-pages.ts';
+import { COUNT_MAX, type ListSide, PAGE_ROWS_MAX } from '../lib/list-pages.ts';
+import type { Value } from './engine/db.ts';
 
-/** Parameters of statements that read a page of a list, or the rows that belong to all rows of a page. */
+/** Parts of statements that read a page of a list, or the rows that belong to all rows of a page. */
 
-/**
- * Returns the parameters of `LOWER(name) LIKE ? ESCAPE '!' OR name LIKE ? ESCAPE '!' OR id = ?`. The second form is
- * there because LOWER changes only ASCII letters on SQLite.
- */
-export function searchParams({ search }: ListFilter): [string, string, string] {
-  const text = search === undefined ? '' : String(search);
-  const part = text.replace(/[!%_]/g, '!$&');
-  return [`%${part.toLowerCase()}%`, `%${part}%`, text];
+/** A part of a statement, which begins with a space, and its parameters. */
+export interface Part {
+  sql: string;
+  params: Value[];
 }
 
-/** Returns the parameter of `state LIKE ?`. */
-export function stateParam({ state }: ListFilter): string {
-  return state === undefined ? '%' : String(state);
+const NOTHING: Part = { sql: '', params: [] };
+
+/** How a list is ordered: by expressions, the last of which no two rows have alike. */
+export interface ListOrder {
+  keys: readonly string[];
+  isDescending: boolean;
+}
+
+/**
+ * Returns the condition for rows on one side of a place and the order in which they are read: nearest first.
+ *
+ * @param place the values of the keys there; undefined: no condition, and the list from its first row
+ */
+export function rowsBeside(
+  { keys, isDescending }: ListOrder,
+  place: { side: ListSide; values: readonly Value[] } | undefined,
+): { condition: Part; orderBy: string } {
+  const isGoingDown = isDescending === (place?.side !== 'before');
+  const orderBy = `ORDER BY ${keys.map((key) => `${key} ${isGoingDown ? 'DESC' : 'ASC'}`).join(', ')}`;
+  if (place === undefined) return { condition: NOTHING, orderBy };
+  const marks = keys.map(() => '?').join(', ');
+  const sql = ` AND (${keys.join(', ')}) ${isGoingDown ? '<' : '>'} (${marks})`;
+  return { condition: { sql, params: [...place.values] }, orderBy };
+}
+
+/** Returns the condition for rows up to a place: those before the page that begins or ends there. */
+export function rowsUpTo(
+  { keys, isDescending }: ListOrder,
+  { side, values }: { side: ListSide; values: readonly Value[] },
+): Part {
+  const comparison = `${isDescending ? '>' : '<'}${side === 'after' ? '=' : ''}`;
+  const sql = ` AND (${keys.join(', ')}) ${comparison} (${keys.map(() => '?').join(', ')})`;
+  return { sql, params: [...values] };
+}
+
+/**
+ * Returns the condition for rows whose name, in any case, or id starts with a text. A name is also compared as it is
+ * with the text in capital letters and as words begin, because LOWER changes only ASCII letters on SQLite, and in some
+ * locales of PostgreSQL.
+ *
+ * @param search undefined: no condition
+ */
+export function startsWith(search: string | undefined, columns: { name: string; id: string }): Part {
+  if (search === undefined) return NOTHING;
+  const { name, id } = columns;
+  const lower = search.toLowerCase();
+  const [first = ''] = lower;
+  const spellings = [lower, search, first.toUpperCase() + lower.slice(first.length), search.toUpperCase()];
+  const like = (column: string) => `${column} LIKE ? ESCAPE '!'`;
+  return {
+    sql: ` AND (${[`LOWER(${name})`, name, name, name, id].map(like).join(' OR ')})`,
+    params: [...spellings, search].map((text) => `${text.replace(/[!%_]/g, '!$&')}%`),
+  };
+}
+
+/** How many rows a statement looks at to count them. */
+export const SCAN_MAX = 100_000;
+
+/** Returns an expression that counts the rows for which a condition holds. */
+export function countIf(condition: string): string {
+  return `COALESCE(SUM(CASE WHEN ${condition} THEN 1 ELSE 0 END), 0)`;
+}
+
+/** Returns an expression that counts the rows of `FROM … WHERE …`, up to one more than COUNT_MAX. */
+export function countUpTo(rows: string): string {
+  return `(SELECT COUNT(*) FROM (SELECT 1 AS one ${rows} LIMIT ${COUNT_MAX + 1}) counted)`;
 }
 
 /** `?, ?, …` for the ids of a full page, so that a statement has one text for any number of ids. */
-export const PAGE_MARKS = Array.from({ length: PAGE_ROWS }, () => '?').join(', ');
+export const PAGE_MARKS = Array.from({ length: PAGE_ROWS_MAX }, () => '?').join(', ');
 
 /** Returns the parameters of PAGE_MARKS: the ids, filled up with empty strings, which are no ids. */
 export function pageIds(ids: readonly string[]): string[] {
   const params = [...ids];
-  return [...params, ...Array.from({ length: PAGE_ROWS - params.length }, () => '')];
+  return [...params, ...Array.from({ length: PAGE_ROWS_MAX - params.length }, () => '')];
 }

@@ -1,4 +1,6 @@
+import type { ListPlace } from '../lib/list-pages.ts';
 import type { Db, Tx } from './engine/db.ts';
+import { rowsBeside } from './pages.ts';
 
 /** A browser session of an account. */
 export interface SessionRow {
@@ -36,30 +38,31 @@ export function findSessionByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Se
 }
 
 /**
- * Lists a page of an account's active sessions, newest first.
+ * Lists a page of an account's active sessions, used last first.
  *
  * @param after lower bounds, exclusive, epoch ms: `began` of the start, `seen` of the last use
- * @param before the last session of the previous page; undefined: the first page
+ * @param exceptId a session that is left out
+ * @param place where the page begins or ends; undefined: the first page
+ * @param limit a constant of the program
  */
 export function listSessionsPage(
   db: Pick<Db, 'all'>,
   accountId: string,
   after: { began: number; seen: number },
-  before: { createdAt: number; id: string } | undefined,
+  exceptId: string,
+  place: ListPlace<number> | undefined,
   limit: number,
 ): Promise<SessionRow[]> {
+  const order = { keys: ['s.seen_at', 's.id'], isDescending: true };
+  const { condition, orderBy } = rowsBeside(
+    order,
+    place && { side: place.side, values: [place.key, place.id] },
+  );
   return db.all(
     `SELECT ${COLUMNS} FROM sessions s
-     WHERE s.account_id = ? AND s.ended_at IS NULL AND s.created_at > ? AND s.seen_at > ? AND (s.created_at, s.id) < (?, ?)
-     ORDER BY s.created_at DESC, s.id DESC LIMIT ?`,
-    [
-      accountId,
-      after.began,
-      after.seen,
-      before?.createdAt ?? Number.MAX_SAFE_INTEGER,
-      before?.id ?? '~',
-      limit,
-    ],
+     WHERE s.account_id = ? AND s.ended_at IS NULL AND s.created_at > ? AND s.seen_at > ? AND s.id <> ? ${condition.sql}
+     ${orderBy} LIMIT ${limit}`,
+    [accountId, after.began, after.seen, exceptId, ...condition.params],
   );
 }
 

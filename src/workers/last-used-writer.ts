@@ -6,18 +6,21 @@ import {
 import { writeLastUsed } from '../domain/credentials/last-used.ts';
 
 /**
- * Records when and where keys were last used, and when resource servers were last seen: in memory at first, and once a
- * minute in the database.
+ * Records when and where keys and agents were last used, and when resource servers were last seen: in memory at first, and
+ * once a minute in the database.
  */
 export interface LastUsedWriter {
   /**
-   * Records a use of a key.
+   * Records a use of a key, and of its agent.
    *
    * @param hash SHA-256 of the key
+   * @param agentId undefined: a personal key
    * @param now epoch ms
    * @param from text for the owner: the resource server that introspected the key, or the coarse network
    */
-  touch(hash: Buffer, now: number, from: string): void;
+  noteKeyUse(hash: Buffer, agentId: string | undefined, now: number, from: string): void;
+  /** Records that an agent under a host signed a request. @param now epoch ms */
+  noteAgentUse(agentId: string, now: number): void;
   /** Records that a resource server was seen. @param isFollowing whether it followed the revocation feed */
   noteResourceServer(id: string, now: number, isFollowing: boolean): void;
   /** Writes the uses since the last flush. Logs an error of the database instead of throwing it. */
@@ -28,19 +31,23 @@ export interface LastUsedWriter {
 
 const FLUSH_MS = 60_000;
 
-/** With this many keys in memory, uses are not recorded until the next flush, so that memory stays bounded. */
-const KEYS_MAX = 50_000;
+/** With this many keys, or agents, in memory, no others are recorded until the next flush, so that memory stays bounded. */
+const ENTRIES_MAX = 50_000;
 
 /** Starts the writer and its timer. */
 export function startLastUsedWriter(deps: Pick<Deps, 'db' | 'log'>): LastUsedWriter {
-  let pending = new Map<string, { at: number; from: string }>();
-
+  let keys = new Map<string, { at: number; from: string }>();
+  let agents = new Map<string, { at: number; from: string | null }>();
   let servers = new Map<string, ResourceServerUse>();
 
   async function flush(): Promise<void> {
-    const uses = [...pending].map(([hash, use]) => ({ hash: Buffer.from(hash, 'latin1'), ...use }));
     const seen = [...servers.values()];
-    pending = new Map();
+    const uses = {
+      keys: [...keys].map(([hash, use]) => ({ hash: Buffer.from(hash, 'latin1'), ...use })),
+      agents: [...agents].map(([id, use]) => ({ id, ...use })),
+    };
+    keys = new Map();
+    agents = new Map();
     servers = new Map();
     try {
       await writeLastUsed(deps, uses);
@@ -53,9 +60,14 @@ export function startLastUsedWriter(deps: Pick<Deps, 'db' | 'log'>): LastUsedWri
   const timer = setInterval(() => void flush(), FLUSH_MS);
   timer.unref();
   return {
-    touch(hash, now, from) {
+    noteKeyUse(hash, agentId, at, from) {
+      const use = { at, from };
       // A string, because a Map compares Buffers by identity. latin1 keeps the 32 bytes in 32 characters.
-      if (pending.size < KEYS_MAX) pending.set(hash.toString('latin1'), { at: now, from });
+      if (keys.size < ENTRIES_MAX) keys.set(hash.toString('latin1'), use);
+      if (agentId !== undefined && agents.size < ENTRIES_MAX) agents.set(agentId, use);
+    },
+    noteAgentUse(agentId, at) {
+      if (agents.size < ENTRIES_MAX) agents.set(agentId, { at, from: null });
     },
     noteResourceServer(id, seenAt, isFollowing) {
       const followedAt = isFollowing ? seenAt : (servers.get(id)?.followedAt ?? null);

@@ -159,7 +159,9 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       const mailbox = newMailbox();
       const host = client.newHost('build-server');
       const agent = await world.letIn(mailbox, { name: 'builder' }, ['read', 'whoami'], host);
-      const [row, where, ...rest] = rowsOn(await agent.browser.get('/agents'));
+      const [row, ...others] = rowsOn(await agent.browser.get('/agents'));
+      t.deepEqual(others, []);
+      const [where, ...rest] = rowsOn(await agent.browser.get('/agents?show=environments'));
       t.deepEqual(rest, []);
       t.regex(row!, /builder/);
       t.regex(row!, />Merged</);
@@ -169,6 +171,7 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       );
       t.regex(where!, /build-server/);
       t.regex(where!, /data-label="Linked"><time datetime="\d{4}-/);
+      t.regex(where!, /data-label="Agents"><span class="figures">1<\/span>/);
       const page = await agent.browser.get(`/agents/${agent.id}`);
       t.is(heading(page), 'builder');
       t.regex(page.text, /Chosen by the agent, not verified/);
@@ -181,8 +184,11 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       await client.connect(host, { name: 'newcomer', capabilities: ['write'] });
       t.notRegex((await agent.browser.get('/agents')).text, /newcomer/);
       const stranger = await signIn(on, newMailbox());
-      const theirs = await stranger.get('/agents');
-      t.notRegex(theirs.text, /builder|build-server/);
+      for (const path of ['/agents', '/agents?show=environments']) {
+        const theirs = await stranger.get(path);
+        t.notRegex(theirs.text, /builder|build-server|environments/);
+        t.regex(theirs.text, /No agents yet/);
+      }
       t.is((await stranger.get(`/agents/${agent.id}`)).status, 404);
     });
 
@@ -220,7 +226,7 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       t.is((await stranger.send(`/hosts/${host_id}/revoke`, { csrf })).status, 404);
       fine(await client.execute(agent, 'whoami'));
 
-      const before = await agent.browser.get('/agents');
+      const before = await agent.browser.get('/agents?show=environments');
       t.true(before.text.includes(`href="/hosts/${host_id}/revoke"`));
       const asked = await agent.browser.get(`/hosts/${host_id}/revoke`);
       t.regex(asked.text, /All agents that run there end with it, immediately and for good\./);
@@ -230,10 +236,10 @@ onEveryEngine('letting agents in: what a human sees and has', (engine, test) => 
       fine(await client.execute(agent, 'whoami'));
       await agent.browser.get(`/hosts/${host_id}/revoke`);
       const page = await agent.browser.post(`/hosts/${host_id}/revoke`);
-      t.is(page.path, '/agents');
+      t.is(page.path, '/agents?show=environments');
       t.regex(page.text, /Environment revoked\./);
       t.false(page.text.includes(`href="/hosts/${host_id}/revoke"`));
-      t.is((await agent.browser.get(`/hosts/${host_id}/revoke`)).path, '/agents');
+      t.is((await agent.browser.get(`/hosts/${host_id}/revoke`)).path, '/agents?show=environments');
       for (const each of [agent, pending])
         t.is(said(await client.execute(each, 'whoami')), '403 host_revoked');
       t.false((await introspectBearer(bearer)).active);

@@ -31,7 +31,7 @@ onEveryEngine('an agent past its absolute lifetime', (engine, test) => {
     t.notRegex(one.text, /Revoke this agent/);
     t.is((await browser.get(`/agents/${agent.id}/revoke`)).path, `/agents/${agent.id}`);
     const isShown = async (query: string) => (await browser.get(`/agents?${query}`)).text.includes(agent.id);
-    t.deepEqual([await isShown('show=live'), await isShown('show=ended')], [false, true]);
+    t.deepEqual([await isShown('show=unused'), await isShown('show=revoked')], [false, true]);
     const exported = JSON.parse((await browser.get('/account/export')).text);
     t.deepEqual([exported.agents[0].scopes, typeof exported.agents[0].over_at], [[], 'string']);
     t.is((await showAgent(on.service.deps, agent.id))?.claim.kind, 'expired');

@@ -55,7 +55,11 @@ function stopping(db: Db, service: number): Db {
         let isFirst = true;
         const before = async (sql: string) => {
           // The mail worker writes whenever it likes; only what the request does is counted.
-          if (isFirst) counts = !/^UPDATE (outbox|credentials SET last_used_at)/.test(sql);
+          if (isFirst)
+            counts =
+              !/^UPDATE (outbox|credentials SET last_used_at|agents SET seen_at.* AND \(seen_at IS NULL)/.test(
+                sql,
+              );
           isFirst = false;
           if (counts) await step(sql.trim().replace(/\s+/g, ' ').slice(0, 60));
         };

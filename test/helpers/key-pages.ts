@@ -30,10 +30,15 @@ export const problemIn = ({ text }: Page) =>
 /** The keys on the pages of all, in their order, on each page those that work first: each as text, with whether it is struck through. */
 export async function history(browser: Browser) {
   let text = '';
-  for (let next: string | undefined = '/keys'; next !== undefined; ) {
-    const page: Page = await browser.get(next);
+  const paths = ['/keys'];
+  for (const path of paths) {
+    const page: Page = await browser.get(path);
     text += page.text;
-    next = /href="([^"]*)">Older</.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
+    // A long list has its ended keys on a tab, and pages.
+    for (const link of [/href="(\/keys\?show=ended)"/, /href="([^"]*)" rel="next"/]) {
+      const next = link.exec(page.text)?.[1]?.replaceAll('&amp;', '&');
+      if (next !== undefined && !paths.includes(next)) paths.push(next);
+    }
   }
   return [...text.matchAll(/<tr role="row"[^>]*>\s*<td[\s\S]*?<\/tr>/g)].map(([row]) => ({
     text: row,

@@ -30,7 +30,8 @@ export interface Api {
 
 /** What people can change at their pages; not the times of last use, nor what becomes of mails, which are written behind. */
 const ROWS = [
-  'SELECT * FROM agents ORDER BY id',
+  `SELECT id, account_id, merged_from, registration_id, name, created_at, revoked_at, owned_at, scope
+   FROM agents ORDER BY id`,
   'SELECT * FROM accounts ORDER BY id',
   'SELECT * FROM registrations ORDER BY id',
   'SELECT * FROM claims ORDER BY registration_id',

@@ -91,8 +91,8 @@ onEveryEngine('the account', (engine, test) => {
           scopes,
         })),
         [
-          { agent_id: linked.agent_id, name: 'Neighbour', mode: 'link', scopes: ['read', 'write'] },
           { agent_id: merged.agent_id, name: 'Mover', mode: 'merge', scopes: ['read', 'write'] },
+          { agent_id: linked.agent_id, name: 'Neighbour', mode: 'link', scopes: ['read', 'write'] },
         ],
       );
       const [exported, ...more] = data.keys;

@@ -77,23 +77,24 @@ onEveryEngine('the activity of an account', (engine, test) => {
       }
       const stranger = await signIn(on, newMailbox());
       const pages: Page[] = [await browser.get('/account/activity')];
-      const older = ({ text }: Page) => /href="(\/account\/activity\?before=[^"]*)">Older/.exec(text)?.[1];
+      const older = ({ text }: Page) =>
+        /href="(\/account\/activity\?after=[^"]*)" rel="next">Older/.exec(text)?.[1];
       for (let next = older(pages[0]!); next !== undefined; next = older(pages.at(-1)!)) {
         pages.push(await browser.get(next));
       }
       t.deepEqual(
         pages.map((page) => happenings(page).length),
-        [50, 50, 12],
+        [25, 25, 25, 25, 12],
       );
       const known = await countOf(on, 'events WHERE account_id = ?', [await accountOf(mailbox)]);
       t.is(pages.flatMap(happenings).length, known);
-      t.is(happenings(pages[2]!).at(-1)!.what, 'Your account was created');
+      t.is(happenings(pages.at(-1)!).at(-1)!.what, 'Your account was created');
 
       // Where one goes on from is no right to what stands there.
       const mine = older(pages[0]!)!;
       t.true(happenings(await stranger.get(mine)).every(({ what }) => !/emails about requests/.test(what)));
       for (const before of ['evt_0', 'zzz', "';--", 'x'.repeat(2000), '%ff', '']) {
-        const page = await browser.get(`/account/activity?before=${encodeURIComponent(before)}`);
+        const page = await browser.get(`/account/activity?after=${encodeURIComponent(before)}`);
         t.is(page.status, 200, before);
       }
     });
@@ -136,11 +137,64 @@ onEveryEngine('the activity of an account', (engine, test) => {
       for (let times = 0; times < 60; times += 1)
         await browser.send('/account/mail', { ...form, wanted: 'no' });
       const newest = await browser.get('/account/activity?kind=account');
-      t.is(happenings(newest).length, 50);
-      const older = /href="(\/account\/activity\?[^"]*)">Older/
+      t.is(happenings(newest).length, 25);
+      const older = /href="(\/account\/activity\?[^"]*)" rel="next">Older/
         .exec(newest.text)![1]!
         .replaceAll('&amp;', '&');
-      t.is(happenings(await browser.get(older)).length, 11);
+      t.is(happenings(await browser.get(older)).length, 25);
+    });
+
+    test('is narrowed to one agent or key, and to those that a search finds, alone and with a kind', async (t) => {
+      const mailbox = newMailbox();
+      const browser = await signIn(on, mailbox);
+      const mover = await vouched(mailbox, 'Mover');
+      await vouched(mailbox, 'Moving van', true);
+      await ownKey(browser, 'Movable');
+      await ownKey(browser, 'Backup');
+      const keyIds = [...(await browser.get('/keys')).text.matchAll(/\/keys\/(key_\w+)\/revoke/g)].map(
+        ([, id]) => id!,
+      );
+      const sentences = async (query: Record<string, string>) =>
+        happenings(await browser.get(`/account/activity?${new URLSearchParams(query)}`)).map(({ what }) =>
+          what.replace(/ sk_\w+…/, ''),
+        );
+      const ofMover = ['Mover collected its key', 'Mover moved into your account'];
+      t.deepEqual(await sentences({ about: mover.agent_id }), ofMover);
+      t.deepEqual(await sentences({ about: keyIds[0]! }), ['You created the key Backup']);
+      t.deepEqual(await sentences({ q: 'MOVE' }), ofMover);
+      const ofMov = ['You created the key Movable', 'Moving van was linked to you', ...ofMover];
+      t.deepEqual(await sentences({ q: 'mov' }), ofMov);
+      t.deepEqual(await sentences({ q: 'mov', kind: 'keys' }), ['You created the key Movable']);
+      t.deepEqual(await sentences({ q: 'mov', about: mover.agent_id }), ofMover);
+      t.deepEqual(await sentences({ q: 'back', about: mover.agent_id }), []);
+      t.deepEqual(await sentences({ q: mover.agent_id }), ofMover);
+      t.deepEqual(await sentences({ q: 'over' }), []);
+      const page = await browser.get(`/account/activity?about=${mover.agent_id}`);
+      t.regex(page.text, new RegExp(`<option value="${mover.agent_id}" selected>Mover</option>`));
+      t.regex(page.text, /<optgroup label="Keys">\s*<option value="key_\w+">Backup<\/option>/);
+
+      // What is somebody else’s is as unknown as what is not there: the menu and the lines are one’s own.
+      const stranger = await signIn(on, newMailbox());
+      const all = await stranger.get('/account/activity');
+      for (const about of [mover.agent_id, keyIds[0]!, 'agt_0', 'key_0', 'usr_1', 'x', '%00', '']) {
+        const theirs = await stranger.get(`/account/activity?about=${about}`);
+        t.is(theirs.status, 200, about);
+        t.deepEqual(happenings(theirs), happenings(all), about);
+        t.notRegex(theirs.text, /Mover|Backup/, about);
+      }
+      t.regex((await stranger.get('/account/activity?q=mov')).text, /Nothing matches this filter\./);
+    });
+
+    test('is looked up for the agents used last among those that a search finds, and the page says so', async (t) => {
+      const mailbox = newMailbox();
+      const browser = await signIn(on, mailbox);
+      for (let at = 0; at < 26; at += 1) await vouched(mailbox, `Same ${at}`);
+      t.notRegex((await browser.get('/account/activity?q=same%201')).text, /Many names match/);
+      const many = await browser.get('/account/activity?q=same');
+      t.regex(many.text, /Many names match/);
+      t.is(happenings(many).length, 25);
+      const older = /href="(\/account\/activity\?q=same&amp;after=[^"]*)" rel="next"/.exec(many.text)![1]!;
+      t.is(happenings(await browser.get(older.replaceAll('&amp;', '&'))).length, 25);
     });
 
     test('says “you” only of what its owner did', async (t) => {

@@ -286,7 +286,8 @@ onEveryEngine('the pages of agents', (engine, test) => {
       }
 
       const { text } = await browser.get('/agents');
-      const rows = rowsOn(text).map(plainly);
+      const second = /href="([^"]*)" rel="next"/.exec(text)![1]!.replaceAll('&amp;', '&');
+      const rows = rowsOn(text + (await browser.get(second)).text).map(plainly);
       t.is(rows.length, HOSTILE_NAMES.length + 1);
       for (const name of HOSTILE_NAMES.toReversed()) {
         t.is(rows.shift()!.replaceAll(shown(name), PLAIN), rows.at(-1)!, name);
@@ -294,7 +295,7 @@ onEveryEngine('the pages of agents', (engine, test) => {
 
       const { text: activity } = await browser.get('/account/activity');
       const lines = [...activity.matchAll(/<li class="event">([\s\S]*?)<\/li>/g)];
-      t.is(lines.length, 50);
+      t.is(lines.length, 25);
       for (const [line] of lines) {
         t.regex(
           line.replaceAll(/<svg[\s\S]*?<\/svg>/g, ''),

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { DEFAULT_TEXTS, translateDefault } from '../../src/config/default-texts.ts';
 import { EVENT_KINDS } from '../../src/domain/audit/audit-log.ts';
 import { ACTIVITY_GROUPS } from '../../src/domain/audit/list-activity.ts';
+import { AGENT_STATES } from '../../src/domain/owner/list-owned-agents.ts';
 import { Failure, type FailureKind } from '../../src/errors.ts';
 import { TINYSEND_ERRORS_BY_KIND } from '../../src/http/dialects/tinysend.ts';
 import { describeFailure } from '../../src/http/pages/failure-page.ts';
@@ -90,7 +91,7 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
     .filter(({ pauseSeconds }) => pauseSeconds)
     .map(({ name }) => `failure.${name}.leadIn`),
   'flash.*': nameEach('flash.', FLASHES),
-  'list.*': nameEach('list.', ['all', 'active', 'ended']),
+  'list.*': nameEach('list.', AGENT_STATES),
   'mail.*.title': nameEach('mail.', ['signInCode', 'signInLink'], '.title'),
   'mail.*.lead': nameEach('mail.', ['signInCode', 'signInLink'], '.lead'),
   'mail.claim.*': nameEach('mail.claim.', ['merge', 'link']),

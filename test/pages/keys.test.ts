@@ -255,7 +255,9 @@ onEveryEngine('the pages of keys', (engine, test) => {
       t.is(refused.replaceAll(`value="${field}"`, `value="${PLAIN}"`), harmless.refused, name);
     }
     const { text } = await browser.get('/account/activity');
-    const lines = [...text.matchAll(/<li class="event">[\s\S]*?<\/li>/g)].map(([line]) => line);
+    const older = /href="([^"]*)" rel="next"/.exec(text)![1]!;
+    const texts = text + (await browser.get(older)).text;
+    const lines = [...texts.matchAll(/<li class="event">[\s\S]*?<\/li>/g)].map(([line]) => line);
     t.true(lines.length > HOSTILE_NAMES.length);
     for (const line of lines) {
       const sentence = /<div class="what"><p>([\s\S]*?)<\/p>(?:<p class="meta">[^<>]*<\/p>)?<\/div>/.exec(

@@ -24,6 +24,34 @@ const WALKED: Record<string, string> = {
   outbox_due: 'the mails that wait: what has left is not in it',
 };
 
+/** What lists are asked: from their first row, or beside a place. */
+const places = (row: object) => [undefined, { side: 'after', ...row }, { side: 'before', ...row }];
+const SEARCHES = [undefined, 'name'];
+
+/** What an owner's list of agents is asked. */
+function ownedLists(toArguments: (filter: object, order: object, place: unknown) => unknown[]): unknown[][] {
+  return [undefined, 'active', 'unused', 'revoked'].flatMap((state) =>
+    SEARCHES.flatMap((search) =>
+      ['used', 'name'].flatMap((by) =>
+        [true, false].flatMap((isDescending) =>
+          places({ key: by === 'used' ? 1 : 'a', id: 'agt_1' }).map((place) =>
+            toArguments({ state, search, lifetimeStart: 1 }, { by, isDescending }, place),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/** What a human's list of keys is asked. */
+function personalLists(toArguments: (filter: object, place: unknown) => unknown[]): unknown[][] {
+  return [undefined, 'live', 'ended'].flatMap((state) =>
+    SEARCHES.flatMap((search) =>
+      places({ id: 'key_1' }).map((place) => toArguments({ state, search, now: 1 }, place)),
+    ),
+  );
+}
+
 /** The statements whose text depends on what they are asked. */
 /** Ways in which operators search: what is looked through, and what narrows it. */
 const AGENT_SEARCHES = [
@@ -69,11 +97,33 @@ const VARIANTS: Record<string, unknown[][]> = {
   listKeysFound: KEY_SEARCHES.map((search) => [search, '~', { now: 1, expiresBy: 2 }, 51]),
   findKeyWindowEnd: KEY_SEARCHES.map((search) => [search, '~']),
   incrementTries: [['claim_attempts'], ['sign_ins']].map(([table]) => [table, { id: '', counter: 0 }, 5, 0]),
-  listEventsOf: [{ accountId: 'usr_1' }, { agentId: 'agt_1' }].flatMap((whose) => [
-    [whose, undefined, 10, undefined],
-    [whose, 'evt_1', 10, undefined],
-    [whose, 'evt_1', 10, ['key.created', 'key.revoked']],
+  listEventsOf: [{ accountId: 'usr_1' }, { agentId: 'agt_1' }].flatMap((whose) =>
+    places({ id: 'evt_1' }).map((place) => [whose, place, 10]),
+  ),
+  listSelectedEvents: places({ id: 'evt_1' }).flatMap((place) => [
+    ['usr_1', { kinds: ['key.created', 'key.revoked'], about: undefined }, place, 10],
+    ['usr_1', { kinds: undefined, about: { agentIds: ['agt_1', 'agt_2'], keyIds: ['key_1'] } }, place, 10],
+    ['usr_1', { kinds: ['key.created'], about: { agentIds: ['agt_1'], keyIds: ['key_1'] } }, place, 10],
   ]),
+  listOwnedPage: ownedLists((filter, order, place) => ['usr_1', filter, order, place, 10]),
+  countOwned: ownedLists((filter, order, place) => ['usr_1', filter, order, place]),
+  listPersonalPage: personalLists((filter, place) => ['usr_1', filter, place, 10]),
+  countPersonal: personalLists((filter, place) => ['usr_1', filter, place]),
+  listKeysPage: places({ id: 'key_1' }).map((place) => ['agt_1', place, 10]),
+  listExpiringPersonal: [['usr_1', 1, 2, 5]],
+  listSessionsPage: places({ key: 1, id: 'ses_1' }).map((place) => [
+    'usr_1',
+    { began: 1, seen: 1 },
+    'ses_2',
+    place,
+    10,
+  ]),
+  listHostsPage: SEARCHES.flatMap((search) =>
+    places({ key: 1, id: 'hst_1' }).map((place) => ['usr_1', search, 1, place, 10]),
+  ),
+  countHosts: SEARCHES.flatMap((search) =>
+    places({ key: 1, id: 'hst_1' }).map((place) => ['usr_1', search, place]),
+  ),
   listFeedEvents: [
     [{ after: 'evt_1' }, 10],
     [{ from: 'evt_1' }, 10],

@@ -23,6 +23,7 @@ const PUBLISHED: Record<string, string> = {
   '0015_locales.sql': 'a0c2f0616ee1d06433a5c34b3cfad7d24c698a1ac3d81b710265af415a19852d',
   '0016_console.sql': 'a5527a039755f44da098e3f53211268d2a1ed739018dcc747ec3adfd9eee5622',
   '0017_console_lists.sql': '1ba1b731d851d081b1a2fd912b9ba514d6ec45dbb202d86b9eaed541d2be4e42',
+  '0018_lists.sql': '1bf2c7bd0656072164d547f6779307c2fb52850bce0a7d7fa2d38bb54ac13a8d',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {

@@ -1,12 +1,12 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import {
-  cutPage,
-  formatTimeCursor,
+  formatNumberMark,
   type ListPage,
   type ListQuery,
-  PAGE_LIMIT,
-  parseTimeCursor,
+  mapPage,
+  parseNumberMark,
+  readPage,
 } from '../../lib/list-pages.ts';
 import { hashSecret, isWellFormedSecret, newSecret } from '../../lib/secrets.ts';
 import { type Locale, parseLocale } from '../../lib/translate.ts';
@@ -87,18 +87,23 @@ export function isRecentlyVerified(deps: Pick<Deps, 'clock'>, session: Session):
   return deps.clock() - session.createdAt < RECENT_VERIFICATION_MS;
 }
 
-/** Lists one page of the live sessions of an account, newest first. */
-export async function listSessions(
-  deps: Deps,
-  accountId: string,
-  query: ListQuery = {},
+/**
+ * Lists one page of the live sessions of a human but the one that asks, used last first. That one stands before the
+ * first page.
+ */
+export async function listOtherSessions(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  own: Session,
+  { at, rows }: Pick<ListQuery, 'at' | 'rows'> = {},
 ): Promise<ListPage<Session>> {
-  const now = deps.clock();
-  const mark = parseTimeCursor(query.before);
-  const before = mark && { createdAt: mark.at, id: mark.id };
-  const rows = await listSessionsPage(deps.db, accountId, oldestLive(now), before, PAGE_LIMIT);
-  const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.createdAt, row.id));
-  return { items: items.map((row) => toSession(deps, row)), next };
+  const after = oldestLive(deps.clock());
+  const page = await readPage(
+    parseNumberMark(at),
+    rows,
+    (place, limit) => listSessionsPage(deps.db, own.accountId, after, own.id, place, limit),
+    (row) => formatNumberMark(row.seenAt, row.id),
+  );
+  return mapPage(page, (found) => found.map((row) => toSession(deps, row)));
 }
 
 /** Ends one session of an account, from the next request on. Does nothing if the account has no such live session. */

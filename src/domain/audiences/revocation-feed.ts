@@ -1,12 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
 import { incrementCounter } from '../../store/counters.ts';
-import {
-  type CredentialRow,
-  findCredential,
-  listCredentials,
-  listPersonalCredentials,
-} from '../../store/credentials.ts';
+import { type CredentialRow, findCredential, listCredentials } from '../../store/credentials.ts';
 import {
   type EventRow,
   findEventPosition,
@@ -16,6 +11,7 @@ import {
   listPositioned,
   updateEventPositions,
 } from '../../store/events.ts';
+import { listPersonalCredentials } from '../../store/personal-credentials.ts';
 import type { ResourceServer } from './resource-servers.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { parseAddress } from '../../lib/address.ts';
-import { PAGE_ROWS } from '../../lib/list-pages.ts';
+import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import type { ActivityEntry } from '../../ports/mailer.ts';
 import { listAgentNames } from '../../store/agents.ts';
 import { listCredentialLabels } from '../../store/credentials.ts';
@@ -18,8 +18,8 @@ export async function describeEvents(
   events: readonly EventRow[],
 ): Promise<ActivityEntry[]> {
   const described: ActivityEntry[] = [];
-  for (let offset = 0; offset < events.length; offset += PAGE_ROWS) {
-    described.push(...(await describePage(deps, events.slice(offset, offset + PAGE_ROWS))));
+  for (let offset = 0; offset < events.length; offset += PAGE_ROWS_MAX) {
+    described.push(...(await describePage(deps, events.slice(offset, offset + PAGE_ROWS_MAX))));
   }
   return described;
 }

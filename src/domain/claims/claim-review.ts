@@ -1,10 +1,11 @@
 import type { Deps } from '../../deps.ts';
 import { issuerOf, providerOf } from '../../lib/principals.ts';
 import { parseScope } from '../../lib/scopes.ts';
-import { findAgent, listOwnedPage } from '../../store/agents.ts';
+import { findAgent } from '../../store/agents.ts';
 import { type AttemptRow, findAttempt, findLastAttempt } from '../../store/claim-attempts.ts';
 import { type ClaimRow, findClaimByRegistration } from '../../store/claims.ts';
 import type { Tx } from '../../store/engine/db.ts';
+import { hasOwnedAgent } from '../../store/owned-agents.ts';
 import { hasDelegationTo } from '../../store/principals.ts';
 import { type ClaimMode, findRegistration } from '../../store/registrations.ts';
 import type { Session } from '../accounts/sessions.ts';
@@ -154,7 +155,7 @@ async function findAdvisories(
   const { accountId } = session;
   return {
     firstProvider: principal !== null && !(await hasDelegationTo(deps.db, accountId, issuerOf(principal))),
-    firstAccount: (await listOwnedPage(deps.db, accountId, {}, undefined, 0, 1)).length === 0,
+    firstAccount: !(await hasOwnedAgent(deps.db, accountId)),
   };
 }
 

@@ -90,8 +90,8 @@ export async function recordKeyUse(
   from: string,
 ): Promise<void> {
   const now = deps.clock();
-  deps.noteKeyUse(bearer.hash, now, from);
   const { agentId } = bearer;
+  deps.noteKeyUse(bearer.hash, agentId, now, from);
   if (!bearer.retiresOthers || agentId === undefined) return;
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;

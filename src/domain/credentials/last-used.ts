@@ -1,7 +1,9 @@
 import type { Deps } from '../../deps.ts';
+import { updateAgentUsed } from '../../store/agents.ts';
 import { updateCredentialUsed } from '../../store/credentials.ts';
+import type { Tx } from '../../store/engine/db.ts';
 
-/** Stores when and from where keys and tokens were last used. */
+/** Stores when and from where keys, tokens and agents were last used. */
 
 /** One use of a key or token. */
 export interface KeyUse {
@@ -13,14 +15,45 @@ export interface KeyUse {
   from: string;
 }
 
+/** One use of an agent: of a key or token of it, or by a request that it signed. */
+export interface AgentUse {
+  id: string;
+  /** Epoch ms. */
+  at: number;
+  /** As for a key; null: it signed a request in its own environment. */
+  from: string | null;
+}
+
 const BATCH_SIZE = 200;
 
-/** Writes uses to the database, at most `BATCH_SIZE` in one transaction. A stored use that is newer stays. */
-export async function writeLastUsed({ db }: Pick<Deps, 'db'>, uses: readonly KeyUse[]): Promise<void> {
+/**
+ * Writes uses to the database, at most `BATCH_SIZE` in one transaction. A stored use that is newer stays. Rows are
+ * written in one order, so that services that write at once do not wait for each other in a circle.
+ */
+export async function writeLastUsed(
+  { db }: Pick<Deps, 'db'>,
+  { keys, agents }: { keys: readonly KeyUse[]; agents: readonly AgentUse[] },
+): Promise<void> {
+  await inBatches(
+    db,
+    agents.toSorted((one, other) => (one.id < other.id ? -1 : 1)),
+    (tx, { id, at, from }) => updateAgentUsed(tx, id, at, from),
+  );
+  await inBatches(
+    db,
+    keys.toSorted((one, other) => Buffer.compare(one.hash, other.hash)),
+    (tx, { hash, at, from }) => updateCredentialUsed(tx, hash, at, from),
+  );
+}
+
+async function inBatches<Use>(
+  db: Deps['db'],
+  uses: readonly Use[],
+  write: (tx: Tx, use: Use) => Promise<unknown>,
+): Promise<void> {
   for (let start = 0; start < uses.length; start += BATCH_SIZE) {
     await db.tx(async (tx) => {
-      for (const { hash, at, from } of uses.slice(start, start + BATCH_SIZE))
-        await updateCredentialUsed(tx, hash, at, from);
+      for (const use of uses.slice(start, start + BATCH_SIZE)) await write(tx, use);
     });
   }
 }

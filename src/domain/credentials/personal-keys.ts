@@ -1,16 +1,20 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import { cutPage, type ListPage, type ListQuery, PAGE_LIMIT } from '../../lib/list-pages.ts';
+import { type ListPage, type ListQuery, mapPage, parseIdMark, readPage } from '../../lib/list-pages.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
+import { type CredentialRow, findCredential } from '../../store/credentials.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import {
-  type CredentialRow,
-  findCredential,
+  countPersonal,
+  type KeyState,
+  listExpiringPersonal,
   listPersonalCredentials,
   listPersonalPage,
-} from '../../store/credentials.ts';
-import type { Tx } from '../../store/engine/db.ts';
+  type PersonalCounts,
+  type PersonalFilter,
+} from '../../store/personal-credentials.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
@@ -20,18 +24,52 @@ import { revokeCredential } from './revoke-credential.ts';
 
 /** Personal keys: a human creates them for a script or an MCP host, and they belong to no agent. */
 
+/** A request for a page of a human's personal keys. */
+export type KeyListQuery = ListQuery<KeyState, never>;
+
 /**
  * Lists a page of the personal keys of an account, newest first. Revoked and expired keys are included as its history.
  */
 export async function listPersonalKeys(
-  deps: Deps,
+  deps: Pick<Deps, 'db' | 'clock'>,
   accountId: string,
-  query: ListQuery = {},
+  query: KeyListQuery = {},
 ): Promise<ListPage<Key>> {
-  const { db, clock } = deps;
-  const rows = await listPersonalPage(db, accountId, query, query.before, clock(), PAGE_LIMIT);
-  const { items, next } = cutPage(rows, (row) => row.id);
-  return { items: items.map(toKey), next };
+  const filter = toFilter(deps, query);
+  const page = await readPage(
+    parseIdMark(query.at),
+    query.rows,
+    (place, limit) => listPersonalPage(deps.db, accountId, filter, place, limit),
+    (row) => row.id,
+  );
+  return mapPage(page, (rows) => rows.map(toKey));
+}
+
+/** Counts the personal keys of an account, those that a list shows and those before its page. */
+export function countPersonalKeys(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  accountId: string,
+  query: KeyListQuery,
+): Promise<PersonalCounts> {
+  return countPersonal(deps.db, accountId, toFilter(deps, query), parseIdMark(query.at));
+}
+
+/** How many keys that expire soon are pointed out. */
+const EXPIRING_ROWS = 5;
+
+/** Lists personal keys of an account that expire within a time, the first to expire first, and at most a few. */
+export async function listExpiringKeys(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  accountId: string,
+  withinMs: number,
+): Promise<Key[]> {
+  const now = clock();
+  const rows = await listExpiringPersonal(db, accountId, now, now + withinMs, EXPIRING_ROWS);
+  return rows.map(toKey);
+}
+
+function toFilter({ clock }: Pick<Deps, 'clock'>, { search, state }: KeyListQuery): PersonalFilter {
+  return { search, state, now: clock() };
 }
 
 /**

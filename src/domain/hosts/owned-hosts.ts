@@ -1,14 +1,15 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import {
-  cutPage,
-  formatTimeCursor,
+  formatNumberMark,
   type ListPage,
   type ListQuery,
-  PAGE_LIMIT,
-  parseTimeCursor,
+  mapPage,
+  parseNumberMark,
+  readPage,
 } from '../../lib/list-pages.ts';
-import { findHost, type HostRow, listHostsPage } from '../../store/hosts.ts';
+import { countHosts, findHost, type HostRow, listHostsPage } from '../../store/hosts.ts';
+import { absoluteLifetimeEnd } from '../agents/agent-lifecycle.ts';
 
 /** A host as its owner sees it. */
 export interface OwnedHost {
@@ -21,17 +22,35 @@ export interface OwnedHost {
   revokedAt: number | undefined;
 }
 
-/** Lists the hosts of a human, those linked last first, including revoked ones. */
+/** A host in the list of its owner. */
+export interface ListedHost extends OwnedHost {
+  /** How many of its agents work, up to COUNT_MAX + 1. */
+  agents: number;
+}
+
+/** Lists a page of the hosts of a human, those linked last first, including revoked ones. */
 export async function listOwnedHosts(
-  deps: Deps,
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   ownerId: string,
-  query: ListQuery = {},
-): Promise<ListPage<OwnedHost>> {
-  const mark = parseTimeCursor(query.before);
-  const before = mark && { linkedAt: mark.at, id: mark.id };
-  const rows = await listHostsPage(deps.db, ownerId, before, PAGE_LIMIT);
-  const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.linkedAt!, row.id));
-  return { items: items.map(toOwnedHost), next };
+  { search, at, rows }: ListQuery<never, never>,
+): Promise<ListPage<ListedHost>> {
+  const lifetimeStart = deps.clock() - absoluteLifetimeEnd(deps, 0);
+  const page = await readPage(
+    parseNumberMark(at),
+    rows,
+    (place, limit) => listHostsPage(deps.db, ownerId, search, lifetimeStart, place, limit),
+    (row) => formatNumberMark(row.linkedAt!, row.id),
+  );
+  return mapPage(page, (found) => found.map((row) => ({ ...toOwnedHost(row), agents: row.agents })));
+}
+
+/** Counts the hosts of a human that are searched for, and those before a page of their list; up to COUNT_MAX + 1. */
+export function countOwnedHosts(
+  { db }: Pick<Deps, 'db'>,
+  ownerId: string,
+  { search, at }: ListQuery<never, never>,
+): Promise<{ found: number; preceding: number }> {
+  return countHosts(db, ownerId, search, parseNumberMark(at));
 }
 
 /** Shows one host of a human. @throws Failure `notFound`, also for a host of another owner */

@@ -113,6 +113,7 @@ export async function verifyAgentToken(
   await consumeJti(deps, `agent:${agent.id}`, claims, expiresAt, (tx, now) =>
     updateHostedAgentSeen(tx, agent.id, now),
   );
+  deps.noteAgentUse(agent.id, deps.clock());
   const issuedAt = claims.iat as number; // checkTimes() refuses anything else
   return { agent, host, capabilities, issuedAt, expiresAt, jti: claims.jti as string, audience };
 }

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_LIMIT, PAGE_ROWS } from '../../lib/list-pages.ts';
+import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import {
   countBelongings,
@@ -65,8 +65,8 @@ export async function findAccounts(
     return { accounts: [], next: undefined };
   const start = text.by === 'id' ? text.start : 'usr_';
   const bounds = { ...idBounds(start, first), before: query.before ?? '~' };
-  const found = await listHumansFound(db, bounds, PAGE_LIMIT);
-  const rows = found.slice(0, PAGE_ROWS);
+  const found = await listHumansFound(db, bounds, PAGE_ROWS_MAX + 1);
+  const rows = found.slice(0, PAGE_ROWS_MAX);
   return {
     accounts: rows.filter(({ id }) => id.startsWith(start)).map(toFoundAccount),
     next: found.length > rows.length ? rows.at(-1)!.id : undefined,

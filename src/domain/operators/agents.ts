@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import type { Budget } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_LIMIT, PAGE_ROWS } from '../../lib/list-pages.ts';
+import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import {
   type AgentSearch,
@@ -74,8 +74,8 @@ export async function findAgents(deps: Deps, query: AgentsQuery): Promise<FoundA
   if (search === undefined) return { agents: [], next: undefined, isPartial: false };
   const now = deps.clock();
   const times = { now, lifetimeStart: now - absoluteLifetimeEnd(deps, 0) };
-  const found = await listAgentsFound(deps.db, search, query.before, times, PAGE_LIMIT);
-  const rows = found.slice(0, PAGE_ROWS);
+  const found = await listAgentsFound(deps.db, search, query.before, times, PAGE_ROWS_MAX + 1);
+  const rows = found.slice(0, PAGE_ROWS_MAX);
   const agents = await describe(deps, rows, now);
   if (found.length > rows.length) return { agents, next: rows.at(-1)!.id, isPartial: false };
   const end = await findWindowEnd(deps.db, search, query.before);
@@ -113,7 +113,7 @@ export async function showFoundAgent(deps: Deps, id: string): Promise<ShownAgent
   ] as const;
   const [[agent], keys, budgets, events] = await Promise.all([
     describe(deps, [row], deps.clock()),
-    listKeysPage(deps.db, id, undefined, PAGE_ROWS),
+    listKeysPage(deps.db, id, undefined, PAGE_ROWS_MAX),
     readBudgets(deps, limits),
     listEventsAbout(deps, { agentId: id }, EVENTS_SHOWN),
   ]);

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_LIMIT, PAGE_ROWS } from '../../lib/list-pages.ts';
+import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { findCredential } from '../../store/credentials.ts';
@@ -72,9 +72,9 @@ export async function findKeys(
     search,
     before,
     { now, expiresBy: now + EXPIRING_MS },
-    PAGE_LIMIT,
+    PAGE_ROWS_MAX + 1,
   );
-  const rows = found.slice(0, PAGE_ROWS);
+  const rows = found.slice(0, PAGE_ROWS_MAX);
   const keys = rows.map((row) => toFoundKey(row, now));
   if (found.length > rows.length) return { keys, next: rows.at(-1)!.id, isPartial: false };
   const end = await findKeyWindowEnd(deps.db, search, before);

@@ -1,9 +1,9 @@
 import type { Deps } from '../../deps.ts';
 import { lockAccount, updateAccountEnded } from '../../store/accounts.ts';
-import { listOwnedAgents } from '../../store/agents.ts';
 import { deleteAuthenticator, deleteRecoveryCodes } from '../../store/authenticators.ts';
-import { updatePersonalCredentialsRevoked } from '../../store/credentials.ts';
 import { listHostsOf } from '../../store/hosts.ts';
+import { listOwnedAgents } from '../../store/owned-agents.ts';
+import { updatePersonalCredentialsRevoked } from '../../store/personal-credentials.ts';
 import { updatePrincipalsOfAccountUnlinked } from '../../store/principals.ts';
 import { updateSessionsOfAccountEnded } from '../../store/sessions.ts';
 import type { RequestOrigin } from '../../work.ts';

@@ -5,7 +5,6 @@ import { formatScope, isSubset } from '../../lib/scopes.ts';
 import { insertAgentAccount, lockAccount, updateAccountRestored } from '../../store/accounts.ts';
 import {
   type AgentRow,
-  findOwnedAgent,
   lockAgent,
   updateAgentName,
   updateAgentReleased,
@@ -13,6 +12,7 @@ import {
 } from '../../store/agents.ts';
 import { updateClaimUncompleted } from '../../store/claims.ts';
 import type { Tx } from '../../store/engine/db.ts';
+import { findOwnedAgent } from '../../store/owned-agents.ts';
 import { findRegistration, updateRegistrationUnclaimed } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { endAgent, revokeDelegation } from '../agents/end-agent.ts';

@@ -1,22 +1,15 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import {
-  cutPage,
-  formatTimeCursor,
-  type ListPage,
-  type ListQuery,
-  PAGE_LIMIT,
-  parseTimeCursor,
-} from '../../lib/list-pages.ts';
+import { type ListMark, type ListPage, mapPage, parseIdMark, readPage } from '../../lib/list-pages.ts';
 import { providerOf } from '../../lib/principals.ts';
 import { restrictTo } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import type { ActivityEntry } from '../../ports/mailer.ts';
-import { type AgentRow, findOwnedAgent, listOwnedPage } from '../../store/agents.ts';
-import { type CredentialRow, listCredentialsOfAgents, listKeysPage } from '../../store/credentials.ts';
+import type { AgentRow } from '../../store/agents.ts';
+import { type CredentialRow, listKeysPage, listLiveCredentialsOfAgents } from '../../store/credentials.ts';
 import { listEventsOf } from '../../store/events.ts';
+import { findOwnedAgent } from '../../store/owned-agents.ts';
 import { type ClaimMode, listRegistrations, type RegistrationRow } from '../../store/registrations.ts';
-import { absoluteLifetimeEnd } from '../agents/agent-lifecycle.ts';
 import { describeEvents } from '../audit/describe-events.ts';
 import { isLive, type Key, toKey } from '../credentials/issue.ts';
 import { type HostedAgentSummary, listHostedAgentSummaries } from '../hosts/host-agent-view.ts';
@@ -40,8 +33,11 @@ export interface OwnedAgent {
   overAt: number | undefined;
   /** The scopes of its live keys together; without a live key, those that it may be issued. */
   scopes: string[];
-  /** When and where it last obtained a token or used a key; epoch ms, to the minute. */
-  lastUse: { at: number; from: string } | undefined;
+  /**
+   * When and where it last obtained a token, used a key or signed a request; epoch ms, to the minute. `from` is
+   * undefined where it signed a request in its own environment.
+   */
+  lastUse: { at: number; from: string | undefined } | undefined;
   /** Until when the merge can be undone, epoch ms; undefined if it cannot. */
   undoableUntil: number | undefined;
 }
@@ -49,45 +45,39 @@ export interface OwnedAgent {
 /** How long a merge can be undone. */
 export const UNDO_MS = 7 * DAY_MS;
 
-/** Lists the agents of a human, those owned last first, including revoked ones. */
-export async function listOwnedAgents(
-  deps: Deps,
-  ownerId: string,
-  query: ListQuery = {},
-): Promise<ListPage<OwnedAgent>> {
-  const mark = parseTimeCursor(query.before);
-  const before = mark && { ownedAt: mark.at, id: mark.id };
-  const elapsedIfCreatedBy = deps.clock() - absoluteLifetimeEnd(deps, 0);
-  const rows = await listOwnedPage(deps.db, ownerId, query, before, elapsedIfCreatedBy, PAGE_LIMIT);
-  const { items, next } = cutPage(rows, (row) => formatTimeCursor(row.ownedAt!, row.id));
-  return { items: await toOwnedAgents(deps, items, ownerId), next };
-}
-
 /**
  * Shows one agent of a human, with a page of its keys and a page of its activity, newest first.
  *
- * @param before the `next` of the pages shown before
+ * @param at where these pages begin or end
  * @throws Failure `notFound`, also for an agent of another owner
  */
 export async function showOwnedAgent(
   deps: Deps,
   ownerId: string,
   id: string,
-  before: { key?: string | undefined; event?: string | undefined } = {},
+  at: { keys?: ListMark | undefined; activity?: ListMark | undefined } = {},
 ): Promise<{ agent: OwnedAgent; keys: ListPage<Key>; activity: ListPage<ActivityEntry> }> {
   const row = await findOwnedAgent(deps.db, ownerId, id);
   if (row === undefined) throw agentNotFound();
   const [[agent], keys, events] = await Promise.all([
     toOwnedAgents(deps, [row], ownerId),
-    listKeysPage(deps.db, id, before.key, PAGE_LIMIT),
-    listEventsOf(deps.db, { agentId: id }, before.event, PAGE_LIMIT),
+    readPage(
+      parseIdMark(at.keys),
+      undefined,
+      (place, limit) => listKeysPage(deps.db, id, place, limit),
+      (key) => key.id,
+    ),
+    readPage(
+      parseIdMark(at.activity),
+      undefined,
+      (place, limit) => listEventsOf(deps.db, { agentId: id }, place, limit),
+      (event) => event.id,
+    ),
   ]);
-  const keyPage = cutPage(keys, (key) => key.id);
-  const eventPage = cutPage(events, (event) => event.id);
   return {
     agent: agent!,
-    keys: { items: keyPage.items.map(toKey), next: keyPage.next },
-    activity: { items: await describeEvents(deps, eventPage.items), next: eventPage.next },
+    keys: mapPage(keys, (rows) => rows.map(toKey)),
+    activity: { ...events, items: await describeEvents(deps, events.items) },
   };
 }
 
@@ -97,7 +87,11 @@ export function issuableScopes(deps: Pick<Deps, 'config'>, agent: AgentRow): str
 }
 
 /** Describes a page of agents, with as many statements as one agent takes. */
-async function toOwnedAgents(deps: Deps, rows: readonly AgentRow[], ownerId: string): Promise<OwnedAgent[]> {
+export async function toOwnedAgents(
+  deps: Deps,
+  rows: readonly AgentRow[],
+  ownerId: string,
+): Promise<OwnedAgent[]> {
   const now = deps.clock();
   const ids = rows.map(({ id }) => id);
   const [registrations, credentials, hosted] = await Promise.all([
@@ -105,7 +99,7 @@ async function toOwnedAgents(deps: Deps, rows: readonly AgentRow[], ownerId: str
       deps.db,
       rows.map(({ registrationId }) => registrationId),
     ),
-    listCredentialsOfAgents(deps.db, ids, now),
+    listLiveCredentialsOfAgents(deps.db, ids, now),
     listHostedAgentSummaries(deps, ids),
   ]);
   const byId = new Map(registrations.map((registration) => [registration.id, registration]));
@@ -137,9 +131,9 @@ function toOwnedAgent(
   // An agent that renews an identity, or signs its own requests, has no key that shows its scopes.
   const scopes =
     hosted?.scopes ?? (live.length === 0 ? issuableScopes(deps, row) : live.flatMap((key) => key.scopes));
-  const uses = credentials.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from }));
-  const lastSigned = { at: hosted?.seenAt ?? null, from: 'its own environment' };
-  const last = [...uses, { at: row.seenAt, from: row.seenFrom }, lastSigned].reduce((latest, use) =>
+  // The row has its last use. While a service of the version before runs, that only notes it with the keys.
+  const uses = live.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from }));
+  const last = [{ at: row.seenAt, from: row.seenFrom }, ...uses].reduce((latest, use) =>
     (use.at ?? 0) > (latest.at ?? 0) ? use : latest,
   );
   return {
@@ -154,7 +148,7 @@ function toOwnedAgent(
     revokedAt: row.revokedAt ?? undefined,
     overAt: hosted?.overAt,
     scopes: row.revokedAt === null && hosted?.overAt === undefined ? [...new Set(scopes)].sort() : [],
-    lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? 'somewhere' },
+    lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? undefined },
     undoableUntil: registration.kind === 'host' ? undefined : undoableUntil(row, ownerId, now),
   };
 }

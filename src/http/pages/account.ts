@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { setAccountLocale } from '../../domain/accounts/account-locale.ts';
 import { isAgentMailSuppressed, setAgentMailAllowed } from '../../domain/accounts/mail-suppressions.ts';
-import { endOtherSessions, endSession, listSessions } from '../../domain/accounts/sessions.ts';
+import { endOtherSessions, endSession, listOtherSessions } from '../../domain/accounts/sessions.ts';
 import { findAuthenticatorStatus } from '../../domain/accounts/totp.ts';
-import { ACTIVITY_GROUPS, listActivity } from '../../domain/audit/list-activity.ts';
+import { listNewestActivity } from '../../domain/audit/list-activity.ts';
 import { listPersonalKeys } from '../../domain/credentials/personal-keys.ts';
 import { deleteAccount } from '../../domain/owner/delete-account.ts';
-import { listOwnedAgents } from '../../domain/owner/owned-agent-view.ts';
+import { listOwnedAgents } from '../../domain/owner/list-owned-agents.ts';
 import { writeActivity } from '../../lib/format-activity.ts';
 import { allItems } from '../../lib/list-pages.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
@@ -18,7 +18,7 @@ import { clearCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 import { formSchema, type Problem } from './forms.ts';
-import { olderLink, readListQuery } from './lists.ts';
+import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
@@ -43,15 +43,11 @@ export function accountPage(pages: Pages) {
     summary: 'My account and my sessions',
     async handle({ deps, caller, query }) {
       const { session } = caller;
-      const sessions = await listSessions(deps, session.accountId, readListQuery(query));
+      const others = await listOtherSessions(deps, session, { at: readMark(query) });
       const authenticator = await findAuthenticatorStatus(deps, session.accountId);
-      const listed = sessions.items.map(({ id, origin, createdAt, seenAt }) => ({
-        id,
-        origin,
-        createdAt,
-        seenAt,
-        isThis: id === session.id,
-      }));
+      const isFirstPage = others.previous === undefined;
+      const sessions = isFirstPage ? [session, ...others.items] : others.items;
+      const view: ListView = { path: PAGES.account, query, parameters: [], anchor: 'sessions' };
       return pages.show(caller, 'account', {
         mailbox: session.mailbox,
         accountId: session.accountId,
@@ -59,32 +55,15 @@ export function accountPage(pages: Pages) {
         isMailWanted: !(await isAgentMailSuppressed(deps, session)),
         locale: caller.draft(LANGUAGE_PATH)?.locale ?? session.locale ?? SAME_AS_BROWSER,
         languages: LOCALES.map((locale) => ({ locale, name: nameLocale(locale) })),
-        sessions: listed.toSorted((one, other) => Number(other.isThis) - Number(one.isThis)),
-        hasSeveralOthers: listed.filter(({ isThis }) => !isThis).length > 1 || sessions.next !== undefined,
-        older: olderLink(PAGES.account, query, 'before', sessions.next),
-      });
-    },
-  });
-}
-
-const ACTIVITY_ROWS = 50;
-
-/** GET /account/activity: shows a page of the audit log of the account. */
-export function activityPage(pages: Pages) {
-  return operation({
-    caller: 'signedInUser',
-    summary: 'What happened in it',
-    async handle({ deps, caller, query }) {
-      // A malformed `before` shows the newest page.
-      const before = /^evt_[0-9A-Za-z]{1,64}$/.exec(query.get('before') ?? '')?.[0];
-      const group = ACTIVITY_GROUPS.find((each) => each === query.get('kind'));
-      const { accountId } = caller.session;
-      const { activity, next } = await listActivity(deps, accountId, { before, group }, ACTIVITY_ROWS);
-      return pages.show(caller, 'activity', {
-        activity,
-        group,
-        groups: ACTIVITY_GROUPS,
-        older: olderLink(PAGES.activity, query, 'before', next),
+        sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
+          id,
+          origin,
+          createdAt,
+          seenAt,
+          isThis: id === session.id,
+        })),
+        hasSeveralOthers: others.items.length > 1 || !isFirstPage,
+        paging: presentPaging(view, others, { isByTime: true }),
       });
     },
   });
@@ -104,13 +83,13 @@ export function exportAccount(pages: Pages) {
       const translator = pages.translators[caller.locale];
       const { session } = caller;
       const { accountId } = session;
-      const [agents, keys, sessions, authenticator, noMail, { activity }] = await Promise.all([
-        Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, query))),
+      const [agents, keys, others, authenticator, noMail, activity] = await Promise.all([
+        Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, { ...query, sort: 'name' }))),
         Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
-        Array.fromAsync(allItems((query) => listSessions(deps, accountId, query))),
+        Array.fromAsync(allItems((query) => listOtherSessions(deps, session, query))),
         findAuthenticatorStatus(deps, accountId),
         isAgentMailSuppressed(deps, session),
-        listActivity(deps, accountId, {}, EVENTS_MAX),
+        listNewestActivity(deps, accountId, EVENTS_MAX),
       ]);
       const text = JSON.stringify(
         {
@@ -134,7 +113,7 @@ export function exportAccount(pages: Pages) {
             over_at: agent.overAt && toIso(agent.overAt),
           })),
           keys: keys.map(renderKey),
-          sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
+          sessions: [session, ...others].map(({ id, origin, createdAt, seenAt }) => ({
             id,
             from: origin,
             created_at: toIso(createdAt),

@@ -1,13 +1,33 @@
 import { isLive, type Key } from '../../domain/credentials/issue.ts';
-import { listOwnedHosts } from '../../domain/hosts/owned-hosts.ts';
-import { listOwnedAgents, type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
+import { countOwnedHosts, listOwnedHosts } from '../../domain/hosts/owned-hosts.ts';
+import {
+  AGENT_SORTS,
+  AGENT_STATES,
+  type AgentSort,
+  countOwnedAgents,
+  listOwnedAgents,
+} from '../../domain/owner/list-owned-agents.ts';
+import { type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
+import type { ListQuery } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import type { Problem } from './forms.ts';
 import { presentHost } from './hosts.ts';
 import { presentLastUse } from './last-use.ts';
-import { olderLink, presentList, readId, readListQuery } from './lists.ts';
+import {
+  type Choice,
+  type ListView,
+  listLink,
+  presentFilters,
+  presentPaging,
+  presentSorts,
+  readListQuery,
+  readMark,
+  rowsBefore,
+  type SortColumn,
+  type Tab,
+} from './lists.ts';
 import type { Pages } from './pages.ts';
 import { describeScopes } from './scopes.ts';
 
@@ -16,26 +36,92 @@ import { describeScopes } from './scopes.ts';
 /** What a page that shows an agent reads of a request. */
 export type AgentCall = Pick<Call<unknown, 'signedInUser'>, 'deps' | 'caller' | 'params' | 'query'>;
 
-/** GET /agents: lists the agents and the hosts of an account. */
+/** GET /agents: lists the agents of an account or, on a tab of their own, its hosts. */
 export function agentsPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
     summary: 'My agents',
     async handle({ deps, caller, query }) {
       const { accountId } = caller.session;
-      const [agents, hosts] = await Promise.all([
-        listOwnedAgents(deps, accountId, readListQuery(query)),
-        listOwnedHosts(deps, accountId, { before: query.get('hosts') ?? undefined }),
-      ]);
-      return pages.show(caller, 'agents', {
-        agents: agents.items.map(presentAgent),
-        list: presentList(PAGES.agents, query, agents.next),
+      const wanted = readListQuery(query, { states: [...AGENT_STATES, 'environments'], sorts: AGENT_SORTS });
+      const { search, sort, at } = wanted;
+      const state = wanted.state === 'environments' ? undefined : wanted.state;
+      const agentQuery = { search, state, sort, at };
+      const counts = await countOwnedAgents(deps, accountId, agentQuery);
+      const found = counts.active + counts.unused + counts.revoked;
+      const isOfHosts = wanted.state === 'environments' && counts.hosts > 0;
+      const view: ListView = { path: PAGES.agents, query, parameters: ['q', 'show', 'sort'] };
+      const head = {
+        total: counts.all,
+        hasHosts: counts.hosts > 0,
         isAdding: query.has('add'),
-        hosts: hosts.items.map(presentHost),
-        olderHosts: olderLink(PAGES.agents, query, 'hosts', hosts.next),
+        list: presentFilters(view, {
+          tabs: presentTabs(counts, found),
+          sorts: isOfHosts ? [] : SORT_CHOICES,
+        }),
+      };
+      if (isOfHosts) {
+        const { page, ...hosts } = await listHosts(deps, accountId, { search, at });
+        return pages.show(caller, 'agents', {
+          ...head,
+          hosts: page.items.map(presentHost),
+          paging: presentPaging(view, page, {
+            total: hosts.found,
+            preceding: rowsBefore(at, hosts.preceding, page),
+            isFound: search !== undefined,
+            isByTime: true,
+          }),
+        });
+      }
+      const page = await listOwnedAgents(deps, accountId, agentQuery);
+      return pages.show(caller, 'agents', {
+        ...head,
+        agents: page.items.map(presentAgent),
+        sorts: presentSorts(view, sort, SORT_COLUMNS),
+        paging: presentPaging(view, page, {
+          total: state === undefined ? found : counts[state],
+          preceding: rowsBefore(at, counts.preceding, page),
+          isFound: search !== undefined,
+          isByTime: sort === undefined,
+        }),
       });
     },
   });
+}
+
+const SORT_COLUMNS = {
+  name: { ascending: 'name', descending: '-name', first: 'ascending' },
+  used: { ascending: 'used', descending: undefined, first: 'descending' },
+} as const satisfies Record<string, SortColumn<AgentSort>>;
+
+const SORT_CHOICES: readonly Choice[] = [
+  { value: '', text: 'agents.sort.lastUsed' },
+  { value: 'used', text: 'agents.sort.longestUnused' },
+  { value: 'name', text: 'agents.sort.name' },
+  { value: '-name', text: 'agents.sort.nameBackwards' },
+];
+
+/** The tabs of the agents; that of the hosts only where there are any. */
+function presentTabs(counts: Awaited<ReturnType<typeof countOwnedAgents>>, found: number): Tab[] {
+  const ofAgents = AGENT_STATES.map((state) => ({ text: `list.${state}`, state, count: counts[state] }));
+  const ofHosts = { text: 'hosts.title', state: 'environments', count: counts.hosts };
+  return [
+    { text: 'list.all', state: undefined, count: found },
+    ...ofAgents,
+    ...(counts.hosts > 0 ? [ofHosts] : []),
+  ];
+}
+
+async function listHosts(
+  deps: AgentCall['deps'],
+  accountId: string,
+  query: Pick<ListQuery<never, never>, 'search' | 'at'>,
+) {
+  const [page, counts] = await Promise.all([
+    listOwnedHosts(deps, accountId, query),
+    countOwnedHosts(deps, accountId, query),
+  ]);
+  return { page, ...counts };
 }
 
 /** GET /agents/:id: shows one agent with its scopes, keys and activity. */
@@ -49,6 +135,9 @@ export function agentPage(pages: Pages) {
     },
   });
 }
+
+/** The parameters that page the keys of an agent, beside those of its activity. */
+const KEY_MARKS = { after: 'keys', before: 'keys-before' };
 
 /** How many entries of its activity the page of an agent shows before all of them are asked for. */
 const ACTIVITY_SHORT = 5;
@@ -66,10 +155,23 @@ export async function showAgent(
 ): Promise<HandlerResult> {
   const { deps, caller, params, query } = call;
   const { problem } = failed;
-  const before = { key: readId(query, 'keys'), event: readId(query, 'before') };
-  const { agent, keys, activity } = await showOwnedAgent(deps, caller.session.accountId, params.id!, before);
+  const at = { keys: readMark(query, KEY_MARKS), activity: readMark(query) };
+  const { agent, keys, activity } = await showOwnedAgent(deps, caller.session.accountId, params.id!, at);
   const path = agentPath(call);
-  const isWhole = query.has('activity') || before.event !== undefined;
+  const isWhole = query.has('activity') || at.activity !== undefined;
+  const keyView: ListView = {
+    path,
+    query,
+    parameters: ['activity', 'after', 'before'],
+    marks: KEY_MARKS,
+    anchor: 'keys',
+  };
+  const activityView: ListView = {
+    path,
+    query,
+    parameters: ['activity', ...Object.values(KEY_MARKS)],
+    anchor: 'activity',
+  };
   const kept = isEnded(agent) ? undefined : failed.kept;
   const values = {
     agent: presentAgent(agent),
@@ -79,11 +181,13 @@ export async function showAgent(
       on: kept === undefined || `scope:${scope.name}` in kept,
     })),
     keys: keys.items.map((key) => presentAgentKey(key, deps.clock())),
-    olderKeys: olderLink(path, query, 'keys', keys.next),
+    keyPaging: presentPaging(keyView, keys, { isByTime: true }),
     activity: isWhole ? activity.items : activity.items.slice(0, ACTIVITY_SHORT),
     allActivity:
-      isWhole || activity.items.length <= ACTIVITY_SHORT ? undefined : `${path}?activity=all#activity`,
-    older: isWhole ? olderLink(path, query, 'before', activity.next) : undefined,
+      isWhole || activity.items.length <= ACTIVITY_SHORT
+        ? undefined
+        : listLink(activityView, { activity: 'all' }),
+    activityPaging: isWhole ? presentPaging(activityView, activity, { isByTime: true }) : undefined,
   };
   return pages.show(caller, 'agent', values, problem === undefined ? 200 : 400);
 }

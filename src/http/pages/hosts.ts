@@ -18,7 +18,7 @@ export function revokeHostPage(pages: Pages) {
     summary: 'Ask before a host ends',
     async handle({ deps, caller, params }) {
       const host = await showOwnedHost(deps, caller.session.accountId, params.id!);
-      if (host.revokedAt !== undefined) return redirect(deps.config, PAGES.agents);
+      if (host.revokedAt !== undefined) return redirect(deps.config, PAGES.environments);
       return pages.show(caller, 'revoke-host', { host: presentHost(host) });
     },
   });
@@ -31,11 +31,11 @@ export const revokeHost = formOperation({
   form: revokeForm,
   async handle({ deps, origin, caller, params }) {
     await revokeOwnedHost(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, PAGES.agents, caller.cookies, 'hostRevoked');
+    return redirect(deps.config, PAGES.environments, caller.cookies, 'hostRevoked');
   },
 });
 
 /** Prepares a host for a template: its name, which is unverified, as it is shown. */
-export function presentHost(host: OwnedHost): OwnedHost {
+export function presentHost<Host extends OwnedHost>(host: Host): Host {
   return { ...host, name: (host.name && displayName(host.name)) || undefined };
 }

@@ -4,13 +4,16 @@ import type { Deps } from '../../deps.ts';
 import { RECENT_VERIFICATION_MS } from '../../domain/accounts/sessions.ts';
 import { isLive, type Key } from '../../domain/credentials/issue.ts';
 import {
+  countPersonalKeys,
   createPersonalKey,
   findPersonalKey,
+  listExpiringKeys,
   listPersonalKeys,
   revokePersonalKey,
 } from '../../domain/credentials/personal-keys.ts';
 import { retryWhileInProgress } from '../../domain/limits/idempotency.ts';
 import { Failure } from '../../errors.ts';
+import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
@@ -26,7 +29,15 @@ import {
   readKeyTerms,
 } from './key-form.ts';
 import { presentLastUse } from './last-use.ts';
-import { presentList, readId, readListQuery } from './lists.ts';
+import {
+  type ListView,
+  presentFilters,
+  presentPaging,
+  readId,
+  readListQuery,
+  rowsBefore,
+  type Tab,
+} from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
@@ -40,18 +51,48 @@ export function keysPage(pages: Pages) {
     caller: 'signedInUser',
     summary: 'My keys',
     async handle({ deps, caller, query }) {
-      const wanted = readListQuery(query);
-      const { items, next } = await listPersonalKeys(deps, caller.session.accountId, wanted);
+      const { accountId } = caller.session;
+      const { state = 'live', ...wanted } = readListQuery(query, { states: KEY_STATES, sorts: [] });
+      const [counts, expiring] = await Promise.all([
+        countPersonalKeys(deps, accountId, { ...wanted, state }),
+        listExpiringKeys(deps, accountId, EXPIRES_SOON_MS),
+      ]);
+      // A short list is shown as a whole, active and ended keys one below the other.
+      const isWhole =
+        counts.all < PAGE_ROWS && !['q', 'show', 'after', 'before'].some((name) => query.has(name));
+      const page = await listPersonalKeys(deps, accountId, isWhole ? {} : { ...wanted, state });
+      const view: ListView = { path: PAGES.keys, query, parameters: ['q', 'show'] };
+      const now = deps.clock();
       return pages.show(caller, 'keys', {
-        isWhole: next === undefined && wanted.before === undefined,
-        keys: items.map((key) => ({
-          ...presentKey(key, deps.clock()),
-          preset: findPreset(deps.config, key.scopes)?.title,
-        })),
-        list: presentList(PAGES.keys, query, next),
+        total: counts.all,
+        expiring: expiring.map((key) => presentKey(key, now)),
+        groups: KEY_STATES.map((each) => ({
+          state: each,
+          count: counts[each],
+          keys: page.items
+            .filter((key) => isLive(key, now) === (each === 'live'))
+            .map((key) => ({ ...presentKey(key, now), preset: findPreset(deps.config, key.scopes)?.title })),
+        })).filter(({ keys }) => keys.length > 0),
+        list: isWhole ? undefined : presentFilters(view, { tabs: presentTabs(counts) }),
+        paging: presentPaging(view, page, {
+          total: counts[state],
+          preceding: rowsBefore(wanted.at, counts.preceding, page),
+          isFound: wanted.search !== undefined,
+          isByTime: true,
+        }),
       });
     },
   });
+}
+
+/** The tabs of a long list of keys; the first is shown by default. */
+const KEY_STATES = ['live', 'ended'] as const;
+
+function presentTabs(counts: Readonly<Record<(typeof KEY_STATES)[number], number>>): Tab[] {
+  return [
+    { text: 'keys.active', state: undefined, count: counts.live },
+    { text: 'keys.ended', state: 'ended', count: counts.ended },
+  ];
 }
 
 /** GET /keys/new: shows the form of a new key. `?like=` fills it as one of the human's own keys was created. */

@@ -1,31 +1,65 @@
-import type { ListQuery } from '../../lib/list-pages.ts';
+import { COUNT_MAX, type ListMark, type ListPage, type ListQuery } from '../../lib/list-pages.ts';
 
-/** Lists on pages: their query parameters and the links between their pages. */
+/** Lists on pages: their state, which stands in the query string alone, and the links that change it. */
 
-const STATES = ['live', 'ended'] as const;
+/** A list on a page. */
+export interface ListView {
+  path: `/${string}`;
+  query: URLSearchParams;
+  /** The parameters that links within the list keep, beside where a page begins: what narrows and what sorts it. */
+  parameters: readonly string[];
+  /** The parameters that say where a page begins or ends, on a page with several lists. */
+  marks?: MarkNames;
+  /** The id of its section, on a page with more than the list. */
+  anchor?: string;
+}
 
-/** The tabs above a list, with the texts `list.NAME`. */
-const TABS = [
-  { name: 'all', state: undefined },
-  { name: 'active', state: 'live' },
-  { name: 'ended', state: 'ended' },
-] as const;
+/** Names of the parameters that say after, or before, which row a page is. */
+interface MarkNames {
+  after: string;
+  before: string;
+}
 
-/**
- * Reads `?q=` (part of a name), `?show=live|ended` and `?before=` (where the page starts). An invalid value counts as
- * absent.
- */
-export function readListQuery(query: URLSearchParams): ListQuery {
-  const search = query.get('q')?.normalize('NFC').trim().slice(0, 64);
-  return {
-    search: search === '' ? undefined : search,
-    state: STATES.find((state) => state === query.get('show')),
-    before: readPageMark(query, 'before'),
-  };
+const MARKS: MarkNames = { after: 'after', before: 'before' };
+
+/** The tabs, and the sort orders of a list, as `?show=` and `?sort=` name them. The default has no name. */
+interface ListNames<State extends string, Sort extends string> {
+  states: readonly State[];
+  sorts: readonly Sort[];
 }
 
 /**
- * Reads an id in the query, after which a page starts.
+ * Reads `?q=` (the start of a name or id), `?show=` (a tab), `?sort=` and `?after=` or `?before=` (where the page
+ * begins or ends). An invalid value counts as absent.
+ */
+export function readListQuery<State extends string = never, Sort extends string = never>(
+  query: URLSearchParams,
+  { states, sorts }: ListNames<State, Sort> = { states: [], sorts: [] },
+): ListQuery<State, Sort> {
+  return {
+    search: readSearch(query),
+    state: states.find((state) => state === query.get('show')),
+    sort: sorts.find((sort) => sort === query.get('sort')),
+    at: readMark(query),
+  };
+}
+
+/** Reads `?q=`. @returns undefined if it is absent, blank, or has a character that no name and no id has */
+export function readSearch(query: URLSearchParams): string | undefined {
+  const search = (query.get('q') ?? '').normalize('NFC').trim();
+  const isSearch = search !== '' && !/[\p{Cc}\p{Cs}\ufffd]/u.test(search);
+  return isSearch ? [...search].slice(0, 64).join('') : undefined;
+}
+
+/** Reads `?after=` or `?before=`, or what stands for them. */
+export function readMark(query: URLSearchParams, names: MarkNames = MARKS): ListMark | undefined {
+  const side = query.has(names.after) ? 'after' : 'before';
+  const mark = /^[\w.-]{1,1200}$/.exec(query.get(names[side]) ?? '')?.[0];
+  return mark === undefined ? undefined : { side, mark };
+}
+
+/**
+ * Reads an id in the query.
  *
  * @returns undefined if it is absent or malformed
  */
@@ -34,54 +68,151 @@ export function readId(query: URLSearchParams, name: string): string | undefined
 }
 
 /**
- * Prepares the form above a list, and the link to its next page, for a template.
+ * Returns the link to a list with some of its parameters changed. It leads to the first page unless the change says
+ * which.
  *
- * @param next where the next page starts; undefined: this is the last page
+ * @param changes the new values; undefined removes a parameter
  */
-export function presentList(path: string, query: URLSearchParams, next: string | undefined): object {
-  const { search, state, before } = readListQuery(query);
-  return {
-    path,
-    search: search ?? '',
-    state: state ?? '',
-    tabs: TABS.map(({ name, state: shown }) => ({
-      name,
-      href: listPath(path, { q: search, show: shown }),
-      isCurrent: shown === state,
-    })),
-    isNarrowed: search !== undefined || state !== undefined,
-    isShort: next === undefined && before === undefined && search === undefined && state === undefined,
-    older: olderLink(path, query, 'before', next),
-  };
+export function listLink(
+  { path, query, parameters, anchor }: ListView,
+  changes: Readonly<Record<string, string | undefined>>,
+): string {
+  const link = new URLSearchParams();
+  for (const name of parameters) {
+    const value = query.get(name);
+    if (value && !(name in changes)) link.set(name, value);
+  }
+  for (const [name, value] of Object.entries(changes)) if (value !== undefined) link.set(name, value);
+  return `${path}${link.size === 0 ? '' : `?${link}`}${anchor === undefined ? '' : `#${anchor}`}`;
+}
+
+/** A tab above a list. */
+export interface Tab {
+  /** Its text in the catalogue. */
+  text: string;
+  /** Its value of `?show=`; undefined: the tab that is shown by default. */
+  state: string | undefined;
+  count: number | undefined;
+}
+
+/** A choice of a menu: its text in the catalogue, or a name that somebody wrote. */
+export type Choice = { value: string; text: string } | { value: string; name: string | undefined };
+
+/** A menu in the filter bar. */
+export interface Select {
+  /** The parameter. */
+  name: string;
+  /** The text of its label in the catalogue. */
+  label: string;
+  /** The first has the value '', and narrows nothing. */
+  choices: readonly Choice[];
+  /** Further choices under headings, which are texts of the catalogue. */
+  groups?: readonly { label: string; choices: readonly Choice[] }[];
 }
 
 /**
- * Returns the link to the next page of a list, which keeps the other list parameters of the query.
+ * Prepares the filter bar above a list for the template `filter-bar`.
  *
- * @param name the parameter that says where the page starts
- * @param next its value; undefined: there is no next page, and no link
+ * @param sorts the choices of the menu that stands for the headings of the table where that has none, on phones
  */
-export function olderLink(
-  path: string,
-  query: URLSearchParams,
-  name: string,
-  next: string | undefined,
-): string | undefined {
-  if (next === undefined) return undefined;
-  const kept = new URLSearchParams([...query].filter(([each]) => KEPT_PARAMETERS.has(each) && each !== name));
-  kept.set(name, next);
-  return `${path}?${kept}`;
+export function presentFilters(
+  view: ListView,
+  {
+    tabs = [],
+    selects = [],
+    sorts = [],
+  }: { tabs?: readonly Tab[]; selects?: readonly Select[]; sorts?: readonly Choice[] },
+): object {
+  const { path, query } = view;
+  const search = readSearch(query) ?? '';
+  const chosen = (name: string, choices: readonly Choice[]) =>
+    choices.find(({ value }) => value === query.get(name))?.value ?? '';
+  const menus = selects.map((select) => ({
+    ...select,
+    value: chosen(select.name, [
+      ...select.choices,
+      ...(select.groups ?? []).flatMap(({ choices }) => choices),
+    ]),
+  }));
+  const fields = ['q', ...selects.map(({ name }) => name)];
+  const isSet = search !== '' || menus.some(({ value }) => value !== '');
+  const current = tabs.find(({ state }) => state !== undefined && state === query.get('show'))?.state;
+  return {
+    path,
+    search,
+    selects: menus,
+    sorts,
+    sort: chosen('sort', sorts),
+    /** The tab stays when the form is sent. */
+    tab: current,
+    tabs: tabs.map((tab) => ({
+      ...tab,
+      href: listLink(view, { show: tab.state }),
+      isCurrent: tab.state === current,
+    })),
+    clear: isSet ? listLink(view, Object.fromEntries(fields.map((name) => [name, undefined]))) : undefined,
+  };
 }
 
-/** Returns the path of a list with the parameters that have a value. */
-function listPath(path: string, parameters: Readonly<Record<string, string | undefined>>): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, value);
-  return query.size === 0 ? path : `${path}?${query}`;
+/** A column that a list can be sorted by. */
+export interface SortColumn<Sort extends string> {
+  /** The sort orders; undefined: the default of the list. `first` is the one that a click on the heading begins with. */
+  ascending: Sort | undefined;
+  descending: Sort | undefined;
+  first: 'ascending' | 'descending';
 }
 
-const KEPT_PARAMETERS = new Set(['q', 'show', 'kind', 'before', 'hosts', 'keys']);
+/** Prepares the headings of sortable columns for the template `sort-heading`: each a link, and its direction if current. */
+export function presentSorts<Sort extends string, Column extends string>(
+  view: ListView,
+  sort: Sort | undefined,
+  columns: Readonly<Record<Column, SortColumn<Sort>>>,
+): Record<Column, { href: string; direction: 'ascending' | 'descending' | undefined }> {
+  const present = (column: SortColumn<Sort>) => {
+    const direction = (['ascending', 'descending'] as const).find((each) => column[each] === sort);
+    const next =
+      direction === undefined ? column.first : direction === 'ascending' ? 'descending' : 'ascending';
+    return { href: listLink(view, { sort: column[next] }), direction };
+  };
+  return Object.fromEntries(
+    Object.entries<SortColumn<Sort>>(columns).map(([name, column]) => [name, present(column)]),
+  ) as Record<Column, ReturnType<typeof present>>;
+}
 
-function readPageMark(query: URLSearchParams, name: string): string | undefined {
-  return /^(?:\d{1,15}\.)?\w{1,80}$/.exec(query.get(name) ?? '')?.[0];
+/**
+ * Prepares what is below a list for the template `paging`.
+ *
+ * @param page the page that is shown
+ * @param counted.total how many rows the list has; undefined, or above COUNT_MAX: it is not said
+ * @param counted.preceding how many rows are before the page
+ * @param counted.isFound whether the rows were searched for
+ */
+export function presentPaging(
+  view: ListView,
+  { items, previous, next }: ListPage<unknown>,
+  counted: { total?: number; preceding?: number; isFound?: boolean; isByTime?: boolean } = {},
+): object {
+  const { total, preceding = 0, isFound = false, isByTime = false } = counted;
+  const { marks = MARKS } = view;
+  const isCounted = total !== undefined && total <= COUNT_MAX;
+  const from = previous === undefined ? 1 : preceding + 1;
+  const to = from + items.length - 1;
+  return {
+    range:
+      isCounted && items.length > 0
+        ? { text: isFound ? 'list.rangeFound' : 'list.range', from, to, total: Math.max(total, to) }
+        : undefined,
+    previous: previous === undefined ? undefined : listLink(view, { [marks.before]: previous }),
+    next: next === undefined ? undefined : listLink(view, { [marks.after]: next }),
+    /** Lists by time whose length is not said lead to newer and older rows. */
+    texts:
+      isByTime && !isCounted
+        ? { previous: 'common.newer', next: 'common.older' }
+        : { previous: 'common.previous', next: 'common.next' },
+  };
+}
+
+/** How many rows are before a page, as presentPaging() takes it. @param upTo how many are before the place of its mark */
+export function rowsBefore(at: ListMark | undefined, upTo: number, page: ListPage<unknown>): number {
+  return at?.side === 'before' ? upTo - page.items.length : upTo;
 }

@@ -10,6 +10,7 @@ import {
   formatShortDate,
   formatShortDateTime,
 } from '../../lib/format-time.ts';
+import { COUNT_MAX } from '../../lib/list-pages.ts';
 import type { Translator } from '../../lib/translate.ts';
 import { activityLook } from './activity-looks.ts';
 import { icon } from './icons.ts';
@@ -113,6 +114,10 @@ export function createTemplateHelpers(
             : '';
       return `<span class="badge ${kind}">${mark}${escapeHtml(words)}</span>`;
     },
+
+    /** A count: `1,250`, or `10,000+` where rows were not counted further. */
+    count: (rows: number) =>
+      rows > COUNT_MAX ? text('list.countMore', { count: COUNT_MAX }) : text('list.count', { count: rows }),
 
     /** HTML: names of scopes. @param hasEnded whether they are struck through */
     chips(names: readonly string[], hasEnded = false): string {
