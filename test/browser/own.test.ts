@@ -47,8 +47,8 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
           await page.getByRole('link', { name: 'Add an agent' }).click();
           await page.getByText(`${on.url}/auth.md`).waitFor();
           await seen(t, page, 'Agents', 'agents, adding one');
-          t.is(await page.getByRole('table').getByRole('link').count(), 2);
-          await page.getByRole('table').getByRole('link').last().click();
+          t.is(await page.getByRole('cell').getByRole('link').count(), 2);
+          await page.getByRole('cell').getByRole('link').last().click();
           await seen(t, page, 'Unnamed agent', 'agent');
           await page.getByRole('link', { name: 'Rename' }).click();
           await seen(t, page, 'Rename this agent', 'agent, about to be renamed');
@@ -86,7 +86,7 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
           await seen(t, page, 'Move this agent out of your account?', 'agent, about to move out');
           await page.getByRole('button', { name: 'Move out' }).click();
           await seen(t, page, 'Agents', 'agents, one left');
-          await page.getByRole('table').getByRole('link').click();
+          await page.getByRole('cell').getByRole('link').click();
           await page.getByRole('link', { name: 'Unlink…' }).click();
           await seen(t, page, 'Unlink this agent?', 'agent, about to be unlinked');
           await page.getByRole('button', { name: 'Unlink agent' }).click();
