@@ -9,6 +9,7 @@ import {
   permissionsOn,
   rowsOn,
 } from '../helpers/agent-pages.ts';
+import { withConfigFile } from '../helpers/auth-md.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, bearer, newMailbox } from '../helpers/common.ts';
@@ -361,5 +362,32 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
         }
       }
     });
+  });
+});
+
+onEveryEngine('an agent whose scopes include others', (engine, test) => {
+  const scopes = {
+    read: { description: 'Look' },
+    write: { description: 'Change', implies: ['read'] },
+    wipe: { description: 'Wipe', destructive: true },
+  };
+  let home: Home;
+  test.before(async () => {
+    home = await withConfigFile({ scopes, claimedScopes: Object.keys(scopes) }, (CONFIG) =>
+      openHome(engine, { env: { CONFIG } }),
+    );
+  });
+  test.after(() => home.stop());
+
+  test('keeps what those include that its owner leaves it, and the page says so', async (t) => {
+    const mailbox = newMailbox();
+    const agent = await home.vouched(mailbox);
+    const browser = await home.signIn(mailbox);
+    const page = await browser.get(pathOf(agent));
+    t.regex(page.text, />write<\/span><span class="hint">Includes read, selected or not\.</);
+    t.is(page.text.match(/selected or not/g)?.length, 1);
+    const narrowed = await change(browser, agent, 'narrow', { 'scope:write': 'on' });
+    t.deepEqual(permissionsOn(narrowed.text), ['read', 'write']);
+    t.is((await home.api.ask(agent.credential)).scope, 'read write');
   });
 });

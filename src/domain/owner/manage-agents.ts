@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
-import { formatScope, isSubset } from '../../lib/scopes.ts';
+import { formatScope, isSubset, withImplied } from '../../lib/scopes.ts';
 import { insertAgentAccount, lockAccount, updateAccountRestored } from '../../store/accounts.ts';
 import {
   type AgentRow,
@@ -43,7 +43,7 @@ export async function renameAgent(
  * Restricts an agent to some of its scopes, from the next introspection on. A key that keeps none of its scopes is
  * revoked. The agent cannot regain a scope that it lost, and no key can create a key with more scopes than its own.
  *
- * @param scopes those that the agent may keep
+ * @param chosen the scopes that the agent may keep; it also keeps those that they imply, which APIs accept in their place
  * @throws Failure `notFound`; `badRequest` if the agent or its keys would keep no scope, or the agent is revoked
  */
 export async function narrowAgent(
@@ -51,8 +51,9 @@ export async function narrowAgent(
   origin: RequestOrigin,
   ownerId: string,
   id: string,
-  scopes: readonly string[],
+  chosen: readonly string[],
 ): Promise<void> {
+  const scopes = withImplied(chosen, (scope) => deps.config.scopes.get(scope)?.implies ?? []);
   await withOwnedAgent(deps, origin, ownerId, id, async (work, agent) => {
     const { tx } = work;
     const remaining = issuableScopes(deps, agent).filter((scope) => isSubset([scope], scopes));

@@ -10,6 +10,7 @@ import {
 import { type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
 import type { ListQuery } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
+import { withImplied } from '../../lib/scopes.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import type { Problem } from './forms.ts';
@@ -178,6 +179,9 @@ export async function showAgent(
     problem: problem && isEnded(agent) ? { key: 'agents.problemEnded' } : problem,
     scopes: describeScopes(deps.config, agent.scopes).map((scope) => ({
       ...scope,
+      implies: withImplied([scope.name], (name) => deps.config.scopes.get(name)?.implies ?? []).filter(
+        (name) => name !== scope.name && agent.scopes.includes(name),
+      ),
       on: kept === undefined || `scope:${scope.name}` in kept,
     })),
     keys: keys.items.map((key) => presentAgentKey(key, deps.clock())),
