@@ -1,6 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { addOperator, findOperators, removeOperator } from '../domain/accounts/operators.ts';
-import { parseMailbox } from '../lib/mailbox.ts';
+import { mailboxArgument } from './mailbox-argument.ts';
 import type { Shell } from './shell.ts';
 
 /** Adds `operator …`: makes, lists and removes those who may use the console. */
@@ -41,10 +41,4 @@ export function addOperatorCommands(program: Command, shell: Shell): void {
         shell.say({ removed: mailbox }, `${mailbox} is no operator any more.`);
       }),
     );
-}
-
-function mailboxArgument(text: string): string {
-  const mailbox = parseMailbox(text);
-  if (mailbox === undefined) throw new InvalidArgumentError('It takes an address such as ada@example.com.');
-  return mailbox;
 }

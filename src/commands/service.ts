@@ -1,16 +1,14 @@
 import { existsSync } from 'node:fs';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import { settingsInForce, settingsTable } from '../config/settings.ts';
 import { runChecks } from '../doctor.ts';
 import { DatabaseError } from '../errors.ts';
-import { DEFAULT_LOCALE, LOCALES, type Locale } from '../lib/translate.ts';
-import { previewMails } from '../mail/preview.ts';
 import { serve } from '../serve.ts';
 import { missingFile } from '../store/engine/database-file.ts';
 import type { Shell } from './shell.ts';
 
-/** Adds `serve`, `migrate`, `backup`, `doctor`, `config` and `mail`: the commands for the service as a whole. */
+/** Adds `serve`, `migrate`, `backup`, `doctor` and `config`: the commands for the service as a whole. */
 export function addServiceCommands(program: Command, shell: Shell): void {
   program
     .command('serve')
@@ -64,16 +62,5 @@ export function addServiceCommands(program: Command, shell: Shell): void {
           `${name.padEnd(width)}  ${value ?? '-'}${from === 'default' ? '' : `  (${from})`}`,
       );
       shell.say({ settings }, markdown ? settingsTable() : lines.join('\n'));
-    });
-
-  program
-    .command('mail')
-    .description('mail')
-    .command('preview [folder]')
-    .description('write every mail, filled with examples, into a folder; default: ./mail-preview')
-    .addOption(new Option('--locale <locale>', 'the language').choices(LOCALES).default(DEFAULT_LOCALE))
-    .action((folder: string | undefined, { locale }: { locale: Locale }) => {
-      const files = previewMails(loadConfig(shell.env), folder ?? './mail-preview', Date.now(), locale);
-      shell.say({ files }, files.join('\n'));
     });
 }

@@ -1,4 +1,4 @@
-import type { Tx } from './engine/db.ts';
+import type { Db, Tx } from './engine/db.ts';
 
 /**
  * Mail suppressions. Mailboxes are stored as limits count them: without `+tag`. A sender (`registration_id`) is a
@@ -47,3 +47,44 @@ export async function deleteSuppressionOfAllSenders(tx: Tx, mailbox: string): Pr
     (await tx.run(`DELETE FROM mail_refusals WHERE mailbox = ? AND registration_id = ''`, [mailbox])) === 1
   );
 }
+
+/** A mail suppression. */
+export interface SuppressionRow {
+  mailbox: string;
+  /** Empty: all senders. */
+  sender: string;
+  createdAt: number;
+  endsAt: number | null;
+}
+
+/** Lists the suppressions of all senders up to a time (inclusive, epoch ms), the newest first. */
+export function listSuppressionsOfAllSenders(
+  db: Pick<Db, 'all'>,
+  until: number,
+  limit: number,
+): Promise<SuppressionRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM mail_refusals WHERE registration_id = '' AND created_at <= ?
+     ORDER BY created_at DESC, mailbox DESC LIMIT ?`,
+    [until, limit],
+  );
+}
+
+/** Lists the suppressions of a mailbox that hold at `now`. */
+export function listSuppressionsOf(
+  db: Pick<Db, 'all'>,
+  mailbox: string,
+  now: number,
+): Promise<SuppressionRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM mail_refusals WHERE mailbox = ? AND (ends_at IS NULL OR ends_at > ?) ORDER BY registration_id`,
+    [mailbox, now],
+  );
+}
+
+/** Deletes all suppressions of a mailbox; returns how many. */
+export function deleteSuppressionsOf(tx: Tx, mailbox: string): Promise<number> {
+  return tx.run('DELETE FROM mail_refusals WHERE mailbox = ?', [mailbox]);
+}
+
+const COLUMNS = 'mailbox, registration_id AS sender, created_at AS "createdAt", ends_at AS "endsAt"';

@@ -124,6 +124,50 @@ export function updateUnsentMailDead(tx: Tx, attemptId: string, now: number): Pr
   );
 }
 
+/** Finds a mail. */
+export function findMail(db: Pick<Db, 'get'>, id: string): Promise<OutboxRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM outbox WHERE id = ?`, [id]);
+}
+
+/** Lists the queued mails after one of them, those that are due first at the beginning. */
+export function listWaitingMail(
+  db: Pick<Db, 'all'>,
+  after: { at: number; id: string },
+  limit: number,
+): Promise<OutboxRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL AND next_at >= ? AND (next_at > ? OR id > ?)
+     ORDER BY next_at, id LIMIT ?`,
+    [after.at, after.at, after.id, limit],
+  );
+}
+
+/** Lists the mails that were dead-lettered, without those that another mail replaced, before an id, newest first. */
+export function listDeadMail(db: Pick<Db, 'all'>, before: string, limit: number): Promise<OutboxRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM outbox WHERE ${DEAD} AND id < ? ORDER BY id DESC LIMIT ?`, [
+    before,
+    limit,
+  ]);
+}
+
+/** Counts the mails of listDeadMail(), up to `max`. */
+export async function countDeadMail(db: Pick<Db, 'get'>, max: number): Promise<number> {
+  const row = await db.get<{ count: number }>(
+    `SELECT COUNT(*) AS count FROM (SELECT id FROM outbox WHERE ${DEAD} AND id < '~' ORDER BY id DESC LIMIT ?) d`,
+    [max],
+  );
+  return row!.count;
+}
+
+/** Queues a mail of listDeadMail() again, due at once, unless it was queued already. */
+export function updateMailRetried(tx: Tx, id: string, now: number, giveUpAt: number): Promise<number> {
+  return tx.run(
+    `UPDATE outbox SET dead_at = NULL, error = NULL, next_at = ?, give_up_at = ?
+     WHERE id = ? AND sent_at IS NULL AND ${DEAD}`,
+    [now, giveUpAt, id],
+  );
+}
+
 /** Finds the domains that the mails of a page went to, one for each mail that there is. */
 export async function listMailDomains(db: Pick<Db, 'all'>, ids: readonly string[]): Promise<string[]> {
   const rows = await db.all<{ mailbox: string }>(
@@ -142,6 +186,9 @@ export async function countWaitingMail(
   );
   return row!;
 }
+
+/** As the index `outbox_dead` has it. */
+const DEAD = `dead_at IS NOT NULL AND error <> 'superseded'`;
 
 const COLUMNS = `id, kind, attempt_id AS "attemptId", mailbox, created_at AS "createdAt", next_at AS "nextAt", tries,
   give_up_at AS "giveUpAt", sent_at AS "sentAt", dead_at AS "deadAt", error`;

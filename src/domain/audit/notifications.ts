@@ -32,7 +32,8 @@ type NotifiableEvent =
  * An account gets one notice an hour at most: the first event is mailed at once, those of the next hour in one mail.
  */
 const NOTICE_PAUSE_MS = 3_600_000;
-const GIVE_UP_MS = 3 * DAY_MS;
+/** How long it is tried to send a notice. */
+export const NOTICE_GIVE_UP_MS = 3 * DAY_MS;
 
 /**
  * Writes an event of a human's account to the audit log and adds it to a notice to the owner, in the transaction of the
@@ -64,6 +65,6 @@ async function queueNotice(work: Work, ownerId: string): Promise<string> {
     attemptId: ownerId,
     mailbox: mailbox!,
     nextAt: lastNoticeAt === undefined ? now : Math.max(now, lastNoticeAt + NOTICE_PAUSE_MS),
-    giveUpAt: now + GIVE_UP_MS,
+    giveUpAt: now + NOTICE_GIVE_UP_MS,
   });
 }

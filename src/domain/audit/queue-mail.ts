@@ -2,6 +2,9 @@ import { newId } from '../../lib/ids.ts';
 import { insertMail, type OutboxRow } from '../../store/outbox.ts';
 import type { Work } from '../../work.ts';
 
+/** The reason that is stored with a mail which was given up because it had become pointless. */
+export const OUTDATED_MAIL = 'its code was of no use any more before the mail could leave';
+
 /**
  * Writes a mail to the outbox, in the caller's transaction.
  *

@@ -11,6 +11,7 @@ import {
 } from '../../store/outbox.ts';
 import { localOrigin } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
+import { OUTDATED_MAIL } from '../audit/queue-mail.ts';
 import { useCase } from '../limits/use-case.ts';
 import { composeMail } from './compose-mail.ts';
 
@@ -43,7 +44,7 @@ async function sendMail(deps: Deps, mail: OutboxRow): Promise<void> {
   const composed = await composeMail(deps, mail);
   const now = deps.clock();
   if (composed === 'over' || mail.giveUpAt <= now) {
-    await deadLetter(deps, mail, 'its code was of no use any more before the mail could leave');
+    await deadLetter(deps, mail, OUTDATED_MAIL);
     return;
   }
   if (composed === 'unwanted') {

@@ -18,6 +18,8 @@ export const FLASHES = [
   'accountMailChanged',
   'nothingSelected',
   'resourceServerRemoved',
+  'mailRetried',
+  'nothingToRetry',
 ] as const;
 export type Flash = (typeof FLASHES)[number];
 

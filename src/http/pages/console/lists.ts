@@ -41,6 +41,11 @@ export function readBefore(query: URLSearchParams): string | undefined {
   return /^[a-z]+_\w{1,64}$/.exec(query.get('before') ?? '')?.[0];
 }
 
+/** Reads `?before=` of a list whose cursors may also be times. */
+export function readCursor(query: URLSearchParams): string | undefined {
+  return /^[\w.]{1,80}$/.exec(query.get('before') ?? '')?.[0];
+}
+
 /**
  * Prepares the filter bar above a list for the template `console-filters`, and the links below it for `console-paging`.
  *
@@ -67,7 +72,7 @@ export function presentList(
     if (before !== undefined) link.set('before', before);
     return link.size === 0 ? base : `${base}?${link}`;
   };
-  const isLater = readBefore(query) !== undefined;
+  const isLater = readCursor(query) !== undefined;
   return {
     list: {
       path,

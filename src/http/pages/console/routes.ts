@@ -3,8 +3,10 @@ import type { Pages } from '../pages.ts';
 import { accountRows } from './accounts.ts';
 import { agentRows } from './agents.ts';
 import { keyRows } from './keys.ts';
+import { mailRows } from './mail.ts';
 import { overviewRows } from './overview.ts';
 import { resourceServerRows } from './resource-servers.ts';
+import { suppressedRows } from './suppressed.ts';
 
 /** Creates the routes of the operator's console. Whoever is no operator gets 404 at each of them. */
 export function consoleRoutes(pages: Pages): Route[] {
@@ -14,5 +16,7 @@ export function consoleRoutes(pages: Pages): Route[] {
     ...accountRows(pages),
     ...keyRows(pages),
     ...resourceServerRows(pages),
+    ...mailRows(pages),
+    ...suppressedRows(pages),
   ]);
 }
