@@ -18,6 +18,8 @@ export interface Shell {
   say(json: object, text: string): void;
   /** Prints one of many results, always as JSON. Waits while the reader of stdout is slower. */
   line(json: object): Promise<void>;
+  /** Prints a text as it is. Waits while the reader of stdout is slower. */
+  write(text: string): Promise<void>;
   /** Prints a note for the operator to stderr, so that programs that read stdout do not see it. */
   note(text: string): void;
   /** Reports that an id does not exist. Sets the exit code. */
@@ -30,6 +32,10 @@ export interface Shell {
   origin(): RequestOrigin;
 }
 
+async function write(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
+}
+
 /** Creates the shell of a process. @param program the program with the option `--json` */
 export function createShell(program: Command, env: Shell['env']): Shell {
   return {
@@ -37,9 +43,8 @@ export function createShell(program: Command, env: Shell['env']): Shell {
     say(json, text) {
       console.log(program.opts<{ json?: boolean }>().json ? JSON.stringify(json) : text);
     },
-    async line(json) {
-      if (!process.stdout.write(`${JSON.stringify(json)}\n`)) await once(process.stdout, 'drain');
-    },
+    line: (json) => write(`${JSON.stringify(json)}\n`),
+    write,
     note(text) {
       console.error(text);
     },

@@ -47,6 +47,10 @@ export interface EventFilter {
   kind?: string | undefined;
   agentId?: string | undefined;
   accountId?: string | undefined;
+  subject?: string | undefined;
+  /** How the address starts. */
+  networkStart?: string | undefined;
+  requestId?: string | undefined;
   since?: number | undefined;
   until?: number | undefined;
 }
@@ -62,7 +66,7 @@ const CLOCKS_APART_MS = 60_000;
  * (docs/adr/0003-two-engines-one-sql.md).
  */
 export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): AsyncGenerator<EventRow> {
-  const { kind, agentId, accountId, since, until = Number.POSITIVE_INFINITY } = filter;
+  const { since, until = Number.POSITIVE_INFINITY } = filter;
   let after = filter.after ?? '';
   const sinceId = since === undefined ? '' : firstIdAt('evt', since);
   if (sinceId > after) after = sinceId;
@@ -70,14 +74,23 @@ export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): Asy
     const rows = await listEvents(db, after, PAGE);
     for (const row of rows) {
       if (row.at >= until) continue; // not the last match: ids follow clocks that can differ a little
-      if (kind !== undefined && row.kind !== kind) continue;
-      if (agentId !== undefined && row.agentId !== agentId) continue;
-      if (accountId !== undefined && row.accountId !== accountId) continue;
-      yield row;
+      if (matches(row, filter)) yield row;
     }
     if (rows.length < PAGE || rows[0]!.at > until + CLOCKS_APART_MS) return;
     after = rows.at(-1)!.id;
   }
+}
+
+function matches(row: EventRow, filter: EventFilter): boolean {
+  const { kind, agentId, accountId, subject, networkStart, requestId } = filter;
+  return (
+    (kind === undefined || row.kind === kind) &&
+    (agentId === undefined || row.agentId === agentId) &&
+    (accountId === undefined || row.accountId === accountId) &&
+    (subject === undefined || row.subject === subject) &&
+    (networkStart === undefined || row.address?.startsWith(networkStart) === true) &&
+    (requestId === undefined || row.requestId === requestId)
+  );
 }
 
 const NEWEST: ListOrder = { keys: ['id'], isDescending: true };

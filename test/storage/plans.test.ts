@@ -91,7 +91,19 @@ const KEY_SEARCHES = [
   })),
 ]);
 
+const BORN = { fromId: 'evt_1', toId: 'evt_2' };
+const EVENT_SEARCHES = [
+  { by: 'all' },
+  { by: 'kind', kind: 'key.revoked' },
+  ...['account', 'agent', 'subject'].map((by) => ({ by, id: 'usr_1', born: BORN })),
+].flatMap((range) => [
+  { range, ...BORN },
+  { range, ...BORN, kind: 'key.revoked', ids: ['agt_1'], networkStart: '1.', requestId: 'req_1' },
+]);
+
 const VARIANTS: Record<string, unknown[][]> = {
+  listEventsFound: EVENT_SEARCHES.map((search) => [search, '~', 51]),
+  findEventWindowEnd: EVENT_SEARCHES.map((search) => [search, '~']),
   listAgentsFound: AGENT_SEARCHES.map((search) => [search, undefined, { now: 1, lifetimeStart: 0 }, 51]),
   findWindowEnd: AGENT_SEARCHES.map((search) => [search, undefined]),
   listKeysFound: KEY_SEARCHES.map((search) => [search, '~', { now: 1, expiresBy: 2 }, 51]),

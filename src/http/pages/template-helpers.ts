@@ -79,6 +79,9 @@ export function createTemplateHelpers(
 
     activityLook,
 
+    /** What an event of a kind is called in the audit log. A later version on the same database has others. */
+    eventKind: (kind: string) => (translator.has(`audit.${kind}`) ? text(`audit.${kind}`) : kind),
+
     /** HTML: `4 minutes ago`, with the exact time as its title. */
     time: (at: number) => timeElement(at, formatRelative(translator, at, now)),
     /** HTML: `26 Nov 2026`. */

@@ -12,6 +12,8 @@ const TIMES: Readonly<Record<string, number>> = { '1d': 1, '7d': 7, '30d': 30 };
 export interface Menu {
   name: string;
   values: readonly string[];
+  /** What the keys of the texts begin with, if that is another. */
+  textPrefix?: string;
 }
 
 export const TIME_MENU: Menu = { name: 'time', values: Object.keys(TIMES) };
@@ -59,13 +61,13 @@ export function presentList(
   page: { next: string | undefined; isPartial: boolean },
 ): { list: object; problem: Problem | undefined } {
   const search = readSearch(query);
-  const isSecret = readSearchText(search).by === 'secret';
+  const isSecret = search.split(/\s+/).some((word) => readSearchText(word).by === 'secret');
   const kept = new URLSearchParams();
   if (search !== '' && !isSecret) kept.set('q', search);
-  const shown = menus.map(({ name, values }) => {
+  const shown = menus.map(({ name, values, textPrefix = `console.filter.${name}.` }) => {
     const value = readOneOf(query, name, values) ?? '';
     if (value !== '') kept.set(name, value);
-    return { name, value, values };
+    return { name, value, values, textPrefix };
   });
   const linkTo = (base: string, before?: string) => {
     const link = new URLSearchParams(kept);
@@ -83,6 +85,7 @@ export function presentList(
       older: page.next === undefined ? undefined : linkTo(path, page.next),
       isPartial: page.isPartial,
       csv: linkTo(`${path}.csv`),
+      jsonLines: linkTo(`${path}.jsonl`),
     },
     problem: isSecret ? { key: 'console.filter.secret', field: 'q' } : undefined,
   };

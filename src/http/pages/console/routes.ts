@@ -2,6 +2,7 @@ import { type Route, rows } from '../../server/table.ts';
 import type { Pages } from '../pages.ts';
 import { accountRows } from './accounts.ts';
 import { agentRows } from './agents.ts';
+import { auditLogRows } from './audit-log.ts';
 import { keyRows } from './keys.ts';
 import { mailRows } from './mail.ts';
 import { overviewRows } from './overview.ts';
@@ -18,5 +19,6 @@ export function consoleRoutes(pages: Pages): Route[] {
     ...resourceServerRows(pages),
     ...mailRows(pages),
     ...suppressedRows(pages),
+    ...auditLogRows(pages),
   ]);
 }
