@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
-import { settingsInForce, settingsTable } from '../config/settings.ts';
+import { loadConfig, readInForce } from '../config/load.ts';
+import { type SettingInForce, settingsTable } from '../config/settings.ts';
 import { runChecks } from '../doctor.ts';
 import { DatabaseError } from '../errors.ts';
 import { serve } from '../serve.ts';
@@ -55,12 +55,14 @@ export function addServiceCommands(program: Command, shell: Shell): void {
     .description('the settings in force and where each comes from; secrets are not shown')
     .option('--markdown', 'all settings with their defaults, as a table')
     .action(({ markdown }: { markdown?: boolean }) => {
-      const settings = settingsInForce(shell.env);
-      const width = Math.max(...settings.map(({ name }) => name.length));
-      const lines = settings.map(
-        ({ name, value, from }) =>
-          `${name.padEnd(width)}  ${value ?? '-'}${from === 'default' ? '' : `  (${from})`}`,
-      );
-      shell.say({ settings }, markdown ? settingsTable() : lines.join('\n'));
+      const { environment: settings, file } = readInForce(shell.env);
+      const width = Math.max(...[...settings, ...file].map(({ name }) => name.length));
+      const linesOf = (listed: readonly SettingInForce[]) =>
+        listed.map(
+          ({ name, value, from }) =>
+            `${name.padEnd(width)}  ${value ?? '-'}${from === 'default' ? '' : `  (${from})`}`,
+        );
+      const lines = [...linesOf(settings), '', ...linesOf(file)];
+      shell.say({ settings, file }, markdown ? settingsTable() : lines.join('\n'));
     });
 }

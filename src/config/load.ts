@@ -17,9 +17,10 @@ import {
   type Resource,
   type Scope,
 } from './file.ts';
+import { type FileSource, fileSettingsInForce } from './file-settings.ts';
 import { readTrustedIssuers, type TrustedIssuer } from './issuers.ts';
 import type { Limits } from './limits.ts';
-import { type Environment, readSettings } from './settings.ts';
+import { type Environment, readSettings, type SettingInForce, settingsInForce } from './settings.ts';
 import { type DiskShare, MAKE_SECRET, mailboxes, parseSecrets, readText } from './values.ts';
 
 /** All that an operator can configure, checked. Built once at start and passed down; nothing else reads the environment. */
@@ -70,8 +71,22 @@ export interface Config {
   trustedIssuers: Map<string, TrustedIssuer>;
   /** The mailboxes of those who may use the console, canonical. Those of the database are not in it. */
   operators: ReadonlySet<string>;
+  inForce: SettingsInForce;
   /** How a claim at /agent/identity uses its code: the page reveals it to the human, or the human types it there. */
   claimMode: 'both' | 'reveal' | 'typed';
+}
+
+/** All settings with their values in force, without secrets: those of the environment, and those of the file. */
+export interface SettingsInForce {
+  environment: readonly SettingInForce[];
+  file: readonly SettingInForce[];
+}
+
+/** Reads the settings in force. @throws ConfigError as loadConfig() does for what cannot be read */
+export function readInForce(env: Environment): SettingsInForce {
+  const settings = readSettings(env);
+  const { file, source } = readFile(settings.CONFIG, settings.LIMITS);
+  return { environment: settingsInForce(env, settings), file: fileSettingsInForce(file, source) };
 }
 
 /**
@@ -86,7 +101,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
   const publicUrl = settings.PUBLIC_URL;
   const database = parseDatabaseUrl(settings.DATABASE_URL, settings.PG_PREPARED === 'on');
   const isLoopback = isLoopbackHost(new URL(publicUrl).hostname);
-  const file = readFile(settings.CONFIG, settings.LIMITS);
+  const { file } = readFile(settings.CONFIG, settings.LIMITS);
   if (!isLoopback && settings.SMTP_URL === undefined) {
     throw new ConfigError(
       'SMTP_URL is required when PUBLIC_URL is not on this machine: claims need real mail. Example: smtps://user:password@mail.example.com.',
@@ -170,6 +185,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
     capabilities: file.capabilities.map((each) => readCapability(each, isLoopback)),
     trustedIssuers: readTrustedIssuers(file.trustedIssuers, publicUrl, isLoopback),
     operators: new Set(settings.OPERATORS ?? mailboxes(file.operators.join(','), '"operators"')),
+    inForce: readInForce(env),
     claimMode: file.claimMode,
   };
 }
@@ -187,25 +203,24 @@ function parseDatabaseUrl(text: string, prepared: boolean): Config['database'] {
   return { kind: 'sqlite', file: text.slice('file:'.length).replace(/^\/\/(?=\/)/, '') };
 }
 
-function readFile(path: string | undefined, limitsText: string | undefined): ConfigFile {
+function readFile(
+  path: string | undefined,
+  limitsText: string | undefined,
+): { file: ConfigFile; source: FileSource } {
   const fallback = './vouchsafe.config.json';
-  let content: unknown = {};
-  if (path !== undefined || existsSync(fallback)) {
-    const name = path ?? fallback;
-    content = parseJson(`The file ${name} (CONFIG)`, readText('CONFIG', name));
-  }
-  if (limitsText !== undefined) {
-    const overrides = parseJson('LIMITS', limitsText);
-    const configured = (content as { limits?: object }).limits;
-    content = { ...(content as object), limits: { ...configured, ...(overrides as object) } };
-  }
+  const name = path ?? (existsSync(fallback) ? fallback : undefined);
+  const written: { limits?: object } =
+    name === undefined ? {} : parseJson(`The file ${name} (CONFIG)`, readText('CONFIG', name));
+  const limits = limitsText === undefined ? {} : parseJson('LIMITS', limitsText);
+  const content =
+    limitsText === undefined ? written : { ...written, limits: { ...written.limits, ...limits } };
   const parsed = fileSchema.safeParse(content);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     const where = issue.path.join('.') || 'the file';
     throw new ConfigError(`In the configuration (CONFIG, LIMITS), ${where}: ${issue.message}.`);
   }
-  return parsed.data;
+  return { file: parsed.data, source: { path: name, written, limits } };
 }
 
 function parseJson(name: string, text: string): object {

@@ -197,12 +197,16 @@ const NAMES = Object.keys(SETTINGS) as (keyof Settings)[];
 
 /** A setting and its value in force. */
 export interface SettingInForce {
-  name: keyof Settings;
-  /** undefined: there is none. A secret is replaced by a note that it is set. */
+  /** The variable, or the member of the configuration file. */
+  name: string;
+  /** undefined: there is none. A secret is replaced by NOT_SHOWN. */
   value: string | number | undefined;
-  /** The variable that sets it, or `default`. */
+  /** The variable or file that sets it, or `default`. */
   from: string;
 }
+
+/** Stands for the value of a secret that is set. */
+export const NOT_SHOWN = '(set, not shown)';
 
 /**
  * Reads and checks the environment.
@@ -253,13 +257,12 @@ function formatValue(value: Settings[keyof Settings]): string | number | undefin
   return typeof value === 'object' && 'text' in value ? value.text : (value as string | number | undefined);
 }
 
-/** Lists all settings with their values in force. @throws ConfigError as readSettings() does */
-export function settingsInForce(env: Environment): SettingInForce[] {
-  const settings = readSettings(env);
+/** Lists all settings of the environment with their values in force. @param settings what readSettings() read of it */
+export function settingsInForce(env: Environment, settings: Settings): SettingInForce[] {
   return NAMES.map((name) => {
     const from = sourceOf(name, env) ?? 'default';
     const isHidden = SETTINGS[name].isSecret === true && from !== 'default';
-    const value = isHidden ? '(set, not shown)' : formatValue(settings[name]);
+    const value = isHidden ? NOT_SHOWN : formatValue(settings[name]);
     return { name, value, from };
   });
 }

@@ -1,8 +1,10 @@
-import { WINDOW_ROWS } from './agent-search.ts';
 import type { Db, Value } from './engine/db.ts';
 import type { EventRow } from './events.ts';
 
 /** Statements by which operators search the audit log, newest first. */
+
+/** How many events a page looks through at most, see agent-search.ts. */
+const WINDOW_ROWS = 10_000;
 
 /**
  * Which events are looked through. `born`: between which ids the registration or token of that id was recorded, since

@@ -255,6 +255,17 @@ test.describe('the settings', (test) => {
       from: 'default',
     });
     t.deepEqual(of('SMTP_URL'), { name: 'SMTP_URL', value: '(set, not shown)', from: 'SMTP_URL_FILE' });
+    const limits = { LIMITS: '{"registerPerIp":"100/15m"}' };
+    const withLimits = JSON.parse(
+      (await vouchsafe(['config', '--json'], folder, { ...env, ...limits })).stdout,
+    );
+    const inFile = (name: string) => withLimits.file.find((each: { name: string }) => each.name === name);
+    t.deepEqual(inFile('limits.registerPerIp'), {
+      name: 'limits.registerPerIp',
+      value: '100/15m',
+      from: 'LIMITS',
+    });
+    t.like(inFile('limits.registerPerService'), { value: '2000/h', from: 'default' });
     const shown = await vouchsafe(['config'], folder, env);
     t.regex(shown.stdout, /^PORT +8080 {2}\(PORT\)$/m);
     t.false(shown.stdout.includes('hunter2'));

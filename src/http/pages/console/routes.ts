@@ -7,6 +7,7 @@ import { keyRows } from './keys.ts';
 import { mailRows } from './mail.ts';
 import { overviewRows } from './overview.ts';
 import { resourceServerRows } from './resource-servers.ts';
+import { settingsRows } from './settings.ts';
 import { suppressedRows } from './suppressed.ts';
 
 /** Creates the routes of the operator's console. Whoever is no operator gets 404 at each of them. */
@@ -20,5 +21,6 @@ export function consoleRoutes(pages: Pages): Route[] {
     ...mailRows(pages),
     ...suppressedRows(pages),
     ...auditLogRows(pages),
+    ...settingsRows(pages),
   ]);
 }
