@@ -1,6 +1,7 @@
 import { type Config, loadConfig } from './config/load.ts';
 import { canOpenAllSecretMarks, UNREADABLE_SECRET_MESSAGE } from './domain/codes/secret-marks.ts';
 import { ConfigError, DatabaseError } from './errors.ts';
+import { causeMessage } from './lib/cause-message.ts';
 import { systemClock } from './lib/clock.ts';
 import { createKeyring } from './lib/keyring.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
@@ -122,9 +123,4 @@ function checkProviders(config: Config): Promise<Finding[]> {
       }
     }),
   );
-}
-
-function causeMessage(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return cause instanceof Error ? cause.message || cause.name : String(cause);
 }

@@ -13,6 +13,16 @@ export interface IssuerKeys {
    * @throws Error if the key set is unavailable
    */
   keyFor(header: Record<string, unknown>): Promise<FoundKey>;
+  /** Returns the last time that this process fetched the set; undefined: not since its start. */
+  lastFetch(): KeySetFetch | undefined;
+}
+
+/** A fetch of a key set. */
+export interface KeySetFetch {
+  /** Epoch ms. */
+  at: number;
+  /** The error with which it failed; undefined: it succeeded. */
+  failure: unknown;
 }
 
 /** The result of a lookup. `misfit`: a key has this `kid`, but is for another algorithm. */
@@ -42,7 +52,7 @@ export function createIssuerKeys(
   clock: Clock,
 ): (jwksUri: string) => IssuerKeys {
   const sets = createDocuments<KeySet>({ fetch, parse: parseKeySet, clock, ...FRESH, max: SETS_MAX });
-  const lastAttempts = new Map<string, { at: number; failure?: unknown }>();
+  const lastAttempts = new Map<string, KeySetFetch>();
 
   /**
    * Fetches the set again.
@@ -57,7 +67,7 @@ export function createIssuerKeys(
       if (last.failure !== undefined) throw last.failure;
       return undefined;
     }
-    const attempt: { at: number; failure?: unknown } = { at: clock() };
+    const attempt: KeySetFetch = { at: clock(), failure: undefined };
     lastAttempts.set(jwksUri, attempt);
     try {
       return await sets.load(jwksUri);
@@ -82,7 +92,10 @@ export function createIssuerKeys(
     return found ?? { kind: 'unknown' };
   }
 
-  return (jwksUri) => ({ keyFor: (header) => keyFor(jwksUri, header) });
+  return (jwksUri) => ({
+    keyFor: (header) => keyFor(jwksUri, header),
+    lastFetch: () => lastAttempts.get(jwksUri),
+  });
 }
 
 function findKey(set: KeySet, kid: string, alg: unknown): FoundKey {

@@ -28,6 +28,8 @@ export interface AgentSearch {
   idStart?: string | undefined;
   nameStart?: string | undefined;
   networkStart?: string | undefined;
+  /** The agent provider whose word it came, or was claimed, by. */
+  issuer?: string | undefined;
   status?: 'active' | 'revoked' | 'expired' | undefined;
   type?: 'anonymous' | 'merge' | 'link' | undefined;
 }
@@ -146,7 +148,7 @@ function conditions(
   { now, lifetimeStart }: { now: number; lifetimeStart: number },
 ): Part {
   const starts = (text: string) => `${text.replace(/[!%_]/g, '!$&')}%`;
-  const { idStart, nameStart, networkStart, status, type } = search;
+  const { idStart, nameStart, networkStart, issuer, status, type } = search;
   const isOver = `COALESCE((a.owned_at IS NULL AND r.expires_at <= ?) OR h.created_at <= ?, FALSE)`;
   const parts: Part[] = [
     ...(idStart === undefined ? [] : [{ sql: `a.id LIKE ? ESCAPE '!'`, params: [starts(idStart)] }]),
@@ -161,6 +163,14 @@ function conditions(
     ...(networkStart === undefined
       ? []
       : [{ sql: `a.origin LIKE ? ESCAPE '!'`, params: [starts(networkStart)] }]),
+    ...(issuer === undefined
+      ? []
+      : [
+          {
+            sql: 'EXISTS (SELECT 1 FROM principals p WHERE p.principal = r.principal AND p.issuer = ?)',
+            params: [issuer],
+          },
+        ]),
     ...(type === undefined ? [] : [{ sql: TYPES[type], params: [] }]),
     ...(status === undefined
       ? []

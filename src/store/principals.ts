@@ -96,6 +96,17 @@ export async function findNextIssuer(db: Pick<Db, 'get'>, after: string): Promis
   return row?.issuer ?? undefined;
 }
 
+/** Counts the agents that registered, or were claimed, with ID-JAGs of an issuer, up to `max`. */
+export async function countAgentsOfIssuer(db: Pick<Db, 'get'>, issuer: string, max: number): Promise<number> {
+  const row = await db.get<{ count: number }>(
+    `SELECT COUNT(*) AS count FROM (
+       SELECT r.agent_id FROM principals p JOIN registrations r ON r.principal = p.principal
+       WHERE p.issuer = ? AND r.agent_id IS NOT NULL LIMIT ?) f`,
+    [issuer, max],
+  );
+  return row!.count;
+}
+
 /** Lists up to `limit` principals of an issuer after one of them. */
 export function listPrincipalsOfIssuer(
   db: Pick<Db, 'all'>,

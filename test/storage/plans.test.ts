@@ -68,6 +68,7 @@ const AGENT_SEARCHES = [
     idStart: 'agt_1',
     nameStart: 'a',
     networkStart: '1.',
+    issuer: 'https://agents.example.com',
   },
   ...['active', 'revoked', 'expired'].map((status) => ({ range: { by: 'all' }, status })),
   ...['anonymous', 'merge', 'link'].map((type) => ({ range: { by: 'all' }, type })),

@@ -171,6 +171,8 @@ function toSearch({ search, status, type, since }: AgentsQuery): AgentSearch | u
       return { range: { by: 'keyPrefix', prefix: text.prefix }, ...rest };
     case 'network':
       return { range: { by: 'all' }, networkStart: text.start, ...rest };
+    case 'issuer':
+      return { range: { by: 'all' }, issuer: text.issuer, ...rest };
     case 'name':
       return { range: { by: 'all' }, nameStart: text.start, ...rest };
     case 'id':

@@ -149,6 +149,7 @@ function toSearch({ search, status, holder, since }: KeysQuery): KeySearch | und
       if (text.prefix !== 'key') return undefined;
       return { range: { by: 'all' }, idStart: text.start, ...rest, ...idBounds(text.start, first) };
     case 'network':
+    case 'issuer':
     case 'secret':
       return undefined;
   }

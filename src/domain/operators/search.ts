@@ -13,6 +13,8 @@ export type SearchText =
   | { by: 'key'; prefix: string }
   /** The start of a coarse network, `203.0.x.x` or `2001:db8::/32`. */
   | { by: 'network'; start: string }
+  /** The URL of an agent provider. */
+  | { by: 'issuer'; issuer: string }
   | { by: 'name'; start: string }
   /** A whole secret, which belongs into no search: a URL keeps it. */
   | { by: 'secret' };
@@ -27,6 +29,7 @@ export function readSearchText(text: string): SearchText {
   if (SECRETS.some((prefix) => isWellFormedSecret(prefix, typed)) || /^eyJ[\w-]+\.eyJ/.test(typed)) {
     return { by: 'secret' };
   }
+  if (/^https?:\/\/\S+$/.test(typed)) return { by: 'issuer', issuer: typed };
   const mailbox = typed.includes('@') ? parseMailbox(typed) : undefined;
   if (mailbox !== undefined) return { by: 'mailbox', mailbox };
   const id = /^(agt|usr|key|tok|rs|hst|evt)_[0-9A-Za-z]{0,64}$/.exec(typed);

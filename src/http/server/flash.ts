@@ -20,6 +20,7 @@ export const FLASHES = [
   'resourceServerRemoved',
   'mailRetried',
   'nothingToRetry',
+  'issuerKeysFetched',
 ] as const;
 export type Flash = (typeof FLASHES)[number];
 

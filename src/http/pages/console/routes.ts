@@ -9,6 +9,7 @@ import { overviewRows } from './overview.ts';
 import { resourceServerRows } from './resource-servers.ts';
 import { settingsRows } from './settings.ts';
 import { suppressedRows } from './suppressed.ts';
+import { trustedIssuerRows } from './trusted-issuers.ts';
 
 /** Creates the routes of the operator's console. Whoever is no operator gets 404 at each of them. */
 export function consoleRoutes(pages: Pages): Route[] {
@@ -18,6 +19,7 @@ export function consoleRoutes(pages: Pages): Route[] {
     ...accountRows(pages),
     ...keyRows(pages),
     ...resourceServerRows(pages),
+    ...trustedIssuerRows(pages),
     ...mailRows(pages),
     ...suppressedRows(pages),
     ...auditLogRows(pages),
