@@ -132,14 +132,14 @@ onEveryEngine('mail in the console', (engine, test) => {
   test('there is no mail by an id of none, nor an address by a sealed form that is not ours', async (t) => {
     t.is((await operator.browser.get(`${PATH}/retry?id=out_0`)).status, 404);
     for (const mailbox of ['x', 'A'.repeat(120)]) {
-      t.is((await operator.browser.get(`${PATH}/suppressed/allow?mailbox=${mailbox}`)).status, 404);
+      t.is((await operator.browser.get(`${PATH}/allow?mailbox=${mailbox}`)).status, 404);
     }
     const { text } = await operator.browser.get('/agents');
     const csrf = /name="csrf" value="([^"]*)"/.exec(text)![1];
     const send = (path: string, fields: Record<string, string>) =>
       operator.browser.send(path, { csrf, reason: 'x', ...fields });
     t.is((await send(`${PATH}/retry`, { 'mail:out_0': 'on' })).status, 404);
-    t.is((await send(`${PATH}/suppressed/allow`, { sealed: 'AAAA' })).status, 404);
+    t.is((await send(`${PATH}/allow`, { sealed: 'AAAA' })).status, 404);
   });
 
   /** Somebody declines an agent and all others with it. */
@@ -171,10 +171,10 @@ onEveryEngine('mail in the console', (engine, test) => {
     t.is((await operator.browser.get(`${PATH}/suppressed?q=${mailbox.slice(0, 6)}`)).status, 400);
     t.regex((await operator.browser.get(`${PATH}/suppressed?q=${newMailbox()}`)).text, /Nothing is stopped/);
     const found = await operator.browser.get(`${PATH}/suppressed?q=${mailbox}`);
-    const link = /href="(\/console\/mail\/suppressed\/allow\?mailbox=[\w-]+)"/.exec(found.text)![1]!;
+    const link = /href="(\/console\/mail\/allow\?mailbox=[\w-]+)"/.exec(found.text)![1]!;
     t.false(link.includes(mailbox));
     t.regex(heading(await operator.browser.get(link))!, /^Allow emails about requests to s\*\*\*@/);
-    const done = await operator.browser.post(`${PATH}/suppressed/allow`, { reason: 'they asked' });
+    const done = await operator.browser.post(`${PATH}/allow`, { reason: 'they asked' });
     t.is(done.path, `${PATH}/suppressed`);
     await ask();
     await smtp.mailTo(mailbox);

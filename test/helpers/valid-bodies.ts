@@ -177,9 +177,9 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   },
   'POST /console/resource-servers/:id/rotate': { csrf: 'none', overlap: '1d', reason: 'yearly' },
   'POST /console/resource-servers/:id/remove': { csrf: 'none', reason: 'gone' },
-  'POST /console/trusted-issuers/fetch-keys': { csrf: 'none' },
+  'POST /console/trusted-issuers': { csrf: 'none' },
   'POST /console/mail/retry': { csrf: 'none', reason: 'fixed', 'mail:out_0': 'on' },
-  'POST /console/mail/suppressed/allow': { csrf: 'none', sealed: 'x', reason: 'asked' },
+  'POST /console/mail/allow': { csrf: 'none', sealed: 'x', reason: 'asked' },
   'POST /account/delete': { csrf: 'none', mailbox: 'human@example.com' },
 };
 

@@ -20,6 +20,7 @@ import { type OperatorCall, showConsole } from './show.ts';
 
 const none = undefined;
 const PATH = `${CONSOLE.mail}/suppressed` as const;
+const ALLOW_PATH = `${CONSOLE.mail}/allow` as const;
 const SEALED_MAX = 700;
 
 const allowForm = formSchema({ sealed: z.string().max(SEALED_MAX).default(''), reason: reasonField });
@@ -27,8 +28,8 @@ const allowForm = formSchema({ sealed: z.string().max(SEALED_MAX).default(''), r
 export function suppressedRows(pages: Pages): Row[] {
   return [
     row('GET', PATH, 'operator', none, suppressedPage(pages)),
-    row('GET', `${PATH}/allow`, 'operator', none, allowPage(pages)),
-    row('POST', `${PATH}/allow`, 'operator', none, allow(pages)),
+    row('GET', ALLOW_PATH, 'operator', none, allowPage(pages)),
+    row('POST', ALLOW_PATH, 'operator', none, allow(pages)),
   ];
 }
 
@@ -59,20 +60,22 @@ function suppressedPage(pages: Pages) {
   });
 }
 
-/** GET /console/mail/suppressed/allow?mailbox=…: asks whether agents may mail a mailbox again, and why. */
+/** GET /console/mail/allow?mailbox=…: asks whether agents may mail a mailbox again, and why. */
 function allowPage(pages: Pages) {
   return operation({
     caller: 'operator',
     summary: 'Ask before mail is allowed again',
     handle(call) {
-      const draft = call.caller.draft(`${PATH}/allow`);
+      const draft = call.caller.draft(ALLOW_PATH);
       const sealed = draft?.sealed ?? call.query.get('mailbox') ?? '';
+      // Whoever had to sign in first comes back without it.
+      if (sealed === '') return redirect(call.deps.config, PATH, call.caller.cookies);
       return showAllow(pages, call, sealed, draft?.reason);
     },
   });
 }
 
-/** POST /console/mail/suppressed/allow: allows it. */
+/** POST /console/mail/allow: allows it. */
 function allow(pages: Pages) {
   return formOperation({
     caller: 'operator',

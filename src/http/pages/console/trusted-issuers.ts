@@ -14,7 +14,7 @@ const PATH = CONSOLE.trustedIssuers;
 export function trustedIssuerRows(pages: Pages): Row[] {
   return [
     row('GET', PATH, 'operator', none, issuersPage(pages)),
-    row('POST', `${PATH}/fetch-keys`, 'operator', none, fetchKeys),
+    row('POST', PATH, 'operator', none, fetchKeys),
   ];
 }
 
@@ -29,7 +29,7 @@ function issuersPage(pages: Pages) {
   });
 }
 
-/** POST /console/trusted-issuers/fetch-keys: fetches the keys of all of them now. */
+/** POST /console/trusted-issuers: fetches the keys of all of them now. */
 const fetchKeys = formOperation({
   caller: 'operator',
   summary: 'Fetch their keys',
