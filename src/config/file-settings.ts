@@ -44,7 +44,11 @@ export function fileSettingsInForce(file: ConfigFile, source: FileSource): Setti
       typeof limit === 'number' ? limit : formatRate(limit),
     ]),
   ];
-  return values.map(([name, value]) => ({ name, value, from: sourceOf(name, source) }));
+  return values.map(([name, value]) => ({
+    name,
+    value: value === '' ? undefined : value,
+    from: sourceOf(name, source),
+  }));
 }
 
 const SERVICE_MEMBERS = [

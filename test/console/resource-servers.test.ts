@@ -147,7 +147,7 @@ onEveryEngine('resource servers in the console', (engine, test) => {
     t.deepEqual([await statusWith(id, second), await statusWith(id, third)], [401, 200]);
 
     await operator.signInAgain();
-    const fourth = secretOn((await rotate(id, '0', 'leaked')).text)!;
+    const fourth = secretOn((await rotate(id, 'now', 'leaked')).text)!;
     t.deepEqual([await statusWith(id, third), await statusWith(id, fourth)], [401, 200]);
     const wrong = await rotate(id, 'forever');
     t.is(wrong.status, 400);

@@ -19,6 +19,9 @@ import { icon } from './icons.ts';
 
 type Values = Readonly<Record<string, string | number>>;
 
+/** The request ids under which jobs record events. */
+const JOBS = ['outbox', 'distrust', 'key-expiry'];
+
 /**
  * Creates the helpers for one page.
  *
@@ -78,6 +81,10 @@ export function createTemplateHelpers(
     },
 
     activityLook,
+
+    /** Who caused an event that came over no network: a job of the service, or somebody at the command line. */
+    localActor: ({ requestId }: { requestId: string | undefined }) =>
+      text(JOBS.includes(requestId ?? '') ? 'console.event.service' : 'console.event.local'),
 
     /** What an event of a kind is called in the audit log. A later version on the same database has others. */
     eventKind: (kind: string) => (translator.has(`audit.${kind}`) ? text(`audit.${kind}`) : kind),

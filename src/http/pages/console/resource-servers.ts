@@ -30,7 +30,7 @@ const OVERLAPS_MS: Readonly<Record<string, number>> = {
   '1d': DAY_MS,
   '1h': DAY_MS / 24,
   '7d': 7 * DAY_MS,
-  '0': 0,
+  now: 0,
 };
 
 /** Checkboxes `scope:NAME` count where `scopes` is `some`. */
