@@ -1,6 +1,7 @@
 import { EVENT_KINDS } from '../../src/domain/audit/audit-log.ts';
 import { AGENT_STATUSES, AGENT_TYPES } from '../../src/domain/operators/agents.ts';
 import { KEY_HOLDERS, KEY_STATUSES } from '../../src/domain/operators/keys.ts';
+import { MAIL_STATES } from '../../src/domain/operators/mail.ts';
 import { TIME_MENU } from '../../src/http/pages/console/lists.ts';
 import { CONSOLE } from '../../src/lib/page-paths.ts';
 
@@ -38,8 +39,15 @@ const COLUMNS = [
   'lastSeen',
   'authenticator',
   'deleted',
+  'time',
+  'kind',
+  'who',
+  'account',
+  'onWhat',
+  'request',
+  'details',
 ];
-const menus = Object.keys(MENUS);
+const menus = [...Object.keys(MENUS), 'kind'];
 
 export const CONSOLE_TEXTS: Record<string, readonly string[]> = {
   'audit.*': nameEach('audit.', EVENT_KINDS),
@@ -56,10 +64,14 @@ export const CONSOLE_TEXTS: Record<string, readonly string[]> = {
   'console.csv.*': nameEach('console.csv.', COLUMNS),
   'console.filter.*': nameEach('console.filter.', menus),
   'console.filter.*.any': nameEach('console.filter.', menus, '.any'),
-  'console.filter.*.*': Object.entries(MENUS).flatMap(([menu, values]) =>
+  'console.filter.*.': Object.entries(MENUS).flatMap(([menu, values]) =>
     nameEach(`console.filter.${menu}.`, values),
   ),
   'console.filter.type.*': nameEach('console.filter.type.', AGENT_TYPES),
+  'console.mail.from.*': nameEach('console.mail.from.', ['all', 'one']),
+  'console.mail.kind.*': nameEach('console.mail.kind.', ['claim_code', 'sign_in_code', 'notice', 'approval']),
+  'console.mail.none.*': nameEach('console.mail.none.', MAIL_STATES),
+  'console.mail.state.*': nameEach('console.mail.state.', MAIL_STATES),
   'console.resourceServers.*': nameEach('console.resourceServers.', SERVER_ACTS),
   'console.resourceServers.*Text': nameEach('console.resourceServers.', SERVER_ACTS, 'Text'),
   'console.resourceServers.*Open': nameEach('console.resourceServers.', SERVER_ACTS, 'Open'),
@@ -69,7 +81,12 @@ export const CONSOLE_TEXTS: Record<string, readonly string[]> = {
     [...SERVER_ACTS, 'made', 'rotated'],
     'Title',
   ),
-  'console.resourceServers.overlap.*': nameEach('console.resourceServers.overlap.', ['1h', '1d', '7d', '0']),
+  'console.resourceServers.overlap.*': nameEach('console.resourceServers.overlap.', [
+    '1h',
+    '1d',
+    '7d',
+    'now',
+  ]),
   'console.resourceServers.status.*': nameEach('console.resourceServers.status.', [
     'connected',
     'quiet',
@@ -77,4 +94,7 @@ export const CONSOLE_TEXTS: Record<string, readonly string[]> = {
     'never',
     'removed',
   ]),
+  'console.settings.*': nameEach('console.settings.', ['environment', 'file']),
+  'console.settings.*Hint': nameEach('console.settings.', ['environment', 'file'], 'Hint'),
+  'console.settings.key.*': nameEach('console.settings.key.', ['current', 'next', 'old']),
 };
