@@ -40,6 +40,11 @@ export interface ListPage<Item> {
   next: string | undefined;
 }
 
+/** Returns the side of a list that begins after a row. @param mark its mark; undefined: the first page */
+export function afterMark(mark: string | undefined): ListMark | undefined {
+  return mark === undefined ? undefined : { side: 'after', mark };
+}
+
 /** A place beside a row of a list that is ordered by a key, then by id. */
 export interface ListPlace<Key extends number | string = number | string> {
   side: ListSide;

@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import { formatTimeCursor, PAGE_LIMIT, PAGE_ROWS, parseTimeCursor } from '../../lib/list-pages.ts';
+import { afterMark, formatNumberMark, PAGE_ROWS_MAX, parseNumberMark } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { singleLine } from '../../lib/untrusted-text.ts';
 import {
@@ -67,15 +67,16 @@ export async function findMails(
   state: MailState,
   before: string | undefined,
 ): Promise<{ mails: FoundMail[]; next: string | undefined }> {
+  const place = parseNumberMark(afterMark(before));
   const found =
     state === 'waiting'
-      ? await listWaitingMail(db, parseTimeCursor(before) ?? { at: 0, id: '' }, PAGE_LIMIT)
-      : await listDeadMail(db, before ?? '~', PAGE_LIMIT);
-  const rows = found.slice(0, PAGE_ROWS);
+      ? await listWaitingMail(db, { at: place?.key ?? 0, id: place?.id ?? '' }, PAGE_ROWS_MAX + 1)
+      : await listDeadMail(db, before ?? '~', PAGE_ROWS_MAX + 1);
+  const rows = found.slice(0, PAGE_ROWS_MAX);
   const last = found.length > rows.length ? rows.at(-1)! : undefined;
   return {
     mails: rows.map((row) => toFoundMail(row, clock())),
-    next: last && (state === 'waiting' ? formatTimeCursor(last.nextAt, last.id) : last.id),
+    next: last && (state === 'waiting' ? formatNumberMark(last.nextAt, last.id) : last.id),
   };
 }
 

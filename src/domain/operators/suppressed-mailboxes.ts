@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import { PAGE_LIMIT, PAGE_ROWS, parseTimeCursor } from '../../lib/list-pages.ts';
+import { afterMark, PAGE_ROWS_MAX, parseNumberMark } from '../../lib/list-pages.ts';
 import { mailboxLimitKey, maskMailbox } from '../../lib/mailbox.ts';
 import { findAccountFoundByMailbox } from '../../store/account-search.ts';
 import {
@@ -42,11 +42,11 @@ export async function findSuppressedMailboxes(
   before: string | undefined,
 ): Promise<{ suppressed: SuppressedMailbox[]; next: string | undefined }> {
   // The time of a row and how many of that time were listed: an address belongs into no URL.
-  const cursor = parseTimeCursor(before);
-  const until = cursor?.at ?? Number.MAX_SAFE_INTEGER;
+  const cursor = parseNumberMark(afterMark(before));
+  const until = cursor?.key ?? Number.MAX_SAFE_INTEGER;
   const skip = Number(cursor?.id ?? 0) || 0;
-  const found = (await listSuppressionsOfAllSenders(deps.db, until, PAGE_LIMIT + skip)).slice(skip);
-  const rows = found.slice(0, PAGE_ROWS);
+  const found = (await listSuppressionsOfAllSenders(deps.db, until, PAGE_ROWS_MAX + 1 + skip)).slice(skip);
+  const rows = found.slice(0, PAGE_ROWS_MAX);
   const lastAt = rows.at(-1)?.createdAt;
   const listed = rows.filter(({ createdAt }) => createdAt === lastAt).length + (lastAt === until ? skip : 0);
   return {
