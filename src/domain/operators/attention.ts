@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { parseAddress } from '../../lib/address.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_ROWS } from '../../lib/list-pages.ts';
+import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { listAlarmingEvents } from '../../store/figures.ts';
 import { listMailDomains } from '../../store/outbox.ts';
 import { canOpenAllSecretMarks } from '../codes/secret-marks.ts';
@@ -74,7 +74,7 @@ async function findMainDomain(
   { db }: Pick<Deps, 'db'>,
   mailIds: readonly string[],
 ): Promise<string | undefined> {
-  const domains = await listMailDomains(db, mailIds.slice(0, PAGE_ROWS));
+  const domains = await listMailDomains(db, mailIds.slice(0, PAGE_ROWS_MAX));
   const counts = [...Map.groupBy(domains, (domain) => domain)].map(([domain, { length }]) => ({
     domain,
     length,

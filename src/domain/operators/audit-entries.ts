@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { parseAddress } from '../../lib/address.ts';
-import { PAGE_ROWS } from '../../lib/list-pages.ts';
+import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { listMailboxes } from '../../store/accounts.ts';
 import { type EventRow, listEventsOf, listEventsOfSubject, listOperatingEvents } from '../../store/events.ts';
@@ -31,8 +31,8 @@ export async function toAuditEntries(
 ): Promise<AuditEntry[]> {
   const mailboxes = new Map<string, string | null>();
   const accountIds = [...new Set(events.flatMap(({ accountId }) => accountId ?? []))];
-  for (let start = 0; start < accountIds.length; start += PAGE_ROWS) {
-    const found = await listMailboxes(db, accountIds.slice(start, start + PAGE_ROWS));
+  for (let start = 0; start < accountIds.length; start += PAGE_ROWS_MAX) {
+    const found = await listMailboxes(db, accountIds.slice(start, start + PAGE_ROWS_MAX));
     for (const [id, mailbox] of found) mailboxes.set(id, mailbox);
   }
   return events.map((event) => ({

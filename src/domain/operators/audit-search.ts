@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_ROWS } from '../../lib/list-pages.ts';
+import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { findAccountFoundByMailbox } from '../../store/account-search.ts';
 import {
   type EventRange,
@@ -45,7 +45,7 @@ export async function findAuditEntries(
   deps: Pick<Deps, 'db'>,
   query: AuditQuery,
 ): Promise<FoundEvents<AuditEntry>> {
-  const found = await findAuditEvents(deps, query, PAGE_ROWS);
+  const found = await findAuditEvents(deps, query, PAGE_ROWS_MAX);
   return { ...found, events: await toAuditEntries(deps, found.events) };
 }
 
