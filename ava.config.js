@@ -2,7 +2,8 @@
 export default {
   files: ['test/**/*.test.ts'],
   extensions: ['ts'],
-  concurrency: 2,
+  // More than the two processors of the machines that it is meant for: files wait for the database, mails and processes.
+  concurrency: 3,
   // In threads, chdir and umask throw, and a signal to oneself ends the run.
   workerThreads: false,
   // The resource-server package as its users write it, from source: see "exports" in package.json.

@@ -61,7 +61,10 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 for (const files of phases) {
+  const startedAt = performance.now();
   const outcome = await run(files);
+  const seconds = Math.round((performance.now() - startedAt) / 1000);
+  console.log(`# ${files.length === 1 ? files[0] : `${files.length} files`}: ${seconds} s`);
   if (isEnding) await new Promise(() => {}); // the process is about to exit
   passed += outcome.passed;
   failed += outcome.failed;
