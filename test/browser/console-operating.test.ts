@@ -2,7 +2,8 @@ import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/work.ts';
-import { inBrowser, LIGHT, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import { inBrowser, looksOn, see, startChromium } from '../helpers/chromium.ts';
+import { visitConsole } from '../helpers/console-visit.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
 import { createTestClock, type Engine, startTestService, type TestService } from '../helpers/service.ts';
 import { type SmtpSink, startSmtpSink } from '../helpers/smtp.ts';
@@ -67,21 +68,8 @@ inBrowser(
         const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
           see(t, page, look, engine, heading, name);
 
-        /** Opens a page of the console in the operator's session. */
-        async function opened(path: string, tour: (page: Page) => Promise<void>): Promise<void> {
-          await operator.signInAgain();
-          await visitTo(browser, on.url, look, `${on.url}/sign-in`, async (page) => {
-            const cookies = [...operator.browser.cookies].map(([name, value]) => ({
-              name,
-              value,
-              url: on.url,
-            }));
-            await page.context().addCookies(cookies);
-            if (look === LIGHT) await page.setViewportSize({ width: 1280, height: 800 });
-            await page.goto(on.url + path);
-            await tour(page);
-          });
-        }
+        const opened = (path: string, tour: (page: Page) => Promise<void>) =>
+          visitConsole({ on, browser, operator, look }, path, tour);
 
         test('an operator adds a resource server, rotates its secret and removes it', async (t) => {
           await opened('/console/resource-servers', async (page) => {

@@ -3,16 +3,8 @@ import type { Browser, Page } from 'playwright-core';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { localOrigin } from '../../src/work.ts';
-import {
-  at,
-  inBrowser,
-  LIGHT,
-  looksOn,
-  NO_SCRIPTS,
-  see,
-  startChromium,
-  visitTo,
-} from '../helpers/chromium.ts';
+import { at, inBrowser, looksOn, NO_SCRIPTS, see, startChromium } from '../helpers/chromium.ts';
+import { visitConsole } from '../helpers/console-visit.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
 import { createTestClock, type Engine, startTestService, type TestService } from '../helpers/service.ts';
 
@@ -60,21 +52,8 @@ inBrowser('the operator’s console, in a browser', (engine: Engine, test, execu
       const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
         see(t, page, look, engine, heading, name);
 
-      /** Opens a page of the console in the operator's session. */
-      async function opened(path: string, tour: (page: Page) => Promise<void>): Promise<void> {
-        await operator.signInAgain();
-        await visitTo(browser, on.url, look, `${on.url}/sign-in`, async (page) => {
-          const cookies = [...operator.browser.cookies].map(([name, value]) => ({
-            name,
-            value,
-            url: on.url,
-          }));
-          await page.context().addCookies(cookies);
-          if (look === LIGHT) await page.setViewportSize({ width: 1280, height: 800 });
-          await page.goto(on.url + path);
-          await tour(page);
-        });
-      }
+      const opened = (path: string, tour: (page: Page) => Promise<void>) =>
+        visitConsole({ on, browser, operator, look }, path, tour);
 
       test('an operator looks around, from the overview by the navigation', async (t) => {
         await opened('/agents', async (page) => {

@@ -1,11 +1,10 @@
-import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
-import { localOrigin } from '../../src/work.ts';
+import { type Api, addApi } from '../helpers/api.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { ensure } from '../helpers/ensure.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
-import { basic, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 /** Agents in the operator's console: found, exported and revoked. */
@@ -17,17 +16,11 @@ const listed = (text: string) =>
 onEveryEngine('agents in the console', (engine, test) => {
   let on: TestService;
   let operator: Operator;
-  let isActive: (credential: string) => Promise<boolean>;
+  let isActive: Api['isActive'];
   test.before(async () => {
     on = await startTestService(engine);
     operator = await newOperator(on);
-    const { server, secret } = await addResourceServer(on.service.deps, localOrigin('test'), {
-      url: 'https://api.example.com',
-      name: 'API',
-      scopes: undefined,
-    });
-    isActive = async (token) =>
-      (await on.form('/oauth2/introspect', { token }, basic(server.id, secret))).body.active;
+    ({ isActive } = await addApi(on));
   });
   test.after(() => on.stop());
 

@@ -1,7 +1,7 @@
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { createVerifier, type Verifier, type VerifierOptions } from '../../src/resource-server/index.ts';
 import { localOrigin } from '../../src/work.ts';
-import type { TestService } from './service.ts';
+import { basic, type TestService } from './service.ts';
 
 /** An API beside a service: its credential there, and a verifier. */
 export interface Api {
@@ -9,6 +9,8 @@ export interface Api {
   clientId: string;
   clientSecret: string;
   verifier(options?: Partial<VerifierOptions>): Verifier;
+  /** Introspects a credential. @returns whether it works here */
+  isActive(credential: string): Promise<boolean>;
   /** How many introspections were asked for so far. */
   asked(): number;
 }
@@ -26,6 +28,10 @@ export async function addApi(
     clientId: server.id,
     clientSecret: secret,
     verifier: (options = {}) => createVerifier({ ...own, follow: false, ...options }),
+    async isActive(token) {
+      const { body } = await on.form('/oauth2/introspect', { token }, basic(server.id, secret));
+      return body.active;
+    },
     asked: () => on.logged.filter((line) => line.includes('"route":"POST /oauth2/introspect"')).length,
   };
 }
