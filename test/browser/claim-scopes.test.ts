@@ -39,7 +39,7 @@ function scopesTests(engine: Engine, test: Test, executablePath: string): void {
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);
       const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-        see(t, page, look, engine, heading, name);
+        see(t, page, look, heading, name);
 
       test('who unticks a permission gives the others, and sees what they gave', async (t) => {
         const asked = await house.ask({ name: 'Robin the release bot' });

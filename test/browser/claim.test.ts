@@ -35,7 +35,7 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);
       const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-        see(t, page, look, engine, heading, name);
+        see(t, page, look, heading, name);
 
       test('who types the mailed code approves the agent, which then gets its key', async (t) => {
         const asked = await house.ask({ name: 'Robin the release bot' });

@@ -39,7 +39,7 @@ function connectTests(engine: Engine, test: Test, executablePath: string): void 
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);
       const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-        see(t, page, look, engine, heading, name);
+        see(t, page, look, heading, name);
 
       test('the human comes by the link, allows some of it, and revokes where the agent runs', async (t) => {
         const { agent, reply } = await ask();

@@ -66,7 +66,7 @@ inBrowser(
     for (const look of looksOn(engine)) {
       test.describe(look.name, (test) => {
         const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-          see(t, page, look, engine, heading, name);
+          see(t, page, look, heading, name);
 
         const opened = (path: string, tour: (page: Page) => Promise<void>) =>
           visitConsole({ on, browser, operator, look }, path, tour);

@@ -32,7 +32,7 @@ inBrowser('the pages in German, on a small phone', (engine: Engine, test, execut
   const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
     visitTo(browser, house.on.url, GERMAN, new URL(url, house.on.url).href, tour);
   const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-    see(t, page, GERMAN, engine, heading, name);
+    see(t, page, GERMAN, heading, name);
 
   async function signInOn(page: Page, mailbox: string): Promise<void> {
     const earlier = house.on.signInMails.filter(({ to }) => to === mailbox).length;

@@ -36,7 +36,7 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
       const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
         visitTo(browser, house.on.url, look, url, tour);
       const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-        see(t, page, look, engine, heading, name);
+        see(t, page, look, heading, name);
 
       test('production: the human signs in, confirms, and reads the code that the page shows to the agent', async (t) => {
         const mailbox = newMailbox();

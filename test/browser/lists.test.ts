@@ -16,7 +16,7 @@ inBrowser('long lists, in a browser', (engine: Engine, test, executablePath: str
     test(`are searched, sorted and paged by pointer and by keyboard (${look.name})`, async (t: ExecutionContext) => {
       const mailbox = `lists-${look.name.replace(' ', '-')}@example.com`;
       const isPhone = look.options.isMobile === true;
-      const seen = (page: Page, heading: string, name: string) => see(t, page, look, engine, heading, name);
+      const seen = (page: Page, heading: string, name: string) => see(t, page, look, heading, name);
       await visitTo(browser, on.url, look, `${on.url}/keys`, async (page) => {
         await page.getByLabel('Email address').fill(mailbox);
         await page.getByRole('button', { name: 'Email me a code' }).click();

@@ -47,9 +47,9 @@ inBrowser(
     ): Promise<void> {
       await page.getByLabel('Email address').fill(mailbox);
       await page.getByRole('button', { name: 'Email me a code' }).click();
-      await see(t, page, look!, engine, 'Check your email', 'sign-in link, sent');
+      await see(t, page, look!, 'Check your email', 'sign-in link, sent');
       await page.goto(await on.signInLinkFor(mailbox));
-      await see(t, page, look!, engine, 'Sign in with this browser?', 'sign-in link');
+      await see(t, page, look!, 'Sign in with this browser?', 'sign-in link');
       await page.getByRole('button', { name: 'Sign in' }).click();
     }
 
@@ -78,9 +78,9 @@ inBrowser(
             await at(page, 'Account and security');
             await revokeFirstAgent(page);
             await page.goto(await on.signInLinkFor(mailbox));
-            await see(t, page, look!, engine, 'This link has expired', 'sign-in link, expired');
+            await see(t, page, look!, 'This link has expired', 'sign-in link, expired');
             await page.goto(`${on.url}/nothing/here`);
-            await see(t, page, look!, engine, 'Page not found', 'not found');
+            await see(t, page, look!, 'Page not found', 'not found');
           });
           t.is((await on.get('/api/me', agent.credential)).status, 401);
         } finally {

@@ -18,7 +18,7 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
   for (const look of looksOn(engine)) {
     test.describe(look.name, (test) => {
       const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-        see(t, page, look, engine, heading, name);
+        see(t, page, look, heading, name);
 
       /** Somebody opens a page and signs in on the way to it. */
       async function signedIn(
@@ -44,6 +44,11 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
         await on.claimed(mailbox, true);
         await signedIn(mailbox, '/agents', async (page) => {
           await seen(t, page, 'Agents', 'agents');
+          const menu = page.locator('details.account > summary');
+          await menu.press('Enter');
+          await page.getByRole('button', { name: 'Sign out' }).waitFor();
+          await seen(t, page, 'Agents', 'menu');
+          await menu.press('Enter');
           await page.getByRole('link', { name: 'Add an agent' }).click();
           await page.getByText(`${on.url}/auth.md`).waitFor();
           await seen(t, page, 'Agents', 'agents, adding one');

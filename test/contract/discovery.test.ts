@@ -336,7 +336,7 @@ test.describe('discovery', (test) => {
     for (const { path } of open) {
       const { text, body, headers } = await on.get(path);
       if (headers.get('content-type')?.startsWith('application/json')) walk(body, path);
-      if (!/\.(woff2|txt)$/.test(path)) t.notRegex(text, /\{\{|\}\}\}|undefined|\[object|NaN/, path);
+      if (!/\.(woff2|txt|js)$/.test(path)) t.notRegex(text, /\{\{|\}\}\}|undefined|\[object|NaN/, path);
     }
   });
 

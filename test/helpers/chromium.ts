@@ -43,7 +43,7 @@ export interface Look {
   options: BrowserContextOptions;
 }
 
-const DESKTOP = { viewport: { width: 900, height: 800 } };
+const DESKTOP = { viewport: { width: 1280, height: 800 } };
 export const LIGHT: Look = { name: 'light', options: { ...DESKTOP, colorScheme: 'light' } };
 export const DARK: Look = { name: 'dark', options: { ...DESKTOP, colorScheme: 'dark' } };
 export const NARROW: Look = {
@@ -132,19 +132,23 @@ export async function at(page: Page, heading: string): Promise<void> {
 /** With SCREENSHOTS=1 every page is kept here, to be looked at. */
 const SCREENSHOTS = fileURLToPath(new URL('../screenshots/', import.meta.url));
 
-/** Waits for a page, checks that it can be used, and takes its picture. */
+/** Waits for a page, checks that it can be used, and takes its picture; on a phone in the dark, too. */
 export async function see(
   t: ExecutionContext,
   page: Page,
   look: Look,
-  engine: Engine,
   heading: string,
   name: string,
 ): Promise<void> {
   await at(page, heading);
   await assertUsable(t, page, look);
   t.regex(await page.title(), / · Vouchsafe$/);
-  if (engine === 'sqlite') await keepPicture(page, `${look.name}/${name}`);
+  await keepPicture(page, `${look.name}/${name}`);
+  if (look !== NARROW) return;
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await assertNoFindings(t, page, { iframes: false });
+  await keepPicture(page, `${look.name} dark/${name}`);
+  await page.emulateMedia({ colorScheme: 'light' });
 }
 
 /** Keeps a picture of the whole page, if pictures are wanted. */

@@ -1,5 +1,5 @@
 import type { Browser, Page } from 'playwright-core';
-import { LIGHT, type Look, visitTo } from './chromium.ts';
+import { type Look, visitTo } from './chromium.ts';
 import type { Operator } from './operator.ts';
 import type { TestService } from './service.ts';
 
@@ -13,7 +13,6 @@ export async function visitConsole(
   await visitTo(browser, on.url, look, `${on.url}/sign-in`, async (page) => {
     const cookies = [...operator.browser.cookies].map(([name, value]) => ({ name, value, url: on.url }));
     await page.context().addCookies(cookies);
-    if (look === LIGHT) await page.setViewportSize({ width: 1280, height: 800 });
     await page.goto(on.url + path);
     await tour(page);
   });
