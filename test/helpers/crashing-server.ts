@@ -37,6 +37,9 @@ process.on('message', async (message: ToChild) => {
 });
 process.on('disconnect', () => process.exit());
 
+const WRITTEN_BY_WORKERS =
+  /^(UPDATE (outbox|credentials SET last_used_at|agents SET seen_at.* AND \(seen_at IS NULL)|INSERT INTO (job_marks|agent_days))/;
+
 /** Counts as steps: every statement of a request's transactions, before it runs; before each commit; after each commit. */
 function stopping(db: Db, service: number): Db {
   async function step(what: string): Promise<void> {
@@ -54,12 +57,8 @@ function stopping(db: Db, service: number): Db {
       const result = await db.tx(async (tx) => {
         let isFirst = true;
         const before = async (sql: string) => {
-          // The mail worker writes whenever it likes; only what the request does is counted.
-          if (isFirst)
-            counts =
-              !/^UPDATE (outbox|credentials SET last_used_at|agents SET seen_at.* AND \(seen_at IS NULL)/.test(
-                sql,
-              );
+          // Workers and jobs write whenever they like; only what the request does is counted.
+          if (isFirst) counts = !WRITTEN_BY_WORKERS.test(sql);
           isFirst = false;
           if (counts) await step(sql.trim().replace(/\s+/g, ' ').slice(0, 60));
         };
