@@ -15,6 +15,10 @@ import type { Engine } from '../helpers/service.ts';
 
 const SERVICE = { name: 'Acme Robotics', accent: '#b3541e', imprintUrl: 'https://acme.example/imprint' };
 
+const BUTTON_COLOR = `getComputedStyle(
+  [...document.querySelectorAll('button')].find((each) => each.innerText === 'Approve'),
+).backgroundColor`;
+
 inBrowser('the pages of an operator with a brand', (engine: Engine, test, executablePath: string) => {
   let house: House;
   let browser: Browser;
@@ -38,9 +42,7 @@ inBrowser('the pages of an operator with a brand', (engine: Engine, test, execut
           'https://acme.example/imprint',
         );
         const button = page.getByRole('button', { name: 'Approve' });
-        const color = await button.evaluate<string, unknown>(
-          '(element) => getComputedStyle(element).backgroundColor',
-        );
+        const color = await page.evaluate<string>(BUTTON_COLOR);
         const { accent } = deriveColors(
           SERVICE.accent,
           look.options.colorScheme === 'dark' ? 'dark' : 'light',

@@ -71,6 +71,7 @@ function connectTests(engine: Engine, test: Test, executablePath: string): void 
           await page.getByRole('link', { name: 'Agents' }).first().click();
           await seen(t, page, 'Agents', 'agents and where they run');
           t.regex(await page.locator('tr').filter({ hasText: 'Release helper' }).innerText(), /read/);
+          await page.getByRole('link', { name: /^Environments/ }).click();
           await page.getByRole('link', { name: 'Revoke Ann’s laptop' }).click();
           await seen(t, page, 'Revoke “Ann’s laptop”?', 'revoke environment');
           await page.getByRole('button', { name: 'Revoke environment' }).click();

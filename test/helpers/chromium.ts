@@ -145,10 +145,11 @@ export async function see(
   t.regex(await page.title(), / · Vouchsafe$/);
   await keepPicture(page, `${look.name}/${name}`);
   if (look !== NARROW) return;
-  await page.emulateMedia({ colorScheme: 'dark' });
+  // Without motion colors do not fade: axe would measure one of those between.
+  await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
   await assertNoFindings(t, page, { iframes: false });
   await keepPicture(page, `${look.name} dark/${name}`);
-  await page.emulateMedia({ colorScheme: 'light' });
+  await page.emulateMedia({ colorScheme: 'light', reducedMotion: null });
 }
 
 /** Keeps a picture of the whole page, if pictures are wanted. */
