@@ -22,15 +22,15 @@ export function restrictTo(scopes: readonly string[], bound: string | null): str
 /**
  * Returns scopes together with all that they imply, directly or through others.
  *
- * @param impliedBy the scopes that one scope implies
+ * @param configured the configured scopes, by name
  */
 export function withImplied(
   scopes: readonly string[],
-  impliedBy: (scope: string) => readonly string[],
+  configured: ReadonlyMap<string, { implies?: readonly string[] | undefined }>,
 ): string[] {
   const all = new Set(scopes);
   // A set also iterates over what is added on the way.
-  for (const scope of all) for (const implied of impliedBy(scope)) all.add(implied);
+  for (const scope of all) for (const implied of configured.get(scope)?.implies ?? []) all.add(implied);
   return [...all];
 }
 

@@ -19,7 +19,7 @@ export interface OfferedScope {
 export function listOfferedScopes({ scopes, claimedScopes }: ScopeConfig): OfferedScope[] {
   const names = [...scopes.keys()].filter((name) => claimedScopes.includes(name));
   return names.map((name) => {
-    const all = withImplied([name], (scope) => scopes.get(scope)?.implies ?? []);
+    const all = withImplied([name], scopes);
     return {
       name,
       implies: all.filter((scope) => scope !== name && claimedScopes.includes(scope)),

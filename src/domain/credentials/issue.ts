@@ -121,6 +121,15 @@ export function isLive(key: Pick<CredentialRow, 'revokedAt' | 'expiresAt'>, now:
   return key.revokedAt === null && (key.expiresAt === null || key.expiresAt > now);
 }
 
+/** Returns whether a key works, was revoked or has expired. */
+export function keyStatus(
+  key: Pick<CredentialRow, 'revokedAt' | 'expiresAt'>,
+  now: number,
+): 'active' | 'revoked' | 'expired' {
+  if (isLive(key, now)) return 'active';
+  return key.revokedAt === null ? 'expired' : 'revoked';
+}
+
 /** Converts a row to a key without its secret. */
 export function toKey(row: CredentialRow): Key {
   return {

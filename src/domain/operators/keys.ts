@@ -13,7 +13,7 @@ import {
 } from '../../store/key-search.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
-import { isLive } from '../credentials/issue.ts';
+import { keyStatus } from '../credentials/issue.ts';
 import { revokeCredential } from '../credentials/revoke-credential.ts';
 import { useCase } from '../limits/use-case.ts';
 import { idBounds } from './id-bounds.ts';
@@ -168,7 +168,7 @@ function toFoundKey(row: FoundKeyRow, now: number): FoundKey {
       row.ownerId === null || row.ownerMailbox === null
         ? undefined
         : { id: row.ownerId, mailbox: maskMailbox(row.ownerMailbox) },
-    status: isLive(row, now) ? 'active' : row.revokedAt === null ? 'expired' : 'revoked',
+    status: keyStatus(row, now),
     createdAt: row.createdAt,
     expiresAt: row.expiresAt ?? undefined,
     revokedAt: row.revokedAt ?? undefined,

@@ -53,7 +53,7 @@ export async function narrowAgent(
   id: string,
   chosen: readonly string[],
 ): Promise<void> {
-  const scopes = withImplied(chosen, (scope) => deps.config.scopes.get(scope)?.implies ?? []);
+  const scopes = withImplied(chosen, deps.config.scopes);
   await withOwnedAgent(deps, origin, ownerId, id, async (work, agent) => {
     const { tx } = work;
     const remaining = issuableScopes(deps, agent).filter((scope) => isSubset([scope], scopes));

@@ -1,4 +1,4 @@
-import { isLive, type Key } from '../../domain/credentials/issue.ts';
+import { type Key, keyStatus } from '../../domain/credentials/issue.ts';
 import { countOwnedHosts, listOwnedHosts } from '../../domain/hosts/owned-hosts.ts';
 import {
   AGENT_SORTS,
@@ -179,7 +179,7 @@ export async function showAgent(
     problem: problem && isEnded(agent) ? { key: 'agents.problemEnded' } : problem,
     scopes: describeScopes(deps.config, agent.scopes).map((scope) => ({
       ...scope,
-      implies: withImplied([scope.name], (name) => deps.config.scopes.get(name)?.implies ?? []).filter(
+      implies: withImplied([scope.name], deps.config.scopes).filter(
         (name) => name !== scope.name && agent.scopes.includes(name),
       ),
       on: kept === undefined || `scope:${scope.name}` in kept,
@@ -223,10 +223,11 @@ export function presentAgent(agent: OwnedAgent): object {
   };
 }
 
-function presentAgentKey(key: Key, now: number): object {
+/** Prepares a key of an agent for a template. @param now epoch ms */
+export function presentAgentKey(key: Key, now: number): object {
   return {
     ...key,
     name: (key.name && displayName(key.name)) || undefined,
-    status: isLive(key, now) ? 'active' : key.revokedAt === null ? 'expired' : 'revoked',
+    status: keyStatus(key, now),
   };
 }

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { isLive } from '../../../domain/credentials/issue.ts';
 import {
   AGENT_STATUSES,
   AGENT_TYPES,
@@ -17,6 +16,7 @@ import { CONSOLE } from '../../../lib/page-paths.ts';
 import { displayName } from '../../../lib/untrusted-text.ts';
 import { operation, type Row, row } from '../../server/table.ts';
 import { toIso } from '../../server/wire-times.ts';
+import { presentAgentKey } from '../agents.ts';
 import { checkedNames, formSchema, type Problem } from '../forms.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
@@ -124,11 +124,7 @@ function agentPage(pages: Pages) {
       const now = deps.clock();
       return showConsole(pages, caller, 'agents', 'agent', {
         agent: presentAgent(found.agent),
-        keys: found.keys.map((key) => ({
-          ...key,
-          name: (key.name && displayName(key.name)) || undefined,
-          status: isLive(key, now) ? 'active' : key.revokedAt === null ? 'expired' : 'revoked',
-        })),
+        keys: found.keys.map((key) => presentAgentKey(key, now)),
         budgets: found.budgets,
         events: found.events,
       });
