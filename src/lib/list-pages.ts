@@ -115,14 +115,28 @@ export function parseIdMark(at: ListMark | undefined): { side: ListSide; id: str
   return at && /^\w{1,64}$/.test(at.mark) ? { side: at.side, id: at.mark } : undefined;
 }
 
+/**
+ * Iterates over the pages of a list.
+ *
+ * @param first the mark after which the first page begins; undefined: with the first row
+ * @param read reads the page after a mark
+ */
+export async function* allPages<Page extends { next: string | undefined }>(
+  first: string | undefined,
+  read: (mark: string | undefined) => Promise<Page>,
+): AsyncGenerator<Page> {
+  for (let mark = first; ; ) {
+    const page = await read(mark);
+    yield page;
+    if (page.next === undefined) return;
+    mark = page.next;
+  }
+}
+
 /** Iterates over all items of a list, page by page. */
 export async function* allItems<Item>(
   read: (query: { at: ListMark | undefined; rows: number }) => Promise<ListPage<Item>>,
 ): AsyncGenerator<Item> {
-  for (let at: ListMark | undefined; ; ) {
-    const { items, next } = await read({ at, rows: PAGE_ROWS_MAX });
-    yield* items;
-    if (next === undefined) return;
-    at = { side: 'after', mark: next };
-  }
+  const pages = allPages(undefined, (mark) => read({ at: afterMark(mark), rows: PAGE_ROWS_MAX }));
+  for await (const { items } of pages) yield* items;
 }

@@ -70,8 +70,10 @@ export function startLastUsedWriter(deps: Pick<Deps, 'db' | 'log'>): LastUsedWri
       if (agents.size < ENTRIES_MAX) agents.set(agentId, { at, from: null });
     },
     noteResourceServer(id, seenAt, isFollowing) {
-      const followedAt = isFollowing ? seenAt : (servers.get(id)?.followedAt ?? null);
-      servers.set(id, { id, seenAt, followedAt });
+      const use: ResourceServerUse = servers.get(id) ?? { id, seenAt, followedAt: null };
+      use.seenAt = seenAt;
+      if (isFollowing) use.followedAt = seenAt;
+      servers.set(id, use);
     },
     flush,
     async stop() {

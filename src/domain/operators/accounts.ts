@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
+import { allPages, PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import {
   countBelongings,
@@ -78,12 +78,8 @@ export async function* allAccountsFound(
   deps: Pick<Deps, 'db'>,
   query: AccountsQuery,
 ): AsyncGenerator<FoundAccount[]> {
-  for (let before = query.before; ; ) {
-    const { accounts, next } = await findAccounts(deps, { ...query, before });
-    yield accounts;
-    if (next === undefined) return;
-    before = next;
-  }
+  const pages = allPages(query.before, (before) => findAccounts(deps, { ...query, before }));
+  for await (const { accounts } of pages) yield accounts;
 }
 
 /** One account, with what it has and its newest events. */

@@ -1,7 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import type { Budget } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
+import { allPages, PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import {
   type AgentSearch,
@@ -15,7 +15,7 @@ import { type CredentialRow, listCredentialsOfAgents, listKeysPage } from '../..
 import type { RequestOrigin } from '../../work.ts';
 import { absoluteLifetimeEnd } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
-import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
+import { inLockOrder, type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { isLive, type Key, toKey } from '../credentials/issue.ts';
 import { readBudgets } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -84,12 +84,8 @@ export async function findAgents(deps: Deps, query: AgentsQuery): Promise<FoundA
 
 /** Iterates over the pages of all agents that a query finds. */
 export async function* allAgentsFound(deps: Deps, query: AgentsQuery): AsyncGenerator<FoundAgent[]> {
-  for (let before = query.before; ; ) {
-    const { agents, next } = await findAgents(deps, { ...query, before });
-    yield agents;
-    if (next === undefined) return;
-    before = next;
-  }
+  const pages = allPages(query.before, (before) => findAgents(deps, { ...query, before }));
+  for await (const { agents } of pages) yield agents;
 }
 
 /** One agent, with its newest keys and events. */
@@ -144,8 +140,7 @@ export function revokeAgents(
 ): Promise<string[]> {
   return useCase(deps, origin, {}, async (work) => {
     const known: string[] = [];
-    // One order for all, so that two operators do not wait for each other in a circle.
-    for (const id of [...new Set(ids)].sort()) {
+    for (const id of inLockOrder(ids)) {
       const agent = await findAgent(work.tx, id);
       if (agent === undefined) continue;
       known.push(id);

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
+import { allPages, PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { findAccountFoundByMailbox } from '../../store/account-search.ts';
 import {
   type EventRange,
@@ -62,12 +62,8 @@ export async function* allAuditEntries(
   deps: Pick<Deps, 'db'>,
   query: AuditQuery,
 ): AsyncGenerator<AuditEntry[]> {
-  for (let before = query.before; ; ) {
-    const { events, next } = await findAuditEvents(deps, { ...query, before }, EXPORT_ROWS);
-    yield await toAuditEntries(deps, events);
-    if (next === undefined) return;
-    before = next;
-  }
+  const pages = allPages(query.before, (before) => findAuditEvents(deps, { ...query, before }, EXPORT_ROWS));
+  for await (const { events } of pages) yield await toAuditEntries(deps, events);
 }
 
 async function findAuditEvents(

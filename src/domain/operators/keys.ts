@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
+import { allPages, PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { findCredential } from '../../store/credentials.ts';
@@ -12,7 +12,7 @@ import {
   listKeysFound,
 } from '../../store/key-search.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
+import { inLockOrder, type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { keyStatus } from '../credentials/issue.ts';
 import { revokeCredential } from '../credentials/revoke-credential.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -86,12 +86,8 @@ export async function* allKeysFound(
   deps: Pick<Deps, 'db' | 'clock'>,
   query: KeysQuery,
 ): AsyncGenerator<FoundKey[]> {
-  for (let before = query.before; ; ) {
-    const { keys, next } = await findKeys(deps, { ...query, before });
-    yield keys;
-    if (next === undefined) return;
-    before = next;
-  }
+  const pages = allPages(query.before, (before) => findKeys(deps, { ...query, before }));
+  for await (const { keys } of pages) yield keys;
 }
 
 /** Finds keys by their ids, in that order; ids of no key are left out. */
@@ -117,7 +113,7 @@ export function revokeKeys(
 ): Promise<string[]> {
   return useCase(deps, origin, {}, async (work) => {
     const known: string[] = [];
-    for (const id of [...new Set(ids)].sort()) {
+    for (const id of inLockOrder(ids)) {
       const key = await findCredential(work.tx, id);
       if (key === undefined) continue;
       known.push(id);

@@ -1,5 +1,12 @@
 import type { Deps } from '../../deps.ts';
-import { afterMark, formatNumberMark, PAGE_ROWS_MAX, parseNumberMark } from '../../lib/list-pages.ts';
+import {
+  afterMark,
+  allPages,
+  COUNT_MAX,
+  formatNumberMark,
+  PAGE_ROWS_MAX,
+  parseNumberMark,
+} from '../../lib/list-pages.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { singleLine } from '../../lib/untrusted-text.ts';
 import {
@@ -13,7 +20,7 @@ import {
 } from '../../store/outbox.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { NOTICE_GIVE_UP_MS } from '../audit/notifications.ts';
-import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
+import { inLockOrder, type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { OUTDATED_MAIL } from '../audit/queue-mail.ts';
 import { useCase } from '../limits/use-case.ts';
 import { type Figure, toFigure } from './figures.ts';
@@ -48,8 +55,6 @@ export interface MailCounts {
   waiting: Figure;
   dead: Figure;
 }
-
-const COUNT_MAX = 10_000;
 
 /** Counts the mails that wait and those that were given up. */
 export async function countMail({ db }: Pick<Deps, 'db'>): Promise<MailCounts> {
@@ -103,7 +108,7 @@ export function retryMails(
 ): Promise<string[]> {
   return useCase(deps, origin, {}, async (work) => {
     const queued: string[] = [];
-    for (const id of [...new Set(ids)].sort()) {
+    for (const id of inLockOrder(ids)) {
       const mail = await findMail(work.tx, id);
       if (mail !== undefined && (await retry(work, act, mail))) queued.push(id);
     }
@@ -115,13 +120,11 @@ export function retryMails(
 /** Queues all mails once more that can be retried, a page in each transaction. @returns how many */
 export async function retryAllMails(deps: Deps, origin: RequestOrigin, act: OperatorAct): Promise<number> {
   let count = 0;
-  for (let before: string | undefined; ; ) {
-    const { mails, next } = await findMails(deps, 'dead', before);
+  for await (const { mails } of allPages(undefined, (before) => findMails(deps, 'dead', before))) {
     const ids = mails.filter(({ canRetry }) => canRetry).map(({ id }) => id);
     if (ids.length > 0) count += (await retryMails(deps, origin, act, ids)).length;
-    if (next === undefined) return count;
-    before = next;
   }
+  return count;
 }
 
 async function retry(work: Work, act: OperatorAct, mail: OutboxRow): Promise<boolean> {

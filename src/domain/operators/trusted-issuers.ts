@@ -1,6 +1,7 @@
 import type { TrustedIssuer } from '../../config/issuers.ts';
 import type { Deps } from '../../deps.ts';
 import { causeMessage } from '../../lib/cause-message.ts';
+import { COUNT_MAX } from '../../lib/list-pages.ts';
 import { countAgentsOfIssuer, findNextIssuer } from '../../store/principals.ts';
 import { type Figure, toFigure } from './figures.ts';
 
@@ -20,7 +21,6 @@ export interface FormerIssuer {
   agents: Figure;
 }
 
-const COUNT_MAX = 10_000;
 /** How many are looked for that are not trusted any more. */
 const FORMER_MAX = 50;
 
