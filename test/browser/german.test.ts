@@ -68,6 +68,7 @@ inBrowser('the pages in German, on a small phone', (engine: Engine, test, execut
       await seen(t, page, 'Genehmigt', 'connected');
       await page.goto(`${house.on.url}/agents`);
       await seen(t, page, 'Agenten', 'agents');
+      await page.getByRole('link', { name: /^Umgebungen/ }).click();
       await page.getByRole('link', { name: 'Ann’s laptop widerrufen' }).click();
       await seen(t, page, '„Ann’s laptop“ widerrufen?', 'revoke environment');
     });
