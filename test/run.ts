@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { globSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, globSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,6 +17,13 @@ import { freePort } from './helpers/free-port.ts';
 const AVA = fileURLToPath(new URL('cli.js', import.meta.resolve('ava')));
 const isSqliteAlone = process.argv.includes('--engine=sqlite');
 const named = process.argv.slice(2).filter((each) => !each.startsWith('--'));
+// Every test file makes databases, and what they promise of a disk is tried by processes that are killed, not by power that
+// fails: where the memory has room, they are made there, which halves the time of a run. Removed at its end, whatever tests leave.
+const IN_MEMORY = '/dev/shm';
+const base = hasRoom(IN_MEMORY) ? IN_MEMORY : tmpdir();
+const folder = mkdtempSync(join(base, 'vouchsafe-tests-'));
+chmodSync(folder, 0o711); // a PostgreSQL server that a test starts as root runs under a user of its own
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const given = { url: isSqliteAlone ? undefined : process.env.TEST_DATABASE_URL, stop: async () => {} };
 const { url, stop } = isSqliteAlone || given.url !== undefined ? given : await startPostgres();
 
@@ -106,22 +113,29 @@ async function run(files: string[]): Promise<{ passed: number; failed: number }>
 
 function environment(): NodeJS.ProcessEnv {
   const { TEST_DATABASE_URL: _, ...others } = process.env;
-  return url === undefined ? others : { ...others, TEST_DATABASE_URL: url };
+  return { ...others, TMPDIR: folder, ...(url !== undefined && { TEST_DATABASE_URL: url }) };
+}
+
+/** Whether a folder is there and has two gigabytes to give: containers often have 64 MB of it. */
+function hasRoom(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const { bavail, bsize } = statfsSync(path, { bigint: false });
+  return bavail * bsize >= 2 ** 31;
 }
 
 async function startPostgres(): Promise<{ url: string; stop(): Promise<void> }> {
   // Not made here: run as root, the server runs under a user of its own, who must own it.
-  const folder = join(tmpdir(), `vouchsafe-pg-${randomBytes(8).toString('hex')}`);
+  const databaseDir = join(base, `vouchsafe-pg-${randomBytes(8).toString('hex')}`);
   const port = await freePort();
   const { EmbeddedPostgres, remove } = await loadEmbeddedPostgres();
   const server = new EmbeddedPostgres({
-    databaseDir: folder,
+    databaseDir,
     port,
     user: 'postgres',
     password: 'postgres',
     persistent: false,
     createPostgresUser: process.getuid?.() === 0,
-    postgresFlags: ['-c', 'max_connections=400'],
+    postgresFlags: ['-c', 'max_connections=400', '-c', 'fsync=off'],
     onLog: () => {},
     onError: (error) => error && console.error(String(error)),
   });
@@ -132,7 +146,7 @@ async function startPostgres(): Promise<{ url: string; stop(): Promise<void> }> 
     async stop() {
       await server.stop();
       remove();
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(databaseDir, { recursive: true, force: true });
     },
   };
 }
