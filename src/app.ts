@@ -219,7 +219,7 @@ function pageRoutes(pages: Pages): Route[] {
     // The user's account
     row('GET', PAGES.account, user, none, account.accountPage(pages)),
     row('GET', PAGES.activity, user, none, activityPage(pages)),
-    row('GET', `${PAGES.account}/export`, user, none, account.exportAccount(pages)),
+    row('GET', `${PAGES.account}/export`, user, none, account.exportAccount),
     row('POST', `${PAGES.account}/sessions/end`, user, none, account.endOneSession),
     row('POST', `${PAGES.account}/sessions/end-others`, user, none, account.endAllOtherSessions),
     row('POST', `${PAGES.account}/mail`, user, none, account.changeMailPreference),

@@ -148,19 +148,16 @@ export function listLiveCredentialsOfAgents(
   );
 }
 
-/** Lists, for a page of agents, their active keys and tokens, and for each agent the credential that was used last. */
-export function listCredentialsOfAgents(
+/** Finds which agents of a page have or had a key. */
+export async function listAgentsWithKeys(
   db: Pick<Db, 'all'>,
   agentIds: readonly string[],
-  now: number,
-): Promise<CredentialRow[]> {
-  return db.all(
-    `SELECT ${CREDENTIAL_COLUMNS} FROM
-       (SELECT k.*, ROW_NUMBER() OVER (PARTITION BY k.agent_id ORDER BY COALESCE(k.last_used_at, 0) DESC) AS place
-        FROM credentials k WHERE k.agent_id IN (${PAGE_MARKS})) c
-     WHERE c.place = 1 OR (c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?))`,
-    [...pageIds(agentIds), now],
+): Promise<Set<string>> {
+  const rows = await db.all<{ agentId: string }>(
+    `SELECT DISTINCT agent_id AS "agentId" FROM credentials WHERE agent_id IN (${PAGE_MARKS}) AND kind = 'key'`,
+    pageIds(agentIds),
   );
+  return new Set(rows.map(({ agentId }) => agentId));
 }
 
 /** Finds the names and public starts of the keys of a page, by id. */

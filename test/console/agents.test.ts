@@ -86,15 +86,13 @@ onEveryEngine('agents in the console', (engine, test) => {
     for (let count = 0; count < 53; count += 1) await named(`${name} ${count}`);
     const first = await operator.browser.get(`/console/agents?q=${name}&status=active`);
     t.is(listed(first.text).length, 50);
-    const older = /<a class="button small" href="([^"]*)">Older/
-      .exec(first.text)![1]!
-      .replaceAll('&amp;', '&');
+    const older = /href="([^"]*)"[^>]*>Older/.exec(first.text)![1]!.replaceAll('&amp;', '&');
     t.regex(older, /q=Paged&status=active&before=agt_/);
     const second = await operator.browser.get(older);
     t.is(listed(second.text).length, 3);
     t.is(new Set([...listed(first.text), ...listed(second.text)]).size, 53);
     t.notRegex(second.text, />Older/);
-    t.regex(second.text, /href="\/console\/agents\?q=Paged&amp;status=active">.*Newest/s);
+    t.regex(second.text, /href="\/console\/agents\?q=Paged&amp;status=active"[^>]*>.*Newest/s);
   });
 
   test('have a page with what an operator may know: the owner masked, no key in full', async (t) => {

@@ -18,7 +18,7 @@ const MENUS = {
   type: AGENT_TYPES,
   keyStatus: KEY_STATUSES,
   holder: KEY_HOLDERS,
-  time: TIME_MENU.values,
+  time: TIME_MENU.choices.map((choice) => choice.value).filter((value) => value !== ''),
 };
 const COLUMNS = [
   'id',

@@ -55,8 +55,3 @@ export async function recordOperatorEvent(
     details: { ...event.details, ...reasonDetails(act) },
   });
 }
-
-/** Returns ids without repetitions, in one order for all: then two operators do not wait for each other in a circle. */
-export function inLockOrder(ids: readonly string[]): string[] {
-  return [...new Set(ids)].sort();
-}

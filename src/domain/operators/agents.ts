@@ -2,7 +2,6 @@ import type { Deps } from '../../deps.ts';
 import type { Budget } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
 import { allPages, PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
-import { maskMailbox } from '../../lib/mailbox.ts';
 import {
   type AgentSearch,
   type FoundAgentRow,
@@ -11,15 +10,22 @@ import {
   listAgentsFound,
 } from '../../store/agent-search.ts';
 import { findAgent } from '../../store/agents.ts';
-import { type CredentialRow, listCredentialsOfAgents, listKeysPage } from '../../store/credentials.ts';
+import {
+  type CredentialRow,
+  listAgentsWithKeys,
+  listKeysPage,
+  listLiveCredentialsOfAgents,
+} from '../../store/credentials.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { absoluteLifetimeEnd } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
-import { inLockOrder, type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
-import { isLive, type Key, toKey } from '../credentials/issue.ts';
+import { type LastUse, lastUseOf } from '../agents/last-use.ts';
+import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
+import { type Key, toKey } from '../credentials/issue.ts';
 import { readBudgets } from '../limits/rate-limiter.ts';
-import { useCase } from '../limits/use-case.ts';
+import { actOnEach } from './act-on-each.ts';
 import { type AuditEntry, listEventsAbout } from './audit-entries.ts';
+import { type FoundOwner, toFoundOwner } from './found-owner.ts';
 import { idBounds } from './id-bounds.ts';
 import { readSearchText } from './search.ts';
 
@@ -46,7 +52,7 @@ export interface FoundAgent {
   /** As the agent wrote it: unverified. */
   name: string | undefined;
   accountId: string;
-  owner: { id: string; mailbox: string } | undefined;
+  owner: FoundOwner | undefined;
   type: (typeof AGENT_TYPES)[number];
   status: 'active' | 'noLiveKey' | 'revoked' | 'expired';
   registeredAt: number;
@@ -54,7 +60,7 @@ export interface FoundAgent {
   revokedAt: number | undefined;
   /** When it expires without an owner, or its absolute lifetime ends. */
   expiresAt: number | undefined;
-  lastUse: { at: number; from: string | undefined } | undefined;
+  lastUse: LastUse | undefined;
   /** The coarse network that it registered from. */
   network: string | undefined;
 }
@@ -138,17 +144,14 @@ export function revokeAgents(
   act: OperatorAct,
   ids: readonly string[],
 ): Promise<string[]> {
-  return useCase(deps, origin, {}, async (work) => {
-    const known: string[] = [];
-    for (const id of inLockOrder(ids)) {
-      const agent = await findAgent(work.tx, id);
-      if (agent === undefined) continue;
-      known.push(id);
-      if (agent.revokedAt !== null) continue;
+  return actOnEach(deps, origin, ids, async (work, id) => {
+    const agent = await findAgent(work.tx, id);
+    if (agent === undefined) return false;
+    if (agent.revokedAt === null) {
       await endAgent(work, agent);
       await recordOperatorEvent(work, act, { kind: 'operator.agent_revoked', subject: id });
     }
-    return known;
+    return true;
   });
 }
 
@@ -180,57 +183,49 @@ function toSearch({ search, status, type, since }: AgentsQuery): AgentSearch | u
 }
 
 async function describe(deps: Deps, rows: readonly FoundAgentRow[], now: number): Promise<FoundAgent[]> {
-  const credentials = await listCredentialsOfAgents(
-    deps.db,
-    rows.map(({ id }) => id),
-    now,
-  );
-  const byAgent = Map.groupBy(credentials, ({ agentId }) => agentId);
-  return rows.map((row) => toFoundAgent(deps, row, byAgent.get(row.id) ?? [], now));
+  const ids = rows.map(({ id }) => id);
+  const [live, withKeys] = await Promise.all([
+    listLiveCredentialsOfAgents(deps.db, ids, now),
+    listAgentsWithKeys(deps.db, ids),
+  ]);
+  const byAgent = Map.groupBy(live, ({ agentId }) => agentId);
+  return rows.map((row) => toFoundAgent(deps, row, byAgent.get(row.id) ?? [], withKeys.has(row.id), now));
 }
 
 function toFoundAgent(
   deps: Deps,
   row: FoundAgentRow,
-  credentials: readonly CredentialRow[],
+  live: readonly CredentialRow[],
+  hadKey: boolean,
   now: number,
 ): FoundAgent {
-  const uses = [
-    { at: row.seenAt, from: row.seenFrom },
-    ...credentials.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from })),
-  ];
-  const last = uses.reduce((latest, use) => ((use.at ?? 0) > (latest.at ?? 0) ? use : latest));
   const expiresAt =
     row.hostedSince !== null
       ? absoluteLifetimeEnd(deps, row.hostedSince)
       : row.ownedAt === null
         ? (row.expiresAt ?? undefined)
         : undefined;
-  // An agent that renews an identity, or signs its own requests, never had a key.
-  const hadKey = credentials.some(({ kind }) => kind === 'key');
-  const hasLiveKey = credentials.some((key) => isLive(key, now));
+  const hasLiveKey = live.some(({ kind }) => kind === 'key');
   return {
     id: row.id,
     name: row.name ?? undefined,
     accountId: row.accountId,
-    owner:
-      row.ownerId === null || row.ownerMailbox === null
-        ? undefined
-        : { id: row.ownerId, mailbox: maskMailbox(row.ownerMailbox) },
+    owner: toFoundOwner(row),
     type: row.ownedAt === null ? 'anonymous' : row.accountKind === 'human' ? 'merge' : 'link',
     status:
       row.revokedAt !== null
         ? 'revoked'
         : expiresAt !== undefined && expiresAt <= now
           ? 'expired'
-          : hadKey && !hasLiveKey
+          : // An agent that renews an identity, or signs its own requests, never had a key.
+            hadKey && !hasLiveKey
             ? 'noLiveKey'
             : 'active',
     registeredAt: row.createdAt,
     ownedAt: row.ownedAt ?? undefined,
     revokedAt: row.revokedAt ?? undefined,
     expiresAt,
-    lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? undefined },
+    lastUse: lastUseOf(row, live),
     network: row.origin ?? undefined,
   };
 }

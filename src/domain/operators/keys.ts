@@ -1,7 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
 import { allPages, PAGE_ROWS_MAX } from '../../lib/list-pages.ts';
-import { maskMailbox } from '../../lib/mailbox.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { findCredential } from '../../store/credentials.ts';
 import {
@@ -12,10 +11,11 @@ import {
   listKeysFound,
 } from '../../store/key-search.ts';
 import type { RequestOrigin } from '../../work.ts';
-import { inLockOrder, type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
+import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { keyStatus } from '../credentials/issue.ts';
 import { revokeCredential } from '../credentials/revoke-credential.ts';
-import { useCase } from '../limits/use-case.ts';
+import { actOnEach } from './act-on-each.ts';
+import { type FoundOwner, toFoundOwner } from './found-owner.ts';
 import { idBounds } from './id-bounds.ts';
 import { readSearchText } from './search.ts';
 
@@ -50,7 +50,7 @@ export interface FoundKey {
   resources: string[] | undefined;
   agentId: string | undefined;
   accountId: string;
-  owner: { id: string; mailbox: string } | undefined;
+  owner: FoundOwner | undefined;
   status: 'active' | 'revoked' | 'expired';
   createdAt: number;
   expiresAt: number | undefined;
@@ -111,17 +111,14 @@ export function revokeKeys(
   act: OperatorAct,
   ids: readonly string[],
 ): Promise<string[]> {
-  return useCase(deps, origin, {}, async (work) => {
-    const known: string[] = [];
-    for (const id of inLockOrder(ids)) {
-      const key = await findCredential(work.tx, id);
-      if (key === undefined) continue;
-      known.push(id);
-      if (key.revokedAt !== null) continue;
+  return actOnEach(deps, origin, ids, async (work, id) => {
+    const key = await findCredential(work.tx, id);
+    if (key === undefined) return false;
+    if (key.revokedAt === null) {
       await revokeCredential(work, key);
       await recordOperatorEvent(work, act, { kind: 'operator.key_revoked', subject: id });
     }
-    return known;
+    return true;
   });
 }
 
@@ -160,10 +157,7 @@ function toFoundKey(row: FoundKeyRow, now: number): FoundKey {
     resources: row.resources === null ? undefined : row.resources.split(' '),
     agentId: row.agentId ?? undefined,
     accountId: row.accountId,
-    owner:
-      row.ownerId === null || row.ownerMailbox === null
-        ? undefined
-        : { id: row.ownerId, mailbox: maskMailbox(row.ownerMailbox) },
+    owner: toFoundOwner(row),
     status: keyStatus(row, now),
     createdAt: row.createdAt,
     expiresAt: row.expiresAt ?? undefined,

@@ -20,9 +20,9 @@ import {
 } from '../../store/outbox.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { NOTICE_GIVE_UP_MS } from '../audit/notifications.ts';
-import { inLockOrder, type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
+import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { OUTDATED_MAIL } from '../audit/queue-mail.ts';
-import { useCase } from '../limits/use-case.ts';
+import { actOnEach } from './act-on-each.ts';
 import { type Figure, toFigure } from './figures.ts';
 
 /** The outbox as operators see it: what waits, and what was given up. Nothing of a mail's text is in it. */
@@ -106,14 +106,9 @@ export function retryMails(
   act: OperatorAct,
   ids: readonly string[],
 ): Promise<string[]> {
-  return useCase(deps, origin, {}, async (work) => {
-    const queued: string[] = [];
-    for (const id of inLockOrder(ids)) {
-      const mail = await findMail(work.tx, id);
-      if (mail !== undefined && (await retry(work, act, mail))) queued.push(id);
-    }
-    if (queued.length > 0) work.wakeOutbox();
-    return queued;
+  return actOnEach(deps, origin, ids, async (work, id) => {
+    const mail = await findMail(work.tx, id);
+    return mail !== undefined && retry(work, act, mail);
   });
 }
 
@@ -133,6 +128,7 @@ async function retry(work: Work, act: OperatorAct, mail: OutboxRow): Promise<boo
   const giveUpAt = mail.kind === 'notice' ? now + NOTICE_GIVE_UP_MS : mail.giveUpAt;
   if ((await updateMailRetried(tx, mail.id, now, giveUpAt)) !== 1) return false;
   await recordOperatorEvent(work, act, { kind: 'operator.mail_retried', subject: mail.id });
+  work.wakeOutbox();
   return true;
 }
 

@@ -10,6 +10,7 @@ import { type CredentialRow, listKeysPage, listLiveCredentialsOfAgents } from '.
 import { listEventsOf } from '../../store/events.ts';
 import { findOwnedAgent } from '../../store/owned-agents.ts';
 import { type ClaimMode, listRegistrations, type RegistrationRow } from '../../store/registrations.ts';
+import { type LastUse, lastUseOf } from '../agents/last-use.ts';
 import { describeEvents } from '../audit/describe-events.ts';
 import { isLive, type Key, toKey } from '../credentials/issue.ts';
 import { type HostedAgentSummary, listHostedAgentSummaries } from '../hosts/host-agent-view.ts';
@@ -37,7 +38,7 @@ export interface OwnedAgent {
    * When and where it last obtained a token, used a key or signed a request; epoch ms, to the minute. `from` is
    * undefined where it signed a request in its own environment.
    */
-  lastUse: { at: number; from: string | undefined } | undefined;
+  lastUse: LastUse | undefined;
   /** Until when the merge can be undone, epoch ms; undefined if it cannot. */
   undoableUntil: number | undefined;
 }
@@ -131,11 +132,6 @@ function toOwnedAgent(
   // An agent that renews an identity, or signs its own requests, has no key that shows its scopes.
   const scopes =
     hosted?.scopes ?? (live.length === 0 ? issuableScopes(deps, row) : live.flatMap((key) => key.scopes));
-  // The row has its last use. While a service of the version before runs, that only notes it with the keys.
-  const uses = live.map(({ lastUsedAt: at, lastUsedFrom: from }) => ({ at, from }));
-  const last = [{ at: row.seenAt, from: row.seenFrom }, ...uses].reduce((latest, use) =>
-    (use.at ?? 0) > (latest.at ?? 0) ? use : latest,
-  );
   return {
     id: row.id,
     name: row.name ?? undefined,
@@ -148,7 +144,7 @@ function toOwnedAgent(
     revokedAt: row.revokedAt ?? undefined,
     overAt: hosted?.overAt,
     scopes: row.revokedAt === null && hosted?.overAt === undefined ? [...new Set(scopes)].sort() : [],
-    lastUse: last.at === null ? undefined : { at: last.at, from: last.from ?? undefined },
+    lastUse: lastUseOf(row, live),
     undoableUntil: registration.kind === 'host' ? undefined : undoableUntil(row, ownerId, now),
   };
 }

@@ -75,70 +75,68 @@ const EVENTS_MAX = 10_000;
  * GET /account/export: exports the data of a human as JSON. It contains no secret: a key cannot be read back from its
  * hash.
  */
-export function exportAccount(pages: Pages) {
-  return operation({
-    caller: 'signedInUser',
-    summary: 'All of it as JSON',
-    async handle({ deps, caller }) {
-      const translator = pages.translators[caller.locale];
-      const { session } = caller;
-      const { accountId } = session;
-      const [agents, keys, others, authenticator, noMail, activity] = await Promise.all([
-        Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, { ...query, sort: 'name' }))),
-        Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
-        Array.fromAsync(allItems((query) => listOtherSessions(deps, session, query))),
-        findAuthenticatorStatus(deps, accountId),
-        isAgentMailSuppressed(deps, session),
-        listNewestActivity(deps, accountId, EVENTS_MAX),
-      ]);
-      const text = JSON.stringify(
-        {
-          account: {
-            user_id: accountId,
-            mailbox: session.mailbox,
-            authenticator: authenticator !== undefined,
-            mail_of_agents: !noMail,
-            language: session.locale ?? null,
-          },
-          agents: agents.map((agent) => ({
-            agent_id: agent.id,
-            name: agent.name,
-            mode: agent.mode,
-            scopes: agent.scopes,
-            registered_at: toIso(agent.registeredAt),
-            owned_at: toIso(agent.ownedAt),
-            last_used_at: agent.lastUse && toIso(agent.lastUse.at),
-            last_used_from: agent.lastUse?.from,
-            revoked_at: agent.revokedAt && toIso(agent.revokedAt),
-            over_at: agent.overAt && toIso(agent.overAt),
-          })),
-          keys: keys.map(renderKey),
-          sessions: [session, ...others].map(({ id, origin, createdAt, seenAt }) => ({
-            id,
-            from: origin,
-            created_at: toIso(createdAt),
-            seen_at: toIso(seenAt),
-          })),
-          activity: activity.map((entry) => ({
-            at: toIso(entry.at),
-            kind: entry.kind,
-            what: writeActivity(translator, entry),
-            agent: entry.agentName,
-            key: entry.keyName,
-            from: entry.origin,
-          })),
+export const exportAccount = operation({
+  caller: 'signedInUser',
+  summary: 'All of it as JSON',
+  async handle({ deps, caller }) {
+    const translator = deps.translators[caller.locale];
+    const { session } = caller;
+    const { accountId } = session;
+    const [agents, keys, others, authenticator, noMail, activity] = await Promise.all([
+      Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, { ...query, sort: 'name' }))),
+      Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
+      Array.fromAsync(allItems((query) => listOtherSessions(deps, session, query))),
+      findAuthenticatorStatus(deps, accountId),
+      isAgentMailSuppressed(deps, session),
+      listNewestActivity(deps, accountId, EVENTS_MAX),
+    ]);
+    const text = JSON.stringify(
+      {
+        account: {
+          user_id: accountId,
+          mailbox: session.mailbox,
+          authenticator: authenticator !== undefined,
+          mail_of_agents: !noMail,
+          language: session.locale ?? null,
         },
-        null,
-        2,
-      );
-      return {
-        type: 'application/json; charset=utf-8',
-        headers: { 'Content-Disposition': 'attachment; filename="account.json"' },
-        text,
-      };
-    },
-  });
-}
+        agents: agents.map((agent) => ({
+          agent_id: agent.id,
+          name: agent.name,
+          mode: agent.mode,
+          scopes: agent.scopes,
+          registered_at: toIso(agent.registeredAt),
+          owned_at: toIso(agent.ownedAt),
+          last_used_at: agent.lastUse && toIso(agent.lastUse.at),
+          last_used_from: agent.lastUse?.from,
+          revoked_at: agent.revokedAt && toIso(agent.revokedAt),
+          over_at: agent.overAt && toIso(agent.overAt),
+        })),
+        keys: keys.map(renderKey),
+        sessions: [session, ...others].map(({ id, origin, createdAt, seenAt }) => ({
+          id,
+          from: origin,
+          created_at: toIso(createdAt),
+          seen_at: toIso(seenAt),
+        })),
+        activity: activity.map((entry) => ({
+          at: toIso(entry.at),
+          kind: entry.kind,
+          what: writeActivity(translator, entry),
+          agent: entry.agentName,
+          key: entry.keyName,
+          from: entry.origin,
+        })),
+      },
+      null,
+      2,
+    );
+    return {
+      type: 'application/json; charset=utf-8',
+      headers: { 'Content-Disposition': 'attachment; filename="account.json"' },
+      text,
+    };
+  },
+});
 
 /** GET /account/delete: shows what the deletion removes. */
 export function deletePage(pages: Pages) {

@@ -41,7 +41,7 @@ export function activityPage(pages: Pages) {
         isNarrowed: group !== undefined || about !== undefined || search !== undefined,
         isPartial: page.isPartial,
         list: presentFilters(view, { selects: [KINDS, subjectMenu(subjects, about)] }),
-        paging: presentPaging(view, page, { isByTime: true }),
+        paging: { ...presentPaging(view, page, { isByTime: true }), note: 'common.utc' },
       });
     },
   });

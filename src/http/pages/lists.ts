@@ -22,6 +22,9 @@ interface MarkNames {
 
 const MARKS: MarkNames = { after: 'after', before: 'before' };
 
+/** How long a search can be: a name or id. */
+const SEARCH_MAX = 64;
+
 /** The tabs, and the sort orders of a list, as `?show=` and `?sort=` name them. The default has no name. */
 interface ListNames<State extends string, Sort extends string> {
   states: readonly State[];
@@ -38,17 +41,26 @@ export function readListQuery<State extends string = never, Sort extends string 
 ): ListQuery<State, Sort> {
   return {
     search: readSearch(query),
-    state: states.find((state) => state === query.get('show')),
-    sort: sorts.find((sort) => sort === query.get('sort')),
+    state: readOneOf(query, 'show', states),
+    sort: readOneOf(query, 'sort', sorts),
     at: readMark(query),
   };
+}
+
+/** Reads a parameter that has one of some values. @returns undefined for any other */
+export function readOneOf<const Value extends string>(
+  query: URLSearchParams,
+  name: string,
+  values: readonly Value[],
+): Value | undefined {
+  return values.find((value) => value === query.get(name));
 }
 
 /** Reads `?q=`. @returns undefined if it is absent, blank, or has a character that no name and no id has */
 export function readSearch(query: URLSearchParams): string | undefined {
   const search = (query.get('q') ?? '').normalize('NFC').trim();
   const isSearch = search !== '' && !/[\p{Cc}\p{Cs}\ufffd]/u.test(search);
-  return isSearch ? [...search].slice(0, 64).join('') : undefined;
+  return isSearch ? [...search].slice(0, SEARCH_MAX).join('') : undefined;
 }
 
 /** Reads `?after=` or `?before=`, or what stands for them. */
@@ -114,6 +126,7 @@ export interface Select {
  * Prepares the filter bar above a list for the template `filter-bar`.
  *
  * @param sorts the choices of the menu that stands for the headings of the table where that has none, on phones
+ * @param search what is searched for, if readSearch() does not read it
  */
 export function presentFilters(
   view: ListView,
@@ -121,10 +134,15 @@ export function presentFilters(
     tabs = [],
     selects = [],
     sorts = [],
-  }: { tabs?: readonly Tab[]; selects?: readonly Select[]; sorts?: readonly Choice[] },
+    search = { text: readSearch(view.query) ?? '', max: SEARCH_MAX },
+  }: {
+    tabs?: readonly Tab[];
+    selects?: readonly Select[];
+    sorts?: readonly Choice[];
+    search?: { text: string; max: number };
+  },
 ): object {
   const { path, query } = view;
-  const search = readSearch(query) ?? '';
   const chosen = (name: string, choices: readonly Choice[]) =>
     choices.find(({ value }) => value === query.get(name))?.value ?? '';
   const menus = selects.map((select) => ({
@@ -135,11 +153,12 @@ export function presentFilters(
     ]),
   }));
   const fields = ['q', ...selects.map(({ name }) => name)];
-  const isSet = search !== '' || menus.some(({ value }) => value !== '');
+  const isSet = search.text !== '' || menus.some(({ value }) => value !== '');
   const current = tabs.find(({ state }) => state !== undefined && state === query.get('show'))?.state;
   return {
     path,
-    search,
+    search: search.text,
+    searchMax: search.max,
     selects: menus,
     sorts,
     sort: chosen('sort', sorts),

@@ -3,7 +3,7 @@ import type { Deps } from '../../deps.ts';
 import { randomBase62 } from '../../lib/base62.ts';
 import { openTemplates } from '../../lib/templates.ts';
 import { deriveColors } from '../../lib/theme.ts';
-import type { Locale, Translators } from '../../lib/translate.ts';
+import type { Locale } from '../../lib/translate.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
 import { setCookie } from '../server/cookies.ts';
@@ -24,8 +24,6 @@ export interface Pages {
     values: object,
     status?: number,
   ): HandlerResult;
-  /** For what is not a page, such as a file to download. */
-  translators: Translators;
   /** Stylesheet, scripts, icon and fonts, by path. */
   assets: Map<string, Asset>;
 }
@@ -83,7 +81,6 @@ export function createPages({
       cookies: browser.cookies,
     }),
 
-    translators,
     assets: assets.files,
   };
 }

@@ -144,7 +144,7 @@ export function createTemplateHelpers(
 
     /** A count, `12,480`, or `50,000+` where not all are counted. */
     figure: ({ count, isMore = false }: { count: number; isMore?: boolean }) =>
-      text(isMore ? 'console.list.more' : 'console.list.exactly', { count }),
+      text(isMore ? 'list.countMore' : 'list.count', { count }),
 
     /** An id, shortened in the middle: `agt_0mwqj0oa…VK3D`. */
     shortId: (id: string) => (id.length > 20 ? `${id.slice(0, 12)}…${id.slice(-4)}` : id),

@@ -17,10 +17,11 @@ import type { Flash } from '../../server/flash.ts';
 import { type HandlerResult, operation, type Row, row } from '../../server/table.ts';
 import { toIso } from '../../server/wire-times.ts';
 import { formSchema, type Problem } from '../forms.ts';
+import { readId } from '../lists.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
 import { csvFile } from './csv.ts';
-import { presentList, readBefore, readSearch, readSince, TIME_MENU } from './lists.ts';
+import { presentList, readSearch, readSince, TIME_MENU } from './lists.ts';
 import { readAct, reasonField } from './reason.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
@@ -61,7 +62,7 @@ function setMail(wanted: boolean) {
 export function accountRows(pages: Pages): Row[] {
   return [
     row('GET', CONSOLE.accounts, 'operator', none, accountsPage(pages)),
-    row('GET', `${CONSOLE.accounts}.csv`, 'operator', none, exportAccounts(pages)),
+    row('GET', `${CONSOLE.accounts}.csv`, 'operator', none, exportAccounts),
     row('GET', `${CONSOLE.accounts}/:id`, 'operator', none, accountPage(pages)),
     ...(Object.keys(ACTS) as ActName[]).flatMap((name) => [
       row('GET', `${CONSOLE.accounts}/:id/${name}`, 'operator', none, actPage(pages, name)),
@@ -82,8 +83,8 @@ function accountsPage(pages: Pages) {
         findAccounts(deps, wanted),
         countAllHumans(deps),
       ]);
-      const { list, problem } = presentList(CONSOLE.accounts, query, MENUS, { next, isPartial: false });
-      const values = { accounts, total, list, problem };
+      const { list, paging, problem } = presentList(CONSOLE.accounts, query, MENUS, { next });
+      const values = { accounts, total, list, paging, problem };
       return showConsole(pages, caller, 'accounts', 'accounts', values, problem === undefined ? 200 : 400);
     },
   });
@@ -92,17 +93,15 @@ function accountsPage(pages: Pages) {
 const COLUMNS = ['id', 'mailbox', 'created', 'lastSeen', 'authenticator', 'deleted'] as const;
 
 /** GET /console/accounts.csv: the same, all of it, as a table to download. */
-function exportAccounts({ translators }: Pages) {
-  return operation({
-    caller: 'operator',
-    summary: 'All accounts as CSV',
-    handle(call) {
-      const { text } = translators[call.caller.locale];
-      const columns = COLUMNS.map((name) => text(`console.csv.${name}`));
-      return csvFile('accounts.csv', columns, csvRows(call, text));
-    },
-  });
-}
+const exportAccounts = operation({
+  caller: 'operator',
+  summary: 'All accounts as CSV',
+  handle(call) {
+    const { text } = call.deps.translators[call.caller.locale];
+    const columns = COLUMNS.map((name) => text(`console.csv.${name}`));
+    return csvFile('accounts.csv', columns, csvRows(call, text));
+  },
+});
 
 async function* csvRows(call: OperatorCall, text: (key: string) => string): AsyncGenerator<string[][]> {
   for await (const accounts of allAccountsFound(call.deps, readQuery(call))) {
@@ -119,7 +118,7 @@ async function* csvRows(call: OperatorCall, text: (key: string) => string): Asyn
 
 function readQuery(call: Pick<OperatorCall, 'deps' | 'query'>): AccountsQuery {
   const { query } = call;
-  return { search: readSearch(query), since: readSince(call), before: readBefore(query) };
+  return { search: readSearch(query), since: readSince(call), before: readId(query, 'before') };
 }
 
 /** GET /console/accounts/:id: one account, with its mailbox masked. */

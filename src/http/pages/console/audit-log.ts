@@ -11,10 +11,11 @@ import { CONSOLE } from '../../../lib/page-paths.ts';
 import type { Translator } from '../../../lib/translate.ts';
 import { operation, type Row, row } from '../../server/table.ts';
 import { toIso } from '../../server/wire-times.ts';
+import { readId, readOneOf, type Select } from '../lists.ts';
 import type { Pages } from '../pages.ts';
 import { csvFile } from './csv.ts';
 import { download } from './download.ts';
-import { type Menu, presentList, readBefore, readOneOf, readSearch, readSince, TIME_MENU } from './lists.ts';
+import { createMenu, presentList, readSearch, readSince, TIME_MENU } from './lists.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
 /** The console's pages of the audit log: the list, one event, and its export as CSV and as JSON lines. */
@@ -25,7 +26,7 @@ const PATH = CONSOLE.auditLog;
 export function auditLogRows(pages: Pages): Row[] {
   return [
     row('GET', PATH, 'operator', none, auditLogPage(pages)),
-    row('GET', `${PATH}.csv`, 'operator', none, exportCsv(pages)),
+    row('GET', `${PATH}.csv`, 'operator', none, exportCsv),
     row('GET', `${PATH}.jsonl`, 'operator', none, exportJsonLines),
     row('GET', `${PATH}/:id`, 'operator', none, eventPage(pages)),
   ];
@@ -38,10 +39,10 @@ function auditLogPage(pages: Pages) {
     summary: 'The audit log',
     async handle(call) {
       const { deps, caller, query } = call;
-      const { text } = pages.translators[caller.locale];
+      const { text } = deps.translators[caller.locale];
       const found = await findAuditEntries(deps, readQuery(call));
-      const { list, problem } = presentList(PATH, query, menus(text), found);
-      const values = { events: found.events, list, problem };
+      const { list, paging, problem } = presentList(PATH, query, menus(text), found);
+      const values = { events: found.events, list, paging, problem };
       return showConsole(pages, caller, 'auditLog', 'audit-log', values, problem === undefined ? 200 : 400);
     },
   });
@@ -74,17 +75,15 @@ const COLUMNS = [
 ] as const;
 
 /** GET /console/audit-log.csv: all that the filter finds, as a table to download. */
-function exportCsv({ translators }: Pages) {
-  return operation({
-    caller: 'operator',
-    summary: 'The audit log as CSV',
-    handle(call) {
-      const { text } = translators[call.caller.locale];
-      const columns = COLUMNS.map((name) => text(`console.csv.${name}`));
-      return csvFile('audit-log.csv', columns, csvRows(call));
-    },
-  });
-}
+const exportCsv = operation({
+  caller: 'operator',
+  summary: 'The audit log as CSV',
+  handle(call) {
+    const { text } = call.deps.translators[call.caller.locale];
+    const columns = COLUMNS.map((name) => text(`console.csv.${name}`));
+    return csvFile('audit-log.csv', columns, csvRows(call));
+  },
+});
 
 async function* csvRows(call: OperatorCall): AsyncGenerator<string[][]> {
   for await (const events of allAuditEntries(call.deps, readQuery(call))) {
@@ -132,10 +131,10 @@ function toJson(event: AuditEntry): object {
 }
 
 /** The kinds in the order of their names, which differs by language. */
-function menus(text: Translator['text']): Menu[] {
+function menus(text: Translator['text']): Select[] {
   const named = EVENT_KINDS.map((kind) => ({ kind, name: text(`audit.${kind}`) }));
   const values = named.toSorted((one, other) => one.name.localeCompare(other.name)).map(({ kind }) => kind);
-  return [{ name: 'kind', values, textPrefix: 'audit.' }, TIME_MENU];
+  return [createMenu('kind', values, 'audit.'), TIME_MENU];
 }
 
 function readQuery(call: Pick<OperatorCall, 'deps' | 'query'>): AuditQuery {
@@ -145,6 +144,6 @@ function readQuery(call: Pick<OperatorCall, 'deps' | 'query'>): AuditQuery {
     kind: readOneOf(query, 'kind', EVENT_KINDS),
     since: readSince(call),
     until: undefined,
-    before: readBefore(query),
+    before: readId(query, 'before'),
   };
 }

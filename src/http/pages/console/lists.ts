@@ -1,55 +1,57 @@
 import { readSearchText } from '../../../domain/operators/search.ts';
 import { DAY_MS } from '../../../lib/time.ts';
 import type { Problem } from '../forms.ts';
+import { type ListView, listLink, presentFilters, readOneOf, type Select } from '../lists.ts';
 import type { OperatorCall } from './show.ts';
 
-/** Lists of the console: their state, which stands in the query string alone, and the links that change it. */
+/** Lists of the console: what they are narrowed by, and the way to older rows. */
 
 /** The times that lists are narrowed to, in days, by the value of `?time=`. */
 const TIMES: Readonly<Record<string, number>> = { '1d': 1, '7d': 7, '30d': 30 };
 
-/** A menu in the filter bar: its parameter, and its values; the text of each is `console.filter.NAME.VALUE`. */
-export interface Menu {
-  name: string;
-  values: readonly string[];
-  /** What the keys of the texts begin with, if that is another. */
-  textPrefix?: string;
-}
+/** How long a search can be: a mailbox is the longest that is searched for. */
+const SEARCH_MAX = 254;
 
-export const TIME_MENU: Menu = { name: 'time', values: Object.keys(TIMES) };
-
-/** Reads `?q=`, as typed, at most 254 characters: a mailbox is the longest that is searched for. */
-export function readSearch(query: URLSearchParams): string {
-  return (query.get('q') ?? '').normalize('NFC').replace(/\p{C}/gu, '').trim().slice(0, 254);
-}
-
-/** Reads a parameter that has one of some values. @returns undefined for any other */
-export function readOneOf<const Value extends string>(
-  query: URLSearchParams,
+/**
+ * Creates a menu for the filter bar, which begins with a choice that narrows nothing.
+ *
+ * @param name the parameter; its texts are `console.filter.NAME…`
+ * @param textPrefix what the texts of the values begin with, if that is another
+ */
+export function createMenu(
   name: string,
-  values: readonly Value[],
-): Value | undefined {
-  return values.find((value) => value === query.get(name));
+  values: readonly string[],
+  textPrefix = `console.filter.${name}.`,
+): Select {
+  const choices = values.map((value) => ({ value, text: textPrefix + value }));
+  return {
+    name,
+    label: `console.filter.${name}`,
+    choices: [{ value: '', text: `console.filter.${name}.any` }, ...choices],
+  };
+}
+
+export const TIME_MENU = createMenu('time', Object.keys(TIMES));
+
+/** Reads `?q=`, as typed, without what nobody sees. */
+export function readSearch(query: URLSearchParams): string {
+  return (query.get('q') ?? '').normalize('NFC').replace(/\p{C}/gu, '').trim().slice(0, SEARCH_MAX);
 }
 
 /** Reads `?time=`. @returns since when, epoch ms; undefined: at any time */
 export function readSince({ deps, query }: Pick<OperatorCall, 'deps' | 'query'>): number | undefined {
-  const days = TIMES[query.get('time') ?? ''];
-  return days === undefined ? undefined : deps.clock() - days * DAY_MS;
+  const time = readOneOf(query, 'time', Object.keys(TIMES));
+  return time === undefined ? undefined : deps.clock() - TIMES[time]! * DAY_MS;
 }
 
-/** Reads `?before=`, the id before which a page begins. */
-export function readBefore(query: URLSearchParams): string | undefined {
-  return /^[a-z]+_\w{1,64}$/.exec(query.get('before') ?? '')?.[0];
-}
-
-/** Reads `?before=` of a list whose cursors may also be times. */
+/** Reads `?before=` of a list whose pages may begin at a time. */
 export function readCursor(query: URLSearchParams): string | undefined {
   return /^[\w.]{1,80}$/.exec(query.get('before') ?? '')?.[0];
 }
 
 /**
- * Prepares the filter bar above a list for the template `console-filters`, and the links below it for `console-paging`.
+ * Prepares a list: the filter bar above it, for the template `filter-bar`, the way to older rows below it, for `paging`,
+ * and the links to its export. A search for a whole secret is a problem, and stays in no link.
  *
  * @param page.next where the next page begins; undefined: this is the last one
  * @param page.isPartial whether the page shows what it found so far, and the next one goes on
@@ -57,36 +59,29 @@ export function readCursor(query: URLSearchParams): string | undefined {
 export function presentList(
   path: `/${string}`,
   query: URLSearchParams,
-  menus: readonly Menu[],
-  page: { next: string | undefined; isPartial: boolean },
-): { list: object; problem: Problem | undefined } {
+  selects: readonly Select[],
+  page: { next: string | undefined; isPartial?: boolean },
+): { list: object; paging: object; problem: Problem | undefined } {
   const search = readSearch(query);
   const isSecret = search.split(/\s+/).some((word) => readSearchText(word).by === 'secret');
-  const kept = new URLSearchParams();
-  if (search !== '' && !isSecret) kept.set('q', search);
-  const shown = menus.map(({ name, values, textPrefix = `console.filter.${name}.` }) => {
-    const value = readOneOf(query, name, values) ?? '';
-    if (value !== '') kept.set(name, value);
-    return { name, value, values, textPrefix };
-  });
-  const linkTo = (base: string, before?: string) => {
-    const link = new URLSearchParams(kept);
-    if (before !== undefined) link.set('before', before);
-    return link.size === 0 ? base : `${base}?${link}`;
-  };
-  const isLater = readCursor(query) !== undefined;
+  const shown = new URLSearchParams(query);
+  if (isSecret || search === '') shown.delete('q');
+  else shown.set('q', search);
+  const view: ListView = { path, query: shown, parameters: ['q', ...selects.map(({ name }) => name)] };
+  const { isPartial = false } = page;
+  const problem: Problem | undefined = isSecret ? { key: 'console.filter.secret', field: 'q' } : undefined;
   return {
     list: {
-      path,
-      search: isSecret ? '' : search,
-      menus: shown,
-      isNarrowed: kept.size > 0 || isSecret,
-      newest: isLater ? linkTo(path) : undefined,
-      older: page.next === undefined ? undefined : linkTo(path, page.next),
-      isPartial: page.isPartial,
-      csv: linkTo(`${path}.csv`),
-      jsonLines: linkTo(`${path}.jsonl`),
+      ...presentFilters(view, { selects, search: { text: isSecret ? '' : search, max: SEARCH_MAX } }),
+      csv: listLink({ ...view, path: `${path}.csv` }, {}),
+      jsonLines: listLink({ ...view, path: `${path}.jsonl` }, {}),
     },
-    problem: isSecret ? { key: 'console.filter.secret', field: 'q' } : undefined,
+    paging: {
+      previous: readCursor(query) === undefined ? undefined : listLink(view, {}),
+      next: page.next === undefined ? undefined : listLink(view, { before: page.next }),
+      texts: { previous: 'console.list.newest', next: isPartial ? 'console.list.goOn' : 'common.older' },
+      note: isPartial ? 'console.list.partial' : undefined,
+    },
+    problem,
   };
 }

@@ -12,9 +12,10 @@ import { Failure } from '../../../errors.ts';
 import { CONSOLE } from '../../../lib/page-paths.ts';
 import { type HandlerResult, operation, type Row, row } from '../../server/table.ts';
 import { checkedNames, formSchema, type Problem } from '../forms.ts';
+import { readOneOf } from '../lists.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
-import { type Menu, presentList, readCursor, readOneOf } from './lists.ts';
+import { createMenu, presentList, readCursor } from './lists.ts';
 import { readAct, reasonField } from './reason.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
@@ -22,7 +23,7 @@ import { type OperatorCall, showConsole } from './show.ts';
 
 const none = undefined;
 const PATH = CONSOLE.mail;
-const MENUS: readonly Menu[] = [{ name: 'state', values: MAIL_STATES }];
+const MENUS = [createMenu('state', MAIL_STATES)];
 
 /** How many mails are chosen at once: a page of the list. */
 const RETRIED_MAX = 50;
@@ -48,8 +49,8 @@ function mailPage(pages: Pages) {
     async handle({ deps, caller, query }) {
       const state = readOneOf(query, 'state', MAIL_STATES) ?? 'waiting';
       const [found, counts] = await Promise.all([findMails(deps, state, readCursor(query)), countMail(deps)]);
-      const { list } = presentList(PATH, query, MENUS, { next: found.next, isPartial: false });
-      return showConsole(pages, caller, 'mail', 'mail', { state, mails: found.mails, counts, list });
+      const { list, paging } = presentList(PATH, query, MENUS, { next: found.next });
+      return showConsole(pages, caller, 'mail', 'mail', { state, mails: found.mails, counts, list, paging });
     },
   });
 }

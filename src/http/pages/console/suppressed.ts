@@ -48,13 +48,13 @@ function suppressedPage(pages: Pages) {
               suppressed: mailbox === undefined ? [] : await findSuppressionsOf(deps, mailbox),
               next: undefined,
             };
-      const { list, problem } = presentList(PATH, query, [], { next: found.next, isPartial: false });
+      const { list, paging, problem } = presentList(PATH, query, [], { next: found.next });
       const wrong: Problem | undefined =
         problem ??
         (search !== '' && mailbox === undefined
           ? { key: 'console.mail.problem.mailbox', field: 'q' }
           : undefined);
-      const values = { suppressed: found.suppressed, list, problem: wrong };
+      const values = { suppressed: found.suppressed, list, paging, problem: wrong };
       return showConsole(pages, caller, 'mail', 'suppressed', values, wrong === undefined ? 200 : 400);
     },
   });
