@@ -102,6 +102,8 @@ export interface FailureDetails {
   retryAfterSeconds?: number;
   /** The member of the request that is wrong. */
   field?: string;
+  /** How many characters it may have, if it is too long. */
+  maximum?: number;
   /** The scopes that the refused operation requires, space-separated (RFC 6750 section 3). */
   scope?: string;
   /** Guesses left for the code. */

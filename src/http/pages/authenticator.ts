@@ -27,7 +27,7 @@ export function authenticatorPage(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'My second factor',
     handle(call) {
-      return showAuthenticator(pages, call);
+      return showAuthenticator(pages, call, { sealed: call.caller.draft(PAGES.authenticator)?.sealed });
     },
   });
 }
@@ -35,17 +35,18 @@ export function authenticatorPage(pages: Pages) {
 /**
  * Shows the authenticator of the account, or its setup if the account has none.
  *
- * @param isOutdated whether a form was sent that does not fit: the account has, or had, another authenticator
+ * @param sent.isOutdated whether a form was sent that does not fit: the account has, or had, another authenticator
+ * @param sent.sealed the setup of a form that was sent with a code that cannot be one
  */
 async function showAuthenticator(
   pages: Pages,
   call: PageCall<unknown>,
-  isOutdated = false,
+  { isOutdated = false, sealed }: { isOutdated?: boolean; sealed?: string | undefined } = {},
 ): Promise<HandlerResult> {
   const { deps, caller } = call;
   const authenticator = await findAuthenticatorStatus(deps, caller.session.accountId);
   if (authenticator === undefined) {
-    return showSetup(pages, call, undefined, isOutdated ? { key: 'authenticator.formOutdated' } : undefined);
+    return showSetup(pages, call, sealed, isOutdated ? { key: 'authenticator.formOutdated' } : undefined);
   }
   const problem: Problem | undefined = isOutdated ? { key: 'authenticator.isSetUp' } : undefined;
   return pages.show(caller, 'authenticator', { ...authenticator, problem }, isOutdated ? 400 : 200);
@@ -67,7 +68,7 @@ export function addAuthenticatorOperation(pages: Pages) {
         if (error.kind === 'wrongCode') {
           return showSetup(pages, call, body.sealed, { key: 'authenticator.wrongCode', field: 'code' });
         }
-        if (error.kind === 'badRequest') return showAuthenticator(pages, call, true);
+        if (error.kind === 'badRequest') return showAuthenticator(pages, call, { isOutdated: true });
         throw error;
       }
     },
@@ -120,7 +121,7 @@ export function renewCodes(pages: Pages) {
         return pages.show(caller, 'recovery-codes', { codes, isNew: false });
       } catch (error) {
         if (error instanceof Failure && error.kind === 'badRequest')
-          return showAuthenticator(pages, call, true);
+          return showAuthenticator(pages, call, { isOutdated: true });
         throw error;
       }
     },

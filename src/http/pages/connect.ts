@@ -45,7 +45,6 @@ export function connectPage(pages: Pages) {
       if (token === null)
         return pages.show(caller, 'connect-code', {
           code: caller.draft(PAGES.connect)?.code ?? '',
-          problem: undefined,
         });
       if (readConnectionLink(deps, token) === undefined) throw requestNotFound();
       return redirect(deps.config, PAGES.reviewConnection, [

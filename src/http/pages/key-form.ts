@@ -31,7 +31,7 @@ export const newKeyForm = formSchema({
 type NewKeyForm = z.output<typeof newKeyForm>;
 
 /** What is already in the form. */
-export type EnteredKey = { [Name in keyof NewKeyForm]?: NewKeyForm[Name] | undefined };
+export type EnteredKey = { [Name in keyof NewKeyForm]?: string | undefined };
 
 /** What has to be corrected: a text of the catalogue, and the field that it is about. */
 export interface KeyProblem {

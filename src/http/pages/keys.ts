@@ -102,9 +102,8 @@ export function newKeyPage(pages: Pages) {
     summary: 'What a key can be for',
     async handle({ deps, caller, query }) {
       const draft = caller.draft(PAGES.newKey);
-      const entered = draft && newKeyForm.partial().safeParse(draft).data;
       const like = await findLikeKey(deps, caller.session.accountId, readId(query, 'like'));
-      const filled = entered ?? (like && enteredLike(deps.config, like));
+      const filled = draft ?? (like && enteredLike(deps.config, like));
       return pages.show(caller, 'new-key', await presentNewKeyForm(deps, { ...filled, once: undefined }));
     },
   });

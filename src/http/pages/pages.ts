@@ -19,7 +19,7 @@ export interface Pages {
   dialect: Dialect;
   /** Renders the template `templates/pages/NAME.eta`. */
   show(
-    browser: Pick<BrowserContext, 'csrf' | 'session' | 'cookies' | 'locale' | 'flash'>,
+    browser: Pick<BrowserContext, 'csrf' | 'session' | 'cookies' | 'locale' | 'flash' | 'problem'>,
     name: string,
     values: object,
     status?: number,
@@ -68,10 +68,11 @@ export function createPages({
     },
 
     show: (browser, name, values, status = 200) => ({
-      status,
+      status: browser.problem !== undefined && status === 200 ? 400 : status,
       type: headers['Content-Type'],
       text: render(name, browser.locale, {
         once: randomBase62(32, random), // names the forms of this page, see repeated.ts
+        ...(browser.problem !== undefined && { problem: browser.problem, refused: browser.problem }),
         ...omitUndefined(values),
         csrf: browser.csrf,
         session: browser.session,

@@ -44,9 +44,10 @@ export function signInPage(pages: Pages) {
     caller: 'browser',
     summary: 'Ask for a code to sign in with',
     handle({ deps, caller, query }) {
-      const goal = returnPathOf(query.get('next'));
+      const typed = caller.draft(PAGES.signIn);
+      const goal = returnPathOf(typed?.next ?? query.get('next'));
       if (caller.session !== undefined) return redirect(deps.config, goal);
-      return pages.show(caller, 'sign-in', { next: goal });
+      return pages.show(caller, 'sign-in', { next: goal, email: typed?.email });
     },
   });
 }
@@ -115,7 +116,7 @@ export function codePage(pages: Pages) {
     caller: 'browser',
     summary: 'Type the code, and then that of the app',
     async handle(call) {
-      const goal = returnPathOf(call.query.get('next'));
+      const goal = returnPathOf(call.caller.draft(PAGES.signInCode)?.next ?? call.query.get('next'));
       const pending = await findPendingOfBrowser(call);
       if (pending === undefined) return redirect(call.deps.config, `${PAGES.signIn}?next=${goal}`);
       return showPending(pages, call.caller, pending, goal);

@@ -157,7 +157,11 @@ export function parseWithSchema(value: unknown, schema: z.ZodType): unknown {
   // zod's own messages can repeat the input; ours state what is expected.
   const message =
     field === '' ? describeIssue(issue) : `The member "${field}" is wrong: ${describeIssue(issue)}`;
-  throw new Failure('badRequest', message, field === '' ? {} : { field });
+  const maximum = issue.code === 'too_big' && issue.origin === 'string' ? Number(issue.maximum) : undefined;
+  throw new Failure('badRequest', message, {
+    ...(field !== '' && { field }),
+    ...(maximum !== undefined && { maximum }),
+  });
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string {

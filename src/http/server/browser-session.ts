@@ -7,6 +7,7 @@ import { randomBase62 } from '../../lib/base62.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { chooseLocale, type Locale } from '../../lib/translate.ts';
 import type { PageReader } from '../dialects/dialect.ts';
+import type { Problem } from '../pages/forms.ts';
 import { formPageOf, returnPathOf } from '../pages/return-paths.ts';
 import { type CookieName, clearCookie, readCookies, setCookie } from './cookies.ts';
 import { type Flash, readFlash } from './flash.ts';
@@ -29,6 +30,8 @@ export interface BrowserContext {
   draft(path: string): Record<string, string> | undefined;
   /** What the page says of the POST that led to it. */
   flash: Flash | undefined;
+  /** What is wrong with a field of the form on the page, if its schema refused it: see refused-forms.ts. */
+  problem?: Problem;
   /** The language of the pages. */
   locale: Locale;
   /** Set-Cookie lines for the response. */

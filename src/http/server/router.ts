@@ -13,6 +13,7 @@ import { parseWithSchema, readBody } from './body.ts';
 import { clientAddress } from './client-address.ts';
 import type { Context, Middleware, RequestState } from './context.ts';
 import { PATHS } from './paths.ts';
+import { findFormPage, isOfTypedField, showFormAgain } from './refused-forms.ts';
 import { preflightResponse, renderResult } from './respond.ts';
 import { isConsoleHidden, pathNotFound } from './signed-in-callers.ts';
 import { isForOperators, type Route } from './table.ts';
@@ -43,7 +44,7 @@ const NO_BODY = { parsed: undefined, bytes: Buffer.alloc(0) };
 
 /** Creates one router per protocol. A single router would try the pattern of every row (docs/adr/0001-koa.md). */
 export function createRouters(deps: Deps, table: RouteTable): RowRouter[] {
-  const handlerOf = createRowHandlers(deps);
+  const handlerOf = createRowHandlers(deps, groupByPath(table));
   return table.map((routes) => {
     const router: RowRouter = new Router({ sensitive: true, strict: true });
     for (const route of routes) router.register(route.path, [route.method], handlerOf(route));
@@ -55,12 +56,13 @@ export function createRouters(deps: Deps, table: RouteTable): RowRouter[] {
  * Creates the middleware of a row: checks flood limit, media type, body and caller, in this order, then calls the
  * handler.
  */
-function createRowHandlers(deps: Deps): (route: Route) => Middleware {
+function createRowHandlers(deps: Deps, routesByPath: RoutesByPath): (route: Route) => Middleware {
   let activeRequests = 0;
   return (route) => {
     const label = `${route.method} ${route.path}`;
     const allowsCors = route.open || route.cors;
     const mayHide = canBeHidden(route);
+    const formPage = findFormPage(route, routesByPath);
     const activeMax = route.limit === undefined ? ACTIVE_MAX : ACTIVE_MAX_WITH_FLOOD_LIMIT;
 
     return async (ctx) => {
@@ -81,16 +83,29 @@ function createRowHandlers(deps: Deps): (route: Route) => Middleware {
       const dialect = version?.dialect ?? route.dialect;
       state.dialect = dialect;
       const schema = version?.schema ?? route.body?.schema;
-      const body = schema && parseWithSchema(parsed, schema);
+      let body: unknown;
+      let refused: Failure | undefined;
+      try {
+        body = schema && parseWithSchema(parsed, schema);
+      } catch (error) {
+        if (formPage === undefined || !isOfTypedField(error)) throw error;
+        refused = error;
+      }
       // OAuth and auth.md require that unknown members are ignored (RFC 6749 section 3.1).
-      if (schema && (dialect === tinysend || dialect.page)) refuseUnknownMembers(parsed, schema);
+      if (schema && !refused && (dialect === tinysend || dialect.page)) refuseUnknownMembers(parsed, schema);
       if (activeRequests >= activeMax) throw overloaded();
       activeRequests += 1;
       try {
-        const caller = await authenticateCaller(route.caller, deps, origin, req, body);
         const header = (name: string) => req.headers[name] as string | undefined;
+        const call = { deps, origin, bytes, params, query, header };
+        if (refused !== undefined) {
+          const page = await showFormAgain(formPage!, route.caller, call, req, parsed!, refused);
+          state.response = renderResult(route, dialect, page);
+          return;
+        }
+        const caller = await authenticateCaller(route.caller, deps, origin, req, body);
         const { handle } = version ?? route;
-        const result = await handle({ deps, origin, body, bytes, caller, params, query, header });
+        const result = await handle({ ...call, body, caller });
         state.response = renderResult(route, dialect, result);
       } finally {
         activeRequests -= 1;

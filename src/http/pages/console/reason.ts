@@ -5,11 +5,8 @@ import type { OperatorCall } from './show.ts';
 
 /** The reason that every act of an operator takes. The template `console-reason.eta` shows its field. */
 
-/** The field of a form. It takes more than a reason may have, so that the page can say so. */
-export const reasonField = z
-  .string()
-  .max(4 * REASON_MAX)
-  .default('');
+/** The field of a form; readAct() says whether it is too long. */
+export const reasonField = z.string().default('');
 
 /**
  * Reads the reason of an act.

@@ -35,12 +35,15 @@ const OVERLAPS_MS: Readonly<Record<string, number>> = {
 
 /** Checkboxes `scope:NAME` count where `scopes` is `some`. */
 const addForm = formSchema({
-  name: z.string().max(1000).default(''),
-  url: z.string().max(4000).default(''),
+  name: z.string().default(''),
+  url: z.string().max(2000).default(''),
   scopes: z.enum(['all', 'some']).default('all'),
   reason: reasonField,
 }).catchall(z.string().max(64));
 type AddForm = z.output<typeof addForm>;
+
+/** What is already in the form: texts, as they were sent. */
+type EnteredServer = { [Name in keyof AddForm]?: string | undefined };
 const rotateForm = formSchema({ overlap: z.string().max(8).default(''), reason: reasonField });
 const removeForm = formSchema({ reason: reasonField });
 
@@ -91,8 +94,7 @@ function addPage(pages: Pages) {
     summary: 'What a new one is',
     handle(call) {
       const draft = call.caller.draft(`${PATH}/new`);
-      const entered = (draft && addForm.partial().safeParse(draft).data) ?? {};
-      return showAdd(pages, call, entered as Partial<AddForm>);
+      return showAdd(pages, call, draft ?? {});
     },
   });
 }
@@ -151,7 +153,7 @@ function readInput({ deps }: Pick<OperatorCall, 'deps'>, body: AddForm): Resourc
 function showAdd(
   pages: Pages,
   { deps, caller }: Pick<OperatorCall, 'deps' | 'caller'>,
-  entered: Partial<AddForm>,
+  entered: EnteredServer,
   problem?: Problem,
 ): HandlerResult {
   const ticked = checkedNames(entered, 'scope');

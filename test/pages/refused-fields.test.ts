@@ -1,0 +1,256 @@
+import type { z } from 'zod';
+import { openAgentClient } from '../helpers/agent-client.ts';
+import { routesOf } from '../helpers/bad-input.ts';
+import { type Browser, openBrowser } from '../helpers/browser.ts';
+import { type House, openHouse } from '../helpers/claim-page.ts';
+import { newMailbox } from '../helpers/common.ts';
+import { askForCode, secretOn, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
+import { newOperator, type Operator } from '../helpers/operator.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
+
+/** A field that the schema of a form refuses: the form comes back with the field, the reason and what was typed. */
+
+/** Longer than any field may be, and short enough for a body. */
+const LONG = 'x'.repeat(5000);
+const TOO_LONG = /That’s too long\. It can have [\d,]+ characters\./;
+const NOT_OFFERED = /That isn’t one of the choices\. Choose again\./;
+
+/** Fields that pages write and nobody types: a wrong one is no mistake of a human, and has the page of failures. */
+const HIDDEN = ['csrf', 'once', 'sealed', 'next', 'attempt', 'approval', 'session', 'all'];
+
+/** A form on the last page of a browser. */
+interface Opened {
+  browser: Browser;
+  /** Where it is posted to. */
+  path: string;
+}
+
+onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
+  let house: House;
+  let operator: Operator;
+  test.before(async () => {
+    house = await openHouse(engine);
+    operator = await newOperator(house.on);
+  });
+  test.after(() => house.stop());
+
+  /** Opens a page in a browser where its owner signed in just now. */
+  async function own(page: string, path = page): Promise<Opened> {
+    const browser = await signIn(house.on, newMailbox());
+    await browser.get(page);
+    return { browser, path };
+  }
+  async function stranger(page: string, path = page): Promise<Opened> {
+    const browser = openBrowser(house.on);
+    await browser.get(page);
+    return { browser, path };
+  }
+  async function ofAgent(change: string): Promise<Opened> {
+    const mailbox = newMailbox();
+    const { agent_id } = await house.on.claimed(mailbox);
+    const browser = await signIn(house.on, mailbox);
+    const path = `/agents/${agent_id}/${change}`;
+    await browser.get(path);
+    return { browser, path };
+  }
+  async function ofOperator(page: string, path = page): Promise<Opened> {
+    await operator.signInAgain();
+    await operator.browser.get(page);
+    return { browser: operator.browser, path };
+  }
+  async function ofAccount(act: string): Promise<Opened> {
+    const mailbox = newMailbox();
+    await signIn(house.on, mailbox);
+    const row = await house.on.service.deps.db.get<{ id: string }>(
+      'SELECT id FROM accounts WHERE mailbox = ?',
+      [mailbox],
+    );
+    return ofOperator(`/console/accounts/${row!.id}/${act}`);
+  }
+  async function ofServer(act: string): Promise<Opened> {
+    const { browser } = await ofOperator('/console/resource-servers/new');
+    const name = newMailbox('api').replace(/@.*/, '');
+    await browser.post('/console/resource-servers/new', {
+      name,
+      url: `https://${name}.example`,
+      reason: 'For this test',
+    });
+    const listed = await browser.get('/console/resource-servers');
+    const id = new RegExp(`href="/console/resource-servers/(rs_\\w+)"[^>]*>(?:<bdi>)?${name}`).exec(
+      listed.text,
+    )![1]!;
+    return ofOperator(`/console/resource-servers/${id}/${act}`);
+  }
+  async function toConnect(how: object): Promise<{ mailbox: string; link: string; denyUrl?: string }> {
+    const mailbox = newMailbox();
+    const client = openAgentClient(house.on);
+    const earlier = house.on.approvalMails.length;
+    const { reply } = await client.connect(client.newHost('laptop'), {
+      name: 'Release helper',
+      capabilities: ['read'],
+      ...(how === undefined ? {} : { ...how, ...('preferred_method' in how && { login_hint: mailbox }) }),
+    });
+    await house.settled(mailbox);
+    return {
+      mailbox,
+      link: reply.body.approval?.verification_uri_complete,
+      ...house.on.approvalMails[earlier],
+    };
+  }
+
+  /** What opens the form of each row, by its path. */
+  const OPEN: Record<string, () => Promise<Opened>> = {
+    '/claim': async () => {
+      const { viewUrl } = await house.ask();
+      return { browser: await house.open(viewUrl), path: '/claim' };
+    },
+    '/claim/deny': async () => {
+      const { mail } = await house.ask();
+      return { browser: await house.open(mail.denyUrl), path: '/claim/deny' };
+    },
+    '/connect': () => stranger('/connect'),
+    '/connect/deny': async () => {
+      const { denyUrl } = await toConnect({ preferred_method: 'ciba' });
+      return { browser: await house.open(denyUrl!), path: '/connect/deny' };
+    },
+    '/connect/review': async () => {
+      const { mailbox, link } = await toConnect({});
+      const browser = await signIn(house.on, mailbox);
+      await browser.get(link);
+      return { browser, path: '/connect/review' };
+    },
+    '/sign-in': () => stranger('/sign-in'),
+    '/sign-in/code': async () => {
+      const browser = openBrowser(house.on);
+      await askForCode(house.on, newMailbox(), { browser });
+      return { browser, path: '/sign-in/code' };
+    },
+    '/agents/:id/rename': () => ofAgent('rename'),
+    '/keys/new': () => own('/keys/new'),
+    '/account/mail': () => own('/account', '/account/mail'),
+    '/account/language': () => own('/account', '/account/language'),
+    '/account/authenticator': () => own('/account/authenticator'),
+    '/account/delete': () => own('/account/delete'),
+    '/console/agents/revoke': async () => {
+      const { agent_id } = await house.on.claimed(newMailbox());
+      return ofOperator(`/console/agents/revoke?id=${agent_id}`, '/console/agents/revoke');
+    },
+    '/console/keys/revoke': async () => {
+      const { agent_id } = await house.on.claimed(newMailbox());
+      const { text } = await operator.browser.get(`/console/keys?q=${agent_id}`);
+      const id = /name="id" value="(key_\w+)"/.exec(text)![1];
+      return ofOperator(`/console/keys/revoke?id=${id}`, '/console/keys/revoke');
+    },
+    ...Object.fromEntries(
+      ['end-sessions', 'revoke-keys', 'stop-mail', 'allow-mail'].map((act) => [
+        `/console/accounts/:id/${act}`,
+        () => ofAccount(act),
+      ]),
+    ),
+    '/console/resource-servers/new': () => ofOperator('/console/resource-servers/new'),
+    '/console/resource-servers/:id/rotate': () => ofServer('rotate'),
+    '/console/resource-servers/:id/remove': () => ofServer('remove'),
+    '/console/mail/retry': () => ofOperator('/console/mail/retry?all=on', '/console/mail/retry'),
+    '/console/mail/allow': async () => {
+      const { mail } = await house.ask();
+      const browser = await house.open(mail.denyUrl);
+      await browser.post('/claim/deny', { no_more: 'on' });
+      await operator.signInAgain();
+      const { text } = await operator.browser.get('/console/mail/suppressed');
+      const [, sealed] = /href="\/console\/mail\/allow\?mailbox=([^"]+)"/.exec(text)!;
+      return ofOperator(`/console/mail/allow?mailbox=${sealed}`, '/console/mail/allow');
+    },
+  };
+
+  /** Fields whose value comes back: codes do not. */
+  const isShown = (field: string) => ['email', 'name', 'mailbox', 'reason', 'url'].includes(field);
+
+  test('comes back from every row with the field, the reason and what was typed, and nothing is done', async (t) => {
+    const rows = routesOf(house.on).routes.filter(
+      ({ method, dialect, body }) => method === 'POST' && dialect.name === 'page' && body !== undefined,
+    );
+    let count = 0;
+    for (const { path: row, body } of rows) {
+      const fields = Object.keys((body!.schema as z.ZodObject).shape).filter(
+        (field) => !HIDDEN.includes(field),
+      );
+      for (const field of fields) {
+        const open = OPEN[row];
+        if (open === undefined) {
+          t.fail(`no form of ${row} is opened here, for its field ${field}`);
+          continue;
+        }
+        const about = `${row} ${field}`;
+        const { browser, path } = await open();
+        const before = await house.rows();
+        const sent = { ...browser.form(path), [field]: LONG };
+        const page = await browser.send(path, sent);
+        t.is(page.status, 400, `${about}: ${page.text}`);
+        // What its schema takes, the handler refuses in words of its own.
+        const isOfSchema = !body!.schema.safeParse(sent).success;
+        const isChoice = !body!.schema.safeParse({ ...sent, [field]: 'xyz' }).success;
+        if (isOfSchema) t.regex(page.text, isChoice ? NOT_OFFERED : TOO_LONG, about);
+        t.regex(page.text, /<title>Error: /, about);
+        t.regex(page.text, /role="alert"/, about);
+        t.true(page.text.includes(`action="${path}"`), `${about}: the form`);
+        if (isShown(field)) t.true(page.text.includes(LONG), `${about}: what was typed`);
+        t.deepEqual(await house.rows(), before, `${about}: nothing is done`);
+        count += 1;
+      }
+    }
+    t.true(count >= 32, `${count} fields`);
+  });
+
+  test('keeps the other fields', async (t) => {
+    const { browser } = await own('/keys/new');
+    const page = await browser.post('/keys/new', {
+      name: LONG,
+      preset: 'choose',
+      'scope:write': 'on',
+      life: '30',
+    });
+    t.is(page.status, 400);
+    for (const part of [
+      'value="choose" checked',
+      'name="scope:write" value="on" checked',
+      'value="30" checked',
+    ])
+      t.true(page.text.includes(part), part);
+    t.regex(page.text, /id="name-error"[\s\S]*?That’s too long\. It can have 64 characters\./);
+  });
+
+  test('keeps the setup of an authenticator that is being added', async (t) => {
+    const { browser } = await own('/account/authenticator');
+    const secret = secretOn(await browser.get('/account/authenticator'));
+    const page = await browser.post('/account/authenticator', { code: LONG });
+    t.is(page.status, 400);
+    t.is(secretOn(page), secret);
+  });
+
+  test('comes back for the second factor, too', async (t) => {
+    const mailbox = newMailbox();
+    await setUpApp(house.on, await signIn(house.on, mailbox));
+    const browser = openBrowser(house.on);
+    await typeMailedCode(house.on, mailbox, { browser });
+    const page = await browser.post('/sign-in/code', { code: LONG });
+    t.is(page.status, 400);
+    t.regex(page.text, TOO_LONG);
+  });
+
+  test('is no way around the checks of a post: without its token, from another site and in another session it shows nothing', async (t) => {
+    const { browser } = await own('/account/delete');
+    const fields = { ...browser.form('/account/delete'), mailbox: LONG };
+    const foreign = { Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' };
+    const others = [
+      await browser.send('/account/delete', { ...fields, csrf: 'none' }),
+      await browser.send('/account/delete', fields, foreign),
+      await (await own('/account/delete')).browser.send('/account/delete', fields),
+      await openBrowser(house.on).send('/account/delete', fields),
+    ];
+    for (const page of others) {
+      t.is(page.status, 400);
+      t.false(page.text.includes(LONG));
+      t.false(page.text.includes('<form method="post" action="/account/delete"'));
+    }
+  });
+});
