@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import type { Config } from '../src/config/load.ts';
 import type { Deps } from '../src/deps.ts';
 import type { Db } from '../src/store/engine/db.ts';
+import type { Work } from '../src/work.ts';
 import { SECRET } from './bench.ts';
 
 /**
@@ -26,7 +27,7 @@ const load = (file: string): Promise<any> => import(pathToFileURL(`${checkout}/s
 const { loadConfig } = await load('config/load.ts');
 const { startService } = await load('main.ts');
 const { createLog } = await load('lib/log.ts');
-const { localOrigin } = await load('domain/audit/audit-log.ts');
+const { localOrigin } = await load('work.ts');
 
 let longestMs = 0;
 const figures: Figure[] = [];
@@ -88,11 +89,13 @@ async function get(path: string, headers: Record<string, string> = {}): Promise<
 
 /** A human with some hundred agents, signed in. */
 async function ownerCookie(): Promise<string> {
-  const { beginSession } = await load('domain/accounts/sessions.ts');
+  const { startSession } = await load('domain/accounts/sessions.ts');
+  const { useCase } = await load('domain/limits/use-case.ts');
   const { newId } = await load('lib/ids.ts');
   const now = deps.clock();
   const id = newId('usr', now, deps.random);
-  return deps.db.tx(async (tx) => {
+  return useCase(deps, asker, {}, async (work: Work) => {
+    const { tx } = work;
     await tx.run(`INSERT INTO accounts (id, kind, mailbox, created_at) VALUES (?, 'human', ?, ?)`, [
       id,
       `${id}@example.com`,
@@ -110,7 +113,7 @@ async function ownerCookie(): Promise<string> {
       ]);
       await tx.run('UPDATE claims SET claimed_at = ? WHERE registration_id = ?', [now, agent.registrationId]);
     }
-    const secret = await beginSession(tx, deps, asker, now, { id, isNew: true });
+    const secret = await startSession(work, { id, isNew: true });
     return `__Host-session=${secret}; vouchsafe_session=${secret}`;
   });
 }
@@ -132,8 +135,8 @@ try {
   await measure('metrics', () =>
     fetch(`http://127.0.0.1:${service.opsPort}/metrics`).then(async (reply) => void (await reply.text())),
   );
-  const { backlog } = await load('domain/mail/deliver.ts');
-  await measure('mail that waits', () => backlog(deps).then(() => undefined));
+  const { countOutboxBacklog } = await load('domain/mail/deliver.ts');
+  await measure('mail that waits', () => countOutboxBacklog(deps).then(() => undefined));
   const { notifyOfKeyExpiry } = await load('domain/jobs/key-expiry-notices.ts');
   await measure('warnings of expiry', () => notifyOfKeyExpiry(deps));
   const { revokeUntrustedIssuers } = await load('domain/jobs/revoke-untrusted-issuers.ts');
@@ -141,11 +144,11 @@ try {
   await measure('revocation of untrusted issuers, the next minute', () =>
     revokeUntrustedIssuers(deps, () => true),
   );
-  const { sweep } = await load('domain/jobs/retention.ts');
+  const { deleteExpiredRows } = await load('domain/jobs/retention.ts');
   await measure('retention', async () => {
     const begunAt = performance.now();
     const giveUpAt = begunAt + Number(seconds) * 1000;
-    const removed: Record<string, number> = await sweep(deps, () => performance.now() < giveUpAt);
+    const removed: Record<string, number> = await deleteExpiredRows(deps, () => performance.now() < giveUpAt);
     const took = (performance.now() - begunAt) / 1000;
     const agents = removed.registrations ?? 0;
     return `${agents.toLocaleString('en')} registrations, ${Math.round(agents / took)} a second`;
