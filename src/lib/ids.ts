@@ -18,6 +18,8 @@ export type IdPrefix =
   | 'out'
   | 'sgn'
   | 'ses'
+  | 'cli'
+  | 'con'
   | 'req';
 
 let sequence = 0;

@@ -4,7 +4,7 @@ import { sha256 } from './hash.ts';
 import type { Random } from './random.ts';
 
 /** The prefix of a secret tells its type (S-23). */
-export type SecretPrefix = 'sk' | 'at' | 'art' | 'ct' | 'clm' | 'rss' | 'ses';
+export type SecretPrefix = 'sk' | 'at' | 'art' | 'ct' | 'clm' | 'rss' | 'ses' | 'ort' | 'cs' | 'rat';
 
 const RANDOM_LENGTH = 43; // 256 bits
 const CHECK_LENGTH = 6;
@@ -33,6 +33,9 @@ const SHAPES: Record<SecretPrefix, RegExp> = {
   clm: /^clm_[0-9A-Za-z]{49}$/,
   rss: /^rss_[0-9A-Za-z]{49}$/,
   ses: /^ses_[0-9A-Za-z]{49}$/,
+  ort: /^ort_[0-9A-Za-z]{49}$/,
+  cs: /^cs_[0-9A-Za-z]{49}$/,
+  rat: /^rat_[0-9A-Za-z]{49}$/,
 };
 
 /** Hashes a secret (SHA-256). Tables store the hash only, as the primary key where secrets are looked up. */

@@ -7,8 +7,12 @@ export interface CredentialRow {
   id: string;
   /** `token`: a short-lived access token, issued for an assertion. */
   kind: 'key' | 'token';
-  /** Null: a personal key of a human. */
+  /** Null: a personal key of a human, or a token of an app. */
   agentId: string | null;
+  /** The OAuth client that it was issued to; null: none. */
+  clientId: string | null;
+  /** What the human consented to: the id of a row of `oauth_grants`; null: not issued to an app. */
+  oauthGrant: string | null;
   accountId: string;
   name: string | null;
   scope: string;
@@ -33,6 +37,8 @@ export interface BearerRow
     | 'id'
     | 'agentId'
     | 'accountId'
+    | 'clientId'
+    | 'oauthGrant'
     | 'scope'
     | 'resources'
     | 'createdAt'
@@ -50,14 +56,15 @@ export interface BearerRow
 export async function insertCredential(
   tx: Tx,
   credential: Omit<CredentialRow, 'revokedAt' | 'lastUsedAt' | 'lastUsedFrom' | 'supersededBy'> & {
+    /** When its owner is told that it expires soon. */
     warnAt: number | null;
   },
 ): Promise<void> {
   await tx.run(
     `INSERT INTO credentials
        (hash, id, agent_id, account_id, name, scope, resources, prefix, last_four, created_at, expires_at, retires_others,
-        warn_at, kind)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        warn_at, kind, client_id, oauth_grant)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       credential.hash,
       credential.id,
@@ -73,6 +80,8 @@ export async function insertCredential(
       credential.retiresOthers,
       credential.warnAt,
       credential.kind,
+      credential.clientId,
+      credential.oauthGrant,
     ],
   );
 }
@@ -222,39 +231,6 @@ export async function updateCredentialWarned(tx: Tx, hash: Buffer, now: number):
   return row?.isLive === 1;
 }
 
-/** Sets an expiry for the agent's active credentials, unless they expire sooner, and records their successor. */
-export function updateCredentialsSuperseded(
-  tx: Tx,
-  agentId: string,
-  successorId: string,
-  expiresAt: number,
-): Promise<number> {
-  return tx.run(
-    `UPDATE credentials SET superseded_by = ?,
-       expires_at = CASE WHEN expires_at IS NULL OR expires_at > ? THEN ? ELSE expires_at END
-     WHERE agent_id = ? AND id <> ? AND revoked_at IS NULL`,
-    [successorId, expiresAt, expiresAt, agentId, successorId],
-  );
-}
-
-/** Revokes the keys that `successorId` superseded; called at the successor's first use. */
-export function updateSupersededRevoked(
-  tx: Tx,
-  agentId: string,
-  successorId: string,
-  now: number,
-): Promise<number> {
-  return tx.run(
-    `UPDATE credentials SET revoked_at = ? WHERE agent_id = ? AND superseded_by = ? AND revoked_at IS NULL`,
-    [now, agentId, successorId],
-  );
-}
-
-/** Records the first use of a key that supersedes others; of concurrent calls, one returns 1. */
-export function updateCredentialFirstUsed(tx: Tx, hash: Buffer): Promise<number> {
-  return tx.run('UPDATE credentials SET retires_others = 0 WHERE hash = ? AND retires_others = 1', [hash]);
-}
-
 /** Records when and where a credential was used, unless a later use is recorded. */
 export function updateCredentialUsed(tx: Tx, hash: Buffer, at: number, from: string): Promise<number> {
   return tx.run(
@@ -266,7 +242,10 @@ export function updateCredentialUsed(tx: Tx, hash: Buffer, at: number, from: str
 
 /** Lists of keys are sorted by when they were created. */
 export const NEWEST_KEYS: ListOrder = { keys: ['c.id'], isDescending: true };
-const BEARER_COLUMNS = `c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.scope, c.resources,
+/** Of a human's own keys: literally the condition of the index `credentials_personal`. */
+export const PERSONAL = `c.agent_id IS NULL AND c.kind = 'key' AND c.client_id IS NULL`;
+const BEARER_COLUMNS = `c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.client_id AS "clientId",
+  c.oauth_grant AS "oauthGrant", c.scope, c.resources,
   c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
   c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy"`;
 /** The columns of CredentialRow, of a table `credentials c`. */

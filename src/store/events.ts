@@ -18,10 +18,16 @@ export interface EventRow {
   details: string | null;
 }
 
-export async function insertEvent(tx: Tx, event: EventRow): Promise<void> {
+/** An event to insert. */
+interface NewEvent extends EventRow {
+  /** Whether it is in the revocation feed. */
+  isFollowed: boolean;
+}
+
+export async function insertEvent(tx: Tx, event: NewEvent): Promise<void> {
   await tx.run(
-    `INSERT INTO events (id, at, kind, account_id, agent_id, subject, address, request_id, details)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO events (id, at, kind, account_id, agent_id, subject, address, request_id, details, followed)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       event.id,
       event.at,
@@ -32,6 +38,7 @@ export async function insertEvent(tx: Tx, event: EventRow): Promise<void> {
       event.address,
       event.requestId,
       event.details,
+      event.isFollowed ? 1 : 0,
     ],
   );
 }
@@ -206,8 +213,8 @@ export function listEventsOfNotice(db: Pick<Db, 'all'>, mailId: string): Promise
 }
 
 /**
- * Lists the events of the revocation feed from an id on, oldest first. The list of kinds is literally that of the index
- * `events_followed`: otherwise the planner does not use the index.
+ * Lists the events of the revocation feed from an id on, oldest first. The condition is literally that of the index
+ * `events_feed`: otherwise the planner does not use the index.
  */
 export function listFeedEvents(
   db: Pick<Db, 'all'>,
@@ -273,9 +280,10 @@ export function deleteOldEvents(tx: Tx, beforeId: string, limit: number): Promis
 /** The kinds of events about keys, as the index `events_key` lists them. */
 const OF_KEYS = `kind IN ('key.created', 'key.expiring', 'key.retired', 'key.revoked')`;
 
-/** The kinds of events in the revocation feed, as the indexes of the migrations list them. */
-const FOLLOWED = `kind IN ('account.deleted', 'agent.linked', 'agent.merge_undone',
-  'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'host.linked', 'key.retired', 'key.revoked', 'resource.removed')`;
+/** Whether an event is in the revocation feed; the version before `followed` was written is known by its kinds. */
+const FOLLOWED = `(followed = 1 OR (followed IS NULL AND kind IN ('account.deleted', 'agent.linked',
+  'agent.merge_undone', 'agent.merged', 'agent.narrowed', 'agent.released', 'agent.revoked', 'host.linked', 'key.retired', 'key.revoked',
+  'resource.removed')))`;
 
 /** The kinds of listOperatingEvents(), as the index of the migration lists them. */
 const OPERATING = `kind IN ('database.restored', 'operator.added', 'operator.agent_revoked',

@@ -1,5 +1,5 @@
 import type { ListSide } from '../lib/list-pages.ts';
-import { CREDENTIAL_COLUMNS, type CredentialRow, NEWEST_KEYS } from './credentials.ts';
+import { CREDENTIAL_COLUMNS, type CredentialRow, NEWEST_KEYS, PERSONAL } from './credentials.ts';
 import type { Db, Tx } from './engine/db.ts';
 import { countIf, type Part, rowsBeside, rowsUpTo, SCAN_MAX, startsWith } from './pages.ts';
 
@@ -11,7 +11,7 @@ import { countIf, type Part, rowsBeside, rowsUpTo, SCAN_MAX, startsWith } from '
 /** Lists all personal keys of a human, newest first. */
 export function listPersonalCredentials(db: Pick<Db, 'all'>, accountId: string): Promise<CredentialRow[]> {
   return db.all(
-    `SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL ORDER BY c.id DESC`,
+    `SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.account_id = ? AND ${PERSONAL} ORDER BY c.id DESC`,
     [accountId],
   );
 }
@@ -44,7 +44,7 @@ export function listPersonalPage(
   const { condition, orderBy } = rowsBeside(NEWEST_KEYS, place && { side: place.side, values: [place.id] });
   return db.all(
     `SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.id IN
-       (SELECT c.id FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL
+       (SELECT c.id FROM credentials c WHERE c.account_id = ? AND ${PERSONAL}
           ${narrowed.sql}${condition.sql} ${orderBy} LIMIT ${limit}) ${orderBy}`,
     [accountId, ...narrowed.params, ...condition.params],
   );
@@ -74,7 +74,7 @@ export async function countPersonal(
        ${upTo ? countIf(`is_found = 1 ${state ? 'AND state = ?' : ''} ${upTo.sql}`) : '0'} AS preceding
      FROM (SELECT c.id, CASE WHEN 1 = 1 ${found.sql} THEN 1 ELSE 0 END AS is_found,
          CASE WHEN ${LIVE} THEN 'live' ELSE 'ended' END AS state
-       FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL LIMIT ${SCAN_MAX}) personal`,
+       FROM credentials c WHERE c.account_id = ? AND ${PERSONAL} LIMIT ${SCAN_MAX}) personal`,
     [...(upTo && state ? [state] : []), ...(upTo?.params ?? []), ...found.params, now, accountId],
   );
   return row!;
@@ -90,7 +90,7 @@ export function listExpiringPersonal(
 ): Promise<CredentialRow[]> {
   return db.all(
     `SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.id IN
-       (SELECT c.id FROM credentials c WHERE c.account_id = ? AND c.agent_id IS NULL
+       (SELECT c.id FROM credentials c WHERE c.account_id = ? AND ${PERSONAL}
           AND c.revoked_at IS NULL AND c.expires_at > ? AND c.expires_at < ? ORDER BY c.expires_at, c.id LIMIT ${limit})
      ORDER BY c.expires_at, c.id`,
     [accountId, now, until],
@@ -107,7 +107,7 @@ const LIVE = `(c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > 
 
 export function updatePersonalCredentialsRevoked(tx: Tx, accountId: string, now: number): Promise<number> {
   return tx.run(
-    'UPDATE credentials SET revoked_at = ? WHERE account_id = ? AND agent_id IS NULL AND revoked_at IS NULL',
+    `UPDATE credentials AS c SET revoked_at = ? WHERE account_id = ? AND ${PERSONAL} AND revoked_at IS NULL`,
     [now, accountId],
   );
 }

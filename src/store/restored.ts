@@ -35,6 +35,7 @@ export async function endShortLivedRows(tx: Tx, now: number): Promise<void> {
     `UPDATE credentials SET revoked_at = ? WHERE kind = 'token' AND revoked_at IS NULL`,
   ];
   for (const sql of statements) await tx.run(sql, [now]);
+  await tx.run('DELETE FROM oauth_states'); // codes, refresh tokens, sessions and interactions
   await tx.run('DELETE FROM idempotency'); // stored responses contain codes and tokens
 }
 

@@ -53,6 +53,22 @@ export const deleteUsedTokens = createDeletion('spent_tokens', 'issuer, jti', 'e
 /** Deletes sessions by the time of their start: a session that old has expired, whether it was ended or not. */
 export const deleteOldSessions = createDeletion('sessions', 'hash', 'created_at <= ?', 'created_at');
 
+/** Deletes codes, refresh tokens, interactions and others of the OAuth authorization server. */
+export const deleteExpiredOAuthStates = createDeletion(
+  'oauth_states',
+  'model, id_hash',
+  'expires_at <= ?',
+  'expires_at',
+);
+
+/** Deletes OAuth clients that registered themselves and never got a code. */
+export const deleteUnusedOAuthClients = createDeletion(
+  'oauth_clients',
+  'id',
+  `used_at IS NULL AND origin = 'dynamic' AND created_at <= ?`,
+  'created_at',
+);
+
 /** Deletes mail suppressions that have expired. */
 export const deleteEndedRefusals = createDeletion(
   'mail_refusals',

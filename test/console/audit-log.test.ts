@@ -53,6 +53,7 @@ onEveryEngine('the audit log in the console', (engine, test) => {
           address: '198.51.100.7',
           requestId: null,
           details: null,
+          isFollowed: false,
           ...event,
         });
       }

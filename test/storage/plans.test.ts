@@ -20,7 +20,7 @@ const SMALL = new Map([
 
 /** Statements that go through an index of their own from end to end, and why that is short. */
 const WALKED: Record<string, string> = {
-  events_unseen: 'what came since the last look: once a minute it is emptied',
+  events_unnumbered: 'what came since the last look: once a minute it is emptied',
   outbox_due: 'the mails that wait: what has left is not in it',
 };
 

@@ -74,6 +74,8 @@ onEveryEngine('retention', (engine, test) => {
       mail: 0,
       attempts: 0,
       registrations: 0,
+      oauthStates: 0,
+      unusedClients: 0,
       approvals: 0,
       forgottenAgents: 0,
       principals: 0,

@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
+import { listTokensOfOAuthGrant } from '../../store/app-tokens.ts';
 import { incrementCounter } from '../../store/counters.ts';
 import { type CredentialRow, findCredential, listCredentials } from '../../store/credentials.ts';
 import {
@@ -42,7 +43,14 @@ const PAGE_SIZE = 500;
 const MERGES = new Set(['agent.merged', 'host.linked']);
 
 /** Kinds of events after which the keys do not work any more. */
-const REVOKED = new Set(['key.revoked', 'key.retired', 'agent.revoked', 'account.deleted']);
+const REVOKED = new Set([
+  'key.revoked',
+  'key.retired',
+  'agent.revoked',
+  'account.deleted',
+  'app.narrowed',
+  'app.revoked',
+]);
 
 /**
  * Reads the events that concern a resource server that polls. Each event is returned once, even if its transaction
@@ -133,14 +141,17 @@ export async function addAffectedKeys(
 
 /** An event before it is narrowed to one resource server. */
 interface ExpandedEvent extends Omit<RevocationEvent, 'keys'> {
-  keys: CredentialRow[];
+  keys: Pick<CredentialRow, 'id' | 'hash' | 'resources'>[];
 }
 
 /** Prefers a key too many, which costs an introspection, to one too few, which leaves a revoked key in a cache. */
-async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<CredentialRow[]> {
+async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<ExpandedEvent['keys']> {
   if (row.kind === 'key.revoked') {
     const key = row.subject === null ? undefined : await findCredential(deps.db, row.subject);
     return key === undefined ? [] : [key];
+  }
+  if (row.kind === 'app.narrowed' || row.kind === 'app.revoked') {
+    return listTokensOfOAuthGrant(deps.db, row.subject ?? '');
   }
   if (row.kind === 'account.deleted') return listPersonalCredentials(deps.db, row.accountId ?? '');
   return row.agentId === null ? [] : listCredentials(deps.db, row.agentId);

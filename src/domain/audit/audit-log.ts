@@ -55,6 +55,12 @@ export const EVENT_KINDS = [
   'session.ended',
   'session.guess_failed',
   'limit.hit',
+  'client.registered',
+  'client.changed',
+  'client.removed',
+  'app.connected',
+  'app.narrowed',
+  'app.revoked',
   'resource.added',
   'resource.rotated',
   'resource.removed',
@@ -68,6 +74,23 @@ export const EVENT_KINDS = [
   'operator.mail_changed',
   'operator.mail_retried',
 ] as const;
+
+/** The kinds of events that resource servers follow: what they cached may be wrong afterwards. */
+const FOLLOWED_KINDS: ReadonlySet<EventKind> = new Set([
+  'account.deleted',
+  'agent.linked',
+  'agent.merge_undone',
+  'agent.merged',
+  'agent.narrowed',
+  'agent.released',
+  'agent.revoked',
+  'app.narrowed',
+  'app.revoked',
+  'host.linked',
+  'key.retired',
+  'key.revoked',
+  'resource.removed',
+]);
 
 export type EventKind = (typeof EVENT_KINDS)[number];
 
@@ -102,6 +125,7 @@ export async function recordEvent(
     address: origin.address.text,
     requestId: origin.requestId,
     details: event.details === undefined ? null : JSON.stringify(event.details),
+    isFollowed: FOLLOWED_KINDS.has(event.kind),
   });
   return id;
 }

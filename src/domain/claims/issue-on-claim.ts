@@ -1,12 +1,9 @@
 import { Failure } from '../../errors.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import {
-  updateCredentialsSuperseded,
-  updateKeysOfAgentScope,
-  updateTokensOfAgentRevoked,
-} from '../../store/credentials.ts';
+import { updateKeysOfAgentScope, updateTokensOfAgentRevoked } from '../../store/credentials.ts';
 import { updateFamiliesOfRegistrationEnded } from '../../store/refresh-tokens.ts';
 import { incrementGeneration, type RegistrationRow } from '../../store/registrations.ts';
+import { updateCredentialsSuperseded } from '../../store/superseded-credentials.ts';
 import type { Work } from '../../work.ts';
 import { resolveAudience } from '../audiences/audience.ts';
 import { issueAccessToken, tokenExpiry } from '../credentials/access-tokens.ts';

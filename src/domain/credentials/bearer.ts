@@ -1,12 +1,8 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { hashSecret, isWellFormedSecret } from '../../lib/secrets.ts';
-import {
-  type BearerRow,
-  findBearerByHash,
-  updateCredentialFirstUsed,
-  updateSupersededRevoked,
-} from '../../store/credentials.ts';
+import { type BearerRow, findBearerByHash } from '../../store/credentials.ts';
+import { updateCredentialFirstUsed, updateSupersededRevoked } from '../../store/superseded-credentials.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';

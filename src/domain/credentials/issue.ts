@@ -64,6 +64,8 @@ export async function issueKey(
     kind: 'key',
     agentId: key.agentId ?? null,
     accountId: key.accountId,
+    clientId: null,
+    oauthGrant: null,
     name: key.name ?? null,
     scope: formatScope(key.scopes),
     resources: key.resources === undefined ? null : key.resources.join(' '),
@@ -89,8 +91,11 @@ export async function storeAccessToken(
   token: {
     id: string;
     value: string;
-    agentId: string;
+    /** Undefined: a token of an app. */
+    agentId: string | undefined;
     accountId: string;
+    /** The OAuth client it is issued to, and what the human consented to: the id of a row of `oauth_grants`. */
+    app?: { clientId: string; grantId: string };
     scopes: readonly string[];
     /** The URL of its audience. */
     resource: string;
@@ -103,8 +108,10 @@ export async function storeAccessToken(
     hash: hashSecret(token.value),
     id: token.id,
     kind: 'token',
-    agentId: token.agentId,
+    agentId: token.agentId ?? null,
     accountId: token.accountId,
+    clientId: token.app?.clientId ?? null,
+    oauthGrant: token.app?.grantId ?? null,
     name: null,
     scope: formatScope(token.scopes),
     resources: token.resource,

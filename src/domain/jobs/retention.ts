@@ -9,6 +9,7 @@ import {
   deleteEndedCounters,
   deleteEndedRefusals,
   deleteExpiredIdempotency,
+  deleteExpiredOAuthStates,
   deleteExpiredRefreshTokens,
   deleteExpiredRegistrations,
   deleteExpiredTokens,
@@ -18,6 +19,7 @@ import {
   deleteOldMail,
   deleteOldSessions,
   deleteOldSignIns,
+  deleteUnusedOAuthClients,
   deleteUsedTokens,
 } from '../../store/retention.ts';
 import { CLEANUP } from '../operators/health.ts';
@@ -49,6 +51,8 @@ const DELETIONS: Record<string, DeleteBatch> = {
   sessions: (tx, now, rows) => deleteOldSessions(tx, now - SESSIONS_KEEP_MS, rows),
   tokens: (tx, now, rows) => deleteExpiredTokens(tx, now - TOKENS_KEEP_MS, rows),
   refreshTokens: (tx, now, rows) => deleteExpiredRefreshTokens(tx, now, rows),
+  oauthStates: (tx, now, rows) => deleteExpiredOAuthStates(tx, now, rows),
+  unusedClients: (tx, now, rows) => deleteUnusedOAuthClients(tx, now - KEEP_MS, rows),
   approvals: (tx, now, rows) => deleteOldApprovals(tx, now - KEEP_MS, rows),
   forgottenAgents: (tx, now, rows) => deleteNeverActivatedAgents(tx, now - FORGOTTEN_MS, rows),
   principals: (tx, now, rows) => deleteIdlePrincipals(tx, now - SESSIONS_KEEP_MS, rows),

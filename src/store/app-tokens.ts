@@ -1,0 +1,24 @@
+import type { CredentialRow } from './credentials.ts';
+import type { Db, Tx } from './engine/db.ts';
+
+/** Access tokens of apps: rows of `credentials` that have an `oauth_grant`. */
+
+/** Lists the access tokens of what a human consented to. */
+export function listTokensOfOAuthGrant(
+  db: Pick<Db, 'all'>,
+  grantId: string,
+): Promise<Pick<CredentialRow, 'id' | 'hash' | 'resources'>[]> {
+  return db.all(
+    `SELECT id, hash, resources FROM credentials WHERE oauth_grant = ? AND oauth_grant IS NOT NULL ORDER BY id`,
+    [grantId],
+  );
+}
+
+/** Revokes the access tokens of what a human consented to. */
+export function updateTokensOfOAuthGrantRevoked(tx: Tx, grantId: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE credentials SET revoked_at = ?
+     WHERE oauth_grant = ? AND oauth_grant IS NOT NULL AND revoked_at IS NULL`,
+    [now, grantId],
+  );
+}

@@ -1,0 +1,58 @@
+import type { Tx } from './engine/db.ts';
+
+/** A client of the OAuth authorization server (RFC 6749 section 2). */
+export interface OAuthClientRow {
+  /** `client_id`; of a client metadata document its URL. */
+  id: string;
+  /** Who registered it: itself (RFC 7591), its metadata document, a human, or the operator. */
+  origin: 'dynamic' | 'document' | 'person' | 'operator';
+  /** The account of the human who registered it. */
+  owner: string | null;
+  name: string | null;
+  /** JSON (RFC 7591 section 2), without the secret. */
+  metadata: string;
+  secretHash: Buffer | null;
+  createdAt: number;
+  /** When it last got a code; null: never. */
+  usedAt: number | null;
+  endedAt: number | null;
+}
+
+/** Inserts a client, or replaces what it says of itself unless it has ended. @returns 0 if it has ended */
+export function upsertOAuthClient(
+  tx: Tx,
+  client: Omit<OAuthClientRow, 'usedAt' | 'endedAt'>,
+): Promise<number> {
+  return tx.run(
+    `INSERT INTO oauth_clients (id, origin, owner, name, metadata, secret_hash, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (id) DO UPDATE SET name = excluded.name, metadata = excluded.metadata,
+       secret_hash = excluded.secret_hash WHERE oauth_clients.ended_at IS NULL`,
+    [
+      client.id,
+      client.origin,
+      client.owner,
+      client.name,
+      client.metadata,
+      client.secretHash,
+      client.createdAt,
+    ],
+  );
+}
+
+export function findOAuthClient(db: Pick<Tx, 'get'>, id: string): Promise<OAuthClientRow | undefined> {
+  return db.get(
+    `SELECT id, origin, owner, name, metadata, secret_hash AS "secretHash", created_at AS "createdAt",
+       used_at AS "usedAt", ended_at AS "endedAt" FROM oauth_clients WHERE id = ?`,
+    [id],
+  );
+}
+
+export function updateOAuthClientUsed(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE oauth_clients SET used_at = ? WHERE id = ?', [now, id]);
+}
+
+/** Ends a client; of concurrent calls, one returns 1. */
+export function updateOAuthClientEnded(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE oauth_clients SET ended_at = ? WHERE id = ? AND ended_at IS NULL', [now, id]);
+}

@@ -1,0 +1,84 @@
+import type { Tx } from './engine/db.ts';
+
+/** What a human consented to: what an app may do at one API with their account. */
+export interface OAuthGrantRow {
+  id: string;
+  accountId: string;
+  clientId: string;
+  /** The URL of the API; null: only the scopes of OpenID Connect. */
+  resource: string | null;
+  /** At the API, space-separated. */
+  scope: string;
+  /** The scopes of OpenID Connect, space-separated. */
+  openidScope: string;
+  createdAt: number;
+  expiresAt: number;
+  revokedAt: number | null;
+}
+
+export async function insertOAuthGrant(tx: Tx, grant: Omit<OAuthGrantRow, 'revokedAt'>): Promise<void> {
+  await tx.run(
+    `INSERT INTO oauth_grants (id, account_id, client_id, resource, scope, openid_scope, created_at, expires_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      grant.id,
+      grant.accountId,
+      grant.clientId,
+      grant.resource,
+      grant.scope,
+      grant.openidScope,
+      grant.createdAt,
+      grant.expiresAt,
+    ],
+  );
+}
+
+export function findOAuthGrant(db: Pick<Tx, 'get'>, id: string): Promise<OAuthGrantRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM oauth_grants WHERE id = ?`, [id]);
+}
+
+/** Lists the grants of an account that were neither revoked nor have expired, newest first. */
+export function listLiveOAuthGrants(
+  db: Pick<Tx, 'all'>,
+  accountId: string,
+  now: number,
+): Promise<OAuthGrantRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM oauth_grants
+     WHERE account_id = ? AND revoked_at IS NULL AND expires_at > ? ORDER BY id DESC`,
+    [accountId, now],
+  );
+}
+
+/** Lists the grants of a client that were neither revoked nor have expired. */
+export function listLiveOAuthGrantsOfClient(
+  db: Pick<Tx, 'all'>,
+  clientId: string,
+  now: number,
+): Promise<OAuthGrantRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM oauth_grants
+     WHERE client_id = ? AND revoked_at IS NULL AND expires_at > ? ORDER BY id`,
+    [clientId, now],
+  );
+}
+
+/** Replaces what a grant allows, and until when. @returns 0 if it was revoked meanwhile */
+export function updateOAuthGrantScope(
+  tx: Tx,
+  id: string,
+  to: Pick<OAuthGrantRow, 'scope' | 'openidScope' | 'expiresAt'>,
+): Promise<number> {
+  return tx.run(
+    'UPDATE oauth_grants SET scope = ?, openid_scope = ?, expires_at = ? WHERE id = ? AND revoked_at IS NULL',
+    [to.scope, to.openidScope, to.expiresAt, id],
+  );
+}
+
+/** Revokes a grant; of concurrent calls, one returns 1. */
+export function updateOAuthGrantRevoked(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE oauth_grants SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
+}
+
+const COLUMNS = `id, account_id AS "accountId", client_id AS "clientId", resource, scope,
+  openid_scope AS "openidScope", created_at AS "createdAt", expires_at AS "expiresAt", revoked_at AS "revokedAt"`;
