@@ -164,6 +164,7 @@ const DOMAIN_ROOMS = [
   'accounts',
   'audiences',
   'credentials',
+  'apps',
   'claims',
   'providers',
   'registration',
@@ -322,14 +323,22 @@ test('http translates and does not remember', (t) => {
   );
   forbid(
     t,
-    'Koa and node:http are known to http/server/ and http/ops.ts, and to app.ts and main.ts, which put it together: a handler ' +
+    'Koa and node:http are known to http/server/, http/oauth/provider/ and http/ops.ts, and to app.ts and main.ts, which put it together: a handler ' +
       'takes a Call and never sees a ctx. What is asked of others goes through lib/safe-fetch.ts, which knows where it may not go.',
     importing(
       ({ room, file }) =>
-        !/^http\/(server\/|ops\.ts$)/.test(file) &&
+        !/^http\/(server\/|oauth\/provider\/|ops\.ts$)/.test(file) &&
         !['resource-server', 'app.ts', 'main.ts'].includes(room) &&
         file !== 'lib/safe-fetch.ts',
       ({ target }) => /^(koa|@koa\/router|node:https?)$/.test(target),
+    ),
+  );
+  forbid(
+    t,
+    'oidc-provider is known to http/oauth/provider/ alone: all others hand it a request of ours and get its response.',
+    importing(
+      ({ file }) => !file.startsWith('http/oauth/provider/'),
+      ({ target }) => target === 'oidc-provider',
     ),
   );
   forbid(

@@ -71,6 +71,8 @@ const seconds = (fallback: number, max: number) => z.int().min(1).max(max).defau
 const limitsSchema = z.strictObject({
   registerPerIp: rate('10/h'),
   registerPerService: rate('2000/h'),
+  clientsPerIp: rate('60/h'),
+  clientsPerService: rate('20000/d'),
   claimMailPerIp: rate('20/h'),
   claimMailPerAgent: rate('5/d'),
   codeTtlSeconds: seconds(600, 600), // S-02: configuration can only shorten it

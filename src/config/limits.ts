@@ -8,6 +8,8 @@ export interface Rate {
 export interface Limits {
   registerPerIp: Rate;
   registerPerService: Rate;
+  clientsPerIp: Rate;
+  clientsPerService: Rate;
   claimMailPerIp: Rate;
   claimMailPerAgent: Rate;
   codeTtlSeconds: number;

@@ -11,6 +11,8 @@ export interface Keyring {
   currentId: string;
   /** Derives 32 bytes for one purpose from a secret; undefined if that secret is no longer listed. */
   derive(secretId: string, purpose: string, context: string): Buffer | undefined;
+  /** Derives 32 bytes for one purpose from each listed secret, newest first. */
+  deriveAll(purpose: string): Buffer[];
   /** Computes a MAC of a text for one purpose, under the newest secret: 160 bits, in base64url. */
   sign(purpose: string, text: string): string;
   /** Reports whether `sign` made the MAC for this purpose and text, under any listed secret. */
@@ -45,6 +47,7 @@ export function createKeyring(secrets: readonly Buffer[], random: Random): Keyri
   return {
     currentId,
     derive,
+    deriveAll: (purpose) => [...byId.keys()].map((id) => derive(id, purpose, '')!),
 
     sign: (purpose, text) => computeMac(currentId, purpose, text),
 

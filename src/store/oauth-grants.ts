@@ -37,6 +37,14 @@ export function findOAuthGrant(db: Pick<Tx, 'get'>, id: string): Promise<OAuthGr
   return db.get(`SELECT ${COLUMNS} FROM oauth_grants WHERE id = ?`, [id]);
 }
 
+/** Locks a grant and returns it, unless it was revoked or has expired: until the transaction ends nobody revokes it. */
+export function lockLiveOAuthGrant(tx: Tx, id: string, now: number): Promise<OAuthGrantRow | undefined> {
+  return tx.get(
+    `UPDATE oauth_grants SET scope = scope WHERE id = ? AND revoked_at IS NULL AND expires_at > ? RETURNING ${COLUMNS}`,
+    [id, now],
+  );
+}
+
 /** Lists the grants of an account that were neither revoked nor have expired, newest first. */
 export function listLiveOAuthGrants(
   db: Pick<Tx, 'all'>,

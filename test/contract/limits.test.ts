@@ -20,6 +20,8 @@ test('the limits are those that the documentation promises', (t) => {
   t.deepEqual(loadConfig({ SECRET: TEST_SECRET }).limits, {
     registerPerIp: perHour(10),
     registerPerService: perHour(2000),
+    clientsPerIp: perHour(60),
+    clientsPerService: { max: 20_000, windowSeconds: DAY },
     claimMailPerIp: perHour(20),
     claimMailPerAgent: { max: 5, windowSeconds: DAY },
     codeTtlSeconds: 600,

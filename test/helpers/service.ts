@@ -131,6 +131,7 @@ export interface TestService extends Postbox {
 export const WIDE_LIMITS = {
   registerPerIp: '100000/h',
   registerPerService: '100000/h',
+  clientsPerIp: '100000/h',
   claimMailPerIp: '100000/h',
   claimMailPerAgent: '100000/d',
   codesPerClaim: 1000,

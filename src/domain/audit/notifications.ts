@@ -15,6 +15,7 @@ type NotifiableEvent =
   | 'agent.released'
   | 'agent.revoked'
   | 'agent.connected'
+  | 'app.connected'
   | 'capability.granted'
   | 'host.linked'
   | 'host.revoked'

@@ -55,7 +55,7 @@ export function tokenExpiry(
 /** Creates the id and the value of a token, without storing it: random, or a signed JWT (RFC 9068 section 2.2). */
 export async function createToken(
   deps: Deps,
-  grant: AccessTokenTerms,
+  grant: Omit<AccessTokenTerms, 'agentId'> & { clientId: string },
 ): Promise<Pick<IssuedToken, 'id' | 'value'>> {
   const id = newTokenId(deps, grant.issuedAt);
   if (grant.audience.tokens === 'opaque') return { id, value: newSecret('at', deps.random) };
@@ -63,7 +63,7 @@ export async function createToken(
     iss: deps.config.publicUrl,
     aud: grant.audience.url,
     sub: grant.accountId,
-    client_id: grant.agentId,
+    client_id: grant.clientId,
     jti: id,
     iat: epochSeconds(grant.issuedAt),
     exp: epochSeconds(grant.expiresAt),
@@ -92,7 +92,7 @@ export async function issueAccessToken(
     ...deps,
     db: { ...deps.db, ...tx, tx: <Result>(work: (tx: Tx) => Promise<Result>) => work(tx) },
   };
-  const { id, value } = prepared ?? (await createToken(depsInTransaction, grant));
+  const { id, value } = prepared ?? (await createToken(depsInTransaction, { ...grant, clientId: agentId }));
   await storeAccessToken(tx, {
     id,
     value,

@@ -15,8 +15,10 @@ export interface Bearer {
   key: KeyTerms;
   /** SHA-256 of the presented secret. */
   hash: Buffer;
-  /** Undefined: a personal key of a human. */
+  /** Undefined: a personal key of a human, or a token of an app. */
   agentId: string | undefined;
+  /** The app that a human lets use the account: its OAuth client and the consent; undefined: it is no token of an app. */
+  app: { clientId: string; grantId: string } | undefined;
   /** The account the key works in: `user_id`, `sub`. */
   accountId: string;
   /** The account of the human who owns the agent or the personal key; undefined while the agent is unclaimed. */
@@ -128,6 +130,10 @@ function toBearer(row: BearerRow, hash: Buffer): Bearer {
     key: toKeyTerms(row),
     hash,
     agentId: row.agentId ?? undefined,
+    app:
+      row.clientId === null || row.oauthGrant === null
+        ? undefined
+        : { clientId: row.clientId, grantId: row.oauthGrant },
     accountId: row.accountId,
     ownerId: row.ownerId ?? undefined,
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,

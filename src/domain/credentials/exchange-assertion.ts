@@ -51,7 +51,7 @@ export async function issueTokenForRegistration(
   const audience = await resolveAudience(deps, request.resource);
   // Sign before the transaction, so that no other request waits for it. The plan is computed again under the locks.
   const planned = await planToken(deps.db, deps, registration, audience, request);
-  const prepared = await createToken(deps, planned);
+  const prepared = await createToken(deps, { ...planned, clientId: planned.agentId });
 
   return useCase(deps, origin, {}, async (work) => {
     const { tx } = work;

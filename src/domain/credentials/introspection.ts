@@ -13,6 +13,8 @@ export type Introspection =
       subject: string;
       /** Undefined: a personal key of a human. */
       agentId: string | undefined;
+      /** The OAuth client of an app; undefined: it is no token of an app. */
+      clientId: string | undefined;
       keyId: string;
       scopes: string[];
       audience: string;
@@ -58,6 +60,7 @@ export async function introspectBearer(
     active: true,
     subject: bearer.accountId,
     agentId: bearer.agentId,
+    clientId: bearer.app?.clientId,
     keyId: key.id,
     scopes,
     audience: server.url,

@@ -75,6 +75,19 @@ export async function listPublicKeys(deps: SigningDeps): Promise<{ keys: object[
   return { keys: (await publishedKeys(deps)).map((row) => JSON.parse(row.publicJwk) as object) };
 }
 
+/**
+ * Lists the private JWKs of the published keys: first the one that signs now, then those that verify. Creates the first
+ * key if there is none.
+ */
+export async function listPrivateKeys(deps: SigningDeps): Promise<{ kid: string }[]> {
+  const current = await currentKey(deps);
+  const others = (await publishedKeys(deps)).filter(({ kid }) => kid !== current.kid);
+  return [current, ...others].flatMap((row) => {
+    const jwk = unsealPrivateJwk(deps, row);
+    return jwk === undefined ? [] : [{ ...(JSON.parse(jwk) as object), kid: row.kid }];
+  });
+}
+
 /** Lists the published keys, newest first. */
 export async function listPublishedKeys(deps: SigningDeps): Promise<SigningKey[]> {
   const rows = await publishedKeys(deps);

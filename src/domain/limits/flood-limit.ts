@@ -9,7 +9,12 @@ import { exhaustedCounterCache, limitFailure, rateOf, toBudget } from './rate-li
 /** The limits per client address that are checked before a request body is read. */
 export type FloodLimit = Extract<
   LimitCounter['name'],
-  'registerPerIp' | 'claimMailPerIp' | 'wrongPerIpHour' | 'signInMailPerIp' | 'signInWrongPerIpHour'
+  | 'registerPerIp'
+  | 'clientsPerIp'
+  | 'claimMailPerIp'
+  | 'wrongPerIpHour'
+  | 'signInMailPerIp'
+  | 'signInWrongPerIpHour'
 >;
 
 /**

@@ -147,6 +147,8 @@ export function limitFailure(budget: Budget): Failure {
 const MESSAGES: Record<LimitCounter['name'], string> = {
   registerPerIp: 'Too many registrations from this address.',
   registerPerService: 'Too many registrations at this service.',
+  clientsPerIp: 'Too many clients were registered from this address.',
+  clientsPerService: 'Too many clients were registered at this service.',
   claimMailPerIp: 'Too many codes were asked for from this address.',
   claimMailPerAgent: 'Too many codes were asked for by this agent.',
   codesPerMailboxHour: 'Too many codes were sent to this mailbox.',

@@ -8,6 +8,7 @@ import { updatePrincipalsOfAccountUnlinked } from '../../store/principals.ts';
 import { updateSessionsOfAccountEnded } from '../../store/sessions.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { endAgent } from '../agents/end-agent.ts';
+import { endConsentsOfAccount } from '../apps/consents.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -28,6 +29,7 @@ export async function deleteAccount(deps: Deps, origin: RequestOrigin, accountId
     }
     for (const host of await listHostsOf(tx, accountId)) await endHost(work, host);
     await updatePrincipalsOfAccountUnlinked(tx, accountId);
+    await endConsentsOfAccount(work, accountId);
     await updatePersonalCredentialsRevoked(tx, accountId, now);
     await deleteAuthenticator(tx, accountId);
     await deleteRecoveryCodes(tx, accountId);

@@ -1,0 +1,191 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { formatScope } from '../../lib/scopes.ts';
+import { hashSecret } from '../../lib/secrets.ts';
+import { findOAuthGrant, lockLiveOAuthGrant } from '../../store/oauth-grants.ts';
+import {
+  deleteOAuthState,
+  findOAuthState,
+  findOAuthStateByUid,
+  insertOAuthState,
+  type OAuthStateRow,
+  updateOAuthStateConsumed,
+  upsertOAuthState,
+} from '../../store/oauth-states.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { recordEvent } from '../audit/audit-log.ts';
+import { storeAccessToken } from '../credentials/issue.ts';
+import { useCase } from '../limits/use-case.ts';
+import { endClient, saveClient } from './clients.ts';
+import { endConsent } from './consents.ts';
+
+/**
+ * What the OAuth authorization server remembers between two requests: codes, refresh tokens, interactions and others.
+ * What one request writes is committed in one transaction, so that a code is used and its tokens exist, or neither.
+ */
+
+/** A state as it was saved. */
+export interface AuthorizationState {
+  payload: Record<string, unknown>;
+  /** Epoch ms; null: it was not used yet. */
+  consumedAt: number | null;
+  /** The response for which it was exchanged; undefined: none was kept. */
+  answer: string | undefined;
+}
+
+/** One write of a request. */
+export type AuthorizationWrite =
+  | { kind: 'saveState'; state: NewState }
+  | { kind: 'consumeState'; model: string; id: string }
+  | { kind: 'deleteState'; model: string; id: string }
+  | { kind: 'storeToken'; token: AppToken }
+  | ({ kind: 'saveClient' } & Parameters<typeof saveClient>[1])
+  | { kind: 'endClient'; id: string }
+  | { kind: 'endConsent'; id: string };
+
+/** A state to save. */
+export interface NewState {
+  model: string;
+  id: string;
+  payload: Record<string, unknown>;
+  grantId: string | undefined;
+  accountId: string | undefined;
+  /** The second id of a session. */
+  uid: string | undefined;
+  seconds: number;
+  /** Whether it must be new: a second one with its id is refused. */
+  isUnique: boolean;
+}
+
+/** An access token of an app. */
+export type AppToken = Parameters<typeof storeAccessToken>[1] & {
+  app: { clientId: string; grantId: string };
+};
+
+/** Finds a state that has not expired. */
+export async function findState(
+  deps: Pick<Deps, 'db' | 'clock' | 'keyring'>,
+  model: string,
+  id: string,
+): Promise<AuthorizationState | undefined> {
+  return openState(deps, await findOAuthState(deps.db, model, hashSecret(id)));
+}
+
+/** Finds a state by its second id. */
+export async function findStateByUid(
+  deps: Pick<Deps, 'db' | 'clock' | 'keyring'>,
+  model: string,
+  uid: string,
+): Promise<AuthorizationState | undefined> {
+  return openState(deps, await findOAuthStateByUid(deps.db, model, hashSecret(uid)));
+}
+
+/**
+ * Commits the writes of one request.
+ *
+ * @param answer kept with a used refresh token, for a client that loses the response
+ * @throws Failure `invalidGrant` if another request used the same code or token, or the consent ended meanwhile; nothing
+ * was written then
+ */
+export async function commitAuthorization(
+  deps: Deps,
+  origin: RequestOrigin,
+  writes: readonly AuthorizationWrite[],
+  answer?: string,
+): Promise<void> {
+  if (writes.length === 0) return;
+  await useCase(deps, origin, {}, async (work) => {
+    // The guarded statement comes first: whoever loses it waits for nothing and writes nothing.
+    for (const write of writes) if (write.kind === 'consumeState') await consumeState(work, write, answer);
+    for (const write of writes) await applyWrite(work, write);
+  });
+}
+
+async function applyWrite(work: Work, write: AuthorizationWrite): Promise<unknown> {
+  const { tx } = work;
+  switch (write.kind) {
+    case 'consumeState':
+      return; // done before the others
+    case 'saveState':
+      return saveState(work, write.state);
+    case 'deleteState':
+      return deleteOAuthState(tx, write.model, hashSecret(write.id));
+    case 'storeToken':
+      return storeAppToken(work, write.token);
+    case 'saveClient':
+      return saveClient(work, write);
+    case 'endClient':
+      return endClient(work, write.id);
+    case 'endConsent': {
+      const consent = await findOAuthGrant(tx, write.id);
+      if (consent !== undefined) await endConsent(work, consent, 'replay');
+    }
+  }
+}
+
+async function saveState({ tx, now, deps }: Work, state: NewState): Promise<void> {
+  const idHash = hashSecret(state.id);
+  const row = {
+    model: state.model,
+    idHash,
+    payload: deps.keyring.seal(PURPOSE, contextOf(state.model, idHash), JSON.stringify(state.payload)),
+    grantId: state.grantId ?? null,
+    accountId: state.accountId ?? null,
+    uidHash: state.uid === undefined ? null : hashSecret(state.uid),
+    expiresAt: now + state.seconds * 1000,
+  };
+  if (!state.isUnique) await upsertOAuthState(tx, row);
+  else if ((await insertOAuthState(tx, row)) !== 1) throw usedMeanwhile();
+}
+
+async function consumeState(
+  { tx, now, deps }: Work,
+  { model, id }: { model: string; id: string },
+  answer: string | undefined,
+): Promise<void> {
+  const idHash = hashSecret(id);
+  // A code has no second response: who presents it again may be its thief.
+  const sealed =
+    answer === undefined || model !== 'RefreshToken'
+      ? null
+      : deps.keyring.seal(ANSWER_PURPOSE, contextOf(model, idHash), answer);
+  if ((await updateOAuthStateConsumed(tx, model, idHash, sealed, now)) !== 1) throw usedMeanwhile();
+}
+
+async function storeAppToken(work: Work, token: AppToken): Promise<void> {
+  const { clientId, grantId } = token.app;
+  if ((await lockLiveOAuthGrant(work.tx, grantId, work.now)) === undefined) throw usedMeanwhile();
+  await storeAccessToken(work.tx, token);
+  await recordEvent(work, {
+    kind: 'token.issued',
+    subject: token.id,
+    // Without `accountId`, which would list it among the account's activity: there are too many for anybody to read.
+    details: { client: clientId, scope: formatScope(token.scopes), resource: token.resource },
+  });
+}
+
+function usedMeanwhile(): Failure {
+  return new Failure('invalidGrant', 'The code or token was used already, or is not valid any more.');
+}
+
+function openState(
+  { clock, keyring }: Pick<Deps, 'clock' | 'keyring'>,
+  row: OAuthStateRow | undefined,
+): AuthorizationState | undefined {
+  if (row === undefined || row.expiresAt <= clock()) return undefined;
+  const context = contextOf(row.model, row.idHash);
+  const payload = keyring.open(PURPOSE, context, row.payload);
+  if (payload === undefined) return undefined; // sealed under a secret that is listed no more
+  return {
+    payload: JSON.parse(payload) as Record<string, unknown>,
+    consumedAt: row.consumedAt,
+    answer: row.answer === null ? undefined : keyring.open(ANSWER_PURPOSE, context, row.answer),
+  };
+}
+
+const PURPOSE = 'oauth-state';
+const ANSWER_PURPOSE = 'oauth-answer';
+
+function contextOf(model: string, idHash: Uint8Array): string {
+  return `${model} ${Buffer.from(idHash).toString('hex')}`;
+}

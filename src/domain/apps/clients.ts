@@ -1,0 +1,88 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { hashSecret } from '../../lib/secrets.ts';
+import {
+  findOAuthClient,
+  type OAuthClientRow,
+  updateOAuthClientEnded,
+  upsertOAuthClient,
+} from '../../store/oauth-clients.ts';
+import { listLiveOAuthGrantsOfClient } from '../../store/oauth-grants.ts';
+import type { Work } from '../../work.ts';
+import { recordEvent } from '../audit/audit-log.ts';
+import { consumeLimits } from '../limits/rate-limiter.ts';
+import { endConsent } from './consents.ts';
+
+/** The clients of the OAuth authorization server: apps that humans let use their account. */
+
+/** A client, without its secret. */
+export interface OAuthClient extends Omit<OAuthClientRow, 'metadata' | 'endedAt'> {
+  /** RFC 7591 section 2. */
+  metadata: Record<string, unknown>;
+}
+
+/** Finds a client that has not ended. */
+export async function findClient({ db }: Pick<Deps, 'db'>, id: string): Promise<OAuthClient | undefined> {
+  const row = await findOAuthClient(db, id);
+  if (row === undefined || row.endedAt !== null) return undefined;
+  const { endedAt: _, metadata, ...rest } = row;
+  return { ...rest, metadata: JSON.parse(metadata) as Record<string, unknown> };
+}
+
+/**
+ * Saves what a client says of itself (RFC 7591, RFC 7592), in the caller's transaction. A changed client loses the
+ * consents that it has: humans gave them to another one.
+ *
+ * @param metadata without the secret
+ * @param secret undefined: it has none; a hash: it keeps the one it has
+ * @throws Failure `limited` for too many new clients; `notFound` if the client has ended
+ */
+export async function saveClient(
+  work: Work,
+  client: {
+    id: string;
+    origin: OAuthClientRow['origin'];
+    metadata: Record<string, unknown>;
+    secret: string | Buffer | undefined;
+  },
+): Promise<void> {
+  const { tx, now, origin } = work;
+  const { id, metadata, secret } = client;
+  const known = await findOAuthClient(tx, id);
+  if (known === undefined && client.origin === 'dynamic') {
+    await consumeLimits(work, [
+      { name: 'clientsPerIp', key: origin.address.limitKey },
+      { name: 'clientsPerService', key: '' },
+    ]);
+  }
+  const text = JSON.stringify(metadata);
+  const saved = await upsertOAuthClient(tx, {
+    id,
+    origin: client.origin,
+    owner: null,
+    name: typeof metadata.client_name === 'string' ? metadata.client_name : null,
+    metadata: text,
+    secretHash: typeof secret === 'string' ? hashSecret(secret) : (secret ?? null),
+    createdAt: now,
+  });
+  if (saved === 0) throw new Failure('notFound', 'There is no such client.');
+  if (known === undefined) {
+    await recordEvent(work, { kind: 'client.registered', subject: id, details: { origin: client.origin } });
+  } else if (known.metadata !== text) {
+    await recordEvent(work, { kind: 'client.changed', subject: id });
+    await endConsentsOfClient(work, id);
+  }
+}
+
+/** Ends a client and all that humans let it do, in the caller's transaction. */
+export async function endClient(work: Work, id: string): Promise<void> {
+  if ((await updateOAuthClientEnded(work.tx, id, work.now)) !== 1) return;
+  await recordEvent(work, { kind: 'client.removed', subject: id });
+  await endConsentsOfClient(work, id);
+}
+
+async function endConsentsOfClient(work: Work, id: string): Promise<void> {
+  for (const consent of await listLiveOAuthGrantsOfClient(work.tx, id, work.now)) {
+    await endConsent(work, consent, 'client');
+  }
+}

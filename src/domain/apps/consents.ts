@@ -1,0 +1,179 @@
+import type { Config } from '../../config/load.ts';
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { newId } from '../../lib/ids.ts';
+import { formatScope, isSubset, parseScope, withImplied } from '../../lib/scopes.ts';
+import { DAY_MS } from '../../lib/time.ts';
+import { lockAccount } from '../../store/accounts.ts';
+import { updateTokensOfOAuthGrantRevoked } from '../../store/app-tokens.ts';
+import { updateOAuthClientUsed } from '../../store/oauth-clients.ts';
+import {
+  findOAuthGrant,
+  insertOAuthGrant,
+  listLiveOAuthGrants,
+  type OAuthGrantRow,
+  updateOAuthGrantRevoked,
+  updateOAuthGrantScope,
+} from '../../store/oauth-grants.ts';
+import { deleteOAuthStatesOfGrant } from '../../store/oauth-states.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { recordEvent } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
+import { useCase } from '../limits/use-case.ts';
+
+/** Consents: what a human lets an app do with their account, one for each account, client and API. */
+
+export type Consent = OAuthGrantRow;
+
+/** How long a consent lasts, unless the human gives it anew. */
+export const CONSENT_DAYS = 90;
+
+/** A scope that an app asks for. */
+export interface AskedScope {
+  name: string;
+  /** Whether it, or a scope that it implies, is destructive: then it is given only if the human turns it on. */
+  isDestructive: boolean;
+}
+
+/** Lists the asked scopes that are configured, in the order of the configuration. */
+export function listAskedScopes(
+  { scopes }: Pick<Config, 'scopes'>,
+  asked: ReadonlySet<string>,
+): AskedScope[] {
+  return [...scopes.keys()]
+    .filter((name) => asked.has(name))
+    .map((name) => {
+      const all = withImplied([name], (scope) => scopes.get(scope)?.implies ?? []);
+      return { name, isDestructive: all.some((scope) => scopes.get(scope)?.destructive === true) };
+    });
+}
+
+/** Finds a consent that was neither revoked nor has expired. */
+export async function findConsent(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  id: string,
+): Promise<Consent | undefined> {
+  const consent = await findOAuthGrant(db, id);
+  return consent !== undefined && isLiveConsent(consent, clock()) ? consent : undefined;
+}
+
+/** Whether a consent was neither revoked nor has expired. */
+function isLiveConsent({ revokedAt, expiresAt }: Consent, now: number): boolean {
+  return revokedAt === null && expiresAt > now;
+}
+
+/** Lists what an account lets apps do, newest first. */
+export function listConsents(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  accountId: string,
+): Promise<Consent[]> {
+  return listLiveOAuthGrants(db, accountId, clock());
+}
+
+/**
+ * Saves a consent and tells the owner. It replaces the one that the account gave this client at this API before: where
+ * it gives less, the tokens issued so far are revoked; where it gives more, they stay as they are.
+ *
+ * @returns its id
+ * @throws Failure `signInRequired` if the account was deleted
+ */
+export function saveConsent(
+  deps: Deps,
+  origin: RequestOrigin,
+  given: {
+    accountId: string;
+    clientId: string;
+    /** The URL of the API; null: only the scopes of OpenID Connect. */
+    resource: string | null;
+    scopes: readonly string[];
+    openidScopes: readonly string[];
+  },
+): Promise<string> {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    const { accountId, clientId, resource } = given;
+    if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+    const terms = {
+      scope: formatScope(given.scopes),
+      openidScope: formatScope(given.openidScopes),
+      expiresAt: now + CONSENT_DAYS * DAY_MS,
+    };
+    const earlier = (await listLiveOAuthGrants(tx, accountId, now)).find(
+      (each) => each.clientId === clientId && each.resource === resource,
+    );
+    const id = earlier?.id ?? newId('con', now, deps.random);
+    if (earlier === undefined) {
+      await insertOAuthGrant(tx, { id, accountId, clientId, resource, ...terms, createdAt: now });
+    } else {
+      await updateOAuthGrantScope(tx, id, terms);
+      if (givesLess(earlier, terms)) await revokeTokens(work, earlier);
+    }
+    await updateOAuthClientUsed(tx, clientId, now);
+    const details = { client: clientId, scope: terms.scope, ...(resource !== null && { resource }) };
+    await recordAndNotify(work, accountId, { kind: 'app.connected', subject: id, details });
+    return id;
+  });
+}
+
+function givesLess(earlier: Consent, next: Pick<Consent, 'scope' | 'openidScope'>): boolean {
+  const isWithin = (before: string, after: string) => isSubset(parseScope(before), parseScope(after));
+  return !isWithin(earlier.scope, next.scope) || !isWithin(earlier.openidScope, next.openidScope);
+}
+
+async function revokeTokens(work: Work, consent: Consent): Promise<void> {
+  if ((await updateTokensOfOAuthGrantRevoked(work.tx, consent.id, work.now)) === 0) return;
+  await recordEvent(work, {
+    kind: 'app.narrowed',
+    accountId: consent.accountId,
+    subject: consent.id,
+    details: { client: consent.clientId },
+  });
+}
+
+/**
+ * Ends a consent in the caller's transaction: revokes the tokens of the app, which resource servers are told of, and
+ * deletes its codes and refresh tokens. A consent that has ended stays as it is.
+ *
+ * @param by who ended it, as the audit says
+ */
+export async function endConsent(
+  work: Work,
+  consent: Pick<Consent, 'id' | 'accountId' | 'clientId'>,
+  by: 'owner' | 'account' | 'client' | 'replay',
+): Promise<void> {
+  const { tx, now } = work;
+  if ((await updateOAuthGrantRevoked(tx, consent.id, now)) !== 1) return;
+  await updateTokensOfOAuthGrantRevoked(tx, consent.id, now);
+  await deleteOAuthStatesOfGrant(tx, consent.id);
+  await recordEvent(work, {
+    kind: 'app.revoked',
+    accountId: consent.accountId,
+    subject: consent.id,
+    details: { client: consent.clientId, by },
+  });
+}
+
+/**
+ * Ends a consent of an account.
+ *
+ * @throws Failure `notFound`, also for a consent of another account (S-29)
+ */
+export async function revokeConsent(
+  deps: Deps,
+  origin: RequestOrigin,
+  accountId: string,
+  id: string,
+): Promise<void> {
+  await useCase(deps, origin, {}, async (work) => {
+    const consent = await findOAuthGrant(work.tx, id);
+    if (consent?.accountId !== accountId) throw new Failure('notFound', 'There is no such app among yours.');
+    await endConsent(work, consent, 'owner');
+  });
+}
+
+/** Ends all consents of an account that is deleted, in the caller's transaction. */
+export async function endConsentsOfAccount(work: Work, accountId: string): Promise<void> {
+  for (const consent of await listLiveOAuthGrants(work.tx, accountId, work.now)) {
+    await endConsent(work, consent, 'account');
+  }
+}
