@@ -19,6 +19,7 @@ import { createDocumentOperations } from './http/discovery/operations.ts';
 import { introspect } from './http/oauth/introspect.ts';
 import { publishKeys } from './http/oauth/jwks.ts';
 import { revokeToken } from './http/oauth/revoke.ts';
+import { appRoutes, consentRoutes } from './http/oauth/routes.ts';
 import { exchangeToken } from './http/oauth/token.ts';
 import * as account from './http/pages/account.ts';
 import { activityPage } from './http/pages/activity.ts';
@@ -104,7 +105,7 @@ export function createRoutes(
     row('POST', PATHS.introspect, 'resourceServer', none, introspect),
     row('POST', PATHS.revoke, 'anyone', none, revokeToken),
     row('POST', PATHS.token, 'anyone', none, exchangeToken),
-  ]);
+  ]).concat(appRoutes());
   const resourceServers = rows(oauth, [
     row('GET', PATHS.resourceEvents, 'resourceServer', none, followEvents(follow)),
     row('GET', PATHS.resourcePolicy, 'resourceServer', none, readPolicy),
@@ -157,6 +158,7 @@ export function createRoutes(
     hostsAndAgents,
     pageRoutes(pages),
     consoleRoutes(pages),
+    consentRoutes(pages),
     discoveryRoutes(deps, documentedRoutes.flat(), pages),
     developmentRoutes(pages, devMailbox),
   ];
@@ -241,8 +243,8 @@ function pageRoutes(pages: Pages): Route[] {
  * section 3.1 insert it after the well-known path; clients of auth.md append the well-known path to it.
  */
 function discoveryRoutes(deps: Deps, documentedRoutes: readonly Route[], pages: Pages): Route[] {
-  const { authorizationServer: server, protectedResource: resource } = PATHS;
-  const { document, documents } = createDocumentOperations(deps, documentedRoutes);
+  const { authorizationServer, openidConfiguration, protectedResource: resource } = PATHS;
+  const { document, documents, serverMetadata } = createDocumentOperations(deps, documentedRoutes);
   return rows(tinysend, [
     row('GET', '/', 'anyone', none, frontPage(pages)),
     row('GET', PATHS.authMd, 'anyone', none, document(PATHS.authMd, 'How agents use this')),
@@ -256,23 +258,7 @@ function discoveryRoutes(deps: Deps, documentedRoutes: readonly Route[], pages: 
       none,
       document(PATHS.agentConfiguration, 'Agent Auth Protocol'),
     ),
-    row('GET', server, 'anyone', none, document(server, 'RFC 8414')),
-    // Some clients append the well-known path to an issuer that they write with a trailing slash.
-    row('GET', `/${server}`, 'anyone', none, document(`/${server}`, 'RFC 8414')),
-    row(
-      'GET',
-      `${server}/*path`,
-      'anyone',
-      none,
-      documents('RFC 8414', (path) => `${server}/${path}`),
-    ),
-    row(
-      'GET',
-      `/*path${server}`,
-      'anyone',
-      none,
-      documents('RFC 8414', (path) => `/${path}${server}`),
-    ),
+    ...[authorizationServer, openidConfiguration].flatMap((path) => serverMetadata(path)),
     row('GET', resource, 'anyone', none, document(resource, 'RFC 9728')),
     row(
       'GET',

@@ -65,10 +65,13 @@ test.describe('discovery', (test) => {
       const query = url.endsWith(PATHS.capabilityDescribe) ? '?name=read' : '';
       const path = url.slice(on.url.length) + query || '/';
       const { status } = await on.get(path);
-      t.true([200, 303, 401, 405].includes(status), `${url} answers ${status}`);
+      // It wants the parameters of an authorization request.
+      if (path === PATHS.authorize) t.is(status, 400);
+      else t.true([200, 303, 401, 405].includes(status), `${url} answers ${status}`);
     }
-    // llms.txt is found by its name, as robots.txt is.
-    for (const path of Object.values(PATHS).filter((each) => each !== PATHS.llmsTxt)) {
+    // llms.txt and the document of OpenID Connect are found by their names; an app is led to the page of the consent.
+    const unnamed = new Set<string>([PATHS.llmsTxt, PATHS.interaction, PATHS.openidConfiguration]);
+    for (const path of Object.values(PATHS).filter((each) => !unnamed.has(each))) {
       t.true(
         [...followed].some((url) => url.startsWith(on.url + path)),
         `no document names ${path}`,
@@ -179,15 +182,29 @@ test.describe('discovery', (test) => {
   const metadataOf = ({ url }: TestService, resources: readonly string[], hasIssuers: boolean) => ({
     issuer: url,
     token_endpoint: `${url}/oauth2/token`,
-    token_endpoint_auth_methods_supported: ['none'],
-    response_types_supported: [],
-    grant_types_supported: [JWT_BEARER, CLAIM_GRANT],
+    token_endpoint_auth_methods_supported: [
+      'none',
+      'client_secret_basic',
+      'client_secret_post',
+      'private_key_jwt',
+    ],
+    token_endpoint_auth_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
+    authorization_endpoint: `${url}/oauth2/authorize`,
+    authorization_response_iss_parameter_supported: true,
+    registration_endpoint: `${url}/oauth2/register`,
+    userinfo_endpoint: `${url}/oauth2/userinfo`,
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    code_challenge_methods_supported: ['S256'],
+    grant_types_supported: ['authorization_code', 'refresh_token', JWT_BEARER, CLAIM_GRANT],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256'],
     jwks_uri: `${url}/.well-known/jwks.json`,
     introspection_endpoint: `${url}/oauth2/introspect`,
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
     revocation_endpoint: `${url}/oauth2/revoke`,
     revocation_endpoint_auth_methods_supported: ['none'],
-    scopes_supported: ['read', 'write'],
+    scopes_supported: ['openid', 'offline_access', 'email', 'read', 'write'],
     bearer_methods_supported: ['header'],
     resource: resources[0],
     authorization_servers: [url],
@@ -235,16 +252,17 @@ test.describe('discovery', (test) => {
     ] as const) {
       const each = await startWith({ claimMode });
       t.teardown(() => each.stop());
-      t.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, grants);
+      const all = ['authorization_code', 'refresh_token', ...grants];
+      t.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, all);
       for (const [grant_type, known] of [
         [JWT_BEARER, 'invalid_grant'],
         [CLAIM_GRANT, 'expired_token'],
-        ['authorization_code', ''],
-        ['refresh_token', ''],
+        ['authorization_code', 'invalid_request'],
+        ['refresh_token', 'invalid_request'],
         ['client_credentials', ''],
       ] as const) {
         const reply = await each.form('/oauth2/token', { grant_type, assertion: 'x', claim_token: 'x' });
-        const isNamed = grants.some((grant) => grant === grant_type);
+        const isNamed = all.some((grant) => grant === grant_type);
         const said = [reply.status, reply.body.error];
         t.deepEqual(said, [400, isNamed ? known : 'unsupported_grant_type'], `${claimMode} ${grant_type}`);
       }

@@ -121,7 +121,13 @@ onEveryEngine('bad input: whatever is sent', (engine, test) => {
           t,
           [fc.oneof(changedMember, changedCharacter)],
           async (t, body) => {
-            const reply = await send(on, 'POST', row.path, [...sent(row), ['Content-Type', row.type]], body);
+            const reply = await send(
+              on,
+              row.method,
+              row.path,
+              [...sent(row), ['Content-Type', row.type]],
+              body,
+            );
             assertOrderly(t, row, reply);
           },
           { numRuns: 80 },

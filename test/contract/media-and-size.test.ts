@@ -29,7 +29,7 @@ onEveryEngine('bad input: media types and sizes', (engine, test) => {
         for (const type of types.filter((each) => !row.types.includes(each))) {
           refusedFor(t, await post(row, encode(row), type), 'media', row, `as "${type}"`);
         }
-        refusedFor(t, await send(on, 'POST', row.path, [], encode(row)), 'media', row, 'without a type');
+        refusedFor(t, await send(on, row.method, row.path, [], encode(row)), 'media', row, 'without a type');
       }
     });
 
@@ -44,7 +44,7 @@ onEveryEngine('bad input: media types and sizes', (engine, test) => {
             ['Content-Type', row.type],
             ['Content-Encoding', encoding],
           ] as const;
-          const reply = await send(on, 'POST', row.path, headers, encode(row));
+          const reply = await send(on, row.method, row.path, headers, encode(row));
           refusedFor(t, reply, 'encoding', row, `as ${encoding}`);
         }
       }
@@ -74,7 +74,7 @@ onEveryEngine('bad input: media types and sizes', (engine, test) => {
         const chunk = `1000\r\n${' '.repeat(4096)}\r\n`;
         const received = await sendRaw(
           on,
-          `POST ${row.path} HTTP/1.1\r\nHost: ${new URL(on.url).host}\r\nContent-Type: ${row.type}\r\n` +
+          `${row.method} ${row.path} HTTP/1.1\r\nHost: ${new URL(on.url).host}\r\nContent-Type: ${row.type}\r\n` +
             `Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(5)}`, // and no end
         );
         const reply = parseRaw(received);

@@ -91,6 +91,6 @@ export function badInputOf(service: () => TestService) {
     t.is(`${reply.status} ${code}`.trim(), row.plain, `${row.line} ${about}: ${reply.text}`);
   };
   const post = (row: BodyRow, body: string | Uint8Array, type: string = row.type) =>
-    send(service(), 'POST', row.path, [['Content-Type', type]], body);
+    send(service(), row.method, row.path, [['Content-Type', type]], body);
   return { refused, refusedFor, badRequest, assertPlain, post };
 }

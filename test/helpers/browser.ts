@@ -41,12 +41,17 @@ const REDIRECTS_MAX = 5;
 export function openBrowser(on: Pick<TestService, 'url'>): Browser {
   const cookies = new Map<string, string>();
   const setCookies: string[] = [];
+  /** Those of one path, by path and name. */
+  const ofPaths = new Map<string, { path: string; name: string; value: string }>();
   let last = '';
 
   async function ask(method: string, to: string, headers: Fields, body?: URLSearchParams): Promise<Response> {
     const url = new URL(to, on.url);
     if (url.origin !== on.url) throw new Error(`a link that leads away: ${url.href}`);
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const sent = [...ofPaths.values()].filter(({ path }) => url.pathname === path);
+    const cookie = [...sent.map(({ name, value }) => [name, value]), ...cookies]
+      .map(([name, value]) => `${name}=${value}`)
+      .join('; ');
     const all = { Accept: 'text/html', Cookie: cookie === '' ? undefined : cookie, ...headers };
     const response = await fetch(url, {
       method,
@@ -65,11 +70,19 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
     const [name, value] = [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)];
     const known = attributes.map((each) => each.toLowerCase());
     const isSecure = on.url.startsWith('https:');
+    const path =
+      known.find((each) => each.startsWith('path=/') && each !== 'path=/') &&
+      line.match(/path=([^;]+)/i)![1]!;
+    if (path && /oidc_(?:interaction|resume)/.test(name)) {
+      ofPaths.set(`${path} ${name}`, { path, name, value });
+      return;
+    }
     const isRight = known.includes('secure') === isSecure && name.startsWith('__Host-') === isSecure;
     if (!isRight || !known.includes('path=/') || known.some((each) => each.startsWith('domain'))) {
       throw new Error(`a cookie that browsers would drop: ${line}`);
     }
-    if (known.includes('max-age=0')) cookies.delete(name);
+    if (known.includes('max-age=0') || known.some((each) => each.startsWith('expires=thu, 01 jan 1970')))
+      cookies.delete(name);
     else cookies.set(name, value);
   }
 
@@ -82,7 +95,11 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
       const location = response.headers.get('location')!;
       redirects.push(location);
       if (redirects.length > REDIRECTS_MAX) throw new Error(`in circles: ${redirects.join(' ')}`);
-      at = new URL(location, on.url);
+      const next = new URL(location, on.url);
+      // An app: what it got stands in the address bar.
+      if (next.origin !== on.url)
+        return { status: 303, headers: response.headers, text: '', path: location, redirects };
+      at = next;
       response = await ask('GET', at.href, {});
     }
     const text = await response.text();

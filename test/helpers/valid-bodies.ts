@@ -129,6 +129,15 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
   ],
   'POST /agent/event/notify': [['400 invalid_issuer', { token: stranger('secevent+jwt') }]],
   'POST /agent/auth/revoke': [['400 invalid_issuer', { token: stranger('logout+jwt') }]],
+  'POST /oauth2/register': [
+    [
+      '201',
+      { redirect_uris: ['https://app.example/cb'], client_name: 'App', token_endpoint_auth_method: 'none' },
+    ],
+  ],
+  'PUT /oauth2/register/:client_id': [
+    ['401 invalid_token', { redirect_uris: ['https://app.example/cb'], client_id: 'key_0' }],
+  ],
   'POST /oauth2/introspect': [['401 invalid_client', { token: unknownKey, token_type_hint: 'access_token' }]],
   'POST /oauth2/revoke': [['200', { token: unknownKey }]],
   ...PROTOCOL_BODIES,
@@ -138,6 +147,7 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
 /** The same of pages. All of them are 403: a form needs the token that its page carries. */
 const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /claim': { csrf: 'none', attempt: 'cla_0', code: '123456' },
+  'POST /authorize/:uid': { csrf: 'none', decision: 'approve', 'scope:read': 'on' },
   'POST /claim/deny': { csrf: 'none', no_more: 'on' },
   'POST /connect': { csrf: 'none', code: 'ABCD-EFGH' },
   'POST /connect/deny': { csrf: 'none', no_more: 'on' },

@@ -37,7 +37,9 @@ export function bearerChallenge(failure: Failure, metadataUrl: string): string |
   const metadata = `Bearer resource_metadata="${metadataUrl}"`;
   switch (failure.kind) {
     case 'insufficientScope':
-      return `${metadata}, error="insufficient_scope", scope="${failure.details.scope ?? ''}"`;
+      return failure.details.scope === undefined
+        ? `${metadata}, error="insufficient_scope"`
+        : `${metadata}, error="insufficient_scope", scope="${failure.details.scope}"`;
     case 'invalidToken':
       return `${metadata}, error="invalid_token"`;
     default:

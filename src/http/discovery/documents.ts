@@ -10,6 +10,7 @@ import {
   authorizationServerPaths,
   type Document,
   jsonDocument,
+  openidConfiguration,
   protectedResources,
 } from './metadata.ts';
 import { createOpenApi } from './openapi.ts';
@@ -66,12 +67,16 @@ function render(
   openApi: ReturnType<typeof createOpenApi>,
 ): Map<string, Document> {
   const server = jsonDocument(authorizationServer(config, audiences));
+  const openid = jsonDocument(openidConfiguration(config, audiences));
   return new Map([
     [PATHS.authMd, { type: 'text/markdown; charset=utf-8', text: renderAuthMd(config, audiences) }],
     [PATHS.llmsTxt, { type: 'text/plain; charset=utf-8', text: renderLlmsTxt(config, audiences) }],
     [PATHS.openapi, jsonDocument(openApi(audiences))],
     [PATHS.agentConfiguration, jsonDocument(agentConfiguration(config))],
     ...authorizationServerPaths(config, audiences).map((path) => [path, server] as const),
+    ...authorizationServerPaths(config, audiences, PATHS.openidConfiguration).map(
+      (path) => [path, openid] as const,
+    ),
     ...[...protectedResources(config, audiences)].map(
       ([path, content]) => [path, jsonDocument(content)] as const,
     ),

@@ -2,6 +2,7 @@ import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
 import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
+import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../oauth/openid-scopes.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';
 
@@ -31,9 +32,14 @@ function metadataPath(url: string): string {
  * Returns the paths at which clients look for the authorization server metadata. RFC 8414 section 3.1 puts the path
  * of the issuer after the well-known part; some clients append the well-known part to the path, and some to a trailing
  * slash. This issuer has no path, but clients take the path of an audience on the same origin for it.
+ *
+ * @param wellKnown the well-known part; OpenID Connect Discovery 1.0 has another one
  */
-export function authorizationServerPaths(config: Config, audiences: readonly Audience[]): string[] {
-  const wellKnown = PATHS.authorizationServer;
+export function authorizationServerPaths(
+  config: Config,
+  audiences: readonly Audience[],
+  wellKnown: string = PATHS.authorizationServer,
+): string[] {
   const paths = audiences
     .map(({ url }) => new URL(url))
     .filter(({ origin, pathname }) => origin === config.publicUrl && pathname !== '/')
@@ -65,16 +71,34 @@ export function authorizationServer(config: Config, audiences: readonly Audience
   return {
     issuer: config.publicUrl,
     token_endpoint: urlOf(PATHS.token),
-    token_endpoint_auth_methods_supported: ['none'],
-    // There is no authorization endpoint yet, but RFC 8414 section 2 requires the member.
-    response_types_supported: [],
-    grant_types_supported: config.claimMode === 'reveal' ? [JWT_BEARER] : [JWT_BEARER, CLAIM_GRANT],
+    token_endpoint_auth_methods_supported: [
+      'none',
+      'client_secret_basic',
+      'client_secret_post',
+      'private_key_jwt',
+    ],
+    token_endpoint_auth_signing_alg_values_supported: [...CLIENT_ALGORITHMS],
+    authorization_endpoint: urlOf(PATHS.authorize),
+    authorization_response_iss_parameter_supported: true, // RFC 9207
+    registration_endpoint: urlOf(PATHS.registerClient),
+    userinfo_endpoint: urlOf(PATHS.userinfo),
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    code_challenge_methods_supported: ['S256'],
+    grant_types_supported: [
+      'authorization_code',
+      'refresh_token',
+      JWT_BEARER,
+      ...(config.claimMode === 'reveal' ? [] : [CLAIM_GRANT]),
+    ],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256'],
     jwks_uri: urlOf(PATHS.jwks),
     introspection_endpoint: urlOf(PATHS.introspect),
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
     revocation_endpoint: urlOf(PATHS.revoke),
     revocation_endpoint_auth_methods_supported: ['none'],
-    scopes_supported: [...config.scopes.keys()],
+    scopes_supported: [...OPENID_SCOPES, ...config.scopes.keys()],
     bearer_methods_supported: ['header'],
     resource: audiences[0]!.url,
     authorization_servers: [config.publicUrl],
@@ -98,6 +122,20 @@ export function authorizationServer(config: Config, audiences: readonly Audience
       },
       events_supported: hasIssuers ? [ASSERTION_REVOKED] : [],
     },
+  };
+}
+
+/**
+ * Renders the metadata of OpenID Connect (OpenID Connect Discovery 1.0 section 3): the same, since it is one server, and
+ * the members that it adds.
+ */
+export function openidConfiguration(config: Config, audiences: readonly Audience[]): object {
+  return {
+    ...authorizationServer(config, audiences),
+    claims_supported: ['sub', 'email', 'email_verified'],
+    claims_parameter_supported: false,
+    request_parameter_supported: false,
+    request_uri_parameter_supported: false,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import { type Operation, operation, type Route } from '../server/table.ts';
+import { type Operation, operation, type Route, type Row, row } from '../server/table.ts';
 import { createDocuments } from './documents.ts';
 
 /**
@@ -9,7 +9,7 @@ import { createDocuments } from './documents.ts';
  */
 export function createDocumentOperations(deps: Deps, described: readonly Route[]) {
   const documentAt = createDocuments(deps, described);
-  return {
+  const operations = {
     /** Serves the document at one fixed path. */
     document: (path: string, summary: string): Operation<'anyone'> =>
       operation({ caller: 'anyone', open: true, summary, handle: async () => (await documentAt(path))! }),
@@ -29,5 +29,32 @@ export function createDocumentOperations(deps: Deps, described: readonly Route[]
         handle: async ({ params }) => (await documentFor(params))!,
       });
     },
+  };
+  const { document, documents } = operations;
+  return {
+    ...operations,
+
+    /**
+     * Creates the rows of one kind of server metadata: at its path, and before and after the path of an audience. Some
+     * clients append the path to an issuer that they write with a trailing slash.
+     */
+    serverMetadata: (server: string): Row[] => [
+      row('GET', server, 'anyone', undefined, document(server, 'RFC 8414')),
+      row('GET', `/${server}`, 'anyone', undefined, document(`/${server}`, 'RFC 8414')),
+      row(
+        'GET',
+        `${server}/*path`,
+        'anyone',
+        undefined,
+        documents('RFC 8414', (path) => `${server}/${path}`),
+      ),
+      row(
+        'GET',
+        `/*path${server}`,
+        'anyone',
+        undefined,
+        documents('RFC 8414', (path) => `/${path}${server}`),
+      ),
+    ],
   };
 }

@@ -23,7 +23,7 @@ const introspectAnswer = z.union([
   z.object({
     active: z.literal(true),
     sub: z.string().describe('The account the key works in: user_id'),
-    client_id: z.string().describe("The agent; of a human's own key the key"),
+    client_id: z.string().describe("The OAuth client of an app, or the agent; of a human's own key the key"),
     scope: z.string(),
     aud: z.string(),
     iss: z.string(),
@@ -55,7 +55,7 @@ export const introspect = operation({
       data: {
         active: true,
         sub: introspected.subject,
-        client_id: introspected.agentId ?? introspected.keyId,
+        client_id: introspected.clientId ?? introspected.agentId ?? introspected.keyId,
         scope: formatScope(introspected.scopes),
         aud: introspected.audience,
         iss: deps.config.publicUrl,

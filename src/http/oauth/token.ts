@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { Deps } from '../../deps.ts';
+import { findClient } from '../../domain/apps/clients.ts';
 import { exchangeClaimToken } from '../../domain/claims/claim-grant-type.ts';
 import type { IssuedToken } from '../../domain/credentials/access-tokens.ts';
 import { exchangeAssertion } from '../../domain/credentials/exchange-assertion.ts';
@@ -7,9 +9,12 @@ import { Failure } from '../../errors.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { epochSeconds } from '../../lib/time.ts';
 import { identity, renderIdentity } from '../auth-md/identity-answers.ts';
-import { type HandlerResult, operation } from '../server/table.ts';
+import { PATHS } from '../server/paths.ts';
+import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';
+import { normalizeResource } from './authorize.ts';
 import { CLAIM_GRANT, JWT_BEARER } from './grant-types.ts';
+import { callProvider } from './provider/call-provider.ts';
 
 /**
  * The token endpoint (RFC 6749 section 3.2). Agents are not registered clients: the identity assertion or the claim
@@ -25,14 +30,20 @@ const tokenBody = z.object({
   resource: text
     .describe('The URL of the API that the token is for (RFC 8707); without it the default one')
     .nullish(),
+  client_id: text.max(2048).describe('Of an OAuth client').nullish(),
   scope: text.describe('Fewer scopes than the agent may have, separated by spaces').nullish(),
 });
+
+/** The grants of OAuth clients, which oidc-provider handles. */
+const CLIENT_GRANTS: ReadonlySet<string> = new Set(['authorization_code', 'refresh_token']);
 
 const tokenAnswer = z.object({
   access_token: z.string(),
   token_type: z.literal('Bearer'),
   expires_in: z.int(),
   scope: z.string(),
+  refresh_token: z.string().optional(),
+  id_token: z.string().optional(),
   identity: identity.optional(),
   identity_assertion: z.string().optional(),
   assertion_expires: iso.optional(),
@@ -50,6 +61,8 @@ export const exchangeToken = operation({
   answer: tokenAnswer,
   async handle(call) {
     const { deps, origin, body } = call;
+    if (CLIENT_GRANTS.has(body.grant_type ?? '')) return exchangeByClient(call);
+    if (body.client_id) await requirePublicClient(deps, body.client_id);
     const target = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
     switch (body.grant_type) {
       case JWT_BEARER: {
@@ -62,10 +75,46 @@ export const exchangeToken = operation({
         return renderToken(collected.token, renderIdentity(await signIdentity(deps, collected.identity)));
       }
       default:
-        throw new Failure('unsupportedGrant', `Send grant_type ${JWT_BEARER} or ${CLAIM_GRANT}.`);
+        throw new Failure(
+          'unsupportedGrant',
+          `Send grant_type ${JWT_BEARER}, ${CLAIM_GRANT}, authorization_code or refresh_token.`,
+        );
     }
   },
 });
+
+/** Lets oidc-provider exchange a code or a refresh token, and authenticate the client. */
+async function exchangeByClient(call: Call<z.output<typeof tokenBody>, 'anyone'>): Promise<HandlerResult> {
+  const { deps, header, bytes } = call;
+  const type = 'application/x-www-form-urlencoded';
+  if (!header('content-type')?.startsWith(type)) {
+    throw new Failure('wrongMediaType', `Send the body as "Content-Type: ${type}".`);
+  }
+  const form = new URLSearchParams(Buffer.from(bytes).toString('utf8'));
+  const resource = form.get('resource');
+  if (resource) form.set('resource', await normalizeResource(deps, resource));
+  const body = { type, bytes: Buffer.from(form.toString()) };
+  const answer = await callProvider(call, { method: 'POST', path: PATHS.token, body });
+  const challenge = answer.headers['WWW-Authenticate'];
+  return {
+    status: answer.status,
+    headers: { Pragma: 'no-cache', ...(challenge !== undefined && { 'WWW-Authenticate': challenge }) },
+    text: answer.body,
+    type: 'application/json; charset=utf-8',
+  };
+}
+
+/**
+ * Refuses a client that has a secret or a key and did not authenticate with it: no grant is for whoever knows its id (RFC
+ * 6749 section 3.2.1).
+ *
+ * @throws Failure `invalidClient`
+ */
+async function requirePublicClient(deps: Deps, clientId: string): Promise<void> {
+  const client = await findClient(deps, clientId);
+  if (client === undefined || client.metadata.token_endpoint_auth_method === 'none') return;
+  throw new Failure('invalidClient', 'This client has to authenticate, and cannot use this grant.');
+}
 
 /** Renders a successful token response (RFC 6749 section 5.1). */
 function renderToken({ value, scopes, issuedAt, expiresAt }: IssuedToken, more: object = {}): HandlerResult {

@@ -74,7 +74,14 @@ async function authenticateBearer(
     );
   }
   const credential = /^Bearer +([\w~+/.-]+=*) *$/i.exec(header)?.[1];
-  return authenticate(deps, origin, credential ?? '');
+  const bearer = await authenticate(deps, origin, credential ?? '');
+  if (bearer.app !== undefined) {
+    throw new Failure(
+      'insufficientScope',
+      'A token of an app works at the APIs that it was issued for, and not here.',
+    );
+  }
+  return bearer;
 }
 
 interface ClientMembers {

@@ -9,6 +9,11 @@ export const PATHS = {
   identityComplete: '/agent/identity/claim/complete',
   events: '/agent/event/notify',
   token: '/oauth2/token',
+  authorize: '/oauth2/authorize',
+  registerClient: '/oauth2/register',
+  userinfo: '/oauth2/userinfo',
+  /** The page on which a human decides about an app; the id of the request follows. */
+  interaction: '/authorize',
   jwks: '/.well-known/jwks.json',
   me: '/api/me',
   tokens: '/api/tokens',
@@ -34,5 +39,6 @@ export const PATHS = {
   llmsTxt: '/llms.txt',
   openapi: '/openapi.json',
   authorizationServer: '/.well-known/oauth-authorization-server',
+  openidConfiguration: '/.well-known/openid-configuration',
   protectedResource: '/.well-known/oauth-protected-resource',
 } as const;

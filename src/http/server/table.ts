@@ -177,7 +177,7 @@ export function version<Schema extends z.ZodType, Kind extends CallerKind>(of: {
 
 /** A row of the table in app.ts. */
 export interface Row {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Literal, or with `:name` and `*name` parts (path-to-regexp). */
   path: string;
   /** The limit per client address, checked before the body is read; undefined: none. */

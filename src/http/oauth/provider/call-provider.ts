@@ -1,0 +1,148 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import type Provider from 'oidc-provider';
+import type { Deps } from '../../../deps.ts';
+import { commitAuthorization, findState } from '../../../domain/apps/authorization-states.ts';
+import { Failure } from '../../../errors.ts';
+import type { RequestOrigin } from '../../../work.ts';
+import { type Exchange, runInExchange } from './exchange.ts';
+import { currentProvider } from './provider.ts';
+
+/**
+ * Calls oidc-provider in process. It gets a request that we make: with our own host, the path of a row and the body that
+ * the row has read, so that nothing in its responses depends on the Host header or on the request target. Its response is
+ * captured, so that ids, fixed headers, log, metrics and failures stay those of this service.
+ */
+
+/** The parts of a Call that oidc-provider needs. */
+export interface ProviderCall {
+  deps: Deps;
+  origin: RequestOrigin;
+  header(name: string): string | undefined;
+}
+
+/** The request for oidc-provider. */
+export interface ProviderRequest {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  path: string;
+  query?: URLSearchParams;
+  body?: { type: string; bytes: Uint8Array };
+  /** The account that is signed in at this service in the browser. */
+  accountId?: string | undefined;
+}
+
+/** What oidc-provider answered. */
+export interface ProviderResponse {
+  status: number;
+  headers: Record<string, string>;
+  cookies: readonly string[];
+  body: string;
+}
+
+/** Lets oidc-provider handle a request, and commits what it writes. @throws Failure `unavailable`, `invalidGrant` */
+export function callProvider(call: ProviderCall, request: ProviderRequest): Promise<ProviderResponse> {
+  return withProvider(call, request, async (provider, req, res) => {
+    await provider.callback()(req, res);
+  });
+}
+
+/**
+ * Runs functions of oidc-provider on a request, and commits what they write.
+ *
+ * @param run gets the request, and the response that it fills
+ */
+export async function withProvider(
+  { deps, origin, header }: ProviderCall,
+  request: ProviderRequest,
+  run: (provider: Provider, req: IncomingMessage, res: ServerResponse) => Promise<void>,
+): Promise<ProviderResponse> {
+  const provider = await currentProvider(deps);
+  const exchange: Exchange = {
+    deps,
+    origin,
+    accountId: request.accountId,
+    writes: [],
+    written: new Map(),
+    repeated: undefined,
+    error: undefined,
+  };
+  const req = createRequest(deps, header, request);
+  const res = new ServerResponse(req);
+  let body = '';
+  res.end = ((chunk?: unknown) => {
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) body = Buffer.from(chunk).toString();
+    return res;
+  }) as typeof res.end;
+  await runInExchange(exchange, () => run(provider, req, res));
+  if (exchange.error !== undefined) throw toFailure(exchange.error);
+  const response = { status: res.statusCode, ...splitHeaders(res), body };
+  if (response.status >= 500)
+    throw new Failure('internal', 'Something went wrong here. Repeat the request later.');
+  if (exchange.repeated !== undefined) return { ...response, status: 200, body: exchange.repeated };
+  try {
+    await commitAuthorization(deps, origin, exchange.writes, body);
+    return response;
+  } catch (error) {
+    // Another request used the same refresh token at the same time: its client gets that response.
+    const repeated = await findLostAnswer(exchange);
+    if (repeated !== undefined) return { ...response, status: 200, body: repeated };
+    throw error;
+  }
+}
+
+async function findLostAnswer({ deps, writes }: Exchange): Promise<string | undefined> {
+  for (const write of writes) {
+    if (write.kind !== 'consumeState') continue;
+    const answer = (await findState(deps, write.model, write.id))?.answer;
+    if (answer !== undefined) return answer;
+  }
+  return undefined;
+}
+
+function toFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  return new Failure('internal', 'Something went wrong here. Repeat the request later.', {}, error);
+}
+
+function createRequest(
+  { config }: Pick<Deps, 'config'>,
+  header: ProviderCall['header'],
+  { method, path, query, body }: ProviderRequest,
+): IncomingMessage {
+  const publicUrl = new URL(config.publicUrl);
+  const search = query === undefined || query.size === 0 ? '' : `?${query}`;
+  const forwarded = ['authorization', 'cookie', 'accept-language'].flatMap((name) => {
+    const value = header(name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return Object.assign(Readable.from(body === undefined ? [] : [Buffer.from(body.bytes)]), {
+    method,
+    url: path + search,
+    httpVersion: '1.1',
+    httpVersionMajor: 1,
+    httpVersionMinor: 1,
+    socket: { encrypted: publicUrl.protocol === 'https:', remoteAddress: '127.0.0.1', writable: true },
+    headers: {
+      host: publicUrl.host,
+      accept: 'application/json',
+      ...Object.fromEntries(forwarded),
+      ...(body && { 'content-type': body.type, 'content-length': String(body.bytes.length) }),
+    },
+  }) as unknown as IncomingMessage;
+}
+
+function splitHeaders(res: ServerResponse): Pick<ProviderResponse, 'headers' | 'cookies'> {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(res.getHeaders())) {
+    if (PASSED_ON.has(name) && value !== undefined) headers[PASSED_ON.get(name)!] = String(value);
+  }
+  const cookies = res.getHeader('set-cookie') ?? [];
+  return { headers, cookies: Array.isArray(cookies) ? cookies : [String(cookies)] };
+}
+
+/** The headers that are passed on; all others are ours. */
+const PASSED_ON = new Map([
+  ['location', 'Location'],
+  ['www-authenticate', 'WWW-Authenticate'],
+  ['content-type', 'Content-Type'],
+]);

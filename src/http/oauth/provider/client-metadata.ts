@@ -1,0 +1,78 @@
+import { isLoopbackHost } from '../../../lib/loopback.ts';
+
+/**
+ * Makes the metadata of clients that register themselves (RFC 7591 section 2) fit what this service offers. Clients send
+ * nulls, empty texts and grants of other services; what is not understood is left out, as that section demands.
+ */
+
+export type ClientMetadata = Record<string, unknown>;
+
+/** Why metadata is refused (RFC 7591 section 3.2.2). */
+export interface MetadataFault {
+  error: 'invalid_redirect_uri' | 'invalid_client_metadata';
+  error_description: string;
+}
+
+const REDIRECTS_MAX = 10;
+const GRANT_TYPES = ['authorization_code', 'refresh_token'];
+const TEXTS = ['client_name', 'client_uri', 'token_endpoint_auth_method', 'jwks'] as const;
+/** Schemes that run or read something in place of leading to an app (S-79). */
+const REFUSED_SCHEMES = new Set([
+  'javascript:',
+  'data:',
+  'file:',
+  'vbscript:',
+  'blob:',
+  'about:',
+  'ws:',
+  'wss:',
+  'ftp:',
+]);
+
+/**
+ * Normalizes the metadata of a client that nobody here knows. It gets the grants of a human's consent and no others
+ * (client credentials are for clients that a human or the operator registered). Its scope is left out: it would refuse
+ * the client a wider one later, which the human decides about.
+ */
+export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | MetadataFault {
+  const redirects = sent.redirect_uris;
+  const isList = Array.isArray(redirects) && redirects.every((each) => typeof each === 'string');
+  if (!isList || redirects.length === 0 || redirects.length > REDIRECTS_MAX) {
+    return refuseRedirect(`redirect_uris must be a list of 1 to ${REDIRECTS_MAX} URLs`);
+  }
+  const wrong = redirects.find((each) => !isRedirectUri(each));
+  if (wrong !== undefined) {
+    return refuseRedirect(
+      'a redirect URI must be https, http on a loopback host, or a scheme of the app, without fragment',
+    );
+  }
+  const asked = Array.isArray(sent.grant_types) ? sent.grant_types : GRANT_TYPES;
+  const kept = TEXTS.filter((name) => sent[name] !== null && sent[name] !== '' && sent[name] !== undefined);
+  return {
+    ...Object.fromEntries(kept.map((name) => [name, sent[name]])),
+    redirect_uris: redirects,
+    application_type: redirects.every((each) => each.startsWith('https:')) ? 'web' : 'native',
+    grant_types: GRANT_TYPES.filter((each) => each === 'authorization_code' || asked.includes(each)),
+    response_types: ['code'],
+  };
+}
+
+/** Whether a client may be answered at a URI (RFC 8252 section 7; S-79). */
+function isRedirectUri(text: string): boolean {
+  if (text.length > 2048 || !/^[\x21-\x7e]+$/.test(text) || text.includes('#') || text.includes('\\'))
+    return false;
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, username, password } = new URL(text);
+  if (REFUSED_SCHEMES.has(protocol) || username !== '' || password !== '') return false;
+  if (/\/\.\.?(?:[/;?]|$)|%2e/i.test(text)) return false;
+  return protocol !== 'http:' || isLoopbackHost(hostname);
+}
+
+function refuseRedirect(error_description: string): MetadataFault {
+  return { error: 'invalid_redirect_uri', error_description };
+}
+
+/** Whether normalizing refused the metadata. */
+export function isFault(result: ClientMetadata | MetadataFault): result is MetadataFault {
+  return 'error' in result;
+}

@@ -1,0 +1,182 @@
+import { type Configuration, errors, interactionPolicy } from 'oidc-provider';
+import type { Deps } from '../../../deps.ts';
+import { findMailbox } from '../../../domain/accounts/find-or-create-account.ts';
+import { CONSENT_DAYS, findConsent } from '../../../domain/apps/consents.ts';
+import { resolveAudience } from '../../../domain/audiences/audience.ts';
+import { tokenExpiry } from '../../../domain/credentials/access-tokens.ts';
+import { Failure } from '../../../errors.ts';
+import { newId } from '../../../lib/ids.ts';
+import { formatScope } from '../../../lib/scopes.ts';
+import { newSecret } from '../../../lib/secrets.ts';
+import { hasPlainCookies } from '../../server/cookies.ts';
+import { PATHS } from '../../server/paths.ts';
+import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../openid-scopes.ts';
+import { createAdapter } from './adapter.ts';
+
+/** How oidc-provider is set up. What it offers beyond this is off. */
+
+/** The ids of access tokens that are being saved, `tok_…`. */
+export const tokenIds = new WeakMap<object, string>();
+
+const DAY = 86_400;
+
+/** How long the response to an authorization request may take a human. */
+const INTERACTION_SECONDS = 3600;
+const CODE_SECONDS = 60;
+const SESSION_SECONDS = DAY / 2;
+const REFRESH_SECONDS = 30 * DAY;
+const REFRESH_LIFE_SECONDS = CONSENT_DAYS * DAY;
+const APP_TOKEN_SECONDS = 600;
+
+/** Creates the configuration. @param keys private JWKs; the first one signs */
+export function createConfiguration(deps: Deps, keys: readonly object[]): Configuration {
+  const cookie = {
+    httpOnly: true,
+    overwrite: true,
+    sameSite: 'lax',
+    secure: !hasPlainCookies(deps.config),
+    signed: true,
+  } as const;
+  return {
+    adapter: createAdapter,
+    jwks: { keys: keys as NonNullable<Configuration['jwks']>['keys'] },
+    cookies: {
+      names: cookieNames(deps),
+      keys: deps.keyring.deriveAll('oauth-cookies').map((key) => key.toString('base64url')),
+      long: cookie,
+      short: cookie,
+    },
+    scopes: [...OPENID_SCOPES],
+    claims: { openid: ['sub'], email: ['email', 'email_verified'] },
+    responseTypes: ['code'],
+    subjectTypes: ['public'],
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    clientDefaults: {
+      grant_types: ['authorization_code', 'refresh_token'],
+      id_token_signed_response_alg: 'ES256',
+      response_types: ['code'],
+    },
+    enabledJWA: {
+      idTokenSigningAlgValues: ['ES256'],
+      clientAuthSigningAlgValues: [...CLIENT_ALGORITHMS],
+    },
+    pkce: { required: () => true },
+    rotateRefreshToken: true,
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    // Signing out of this service does not disconnect apps.
+    expiresWithSession: () => false,
+    clientBasedCORS: () => false,
+    conformIdTokenClaims: false,
+    extraTokenClaims: (_ctx, token) => ({ id: tokenIds.get(token) }),
+    async findAccount(_ctx, accountId) {
+      const mailbox = await findMailbox(deps, accountId);
+      if (mailbox === undefined) return undefined;
+      return { accountId, claims: () => ({ sub: accountId, email: mailbox, email_verified: true }) };
+    },
+    // A consent counts for the request in which it was given: the human is asked each time.
+    async loadExistingGrant(ctx) {
+      const id = ctx.oidc.result?.consent?.grantId;
+      if (id === undefined || (await findConsent(deps, id)) === undefined) return undefined;
+      return ctx.oidc.provider.Grant.find(id);
+    },
+    interactions: {
+      policy: createPolicy(),
+      url: (_ctx, { uid }) => `${PATHS.interaction}/${uid}`,
+    },
+    // The rows render failures; oidc-provider would send a page with a style of its own.
+    renderError(ctx, out) {
+      ctx.type = 'json';
+      ctx.body = out;
+    },
+    routes: {
+      authorization: PATHS.authorize,
+      registration: PATHS.registerClient,
+      token: PATHS.token,
+      userinfo: PATHS.userinfo,
+      jwks: PATHS.jwks,
+    },
+    ttl: {
+      AuthorizationCode: CODE_SECONDS,
+      Grant: CONSENT_DAYS * DAY,
+      Interaction: INTERACTION_SECONDS,
+      Session: SESSION_SECONDS,
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? APP_TOKEN_SECONDS,
+      IdToken: APP_TOKEN_SECONDS,
+      RefreshToken(_ctx, token) {
+        const left = REFRESH_LIFE_SECONDS - token.totalLifetime();
+        return Math.max(1, Math.min(REFRESH_SECONDS, left));
+      },
+    },
+    features: {
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      userinfo: { enabled: true },
+      registration: {
+        enabled: true,
+        idFactory: () => newId('cli', deps.clock(), deps.random),
+        secretFactory: () => newSecret('cs', deps.random),
+      },
+      registrationManagement: { enabled: true, rotateRegistrationAccessToken: false },
+      resourceIndicators: {
+        enabled: true,
+        useGrantedResource: (_ctx, model) => !hasOnlyOpenIdScopes(model.scope),
+        defaultResource: async (ctx, _client, oneOf) =>
+          (oneOf ?? hasOnlyOpenIdScopes(ctx.oidc.params?.scope)) ? [] : deps.config.resources[0]!.url,
+        getResourceServerInfo: async (ctx, url) => {
+          if (Array.isArray(ctx.oidc.params?.resource)) {
+            throw new errors.InvalidTarget('a token works at one resource: name one');
+          }
+          const audience = await findAudience(deps, url);
+          const now = deps.clock();
+          const tokenSeconds = (tokenExpiry(deps, audience, now, Infinity) - now) / 1000;
+          return {
+            scope: formatScope(audience.scopes ?? [...deps.config.scopes.keys()]),
+            audience: audience.url,
+            accessTokenTTL: Math.min(APP_TOKEN_SECONDS, tokenSeconds),
+            accessTokenFormat: 'opaque',
+          };
+        },
+      },
+    },
+  };
+}
+
+/**
+ * Names the cookies of oidc-provider. Those of one request have its path, so that several can wait in one browser, and
+ * cannot be `__Host-`.
+ */
+function cookieNames({ config }: Pick<Deps, 'config'>) {
+  const [prefix, session] = hasPlainCookies(config)
+    ? ['vouchsafe_', 'vouchsafe_oidc_session']
+    : ['__Secure-', '__Host-oidc_session'];
+  return { session, interaction: `${prefix}oidc_interaction`, resume: `${prefix}oidc_resume` };
+}
+
+/** Asks for the sign-in where the package does, and for the consent once in every request. */
+function createPolicy() {
+  const { Check, base } = interactionPolicy;
+  const policy = base();
+  const consent = policy.get('consent')!;
+  consent.checks.clear();
+  const isMissing = new Check('consent_missing', 'the human was not asked yet', 'consent_required', (ctx) =>
+    ctx.oidc.result?.consent?.grantId === undefined ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
+  );
+  consent.checks.add(isMissing);
+  return policy;
+}
+
+function hasOnlyOpenIdScopes(scope: unknown): boolean {
+  return typeof scope === 'string' && scope.split(' ').every((each) => OPENID_SCOPES.has(each));
+}
+
+async function findAudience(deps: Deps, url: string) {
+  try {
+    return await resolveAudience(deps, url);
+  } catch (error) {
+    if (error instanceof Failure && error.kind === 'invalidTarget')
+      throw new errors.InvalidTarget(error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,34 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Deps } from '../../../deps.ts';
+import type { AuthorizationWrite } from '../../../domain/apps/authorization-states.ts';
+import type { RequestOrigin } from '../../../work.ts';
+
+/** One request that oidc-provider handles, as its adapter knows it. */
+export interface Exchange {
+  deps: Deps;
+  origin: RequestOrigin;
+  /** The account that is signed in at this service in the browser that sent the request; undefined: none. */
+  accountId: string | undefined;
+  /** What the request writes. It is committed as a whole once oidc-provider has its response. */
+  writes: AuthorizationWrite[];
+  /** What was written in this request, by model and id; undefined: deleted. */
+  written: Map<string, Record<string, unknown> | undefined>;
+  /** The response to give again to a client that lost it: a refresh token was used for it seconds ago. */
+  repeated: string | undefined;
+  /** What the adapter threw, which oidc-provider would answer with an error of its own. */
+  error: unknown;
+}
+
+const exchanges = new AsyncLocalStorage<Exchange>();
+
+/** Runs a function of oidc-provider within an exchange. */
+export function runInExchange<Result>(exchange: Exchange, run: () => Promise<Result>): Promise<Result> {
+  return exchanges.run(exchange, run);
+}
+
+/** Returns the exchange that runs. */
+export function currentExchange(): Exchange {
+  const exchange = exchanges.getStore();
+  if (exchange === undefined) throw new Error('oidc-provider was called outside of an exchange');
+  return exchange;
+}

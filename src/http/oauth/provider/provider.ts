@@ -1,0 +1,95 @@
+import { timingSafeEqual } from 'node:crypto';
+import Provider from 'oidc-provider';
+import type { Deps } from '../../../deps.ts';
+import { resolveAudience } from '../../../domain/audiences/audience.ts';
+import { createToken } from '../../../domain/credentials/access-tokens.ts';
+import { newTokenId } from '../../../domain/credentials/issue.ts';
+import { listPrivateKeys } from '../../../domain/credentials/signing-keys.ts';
+import { parseScope } from '../../../lib/scopes.ts';
+import { hashSecret, newSecret, type SecretPrefix } from '../../../lib/secrets.ts';
+import { hashOf, isHashedSecret } from './client-secret.ts';
+import { createConfiguration, tokenIds } from './configuration.ts';
+
+/** The instance of oidc-provider. */
+
+/** How long the list of signing keys may be stale. */
+const FRESH_MS = 1000;
+
+interface Built {
+  provider: Provider;
+  /** The ids of the signing keys that it was built with. */
+  kids: string;
+  checkedAt: number;
+}
+
+const builtFor = new WeakMap<Deps['db'], Built>();
+
+/**
+ * Returns the instance for a database. oidc-provider takes its keys when it is built, so it is built anew when the
+ * signing keys change; all state is in the database.
+ */
+export async function currentProvider(deps: Deps): Promise<Provider> {
+  const built = builtFor.get(deps.db);
+  const now = performance.now();
+  if (built !== undefined && now - built.checkedAt < FRESH_MS) return built.provider;
+  const keys = await listPrivateKeys(deps);
+  const kids = keys.map(({ kid }) => kid).join(' ');
+  const provider = built?.kids === kids ? built.provider : build(deps, keys);
+  builtFor.set(deps.db, { provider, kids, checkedAt: now });
+  return provider;
+}
+
+function build(deps: Deps, keys: Awaited<ReturnType<typeof listPrivateKeys>>): Provider {
+  const provider = new Provider(deps.config.publicUrl, createConfiguration(deps, keys));
+  provider.silent = true; // Koa would print errors; they are logged here
+  provider.on('server_error', (_ctx, err) => deps.log.error({ err }, 'oidc-provider failed'));
+  mintOurTokens(deps, provider);
+  provider.Client.prototype.compareClientSecret = function compareClientSecret(actual: string) {
+    const { clientSecret = '' } = this as { clientSecret?: string };
+    return isHashedSecret(clientSecret) && timingSafeEqual(hashSecret(actual), hashOf(clientSecret));
+  };
+  return provider;
+}
+
+/** Gives tokens the form of our own: with prefix and checksum, or signed where the API wants that (RFC 9068). */
+function mintOurTokens(deps: Deps, provider: Provider): void {
+  const mint = (prefix: SecretPrefix) => ({ generateTokenId: () => newSecret(prefix, deps.random) });
+  Object.assign(provider.RefreshToken.prototype, mint('ort'));
+  Object.assign(provider.RegistrationAccessToken.prototype, mint('rat'));
+  const prototype = provider.AccessToken.prototype as AccessTokenPrototype;
+  const { save, generateTokenId } = prototype;
+  const values = new WeakMap<object, string>();
+  prototype.generateTokenId = function tokenValue() {
+    generateTokenId.call(this); // it also resolves the format, without which nothing is saved
+    return values.get(this)!;
+  };
+  prototype.save = async function saveToken() {
+    const { id, value } = await mintAccessToken(deps, this);
+    tokenIds.set(this, id);
+    values.set(this, value);
+    return save.call(this);
+  };
+}
+
+type AccessToken = InstanceType<Provider['AccessToken']>;
+
+/** The types of the package leave `generateTokenId` out. */
+interface AccessTokenPrototype extends AccessToken {
+  generateTokenId(): string;
+  save(this: AccessTokenPrototype): Promise<string>;
+}
+
+/** Creates the id and the value of an access token, and sets its times. */
+async function mintAccessToken(deps: Deps, token: AccessToken): Promise<{ id: string; value: string }> {
+  const issuedAt = Math.floor(deps.clock() / 1000) * 1000;
+  const expiresAt = issuedAt + token.expiration * 1000;
+  Object.assign(token, { iat: issuedAt / 1000, exp: expiresAt / 1000 });
+  const url = token.resourceServer?.identifier();
+  const audience = url === undefined ? undefined : await resolveAudience(deps, url);
+  if (audience?.tokens !== 'jwt') {
+    return { id: newTokenId(deps, issuedAt), value: newSecret('at', deps.random) };
+  }
+  const { clientId = '', accountId } = token;
+  const scopes = parseScope(token.scope ?? '');
+  return createToken(deps, { clientId, accountId, scopes, audience, issuedAt, expiresAt });
+}

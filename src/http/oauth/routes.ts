@@ -1,0 +1,33 @@
+import { oauth } from '../dialects/oauth.ts';
+import { consentPage, decideConsent } from '../pages/consent.ts';
+import type { Pages } from '../pages/pages.ts';
+import { PATHS } from '../server/paths.ts';
+import { type Route, row, rows } from '../server/table.ts';
+import { authorize, resumeAuthorization } from './authorize.ts';
+import { deleteClient, readClient, registerClient, updateClient } from './register-client.ts';
+import { userinfo } from './userinfo.ts';
+
+/** The rows of the OAuth authorization server, beside those of every credential (app.ts). */
+
+const none = undefined;
+
+/** Creates the rows that apps call. */
+export function appRoutes(): Route[] {
+  return rows(oauth, [
+    row('GET', PATHS.userinfo, 'anyone', none, userinfo),
+    row('POST', PATHS.registerClient, 'anyone', 'clientsPerIp', registerClient),
+    row('GET', `${PATHS.registerClient}/:client_id`, 'anyone', none, readClient),
+    row('PUT', `${PATHS.registerClient}/:client_id`, 'anyone', none, updateClient),
+    row('DELETE', `${PATHS.registerClient}/:client_id`, 'anyone', none, deleteClient),
+  ]);
+}
+
+/** Creates the rows to which apps send people. */
+export function consentRoutes(pages: Pages): Route[] {
+  return rows(pages.dialect, [
+    row('GET', PATHS.authorize, 'browser', none, authorize),
+    row('GET', `${PATHS.authorize}/:uid`, 'browser', none, resumeAuthorization),
+    row('GET', `${PATHS.interaction}/:uid`, 'signedInUser', none, consentPage(pages)),
+    row('POST', `${PATHS.interaction}/:uid`, 'signedInUser', none, decideConsent(pages)),
+  ]);
+}
