@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { revokeAppRefreshToken } from '../../domain/apps/revoke-refresh-token.ts';
 import { revokePresentedCredential } from '../../domain/credentials/revoke-credential.ts';
+import { isWellFormedSecret } from '../../lib/secrets.ts';
 import { operation, urlencoded } from '../server/table.ts';
 
 /** RFC 7009 section 2.1. The handler ignores `token_type_hint`, as that section permits. */
@@ -15,7 +17,9 @@ export const revokeToken = operation({
   cors: true,
   body: urlencoded(revokeBody),
   async handle(call) {
-    await revokePresentedCredential(call.deps, call.origin, call.body.token);
+    const { deps, origin, body } = call;
+    if (isWellFormedSecret('ort', body.token)) await revokeAppRefreshToken(deps, origin, body.token);
+    else await revokePresentedCredential(deps, origin, body.token);
     return { nothing: true };
   },
 });
