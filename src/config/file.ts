@@ -157,7 +157,12 @@ export const fileSchema = z.strictObject({
     .strictObject({
       tools: z.record(toolName, toolRule),
       deny: z.array(toolName).default([]),
-      kinds: z.partialRecord(z.enum(['anonymous', 'claimed', 'personal']), z.array(toolName)).default({}),
+      kinds: z
+        .partialRecord(
+          z.enum(['anonymous', 'claimed', 'personal', 'app', 'app_key', 'delegated']),
+          z.array(toolName),
+        )
+        .default({}),
     })
     .optional(),
   quotas: z

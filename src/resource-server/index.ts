@@ -17,7 +17,6 @@ export type { Cursor, ResourceEvent } from './follow-events.ts';
 export { covers, createGuard, type Decision, type Guard, type GuardOptions } from './guard.ts';
 export {
   type Args,
-  type CredentialKind,
   createPolicy,
   type EffectiveScopes,
   kindOf,
@@ -29,5 +28,5 @@ export {
   type Verdict,
 } from './policy.ts';
 export type { QuotaResult } from './quota.ts';
-export type { VerifiedToken } from './token.ts';
+export type { CredentialForm, CredentialKind, VerifiedToken } from './token.ts';
 export { createVerifier, type Verifier, type VerifierOptions } from './verifier.ts';

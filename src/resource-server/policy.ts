@@ -1,5 +1,5 @@
 import { covers } from './guard.ts';
-import type { VerifiedToken } from './token.ts';
+import type { CredentialKind, VerifiedToken } from './token.ts';
 
 /**
  * Decides which tools a credential may call, before the tool runs. There are two phases, and the first refusal wins. The first
@@ -20,9 +20,6 @@ export type ToolRule =
       /** The required scope for all other values. Without it, calls with other values are refused. */
       otherwise?: string;
     };
-
-/** The kind of a credential: an unclaimed agent's (`anonymous`), a claimed agent's (`claimed`), a human's own (`personal`). */
-export type CredentialKind = 'anonymous' | 'claimed' | 'personal';
 
 /** What a subject may do to one object. */
 export interface EffectiveScopes {
@@ -162,11 +159,15 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
 const KIND_NAMES: Record<CredentialKind, string> = {
   anonymous: 'An agent that nobody vouches for',
   claimed: 'An agent',
-  personal: "A human's effective key",
+  personal: "A human's own key",
+  app: 'An app',
+  app_key: 'A key of a workspace',
+  delegated: 'A credential that was passed on',
 };
 
 /** Returns the kind of a credential. */
-export function kindOf(token: Pick<VerifiedToken, 'agentId' | 'owner'>): CredentialKind {
+export function kindOf(token: Pick<VerifiedToken, 'kind' | 'agentId' | 'owner'>): CredentialKind {
+  if (token.kind !== undefined) return token.kind;
   if (token.agentId === undefined) return 'personal';
   return token.owner === undefined ? 'anonymous' : 'claimed';
 }

@@ -1,8 +1,30 @@
+/**
+ * Whose a credential is: an unclaimed agent's (`anonymous`), a claimed agent's (`claimed`), a human's own (`personal`), that
+ * of an app which a human lets use their account (`app`), of a workspace (`app_key`), or passed on by its holder
+ * (`delegated`).
+ */
+export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
+
+/** The kinds that this kit knows. It refuses a credential of any other. */
+export const CREDENTIAL_KINDS = ['anonymous', 'claimed', 'personal', 'app', 'app_key', 'delegated'] as const;
+
+/** A long-lived key, or a short-lived token. */
+export type CredentialForm = (typeof CREDENTIAL_FORMS)[number];
+
+/** The forms that this kit knows. */
+export const CREDENTIAL_FORMS = ['key', 'token'] as const;
+
 /** A credential that is valid for this resource, and whose it is. Frozen. */
 export interface VerifiedToken {
   /** The account that the credential works in, and whose data it may access. */
   readonly subject: string;
-  /** The agent that holds the credential; undefined for a human's own key. */
+  /** Whose it is; undefined: the service is of a version that does not say. */
+  readonly kind?: CredentialKind;
+  /** Undefined: the service is of a version that does not say. */
+  readonly form?: CredentialForm;
+  /** The OAuth client, of an app's token alone. */
+  readonly clientId?: string;
+  /** The agent that holds the credential; undefined for a human's own key, and for a token of an app. */
   readonly agentId: string | undefined;
   /** The id of the credential (`jti`). It is not a secret. */
   readonly keyId: string;

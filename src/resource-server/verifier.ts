@@ -8,7 +8,7 @@ import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
 import { invalidToken, unavailable } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow-events.ts';
 import { consumeQuota, type QuotaResult } from './quota.ts';
-import type { VerifiedToken } from './token.ts';
+import { CREDENTIAL_FORMS, CREDENTIAL_KINDS, type VerifiedToken } from './token.ts';
 
 /** The options of createVerifier(). */
 export interface VerifierOptions extends AuthorizationServerOptions {
@@ -181,7 +181,8 @@ async function introspect(
 ): Promise<VerifiedToken | undefined> {
   const response = await client.post('/oauth2/introspect', { token });
   if (response.active === false) return undefined;
-  const { sub, scope, aud, exp, jti, agent_id, owner, merged_from } = response;
+  const { sub, scope, aud, exp, jti, agent_id, owner, merged_from, credential_kind, credential_form } =
+    response;
   const isShaped =
     response.active === true &&
     typeof sub === 'string' &&
@@ -191,6 +192,11 @@ async function introspect(
     Number.isInteger(exp);
   if (!isShaped) throw unavailable(new Error('the answer of the authority has not the shape of RFC 7662'));
   if (aud !== resource || (exp as number) * 1000 <= Date.now()) return undefined;
+  // What this kit does not know it cannot judge.
+  const kind = CREDENTIAL_KINDS.find((each) => each === credential_kind);
+  const form = CREDENTIAL_FORMS.find((each) => each === credential_form);
+  if (credential_kind !== undefined && kind === undefined) return undefined;
+  if (credential_form !== undefined && form === undefined) return undefined;
   return Object.freeze({
     subject: sub,
     agentId: text(agent_id),
@@ -198,6 +204,9 @@ async function introspect(
     scopes: Object.freeze(scope.split(' ').filter((word) => word !== '')),
     audience: aud,
     expiresAt: exp as number,
+    ...(kind !== undefined && { kind }),
+    ...(form !== undefined && { form }),
+    ...(kind === 'app' && { clientId: text(response.client_id)! }),
     ...(text(owner) !== undefined && { owner: owner as string }),
     ...(text(merged_from) !== undefined && { mergedFrom: merged_from as string }),
   });

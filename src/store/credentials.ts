@@ -35,6 +35,7 @@ export interface BearerRow
   extends Pick<
     CredentialRow,
     | 'id'
+    | 'kind'
     | 'agentId'
     | 'accountId'
     | 'clientId'
@@ -244,10 +245,10 @@ export function updateCredentialUsed(tx: Tx, hash: Buffer, at: number, from: str
 export const NEWEST_KEYS: ListOrder = { keys: ['c.id'], isDescending: true };
 /** Of a human's own keys: literally the condition of the index `credentials_personal`. */
 export const PERSONAL = `c.agent_id IS NULL AND c.kind = 'key' AND c.client_id IS NULL`;
-const BEARER_COLUMNS = `c.id, c.agent_id AS "agentId", c.account_id AS "accountId", c.client_id AS "clientId",
+const BEARER_COLUMNS = `c.id, c.kind, c.agent_id AS "agentId", c.account_id AS "accountId", c.client_id AS "clientId",
   c.oauth_grant AS "oauthGrant", c.scope, c.resources,
   c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
   c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy"`;
 /** The columns of CredentialRow, of a table `credentials c`. */
-export const CREDENTIAL_COLUMNS = `${BEARER_COLUMNS}, c.hash, c.kind, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
+export const CREDENTIAL_COLUMNS = `${BEARER_COLUMNS}, c.hash, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
   c.last_used_from AS "lastUsedFrom"`;

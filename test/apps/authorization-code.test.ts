@@ -38,19 +38,30 @@ onEveryEngine('the authorization code of an app', (engine, test) => {
       },
     );
 
-  test('gets what the human ticked, at the API that it names, until the human revokes it', async (t) => {
+  test('gets what the human ticked, at the API that it names, until it is revoked', async (t) => {
     const app = await registerApp(on);
     const got = await getCode(on, app, { query: { scope: 'read write', resource: api.resource } });
     const reply = await redeem(on, app, got, { resource: `${api.resource}/` });
-    if (reply.status === 500) console.error(on.logged.filter((l) => l.includes('err')).join('\n'));
     t.is(reply.status, 200, reply.text);
     t.regex(reply.body.access_token, /^at_/);
     t.regex(reply.body.refresh_token, /^ort_/);
     t.like(reply.body, { token_type: 'Bearer', scope: 'read', expires_in: 600 });
     const { body } = await ask(reply.body.access_token);
-    t.like(body, { active: true, client_id: app.clientId, scope: 'read', aud: api.resource });
+    t.like(body, {
+      active: true,
+      client_id: app.clientId,
+      scope: 'read',
+      aud: api.resource,
+      credential_kind: 'app',
+      credential_form: 'token',
+    });
+    const token = await api.verifier().verify(reply.body.access_token);
+    t.like(token, { kind: 'app', form: 'token', clientId: app.clientId });
     t.is(body.sub, body.owner);
     t.is(body.agent_id, undefined);
+    t.is((await on.form('/oauth2/revoke', { token: reply.body.refresh_token })).status, 200);
+    t.deepEqual((await ask(reply.body.access_token)).body, { active: false });
+    t.is(errorOf(await refresh(on, app, reply.body.refresh_token)), '400 invalid_grant');
   });
 
   test('leads back with iss and state, also when the human declines', async (t) => {

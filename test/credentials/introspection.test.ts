@@ -46,6 +46,8 @@ onEveryEngine('introspection and revocation of keys', (engine, test) => {
         exp: Math.floor(Date.parse(key.expires_at) / 1000),
         token_type: 'Bearer',
         jti: key.id,
+        credential_kind: 'anonymous',
+        credential_form: 'key',
         agent_id: agent.agent_id,
       });
     });
@@ -65,6 +67,8 @@ onEveryEngine('introspection and revocation of keys', (engine, test) => {
         exp: Math.floor(on.clock() / 1000) + 300,
         token_type: 'Bearer',
         jti: key.id,
+        credential_kind: 'claimed',
+        credential_form: 'key',
         agent_id: agent.agent_id,
         owner: agent.user_id,
         merged_from,

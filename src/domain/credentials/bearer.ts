@@ -8,11 +8,16 @@ import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { isLive, type KeyTerms, toKeyTerms } from './issue.ts';
 
+/** Whose a credential is: an unclaimed agent's, a claimed agent's, a human's own, or that of an app. */
+export type CredentialKind = 'anonymous' | 'claimed' | 'personal' | 'app';
+
 /** Finds and authenticates the bearer of a key or access token. */
 
 /** The agent or human behind a key or access token that works. */
 export interface Bearer {
   key: KeyTerms;
+  /** A long-lived key, or a short-lived token. */
+  form: 'key' | 'token';
   /** SHA-256 of the presented secret. */
   hash: Buffer;
   /** Undefined: a personal key of a human, or a token of an app. */
@@ -124,10 +129,18 @@ export async function authenticate(deps: Deps, origin: RequestOrigin, credential
   return bearer;
 }
 
+/** Returns whose a credential is. */
+export function kindOfBearer({ app, agentId, ownerId }: Bearer): CredentialKind {
+  if (app !== undefined) return 'app';
+  if (agentId === undefined) return 'personal';
+  return ownerId === undefined ? 'anonymous' : 'claimed';
+}
+
 function toBearer(row: BearerRow, hash: Buffer): Bearer {
   const mergedFrom = row.agentMergedFrom;
   return {
     key: toKeyTerms(row),
+    form: row.kind,
     hash,
     agentId: row.agentId ?? undefined,
     app:

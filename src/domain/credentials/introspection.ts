@@ -2,13 +2,23 @@ import type { Deps } from '../../deps.ts';
 import { isSubset } from '../../lib/scopes.ts';
 import type { RequestOrigin } from '../../work.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
-import { findBearer, logRefused, type RefusedCheck, recordKeyUse } from './bearer.ts';
+import {
+  type Bearer,
+  type CredentialKind,
+  findBearer,
+  kindOfBearer,
+  logRefused,
+  type RefusedCheck,
+  recordKeyUse,
+} from './bearer.ts';
 
 /** What a resource server learns about a credential (RFC 7662 section 2.2). */
 export type Introspection =
   | { active: false }
   | {
       active: true;
+      kind: CredentialKind;
+      form: Bearer['form'];
       /** The account that the credential works in. */
       subject: string;
       /** Undefined: a personal key of a human. */
@@ -58,6 +68,8 @@ export async function introspectBearer(
   await recordKeyUse(deps, origin, bearer, server.name);
   return {
     active: true,
+    kind: kindOfBearer(bearer),
+    form: bearer.form,
     subject: bearer.accountId,
     agentId: bearer.agentId,
     clientId: bearer.app?.clientId,
