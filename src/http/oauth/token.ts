@@ -62,7 +62,8 @@ export const exchangeToken = operation({
   async handle(call) {
     const { deps, origin, body } = call;
     if (CLIENT_GRANTS.has(body.grant_type ?? '')) return exchangeByClient(call);
-    if (body.client_id) await requirePublicClient(deps, body.client_id);
+    const isOurs = body.grant_type === JWT_BEARER || body.grant_type === CLAIM_GRANT;
+    if (isOurs && body.client_id) await requirePublicClient(deps, body.client_id);
     const target = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
     switch (body.grant_type) {
       case JWT_BEARER: {
