@@ -132,7 +132,9 @@ onEveryEngine('bad input: forms and tokens', (engine, test) => {
     });
 
     test('a form without its token is 400', async (t) => {
-      for (const row of rows.filter((each) => each.dialect === 'oauth' && each.path !== '/oauth2/token')) {
+      for (const row of rows.filter(
+        (each) => each.dialect === 'oauth' && each.codec === 'form' && each.path !== '/oauth2/token',
+      )) {
         const texts = {
           nothing: '',
           'no token': 'token_type_hint=access_token',
@@ -158,17 +160,12 @@ onEveryEngine('bad input: forms and tokens', (engine, test) => {
       const cases: [body: Record<string, string>, code: string][] = [
         [{}, 'unsupported_grant_type'],
         [{ assertion }, 'unsupported_grant_type'],
-        ...[
-          MARK,
-          'authorization_code',
-          'refresh_token',
-          'client_credentials',
-          `${JWT_BEARER} `,
-          CLAIM_GRANT.toUpperCase(),
-        ].map((grant_type): [Record<string, string>, string] => [
-          { ...bearer, grant_type },
-          'unsupported_grant_type',
-        ]),
+        ...[MARK, 'client_credentials', `${JWT_BEARER} `, CLAIM_GRANT.toUpperCase()].map(
+          (grant_type): [Record<string, string>, string] => [
+            { ...bearer, grant_type },
+            'unsupported_grant_type',
+          ],
+        ),
         [{ grant_type: MARK.repeat(40) }, 'invalid_request'],
         [{ grant_type: JWT_BEARER }, 'invalid_request'],
         [{ grant_type: JWT_BEARER, claim_token }, 'invalid_request'],

@@ -1,8 +1,8 @@
 import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
+import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../lib/openid-scopes.ts';
 import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
-import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../oauth/openid-scopes.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';
 

@@ -4,9 +4,9 @@ import { findClient, type OAuthClient } from '../../domain/apps/clients.ts';
 import { CONSENT_DAYS, listAskedScopes, listConsents, saveConsent } from '../../domain/apps/consents.ts';
 import { type Audience, resolveAudience } from '../../domain/audiences/audience.ts';
 import { isLoopbackHost } from '../../lib/loopback.ts';
+import { OPENID_SCOPES } from '../../lib/openid-scopes.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
-import { OPENID_SCOPES } from '../oauth/openid-scopes.ts';
 import {
   findInteraction,
   finishInteraction,

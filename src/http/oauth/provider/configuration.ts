@@ -6,11 +6,11 @@ import { resolveAudience } from '../../../domain/audiences/audience.ts';
 import { tokenExpiry } from '../../../domain/credentials/access-tokens.ts';
 import { Failure } from '../../../errors.ts';
 import { newId } from '../../../lib/ids.ts';
+import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../../lib/openid-scopes.ts';
 import { formatScope } from '../../../lib/scopes.ts';
 import { newSecret } from '../../../lib/secrets.ts';
 import { hasPlainCookies } from '../../server/cookies.ts';
 import { PATHS } from '../../server/paths.ts';
-import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../openid-scopes.ts';
 import { createAdapter } from './adapter.ts';
 
 /** How oidc-provider is set up. What it offers beyond this is off. */
