@@ -5,6 +5,7 @@ import type { Deps } from '../../../deps.ts';
 import { commitAuthorization, findState } from '../../../domain/apps/authorization-states.ts';
 import { Failure } from '../../../errors.ts';
 import type { RequestOrigin } from '../../../work.ts';
+import { PATHS } from '../../server/paths.ts';
 import { type Exchange, runInExchange } from './exchange.ts';
 import { currentProvider } from './provider.ts';
 
@@ -75,7 +76,7 @@ export async function withProvider(
   }) as typeof res.end;
   await runInExchange(exchange, () => run(provider, req, res));
   if (exchange.error !== undefined) throw toFailure(exchange.error);
-  const response = { status: res.statusCode, ...splitHeaders(res), body };
+  const response = { status: res.statusCode, ...splitHeaders(res, deps.config.publicUrl), body };
   if (response.status >= 500)
     throw new Failure('internal', 'Something went wrong here. Repeat the request later.');
   if (exchange.repeated !== undefined) return { ...response, status: 200, body: exchange.repeated };
@@ -131,10 +132,16 @@ function createRequest(
   }) as unknown as IncomingMessage;
 }
 
-function splitHeaders(res: ServerResponse): Pick<ProviderResponse, 'headers' | 'cookies'> {
+function splitHeaders(res: ServerResponse, publicUrl: string): Pick<ProviderResponse, 'headers' | 'cookies'> {
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(res.getHeaders())) {
     if (PASSED_ON.has(name) && value !== undefined) headers[PASSED_ON.get(name)!] = String(value);
+  }
+  const challenge = headers['WWW-Authenticate'];
+  if (challenge !== undefined) {
+    // As every challenge of this service (RFC 9728 section 5.1).
+    const metadata = `resource_metadata="${publicUrl}${PATHS.protectedResource}"`;
+    headers['WWW-Authenticate'] = challenge.replace(/^Bearer /, `Bearer ${metadata}, `);
   }
   const cookies = res.getHeader('set-cookie') ?? [];
   return { headers, cookies: Array.isArray(cookies) ? cookies : [String(cookies)] };
