@@ -1,3 +1,4 @@
+import { createLocalJWKSet, jwtVerify } from 'jose';
 import { type Api, addApi } from '../helpers/api.ts';
 import {
   answerOf,
@@ -146,6 +147,9 @@ onEveryEngine('the authorization code of an app', (engine, test) => {
     t.is(reply.status, 200, reply.text);
     const claims = JSON.parse(Buffer.from(reply.body.id_token.split('.')[1], 'base64url').toString());
     t.like(claims, { iss: on.url, aud: app.clientId, nonce: 'n', email: mailbox });
+    const keys = createLocalJWKSet((await on.get('/.well-known/jwks.json')).body);
+    const { protectedHeader } = await jwtVerify(reply.body.id_token, keys, { issuer: on.url });
+    t.is(protectedHeader.alg, 'ES256');
     const info = await on.request('GET', '/oauth2/userinfo', { headers: bearer(reply.body.access_token) });
     t.like(info.body, { sub: claims.sub, email: mailbox, email_verified: true });
     const refused = await on.get('/api/me', reply.body.access_token);
