@@ -72,6 +72,8 @@ onEveryEngine('the Agent Auth Protocol: what an API is shown, and the end', (eng
         exp: iat + 60,
         token_type: 'Bearer',
         jti: 'one-of-a-kind',
+        credential_kind: 'claimed',
+        credential_form: 'token',
         agent_id: agent.id,
         owner: agent.userId,
       });

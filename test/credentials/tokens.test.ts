@@ -128,7 +128,7 @@ onEveryEngine('tokens', (engine, test) => {
       const { identity_assertion: assertion, claim_token } = await newcomer();
       const table: [body: Record<string, string>, expected: string][] = [
         [{ assertion }, '400 unsupported_grant_type'],
-        [{ grant_type: 'authorization_code', assertion }, '400 unsupported_grant_type'],
+        [{ grant_type: 'client_credentials', assertion }, '400 unsupported_grant_type'],
         [{ grant_type: JWT_BEARER.toUpperCase(), assertion }, '400 unsupported_grant_type'],
         [{ grant_type: JWT_BEARER, claim_token }, '400 invalid_request'],
         [{ grant_type: CLAIM_GRANT, assertion }, '400 invalid_request'],
@@ -253,6 +253,8 @@ onEveryEngine('tokens', (engine, test) => {
           exp: Math.floor(clock() / 1000 + ttl),
           token_type: 'Bearer',
           jti: /^tok_[0-9A-Za-z]+$/,
+          credential_kind: 'claimed',
+          credential_form: 'token',
           agent_id: agent.id,
           owner: agent.accountId,
         });

@@ -61,6 +61,8 @@ onEveryEngine('creating a key on its page', (engine, test) => {
           exp: now + 300,
           token_type: 'Bearer',
           jti: id,
+          credential_kind: 'personal',
+          credential_form: 'key',
           owner: account,
         });
       }
