@@ -43,7 +43,7 @@ export function listAskedScopes(
   return [...scopes.keys()]
     .filter((name) => asked.has(name))
     .map((name) => {
-      const all = withImplied([name], (scope) => scopes.get(scope)?.implies ?? []);
+      const all = withImplied([name], scopes);
       return { name, isDestructive: all.some((scope) => scopes.get(scope)?.destructive === true) };
     });
 }
