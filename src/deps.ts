@@ -6,6 +6,7 @@ import type { Log } from './lib/log.ts';
 import type { Metrics } from './lib/metrics.ts';
 import type { ProviderDocuments } from './lib/provider-documents.ts';
 import type { Random } from './lib/random.ts';
+import type { StrangerFetch } from './lib/stranger-fetch.ts';
 import type { Translators } from './lib/translate.ts';
 import type { Mailer } from './ports/mailer.ts';
 import type { Db } from './store/engine/db.ts';
@@ -26,6 +27,8 @@ export interface Deps {
   callApi: CallApi;
   /** The documents that agent providers publish: their key sets and client metadata. */
   providerDocuments: ProviderDocuments;
+  /** Fetches what OAuth clients publish. */
+  fetchFromStranger: StrangerFetch;
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
   /**

@@ -10,6 +10,7 @@ import { createMetrics } from './lib/metrics.ts';
 import { createProviderDocuments } from './lib/provider-documents.ts';
 import { systemRandom } from './lib/random.ts';
 import { createSafeFetch } from './lib/safe-fetch.ts';
+import { createStrangerFetch } from './lib/stranger-fetch.ts';
 import { createTranslators } from './lib/translate.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import { createMailer } from './mail/mailer.ts';
@@ -34,6 +35,7 @@ export function createDeps(
 ): Deps {
   let keyring: Keyring | undefined;
   const translators = createTranslators();
+  const safeFetch = createSafeFetch();
   return {
     config,
     random: systemRandom,
@@ -50,7 +52,8 @@ export function createDeps(
     translators,
     metrics: createMetrics(),
     callApi: createCallApi(),
-    providerDocuments: createProviderDocuments(createSafeFetch(), provided.clock, config.isLoopback),
+    providerDocuments: createProviderDocuments(safeFetch, provided.clock, config.isLoopback),
+    fetchFromStranger: createStrangerFetch(safeFetch),
     ...provided,
   };
 }

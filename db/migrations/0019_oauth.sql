@@ -8,6 +8,7 @@ CREATE TABLE oauth_clients (
   secret_hash BYTEA,          -- SHA-256
   created_at BIGINT NOT NULL,
   used_at BIGINT,             -- when it last got a code; none: never
+  fresh_until BIGINT,         -- of a client metadata document: when it has to be fetched again
   ended_at BIGINT
 );
 CREATE INDEX oauth_clients_owner ON oauth_clients (owner);

@@ -73,6 +73,8 @@ const limitsSchema = z.strictObject({
   registerPerService: rate('2000/h'),
   clientsPerIp: rate('60/h'),
   clientsPerService: rate('20000/d'),
+  documentsPerIp: rate('10/m'),
+  documentsPerHost: rate('60/m'),
   claimMailPerIp: rate('20/h'),
   claimMailPerAgent: rate('5/d'),
   codeTtlSeconds: seconds(600, 600), // S-02: configuration can only shorten it

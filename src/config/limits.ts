@@ -10,6 +10,8 @@ export interface Limits {
   registerPerService: Rate;
   clientsPerIp: Rate;
   clientsPerService: Rate;
+  documentsPerIp: Rate;
+  documentsPerHost: Rate;
   claimMailPerIp: Rate;
   claimMailPerAgent: Rate;
   codeTtlSeconds: number;

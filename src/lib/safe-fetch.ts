@@ -6,9 +6,11 @@ import { isGlobalAddress, isLoopbackAddress } from './network-ranges.ts';
 
 /**
  * Who chose the URL. A third party's ('stranger') may only lead to port 443 of the public internet. An operator's may have a
- * port, and may be on this machine if the service is.
+ * port, and may be on this machine if the service is. A set of keys may be larger than other documents of strangers.
  */
-export type FetchRules = { namedBy: 'stranger' } | { namedBy: 'operator'; mayBeLocal: boolean };
+export type FetchRules =
+  | { namedBy: 'stranger'; holdsKeys?: boolean }
+  | { namedBy: 'operator'; mayBeLocal: boolean };
 
 /** A document, and how long its server allows to cache it: 0 for not at all, undefined if it does not say. */
 export interface Fetched {
@@ -36,7 +38,8 @@ export interface SafeFetchOptions {
 
 const TIMEOUT_MS = 3000;
 const URL_LENGTH_MAX = 2048;
-const BYTES_MAX = { stranger: 5 * 1024, operator: 64 * 1024 };
+const BYTES_MAX = 5 * 1024;
+const LARGE_BYTES_MAX = 64 * 1024;
 const HEADER_BYTES_MAX = 8 * 1024;
 const JSON_TYPE = /^application\/(?:[a-z0-9.!#$&^_-]+\+)?json[ \t]*(?:;|$)/i;
 
@@ -56,7 +59,7 @@ export function createSafeFetch(options: SafeFetchOptions = {}): SafeFetch {
       checkAddresses(addresses, url, rules);
       const outgoing = request(url, requestOptions(addresses, deadline.signal));
       try {
-        return await readResponse(await sendRequest(outgoing), BYTES_MAX[rules.namedBy]);
+        return await readResponse(await sendRequest(outgoing), bytesMaxOf(rules));
       } finally {
         outgoing.destroy();
       }
@@ -68,6 +71,10 @@ export function createSafeFetch(options: SafeFetchOptions = {}): SafeFetch {
       clearTimeout(timer);
     }
   };
+}
+
+function bytesMaxOf(rules: FetchRules): number {
+  return rules.namedBy === 'operator' || rules.holdsKeys ? LARGE_BYTES_MAX : BYTES_MAX;
 }
 
 function checkUrl(text: string, rules: FetchRules): URL {

@@ -16,12 +16,14 @@ export interface OAuthClientRow {
   /** When it last got a code; null: never. */
   usedAt: number | null;
   endedAt: number | null;
+  /** When the document of a client has to be fetched again; null: it has none. */
+  freshUntil: number | null;
 }
 
 /** Inserts a client, or replaces what it says of itself unless it has ended. @returns 0 if it has ended */
 export function upsertOAuthClient(
   tx: Tx,
-  client: Omit<OAuthClientRow, 'usedAt' | 'endedAt'>,
+  client: Omit<OAuthClientRow, 'usedAt' | 'endedAt' | 'freshUntil'>,
 ): Promise<number> {
   return tx.run(
     `INSERT INTO oauth_clients (id, origin, owner, name, metadata, secret_hash, created_at)
@@ -43,13 +45,17 @@ export function upsertOAuthClient(
 export function findOAuthClient(db: Pick<Tx, 'get'>, id: string): Promise<OAuthClientRow | undefined> {
   return db.get(
     `SELECT id, origin, owner, name, metadata, secret_hash AS "secretHash", created_at AS "createdAt",
-       used_at AS "usedAt", ended_at AS "endedAt" FROM oauth_clients WHERE id = ?`,
+       used_at AS "usedAt", ended_at AS "endedAt", fresh_until AS "freshUntil" FROM oauth_clients WHERE id = ?`,
     [id],
   );
 }
 
 export function updateOAuthClientUsed(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE oauth_clients SET used_at = ? WHERE id = ?', [now, id]);
+}
+
+export function updateOAuthClientFresh(tx: Tx, id: string, until: number): Promise<number> {
+  return tx.run('UPDATE oauth_clients SET fresh_until = ? WHERE id = ?', [until, id]);
 }
 
 /** Ends a client; of concurrent calls, one returns 1. */

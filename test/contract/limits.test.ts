@@ -22,6 +22,8 @@ test('the limits are those that the documentation promises', (t) => {
     registerPerService: perHour(2000),
     clientsPerIp: perHour(60),
     clientsPerService: { max: 20_000, windowSeconds: DAY },
+    documentsPerIp: { max: 10, windowSeconds: 60 },
+    documentsPerHost: { max: 60, windowSeconds: 60 },
     claimMailPerIp: perHour(20),
     claimMailPerAgent: { max: 5, windowSeconds: DAY },
     codeTtlSeconds: 600,

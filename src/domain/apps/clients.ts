@@ -30,8 +30,8 @@ export async function findClient({ db }: Pick<Deps, 'db'>, id: string): Promise<
 }
 
 /**
- * Saves what a client says of itself (RFC 7591, RFC 7592), in the caller's transaction. A changed client loses the
- * consents that it has: humans gave them to another one.
+ * Saves what a client says of itself (RFC 7591, RFC 7592), in the caller's transaction. A client whose redirects, keys or
+ * authentication changed loses the consents that it has: humans gave them to another one.
  *
  * @param metadata without the secret
  * @param secret undefined: it has none; a hash: it keeps the one it has
@@ -70,8 +70,14 @@ export async function saveClient(
     await recordEvent(work, { kind: 'client.registered', subject: id, details: { origin: client.origin } });
   } else if (known.metadata !== text) {
     await recordEvent(work, { kind: 'client.changed', subject: id });
-    await endConsentsOfClient(work, id);
+    if (identityOf(JSON.parse(known.metadata)) !== identityOf(metadata)) await endConsentsOfClient(work, id);
   }
+}
+
+/** What a human trusts in when they consent: where the client is answered, and how it proves that it is this one. */
+function identityOf(metadata: Record<string, unknown>): string {
+  const { redirect_uris, token_endpoint_auth_method, jwks, jwks_uri } = metadata;
+  return JSON.stringify([redirect_uris, token_endpoint_auth_method, jwks, jwks_uri]);
 }
 
 /** Ends a client and all that humans let it do, in the caller's transaction. */

@@ -149,6 +149,8 @@ const MESSAGES: Record<LimitCounter['name'], string> = {
   registerPerService: 'Too many registrations at this service.',
   clientsPerIp: 'Too many clients were registered from this address.',
   clientsPerService: 'Too many clients were registered at this service.',
+  documentsPerIp: 'Too many documents of clients were fetched for this address.',
+  documentsPerHost: 'Too many documents of clients were fetched from that host.',
   claimMailPerIp: 'Too many codes were asked for from this address.',
   claimMailPerAgent: 'Too many codes were asked for by this agent.',
   codesPerMailboxHour: 'Too many codes were sent to this mailbox.',

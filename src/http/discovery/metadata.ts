@@ -81,6 +81,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
     authorization_endpoint: urlOf(PATHS.authorize),
     authorization_response_iss_parameter_supported: true, // RFC 9207
     registration_endpoint: urlOf(PATHS.registerClient),
+    client_id_metadata_document_supported: true,
     userinfo_endpoint: urlOf(PATHS.userinfo),
     response_types_supported: ['code'],
     response_modes_supported: ['query'],

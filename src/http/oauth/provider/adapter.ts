@@ -1,11 +1,11 @@
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider';
 import { findState, findStateByUid } from '../../../domain/apps/authorization-states.ts';
-import { findClient } from '../../../domain/apps/clients.ts';
 import { findConsent } from '../../../domain/apps/consents.ts';
 import { findBearer } from '../../../domain/credentials/bearer.ts';
 import { formatScope, parseScope } from '../../../lib/scopes.ts';
 import { epochSeconds } from '../../../lib/time.ts';
 import { PATHS } from '../../server/paths.ts';
+import { findClientOrDocument } from './client-documents.ts';
 import { hashOf, isHashedSecret, toHashedSecret } from './client-secret.ts';
 import { currentExchange, type Exchange } from './exchange.ts';
 
@@ -194,7 +194,7 @@ const CLIENTS: Adapter = {
     });
   },
   async find(id) {
-    const client = await findClient(currentExchange().deps, id);
+    const client = await findClientOrDocument(currentExchange(), id);
     if (client === undefined) return undefined;
     const { metadata, secretHash } = client;
     return {

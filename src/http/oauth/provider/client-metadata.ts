@@ -15,7 +15,7 @@ export interface MetadataFault {
 
 const REDIRECTS_MAX = 10;
 const GRANT_TYPES = ['authorization_code', 'refresh_token'];
-const TEXTS = ['client_name', 'client_uri', 'token_endpoint_auth_method', 'jwks'] as const;
+const TEXTS = ['client_name', 'client_uri', 'token_endpoint_auth_method', 'jwks', 'jwks_uri'] as const;
 /** Schemes that run or read something in place of leading to an app (S-79). */
 const REFUSED_SCHEMES = new Set([
   'javascript:',
@@ -48,6 +48,9 @@ export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | 
   }
   const asked = Array.isArray(sent.grant_types) ? sent.grant_types : GRANT_TYPES;
   const kept = TEXTS.filter((name) => sent[name] !== null && sent[name] !== '' && sent[name] !== undefined);
+  if (kept.includes('jwks_uri') && !/^https:/.test(String(sent.jwks_uri))) {
+    return refuseMetadata('jwks_uri must be an https URL');
+  }
   return {
     ...Object.fromEntries(kept.map((name) => [name, sent[name]])),
     redirect_uris: redirects,
@@ -55,6 +58,30 @@ export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | 
     grant_types: GRANT_TYPES.filter((each) => each === 'authorization_code' || asked.includes(each)),
     response_types: ['code'],
   };
+}
+
+/** The ways to sign in that a client shares a secret for. */
+const SHARED_SECRETS: ReadonlySet<unknown> = new Set([
+  'client_secret_basic',
+  'client_secret_post',
+  'client_secret_jwt',
+]);
+
+/**
+ * Normalizes the metadata that a client publishes at its client id (draft-ietf-oauth-client-id-metadata-document section
+ * 4.1). It shares no secret with us.
+ */
+export function normalizeClientDocument(
+  clientId: string,
+  published: ClientMetadata,
+): ClientMetadata | MetadataFault {
+  if (published.client_id !== clientId) return refuseMetadata('client_id must be the URL of the document');
+  const hasSecret = Object.keys(published).some((name) => name.startsWith('client_secret'));
+  if (hasSecret || SHARED_SECRETS.has(published.token_endpoint_auth_method)) {
+    return refuseMetadata('a document is public: the client cannot have a secret');
+  }
+  const metadata = normalizeClientMetadata(published);
+  return isFault(metadata) ? metadata : { token_endpoint_auth_method: 'none', ...metadata };
 }
 
 /** Whether a client may be answered at a URI (RFC 8252 section 7; S-79). */
@@ -70,6 +97,10 @@ function isRedirectUri(text: string): boolean {
 
 function refuseRedirect(error_description: string): MetadataFault {
   return { error: 'invalid_redirect_uri', error_description };
+}
+
+function refuseMetadata(error_description: string): MetadataFault {
+  return { error: 'invalid_client_metadata', error_description };
 }
 
 /** Whether normalizing refused the metadata. */

@@ -12,6 +12,7 @@ import { newSecret } from '../../../lib/secrets.ts';
 import { hasPlainCookies } from '../../server/cookies.ts';
 import { PATHS } from '../../server/paths.ts';
 import { createAdapter } from './adapter.ts';
+import { fetchKeys } from './client-documents.ts';
 
 /** How oidc-provider is set up. What it offers beyond this is off. */
 
@@ -66,6 +67,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
     // Signing out of this service does not disconnect apps.
     expiresWithSession: () => false,
     clientBasedCORS: () => false,
+    fetch: fetchKeys,
     conformIdTokenClaims: false,
     extraTokenClaims: (_ctx, token) => ({ id: tokenIds.get(token) }),
     async findAccount(_ctx, accountId) {
