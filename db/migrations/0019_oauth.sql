@@ -6,12 +6,17 @@ CREATE TABLE oauth_clients (
   name TEXT,
   metadata TEXT NOT NULL,     -- JSON (RFC 7591 section 2), without the secret
   secret_hash BYTEA,          -- SHA-256
+  previous_secret_hash BYTEA, -- the secret before, which works until previous_ends_at
+  previous_ends_at BIGINT,
+  account_id TEXT REFERENCES accounts (id), -- as which it acts by itself: its owner's, or of the operator's client its own
+  scope TEXT,                 -- the most it may ask for, space-separated; none: no bound
   created_at BIGINT NOT NULL,
   used_at BIGINT,             -- when it last got a code; none: never
   fresh_until BIGINT,         -- of a client metadata document: when it has to be fetched again
   ended_at BIGINT
 );
 CREATE INDEX oauth_clients_owner ON oauth_clients (owner);
+CREATE INDEX oauth_clients_account ON oauth_clients (account_id);
 CREATE INDEX oauth_clients_unused ON oauth_clients (created_at) WHERE used_at IS NULL AND origin = 'dynamic';
 
 CREATE TABLE oauth_grants (
@@ -47,8 +52,10 @@ CREATE INDEX oauth_states_uid ON oauth_states (uid_hash) WHERE uid_hash IS NOT N
 
 -- Access tokens of apps are credentials like all others.
 ALTER TABLE credentials ADD COLUMN client_id TEXT;
-ALTER TABLE credentials ADD COLUMN oauth_grant TEXT;
+ALTER TABLE credentials ADD COLUMN oauth_grant TEXT; -- none: the client acts by itself
+ALTER TABLE credentials ADD COLUMN key_thumbprint TEXT; -- of the key that every use must prove (RFC 9449); none: it is a bearer token
 CREATE INDEX credentials_grant ON credentials (oauth_grant) WHERE oauth_grant IS NOT NULL;
+CREATE INDEX credentials_client ON credentials (client_id) WHERE client_id IS NOT NULL AND oauth_grant IS NULL;
 DROP INDEX credentials_personal;
 CREATE INDEX credentials_personal ON credentials (account_id, id, revoked_at, expires_at, name, agent_id, kind, client_id)
   WHERE agent_id IS NULL AND kind = 'key' AND client_id IS NULL;

@@ -1,10 +1,10 @@
 import type { Db, Tx } from './engine/db.ts';
 import { PAGE_MARKS, pageIds } from './pages.ts';
 
-/** An account of a human, or an agent's own. */
+/** An account of a human, an agent's own, or that of an OAuth client that the operator registered. */
 export interface AccountRow {
   id: string;
-  kind: 'human' | 'agent';
+  kind: 'human' | 'agent' | 'client';
   /** Canonical; null for an agent's account, and after the account ended. */
   mailbox: string | null;
   /** The owner's account of a linked agent. */
@@ -25,6 +25,11 @@ export async function insertAgentAccount(
     parentId,
     now,
   ]);
+}
+
+/** Inserts the account of an OAuth client that the operator registered. */
+export async function insertClientAccount(tx: Tx, id: string, now: number): Promise<void> {
+  await tx.run(`INSERT INTO accounts (id, kind, created_at) VALUES (?, 'client', ?)`, [id, now]);
 }
 
 /** Inserts a human's account unless the mailbox has one; returns whether it did. Of concurrent calls, one does. */

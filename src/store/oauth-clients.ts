@@ -12,6 +12,13 @@ export interface OAuthClientRow {
   /** JSON (RFC 7591 section 2), without the secret. */
   metadata: string;
   secretHash: Buffer | null;
+  /** The secret before the current one, which works until `previousEndsAt`, epoch ms; null: none. */
+  previousSecretHash: Buffer | null;
+  previousEndsAt: number | null;
+  /** The account as which it acts by itself: its owner's, or of the operator's client its own; null: it cannot. */
+  accountId: string | null;
+  /** The most it may ask for, space-separated; null: no bound. */
+  scope: string | null;
   createdAt: number;
   /** When it last got a code; null: never. */
   usedAt: number | null;
@@ -23,11 +30,14 @@ export interface OAuthClientRow {
 /** Inserts a client, or replaces what it says of itself unless it has ended. @returns 0 if it has ended */
 export function upsertOAuthClient(
   tx: Tx,
-  client: Omit<OAuthClientRow, 'usedAt' | 'endedAt' | 'freshUntil'>,
+  client: Pick<
+    OAuthClientRow,
+    'id' | 'origin' | 'owner' | 'name' | 'metadata' | 'secretHash' | 'accountId' | 'scope' | 'createdAt'
+  >,
 ): Promise<number> {
   return tx.run(
-    `INSERT INTO oauth_clients (id, origin, owner, name, metadata, secret_hash, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO oauth_clients (id, origin, owner, name, metadata, secret_hash, account_id, scope, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET name = excluded.name, metadata = excluded.metadata,
        secret_hash = excluded.secret_hash WHERE oauth_clients.ended_at IS NULL`,
     [
@@ -37,6 +47,8 @@ export function upsertOAuthClient(
       client.name,
       client.metadata,
       client.secretHash,
+      client.accountId,
+      client.scope,
       client.createdAt,
     ],
   );
@@ -44,8 +56,10 @@ export function upsertOAuthClient(
 
 export function findOAuthClient(db: Pick<Tx, 'get'>, id: string): Promise<OAuthClientRow | undefined> {
   return db.get(
-    `SELECT id, origin, owner, name, metadata, secret_hash AS "secretHash", created_at AS "createdAt",
-       used_at AS "usedAt", ended_at AS "endedAt", fresh_until AS "freshUntil" FROM oauth_clients WHERE id = ?`,
+    `SELECT id, origin, owner, name, metadata, secret_hash AS "secretHash",
+       previous_secret_hash AS "previousSecretHash", previous_ends_at AS "previousEndsAt",
+       account_id AS "accountId", scope, created_at AS "createdAt", used_at AS "usedAt", ended_at AS "endedAt",
+       fresh_until AS "freshUntil" FROM oauth_clients WHERE id = ?`,
     [id],
   );
 }

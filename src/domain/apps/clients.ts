@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { hashSecret } from '../../lib/secrets.ts';
+import { updateTokensOfOAuthClientRevoked } from '../../store/app-tokens.ts';
 import {
   findOAuthClient,
   type OAuthClientRow,
@@ -24,9 +25,25 @@ export interface OAuthClient extends Omit<OAuthClientRow, 'metadata' | 'endedAt'
 /** Finds a client that has not ended. */
 export async function findClient({ db }: Pick<Deps, 'db'>, id: string): Promise<OAuthClient | undefined> {
   const row = await findOAuthClient(db, id);
-  if (row === undefined || row.endedAt !== null) return undefined;
-  const { endedAt: _, metadata, ...rest } = row;
+  return row === undefined || row.endedAt !== null ? undefined : toOAuthClient(row);
+}
+
+/** Converts a row to a client. */
+export function toOAuthClient({ endedAt: _, metadata, ...rest }: OAuthClientRow): OAuthClient {
   return { ...rest, metadata: JSON.parse(metadata) as Record<string, unknown> };
+}
+
+/**
+ * Returns the hashes of the secrets that a client may present, the current one first.
+ *
+ * @param now epoch ms
+ */
+export function liveSecretHashes(
+  { secretHash, previousSecretHash, previousEndsAt }: OAuthClient,
+  now: number,
+): Buffer[] {
+  const isOverlapping = previousEndsAt !== null && previousEndsAt > now;
+  return [secretHash, isOverlapping ? previousSecretHash : null].filter((hash) => hash !== null);
 }
 
 /**
@@ -63,6 +80,8 @@ export async function saveClient(
     name: typeof metadata.client_name === 'string' ? metadata.client_name : null,
     metadata: text,
     secretHash: typeof secret === 'string' ? hashSecret(secret) : (secret ?? null),
+    accountId: null,
+    scope: null,
     createdAt: now,
   });
   if (saved === 0) throw new Failure('notFound', 'There is no such client.');
@@ -80,9 +99,10 @@ function identityOf(metadata: Record<string, unknown>): string {
   return JSON.stringify([redirect_uris, token_endpoint_auth_method, jwks, jwks_uri]);
 }
 
-/** Ends a client and all that humans let it do, in the caller's transaction. */
+/** Ends a client, its own tokens and all that humans let it do, in the caller's transaction. */
 export async function endClient(work: Work, id: string): Promise<void> {
   if ((await updateOAuthClientEnded(work.tx, id, work.now)) !== 1) return;
+  await updateTokensOfOAuthClientRevoked(work.tx, id, work.now);
   await recordEvent(work, { kind: 'client.removed', subject: id });
   await endConsentsOfClient(work, id);
 }

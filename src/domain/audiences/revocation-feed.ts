@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { listTokensOfOAuthGrant } from '../../store/app-tokens.ts';
+import { listTokensOfOAuthClient, listTokensOfOAuthGrant } from '../../store/app-tokens.ts';
 import { incrementCounter } from '../../store/counters.ts';
 import { type CredentialRow, findCredential, listCredentials } from '../../store/credentials.ts';
 import {
@@ -50,6 +50,7 @@ const REVOKED = new Set([
   'account.deleted',
   'app.narrowed',
   'app.revoked',
+  'client.removed',
 ]);
 
 /**
@@ -153,6 +154,7 @@ async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<
   if (row.kind === 'app.narrowed' || row.kind === 'app.revoked') {
     return listTokensOfOAuthGrant(deps.db, row.subject ?? '');
   }
+  if (row.kind === 'client.removed') return listTokensOfOAuthClient(deps.db, row.subject ?? '');
   if (row.kind === 'account.deleted') return listPersonalCredentials(deps.db, row.accountId ?? '');
   return row.agentId === null ? [] : listCredentials(deps.db, row.agentId);
 }

@@ -86,6 +86,7 @@ const FOLLOWED_KINDS: ReadonlySet<EventKind> = new Set([
   'agent.revoked',
   'app.narrowed',
   'app.revoked',
+  'client.removed',
   'host.linked',
   'key.retired',
   'key.revoked',

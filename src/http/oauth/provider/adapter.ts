@@ -1,5 +1,6 @@
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider';
 import { findState, findStateByUid } from '../../../domain/apps/authorization-states.ts';
+import { liveSecretHashes } from '../../../domain/apps/clients.ts';
 import { findConsent } from '../../../domain/apps/consents.ts';
 import { findBearer } from '../../../domain/credentials/bearer.ts';
 import { formatScope, parseScope } from '../../../lib/scopes.ts';
@@ -196,11 +197,11 @@ const CLIENTS: Adapter = {
   async find(id) {
     const client = await findClientOrDocument(currentExchange(), id);
     if (client === undefined) return undefined;
-    const { metadata, secretHash } = client;
+    const secretHashes = liveSecretHashes(client, currentExchange().deps.clock());
     return {
-      ...metadata,
+      ...client.metadata,
       client_id: id,
-      ...(secretHash !== null && { client_secret: toHashedSecret(secretHash) }),
+      ...(secretHashes.length > 0 && { client_secret: toHashedSecret(...secretHashes) }),
     };
   },
   async destroy(id) {

@@ -1,4 +1,4 @@
-import { isLoopbackHost } from '../../../lib/loopback.ts';
+import { applicationTypeOf, isRedirectUri, REDIRECTS_MAX } from '../../../domain/apps/redirect-uris.ts';
 
 /**
  * Makes the metadata of clients that register themselves (RFC 7591 section 2) fit what this service offers. Clients send
@@ -13,21 +13,8 @@ export interface MetadataFault {
   error_description: string;
 }
 
-const REDIRECTS_MAX = 10;
 const GRANT_TYPES = ['authorization_code', 'refresh_token'];
 const TEXTS = ['client_name', 'client_uri', 'token_endpoint_auth_method', 'jwks', 'jwks_uri'] as const;
-/** Schemes that run or read something in place of leading to an app (S-79). */
-const REFUSED_SCHEMES = new Set([
-  'javascript:',
-  'data:',
-  'file:',
-  'vbscript:',
-  'blob:',
-  'about:',
-  'ws:',
-  'wss:',
-  'ftp:',
-]);
 
 /**
  * Normalizes the metadata of a client that nobody here knows. It gets the grants of a human's consent and no others
@@ -54,7 +41,7 @@ export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | 
   return {
     ...Object.fromEntries(kept.map((name) => [name, sent[name]])),
     redirect_uris: redirects,
-    application_type: redirects.every((each) => each.startsWith('https:')) ? 'web' : 'native',
+    application_type: applicationTypeOf(redirects),
     grant_types: GRANT_TYPES.filter((each) => each === 'authorization_code' || asked.includes(each)),
     response_types: ['code'],
   };
@@ -82,17 +69,6 @@ export function normalizeClientDocument(
   }
   const metadata = normalizeClientMetadata(published);
   return isFault(metadata) ? metadata : { token_endpoint_auth_method: 'none', ...metadata };
-}
-
-/** Whether a client may be answered at a URI (RFC 8252 section 7; S-79). */
-function isRedirectUri(text: string): boolean {
-  if (text.length > 2048 || !/^[\x21-\x7e]+$/.test(text) || text.includes('#') || text.includes('\\'))
-    return false;
-  if (!URL.canParse(text)) return false;
-  const { protocol, hostname, username, password } = new URL(text);
-  if (REFUSED_SCHEMES.has(protocol) || username !== '' || password !== '') return false;
-  if (/\/\.\.?(?:[/;?]|$)|%2e/i.test(text)) return false;
-  return protocol !== 'http:' || isLoopbackHost(hostname);
 }
 
 function refuseRedirect(error_description: string): MetadataFault {

@@ -1,4 +1,3 @@
-import { timingSafeEqual } from 'node:crypto';
 import Provider from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
 import { resolveAudience } from '../../../domain/audiences/audience.ts';
@@ -6,8 +5,8 @@ import { createToken } from '../../../domain/credentials/access-tokens.ts';
 import { newTokenId } from '../../../domain/credentials/issue.ts';
 import { listPrivateKeys } from '../../../domain/credentials/signing-keys.ts';
 import { parseScope } from '../../../lib/scopes.ts';
-import { hashSecret, newSecret, type SecretPrefix } from '../../../lib/secrets.ts';
-import { hashOf, isHashedSecret } from './client-secret.ts';
+import { newSecret, type SecretPrefix } from '../../../lib/secrets.ts';
+import { matchesHashedSecret } from './client-secret.ts';
 import { createConfiguration, tokenIds } from './configuration.ts';
 
 /** The instance of oidc-provider. */
@@ -46,7 +45,7 @@ function build(deps: Deps, keys: Awaited<ReturnType<typeof listPrivateKeys>>): P
   mintOurTokens(deps, provider);
   provider.Client.prototype.compareClientSecret = function compareClientSecret(actual: string) {
     const { clientSecret = '' } = this as { clientSecret?: string };
-    return isHashedSecret(clientSecret) && timingSafeEqual(hashSecret(actual), hashOf(clientSecret));
+    return matchesHashedSecret(clientSecret, actual);
   };
   return provider;
 }
