@@ -38,7 +38,9 @@ export async function startMcpServer(settings: Settings): Promise<{ server: Serv
   });
   const sessions = createSessionOwners();
   const implies = { admin: ['write'], write: ['read'] };
-  const guard = createMcpGuard({ verifier, policy, sessions, scopes: ['read'], implies });
+  // An app asks its human once for what it usually needs, and `admin` when it needs that.
+  const challengeScopes = ['read', 'write'];
+  const guard = createMcpGuard({ verifier, policy, sessions, scopes: ['read'], challengeScopes, implies });
   const open = new Map<string, { transport: StreamableHTTPServerTransport; subject: string }>();
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {

@@ -11,6 +11,11 @@ export interface GuardOptions extends Partial<Omit<ResourceOptions, 'resource' |
   verifier: Verifier;
   /** The scopes that the route requires, all of them. By default none: every valid key is accepted. */
   scopes?: readonly string[];
+  /**
+   * The scopes that a client without a token is told to ask for, in one consent; default: `scopes`. Name all that an app
+   * usually needs: not every MCP client asks again when one is missing.
+   */
+  challengeScopes?: readonly string[];
   /** Which scopes include others: `{ admin: ['write'], write: ['read'] }`. */
   implies?: Readonly<Record<string, readonly string[]>>;
   /** The quota of which each request consumes one use; refuses the request if none is left. See Verifier.consumeQuota(). */
@@ -40,6 +45,7 @@ export function createGuard(options: GuardOptions): Guard {
   const { verifier, scopes = [], implies = {}, apiKeyHeader = false, consumesQuota } = options;
   const resourceOptions: ResourceOptions = {
     ...options,
+    scopes: options.challengeScopes ?? scopes,
     resource: verifier.resource,
     issuer: verifier.issuer,
   };

@@ -83,6 +83,14 @@ onEveryEngine('the guard of an MCP server', (engine, test) => {
     t.true('token' in (await ask(writer, call('change'))));
   });
 
+  test('who has no key is told what to ask for in one consent; what is needed to get in stays less', async (t) => {
+    const ask = asking({ scopes: ['read'], challengeScopes: ['read', 'write'] });
+    for (const key of [undefined, 'sk_nobody']) {
+      t.regex(refused(t, await ask(key)).headers['WWW-Authenticate'], /scope="read write"$/);
+    }
+    t.true('token' in (await ask(reader, call('look'))));
+  });
+
   test('what no scope would change is an answer with the reason, in JSON-RPC', async (t) => {
     const { status, error } = refused(t, await asking()(writer, call('gone')));
     t.deepEqual([status, error.code, error.data.reason], [200, -32003, 'endpoint_forbidden']);
