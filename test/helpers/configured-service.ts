@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startTestService, type TestService } from './service.ts';
+import { type Engine, startTestService, type TestService } from './service.ts';
 
 /** A service with resources and a trusted agent provider in its configuration file. */
 
@@ -27,12 +27,16 @@ export const RESOURCES = [
 export const TRUSTED = { issuer: 'https://agents.example', displayName: 'Agents' };
 
 /** A service with this configuration file. */
-export async function startWith(file: object, env: Record<string, string> = {}): Promise<TestService> {
+export async function startWith(
+  file: object,
+  env: Record<string, string> = {},
+  engine: Engine = 'sqlite',
+): Promise<TestService> {
   const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-config-'));
   try {
     const path = join(folder, 'config.json');
     writeFileSync(path, JSON.stringify(file));
-    return await startTestService('sqlite', { env: { CONFIG: path, ...env } });
+    return await startTestService(engine, { env: { CONFIG: path, ...env } });
   } finally {
     rmSync(folder, { recursive: true });
   }
