@@ -24,6 +24,7 @@ import { exchangeToken } from './http/oauth/token.ts';
 import * as account from './http/pages/account.ts';
 import { activityPage } from './http/pages/activity.ts';
 import * as agents from './http/pages/agents.ts';
+import { connectedAppRows } from './http/pages/apps.ts';
 import { asset } from './http/pages/assets.ts';
 import * as authenticator from './http/pages/authenticator.ts';
 import * as changeAgent from './http/pages/change-agent.ts';
@@ -217,6 +218,9 @@ function pageRoutes(pages: Pages): Route[] {
     row('POST', PAGES.newKey, recent, none, keys.createKey(pages)),
     row('GET', `${PAGES.keys}/:id/revoke`, user, none, keys.revokeKeyPage(pages)),
     row('POST', `${PAGES.keys}/:id/revoke`, user, none, keys.revokeKey),
+
+    // The apps that use the user's account
+    ...connectedAppRows(pages),
 
     // The user's account
     row('GET', PAGES.account, user, none, account.accountPage(pages)),

@@ -32,10 +32,15 @@ export interface Deps {
   /** Tells the outbox worker that a mail was committed. */
   wakeOutbox: () => void;
   /**
-   * Notes that a key was used: its hash, its agent, epoch ms, and the resource server or network. Written to the
-   * database later.
+   * Notes that a key or token was used: its hash, its agent or the consent to its app, epoch ms, and the resource server
+   * or network. Written to the database later.
    */
-  noteKeyUse: (hash: Buffer, agentId: string | undefined, now: number, from: string) => void;
+  noteKeyUse: (
+    hash: Buffer,
+    holder: { agentId?: string | undefined; consentId?: string | undefined },
+    now: number,
+    from: string,
+  ) => void;
   /** Notes that an agent under a host signed a request. Written to the database later. */
   noteAgentUse: (agentId: string, now: number) => void;
   /**

@@ -28,7 +28,9 @@ CREATE TABLE oauth_grants (
   openid_scope TEXT NOT NULL,
   created_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,
-  revoked_at BIGINT
+  revoked_at BIGINT,
+  used_at BIGINT,             -- when the app last used it, and where, as text for its owner; none: never
+  used_from TEXT
 );
 CREATE INDEX oauth_grants_account ON oauth_grants (account_id);
 CREATE INDEX oauth_grants_client ON oauth_grants (client_id);

@@ -11,6 +11,7 @@ export interface ActivityFacts {
   isOfAgent: boolean;
   keyName: string | undefined;
   keyPrefix: string | undefined;
+  appName: string | undefined;
   origin: string | undefined;
 }
 
@@ -19,7 +20,7 @@ export interface ActivityPhrase {
   /** Its text in the catalogue. */
   key: string;
   /** The names in it, made safe to show. */
-  values: { subject: string; name: string; key: string; kind: string };
+  values: { subject: string; name: string; key: string; app: string; kind: string };
   /** The public start of its key, `sk_8Qm2…`. */
   keyPrefix: string | undefined;
   /** Quiet facts below it, the network last. */
@@ -29,12 +30,16 @@ export interface ActivityPhrase {
 /**
  * Chooses the sentence about an event, `activity.KIND` or one of its variants, with its names and details.
  *
- * In a text, `{subject}` is an agent that begins the sentence, `{name}` one within it, `{key}` a key.
+ * In a text, `{subject}` is an agent that begins the sentence, `{name}` one within it, `{key}` a key, `{app}` an app.
+ * About an app without a name it is the sentence without names.
  */
 export function phraseActivity({ text, has }: Translator, facts: ActivityFacts): ActivityPhrase {
-  const { kind, agentName, keyName, keyPrefix, origin } = facts;
+  const { kind, agentName, keyName, keyPrefix, appName, origin } = facts;
   const variant = VARIANTS[kind]?.(facts);
-  const known = variant === undefined ? `activity.${kind}` : `activity.${kind}.${variant}`;
+  const sentence = variant === undefined ? `activity.${kind}` : `activity.${kind}.${variant}`;
+  const app = appName === undefined ? '' : displayName(appName);
+  const isNameless = app === '' && /^(?:app|client)\./.test(kind) && has(`${sentence}.nameless`);
+  const known = isNameless ? `${sentence}.nameless` : sentence;
   const name = agentName === undefined ? '' : displayName(agentName);
   const details = DETAILS[kind]?.(facts, text) ?? [];
   return {
@@ -43,6 +48,7 @@ export function phraseActivity({ text, has }: Translator, facts: ActivityFacts):
       subject: name || text('activity.unnamedSubject'),
       name: name || text('activity.unnamedObject'),
       key: keyName === undefined ? '' : displayName(keyName),
+      app,
       kind,
     },
     keyPrefix: keyPrefix === undefined ? undefined : `${keyPrefix}…`,

@@ -137,7 +137,9 @@ function describeNotice(mail: NoticeMail, translator: Translator, publicUrl: str
     only !== undefined && count === 1
       ? formatNamelessEvent(translator, only.phrase)
       : text('mail.notice.several', { count });
-  const hasNames = mail.happened.some(({ agentName, keyName }) => (keyName ?? agentName) !== undefined);
+  const hasNames = mail.happened.some(
+    ({ agentName, keyName, appName }) => (keyName ?? appName ?? agentName) !== undefined,
+  );
   return {
     subject: title,
     title,

@@ -72,6 +72,7 @@ function exampleMails(config: Config, now: number, locale: Locale): Record<strin
     isOfAgent: false,
     keyName: undefined,
     keyPrefix: undefined,
+    appName: undefined,
     origin: request.origin,
   };
   const moved = { ...entry, kind: 'agent.merged', isOfAgent: true, agentName: 'Research helper' };

@@ -39,6 +39,8 @@ export interface ActivityEntry {
   keyName: string | undefined;
   /** The public start of the key, `sk_8Qm2`. */
   keyPrefix: string | undefined;
+  /** The name of the OAuth client. */
+  appName: string | undefined;
   /** The coarse network of the request; undefined where the service acted by itself. */
   origin: string | undefined;
 }

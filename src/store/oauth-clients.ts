@@ -1,4 +1,5 @@
-import type { Tx } from './engine/db.ts';
+import type { Db, Tx } from './engine/db.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 /** A client of the OAuth authorization server (RFC 6749 section 2). */
 export interface OAuthClientRow {
@@ -75,4 +76,16 @@ export function updateOAuthClientFresh(tx: Tx, id: string, until: number): Promi
 /** Ends a client; of concurrent calls, one returns 1. */
 export function updateOAuthClientEnded(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE oauth_clients SET ended_at = ? WHERE id = ? AND ended_at IS NULL', [now, id]);
+}
+
+/** Finds the names of the clients of a page, by id. */
+export async function listOAuthClientNames(
+  db: Pick<Db, 'all'>,
+  ids: readonly string[],
+): Promise<Map<string, string | null>> {
+  const rows = await db.all<Pick<OAuthClientRow, 'id' | 'name'>>(
+    `SELECT id, name FROM oauth_clients WHERE id IN (${PAGE_MARKS})`,
+    pageIds(ids),
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
 }

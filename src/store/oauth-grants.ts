@@ -14,9 +14,15 @@ export interface OAuthGrantRow {
   createdAt: number;
   expiresAt: number;
   revokedAt: number | null;
+  /** When the app last used it, and where, as text for its owner; null: never. */
+  usedAt: number | null;
+  usedFrom: string | null;
 }
 
-export async function insertOAuthGrant(tx: Tx, grant: Omit<OAuthGrantRow, 'revokedAt'>): Promise<void> {
+export async function insertOAuthGrant(
+  tx: Tx,
+  grant: Omit<OAuthGrantRow, 'revokedAt' | 'usedAt' | 'usedFrom'>,
+): Promise<void> {
   await tx.run(
     `INSERT INTO oauth_grants (id, account_id, client_id, resource, scope, openid_scope, created_at, expires_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -37,11 +43,31 @@ export function findOAuthGrant(db: Pick<Tx, 'get'>, id: string): Promise<OAuthGr
   return db.get(`SELECT ${COLUMNS} FROM oauth_grants WHERE id = ?`, [id]);
 }
 
-/** Locks a grant and returns it, unless it was revoked or has expired: until the transaction ends nobody revokes it. */
-export function lockLiveOAuthGrant(tx: Tx, id: string, now: number): Promise<OAuthGrantRow | undefined> {
+/**
+ * Locks a grant that its app uses and returns it, unless it was revoked or has expired: until the transaction ends nobody
+ * revokes it.
+ *
+ * @param from as text for its owner
+ */
+export function lockLiveOAuthGrant(
+  tx: Tx,
+  id: string,
+  now: number,
+  from: string,
+): Promise<OAuthGrantRow | undefined> {
   return tx.get(
-    `UPDATE oauth_grants SET scope = scope WHERE id = ? AND revoked_at IS NULL AND expires_at > ? RETURNING ${COLUMNS}`,
-    [id, now],
+    `UPDATE oauth_grants SET used_at = ?, used_from = ?
+     WHERE id = ? AND revoked_at IS NULL AND expires_at > ? RETURNING ${COLUMNS}`,
+    [now, from, id, now],
+  );
+}
+
+/** Records when and where the app used a grant, unless a later use is recorded. */
+export function updateOAuthGrantUsed(tx: Tx, id: string, at: number, from: string): Promise<number> {
+  return tx.run(
+    `UPDATE oauth_grants SET used_at = ?, used_from = ?
+     WHERE id = ? AND revoked_at IS NULL AND (used_at IS NULL OR used_at < ?)`,
+    [at, from, id, at],
   );
 }
 
@@ -89,4 +115,5 @@ export function updateOAuthGrantRevoked(tx: Tx, id: string, now: number): Promis
 }
 
 const COLUMNS = `id, account_id AS "accountId", client_id AS "clientId", resource, scope,
-  openid_scope AS "openidScope", created_at AS "createdAt", expires_at AS "expiresAt", revoked_at AS "revokedAt"`;
+  openid_scope AS "openidScope", created_at AS "createdAt", expires_at AS "expiresAt", revoked_at AS "revokedAt",
+  used_at AS "usedAt", used_from AS "usedFrom"`;

@@ -165,6 +165,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /agents/:id/revoke': { csrf: 'none' },
   'POST /keys/new': { csrf: 'none', once: 'a'.repeat(32), name: 'script', preset: 'read-only', life: '7' },
   'POST /keys/:id/revoke': { csrf: 'none' },
+  'POST /apps/:id/revoke': { csrf: 'none' },
   'POST /account/sessions/end': { csrf: 'none', session: 'ses_0' },
   'POST /account/sessions/end-others': { csrf: 'none' },
   'POST /account/mail': { csrf: 'none', wanted: 'yes' },

@@ -225,6 +225,7 @@ onEveryEngine('the activity of an account', (engine, test) => {
         isOfAgent: false,
         keyName: undefined,
         keyPrefix: undefined,
+        appName: undefined,
         origin: undefined,
       };
       for (const kind of EVENT_KINDS)

@@ -47,10 +47,13 @@ const variantsOf = (kind: string) =>
     { wanted: true },
     { wanted: false },
   ].flatMap((details) =>
-    [true, false].map((isOfAgent) => ({
+    [
+      { isOfAgent: true, appName: 'Marlin' },
+      { isOfAgent: false, appName: undefined },
+    ].map((who) => ({
       kind,
       details,
-      isOfAgent,
+      ...who,
       agentName: undefined,
       keyName: undefined,
       keyPrefix: undefined,
@@ -203,9 +206,12 @@ test('German is another text than English, but for words that both have', (t) =>
   );
   t.deepEqual(alike.toSorted(), [
     'account.export',
+    'activity.group.apps',
     'agents.agent',
     'agents.name',
     'agents.status',
+    'apps.app',
+    'apps.host',
     'console.csv.agent',
     'console.csv.id',
     'console.csv.name',

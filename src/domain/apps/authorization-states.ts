@@ -154,7 +154,9 @@ async function consumeState(
 
 async function storeAppToken(work: Work, token: AppToken): Promise<void> {
   const { clientId, grantId } = token.app;
-  if ((await lockLiveOAuthGrant(work.tx, grantId, work.now)) === undefined) throw usedMeanwhile();
+  const { tx, now, origin } = work;
+  const network = `network ${origin.address.coarse}`;
+  if ((await lockLiveOAuthGrant(tx, grantId, now, network)) === undefined) throw usedMeanwhile();
   await storeAccessToken(work.tx, token);
   await recordEvent(work, {
     kind: 'token.issued',

@@ -5,11 +5,12 @@ import type { ActivityEntry } from '../../ports/mailer.ts';
 import { listAgentNames } from '../../store/agents.ts';
 import { listCredentialLabels } from '../../store/credentials.ts';
 import type { EventRow } from '../../store/events.ts';
+import { listOAuthClientNames } from '../../store/oauth-clients.ts';
 import { listRegistrationNames } from '../../store/registrations.ts';
 
 /**
- * Describes events of the audit log for the owner of the account: their kinds and details, with the names of the agents
- * and keys that they are about. The catalogue has the sentences, as `activity.KIND`.
+ * Describes events of the audit log for the owner of the account: their kinds and details, with the names of the agents,
+ * keys and apps that they are about. The catalogue has the sentences, as `activity.KIND`.
  *
  * @returns one entry for each event, in the same order
  */
@@ -25,10 +26,11 @@ export async function describeEvents(
 }
 
 async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[]): Promise<ActivityEntry[]> {
-  const [agents, claims, keys] = await Promise.all([
+  const [agents, claims, keys, clients] = await Promise.all([
     listAgentNames(db, idsIn(events, agentIdOf)),
     listRegistrationNames(db, idsIn(events, claimIdOf)),
     listCredentialLabels(db, idsIn(events, keyIdOf)),
+    listOAuthClientNames(db, idsIn(events, clientIdOf)),
   ]);
   return events.map((event) => ({
     kind: event.kind,
@@ -38,6 +40,7 @@ async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[
     isOfAgent: agentIdOf(event) !== null,
     keyName: keys.get(keyIdOf(event) ?? '')?.name ?? undefined,
     keyPrefix: keys.get(keyIdOf(event) ?? '')?.prefix,
+    appName: clients.get(clientIdOf(event) ?? '') ?? undefined,
     origin:
       event.address === null || event.address === 'local' ? undefined : parseAddress(event.address).coarse,
   }));
@@ -60,4 +63,10 @@ function claimIdOf({ kind, agentId, subject }: EventRow): string | null {
 function keyIdOf({ kind, subject, details }: EventRow): string | null {
   if (kind.startsWith('key.') || kind === 'operator.key_revoked') return subject;
   return kind === 'claim.completed' && details !== null ? (JSON.parse(details).key ?? null) : null;
+}
+
+/** The OAuth client that an event is about, or whose consent. */
+function clientIdOf({ kind, subject, details }: EventRow): string | null {
+  if (kind.startsWith('client.')) return subject;
+  return kind.startsWith('app.') && details !== null ? (JSON.parse(details).client ?? null) : null;
 }

@@ -14,6 +14,7 @@ import { describeEvents } from './describe-events.ts';
 const GROUPS = {
   agents: ['claim', 'agent', 'host', 'capability', 'assertion', 'principal', 'token', 'refresh_token'],
   keys: ['key'],
+  apps: ['app', 'client'],
   signIn: ['session', 'authenticator', 'recovery_codes', 'recovery_code'],
   account: ['account', 'mail', 'limit', 'operator'],
 } as const satisfies Record<string, readonly string[]>;

@@ -94,7 +94,7 @@ export async function recordKeyUse(
 ): Promise<void> {
   const now = deps.clock();
   const { agentId } = bearer;
-  deps.noteKeyUse(bearer.hash, agentId, now, from);
+  deps.noteKeyUse(bearer.hash, { agentId, consentId: bearer.app?.grantId }, now, from);
   if (!bearer.retiresOthers || agentId === undefined) return;
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;

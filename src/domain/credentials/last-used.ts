@@ -2,8 +2,9 @@ import type { Deps } from '../../deps.ts';
 import { updateAgentUsed } from '../../store/agents.ts';
 import { updateCredentialUsed } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
+import { updateOAuthGrantUsed } from '../../store/oauth-grants.ts';
 
-/** Stores when and from where keys, tokens and agents were last used. */
+/** Stores when and from where keys, tokens, agents and the consents to apps were last used. */
 
 /** One use of a key or token. */
 export interface KeyUse {
@@ -24,6 +25,15 @@ export interface AgentUse {
   from: string | null;
 }
 
+/** One use of what a human consented to: of a token of the app. */
+export interface ConsentUse {
+  id: string;
+  /** Epoch ms. */
+  at: number;
+  /** As for a key. */
+  from: string;
+}
+
 const BATCH_SIZE = 200;
 
 /**
@@ -32,12 +42,12 @@ const BATCH_SIZE = 200;
  */
 export async function writeLastUsed(
   { db }: Pick<Deps, 'db'>,
-  { keys, agents }: { keys: readonly KeyUse[]; agents: readonly AgentUse[] },
+  uses: { keys: readonly KeyUse[]; agents: readonly AgentUse[]; consents: readonly ConsentUse[] },
 ): Promise<void> {
-  await inBatches(
-    db,
-    agents.toSorted((one, other) => (one.id < other.id ? -1 : 1)),
-    (tx, { id, at, from }) => updateAgentUsed(tx, id, at, from),
+  const { keys, agents, consents } = uses;
+  await inBatches(db, agents.toSorted(byId), (tx, { id, at, from }) => updateAgentUsed(tx, id, at, from));
+  await inBatches(db, consents.toSorted(byId), (tx, { id, at, from }) =>
+    updateOAuthGrantUsed(tx, id, at, from),
   );
   await inBatches(
     db,
@@ -45,6 +55,8 @@ export async function writeLastUsed(
     (tx, { hash, at, from }) => updateCredentialUsed(tx, hash, at, from),
   );
 }
+
+const byId = (one: { id: string }, other: { id: string }) => (one.id < other.id ? -1 : 1);
 
 async function inBatches<Use>(
   db: Deps['db'],

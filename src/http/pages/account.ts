@@ -124,6 +124,7 @@ export const exportAccount = operation({
           what: writeActivity(translator, entry),
           agent: entry.agentName,
           key: entry.keyName,
+            app: entry.appName,
           from: entry.origin,
         })),
       },

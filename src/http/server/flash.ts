@@ -7,6 +7,7 @@ export const FLASHES = [
   'agentRevoked',
   'hostRevoked',
   'keyRevoked',
+  'appRevoked',
   'sessionEnded',
   'sessionsEnded',
   'mailChanged',

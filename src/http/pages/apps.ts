@@ -1,0 +1,106 @@
+import type { Deps } from '../../deps.ts';
+import {
+  type ConnectedApp,
+  countConnectedApps,
+  findConnectedApp,
+  listConnectedApps,
+} from '../../domain/apps/connected-apps.ts';
+import { revokeConsent } from '../../domain/apps/consents.ts';
+import { listAudiences } from '../../domain/audiences/audience.ts';
+import { PAGE_ROWS } from '../../lib/list-pages.ts';
+import { PAGES } from '../../lib/page-paths.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
+import { operation, type Row, row } from '../server/table.ts';
+import { formSchema } from './forms.ts';
+import { presentLastUse } from './last-use.ts';
+import { type ListView, presentFilters, presentPaging, readListQuery, rowsBefore } from './lists.ts';
+import { formOperation } from './operations.ts';
+import { type Pages, redirect } from './pages.ts';
+
+/** The pages of the apps that a human let use their account. */
+
+const none = undefined;
+
+/** Creates the rows of these pages. */
+export function connectedAppRows(pages: Pages): Row[] {
+  return [
+    row('GET', PAGES.apps, 'signedInUser', none, appsPage(pages)),
+    row('GET', `${PAGES.apps}/:id/revoke`, 'signedInUser', none, revokeAppPage(pages)),
+    row('POST', `${PAGES.apps}/:id/revoke`, 'signedInUser', none, revokeApp),
+  ];
+}
+
+/** GET /apps: lists the apps that may use the account. */
+function appsPage(pages: Pages) {
+  return operation({
+    caller: 'signedInUser',
+    summary: 'Apps that use my account',
+    async handle({ deps, caller, query }) {
+      const { accountId } = caller.session;
+      const wanted = readListQuery(query);
+      const [counts, page, names] = await Promise.all([
+        countConnectedApps(deps, accountId, wanted),
+        listConnectedApps(deps, accountId, wanted),
+        resourceNames(deps),
+      ]);
+      const view: ListView = { path: PAGES.apps, query, parameters: ['q'] };
+      return pages.show(caller, 'apps', {
+        total: counts.all,
+        apps: page.items.map((app) => presentApp(app, names)),
+        list: counts.all > PAGE_ROWS || wanted.search !== undefined ? presentFilters(view, {}) : undefined,
+        paging: presentPaging(view, page, {
+          total: counts.found,
+          preceding: rowsBefore(wanted.at, counts.preceding, page),
+          isFound: wanted.search !== undefined,
+          isByTime: true,
+        }),
+      });
+    },
+  });
+}
+
+/** GET /apps/:id/revoke: asks whether to revoke an app. */
+function revokeAppPage(pages: Pages) {
+  return operation({
+    caller: 'signedInUser',
+    summary: 'Whether to revoke one',
+    async handle({ deps, caller, params }) {
+      const app = await findConnectedApp(deps, caller.session.accountId, params.id!);
+      return pages.show(caller, 'revoke-app', { app: presentApp(app, await resourceNames(deps)) });
+    },
+  });
+}
+
+/** POST /apps/:id/revoke: revokes an app. */
+const revokeApp = formOperation({
+  caller: 'signedInUser',
+  summary: 'Revoke one',
+  form: formSchema({}),
+  async handle({ deps, origin, caller, params }) {
+    await revokeConsent(deps, origin, caller.session.accountId, params.id!);
+    return redirect(deps.config, PAGES.apps, [], 'appRevoked');
+  },
+});
+
+/** The names of the APIs by URL; none where there is one only, which need not be named. */
+async function resourceNames(deps: Deps): Promise<Map<string, string>> {
+  const audiences = await listAudiences(deps);
+  return new Map(audiences.length > 1 ? audiences.map(({ url, name }) => [url, name]) : []);
+}
+
+/** Prepares an app for a template. */
+function presentApp(app: ConnectedApp, names: ReadonlyMap<string, string>) {
+  const [host, ...otherHosts] = app.hosts;
+  return {
+    ...app,
+    name: app.name === undefined ? '' : displayName(app.name),
+    host,
+    otherHosts,
+    /** What a human can recognize: the others only say how the app signs in and stays connected. */
+    scopes: [...app.scopes, ...app.openidScopes.filter((scope) => SHOWN_OPENID.has(scope))],
+    resource: app.resource && names.get(app.resource),
+    lastUse: app.lastUse && presentLastUse(app.lastUse.at, app.lastUse.from),
+  };
+}
+
+const SHOWN_OPENID: ReadonlySet<string> = new Set(['email', 'profile']);
