@@ -97,6 +97,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
     jwks_uri: urlOf(PATHS.jwks),
     introspection_endpoint: urlOf(PATHS.introspect),
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    introspection_signing_alg_values_supported: ['ES256'], // RFC 9701
     revocation_endpoint: urlOf(PATHS.revoke),
     revocation_endpoint_auth_methods_supported: ['none'],
     scopes_supported: [...OPENID_SCOPES, ...config.scopes.keys()],

@@ -6,6 +6,7 @@ import { formatScope } from '../../lib/scopes.ts';
 import { epochSeconds } from '../../lib/time.ts';
 import { agentTokenAudiences } from '../agent-auth-protocol/signers.ts';
 import { type Call, operation, urlencoded } from '../server/table.ts';
+import { signIntrospection, wantsSignedResponse } from './signed-introspection.ts';
 
 /**
  * RFC 7662 section 2.1. A resource server authenticates by HTTP Basic, or by `client_id` and `client_secret` in the
@@ -41,7 +42,7 @@ const introspectAnswer = z.union([
 
 /**
  * POST /oauth2/introspect (RFC 7662): tells a resource server about a key, an access token or a token that an agent
- * signed.
+ * signed. With `Accept: application/token-introspection+jwt` the response is signed (RFC 9701).
  */
 export const introspect = operation({
   caller: 'resourceServer',
@@ -49,42 +50,52 @@ export const introspect = operation({
   body: urlencoded(introspectBody),
   answer: introspectAnswer,
   async handle(call) {
-    const { deps, origin, caller, body } = call;
-    if (isAgentJwt(body.token)) return { data: await introspectAgentToken(call) };
-    const introspected = await introspectBearer(deps, origin, caller, body.token);
-    if (!introspected.active) return { data: { active: false } };
-    return {
-      data: {
-        active: true,
-        sub: introspected.subject,
-        client_id: introspected.clientId ?? introspected.agentId ?? introspected.keyId,
-        scope: formatScope(introspected.scopes),
-        aud: introspected.audience,
-        iss: deps.config.publicUrl,
-        iat: epochSeconds(introspected.issuedAt),
-        exp: epochSeconds(introspected.expiresAt),
-        token_type: 'Bearer',
-        jti: introspected.keyId,
-        credential_kind: introspected.kind,
-        credential_form: introspected.form,
-        agent_id: introspected.agentId,
-        owner: introspected.ownerId,
-        merged_from: introspected.mergedFrom,
-      },
-    };
+    const { deps, caller, body, header } = call;
+    const response = isAgentJwt(body.token)
+      ? await introspectAgentToken(call)
+      : await introspectCredential(call);
+    return wantsSignedResponse(header('accept'))
+      ? signIntrospection(deps, caller, response)
+      : { data: response };
   },
 });
+
+type IntrospectCall = Call<z.output<typeof introspectBody>, 'resourceServer'>;
+type IntrospectAnswer = z.output<typeof introspectAnswer>;
+
+async function introspectCredential({
+  deps,
+  origin,
+  caller,
+  body,
+}: IntrospectCall): Promise<IntrospectAnswer> {
+  const introspected = await introspectBearer(deps, origin, caller, body.token);
+  if (!introspected.active) return { active: false };
+  return {
+    active: true,
+    sub: introspected.subject,
+    client_id: introspected.clientId ?? introspected.agentId ?? introspected.keyId,
+    scope: formatScope(introspected.scopes),
+    aud: introspected.audience,
+    iss: deps.config.publicUrl,
+    iat: epochSeconds(introspected.issuedAt),
+    exp: epochSeconds(introspected.expiresAt),
+    token_type: 'Bearer',
+    jti: introspected.keyId,
+    credential_kind: introspected.kind,
+    credential_form: introspected.form,
+    agent_id: introspected.agentId,
+    owner: introspected.ownerId,
+    merged_from: introspected.mergedFrom,
+  };
+}
 
 /**
  * Introspects a token that an agent signed (Agent Auth Protocol 1.0-draft, section 5.12), which consumes its `jti`.
  *
  * @returns `active: false` also where no scope is left for this resource server
  */
-async function introspectAgentToken({
-  deps,
-  caller,
-  body,
-}: Call<z.output<typeof introspectBody>, 'resourceServer'>): Promise<z.output<typeof introspectAnswer>> {
+async function introspectAgentToken({ deps, caller, body }: IntrospectCall): Promise<IntrospectAnswer> {
   const audiences = agentTokenAudiences(deps.config);
   const introspected = await introspectAgent(deps, caller, body.token, audiences);
   if (introspected === undefined || introspected.scopes.length === 0) return { active: false };
