@@ -165,6 +165,7 @@ export const fileSchema = z.strictObject({
           z.array(toolName),
         )
         .default({}),
+      forms: z.partialRecord(z.enum(['key', 'token']), z.array(toolName)).default({}),
     })
     .optional(),
   quotas: z

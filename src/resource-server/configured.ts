@@ -21,6 +21,10 @@ export interface Configured {
   deny: string[];
   /** The tools that a kind of credential may call. */
   kinds: NonNullable<PolicyOptions['kinds']>;
+  /** The tools that a form of credential may call; undefined: the service is of a version that does not say. */
+  forms?: NonNullable<PolicyOptions['forms']>;
+  /** The version of the service; undefined: 1. */
+  version?: number;
   /** How often an account may do an action per calendar month, by action. */
   quotas: Record<string, { anonymous: number; claimed: number }>;
 }
@@ -33,10 +37,12 @@ export interface Configured {
  * @throws VerificationError `unavailable` while the authorization server cannot be asked
  */
 export async function loadPolicy<Resource>(
-  options: AuthorizationServerOptions & Omit<PolicyOptions<Resource>, 'scopes' | 'tools' | 'deny' | 'kinds'>,
+  options: AuthorizationServerOptions &
+    Omit<PolicyOptions<Resource>, 'scopes' | 'tools' | 'deny' | 'kinds' | 'forms'>,
 ): Promise<{ policy: Policy; configured: Configured }> {
   const response = await createAuthorizationServerClient(options).get('/resource/policy');
   const configured = response as unknown as Configured;
-  const { scopes, tools, deny, kinds } = configured;
-  return { policy: createPolicy<Resource>({ ...options, scopes, tools, deny, kinds }), configured };
+  const { scopes, tools, deny, kinds, forms = {} } = configured;
+  const policy = createPolicy<Resource>({ ...options, scopes, tools, deny, kinds, forms });
+  return { policy, configured };
 }

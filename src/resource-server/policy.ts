@@ -1,5 +1,5 @@
 import { covers } from './guard.ts';
-import type { CredentialKind, VerifiedToken } from './token.ts';
+import type { CredentialForm, CredentialKind, VerifiedToken } from './token.ts';
 
 /**
  * Decides which tools a credential may call, before the tool runs. There are two phases, and the first refusal wins. The first
@@ -39,6 +39,8 @@ export interface PolicyOptions<Resource = unknown> {
   deny?: readonly string[];
   /** The tools that a kind of credential may call. A kind that is not listed may call all tools. */
   kinds?: Readonly<Partial<Record<CredentialKind, readonly string[]>>>;
+  /** The tools that a form of credential, `key` or `token`, may call. A form that is not listed may call all tools. */
+  forms?: Readonly<Partial<Record<CredentialForm, readonly string[]>>>;
   /** The scopes that only read; default `['read']`. */
   lookingScopes?: readonly string[];
   /** Returns the object that a call is about; undefined if there is none. Without this function the second phase is skipped. */
@@ -55,7 +57,7 @@ export type Args = Readonly<Record<string, unknown>>;
  *
  * - `endpoint_forbidden`: the tool is switched off, no rule allows the call, or the subject may only read the object
  * - `missing_scope`: the credential lacks the scope
- * - `oauth_only`: this kind of credential may not call the tool
+ * - `oauth_only`: this kind or form of credential may not call the tool
  * - `resource_scope`: the subject lacks the scope for the object
  */
 export type Reason = 'endpoint_forbidden' | 'missing_scope' | 'oauth_only' | 'resource_scope';
@@ -76,7 +78,7 @@ export type Verdict =
 export interface Policy {
   /** Decides whether a credential may call a tool. @throws what `resolveResource` and `effectiveScopes` throw */
   decide(
-    token: Pick<VerifiedToken, 'subject' | 'agentId' | 'owner' | 'scopes'>,
+    token: Pick<VerifiedToken, 'subject' | 'agentId' | 'owner' | 'scopes' | 'kind' | 'form'>,
     tool: string,
     args?: Args,
   ): Promise<Verdict>;
@@ -90,7 +92,7 @@ export interface Policy {
 
 /** Creates a policy. @throws Error if a rule, or an `implies`, names a scope that is not in `scopes` */
 export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy {
-  const { scopes, tools, deny = [], kinds = {}, lookingScopes = ['read'] } = options;
+  const { scopes, tools, deny = [], kinds = {}, forms = {}, lookingScopes = ['read'] } = options;
   const implies = Object.fromEntries(
     Object.entries(scopes).map(([name, { implies: implied = [] }]) => [name, implied]),
   );
@@ -128,6 +130,12 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
     if (callableTools !== undefined && !callableTools.includes(tool)) {
       return refuse('oauth_only', `${KIND_NAMES[kind]} cannot call "${tool}".`, scope);
     }
+    // A service of an old version does not say the form: then the tool must be open to both.
+    const formLists = token.form === undefined ? Object.values(forms) : [forms[token.form]];
+    if (formLists.some((list) => list !== undefined && !list.includes(tool))) {
+      const name = FORM_NAMES[token.form ?? 'key'];
+      return refuse('oauth_only', `${name} cannot call "${tool}".`, scope);
+    }
     return { allowed: true, scope };
   }
 
@@ -164,6 +172,8 @@ const KIND_NAMES: Record<CredentialKind, string> = {
   app_key: 'A key of a workspace',
   delegated: 'A credential that was passed on',
 };
+
+const FORM_NAMES: Record<CredentialForm, string> = { key: 'A key', token: 'A token' };
 
 /** Returns the kind of a credential. */
 export function kindOf(token: Pick<VerifiedToken, 'kind' | 'agentId' | 'owner'>): CredentialKind {

@@ -8,6 +8,7 @@ import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
 import { invalidToken, unavailable } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow-events.ts';
 import { consumeQuota, type QuotaResult } from './quota.ts';
+import { createServiceVersion, SAYS_KINDS } from './service-version.ts';
 import { CREDENTIAL_FORMS, CREDENTIAL_KINDS, type VerifiedToken } from './token.ts';
 
 /** The options of createVerifier(). */
@@ -86,13 +87,14 @@ export function createVerifier(options: VerifierOptions): Verifier {
   } = options;
   checkOptions(options);
   const client = createAuthorizationServerClient(options);
+  const versionOfService = createServiceVersion(client);
   const cache = new LRUCache<string, CachedResult>({ max: cacheMax });
   const inFlight = new Map<string, { result: Promise<VerifiedToken | undefined>; isStale: boolean }>();
 
   async function introspectOnce(hash: string, token: string): Promise<VerifiedToken | undefined> {
     const running = inFlight.get(hash);
     if (running !== undefined && !running.isStale) return running.result;
-    const started = { result: introspect(client, resource, token), isStale: false };
+    const started = { result: introspect(client, versionOfService, resource, token), isStale: false };
     inFlight.set(hash, started);
     try {
       const verified = await started.result;
@@ -176,6 +178,7 @@ function toCachedResult(verified: VerifiedToken | undefined, cacheSeconds: numbe
 /** Introspects a token (RFC 7662 section 2). @returns undefined if it is not active, or not for this resource */
 async function introspect(
   client: AuthorizationServerClient,
+  versionOfService: () => Promise<number>,
   resource: string,
   token: string,
 ): Promise<VerifiedToken | undefined> {
@@ -197,6 +200,8 @@ async function introspect(
   const form = CREDENTIAL_FORMS.find((each) => each === credential_form);
   if (credential_kind !== undefined && kind === undefined) return undefined;
   if (credential_form !== undefined && form === undefined) return undefined;
+  const isTold = kind !== undefined && form !== undefined;
+  if (!isTold && (await versionOfService()) >= SAYS_KINDS) return undefined;
   return Object.freeze({
     subject: sub,
     agentId: text(agent_id),

@@ -13,6 +13,7 @@ const rule = z.union([
 ]);
 
 const policyAnswer = z.object({
+  version: z.literal(2).describe('From 2 on introspection says kind and form of every credential'),
   scopes: z.record(
     z.string(),
     z.object({
@@ -33,6 +34,7 @@ const policyAnswer = z.object({
   tools: z.record(z.string(), rule),
   deny: z.array(z.string()),
   kinds: z.record(z.string(), z.array(z.string())),
+  forms: z.record(z.string(), z.array(z.string())),
   quotas: z.record(z.string(), z.object({ anonymous: z.int(), claimed: z.int() })),
 });
 
@@ -43,18 +45,20 @@ export const readPolicy = operation({
   answer: policyAnswer,
   handle({ deps }) {
     const { scopes, presets, quotas } = deps.config;
-    const { tools = {}, deny = [], kinds = {} } = deps.config.policy ?? {};
+    const { tools = {}, deny = [], kinds = {}, forms = {} } = deps.config.policy ?? {};
     const presetEntries = [...presets].map(([name, { goodFor, ...preset }]) => [
       name,
       { ...preset, good_for: goodFor },
     ]);
     return {
       data: {
+        version: 2,
         scopes: Object.fromEntries(scopes),
         presets: Object.fromEntries(presetEntries),
         tools,
         deny,
         kinds,
+        forms,
         quotas: Object.fromEntries(quotas),
       },
     };
