@@ -98,6 +98,7 @@ const limitsSchema = z.strictObject({
   signedTokenTtlSeconds: seconds(300, 3600),
   refreshTtlSeconds: seconds(2_592_000, 366 * 86_400),
   tokensPerAgent: rate('600/h'),
+  tokensPerClient: rate('60/m'),
   keysPerAccount: count(100),
   assertionsPerIssuer: rate('1000/h'),
   agentsPerHost: rate('100/d'),

@@ -35,6 +35,7 @@ export interface Limits {
   signedTokenTtlSeconds: number;
   refreshTtlSeconds: number;
   tokensPerAgent: Rate;
+  tokensPerClient: Rate;
   keysPerAccount: number;
   assertionsPerIssuer: Rate;
   agentsPerHost: Rate;

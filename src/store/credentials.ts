@@ -13,6 +13,8 @@ export interface CredentialRow {
   clientId: string | null;
   /** What the human consented to: the id of a row of `oauth_grants`; null: not issued to an app. */
   oauthGrant: string | null;
+  /** The thumbprint of the key that every use must prove (RFC 9449); null: who holds it may use it. */
+  keyThumbprint: string | null;
   accountId: string;
   name: string | null;
   scope: string;
@@ -40,6 +42,7 @@ export interface BearerRow
     | 'accountId'
     | 'clientId'
     | 'oauthGrant'
+    | 'keyThumbprint'
     | 'scope'
     | 'resources'
     | 'createdAt'
@@ -64,8 +67,8 @@ export async function insertCredential(
   await tx.run(
     `INSERT INTO credentials
        (hash, id, agent_id, account_id, name, scope, resources, prefix, last_four, created_at, expires_at, retires_others,
-        warn_at, kind, client_id, oauth_grant)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        warn_at, kind, client_id, oauth_grant, key_thumbprint)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       credential.hash,
       credential.id,
@@ -83,6 +86,7 @@ export async function insertCredential(
       credential.kind,
       credential.clientId,
       credential.oauthGrant,
+      credential.keyThumbprint,
     ],
   );
 }
@@ -246,7 +250,7 @@ export const NEWEST_KEYS: ListOrder = { keys: ['c.id'], isDescending: true };
 /** Of a human's own keys: literally the condition of the index `credentials_personal`. */
 export const PERSONAL = `c.agent_id IS NULL AND c.kind = 'key' AND c.client_id IS NULL`;
 const BEARER_COLUMNS = `c.id, c.kind, c.agent_id AS "agentId", c.account_id AS "accountId", c.client_id AS "clientId",
-  c.oauth_grant AS "oauthGrant", c.scope, c.resources,
+  c.oauth_grant AS "oauthGrant", c.key_thumbprint AS "keyThumbprint", c.scope, c.resources,
   c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
   c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy"`;
 /** The columns of CredentialRow, of a table `credentials c`. */

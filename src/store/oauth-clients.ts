@@ -65,8 +65,9 @@ export function findOAuthClient(db: Pick<Tx, 'get'>, id: string): Promise<OAuthC
   );
 }
 
+/** Records when a client was used; of one that has ended nothing. Until the transaction ends nobody ends it. */
 export function updateOAuthClientUsed(tx: Tx, id: string, now: number): Promise<number> {
-  return tx.run('UPDATE oauth_clients SET used_at = ? WHERE id = ?', [now, id]);
+  return tx.run('UPDATE oauth_clients SET used_at = ? WHERE id = ? AND ended_at IS NULL', [now, id]);
 }
 
 export function updateOAuthClientFresh(tx: Tx, id: string, until: number): Promise<number> {

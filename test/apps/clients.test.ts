@@ -101,7 +101,7 @@ onEveryEngine('clients that register themselves', (engine, test) => {
         client_id: reply.body.client_id,
         ...(reply.body.client_secret && { client_secret: reply.body.client_secret }),
       });
-      t.deepEqual([asked.status, asked.body.error], [400, 'unsupported_grant_type']);
+      t.deepEqual([asked.status, asked.body.error], [400, 'unauthorized_client']);
       const ours = await on.form('/oauth2/token', {
         grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
         assertion: 'x',

@@ -51,6 +51,7 @@ test('the limits are those that the documentation promises', (t) => {
     signedTokenTtlSeconds: 300,
     refreshTtlSeconds: 30 * DAY,
     tokensPerAgent: perHour(600),
+    tokensPerClient: { max: 60, windowSeconds: 60 },
     keysPerAccount: 100,
     assertionsPerIssuer: perHour(1000),
   });

@@ -149,6 +149,7 @@ export const WIDE_LIMITS = {
   signInWrongPerIpHour: 100000,
   secondFactorWrongPerMailboxDay: 1000,
   tokensPerAgent: '100000/h',
+  tokensPerClient: '100000/h',
   assertionsPerIssuer: '100000/h',
 };
 

@@ -2,6 +2,8 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { hashSecret } from '../../lib/secrets.ts';
+import { lockAccount } from '../../store/accounts.ts';
+import { updateOAuthClientUsed } from '../../store/oauth-clients.ts';
 import { findOAuthGrant, lockLiveOAuthGrant } from '../../store/oauth-grants.ts';
 import {
   deleteOAuthState,
@@ -15,6 +17,7 @@ import {
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { storeAccessToken } from '../credentials/issue.ts';
+import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
 import { endClient, saveClient } from './clients.ts';
 import { endConsent } from './consents.ts';
@@ -59,7 +62,7 @@ export interface NewState {
 
 /** An access token of an app. */
 export type AppToken = Parameters<typeof storeAccessToken>[1] & {
-  app: { clientId: string; grantId: string };
+  app: { clientId: string; grantId: string | undefined };
 };
 
 /** Finds a state that has not expired. */
@@ -156,7 +159,8 @@ async function storeAppToken(work: Work, token: AppToken): Promise<void> {
   const { clientId, grantId } = token.app;
   const { tx, now, origin } = work;
   const network = `network ${origin.address.coarse}`;
-  if ((await lockLiveOAuthGrant(tx, grantId, now, network)) === undefined) throw usedMeanwhile();
+  if (grantId === undefined) await admitClient(work, token);
+  else if ((await lockLiveOAuthGrant(tx, grantId, now, network)) === undefined) throw usedMeanwhile();
   await storeAccessToken(work.tx, token);
   await recordEvent(work, {
     kind: 'token.issued',
@@ -164,6 +168,14 @@ async function storeAppToken(work: Work, token: AppToken): Promise<void> {
     // Without `accountId`, which would list it among the account's activity: there are too many for anybody to read.
     details: { client: clientId, scope: formatScope(token.scopes), resource: token.resource },
   });
+}
+
+/** Locks a client that acts by itself, and its account. @throws Failure `invalidGrant` if one has ended; `limited` */
+async function admitClient(work: Work, { accountId, app: { clientId } }: AppToken): Promise<void> {
+  const { tx, now } = work;
+  if (!(await lockAccount(tx, accountId))) throw usedMeanwhile();
+  if ((await updateOAuthClientUsed(tx, clientId, now)) !== 1) throw usedMeanwhile();
+  await consumeLimits(work, [{ name: 'tokensPerClient', key: clientId }]);
 }
 
 function usedMeanwhile(): Failure {

@@ -55,7 +55,7 @@ export function tokenExpiry(
 /** Creates the id and the value of a token, without storing it: random, or a signed JWT (RFC 9068 section 2.2). */
 export async function createToken(
   deps: Deps,
-  grant: Omit<AccessTokenTerms, 'agentId'> & { clientId: string },
+  grant: Omit<AccessTokenTerms, 'agentId'> & { clientId: string; keyThumbprint?: string | undefined },
 ): Promise<Pick<IssuedToken, 'id' | 'value'>> {
   const id = newTokenId(deps, grant.issuedAt);
   if (grant.audience.tokens === 'opaque') return { id, value: newSecret('at', deps.random) };
@@ -68,6 +68,7 @@ export async function createToken(
     iat: epochSeconds(grant.issuedAt),
     exp: epochSeconds(grant.expiresAt),
     scope: formatScope(grant.scopes),
+    ...(grant.keyThumbprint !== undefined && { cnf: { jkt: grant.keyThumbprint } }),
   };
   return { id, value: await signOwnToken(deps, 'at+jwt', claims) };
 }

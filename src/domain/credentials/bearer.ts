@@ -22,8 +22,13 @@ export interface Bearer {
   hash: Buffer;
   /** Undefined: a personal key of a human, or a token of an app. */
   agentId: string | undefined;
-  /** The app that a human lets use the account: its OAuth client and the consent; undefined: it is no token of an app. */
-  app: { clientId: string; grantId: string } | undefined;
+  /**
+   * The app that uses the account: its OAuth client, and the consent of the human; without consent the client acts by
+   * itself. Undefined: it is no token of an app.
+   */
+  app: { clientId: string; grantId: string | undefined } | undefined;
+  /** The thumbprint of the key that every use must prove (RFC 9449); undefined: who holds it may use it. */
+  keyThumbprint: string | undefined;
   /** The account the key works in: `user_id`, `sub`. */
   accountId: string;
   /** The account of the human who owns the agent or the personal key; undefined while the agent is unclaimed. */
@@ -143,10 +148,8 @@ function toBearer(row: BearerRow, hash: Buffer): Bearer {
     form: row.kind,
     hash,
     agentId: row.agentId ?? undefined,
-    app:
-      row.clientId === null || row.oauthGrant === null
-        ? undefined
-        : { clientId: row.clientId, grantId: row.oauthGrant },
+    app: row.clientId === null ? undefined : { clientId: row.clientId, grantId: row.oauthGrant ?? undefined },
+    keyThumbprint: row.keyThumbprint ?? undefined,
     accountId: row.accountId,
     ownerId: row.ownerId ?? undefined,
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,

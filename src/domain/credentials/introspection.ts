@@ -25,6 +25,8 @@ export type Introspection =
       agentId: string | undefined;
       /** The OAuth client of an app; undefined: it is no token of an app. */
       clientId: string | undefined;
+      /** See Bearer. */
+      keyThumbprint: string | undefined;
       keyId: string;
       scopes: string[];
       audience: string;
@@ -73,6 +75,7 @@ export async function introspectBearer(
     subject: bearer.accountId,
     agentId: bearer.agentId,
     clientId: bearer.app?.clientId,
+    keyThumbprint: bearer.keyThumbprint,
     keyId: key.id,
     scopes,
     audience: server.url,

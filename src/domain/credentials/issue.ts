@@ -66,6 +66,7 @@ export async function issueKey(
     accountId: key.accountId,
     clientId: null,
     oauthGrant: null,
+    keyThumbprint: null,
     name: key.name ?? null,
     scope: formatScope(key.scopes),
     resources: key.resources === undefined ? null : key.resources.join(' '),
@@ -94,8 +95,10 @@ export async function storeAccessToken(
     /** Undefined: a token of an app. */
     agentId: string | undefined;
     accountId: string;
-    /** The OAuth client it is issued to, and what the human consented to: the id of a row of `oauth_grants`. */
-    app?: { clientId: string; grantId: string };
+    /** The OAuth client it is issued to, and what a human consented to; without that the client acts by itself. */
+    app?: { clientId: string; grantId: string | undefined };
+    /** The thumbprint of the key that every use must prove (RFC 9449); undefined: none. */
+    keyThumbprint?: string | undefined;
     scopes: readonly string[];
     /** The URL of its audience. */
     resource: string;
@@ -112,6 +115,7 @@ export async function storeAccessToken(
     accountId: token.accountId,
     clientId: token.app?.clientId ?? null,
     oauthGrant: token.app?.grantId ?? null,
+    keyThumbprint: token.keyThumbprint ?? null,
     name: null,
     scope: formatScope(token.scopes),
     resources: token.resource,

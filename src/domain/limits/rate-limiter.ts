@@ -156,6 +156,7 @@ const MESSAGES: Record<LimitCounter['name'], string> = {
   codesPerMailboxHour: 'Too many codes were sent to this mailbox.',
   codesPerMailboxDay: 'Too many codes were sent to this mailbox.',
   tokensPerAgent: 'Too many tokens were asked for by this agent.',
+  tokensPerClient: 'Too many tokens were asked for by this client.',
   agentsPerHost: 'Too many agents were registered by this host.',
   assertionsPerIssuer: 'Too many assertions of this issuer were presented.',
   wrongPerMailboxDay: 'Too many wrong codes were tried for this mailbox.',

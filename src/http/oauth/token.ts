@@ -35,11 +35,15 @@ const tokenBody = z.object({
 });
 
 /** The grants of OAuth clients, which oidc-provider handles. */
-const CLIENT_GRANTS: ReadonlySet<string> = new Set(['authorization_code', 'refresh_token']);
+const CLIENT_GRANTS: ReadonlySet<string> = new Set([
+  'authorization_code',
+  'refresh_token',
+  'client_credentials',
+]);
 
 const tokenAnswer = z.object({
   access_token: z.string(),
-  token_type: z.literal('Bearer'),
+  token_type: z.enum(['Bearer', 'DPoP']),
   expires_in: z.int(),
   scope: z.string(),
   refresh_token: z.string().optional(),
@@ -96,13 +100,16 @@ async function exchangeByClient(call: Call<z.output<typeof tokenBody>, 'anyone'>
   if (resource) form.set('resource', await normalizeResource(deps, resource));
   const body = { type, bytes: Buffer.from(form.toString()) };
   const answer = await callProvider(call, { method: 'POST', path: PATHS.token, body });
-  const challenge = answer.headers['WWW-Authenticate'];
   return {
     status: answer.status,
-    headers: { Pragma: 'no-cache', ...(challenge !== undefined && { 'WWW-Authenticate': challenge }) },
+    headers: { Pragma: 'no-cache', ...pickHeaders(answer.headers, ['WWW-Authenticate', 'DPoP-Nonce']) },
     text: answer.body,
     type: 'application/json; charset=utf-8',
   };
+}
+
+function pickHeaders(headers: Record<string, string>, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => names.includes(name)));
 }
 
 /**

@@ -80,7 +80,8 @@ export function setCorsHeaders({ headers }: HttpResponse): void {
 }
 
 /** The headers that a client acts on; a web page can read no others. */
-const READABLE_HEADERS = 'WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id';
+const READABLE_HEADERS =
+  'WWW-Authenticate, DPoP-Nonce, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id';
 
 /**
  * Creates the response to a CORS preflight (Fetch, CORS-preflight request).
@@ -91,7 +92,7 @@ export function preflightResponse(allow: string): HttpResponse {
   const headers = {
     'Access-Control-Allow-Origin': '*',
     'Access-Control-Allow-Methods': allow,
-    'Access-Control-Allow-Headers': 'authorization, content-type, mcp-protocol-version',
+    'Access-Control-Allow-Headers': 'authorization, content-type, dpop, mcp-protocol-version',
     'Access-Control-Max-Age': '86400',
     'Cache-Control': 'no-store',
   };

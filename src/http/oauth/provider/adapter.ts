@@ -7,6 +7,7 @@ import { formatScope, parseScope } from '../../../lib/scopes.ts';
 import { epochSeconds } from '../../../lib/time.ts';
 import { PATHS } from '../../server/paths.ts';
 import { findClientOrDocument } from './client-documents.ts';
+import { OWN_ACCOUNT, SCOPE_BOUND } from './client-members.ts';
 import { hashOf, isHashedSecret, toHashedSecret } from './client-secret.ts';
 import { currentExchange, type Exchange } from './exchange.ts';
 
@@ -26,7 +27,9 @@ type Payload = AdapterPayload & Record<string, unknown>;
 /** Creates the adapter of a model. */
 export function createAdapter(model: string): Adapter {
   const adapter = model === 'Client' ? CLIENTS : model === 'Grant' ? CONSENTS : statesOf(model);
-  return model === 'AccessToken' ? recordErrors({ ...adapter, ...TOKENS }) : recordErrors(adapter);
+  return model === 'AccessToken' || model === 'ClientCredentials'
+    ? recordErrors({ ...adapter, ...TOKENS })
+    : recordErrors(adapter);
 }
 
 /** Keeps what a method throws, unless it is an answer to the client. */
@@ -118,15 +121,17 @@ async function endConsentOnce(id: string): Promise<undefined> {
 const TOKENS: Pick<Adapter, 'upsert' | 'find' | 'destroy'> = {
   async upsert(value, payload) {
     const { writes, deps } = currentExchange();
-    const { aud, accountId, clientId, grantId, scope = '', iat, exp, extra } = payload;
+    const { aud, accountId, clientId, grantId, scope = '', iat, exp, extra, jkt } = payload;
     writes.push({
       kind: 'storeToken',
       token: {
         id: String(extra?.id),
         value,
         agentId: undefined,
-        accountId: accountId!,
-        app: { clientId: clientId!, grantId: grantId! },
+        // A client that acts by itself does so as its account.
+        accountId: accountId ?? String(extra?.account),
+        app: { clientId: clientId!, grantId },
+        keyThumbprint: jkt,
         scopes: parseScope(scope),
         // One without an API works at the userinfo endpoint alone.
         resource: typeof aud === 'string' ? aud : deps.config.publicUrl + PATHS.userinfo,
@@ -138,14 +143,15 @@ const TOKENS: Pick<Adapter, 'upsert' | 'find' | 'destroy'> = {
   async find(value) {
     const { deps } = currentExchange();
     const bearer = await findBearer(deps, value);
-    if (typeof bearer === 'string' || bearer.app === undefined) return undefined;
-    const { key, accountId, app } = bearer;
+    if (typeof bearer === 'string' || bearer.app?.grantId === undefined) return undefined;
+    const { key, accountId, app, keyThumbprint } = bearer;
     const [audience] = key.resources ?? [];
     return {
       kind: 'AccessToken',
       jti: value,
       accountId,
       ...app,
+      ...(keyThumbprint !== undefined && { jkt: keyThumbprint }),
       scope: formatScope(key.scopes),
       iat: epochSeconds(key.createdAt),
       exp: epochSeconds(key.expiresAt!),
@@ -201,6 +207,8 @@ const CLIENTS: Adapter = {
     return {
       ...client.metadata,
       client_id: id,
+      ...(client.scope !== null && { [SCOPE_BOUND]: client.scope }),
+      ...(client.accountId !== null && { [OWN_ACCOUNT]: client.accountId }),
       ...(secretHashes.length > 0 && { client_secret: toHashedSecret(...secretHashes) }),
     };
   },

@@ -112,7 +112,7 @@ function createRequest(
 ): IncomingMessage {
   const publicUrl = new URL(config.publicUrl);
   const search = query === undefined || query.size === 0 ? '' : `?${query}`;
-  const forwarded = ['authorization', 'cookie', 'accept-language'].flatMap((name) => {
+  const forwarded = ['authorization', 'cookie', 'accept-language', 'dpop'].flatMap((name) => {
     const value = header(name);
     return value === undefined ? [] : [[name, value] as const];
   });
@@ -152,4 +152,5 @@ const PASSED_ON = new Map([
   ['location', 'Location'],
   ['www-authenticate', 'WWW-Authenticate'],
   ['content-type', 'Content-Type'],
+  ['dpop-nonce', 'DPoP-Nonce'],
 ]);

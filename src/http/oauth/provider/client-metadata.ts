@@ -40,6 +40,7 @@ export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | 
   }
   return {
     ...Object.fromEntries(kept.map((name) => [name, sent[name]])),
+    ...(sent.dpop_bound_access_tokens === true && { dpop_bound_access_tokens: true }),
     redirect_uris: redirects,
     application_type: applicationTypeOf(redirects),
     grant_types: GRANT_TYPES.filter((each) => each === 'authorization_code' || asked.includes(each)),

@@ -7,17 +7,19 @@ import { tokenExpiry } from '../../../domain/credentials/access-tokens.ts';
 import { Failure } from '../../../errors.ts';
 import { newId } from '../../../lib/ids.ts';
 import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../../lib/openid-scopes.ts';
-import { formatScope } from '../../../lib/scopes.ts';
+import { formatScope, restrictTo } from '../../../lib/scopes.ts';
 import { newSecret } from '../../../lib/secrets.ts';
 import { hasPlainCookies } from '../../server/cookies.ts';
 import { PATHS } from '../../server/paths.ts';
 import { createAdapter } from './adapter.ts';
+import { checkClientAssertion } from './client-assertion.ts';
 import { fetchKeys } from './client-documents.ts';
+import { OWN_ACCOUNT, SCOPE_BOUND, scopeBoundOf } from './client-members.ts';
 
 /** How oidc-provider is set up. What it offers beyond this is off. */
 
-/** The ids of access tokens that are being saved, `tok_…`. */
-export const tokenIds = new WeakMap<object, string>();
+/** What is kept of access tokens that are being saved: the id, `tok_…`, and the account. */
+export const mintedTokens = new WeakMap<object, { id: string; account: string }>();
 
 const DAY = 86_400;
 
@@ -69,7 +71,9 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
     clientBasedCORS: () => false,
     fetch: fetchKeys,
     conformIdTokenClaims: false,
-    extraTokenClaims: (_ctx, token) => ({ id: tokenIds.get(token) }),
+    extraTokenClaims: (_ctx, token) => ({ ...mintedTokens.get(token) }),
+    extraClientMetadata: { properties: [SCOPE_BOUND, OWN_ACCOUNT] },
+    assertJwtClientAuthClaimsAndHeader: async (_ctx, claims) => checkClientAssertion(deps, claims),
     async findAccount(_ctx, accountId) {
       const mailbox = await findMailbox(deps, accountId);
       if (mailbox === undefined) return undefined;
@@ -103,6 +107,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       Interaction: INTERACTION_SECONDS,
       Session: SESSION_SECONDS,
       AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? APP_TOKEN_SECONDS,
+      ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? APP_TOKEN_SECONDS,
       IdToken: APP_TOKEN_SECONDS,
       RefreshToken(_ctx, token) {
         const left = REFRESH_LIFE_SECONDS - token.totalLifetime();
@@ -111,7 +116,11 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
     },
     features: {
       devInteractions: { enabled: false },
-      dPoP: { enabled: false },
+      dPoP: {
+        enabled: true,
+        nonceSecret: deps.keyring.derive(deps.keyring.currentId, 'oauth-dpop-nonce', '')!,
+      },
+      clientCredentials: { enabled: true },
       pushedAuthorizationRequests: { enabled: false },
       rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: true },
@@ -126,7 +135,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
         useGrantedResource: (_ctx, model) => !hasOnlyOpenIdScopes(model.scope),
         defaultResource: async (ctx, _client, oneOf) =>
           (oneOf ?? hasOnlyOpenIdScopes(ctx.oidc.params?.scope)) ? [] : deps.config.resources[0]!.url,
-        getResourceServerInfo: async (ctx, url) => {
+        getResourceServerInfo: async (ctx, url, client) => {
           if (Array.isArray(ctx.oidc.params?.resource)) {
             throw new errors.InvalidTarget('a token works at one resource: name one');
           }
@@ -134,7 +143,9 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
           const now = deps.clock();
           const tokenSeconds = (tokenExpiry(deps, audience, now, Infinity) - now) / 1000;
           return {
-            scope: formatScope(audience.scopes ?? [...deps.config.scopes.keys()]),
+            scope: formatScope(
+              restrictTo(audience.scopes ?? [...deps.config.scopes.keys()], scopeBoundOf(client)),
+            ),
             audience: audience.url,
             accessTokenTTL: Math.min(APP_TOKEN_SECONDS, tokenSeconds),
             accessTokenFormat: 'opaque',
