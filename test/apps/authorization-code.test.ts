@@ -4,6 +4,7 @@ import {
   answerOf,
   askFor,
   decide,
+  errorOf,
   getCode,
   newHuman,
   REDIRECT,
@@ -14,12 +15,8 @@ import {
 import { said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, bearer, tallyBy } from '../helpers/common.ts';
-import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-
-/** `400 invalid_grant`, or the status alone. */
-const errorOf = ({ status, body }: Reply) =>
-  body.error === undefined ? String(status) : `${status} ${body.error}`;
 
 onEveryEngine('the authorization code of an app', (engine, test) => {
   let on: TestService;

@@ -112,6 +112,10 @@ export function redeem(
   });
 }
 
+/** `400 invalid_grant`, or the status alone. */
+export const errorOf = ({ status, body }: Reply): string =>
+  body.error === undefined ? String(status) : `${status} ${body.error}`;
+
 /** Exchanges a refresh token. */
 export function refresh(
   on: TestService,
