@@ -26,6 +26,7 @@ CREATE TABLE oauth_grants (
   resource TEXT,              -- the URL of the API; none: only the scopes of OpenID Connect
   scope TEXT NOT NULL,        -- at the API
   openid_scope TEXT NOT NULL,
+  redirect_uri TEXT NOT NULL, -- to which it was given last: it is remembered for this one alone
   created_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,
   revoked_at BIGINT,
@@ -49,6 +50,7 @@ CREATE TABLE oauth_states (
   PRIMARY KEY (model, id_hash)
 ) /*sqlite WITHOUT ROWID*/;
 CREATE INDEX oauth_states_expiry ON oauth_states (expires_at);
+CREATE INDEX oauth_states_session ON oauth_states (account_id) WHERE model = 'Session';
 CREATE INDEX oauth_states_grant ON oauth_states (grant_id) WHERE grant_id IS NOT NULL;
 CREATE INDEX oauth_states_uid ON oauth_states (uid_hash) WHERE uid_hash IS NOT NULL;
 

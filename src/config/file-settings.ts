@@ -25,6 +25,7 @@ export function fileSettingsInForce(file: ConfigFile, source: FileSource): Setti
     ['scopes', listOf(Object.keys(scopes))],
     ['anonymousScopes', listOf(file.anonymousScopes)],
     ['claimedScopes', listOf(file.claimedScopes)],
+    ['humanScopes', listOf(file.humanScopes ?? Object.keys(scopes))],
     ['presets', listOf(Object.keys(presets ?? defaultPresets(new Map(Object.entries(scopes)))))],
     ['policy', policy && listOf(Object.keys(policy.tools))],
     [

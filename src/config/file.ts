@@ -75,6 +75,7 @@ const limitsSchema = z.strictObject({
   clientsPerService: rate('20000/d'),
   documentsPerIp: rate('10/m'),
   documentsPerHost: rate('60/m'),
+  pushedRequestsPerIp: rate('6000/h'),
   claimMailPerIp: rate('20/h'),
   claimMailPerAgent: rate('5/d'),
   codeTtlSeconds: seconds(600, 600), // S-02: configuration can only shorten it
@@ -156,6 +157,7 @@ export const fileSchema = z.strictObject({
     }),
   anonymousScopes: z.array(scopeName).min(1).default(['read']),
   claimedScopes: z.array(scopeName).min(1).default(['read', 'write']),
+  humanScopes: z.array(scopeName).min(1).optional(),
   policy: z
     .strictObject({
       tools: z.record(toolName, toolRule),

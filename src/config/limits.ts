@@ -12,6 +12,7 @@ export interface Limits {
   clientsPerService: Rate;
   documentsPerIp: Rate;
   documentsPerHost: Rate;
+  pushedRequestsPerIp: Rate;
   claimMailPerIp: Rate;
   claimMailPerAgent: Rate;
   codeTtlSeconds: number;

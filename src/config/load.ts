@@ -56,6 +56,8 @@ export interface Config {
   scopes: Map<string, Scope>;
   anonymousScopes: readonly string[];
   claimedScopes: readonly string[];
+  /** What a human can let an app do. */
+  humanScopes: readonly string[];
   /** Sets of scopes that humans choose from for keys of their own, by name. */
   presets: Map<string, Preset>;
   /** Which tools of MCP servers need which scopes; the MCP servers load and enforce it. */
@@ -134,6 +136,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
   for (const name of [
     ...file.anonymousScopes,
     ...file.claimedScopes,
+    ...(file.humanScopes ?? []),
     ...usedBySets,
     ...implied,
     ...usedByTools,
@@ -177,6 +180,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
     scopes,
     anonymousScopes: parseScope(file.anonymousScopes.join(' ')),
     claimedScopes: parseScope(file.claimedScopes.join(' ')),
+    humanScopes: file.humanScopes ?? [...scopes.keys()],
     resources:
       resources.length > 0
         ? resources

@@ -6,3 +6,9 @@ export const OPENID_SCOPES: ReadonlySet<string> = new Set(['openid', 'offline_ac
 
 /** The algorithms by which a client may sign its assertions (RFC 7523 section 2.2). */
 export const CLIENT_ALGORITHMS = ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as const;
+
+/** How a human signed in (OpenID Connect Core 1.0 section 2, `acr`). */
+export const ACR_VALUES = {
+  mailbox: 'urn:vouchsafe:acr:mailbox',
+  secondFactor: 'urn:vouchsafe:acr:second-factor',
+} as const;

@@ -11,6 +11,8 @@ export interface OAuthGrantRow {
   scope: string;
   /** The scopes of OpenID Connect, space-separated. */
   openidScope: string;
+  /** Where the app was answered last. */
+  redirectUri: string;
   createdAt: number;
   expiresAt: number;
   revokedAt: number | null;
@@ -24,8 +26,9 @@ export async function insertOAuthGrant(
   grant: Omit<OAuthGrantRow, 'revokedAt' | 'usedAt' | 'usedFrom'>,
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO oauth_grants (id, account_id, client_id, resource, scope, openid_scope, created_at, expires_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO oauth_grants (id, account_id, client_id, resource, scope, openid_scope, redirect_uri, created_at,
+       expires_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       grant.id,
       grant.accountId,
@@ -33,6 +36,7 @@ export async function insertOAuthGrant(
       grant.resource,
       grant.scope,
       grant.openidScope,
+      grant.redirectUri,
       grant.createdAt,
       grant.expiresAt,
     ],
@@ -71,6 +75,20 @@ export function updateOAuthGrantUsed(tx: Tx, id: string, at: number, from: strin
   );
 }
 
+/** Finds the grant of an account for a client at an API that was neither revoked nor has expired. */
+export function findLiveOAuthGrant(
+  db: Pick<Tx, 'get'>,
+  { accountId, clientId, resource }: Pick<OAuthGrantRow, 'accountId' | 'clientId' | 'resource'>,
+  now: number,
+): Promise<OAuthGrantRow | undefined> {
+  return db.get(
+    `SELECT ${COLUMNS} FROM oauth_grants
+     WHERE account_id = ? AND client_id = ? AND COALESCE(resource, '') = ? AND revoked_at IS NULL AND expires_at > ?
+     ORDER BY id DESC LIMIT 1`,
+    [accountId, clientId, resource ?? '', now],
+  );
+}
+
 /** Lists the grants of an account that were neither revoked nor have expired, newest first. */
 export function listLiveOAuthGrants(
   db: Pick<Tx, 'all'>,
@@ -101,11 +119,12 @@ export function listLiveOAuthGrantsOfClient(
 export function updateOAuthGrantScope(
   tx: Tx,
   id: string,
-  to: Pick<OAuthGrantRow, 'scope' | 'openidScope' | 'expiresAt'>,
+  to: Pick<OAuthGrantRow, 'scope' | 'openidScope' | 'redirectUri' | 'expiresAt'>,
 ): Promise<number> {
   return tx.run(
-    'UPDATE oauth_grants SET scope = ?, openid_scope = ?, expires_at = ? WHERE id = ? AND revoked_at IS NULL',
-    [to.scope, to.openidScope, to.expiresAt, id],
+    `UPDATE oauth_grants SET scope = ?, openid_scope = ?, redirect_uri = ?, expires_at = ?
+     WHERE id = ? AND revoked_at IS NULL`,
+    [to.scope, to.openidScope, to.redirectUri, to.expiresAt, id],
   );
 }
 
@@ -115,5 +134,5 @@ export function updateOAuthGrantRevoked(tx: Tx, id: string, now: number): Promis
 }
 
 const COLUMNS = `id, account_id AS "accountId", client_id AS "clientId", resource, scope,
-  openid_scope AS "openidScope", created_at AS "createdAt", expires_at AS "expiresAt", revoked_at AS "revokedAt",
-  used_at AS "usedAt", used_from AS "usedFrom"`;
+  openid_scope AS "openidScope", redirect_uri AS "redirectUri", created_at AS "createdAt", expires_at AS "expiresAt",
+  revoked_at AS "revokedAt", used_at AS "usedAt", used_from AS "usedFrom"`;

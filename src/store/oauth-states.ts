@@ -73,6 +73,11 @@ export function deleteOAuthStatesOfGrant(tx: Tx, grantId: string): Promise<numbe
   return tx.run('DELETE FROM oauth_states WHERE grant_id = ? AND grant_id IS NOT NULL', [grantId]);
 }
 
+/** Deletes the sessions of an account. */
+export function deleteOAuthSessions(tx: Tx, accountId: string): Promise<number> {
+  return tx.run("DELETE FROM oauth_states WHERE account_id = ? AND model = 'Session'", [accountId]);
+}
+
 const INSERT = `INSERT INTO oauth_states (model, id_hash, payload, grant_id, account_id, uid_hash, expires_at)
   VALUES (?, ?, ?, ?, ?, ?, ?)`;
 

@@ -86,7 +86,7 @@ export async function getCode(
   options: { query?: Record<string, string>; boxes?: readonly string[]; browser?: Browser } = {},
 ): Promise<{ code: string; asked: Asked; browser: Browser }> {
   const browser = options.browser ?? (await newHuman(on)).browser;
-  const asked = askFor(app, options.query);
+  const asked = askFor(app, { prompt: 'consent', ...options.query });
   const page = await browser.get(asked.path);
   ensure(page.path.startsWith('/authorize/'), page.text || page.path);
   const back = await decide(browser, page, 'approve', options.boxes);

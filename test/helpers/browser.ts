@@ -48,7 +48,10 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
   async function ask(method: string, to: string, headers: Fields, body?: URLSearchParams): Promise<Response> {
     const url = new URL(to, on.url);
     if (url.origin !== on.url) throw new Error(`a link that leads away: ${url.href}`);
-    const sent = [...ofPaths.values()].filter(({ path }) => url.pathname === path);
+    const sent = [...ofPaths.values()].filter(
+      // RFC 6265 section 5.1.4
+      ({ path }) => url.pathname === path || url.pathname.startsWith(`${path}/`),
+    );
     const cookie = [...sent.map(({ name, value }) => [name, value]), ...cookies]
       .map(([name, value]) => `${name}=${value}`)
       .join('; ');

@@ -132,6 +132,7 @@ export const WIDE_LIMITS = {
   registerPerIp: '100000/h',
   registerPerService: '100000/h',
   clientsPerIp: '100000/h',
+  pushedRequestsPerIp: '100000/h',
   documentsPerIp: '100000/h',
   documentsPerHost: '100000/h',
   claimMailPerIp: '100000/h',

@@ -10,6 +10,7 @@ import {
 } from '../../lib/list-pages.ts';
 import { hashSecret, isWellFormedSecret, newSecret } from '../../lib/secrets.ts';
 import { type Locale, parseLocale } from '../../lib/translate.ts';
+import { deleteOAuthSessions } from '../../store/oauth-states.ts';
 import {
   findSessionByHash,
   hasSessionFrom,
@@ -116,6 +117,7 @@ export async function endSession(
   await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     if ((await updateSessionEnded(tx, accountId, id, now)) !== 1) return;
+    await deleteOAuthSessions(tx, accountId);
     await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
   });
 }
@@ -150,6 +152,7 @@ export async function endSessionsOf(work: Work, accountId: string, keptId?: stri
     await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
     ended += 1;
   }
+  if (ended > 0) await deleteOAuthSessions(tx, accountId);
   return ended;
 }
 

@@ -126,7 +126,13 @@ async function applyWrite(work: Work, write: AuthorizationWrite): Promise<unknow
   }
 }
 
-async function saveState({ tx, now, deps }: Work, state: NewState): Promise<void> {
+async function saveState(work: Work, state: NewState): Promise<void> {
+  const { tx, now, deps, origin } = work;
+  if (state.model === 'PushedAuthorizationRequest') {
+    await consumeLimits(work, [{ name: 'pushedRequestsPerIp', key: origin.address.limitKey }]);
+  }
+  if (state.model === 'AuthorizationCode')
+    await updateOAuthClientUsed(tx, String(state.payload.clientId), now);
   const idHash = hashSecret(state.id);
   const row = {
     model: state.model,

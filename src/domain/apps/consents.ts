@@ -2,12 +2,13 @@ import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
-import { formatScope, isSubset, parseScope, withImplied } from '../../lib/scopes.ts';
+import { OPENID_SCOPES } from '../../lib/openid-scopes.ts';
+import { formatScope, isSubset, parseScope, restrictTo, withImplied } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { updateTokensOfOAuthGrantRevoked } from '../../store/app-tokens.ts';
-import { updateOAuthClientUsed } from '../../store/oauth-clients.ts';
 import {
+  findLiveOAuthGrant,
   findOAuthGrant,
   insertOAuthGrant,
   listLiveOAuthGrants,
@@ -35,8 +36,53 @@ export interface AskedScope {
   isDestructive: boolean;
 }
 
-/** Lists the asked scopes that are configured, in the order of the configuration. */
-export function listAskedScopes(
+/** What an app asks for. */
+export interface Asked {
+  accountId: string;
+  clientId: string;
+  redirectUri: string;
+  /** The URL of the API; null: only the scopes of OpenID Connect. */
+  resource: string | null;
+  /** At the API. */
+  scopes: readonly string[];
+  openidScopes: readonly string[];
+}
+
+/**
+ * Returns the scopes that a human can give to an app at an API: those of the API, within the setting `humanScopes`.
+ *
+ * @param ofAudience undefined: all that are configured
+ */
+export function listGivableScopes(
+  { scopes, humanScopes }: Pick<Config, 'scopes' | 'humanScopes'>,
+  ofAudience: readonly string[] | undefined,
+): string[] {
+  return [...scopes.keys()].filter(
+    (name) => humanScopes.includes(name) && (ofAudience?.includes(name) ?? true),
+  );
+}
+
+/**
+ * Divides what an app asks for (RFC 6749 section 3.3) into the scopes of an API and those of OpenID Connect.
+ *
+ * @param bound the most that it may ask for at an API, space-separated; null: no bound
+ */
+export function divideScopes(
+  config: Pick<Config, 'scopes' | 'humanScopes'>,
+  audience: { scopes: readonly string[] | undefined } | undefined,
+  scope: string,
+  bound: string | null,
+): Pick<Asked, 'scopes' | 'openidScopes'> {
+  const names = scope.split(' ');
+  const givable = audience === undefined ? [] : listGivableScopes(config, audience.scopes);
+  return {
+    scopes: restrictTo(givable, bound).filter((name) => names.includes(name)),
+    openidScopes: names.filter((name) => OPENID_SCOPES.has(name)),
+  };
+}
+
+/** Describes scopes of an API, in the order of the configuration. */
+export function describeAskedScopes(
   { scopes }: Pick<Config, 'scopes'>,
   asked: ReadonlySet<string>,
 ): AskedScope[] {
@@ -55,6 +101,32 @@ export async function findConsent(
 ): Promise<Consent | undefined> {
   const consent = await findOAuthGrant(db, id);
   return consent !== undefined && isLiveConsent(consent, clock()) ? consent : undefined;
+}
+
+/** Finds what an account lets a client do at an API. */
+export function findConsentFor(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  asked: Pick<Asked, 'accountId' | 'clientId' | 'resource'>,
+): Promise<Consent | undefined> {
+  return findLiveOAuthGrant(db, asked, clock());
+}
+
+/**
+ * Finds the consent that a human gave before to the same or to more, and that need not be asked for again. It counts for
+ * the redirect URI for which it was given, and only for https: on other ones another program may listen (RFC 8252
+ * section 8.6). A change of the client ends its consents.
+ */
+export async function findRememberedConsent(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  asked: Asked,
+): Promise<Consent | undefined> {
+  if (!asked.redirectUri.startsWith('https:')) return undefined;
+  const consent = await findConsentFor(deps, asked);
+  const isRemembered =
+    consent?.redirectUri === asked.redirectUri &&
+    isSubset(asked.scopes, parseScope(consent.scope)) &&
+    isSubset(asked.openidScopes, parseScope(consent.openidScope));
+  return isRemembered ? consent : undefined;
 }
 
 /** Whether a consent was neither revoked nor has expired. */
@@ -77,30 +149,18 @@ export function listConsents(
  * @returns its id
  * @throws Failure `signInRequired` if the account was deleted
  */
-export function saveConsent(
-  deps: Deps,
-  origin: RequestOrigin,
-  given: {
-    accountId: string;
-    clientId: string;
-    /** The URL of the API; null: only the scopes of OpenID Connect. */
-    resource: string | null;
-    scopes: readonly string[];
-    openidScopes: readonly string[];
-  },
-): Promise<string> {
+export function saveConsent(deps: Deps, origin: RequestOrigin, given: Asked): Promise<string> {
   return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    const { accountId, clientId, resource } = given;
+    const { accountId, clientId, resource, redirectUri } = given;
     if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
     const terms = {
       scope: formatScope(given.scopes),
       openidScope: formatScope(given.openidScopes),
+      redirectUri,
       expiresAt: now + CONSENT_DAYS * DAY_MS,
     };
-    const earlier = (await listLiveOAuthGrants(tx, accountId, now)).find(
-      (each) => each.clientId === clientId && each.resource === resource,
-    );
+    const earlier = await findLiveOAuthGrant(tx, given, now);
     const id = earlier?.id ?? newId('con', now, deps.random);
     if (earlier === undefined) {
       await insertOAuthGrant(tx, { id, accountId, clientId, resource, ...terms, createdAt: now });
@@ -108,7 +168,6 @@ export function saveConsent(
       await updateOAuthGrantScope(tx, id, terms);
       if (givesLess(earlier, terms)) await revokeTokens(work, earlier);
     }
-    await updateOAuthClientUsed(tx, clientId, now);
     const details = { client: clientId, scope: terms.scope, ...(resource !== null && { resource }) };
     await recordAndNotify(work, accountId, { kind: 'app.connected', subject: id, details });
     return id;

@@ -11,6 +11,7 @@ export type FloodLimit = Extract<
   LimitCounter['name'],
   | 'registerPerIp'
   | 'clientsPerIp'
+  | 'pushedRequestsPerIp'
   | 'claimMailPerIp'
   | 'wrongPerIpHour'
   | 'signInMailPerIp'

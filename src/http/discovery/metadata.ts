@@ -1,7 +1,7 @@
 import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
-import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../lib/openid-scopes.ts';
+import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../lib/openid-scopes.ts';
 import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';
@@ -79,6 +79,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
     ],
     token_endpoint_auth_signing_alg_values_supported: [...CLIENT_ALGORITHMS],
     authorization_endpoint: urlOf(PATHS.authorize),
+    pushed_authorization_request_endpoint: urlOf(PATHS.pushRequest),
     authorization_response_iss_parameter_supported: true, // RFC 9207
     registration_endpoint: urlOf(PATHS.registerClient),
     client_id_metadata_document_supported: true,
@@ -134,7 +135,10 @@ export function authorizationServer(config: Config, audiences: readonly Audience
 export function openidConfiguration(config: Config, audiences: readonly Audience[]): object {
   return {
     ...authorizationServer(config, audiences),
-    claims_supported: ['sub', 'email', 'email_verified'],
+    claims_supported: ['sub', 'email', 'email_verified', 'auth_time', 'acr', 'amr'],
+    acr_values_supported: Object.values(ACR_VALUES),
+    prompt_values_supported: ['none', 'login', 'consent', 'select_account'],
+    end_session_endpoint: config.publicUrl + PATHS.endSession,
     claims_parameter_supported: false,
     request_parameter_supported: false,
     request_uri_parameter_supported: false,

@@ -1,9 +1,12 @@
 import { oauth } from '../dialects/oauth.ts';
-import { consentPage, decideConsent } from '../pages/consent.ts';
+import { decideConsent } from '../pages/consent.ts';
+import { confirmEndSession, endSessionPage, postEndSession } from '../pages/end-session.ts';
+import { interactionPage, switchAccount } from '../pages/interaction.ts';
 import type { Pages } from '../pages/pages.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Route, row, rows } from '../server/table.ts';
 import { authorize, resumeAuthorization } from './authorize.ts';
+import { pushRequest } from './push-request.ts';
 import { deleteClient, readClient, registerClient, updateClient } from './register-client.ts';
 import { userinfo } from './userinfo.ts';
 
@@ -14,6 +17,7 @@ const none = undefined;
 /** Creates the rows that apps call. */
 export function appRoutes(): Route[] {
   return rows(oauth, [
+    row('POST', PATHS.pushRequest, 'anyone', 'pushedRequestsPerIp', pushRequest),
     row('GET', PATHS.userinfo, 'anyone', none, userinfo),
     row('POST', PATHS.registerClient, 'anyone', 'clientsPerIp', registerClient),
     row('GET', `${PATHS.registerClient}/:client_id`, 'anyone', none, readClient),
@@ -27,7 +31,11 @@ export function consentRoutes(pages: Pages): Route[] {
   return rows(pages.dialect, [
     row('GET', PATHS.authorize, 'browser', none, authorize),
     row('GET', `${PATHS.authorize}/:uid`, 'browser', none, resumeAuthorization),
-    row('GET', `${PATHS.interaction}/:uid`, 'signedInUser', none, consentPage(pages)),
+    row('GET', `${PATHS.interaction}/:uid`, 'browser', none, interactionPage(pages)),
     row('POST', `${PATHS.interaction}/:uid`, 'signedInUser', none, decideConsent(pages)),
+    row('POST', `${PATHS.interaction}/:uid/switch`, 'signedInUser', none, switchAccount),
+    row('GET', PATHS.endSession, 'browser', none, endSessionPage(pages)),
+    row('POST', PATHS.endSession, 'anyone', none, postEndSession),
+    row('POST', `${PATHS.endSession}/confirm`, 'browser', none, confirmEndSession),
   ]);
 }

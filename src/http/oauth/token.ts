@@ -12,7 +12,7 @@ import { identity, renderIdentity } from '../auth-md/identity-answers.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';
-import { normalizeResource } from './authorize.ts';
+import { normalizeResource } from './authorization-request.ts';
 import { CLAIM_GRANT, JWT_BEARER } from './grant-types.ts';
 import { callProvider } from './provider/call-provider.ts';
 

@@ -1,23 +1,34 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
+import { isRecentlyVerified } from '../../domain/accounts/sessions.ts';
 import { findClient, type OAuthClient } from '../../domain/apps/clients.ts';
-import { CONSENT_DAYS, listAskedScopes, listConsents, saveConsent } from '../../domain/apps/consents.ts';
+import {
+  type AskedScope,
+  CONSENT_DAYS,
+  type Consent,
+  describeAskedScopes,
+  divideScopes,
+  listConsents,
+  listGivableScopes,
+  saveConsent,
+} from '../../domain/apps/consents.ts';
 import { type Audience, resolveAudience } from '../../domain/audiences/audience.ts';
 import { isLoopbackHost } from '../../lib/loopback.ts';
-import { OPENID_SCOPES } from '../../lib/openid-scopes.ts';
 import { PAGES } from '../../lib/page-paths.ts';
+import { parseScope } from '../../lib/scopes.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import {
   findInteraction,
   finishInteraction,
   type Interaction,
   interactionNotFound,
+  keepTicks,
 } from '../oauth/provider/interaction.ts';
 import { PATHS } from '../server/paths.ts';
-import { type Call, type HandlerResult, operation } from '../server/table.ts';
+import type { Call, HandlerResult } from '../server/table.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
-import { type Pages, redirect } from './pages.ts';
+import { allowFormTo, type Pages, redirect } from './pages.ts';
 import { describeScopes } from './scopes.ts';
 
 /** The page on which a human decides what an app may do with their account (RFC 6749 section 4.1, S-78). */
@@ -26,28 +37,6 @@ import { describeScopes } from './scopes.ts';
 const consentForm = formSchema({ decision: z.enum(['approve', 'deny']) }).catchall(z.string().max(64));
 
 type UserCall = Call<unknown, 'signedInUser'>;
-
-/** GET /authorize/:uid: connects the request with the signed-in human, then asks for the consent. */
-export function consentPage(pages: Pages) {
-  return operation({
-    caller: 'signedInUser',
-    summary: 'Decide about an app',
-    async handle(call) {
-      const { deps, caller, params } = call;
-      const { session } = caller;
-      const asked = await findInteraction(call, params.uid!, session);
-      if (asked.prompt === 'consent') return showConsent(pages, call, asked);
-      if (asked.wantsFreshLogin && session.createdAt < asked.startedAt * 1000) {
-        const location = `${PAGES.signInAgain}?next=${PATHS.interaction}/${asked.uid}` as const;
-        return redirect(deps.config, location, caller.cookies);
-      }
-      const ts = Math.floor(session.createdAt / 1000);
-      const login = { accountId: session.accountId, remember: false, ts };
-      const next = await finishInteraction(call, asked.uid, session, { login });
-      return redirect(deps.config, next, caller.cookies);
-    },
-  });
-}
 
 /** POST /authorize/:uid: saves what the human decided and goes back to the app. */
 export function decideConsent(pages: Pages) {
@@ -59,121 +48,135 @@ export function decideConsent(pages: Pages) {
       const { deps, origin, body, caller, params } = call;
       const { session } = caller;
       const asked = await findInteraction(call, params.uid!, session);
-      if (asked.prompt !== 'consent' || asked.accountId !== session.accountId) throw interactionNotFound();
+      const goOn = async (result: Parameters<typeof finishInteraction>[3]) =>
+        redirect(deps.config, await finishInteraction(call, asked.uid, session, result), caller.cookies);
       if (body.decision === 'deny') {
-        const error = { error: 'access_denied' };
-        return redirect(
-          deps.config,
-          await finishInteraction(call, asked.uid, session, error),
-          caller.cookies,
-        );
+        const error = asked.needsSecondFactor && asked.waitsFor === 'login' ? UNMET : 'access_denied';
+        return goOn({ error });
       }
-      const offer = await describeOffer(deps, asked);
-      const scopes = checkedNames(body, 'scope').filter((name) =>
-        offer.scopes.some((each) => each.name === name),
-      );
+      if (asked.waitsFor !== 'consent') throw interactionNotFound();
+      const offer = await describeOffer(deps, asked, session.accountId);
+      const names = checkedNames(body, 'scope');
+      const given = offer.scopes.filter(({ name }) => names.includes(name));
       const openid = checkedNames(body, 'openid');
       const openidScopes = offer.openidScopes.filter((name) => !OPTIONAL.has(name) || openid.includes(name));
-      if (scopes.length === 0 && !openidScopes.includes('openid')) {
-        return showConsent(pages, call, asked, body, { key: 'consent.nothingSelected' });
+      if (!given.some(({ isAsked }) => isAsked) && !openidScopes.includes('openid')) {
+        return showConsent(pages, call, asked, Object.keys(body), { key: 'consent.nothingSelected' });
+      }
+      if (given.some(({ isDestructive }) => isDestructive) && !isRecentlyVerified(deps, session)) {
+        const ticks = Object.keys(body).filter((name) => name.includes(':'));
+        await keepTicks(call, asked.uid, session, ticks);
+        const path = `${PAGES.signInAgain}?next=${PATHS.interaction}/${asked.uid}` as const;
+        return redirect(deps.config, path, caller.cookies);
       }
       const grantId = await saveConsent(deps, origin, {
         accountId: session.accountId,
         clientId: asked.clientId,
+        redirectUri: asked.redirectUri,
         resource: offer.audience?.url ?? null,
-        scopes,
+        scopes: given.map(({ name }) => name),
         openidScopes,
       });
-      const next = await finishInteraction(call, asked.uid, session, { consent: { grantId } });
-      return redirect(deps.config, next, caller.cookies);
+      return goOn({ consent: { grantId } });
     },
   });
 }
 
+/** RFC 9470 section 5. */
+const UNMET = 'unmet_authentication_requirements';
+
 /** The scopes of OpenID Connect that a human can keep back. */
 const OPTIONAL: ReadonlySet<string> = new Set(['email']);
 
-/** What an app asks for. */
+/** What an app asks for, and what it has. */
 interface Offer {
   client: OAuthClient;
   audience: Audience | undefined;
-  scopes: ReturnType<typeof listAskedScopes>;
+  scopes: (AskedScope & { isAsked: boolean; isHeld: boolean })[];
   openidScopes: string[];
+  /** When the human approved the app first, at whatever API; undefined: never. */
+  approvedAt: number | undefined;
 }
 
-async function describeOffer(deps: Deps, asked: Interaction): Promise<Offer> {
+async function describeOffer(deps: Deps, asked: Interaction, accountId: string): Promise<Offer> {
   const client = await findClient(deps, asked.clientId);
   if (client === undefined) throw interactionNotFound();
-  const names = asked.scope.split(' ');
   const audience = asked.resource === undefined ? undefined : await resolveAudience(deps, asked.resource);
-  const known = audience?.scopes;
-  const ofAudience = audience === undefined ? [] : names.filter((name) => known?.includes(name) ?? true);
+  const wanted = divideScopes(deps.config, audience, asked.scope, client.scope);
+  const consents = (await listConsents(deps, accountId)).filter(({ clientId }) => clientId === client.id);
+  const held = consents.find(({ resource }) => resource === (audience?.url ?? null));
+  const heldScopes = listHeldScopes(deps, audience, held);
+  const scopes = describeAskedScopes(deps.config, new Set([...wanted.scopes, ...heldScopes]));
   return {
     client,
     audience,
-    scopes: listAskedScopes(deps.config, new Set(ofAudience)),
-    openidScopes: names.filter((name) => OPENID_SCOPES.has(name)),
+    scopes: scopes.map((scope) => ({
+      ...scope,
+      isAsked: wanted.scopes.includes(scope.name),
+      isHeld: heldScopes.includes(scope.name),
+    })),
+    openidScopes: [...new Set([...wanted.openidScopes, ...parseScope(held?.openidScope ?? '')])],
+    approvedAt: consents.at(-1)?.createdAt,
   };
 }
 
-async function showConsent(
+/** What the app has at the API now. The page shows it, since the new consent replaces the one so far (O-10). */
+function listHeldScopes(
+  { config }: Pick<Deps, 'config'>,
+  audience: Audience | undefined,
+  held: Consent | undefined,
+): string[] {
+  if (audience === undefined || held === undefined) return [];
+  const scopes = parseScope(held.scope);
+  return listGivableScopes(config, audience.scopes).filter((name) => scopes.includes(name));
+}
+
+/**
+ * Shows the page.
+ *
+ * @param ticks the names of the boxes that the human ticked before; undefined: all are ticked but destructive ones
+ */
+export async function showConsent(
   pages: Pages,
-  { deps, caller }: UserCall,
+  { deps, caller }: Pick<UserCall, 'deps' | 'caller'>,
   asked: Interaction,
-  typed?: Record<string, string | undefined>,
+  ticks = asked.ticks,
   problem?: Problem,
 ): Promise<HandlerResult> {
-  const { session } = caller;
-  if (asked.accountId !== session.accountId) throw interactionNotFound();
-  const offer = await describeOffer(deps, asked);
+  const offer = await describeOffer(deps, asked, caller.session.accountId);
   const { client, audience } = offer;
-  const target = new URL(asked.redirectUri);
-  const lines = new Map(
-    describeScopes(
-      deps.config,
-      offer.scopes.map(({ name }) => name),
-    ).map((line) => [line.name, line]),
-  );
-  const earlier = (await listConsents(deps, session.accountId)).find(
-    ({ clientId }) => clientId === client.id,
-  );
+  const names = offer.scopes.map(({ name }) => name);
+  const lines = new Map(describeScopes(deps.config, names).map((line) => [line.name, line]));
   const page = pages.show(
     caller,
     'consent',
     {
-      uid: asked.uid,
+      next: `${PATHS.interaction}/${asked.uid}`,
       appName: client.name === null ? '' : displayName(client.name),
       publishedAt: client.origin === 'document' ? new URL(client.id).host : undefined,
-      redirectTo: /^https?:$/.test(target.protocol) ? target.host : target.protocol,
-      isLocal: isLoopbackHost(target.hostname),
-      isProgram: !/^https?:$/.test(target.protocol),
-      approvedAt: earlier?.createdAt,
+      ...describeRedirect(asked.redirectUri),
+      approvedAt: offer.approvedAt,
       resource: audience && { name: audience.name, host: new URL(audience.url).host },
       scopes: offer.scopes.map((scope) => ({
         ...lines.get(scope.name),
         ...scope,
-        isOn: typed ? `scope:${scope.name}` in typed : !scope.isDestructive,
+        isOn: ticks ? ticks.includes(`scope:${scope.name}`) : !scope.isDestructive,
       })),
       asksForEmail: offer.openidScopes.includes('email'),
-      givesEmail: typed ? 'openid:email' in typed : true,
+      givesEmail: ticks ? ticks.includes('openid:email') : true,
+      staysConnected: offer.openidScopes.includes('offline_access'),
+      isConfirmed: asked.ticks !== undefined && isRecentlyVerified(deps, caller.session),
       days: CONSENT_DAYS,
       problem,
     },
     problem === undefined ? 200 : 400,
   );
-  return { ...page, headers: allowRedirectTo(page.headers ?? {}, target) };
+  return allowFormTo(page, asked.redirectUri);
 }
 
-/**
- * Lets the form lead to the app: browsers apply `form-action` to each redirect that follows a form. A popup keeps its
- * opener, which the app listens through.
- */
-function allowRedirectTo(headers: Record<string, string>, { origin, protocol }: URL): Record<string, string> {
-  const name = 'Content-Security-Policy';
-  const source = origin === 'null' ? protocol : origin;
-  return {
-    ...headers,
-    [name]: headers[name]!.replace("form-action 'self'", `form-action 'self' ${source}`),
-    'Cross-Origin-Opener-Policy': 'unsafe-none',
-  };
+/** Describes for the page where an app is answered. */
+export function describeRedirect(redirectUri: string) {
+  const { protocol, host, hostname } = new URL(redirectUri);
+  const isWeb = /^https?:$/.test(protocol);
+  return { redirectTo: isWeb ? host : protocol, isLocal: isLoopbackHost(hostname), isProgram: !isWeb };
 }

@@ -78,7 +78,7 @@ export function createPages({
         session: browser.session,
         flash: browser.flash && `flash.${browser.flash}`,
       }),
-      headers,
+      headers: leadsToApp((values as { next?: unknown }).next) ? { ...headers, ...KEEP_OPENER } : headers,
       cookies: browser.cookies,
     }),
 
@@ -101,9 +101,35 @@ export function redirect(
   cookies: readonly string[] = [],
   flash?: Flash,
 ): HandlerResult {
-  const headers = { ...pageHeaders(undefined), Location: config.publicUrl + path };
+  const { 'Cross-Origin-Opener-Policy': opener, ...others } = pageHeaders(undefined);
+  const headers = {
+    ...others,
+    ...(!leadsToApp(path) && { 'Cross-Origin-Opener-Policy': opener }),
+    Location: config.publicUrl + path,
+  };
   const lines = flash === undefined ? cookies : [...cookies, setCookie(config, 'flash', flash)];
   return { status: 303, headers, cookies: lines, nothing: true };
+}
+
+/** An app may show our pages in a popup, through which it listens: an opener policy would cut it off. */
+const KEEP_OPENER = { 'Cross-Origin-Opener-Policy': 'unsafe-none' };
+
+/** Whether a path is of a request of an app, or leads back to one. */
+function leadsToApp(path: unknown): boolean {
+  return typeof path === 'string' && /^(?:\/oauth2)?\/authorize\/|[?&]next=\/authorize\//.test(path);
+}
+
+/**
+ * Lets the form of a page lead to an app: browsers apply `form-action` to each redirect that follows a form.
+ *
+ * @param redirectUri registered by the app
+ */
+export function allowFormTo(page: HandlerResult, redirectUri: string): HandlerResult {
+  const { origin, protocol } = new URL(redirectUri);
+  const name = 'Content-Security-Policy';
+  const source = origin === 'null' ? protocol : origin;
+  const policy = page.headers![name]!.replace("form-action 'self'", `form-action 'self' ${source}`);
+  return { ...page, headers: { ...page.headers, [name]: policy } };
 }
 
 /** Returns the headers of every page. The CSP allows nothing from other origins but the operator's logo. */

@@ -17,6 +17,7 @@ import { parseMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { newBrowserCookie } from '../server/browser-session.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
+import { PATHS } from '../server/paths.ts';
 import { type Call, type CallerKind, type HandlerResult, operation } from '../server/table.ts';
 import { formSchema, type Problem, typedCode, wrongCodeText } from './forms.ts';
 import { formOperation } from './operations.ts';
@@ -44,7 +45,7 @@ export function signInPage(pages: Pages) {
     caller: 'browser',
     summary: 'Ask for a code to sign in with',
     handle({ deps, caller, query }) {
-      const typed = caller.draft(PAGES.signIn);
+      const typed = caller.draft(PAGES.signIn); // an app may suggest an address
       const goal = returnPathOf(typed?.next ?? query.get('next'));
       if (caller.session !== undefined) return redirect(deps.config, goal);
       return pages.show(caller, 'sign-in', { next: goal, email: typed?.email });
@@ -83,7 +84,8 @@ export function againPage(pages: Pages) {
       const next = returnPathOf(query.get('next'));
       const needsSecondFactor =
         /^\/console\b/.test(next) && !(await hasPassedSecondFactor(deps, caller.session));
-      return pages.show(caller, 'sign-in-again', { next, mailbox, needsSecondFactor });
+      const isForApp = next.startsWith(PATHS.interaction);
+      return pages.show(caller, 'sign-in-again', { next, mailbox, needsSecondFactor, isForApp });
     },
   });
 }

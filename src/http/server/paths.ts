@@ -11,6 +11,8 @@ export const PATHS = {
   token: '/oauth2/token',
   authorize: '/oauth2/authorize',
   registerClient: '/oauth2/register',
+  pushRequest: '/oauth2/par',
+  endSession: '/oauth2/end-session',
   userinfo: '/oauth2/userinfo',
   /** The page on which a human decides about an app; the id of the request follows. */
   interaction: '/authorize',

@@ -9,7 +9,7 @@ import { PATHS } from '../../server/paths.ts';
 import { findClientOrDocument } from './client-documents.ts';
 import { OWN_ACCOUNT, SCOPE_BOUND } from './client-members.ts';
 import { hashOf, isHashedSecret, toHashedSecret } from './client-secret.ts';
-import { currentExchange, type Exchange } from './exchange.ts';
+import { currentExchange, type Exchange, loginTimeOf } from './exchange.ts';
 
 /**
  * The storage of oidc-provider. Access tokens are credentials, clients and consents have tables of their own, all other
@@ -79,7 +79,10 @@ function statesOf(model: string): Adapter {
       if (state === undefined) return undefined;
       const payload = state.payload as Payload;
       if (model === 'Session') return sessionFor(exchange, payload);
+      if (model === 'Interaction') return interactionFor(exchange, payload);
       if (state.consumedAt === null) return payload;
+      if (model === 'PushedAuthorizationRequest')
+        return { ...payload, consumed: epochSeconds(state.consumedAt) };
       if (exchange.deps.clock() - state.consumedAt < GRACE_MS) {
         if (Provider.ctx?.oidc.client?.clientId === payload.clientId) exchange.repeated = state.answer;
         throw new errors.InvalidGrant('it was used already');
@@ -104,9 +107,21 @@ function statesOf(model: string): Adapter {
   };
 }
 
-/** The session of oidc-provider counts only while its account is signed in here, in the same browser. */
-function sessionFor({ accountId }: Exchange, payload: Payload): Payload | undefined {
-  return payload.accountId === undefined || payload.accountId === accountId ? payload : undefined;
+/**
+ * The session of oidc-provider counts only while the session of ours from which it began lives in the same browser: who
+ * signs in again, or as somebody else, begins a new one.
+ */
+function sessionFor({ session }: Exchange, payload: Payload): Payload | undefined {
+  const { accountId, loginTs } = payload;
+  const isOfSession =
+    session !== undefined && session.accountId === accountId && loginTimeOf(session) === loginTs;
+  return accountId === undefined || isOfSession ? payload : undefined;
+}
+
+/** A request goes on only for who is signed in now, whoever signed in for it before. */
+function interactionFor({ session }: Exchange, payload: Payload): Payload | undefined {
+  const { login } = (payload.result ?? {}) as { login?: { accountId: string } };
+  return login === undefined || login.accountId === session?.accountId ? payload : undefined;
 }
 
 /** oidc-provider calls it once for each model that belongs to a consent. */

@@ -6,7 +6,7 @@ import { commitAuthorization, findState } from '../../../domain/apps/authorizati
 import { Failure } from '../../../errors.ts';
 import type { RequestOrigin } from '../../../work.ts';
 import { PATHS } from '../../server/paths.ts';
-import { type Exchange, runInExchange } from './exchange.ts';
+import { type Exchange, runInExchange, type SignedIn } from './exchange.ts';
 import { currentProvider } from './provider.ts';
 
 /**
@@ -28,8 +28,8 @@ export interface ProviderRequest {
   path: string;
   query?: URLSearchParams;
   body?: { type: string; bytes: Uint8Array };
-  /** The account that is signed in at this service in the browser. */
-  accountId?: string | undefined;
+  /** The session of this service in the browser. */
+  session?: SignedIn | undefined;
 }
 
 /** What oidc-provider answered. */
@@ -61,7 +61,7 @@ export async function withProvider(
   const exchange: Exchange = {
     deps,
     origin,
-    accountId: request.accountId,
+    session: request.session,
     writes: [],
     written: new Map(),
     repeated: undefined,

@@ -33,6 +33,14 @@ export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | 
       'a redirect URI must be https, http on a loopback host, or a scheme of the app, without fragment',
     );
   }
+  const goodbyes = Array.isArray(sent.post_logout_redirect_uris) ? sent.post_logout_redirect_uris : [];
+  if (
+    goodbyes.length > REDIRECTS_MAX ||
+    !goodbyes.every((each) => typeof each === 'string' && isRedirectUri(each))
+  ) {
+    const error_description = `post_logout_redirect_uris must be at most ${REDIRECTS_MAX} URLs such as redirect_uris`;
+    return { error: 'invalid_client_metadata', error_description };
+  }
   const asked = Array.isArray(sent.grant_types) ? sent.grant_types : GRANT_TYPES;
   const kept = TEXTS.filter((name) => sent[name] !== null && sent[name] !== '' && sent[name] !== undefined);
   if (kept.includes('jwks_uri') && !/^https:/.test(String(sent.jwks_uri))) {
@@ -42,6 +50,7 @@ export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | 
     ...Object.fromEntries(kept.map((name) => [name, sent[name]])),
     ...(sent.dpop_bound_access_tokens === true && { dpop_bound_access_tokens: true }),
     redirect_uris: redirects,
+    ...(goodbyes.length > 0 && { post_logout_redirect_uris: goodbyes }),
     application_type: applicationTypeOf(redirects),
     grant_types: GRANT_TYPES.filter((each) => each === 'authorization_code' || asked.includes(each)),
     response_types: ['code'],

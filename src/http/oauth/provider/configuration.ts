@@ -1,12 +1,12 @@
-import { type Configuration, errors, interactionPolicy } from 'oidc-provider';
+import { type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
 import { findMailbox } from '../../../domain/accounts/find-or-create-account.ts';
-import { CONSENT_DAYS, findConsent } from '../../../domain/apps/consents.ts';
-import { resolveAudience } from '../../../domain/audiences/audience.ts';
+import { CONSENT_DAYS, listGivableScopes } from '../../../domain/apps/consents.ts';
+import { type Audience, resolveAudience } from '../../../domain/audiences/audience.ts';
 import { tokenExpiry } from '../../../domain/credentials/access-tokens.ts';
 import { Failure } from '../../../errors.ts';
 import { newId } from '../../../lib/ids.ts';
-import { CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../../lib/openid-scopes.ts';
+import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../../lib/openid-scopes.ts';
 import { formatScope, restrictTo } from '../../../lib/scopes.ts';
 import { newSecret } from '../../../lib/secrets.ts';
 import { hasPlainCookies } from '../../server/cookies.ts';
@@ -15,6 +15,7 @@ import { createAdapter } from './adapter.ts';
 import { checkClientAssertion } from './client-assertion.ts';
 import { fetchKeys } from './client-documents.ts';
 import { OWN_ACCOUNT, SCOPE_BOUND, scopeBoundOf } from './client-members.ts';
+import { createConsentFinder, createPolicy } from './policy.ts';
 
 /** How oidc-provider is set up. What it offers beyond this is off. */
 
@@ -50,7 +51,8 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       short: cookie,
     },
     scopes: [...OPENID_SCOPES],
-    claims: { openid: ['sub'], email: ['email', 'email_verified'] },
+    claims: { openid: ['sub', 'auth_time', 'acr', 'amr'], email: ['email', 'email_verified'] },
+    acrValues: Object.values(ACR_VALUES),
     responseTypes: ['code'],
     subjectTypes: ['public'],
     clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
@@ -79,14 +81,9 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       if (mailbox === undefined) return undefined;
       return { accountId, claims: () => ({ sub: accountId, email: mailbox, email_verified: true }) };
     },
-    // A consent counts for the request in which it was given: the human is asked each time.
-    async loadExistingGrant(ctx) {
-      const id = ctx.oidc.result?.consent?.grantId;
-      if (id === undefined || (await findConsent(deps, id)) === undefined) return undefined;
-      return ctx.oidc.provider.Grant.find(id);
-    },
+    loadExistingGrant: createConsentFinder(deps),
     interactions: {
-      policy: createPolicy(),
+      policy: createPolicy(deps),
       url: (_ctx, { uid }) => `${PATHS.interaction}/${uid}`,
     },
     // The rows render failures; oidc-provider would send a page with a style of its own.
@@ -97,6 +94,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
     routes: {
       authorization: PATHS.authorize,
       registration: PATHS.registerClient,
+      pushed_authorization_request: PATHS.pushRequest,
       token: PATHS.token,
       userinfo: PATHS.userinfo,
       jwks: PATHS.jwks,
@@ -121,8 +119,9 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
         nonceSecret: deps.keyring.derive(deps.keyring.currentId, 'oauth-dpop-nonce', '')!,
       },
       clientCredentials: { enabled: true },
-      pushedAuthorizationRequests: { enabled: false },
-      rpInitiatedLogout: { enabled: false },
+      pushedAuthorizationRequests: { enabled: true },
+      // For the metadata of clients: the page is ours (pages/end-session.ts).
+      rpInitiatedLogout: { enabled: true },
       userinfo: { enabled: true },
       registration: {
         enabled: true,
@@ -143,9 +142,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
           const now = deps.clock();
           const tokenSeconds = (tokenExpiry(deps, audience, now, Infinity) - now) / 1000;
           return {
-            scope: formatScope(
-              restrictTo(audience.scopes ?? [...deps.config.scopes.keys()], scopeBoundOf(client)),
-            ),
+            scope: formatScope(restrictTo(scopesFor(deps, ctx, audience), scopeBoundOf(client))),
             audience: audience.url,
             accessTokenTTL: Math.min(APP_TOKEN_SECONDS, tokenSeconds),
             accessTokenFormat: 'opaque',
@@ -154,6 +151,16 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       },
     },
   };
+}
+
+/** The scopes that tokens of a request can have at an API: a client that acts by itself is bound by no human. */
+function scopesFor(
+  { config }: Pick<Deps, 'config'>,
+  { oidc }: KoaContextWithOIDC,
+  { scopes }: Audience,
+): string[] {
+  const isByItself = oidc.params?.grant_type === 'client_credentials';
+  return isByItself ? [...(scopes ?? config.scopes.keys())] : listGivableScopes(config, scopes);
 }
 
 /**
@@ -165,19 +172,6 @@ function cookieNames({ config }: Pick<Deps, 'config'>) {
     ? ['vouchsafe_', 'vouchsafe_oidc_session']
     : ['__Secure-', '__Host-oidc_session'];
   return { session, interaction: `${prefix}oidc_interaction`, resume: `${prefix}oidc_resume` };
-}
-
-/** Asks for the sign-in where the package does, and for the consent once in every request. */
-function createPolicy() {
-  const { Check, base } = interactionPolicy;
-  const policy = base();
-  const consent = policy.get('consent')!;
-  consent.checks.clear();
-  const isMissing = new Check('consent_missing', 'the human was not asked yet', 'consent_required', (ctx) =>
-    ctx.oidc.result?.consent?.grantId === undefined ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
-  );
-  consent.checks.add(isMissing);
-  return policy;
 }
 
 function hasOnlyOpenIdScopes(scope: unknown): boolean {

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Deps } from '../../../deps.ts';
+import type { Session } from '../../../domain/accounts/sessions.ts';
 import type { AuthorizationWrite } from '../../../domain/apps/authorization-states.ts';
 import type { RequestOrigin } from '../../../work.ts';
 
@@ -7,8 +8,8 @@ import type { RequestOrigin } from '../../../work.ts';
 export interface Exchange {
   deps: Deps;
   origin: RequestOrigin;
-  /** The account that is signed in at this service in the browser that sent the request; undefined: none. */
-  accountId: string | undefined;
+  /** Who is signed in at this service in the browser that sent the request; undefined: nobody. */
+  session: SignedIn | undefined;
   /** What the request writes. It is committed as a whole once oidc-provider has its response. */
   writes: AuthorizationWrite[];
   /** What was written in this request, by model and id; undefined: deleted. */
@@ -17,6 +18,14 @@ export interface Exchange {
   repeated: string | undefined;
   /** What the adapter threw, which oidc-provider would answer with an error of its own. */
   error: unknown;
+}
+
+/** A session of this service, as far as oidc-provider's own depends on it. */
+export type SignedIn = Pick<Session, 'accountId' | 'createdAt'>;
+
+/** When a human signed in, in epoch seconds (`auth_time` of OpenID Connect Core 1.0 section 2). */
+export function loginTimeOf({ createdAt }: SignedIn): number {
+  return Math.floor(createdAt / 1000);
 }
 
 const exchanges = new AsyncLocalStorage<Exchange>();

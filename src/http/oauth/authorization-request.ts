@@ -1,0 +1,59 @@
+import type { Deps } from '../../deps.ts';
+import { listGivableScopes } from '../../domain/apps/consents.ts';
+import { resolveAudience } from '../../domain/audiences/audience.ts';
+import { Failure } from '../../errors.ts';
+import { formatScope } from '../../lib/scopes.ts';
+
+/** The parameters of an authorization request (RFC 6749 section 4.1.1), as they are sent or pushed. */
+
+/** In characters. */
+const STATE_MAX = 2048;
+
+/** Why we refuse a request that oidc-provider would take. */
+export interface RequestFault {
+  error: 'invalid_request' | 'unsupported_response_mode';
+  error_description: string;
+  /** Returned to the app as it was sent; undefined where that is what is wrong. */
+  state: string | undefined;
+}
+
+/** Finds what this service does not offer in a request. @returns undefined: nothing */
+export function findRequestFault(sent: URLSearchParams): RequestFault | undefined {
+  const states = sent.getAll('state');
+  if (states.some(({ length }) => length > STATE_MAX)) {
+    const error_description = `state is longer than ${STATE_MAX} characters`;
+    return { error: 'invalid_request', error_description, state: undefined };
+  }
+  if (sent.getAll('response_mode').every((mode) => mode === '' || mode === 'query')) return undefined;
+  const state = states.length === 1 ? states[0] : undefined;
+  return { error: 'unsupported_response_mode', error_description: 'the response mode is query', state };
+}
+
+/** Completes a request: the resource as it is known here, and the scope that is meant where none is named. */
+export async function completeRequest(deps: Deps, sent: URLSearchParams): Promise<URLSearchParams> {
+  const query = new URLSearchParams(sent);
+  if (query.has('request_uri')) return query; // it was completed when it was pushed
+  const resources = query.getAll('resource');
+  if (resources.length === 1) query.set('resource', await normalizeResource(deps, resources[0]!));
+  if (!query.get('scope')) {
+    const audience = await resolveAudience(deps, query.get('resource') ?? undefined).catch(() => undefined);
+    if (audience !== undefined)
+      query.set('scope', formatScope(listGivableScopes(deps.config, audience.scopes)));
+  }
+  return query;
+}
+
+/**
+ * Returns the URL of the audience that a client means by `resource`: clients write it with a slash at its end, or
+ * without (RFC 8707). An unknown one stays as it is.
+ */
+export async function normalizeResource(deps: Deps, resource: string): Promise<string> {
+  for (const each of [resource, resource.replace(/\/$/, '')]) {
+    try {
+      return (await resolveAudience(deps, each)).url;
+    } catch (error) {
+      if (!(error instanceof Failure) || error.kind !== 'invalidTarget') throw error;
+    }
+  }
+  return resource;
+}
