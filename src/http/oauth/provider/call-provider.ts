@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type Provider from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
 import { commitAuthorization, findState } from '../../../domain/apps/authorization-states.ts';
-import { Failure } from '../../../errors.ts';
+import { Failure, unavailable } from '../../../errors.ts';
 import type { RequestOrigin } from '../../../work.ts';
 import { PATHS } from '../../server/paths.ts';
 import { type Exchange, runInExchange, type SignedIn } from './exchange.ts';
@@ -75,7 +75,9 @@ export async function withProvider(
     return res;
   }) as typeof res.end;
   await runInExchange(exchange, () => run(provider, req, res));
-  if (exchange.error !== undefined) throw toFailure(exchange.error);
+  if (exchange.error !== undefined) {
+    throw exchange.error instanceof Failure ? exchange.error : unavailable(exchange.error);
+  }
   const response = { status: res.statusCode, ...splitHeaders(res, deps.config.publicUrl), body };
   if (response.status >= 500)
     throw new Failure('internal', 'Something went wrong here. Repeat the request later.');
@@ -98,11 +100,6 @@ async function findLostAnswer({ deps, writes }: Exchange): Promise<string | unde
     if (answer !== undefined) return answer;
   }
   return undefined;
-}
-
-function toFailure(error: unknown): Failure {
-  if (error instanceof Failure) return error;
-  return new Failure('internal', 'Something went wrong here. Repeat the request later.', {}, error);
 }
 
 function createRequest(
