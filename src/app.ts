@@ -29,6 +29,7 @@ import { asset } from './http/pages/assets.ts';
 import * as authenticator from './http/pages/authenticator.ts';
 import * as changeAgent from './http/pages/change-agent.ts';
 import * as claim from './http/pages/claim.ts';
+import { ownClientRows } from './http/pages/clients.ts';
 import * as connect from './http/pages/connect.ts';
 import { consoleRoutes } from './http/pages/console/routes.ts';
 import * as devMail from './http/pages/dev-mailbox.ts';
@@ -219,8 +220,9 @@ function pageRoutes(pages: Pages): Route[] {
     row('GET', `${PAGES.keys}/:id/revoke`, user, none, keys.revokeKeyPage(pages)),
     row('POST', `${PAGES.keys}/:id/revoke`, user, none, keys.revokeKey),
 
-    // The apps that use the user's account
+    // The apps that use the user's account, and the clients that the user registered
     ...connectedAppRows(pages),
+    ...ownClientRows(pages),
 
     // The user's account
     row('GET', PAGES.account, user, none, account.accountPage(pages)),

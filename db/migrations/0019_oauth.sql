@@ -12,6 +12,7 @@ CREATE TABLE oauth_clients (
   scope TEXT,                 -- the most it may ask for, space-separated; none: no bound
   created_at BIGINT NOT NULL,
   used_at BIGINT,             -- when it last got a code; none: never
+  suspended_at BIGINT,        -- by the operator, who may resume it
   fresh_until BIGINT,         -- of a client metadata document: when it has to be fetched again
   ended_at BIGINT
 );

@@ -38,7 +38,7 @@ export function phraseActivity({ text, has }: Translator, facts: ActivityFacts):
   const variant = VARIANTS[kind]?.(facts);
   const sentence = variant === undefined ? `activity.${kind}` : `activity.${kind}.${variant}`;
   const app = appName === undefined ? '' : displayName(appName);
-  const isNameless = app === '' && /^(?:app|client)\./.test(kind) && has(`${sentence}.nameless`);
+  const isNameless = app === '' && kind.startsWith('app.') && has(`${sentence}.nameless`);
   const known = isNameless ? `${sentence}.nameless` : sentence;
   const name = agentName === undefined ? '' : displayName(agentName);
   const details = DETAILS[kind]?.(facts, text) ?? [];
@@ -48,7 +48,7 @@ export function phraseActivity({ text, has }: Translator, facts: ActivityFacts):
       subject: name || text('activity.unnamedSubject'),
       name: name || text('activity.unnamedObject'),
       key: keyName === undefined ? '' : displayName(keyName),
-      app,
+      app: app || text('apps.unnamed'),
       kind,
     },
     keyPrefix: keyPrefix === undefined ? undefined : `${keyPrefix}…`,
@@ -71,7 +71,11 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'agent.revoked': byOwner,
   'host.revoked': byOwner,
   'key.revoked': byOwner,
-  'app.revoked': byOwner,
+  'app.revoked': (facts) => (facts.details.by === 'clientRemoved' ? 'byMaker' : byOwner(facts)),
+  'client.registered': ({ details }) => (details.origin === 'person' ? 'byOwner' : undefined),
+  'client.changed': byOwner,
+  'client.rotated': byOwner,
+  'client.removed': byOwner,
   'key.created': byAgent,
   'host.rekeyed': byAgent,
   'agent.connected': ({ details }) => (details.capabilities === undefined ? 'byHost' : undefined),

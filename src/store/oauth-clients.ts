@@ -23,12 +23,14 @@ export interface OAuthClientRow {
   createdAt: number;
   /** When it last got a code; null: never. */
   usedAt: number | null;
+  /** When the operator suspended it; null: it may act. */
+  suspendedAt: number | null;
   endedAt: number | null;
   /** When the document of a client has to be fetched again; null: it has none. */
   freshUntil: number | null;
 }
 
-/** Inserts a client, or replaces what it says of itself unless it has ended. @returns 0 if it has ended */
+/** Inserts a client, or replaces what it says of itself. @returns 0 if it has ended or is suspended */
 export function upsertOAuthClient(
   tx: Tx,
   client: Pick<
@@ -40,7 +42,8 @@ export function upsertOAuthClient(
     `INSERT INTO oauth_clients (id, origin, owner, name, metadata, secret_hash, account_id, scope, created_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET name = excluded.name, metadata = excluded.metadata,
-       secret_hash = excluded.secret_hash WHERE oauth_clients.ended_at IS NULL`,
+       secret_hash = excluded.secret_hash
+       WHERE oauth_clients.ended_at IS NULL AND oauth_clients.suspended_at IS NULL`,
     [
       client.id,
       client.origin,
@@ -56,13 +59,7 @@ export function upsertOAuthClient(
 }
 
 export function findOAuthClient(db: Pick<Tx, 'get'>, id: string): Promise<OAuthClientRow | undefined> {
-  return db.get(
-    `SELECT id, origin, owner, name, metadata, secret_hash AS "secretHash",
-       previous_secret_hash AS "previousSecretHash", previous_ends_at AS "previousEndsAt",
-       account_id AS "accountId", scope, created_at AS "createdAt", used_at AS "usedAt", ended_at AS "endedAt",
-       fresh_until AS "freshUntil" FROM oauth_clients WHERE id = ?`,
-    [id],
-  );
+  return db.get(`SELECT ${CLIENT_COLUMNS} FROM oauth_clients WHERE id = ?`, [id]);
 }
 
 /** Records when a client was used; of one that has ended nothing. Until the transaction ends nobody ends it. */
@@ -90,3 +87,49 @@ export async function listOAuthClientNames(
   );
   return new Map(rows.map(({ id, name }) => [id, name]));
 }
+
+/**
+ * Replaces the secret of a client that has one.
+ *
+ * @param previousEndsAt until when the secret so far works, epoch ms; null: it ends now
+ */
+export function updateOAuthClientSecret(
+  tx: Tx,
+  id: string,
+  secretHash: Buffer,
+  previousEndsAt: number | null,
+): Promise<number> {
+  return tx.run(
+    `UPDATE oauth_clients
+     SET previous_secret_hash = CASE WHEN CAST(? AS BIGINT) IS NULL THEN NULL ELSE secret_hash END,
+       previous_ends_at = ?, secret_hash = ? WHERE id = ? AND secret_hash IS NOT NULL AND ended_at IS NULL`,
+    [previousEndsAt, previousEndsAt, secretHash, id],
+  );
+}
+
+/** Replaces what was said of a client. @returns 0 if it has ended */
+export function updateOAuthClientMetadata(
+  tx: Tx,
+  id: string,
+  to: Pick<OAuthClientRow, 'name' | 'metadata' | 'scope'>,
+): Promise<number> {
+  return tx.run(
+    'UPDATE oauth_clients SET name = ?, metadata = ?, scope = ? WHERE id = ? AND ended_at IS NULL',
+    [to.name, to.metadata, to.scope, id],
+  );
+}
+
+/** Suspends a client, or resumes it; of concurrent calls, one returns 1. @param suspendedAt null: it may act again */
+export function updateOAuthClientSuspended(tx: Tx, id: string, suspendedAt: number | null): Promise<number> {
+  return tx.run(
+    `UPDATE oauth_clients SET suspended_at = ?
+     WHERE id = ? AND ended_at IS NULL AND suspended_at IS ${suspendedAt === null ? 'NOT NULL' : 'NULL'}`,
+    [suspendedAt, id],
+  );
+}
+
+/** The columns of OAuthClientRow. */
+export const CLIENT_COLUMNS = `id, origin, owner, name, metadata, secret_hash AS "secretHash",
+       previous_secret_hash AS "previousSecretHash", previous_ends_at AS "previousEndsAt",
+       account_id AS "accountId", scope, created_at AS "createdAt", used_at AS "usedAt", suspended_at AS "suspendedAt", ended_at AS "endedAt",
+       fresh_until AS "freshUntil"`;

@@ -102,7 +102,7 @@ export function listLiveOAuthGrants(
   );
 }
 
-/** Lists the grants of a client that were neither revoked nor have expired. */
+/** Lists the grants of a client that were neither revoked nor have expired, in the order in which their accounts are locked. */
 export function listLiveOAuthGrantsOfClient(
   db: Pick<Tx, 'all'>,
   clientId: string,
@@ -110,7 +110,7 @@ export function listLiveOAuthGrantsOfClient(
 ): Promise<OAuthGrantRow[]> {
   return db.all(
     `SELECT ${COLUMNS} FROM oauth_grants
-     WHERE client_id = ? AND revoked_at IS NULL AND expires_at > ? ORDER BY id`,
+     WHERE client_id = ? AND revoked_at IS NULL AND expires_at > ? ORDER BY account_id, id`,
     [clientId, now],
   );
 }

@@ -125,7 +125,8 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
       path === '/claim'
         ? found[1]!.matchAll(/<input type="checkbox" name="([^"]*)" value="([^"]*)" checked/g)
         : [];
-    return Object.fromEntries([...hidden, ...boxes].map(([, name, value]) => [name, value]));
+    const areas = found[1]!.matchAll(/<textarea [^>]*name="([^"]*)"[^>]*>([^<]*)</g);
+    return Object.fromEntries([...hidden, ...boxes, ...areas].map(([, name, value]) => [name, value]));
   }
 
   async function send(path: string, fields: Fields, headers: Fields = {}): Promise<Page> {

@@ -6,6 +6,7 @@ import { ACTIVITY_GROUPS } from '../../src/domain/audit/list-activity.ts';
 import { AGENT_STATES } from '../../src/domain/owner/list-owned-agents.ts';
 import { Failure, type FailureKind } from '../../src/errors.ts';
 import { TINYSEND_ERRORS_BY_KIND } from '../../src/http/dialects/tinysend.ts';
+import { AUTH_CHOICES, CLIENT_USES } from '../../src/http/pages/client-form.ts';
 import { describeFailure } from '../../src/http/pages/failure-page.ts';
 import { FLASHES } from '../../src/http/server/flash.ts';
 import { phraseActivity } from '../../src/lib/format-activity.ts';
@@ -42,6 +43,8 @@ const variantsOf = (kind: string) =>
   [
     {},
     { by: 'owner' },
+    { by: 'clientRemoved' },
+    { origin: 'person' },
     { capabilities: 'read' },
     { key: 'key_1' },
     { wanted: true },
@@ -84,6 +87,10 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
   'agents.*Crumb': nameEach('agents.', ['unlink', 'undo', 'revoke'], 'Crumb'),
   'agents.*Text': nameEach('agents.', ['unlink', 'undo', 'revoke'], 'Text'),
   'agents.*Final': nameEach('agents.', ['unlink', 'undo', 'revoke'], 'Final'),
+  'clients.auth.*': nameEach('clients.auth.', AUTH_CHOICES),
+  'clients.authHint.*': nameEach('clients.authHint.', AUTH_CHOICES),
+  'clients.use.*': nameEach('clients.use.', CLIENT_USES),
+  'clients.useHint.*': nameEach('clients.useHint.', CLIENT_USES),
   ...CONSOLE_TEXTS,
   'connect.*': nameEach('connect.', ['decided', 'over', 'foreign']),
   'connect.*Lead': nameEach('connect.', ['decided', 'over', 'foreign'], 'Lead'),
@@ -212,6 +219,8 @@ test('German is another text than English, but for words that both have', (t) =>
     'agents.status',
     'apps.app',
     'apps.host',
+    'clients.client',
+    'clients.name',
     'console.csv.agent',
     'console.csv.id',
     'console.csv.name',

@@ -22,10 +22,11 @@ export interface OAuthClient extends Omit<OAuthClientRow, 'metadata' | 'endedAt'
   metadata: Record<string, unknown>;
 }
 
-/** Finds a client that has not ended. */
+/** Finds a client that may act: one that has not ended, and is not suspended. */
 export async function findClient({ db }: Pick<Deps, 'db'>, id: string): Promise<OAuthClient | undefined> {
   const row = await findOAuthClient(db, id);
-  return row === undefined || row.endedAt !== null ? undefined : toOAuthClient(row);
+  const mayAct = row !== undefined && row.endedAt === null && row.suspendedAt === null;
+  return mayAct ? toOAuthClient(row) : undefined;
 }
 
 /** Converts a row to a client. */
@@ -89,26 +90,41 @@ export async function saveClient(
     await recordEvent(work, { kind: 'client.registered', subject: id, details: { origin: client.origin } });
   } else if (known.metadata !== text) {
     await recordEvent(work, { kind: 'client.changed', subject: id });
-    if (identityOf(JSON.parse(known.metadata)) !== identityOf(metadata)) await endConsentsOfClient(work, id);
+    if (identityOf(JSON.parse(known.metadata)) !== identityOf(metadata))
+      await endConsentsOfClient(work, id, 'client');
   }
 }
 
-/** What a human trusts in when they consent: where the client is answered, and how it proves that it is this one. */
-function identityOf(metadata: Record<string, unknown>): string {
+/** Returns what a human trusts in when they consent: where the client is answered, and how it proves that it is this one. */
+export function identityOf(metadata: Record<string, unknown>): string {
   const { redirect_uris, token_endpoint_auth_method, jwks, jwks_uri } = metadata;
   return JSON.stringify([redirect_uris, token_endpoint_auth_method, jwks, jwks_uri]);
 }
 
-/** Ends a client, its own tokens and all that humans let it do, in the caller's transaction. */
-export async function endClient(work: Work, id: string): Promise<void> {
+/**
+ * Ends a client, its own tokens and all that humans let it do, in the caller's transaction. A client that has ended stays
+ * as it is.
+ *
+ * @param how under whose account and with which details it is in the audit, and whether the humans are mailed
+ */
+export async function endClient(
+  work: Work,
+  id: string,
+  how: { accountId?: string | undefined; details?: Record<string, string>; notifies?: boolean } = {},
+): Promise<void> {
+  const { accountId, details, notifies = false } = how;
   if ((await updateOAuthClientEnded(work.tx, id, work.now)) !== 1) return;
   await updateTokensOfOAuthClientRevoked(work.tx, id, work.now);
-  await recordEvent(work, { kind: 'client.removed', subject: id });
-  await endConsentsOfClient(work, id);
+  await recordEvent(work, { kind: 'client.removed', accountId, subject: id, ...(details && { details }) });
+  await endConsentsOfClient(work, id, notifies ? 'clientRemoved' : 'client');
 }
 
-async function endConsentsOfClient(work: Work, id: string): Promise<void> {
-  for (const consent of await listLiveOAuthGrantsOfClient(work.tx, id, work.now)) {
-    await endConsent(work, consent, 'client');
-  }
+/** Ends all that humans let a client do, in the caller's transaction. They are locked in one order. */
+export async function endConsentsOfClient(
+  work: Work,
+  id: string,
+  by: 'client' | 'clientRemoved' | 'operator',
+): Promise<void> {
+  const consents = await listLiveOAuthGrantsOfClient(work.tx, id, work.now);
+  for (const consent of consents) await endConsent(work, consent, by);
 }

@@ -193,23 +193,23 @@ async function revokeTokens(work: Work, consent: Consent): Promise<void> {
  * Ends a consent in the caller's transaction: revokes the tokens of the app, which resource servers are told of, and
  * deletes its codes and refresh tokens. A consent that has ended stays as it is.
  *
- * @param by who ended it, as the audit says
+ * @param by who ended it, as the audit says. Where its client was removed or suspended, the owner is mailed
  */
 export async function endConsent(
   work: Work,
   consent: Pick<Consent, 'id' | 'accountId' | 'clientId'>,
-  by: 'owner' | 'account' | 'client' | 'replay',
+  by: 'owner' | 'account' | 'client' | 'clientRemoved' | 'operator' | 'replay',
 ): Promise<void> {
   const { tx, now } = work;
-  if ((await updateOAuthGrantRevoked(tx, consent.id, now)) !== 1) return;
-  await updateTokensOfOAuthGrantRevoked(tx, consent.id, now);
-  await deleteOAuthStatesOfGrant(tx, consent.id);
-  await recordEvent(work, {
-    kind: 'app.revoked',
-    accountId: consent.accountId,
-    subject: consent.id,
-    details: { client: consent.clientId, by },
-  });
+  const { id, accountId, clientId } = consent;
+  const isMailed = by === 'clientRemoved' || by === 'operator';
+  if (isMailed) await lockAccount(tx, accountId);
+  if ((await updateOAuthGrantRevoked(tx, id, now)) !== 1) return;
+  await updateTokensOfOAuthGrantRevoked(tx, id, now);
+  await deleteOAuthStatesOfGrant(tx, id);
+  const event = { kind: 'app.revoked', accountId, subject: id, details: { client: clientId, by } } as const;
+  if (isMailed) await recordAndNotify(work, accountId, event);
+  else await recordEvent(work, event);
 }
 
 /**

@@ -51,6 +51,7 @@ const REVOKED = new Set([
   'app.narrowed',
   'app.revoked',
   'client.removed',
+  'client.suspended',
 ]);
 
 /**
@@ -154,7 +155,9 @@ async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<
   if (row.kind === 'app.narrowed' || row.kind === 'app.revoked') {
     return listTokensOfOAuthGrant(deps.db, row.subject ?? '');
   }
-  if (row.kind === 'client.removed') return listTokensOfOAuthClient(deps.db, row.subject ?? '');
+  if (row.kind === 'client.removed' || row.kind === 'client.suspended') {
+    return listTokensOfOAuthClient(deps.db, row.subject ?? '');
+  }
   if (row.kind === 'account.deleted') return listPersonalCredentials(deps.db, row.accountId ?? '');
   return row.agentId === null ? [] : listCredentials(deps.db, row.agentId);
 }

@@ -16,6 +16,7 @@ type NotifiableEvent =
   | 'agent.revoked'
   | 'agent.connected'
   | 'app.connected'
+  | 'app.revoked'
   | 'capability.granted'
   | 'host.linked'
   | 'host.revoked'

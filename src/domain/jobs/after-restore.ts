@@ -1,11 +1,13 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
-import { hashSecret, newSecret } from '../../lib/secrets.ts';
+import { hashSecret, newSecret, type SecretPrefix } from '../../lib/secrets.ts';
 import { findAccount } from '../../store/accounts.ts';
 import { deleteRecoveryCodes } from '../../store/authenticators.ts';
 import { listCredentials } from '../../store/credentials.ts';
 import { upsertSuppression } from '../../store/mail-refusals.ts';
+import { updateOAuthClientSecret } from '../../store/oauth-clients.ts';
+import { findOAuthGrant } from '../../store/oauth-grants.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { updateResourceServerSecret } from '../../store/resource-servers.ts';
 import {
@@ -17,8 +19,12 @@ import {
 import { upsertUsedTokensMark } from '../../store/spent-tokens.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { revokeAgent, revokeDelegation } from '../agents/end-agent.ts';
+import { endClient, findClient } from '../apps/clients.ts';
+import { endConsent } from '../apps/consents.ts';
+import { suspendClient } from '../apps/manage-clients.ts';
 import { removeResourceServer } from '../audiences/resource-servers.ts';
 import { type EventKind, recordEvent } from '../audit/audit-log.ts';
+import { AT_COMMAND_LINE } from '../audit/operator-acts.ts';
 import { revokeKeyById } from '../credentials/revoke-credential.ts';
 import { rotateSigningKeys } from '../credentials/signing-keys.ts';
 import { revokeHost } from '../hosts/revoke-host.ts';
@@ -109,6 +115,13 @@ const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
   'agent.merge_undone': (deps, origin, event) =>
     changeOrRevokeAgent(deps, origin, event, (owner, agent) => undoMerge(deps, origin, owner, agent)),
   'account.deleted': (deps, origin, event) => deleteAccount(deps, origin, event.account_id ?? ''),
+  'app.revoked': endConsentAgain,
+  'app.narrowed': endConsentAgain, // the backup has the wider one
+  'client.removed': (deps, origin, { subject }) =>
+    useCase(deps, origin, {}, (work) => endClient(work, subject ?? '')),
+  'client.suspended': (deps, origin, { subject }) => suspendAgain(deps, origin, subject ?? ''),
+  'client.rotated': (deps, _, { subject }) =>
+    deps.db.tx((tx) => updateOAuthClientSecret(tx, subject ?? '', unknownSecret(deps, 'cs'), null)),
   'host.revoked': (deps, origin, { subject }) => revokeHost(deps, origin, subject ?? ''),
   'host.rekeyed': (deps, origin, { subject }) => revokeHost(deps, origin, subject ?? ''),
   'principal.revoked': (deps, origin, { subject }) => revokePrincipal(deps, origin, subject ?? ''),
@@ -161,15 +174,31 @@ async function revokePrincipal(deps: Deps, origin: RequestOrigin, registrationId
   await deps.db.tx((tx) => revokeDelegation(tx, registrationId));
 }
 
+async function endConsentAgain(deps: Deps, origin: RequestOrigin, { subject }: EventLine): Promise<void> {
+  await useCase(deps, origin, {}, async (work) => {
+    const consent = await findOAuthGrant(work.tx, subject ?? '');
+    if (consent !== undefined) await endConsent(work, consent, 'replay');
+  });
+}
+
+async function suspendAgain(deps: Deps, origin: RequestOrigin, clientId: string): Promise<void> {
+  if ((await findClient(deps, clientId)) !== undefined) {
+    await suspendClient(deps, origin, clientId, AT_COMMAND_LINE);
+  }
+}
+
+/** Returns the hash of a secret that nobody knows. */
+function unknownSecret(deps: Deps, prefix: SecretPrefix): Buffer {
+  return hashSecret(newSecret(prefix, deps.random));
+}
+
 /**
  * Replaces the secret of a resource server by one that nobody knows. The backup holds only the secret from before the
  * rotation, which may have leaked. The operator rotates it again.
  */
 async function revokeResourceSecret(deps: Deps, id: string): Promise<void> {
-  const unknownHash = hashSecret(newSecret('rss', deps.random));
-  await deps.db.tx(async (tx) => {
-    await updateResourceServerSecret(tx, id, unknownHash, null);
-  });
+  const hash = unknownSecret(deps, 'rss');
+  await deps.db.tx((tx) => updateResourceServerSecret(tx, id, hash, null));
 }
 
 async function suppressAllMail(

@@ -3,18 +3,21 @@ import { lockAccount, updateAccountEnded } from '../../store/accounts.ts';
 import { deleteAuthenticator, deleteRecoveryCodes } from '../../store/authenticators.ts';
 import { listHostsOf } from '../../store/hosts.ts';
 import { listOwnedAgents } from '../../store/owned-agents.ts';
+import { listOwnedClients } from '../../store/owned-clients.ts';
 import { updatePersonalCredentialsRevoked } from '../../store/personal-credentials.ts';
 import { updatePrincipalsOfAccountUnlinked } from '../../store/principals.ts';
 import { updateSessionsOfAccountEnded } from '../../store/sessions.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { endAgent } from '../agents/end-agent.ts';
+import { endClient } from '../apps/clients.ts';
 import { endConsentsOfAccount } from '../apps/consents.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
 
 /**
- * Deletes a human's account. It revokes the account's agents (merged and linked), hosts, delegations and keys, ends its
+ * Deletes a human's account. It revokes the account's agents (merged and linked), hosts, delegations and keys, ends what
+ * it lets apps do, its OAuth clients with what others let them do, and its
  * sessions and erases its mailbox. The audit log keeps the account's ids for its retention time. The same mailbox can
  * open a new account.
  */
@@ -30,6 +33,9 @@ export async function deleteAccount(deps: Deps, origin: RequestOrigin, accountId
     for (const host of await listHostsOf(tx, accountId)) await endHost(work, host);
     await updatePrincipalsOfAccountUnlinked(tx, accountId);
     await endConsentsOfAccount(work, accountId);
+    for (const { id } of await listOwnedClients(tx, accountId)) {
+      await endClient(work, id, { accountId, details: { by: 'account' }, notifies: true });
+    }
     await updatePersonalCredentialsRevoked(tx, accountId, now);
     await deleteAuthenticator(tx, accountId);
     await deleteRecoveryCodes(tx, accountId);

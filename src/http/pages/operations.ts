@@ -14,13 +14,15 @@ export function formOperation<Kind extends CallerKind, Form extends z.ZodType>(o
   caller: Kind;
   summary: string;
   form: Form;
+  /** Whether its fields may have several lines. */
+  hasLines?: boolean;
   handle: Handle<z.output<Form>, Kind>;
 }): Operation<Kind> {
-  const { caller, summary, form, handle } = of;
+  const { caller, summary, form, hasLines, handle } = of;
   return operation({
     caller,
     summary,
-    body: urlencoded(form),
+    body: urlencoded(form, hasLines),
     handle: (call) => runFormOnce(call as unknown as Call<unknown, 'browser'>, () => handle(call)),
   });
 }

@@ -10,6 +10,8 @@ const BODY_BYTES_MAX = 16 * 1024;
 const MEDIA = {
   json: ['application/json'],
   form: ['application/x-www-form-urlencoded'],
+  /** A form of a page, with fields of several lines. */
+  linesForm: ['application/x-www-form-urlencoded'],
   formOrJson: ['application/x-www-form-urlencoded', 'application/json'],
   securityEvent: ['application/secevent+jwt'],
   logoutToken: ['application/logout+jwt'],
@@ -39,14 +41,14 @@ export async function readBody(
 ): Promise<{ parsed: Record<string, unknown>; bytes: Buffer }> {
   const essence = checkMediaType(request, MEDIA[media]);
   const bytes = await readBytes(request);
-  return { parsed: PARSERS[essence](bytes), bytes };
+  return { parsed: media === 'linesForm' ? parseForm(bytes, /\r\n|\n/g) : PARSERS[essence](bytes), bytes };
 }
 
 type Essence = (typeof MEDIA)[Media][number];
 
 const PARSERS: Record<Essence, (bytes: Buffer) => Record<string, unknown>> = {
   'application/json': parseJson,
-  'application/x-www-form-urlencoded': parseForm,
+  'application/x-www-form-urlencoded': (bytes) => parseForm(bytes),
   'application/secevent+jwt': (bytes) => ({ token: bytes.toString('utf8').trim() }),
   'application/logout+jwt': (bytes) => ({ token: bytes.toString('utf8').trim() }),
 };
@@ -121,15 +123,18 @@ const FORM_PARAMETERS_MAX = 64;
 /**
  * Parses a form. It refuses a repeated parameter, omits one without a value (RFC 6749 section 3.1), and has no bracket
  * syntax (S-60).
+ *
+ * @param allowed control characters that values may have
  */
-function parseForm(bytes: Buffer): Record<string, string> {
+function parseForm(bytes: Buffer, allowed?: RegExp): Record<string, string> {
   const form: Record<string, string> = Object.create(null);
   let count = 0;
   new URLSearchParams(bytes.toString('utf8')).forEach((value, name) => {
     count += 1;
     if (count > FORM_PARAMETERS_MAX) throw new Failure('badRequest', 'There are too many parameters.');
     if (name in form) throw new Failure('badRequest', 'A parameter is repeated.');
-    if (FORBIDDEN_CHARACTER.test(name) || FORBIDDEN_CHARACTER.test(value)) {
+    const checked = allowed === undefined ? value : value.replace(allowed, '');
+    if (FORBIDDEN_CHARACTER.test(name) || FORBIDDEN_CHARACTER.test(checked)) {
       throw new Failure('badRequest', 'A parameter holds a control character or is not valid UTF-8.');
     }
     form[name] = value;

@@ -216,7 +216,7 @@ export function json<Schema extends z.ZodType>(schema: Schema) {
   return { media: 'json', schema } as const;
 }
 
-/** Declares a body of the media type application/x-www-form-urlencoded. */
-export function urlencoded<Schema extends z.ZodType>(schema: Schema) {
-  return { media: 'form', schema } as const;
+/** Declares a body of the media type application/x-www-form-urlencoded. @param lines whether values may have line breaks */
+export function urlencoded<Schema extends z.ZodType>(schema: Schema, lines = false) {
+  return { media: lines ? 'linesForm' : 'form', schema } as const;
 }

@@ -1,0 +1,220 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { formatScope } from '../../lib/scopes.ts';
+import { hashSecret, newSecret } from '../../lib/secrets.ts';
+import { DAY_MS } from '../../lib/time.ts';
+import { lockAccount } from '../../store/accounts.ts';
+import { updateTokensOfOAuthClientRevoked } from '../../store/app-tokens.ts';
+import {
+  findOAuthClient,
+  type OAuthClientRow,
+  updateOAuthClientMetadata,
+  updateOAuthClientSecret,
+  updateOAuthClientSuspended,
+} from '../../store/oauth-clients.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import { type EventKind, recordEvent } from '../audit/audit-log.ts';
+import { type OperatorAct, reasonDetails } from '../audit/operator-acts.ts';
+import { useCase } from '../limits/use-case.ts';
+import { endClient, endConsentsOfClient, identityOf, type OAuthClient, toOAuthClient } from './clients.ts';
+import { type NewClient, toMetadata } from './create-client.ts';
+
+/** What people do with the clients that they registered, and the operator with all. */
+
+/** Who acts: the human who registered the client, or the operator, who may act on every client. */
+export type ClientActor = { owner: string } | { operator: OperatorAct };
+
+/**
+ * Finds a client that a human registered, also while it is suspended.
+ *
+ * @throws Failure `notFound`, also for a client of somebody else (S-29), and after it has ended
+ */
+export async function findOwnClient(
+  { db }: Pick<Deps, 'db'>,
+  accountId: string,
+  id: string,
+): Promise<OAuthClient> {
+  const row = await findOAuthClient(db, id);
+  if (row?.owner !== accountId || row.endedAt !== null) throw notFound();
+  return toOAuthClient(row);
+}
+
+/** What can be changed of a client; how it signs in and what it may do stay. */
+export type ClientChange = Pick<NewClient, 'name' | 'redirectUris' | 'scopes' | 'jwks' | 'jwksUri'>;
+
+/**
+ * Changes what was said of a client. Where its redirects or keys change, it loses what people let it do: they gave it to
+ * another one.
+ *
+ * @throws Failure `badRequest` with the `field` that is wrong; `notFound`
+ */
+export async function changeClient(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  to: ClientChange,
+  by: ClientActor,
+): Promise<void> {
+  await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
+    const row = await lockClient(work, id, by);
+    const before = JSON.parse(row.metadata) as OAuthClient['metadata'];
+    const metadata = toMetadata(deps, {
+      ...to,
+      authMethod: before.token_endpoint_auth_method as NewClient['authMethod'],
+      grantTypes: before.grant_types as NewClient['grantTypes'],
+    });
+    const text = JSON.stringify(metadata);
+    const scope = to.scopes === undefined ? null : formatScope(to.scopes);
+    if (text === row.metadata && scope === row.scope) return;
+    await updateOAuthClientMetadata(tx, id, { name: metadata.client_name, metadata: text, scope });
+    await recordClientEvent(work, 'client.changed', row, by);
+    if (identityOf(before) !== identityOf(metadata)) await endConsentsOfClient(work, id, 'client');
+  });
+}
+
+/** The longest overlap of two secrets. */
+export const SECRET_OVERLAP_MAX_MS = 30 * DAY_MS;
+
+/**
+ * Gives a client a new secret. The one so far works for another `overlapMs`; one from before that ends at once.
+ *
+ * @param overlapMs 0: the secret so far ends now; at most SECRET_OVERLAP_MAX_MS
+ * @returns the client, and its new secret, of which only the hash is stored
+ * @throws Failure `notFound`; `badRequest` for an overlap that is too long, and for a client without a secret
+ */
+export function rotateClientSecret(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  overlapMs: number,
+  by: ClientActor,
+): Promise<{ client: OAuthClient; secret: string }> {
+  if (overlapMs > SECRET_OVERLAP_MAX_MS) {
+    throw new Failure('badRequest', 'Two secrets overlap for 30 days at most.');
+  }
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    const row = await lockClient(work, id, by);
+    const secret = newSecret('cs', deps.random);
+    const previousEndsAt = overlapMs === 0 ? null : now + overlapMs;
+    if ((await updateOAuthClientSecret(tx, id, hashSecret(secret), previousEndsAt)) !== 1) {
+      throw new Failure('badRequest', 'This client has no secret.');
+    }
+    await recordClientEvent(work, 'client.rotated', row, by, {
+      overlap_seconds: Math.round(overlapMs / 1000),
+    });
+    return { client: toOAuthClient((await findOAuthClient(tx, id))!), secret };
+  });
+}
+
+/**
+ * Removes a client with its own tokens and all that people let it do. The people are mailed.
+ *
+ * @throws Failure `notFound`
+ */
+export async function removeClient(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  by: ClientActor,
+): Promise<void> {
+  await useCase(deps, origin, {}, async (work) => {
+    const row = await lockClient(work, id, by);
+    await endClient(work, id, {
+      accountId: accountOf(row, by),
+      details: detailsOf(by),
+      notifies: row.origin !== 'dynamic',
+    });
+  });
+}
+
+/**
+ * Suspends a client: until it is resumed it gets nothing, and what people let it do ends, with its own tokens.
+ *
+ * @returns false if it is suspended already
+ * @throws Failure `notFound`
+ */
+export function suspendClient(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  act: OperatorAct,
+): Promise<boolean> {
+  return useCase(deps, origin, {}, async (work) => {
+    const { tx, now } = work;
+    const by = { operator: act };
+    const row = await lockClient(work, id, by);
+    if ((await updateOAuthClientSuspended(tx, id, now)) !== 1) return false;
+    await updateTokensOfOAuthClientRevoked(tx, id, now);
+    await recordClientEvent(work, 'client.suspended', row, by);
+    await endConsentsOfClient(work, id, 'operator');
+    return true;
+  });
+}
+
+/**
+ * Lets a suspended client act again; people have to approve it anew.
+ *
+ * @returns false if it is not suspended
+ * @throws Failure `notFound`
+ */
+export function resumeClient(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  act: OperatorAct,
+): Promise<boolean> {
+  return useCase(deps, origin, {}, async (work) => {
+    const by = { operator: act };
+    const row = await lockClient(work, id, by);
+    if ((await updateOAuthClientSuspended(work.tx, id, null)) !== 1) return false;
+    await recordClientEvent(work, 'client.resumed', row, by);
+    return true;
+  });
+}
+
+/** Locks the account of the owner, and finds the client that the actor may act on. */
+async function lockClient({ tx }: Work, id: string, by: ClientActor): Promise<OAuthClientRow> {
+  if ('owner' in by && !(await lockAccount(tx, by.owner))) {
+    throw new Failure('signInRequired', 'Sign in first.');
+  }
+  const row = await findOAuthClient(tx, id);
+  const mayAct = row !== undefined && row.endedAt === null && (!('owner' in by) || row.owner === by.owner);
+  if (!mayAct) throw notFound();
+  return row;
+}
+
+/** Under whose account an event is: the owner's, who sees it, and for clients of nobody the operator's. */
+function accountOf({ owner }: OAuthClientRow, by: ClientActor): string | undefined {
+  return owner ?? ('operator' in by ? by.operator.accountId : undefined);
+}
+
+function detailsOf(by: ClientActor): Record<string, string> {
+  if ('owner' in by) return { by: 'owner' };
+  const { accountId } = by.operator;
+  return {
+    by: 'operator',
+    ...(accountId !== undefined && { operator: accountId }),
+    ...reasonDetails(by.operator),
+  };
+}
+
+async function recordClientEvent(
+  work: Work,
+  kind: Extract<EventKind, `client.${string}`>,
+  row: OAuthClientRow,
+  by: ClientActor,
+  details: Record<string, string | number> = {},
+): Promise<void> {
+  await recordEvent(work, {
+    kind,
+    accountId: accountOf(row, by),
+    subject: row.id,
+    details: { ...details, ...detailsOf(by) },
+  });
+}
+
+function notFound(): Failure {
+  return new Failure('notFound', 'There is no such client.');
+}

@@ -1,0 +1,153 @@
+import { z } from 'zod';
+import type { Config } from '../../config/load.ts';
+import type { Deps } from '../../deps.ts';
+import type { OAuthClient } from '../../domain/apps/clients.ts';
+import {
+  ASSERTION_GRANT,
+  CLIENT_AUTH_METHODS,
+  type ClientAuthMethod,
+  type ClientGrantType,
+  DEVICE_GRANT,
+  type NewClient,
+} from '../../domain/apps/create-client.ts';
+import type { ClientChange } from '../../domain/apps/manage-clients.ts';
+import { REDIRECTS_MAX } from '../../domain/apps/redirect-uris.ts';
+import { Failure } from '../../errors.ts';
+import { parseScope, withImplied } from '../../lib/scopes.ts';
+import { checkedNames, formSchema, type Problem } from './forms.ts';
+import { describeScopes } from './scopes.ts';
+
+/** The form of an OAuth client: what it holds, how it is read, and what is wrong with it. */
+
+/** The ways to sign in as the form offers them; the first is recommended. */
+export const AUTH_CHOICES = [
+  'client_secret_post',
+  'client_secret_basic',
+  'private_key_jwt',
+  'none',
+] as const satisfies readonly ClientAuthMethod[];
+
+/** What a client may be allowed to do, by the name of its checkbox, and the grants that it needs. */
+const USES = {
+  people: ['authorization_code', 'refresh_token'],
+  itself: ['client_credentials'],
+  devices: [DEVICE_GRANT, 'refresh_token'],
+  assertions: [ASSERTION_GRANT],
+} as const satisfies Record<string, readonly ClientGrantType[]>;
+type Use = keyof typeof USES;
+export const CLIENT_USES = Object.keys(USES) as Use[];
+
+/** Checkboxes `use:NAME` say what it does, `scope:NAME` the most it may ask for. `keys`: a JWK set, or the URL of one. */
+export const clientForm = formSchema({
+  name: z.string().max(400).default(''),
+  auth: z.enum(CLIENT_AUTH_METHODS).default(AUTH_CHOICES[0]),
+  redirects: z.string().max(8000).default(''),
+  keys: z.string().max(8000).default(''),
+}).catchall(z.string().max(64));
+
+export type ClientForm = z.output<typeof clientForm>;
+
+/** What is already in the form. */
+export type EnteredClient = { [Name in keyof ClientForm]?: ClientForm[Name] | undefined };
+
+/** Reads what the form says of a client; createClient() and changeClient() check it. */
+export function readClient({ config }: Pick<Deps, 'config'>, body: ClientForm): NewClient {
+  const uses = checkedNames(body, 'use');
+  const grants = new Set<ClientGrantType>(
+    CLIENT_USES.filter((use) => uses.includes(use)).flatMap((use) => USES[use]),
+  );
+  return { ...readChange({ config }, body), authMethod: body.auth, grantTypes: [...grants] };
+}
+
+/** Reads what the form changes of a client. */
+export function readChange({ config }: Pick<Deps, 'config'>, body: ClientForm): ClientChange {
+  const scopes = checkedNames(body, 'scope').filter((name) => config.scopes.has(name));
+  return {
+    name: body.name,
+    redirectUris: [...new Set(body.redirects.split(/\s+/).filter((line) => line !== ''))],
+    scopes,
+    ...readKeys(body.keys.trim()),
+  };
+}
+
+function readKeys(text: string): Pick<NewClient, 'jwks' | 'jwksUri'> {
+  if (text === '') return {};
+  if (!text.startsWith('{')) return { jwksUri: text };
+  try {
+    return { jwks: JSON.parse(text) as NewClient['jwks'] };
+  } catch {
+    return { jwks: { keys: [] } }; // which is refused as no key set
+  }
+}
+
+/** What is said of a field that was refused, and which field of the form it is. */
+const PROBLEMS: Readonly<Record<string, Problem>> = {
+  name: { key: 'clients.problem.name', field: 'name' },
+  redirect_uris: { key: 'clients.problem.redirects', values: { max: REDIRECTS_MAX }, field: 'redirects' },
+  grant_types: { key: 'clients.problem.uses', field: 'uses' },
+  token_endpoint_auth_method: { key: 'clients.problem.auth', field: 'auth' },
+  scope: { key: 'keys.problem.permissions', field: 'permissions' },
+  jwks: { key: 'clients.problem.keys', field: 'keys' },
+  jwks_uri: { key: 'clients.problem.keys', field: 'keys' },
+};
+
+/** Returns what to correct in the form. @throws what was thrown, if it is about no field */
+export function problemOf(error: unknown): Problem {
+  const field = error instanceof Failure && error.kind === 'badRequest' ? error.details.field : undefined;
+  const problem = field === undefined ? undefined : PROBLEMS[field];
+  if (problem === undefined) throw error;
+  return problem;
+}
+
+/** Prepares the form of a client for its template. @param entered undefined: nothing was entered yet */
+export function presentClientForm(
+  config: Config,
+  entered: EnteredClient | undefined,
+  problem?: Problem,
+): object {
+  const isOn = (name: string, byDefault: boolean) => (entered === undefined ? byDefault : name in entered);
+  return {
+    name: entered?.name ?? '',
+    auth: entered?.auth ?? AUTH_CHOICES[0],
+    auths: AUTH_CHOICES,
+    uses: CLIENT_USES.map((use) => ({ use, on: isOn(`use:${use}`, use === 'people') })),
+    redirects: entered?.redirects ?? '',
+    keys: entered?.keys ?? '',
+    scopes: describeScopes(config, [...config.scopes.keys()]).map((scope) => ({
+      ...scope,
+      on: isOn(`scope:${scope.name}`, !isDestructive(config, scope.name)),
+    })),
+    problem,
+  };
+}
+
+function isDestructive({ scopes }: Config, name: string): boolean {
+  return withImplied([name], scopes).some((each) => scopes.get(each)?.destructive === true);
+}
+
+/** Fills the form as a client is. */
+export function enteredAs(
+  config: Pick<Config, 'scopes'>,
+  { name, metadata, scope }: OAuthClient,
+): EnteredClient {
+  const { redirect_uris: uris, jwks, jwks_uri: jwksUri } = metadata;
+  const scopes = scope === null ? [...config.scopes.keys()] : parseScope(scope);
+  return {
+    name: name ?? '',
+    auth: authOf(metadata),
+    redirects: (uris as string[]).join('\n'),
+    keys: typeof jwksUri === 'string' ? jwksUri : jwks === undefined ? '' : JSON.stringify(jwks, null, 2),
+    ...Object.fromEntries(scopes.map((each) => [`scope:${each}`, 'on'])),
+  };
+}
+
+/** Returns how a client signs in. */
+export function authOf({ token_endpoint_auth_method: method }: OAuthClient['metadata']): ClientAuthMethod {
+  return CLIENT_AUTH_METHODS.find((each) => each === method) ?? 'client_secret_basic'; // RFC 7591 section 2
+}
+
+/** Returns what a client may do, as the form names it. */
+export function usesOf({ grant_types: grants }: OAuthClient['metadata']): Use[] {
+  const has = Array.isArray(grants) ? grants : ['authorization_code'];
+  return CLIENT_USES.filter((use) => has.includes(USES[use][0]));
+}

@@ -1,0 +1,68 @@
+import type { OAuthClient } from '../../domain/apps/clients.ts';
+import { findOwnClient } from '../../domain/apps/manage-clients.ts';
+import { parseScope } from '../../lib/scopes.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
+import type { Call, HandlerResult } from '../server/table.ts';
+import { authOf, type ClientForm, type EnteredClient, usesOf } from './client-form.ts';
+import type { Pages } from './pages.ts';
+
+/** What the pages of a human's OAuth clients share. */
+
+export type UserCall<Body = unknown> = Call<Body, 'signedInUser'>;
+
+/** Shows a client that was created or got a new secret, with the secret once. */
+export function showSecret(
+  pages: Pages,
+  { deps, caller }: Pick<UserCall, 'deps' | 'caller'>,
+  client: OAuthClient,
+  how: 'made' | 'rotated',
+  secret: string | undefined,
+): HandlerResult {
+  const { publicUrl, resources } = deps.config;
+  return pages.show(caller, 'client-secret', {
+    client: presentClient(client, deps.clock()),
+    how,
+    secret,
+    issuer: publicUrl,
+    resource: resources[0]!.url,
+  });
+}
+
+/** Reports whether this browser already received the answer of the form that it sends. */
+export function wasShown({
+  caller,
+  body,
+}: Pick<UserCall<{ once?: string | undefined }>, 'caller' | 'body'>): boolean {
+  return body.once !== undefined && caller.cookie('made') === body.once;
+}
+
+export function withoutOnce({ once: _, ...entered }: ClientForm): EnteredClient {
+  return entered;
+}
+
+export function findOwn({
+  deps,
+  caller,
+  params,
+}: Pick<UserCall, 'deps' | 'caller' | 'params'>): Promise<OAuthClient> {
+  return findOwnClient(deps, caller.session.accountId, params.id!);
+}
+
+/** Prepares a client for a template, times in epoch ms. */
+export function presentClient(client: OAuthClient, now: number) {
+  const { id, metadata, scope, createdAt, usedAt, suspendedAt, previousEndsAt, secretHash } = client;
+  return {
+    id,
+    name: displayName(client.name ?? ''),
+    auth: authOf(metadata),
+    isPublic: authOf(metadata) === 'none',
+    hasSecret: secretHash !== null,
+    uses: usesOf(metadata),
+    redirects: (metadata.redirect_uris ?? []) as string[],
+    scopes: scope === null ? undefined : parseScope(scope),
+    createdAt,
+    usedAt: usedAt ?? undefined,
+    suspendedAt: suspendedAt ?? undefined,
+    previousEndsAt: previousEndsAt !== null && previousEndsAt > now ? previousEndsAt : undefined,
+  };
+}
