@@ -50,7 +50,10 @@ export async function startMcpServer(settings: Settings): Promise<{ server: Serv
     }
     if (path !== new URL(resource).pathname) return send(res, 404, {}, { error: 'not_found' });
     const body = req.method === 'POST' ? await readJson(req) : undefined;
-    const decision = await guard((name) => req.headersDistinct[name], body);
+    const decision = await guard((name) => req.headersDistinct[name], body, {
+      method: req.method!,
+      url: req.url!,
+    });
     if (!('token' in decision)) return send(res, decision.status, decision.headers, decision.body);
 
     const { token, sessionId } = decision;

@@ -12,3 +12,6 @@ export const ACR_VALUES = {
   mailbox: 'urn:vouchsafe:acr:mailbox',
   secondFactor: 'urn:vouchsafe:acr:second-factor',
 } as const;
+
+/** The algorithms by which a client may sign the proofs of its key (RFC 9449). */
+export const PROOF_ALGORITHMS = ['ES256', 'Ed25519', 'EdDSA'] as const;

@@ -1,3 +1,5 @@
+import { PROOF_ALGORITHMS } from './proof.ts';
+
 /** The metadata of a resource server (RFC 9728), and its challenges to clients (RFC 6750, MCP authorization). */
 
 /** What clients learn about a resource server. */
@@ -58,14 +60,21 @@ export function howToGetKey(issuer: string): string {
 
 /** Why a request is refused. Without `error`, it had no credential (RFC 6750 section 3.1). */
 export interface Refusal {
-  error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope';
+  error?:
+    | 'invalid_request'
+    | 'invalid_token'
+    | 'insufficient_scope'
+    | 'invalid_dpop_proof'
+    | 'use_dpop_nonce';
+  /** By which the credential was presented, or has to be; default `Bearer`. */
+  scheme?: 'Bearer' | 'DPoP';
   /** All scopes that the operation requires, not only the missing ones. Default: those of the resource server. */
   scopes?: readonly string[];
   /** The `error_description`: for the developer of the client. */
   description?: string;
 }
 
-/** Returns the value of the header `WWW-Authenticate` (RFC 6750 section 3, RFC 9728 section 5.1). */
+/** Returns the value of the header `WWW-Authenticate` (RFC 6750 section 3, RFC 9449 section 7.1, RFC 9728 section 5.1). */
 export function challenge(options: ResourceOptions, refusal: Refusal = {}): string {
   const { url } = protectedResourceMetadata(options);
   const scopes = refusal.scopes ?? options.scopes;
@@ -75,7 +84,8 @@ export function challenge(options: ResourceOptions, refusal: Refusal = {}): stri
     error: refusal.error,
     error_description: refusal.description?.replace(/["\\]/g, "'"),
     scope: scopes?.length ? scopes.join(' ') : undefined,
+    algs: refusal.scheme === 'DPoP' ? PROOF_ALGORITHMS.join(' ') : undefined,
   };
   const defined = Object.entries(parameters).filter(([, value]) => value !== undefined);
-  return `Bearer ${defined.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
+  return `${refusal.scheme ?? 'Bearer'} ${defined.map(([name, value]) => `${name}="${value}"`).join(', ')}`;
 }

@@ -15,7 +15,7 @@ type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unk
 export function protect(options: GuardOptions): Middleware {
   const guard = createGuard(options);
   return (req, res, next) => {
-    guard(headersOf(req)).then((decision) => {
+    guard(headersOf(req), requestOf(req)).then((decision) => {
       if ('token' in decision) {
         (req as IncomingMessage & { auth?: VerifiedToken }).auth = decision.token;
         next();
@@ -24,6 +24,11 @@ export function protect(options: GuardOptions): Middleware {
       send(res, decision.status, decision.headers, decision.body);
     }, next);
   };
+}
+
+/** Express removes the path of a router from `url`. */
+function requestOf(req: IncomingMessage & { originalUrl?: string }) {
+  return { method: req.method!, url: req.originalUrl ?? req.url! };
 }
 
 /** Creates a middleware that serves the metadata document (RFC 9728) at all its paths, readable from any web page. */

@@ -26,7 +26,10 @@ interface Instance {
 export function protect(options: GuardOptions): (request: Request, reply: Reply) => Promise<unknown> {
   const guard = createGuard(options);
   return async (request, reply) => {
-    const decision = await guard(headersOf(request.raw));
+    const decision = await guard(headersOf(request.raw), {
+      method: request.raw.method!,
+      url: request.raw.url!,
+    });
     if (!('token' in decision))
       return reply.code(decision.status).headers(decision.headers).send(decision.body);
     request.auth = decision.token;

@@ -18,7 +18,7 @@ export function protect(options: GuardOptions): (request: Request) => Promise<Ve
   const guard = createGuard(options);
   return async (request) => {
     // Headers joins repeated headers with a comma. No key contains one, so two keys are refused here, too.
-    const decision = await guard((name) => request.headers.get(name) ?? undefined);
+    const decision = await guard((name) => request.headers.get(name) ?? undefined, request);
     if ('token' in decision) return decision.token;
     return Response.json(decision.body, { status: decision.status, headers: decision.headers });
   };

@@ -1,5 +1,5 @@
 import { challenge, howToGetKey, type ResourceOptions } from './challenge.ts';
-import { VerificationError } from './errors.ts';
+import { invalidToken, VerificationError } from './errors.ts';
 import type { VerifiedToken } from './token.ts';
 import type { Verifier } from './verifier.ts';
 
@@ -37,8 +37,12 @@ export type Decision =
  * Decides on a request.
  *
  * @param header returns all values of a request header, by its name in lower case; more than one key is refused
+ * @param request the method, and the URL or target as it came; without it, a token that is bound to a key (DPoP) is refused
  */
-export type Guard = (header: (name: string) => string | readonly string[] | undefined) => Promise<Decision>;
+export type Guard = (
+  header: (name: string) => string | readonly string[] | undefined,
+  request?: { method: string; url: string },
+) => Promise<Decision>;
 
 /** Creates a guard for one route. The guard turns each VerificationError into a Decision, and throws other errors. */
 export function createGuard(options: GuardOptions): Guard {
@@ -49,15 +53,15 @@ export function createGuard(options: GuardOptions): Guard {
     resource: verifier.resource,
     issuer: verifier.issuer,
   };
-  const invalid = (description: string) =>
-    refuse(
-      401,
-      'invalid_token',
-      description,
-      challenge(resourceOptions, { error: 'invalid_token', description }),
-    );
+  const refuseCredential = (error: VerificationError & { code: Unproven }, scheme: 'Bearer' | 'DPoP') => {
+    const description = error.message;
+    const challengeHeader = challenge(resourceOptions, { error: error.code, description, scheme });
+    const refused = refuse(401, error.code, description, challengeHeader);
+    if (error.nonce !== undefined) refused.headers['DPoP-Nonce'] = error.nonce;
+    return refused;
+  };
 
-  return async (header) => {
+  return async (header, request) => {
     const credential = readToken(header, apiKeyHeader);
     if (credential.kind === 'none') {
       return refuse(
@@ -77,7 +81,12 @@ export function createGuard(options: GuardOptions): Guard {
       );
     }
     try {
-      const token = await verifier.verify(credential.token);
+      const { scheme } = credential;
+      const proof = singleValue(header('dpop'));
+      const presented = scheme === 'DPoP' && request !== undefined ? { proof, ...request } : undefined;
+      // Without the request no proof can be checked: what was presented as bound is then not valid.
+      if (scheme === 'DPoP' && presented === undefined) throw invalidToken();
+      const token = await verifier.verify(credential.token, presented);
       if (scopes.every((scope) => covers(token.scopes, scope, implies))) {
         return consumesQuota === undefined ? { token } : await consume(verifier, token, consumesQuota);
       }
@@ -86,11 +95,12 @@ export function createGuard(options: GuardOptions): Guard {
         error: 'insufficient_scope',
         scopes,
         description,
+        scheme: credential.scheme,
       });
       return refuse(403, 'insufficient_scope', description, challengeHeader);
     } catch (error) {
       if (!(error instanceof VerificationError)) throw error;
-      if (error.code === 'invalid_token') return invalid(error.message);
+      if (isUnproven(error)) return refuseCredential(error, credential.scheme);
       const retry = { 'Retry-After': String(error.retryAfter ?? 1) };
       return { ...refuse(503, 'temporarily_unavailable', error.message), headers: retry };
     }
@@ -146,22 +156,38 @@ function refuse<Status extends 400 | 401 | 403 | 503>(
   return { status, headers, body: { error, error_description: description } };
 }
 
-type PresentedCredential = { kind: 'none' } | { kind: 'malformed' } | { kind: 'token'; token: string };
+type Unproven = Exclude<VerificationError['code'], 'unavailable'>;
+
+function isUnproven(error: VerificationError): error is VerificationError & { code: Unproven } {
+  return error.code !== 'unavailable';
+}
+
+type PresentedCredential =
+  | { kind: 'none' }
+  | { kind: 'malformed' }
+  | { kind: 'token'; token: string; scheme: 'Bearer' | 'DPoP' };
 
 /** Reads the key from the headers of a request, never from its URL, which ends up in logs (RFC 6750 section 5.3). */
 function readToken(header: Parameters<Guard>[0], apiKeyHeader: boolean): PresentedCredential {
   const authorization = header('authorization');
   const apiKey = apiKeyHeader ? header('x-api-key') : undefined;
-  if (typeof authorization === 'string' && apiKey === undefined) return readBearer(authorization);
+  if (typeof authorization === 'string' && apiKey === undefined) return readAuthorization(authorization);
   const values = [authorization ?? [], apiKey ?? []].flat();
   if (values.length === 0) return { kind: 'none' };
   if (values.length > 1) return { kind: 'malformed' };
   const value = values[0]!;
-  if (authorization === undefined || authorization.length === 0) return { kind: 'token', token: value };
-  return readBearer(value);
+  if (authorization === undefined || authorization.length === 0)
+    return { kind: 'token', token: value, scheme: 'Bearer' };
+  return readAuthorization(value);
 }
 
-function readBearer(value: string): PresentedCredential {
-  const token = /^Bearer +(\S+) *$/i.exec(value)?.[1];
-  return token === undefined ? { kind: 'none' } : { kind: 'token', token };
+function readAuthorization(value: string): PresentedCredential {
+  const [, scheme, token] = /^(Bearer|DPoP) +(\S+) *$/i.exec(value) ?? [];
+  if (scheme === undefined || token === undefined) return { kind: 'none' };
+  return { kind: 'token', token, scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer' };
+}
+
+function singleValue(value: string | readonly string[] | undefined): string | undefined {
+  const all = [value ?? []].flat();
+  return all.length === 1 ? all[0] : undefined;
 }

@@ -27,6 +27,7 @@ export {
   type ToolRule,
   type Verdict,
 } from './policy.ts';
+export type { PresentedProof } from './proof.ts';
 export type { QuotaResult } from './quota.ts';
 export type { CredentialForm, CredentialKind, VerifiedToken } from './token.ts';
 export { createVerifier, type Verifier, type VerifierOptions } from './verifier.ts';

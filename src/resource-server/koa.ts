@@ -9,6 +9,7 @@ import type { VerifiedToken } from './token.ts';
 interface Context {
   method: string;
   path: string;
+  originalUrl: string;
   req: IncomingMessage;
   state: Record<string, unknown>;
   status: number;
@@ -24,7 +25,7 @@ type Middleware = (ctx: Context, next: () => Promise<unknown>) => Promise<unknow
 export function protect(options: GuardOptions): Middleware {
   const guard = createGuard(options);
   return async (ctx, next) => {
-    const decision = await guard(headersOf(ctx.req));
+    const decision = await guard(headersOf(ctx.req), { method: ctx.method, url: ctx.originalUrl });
     if ('token' in decision) {
       ctx.state.auth = decision.token satisfies VerifiedToken;
       return next();

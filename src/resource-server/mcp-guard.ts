@@ -37,8 +37,13 @@ export type McpDecision =
  *
  * @param header returns all values of a request header, by its name in lower case
  * @param body the parsed JSON; undefined for GET and DELETE
+ * @param request as for a Guard
  */
-export type McpGuard = (header: Parameters<Guard>[0], body?: unknown) => Promise<McpDecision>;
+export type McpGuard = (
+  header: Parameters<Guard>[0],
+  body?: unknown,
+  request?: Parameters<Guard>[1],
+) => Promise<McpDecision>;
 
 /**
  * Records who opened which session: a session id alone grants no access. If the agent that opened a session is merged, its
@@ -93,10 +98,10 @@ export function createMcpGuard(options: McpGuardOptions): McpGuard {
     issuer: options.verifier.issuer,
   };
 
-  return async (header, body) => {
+  return async (header, body, request) => {
     const messages = body === undefined ? [] : readMessages(body);
     const id = messages?.[0]?.id ?? null;
-    const decision = await guard(header);
+    const decision = await guard(header, request);
     if (!('token' in decision)) {
       const { status, headers, body: responseBody } = decision;
       const isMissing = responseBody.error === 'unauthorized';

@@ -42,7 +42,8 @@ export interface SdkErrors {
 }
 
 /**
- * Creates an `OAuthTokenVerifier` for the SDKs' `requireBearerAuth`.
+ * Creates an `OAuthTokenVerifier` for the SDKs' `requireBearerAuth`. It takes bearer tokens alone: one that is bound to a key
+ * (DPoP) needs createMcpGuard(), which sees the request.
  *
  * @param sdkErrors creates the errors that `verifyAccessToken` throws. While the authorization server cannot be asked, an error
  * that the SDK would answer with a 4xx is replaced by the VerificationError: the client did nothing wrong.
@@ -57,7 +58,7 @@ export function tokenVerifier(
         return toAuthInfo(token, await verifier.verify(token));
       } catch (error) {
         if (!(error instanceof VerificationError)) throw error;
-        if (error.code === 'invalid_token') throw sdkErrors.invalidToken(error.message);
+        if (error.code !== 'unavailable') throw sdkErrors.invalidToken(error.message);
         const outage = sdkErrors.unavailable(error.message);
         // The SDKs answer 400 to all their other errors, also to TemporarilyUnavailable.
         throw oauthCodeOf(outage) === 'server_error' ? outage : error;

@@ -24,6 +24,8 @@ export interface VerifiedToken {
   readonly form?: CredentialForm;
   /** The OAuth client, of an app's token alone. */
   readonly clientId?: string;
+  /** The thumbprint of the key that every request must prove (DPoP, RFC 9449); undefined: it is a bearer token. */
+  readonly keyThumbprint?: string;
   /** The agent that holds the credential; undefined for a human's own key, and for a token of an app. */
   readonly agentId: string | undefined;
   /** The id of the credential (`jti`). It is not a secret. */

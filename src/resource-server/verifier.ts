@@ -7,6 +7,7 @@ import {
 import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
 import { invalidToken, unavailable } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow-events.ts';
+import { createProofCheck, type PresentedProof } from './proof.ts';
 import { consumeQuota, type QuotaResult } from './quota.ts';
 import { createServiceVersion, SAYS_KINDS } from './service-version.ts';
 import { CREDENTIAL_FORMS, CREDENTIAL_KINDS, type VerifiedToken } from './token.ts';
@@ -33,6 +34,11 @@ export interface VerifierOptions extends AuthorizationServerOptions {
   cursor?: Cursor;
   /** Called, for your log, when a request to the authorization server, the event stream, `onMerge` or `cursor` fails. */
   onError?: (error: unknown) => void;
+  /**
+   * With it, a proof of a key (DPoP, RFC 9449) must carry a nonce of this resource server, which clients get with the first
+   * refusal: 32 random characters or more, the same on all replicas. Without it, a proof is taken once by each process.
+   */
+  proofNonceSecret?: string;
 }
 
 /** Verifies credentials for one resource. */
@@ -45,10 +51,12 @@ export interface Verifier {
    * Verifies a credential, from the cache or by introspection (RFC 7662).
    *
    * @param token a key or access token, without the word `Bearer`
+   * @param presented the proof, of a token that was presented by the scheme `DPoP`; without it, a token that is bound to a key
+   * is invalid
    * @throws VerificationError `invalid_token` (401), or `unavailable` (503) while the authorization server cannot be asked; the
-   * credential is then neither valid nor invalid
+   * credential is then neither valid nor invalid; `invalid_dpop_proof` and `use_dpop_nonce` (401) only with `presented`
    */
-  verify(token: string): Promise<VerifiedToken>;
+  verify(token: string, presented?: PresentedProof): Promise<VerifiedToken>;
   /**
    * Consumes one use of a quota of the account behind a credential. Quotas are configured at the authorization server.
    *
@@ -88,6 +96,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   checkOptions(options);
   const client = createAuthorizationServerClient(options);
   const versionOfService = createServiceVersion(client);
+  const checkProof = createProofCheck(resource, options.proofNonceSecret);
   const cache = new LRUCache<string, CachedResult>({ max: cacheMax });
   const inFlight = new Map<string, { result: Promise<VerifiedToken | undefined>; isStale: boolean }>();
 
@@ -147,25 +156,34 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return {
     issuer: options.issuer.replace(/\/$/, ''),
     resource,
-    verify(token) {
+    async verify(token, presented) {
       // The checksum of a cached credential needs no second check; introspectWellFormed() checks the others.
       const hash = token.length <= LENGTH_MAX ? hashToken(token) : '';
       const found = cache.get(hash);
-      if (found === undefined || found.until <= Date.now()) return introspectWellFormed(hash, token);
-      return found.token === undefined ? Promise.reject(invalidToken()) : Promise.resolve(found.token);
+      const isCached = found !== undefined && found.until > Date.now();
+      const verified = isCached ? found.token : await introspectWellFormed(hash, token);
+      if (verified === undefined) throw invalidToken();
+      if (verified.keyThumbprint !== undefined || presented !== undefined) {
+        await checkProof(token, verified.keyThumbprint, presented);
+      }
+      return verified;
     },
     consumeQuota: (token, action) => consumeQuota(client, token, action),
     close: () => following?.stop(),
   };
 }
 
-function checkOptions({ issuer, resource, clientId, clientSecret, cacheSeconds = 0 }: VerifierOptions): void {
+function checkOptions(options: VerifierOptions): void {
+  const { issuer, resource, clientId, clientSecret, cacheSeconds = 0, proofNonceSecret } = options;
   if (!URL.canParse(issuer)) throw new Error('issuer must be the URL of the authority.');
   if (!URL.canParse(resource)) throw new Error('resource must be the URL that names this resource server.');
   if (!clientId || !clientSecret)
     throw new Error('clientId and clientSecret are what "vouchsafe resource add" printed.');
   if (!(cacheSeconds >= 0 && cacheSeconds <= CACHE_SECONDS_MAX)) {
     throw new Error(`cacheSeconds must be from 0 to ${CACHE_SECONDS_MAX}.`);
+  }
+  if (proofNonceSecret !== undefined && proofNonceSecret.length < 32) {
+    throw new Error('proofNonceSecret must have 32 random characters or more.');
   }
 }
 
@@ -194,6 +212,9 @@ async function introspect(
     typeof jti === 'string' &&
     Number.isInteger(exp);
   if (!isShaped) throw unavailable(new Error('the answer of the authority has not the shape of RFC 7662'));
+  // A token that is bound in a way that this kit does not know is no bearer token.
+  const keyThumbprint = readThumbprint(response.cnf);
+  if (response.cnf !== undefined && keyThumbprint === undefined) return undefined;
   if (aud !== resource || (exp as number) * 1000 <= Date.now()) return undefined;
   // What this kit does not know it cannot judge.
   const kind = CREDENTIAL_KINDS.find((each) => each === credential_kind);
@@ -212,9 +233,16 @@ async function introspect(
     ...(kind !== undefined && { kind }),
     ...(form !== undefined && { form }),
     ...(kind === 'app' && { clientId: text(response.client_id)! }),
+    ...(keyThumbprint !== undefined && { keyThumbprint }),
     ...(text(owner) !== undefined && { owner: owner as string }),
     ...(text(merged_from) !== undefined && { mergedFrom: merged_from as string }),
   });
+}
+
+/** Reads the thumbprint of the key that a token is bound to (RFC 9449 section 6.2). */
+function readThumbprint(cnf: unknown): string | undefined {
+  if (typeof cnf !== 'object' || cnf === null || Object.keys(cnf).join() !== 'jkt') return undefined;
+  return text((cnf as { jkt: unknown }).jkt);
 }
 
 function text(value: unknown): string | undefined {

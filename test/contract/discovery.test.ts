@@ -197,7 +197,14 @@ test.describe('discovery', (test) => {
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
     code_challenge_methods_supported: ['S256'],
-    grant_types_supported: ['authorization_code', 'refresh_token', JWT_BEARER, CLAIM_GRANT],
+    grant_types_supported: [
+      'authorization_code',
+      'refresh_token',
+      'client_credentials',
+      JWT_BEARER,
+      CLAIM_GRANT,
+    ],
+    dpop_signing_alg_values_supported: ['ES256', 'Ed25519', 'EdDSA'],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256'],
     jwks_uri: `${url}/.well-known/jwks.json`,
@@ -254,14 +261,14 @@ test.describe('discovery', (test) => {
     ] as const) {
       const each = await startWith({ claimMode });
       t.teardown(() => each.stop());
-      const all = ['authorization_code', 'refresh_token', ...grants];
+      const all = ['authorization_code', 'refresh_token', 'client_credentials', ...grants];
       t.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, all);
       for (const [grant_type, known] of [
         [JWT_BEARER, 'invalid_grant'],
         [CLAIM_GRANT, 'expired_token'],
         ['authorization_code', 'invalid_request'],
         ['refresh_token', 'invalid_request'],
-        ['client_credentials', ''],
+        ['client_credentials', 'invalid_request'],
       ] as const) {
         const reply = await each.form('/oauth2/token', { grant_type, assertion: 'x', claim_token: 'x' });
         const isNamed = all.some((grant) => grant === grant_type);

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
-import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../lib/openid-scopes.ts';
+import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES, PROOF_ALGORITHMS } from '../../lib/openid-scopes.ts';
 import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';
@@ -90,9 +90,11 @@ export function authorizationServer(config: Config, audiences: readonly Audience
     grant_types_supported: [
       'authorization_code',
       'refresh_token',
+      'client_credentials',
       JWT_BEARER,
       ...(config.claimMode === 'reveal' ? [] : [CLAIM_GRANT]),
     ],
+    dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS], // RFC 9449
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256'],
     jwks_uri: urlOf(PATHS.jwks),

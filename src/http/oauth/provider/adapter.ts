@@ -1,3 +1,4 @@
+import { calculateJwkThumbprint, decodeProtectedHeader } from 'jose';
 import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provider';
 import { findState, findStateByUid } from '../../../domain/apps/authorization-states.ts';
 import { liveSecretHashes } from '../../../domain/apps/clients.ts';
@@ -84,7 +85,7 @@ function statesOf(model: string): Adapter {
       if (model === 'PushedAuthorizationRequest')
         return { ...payload, consumed: epochSeconds(state.consumedAt) };
       if (exchange.deps.clock() - state.consumedAt < GRACE_MS) {
-        if (Provider.ctx?.oidc.client?.clientId === payload.clientId) exchange.repeated = state.answer;
+        if (await isSameHolder(payload)) exchange.repeated = state.answer;
         throw new errors.InvalidGrant('it was used already');
       }
       return { ...payload, consumed: epochSeconds(state.consumedAt) };
@@ -105,6 +106,17 @@ function statesOf(model: string): Adapter {
     revokeByGrantId: endConsentOnce,
     findByUserCode: unsupported,
   };
+}
+
+/** Whether the client of a state presents it again, with the same key if it is bound to one. The proof was checked before. */
+async function isSameHolder({ clientId, jkt }: Payload): Promise<boolean> {
+  const { ctx } = Provider;
+  if (ctx === undefined || ctx.oidc.client?.clientId !== clientId) return false;
+  if (jkt === undefined) return true;
+  const proof = ctx.get('DPoP');
+  if (proof === '') return false;
+  const { jwk } = decodeProtectedHeader(proof);
+  return jwk !== undefined && (await calculateJwkThumbprint(jwk)) === jkt;
 }
 
 /**

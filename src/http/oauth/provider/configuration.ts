@@ -6,7 +6,12 @@ import { type Audience, resolveAudience } from '../../../domain/audiences/audien
 import { tokenExpiry } from '../../../domain/credentials/access-tokens.ts';
 import { Failure } from '../../../errors.ts';
 import { newId } from '../../../lib/ids.ts';
-import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES } from '../../../lib/openid-scopes.ts';
+import {
+  ACR_VALUES,
+  CLIENT_ALGORITHMS,
+  OPENID_SCOPES,
+  PROOF_ALGORITHMS,
+} from '../../../lib/openid-scopes.ts';
 import { formatScope, restrictTo } from '../../../lib/scopes.ts';
 import { newSecret } from '../../../lib/secrets.ts';
 import { hasPlainCookies } from '../../server/cookies.ts';
@@ -64,6 +69,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
     enabledJWA: {
       idTokenSigningAlgValues: ['ES256'],
       clientAuthSigningAlgValues: [...CLIENT_ALGORITHMS],
+      dPoPSigningAlgValues: [...PROOF_ALGORITHMS],
     },
     pkce: { required: () => true },
     rotateRefreshToken: true,
