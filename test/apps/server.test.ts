@@ -44,7 +44,7 @@ onEveryEngine('the authorization server', (engine, test) => {
     for (const [name, value] of Object.entries(server)) t.deepEqual(openid[name], value, name);
     const added = Object.keys(openid).filter((name) => !(name in server));
     t.true(
-      added.every((name) => /^(?:claims|request)_/.test(name)),
+      added.every((name) => /^(?:claims|request|acr|prompt|end_session)_/.test(name)),
       added.join(),
     );
     for (const [name, value] of Object.entries<unknown>(openid)) {
