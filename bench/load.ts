@@ -3,15 +3,15 @@ import autocannon from 'autocannon';
 
 /**
  * Sends one kind of request as fast as it is answered, from a process of its own so that it can be pinned to a core.
- * Arguments: URL, seconds, connections, kind (post, register, introspect, bearer), for introspect and bearer a file of keys, and for
- * introspect the Basic header. Prints requests per second and p99 in ms as JSON. The first answer that is no 2xx ends it with 1:
+ * Arguments: URL, seconds, connections, kind (post, register, introspect, bearer,
+ * client_credentials), for introspect and bearer a file of keys, and for introspect and client_credentials the Basic header. Prints requests per second and p99 in ms as JSON. The first answer that is no 2xx ends it with 1:
  * what a service that refuses does in a second says nothing.
  */
 const [url, seconds, connections, kind, keysFile, authorization] = process.argv.slice(2) as [
   string,
   string,
   string,
-  'post' | 'register' | 'introspect' | 'bearer',
+  'post' | 'register' | 'introspect' | 'bearer' | 'client_credentials',
   string | undefined,
   string | undefined,
 ];
@@ -27,6 +27,10 @@ function prepare(): autocannon.Request[] {
     'content-type': 'application/x-www-form-urlencoded',
     authorization: authorization ?? '',
   };
+  if (kind === 'client_credentials') {
+    const body = 'grant_type=client_credentials&scope=read&resource=https%3A%2F%2Fapi.example.com';
+    return [{ method: 'POST', headers, body }];
+  }
   const keys = readFileSync(keysFile ?? '', 'utf8')
     .trim()
     .split('\n');
