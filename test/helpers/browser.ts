@@ -38,7 +38,8 @@ export interface Browser {
 const OUR_POST = { Origin: 'null', 'Sec-Fetch-Site': 'same-origin' };
 const REDIRECTS_MAX = 5;
 
-export function openBrowser(on: Pick<TestService, 'url'>): Browser {
+/** @param on `publicUrl`: what the service takes for its own URL, if it listens at another */
+export function openBrowser(on: Pick<TestService, 'url'> & { publicUrl?: string }): Browser {
   const cookies = new Map<string, string>();
   const setCookies: string[] = [];
   /** Those of one path, by path and name. */
@@ -98,7 +99,8 @@ export function openBrowser(on: Pick<TestService, 'url'>): Browser {
       const location = response.headers.get('location')!;
       redirects.push(location);
       if (redirects.length > REDIRECTS_MAX) throw new Error(`in circles: ${redirects.join(' ')}`);
-      const next = new URL(location, on.url);
+      const { origin, href } = new URL(location, on.url);
+      const next = new URL(origin === on.publicUrl ? href.slice(origin.length) : href, on.url);
       // An app: what it got stands in the address bar.
       if (next.origin !== on.url)
         return { status: 303, headers: response.headers, text: '', path: location, redirects };
