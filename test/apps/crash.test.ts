@@ -175,7 +175,7 @@ const OPERATIONS: Record<string, Operation> = {
           const back = await send();
           const isOver = !back.path.includes('code=');
           // Its code was lost with the answer: the human begins anew in the app.
-          if (isOver) ensure(isDone && back.status === 400, back.path + back.text);
+          if (isOver) ensure(isDone && back.status === 404, back.path + back.text);
           const got = isOver ? await codeFor(lane) : { code: answerOf(back).code!, asked };
           const reply = await redeem(lane.on, lane.app, got);
           t.is(reply.status, 200, reply.text);

@@ -119,7 +119,7 @@ onEveryEngine('what happens to an app at the same time', (engine, test) => {
     await on.noticeTo(mailbox);
     // Pressed once more, when all is over, it leads to no second code.
     const late = await browser.send(path, form);
-    t.is(late.status, 400);
+    t.is(late.status, 404);
     t.false(late.redirects.some((location) => location.includes('code=')));
   });
 

@@ -46,9 +46,13 @@ inBrowser('the Inspector of MCP, in a browser', (engine, test, executablePath) =
     await page.getByText('Connected', { exact: true }).waitFor();
     t.is(new URL(page.url()).origin, new URL(inspector).origin);
     await page.getByText('Tools', { exact: true }).first().click();
-    await page.getByText('create_app').first().waitFor();
+    await page.getByText('list_apps').first().click();
+    await page.getByRole('button', { name: /^(Execute|Run)\b/ }).click();
+    await page.getByText('Read-only session').waitFor({ state: 'hidden' });
+    await page.getByText('Authorization complete').waitFor({ state: 'hidden' });
+    await page.getByText('Results', { exact: true }).waitFor();
+    t.regex(await page.locator('body').innerText(), /Results\s+1\s+\[\]/);
     await keepPicture(page, 'oauth/inspector');
-    t.pass();
   });
 });
 
