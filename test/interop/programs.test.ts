@@ -114,7 +114,7 @@ for (const version of ['2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28']) 
       );
     t.true(checks.length > 0, ran.stdout);
     t.deepEqual(
-      checks.filter(({ status }) => status === 'FAILURE'),
+      checks.filter(({ status }) => status !== 'SUCCESS'),
       [],
     );
     t.is(ran.asked.length, 1);
