@@ -190,6 +190,7 @@ test.describe('discovery', (test) => {
     ],
     token_endpoint_auth_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
     authorization_endpoint: `${url}/oauth2/authorize`,
+    pushed_authorization_request_endpoint: `${url}/oauth2/par`,
     authorization_response_iss_parameter_supported: true,
     registration_endpoint: `${url}/oauth2/register`,
     client_id_metadata_document_supported: true,

@@ -135,6 +135,20 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
       { redirect_uris: ['https://app.example/cb'], client_name: 'App', token_endpoint_auth_method: 'none' },
     ],
   ],
+  'POST /oauth2/par': [
+    [
+      '401 invalid_client',
+      {
+        client_id: 'cli_0',
+        response_type: 'code',
+        redirect_uri: 'https://app.example/cb',
+        code_challenge: 'a'.repeat(43),
+        code_challenge_method: 'S256',
+        scope: 'read',
+      },
+    ],
+  ],
+  'POST /oauth2/end-session': [['303', { client_id: 'cli_0', state: 'st' }]],
   'PUT /oauth2/register/:client_id': [
     ['401 invalid_token', { redirect_uris: ['https://app.example/cb'], client_id: 'key_0' }],
   ],
@@ -148,6 +162,8 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
 const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /claim': { csrf: 'none', attempt: 'cla_0', code: '123456' },
   'POST /authorize/:uid': { csrf: 'none', decision: 'approve', 'scope:read': 'on' },
+  'POST /authorize/:uid/switch': { csrf: 'none' },
+  'POST /oauth2/end-session/confirm': { csrf: 'none', client_id: 'cli_0', state: 'st' },
   'POST /claim/deny': { csrf: 'none', no_more: 'on' },
   'POST /connect': { csrf: 'none', code: 'ABCD-EFGH' },
   'POST /connect/deny': { csrf: 'none', no_more: 'on' },
