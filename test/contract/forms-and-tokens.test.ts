@@ -160,7 +160,7 @@ onEveryEngine('bad input: forms and tokens', (engine, test) => {
       const cases: [body: Record<string, string>, code: string][] = [
         [{}, 'unsupported_grant_type'],
         [{ assertion }, 'unsupported_grant_type'],
-        ...[MARK, 'client_credentials', `${JWT_BEARER} `, CLAIM_GRANT.toUpperCase()].map(
+        ...[MARK, 'password', `${JWT_BEARER} `, CLAIM_GRANT.toUpperCase()].map(
           (grant_type): [Record<string, string>, string] => [
             { ...bearer, grant_type },
             'unsupported_grant_type',

@@ -135,10 +135,11 @@ function splitHeaders(res: ServerResponse, publicUrl: string): Pick<ProviderResp
     if (PASSED_ON.has(name) && value !== undefined) headers[PASSED_ON.get(name)!] = String(value);
   }
   const challenge = headers['WWW-Authenticate'];
-  if (challenge !== undefined) {
-    // As every challenge of this service (RFC 9728 section 5.1).
-    const metadata = `resource_metadata="${publicUrl}${PATHS.protectedResource}"`;
-    headers['WWW-Authenticate'] = challenge.replace(/^Bearer /, `Bearer ${metadata}, `);
+  if (challenge !== undefined || res.statusCode === 401) {
+    // As every challenge of this service (RFC 9110 section 15.5.2, RFC 9728 section 5.1).
+    const metadata = `Bearer resource_metadata="${publicUrl}${PATHS.protectedResource}"`;
+    headers['WWW-Authenticate'] =
+      challenge?.replace(/^Bearer /, `${metadata}, `) ?? `Basic realm="vouchsafe", ${metadata}`;
   }
   const cookies = res.getHeader('set-cookie') ?? [];
   return { headers, cookies: Array.isArray(cookies) ? cookies : [String(cookies)] };
