@@ -45,6 +45,7 @@ CREATE TABLE oauth_states (
   account_id TEXT,
   uid_hash BYTEA,
   code_mac TEXT,              -- of a device's user code
+  polled_at BIGINT,           -- when a device last asked whether it was approved
   answer BYTEA,               -- sealed: what a used refresh token was exchanged for
   expires_at BIGINT NOT NULL,
   consumed_at BIGINT,
@@ -53,6 +54,7 @@ CREATE TABLE oauth_states (
 CREATE INDEX oauth_states_expiry ON oauth_states (expires_at);
 CREATE INDEX oauth_states_session ON oauth_states (account_id) WHERE model = 'Session';
 CREATE INDEX oauth_states_grant ON oauth_states (grant_id) WHERE grant_id IS NOT NULL;
+CREATE INDEX oauth_states_code ON oauth_states (code_mac) WHERE code_mac IS NOT NULL;
 CREATE INDEX oauth_states_uid ON oauth_states (uid_hash) WHERE uid_hash IS NOT NULL;
 
 -- Access tokens of apps are credentials like all others.

@@ -26,6 +26,7 @@ export function fileSettingsInForce(file: ConfigFile, source: FileSource): Setti
     ['anonymousScopes', listOf(file.anonymousScopes)],
     ['claimedScopes', listOf(file.claimedScopes)],
     ['humanScopes', listOf(file.humanScopes ?? Object.keys(scopes))],
+    ['deviceForNewClients', String(file.deviceForNewClients)],
     ['presets', listOf(Object.keys(presets ?? defaultPresets(new Map(Object.entries(scopes)))))],
     ['policy', policy && listOf(Object.keys(policy.tools))],
     [

@@ -76,6 +76,7 @@ const limitsSchema = z.strictObject({
   documentsPerIp: rate('10/m'),
   documentsPerHost: rate('60/m'),
   pushedRequestsPerIp: rate('6000/h'),
+  deviceCodesPerIp: rate('600/h'),
   claimMailPerIp: rate('20/h'),
   claimMailPerAgent: rate('5/d'),
   codeTtlSeconds: seconds(600, 600), // S-02: configuration can only shorten it
@@ -158,6 +159,7 @@ export const fileSchema = z.strictObject({
   anonymousScopes: z.array(scopeName).min(1).default(['read']),
   claimedScopes: z.array(scopeName).min(1).default(['read', 'write']),
   humanScopes: z.array(scopeName).min(1).optional(),
+  deviceForNewClients: z.boolean().default(true),
   policy: z
     .strictObject({
       tools: z.record(toolName, toolRule),

@@ -13,6 +13,7 @@ export interface Limits {
   documentsPerIp: Rate;
   documentsPerHost: Rate;
   pushedRequestsPerIp: Rate;
+  deviceCodesPerIp: Rate;
   claimMailPerIp: Rate;
   claimMailPerAgent: Rate;
   codeTtlSeconds: number;

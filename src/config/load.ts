@@ -58,6 +58,8 @@ export interface Config {
   claimedScopes: readonly string[];
   /** What a human can let an app do. */
   humanScopes: readonly string[];
+  /** Whether clients that registered themselves may connect devices without a browser (RFC 8628). */
+  deviceForNewClients: boolean;
   /** Sets of scopes that humans choose from for keys of their own, by name. */
   presets: Map<string, Preset>;
   /** Which tools of MCP servers need which scopes; the MCP servers load and enforce it. */
@@ -181,6 +183,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
     anonymousScopes: parseScope(file.anonymousScopes.join(' ')),
     claimedScopes: parseScope(file.claimedScopes.join(' ')),
     humanScopes: file.humanScopes ?? [...scopes.keys()],
+    deviceForNewClients: file.deviceForNewClients,
     resources:
       resources.length > 0
         ? resources

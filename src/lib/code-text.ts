@@ -11,6 +11,13 @@ export function normalizeCode(text: string): string {
   return text.normalize('NFKC').replace(SEPARATORS, '').replace(ANY_DIGIT, toAsciiDigit);
 }
 
+/** Normalizes a code of letters and digits that a person typed, in any case and spacing. */
+export function normalizeUserCode(text: string): string {
+  return normalizeCode(text)
+    .toUpperCase()
+    .replace(/[^A-Z0-9]/g, '');
+}
+
 function toAsciiDigit(digit: string): string {
   let value = 0;
   const code = digit.codePointAt(0)!;

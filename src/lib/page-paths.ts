@@ -6,6 +6,7 @@ export const PAGES = {
   connect: '/connect',
   denyConnection: '/connect/deny',
   reviewConnection: '/connect/review',
+  reviewDevice: '/connect/device',
   hosts: '/hosts',
   signIn: '/sign-in',
   signInAgain: '/sign-in/again',

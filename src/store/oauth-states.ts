@@ -11,6 +11,8 @@ export interface OAuthStateRow {
   accountId: string | null;
   /** SHA-256 of the second id of a session. */
   uidHash: Buffer | null;
+  /** A MAC to find a device code by its user code. */
+  codeMac: string | null;
   /** Sealed: the response for which a refresh token was exchanged, for a client that lost it. */
   answer: Buffer | null;
   expiresAt: number;
@@ -78,13 +80,13 @@ export function deleteOAuthSessions(tx: Tx, accountId: string): Promise<number> 
   return tx.run("DELETE FROM oauth_states WHERE account_id = ? AND model = 'Session'", [accountId]);
 }
 
-const INSERT = `INSERT INTO oauth_states (model, id_hash, payload, grant_id, account_id, uid_hash, expires_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?)`;
+const INSERT = `INSERT INTO oauth_states (model, id_hash, payload, grant_id, account_id, uid_hash, code_mac, expires_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
 
 function paramsOf(state: NewOAuthState) {
-  const { model, idHash, payload, grantId, accountId, uidHash, expiresAt } = state;
-  return [model, idHash, payload, grantId, accountId, uidHash, expiresAt];
+  const { model, idHash, payload, grantId, accountId, uidHash, codeMac, expiresAt } = state;
+  return [model, idHash, payload, grantId, accountId, uidHash, codeMac, expiresAt];
 }
 
 const COLUMNS = `model, id_hash AS "idHash", payload, grant_id AS "grantId", account_id AS "accountId",
-  uid_hash AS "uidHash", answer, expires_at AS "expiresAt", consumed_at AS "consumedAt"`;
+  uid_hash AS "uidHash", code_mac AS "codeMac", answer, expires_at AS "expiresAt", consumed_at AS "consumedAt"`;

@@ -297,10 +297,10 @@ onEveryEngine('the Agent Auth Protocol', (engine, test) => {
       const code: string = fine(reply).approval.user_code;
       const browser = openBrowser(on);
       const empty = await browser.get('/connect');
-      t.is(heading(empty), 'Enter the code your agent shows you');
+      t.is(heading(empty), 'Enter the code your agent or device shows you');
       const wrong = await browser.post('/connect', { code: 'AAAA-AAAA' });
       t.is(wrong.status, 400);
-      t.regex(wrong.text, /No agent is waiting with this code/);
+      t.regex(wrong.text, /No agent or device is waiting with this code/);
       const typed = ` ${code.toLowerCase().replace('-', ' ')} `;
       t.is(heading(await browser.post('/connect', { code: typed })), 'Sign in');
       const page = await world.signInHere(browser, mailbox);

@@ -86,7 +86,7 @@ function connectTests(engine: Engine, test: Test, executablePath: string): void 
           await page.getByLabel('Code from the agent').fill('AAAA-2222');
           await page.getByRole('button', { name: 'Continue' }).click();
           await page.getByRole('alert').waitFor();
-          await seen(t, page, 'Enter the code your agent shows you', 'connect, wrong code');
+          await seen(t, page, 'Enter the code your agent or device shows you', 'connect, wrong code');
           await page.getByLabel('Code from the agent').fill(reply.body.approval.user_code.toLowerCase());
           await page.getByRole('button', { name: 'Continue' }).click();
           await signInOn(page, newMailbox());

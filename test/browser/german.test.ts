@@ -91,7 +91,7 @@ inBrowser('the pages in German, on a small phone', (engine: Engine, test, execut
         ['/account/activity', 'Aktivität'],
         ['/account/delete', 'Ihr Konto löschen?'],
         ['/sign-in/again', 'Bestätigen Sie, dass Sie es sind'],
-        ['/connect', 'Geben Sie den Code ein, den Ihr Agent zeigt'],
+        ['/connect', 'Geben Sie den Code ein, den Ihr Agent oder Gerät zeigt'],
         ['/dev/mailbox', 'Entwicklungspostfach'],
         ['/nothing/here', 'Seite nicht gefunden'],
         ['/keys/new', 'Schlüssel erstellen'],

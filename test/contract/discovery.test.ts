@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'ava';
 import { calculateJwkThumbprint, createLocalJWKSet, jwtVerify } from 'jose';
 import { ASSERTION_REVOKED } from '../../src/domain/agents/revoke-by-provider.ts';
-import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
+import { CLAIM_GRANT, DEVICE_GRANT, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
 import type { Route } from '../../src/http/server/table.ts';
 import { routesOf } from '../helpers/bad-input.ts';
@@ -194,6 +194,7 @@ test.describe('discovery', (test) => {
     authorization_response_iss_parameter_supported: true,
     registration_endpoint: `${url}/oauth2/register`,
     client_id_metadata_document_supported: true,
+    device_authorization_endpoint: `${url}/oauth2/device_authorization`,
     userinfo_endpoint: `${url}/oauth2/userinfo`,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
@@ -262,7 +263,7 @@ test.describe('discovery', (test) => {
     ] as const) {
       const each = await startWith({ claimMode });
       t.teardown(() => each.stop());
-      const all = ['authorization_code', 'refresh_token', 'client_credentials', ...grants];
+      const all = ['authorization_code', 'refresh_token', 'client_credentials', DEVICE_GRANT, ...grants];
       t.deepEqual((await each.get(PATHS.authorizationServer)).body.grant_types_supported, all);
       for (const [grant_type, known] of [
         [JWT_BEARER, 'invalid_grant'],
@@ -270,6 +271,7 @@ test.describe('discovery', (test) => {
         ['authorization_code', 'invalid_request'],
         ['refresh_token', 'invalid_request'],
         ['client_credentials', 'invalid_request'],
+        [DEVICE_GRANT, 'invalid_request'],
       ] as const) {
         const reply = await each.form('/oauth2/token', { grant_type, assertion: 'x', claim_token: 'x' });
         const isNamed = all.some((grant) => grant === grant_type);

@@ -23,6 +23,7 @@ test('the limits are those that the documentation promises', (t) => {
     clientsPerIp: perHour(60),
     clientsPerService: { max: 20_000, windowSeconds: DAY },
     pushedRequestsPerIp: perHour(6000),
+    deviceCodesPerIp: perHour(600),
     documentsPerIp: { max: 10, windowSeconds: 60 },
     documentsPerHost: { max: 60, windowSeconds: 60 },
     claimMailPerIp: perHour(20),

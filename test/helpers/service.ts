@@ -133,6 +133,7 @@ export const WIDE_LIMITS = {
   registerPerService: '100000/h',
   clientsPerIp: '100000/h',
   pushedRequestsPerIp: '100000/h',
+  deviceCodesPerIp: '100000/h',
   documentsPerIp: '100000/h',
   documentsPerHost: '100000/h',
   claimMailPerIp: '100000/h',

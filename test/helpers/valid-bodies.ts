@@ -129,6 +129,7 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
   ],
   'POST /agent/event/notify': [['400 invalid_issuer', { token: stranger('secevent+jwt') }]],
   'POST /agent/auth/revoke': [['400 invalid_issuer', { token: stranger('logout+jwt') }]],
+  'POST /oauth2/device_authorization': [['401 invalid_client', { client_id: 'cli_none', scope: 'read' }]],
   'POST /oauth2/register': [
     [
       '201',
@@ -166,6 +167,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /oauth2/end-session/confirm': { csrf: 'none', client_id: 'cli_0', state: 'st' },
   'POST /claim/deny': { csrf: 'none', no_more: 'on' },
   'POST /connect': { csrf: 'none', code: 'ABCD-EFGH' },
+  'POST /connect/device': { csrf: 'none', request: 'ab', decision: 'approve', 'scope:read': 'on' },
   'POST /connect/deny': { csrf: 'none', no_more: 'on' },
   'POST /connect/review': { csrf: 'none', approval: 'apr_0', decision: 'approve', 'allow:read': 'on' },
   'POST /hosts/:id/revoke': { csrf: 'none' },

@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
+import { normalizeUserCode } from '../../lib/code-text.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { hashSecret } from '../../lib/secrets.ts';
 import { lockAccount } from '../../store/accounts.ts';
@@ -32,6 +33,8 @@ export interface AuthorizationState {
   payload: Record<string, unknown>;
   /** Epoch ms; null: it was not used yet. */
   consumedAt: number | null;
+  /** Epoch ms. */
+  expiresAt: number;
   /** The response for which it was exchanged; undefined: none was kept. */
   answer: string | undefined;
 }
@@ -55,6 +58,8 @@ export interface NewState {
   accountId: string | undefined;
   /** The second id of a session. */
   uid: string | undefined;
+  /** Of a device code: what the human types. */
+  userCode: string | undefined;
   seconds: number;
   /** Whether it must be new: a second one with its id is refused. */
   isUnique: boolean;
@@ -131,16 +136,20 @@ async function saveState(work: Work, state: NewState): Promise<void> {
   if (state.model === 'PushedAuthorizationRequest') {
     await consumeLimits(work, [{ name: 'pushedRequestsPerIp', key: origin.address.limitKey }]);
   }
+  if (state.model === 'DeviceCode') {
+    await consumeLimits(work, [{ name: 'deviceCodesPerIp', key: origin.address.limitKey }]);
+  }
   if (state.model === 'AuthorizationCode')
     await updateOAuthClientUsed(tx, String(state.payload.clientId), now);
   const idHash = hashSecret(state.id);
   const row = {
     model: state.model,
     idHash,
-    payload: deps.keyring.seal(PURPOSE, contextOf(state.model, idHash), JSON.stringify(state.payload)),
+    payload: sealPayload(deps, state.model, idHash, state.payload),
     grantId: state.grantId ?? null,
     accountId: state.accountId ?? null,
     uidHash: state.uid === undefined ? null : hashSecret(state.uid),
+    codeMac: state.userCode === undefined ? null : userCodeMac(deps, state.userCode),
     expiresAt: now + state.seconds * 1000,
   };
   if (!state.isUnique) await upsertOAuthState(tx, row);
@@ -188,7 +197,23 @@ function usedMeanwhile(): Failure {
   return new Failure('invalidGrant', 'The code or token was used already, or is not valid any more.');
 }
 
-function openState(
+/** Seals what a state holds. */
+export function sealPayload(
+  { keyring }: Pick<Deps, 'keyring'>,
+  model: string,
+  idHash: Uint8Array,
+  payload: Record<string, unknown>,
+): Buffer {
+  return keyring.seal(PURPOSE, contextOf(model, idHash), JSON.stringify(payload));
+}
+
+/** Computes the MAC by which a device code is found. @param code as the human typed it, in any case and spacing */
+export function userCodeMac({ keyring }: Pick<Deps, 'keyring'>, code: string): string {
+  return keyring.sign('device-code', normalizeUserCode(code));
+}
+
+/** Opens a state that has not expired; undefined also for none. */
+export function openState(
   { clock, keyring }: Pick<Deps, 'clock' | 'keyring'>,
   row: OAuthStateRow | undefined,
 ): AuthorizationState | undefined {
@@ -199,6 +224,7 @@ function openState(
   return {
     payload: JSON.parse(payload) as Record<string, unknown>,
     consumedAt: row.consumedAt,
+    expiresAt: row.expiresAt,
     answer: row.answer === null ? undefined : keyring.open(ANSWER_PURPOSE, context, row.answer),
   };
 }

@@ -150,28 +150,31 @@ export function listConsents(
  * @throws Failure `signInRequired` if the account was deleted
  */
 export function saveConsent(deps: Deps, origin: RequestOrigin, given: Asked): Promise<string> {
-  return useCase(deps, origin, {}, async (work) => {
-    const { tx, now } = work;
-    const { accountId, clientId, resource, redirectUri } = given;
-    if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
-    const terms = {
-      scope: formatScope(given.scopes),
-      openidScope: formatScope(given.openidScopes),
-      redirectUri,
-      expiresAt: now + CONSENT_DAYS * DAY_MS,
-    };
-    const earlier = await findLiveOAuthGrant(tx, given, now);
-    const id = earlier?.id ?? newId('con', now, deps.random);
-    if (earlier === undefined) {
-      await insertOAuthGrant(tx, { id, accountId, clientId, resource, ...terms, createdAt: now });
-    } else {
-      await updateOAuthGrantScope(tx, id, terms);
-      if (givesLess(earlier, terms)) await revokeTokens(work, earlier);
-    }
-    const details = { client: clientId, scope: terms.scope, ...(resource !== null && { resource }) };
-    await recordAndNotify(work, accountId, { kind: 'app.connected', subject: id, details });
-    return id;
-  });
+  return useCase(deps, origin, {}, (work) => giveConsent(work, given));
+}
+
+/** Saves a consent as saveConsent() does, in the caller's transaction. */
+export async function giveConsent(work: Work, given: Asked): Promise<string> {
+  const { tx, now, deps } = work;
+  const { accountId, clientId, resource, redirectUri } = given;
+  if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+  const terms = {
+    scope: formatScope(given.scopes),
+    openidScope: formatScope(given.openidScopes),
+    redirectUri,
+    expiresAt: now + CONSENT_DAYS * DAY_MS,
+  };
+  const earlier = await findLiveOAuthGrant(tx, given, now);
+  const id = earlier?.id ?? newId('con', now, deps.random);
+  if (earlier === undefined) {
+    await insertOAuthGrant(tx, { id, accountId, clientId, resource, ...terms, createdAt: now });
+  } else {
+    await updateOAuthGrantScope(tx, id, terms);
+    if (givesLess(earlier, terms)) await revokeTokens(work, earlier);
+  }
+  const details = { client: clientId, scope: terms.scope, ...(resource !== null && { resource }) };
+  await recordAndNotify(work, accountId, { kind: 'app.connected', subject: id, details });
+  return id;
 }
 
 function givesLess(earlier: Consent, next: Pick<Consent, 'scope' | 'openidScope'>): boolean {

@@ -1,5 +1,5 @@
 import type { Deps } from '../../deps.ts';
-import { normalizeCode } from '../../lib/code-text.ts';
+import { normalizeUserCode } from '../../lib/code-text.ts';
 import { appendMac, verifyMac } from '../../lib/mac.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 
@@ -29,12 +29,7 @@ export function connectionCode(deps: KeyringDeps, approvalId: string): string {
  * @param code as the human typed it, in any case and spacing
  */
 export function connectionCodeMac(deps: KeyringDeps, code: string): string {
-  return deps.keyring.sign(
-    'approval-code',
-    normalizeCode(code)
-      .toUpperCase()
-      .replace(/[^A-Z0-9]/g, ''),
-  );
+  return deps.keyring.sign('approval-code', normalizeUserCode(code));
 }
 
 /** Builds the link to a connection request. The link carries a MAC of the id, so that nobody can forge it. */

@@ -12,6 +12,7 @@ export type FloodLimit = Extract<
   | 'registerPerIp'
   | 'clientsPerIp'
   | 'pushedRequestsPerIp'
+  | 'deviceCodesPerIp'
   | 'claimMailPerIp'
   | 'wrongPerIpHour'
   | 'signInMailPerIp'

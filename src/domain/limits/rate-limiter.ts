@@ -148,6 +148,7 @@ const MESSAGES: Record<LimitCounter['name'], string> = {
   registerPerIp: 'Too many registrations from this address.',
   registerPerService: 'Too many registrations at this service.',
   pushedRequestsPerIp: 'Too many authorization requests were pushed from this address.',
+  deviceCodesPerIp: 'Too many device codes were asked for from this address.',
   clientsPerIp: 'Too many clients were registered from this address.',
   clientsPerService: 'Too many clients were registered at this service.',
   documentsPerIp: 'Too many documents of clients were fetched for this address.',

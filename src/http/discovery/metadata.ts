@@ -2,7 +2,7 @@ import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
 import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES, PROOF_ALGORITHMS } from '../../lib/openid-scopes.ts';
-import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
+import { CLAIM_GRANT, DEVICE_GRANT, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';
 
@@ -83,6 +83,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
     authorization_response_iss_parameter_supported: true, // RFC 9207
     registration_endpoint: urlOf(PATHS.registerClient),
     client_id_metadata_document_supported: true,
+    device_authorization_endpoint: urlOf(PATHS.deviceAuthorization),
     userinfo_endpoint: urlOf(PATHS.userinfo),
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
@@ -91,6 +92,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
       'authorization_code',
       'refresh_token',
       'client_credentials',
+      DEVICE_GRANT,
       JWT_BEARER,
       ...(config.claimMode === 'reveal' ? [] : [CLAIM_GRANT]),
     ],

@@ -62,7 +62,7 @@ async function saveMetadata(
   request: Pick<ProviderRequest, 'method' | 'path'>,
   more: ClientMetadata,
 ): Promise<HandlerResult> {
-  const metadata = normalizeClientMetadata(call.body);
+  const metadata = normalizeClientMetadata(call.deps.config, call.body);
   if (isFault(metadata)) return { status: 400, data: metadata };
   const bytes = Buffer.from(JSON.stringify({ ...metadata, ...more }));
   if (bytes.length > BYTES_MAX) {

@@ -1,11 +1,14 @@
+import { PAGES } from '../../lib/page-paths.ts';
 import { oauth } from '../dialects/oauth.ts';
 import { decideConsent } from '../pages/consent.ts';
+import { decideDevice, devicePage } from '../pages/device.ts';
 import { confirmEndSession, endSessionPage, postEndSession } from '../pages/end-session.ts';
 import { interactionPage, switchAccount } from '../pages/interaction.ts';
 import type { Pages } from '../pages/pages.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Route, row, rows } from '../server/table.ts';
 import { authorize, resumeAuthorization } from './authorize.ts';
+import { authorizeDevice } from './authorize-device.ts';
 import { pushRequest } from './push-request.ts';
 import { deleteClient, readClient, registerClient, updateClient } from './register-client.ts';
 import { userinfo } from './userinfo.ts';
@@ -18,6 +21,7 @@ const none = undefined;
 export function appRoutes(): Route[] {
   return rows(oauth, [
     row('POST', PATHS.pushRequest, 'anyone', 'pushedRequestsPerIp', pushRequest),
+    row('POST', PATHS.deviceAuthorization, 'anyone', 'deviceCodesPerIp', authorizeDevice),
     row('GET', PATHS.userinfo, 'anyone', none, userinfo),
     row('POST', PATHS.registerClient, 'anyone', 'clientsPerIp', registerClient),
     row('GET', `${PATHS.registerClient}/:client_id`, 'anyone', none, readClient),
@@ -34,6 +38,8 @@ export function consentRoutes(pages: Pages): Route[] {
     row('GET', `${PATHS.interaction}/:uid`, 'browser', none, interactionPage(pages)),
     row('POST', `${PATHS.interaction}/:uid`, 'signedInUser', none, decideConsent(pages)),
     row('POST', `${PATHS.interaction}/:uid/switch`, 'signedInUser', none, switchAccount),
+    row('GET', PAGES.reviewDevice, 'recentlyVerifiedUser', none, devicePage(pages)),
+    row('POST', PAGES.reviewDevice, 'recentlyVerifiedUser', none, decideDevice(pages)),
     row('GET', PATHS.endSession, 'browser', none, endSessionPage(pages)),
     row('POST', PATHS.endSession, 'anyone', none, postEndSession),
     row('POST', `${PATHS.endSession}/confirm`, 'browser', none, confirmEndSession),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import { findClient } from '../../domain/apps/clients.ts';
+import { pollDeviceCode } from '../../domain/apps/device-codes.ts';
 import { exchangeClaimToken } from '../../domain/claims/claim-grant-type.ts';
 import type { IssuedToken } from '../../domain/credentials/access-tokens.ts';
 import { exchangeAssertion } from '../../domain/credentials/exchange-assertion.ts';
@@ -13,7 +14,7 @@ import { PATHS } from '../server/paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';
 import { normalizeResource } from './authorization-request.ts';
-import { CLAIM_GRANT, JWT_BEARER } from './grant-types.ts';
+import { CLAIM_GRANT, DEVICE_GRANT, JWT_BEARER } from './grant-types.ts';
 import { callProvider } from './provider/call-provider.ts';
 
 /**
@@ -39,6 +40,7 @@ const CLIENT_GRANTS: ReadonlySet<string> = new Set([
   'authorization_code',
   'refresh_token',
   'client_credentials',
+  DEVICE_GRANT,
 ]);
 
 const tokenAnswer = z.object({
@@ -96,6 +98,7 @@ async function exchangeByClient(call: Call<z.output<typeof tokenBody>, 'anyone'>
     throw new Failure('wrongMediaType', `Send the body as "Content-Type: ${type}".`);
   }
   const form = new URLSearchParams(Buffer.from(bytes).toString('utf8'));
+  if (form.get('grant_type') === DEVICE_GRANT) await pollDeviceCode(deps, form.get('device_code') ?? '');
   const resource = form.get('resource');
   if (resource) form.set('resource', await normalizeResource(deps, resource));
   const body = { type, bytes: Buffer.from(form.toString()) };

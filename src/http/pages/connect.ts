@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { deviceToken, findDeviceRequestByCode } from '../../domain/apps/device-codes.ts';
 import { connectionLink, readConnectionLink, readDenialLink } from '../../domain/hosts/connection-codes.ts';
 import { findConnectionRequestByCode, viewConnectionRequest } from '../../domain/hosts/connection-review.ts';
 import {
@@ -63,6 +64,14 @@ export function findByCode(pages: Pages) {
     form: codeForm,
     async handle({ deps, origin, body, caller }) {
       try {
+        // One guess at all requests that wait with a code.
+        const device = await findDeviceRequestByCode(deps, body.code);
+        if (device !== undefined) {
+          return redirect(deps.config, PAGES.reviewDevice, [
+            ...caller.cookies,
+            setCookie(deps.config, 'connect', deviceToken(deps, device)),
+          ]);
+        }
         const id = await findConnectionRequestByCode(deps, origin, body.code);
         const token = new URL(connectionLink(deps, id)).searchParams.get('t')!;
         return redirect(deps.config, PAGES.reviewConnection, [

@@ -13,6 +13,7 @@ export const PATHS = {
   registerClient: '/oauth2/register',
   pushRequest: '/oauth2/par',
   endSession: '/oauth2/end-session',
+  deviceAuthorization: '/oauth2/device_authorization',
   userinfo: '/oauth2/userinfo',
   /** The page on which a human decides about an app; the id of the request follows. */
   interaction: '/authorize',

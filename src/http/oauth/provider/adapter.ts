@@ -3,6 +3,7 @@ import { type Adapter, type AdapterPayload, errors, Provider } from 'oidc-provid
 import { findState, findStateByUid } from '../../../domain/apps/authorization-states.ts';
 import { liveSecretHashes } from '../../../domain/apps/clients.ts';
 import { findConsent } from '../../../domain/apps/consents.ts';
+import { DEVICE_CODE_KEEP_SECONDS, isDeviceCodeOver } from '../../../domain/apps/device-codes.ts';
 import { findBearer } from '../../../domain/credentials/bearer.ts';
 import { formatScope, parseScope } from '../../../lib/scopes.ts';
 import { epochSeconds } from '../../../lib/time.ts';
@@ -68,7 +69,8 @@ function statesOf(model: string): Adapter {
           grantId: payload.grantId,
           accountId: payload.accountId,
           uid: payload.uid,
-          seconds: seconds ?? UNLIMITED_SECONDS,
+          userCode: payload.userCode,
+          seconds: (seconds ?? UNLIMITED_SECONDS) + (model === 'DeviceCode' ? DEVICE_CODE_KEEP_SECONDS : 0),
           isUnique: model === 'ReplayDetection',
         },
       });
@@ -81,6 +83,9 @@ function statesOf(model: string): Adapter {
       const payload = state.payload as Payload;
       if (model === 'Session') return sessionFor(exchange, payload);
       if (model === 'Interaction') return interactionFor(exchange, payload);
+      if (model === 'DeviceCode' && isDeviceCodeOver(state.expiresAt, exchange.deps.clock())) {
+        throw new errors.ExpiredToken('the device code has expired');
+      }
       if (state.consumedAt === null) return payload;
       if (model === 'PushedAuthorizationRequest')
         return { ...payload, consumed: epochSeconds(state.consumedAt) };

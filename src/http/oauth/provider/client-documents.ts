@@ -20,7 +20,7 @@ export function findClientOrDocument(
 ): Promise<OAuthClient | undefined> {
   if (!isDocumentUrl(id)) return findClient(deps, id);
   return findClientOfDocument(deps, origin, id, (published) => {
-    const metadata = normalizeClientDocument(id, published);
+    const metadata = normalizeClientDocument(deps.config, id, published);
     if (isFault(metadata)) throw new Error(metadata.error_description);
     return metadata;
   });

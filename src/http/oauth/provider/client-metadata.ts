@@ -1,4 +1,6 @@
+import type { Config } from '../../../config/load.ts';
 import { applicationTypeOf, isRedirectUri, REDIRECTS_MAX } from '../../../domain/apps/redirect-uris.ts';
+import { DEVICE_GRANT } from '../grant-types.ts';
 
 /**
  * Makes the metadata of clients that register themselves (RFC 7591 section 2) fit what this service offers. Clients send
@@ -21,7 +23,10 @@ const TEXTS = ['client_name', 'client_uri', 'token_endpoint_auth_method', 'jwks'
  * (client credentials are for clients that a human or the operator registered). Its scope is left out: it would refuse
  * the client a wider one later, which the human decides about.
  */
-export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | MetadataFault {
+export function normalizeClientMetadata(
+  { deviceForNewClients }: Pick<Config, 'deviceForNewClients'>,
+  sent: ClientMetadata,
+): ClientMetadata | MetadataFault {
   const redirects = sent.redirect_uris;
   const isList = Array.isArray(redirects) && redirects.every((each) => typeof each === 'string');
   if (!isList || redirects.length === 0 || redirects.length > REDIRECTS_MAX) {
@@ -52,7 +57,9 @@ export function normalizeClientMetadata(sent: ClientMetadata): ClientMetadata | 
     redirect_uris: redirects,
     ...(goodbyes.length > 0 && { post_logout_redirect_uris: goodbyes }),
     application_type: applicationTypeOf(redirects),
-    grant_types: GRANT_TYPES.filter((each) => each === 'authorization_code' || asked.includes(each)),
+    grant_types: [...GRANT_TYPES, ...(deviceForNewClients ? [DEVICE_GRANT] : [])].filter(
+      (each) => each === 'authorization_code' || asked.includes(each),
+    ),
     response_types: ['code'],
   };
 }
@@ -69,6 +76,7 @@ const SHARED_SECRETS: ReadonlySet<unknown> = new Set([
  * 4.1). It shares no secret with us.
  */
 export function normalizeClientDocument(
+  config: Pick<Config, 'deviceForNewClients'>,
   clientId: string,
   published: ClientMetadata,
 ): ClientMetadata | MetadataFault {
@@ -77,7 +85,7 @@ export function normalizeClientDocument(
   if (hasSecret || SHARED_SECRETS.has(published.token_endpoint_auth_method)) {
     return refuseMetadata('a document is public: the client cannot have a secret');
   }
-  const metadata = normalizeClientMetadata(published);
+  const metadata = normalizeClientMetadata(config, published);
   return isFault(metadata) ? metadata : { token_endpoint_auth_method: 'none', ...metadata };
 }
 

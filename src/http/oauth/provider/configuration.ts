@@ -2,6 +2,7 @@ import { type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provid
 import type { Deps } from '../../../deps.ts';
 import { findMailbox } from '../../../domain/accounts/find-or-create-account.ts';
 import { CONSENT_DAYS, listGivableScopes } from '../../../domain/apps/consents.ts';
+import { DEVICE_CODE_SECONDS } from '../../../domain/apps/device-codes.ts';
 import { type Audience, resolveAudience } from '../../../domain/audiences/audience.ts';
 import { tokenExpiry } from '../../../domain/credentials/access-tokens.ts';
 import { Failure } from '../../../errors.ts';
@@ -12,6 +13,7 @@ import {
   OPENID_SCOPES,
   PROOF_ALGORITHMS,
 } from '../../../lib/openid-scopes.ts';
+import { PAGES } from '../../../lib/page-paths.ts';
 import { formatScope, restrictTo } from '../../../lib/scopes.ts';
 import { newSecret } from '../../../lib/secrets.ts';
 import { hasPlainCookies } from '../../server/cookies.ts';
@@ -20,6 +22,7 @@ import { createAdapter } from './adapter.ts';
 import { checkClientAssertion } from './client-assertion.ts';
 import { fetchKeys } from './client-documents.ts';
 import { OWN_ACCOUNT, SCOPE_BOUND, scopeBoundOf } from './client-members.ts';
+import { currentExchange } from './exchange.ts';
 import { createConsentFinder, createPolicy } from './policy.ts';
 
 /** How oidc-provider is set up. What it offers beyond this is off. */
@@ -102,6 +105,8 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       registration: PATHS.registerClient,
       pushed_authorization_request: PATHS.pushRequest,
       token: PATHS.token,
+      device_authorization: PATHS.deviceAuthorization,
+      code_verification: PAGES.connect,
       userinfo: PATHS.userinfo,
       jwks: PATHS.jwks,
     },
@@ -111,6 +116,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       Interaction: INTERACTION_SECONDS,
       Session: SESSION_SECONDS,
       AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? APP_TOKEN_SECONDS,
+      DeviceCode: DEVICE_CODE_SECONDS,
       ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? APP_TOKEN_SECONDS,
       IdToken: APP_TOKEN_SECONDS,
       RefreshToken(_ctx, token) {
@@ -125,6 +131,12 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
         nonceSecret: deps.keyring.derive(deps.keyring.currentId, 'oauth-dpop-nonce', '')!,
       },
       clientCredentials: { enabled: true },
+      deviceFlow: {
+        enabled: true,
+        charset: 'base-20',
+        mask: '****-****',
+        deviceInfo: () => ({ network: currentExchange().origin.address.coarse }),
+      },
       pushedAuthorizationRequests: { enabled: true },
       // For the metadata of clients: the page is ours (pages/end-session.ts).
       rpInitiatedLogout: { enabled: true },

@@ -1,0 +1,234 @@
+import type { Deps } from '../../deps.ts';
+import { Failure } from '../../errors.ts';
+import { appendMac, verifyMac } from '../../lib/mac.ts';
+import { hashSecret } from '../../lib/secrets.ts';
+import { epochSeconds } from '../../lib/time.ts';
+import { lockAccount } from '../../store/accounts.ts';
+import {
+  findDeviceCodeByMac,
+  updateDeviceCodeDecided,
+  updateDeviceCodePolled,
+} from '../../store/device-codes.ts';
+import { findOAuthState } from '../../store/oauth-states.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
+import type { Session } from '../accounts/sessions.ts';
+import { type Audience, resolveAudience } from '../audiences/audience.ts';
+import { useCase } from '../limits/use-case.ts';
+import { openState, sealPayload, userCodeMac } from './authorization-states.ts';
+import { findClient, type OAuthClient } from './clients.ts';
+import { type AskedScope, describeAskedScopes, divideScopes, giveConsent } from './consents.ts';
+
+/** Device authorization (RFC 8628): an app on a device without browser, whose human types its code here. */
+
+const MODEL = 'DeviceCode';
+
+/** How long a human may take to type the code and to decide. */
+export const DEVICE_CODE_SECONDS = 600;
+/** How much longer it is remembered, so that the device reads that it has expired. */
+export const DEVICE_CODE_KEEP_SECONDS = 3600;
+/** How long a device waits between two questions (RFC 8628 section 3.5). */
+export const DEVICE_POLL_SECONDS = 5;
+
+/** Clocks and networks are not exact. */
+const LEEWAY_MS = 500;
+
+/** The scopes of OpenID Connect that a human can keep back. */
+const OPTIONAL: ReadonlySet<string> = new Set(['email']);
+
+/** What a device asks for. */
+export interface DeviceRequest {
+  /** For the forms of its page. */
+  id: string;
+  state: 'open' | 'decided' | 'over';
+  client: OAuthClient;
+  /** What the device shows, as `BCDF-GHJK`. */
+  userCode: string;
+  /** The coarse network from which the device asked. */
+  network: string;
+  /** Epoch ms. */
+  askedAt: number;
+  /** Undefined: it asks for scopes of OpenID Connect alone. */
+  audience: Audience | undefined;
+  /** Those that are destructive cannot be given to a device. */
+  scopes: AskedScope[];
+  openidScopes: string[];
+}
+
+/** Finds the device request of a code that a human typed. @returns its id; undefined: there is none that waits */
+export async function findDeviceRequestByCode(
+  deps: Pick<Deps, 'db' | 'clock' | 'keyring'>,
+  code: string,
+): Promise<string | undefined> {
+  const openUntil = deps.clock() + DEVICE_CODE_KEEP_SECONDS * 1000;
+  const row = await findDeviceCodeByMac(deps.db, userCodeMac(deps, code), openUntil);
+  return row === undefined ? undefined : Buffer.from(row.idHash).toString('hex');
+}
+
+/** Makes the token that lets a browser see a device request: a MAC over its id. */
+export function deviceToken({ keyring }: Pick<Deps, 'keyring'>, id: string): string {
+  return appendMac(keyring, 'device-request', id);
+}
+
+/** Reads the id of a device request from its token; undefined: it is not one. */
+export function readDeviceToken({ keyring }: Pick<Deps, 'keyring'>, token: string): string | undefined {
+  return verifyMac(keyring, 'device-request', token);
+}
+
+/** Reads a device request. @throws Failure `notFound` */
+export async function viewDeviceRequest(
+  deps: Pick<Deps, 'db' | 'clock' | 'keyring' | 'config'>,
+  id: string,
+): Promise<DeviceRequest> {
+  const found = await openRequest(deps, deps.db, id);
+  const client = found && (await findClient(deps, String(found.payload.clientId)));
+  if (found === undefined || client === undefined) throw deviceRequestNotFound();
+  const { params = {}, deviceInfo = {}, userCode = '', accountId, iat } = found.payload as DevicePayload;
+  const { resource } = params;
+  const audience = resource === undefined ? undefined : await resolveAudience(deps, resource);
+  const asked = divideScopes(deps.config, audience, params.scope ?? '', client.scope);
+  const isDecided = accountId !== undefined || found.consumedAt !== null;
+  return {
+    id,
+    state: isDecided ? 'decided' : found.isOver ? 'over' : 'open',
+    client,
+    userCode: `${userCode.slice(0, 4)}-${userCode.slice(4)}`,
+    network: deviceInfo.network ?? '',
+    askedAt: iat * 1000,
+    audience,
+    scopes: describeAskedScopes(deps.config, new Set(asked.scopes)),
+    openidScopes: [...asked.openidScopes],
+  };
+}
+
+/** What oidc-provider keeps of a device code. */
+interface DevicePayload extends Record<string, unknown> {
+  clientId: string;
+  iat: number;
+  userCode?: string;
+  params?: { scope?: string; resource?: string };
+  deviceInfo?: { network?: string };
+  accountId?: string;
+}
+
+async function openRequest(
+  deps: Pick<Deps, 'clock' | 'keyring'>,
+  db: Pick<Deps['db'], 'get'>,
+  id: string,
+): Promise<{ payload: DevicePayload; consumedAt: number | null; isOver: boolean } | undefined> {
+  const state = openState(deps, await findOAuthState(db, MODEL, Buffer.from(id, 'hex')));
+  if (state === undefined) return undefined;
+  return {
+    payload: state.payload as DevicePayload,
+    consumedAt: state.consumedAt,
+    isOver: isDeviceCodeOver(state.expiresAt, deps.clock()),
+  };
+}
+
+/** Whether a device code has expired, which is still remembered. @param expiresAt of its row, epoch ms */
+export function isDeviceCodeOver(expiresAt: number, now: number): boolean {
+  return expiresAt - DEVICE_CODE_KEEP_SECONDS * 1000 <= now;
+}
+
+/**
+ * Lets a device use the account of a human. The caller has checked that the human has just verified a mailed code.
+ *
+ * @param allowed names of scopes of the API and of OpenID Connect; what was not asked for, and what is destructive, is not
+ * given
+ * @returns the id of the consent
+ * @throws Failure `notFound`; `codeExpired` if it was decided or has expired; `badRequest` if nothing is given
+ */
+export async function approveDevice(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  session: Session,
+  allowed: { scopes: readonly string[]; openidScopes: readonly string[] },
+): Promise<string> {
+  const asked = await viewDeviceRequest(deps, id);
+  const scopes = asked.scopes
+    .filter(({ name, isDestructive }) => !isDestructive && allowed.scopes.includes(name))
+    .map(({ name }) => name);
+  const openidScopes = asked.openidScopes.filter(
+    (name) => !OPTIONAL.has(name) || allowed.openidScopes.includes(name),
+  );
+  if (scopes.length === 0 && !openidScopes.includes('openid')) {
+    throw new Failure('badRequest', 'Nothing is selected. Select something, or decline.');
+  }
+  return useCase(deps, origin, {}, async (work) => {
+    if (!(await lockAccount(work.tx, session.accountId))) throw deviceRequestNotFound();
+    const resource = asked.audience?.url;
+    const clientId = asked.client.id;
+    const grantId = await giveConsent(work, {
+      accountId: session.accountId,
+      clientId,
+      redirectUri: '', // none: such a consent is never remembered
+      resource: resource ?? null,
+      scopes,
+      openidScopes,
+    });
+    await decide(work, id, session, {
+      grantId,
+      scope: [...openidScopes, ...scopes].join(' '),
+      authTime: epochSeconds(session.createdAt),
+      ...(resource !== undefined && { resource }),
+    });
+    return grantId;
+  });
+}
+
+/** Declines what a device asks for. @throws Failure `notFound`, `codeExpired` as approveDevice() */
+export async function denyDevice(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  session: Session,
+): Promise<void> {
+  await useCase(deps, origin, {}, (work) =>
+    decide(work, id, session, { error: 'access_denied', errorDescription: 'the human declined' }),
+  );
+}
+
+/** Decides by one guarded statement: of two decisions at once one counts. */
+async function decide(
+  work: Work,
+  id: string,
+  { accountId }: Session,
+  decision: Record<string, unknown> & { grantId?: string },
+): Promise<void> {
+  const { tx, now, deps } = work;
+  const idHash = Buffer.from(id, 'hex');
+  const found = await openRequest(deps, tx, id);
+  if (found === undefined) throw deviceRequestNotFound();
+  const row = {
+    idHash,
+    payload: sealPayload(deps, MODEL, idHash, { ...found.payload, accountId, ...decision }),
+    grantId: decision.grantId ?? null,
+    accountId,
+  };
+  if ((await updateDeviceCodeDecided(tx, row, now + DEVICE_CODE_KEEP_SECONDS * 1000)) !== 1) {
+    throw new Failure('codeExpired', 'This request is over. Let the device ask again.');
+  }
+}
+
+/**
+ * Counts a question of a device. One that comes too early changes no row.
+ *
+ * @throws Failure `pollTooFast`
+ */
+export async function pollDeviceCode(deps: Pick<Deps, 'db' | 'clock'>, deviceCode: string): Promise<void> {
+  const idHash = hashSecret(deviceCode);
+  if ((await findOAuthState(deps.db, MODEL, idHash)) === undefined) return;
+  const now = deps.clock();
+  const before = now - DEVICE_POLL_SECONDS * 1000 + LEEWAY_MS;
+  if ((await deps.db.tx((tx) => updateDeviceCodePolled(tx, idHash, now, before))) === 1) return;
+  throw new Failure('pollTooFast', `Wait ${DEVICE_POLL_SECONDS} seconds between two requests.`, {
+    retryAfterSeconds: DEVICE_POLL_SECONDS,
+  });
+}
+
+/** The failure for a device request that is unknown. */
+export function deviceRequestNotFound(): Failure {
+  return new Failure('notFound', 'There is no such request. It may be over: let the device ask again.', {
+    hint: 'device.notFound',
+  });
+}

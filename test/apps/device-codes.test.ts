@@ -1,0 +1,157 @@
+import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
+import { type Api, addApi } from '../helpers/api.ts';
+import { type App, newHuman, refresh, registerApp } from '../helpers/app-client.ts';
+import type { Browser } from '../helpers/browser.ts';
+import { heading } from '../helpers/claim-page.ts';
+import { atOnce, tallyBy } from '../helpers/common.ts';
+import { startWith } from '../helpers/configured-service.ts';
+import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import { onEveryEngine, test } from '../helpers/suite.ts';
+
+const errorOf = ({ status, body }: Reply) =>
+  body?.error === undefined ? String(status) : `${status} ${body.error}`;
+
+const DEVICE = { grant_types: ['authorization_code', 'refresh_token', DEVICE_GRANT] };
+
+onEveryEngine('devices without a browser (RFC 8628)', (engine, test) => {
+  let on: TestService;
+  let api: Api;
+  test.before(async () => {
+    on = await startTestService(engine);
+    api = await addApi(on);
+  });
+  test.after(() => on.stop());
+
+  async function begin(form: Record<string, string> = {}) {
+    const app = await registerApp(on, DEVICE);
+    const all = { client_id: app.clientId, scope: 'read', resource: api.resource, ...form };
+    const reply = await on.form('/oauth2/device_authorization', all);
+    t200(reply);
+    return { app, ...(reply.body as { device_code: string; user_code: string }), body: reply.body };
+  }
+
+  function t200(reply: Reply) {
+    if (reply.status !== 200) throw new Error(reply.text);
+  }
+
+  const poll = (app: App, device_code: string) =>
+    on.form('/oauth2/token', { grant_type: DEVICE_GRANT, device_code, client_id: app.clientId });
+
+  const open = (browser: Browser, code: string) =>
+    browser.get('/connect').then(() => browser.post('/connect', { code }));
+
+  const decide = (browser: Browser, decision: string, boxes: Record<string, string> = {}) =>
+    browser.post('/connect/device', { ...browser.form('/connect/device'), ...boxes, decision });
+
+  test('a human types its code, sees what it asks for, and connects it', async (t) => {
+    const { app, device_code, user_code, body } = await begin({ scope: 'openid read write' });
+    t.regex(user_code, /^[B-DF-HJ-NP-TV-XZ]{4}-[B-DF-HJ-NP-TV-XZ]{4}$/);
+    t.like(body, { verification_uri: `${on.url}/connect`, expires_in: 600, interval: 5 });
+    t.is(body.verification_uri_complete, undefined);
+    t.is(errorOf(await poll(app, device_code)), '400 authorization_pending');
+    t.is(errorOf(await poll(app, device_code)), '400 slow_down');
+    const { browser } = await newHuman(on);
+    const page = await open(browser, user_code.toLowerCase().replace('-', ' '));
+    t.is(heading(page), 'Connect a device?', page.text);
+    t.true(page.text.includes(user_code));
+    t.true(page.text.includes('Marlin Editor'));
+    t.regex(page.text, /name not verified/i);
+    const done = await decide(browser, 'approve', { 'scope:read': 'on' });
+    t.is(heading(done), 'The device is connected', done.text);
+    on.clock.advance(6);
+    const reply = await poll(app, device_code);
+    t.is(reply.status, 200, reply.text);
+    t.is(reply.body.scope, 'read');
+    t.truthy(reply.body.id_token);
+    const token = await api.verifier().verify(reply.body.access_token);
+    t.like(token, { kind: 'app', clientId: app.clientId, scopes: ['read'] });
+    t.is((await refresh(on, app, reply.body.refresh_token)).status, 200);
+    t.not((await open(browser, user_code)).status, 303);
+    t.is(errorOf(await poll(app, device_code)), '400 slow_down');
+    on.clock.advance(11);
+    t.is(errorOf(await poll(app, device_code)), '400 invalid_grant');
+    t.false(await api.isActive(reply.body.access_token));
+  });
+
+  test('declining is told to the device, and of two decisions the first counts', async (t) => {
+    const { app, device_code, user_code } = await begin();
+    const [{ browser }, other] = [await newHuman(on), await newHuman(on)];
+    await open(browser, user_code);
+    await open(other.browser, user_code);
+    t.is(heading(await decide(browser, 'deny')), 'The device was not connected');
+    const late = await decide(other.browser, 'approve', { 'scope:read': 'on' });
+    t.is(late.status, 410);
+    t.is(errorOf(await poll(app, device_code)), '400 access_denied');
+  });
+
+  test('nothing ticked asks again, and a form of another request or without token changes nothing', async (t) => {
+    const { app, device_code, user_code } = await begin();
+    const { browser } = await newHuman(on);
+    await open(browser, user_code);
+    t.is((await decide(browser, 'approve')).status, 400);
+    const form = { ...browser.form('/connect/device'), 'scope:read': 'on', decision: 'approve' };
+    t.is((await browser.send('/connect/device', { ...form, request: 'ab' })).status, 404);
+    t.is((await browser.send('/connect/device', { ...form, csrf: 'none' })).status, 403);
+    t.is(errorOf(await poll(app, device_code)), '400 authorization_pending');
+  });
+
+  test('a code is right once, for ten minutes, for its client; unknown codes count as guesses', async (t) => {
+    const { app, device_code, user_code } = await begin();
+    const other = await registerApp(on, DEVICE);
+    t.is(errorOf(await poll(other, device_code)), '400 invalid_grant');
+    const { browser } = await newHuman(on);
+    t.is((await open(browser, 'BCDF-GHJK')).status, 400);
+    on.clock.advance(601);
+    t.is((await open(browser, user_code)).status, 400);
+    t.is(errorOf(await poll(app, device_code)), '400 expired_token');
+    t.is(errorOf(await poll(app, 'unknown')), '400 invalid_grant');
+  });
+
+  test('of 20 questions at once one gets tokens', async (t) => {
+    const { app, device_code, user_code } = await begin();
+    const { browser } = await newHuman(on);
+    await open(browser, user_code);
+    await decide(browser, 'approve', { 'scope:read': 'on' });
+    const replies = await atOnce(20, () => poll(app, device_code));
+    t.is(tallyBy(replies, errorOf)['200'], 1);
+    const { body } = replies.find(({ status }) => status === 200)!;
+    t.true(await api.isActive(body.access_token));
+  });
+
+  test('only clients that asked for the grant get codes', async (t) => {
+    const app = await registerApp(on);
+    const reply = await on.form('/oauth2/device_authorization', { client_id: app.clientId, scope: 'read' });
+    t.is(reply.status, 400);
+    const unknown = await on.form('/oauth2/device_authorization', { client_id: 'cli_none' });
+    t.is(errorOf(unknown), '401 invalid_client');
+  });
+});
+
+test('an operator may keep devices from clients that registered themselves', async (t) => {
+  const on = await startWith({ deviceForNewClients: false });
+  t.teardown(() => on.stop());
+  const app = await registerApp(on, DEVICE);
+  t.deepEqual(app.registered.grant_types, ['authorization_code', 'refresh_token']);
+  const reply = await on.form('/oauth2/device_authorization', { client_id: app.clientId, scope: 'read' });
+  t.is(reply.status, 400);
+});
+
+test('what cannot be undone is not given to a device', async (t) => {
+  const on = await startWith({
+    scopes: { read: { description: 'Read' }, erase: { description: 'Erase all', destructive: true } },
+    anonymousScopes: ['read'],
+    claimedScopes: ['read'],
+  });
+  t.teardown(() => on.stop());
+  const app = await registerApp(on, DEVICE);
+  const form = { client_id: app.clientId, scope: 'read erase' };
+  const { body } = await on.form('/oauth2/device_authorization', form);
+  const { browser } = await newHuman(on);
+  await browser.get('/connect');
+  const page = await browser.post('/connect', { code: body.user_code });
+  t.regex(page.text, /Can’t be given to a device/);
+  const boxes = { 'scope:read': 'on', 'scope:erase': 'on', decision: 'approve' };
+  await browser.post('/connect/device', { ...browser.form('/connect/device'), ...boxes });
+  const grant = { grant_type: DEVICE_GRANT, device_code: body.device_code, client_id: app.clientId };
+  t.is((await on.form('/oauth2/token', grant)).body.scope, 'read');
+});
