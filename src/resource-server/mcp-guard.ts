@@ -25,6 +25,11 @@ export interface McpGuardOptions extends GuardOptions {
   requireProtocolVersion?: boolean;
   /** Who opened which session. Without it, sessions are not checked. */
   sessions?: SessionOwners;
+  /**
+   * The origins whose web pages may call, besides that of this server. Programs send no `Origin`; a page of any other origin is
+   * refused, whatever it carries (MCP transports, DNS rebinding).
+   */
+  allowedOrigins?: readonly string[];
 }
 
 /** The verified token and the id of the caller's own session (undefined: none), or the response to a refused request. */
@@ -90,7 +95,8 @@ interface Message {
 
 /** Creates a guard for the endpoint of an MCP server. */
 export function createMcpGuard(options: McpGuardOptions): McpGuard {
-  const { policy, sessions, requireProtocolVersion = false } = options;
+  const { policy, sessions, requireProtocolVersion = false, allowedOrigins = [] } = options;
+  const origins = new Set([new URL(options.verifier.resource).origin, ...allowedOrigins]);
   const guard = createGuard(options);
   const resourceOptions = {
     ...options,
@@ -101,6 +107,11 @@ export function createMcpGuard(options: McpGuardOptions): McpGuard {
   return async (header, body, request) => {
     const messages = body === undefined ? [] : readMessages(body);
     const id = messages?.[0]?.id ?? null;
+    const origin = header('origin');
+    if (!isEmpty(origin) && !origins.has(singleValue(origin) ?? '')) {
+      const body = rpcError(id, JSON_RPC.forbidden, 'Web pages of this origin may not call.');
+      return { status: 403, headers: {}, body };
+    }
     const decision = await guard(header, request);
     if (!('token' in decision)) {
       const { status, headers, body: responseBody } = decision;

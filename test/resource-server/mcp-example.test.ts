@@ -76,6 +76,22 @@ onEveryEngine('the example of an MCP server', (engine, test) => {
     for (const { client } of [anonymous, claimed, stranger]) await client.close();
   });
 
+  test('the way to the service is in the challenge and at both well-known paths, to the letter', async (t) => {
+    const { origin } = new URL(url);
+    const read = async (path: string) =>
+      (await (await fetch(path, { headers: { Connection: 'close' } })).json()) as Record<string, unknown>;
+    const root = await read(`${origin}/.well-known/oauth-protected-resource`);
+    t.deepEqual(await read(`${origin}/.well-known/oauth-protected-resource/mcp`), root);
+    t.like(root, { resource: url, authorization_servers: [on.url], bearer_methods_supported: ['header'] });
+    const nobody = await fetch(url, { method: 'POST', headers: { Connection: 'close' } });
+    t.is(
+      nobody.headers.get('www-authenticate'),
+      `Bearer resource_metadata="${origin}/.well-known/oauth-protected-resource/mcp", scope="read write"`,
+    );
+    // What an app wants to keep is between it and the service (MCP authorization, refresh tokens).
+    t.false(JSON.stringify(root).includes('offline_access'));
+  });
+
   test('a narrowed key looks, and a revoked one does nothing any more', async (t) => {
     const agent = await on.claimed('narrow@example.com');
     const made = await on.post(

@@ -91,6 +91,18 @@ onEveryEngine('the guard of an MCP server', (engine, test) => {
     t.true('token' in (await ask(reader, call('look'))));
   });
 
+  test('a web page calls from the origin of the server, or one that was named; programs send none', async (t) => {
+    const ask = asking({ allowedOrigins: ['https://app.example'] });
+    for (const origin of ['https://mcp.example.com', 'https://app.example']) {
+      t.true('token' in (await ask(reader, call('look'), { origin })), origin);
+    }
+    for (const origin of ['https://evil.example', 'http://mcp.example.com', 'null']) {
+      const { status, error } = refused(t, await ask(reader, call('look'), { origin }));
+      t.deepEqual([status, error.code], [403, -32003], origin);
+      t.is(refused(t, await ask(undefined, call('look'), { origin })).status, 403);
+    }
+  });
+
   test('what no scope would change is an answer with the reason, in JSON-RPC', async (t) => {
     const { status, error } = refused(t, await asking()(writer, call('gone')));
     t.deepEqual([status, error.code, error.data.reason], [200, -32003, 'endpoint_forbidden']);
