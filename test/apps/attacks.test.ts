@@ -12,6 +12,7 @@ import {
   registerApp,
 } from '../helpers/app-client.ts';
 import { bearer } from '../helpers/common.ts';
+import { dumpOf } from '../helpers/dump.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
@@ -201,16 +202,32 @@ onEveryEngine('attacks on apps and their humans', (engine, test) => {
     t.true(inQuery.status >= 400 && inQuery.status < 500);
   });
 
-  test('no code, verifier, secret or token is in the log', async (t) => {
+  test('what an app said about scopes when it registered bounds nothing that it asks for later', async (t) => {
+    const app = await registerApp(on, { scope: 'read' });
+    const wide = {
+      query: { scope: 'read write', resource: api.resource },
+      boxes: ['scope:read', 'scope:write'],
+    };
+    t.is((await redeem(on, app, await getCode(on, app, wide))).body.scope, 'read write');
+  });
+
+  test('without scope and resource an app asks for what the default API has, and its token is for that', async (t) => {
+    const app = await registerApp(on);
+    const { body } = await redeem(on, app, await getCode(on, app, { boxes: ['scope:read'] }));
+    t.is(body.scope, 'read');
+    t.false(await api.isActive(body.access_token));
+  });
+
+  test('no code, verifier, secret or token is in the log or readable in the database', async (t) => {
     const app = await registerApp(on, { token_endpoint_auth_method: 'client_secret_post' });
     const got = await getCode(on, app, { query: { scope: 'openid read', resource: api.resource } });
     const { body } = await redeem(on, app, got, { client_secret: app.secret! });
     const again = await refresh(on, app, body.refresh_token, { client_secret: app.secret! });
     t.is(again.status, 200, again.text);
-    const log = on.logged.join('\n');
+    const kept = `${on.logged.join('\n')}\n${await dumpOf(on)}`;
     const secrets = [got.code, got.asked.verifier, app.secret!, app.registered.registration_access_token];
     for (const secret of [...secrets, ...Object.values(body).filter((each) => String(each).length > 30)]) {
-      t.false(log.includes(String(secret)));
+      t.false(kept.includes(String(secret)));
     }
   });
 });

@@ -76,6 +76,7 @@ onEveryEngine('what happens to an app at the same time', (engine, test) => {
           t.regex(errorOf(await refresh(on, app, next)), /^40[01] invalid_(grant|client)$/);
         }
         t.is((await live(accountId)).length, 0);
+        t.is(await countOf(on, `events WHERE account_id = ? AND kind = 'app.revoked'`, [accountId]), 1);
       }
     });
 
