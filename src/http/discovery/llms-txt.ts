@@ -15,7 +15,7 @@ Have you a key (sk_…) already? Send it as a bearer to the APIs below; GET ${ur
 
 - [auth.md](${urlOf(PATHS.authMd)}): how to register, be claimed and use the key, step by step with curl
 - [OpenAPI](${urlOf(PATHS.openapi)}): every call, its request and its answers
-- [Authorization server metadata](${urlOf(PATHS.authorizationServer)}): endpoints for programs
+- [Authorization server metadata](${urlOf(PATHS.authorizationServer)}): endpoints for programs; also for MCP clients and other apps with a human at a browser (OAuth 2.1 with PKCE, dynamic registration)
 - [Agent configuration](${urlOf(PATHS.agentConfiguration)}): for agents of the Agent Auth Protocol, which sign each request
 - [Signing keys](${urlOf(PATHS.jwks)}): of the tokens that are signed
 - [Protected resource metadata](${urlOf(PATHS.protectedResource)}): what the keys are for
