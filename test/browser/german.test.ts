@@ -1,6 +1,7 @@
 import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
+import { askFor, registerApp } from '../helpers/app-client.ts';
 import { inBrowser, type Look, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { type House, openHouse } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
@@ -118,6 +119,24 @@ inBrowser('the pages in German, on a small phone', (engine: Engine, test, execut
       await seen(t, page, 'Anmeldung in zwei Schritten', 'authenticator');
       await page.getByRole('link', { name: 'Anmeldung in zwei Schritten ausschalten' }).click();
       await seen(t, page, 'Anmeldung in zwei Schritten ausschalten?', 'authenticator remove');
+    });
+  });
+
+  test('fit and have no finding: an app that asks, and one that asks to sign out', async (t) => {
+    const app = await registerApp(house.on);
+    const query = { scope: 'openid read write', login_hint: newMailbox() };
+    await visiting(askFor(app, query).path, async (page) => {
+      await seen(t, page, 'Anmelden', 'app, sign in');
+      await signInOn(page, query.login_hint);
+      await seen(t, page, 'Diese App genehmigen?', 'app');
+      await page.goto(
+        house.on.url + askFor(app, { ...query, acr_values: 'urn:vouchsafe:acr:second-factor' }).path,
+      );
+      await seen(t, page, 'Anmeldung in zwei Schritten nötig', 'app, second factor');
+      await page.goto(`${house.on.url}/oauth2/end-session`);
+      await seen(t, page, 'Abmelden?', 'app, end session');
+      await page.getByRole('button', { name: 'Abmelden' }).click();
+      await seen(t, page, 'Sie sind abgemeldet', 'app, signed out');
     });
   });
 });
