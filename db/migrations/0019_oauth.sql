@@ -18,7 +18,8 @@ CREATE TABLE oauth_clients (
 );
 CREATE INDEX oauth_clients_owner ON oauth_clients (owner);
 CREATE INDEX oauth_clients_account ON oauth_clients (account_id);
-CREATE INDEX oauth_clients_unused ON oauth_clients (created_at) WHERE used_at IS NULL AND origin = 'dynamic';
+CREATE INDEX oauth_clients_unused ON oauth_clients (created_at) WHERE used_at IS NULL AND origin IN ('dynamic', 'document');
+CREATE INDEX oauth_clients_created ON oauth_clients (created_at, id);
 
 CREATE TABLE oauth_grants (
   id TEXT PRIMARY KEY,

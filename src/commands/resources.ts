@@ -1,11 +1,11 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { Deps } from '../deps.ts';
 import * as resources from '../domain/audiences/resource-servers.ts';
 import type { OperatorAct } from '../domain/audit/operator-acts.ts';
 import { findResourceServers } from '../domain/operators/resource-servers.ts';
 import { parseScope } from '../lib/scopes.ts';
 import { DAY_MS } from '../lib/time.ts';
-import { reasonOption, type Shell } from './shell.ts';
+import { durationMs, reasonOption, type Shell } from './shell.ts';
 
 /** Adds `resource …`: adds, lists and removes resource servers, which may introspect. */
 export function addResourceCommands(program: Command, shell: Shell): void {
@@ -107,16 +107,6 @@ export function addResourceCommands(program: Command, shell: Shell): void {
         shell.say({ removed: id }, `${id} may not introspect any more.`);
       }),
     );
-}
-
-const UNIT_MS = { m: DAY_MS / 1440, h: DAY_MS / 24, d: DAY_MS } as const;
-
-/** Parses a time such as `30m`, `12h` or `7d`, or `0`. @returns ms */
-function durationMs(text: string): number {
-  if (text === '0') return 0;
-  const found = /^([1-9][0-9]{0,5})([mhd])$/.exec(text);
-  if (found === null) throw new InvalidArgumentError('It takes a time such as 30m, 12h or 7d, or 0.');
-  return Number(found[1]) * UNIT_MS[found[2] as keyof typeof UNIT_MS];
 }
 
 function actOf(reason: string | undefined): OperatorAct {

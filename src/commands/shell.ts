@@ -4,6 +4,7 @@ import { loadConfig } from '../config/load.ts';
 import type { Deps } from '../deps.ts';
 import { REASON_MAX, readReason } from '../domain/audit/operator-acts.ts';
 import { ConfigError } from '../errors.ts';
+import { DAY_MS } from '../lib/time.ts';
 import { withDeps } from '../with-deps.ts';
 import { localOrigin, type RequestOrigin } from '../work.ts';
 
@@ -73,6 +74,16 @@ export function parseIsoTime(text: string): number {
   const at = Date.parse(text);
   if (Number.isNaN(at)) throw new InvalidArgumentError('It takes a time such as 2026-01-31T12:00:00Z.');
   return at;
+}
+
+const UNIT_MS = { m: DAY_MS / 1440, h: DAY_MS / 24, d: DAY_MS } as const;
+
+/** Parses a time such as `30m`, `12h` or `7d`, or `0`. @returns ms */
+export function durationMs(text: string): number {
+  if (text === '0') return 0;
+  const found = /^([1-9][0-9]{0,5})([mhd])$/.exec(text);
+  if (found === null) throw new InvalidArgumentError('It takes a time such as 30m, 12h or 7d, or 0.');
+  return Number(found[1]) * UNIT_MS[found[2] as keyof typeof UNIT_MS];
 }
 
 /** Creates the option by which an act says why, as the console's field of a reason does. */

@@ -61,13 +61,25 @@ export const deleteExpiredOAuthStates = createDeletion(
   'expires_at',
 );
 
+/** OAuth clients that nobody here registered and that never got a code: the condition of the index `oauth_clients_unused`. */
+const UNUSED_CLIENTS = `used_at IS NULL AND origin IN ('dynamic', 'document')`;
+
 /** Deletes OAuth clients that registered themselves and never got a code. */
 export const deleteUnusedOAuthClients = createDeletion(
   'oauth_clients',
   'id',
-  `used_at IS NULL AND origin = 'dynamic' AND created_at <= ?`,
+  `${UNUSED_CLIENTS} AND origin = 'dynamic' AND suspended_at IS NULL AND created_at <= ?`,
   'created_at',
 );
+
+/** Deletes the oldest OAuth clients that nobody here registered and that never got a code. @param kept how many stay */
+export function deleteExcessOAuthClients(tx: Tx, kept: number, limit: number): Promise<number> {
+  return tx.run(
+    `DELETE FROM oauth_clients WHERE id IN (SELECT id FROM oauth_clients WHERE ${UNUSED_CLIENTS}
+       AND suspended_at IS NULL ORDER BY created_at DESC LIMIT ? OFFSET ?)`,
+    [limit, kept],
+  );
+}
 
 /** Deletes mail suppressions that have expired. */
 export const deleteEndedRefusals = createDeletion(

@@ -150,6 +150,12 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
     ],
   ],
   'POST /oauth2/end-session': [['303', { client_id: 'cli_0', state: 'st' }]],
+  'POST /oauth/clients/register': [
+    [
+      '201',
+      { redirect_uris: ['https://app.example/cb'], client_name: 'App', token_endpoint_auth_method: 'none' },
+    ],
+  ],
   'PUT /oauth2/register/:client_id': [
     ['401 invalid_token', { redirect_uris: ['https://app.example/cb'], client_id: 'key_0' }],
   ],

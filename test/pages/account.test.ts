@@ -74,7 +74,15 @@ onEveryEngine('the account', (engine, test) => {
       t.is(page.headers.get('content-disposition'), 'attachment; filename="account.json"');
       t.is(page.headers.get('cache-control'), 'no-store');
       const data = JSON.parse(page.text);
-      t.deepEqual(Object.keys(data), ['account', 'agents', 'keys', 'sessions', 'activity']);
+      t.deepEqual(Object.keys(data), [
+        'account',
+        'agents',
+        'keys',
+        'apps',
+        'oauth_clients',
+        'sessions',
+        'activity',
+      ]);
       const user_id = await accountOf(mailbox);
       t.deepEqual(data.account, {
         user_id,

@@ -19,7 +19,7 @@ export type SearchText =
   /** A whole secret, which belongs into no search: a URL keeps it. */
   | { by: 'secret' };
 
-const SECRETS: readonly SecretPrefix[] = ['sk', 'at', 'art', 'ct', 'clm', 'rss', 'ses'];
+const SECRETS: readonly SecretPrefix[] = ['sk', 'at', 'art', 'ct', 'clm', 'rss', 'ses', 'ort', 'cs', 'rat'];
 
 /** Finds out what a search text means. */
 export function readSearchText(text: string): SearchText {
@@ -32,7 +32,7 @@ export function readSearchText(text: string): SearchText {
   if (/^https?:\/\/\S+$/.test(typed)) return { by: 'issuer', issuer: typed };
   const mailbox = typed.includes('@') ? parseMailbox(typed) : undefined;
   if (mailbox !== undefined) return { by: 'mailbox', mailbox };
-  const id = /^(agt|usr|key|tok|rs|hst|evt)_[0-9A-Za-z]{0,64}$/.exec(typed);
+  const id = /^(agt|usr|key|tok|rs|hst|evt|cli|con)_[0-9A-Za-z]{0,64}$/.exec(typed);
   if (id !== null) return { by: 'id', prefix: id[1]!, start: typed };
   // Of a key four random characters are stored; of a longer start the rest says nothing.
   if (/^(?:sk|at)_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{4,48}$/.test(typed)) {

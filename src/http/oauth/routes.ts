@@ -24,6 +24,7 @@ export function appRoutes(): Route[] {
     row('POST', PATHS.deviceAuthorization, 'anyone', 'deviceCodesPerIp', authorizeDevice),
     row('GET', PATHS.userinfo, 'anyone', none, userinfo),
     row('POST', PATHS.registerClient, 'anyone', 'clientsPerIp', registerClient),
+    row('POST', PATHS.registerClientAlias, 'anyone', 'clientsPerIp', registerClient),
     row('GET', `${PATHS.registerClient}/:client_id`, 'anyone', none, readClient),
     row('PUT', `${PATHS.registerClient}/:client_id`, 'anyone', none, updateClient),
     row('DELETE', `${PATHS.registerClient}/:client_id`, 'anyone', none, deleteClient),

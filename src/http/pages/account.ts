@@ -3,6 +3,8 @@ import { setAccountLocale } from '../../domain/accounts/account-locale.ts';
 import { isAgentMailSuppressed, setAgentMailAllowed } from '../../domain/accounts/mail-suppressions.ts';
 import { endOtherSessions, endSession, listOtherSessions } from '../../domain/accounts/sessions.ts';
 import { findAuthenticatorStatus } from '../../domain/accounts/totp.ts';
+import { listConnectedApps } from '../../domain/apps/connected-apps.ts';
+import { listOwnClients } from '../../domain/apps/list-clients.ts';
 import { listNewestActivity } from '../../domain/audit/list-activity.ts';
 import { listPersonalKeys } from '../../domain/credentials/personal-keys.ts';
 import { deleteAccount } from '../../domain/owner/delete-account.ts';
@@ -17,6 +19,7 @@ import { newBrowserCookie } from '../server/browser-session.ts';
 import { clearCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
+import { exportApp, exportClient } from './export-apps.ts';
 import { formSchema, type Problem } from './forms.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
@@ -82,9 +85,11 @@ export const exportAccount = operation({
     const translator = deps.translators[caller.locale];
     const { session } = caller;
     const { accountId } = session;
-    const [agents, keys, others, authenticator, noMail, activity] = await Promise.all([
+      const [agents, keys, apps, clients, others, authenticator, noMail, activity] = await Promise.all([
       Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, { ...query, sort: 'name' }))),
       Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
+        Array.fromAsync(allItems((query) => listConnectedApps(deps, accountId, query))),
+        Array.fromAsync(allItems((query) => listOwnClients(deps, accountId, query))),
       Array.fromAsync(allItems((query) => listOtherSessions(deps, session, query))),
       findAuthenticatorStatus(deps, accountId),
       isAgentMailSuppressed(deps, session),
@@ -112,6 +117,8 @@ export const exportAccount = operation({
           over_at: agent.overAt && toIso(agent.overAt),
         })),
         keys: keys.map(renderKey),
+          apps: apps.map(exportApp),
+          oauth_clients: clients.map(exportClient),
         sessions: [session, ...others].map(({ id, origin, createdAt, seenAt }) => ({
           id,
           from: origin,

@@ -11,6 +11,8 @@ export const PATHS = {
   token: '/oauth2/token',
   authorize: '/oauth2/authorize',
   registerClient: '/oauth2/register',
+  /** The same; clients of other services know it by this path. */
+  registerClientAlias: '/oauth/clients/register',
   pushRequest: '/oauth2/par',
   endSession: '/oauth2/end-session',
   deviceAuthorization: '/oauth2/device_authorization',
