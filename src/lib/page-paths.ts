@@ -34,6 +34,7 @@ export const CONSOLE = {
   accounts: '/console/accounts',
   keys: '/console/keys',
   resourceServers: '/console/resource-servers',
+  oauthClients: '/console/oauth-clients',
   trustedIssuers: '/console/trusted-issuers',
   mail: '/console/mail',
   auditLog: '/console/audit-log',

@@ -2,6 +2,7 @@ import { EVENT_KINDS } from '../../src/domain/audit/audit-log.ts';
 import { AGENT_STATUSES, AGENT_TYPES } from '../../src/domain/operators/agents.ts';
 import { KEY_HOLDERS, KEY_STATUSES } from '../../src/domain/operators/keys.ts';
 import { MAIL_STATES } from '../../src/domain/operators/mail.ts';
+import { CLIENT_ORIGINS, CLIENT_STATUSES } from '../../src/domain/operators/oauth-clients.ts';
 import { TIME_MENU } from '../../src/http/pages/console/lists.ts';
 import { CONSOLE } from '../../src/lib/page-paths.ts';
 
@@ -13,11 +14,14 @@ const nameEach = (prefix: string, names: readonly string[], suffix = '') =>
 const ACCOUNT_ACTS = ['endSessions', 'revokeKeys', 'stopMail', 'allowMail'];
 const ATTENTION = ['secret', 'guesses', 'resourceServer', 'bounces', 'queue', 'signingKey', 'cleanup'];
 const SERVER_ACTS = ['rotate', 'remove'];
+const CLIENT_ACTS = ['suspend', 'resume', 'remove'];
 const MENUS = {
   status: AGENT_STATUSES,
   type: AGENT_TYPES,
   keyStatus: KEY_STATUSES,
   holder: KEY_HOLDERS,
+  clientStatus: CLIENT_STATUSES,
+  origin: CLIENT_ORIGINS,
   time: TIME_MENU.choices.map((choice) => choice.value).filter((value) => value !== ''),
 };
 const COLUMNS = [
@@ -67,6 +71,13 @@ export const CONSOLE_TEXTS: Record<string, readonly string[]> = {
   'console.filter.*.': Object.entries(MENUS).flatMap(([menu, values]) =>
     nameEach(`console.filter.${menu}.`, values),
   ),
+  'console.filter.clientStatus.*': nameEach('console.filter.clientStatus.', CLIENT_STATUSES),
+  'console.filter.origin.*': nameEach('console.filter.origin.', CLIENT_ORIGINS),
+  'console.oauthClients.*': nameEach('console.oauthClients.', CLIENT_ACTS),
+  'console.oauthClients.*Text': nameEach('console.oauthClients.', CLIENT_ACTS, 'Text'),
+  'console.oauthClients.*Open': nameEach('console.oauthClients.', CLIENT_ACTS, 'Open'),
+  'console.oauthClients.*Final': nameEach('console.oauthClients.', CLIENT_ACTS, 'Final'),
+  'console.oauthClients.*Title': nameEach('console.oauthClients.', CLIENT_ACTS, 'Title'),
   'console.filter.type.*': nameEach('console.filter.type.', AGENT_TYPES),
   'console.mail.from.*': nameEach('console.mail.from.', ['all', 'one']),
   'console.mail.kind.*': nameEach('console.mail.kind.', ['claim_code', 'sign_in_code', 'notice', 'approval']),

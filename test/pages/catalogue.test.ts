@@ -226,6 +226,7 @@ test('German is another text than English, but for words that both have', (t) =>
     'console.csv.id',
     'console.csv.name',
     'console.csv.status',
+    'console.filter.clientStatus',
     'console.filter.keyStatus',
     'console.filter.status',
     'console.health.ms',

@@ -5,6 +5,7 @@ import { agentRows } from './agents.ts';
 import { auditLogRows } from './audit-log.ts';
 import { keyRows } from './keys.ts';
 import { mailRows } from './mail.ts';
+import { oauthClientRows } from './oauth-clients.ts';
 import { overviewRows } from './overview.ts';
 import { resourceServerRows } from './resource-servers.ts';
 import { settingsRows } from './settings.ts';
@@ -19,6 +20,7 @@ export function consoleRoutes(pages: Pages): Route[] {
     ...accountRows(pages),
     ...keyRows(pages),
     ...resourceServerRows(pages),
+    ...oauthClientRows(pages),
     ...trustedIssuerRows(pages),
     ...mailRows(pages),
     ...suppressedRows(pages),

@@ -14,6 +14,7 @@ const ICONS: Record<ConsoleSection, string> = {
   accounts: 'users',
   keys: 'key-round',
   resourceServers: 'server',
+  oauthClients: 'app-window',
   trustedIssuers: 'shield-check',
   mail: 'mail',
   auditLog: 'scroll-text',
