@@ -82,7 +82,7 @@ export async function viewDeviceRequest(
   const found = await openRequest(deps, deps.db, id);
   const client = found && (await findClient(deps, String(found.payload.clientId)));
   if (found === undefined || client === undefined) throw deviceRequestNotFound();
-  const { params = {}, deviceInfo = {}, userCode = '', accountId, iat } = found.payload as DevicePayload;
+  const { params = {}, deviceInfo = {}, userCode = '', accountId } = found.payload as DevicePayload;
   const { resource } = params;
   const audience = resource === undefined ? undefined : await resolveAudience(deps, resource);
   const asked = divideScopes(deps.config, audience, params.scope ?? '', client.scope);
@@ -93,7 +93,7 @@ export async function viewDeviceRequest(
     client,
     userCode: `${userCode.slice(0, 4)}-${userCode.slice(4)}`,
     network: deviceInfo.network ?? '',
-    askedAt: iat * 1000,
+    askedAt: found.expiresAt - (DEVICE_CODE_SECONDS + DEVICE_CODE_KEEP_SECONDS) * 1000,
     audience,
     scopes: describeAskedScopes(deps.config, new Set(asked.scopes)),
     openidScopes: [...asked.openidScopes],
@@ -103,7 +103,6 @@ export async function viewDeviceRequest(
 /** What oidc-provider keeps of a device code. */
 interface DevicePayload extends Record<string, unknown> {
   clientId: string;
-  iat: number;
   userCode?: string;
   params?: { scope?: string; resource?: string };
   deviceInfo?: { network?: string };
@@ -114,12 +113,15 @@ async function openRequest(
   deps: Pick<Deps, 'clock' | 'keyring'>,
   db: Pick<Deps['db'], 'get'>,
   id: string,
-): Promise<{ payload: DevicePayload; consumedAt: number | null; isOver: boolean } | undefined> {
+): Promise<
+  { payload: DevicePayload; consumedAt: number | null; expiresAt: number; isOver: boolean } | undefined
+> {
   const state = openState(deps, await findOAuthState(db, MODEL, Buffer.from(id, 'hex')));
   if (state === undefined) return undefined;
   return {
     payload: state.payload as DevicePayload,
     consumedAt: state.consumedAt,
+    expiresAt: state.expiresAt,
     isOver: isDeviceCodeOver(state.expiresAt, deps.clock()),
   };
 }
