@@ -203,6 +203,7 @@ test.describe('discovery', (test) => {
       'authorization_code',
       'refresh_token',
       'client_credentials',
+      DEVICE_GRANT,
       JWT_BEARER,
       CLAIM_GRANT,
     ],
