@@ -62,12 +62,7 @@ onEveryEngine('the command line', (engine, test) => {
     t.deepEqual(Object.keys(made), ['client_id', 'client_secret', 'url', 'name', 'scopes']);
     t.regex(made.client_id, /^rs_/);
     t.regex(made.client_secret, /^rss_[0-9A-Za-z]{49}$/);
-    const agent = await on.claimed('resource@example.com');
-    const ask = () =>
-      on.form('/oauth2/introspect', { token: agent.credential }, basic(made.client_id, made.client_secret));
-    const { body } = await ask();
-    t.deepEqual([body.active, body.scope, body.aud], [true, 'read', 'https://api.example.com/mcp']);
-
+    // Before it asks anything: when it connected is noted within seconds.
     const [listed, text] = await Promise.all([
       cli(['resource', 'list', '--json']),
       cli(['resource', 'list']),
@@ -83,6 +78,12 @@ onEveryEngine('the command line', (engine, test) => {
       new RegExp(`^${made.client_id}  https://api.example.com/mcp  API  \\(last connected: never\\)$`, 'm'),
     );
     for (const { stdout } of [listed, text]) t.false(stdout.includes(client_secret.slice(4)));
+
+    const agent = await on.claimed('resource@example.com');
+    const ask = () =>
+      on.form('/oauth2/introspect', { token: agent.credential }, basic(made.client_id, made.client_secret));
+    const { body } = await ask();
+    t.deepEqual([body.active, body.scope, body.aud], [true, 'read', 'https://api.example.com/mcp']);
 
     t.deepEqual(await json(t, 'resource', 'remove', made.client_id), { removed: made.client_id });
     t.is((await ask()).status, 401);
