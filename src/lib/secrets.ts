@@ -3,8 +3,22 @@ import { randomBase62, toBase62 } from './base62.ts';
 import { sha256 } from './hash.ts';
 import type { Random } from './random.ts';
 
-/** The prefix of a secret tells its type (S-23). */
-export type SecretPrefix = 'sk' | 'at' | 'art' | 'ct' | 'clm' | 'rss' | 'ses' | 'ort' | 'cs' | 'rat';
+/** The prefix of a secret tells its type (S-23). `ak` and `dg` are reserved for keys of workspaces and delegated tokens. */
+export const SECRET_PREFIXES = [
+  'sk',
+  'at',
+  'art',
+  'ct',
+  'clm',
+  'rss',
+  'ses',
+  'ak',
+  'dg',
+  'ort',
+  'cs',
+  'rat',
+] as const;
+export type SecretPrefix = (typeof SECRET_PREFIXES)[number];
 
 const RANDOM_LENGTH = 43; // 256 bits
 const CHECK_LENGTH = 6;
@@ -25,18 +39,13 @@ export function isWellFormedSecret(prefix: SecretPrefix, text: string): boolean 
   return toBase62(crc32(body), CHECK_LENGTH) === text.slice(-CHECK_LENGTH);
 }
 
-const SHAPES: Record<SecretPrefix, RegExp> = {
-  sk: /^sk_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{49}$/,
-  at: /^at_[0-9A-Za-z]{49}$/,
-  art: /^art_[0-9A-Za-z]{49}$/,
-  ct: /^ct_[0-9A-Za-z]{49}$/,
-  clm: /^clm_[0-9A-Za-z]{49}$/,
-  rss: /^rss_[0-9A-Za-z]{49}$/,
-  ses: /^ses_[0-9A-Za-z]{49}$/,
-  ort: /^ort_[0-9A-Za-z]{49}$/,
-  cs: /^cs_[0-9A-Za-z]{49}$/,
-  rat: /^rat_[0-9A-Za-z]{49}$/,
-};
+/** A key may have a brand between its prefix and the rest. */
+const SHAPES = Object.fromEntries(
+  SECRET_PREFIXES.map((prefix) => [
+    prefix,
+    new RegExp(`^${prefix}_${prefix === 'sk' ? '(?:[a-z0-9]{1,16}_)?' : ''}[0-9A-Za-z]{49}$`),
+  ]),
+) as Record<SecretPrefix, RegExp>;
 
 /** Hashes a secret (SHA-256). Tables store the hash only, as the primary key where secrets are looked up. */
 export function hashSecret(secret: string): Buffer {

@@ -3,8 +3,11 @@ import { crc32 } from 'node:zlib';
 
 /** Checks of a credential that need no request to the authorization server. */
 
-/** `sk_[brand_]` or `at_`, 43 random base62 characters, and the CRC-32 of all that in 6 more. */
-const SHAPE = /^(?:sk_(?:[a-z0-9]{1,16}_)?|at_)[0-9A-Za-z]{49}$/;
+/**
+ * `sk_[brand_]`, `at_`, or one of those that later versions of the service issue, `ak_` and `dg_`; 43 random base62 characters, and
+ * the CRC-32 of all that in 6 more.
+ */
+const SHAPE = /^(?:sk_(?:[a-z0-9]{1,16}_)?|(?:at|ak|dg)_)[0-9A-Za-z]{49}$/;
 const CHECK_LENGTH = 6;
 /** A signed access token (RFC 9068). It is introspected, too, because it can be revoked before it expires. */
 const SIGNED = /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/;

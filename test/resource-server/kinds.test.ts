@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { systemRandom } from '../../src/lib/random.ts';
-import { newSecret } from '../../src/lib/secrets.ts';
+import { newSecret, SECRET_PREFIXES } from '../../src/lib/secrets.ts';
 import { createPolicy, createVerifier } from '../../src/resource-server/index.ts';
 import { CREDENTIAL_FORMS, CREDENTIAL_KINDS } from '../../src/resource-server/token.ts';
 import { addServer } from '../helpers/api-keys.ts';
@@ -56,6 +56,16 @@ test.describe('the kit', (test) => {
       }
     }
     t.is(policyAsked, 0);
+  });
+
+  test('asks about every credential that a service of a later version issues, and about no other secret', async (t) => {
+    told = { credential_kind: 'app_key', credential_form: 'key' };
+    const known = ['sk', 'at', 'ak', 'dg'];
+    for (const prefix of SECRET_PREFIXES) {
+      const verified = newVerifier().verify(newSecret(prefix, systemRandom));
+      if (known.includes(prefix)) t.is((await verified).kind, 'app_key', prefix);
+      else await t.throwsAsync(verified, { code: 'invalid_token' }, prefix);
+    }
   });
 
   test('refuses any other', async (t) => {
