@@ -69,8 +69,13 @@ test.describe('discovery', (test) => {
       if (path === PATHS.authorize) t.is(status, 400);
       else t.true([200, 303, 401, 405].includes(status), `${url} answers ${status}`);
     }
-    // llms.txt and the document of OpenID Connect are found by their names; an app is led to the page of the consent.
-    const unnamed = new Set<string>([PATHS.llmsTxt, PATHS.interaction, PATHS.openidConfiguration]);
+    // llms.txt and the document of OpenID Connect are found by their names; an app is led to the page of the consent; an alias is for who knows it.
+    const unnamed = new Set<string>([
+      PATHS.llmsTxt,
+      PATHS.interaction,
+      PATHS.openidConfiguration,
+      PATHS.registerClientAlias,
+    ]);
     for (const path of Object.values(PATHS).filter((each) => !unnamed.has(each))) {
       t.true(
         [...followed].some((url) => url.startsWith(on.url + path)),
