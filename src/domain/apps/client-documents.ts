@@ -47,7 +47,7 @@ export async function findClientOfDocument(
     const known = await findOAuthClient(deps.db, url);
     const freshUntil = known?.freshUntil ?? Number.NEGATIVE_INFINITY;
     const running = loading.get(url);
-    if (known?.endedAt != null || freshUntil > deps.clock()) break;
+    if (known?.endedAt != null || known?.suspendedAt != null || freshUntil > deps.clock()) break;
     if (running !== undefined) {
       await running.catch(() => {}); // whoever waits starts over: the failure may be about the other caller
       continue;
