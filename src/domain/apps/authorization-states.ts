@@ -103,7 +103,9 @@ export async function commitAuthorization(
 ): Promise<void> {
   if (writes.length === 0) return;
   await useCase(deps, origin, {}, async (work) => {
-    // The guarded statement comes first: whoever loses it waits for nothing and writes nothing.
+    // The consent is locked before its states, as where it ends: neither waits for the other in a circle.
+    for (const write of writes) if (write.kind === 'storeToken') await admitToken(work, write.token);
+    // The guarded statement comes next: whoever loses it writes nothing.
     for (const write of writes) if (write.kind === 'consumeState') await consumeState(work, write, answer);
     for (const write of writes) await applyWrite(work, write);
   });
@@ -170,18 +172,22 @@ async function consumeState(
   if ((await updateOAuthStateConsumed(tx, model, idHash, sealed, now)) !== 1) throw usedMeanwhile();
 }
 
-async function storeAppToken(work: Work, token: AppToken): Promise<void> {
-  const { clientId, grantId } = token.app;
+/** Locks what a token comes from: the consent, or the client that acts by itself. @throws Failure `invalidGrant`, `limited` */
+async function admitToken(work: Work, token: AppToken): Promise<void> {
   const { tx, now, origin } = work;
+  const { grantId } = token.app;
+  if (grantId === undefined) return admitClient(work, token);
   const network = `network ${origin.address.coarse}`;
-  if (grantId === undefined) await admitClient(work, token);
-  else if ((await lockLiveOAuthGrant(tx, grantId, now, network)) === undefined) throw usedMeanwhile();
+  if ((await lockLiveOAuthGrant(tx, grantId, now, network)) === undefined) throw usedMeanwhile();
+}
+
+async function storeAppToken(work: Work, token: AppToken): Promise<void> {
   await storeAccessToken(work.tx, token);
   await recordEvent(work, {
     kind: 'token.issued',
     subject: token.id,
     // Without `accountId`, which would list it among the account's activity: there are too many for anybody to read.
-    details: { client: clientId, scope: formatScope(token.scopes), resource: token.resource },
+    details: { client: token.app.clientId, scope: formatScope(token.scopes), resource: token.resource },
   });
 }
 
