@@ -85,11 +85,11 @@ export const exportAccount = operation({
     const translator = deps.translators[caller.locale];
     const { session } = caller;
     const { accountId } = session;
-      const [agents, keys, apps, clients, others, authenticator, noMail, activity] = await Promise.all([
+    const [agents, keys, apps, clients, others, authenticator, noMail, activity] = await Promise.all([
       Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, { ...query, sort: 'name' }))),
       Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
-        Array.fromAsync(allItems((query) => listConnectedApps(deps, accountId, query))),
-        Array.fromAsync(allItems((query) => listOwnClients(deps, accountId, query))),
+      Array.fromAsync(allItems((query) => listConnectedApps(deps, accountId, query))),
+      Array.fromAsync(allItems((query) => listOwnClients(deps, accountId, query))),
       Array.fromAsync(allItems((query) => listOtherSessions(deps, session, query))),
       findAuthenticatorStatus(deps, accountId),
       isAgentMailSuppressed(deps, session),
@@ -117,8 +117,8 @@ export const exportAccount = operation({
           over_at: agent.overAt && toIso(agent.overAt),
         })),
         keys: keys.map(renderKey),
-          apps: apps.map(exportApp),
-          oauth_clients: clients.map(exportClient),
+        apps: apps.map(exportApp),
+        oauth_clients: clients.map(exportClient),
         sessions: [session, ...others].map(({ id, origin, createdAt, seenAt }) => ({
           id,
           from: origin,
@@ -131,7 +131,7 @@ export const exportAccount = operation({
           what: writeActivity(translator, entry),
           agent: entry.agentName,
           key: entry.keyName,
-            app: entry.appName,
+          app: entry.appName,
           from: entry.origin,
         })),
       },

@@ -15,9 +15,10 @@ import type { Flash } from '../../server/flash.ts';
 import { type HandlerResult, operation, type Row, row } from '../../server/table.ts';
 import { authOf, usesOf } from '../client-form.ts';
 import { formSchema, type Problem } from '../forms.ts';
+import { readOneOf } from '../lists.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
-import { type Menu, presentList, readCursor, readOneOf, readSearch } from './lists.ts';
+import { createMenu, presentList, readCursor, readSearch } from './lists.ts';
 import { readAct, reasonField } from './reason.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
@@ -25,10 +26,7 @@ import { type OperatorCall, showConsole } from './show.ts';
 
 const none = undefined;
 const PATH = CONSOLE.oauthClients;
-const MENUS: readonly Menu[] = [
-  { name: 'clientStatus', values: CLIENT_STATUSES },
-  { name: 'origin', values: CLIENT_ORIGINS },
-];
+const MENUS = [createMenu('clientStatus', CLIENT_STATUSES), createMenu('origin', CLIENT_ORIGINS)];
 
 /** What an operator does with a client, and what the next page says of it. */
 const ACTS = {
@@ -61,16 +59,10 @@ function clientsPage(pages: Pages) {
         origin: readOneOf(query, 'origin', CLIENT_ORIGINS),
         before: readCursor(query),
       });
-      const { list, problem } = presentList(PATH, query, MENUS, found);
-      const values = { clients: found.clients.map(presentClient), list, problem };
-      return showConsole(
-        pages,
-        caller,
-        'oauthClients',
-        'oauth-clients',
-        values,
-        problem === undefined ? 200 : 400,
-      );
+      const { list, paging, problem } = presentList(PATH, query, MENUS, found);
+      const values = { clients: found.clients.map(presentClient), list, paging, problem };
+      const status = problem === undefined ? 200 : 400;
+      return showConsole(pages, caller, 'oauthClients', 'oauth-clients', values, status);
     },
   });
 }
