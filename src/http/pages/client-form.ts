@@ -3,7 +3,6 @@ import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import type { OAuthClient } from '../../domain/apps/clients.ts';
 import {
-  ASSERTION_GRANT,
   CLIENT_AUTH_METHODS,
   type ClientAuthMethod,
   type ClientGrantType,
@@ -32,7 +31,6 @@ const USES = {
   people: ['authorization_code', 'refresh_token'],
   itself: ['client_credentials'],
   devices: [DEVICE_GRANT, 'refresh_token'],
-  assertions: [ASSERTION_GRANT],
 } as const satisfies Record<string, readonly ClientGrantType[]>;
 type Use = keyof typeof USES;
 export const CLIENT_USES = Object.keys(USES) as Use[];
