@@ -40,11 +40,12 @@ onEveryEngine('bad input: whatever is sent', (engine, test) => {
         assertFailureShape(t, on, reply, dialect ?? 'tinysend', row.path);
         return;
       }
-      t.is(reply.status, { '/agent/event/notify': 202, '/oauth2/register': 201 }[row.path] ?? 200);
+      const isClient = ['/oauth2/register', '/oauth/clients/register'].includes(row.path);
+      t.is(reply.status, isClient ? 201 : ({ '/agent/event/notify': 202 }[row.path] ?? 200));
       assertHeaders(t, reply, row.path);
       if (['/oauth2/revoke', '/agent/event/notify'].includes(row.path)) t.is(reply.text, '');
       else if (isNative) t.true(reply.body.ok);
-      else if (row.path === '/oauth2/register') t.regex(reply.body.client_id, /^cli_/);
+      else if (isClient) t.regex(reply.body.client_id, /^cli_/);
       else if (row.path === '/oauth2/token') t.is(typeof reply.body.access_token, 'string');
       else if (row.path.startsWith('/agent/')) t.regex(reply.body.registration_id ?? reply.body.id, /^reg_/);
       else t.is(typeof reply.body.active, 'boolean');

@@ -128,7 +128,7 @@ onEveryEngine('tokens', (engine, test) => {
       const { identity_assertion: assertion, claim_token } = await newcomer();
       const table: [body: Record<string, string>, expected: string][] = [
         [{ assertion }, '400 unsupported_grant_type'],
-        [{ grant_type: 'client_credentials', assertion }, '400 unsupported_grant_type'],
+        [{ grant_type: 'password', assertion }, '400 unsupported_grant_type'],
         [{ grant_type: JWT_BEARER.toUpperCase(), assertion }, '400 unsupported_grant_type'],
         [{ grant_type: JWT_BEARER, claim_token }, '400 invalid_request'],
         [{ grant_type: CLAIM_GRANT, assertion }, '400 invalid_request'],
