@@ -1,5 +1,7 @@
 import type { z } from 'zod';
+import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import { openAgentClient } from '../helpers/agent-client.ts';
+import { askFor, newHuman, registerApp } from '../helpers/app-client.ts';
 import { routesOf } from '../helpers/bad-input.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { type House, openHouse } from '../helpers/claim-page.ts';
@@ -16,7 +18,10 @@ const TOO_LONG = /That’s too long\. It can have [\d,]+ characters\./;
 const NOT_OFFERED = /That isn’t one of the choices\. Choose again\./;
 
 /** Fields that pages write and nobody types: a wrong one is no mistake of a human, and has the page of failures. */
-const HIDDEN = ['csrf', 'once', 'sealed', 'next', 'attempt', 'approval', 'session', 'all'];
+const HIDDEN =
+  'csrf once sealed next attempt approval request session all client_id post_logout_redirect_uri state'.split(
+    ' ',
+  );
 
 /** A form on the last page of a browser. */
 interface Opened {
@@ -80,6 +85,45 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
       listed.text,
     )![1]!;
     return ofOperator(`/console/resource-servers/${id}/${act}`);
+  }
+  /** An app that asks a human. */
+  async function ofApp(): Promise<Opened> {
+    const app = await registerApp(house.on);
+    const { browser } = await newHuman(house.on);
+    const page = await browser.get(askFor(app, { prompt: 'consent', scope: 'read' }).path);
+    return { browser, path: page.path };
+  }
+  async function ofDevice(): Promise<Opened> {
+    const app = await registerApp(house.on, {
+      grant_types: ['authorization_code', 'refresh_token', DEVICE_GRANT],
+    });
+    const asked = { client_id: app.clientId, scope: 'read' };
+    const { body } = await house.on.form('/oauth2/device_authorization', asked);
+    const { browser } = await newHuman(house.on);
+    await browser.get('/connect');
+    await browser.post('/connect', { code: body.user_code });
+    return { browser, path: '/connect/device' };
+  }
+  async function ofOwnClient(act: string): Promise<Opened> {
+    const { browser } = await own('/apps/clients/new');
+    const made = await browser.post('/apps/clients/new', {
+      name: 'Robot',
+      auth: 'client_secret_post',
+      'use:people': 'on',
+      redirects: 'https://app.example/callback',
+      'scope:read': 'on',
+    });
+    const path = `/apps/clients/${/cli_\w+/.exec(made.text)![0]}/${act}`;
+    await browser.get(path);
+    return { browser, path };
+  }
+  async function ofClient(act: string): Promise<Opened> {
+    const path = `/console/oauth-clients/${(await registerApp(house.on)).clientId}`;
+    if (act === 'resume') {
+      const { browser } = await ofOperator(`${path}/suspend`);
+      await browser.post(`${path}/suspend`, { reason: 'For this test' });
+    }
+    return ofOperator(`${path}/${act}`);
   }
   async function toConnect(how: object): Promise<{ mailbox: string; link: string; denyUrl?: string }> {
     const mailbox = newMailbox();
@@ -150,6 +194,17 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     '/console/resource-servers/new': () => ofOperator('/console/resource-servers/new'),
     '/console/resource-servers/:id/rotate': () => ofServer('rotate'),
     '/console/resource-servers/:id/remove': () => ofServer('remove'),
+    '/authorize/:uid': ofApp,
+    '/connect/device': ofDevice,
+    '/apps/clients/new': () => own('/apps/clients/new'),
+    '/apps/clients/:id/edit': () => ofOwnClient('edit'),
+    '/apps/clients/:id/rotate': () => ofOwnClient('rotate'),
+    ...Object.fromEntries(
+      ['suspend', 'resume', 'remove'].map((act) => [
+        `/console/oauth-clients/:id/${act}`,
+        () => ofClient(act),
+      ]),
+    ),
     '/console/mail/retry': () => ofOperator('/console/mail/retry?all=on', '/console/mail/retry'),
     '/console/mail/allow': async () => {
       const { mail } = await house.ask();
@@ -167,7 +222,8 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
 
   test('comes back from every row with the field, the reason and what was typed, and nothing is done', async (t) => {
     const rows = routesOf(house.on).routes.filter(
-      ({ method, dialect, body }) => method === 'POST' && dialect.name === 'page' && body !== undefined,
+      ({ method, dialect, body, caller }) =>
+        method === 'POST' && dialect.name === 'page' && body !== undefined && caller !== 'anyone',
     );
     let count = 0;
     for (const { path: row, body } of rows) {

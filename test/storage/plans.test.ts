@@ -22,6 +22,8 @@ const SMALL = new Map([
 const WALKED: Record<string, string> = {
   events_unnumbered: 'what came since the last look: once a minute it is emptied',
   outbox_due: 'the mails that wait: what has left is not in it',
+  oauth_clients_created: 'an operator looks through it: of unused clients there are 200,000 at most',
+  oauth_clients_unused: 'those of which there are 200,000 at most',
 };
 
 /** What lists are asked: from their first row, or beside a place. */
@@ -92,6 +94,14 @@ const KEY_SEARCHES = [
   })),
 ]);
 
+const CLIENT_SEARCHES = [
+  {},
+  { nameStart: 'a' },
+  { mailbox: 'a@example.com' },
+  { owner: 'usr_1' },
+  ...['active', 'unused', 'suspended', 'ended'].map((status) => ({ status })),
+  { origin: 'dynamic' },
+];
 const BORN = { fromId: 'evt_1', toId: 'evt_2' };
 const EVENT_SEARCHES = [
   { by: 'all' },
@@ -137,6 +147,22 @@ const VARIANTS: Record<string, unknown[][]> = {
   countHosts: SEARCHES.flatMap((search) =>
     places({ key: 1, id: 'hst_1' }).map((place) => ['usr_1', search, place]),
   ),
+  listOwnedClientsPage: SEARCHES.flatMap((search) =>
+    places({ id: 'cli_1' }).map((place) => ['usr_1', search, place, 10]),
+  ),
+  countOwnedClients: SEARCHES.flatMap((search) =>
+    places({ id: 'cli_1' }).map((place) => ['usr_1', search, place]),
+  ),
+  listConnectedPage: SEARCHES.flatMap((search) =>
+    places({ key: 1, id: 'con_1' }).map((place) => ['usr_1', { search, now: 1 }, place, 10]),
+  ),
+  countConnected: SEARCHES.flatMap((search) =>
+    places({ key: 1, id: 'con_1' }).map((place) => ['usr_1', { search, now: 1 }, place]),
+  ),
+  listClientsFound: CLIENT_SEARCHES.flatMap((search) =>
+    [undefined, { key: 1, id: 'cli_1' }].map((before) => [search, before, 51]),
+  ),
+  updateOAuthClientSuspended: [1, null].map((at) => ['cli_1', at]),
   listFeedEvents: [
     [{ after: 'evt_1' }, 10],
     [{ from: 'evt_1' }, 10],

@@ -60,8 +60,7 @@ function editPage(pages: Pages) {
     async handle(call) {
       const { deps, caller } = call;
       const client = await findOwn(call);
-      const draft = caller.draft(`${PAGES.clients}/${client.id}/edit`);
-      const entered = draft && (clientForm.partial().safeParse(draft).data as EnteredClient | undefined);
+      const entered = caller.draft(`${PAGES.clients}/${client.id}/edit`);
       return showEdit(pages, call, client, entered ?? enteredAs(deps.config, client));
     },
   });

@@ -45,8 +45,8 @@ export const clientForm = formSchema({
 
 export type ClientForm = z.output<typeof clientForm>;
 
-/** What is already in the form. */
-export type EnteredClient = { [Name in keyof ClientForm]?: ClientForm[Name] | undefined };
+/** What is already in the form, as it was typed: a field may be too long. */
+export type EnteredClient = Readonly<Record<string, string | undefined>>;
 
 /** Reads what the form says of a client; createClient() and changeClient() check it. */
 export function readClient({ config }: Pick<Deps, 'config'>, body: ClientForm): NewClient {

@@ -4,7 +4,7 @@ import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { operation, type Row, row } from '../server/table.ts';
 import { changeClientRows } from './change-client.ts';
-import { clientForm, type EnteredClient, presentClientForm, problemOf, readClient } from './client-form.ts';
+import { clientForm, presentClientForm, problemOf, readClient } from './client-form.ts';
 import { type ListView, presentFilters, presentPaging, readListQuery, rowsBefore } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
@@ -61,8 +61,7 @@ function newClientPage(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'What a client is',
     handle({ deps, caller }) {
-      const draft = caller.draft(PAGES.newClient);
-      const entered = draft && (clientForm.partial().safeParse(draft).data as EnteredClient | undefined);
+      const entered = caller.draft(PAGES.newClient);
       return pages.show(caller, 'client-form', presentClientForm(deps.config, entered));
     },
   });

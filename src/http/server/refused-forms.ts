@@ -8,18 +8,23 @@ import type { Call, CallerKind, HandlerResult, Route } from './table.ts';
 /** Forms with a field that their schema refuses: they are shown again, with the field, the reason and what was typed. */
 
 /** Fields that nobody types or chooses: without them the page is out of date, and its form is no help. */
-const HIDDEN_FIELDS = new Set(['csrf', 'once', 'sealed', 'next', 'attempt', 'approval', 'session', 'all']);
+const HIDDEN_FIELDS = new Set(
+  'csrf once sealed next attempt approval request session all client_id post_logout_redirect_uri state'.split(
+    ' ',
+  ),
+);
 
 /**
  * Finds the page with the form that is posted to a row: at the same path, or at the one above it.
  *
- * @returns undefined for a row of another protocol, and for one whose form is on many pages
+ * @returns undefined for a row of another protocol, for one whose form is on many pages, and for one that others post to
  */
 export function findFormPage(
-  { method, path, body, dialect }: Route,
+  { method, path, body, dialect, caller }: Route,
   routesByPath: ReadonlyMap<string, readonly Route[]>,
 ): Route | undefined {
-  if (method !== 'POST' || dialect.page === undefined || body?.media !== 'form') return undefined;
+  const isForm = body?.media === 'form' || body?.media === 'linesForm';
+  if (method !== 'POST' || dialect.page === undefined || !isForm || caller === 'anyone') return undefined;
   const pageAt = (at: string) => routesByPath.get(at)?.find((each) => each.method === 'GET');
   return pageAt(path) ?? pageAt(path.slice(0, path.lastIndexOf('/')));
 }
