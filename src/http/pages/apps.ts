@@ -7,13 +7,12 @@ import {
 } from '../../domain/apps/connected-apps.ts';
 import { revokeConsent } from '../../domain/apps/consents.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
-import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { operation, type Row, row } from '../server/table.ts';
 import { formSchema } from './forms.ts';
 import { presentLastUse } from './last-use.ts';
-import { type ListView, presentFilters, presentPaging, readListQuery, rowsBefore } from './lists.ts';
+import { presentSearchedList, readListQuery } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
@@ -43,17 +42,9 @@ function appsPage(pages: Pages) {
         listConnectedApps(deps, accountId, wanted),
         resourceNames(deps),
       ]);
-      const view: ListView = { path: PAGES.apps, query, parameters: ['q'] };
       return pages.show(caller, 'apps', {
-        total: counts.all,
         apps: page.items.map((app) => presentApp(app, names)),
-        list: counts.all > PAGE_ROWS || wanted.search !== undefined ? presentFilters(view, {}) : undefined,
-        paging: presentPaging(view, page, {
-          total: counts.found,
-          preceding: rowsBefore(wanted.at, counts.preceding, page),
-          isFound: wanted.search !== undefined,
-          isByTime: true,
-        }),
+        ...presentSearchedList(PAGES.apps, query, wanted, counts, page),
       });
     },
   });

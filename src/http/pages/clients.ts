@@ -1,11 +1,10 @@
 import { createClient } from '../../domain/apps/create-client.ts';
 import { countOwnClients, listOwnClients } from '../../domain/apps/list-clients.ts';
-import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { operation, type Row, row } from '../server/table.ts';
 import { changeClientRows } from './change-client.ts';
 import { clientForm, presentClientForm, problemOf, readClient } from './client-form.ts';
-import { type ListView, presentFilters, presentPaging, readListQuery, rowsBefore } from './lists.ts';
+import { presentSearchedList, readListQuery } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 import { findOwn, presentClient, showSecret, wasShown, withoutOnce } from './present-client.ts';
@@ -39,17 +38,9 @@ function clientsPage(pages: Pages) {
         countOwnClients(deps, accountId, wanted),
         listOwnClients(deps, accountId, wanted),
       ]);
-      const view: ListView = { path: PAGES.clients, query, parameters: ['q'] };
       return pages.show(caller, 'clients', {
-        total: counts.all,
         clients: page.items.map((client) => presentClient(client, deps.clock())),
-        list: counts.all > PAGE_ROWS || wanted.search !== undefined ? presentFilters(view, {}) : undefined,
-        paging: presentPaging(view, page, {
-          total: counts.found,
-          preceding: rowsBefore(wanted.at, counts.preceding, page),
-          isFound: wanted.search !== undefined,
-          isByTime: true,
-        }),
+        ...presentSearchedList(PAGES.clients, query, wanted, counts, page),
       });
     },
   });

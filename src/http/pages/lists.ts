@@ -1,4 +1,4 @@
-import { COUNT_MAX, type ListMark, type ListPage, type ListQuery } from '../../lib/list-pages.ts';
+import { COUNT_MAX, type ListMark, type ListPage, type ListQuery, PAGE_ROWS } from '../../lib/list-pages.ts';
 
 /** Lists on pages: their state, which stands in the query string alone, and the links that change it. */
 
@@ -234,4 +234,27 @@ export function presentPaging(
 /** How many rows are before a page, as presentPaging() takes it. @param upTo how many are before the place of its mark */
 export function rowsBefore(at: ListMark | undefined, upTo: number, page: ListPage<unknown>): number {
   return at?.side === 'before' ? upTo - page.items.length : upTo;
+}
+
+/**
+ * Prepares a list in an order of time that a search alone narrows: how many rows there are, the filter bar, if the rows
+ * fill more than a page or were searched for, and the way to the other pages.
+ *
+ * @param counts all rows, those found, and those before the place of the mark
+ */
+export function presentSearchedList(
+  path: `/${string}`,
+  query: URLSearchParams,
+  { search, at }: Pick<ListQuery, 'search' | 'at'>,
+  counts: { all: number; found: number; preceding: number },
+  page: ListPage<unknown>,
+): { total: number; list: object | undefined; paging: object } {
+  const view: ListView = { path, query, parameters: ['q'] };
+  const isFound = search !== undefined;
+  const preceding = rowsBefore(at, counts.preceding, page);
+  return {
+    total: counts.all,
+    list: counts.all > PAGE_ROWS || isFound ? presentFilters(view, {}) : undefined,
+    paging: presentPaging(view, page, { total: counts.found, preceding, isFound, isByTime: true }),
+  };
 }
