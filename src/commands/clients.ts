@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import {
+  ASSERTION_GRANT,
   CLIENT_AUTH_METHODS,
   type ClientAuthMethod,
   type ClientGrantType,
@@ -32,6 +33,7 @@ const GRANTS: Readonly<Record<string, readonly ClientGrantType[]>> = {
   code: ['authorization_code', 'refresh_token'],
   credentials: ['client_credentials'],
   device: [DEVICE_GRANT, 'refresh_token'],
+  assertion: [ASSERTION_GRANT],
 };
 
 interface AddOptions {

@@ -16,6 +16,8 @@ export interface TrustedIssuer {
   amr: readonly string[];
   /** How old the user's login may be. */
   maxAgeSeconds: number;
+  /** Whether an OAuth client may present an assertion once only; else as long as it is valid, as the draft says. */
+  singleUse: boolean;
   /** The name that people see: chosen by the operator, never by the provider. */
   displayName: string;
 }
@@ -35,6 +37,7 @@ export const issuersSchema = z
         .optional(),
       amr: z.array(z.string().min(1).max(64)).default([]),
       maxAgeSeconds: z.int().min(1).max(86_400).default(3600),
+      singleUse: z.boolean().default(false),
       displayName: z.string().min(1).max(64),
     }),
   )
@@ -64,8 +67,17 @@ export function readTrustedIssuers(
     }
     if (issuer === publicUrl) throw new ConfigError('"trustedIssuers" cannot name this service itself.');
     if (trusted.has(issuer)) throw new ConfigError(`"trustedIssuers" names ${issuer} twice.`);
-    const { clientIds, emailDomains, amr, maxAgeSeconds, displayName } = each;
-    trusted.set(issuer, { issuer, jwksUri, clientIds, emailDomains, amr, maxAgeSeconds, displayName });
+    const { clientIds, emailDomains, amr, maxAgeSeconds, singleUse, displayName } = each;
+    trusted.set(issuer, {
+      issuer,
+      jwksUri,
+      clientIds,
+      emailDomains,
+      amr,
+      maxAgeSeconds,
+      singleUse,
+      displayName,
+    });
   }
   return trusted;
 }

@@ -72,6 +72,7 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'host.revoked': byOwner,
   'key.revoked': byOwner,
   'app.revoked': (facts) => (facts.details.by === 'clientRemoved' ? 'byMaker' : byOwner(facts)),
+  'app.connected': ({ details }) => (details.issuer === undefined ? undefined : 'byProvider'),
   'client.registered': ({ details }) => (details.origin === 'person' ? 'byOwner' : undefined),
   'client.changed': byOwner,
   'client.rotated': byOwner,

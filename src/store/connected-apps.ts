@@ -19,6 +19,7 @@ export interface ConnectedAppRow
     | 'expiresAt'
     | 'usedAt'
     | 'usedFrom'
+    | 'principal'
   > {
   name: string | null;
   origin: OAuthClientRow['origin'];
@@ -96,4 +97,4 @@ const LAST_USED: ListOrder = { keys: ['COALESCE(g.used_at, 0)', 'g.id'], isDesce
 const LIVE = 'g.account_id = ? AND g.revoked_at IS NULL AND g.expires_at > ?';
 const SELECTED = `SELECT g.id, g.client_id AS "clientId", g.resource, g.scope, g.openid_scope AS "openidScope",
   g.created_at AS "createdAt", g.expires_at AS "expiresAt", g.used_at AS "usedAt", g.used_from AS "usedFrom",
-  c.name, c.origin, c.metadata FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id`;
+  g.principal, c.name, c.origin, c.metadata FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id`;

@@ -19,6 +19,8 @@ export interface OAuthGrantRow {
   /** When the app last used it, and where, as text for its owner; null: never. */
   usedAt: number | null;
   usedFrom: string | null;
+  /** The user of a provider whose assertions gave it, see principalOf(); null: a human gave it. */
+  principal: string | null;
 }
 
 export async function insertOAuthGrant(
@@ -27,8 +29,8 @@ export async function insertOAuthGrant(
 ): Promise<void> {
   await tx.run(
     `INSERT INTO oauth_grants (id, account_id, client_id, resource, scope, openid_scope, redirect_uri, created_at,
-       expires_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       expires_at, principal)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       grant.id,
       grant.accountId,
@@ -39,6 +41,7 @@ export async function insertOAuthGrant(
       grant.redirectUri,
       grant.createdAt,
       grant.expiresAt,
+      grant.principal,
     ],
   );
 }
@@ -75,7 +78,7 @@ export function updateOAuthGrantUsed(tx: Tx, id: string, at: number, from: strin
   );
 }
 
-/** Finds the grant of an account for a client at an API that was neither revoked nor has expired. */
+/** Finds the grant that a human gave a client at an API and that was neither revoked nor has expired. */
 export function findLiveOAuthGrant(
   db: Pick<Tx, 'get'>,
   { accountId, clientId, resource }: Pick<OAuthGrantRow, 'accountId' | 'clientId' | 'resource'>,
@@ -83,9 +86,53 @@ export function findLiveOAuthGrant(
 ): Promise<OAuthGrantRow | undefined> {
   return db.get(
     `SELECT ${COLUMNS} FROM oauth_grants
-     WHERE account_id = ? AND client_id = ? AND COALESCE(resource, '') = ? AND revoked_at IS NULL AND expires_at > ?
+     WHERE account_id = ? AND client_id = ? AND COALESCE(resource, '') = ? AND principal IS NULL
+       AND revoked_at IS NULL AND expires_at > ?
      ORDER BY id DESC LIMIT 1`,
     [accountId, clientId, resource ?? '', now],
+  );
+}
+
+/** Finds the last grant of a client at an API that the assertions for a principal gave, also one that has ended. */
+export function findLastOAuthGrantOfPrincipal(
+  db: Pick<Tx, 'get'>,
+  principal: string,
+  { accountId, clientId, resource }: Pick<OAuthGrantRow, 'accountId' | 'clientId' | 'resource'>,
+): Promise<OAuthGrantRow | undefined> {
+  return db.get(
+    `SELECT ${COLUMNS} FROM oauth_grants
+     WHERE principal = ? AND principal IS NOT NULL AND account_id = ? AND client_id = ? AND COALESCE(resource, '') = ?
+     ORDER BY id DESC LIMIT 1`,
+    [principal, accountId, clientId, resource ?? ''],
+  );
+}
+
+/** Lists the grants that the assertions for a principal gave, and that were neither revoked nor have expired. */
+export function listLiveOAuthGrantsOfPrincipal(
+  db: Pick<Tx, 'all'>,
+  principal: string,
+  now: number,
+): Promise<OAuthGrantRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM oauth_grants
+     WHERE principal = ? AND principal IS NOT NULL AND revoked_at IS NULL AND expires_at > ?
+     ORDER BY account_id, id`,
+    [principal, now],
+  );
+}
+
+/** Lists the users of an issuer who gave live grants. @param users `after` is exclusive, `last` inclusive */
+export function listPrincipalsWithOAuthGrant(
+  db: Pick<Tx, 'all'>,
+  issuer: string,
+  users: { after: string; last: string },
+  now: number,
+): Promise<{ principal: string }[]> {
+  return db.all(
+    `SELECT DISTINCT p.principal FROM principals p JOIN oauth_grants g ON g.principal = p.principal
+     WHERE p.issuer = ? AND p.principal > ? AND p.principal <= ?
+       AND g.principal IS NOT NULL AND g.revoked_at IS NULL AND g.expires_at > ?`,
+    [issuer, users.after, users.last, now],
   );
 }
 
@@ -135,4 +182,4 @@ export function updateOAuthGrantRevoked(tx: Tx, id: string, now: number): Promis
 
 const COLUMNS = `id, account_id AS "accountId", client_id AS "clientId", resource, scope,
   openid_scope AS "openidScope", redirect_uri AS "redirectUri", created_at AS "createdAt", expires_at AS "expiresAt",
-  revoked_at AS "revokedAt", used_at AS "usedAt", used_from AS "usedFrom"`;
+  revoked_at AS "revokedAt", used_at AS "usedAt", used_from AS "usedFrom", principal`;

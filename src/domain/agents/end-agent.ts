@@ -2,11 +2,11 @@ import type { Deps } from '../../deps.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { type AgentRow, findAgent, lockAgent, updateAgentRevoked } from '../../store/agents.ts';
 import { updateCredentialsOfAgentRevoked } from '../../store/credentials.ts';
-import type { Tx } from '../../store/engine/db.ts';
 import { updatePrincipalUnlinked } from '../../store/principals.ts';
 import { updateFamiliesOfRegistrationEnded } from '../../store/refresh-tokens.ts';
 import { findRegistration, incrementGeneration } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
+import { endConsentsOfPrincipal } from '../apps/asserted-consents.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { closeClaim } from '../claims/claim-attempts.ts';
@@ -46,7 +46,7 @@ export async function endAgent(work: Work, agent: AgentRow, by?: 'owner'): Promi
   if ((await updateAgentRevoked(tx, id, now)) !== 1) return 0;
   await incrementGeneration(tx, registrationId);
   await updateFamiliesOfRegistrationEnded(tx, registrationId, now);
-  await revokeDelegation(tx, registrationId);
+  await revokeDelegation(work, registrationId);
   const keys = await updateCredentialsOfAgentRevoked(tx, id, now);
   const revoked = { kind: 'agent.revoked', agentId: id, details: { keys, ...(by && { by }) } } as const;
   if (ownerId !== undefined) await recordAndNotify(work, ownerId, revoked);
@@ -56,9 +56,12 @@ export async function endAgent(work: Work, agent: AgentRow, by?: 'owner'): Promi
 
 /**
  * Ends the delegation to the principal of a registration, in the caller's transaction: its agent provider may no longer
- * act for the owner.
+ * act for the owner, nor let apps do so.
  */
-export async function revokeDelegation(tx: Tx, registrationId: string): Promise<void> {
+export async function revokeDelegation(work: Work, registrationId: string): Promise<void> {
+  const { tx } = work;
   const registration = await findRegistration(tx, registrationId);
-  if (registration?.principal) await updatePrincipalUnlinked(tx, registration.principal);
+  if (!registration?.principal) return;
+  await updatePrincipalUnlinked(tx, registration.principal);
+  await endConsentsOfPrincipal(work, registration.principal, 'owner');
 }

@@ -8,6 +8,7 @@ import { listRegistrationsOfPrincipal, type RegistrationRow } from '../../store/
 import { insertUsedToken } from '../../store/spent-tokens.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
+import { endConsentsOfPrincipal } from '../apps/asserted-consents.ts';
 import { closeClaim } from '../claims/claim-attempts.ts';
 import { useCase } from '../limits/use-case.ts';
 import { retryableIfKeysUnavailable } from '../providers/id-jag.ts';
@@ -24,7 +25,7 @@ const JTI_KEPT_MS = DAY_MS + 600_000;
 
 /**
  * Revokes all that rests on a provider's assertions about one of its users: registrations, assertions, tokens, refresh
- * tokens, claims and the delegation (auth.md v0.3, POST /agent/event/notify; RFC 8935). The revocation is committed
+ * tokens, claims, what apps may do, and the delegation (auth.md v0.3, POST /agent/event/notify; RFC 8935). The revocation is committed
  * when this function returns. An event that was delivered before, or has an unknown type, changes nothing.
  *
  * @param token the event as a signed JWT
@@ -47,7 +48,7 @@ export async function revokeByProvider(
     if (!(await insertUsedToken(tx, issuer, event.jti, { issuedAt: now, endsAt: now + JTI_KEPT_MS })))
       return 0;
     await lockOrCreatePrincipal(tx, principal, issuer, now);
-    let revoked = 0;
+    let revoked = await endConsentsOfPrincipal(work, principal, 'provider');
     for (const registration of await listRegistrationsOfPrincipal(tx, principal)) {
       revoked += await endRegistration(work, registration);
       await recordEvent(work, {

@@ -15,6 +15,7 @@ import {
   updateOAuthStateConsumed,
   upsertOAuthState,
 } from '../../store/oauth-states.ts';
+import { insertUsedToken } from '../../store/spent-tokens.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { storeAccessToken } from '../credentials/issue.ts';
@@ -45,9 +46,19 @@ export type AuthorizationWrite =
   | { kind: 'consumeState'; model: string; id: string }
   | { kind: 'deleteState'; model: string; id: string }
   | { kind: 'storeToken'; token: AppToken }
+  | ({ kind: 'spendAssertion' } & SpentAssertion)
   | ({ kind: 'saveClient' } & Parameters<typeof saveClient>[1])
   | { kind: 'endClient'; id: string }
   | { kind: 'endConsent'; id: string };
+
+/** An assertion of a provider that is presented once only; times in epoch ms. */
+export interface SpentAssertion {
+  issuer: string;
+  jti: string;
+  issuedAt: number;
+  /** Until when it is remembered. */
+  endsAt: number;
+}
 
 /** A state to save. */
 export interface NewState {
@@ -106,7 +117,10 @@ export async function commitAuthorization(
     // The consent is locked before its states, as where it ends: neither waits for the other in a circle.
     for (const write of writes) if (write.kind === 'storeToken') await admitToken(work, write.token);
     // The guarded statement comes next: whoever loses it writes nothing.
-    for (const write of writes) if (write.kind === 'consumeState') await consumeState(work, write, answer);
+    for (const write of writes) {
+      if (write.kind === 'consumeState') await consumeState(work, write, answer);
+      if (write.kind === 'spendAssertion') await spendAssertion(work, write);
+    }
     for (const write of writes) await applyWrite(work, write);
   });
 }
@@ -115,6 +129,7 @@ async function applyWrite(work: Work, write: AuthorizationWrite): Promise<unknow
   const { tx } = work;
   switch (write.kind) {
     case 'consumeState':
+    case 'spendAssertion':
       return; // done before the others
     case 'saveState':
       return saveState(work, write.state);
@@ -170,6 +185,10 @@ async function consumeState(
       ? null
       : deps.keyring.seal(ANSWER_PURPOSE, contextOf(model, idHash), answer);
   if ((await updateOAuthStateConsumed(tx, model, idHash, sealed, now)) !== 1) throw usedMeanwhile();
+}
+
+async function spendAssertion({ tx }: Work, { issuer, jti, ...times }: SpentAssertion): Promise<void> {
+  if (!(await insertUsedToken(tx, issuer, jti, times))) throw usedMeanwhile();
 }
 
 /** Locks what a token comes from: the consent, or the client that acts by itself. @throws Failure `invalidGrant`, `limited` */

@@ -8,6 +8,7 @@ import {
   parseNumberMark,
   readPage,
 } from '../../lib/list-pages.ts';
+import { providerOf } from '../../lib/principals.ts';
 import { parseScope } from '../../lib/scopes.ts';
 import {
   type ConnectedAppRow,
@@ -34,6 +35,8 @@ export interface ConnectedApp {
   openidScopes: string[];
   createdAt: number;
   expiresAt: number;
+  /** The name of the provider that let it; undefined: the human did. */
+  provider: string | undefined;
   lastUse: { at: number; from: string | undefined } | undefined;
 }
 
@@ -41,7 +44,7 @@ export type ConnectedAppQuery = ListQuery<never, never>;
 
 /** Lists a page of the apps that may use an account, last used first. */
 export async function listConnectedApps(
-  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
   accountId: string,
   { search, at, rows }: ConnectedAppQuery = {},
 ): Promise<ListPage<ConnectedApp>> {
@@ -52,7 +55,7 @@ export async function listConnectedApps(
     (place, limit) => listConnectedPage(db, accountId, filter, place, limit),
     (row) => formatNumberMark(row.usedAt ?? 0, row.id),
   );
-  return mapPage(page, (found) => found.map(toConnectedApp));
+  return mapPage(page, (found) => found.map((row) => toConnectedApp(config, row)));
 }
 
 /** Counts the apps that may use an account: all, those that a list shows, and those before its page. */
@@ -71,16 +74,16 @@ export function countConnectedApps(
  * @throws Failure `notFound`, also for that of another account (S-29), and after it has ended
  */
 export async function findConnectedApp(
-  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
   accountId: string,
   id: string,
 ): Promise<ConnectedApp> {
   const row = await findConnected(db, accountId, id, clock());
   if (row === undefined) throw new Failure('notFound', 'There is no such app among yours.');
-  return toConnectedApp(row);
+  return toConnectedApp(config, row);
 }
 
-function toConnectedApp(row: ConnectedAppRow): ConnectedApp {
+function toConnectedApp(config: Deps['config'], row: ConnectedAppRow): ConnectedApp {
   const { id, clientId, name, origin, metadata, resource, scope, openidScope, usedAt, usedFrom } = row;
   const { createdAt, expiresAt } = row;
   return {
@@ -93,6 +96,7 @@ function toConnectedApp(row: ConnectedAppRow): ConnectedApp {
     openidScopes: parseScope(openidScope),
     createdAt,
     expiresAt,
+    provider: providerOf(config, row.principal),
     lastUse: usedAt === null ? undefined : { at: usedAt, from: usedFrom ?? undefined },
   };
 }

@@ -130,7 +130,7 @@ export async function findRememberedConsent(
 }
 
 /** Whether a consent was neither revoked nor has expired. */
-function isLiveConsent({ revokedAt, expiresAt }: Consent, now: number): boolean {
+export function isLiveConsent({ revokedAt, expiresAt }: Consent, now: number): boolean {
   return revokedAt === null && expiresAt > now;
 }
 
@@ -167,7 +167,7 @@ export async function giveConsent(work: Work, given: Asked): Promise<string> {
   const earlier = await findLiveOAuthGrant(tx, given, now);
   const id = earlier?.id ?? newId('con', now, deps.random);
   if (earlier === undefined) {
-    await insertOAuthGrant(tx, { id, accountId, clientId, resource, ...terms, createdAt: now });
+    await insertOAuthGrant(tx, { id, accountId, clientId, resource, ...terms, createdAt: now, principal: null });
   } else {
     await updateOAuthGrantScope(tx, id, terms);
     if (givesLess(earlier, terms)) await revokeTokens(work, earlier);
@@ -196,23 +196,25 @@ async function revokeTokens(work: Work, consent: Consent): Promise<void> {
  * Ends a consent in the caller's transaction: revokes the tokens of the app, which resource servers are told of, and
  * deletes its codes and refresh tokens. A consent that has ended stays as it is.
  *
- * @param by who ended it, as the audit says. Where its client was removed or suspended, the owner is mailed
+ * @param by who ended it, as the audit says. Where that is neither the owner nor the app, the owner is mailed
+ * @returns how many tokens were revoked
  */
 export async function endConsent(
   work: Work,
   consent: Pick<Consent, 'id' | 'accountId' | 'clientId'>,
-  by: 'owner' | 'account' | 'client' | 'clientRemoved' | 'operator' | 'replay',
-): Promise<void> {
+  by: 'owner' | 'account' | 'client' | 'clientRemoved' | 'operator' | 'provider' | 'replay',
+): Promise<number> {
   const { tx, now } = work;
   const { id, accountId, clientId } = consent;
-  const isMailed = by === 'clientRemoved' || by === 'operator';
+  const isMailed = by === 'clientRemoved' || by === 'operator' || by === 'provider';
   if (isMailed) await lockAccount(tx, accountId);
-  if ((await updateOAuthGrantRevoked(tx, id, now)) !== 1) return;
-  await updateTokensOfOAuthGrantRevoked(tx, id, now);
+  if ((await updateOAuthGrantRevoked(tx, id, now)) !== 1) return 0;
+  const tokens = await updateTokensOfOAuthGrantRevoked(tx, id, now);
   await deleteOAuthStatesOfGrant(tx, id);
   const event = { kind: 'app.revoked', accountId, subject: id, details: { client: clientId, by } } as const;
   if (isMailed) await recordAndNotify(work, accountId, event);
   else await recordEvent(work, event);
+  return tokens;
 }
 
 /**

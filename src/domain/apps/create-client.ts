@@ -28,6 +28,8 @@ export type ClientAuthMethod = (typeof CLIENT_AUTH_METHODS)[number];
 
 /** The grant of devices without a browser (RFC 8628 section 3.4). */
 export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
+/** The grant that exchanges an assertion about a user (RFC 7523 section 2.1). */
+export const ASSERTION_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 
 /** The grants that are chosen for such a client. A refresh token comes with a code and with a device code. */
 export const CLIENT_GRANT_TYPES = [
@@ -35,11 +37,12 @@ export const CLIENT_GRANT_TYPES = [
   'refresh_token',
   'client_credentials',
   DEVICE_GRANT,
+  ASSERTION_GRANT,
 ] as const;
 export type ClientGrantType = (typeof CLIENT_GRANT_TYPES)[number];
 
 /** The grants for which no human is asked: only a client that authenticates gets them. */
-const CONFIDENTIAL_GRANTS: readonly ClientGrantType[] = ['client_credentials'];
+const CONFIDENTIAL_GRANTS: readonly ClientGrantType[] = ['client_credentials', ASSERTION_GRANT];
 
 /** What a human or the operator says of a client. */
 export interface NewClient {

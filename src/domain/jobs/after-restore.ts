@@ -171,7 +171,7 @@ async function revokeOtherKeys(
 async function revokePrincipal(deps: Deps, origin: RequestOrigin, registrationId: string): Promise<void> {
   const registration = await findRegistration(deps.db, registrationId);
   if (registration?.agentId) await revokeAgent(deps, origin, registration.agentId);
-  await deps.db.tx((tx) => revokeDelegation(tx, registrationId));
+  await useCase(deps, origin, {}, (work) => revokeDelegation(work, registrationId));
 }
 
 async function endConsentAgain(deps: Deps, origin: RequestOrigin, { subject }: EventLine): Promise<void> {

@@ -1,6 +1,8 @@
 import type { Deps } from '../../deps.ts';
+import { listPrincipalsWithOAuthGrant } from '../../store/oauth-grants.ts';
 import { findNextIssuer, listCredentialsOfIssuer, listPrincipalsOfIssuer } from '../../store/principals.ts';
 import { localOrigin, type Work } from '../../work.ts';
+import { endConsentsOfPrincipal } from '../apps/asserted-consents.ts';
 import { revokeCredential } from '../credentials/revoke-credential.ts';
 import { useCase } from '../limits/use-case.ts';
 import { createBatches } from './batches.ts';
@@ -17,7 +19,7 @@ const PAUSE_FIRST_MS = 60_000;
 const scansOf = new WeakMap<Deps, Map<string, { at: number; pauseMs: number }>>();
 
 /**
- * Revokes the keys and tokens of agents whose provider is not trusted any more, within a minute of the start with the
+ * Revokes the keys and tokens of agents whose provider is not trusted any more, and what it let apps do, within a minute of the start with the
  * new configuration (S-95). Their registrations stay, so that the agents can return once the provider is trusted again.
  * Until then their assertions yield no credential. The scan is repeated, since another replica may still issue by the
  * old configuration.
@@ -39,7 +41,7 @@ export async function revokeUntrustedIssuers(deps: Deps, mayGoOn: () => boolean)
   }
 }
 
-/** Revokes the keys and tokens that rest on an issuer. @returns how many of them were live */
+/** Revokes the keys, tokens and consents of apps that rest on an issuer. @returns how many of them were live */
 async function revokeAllOf(deps: Deps, issuer: string, mayGoOn: () => boolean): Promise<number> {
   const batches = createBatches<Work>((act) => useCase(deps, localOrigin('distrust'), {}, act));
   let revoked = 0;
@@ -57,6 +59,16 @@ async function revokeAllOf(deps: Deps, issuer: string, mayGoOn: () => boolean): 
       done += count;
     }
     revoked += live.length;
+    const givers = await listPrincipalsWithOAuthGrant(deps.db, issuer, { after, last }, deps.clock());
+    for (let done = 0; done < givers.length && mayGoOn(); ) {
+      const { count } = await batches.next(async (work, rows) => {
+        const batch = givers.slice(done, done + rows);
+        for (const { principal } of batch) await endConsentsOfPrincipal(work, principal, 'provider');
+        return batch.length;
+      });
+      done += count;
+    }
+    revoked += givers.length;
     after = last;
     await new Promise((resolve) => setImmediate(resolve));
   }

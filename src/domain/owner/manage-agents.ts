@@ -174,7 +174,7 @@ async function releaseAgent(work: Work, agent: AgentRow, accountId: string): Pro
   const expiresAt = now + deps.config.limits.unclaimedTtlSeconds * 1000;
   await updateAgentReleased(tx, agent.id, agent.accountId, accountId);
   await updateClaimUncompleted(tx, agent.registrationId, now);
-  await revokeDelegation(tx, agent.registrationId);
+  await revokeDelegation(work, agent.registrationId);
   await updateRegistrationUnclaimed(tx, agent.registrationId, expiresAt);
   await narrowCredentials(work, agent.id, deps.config.anonymousScopes, (key) => ({
     accountId,

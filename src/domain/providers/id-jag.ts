@@ -47,14 +47,15 @@ export type Claims = Record<string, unknown>;
 export type VerifierDeps = Pick<Deps, 'config' | 'clock' | 'providerDocuments'>;
 
 /** The `application/` prefix is optional (RFC 7515 section 4.1.9). */
-const ID_JAG_TYPE = /^(?:application\/)?oauth-id-jag\+jwt$/i;
+export const ID_JAG_TYPE = /^(?:application\/)?oauth-id-jag\+jwt$/i;
 
 /**
  * The bound on the lifetime of an assertion (S-93). It allows for what providers sign, for clock skew, and for queues.
  */
 const LIFETIME_SECONDS_MAX = 600;
 
-const CLIENT_ID_LENGTH_MAX = 512;
+/** The longest `client_id` of an assertion. */
+export const CLIENT_ID_LENGTH_MAX = 512;
 
 /**
  * Verifies an identity assertion (ID-JAG) that a trusted agent provider addressed to this service
@@ -80,8 +81,8 @@ export async function verifyIdJag(deps: VerifierDeps, assertion: string): Promis
   const tenant = tenantOf(claims);
   const jti = requiredText(claims, 'jti');
   const clientId = await checkClient(deps, token);
-  checkLogin(claims, issuer, now);
-  const mailbox = verifiedMailbox(claims, issuer);
+  checkLoginAge(optionalTime(claims, 'auth_time'), issuer, now);
+  const mailbox = mailboxOf(claims, issuer);
   checkLoginMethods(claims, issuer);
   const scopes = scopesOf(claims);
   return {
@@ -129,8 +130,8 @@ export function checkValidity(claims: Claims, now: number): void {
   }
 }
 
-/** Returns the expiry in epoch ms. */
-function checkLifetime(claims: Claims, now: number): number {
+/** Checks that an ID-JAG is valid now, and not for too long. Returns the expiry in epoch ms. @throws Failure `invalidAssertion` */
+export function checkLifetime(claims: Claims, now: number): number {
   const [exp, iat] = [requiredTime(claims, 'exp'), requiredTime(claims, 'iat')];
   checkValidity(claims, now);
   if (isAhead(iat, now))
@@ -187,17 +188,28 @@ function clientFailure(cause?: unknown): Failure {
 /**
  * The user must have logged in recently, so that a stolen session at the provider does not work forever (auth.md v0.5,
  * login_required and interaction_required).
+ *
+ * @param authTime epoch seconds; undefined: the issuer does not say
+ * @throws Failure `loginRequired`
  */
-function checkLogin(claims: Claims, { maxAgeSeconds }: TrustedIssuer, now: number): void {
-  const authTime = optionalTime(claims, 'auth_time');
+export function checkLoginAge(
+  authTime: number | undefined,
+  { maxAgeSeconds }: TrustedIssuer,
+  now: number,
+): void {
   if (authTime === undefined || isAhead(authTime, now) || isPast(authTime + maxAgeSeconds, now)) {
     const message = 'The user must log in at the agent provider again: see "auth_time" in the assertion.';
     throw new Failure('loginRequired', message, { maxAgeSeconds });
   }
 }
 
-/** Accounts are identified by mailbox. A verified phone number does not prove who owns an account (S-95). */
-function verifiedMailbox(claims: Claims, { emailDomains }: TrustedIssuer): string {
+/**
+ * Returns the mailbox of the user. Accounts are identified by mailbox. A verified phone number does not prove who owns an
+ * account (S-95).
+ *
+ * @throws Failure `invalidAssertion` if the issuer did not verify it, or may not speak for it
+ */
+export function mailboxOf(claims: Claims, { emailDomains }: TrustedIssuer): string {
   const mailbox = typeof claims.email === 'string' ? parseMailbox(claims.email) : undefined;
   if (mailbox === undefined || claims.email_verified !== true) {
     throw invalidProviderToken('contact', 'The assertion must carry "email", and "email_verified": true.');
@@ -208,13 +220,15 @@ function verifiedMailbox(claims: Claims, { emailDomains }: TrustedIssuer): strin
   return mailbox;
 }
 
-function scopesOf({ scope }: Claims): string[] | undefined {
+/** Returns the scopes to which the issuer limits the bearer; undefined: no such limit. @throws Failure `invalidAssertion` */
+export function scopesOf({ scope }: Claims): string[] | undefined {
   if (scope === undefined) return undefined;
   if (typeof scope === 'string' && scope.trim() !== '') return parseScope(scope);
   throw invalidProviderToken('malformed', '"scope" must be words separated by spaces.');
 }
 
-function checkLoginMethods(claims: Claims, issuer: TrustedIssuer): void {
+/** Checks that the user logged in as strongly as the configuration demands. @throws Failure `invalidAssertion` */
+export function checkLoginMethods(claims: Claims, issuer: TrustedIssuer): void {
   const used: unknown[] = Array.isArray(claims.amr) ? claims.amr : [];
   if (!issuer.amr.every((method) => used.includes(method))) {
     throw invalidProviderToken(

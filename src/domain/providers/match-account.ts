@@ -12,10 +12,10 @@ import type { VerifiedAssertion } from './id-jag.ts';
 /** Consumes an ID-JAG, locks its principal, and matches it to an account, in the transaction that acts on the ID-JAG. */
 
 /** How far clocks may differ. A `jti` is kept for twice this after its token expires: no replica accepts a replay. */
-const SKEW_MS = 60_000;
+export const SKEW_MS = 60_000;
 
 /** Returns the limits that one assertion consumes. All users of a provider share them. */
-export function assertionLimits({ issuer: { issuer } }: VerifiedAssertion): LimitCounter[] {
+export function assertionLimits({ issuer: { issuer } }: Pick<VerifiedAssertion, 'issuer'>): LimitCounter[] {
   return [{ name: 'assertionsPerIssuer', key: issuer }];
 }
 
@@ -56,18 +56,25 @@ export type AccountMatch =
 export async function matchAccount(
   work: Work,
   principal: PrincipalRow,
-  { mailbox }: VerifiedAssertion,
+  { mailbox }: Pick<VerifiedAssertion, 'mailbox'>,
 ): Promise<AccountMatch> {
   const { tx } = work;
-  const { accountId } = principal;
-  if (accountId !== null && (await lockAccount(tx, accountId))) {
-    const account = (await findAccount(tx, accountId))!;
-    if (account.mailbox !== null) return { kind: 'clean', accountId, mailbox: account.mailbox, isNew: false };
-  }
+  const linked = await findLinkedAccount(work, principal);
+  if (linked !== undefined) return { kind: 'clean', ...linked, isNew: false };
   if ((await findAccountByMailbox(tx, mailbox)) !== undefined) return { kind: 'stepUp', mailbox };
   // A concurrent transaction may create the account first. Its owner must then confirm: never a silent link (S-37).
   const { id, isNew } = await findOrCreateAccount(work, mailbox);
   return isNew ? { kind: 'clean', accountId: id, mailbox, isNew } : { kind: 'stepUp', mailbox };
+}
+
+/** Finds and locks the account that delegated to a principal; undefined: none did, or it has ended. */
+export async function findLinkedAccount(
+  { tx }: Work,
+  { accountId }: PrincipalRow,
+): Promise<{ accountId: string; mailbox: string } | undefined> {
+  if (accountId === null || !(await lockAccount(tx, accountId))) return undefined;
+  const { mailbox } = (await findAccount(tx, accountId))!;
+  return mailbox === null ? undefined : { accountId, mailbox };
 }
 
 /** Audits an accepted assertion: its client, and the provider's names for its product and for the run. */

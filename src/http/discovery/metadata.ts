@@ -2,7 +2,7 @@ import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
 import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES, PROOF_ALGORITHMS } from '../../lib/openid-scopes.ts';
-import { CLAIM_GRANT, DEVICE_GRANT, ID_JAG, JWT_BEARER } from '../oauth/grant-types.ts';
+import { CLAIM_GRANT, DEVICE_GRANT, ID_JAG, ID_JAG_PROFILE, JWT_BEARER } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';
 import type { HandlerResult } from '../server/table.ts';
 
@@ -96,6 +96,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
       JWT_BEARER,
       ...(config.claimMode === 'reveal' ? [] : [CLAIM_GRANT]),
     ],
+    ...(hasIssuers && { authorization_grant_profiles_supported: [ID_JAG_PROFILE] }),
     dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS], // RFC 9449
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256'],

@@ -9,5 +9,8 @@ export const CLAIM_GRANT = 'urn:workos:agent-auth:grant-type:claim';
 /** The assertion that an agent provider signs for this service (draft-ietf-oauth-identity-assertion-authz-grant). */
 export const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
 
+/** That clients that authenticate may exchange such an assertion here, in the metadata (section 6 of the same draft). */
+export const ID_JAG_PROFILE = 'urn:ietf:params:oauth:grant-profile:id-jag';
+
 /** The grant of devices without a browser (RFC 8628 section 3.4). */
 export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';

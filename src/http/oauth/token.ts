@@ -26,12 +26,18 @@ const text = z.string().max(8192);
 
 const tokenBody = z.object({
   grant_type: text.max(256).optional(),
-  assertion: text.describe(`With ${JWT_BEARER}: the identity assertion that this service gave`).nullish(),
+  assertion: text
+    .describe(
+      `With ${JWT_BEARER}: the identity assertion that this service gave; of a client that authenticates, an ID-JAG`,
+    )
+    .nullish(),
   claim_token: text.describe(`With ${CLAIM_GRANT}: the claim token of the registration`).nullish(),
   resource: text
     .describe('The URL of the API that the token is for (RFC 8707); without it the default one')
     .nullish(),
   client_id: text.max(2048).describe('Of an OAuth client').nullish(),
+  client_secret: text.describe('Of an OAuth client that has one').nullish(),
+  client_assertion: text.describe('Of an OAuth client that signs with its own key (RFC 7523)').nullish(),
   scope: text.describe('Fewer scopes than the agent may have, separated by spaces').nullish(),
 });
 
@@ -68,6 +74,8 @@ export const exchangeToken = operation({
   async handle(call) {
     const { deps, origin, body } = call;
     if (CLIENT_GRANTS.has(body.grant_type ?? '')) return exchangeByClient(call);
+    // Agents are no clients: who authenticates as one presents the assertion of a provider, not one of ours.
+    if (body.grant_type === JWT_BEARER && hasClientAuthentication(call)) return exchangeByClient(call);
     const isOurs = body.grant_type === JWT_BEARER || body.grant_type === CLAIM_GRANT;
     if (isOurs && body.client_id) await requirePublicClient(deps, body.client_id);
     const target = { resource: body.resource ?? undefined, scope: body.scope ?? undefined };
@@ -90,7 +98,13 @@ export const exchangeToken = operation({
   },
 });
 
-/** Lets oidc-provider exchange a code or a refresh token, and authenticate the client. */
+/** Whether a request authenticates a client (RFC 6749 section 2.3.1, RFC 7523 section 2.2). */
+function hasClientAuthentication({ header, body }: Call<z.output<typeof tokenBody>, 'anyone'>): boolean {
+  const isBasic = /^basic(?: |$)/i.test(header('authorization') ?? '');
+  return isBasic || Boolean(body.client_secret) || Boolean(body.client_assertion);
+}
+
+/** Lets oidc-provider exchange what a client presents, and authenticate the client. */
 async function exchangeByClient(call: Call<z.output<typeof tokenBody>, 'anyone'>): Promise<HandlerResult> {
   const { deps, header, bytes } = call;
   const type = 'application/x-www-form-urlencoded';

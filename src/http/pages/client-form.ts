@@ -3,6 +3,7 @@ import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import type { OAuthClient } from '../../domain/apps/clients.ts';
 import {
+  ASSERTION_GRANT,
   CLIENT_AUTH_METHODS,
   type ClientAuthMethod,
   type ClientGrantType,
@@ -31,6 +32,7 @@ const USES = {
   people: ['authorization_code', 'refresh_token'],
   itself: ['client_credentials'],
   devices: [DEVICE_GRANT, 'refresh_token'],
+  assertions: [ASSERTION_GRANT],
 } as const satisfies Record<string, readonly ClientGrantType[]>;
 type Use = keyof typeof USES;
 export const CLIENT_USES = Object.keys(USES) as Use[];
@@ -108,7 +110,7 @@ export function presentClientForm(
     name: entered?.name ?? '',
     auth: entered?.auth ?? AUTH_CHOICES[0],
     auths: AUTH_CHOICES,
-    uses: CLIENT_USES.map((use) => ({ use, on: isOn(`use:${use}`, use === 'people') })),
+    uses: usesIn(config, isOn).map((use) => ({ use, on: isOn(`use:${use}`, use === 'people') })),
     redirects: entered?.redirects ?? '',
     keys: entered?.keys ?? '',
     scopes: describeScopes(config, [...config.scopes.keys()]).map((scope) => ({
@@ -117,6 +119,13 @@ export function presentClientForm(
     })),
     problem,
   };
+}
+
+/** What the form offers: signing people in by an organization only where the operator trusts one. */
+function usesIn({ trustedIssuers }: Config, isOn: (name: string, byDefault: boolean) => boolean): Use[] {
+  return CLIENT_USES.filter(
+    (use) => use !== 'assertions' || trustedIssuers.size > 0 || isOn('use:assertions', false),
+  );
 }
 
 function isDestructive({ scopes }: Config, name: string): boolean {

@@ -14,6 +14,7 @@ export function exportApp(app: ConnectedApp): object {
     resource: app.resource,
     scopes: [...app.scopes, ...app.openidScopes],
     approved_at: toIso(app.createdAt),
+    approved_through: app.provider,
     expires_at: toIso(app.expiresAt),
     last_used_at: app.lastUse && toIso(app.lastUse.at),
     last_used_from: app.lastUse?.from,

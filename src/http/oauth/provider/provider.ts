@@ -9,6 +9,7 @@ import { newSecret, type SecretPrefix } from '../../../lib/secrets.ts';
 import { ownAccountOf } from './client-members.ts';
 import { matchesHashedSecret } from './client-secret.ts';
 import { createConfiguration, mintedTokens } from './configuration.ts';
+import { addIdJagGrant } from './id-jag-grant.ts';
 
 /** The instance of oidc-provider. */
 
@@ -44,6 +45,7 @@ function build(deps: Deps, keys: Awaited<ReturnType<typeof listPrivateKeys>>): P
   provider.silent = true; // Koa would print errors; they are logged here
   provider.on('server_error', (_ctx, err) => deps.log.error({ err }, 'oidc-provider failed'));
   mintOurTokens(deps, provider);
+  addIdJagGrant(deps, provider);
   provider.use(async (ctx, next) => {
     await next();
     nameWrongGrant(ctx as KoaContextWithOIDC);
