@@ -212,6 +212,9 @@ test.describe('discovery', (test) => {
       JWT_BEARER,
       CLAIM_GRANT,
     ],
+    ...(hasIssuers && {
+      authorization_grant_profiles_supported: ['urn:ietf:params:oauth:grant-profile:id-jag'],
+    }),
     dpop_signing_alg_values_supported: ['ES256', 'Ed25519', 'EdDSA'],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256'],

@@ -76,6 +76,7 @@ const NEVER: Record<string, string> = {
       AND NOT EXISTS (SELECT 1 FROM hosts o WHERE o.account_id = a.id OR o.owner_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.account_id = a.id AND c.agent_id IS NULL)
+      AND NOT EXISTS (SELECT 1 FROM oauth_grants o WHERE o.account_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account_id = a.id AND e.kind IN ('agent.released', 'agent.merge_undone'))`,
   'something that lives on of an agent that was revoked': `
     FROM agents g WHERE g.revoked_at IS NOT NULL AND (
@@ -87,9 +88,10 @@ const NEVER: Record<string, string> = {
     WHERE t.ended_at IS NULL AND t.spent_at IS NULL AND (o.spent_at IS NULL OR o.ended_at IS NOT NULL)`,
   'a refresh token or a token that is not of an agent': `
     FROM registrations r WHERE r.agent_id IS NULL AND EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.registration_id = r.id)`,
-  'a user of a provider who acts for an account that has ended, or without a registration that says so': `
+  'a user of a provider who acts for an account that has ended, or without a registration or an app that says so': `
     FROM principals p JOIN accounts a ON a.id = p.account_id WHERE a.ended_at IS NOT NULL
-      OR NOT EXISTS (SELECT 1 FROM registrations r WHERE r.principal = p.principal AND r.claimed_at IS NOT NULL)`,
+      OR NOT EXISTS (SELECT 1 FROM registrations r WHERE r.principal = p.principal AND r.claimed_at IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM oauth_grants o WHERE o.principal = p.principal)`,
   'a mail without what it is about': `
     FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)
       AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)

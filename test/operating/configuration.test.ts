@@ -60,6 +60,7 @@ test.describe('settings', (test) => {
         emailDomains: ['example.com'],
         amr: ['mfa'],
         maxAgeSeconds: 60,
+        singleUse: true,
       },
     ];
     const { trustedIssuers } = load({ ...PUBLIC, ...SMTP, CONFIG: file({ trustedIssuers: listed }) });
@@ -71,6 +72,7 @@ test.describe('settings', (test) => {
       emailDomains: undefined,
       amr: [],
       maxAgeSeconds: 3600,
+      singleUse: false,
     });
     t.deepEqual(trustedIssuers.get('https://other.example/tenant/'), listed[1]);
     const local = { issuer: 'http://localhost:4000/', displayName: 'Mine' };

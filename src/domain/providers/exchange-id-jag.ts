@@ -2,6 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { principalOf } from '../../lib/principals.ts';
 import { parseScope, restrictTo } from '../../lib/scopes.ts';
+import { updateOAuthClientUsed } from '../../store/oauth-clients.ts';
 import { lockOrCreatePrincipal, type PrincipalRow, updatePrincipalLinked } from '../../store/principals.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { giveAssertedConsent } from '../apps/asserted-consents.ts';
@@ -77,6 +78,9 @@ export async function admitIdJag(
       now,
     );
     const accountId = await holdAccount(work, principal, verified);
+    if ((await updateOAuthClientUsed(tx, client.id, now)) !== 1) {
+      throw new Failure('invalidGrant', 'The client has ended.');
+    }
     const resource = audience.url;
     const consentId = await giveAssertedConsent(work, {
       accountId,
