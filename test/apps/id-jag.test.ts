@@ -183,12 +183,13 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
       ['of another type', world.idJag(user, { client_id: app.clientId }, { header: { typ: 'JWT' } })],
       ['an event', world.securityEvent(user)],
       ['by another key', world.idJag(user, { client_id: app.clientId }, { key: newSigningKey('ES256') })],
-      ['of 10 KB', sign(app, user, { more: 'x'.repeat(7000) })],
     ] as const;
     for (const [about, assertion] of strange) {
       t.is(errorOf(await exchange(app, assertion)), '400 invalid_grant', about);
     }
-    t.is(errorOf(await exchange(app, '')), '400 invalid_request');
+    for (const none of ['', sign(app, user, { more: 'x'.repeat(7000) })]) {
+      t.is(errorOf(await exchange(app, none)), '400 invalid_request');
+    }
     t.is(await accountAt(user.email), undefined, 'none of it left an account');
     t.is(await countOf(world.on, 'oauth_grants WHERE client_id = ?', [other.clientId]), 0);
   });
