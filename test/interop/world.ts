@@ -27,10 +27,10 @@ export interface World {
 /** An API that wants signed tokens. */
 export const SIGNED_API = 'https://signed.example.com';
 
-/** Starts all of it. */
-export async function openWorld(engine: Engine): Promise<World> {
+/** Starts all of it. @param file members of the configuration file */
+export async function openWorld(engine: Engine, file: object = {}): Promise<World> {
   const resources = [{ url: SIGNED_API, name: 'Signed', tokens: 'jwt' }];
-  const on = await startWith({ resources }, {}, engine);
+  const on = await startWith({ resources, ...file }, {}, engine);
   const port = await freePort();
   const mcpUrl = `http://localhost:${port}/mcp`;
   const api = await addApi(on, mcpUrl);

@@ -45,6 +45,7 @@ const variantsOf = (kind: string) =>
     { by: 'owner' },
     { by: 'clientRemoved' },
     { origin: 'person' },
+    { issuer: 'https://idp.example' },
     { capabilities: 'read' },
     { key: 'key_1' },
     { wanted: true },

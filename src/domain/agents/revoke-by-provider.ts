@@ -25,8 +25,8 @@ const JTI_KEPT_MS = DAY_MS + 600_000;
 
 /**
  * Revokes all that rests on a provider's assertions about one of its users: registrations, assertions, tokens, refresh
- * tokens, claims, what apps may do, and the delegation (auth.md v0.3, POST /agent/event/notify; RFC 8935). The revocation is committed
- * when this function returns. An event that was delivered before, or has an unknown type, changes nothing.
+ * tokens, claims, what apps may do, and the delegation (auth.md v0.3, POST /agent/event/notify; RFC 8935). The
+ * revocation is committed when this function returns. An event that was delivered before, or has an unknown type, changes nothing.
  *
  * @param token the event as a signed JWT
  * @param typ `secevent+jwt` (RFC 8417), or the `logout+jwt` of auth.md v0.1, which names no event

@@ -19,8 +19,8 @@ const PAUSE_FIRST_MS = 60_000;
 const scansOf = new WeakMap<Deps, Map<string, { at: number; pauseMs: number }>>();
 
 /**
- * Revokes the keys and tokens of agents whose provider is not trusted any more, and what it let apps do, within a minute of the start with the
- * new configuration (S-95). Their registrations stay, so that the agents can return once the provider is trusted again.
+ * Revokes the keys and tokens of agents whose provider is not trusted any more, and what it let apps do, within a minute
+ * of the start with the new configuration (S-95). Their registrations stay, so that the agents can return once the provider is trusted again.
  * Until then their assertions yield no credential. The scan is repeated, since another replica may still issue by the
  * old configuration.
  *
