@@ -3,7 +3,7 @@ import { suspendClient } from '../../src/domain/apps/manage-clients.ts';
 import { AT_COMMAND_LINE } from '../../src/domain/audit/operator-acts.ts';
 import { revokeUntrustedIssuers } from '../../src/domain/jobs/revoke-untrusted-issuers.ts';
 import { localOrigin } from '../../src/work.ts';
-import { errorOf, getCode, redeem, registerApp } from '../helpers/app-client.ts';
+import { errorOf, getCode, newHuman, redeem, registerApp } from '../helpers/app-client.ts';
 import {
   API,
   type AuthMd,
@@ -346,6 +346,25 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
     await suspendClient(world.on.service.deps, localOrigin('test'), own.clientId, AT_COMMAND_LINE);
     t.is(await isActive(token), false);
     t.is(errorOf(await exchange(own, sign(own, user))), '401 invalid_client');
+  });
+
+  test('a person registers such a client at the page, and needs a way to authenticate', async (t) => {
+    const { browser } = await newHuman(world.on);
+    const path = '/apps/clients/new';
+    t.true((await browser.get(path)).text.includes('name="use:assertions"'));
+    const fields = { name: 'Intranet', redirects: '', 'use:people': '', 'use:assertions': 'on' };
+    const refused = await browser.post(path, { ...fields, auth: 'none' });
+    t.is(refused.status, 400);
+    t.regex(refused.text, /id="auth-error"/);
+    await browser.get(path);
+    const page = await browser.post(path, { ...fields, auth: 'client_secret_basic', 'scope:read': 'on' });
+    const clientId = /<code id="(?:client-)?id">(cli_\w+)</.exec(page.text)![1]!;
+    const secret = /<code id="secret">(cs_\w+)</.exec(page.text)![1]!;
+    const own = { clientId, secret, headers: basic(clientId, secret) };
+    const { body } = await exchange(own, sign(own, newUser(), { scope: 'read write' }));
+    t.is(body.scope, 'read');
+    const shown = await browser.get(`/apps/clients/${clientId}`);
+    t.true(shown.text.includes('Signs people in by their organization'));
   });
 
   test('the audit has who presented whose word', async (t) => {

@@ -76,6 +76,8 @@ onEveryEngine('the pages of clients that a human registers', (engine, test) => {
       ([, name]) => name,
     );
     t.deepEqual(offered, ['client_secret_post', 'client_secret_basic', 'private_key_jwt', 'none']);
+    const uses = [...(await browser.get(NEW)).text.matchAll(/name="use:(\w+)"/g)].map(([, name]) => name);
+    t.deepEqual(uses, ['people', 'itself', 'devices'], 'no provider is trusted here');
     const itself = await make(browser, {
       auth: 'client_secret_basic',
       'use:people': '',

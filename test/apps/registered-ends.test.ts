@@ -182,6 +182,9 @@ onEveryEngine('how registered clients end', (engine, test) => {
     }
     t.is((await cli('client', 'add', '--name', 'x', '--redirect', 'http://app.example')).code, 2);
     t.is((await cli('client', 'add', '--name', 'x', '--auth', 'other')).code, 2);
+    const word = await json('client', 'add', '--name', 'Wiki', '--grant', 'assertion');
+    t.deepEqual(word.grant_types, ['urn:ietf:params:oauth:grant-type:jwt-bearer']);
+    t.is((await cli('client', 'add', '--name', 'x', '--grant', 'assertion', '--auth', 'none')).code, 2);
   });
 
   test('registrations that nobody used for a day are swept, the oldest where there are too many; others stay', async (t) => {
