@@ -269,6 +269,7 @@ test.describe('settings', (test) => {
     ],
     ['trustedIssuers.0.amr', [trust({ amr: 'mfa' }), trust({ amr: [''] })]],
     ['trustedIssuers.0.maxAgeSeconds', [trust({ maxAgeSeconds: 0 }), trust({ maxAgeSeconds: 86_401 })]],
+    ['trustedIssuers.0.singleUse', [trust({ singleUse: 'yes' })]],
     ['colour', [trust({ colour: 'red' })]],
     [
       'trustedIssuers',
