@@ -100,7 +100,7 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
     const replies = await atOnce(10, () => exchange(app, assertion));
     t.deepEqual(tallyBy(replies, errorOf), { '200': 10 });
     t.is(await countOf(world.on, 'accounts WHERE mailbox = ?', [user.email]), 1);
-    t.is(await countOf(world.on, 'oauth_grants WHERE account_id = ?', [await accountAt(user.email)]), 1);
+    t.is(await countOf(world.on, 'oauth_grants WHERE account_id = ?', [(await accountAt(user.email))!]), 1);
     t.is(errorOf(await exchange(app, sign(app, user, withNoMailbox))), '200');
     t.is(errorOf(await exchange(app, sign(app, newUser(), withNoMailbox))), '400 invalid_grant');
     world.clock.advance(361);
@@ -203,7 +203,10 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
     const assertion = sign(app, user);
     const noHeaders = {};
     t.is(errorOf(await exchange(app, assertion, {}, noHeaders)), '400 invalid_grant');
-    t.is(errorOf(await exchange(app, assertion, { client_id: app.clientId }, noHeaders)), '401 invalid_client');
+    t.is(
+      errorOf(await exchange(app, assertion, { client_id: app.clientId }, noHeaders)),
+      '401 invalid_client',
+    );
     const wrong = basic(app.clientId, `${app.secret}0`);
     t.is(errorOf(await exchange(app, assertion, {}, wrong)), '401 invalid_client');
     t.is(errorOf(await exchange(app, assertion, {}, { Authorization: 'Basic x' })).slice(0, 1), '4');
@@ -392,7 +395,9 @@ onEveryEngine('what the operator sets about such assertions', (engine, test) => 
   });
 
   test('all users of a provider share its limit', async (t) => {
-    const { world, sign, exchange } = await open(engine, { env: { LIMITS: '{"assertionsPerIssuer":"2/m"}' } });
+    const { world, sign, exchange } = await open(engine, {
+      env: { LIMITS: '{"assertionsPerIssuer":"2/m"}' },
+    });
     t.teardown(() => world.stop());
     const app = await createApp(world);
     for (const expected of [200, 200, 429]) {

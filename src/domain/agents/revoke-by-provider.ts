@@ -7,8 +7,8 @@ import { lockOrCreatePrincipal, updatePrincipalUnlinked } from '../../store/prin
 import { listRegistrationsOfPrincipal, type RegistrationRow } from '../../store/registrations.ts';
 import { insertUsedToken } from '../../store/spent-tokens.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { recordEvent } from '../audit/audit-log.ts';
 import { endConsentsOfPrincipal } from '../apps/asserted-consents.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { closeClaim } from '../claims/claim-attempts.ts';
 import { useCase } from '../limits/use-case.ts';
 import { retryableIfKeysUnavailable } from '../providers/id-jag.ts';

@@ -167,7 +167,15 @@ export async function giveConsent(work: Work, given: Asked): Promise<string> {
   const earlier = await findLiveOAuthGrant(tx, given, now);
   const id = earlier?.id ?? newId('con', now, deps.random);
   if (earlier === undefined) {
-    await insertOAuthGrant(tx, { id, accountId, clientId, resource, ...terms, createdAt: now, principal: null });
+    await insertOAuthGrant(tx, {
+      id,
+      accountId,
+      clientId,
+      resource,
+      ...terms,
+      createdAt: now,
+      principal: null,
+    });
   } else {
     await updateOAuthGrantScope(tx, id, terms);
     if (givesLess(earlier, terms)) await revokeTokens(work, earlier);

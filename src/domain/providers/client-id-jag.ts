@@ -1,10 +1,10 @@
 import { Failure } from '../../errors.ts';
 import {
   CLIENT_ID_LENGTH_MAX,
+  type Claims,
   checkLifetime,
   checkLoginAge,
   checkLoginMethods,
-  type Claims,
   ID_JAG_TYPE,
   mailboxOf,
   scopesOf,

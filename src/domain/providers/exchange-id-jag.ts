@@ -71,12 +71,7 @@ export async function admitIdJag(
     const { tx, now } = work;
     await work.consumeSharedLimits();
     const { tenant, subject } = verified;
-    const principal = await lockOrCreatePrincipal(
-      tx,
-      principalOf({ issuer, tenant, subject }),
-      issuer,
-      now,
-    );
+    const principal = await lockOrCreatePrincipal(tx, principalOf({ issuer, tenant, subject }), issuer, now);
     const accountId = await holdAccount(work, principal, verified);
     if ((await updateOAuthClientUsed(tx, client.id, now)) !== 1) {
       throw new Failure('invalidGrant', 'The client has ended.');
@@ -175,5 +170,8 @@ function chooseScopes(
     .map(({ name }) => name);
   const chosen = scope === undefined ? allowed : allowed.filter((name) => parseScope(scope).includes(name));
   if (chosen.length > 0) return chosen.sort();
-  throw new Failure('invalidScope', 'The assertion, the client and the resource have no such scope in common.');
+  throw new Failure(
+    'invalidScope',
+    'The assertion, the client and the resource have no such scope in common.',
+  );
 }

@@ -9,7 +9,11 @@ import {
   validateDpop,
 } from 'oidc-provider/lib/helpers/grants.js';
 import type { Deps } from '../../../deps.ts';
-import { type AdmittedIdJag, admitIdJag, type PresentedIdJag } from '../../../domain/providers/exchange-id-jag.ts';
+import {
+  type AdmittedIdJag,
+  admitIdJag,
+  type PresentedIdJag,
+} from '../../../domain/providers/exchange-id-jag.ts';
 import { Failure } from '../../../errors.ts';
 import { formatScope } from '../../../lib/scopes.ts';
 import { JWT_BEARER } from '../grant-types.ts';
@@ -22,11 +26,11 @@ type Params = { assertion?: string };
 
 /** Adds the grant to oidc-provider. */
 export function addIdJagGrant(deps: Deps, provider: Provider): void {
-  provider.registerGrantType<Params>(
-    JWT_BEARER,
-    (ctx) => exchange(deps, provider, ctx),
-    ['assertion', 'scope', 'resource'],
-  );
+  provider.registerGrantType<Params>(JWT_BEARER, (ctx) => exchange(deps, provider, ctx), [
+    'assertion',
+    'scope',
+    'resource',
+  ]);
 }
 
 async function exchange(
