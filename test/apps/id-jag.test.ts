@@ -293,7 +293,7 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
     await browser.post(path);
     t.is(await isActive(token), false);
     const lines = happenings(await browser.get('/account/activity?kind=apps')).map(({ what }) => what);
-    t.deepEqual(lines, ['You revoked the app Wiki', 'Wiki was connected through your organization']);
+    t.deepEqual(lines, ['You revoked the app Wiki', 'The app Wiki was connected through your organization']);
 
     // What was signed before, or of a sign-in before, does not bring it back.
     const before = Math.floor(world.clock() / 1000) - 60;
@@ -381,7 +381,7 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
 });
 
 onEveryEngine('what the operator sets about such assertions', (engine, test) => {
-  test('a provider whose assertions are used once: of ten at once one wins, and a proof that fails uses none', async (t) => {
+  test('a provider whose assertions are used once: of ten at once one wins, and a refusal uses none', async (t) => {
     const { world, sign, exchange } = await open(engine, { issuer: { singleUse: true } });
     t.teardown(() => world.stop());
     const app = await createApp(world);

@@ -77,6 +77,7 @@ const NEVER: Record<string, string> = {
       AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.account_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.account_id = a.id AND c.agent_id IS NULL)
       AND NOT EXISTS (SELECT 1 FROM oauth_grants o WHERE o.account_id = a.id)
+      AND NOT EXISTS (SELECT 1 FROM oauth_clients o WHERE o.account_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account_id = a.id AND e.kind IN ('agent.released', 'agent.merge_undone'))`,
   'something that lives on of an agent that was revoked': `
     FROM agents g WHERE g.revoked_at IS NOT NULL AND (
