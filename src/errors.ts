@@ -42,6 +42,15 @@ const KINDS = [
   'invalidTarget',
   'invalidScope',
   'unsupportedGrant',
+  'invalidDetails',
+  'invalidNode',
+  'invalidParent',
+  'invalidPath',
+  'tooMany',
+  'lastOwner',
+  'staleSequence',
+  'confirmNeeded',
+  'invitationVoid',
   'pollTooFast',
   'protocolRefused',
   'idempotencyMismatch',
@@ -122,6 +131,10 @@ export interface FailureDetails {
   fault?: AssertionFault;
   /** The maximum age of the user's login at the agent provider. */
   maxAgeSeconds?: number;
+  /** The number of the last batch of a tree that was taken. */
+  last?: number;
+  /** How many nodes a batch would end. */
+  deleting?: number;
   /** The methods that the path supports, comma-separated; rendered as Allow (RFC 9110 section 10.2.1). */
   allow?: string;
   /** The limit that is exhausted; rendered as RateLimit. */

@@ -162,6 +162,7 @@ const DOMAIN_ROOMS = [
   'limits',
   'codes',
   'accounts',
+  'workspaces',
   'audiences',
   'credentials',
   'apps',

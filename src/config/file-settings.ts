@@ -16,7 +16,7 @@ export interface FileSource {
 
 /** Lists all members of the configuration file, also those that are not in it, with their values in force. */
 export function fileSettingsInForce(file: ConfigFile, source: FileSource): SettingInForce[] {
-  const { service, limits, scopes, presets, policy, quotas } = file;
+  const { service, limits, scopes, presets, policy, quotas, workspaces } = file;
   const values: [name: string, value: string | number | undefined][] = [
     ...SERVICE_MEMBERS.map((name): [string, string | undefined] => [
       `service.${name}`,
@@ -38,6 +38,12 @@ export function fileSettingsInForce(file: ConfigFile, source: FileSource): Setti
     ['resources', listOf(file.resources.map(({ url }) => withoutUser(url)!))],
     ['trustedIssuers', listOf(file.trustedIssuers.map(({ issuer }) => withoutUser(issuer)!))],
     ['capabilities', listOf(file.capabilities.map(({ name }) => name))],
+    ['workspaces.keyIssuers', listOf(workspaces.keyIssuers)],
+    ['workspaces.appApprovers', listOf(workspaces.appApprovers ?? workspaces.keyIssuers)],
+    ['workspaces.appKinds', listOf(workspaces.appKinds)],
+    ['workspaces.types', listOf(workspaces.types)],
+    ['workspaces.signed', String(workspaces.signed)],
+    ['workspaces.grantByTerminal', String(workspaces.grantByTerminal)],
     ['operators', listOf(file.operators)],
     ['claimMode', file.claimMode],
     ['claimExistingAccount', file.claimExistingAccount],

@@ -107,10 +107,24 @@ const limitsSchema = z.strictObject({
   agentIdleSeconds: seconds(3600, 366 * 86_400),
   agentLifetimeSeconds: seconds(86_400, 366 * 86_400),
   agentAbsoluteSeconds: seconds(2_592_000, 10 * 366 * 86_400),
+  workspacesPerAccount: rate('5/d'),
+  workspacesOwned: count(20),
+  membersPerWorkspace: count(200),
+  openInvitations: count(50),
+  invitesPerWorkspace: rate('20/d'),
+  invitesPerAccount: rate('20/d'),
+  invitationTtlSeconds: seconds(604_800, 30 * 86_400),
+  placedKeysPerWorkspace: count(500),
+  nodeBatches: rate('600/m'),
+  nodesPerWorkspace: count(10_000),
+  nodesPerResourceServer: count(1_000_000),
+  treesPerResourceServer: rate('10000/d'),
 });
 
 const scopeName = z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, 'must be a scope name such as "read"');
 const webUrl = z.url({ protocol: /^https?$/ });
+
+const nodeKind = z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, 'must be a name such as "app"');
 
 const toolName = z.string().min(1).max(128);
 const toolRule = z.union([
@@ -163,6 +177,7 @@ export const fileSchema = z.strictObject({
   policy: z
     .strictObject({
       tools: z.record(toolName, toolRule),
+      lookingScopes: z.array(scopeName).min(1).optional(),
       deny: z.array(toolName).default([]),
       kinds: z
         .partialRecord(
@@ -203,6 +218,22 @@ export const fileSchema = z.strictObject({
     .default([]),
   trustedIssuers: issuersSchema,
   capabilities: capabilitiesSchema,
+  workspaces: z
+    .strictObject({
+      keyIssuers: z
+        .array(z.enum(['owner', 'admin', 'member']))
+        .min(1)
+        .default(['owner', 'admin']),
+      appApprovers: z
+        .array(z.enum(['owner', 'admin', 'member']))
+        .min(1)
+        .optional(),
+      appKinds: z.array(nodeKind).default(['app']),
+      types: z.array(nodeKind).max(32).default([]),
+      signed: z.boolean().default(false),
+      grantByTerminal: z.boolean().default(false),
+    })
+    .prefault({}),
   operators: z.array(z.string().max(254)).max(100).default([]),
   claimMode: z.enum(['both', 'reveal', 'typed']).default('both'),
   limits: limitsSchema.prefault({}),
@@ -211,6 +242,11 @@ export const fileSchema = z.strictObject({
 
 /** The file, checked and with defaults. */
 export type ConfigFile = z.output<typeof fileSchema>;
+
+/** The settings of shared workspaces, with defaults. */
+export type WorkspaceSettings = ConfigFile['workspaces'] & {
+  appApprovers: ConfigFile['workspaces']['keyIssuers'];
+};
 
 /** Returns the presets of an operator who configures none: those whose scopes `read` and `write` exist. */
 export function defaultPresets(scopes: Map<string, unknown>): Record<string, Preset> {

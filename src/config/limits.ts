@@ -44,4 +44,16 @@ export interface Limits {
   agentIdleSeconds: number;
   agentLifetimeSeconds: number;
   agentAbsoluteSeconds: number;
+  workspacesPerAccount: Rate;
+  workspacesOwned: number;
+  membersPerWorkspace: number;
+  openInvitations: number;
+  invitesPerWorkspace: Rate;
+  invitesPerAccount: Rate;
+  invitationTtlSeconds: number;
+  placedKeysPerWorkspace: number;
+  nodeBatches: Rate;
+  nodesPerWorkspace: number;
+  nodesPerResourceServer: number;
+  treesPerResourceServer: Rate;
 }

@@ -17,6 +17,7 @@ import {
   type Quota,
   type Resource,
   type Scope,
+  type WorkspaceSettings,
 } from './file.ts';
 import { type FileSource, fileSettingsInForce } from './file-settings.ts';
 import { readTrustedIssuers, type TrustedIssuer } from './issuers.ts';
@@ -74,6 +75,10 @@ export interface Config {
   capabilities: readonly ConfiguredCapability[];
   /** The agent providers whose ID-JAGs we accept, by `iss`. */
   trustedIssuers: Map<string, TrustedIssuer>;
+  /** The scopes that only look at things: a viewer of a workspace has no others. */
+  lookingScopes: readonly string[];
+  /** Shared workspaces: which roles do what, and what their nodes are. */
+  workspaces: WorkspaceSettings;
   /** The mailboxes of those who may use the console, canonical. Those of the database are not in it. */
   operators: ReadonlySet<string>;
   inForce: SettingsInForce;
@@ -139,6 +144,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
     ...file.anonymousScopes,
     ...file.claimedScopes,
     ...(file.humanScopes ?? []),
+    ...(file.policy?.lookingScopes ?? []),
     ...usedBySets,
     ...implied,
     ...usedByTools,
@@ -198,6 +204,11 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
           ],
     capabilities: file.capabilities.map((each) => readCapability(each, isLoopback)),
     trustedIssuers: readTrustedIssuers(file.trustedIssuers, publicUrl, isLoopback),
+    lookingScopes: (file.policy?.lookingScopes ?? ['read']).filter((name) => scopes.has(name)),
+    workspaces: {
+      ...file.workspaces,
+      appApprovers: file.workspaces.appApprovers ?? file.workspaces.keyIssuers,
+    },
     operators: new Set(settings.OPERATORS ?? mailboxes(file.operators.join(','), '"operators"')),
     inForce: readInForce(env),
     claimMode: file.claimMode,

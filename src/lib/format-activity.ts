@@ -12,6 +12,7 @@ export interface ActivityFacts {
   keyName: string | undefined;
   keyPrefix: string | undefined;
   appName: string | undefined;
+  workspaceName: string | undefined;
   origin: string | undefined;
 }
 
@@ -20,7 +21,7 @@ export interface ActivityPhrase {
   /** Its text in the catalogue. */
   key: string;
   /** The names in it, made safe to show. */
-  values: { subject: string; name: string; key: string; app: string; kind: string };
+  values: { subject: string; name: string; key: string; app: string; workspace: string; kind: string };
   /** The public start of its key, `sk_8Qm2…`. */
   keyPrefix: string | undefined;
   /** Quiet facts below it, the network last. */
@@ -30,11 +31,12 @@ export interface ActivityPhrase {
 /**
  * Chooses the sentence about an event, `activity.KIND` or one of its variants, with its names and details.
  *
- * In a text, `{subject}` is an agent that begins the sentence, `{name}` one within it, `{key}` a key, `{app}` an app.
+ * In a text, `{subject}` is an agent that begins the sentence, `{name}` one within it, `{key}` a key, `{app}` an app,
+ * `{workspace}` a shared workspace.
  * About an app without a name it is the sentence without names.
  */
 export function phraseActivity({ text, has }: Translator, facts: ActivityFacts): ActivityPhrase {
-  const { kind, agentName, keyName, keyPrefix, appName, origin } = facts;
+  const { kind, agentName, keyName, keyPrefix, appName, workspaceName, origin } = facts;
   const variant = VARIANTS[kind]?.(facts);
   const sentence = variant === undefined ? `activity.${kind}` : `activity.${kind}.${variant}`;
   const app = appName === undefined ? '' : displayName(appName);
@@ -49,6 +51,7 @@ export function phraseActivity({ text, has }: Translator, facts: ActivityFacts):
       name: name || text('activity.unnamedObject'),
       key: keyName === undefined ? '' : displayName(keyName),
       app: app || text('apps.unnamed'),
+      workspace: workspaceName === undefined ? text('activity.workspaceUnnamed') : displayName(workspaceName),
       kind,
     },
     keyPrefix: keyPrefix === undefined ? undefined : `${keyPrefix}…`,
@@ -77,6 +80,8 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'client.changed': byOwner,
   'client.rotated': byOwner,
   'client.removed': byOwner,
+  'workspace.renamed': byOwner,
+  'workspace.deleted': byOwner,
   'key.created': byAgent,
   'host.rekeyed': byAgent,
   'agent.connected': ({ details }) => (details.capabilities === undefined ? 'byHost' : undefined),

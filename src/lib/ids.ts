@@ -20,6 +20,10 @@ export type IdPrefix =
   | 'ses'
   | 'cli'
   | 'con'
+  | 'wsp'
+  | 'inv'
+  | 'nod'
+  | 'plc'
   | 'req';
 
 let sequence = 0;

@@ -73,6 +73,7 @@ function exampleMails(config: Config, now: number, locale: Locale): Record<strin
     keyName: undefined,
     keyPrefix: undefined,
     appName: undefined,
+    workspaceName: undefined,
     origin: request.origin,
   };
   const moved = { ...entry, kind: 'agent.merged', isOfAgent: true, agentName: 'Research helper' };

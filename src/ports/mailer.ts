@@ -41,6 +41,7 @@ export interface ActivityEntry {
   keyPrefix: string | undefined;
   /** The name of the OAuth client. */
   appName: string | undefined;
+  workspaceName: string | undefined;
   /** The coarse network of the request; undefined where the service acted by itself. */
   origin: string | undefined;
 }

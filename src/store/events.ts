@@ -10,6 +10,8 @@ export interface EventRow {
   kind: string;
   accountId: string | null;
   agentId: string | null;
+  /** The shared workspace that it happened in; null: none. */
+  workspaceId: string | null;
   /** The id of what the event is about, where that is neither an account nor an agent. */
   subject: string | null;
   address: string | null;
@@ -26,8 +28,8 @@ interface NewEvent extends EventRow {
 
 export async function insertEvent(tx: Tx, event: NewEvent): Promise<void> {
   await tx.run(
-    `INSERT INTO events (id, at, kind, account_id, agent_id, subject, address, request_id, details, followed)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO events (id, at, kind, account_id, agent_id, subject, address, request_id, details, followed, workspace_id)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       event.id,
       event.at,
@@ -39,6 +41,7 @@ export async function insertEvent(tx: Tx, event: NewEvent): Promise<void> {
       event.requestId,
       event.details,
       event.isFollowed ? 1 : 0,
+      event.workspaceId,
     ],
   );
 }
@@ -291,4 +294,4 @@ const OPERATING = `kind IN ('database.restored', 'operator.added', 'operator.age
   'resource.added', 'resource.removed', 'resource.rotated', 'signing_key.made')`;
 
 const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
-  request_id AS "requestId", details`;
+  request_id AS "requestId", details, workspace_id AS "workspaceId"`;

@@ -49,6 +49,7 @@ onEveryEngine('the audit log in the console', (engine, test) => {
           kind: 'limit.hit',
           accountId: null,
           agentId: null,
+          workspaceId: null,
           subject: null,
           address: '198.51.100.7',
           requestId: null,

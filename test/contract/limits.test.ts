@@ -56,6 +56,18 @@ test('the limits are those that the documentation promises', (t) => {
     tokensPerClient: { max: 60, windowSeconds: 60 },
     keysPerAccount: 100,
     assertionsPerIssuer: perHour(1000),
+    workspacesPerAccount: { max: 5, windowSeconds: DAY },
+    workspacesOwned: 20,
+    membersPerWorkspace: 200,
+    openInvitations: 50,
+    invitesPerWorkspace: { max: 20, windowSeconds: DAY },
+    invitesPerAccount: { max: 20, windowSeconds: DAY },
+    invitationTtlSeconds: 7 * DAY,
+    placedKeysPerWorkspace: 500,
+    nodeBatches: { max: 600, windowSeconds: 60 },
+    nodesPerWorkspace: 10_000,
+    nodesPerResourceServer: 1_000_000,
+    treesPerResourceServer: { max: 10_000, windowSeconds: DAY },
   });
 });
 

@@ -104,6 +104,7 @@ test('the subject of a notice has the sentence of its one event without names, a
     keyName: undefined,
     keyPrefix: undefined,
     appName: undefined,
+    workspaceName: undefined,
     origin: '203.0.x.x',
   };
   const notice = (happened: ActivityEntry[], more = 0): NoticeMail => ({

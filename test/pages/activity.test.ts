@@ -226,6 +226,7 @@ onEveryEngine('the activity of an account', (engine, test) => {
         keyName: undefined,
         keyPrefix: undefined,
         appName: undefined,
+        workspaceName: undefined,
         origin: undefined,
       };
       for (const kind of EVENT_KINDS)

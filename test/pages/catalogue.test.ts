@@ -52,8 +52,8 @@ const variantsOf = (kind: string) =>
     { wanted: false },
   ].flatMap((details) =>
     [
-      { isOfAgent: true, appName: 'Marlin' },
-      { isOfAgent: false, appName: undefined },
+      { isOfAgent: true, appName: 'Marlin', workspaceName: 'Atlas' },
+      { isOfAgent: false, appName: undefined, workspaceName: undefined },
     ].map((who) => ({
       kind,
       details,

@@ -26,6 +26,7 @@ const PUBLISHED: Record<string, string> = {
   '0018_lists.sql': '1bf2c7bd0656072164d547f6779307c2fb52850bce0a7d7fa2d38bb54ac13a8d',
   '0019_oauth.sql': '44f4b4b9d6c7cb42f884ffa5258473a44ae91e8c18ac97dd1377137158752ac9',
   '0020_asserted_consents.sql': '3f589e5f2129dd8d01a73be59cd7faf37f91b57bb0b67c1899aed21dc89598df',
+  '0021_workspaces.sql': '198753d61b593ae4d2f88fd4bea0826c9c5872bd11720d9ebb33ba7613ff8ae3',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {

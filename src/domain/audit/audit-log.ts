@@ -64,6 +64,21 @@ export const EVENT_KINDS = [
   'app.connected',
   'app.narrowed',
   'app.revoked',
+  'workspace.created',
+  'workspace.renamed',
+  'workspace.deleted',
+  'member.invited',
+  'member.joined',
+  'member.role_changed',
+  'member.left',
+  'member.removed',
+  'invitation.declined',
+  'invitation.withdrawn',
+  'invitation.void',
+  'place.given',
+  'place.ended',
+  'app_key.made',
+  'tree.changed',
   'resource.added',
   'resource.rotated',
   'resource.removed',
@@ -94,7 +109,15 @@ const FOLLOWED_KINDS: ReadonlySet<EventKind> = new Set([
   'host.linked',
   'key.retired',
   'key.revoked',
+  'member.joined',
+  'member.left',
+  'member.removed',
+  'member.role_changed',
+  'place.ended',
+  'place.given',
   'resource.removed',
+  'workspace.created',
+  'workspace.deleted',
 ]);
 
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -104,6 +127,8 @@ export interface AuditEvent {
   kind: EventKind;
   accountId?: string | undefined;
   agentId?: string | undefined;
+  /** The shared workspace that it happened in. */
+  workspaceId?: string | undefined;
   /** The id of the row that the event is about, if that is neither the account nor the agent. */
   subject?: string | undefined;
   /** Further facts; never a secret, a code or a full mailbox. */
@@ -126,6 +151,7 @@ export async function recordEvent(
     kind: event.kind,
     accountId: event.accountId ?? null,
     agentId: event.agentId ?? null,
+    workspaceId: event.workspaceId ?? null,
     subject: event.subject ?? null,
     address: origin.address.text,
     requestId: origin.requestId,

@@ -7,6 +7,7 @@ import { listCredentialLabels } from '../../store/credentials.ts';
 import type { EventRow } from '../../store/events.ts';
 import { listOAuthClientNames } from '../../store/oauth-clients.ts';
 import { listRegistrationNames } from '../../store/registrations.ts';
+import { listWorkspaceNames } from '../../store/workspaces.ts';
 
 /**
  * Describes events of the audit log for the owner of the account: their kinds and details, with the names of the agents,
@@ -26,11 +27,13 @@ export async function describeEvents(
 }
 
 async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[]): Promise<ActivityEntry[]> {
-  const [agents, claims, keys, clients] = await Promise.all([
+  const workspaceIds = idsIn(events, ({ workspaceId }) => workspaceId);
+  const [agents, claims, keys, clients, workspaces] = await Promise.all([
     listAgentNames(db, idsIn(events, agentIdOf)),
     listRegistrationNames(db, idsIn(events, claimIdOf)),
     listCredentialLabels(db, idsIn(events, keyIdOf)),
     listOAuthClientNames(db, idsIn(events, clientIdOf)),
+    workspaceIds.length === 0 ? new Map<string, string>() : listWorkspaceNames(db, workspaceIds),
   ]);
   return events.map((event) => ({
     kind: event.kind,
@@ -41,6 +44,7 @@ async function describePage({ db }: Pick<Deps, 'db'>, events: readonly EventRow[
     keyName: keys.get(keyIdOf(event) ?? '')?.name ?? undefined,
     keyPrefix: keys.get(keyIdOf(event) ?? '')?.prefix,
     appName: clients.get(clientIdOf(event) ?? '') ?? undefined,
+    workspaceName: workspaces.get(event.workspaceId ?? ''),
     origin:
       event.address === null || event.address === 'local' ? undefined : parseAddress(event.address).coarse,
   }));

@@ -170,6 +170,11 @@ const MESSAGES: Record<LimitCounter['name'], string> = {
   signInWrongPerMailboxDay: 'Too many wrong codes were tried for this mailbox.',
   signInWrongPerIpHour: 'Too many wrong codes were tried from this address.',
   secondFactorWrongPerMailboxDay: 'Too many wrong codes of the second factor were tried.',
+  workspacesPerAccount: 'Too many workspaces were created by this account.',
+  invitesPerWorkspace: 'Too many people were invited to this workspace.',
+  invitesPerAccount: 'Too many people were invited by this account.',
+  nodeBatches: 'Too many batches of nodes were sent by this resource server.',
+  treesPerResourceServer: 'Too many workspaces were told of by this resource server.',
 };
 
 const exhaustedCounters = new WeakMap<Db, LRUCache<string, number>>();

@@ -38,6 +38,15 @@ export const OAUTH_ERRORS_BY_KIND = {
   invalidTarget: { status: 400, code: 'invalid_target' },
   invalidScope: { status: 400, code: 'invalid_scope' },
   unsupportedGrant: { status: 400, code: 'unsupported_grant_type' },
+  invalidDetails: { status: 400, code: 'invalid_authorization_details' },
+  invalidNode: { status: 400, code: 'invalid_request' },
+  invalidParent: { status: 400, code: 'invalid_parent' },
+  invalidPath: { status: 400, code: 'invalid_path' },
+  tooMany: { status: 400, code: 'too_many' },
+  lastOwner: { status: 409, code: 'last_owner' },
+  staleSequence: { status: 409, code: 'stale_sequence' },
+  confirmNeeded: { status: 409, code: 'confirm_needed' },
+  invitationVoid: { status: 410, code: 'invitation_void' },
   pollTooFast: { status: 400, code: 'slow_down' },
   protocolRefused: { status: 400, code: 'invalid_request' },
   idempotencyMismatch: { status: 422, code: 'invalid_request' },
@@ -56,7 +65,16 @@ export const oauth: Dialect = {
 
   failure(failure) {
     const { status, code } = OAUTH_ERRORS_BY_KIND[failure.kind];
-    return { status, body: { error: code, error_description: toErrorDescription(failure.message) } };
+    const { field, last, deleting } = failure.details;
+    const members = {
+      ...(field !== undefined && OF_BATCHES.has(failure.kind) && { field }),
+      ...(last !== undefined && { last }),
+      ...(deleting !== undefined && { deleting }),
+    };
+    return {
+      status,
+      body: { error: code, error_description: toErrorDescription(failure.message), ...members },
+    };
   },
 
   challenge(failure, metadataUrl) {
@@ -66,3 +84,12 @@ export const oauth: Dialect = {
     return code === 'invalid_client' ? `Basic realm="vouchsafe", ${bearer}` : bearer;
   },
 };
+
+/** Failures of what is sent in lists: `field` names the entry. */
+const OF_BATCHES = new Set<FailureKind>([
+  'invalidNode',
+  'invalidParent',
+  'invalidPath',
+  'invalidDetails',
+  'tooMany',
+]);

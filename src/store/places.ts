@@ -1,0 +1,165 @@
+import type { Tx } from './engine/db.ts';
+
+/**
+ * Places: a holder may do some actions in a workspace, or at one node or path of it. What a place allows now is also bounded
+ * by the role of the account that gave it.
+ */
+
+export interface PlaceRow {
+  id: string;
+  /** The id of a credential, an agent, a consent, or of a client, of which it is an upper bound only. */
+  holder: string;
+  workspaceId: string;
+  /** The URL of the API; null: every one that understands workspaces. */
+  resource: string | null;
+  nodeId: string | null;
+  /** Neither node nor path: the whole workspace. */
+  path: string | null;
+  /** Space-separated; null: all. */
+  types: string | null;
+  /** Scopes, space-separated. */
+  actions: string;
+  /** The account whose role bounds it; the workspace itself: none does. */
+  grantedBy: string;
+  createdAt: number;
+  expiresAt: number | null;
+  endedAt: number | null;
+  endReason: PlaceEnd | null;
+}
+
+export type PlaceEnd =
+  | 'revoked'
+  | 'replaced'
+  | 'member_left'
+  | 'member_removed'
+  | 'account_deleted'
+  | 'node_gone'
+  | 'workspace_deleted';
+
+/** What a place allows at this moment. */
+export interface EffectivePlaceRow
+  extends Pick<PlaceRow, 'id' | 'workspaceId' | 'path' | 'types' | 'actions' | 'grantedBy'> {
+  /** The node as its resource server names it; null where the place is no node. */
+  externalId: string | null;
+  /** 1: it is on a node. */
+  isNode: number;
+  /** The role of who gave it; null: no member any more, and the place gives nothing. */
+  role: string | null;
+}
+
+export async function insertPlace(tx: Tx, place: Omit<PlaceRow, 'endedAt' | 'endReason'>): Promise<void> {
+  await tx.run(
+    `INSERT INTO places (id, holder, workspace_id, resource, node_id, path, types, actions, granted_by, created_at, expires_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      place.id,
+      place.holder,
+      place.workspaceId,
+      place.resource,
+      place.nodeId,
+      place.path,
+      place.types,
+      place.actions,
+      place.grantedBy,
+      place.createdAt,
+      place.expiresAt,
+    ],
+  );
+}
+
+/**
+ * Reads what a holder may do now at a resource server. Every introspection of a placed credential runs this statement.
+ */
+export function listEffectivePlaces(
+  db: Pick<Tx, 'all'>,
+  holder: string,
+  resource: string,
+  now: number,
+): Promise<EffectivePlaceRow[]> {
+  return db.all(
+    `SELECT p.id, p.workspace_id AS "workspaceId", p.path, p.types, p.actions, p.granted_by AS "grantedBy",
+       CASE WHEN p.node_id IS NULL THEN 0 ELSE 1 END AS "isNode",
+       (SELECT external_id FROM nodes n WHERE n.id = p.node_id AND n.ended_at IS NULL) AS "externalId",
+       CASE WHEN p.granted_by = p.workspace_id THEN 'owner' ELSE (SELECT role FROM members m
+         WHERE m.workspace_id = p.workspace_id AND m.account_id = p.granted_by AND m.ended_at IS NULL) END AS role
+     FROM places p WHERE p.holder = ? AND p.ended_at IS NULL AND (p.resource IS NULL OR p.resource = ?)
+       AND (p.expires_at IS NULL OR p.expires_at > ?) ORDER BY p.id`,
+    [holder, resource, now],
+  );
+}
+
+/** Lists the places of a holder that have not ended, in the order in which they were given. */
+export function listPlacesOf(db: Pick<Tx, 'all'>, holder: string): Promise<PlaceRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM places WHERE holder = ? AND ended_at IS NULL ORDER BY id`, [holder]);
+}
+
+/** Lists all places that a holder has or had. */
+export function listPlaceHistory(db: Pick<Tx, 'all'>, holder: string): Promise<PlaceRow[]> {
+  return db.all(`SELECT ${COLUMNS} FROM places WHERE holder = ? ORDER BY id`, [holder]);
+}
+
+/** Lists the places in a workspace that have not ended. */
+export function listPlacesIn(db: Pick<Tx, 'all'>, workspaceId: string): Promise<PlaceRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM places WHERE workspace_id = ? AND ended_at IS NULL ORDER BY holder, id`,
+    [workspaceId],
+  );
+}
+
+/** Ends one place; of concurrent calls, one returns 1. */
+export function updatePlaceEnded(tx: Tx, id: string, now: number, reason: PlaceEnd): Promise<number> {
+  return tx.run('UPDATE places SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL', [
+    now,
+    reason,
+    id,
+  ]);
+}
+
+/** Ends the places of a holder. @returns what it had */
+export function updatePlacesOfHolderEnded(
+  tx: Tx,
+  holder: string,
+  now: number,
+  reason: PlaceEnd,
+): Promise<EndedPlace[]> {
+  return tx.all(
+    `UPDATE places SET ended_at = ?, end_reason = ? WHERE holder = ? AND ended_at IS NULL ${RETURNING_ENDED}`,
+    [now, reason, holder],
+  );
+}
+
+/** Ends the places that an account gave in a workspace. @returns whose they were */
+export function updatePlacesOfGranterEnded(
+  tx: Tx,
+  workspaceId: string,
+  accountId: string,
+  now: number,
+  reason: PlaceEnd,
+): Promise<EndedPlace[]> {
+  return tx.all(
+    `UPDATE places SET ended_at = ?, end_reason = ?
+     WHERE workspace_id = ? AND granted_by = ? AND ended_at IS NULL ${RETURNING_ENDED}`,
+    [now, reason, workspaceId, accountId],
+  );
+}
+
+/** Ends all places of a workspace that ends. @returns whose they were */
+export function updatePlacesOfWorkspaceEnded(
+  tx: Tx,
+  workspaceId: string,
+  now: number,
+): Promise<EndedPlace[]> {
+  return tx.all(
+    `UPDATE places SET ended_at = ?, end_reason = 'workspace_deleted'
+     WHERE workspace_id = ? AND ended_at IS NULL ${RETURNING_ENDED}`,
+    [now, workspaceId],
+  );
+}
+
+/** A place that an update ended. */
+export type EndedPlace = Pick<PlaceRow, 'id' | 'holder' | 'workspaceId'>;
+
+const RETURNING_ENDED = `RETURNING id, holder, workspace_id AS "workspaceId"`;
+const COLUMNS = `id, holder, workspace_id AS "workspaceId", resource, node_id AS "nodeId", path, types, actions,
+  granted_by AS "grantedBy", created_at AS "createdAt", expires_at AS "expiresAt", ended_at AS "endedAt",
+  end_reason AS "endReason"`;

@@ -1,0 +1,79 @@
+import type { ListSide } from '../lib/list-pages.ts';
+import type { Db, Tx } from './engine/db.ts';
+import { type ListOrder, PAGE_MARKS, pageIds, rowsBeside } from './pages.ts';
+
+/** Shared workspaces. A personal workspace has no row: its id is that of its account. */
+
+export interface WorkspaceRow {
+  id: string;
+  name: string;
+  createdBy: string;
+  createdAt: number;
+  endedAt: number | null;
+}
+
+export async function insertWorkspace(tx: Tx, workspace: Omit<WorkspaceRow, 'endedAt'>): Promise<void> {
+  await tx.run('INSERT INTO workspaces (id, name, created_by, created_at) VALUES (?, ?, ?, ?)', [
+    workspace.id,
+    workspace.name,
+    workspace.createdBy,
+    workspace.createdAt,
+  ]);
+}
+
+/**
+ * Locks a workspace: until the transaction ends nobody joins or leaves it, changes a role, or gives a place there.
+ *
+ * @returns undefined if there is none, or it has ended
+ */
+export function lockWorkspace(tx: Tx, id: string): Promise<WorkspaceRow | undefined> {
+  return tx.get(`UPDATE workspaces SET name = name WHERE id = ? AND ended_at IS NULL RETURNING ${COLUMNS}`, [
+    id,
+  ]);
+}
+
+/** Finds a workspace that has not ended. */
+export function findWorkspace(db: Pick<Tx, 'get'>, id: string): Promise<WorkspaceRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM workspaces WHERE id = ? AND ended_at IS NULL`, [id]);
+}
+
+/** Sets the name of a workspace that the caller has locked. */
+export async function updateWorkspaceName(tx: Tx, id: string, name: string): Promise<void> {
+  await tx.run('UPDATE workspaces SET name = ? WHERE id = ?', [name, id]);
+}
+
+/** Ends a workspace; of concurrent calls, one returns 1. */
+export function updateWorkspaceEnded(tx: Tx, id: string, now: number): Promise<number> {
+  return tx.run('UPDATE workspaces SET ended_at = ? WHERE id = ? AND ended_at IS NULL', [now, id]);
+}
+
+/** Finds the names of the workspaces of a page, by id, ended ones included. */
+export async function listWorkspaceNames(
+  db: Pick<Db, 'all'>,
+  ids: readonly string[],
+): Promise<Map<string, string>> {
+  const rows = await db.all<{ id: string; name: string }>(
+    `SELECT id, name FROM workspaces WHERE id IN (${PAGE_MARKS})`,
+    pageIds(ids),
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
+}
+
+/** Lists a page of all workspaces, newest first, ended ones included. */
+export function listWorkspacePage(
+  db: Pick<Db, 'all'>,
+  place: { side: ListSide; createdAt: number; id: string } | undefined,
+  limit: number,
+): Promise<WorkspaceRow[]> {
+  const { condition, orderBy } = rowsBeside(
+    NEWEST,
+    place && { side: place.side, values: [place.createdAt, place.id] },
+  );
+  return db.all(`SELECT ${COLUMNS} FROM workspaces WHERE 1 = 1${condition.sql} ${orderBy} LIMIT ?`, [
+    ...condition.params,
+    limit,
+  ]);
+}
+
+const NEWEST: ListOrder = { keys: ['created_at', 'id'], isDescending: true };
+const COLUMNS = `id, name, created_by AS "createdBy", created_at AS "createdAt", ended_at AS "endedAt"`;
