@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Deps } from '../deps.ts';
 import * as resources from '../domain/audiences/resource-servers.ts';
 import type { OperatorAct } from '../domain/audit/operator-acts.ts';
@@ -15,13 +15,27 @@ export function addResourceCommands(program: Command, shell: Shell): void {
     .description('let a resource server introspect; shows its secret once')
     .requiredOption('--name <name>', 'what it is called')
     .option('--scopes <scopes>', 'the scopes it knows, separated by commas; default: all')
+    .option(
+      '--workspaces',
+      'it understands workspaces: it is told of placed keys, and tells the nodes of its tree',
+    )
+    .option(
+      '--no-all-workspaces',
+      'it is told only of workspaces that it is connected to, or where it has a place',
+    )
     .option('--rotate', 'where it is there already: give it a new secret, and end the old one')
     .addOption(reasonOption())
-    .action((url: string, options: { name: string; scopes?: string; rotate?: boolean; reason?: string }) =>
+    .action((url: string, options: AddOptions) =>
       shell.withDatabase(async (deps) => {
-        const { name, rotate = false } = options;
+        const { name, rotate = false, workspaces, allWorkspaces } = options;
         const scopes = options.scopes === undefined ? undefined : parseScope(options.scopes);
-        const input = { url, name, scopes };
+        const input = {
+          url,
+          name,
+          scopes,
+          understandsWorkspaces: workspaces === true,
+          hasAllWorkspaces: allWorkspaces,
+        };
         const { server, secret } = await resources.addResourceServerOnce(
           deps,
           shell.origin(),
@@ -57,6 +71,31 @@ export function addResourceCommands(program: Command, shell: Shell): void {
             `${id}  ${url}  ${name}  (last connected: ${isoOf(seenAt) ?? 'never'})`,
         );
         shell.say({ resources: json }, lines.join('\n') || 'None yet.');
+      }),
+    );
+  resource
+    .command('change <client_id>')
+    .description('say whether a resource server understands workspaces, and of which it is told')
+    .addOption(new Option('--workspaces', 'it understands workspaces'))
+    .addOption(new Option('--no-workspaces', 'it does not: placed keys are inactive there'))
+    .addOption(new Option('--all-workspaces', 'it is told of all'))
+    .addOption(
+      new Option('--no-all-workspaces', 'only of those that it is connected to, or where it has a place'),
+    )
+    .addOption(reasonOption())
+    .action((id: string, options: { workspaces?: boolean; allWorkspaces?: boolean; reason?: string }) =>
+      shell.withDatabase(async (deps) => {
+        if (!(await isInService(deps, id))) return shell.notFound('resource server');
+        const { workspaces, allWorkspaces, reason } = options;
+        const to = {
+          ...(workspaces !== undefined && { understandsWorkspaces: workspaces }),
+          ...(allWorkspaces !== undefined && { hasAllWorkspaces: allWorkspaces }),
+        };
+        const server = await resources.changeResourceServer(deps, shell.origin(), id, to, actOf(reason));
+        shell.say(
+          { client_id: server.id, ...resourceJson(server) },
+          `${server.id} ${workspacesLine(server)}.`,
+        );
       }),
     );
   resource
@@ -109,6 +148,20 @@ export function addResourceCommands(program: Command, shell: Shell): void {
     );
 }
 
+interface AddOptions {
+  name: string;
+  scopes?: string;
+  workspaces?: boolean;
+  allWorkspaces: boolean;
+  rotate?: boolean;
+  reason?: string;
+}
+
+function workspacesLine({ understandsWorkspaces, hasAllWorkspaces }: resources.ResourceServer): string {
+  if (!understandsWorkspaces) return 'does not understand workspaces';
+  return `understands workspaces, and is told of ${hasAllWorkspaces ? 'all' : 'those that it is connected to'}`;
+}
+
 function actOf(reason: string | undefined): OperatorAct {
   return { accountId: undefined, reason };
 }
@@ -126,5 +179,11 @@ function isoOf(at: number | undefined): string | undefined {
 }
 
 function resourceJson(server: resources.ResourceServer): object {
-  return { url: server.url, name: server.name, scopes: server.scopes };
+  return {
+    url: server.url,
+    name: server.name,
+    scopes: server.scopes,
+    workspaces: server.understandsWorkspaces,
+    all_workspaces: server.hasAllWorkspaces,
+  };
 }

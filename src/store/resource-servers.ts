@@ -13,6 +13,10 @@ export interface ResourceServerRow {
   /** The scopes that it knows, separated by spaces; null: every scope. */
   scopes: string | null;
   createdAt: number;
+  /** 1: it understands workspaces. */
+  workspaces: number;
+  /** 0: it is told only of workspaces that it is connected to, or where it has a place. */
+  allWorkspaces: number;
   removedAt: number | null;
   /** When it last authenticated, to the minute. */
   seenAt: number | null;
@@ -22,11 +26,24 @@ export interface ResourceServerRow {
 
 export async function insertResourceServer(
   tx: Tx,
-  server: Pick<ResourceServerRow, 'id' | 'secretHash' | 'url' | 'name' | 'scopes' | 'createdAt'>,
+  server: Pick<
+    ResourceServerRow,
+    'id' | 'secretHash' | 'url' | 'name' | 'scopes' | 'createdAt' | 'workspaces' | 'allWorkspaces'
+  >,
 ): Promise<void> {
   await tx.run(
-    'INSERT INTO resource_servers (id, secret_hash, url, name, scopes, created_at) VALUES (?, ?, ?, ?, ?, ?)',
-    [server.id, server.secretHash, server.url, server.name, server.scopes, server.createdAt],
+    `INSERT INTO resource_servers (id, secret_hash, url, name, scopes, created_at, workspaces, all_workspaces)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      server.id,
+      server.secretHash,
+      server.url,
+      server.name,
+      server.scopes,
+      server.createdAt,
+      server.workspaces,
+      server.allWorkspaces,
+    ],
   );
 }
 
@@ -73,11 +90,24 @@ export async function updateResourceServerSeen(
   );
 }
 
+/** Sets whether a resource server that was not removed understands workspaces, and is told of all. */
+export function updateResourceServerWorkspaces(
+  tx: Tx,
+  id: string,
+  { workspaces, allWorkspaces }: Pick<ResourceServerRow, 'workspaces' | 'allWorkspaces'>,
+): Promise<number> {
+  return tx.run(
+    'UPDATE resource_servers SET workspaces = ?, all_workspaces = ? WHERE id = ? AND removed_at IS NULL',
+    [workspaces, allWorkspaces, id],
+  );
+}
+
 /** Marks a resource server as removed, once. */
 export function updateResourceServerRemoved(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run('UPDATE resource_servers SET removed_at = ? WHERE id = ? AND removed_at IS NULL', [now, id]);
 }
 
 const COLUMNS = `id, secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
-  previous_ends_at AS "previousEndsAt", url, name, scopes, created_at AS "createdAt", removed_at AS "removedAt",
+  previous_ends_at AS "previousEndsAt", url, name, scopes, created_at AS "createdAt", workspaces,
+  all_workspaces AS "allWorkspaces", removed_at AS "removedAt",
   seen_at AS "seenAt", followed_at AS "followedAt"`;

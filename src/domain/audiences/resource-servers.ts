@@ -14,6 +14,7 @@ import {
   type ResourceServerRow,
   updateResourceServerRemoved,
   updateResourceServerSecret,
+  updateResourceServerWorkspaces,
 } from '../../store/resource-servers.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
@@ -29,6 +30,10 @@ export interface ResourceServer {
   name: string;
   /** The scopes it knows; undefined: all. Introspection reports no others to it. */
   scopes: string[] | undefined;
+  /** Whether it understands workspaces: others take every placed credential for inactive. */
+  understandsWorkspaces: boolean;
+  /** Whether it is told of all workspaces; else of those that it is connected to, or where it has a place. */
+  hasAllWorkspaces: boolean;
   /** Epoch ms. */
   createdAt: number;
 }
@@ -40,6 +45,10 @@ export interface ResourceServerInput {
   name: string;
   /** The scopes it knows; undefined: all. */
   scopes: readonly string[] | undefined;
+  /** See ResourceServer; undefined: no. */
+  understandsWorkspaces?: boolean;
+  /** See ResourceServer; undefined: yes. */
+  hasAllWorkspaces?: boolean;
 }
 
 /**
@@ -71,6 +80,8 @@ export async function addResourceServer(
     name: input.name,
     scopes: input.scopes === undefined ? null : formatScope(input.scopes),
     createdAt: now,
+    workspaces: input.understandsWorkspaces === true ? 1 : 0,
+    allWorkspaces: input.hasAllWorkspaces === false ? 0 : 1,
   };
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
@@ -106,6 +117,12 @@ export async function addResourceServerOnce(
     throw new Failure(
       'badRequest',
       `${row.id} has this URL and name, and other scopes (${row.scopes ?? 'all'}). Remove it first, or give another name.`,
+    );
+  }
+  if (input.understandsWorkspaces === true && !server.understandsWorkspaces) {
+    throw new Failure(
+      'badRequest',
+      `${row.id} has this URL and name, and does not understand workspaces yet: vouchsafe resource change ${row.id} --workspaces`,
     );
   }
   if (!rotate) return { server, secret: undefined };
@@ -159,6 +176,39 @@ export async function rotateResourceServerSecret(
   return { server, secret };
 }
 
+/**
+ * Sets whether a resource server understands workspaces, and of which it is told. Only what is given changes.
+ *
+ * @throws Failure `notFound`
+ */
+export async function changeResourceServer(
+  deps: Deps,
+  origin: RequestOrigin,
+  id: string,
+  to: Pick<ResourceServerInput, 'understandsWorkspaces' | 'hasAllWorkspaces'>,
+  act: OperatorAct = AT_COMMAND_LINE,
+): Promise<ResourceServer> {
+  const server = await useCase(deps, origin, {}, async (work) => {
+    const { tx } = work;
+    const row = await findResourceServer(tx, id);
+    const workspaces = to.understandsWorkspaces ?? row?.workspaces === 1;
+    const allWorkspaces = to.hasAllWorkspaces ?? row?.allWorkspaces === 1;
+    const flags = { workspaces: workspaces ? 1 : 0, allWorkspaces: allWorkspaces ? 1 : 0 };
+    if (row === undefined || (await updateResourceServerWorkspaces(tx, id, flags)) !== 1) {
+      throw new Failure('notFound', 'There is no such resource server.');
+    }
+    await recordEvent(work, {
+      kind: 'resource.changed',
+      accountId: act.accountId,
+      subject: id,
+      details: { ...reasonDetails(act), workspaces, all_workspaces: allWorkspaces },
+    });
+    return toResourceServer({ ...row, ...flags });
+  });
+  caches.get(deps.db)?.clear();
+  return server;
+}
+
 /** Lists the resource servers that may introspect, oldest first. */
 export async function listResourceServers(deps: Pick<Deps, 'db'>): Promise<ResourceServer[]> {
   return (await listResourceServerRows(deps.db)).map(toResourceServer);
@@ -190,13 +240,18 @@ export async function removeResourceServer(
 
 /** Converts a row to a resource server without the hash of its secret. */
 export function toResourceServer(
-  row: Pick<ResourceServerRow, 'id' | 'url' | 'name' | 'scopes' | 'createdAt'>,
+  row: Pick<
+    ResourceServerRow,
+    'id' | 'url' | 'name' | 'scopes' | 'createdAt' | 'workspaces' | 'allWorkspaces'
+  >,
 ): ResourceServer {
   return {
     id: row.id,
     url: row.url,
     name: row.name,
     scopes: row.scopes === null ? undefined : parseScope(row.scopes),
+    understandsWorkspaces: row.workspaces === 1,
+    hasAllWorkspaces: row.allWorkspaces === 1,
     createdAt: row.createdAt,
   };
 }

@@ -80,6 +80,7 @@ export const EVENT_KINDS = [
   'app_key.made',
   'tree.changed',
   'resource.added',
+  'resource.changed',
   'resource.rotated',
   'resource.removed',
   'database.restored',
