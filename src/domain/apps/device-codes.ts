@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { appendMac, verifyMac } from '../../lib/mac.ts';
+import { OPENID_SCOPES } from '../../lib/openid-scopes.ts';
 import { hashSecret } from '../../lib/secrets.ts';
 import { epochSeconds } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
@@ -13,10 +14,12 @@ import { findOAuthState } from '../../store/oauth-states.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import type { Session } from '../accounts/sessions.ts';
 import { type Audience, resolveAudience } from '../audiences/audience.ts';
+import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { openState, sealPayload, userCodeMac } from './authorization-states.ts';
 import { findClient, type OAuthClient } from './clients.ts';
-import { type AskedScope, describeAskedScopes, divideScopes, giveConsent } from './consents.ts';
+import { giveConsent } from './consents.ts';
+import { describeOffer, OPTIONAL_OPENID_SCOPES, type Offer } from './offers.ts';
 
 /** Device authorization (RFC 8628): an app on a device without browser, whose human types its code here. */
 
@@ -32,11 +35,11 @@ export const DEVICE_POLL_SECONDS = 5;
 /** Clocks and networks are not exact. */
 const LEEWAY_MS = 500;
 
-/** The scopes of OpenID Connect that a human can keep back. */
-const OPTIONAL: ReadonlySet<string> = new Set(['email']);
-
-/** What a device asks for. */
-export interface DeviceRequest {
+/**
+ * What a device asks for, and what its client has. What is destructive cannot be given to a device; what the client has
+ * of it stays.
+ */
+export interface DeviceRequest extends Offer {
   /** For the forms of its page. */
   id: string;
   state: 'open' | 'decided' | 'over';
@@ -49,9 +52,6 @@ export interface DeviceRequest {
   askedAt: number;
   /** Undefined: it asks for scopes of OpenID Connect alone. */
   audience: Audience | undefined;
-  /** Those that are destructive cannot be given to a device. */
-  scopes: AskedScope[];
-  openidScopes: string[];
 }
 
 /** Finds the device request of a code that a human typed. @returns its id; undefined: there is none that waits */
@@ -74,10 +74,11 @@ export function readDeviceToken({ keyring }: Pick<Deps, 'keyring'>, token: strin
   return verifyMac(keyring, 'device-request', token);
 }
 
-/** Reads a device request. @throws Failure `notFound` */
+/** Reads a device request. @param viewerId the account that may approve it @throws Failure `notFound` */
 export async function viewDeviceRequest(
   deps: Pick<Deps, 'db' | 'clock' | 'keyring' | 'config'>,
   id: string,
+  viewerId: string,
 ): Promise<DeviceRequest> {
   const found = await openRequest(deps, deps.db, id);
   const client = found && (await findClient(deps, String(found.payload.clientId)));
@@ -85,9 +86,10 @@ export async function viewDeviceRequest(
   const { params = {}, deviceInfo = {}, userCode = '', accountId } = found.payload as DevicePayload;
   const { resource } = params;
   const audience = resource === undefined ? undefined : await resolveAudience(deps, resource);
-  const asked = divideScopes(deps.config, audience, params.scope ?? '', client.scope);
+  const offer = await describeOffer(deps, { client, audience, scope: params.scope ?? '' }, viewerId);
   const isDecided = accountId !== undefined || found.consumedAt !== null;
   return {
+    ...offer,
     id,
     state: isDecided ? 'decided' : found.isOver ? 'over' : 'open',
     client,
@@ -95,8 +97,6 @@ export async function viewDeviceRequest(
     network: deviceInfo.network ?? '',
     askedAt: found.expiresAt - (DEVICE_CODE_SECONDS + DEVICE_CODE_KEEP_SECONDS) * 1000,
     audience,
-    scopes: describeAskedScopes(deps.config, new Set(asked.scopes)),
-    openidScopes: [...asked.openidScopes],
   };
 }
 
@@ -132,10 +132,10 @@ export function isDeviceCodeOver(expiresAt: number, now: number): boolean {
 }
 
 /**
- * Lets a device use the account of a human. The caller has checked that the human has just verified a mailed code.
+ * Lets a device use the account of a human. The caller has checked that the human has just verified a mailed code. The
+ * device gets of what it asked for; the consent of its client is replaced (O-10), and keeps what is destructive.
  *
- * @param allowed names of scopes of the API and of OpenID Connect; what was not asked for, and what is destructive, is not
- * given
+ * @param allowed names of scopes of the API and of OpenID Connect; what the client has and is not allowed here ends
  * @returns the id of the consent
  * @throws Failure `notFound`; `codeExpired` if it was decided or has expired; `badRequest` if nothing is given
  */
@@ -146,14 +146,18 @@ export async function approveDevice(
   session: Session,
   allowed: { scopes: readonly string[]; openidScopes: readonly string[] },
 ): Promise<string> {
-  const asked = await viewDeviceRequest(deps, id);
-  const scopes = asked.scopes
-    .filter(({ name, isDestructive }) => !isDestructive && allowed.scopes.includes(name))
-    .map(({ name }) => name);
-  const openidScopes = asked.openidScopes.filter(
-    (name) => !OPTIONAL.has(name) || allowed.openidScopes.includes(name),
+  const asked = await viewDeviceRequest(deps, id, session.accountId);
+  const scopes = asked.scopes.filter(({ name, isDestructive, isHeld }) =>
+    isDestructive ? isHeld : allowed.scopes.includes(name),
   );
-  if (scopes.length === 0 && !openidScopes.includes('openid')) {
+  const openidScopes = asked.openidScopes.filter(
+    ({ name }) => !OPTIONAL_OPENID_SCOPES.has(name) || allowed.openidScopes.includes(name),
+  );
+  const ofDevice = [
+    ...openidScopes.filter(({ isAsked }) => isAsked),
+    ...scopes.filter(({ isAsked, isDestructive }) => isAsked && !isDestructive),
+  ].map(({ name }) => name);
+  if (!ofDevice.some((name) => name === 'openid' || !OPENID_SCOPES.has(name))) {
     throw new Failure('badRequest', 'Nothing is selected. Select something, or decline.');
   }
   return useCase(deps, origin, {}, async (work) => {
@@ -165,12 +169,12 @@ export async function approveDevice(
       clientId,
       redirectUri: '', // none: such a consent is never remembered
       resource: resource ?? null,
-      scopes,
-      openidScopes,
+      scopes: scopes.map(({ name }) => name),
+      openidScopes: openidScopes.map(({ name }) => name),
     });
     await decide(work, id, session, {
       grantId,
-      scope: [...openidScopes, ...scopes].join(' '),
+      scope: ofDevice.join(' '),
       authTime: epochSeconds(session.createdAt),
       ...(resource !== undefined && { resource }),
     });
@@ -178,25 +182,33 @@ export async function approveDevice(
   });
 }
 
-/** Declines what a device asks for. @throws Failure `notFound`, `codeExpired` as approveDevice() */
+/** Declines what a device asks for; the audit log notes it. @throws Failure `notFound`, `codeExpired` as approveDevice() */
 export async function denyDevice(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
   session: Session,
 ): Promise<void> {
-  await useCase(deps, origin, {}, (work) =>
-    decide(work, id, session, { error: 'access_denied', errorDescription: 'the human declined' }),
-  );
+  await useCase(deps, origin, {}, async (work) => {
+    const { clientId } = await decide(work, id, session, {
+      error: 'access_denied',
+      errorDescription: 'the human declined',
+    });
+    await recordEvent(work, {
+      kind: 'app.declined',
+      accountId: session.accountId,
+      details: { client: clientId },
+    });
+  });
 }
 
-/** Decides by one guarded statement: of two decisions at once one counts. */
+/** Decides by one guarded statement: of two decisions at once one counts. @returns what is known of the request */
 async function decide(
   work: Work,
   id: string,
   { accountId }: Session,
   decision: Record<string, unknown> & { grantId?: string },
-): Promise<void> {
+): Promise<DevicePayload> {
   const { tx, now, deps } = work;
   const idHash = Buffer.from(id, 'hex');
   const found = await openRequest(deps, tx, id);
@@ -210,6 +222,7 @@ async function decide(
   if ((await updateDeviceCodeDecided(tx, row, now + DEVICE_CODE_KEEP_SECONDS * 1000)) !== 1) {
     throw new Failure('codeExpired', 'This request is over. Let the device ask again.');
   }
+  return found.payload;
 }
 
 /**

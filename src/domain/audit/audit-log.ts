@@ -62,6 +62,7 @@ export const EVENT_KINDS = [
   'client.resumed',
   'client.removed',
   'app.connected',
+  'app.declined',
   'app.narrowed',
   'app.revoked',
   'workspace.created',

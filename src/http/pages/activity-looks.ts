@@ -41,6 +41,7 @@ const LOOKS: Readonly<Record<string, Look>> = {
   'agent.claimed': plain('merge'),
   'agent.reactivated': plain('bot'),
   'app.connected': approved,
+  'app.declined': declined,
   'app.narrowed': plain('key-round'),
   'app.revoked': revoked,
   'client.registered': plain('plus'),

@@ -2,20 +2,11 @@ import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import { isRecentlyVerified } from '../../domain/accounts/sessions.ts';
 import { findClient, type OAuthClient } from '../../domain/apps/clients.ts';
-import {
-  type AskedScope,
-  CONSENT_DAYS,
-  type Consent,
-  describeAskedScopes,
-  divideScopes,
-  listConsents,
-  listGivableScopes,
-  saveConsent,
-} from '../../domain/apps/consents.ts';
+import { CONSENT_DAYS, saveConsent } from '../../domain/apps/consents.ts';
+import { describeOffer, OPTIONAL_OPENID_SCOPES, type Offer } from '../../domain/apps/offers.ts';
 import { type Audience, resolveAudience } from '../../domain/audiences/audience.ts';
 import { isLoopbackHost } from '../../lib/loopback.ts';
 import { PAGES } from '../../lib/page-paths.ts';
-import { parseScope } from '../../lib/scopes.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import {
   findInteraction,
@@ -55,11 +46,13 @@ export function decideConsent(pages: Pages) {
         return goOn({ error });
       }
       if (asked.waitsFor !== 'consent') throw interactionNotFound();
-      const offer = await describeOffer(deps, asked, session.accountId);
+      const offer = await describeRequest(deps, asked, session.accountId);
       const names = checkedNames(body, 'scope');
       const given = offer.scopes.filter(({ name }) => names.includes(name));
       const openid = checkedNames(body, 'openid');
-      const openidScopes = offer.openidScopes.filter((name) => !OPTIONAL.has(name) || openid.includes(name));
+      const openidScopes = offer.openidScopes
+        .map(({ name }) => name)
+        .filter((name) => !OPTIONAL_OPENID_SCOPES.has(name) || openid.includes(name));
       if (!given.some(({ isAsked }) => isAsked) && !openidScopes.includes('openid')) {
         return showConsent(pages, call, asked, Object.keys(body), { key: 'consent.nothingSelected' });
       }
@@ -85,50 +78,17 @@ export function decideConsent(pages: Pages) {
 /** RFC 9470 section 5. */
 const UNMET = 'unmet_authentication_requirements';
 
-/** The scopes of OpenID Connect that a human can keep back. */
-const OPTIONAL: ReadonlySet<string> = new Set(['email']);
-
-/** What an app asks for, and what it has. */
-interface Offer {
-  client: OAuthClient;
-  audience: Audience | undefined;
-  scopes: (AskedScope & { isAsked: boolean; isHeld: boolean })[];
-  openidScopes: string[];
-  /** When the human approved the app first, at whatever API; undefined: never. */
-  approvedAt: number | undefined;
-}
-
-async function describeOffer(deps: Deps, asked: Interaction, accountId: string): Promise<Offer> {
+/** Describes what the app of a request asks for. @throws Failure `notFound` if its client is gone */
+async function describeRequest(
+  deps: Deps,
+  asked: Interaction,
+  accountId: string,
+): Promise<Offer & { client: OAuthClient; audience: Audience | undefined }> {
   const client = await findClient(deps, asked.clientId);
   if (client === undefined) throw interactionNotFound();
   const audience = asked.resource === undefined ? undefined : await resolveAudience(deps, asked.resource);
-  const wanted = divideScopes(deps.config, audience, asked.scope, client.scope);
-  const consents = (await listConsents(deps, accountId)).filter(({ clientId }) => clientId === client.id);
-  const held = consents.find(({ resource }) => resource === (audience?.url ?? null));
-  const heldScopes = listHeldScopes(deps, audience, held);
-  const scopes = describeAskedScopes(deps.config, new Set([...wanted.scopes, ...heldScopes]));
-  return {
-    client,
-    audience,
-    scopes: scopes.map((scope) => ({
-      ...scope,
-      isAsked: wanted.scopes.includes(scope.name),
-      isHeld: heldScopes.includes(scope.name),
-    })),
-    openidScopes: [...new Set([...wanted.openidScopes, ...parseScope(held?.openidScope ?? '')])],
-    approvedAt: consents.at(-1)?.createdAt,
-  };
-}
-
-/** What the app has at the API now. The page shows it, since the new consent replaces the one so far (O-10). */
-function listHeldScopes(
-  { config }: Pick<Deps, 'config'>,
-  audience: Audience | undefined,
-  held: Consent | undefined,
-): string[] {
-  if (audience === undefined || held === undefined) return [];
-  const scopes = parseScope(held.scope);
-  return listGivableScopes(config, audience.scopes).filter((name) => scopes.includes(name));
+  const offer = await describeOffer(deps, { client, audience, scope: asked.scope }, accountId);
+  return { ...offer, client, audience };
 }
 
 /**
@@ -143,7 +103,7 @@ export async function showConsent(
   ticks = asked.ticks,
   problem?: Problem,
 ): Promise<HandlerResult> {
-  const offer = await describeOffer(deps, asked, caller.session.accountId);
+  const offer = await describeRequest(deps, asked, caller.session.accountId);
   const { client, audience } = offer;
   const names = offer.scopes.map(({ name }) => name);
   const lines = new Map(describeScopes(deps.config, names).map((line) => [line.name, line]));
@@ -156,15 +116,16 @@ export async function showConsent(
       publishedAt: client.origin === 'document' ? new URL(client.id).host : undefined,
       ...describeRedirect(asked.redirectUri),
       approvedAt: offer.approvedAt,
+      registeredAt: client.createdAt,
       resource: audience && { name: audience.name, host: new URL(audience.url).host },
       scopes: offer.scopes.map((scope) => ({
         ...lines.get(scope.name),
         ...scope,
         isOn: ticks ? ticks.includes(`scope:${scope.name}`) : !scope.isDestructive,
       })),
-      asksForEmail: offer.openidScopes.includes('email'),
+      ...presentOpenidScopes(offer),
       givesEmail: ticks ? ticks.includes('openid:email') : true,
-      staysConnected: offer.openidScopes.includes('offline_access'),
+      canGiveLess: canGiveLess(offer),
       isConfirmed: asked.ticks !== undefined && isRecentlyVerified(deps, caller.session),
       days: CONSENT_DAYS,
       problem,
@@ -172,6 +133,22 @@ export async function showConsent(
     problem === undefined ? 200 : 400,
   );
   return allowFormTo(page, asked.redirectUri);
+}
+
+/** What the pages say of the scopes of OpenID Connect. */
+export function presentOpenidScopes({ openidScopes }: Pick<Offer, 'openidScopes'>) {
+  const email = openidScopes.find(({ name }) => name === 'email');
+  return {
+    asksForEmail: email !== undefined,
+    hasEmail: email?.isHeld === true,
+    staysConnected: openidScopes.some(({ name }) => name === 'offline_access'),
+  };
+}
+
+/** Whether the app has something that the human can take away by this decision: then its tokens end. */
+export function canGiveLess({ scopes, openidScopes }: Pick<Offer, 'scopes' | 'openidScopes'>): boolean {
+  const optional = openidScopes.filter(({ name }) => OPTIONAL_OPENID_SCOPES.has(name));
+  return [...scopes, ...optional].some(({ isHeld }) => isHeld);
 }
 
 /** Describes for the page where an app is answered. */

@@ -12,6 +12,7 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { clearCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
+import { canGiveLess, presentOpenidScopes } from './consent.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
 import type { Pages } from './pages.ts';
@@ -87,7 +88,7 @@ async function showDevice(
   typed: Record<string, string | undefined> | undefined,
   problem?: Problem,
 ): Promise<HandlerResult> {
-  const { state, client, audience, ...asked } = await viewDeviceRequest(deps, id);
+  const { state, client, audience, ...asked } = await viewDeviceRequest(deps, id, caller.session.accountId);
   if (state !== 'open') return pages.show(caller, 'device', { state }, 410);
   const names = asked.scopes.map(({ name }) => name);
   const lines = new Map(describeScopes(deps.config, names).map((line) => [line.name, line]));
@@ -100,15 +101,17 @@ async function showDevice(
     network: asked.network,
     ownNetwork: origin.address.coarse,
     askedAt: asked.askedAt,
+    approvedAt: asked.approvedAt,
+    registeredAt: client.createdAt,
     resource: audience && { name: audience.name, host: new URL(audience.url).host },
     scopes: asked.scopes.map((scope) => ({
       ...lines.get(scope.name),
       ...scope,
       isOn: typed === undefined || `scope:${scope.name}` in typed,
     })),
-    asksForEmail: asked.openidScopes.includes('email'),
+    ...presentOpenidScopes(asked),
     givesEmail: typed === undefined || 'openid:email' in typed,
-    staysConnected: asked.openidScopes.includes('offline_access'),
+    canGiveLess: canGiveLess({ ...asked, scopes: asked.scopes.filter(({ isDestructive }) => !isDestructive) }),
     days: CONSENT_DAYS,
     problem,
   };
