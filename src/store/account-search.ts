@@ -54,23 +54,25 @@ export async function countHumans(db: Pick<Db, 'get'>, fromId: string, max: numb
   return row!.count;
 }
 
-/** What an account has: agents, keys, and sessions that have not ended, each counted up to `max`. */
+/** What an account has: agents, keys, connected apps, and sessions that have not ended, each counted up to `max`. */
 export async function countBelongings(
   db: Pick<Db, 'get'>,
   id: string,
   after: { now: number; began: number; seen: number },
   max: number,
-): Promise<{ agents: number; keys: number; sessions: number }> {
-  const row = await db.get<{ agents: number; keys: number; sessions: number }>(
+): Promise<{ agents: number; keys: number; apps: number; sessions: number }> {
+  const row = await db.get<{ agents: number; keys: number; apps: number; sessions: number }>(
     `SELECT
        (SELECT COUNT(*) FROM (SELECT 1 AS one FROM agents
           WHERE account_id IN (SELECT ? UNION ALL SELECT id FROM accounts WHERE parent_id = ?) LIMIT ?) a) AS agents,
        (SELECT COUNT(*) FROM (SELECT 1 AS one FROM credentials
           WHERE account_id = ? AND kind = 'key' AND revoked_at IS NULL
             AND (expires_at IS NULL OR expires_at > ?) LIMIT ?) k) AS keys,
+       (SELECT COUNT(*) FROM (SELECT 1 AS one FROM oauth_grants
+          WHERE account_id = ? AND revoked_at IS NULL AND expires_at > ? LIMIT ?) g) AS apps,
        (SELECT COUNT(*) FROM (SELECT 1 AS one FROM sessions
           WHERE account_id = ? AND ended_at IS NULL AND created_at > ? AND seen_at > ? LIMIT ?) s) AS sessions`,
-    [id, id, max, id, after.now, max, id, after.began, after.seen, max],
+    [id, id, max, id, after.now, max, id, after.now, max, id, after.began, after.seen, max],
   );
   return row!;
 }

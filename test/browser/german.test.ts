@@ -2,23 +2,11 @@ import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { type AgentClient, openAgentClient } from '../helpers/agent-client.ts';
 import { askFor, registerApp } from '../helpers/app-client.ts';
-import { inBrowser, type Look, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import { GERMAN, inBrowser, see, startChromium, visitTo } from '../helpers/chromium.ts';
 import { type House, openHouse } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { appCode } from '../helpers/human.ts';
 import type { Engine } from '../helpers/service.ts';
-
-/** The narrowest window that pages must fit in, and the language with the longest words. */
-const GERMAN: Look = {
-  name: 'german',
-  options: {
-    viewport: { width: 320, height: 640 },
-    colorScheme: 'light',
-    isMobile: true,
-    hasTouch: true,
-    locale: 'de-DE',
-  },
-};
 
 inBrowser('the pages in German, on a small phone', (engine: Engine, test, executablePath: string) => {
   let house: House;

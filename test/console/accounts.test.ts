@@ -1,5 +1,6 @@
 import { accountSteps } from '../helpers/account-steps.ts';
 import { type Api, addApi } from '../helpers/api.ts';
+import { getCode, newHuman, registerApp } from '../helpers/app-client.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
@@ -61,6 +62,19 @@ onEveryEngine('accounts in the console', (engine, test) => {
     t.false(page.text.includes(mailbox));
     t.is((await operator.browser.get('/console/accounts/usr_0')).status, 404);
     t.is((await operator.browser.get('/console/accounts/usr_0/end-sessions')).status, 404);
+  });
+
+  test('show how many apps each lets use it', async (t) => {
+    const { mailbox, browser } = await newHuman(on);
+    const shown = async () => {
+      const { text } = await operator.browser.get(`/console/accounts/${await accountOf(mailbox)}`);
+      return /<dt>Connected apps<\/dt><dd>([^<]*)</.exec(text)?.[1];
+    };
+    t.is(await shown(), '0');
+    for (const app of [await registerApp(on), await registerApp(on)]) {
+      await getCode(on, app, { query: { scope: 'read' }, browser });
+    }
+    t.is(await shown(), '2');
   });
 
   test('come 50 a page', async (t) => {

@@ -52,6 +52,18 @@ export const NARROW: Look = {
 };
 export const NO_SCRIPTS: Look = { name: 'no scripts', options: { ...DESKTOP, javaScriptEnabled: false } };
 
+/** The narrowest window that pages must fit in, and the language with the longest words. */
+export const GERMAN: Look = {
+  name: 'german',
+  options: {
+    viewport: { width: 320, height: 640 },
+    colorScheme: 'light',
+    isMobile: true,
+    hasTouch: true,
+    locale: 'de-DE',
+  },
+};
+
 /** The looks that a test tries on an engine: all of them over both, since pages know nothing of the engine. */
 export const looksOn = (engine: Engine): Look[] =>
   engine === 'sqlite' ? [LIGHT, NO_SCRIPTS] : [DARK, NARROW];

@@ -87,6 +87,7 @@ export interface ShownAccount {
   account: FoundAccount;
   agents: Figure;
   keys: Figure;
+  apps: Figure;
   sessions: Figure;
   /** Whether agents may mail it; undefined: it has no mailbox. */
   isMailWanted: boolean | undefined;
@@ -110,6 +111,7 @@ export async function showAccount(deps: Deps, id: string): Promise<ShownAccount 
     account: toFoundAccount(row),
     agents: toFigure(counts.agents, BELONGINGS_MAX),
     keys: toFigure(counts.keys, BELONGINGS_MAX),
+    apps: toFigure(counts.apps, BELONGINGS_MAX),
     sessions: toFigure(counts.sessions, BELONGINGS_MAX),
     isMailWanted: isSuppressed === undefined ? undefined : !isSuppressed,
     events,
