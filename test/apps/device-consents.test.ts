@@ -44,7 +44,7 @@ onEveryEngine('a device whose app the human approved before (O-10)', (engine, te
     const { body } = await on.form('/oauth2/device_authorization', form);
     await browser.get('/connect');
     const page = await browser.post('/connect', { code: body.user_code });
-    return { page, deviceCode: body.device_code as string };
+    return { page, deviceCode: body.device_code as string, userCode: body.user_code as string };
   }
 
   const decide = (browser: Browser, decision: string, ...ticked: string[]) =>
@@ -131,13 +131,21 @@ onEveryEngine('a device whose app the human approved before (O-10)', (engine, te
     t.is((await consentOf(app))!.openidScope, 'openid offline_access');
   });
 
-  test('declining one is in the activity of who declined, once, and changes nothing', async (t) => {
+  test('declining one is in the activity of who declined first, and changes nothing', async (t) => {
     const { app, browser, token } = await approved('read');
-    await ask(app, browser, 'read');
+    const { userCode } = await ask(app, browser, 'read');
+    const { browser: other } = await newHuman(on);
+    await other.get('/connect');
+    await other.post('/connect', { code: userCode });
     await decide(browser, 'deny');
-    t.is((await decide(browser, 'deny')).status, 404);
+    t.is((await decide(other, 'deny')).status, 410);
     t.true(await api.isActive(token));
-    const lines = happenings(await browser.get('/account/activity?kind=apps')).map(({ what }) => what);
-    t.deepEqual(lines, ['You declined the app Marlin Editor', 'You approved the app Marlin Editor']);
+    const linesOf = async (each: Browser) =>
+      happenings(await each.get('/account/activity?kind=apps')).map(({ what }) => what);
+    t.deepEqual(await linesOf(browser), [
+      'You declined the app Marlin Editor',
+      'You approved the app Marlin Editor',
+    ]);
+    t.deepEqual(await linesOf(other), []);
   });
 });

@@ -126,7 +126,7 @@ inBrowser('connected apps and OAuth clients, in a browser', (engine: Engine, tes
           await seen(t, page, 'Your own OAuth clients', 'clients, none');
           await page.getByRole('link', { name: 'Create client' }).click();
           await seen(t, page, 'Create client', 'clients, new');
-          await page.getByLabel('Name').fill('Reports');
+          await page.getByLabel('Name', { exact: true }).fill('Reports');
           await page.getByRole('checkbox', { name: 'Asks people to approve it' }).check();
           await page.getByLabel('Redirect URLs').fill('http://reports.example/callback');
           await page.getByRole('button', { name: 'Create client' }).click();
@@ -144,7 +144,7 @@ inBrowser('connected apps and OAuth clients, in a browser', (engine: Engine, tes
           t.false((await page.content()).includes(secret));
           await page.getByRole('link', { name: 'Edit client' }).click();
           await seen(t, page, 'Edit client', 'client, edit');
-          await page.getByLabel('Name').fill('Reports of the quarter');
+          await page.getByLabel('Name', { exact: true }).fill('Reports of the quarter');
           await page.getByRole('button', { name: 'Save client' }).click();
           await at(page, 'Reports of the quarter');
           await page.getByRole('link', { name: 'Rotate secret…' }).click();

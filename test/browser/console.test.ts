@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { localOrigin } from '../../src/work.ts';
-import { at, inBrowser, looksOn, NO_SCRIPTS, see, startChromium } from '../helpers/chromium.ts';
+import { at, inBrowser, keepPhonePicture, LIGHT, looksOn, NO_SCRIPTS, see, startChromium } from '../helpers/chromium.ts';
 import { visitConsole } from '../helpers/console-visit.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
 import { createTestClock, type Engine, startTestService, type TestService } from '../helpers/service.ts';
@@ -60,6 +60,7 @@ inBrowser('the operator’s console, in a browser', (engine: Engine, test, execu
           await page.locator('details.account > summary').click();
           await page.getByRole('link', { name: 'Operator console' }).click();
           await seen(t, page, 'Overview', 'console, overview');
+          if (look === LIGHT) await keepPhonePicture(page, 'console, overview');
           await page.getByText('Figures', { exact: true }).click();
           await page.getByRole('rowheader').first().waitFor();
           const sections = page.getByRole('navigation', { name: 'Operator console' });
@@ -71,6 +72,7 @@ inBrowser('the operator’s console, in a browser', (engine: Engine, test, execu
               section === 'Keys' ? section : `${section} ${await countOn(page)}`,
               `console, ${section}`,
             );
+            if (look === LIGHT) await keepPhonePicture(page, `console, ${section}`);
             t.is(await sections.locator('[aria-current="page"]').innerText(), section);
           }
         });

@@ -170,6 +170,15 @@ export async function keepPicture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: `${SCREENSHOTS}${name}.png`, fullPage: true });
 }
 
+/** Keeps a picture of the page on a phone as wide as those of the design guide, if pictures are wanted. */
+export async function keepPhonePicture(page: Page, name: string): Promise<void> {
+  const size = page.viewportSize();
+  if (process.env.SCREENSHOTS === undefined || size === null) return;
+  await page.setViewportSize({ width: 390, height: 844 });
+  await keepPicture(page, `phone/${name}`);
+  await page.setViewportSize(size);
+}
+
 /** Checks what a machine can of how a page is to use: by eye, by finger, by keyboard, by ear. */
 async function assertUsable(t: ExecutionContext, page: Page, look: Look): Promise<void> {
   const tooWide = await page.evaluate<number>(
