@@ -80,7 +80,10 @@ onEveryEngine('a device whose app the human approved before (O-10)', (engine, te
     t.is(body.scope, 'read');
     t.true(await api.isActive(token));
     t.is((await consentOf(app))!.scope, 'read write');
-    t.is(await countOf(on, `events WHERE kind = 'app.narrowed' AND details LIKE ?`, [`%${app.clientId}%`]), 0);
+    t.is(
+      await countOf(on, `events WHERE kind = 'app.narrowed' AND details LIKE ?`, [`%${app.clientId}%`]),
+      0,
+    );
   });
 
   test('ends the tokens of the app only where the human takes something away', async (t) => {
@@ -92,7 +95,10 @@ onEveryEngine('a device whose app the human approved before (O-10)', (engine, te
     t.is((await poll(app, deviceCode)).body.scope, 'read');
     const { status, body } = await refresh(on, app, refreshToken);
     t.deepEqual([status, body.scope], [200, 'read'], 'it goes on with the rest');
-    t.is(await countOf(on, `events WHERE kind = 'app.narrowed' AND details LIKE ?`, [`%${app.clientId}%`]), 1);
+    t.is(
+      await countOf(on, `events WHERE kind = 'app.narrowed' AND details LIKE ?`, [`%${app.clientId}%`]),
+      1,
+    );
   });
 
   test('leaves what cannot be undone as it is: the app keeps it, and the device does not get it', async (t) => {

@@ -3,7 +3,16 @@ import type { Browser, Page } from 'playwright-core';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { localOrigin } from '../../src/work.ts';
-import { at, inBrowser, keepPhonePicture, LIGHT, looksOn, NO_SCRIPTS, see, startChromium } from '../helpers/chromium.ts';
+import {
+  at,
+  inBrowser,
+  keepPhonePicture,
+  LIGHT,
+  looksOn,
+  NO_SCRIPTS,
+  see,
+  startChromium,
+} from '../helpers/chromium.ts';
 import { visitConsole } from '../helpers/console-visit.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
 import { createTestClock, type Engine, startTestService, type TestService } from '../helpers/service.ts';

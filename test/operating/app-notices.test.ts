@@ -23,10 +23,7 @@ const WORDS: Record<'connected' | 'removed' | 'suspended', Record<Locale, [strin
   },
   removed: {
     en: ['An app was removed by whoever runs it', `The app ${NAME} was removed by whoever runs it`],
-    de: [
-      'Eine App wurde von ihrem Betreiber entfernt',
-      `Die App ${NAME} wurde von ihrem Betreiber entfernt`,
-    ],
+    de: ['Eine App wurde von ihrem Betreiber entfernt', `Die App ${NAME} wurde von ihrem Betreiber entfernt`],
   },
   suspended: {
     en: ['An app was revoked', `The app ${NAME} was revoked`],

@@ -19,7 +19,7 @@ import { useCase } from '../limits/use-case.ts';
 import { openState, sealPayload, userCodeMac } from './authorization-states.ts';
 import { findClient, type OAuthClient } from './clients.ts';
 import { giveConsent } from './consents.ts';
-import { describeOffer, OPTIONAL_OPENID_SCOPES, type Offer } from './offers.ts';
+import { describeOffer, type Offer, OPTIONAL_OPENID_SCOPES } from './offers.ts';
 
 /** Device authorization (RFC 8628): an app on a device without browser, whose human types its code here. */
 

@@ -3,7 +3,7 @@ import type { Deps } from '../../deps.ts';
 import { isRecentlyVerified } from '../../domain/accounts/sessions.ts';
 import { findClient, type OAuthClient } from '../../domain/apps/clients.ts';
 import { CONSENT_DAYS, saveConsent } from '../../domain/apps/consents.ts';
-import { describeOffer, OPTIONAL_OPENID_SCOPES, type Offer } from '../../domain/apps/offers.ts';
+import { describeOffer, type Offer, OPTIONAL_OPENID_SCOPES } from '../../domain/apps/offers.ts';
 import { type Audience, resolveAudience } from '../../domain/audiences/audience.ts';
 import { isLoopbackHost } from '../../lib/loopback.ts';
 import { PAGES } from '../../lib/page-paths.ts';

@@ -111,7 +111,10 @@ async function showDevice(
     })),
     ...presentOpenidScopes(asked),
     givesEmail: typed === undefined || 'openid:email' in typed,
-    canGiveLess: canGiveLess({ ...asked, scopes: asked.scopes.filter(({ isDestructive }) => !isDestructive) }),
+    canGiveLess: canGiveLess({
+      ...asked,
+      scopes: asked.scopes.filter(({ isDestructive }) => !isDestructive),
+    }),
     days: CONSENT_DAYS,
     problem,
   };
