@@ -7,6 +7,8 @@ import { createRender } from '../../src/mail/render.ts';
 import type { NoticeMail } from '../../src/ports/mailer.ts';
 import { localOrigin } from '../../src/work.ts';
 import { getCode, newHuman, REDIRECT } from '../helpers/app-client.ts';
+import { countOf } from '../helpers/ceremony.ts';
+import { type CommitWatch, watchCommits } from '../helpers/commits.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
@@ -33,8 +35,10 @@ const WORDS: Record<'connected' | 'removed' | 'suspended', Record<Locale, [strin
 
 onEveryEngine('mails about apps', (engine, test) => {
   let on: TestService;
+  let watch: CommitWatch;
   test.before(async () => {
-    on = await startTestService(engine);
+    watch = watchCommits();
+    on = await startTestService(engine, { wrapDb: watch.wrapDb });
   });
   test.after(() => on.stop());
 
@@ -69,6 +73,10 @@ onEveryEngine('mails about apps', (engine, test) => {
     const app = { clientId: client.id, secret: undefined, registered: undefined };
     await getCode(on, app, { query: { scope: 'read' }, browser });
     check(t, await on.noticeTo(mailbox), 'connected');
+    // The pause until the next notice is counted from when this one is noted as sent.
+    await watch.until(
+      async () => (await countOf(on, 'outbox WHERE mailbox = ? AND sent_at IS NULL', [mailbox])) === 0,
+    );
     on.clock.advance(2 * 3600);
     return { id: client.id, mailbox };
   }
