@@ -87,7 +87,6 @@ inBrowser(
           const answer = await page.goto(`${on.url}/console${path}`);
           t.is(answer!.status(), 200, path);
           const heading = (await page.locator('h1').innerText()).trim();
-          t.notRegex(heading, /^(?:Agents|Accounts|Keys|OAuth clients|Overview)/);
           await seen(t, page, heading, `console${path.replaceAll(/(?:\W|\w{3}_\w+)+/g, ' ')}`.trim());
         }
       });
