@@ -100,7 +100,7 @@ inBrowser('an app that asks, in a browser', (engine, test, executablePath) => {
         await next.close();
         await page.goto(pathOf());
         await seen(t, page, QUESTION, 'again');
-        t.is(await page.getByText('Has now').count(), 1);
+        t.is(await page.getByText('Has now', { exact: true }).count(), 1);
         await context.close();
 
         // Who has to sign in first ends at a page of ours, whose link leads on.
