@@ -1,4 +1,5 @@
 import type { Tx } from './engine/db.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 /** Who is in a shared workspace, and in which role. Whoever changes a row holds the workspace: see lockWorkspace(). */
 
@@ -72,6 +73,25 @@ export function listMembers(db: Pick<Tx, 'all'>, workspaceId: string): Promise<L
     `SELECT ${OF_MEMBER}, (SELECT mailbox FROM accounts WHERE id = m.account_id) AS mailbox
      FROM members m WHERE m.workspace_id = ? AND m.ended_at IS NULL ORDER BY m.joined_at, m.account_id`,
     [workspaceId],
+  );
+}
+
+/** Lists the accounts that own a workspace. */
+export async function listOwnerIds(db: Pick<Tx, 'all'>, workspaceId: string): Promise<string[]> {
+  const rows = await db.all<{ accountId: string }>(
+    `SELECT account_id AS "accountId" FROM members
+     WHERE workspace_id = ? AND role = 'owner' AND ended_at IS NULL ORDER BY account_id`,
+    [workspaceId],
+  );
+  return rows.map(({ accountId }) => accountId);
+}
+
+/** Lists the members of the workspaces of a page. */
+export function listMembersOf(db: Pick<Tx, 'all'>, workspaceIds: readonly string[]): Promise<MemberRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM members WHERE workspace_id IN (${PAGE_MARKS}) AND ended_at IS NULL
+     ORDER BY workspace_id, account_id`,
+    pageIds(workspaceIds),
   );
 }
 

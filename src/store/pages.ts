@@ -85,3 +85,8 @@ export function pageIds(ids: readonly string[]): string[] {
   const params = [...ids];
   return [...params, ...Array.from({ length: PAGE_ROWS_MAX - params.length }, () => '')];
 }
+
+/** `?, ?, …` for each of some values. */
+export function marksOf(values: readonly unknown[]): string {
+  return values.map(() => '?').join(', ');
+}

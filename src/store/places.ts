@@ -106,6 +106,19 @@ export function listPlacesIn(db: Pick<Tx, 'all'>, workspaceId: string): Promise<
   );
 }
 
+/** Whether a resource server has a place in a workspace. @param resource its URL */
+export async function hasPlaceAt(
+  db: Pick<Tx, 'get'>,
+  workspaceId: string,
+  resource: string,
+): Promise<boolean> {
+  const row = await db.get(
+    'SELECT 1 AS one FROM places WHERE workspace_id = ? AND (resource IS NULL OR resource = ?) AND ended_at IS NULL LIMIT 1',
+    [workspaceId, resource],
+  );
+  return row !== undefined;
+}
+
 /** Ends one place; of concurrent calls, one returns 1. */
 export function updatePlaceEnded(tx: Tx, id: string, now: number, reason: PlaceEnd): Promise<number> {
   return tx.run('UPDATE places SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL', [

@@ -28,6 +28,27 @@ export async function lockTree(tx: Tx, resource: string, workspaceId: string, no
   return row!;
 }
 
+/** Finds a tree without locking it. */
+export function findTree(
+  db: Pick<Tx, 'get'>,
+  resource: string,
+  workspaceId: string,
+): Promise<TreeRow | undefined> {
+  return db.get(`SELECT ${COLUMNS} FROM trees WHERE resource = ? AND workspace_id = ?`, [
+    resource,
+    workspaceId,
+  ]);
+}
+
+/** Counts the live nodes of a resource server over all workspaces. */
+export async function countNodesOf(db: Pick<Tx, 'get'>, resource: string): Promise<number> {
+  const row = await db.get<{ nodes: number }>(
+    'SELECT COALESCE(SUM(nodes), 0) AS nodes FROM trees WHERE resource = ?',
+    [resource],
+  );
+  return Number(row!.nodes);
+}
+
 /** Replaces what a tree says of itself; the caller holds it. */
 export async function updateTree(tx: Tx, tree: TreeRow): Promise<void> {
   await tx.run(

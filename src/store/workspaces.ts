@@ -75,5 +75,29 @@ export function listWorkspacePage(
   ]);
 }
 
+/**
+ * Lists workspaces after an id, ended ones included.
+ *
+ * @param connectedTo the URL of a resource server: only those that it tells a tree of, or has a place in; undefined: all
+ */
+export function listWorkspacesAfter(
+  db: Pick<Db, 'all'>,
+  after: string,
+  connectedTo: string | undefined,
+  limit: number,
+): Promise<WorkspaceRow[]> {
+  const isConnected =
+    connectedTo === undefined
+      ? ''
+      : ` AND (EXISTS (SELECT 1 FROM trees t WHERE t.resource = ? AND t.workspace_id = w.id)
+            OR EXISTS (SELECT 1 FROM places p WHERE p.workspace_id = w.id AND (p.resource IS NULL OR p.resource = ?)
+              AND p.ended_at IS NULL))`;
+  return db.all(`SELECT ${COLUMNS} FROM workspaces w WHERE w.id > ?${isConnected} ORDER BY w.id LIMIT ?`, [
+    after,
+    ...(connectedTo === undefined ? [] : [connectedTo, connectedTo]),
+    limit,
+  ]);
+}
+
 const NEWEST: ListOrder = { keys: ['created_at', 'id'], isDescending: true };
 const COLUMNS = `id, name, created_by AS "createdBy", created_at AS "createdAt", ended_at AS "endedAt"`;
