@@ -169,6 +169,34 @@ export function updatePlacesOfWorkspaceEnded(
   );
 }
 
+/** Ends the places on nodes of a tree that have ended. @returns whose they were */
+export function updatePlacesOnEndedNodesEnded(
+  tx: Tx,
+  { resource, workspaceId }: { resource: string; workspaceId: string },
+  now: number,
+): Promise<EndedPlace[]> {
+  return tx.all(
+    `UPDATE places SET ended_at = ?, end_reason = 'node_gone'
+     WHERE workspace_id = ? AND resource = ? AND node_id IS NOT NULL AND ended_at IS NULL
+       AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = places.node_id AND n.ended_at IS NULL) ${RETURNING_ENDED}`,
+    [now, workspaceId, resource],
+  );
+}
+
+/** Counts the keys that have a live place in a workspace. */
+export async function countKeysPlacedIn(
+  db: Pick<Tx, 'get'>,
+  workspaceId: string,
+  now: number,
+): Promise<number> {
+  const row = await db.get<{ keys: number }>(
+    `SELECT COUNT(DISTINCT holder) AS keys FROM places WHERE workspace_id = ? AND ended_at IS NULL
+       AND (expires_at IS NULL OR expires_at > ?) AND holder LIKE 'key~_%' ESCAPE '~'`,
+    [workspaceId, now],
+  );
+  return row!.keys;
+}
+
 /** A place that an update ended. */
 export type EndedPlace = Pick<PlaceRow, 'id' | 'holder' | 'workspaceId'>;
 

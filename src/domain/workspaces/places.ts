@@ -1,0 +1,100 @@
+import { lockAgent } from '../../store/agents.ts';
+import {
+  lockPlacedCredential,
+  updateAgentUnplaced,
+  updatePlacedCredentialRevoked,
+} from '../../store/placed-credentials.ts';
+import {
+  type EndedPlace,
+  type PlaceEnd,
+  updatePlacesOfGranterEnded,
+  updatePlacesOfHolderEnded,
+  updatePlacesOfWorkspaceEnded,
+  updatePlacesOnEndedNodesEnded,
+} from '../../store/places.ts';
+import type { Work } from '../../work.ts';
+import { recordEvent } from '../audit/audit-log.ts';
+
+/**
+ * How places end. Nothing revives one. A key that works in its places alone is revoked with the last of them. Callers hold
+ * what the order of locks puts before places: the workspace, then the tree, then the account.
+ */
+
+/** What ended together. */
+export interface Ends {
+  places: number;
+  /** How many keys were revoked, since they had no place left. */
+  keys: number;
+}
+
+/** Ends what an account gave in a workspace that the caller locked: the account leaves it, or is removed. */
+export async function endPlacesOfGranter(
+  work: Work,
+  workspaceId: string,
+  accountId: string,
+  reason: Extract<PlaceEnd, 'member_left' | 'member_removed' | 'account_deleted' | 'revoked'>,
+): Promise<Ends> {
+  const ended = await updatePlacesOfGranterEnded(work.tx, workspaceId, accountId, work.now, reason);
+  return followEnds(work, ended, reason, accountId);
+}
+
+/** Ends all places of a key, an agent or a consent. @param accountId who ends them; undefined: nobody in person */
+export async function endPlacesOfHolder(
+  work: Work,
+  holder: string,
+  reason: Extract<PlaceEnd, 'revoked' | 'replaced' | 'account_deleted'>,
+  accountId?: string,
+): Promise<Ends> {
+  const ended = await updatePlacesOfHolderEnded(work.tx, holder, work.now, reason);
+  return followEnds(work, ended, reason, accountId);
+}
+
+/** Ends all places in a workspace that ends, shared or personal. */
+export async function endPlacesOfWorkspace(work: Work, workspaceId: string): Promise<Ends> {
+  const ended = await updatePlacesOfWorkspaceEnded(work.tx, workspaceId, work.now);
+  return followEnds(work, ended, 'workspace_deleted');
+}
+
+/** Ends the places on those nodes of a tree that have ended; the caller holds the tree and ended them before. */
+export async function endPlacesOnNodes(
+  work: Work,
+  tree: { resource: string; workspaceId: string },
+): Promise<Ends> {
+  const ended = await updatePlacesOnEndedNodesEnded(work.tx, tree, work.now);
+  return followEnds(work, ended, 'node_gone');
+}
+
+/** Revokes what has no place left, and records the ends, one event for each workspace. */
+async function followEnds(
+  work: Work,
+  ended: readonly EndedPlace[],
+  reason: PlaceEnd,
+  accountId?: string,
+): Promise<Ends> {
+  let keys = 0;
+  for (const holder of new Set(ended.map((place) => place.holder).toSorted())) {
+    keys += await endWithoutPlaces(work, holder);
+  }
+  for (const [workspaceId, places] of Map.groupBy(ended, (place) => place.workspaceId)) {
+    const holders = new Set(places.map((place) => place.holder));
+    await recordEvent(work, {
+      kind: 'place.ended',
+      accountId,
+      workspaceId,
+      subject: holders.size === 1 ? places[0]!.holder : undefined,
+      details: { places: places.length, holders: holders.size, reason },
+    });
+  }
+  return { places: ended.length, keys };
+}
+
+/** @returns how many keys were revoked */
+async function endWithoutPlaces({ tx, now }: Work, holder: string): Promise<number> {
+  if (holder.startsWith('agt_')) {
+    await lockAgent(tx, holder);
+    await updateAgentUnplaced(tx, holder);
+    return 0;
+  }
+  if ((await lockPlacedCredential(tx, holder)) === 0) return 0;
+  return updatePlacedCredentialRevoked(tx, holder, now);
+}
