@@ -4,7 +4,7 @@ import { ConfigError } from '../errors.ts';
 import { normalizeAudienceUrl } from '../lib/audience-url.ts';
 import { findDuplicateName } from '../lib/capability-names.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
-import { OPENID_SCOPES } from '../lib/openid-scopes.ts';
+import { OPENID_SCOPES, UNUSED_OPENID_SCOPES } from '../lib/openid-scopes.ts';
 import { parseScope } from '../lib/scopes.ts';
 import { readOrMakeSecret } from '../lib/secret-file.ts';
 import { type ConfiguredCapability, readCapability } from './capabilities.ts';
@@ -120,7 +120,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
 
   const scopes = new Map(Object.entries(file.scopes));
   for (const name of scopes.keys()) {
-    if (OPENID_SCOPES.has(name) || name === 'profile')
+    if (OPENID_SCOPES.has(name) || UNUSED_OPENID_SCOPES.has(name))
       throw new ConfigError(
         `The scope "${name}" under "scopes" has a name of OpenID Connect. Name it otherwise.`,
       );

@@ -4,6 +4,9 @@
  */
 export const OPENID_SCOPES: ReadonlySet<string> = new Set(['openid', 'offline_access', 'email']);
 
+/** Scopes that OpenID Connect defines too, and that give nothing here: an account has no name, address or phone number. */
+export const UNUSED_OPENID_SCOPES: ReadonlySet<string> = new Set(['profile', 'address', 'phone']);
+
 /** The algorithms by which a client may sign its assertions (RFC 7523 section 2.2). */
 export const CLIENT_ALGORITHMS = ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as const;
 

@@ -90,6 +90,57 @@ onEveryEngine('what an app can ask about the sign-in', (engine, test) => {
     t.like(answerOf(await ask(browser, { max_age: '-1' })), { error: 'invalid_request', iss: on.url });
   });
 
+  test('max_age and acr_values without openid: an API may demand them of an app that wants no ID token', async (t) => {
+    const { browser, mailbox } = await newHuman(on);
+    const plain = (query: Record<string, string>) => ask(browser, { scope: 'read', ...query });
+    t.is(heading(await plain({ max_age: '600' })), QUESTION);
+    on.clock.advance(601);
+    t.is(heading(await plain({ max_age: '600' })), CONFIRM);
+    t.is(heading(await confirm(browser, mailbox)), QUESTION);
+    on.clock.advance(1);
+    t.is(heading(await plain({ max_age: '0' })), CONFIRM);
+    for (const max_age of ['-1', 'x', '1.5']) {
+      t.like(answerOf(await plain({ max_age })), { error: 'invalid_request', state: 'st', iss: on.url });
+    }
+    t.is(heading(await plain({ acr_values: SECOND_FACTOR })), 'Two-step sign-in is needed');
+    const id_token_hint = 'x.y.z';
+    t.like(answerOf(await plain({ id_token_hint })), { error: 'invalid_request', iss: on.url });
+    const twice = `${askFor(app, { scope: 'read', max_age: '1' }).path}&max_age=2`;
+    t.is(answerOf(await browser.get(twice)).error, 'invalid_request');
+  });
+
+  test('scopes of OpenID Connect about which nothing is known here change nothing', async (t) => {
+    const { browser } = await newHuman(on);
+    const got = await getCode(on, app, {
+      query: { scope: 'openid profile email' },
+      boxes: ['openid:email'],
+      browser,
+    });
+    const { body } = await redeem(on, app, got);
+    t.is(body.scope, 'openid email');
+    const info = await on.get('/oauth2/userinfo', body.access_token);
+    t.deepEqual(Object.keys(info.body).sort(), ['email', 'email_verified', 'sub']);
+    t.false((await on.get('/.well-known/openid-configuration')).body.scopes_supported.includes('profile'));
+  });
+
+  test('authorization details are refused: without them the app would get more than it asked for', async (t) => {
+    const { browser } = await newHuman(on);
+    const authorization_details = '[{"type":"payment"}]';
+    t.like(answerOf(await ask(browser, { authorization_details })), {
+      error: 'invalid_authorization_details',
+      state: 'st',
+      iss: on.url,
+    });
+    const pushed = await on.form('/oauth2/par', {
+      ...Object.fromEntries(new URL(askFor(app).path, on.url).searchParams),
+      authorization_details,
+    });
+    t.deepEqual([pushed.status, pushed.body.error], [400, 'invalid_request']);
+    t.false(
+      'authorization_details_types_supported' in (await on.get('/.well-known/openid-configuration')).body,
+    );
+  });
+
   test('login_hint: the address stands in the form, and nothing else is taken from it', async (t) => {
     const mailbox = newMailbox();
     const page = await ask(openBrowser(on), { login_hint: mailbox });

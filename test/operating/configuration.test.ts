@@ -298,6 +298,16 @@ test.describe('settings', (test) => {
     });
   }
 
+  test('a scope that has a name of OpenID Connect stops the start', (t) => {
+    for (const name of ['openid', 'profile', 'email', 'offline_access', 'address', 'phone']) {
+      const scopes = { read: { description: 'Read' }, [name]: { description: 'More' } };
+      t.throws(() => load({ CONFIG: file({ scopes }) }), {
+        instanceOf: ConfigError,
+        message: new RegExp(`"${name}" .*OpenID Connect`),
+      });
+    }
+  });
+
   test('a sentence about a secret or a password does not repeat it', (t) => {
     const envs: Record<string, string>[] = [
       { SECRET: 'hunter2' },

@@ -1,7 +1,7 @@
 import { Failure } from '../../errors.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { completeRequest, findRequestFault, type RequestFault } from './authorization-request.ts';
+import { completeRequest, findRequestFault, nameStepUp, type RequestFault } from './authorization-request.ts';
 import { callProvider, type ProviderResponse } from './provider/call-provider.ts';
 import { isRegisteredRedirect } from './provider/clients.ts';
 import { interactionNotFound } from './provider/interaction.ts';
@@ -18,7 +18,7 @@ export const authorize = operation({
     const { deps, query: sent, caller } = call;
     const fault = findRequestFault(sent);
     if (fault !== undefined) return redirectFault(call, fault);
-    const query = await completeRequest(deps, sent);
+    const query = nameStepUp(await completeRequest(deps, sent));
     const request = { method: 'GET', path: PATHS.authorize, query, session: caller.session } as const;
     return redirectOn(call, await callProvider(call, request), invalidRequest);
   },
@@ -31,7 +31,11 @@ export const resumeAuthorization = operation({
   async handle(call) {
     const path = `${PATHS.authorize}/${call.params.uid}`;
     const request = { method: 'GET', path, session: call.caller.session } as const;
-    return redirectOn(call, await callProvider(call, request), interactionNotFound);
+    const response = await callProvider(call, request).catch((error) => {
+      const isOver = error instanceof Failure && error.kind === 'invalidGrant';
+      throw isOver ? interactionNotFound() : error; // the same request went on at the same time
+    });
+    return redirectOn(call, response, interactionNotFound);
   },
 });
 

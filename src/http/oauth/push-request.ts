@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Failure } from '../../errors.ts';
 import { PATHS } from '../server/paths.ts';
 import { operation, urlencoded } from '../server/table.ts';
-import { completeRequest, findRequestFault } from './authorization-request.ts';
+import { completeRequest, findRequestFault, nameStepUp } from './authorization-request.ts';
 import { callProvider } from './provider/call-provider.ts';
 
 const pushBody = z.object({
@@ -33,7 +33,7 @@ export const pushRequest = operation({
     const sent = new URLSearchParams(Buffer.from(bytes).toString('utf8'));
     const fault = findRequestFault(sent);
     if (fault !== undefined) throw new Failure('badRequest', `${fault.error_description}.`);
-    const form = await completeRequest(deps, sent);
+    const form = nameStepUp(await completeRequest(deps, sent));
     const name = clientOfBasic(header('authorization'));
     if (!form.has('client_id') && name !== undefined) form.set('client_id', name);
     const body = { type: 'application/x-www-form-urlencoded', bytes: Buffer.from(form.toString()) };

@@ -24,6 +24,7 @@ import { fetchKeys } from './client-documents.ts';
 import { OWN_ACCOUNT, SCOPE_BOUND, scopeBoundOf } from './client-members.ts';
 import { currentExchange } from './exchange.ts';
 import { createConsentFinder, createPolicy } from './policy.ts';
+import { STEP_UP_PARAMS } from './step-up.ts';
 
 /** How oidc-provider is set up. What it offers beyond this is off. */
 
@@ -74,6 +75,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       clientAuthSigningAlgValues: [...CLIENT_ALGORITHMS],
       dPoPSigningAlgValues: [...PROOF_ALGORITHMS],
     },
+    extraParams: STEP_UP_PARAMS,
     pkce: { required: () => true },
     rotateRefreshToken: true,
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),

@@ -9,6 +9,7 @@ import { PATHS } from '../../server/paths.ts';
 import { type ProviderCall, withProvider } from './call-provider.ts';
 import { loginTimeOf } from './exchange.ts';
 import { type CheckedRequest, needsSecondFactor, readParams } from './policy.ts';
+import { acrValuesOf, maxAgeOf } from './step-up.ts';
 
 /** An authorization request that waits for a human. */
 export interface Interaction extends CheckedRequest {
@@ -54,8 +55,8 @@ export async function findInteraction(
       waitsFor: prompt.name === 'login' || !isBound ? 'login' : 'consent',
       startedAt: Number(prompt.details.startedAt),
       wantsFreshLogin: prompt.reasons.includes('login_prompt'),
-      maxAge: params.max_age === undefined ? undefined : Number(params.max_age),
-      needsSecondFactor: needsSecondFactor(params.acr_values),
+      maxAge: maxAgeOf(params),
+      needsSecondFactor: needsSecondFactor(acrValuesOf(params)),
       hintedAccountId:
         typeof params.id_token_hint === 'string' ? decodeJwt(params.id_token_hint).sub : undefined,
       ticks: lastSubmission?.ticks as string[] | undefined,

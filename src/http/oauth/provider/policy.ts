@@ -6,6 +6,7 @@ import { divideScopes, findConsent, findRememberedConsent } from '../../../domai
 import { resolveAudience } from '../../../domain/audiences/audience.ts';
 import { parseMailbox } from '../../../lib/mailbox.ts';
 import { ACR_VALUES } from '../../../lib/openid-scopes.ts';
+import { acrValuesOf, maxAgeOf } from './step-up.ts';
 
 /** When a human is asked within an authorization request: to sign in, and for their consent. */
 
@@ -98,7 +99,8 @@ export function createPolicy({ clock }: Pick<Deps, 'clock'>) {
       'second_factor',
       'a second factor is required',
       'unmet_authentication_requirements',
-      ({ oidc }) => ask(needsSecondFactor(oidc.params?.acr_values) && oidc.acr !== ACR_VALUES.secondFactor),
+      ({ oidc }) =>
+        ask(needsSecondFactor(acrValuesOf(oidc.params ?? {})) && oidc.acr !== ACR_VALUES.secondFactor),
     ),
   );
   for (const prompt of [login, policy.get('consent')!]) {
@@ -119,6 +121,6 @@ export function createPolicy({ clock }: Pick<Deps, 'clock'>) {
 }
 
 function isTooOld({ oidc }: KoaContextWithOIDC, now: number): boolean {
-  const maxAge = oidc.params?.max_age;
-  return maxAge !== undefined && now / 1000 - (oidc.session?.loginTs ?? 0) > Number(maxAge);
+  const maxAge = maxAgeOf(oidc.params ?? {});
+  return maxAge !== undefined && now / 1000 - (oidc.session?.loginTs ?? 0) > maxAge;
 }
