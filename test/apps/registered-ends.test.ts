@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { listConsents } from '../../src/domain/apps/consents.ts';
 import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
-import { suspendClient } from '../../src/domain/apps/manage-clients.ts';
+import { rotateClientSecret, suspendClient } from '../../src/domain/apps/manage-clients.ts';
+import { AT_COMMAND_LINE } from '../../src/domain/audit/operator-acts.ts';
 import { repeatRevocations } from '../../src/domain/jobs/after-restore.ts';
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { deleteAccount } from '../../src/domain/owner/delete-account.ts';
@@ -271,6 +272,46 @@ onEveryEngine('how registered clients end', (engine, test) => {
     ] as const;
     t.is(await repeatRevocations(deps, origin, events), 3);
     for (const { token } of people) t.false(await api.isActive(token));
+    for (const { mailbox } of people.slice(0, 2))
+      t.is(await noticesOf(mailbox), 0, 'mailed when it happened');
+  });
+
+  test('after a restore a secret that was replaced, and what was taken away, work no longer', async (t) => {
+    const deps = on.service.deps;
+    const { client, secret } = await createClient(deps, origin, {
+      ...PUBLIC,
+      redirectUris: [],
+      authMethod: 'client_secret_post',
+      grantTypes: ['client_credentials'],
+    });
+    const ask = () =>
+      on.form('/oauth2/token', {
+        grant_type: 'client_credentials',
+        client_id: client.id,
+        client_secret: secret!,
+        resource: api.resource,
+      });
+    t.is((await ask()).status, 200);
+    const person = await approve((await registerApp(on)).clientId);
+    const [consent] = await listConsents(deps, await accountOf(person.mailbox));
+    const events = [
+      { id: 'evt_d', kind: 'client.rotated', subject: client.id },
+      { id: 'evt_e', kind: 'app.narrowed', subject: consent!.id },
+    ] as const;
+    t.is(await repeatRevocations(deps, origin, events), 2);
+    t.is((await ask()).status, 401);
+    t.false(await api.isActive(person.token));
+    t.is((await refresh(on, person.app, person.refreshToken)).body.error, 'invalid_grant');
+    const { secret: next } = await rotateClientSecret(deps, origin, client.id, 0, {
+      operator: AT_COMMAND_LINE,
+    });
+    const again = await on.form('/oauth2/token', {
+      grant_type: 'client_credentials',
+      client_id: client.id,
+      client_secret: next,
+      resource: api.resource,
+    });
+    t.is(again.status, 200);
   });
 
   test('registration has a second path', async (t) => {

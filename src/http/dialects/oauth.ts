@@ -93,3 +93,14 @@ const OF_BATCHES = new Set<FailureKind>([
   'invalidDetails',
   'tooMany',
 ]);
+
+/** OAuth 2.0 for the registration of clients: one that comes too often is to try again later. */
+export const oauthRegistration: Dialect = {
+  ...oauth,
+
+  failure(failure, requestId) {
+    const { status, body } = oauth.failure(failure, requestId);
+    const isLimited = status === 429;
+    return { status, body: isLimited ? { ...(body as object), error: 'temporarily_unavailable' } : body };
+  },
+};

@@ -4,7 +4,7 @@ import type { Audience } from '../../domain/audiences/audience.ts';
 import { agentAuthProtocol } from '../dialects/agent-auth-protocol.ts';
 import { AUTH_MD_ERRORS } from '../dialects/auth-md.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import { OAUTH_ERRORS_BY_KIND, oauth } from '../dialects/oauth.ts';
+import { OAUTH_ERRORS_BY_KIND, oauth, oauthRegistration } from '../dialects/oauth.ts';
 import { securityEvents } from '../dialects/security-events.ts';
 import { TINYSEND_ERRORS_BY_KIND, tinysend } from '../dialects/tinysend.ts';
 import { isTokenBody, mediaTypes } from '../server/body.ts';
@@ -150,7 +150,7 @@ function failureSchema({ dialect }: { dialect: Dialect }): object {
   const name =
     dialect === tinysend
       ? 'Failure'
-      : dialect === oauth
+      : dialect === oauth || dialect === oauthRegistration
         ? 'OAuthFailure'
         : dialect === securityEvents
           ? 'SecurityEventFailure'

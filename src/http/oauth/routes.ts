@@ -1,5 +1,5 @@
 import { PAGES } from '../../lib/page-paths.ts';
-import { oauth } from '../dialects/oauth.ts';
+import { oauth, oauthRegistration } from '../dialects/oauth.ts';
 import { decideConsent } from '../pages/consent.ts';
 import { decideDevice, devicePage } from '../pages/device.ts';
 import { confirmEndSession, endSessionPage, postEndSession } from '../pages/end-session.ts';
@@ -19,16 +19,19 @@ const none = undefined;
 
 /** Creates the rows that apps call. */
 export function appRoutes(): Route[] {
-  return rows(oauth, [
+  const ofTokens = rows(oauth, [
     row('POST', PATHS.pushRequest, 'anyone', 'pushedRequestsPerIp', pushRequest),
     row('POST', PATHS.deviceAuthorization, 'anyone', 'deviceCodesPerIp', authorizeDevice),
     row('GET', PATHS.userinfo, 'anyone', none, userinfo),
+  ]);
+  const ofClients = rows(oauthRegistration, [
     row('POST', PATHS.registerClient, 'anyone', 'clientsPerIp', registerClient),
     row('POST', PATHS.registerClientAlias, 'anyone', 'clientsPerIp', registerClient),
     row('GET', `${PATHS.registerClient}/:client_id`, 'anyone', none, readClient),
     row('PUT', `${PATHS.registerClient}/:client_id`, 'anyone', none, updateClient),
     row('DELETE', `${PATHS.registerClient}/:client_id`, 'anyone', none, deleteClient),
   ]);
+  return [...ofTokens, ...ofClients];
 }
 
 /** Creates the rows to which apps send people. */
