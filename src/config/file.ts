@@ -102,6 +102,7 @@ const limitsSchema = z.strictObject({
   tokensPerAgent: rate('600/h'),
   tokensPerClient: rate('60/m'),
   keysPerAccount: count(100),
+  clientsPerAccount: count(100),
   assertionsPerIssuer: rate('1000/h'),
   agentsPerHost: rate('100/d'),
   agentIdleSeconds: seconds(3600, 366 * 86_400),

@@ -39,6 +39,7 @@ export interface Limits {
   tokensPerAgent: Rate;
   tokensPerClient: Rate;
   keysPerAccount: number;
+  clientsPerAccount: number;
   assertionsPerIssuer: Rate;
   agentsPerHost: Rate;
   agentIdleSeconds: number;

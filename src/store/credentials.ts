@@ -53,6 +53,8 @@ export interface BearerRow
   > {
   agentRevokedAt: number | null;
   agentMergedFrom: string | null;
+  /** When the OAuth client ended or was suspended; null: it may act, or there is none. */
+  clientEndedAt: number | null;
   /** The human's account: the credential's own, or the parent of it; null: it has no owner. */
   ownerId: string | null;
 }
@@ -101,7 +103,8 @@ export function findBearerByHash(db: Pick<Tx, 'get'>, hash: Buffer): Promise<Bea
        (SELECT revoked_at FROM agents WHERE id = c.agent_id) AS "agentRevokedAt",
        (SELECT merged_from FROM agents WHERE id = c.agent_id) AS "agentMergedFrom",
        (SELECT CASE kind WHEN 'human' THEN id ELSE parent_id END
-          FROM accounts WHERE id = c.account_id) AS "ownerId"
+          FROM accounts WHERE id = c.account_id) AS "ownerId",
+       (SELECT COALESCE(ended_at, suspended_at) FROM oauth_clients WHERE id = c.client_id) AS "clientEndedAt"
      FROM credentials c WHERE c.hash = ?`,
     [hash],
   );

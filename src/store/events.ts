@@ -290,6 +290,7 @@ const FOLLOWED = `(followed = 1 OR (followed IS NULL AND kind IN ('account.delet
 
 /** The kinds of listOperatingEvents(), as the index of the migration lists them. */
 const OPERATING = `kind IN ('database.restored', 'operator.added', 'operator.agent_revoked',
+  'operator.client_removed', 'operator.client_resumed', 'operator.client_rotated', 'operator.client_suspended',
   'operator.key_revoked', 'operator.keys_revoked', 'operator.mail_changed', 'operator.mail_retried', 'operator.removed', 'operator.sessions_ended',
   'resource.added', 'resource.removed', 'resource.rotated', 'signing_key.made')`;
 

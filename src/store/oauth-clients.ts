@@ -21,7 +21,7 @@ export interface OAuthClientRow {
   /** The most it may ask for, space-separated; null: no bound. */
   scope: string | null;
   createdAt: number;
-  /** When it last got a code; null: never. */
+  /** When it last got a consent, a code, or a token for itself; null: never. */
   usedAt: number | null;
   /** When the operator suspended it; null: it may act. */
   suspendedAt: number | null;
@@ -30,8 +30,8 @@ export interface OAuthClientRow {
   freshUntil: number | null;
 }
 
-/** Inserts a client, or replaces what it says of itself. @returns 0 if it has ended or is suspended */
-export function upsertOAuthClient(
+/** Inserts a client; returns 0 if there is one with this id. */
+export function insertOAuthClient(
   tx: Tx,
   client: Pick<
     OAuthClientRow,
@@ -41,9 +41,7 @@ export function upsertOAuthClient(
   return tx.run(
     `INSERT INTO oauth_clients (id, origin, owner, name, metadata, secret_hash, account_id, scope, created_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (id) DO UPDATE SET name = excluded.name, metadata = excluded.metadata,
-       secret_hash = excluded.secret_hash
-       WHERE oauth_clients.ended_at IS NULL AND oauth_clients.suspended_at IS NULL`,
+     ON CONFLICT (id) DO NOTHING`,
     [
       client.id,
       client.origin,
@@ -58,22 +56,63 @@ export function upsertOAuthClient(
   );
 }
 
+/** Replaces what a client says of itself. @returns 0 if it has ended or is suspended */
+export function updateOAuthClientSaid(
+  tx: Tx,
+  { id, name, metadata, secretHash }: Pick<OAuthClientRow, 'id' | 'name' | 'metadata' | 'secretHash'>,
+): Promise<number> {
+  return tx.run(
+    `UPDATE oauth_clients SET name = ?, metadata = ?, secret_hash = ?
+     WHERE id = ? AND ended_at IS NULL AND suspended_at IS NULL`,
+    [name, metadata, secretHash, id],
+  );
+}
+
+/** Locks a client and returns it: until the transaction ends nobody changes it. */
+export function lockOAuthClient(tx: Tx, id: string): Promise<OAuthClientRow | undefined> {
+  return tx.get(`UPDATE oauth_clients SET created_at = created_at WHERE id = ? RETURNING ${CLIENT_COLUMNS}`, [
+    id,
+  ]);
+}
+
 export function findOAuthClient(db: Pick<Tx, 'get'>, id: string): Promise<OAuthClientRow | undefined> {
   return db.get(`SELECT ${CLIENT_COLUMNS} FROM oauth_clients WHERE id = ?`, [id]);
 }
 
-/** Records when a client was used; of one that has ended nothing. Until the transaction ends nobody ends it. */
+/** Records when a client was used; of one that has ended or is suspended nothing. Until the transaction ends nobody ends it. */
 export function updateOAuthClientUsed(tx: Tx, id: string, now: number): Promise<number> {
-  return tx.run('UPDATE oauth_clients SET used_at = ? WHERE id = ? AND ended_at IS NULL', [now, id]);
+  return tx.run(
+    'UPDATE oauth_clients SET used_at = ? WHERE id = ? AND ended_at IS NULL AND suspended_at IS NULL',
+    [now, id],
+  );
 }
 
 export function updateOAuthClientFresh(tx: Tx, id: string, until: number): Promise<number> {
   return tx.run('UPDATE oauth_clients SET fresh_until = ? WHERE id = ?', [until, id]);
 }
 
-/** Ends a client; of concurrent calls, one returns 1. */
+/** Ends a client, whose consents are to be ended; of concurrent calls, one returns 1. */
 export function updateOAuthClientEnded(tx: Tx, id: string, now: number): Promise<number> {
-  return tx.run('UPDATE oauth_clients SET ended_at = ? WHERE id = ? AND ended_at IS NULL', [now, id]);
+  return tx.run(
+    'UPDATE oauth_clients SET ended_at = ?, consents_ending = 1 WHERE id = ? AND ended_at IS NULL',
+    [now, id],
+  );
+}
+
+/** Lists clients that ended or were suspended, and whose consents are to be ended. */
+export function listOAuthClientsWithConsentsToEnd(
+  db: Pick<Db, 'all'>,
+  limit: number,
+): Promise<Pick<OAuthClientRow, 'id' | 'origin' | 'endedAt'>[]> {
+  return db.all(
+    `SELECT id, origin, ended_at AS "endedAt" FROM oauth_clients WHERE consents_ending = 1 ORDER BY id LIMIT ?`,
+    [limit],
+  );
+}
+
+/** Records that no consents of a client are left to be ended. */
+export function updateOAuthClientConsentsEnded(tx: Tx, id: string): Promise<number> {
+  return tx.run('UPDATE oauth_clients SET consents_ending = NULL WHERE id = ? AND consents_ending = 1', [id]);
 }
 
 /** Finds the names of the clients of a page, by id. */
@@ -119,10 +158,10 @@ export function updateOAuthClientMetadata(
   );
 }
 
-/** Suspends a client, or resumes it; of concurrent calls, one returns 1. @param suspendedAt null: it may act again */
+/** Suspends a client, whose consents are to be ended, or resumes it; of concurrent calls, one returns 1. @param suspendedAt null: it may act again */
 export function updateOAuthClientSuspended(tx: Tx, id: string, suspendedAt: number | null): Promise<number> {
   return tx.run(
-    `UPDATE oauth_clients SET suspended_at = ?
+    `UPDATE oauth_clients SET suspended_at = ?${suspendedAt === null ? '' : ', consents_ending = 1'}
      WHERE id = ? AND ended_at IS NULL AND suspended_at IS ${suspendedAt === null ? 'NOT NULL' : 'NULL'}`,
     [suspendedAt, id],
   );

@@ -149,16 +149,20 @@ export function listLiveOAuthGrants(
   );
 }
 
-/** Lists the grants of a client that were neither revoked nor have expired, in the order in which their accounts are locked. */
+/**
+ * Lists the first grants of a client that were neither revoked nor have expired, in the order in which their accounts are
+ * locked.
+ */
 export function listLiveOAuthGrantsOfClient(
   db: Pick<Tx, 'all'>,
   clientId: string,
   now: number,
+  limit: number,
 ): Promise<OAuthGrantRow[]> {
   return db.all(
     `SELECT ${COLUMNS} FROM oauth_grants
-     WHERE client_id = ? AND revoked_at IS NULL AND expires_at > ? ORDER BY account_id, id`,
-    [clientId, now],
+     WHERE client_id = ? AND revoked_at IS NULL AND expires_at > ? ORDER BY account_id, id LIMIT ?`,
+    [clientId, now, limit],
   );
 }
 

@@ -61,24 +61,71 @@ export const deleteExpiredOAuthStates = createDeletion(
   'expires_at',
 );
 
-/** OAuth clients that nobody here registered and that never got a code: the condition of the index `oauth_clients_unused`. */
+/** OAuth clients that nobody here registered and that were never used: the condition of the index `oauth_clients_unused`. */
 const UNUSED_CLIENTS = `used_at IS NULL AND origin IN ('dynamic', 'document')`;
+/** Those that were used: the condition of the index `oauth_clients_used`. */
+const USED_CLIENTS = `used_at IS NOT NULL AND origin IN ('dynamic', 'document')`;
 
-/** Deletes OAuth clients that registered themselves and never got a code. */
-export const deleteUnusedOAuthClients = createDeletion(
-  'oauth_clients',
-  'id',
-  `${UNUSED_CLIENTS} AND origin = 'dynamic' AND suspended_at IS NULL AND created_at <= ?`,
-  'created_at',
-);
+/**
+ * Clients that may be deleted. What the operator decided about a client stays: its document would bring it back. So does
+ * a client to which a human consented.
+ */
+const DISPOSABLE = `suspended_at IS NULL AND (ended_at IS NULL OR origin = 'dynamic')
+  AND NOT EXISTS (SELECT 1 FROM oauth_grants WHERE client_id = oauth_clients.id)`;
+
+/**
+ * Deletes OAuth clients that never got a code: those that registered themselves before `before`, and those whose document
+ * has not been fresh since.
+ */
+export function deleteUnusedOAuthClients(tx: Tx, before: number, limit: number): Promise<number> {
+  return tx.run(
+    `DELETE FROM oauth_clients WHERE id IN (SELECT id FROM oauth_clients WHERE ${UNUSED_CLIENTS}
+       AND ${DISPOSABLE} AND created_at <= ? AND (origin = 'dynamic' OR fresh_until <= ?)
+       ORDER BY created_at LIMIT ?)`,
+    [before, before, limit],
+  );
+}
 
 /** Deletes the oldest OAuth clients that nobody here registered and that never got a code. @param kept how many stay */
 export function deleteExcessOAuthClients(tx: Tx, kept: number, limit: number): Promise<number> {
   return tx.run(
     `DELETE FROM oauth_clients WHERE id IN (SELECT id FROM oauth_clients WHERE ${UNUSED_CLIENTS}
-       AND suspended_at IS NULL ORDER BY created_at DESC LIMIT ? OFFSET ?)`,
+       AND ${DISPOSABLE} ORDER BY created_at DESC LIMIT ? OFFSET ?)`,
     [limit, kept],
   );
+}
+
+/**
+ * Deletes OAuth clients that nobody here registered and that were last used at or before `before`, with the consents to
+ * them, which have all ended.
+ */
+export async function deleteIdleOAuthClients(
+  tx: Tx,
+  { before, now }: { before: number; now: number },
+  limit: number,
+): Promise<number> {
+  const idle = await tx.all<{ id: string }>(
+    `SELECT id FROM oauth_clients WHERE ${USED_CLIENTS} AND used_at <= ? AND suspended_at IS NULL
+       AND (ended_at IS NULL OR origin = 'dynamic') AND NOT EXISTS (SELECT 1 FROM oauth_grants
+         WHERE client_id = oauth_clients.id AND revoked_at IS NULL AND expires_at > ?)
+     ORDER BY used_at LIMIT ?`,
+    [before, now, limit],
+  );
+  for (const { id } of idle) {
+    // Checked again: since they were read, somebody may have begun to use it.
+    const isIdle = await tx.run(
+      'UPDATE oauth_clients SET ended_at = COALESCE(ended_at, ?) WHERE id = ? AND used_at <= ?',
+      [now, id, before],
+    );
+    if (isIdle === 0) continue;
+    const grants = await tx.run(
+      'DELETE FROM oauth_grants WHERE id IN (SELECT id FROM oauth_grants WHERE client_id = ? LIMIT ?)',
+      [id, limit],
+    );
+    if (grants === limit) return limit; // the rest, and the client, in the next batch
+    await tx.run('DELETE FROM oauth_clients WHERE id = ?', [id]);
+  }
+  return idle.length;
 }
 
 /** Deletes mail suppressions that have expired. */

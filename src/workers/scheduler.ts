@@ -1,8 +1,10 @@
 import type { Deps } from '../deps.ts';
+import { endLeftConsents } from '../domain/apps/end-consents.ts';
 import { numberNewEvents } from '../domain/audiences/revocation-feed.ts';
 import { notifyOfKeyExpiry } from '../domain/jobs/key-expiry-notices.ts';
 import { deleteExpiredRows } from '../domain/jobs/retention.ts';
 import { revokeUntrustedIssuers } from '../domain/jobs/revoke-untrusted-issuers.ts';
+import { localOrigin } from '../work.ts';
 
 const PERIOD_MS = 60_000;
 
@@ -20,6 +22,7 @@ export function startScheduler(deps: Deps, mayDelete: () => boolean): { stop(): 
       try {
         await revokeUntrustedIssuers(deps, mayContinue);
         await notifyOfKeyExpiry(deps, mayContinue);
+        await endLeftConsents(deps, localOrigin('ended-clients'), mayContinue);
         await numberNewEvents(deps);
         if (mayDelete()) await deleteExpiredRows(deps, mayContinue);
       } catch (error) {

@@ -5,6 +5,7 @@ import { deleteAccount } from '../../src/domain/owner/delete-account.ts';
 import { localOrigin } from '../../src/work.ts';
 import { type Api, addApi } from '../helpers/api.ts';
 import { newHuman } from '../helpers/app-client.ts';
+import { startClientHost } from '../helpers/client-host.ts';
 import { assertClient, newClientKey } from '../helpers/client-proofs.ts';
 import { atOnce, bearer, tallyBy } from '../helpers/common.ts';
 import { basic, type Reply, startTestService, type TestService } from '../helpers/service.ts';
@@ -104,6 +105,25 @@ onEveryEngine('client credentials', (engine, test) => {
     t.like(events, [{ type: 'revoked' }]);
     t.is(events[0].token_hashes.length, 1);
     t.is(errorOf(await getToken({}, basic(app.clientId, app.secret))), '401 invalid_client');
+  });
+
+  test('keys at jwks_uri are fetched, once while they are fresh, and no other key signs', async (t) => {
+    const host = await startClientHost();
+    t.teardown(() => host.stop());
+    host.connect(on);
+    const [first, second] = [await newClientKey(), await newClientKey()];
+    const publish = (path: string, key: typeof first, maxAge: number) =>
+      host.publish(path, { keys: [key.publicJwk] }, { 'Cache-Control': `max-age=${maxAge}` });
+    const at = (jwksUri: string) => create({ authMethod: 'private_key_jwt', jwksUri });
+    const sign = async (app: Awaited<ReturnType<typeof at>>, key: typeof first) =>
+      errorOf(await getToken(await assertClient(on, app, key)));
+    const fresh = await at(publish('/fresh', first, 600));
+    t.deepEqual([await sign(fresh, first), await sign(fresh, first)], ['200', '200']);
+    t.is(await sign(fresh, second), '401 invalid_client');
+    t.is(host.asked.length, 1);
+    // Who asks first later gets the keys of then.
+    const later = await at(publish('/fresh', second, 600));
+    t.deepEqual([await sign(later, second), await sign(later, first)], ['200', '401 invalid_client']);
   });
 
   test('a signed assertion is for this service alone, and used once', async (t) => {

@@ -137,6 +137,23 @@ onEveryEngine('the consent to an app', (engine, test) => {
     t.deepEqual((await api.verifier().verify(token)).scopes, ['read', 'write']);
   });
 
+  test('a destructive permission that the app has: the page says that approving without its box takes it away', async (t) => {
+    const { app, browser } = await connected();
+    const first = await browser.get(askFor(app, query('read delete')).path);
+    t.true(first.text.includes('Off unless you turn it on.'));
+    await decide(browser, first, 'approve', ['scope:read', 'scope:delete']);
+    const asked = askFor(app, query('read delete', { prompt: 'consent' }));
+    const page = await browser.get(asked.path);
+    t.false(ticked(page).includes('delete'));
+    const label = page.text.match(/<label[^>]*>(?:(?!<\/label>)[\s\S])*scope:delete[\s\S]*?<\/label>/)![0];
+    t.true(label.includes('Has now'));
+    t.true(label.includes('Approving takes it away unless you turn it on.'));
+    const back = await decide(browser, page, 'approve', ['scope:read']);
+    t.is((await redeem(on, app, { code: answerOf(back).code!, asked })).body.scope, 'read');
+    const after = await browser.get(askFor(app, query('read delete', { prompt: 'consent' })).path);
+    t.true(after.text.includes('Off unless you turn it on.'));
+  });
+
   test('narrowed: what is unticked is gone, also from the tokens so far', async (t) => {
     const { app, browser, token } = await connected();
     const asked = askFor(app, query('read write', { prompt: 'consent' }));

@@ -124,6 +124,36 @@ onEveryEngine('what happens to an app at the same time', (engine, test) => {
     t.false(late.redirects.some((location) => location.includes('code=')));
   });
 
+  test('a request that goes on twice at once gives one code, which works', async (t) => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const app = await registerApp(on);
+      const { browser } = await newHuman(on);
+      const request = askFor(app, { scope: 'read', resource: api.resource });
+      const { path } = await browser.get(request.path);
+      const ofPath = browser.setCookies.filter((line) => line.includes(`${path};`));
+      const cookies = [
+        ...ofPath.map((line) => line.split(';')[0]),
+        ...browser.cookies.entries().map((pair) => pair.join('=')),
+      ];
+      const headers = { Cookie: cookies.join('; '), Origin: 'null', 'Sec-Fetch-Site': 'same-origin' };
+      const form = { ...browser.wholeForm(path), decision: 'approve', 'scope:read': 'on' };
+      const decided = await on.form(path, form, headers);
+      t.is(decided.status, 303, decided.text);
+      const goOn = new URL(decided.headers.get('location')!, on.url).pathname;
+      const replies = await atOnce(5, () => on.request('GET', goOn, { headers: { Cookie: headers.Cookie } }));
+      const locations = replies.map((reply) => reply.headers.get('location') ?? String(reply.status));
+      const codes = locations.flatMap((to) =>
+        to.includes('code=') ? [new URL(to).searchParams.get('code')!] : [],
+      );
+      t.is(codes.length, 1, locations.join());
+      t.true(
+        locations.every((to) => to.includes('code=') || to === '404'),
+        locations.join(),
+      );
+      t.is((await redeem(on, app, { code: codes[0]!, asked: request })).status, 200);
+    }
+  });
+
   test('two clients that found the same refresh token: it works for its own alone, also at once', async (t) => {
     const { app, refreshToken } = await connect();
     const thief = await registerApp(on, { client_name: 'Thief' });

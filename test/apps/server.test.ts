@@ -12,10 +12,13 @@ import {
   decide,
   getCode,
   newHuman,
+  REDIRECT,
   redeem,
   refresh,
   registerApp,
 } from '../helpers/app-client.ts';
+import { countOf } from '../helpers/ceremony.ts';
+import { startClientHost } from '../helpers/client-host.ts';
 import { bearer } from '../helpers/common.ts';
 import { createTestDatabase, type Reply, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
@@ -199,9 +202,35 @@ onEveryEngine('the authorization server', (engine, test) => {
   });
 });
 
-async function assertSigned(t: ExecutionContext, on: TestService, token: string): Promise<void> {
+onEveryEngine('the keys of ID tokens', (engine, test) => {
+  test('whatever key a running process signs with, it is published', async (t) => {
+    const on = await startTestService(engine);
+    t.teardown(() => on.stop());
+    const app = await registerApp(on);
+    const got = await getCode(on, app, { query: { scope: 'openid read' } });
+    let latest = (await redeem(on, app, got)).body;
+    const old = decodeProtectedHeader(latest.id_token).kid;
+    const next = await rotateSigningKeys(on.service.deps, localOrigin('test'), false);
+    t.is(decodeProtectedHeader(latest.id_token).kid, old);
+    on.clock.advance((next.usedFrom - on.clock()) / 1000 + 1);
+    // A process asks once a second which key signs.
+    await until(async () => {
+      latest = (await refresh(on, app, latest.refresh_token)).body;
+      await assertSigned(t, on, latest.id_token, Date.now()); // oidc-provider has a clock of its own
+      return decodeProtectedHeader(latest.id_token).kid === next.kid;
+    });
+    t.not(next.kid, old);
+  });
+});
+
+async function assertSigned(
+  t: ExecutionContext,
+  on: TestService,
+  token: string,
+  now = on.clock(),
+): Promise<void> {
   const keys = createLocalJWKSet((await on.get(PATHS.jwks)).body);
-  const { payload } = await jwtVerify(token, keys, { issuer: on.url, currentDate: new Date(on.clock()) });
+  const { payload } = await jwtVerify(token, keys, { issuer: on.url, currentDate: new Date(now) });
   t.is(payload.iss, on.url);
 }
 
@@ -244,6 +273,42 @@ onEveryEngine('two replicas', (engine, test) => {
       proxy.counts().every((count) => count > 10),
       proxy.counts().join(),
     );
+  });
+});
+
+onEveryEngine('two replicas that fetch one new document at once', (engine, test) => {
+  if (engine !== 'postgres') return; // SQLite belongs to one process
+
+  test('register its client once', async (t) => {
+    const database = await createTestDatabase(engine);
+    const first = await startTestService(engine, { database });
+    const second = await startTestService(engine, { database, clock: first.clock, postbox: first });
+    const host = await startClientHost();
+    t.teardown(async () => {
+      host.stop();
+      await Promise.all([first.stop(), second.stop()]);
+      await database.drop();
+    });
+    for (const each of [first, second]) host.connect(each);
+    for (let round = 0; round < 5; round += 1) {
+      const path = `/client${round}.json`;
+      const client_id = host.urlOf(path);
+      host.publish(path, { client_id, redirect_uris: [REDIRECT], token_endpoint_auth_method: 'none' });
+      const release = host.hold(path);
+      const app = { clientId: client_id, secret: undefined, registered: {} };
+      const asking = [first, second].map((each) => each.get(askFor(app, { scope: 'read' }).path));
+      let isOver = false;
+      const asked = Promise.all(asking).finally(() => {
+        isOver = true;
+      });
+      await until(() => isOver || host.asked.filter((each) => each === path).length === 2);
+      release();
+      for (const reply of await asked) t.is(reply.status, 303, reply.text);
+      for (const kind of ['registered', 'changed']) {
+        const condition = `events WHERE kind = 'client.${kind}' AND subject = ?`;
+        t.is(await countOf(first, condition, [client_id]), kind === 'registered' ? 1 : 0);
+      }
+    }
   });
 });
 

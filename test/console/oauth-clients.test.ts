@@ -67,12 +67,18 @@ onEveryEngine('OAuth clients in the console', (engine, test) => {
       t.regex(done.text, new RegExp(`class="badge[^>]*>[^<]*(?:<[^>]*>)*${status}`), act);
       t.true(done.text.includes('Nobody approves it now.'), act);
       const kind = { suspend: 'client.suspended', resume: 'client.resumed', remove: 'client.removed' }[act];
-      const event = await on.service.deps.db.get<{ accountId: string; details: string }>(
+      const event = await on.service.deps.db.get<{ accountId: string | null; details: string }>(
         'SELECT account_id AS "accountId", details FROM events WHERE kind = ? AND subject = ?',
         [kind, clientId],
       );
-      t.is(event!.accountId, operator.accountId);
-      t.is(JSON.parse(event!.details).reason, 'abuse');
+      t.is(event!.accountId, null); // of nobody here; its owner would see it, and learn neither who nor why
+      t.deepEqual(JSON.parse(event!.details), { by: 'operator' });
+      const recorded = await on.service.deps.db.get<{ accountId: string; details: string }>(
+        'SELECT account_id AS "accountId", details FROM events WHERE kind = ? AND subject = ?',
+        [`operator.${kind.replace('.', '_')}`, clientId],
+      );
+      t.is(recorded!.accountId, operator.accountId);
+      t.deepEqual(JSON.parse(recorded!.details), { reason: 'abuse' });
     }
     t.is((await operator.browser.get(`${path}/suspend`)).status, 404);
   });

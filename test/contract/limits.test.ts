@@ -55,6 +55,7 @@ test('the limits are those that the documentation promises', (t) => {
     tokensPerAgent: perHour(600),
     tokensPerClient: { max: 60, windowSeconds: 60 },
     keysPerAccount: 100,
+    clientsPerAccount: 100,
     assertionsPerIssuer: perHour(1000),
     workspacesPerAccount: { max: 5, windowSeconds: DAY },
     workspacesOwned: 20,

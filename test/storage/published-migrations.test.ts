@@ -27,6 +27,7 @@ const PUBLISHED: Record<string, string> = {
   '0019_oauth.sql': '44f4b4b9d6c7cb42f884ffa5258473a44ae91e8c18ac97dd1377137158752ac9',
   '0020_asserted_consents.sql': '3f589e5f2129dd8d01a73be59cd7faf37f91b57bb0b67c1899aed21dc89598df',
   '0021_workspaces.sql': '198753d61b593ae4d2f88fd4bea0826c9c5872bd11720d9ebb33ba7613ff8ae3',
+  '0022_oauth_clients.sql': '547585d6aa07e183e6cb9f4975ba433b7faa5cae403c35693492a9a59ea940ce',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {

@@ -76,6 +76,7 @@ onEveryEngine('retention', (engine, test) => {
       registrations: 0,
       oauthStates: 0,
       unusedClients: 0,
+      idleClients: 0,
       excessClients: 0,
       approvals: 0,
       forgottenAgents: 0,

@@ -23,6 +23,7 @@ import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
 import { endClient, saveClient } from './clients.ts';
 import { endConsent } from './consents.ts';
+import { BATCHES_PER_REQUEST, endConsentsOfEndedClient } from './end-consents.ts';
 
 /**
  * What the OAuth authorization server remembers between two requests: codes, refresh tokens, interactions and others.
@@ -123,6 +124,10 @@ export async function commitAuthorization(
     }
     for (const write of writes) await applyWrite(work, write);
   });
+  for (const write of writes) {
+    if (write.kind !== 'endClient') continue;
+    await endConsentsOfEndedClient(deps, origin, write.id, 'client', BATCHES_PER_REQUEST);
+  }
 }
 
 async function applyWrite(work: Work, write: AuthorizationWrite): Promise<unknown> {
@@ -133,8 +138,12 @@ async function applyWrite(work: Work, write: AuthorizationWrite): Promise<unknow
       return; // done before the others
     case 'saveState':
       return saveState(work, write.state);
-    case 'deleteState':
-      return deleteOAuthState(tx, write.model, hashSecret(write.id));
+    case 'deleteState': {
+      const count = await deleteOAuthState(tx, write.model, hashSecret(write.id));
+      // A request that waited for a human goes on once: of two at once one gets a code.
+      if (write.model === 'Interaction' && count !== 1) throw usedMeanwhile();
+      return;
+    }
     case 'storeToken':
       return storeAppToken(work, write.token);
     case 'saveClient':

@@ -4,9 +4,11 @@ import { hashSecret } from '../../lib/secrets.ts';
 import { updateTokensOfOAuthClientRevoked } from '../../store/app-tokens.ts';
 import {
   findOAuthClient,
+  insertOAuthClient,
+  lockOAuthClient,
   type OAuthClientRow,
   updateOAuthClientEnded,
-  upsertOAuthClient,
+  updateOAuthClientSaid,
 } from '../../store/oauth-clients.ts';
 import { listLiveOAuthGrantsOfClient } from '../../store/oauth-grants.ts';
 import type { Work } from '../../work.ts';
@@ -66,7 +68,7 @@ export async function saveClient(
 ): Promise<void> {
   const { tx, now, origin } = work;
   const { id, metadata, secret } = client;
-  const known = await findOAuthClient(tx, id);
+  let known = await lockOAuthClient(tx, id);
   if (known === undefined && client.origin === 'dynamic') {
     await consumeLimits(work, [
       { name: 'clientsPerIp', key: origin.address.limitKey },
@@ -74,25 +76,27 @@ export async function saveClient(
     ]);
   }
   const text = JSON.stringify(metadata);
-  const saved = await upsertOAuthClient(tx, {
+  const said = {
     id,
-    origin: client.origin,
-    owner: null,
     name: typeof metadata.client_name === 'string' ? metadata.client_name : null,
     metadata: text,
     secretHash: typeof secret === 'string' ? hashSecret(secret) : (secret ?? null),
-    accountId: null,
-    scope: null,
-    createdAt: now,
-  });
-  if (saved === 0) throw new Failure('notFound', 'There is no such client.');
+  };
   if (known === undefined) {
-    await recordEvent(work, { kind: 'client.registered', subject: id, details: { origin: client.origin } });
-  } else if (known.metadata !== text) {
-    await recordEvent(work, { kind: 'client.changed', subject: id });
-    if (identityOf(JSON.parse(known.metadata)) !== identityOf(metadata))
-      await endConsentsOfClient(work, id, 'client');
+    const rest = { origin: client.origin, owner: null, accountId: null, scope: null, createdAt: now };
+    if ((await insertOAuthClient(tx, { ...said, ...rest })) === 1) {
+      const details = { origin: client.origin };
+      await recordEvent(work, { kind: 'client.registered', subject: id, details });
+      return;
+    }
+    known = await lockOAuthClient(tx, id); // another replica fetched the same document at the same time
   }
+  if ((await updateOAuthClientSaid(tx, said)) !== 1)
+    throw new Failure('notFound', 'There is no such client.');
+  if (known === undefined || known.metadata === text) return;
+  await recordEvent(work, { kind: 'client.changed', subject: id });
+  if (identityOf(JSON.parse(known.metadata)) !== identityOf(metadata))
+    await endConsentsOfChangedClient(work, id);
 }
 
 /** Returns what a human trusts in when they consent: where the client is answered, and how it proves that it is this one. */
@@ -102,29 +106,23 @@ export function identityOf(metadata: Record<string, unknown>): string {
 }
 
 /**
- * Ends a client, its own tokens and all that humans let it do, in the caller's transaction. A client that has ended stays
- * as it is.
+ * Ends a client and its own tokens, in the caller's transaction. From then on nothing works that humans let it do; the
+ * caller ends that after the commit, by endConsentsOfEndedClient(). A client that has ended stays as it is.
  *
- * @param how under whose account and with which details it is in the audit, and whether the humans are mailed
+ * @param accountId under whose account it is in the audit, with `details`
  */
 export async function endClient(
   work: Work,
   id: string,
-  how: { accountId?: string | undefined; details?: Record<string, string>; notifies?: boolean } = {},
+  { accountId, details }: { accountId?: string | undefined; details?: Record<string, string> } = {},
 ): Promise<void> {
-  const { accountId, details, notifies = false } = how;
   if ((await updateOAuthClientEnded(work.tx, id, work.now)) !== 1) return;
   await updateTokensOfOAuthClientRevoked(work.tx, id, work.now);
   await recordEvent(work, { kind: 'client.removed', accountId, subject: id, ...(details && { details }) });
-  await endConsentsOfClient(work, id, notifies ? 'clientRemoved' : 'client');
 }
 
-/** Ends all that humans let a client do, in the caller's transaction. They are locked in one order. */
-export async function endConsentsOfClient(
-  work: Work,
-  id: string,
-  by: 'client' | 'clientRemoved' | 'operator',
-): Promise<void> {
-  const consents = await listLiveOAuthGrantsOfClient(work.tx, id, work.now);
-  for (const consent of consents) await endConsent(work, consent, by);
+/** Ends all that humans let a client do that became another one, in the caller's transaction. */
+export async function endConsentsOfChangedClient(work: Work, id: string): Promise<void> {
+  const consents = await listLiveOAuthGrantsOfClient(work.tx, id, work.now, Number.MAX_SAFE_INTEGER);
+  for (const consent of consents) await endConsent(work, consent, 'client');
 }

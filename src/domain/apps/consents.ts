@@ -7,6 +7,7 @@ import { formatScope, isSubset, parseScope, restrictTo, withImplied } from '../.
 import { DAY_MS } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { updateTokensOfOAuthGrantRevoked } from '../../store/app-tokens.ts';
+import { updateOAuthClientUsed } from '../../store/oauth-clients.ts';
 import {
   findLiveOAuthGrant,
   findOAuthGrant,
@@ -147,7 +148,7 @@ export function listConsents(
  * it gives less, the tokens issued so far are revoked; where it gives more, they stay as they are.
  *
  * @returns its id
- * @throws Failure `signInRequired` if the account was deleted
+ * @throws Failure `signInRequired` if the account was deleted; `notFound` if the client ended or was suspended
  */
 export function saveConsent(deps: Deps, origin: RequestOrigin, given: Asked): Promise<string> {
   return useCase(deps, origin, {}, (work) => giveConsent(work, given));
@@ -158,6 +159,9 @@ export async function giveConsent(work: Work, given: Asked): Promise<string> {
   const { tx, now, deps } = work;
   const { accountId, clientId, resource, redirectUri } = given;
   if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+  if ((await updateOAuthClientUsed(tx, clientId, now)) !== 1) {
+    throw new Failure('notFound', 'There is no such client any more.', { hint: 'consent.notFound' });
+  }
   const terms = {
     scope: formatScope(given.scopes),
     openidScope: formatScope(given.openidScopes),

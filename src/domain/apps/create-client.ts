@@ -6,7 +6,8 @@ import { formatScope } from '../../lib/scopes.ts';
 import { hashSecret, newSecret } from '../../lib/secrets.ts';
 import { singleLine } from '../../lib/untrusted-text.ts';
 import { insertClientAccount, lockAccount } from '../../store/accounts.ts';
-import { findOAuthClient, upsertOAuthClient } from '../../store/oauth-clients.ts';
+import { findOAuthClient, insertOAuthClient } from '../../store/oauth-clients.ts';
+import { listOwnedClients } from '../../store/owned-clients.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { AT_COMMAND_LINE, type OperatorAct, reasonDetails } from '../audit/operator-acts.ts';
@@ -68,7 +69,8 @@ const BYTES_MAX = 4096;
  *
  * @param by the account of the human, or the operator's act; such a client gets an account of its own, as which it acts
  * @returns the client, and its secret if it has one, of which only the hash is stored
- * @throws Failure `badRequest` with the `field` that is wrong; `signInRequired` if the account was deleted; `limited`
+ * @throws Failure `badRequest` with the `field` that is wrong, `clients` for more than `clientsPerAccount`;
+ * `signInRequired` if the account was deleted; `limited`
  */
 export async function createClient(
   deps: Deps,
@@ -84,7 +86,7 @@ export async function createClient(
     const id = newId('cli', now, deps.random);
     const isPersons = 'owner' in by;
     const accountId = isPersons ? await holdOwner(work, by.owner) : await createOwnAccount(work);
-    await upsertOAuthClient(tx, {
+    await insertOAuthClient(tx, {
       id,
       origin: isPersons ? 'person' : 'operator',
       owner: isPersons ? by.owner : null,
@@ -111,8 +113,12 @@ export async function createClient(
 }
 
 async function holdOwner(work: Work, accountId: string): Promise<string> {
-  const { tx, origin } = work;
+  const { tx, origin, deps } = work;
   if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
+  const max = deps.config.limits.clientsPerAccount;
+  if ((await listOwnedClients(tx, accountId)).length >= max) {
+    refuse('clients', `You have ${max} clients. Delete one first.`);
+  }
   await consumeLimits(work, [
     { name: 'clientsPerIp', key: origin.address.limitKey },
     { name: 'clientsPerService', key: '' },

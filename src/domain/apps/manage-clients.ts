@@ -14,10 +14,17 @@ import {
 } from '../../store/oauth-clients.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { type EventKind, recordEvent } from '../audit/audit-log.ts';
-import { type OperatorAct, reasonDetails } from '../audit/operator-acts.ts';
+import { type OperatorAct, type OperatorEventKind, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { useCase } from '../limits/use-case.ts';
-import { endClient, endConsentsOfClient, identityOf, type OAuthClient, toOAuthClient } from './clients.ts';
+import {
+  endClient,
+  endConsentsOfChangedClient,
+  identityOf,
+  type OAuthClient,
+  toOAuthClient,
+} from './clients.ts';
 import { type NewClient, toMetadata } from './create-client.ts';
+import { BATCHES_PER_REQUEST, endConsentsOfEndedClient, enderOf } from './end-consents.ts';
 
 /** What people do with the clients that they registered, and the operator with all. */
 
@@ -69,7 +76,7 @@ export async function changeClient(
     if (text === row.metadata && scope === row.scope) return;
     await updateOAuthClientMetadata(tx, id, { name: metadata.client_name, metadata: text, scope });
     await recordClientEvent(work, 'client.changed', row, by);
-    if (identityOf(before) !== identityOf(metadata)) await endConsentsOfClient(work, id, 'client');
+    if (identityOf(before) !== identityOf(metadata)) await endConsentsOfChangedClient(work, id);
   });
 }
 
@@ -104,6 +111,7 @@ export function rotateClientSecret(
     await recordClientEvent(work, 'client.rotated', row, by, {
       overlap_seconds: Math.round(overlapMs / 1000),
     });
+    await recordOperatorAct(work, 'operator.client_rotated', id, by);
     return { client: toOAuthClient((await findOAuthClient(tx, id))!), secret };
   });
 }
@@ -119,14 +127,13 @@ export async function removeClient(
   id: string,
   by: ClientActor,
 ): Promise<void> {
-  await useCase(deps, origin, {}, async (work) => {
+  const ender = await useCase(deps, origin, {}, async (work) => {
     const row = await lockClient(work, id, by);
-    await endClient(work, id, {
-      accountId: accountOf(row, by),
-      details: detailsOf(by),
-      notifies: row.origin !== 'dynamic',
-    });
+    await endClient(work, id, { accountId: row.owner ?? undefined, details: detailsOf(by) });
+    await recordOperatorAct(work, 'operator.client_removed', id, by);
+    return enderOf({ ...row, endedAt: work.now });
   });
+  await endConsentsOfEndedClient(deps, origin, id, ender, BATCHES_PER_REQUEST);
 }
 
 /**
@@ -135,22 +142,24 @@ export async function removeClient(
  * @returns false if it is suspended already
  * @throws Failure `notFound`
  */
-export function suspendClient(
+export async function suspendClient(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
   act: OperatorAct,
 ): Promise<boolean> {
-  return useCase(deps, origin, {}, async (work) => {
+  const isChanged = await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const by = { operator: act };
     const row = await lockClient(work, id, by);
     if ((await updateOAuthClientSuspended(tx, id, now)) !== 1) return false;
     await updateTokensOfOAuthClientRevoked(tx, id, now);
     await recordClientEvent(work, 'client.suspended', row, by);
-    await endConsentsOfClient(work, id, 'operator');
+    await recordOperatorAct(work, 'operator.client_suspended', id, by);
     return true;
   });
+  if (isChanged) await endConsentsOfEndedClient(deps, origin, id, 'operator', BATCHES_PER_REQUEST);
+  return isChanged;
 }
 
 /**
@@ -159,17 +168,21 @@ export function suspendClient(
  * @returns false if it is not suspended
  * @throws Failure `notFound`
  */
-export function resumeClient(
+export async function resumeClient(
   deps: Deps,
   origin: RequestOrigin,
   id: string,
   act: OperatorAct,
 ): Promise<boolean> {
+  const known = await findOAuthClient(deps.db, id);
+  // What was given to it before must have ended: else it would live again.
+  if (known?.suspendedAt != null) await endConsentsOfEndedClient(deps, origin, id, 'operator');
   return useCase(deps, origin, {}, async (work) => {
     const by = { operator: act };
     const row = await lockClient(work, id, by);
     if ((await updateOAuthClientSuspended(work.tx, id, null)) !== 1) return false;
     await recordClientEvent(work, 'client.resumed', row, by);
+    await recordOperatorAct(work, 'operator.client_resumed', id, by);
     return true;
   });
 }
@@ -185,19 +198,18 @@ async function lockClient({ tx }: Work, id: string, by: ClientActor): Promise<OA
   return row;
 }
 
-/** Under whose account an event is: the owner's, who sees it, and for clients of nobody the operator's. */
-function accountOf({ owner }: OAuthClientRow, by: ClientActor): string | undefined {
-  return owner ?? ('operator' in by ? by.operator.accountId : undefined);
+/** What the owner sees: neither which operator it was, nor why. */
+function detailsOf(by: ClientActor): Record<string, string> {
+  return { by: 'owner' in by ? 'owner' : 'operator' };
 }
 
-function detailsOf(by: ClientActor): Record<string, string> {
-  if ('owner' in by) return { by: 'owner' };
-  const { accountId } = by.operator;
-  return {
-    by: 'operator',
-    ...(accountId !== undefined && { operator: accountId }),
-    ...reasonDetails(by.operator),
-  };
+async function recordOperatorAct(
+  work: Work,
+  kind: Extract<OperatorEventKind, `operator.client_${string}`>,
+  subject: string,
+  by: ClientActor,
+): Promise<void> {
+  if ('operator' in by) await recordOperatorEvent(work, by.operator, { kind, subject });
 }
 
 async function recordClientEvent(
@@ -209,7 +221,7 @@ async function recordClientEvent(
 ): Promise<void> {
   await recordEvent(work, {
     kind,
-    accountId: accountOf(row, by),
+    accountId: row.owner ?? undefined,
     subject: row.id,
     details: { ...details, ...detailsOf(by) },
   });

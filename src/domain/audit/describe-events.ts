@@ -71,6 +71,6 @@ function keyIdOf({ kind, subject, details }: EventRow): string | null {
 
 /** The OAuth client that an event is about, or whose consent. */
 function clientIdOf({ kind, subject, details }: EventRow): string | null {
-  if (kind.startsWith('client.')) return subject;
+  if (kind.startsWith('client.') || kind.startsWith('operator.client_')) return subject;
   return kind.startsWith('app.') && details !== null ? (JSON.parse(details).client ?? null) : null;
 }

@@ -60,6 +60,7 @@ export type RefusedCheck =
   | 'revoked'
   | 'expired'
   | 'agent revoked'
+  | 'client ended'
   | 'other audience';
 
 /**
@@ -78,6 +79,7 @@ export async function findBearer(
   if (row === undefined) return 'unknown';
   if (row.revokedAt !== null) return 'revoked';
   if (!isLive(row, deps.clock())) return 'expired';
+  if (row.clientEndedAt !== null) return 'client ended';
   return row.agentRevokedAt === null ? toBearer(row, hash) : 'agent revoked';
 }
 

@@ -21,6 +21,7 @@ import type { RequestOrigin } from '../../work.ts';
 import { revokeAgent, revokeDelegation } from '../agents/end-agent.ts';
 import { endClient, findClient } from '../apps/clients.ts';
 import { endConsent } from '../apps/consents.ts';
+import { endConsentsOfEndedClient } from '../apps/end-consents.ts';
 import { suspendClient } from '../apps/manage-clients.ts';
 import { removeResourceServer } from '../audiences/resource-servers.ts';
 import { type EventKind, recordEvent } from '../audit/audit-log.ts';
@@ -117,8 +118,7 @@ const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
   'account.deleted': (deps, origin, event) => deleteAccount(deps, origin, event.account_id ?? ''),
   'app.revoked': endConsentAgain,
   'app.narrowed': endConsentAgain, // the backup has the wider one
-  'client.removed': (deps, origin, { subject }) =>
-    useCase(deps, origin, {}, (work) => endClient(work, subject ?? '')),
+  'client.removed': removeClientAgain,
   'client.suspended': (deps, origin, { subject }) => suspendAgain(deps, origin, subject ?? ''),
   'client.rotated': (deps, _, { subject }) =>
     deps.db.tx((tx) => updateOAuthClientSecret(tx, subject ?? '', unknownSecret(deps, 'cs'), null)),
@@ -179,6 +179,12 @@ async function endConsentAgain(deps: Deps, origin: RequestOrigin, { subject }: E
     const consent = await findOAuthGrant(work.tx, subject ?? '');
     if (consent !== undefined) await endConsent(work, consent, 'replay');
   });
+}
+
+/** The people were mailed when it was removed. */
+async function removeClientAgain(deps: Deps, origin: RequestOrigin, { subject }: EventLine): Promise<void> {
+  await useCase(deps, origin, {}, (work) => endClient(work, subject ?? ''));
+  await endConsentsOfEndedClient(deps, origin, subject ?? '', 'client');
 }
 
 async function suspendAgain(deps: Deps, origin: RequestOrigin, clientId: string): Promise<void> {

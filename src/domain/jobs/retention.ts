@@ -14,6 +14,7 @@ import {
   deleteExpiredRefreshTokens,
   deleteExpiredRegistrations,
   deleteExpiredTokens,
+  deleteIdleOAuthClients,
   deleteIdlePrincipals,
   deleteNeverActivatedAgents,
   deleteOldApprovals,
@@ -36,6 +37,8 @@ const SESSIONS_KEEP_MS = 30 * DAY_MS;
 const FORGOTTEN_MS = 7 * DAY_MS;
 /** Expired tokens are kept briefly only: they are many, and a token without a row is refused as well. */
 const TOKENS_KEEP_MS = 600_000;
+/** Clients that nobody here registered and that were not used for this long are deleted. */
+const IDLE_CLIENTS_MS = 90 * DAY_MS;
 /** More clients that nobody here registered and nobody used are not kept, however fast they come. */
 const UNUSED_CLIENTS_MAX = 200_000;
 const AUDIT_KEEP_MS = 400 * DAY_MS;
@@ -56,6 +59,7 @@ const DELETIONS: Record<string, DeleteBatch> = {
   refreshTokens: (tx, now, rows) => deleteExpiredRefreshTokens(tx, now, rows),
   oauthStates: (tx, now, rows) => deleteExpiredOAuthStates(tx, now, rows),
   unusedClients: (tx, now, rows) => deleteUnusedOAuthClients(tx, now - KEEP_MS, rows),
+  idleClients: (tx, now, rows) => deleteIdleOAuthClients(tx, { before: now - IDLE_CLIENTS_MS, now }, rows),
   excessClients: (tx, _, rows) => deleteExcessOAuthClients(tx, UNUSED_CLIENTS_MAX, rows),
   approvals: (tx, now, rows) => deleteOldApprovals(tx, now - KEEP_MS, rows),
   forgottenAgents: (tx, now, rows) => deleteNeverActivatedAgents(tx, now - FORGOTTEN_MS, rows),

@@ -11,6 +11,7 @@ import type { RequestOrigin } from '../../work.ts';
 import { endAgent } from '../agents/end-agent.ts';
 import { endClient } from '../apps/clients.ts';
 import { endConsentsOfAccount } from '../apps/consents.ts';
+import { BATCHES_PER_REQUEST, endConsentsOfEndedClient } from '../apps/end-consents.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -22,9 +23,9 @@ import { useCase } from '../limits/use-case.ts';
  * open a new account.
  */
 export async function deleteAccount(deps: Deps, origin: RequestOrigin, accountId: string): Promise<void> {
-  await useCase(deps, origin, {}, async (work) => {
+  const clients = await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
-    if (!(await lockAccount(tx, accountId))) return;
+    if (!(await lockAccount(tx, accountId))) return [];
     await recordAndNotify(work, accountId, { kind: 'account.deleted' });
     for (const agent of await listOwnedAgents(tx, accountId)) {
       await endAgent(work, agent);
@@ -32,14 +33,17 @@ export async function deleteAccount(deps: Deps, origin: RequestOrigin, accountId
     }
     for (const host of await listHostsOf(tx, accountId)) await endHost(work, host);
     await updatePrincipalsOfAccountUnlinked(tx, accountId);
+    const clients = await listOwnedClients(tx, accountId);
+    for (const { id } of clients) await endClient(work, id, { accountId, details: { by: 'account' } });
     await endConsentsOfAccount(work, accountId);
-    for (const { id } of await listOwnedClients(tx, accountId)) {
-      await endClient(work, id, { accountId, details: { by: 'account' }, notifies: true });
-    }
     await updatePersonalCredentialsRevoked(tx, accountId, now);
     await deleteAuthenticator(tx, accountId);
     await deleteRecoveryCodes(tx, accountId);
     await updateSessionsOfAccountEnded(tx, accountId, now);
     await updateAccountEnded(tx, accountId, now);
+    return clients;
   });
+  for (const { id } of clients) {
+    await endConsentsOfEndedClient(deps, origin, id, 'clientRemoved', BATCHES_PER_REQUEST);
+  }
 }

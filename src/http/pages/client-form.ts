@@ -89,6 +89,7 @@ const PROBLEMS: Readonly<Record<string, Problem>> = {
   scope: { key: 'keys.problem.permissions', field: 'permissions' },
   jwks: { key: 'clients.problem.keys', field: 'keys' },
   jwks_uri: { key: 'clients.problem.keys', field: 'keys' },
+  clients: { key: 'clients.problem.limit', field: 'name' },
 };
 
 /** Returns what to correct in the form. @throws what was thrown, if it is about no field */
