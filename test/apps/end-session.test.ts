@@ -100,10 +100,53 @@ onEveryEngine('an app that asks a human to sign out', (engine, test) => {
     t.true(await isIn(browser));
   });
 
-  test('a request in a body leads to the page', async (t) => {
-    const { browser } = await connected();
-    const headers = { Origin: 'https://app.example', 'Sec-Fetch-Site': 'cross-site' };
-    const page = await browser.send('/oauth2/end-session', { client_id: app.clientId }, headers);
+  const CROSS_SITE = { Origin: 'https://app.example', 'Sec-Fetch-Site': 'cross-site' };
+
+  test('a request in a body leads to the page, and its ID token gets into no URL and no log', async (t) => {
+    const { browser, hint } = await connected();
+    const fields = { id_token_hint: hint, post_logout_redirect_uri: GOODBYE, state: 'bye' };
+    const page = await browser.send('/oauth2/end-session', fields, CROSS_SITE);
     t.is(heading(page), 'Sign out?');
+    const [, claims, mac] = hint.split('.') as [string, string, string];
+    for (const text of [...page.redirects, page.path, page.text]) {
+      t.false(text.includes(claims) || text.includes(mac), text.slice(0, 200));
+    }
+    t.false(page.text.includes('The app means another account'));
+    const back = await browser.post('/oauth2/end-session/confirm');
+    t.is(back.path, `${GOODBYE}?state=bye`);
+    t.false(await isIn(browser));
+    await leave(browser, fields);
+    const lines = on.logged.filter((line) => line.includes(claims) || line.includes(mac));
+    t.deepEqual(lines, []);
+  });
+
+  test('a body with a wrong ID token, or a URL that the app did not register, leads nowhere', async (t) => {
+    const { browser, hint } = await connected();
+    for (const fields of [
+      { id_token_hint: `${hint.slice(0, -4)}AAAA` },
+      { id_token_hint: hint, post_logout_redirect_uri: 'https://evil.example/' },
+      { id_token_hint: hint, client_id: 'cli_other' },
+    ]) {
+      const page = await browser.send('/oauth2/end-session', fields, CROSS_SITE);
+      t.is(page.status, 400);
+      t.deepEqual(page.redirects, []);
+    }
+    t.true(await isIn(browser));
+  });
+
+  test('an app that means another account: the human is told, and decides about the one that is signed in', async (t) => {
+    const [{ hint, mailbox: other }, { browser, mailbox }] = [await connected(), await connected()];
+    const byUrl = await leave(browser, { id_token_hint: hint });
+    const byBody = await browser.send('/oauth2/end-session', { id_token_hint: hint }, CROSS_SITE);
+    for (const page of [byUrl, byBody]) {
+      t.is(heading(page), 'Sign out?');
+      t.true(page.text.includes('The app means another account'));
+      t.true(page.text.includes(mailbox));
+      t.false(page.text.includes(other));
+    }
+    t.true(await isIn(browser));
+    t.is(heading(await leave(browser, { client_id: app.clientId, t: 'AAAA' })), 'Sign out?');
+    await browser.post('/oauth2/end-session/confirm');
+    t.false(await isIn(browser));
   });
 });
