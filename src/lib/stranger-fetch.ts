@@ -65,7 +65,7 @@ export function createStrangerFetch(
       return parse(await fetch(url, { namedBy: 'stranger', holdsKeys }).finally(release));
     } catch (error) {
       failed.set(url, true);
-      await setTimeout(Math.max(0, failsAt - performance.now()), undefined, { ref: false });
+      await setTimeout(Math.max(0, Math.ceil(failsAt - performance.now())), undefined, { ref: false });
       throw new StrangerFetchError('The document could not be fetched.', { cause: error });
     }
   };
