@@ -13,30 +13,26 @@ import { addIdJagGrant } from './id-jag-grant.ts';
 
 /** The instance of oidc-provider. */
 
-/** How long the list of signing keys may be stale. */
-const FRESH_MS = 1000;
-
 interface Built {
   provider: Provider;
   /** The ids of the signing keys that it was built with. */
   kids: string;
-  checkedAt: number;
 }
 
 const builtFor = new WeakMap<Deps['db'], Built>();
 
 /**
  * Returns the instance for a database. oidc-provider takes its keys when it is built, so it is built anew when the
- * signing keys change; all state is in the database.
+ * signing keys change, which is looked up for each request: a key that was withdrawn signs nothing more. All state is in
+ * the database.
  */
 export async function currentProvider(deps: Deps): Promise<Provider> {
-  const built = builtFor.get(deps.db);
-  const now = performance.now();
-  if (built !== undefined && now - built.checkedAt < FRESH_MS) return built.provider;
   const keys = await listPrivateKeys(deps);
   const kids = keys.map(({ kid }) => kid).join(' ');
-  const provider = built?.kids === kids ? built.provider : build(deps, keys);
-  builtFor.set(deps.db, { provider, kids, checkedAt: now });
+  const built = builtFor.get(deps.db);
+  if (built?.kids === kids) return built.provider;
+  const provider = build(deps, keys);
+  builtFor.set(deps.db, { provider, kids });
   return provider;
 }
 
