@@ -37,8 +37,8 @@ export async function insertAgent(
   },
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at, scope, origin)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at, scope, origin, owner_id, owner_since)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ${OWNER_OF_ACCOUNT} = ?), ?)`,
     [
       agent.id,
       agent.accountId,
@@ -48,6 +48,8 @@ export async function insertAgent(
       agent.ownedAt ?? null,
       agent.scope ?? null,
       agent.origin,
+      agent.ownedAt === undefined ? null : agent.accountId,
+      agent.ownedAt ?? null,
     ],
   );
 }
@@ -65,21 +67,25 @@ export function updateAgentMerged(
   now: number,
 ): Promise<number> {
   return tx.run(
-    `UPDATE agents SET account_id = ?, merged_from = account_id, owned_at = ?
+    `UPDATE agents SET account_id = ?, merged_from = account_id, owned_at = ?, owner_id = ?, owner_since = ?
      WHERE id = ? AND account_id = ? AND revoked_at IS NULL`,
-    [toId, now, id, fromId],
+    [toId, now, toId, now, id, fromId],
   );
 }
 
-/** Records that an agent has an owner now; the agent stays in its account. */
+/** Records that the owner of an agent's account owns the agent now, which stays there. */
 export function updateAgentOwned(tx: Tx, id: string, now: number): Promise<number> {
-  return tx.run('UPDATE agents SET owned_at = ? WHERE id = ? AND revoked_at IS NULL', [now, id]);
+  return tx.run(
+    `UPDATE agents SET owned_at = ?, owner_id = ${OWNER_OF_ACCOUNT} = agents.account_id), owner_since = ?
+     WHERE id = ? AND revoked_at IS NULL`,
+    [now, now, id],
+  );
 }
 
 /** Removes the owner of an agent and moves it from one account to its own; only if it is still in the first. */
 export function updateAgentReleased(tx: Tx, id: string, fromId: string, toId: string): Promise<number> {
   return tx.run(
-    `UPDATE agents SET account_id = ?, merged_from = NULL, owned_at = NULL
+    `UPDATE agents SET account_id = ?, merged_from = NULL, owned_at = NULL, owner_id = NULL, owner_since = NULL
      WHERE id = ? AND account_id = ? AND owned_at IS NOT NULL AND revoked_at IS NULL`,
     [toId, id, fromId],
   );
@@ -191,6 +197,8 @@ FROM agents a
   LEFT JOIN claim_attempts t ON t.id = (SELECT id FROM claim_attempts WHERE registration_id = a.registration_id
     ORDER BY (ended_at IS NULL) DESC, id DESC LIMIT 1)
   LEFT JOIN outbox m ON m.id = (SELECT id FROM outbox WHERE attempt_id = t.id ORDER BY id DESC LIMIT 1)`;
+/** The human behind an account, which is to be named: the owner of the agents in it. */
+export const OWNER_OF_ACCOUNT = `(SELECT CASE o.kind WHEN 'human' THEN o.id ELSE o.parent_id END FROM accounts o WHERE o.id`;
 /** The columns of AgentRow. */
 export const AGENT_COLUMNS = `id, account_id AS "accountId", merged_from AS "mergedFrom", registration_id AS "registrationId",
   name, created_at AS "createdAt", revoked_at AS "revokedAt", owned_at AS "ownedAt",

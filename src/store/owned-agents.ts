@@ -1,5 +1,5 @@
 import type { ListPlace } from '../lib/list-pages.ts';
-import { AGENT_COLUMNS, type AgentRow } from './agents.ts';
+import { AGENT_COLUMNS, type AgentRow, OWNER_OF_ACCOUNT } from './agents.ts';
 import type { Db, Tx } from './engine/db.ts';
 import {
   countIf,
@@ -41,8 +41,8 @@ export function listOwnedAgents(db: Pick<Db, 'all'>, ownerId: string): Promise<A
 }
 
 /**
- * Lists a page of an owner's agents. Merged and linked ones are read apart: those of one account come in order from the
- * index `agents_owned`, however many there are.
+ * Lists a page of an owner's agents, merged and linked ones: they come in order from the index `agents_owner`, however
+ * many there are. Those whose owner a version before changed are read beside them.
  *
  * @param place where the page begins or ends; undefined: the first page
  * @param limit a constant of the program
@@ -61,14 +61,13 @@ export function listOwnedPage(
     toListOrder(order),
     place && { side: place.side, values: [place.key, place.id] },
   );
-  const branch = (account: string) =>
-    `SELECT id FROM (SELECT id FROM agents WHERE account_id ${account} AND owned_at IS NOT NULL
-       ${narrowed.sql}${condition.sql} ${orderBy} LIMIT ${limit})`;
-  const params = [ownerId, ...narrowed.params, ...condition.params];
+  const branch = (isOwned: string) =>
+    `SELECT id FROM (SELECT id FROM agents WHERE ${isOwned} ${narrowed.sql}${condition.sql} ${orderBy} LIMIT ${limit})`;
+  const params = [...narrowed.params, ...condition.params];
   return db.all(
     `SELECT ${AGENT_COLUMNS}, ${KEYS.name} AS "sortName" FROM agents WHERE id IN
-       (${branch('= ?')} merged UNION ALL ${branch(`IN (${LINKED})`)} linked) ${orderBy} LIMIT ${limit}`,
-    [...params, ...params],
+       (${branch(KNOWN)} known UNION ALL ${branch(UNKNOWN)} unknown) ${orderBy} LIMIT ${limit}`,
+    [ownerId, ...params, ownerId, ownerId, ...params],
   );
 }
 
@@ -107,7 +106,7 @@ export async function countOwned(
          CASE WHEN 1 = 1 ${found.sql} THEN 1 ELSE 0 END AS is_found,
          CASE WHEN revoked_at IS NOT NULL OR id IN ${OVER} THEN 'revoked'
            WHEN ${KEYS.used} = 0 THEN 'unused' ELSE 'active' END AS state
-       FROM (${COUNTED} = ? UNION ALL ${COUNTED} IN (${LINKED})) each_agent LIMIT ${SCAN_MAX}) owned`,
+       FROM (${COUNTED} ${KNOWN} UNION ALL ${COUNTED} ${UNKNOWN}) each_agent LIMIT ${SCAN_MAX}) owned`,
     [
       ...(upTo && state ? [state] : []),
       ...(upTo?.params ?? []),
@@ -115,6 +114,7 @@ export async function countOwned(
       ...found.params,
       ownerId,
       lifetimeStart,
+      ownerId,
       ownerId,
       ownerId,
     ],
@@ -136,15 +136,45 @@ export function findOwnedAgent(
   return db.get(`SELECT ${AGENT_COLUMNS} FROM agents WHERE id = ? AND ${OWNED}`, [id, ownerId, ownerId]);
 }
 
+/** Whether there are agents whose owner a version before changed. */
+export async function hasUnknownOwners(db: Pick<Db, 'get'>): Promise<boolean> {
+  return (await db.get(`SELECT id FROM agents WHERE ${IS_UNKNOWN} LIMIT 1`)) !== undefined;
+}
+
+/**
+ * Writes the owner to at most `limit` agents whose owner a version before changed. An agent that changes hands meanwhile is
+ * left as it is: what is written with it is the owner at the time that `owner_since` says, which then is not `owned_at`.
+ *
+ * @returns how many
+ */
+export function updateUnknownOwners(tx: Tx, limit: number): Promise<number> {
+  return tx.run(
+    `UPDATE agents SET (owner_id, owner_since) = (SELECT ${OWNER_OF_ACCOUNT} = now.account_id), now.owned_at
+       FROM agents now WHERE now.id = agents.id)
+     WHERE id IN (SELECT id FROM agents WHERE ${IS_UNKNOWN} LIMIT ?)`,
+    [limit],
+  );
+}
+
 /**
  * The accounts of an owner's linked agents. The second condition is always true: of it the planner of PostgreSQL expects few
  * rows, and so reads the agents of these accounts by their index. It would look through those of all others as soon as one
  * owner has thousands.
  */
 const LINKED = `SELECT id FROM accounts WHERE parent_id = ? AND parent_id || '' = parent_id`;
-const COUNTED = 'SELECT id, name, seen_at, revoked_at FROM agents WHERE owned_at IS NOT NULL AND account_id';
-const OWNED = `owned_at IS NOT NULL AND account_id IN (SELECT ? UNION ALL ${LINKED})`;
-/** As the index `agents_owned` has them. */
+const OF_ACCOUNTS = `account_id IN (SELECT ? UNION ALL ${LINKED})`;
+/** The agents whose owner stands with them. */
+const KNOWN = 'owner_since = owned_at AND owner_id = ?';
+/**
+ * Those whose owner a version before changed, until updateUnknownOwners() has come to them. They are found by their accounts,
+ * which takes long for thousands of linked ones: so only where there is any. Of a comparison with CASE the planner of
+ * PostgreSQL expects few rows; of one with IS DISTINCT FROM it would expect all others.
+ */
+const IS_UNKNOWN = 'owned_at IS NOT NULL AND CASE WHEN owner_since = owned_at THEN 1 ELSE 0 END = 0';
+const UNKNOWN = `${IS_UNKNOWN} AND ${OF_ACCOUNTS} AND EXISTS (SELECT 1 FROM agents WHERE ${IS_UNKNOWN})`;
+const COUNTED = 'SELECT id, name, seen_at, revoked_at FROM agents WHERE';
+const OWNED = `owned_at IS NOT NULL AND ${OF_ACCOUNTS}`;
+/** As the index `agents_owner` has them. */
 const KEYS = { used: 'COALESCE(seen_at, 0)', name: `LOWER(COALESCE(name, ''))` };
 
 function toListOrder({ by, isDescending }: OwnedOrder): ListOrder {

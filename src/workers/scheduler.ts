@@ -2,6 +2,7 @@ import type { Deps } from '../deps.ts';
 import { endLeftConsents } from '../domain/apps/end-consents.ts';
 import { numberNewEvents } from '../domain/audiences/revocation-feed.ts';
 import { notifyOfKeyExpiry } from '../domain/jobs/key-expiry-notices.ts';
+import { fillOwners } from '../domain/jobs/owner-fill.ts';
 import { deleteExpiredRows } from '../domain/jobs/retention.ts';
 import { revokeUntrustedIssuers } from '../domain/jobs/revoke-untrusted-issuers.ts';
 import { localOrigin } from '../work.ts';
@@ -24,6 +25,7 @@ export function startScheduler(deps: Deps, mayDelete: () => boolean): { stop(): 
         await notifyOfKeyExpiry(deps, mayContinue);
         await endLeftConsents(deps, localOrigin('ended-clients'), mayContinue);
         await numberNewEvents(deps);
+        await fillOwners(deps, mayContinue);
         if (mayDelete()) await deleteExpiredRows(deps, mayContinue);
       } catch (error) {
         deps.log.warn({ err: error }, 'a job could not be done');

@@ -23,7 +23,7 @@ await migrate(
     ...db,
     migrate: (work) =>
       db.migrate(async (tx) => {
-        await work({
+        const result = await work({
           ...tx,
           async script(sql) {
             await next();
@@ -35,6 +35,7 @@ await migrate(
           },
         });
         await next();
+        return result;
       }),
   },
   0,

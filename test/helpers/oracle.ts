@@ -38,6 +38,9 @@ const NEVER: Record<string, string> = {
     FROM credentials c JOIN agents g ON g.id = c.agent_id
     WHERE c.revoked_at IS NULL AND c.expires_at IS NULL AND g.scope IS NOT NULL
       AND ((c.scope LIKE '%read%' AND g.scope NOT LIKE '%read%') OR (c.scope LIKE '%write%' AND g.scope NOT LIKE '%write%'))`,
+  'an agent with another owner than its account has': `
+    FROM agents g JOIN accounts a ON a.id = g.account_id
+    WHERE g.owner_since = g.owned_at AND (g.owner_id IS NULL OR g.owner_id <> CASE a.kind WHEN 'human' THEN a.id ELSE a.parent_id END)`,
   "an agent that is owned without a claim, or claimed and nobody's": `
     FROM agents g JOIN registrations r ON r.agent_id = g.id WHERE (g.owned_at IS NULL) <> (r.claimed_at IS NULL)`,
   'an unclaimed agent with a key that may write': `

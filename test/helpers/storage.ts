@@ -29,7 +29,10 @@ export async function notebook(t: ExecutionContext, engine: Engine): Promise<{ d
     await db.close();
     await database.drop();
   });
-  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)'));
+  await db.migrate(async (tx) => {
+    await tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)');
+    return false;
+  });
   return { db, url: database.url };
 }
 

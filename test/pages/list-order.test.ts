@@ -61,9 +61,18 @@ onEveryEngine('the order of lists', (engine, test) => {
           [id.replace('agt_', 'reg_'), id],
         );
         await tx.run(
-          `INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at, revoked_at, seen_at)
-           VALUES (?, ?, ?, ?, 1, 1, ?, ?)`,
-          [id, account, id.replace('agt_', 'reg_'), name, isRevoked ? 1 : null, usedAt],
+          `INSERT INTO agents (id, account_id, registration_id, name, created_at, owned_at, revoked_at, seen_at,
+             owner_id, owner_since) VALUES (?, ?, ?, ?, 1, 1, ?, ?, ?, ?)`,
+          // Some as the version before writes them.
+          [
+            id,
+            account,
+            id.replace('agt_', 'reg_'),
+            name,
+            isRevoked ? 1 : null,
+            usedAt,
+            ...(Number(id.slice(-3)) % 3 === 0 ? [null, null] : [owner, 1]),
+          ],
         );
       }
     });

@@ -60,7 +60,7 @@ onEveryEngine('migrations', (engine, test) => {
     t.regex(said, /^The database is at migration 999, [^\n]* start a newer version\.\n$/);
   });
 
-  test('a migration that fails half-way leaves nothing of itself or of those before it', async (t) => {
+  test('a migration that fails half-way leaves nothing of itself, and is done when it is mended', async (t) => {
     const empty = await createTestDatabase(engine);
     const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-migrations-'));
     const db = await openTestDatabase(empty);
@@ -76,16 +76,10 @@ onEveryEngine('migrations', (engine, test) => {
       'CREATE TABLE second (id BIGINT PRIMARY KEY); INSERT INTO second (nothing) VALUES (1);',
     );
     await t.throwsAsync(migrate(db, 0, { folder: url }), { message: /nothing/ });
-    for (const table of ['first', 'second', 'migrations']) {
-      await t.throwsAsync(
-        db.get(`SELECT COUNT(*) FROM ${table}`),
-        { message: new RegExp(table) },
-        `${table} is there`,
-      );
-    }
-    t.is(await pendingMigrations(db, url), 2);
+    await t.throwsAsync(db.get('SELECT COUNT(*) FROM second'), { message: /second/ });
+    t.is(await pendingMigrations(db, url), 1);
     writeFileSync(join(folder, '0002_second.sql'), 'CREATE TABLE second (id BIGINT PRIMARY KEY);');
-    t.deepEqual(await migrate(db, 0, { folder: url }), ['0001_first.sql', '0002_second.sql']);
+    t.deepEqual(await migrate(db, 0, { folder: url }), ['0002_second.sql']);
     t.deepEqual(await migrate(db, 0, { folder: url }), []);
   });
 
@@ -93,7 +87,8 @@ onEveryEngine('migrations', (engine, test) => {
     const empty = await createTestDatabase(engine);
     t.teardown(() => empty.drop());
     const files = readdirSync(new URL('../../db/migrations/', import.meta.url)).length;
-    for (let step = 1; ; step += 1) {
+    // Each process is killed later than the one before, in its own migrations: some begin with what others left.
+    for (let step = 1, left = files; ; step += 1) {
       const child = spawn(process.execPath, [helperPath('dying-migration.ts'), empty.url, String(step)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
@@ -102,8 +97,12 @@ onEveryEngine('migrations', (engine, test) => {
       if (said === 'stopped') child.kill('SIGKILL');
       await exited;
       const pending = await lookInto(empty.url, (db) => pendingMigrations(db));
-      t.is(pending, said === 'stopped' ? files : 0, `at step ${step}`);
-      if (said === 'done') break;
+      t.true(pending <= left, `at step ${step}`);
+      left = pending;
+      if (said === 'done') {
+        t.is(pending, 0);
+        break;
+      }
       t.true(step < 100);
     }
     t.deepEqual(await lookInto(empty.url, violations), []);

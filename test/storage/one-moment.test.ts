@@ -14,7 +14,10 @@ async function notebook(t: ExecutionContext, engine: Engine): Promise<Db> {
     await db.close();
     await database.drop();
   });
-  await db.migrate((tx) => tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY)'));
+  await db.migrate(async (tx) => {
+    await tx.script('CREATE TABLE notes (id BIGINT PRIMARY KEY)');
+    return false;
+  });
   return db;
 }
 const INSERT = 'INSERT INTO notes (id) VALUES (?)';

@@ -21,6 +21,7 @@ const SMALL = new Map([
 /** Statements that go through an index of their own from end to end, and why that is short. */
 const WALKED: Record<string, string> = {
   oauth_clients_ending: 'clients that ended or were suspended a moment ago: it is emptied at once',
+  agents_owner_unknown: 'what versions before changed since the last look: once a minute it is emptied',
   events_unnumbered: 'what came since the last look: once a minute it is emptied',
   outbox_due: 'the mails that wait: what has left is not in it',
   oauth_clients_created: 'an operator looks through it: of unused clients there are 200,000 at most',

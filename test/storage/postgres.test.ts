@@ -48,6 +48,16 @@ test.describe('PostgreSQL', (test) => {
     t.deepEqual(await db.all('SELECT value FROM notes ORDER BY id'), [{ value: 2 }, { value: 2 }]);
   });
 
+  test('a statement of a migration may take an hour, and waits for others for a minute', async (t) => {
+    const { db } = await notebook(t, 'postgres');
+    await db.migrate(async (tx) => {
+      const time = (name: string) => tx.get(`SELECT current_setting('${name}') AS time`);
+      t.deepEqual(await time('statement_timeout'), { time: '1h' });
+      t.deepEqual(await time('lock_timeout'), { time: '1min' });
+      return false;
+    });
+  });
+
   test('two serializable transactions that read what the other writes both happen, one after the other', async (t) => {
     const { db } = await notebook(t, 'postgres');
     await db.tx((tx) => tx.run(INSERT_NOTE, [1]));

@@ -28,6 +28,8 @@ const PUBLISHED: Record<string, string> = {
   '0020_asserted_consents.sql': '3f589e5f2129dd8d01a73be59cd7faf37f91b57bb0b67c1899aed21dc89598df',
   '0021_workspaces.sql': '198753d61b593ae4d2f88fd4bea0826c9c5872bd11720d9ebb33ba7613ff8ae3',
   '0022_oauth_clients.sql': '547585d6aa07e183e6cb9f4975ba433b7faa5cae403c35693492a9a59ea940ce',
+  '0023_owner_columns.sql': '0e5d619bea4309d3d2327d0003a314d79b38c1dba26d710de87f16dee8984d4b',
+  '0024_owners.sql': '3c55a7b10dbb5c58ae3ebe1796f9992eaf9fddac40901230b6eed1934bad7db4',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {

@@ -17,6 +17,12 @@ export interface Tx {
   run(sql: string, params?: readonly Value[]): Promise<number>;
 }
 
+/** Runs the statements of a migration. */
+export interface MigrationTx extends Tx {
+  /** Runs a text of several statements. */
+  script(sql: string): Promise<void>;
+}
+
 /** An open database. */
 export interface Db {
   engine: 'sqlite' | 'postgres';
@@ -41,10 +47,10 @@ export interface Db {
    */
   read<Result>(work: (tx: Pick<Tx, 'get' | 'all'>) => Promise<Result>): Promise<Result>;
   /**
-   * Runs `work` in one transaction that excludes every other migration; waits up to a minute for one. `script` runs a
-   * text of several statements.
+   * Runs `work` in a transaction that excludes every other migration, and again in another one until it returns false;
+   * waits up to a minute for a migration of another process.
    */
-  migrate(work: (tx: Tx & { script(sql: string): Promise<void> }) => Promise<void>): Promise<void>;
+  migrate(work: (tx: MigrationTx) => Promise<boolean>): Promise<void>;
   /** Copies one snapshot of the whole database into a new file while others write. */
   backup(file: string): Promise<void>;
   /** Returns the time of the database's clock, on which all replicas agree (R-17), epoch ms. */

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { sha256 } from '../../lib/hash.ts';
-import type { Db } from './db.ts';
+import type { Db, MigrationTx } from './db.ts';
 
 const FOLDER = new URL('../../../db/migrations/', import.meta.url);
 
@@ -12,7 +12,8 @@ interface Migration {
 }
 
 /**
- * Applies all pending migrations in one transaction, under a lock for which other processes wait (R-20, R-21).
+ * Applies all pending migrations, each in a transaction of its own, under a lock for which other processes wait (R-20, R-21).
+ * So the locks that one takes are not held until all are done: a service of the version before goes on meanwhile.
  *
  * @param now epoch ms
  * @param options.upTo the last version to apply
@@ -25,33 +26,43 @@ export async function migrate(
   { folder = FOLDER, upTo = Number.POSITIVE_INFINITY }: { folder?: URL; upTo?: number } = {},
 ): Promise<string[]> {
   const known = readMigrations(folder);
-  let applied: string[] = [];
+  const applied = new Set<string>();
   await db.migrate(async (tx) => {
-    applied = [];
-    await tx.script(
-      `CREATE TABLE IF NOT EXISTS migrations (
-         version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)`,
-    );
-    const done = new Map(
-      (await tx.all<{ version: number; checksum: string }>('SELECT version, checksum FROM migrations')).map(
-        (row) => [row.version, row.checksum],
-      ),
-    );
-    checkApplied(done, known);
-    for (const migration of known) {
-      if (!done.has(migration.version) && migration.version <= upTo) {
-        await tx.script(migration.sql);
-        await tx.run('INSERT INTO migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)', [
-          migration.version,
-          migration.name,
-          migration.checksum,
-          now,
-        ]);
-        applied.push(migration.name);
-      }
-    }
+    const next = await applyNext(tx, known, upTo, now);
+    if (next !== undefined) applied.add(next.name);
+    return next !== undefined;
   });
-  return applied;
+  return [...applied];
+}
+
+/** Applies the first migration that a database lacks. @returns undefined: it lacks none */
+async function applyNext(
+  tx: MigrationTx,
+  known: Migration[],
+  upTo: number,
+  now: number,
+): Promise<Migration | undefined> {
+  await tx.script(
+    `CREATE TABLE IF NOT EXISTS migrations (
+       version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)`,
+  );
+  const done = new Map(
+    (await tx.all<{ version: number; checksum: string }>('SELECT version, checksum FROM migrations')).map(
+      (row) => [row.version, row.checksum],
+    ),
+  );
+  checkApplied(done, known);
+  const next = known.find(({ version }) => !done.has(version) && version <= upTo);
+  if (next === undefined) return undefined;
+  const { version, name, checksum } = next;
+  await tx.script(next.sql);
+  await tx.run('INSERT INTO migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)', [
+    version,
+    name,
+    checksum,
+    now,
+  ]);
+  return next;
 }
 
 /**

@@ -212,8 +212,8 @@ function isConflict(error: unknown): boolean {
 }
 
 // SQLSTATE classes 08 connection, 53 resources, 57 operator intervention (shutdown, statement timeout), 58 system
-// error, 40 conflict; 25P03 idle in transaction for too long, 25006 read-only server.
-const TEMPORARY = /^(08|53|57|58|40|25P03|25006)/;
+// error, 40 conflict; 25P03 idle in transaction for too long, 25006 read-only server, 55P03 lock timeout.
+const TEMPORARY = /^(08|53|57|58|40|25P03|25006|55P03)/;
 
 /** Translates an error of the driver: to Failure `unavailable` where it may be temporary. */
 function translate(error: unknown): unknown {

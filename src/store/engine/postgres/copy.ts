@@ -133,7 +133,9 @@ function createTransactionDb(client: pg.PoolClient, prepared: boolean): Db {
     all: tx.all,
     tx: (work) => work(tx),
     read: (work) => work(tx),
-    migrate: (work) => work({ ...tx, script: async (sql) => void (await client.query(sql)) }),
+    async migrate(work) {
+      while (await work({ ...tx, script: async (sql) => void (await client.query(sql)) }));
+    },
     backup: () => Promise.reject(new Error('A restore makes no backup.')),
     now: () => readNow(tx),
     close: async () => {},

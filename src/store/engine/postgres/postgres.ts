@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import type { Db, Tx } from '../db.ts';
 import {
   inTransaction,
@@ -13,7 +14,10 @@ import {
 } from './connection.ts';
 import { writeBackup } from './copy.ts';
 
-const MIGRATION_STATEMENT_MS = 60_000;
+/** Timeout of a statement of a migration: it may rewrite a large table. */
+const MIGRATION_STATEMENT_MS = 3_600_000;
+/** How long a migration waits for one of another process, and for each table that it locks: whoever reads it waits behind it. */
+const MIGRATION_WAIT_MS = 60_000;
 
 /**
  * Opens PostgreSQL, or a server that speaks its protocol. Reads have connections of their own, so that introspection
@@ -54,11 +58,13 @@ export async function openPostgres(place: PostgresPlace): Promise<Db> {
     async migrate(work) {
       const migrator = openPool(place, 1, MIGRATION_STATEMENT_MS);
       try {
-        await inTransaction(migrator, async (client) => {
+        const step = async (client: pg.PoolClient) => {
+          await client.query(`SET LOCAL lock_timeout = ${MIGRATION_WAIT_MS}`);
           await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
           const tx = statements((each) => client.query(each), place.prepared);
-          await work({ ...tx, script: async (sql) => void (await client.query(sql)) });
-        });
+          return work({ ...tx, script: async (sql) => void (await client.query(sql)) });
+        };
+        while (await inTransaction(migrator, step));
       } finally {
         await migrator.pool.end();
       }

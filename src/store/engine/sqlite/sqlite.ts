@@ -195,16 +195,15 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       return result;
     },
 
-    migrate: (work) =>
-      enqueue(
-        (tx) =>
-          work({
-            ...tx,
-            // Migrations contain text for SQLite alone in comments of the form /*sqlite …*/.
-            script: async (sql) => void writer.exec(sql.replace(/\/\*sqlite (.*?)\*\//g, '$1')),
-          }),
-        MIGRATION_WAIT_MS,
-      ),
+    async migrate(work) {
+      const step = (tx: Tx) =>
+        work({
+          ...tx,
+          // Migrations contain text for SQLite alone in comments of the form /*sqlite …*/.
+          script: async (sql) => void writer.exec(sql.replace(/\/\*sqlite (.*?)\*\//g, '$1')),
+        });
+      while (await enqueue(step, MIGRATION_WAIT_MS));
+    },
 
     async backup(target) {
       snapshot.close();
