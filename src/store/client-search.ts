@@ -1,17 +1,20 @@
 import type { ListPlace } from '../lib/list-pages.ts';
-import type { Db, Value } from './engine/db.ts';
+import type { Db } from './engine/db.ts';
 import { CLIENT_COLUMNS, type OAuthClientRow } from './oauth-clients.ts';
 import { type Part, startsWith } from './pages.ts';
 
 /** Statements by which operators look through all OAuth clients, newest first. */
 
+/** How many clients a page looks through at most: see agent-search.ts. */
+const WINDOW_ROWS = 10_000;
+
 /** Selects clients: each member narrows the selection. */
 export interface ClientSearch {
-  /** The start of a name, in any case, or of an id. */
-  nameStart?: string | undefined;
   /** The canonical mailbox of the human who registered it. */
   mailbox?: string | undefined;
   owner?: string | undefined;
+  /** The start of a name, in any case, or of an id. */
+  nameStart?: string | undefined;
   status?: ClientStatus | undefined;
   origin?: OAuthClientRow['origin'] | undefined;
 }
@@ -23,21 +26,36 @@ export interface FoundClientRow extends OAuthClientRow {
   ownerMailbox: string | null;
 }
 
-/** Lists clients that were created before a place. */
+/** The creation of a client, from which a page goes on: those that were created before it. */
+type Place = Pick<ListPlace<number>, 'key' | 'id'>;
+
+/** Lists clients that were created before a place, among the first that a page looks through. */
 export function listClientsFound(
   db: Pick<Db, 'all'>,
   search: ClientSearch,
-  before: Pick<ListPlace<number>, 'key' | 'id'> | undefined,
+  before: Place | undefined,
   limit: number,
 ): Promise<FoundClientRow[]> {
   const where = conditions(search);
-  const params: Value[] = before === undefined ? [] : [before.key, before.id];
-  const page = before === undefined ? '' : ' AND (created_at, id) < (?, ?)';
+  const rows = windowOf(search, before);
   return db.all(
-    `SELECT ${CLIENT_COLUMNS}, ${OWNER_MAILBOX} FROM oauth_clients
-     WHERE 1 = 1${where.sql}${page} ORDER BY created_at DESC, id DESC LIMIT ?`,
-    [...where.params, ...params, limit],
+    `SELECT ${CLIENT_COLUMNS}, ${OWNER_MAILBOX} FROM (${rows.sql} LIMIT ?) c
+     WHERE 1 = 1${where.sql} ORDER BY created_at DESC, id DESC LIMIT ?`,
+    [...rows.params, where.sql === '' ? limit : WINDOW_ROWS, ...where.params, limit],
   );
+}
+
+/** Finds the last client that listClientsFound() looked at; undefined: it came to the end. */
+export function findClientWindowEnd(
+  db: Pick<Db, 'get'>,
+  search: ClientSearch,
+  before: Place | undefined,
+): Promise<Place | undefined> {
+  const rows = windowOf(search, before);
+  return db.get(`SELECT created_at AS key, id FROM (${rows.sql} LIMIT 1 OFFSET ?) c`, [
+    ...rows.params,
+    WINDOW_ROWS - 1,
+  ]);
 }
 
 /** Finds one client as listClientsFound() does. */
@@ -79,16 +97,30 @@ const STATUSES: Record<ClientStatus, string> = {
   ended: ' AND ended_at IS NOT NULL',
 };
 
-function conditions({ nameStart, mailbox, owner, status, origin }: ClientSearch): Part {
-  const found = startsWith(nameStart, { name: 'name', id: 'id' });
+/** The clients to look through, newest first, without a limit. */
+function windowOf({ mailbox, owner }: ClientSearch, before: Place | undefined): Part {
+  const { key, id } = before ?? { key: Number.MAX_SAFE_INTEGER, id: '' };
   const parts: Part[] = [
-    found,
     ...(mailbox === undefined
       ? []
       : [{ sql: ' AND owner IN (SELECT id FROM accounts WHERE mailbox = ?)', params: [mailbox] }]),
     ...(owner === undefined ? [] : [{ sql: ' AND owner = ?', params: [owner] }]),
+  ];
+  const range = join(parts);
+  return {
+    sql: `SELECT * FROM oauth_clients WHERE (created_at, id) < (?, ?)${range.sql} ORDER BY created_at DESC, id DESC`,
+    params: [key, id, ...range.params],
+  };
+}
+
+function conditions({ nameStart, status, origin }: ClientSearch): Part {
+  return join([
+    startsWith(nameStart, { name: 'name', id: 'id' }),
     ...(status === undefined ? [] : [{ sql: STATUSES[status], params: [] }]),
     ...(origin === undefined ? [] : [{ sql: ' AND origin = ?', params: [origin] }]),
-  ];
+  ]);
+}
+
+function join(parts: readonly Part[]): Part {
   return { sql: parts.map(({ sql }) => sql).join(''), params: parts.flatMap(({ params }) => params) };
 }

@@ -39,6 +39,29 @@ onEveryEngine('OAuth clients in the console', (engine, test) => {
     t.deepEqual(await listed('origin=operator'), []);
   });
 
+  test('of very many, a page searches 10,000, says so and goes on, also where it found none', async (t) => {
+    const { db } = on.service.deps;
+    const oldest = await registerApp(on, { client_name: 'Needle' });
+    on.clock.advance(60);
+    await db.tx((tx) =>
+      tx.run(
+        `INSERT INTO oauth_clients (id, origin, name, metadata, created_at)
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000)
+         SELECT 'cli_many' || n, 'dynamic', 'Many', '{}', CAST(? AS BIGINT) + n FROM numbers`,
+        [on.clock()],
+      ),
+    );
+    const page = await operator.browser.get(`${PATH}?q=needle`);
+    t.true(page.text.includes('A page searches only part of the list'), page.text);
+    t.false(page.text.includes(oldest.clientId));
+    const [, next] = /href="([^"]+)" rel="next"/.exec(page.text)!;
+    const last = await operator.browser.get(next!.replaceAll('&amp;', '&'));
+    t.true(last.text.includes(oldest.clientId));
+    t.false(last.text.includes('rel="next"'));
+    // Without a search, a page reads no more than it shows.
+    t.true((await operator.browser.get(PATH)).text.includes('cli_many10000'));
+  });
+
   test('one shows its facts and by whom it is approved, masked', async (t) => {
     const { clientId, mailbox } = await approved('Marlin Editor');
     const page = await operator.browser.get(`${PATH}/${clientId}`);

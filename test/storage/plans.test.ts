@@ -24,7 +24,6 @@ const WALKED: Record<string, string> = {
   agents_owner_unknown: 'what versions before changed since the last look: once a minute it is emptied',
   events_unnumbered: 'what came since the last look: once a minute it is emptied',
   outbox_due: 'the mails that wait: what has left is not in it',
-  oauth_clients_created: 'an operator looks through it: of unused clients there are 200,000 at most',
   oauth_clients_unused: 'those of which there are 200,000 at most',
 };
 
@@ -163,6 +162,9 @@ const VARIANTS: Record<string, unknown[][]> = {
   ),
   listClientsFound: CLIENT_SEARCHES.flatMap((search) =>
     [undefined, { key: 1, id: 'cli_1' }].map((before) => [search, before, 51]),
+  ),
+  findClientWindowEnd: CLIENT_SEARCHES.flatMap((search) =>
+    [undefined, { key: 1, id: 'cli_1' }].map((before) => [search, before]),
   ),
   updateOAuthClientSuspended: [1, null].map((at) => ['cli_1', at]),
   listFeedEvents: [

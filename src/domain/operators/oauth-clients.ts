@@ -7,6 +7,7 @@ import {
   type ClientStatus,
   type FoundClientRow,
   findClientFound,
+  findClientWindowEnd,
   listClientsFound,
   listConsentsOfClient,
 } from '../../store/client-search.ts';
@@ -37,23 +38,30 @@ export interface FoundClient extends OAuthClient {
   registeredBy: { id: string; mailbox: string | undefined } | undefined;
 }
 
+/** One page of clients. */
+export interface FoundClients {
+  clients: FoundClient[];
+  /** Where the next page begins; undefined: this is the last one. */
+  next: string | undefined;
+  /** Whether the page is not full because it looked through as many clients as a page may: `next` goes on. */
+  isPartial: boolean;
+}
+
 /** Lists one page of the clients that a query finds, newest first. */
-export async function findClients(
-  { db }: Pick<Deps, 'db'>,
-  query: ClientsQuery,
-): Promise<{ clients: FoundClient[]; next: string | undefined; isPartial: boolean }> {
+export async function findClients({ db }: Pick<Deps, 'db'>, query: ClientsQuery): Promise<FoundClients> {
   const search = toSearch(query);
   if (search === undefined) return { clients: [], next: undefined, isPartial: false };
   const at = query.before === undefined ? undefined : ({ side: 'after', mark: query.before } as const);
-  const found = await listClientsFound(db, search, parseNumberMark(at), PAGE_ROWS_MAX + 1);
+  const before = parseNumberMark(at);
+  const found = await listClientsFound(db, search, before, PAGE_ROWS_MAX + 1);
   const rows = found.slice(0, PAGE_ROWS_MAX);
-  const last = rows.at(-1);
-  const isMore = found.length > rows.length && last !== undefined;
-  return {
-    clients: rows.map(toFoundClient),
-    next: isMore ? formatNumberMark(last.createdAt, last.id) : undefined,
-    isPartial: false,
-  };
+  const clients = rows.map(toFoundClient);
+  if (found.length > rows.length) {
+    const { createdAt, id } = rows.at(-1)!;
+    return { clients, next: formatNumberMark(createdAt, id), isPartial: false };
+  }
+  const end = await findClientWindowEnd(db, search, before);
+  return { clients, next: end && formatNumberMark(end.key, end.id), isPartial: end !== undefined };
 }
 
 /** One client with what people let it do, and its newest events. */
