@@ -149,6 +149,20 @@ export function listLiveOAuthGrants(
   );
 }
 
+/** Lists the grants that a human gave a client and that were neither revoked nor have expired, newest first. */
+export function listLiveOAuthGrantsFor(
+  db: Pick<Tx, 'all'>,
+  { accountId, clientId }: Pick<OAuthGrantRow, 'accountId' | 'clientId'>,
+  now: number,
+): Promise<OAuthGrantRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM oauth_grants
+     WHERE client_id = ? AND account_id = ? AND principal IS NULL AND revoked_at IS NULL AND expires_at > ?
+     ORDER BY id DESC`,
+    [clientId, accountId, now],
+  );
+}
+
 /**
  * Lists the first grants of a client that were neither revoked nor have expired, in the order in which their accounts are
  * locked.

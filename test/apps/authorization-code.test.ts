@@ -12,7 +12,7 @@ import {
   refresh,
   registerApp,
 } from '../helpers/app-client.ts';
-import { said } from '../helpers/ceremony.ts';
+import { countOf, said } from '../helpers/ceremony.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, bearer, tallyBy } from '../helpers/common.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
@@ -70,6 +70,8 @@ onEveryEngine('the authorization code of an app', (engine, test) => {
     const back = await decide(browser, page, 'deny');
     t.true(back.path.startsWith(`${REDIRECT}?`));
     t.like(answerOf(back), { error: 'access_denied', state: 'st', iss: on.url });
+    const declined = `events WHERE kind = 'app.declined' AND details LIKE ?`;
+    t.is(await countOf(on, declined, [`%${app.clientId}%`]), 1);
     const ok = await decide(browser, await browser.get(askFor(app, { scope: 'read' }).path), 'approve');
     t.like(answerOf(ok), { state: 'st', iss: on.url });
   });

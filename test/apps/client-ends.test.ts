@@ -1,4 +1,4 @@
-import { listConsents, saveConsent } from '../../src/domain/apps/consents.ts';
+import { saveConsent } from '../../src/domain/apps/consents.ts';
 import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
 import { endLeftConsents } from '../../src/domain/apps/end-consents.ts';
 import {
@@ -13,7 +13,15 @@ import { insertHumanAccount } from '../../src/store/accounts.ts';
 import { insertOAuthGrant } from '../../src/store/oauth-grants.ts';
 import { localOrigin } from '../../src/work.ts';
 import { type Api, addApi } from '../helpers/api.ts';
-import { type App, getCode, newHuman, REDIRECT, redeem, refresh } from '../helpers/app-client.ts';
+import {
+  type App,
+  getCode,
+  listConsents,
+  newHuman,
+  REDIRECT,
+  redeem,
+  refresh,
+} from '../helpers/app-client.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { basic, startTestService, type TestService } from '../helpers/service.ts';

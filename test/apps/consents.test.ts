@@ -1,3 +1,5 @@
+import { DAY_MS } from '../../src/lib/time.ts';
+import { insertOAuthGrant } from '../../src/store/oauth-grants.ts';
 import { type Api, addApi } from '../helpers/api.ts';
 import {
   answerOf,
@@ -135,6 +137,31 @@ onEveryEngine('the consent to an app', (engine, test) => {
     t.true(await api.isActive(body.access_token));
     t.true(await api.isActive(token));
     t.deepEqual((await api.verifier().verify(token)).scopes, ['read', 'write']);
+  });
+
+  test('what assertions of a provider gave the app is not what the human gave it: the page shows it as new', async (t) => {
+    const app = await registerApp(on);
+    const { browser, mailbox } = await newHuman(on);
+    const { db } = on.service.deps;
+    const account = await db.get<{ id: string }>('SELECT id FROM accounts WHERE mailbox = ?', [mailbox]);
+    await db.tx((tx) =>
+      insertOAuthGrant(tx, {
+        id: `con_${app.clientId}`,
+        accountId: account!.id,
+        clientId: app.clientId,
+        resource: api.resource,
+        scope: 'read delete',
+        openidScope: '',
+        redirectUri: '',
+        principal: 'somebody',
+        createdAt: on.clock(),
+        expiresAt: on.clock() + DAY_MS,
+      }),
+    );
+    const page = await browser.get(askFor(app, query('read')).path);
+    t.deepEqual(boxes(page), ['read']);
+    t.false(page.text.includes('Has now'));
+    t.true(page.text.includes('You haven’t approved this app before.'));
   });
 
   test('a destructive permission that the app has: the page says that approving without its box takes it away', async (t) => {

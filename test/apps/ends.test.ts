@@ -1,11 +1,20 @@
 import { createHash } from 'node:crypto';
 import { findMailbox } from '../../src/domain/accounts/find-or-create-account.ts';
-import { listConsents, revokeConsent } from '../../src/domain/apps/consents.ts';
+import { revokeConsent } from '../../src/domain/apps/consents.ts';
 import { deleteAccount } from '../../src/domain/owner/delete-account.ts';
 import { unavailable } from '../../src/errors.ts';
 import { localOrigin } from '../../src/work.ts';
 import { type Api, addApi } from '../helpers/api.ts';
-import { answerOf, askFor, decide, getCode, newHuman, redeem, registerApp } from '../helpers/app-client.ts';
+import {
+  answerOf,
+  askFor,
+  decide,
+  getCode,
+  listConsents,
+  newHuman,
+  redeem,
+  registerApp,
+} from '../helpers/app-client.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';

@@ -1,4 +1,4 @@
-import { listConsents, revokeConsent } from '../../src/domain/apps/consents.ts';
+import { revokeConsent } from '../../src/domain/apps/consents.ts';
 import { deleteAccount } from '../../src/domain/owner/delete-account.ts';
 import { localOrigin } from '../../src/work.ts';
 import { type Api, addApi } from '../helpers/api.ts';
@@ -8,6 +8,7 @@ import {
   askFor,
   errorOf,
   getCode,
+  listConsents,
   newHuman,
   redeem,
   refresh,

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { listConsents } from '../../src/domain/apps/consents.ts';
 import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
 import { rotateClientSecret, suspendClient } from '../../src/domain/apps/manage-clients.ts';
 import { AT_COMMAND_LINE } from '../../src/domain/audit/operator-acts.ts';
@@ -15,6 +14,7 @@ import {
   type App,
   askFor,
   getCode,
+  listConsents,
   newHuman,
   REDIRECT,
   redeem,

@@ -1,4 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { Deps } from '../../src/deps.ts';
+import { listLiveOAuthGrants, type OAuthGrantRow } from '../../src/store/oauth-grants.ts';
 import type { Browser, Page } from './browser.ts';
 import { newMailbox } from './common.ts';
 import { ensure } from './ensure.ts';
@@ -61,6 +63,14 @@ export function askFor(app: App, query: Record<string, string> = {}): Asked {
 export async function newHuman(on: TestService): Promise<{ browser: Browser; mailbox: string }> {
   const mailbox = newMailbox();
   return { browser: await signIn(on, mailbox), mailbox };
+}
+
+/** What an account lets apps do, newest first. */
+export function listConsents(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  accountId: string,
+): Promise<OAuthGrantRow[]> {
+  return listLiveOAuthGrants(db, accountId, clock());
 }
 
 /** Presses a button on the page of the consent that the browser shows. */

@@ -1,9 +1,10 @@
 import { Client as Client2, StreamableHTTPClientTransport as Transport2 } from '@modelcontextprotocol/client';
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as Transport1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { listConsents, revokeConsent } from '../../src/domain/apps/consents.ts';
+import { revokeConsent } from '../../src/domain/apps/consents.ts';
 import { localOrigin } from '../../src/work.ts';
 import { until } from '../helpers/api.ts';
+import { listConsents } from '../helpers/app-client.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 import { approve, openWorld, type World } from './world.ts';
 

@@ -115,10 +115,7 @@ export async function endSession(
   id: string,
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
-    const { tx, now } = work;
-    if ((await updateSessionEnded(tx, accountId, id, now)) !== 1) return;
-    await deleteOAuthSessions(tx, accountId);
-    await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
+    if (await endLiveSession(work, accountId, id)) await deleteOAuthSessions(work.tx, accountId);
   });
 }
 
@@ -148,12 +145,17 @@ export async function endSessionsOf(work: Work, accountId: string, keptId?: stri
   const { tx, now } = work;
   let ended = 0;
   for (const id of await listLiveSessionIds(tx, accountId, oldestLive(now))) {
-    if (id === keptId || (await updateSessionEnded(tx, accountId, id, now)) !== 1) continue;
-    await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
-    ended += 1;
+    if (id !== keptId && (await endLiveSession(work, accountId, id))) ended += 1;
   }
   if (ended > 0) await deleteOAuthSessions(tx, accountId);
   return ended;
+}
+
+/** Ends a session in the caller's transaction. @returns false if the account has no such live one */
+async function endLiveSession(work: Work, accountId: string, id: string): Promise<boolean> {
+  if ((await updateSessionEnded(work.tx, accountId, id, work.now)) !== 1) return false;
+  await recordEvent(work, { kind: 'session.ended', accountId, subject: id });
+  return true;
 }
 
 /** The bounds of live sessions, exclusive: when they began, and when they were last used. */

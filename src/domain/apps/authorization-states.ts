@@ -22,7 +22,7 @@ import { storeAccessToken } from '../credentials/issue.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
 import { endClient, saveClient } from './clients.ts';
-import { endConsent } from './consents.ts';
+import { endConsent, recordDecline } from './consents.ts';
 import { BATCHES_PER_REQUEST, endConsentsOfEndedClient } from './end-consents.ts';
 
 /**
@@ -50,7 +50,8 @@ export type AuthorizationWrite =
   | ({ kind: 'spendAssertion' } & SpentAssertion)
   | ({ kind: 'saveClient' } & Parameters<typeof saveClient>[1])
   | { kind: 'endClient'; id: string }
-  | { kind: 'endConsent'; id: string };
+  | { kind: 'endConsent'; id: string }
+  | { kind: 'recordDecline'; accountId: string; clientId: string };
 
 /** An assertion of a provider that is presented once only; times in epoch ms. */
 export interface SpentAssertion {
@@ -146,6 +147,8 @@ async function applyWrite(work: Work, write: AuthorizationWrite): Promise<unknow
     }
     case 'storeToken':
       return storeAppToken(work, write.token);
+    case 'recordDecline':
+      return recordDecline(work, write);
     case 'saveClient':
       return saveClient(work, write);
     case 'endClient':

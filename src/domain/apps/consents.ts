@@ -13,6 +13,7 @@ import {
   findOAuthGrant,
   insertOAuthGrant,
   listLiveOAuthGrants,
+  listLiveOAuthGrantsFor,
   type OAuthGrantRow,
   updateOAuthGrantRevoked,
   updateOAuthGrantScope,
@@ -112,6 +113,14 @@ export function findConsentFor(
   return findLiveOAuthGrant(db, asked, clock());
 }
 
+/** Lists what a human lets a client do at all APIs, newest first. */
+export function listConsentsFor(
+  { db, clock }: Pick<Deps, 'db' | 'clock'>,
+  asked: Pick<Asked, 'accountId' | 'clientId'>,
+): Promise<Consent[]> {
+  return listLiveOAuthGrantsFor(db, asked, clock());
+}
+
 /**
  * Finds the consent that a human gave before to the same or to more, and that need not be asked for again. It counts for
  * the redirect URI for which it was given, and only for https: on other ones another program may listen (RFC 8252
@@ -133,14 +142,6 @@ export async function findRememberedConsent(
 /** Whether a consent was neither revoked nor has expired. */
 export function isLiveConsent({ revokedAt, expiresAt }: Consent, now: number): boolean {
   return revokedAt === null && expiresAt > now;
-}
-
-/** Lists what an account lets apps do, newest first. */
-export function listConsents(
-  { db, clock }: Pick<Deps, 'db' | 'clock'>,
-  accountId: string,
-): Promise<Consent[]> {
-  return listLiveOAuthGrants(db, accountId, clock());
 }
 
 /**
@@ -202,6 +203,14 @@ async function revokeTokens(work: Work, consent: Consent): Promise<void> {
     subject: consent.id,
     details: { client: consent.clientId },
   });
+}
+
+/** Notes in the audit that a human gave an app nothing, in the caller's transaction. */
+export async function recordDecline(
+  work: Work,
+  { accountId, clientId }: Pick<Asked, 'accountId' | 'clientId'>,
+): Promise<void> {
+  await recordEvent(work, { kind: 'app.declined', accountId, details: { client: clientId } });
 }
 
 /**

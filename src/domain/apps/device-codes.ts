@@ -14,11 +14,10 @@ import { findOAuthState } from '../../store/oauth-states.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import type { Session } from '../accounts/sessions.ts';
 import { type Audience, resolveAudience } from '../audiences/audience.ts';
-import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { openState, sealPayload, userCodeMac } from './authorization-states.ts';
 import { findClient, type OAuthClient } from './clients.ts';
-import { giveConsent } from './consents.ts';
+import { giveConsent, recordDecline } from './consents.ts';
 import { describeOffer, type Offer, OPTIONAL_OPENID_SCOPES } from './offers.ts';
 
 /** Device authorization (RFC 8628): an app on a device without browser, whose human types its code here. */
@@ -194,11 +193,7 @@ export async function denyDevice(
       error: 'access_denied',
       errorDescription: 'the human declined',
     });
-    await recordEvent(work, {
-      kind: 'app.declined',
-      accountId: session.accountId,
-      details: { client: clientId },
-    });
+    await recordDecline(work, { accountId: session.accountId, clientId });
   });
 }
 

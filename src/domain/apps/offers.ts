@@ -7,7 +7,7 @@ import {
   type Consent,
   describeAskedScopes,
   divideScopes,
-  listConsents,
+  listConsentsFor,
   listGivableScopes,
 } from './consents.ts';
 
@@ -40,7 +40,7 @@ export async function describeOffer(
 ): Promise<Offer> {
   const { client, audience } = asked;
   const wanted = divideScopes(deps.config, audience, asked.scope, client.scope);
-  const consents = (await listConsents(deps, accountId)).filter(({ clientId }) => clientId === client.id);
+  const consents = await listConsentsFor(deps, { accountId, clientId: client.id });
   const held = consents.find(({ resource }) => resource === (audience?.url ?? null));
   const heldScopes = listHeldScopes(deps, audience, held);
   const heldOpenid = parseScope(held?.openidScope ?? '');

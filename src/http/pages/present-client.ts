@@ -48,21 +48,29 @@ export function findOwn({
   return findOwnClient(deps, caller.session.accountId, params.id!);
 }
 
-/** Prepares a client for a template, times in epoch ms. */
+/** Prepares a client for a page of its owner, times in epoch ms. */
 export function presentClient(client: OAuthClient, now: number) {
-  const { id, metadata, scope, createdAt, usedAt, suspendedAt, previousEndsAt, secretHash } = client;
+  const { previousEndsAt, secretHash } = client;
+  const facts = presentFacts(client);
+  return {
+    ...facts,
+    isPublic: facts.auth === 'none',
+    hasSecret: secretHash !== null,
+    previousEndsAt: previousEndsAt !== null && previousEndsAt > now ? previousEndsAt : undefined,
+  };
+}
+
+/** What the pages of owners and operators show alike. */
+export function presentFacts({ id, name, metadata, scope, createdAt, usedAt, suspendedAt }: OAuthClient) {
   return {
     id,
-    name: displayName(client.name ?? ''),
+    name: displayName(name ?? ''),
     auth: authOf(metadata),
-    isPublic: authOf(metadata) === 'none',
-    hasSecret: secretHash !== null,
     uses: usesOf(metadata),
     redirects: (metadata.redirect_uris ?? []) as string[],
     scopes: scope === null ? undefined : parseScope(scope),
     createdAt,
     usedAt: usedAt ?? undefined,
     suspendedAt: suspendedAt ?? undefined,
-    previousEndsAt: previousEndsAt !== null && previousEndsAt > now ? previousEndsAt : undefined,
   };
 }

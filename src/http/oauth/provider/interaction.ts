@@ -7,7 +7,7 @@ import { ACR_VALUES } from '../../../lib/openid-scopes.ts';
 import { epochSeconds } from '../../../lib/time.ts';
 import { PATHS } from '../../server/paths.ts';
 import { type ProviderCall, withProvider } from './call-provider.ts';
-import { loginTimeOf } from './exchange.ts';
+import { currentExchange, loginTimeOf } from './exchange.ts';
 import { type CheckedRequest, needsSecondFactor, readParams } from './policy.ts';
 import { acrValuesOf, maxAgeOf } from './step-up.ts';
 
@@ -104,7 +104,7 @@ export async function connectInteraction(
 }
 
 /**
- * Saves what the human decided.
+ * Saves what the human decided; the audit notes if they declined.
  *
  * @returns the path at which the request goes on
  */
@@ -115,7 +115,12 @@ export async function finishInteraction(
   result: InteractionResults,
 ): Promise<`/${string}`> {
   await run(call, uid, session, async (_provider, details) => {
-    if ('error' in result) details.session = undefined; // the app is told whoever declined
+    if ('error' in result) {
+      details.session = undefined; // the app is told whoever declined
+      const isRepeated = details.result?.error !== undefined;
+      const [accountId, clientId] = [session.accountId, String(details.params.client_id)];
+      if (!isRepeated) currentExchange().writes.push({ kind: 'recordDecline', accountId, clientId });
+    }
     await saveResult(call, details, result);
   });
   return resumePathOf(uid);

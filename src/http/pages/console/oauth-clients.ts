@@ -9,15 +9,13 @@ import {
 } from '../../../domain/operators/oauth-clients.ts';
 import { Failure } from '../../../errors.ts';
 import { CONSOLE } from '../../../lib/page-paths.ts';
-import { parseScope } from '../../../lib/scopes.ts';
-import { displayName } from '../../../lib/untrusted-text.ts';
 import type { Flash } from '../../server/flash.ts';
 import { type HandlerResult, operation, type Row, row } from '../../server/table.ts';
-import { authOf, usesOf } from '../client-form.ts';
 import { formSchema, type Problem } from '../forms.ts';
 import { readOneOf } from '../lists.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
+import { presentFacts } from '../present-client.ts';
 import { createMenu, presentList, readCursor, readSearch } from './lists.ts';
 import { readAct, reasonField } from './reason.ts';
 import { type OperatorCall, showConsole } from './show.ts';
@@ -60,7 +58,7 @@ function clientsPage(pages: Pages) {
         before: readCursor(query),
       });
       const { list, paging, problem } = presentList(PATH, query, MENUS, found);
-      const values = { clients: found.clients.map(presentClient), list, paging, problem };
+      const values = { clients: found.clients.map(present), list, paging, problem };
       const status = problem === undefined ? 200 : 400;
       return showConsole(pages, caller, 'oauthClients', 'oauth-clients', values, status);
     },
@@ -75,7 +73,7 @@ function clientPage(pages: Pages) {
     async handle({ deps, caller, params }) {
       const found = await showClient(deps, params.id!);
       if (found === undefined) throw notFound();
-      const values = { ...found, client: presentClient(found.client) };
+      const values = { ...found, client: present(found.client) };
       return showConsole(pages, caller, 'oauthClients', 'oauth-client', values);
     },
   });
@@ -130,7 +128,7 @@ async function showAct(
   const isPossible =
     found !== undefined && (found.client.status === 'suspended' ? act !== 'suspend' : act !== 'resume');
   if (!isPossible || found.client.status === 'ended') throw notFound();
-  const values = { client: presentClient(found.client), act, reason, problem };
+  const values = { client: present(found.client), act, reason, problem };
   return showConsole(
     pages,
     caller,
@@ -146,26 +144,9 @@ function pathOf(id: string): `/${string}` {
   return `${PATH}/${encodeURIComponent(id)}`;
 }
 
-/** Prepares a client for a template, times in epoch ms. */
-function presentClient(client: FoundClient) {
-  const { id, name, origin, status, registeredBy, metadata, scope, createdAt, usedAt, endedAt, suspendedAt } =
-    client;
-  return {
-    id,
-    path: pathOf(id),
-    name: displayName(name ?? ''),
-    origin,
-    status,
-    registeredBy,
-    auth: authOf(metadata),
-    uses: usesOf(metadata),
-    redirects: (metadata.redirect_uris ?? []) as string[],
-    scopes: scope === null ? undefined : parseScope(scope),
-    createdAt,
-    usedAt: usedAt ?? undefined,
-    suspendedAt: suspendedAt ?? undefined,
-    endedAt,
-  };
+function present(client: FoundClient) {
+  const { origin, status, registeredBy, endedAt } = client;
+  return { ...presentFacts(client), path: pathOf(client.id), origin, status, registeredBy, endedAt };
 }
 
 function notFound(): Failure {
