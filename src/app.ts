@@ -39,6 +39,7 @@ import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import { followEvents } from './http/resource-servers/events.ts';
+import * as nodes from './http/resource-servers/nodes.ts';
 import { readPolicy } from './http/resource-servers/policy.ts';
 import { consumeQuotaOperation } from './http/resource-servers/quota.ts';
 import { logConnectionErrors, renderErrors } from './http/server/errors.ts';
@@ -112,6 +113,10 @@ export function createRoutes(
     row('GET', PATHS.resourceEvents, 'resourceServer', none, followEvents(follow)),
     row('GET', PATHS.resourcePolicy, 'resourceServer', none, readPolicy),
     row('POST', PATHS.resourceQuota, 'resourceServer', none, consumeQuotaOperation),
+    row('GET', PATHS.resourceNodes, 'resourceServer', none, nodes.listNodes),
+    row('PUT', PATHS.resourceNodes, 'resourceServer', none, nodes.tellNodes),
+    row('POST', PATHS.resourceNodes, 'resourceServer', none, nodes.tellNodes),
+    row('GET', PATHS.resourceWorkspaces, 'resourceServer', none, nodes.listWorkspaces),
   ]);
   // auth.md: the tinysend profile, and version 0.1 on the same paths
   const registration = rows(tinysend, [

@@ -82,6 +82,7 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'client.removed': byOwner,
   'workspace.renamed': byOwner,
   'workspace.deleted': byOwner,
+  'tree.changed': ({ details }) => (details.keys === undefined ? undefined : 'keysEnded'),
   'key.created': byAgent,
   'host.rekeyed': byAgent,
   'agent.connected': ({ details }) => (details.capabilities === undefined ? 'byHost' : undefined),

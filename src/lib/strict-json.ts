@@ -1,6 +1,11 @@
-/** How deep a request body may be, and how many names it may have (docs/security.md). Schemas bound the length of texts. */
-const DEPTH_MAX = 8;
-const KEYS_MAX = 64;
+/** How deep a text may be, and how many names it may have. Schemas bound the length of texts. */
+export interface JsonShape {
+  depthMax: number;
+  namesMax: number;
+}
+
+/** What request bodies may be (docs/security.md). */
+const BODY_SHAPE: JsonShape = { depthMax: 8, namesMax: 64 };
 
 /** Why a body is rejected. `syntax`: it is not JSON. `shape`: it is JSON, but of a kind that no client needs. */
 export class JsonRefused extends Error {
@@ -24,7 +29,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  *
  * @throws JsonRefused with a public message
  */
-export function parseStrictJson(bytes: Uint8Array): Record<string, unknown> {
+export function parseStrictJson(bytes: Uint8Array, shape = BODY_SHAPE): Record<string, unknown> {
   const [first, second, third] = bytes;
   if (first === 0xef && second === 0xbb && third === 0xbf) {
     throw new JsonRefused(
@@ -50,14 +55,14 @@ export function parseStrictJson(bytes: Uint8Array): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new JsonRefused('shape', 'The body must be a JSON object.');
   }
-  checkContent(text);
+  checkContent(text, shape);
   return value as Record<string, unknown>;
 }
 
 // JSON.parse has checked the syntax already, so one pass over the strings and the punctuation is enough.
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
 
-function checkContent(text: string): void {
+function checkContent(text: string, { depthMax, namesMax }: JsonShape): void {
   const open: (Set<string> | null)[] = []; // the names seen in each open object; null for an array
   let names = 0;
   let nameExpected = false;
@@ -75,12 +80,12 @@ function checkContent(text: string): void {
         throw new JsonRefused('shape', 'The body has the same name twice in one object.');
       seen.add(content);
       names += 1;
-      if (names > KEYS_MAX) throw new JsonRefused('shape', `The body has more than ${KEYS_MAX} names.`);
+      if (names > namesMax) throw new JsonRefused('shape', `The body has more than ${namesMax} names.`);
     } else if (first === 0x7b || first === 0x5b) {
       open.push(first === 0x7b ? new Set() : null);
       nameExpected = first === 0x7b;
-      if (open.length > DEPTH_MAX) {
-        throw new JsonRefused('shape', `The body is nested deeper than ${DEPTH_MAX} levels.`);
+      if (open.length > depthMax) {
+        throw new JsonRefused('shape', `The body is nested deeper than ${depthMax} levels.`);
       }
     } else if (first === 0x7d || first === 0x5d) {
       open.pop();

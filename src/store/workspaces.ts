@@ -89,9 +89,9 @@ export function listWorkspacesAfter(
   const isConnected =
     connectedTo === undefined
       ? ''
-      : ` AND (EXISTS (SELECT 1 FROM trees t WHERE t.resource = ? AND t.workspace_id = w.id)
-            OR EXISTS (SELECT 1 FROM places p WHERE p.workspace_id = w.id AND (p.resource IS NULL OR p.resource = ?)
-              AND p.ended_at IS NULL))`;
+      : ` AND ((SELECT 1 FROM trees t WHERE t.resource = ? AND t.workspace_id = w.id) = 1
+            OR (SELECT 1 FROM places p WHERE p.workspace_id = w.id AND (p.resource IS NULL OR p.resource = ?)
+              AND p.ended_at IS NULL LIMIT 1) = 1)`;
   return db.all(`SELECT ${COLUMNS} FROM workspaces w WHERE w.id > ?${isConnected} ORDER BY w.id LIMIT ?`, [
     after,
     ...(connectedTo === undefined ? [] : [connectedTo, connectedTo]),

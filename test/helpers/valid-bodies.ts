@@ -61,6 +61,8 @@ const PROTOCOL_BODIES: Record<string, readonly (readonly [plain: string, body: M
   'POST /agent/introspect': [['401 authentication_required', { token: 'a.b.c' }]],
 };
 
+const BATCH = { workspace: 'wsp_0', upsert: [{ id: 'a', kind: 'folder', name: 'A' }] };
+
 /**
  * Bodies that pass the schemas of each row that takes one, at least one for each version of it, so that a refusal is for what a
  * test added; and before each what becomes of it without any credential.
@@ -163,6 +165,8 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
   'POST /oauth2/revoke': [['200', { token: unknownKey }]],
   ...PROTOCOL_BODIES,
   'POST /resource/quota': [['401 invalid_client', { key_id: 'key_0', action: 'send' }]],
+  'PUT /resource/nodes': [['401 invalid_client', BATCH]],
+  'POST /resource/nodes': [['401 invalid_client', BATCH]],
 };
 
 /** The same of pages. All of them are 403: a form needs the token that its page carries. */

@@ -48,6 +48,7 @@ const variantsOf = (kind: string) =>
     { issuer: 'https://idp.example' },
     { capabilities: 'read' },
     { key: 'key_1' },
+    { keys: 1 },
     { wanted: true },
     { wanted: false },
   ].flatMap((details) =>

@@ -174,6 +174,11 @@ const VARIANTS: Record<string, unknown[][]> = {
   updateCodesEndedBefore: ['claim_attempts', 'sign_ins'].map((table) => [table, 1, '', 10]),
   upsertClockMark: [true, false].map((isSetBack) => [1, isSetBack]),
   deleteExpiredRegistrations: [[0, 10]],
+  listNodesById: [[['nod_1']]],
+  insertNodes: [[[{ id: 'nod_1' }], 1]],
+  updateNodesEnded: [[['nod_1'], 1]],
+  areNodesInUse: [[['nod_1']]],
+  listWorkspacesAfter: [undefined, 'https://api.example.com'].map((url) => ['', url, 51]),
 };
 
 const statements: Statement[] = await collectStatements(VARIANTS);

@@ -28,6 +28,7 @@ type NotifiableEvent =
   | 'authenticator.removed'
   | 'recovery_codes.made'
   | 'recovery_code.used'
+  | 'tree.changed'
   | 'account.deleted';
 
 /**

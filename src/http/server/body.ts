@@ -2,13 +2,17 @@ import type { IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
 import type { z } from 'zod';
 import { Failure } from '../../errors.ts';
-import { JsonRefused, parseStrictJson } from '../../lib/strict-json.ts';
+import { JsonRefused, type JsonShape, parseStrictJson } from '../../lib/strict-json.ts';
 
 const BODY_BYTES_MAX = 16 * 1024;
+/** How large, deep and long a batch may be: 500 nodes of a tree. */
+const BATCH = { bytesMax: 256 * 1024, shape: { depthMax: 4, namesMax: 4096 } };
 
 /** The media types that a row accepts, by the name that the row uses. */
 const MEDIA = {
   json: ['application/json'],
+  /** JSON with many entries. */
+  batch: ['application/json'],
   form: ['application/x-www-form-urlencoded'],
   /** A form of a page, with fields of several lines. */
   linesForm: ['application/x-www-form-urlencoded'],
@@ -40,14 +44,18 @@ export async function readBody(
   media: Media,
 ): Promise<{ parsed: Record<string, unknown>; bytes: Buffer }> {
   const essence = checkMediaType(request, MEDIA[media]);
-  const bytes = await readBytes(request);
+  if (media === 'batch') {
+    const bytes = await readBytes(request, BATCH.bytesMax);
+    return { parsed: parseJson(bytes, BATCH.shape), bytes };
+  }
+  const bytes = await readBytes(request, BODY_BYTES_MAX);
   return { parsed: media === 'linesForm' ? parseForm(bytes, /\r\n|\n/g) : PARSERS[essence](bytes), bytes };
 }
 
 type Essence = (typeof MEDIA)[Media][number];
 
 const PARSERS: Record<Essence, (bytes: Buffer) => Record<string, unknown>> = {
-  'application/json': parseJson,
+  'application/json': (bytes) => parseJson(bytes),
   'application/x-www-form-urlencoded': (bytes) => parseForm(bytes),
   'application/secevent+jwt': (bytes) => ({ token: bytes.toString('utf8').trim() }),
   'application/logout+jwt': (bytes) => ({ token: bytes.toString('utf8').trim() }),
@@ -87,15 +95,15 @@ function isUtf8(charset: string): boolean {
 }
 
 /** Reads the body up to the size limit, even when Content-Length states less. */
-function readBytes(request: IncomingMessage): Promise<Buffer> {
+function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
-    if (Number(request.headers['content-length'] ?? 0) > BODY_BYTES_MAX) return reject(bodyTooLarge());
+    if (Number(request.headers['content-length'] ?? 0) > bytesMax) return reject(bodyTooLarge(bytesMax));
     request.on('data', (chunk: Buffer) => {
       length += chunk.length;
-      if (length <= BODY_BYTES_MAX) chunks.push(chunk);
-      else reject(bodyTooLarge());
+      if (length <= bytesMax) chunks.push(chunk);
+      else reject(bodyTooLarge(bytesMax));
     });
     request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
     // An aborted request emits 'error' and no 'end'.
@@ -105,13 +113,13 @@ function readBytes(request: IncomingMessage): Promise<Buffer> {
   });
 }
 
-function bodyTooLarge(): Failure {
-  return new Failure('bodyTooLarge', `The body is larger than ${BODY_BYTES_MAX} bytes.`);
+function bodyTooLarge(bytesMax: number): Failure {
+  return new Failure('bodyTooLarge', `The body is larger than ${bytesMax} bytes.`);
 }
 
-function parseJson(bytes: Buffer): Record<string, unknown> {
+function parseJson(bytes: Buffer, shape?: JsonShape): Record<string, unknown> {
   try {
-    return parseStrictJson(bytes);
+    return parseStrictJson(bytes, shape);
   } catch (error) {
     if (!(error instanceof JsonRefused)) throw error;
     throw new Failure(error.reason === 'syntax' ? 'badJson' : 'badRequest', error.message);

@@ -25,6 +25,8 @@ export const PATHS = {
   resourceEvents: '/resource/events',
   resourcePolicy: '/resource/policy',
   resourceQuota: '/resource/quota',
+  resourceNodes: '/resource/nodes',
+  resourceWorkspaces: '/resource/workspaces',
   introspect: '/oauth2/introspect',
   revoke: '/oauth2/revoke',
   agentConfiguration: '/.well-known/agent-configuration',
