@@ -30,6 +30,8 @@ export interface CredentialRow {
   /** 1: its first use revokes the keys that it supersedes. */
   retiresOthers: number;
   supersededBy: string | null;
+  /** 0: it works in its account alone. 1: in its places alone. 2: in its account, and in the places of its agent. */
+  placed: number;
 }
 
 /** The columns that decide whether a credential is active, and for which agent, account, scopes and audiences. */
@@ -50,6 +52,7 @@ export interface BearerRow
     | 'revokedAt'
     | 'retiresOthers'
     | 'supersededBy'
+    | 'placed'
   > {
   agentRevokedAt: number | null;
   agentMergedFrom: string | null;
@@ -59,18 +62,21 @@ export interface BearerRow
   ownerId: string | null;
 }
 
+/** @param credential.placed null: as its agent is placed */
 export async function insertCredential(
   tx: Tx,
-  credential: Omit<CredentialRow, 'revokedAt' | 'lastUsedAt' | 'lastUsedFrom' | 'supersededBy'> & {
+  credential: Omit<CredentialRow, 'revokedAt' | 'lastUsedAt' | 'lastUsedFrom' | 'supersededBy' | 'placed'> & {
     /** When its owner is told that it expires soon. */
     warnAt: number | null;
+    placed: number | null;
   },
 ): Promise<void> {
   await tx.run(
     `INSERT INTO credentials
        (hash, id, agent_id, account_id, name, scope, resources, prefix, last_four, created_at, expires_at, retires_others,
-        warn_at, kind, client_id, oauth_grant, key_thumbprint)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        warn_at, kind, client_id, oauth_grant, key_thumbprint, placed)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+       COALESCE(CAST(? AS BIGINT), (SELECT 2 * placed FROM agents WHERE id = ?), 0))`,
     [
       credential.hash,
       credential.id,
@@ -89,6 +95,8 @@ export async function insertCredential(
       credential.clientId,
       credential.oauthGrant,
       credential.keyThumbprint,
+      credential.placed,
+      credential.agentId,
     ],
   );
 }
@@ -269,7 +277,7 @@ export const PERSONAL = `c.agent_id IS NULL AND c.kind = 'key' AND c.client_id I
 const BEARER_COLUMNS = `c.id, c.kind, c.agent_id AS "agentId", c.account_id AS "accountId", c.client_id AS "clientId",
   c.oauth_grant AS "oauthGrant", c.key_thumbprint AS "keyThumbprint", c.scope, c.resources,
   c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
-  c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy"`;
+  c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy", c.placed`;
 /** The columns of CredentialRow, of a table `credentials c`. */
 export const CREDENTIAL_COLUMNS = `${BEARER_COLUMNS}, c.hash, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
   c.last_used_from AS "lastUsedFrom"`;

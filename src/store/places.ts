@@ -1,4 +1,5 @@
 import type { Tx } from './engine/db.ts';
+import type { Role } from './members.ts';
 
 /**
  * Places: a holder may do some actions in a workspace, or at one node or path of it. What a place allows now is also bounded
@@ -38,13 +39,13 @@ export type PlaceEnd =
 
 /** What a place allows at this moment. */
 export interface EffectivePlaceRow
-  extends Pick<PlaceRow, 'id' | 'workspaceId' | 'path' | 'types' | 'actions' | 'grantedBy'> {
+  extends Pick<PlaceRow, 'id' | 'workspaceId' | 'path' | 'types' | 'actions' | 'grantedBy' | 'expiresAt'> {
   /** The node as its resource server names it; null where the place is no node. */
   externalId: string | null;
   /** 1: it is on a node. */
   isNode: number;
   /** The role of who gave it; null: no member any more, and the place gives nothing. */
-  role: string | null;
+  role: Role | null;
 }
 
 export async function insertPlace(tx: Tx, place: Omit<PlaceRow, 'endedAt' | 'endReason'>): Promise<void> {
@@ -78,7 +79,7 @@ export function listEffectivePlaces(
 ): Promise<EffectivePlaceRow[]> {
   return db.all(
     `SELECT p.id, p.workspace_id AS "workspaceId", p.path, p.types, p.actions, p.granted_by AS "grantedBy",
-       CASE WHEN p.node_id IS NULL THEN 0 ELSE 1 END AS "isNode",
+       p.expires_at AS "expiresAt", CASE WHEN p.node_id IS NULL THEN 0 ELSE 1 END AS "isNode",
        (SELECT external_id FROM nodes n WHERE n.id = p.node_id AND n.ended_at IS NULL) AS "externalId",
        CASE WHEN p.granted_by = p.workspace_id THEN 'owner' ELSE (SELECT role FROM members m
          WHERE m.workspace_id = p.workspace_id AND m.account_id = p.granted_by AND m.ended_at IS NULL) END AS role

@@ -35,6 +35,8 @@ export interface Bearer {
   ownerId: string | undefined;
   /** The agent's own account before its merge, if the key works in the account that the agent merged into. */
   mergedFrom: string | undefined;
+  /** Whether its agent has places beside its account, and this credential reaches them. Always no where `key.isPlaced`. */
+  hasAgentPlaces: boolean;
   /** Whether the key has not been used yet, and its first use revokes the keys that it supersedes. */
   retiresOthers: boolean;
   /** Whether the key is from before the claim: it keeps its old scope at most, until it expires or its successor is used. */
@@ -61,7 +63,8 @@ export type RefusedCheck =
   | 'expired'
   | 'agent revoked'
   | 'client ended'
-  | 'other audience';
+  | 'other audience'
+  | 'no place';
 
 /**
  * Finds the bearer of a credential. This does not count as a use of it: see recordKeyUse(). Callers must not reveal which
@@ -155,6 +158,7 @@ function toBearer(row: BearerRow, hash: Buffer): Bearer {
     accountId: row.accountId,
     ownerId: row.ownerId ?? undefined,
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,
+    hasAgentPlaces: row.placed === 2,
     retiresOthers: row.retiresOthers === 1,
     isSuperseded: row.supersededBy !== null,
   };

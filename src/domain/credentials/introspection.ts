@@ -1,5 +1,4 @@
 import type { Deps } from '../../deps.ts';
-import { isSubset } from '../../lib/scopes.ts';
 import type { RequestOrigin } from '../../work.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
 import {
@@ -11,6 +10,7 @@ import {
   type RefusedCheck,
   recordKeyUse,
 } from './bearer.ts';
+import { type PlacedAccess, readPlacedAccess } from './placed-access.ts';
 
 /** What a resource server learns about a credential (RFC 7662 section 2.2). */
 export type Introspection =
@@ -37,6 +37,8 @@ export type Introspection =
       ownerId: string | undefined;
       /** See Bearer. */
       mergedFrom: string | undefined;
+      /** Where it may do what; undefined: all its scopes in its account, and nothing elsewhere. */
+      access: PlacedAccess[] | undefined;
     };
 
 /**
@@ -61,11 +63,13 @@ export async function introspectBearer(
   const bearer = await findBearer(deps, credential);
   if (typeof bearer === 'string') return refuse(deps, origin, bearer);
   const { key } = bearer;
-  if (key.resources !== undefined && !key.resources.includes(server.url))
-    return refuse(deps, origin, 'other audience');
-  const knownScopes = server.scopes;
+  const isForServer = key.isPlaced || (key.resources?.includes(server.url) ?? true);
+  if (!isForServer) return refuse(deps, origin, 'other audience');
+  const ownScopes = key.isPlaced ? [] : key.scopes.filter((scope) => server.scopes?.includes(scope) ?? true);
+  const access = await readPlacedAccess(deps, bearer, server, ownScopes);
+  if (access?.length === 0) return refuse(deps, origin, 'no place');
   const scopes =
-    knownScopes === undefined ? key.scopes : key.scopes.filter((scope) => isSubset([scope], knownScopes));
+    access === undefined ? ownScopes : [...new Set(access.flatMap(({ actions }) => actions))].sort();
   if (scopes.length === 0) return { active: false };
   await recordKeyUse(deps, origin, bearer, server.name);
   return {
@@ -80,9 +84,13 @@ export async function introspectBearer(
     scopes,
     audience: server.url,
     issuedAt: key.createdAt,
-    expiresAt: key.expiresAt ?? deps.clock() + OPEN_END_MS,
+    expiresAt: Math.min(
+      key.expiresAt ?? deps.clock() + OPEN_END_MS,
+      ...(access ?? []).map((place) => place.expiresAt ?? Infinity),
+    ),
     ownerId: bearer.ownerId,
     mergedFrom: bearer.mergedFrom,
+    access,
   };
 }
 

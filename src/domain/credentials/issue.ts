@@ -16,6 +16,8 @@ export interface KeyTerms {
   createdAt: number;
   /** Epoch ms; null: it does not expire. */
   expiresAt: number | null;
+  /** Whether it works in its places alone. It then has no `resources`: its places say at which APIs they are. */
+  isPlaced: boolean;
 }
 
 /** A key as its agent and its owner may see it, without the secret. */
@@ -46,6 +48,8 @@ export async function issueKey(
     scopes: readonly string[];
     name?: string;
     resources?: readonly string[] | undefined;
+    /** Whether it works in its places alone, which the caller gives it; then `resources` is left out. */
+    isPlaced?: boolean;
     /** Epoch ms; null or undefined: it does not expire. */
     expiresAt?: number | null;
     /** Epoch ms: when the owner is notified that it will expire. */
@@ -69,7 +73,10 @@ export async function issueKey(
     keyThumbprint: null,
     name: key.name ?? null,
     scope: formatScope(key.scopes),
-    resources: key.resources === undefined ? null : key.resources.join(' '),
+    // The service before this version takes a key without APIs for one that works nowhere.
+    resources: key.isPlaced ? '' : (key.resources?.join(' ') ?? null),
+    // Those that an agent makes have a name, and do not reach its places.
+    placed: key.isPlaced ? 1 : key.name === undefined ? null : 0,
     ...secretHints(credential),
     createdAt: now,
     expiresAt,
@@ -119,6 +126,7 @@ export async function storeAccessToken(
     name: null,
     scope: formatScope(token.scopes),
     resources: token.resource,
+    placed: null,
     ...secretHints(token.value),
     createdAt: token.issuedAt,
     expiresAt: token.expiresAt,
@@ -156,13 +164,14 @@ export function toKey(row: CredentialRow): Key {
 
 /** Converts a row to the terms of its key or token. */
 export function toKeyTerms(
-  row: Pick<CredentialRow, 'id' | 'scope' | 'resources' | 'createdAt' | 'expiresAt'>,
+  row: Pick<CredentialRow, 'id' | 'scope' | 'resources' | 'createdAt' | 'expiresAt' | 'placed'>,
 ): KeyTerms {
   return {
     id: row.id,
     scopes: row.scope.split(' '), // as formatScope wrote it
-    resources: row.resources === null ? undefined : row.resources.split(' '),
+    resources: row.resources === null ? undefined : row.resources.split(' ').filter((url) => url !== ''),
     createdAt: row.createdAt,
     expiresAt: row.expiresAt,
+    isPlaced: row.placed === 1,
   };
 }

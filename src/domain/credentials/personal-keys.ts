@@ -15,10 +15,12 @@ import {
   type PersonalCounts,
   type PersonalFilter,
 } from '../../store/personal-credentials.ts';
-import type { RequestOrigin } from '../../work.ts';
+import { countKeysPlacedIn } from '../../store/places.ts';
+import type { RequestOrigin, Work } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { useCase } from '../limits/use-case.ts';
+import { type AllowedPlace, allowPlaces, givePlaces, type PlaceRequest } from '../workspaces/give-places.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
 import { revokeCredential } from './revoke-credential.ts';
 
@@ -79,7 +81,8 @@ function toFilter({ clock }: Pick<Deps, 'clock'>, { search, state }: KeyListQuer
  * @param request.days its lifetime; undefined: until it is revoked
  * @param idempotency makes a form that is sent twice create one key
  * @returns the key, and its secret, of which only the hash is stored
- * @throws Failure `badRequest` if `keysPerAccount` keys work already; `signInRequired` if the account was deleted
+ * @throws Failure `badRequest` if `keysPerAccount` keys work already; `tooMany` if too many do in a workspace;
+ * `signInRequired` if the account was deleted; as allowPlaces()
  */
 export function createPersonalKey(
   deps: Deps,
@@ -89,18 +92,22 @@ export function createPersonalKey(
     name: string;
     scopes: readonly string[];
     resources: readonly string[] | undefined;
+    /** Where it works; undefined: in the account, by its scopes. */
+    places?: readonly PlaceRequest[] | undefined;
     days: number | undefined;
   },
   idempotency: IdempotentRequest,
 ): Promise<{ key: Key; credential: string }> {
   return useCase(deps, origin, { idempotency }, async (work) => {
     const { tx, now } = work;
+    const places = request.places && (await allowPlaces(work, accountId, request.places));
     if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
     const keys = await listPersonalCredentials(tx, accountId);
     const max = deps.config.limits.keysPerAccount;
     if (keys.filter((key) => isLive(key, now)).length >= max) {
       throw new Failure('badRequest', `You have ${max} keys that work. Revoke one first.`);
     }
+    if (places !== undefined) await assertWorkspacesHaveRoom(work, places);
     const expiresAt = request.days === undefined ? null : now + request.days * DAY_MS;
     const { id, credential } = await issueKey(work, {
       agentId: undefined,
@@ -108,6 +115,7 @@ export function createPersonalKey(
       scopes: request.scopes,
       name: request.name,
       resources: request.resources,
+      isPlaced: places !== undefined,
       expiresAt,
       warnAt: expiresAt === null ? null : expiresAt - warningDays(request.days!) * DAY_MS,
     });
@@ -116,8 +124,21 @@ export function createPersonalKey(
       subject: id,
       details: { scope: formatScope(request.scopes) },
     });
+    if (places !== undefined) await givePlaces(work, id, accountId, places);
     return { key: toKey((await findCredential(tx, id))!), credential };
   });
+}
+
+/** @throws Failure `tooMany` if as many keys as may work in one of the shared workspaces */
+async function assertWorkspacesHaveRoom(
+  { tx, now, deps }: Work,
+  places: readonly AllowedPlace[],
+): Promise<void> {
+  const max = deps.config.limits.placedKeysPerWorkspace;
+  for (const workspaceId of new Set(places.map((place) => place.workspaceId))) {
+    if (workspaceId.startsWith('usr_') || (await countKeysPlacedIn(tx, workspaceId, now)) < max) continue;
+    throw new Failure('tooMany', `${max} keys work in this workspace. Revoke one first.`);
+  }
 }
 
 /** How many days before expiry the owner is notified: fewer for a short lifetime. */

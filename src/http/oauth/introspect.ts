@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { introspectBearer } from '../../domain/credentials/introspection.ts';
+import type { PlacedAccess } from '../../domain/credentials/placed-access.ts';
 import { introspectAgent, isAgentJwt } from '../../domain/hosts/agent-introspection.ts';
 import { accountOfHost } from '../../domain/hosts/hosts.ts';
 import { formatScope } from '../../lib/scopes.ts';
@@ -17,6 +18,21 @@ const introspectBody = z.object({
   token_type_hint: z.string().optional(),
   client_id: z.string().optional(),
   client_secret: z.string().optional(),
+});
+
+/** Where a credential may do what (RFC 9396 section 9.2): one object for each place. */
+const placeShape = z.object({
+  type: z.literal('workspace'),
+  locations: z.array(z.string()),
+  identifier: z.string().describe('A shared workspace, or the account whose personal one it is'),
+  node: z
+    .string()
+    .optional()
+    .describe('A thing in it, as this resource server named it, with all that is in it'),
+  path: z.string().optional().describe('A path in it, with what is below if it ends in "/"'),
+  actions: z.array(z.string()),
+  datatypes: z.array(z.string()).optional().describe('Types of things; without it all'),
+  privileges: z.array(z.literal('manage')).optional(),
 });
 
 const introspectAnswer = z.union([
@@ -38,6 +54,11 @@ const introspectAnswer = z.union([
     agent_id: z.string().optional(),
     owner: z.string().optional().describe('The account of the human behind the agent'),
     merged_from: z.string().optional().describe('The account the agent had before it was merged'),
+    workspace: z.string().optional().describe('Where all that it may do is in one workspace: that one'),
+    authorization_details: z
+      .array(placeShape)
+      .optional()
+      .describe('Where it may do what; without it: "scope" at "sub", and nothing elsewhere'),
   }),
 ]);
 
@@ -89,6 +110,24 @@ async function introspectCredential({
     agent_id: introspected.agentId,
     owner: introspected.ownerId,
     merged_from: introspected.mergedFrom,
+    ...(introspected.access && renderAccess(introspected.access, introspected.audience)),
+  };
+}
+
+function renderAccess(access: readonly PlacedAccess[], audience: string) {
+  const workspaces = new Set(access.map(({ workspaceId }) => workspaceId));
+  return {
+    workspace: workspaces.size === 1 ? access[0]!.workspaceId : undefined,
+    authorization_details: access.map(({ workspaceId, node, path, types, actions, manages }) => ({
+      type: 'workspace' as const,
+      locations: [audience],
+      identifier: workspaceId,
+      node,
+      path,
+      actions,
+      datatypes: types,
+      privileges: manages ? ['manage' as const] : undefined,
+    })),
   };
 }
 

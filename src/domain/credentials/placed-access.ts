@@ -1,0 +1,83 @@
+import type { Deps } from '../../deps.ts';
+import { parseScope } from '../../lib/scopes.ts';
+import { type EffectivePlaceRow, listEffectivePlaces } from '../../store/places.ts';
+import type { ResourceServer } from '../audiences/resource-servers.ts';
+import { isManager, restrictToRole } from '../workspaces/roles.ts';
+import type { Bearer } from './bearer.ts';
+
+/** What a credential may do in workspaces at one resource server: its places, within the present roles of who gave them. */
+
+/** One place as a resource server is told of it. */
+export interface PlacedAccess {
+  /** Of a shared workspace, or of the account whose personal one it is. */
+  workspaceId: string;
+  /** The node as the resource server names it. */
+  node: string | undefined;
+  path: string | undefined;
+  /** Types of things; undefined: all. */
+  types: string[] | undefined;
+  /** Never empty; without what they imply. */
+  actions: string[];
+  /** Whether who gave it manages the workspace. */
+  manages: boolean;
+  /** Epoch ms; null: it does not end by itself. */
+  expiresAt: number | null;
+}
+
+/**
+ * Reads the access of a placed credential at a resource server, with one statement. An agent with places has its own account
+ * beside them.
+ *
+ * @param scopes those of the credential at this server, for an agent
+ * @returns undefined for a credential without places; an empty list where it may do nothing there
+ */
+export async function readPlacedAccess(
+  { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
+  bearer: Bearer,
+  server: ResourceServer,
+  scopes: readonly string[],
+): Promise<PlacedAccess[] | undefined> {
+  const holder = holderOf(bearer);
+  if (holder === undefined) return undefined;
+  // A server that has not said that it understands workspaces would take `scope` as if it held everywhere.
+  if (!server.understandsWorkspaces) return bearer.key.isPlaced ? [] : undefined;
+  const rows = await listEffectivePlaces(db, holder, server.url, clock());
+  const access = rows.flatMap((row) => toAccess(config, row, server) ?? []);
+  if (bearer.key.isPlaced) return access;
+  if (access.length === 0) return undefined;
+  const ownAccount = { workspaceId: bearer.accountId, actions: [...scopes], manages: false, expiresAt: null };
+  return [
+    ...(scopes.length === 0 ? [] : [{ ...ownAccount, node: undefined, path: undefined, types: undefined }]),
+    ...access,
+  ];
+}
+
+/** Returns whose places a credential reaches; undefined: it has none. */
+function holderOf({ key, hasAgentPlaces, agentId }: Bearer): string | undefined {
+  if (key.isPlaced) return key.id;
+  return hasAgentPlaces ? agentId : undefined;
+}
+
+/** @returns undefined for a place that gives nothing now: its node is gone, or who gave it is no member any more */
+function toAccess(
+  config: Deps['config'],
+  row: EffectivePlaceRow,
+  server: Pick<ResourceServer, 'scopes'>,
+): PlacedAccess | undefined {
+  if (row.role === null || (row.isNode === 1 && row.externalId === null)) return undefined;
+  const actions = restrictToRole(config, row.role, parseScope(row.actions)).filter(
+    (action) => server.scopes?.includes(action) ?? true,
+  );
+  if (actions.length === 0) return undefined;
+  const isPersonal = row.grantedBy === row.workspaceId;
+  return {
+    workspaceId: row.workspaceId,
+    node: row.externalId ?? undefined,
+    path: row.path ?? undefined,
+    types: row.types === null ? undefined : row.types.split(' '),
+    actions,
+    // Nobody in person stands behind the key of an app, and everybody manages their own things.
+    manages: !isPersonal && isManager(row.role),
+    expiresAt: row.expiresAt,
+  };
+}
