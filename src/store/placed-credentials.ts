@@ -25,3 +25,58 @@ export function updateAgentUnplaced(tx: Tx, agentId: string): Promise<number> {
     [agentId],
   );
 }
+
+/** A credential that reaches a workspace, and the API of one of its places there; null: every one. */
+export interface PlacedHash {
+  id: string;
+  hash: Buffer;
+  resources: string | null;
+}
+
+/**
+ * Lists the keys and tokens that reach a workspace, or did until a moment ago, at each API, up to a limit.
+ *
+ * @param ended when those places ended that count, too: epoch ms, both inclusive
+ */
+export function listCredentialsPlacedIn(
+  db: Pick<Tx, 'all'>,
+  workspaceId: string,
+  ended: { from: number; to: number },
+  limit: number,
+): Promise<PlacedHash[]> {
+  const branches = ['c.id = h.holder', 'c.agent_id = h.holder AND c.placed = 2'].flatMap((isHolders) =>
+    [LIVE, ENDED].map(
+      (places) => `SELECT c.id, c.hash, h.resource AS resources
+        FROM (SELECT DISTINCT holder, resource FROM places WHERE ${places}) h JOIN credentials c ON ${isHolders}`,
+    ),
+  );
+  const params = [workspaceId, workspaceId, ended.from, ended.to];
+  return db.all(`${branches.join(' UNION ')} LIMIT ?`, [...params, ...params, limit]);
+}
+
+/** Lists the APIs that have a place in a workspace, or had one until a moment ago; null: every one. */
+export async function listResourcesPlacedIn(
+  db: Pick<Tx, 'all'>,
+  workspaceId: string,
+  ended: { from: number; to: number },
+): Promise<(string | null)[]> {
+  const rows = await db.all<{ resource: string | null }>(
+    `SELECT resource FROM places WHERE ${LIVE} UNION SELECT resource FROM places WHERE ${ENDED}
+     UNION SELECT resource FROM trees WHERE workspace_id = ?
+     UNION SELECT resource FROM nodes WHERE ended_at IS NOT NULL AND ended_at BETWEEN ? AND ? AND workspace_id = ?`,
+    [workspaceId, workspaceId, ended.from, ended.to, workspaceId, ended.from, ended.to, workspaceId],
+  );
+  return rows.map(({ resource }) => resource);
+}
+
+/** Lists the APIs at which a key has, or had, its places; null: every one. */
+export async function listResourcesOfHolder(db: Pick<Tx, 'all'>, holder: string): Promise<(string | null)[]> {
+  const rows = await db.all<{ resource: string | null }>(
+    'SELECT DISTINCT resource FROM places WHERE holder = ?',
+    [holder],
+  );
+  return rows.map(({ resource }) => resource);
+}
+
+const LIVE = 'workspace_id = ? AND ended_at IS NULL';
+const ENDED = 'workspace_id = ? AND ended_at IS NOT NULL AND ended_at BETWEEN ? AND ?';

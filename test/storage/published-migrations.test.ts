@@ -30,6 +30,7 @@ const PUBLISHED: Record<string, string> = {
   '0022_oauth_clients.sql': '547585d6aa07e183e6cb9f4975ba433b7faa5cae403c35693492a9a59ea940ce',
   '0023_owner_columns.sql': '0e5d619bea4309d3d2327d0003a314d79b38c1dba26d710de87f16dee8984d4b',
   '0024_owners.sql': '3c55a7b10dbb5c58ae3ebe1796f9992eaf9fddac40901230b6eed1934bad7db4',
+  '0025_ended_places.sql': '85726bc59d798b241cfbcbda0554403fabf03237719931eb64926694adeb8232',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {

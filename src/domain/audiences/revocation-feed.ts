@@ -14,6 +14,12 @@ import {
 } from '../../store/events.ts';
 import { listPersonalCredentials } from '../../store/personal-credentials.ts';
 import type { ResourceServer } from './resource-servers.ts';
+import {
+  isWorkspaceEvent,
+  readWorkspaceEvent,
+  type WorkspaceEventType,
+  withPlaces,
+} from './workspace-events.ts';
 
 /**
  * An event of the revocation feed. It tells a resource server which cached answers to drop: keys that were revoked or
@@ -27,12 +33,14 @@ export interface RevocationEvent {
   at: number;
   /**
    * `revoked`: the keys do not work any more. `changed`: introspect them again. `merged`: also, the agent's data
-   * belongs to another account now.
+   * belongs to another account now. Those of workspaces: all that is known of what credentials may do there is out of date.
    */
-  type: 'revoked' | 'changed' | 'merged';
+  type: 'revoked' | 'changed' | 'merged' | WorkspaceEventType;
   /** The affected keys and tokens, by id and by the SHA-256 of their secret. */
   keys: { id: string; hash: Buffer }[];
   agentId: string | undefined;
+  /** Of an event in a workspace: which one, whom of its members it is about, and whether more keys are affected than are told. */
+  workspace: { id: string; memberId: string | undefined; hasMoreKeys: boolean } | undefined;
   /** Of a merge: the earlier account of the agent or host, and the account that its data belongs to now. */
   merge: { from: string; to: string } | undefined;
 }
@@ -127,6 +135,8 @@ export async function addAffectedKeys(
   deps: Pick<Deps, 'db'>,
   row: EventRow,
 ): Promise<ExpandedEvent | undefined> {
+  if (row.workspaceId !== null && isWorkspaceEvent(row.kind))
+    return describeWorkspaceEvent(deps, row, row.workspaceId);
   const details = row.details === null ? {} : (JSON.parse(row.details) as { from?: string });
   const isMerge = MERGES.has(row.kind) && details.from !== undefined && row.accountId !== null;
   const keys = await findAffectedKeys(deps, row);
@@ -138,19 +148,34 @@ export async function addAffectedKeys(
     keys,
     agentId: row.agentId ?? undefined,
     merge: isMerge ? { from: details.from!, to: row.accountId! } : undefined,
+    workspace: undefined,
+    isFor: undefined,
   };
+}
+
+async function describeWorkspaceEvent(
+  { db }: Pick<Deps, 'db'>,
+  row: EventRow,
+  workspaceId: string,
+): Promise<ExpandedEvent> {
+  const { type, keys, hasMoreKeys, isFor } = await readWorkspaceEvent(db, row, workspaceId);
+  const memberId = type === 'workspace_changed' ? (row.accountId ?? undefined) : undefined;
+  const workspace = { id: workspaceId, memberId, hasMoreKeys };
+  return { id: row.id, at: row.at, type, keys, agentId: undefined, merge: undefined, workspace, isFor };
 }
 
 /** An event before it is narrowed to one resource server. */
 interface ExpandedEvent extends Omit<RevocationEvent, 'keys'> {
   keys: Pick<CredentialRow, 'id' | 'hash' | 'resources'>[];
+  /** Of an event in a workspace: whether a resource server is told of it. */
+  isFor: ((server: ResourceServer) => boolean) | undefined;
 }
 
 /** Prefers a key too many, which costs an introspection, to one too few, which leaves a revoked key in a cache. */
 async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<ExpandedEvent['keys']> {
   if (row.kind === 'key.revoked') {
     const key = row.subject === null ? undefined : await findCredential(deps.db, row.subject);
-    return key === undefined ? [] : [key];
+    return withPlaces(deps.db, key === undefined ? [] : [key]);
   }
   if (row.kind === 'app.narrowed' || row.kind === 'app.revoked') {
     return listTokensOfOAuthGrant(deps.db, row.subject ?? '');
@@ -158,18 +183,25 @@ async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<
   if (row.kind === 'client.removed' || row.kind === 'client.suspended') {
     return listTokensOfOAuthClient(deps.db, row.subject ?? '');
   }
-  if (row.kind === 'account.deleted') return listPersonalCredentials(deps.db, row.accountId ?? '');
+  if (row.kind === 'account.deleted') {
+    return withPlaces(deps.db, await listPersonalCredentials(deps.db, row.accountId ?? ''));
+  }
   return row.agentId === null ? [] : listCredentials(deps.db, row.agentId);
 }
 
 /**
- * Narrows an event to the keys that work at a resource server. Returns undefined if none is left and it is no merge.
+ * Narrows an event to the keys that work at a resource server. Returns undefined if none is left and it is no merge, and for
+ * an event in a workspace that the resource server is not told of.
  */
 export function narrowToServer(event: ExpandedEvent, server: ResourceServer): RevocationEvent | undefined {
-  const keys = event.keys
-    .filter(({ resources }) => resources === null || resources.split(' ').includes(server.url))
-    .map(({ id, hash }) => ({ id, hash: Buffer.from(hash) }));
-  return keys.length === 0 && event.merge === undefined ? undefined : { ...event, keys };
+  const { isFor, ...told } = event;
+  if (isFor !== undefined && !isFor(server)) return undefined;
+  const found = event.keys.filter(
+    ({ resources }) => resources === null || resources.split(' ').includes(server.url),
+  );
+  const keys = [...new Map(found.map(({ id, hash }) => [id, { id, hash: Buffer.from(hash) }])).values()];
+  const concerns = keys.length > 0 || event.merge !== undefined || event.workspace !== undefined;
+  return concerns ? { ...told, keys } : undefined;
 }
 
 /** A connection of a resource server that follows the feed. */

@@ -16,13 +16,22 @@ import { toIso } from '../server/wire-times.ts';
 
 const eventShape = z.object({
   id: z.string(),
-  type: z.enum(['revoked', 'changed', 'account_merged']),
+  type: z.enum([
+    'revoked',
+    'changed',
+    'account_merged',
+    'workspace_created',
+    'workspace_changed',
+    'workspace_deleted',
+  ]),
   at: z.iso.datetime(),
   key_ids: z.array(z.string()),
   token_hashes: z.array(z.string()).describe('SHA-256 of each key, in hex'),
   agent_id: z.string().optional(),
   merged_from: z.string().optional().describe('The account whose data belongs to user_id now'),
-  user_id: z.string().optional(),
+  user_id: z.string().optional().describe('Of a merge: whose data it is now; in a workspace: the member'),
+  workspace: z.string().optional().describe('Drop all answers that name it'),
+  all: z.literal(true).optional().describe('More keys are affected than are told: drop by workspace'),
 });
 
 const eventsAnswer = z.object({ events: z.array(eventShape), last: z.string() });
@@ -114,6 +123,8 @@ function renderEvent(event: RevocationEvent): z.input<typeof eventShape> {
     token_hashes: event.keys.map(({ hash }) => hash.toString('hex')),
     agent_id: event.agentId,
     merged_from: event.merge?.from,
-    user_id: event.merge?.to,
+    user_id: event.merge?.to ?? event.workspace?.memberId,
+    workspace: event.workspace?.id,
+    all: event.workspace?.hasMoreKeys === true ? true : undefined,
   };
 }

@@ -1,0 +1,70 @@
+import type { CredentialRow } from '../../store/credentials.ts';
+import type { Tx } from '../../store/engine/db.ts';
+import type { EventRow } from '../../store/events.ts';
+import {
+  listCredentialsPlacedIn,
+  listResourcesOfHolder,
+  listResourcesPlacedIn,
+  type PlacedHash,
+} from '../../store/placed-credentials.ts';
+import type { ResourceServer } from './resource-servers.ts';
+
+/** What resource servers are told of workspaces: which one changed, and whose cached answers that makes out of date. */
+
+export type WorkspaceEventType = 'workspace_created' | 'workspace_changed' | 'workspace_deleted';
+
+const TYPES: Readonly<Record<string, WorkspaceEventType>> = {
+  'workspace.created': 'workspace_created',
+  'workspace.deleted': 'workspace_deleted',
+};
+
+/** How many keys are told of one event; with more the resource server drops all that it knows of the workspace. */
+const KEYS_MAX = 500;
+
+/** A place that ended with an event ended in its transaction, whose time the event has. */
+const SAME_TRANSACTION_MS = 60_000;
+
+/** Whether a kind of event changes who may do what in its workspace. */
+export function isWorkspaceEvent(kind: string): boolean {
+  return /^(workspace|member|place)\./.test(kind);
+}
+
+/** Reads which keys an event in a workspace affects, and who is told of it. */
+export async function readWorkspaceEvent(
+  db: Pick<Tx, 'all'>,
+  { kind, at }: Pick<EventRow, 'kind' | 'at'>,
+  workspaceId: string,
+): Promise<{
+  type: WorkspaceEventType;
+  keys: PlacedHash[];
+  hasMoreKeys: boolean;
+  isFor: (server: ResourceServer) => boolean;
+}> {
+  const ended = { from: at - SAME_TRANSACTION_MS, to: at + SAME_TRANSACTION_MS };
+  const keys = await listCredentialsPlacedIn(db, workspaceId, ended, KEYS_MAX + 1);
+  const connected = new Set(await listResourcesPlacedIn(db, workspaceId, ended));
+  const isShared = !workspaceId.startsWith('usr_');
+  const hasMoreKeys = keys.length > KEYS_MAX;
+  return {
+    type: TYPES[kind] ?? 'workspace_changed',
+    keys: hasMoreKeys ? [] : keys,
+    hasMoreKeys,
+    // Nobody else learns that the workspace exists.
+    isFor: ({ understandsWorkspaces, hasAllWorkspaces, url }) =>
+      understandsWorkspaces && ((isShared && hasAllWorkspaces) || connected.has(null) || connected.has(url)),
+  };
+}
+
+/** Adds to placed keys, which have no APIs of their own, those of their places. */
+export function withPlaces(
+  db: Pick<Tx, 'all'>,
+  keys: readonly CredentialRow[],
+): Promise<Pick<CredentialRow, 'id' | 'hash' | 'resources'>[]> {
+  return Promise.all(
+    keys.map(async (key) => {
+      if (key.placed !== 1) return key;
+      const resources = await listResourcesOfHolder(db, key.id);
+      return { ...key, resources: resources.includes(null) ? null : resources.join(' ') };
+    }),
+  );
+}
