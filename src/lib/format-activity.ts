@@ -83,6 +83,8 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'workspace.renamed': byOwner,
   'workspace.deleted': byOwner,
   'tree.changed': ({ details }) => (details.keys === undefined ? undefined : 'keysEnded'),
+  'member.role_changed': ({ details }) =>
+    details.ofOther === true ? 'ofOther' : details.to === 'owner' ? 'toOwner' : undefined,
   'key.created': byAgent,
   'host.rekeyed': byAgent,
   'agent.connected': ({ details }) => (details.capabilities === undefined ? 'byHost' : undefined),
@@ -119,6 +121,8 @@ const DETAILS: Readonly<
   'operator.key_revoked': reasonOf,
   'operator.client_suspended': reasonOf,
   'operator.client_resumed': reasonOf,
+  'operator.account_deleted': reasonOf,
+  'operator.workspace_deleted': reasonOf,
   'operator.client_removed': reasonOf,
   'operator.client_rotated': reasonOf,
   'operator.keys_revoked': reasonOf,

@@ -6,6 +6,7 @@ import { displayName } from '../lib/untrusted-text.ts';
 import type {
   ApprovalMail,
   ClaimCodeMail,
+  InvitationMail,
   Mail,
   NoticeMail,
   SignInLinkMail,
@@ -51,6 +52,8 @@ export function describeMail(mail: Mail, translator: Translator, publicUrl: stri
     case 'sign-in-code':
     case 'sign-in-link':
       return describeSignIn(mail, translator);
+    case 'invitation':
+      return describeInvitation(mail, translator);
     case 'notice':
       return describeNotice(mail, translator, publicUrl);
   }
@@ -103,6 +106,36 @@ function describeApproval(mail: ApprovalMail, translator: Translator): MailConte
   };
 }
 
+function describeInvitation(mail: InvitationMail, translator: Translator): MailContent {
+  const { text } = translator;
+  const { workspaceName, invitedBy, role, pageUrl, declineUrl, expiresAt, sentAt } = mail;
+  const inviter = invitedBy !== undefined && [{ label: text('mail.invitation.invitedBy'), value: invitedBy }];
+  return {
+    subject: text('mail.subject.invitation'),
+    title: text('mail.invitation.title'),
+    lead: ['mail.invitation.lead'],
+    expires: formatExpiry(translator, expiresAt, sentAt),
+    button: { label: text('mail.invitation.view'), url: pageUrl },
+    facts: {
+      title: text('mail.invitation.facts'),
+      rows: [
+        {
+          label: text('mail.invitation.workspace'),
+          value: text('mail.invitation.name', { name: displayName(workspaceName) }),
+          remark: text('mail.invitation.nameNotVerified'),
+        },
+        ...(inviter || []),
+        { label: text('mail.invitation.role'), value: text(`workspaces.role.${role}`) },
+        { label: text('mail.requested'), value: formatDateTime(translator, mail.invitedAt) },
+      ],
+    },
+    note: {
+      start: text('mail.notExpected'),
+      sentences: [['mail.invitation.decline', { url: declineUrl }], ['mail.invitation.neverBecauseAsked']],
+    },
+  };
+}
+
 function describeSignIn(mail: SignInMail | SignInLinkMail, translator: Translator): MailContent {
   const { text } = translator;
   const { codeExpiresAt, sentAt } = mail;
@@ -138,7 +171,8 @@ function describeNotice(mail: NoticeMail, translator: Translator, publicUrl: str
       ? formatNamelessEvent(translator, only.phrase)
       : text('mail.notice.several', { count });
   const hasNames = mail.happened.some(
-    ({ agentName, keyName, appName }) => (keyName ?? appName ?? agentName) !== undefined,
+    ({ agentName, keyName, appName, workspaceName }) =>
+      (keyName ?? appName ?? workspaceName ?? agentName) !== undefined,
   );
   return {
     subject: title,

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
 import { PAGES } from '../lib/page-paths.ts';
+import { DAY_MS } from '../lib/time.ts';
 import { DEFAULT_LOCALE, type Locale } from '../lib/translate.ts';
 import type { Mail } from '../ports/mailer.ts';
 import { createRender } from './render.ts';
@@ -99,6 +100,18 @@ function exampleMails(config: Config, now: number, locale: Locale): Record<strin
       denyUrl: `${config.publicUrl}${PAGES.denyConnection}?t=example`,
       bindingMessage: 'Blue 42',
       askedAgain: true,
+    },
+    invitation: {
+      ...common,
+      kind: 'invitation',
+      workspaceName: 'Atlas',
+      invitedBy: 'a***@example.com',
+      role: 'member',
+      pageUrl: `${config.publicUrl}${PAGES.invitation}?t=example`,
+      declineUrl: `${config.publicUrl}${PAGES.declineInvitation}?t=example`,
+      invitedAt: now,
+      expiresAt: now + 7 * DAY_MS,
+      sentAt: now,
     },
     notice: { ...common, kind: 'notice', more: 0, happened: [moved, created] },
     'notice-of-one': { ...common, kind: 'notice', more: 0, happened: [created] },

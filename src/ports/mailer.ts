@@ -1,4 +1,5 @@
 import type { Locale } from '../lib/translate.ts';
+import type { Role } from '../store/members.ts';
 import type { ClaimMode } from '../store/registrations.ts';
 
 /** The interface between the domain and the sender of mail. */
@@ -47,7 +48,7 @@ export interface ActivityEntry {
 }
 
 /** A mail to send. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
-export type Mail = ClaimCodeMail | SignInMail | SignInLinkMail | NoticeMail | ApprovalMail;
+export type Mail = ClaimCodeMail | SignInMail | SignInLinkMail | NoticeMail | ApprovalMail | InvitationMail;
 
 /** To whom a mail goes. */
 interface Addressed {
@@ -128,6 +129,24 @@ export interface ApprovalMail extends Addressed {
   /** Epoch ms, all. */
   askedAt: number;
   codeExpiresAt: number;
+  /** When the mail leaves. */
+  sentAt: number;
+}
+
+/** The mail that invites a mailbox to a workspace. `workspaceName` is unverified: its members chose it. */
+export interface InvitationMail extends Addressed {
+  kind: 'invitation';
+  workspaceName: string;
+  /** The mailbox of the inviter, masked; undefined: the account has ended. */
+  invitedBy: string | undefined;
+  role: Role;
+  /** The page on which the human, signed in with this mailbox, joins or declines. */
+  pageUrl: string;
+  /** The page on which the reader declines, after a confirmation. */
+  declineUrl: string;
+  /** Epoch ms, all. */
+  invitedAt: number;
+  expiresAt: number;
   /** When the mail leaves. */
   sentAt: number;
 }

@@ -127,3 +127,12 @@ export function findLiveAccount(db: Pick<Tx, 'get'>, id: string): Promise<{ id: 
 export function findAccount(db: Pick<Tx, 'get'>, id: string): Promise<AccountRow | undefined> {
   return db.get('SELECT id, kind, mailbox, parent_id AS "parentId", locale FROM accounts WHERE id = ?', [id]);
 }
+
+/** Finds when an account was created, epoch ms. */
+export async function findAccountCreated(db: Pick<Tx, 'get'>, id: string): Promise<number | undefined> {
+  const row = await db.get<{ createdAt: number }>(
+    'SELECT created_at AS "createdAt" FROM accounts WHERE id = ?',
+    [id],
+  );
+  return row?.createdAt;
+}

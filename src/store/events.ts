@@ -289,10 +289,10 @@ const FOLLOWED = `(followed = 1 OR (followed IS NULL AND kind IN ('account.delet
   'resource.removed')))`;
 
 /** The kinds of listOperatingEvents(), as the index of the migration lists them. */
-const OPERATING = `kind IN ('database.restored', 'operator.added', 'operator.agent_revoked',
-  'operator.client_removed', 'operator.client_resumed', 'operator.client_rotated', 'operator.client_suspended',
+const OPERATING = `kind IN ('database.restored', 'operator.account_deleted', 'operator.added',
+  'operator.agent_revoked', 'operator.client_removed', 'operator.client_resumed', 'operator.client_rotated', 'operator.client_suspended',
   'operator.key_revoked', 'operator.keys_revoked', 'operator.mail_changed', 'operator.mail_retried', 'operator.removed', 'operator.sessions_ended',
-  'resource.added', 'resource.removed', 'resource.rotated', 'signing_key.made')`;
+  'operator.workspace_deleted', 'resource.added', 'resource.removed', 'resource.rotated', 'signing_key.made')`;
 
 const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
   request_id AS "requestId", details, workspace_id AS "workspaceId"`;

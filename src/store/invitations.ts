@@ -56,6 +56,19 @@ export function listOpenInvitations(
   );
 }
 
+/** Counts the invitations that an account sent, up to a limit. */
+export async function countInvitationsFrom(
+  db: Pick<Tx, 'get'>,
+  accountId: string,
+  limit: number,
+): Promise<number> {
+  const row = await db.get<{ count: number }>(
+    'SELECT COUNT(*) AS count FROM (SELECT id FROM invitations WHERE invited_by = ? LIMIT ?) sent',
+    [accountId, limit],
+  );
+  return row!.count;
+}
+
 /** Lists the invitations that an account sent, oldest first. */
 export function listInvitationsFrom(
   db: Pick<Tx, 'all'>,
@@ -111,6 +124,11 @@ export function updateInvitationOfMailboxEnded(
      WHERE workspace_id = ? AND mailbox = ? AND accepted_at IS NULL AND ended_at IS NULL`,
     [now, reason, workspaceId, mailbox],
   );
+}
+
+/** Deletes the invitations of a mailbox whose account is deleted. @param mailbox canonical */
+export function deleteInvitationsTo(tx: Tx, mailbox: string): Promise<number> {
+  return tx.run('DELETE FROM invitations WHERE mailbox = ?', [mailbox]);
 }
 
 /** Ends all invitations of a workspace that ends. */

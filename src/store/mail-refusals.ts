@@ -2,7 +2,7 @@ import type { Db, Tx } from './engine/db.ts';
 
 /**
  * Mail suppressions. Mailboxes are stored as limits count them: without `+tag`. A sender (`registration_id`) is a
- * registration, a host, or the combination of an agent's name and its network.
+ * registration, a host, the combination of an agent's name and its network, or a workspace that invites.
  */
 
 /** Suppresses the mail of a sender to a mailbox; an empty `sender` stands for all. `endsAt`: epoch ms; null: never. */
@@ -39,6 +39,31 @@ export async function isSuppressedForAllSenders(db: Pick<Tx, 'get'>, mailbox: st
     [mailbox],
   );
   return row !== undefined;
+}
+
+/** The sender that stands for the invitations of all workspaces. An invitation of one has the id of the workspace. */
+export const ALL_INVITATIONS = 'invitations';
+
+/** Whether a mailbox gets no invitation of a workspace. */
+export async function isInvitationSuppressed(
+  db: Pick<Tx, 'get'>,
+  mailbox: string,
+  workspaceId: string,
+): Promise<boolean> {
+  const row = await db.get<{ mailbox: string }>(
+    `SELECT mailbox FROM mail_refusals WHERE mailbox = ? AND registration_id IN ('${ALL_INVITATIONS}', ?) LIMIT 1`,
+    [mailbox, workspaceId],
+  );
+  return row !== undefined;
+}
+
+/** Lets a mailbox get invitations again, of all workspaces. */
+export function deleteSuppressionsOfInvitations(tx: Tx, mailbox: string): Promise<number> {
+  return tx.run(
+    `DELETE FROM mail_refusals WHERE mailbox = ?
+       AND (registration_id = '${ALL_INVITATIONS}' OR registration_id LIKE 'wsp!_%' ESCAPE '!')`,
+    [mailbox],
+  );
 }
 
 /** Deletes the suppression of all senders for a mailbox; returns whether there was one. */

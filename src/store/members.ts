@@ -1,5 +1,6 @@
-import type { Tx } from './engine/db.ts';
-import { PAGE_MARKS, pageIds } from './pages.ts';
+import type { ListPlace } from '../lib/list-pages.ts';
+import type { Db, Tx } from './engine/db.ts';
+import { PAGE_MARKS, pageIds, rowsBeside } from './pages.ts';
 
 /** Who is in a shared workspace, and in which role. Whoever changes a row holds the workspace: see lockWorkspace(). */
 
@@ -93,6 +94,43 @@ export function listMembersOf(db: Pick<Tx, 'all'>, workspaceIds: readonly string
      ORDER BY workspace_id, account_id`,
     pageIds(workspaceIds),
   );
+}
+
+/** Lists a page of the members of a workspace, in the order in which they joined. @param limit a constant of the program */
+export function listMemberPage(
+  db: Pick<Db, 'all'>,
+  workspaceId: string,
+  place: ListPlace<number> | undefined,
+  limit: number,
+): Promise<ListedMember[]> {
+  const order = { keys: ['m.joined_at', 'm.account_id'], isDescending: false };
+  const { condition, orderBy } = rowsBeside(
+    order,
+    place && { side: place.side, values: [place.key, place.id] },
+  );
+  return db.all(
+    `SELECT ${OF_MEMBER}, (SELECT mailbox FROM accounts WHERE id = m.account_id) AS mailbox
+     FROM members m WHERE m.workspace_id = ? AND m.ended_at IS NULL${condition.sql} ${orderBy} LIMIT ${limit}`,
+    [workspaceId, ...condition.params],
+  );
+}
+
+/** Counts the members of a workspace. */
+export async function countMembers(db: Pick<Tx, 'get'>, workspaceId: string): Promise<number> {
+  const row = await db.get<{ count: number }>(
+    'SELECT COUNT(*) AS count FROM members WHERE workspace_id = ? AND ended_at IS NULL',
+    [workspaceId],
+  );
+  return row!.count;
+}
+
+/** Counts the workspaces that an account owns. */
+export async function countOwnedWorkspaces(db: Pick<Tx, 'get'>, accountId: string): Promise<number> {
+  const row = await db.get<{ count: number }>(
+    `SELECT COUNT(*) AS count FROM members WHERE account_id = ? AND role = 'owner' AND ended_at IS NULL`,
+    [accountId],
+  );
+  return row!.count;
 }
 
 /** Sets the role of a member. @returns 0 if there is no such member, or the last owner would be none any more */

@@ -4,8 +4,8 @@ import { PAGE_MARKS, pageIds } from './pages.ts';
 /** A mail of the outbox. */
 export interface OutboxRow {
   id: string;
-  kind: 'claim_code' | 'sign_in_code' | 'notice' | 'approval';
-  /** The claim attempt, sign-in or connection request that the mail is about; of a notice, the account. */
+  kind: 'claim_code' | 'sign_in_code' | 'notice' | 'approval' | 'invitation';
+  /** The claim attempt, sign-in, connection request or invitation that the mail is about; of a notice, the account. */
   attemptId: string | null;
   mailbox: string;
   createdAt: number;

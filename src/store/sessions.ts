@@ -1,6 +1,7 @@
 import type { ListPlace } from '../lib/list-pages.ts';
 import type { Db, Tx } from './engine/db.ts';
 import { rowsBeside } from './pages.ts';
+import { offersWorkspaces } from './workspaces.ts';
 
 /** A browser session of an account. */
 export interface SessionRow {
@@ -18,6 +19,8 @@ export interface SessionRow {
   endedAt: number | null;
   /** 1: its mailbox is among the operators of the database. */
   isListedOperator: number;
+  /** 1: its account is shown workspaces. */
+  hasWorkspaces: number;
 }
 
 /** Inserts a session that starts now. */
@@ -118,4 +121,5 @@ const COLUMNS = `s.hash, s.id, s.account_id AS "accountId",
   (SELECT mailbox FROM accounts WHERE id = s.account_id) AS mailbox,
   (SELECT locale FROM accounts WHERE id = s.account_id) AS locale, s.origin, s.created_at AS "createdAt",
   s.seen_at AS "seenAt", s.ended_at AS "endedAt",
-  (SELECT COUNT(*) FROM operators WHERE mailbox = (SELECT mailbox FROM accounts WHERE id = s.account_id)) AS "isListedOperator"`;
+  (SELECT COUNT(*) FROM operators WHERE mailbox = (SELECT mailbox FROM accounts WHERE id = s.account_id)) AS "isListedOperator",
+  ${offersWorkspaces('s.account_id')} AS "hasWorkspaces"`;

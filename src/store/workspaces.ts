@@ -47,6 +47,23 @@ export function updateWorkspaceEnded(tx: Tx, id: string, now: number): Promise<n
   return tx.run('UPDATE workspaces SET ended_at = ? WHERE id = ? AND ended_at IS NULL', [now, id]);
 }
 
+/**
+ * Whether an account is shown workspaces: a resource server understands them, or it is in one. Literally what a session
+ * reads (sessions.ts).
+ */
+export async function isOfferedWorkspaces(db: Pick<Tx, 'get'>, accountId: string): Promise<boolean> {
+  const row = await db.get<{ isOffered: number }>(`SELECT ${offersWorkspaces('?')} AS "isOffered"`, [
+    accountId,
+  ]);
+  return row!.isOffered === 1;
+}
+
+/** An expression: 1 where an account is shown workspaces. */
+export function offersWorkspaces(accountId: string): string {
+  return `CASE WHEN EXISTS (SELECT 1 FROM resource_servers WHERE workspaces = 1 AND removed_at IS NULL)
+    OR EXISTS (SELECT 1 FROM members m WHERE m.account_id = ${accountId} AND m.ended_at IS NULL) THEN 1 ELSE 0 END`;
+}
+
 /** Finds the names of the workspaces of a page, by id, ended ones included. */
 export async function listWorkspaceNames(
   db: Pick<Db, 'all'>,

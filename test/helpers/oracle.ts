@@ -14,6 +14,21 @@ const UNDER_HOST = `EXISTS (SELECT 1 FROM hosted_agents u JOIN hosts o ON o.id =
 
 /** What must never be found in a database, whatever happened to the service (docs/security.md, reliability). */
 const NEVER: Record<string, string> = {
+  'a workspace without an owner': `
+    FROM workspaces w WHERE w.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM members m
+      WHERE m.workspace_id = w.id AND m.role = 'owner' AND m.ended_at IS NULL)`,
+  'a member, an open invitation, a place or a node in a workspace that has ended': `
+    FROM workspaces w WHERE w.ended_at IS NOT NULL AND (
+      EXISTS (SELECT 1 FROM members m WHERE m.workspace_id = w.id AND m.ended_at IS NULL)
+      OR EXISTS (SELECT 1 FROM invitations i WHERE i.workspace_id = w.id AND i.accepted_at IS NULL AND i.ended_at IS NULL)
+      OR EXISTS (SELECT 1 FROM places p WHERE p.workspace_id = w.id AND p.ended_at IS NULL)
+      OR EXISTS (SELECT 1 FROM nodes n WHERE n.workspace_id = w.id AND n.ended_at IS NULL))`,
+  'a place in a workspace that somebody gave who is not in it': `
+    FROM places p JOIN workspaces w ON w.id = p.workspace_id
+    WHERE p.ended_at IS NULL AND p.granted_by <> p.workspace_id AND NOT EXISTS (SELECT 1 FROM members m
+      WHERE m.workspace_id = p.workspace_id AND m.account_id = p.granted_by AND m.ended_at IS NULL)`,
+  'a member whose account has ended': `
+    FROM members m JOIN accounts a ON a.id = m.account_id WHERE m.ended_at IS NULL AND a.ended_at IS NOT NULL`,
   'a claim and its registration disagree on whether it is claimed': `
     FROM claims c JOIN registrations r ON r.id = c.registration_id
     WHERE (c.claimed_at IS NULL) <> (r.claimed_at IS NULL)`,
@@ -81,6 +96,7 @@ const NEVER: Record<string, string> = {
       AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.account_id = a.id AND c.agent_id IS NULL)
       AND NOT EXISTS (SELECT 1 FROM oauth_grants o WHERE o.account_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM oauth_clients o WHERE o.account_id = a.id)
+      AND NOT EXISTS (SELECT 1 FROM members m WHERE m.account_id = a.id)
       AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account_id = a.id AND e.kind IN ('agent.released', 'agent.merge_undone'))`,
   'something that lives on of an agent that was revoked': `
     FROM agents g WHERE g.revoked_at IS NOT NULL AND (
@@ -100,7 +116,9 @@ const NEVER: Record<string, string> = {
     FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)
       AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)
       AND NOT EXISTS (SELECT 1 FROM approvals p WHERE p.id = o.attempt_id)
-      AND NOT EXISTS (SELECT 1 FROM notices n JOIN events e ON e.id = n.event_id WHERE n.mail_id = o.id AND e.account_id = o.attempt_id)`,
+      AND NOT EXISTS (SELECT 1 FROM notices n JOIN events e ON e.id = n.event_id WHERE n.mail_id = o.id
+        AND (e.account_id = o.attempt_id OR e.workspace_id IS NOT NULL))
+      AND NOT EXISTS (SELECT 1 FROM invitations i WHERE i.id = o.attempt_id)`,
   'two live attempts of one registration': `
     FROM (SELECT registration_id FROM claim_attempts WHERE ended_at IS NULL
           GROUP BY registration_id HAVING COUNT(*) > 1) AS twice`,

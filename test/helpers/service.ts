@@ -11,6 +11,7 @@ import { type RunningService, startService, type TestOverrides } from '../../src
 import type {
   ApprovalMail,
   ClaimCodeMail,
+  InvitationMail,
   NoticeMail,
   SignInLinkMail,
   SignInMail,
@@ -92,6 +93,8 @@ interface Postbox {
   notices: NoticeMail[];
   /** All mails of agents under hosts that ask to be let in, oldest first. */
   approvalMails: ApprovalMail[];
+  /** All invitations to workspaces, oldest first. */
+  invitations: InvitationMail[];
 }
 
 export interface TestService extends Postbox {
@@ -106,6 +109,8 @@ export interface TestService extends Postbox {
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Reply>;
   form(path: string, body: Record<string, string>, headers?: Record<string, string>): Promise<Reply>;
   del(path: string, key: string): Promise<Reply>;
+  /** An invitation to a mailbox, by default the first; waits for it. */
+  invitationFor(mailbox: string, count?: number): Promise<InvitationMail>;
   /** The newest mail to a mailbox; waits for the mail. `beyond` skips that many older ones. */
   mailTo(mailbox: string, beyond?: number): Promise<ClaimCodeMail>;
   /** The code of that mail. */
@@ -208,8 +213,9 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     signInLinkMails: [],
     notices: [],
     approvalMails: [],
+    invitations: [],
   };
-  const { arrivals, mails, signInMails, signInLinkMails, notices, approvalMails } = postbox;
+  const { arrivals, mails, signInMails, signInLinkMails, notices, approvalMails, invitations } = postbox;
   const { mailer } = service.deps;
   const { send } = mailer;
   mailer.send = async (mail) => {
@@ -219,6 +225,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
       else if (mail.kind === 'sign-in-code') signInMails.push(mail);
       else if (mail.kind === 'sign-in-link') signInLinkMails.push(mail);
       else if (mail.kind === 'agent-approval') approvalMails.push(mail);
+      else if (mail.kind === 'invitation') invitations.push(mail);
       else notices.push(mail);
       arrivals.emit('mail');
     }
@@ -247,6 +254,14 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     for (;;) {
       const found = mails.filter((mail) => mail.to === mailbox);
       if (found.length > beyond) return found.at(-1)!;
+      await once(arrivals, 'mail');
+    }
+  }
+
+  async function invitationFor(mailbox: string, count = 1): Promise<InvitationMail> {
+    for (;;) {
+      const found = invitations.filter((mail) => mail.to === mailbox);
+      if (found.length >= count) return found[count - 1]!;
       await once(arrivals, 'mail');
     }
   }
@@ -296,6 +311,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     signInLinkMails,
     notices,
     approvalMails,
+    invitations,
     logged,
     request,
     get: (path, key) => request('GET', path, { headers: bearer(key) }),
@@ -305,6 +321,7 @@ export async function startTestService(engine: Engine, options: TestOptions = {}
     del: (path, key) => request('DELETE', path, { headers: bearer(key) }),
     mailTo,
     codeFor,
+    invitationFor,
     signInCodeFor,
     signInLinkFor,
     noticeTo,

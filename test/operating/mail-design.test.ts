@@ -53,7 +53,7 @@ for (const file of files.filter((each) => each.endsWith('.html'))) {
 
   test(`${file} has no name, code or link in its subject and title`, (t) => {
     for (const line of [subject!, /<title>([^<]*)</.exec(html)![1]!]) {
-      t.notRegex(line, /Research helper|Backup script|Blue 42|\d{3}|https?:/);
+      t.notRegex(line, /Research helper|Backup script|Atlas|Blue 42|\d{3}|https?:/);
     }
   });
 }
@@ -78,6 +78,7 @@ test('each kind has its subject', (t) => {
     'sign-in-code': 'Vouchsafe: Ihr Anmeldecode',
     'sign-in-link': 'Vouchsafe: Ihr Anmeldelink',
     'agent-approval': 'Vouchsafe: Ein Agent bittet um Berechtigungen',
+    invitation: 'Vouchsafe: Sie sind in einen Arbeitsbereich eingeladen',
     notice: 'Vouchsafe: 2 Ereignisse in Ihrem Konto',
     'notice-of-one': 'Vouchsafe: Sie haben einen Schlüssel erstellt',
   });
@@ -88,6 +89,7 @@ test('each kind has its subject', (t) => {
     'sign-in-code': 'Vouchsafe: your sign-in code',
     'sign-in-link': 'Vouchsafe: your sign-in link',
     'agent-approval': 'Vouchsafe: an agent asks for permissions',
+    invitation: 'Vouchsafe: you’re invited to a workspace',
     notice: 'Vouchsafe: 2 things happened in your account',
     'notice-of-one': 'Vouchsafe: You created a key',
   });

@@ -51,6 +51,8 @@ const variantsOf = (kind: string) =>
     { keys: 1 },
     { wanted: true },
     { wanted: false },
+    { to: 'owner' },
+    { to: 'owner', ofOther: true },
   ].flatMap((details) =>
     [
       { isOfAgent: true, appName: 'Marlin', workspaceName: 'Atlas' },
@@ -116,6 +118,7 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
     'sign-in-code',
     'sign-in-link',
     'agent-approval',
+    'invitation',
   ]),
   'status.*': nameEach('status.', ['active', 'revoked', 'ended', 'expired', 'noLiveKey']),
 };

@@ -36,6 +36,7 @@ const session = {
   createdAt: 0,
   seenAt: 0,
   isOperator: false,
+  hasWorkspaces: false,
 };
 
 for (const locale of LOCALES) {

@@ -31,6 +31,7 @@ const PUBLISHED: Record<string, string> = {
   '0023_owner_columns.sql': '0e5d619bea4309d3d2327d0003a314d79b38c1dba26d710de87f16dee8984d4b',
   '0024_owners.sql': '3c55a7b10dbb5c58ae3ebe1796f9992eaf9fddac40901230b6eed1934bad7db4',
   '0025_ended_places.sql': '85726bc59d798b241cfbcbda0554403fabf03237719931eb64926694adeb8232',
+  '0026_operators_in_workspaces.sql': '0dc35a6135ff74bd1fadb532993cf03472c2342821c8546b99c3efa5e03b6366',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {

@@ -3,7 +3,10 @@ import { sha256 } from '../../lib/hash.ts';
 import { mailboxLimitKey } from '../../lib/mailbox.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import {
+  ALL_INVITATIONS,
   deleteSuppressionOfAllSenders,
+  deleteSuppressionsOfInvitations,
+  isInvitationSuppressed,
   isSuppressed,
   isSuppressedForAllSenders,
   upsertSuppression,
@@ -99,4 +102,42 @@ export async function setMailAllowed({ tx, now }: Work, mailbox: string, wanted:
   const key = mailboxLimitKey(mailbox);
   if (wanted) await deleteSuppressionOfAllSenders(tx, key);
   else await upsertSuppression(tx, { mailbox: key, sender: '', now, endsAt: null });
+}
+
+/**
+ * Suppresses invitations to a mailbox, in the caller's transaction, until setInvitationsAllowed() allows them again.
+ *
+ * @param mailbox canonical
+ * @param workspaceId undefined: those of all workspaces
+ */
+export async function suppressInvitations(
+  { tx, now }: Work,
+  mailbox: string,
+  workspaceId?: string,
+): Promise<void> {
+  const sender = workspaceId ?? ALL_INVITATIONS;
+  await upsertSuppression(tx, { mailbox: mailboxLimitKey(mailbox), sender, now, endsAt: null });
+}
+
+/** Returns whether a mailbox gets no invitation of a workspace. @param mailbox canonical */
+export function areInvitationsSuppressed(
+  { db }: Pick<Deps, 'db'>,
+  mailbox: string,
+  workspaceId: string = ALL_INVITATIONS,
+): Promise<boolean> {
+  return isInvitationSuppressed(db, mailboxLimitKey(mailbox), workspaceId);
+}
+
+/** Allows invitations of all workspaces to the mailbox of a session, or suppresses them. */
+export async function setInvitationsAllowed(
+  deps: Deps,
+  origin: RequestOrigin,
+  { accountId, mailbox }: Session,
+  wanted: boolean,
+): Promise<void> {
+  await useCase(deps, origin, {}, async (work) => {
+    if (wanted) await deleteSuppressionsOfInvitations(work.tx, mailboxLimitKey(mailbox));
+    else await suppressInvitations(work, mailbox);
+    await recordEvent(work, { kind: 'mail.wanted', accountId, details: { wanted, of: 'invitations' } });
+  });
 }

@@ -34,6 +34,8 @@ export interface Session
   locale: Locale | undefined;
   /** Whether its mailbox is an operator's now. */
   isOperator: boolean;
+  /** Whether its human is shown workspaces: see isOffered(). */
+  hasWorkspaces: boolean;
 }
 
 const IDLE_MS = 1_800_000;
@@ -179,5 +181,6 @@ function toSession(deps: Pick<Deps, 'config'>, row: SessionRow): Session {
     createdAt,
     seenAt,
     isOperator: isOperatorNow,
+    hasWorkspaces: row.hasWorkspaces === 1,
   };
 }

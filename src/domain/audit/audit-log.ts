@@ -87,6 +87,7 @@ export const EVENT_KINDS = [
   'database.restored',
   'operator.added',
   'operator.removed',
+  'operator.account_deleted',
   'operator.agent_revoked',
   'operator.key_revoked',
   'operator.keys_revoked',
@@ -97,6 +98,7 @@ export const EVENT_KINDS = [
   'operator.sessions_ended',
   'operator.mail_changed',
   'operator.mail_retried',
+  'operator.workspace_deleted',
 ] as const;
 
 /** The kinds of events that resource servers follow: what they cached may be wrong afterwards. */

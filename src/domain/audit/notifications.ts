@@ -29,7 +29,11 @@ type NotifiableEvent =
   | 'recovery_codes.made'
   | 'recovery_code.used'
   | 'tree.changed'
-  | 'account.deleted';
+  | 'account.deleted'
+  | 'member.joined'
+  | 'member.removed'
+  | 'member.role_changed'
+  | 'workspace.deleted';
 
 /**
  * An account gets one notice an hour at most: the first event is mailed at once, those of the next hour in one mail.
@@ -42,21 +46,32 @@ export const NOTICE_GIVE_UP_MS = 3 * DAY_MS;
  * Writes an event of a human's account to the audit log and adds it to a notice to the owner, in the transaction of the
  * change. The outbox worker sends the notice and composes its text then.
  *
- * Locks the account row, so that of two concurrent calls the second adds to the notice of the first. A caller that
- * changes other rows locks the account before them: see the order of locks in docs/adr/0003-two-engines-one-sql.md.
- *
  * @param ownerId the account of the human
+ * @param alsoTold accounts that get a notice of the same event, such as the other owners of a workspace
  */
 export async function recordAndNotify(
   work: Work,
   ownerId: string,
   event: AuditEvent & { kind: NotifiableEvent },
+  alsoTold: readonly string[] = [],
 ): Promise<void> {
-  const { tx } = work;
   const eventId = await recordEvent(work, { ...event, accountId: ownerId });
-  if (!(await lockAccount(tx, ownerId))) return;
-  const mailId = (await lockWaitingNotice(tx, ownerId)) ?? (await queueNotice(work, ownerId));
-  await insertNotice(tx, mailId, eventId);
+  await notify(work, [ownerId, ...alsoTold], eventId);
+}
+
+/**
+ * Adds an event to notices to accounts, in the transaction of the change.
+ *
+ * Locks the account rows, so that of two concurrent calls the second adds to the notice of the first. A caller that
+ * changes other rows locks the accounts before them: see the order of locks in docs/adr/0003-two-engines-one-sql.md.
+ */
+export async function notify(work: Work, accountIds: readonly string[], eventId: string): Promise<void> {
+  const { tx } = work;
+  for (const accountId of [...new Set(accountIds)].sort()) {
+    if (!(await lockAccount(tx, accountId))) continue;
+    const mailId = (await lockWaitingNotice(tx, accountId)) ?? (await queueNotice(work, accountId));
+    await insertNotice(tx, mailId, eventId);
+  }
 }
 
 async function queueNotice(work: Work, ownerId: string): Promise<string> {

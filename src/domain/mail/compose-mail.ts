@@ -8,17 +8,20 @@ import { listEventsOfNotice } from '../../store/events.ts';
 import { listGrants } from '../../store/grants.ts';
 import { findHostedAgent } from '../../store/hosted-agents.ts';
 import { findHost } from '../../store/hosts.ts';
+import { findInvitation } from '../../store/invitations.ts';
 import type { OutboxRow } from '../../store/outbox.ts';
 import { findRegistration } from '../../store/registrations.ts';
 import { findSignIn } from '../../store/sign-ins.ts';
 import { findMailLocale } from '../accounts/account-locale.ts';
-import { isMailSuppressed } from '../accounts/mail-suppressions.ts';
+import { areInvitationsSuppressed, isMailSuppressed } from '../accounts/mail-suppressions.ts';
 import { signInLink } from '../accounts/sign-in-links.ts';
 import { describeEvents } from '../audit/describe-events.ts';
 import { approveLink, denyLink, openLink, viewLink } from '../claims/claim-links.ts';
 import { deriveClaimCode, deriveSignInCode } from '../codes/one-time-codes.ts';
 import { connectionLink, denialLink } from '../hosts/connection-codes.ts';
 import { listRefused } from '../hosts/refused-capabilities.ts';
+import { declineLink, invitationLink } from '../workspaces/invitation-links.ts';
+import { viewInvitation } from '../workspaces/invitations.ts';
 
 /** A code that would expire sooner than this after its mail is sent is replaced by a new one. */
 const CODE_LIFE_MIN_MS = 300_000;
@@ -44,6 +47,8 @@ export async function composeMail(
       return composeNotice(deps, mail, mail.attemptId);
     case 'approval':
       return composeConnectionRequest(deps, mail, mail.attemptId);
+    case 'invitation':
+      return composeInvitation(deps, mail, mail.attemptId);
   }
 }
 
@@ -126,13 +131,39 @@ async function composeConnectionRequest(deps: Deps, mail: OutboxRow, approvalId:
     });
 }
 
+/** Composes the invitation to a workspace. */
+async function composeInvitation(deps: Deps, mail: OutboxRow, invitationId: string) {
+  const invitation = await findInvitation(deps.db, invitationId);
+  if (invitation === undefined) return 'over';
+  const { mailbox, workspaceId, role, createdAt, expiresAt } = invitation;
+  const view = await viewInvitation(deps, invitationId, mailbox);
+  if (view.state !== 'open') return 'over';
+  if (await areInvitationsSuppressed(deps, mailbox, workspaceId)) return 'unwanted';
+  const locale = await findMailLocale(deps, mailbox);
+  return () =>
+    deps.mailer.send({
+      kind: 'invitation',
+      id: mail.id,
+      to: mailbox,
+      locale,
+      workspaceName: view.workspaceName,
+      invitedBy: view.invitedBy,
+      role,
+      pageUrl: invitationLink(deps, invitationId),
+      declineUrl: declineLink(deps, invitationId),
+      invitedAt: createdAt,
+      expiresAt,
+      sentAt: deps.clock(),
+    });
+}
+
 /** A notice has this many lines at most; the account page shows all of them. */
 const LINES_MAX = 200;
 
 /** Composes the notice of what happened to an account. Names are those at the time of sending. */
 async function composeNotice(deps: Deps, mail: OutboxRow, accountId: string) {
   const events = await listEventsOfNotice(deps.db, mail.id);
-  const happened = await describeEvents(deps, events.slice(0, LINES_MAX));
+  const happened = await describeEvents(deps, events.slice(0, LINES_MAX), accountId);
   const more = events.length - happened.length;
   // By the id of the account: one that was deleted has no mailbox any more.
   const account = await findAccount(deps.db, accountId);

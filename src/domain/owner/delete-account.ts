@@ -1,7 +1,8 @@
 import type { Deps } from '../../deps.ts';
-import { lockAccount, updateAccountEnded } from '../../store/accounts.ts';
+import { findAccount, lockAccount, updateAccountEnded } from '../../store/accounts.ts';
 import { deleteAuthenticator, deleteRecoveryCodes } from '../../store/authenticators.ts';
 import { listHostsOf } from '../../store/hosts.ts';
+import { deleteInvitationsTo } from '../../store/invitations.ts';
 import { listOwnedAgents } from '../../store/owned-agents.ts';
 import { listOwnedClients } from '../../store/owned-clients.ts';
 import { updatePersonalCredentialsRevoked } from '../../store/personal-credentials.ts';
@@ -13,20 +14,37 @@ import { endClient } from '../apps/clients.ts';
 import { endConsentsOfAccount } from '../apps/consents.ts';
 import { BATCHES_PER_REQUEST, endConsentsOfEndedClient } from '../apps/end-consents.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
+import { leaveAllWorkspaces, lockWorkspacesOf, type Succession } from '../workspaces/members.ts';
 
 /**
- * Deletes a human's account. It revokes the account's agents (merged and linked), hosts, delegations and keys, ends what
- * it lets apps do, its OAuth clients with what others let them do, and its
- * sessions and erases its mailbox. The audit log keeps the account's ids for its retention time. The same mailbox can
- * open a new account.
+ * Deletes a human's account. It takes the account out of its workspaces, and deletes those without another member. It
+ * revokes the account's agents (merged and linked), hosts, delegations and keys, ends what it lets apps do, its OAuth
+ * clients with what others let them do, and its sessions, and erases its mailbox. The audit log keeps the account's ids
+ * for its retention time. The same mailbox can open a new account.
+ *
+ * @param options.succession what becomes of workspaces with other members whose last owner it is
+ * @param options.act the operator who does it; undefined: the human
+ * @throws Failure `lastOwner`, unless `succession` says otherwise; `badRequest` as leaveAllWorkspaces()
  */
-export async function deleteAccount(deps: Deps, origin: RequestOrigin, accountId: string): Promise<void> {
+export async function deleteAccount(
+  deps: Deps,
+  origin: RequestOrigin,
+  accountId: string,
+  { succession = 'refuse', act }: { succession?: Succession; act?: OperatorAct } = {},
+): Promise<void> {
   const clients = await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
+    await lockWorkspacesOf(work, accountId);
     if (!(await lockAccount(tx, accountId))) return [];
     await recordAndNotify(work, accountId, { kind: 'account.deleted' });
+    if (act !== undefined) {
+      await recordOperatorEvent(work, act, { kind: 'operator.account_deleted', subject: accountId });
+    }
+    await leaveAllWorkspaces(work, accountId, succession);
+    await deleteInvitationsTo(tx, (await findAccount(tx, accountId))!.mailbox!);
     for (const agent of await listOwnedAgents(tx, accountId)) {
       await endAgent(work, agent);
       if (agent.accountId !== accountId) await updateAccountEnded(tx, agent.accountId, now);

@@ -15,6 +15,7 @@ const ICONS: Record<ConsoleSection, string> = {
   keys: 'key-round',
   resourceServers: 'server',
   oauthClients: 'app-window',
+  workspaces: 'folder-kanban',
   trustedIssuers: 'shield-check',
   mail: 'mail',
   auditLog: 'scroll-text',
