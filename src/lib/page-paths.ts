@@ -39,7 +39,6 @@ export const CONSOLE = {
   keys: '/console/keys',
   resourceServers: '/console/resource-servers',
   oauthClients: '/console/oauth-clients',
-  workspaces: '/console/workspaces',
   trustedIssuers: '/console/trusted-issuers',
   mail: '/console/mail',
   auditLog: '/console/audit-log',

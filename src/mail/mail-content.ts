@@ -125,7 +125,7 @@ function describeInvitation(mail: InvitationMail, translator: Translator): MailC
           remark: text('mail.invitation.nameNotVerified'),
         },
         ...(inviter || []),
-        { label: text('mail.invitation.role'), value: text(`workspaces.role.${role}`) },
+        { label: text('mail.invitation.role'), value: text(`workspace.role.${role}`) },
         { label: text('mail.requested'), value: formatDateTime(translator, mail.invitedAt) },
       ],
     },

@@ -6,7 +6,7 @@ import type { Role } from './members.ts';
 export interface InvitationRow {
   id: string;
   workspaceId: string;
-  /** Canonical. */
+  /** Canonical; empty once its account was deleted. */
   mailbox: string;
   role: Role;
   /** The account of the inviter. */
@@ -18,7 +18,13 @@ export interface InvitationRow {
   endReason: InvitationEnd | null;
 }
 
-export type InvitationEnd = 'superseded' | 'withdrawn' | 'declined' | 'void' | 'workspace_deleted';
+export type InvitationEnd =
+  | 'superseded'
+  | 'withdrawn'
+  | 'declined'
+  | 'void'
+  | 'account_deleted'
+  | 'workspace_deleted';
 
 export async function insertInvitation(
   tx: Tx,
@@ -126,9 +132,13 @@ export function updateInvitationOfMailboxEnded(
   );
 }
 
-/** Deletes the invitations of a mailbox whose account is deleted. @param mailbox canonical */
-export function deleteInvitationsTo(tx: Tx, mailbox: string): Promise<number> {
-  return tx.run('DELETE FROM invitations WHERE mailbox = ?', [mailbox]);
+/** Erases the mailbox of an account that is deleted from its invitations, and ends those that are open. @param mailbox canonical */
+export function updateInvitationsToErased(tx: Tx, mailbox: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE invitations SET mailbox = '', ended_at = COALESCE(ended_at, ?), end_reason = COALESCE(end_reason, 'account_deleted')
+     WHERE mailbox = ?`,
+    [now, mailbox],
+  );
 }
 
 /** Ends all invitations of a workspace that ends. */

@@ -4,6 +4,7 @@ import { DEFAULT_TEXTS, translateDefault } from '../../src/config/default-texts.
 import { EVENT_KINDS } from '../../src/domain/audit/audit-log.ts';
 import { ACTIVITY_GROUPS } from '../../src/domain/audit/list-activity.ts';
 import { AGENT_STATES } from '../../src/domain/owner/list-owned-agents.ts';
+import { ROLES } from '../../src/domain/workspaces/roles.ts';
 import { Failure, type FailureKind } from '../../src/errors.ts';
 import { TINYSEND_ERRORS_BY_KIND } from '../../src/http/dialects/tinysend.ts';
 import { AUTH_CHOICES, CLIENT_USES } from '../../src/http/pages/client-form.ts';
@@ -120,6 +121,7 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
     'agent-approval',
     'invitation',
   ]),
+  'workspace.role.*': nameEach('workspace.role.', ROLES),
   'status.*': nameEach('status.', ['active', 'revoked', 'ended', 'expired', 'noLiveKey']),
 };
 
@@ -241,6 +243,7 @@ test('German is another text than English, but for words that both have', (t) =>
     'keys.new.name',
     'keys.status',
     'mail.name',
+    'workspace.role.admin',
   ]);
 });
 

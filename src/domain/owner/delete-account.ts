@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { findAccount, lockAccount, updateAccountEnded } from '../../store/accounts.ts';
 import { deleteAuthenticator, deleteRecoveryCodes } from '../../store/authenticators.ts';
 import { listHostsOf } from '../../store/hosts.ts';
-import { deleteInvitationsTo } from '../../store/invitations.ts';
+import { updateInvitationsToErased } from '../../store/invitations.ts';
 import { listOwnedAgents } from '../../store/owned-agents.ts';
 import { listOwnedClients } from '../../store/owned-clients.ts';
 import { updatePersonalCredentialsRevoked } from '../../store/personal-credentials.ts';
@@ -44,7 +44,7 @@ export async function deleteAccount(
       await recordOperatorEvent(work, act, { kind: 'operator.account_deleted', subject: accountId });
     }
     await leaveAllWorkspaces(work, accountId, succession);
-    await deleteInvitationsTo(tx, (await findAccount(tx, accountId))!.mailbox!);
+    await updateInvitationsToErased(tx, (await findAccount(tx, accountId))!.mailbox!, now);
     for (const agent of await listOwnedAgents(tx, accountId)) {
       await endAgent(work, agent);
       if (agent.accountId !== accountId) await updateAccountEnded(tx, agent.accountId, now);

@@ -174,7 +174,7 @@ export async function viewInvitation(
   mailbox: string,
 ): Promise<ReceivedInvitation> {
   const invitation = await findInvitation(deps.db, id);
-  if (invitation === undefined) return { state: 'over' };
+  if (invitation === undefined || invitation.mailbox === '') return { state: 'over' };
   if (invitation.mailbox !== mailbox) return { state: 'foreign', mailbox: maskMailbox(invitation.mailbox) };
   const workspace = await findWorkspace(deps.db, invitation.workspaceId);
   if (!isOpen(invitation, deps.clock()) || workspace === undefined) return { state: 'over' };

@@ -283,7 +283,7 @@ function lastOwner(): Failure {
   return new Failure(
     'lastOwner',
     'It would have no owner. Make somebody else an owner first, or delete the workspace.',
-    { hint: 'workspaces.problem.lastOwner' },
+    { hint: 'workspace.problem.lastOwner' },
   );
 }
 

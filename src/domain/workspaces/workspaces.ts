@@ -203,7 +203,7 @@ export function workspaceNotFound(): Failure {
 /** Creates the failure for something that the role of the member does not allow. */
 export function roleForbids(): Failure {
   return new Failure('forbidden', 'Your role in this workspace does not allow this.', {
-    hint: 'workspaces.problem.role',
+    hint: 'workspace.problem.role',
   });
 }
 

@@ -15,7 +15,6 @@ const ICONS: Record<ConsoleSection, string> = {
   keys: 'key-round',
   resourceServers: 'server',
   oauthClients: 'app-window',
-  workspaces: 'folder-kanban',
   trustedIssuers: 'shield-check',
   mail: 'mail',
   auditLog: 'scroll-text',
