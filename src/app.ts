@@ -37,6 +37,7 @@ import { frontPage } from './http/pages/front.ts';
 import * as environments from './http/pages/hosts.ts';
 import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
+import { providerRows } from './http/pages/providers.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import { followEvents } from './http/resource-servers/events.ts';
 import * as nodes from './http/resource-servers/nodes.ts';
@@ -227,6 +228,7 @@ function pageRoutes(pages: Pages): Route[] {
 
     // The apps that use the user's account, and the clients that the user registered
     ...connectedAppRows(pages),
+    ...providerRows(pages),
     ...ownClientRows(pages),
 
     // The user's account

@@ -35,6 +35,7 @@ const KINDS = [
   'methodDisabled',
   'claimRevoked',
   'interactionRequired',
+  'linkRequired',
   'loginRequired',
   'invalidAssertion',
   'invalidRefreshToken',

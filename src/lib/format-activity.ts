@@ -75,6 +75,7 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'host.revoked': byOwner,
   'key.revoked': byOwner,
   'app.revoked': (facts) => (facts.details.by === 'clientRemoved' ? 'byMaker' : byOwner(facts)),
+  'principal.linked': ({ isOfAgent }) => (isOfAgent ? undefined : 'ofApps'),
   'app.connected': ({ details }) => (details.issuer === undefined ? undefined : 'byProvider'),
   'client.registered': ({ details }) => (details.origin === 'person' ? 'byOwner' : undefined),
   'client.changed': byOwner,

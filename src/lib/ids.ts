@@ -20,6 +20,7 @@ export type IdPrefix =
   | 'ses'
   | 'cli'
   | 'con'
+  | 'lnk'
   | 'wsp'
   | 'inv'
   | 'nod'

@@ -19,6 +19,8 @@ export const PAGES = {
   keys: '/keys',
   newKey: '/keys/new',
   apps: '/apps',
+  links: '/apps/links',
+  providers: '/apps/providers',
   clients: '/apps/clients',
   newClient: '/apps/clients/new',
   workspaces: '/workspaces',

@@ -1,6 +1,7 @@
 import { translateDefault } from '../config/default-texts.ts';
 import { type ActivityPhrase, phraseActivity } from '../lib/format-activity.ts';
 import { formatDateTime } from '../lib/format-time.ts';
+import { PAGES } from '../lib/page-paths.ts';
 import type { Translator } from '../lib/translate.ts';
 import { displayName } from '../lib/untrusted-text.ts';
 import type {
@@ -165,6 +166,7 @@ function describeNotice(mail: NoticeMail, translator: Translator, publicUrl: str
       when: network === undefined ? date : text('mail.notice.when', { date, network }),
     };
   });
+  const isAsked = mail.happened.some(({ kind }) => kind === 'app.asked');
   const [only] = events;
   const title =
     only !== undefined && count === 1
@@ -177,8 +179,10 @@ function describeNotice(mail: NoticeMail, translator: Translator, publicUrl: str
   return {
     subject: title,
     title,
-    lead: [count === 1 ? 'mail.notice.lead' : 'mail.notice.leadSeveral'],
-    button: { label: text('mail.notice.review'), url: `${publicUrl}/account` },
+    lead: [isAsked ? 'mail.notice.leadAsked' : count === 1 ? 'mail.notice.lead' : 'mail.notice.leadSeveral'],
+    button: isAsked
+      ? { label: text('mail.notice.reviewAsked'), url: publicUrl + PAGES.apps }
+      : { label: text('mail.notice.review'), url: publicUrl + PAGES.account },
     events,
     ...(hasNames && { note: { sentences: [['mail.notice.names']] } }),
   };

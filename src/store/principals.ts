@@ -73,6 +73,18 @@ export function updatePrincipalsOfAccountUnlinked(tx: Tx, accountId: string): Pr
   );
 }
 
+/** Lists the users of providers who may act for an account. */
+export function listPrincipalsOfAccount(
+  db: Pick<Tx, 'all'>,
+  accountId: string,
+): Promise<{ principal: string; linkedAt: number }[]> {
+  return db.all(
+    `SELECT principal, linked_at AS "linkedAt" FROM principals
+     WHERE account_id = ? AND account_id IS NOT NULL ORDER BY linked_at, principal`,
+    [accountId],
+  );
+}
+
 /** Whether any user of this provider may act for the account. */
 export async function hasDelegationTo(
   db: Pick<Tx, 'get'>,

@@ -47,6 +47,14 @@ export const deleteIdlePrincipals = createDeletion(
 /** Deletes connection requests that have expired, decided or not. */
 export const deleteOldApprovals = createDeletion('approvals', 'id', 'expires_at <= ?', 'expires_at');
 
+/** Deletes requests to link users of providers that have expired, decided or not. */
+export const deleteExpiredLinkRequests = createDeletion(
+  'link_requests',
+  'id',
+  'expires_at <= ?',
+  'expires_at',
+);
+
 /** Deletes the records of used tokens that can no longer be presented. */
 export const deleteUsedTokens = createDeletion('spent_tokens', 'issuer, jti', 'ends_at <= ?', 'ends_at');
 

@@ -1,19 +1,21 @@
-import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
 import { suspendClient } from '../../src/domain/apps/manage-clients.ts';
 import { AT_COMMAND_LINE } from '../../src/domain/audit/operator-acts.ts';
 import { revokeUntrustedIssuers } from '../../src/domain/jobs/revoke-untrusted-issuers.ts';
 import { localOrigin } from '../../src/work.ts';
 import { errorOf, getCode, newHuman, redeem, registerApp } from '../helpers/app-client.ts';
 import {
+  type AssertingWorld,
+  createAssertingApp as createApp,
+  openAsserting as open,
+} from '../helpers/asserting-apps.ts';
+import {
   API,
   type AuthMd,
   JWT_BEARER,
   newUser,
-  openAuthMd,
   READING_API,
   SIGNED_API,
   succeeded,
-  type User,
 } from '../helpers/auth-md.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { assertClient, newClientKey, proveKey } from '../helpers/client-proofs.ts';
@@ -21,59 +23,20 @@ import { atOnce, tallyBy } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { newSigningKey } from '../helpers/issuer.ts';
 import { happenings } from '../helpers/own-pages.ts';
-import { basic, type Engine, type Reply } from '../helpers/service.ts';
+import { basic } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 /** Clients that authenticate and present the word of a provider (draft-ietf-oauth-identity-assertion-authz-grant). */
 
-/** A client with the grant, registered by the operator unless an owner is given. */
-async function createApp(world: AuthMd, input: Partial<NewClient> = {}) {
-  const all: NewClient = {
-    name: 'Wiki',
-    redirectUris: [],
-    authMethod: 'client_secret_basic',
-    grantTypes: [JWT_BEARER],
-    scopes: undefined,
-    ...input,
-  };
-  const { client, secret } = await createClient(world.on.service.deps, localOrigin('test'), all);
-  return { clientId: client.id, secret: secret ?? '', headers: basic(client.id, secret ?? '') };
-}
-type TestApp = Awaited<ReturnType<typeof createApp>>;
-
-/** Signs people in with the grant of an app. */
-function helpersOf(world: AuthMd) {
-  const { on } = world;
-  const sign = (app: Pick<TestApp, 'clientId'>, user: User, claims: Record<string, unknown> = {}) =>
-    world.idJag(user, { client_id: app.clientId, ...claims });
-  const exchange = (
-    app: TestApp,
-    assertion: string,
-    more: Record<string, string> = {},
-    headers: Record<string, string> = app.headers,
-  ): Promise<Reply> => on.form('/oauth2/token', { grant_type: JWT_BEARER, assertion, ...more }, headers);
-  const isActive = async (token: string) => (await world.introspected(token)).active;
-  const accountAt = async (mailbox: string) => {
-    const sql = 'SELECT id FROM accounts WHERE mailbox = ?';
-    return (await on.service.deps.db.get<{ id: string }>(sql, [mailbox]))?.id;
-  };
-  return { sign, exchange, isActive, accountAt };
-}
-
 const withNoMailbox = { email: undefined, email_verified: undefined };
-
-async function open(engine: Engine, options: Parameters<typeof openAuthMd>[1] = {}) {
-  const world = await openAuthMd(engine, options);
-  return { world, ...helpersOf(world) };
-}
 
 onEveryEngine('the assertion of a provider that a client presents', (engine, test) => {
   let world: AuthMd;
-  let app: TestApp;
-  let sign: ReturnType<typeof helpersOf>['sign'];
-  let exchange: ReturnType<typeof helpersOf>['exchange'];
-  let isActive: ReturnType<typeof helpersOf>['isActive'];
-  let accountAt: ReturnType<typeof helpersOf>['accountAt'];
+  let app: Awaited<ReturnType<typeof createApp>>;
+  let sign: AssertingWorld['sign'];
+  let exchange: AssertingWorld['exchange'];
+  let isActive: AssertingWorld['isActive'];
+  let accountAt: AssertingWorld['accountAt'];
   test.before(async () => {
     ({ world, sign, exchange, isActive, accountAt } = await open(engine));
     app = await createApp(world);
@@ -248,14 +211,14 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
   test('opens no account that exists, unless its owner let the provider (S-34)', async (t) => {
     const user = newUser();
     const browser = await signIn(world.on, user.email);
-    t.is(errorOf(await exchange(app, sign(app, user))), '400 invalid_grant');
+    t.is(errorOf(await exchange(app, sign(app, user))), '400 interaction_required');
     t.true((await browser.get('/apps')).text.includes('No connected apps'));
     // The same name at another provider is another user.
     const known = newUser();
     t.is(errorOf(await exchange(app, sign(app, known))), '200');
     const foreign = world.otherIdJag(known, { client_id: app.clientId });
-    t.is(errorOf(await exchange(app, foreign)), '400 invalid_grant');
-    t.is(errorOf(await exchange(app, sign(app, known, { tenant: 'other' }))), '400 invalid_grant');
+    t.is(errorOf(await exchange(app, foreign)), '400 interaction_required');
+    t.is(errorOf(await exchange(app, sign(app, known, { tenant: 'other' }))), '400 interaction_required');
   });
 
   test('that is bound to a key is taken with the proof of that key alone, and the token is bound too', async (t) => {

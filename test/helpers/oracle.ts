@@ -108,10 +108,13 @@ const NEVER: Record<string, string> = {
     WHERE t.ended_at IS NULL AND t.spent_at IS NULL AND (o.spent_at IS NULL OR o.ended_at IS NOT NULL)`,
   'a refresh token or a token that is not of an agent': `
     FROM registrations r WHERE r.agent_id IS NULL AND EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.registration_id = r.id)`,
-  'a user of a provider who acts for an account that has ended, or without a registration or an app that says so': `
+  'a user of a provider who acts for an account that has ended, or without a registration, an app or a yes that says so': `
     FROM principals p JOIN accounts a ON a.id = p.account_id WHERE a.ended_at IS NOT NULL
       OR NOT EXISTS (SELECT 1 FROM registrations r WHERE r.principal = p.principal AND r.claimed_at IS NOT NULL)
-      AND NOT EXISTS (SELECT 1 FROM oauth_grants o WHERE o.principal = p.principal)`,
+      AND NOT EXISTS (SELECT 1 FROM oauth_grants o WHERE o.principal = p.principal)
+      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account_id = p.account_id AND e.kind = 'principal.linked' AND e.subject LIKE 'lnk_%')`,
+  'a request to link a user of a provider who acts for that account already': `
+    FROM link_requests l JOIN principals p ON p.principal = l.principal WHERE p.account_id = l.account_id`,
   'a mail without what it is about': `
     FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM claim_attempts t WHERE t.id = o.attempt_id)
       AND NOT EXISTS (SELECT 1 FROM sign_ins s WHERE s.id = o.attempt_id)

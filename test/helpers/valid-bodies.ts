@@ -194,6 +194,8 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /keys/new': { csrf: 'none', once: 'a'.repeat(32), name: 'script', preset: 'read-only', life: '7' },
   'POST /keys/:id/revoke': { csrf: 'none' },
   'POST /apps/:id/revoke': { csrf: 'none' },
+  'POST /apps/links/:id': { csrf: 'none', decision: 'allow' },
+  'POST /apps/providers/:id/end': { csrf: 'none' },
   'POST /apps/clients/new': {
     csrf: 'none',
     name: 'Reports',

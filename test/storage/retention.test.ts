@@ -78,6 +78,7 @@ onEveryEngine('retention', (engine, test) => {
       unusedClients: 0,
       idleClients: 0,
       excessClients: 0,
+      linkRequests: 0,
       approvals: 0,
       forgottenAgents: 0,
       principals: 0,

@@ -3,6 +3,7 @@ import { principalOf } from '../../lib/principals.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { findAgent } from '../../store/agents.ts';
 import { updateAttemptsOfPrincipalEnded } from '../../store/claim-attempts.ts';
+import { deleteLinkRequestOfPrincipal } from '../../store/link-requests.ts';
 import { lockOrCreatePrincipal, updatePrincipalUnlinked } from '../../store/principals.ts';
 import { listRegistrationsOfPrincipal, type RegistrationRow } from '../../store/registrations.ts';
 import { insertUsedToken } from '../../store/spent-tokens.ts';
@@ -58,6 +59,7 @@ export async function revokeByProvider(
       });
     }
     await updateAttemptsOfPrincipalEnded(tx, principal, 'revoked', now);
+    await deleteLinkRequestOfPrincipal(tx, principal);
     await updatePrincipalUnlinked(tx, principal);
     return revoked;
   });

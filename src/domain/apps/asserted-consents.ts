@@ -6,6 +6,7 @@ import {
   findLastOAuthGrantOfPrincipal,
   insertOAuthGrant,
   listLiveOAuthGrantsOfPrincipal,
+  type OAuthGrantRow,
   updateOAuthGrantScope,
 } from '../../store/oauth-grants.ts';
 import type { Work } from '../../work.ts';
@@ -29,6 +30,25 @@ export interface AssertedConsent {
 }
 
 /**
+ * Refuses an assertion of a sign-in from before what the provider let this client do was ended, whoever ended it.
+ *
+ * @returns the last consent of this kind; undefined: none was given
+ * @throws Failure `loginRequired`
+ */
+export async function requireLaterSignIn(
+  { tx }: Work,
+  given: Omit<AssertedConsent, 'scopes' | 'issuer'>,
+): Promise<OAuthGrantRow | undefined> {
+  const last = await findLastOAuthGrantOfPrincipal(tx, given.principal, given);
+  if (last !== undefined && last.revokedAt !== null && (given.signedInAt ?? 0) <= last.revokedAt) {
+    const message =
+      'What this app may do was ended. The user must sign in at the provider again: see "auth_time" in the assertion.';
+    throw new Failure('loginRequired', message);
+  }
+  return last;
+}
+
+/**
  * Saves what an assertion of a provider lets a client do, in the caller's transaction, which has locked the principal and
  * the account. Such a consent stands beside the one that the human gave to the same client. It grows with the assertions,
  * each of which bounds its own token, and the human is told. After it has ended, the user has to sign in at the provider
@@ -39,13 +59,8 @@ export interface AssertedConsent {
  */
 export async function giveAssertedConsent(work: Work, given: AssertedConsent): Promise<string> {
   const { tx, now, deps } = work;
-  const { accountId, clientId, resource, principal, signedInAt } = given;
-  const last = await findLastOAuthGrantOfPrincipal(tx, principal, given);
-  if (last !== undefined && last.revokedAt !== null && (signedInAt ?? 0) <= last.revokedAt) {
-    const message =
-      'What this app may do was ended. The user must sign in at the provider again: see "auth_time" in the assertion.';
-    throw new Failure('loginRequired', message);
-  }
+  const { accountId, clientId, resource, principal } = given;
+  const last = await requireLaterSignIn(work, given);
   const live = last !== undefined && isLiveConsent(last, now) ? last : undefined;
   const before = live === undefined ? [] : parseScope(live.scope);
   const isWider = !isSubset(given.scopes, before);

@@ -15,6 +15,7 @@ type NotifiableEvent =
   | 'agent.released'
   | 'agent.revoked'
   | 'agent.connected'
+  | 'app.asked'
   | 'app.connected'
   | 'app.revoked'
   | 'capability.granted'

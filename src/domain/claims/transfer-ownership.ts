@@ -11,6 +11,7 @@ import {
   updateAgentScope,
 } from '../../store/agents.ts';
 import type { AttemptRow } from '../../store/claim-attempts.ts';
+import { deleteLinkRequestOfPrincipal } from '../../store/link-requests.ts';
 import { updatePrincipalLinked } from '../../store/principals.ts';
 import {
   type RegistrationRow,
@@ -118,6 +119,7 @@ async function linkPrincipal(
   const { tx, now } = work;
   const { principal, ownerId, agentId, registration } = input;
   await updatePrincipalLinked(tx, principal, ownerId, now);
+  await deleteLinkRequestOfPrincipal(tx, principal);
   if (registration.principal !== principal) await updateRegistrationPrincipal(tx, registration.id, principal);
   await recordEvent(work, {
     kind: 'principal.linked',

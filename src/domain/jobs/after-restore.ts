@@ -32,6 +32,7 @@ import { revokeHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
 import { deleteAccount } from '../owner/delete-account.ts';
 import { narrowAgent, undoMerge, unlinkAgent } from '../owner/manage-agents.ts';
+import { unlinkProvider } from '../providers/linked-providers.ts';
 
 /** What a restored database needs before it serves requests: it lacks everything since the backup was made (S-109). */
 
@@ -125,6 +126,7 @@ const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
   'host.revoked': (deps, origin, { subject }) => revokeHost(deps, origin, subject ?? ''),
   'host.rekeyed': (deps, origin, { subject }) => revokeHost(deps, origin, subject ?? ''),
   'principal.revoked': (deps, origin, { subject }) => revokePrincipal(deps, origin, subject ?? ''),
+  'principal.unlinked': unlinkAgain,
   'resource.removed': (deps, origin, { subject }) => removeResourceServer(deps, origin, subject ?? ''),
   'resource.rotated': (deps, _, { subject }) => revokeResourceSecret(deps, subject ?? ''),
   'recovery_code.used': (deps, _, { account_id }) =>
@@ -172,6 +174,14 @@ async function revokePrincipal(deps: Deps, origin: RequestOrigin, registrationId
   const registration = await findRegistration(deps.db, registrationId);
   if (registration?.agentId) await revokeAgent(deps, origin, registration.agentId);
   await useCase(deps, origin, {}, (work) => revokeDelegation(work, registrationId));
+}
+
+async function unlinkAgain(deps: Deps, origin: RequestOrigin, event: EventLine): Promise<void> {
+  try {
+    await unlinkProvider(deps, origin, event.account_id ?? '', event.subject ?? '');
+  } catch (error) {
+    if (!(error instanceof Failure) || error.kind !== 'notFound') throw error; // the backup has no such link
+  }
 }
 
 async function endConsentAgain(deps: Deps, origin: RequestOrigin, { subject }: EventLine): Promise<void> {

@@ -3,6 +3,7 @@ import { findAccount, lockAccount, updateAccountEnded } from '../../store/accoun
 import { deleteAuthenticator, deleteRecoveryCodes } from '../../store/authenticators.ts';
 import { listHostsOf } from '../../store/hosts.ts';
 import { updateInvitationsToErased } from '../../store/invitations.ts';
+import { deleteLinkRequestsOfAccount } from '../../store/link-requests.ts';
 import { listOwnedAgents } from '../../store/owned-agents.ts';
 import { listOwnedClients } from '../../store/owned-clients.ts';
 import { updatePersonalCredentialsRevoked } from '../../store/personal-credentials.ts';
@@ -51,6 +52,7 @@ export async function deleteAccount(
     }
     for (const host of await listHostsOf(tx, accountId)) await endHost(work, host);
     await updatePrincipalsOfAccountUnlinked(tx, accountId);
+    await deleteLinkRequestsOfAccount(tx, accountId);
     const clients = await listOwnedClients(tx, accountId);
     for (const { id } of clients) await endClient(work, id, { accountId, details: { by: 'account' } });
     await endConsentsOfAccount(work, accountId);

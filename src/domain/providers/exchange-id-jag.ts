@@ -2,10 +2,12 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { principalOf } from '../../lib/principals.ts';
 import { parseScope, restrictTo } from '../../lib/scopes.ts';
+import { findAccountByMailbox } from '../../store/accounts.ts';
+import { deleteLinkRequestOfPrincipal } from '../../store/link-requests.ts';
 import { updateOAuthClientUsed } from '../../store/oauth-clients.ts';
 import { lockOrCreatePrincipal, type PrincipalRow, updatePrincipalLinked } from '../../store/principals.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { giveAssertedConsent } from '../apps/asserted-consents.ts';
+import { giveAssertedConsent, requireLaterSignIn } from '../apps/asserted-consents.ts';
 import type { SpentAssertion } from '../apps/authorization-states.ts';
 import type { OAuthClient } from '../apps/clients.ts';
 import { describeAskedScopes, listGivableScopes } from '../apps/consents.ts';
@@ -14,6 +16,7 @@ import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { type ClientAssertion, checkBoundKey, verifyClientIdJag } from './client-id-jag.ts';
 import { retryableIfKeysUnavailable } from './id-jag.ts';
+import { askForLink } from './link-requests.ts';
 import { assertionLimits, findLinkedAccount, matchAccount, SKEW_MS } from './match-account.ts';
 import { invalidProviderToken } from './provider-token.ts';
 
@@ -50,9 +53,9 @@ export interface AdmittedIdJag {
 
 /**
  * Admits an ID-JAG: creates the account of a user whose mailbox nobody has, and the consent under which the app is listed.
- * A user whose mailbox has an account that did not delegate to them is refused: no provider may open it (S-34, S-95).
+ * No provider may open an account that exists: its owner is asked first, see askForLink() (S-34, S-95).
  *
- * @throws Failure `invalidAssertion`, `loginRequired`, `invalidGrant` for a missing proof; `invalidTarget`, `invalidScope`
+ * @throws Failure `invalidAssertion`, `linkRequired`, `claimDenied`, `loginRequired`, `invalidGrant` for a missing proof; `invalidTarget`, `invalidScope`
  * beyond what the assertion allows; `limited`; `unavailable` while the keys of the issuer cannot be fetched
  */
 export async function admitIdJag(
@@ -67,25 +70,23 @@ export async function admitIdJag(
   const scopes = chooseScopes(deps, verified, audience, presented);
   const { issuer, singleUse } = verified.issuer;
   const { jti, issuedAt, expiresAt, signedInAt } = verified;
-  return useCase(deps, origin, { sharedLimits: assertionLimits(verified) }, async (work) => {
+  const admitted = await useCase(deps, origin, { sharedLimits: assertionLimits(verified) }, async (work) => {
     const { tx, now } = work;
     await work.consumeSharedLimits();
     const { tenant, subject } = verified;
     const principal = await lockOrCreatePrincipal(tx, principalOf({ issuer, tenant, subject }), issuer, now);
-    const accountId = await holdAccount(work, principal, verified);
+    const held = await holdAccount(work, principal, verified);
+    const accountId = 'askedId' in held ? held.askedId : held.accountId;
+    const resource = audience.url;
+    const given = { accountId, clientId: client.id, resource, scopes, principal: principal.principal };
+    if ('askedId' in held) {
+      await requireLaterSignIn(work, { ...given, signedInAt });
+      return askForLink(work, given);
+    }
     if ((await updateOAuthClientUsed(tx, client.id, now)) !== 1) {
       throw new Failure('invalidGrant', 'The client has ended.');
     }
-    const resource = audience.url;
-    const consentId = await giveAssertedConsent(work, {
-      accountId,
-      clientId: client.id,
-      resource,
-      scopes,
-      principal: principal.principal,
-      issuer,
-      signedInAt,
-    });
+    const consentId = await giveAssertedConsent(work, { ...given, issuer, signedInAt });
     await recordEvent(work, {
       kind: 'assertion.taken',
       subject: consentId,
@@ -94,16 +95,22 @@ export async function admitIdJag(
     const spent = singleUse ? { issuer, jti, issuedAt, endsAt: expiresAt + 2 * SKEW_MS } : undefined;
     return { accountId, consentId, resource, scopes, spent };
   });
+  if (admitted instanceof Failure) throw admitted; // that the owner was asked is committed
+  return admitted;
 }
 
-/** Returns the account of a user, which it links to a new one, and locks it. @throws Failure `invalidAssertion` */
+/**
+ * Returns the account of a user, which it links to a new one, and locks it; or the account whose owner has to be asked.
+ *
+ * @throws Failure `invalidAssertion`
+ */
 async function holdAccount(
   work: Work,
   principal: PrincipalRow,
   { mailbox, issuer }: ClientAssertion,
-): Promise<string> {
+): Promise<{ accountId: string } | { askedId: string }> {
   const linked = await findLinkedAccount(work, principal);
-  if (linked !== undefined) return linked.accountId;
+  if (linked !== undefined) return linked;
   if (mailbox === undefined) {
     throw invalidProviderToken(
       'contact',
@@ -112,19 +119,19 @@ async function holdAccount(
   }
   const matched = await matchAccount(work, principal, { mailbox });
   if (matched.kind === 'stepUp') {
-    throw invalidProviderToken(
-      'contact',
-      'The mailbox has an account here whose owner did not let this provider act for it.',
-    );
+    const existing = await findAccountByMailbox(work.tx, mailbox);
+    if (existing === undefined) throw new Failure('invalidGrant', 'The account has just ended. Try again.');
+    return { askedId: existing.id };
   }
   const { accountId } = matched;
   await updatePrincipalLinked(work.tx, principal.principal, accountId, work.now);
+  await deleteLinkRequestOfPrincipal(work.tx, principal.principal);
   await recordEvent(work, {
     kind: 'principal.linked',
     accountId,
     details: { issuer: issuer.issuer },
   });
-  return accountId;
+  return { accountId };
 }
 
 /** Chooses the API: within `resource` of the assertion, which may be one of several. @throws Failure `invalidTarget` */

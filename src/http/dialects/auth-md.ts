@@ -42,6 +42,7 @@ export const AUTH_MD_ERRORS_BY_KIND = {
   codeExpired: { status: 410, error: 'otp_expired', code: 'user_code_expired' },
   methodDisabled: { status: 403, error: 'auth_method_disabled' },
   interactionRequired: { status: 401, error: 'interaction_required' },
+  linkRequired: { status: 401, error: 'interaction_required' },
   loginRequired: { status: 401, error: 'login_required' },
   invalidAssertion: { status: 400, error: 'invalid_request' },
   invalidRefreshToken: { status: 400, error: 'invalid_refresh_token' },

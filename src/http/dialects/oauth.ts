@@ -31,6 +31,7 @@ export const OAUTH_ERRORS_BY_KIND = {
   methodDisabled: { status: 400, code: 'unsupported_grant_type' },
   claimRevoked: { status: 400, code: 'expired_token' },
   interactionRequired: { status: 400, code: 'authorization_pending' },
+  linkRequired: { status: 400, code: 'interaction_required' },
   loginRequired: { status: 400, code: 'invalid_grant' },
   invalidAssertion: { status: 400, code: 'invalid_grant' },
   invalidRefreshToken: { status: 400, code: 'invalid_grant' },
@@ -57,7 +58,7 @@ export const OAUTH_ERRORS_BY_KIND = {
   internal: { status: 500, code: 'server_error' },
 } as const satisfies Record<FailureKind, { status: number; code: string }>;
 
-/** OAuth 2.0: unwrapped data for success, `{error, error_description}` for failures. */
+/** OAuth 2.0: unwrapped data for success, `{error, error_description, error_uri}` for failures. */
 export const oauth: Dialect = {
   name: 'oauth',
 
@@ -65,8 +66,9 @@ export const oauth: Dialect = {
 
   failure(failure) {
     const { status, code } = OAUTH_ERRORS_BY_KIND[failure.kind];
-    const { field, last, deleting } = failure.details;
+    const { field, last, deleting, verificationUri } = failure.details;
     const members = {
+      ...(verificationUri !== undefined && { error_uri: verificationUri }),
       ...(field !== undefined && OF_BATCHES.has(failure.kind) && { field }),
       ...(last !== undefined && { last }),
       ...(deleting !== undefined && { deleting }),

@@ -38,6 +38,7 @@ export const TINYSEND_ERRORS_BY_KIND = {
   methodDisabled: { status: 403, code: 'auth_method_disabled' },
   claimRevoked: { status: 410, code: 'claim_expired' },
   interactionRequired: { status: 401, code: 'interaction_required' },
+  linkRequired: { status: 401, code: 'interaction_required' },
   loginRequired: { status: 401, code: 'login_required' },
   invalidAssertion: { status: 400, code: 'invalid_assertion' },
   invalidRefreshToken: { status: 400, code: 'invalid_refresh_token' },

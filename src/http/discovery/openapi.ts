@@ -199,7 +199,11 @@ const TINYSEND_FAILURE = {
 const OAUTH_FAILURE = {
   type: 'object',
   required: ['error'],
-  properties: { error: { enum: codes(OAUTH_ERRORS_BY_KIND) }, error_description: { type: 'string' } },
+  properties: {
+    error: { enum: codes(OAUTH_ERRORS_BY_KIND) },
+    error_description: { type: 'string' },
+    error_uri: { type: 'string', description: 'The page on which the human goes on' },
+  },
 };
 
 const AUTH_MD_FAILURE = {

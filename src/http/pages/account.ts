@@ -9,6 +9,7 @@ import { listNewestActivity } from '../../domain/audit/list-activity.ts';
 import { listPersonalKeys } from '../../domain/credentials/personal-keys.ts';
 import { deleteAccount } from '../../domain/owner/delete-account.ts';
 import { listOwnedAgents } from '../../domain/owner/list-owned-agents.ts';
+import { listLinkedProviders } from '../../domain/providers/linked-providers.ts';
 import { writeActivity } from '../../lib/format-activity.ts';
 import { allItems } from '../../lib/list-pages.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
@@ -85,16 +86,18 @@ export const exportAccount = operation({
     const translator = deps.translators[caller.locale];
     const { session } = caller;
     const { accountId } = session;
-    const [agents, keys, apps, clients, others, authenticator, noMail, activity] = await Promise.all([
-      Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, { ...query, sort: 'name' }))),
-      Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
-      Array.fromAsync(allItems((query) => listConnectedApps(deps, accountId, query))),
-      Array.fromAsync(allItems((query) => listOwnClients(deps, accountId, query))),
-      Array.fromAsync(allItems((query) => listOtherSessions(deps, session, query))),
-      findAuthenticatorStatus(deps, accountId),
-      isAgentMailSuppressed(deps, session),
-      listNewestActivity(deps, accountId, EVENTS_MAX),
-    ]);
+    const [agents, keys, apps, providers, clients, others, authenticator, noMail, activity] =
+      await Promise.all([
+        Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, { ...query, sort: 'name' }))),
+        Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
+        Array.fromAsync(allItems((query) => listConnectedApps(deps, accountId, query))),
+        listLinkedProviders(deps, accountId),
+        Array.fromAsync(allItems((query) => listOwnClients(deps, accountId, query))),
+        Array.fromAsync(allItems((query) => listOtherSessions(deps, session, query))),
+        findAuthenticatorStatus(deps, accountId),
+        isAgentMailSuppressed(deps, session),
+        listNewestActivity(deps, accountId, EVENTS_MAX),
+      ]);
     const text = JSON.stringify(
       {
         account: {
@@ -118,6 +121,7 @@ export const exportAccount = operation({
         })),
         keys: keys.map(renderKey),
         apps: apps.map(exportApp),
+        providers: providers.map(({ name, linkedAt }) => ({ name, linked_at: toIso(linkedAt) })),
         oauth_clients: clients.map(exportClient),
         sessions: [session, ...others].map(({ id, origin, createdAt, seenAt }) => ({
           id,

@@ -7,6 +7,8 @@ import {
 } from '../../domain/apps/connected-apps.ts';
 import { revokeConsent } from '../../domain/apps/consents.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
+import { listLinkRequests } from '../../domain/providers/link-requests.ts';
+import { listLinkedProviders } from '../../domain/providers/linked-providers.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { operation, type Row, row } from '../server/table.ts';
@@ -37,13 +39,17 @@ function appsPage(pages: Pages) {
     async handle({ deps, caller, query }) {
       const { accountId } = caller.session;
       const wanted = readListQuery(query);
-      const [counts, page, names] = await Promise.all([
+      const [counts, page, names, requests, providers] = await Promise.all([
         countConnectedApps(deps, accountId, wanted),
         listConnectedApps(deps, accountId, wanted),
         resourceNames(deps),
+        listLinkRequests(deps, accountId),
+        listLinkedProviders(deps, accountId),
       ]);
       return pages.show(caller, 'apps', {
         apps: page.items.map((app) => presentApp(app, names)),
+        requests: requests.map(({ appName, ...each }) => ({ ...each, appName: displayName(appName ?? '') })),
+        providers,
         ...presentSearchedList(PAGES.apps, query, wanted, counts, page),
       });
     },
