@@ -250,8 +250,12 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
     const page = await browser.get('/apps');
     t.regex(page.text, /<bdi>Wiki<\/bdi>/);
     t.regex(page.text, /<span class="under">Through Fake Provider<\/span>/);
+    t.false(page.text.includes('undefined'), 'it has no redirect that could be named');
     const path = `/apps/${/href="\/apps\/(\w+)\/revoke"/.exec(page.text)![1]}/revoke`;
-    await browser.get(path);
+    t.regex(
+      (await browser.get(path)).text,
+      /Fake Provider can connect it again once you have signed in there/,
+    );
     world.clock.advance(2);
     await browser.post(path);
     t.is(await isActive(token), false);
