@@ -79,6 +79,7 @@ onEveryEngine('the account', (engine, test) => {
         'agents',
         'keys',
         'apps',
+        'providers',
         'oauth_clients',
         'sessions',
         'activity',
