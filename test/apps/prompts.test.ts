@@ -17,6 +17,7 @@ import { appCode } from '../helpers/human.ts';
 import { secondFactorSteps } from '../helpers/second-factor.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { assertPage } from '../helpers/wire.ts';
 
 const QUESTION = 'Approve this app?';
 const CONFIRM = 'Confirm it’s you';
@@ -221,6 +222,28 @@ onEveryEngine('a wrong authorization request', (engine, test) => {
       t.true(back.path.startsWith(`${REDIRECT}?`), `${error} ${back.path}`);
       t.like(answerOf(back), { error, state: 'st', iss: on.url }, JSON.stringify(query));
     }
+  });
+
+  test('before the sign-in it leads nowhere by itself: a page names the host, and links there', async (t) => {
+    const state = 'a b&c="<';
+    for (const query of [{ scope: 'a"b' }, { response_mode: 'form_post' }, { response_type: 'token' }]) {
+      const { path } = askFor(app, { scope: 'read', state, ...query });
+      const page = await on.get(path);
+      t.is(page.status, 400, JSON.stringify(query));
+      t.is(page.headers.get('location'), null);
+      assertPage(t, page, 'continue-to-app');
+      t.true(page.text.includes('Continue to app.example'));
+      const [, link] = /<a class="button main full" href="([^"]+)"/.exec(page.text)!;
+      const url = new URL(link!.replaceAll('&amp;', '&'));
+      t.is(url.origin + url.pathname, REDIRECT);
+      const answer = new URLSearchParams(url.hash.slice(1) || url.search);
+      t.deepEqual([answer.get('state'), answer.get('iss')], [state, on.url]);
+    }
+    // Where nobody is to be asked, the app is told at once.
+    const { path } = askFor(app, { scope: 'read', prompt: 'none' });
+    const { status, headers } = await on.get(path);
+    t.is(status, 303);
+    t.regex(headers.get('location')!, /^https:\/\/app\.example\/callback\?error=login_required&/);
   });
 
   test('a state of 2,048 characters comes back; a longer one is refused, and does not', async (t) => {

@@ -1,4 +1,6 @@
 import { Failure } from '../../errors.ts';
+import { describeRedirect } from '../pages/consent.ts';
+import type { Pages } from '../pages/pages.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { completeRequest, findRequestFault, nameStepUp, type RequestFault } from './authorization-request.ts';
@@ -11,18 +13,45 @@ import { interactionNotFound } from './provider/interaction.ts';
 type BrowserCall = Call<unknown, 'browser'>;
 
 /** GET /oauth2/authorize: checks an authorization request and leads to the page that asks the human. */
-export const authorize = operation({
-  caller: 'browser',
-  summary: 'Ask a human for their consent (RFC 6749)',
-  async handle(call) {
-    const { deps, query: sent, caller } = call;
-    const fault = findRequestFault(sent);
-    if (fault !== undefined) return redirectFault(call, fault);
-    const query = nameStepUp(await completeRequest(deps, sent));
-    const request = { method: 'GET', path: PATHS.authorize, query, session: caller.session } as const;
-    return redirectOn(call, await callProvider(call, request), invalidRequest);
-  },
-});
+export function authorize(pages: Pages) {
+  return operation({
+    caller: 'browser',
+    summary: 'Ask a human for their consent (RFC 6749)',
+    async handle(call: BrowserCall) {
+      const { deps, query: sent, caller } = call;
+      const fault = findRequestFault(sent);
+      if (fault !== undefined) return answerError(pages, call, await redirectFault(call, fault));
+      const query = nameStepUp(await completeRequest(deps, sent));
+      const request = { method: 'GET', path: PATHS.authorize, query, session: caller.session } as const;
+      const response = await callProvider(call, request);
+      return answerError(pages, call, redirectOn(call, response, invalidRequest));
+    },
+  });
+}
+
+/** The errors of requests that may ask nobody (OpenID Connect Core 1.0 section 3.1.2.6). */
+const SILENT_ERRORS = new Set([
+  'login_required',
+  'consent_required',
+  'interaction_required',
+  'account_selection_required',
+]);
+
+/**
+ * Leads back to an app with an error only who is signed in, or as long as the app asked that nobody is asked: else anybody
+ * who registers a client could send people anywhere by a link to this service (RFC 9700 section 4.11.2, S-87). Others get
+ * a page that names the host, with a link.
+ */
+function answerError(pages: Pages, { caller, query }: BrowserCall, answer: HandlerResult): HandlerResult {
+  const { Location = '' } = answer.headers ?? {};
+  const [, parameters = ''] = /[?#](.*)/.exec(Location) ?? [];
+  const error = new URLSearchParams(parameters.replace('#', '&')).get('error');
+  const isSilent = query.getAll('prompt').some((prompt) => prompt.split(' ').includes('none'));
+  if (error === null || caller.session !== undefined || isSilent || SILENT_ERRORS.has(error)) return answer;
+  const texts = { title: 'failure.badRequest.title', lead: 'consent.badRequest' };
+  const values = { ...texts, resumePath: Location, ...describeRedirect(Location) };
+  return pages.show(caller, 'continue-to-app', values, 400);
+}
 
 /** GET /oauth2/authorize/:uid: goes on after the human decided, and leads back to the app. */
 export const resumeAuthorization = operation({

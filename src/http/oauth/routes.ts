@@ -37,7 +37,7 @@ export function appRoutes(): Route[] {
 /** Creates the rows to which apps send people. */
 export function consentRoutes(pages: Pages): Route[] {
   return rows(pages.dialect, [
-    row('GET', PATHS.authorize, 'browser', none, authorize),
+    row('GET', PATHS.authorize, 'browser', none, authorize(pages)),
     row('GET', `${PATHS.authorize}/:uid`, 'browser', none, resumeAuthorization),
     row('GET', `${PATHS.interaction}/:uid`, 'browser', none, interactionPage(pages)),
     row('POST', `${PATHS.interaction}/:uid`, 'signedInUser', none, decideConsent(pages)),

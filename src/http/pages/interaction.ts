@@ -45,6 +45,8 @@ export function interactionPage(pages: Pages) {
       const followsForm = session.createdAt >= asked.startedAt;
       if (followsForm && (await findConsentOfRequest(deps, session.accountId, asked)) !== undefined) {
         return pages.show(caller, 'continue-to-app', {
+          title: 'continue.title',
+          lead: 'continue.lead',
           next: goal,
           resumePath: next,
           ...describeRedirect(asked.redirectUri),
