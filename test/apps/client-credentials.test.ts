@@ -152,6 +152,35 @@ onEveryEngine('client credentials', (engine, test) => {
     t.is(tallyBy(replies, errorOf)['200'], 1);
     t.is(errorOf(await getToken(once)), '401 invalid_client');
   });
+
+  test('a key that was taken from jwks_uri signs nothing more once its set is stale, a new one does', async (t) => {
+    const host = await startClientHost();
+    t.teardown(() => host.stop());
+    host.connect(on);
+    const [first, second] = [await newClientKey(), await newClientKey()];
+    const publish = (key: typeof first, maxAge: number) =>
+      host.publish('/keys', { keys: [key.publicJwk] }, { 'Cache-Control': `max-age=${maxAge}` });
+    // Its set may be kept for a day; it is kept for an hour.
+    const app = await create({ authMethod: 'private_key_jwt', jwksUri: publish(first, 86_400) });
+    const sign = async (key: typeof first) => errorOf(await getToken(await assertClient(on, app, key)));
+    t.is(await sign(first), '200');
+    publish(second, 0);
+    t.is(await sign(first), '200');
+    const { now } = Date;
+    t.teardown(() => Object.assign(Date, { now }));
+    let passed = 0;
+    const later = (seconds: number) => {
+      passed += seconds * 1000;
+      Date.now = () => now() + passed; // oidc-provider keeps keys by the clock of the process
+      on.clock.advance(seconds);
+    };
+    later(3601);
+    t.deepEqual([await sign(first), await sign(second)], ['401 invalid_client', '200']);
+    // While the set cannot be had, no key counts: not the last one either.
+    host.publish('/keys', {}, {}, 500);
+    later(61);
+    t.is(await sign(second), '401 invalid_client');
+  });
 });
 
 onEveryEngine('the limit of client credentials', (engine, test) => {

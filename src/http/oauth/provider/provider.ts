@@ -41,6 +41,7 @@ function build(deps: Deps, keys: Awaited<ReturnType<typeof listPrivateKeys>>): P
   provider.silent = true; // Koa would print errors; they are logged here
   provider.on('server_error', (_ctx, err) => deps.log.error({ err }, 'oidc-provider failed'));
   mintOurTokens(deps, provider);
+  forgetStaleKeys(provider);
   addIdJagGrant(deps, provider);
   provider.use(async (ctx, next) => {
     await next();
@@ -51,6 +52,26 @@ function build(deps: Deps, keys: Awaited<ReturnType<typeof listPrivateKeys>>): P
     return matchesHashedSecret(clientSecret, actual);
   };
   return provider;
+}
+
+/**
+ * Forgets the keys of a client that have to be fetched again. oidc-provider fetches them for a signature that fits none of
+ * those that it has, and would go on taking one that its client withdrew.
+ */
+function forgetStaleKeys({ Client }: Provider): void {
+  const { find } = Client;
+  Client.find = async function findClient(this: typeof Client, id) {
+    const client = await find.call(this, id);
+    // The types of the package leave the keys out.
+    const { asymmetricKeyStore: keys } = (client ?? {}) as { asymmetricKeyStore?: ClientKeys };
+    if (keys?.stale()) keys.clear();
+    return client;
+  };
+}
+
+interface ClientKeys {
+  stale(): boolean;
+  clear(): void;
 }
 
 /** Names a grant that is not one of the client's by its error (RFC 6749 section 5.2): oidc-provider has a more general one. */
