@@ -1,19 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { addAccountCommands } from './commands/accounts.ts';
-import { addAgentCommands } from './commands/agents.ts';
-import { addCheckCommand } from './commands/check.ts';
-import { addClientCommands } from './commands/clients.ts';
-import { addEventCommands } from './commands/events.ts';
-import { addIssuerCommands } from './commands/issuers.ts';
-import { addKeyCommands } from './commands/keys.ts';
-import { addMailCommands } from './commands/mail.ts';
-import { addOperatorCommands } from './commands/operators.ts';
-import { addResourceCommands } from './commands/resources.ts';
-import { addRestoreCommand } from './commands/restore.ts';
-import { addServiceCommands } from './commands/service.ts';
-import { createShell, EXIT } from './commands/shell.ts';
-import { addSigningKeyCommands } from './commands/signing-keys.ts';
+import { createShell, EXIT, type Shell } from './commands/shell.ts';
 import { ConfigError, Failure } from './errors.ts';
 import { VERSION } from './lib/version.ts';
 
@@ -27,21 +14,40 @@ const program = new Command('vouchsafe')
   .exitOverride()
   .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found.');
 
+interface Group {
+  /** The names of the commands that it adds to the program. */
+  names: readonly string[];
+  load(): Promise<(program: Command, shell: Shell) => void>;
+}
+
 // One file per group of commands, in the order in which --help lists them.
+const GROUPS: readonly Group[] = [
+  {
+    names: ['serve', 'migrate', 'backup', 'doctor', 'config'],
+    load: async () => (await import('./commands/service.ts')).addServiceCommands,
+  },
+  { names: ['restore'], load: async () => (await import('./commands/restore.ts')).addRestoreCommand },
+  { names: ['resource'], load: async () => (await import('./commands/resources.ts')).addResourceCommands },
+  { names: ['client'], load: async () => (await import('./commands/clients.ts')).addClientCommands },
+  { names: ['issuer'], load: async () => (await import('./commands/issuers.ts')).addIssuerCommands },
+  { names: ['agent'], load: async () => (await import('./commands/agents.ts')).addAgentCommands },
+  { names: ['key'], load: async () => (await import('./commands/keys.ts')).addKeyCommands },
+  { names: ['account'], load: async () => (await import('./commands/accounts.ts')).addAccountCommands },
+  { names: ['mail'], load: async () => (await import('./commands/mail.ts')).addMailCommands },
+  { names: ['operator'], load: async () => (await import('./commands/operators.ts')).addOperatorCommands },
+  {
+    names: ['signing-key', 'keys'],
+    load: async () => (await import('./commands/signing-keys.ts')).addSigningKeyCommands,
+  },
+  { names: ['events'], load: async () => (await import('./commands/events.ts')).addEventCommands },
+  { names: ['check'], load: async () => (await import('./commands/check.ts')).addCheckCommand },
+];
+
+// A command loads its own group alone: all of them take several times as long. --help and what is no command load all.
+const named = process.argv.slice(2).find((argument) => argument !== '--json');
+const called = GROUPS.find(({ names }) => named !== undefined && names.includes(named));
 const shell = createShell(program, process.env);
-addServiceCommands(program, shell);
-addRestoreCommand(program, shell);
-addResourceCommands(program, shell);
-addClientCommands(program, shell);
-addIssuerCommands(program, shell);
-addAgentCommands(program, shell);
-addKeyCommands(program, shell);
-addAccountCommands(program, shell);
-addMailCommands(program, shell);
-addOperatorCommands(program, shell);
-addSigningKeyCommands(program, shell);
-addEventCommands(program, shell);
-addCheckCommand(program, shell);
+for (const { load } of called === undefined ? GROUPS : [called]) (await load())(program, shell);
 addJsonOption(program);
 
 // The reader closed the pipe, as `| head` does: exit without an error.

@@ -2,9 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { loadConfig, readInForce } from '../config/load.ts';
 import { type SettingInForce, settingsTable } from '../config/settings.ts';
-import { runChecks } from '../doctor.ts';
 import { DatabaseError } from '../errors.ts';
-import { serve } from '../serve.ts';
 import { missingFile } from '../store/engine/database-file.ts';
 import type { Shell } from './shell.ts';
 
@@ -13,7 +11,11 @@ export function addServiceCommands(program: Command, shell: Shell): void {
   program
     .command('serve')
     .description('serve HTTP; migrates the database first')
-    .action(() => serve(loadConfig(shell.env, { makeSecret: true })));
+    .action(async () => {
+      // The service is most of the program, and the other commands do without it.
+      const { serve } = await import('../serve.ts');
+      await serve(loadConfig(shell.env, { makeSecret: true }));
+    });
 
   program
     .command('migrate')
@@ -41,6 +43,7 @@ export function addServiceCommands(program: Command, shell: Shell): void {
     .command('doctor')
     .description('check configuration, database, mail server and clock')
     .action(async () => {
+      const { runChecks } = await import('../doctor.ts');
       const findings = await runChecks(shell.env);
       const bad = findings.some((finding) => !finding.ok);
       shell.say(
