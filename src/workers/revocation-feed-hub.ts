@@ -33,8 +33,8 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
   stop(): void;
 } {
   const followers = new Set<Follower & { server: ResourceServer }>();
-  /** Ids of events that were sent, or were committed before the first follower came. */
-  const sentIds = new LRUCache<string, true>({ max: 100_000 });
+  /** Ids of events that were sent, or were committed before the first follower came, who has it created: it is large. */
+  let sentIds: LRUCache<string, true> | undefined;
   /** Set while there are followers. Those that come at the same time share one start. */
   let watch: { ready: Promise<void>; timer?: NodeJS.Timeout } | undefined;
   let isPolling = false;
@@ -45,8 +45,8 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
     isPolling = true;
     try {
       for await (const row of streamFollowedEvents(deps, overlapStart())) {
-        if (sentIds.has(row.id)) continue;
-        sentIds.set(row.id, true);
+        if (sentIds!.has(row.id)) continue;
+        sentIds!.set(row.id, true);
         await notifyFollowers(row);
       }
     } catch (error) {
@@ -90,6 +90,7 @@ export function createRevocationFeedHub(deps: Pick<Deps, 'db' | 'clock' | 'log'>
     return started;
 
     async function prepare(): Promise<void> {
+      sentIds ??= new LRUCache({ max: 100_000 });
       for await (const row of streamFollowedEvents(deps, overlapStart())) sentIds.set(row.id, true);
       if (watch !== started) return; // all followers have left meanwhile
       started.timer = setInterval(() => void poll(), POLL_MS);
