@@ -166,9 +166,17 @@ function anyOf(schemas: readonly object[]): object {
   return distinct.length === 1 ? distinct[0]! : { anyOf: distinct };
 }
 
+/** The schemas of all services of this process, of bodies and of answers: translating them takes long. */
+const translated = { input: new WeakMap<z.ZodType, object>(), output: new WeakMap<z.ZodType, object>() };
+
 function toSchema(schema: z.ZodType, io: 'input' | 'output'): object {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'draft-2020-12', io });
-  return rest;
+  let json = translated[io].get(schema);
+  if (json === undefined) {
+    const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'draft-2020-12', io });
+    json = rest;
+    translated[io].set(schema, json);
+  }
+  return json;
 }
 
 const codes = (table: Record<string, { code: string }>) => [
