@@ -11,6 +11,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import pg from 'pg';
 import { loadEmbeddedPostgres } from './helpers/embedded-postgres.ts';
 import { freePort } from './helpers/free-port.ts';
 
@@ -24,8 +25,9 @@ const base = hasRoom(IN_MEMORY) ? IN_MEMORY : tmpdir();
 const folder = mkdtempSync(join(base, 'vouchsafe-tests-'));
 chmodSync(folder, 0o711); // a PostgreSQL server that a test starts as root runs under a user of its own
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-const given = { url: isSqliteAlone ? undefined : process.env.TEST_DATABASE_URL, stop: async () => {} };
-const { url, stop } = isSqliteAlone || given.url !== undefined ? given : await startPostgres();
+/** The database that tests copy, instead of migrating each of theirs. */
+const TEMPLATE = `test_template_${randomBytes(8).toString('hex')}`;
+const { url, stop } = await findServer();
 
 // Two hundred requests at once, an attack and a browser each want the machine for themselves: those tests come one by one at the end.
 const ALONE = [
@@ -115,7 +117,23 @@ async function run(files: string[]): Promise<{ passed: number; failed: number }>
 
 function environment(): NodeJS.ProcessEnv {
   const { TEST_DATABASE_URL: _, ...others } = process.env;
-  return { ...others, TMPDIR: folder, ...(url !== undefined && { TEST_DATABASE_URL: url }) };
+  // Compiled once for all the processes of the run, which start again and again.
+  const NODE_COMPILE_CACHE = join(folder, 'compiled');
+  const server = url !== undefined && { TEST_DATABASE_URL: url, TEST_TEMPLATE: TEMPLATE };
+  return { ...others, TMPDIR: folder, NODE_COMPILE_CACHE, ...server };
+}
+
+async function findServer(): Promise<{ url: string | undefined; stop(): Promise<void> }> {
+  if (isSqliteAlone) return { url: undefined, stop: async () => {} };
+  const given = process.env.TEST_DATABASE_URL;
+  return given === undefined ? startPostgres() : { url: given, stop: () => dropTemplate(given) };
+}
+
+async function dropTemplate(url: string): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  await client.query(`DROP DATABASE IF EXISTS ${TEMPLATE}`);
+  await client.end();
 }
 
 /** Whether a folder is there and has two gigabytes to give: containers often have 64 MB of it. */

@@ -15,14 +15,9 @@ import { bearer } from '../helpers/common.ts';
 import { type Crashing, lookInto, startCrashing } from '../helpers/crashing.ts';
 import { ensure } from '../helpers/ensure.ts';
 import { signIn } from '../helpers/human.ts';
-import {
-  createTestDatabase,
-  ENGINES,
-  type Reply,
-  type TestDatabase,
-  type TestService,
-} from '../helpers/service.ts';
+import type { Reply, TestService } from '../helpers/service.ts';
 import { test } from '../helpers/suite.ts';
+import { createMigratedDatabase, ENGINES, type TestDatabase } from '../helpers/test-database.ts';
 
 /** How far apart the clocks of two lives of a server are: more than the grace of ten seconds, much less than the minute of a code. */
 const LIFE_MS = 11_000;
@@ -194,7 +189,7 @@ test.describe('a process that is killed while an app connects', (test) => {
   test.before(async (t) => {
     for (const engine of ENGINES) {
       for (const [name, operation] of Object.entries(OPERATIONS)) {
-        const database = await createTestDatabase(engine);
+        const database = await createMigratedDatabase(engine);
         const on = new Remote() as On;
         const lane = { name: `${name} (${engine})`, operation, database, on, browser: openBrowser(on) };
         lanes.push({ ...lane, app: undefined as never, steps: [], faults: [] });

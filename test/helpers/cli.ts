@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { BARE_ENVIRONMENT } from './bare-environment.ts';
 import { TEST_SECRET } from './service.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
@@ -11,10 +12,10 @@ export interface Ended {
   stderr: string;
 }
 
-/** Runs a program of this Node in a process of its own, with this environment and no other. */
+/** Runs a program of this Node in a process of its own, with this environment alone. */
 export function runNode(args: readonly string[], env: Record<string, string>, cwd: string): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { env, cwd, timeout: 60_000, maxBuffer: 10_000_000 };
+    const options = { env: { ...BARE_ENVIRONMENT, ...env }, cwd, timeout: 60_000, maxBuffer: 10_000_000 };
     const child = execFile(process.execPath, args, options, (_error, stdout, stderr) => {
       resolve({ code: child.exitCode ?? -1, stdout, stderr });
     });
@@ -27,5 +28,5 @@ export function vouchsafe(
   cwd: string,
   env: Record<string, string> = {},
 ): Promise<Ended> {
-  return runNode([CLI, ...args], { SECRET: TEST_SECRET, PATH: process.env.PATH ?? '', ...env }, cwd);
+  return runNode([CLI, ...args], { SECRET: TEST_SECRET, ...env }, cwd);
 }

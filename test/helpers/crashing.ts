@@ -1,7 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Config, loadConfig } from '../../src/config/load.ts';
 import { deriveClaimCode } from '../../src/domain/codes/one-time-codes.ts';
 import { createKeyring } from '../../src/lib/keyring.ts';
@@ -50,8 +48,6 @@ export interface Crashing {
  */
 export async function startCrashing(databases: string[], aheadMs = 0): Promise<Crashing> {
   const child = fork(new URL('./crashing-server.ts', import.meta.url).pathname, {
-    // Compiled once for all of them: they start again and again.
-    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'vouchsafe-test-compiled') },
     execArgv: [],
   });
   const exited = once(child, 'exit');

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
+import { BARE_ENVIRONMENT } from './bare-environment.ts';
 import { freePort } from './free-port.ts';
 import { TEST_SECRET, WIDE_LIMITS } from './service.ts';
 
@@ -21,7 +22,7 @@ export interface Served {
 export function spawnServe(env: Record<string, string>): ChildProcess {
   return spawn(process.execPath, [fileURLToPath(new URL('../../src/cli.ts', import.meta.url)), 'serve'], {
     env: {
-      PATH: process.env.PATH ?? '',
+      ...BARE_ENVIRONMENT,
       SECRET: TEST_SECRET,
       LIMITS: JSON.stringify(WIDE_LIMITS),
       OPS_PORT: '0',

@@ -1,9 +1,4 @@
-import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import pg from 'pg';
 import { loadConfig } from '../../src/config/load.ts';
 import { DRAIN_TIMES } from '../../src/http/server/drain.ts';
 import { createLog, type Log } from '../../src/lib/log.ts';
@@ -17,44 +12,9 @@ import type {
   SignInMail,
 } from '../../src/ports/mailer.ts';
 import { freePort } from './free-port.ts';
+import { createMigratedDatabase, type Engine, type TestDatabase } from './test-database.ts';
 
-export type Engine = 'sqlite' | 'postgres';
-/** Those of this run: `npm run test:sqlite` leaves PostgreSQL out. */
-export const ENGINES: readonly Engine[] =
-  process.env.TEST_DATABASE_URL === undefined ? ['sqlite'] : ['sqlite', 'postgres'];
-
-/** A database of one test's own. */
-export interface TestDatabase {
-  url: string;
-  drop(): Promise<void>;
-}
-
-export async function createTestDatabase(engine: Engine): Promise<TestDatabase> {
-  if (engine === 'sqlite') {
-    const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-test-'));
-    return {
-      url: `file:${join(folder, 'test.db')}`,
-      drop: async () => rmSync(folder, { recursive: true, force: true }),
-    };
-  }
-  const admin = process.env.TEST_DATABASE_URL;
-  if (admin === undefined) throw new Error('Run the tests by "npm test": it starts PostgreSQL.');
-  const name = `test_${randomBytes(8).toString('hex')}`;
-  await asAdmin(admin, `CREATE DATABASE ${name}`);
-  const url = new URL(admin);
-  url.pathname = `/${name}`;
-  return { url: url.href, drop: () => asAdmin(admin, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };
-}
-
-async function asAdmin(url: string, sql: string): Promise<void> {
-  const client = new pg.Client(url);
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
-  }
-}
+export { createTestDatabase, ENGINES, type Engine, type TestDatabase } from './test-database.ts';
 
 /** A clock that is moved by hand. */
 export interface TestClock {
@@ -181,7 +141,7 @@ export const TEST_SECRET = 'f3a1c45d9be27086f3a1c45d9be27086f3a1c45d';
 
 /** The real service in this process, on a free port and a database of its own, with a clock to move. */
 export async function startTestService(engine: Engine, options: TestOptions = {}): Promise<TestService> {
-  const database = options.database ?? (await createTestDatabase(engine));
+  const database = options.database ?? (await createMigratedDatabase(engine));
   const clock = options.clock ?? createTestClock();
   const port = await freePort();
   const url = `http://localhost:${port}`;

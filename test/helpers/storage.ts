@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import type { Db } from '../../src/store/engine/db.ts';
 import { openDatabase } from '../../src/store/engine/open.ts';
+import { BARE_ENVIRONMENT } from './bare-environment.ts';
 import { configFor } from './crashing.ts';
 import { ensure } from './ensure.ts';
 import {
@@ -69,7 +70,7 @@ export async function serveAndEnd(databaseUrl: string): Promise<{ code: number |
   const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
   const child = spawn(process.execPath, [cli, 'serve'], {
     env: {
-      PATH: process.env.PATH,
+      ...BARE_ENVIRONMENT,
       PORT: '0',
       OPS_PORT: '0',
       DATABASE_URL: databaseUrl,

@@ -8,8 +8,8 @@ import {
 import type { Db } from '../../src/store/engine/db.ts';
 import { type Crashing, codeIn, lookInto, startCrashing } from '../helpers/crashing.ts';
 import { violations } from '../helpers/oracle.ts';
-import { createTestDatabase, ENGINES, type TestDatabase } from '../helpers/service.ts';
 import { test } from '../helpers/suite.ts';
+import { createMigratedDatabase, ENGINES, type TestDatabase } from '../helpers/test-database.ts';
 
 const REGISTER = '/agent/auth';
 const CLAIM = '/agent/auth/claim';
@@ -244,7 +244,7 @@ test.describe('a process that is killed at any step of a request', (test) => {
   test.before(async (t) => {
     for (const engine of ENGINES) {
       for (const [name, operation] of Object.entries(OPERATIONS)) {
-        const database = await createTestDatabase(engine);
+        const database = await createMigratedDatabase(engine);
         lanes.push({
           name: `${name} (${engine})`,
           operation,
@@ -364,7 +364,7 @@ const CLIENTS = 4;
 test.describe('a service that is killed again and again', (test) => {
   for (const engine of ENGINES)
     test.concurrent(`it forgets nothing that it has acknowledged, and leaves no orphans (${engine})`, async (t) => {
-      const database = await createTestDatabase(engine);
+      const database = await createMigratedDatabase(engine);
       t.teardown(() => database.drop());
       const ledger: Entry[] = [];
       for (let life = 0; life < KILLS; life += 1) {

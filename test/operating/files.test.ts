@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readDiskSpace, watchDatabaseFile } from '../../src/store/engine/database-file.ts';
+import { BARE_ENVIRONMENT } from '../helpers/bare-environment.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { startTestService, TEST_SECRET } from '../helpers/service.ts';
@@ -42,7 +43,7 @@ async function whileServing(cwd: string, env: Record<string, string>, look: () =
   const ports = { PORT: String(await freePort()), OPS_PORT: '0' };
   const child = spawn(process.execPath, [CLI, 'serve'], {
     cwd,
-    env: { ...ports, ...env },
+    env: { ...BARE_ENVIRONMENT, ...ports, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   try {

@@ -10,6 +10,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { openMigrated } from '../../src/store/engine/open.ts';
 import { localOrigin } from '../../src/work.ts';
+import { BARE_ENVIRONMENT } from '../helpers/bare-environment.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { createTestDatabase, TEST_SECRET, type TestDatabase } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
@@ -135,7 +136,7 @@ onEveryEngine('commands that are repeated, and commands that list', (engine, tes
   test('a reader that has had enough ends the command without complaint', async (t) => {
     const child = spawn(process.execPath, [CLI, 'events'], {
       cwd: folder,
-      env: { SECRET: TEST_SECRET, DATABASE_URL: database.url },
+      env: { ...BARE_ENVIRONMENT, SECRET: TEST_SECRET, DATABASE_URL: database.url },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let said = '';

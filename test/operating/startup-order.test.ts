@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
+import { BARE_ENVIRONMENT } from '../helpers/bare-environment.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { createTestDatabase, TEST_SECRET, type TestDatabase } from '../helpers/service.ts';
 import { test } from '../helpers/suite.ts';
@@ -37,6 +38,7 @@ test.describe('a start before PostgreSQL is there', (test) => {
     const child = spawn(process.execPath, [CLI, 'serve'], {
       cwd: folder,
       env: {
+        ...BARE_ENVIRONMENT,
         SECRET: TEST_SECRET,
         DATABASE_URL: url.href,
         PORT: String(await freePort()),
