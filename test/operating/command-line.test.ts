@@ -60,7 +60,15 @@ onEveryEngine('the command line', (engine, test) => {
       '--scopes',
       'read',
     );
-    t.deepEqual(Object.keys(made), ['client_id', 'client_secret', 'url', 'name', 'scopes']);
+    t.deepEqual(Object.keys(made), [
+      'client_id',
+      'client_secret',
+      'url',
+      'name',
+      'scopes',
+      'workspaces',
+      'all_workspaces',
+    ]);
     t.regex(made.client_id, /^rs_/);
     t.regex(made.client_secret, /^rss_[0-9A-Za-z]{49}$/);
     // Before it asks anything: when it connected is noted within seconds.
