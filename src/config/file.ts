@@ -11,6 +11,7 @@ export interface Branding {
   name: string;
   /** A part of every key: `sk_acme_…`. */
   keyBrand: string;
+  keys?: { prefix: string; form: 'checked' | 'bytes'; previous: string[] } | undefined;
   contact?: string | undefined;
   logoUrl?: string | undefined;
   /** `#rrggbb` */
@@ -127,6 +128,10 @@ const webUrl = z.url({ protocol: /^https?$/ });
 
 const nodeKind = z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, 'must be a name such as "app"');
 
+const keyPrefix = z
+  .string()
+  .regex(/^[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16}){0,2}_$/, 'must look like "sta_" or "acme_live_"');
+
 const toolName = z.string().min(1).max(128);
 const toolRule = z.union([
   scopeName,
@@ -147,6 +152,24 @@ export const fileSchema = z.strictObject({
         .string()
         .regex(/^[a-z0-9]{0,16}$/, 'must be up to 16 of a-z 0-9')
         .default(''),
+      keys: z
+        .strictObject({
+          prefix: keyPrefix.describe('What keys begin with'),
+          form: z
+            .enum(['checked', 'bytes'])
+            .default('checked')
+            .describe(
+              'checked: 43 random characters and a checksum of 6, so that a mistyped key costs no look into the database. bytes: 32 random bytes in base64url, without checksum: a mistyped key costs a look',
+            ),
+          previous: z
+            .array(keyPrefix)
+            .max(8)
+            .default([])
+            .describe(
+              'What earlier keys begin with, which go on working: "sk_" for those from before this setting',
+            ),
+        })
+        .optional(),
       contact: z.string().max(254).optional(),
       logoUrl: webUrl.optional(),
       accent: z

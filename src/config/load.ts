@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { ConfigError } from '../errors.ts';
 import { normalizeAudienceUrl } from '../lib/audience-url.ts';
 import { findDuplicateName } from '../lib/capability-names.ts';
+import type { KeyShape } from '../lib/key-shapes.ts';
 import { isLoopbackHost } from '../lib/loopback.ts';
 import { OPENID_SCOPES, UNUSED_OPENID_SCOPES } from '../lib/openid-scopes.ts';
 import { parseScope } from '../lib/scopes.ts';
@@ -21,6 +22,7 @@ import {
 } from './file.ts';
 import { type FileSource, fileSettingsInForce } from './file-settings.ts';
 import { readTrustedIssuers, type TrustedIssuer } from './issuers.ts';
+import { readKeyShapes } from './key-shapes.ts';
 import type { Limits } from './limits.ts';
 import { type Environment, readSettings, type SettingInForce, settingsInForce } from './settings.ts';
 import { type DiskShare, MAKE_SECRET, mailboxes, parseSecrets, readText } from './values.ts';
@@ -61,6 +63,8 @@ export interface Config {
   humanScopes: readonly string[];
   /** Whether clients that registered themselves may connect devices without a browser (RFC 8628). */
   deviceForNewClients: boolean;
+  /** How the keys look that are made now, and all that are read. */
+  keys: { issued: KeyShape; accepted: readonly KeyShape[] };
   /** Sets of scopes that humans choose from for keys of their own, by name. */
   presets: Map<string, Preset>;
   /** Which tools of MCP servers need which scopes; the MCP servers load and enforce it. */
@@ -181,6 +185,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
     logLevel: settings.LOG_LEVEL,
     limits: file.limits,
     service: file.service,
+    keys: readKeyShapes(file.service),
     presets,
     policy: file.policy,
     quotas: new Map(Object.entries(file.quotas)),

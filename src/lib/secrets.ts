@@ -3,7 +3,7 @@ import { randomBase62, toBase62 } from './base62.ts';
 import { sha256 } from './hash.ts';
 import type { Random } from './random.ts';
 
-/** The prefix of a secret tells its type (S-23). `ak` and `dg` are reserved for keys of workspaces and delegated tokens. */
+/** The prefix of a secret tells its type (S-23). `ak`: keys of apps; `dg` is reserved for delegated tokens. */
 export const SECRET_PREFIXES = [
   'sk',
   'at',
@@ -29,14 +29,19 @@ const CHECK_LENGTH = 6;
  */
 export function newSecret(prefix: SecretPrefix, random: Random, brand = ''): string {
   const body = `${prefix}_${brand === '' ? '' : `${brand}_`}${randomBase62(RANDOM_LENGTH, random)}`;
-  return body + toBase62(crc32(body), CHECK_LENGTH);
+  return body + checksumOf(body);
+}
+
+/** Returns the last characters of a secret, which are computed from all others. */
+export function checksumOf(body: string): string {
+  return toBase62(crc32(body), CHECK_LENGTH);
 }
 
 /** Reports whether a text can be a secret of ours: prefix, alphabet and checksum are right. It need not exist. */
 export function isWellFormedSecret(prefix: SecretPrefix, text: string): boolean {
   if (text.length > 128 || !SHAPES[prefix].test(text)) return false;
   const body = text.slice(0, -CHECK_LENGTH);
-  return toBase62(crc32(body), CHECK_LENGTH) === text.slice(-CHECK_LENGTH);
+  return checksumOf(body) === text.slice(-CHECK_LENGTH);
 }
 
 /** A key may have a brand between its prefix and the rest. */

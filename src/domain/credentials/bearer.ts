@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
+import { isWellFormedKey } from '../../lib/key-shapes.ts';
 import { hashSecret, isWellFormedSecret } from '../../lib/secrets.ts';
 import { type BearerRow, findBearerByHash } from '../../store/credentials.ts';
 import { updateCredentialFirstUsed, updateSupersededRevoked } from '../../store/superseded-credentials.ts';
@@ -50,8 +51,8 @@ const SIGNED_LENGTH_MAX = 2048;
  * Whether a text has the form of a key or access token. A signed token is found by its hash, so its signature is not
  * checked.
  */
-export function hasCredentialForm(credential: string): boolean {
-  if (isWellFormedSecret('sk', credential) || isWellFormedSecret('at', credential)) return true;
+export function hasCredentialForm({ config }: Pick<Deps, 'config'>, credential: string): boolean {
+  if (isWellFormedKey(config.keys.accepted, credential) || isWellFormedSecret('at', credential)) return true;
   return credential.length <= SIGNED_LENGTH_MAX && /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/.test(credential);
 }
 
@@ -73,10 +74,10 @@ export type RefusedCheck =
  * @returns the bearer, or the check that the credential failed
  */
 export async function findBearer(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   credential: string,
 ): Promise<Bearer | RefusedCheck> {
-  if (!hasCredentialForm(credential)) return 'malformed';
+  if (!hasCredentialForm(deps, credential)) return 'malformed';
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
   if (row === undefined) return 'unknown';

@@ -1,7 +1,8 @@
 import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
+import { keyHints, newKeySecret } from '../../lib/key-shapes.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import { hashSecret, newSecret, secretHints } from '../../lib/secrets.ts';
+import { hashSecret, secretHints } from '../../lib/secrets.ts';
 import { type CredentialRow, insertCredential } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
@@ -23,7 +24,7 @@ export interface KeyTerms {
 /** A key as its agent and its owner may see it, without the secret. */
 export interface Key extends KeyTerms {
   name: string | null;
-  /** The first and the last characters of the secret, see secretHints(). */
+  /** The first and the last characters of the secret, see keyHints(). */
   prefix: string;
   lastFour: string;
   /** Epoch ms. */
@@ -59,7 +60,8 @@ export async function issueKey(
   },
 ): Promise<{ id: string; credential: string; expiresAt: number | null }> {
   const { tx, now, deps } = work;
-  const credential = newSecret('sk', deps.random, deps.config.service.keyBrand);
+  const shape = deps.config.keys.issued;
+  const credential = newKeySecret(shape, deps.random);
   const id = newId('key', now, deps.random);
   const expiresAt = key.expiresAt ?? null;
   await insertCredential(tx, {
@@ -77,7 +79,7 @@ export async function issueKey(
     resources: key.isPlaced ? '' : (key.resources?.join(' ') ?? null),
     // Those that an agent makes have a name, and do not reach its places.
     placed: key.isPlaced ? 1 : key.name === undefined ? null : 0,
-    ...secretHints(credential),
+    ...keyHints(shape, credential),
     createdAt: now,
     expiresAt,
     retiresOthers: key.retiresOthers ? 1 : 0,

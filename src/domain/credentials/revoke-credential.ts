@@ -54,7 +54,7 @@ export async function revokePresentedCredential(
   credential: string,
 ): Promise<void> {
   if (await revokeByHolder(deps, origin, credential)) return;
-  if (!hasCredentialForm(credential)) return;
+  if (!hasCredentialForm(deps, credential)) return;
   const hash = hashSecret(credential);
   const row = await findBearerByHash(deps.db, hash);
   if (row === undefined || row.revokedAt !== null) return;

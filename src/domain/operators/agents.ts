@@ -76,7 +76,7 @@ export interface FoundAgents {
 
 /** Lists one page of the agents that a query finds, newest first. */
 export async function findAgents(deps: Deps, query: AgentsQuery): Promise<FoundAgents> {
-  const search = toSearch(query);
+  const search = toSearch(deps, query);
   if (search === undefined) return { agents: [], next: undefined, isPartial: false };
   const now = deps.clock();
   const times = { now, lifetimeStart: now - absoluteLifetimeEnd(deps, 0) };
@@ -156,10 +156,13 @@ export function revokeAgents(
 }
 
 /** @returns undefined if the text finds nothing whatever there is */
-function toSearch({ search, status, type, since }: AgentsQuery): AgentSearch | undefined {
+function toSearch(
+  { config }: Pick<Deps, 'config'>,
+  { search, status, type, since }: AgentsQuery,
+): AgentSearch | undefined {
   const fromId = since === undefined ? undefined : firstIdAt('agt', since);
   const rest = { status, type, fromId };
-  const text = readSearchText(search);
+  const text = readSearchText(search, config.keys.accepted);
   switch (text.by) {
     case 'nothing':
       return { range: { by: 'all' }, ...rest };

@@ -60,10 +60,10 @@ export interface FoundKey {
 
 /** Lists one page of the keys that a query finds, newest first; `next` and `isPartial` as FoundAgents has them. */
 export async function findKeys(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   query: KeysQuery,
 ): Promise<{ keys: FoundKey[]; next: string | undefined; isPartial: boolean }> {
-  const search = toSearch(query);
+  const search = toSearch(deps, query);
   if (search === undefined) return { keys: [], next: undefined, isPartial: false };
   const now = deps.clock();
   const before = query.before ?? '~';
@@ -83,7 +83,7 @@ export async function findKeys(
 
 /** Iterates over the pages of all keys that a query finds. */
 export async function* allKeysFound(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   query: KeysQuery,
 ): AsyncGenerator<FoundKey[]> {
   const pages = allPages(query.before, (before) => findKeys(deps, { ...query, before }));
@@ -123,8 +123,11 @@ export function revokeKeys(
 }
 
 /** @returns undefined if the text finds nothing whatever there is */
-function toSearch({ search, status, holder, since }: KeysQuery): KeySearch | undefined {
-  const text = readSearchText(search);
+function toSearch(
+  { config }: Pick<Deps, 'config'>,
+  { search, status, holder, since }: KeysQuery,
+): KeySearch | undefined {
+  const text = readSearchText(search, config.keys.accepted);
   const first = since === undefined ? undefined : firstIdAt('key', since);
   const rest = { status, holder, ...idBounds('key_', first) };
   switch (text.by) {

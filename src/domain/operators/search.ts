@@ -1,3 +1,4 @@
+import { type KeyShape, readKeyStart } from '../../lib/key-shapes.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { isWellFormedSecret, type SecretPrefix, secretHints } from '../../lib/secrets.ts';
 
@@ -21,12 +22,19 @@ export type SearchText =
 
 const SECRETS: readonly SecretPrefix[] = ['sk', 'at', 'art', 'ct', 'clm', 'rss', 'ses', 'ort', 'cs', 'rat'];
 
-/** Finds out what a search text means. */
-export function readSearchText(text: string): SearchText {
+/** What a whole key of any prefix looks like. */
+const KEY = /^[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16}){0,2}_(?:[\w-]{43}|[0-9A-Za-z]{49})$/;
+
+/** Finds out what a search text means. @param keys how keys look, where they are looked for */
+export function readSearchText(text: string, keys: readonly KeyShape[] = []): SearchText {
   // Pages shorten ids and keys in the middle.
   const typed = text.trim().replace(/….*$/, '');
   if (typed === '') return { by: 'nothing' };
-  if (SECRETS.some((prefix) => isWellFormedSecret(prefix, typed)) || /^eyJ[\w-]+\.eyJ/.test(typed)) {
+  if (
+    SECRETS.some((prefix) => isWellFormedSecret(prefix, typed)) ||
+    KEY.test(typed) ||
+    /^eyJ[\w-]+\.eyJ/.test(typed)
+  ) {
     return { by: 'secret' };
   }
   if (/^https?:\/\/\S+$/.test(typed)) return { by: 'issuer', issuer: typed };
@@ -34,6 +42,8 @@ export function readSearchText(text: string): SearchText {
   if (mailbox !== undefined) return { by: 'mailbox', mailbox };
   const id = /^(agt|usr|key|tok|rs|hst|evt|cli|con)_[0-9A-Za-z]{0,64}$/.exec(typed);
   if (id !== null) return { by: 'id', prefix: id[1]!, start: typed };
+  const start = readKeyStart(keys, typed);
+  if (start !== undefined) return { by: 'key', prefix: start };
   // Of a key four random characters are stored; of a longer start the rest says nothing.
   if (/^(?:sk|at)_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{4,48}$/.test(typed)) {
     return { by: 'key', prefix: secretHints(typed).prefix };

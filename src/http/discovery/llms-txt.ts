@@ -11,7 +11,7 @@ export function renderLlmsTxt(config: Config, audiences: readonly Audience[]): s
 
 > Software agents register here over HTTP, work at once with a small scope, and get more once a human vouches for them.
 
-Have you a key (sk_…) already? Send it as a bearer to the APIs below; GET ${urlOf(PATHS.me)} says what it may do and what to do next. Have you none? POST {"type":"anonymous"} to ${urlOf(PATHS.register)}, now and without a human. Does yours lack a scope, or do you know your human's mailbox? auth.md says which step is yours.
+Have you a key (${config.keys.issued.prefix}…) already? Send it as a bearer to the APIs below; GET ${urlOf(PATHS.me)} says what it may do and what to do next. Have you none? POST {"type":"anonymous"} to ${urlOf(PATHS.register)}, now and without a human. Does yours lack a scope, or do you know your human's mailbox? auth.md says which step is yours.
 
 - [auth.md](${urlOf(PATHS.authMd)}): how to register, be claimed and use the key, step by step with curl
 - [OpenAPI](${urlOf(PATHS.openapi)}): every call, its request and its answers

@@ -47,7 +47,7 @@ export function createOpenApi(
         SecurityEventFailure: SECURITY_EVENT_FAILURE,
       },
       securitySchemes: {
-        key: { type: 'http', scheme: 'bearer', description: 'A key: sk_…' },
+        key: { type: 'http', scheme: 'bearer', description: 'A key, such as sk_…' },
         signed: { type: 'http', scheme: 'bearer', description: 'A token that its host or agent signed' },
         resourceServer: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
       },

@@ -12,6 +12,15 @@ const rule = z.union([
   }),
 ]);
 
+const keyShape = z.object({
+  prefix: z
+    .string()
+    .describe('What they begin with; behind "sk_" there may be a brand of up to 16 of a-z 0-9, and "_"'),
+  form: z
+    .enum(['checked', 'bytes', 'any'])
+    .describe('Behind that: 43 base62 characters and their CRC-32 in 6 more; 43 of base64url; or either'),
+});
+
 const policyAnswer = z.object({
   version: z.literal(2).describe('From 2 on introspection says kind and form of every credential'),
   scopes: z.record(
@@ -35,6 +44,8 @@ const policyAnswer = z.object({
   deny: z.array(z.string()),
   kinds: z.record(z.string(), z.array(z.string())),
   forms: z.record(z.string(), z.array(z.string())),
+  looking_scopes: z.array(z.string()).describe('Those of people who only look at what is in a workspace'),
+  keys: z.array(keyShape).describe('How keys look'),
   quotas: z.record(z.string(), z.object({ anonymous: z.int(), claimed: z.int() })),
 });
 
@@ -59,6 +70,8 @@ export const readPolicy = operation({
         deny,
         kinds,
         forms,
+        looking_scopes: [...deps.config.lookingScopes],
+        keys: [...deps.config.keys.accepted],
         quotas: Object.fromEntries(quotas),
       },
     };

@@ -70,7 +70,7 @@ async function authenticateBearer(
   if (header === undefined) {
     throw new Failure(
       'unauthenticated',
-      'A key is required: "Authorization: Bearer sk_...". To get one, POST {"type":"anonymous"} to /agent/auth.',
+      `A key is required: "Authorization: Bearer ${deps.config.keys.issued.prefix}...". To get one, POST {"type":"anonymous"} to /agent/auth.`,
     );
   }
   const credential = /^Bearer +([\w~+/.-]+=*) *$/i.exec(header)?.[1];
