@@ -18,6 +18,13 @@ export interface AuthorizationServerClient {
   post(path: string, form: Record<string, string>): Promise<Record<string, unknown>>;
   /** GETs a document. @returns the JSON of a 200 @throws VerificationError `unavailable` for any other outcome */
   get(path: string): Promise<Record<string, unknown>>;
+  /**
+   * PUTs JSON.
+   *
+   * @returns the JSON of a 200, or of an answer that says what is wrong with the request (`error`)
+   * @throws VerificationError `unavailable` for any other outcome
+   */
+  put(path: string, body: object): Promise<Record<string, unknown>>;
   /** Opens a stream of server-sent events. @param lastEventId where to resume @throws Error unless the status is 200 */
   open(
     path: string,
@@ -41,31 +48,25 @@ export function createAuthorizationServerClient(
   let pausedUntil = 0;
   let lastFailure: unknown;
 
-  async function send(
-    path: string,
-    form: Record<string, string> | undefined,
-  ): Promise<Record<string, unknown>> {
+  async function send(path: string, request: RequestInit): Promise<Record<string, unknown>> {
     const response = await fetch(issuer + path, {
-      method: form === undefined ? 'GET' : 'POST',
-      headers: { Authorization: authorization, Accept: 'application/json' },
-      body: form === undefined ? null : new URLSearchParams(form),
+      ...request,
+      headers: { Authorization: authorization, Accept: 'application/json', ...request.headers },
       redirect: 'error',
       signal: AbortSignal.timeout(timeoutSeconds * 1000),
     });
-    if (response.status !== 200) {
+    const saysWhy = request.method === 'PUT' && [400, 403, 404, 409].includes(response.status);
+    if (response.status !== 200 && !saysWhy) {
       await response.body?.cancel();
       throw new RefusedRequest(response.status, issuer + path);
     }
     return (await response.json()) as Record<string, unknown>;
   }
 
-  async function sendUnlessPaused(
-    path: string,
-    form?: Record<string, string>,
-  ): Promise<Record<string, unknown>> {
+  async function sendUnlessPaused(path: string, request: RequestInit): Promise<Record<string, unknown>> {
     if (Date.now() < pausedUntil) throw unavailable(lastFailure);
     try {
-      return await send(path, form);
+      return await send(path, request);
     } catch (error) {
       // A request that was refused for what it asks says nothing about the next one.
       if (!(error instanceof RefusedRequest) || error.concernsAll) {
@@ -77,8 +78,14 @@ export function createAuthorizationServerClient(
   }
 
   return {
-    post: sendUnlessPaused,
-    get: (path) => sendUnlessPaused(path),
+    post: (path, form) => sendUnlessPaused(path, { method: 'POST', body: new URLSearchParams(form) }),
+    get: (path) => sendUnlessPaused(path, {}),
+    put: (path, body) =>
+      sendUnlessPaused(path, {
+        method: 'PUT',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
     async open(path, lastEventId, signal) {
       const headers: Record<string, string> = { Authorization: authorization, Accept: 'text/event-stream' };
       if (lastEventId !== undefined) headers['Last-Event-ID'] = lastEventId;

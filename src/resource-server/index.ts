@@ -29,5 +29,12 @@ export {
 } from './policy.ts';
 export type { PresentedProof } from './proof.ts';
 export type { QuotaResult } from './quota.ts';
+export {
+  type SyncedNodes,
+  type SyncNodesOptions,
+  SyncRefused,
+  syncNodes,
+  type TreeNode,
+} from './sync-nodes.ts';
 export type { CredentialForm, CredentialKind, VerifiedToken } from './token.ts';
 export { createVerifier, type Verifier, type VerifierOptions } from './verifier.ts';

@@ -3,6 +3,7 @@ import { test } from '../helpers/suite.ts';
 /** What people import from the package: a name that goes away breaks their servers. */
 const EXPORTED = {
   index: [
+    'SyncRefused',
     'VerificationError',
     'challenge',
     'covers',
@@ -12,6 +13,7 @@ const EXPORTED = {
     'kindOf',
     'loadPolicy',
     'protectedResourceMetadata',
+    'syncNodes',
   ],
   koa: ['protect', 'protectedResourceMetadata'],
   express: ['protect', 'protectedResourceMetadata'],

@@ -95,19 +95,21 @@ export async function applyNodeBatch(
   return result;
 }
 
-/** Reads a page of a tree. @throws Failure `forbidden`, `notFound` */
+/** Reads a page of a tree, and the number of the last batch that had one. @throws Failure `forbidden`, `notFound` */
 export async function readNodes(
   { db }: Pick<Deps, 'db'>,
   server: TreeServer,
   workspace: string,
   after: string,
   limit: number,
-): Promise<{ nodes: ListedNode[]; next: string | undefined }> {
+): Promise<{ nodes: ListedNode[]; next: string | undefined; sequence: number | undefined }> {
   assertUnderstandsWorkspaces(server);
   if (!(await isReachable(db, server, workspace))) throw unknownWorkspace();
+  const tree = await findTree(db, server.url, workspace);
   const rows = await listNodePage(db, { resource: server.url, workspaceId: workspace }, after, limit + 1);
   const nodes = rows.slice(0, limit);
-  return { nodes, next: rows.length > limit ? nodes.at(-1)!.externalId : undefined };
+  const next = rows.length > limit ? nodes.at(-1)!.externalId : undefined;
+  return { nodes, next, sequence: tree?.sequence ?? undefined };
 }
 
 /** Connects an API to a workspace, so that a resource server that is not told of all workspaces is told of this one. */

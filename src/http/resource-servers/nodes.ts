@@ -50,6 +50,7 @@ const nodesAnswer = z.object({
     z.object({ id: z.string(), parent: z.string().nullable(), kind: z.string(), name: z.string() }),
   ),
   next: z.string().optional().describe('The `after` of the next page; left out: this is the last'),
+  sequence: z.int().optional().describe('The number of the last batch that had one'),
 });
 
 const workspacesAnswer = z.object({
@@ -85,7 +86,7 @@ export const listNodes = operation({
   async handle({ deps, caller, query }) {
     const workspace = query.get('workspace');
     if (workspace === null) throw invalidQuery('workspace', 'Name the workspace: ?workspace=wsp_…');
-    const { nodes, next } = await readNodes(
+    const { nodes, next, sequence } = await readNodes(
       deps,
       caller,
       workspace,
@@ -96,6 +97,7 @@ export const listNodes = operation({
       data: {
         nodes: nodes.map(({ externalId, parent, kind, name }) => ({ id: externalId, parent, kind, name })),
         ...(next !== undefined && { next }),
+        ...(sequence !== undefined && { sequence }),
       },
     };
   },
