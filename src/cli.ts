@@ -28,6 +28,7 @@ const GROUPS: readonly Group[] = [
   },
   { names: ['restore'], load: async () => (await import('./commands/restore.ts')).addRestoreCommand },
   { names: ['resource'], load: async () => (await import('./commands/resources.ts')).addResourceCommands },
+  { names: ['nodes'], load: async () => (await import('./commands/nodes.ts')).addNodeCommands },
   { names: ['client'], load: async () => (await import('./commands/clients.ts')).addClientCommands },
   { names: ['issuer'], load: async () => (await import('./commands/issuers.ts')).addIssuerCommands },
   { names: ['agent'], load: async () => (await import('./commands/agents.ts')).addAgentCommands },

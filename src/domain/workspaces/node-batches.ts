@@ -1,4 +1,5 @@
 import { Failure } from '../../errors.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
 import type { NodeRow } from '../../store/nodes.ts';
 
 /**
@@ -43,6 +44,30 @@ export interface BatchPlan {
 /** How many levels of nodes there are below a workspace. */
 export const DEPTH_MAX = 8;
 
+const ID = /^[A-Za-z0-9_.~-]{1,64}$/;
+const KIND = /^[a-z][a-z0-9_]{0,31}$/;
+const NAME_MAX = 120;
+
+/** Checks the texts of a node. @param where its place, for `field` @throws Failure `invalidNode` */
+export function checkNode({ id, parent, kind, name }: ToldNode, where: string): void {
+  checkNodeId(id, `${where}.id`);
+  if (parent !== undefined) checkNodeId(parent, `${where}.parent`);
+  if (!KIND.test(kind)) {
+    refuseNode(`${where}.kind`, 'A kind is up to 32 of a-z 0-9 _, and begins with a letter.');
+  }
+  if ([...name].length > NAME_MAX) refuseNode(`${where}.name`, `A name has at most ${NAME_MAX} characters.`);
+  if (displayName(name) === '') refuseNode(`${where}.name`, 'A name has a visible character.');
+}
+
+/** @throws Failure `invalidNode` */
+export function checkNodeId(id: string, field: string): void {
+  if (!ID.test(id)) refuseNode(field, 'An id is 1 to 64 of A-Z a-z 0-9 _ . ~ -');
+}
+
+function refuseNode(field: string, message: string): never {
+  throw new Failure('invalidNode', message, { field });
+}
+
 /** A node while a batch is applied. */
 interface DraftNode {
   known: KnownNode | undefined;
@@ -78,16 +103,13 @@ export function planBatch(tree: readonly KnownNode[], batch: NodeBatch, nodesMax
 
 function assertNamedOnce(batch: NodeBatch): void {
   const named = new Set<string>();
-  const refuse = (list: 'upsert' | 'delete', index: number) => {
-    const field = list === 'upsert' ? `upsert[${index}].id` : `delete[${index}]`;
-    throw new Failure('invalidNode', 'The batch names this node twice. Name each one once.', { field });
-  };
+  const message = 'The batch names this node twice. Name each one once.';
   for (const [index, { id }] of batch.upsert.entries()) {
-    if (named.has(id)) refuse('upsert', index);
+    if (named.has(id)) refuseNode(`upsert[${index}].id`, message);
     named.add(id);
   }
   for (const [index, id] of batch.delete.entries()) {
-    if (named.has(id)) refuse('delete', index);
+    if (named.has(id)) refuseNode(`delete[${index}]`, message);
     named.add(id);
   }
 }
@@ -178,18 +200,23 @@ function compare(
     if (isMoved || known.kind !== kind || known.name !== name) changed.push(node);
   }
   const unchanged = upsert.length - created.length - changed.length;
-  return { created: parentsFirst(created), changed, moved, unchanged };
+  return { created: sortParentsFirst(created), changed, moved, unchanged };
 }
 
-function parentsFirst(created: BatchPlan['created']): BatchPlan['created'] {
-  const waiting = new Map(created.map((node) => [node.id, node]));
-  const sorted: BatchPlan['created'] = [];
-  const take = (node: BatchPlan['created'][number]): void => {
-    if (!waiting.delete(node.id)) return;
-    const parent = node.parent === null ? undefined : waiting.get(node.parent);
-    if (parent !== undefined) take(parent);
-    sorted.push(node);
-  };
-  for (const node of created) take(node);
+/** Sorts nodes so that each comes after its parent, as far as that is among them. */
+export function sortParentsFirst<Node extends { id: string; parent?: string | null | undefined }>(
+  nodes: readonly Node[],
+): Node[] {
+  const waiting = new Map(nodes.map((node) => [node.id, node]));
+  const sorted: Node[] = [];
+  for (const node of nodes) {
+    const path: Node[] = [];
+    for (let next: Node | undefined = waiting.get(node.id); next !== undefined; ) {
+      waiting.delete(next.id);
+      path.push(next);
+      next = waiting.get(next.parent ?? '');
+    }
+    sorted.push(...path.toReversed());
+  }
   return sorted;
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { readWorkspaces } from '../../domain/workspaces/list-workspaces.ts';
+import { checkNode, checkNodeId } from '../../domain/workspaces/node-batches.ts';
 import { applyNodeBatch, readNodes, type SentBatch } from '../../domain/workspaces/tree.ts';
 import { Failure } from '../../errors.ts';
-import { displayName } from '../../lib/untrusted-text.ts';
 import { operation } from '../server/table.ts';
 import { isoOrNull, toIso } from '../server/wire-times.ts';
 
@@ -10,11 +10,7 @@ import { isoOrNull, toIso } from '../server/wire-times.ts';
 
 /** How many nodes a batch names, in `upsert` and `delete` together. */
 const OPERATIONS_MAX = 500;
-const NAME_MAX = 120;
 const PAGE_MAX = 500;
-
-const ID = /^[A-Za-z0-9_.~-]{1,64}$/;
-const KIND = /^[a-z][a-z0-9_]{0,31}$/;
 
 const toldNode = z.object({
   id: z.string().describe('As the API names it: up to 64 of A-Z a-z 0-9 _ . ~ -'),
@@ -132,32 +128,19 @@ function readBatch(body: z.output<typeof batchBody>): SentBatch {
     const field = upsert.length > OPERATIONS_MAX ? 'upsert' : 'delete';
     throw new Failure('tooMany', `A batch names at most ${OPERATIONS_MAX} nodes. Send several.`, { field });
   }
-  const refuse = (field: string, message: string): never => {
-    throw new Failure('invalidNode', message, { field });
-  };
-  for (const [index, id] of deletions.entries()) {
-    if (!ID.test(id)) refuse(`delete[${index}]`, ID_RULE);
-  }
+  for (const [index, id] of deletions.entries()) checkNodeId(id, `delete[${index}]`);
   return {
     workspace: body.workspace,
     sequence: body.sequence,
-    upsert: upsert.map(({ id, parent, kind, name }, index) => {
-      const at = `upsert[${index}]`;
-      if (!ID.test(id)) refuse(`${at}.id`, ID_RULE);
-      if (parent !== undefined && !ID.test(parent)) refuse(`${at}.parent`, ID_RULE);
-      if (!KIND.test(kind))
-        refuse(`${at}.kind`, 'A kind is up to 32 of a-z 0-9 _, and begins with a letter.');
-      if ([...name].length > NAME_MAX) refuse(`${at}.name`, `A name has at most ${NAME_MAX} characters.`);
-      if (displayName(name) === '') refuse(`${at}.name`, 'A name has a visible character.');
-      return { id, parent, kind, name };
+    upsert: upsert.map((node, index) => {
+      checkNode(node, `upsert[${index}]`);
+      return node;
     }),
     delete: deletions,
     replace: body.replace,
     confirmDeleted: body.confirm_deleted,
   };
 }
-
-const ID_RULE = 'An id is 1 to 64 of A-Z a-z 0-9 _ . ~ -';
 
 function limitOf(query: URLSearchParams): number {
   const text = query.get('limit') ?? String(PAGE_MAX);
