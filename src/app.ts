@@ -109,7 +109,7 @@ export function createRoutes(
     row('POST', PATHS.introspect, 'resourceServer', none, introspect),
     row('POST', PATHS.revoke, 'anyone', none, revokeToken),
     row('POST', PATHS.token, 'anyone', none, exchangeToken),
-  ]).concat(appRoutes());
+  ]);
   const resourceServers = rows(oauth, [
     row('GET', PATHS.resourceEvents, 'resourceServer', none, followEvents(follow)),
     row('GET', PATHS.resourcePolicy, 'resourceServer', none, readPolicy),
@@ -157,13 +157,15 @@ export function createRoutes(
     row('POST', PATHS.capabilityExecute, 'executingAgent', none, capabilities.execute),
     row('POST', PATHS.agentIntrospect, 'resourceServer', none, capabilities.introspectAgentToken),
   ]);
-  const documentedRoutes = [registration, identities, hostsAndAgents, oauthRoutes, resourceServers];
+  const apps = appRoutes();
+  const documentedRoutes = [registration, identities, hostsAndAgents, oauthRoutes, apps, resourceServers];
   return [
     oauthRoutes,
-    resourceServers,
     registration,
     identities,
     hostsAndAgents,
+    resourceServers,
+    apps,
     pageRoutes(pages),
     consoleRoutes(pages),
     consentRoutes(pages),
@@ -173,8 +175,7 @@ export function createRoutes(
 }
 
 /**
- * Creates the routes of the HTML pages. http/server/browser-session.ts accepts a post only from one of these pages
- * (S-71).
+ * Creates the routes of the HTML pages. http/server/browser-session.ts accepts a post only from one of them (S-71).
  */
 function pageRoutes(pages: Pages): Route[] {
   const [user, recent] = ['signedInUser', 'recentlyVerifiedUser'] as const;

@@ -19,7 +19,10 @@ import { isConsoleHidden, pathNotFound } from './signed-in-callers.ts';
 import { isForOperators, type Route } from './table.ts';
 import { refuseUnknownMembers } from './unknown-members.ts';
 
-/** The routes by protocol, in matching order: the most frequent first. */
+/**
+ * The routes by protocol, in matching order. A request passes each router before its own, which tries all its rows: so short
+ * ones with the most frequent rows come first.
+ */
 export type RouteTable = readonly (readonly Route[])[];
 
 /** The routes of each path, one per method. */
