@@ -46,7 +46,9 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
   let isDraining = false;
   /** How many jobs at the head of the queue were in a batch that failed, and run again. */
   let retryCount = 0;
-  const writes = statements(writer, translate, assertInTransaction);
+  /** Whether a transaction is open: to ask SQLite before each statement would cost as much as a short statement. */
+  let isOpen = false;
+  const writes = statements(writer, translateAndNote, assertInTransaction);
   const snapshot = sharedSnapshot(reader);
   const reads = statements(reader, translate, snapshot.open);
   const begin = writer.prepare('BEGIN IMMEDIATE');
@@ -55,9 +57,15 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
   const release = writer.prepare('RELEASE job');
   const rollbackToSavepoint = writer.prepare('ROLLBACK TO job');
 
-  /** On a full disk SQLite rolls back by itself: each later statement of the transaction would be committed alone. */
+  /** A statement after the end of its transaction would be committed alone. */
   function assertInTransaction(): void {
-    if (!writer.inTransaction) throw unavailable('the transaction is over');
+    if (!isOpen) throw unavailable('the transaction is over');
+  }
+
+  /** On a full disk SQLite rolls back by itself. It does so only in a statement that fails. */
+  function translateAndNote(error: unknown): unknown {
+    isOpen &&= writer.inTransaction;
+    return translate(error);
   }
 
   function translate(error: unknown): unknown {
@@ -111,6 +119,7 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
   async function beginTransaction(): Promise<boolean> {
     try {
       begin.run();
+      isOpen = true;
       return true;
     } catch (error) {
       const isBusy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
@@ -149,6 +158,8 @@ export async function openSqlite(file: string, onBroken: (cause: unknown) => voi
       const failure = translate(error);
       for (const job of batch) job.reject(failure);
       return;
+    } finally {
+      isOpen = false;
     }
     // A request that is notified of the commit must be able to read it.
     snapshot.renounce();
