@@ -1,5 +1,5 @@
 import type { Db, Tx } from './engine/db.ts';
-import type { EventRow } from './events.ts';
+import { type EventRow, OF_RARE_KIND } from './events.ts';
 
 /** Statements of figures for operators: each reads a bounded part of an index. */
 
@@ -59,7 +59,7 @@ export function listAlarmingEvents(
 ): Promise<Pick<EventRow, 'at' | 'kind' | 'subject' | 'address'>[]> {
   return db.all(
     `SELECT at, kind, subject, address FROM events
-     WHERE kind IN ('claim.guess_failed', 'mail.dead', 'session.guess_failed') AND id >= ? ORDER BY id DESC LIMIT ?`,
+     WHERE ${OF_RARE_KIND} AND kind IN ('claim.guess_failed', 'mail.dead', 'session.guess_failed') AND id >= ? ORDER BY id DESC LIMIT ?`,
     [fromId, limit],
   );
 }

@@ -33,6 +33,7 @@ const PUBLISHED: Record<string, string> = {
   '0025_ended_places.sql': '85726bc59d798b241cfbcbda0554403fabf03237719931eb64926694adeb8232',
   '0026_operators_in_workspaces.sql': '0dc35a6135ff74bd1fadb532993cf03472c2342821c8546b99c3efa5e03b6366',
   '0027_link_requests.sql': 'acfb037faf10e4e6b66b827ccb64083feb6ba7d37d340411e6066494a075446f',
+  '0028_event_indexes.sql': '14a69924c63413218c2c3add8d5d323ae7394b0a38ab04cca7874ad59b54b8f5',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {
