@@ -6,7 +6,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cliOf, here, median, SECRET, withBench } from './bench.ts';
+import { basic, cliOf, here, median, SECRET, withBench } from './bench.ts';
 
 const SECONDS = Number(process.env.SECONDS ?? 8);
 const ROUNDS = 5;
@@ -77,10 +77,6 @@ function note(what: string, all: readonly number[], goal: number): void {
   const share = median(all);
   if (share < goal) failed = true;
   console.log(`| ${what} | **${share.toFixed(2)}** | ${goal} ${share < goal ? 'MISSED' : 'reached'} |`);
-}
-
-function basic(id: string, secret: string): string {
-  return `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
 }
 
 async function getTokens(endpoint: string, authorization: string): Promise<string[]> {

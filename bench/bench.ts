@@ -1,10 +1,11 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { loadEmbeddedPostgres } from '../test/helpers/embedded-postgres.ts';
 import { freePort } from '../test/helpers/free-port.ts';
@@ -45,6 +46,8 @@ export interface Bench {
   end(server: Server): Promise<void>;
   /** Runs a program to its end. @throws Error with what it said when that is not 0 */
   run(args: string[], env?: Record<string, string>, core?: number): Promise<string>;
+  /** Starts a program that answers each line of its input with one of its output. It ends with the measurement. */
+  converse(args: string[]): { ask(line: string): Promise<string> };
   /** Sends requests of one kind for so many seconds; see load.ts. @throws Error with the body of the first answer that is no 2xx */
   load(url: string, kind: string, seconds: number, options?: LoadOptions): Promise<Load>;
   /** A PostgreSQL server of this measurement's own, which syncs every commit. @returns a superuser's URL */
@@ -71,7 +74,7 @@ export async function withBench(measure: (bench: Bench) => Promise<void>): Promi
         : ['taskset', '-c', String(core), process.execPath, ...args];
     const child = spawn(program!, rest, {
       env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
     running.add(child);
     child.once('close', () => running.delete(child));
@@ -126,6 +129,20 @@ export async function withBench(measure: (bench: Bench) => Promise<void>): Promi
     },
 
     end: ({ process: child }) => endChild(child, 'SIGTERM'),
+
+    converse(args) {
+      const child = launch(args, {}, undefined);
+      const lines = createInterface(child.stdout!)[Symbol.asyncIterator]();
+      child.stderr!.pipe(process.stderr);
+      return {
+        async ask(line) {
+          child.stdin!.write(`${line}\n`);
+          const { value, done } = await lines.next();
+          if (done) throw new Error(`${args.join(' ')} ended.`);
+          return value;
+        },
+      };
+    },
 
     async load(url, kind, seconds, { connections = 64, core, keysFile = '', authorization = '' } = {}) {
       const printed = await run(
@@ -220,4 +237,15 @@ export function cliOf(checkout: string): string {
 /** The commit of a checkout, in short. */
 export function commitOf(checkout: string): string {
   return execFileSync('git', ['-C', checkout, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+}
+
+/** The memory that a server holds (RSS). */
+export function residentMiB({ process: { pid } }: Server): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+}
+
+/** An Authorization header (RFC 7617). */
+export function basic(id: string, secret: string): string {
+  return `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
 }

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Bench, cliOf, commitOf, here, median, SECRET, type Server, withBench } from './bench.ts';
+import { type Bench, basic, cliOf, commitOf, here, median, SECRET, type Server, withBench } from './bench.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -72,7 +72,7 @@ async function open(bench: Bench, checkout: string, name: string): Promise<Side>
     checkout,
     service: await bench.start([cli, 'serve'], env, '/auth.md', { core: 0 }),
     keysFile,
-    authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}`,
+    authorization: basic(client_id, client_secret),
     figures: { introspect: [], register: [] },
   };
 }

@@ -21,7 +21,7 @@ const MINUTE_MS = 60_000;
  *
  * @param now epoch ms
  * @param flush writes what was put so far
- * @returns the secret of a session, and an agent
+ * @returns its account, the secret of a session, and an agent
  */
 export async function putPerson(
   put: Put,
@@ -29,7 +29,7 @@ export async function putPerson(
   now: number,
   name: string,
   of: Belongings,
-): Promise<{ secret: string; agentId: string }> {
+): Promise<{ id: string; secret: string; agentId: string }> {
   const owner = idAt('usr', now);
   const secret = newSecret('ses', systemRandom);
   const hash = (text: string) => createHash('sha256').update(`${name} ${text}`).digest();
@@ -130,7 +130,7 @@ export async function putPerson(
   }
   for (let index = 0; index < of.hosts; index += 1) putHost(put, owner, now, index);
   await flush();
-  return { secret, agentId };
+  return { id: owner, secret, agentId };
 }
 
 function session(owner: string, hash: Buffer, began: number, seen: number) {

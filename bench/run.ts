@@ -8,12 +8,29 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { type Bench, cliOf, here, type Load, median, SECRET, type Server, withBench } from './bench.ts';
+import { putPeople } from './authorizer.ts';
+import {
+  type Bench,
+  basic,
+  cliOf,
+  here,
+  type Load,
+  type LoadOptions,
+  median,
+  residentMiB,
+  SECRET,
+  type Server,
+  withBench,
+} from './bench.ts';
 
 const many = Number(process.argv[2] ?? 1_000_000);
 const SECONDS = Number(process.env.SECONDS ?? 8);
 const CONNECTIONS = 64;
 const ROUNDS = 3;
+/** Codes live for a minute: so many are made within it. */
+const CODES = CONNECTIONS * 20;
+const PEOPLE = 16;
+const RESOURCE = 'https://api.example.com';
 const GOALS = { introspection: 0.35, registration: 0.12, protectedRoute: 0.8 };
 /** The processors of the server and of what asks it. */
 const SERVER = 0;
@@ -43,31 +60,45 @@ async function measure(bench: Bench, baseline: Server, label: string, keys: numb
   const env = {
     DATABASE_URL: url,
     SECRET,
-    LIMITS: JSON.stringify({ registerPerIp: '999999999/h', registerPerService: '999999999/h' }),
+    LIMITS: JSON.stringify({
+      registerPerIp: '999999999/h',
+      registerPerService: '999999999/h',
+      tokensPerClient: '999999999/h',
+    }),
   };
   const cli = cliOf(here('..'));
   await bench.run([cli, 'migrate'], env);
   const keysFile = join(bench.folder, 'keys.txt');
   await bench.run([here('fill.ts'), url, String(keys), keysFile]);
-  const added = await bench.run(
-    [cli, 'resource', 'add', 'https://api.example.com', '--name', 'bench', '--json'],
-    env,
-  );
+  const sessions = await putPeople(url, PEOPLE);
+  const added = await bench.run([cli, 'resource', 'add', RESOURCE, '--name', 'bench', '--json'], env);
+  const app = JSON.parse(await bench.run([here('make-client.ts')], env)) as {
+    clientId: string;
+    secret: string;
+  };
   const { client_id, client_secret } = JSON.parse(added) as { client_id: string; client_secret: string };
-  const authorization = `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}`;
+  const authorization = basic(client_id, client_secret);
 
   const before = performance.now();
   const service = await bench.start([cli, 'serve'], env, '/api/me', { core: SERVER });
   rows.push(`| ${label} | start to first answer | | | ${Math.round(performance.now() - before)} ms | |`);
 
-  const load = (path: string, kind: string, seconds = SECONDS) =>
-    bench.load(`http://localhost:${service.port}${path}`, kind, seconds, {
+  const at = `http://localhost:${service.port}`;
+  const load = (path: string, kind: string, seconds = SECONDS, options: LoadOptions = {}) =>
+    bench.load(`${at}${path}`, kind, seconds, {
       connections: CONNECTIONS,
       core: CLIENT,
       keysFile,
       authorization,
+      ...options,
     });
-  const shares: Record<'introspection' | 'registration', Share[]> = { introspection: [], registration: [] };
+  const codesFile = join(bench.folder, 'codes.txt');
+  const shares: Record<'introspection' | 'registration' | 'credentials' | 'exchange', Share[]> = {
+    introspection: [],
+    registration: [],
+    credentials: [],
+    exchange: [],
+  };
   await load('/oauth2/introspect', 'introspect', 2); // warm up
   for (let round = 0; round < ROUNDS; round += 1) {
     const bare = await bench.load(`http://127.0.0.1:${baseline.port}/`, 'post', SECONDS, {
@@ -78,11 +109,24 @@ async function measure(bench: Bench, baseline: Server, label: string, keys: numb
     const registration = await load('/agent/auth', 'register');
     shares.introspection.push({ share: introspection.perSecond / bare.perSecond, load: introspection });
     shares.registration.push({ share: registration.perSecond / bare.perSecond, load: registration });
+    const credentials = await load('/oauth2/token', 'client_credentials', SECONDS, {
+      authorization: basic(app.clientId, app.secret),
+    });
+    shares.credentials.push({ share: credentials.perSecond / bare.perSecond, load: credentials });
+    await bench.run(
+      [here('make-codes.ts'), at, String(CODES), codesFile, JSON.stringify(sessions)],
+      {},
+      CLIENT,
+    );
+    const exchange = await load('/oauth2/token', 'code', SECONDS, { keysFile: codesFile });
+    shares.exchange.push({ share: exchange.perSecond / bare.perSecond, load: exchange });
   }
   note(label, 'introspection', shares.introspection, GOALS.introspection);
   note(label, 'registration', shares.registration, GOALS.registration);
+  note(label, 'a token by client credentials', shares.credentials);
+  note(label, 'a token by an authorization code', shares.exchange);
   if (keys > 1) await measureKit(bench, service, keysFile, client_id, client_secret);
-  rows.push(`| ${label} | memory (RSS) after it | | | ${Math.round(memory(service) / 1024)} MiB | |`);
+  rows.push(`| ${label} | memory (RSS) after it | | | ${Math.round(residentMiB(service))} MiB | |`);
   await bench.end(service);
 }
 
@@ -91,13 +135,14 @@ interface Share {
   load: Load;
 }
 
-function note(label: string, what: string, shares: readonly Share[], goal: number): void {
+function note(label: string, what: string, shares: readonly Share[], goal?: number): void {
   const middle = median(shares.map(({ share }) => share));
   const { load } = shares.find(({ share }) => share === middle)!;
-  const isReached = middle >= goal;
+  const isReached = goal === undefined || middle >= goal;
   if (!isReached) failed = true;
+  const aim = goal === undefined ? '' : `${goal} ${isReached ? 'reached' : 'MISSED'}`;
   const figures = `**${middle.toFixed(2)}** | ${Math.round(load.perSecond)} | ${load.p99}`;
-  rows.push(`| ${label} | ${what} | ${figures} | ${goal} ${isReached ? 'reached' : 'MISSED'} |`);
+  rows.push(`| ${label} | ${what} | ${figures} | ${aim} |`);
 }
 
 /** What the kit costs an API: a verification from memory, and a Koa route behind it against the same route without. */
@@ -133,9 +178,4 @@ async function measureKit(
   }
   note('', 'kit: a Koa route behind it, share of the same without', shares, GOALS.protectedRoute);
   await bench.end(kit);
-}
-
-function memory({ process: { pid } }: Server): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(status.match(/VmRSS:\s+(\d+)/)?.[1]);
 }

@@ -58,6 +58,30 @@ test.describe('PostgreSQL', (test) => {
     });
   });
 
+  test('a migration that updates rows and then makes an index of them locks out nobody who waits for one, and is done at its first run', async (t) => {
+    const { db } = await notebook(t, 'postgres');
+    await db.tx((tx) => tx.run(INSERT_NOTE, [1]));
+    const runs = { migration: 0, writer: 0 };
+    let written: Promise<number> | undefined;
+    await db.migrate(async (tx) => {
+      runs.migration += 1;
+      await tx.script('UPDATE notes SET value = 1');
+      written ??= db.tx(async (writing) => {
+        runs.writer += 1;
+        return writing.run('UPDATE notes SET value = value + 1');
+      });
+      const waiting = `SELECT COUNT(*) AS n FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      while ((await db.get<{ n: number }>(waiting))!.n === 0);
+      t.deepEqual(await db.get('SELECT value FROM notes'), { value: 0 }, 'reading goes on');
+      await tx.script('CREATE INDEX notes_value ON notes (value)');
+      return false;
+    });
+    t.is(await written, 1);
+    t.deepEqual(runs, { migration: 1, writer: 1 });
+    t.deepEqual(await db.get('SELECT value FROM notes'), { value: 2 });
+  });
+
   test('two serializable transactions that read what the other writes both happen, one after the other', async (t) => {
     const { db } = await notebook(t, 'postgres');
     await db.tx((tx) => tx.run(INSERT_NOTE, [1]));

@@ -62,7 +62,7 @@ export async function openPostgres(place: PostgresPlace): Promise<Db> {
           await client.query(`SET LOCAL lock_timeout = ${MIGRATION_WAIT_MS}`);
           await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
           const tx = statements((each) => client.query(each), place.prepared);
-          return work({ ...tx, script: async (sql) => void (await client.query(sql)) });
+          return work({ ...tx, script: async (sql) => void (await client.query(lockUpdated(sql) + sql)) });
         };
         while (await inTransaction(migrator, step));
       } finally {
@@ -76,4 +76,14 @@ export async function openPostgres(place: PostgresPlace): Promise<Db> {
 
     close,
   };
+}
+
+/**
+ * Returns the statements that lock the tables of which a migration updates rows, for others that write; reading goes on. Without
+ * them, whoever waits for such a row would keep the migration from making an index of the table later: a deadlock, after
+ * minutes of work.
+ */
+function lockUpdated(sql: string): string {
+  const tables = new Set([...sql.matchAll(/^UPDATE (\w+)/gm)].map(([, table]) => table!));
+  return [...tables].map((table) => `LOCK TABLE ${table} IN SHARE ROW EXCLUSIVE MODE;\n`).join('');
 }
