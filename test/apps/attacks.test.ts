@@ -218,6 +218,20 @@ onEveryEngine('attacks on apps and their humans', (engine, test) => {
     t.false(await api.isActive(body.access_token));
   });
 
+  test('an API is named with a slash at its end or without, in both requests; an unknown one is refused', async (t) => {
+    const app = await registerApp(on);
+    const slashed = `${api.resource}/`;
+    for (const resource of [slashed, api.resource]) {
+      const got = await getCode(on, app, { query: { scope: 'read', resource } });
+      const reply = await redeem(on, app, got, { resource: slashed });
+      t.is(reply.status, 200, reply.text);
+      t.true(await api.isActive(reply.body.access_token));
+    }
+    const got = await getCode(on, app, { query: { scope: 'read', resource: slashed } });
+    const reply = await redeem(on, app, got, { resource: `${slashed}other` });
+    t.is(errorOf(reply), '400 invalid_target');
+  });
+
   test('no code, verifier, secret or token is in the log or readable in the database', async (t) => {
     const app = await registerApp(on, { token_endpoint_auth_method: 'client_secret_post' });
     const got = await getCode(on, app, { query: { scope: 'openid read', resource: api.resource } });

@@ -107,7 +107,7 @@ onEveryEngine('devices without a browser (RFC 8628)', (engine, test) => {
     t.is(errorOf(await poll(app, 'unknown')), '400 invalid_grant');
   });
 
-  test('of 20 questions at once one gets tokens', async (t) => {
+  test('of 20 questions at once one gets tokens, and a later one ends them', async (t) => {
     const { app, device_code, user_code } = await begin();
     const { browser } = await newHuman(on);
     await open(browser, user_code);
@@ -116,6 +116,9 @@ onEveryEngine('devices without a browser (RFC 8628)', (engine, test) => {
     t.is(tallyBy(replies, errorOf)['200'], 1);
     const { body } = replies.find(({ status }) => status === 200)!;
     t.true(await api.isActive(body.access_token));
+    on.clock.advance(11);
+    t.is(errorOf(await poll(app, device_code)), '400 invalid_grant');
+    t.false(await api.isActive(body.access_token));
   });
 
   test('only clients that asked for the grant get codes', async (t) => {

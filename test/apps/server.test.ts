@@ -2,11 +2,13 @@ import type { ExecutionContext } from 'ava';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import { rotateSigningKeys } from '../../src/domain/credentials/signing-keys.ts';
 import { unavailable } from '../../src/errors.ts';
+import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
 import { localOrigin } from '../../src/work.ts';
 import { startAlternatingProxy } from '../helpers/alternating-proxy.ts';
 import { addApi, until } from '../helpers/api.ts';
 import {
+  type App,
   answerOf,
   askFor,
   decide,
@@ -17,6 +19,7 @@ import {
   refresh,
   registerApp,
 } from '../helpers/app-client.ts';
+import type { Browser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { startClientHost } from '../helpers/client-host.ts';
 import { bearer } from '../helpers/common.ts';
@@ -104,7 +107,8 @@ onEveryEngine('the authorization server', (engine, test) => {
       t.regex(pathname, /^\/authorize\/[\w-]+$/);
     }
     const refused = await send(on, 'GET', error, lies);
-    t.is(new URL(refused.headers.get('location')!).searchParams.get('iss'), on.url);
+    const [, link] = /<a class="button main full" href="([^"]+)"/.exec(refused.text)!;
+    t.is(new URL(link!.replaceAll('&amp;', '&')).searchParams.get('iss'), on.url);
     const info = await send(on, 'GET', PATHS.userinfo, lies);
     t.is(info.status, 401, info.text);
     t.false(`${info.text}${info.headers.get('www-authenticate')}`.includes('evil'));
@@ -241,7 +245,7 @@ async function assertSigned(
 onEveryEngine('two replicas', (engine, test) => {
   if (engine !== 'postgres') return; // SQLite belongs to one process
 
-  test('serve halves of one flow: registration, sign-in, consent, code, refresh and revocation', async (t) => {
+  test('serve halves of one flow: registration, sign-in, consent, code, refresh, device, pushed request and end', async (t) => {
     const database = await createTestDatabase(engine);
     const services: TestService[] = [];
     const proxy = await startAlternatingProxy(() => services.map(({ url }) => url));
@@ -259,7 +263,7 @@ onEveryEngine('two replicas', (engine, test) => {
     // An odd number of requests between two steps would keep one step with one replica: both orders are played.
     for (let shift = 0; shift < 2; shift += 1) {
       if (shift === 1) await on.get('/.well-known/jwks.json');
-      const app = await registerApp(on);
+      const app = await registerApp(on, { grant_types: [...GRANTS, DEVICE_GRANT] });
       const got = await getCode(on, app, { query: { scope: 'openid read', resource: api.resource } });
       const redeemed = await redeem(on, app, got);
       t.is(redeemed.status, 200, redeemed.text);
@@ -267,11 +271,16 @@ onEveryEngine('two replicas', (engine, test) => {
       t.true(await api.isActive(redeemed.body.access_token));
       const next = await refresh(on, app, redeemed.body.refresh_token);
       t.is(next.status, 200, next.text);
+      const device = await connectDevice(on, app, got.browser, api.resource);
+      t.is(device.status, 200, device.text);
+      t.true(await api.isActive(device.body.access_token));
+      const pushed = await pushAndRedeem(on, app, got.browser, api.resource);
+      t.is(pushed.status, 200, pushed.text);
       const rat = bearer(app.registered.registration_access_token);
       const path = `${PATHS.registerClient}/${app.clientId}`;
       t.is((await on.request('GET', path, { headers: rat })).status, 200);
       t.is((await on.request('DELETE', path, { headers: rat })).status, 204);
-      t.false(await api.isActive(next.body.access_token));
+      for (const { body } of [next, device, pushed]) t.false(await api.isActive(body.access_token));
     }
     t.true(
       proxy.counts().every((count) => count > 10),
@@ -315,6 +324,29 @@ onEveryEngine('two replicas that fetch one new document at once', (engine, test)
     }
   });
 });
+
+const GRANTS = ['authorization_code', 'refresh_token'];
+
+/** A human connects a device of an app, which gets its tokens. */
+async function connectDevice(on: TestService, app: App, browser: Browser, resource: string): Promise<Reply> {
+  const asked = { client_id: app.clientId, scope: 'read', resource };
+  const { device_code, user_code } = (await on.form(PATHS.deviceAuthorization, asked)).body;
+  await browser.get('/connect');
+  await browser.post('/connect', { code: user_code });
+  const decision = { 'scope:read': 'on', decision: 'approve' };
+  await browser.post('/connect/device', { ...browser.form('/connect/device'), ...decision });
+  return on.form(PATHS.token, { grant_type: DEVICE_GRANT, device_code, client_id: app.clientId });
+}
+
+/** An app pushes its request, and redeems the code that came of it. */
+async function pushAndRedeem(on: TestService, app: App, browser: Browser, resource: string): Promise<Reply> {
+  const asked = askFor(app, { scope: 'read', resource });
+  const form = Object.fromEntries(new URL(asked.path, on.url).searchParams);
+  const { request_uri } = (await on.form(PATHS.pushRequest, form)).body;
+  const query = new URLSearchParams({ client_id: app.clientId, request_uri });
+  const back = await decide(browser, await browser.get(`${PATHS.authorize}?${query}`), 'approve');
+  return redeem(on, app, { code: answerOf(back).code!, asked });
+}
 
 /** A service as it is seen through a proxy. */
 function throughProxy(service: TestService, url: string): TestService {
