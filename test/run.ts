@@ -29,29 +29,35 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const TEMPLATE = `test_template_${randomBytes(8).toString('hex')}`;
 const { url, stop } = await findServer();
 
-// Two hundred requests at once, an attack and a browser each want the machine for themselves: those tests come one by one at the end.
-const ALONE = [
-  'test/claims/races.test.ts',
-  'test/operating/unread-answers.test.ts',
-  'test/browser/*.test.ts',
-];
+/** Two hundred requests at once, and an attack, want the machine for themselves: these come one by one at the end. */
+const ALONE = ['test/claims/races.test.ts', 'test/operating/unread-answers.test.ts'];
+/** A browser draws in several processes: more than one for each processor, and what people wait for is late. */
+const IN_BROWSER = 'test/browser/*.test.ts';
 /** They cannot do without PostgreSQL, or are slow and care for no engine. */
 const NOT_ON_SQLITE = [
   'test/storage/{postgres,pgbouncer,shared-rows}.test.ts',
   'test/operating/{startup-order,closed-folder,settings,drain-silent-database}.test.ts',
   'test/auth-md/interleaved.test.ts',
-  'test/browser/*.test.ts',
+  IN_BROWSER,
 ];
 /** They need clients of others, which `npm run test:interop` installs first. */
 const INTEROP = 'test/interop/**';
 const left = isSqliteAlone ? NOT_ON_SQLITE : [];
-const alone = ALONE.filter((each) => !left.includes(each)).flatMap((each) => globSync(each).toSorted());
-const phases =
+
+/** Files that run beside each other. */
+interface Phase {
+  files: string[];
+  /** How many at once; undefined: as ava.config.js says. */
+  concurrency?: number;
+}
+
+const phases: Phase[] =
   named.length > 0
-    ? [named]
+    ? [{ files: named }]
     : [
-        globSync('test/**/*.test.ts', { exclude: [...ALONE, ...left, INTEROP] }).toSorted(),
-        ...alone.map((one) => [one]),
+        { files: globSync('test/**/*.test.ts', { exclude: [...ALONE, IN_BROWSER, ...left, INTEROP] }) },
+        ...(isSqliteAlone ? [] : [{ files: globSync(IN_BROWSER), concurrency: 2 }]),
+        ...ALONE.map((file) => ({ files: [file] })),
       ];
 if (isSqliteAlone) console.log(`On SQLite alone, without ${NOT_ON_SQLITE.join(', ')}.`);
 let passed = 0;
@@ -71,9 +77,9 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     left.kill(signal);
   });
 }
-for (const files of phases) {
+for (const { files, concurrency } of phases) {
   const startedAt = performance.now();
-  const outcome = await run(files);
+  const outcome = await run(files, concurrency);
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   console.log(`# ${files.length === 1 ? files[0] : `${files.length} files`}: ${seconds} s`);
   if (isEnding) await new Promise(() => {}); // the process is about to exit
@@ -90,8 +96,9 @@ process.exit(failed > 0 ? 1 : 0);
  * Runs test files, and reads ava's own count. A phase that ends badly without a failed test in that count (a file that times
  * out, or does not load) counts as one that failed.
  */
-async function run(files: string[]): Promise<{ passed: number; failed: number }> {
-  const started = spawn(process.execPath, [AVA, '--tap', ...files], {
+async function run(files: string[], concurrency?: number): Promise<{ passed: number; failed: number }> {
+  const atOnce = concurrency === undefined ? [] : [`--concurrency=${concurrency}`];
+  const started = spawn(process.execPath, [AVA, '--tap', ...atOnce, ...files], {
     env: environment(),
     stdio: ['ignore', 'pipe', 'inherit'],
   });
