@@ -4,6 +4,7 @@ import { createApp } from './app.ts';
 import type { Config } from './config/load.ts';
 import type { Deps } from './deps.ts';
 import { createDatabaseClock, type DatabaseClock } from './domain/jobs/database-clock.ts';
+import { loadProvider } from './http/oauth/provider/call-provider.ts';
 import { createOpsServer } from './http/ops.ts';
 import { limitConnections } from './http/server/connections.ts';
 import { hasPlainCookies } from './http/server/cookies.ts';
@@ -48,6 +49,9 @@ export interface TestOverrides {
   watchFileMs?: number;
   drainTimes?: DrainTimes;
 }
+
+/** How long after its start the service loads what authorization needs, unless a request needs it before. */
+const LOAD_PROVIDER_MS = 2000;
 
 /**
  * Starts the service: opens and migrates the database, starts the workers and listens on both ports. A damaged
@@ -108,8 +112,10 @@ export async function startService(config: Config, overrides: TestOverrides = {}
   limitConnections(server, { perAddress, now, onClosed });
   limitConnections(ops, { perAddress: undefined, now, onClosed });
 
+  let loading: NodeJS.Timeout | undefined;
   async function stop(delayMs = 0): Promise<void> {
     draining = true;
+    clearTimeout(loading);
     if (delayMs > 0) await sleep(delayMs);
     feed.stop(); // ends the feed streams, for which the drain would wait until its deadline
     await drain(drainTimes);
@@ -125,6 +131,7 @@ export async function startService(config: Config, overrides: TestOverrides = {}
   try {
     await listen(server, config.port, config.host, '');
     await listen(ops, config.opsPort, config.opsHost, 'OPS_');
+    loading = setTimeout(() => void loadProvider(), LOAD_PROVIDER_MS);
   } catch (error) {
     await stop(); // with only one of the two listeners the service must not run
     throw error;

@@ -7,7 +7,6 @@ import { Failure, unavailable } from '../../../errors.ts';
 import type { RequestOrigin } from '../../../work.ts';
 import { PATHS } from '../../server/paths.ts';
 import { type Exchange, runInExchange, type SignedIn } from './exchange.ts';
-import { currentProvider } from './provider.ts';
 
 /**
  * Calls oidc-provider in process. It gets a request that we make: with our own host, the path of a row and the body that
@@ -40,6 +39,17 @@ export interface ProviderResponse {
   body: string;
 }
 
+let loaded: Promise<typeof import('./provider.ts')> | undefined;
+
+/**
+ * Loads oidc-provider, which takes a tenth of the time of a start. Most services answer their first requests without it,
+ * so it is loaded afterwards: see main.ts.
+ */
+export function loadProvider(): Promise<typeof import('./provider.ts')> {
+  loaded ??= import('./provider.ts');
+  return loaded;
+}
+
 /** Lets oidc-provider handle a request, and commits what it writes. @throws Failure `unavailable`, `invalidGrant` */
 export function callProvider(call: ProviderCall, request: ProviderRequest): Promise<ProviderResponse> {
   return withProvider(call, request, async (provider, req, res) => {
@@ -57,6 +67,7 @@ export async function withProvider(
   request: ProviderRequest,
   run: (provider: Provider, req: IncomingMessage, res: ServerResponse) => Promise<void>,
 ): Promise<ProviderResponse> {
+  const { currentProvider } = await loadProvider();
   const provider = await currentProvider(deps);
   const exchange: Exchange = {
     deps,

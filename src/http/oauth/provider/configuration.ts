@@ -23,8 +23,9 @@ import { checkClientAssertion } from './client-assertion.ts';
 import { fetchKeys } from './client-documents.ts';
 import { OWN_ACCOUNT, SCOPE_BOUND, scopeBoundOf } from './client-members.ts';
 import { currentExchange } from './exchange.ts';
-import { createConsentFinder, createPolicy } from './policy.ts';
-import { STEP_UP_PARAMS } from './step-up.ts';
+import { createConsentFinder } from './policy.ts';
+import { createPolicy } from './prompts.ts';
+import { STEP_UP_PARAMS } from './step-up-params.ts';
 
 /** How oidc-provider is set up. What it offers beyond this is off. */
 

@@ -1,5 +1,3 @@
-import { type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
-
 /**
  * What a request demands of the sign-in. oidc-provider takes `max_age` and `acr_values` together with `openid` alone; for
  * other requests (RFC 9470 section 4) they have names of ours.
@@ -22,24 +20,4 @@ export function maxAgeOf(params: Params): number | undefined {
 /** Returns how the human should sign in, as it was sent. */
 export function acrValuesOf(params: Params): unknown {
   return params.acr_values ?? params.step_up_acr_values;
-}
-
-/** Makes oidc-provider take the parameters under our names. */
-export const STEP_UP_PARAMS: NonNullable<Configuration['extraParams']> = {
-  step_up_max_age: checkMaxAge,
-  step_up_acr_values: null,
-};
-
-/** Checks `max_age` as oidc-provider does with `openid`. @throws InvalidRequest */
-function checkMaxAge({ oidc }: KoaContextWithOIDC, value: unknown): void {
-  if (value === undefined) return;
-  const maxAge = Number(value);
-  if (!Number.isSafeInteger(maxAge) || maxAge < 0) {
-    throw new errors.InvalidRequest('invalid max_age parameter value');
-  }
-  if (maxAge > 0) return;
-  const { params, prompts } = oidc;
-  params!.step_up_max_age = undefined;
-  prompts.add('login');
-  params!.prompt = [...prompts].join(' ');
 }
