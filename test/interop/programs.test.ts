@@ -12,6 +12,7 @@ import { approve, openWorld, type World } from './world.ts';
 /** Programs as people run them: each prints where to sign in, and waits at a port of its own. */
 
 const PACKAGES = fileURLToPath(new URL('node_modules/', import.meta.url));
+const CONFORMANCE = '@modelcontextprotocol/conformance/dist/index.js';
 
 let world: World;
 test.before(async () => {
@@ -91,8 +92,19 @@ test('the Inspector of MCP connects with a URL, and calls a tool', async (t) => 
   t.regex(ran.stdout, /inspected/);
 });
 
+/** The scenarios for authorization servers that the suite lists, by version of the specification. */
+async function listScenarios(t: ExecutionContext): Promise<Map<string, string[]>> {
+  const { stdout } = await run(t, [CONFORMANCE, 'list']);
+  const listed = stdout.slice(stdout.indexOf('Authorization server scenarios'));
+  const found = new Map<string, string[]>();
+  for (const [, name, versions] of listed.matchAll(/^ {2}- (\S+) \[(.+)\]$/gm)) {
+    for (const version of versions!.split(',')) found.set(version, [...(found.get(version) ?? []), name!]);
+  }
+  return found;
+}
+
 for (const version of ['2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28']) {
-  test(`the conformance suite of MCP passes us as an authorization server, in ${version}`, async (t) => {
+  test(`the conformance suite of MCP passes us as an authorization server, in all scenarios of ${version}`, async (t) => {
     const port = await freePort();
     const redirect_uris = [`http://127.0.0.1:${port}/callback`];
     const { clientId } = await registerApp(world.on, { redirect_uris });
@@ -100,12 +112,7 @@ for (const version of ['2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28']) 
     t.teardown(() => rmSync(results, { recursive: true, force: true }));
     const about = ['--url', world.on.url, '--client-id', clientId, '--resource', world.mcpUrl];
     const how = ['--port', String(port), '--output-dir', results, '--spec-version', version];
-    const ran = await run(t, [
-      '@modelcontextprotocol/conformance/dist/index.js',
-      'authorization',
-      ...about,
-      ...how,
-    ]);
+    const ran = await run(t, [CONFORMANCE, 'authorization', ...about, ...how]);
     t.is(ran.code, 0, ran.stdout + ran.stderr);
     const checks = readdirSync(results, { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('checks.json'))
@@ -113,6 +120,10 @@ for (const version of ['2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28']) 
         (name) => JSON.parse(readFileSync(join(results, name), 'utf8')) as { id: string; status: string }[],
       );
     t.true(checks.length > 0, ran.stdout);
+    const names = readdirSync(results).join(' ');
+    const expected = (await listScenarios(t)).get(version) ?? [];
+    t.true(expected.length > 0);
+    for (const name of expected) t.true(names.includes(name), `${name} ran: ${names}`);
     t.deepEqual(
       checks.filter(({ status }) => status !== 'SUCCESS'),
       [],
