@@ -309,6 +309,25 @@ onEveryEngine('the assertion of a provider that a client presents', (engine, tes
     t.is(lines[0], 'The app Wiki was revoked');
   });
 
+  test('while the provider takes its word back, twenty exchanges at once leave no token that works', async (t) => {
+    const user = newUser();
+    const assertion = sign(app, user);
+    const first = succeeded(await exchange(app, assertion));
+    const [event, ...replies] = await atOnce(21, (index) =>
+      index === 0 ? world.notify(world.securityEvent(user)) : exchange(app, assertion),
+    );
+    t.is(event!.status, 202);
+    t.deepEqual(
+      replies
+        .map(errorOf)
+        .filter((each) => !['200', '400 invalid_grant', '400 interaction_required'].includes(each)),
+      [],
+    );
+    const tokens = [first, ...replies.filter(({ status }) => status === 200).map(({ body }) => body)];
+    const active = await Promise.all(tokens.map(({ access_token }) => isActive(access_token)));
+    t.false(active.includes(true));
+  });
+
   test('when the client is suspended, its tokens end and it gets no more', async (t) => {
     const own = await createApp(world);
     const user = newUser();

@@ -1,6 +1,8 @@
+import { repeatRevocations } from '../../src/domain/jobs/after-restore.ts';
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { createTranslator } from '../../src/lib/translate.ts';
 import { describeMail } from '../../src/mail/mail-content.ts';
+import { localOrigin } from '../../src/work.ts';
 import { errorOf } from '../helpers/app-client.ts';
 import { type AssertingWorld, createAssertingApp, openAsserting } from '../helpers/asserting-apps.ts';
 import { newUser, succeeded, type User } from '../helpers/auth-md.ts';
@@ -181,6 +183,24 @@ onEveryEngine('a provider that speaks for somebody who has an account', (engine,
     await second.browser.get('/account/delete');
     await second.browser.post('/account/delete', { mailbox: second.user.email });
     t.is(await countOf(on.world.on, 'link_requests WHERE id = ?', [second.path.split('/').at(-1)!]), 0);
+  });
+
+  test('after a restore from before the owner ended it, it ends again', async (t) => {
+    const { user, browser, path } = await ask(t);
+    await decide(browser, path, 'allow');
+    const { access_token: token } = succeeded(await present(user));
+    const end = /\/apps\/providers\/([0-9a-f]{32})\/end/.exec((await browser.get('/apps')).text)!;
+    const line = {
+      kind: 'principal.unlinked',
+      account_id: (await on.accountAt(user.email))!,
+      subject: end[1]!,
+    } as const;
+    const { deps } = on.world.on.service;
+    const repeat = (id: string) => repeatRevocations(deps, localOrigin('test'), [{ ...line, id }]);
+    t.is(await repeat('evt_unlinked'), 1);
+    t.is(await on.isActive(token), false);
+    t.is((await browser.get(end[0])).status, 404);
+    t.is(await repeat('evt_unlinkedAgain'), 1, 'and it is no fault that there is nothing to end');
   });
 
   test('the mail leads to their apps, and names nothing in its subject', async (t) => {
