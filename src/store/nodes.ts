@@ -64,6 +64,20 @@ export function listNodesOfWorkspace(
   );
 }
 
+/** Lists the nodes of a workspace whose names hold a text, in any case. */
+export function listNodesNamed(
+  db: Pick<Tx, 'all'>,
+  workspaceId: string,
+  text: string,
+  limit: number,
+): Promise<NodeRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM nodes n WHERE n.workspace_id = ? AND n.ended_at IS NULL
+       AND LOWER(n.name) LIKE ? ESCAPE '~' ORDER BY n.id LIMIT ?`,
+    [workspaceId, `%${text.toLowerCase().replaceAll(/[~%_]/g, '~$&')}%`, limit],
+  );
+}
+
 /** Finds nodes by our ids, ended ones included, since what was given on them is shown. */
 export function listNodesById(db: Pick<Tx, 'all'>, ids: readonly string[]): Promise<NodeRow[]> {
   return inBatches(ids, (batch) =>

@@ -1,5 +1,6 @@
 import type { Tx } from './engine/db.ts';
 import type { Role } from './members.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 /**
  * Places: a holder may do some actions in a workspace, or at one node or path of it. What a place allows now is also bounded
@@ -104,6 +105,24 @@ export function listPlacesIn(db: Pick<Tx, 'all'>, workspaceId: string): Promise<
   return db.all(
     `SELECT ${COLUMNS} FROM places WHERE workspace_id = ? AND ended_at IS NULL ORDER BY holder, id`,
     [workspaceId],
+  );
+}
+
+/** A place with the names that people know it by. */
+export interface NamedPlaceRow extends PlaceRow {
+  /** Null: it is in a personal workspace. */
+  workspaceName: string | null;
+  /** Null: it is on no node. */
+  nodeName: string | null;
+}
+
+/** Lists, for a page of keys, agents or apps, the places that they have or had. */
+export function listNamedPlaces(db: Pick<Tx, 'all'>, holders: readonly string[]): Promise<NamedPlaceRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS}, (SELECT name FROM workspaces w WHERE w.id = p.workspace_id) AS "workspaceName",
+       (SELECT name FROM nodes n WHERE n.id = p.node_id) AS "nodeName"
+     FROM places p WHERE holder IN (${PAGE_MARKS}) ORDER BY id`,
+    pageIds(holders),
   );
 }
 

@@ -137,7 +137,10 @@ async function assertWorkspacesHaveRoom(
   const max = deps.config.limits.placedKeysPerWorkspace;
   for (const workspaceId of new Set(places.map((place) => place.workspaceId))) {
     if (workspaceId.startsWith('usr_') || (await countKeysPlacedIn(tx, workspaceId, now)) < max) continue;
-    throw new Failure('tooMany', `${max} keys work in this workspace. Revoke one first.`);
+    throw new Failure('tooMany', `${max} keys work in this workspace. Revoke one first.`, {
+      field: 'keys',
+      maximum: max,
+    });
   }
 }
 

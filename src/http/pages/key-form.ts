@@ -3,11 +3,14 @@ import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
 import type { Key } from '../../domain/credentials/issue.ts';
+import type { PlaceRequest } from '../../domain/workspaces/give-places.ts';
+import type { NamedPlace } from '../../domain/workspaces/pick-places.ts';
 import { randomBase62 } from '../../lib/base62.ts';
-import { formatScope } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import { checkedNames, formSchema } from './forms.ts';
+import { findPreset } from './presets.ts';
 import { describeScopes } from './scopes.ts';
+import { enteredPlaces, hasGridFor, isOwnAlone, presentWhere, readWhere, toPlaceRequests } from './where.ts';
 
 /** The form of a new personal key: what it holds, how it is read, and what is wrong with it. */
 
@@ -18,12 +21,14 @@ const DEFAULT_LIFE = '90';
 
 /**
  * The form of a new key. `preset` is the name of a preset, or `choose` with checkboxes `scope:NAME`. Checkboxes
- * `resource:URL` limit the key to some audiences. `once` is also the idempotency key of the creation.
+ * `resource:URL` limit the key to some audiences; for places see where.ts. `search` only looks for nodes. `once` is also the idempotency key of the creation.
  */
 export const newKeyForm = formSchema({
   name: z.string().trim().max(64).default(''),
   preset: z.string().max(32).default('choose'),
   life: z.enum(LIVES).default(DEFAULT_LIFE),
+  find: z.string().max(64).default(''),
+  grid: z.string().max(8192).default(''),
 })
   .extend({ once: z.string().regex(/^[0-9A-Za-z]{32}$/) })
   .catchall(z.string().max(64));
@@ -37,7 +42,7 @@ export type EnteredKey = { [Name in keyof NewKeyForm]?: string | undefined };
 export interface KeyProblem {
   key: string;
   values?: Record<string, string | number>;
-  field?: 'name' | 'permissions' | 'resources';
+  field?: 'name' | 'where' | 'permissions' | 'resources';
 }
 
 /** What a key is created with. */
@@ -45,23 +50,35 @@ export interface NewKeyTerms {
   name: string;
   scopes: string[];
   resources: string[] | undefined;
+  /** Undefined: in the account, by the scopes. */
+  places: PlaceRequest[] | undefined;
   days: number | undefined;
 }
 
 /** Reads the terms of the key from the form, or what to correct in it. */
 export async function readKeyTerms(
   deps: Deps,
+  accountId: string,
   body: NewKeyForm,
 ): Promise<{ terms: NewKeyTerms } | { problem: KeyProblem }> {
   const { presets, scopes } = deps.config;
   if (body.name === '') return { problem: { key: 'keys.problem.name', field: 'name' } };
   const preset = presets.get(body.preset);
   const ticked = checkedNames(body, 'scope').filter((name) => scopes.has(name));
+  const where = await readWhere(deps, accountId, body);
+  if (where?.chosen.length === 0) return { problem: { key: 'keys.problem.places', field: 'where' } };
+  const isPlaced = where !== undefined && !isOwnAlone(where);
+  const single = isPlaced ? checkedNames(body, 'may') : ticked;
   // The form does not tell which of the two the human meant, and a wrong guess could allow more.
-  if (preset !== undefined && ticked.length > 0) {
+  if (preset !== undefined && single.length > 0) {
     return { problem: { key: 'keys.problem.both', values: { preset: preset.title }, field: 'permissions' } };
   }
-  const chosenScopes = preset?.scopes ?? ticked;
+  if (isPlaced && preset === undefined && !hasGridFor(where, body)) {
+    return { problem: { key: 'keys.problem.grid', field: 'permissions' } };
+  }
+  const requests = isPlaced ? toPlaceRequests(deps, accountId, where, body, preset?.scopes) : undefined;
+  if (isPlaced && requests === undefined) return { problem: { key: 'keys.problem.place', field: 'where' } };
+  const chosenScopes = requests?.flatMap(({ actions }) => actions) ?? preset?.scopes ?? ticked;
   if (chosenScopes.length === 0) {
     return { problem: { key: 'keys.problem.permissions', field: 'permissions' } };
   }
@@ -73,8 +90,9 @@ export async function readKeyTerms(
   return {
     terms: {
       name: body.name,
-      scopes: [...chosenScopes].sort(),
+      scopes: [...new Set(chosenScopes)].sort(),
       resources: urls.length === 0 ? undefined : urls,
+      places: requests?.map((each) => ({ ...each, resources: urls.length === 0 ? undefined : urls })),
       days: LIFETIME_DAYS[body.life],
     },
   };
@@ -88,9 +106,13 @@ export async function readKeyTerms(
  */
 export async function presentNewKeyForm(
   deps: Deps,
+  accountId: string,
   entered: EnteredKey,
   problem?: KeyProblem,
 ): Promise<object> {
+  const isFilled = Object.keys(entered).some((name) => name.startsWith('place:'));
+  const form = isFilled || entered.name !== undefined ? entered : { ...entered, 'place:own': 'on' };
+  const where = await readWhere(deps, accountId, form);
   const { presets, scopes } = deps.config;
   const resources = await listAudiences(deps);
   const recommended = [...presets].find(([, preset]) => preset.recommended)?.[0];
@@ -115,12 +137,19 @@ export async function presentNewKeyForm(
       resources.length > 1
         ? resources.map((each) => ({ ...each, on: `resource:${each.url}` in entered }))
         : [],
+    where: where && (await presentWhere(deps, where, form)),
+    isPlaced: where !== undefined && where.chosen.length > 0 && !isOwnAlone(where),
     problem,
   };
 }
 
-/** Fills the form as a key was created, except for the lifetime. */
-export function enteredLike(config: Pick<Config, 'presets'>, key: Key): EnteredKey {
+/** Fills the form as a key was created, except for the lifetime. @param places those of a placed key */
+export function enteredLike(
+  config: Pick<Config, 'presets'>,
+  key: Key,
+  places: readonly NamedPlace[],
+): EnteredKey {
+  if (key.isPlaced) return { name: key.name ?? '', ...enteredPlaces(config, places) };
   const preset = findPreset(config, key.scopes);
   const scopes = preset === undefined ? key.scopes.map((name) => [`scope:${name}`, 'on']) : [];
   const resources = (key.resources ?? []).map((url) => [`resource:${url}`, 'on']);
@@ -129,14 +158,4 @@ export function enteredLike(config: Pick<Config, 'presets'>, key: Key): EnteredK
     preset: preset?.name ?? 'choose',
     ...Object.fromEntries([...scopes, ...resources]),
   };
-}
-
-/** Finds the preset that gives exactly these scopes. */
-export function findPreset(
-  { presets }: Pick<Config, 'presets'>,
-  scopes: readonly string[],
-): { name: string; title: string } | undefined {
-  const wanted = formatScope(scopes.toSorted());
-  const found = [...presets].find(([, preset]) => formatScope(preset.scopes.toSorted()) === wanted);
-  return found && { name: found[0], title: found[1].title };
 }

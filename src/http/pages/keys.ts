@@ -12,6 +12,7 @@ import {
   revokePersonalKey,
 } from '../../domain/credentials/personal-keys.ts';
 import { retryWhileInProgress } from '../../domain/limits/idempotency.ts';
+import { listPlacesOfHolders } from '../../domain/workspaces/pick-places.ts';
 import { Failure } from '../../errors.ts';
 import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
@@ -21,8 +22,8 @@ import { setCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
 import { formSchema } from './forms.ts';
 import {
+  type EnteredKey,
   enteredLike,
-  findPreset,
   type KeyProblem,
   newKeyForm,
   presentNewKeyForm,
@@ -40,6 +41,8 @@ import {
 } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { findPreset } from './presets.ts';
+import { presentPlaces } from './where.ts';
 
 /** The pages of a human's own keys, for scripts and MCP hosts. */
 
@@ -61,17 +64,26 @@ export function keysPage(pages: Pages) {
       const isWhole =
         counts.all < PAGE_ROWS && !['q', 'show', 'after', 'before'].some((name) => query.has(name));
       const page = await listPersonalKeys(deps, accountId, isWhole ? {} : { ...wanted, state });
+      const places = await listPlacesOfHolders(
+        deps,
+        page.items.filter(({ isPlaced }) => isPlaced).map(({ id }) => id),
+      );
       const view: ListView = { path: PAGES.keys, query, parameters: ['q', 'show'] };
       const now = deps.clock();
       return pages.show(caller, 'keys', {
         total: counts.all,
+        hasPlaces: places.size > 0,
         expiring: expiring.map((key) => presentKey(key, now)),
         groups: KEY_STATES.map((each) => ({
           state: each,
           count: counts[each],
           keys: page.items
             .filter((key) => isLive(key, now) === (each === 'live'))
-            .map((key) => ({ ...presentKey(key, now), preset: findPreset(deps.config, key.scopes)?.title })),
+            .map((key) => ({
+              ...presentKey(key, now),
+              preset: findPreset(deps.config, key.scopes)?.title,
+              where: key.isPlaced ? presentPlaces(places.get(key.id) ?? []) : undefined,
+            })),
         })).filter(({ keys }) => keys.length > 0),
         list: isWhole ? undefined : presentFilters(view, { tabs: presentTabs(counts) }),
         paging: presentPaging(view, page, {
@@ -103,8 +115,10 @@ export function newKeyPage(pages: Pages) {
     async handle({ deps, caller, query }) {
       const draft = caller.draft(PAGES.newKey);
       const like = await findLikeKey(deps, caller.session.accountId, readId(query, 'like'));
-      const filled = draft ?? (like && enteredLike(deps.config, like));
-      return pages.show(caller, 'new-key', await presentNewKeyForm(deps, { ...filled, once: undefined }));
+      const { accountId } = caller.session;
+      const filled = draft ?? (like && (await enteredAs(deps, like)));
+      const form = await presentNewKeyForm(deps, accountId, { ...filled, once: undefined });
+      return pages.show(caller, 'new-key', form);
     },
   });
 }
@@ -115,13 +129,22 @@ export function createKey(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'Make a key',
     form: newKeyForm,
+    hasChoices: true,
     async handle(call) {
       const { deps, origin, caller, body } = call;
       const { session } = caller;
       const refuse = async (problem: KeyProblem, entered: Partial<z.output<typeof newKeyForm>> = body) =>
-        pages.show(caller, 'new-key', await presentNewKeyForm(deps, entered, problem), 400);
+        pages.show(
+          caller,
+          'new-key',
+          await presentNewKeyForm(deps, session.accountId, entered, problem),
+          400,
+        );
 
-      const read = await readKeyTerms(deps, body);
+      if (body.search !== undefined) {
+        return pages.show(caller, 'new-key', await presentNewKeyForm(deps, session.accountId, body));
+      }
+      const read = await readKeyTerms(deps, session.accountId, body);
       if ('problem' in read) return refuse(read.problem);
       try {
         const request = {
@@ -147,11 +170,26 @@ export function createKey(pages: Pages) {
         if (!(error instanceof Failure)) throw error;
         const { once: _, ...entered } = body;
         if (error.kind === 'idempotencyMismatch') return refuse({ key: 'keys.problem.usedForm' }, entered);
-        if (error.kind !== 'badRequest') throw error;
-        return refuse({ key: 'keys.problem.limit', values: { count: deps.config.limits.keysPerAccount } });
+        const problem = problemOf(error, deps.config.limits.keysPerAccount);
+        if (problem === undefined) throw error;
+        return refuse(problem);
       }
     },
   });
+}
+
+/** Says what is wrong with a key that may not be created; undefined: nothing that its form could correct. */
+function problemOf({ kind, details }: Failure, keysMax: number): KeyProblem | undefined {
+  const { field, maximum = 0 } = details;
+  if (kind === 'tooMany' && field === 'keys') {
+    return { key: 'keys.problem.workspaceFull', values: { count: maximum }, field: 'where' };
+  }
+  if (kind === 'tooMany') return { key: 'keys.problem.tooManyPlaces', field: 'where' };
+  if (kind === 'forbidden') return { key: 'keys.problem.role', field: 'permissions' };
+  if (kind === 'notFound' || field === 'node') return { key: 'keys.problem.place', field: 'where' };
+  if (kind !== 'badRequest') return undefined;
+  if (field === 'resources') return { key: 'keys.problem.otherResource', field: 'resources' };
+  return { key: 'keys.problem.limit', values: { count: keysMax } };
 }
 
 /** GET /keys/:id/revoke: asks whether to revoke a key; one that has ended leads to the list. */
@@ -179,6 +217,11 @@ export const revokeKey = formOperation({
   },
 });
 
+async function enteredAs(deps: Deps, key: Key): Promise<EnteredKey> {
+  const places = key.isPlaced ? await listPlacesOfHolders(deps, [key.id]) : new Map();
+  return enteredLike(deps.config, key, places.get(key.id) ?? []);
+}
+
 /** Finds a key of the account; undefined also for an id that is none of its keys (S-29). */
 async function findLikeKey(deps: Deps, accountId: string, id: string | undefined): Promise<Key | undefined> {
   if (id === undefined) return undefined;
@@ -204,6 +247,7 @@ export function presentKey(key: Key, now: number) {
   return {
     ...key,
     name: key.name === null ? undefined : displayName(key.name),
+    resources: key.isPlaced ? undefined : key.resources,
     isLive: works,
     /** How many days are left, by the calendar; undefined while it is not pointed out. */
     daysLeft:

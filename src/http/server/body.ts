@@ -8,6 +8,9 @@ const BODY_BYTES_MAX = 16 * 1024;
 /** How large, deep and long a batch may be: 500 nodes of a tree. */
 const BATCH = { bytesMax: 256 * 1024, shape: { depthMax: 4, namesMax: 4096 } };
 
+/** How many boxes of a form may be ticked: some for each of 200 places. */
+const CHOICES = { bytesMax: 64 * 1024, parametersMax: 1024 };
+
 /** The media types that a row accepts, by the name that the row uses. */
 const MEDIA = {
   json: ['application/json'],
@@ -16,6 +19,8 @@ const MEDIA = {
   form: ['application/x-www-form-urlencoded'],
   /** A form of a page, with fields of several lines. */
   linesForm: ['application/x-www-form-urlencoded'],
+  /** A form of a page, with a box for each of many things. */
+  choicesForm: ['application/x-www-form-urlencoded'],
   formOrJson: ['application/x-www-form-urlencoded', 'application/json'],
   securityEvent: ['application/secevent+jwt'],
   logoutToken: ['application/logout+jwt'],
@@ -48,8 +53,15 @@ export async function readBody(
     const bytes = await readBytes(request, BATCH.bytesMax);
     return { parsed: parseJson(bytes, BATCH.shape), bytes };
   }
+  if (media === 'choicesForm') {
+    const bytes = await readBytes(request, CHOICES.bytesMax);
+    return { parsed: parseForm(bytes, { parametersMax: CHOICES.parametersMax }), bytes };
+  }
   const bytes = await readBytes(request, BODY_BYTES_MAX);
-  return { parsed: media === 'linesForm' ? parseForm(bytes, /\r\n|\n/g) : PARSERS[essence](bytes), bytes };
+  return {
+    parsed: media === 'linesForm' ? parseForm(bytes, { allowed: /\r\n|\n/g }) : PARSERS[essence](bytes),
+    bytes,
+  };
 }
 
 type Essence = (typeof MEDIA)[Media][number];
@@ -134,12 +146,15 @@ const FORM_PARAMETERS_MAX = 64;
  *
  * @param allowed control characters that values may have
  */
-function parseForm(bytes: Buffer, allowed?: RegExp): Record<string, string> {
+function parseForm(
+  bytes: Buffer,
+  { allowed, parametersMax = FORM_PARAMETERS_MAX }: { allowed?: RegExp; parametersMax?: number } = {},
+): Record<string, string> {
   const form: Record<string, string> = Object.create(null);
   let count = 0;
   new URLSearchParams(bytes.toString('utf8')).forEach((value, name) => {
     count += 1;
-    if (count > FORM_PARAMETERS_MAX) throw new Failure('badRequest', 'There are too many parameters.');
+    if (count > parametersMax) throw new Failure('badRequest', 'There are too many parameters.');
     if (name in form) throw new Failure('badRequest', 'A parameter is repeated.');
     const checked = allowed === undefined ? value : value.replace(allowed, '');
     if (FORBIDDEN_CHARACTER.test(name) || FORBIDDEN_CHARACTER.test(checked)) {

@@ -216,7 +216,10 @@ export function json<Schema extends z.ZodType>(schema: Schema) {
   return { media: 'json', schema } as const;
 }
 
-/** Declares a body of the media type application/x-www-form-urlencoded. @param lines whether values may have line breaks */
-export function urlencoded<Schema extends z.ZodType>(schema: Schema, lines = false) {
-  return { media: lines ? 'linesForm' : 'form', schema } as const;
+/** Declares a body of the media type application/x-www-form-urlencoded. @param media what its values may be */
+export function urlencoded<Schema extends z.ZodType>(
+  schema: Schema,
+  media: 'form' | 'linesForm' | 'choicesForm' = 'form',
+) {
+  return { media, schema } as const;
 }

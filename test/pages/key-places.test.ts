@@ -1,0 +1,160 @@
+import { changeResourceServer, listResourceServers } from '../../src/domain/audiences/resource-servers.ts';
+import { asker } from '../helpers/api-keys.ts';
+import { heading } from '../helpers/claim-page.ts';
+import { credentialIn, fill, history, keyPages, MADE, problemIn } from '../helpers/key-pages.ts';
+import { type Home, openHome } from '../helpers/own-pages.ts';
+import { openPlaces } from '../helpers/places.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
+
+onEveryEngine('where a key works', (engine, test) => {
+  let home: Home;
+  const places = openPlaces(() => home.on);
+  const { human } = keyPages(() => home);
+  test.before(async () => {
+    home = await openHome(engine);
+    const [server] = await listResourceServers(home.on.service.deps);
+    await changeResourceServer(home.on.service.deps, asker, server!.id, { understandsWorkspaces: true });
+  });
+  test.after(() => home.stop());
+
+  /** A person who owns a workspace with a project and a folder in it. */
+  async function owner() {
+    const person = await human();
+    const wsp = await places.workspace([person.account, 'owner']);
+    const node = await places.node(home.api.url, wsp, 'prj_launch');
+    const other = await places.node(home.api.url, wsp, 'prj_hiring');
+    return { ...person, wsp, node, other };
+  }
+
+  test('is not asked while one may give access to no workspace', async (t) => {
+    const { browser, account } = await human();
+    const boss = await human();
+    await places.workspace([boss.account, 'owner'], [account, 'member']);
+    const { text } = await browser.get('/keys/new');
+    t.false(text.includes('Where it works'));
+    const made = await fill(browser, { preset: 'read-only' });
+    t.is((await home.api.ask(credentialIn(made))).authorization_details, undefined);
+  });
+
+  test('is one’s own things unless something else is chosen: such a key is as ever', async (t) => {
+    const { browser, account } = await owner();
+    const { text } = await browser.get('/keys/new');
+    t.regex(text, /name="place:own" value="on" checked/);
+    t.regex(text, /Launch team<\/bdi>.*Owner/);
+    t.true(text.includes('prj_launch'));
+    const made = await browser.post('/keys/new', { name: 'script', preset: 'read-only' });
+    const told = await home.api.ask(credentialIn(made));
+    t.is(told.sub, account);
+    t.is(told.authorization_details, undefined);
+  });
+
+  test('a preset holds in all chosen places alike, and the list says where', async (t) => {
+    const { browser, wsp, node, account } = await owner();
+    const made = await fill(browser, {
+      name: 'audit bot',
+      preset: 'read-only',
+      'place:own': 'on',
+      [`place:${node}`]: 'on',
+    });
+    const told = await home.api.ask(credentialIn(made));
+    t.deepEqual(
+      told.authorization_details.map(({ identifier, node: thing, actions }: Record<string, unknown>) => [
+        identifier,
+        thing,
+        actions,
+      ]),
+      [
+        [account, undefined, ['read']],
+        [wsp, 'prj_launch', ['read']],
+      ],
+    );
+    const [row] = await history(browser);
+    t.regex(row!.text, /My own things/);
+    t.regex(row!.text, /prj_launch<\/bdi> <span class="under"><bdi>Launch team/);
+  });
+
+  test('Custom asks for each place first, and then gives what is ticked there', async (t) => {
+    const { browser, node, other } = await owner();
+    await browser.get('/keys/new');
+    const chosen = { name: 'custom', preset: 'choose', [`place:${node}`]: 'on', [`place:${other}`]: 'on' };
+    const { 'place:own': _, ...form } = { 'place:own': undefined, ...browser.form('/keys/new') };
+    const asked = await browser.send('/keys/new', { ...form, ...chosen });
+    t.is(asked.status, 400);
+    t.is(problemIn(asked), 'Choose what it may do in each place.');
+    t.true(asked.text.includes('write in prj_launch'));
+    const none = await browser.post('/keys/new', {});
+    t.is(problemIn(none), 'Choose at least one permission.');
+    const made = await browser.post('/keys/new', {
+      [`may:${node}:read`]: 'on',
+      [`may:${other}:read`]: 'on',
+      [`may:${other}:write`]: 'on',
+    });
+    t.is(heading(made), MADE, made.text);
+    const told = await home.api.ask(credentialIn(made));
+    t.deepEqual(
+      told.authorization_details.map(({ node: thing, actions }: Record<string, unknown>) => [thing, actions]),
+      [
+        ['prj_launch', ['read']],
+        ['prj_hiring', ['read', 'write']],
+      ],
+    );
+  });
+
+  test('a workspace includes what is in it, and nobody chooses what is not theirs', async (t) => {
+    const { browser, wsp, node } = await owner();
+    const stranger = await owner();
+    const made = await fill(browser, { [`place:${wsp}`]: 'on', [`place:${node}`]: 'on' });
+    const { authorization_details: told } = await home.api.ask(credentialIn(made));
+    t.is(
+      told.find(({ node: thing }: { node?: string }) => thing !== undefined),
+      undefined,
+    );
+    for (const place of [stranger.wsp, stranger.node, 'wsp_none', 'nod_none', 'x']) {
+      const refused = await fill(browser, { [`place:${place}`]: 'on' });
+      t.is(refused.status, 400);
+      t.is(problemIn(refused), 'One of the places can’t be chosen any more. Choose again.', place);
+    }
+  });
+
+  test('no place at all is refused, and what was typed stays', async (t) => {
+    const { browser } = await owner();
+    await browser.get('/keys/new');
+    const form: Record<string, string> = {
+      ...browser.form('/keys/new'),
+      name: 'nowhere',
+      preset: 'read-only',
+    };
+    delete form['place:own'];
+    const refused = await browser.send('/keys/new', form);
+    t.is(problemIn(refused), 'Choose at least one place.');
+    t.regex(refused.text, /value="nowhere"/);
+  });
+
+  test('with many things one searches, and what is ticked stays', async (t) => {
+    const { browser, wsp, node } = await owner();
+    for (let made = 0; made < 200; made += 1) await places.node(home.api.url, wsp, `thing_${made}`);
+    const page = await browser.get('/keys/new');
+    t.true(page.text.includes('Too many to list.'));
+    t.false(page.text.includes('thing_150'));
+    const found = await browser.post('/keys/new', {
+      name: 'kept',
+      [`place:${node}`]: 'on',
+      find: 'THING_15',
+      search: 'on',
+    });
+    t.is(found.status, 200);
+    t.true(found.text.includes('thing_150'));
+    t.false(found.text.includes('thing_16'));
+    t.regex(found.text, new RegExp(`name="place:${node}" value="on" checked`));
+    t.regex(found.text, /value="kept"/);
+  });
+
+  test('a replacement is filled like the key', async (t) => {
+    const { browser, node } = await owner();
+    const made = await fill(browser, { name: 'old', preset: 'read-only', [`place:${node}`]: 'on' });
+    const { client_id } = await home.api.ask(credentialIn(made));
+    const like = await browser.get(`/keys/new?like=${client_id}`);
+    t.regex(like.text, new RegExp(`name="place:${node}" value="on" checked`));
+    t.regex(like.text, /value="read-only" checked/);
+  });
+});
