@@ -17,13 +17,32 @@ export function updatePlacedCredentialRevoked(tx: Tx, id: string, now: number): 
   );
 }
 
-/** Clears the mark of an agent that has no place left. */
-export function updateAgentUnplaced(tx: Tx, agentId: string): Promise<number> {
+/** Marks an agent that has places; the caller holds it. */
+export function updateAgentPlaced(tx: Tx, agentId: string): Promise<number> {
+  return tx.run('UPDATE agents SET placed = 1 WHERE id = ?', [agentId]);
+}
+
+/**
+ * Lets the keys and tokens of an agent reach its places: those that came by claim. A key that an agent made has a name, which it
+ * always had to give, and reaches none; nor does one from before the claim.
+ */
+export function updateCredentialsOfAgentPlaced(tx: Tx, agentId: string): Promise<number> {
   return tx.run(
+    `UPDATE credentials SET placed = 2 WHERE agent_id = ? AND revoked_at IS NULL
+       AND (kind = 'token' OR (name IS NULL AND superseded_by IS NULL))`,
+    [agentId],
+  );
+}
+
+/** Clears the marks of an agent that has no place left, and of its keys and tokens. */
+export async function updateAgentUnplaced(tx: Tx, agentId: string): Promise<void> {
+  const cleared = await tx.run(
     `UPDATE agents SET placed = 0 WHERE id = ? AND placed = 1
        AND NOT EXISTS (SELECT 1 FROM places p WHERE p.holder = agents.id AND p.ended_at IS NULL)`,
     [agentId],
   );
+  if (cleared === 0) return;
+  await tx.run('UPDATE credentials SET placed = 0 WHERE agent_id = ? AND placed = 2', [agentId]);
 }
 
 /** A credential that reaches a workspace, and the API of one of its places there; null: every one. */

@@ -90,6 +90,32 @@ export function listEffectivePlaces(
   );
 }
 
+/** A workspace in which a holder may do something now. */
+export interface ReachedPlaceRow extends Pick<PlaceRow, 'workspaceId' | 'actions'> {
+  /** Null: a personal workspace. */
+  name: string | null;
+  /** The role of who gave it; null: it gives nothing, unless it is in their personal workspace. */
+  role: Role | null;
+}
+
+/** Lists where a holder may do what now, at all APIs. */
+export function listReachedPlaces(
+  db: Pick<Tx, 'all'>,
+  holder: string,
+  now: number,
+): Promise<ReachedPlaceRow[]> {
+  return db.all(
+    `SELECT p.workspace_id AS "workspaceId", p.actions,
+       (SELECT name FROM workspaces w WHERE w.id = p.workspace_id) AS name,
+       (SELECT role FROM members m
+         WHERE m.workspace_id = p.workspace_id AND m.account_id = p.granted_by AND m.ended_at IS NULL) AS role
+     FROM places p WHERE p.holder = ? AND p.ended_at IS NULL AND (p.expires_at IS NULL OR p.expires_at > ?)
+       AND (p.node_id IS NULL OR EXISTS (SELECT 1 FROM nodes n WHERE n.id = p.node_id AND n.ended_at IS NULL))
+     ORDER BY p.id`,
+    [holder, now],
+  );
+}
+
 /** Lists the places of a holder that have not ended, in the order in which they were given. */
 export function listPlacesOf(db: Pick<Tx, 'all'>, holder: string): Promise<PlaceRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM places WHERE holder = ? AND ended_at IS NULL ORDER BY id`, [holder]);

@@ -1,8 +1,8 @@
 import type { Deps } from '../../deps.ts';
 import { parseScope } from '../../lib/scopes.ts';
-import { type EffectivePlaceRow, listEffectivePlaces } from '../../store/places.ts';
+import { type EffectivePlaceRow, listEffectivePlaces, listReachedPlaces } from '../../store/places.ts';
 import type { ResourceServer } from '../audiences/resource-servers.ts';
-import { isManager, restrictToRole } from '../workspaces/roles.ts';
+import { isManager, type Role, restrictToRole } from '../workspaces/roles.ts';
 import type { Bearer } from './bearer.ts';
 
 /** What a credential may do in workspaces at one resource server: its places, within the present roles of who gave them. */
@@ -50,6 +50,34 @@ export async function readPlacedAccess(
     ...(scopes.length === 0 ? [] : [{ ...ownAccount, node: undefined, path: undefined, types: undefined }]),
     ...access,
   ];
+}
+
+/** A workspace as the bearer of a placed credential is told of it. */
+export interface ReachedWorkspace {
+  id: string;
+  /** Undefined: the personal workspace of the account. */
+  name: string | undefined;
+  role: Role | undefined;
+  actions: string[];
+}
+
+/** Lists the workspaces that a credential reaches beside the account of its agent, with one statement if it has places. */
+export async function listReachedWorkspaces(
+  { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
+  bearer: Bearer,
+): Promise<ReachedWorkspace[]> {
+  const holder = holderOf(bearer);
+  if (holder === undefined) return [];
+  const rows = await listReachedPlaces(db, holder, clock());
+  const reached = [...Map.groupBy(rows, ({ workspaceId }) => workspaceId)].map(([id, places]) => {
+    const { name, role } = places[0]!;
+    const given = places.flatMap((place) => {
+      if (place.name === null) return parseScope(place.actions);
+      return place.role === null ? [] : restrictToRole(config, place.role, parseScope(place.actions));
+    });
+    return { id, name: name ?? undefined, role: role ?? undefined, actions: [...new Set(given)].sort() };
+  });
+  return reached.filter(({ actions }) => actions.length > 0);
 }
 
 /** Returns whose places a credential reaches; undefined: it has none. */

@@ -21,6 +21,7 @@ import { recordAndNotify } from '../audit/notifications.ts';
 import { narrowCredentials } from '../credentials/narrow-credentials.ts';
 import { refuseNarrowed, refuseRevoked } from '../hosts/refused-capabilities.ts';
 import { useCase } from '../limits/use-case.ts';
+import { endPlacesOfHolder } from '../workspaces/places.ts';
 import { agentNotFound, issuableScopes, undoableUntil } from './owned-agent-view.ts';
 
 /** What an owner does with an agent. */
@@ -62,6 +63,7 @@ export async function narrowAgent(
       throw new Failure('badRequest', 'Leave the agent one of its scopes, or revoke it.');
     }
     await updateAgentScope(tx, id, formatScope(remaining));
+    await endPlacesOfHolder(work, id, 'revoked', ownerId);
     await refuseNarrowed(work, id, remaining);
     await recordEvent(work, {
       kind: 'agent.narrowed',
@@ -160,7 +162,7 @@ async function withOwnedAgent(
  *
  * @throws Failure `notFound`
  */
-async function lockOwnedAgent(tx: Tx, ownerId: string, id: string): Promise<AgentRow> {
+export async function lockOwnedAgent(tx: Tx, ownerId: string, id: string): Promise<AgentRow> {
   await lockAccount(tx, ownerId);
   await lockAgent(tx, id);
   const agent = await findOwnedAgent(tx, ownerId, id);
@@ -173,6 +175,7 @@ async function releaseAgent(work: Work, agent: AgentRow, accountId: string): Pro
   const { tx, now, deps } = work;
   const expiresAt = now + deps.config.limits.unclaimedTtlSeconds * 1000;
   await updateAgentReleased(tx, agent.id, agent.accountId, accountId);
+  await endPlacesOfHolder(work, agent.id, 'revoked');
   await updateClaimUncompleted(tx, agent.registrationId, now);
   await revokeDelegation(work, agent.registrationId);
   await updateRegistrationUnclaimed(tx, agent.registrationId, expiresAt);

@@ -5,6 +5,7 @@ import { type AgentView, showAgent } from '../../domain/agents/agent-view.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
 import { getPresentedKey } from '../../domain/credentials/api-keys.ts';
 import type { Bearer } from '../../domain/credentials/bearer.ts';
+import { listReachedWorkspaces } from '../../domain/credentials/placed-access.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { nextStepOf } from '../auth-md/next-steps.ts';
 import { operation } from '../server/table.ts';
@@ -24,6 +25,17 @@ const meAnswer = z.object({
   owner: z.string().optional().describe('The mailbox of the human behind the agent, masked'),
   merged_from: z.string().optional(),
   key: keyShape,
+  workspaces: z
+    .array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        role: z.string().optional().describe('Of the human who gave it'),
+        actions: z.array(z.string()),
+      }),
+    )
+    .optional()
+    .describe('Where the key works beside or instead of the account'),
   claim: z
     .discriminatedUnion('status', [
       z.object({ status: z.literal('unclaimed'), expires_at: iso }),
@@ -47,10 +59,11 @@ export const showMe = operation({
   answer: meAnswer,
   async handle({ deps, caller: bearer }) {
     const { agentId, accountId, key: terms } = bearer;
-    const [agent, key, resources] = await Promise.all([
+    const [agent, key, resources, workspaces] = await Promise.all([
       agentId === undefined ? undefined : showAgent(deps, agentId),
       getPresentedKey(deps, bearer),
       terms.resources ?? listAudiences(deps).then((all) => all.map(({ url }) => url)),
+      listReachedWorkspaces(deps, bearer),
     ]);
     const holder = agent === undefined ? await renderHuman(deps, accountId) : renderAgent(bearer, agent);
     return {
@@ -60,6 +73,10 @@ export const showMe = operation({
         scopes: terms.scopes,
         resources,
         key: renderKey(key),
+        workspaces:
+          workspaces.length === 0
+            ? undefined
+            : workspaces.map((each) => ({ ...each, name: each.name ?? 'Personal workspace' })),
         next: nextStepOf(deps.config, bearer, agent),
       },
     };
