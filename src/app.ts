@@ -27,7 +27,7 @@ import * as agents from './http/pages/agents.ts';
 import { connectedAppRows } from './http/pages/apps.ts';
 import { asset } from './http/pages/assets.ts';
 import * as authenticator from './http/pages/authenticator.ts';
-import * as changeAgent from './http/pages/change-agent.ts';
+import { changeAgentRows } from './http/pages/change-agent.ts';
 import * as claim from './http/pages/claim.ts';
 import { ownClientRows } from './http/pages/clients.ts';
 import * as connect from './http/pages/connect.ts';
@@ -208,15 +208,7 @@ function pageRoutes(pages: Pages): Route[] {
     // The user's agents
     row('GET', PAGES.agents, user, none, agents.agentsPage(pages)),
     row('GET', `${PAGES.agents}/:id`, user, none, agents.agentPage(pages)),
-    row('GET', `${PAGES.agents}/:id/rename`, user, none, changeAgent.renamePage(pages)),
-    row('POST', `${PAGES.agents}/:id/rename`, user, none, changeAgent.rename(pages)),
-    row('POST', `${PAGES.agents}/:id/narrow`, user, none, changeAgent.narrow(pages)),
-    row('GET', `${PAGES.agents}/:id/unlink`, user, none, changeAgent.unlinkPage(pages)),
-    row('POST', `${PAGES.agents}/:id/unlink`, user, none, changeAgent.unlink(pages)),
-    row('GET', `${PAGES.agents}/:id/undo`, user, none, changeAgent.undoPage(pages)),
-    row('POST', `${PAGES.agents}/:id/undo`, user, none, changeAgent.undo(pages)),
-    row('GET', `${PAGES.agents}/:id/revoke`, user, none, changeAgent.revokePage(pages)),
-    row('POST', `${PAGES.agents}/:id/revoke`, user, none, changeAgent.revoke(pages)),
+    ...changeAgentRows(pages),
     row('GET', `${PAGES.hosts}/:id/revoke`, user, none, environments.revokeHostPage(pages)),
     row('POST', `${PAGES.hosts}/:id/revoke`, user, none, environments.revokeHost),
 

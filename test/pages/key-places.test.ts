@@ -158,3 +158,48 @@ onEveryEngine('where a key works', (engine, test) => {
     t.regex(like.text, /value="read-only" checked/);
   });
 });
+
+onEveryEngine('where an agent works', (engine, test) => {
+  let home: Home;
+  const places = openPlaces(() => home.on);
+  const { human } = keyPages(() => home);
+  test.before(async () => {
+    home = await openHome(engine);
+    const [server] = await listResourceServers(home.on.service.deps);
+    await changeResourceServer(home.on.service.deps, asker, server!.id, { understandsWorkspaces: true });
+  });
+  test.after(() => home.stop());
+
+  test('its page says it, and its owner changes it there and takes it away', async (t) => {
+    const { browser, mailbox, account } = await human();
+    const agent = await home.vouched(mailbox);
+    const path = `/agents/${agent.agent_id}`;
+    t.false((await browser.get(path)).text.includes('Where it works'), 'nothing without workspaces');
+    const wsp = await places.workspace([account, 'owner']);
+    const node = await places.node(home.api.url, wsp, 'fld_reports');
+    t.true((await browser.get(path)).text.includes('Where it works'));
+    t.false((await browser.get(`${path}/where`)).text.includes('My own things'));
+    const chosen = { [`place:${node}`]: 'on' };
+    const asked = await browser.post(`${path}/where`, chosen);
+    t.is(asked.status, 400);
+    t.true(asked.text.includes('Choose what it may do in each place.'));
+    const saved = await browser.post(`${path}/where`, { ...chosen, [`may:${node}:read`]: 'on' });
+    t.true(saved.text.includes('Saved where it works.'));
+    t.true(saved.text.includes('fld_reports'));
+    const told = await home.api.ask(agent.credential);
+    t.is(told.authorization_details.at(-1).node, 'fld_reports');
+    const again = await browser.get(`${path}/where`);
+    t.regex(again.text, new RegExp(`name="place:${node}" value="on" checked`));
+    t.regex(again.text, new RegExp(`name="may:${node}:read" value="on" checked`));
+    await browser.post(`${path}/where`, {});
+    t.is((await home.api.ask(agent.credential)).authorization_details, undefined);
+  });
+
+  test('nobody else’s agent is found there', async (t) => {
+    const { browser, account } = await human();
+    await places.workspace([account, 'owner']);
+    const stranger = await human();
+    const agent = await home.vouched(stranger.mailbox);
+    t.is((await browser.get(`/agents/${agent.agent_id}/where`)).status, 404);
+  });
+});

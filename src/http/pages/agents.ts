@@ -8,6 +8,7 @@ import {
   listOwnedAgents,
 } from '../../domain/owner/list-owned-agents.ts';
 import { type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
+import { listPlacesOfHolders } from '../../domain/workspaces/pick-places.ts';
 import type { ListQuery } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { withImplied } from '../../lib/scopes.ts';
@@ -31,6 +32,7 @@ import {
 } from './lists.ts';
 import type { Pages } from './pages.ts';
 import { describeScopes } from './scopes.ts';
+import { presentPlaces, readWhere } from './where.ts';
 
 /** The pages that show a signed-in human their agents. change-agent.ts changes them. */
 
@@ -173,6 +175,9 @@ export async function showAgent(
     parameters: ['activity', ...Object.values(KEY_MARKS)],
     anchor: 'activity',
   };
+  const where = await readWhere(deps, caller.session.accountId, {});
+  const given = (await listPlacesOfHolders(deps, [agent.id])).get(agent.id) ?? [];
+  const places = given.filter(({ endedAt }) => endedAt === null);
   const kept = isEnded(agent) ? undefined : failed.kept;
   const values = {
     agent: presentAgent(agent),
@@ -184,6 +189,8 @@ export async function showAgent(
       ),
       on: kept === undefined || `scope:${scope.name}` in kept,
     })),
+    hasWhere: where !== undefined || places.length > 0,
+    places: places.length > 0 ? presentPlaces(places) : undefined,
     keys: keys.items.map((key) => presentAgentKey(key, deps.clock())),
     keyPaging: presentPaging(keyView, keys, { isByTime: true }),
     activity: isWhole ? activity.items : activity.items.slice(0, ACTIVITY_SHORT),

@@ -13,7 +13,8 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import type { RequestOrigin } from '../../work.ts';
 import type { Flash } from '../server/flash.ts';
-import { type Call, type HandlerResult, operation } from '../server/table.ts';
+import { type Call, type HandlerResult, operation, type Row, row } from '../server/table.ts';
+import { agentPlacesPage, changeAgentPlaces } from './agent-places.ts';
 import { type AgentCall, agentPath, isEnded, presentAgent, showAgent } from './agents.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
@@ -29,8 +30,29 @@ const narrowForm = formSchema({}).catchall(z.string().max(64));
 
 type FormCall<Form = unknown> = Call<Form, 'signedInUser'>;
 
+const none = undefined;
+
+/** Creates the routes of these pages, and of the one on which a human chooses where an agent may work. */
+export function changeAgentRows(pages: Pages): Row[] {
+  const [user, recent] = ['signedInUser', 'recentlyVerifiedUser'] as const;
+  const path = `${PAGES.agents}/:id`;
+  return [
+    row('GET', `${path}/rename`, user, none, renamePage(pages)),
+    row('POST', `${path}/rename`, user, none, rename(pages)),
+    row('POST', `${path}/narrow`, user, none, narrow(pages)),
+    row('GET', `${path}/where`, recent, none, agentPlacesPage(pages)),
+    row('POST', `${path}/where`, recent, none, changeAgentPlaces(pages)),
+    row('GET', `${path}/unlink`, user, none, unlinkPage(pages)),
+    row('POST', `${path}/unlink`, user, none, unlink(pages)),
+    row('GET', `${path}/undo`, user, none, undoPage(pages)),
+    row('POST', `${path}/undo`, user, none, undo(pages)),
+    row('GET', `${path}/revoke`, user, none, revokePage(pages)),
+    row('POST', `${path}/revoke`, user, none, revoke(pages)),
+  ];
+}
+
 /** GET /agents/:id/rename: shows the form for another name. */
-export function renamePage(pages: Pages) {
+function renamePage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
     summary: 'Ask for another name',
@@ -41,7 +63,7 @@ export function renamePage(pages: Pages) {
 }
 
 /** POST /agents/:id/rename: changes the name of an agent. */
-export function rename(pages: Pages) {
+function rename(pages: Pages) {
   return formOperation({
     caller: 'signedInUser',
     summary: 'Give it another name',
@@ -63,7 +85,7 @@ export function rename(pages: Pages) {
 }
 
 /** POST /agents/:id/narrow: removes the unchecked scopes from an agent. */
-export function narrow(pages: Pages) {
+function narrow(pages: Pages) {
   return formOperation({
     caller: 'signedInUser',
     summary: 'Leave it fewer scopes',
@@ -81,12 +103,12 @@ export function narrow(pages: Pages) {
 }
 
 /** GET /agents/:id/unlink: asks whether to unlink an agent that has its own account. */
-export function unlinkPage(pages: Pages) {
+function unlinkPage(pages: Pages) {
   return confirmPage(pages, 'unlink', 'Ask before a linked one goes', (agent) => agent.mode === 'link');
 }
 
 /** POST /agents/:id/unlink: unlinks an agent that has its own account. */
-export function unlink(pages: Pages) {
+function unlink(pages: Pages) {
   return changeOperation(pages, 'Let a linked one go', unlinkAgent, {
     flash: 'agentUnlinked',
     next: PAGES.agents,
@@ -95,7 +117,7 @@ export function unlink(pages: Pages) {
 }
 
 /** GET /agents/:id/undo: asks whether to undo the merge of an agent. */
-export function undoPage(pages: Pages) {
+function undoPage(pages: Pages) {
   return confirmPage(
     pages,
     'undo',
@@ -105,7 +127,7 @@ export function undoPage(pages: Pages) {
 }
 
 /** POST /agents/:id/undo: undoes the merge of an agent. */
-export function undo(pages: Pages) {
+function undo(pages: Pages) {
   return changeOperation(pages, 'Undo a merge', undoMerge, {
     flash: 'agentMovedOut',
     next: PAGES.agents,
@@ -114,12 +136,12 @@ export function undo(pages: Pages) {
 }
 
 /** GET /agents/:id/revoke: asks whether to revoke an agent and its keys. */
-export function revokePage(pages: Pages) {
+function revokePage(pages: Pages) {
   return confirmPage(pages, 'revoke', 'Ask before it and its keys end', () => true);
 }
 
 /** POST /agents/:id/revoke: revokes an agent and its keys. */
-export function revoke(pages: Pages) {
+function revoke(pages: Pages) {
   return changeOperation(pages, 'End it and its keys', revokeOwnedAgent, {
     flash: 'agentRevoked',
     problem: { key: 'agents.problemEnded' },

@@ -137,7 +137,7 @@ export async function presentNewKeyForm(
       resources.length > 1
         ? resources.map((each) => ({ ...each, on: `resource:${each.url}` in entered }))
         : [],
-    where: where && (await presentWhere(deps, where, form)),
+    where: where && (await presentWhere(deps, where, form, true)),
     isPlaced: where !== undefined && where.chosen.length > 0 && !isOwnAlone(where),
     problem,
   };

@@ -42,7 +42,7 @@ import {
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 import { findPreset } from './presets.ts';
-import { presentPlaces } from './where.ts';
+import { placeProblemOf, presentPlaces } from './where.ts';
 
 /** The pages of a human's own keys, for scripts and MCP hosts. */
 
@@ -179,16 +179,11 @@ export function createKey(pages: Pages) {
 }
 
 /** Says what is wrong with a key that may not be created; undefined: nothing that its form could correct. */
-function problemOf({ kind, details }: Failure, keysMax: number): KeyProblem | undefined {
-  const { field, maximum = 0 } = details;
-  if (kind === 'tooMany' && field === 'keys') {
-    return { key: 'keys.problem.workspaceFull', values: { count: maximum }, field: 'where' };
-  }
-  if (kind === 'tooMany') return { key: 'keys.problem.tooManyPlaces', field: 'where' };
-  if (kind === 'forbidden') return { key: 'keys.problem.role', field: 'permissions' };
-  if (kind === 'notFound' || field === 'node') return { key: 'keys.problem.place', field: 'where' };
-  if (kind !== 'badRequest') return undefined;
-  if (field === 'resources') return { key: 'keys.problem.otherResource', field: 'resources' };
+function problemOf(failure: Failure, keysMax: number): KeyProblem | undefined {
+  const problem = placeProblemOf(failure);
+  if (problem !== undefined) return problem as KeyProblem;
+  if (failure.kind !== 'badRequest') return undefined;
+  if (failure.details.field === 'resources') return { key: 'keys.problem.otherResource', field: 'resources' };
   return { key: 'keys.problem.limit', values: { count: keysMax } };
 }
 

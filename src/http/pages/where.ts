@@ -8,10 +8,11 @@ import {
   listGivableWorkspaces,
   type NamedPlace,
 } from '../../domain/workspaces/pick-places.ts';
+import type { Failure } from '../../errors.ts';
 import { parseScope } from '../../lib/scopes.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import type { NodeRow } from '../../store/nodes.ts';
-import { checkedNames } from './forms.ts';
+import { checkedNames, type Problem } from './forms.ts';
 import { findPreset } from './presets.ts';
 import { describeScopes } from './scopes.ts';
 
@@ -116,12 +117,18 @@ export function hasGridFor({ chosen }: Where, form: WhereForm): boolean {
   return chosen.every((name) => drawn.includes(name));
 }
 
-/** Prepares the part for its template. */
-export async function presentWhere(deps: Deps, where: Where, form: WhereForm): Promise<object> {
+/** Prepares the part for its template. @param hasOwn whether one's own things can be chosen */
+export async function presentWhere(
+  deps: Deps,
+  where: Where,
+  form: WhereForm,
+  hasOwn: boolean,
+): Promise<object> {
   const apis = new Map((await listAudiences(deps)).map(({ url, name }) => [url, displayName(name)]));
   const isOn = (name: string) => `place:${name}` in form;
   const nodeNames = (node: NodeRow) => ({ name: displayName(node.name), api: apis.get(node.resource) });
   return {
+    hasOwn,
     own: isOn(OWN),
     find: searchOf(form),
     workspaces: where.workspaces.map(({ id, name, role, nodes, hasMore }) => {
@@ -238,4 +245,15 @@ export function enteredPlaces(
     ...Object.fromEntries(names.map((name) => [`place:${name}`, 'on'])),
     ...(preset === undefined && { ...Object.fromEntries(boxes), grid: names.join(' ') }),
   };
+}
+
+/** Says what is wrong with places that may not be given; undefined: nothing that its form could correct. */
+export function placeProblemOf({ kind, details }: Failure): Problem | undefined {
+  if (kind === 'tooMany' && details.field === 'keys') {
+    return { key: 'keys.problem.workspaceFull', values: { count: details.maximum ?? 0 }, field: 'where' };
+  }
+  if (kind === 'tooMany') return { key: 'keys.problem.tooManyPlaces', field: 'where' };
+  if (kind === 'forbidden') return { key: 'keys.problem.role', field: 'permissions' };
+  if (kind === 'notFound' || details.field === 'node') return { key: 'keys.problem.place', field: 'where' };
+  return undefined;
 }

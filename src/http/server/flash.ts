@@ -2,6 +2,7 @@
 export const FLASHES = [
   'agentRenamed',
   'agentNarrowed',
+  'agentPlaced',
   'agentUnlinked',
   'agentMovedOut',
   'agentRevoked',
