@@ -174,6 +174,7 @@ const VARIANTS: Record<string, unknown[][]> = {
   updateCodesEndedBefore: ['claim_attempts', 'sign_ins'].map((table) => [table, 1, '', 10]),
   upsertClockMark: [true, false].map((isSetBack) => [1, isSetBack]),
   deleteExpiredRegistrations: [[0, 10]],
+  listNodesNamed: [['wsp_1', 'a', 10]],
   listNodesById: [[['nod_1']]],
   insertNodes: [[[{ id: 'nod_1' }], 1]],
   updateNodesEnded: [[['nod_1'], 1]],

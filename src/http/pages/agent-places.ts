@@ -15,15 +15,13 @@ import {
   presentWhere,
   readWhere,
   toPlaceRequests,
+  VALUE_LENGTH_MAX,
   type WhereForm,
 } from './where.ts';
 
 /** The page on which a human chooses where an agent may work beside its own account. */
 
-const placesForm = formSchema({
-  find: z.string().max(64).default(''),
-  grid: z.string().max(8192).default(''),
-}).catchall(z.string().max(64));
+const placesForm = formSchema({}).catchall(z.string().max(VALUE_LENGTH_MAX));
 
 type PlacesCall = Call<unknown, 'recentlyVerifiedUser'>;
 

@@ -10,7 +10,15 @@ import { DAY_MS } from '../../lib/time.ts';
 import { checkedNames, formSchema } from './forms.ts';
 import { findPreset } from './presets.ts';
 import { describeScopes } from './scopes.ts';
-import { enteredPlaces, hasGridFor, isOwnAlone, presentWhere, readWhere, toPlaceRequests } from './where.ts';
+import {
+  enteredPlaces,
+  hasGridFor,
+  isOwnAlone,
+  presentWhere,
+  readWhere,
+  toPlaceRequests,
+  VALUE_LENGTH_MAX,
+} from './where.ts';
 
 /** The form of a new personal key: what it holds, how it is read, and what is wrong with it. */
 
@@ -27,11 +35,9 @@ export const newKeyForm = formSchema({
   name: z.string().trim().max(64).default(''),
   preset: z.string().max(32).default('choose'),
   life: z.enum(LIVES).default(DEFAULT_LIFE),
-  find: z.string().max(64).default(''),
-  grid: z.string().max(8192).default(''),
 })
   .extend({ once: z.string().regex(/^[0-9A-Za-z]{32}$/) })
-  .catchall(z.string().max(64));
+  .catchall(z.string().max(VALUE_LENGTH_MAX));
 
 type NewKeyForm = z.output<typeof newKeyForm>;
 

@@ -25,6 +25,9 @@ import { describeScopes } from './scopes.ts';
 /** What a form with this part was filled with. */
 export type WhereForm = Readonly<Record<string, unknown>>;
 
+/** How long the values of such a form are: the hidden `grid` names all rows that were drawn. */
+export const VALUE_LENGTH_MAX = 8192;
+
 /** One's own personal workspace. */
 const OWN = 'own';
 
@@ -69,7 +72,7 @@ export async function readWhere(deps: Deps, accountId: string, form: WhereForm):
 }
 
 function searchOf({ find }: WhereForm): string {
-  return typeof find === 'string' ? find.trim() : '';
+  return typeof find === 'string' ? find.trim().slice(0, 64) : '';
 }
 
 /**
