@@ -23,6 +23,8 @@ export interface Configured {
   kinds: NonNullable<PolicyOptions['kinds']>;
   /** The tools that a form of credential may call; undefined: the service is of a version that does not say. */
   forms?: NonNullable<PolicyOptions['forms']>;
+  /** The scopes that only look; undefined: the service is of a version that does not say. */
+  looking_scopes?: string[];
   /** The version of the service; undefined: 1. */
   version?: number;
   /** How often an account may do an action per calendar month, by action. */
@@ -42,7 +44,16 @@ export async function loadPolicy<Resource>(
 ): Promise<{ policy: Policy; configured: Configured }> {
   const response = await createAuthorizationServerClient(options).get('/resource/policy');
   const configured = response as unknown as Configured;
-  const { scopes, tools, deny, kinds, forms = {} } = configured;
-  const policy = createPolicy<Resource>({ ...options, scopes, tools, deny, kinds, forms });
+  const { scopes, tools, deny, kinds, forms = {}, looking_scopes } = configured;
+  const { lookingScopes = looking_scopes } = options;
+  const policy = createPolicy<Resource>({
+    ...options,
+    scopes,
+    tools,
+    deny,
+    kinds,
+    forms,
+    ...(lookingScopes !== undefined && { lookingScopes }),
+  });
   return { policy, configured };
 }

@@ -15,10 +15,35 @@ const SIGNED = /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/;
 export const LENGTH_MAX = 2048;
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
+/** How keys of a service look, beside those that begin with `sk_`: `bytes` have no checksum, `any` may have one. */
+export interface KeyShape {
+  prefix: string;
+  form: 'checked' | 'bytes' | 'any';
+}
+
+/** What can be a key of a service whose keys have another prefix. */
+const FOREIGN = /^[a-z][a-z0-9_]{0,50}_[\w-]{43,49}$/;
+
+/** Reports whether a text can be a key of some service, but not one that every service issues. */
+export function hasForeignShape(token: string): boolean {
+  return !SHAPE.test(token) && !SIGNED.test(token) && token.length <= LENGTH_MAX && FOREIGN.test(token);
+}
+
+/** Reports whether a text can be a key that a service issues: shape, and checksum where there is one, are right. */
+export function fitsShape({ prefix, form }: KeyShape, token: string): boolean {
+  if (!token.startsWith(prefix)) return false;
+  const tail = token.slice(prefix.length);
+  if (form !== 'checked' && /^[\w-]{43}$/.test(tail)) return true;
+  return form !== 'bytes' && /^[0-9A-Za-z]{49}$/.test(tail) && hasRightChecksum(token);
+}
+
 /** Reports whether a text can be a credential: shape and checksum are right. An invented or mistyped one costs no request. */
 export function isWellFormed(token: string): boolean {
   if (token.length > LENGTH_MAX) return false;
-  if (!SHAPE.test(token)) return SIGNED.test(token);
+  return SHAPE.test(token) ? hasRightChecksum(token) : SIGNED.test(token);
+}
+
+function hasRightChecksum(token: string): boolean {
   let rest = crc32(token.slice(0, -CHECK_LENGTH));
   for (let at = token.length - 1; at >= token.length - CHECK_LENGTH; at -= 1) {
     if (token[at] !== DIGITS[rest % 62]) return false;

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { PlaceOfCall } from './access.ts';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { headersOf } from './node-headers.ts';
@@ -11,11 +12,15 @@ type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unk
 /**
  * Creates a middleware that passes on requests whose key is valid and has the scopes, with the VerifiedToken in `req.auth`. It
  * responds to all other requests itself.
+ *
+ * @param options.place what a request is about, so that keys that hold there alone are let in; see PlaceOfCall
  */
-export function protect(options: GuardOptions): Middleware {
+export function protect(
+  options: GuardOptions & { place?: (req: IncomingMessage) => PlaceOfCall | undefined },
+): Middleware {
   const guard = createGuard(options);
   return (req, res, next) => {
-    guard(headersOf(req), requestOf(req)).then((decision) => {
+    guard(headersOf(req), requestOf(req), options.place?.(req)).then((decision) => {
       if ('token' in decision) {
         (req as IncomingMessage & { auth?: VerifiedToken }).auth = decision.token;
         next();

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { PlaceOfCall } from './access.ts';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { headersOf } from './node-headers.ts';
@@ -22,14 +23,16 @@ interface Instance {
 /**
  * Creates a `preHandler` or `onRequest` hook. It passes on requests whose key is valid and has the scopes, with the VerifiedToken
  * in `request.auth`. It responds to all other requests itself.
+ *
+ * @param options.place what a request is about, so that keys that hold there alone are let in; see PlaceOfCall
  */
-export function protect(options: GuardOptions): (request: Request, reply: Reply) => Promise<unknown> {
+export function protect(
+  options: GuardOptions & { place?: (request: Request) => PlaceOfCall | undefined },
+): (request: Request, reply: Reply) => Promise<unknown> {
   const guard = createGuard(options);
   return async (request, reply) => {
-    const decision = await guard(headersOf(request.raw), {
-      method: request.raw.method!,
-      url: request.raw.url!,
-    });
+    const target = { method: request.raw.method!, url: request.raw.url! };
+    const decision = await guard(headersOf(request.raw), target, options.place?.(request));
     if (!('token' in decision))
       return reply.code(decision.status).headers(decision.headers).send(decision.body);
     request.auth = decision.token;

@@ -1,3 +1,4 @@
+import type { PlaceOfCall } from './access.ts';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import type { VerifiedToken } from './token.ts';
@@ -13,12 +14,17 @@ import type { VerifiedToken } from './token.ts';
  * const auth = await protectRequest(request);
  * if (auth instanceof Response) return auth;
  * ```
+ *
+ * @param options.place what a request is about, so that keys that hold there alone are let in; see PlaceOfCall
  */
-export function protect(options: GuardOptions): (request: Request) => Promise<VerifiedToken | Response> {
+export function protect(
+  options: GuardOptions & { place?: (request: Request) => PlaceOfCall | undefined },
+): (request: Request) => Promise<VerifiedToken | Response> {
   const guard = createGuard(options);
   return async (request) => {
     // Headers joins repeated headers with a comma. No key contains one, so two keys are refused here, too.
-    const decision = await guard((name) => request.headers.get(name) ?? undefined, request);
+    const header = (name: string) => request.headers.get(name) ?? undefined;
+    const decision = await guard(header, request, options.place?.(request));
     if ('token' in decision) return decision.token;
     return Response.json(decision.body, { status: decision.status, headers: decision.headers });
   };

@@ -9,8 +9,15 @@ export interface ResourceEvent {
    * - `revoked`: the keys no longer work
    * - `changed`: the keys must be introspected again
    * - `account_merged`: like `changed`, and the agent's data belongs to another account
+   * - `workspace_created`, `workspace_changed`, `workspace_deleted`: who is in a workspace, or what credentials may do there, changed
    */
-  type: 'revoked' | 'changed' | 'account_merged';
+  type:
+    | 'revoked'
+    | 'changed'
+    | 'account_merged'
+    | 'workspace_created'
+    | 'workspace_changed'
+    | 'workspace_deleted';
   /** ISO 8601. */
   at: string;
   /** The keys that it concerns. */
@@ -21,6 +28,10 @@ export interface ResourceEvent {
   /** Only for a merge: the account whose data now belongs to `user_id`. */
   merged_from?: string;
   user_id?: string;
+  /** What credentials may do in this workspace must be introspected again. */
+  workspace?: string;
+  /** Whether it concerns more keys than are named. */
+  all?: true;
 }
 
 /** Stores the position in the events. It must survive a restart, or merges during the restart are missed. */

@@ -1,4 +1,6 @@
+import { may, type PlaceOfCall } from './access.ts';
 import { challenge, howToGetKey, type ResourceOptions } from './challenge.ts';
+import { covers, type Implies } from './covers.ts';
 import { invalidToken, VerificationError } from './errors.ts';
 import type { VerifiedToken } from './token.ts';
 import type { Verifier } from './verifier.ts';
@@ -9,7 +11,10 @@ import type { Verifier } from './verifier.ts';
 export interface GuardOptions extends Partial<Omit<ResourceOptions, 'resource' | 'issuer'>> {
   /** Verifies the keys. */
   verifier: Verifier;
-  /** The scopes that the route requires, all of them. By default none: every valid key is accepted. */
+  /**
+   * The scopes that the route requires, all of them. By default none: every valid key is accepted. A key that holds in places needs
+   * them in the workspace of its own account, or where the request is about: see the third parameter of a Guard.
+   */
   scopes?: readonly string[];
   /**
    * The scopes that a client without a token is told to ask for, in one consent; default: `scopes`. Name all that an app
@@ -17,7 +22,7 @@ export interface GuardOptions extends Partial<Omit<ResourceOptions, 'resource' |
    */
   challengeScopes?: readonly string[];
   /** Which scopes include others: `{ admin: ['write'], write: ['read'] }`. */
-  implies?: Readonly<Record<string, readonly string[]>>;
+  implies?: Implies;
   /** The quota of which each request consumes one use; refuses the request if none is left. See Verifier.consumeQuota(). */
   consumesQuota?: string;
   /** Whether to accept the key in the header `x-api-key`, too, for clients that cannot send Authorization; default false. */
@@ -38,10 +43,13 @@ export type Decision =
  *
  * @param header returns all values of a request header, by its name in lower case; more than one key is refused
  * @param request the method, and the URL or target as it came; without it, a token that is bound to a key (DPoP) is refused
+ * @param place what the request is about, in a workspace; `anywhere`: the scopes may be those of any place, because something
+ * else decides about the place; undefined: the workspace of the key’s own account
  */
 export type Guard = (
   header: (name: string) => string | readonly string[] | undefined,
   request?: { method: string; url: string },
+  place?: PlaceOfCall | 'anywhere',
 ) => Promise<Decision>;
 
 /** Creates a guard for one route. The guard turns each VerificationError into a Decision, and throws other errors. */
@@ -61,7 +69,7 @@ export function createGuard(options: GuardOptions): Guard {
     return refused;
   };
 
-  return async (header, request) => {
+  return async (header, request, place) => {
     const credential = readToken(header, apiKeyHeader);
     if (credential.kind === 'none') {
       return refuse(
@@ -87,7 +95,7 @@ export function createGuard(options: GuardOptions): Guard {
       // Without the request no proof can be checked: what was presented as bound is then not valid.
       if (scheme === 'DPoP' && presented === undefined) throw invalidToken();
       const token = await verifier.verify(credential.token, presented);
-      if (scopes.every((scope) => covers(token.scopes, scope, implies))) {
+      if (scopes.every((scope) => isMet(token, scope, place, implies))) {
         return consumesQuota === undefined ? { token } : await consume(verifier, token, consumesQuota);
       }
       const description = `This needs the scopes: ${scopes.join(' ')}.`;
@@ -107,6 +115,19 @@ export function createGuard(options: GuardOptions): Guard {
   };
 }
 
+/** Reports whether a credential has a scope where a request is about. */
+function isMet(
+  token: VerifiedToken,
+  scope: string,
+  place: PlaceOfCall | 'anywhere' | undefined,
+  implies: Implies,
+): boolean {
+  if (place === undefined && token.access !== undefined)
+    return may(token, scope, { workspace: token.subject }, implies);
+  if (place === undefined || place === 'anywhere') return covers(token.scopes, scope, implies);
+  return may(token, scope, place, implies);
+}
+
 async function consume(verifier: Verifier, token: VerifiedToken, action: string): Promise<Decision> {
   const result = await verifier.consumeQuota(token, action);
   if (result.allowed) return { token };
@@ -120,29 +141,6 @@ async function consume(verifier: Verifier, token: VerifiedToken, action: string)
       ...(verificationUri !== undefined && { verification_uri: verificationUri }),
     },
   };
-}
-
-/**
- * Reports whether scopes include one scope, directly or by what they imply.
- *
- * @param held the scopes of a credential
- * @param implies which scopes include others: `{ admin: ['write'], write: ['read'] }`
- */
-export function covers(
-  held: readonly string[],
-  scope: string,
-  implies: Readonly<Record<string, readonly string[]>> = {},
-): boolean {
-  if (held.includes(scope)) return true; // the most frequent case
-  const seen = new Set<string>();
-  const unvisited = [...held];
-  for (let next = unvisited.pop(); next !== undefined; next = unvisited.pop()) {
-    if (next === scope) return true;
-    if (seen.has(next)) continue;
-    seen.add(next);
-    unvisited.push(...(implies[next] ?? []));
-  }
-  return false;
 }
 
 function refuse<Status extends 400 | 401 | 403 | 503>(

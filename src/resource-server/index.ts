@@ -3,6 +3,7 @@
  * which tools may be called.
  */
 
+export { may, type PlaceOfCall } from './access.ts';
 export type { AuthorizationServerOptions } from './authorization-server-client.ts';
 export {
   challenge,
@@ -12,9 +13,10 @@ export {
   type ResourceOptions,
 } from './challenge.ts';
 export { type Configured, loadPolicy } from './configured.ts';
+export { covers, type Implies } from './covers.ts';
 export { VerificationError } from './errors.ts';
 export type { Cursor, ResourceEvent } from './follow-events.ts';
-export { covers, createGuard, type Decision, type Guard, type GuardOptions } from './guard.ts';
+export { createGuard, type Decision, type Guard, type GuardOptions } from './guard.ts';
 export {
   type Args,
   createPolicy,
@@ -36,5 +38,5 @@ export {
   syncNodes,
   type TreeNode,
 } from './sync-nodes.ts';
-export type { CredentialForm, CredentialKind, VerifiedToken } from './token.ts';
+export type { Access, CredentialForm, CredentialKind, VerifiedToken } from './token.ts';
 export { createVerifier, type Verifier, type VerifierOptions } from './verifier.ts';

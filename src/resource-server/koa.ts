@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { PlaceOfCall } from './access.ts';
 import { protectedResourceMetadata as describe, type ResourceOptions } from './challenge.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { headersOf } from './node-headers.ts';
@@ -21,11 +22,16 @@ type Middleware = (ctx: Context, next: () => Promise<unknown>) => Promise<unknow
 /**
  * Creates a middleware that passes on requests whose key is valid and has the scopes, with the VerifiedToken in `ctx.state.auth`.
  * It responds to all other requests itself.
+ *
+ * @param options.place what a request is about, so that keys that hold there alone are let in; see PlaceOfCall
  */
-export function protect(options: GuardOptions): Middleware {
+export function protect(
+  options: GuardOptions & { place?: (ctx: Context) => PlaceOfCall | undefined },
+): Middleware {
   const guard = createGuard(options);
   return async (ctx, next) => {
-    const decision = await guard(headersOf(ctx.req), { method: ctx.method, url: ctx.originalUrl });
+    const request = { method: ctx.method, url: ctx.originalUrl };
+    const decision = await guard(headersOf(ctx.req), request, options.place?.(ctx));
     if ('token' in decision) {
       ctx.state.auth = decision.token satisfies VerifiedToken;
       return next();

@@ -112,7 +112,8 @@ export function createMcpGuard(options: McpGuardOptions): McpGuard {
       const body = rpcError(id, JSON_RPC.forbidden, 'Web pages of this origin may not call.');
       return { status: 403, headers: {}, body };
     }
-    const decision = await guard(header, request);
+    // Where a policy decides about each call, it also decides about its place.
+    const decision = await guard(header, request, policy === undefined ? undefined : 'anywhere');
     if (!('token' in decision)) {
       const { status, headers, body: responseBody } = decision;
       const isMissing = responseBody.error === 'unauthorized';

@@ -1,4 +1,5 @@
-import { covers } from './guard.ts';
+import { may, type PlaceOfCall, reachOf } from './access.ts';
+import { covers } from './covers.ts';
 import type { CredentialForm, CredentialKind, VerifiedToken } from './token.ts';
 
 /**
@@ -43,9 +44,18 @@ export interface PolicyOptions<Resource = unknown> {
   forms?: Readonly<Partial<Record<CredentialForm, readonly string[]>>>;
   /** The scopes that only read; default `['read']`. */
   lookingScopes?: readonly string[];
-  /** Returns the object that a call is about; undefined if there is none. Without this function the second phase is skipped. */
-  resolveResource?(tool: string, args: Args): Promise<Resource | undefined> | Resource | undefined;
-  /** Returns what the subject of a credential may do to the object. Without this function the second phase is skipped. */
+  /** The scopes that only those may use who manage the workspace of the object; default none. */
+  managingScopes?: readonly string[];
+  /**
+   * Returns the object that a call is about; undefined if there is none. Without this function the second phase is skipped. Of an
+   * object with a member `workspace`, a PlaceOfCall, the places of the credential decide.
+   */
+  resolveResource?(
+    tool: string,
+    args: Args,
+    token: DecidedToken,
+  ): Promise<Resource | PlaceOfCall | undefined> | Resource | PlaceOfCall | undefined;
+  /** Returns what the subject of a credential may do to the object. Beside places, both must allow the call. */
   effectiveScopes?(subject: string, resource: Resource): Promise<EffectiveScopes> | EffectiveScopes;
 }
 
@@ -56,9 +66,9 @@ export type Args = Readonly<Record<string, unknown>>;
  * Why a call is refused.
  *
  * - `endpoint_forbidden`: the tool is switched off, no rule allows the call, or the subject may only read the object
- * - `missing_scope`: the credential lacks the scope
+ * - `missing_scope`: the credential lacks the scope, everywhere or for the object
  * - `oauth_only`: this kind or form of credential may not call the tool
- * - `resource_scope`: the subject lacks the scope for the object
+ * - `resource_scope`: the subject lacks the scope for the object, or the object is outside the reach of the credential
  */
 export type Reason = 'endpoint_forbidden' | 'missing_scope' | 'oauth_only' | 'resource_scope';
 
@@ -74,14 +84,16 @@ export type Verdict =
       scope: string | undefined;
     };
 
+/** What a policy looks at of a credential. */
+type DecidedToken = Pick<
+  VerifiedToken,
+  'subject' | 'agentId' | 'owner' | 'scopes' | 'kind' | 'form' | 'access' | 'workspace'
+>;
+
 /** The rules of tools. */
 export interface Policy {
   /** Decides whether a credential may call a tool. @throws what `resolveResource` and `effectiveScopes` throw */
-  decide(
-    token: Pick<VerifiedToken, 'subject' | 'agentId' | 'owner' | 'scopes' | 'kind' | 'form'>,
-    tool: string,
-    args?: Args,
-  ): Promise<Verdict>;
+  decide(token: DecidedToken, tool: string, args?: Args): Promise<Verdict>;
   /** Returns the scope that a call requires; undefined if no rule allows the call. */
   scopeOf(tool: string, args?: Args): string | undefined;
   /** Returns all scopes that a tool can require, whatever its arguments; empty if it has no rule. */
@@ -92,7 +104,15 @@ export interface Policy {
 
 /** Creates a policy. @throws Error if a rule, or an `implies`, names a scope that is not in `scopes` */
 export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy {
-  const { scopes, tools, deny = [], kinds = {}, forms = {}, lookingScopes = ['read'] } = options;
+  const {
+    scopes,
+    tools,
+    deny = [],
+    kinds = {},
+    forms = {},
+    lookingScopes = ['read'],
+    managingScopes = [],
+  } = options;
   const implies = Object.fromEntries(
     Object.entries(scopes).map(([name, { implies: implied = [] }]) => [name, implied]),
   );
@@ -112,7 +132,7 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
   }
 
   /** The first phase. */
-  function decideGlobally(token: Parameters<Policy['decide']>[0], tool: string, args: Args): Verdict {
+  function decideGlobally(token: DecidedToken, tool: string, args: Args): Verdict {
     if (deny.includes(tool))
       return refuse('endpoint_forbidden', `The tool "${tool}" is switched off for now.`);
     const scope = scopeOf(tool, args);
@@ -139,6 +159,19 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
     return { allowed: true, scope };
   }
 
+  /** The second phase, by the places of the credential. */
+  function decideByPlace(token: DecidedToken, scope: string, place: PlaceOfCall): Verdict {
+    const { isInside, looksOnly, manages } = reachOf(token, place, lookingScopes);
+    if (!isInside)
+      return refuse('resource_scope', 'What the call is about is outside the reach of the key.', scope);
+    const isLooking = lookingScopes.includes(scope);
+    if ((looksOnly && !isLooking) || (managingScopes.includes(scope) && !manages)) {
+      return refuse('endpoint_forbidden', 'You may look at this, and not change it.', scope);
+    }
+    if (may(token, scope, place, implies)) return { allowed: true, scope };
+    return refuse('missing_scope', `This needs the scope "${scope}" on what the call is about.`, scope);
+  }
+
   return {
     scopeOf,
     scopesOf,
@@ -148,11 +181,19 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
     },
     async decide(token, tool, args = {}) {
       const verdict = decideGlobally(token, tool, args);
-      if (!verdict.allowed || !options.resolveResource || !options.effectiveScopes) return verdict;
-      const resource = await options.resolveResource(tool, args);
-      if (resource === undefined) return verdict;
+      if (!verdict.allowed || !options.resolveResource) return verdict;
+      const resource = await options.resolveResource(tool, args, token);
       const { scope } = verdict;
-      const effective = await options.effectiveScopes(token.subject, resource);
+      if (resource === undefined) {
+        // A call about nothing in particular is one about the account of the credential itself.
+        const isOwn = token.access === undefined || may(token, scope, { workspace: token.subject }, implies);
+        return isOwn || lookingScopes.includes(scope)
+          ? verdict
+          : refuse('resource_scope', 'What the call is about is outside the reach of the key.', scope);
+      }
+      const byPlace = isPlace(resource) ? decideByPlace(token, scope, resource) : verdict;
+      if (!byPlace.allowed || !options.effectiveScopes) return byPlace;
+      const effective = await options.effectiveScopes(token.subject, resource as Resource);
       if (!lookingScopes.includes(scope) && !effective.canManage) {
         return refuse('endpoint_forbidden', 'You may look at this, and not change it.', scope);
       }
@@ -174,6 +215,10 @@ const KIND_NAMES: Record<CredentialKind, string> = {
 };
 
 const FORM_NAMES: Record<CredentialForm, string> = { key: 'A key', token: 'A token' };
+
+function isPlace(resource: unknown): resource is PlaceOfCall {
+  return typeof resource === 'object' && resource !== null && 'workspace' in resource;
+}
 
 /** Returns the kind of a credential. */
 export function kindOf(token: Pick<VerifiedToken, 'kind' | 'agentId' | 'owner'>): CredentialKind {

@@ -14,9 +14,28 @@ export type CredentialForm = (typeof CREDENTIAL_FORMS)[number];
 /** The forms that this kit knows. */
 export const CREDENTIAL_FORMS = ['key', 'token'] as const;
 
+/** One place: a workspace, or one node or path in it. Frozen. */
+export interface Access {
+  /** The id of a shared workspace, or the account whose personal one it is. */
+  readonly workspace: string;
+  /** Your own id of the thing that the place is, with all that is in it. */
+  readonly node?: string;
+  /** A path; what is below it only if it ends in `/`. Neither node nor path: the whole workspace. */
+  readonly path?: string;
+  /** Scopes, without what they imply. */
+  readonly actions: readonly string[];
+  /** The types of things; undefined: all. */
+  readonly types?: readonly string[];
+  /** Whether the person behind it manages the workspace. */
+  readonly manages: boolean;
+}
+
 /** A credential that is valid for this resource, and whose it is. Frozen. */
 export interface VerifiedToken {
-  /** The account that the credential works in, and whose data it may access. */
+  /**
+   * The account that acts. Without `access` it is also where the data is: the credential may access that account’s own, and nothing
+   * else.
+   */
   readonly subject: string;
   /** Whose it is; undefined: the service is of a version that does not say. */
   readonly kind?: CredentialKind;
@@ -36,6 +55,10 @@ export interface VerifiedToken {
   readonly audience: string;
   /** Epoch seconds. */
   readonly expiresAt: number;
+  /** The one workspace that all of `access` is in; undefined: there are several, or it has no places. */
+  readonly workspace?: string;
+  /** Where it may do what, see may(); undefined: what `scopes` say, in the workspace of `subject`. */
+  readonly access?: readonly Access[];
   /** The account of the human who claimed the agent; undefined for an unclaimed agent. */
   readonly owner?: string;
   /** The agent's own account before the agent was merged into `subject`; undefined if it was not merged. */

@@ -1,16 +1,16 @@
 import { LRUCache } from 'lru-cache';
 import {
-  type AuthorizationServerClient,
   type AuthorizationServerOptions,
   createAuthorizationServerClient,
 } from './authorization-server-client.ts';
-import { hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
-import { invalidToken, unavailable } from './errors.ts';
+import { fitsShape, hasForeignShape, hashToken, isWellFormed, LENGTH_MAX } from './credentials.ts';
+import { invalidToken } from './errors.ts';
 import { type Cursor, follow, type ResourceEvent } from './follow-events.ts';
+import { introspect } from './introspect.ts';
 import { createProofCheck, type PresentedProof } from './proof.ts';
 import { consumeQuota, type QuotaResult } from './quota.ts';
-import { createServiceVersion, SAYS_KINDS } from './service-version.ts';
-import { CREDENTIAL_FORMS, CREDENTIAL_KINDS, type VerifiedToken } from './token.ts';
+import { createServicePolicy } from './service-policy.ts';
+import type { VerifiedToken } from './token.ts';
 
 /** The options of createVerifier(). */
 export interface VerifierOptions extends AuthorizationServerOptions {
@@ -30,6 +30,10 @@ export interface VerifierOptions extends AuthorizationServerOptions {
    * After a restart with `cursor`, it may be called again for merges of the last seconds: recognize those by `eventId`.
    */
   onMerge?: (merge: { from: string; to: string; agentId: string; eventId: string }) => Promise<void> | void;
+  /**
+   * Called when a workspace was deleted: what you keep of it can go. Called again if it throws, and as onMerge() after a restart.
+   */
+  onWorkspaceDeleted?: (deleted: { workspace: string; eventId: string }) => Promise<void> | void;
   /** Stores the position in the events, so that no merge is missed during a restart. */
   cursor?: Cursor;
   /** Called, for your log, when a request to the authorization server, the event stream, `onMerge` or `cursor` fails. */
@@ -91,11 +95,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
     cacheSeconds = CACHE_SECONDS_MAX,
     cacheMax = 100_000,
     onMerge,
+    onWorkspaceDeleted,
     onError = () => {},
   } = options;
   checkOptions(options);
   const client = createAuthorizationServerClient(options);
-  const versionOfService = createServiceVersion(client);
+  const readPolicy = createServicePolicy(client);
   const checkProof = createProofCheck(resource, options.proofNonceSecret);
   const cache = new LRUCache<string, CachedResult>({ max: cacheMax });
   const inFlight = new Map<string, { result: Promise<VerifiedToken | undefined>; isStale: boolean }>();
@@ -103,7 +108,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   async function introspectOnce(hash: string, token: string): Promise<VerifiedToken | undefined> {
     const running = inFlight.get(hash);
     if (running !== undefined && !running.isStale) return running.result;
-    const started = { result: introspect(client, versionOfService, resource, token), isStale: false };
+    const started = { result: introspect(client, readPolicy, resource, token), isStale: false };
     inFlight.set(hash, started);
     try {
       const verified = await started.result;
@@ -115,8 +120,16 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
   }
 
+  /** Reports whether a text is worth a request. What keys look like, where not as everywhere, the service says. */
+  async function canBeCredential(token: string): Promise<boolean> {
+    if (isWellFormed(token)) return true;
+    if (!hasForeignShape(token)) return false;
+    const { keys } = await readPolicy();
+    return keys.some((shape) => fitsShape(shape, token));
+  }
+
   async function introspectWellFormed(hash: string, token: string): Promise<VerifiedToken> {
-    if (!isWellFormed(token)) throw invalidToken();
+    if (!(await canBeCredential(token))) throw invalidToken();
     const verified = await introspectOnce(hash, token).catch((error) => {
       onError(error);
       throw error;
@@ -125,7 +138,14 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return verified;
   }
 
+  const dropWorkspace = createWorkspaceDropper(cache);
+
   function invalidate(event: ResourceEvent): void {
+    if (event.workspace !== undefined && event.type !== 'workspace_created') {
+      // Whose answer is on its way is not known yet: it may name the workspace.
+      for (const running of inFlight.values()) running.isStale = true;
+      dropWorkspace(event.workspace);
+    }
     for (const hash of event.token_hashes) {
       cache.delete(hash);
       const running = inFlight.get(hash);
@@ -135,6 +155,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   async function handleEvent(event: ResourceEvent): Promise<void> {
     invalidate(event);
+    if (event.type === 'workspace_deleted') {
+      await onWorkspaceDeleted?.({ workspace: event.workspace!, eventId: event.id });
+    }
     if (event.type !== 'account_merged') return;
     await onMerge?.({
       from: event.merged_from!,
@@ -173,6 +196,32 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
+/** How far apart two walks over the cache are, in ms: each takes some milliseconds of 100,000 entries. */
+const WALK_PAUSE_MS = 100;
+
+/** Creates a function that drops all cached results that name a workspace, at once or within WALK_PAUSE_MS. */
+function createWorkspaceDropper(cache: LRUCache<string, CachedResult>): (workspace: string) => void {
+  const waiting = new Set<string>();
+  let pausedUntil = Number.NEGATIVE_INFINITY;
+  let timer: NodeJS.Timeout | undefined;
+  const walk = (): void => {
+    timer = undefined;
+    pausedUntil = Date.now() + WALK_PAUSE_MS;
+    for (const [hash, { token }] of cache.entries()) {
+      if (token?.access?.some((place) => waiting.has(place.workspace))) cache.delete(hash);
+    }
+    waiting.clear();
+  };
+  return (workspace) => {
+    waiting.add(workspace);
+    if (Date.now() >= pausedUntil) walk();
+    else {
+      timer ??= setTimeout(walk, WALK_PAUSE_MS);
+      timer.unref();
+    }
+  };
+}
+
 function checkOptions(options: VerifierOptions): void {
   const { issuer, resource, clientId, clientSecret, cacheSeconds = 0, proofNonceSecret } = options;
   if (!URL.canParse(issuer)) throw new Error('issuer must be the URL of the authority.');
@@ -191,60 +240,4 @@ function toCachedResult(verified: VerifiedToken | undefined, cacheSeconds: numbe
   const now = Date.now();
   if (verified === undefined) return { token: undefined, until: now + UNKNOWN_MS };
   return { token: verified, until: Math.min(now + cacheSeconds * 1000, verified.expiresAt * 1000) };
-}
-
-/** Introspects a token (RFC 7662 section 2). @returns undefined if it is not active, or not for this resource */
-async function introspect(
-  client: AuthorizationServerClient,
-  versionOfService: () => Promise<number>,
-  resource: string,
-  token: string,
-): Promise<VerifiedToken | undefined> {
-  const response = await client.post('/oauth2/introspect', { token });
-  if (response.active === false) return undefined;
-  const { sub, scope, aud, exp, jti, agent_id, owner, merged_from, credential_kind, credential_form } =
-    response;
-  const isShaped =
-    response.active === true &&
-    typeof sub === 'string' &&
-    typeof scope === 'string' &&
-    typeof aud === 'string' &&
-    typeof jti === 'string' &&
-    Number.isInteger(exp);
-  if (!isShaped) throw unavailable(new Error('the answer of the authority has not the shape of RFC 7662'));
-  // A token that is bound in a way that this kit does not know is no bearer token.
-  const keyThumbprint = readThumbprint(response.cnf);
-  if (response.cnf !== undefined && keyThumbprint === undefined) return undefined;
-  if (aud !== resource || (exp as number) * 1000 <= Date.now()) return undefined;
-  // What this kit does not know it cannot judge.
-  const kind = CREDENTIAL_KINDS.find((each) => each === credential_kind);
-  const form = CREDENTIAL_FORMS.find((each) => each === credential_form);
-  if (credential_kind !== undefined && kind === undefined) return undefined;
-  if (credential_form !== undefined && form === undefined) return undefined;
-  const isTold = kind !== undefined && form !== undefined;
-  if (!isTold && (await versionOfService()) >= SAYS_KINDS) return undefined;
-  return Object.freeze({
-    subject: sub,
-    agentId: text(agent_id),
-    keyId: jti,
-    scopes: Object.freeze(scope.split(' ').filter((word) => word !== '')),
-    audience: aud,
-    expiresAt: exp as number,
-    ...(kind !== undefined && { kind }),
-    ...(form !== undefined && { form }),
-    ...(kind === 'app' && { clientId: text(response.client_id)! }),
-    ...(keyThumbprint !== undefined && { keyThumbprint }),
-    ...(text(owner) !== undefined && { owner: owner as string }),
-    ...(text(merged_from) !== undefined && { mergedFrom: merged_from as string }),
-  });
-}
-
-/** Reads the thumbprint of the key that a token is bound to (RFC 9449 section 6.2). */
-function readThumbprint(cnf: unknown): string | undefined {
-  if (typeof cnf !== 'object' || cnf === null || Object.keys(cnf).join() !== 'jkt') return undefined;
-  return text((cnf as { jkt: unknown }).jkt);
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined;
 }

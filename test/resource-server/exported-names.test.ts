@@ -12,6 +12,7 @@ const EXPORTED = {
     'createVerifier',
     'kindOf',
     'loadPolicy',
+    'may',
     'protectedResourceMetadata',
     'syncNodes',
   ],
