@@ -5,6 +5,7 @@ import {
   answerOf,
   askFor,
   decide,
+  errorOf,
   getCode,
   newHuman,
   REDIRECT,
@@ -217,6 +218,21 @@ onEveryEngine('the consent to an app', (engine, test) => {
       t.true(again.text.includes('Nothing is selected.'));
       t.deepEqual(ticked(again), given.length === 0 ? [] : ['read']);
     }
+  });
+
+  test('nobody is asked for what nobody can give: the app hears invalid_scope', async (t) => {
+    const app = await registerApp(on);
+    const { browser } = await newHuman(on);
+    for (const scope of ['secret', 'unknown', 'unknown offline_access', 'email', 'offline_access']) {
+      for (const resource of [{ resource: RESOURCE }, {}]) {
+        const asked = askFor(app, { scope, ...resource });
+        t.like(answerOf(await browser.get(asked.path)), { error: 'invalid_scope', iss: on.url }, scope);
+        const form = Object.fromEntries(new URL(asked.path, on.url).searchParams);
+        t.is(errorOf(await on.form('/oauth2/par', form)), '400 invalid_scope', scope);
+      }
+    }
+    t.is(heading(await browser.get(askFor(app, query('unknown openid')).path)), QUESTION);
+    t.is(heading(await browser.get(askFor(app, query('unknown read')).path)), QUESTION);
   });
 
   test('gives no scope beyond humanScopes, whatever is asked for or ticked', async (t) => {

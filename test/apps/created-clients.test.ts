@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
 import { Failure } from '../../src/errors.ts';
 import { localOrigin } from '../../src/work.ts';
-import { type App, getCode, newHuman, REDIRECT, redeem } from '../helpers/app-client.ts';
+import { type App, askFor, getCode, newHuman, REDIRECT, redeem, registerApp } from '../helpers/app-client.ts';
 import { basic, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
@@ -53,6 +53,26 @@ onEveryEngine('clients that a human or the operator registers', (engine, test) =
     ))!;
     const persons = await createClient(on.service.deps, localOrigin('test'), WEB, { owner: id });
     t.like(persons.client, { origin: 'person', owner: id, accountId: id });
+  });
+
+  test('the consent says who registered an app that is published nowhere', async (t) => {
+    const { browser, mailbox } = await newHuman(on);
+    const { id: owner } = (await on.service.deps.db.get<{ id: string }>(
+      'SELECT id FROM accounts WHERE mailbox = ?',
+      [mailbox],
+    ))!;
+    const persons = await createClient(on.service.deps, localOrigin('test'), WEB, { owner });
+    const cases: [string, string][] = [
+      [(await create()).client.id, 'Nowhere: the operator of Vouchsafe registered it'],
+      [persons.client.id, 'Nowhere: someone with an account here registered it'],
+      [(await registerApp(on)).clientId, 'Nowhere: it registered itself'],
+    ];
+    for (const [clientId, words] of cases) {
+      const page = await browser.get(
+        askFor({ clientId, secret: undefined, registered: undefined }, { scope: 'read' }).path,
+      );
+      t.true(page.text.includes(`<dd>${words}</dd>`), page.text);
+    }
   });
 
   test('what is wrong is told by its field', async (t) => {

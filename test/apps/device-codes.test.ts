@@ -1,15 +1,12 @@
 import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import { type Api, addApi } from '../helpers/api.ts';
-import { type App, newHuman, refresh, registerApp } from '../helpers/app-client.ts';
+import { type App, askFor, errorOf, newHuman, refresh, registerApp } from '../helpers/app-client.ts';
 import type { Browser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { atOnce, tallyBy } from '../helpers/common.ts';
 import { startWith } from '../helpers/configured-service.ts';
 import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine, test } from '../helpers/suite.ts';
-
-const errorOf = ({ status, body }: Reply) =>
-  body?.error === undefined ? String(status) : `${status} ${body.error}`;
 
 const DEVICE = { grant_types: ['authorization_code', 'refresh_token', DEVICE_GRANT] };
 
@@ -119,6 +116,41 @@ onEveryEngine('devices without a browser (RFC 8628)', (engine, test) => {
     on.clock.advance(11);
     t.is(errorOf(await poll(app, device_code)), '400 invalid_grant');
     t.false(await api.isActive(body.access_token));
+  });
+
+  test('a device that registers itself needs no redirect, and is connected all the same', async (t) => {
+    for (const redirects of [{}, { redirect_uris: [] }, { redirect_uris: null }]) {
+      const { body } = await on.post('/oauth2/register', {
+        client_name: 'Marlin TV',
+        token_endpoint_auth_method: 'none',
+        grant_types: [DEVICE_GRANT, 'refresh_token'],
+        ...redirects,
+      });
+      t.deepEqual(body.grant_types, ['refresh_token', DEVICE_GRANT]);
+      const form = { client_id: body.client_id, scope: 'read', resource: api.resource };
+      const { body: asked } = await on.form('/oauth2/device_authorization', form);
+      const { browser } = await newHuman(on);
+      await open(browser, asked.user_code);
+      await decide(browser, 'approve', { 'scope:read': 'on' });
+      on.clock.advance(5);
+      const app = { clientId: body.client_id } as App;
+      t.is((await poll(app, asked.device_code)).status, 200);
+      const apps = await browser.get('/apps');
+      t.regex(apps.text, /Marlin TV[\s\S]*>On a device</);
+      const [id] = /con_\w+/.exec(apps.text)!;
+      t.regex((await browser.get(`/apps/${id}/revoke`)).text, /<dd>On a device<\/dd>/);
+      const leave = await browser.get(askFor(app, { scope: 'read' }).path);
+      t.is(leave.status, 400);
+    }
+    const without = { client_name: 'x', token_endpoint_auth_method: 'none', redirect_uris: [] };
+    for (const grant_types of [undefined, ['authorization_code', DEVICE_GRANT], ['refresh_token']]) {
+      t.is(
+        errorOf(await on.post('/oauth2/register', { ...without, grant_types })),
+        '400 invalid_redirect_uri',
+      );
+    }
+    const nothing = { client_id: (await registerApp(on, DEVICE)).clientId, scope: 'unknown' };
+    t.is(errorOf(await on.form('/oauth2/device_authorization', nothing)), '400 invalid_scope');
   });
 
   test('only clients that asked for the grant get codes', async (t) => {

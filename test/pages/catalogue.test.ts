@@ -100,6 +100,7 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
   'connect.*': nameEach('connect.', ['decided', 'over', 'foreign']),
   'connect.*Lead': nameEach('connect.', ['decided', 'over', 'foreign'], 'Lead'),
   'connect.constraint.*': nameEach('connect.constraint.', ['max', 'min', 'in', 'not_in', 'eq']),
+  'consent.publishedNowhere.*': nameEach('consent.publishedNowhere.', ['dynamic', 'person', 'operator']),
   'device.*Lead': nameEach('device.', ['connected', 'declined', 'decided', 'over'], 'Lead'),
   'failure.*.title': failures.map(({ name }) => `failure.${name}.title`),
   'failure.*.lead': failures.map(({ name }) => `failure.${name}.lead`),

@@ -87,12 +87,9 @@ async function resourceNames(deps: Deps): Promise<Map<string, string>> {
 
 /** Prepares an app for a template. */
 function presentApp(app: ConnectedApp, names: ReadonlyMap<string, string>) {
-  const [host, ...otherHosts] = app.hosts;
   return {
     ...app,
     name: app.name === undefined ? '' : displayName(app.name),
-    host,
-    otherHosts,
     /** What a human can recognize: the others only say how the app signs in and stays connected. */
     scopes: [...app.scopes, ...app.openidScopes.filter((scope) => SHOWN_OPENID.has(scope))],
     resource: app.resource && names.get(app.resource),

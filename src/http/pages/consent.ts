@@ -113,7 +113,7 @@ export async function showConsent(
     {
       next: `${PATHS.interaction}/${asked.uid}`,
       appName: client.name === null ? '' : displayName(client.name),
-      publishedAt: client.origin === 'document' ? new URL(client.id).host : undefined,
+      ...describeOrigin(client),
       ...describeRedirect(asked.redirectUri),
       approvedAt: offer.approvedAt,
       registeredAt: client.createdAt,
@@ -149,6 +149,11 @@ export function presentOpenidScopes({ openidScopes }: Pick<Offer, 'openidScopes'
 export function canGiveLess({ scopes, openidScopes }: Pick<Offer, 'scopes' | 'openidScopes'>): boolean {
   const optional = openidScopes.filter(({ name }) => OPTIONAL_OPENID_SCOPES.has(name));
   return [...scopes, ...optional].some(({ isHeld }) => isHeld);
+}
+
+/** Describes for the page where a client is published, or else who registered it. */
+export function describeOrigin({ id, origin }: OAuthClient) {
+  return { origin, publishedAt: origin === 'document' ? new URL(id).host : undefined };
 }
 
 /** Describes for the page where an app is answered. */

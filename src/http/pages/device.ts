@@ -12,7 +12,7 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { clearCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
-import { canGiveLess, presentOpenidScopes } from './consent.ts';
+import { canGiveLess, describeOrigin, presentOpenidScopes } from './consent.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
 import type { Pages } from './pages.ts';
@@ -96,7 +96,7 @@ async function showDevice(
     state,
     id,
     appName: client.name === null ? '' : displayName(client.name),
-    publishedAt: client.origin === 'document' ? new URL(client.id).host : undefined,
+    ...describeOrigin(client),
     userCode: asked.userCode,
     network: asked.network,
     ownNetwork: origin.address.coarse,

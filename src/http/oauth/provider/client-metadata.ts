@@ -15,7 +15,8 @@ export interface MetadataFault {
   error_description: string;
 }
 
-const GRANT_TYPES = ['authorization_code', 'refresh_token'];
+const CODE_GRANT = 'authorization_code';
+const GRANT_TYPES = [CODE_GRANT, 'refresh_token'];
 const TEXTS = ['client_name', 'client_uri', 'token_endpoint_auth_method', 'jwks', 'jwks_uri'] as const;
 
 /**
@@ -27,9 +28,12 @@ export function normalizeClientMetadata(
   { deviceForNewClients }: Pick<Config, 'deviceForNewClients'>,
   sent: ClientMetadata,
 ): ClientMetadata | MetadataFault {
-  const redirects = sent.redirect_uris;
+  const asked = Array.isArray(sent.grant_types) ? sent.grant_types : GRANT_TYPES;
+  // A device has no browser that could be led back: it needs no redirect (RFC 7591 section 2).
+  const needsCode = !deviceForNewClients || !asked.includes(DEVICE_GRANT) || asked.includes(CODE_GRANT);
+  const redirects = sent.redirect_uris ?? (needsCode ? undefined : []);
   const isList = Array.isArray(redirects) && redirects.every((each) => typeof each === 'string');
-  if (!isList || redirects.length === 0 || redirects.length > REDIRECTS_MAX) {
+  if (!isList || (redirects.length === 0 && needsCode) || redirects.length > REDIRECTS_MAX) {
     return refuseRedirect(`redirect_uris must be a list of 1 to ${REDIRECTS_MAX} URLs`);
   }
   const wrong = redirects.find((each) => !isRedirectUri(each));
@@ -46,7 +50,6 @@ export function normalizeClientMetadata(
     const error_description = `post_logout_redirect_uris must be at most ${REDIRECTS_MAX} URLs such as redirect_uris`;
     return { error: 'invalid_client_metadata', error_description };
   }
-  const asked = Array.isArray(sent.grant_types) ? sent.grant_types : GRANT_TYPES;
   const kept = TEXTS.filter((name) => sent[name] !== null && sent[name] !== '' && sent[name] !== undefined);
   if (kept.includes('jwks_uri') && !/^https:/.test(String(sent.jwks_uri))) {
     return refuseMetadata('jwks_uri must be an https URL');
@@ -58,9 +61,9 @@ export function normalizeClientMetadata(
     ...(goodbyes.length > 0 && { post_logout_redirect_uris: goodbyes }),
     application_type: applicationTypeOf(redirects),
     grant_types: [...GRANT_TYPES, ...(deviceForNewClients ? [DEVICE_GRANT] : [])].filter(
-      (each) => each === 'authorization_code' || asked.includes(each),
+      (each) => (each === CODE_GRANT && redirects.length > 0) || asked.includes(each),
     ),
-    response_types: ['code'],
+    response_types: redirects.length > 0 ? ['code'] : [],
   };
 }
 

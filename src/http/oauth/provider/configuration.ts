@@ -154,7 +154,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
         enabled: true,
         useGrantedResource: (_ctx, model) => !hasOnlyOpenIdScopes(model.scope),
         defaultResource: async (ctx, _client, oneOf) =>
-          (oneOf ?? hasOnlyOpenIdScopes(ctx.oidc.params?.scope)) ? [] : deps.config.resources[0]!.url,
+          (oneOf ?? asksOnlyWho(ctx.oidc.params?.scope)) ? [] : deps.config.resources[0]!.url,
         getResourceServerInfo: async (ctx, url, client) => {
           if (Array.isArray(ctx.oidc.params?.resource)) {
             throw new errors.InvalidTarget('a token works at one resource: name one');
@@ -162,8 +162,10 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
           const audience = await findAudience(deps, url);
           const now = deps.clock();
           const tokenSeconds = (tokenExpiry(deps, audience, now, Infinity) - now) / 1000;
+          const offered = restrictTo(scopesFor(deps, ctx, audience), scopeBoundOf(client));
+          checkAskedScope(ctx, offered);
           return {
-            scope: formatScope(restrictTo(scopesFor(deps, ctx, audience), scopeBoundOf(client))),
+            scope: formatScope(offered),
             audience: audience.url,
             accessTokenTTL: Math.min(APP_TOKEN_SECONDS, tokenSeconds),
             accessTokenFormat: 'opaque',
@@ -184,6 +186,25 @@ function scopesFor(
   return isByItself ? [...(scopes ?? config.scopes.keys())] : listGivableScopes(config, scopes);
 }
 
+/** The requests that ask a human. */
+const ASKING_ROUTES: ReadonlySet<string> = new Set([
+  'authorization',
+  'pushed_authorization_request',
+  'device_authorization',
+]);
+
+/**
+ * Refuses a request of which a human could give nothing: its page could not be approved (RFC 6749 section 4.1.2.1).
+ *
+ * @throws InvalidScope
+ */
+function checkAskedScope({ oidc }: KoaContextWithOIDC, offered: readonly string[]): void {
+  if (!ASKING_ROUTES.has(oidc.route)) return;
+  const scope = String(oidc.params?.scope ?? ''); // oidc-provider drops `offline_access` without `prompt=consent`
+  if (scope.split(' ').some((name) => name === 'openid' || offered.includes(name))) return;
+  throw new errors.InvalidScope('nobody can give any of this scope', scope);
+}
+
 /**
  * Names the cookies of oidc-provider. Those of one request have its path, so that several can wait in one browser, and
  * cannot be `__Host-`.
@@ -193,6 +214,11 @@ function cookieNames({ config }: Pick<Deps, 'config'>) {
     ? ['vouchsafe_', 'vouchsafe_oidc_session']
     : ['__Secure-', '__Host-oidc_session'];
   return { session, interaction: `${prefix}oidc_interaction`, resume: `${prefix}oidc_resume` };
+}
+
+/** Whether a request is for an ID token alone: `email` beside it is of no use without it. */
+function asksOnlyWho(scope: unknown): boolean {
+  return hasOnlyOpenIdScopes(scope) && String(scope).split(' ').includes('openid');
 }
 
 function hasOnlyOpenIdScopes(scope: unknown): boolean {
