@@ -1,7 +1,15 @@
 import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
-import { inBrowser, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
-import { fillLists } from '../helpers/long-lists.ts';
+import {
+  inBrowser,
+  keepPhonePicture,
+  LIGHT,
+  looksOn,
+  see,
+  startChromium,
+  visitTo,
+} from '../helpers/chromium.ts';
+import { fillLists, SOME_NAMES } from '../helpers/long-lists.ts';
 import { type Engine, startTestService, type TestService } from '../helpers/service.ts';
 
 inBrowser('long lists, in a browser', (engine: Engine, test, executablePath: string) => {
@@ -12,17 +20,37 @@ inBrowser('long lists, in a browser', (engine: Engine, test, executablePath: str
   });
   test.after(() => Promise.all([browser.close(), on.stop()]));
 
+  async function signInOn(page: Page, mailbox: string): Promise<void> {
+    await page.getByLabel('Email address').fill(mailbox);
+    await page.getByRole('button', { name: 'Email me a code' }).click();
+    await page.getByLabel('Code from the email').fill(await on.signInCodeFor(mailbox));
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('No keys yet').waitFor();
+  }
+
   for (const look of looksOn(engine)) {
+    test(`short ones are whole on one page (${look.name})`, async (t: ExecutionContext) => {
+      const mailbox = `few-${look.name.replace(' ', '-')}@example.com`;
+      await visitTo(browser, on.url, look, `${on.url}/keys`, async (page) => {
+        await signInOn(page, mailbox);
+        await fillLists(on, mailbox, SOME_NAMES, SOME_NAMES.length);
+        await page.goto(`${on.url}/agents`);
+        await page.getByText('1–7 of 7').waitFor();
+        await see(t, page, look, 'Agents', 'agents, some');
+        if (look === LIGHT) await keepPhonePicture(page, 'agents, some');
+        await page.goto(`${on.url}/keys`);
+        await page.getByRole('link', { name: 'Create a replacement' }).waitFor();
+        await see(t, page, look, 'Keys', 'keys, some');
+        if (look === LIGHT) await keepPhonePicture(page, 'keys, some');
+      });
+    });
+
     test(`are searched, sorted and paged by pointer and by keyboard (${look.name})`, async (t: ExecutionContext) => {
       const mailbox = `lists-${look.name.replace(' ', '-')}@example.com`;
       const isPhone = look.options.isMobile === true;
       const seen = (page: Page, heading: string, name: string) => see(t, page, look, heading, name);
       await visitTo(browser, on.url, look, `${on.url}/keys`, async (page) => {
-        await page.getByLabel('Email address').fill(mailbox);
-        await page.getByRole('button', { name: 'Email me a code' }).click();
-        await page.getByLabel('Code from the email').fill(await on.signInCodeFor(mailbox));
-        await page.getByRole('button', { name: 'Sign in' }).click();
-        await page.getByText('No keys yet').waitFor();
+        await signInOn(page, mailbox);
         await fillLists(on, mailbox);
 
         await page.goto(`${on.url}/agents`);

@@ -1,21 +1,41 @@
 import type { TestService } from './service.ts';
 
-/** How many rows of each kind belong to somebody with long lists. */
-const ROWS = 60;
-
 /** Names as people and programs give them, short, long and none. */
-const NAMES = ['Robin the release bot', 'Nightly index', null, 'W'.repeat(64), 'Ärger mit Umlauten', 'a b'];
+const ALL_NAMES = [
+  'Robin the release bot',
+  'Nightly index',
+  null,
+  'W'.repeat(64),
+  'Ärger mit Umlauten',
+  'a b',
+];
 
-/** Gives an account sixty agents, keys, hosts and events, and thirty sessions, some of them ended. */
-export async function fillLists(on: TestService, mailbox: string): Promise<void> {
+/** Names of those who have few. */
+export const SOME_NAMES = [
+  'Robin the release bot',
+  'Nightly index',
+  'Inbox triage',
+  'Old scraper',
+  null,
+  'Quarterly figures',
+  'Support summaries',
+];
+
+/** Gives an account agents, keys, hosts and events, sixty of each, and half as many sessions; some of them are ended. */
+export async function fillLists(
+  on: TestService,
+  mailbox: string,
+  names: readonly (string | null)[] = ALL_NAMES,
+  rows = 60,
+): Promise<void> {
   const { db } = on.service.deps;
   const now = on.clock();
   const account = await db.get<{ id: string }>('SELECT id FROM accounts WHERE mailbox = ?', [mailbox]);
   const owner = account!.id;
   await db.tx(async (tx) => {
-    for (let at = 0; at < ROWS; at += 1) {
+    for (let at = 0; at < rows; at += 1) {
       const tail = `${owner.slice(-8)}${String(at).padStart(6, '0')}`;
-      const name = NAMES[at % NAMES.length]!;
+      const name = names[at % names.length]!;
       const endedAt = at % 7 === 3 ? now : null;
       await tx.run(
         `INSERT INTO registrations (id, kind, agent_id, agent_name, created_at, expires_at, claimed_at, mode)
@@ -30,7 +50,14 @@ export async function fillLists(on: TestService, mailbox: string): Promise<void>
       await tx.run(
         `INSERT INTO credentials (hash, id, account_id, name, scope, prefix, last_four, created_at, expires_at, revoked_at)
          VALUES (?, ?, ?, ?, 'read write', 'sk_8Qm2', 'abcd', 1, ?, ?)`,
-        [Buffer.from(tail), `key_${tail}`, owner, name, at === 5 ? now + 400_000_000 : null, endedAt],
+        [
+          Buffer.from(tail),
+          `key_${tail}`,
+          owner,
+          name ?? 'Backup script',
+          at === 5 ? now + 400_000_000 : null,
+          endedAt,
+        ],
       );
       await tx.run(`INSERT INTO registrations (id, kind, created_at, expires_at) VALUES (?, 'host', 1, 2)`, [
         `reg_h${tail}`,
@@ -42,9 +69,9 @@ export async function fillLists(on: TestService, mailbox: string): Promise<void>
       );
       await tx.run(
         `INSERT INTO events (id, at, kind, account_id, agent_id, address) VALUES (?, ?, 'agent.renamed', ?, ?, '203.0.113.7')`,
-        [`evt_${tail}`, now - (ROWS - at) * 7_200_000, owner, `agt_${tail}`],
+        [`evt_${tail}`, now - (rows - at) * 7_200_000, owner, `agt_${tail}`],
       );
-      if (at < ROWS / 2) {
+      if (at < rows / 2) {
         await tx.run(
           `INSERT INTO sessions (hash, id, account_id, origin, created_at, seen_at) VALUES (?, ?, ?, '198.51.x.x', ?, ?)`,
           [Buffer.from(`ses${tail}`), `ses_${tail}`, owner, now - 3_600_000, now - at * 30_000],
