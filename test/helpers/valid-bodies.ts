@@ -188,6 +188,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /sign-out': { csrf: 'none' },
   'POST /agents/:id/rename': { csrf: 'none', name: 'Robin' },
   'POST /agents/:id/narrow': { csrf: 'none', 'scope:read': 'on' },
+  'POST /agents/:id/where': { csrf: 'none', grid: 'wsp_a', 'place:wsp_a': 'on', 'may:wsp_a:read': 'on' },
   'POST /agents/:id/unlink': { csrf: 'none' },
   'POST /agents/:id/undo': { csrf: 'none' },
   'POST /agents/:id/revoke': { csrf: 'none' },
