@@ -39,6 +39,7 @@ import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
 import { providerRows } from './http/pages/providers.ts';
 import * as signIn from './http/pages/sign-in.ts';
+import { workspaceRows } from './http/pages/workspace-routes.ts';
 import { followEvents } from './http/resource-servers/events.ts';
 import * as nodes from './http/resource-servers/nodes.ts';
 import { readPolicy } from './http/resource-servers/policy.ts';
@@ -223,6 +224,9 @@ function pageRoutes(pages: Pages): Route[] {
     ...connectedAppRows(pages),
     ...providerRows(pages),
     ...ownClientRows(pages),
+
+    // The user's workspaces, and invitations to them
+    ...workspaceRows(pages),
 
     // The user's account
     row('GET', PAGES.account, user, none, account.accountPage(pages)),

@@ -106,18 +106,22 @@ function matches(row: EventRow, filter: EventFilter): boolean {
 const NEWEST: ListOrder = { keys: ['id'], isDescending: true };
 
 /**
- * Lists the events of an account or an agent, newest first, without registrations, which the indexes leave out.
+ * Lists the events of an account, an agent or a workspace, newest first, without registrations, which the indexes leave out.
  *
  * @param place where the page begins or ends; undefined: the first page
  */
 export function listEventsOf(
   db: Pick<Db, 'all'>,
-  target: { accountId: string } | { agentId: string },
+  target: { accountId: string } | { agentId: string } | { workspaceId: string },
   place: { side: ListSide; id: string } | undefined,
   limit: number,
 ): Promise<EventRow[]> {
   const [column, id] =
-    'accountId' in target ? ['account_id', target.accountId] : ['agent_id', target.agentId];
+    'accountId' in target
+      ? ['account_id', target.accountId]
+      : 'agentId' in target
+        ? ['agent_id', target.agentId]
+        : ['workspace_id', target.workspaceId];
   const { condition, orderBy } = rowsBeside(NEWEST, place && { side: place.side, values: [place.id] });
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events

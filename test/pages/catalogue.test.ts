@@ -74,6 +74,7 @@ const activities = EVENT_KINDS.flatMap(variantsOf).map(
 const failures = (Object.keys(TINYSEND_ERRORS_BY_KIND) as FailureKind[]).map((kind) =>
   describeFailure(new Failure(kind, '', { retryAfterSeconds: 60 })),
 );
+const WORKSPACE_ACTS = ['rename', 'leave', 'transfer', 'delete'];
 const nameEach = (prefix: string, names: readonly string[], suffix = '') =>
   names.map((name) => `${prefix}${name}${suffix}`);
 
@@ -122,7 +123,20 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
     'agent-approval',
     'invitation',
   ]),
+  'invitation.*.lead': nameEach('invitation.', ['signedOut', 'over', 'declined'], '.lead'),
+  'invitation.*.title': nameEach(
+    'invitation.',
+    ['signedOut', 'over', 'foreign', 'asked', 'declined'],
+    '.title',
+  ),
+  'workspace.*.crumb': nameEach('workspace.', WORKSPACE_ACTS, '.crumb'),
+  'workspace.*.final': nameEach('workspace.', WORKSPACE_ACTS, '.final'),
+  'workspace.*.text': nameEach('workspace.', WORKSPACE_ACTS, '.text'),
+  'workspace.*.title': nameEach('workspace.', WORKSPACE_ACTS, '.title'),
+  'workspace.may.*': nameEach('workspace.may.', ['look', 'act', 'invite', 'rename', 'own']),
   'workspace.role.*': nameEach('workspace.role.', ROLES),
+  'workspace.roleText.*': nameEach('workspace.roleText.', ROLES),
+  'workspace.section.*': nameEach('workspace.section.', ['members', 'invitations', 'activity', 'settings']),
   'status.*': nameEach('status.', ['active', 'revoked', 'ended', 'expired', 'noLiveKey']),
 };
 
@@ -244,7 +258,10 @@ test('German is another text than English, but for words that both have', (t) =>
     'keys.new.name',
     'keys.status',
     'mail.name',
+    'workspace.person',
     'workspace.role.admin',
+    'workspace.transfer.option',
+    'workspace.event',
   ]);
 });
 

@@ -7,11 +7,13 @@ import {
   parseNumberMark,
   readPage,
 } from '../../lib/list-pages.ts';
+import { findAccount } from '../../store/accounts.ts';
 import {
   countMembers,
   findMember,
   type ListedMember,
   listMemberPage,
+  listMembers,
   listMemberships,
   listOwnerIds,
   type MemberRow,
@@ -49,6 +51,16 @@ export function countMembersOf({ db }: Pick<Deps, 'db'>, workspaceId: string): P
   return countMembers(db, workspaceId);
 }
 
+/** Counts the owners of a workspace. */
+export async function countOwnersOf({ db }: Pick<Deps, 'db'>, workspaceId: string): Promise<number> {
+  return (await listOwnerIds(db, workspaceId)).length;
+}
+
+/** Lists all members of a workspace; those who joined first are first. */
+export function listAllMembersOf({ db }: Pick<Deps, 'db'>, workspaceId: string): Promise<ListedMember[]> {
+  return listMembers(db, workspaceId);
+}
+
 /**
  * Finds a member whom another one may manage: give another role, or remove.
  *
@@ -60,11 +72,13 @@ export async function findManagedMember(
   workspaceId: string,
   accountId: string,
   memberId: string,
-): Promise<{ member: MemberRow; roles: readonly Role[] }> {
+): Promise<{ member: ListedMember; roles: readonly Role[] }> {
   const { role } = await requireMember(db, workspaceId, accountId);
   const member = await findMember(db, workspaceId, memberId);
   if (member === undefined) throw memberNotFound();
-  return { member, roles: assertManages(role, member.role) };
+  const roles = assertManages(role, member.role);
+  const account = await findAccount(db, memberId);
+  return { member: { ...member, mailbox: account?.mailbox ?? null }, roles };
 }
 
 /**

@@ -6,6 +6,7 @@ export type CookieName =
   | 'claim'
   | 'connect'
   | 'refuse'
+  | 'invitation'
   | 'signin'
   | 'session'
   | 'signinlink'

@@ -1,0 +1,60 @@
+import type { Deps } from '../../deps.ts';
+import { type ListMark, type ListPage, parseIdMark, readPage } from '../../lib/list-pages.ts';
+import { maskMailbox } from '../../lib/mailbox.ts';
+import { listMailboxes } from '../../store/accounts.ts';
+import { type EventRow, listEventsOf } from '../../store/events.ts';
+
+/** The activity of a workspace, as its members see it: who, masked, and never from which network. */
+
+/** Who an event is about, or who did it. */
+export interface Participant {
+  isYou: boolean;
+  /** Masked; undefined: the account has ended. */
+  mailbox: string | undefined;
+}
+
+export interface WorkspaceEvent {
+  kind: string;
+  /** Epoch ms. */
+  at: number;
+  /** Whom it happened to, or who did it, if there is no `actor`; undefined: nobody in the workspace. */
+  person: Participant | undefined;
+  /** The member who did it to `person`. */
+  actor: Participant | undefined;
+}
+
+/** Lists a page of what happened in a workspace, newest first. */
+export async function listWorkspaceActivity(
+  { db }: Pick<Deps, 'db'>,
+  workspaceId: string,
+  readerId: string,
+  { at, rows }: { at?: ListMark | undefined; rows?: number } = {},
+): Promise<ListPage<WorkspaceEvent>> {
+  const page = await readPage(
+    parseIdMark(at),
+    rows,
+    (place, limit) => listEventsOf(db, { workspaceId }, place, limit),
+    (event) => event.id,
+  );
+  const ids = page.items.flatMap((event) => [event.accountId, actorIdOf(event)]).filter((id) => id !== null);
+  const mailboxes = await listMailboxes(db, [...new Set(ids)]);
+  const participant = (id: string | null): Participant | undefined => {
+    if (id === null) return undefined;
+    const mailbox = mailboxes.get(id);
+    return { isYou: id === readerId, mailbox: mailbox ? maskMailbox(mailbox) : undefined };
+  };
+  const items = page.items.map((event) => {
+    const actorId = actorIdOf(event);
+    return {
+      kind: event.kind,
+      at: event.at,
+      person: participant(event.accountId),
+      actor: actorId === event.accountId ? undefined : participant(actorId),
+    };
+  });
+  return { ...page, items };
+}
+
+function actorIdOf({ details }: EventRow): string | null {
+  return details === null ? null : (JSON.parse(details).actor ?? null);
+}

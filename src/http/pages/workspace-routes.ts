@@ -1,0 +1,26 @@
+import { PAGES } from '../../lib/page-paths.ts';
+import { type Row, row } from '../server/table.ts';
+import { changeWorkspaceRows } from './change-workspace.ts';
+import { invitationRows } from './invitation.ts';
+import { manageMemberRows } from './manage-member.ts';
+import type { Pages } from './pages.ts';
+import * as workspaces from './workspaces.ts';
+
+const none = undefined;
+
+/** Creates the rows of the pages of shared workspaces, and of invitations to them. */
+export function workspaceRows(pages: Pages): Row[] {
+  const [user, recent] = ['signedInUser', 'recentlyVerifiedUser'] as const;
+  const path = `${PAGES.workspaces}/:id`;
+  return [
+    row('GET', PAGES.workspaces, user, none, workspaces.workspacesPage(pages)),
+    row('GET', PAGES.newWorkspace, recent, none, workspaces.newWorkspacePage(pages)),
+    row('POST', PAGES.newWorkspace, recent, none, workspaces.createWorkspaceOperation(pages)),
+    row('GET', path, user, none, workspaces.workspacePage(pages)),
+    row('GET', `${path}/members`, user, none, workspaces.membersPage(pages)),
+    row('GET', `${path}/activity`, user, none, workspaces.workspaceActivityPage(pages)),
+    ...changeWorkspaceRows(pages),
+    ...manageMemberRows(pages),
+    ...invitationRows(pages),
+  ];
+}
