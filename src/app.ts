@@ -21,12 +21,10 @@ import { publishKeys } from './http/oauth/jwks.ts';
 import { revokeToken } from './http/oauth/revoke.ts';
 import { appRoutes, consentRoutes } from './http/oauth/routes.ts';
 import { exchangeToken } from './http/oauth/token.ts';
-import * as account from './http/pages/account.ts';
-import { activityPage } from './http/pages/activity.ts';
+import { accountRows } from './http/pages/account-routes.ts';
 import * as agents from './http/pages/agents.ts';
 import { connectedAppRows } from './http/pages/apps.ts';
 import { asset } from './http/pages/assets.ts';
-import * as authenticator from './http/pages/authenticator.ts';
 import { changeAgentRows } from './http/pages/change-agent.ts';
 import * as claim from './http/pages/claim.ts';
 import { ownClientRows } from './http/pages/clients.ts';
@@ -228,21 +226,7 @@ function pageRoutes(pages: Pages): Route[] {
     // The user's workspaces, and invitations to them
     ...workspaceRows(pages),
 
-    // The user's account
-    row('GET', PAGES.account, user, none, account.accountPage(pages)),
-    row('GET', PAGES.activity, user, none, activityPage(pages)),
-    row('GET', `${PAGES.account}/export`, user, none, account.exportAccount),
-    row('POST', `${PAGES.account}/sessions/end`, user, none, account.endOneSession),
-    row('POST', `${PAGES.account}/sessions/end-others`, user, none, account.endAllOtherSessions),
-    row('POST', `${PAGES.account}/mail`, user, none, account.changeMailPreference),
-    row('POST', account.LANGUAGE_PATH, user, none, account.changeLanguage),
-    row('GET', PAGES.authenticator, recent, none, authenticator.authenticatorPage(pages)),
-    row('POST', PAGES.authenticator, recent, none, authenticator.addAuthenticatorOperation(pages)),
-    row('POST', `${PAGES.authenticator}/codes`, recent, none, authenticator.renewCodes(pages)),
-    row('GET', `${PAGES.authenticator}/remove`, recent, none, authenticator.removePage(pages)),
-    row('POST', `${PAGES.authenticator}/remove`, recent, none, authenticator.removeAuthenticatorOperation),
-    row('GET', PAGES.deleteAccount, recent, none, account.deletePage(pages)),
-    row('POST', PAGES.deleteAccount, recent, none, account.submitDeletion(pages)),
+    ...accountRows(pages),
 
     ...[...pages.assets].map(([path, file]) => row('GET', path, 'anyone', none, asset(file))),
   ]);

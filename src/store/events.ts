@@ -116,12 +116,8 @@ export function listEventsOf(
   place: { side: ListSide; id: string } | undefined,
   limit: number,
 ): Promise<EventRow[]> {
-  const [column, id] =
-    'accountId' in target
-      ? ['account_id', target.accountId]
-      : 'agentId' in target
-        ? ['agent_id', target.agentId]
-        : ['workspace_id', target.workspaceId];
+  const [[name, id]] = Object.entries(target) as [[keyof typeof COLUMN_OF, string]];
+  const column = COLUMN_OF[name];
   const { condition, orderBy } = rowsBeside(NEWEST, place && { side: place.side, values: [place.id] });
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events
@@ -129,6 +125,8 @@ export function listEventsOf(
     [id, ...condition.params, limit],
   );
 }
+
+const COLUMN_OF = { accountId: 'account_id', agentId: 'agent_id', workspaceId: 'workspace_id' } as const;
 
 /** Selects events of an account: of some kinds, of some agents or keys, or both. Without one, there are none. */
 export interface EventSelection {

@@ -165,6 +165,18 @@ export async function hasPlaceAt(
   return row !== undefined;
 }
 
+/** Lists the places that an account gave in a workspace and that have not ended. */
+export function listPlacesOfGranter(
+  db: Pick<Tx, 'all'>,
+  workspaceId: string,
+  accountId: string,
+): Promise<PlaceRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM places WHERE workspace_id = ? AND granted_by = ? AND ended_at IS NULL ORDER BY id`,
+    [workspaceId, accountId],
+  );
+}
+
 /** Ends one place; of concurrent calls, one returns 1. */
 export function updatePlaceEnded(tx: Tx, id: string, now: number, reason: PlaceEnd): Promise<number> {
   return tx.run('UPDATE places SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL', [

@@ -258,10 +258,11 @@ test('German is another text than English, but for words that both have', (t) =>
     'keys.new.name',
     'keys.status',
     'mail.name',
-    'workspace.person',
     'workspace.role.admin',
-    'workspace.transfer.option',
+    'workspace.person',
+    'workspace.invite.placeholder',
     'workspace.event',
+    'workspace.transfer.option',
   ]);
 });
 

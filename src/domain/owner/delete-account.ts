@@ -18,7 +18,7 @@ import { recordAndNotify } from '../audit/notifications.ts';
 import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
-import { leaveAllWorkspaces, lockWorkspacesOf, type Succession } from '../workspaces/members.ts';
+import { leaveAllWorkspaces, lockWorkspacesOf, type Succession } from '../workspaces/leave-all-workspaces.ts';
 
 /**
  * Deletes a human's account. It takes the account out of its workspaces, and deletes those without another member. It

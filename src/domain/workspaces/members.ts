@@ -14,21 +14,18 @@ import {
   type ListedMember,
   listMemberPage,
   listMembers,
-  listMemberships,
   listOwnerIds,
   type MemberRow,
-  type MembershipRow,
   updateMemberEnded,
   updateMemberRole,
 } from '../../store/members.ts';
-import { lockWorkspace } from '../../store/workspaces.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
 import { endPlacesOfGranter } from './places.ts';
 import { listGrantableRoles, type Role } from './roles.ts';
-import { endWorkspace, lockWorkspaceAs, requireMember, roleForbids } from './workspaces.ts';
+import { lockWorkspaceAs, requireMember, roleForbids } from './workspaces.ts';
 
 /** The members of a workspace, and how they leave. Nobody leaves a workspace without an owner. */
 
@@ -166,83 +163,8 @@ export async function removeMember(
   });
 }
 
-/** What becomes of workspaces whose last owner is deleted, while they have other members. */
-export type Succession = 'refuse' | 'delete' | { to: string };
-
-/**
- * Lists the workspaces whose last owner an account is while they have other members: those stand in the way of its
- * deletion (W-08).
- */
-export async function listWorkspacesHeldAlone(
-  { db }: Pick<Deps, 'db'>,
-  accountId: string,
-): Promise<MembershipRow[]> {
-  const held: MembershipRow[] = [];
-  for (const membership of await listMemberships(db, accountId)) {
-    if ((await stateOf(db, membership)) === 'heldAlone') held.push(membership);
-  }
-  return held;
-}
-
-/**
- * Locks the workspaces of an account that is about to be deleted, in the order of their ids and before the account.
- */
-export async function lockWorkspacesOf({ tx }: Work, accountId: string): Promise<void> {
-  const ids = (await listMemberships(tx, accountId)).map(({ workspaceId }) => workspaceId);
-  for (const id of ids.sort()) await lockWorkspace(tx, id);
-}
-
-/**
- * Takes an account that is deleted out of all its workspaces, after lockWorkspacesOf() and locking the account. Those
- * without another member are deleted.
- *
- * @throws Failure `lastOwner` if it is the last owner of one with other members, and `succession` refuses that;
- * `badRequest` if the one who should succeed is no member of it
- */
-export async function leaveAllWorkspaces(
-  work: Work,
-  accountId: string,
-  succession: Succession,
-): Promise<void> {
-  const { tx } = work;
-  const memberships = await listMemberships(tx, accountId);
-  for (const membership of memberships.toSorted((a, b) => (a.workspaceId < b.workspaceId ? -1 : 1))) {
-    const { workspaceId } = membership;
-    // Again, for one that the account joined in between: locked already, this changes nothing.
-    if ((await lockWorkspace(tx, workspaceId)) === undefined) continue;
-    const state = await stateOf(tx, membership);
-    if (state === 'alone' || (state === 'heldAlone' && succession === 'delete')) {
-      await endWorkspace(work, workspaceId, { accountId, details: { by: 'account' } });
-      continue;
-    }
-    if (state === 'heldAlone') await succeed(work, membership, succession);
-    await endMembership(work, workspaceId, accountId, 'account_deleted');
-    await recordEvent(work, { kind: 'member.left', accountId, workspaceId, details: { by: 'account' } });
-  }
-}
-
-/** Makes somebody else the owner of a workspace whose last owner is deleted. */
-async function succeed(work: Work, { workspaceId }: MembershipRow, succession: Succession): Promise<void> {
-  if (typeof succession === 'string') throw lastOwner();
-  const member = await findMember(work.tx, workspaceId, succession.to);
-  if (member === undefined) {
-    throw new Failure('badRequest', `${succession.to} is not a member of ${workspaceId}.`);
-  }
-  await setRole(work, member, 'owner', undefined);
-}
-
-/** Whether an account is the only member of a workspace, or its only owner. */
-async function stateOf(
-  db: Pick<Work['tx'], 'get' | 'all'>,
-  { workspaceId, role }: MembershipRow,
-): Promise<'alone' | 'heldAlone' | 'free'> {
-  if ((await countMembers(db, workspaceId)) === 1) return 'alone';
-  if (role !== 'owner') return 'free';
-  return (await listOwnerIds(db, workspaceId)).length === 1 ? 'heldAlone' : 'free';
-}
-
 /** Ends a membership and all that the member gave in the workspace, in the transaction that locked it. */
-async function endMembership(
+export async function endMembership(
   work: Work,
   workspaceId: string,
   accountId: string,
@@ -253,7 +175,7 @@ async function endMembership(
 }
 
 /** Sets a role and tells the member; of a new owner, the other owners too. @param actor undefined: nobody in it */
-async function setRole(
+export async function setRole(
   work: Work,
   { workspaceId, accountId, role: from }: MemberRow,
   to: Role,
@@ -293,7 +215,8 @@ function assertManages(own: Role, role: Role): readonly Role[] {
   return roles;
 }
 
-function lastOwner(): Failure {
+/** Creates the failure for the last owner, who cannot go. */
+export function lastOwner(): Failure {
   return new Failure(
     'lastOwner',
     'It would have no owner. Make somebody else an owner first, or delete the workspace.',

@@ -1,26 +1,23 @@
 import { z } from 'zod';
 import { setAccountLocale } from '../../domain/accounts/account-locale.ts';
-import { isAgentMailSuppressed, setAgentMailAllowed } from '../../domain/accounts/mail-suppressions.ts';
+import {
+  areInvitationsSuppressed,
+  isAgentMailSuppressed,
+  setAgentMailAllowed,
+  setInvitationsAllowed,
+} from '../../domain/accounts/mail-suppressions.ts';
 import { endOtherSessions, endSession, listOtherSessions } from '../../domain/accounts/sessions.ts';
 import { findAuthenticatorStatus } from '../../domain/accounts/totp.ts';
-import { listConnectedApps } from '../../domain/apps/connected-apps.ts';
-import { listOwnClients } from '../../domain/apps/list-clients.ts';
-import { listNewestActivity } from '../../domain/audit/list-activity.ts';
-import { listPersonalKeys } from '../../domain/credentials/personal-keys.ts';
 import { deleteAccount } from '../../domain/owner/delete-account.ts';
-import { listOwnedAgents } from '../../domain/owner/list-owned-agents.ts';
-import { listLinkedProviders } from '../../domain/providers/linked-providers.ts';
-import { writeActivity } from '../../lib/format-activity.ts';
-import { allItems } from '../../lib/list-pages.ts';
+import { listWorkspacesHeldAlone } from '../../domain/workspaces/leave-all-workspaces.ts';
+import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { LOCALES, nameLocale } from '../../lib/translate.ts';
-import { renderKey } from '../api/api-tokens.ts';
+import { displayName } from '../../lib/untrusted-text.ts';
 import { newBrowserCookie } from '../server/browser-session.ts';
 import { clearCookie } from '../server/cookies.ts';
-import { operation } from '../server/table.ts';
-import { toIso } from '../server/wire-times.ts';
-import { exportApp, exportClient } from './export-apps.ts';
+import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { formSchema, type Problem } from './forms.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
@@ -57,6 +54,9 @@ export function accountPage(pages: Pages) {
         accountId: session.accountId,
         recoveryCodesLeft: authenticator?.recoveryCodesLeft,
         isMailWanted: !(await isAgentMailSuppressed(deps, session)),
+        areInvitationsWanted: session.hasWorkspaces
+          ? !(await areInvitationsSuppressed(deps, session.mailbox))
+          : undefined,
         locale: caller.draft(LANGUAGE_PATH)?.locale ?? session.locale ?? SAME_AS_BROWSER,
         languages: LOCALES.map((locale) => ({ locale, name: nameLocale(locale) })),
         sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
@@ -73,93 +73,29 @@ export function accountPage(pages: Pages) {
   });
 }
 
-const EVENTS_MAX = 10_000;
-
-/**
- * GET /account/export: exports the data of a human as JSON. It contains no secret: a key cannot be read back from its
- * hash.
- */
-export const exportAccount = operation({
-  caller: 'signedInUser',
-  summary: 'All of it as JSON',
-  async handle({ deps, caller }) {
-    const translator = deps.translators[caller.locale];
-    const { session } = caller;
-    const { accountId } = session;
-    const [agents, keys, apps, providers, clients, others, authenticator, noMail, activity] =
-      await Promise.all([
-        Array.fromAsync(allItems((query) => listOwnedAgents(deps, accountId, { ...query, sort: 'name' }))),
-        Array.fromAsync(allItems((query) => listPersonalKeys(deps, accountId, query))),
-        Array.fromAsync(allItems((query) => listConnectedApps(deps, accountId, query))),
-        listLinkedProviders(deps, accountId),
-        Array.fromAsync(allItems((query) => listOwnClients(deps, accountId, query))),
-        Array.fromAsync(allItems((query) => listOtherSessions(deps, session, query))),
-        findAuthenticatorStatus(deps, accountId),
-        isAgentMailSuppressed(deps, session),
-        listNewestActivity(deps, accountId, EVENTS_MAX),
-      ]);
-    const text = JSON.stringify(
-      {
-        account: {
-          user_id: accountId,
-          mailbox: session.mailbox,
-          authenticator: authenticator !== undefined,
-          mail_of_agents: !noMail,
-          language: session.locale ?? null,
-        },
-        agents: agents.map((agent) => ({
-          agent_id: agent.id,
-          name: agent.name,
-          mode: agent.mode,
-          scopes: agent.scopes,
-          registered_at: toIso(agent.registeredAt),
-          owned_at: toIso(agent.ownedAt),
-          last_used_at: agent.lastUse && toIso(agent.lastUse.at),
-          last_used_from: agent.lastUse?.from,
-          revoked_at: agent.revokedAt && toIso(agent.revokedAt),
-          over_at: agent.overAt && toIso(agent.overAt),
-        })),
-        keys: keys.map(renderKey),
-        apps: apps.map(exportApp),
-        providers: providers.map(({ name, linkedAt }) => ({ name, linked_at: toIso(linkedAt) })),
-        oauth_clients: clients.map(exportClient),
-        sessions: [session, ...others].map(({ id, origin, createdAt, seenAt }) => ({
-          id,
-          from: origin,
-          created_at: toIso(createdAt),
-          seen_at: toIso(seenAt),
-        })),
-        activity: activity.map((entry) => ({
-          at: toIso(entry.at),
-          kind: entry.kind,
-          what: writeActivity(translator, entry),
-          agent: entry.agentName,
-          key: entry.keyName,
-          app: entry.appName,
-          from: entry.origin,
-        })),
-      },
-      null,
-      2,
-    );
-    return {
-      type: 'application/json; charset=utf-8',
-      headers: { 'Content-Disposition': 'attachment; filename="account.json"' },
-      text,
-    };
-  },
-});
-
-/** GET /account/delete: shows what the deletion removes. */
+/** GET /account/delete: shows what the deletion removes, and what stands in its way. */
 export function deletePage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'What deleting it means',
-    handle({ caller }) {
-      const typed = caller.draft(PAGES.deleteAccount)?.mailbox;
-      return pages.show(caller, 'delete-account', { mailbox: caller.session.mailbox, typed });
-    },
+    handle: (call) => showDeletion(pages, call, call.caller.draft(PAGES.deleteAccount)?.mailbox),
   });
+}
+
+async function showDeletion(
+  pages: Pages,
+  { deps, caller }: Pick<Call<unknown, 'recentlyVerifiedUser'>, 'deps' | 'caller'>,
+  typed?: string,
+  problem?: Problem,
+): Promise<HandlerResult> {
+  const { accountId, mailbox } = caller.session;
+  const held = await listWorkspacesHeldAlone(deps, accountId);
+  const workspaces = held.map(({ workspaceId, name }) => ({
+    path: `${PAGES.workspaces}/${workspaceId}`,
+    name: displayName(name),
+  }));
+  const values = { mailbox, typed, workspaces, problem };
+  return pages.show(caller, 'delete-account', values, problem === undefined ? 200 : 400);
 }
 
 /** POST /account/delete: deletes the account and signs its human out. */
@@ -168,13 +104,19 @@ export function submitDeletion(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'Delete it',
     form: deleteForm,
-    async handle({ deps, origin, caller, body }) {
+    async handle(call) {
+      const { deps, origin, caller, body } = call;
       const { accountId, mailbox } = caller.session;
       if (parseMailbox(body.mailbox) !== mailbox) {
         const problem: Problem = { key: 'deleteAccount.wrong', values: { mailbox }, field: 'mailbox' };
-        return pages.show(caller, 'delete-account', { mailbox, typed: body.mailbox, problem }, 400);
+        return showDeletion(pages, call, body.mailbox, problem);
       }
-      await deleteAccount(deps, origin, accountId);
+      try {
+        await deleteAccount(deps, origin, accountId);
+      } catch (error) {
+        if (!(error instanceof Failure) || error.kind !== 'lastOwner') throw error;
+        return showDeletion(pages, call, body.mailbox, { key: 'deleteAccount.onlyOwner' });
+      }
       const cookies = [clearCookie(deps.config, 'session'), newBrowserCookie(deps)];
       return { ...pages.show({ ...caller, session: undefined }, 'deleted', {}), cookies };
     },
@@ -213,6 +155,17 @@ export const changeMailPreference = formOperation({
   async handle(call) {
     const { deps, origin, caller, body } = call;
     await setAgentMailAllowed(deps, origin, caller.session, body.wanted === 'yes');
+    return redirect(deps.config, PAGES.account, [], 'mailChanged');
+  },
+});
+
+/** POST /account/invitations: suppresses or allows invitations to workspaces. */
+export const changeInvitationPreference = formOperation({
+  caller: 'signedInUser',
+  summary: 'Have invitations to workspaces, or not',
+  form: wantsMailForm,
+  async handle({ deps, origin, caller, body }) {
+    await setInvitationsAllowed(deps, origin, caller.session, body.wanted === 'yes');
     return redirect(deps.config, PAGES.account, [], 'mailChanged');
   },
 });

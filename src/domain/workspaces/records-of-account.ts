@@ -1,0 +1,29 @@
+import type { Deps } from '../../deps.ts';
+import { type InvitationRow, listInvitationsFrom, listInvitationsTo } from '../../store/invitations.ts';
+import { listMemberships } from '../../store/members.ts';
+import { listPlacesOfGranter, type PlaceRow } from '../../store/places.ts';
+
+/** What is stored of an account in workspaces, for its export. */
+
+/** How many invitations each way an export has. */
+const EXPORTED_MAX = 10_000;
+
+/** Lists the invitations that an account sent, and those that its mailbox received, oldest first. */
+export async function listInvitationsOfAccount(
+  { db }: Pick<Deps, 'db'>,
+  accountId: string,
+  mailbox: string,
+): Promise<{ sent: InvitationRow[]; received: InvitationRow[] }> {
+  const [sent, received] = await Promise.all([
+    listInvitationsFrom(db, accountId, EXPORTED_MAX),
+    listInvitationsTo(db, mailbox, EXPORTED_MAX),
+  ]);
+  return { sent, received };
+}
+
+/** Lists the places that an account gave, in its own workspace and those that it is in. */
+export async function listPlacesGivenBy({ db }: Pick<Deps, 'db'>, accountId: string): Promise<PlaceRow[]> {
+  const memberships = await listMemberships(db, accountId);
+  const workspaceIds = [...memberships.map(({ workspaceId }) => workspaceId), accountId];
+  return (await Promise.all(workspaceIds.map((id) => listPlacesOfGranter(db, id, accountId)))).flat();
+}
