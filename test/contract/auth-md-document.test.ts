@@ -129,6 +129,15 @@ test.describe('the document for agents', (test) => {
         invalidScope: 'the same',
         unsupportedGrant: 'the same',
         pollTooFast: 'the same',
+        invalidDetails: 'the same',
+        invalidNode: 'resource servers alone tell trees',
+        invalidParent: 'the same',
+        invalidPath: 'people alone choose where keys work',
+        tooMany: 'of pages and trees',
+        lastOwner: 'people alone are in workspaces',
+        invitationVoid: 'the same',
+        staleSequence: 'resource servers alone tell trees',
+        confirmNeeded: 'the same',
         methodDisabled: 'of codes at /agent/identity; the profile mails its own, which nobody can turn off',
       };
       const spelt = Object.entries(TINYSEND_ERRORS_BY_KIND)

@@ -258,11 +258,9 @@ test('German is another text than English, but for words that both have', (t) =>
     'keys.new.name',
     'keys.status',
     'mail.name',
-    'workspace.role.admin',
-    'workspace.person',
     'workspace.invite.placeholder',
-    'workspace.event',
-    'workspace.transfer.option',
+    'workspace.person',
+    'workspace.role.admin',
   ]);
 });
 
