@@ -116,17 +116,14 @@ export function listEventsOf(
   place: { side: ListSide; id: string } | undefined,
   limit: number,
 ): Promise<EventRow[]> {
-  const [[name, id]] = Object.entries(target) as [[keyof typeof COLUMN_OF, string]];
-  const column = COLUMN_OF[name];
+  const [name, id] = Object.entries(target)[0] as [keyof typeof COLUMN_OF, string];
   const { condition, orderBy } = rowsBeside(NEWEST, place && { side: place.side, values: [place.id] });
   return db.all<EventRow>(
     `SELECT ${COLUMNS} FROM events
-     WHERE ${column} = ? AND ${column} IS NOT NULL AND kind <> 'registration.created' ${condition.sql} ${orderBy} LIMIT ?`,
+     WHERE ${COLUMN_OF[name]} = ? AND ${COLUMN_OF[name]} IS NOT NULL AND kind <> 'registration.created' ${condition.sql} ${orderBy} LIMIT ?`,
     [id, ...condition.params, limit],
   );
 }
-
-const COLUMN_OF = { accountId: 'account_id', agentId: 'agent_id', workspaceId: 'workspace_id' } as const;
 
 /** Selects events of an account: of some kinds, of some agents or keys, or both. Without one, there are none. */
 export interface EventSelection {
@@ -300,3 +297,4 @@ const OPERATING = `${OF_RARE_KIND} AND kind IN ('database.restored', 'operator.a
 
 const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
   request_id AS "requestId", details, workspace_id AS "workspaceId"`;
+const COLUMN_OF = { accountId: 'account_id', agentId: 'agent_id', workspaceId: 'workspace_id' } as const;
