@@ -6,7 +6,7 @@ import { basic, type Engine, type Reply } from './service.ts';
 /** OAuth clients that present the word of a provider for people of its organization. */
 
 /** A client with the grant, registered by the operator unless an owner is given. */
-export async function createAssertingApp(world: AuthMd, input: Partial<NewClient> = {}) {
+export async function createAssertingApp(world: Pick<AuthMd, 'on'>, input: Partial<NewClient> = {}) {
   const all: NewClient = {
     name: 'Wiki',
     redirectUris: [],

@@ -1,7 +1,12 @@
 import type { z } from 'zod';
 import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
+import { newId } from '../../src/lib/ids.ts';
+import { principalOf } from '../../src/lib/principals.ts';
+import { insertLinkRequest } from '../../src/store/link-requests.ts';
 import { openAgentClient } from '../helpers/agent-client.ts';
 import { askFor, newHuman, registerApp } from '../helpers/app-client.ts';
+import { createAssertingApp } from '../helpers/asserting-apps.ts';
+import { withConfigFile } from '../helpers/auth-md.ts';
 import { routesOf } from '../helpers/bad-input.ts';
 import { type Browser, openBrowser } from '../helpers/browser.ts';
 import { type House, openHouse } from '../helpers/claim-page.ts';
@@ -23,6 +28,9 @@ const HIDDEN =
     ' ',
   );
 
+/** An organization that is trusted. */
+const ISSUER = 'https://acme.example';
+
 /** A form on the last page of a browser. */
 interface Opened {
   browser: Browser;
@@ -34,7 +42,8 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
   let house: House;
   let operator: Operator;
   test.before(async () => {
-    house = await openHouse(engine);
+    const trustedIssuers = [{ issuer: ISSUER, displayName: 'Acme' }];
+    house = await withConfigFile({ trustedIssuers }, (CONFIG) => openHouse(engine, { env: { CONFIG } }));
     operator = await newOperator(house.on);
   });
   test.after(() => house.stop());
@@ -103,6 +112,28 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     await browser.get('/connect');
     await browser.post('/connect', { code: body.user_code });
     return { browser, path: '/connect/device' };
+  }
+  /** An organization that asks the owner of an account. */
+  async function ofOrganization(): Promise<Opened> {
+    const { browser, mailbox } = await newHuman(house.on);
+    const { deps } = house.on.service;
+    const sql = 'SELECT id FROM accounts WHERE mailbox = ?';
+    const { id: accountId } = (await deps.db.get<{ id: string }>(sql, [mailbox]))!;
+    const { clientId } = await createAssertingApp({ on: house.on });
+    const request = {
+      id: newId('lnk', deps.clock(), deps.random),
+      principal: principalOf({ issuer: ISSUER, tenant: '', subject: mailbox }),
+      accountId,
+      clientId,
+      scope: 'read',
+      resource: 'https://api.example.com',
+      createdAt: deps.clock(),
+      expiresAt: deps.clock() + 60_000,
+    };
+    await deps.db.tx((tx) => insertLinkRequest(tx, request));
+    const path = `/apps/links/${request.id}`;
+    await browser.get(path);
+    return { browser, path };
   }
   async function ofOwnClient(act: string): Promise<Opened> {
     const { browser } = await own('/apps/clients/new');
@@ -196,6 +227,7 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     '/console/resource-servers/:id/remove': () => ofServer('remove'),
     '/authorize/:uid': ofApp,
     '/connect/device': ofDevice,
+    '/apps/links/:id': ofOrganization,
     '/apps/clients/new': () => own('/apps/clients/new'),
     '/apps/clients/:id/edit': () => ofOwnClient('edit'),
     '/apps/clients/:id/rotate': () => ofOwnClient('rotate'),
