@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
-import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import type { Db } from '../../src/store/engine/db.ts';
 import {
   type App,
@@ -16,9 +15,14 @@ import { bearer } from '../helpers/common.ts';
 import { type Crashing, lookInto, startCrashing } from '../helpers/crashing.ts';
 import { ensure } from '../helpers/ensure.ts';
 import { signIn } from '../helpers/human.ts';
-import type { Reply, TestService } from '../helpers/service.ts';
+import {
+  createTestDatabase,
+  ENGINES,
+  type Reply,
+  type TestDatabase,
+  type TestService,
+} from '../helpers/service.ts';
 import { test } from '../helpers/suite.ts';
-import { createMigratedDatabase, ENGINES, type TestDatabase } from '../helpers/test-database.ts';
 
 /** How far apart the clocks of two lives of a server are: more than the grace of ten seconds, much less than the minute of a code. */
 const LIFE_MS = 11_000;
@@ -114,7 +118,7 @@ const tokensIn = async (db: Db): Promise<number> =>
     ))!.n,
   );
 
-/** Uses a code or token: it is used and its tokens are stored, or neither. */
+/** Uses a code or refresh token: it is used and its tokens are stored, or neither. */
 function exchange(
   lane: Lane,
   model: string,
@@ -159,22 +163,6 @@ const OPERATIONS: Record<string, Operation> = {
       return exchange(lane, 'RefreshToken', token, () => refresh(lane.on, lane.app, token), before);
     },
   },
-  'a device code that is redeemed': {
-    async prepare(lane) {
-      const { on, browser } = lane;
-      const app = await registerApp(on, {
-        grant_types: ['authorization_code', 'refresh_token', DEVICE_GRANT],
-      });
-      const asked = { client_id: app.clientId, scope: 'openid' };
-      const { body } = await on.form('/oauth2/device_authorization', asked);
-      await browser.get('/connect');
-      await browser.post('/connect', { code: body.user_code });
-      await browser.post('/connect/device', { ...browser.form('/connect/device'), ...APPROVED });
-      const form = { grant_type: DEVICE_GRANT, device_code: body.device_code, client_id: app.clientId };
-      const before = await lookInto(lane.database.url, tokensIn);
-      return exchange(lane, 'DeviceCode', body.device_code, () => on.form('/oauth2/token', form), before);
-    },
-  },
   'a consent that is given': {
     async prepare(lane) {
       const { asked, page } = await askToApprove(lane);
@@ -206,7 +194,7 @@ test.describe('a process that is killed while an app connects', (test) => {
   test.before(async (t) => {
     for (const engine of ENGINES) {
       for (const [name, operation] of Object.entries(OPERATIONS)) {
-        const database = await createMigratedDatabase(engine);
+        const database = await createTestDatabase(engine);
         const on = new Remote() as On;
         const lane = { name: `${name} (${engine})`, operation, database, on, browser: openBrowser(on) };
         lanes.push({ ...lane, app: undefined as never, steps: [], faults: [] });
