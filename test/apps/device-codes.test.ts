@@ -70,6 +70,18 @@ onEveryEngine('devices without a browser (RFC 8628)', (engine, test) => {
     t.false(await api.isActive(reply.body.access_token));
   });
 
+  test('one that asks who its human is, and for no API, is connected', async (t) => {
+    const app = await registerApp(on, DEVICE);
+    const asked = { client_id: app.clientId, scope: 'openid email' };
+    const { device_code, user_code } = (await on.form('/oauth2/device_authorization', asked)).body;
+    const { browser } = await newHuman(on);
+    const page = await open(browser, user_code);
+    t.is(heading(page), 'Connect a device?');
+    t.is(heading(await decide(browser, 'approve', { 'openid:email': 'on' })), 'The device is connected');
+    const { body } = await poll(app, device_code);
+    t.is((await on.get('/oauth2/userinfo', body.access_token)).status, 200);
+  });
+
   test('declining is told to the device, and of two decisions the first counts', async (t) => {
     const { app, device_code, user_code } = await begin();
     const [{ browser }, other] = [await newHuman(on), await newHuman(on)];

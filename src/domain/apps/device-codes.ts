@@ -84,7 +84,7 @@ export async function viewDeviceRequest(
   if (found === undefined || client === undefined) throw deviceRequestNotFound();
   const { params = {}, deviceInfo = {}, userCode = '', accountId } = found.payload as DevicePayload;
   const { resource } = params;
-  const audience = resource === undefined ? undefined : await resolveAudience(deps, resource);
+  const audience = typeof resource === 'string' ? await resolveAudience(deps, resource) : undefined;
   const offer = await describeOffer(deps, { client, audience, scope: params.scope ?? '' }, viewerId);
   const isDecided = accountId !== undefined || found.consumedAt !== null;
   return {
@@ -103,7 +103,8 @@ export async function viewDeviceRequest(
 interface DevicePayload extends Record<string, unknown> {
   clientId: string;
   userCode?: string;
-  params?: { scope?: string; resource?: string };
+  /** `resource` is an empty list where it asks for scopes of OpenID Connect alone. */
+  params?: { scope?: string; resource?: string | [] };
   deviceInfo?: { network?: string };
   accountId?: string;
 }
