@@ -151,7 +151,7 @@ const VALID: Record<string, readonly (readonly [plain: string, body: Members])[]
       },
     ],
   ],
-  'POST /oauth2/end-session': [['303', { client_id: 'cli_0', state: 'st' }]],
+  'POST /oauth2/end-session': [['303', { state: 'st' }]],
   'POST /oauth/clients/register': [
     [
       '201',
