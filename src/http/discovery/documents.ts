@@ -31,16 +31,21 @@ export function createDocuments(
   deps: Deps,
   described: readonly Route[],
 ): (path: string) => Promise<Document | undefined> {
-  const openApi = createOpenApi(deps.config, described);
   let audiences: readonly Audience[] = deps.config.resources;
-  let documents = render(deps, audiences, openApi);
+  let documents = render(deps, audiences);
+  // The OpenAPI document is rendered when it is asked for: it takes a tenth of the time of a start.
+  let renderOpenApi: ReturnType<typeof createOpenApi> | undefined;
+  let openApi: Document | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   let refreshing: Promise<void> | undefined;
 
   async function refresh(): Promise<void> {
     try {
       const listed = await listAudiences(deps);
-      if (JSON.stringify(listed) !== JSON.stringify(audiences)) documents = render(deps, listed, openApi);
+      if (JSON.stringify(listed) !== JSON.stringify(audiences)) {
+        documents = render(deps, listed);
+        openApi = undefined;
+      }
       audiences = listed;
     } catch (error) {
       deps.log.warn(
@@ -57,21 +62,19 @@ export function createDocuments(
       refreshing ??= refresh();
       await refreshing;
     }
-    return documents.get(path);
+    if (path !== PATHS.openapi) return documents.get(path);
+    renderOpenApi ??= createOpenApi(deps.config, described);
+    openApi ??= jsonDocument(renderOpenApi(audiences));
+    return openApi;
   };
 }
 
-function render(
-  { config }: Deps,
-  audiences: readonly Audience[],
-  openApi: ReturnType<typeof createOpenApi>,
-): Map<string, Document> {
+function render({ config }: Deps, audiences: readonly Audience[]): Map<string, Document> {
   const server = jsonDocument(authorizationServer(config, audiences));
   const openid = jsonDocument(openidConfiguration(config, audiences));
   return new Map([
     [PATHS.authMd, { type: 'text/markdown; charset=utf-8', text: renderAuthMd(config, audiences) }],
     [PATHS.llmsTxt, { type: 'text/plain; charset=utf-8', text: renderLlmsTxt(config, audiences) }],
-    [PATHS.openapi, jsonDocument(openApi(audiences))],
     [PATHS.agentConfiguration, jsonDocument(agentConfiguration(config))],
     ...authorizationServerPaths(config, audiences).map((path) => [path, server] as const),
     ...authorizationServerPaths(config, audiences, PATHS.openidConfiguration).map(
