@@ -2,9 +2,9 @@
  * Migrates the database named on the command line, and stops dead before the n-th step of it (a script, a statement, the
  * commit), having said "stopped"; its parent then kills it. Without so many steps it says "done".
  */
+import { loadConfig } from '../../src/config/load.ts';
 import { migrate } from '../../src/store/engine/migrate.ts';
 import { openDatabase } from '../../src/store/engine/open.ts';
-import { configFor } from './crashing.ts';
 
 const [url, step] = process.argv.slice(2);
 let left = Number(step);
@@ -17,7 +17,7 @@ async function next(): Promise<void> {
   await new Promise<never>(() => {});
 }
 
-const db = await openDatabase(configFor(url!).database, () => {});
+const db = await openDatabase(loadConfig({ DATABASE_URL: url! }).database, () => {});
 await migrate(
   {
     ...db,
