@@ -192,6 +192,8 @@ const OPERATIONS: Record<string, Operation> = {
 test.describe('a process that is killed while an app connects', (test) => {
   const lanes: Lane[] = [];
   test.before(async (t) => {
+    // Each life of the process takes a while: together longer than ava waits for the end of a test.
+    t.timeout(20 * 60_000);
     for (const engine of ENGINES) {
       for (const [name, operation] of Object.entries(OPERATIONS)) {
         const database = await createTestDatabase(engine);

@@ -242,6 +242,8 @@ interface Lane {
 test.describe('a process that is killed at any step of a request', (test) => {
   const lanes: Lane[] = [];
   test.before(async (t) => {
+    // Each life of the process takes a while: together longer than ava waits for the end of a test.
+    t.timeout(20 * 60_000);
     for (const engine of ENGINES) {
       for (const [name, operation] of Object.entries(OPERATIONS)) {
         const database = await createMigratedDatabase(engine);

@@ -65,8 +65,14 @@ onEveryEngine('one moment', (engine, test) => {
 
 test('what a transaction asks after SQLite has undone it by itself is refused, and not written alone', async (t) => {
   const db = await notebook(t, 'sqlite');
-  // As on a full disk, where SQLite rolls back without being asked.
-  const undone = db.tx((tx) => Promise.all([tx.run(INSERT, [1]), tx.run('ROLLBACK'), tx.run(INSERT, [2])]));
+  // As on a full disk, where SQLite rolls back in a statement that fails.
+  const undoing = INSERT.replace('INSERT', 'INSERT OR ROLLBACK');
+  const undone = db.tx(async (tx) => {
+    const asked = [tx.run(INSERT, [1]), tx.run(undoing, [1]), tx.run(INSERT, [2])];
+    const [, failed] = await Promise.allSettled(asked);
+    t.is(failed!.status, 'rejected');
+    await asked[2];
+  });
   const refused = await t.throwsAsync(undone, { instanceOf: Failure });
   t.is(refused.kind, 'unavailable');
   t.is((await db.get<{ n: number }>(COUNT))!.n, 0);
