@@ -1,8 +1,10 @@
 import type { z } from 'zod';
+import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import { newId } from '../../src/lib/ids.ts';
 import { principalOf } from '../../src/lib/principals.ts';
 import { insertLinkRequest } from '../../src/store/link-requests.ts';
+import { localOrigin } from '../../src/work.ts';
 import { openAgentClient } from '../helpers/agent-client.ts';
 import { askFor, newHuman, registerApp } from '../helpers/app-client.ts';
 import { createAssertingApp } from '../helpers/asserting-apps.ts';
@@ -135,6 +137,57 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     await browser.get(path);
     return { browser, path };
   }
+  /** A workspace of somebody who signed in. @param page below its path */
+  async function ofWorkspace(page: string, form: string = page): Promise<Opened> {
+    const { browser, id } = await newWorkspace();
+    await browser.get(`/workspaces/${id}${page}`);
+    return { browser, path: `/workspaces/${id}${form}` };
+  }
+  let hasWorkspaces = false;
+  /** A page of somebody, where an API understands workspaces. */
+  async function offered(page: string): Promise<Opened> {
+    const { deps } = house.on.service;
+    if (!hasWorkspaces) {
+      const server = { url: 'https://tree.example.com', name: 'Tree', scopes: undefined };
+      await addResourceServer(deps, localOrigin('test'), server);
+      await deps.db.tx((tx) => tx.run('UPDATE resource_servers SET workspaces = 1'));
+      hasWorkspaces = true;
+    }
+    return own(page);
+  }
+  async function newWorkspace() {
+    const { browser } = await offered('/workspaces/new');
+    const made = await browser.post('/workspaces/new', { name: 'Atlas' });
+    return { browser, id: /wsp_\w+/.exec(made.path)![0] };
+  }
+  /** An invitation to it. */
+  async function invited() {
+    const { browser, id } = await newWorkspace();
+    const mailbox = newMailbox();
+    await browser.get(`/workspaces/${id}`);
+    await browser.post(`/workspaces/${id}/invite`, { email: mailbox, role: 'member' });
+    const mail = await house.on.invitationFor(mailbox);
+    const other = await signIn(house.on, mailbox);
+    return { browser, id, mailbox, mail, other };
+  }
+  const accountOf = async (mailbox: string) =>
+    (await house.on.service.deps.db.get<{ id: string }>('SELECT id FROM accounts WHERE mailbox = ?', [
+      mailbox,
+    ]))!.id;
+  const pathOf = (url: string) => url.slice(house.on.url.length);
+  async function ofMember(): Promise<Opened> {
+    const { browser, id, mail, mailbox, other } = await invited();
+    await other.get(pathOf(mail.pageUrl));
+    await other.post('/invitation', { decision: 'join' });
+    const path = `/workspaces/${id}/members/${await accountOf(mailbox)}`;
+    await browser.get(path);
+    return { browser, path };
+  }
+  async function ofInvitation(url: 'pageUrl' | 'declineUrl', path: string): Promise<Opened> {
+    const { mail, other } = await invited();
+    await other.get(pathOf(mail[url]));
+    return { browser: other, path };
+  }
   async function ofOwnClient(act: string): Promise<Opened> {
     const { browser } = await own('/apps/clients/new');
     const made = await browser.post('/apps/clients/new', {
@@ -202,6 +255,24 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     },
     '/agents/:id/rename': () => ofAgent('rename'),
     '/keys/new': () => own('/keys/new'),
+    '/workspaces/new': () => offered('/workspaces/new'),
+    '/workspaces/:id/invite': () => ofWorkspace('', '/invite'),
+    '/workspaces/:id/withdraw': async () => {
+      const { browser, id } = await invited();
+      await browser.get(`/workspaces/${id}`);
+      return { browser, path: `/workspaces/${id}/withdraw` };
+    },
+    '/workspaces/:id/rename': () => ofWorkspace('/rename'),
+    '/workspaces/:id/transfer': () => ofWorkspace('/transfer'),
+    '/workspaces/:id/delete': () => ofWorkspace('/delete'),
+    '/workspaces/:id/members/:member': ofMember,
+    '/invitation': () => ofInvitation('pageUrl', '/invitation'),
+    '/invitation/decline': () => ofInvitation('declineUrl', '/invitation/decline'),
+    '/account/invitations': async () => {
+      const { browser } = await newWorkspace();
+      await browser.get('/account');
+      return { browser, path: '/account/invitations' };
+    },
     '/account/mail': () => own('/account', '/account/mail'),
     '/account/language': () => own('/account', '/account/language'),
     '/account/authenticator': () => own('/account/authenticator'),
