@@ -80,6 +80,7 @@ onEveryEngine('retention', (engine, test) => {
       excessClients: 0,
       linkRequests: 0,
       approvals: 0,
+      invitations: 0,
       forgottenAgents: 0,
       principals: 0,
       refusals: 0,

@@ -4,6 +4,7 @@ import { DAY_MS } from '../../lib/time.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { deleteOldEvents } from '../../store/events.ts';
 import { upsertJobMark } from '../../store/figures.ts';
+import { deleteOldInvitations } from '../../store/invitations.ts';
 import {
   deleteEndedAttempts,
   deleteEndedCounters,
@@ -44,6 +45,9 @@ const IDLE_CLIENTS_MS = 90 * DAY_MS;
 const UNUSED_CLIENTS_MAX = 200_000;
 const AUDIT_KEEP_MS = 400 * DAY_MS;
 
+/** Invitations are kept this long after they expired, for the exports of those whom they concern. */
+const INVITATIONS_KEEP_MS = 30 * DAY_MS;
+
 type DeleteBatch = (tx: Tx, now: number, rows: number) => Promise<number>;
 
 /** What is deleted, and when. No answer depends on it: ended rows are refused by their times long before. */
@@ -64,6 +68,7 @@ const DELETIONS: Record<string, DeleteBatch> = {
   excessClients: (tx, _, rows) => deleteExcessOAuthClients(tx, UNUSED_CLIENTS_MAX, rows),
   linkRequests: (tx, now, rows) => deleteExpiredLinkRequests(tx, now, rows),
   approvals: (tx, now, rows) => deleteOldApprovals(tx, now - KEEP_MS, rows),
+  invitations: (tx, now, rows) => deleteOldInvitations(tx, now - INVITATIONS_KEEP_MS, rows),
   forgottenAgents: (tx, now, rows) => deleteNeverActivatedAgents(tx, now - FORGOTTEN_MS, rows),
   principals: (tx, now, rows) => deleteIdlePrincipals(tx, now - SESSIONS_KEEP_MS, rows),
   spentTokens: (tx, now, rows) => deleteUsedTokens(tx, now, rows),
