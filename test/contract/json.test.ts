@@ -21,6 +21,12 @@ onEveryEngine('bad input: JSON', (engine, test) => {
   const { refusedFor, badRequest, assertPlain, post } = badInputOf(() => on);
 
   test.describe('JSON', (test) => {
+    interface Limits {
+      levels: number;
+      names: number;
+    }
+    const limitsOf = ({ media }: BodyRow): Limits =>
+      media === 'batch' ? { levels: 4, names: 4096 } : { levels: 8, names: 64 };
     const nested = (levels: number) => `"x":${'['.repeat(levels)}${']'.repeat(levels)}`;
     const many = (count: number) => Array.from({ length: count }, (_, index) => `"n${index}":0`).join();
 
@@ -45,14 +51,14 @@ onEveryEngine('bad input: JSON', (engine, test) => {
     });
 
     test('JSON that nobody needs to send is 400 invalid_request', async (t) => {
-      const members = {
+      const membersOf = ({ levels, names }: Limits) => ({
         'a name twice': `"${MARK}":1,"${MARK}":2`,
         'a name twice, spelt differently': '"a":1,"\\u0061":2',
         'a name twice, deep inside': '"x":[{"y":1,"y":1}]',
         '5,000 levels': nested(5000),
-        '8 levels below the root': nested(8),
-        '65 names': many(65),
-        '65 names in many objects': `"x":[${'{"n":1},'.repeat(65)}0]`,
+        'too many levels below the root': nested(levels),
+        'too many names': many(names + 1),
+        'too many names in many objects': `"x":[${'{"n":1},'.repeat(names + 1)}0]`,
         NUL: '"x":"\\u0000"',
         'NUL in a name': '"\\u0000":1',
         escape: '"x":"\\u001b[2J"',
@@ -65,9 +71,9 @@ onEveryEngine('bad input: JSON', (engine, test) => {
         '__proto__, escaped': '"\\u005f_proto__":1',
         constructor: '"constructor":{"prototype":{"x":1}}',
         'prototype, deep inside': '"x":{"y":{"prototype":1}}',
-      };
+      });
       for (const row of rows.filter(({ codec }) => codec === 'json')) {
-        for (const [what, member] of Object.entries(members)) {
+        for (const [what, member] of Object.entries(membersOf(limitsOf(row)))) {
           badRequest(t, await post(row, withMember(row, member)), row.before, `${row.line}: ${what}`);
         }
         for (const root of ['[]', '"text"', 'null', 'true', '1', `[${encode(row)}]`, `"${MARK}"`]) {
@@ -94,10 +100,16 @@ onEveryEngine('bad input: JSON', (engine, test) => {
       }
     });
 
-    test('what stays within the limits is accepted: 8 levels, 64 names, long texts, unknown members', async (t) => {
+    test('what stays within the limits is accepted: 8 levels, 64 names (of a batch 4 and 4,096), long texts, unknown members', async (t) => {
       for (const row of rows.filter(({ codec }) => codec === 'json')) {
-        const left = 64 - JSON.stringify(row.valid).split('":').length + 1; // names in all of its objects
-        for (const member of [nested(7), many(left), `"x":"${'ü'.repeat(5000)}"`, '"x":"😀\\ud83d\\ude00"']) {
+        const { levels, names } = limitsOf(row);
+        const left = names - JSON.stringify(row.valid).split('":').length + 1; // names in all of its objects
+        for (const member of [
+          nested(levels - 1),
+          many(left),
+          `"x":"${'ü'.repeat(5000)}"`,
+          '"x":"😀\\ud83d\\ude00"',
+        ]) {
           assertPlain(t, row, await post(row, withMember(row, member)), member.slice(0, 20));
         }
       }

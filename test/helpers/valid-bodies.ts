@@ -1,5 +1,5 @@
 import { CLAIM_GRANT, ID_JAG, JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
-import { mediaTypes } from '../../src/http/server/body.ts';
+import { type Media, mediaTypes } from '../../src/http/server/body.ts';
 import type { Route } from '../../src/http/server/table.ts';
 import { systemRandom } from '../../src/lib/random.ts';
 import { newSecret } from '../../src/lib/secrets.ts';
@@ -264,6 +264,8 @@ export interface BodyRow {
   /** All that can be spoken at the path. */
   spoken: ReadonlySet<DialectName>;
   codec: 'json' | 'form' | 'token';
+  /** As the row declares it, with its own limits. */
+  media: Media;
   type: string;
   /** What else the row takes. */
   types: readonly string[];
@@ -297,6 +299,7 @@ export function bodyRows(routes: readonly Route[]): BodyRow[] {
           dialect: (versionOf(valid) ?? row).dialect.name as DialectName,
           spoken: new Set([row, ...row.versions].map((each) => each.dialect.name as DialectName)),
           codec: type === JSON_TYPE ? 'json' : type === FORM_TYPE ? 'form' : 'token',
+          media: row.body!.media,
           type,
           types,
           valid,
