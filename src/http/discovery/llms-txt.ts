@@ -21,6 +21,7 @@ Have you a key (${config.keys.issued.prefix}…) already? Send it as a bearer to
 - [Protected resource metadata](${urlOf(PATHS.protectedResource)}): what the keys are for
 - [Revocations and merges](${urlOf(PATHS.resourceEvents)}): for resource servers to follow, with their own credential
 - [Rules of tools](${urlOf(PATHS.resourcePolicy)}): for resource servers, which count quotas at ${urlOf(PATHS.resourceQuota)}
+- [Workspaces](${urlOf(PATHS.resourceWorkspaces)}): for resource servers, which tell what is in them at ${urlOf(PATHS.resourceNodes)}
 
 ## APIs that accept the keys
 
