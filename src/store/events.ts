@@ -173,14 +173,6 @@ export function listSelectedEvents(
   );
 }
 
-/** Lists events before an id, newest first. */
-export function listEventsBefore(db: Pick<Db, 'all'>, before: string, limit: number): Promise<EventRow[]> {
-  return db.all<EventRow>(`SELECT ${COLUMNS} FROM events WHERE id < ? ORDER BY id DESC LIMIT ?`, [
-    before,
-    limit,
-  ]);
-}
-
 /**
  * Lists the newest events about the service itself and what operators did. The list of kinds is literally that of the
  * index `events_operating`.

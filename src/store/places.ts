@@ -126,14 +126,6 @@ export function listPlaceHistory(db: Pick<Tx, 'all'>, holder: string): Promise<P
   return db.all(`SELECT ${COLUMNS} FROM places WHERE holder = ? ORDER BY id`, [holder]);
 }
 
-/** Lists the places in a workspace that have not ended. */
-export function listPlacesIn(db: Pick<Tx, 'all'>, workspaceId: string): Promise<PlaceRow[]> {
-  return db.all(
-    `SELECT ${COLUMNS} FROM places WHERE workspace_id = ? AND ended_at IS NULL ORDER BY holder, id`,
-    [workspaceId],
-  );
-}
-
 /** A place with the names that people know it by. */
 export interface NamedPlaceRow extends PlaceRow {
   /** Null: it is in a personal workspace. */

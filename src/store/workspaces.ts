@@ -1,6 +1,5 @@
-import type { ListSide } from '../lib/list-pages.ts';
 import type { Db, Tx } from './engine/db.ts';
-import { type ListOrder, PAGE_MARKS, pageIds, rowsBeside } from './pages.ts';
+import { PAGE_MARKS, pageIds } from './pages.ts';
 
 /** Shared workspaces. A personal workspace has no row: its id is that of its account. */
 
@@ -76,22 +75,6 @@ export async function listWorkspaceNames(
   return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
-/** Lists a page of all workspaces, newest first, ended ones included. */
-export function listWorkspacePage(
-  db: Pick<Db, 'all'>,
-  place: { side: ListSide; createdAt: number; id: string } | undefined,
-  limit: number,
-): Promise<WorkspaceRow[]> {
-  const { condition, orderBy } = rowsBeside(
-    NEWEST,
-    place && { side: place.side, values: [place.createdAt, place.id] },
-  );
-  return db.all(`SELECT ${COLUMNS} FROM workspaces WHERE 1 = 1${condition.sql} ${orderBy} LIMIT ?`, [
-    ...condition.params,
-    limit,
-  ]);
-}
-
 /**
  * Lists workspaces after an id, ended ones included.
  *
@@ -116,5 +99,4 @@ export function listWorkspacesAfter(
   ]);
 }
 
-const NEWEST: ListOrder = { keys: ['created_at', 'id'], isDescending: true };
 const COLUMNS = `id, name, created_by AS "createdBy", created_at AS "createdAt", ended_at AS "endedAt"`;

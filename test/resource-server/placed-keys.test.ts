@@ -98,9 +98,10 @@ onEveryEngine('keys on places, behind the kit', (engine, test) => {
       tools: { show: 'read', change: 'write', purge: 'purge' },
       resolveResource: (_tool, { app }) => ({ workspace: wsp, path: `${String(app)}/x` }),
     });
-    const reasonOf = async (tool: string, app: string, credential = both.credential) => {
-      const token = await newVerifier().verify(credential);
-      const verdict = await policy.decide({ ...token, scopes: [...token.scopes, 'purge'] }, tool, { app });
+    /** @param scopes of the union of its places, as far as they matter here */
+    const reasonOf = async (tool: string, app: string, scopes = ['read', 'write', 'purge']) => {
+      const token = await newVerifier().verify(both.credential);
+      const verdict = await policy.decide({ ...token, scopes }, tool, { app });
       return verdict.allowed ? 'allowed' : verdict.reason;
     };
     t.is(await reasonOf('show', 'app'), 'allowed');
@@ -108,20 +109,14 @@ onEveryEngine('keys on places, behind the kit', (engine, test) => {
     t.is(await reasonOf('show', 'other'), 'resource_scope');
     t.is(await reasonOf('purge', 'app'), 'missing_scope');
     await places.setRole(wsp, ben, 'viewer');
-    const policyOfUnion = async (tool: string) => {
-      const token = await newVerifier().verify(both.credential);
-      const verdict = await policy.decide({ ...token, scopes: ['read', 'write'] }, tool, { app: 'app' });
-      return verdict.allowed ? 'allowed' : verdict.reason;
-    };
-    t.is(await policyOfUnion('show'), 'allowed');
-    t.is(await policyOfUnion('change'), 'endpoint_forbidden');
+    t.is(await reasonOf('show', 'app', ['read', 'write']), 'allowed');
+    t.is(await reasonOf('change', 'app', ['read', 'write']), 'endpoint_forbidden');
   });
 
   const soon = async (t: ExecutionContext, what: string, isSo: () => Promise<boolean>) => {
     const began = Date.now();
     await until(isSo);
     t.log(`${what}: ${Date.now() - began} ms`);
-    t.pass();
   };
 
   test('shrink with the role of who made them, and end with the membership and the workspace, without being asked for', async (t) => {

@@ -106,7 +106,7 @@ export async function findConsent(
 }
 
 /** Finds what an account lets a client do at an API. */
-export function findConsentFor(
+function findConsentFor(
   { db, clock }: Pick<Deps, 'db' | 'clock'>,
   asked: Pick<Asked, 'accountId' | 'clientId' | 'resource'>,
 ): Promise<Consent | undefined> {

@@ -78,9 +78,9 @@ export async function applyNodeBatch(
   bytes: Uint8Array,
 ): Promise<BatchResult> {
   assertUnderstandsWorkspaces(server);
-  const nodesElsewhere = await countNodes(deps, server.url);
+  const nodesOfServer = await countNodes(deps, server.url);
   const sharedLimits = [{ name: 'nodeBatches', key: server.id }] as const;
-  const result = await useCase(deps, origin, { sharedLimits }, async (work) => {
+  return useCase(deps, origin, { sharedLimits }, async (work) => {
     await work.consumeSharedLimits();
     const { tx, now } = work;
     await lockReachableWorkspace(work, server, batch.workspace);
@@ -90,9 +90,8 @@ export async function applyNodeBatch(
     const tree = await lockTree(tx, server.url, batch.workspace, now);
     const hash = batch.sequence === undefined ? undefined : sha256(bytes);
     if (isLastRepeated(tree, batch, hash)) return repeatedResult(tree, batch);
-    return applyToTree(work, tree, batch, hash, nodesElsewhere);
+    return applyToTree(work, tree, batch, hash, nodesOfServer);
   });
-  return result;
 }
 
 /** Reads a page of a tree, and the number of the last batch that had one. @throws Failure `forbidden`, `notFound` */
@@ -110,11 +109,6 @@ export async function readNodes(
   const nodes = rows.slice(0, limit);
   const next = rows.length > limit ? nodes.at(-1)!.externalId : undefined;
   return { nodes, next, sequence: tree?.sequence ?? undefined };
-}
-
-/** Connects an API to a workspace, so that a resource server that is not told of all workspaces is told of this one. */
-export async function connectResource(work: Work, workspaceId: string, resource: string): Promise<void> {
-  await lockTree(work.tx, resource, workspaceId, work.now);
 }
 
 /** @throws Failure `staleSequence` */
