@@ -66,6 +66,7 @@ function keyJson(key: FoundKey): object {
     name: key.name,
     agent_id: key.agentId,
     user_id: key.accountId,
+    workspace: key.workspaceId,
     owner_mailbox: key.owner?.mailbox,
     scope: key.scopes.join(' '),
     resources: key.resources,
@@ -76,6 +77,6 @@ function keyJson(key: FoundKey): object {
   };
 }
 
-function keyLine({ id, status, prefix, agentId, owner, name }: FoundKey): string {
-  return `${id}  ${status.padEnd(7)}  ${prefix}…  ${agentId ?? owner?.mailbox ?? '-'}  ${name === undefined ? '' : displayName(name)}`.trimEnd();
+function keyLine({ id, status, prefix, agentId, owner, workspaceId, name }: FoundKey): string {
+  return `${id}  ${status.padEnd(7)}  ${prefix}…  ${agentId ?? workspaceId ?? owner?.mailbox ?? '-'}  ${name === undefined ? '' : displayName(name)}`.trimEnd();
 }

@@ -5,9 +5,9 @@ import { type ListOrder, PAGE_MARKS, pageIds, rowsBeside } from './pages.ts';
 export interface CredentialRow {
   hash: Buffer;
   id: string;
-  /** `token`: a short-lived access token, issued for an assertion. */
-  kind: 'key' | 'token';
-  /** Null: a personal key of a human, or a token of an app. */
+  /** `token`: a short-lived access token, issued for an assertion. `app_key`: the key of a thing in a workspace. */
+  kind: 'key' | 'token' | 'app_key';
+  /** Null: a personal key of a human, a token of an app, or the key of a thing. */
   agentId: string | null;
   /** The OAuth client that it was issued to; null: none. */
   clientId: string | null;
@@ -15,6 +15,7 @@ export interface CredentialRow {
   oauthGrant: string | null;
   /** The thumbprint of the key that every use must prove (RFC 9449); null: who holds it may use it. */
   keyThumbprint: string | null;
+  /** Of the key of a thing: who answers for it; it does not work in that account. */
   accountId: string;
   name: string | null;
   scope: string;

@@ -25,7 +25,7 @@ export interface KeySearch {
   nameStart?: string | undefined;
   /** `expiring`: it works, and expires before `expiresBy`. */
   status?: 'active' | 'expiring' | 'revoked' | 'expired' | undefined;
-  holder?: 'agent' | 'personal' | undefined;
+  holder?: 'agent' | 'personal' | 'app' | undefined;
 }
 
 /** A key with what its line in a list says. */
@@ -45,6 +45,8 @@ export interface FoundKeyRow {
   lastUsedFrom: string | null;
   ownerId: string | null;
   ownerMailbox: string | null;
+  /** Of the key of a thing: the workspace that the thing is in; null: another key. */
+  workspaceId: string | null;
 }
 
 /**
@@ -84,7 +86,7 @@ export async function findKeyWindowEnd(
 
 /** Finds one key as listKeysFound() does; access tokens are none. */
 export function findKeyFound(db: Pick<Db, 'get'>, id: string): Promise<FoundKeyRow | undefined> {
-  return db.get(`${FOUND} FROM credentials k ${JOINS} WHERE k.id = ? AND k.kind = 'key'`, [id]);
+  return db.get(`${FOUND} FROM credentials k ${JOINS} WHERE k.id = ? AND k.kind <> 'token'`, [id]);
 }
 
 /**
@@ -109,7 +111,7 @@ export async function countActiveKeys(
   return { looked: row!.looked, active: row!.active ?? 0, expiring: row!.expiring ?? 0 };
 }
 
-/** Lists keys and tokens of an account that work, its agents' among them. */
+/** Lists keys and tokens of an account that work, its agents' among them. Keys of things are those of their workspaces. */
 export function listActiveOfAccount(
   db: Pick<Db, 'all'>,
   accountId: string,
@@ -118,7 +120,7 @@ export function listActiveOfAccount(
 ): Promise<{ hash: Buffer; id: string; accountId: string; agentId: string | null }[]> {
   return db.all(
     `SELECT hash, id, account_id AS "accountId", agent_id AS "agentId" FROM credentials
-     WHERE account_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) LIMIT ?`,
+     WHERE account_id = ? AND kind <> 'app_key' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) LIMIT ?`,
     [accountId, now, limit],
   );
 }
@@ -172,7 +174,7 @@ function conditions(search: KeySearch, { now, expiresBy }: { now: number; expire
         ]),
     ...(holder === undefined
       ? []
-      : [{ sql: `k.agent_id IS ${holder === 'agent' ? 'NOT NULL' : 'NULL'}`, params: [] }]),
+      : [{ sql: HOLDER[holder], params: [] }]),
     ...(status === undefined ? [] : [statusPart(status, now, expiresBy)]),
   ];
   if (parts.length === 0) return { sql: '', params: [] };
@@ -181,6 +183,12 @@ function conditions(search: KeySearch, { now, expiresBy }: { now: number; expire
     params: parts.flatMap(({ params }) => params),
   };
 }
+
+const HOLDER = {
+  agent: 'k.agent_id IS NOT NULL',
+  personal: `k.agent_id IS NULL AND k.kind = 'key'`,
+  app: `k.kind = 'app_key'`,
+} as const;
 
 function statusPart(status: NonNullable<KeySearch['status']>, now: number, expiresBy: number): Part {
   switch (status) {
@@ -200,6 +208,7 @@ function statusPart(status: NonNullable<KeySearch['status']>, now: number, expir
 
 const FOUND = `SELECT k.hash, k.id, k.name, k.prefix, k.scope, k.resources, k.agent_id AS "agentId", k.account_id AS "accountId",
   k.created_at AS "createdAt", k.expires_at AS "expiresAt", k.revoked_at AS "revokedAt", k.last_used_at AS "lastUsedAt",
-  k.last_used_from AS "lastUsedFrom", o.id AS "ownerId", o.mailbox AS "ownerMailbox"`;
+  k.last_used_from AS "lastUsedFrom", o.id AS "ownerId", o.mailbox AS "ownerMailbox",
+  CASE k.kind WHEN 'app_key' THEN (SELECT MIN(p.workspace_id) FROM places p WHERE p.holder = k.id) END AS "workspaceId"`;
 const JOINS = `JOIN accounts c ON c.id = k.account_id
-  LEFT JOIN accounts o ON o.id = CASE c.kind WHEN 'human' THEN c.id ELSE c.parent_id END`;
+  LEFT JOIN accounts o ON k.kind <> 'app_key' AND o.id = CASE c.kind WHEN 'human' THEN c.id ELSE c.parent_id END`;

@@ -1,5 +1,6 @@
+import type { ListSide } from '../lib/list-pages.ts';
 import type { Tx } from './engine/db.ts';
-import { marksOf } from './pages.ts';
+import { type ListOrder, marksOf, rowsBeside } from './pages.ts';
 
 /** Nodes: the things of a workspace that other things are in, as the resource server told us that has them. */
 
@@ -75,6 +76,27 @@ export function listNodesNamed(
     `SELECT ${COLUMNS} FROM nodes n WHERE n.workspace_id = ? AND n.ended_at IS NULL
        AND LOWER(n.name) LIKE ? ESCAPE '~' ORDER BY n.id LIMIT ?`,
     [workspaceId, `%${text.toLowerCase().replaceAll(/[~%_]/g, '~$&')}%`, limit],
+  );
+}
+
+/**
+ * Lists a page of the nodes of some kinds in a workspace, in the order in which they were told.
+ *
+ * @param place where the page begins or ends; undefined: the first page
+ */
+export async function listNodesOfKinds(
+  db: Pick<Tx, 'all'>,
+  workspaceId: string,
+  kinds: readonly string[],
+  place: { side: ListSide; id: string } | undefined,
+  limit: number,
+): Promise<NodeRow[]> {
+  if (kinds.length === 0) return [];
+  const { condition, orderBy } = rowsBeside(OLDEST, place && { side: place.side, values: [place.id] });
+  return db.all(
+    `SELECT ${COLUMNS} FROM nodes n WHERE n.workspace_id = ? AND n.ended_at IS NULL AND n.kind IN (${marksOf(kinds)})${condition.sql}
+     ${orderBy} LIMIT ?`,
+    [workspaceId, ...kinds, ...condition.params, limit],
   );
 }
 
@@ -168,5 +190,6 @@ async function inBatches<Item, Row>(
   return rows;
 }
 
+const OLDEST: ListOrder = { keys: ['n.id'], isDescending: false };
 const COLUMNS = `n.id, n.resource, n.workspace_id AS "workspaceId", n.external_id AS "externalId", n.parent_id AS "parentId",
   n.kind, n.name`;

@@ -191,6 +191,21 @@ export function updatePlacesOfHolderEnded(
   );
 }
 
+/** Ends the places of a holder in one workspace. @returns what it had there */
+export function updatePlacesOfHolderInEnded(
+  tx: Tx,
+  holder: string,
+  workspaceId: string,
+  now: number,
+  reason: PlaceEnd,
+): Promise<EndedPlace[]> {
+  return tx.all(
+    `UPDATE places SET ended_at = ?, end_reason = ?
+     WHERE holder = ? AND workspace_id = ? AND ended_at IS NULL ${RETURNING_ENDED}`,
+    [now, reason, holder, workspaceId],
+  );
+}
+
 /** Ends the places that an account gave in a workspace. @returns whose they were */
 export function updatePlacesOfGranterEnded(
   tx: Tx,
@@ -233,7 +248,7 @@ export function updatePlacesOnEndedNodesEnded(
   );
 }
 
-/** Counts the keys that have a live place in a workspace. */
+/** Counts the keys that work and have a live place in a workspace. */
 export async function countKeysPlacedIn(
   db: Pick<Tx, 'get'>,
   workspaceId: string,
@@ -241,8 +256,9 @@ export async function countKeysPlacedIn(
 ): Promise<number> {
   const row = await db.get<{ keys: number }>(
     `SELECT COUNT(DISTINCT holder) AS keys FROM places WHERE workspace_id = ? AND ended_at IS NULL
-       AND (expires_at IS NULL OR expires_at > ?) AND holder LIKE 'key~_%' ESCAPE '~'`,
-    [workspaceId, now],
+       AND (expires_at IS NULL OR expires_at > ?) AND EXISTS (SELECT 1 FROM credentials c
+         WHERE c.id = places.holder AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > ?))`,
+    [workspaceId, now, now],
   );
   return row!.keys;
 }

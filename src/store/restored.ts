@@ -15,7 +15,7 @@ export async function findRestoredState(db: Pick<Tx, 'get'>, now: number): Promi
   const row = await db.get<RestoredState>(
     `SELECT (SELECT MAX(at) FROM events) AS "newestAt",
        (SELECT COUNT(*) FROM credentials
-        WHERE kind = 'key' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)) AS keys`,
+        WHERE kind <> 'token' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)) AS keys`,
     [now],
   );
   return row!;

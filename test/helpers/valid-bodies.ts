@@ -216,6 +216,8 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /workspaces/:id/delete': { csrf: 'none', name: 'Atlas' },
   'POST /workspaces/:id/members/:member': { csrf: 'none', role: 'viewer' },
   'POST /workspaces/:id/members/:member/remove': { csrf: 'none' },
+  'POST /workspaces/:id/keys/:key/end': { csrf: 'none' },
+  'POST /workspaces/:id/apps/:node': { csrf: 'none', once: 'a'.repeat(32), name: 'robot', life: '7' },
   'POST /invitation': { csrf: 'none', decision: 'join' },
   'POST /invitation/decline': { csrf: 'none' },
   'POST /account/invitations': { csrf: 'none', wanted: 'yes' },

@@ -4,6 +4,8 @@ import { findAccount } from '../../store/accounts.ts';
 import { findAgent } from '../../store/agents.ts';
 import { incrementCounter } from '../../store/counters.ts';
 import { findCredential } from '../../store/credentials.ts';
+import type { Tx } from '../../store/engine/db.ts';
+import { listPlaceHistory } from '../../store/places.ts';
 import type { ResourceServer } from './resource-servers.ts';
 
 /** The monthly quota of an account for one action at a resource server, which consumes it before it acts. */
@@ -46,7 +48,8 @@ export async function consumeQuota(
     const tier = isClaimed ? 'claimed' : 'anonymous';
     const [month, resetsAt] = monthOf(now);
     // Each tier has its own counter: use before the claim does not reduce the quota after it.
-    const name = `quota:${server.id}:${action}:${tier}:${month}:${key.accountId}`;
+    const holder = key.kind === 'app_key' ? await workspaceOf(tx, key.id) : key.accountId;
+    const name = `quota:${server.id}:${action}:${tier}:${month}:${holder}`;
     const { won: allowed, used } = await incrementCounter(tx, name, quota[tier], resetsAt - now, now);
     const agent = isClaimed || key.agentId === null ? undefined : await findAgent(tx, key.agentId);
     return {
@@ -58,6 +61,12 @@ export async function consumeQuota(
       registrationId: agent?.registrationId,
     };
   });
+}
+
+/** The keys of things share the quota of their workspace. */
+async function workspaceOf(tx: Tx, keyId: string): Promise<string> {
+  const [place] = await listPlaceHistory(tx, keyId);
+  return place?.workspaceId ?? keyId;
 }
 
 function monthOf(now: number): [name: string, end: number] {

@@ -13,7 +13,7 @@ import { describeEvents } from './describe-events.ts';
 /** What activity can be narrowed to, by how the kinds of its events begin. */
 const GROUPS = {
   agents: ['claim', 'agent', 'host', 'capability', 'assertion', 'principal', 'token', 'refresh_token'],
-  keys: ['key'],
+  keys: ['key', 'app_key'],
   apps: ['app', 'client'],
   signIn: ['session', 'authenticator', 'recovery_codes', 'recovery_code'],
   account: ['account', 'mail', 'limit', 'operator'],
@@ -105,7 +105,7 @@ export async function findSubject(
     return agent && toSubject(agent, 'agent');
   }
   const key = await findCredential(db, id);
-  return key !== undefined && key.agentId === null && key.accountId === accountId
+  return key !== undefined && key.kind === 'key' && key.agentId === null && key.accountId === accountId
     ? toSubject(key, 'key')
     : undefined;
 }

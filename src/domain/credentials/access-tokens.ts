@@ -5,9 +5,11 @@ import { epochSeconds } from '../../lib/time.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
 import type { Audience } from '../audiences/audience.ts';
+import { listResourceServers } from '../audiences/resource-servers.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { newTokenId, storeAccessToken } from './issue.ts';
+import { readPlacedAccess, toAuthorizationDetails } from './placed-access.ts';
 import { signOwnToken } from './signing-keys.ts';
 
 /** What an access token allows, at which audience, and until when. */
@@ -55,7 +57,12 @@ export function tokenExpiry(
 /** Creates the id and the value of a token, without storing it: random, or a signed JWT (RFC 9068 section 2.2). */
 export async function createToken(
   deps: Deps,
-  grant: Omit<AccessTokenTerms, 'agentId'> & { clientId: string; keyThumbprint?: string | undefined },
+  grant: Omit<AccessTokenTerms, 'agentId'> & {
+    /** Undefined: a token of an app. */
+    agentId?: string;
+    clientId: string;
+    keyThumbprint?: string | undefined;
+  },
 ): Promise<Pick<IssuedToken, 'id' | 'value'>> {
   const id = newTokenId(deps, grant.issuedAt);
   if (grant.audience.tokens === 'opaque') return { id, value: newSecret('at', deps.random) };
@@ -69,8 +76,30 @@ export async function createToken(
     exp: epochSeconds(grant.expiresAt),
     scope: formatScope(grant.scopes),
     ...(grant.keyThumbprint !== undefined && { cnf: { jkt: grant.keyThumbprint } }),
+    ...(await placesIn(deps, grant)),
   };
   return { id, value: await signOwnToken(deps, 'at+jwt', claims) };
+}
+
+/**
+ * Reads where else than in its account a signed token of an agent may do what (RFC 9396 section 9.1). Whoever verifies it without
+ * asking does not learn that a role changed: so without `workspaces.signed` it is for the account of the agent alone.
+ */
+async function placesIn(
+  deps: Deps,
+  { agentId, accountId, scopes, audience }: Parameters<typeof createToken>[1],
+): Promise<object | undefined> {
+  if (!deps.config.workspaces.signed || agentId === undefined) return undefined;
+  const server = (await listResourceServers(deps)).find(({ url }) => url === audience.url);
+  if (server === undefined) return undefined;
+  const reach = { agentId, accountId, hasAgentPlaces: true, key: { id: '', isPlaced: false } };
+  const access = await readPlacedAccess(deps, reach, server, scopes);
+  if (access === undefined) return undefined;
+  const ownScopes = access.flatMap(({ actions }) => actions);
+  return {
+    ...toAuthorizationDetails(access, audience.url),
+    scope: formatScope([...new Set(ownScopes)].sort()),
+  };
 }
 
 /**

@@ -9,8 +9,11 @@ import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { isLive, type KeyTerms, toKeyTerms } from './issue.ts';
 
-/** Whose a credential is: an unclaimed agent's, a claimed agent's, a human's own, or that of an app. */
-export type CredentialKind = 'anonymous' | 'claimed' | 'personal' | 'app';
+/**
+ * Whose a credential is: an unclaimed agent's, a claimed agent's, a human's own, that of an app that a human lets use their
+ * account, or that of a thing in a workspace.
+ */
+export type CredentialKind = 'anonymous' | 'claimed' | 'personal' | 'app' | 'app_key';
 
 /** Finds and authenticates the bearer of a key or access token. */
 
@@ -21,8 +24,10 @@ export interface Bearer {
   form: 'key' | 'token';
   /** SHA-256 of the presented secret. */
   hash: Buffer;
-  /** Undefined: a personal key of a human, or a token of an app. */
+  /** Undefined: a personal key of a human, a token of an app, or the key of a thing. */
   agentId: string | undefined;
+  /** Whether it is the key of a thing in a workspace: it works in no account, and `accountId` only answers for it. */
+  isAppKey: boolean;
   /**
    * The app that uses the account: its OAuth client, and the consent of the human; without consent the client acts by
    * itself. Undefined: it is no token of an app.
@@ -52,7 +57,8 @@ const SIGNED_LENGTH_MAX = 2048;
  * checked.
  */
 export function hasCredentialForm({ config }: Pick<Deps, 'config'>, credential: string): boolean {
-  if (isWellFormedKey(config.keys.accepted, credential) || isWellFormedSecret('at', credential)) return true;
+  if (isWellFormedKey(config.keys.accepted, credential)) return true;
+  if (isWellFormedSecret('at', credential) || isWellFormedSecret('ak', credential)) return true;
   return credential.length <= SIGNED_LENGTH_MAX && /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/.test(credential);
 }
 
@@ -141,7 +147,8 @@ export async function authenticate(deps: Deps, origin: RequestOrigin, credential
 }
 
 /** Returns whose a credential is. */
-export function kindOfBearer({ app, agentId, ownerId }: Bearer): CredentialKind {
+export function kindOfBearer({ app, agentId, ownerId, isAppKey }: Bearer): CredentialKind {
+  if (isAppKey) return 'app_key';
   if (app !== undefined) return 'app';
   if (agentId === undefined) return 'personal';
   return ownerId === undefined ? 'anonymous' : 'claimed';
@@ -151,13 +158,14 @@ function toBearer(row: BearerRow, hash: Buffer): Bearer {
   const mergedFrom = row.agentMergedFrom;
   return {
     key: toKeyTerms(row),
-    form: row.kind,
+    form: row.kind === 'token' ? 'token' : 'key',
     hash,
     agentId: row.agentId ?? undefined,
+    isAppKey: row.kind === 'app_key',
     app: row.clientId === null ? undefined : { clientId: row.clientId, grantId: row.oauthGrant ?? undefined },
     keyThumbprint: row.keyThumbprint ?? undefined,
     accountId: row.accountId,
-    ownerId: row.ownerId ?? undefined,
+    ownerId: row.kind === 'app_key' ? undefined : (row.ownerId ?? undefined),
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,
     hasAgentPlaces: row.placed === 2,
     retiresOthers: row.retiresOthers === 1,

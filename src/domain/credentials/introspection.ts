@@ -19,7 +19,7 @@ export type Introspection =
       active: true;
       kind: CredentialKind;
       form: Bearer['form'];
-      /** The account that the credential works in. */
+      /** The account that the credential works in; of the key of a thing, the workspace. */
       subject: string;
       /** Undefined: a personal key of a human. */
       agentId: string | undefined;
@@ -76,7 +76,7 @@ export async function introspectBearer(
     active: true,
     kind: kindOfBearer(bearer),
     form: bearer.form,
-    subject: bearer.accountId,
+    subject: bearer.isAppKey ? access![0]!.workspaceId : bearer.accountId,
     agentId: bearer.agentId,
     clientId: bearer.app?.clientId,
     keyThumbprint: bearer.keyThumbprint,

@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { newId } from '../../lib/ids.ts';
 import { keyHints, newKeySecret } from '../../lib/key-shapes.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import { hashSecret, secretHints } from '../../lib/secrets.ts';
+import { hashSecret, newSecret, secretHints } from '../../lib/secrets.ts';
 import { type CredentialRow, insertCredential } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
@@ -43,9 +43,11 @@ export interface Key extends KeyTerms {
 export async function issueKey(
   work: Work,
   key: {
-    /** Undefined: a personal key of a human. */
+    /** Undefined: a personal key of a human, or the key of a thing. */
     agentId: string | undefined;
     accountId: string;
+    /** Whether it is the key of a thing in a workspace, for which the account only answers. */
+    isAppKey?: boolean;
     scopes: readonly string[];
     name?: string;
     resources?: readonly string[] | undefined;
@@ -61,13 +63,13 @@ export async function issueKey(
 ): Promise<{ id: string; credential: string; expiresAt: number | null }> {
   const { tx, now, deps } = work;
   const shape = deps.config.keys.issued;
-  const credential = newKeySecret(shape, deps.random);
+  const credential = key.isAppKey ? newSecret('ak', deps.random) : newKeySecret(shape, deps.random);
   const id = newId('key', now, deps.random);
   const expiresAt = key.expiresAt ?? null;
   await insertCredential(tx, {
     hash: hashSecret(credential),
     id,
-    kind: 'key',
+    kind: key.isAppKey ? 'app_key' : 'key',
     agentId: key.agentId ?? null,
     accountId: key.accountId,
     clientId: null,
@@ -79,7 +81,7 @@ export async function issueKey(
     resources: key.isPlaced ? '' : (key.resources?.join(' ') ?? null),
     // Those that an agent makes have a name, and do not reach its places.
     placed: key.isPlaced ? 1 : key.name === undefined ? null : 0,
-    ...keyHints(shape, credential),
+    ...(key.isAppKey ? secretHints(credential) : keyHints(shape, credential)),
     createdAt: now,
     expiresAt,
     retiresOthers: key.retiresOthers ? 1 : 0,

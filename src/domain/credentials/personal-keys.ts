@@ -15,12 +15,16 @@ import {
   type PersonalCounts,
   type PersonalFilter,
 } from '../../store/personal-credentials.ts';
-import { countKeysPlacedIn } from '../../store/places.ts';
-import type { RequestOrigin, Work } from '../../work.ts';
+import type { RequestOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { useCase } from '../limits/use-case.ts';
-import { type AllowedPlace, allowPlaces, givePlaces, type PlaceRequest } from '../workspaces/give-places.ts';
+import {
+  allowPlaces,
+  assertRoomForKey,
+  givePlaces,
+  type PlaceRequest,
+} from '../workspaces/give-places.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
 import { revokeCredential } from './revoke-credential.ts';
 
@@ -107,7 +111,7 @@ export function createPersonalKey(
     if (keys.filter((key) => isLive(key, now)).length >= max) {
       throw new Failure('badRequest', `You have ${max} keys that work. Revoke one first.`);
     }
-    if (places !== undefined) await assertWorkspacesHaveRoom(work, places);
+    if (places !== undefined) await assertRoomForKey(work, places);
     const expiresAt = request.days === undefined ? null : now + request.days * DAY_MS;
     const { id, credential } = await issueKey(work, {
       agentId: undefined,
@@ -127,21 +131,6 @@ export function createPersonalKey(
     if (places !== undefined) await givePlaces(work, id, accountId, places);
     return { key: toKey((await findCredential(tx, id))!), credential };
   });
-}
-
-/** @throws Failure `tooMany` if as many keys as may work in one of the shared workspaces */
-async function assertWorkspacesHaveRoom(
-  { tx, now, deps }: Work,
-  places: readonly AllowedPlace[],
-): Promise<void> {
-  const max = deps.config.limits.placedKeysPerWorkspace;
-  for (const workspaceId of new Set(places.map((place) => place.workspaceId))) {
-    if (workspaceId.startsWith('usr_') || (await countKeysPlacedIn(tx, workspaceId, now)) < max) continue;
-    throw new Failure('tooMany', `${max} keys work in this workspace. Revoke one first.`, {
-      field: 'keys',
-      maximum: max,
-    });
-  }
 }
 
 /** How many days before expiry the owner is notified: fewer for a short lifetime. */
@@ -184,7 +173,7 @@ async function findOwnCredential(
   keyId: string,
 ): Promise<CredentialRow> {
   const key = await findCredential(db, keyId);
-  if (key === undefined || key.agentId !== null || key.accountId !== accountId) {
+  if (key === undefined || key.kind !== 'key' || key.agentId !== null || key.accountId !== accountId) {
     throw new Failure('notFound', 'There is no such key among yours.');
   }
   return key;

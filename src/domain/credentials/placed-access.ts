@@ -4,6 +4,7 @@ import { type EffectivePlaceRow, listEffectivePlaces, listReachedPlaces } from '
 import type { ResourceServer } from '../audiences/resource-servers.ts';
 import { isManager, type Role, restrictToRole } from '../workspaces/roles.ts';
 import type { Bearer } from './bearer.ts';
+import type { KeyTerms } from './issue.ts';
 
 /** What a credential may do in workspaces at one resource server: its places, within the present roles of who gave them. */
 
@@ -24,6 +25,11 @@ export interface PlacedAccess {
   expiresAt: number | null;
 }
 
+/** What decides whose places a credential reaches. */
+export type Reach = Pick<Bearer, 'agentId' | 'accountId' | 'hasAgentPlaces'> & {
+  key: Pick<KeyTerms, 'id' | 'isPlaced'>;
+};
+
 /**
  * Reads the access of a placed credential at a resource server, with one statement. An agent with places has its own account
  * beside them.
@@ -33,8 +39,8 @@ export interface PlacedAccess {
  */
 export async function readPlacedAccess(
   { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
-  bearer: Bearer,
-  server: ResourceServer,
+  bearer: Reach,
+  server: Pick<ResourceServer, 'url' | 'scopes' | 'understandsWorkspaces'>,
   scopes: readonly string[],
 ): Promise<PlacedAccess[] | undefined> {
   const holder = holderOf(bearer);
@@ -50,6 +56,24 @@ export async function readPlacedAccess(
     ...(scopes.length === 0 ? [] : [{ ...ownAccount, node: undefined, path: undefined, types: undefined }]),
     ...access,
   ];
+}
+
+/** Describes access as an introspection and a signed token do (RFC 9396 section 2): one object for each place. */
+export function toAuthorizationDetails(access: readonly PlacedAccess[], audience: string) {
+  const workspaces = new Set(access.map(({ workspaceId }) => workspaceId));
+  return {
+    workspace: workspaces.size === 1 ? access[0]!.workspaceId : undefined,
+    authorization_details: access.map(({ workspaceId, node, path, types, actions, manages }) => ({
+      type: 'workspace' as const,
+      locations: [audience],
+      identifier: workspaceId,
+      node,
+      path,
+      actions,
+      datatypes: types,
+      privileges: manages ? ['manage' as const] : undefined,
+    })),
+  };
 }
 
 /** A workspace as the bearer of a placed credential is told of it. */
@@ -81,7 +105,7 @@ export async function listReachedWorkspaces(
 }
 
 /** Returns whose places a credential reaches; undefined: it has none. */
-function holderOf({ key, hasAgentPlaces, agentId }: Bearer): string | undefined {
+function holderOf({ key, hasAgentPlaces, agentId }: Reach): string | undefined {
   if (key.isPlaced) return key.id;
   return hasAgentPlaces ? agentId : undefined;
 }

@@ -22,7 +22,7 @@ import { readSearchText } from './search.ts';
 /** All keys, as operators see them. Access tokens are none: they are many, and end by themselves. */
 
 export const KEY_STATUSES = ['active', 'expiring', 'revoked', 'expired'] as const;
-export const KEY_HOLDERS = ['agent', 'personal'] as const;
+export const KEY_HOLDERS = ['agent', 'personal', 'app'] as const;
 
 /** What counts as expiring soon. */
 export const EXPIRING_MS = 7 * DAY_MS;
@@ -49,8 +49,11 @@ export interface FoundKey {
   /** URLs of the audiences at which it works; undefined: all. */
   resources: string[] | undefined;
   agentId: string | undefined;
+  /** Of the key of a thing: who answers for it. */
   accountId: string;
   owner: FoundOwner | undefined;
+  /** Of the key of a thing: the workspace that the thing is in. */
+  workspaceId: string | undefined;
   status: 'active' | 'revoked' | 'expired';
   createdAt: number;
   expiresAt: number | undefined;
@@ -157,10 +160,11 @@ function toFoundKey(row: FoundKeyRow, now: number): FoundKey {
     name: row.name ?? undefined,
     prefix: row.prefix,
     scopes: row.scope.split(' '),
-    resources: row.resources === null ? undefined : row.resources.split(' '),
+    resources: row.resources === null ? undefined : row.resources.split(' ').filter((url) => url !== ''),
     agentId: row.agentId ?? undefined,
     accountId: row.accountId,
     owner: toFoundOwner(row),
+    workspaceId: row.workspaceId ?? undefined,
     status: keyStatus(row, now),
     createdAt: row.createdAt,
     expiresAt: row.expiresAt ?? undefined,

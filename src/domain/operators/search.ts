@@ -20,7 +20,7 @@ export type SearchText =
   /** A whole secret, which belongs into no search: a URL keeps it. */
   | { by: 'secret' };
 
-const SECRETS: readonly SecretPrefix[] = ['sk', 'at', 'art', 'ct', 'clm', 'rss', 'ses', 'ort', 'cs', 'rat'];
+const SECRETS: readonly SecretPrefix[] = ['sk', 'at', 'ak', 'art', 'ct', 'clm', 'rss', 'ses', 'ort', 'cs', 'rat'];
 
 /** What a whole key of any prefix looks like. */
 const KEY = /^[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16}){0,2}_(?:[\w-]{43}|[0-9A-Za-z]{49})$/;
@@ -45,7 +45,7 @@ export function readSearchText(text: string, keys: readonly KeyShape[] = []): Se
   const start = readKeyStart(keys, typed);
   if (start !== undefined) return { by: 'key', prefix: start };
   // Of a key four random characters are stored; of a longer start the rest says nothing.
-  if (/^(?:sk|at)_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{4,48}$/.test(typed)) {
+  if (/^(?:sk|at|ak)_(?:[a-z0-9]{1,16}_)?[0-9A-Za-z]{4,48}$/.test(typed)) {
     return { by: 'key', prefix: secretHints(typed).prefix };
   }
   const network = networkStart(typed);

@@ -19,9 +19,10 @@ import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts
 import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
 import { leaveAllWorkspaces, lockWorkspacesOf, type Succession } from '../workspaces/leave-all-workspaces.ts';
+import { endPersonalWorkspace } from '../workspaces/workspaces.ts';
 
 /**
- * Deletes a human's account. It takes the account out of its workspaces, and deletes those without another member. It
+ * Deletes a human's account. It takes the account out of its workspaces, and deletes those without another member, and its own. It
  * revokes the account's agents (merged and linked), hosts, delegations and keys, ends what it lets apps do, its OAuth
  * clients with what others let them do, and its sessions, and erases its mailbox. The audit log keeps the account's ids
  * for its retention time. The same mailbox can open a new account.
@@ -48,7 +49,9 @@ export async function deleteAccount(
     await updateInvitationsToErased(tx, (await findAccount(tx, accountId))!.mailbox!, now);
     for (const agent of await listOwnedAgents(tx, accountId)) {
       await endAgent(work, agent);
-      if (agent.accountId !== accountId) await updateAccountEnded(tx, agent.accountId, now);
+      if (agent.accountId === accountId) continue;
+      await updateAccountEnded(tx, agent.accountId, now);
+      await endPersonalWorkspace(work, agent.accountId);
     }
     for (const host of await listHostsOf(tx, accountId)) await endHost(work, host);
     await updatePrincipalsOfAccountUnlinked(tx, accountId);
@@ -57,6 +60,7 @@ export async function deleteAccount(
     for (const { id } of clients) await endClient(work, id, { accountId, details: { by: 'account' } });
     await endConsentsOfAccount(work, accountId);
     await updatePersonalCredentialsRevoked(tx, accountId, now);
+    await endPersonalWorkspace(work, accountId);
     await deleteAuthenticator(tx, accountId);
     await deleteRecoveryCodes(tx, accountId);
     await updateSessionsOfAccountEnded(tx, accountId, now);

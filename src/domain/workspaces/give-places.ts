@@ -4,7 +4,7 @@ import { parsePlacePath } from '../../lib/place-path.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { findMember } from '../../store/members.ts';
 import { findNode } from '../../store/nodes.ts';
-import { insertPlace } from '../../store/places.ts';
+import { countKeysPlacedIn, insertPlace } from '../../store/places.ts';
 import { lockTree } from '../../store/trees.ts';
 import { lockWorkspace } from '../../store/workspaces.ts';
 import type { Work } from '../../work.ts';
@@ -95,6 +95,21 @@ export async function givePlaces(
       workspaceId,
       subject: holder,
       details: { places: given.length },
+    });
+  }
+}
+
+/** @throws Failure `tooMany` if as many keys as may work in one of the shared workspaces, which the caller locked */
+export async function assertRoomForKey(
+  { tx, now, deps }: Work,
+  places: readonly Pick<AllowedPlace, 'workspaceId'>[],
+): Promise<void> {
+  const max = deps.config.limits.placedKeysPerWorkspace;
+  for (const workspaceId of new Set(places.map((place) => place.workspaceId))) {
+    if (workspaceId.startsWith('usr_') || (await countKeysPlacedIn(tx, workspaceId, now)) < max) continue;
+    throw new Failure('tooMany', `${max} keys work in this workspace. Revoke one first.`, {
+      field: 'keys',
+      maximum: max,
     });
   }
 }

@@ -7,6 +7,7 @@ import {
   listOwnerIds,
   type MembershipRow,
 } from '../../store/members.ts';
+import { listWorkspacesOfAppKeys, updateAppKeysAccount } from '../../store/workspace-keys.ts';
 import { lockWorkspace } from '../../store/workspaces.ts';
 import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
@@ -34,16 +35,18 @@ export async function listWorkspacesHeldAlone(
 }
 
 /**
- * Locks the workspaces of an account that is about to be deleted, in the order of their ids and before the account.
+ * Locks the workspaces of an account that is about to be deleted, and those where it answers for keys of things, in the order of
+ * their ids and before the account.
  */
 export async function lockWorkspacesOf({ tx }: Work, accountId: string): Promise<void> {
-  const ids = (await listMemberships(tx, accountId)).map(({ workspaceId }) => workspaceId);
-  for (const id of ids.sort()) await lockWorkspace(tx, id);
+  const memberships = (await listMemberships(tx, accountId)).map(({ workspaceId }) => workspaceId);
+  const ids = new Set([...memberships, ...(await listWorkspacesOfAppKeys(tx, accountId))]);
+  for (const id of [...ids].sort()) await lockWorkspace(tx, id);
 }
 
 /**
  * Takes an account that is deleted out of all its workspaces, after lockWorkspacesOf() and locking the account. Those
- * without another member are deleted.
+ * without another member are deleted. For the keys of things that it made an owner of their workspace answers from now on.
  *
  * @throws Failure `lastOwner` if it is the last owner of one with other members, and `succession` refuses that;
  * `badRequest` if the one who should succeed is no member of it
@@ -67,6 +70,10 @@ export async function leaveAllWorkspaces(
     if (state === 'heldAlone') await succeed(work, membership, succession);
     await endMembership(work, workspaceId, accountId, 'account_deleted');
     await recordEvent(work, { kind: 'member.left', accountId, workspaceId, details: { by: 'account' } });
+  }
+  for (const workspaceId of await listWorkspacesOfAppKeys(tx, accountId)) {
+    const [to] = await listOwnerIds(tx, workspaceId);
+    if (to !== undefined) await updateAppKeysAccount(tx, workspaceId, { from: accountId, to });
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type PlaceEnd,
   updatePlacesOfGranterEnded,
   updatePlacesOfHolderEnded,
+  updatePlacesOfHolderInEnded,
   updatePlacesOfWorkspaceEnded,
   updatePlacesOnEndedNodesEnded,
 } from '../../store/places.ts';
@@ -47,6 +48,17 @@ export async function endPlacesOfHolder(
 ): Promise<Ends> {
   const ended = await updatePlacesOfHolderEnded(work.tx, holder, work.now, reason);
   return followEnds(work, ended, reason, accountId);
+}
+
+/** Ends the places that a key, an agent or a consent has in a workspace that the caller locked. @param accountId who ends them */
+export async function endPlacesOfHolderIn(
+  work: Work,
+  holder: string,
+  workspaceId: string,
+  accountId: string,
+): Promise<Ends> {
+  const ended = await updatePlacesOfHolderInEnded(work.tx, holder, workspaceId, work.now, 'revoked');
+  return followEnds(work, ended, 'revoked', accountId);
 }
 
 /** Ends all places in a workspace that ends, shared or personal. */

@@ -2,6 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { type InvitationRow, listInvitationsFrom, listInvitationsTo } from '../../store/invitations.ts';
 import { listMemberships } from '../../store/members.ts';
 import { listPlacesOfGranter, type PlaceRow } from '../../store/places.ts';
+import { type ExportedAppKeyRow, listAppKeysOfAccount } from '../../store/workspace-keys.ts';
 
 /** What is stored of an account in workspaces, for its export. */
 
@@ -26,4 +27,12 @@ export async function listPlacesGivenBy({ db }: Pick<Deps, 'db'>, accountId: str
   const memberships = await listMemberships(db, accountId);
   const workspaceIds = [...memberships.map(({ workspaceId }) => workspaceId), accountId];
   return (await Promise.all(workspaceIds.map((id) => listPlacesOfGranter(db, id, accountId)))).flat();
+}
+
+/** Lists the keys of things for which an account answers, oldest first. */
+export function listAppKeysMadeBy(
+  { db }: Pick<Deps, 'db'>,
+  accountId: string,
+): Promise<ExportedAppKeyRow[]> {
+  return listAppKeysOfAccount(db, accountId);
 }

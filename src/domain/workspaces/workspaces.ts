@@ -195,6 +195,24 @@ export async function endWorkspace(
   await notify(work, owners, eventId);
 }
 
+/**
+ * Ends what APIs told of the personal workspace of an account that ends, and what was given there, and tells them that their data
+ * of it goes with it. Without any of that nothing is recorded.
+ */
+export async function endPersonalWorkspace(work: Work, accountId: string): Promise<void> {
+  const { tx, now } = work;
+  const { places } = await endPlacesOfWorkspace(work, accountId);
+  const nodes = await updateNodesOfWorkspaceEnded(tx, accountId, now);
+  const trees = await deleteTreesOfWorkspace(tx, accountId);
+  if (places + nodes + trees === 0) return;
+  await recordEvent(work, {
+    kind: 'workspace.deleted',
+    accountId,
+    workspaceId: accountId,
+    details: { by: 'account' },
+  });
+}
+
 /** Creates the failure for a workspace that is not there, or not one's own: the same for all. */
 export function workspaceNotFound(): Failure {
   return new Failure('notFound', 'There is no such workspace among yours.');

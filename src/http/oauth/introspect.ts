@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { introspectBearer } from '../../domain/credentials/introspection.ts';
-import type { PlacedAccess } from '../../domain/credentials/placed-access.ts';
+import { toAuthorizationDetails } from '../../domain/credentials/placed-access.ts';
 import { introspectAgent, isAgentJwt } from '../../domain/hosts/agent-introspection.ts';
 import { accountOfHost } from '../../domain/hosts/hosts.ts';
 import { formatScope } from '../../lib/scopes.ts';
@@ -39,7 +39,7 @@ const introspectAnswer = z.union([
   z.object({ active: z.literal(false) }),
   z.object({
     active: z.literal(true),
-    sub: z.string().describe('The account the key works in: user_id'),
+    sub: z.string().describe('The account the key works in: user_id; of the key of a thing its workspace'),
     client_id: z.string().describe("The OAuth client of an app, or the agent; of a human's own key the key"),
     scope: z.string(),
     aud: z.string(),
@@ -49,7 +49,7 @@ const introspectAnswer = z.union([
     token_type: z.enum(['Bearer', 'DPoP']),
     cnf: z.object({ jkt: z.string() }).optional().describe('The key that every use must prove (RFC 9449)'),
     jti: z.string().describe('The id of the key or token'),
-    credential_kind: z.enum(['anonymous', 'claimed', 'personal', 'app']).describe('Whose it is'),
+    credential_kind: z.enum(['anonymous', 'claimed', 'personal', 'app', 'app_key']).describe('Whose it is'),
     credential_form: z.enum(['key', 'token']),
     agent_id: z.string().optional(),
     owner: z.string().optional().describe('The account of the human behind the agent'),
@@ -110,24 +110,7 @@ async function introspectCredential({
     agent_id: introspected.agentId,
     owner: introspected.ownerId,
     merged_from: introspected.mergedFrom,
-    ...(introspected.access && renderAccess(introspected.access, introspected.audience)),
-  };
-}
-
-function renderAccess(access: readonly PlacedAccess[], audience: string) {
-  const workspaces = new Set(access.map(({ workspaceId }) => workspaceId));
-  return {
-    workspace: workspaces.size === 1 ? access[0]!.workspaceId : undefined,
-    authorization_details: access.map(({ workspaceId, node, path, types, actions, manages }) => ({
-      type: 'workspace' as const,
-      locations: [audience],
-      identifier: workspaceId,
-      node,
-      path,
-      actions,
-      datatypes: types,
-      privileges: manages ? ['manage' as const] : undefined,
-    })),
+    ...(introspected.access && toAuthorizationDetails(introspected.access, introspected.audience)),
   };
 }
 

@@ -23,9 +23,9 @@ import {
 /** The form of a new personal key: what it holds, how it is read, and what is wrong with it. */
 
 /** The lifetimes of a key in days. `never`: it does not expire. */
-const LIFETIME_DAYS = { '7': 7, '30': 30, '90': 90, '365': 365, never: undefined } as const;
-const LIVES = ['7', '30', '90', '365', 'never'] as const;
-const DEFAULT_LIFE = '90';
+export const LIFETIME_DAYS = { '7': 7, '30': 30, '90': 90, '365': 365, never: undefined } as const;
+export const LIVES = ['7', '30', '90', '365', 'never'] as const;
+export const DEFAULT_LIFE = '90';
 
 /**
  * The form of a new key. `preset` is the name of a preset, or `choose` with checkboxes `scope:NAME`. Checkboxes
@@ -123,15 +123,10 @@ export async function presentNewKeyForm(
   const resources = await listAudiences(deps);
   const recommended = [...presets].find(([, preset]) => preset.recommended)?.[0];
   const life = entered.life ?? DEFAULT_LIFE;
-  const now = deps.clock();
   return {
     once: entered.once ?? randomBase62(32, deps.random),
     name: entered.name ?? '',
-    lives: LIVES.map((each) => ({
-      life: each,
-      isChosen: each === life,
-      expiresAt: LIFETIME_DAYS[each] === undefined ? undefined : now + LIFETIME_DAYS[each] * DAY_MS,
-    })),
+    lives: presentLives(life, deps.clock()),
     preset: entered.preset ?? recommended ?? [...presets.keys()][0] ?? 'choose',
     presets: [...presets].map(([name, preset]) => ({ name, ...preset })),
     scopes: describeScopes(deps.config, [...scopes.keys()]).map((scope) => ({
@@ -147,6 +142,15 @@ export async function presentNewKeyForm(
     isPlaced: where !== undefined && where.chosen.length > 0 && !isOwnAlone(where),
     problem,
   };
+}
+
+/** Prepares the choice of a lifetime. @param now epoch ms */
+export function presentLives(chosen: string, now: number): object[] {
+  return LIVES.map((life) => ({
+    life,
+    isChosen: life === chosen,
+    expiresAt: LIFETIME_DAYS[life] === undefined ? undefined : now + LIFETIME_DAYS[life] * DAY_MS,
+  }));
 }
 
 /** Fills the form as a key was created, except for the lifetime. @param places those of a placed key */

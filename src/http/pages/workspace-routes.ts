@@ -1,9 +1,11 @@
 import { PAGES } from '../../lib/page-paths.ts';
 import { type Row, row } from '../server/table.ts';
+import { appKeyRows } from './app-keys.ts';
 import { changeWorkspaceRows } from './change-workspace.ts';
 import { invitationRows } from './invitation.ts';
 import { manageMemberRows } from './manage-member.ts';
 import type { Pages } from './pages.ts';
+import { workspaceKeyRows } from './workspace-keys.ts';
 import * as workspaces from './workspaces.ts';
 
 const none = undefined;
@@ -21,6 +23,8 @@ export function workspaceRows(pages: Pages): Row[] {
     row('GET', `${path}/activity`, user, none, workspaces.workspaceActivityPage(pages)),
     ...changeWorkspaceRows(pages),
     ...manageMemberRows(pages),
+    ...workspaceKeyRows(pages),
+    ...appKeyRows(pages),
     ...invitationRows(pages),
   ];
 }

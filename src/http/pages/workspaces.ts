@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { listAppNodes } from '../../domain/credentials/app-keys.ts';
+import { listWorkspaceKeys } from '../../domain/credentials/workspace-keys.ts';
 import { listInvitationsOf } from '../../domain/workspaces/invitations.ts';
 import { countMembersOf, countOwnersOf, listMembersOf } from '../../domain/workspaces/members.ts';
-import { listGrantableRoles, ROLES } from '../../domain/workspaces/roles.ts';
+import { listGrantableRoles, mayIssueKeys, ROLES } from '../../domain/workspaces/roles.ts';
 import { listWorkspaceActivity } from '../../domain/workspaces/workspace-activity.ts';
 import { createWorkspace, listWorkspacesOf } from '../../domain/workspaces/workspaces.ts';
 import { Failure } from '../../errors.ts';
@@ -9,6 +11,7 @@ import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { type HandlerResult, operation } from '../server/table.ts';
+import { presentApps } from './app-keys.ts';
 import { formSchema, type Problem } from './forms.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
@@ -21,6 +24,7 @@ import {
   type WorkspaceCall,
   workspacePath,
 } from './present-workspace.ts';
+import { presentWorkspaceKey } from './workspace-keys.ts';
 
 /** The pages of shared workspaces for their members. Everybody else gets 404, as for a workspace that is not there. */
 
@@ -92,6 +96,8 @@ export function workspacePage(pages: Pages) {
 
 /** How many events stand on the page of a workspace. */
 const EVENTS_SHOWN = 5;
+/** How many keys, and how many apps, do. */
+const KEYS_SHOWN = 5;
 
 /**
  * Shows a workspace.
@@ -108,10 +114,12 @@ export async function showWorkspace(
   const { workspaceId, role } = membership;
   const { accountId } = caller.session;
   const workspace = presentWorkspace(membership);
-  const [members, memberCount, invitations, events] = await Promise.all([
+  const [members, memberCount, invitations, keys, apps, events] = await Promise.all([
     listMembersOf(deps, workspaceId),
     countMembersOf(deps, workspaceId),
     workspace.isManaged ? listInvitationsOf(deps, workspaceId, accountId) : [],
+    listWorkspaceKeys(deps, membership, { rows: KEYS_SHOWN }),
+    workspace.isManaged ? listAppNodes(deps, workspaceId, { rows: KEYS_SHOWN }) : undefined,
     listWorkspaceActivity(deps, workspaceId, accountId, { rows: EVENTS_SHOWN }),
   ]);
   const grantable = listGrantableRoles(role);
@@ -126,6 +134,11 @@ export async function showWorkspace(
       isOnlyOwner: role === 'owner' && (await countOwnersOf(deps, workspaceId)) === 1,
       invitations: invitations.map((each) => ({ ...each, canWithdraw: grantable.includes(each.role) })),
       invitationSeconds: deps.config.limits.invitationTtlSeconds,
+      keys: keys.items.map(presentWorkspaceKey),
+      hasMoreKeys: keys.next !== undefined,
+      mayCreateKeys: mayIssueKeys(deps.config, role),
+      apps: await presentApps(deps, apps?.items ?? []),
+      hasMoreApps: apps?.next !== undefined,
       grantable,
       roles: ROLES,
       email: invite.email ?? '',

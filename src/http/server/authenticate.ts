@@ -75,10 +75,10 @@ async function authenticateBearer(
   }
   const credential = /^Bearer +([\w~+/.-]+=*) *$/i.exec(header)?.[1];
   const bearer = await authenticate(deps, origin, credential ?? '');
-  if (bearer.app !== undefined) {
+  if (bearer.app !== undefined || bearer.isAppKey) {
     throw new Failure(
       'insufficientScope',
-      'A token of an app works at the APIs that it was issued for, and not here.',
+      'A token or key of an app works at the APIs that it was issued for, and not here.',
     );
   }
   return bearer;

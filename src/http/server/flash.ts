@@ -8,6 +8,7 @@ export const FLASHES = [
   'agentRevoked',
   'hostRevoked',
   'keyRevoked',
+  'keyEnded',
   'appRevoked',
   'providerLinked',
   'providerDeclined',

@@ -88,7 +88,7 @@ async function* csvRows(call: OperatorCall, text: (key: string) => string): Asyn
       key.id,
       `${key.prefix}…`,
       key.name === undefined ? '' : displayName(key.name),
-      key.owner?.mailbox ?? '',
+      key.owner?.mailbox ?? key.workspaceId ?? '',
       key.agentId ?? '',
       key.scopes.join(' '),
       text(`status.${key.status}`),
