@@ -5,7 +5,7 @@
  *   npm run bench            # 1 and 1,000,000 keys
  *   npm run bench -- 50000   # 1 and 50,000 keys
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { putPeople } from './authorizer.ts';
@@ -22,6 +22,7 @@ import {
   type Server,
   withBench,
 } from './bench.ts';
+import { PLACES, putPlacedKeys } from './placed-keys.ts';
 
 const many = Number(process.argv[2] ?? 1_000_000);
 const SECONDS = Number(process.env.SECONDS ?? 8);
@@ -31,6 +32,9 @@ const ROUNDS = 3;
 const CODES = CONNECTIONS * 20;
 const PEOPLE = 16;
 const RESOURCE = 'https://api.example.com';
+/** How many keys on places are asked about, and how much longer than about others that may take. */
+const PLACED = 250;
+const PLACED_MICROSECONDS = 100;
 const GOALS = { introspection: 0.35, registration: 0.12, protectedRoute: 0.8 };
 /** The processors of the server and of what asks it. */
 const SERVER = 0;
@@ -71,7 +75,12 @@ async function measure(bench: Bench, baseline: Server, label: string, keys: numb
   const keysFile = join(bench.folder, 'keys.txt');
   await bench.run([here('fill.ts'), url, String(keys), keysFile]);
   const sessions = await putPeople(url, PEOPLE);
-  const added = await bench.run([cli, 'resource', 'add', RESOURCE, '--name', 'bench', '--json'], env);
+  const placedFile = join(bench.folder, 'placed.txt');
+  writeFileSync(placedFile, (await putPlacedKeys(url, RESOURCE, PLACED)).join('\n'));
+  const added = await bench.run(
+    [cli, 'resource', 'add', RESOURCE, '--name', 'bench', '--workspaces', '--json'],
+    env,
+  );
   const app = JSON.parse(await bench.run([here('make-client.ts')], env)) as {
     clientId: string;
     secret: string;
@@ -99,6 +108,7 @@ async function measure(bench: Bench, baseline: Server, label: string, keys: numb
     credentials: [],
     exchange: [],
   };
+  const more: number[] = [];
   await load('/oauth2/introspect', 'introspect', 2); // warm up
   for (let round = 0; round < ROUNDS; round += 1) {
     const bare = await bench.load(`http://127.0.0.1:${baseline.port}/`, 'post', SECONDS, {
@@ -106,6 +116,8 @@ async function measure(bench: Bench, baseline: Server, label: string, keys: numb
       core: CLIENT,
     });
     const introspection = await load('/oauth2/introspect', 'introspect');
+    const placed = await load('/oauth2/introspect', 'introspect', SECONDS, { keysFile: placedFile });
+    more.push(1e6 / placed.perSecond - 1e6 / introspection.perSecond);
     const registration = await load('/agent/auth', 'register');
     shares.introspection.push({ share: introspection.perSecond / bare.perSecond, load: introspection });
     shares.registration.push({ share: registration.perSecond / bare.perSecond, load: registration });
@@ -122,6 +134,7 @@ async function measure(bench: Bench, baseline: Server, label: string, keys: numb
     shares.exchange.push({ share: exchange.perSecond / bare.perSecond, load: exchange });
   }
   note(label, 'introspection', shares.introspection, GOALS.introspection);
+  noteMore(label, `introspection of a key with ${PLACES} places, more than of one without`, more);
   note(label, 'registration', shares.registration, GOALS.registration);
   note(label, 'a token by client credentials', shares.credentials);
   note(label, 'a token by an authorization code', shares.exchange);
@@ -143,6 +156,15 @@ function note(label: string, what: string, shares: readonly Share[], goal?: numb
   const aim = goal === undefined ? '' : `${goal} ${isReached ? 'reached' : 'MISSED'}`;
   const figures = `**${middle.toFixed(2)}** | ${Math.round(load.perSecond)} | ${load.p99}`;
   rows.push(`| ${label} | ${what} | ${figures} | ${aim} |`);
+}
+
+/** Notes how many microseconds of a processor something takes more. */
+function noteMore(label: string, what: string, all: readonly number[]): void {
+  const microseconds = median(all);
+  const isReached = microseconds <= PLACED_MICROSECONDS;
+  if (!isReached) failed = true;
+  const aim = `${PLACED_MICROSECONDS} µs ${isReached ? 'reached' : 'MISSED'}`;
+  rows.push(`| ${label} | ${what} | | | ${Math.round(microseconds)} µs | ${aim} |`);
 }
 
 /** What the kit costs an API: a verification from memory, and a Koa route behind it against the same route without. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { changeResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { recordEvent } from '../../src/domain/audit/audit-log.ts';
 import { revokePersonalKey } from '../../src/domain/credentials/personal-keys.ts';
+import { deleteAccount } from '../../src/domain/owner/delete-account.ts';
 import {
   endPlacesOfGranter,
   endPlacesOfWorkspace,
@@ -9,6 +10,7 @@ import {
 } from '../../src/domain/workspaces/places.ts';
 import { updateWorkspaceEnded } from '../../src/store/workspaces.ts';
 import { addServer, asker, type Server } from '../helpers/api-keys.ts';
+import { countOf } from '../helpers/ceremony.ts';
 import { openPlaces } from '../helpers/places.ts';
 import { basic, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
@@ -108,6 +110,28 @@ onEveryEngine('what resource servers are told of workspaces', (engine, test) => 
     );
     t.like(first[0], { type: 'workspace_changed', workspace: ann });
     t.deepEqual([second, third], [[], []]);
+  });
+
+  test('an account that is deleted takes its personal workspace along: who told its tree is told, and nobody else', async (t) => {
+    const { deps } = on.service;
+    const ann = await places.person();
+    await places.node('https://narrow.example.com', ann, 'prj_own');
+    const { credential } = await places.key(ann, [{ workspaceId: ann, resources: [API], actions: ['read'] }]);
+    const [first, second, third] = await told(() => deleteAccount(deps, asker, ann));
+    const deleted = { type: 'workspace_deleted', workspace: ann, user_id: undefined };
+    t.like(first.at(-1), { ...deleted, token_hashes: [sha256(credential)] });
+    t.like(third.at(-1), { ...deleted, token_hashes: [] });
+    t.true(second.every(({ workspace }) => workspace === undefined));
+    for (const live of ['nodes', 'places']) {
+      t.is(await countOf(on, `${live} WHERE workspace_id = ? AND ended_at IS NULL`, [ann]), 0, live);
+    }
+    t.is(await countOf(on, 'trees WHERE workspace_id = ?', [ann]), 0);
+  });
+
+  test('an account without things of its own ends without an event of a workspace', async (t) => {
+    const ann = await places.person();
+    const all = (await told(() => deleteAccount(on.service.deps, asker, ann))).flat();
+    t.deepEqual(all.filter(({ workspace }) => workspace !== undefined), []);
   });
 
   test('a workspace that is deleted: who had a place or a thing there is told to delete its data', async (t) => {
