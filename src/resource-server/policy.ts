@@ -40,7 +40,10 @@ export interface PolicyOptions<Resource = unknown> {
   deny?: readonly string[];
   /** The tools that a kind of credential may call. A kind that is not listed may call all tools. */
   kinds?: Readonly<Partial<Record<CredentialKind, readonly string[]>>>;
-  /** The tools that a form of credential, `key` or `token`, may call. A form that is not listed may call all tools. */
+  /**
+   * The tools that a form of credential, `key` or `token`, may call. A form that is not listed may call all tools. Keys of apps are
+   * bounded by `kinds.app_key` alone where it is listed.
+   */
   forms?: Readonly<Partial<Record<CredentialForm, readonly string[]>>>;
   /** The scopes that only read; default `['read']`. */
   lookingScopes?: readonly string[];
@@ -152,6 +155,7 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
     }
     // A service of an old version does not say the form: then the tool must be open to both.
     const formLists = token.form === undefined ? Object.values(forms) : [forms[token.form]];
+    if (kind === 'app_key' && callableTools !== undefined) return { allowed: true, scope };
     if (formLists.some((list) => list !== undefined && !list.includes(tool))) {
       const name = FORM_NAMES[token.form ?? 'key'];
       return refuse('oauth_only', `${name} cannot call "${tool}".`, scope);
