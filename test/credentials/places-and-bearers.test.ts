@@ -23,23 +23,22 @@ onEveryEngine('places and bearers', (engine, test) => {
   let on: TestService;
   let wsp: string;
   let owner: string;
-  let mailbox: string;
   let app: string;
   const places = openPlaces(() => on);
   test.before(async () => {
-    on = await startTestService(engine);
+    on = await startTestService(engine, { limits: { keysPerAccount: 1000 } });
     await places.server(API);
-    mailbox = newMailbox();
-    owner = (await on.claimed(mailbox)).user_id;
+    owner = await places.person();
     wsp = await places.workspace([owner, 'owner']);
     app = await places.node(API, wsp, 'app_shop', 'app');
   });
   test.after(() => on.stop());
 
   async function placedAgent(): Promise<string> {
-    const agent = await on.claimed(mailbox);
-    await placeAgent(on.service.deps, asker, owner, agent.agent_id, [{ workspaceId: wsp, actions: ALL }]);
-    return agent.credential;
+    const { user_id, agent_id, credential } = await on.claimed(newMailbox());
+    const theirs = await places.workspace([user_id, 'owner']);
+    await placeAgent(on.service.deps, asker, user_id, agent_id, [{ workspaceId: theirs, actions: ALL }]);
+    return credential;
   }
   const CREDENTIALS: Record<string, () => Promise<string>> = {
     'key on a workspace': async () => (await places.key(owner, [{ workspaceId: wsp, actions: ALL }])).credential,
@@ -54,7 +53,7 @@ onEveryEngine('places and bearers', (engine, test) => {
     'key of an agent on places': placedAgent,
     'key that an agent on places made': async () =>
       (await makeKey(on, await placedAgent(), { name: 'helper', scope: ALL.join(' ') })).credential,
-    'key of a claimed agent': async () => (await on.claimed(mailbox)).credential,
+    'key of a claimed agent': async () => (await on.claimed(newMailbox())).credential,
     'key of an unclaimed agent': async () => (await on.register()).credential,
     'access token': async () => {
       const { body } = await on.post('/agent/identity', { type: 'anonymous' });

@@ -115,6 +115,24 @@ test.describe('the kit', (test) => {
     t.is(await reason(undefined, 'pay'), 'oauth_only');
     for (const form of ['key', 'token', undefined] as const) t.is(await reason(form, 'look'), 'allowed');
   });
+
+  test('lets keys of apps reach what is listed for them, where all other keys are refused', async (t) => {
+    const token = { subject: 'wsp_1', agentId: undefined, scopes: ['read'], kind: 'app_key', form: 'key' } as const;
+    const tools = { list: 'read', test: 'read', delete: 'read' };
+    for (const [kinds, allowed] of [
+      [{ app_key: ['list', 'test'] }, ['list', 'test']],
+      [{}, []],
+    ] as const) {
+      const policy = createPolicy({ scopes: { read: {} }, tools, kinds, forms: { key: [] } });
+      const verdicts = await Promise.all(Object.keys(tools).map((tool) => policy.decide(token, tool)));
+      t.deepEqual(
+        Object.keys(tools).filter((_, at) => verdicts[at]!.allowed),
+        [...allowed],
+      );
+      const refused = verdicts.filter((verdict) => !verdict.allowed).map(({ reason }) => reason);
+      t.deepEqual(new Set(refused), new Set(['oauth_only']));
+    }
+  });
 });
 
 test('this service is of version 2 and hands out what reaches which tool, by kind and by form', async (t) => {
