@@ -4,6 +4,7 @@ import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import { newId } from '../../src/lib/ids.ts';
 import { principalOf } from '../../src/lib/principals.ts';
 import { insertLinkRequest } from '../../src/store/link-requests.ts';
+import { insertNodes } from '../../src/store/nodes.ts';
 import { localOrigin } from '../../src/work.ts';
 import { openAgentClient } from '../helpers/agent-client.ts';
 import { askFor, newHuman, registerApp } from '../helpers/app-client.ts';
@@ -160,6 +161,17 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     const made = await browser.post('/workspaces/new', { name: 'Atlas' });
     return { browser, id: /wsp_\w+/.exec(made.path)![0] };
   }
+  /** A thing in it that can have keys. */
+  async function ofThing(): Promise<Opened> {
+    const { browser, id: workspaceId } = await newWorkspace();
+    const { db, random, clock } = house.on.service.deps;
+    const id = newId('nod', clock(), random);
+    const node = { id, workspaceId, resource: 'https://tree.example.com', externalId: 'app_1', parentId: null };
+    await db.tx((tx) => insertNodes(tx, [{ ...node, kind: 'app', name: 'Shop' }], clock()));
+    const path = `/workspaces/${workspaceId}/apps/${id}`;
+    await browser.get(path);
+    return { browser, path };
+  }
   /** An invitation to it. */
   async function invited() {
     const { browser, id } = await newWorkspace();
@@ -266,6 +278,7 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     '/workspaces/:id/transfer': () => ofWorkspace('/transfer'),
     '/workspaces/:id/delete': () => ofWorkspace('/delete'),
     '/workspaces/:id/members/:member': ofMember,
+    '/workspaces/:id/apps/:node': ofThing,
     '/invitation': () => ofInvitation('pageUrl', '/invitation'),
     '/invitation/decline': () => ofInvitation('declineUrl', '/invitation/decline'),
     '/account/invitations': async () => {
