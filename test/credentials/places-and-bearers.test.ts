@@ -110,10 +110,9 @@ onEveryEngine('places and bearers', (engine, test) => {
       const wide = { name: 'wide', scope: ALL.join(' '), places: [wsp], authorization_details: [wsp] };
       const made = await on.post('/api/tokens', wide, bearer(credential));
       if (made.status < 300) {
-        const { key_id, id = key_id } = made.body;
         const row = await on.service.deps.db.get<{ placed: number }>(
           'SELECT placed FROM credentials WHERE id = ?',
-          [id],
+          [made.body.data.id],
         );
         t.is(row?.placed, 0);
       }
