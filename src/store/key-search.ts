@@ -172,9 +172,7 @@ function conditions(search: KeySearch, { now, expiresBy }: { now: number; expire
             params: [starts(nameStart.toLowerCase()), starts(nameStart)],
           },
         ]),
-    ...(holder === undefined
-      ? []
-      : [{ sql: HOLDER[holder], params: [] }]),
+    ...(holder === undefined ? [] : [{ sql: HOLDER[holder], params: [] }]),
     ...(status === undefined ? [] : [statusPart(status, now, expiresBy)]),
   ];
   if (parts.length === 0) return { sql: '', params: [] };

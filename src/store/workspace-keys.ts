@@ -90,7 +90,10 @@ export function updateAppKeysAccount(
 }
 
 /** Who had a place in a workspace. Live and ended places are found in an index each. */
-function holdersIn({ workspaceId, grantedBy, nodeId }: WorkspaceKeyFilter): { sql: string; params: string[] } {
+function holdersIn({ workspaceId, grantedBy, nodeId }: WorkspaceKeyFilter): {
+  sql: string;
+  params: string[];
+} {
   const isWanted = `${grantedBy === undefined ? '' : ' AND granted_by = ?'}${nodeId === undefined ? '' : ' AND node_id = ?'}`;
   const branch = (ended: string) =>
     `SELECT holder FROM places WHERE workspace_id = ? AND ended_at IS ${ended}${isWanted}`;

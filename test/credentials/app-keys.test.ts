@@ -70,10 +70,13 @@ onEveryEngine('keys of things', (engine, test) => {
     const folder = await places.node(API, wsp, 'fld_1', 'folder');
     const other = await appOf('owner');
     const make = (who: string, node: string) => outcome(makeAppKey(on, who, wsp, node));
-    t.deepEqual(
-      await Promise.all([...people, stranger].map((who) => make(who, app))),
-      ['done', 'done', 'forbidden', 'forbidden', 'notFound'],
-    );
+    t.deepEqual(await Promise.all([...people, stranger].map((who) => make(who, app))), [
+      'done',
+      'done',
+      'forbidden',
+      'forbidden',
+      'notFound',
+    ]);
     t.is(await make(people[0]!, folder), 'notFound');
     t.is(await make(people[0]!, other.app), 'notFound');
     t.is(await make(people[0]!, 'nod_0'), 'notFound');
@@ -130,7 +133,10 @@ onEveryEngine('keys of things', (engine, test) => {
   test('it is none of the keys of its maker, who reaches nothing of their own with it', async (t) => {
     const { people, wsp, app } = await appOf('owner');
     const { key, credential } = await makeAppKey(on, people[0]!, wsp, app);
-    t.deepEqual((await listPersonalKeys(on.service.deps, people[0]!)).items.map(({ id }) => id), []);
+    t.deepEqual(
+      (await listPersonalKeys(on.service.deps, people[0]!)).items.map(({ id }) => id),
+      [],
+    );
     t.is(await outcome(revokePersonalKey(on.service.deps, asker, people[0]!, key.id)), 'notFound');
     const me = await on.request('GET', '/api/me', { headers: bearer(credential) });
     t.is(me.status, 403);
@@ -150,7 +156,10 @@ onEveryEngine('keys of things', (engine, test) => {
       ),
       1,
     );
-    t.is(await countOf(on, `events WHERE kind = 'place.given' AND subject = ? AND account_id IS NULL`, [key.id]), 1);
+    t.is(
+      await countOf(on, `events WHERE kind = 'place.given' AND subject = ? AND account_id IS NULL`, [key.id]),
+      1,
+    );
   });
 
   test('a workspace lists all its keys for owners and admins, for others those that they made, and ended ones with the rest', async (t) => {
@@ -187,8 +196,14 @@ onEveryEngine('keys of things', (engine, test) => {
     await endKeyInWorkspace(deps, asker, ann, wsp, both.key.id);
     t.deepEqual((await told(both.credential)).authorization_details.length, 1);
     await endKeyInWorkspace(deps, asker, ann, wsp, ofApp.key.id);
-    t.deepEqual((await list(bob)).map(({ hasEnded }) => hasEnded), [true, true]);
+    t.deepEqual(
+      (await list(bob)).map(({ hasEnded }) => hasEnded),
+      [true, true],
+    );
     await places.setRole(wsp, bob, 'viewer');
-    t.deepEqual((await list(bob)).map(({ id }) => id), [both.key.id]);
+    t.deepEqual(
+      (await list(bob)).map(({ id }) => id),
+      [both.key.id],
+    );
   });
 });

@@ -41,7 +41,8 @@ onEveryEngine('places and bearers', (engine, test) => {
     return credential;
   }
   const CREDENTIALS: Record<string, () => Promise<string>> = {
-    'key on a workspace': async () => (await places.key(owner, [{ workspaceId: wsp, actions: ALL }])).credential,
+    'key on a workspace': async () =>
+      (await places.key(owner, [{ workspaceId: wsp, actions: ALL }])).credential,
     'key on a node and in the account of its maker': async () => {
       const requests = [
         { workspaceId: wsp, nodeId: app, actions: ALL },

@@ -57,32 +57,35 @@ onEveryEngine('signed tokens of agents on places', (engine, test) => {
         return payload;
       }
 
-      test(signed ? 'say where it may do what, and only that' : 'are for its own account alone', async (t) => {
-        const { owner, agentId, wsp } = await placed();
-        const claims = await claimsOf((await issue(agentId, owner)).value);
-        t.is(claims.sub, owner);
-        const common = { type: 'workspace', locations: [API] };
-        t.deepEqual(
-          [claims.scope, claims.authorization_details, claims.workspace],
-          signed
-            ? [
-                'read write',
-                [
-                  { ...common, identifier: owner, actions: ['read'] },
-                  {
-                    ...common,
-                    identifier: wsp,
-                    path: 'drafts/',
-                    actions: ['write'],
-                    privileges: ['manage'],
-                  },
-                ],
-                undefined,
-              ]
-            : ['read', undefined, undefined],
-        );
-        t.is(claims.exp! - claims.iat!, 300);
-      });
+      test(
+        signed ? 'say where it may do what, and only that' : 'are for its own account alone',
+        async (t) => {
+          const { owner, agentId, wsp } = await placed();
+          const claims = await claimsOf((await issue(agentId, owner)).value);
+          t.is(claims.sub, owner);
+          const common = { type: 'workspace', locations: [API] };
+          t.deepEqual(
+            [claims.scope, claims.authorization_details, claims.workspace],
+            signed
+              ? [
+                  'read write',
+                  [
+                    { ...common, identifier: owner, actions: ['read'] },
+                    {
+                      ...common,
+                      identifier: wsp,
+                      path: 'drafts/',
+                      actions: ['write'],
+                      privileges: ['manage'],
+                    },
+                  ],
+                  undefined,
+                ]
+              : ['read', undefined, undefined],
+          );
+          t.is(claims.exp! - claims.iat!, 300);
+        },
+      );
 
       test('of an agent without places are as ever', async (t) => {
         const { user_id: owner, agent_id } = await on.claimed(newMailbox());

@@ -166,7 +166,13 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     const { browser, id: workspaceId } = await newWorkspace();
     const { db, random, clock } = house.on.service.deps;
     const id = newId('nod', clock(), random);
-    const node = { id, workspaceId, resource: 'https://tree.example.com', externalId: 'app_1', parentId: null };
+    const node = {
+      id,
+      workspaceId,
+      resource: 'https://tree.example.com',
+      externalId: 'app_1',
+      parentId: null,
+    };
     await db.tx((tx) => insertNodes(tx, [{ ...node, kind: 'app', name: 'Shop' }], clock()));
     const path = `/workspaces/${workspaceId}/apps/${id}`;
     await browser.get(path);

@@ -117,7 +117,13 @@ test.describe('the kit', (test) => {
   });
 
   test('lets keys of apps reach what is listed for them, where all other keys are refused', async (t) => {
-    const token = { subject: 'wsp_1', agentId: undefined, scopes: ['read'], kind: 'app_key', form: 'key' } as const;
+    const token = {
+      subject: 'wsp_1',
+      agentId: undefined,
+      scopes: ['read'],
+      kind: 'app_key',
+      form: 'key',
+    } as const;
     const tools = { list: 'read', test: 'read', delete: 'read' };
     for (const [kinds, allowed] of [
       [{ app_key: ['list', 'test'] }, ['list', 'test']],

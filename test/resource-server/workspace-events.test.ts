@@ -131,7 +131,10 @@ onEveryEngine('what resource servers are told of workspaces', (engine, test) => 
   test('an account without things of its own ends without an event of a workspace', async (t) => {
     const ann = await places.person();
     const all = (await told(() => deleteAccount(on.service.deps, asker, ann))).flat();
-    t.deepEqual(all.filter(({ workspace }) => workspace !== undefined), []);
+    t.deepEqual(
+      all.filter(({ workspace }) => workspace !== undefined),
+      [],
+    );
   });
 
   test('a workspace that is deleted: who had a place or a thing there is told to delete its data', async (t) => {

@@ -77,7 +77,11 @@ onEveryEngine('the pages of the keys of a workspace', (engine, test) => {
     t.false(place.text.includes(credential.slice(0, 9)));
     for (const path of [`/workspaces/${id}`, `/workspaces/${id}/keys`, `/workspaces/${id}/apps/${app}`]) {
       const [row, ...others] = rowsOf((await browser.get(path)).text);
-      t.deepEqual([row?.name, row?.isStruck, row?.canEnd, others.length], ['Shop robot', false, true, 0], path);
+      t.deepEqual(
+        [row?.name, row?.isStruck, row?.canEnd, others.length],
+        ['Shop robot', false, true, 0],
+        path,
+      );
       t.true(row!.row.includes('app_shop') && row!.row.includes('Key of an app'), path);
     }
     const [, key] = /\/keys\/(key_\w+)\/end"/.exec((await browser.get(`/workspaces/${id}/keys`)).text)!;
@@ -104,10 +108,7 @@ onEveryEngine('the pages of the keys of a workspace', (engine, test) => {
     const fields = { ...browser.wholeForm(path), name: 'robot' };
     const [one, two] = await Promise.all([browser.send(path, fields), browser.send(path, fields)]);
     t.deepEqual([one.status, two.status], [200, 200]);
-    t.is(
-      await countOf(world.on, `credentials WHERE kind = 'app_key' AND account_id = ?`, [ann.id]),
-      1,
-    );
+    t.is(await countOf(world.on, `credentials WHERE kind = 'app_key' AND account_id = ?`, [ann.id]), 1);
   });
 
   test('a key of somebody else is ended in this workspace, and goes on elsewhere, of which nothing is told', async (t) => {
@@ -147,7 +148,12 @@ onEveryEngine('the pages of the keys of a workspace', (engine, test) => {
       await browser.get(`/workspaces/${id}/leave`);
       const { csrf } = browser.form(`/workspaces/${id}/leave`);
       const once = 'a'.repeat(32);
-      const refused = await browser.send(`/workspaces/${id}/apps/${app}`, { csrf, once, name: 'x', life: '7' });
+      const refused = await browser.send(`/workspaces/${id}/apps/${app}`, {
+        csrf,
+        once,
+        name: 'x',
+        life: '7',
+      });
       t.is(refused.status, 403);
       t.is((await browser.send(`/workspaces/${id}/keys/${anns.key.id}/end`, { csrf })).status, 404);
     }

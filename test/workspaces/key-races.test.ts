@@ -1,7 +1,7 @@
 import { changeRole, leaveWorkspace, removeMember } from '../../src/domain/workspaces/members.ts';
 import { deleteWorkspace } from '../../src/domain/workspaces/workspaces.ts';
-import { makeAppKey } from '../helpers/app-keys.ts';
 import type { Server } from '../helpers/api-keys.ts';
+import { makeAppKey } from '../helpers/app-keys.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { openPlaces } from '../helpers/places.ts';
 import { basic } from '../helpers/service.ts';
@@ -50,7 +50,9 @@ onEveryEngine('keys made while what they depend on changes', (engine, test) => {
   }
   const told = async ({ credential }: Made) => (await api.ask(credential)).body;
   const wide = (by: Person, id: string, node: string, at: number) =>
-    places.key(by.id, [{ workspaceId: id, ...(at % 2 === 0 && { nodeId: node }), actions: ['read', 'write'] }]);
+    places.key(by.id, [
+      { workspaceId: id, ...(at % 2 === 0 && { nodeId: node }), actions: ['read', 'write'] },
+    ]);
   const live = (id: string) => countOf(world.on, 'places WHERE workspace_id = ? AND ended_at IS NULL', [id]);
 
   test(`while its maker is demoted: none does more than the role, and none is made after it, ${ROUNDS} times`, async (t) => {
@@ -62,7 +64,10 @@ onEveryEngine('keys made while what they depend on changes', (engine, test) => {
         () => changeRole(deps, origin, ann.id, id, { memberId: bob.id, role: 'viewer', endsKeys: false }),
       );
       t.is(made.length + refusals.length, AT_ONCE - 1);
-      t.true(refusals.every((each) => each === 'forbidden'), refusals.join());
+      t.true(
+        refusals.every((each) => each === 'forbidden'),
+        refusals.join(),
+      );
       for (const key of made) {
         const { scope, authorization_details } = await told(key);
         t.is(scope, 'read');
@@ -104,7 +109,10 @@ onEveryEngine('keys made while what they depend on changes', (engine, test) => {
             : leaveWorkspace(deps, origin, bob.id, id),
       );
       t.is(made.length + refusals.length, AT_ONCE - 1);
-      t.true(refusals.every((each) => each === 'notFound'), refusals.join());
+      t.true(
+        refusals.every((each) => each === 'notFound'),
+        refusals.join(),
+      );
       for (const key of made) t.is((await told(key)).active, ofThings.includes(key));
       t.is(await live(id), ofThings.length);
     }
@@ -128,7 +136,10 @@ onEveryEngine('keys made while what they depend on changes', (engine, test) => {
         },
       );
       t.is(made.length + refusals.length, AT_ONCE - 1);
-      t.true(refusals.every((each) => ['badRequest', 'notFound'].includes(each)), refusals.join());
+      t.true(
+        refusals.every((each) => ['badRequest', 'notFound'].includes(each)),
+        refusals.join(),
+      );
       for (const key of made) t.is((await told(key)).active, !onNode.includes(key));
       t.is(
         await countOf(
@@ -151,7 +162,10 @@ onEveryEngine('keys made while what they depend on changes', (engine, test) => {
         () => deleteWorkspace(deps, origin, ann.id, id),
       );
       t.is(made.length + refusals.length, AT_ONCE - 1);
-      t.true(refusals.every((each) => ['badRequest', 'notFound'].includes(each)), refusals.join());
+      t.true(
+        refusals.every((each) => ['badRequest', 'notFound'].includes(each)),
+        refusals.join(),
+      );
       for (const key of made) t.false((await told(key)).active);
       t.is(await live(id), 0);
       t.is(

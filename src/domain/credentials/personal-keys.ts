@@ -19,12 +19,7 @@ import type { RequestOrigin } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { useCase } from '../limits/use-case.ts';
-import {
-  allowPlaces,
-  assertRoomForKey,
-  givePlaces,
-  type PlaceRequest,
-} from '../workspaces/give-places.ts';
+import { allowPlaces, assertRoomForKey, givePlaces, type PlaceRequest } from '../workspaces/give-places.ts';
 import { isLive, issueKey, type Key, toKey } from './issue.ts';
 import { revokeCredential } from './revoke-credential.ts';
 

@@ -20,7 +20,19 @@ export type SearchText =
   /** A whole secret, which belongs into no search: a URL keeps it. */
   | { by: 'secret' };
 
-const SECRETS: readonly SecretPrefix[] = ['sk', 'at', 'ak', 'art', 'ct', 'clm', 'rss', 'ses', 'ort', 'cs', 'rat'];
+const SECRETS: readonly SecretPrefix[] = [
+  'sk',
+  'at',
+  'ak',
+  'art',
+  'ct',
+  'clm',
+  'rss',
+  'ses',
+  'ort',
+  'cs',
+  'rat',
+];
 
 /** What a whole key of any prefix looks like. */
 const KEY = /^[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16}){0,2}_(?:[\w-]{43}|[0-9A-Za-z]{49})$/;

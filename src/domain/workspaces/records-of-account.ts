@@ -30,9 +30,6 @@ export async function listPlacesGivenBy({ db }: Pick<Deps, 'db'>, accountId: str
 }
 
 /** Lists the keys of things for which an account answers, oldest first. */
-export function listAppKeysMadeBy(
-  { db }: Pick<Deps, 'db'>,
-  accountId: string,
-): Promise<ExportedAppKeyRow[]> {
+export function listAppKeysMadeBy({ db }: Pick<Deps, 'db'>, accountId: string): Promise<ExportedAppKeyRow[]> {
   return listAppKeysOfAccount(db, accountId);
 }

@@ -1,11 +1,11 @@
 import { z } from 'zod';
+import type { Deps } from '../../deps.ts';
 import { RECENT_VERIFICATION_MS } from '../../domain/accounts/sessions.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
 import { type AppNode, createAppKey, findAppNode, listAppNodes } from '../../domain/credentials/app-keys.ts';
 import { listWorkspaceKeys } from '../../domain/credentials/workspace-keys.ts';
 import { retryWhileInProgress } from '../../domain/limits/idempotency.ts';
 import { roleForbids } from '../../domain/workspaces/workspaces.ts';
-import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
@@ -17,7 +17,12 @@ import { DEFAULT_LIFE, LIFETIME_DAYS, LIVES, presentLives } from './key-form.ts'
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
 import type { Pages } from './pages.ts';
-import { findOwnWorkspace, presentWorkspace, type WorkspaceCall, workspacePath } from './present-workspace.ts';
+import {
+  findOwnWorkspace,
+  presentWorkspace,
+  type WorkspaceCall,
+  workspacePath,
+} from './present-workspace.ts';
 import { describeScopes } from './scopes.ts';
 import { presentWorkspaceKey } from './workspace-keys.ts';
 
@@ -82,7 +87,9 @@ function appPage(pages: Pages) {
     summary: 'The keys of one app',
     handle: (call) => {
       const { caller, params } = call;
-      return showApp(pages, call, { entered: caller.draft(workspacePath(params.id!, `/apps/${params.node}`)) });
+      return showApp(pages, call, {
+        entered: caller.draft(workspacePath(params.id!, `/apps/${params.node}`)),
+      });
     },
   });
 }
