@@ -29,7 +29,7 @@ onEveryEngine('signed tokens of agents on places', (engine, test) => {
         const mailbox = newMailbox();
         const { user_id: owner } = await on.claimed(mailbox);
         const { agent_id } = await on.claimed(mailbox);
-        const wsp = await places.workspace([owner, 'owner']);
+        const wsp = await places.workspace([await places.person(), 'owner'], [owner, 'admin']);
         await placeAgent(on.service.deps, asker, owner, agent_id, [
           { workspaceId: wsp, path: 'drafts/', actions: ['write'] },
         ]);

@@ -115,7 +115,8 @@ export function openBrowser(on: Pick<TestService, 'url'> & { publicUrl?: string 
 
   function form(path: string): Record<string, string> {
     const { once, ...fields } = wholeForm(path);
-    return path === '/keys/new' && once !== undefined ? { ...fields, once } : fields; // it must have one
+    const needsOnce = path === '/keys/new' || /^\/workspaces\/\w+\/apps\//.test(path);
+    return needsOnce && once !== undefined ? { ...fields, once } : fields; // it must have one
   }
 
   function wholeForm(path: string): Record<string, string> {
