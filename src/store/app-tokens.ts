@@ -7,9 +7,10 @@ import type { Db, Tx } from './engine/db.ts';
 export function listTokensOfOAuthGrant(
   db: Pick<Db, 'all'>,
   grantId: string,
-): Promise<Pick<CredentialRow, 'id' | 'hash' | 'resources'>[]> {
+): Promise<Pick<CredentialRow, 'id' | 'hash' | 'resources' | 'placed' | 'oauthGrant'>[]> {
   return db.all(
-    `SELECT id, hash, resources FROM credentials WHERE oauth_grant = ? AND oauth_grant IS NOT NULL ORDER BY id`,
+    `SELECT id, hash, resources, placed, oauth_grant AS "oauthGrant" FROM credentials
+     WHERE oauth_grant = ? AND oauth_grant IS NOT NULL ORDER BY id`,
     [grantId],
   );
 }

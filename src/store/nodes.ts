@@ -53,6 +53,20 @@ export function findNode(db: Pick<Tx, 'get'>, id: string): Promise<NodeRow | und
   return db.get(`SELECT ${COLUMNS} FROM nodes n WHERE n.id = ? AND n.ended_at IS NULL`, [id]);
 }
 
+/** Finds a node that has not ended, as its resource server names it. */
+export function findNodeNamed(
+  db: Pick<Tx, 'get'>,
+  resource: string,
+  workspaceId: string,
+  externalId: string,
+): Promise<NodeRow | undefined> {
+  return db.get(
+    `SELECT ${COLUMNS} FROM nodes n
+     WHERE n.resource = ? AND n.workspace_id = ? AND n.external_id = ? AND n.ended_at IS NULL`,
+    [resource, workspaceId, externalId],
+  );
+}
+
 /** Lists the nodes of a workspace over all resource servers, up to a limit, in the order in which they were told. */
 export function listNodesOfWorkspace(
   db: Pick<Tx, 'all'>,

@@ -69,6 +69,11 @@ export function lockLiveOAuthGrant(
   );
 }
 
+/** Locks a grant, also one that has ended. */
+export function lockOAuthGrant(tx: Tx, id: string): Promise<OAuthGrantRow | undefined> {
+  return tx.get(`UPDATE oauth_grants SET scope = scope WHERE id = ? RETURNING ${COLUMNS}`, [id]);
+}
+
 /** Records when and where the app used a grant, unless a later use is recorded. */
 export function updateOAuthGrantUsed(tx: Tx, id: string, at: number, from: string): Promise<number> {
   return tx.run(

@@ -63,14 +63,18 @@ export function listCredentialsPlacedIn(
   ended: { from: number; to: number },
   limit: number,
 ): Promise<PlacedHash[]> {
-  const branches = ['c.id = h.holder', 'c.agent_id = h.holder AND c.placed = 2'].flatMap((isHolders) =>
+  const branches = [
+    'c.id = h.holder',
+    'c.agent_id = h.holder AND c.placed = 2',
+    'c.oauth_grant = h.holder AND c.oauth_grant IS NOT NULL AND c.placed = 1',
+  ].flatMap((isHolders) =>
     [LIVE, ENDED].map(
       (places) => `SELECT c.id, c.hash, h.resource AS resources
         FROM (SELECT DISTINCT holder, resource FROM places WHERE ${places}) h JOIN credentials c ON ${isHolders}`,
     ),
   );
   const params = [workspaceId, workspaceId, ended.from, ended.to];
-  return db.all(`${branches.join(' UNION ')} LIMIT ?`, [...params, ...params, limit]);
+  return db.all(`${branches.join(' UNION ')} LIMIT ?`, [...params, ...params, ...params, limit]);
 }
 
 /** Lists the APIs that have a place in a workspace, or had one until a moment ago; null: every one. */
@@ -80,7 +84,8 @@ export async function listResourcesPlacedIn(
   ended: { from: number; to: number },
 ): Promise<(string | null)[]> {
   const rows = await db.all<{ resource: string | null }>(
-    `SELECT resource FROM places WHERE ${LIVE} UNION SELECT resource FROM places WHERE ${ENDED}
+    `SELECT resource FROM places WHERE ${LIVE} AND ${IS_ACCESS}
+     UNION SELECT resource FROM places WHERE ${ENDED} AND ${IS_ACCESS}
      UNION SELECT resource FROM trees WHERE workspace_id = ?
      UNION SELECT resource FROM nodes WHERE ended_at IS NOT NULL AND ended_at BETWEEN ? AND ? AND workspace_id = ?`,
     [workspaceId, workspaceId, ended.from, ended.to, workspaceId, ended.from, ended.to, workspaceId],
@@ -88,7 +93,7 @@ export async function listResourcesPlacedIn(
   return rows.map(({ resource }) => resource);
 }
 
-/** Lists the APIs at which a key has, or had, its places; null: every one. */
+/** Lists the APIs at which a key or a consent has, or had, its places; null: every one. */
 export async function listResourcesOfHolder(db: Pick<Tx, 'all'>, holder: string): Promise<(string | null)[]> {
   const rows = await db.all<{ resource: string | null }>(
     'SELECT DISTINCT resource FROM places WHERE holder = ?',
@@ -99,3 +104,5 @@ export async function listResourcesOfHolder(db: Pick<Tx, 'all'>, holder: string)
 
 const LIVE = 'workspace_id = ? AND ended_at IS NULL';
 const ENDED = 'workspace_id = ? AND ended_at IS NOT NULL AND ended_at BETWEEN ? AND ?';
+/** What bounds a client gives it nothing. */
+const IS_ACCESS = `holder NOT LIKE 'cli~_%' ESCAPE '~'`;

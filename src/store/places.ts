@@ -40,7 +40,7 @@ export type PlaceEnd =
 
 /** What a place allows at this moment. */
 export interface EffectivePlaceRow
-  extends Pick<PlaceRow, 'id' | 'workspaceId' | 'path' | 'types' | 'actions' | 'grantedBy' | 'expiresAt'> {
+  extends Pick<PlaceRow, 'id' | 'workspaceId' | 'path' | 'types' | 'actions' | 'grantedBy' | 'createdAt' | 'expiresAt'> {
   /** The node as its resource server names it; null where the place is no node. */
   externalId: string | null;
   /** 1: it is on a node. */
@@ -80,7 +80,7 @@ export function listEffectivePlaces(
 ): Promise<EffectivePlaceRow[]> {
   return db.all(
     `SELECT p.id, p.workspace_id AS "workspaceId", p.path, p.types, p.actions, p.granted_by AS "grantedBy",
-       p.expires_at AS "expiresAt", CASE WHEN p.node_id IS NULL THEN 0 ELSE 1 END AS "isNode",
+       p.created_at AS "createdAt", p.expires_at AS "expiresAt", CASE WHEN p.node_id IS NULL THEN 0 ELSE 1 END AS "isNode",
        (SELECT external_id FROM nodes n WHERE n.id = p.node_id AND n.ended_at IS NULL) AS "externalId",
        CASE WHEN p.granted_by = p.workspace_id THEN 'owner' ELSE (SELECT role FROM members m
          WHERE m.workspace_id = p.workspace_id AND m.account_id = p.granted_by AND m.ended_at IS NULL) END AS role
@@ -144,14 +144,15 @@ export function listNamedPlaces(db: Pick<Tx, 'all'>, holders: readonly string[])
   );
 }
 
-/** Whether a resource server has a place in a workspace. @param resource its URL */
+/** Whether a resource server has a place in a workspace; what bounds a client is none. @param resource its URL */
 export async function hasPlaceAt(
   db: Pick<Tx, 'get'>,
   workspaceId: string,
   resource: string,
 ): Promise<boolean> {
   const row = await db.get(
-    'SELECT 1 AS one FROM places WHERE workspace_id = ? AND (resource IS NULL OR resource = ?) AND ended_at IS NULL LIMIT 1',
+    `SELECT 1 AS one FROM places WHERE workspace_id = ? AND (resource IS NULL OR resource = ?) AND ended_at IS NULL
+       AND holder NOT LIKE 'cli~_%' ESCAPE '~' LIMIT 1`,
     [workspaceId, resource],
   );
   return row !== undefined;
@@ -176,6 +177,26 @@ export function updatePlaceEnded(tx: Tx, id: string, now: number, reason: PlaceE
     reason,
     id,
   ]);
+}
+
+/** Changes what may be done in a place that has not ended. */
+export function updatePlaceActions(tx: Tx, id: string, actions: string): Promise<number> {
+  return tx.run('UPDATE places SET actions = ? WHERE id = ? AND ended_at IS NULL', [actions, id]);
+}
+
+/** Ends the places of a holder in one workspace. @returns what it had there */
+export function updatePlacesOfHolderInEnded(
+  tx: Tx,
+  holder: string,
+  workspaceId: string,
+  now: number,
+  reason: PlaceEnd,
+): Promise<EndedPlace[]> {
+  return tx.all(
+    `UPDATE places SET ended_at = ?, end_reason = ?
+     WHERE holder = ? AND workspace_id = ? AND ended_at IS NULL ${RETURNING_ENDED}`,
+    [now, reason, holder, workspaceId],
+  );
 }
 
 /** Ends the places of a holder. @returns what it had */

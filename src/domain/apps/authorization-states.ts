@@ -15,6 +15,7 @@ import {
   updateOAuthStateConsumed,
   upsertOAuthState,
 } from '../../store/oauth-states.ts';
+import { listPlacesOf } from '../../store/places.ts';
 import { insertUsedToken } from '../../store/spent-tokens.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
@@ -213,7 +214,10 @@ async function admitToken(work: Work, token: AppToken): Promise<void> {
 }
 
 async function storeAppToken(work: Work, token: AppToken): Promise<void> {
-  await storeAccessToken(work.tx, token);
+  // The consent is locked: its places end after this, with the token, or ended before.
+  const { grantId } = token.app;
+  const isPlaced = grantId !== undefined && (await listPlacesOf(work.tx, grantId)).length > 0;
+  await storeAccessToken(work.tx, { ...token, isPlaced });
   await recordEvent(work, {
     kind: 'token.issued',
     subject: token.id,

@@ -19,10 +19,15 @@ import {
   updateOAuthGrantScope,
 } from '../../store/oauth-grants.ts';
 import { deleteOAuthStatesOfGrant } from '../../store/oauth-states.ts';
+import { listPlacesOf } from '../../store/places.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { type PlacedAccess, readConsentAccess } from '../credentials/placed-access.ts';
 import { useCase } from '../limits/use-case.ts';
+import type { PlaceRequest } from '../workspaces/give-places.ts';
+import { type AskedPlace, isSamePlaces } from './authorization-details.ts';
+import { allowConsentPlaces, endConsentPlaces, replaceConsentPlaces } from './consent-places.ts';
 
 /** Consents: what a human lets an app do with their account, one for each account, client and API. */
 
@@ -48,6 +53,14 @@ export interface Asked {
   /** At the API. */
   scopes: readonly string[];
   openidScopes: readonly string[];
+  /** Where, as the app asks for it (RFC 9396); undefined: it leaves that to the human. */
+  places?: readonly AskedPlace[] | undefined;
+}
+
+/** What a human gives to an app. */
+export interface Given extends Omit<Asked, 'places'> {
+  /** Where it works; none: in the account of the human, with all scopes. */
+  places: readonly PlaceRequest[];
 }
 
 /**
@@ -124,10 +137,10 @@ export function listConsentsFor(
 /**
  * Finds the consent that a human gave before to the same or to more, and that need not be asked for again. It counts for
  * the redirect URI for which it was given, and only for https: on other ones another program may listen (RFC 8252
- * section 8.6). A change of the client ends its consents.
+ * section 8.6). An app that names places gets exactly those, or the human is asked. A change of the client ends its consents.
  */
 export async function findRememberedConsent(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   asked: Asked,
 ): Promise<Consent | undefined> {
   if (!asked.redirectUri.startsWith('https:')) return undefined;
@@ -136,7 +149,22 @@ export async function findRememberedConsent(
     consent?.redirectUri === asked.redirectUri &&
     isSubset(asked.scopes, parseScope(consent.scope)) &&
     isSubset(asked.openidScopes, parseScope(consent.openidScope));
-  return isRemembered ? consent : undefined;
+  if (!isRemembered || asked.places === undefined) return isRemembered ? consent : undefined;
+  const access = await readWhere(deps, consent);
+  return isSamePlaces(asked.places, access, asked.scopes) ? consent : undefined;
+}
+
+/** Reads where an app may do what now, as it is told: in the places of a consent, or in the account of who gave it. */
+export async function readWhere(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  { id, accountId, resource, scope }: Consent,
+  scopes = parseScope(scope),
+): Promise<PlacedAccess[]> {
+  if (resource === null) return [];
+  if ((await listPlacesOf(deps.db, id)).length > 0) return readConsentAccess(deps, id, resource, scopes);
+  const actions = scopes.filter((name) => parseScope(scope).includes(name));
+  const account = { workspaceId: accountId, actions, manages: false, expiresAt: null };
+  return [{ ...account, node: undefined, path: undefined, types: undefined }];
 }
 
 /** Whether a consent was neither revoked nor has expired. */
@@ -149,16 +177,19 @@ export function isLiveConsent({ revokedAt, expiresAt }: Consent, now: number): b
  * it gives less, the tokens issued so far are revoked; where it gives more, they stay as they are.
  *
  * @returns its id
- * @throws Failure `signInRequired` if the account was deleted; `notFound` if the client ended or was suspended
+ * @throws Failure `signInRequired` if the account was deleted; `notFound` if the client ended or was suspended, or for a
+ * workspace that the account is not in; as allowConsentPlaces()
  */
-export function saveConsent(deps: Deps, origin: RequestOrigin, given: Asked): Promise<string> {
+export function saveConsent(deps: Deps, origin: RequestOrigin, given: Given): Promise<string> {
   return useCase(deps, origin, {}, (work) => giveConsent(work, given));
 }
 
 /** Saves a consent as saveConsent() does, in the caller's transaction. */
-export async function giveConsent(work: Work, given: Asked): Promise<string> {
+export async function giveConsent(work: Work, given: Given): Promise<string> {
   const { tx, now, deps } = work;
   const { accountId, clientId, resource, redirectUri } = given;
+  // Workspaces and trees are locked before the account.
+  const places = await allowConsentPlaces(work, given, given.places);
   if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
   if ((await updateOAuthClientUsed(tx, clientId, now)) !== 1) {
     throw new Failure('notFound', 'There is no such client any more.', { hint: 'consent.notFound' });
@@ -181,9 +212,11 @@ export async function giveConsent(work: Work, given: Asked): Promise<string> {
       createdAt: now,
       principal: null,
     });
+    await replaceConsentPlaces(work, id, accountId, places, true);
   } else {
+    const isLess = await replaceConsentPlaces(work, id, accountId, places, false);
     await updateOAuthGrantScope(tx, id, terms);
-    if (givesLess(earlier, terms)) await revokeTokens(work, earlier);
+    if (isLess || givesLess(earlier, terms)) await revokeTokens(work, earlier);
   }
   const details = { client: clientId, scope: terms.scope, ...(resource !== null && { resource }) };
   await recordAndNotify(work, accountId, { kind: 'app.connected', subject: id, details });
@@ -229,6 +262,8 @@ export async function endConsent(
   const { id, accountId, clientId } = consent;
   const isMailed = by === 'clientRemoved' || by === 'operator' || by === 'provider';
   if (isMailed) await lockAccount(tx, accountId);
+  // Places are locked before the consent that has them.
+  await endConsentPlaces(work, id);
   if ((await updateOAuthGrantRevoked(tx, id, now)) !== 1) return 0;
   const tokens = await updateTokensOfOAuthGrantRevoked(tx, id, now);
   await deleteOAuthStatesOfGrant(tx, id);

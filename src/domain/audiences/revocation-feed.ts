@@ -178,7 +178,7 @@ async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<
     return withPlaces(deps.db, key === undefined ? [] : [key]);
   }
   if (row.kind === 'app.narrowed' || row.kind === 'app.revoked') {
-    return listTokensOfOAuthGrant(deps.db, row.subject ?? '');
+    return withPlaces(deps.db, await listTokensOfOAuthGrant(deps.db, row.subject ?? ''));
   }
   if (row.kind === 'client.removed' || row.kind === 'client.suspended') {
     return listTokensOfOAuthClient(deps.db, row.subject ?? '');

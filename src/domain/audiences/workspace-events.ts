@@ -55,16 +55,19 @@ export async function readWorkspaceEvent(
   };
 }
 
-/** Adds to placed keys, which have no APIs of their own, those of their places. */
-export function withPlaces(
+/** Adds to placed keys and tokens, which have no APIs of their own, those of their places, or of those of their consent. */
+export async function withPlaces(
   db: Pick<Tx, 'all'>,
-  keys: readonly CredentialRow[],
+  keys: readonly Pick<CredentialRow, 'id' | 'hash' | 'resources' | 'placed' | 'oauthGrant'>[],
 ): Promise<Pick<CredentialRow, 'id' | 'hash' | 'resources'>[]> {
-  return Promise.all(
-    keys.map(async (key) => {
-      if (key.placed !== 1) return key;
-      const resources = await listResourcesOfHolder(db, key.id);
-      return { ...key, resources: resources.includes(null) ? null : resources.join(' ') };
-    }),
+  const resourcesOf = new Map<string, string | null>();
+  for (const { placed, id, oauthGrant } of keys) {
+    const holder = oauthGrant ?? id;
+    if (placed !== 1 || resourcesOf.has(holder)) continue;
+    const resources = await listResourcesOfHolder(db, holder);
+    resourcesOf.set(holder, resources.includes(null) ? null : resources.join(' '));
+  }
+  return keys.map((key) =>
+    key.placed === 1 ? { ...key, resources: resourcesOf.get(key.oauthGrant ?? key.id)! } : key,
   );
 }

@@ -113,6 +113,8 @@ export async function storeAccessToken(
     scopes: readonly string[];
     /** The URL of its audience. */
     resource: string;
+    /** Whether it works in the places of its consent alone. */
+    isPlaced?: boolean;
     /** Epoch ms, both. */
     issuedAt: number;
     expiresAt: number;
@@ -129,8 +131,9 @@ export async function storeAccessToken(
     keyThumbprint: token.keyThumbprint ?? null,
     name: null,
     scope: formatScope(token.scopes),
-    resources: token.resource,
-    placed: null,
+    // As of a placed key: the API stands in the places.
+    resources: token.isPlaced ? '' : token.resource,
+    placed: token.isPlaced ? 1 : null,
     ...secretHints(token.value),
     createdAt: token.issuedAt,
     expiresAt: token.expiresAt,

@@ -26,8 +26,8 @@ export interface PlacedAccess {
 }
 
 /** What decides whose places a credential reaches. */
-export type Reach = Pick<Bearer, 'agentId' | 'accountId' | 'hasAgentPlaces'> & {
-  key: Pick<KeyTerms, 'id' | 'isPlaced'>;
+export type Reach = Pick<Bearer, 'agentId' | 'accountId' | 'hasAgentPlaces' | 'app'> & {
+  key: Pick<KeyTerms, 'id' | 'isPlaced' | 'createdAt' | 'scopes'>;
 };
 
 /**
@@ -45,11 +45,15 @@ export async function readPlacedAccess(
 ): Promise<PlacedAccess[] | undefined> {
   const holder = holderOf(bearer);
   if (holder === undefined) return undefined;
+  const { key, app } = bearer;
   // A server that has not said that it understands workspaces would take `scope` as if it held everywhere.
-  if (!server.understandsWorkspaces) return bearer.key.isPlaced ? [] : undefined;
+  if (!server.understandsWorkspaces) return key.isPlaced ? [] : undefined;
   const rows = await listEffectivePlaces(db, holder, server.url, clock());
-  const access = rows.flatMap((row) => toAccess(config, row, server) ?? []);
-  if (bearer.key.isPlaced) return access;
+  const access = rows
+    // A token has the places that its consent had when it was issued: later ones do not widen it.
+    .filter(({ createdAt }) => app === undefined || createdAt < key.createdAt + 1000)
+    .flatMap((row) => toAccess(config, row, server, app && key.scopes) ?? []);
+  if (key.isPlaced) return access;
   if (access.length === 0) return undefined;
   const ownAccount = { workspaceId: bearer.accountId, actions: [...scopes], manages: false, expiresAt: null };
   return [
@@ -104,21 +108,44 @@ export async function listReachedWorkspaces(
   return reached.filter(({ actions }) => actions.length > 0);
 }
 
-/** Returns whose places a credential reaches; undefined: it has none. */
-function holderOf({ key, hasAgentPlaces, agentId }: Reach): string | undefined {
-  if (key.isPlaced) return key.id;
+/**
+ * Reads what a consent allows now at an API, for the app that got a token.
+ *
+ * @param scopes those of its token
+ * @returns an empty list for a consent to the account alone, without places
+ */
+export async function readConsentAccess(
+  { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
+  consentId: string,
+  resource: string,
+  scopes: readonly string[],
+): Promise<PlacedAccess[]> {
+  const rows = await listEffectivePlaces(db, consentId, resource, clock());
+  return rows.flatMap((row) => toAccess(config, row, { scopes: undefined }, scopes) ?? []);
+}
+
+/**
+ * Returns whose places a credential reaches; undefined: it has none. Those of an app's token are what the human consented to; the
+ * app itself has none, or it would reach for one human what another one gave it.
+ */
+function holderOf({ key, app, hasAgentPlaces, agentId }: Reach): string | undefined {
+  if (key.isPlaced) return app === undefined ? key.id : app.grantId;
   return hasAgentPlaces ? agentId : undefined;
 }
 
-/** @returns undefined for a place that gives nothing now: its node is gone, or who gave it is no member any more */
+/**
+ * @param scopes those of an app's token, which bound it everywhere; undefined: nothing else does
+ * @returns undefined for a place that gives nothing now: its node is gone, or who gave it is no member any more
+ */
 function toAccess(
   config: Deps['config'],
   row: EffectivePlaceRow,
   server: Pick<ResourceServer, 'scopes'>,
+  scopes?: readonly string[],
 ): PlacedAccess | undefined {
   if (row.role === null || (row.isNode === 1 && row.externalId === null)) return undefined;
   const actions = restrictToRole(config, row.role, parseScope(row.actions)).filter(
-    (action) => server.scopes?.includes(action) ?? true,
+    (action) => (server.scopes?.includes(action) ?? true) && (scopes?.includes(action) ?? true),
   );
   if (actions.length === 0) return undefined;
   const isPersonal = row.grantedBy === row.workspaceId;

@@ -47,16 +47,19 @@ const PLACES_IN_WORKSPACE_MAX = 50;
  *
  * @throws Failure `notFound` for a workspace that the account is not in, whether or not it exists; `forbidden` for what its
  * role may not give; `invalidPath`; `tooMany`; `badRequest` for anything else that is wrong
+ *
+ * @param mayGive whether a role may give such access: to keys and agents, or to apps
  */
 export async function allowPlaces(
   work: Work,
   accountId: string,
   requests: readonly PlaceRequest[],
+  mayGive: typeof mayIssueKeys = mayIssueKeys,
 ): Promise<AllowedPlace[]> {
   const workspaceIds = [...new Set(requests.map((each) => each.workspaceId))].toSorted();
   assertNumbers(requests, workspaceIds);
   const roles = new Map<string, Role>();
-  for (const id of workspaceIds) roles.set(id, await lockIssuingRole(work, accountId, id));
+  for (const id of workspaceIds) roles.set(id, await lockGivingRole(work, accountId, id, mayGive));
   const nodes = await lockNodes(work, requests);
   return requests.flatMap((request) => {
     const actions = checkActions(work, request, roles.get(request.workspaceId)!);
@@ -128,13 +131,18 @@ function assertNumbers(requests: readonly PlaceRequest[], workspaceIds: readonly
   );
 }
 
-/** Locks a shared workspace. @returns the role of the account in it, which may issue keys */
-async function lockIssuingRole(work: Work, accountId: string, workspaceId: string): Promise<Role> {
+/** Locks a shared workspace. @returns the role of the account in it, which may give access to it */
+async function lockGivingRole(
+  work: Work,
+  accountId: string,
+  workspaceId: string,
+  mayGive: typeof mayIssueKeys,
+): Promise<Role> {
   const { tx, deps } = work;
   if (workspaceId === accountId) return 'owner';
   const member = (await lockWorkspace(tx, workspaceId)) && (await findMember(tx, workspaceId, accountId));
   if (member === undefined) throw new Failure('notFound', 'There is no such workspace among yours.');
-  if (mayIssueKeys(deps.config, member.role)) return member.role;
+  if (mayGive(deps.config, member.role)) return member.role;
   throw new Failure('forbidden', 'Your role in this workspace may not give access to it.');
 }
 

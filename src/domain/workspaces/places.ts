@@ -1,4 +1,7 @@
 import { lockAgent } from '../../store/agents.ts';
+import { updateTokensOfOAuthGrantRevoked } from '../../store/app-tokens.ts';
+import { lockOAuthGrant, updateOAuthGrantRevoked } from '../../store/oauth-grants.ts';
+import { deleteOAuthStatesOfGrant } from '../../store/oauth-states.ts';
 import {
   lockPlacedCredential,
   updateAgentUnplaced,
@@ -6,7 +9,9 @@ import {
 } from '../../store/placed-credentials.ts';
 import {
   type EndedPlace,
+  listPlacesOf,
   type PlaceEnd,
+  updatePlaceEnded,
   updatePlacesOfGranterEnded,
   updatePlacesOfHolderEnded,
   updatePlacesOfHolderInEnded,
@@ -17,8 +22,9 @@ import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 
 /**
- * How places end. Nothing revives one. A key that works in its places alone is revoked with the last of them. Callers hold
- * what the order of locks puts before places: the workspace, then the tree, then the account.
+ * How places end. Nothing revives one. A key that works in its places alone is revoked with the last of them, and so is what a
+ * human let an app do in places alone. Callers hold what the order of locks puts before places: the workspace, then the tree,
+ * then the account. Places are locked before the key, agent or consent that has them.
  */
 
 /** What ended together. */
@@ -26,6 +32,8 @@ export interface Ends {
   places: number;
   /** How many keys were revoked, since they had no place left. */
   keys: number;
+  /** How many apps were disconnected, since they had no place left. */
+  apps: number;
 }
 
 /** Ends what an account gave in a workspace that the caller locked: the account leaves it, or is removed. */
@@ -61,6 +69,19 @@ export async function endPlacesOfHolderIn(
   return followEnds(work, ended, 'revoked', accountId);
 }
 
+/** Ends some places of a consent that goes on with others, or with none: then it is for the account alone. */
+export async function replaceSomePlaces(
+  work: Work,
+  places: readonly EndedPlace[],
+  accountId: string,
+): Promise<void> {
+  const ended: EndedPlace[] = [];
+  for (const place of places) {
+    if ((await updatePlaceEnded(work.tx, place.id, work.now, 'replaced')) === 1) ended.push(place);
+  }
+  await followEnds(work, ended, 'replaced', accountId);
+}
+
 /** Ends all places in a workspace that ends, shared or personal. */
 export async function endPlacesOfWorkspace(work: Work, workspaceId: string): Promise<Ends> {
   const ended = await updatePlacesOfWorkspaceEnded(work.tx, workspaceId, work.now);
@@ -83,9 +104,10 @@ async function followEnds(
   reason: PlaceEnd,
   accountId?: string,
 ): Promise<Ends> {
-  let keys = 0;
+  const ends = { places: ended.length, keys: 0, apps: 0 };
   for (const holder of new Set(ended.map((place) => place.holder).toSorted())) {
-    keys += await endWithoutPlaces(work, holder);
+    if (!holder.startsWith('con_')) ends.keys += await endWithoutPlaces(work, holder);
+    else if (reason !== 'replaced') ends.apps += await disconnectWithoutPlaces(work, holder);
   }
   for (const [workspaceId, places] of Map.groupBy(ended, (place) => place.workspaceId)) {
     const holders = new Set(places.map((place) => place.holder));
@@ -97,7 +119,7 @@ async function followEnds(
       details: { places: places.length, holders: holders.size, reason },
     });
   }
-  return { places: ended.length, keys };
+  return ends;
 }
 
 /** @returns how many keys were revoked */
@@ -109,4 +131,28 @@ async function endWithoutPlaces({ tx, now }: Work, holder: string): Promise<numb
   }
   if ((await lockPlacedCredential(tx, holder)) === 0) return 0;
   return updatePlacedCredentialRevoked(tx, holder, now);
+}
+
+/**
+ * Ends a consent that has no place left, as endConsent() of the domain room `apps` does: its app gets no token any more.
+ *
+ * @returns how many apps were disconnected
+ */
+async function disconnectWithoutPlaces(work: Work, consentId: string): Promise<number> {
+  const { tx, now } = work;
+  // Locked first: of two transactions that end its places the later one sees what the earlier one ended.
+  const consent = await lockOAuthGrant(tx, consentId);
+  if (consent === undefined || consent.revokedAt !== null) return 0;
+  if ((await listPlacesOf(tx, consentId)).length > 0) return 0;
+  await updateOAuthGrantRevoked(tx, consentId, now);
+  await updateTokensOfOAuthGrantRevoked(tx, consentId, now);
+  await deleteOAuthStatesOfGrant(tx, consentId);
+  const { accountId, clientId } = consent;
+  await recordEvent(work, {
+    kind: 'app.revoked',
+    accountId,
+    subject: consentId,
+    details: { client: clientId, by: 'places' },
+  });
+  return 1;
 }

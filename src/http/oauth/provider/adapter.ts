@@ -177,7 +177,9 @@ const TOKENS: Pick<Adapter, 'upsert' | 'find' | 'destroy'> = {
     const bearer = await findBearer(deps, value);
     if (typeof bearer === 'string' || bearer.app?.grantId === undefined) return undefined;
     const { key, accountId, app, keyThumbprint } = bearer;
-    const [audience] = key.resources ?? [];
+    const audience = key.isPlaced
+      ? (await findConsent(deps, bearer.app.grantId))?.resource
+      : key.resources?.[0];
     return {
       kind: 'AccessToken',
       jti: value,
