@@ -1,5 +1,7 @@
+import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
+import type { OAuthGrantRow } from '../../store/oauth-grants.ts';
 import {
   listPlacesOf,
   type PlaceRow,
@@ -8,6 +10,7 @@ import {
 } from '../../store/places.ts';
 import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
+import { type PlacedAccess, readConsentAccess } from '../credentials/placed-access.ts';
 import { type AllowedPlace, allowPlaces, givePlaces, type PlaceRequest } from '../workspaces/give-places.ts';
 import { replaceSomePlaces } from '../workspaces/places.ts';
 import { mayApproveApps } from '../workspaces/roles.ts';
@@ -85,6 +88,19 @@ export async function replaceConsentPlaces(
   }
   await replaceSomePlaces(work, dropped, accountId);
   return !isNew && isLess;
+}
+
+/** Reads where an app may do what now, as it is told: in the places of a consent, or in the account of who gave it. */
+export async function readWhere(
+  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
+  { id, accountId, resource, scope }: Pick<OAuthGrantRow, 'id' | 'accountId' | 'resource' | 'scope'>,
+  scopes = parseScope(scope),
+): Promise<PlacedAccess[]> {
+  if (resource === null) return [];
+  if ((await listPlacesOf(deps.db, id)).length > 0) return readConsentAccess(deps, id, resource, scopes);
+  const actions = scopes.filter((name) => parseScope(scope).includes(name));
+  const account = { workspaceId: accountId, actions, manages: false, expiresAt: null };
+  return [{ ...account, node: undefined, path: undefined, types: undefined }];
 }
 
 /** Ends the places of a consent that the caller ends afterwards, without another word about the consent itself. */

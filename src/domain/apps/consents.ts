@@ -19,15 +19,13 @@ import {
   updateOAuthGrantScope,
 } from '../../store/oauth-grants.ts';
 import { deleteOAuthStatesOfGrant } from '../../store/oauth-states.ts';
-import { listPlacesOf } from '../../store/places.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
-import { type PlacedAccess, readConsentAccess } from '../credentials/placed-access.ts';
 import { useCase } from '../limits/use-case.ts';
 import type { PlaceRequest } from '../workspaces/give-places.ts';
 import { type AskedPlace, isSamePlaces } from './authorization-details.ts';
-import { allowConsentPlaces, endConsentPlaces, replaceConsentPlaces } from './consent-places.ts';
+import { allowConsentPlaces, endConsentPlaces, readWhere, replaceConsentPlaces } from './consent-places.ts';
 
 /** Consents: what a human lets an app do with their account, one for each account, client and API. */
 
@@ -152,19 +150,6 @@ export async function findRememberedConsent(
   if (!isRemembered || asked.places === undefined) return isRemembered ? consent : undefined;
   const access = await readWhere(deps, consent);
   return isSamePlaces(asked.places, access, asked.scopes) ? consent : undefined;
-}
-
-/** Reads where an app may do what now, as it is told: in the places of a consent, or in the account of who gave it. */
-export async function readWhere(
-  deps: Pick<Deps, 'db' | 'clock' | 'config'>,
-  { id, accountId, resource, scope }: Consent,
-  scopes = parseScope(scope),
-): Promise<PlacedAccess[]> {
-  if (resource === null) return [];
-  if ((await listPlacesOf(deps.db, id)).length > 0) return readConsentAccess(deps, id, resource, scopes);
-  const actions = scopes.filter((name) => parseScope(scope).includes(name));
-  const account = { workspaceId: accountId, actions, manages: false, expiresAt: null };
-  return [{ ...account, node: undefined, path: undefined, types: undefined }];
 }
 
 /** Whether a consent was neither revoked nor has expired. */

@@ -4,7 +4,6 @@ import { appendMac, verifyMac } from '../../lib/mac.ts';
 import { OPENID_SCOPES } from '../../lib/openid-scopes.ts';
 import { hashSecret } from '../../lib/secrets.ts';
 import { epochSeconds } from '../../lib/time.ts';
-import { lockAccount } from '../../store/accounts.ts';
 import {
   findDeviceCodeByMac,
   updateDeviceCodeDecided,
@@ -15,10 +14,13 @@ import type { RequestOrigin, Work } from '../../work.ts';
 import type { Session } from '../accounts/sessions.ts';
 import { type Audience, resolveAudience } from '../audiences/audience.ts';
 import { useCase } from '../limits/use-case.ts';
+import type { PlaceRequest } from '../workspaces/give-places.ts';
+import { parseDetails } from './authorization-details.ts';
 import { openState, sealPayload, userCodeMac } from './authorization-states.ts';
 import { findClient, type OAuthClient } from './clients.ts';
 import { giveConsent, recordDecline } from './consents.ts';
 import { describeOffer, type Offer, OPTIONAL_OPENID_SCOPES } from './offers.ts';
+import { toConsentPlaces } from './place-choices.ts';
 
 /** Device authorization (RFC 8628): an app on a device without browser, whose human types its code here. */
 
@@ -51,6 +53,8 @@ export interface DeviceRequest extends Offer {
   askedAt: number;
   /** Undefined: it asks for scopes of OpenID Connect alone. */
   audience: Audience | undefined;
+  /** Whether it names places (RFC 9396): then it is told of those that it got. */
+  hasDetails: boolean;
 }
 
 /** Finds the device request of a code that a human typed. @returns its id; undefined: there is none that waits */
@@ -85,7 +89,9 @@ export async function viewDeviceRequest(
   const { params = {}, deviceInfo = {}, userCode = '', accountId } = found.payload as DevicePayload;
   const { resource } = params;
   const audience = typeof resource === 'string' ? await resolveAudience(deps, resource) : undefined;
-  const offer = await describeOffer(deps, { client, audience, scope: params.scope ?? '' }, viewerId);
+  const { authorization_details: details, scope = '' } = params;
+  const places = details === undefined ? undefined : parseDetails(deps.config, details, audience?.url);
+  const offer = await describeOffer(deps, { client, audience, scope, places }, viewerId);
   const isDecided = accountId !== undefined || found.consumedAt !== null;
   return {
     ...offer,
@@ -96,6 +102,7 @@ export async function viewDeviceRequest(
     network: deviceInfo.network ?? '',
     askedAt: found.expiresAt - (DEVICE_CODE_SECONDS + DEVICE_CODE_KEEP_SECONDS) * 1000,
     audience,
+    hasDetails: details !== undefined,
   };
 }
 
@@ -104,7 +111,7 @@ interface DevicePayload extends Record<string, unknown> {
   clientId: string;
   userCode?: string;
   /** `resource` is an empty list where it asks for scopes of OpenID Connect alone. */
-  params?: { scope?: string; resource?: string | [] };
+  params?: { scope?: string; resource?: string | []; authorization_details?: string };
   deviceInfo?: { network?: string };
   accountId?: string;
 }
@@ -160,26 +167,51 @@ export async function approveDevice(
   if (!ofDevice.some((name) => name === 'openid' || !OPENID_SCOPES.has(name))) {
     throw new Failure('badRequest', 'Nothing is selected. Select something, or decline.');
   }
+  const resource = asked.audience?.url;
+  const names = scopes.map(({ name }) => name);
+  const places = resource === undefined ? [] : placesOfDevice(deps, session.accountId, resource, asked, names);
+  if (places === undefined) throw new Failure('badRequest', 'There is no place where a device may work.');
   return useCase(deps, origin, {}, async (work) => {
-    if (!(await lockAccount(work.tx, session.accountId))) throw deviceRequestNotFound();
-    const resource = asked.audience?.url;
     const clientId = asked.client.id;
     const grantId = await giveConsent(work, {
       accountId: session.accountId,
       clientId,
       redirectUri: '', // none: such a consent is never remembered
       resource: resource ?? null,
-      scopes: scopes.map(({ name }) => name),
+      scopes: names,
       openidScopes: openidScopes.map(({ name }) => name),
+      places,
     });
     await decide(work, id, session, {
       grantId,
       scope: ofDevice.join(' '),
       authTime: epochSeconds(session.createdAt),
       ...(resource !== undefined && { resource }),
+      ...(asked.hasDetails && { rar: [] }),
     });
     return grantId;
   });
+}
+
+/**
+ * Returns where a device works: in what is the human's own. Shared workspaces are let in on the page of a browser alone; one that
+ * its client has stays, with no scope more than it has there.
+ *
+ * @returns undefined: nowhere
+ */
+function placesOfDevice(
+  { config }: Pick<Deps, 'config'>,
+  accountId: string,
+  resource: string,
+  { where: { choices } }: DeviceRequest,
+  scopes: readonly string[],
+): PlaceRequest[] | undefined {
+  const own = choices.filter(({ isOwn, isAsked }) => isOwn && isAsked);
+  if (own.length === 0) return undefined;
+  const shared = choices
+    .filter(({ isOwn, isHeld }) => !isOwn && isHeld)
+    .map((choice) => ({ ...choice, actions: choice.heldActions }));
+  return toConsentPlaces(config, accountId, resource, [...own, ...shared], scopes);
 }
 
 /** Declines what a device asks for; the audit log notes it. @throws Failure `notFound`, `codeExpired` as approveDevice() */

@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { parseScope } from '../../lib/scopes.ts';
 import type { Audience } from '../audiences/audience.ts';
+import type { AskedPlace } from './authorization-details.ts';
 import type { OAuthClient } from './clients.ts';
 import {
   type AskedScope,
@@ -10,6 +11,7 @@ import {
   listConsentsFor,
   listGivableScopes,
 } from './consents.ts';
+import { listPlaceChoices, type PlaceChoices } from './place-choices.ts';
 
 /** What an app asks for beside what it has, as a human sees it before they decide. */
 
@@ -23,6 +25,8 @@ export interface Offer {
   /** At the API, in the order of the configuration. */
   scopes: (AskedScope & Held)[];
   openidScopes: (Held & { name: string })[];
+  /** Where it can work. */
+  where: PlaceChoices;
   /** When the human approved the app first, at whatever API; undefined: never. */
   approvedAt: number | undefined;
 }
@@ -31,11 +35,17 @@ export interface Offer {
  * Describes what an app asks an account for. What it has already is part of it, since the new consent replaces the one
  * so far (O-10).
  *
- * @param asked the scopes, space-separated
+ * @param asked the scopes, space-separated, and the places
  */
 export async function describeOffer(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
-  asked: { client: OAuthClient; audience: Audience | undefined; scope: string },
+  asked: {
+    client: OAuthClient;
+    audience: Audience | undefined;
+    scope: string;
+    /** Undefined: the app leaves it to the human. */
+    places: readonly AskedPlace[] | undefined;
+  },
   accountId: string,
 ): Promise<Offer> {
   const { client, audience } = asked;
@@ -56,6 +66,12 @@ export async function describeOffer(
       isAsked: wanted.openidScopes.includes(name),
       isHeld: heldOpenid.includes(name),
     })),
+    where: await listPlaceChoices(deps, accountId, {
+      client,
+      audience,
+      asked: asked.places,
+      heldId: held?.id,
+    }),
     approvedAt: consents.at(-1)?.createdAt,
   };
 }

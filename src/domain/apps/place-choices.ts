@@ -1,4 +1,5 @@
 import type { Deps } from '../../deps.ts';
+import { parseScope } from '../../lib/scopes.ts';
 import { listMemberships } from '../../store/members.ts';
 import { findNodeNamed, listNodesById } from '../../store/nodes.ts';
 import { listPlacesOf, type PlaceRow } from '../../store/places.ts';
@@ -31,6 +32,8 @@ export interface PlaceChoice {
   /** Whether the app asks for it now, and whether it has it now. */
   isAsked: boolean;
   isHeld: boolean;
+  /** What it may do there now; undefined: nothing, or all that it was given. */
+  heldActions: readonly string[] | undefined;
 }
 
 /** Where an app can be let work. */
@@ -79,10 +82,13 @@ export async function listPlaceChoices(
         everywhere)
       : await findAsked(deps, asked, audience.url);
   const rows = heldId === undefined ? [] : await listPlacesOf(db, heldId);
-  const held: Place[] = heldId !== undefined && rows.length === 0 ? [own] : rows.map(withoutActions);
-  const heldNames = new Set(held.map((place) => nameOf(place, accountId)));
-  const wantedNames = new Set(wanted.map((place) => nameOf(place, accountId)));
-  const places = new Map([...held, ...wanted].map((place) => [nameOf(place, accountId), place]));
+  const byName = (all: readonly Place[]) => new Map(all.map((place) => [nameOf(place, accountId), place]));
+  const held =
+    heldId !== undefined && rows.length === 0
+      ? byName([own])
+      : byName(rows.map((row) => ({ ...row, actions: parseScope(row.actions) })));
+  const asks = byName(wanted);
+  const places = new Map([...byName([...held.values()].map(withoutActions)), ...asks]);
   const nodeIds = [...places.values()].flatMap(({ nodeId }) => nodeId ?? []);
   const nodes = new Map((await listNodesById(db, nodeIds)).map((node) => [node.id, node]));
   const choices: PlaceChoice[] = [];
@@ -108,8 +114,9 @@ export async function listPlaceChoices(
       path,
       types,
       actions,
-      isAsked: wantedNames.has(name),
-      isHeld: heldNames.has(name),
+      isAsked: asks.has(name),
+      isHeld: held.has(name),
+      heldActions: held.get(name)?.actions,
     });
   }
   choices.sort((one, other) => Number(other.isOwn) - Number(one.isOwn));
@@ -120,7 +127,7 @@ function isAllOwn({ isOwn, nodeId, path, types, actions }: PlaceChoice): boolean
   return isOwn && nodeId === null && path === null && types === null && actions === undefined;
 }
 
-function withoutActions({ workspaceId, nodeId, path, types }: PlaceRow): Place {
+function withoutActions({ workspaceId, nodeId, path, types }: Place): Place {
   return { workspaceId, nodeId, path, types };
 }
 

@@ -13,7 +13,7 @@ const STATE_MAX = 2048;
 
 /** Why we refuse a request that oidc-provider would take. */
 export interface RequestFault {
-  error: 'invalid_request' | 'unsupported_response_mode' | 'invalid_authorization_details';
+  error: 'invalid_request' | 'unsupported_response_mode';
   error_description: string;
   /** Returned to the app as it was sent; undefined where that is what is wrong. */
   state: string | undefined;
@@ -27,11 +27,6 @@ export function findRequestFault(sent: URLSearchParams): RequestFault | undefine
     return { error: 'invalid_request', error_description, state: undefined };
   }
   const state = states.length === 1 ? states[0] : undefined;
-  if (sent.has('authorization_details')) {
-    // Left out, it would give more than was asked for (RFC 9396 section 5).
-    const error_description = 'this service knows no authorization details';
-    return { error: 'invalid_authorization_details', error_description, state };
-  }
   if (sent.getAll('response_mode').every((mode) => mode === '' || mode === 'query')) return undefined;
   return { error: 'unsupported_response_mode', error_description: 'the response mode is query', state };
 }

@@ -11,6 +11,7 @@ const deviceBody = z.object({
   client_id: z.string().max(2048).optional(),
   scope: z.string().optional(),
   resource: z.string().describe('The URL of the API (RFC 8707); without it the default one').optional(),
+  authorization_details: z.string().describe('JSON: the places that are asked for (RFC 9396)').optional(),
 });
 
 const deviceAnswer = z.object({

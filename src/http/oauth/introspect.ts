@@ -7,6 +7,7 @@ import { formatScope } from '../../lib/scopes.ts';
 import { epochSeconds } from '../../lib/time.ts';
 import { agentTokenAudiences } from '../agent-auth-protocol/signers.ts';
 import { type Call, operation, urlencoded } from '../server/table.ts';
+import { placeDetail } from './details.ts';
 import { signIntrospection, wantsSignedResponse } from './signed-introspection.ts';
 
 /**
@@ -18,21 +19,6 @@ const introspectBody = z.object({
   token_type_hint: z.string().optional(),
   client_id: z.string().optional(),
   client_secret: z.string().optional(),
-});
-
-/** Where a credential may do what (RFC 9396 section 9.2): one object for each place. */
-const placeShape = z.object({
-  type: z.literal('workspace'),
-  locations: z.array(z.string()),
-  identifier: z.string().describe('A shared workspace, or the account whose personal one it is'),
-  node: z
-    .string()
-    .optional()
-    .describe('A thing in it, as this resource server named it, with all that is in it'),
-  path: z.string().optional().describe('A path in it, with what is below if it ends in "/"'),
-  actions: z.array(z.string()),
-  datatypes: z.array(z.string()).optional().describe('Types of things; without it all'),
-  privileges: z.array(z.literal('manage')).optional(),
 });
 
 const introspectAnswer = z.union([
@@ -56,7 +42,7 @@ const introspectAnswer = z.union([
     merged_from: z.string().optional().describe('The account the agent had before it was merged'),
     workspace: z.string().optional().describe('Where all that it may do is in one workspace: that one'),
     authorization_details: z
-      .array(placeShape)
+      .array(placeDetail)
       .optional()
       .describe('Where it may do what; without it: "scope" at "sub", and nothing elsewhere'),
   }),

@@ -14,6 +14,7 @@ const pushBody = z.object({
   scope: z.string().optional(),
   state: z.string().optional(),
   resource: z.string().describe('The URL of the API (RFC 8707); without it the default one').optional(),
+  authorization_details: z.string().describe('JSON: the places that are asked for (RFC 9396)').optional(),
 });
 
 const pushAnswer = z.object({

@@ -14,6 +14,7 @@ import { PATHS } from '../server/paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';
 import { normalizeResource } from './authorization-request.ts';
+import { placeDetail } from './details.ts';
 import { CLAIM_GRANT, DEVICE_GRANT, JWT_BEARER } from './grant-types.ts';
 import { callProvider } from './provider/call-provider.ts';
 
@@ -38,6 +39,9 @@ const tokenBody = z.object({
   client_id: text.max(2048).describe('Of an OAuth client').nullish(),
   client_secret: text.describe('Of an OAuth client that has one').nullish(),
   client_assertion: text.describe('Of an OAuth client that signs with its own key (RFC 7523)').nullish(),
+  authorization_details: text
+    .describe('Of an OAuth client: the places that the human consented to (RFC 9396)')
+    .nullish(),
   scope: text.describe('Fewer scopes than the agent may have, separated by spaces').nullish(),
 });
 
@@ -56,6 +60,7 @@ const tokenAnswer = z.object({
   scope: z.string(),
   refresh_token: z.string().optional(),
   id_token: z.string().optional(),
+  authorization_details: z.array(placeDetail).optional(),
   identity: identity.optional(),
   identity_assertion: z.string().optional(),
   assertion_expires: iso.optional(),
@@ -75,6 +80,12 @@ export const exchangeToken = operation({
     const { deps, origin, body } = call;
     if (CLIENT_GRANTS.has(body.grant_type ?? '')) return exchangeByClient(call);
     // Agents are no clients: who authenticates as one presents the assertion of a provider, not one of ours.
+    if (body.authorization_details) {
+      // Left out, they would give more than was asked for (RFC 9396 section 5).
+      throw new Failure('invalidDetails', 'This grant takes no authorization_details.', {
+        field: 'authorization_details',
+      });
+    }
     if (body.grant_type === JWT_BEARER && hasClientAuthentication(call)) return exchangeByClient(call);
     const isOurs = body.grant_type === JWT_BEARER || body.grant_type === CLAIM_GRANT;
     if (isOurs && body.client_id) await requirePublicClient(deps, body.client_id);

@@ -1,6 +1,7 @@
 import { type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
 import { findMailbox } from '../../../domain/accounts/find-or-create-account.ts';
+import { WORKSPACE_TYPE } from '../../../domain/apps/authorization-details.ts';
 import { CONSENT_DAYS, listGivableScopes } from '../../../domain/apps/consents.ts';
 import { DEVICE_CODE_SECONDS } from '../../../domain/apps/device-codes.ts';
 import { type Audience, resolveAudience } from '../../../domain/audiences/audience.ts';
@@ -25,6 +26,7 @@ import { OWN_ACCOUNT, SCOPE_BOUND, scopeBoundOf } from './client-members.ts';
 import { currentExchange } from './exchange.ts';
 import { createConsentFinder } from './policy.ts';
 import { createPolicy } from './prompts.ts';
+import { richRequests } from './rich-requests.ts';
 import { STEP_UP_PARAMS } from './step-up-params.ts';
 
 /** How oidc-provider is set up. What it offers beyond this is off. */
@@ -70,6 +72,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       grant_types: ['authorization_code', 'refresh_token'],
       id_token_signed_response_alg: 'ES256',
       response_types: ['code'],
+      authorization_details_types: [WORKSPACE_TYPE],
     },
     enabledJWA: {
       idTokenSigningAlgValues: ['ES256'],
@@ -150,6 +153,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
         secretFactory: () => newSecret('cs', deps.random),
       },
       registrationManagement: { enabled: true, rotateRegistrationAccessToken: false },
+      richAuthorizationRequests: richRequests(deps),
       resourceIndicators: {
         enabled: true,
         useGrantedResource: (_ctx, model) => !hasOnlyOpenIdScopes(model.scope),

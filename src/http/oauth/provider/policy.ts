@@ -1,6 +1,7 @@
 import type { Configuration } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
 import { findMailbox } from '../../../domain/accounts/find-or-create-account.ts';
+import { parseDetails } from '../../../domain/apps/authorization-details.ts';
 import { findClient } from '../../../domain/apps/clients.ts';
 import { divideScopes, findConsent, findRememberedConsent } from '../../../domain/apps/consents.ts';
 import { resolveAudience } from '../../../domain/audiences/audience.ts';
@@ -25,6 +26,8 @@ export interface CheckedRequest {
   /** Space-separated; undefined: the app leaves it to us whether to ask. */
   prompt: string | undefined;
   loginHint: string | undefined;
+  /** `authorization_details` as they were sent; undefined: the app leaves it to the human where it works. */
+  details: string | undefined;
 }
 
 /** Reads the parameters of a request that oidc-provider checked. */
@@ -37,6 +40,7 @@ export function readParams(params: Record<string, unknown>): CheckedRequest {
     resource: textOf('resource'),
     prompt: textOf('prompt'),
     loginHint: textOf('login_hint'),
+    details: textOf('authorization_details'),
   };
 }
 
@@ -49,7 +53,7 @@ export function readParams(params: Record<string, unknown>): CheckedRequest {
 export async function findConsentOfRequest(
   deps: Deps,
   accountId: string,
-  { clientId, redirectUri, scope, resource, prompt, loginHint }: CheckedRequest,
+  { clientId, redirectUri, scope, resource, prompt, loginHint, details }: CheckedRequest,
 ): Promise<string | undefined> {
   if (/\b(?:consent|select_account)\b/.test(prompt ?? '')) return undefined;
   const hinted = parseMailbox(loginHint ?? '');
@@ -63,6 +67,7 @@ export async function findConsentOfRequest(
     redirectUri,
     resource: audience?.url ?? null,
     ...divideScopes(deps.config, audience, scope, client.scope),
+    places: details === undefined ? undefined : parseDetails(deps.config, details, audience?.url),
   };
   return (await findRememberedConsent(deps, asked))?.id;
 }
