@@ -37,7 +37,7 @@ export async function allowConsentPlaces(
   const allowed =
     places.length === 0 ? [] : await allowPlaces(work, accountId, places, mayApproveApps);
   const bound = await readClientBound(work.tx, clientId);
-  if (bound === undefined) return allowed;
+  if (bound === undefined || scopes.length === 0) return allowed;
   const actions = formatScope(scopes);
   const own = { workspaceId: accountId, nodeId: null, path: null, types: null, actions };
   for (const place of allowed.length === 0 ? [own] : allowed) {

@@ -169,7 +169,8 @@ export async function approveDevice(
   }
   const resource = asked.audience?.url;
   const names = scopes.map(({ name }) => name);
-  const places = resource === undefined ? [] : placesOfDevice(deps, session.accountId, resource, asked, names);
+  const isOpenId = resource === undefined || names.length === 0;
+  const places = isOpenId ? [] : placesOfDevice(deps, session.accountId, resource, asked, names);
   if (places === undefined) throw new Failure('badRequest', 'There is no place where a device may work.');
   return useCase(deps, origin, {}, async (work) => {
     const clientId = asked.client.id;

@@ -3,9 +3,13 @@ import type { Deps } from '../../deps.ts';
 import { isRecentlyVerified } from '../../domain/accounts/sessions.ts';
 import { findClient, type OAuthClient } from '../../domain/apps/clients.ts';
 import { CONSENT_DAYS, saveConsent } from '../../domain/apps/consents.ts';
+import { parseDetails } from '../../domain/apps/authorization-details.ts';
 import { describeOffer, type Offer, OPTIONAL_OPENID_SCOPES } from '../../domain/apps/offers.ts';
+import { type PlaceChoice, toConsentPlaces } from '../../domain/apps/place-choices.ts';
 import { type Audience, resolveAudience } from '../../domain/audiences/audience.ts';
 import { isLoopbackHost } from '../../lib/loopback.ts';
+import type { PlaceRequest } from '../../domain/workspaces/give-places.ts';
+import { Failure } from '../../errors.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import {
@@ -20,11 +24,12 @@ import type { Call, HandlerResult } from '../server/table.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
 import { allowFormTo, type Pages, redirect } from './pages.ts';
+import { presentChoices } from './place-choices.ts';
 import { describeScopes } from './scopes.ts';
 
 /** The page on which a human decides what an app may do with their account (RFC 6749 section 4.1, S-78). */
 
-/** The human allows each scope whose checkbox is on: `scope:read`, `openid:email`. */
+/** The human allows each scope whose checkbox is on, in each place: `scope:read`, `openid:email`, `place:own`. */
 const consentForm = formSchema({ decision: z.enum(['approve', 'deny']) }).catchall(z.string().max(64));
 
 type UserCall = Call<unknown, 'signedInUser'>;
@@ -35,6 +40,7 @@ export function decideConsent(pages: Pages) {
     caller: 'signedInUser',
     summary: 'Approve what an app asks for, or decline',
     form: consentForm,
+    hasChoices: true,
     async handle(call) {
       const { deps, origin, body, caller, params } = call;
       const { session } = caller;
@@ -56,23 +62,66 @@ export function decideConsent(pages: Pages) {
       if (!given.some(({ isAsked }) => isAsked) && !openidScopes.includes('openid')) {
         return showConsent(pages, call, asked, Object.keys(body), { key: 'consent.nothingSelected' });
       }
-      if (given.some(({ isDestructive }) => isDestructive) && !isRecentlyVerified(deps, session)) {
+      const chosen = chosenPlaces(offer, checkedNames(body, 'place'));
+      const scopes = given.map(({ name }) => name);
+      const places = placesOf(deps, session.accountId, offer, chosen, scopes);
+      if (places === undefined) {
+        const key = offer.where.choices.length === 0 ? 'consent.nowhere' : 'consent.whereMissing';
+        return showConsent(pages, call, asked, Object.keys(body), { key, field: 'where' });
+      }
+      const isWide = given.some(({ isDestructive }) => isDestructive) || chosen.some(({ isOwn }) => !isOwn);
+      if (isWide && !isRecentlyVerified(deps, session)) {
         const ticks = Object.keys(body).filter((name) => name.includes(':'));
         await keepTicks(call, asked.uid, session, ticks);
         const path = `${PAGES.signInAgain}?next=${PATHS.interaction}/${asked.uid}` as const;
         return redirect(deps.config, path, caller.cookies);
       }
-      const grantId = await saveConsent(deps, origin, {
+      const consent = {
         accountId: session.accountId,
         clientId: asked.clientId,
         redirectUri: asked.redirectUri,
         resource: offer.audience?.url ?? null,
-        scopes: given.map(({ name }) => name),
+        scopes,
         openidScopes,
-      });
-      return goOn({ consent: { grantId } });
+        places,
+      };
+      try {
+        return goOn({ consent: { grantId: await saveConsent(deps, origin, consent) } });
+      } catch (error) {
+        if (!isPlaceFailure(error)) throw error;
+        return showConsent(pages, call, asked, Object.keys(body), { key: 'consent.placeGone', field: 'where' });
+      }
     },
   });
+}
+
+/** Returns the places that were chosen; all where there is nothing to choose. */
+function chosenPlaces({ where }: Offer, names: readonly string[]): PlaceChoice[] {
+  return where.isShown ? where.choices.filter(({ name }) => names.includes(name)) : where.choices;
+}
+
+/** Converts them to what the consent is given; undefined: there is none in which something may be done. */
+function placesOf(
+  { config }: Pick<Deps, 'config'>,
+  accountId: string,
+  { audience }: { audience: Audience | undefined },
+  chosen: readonly PlaceChoice[],
+  scopes: readonly string[],
+): PlaceRequest[] | undefined {
+  if (audience === undefined || scopes.length === 0) return [];
+  return toConsentPlaces(config, accountId, audience.url, chosen, scopes);
+}
+
+/** Whether a place cannot be given any more: a role, a workspace or a thing in it changed since the page was shown. */
+function isPlaceFailure(error: unknown): boolean {
+  if (!(error instanceof Failure)) return false;
+  const { kind, details } = error;
+  return kind === 'forbidden' || kind === 'tooMany' || details.field === 'node' || isGone(error);
+}
+
+/** Without a hint: that of a client that has ended leads to another page. */
+function isGone({ kind, details }: Failure): boolean {
+  return kind === 'notFound' && details.hint === undefined;
 }
 
 /** RFC 9470 section 5. */
@@ -87,7 +136,9 @@ async function describeRequest(
   const client = await findClient(deps, asked.clientId);
   if (client === undefined) throw interactionNotFound();
   const audience = asked.resource === undefined ? undefined : await resolveAudience(deps, asked.resource);
-  const offer = await describeOffer(deps, { client, audience, scope: asked.scope }, accountId);
+  const { scope, details } = asked;
+  const places = details === undefined ? undefined : parseDetails(deps.config, details, audience?.url);
+  const offer = await describeOffer(deps, { client, audience, scope, places }, accountId);
   return { ...offer, client, audience };
 }
 
@@ -123,6 +174,7 @@ export async function showConsent(
         ...scope,
         isOn: ticks ? ticks.includes(`scope:${scope.name}`) : !scope.isDestructive,
       })),
+      where: presentChoices(offer, ticks),
       ...presentOpenidScopes(offer),
       givesEmail: ticks ? ticks.includes('openid:email') : true,
       canGiveLess: canGiveLess(offer),
@@ -146,8 +198,13 @@ export function presentOpenidScopes({ openidScopes }: Pick<Offer, 'openidScopes'
 }
 
 /** Whether the app has something that the human can take away by this decision: then its tokens end. */
-export function canGiveLess({ scopes, openidScopes }: Pick<Offer, 'scopes' | 'openidScopes'>): boolean {
+export function canGiveLess({
+  scopes,
+  openidScopes,
+  where,
+}: Pick<Offer, 'scopes' | 'openidScopes' | 'where'>): boolean {
   const optional = openidScopes.filter(({ name }) => OPTIONAL_OPENID_SCOPES.has(name));
+  if (where.isShown && where.choices.some(({ isHeld }) => isHeld)) return true;
   return [...scopes, ...optional].some(({ isHeld }) => isHeld);
 }
 

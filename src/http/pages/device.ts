@@ -7,6 +7,7 @@ import {
   readDeviceToken,
   viewDeviceRequest,
 } from '../../domain/apps/device-codes.ts';
+import type { Offer } from '../../domain/apps/offers.ts';
 import { Failure } from '../../errors.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
@@ -80,6 +81,16 @@ export function decideDevice(pages: Pages) {
   });
 }
 
+/** What the page says of places: a device works in one's own things, and keeps what its client has in shared workspaces. */
+function presentPlaces({ where: { choices, isShown } }: Pick<Offer, 'where'>) {
+  const kept = choices.filter(({ isOwn, isHeld }) => !isOwn && isHeld);
+  return {
+    hasWorkspaces: isShown,
+    hasOwn: choices.some(({ isOwn, isAsked }) => isOwn && isAsked),
+    kept: [...new Set(kept.map(({ workspaceName = '' }) => displayName(workspaceName)))],
+  };
+}
+
 /** Shows a request. @param typed the fields as they were sent; undefined: nothing was sent yet */
 async function showDevice(
   pages: Pages,
@@ -109,11 +120,13 @@ async function showDevice(
       ...scope,
       isOn: typed === undefined || `scope:${scope.name}` in typed,
     })),
+    ...presentPlaces(asked),
     ...presentOpenidScopes(asked),
     givesEmail: typed === undefined || 'openid:email' in typed,
     canGiveLess: canGiveLess({
       ...asked,
       scopes: asked.scopes.filter(({ isDestructive }) => !isDestructive),
+      where: { choices: [], isShown: false },
     }),
     days: CONSENT_DAYS,
     problem,
