@@ -92,9 +92,33 @@ export function findConnected(
   return db.get(`${SELECTED} WHERE ${LIVE} AND g.id = ?`, [accountId, now, id]);
 }
 
+/** An app that works in a workspace, and for whom. */
+export interface PlacedAppRow extends ConnectedAppRow {
+  accountId: string;
+  /** Null: the account has ended. */
+  mailbox: string | null;
+}
+
+/** Lists the first apps that work in a workspace, newest first. */
+export function listAppsPlacedIn(
+  db: Pick<Db, 'all'>,
+  workspaceId: string,
+  now: number,
+  limit: number,
+): Promise<PlacedAppRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS}, g.account_id AS "accountId", (SELECT mailbox FROM accounts WHERE id = g.account_id) AS mailbox
+     ${JOINED} WHERE g.revoked_at IS NULL AND g.expires_at > ? AND g.id IN (SELECT holder FROM places
+       WHERE workspace_id = ? AND ended_at IS NULL) ORDER BY g.id DESC LIMIT ?`,
+    [now, workspaceId, limit],
+  );
+}
+
 const CLIENT_NAMES = { name: 'c.name', id: 'c.id' };
 const LAST_USED: ListOrder = { keys: ['COALESCE(g.used_at, 0)', 'g.id'], isDescending: true };
 const LIVE = 'g.account_id = ? AND g.revoked_at IS NULL AND g.expires_at > ?';
-const SELECTED = `SELECT g.id, g.client_id AS "clientId", g.resource, g.scope, g.openid_scope AS "openidScope",
+const COLUMNS = `g.id, g.client_id AS "clientId", g.resource, g.scope, g.openid_scope AS "openidScope",
   g.created_at AS "createdAt", g.expires_at AS "expiresAt", g.used_at AS "usedAt", g.used_from AS "usedFrom",
-  g.principal, c.name, c.origin, c.metadata FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id`;
+  g.principal, c.name, c.origin, c.metadata`;
+const JOINED = 'FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id';
+const SELECTED = `SELECT ${COLUMNS} ${JOINED}`;

@@ -83,7 +83,8 @@ export async function findConnectedApp(
   return toConnectedApp(config, row);
 }
 
-function toConnectedApp(config: Deps['config'], row: ConnectedAppRow): ConnectedApp {
+/** Converts a row to an app as people see it. */
+export function toConnectedApp(config: Deps['config'], row: ConnectedAppRow): ConnectedApp {
   const { id, clientId, name, origin, metadata, resource, scope, openidScope, usedAt, usedFrom } = row;
   const { createdAt, expiresAt } = row;
   return {

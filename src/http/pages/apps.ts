@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import {
   type ConnectedApp,
@@ -6,9 +7,11 @@ import {
   listConnectedApps,
 } from '../../domain/apps/connected-apps.ts';
 import { revokeConsent } from '../../domain/apps/consents.ts';
+import { endOwnAppIn } from '../../domain/apps/placed-apps.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
 import { listLinkRequests } from '../../domain/providers/link-requests.ts';
 import { listLinkedProviders } from '../../domain/providers/linked-providers.ts';
+import { listPlacesOfHolders, type NamedPlace } from '../../domain/workspaces/pick-places.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { operation, type Row, row } from '../server/table.ts';
@@ -17,6 +20,7 @@ import { presentLastUse } from './last-use.ts';
 import { presentSearchedList, readListQuery } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { presentPlaces } from './where.ts';
 
 /** The pages of the apps that a human let use their account. */
 
@@ -28,6 +32,7 @@ export function connectedAppRows(pages: Pages): Row[] {
     row('GET', PAGES.apps, 'signedInUser', none, appsPage(pages)),
     row('GET', `${PAGES.apps}/:id/revoke`, 'signedInUser', none, revokeAppPage(pages)),
     row('POST', `${PAGES.apps}/:id/revoke`, 'signedInUser', none, revokeApp),
+    row('POST', `${PAGES.apps}/:id/end-place`, 'signedInUser', none, endPlace),
   ];
 }
 
@@ -46,8 +51,12 @@ function appsPage(pages: Pages) {
         listLinkRequests(deps, accountId),
         listLinkedProviders(deps, accountId),
       ]);
+      const places = await listPlacesOfHolders(
+        deps,
+        page.items.map(({ id }) => id),
+      );
       return pages.show(caller, 'apps', {
-        apps: page.items.map((app) => presentApp(app, names)),
+        apps: page.items.map((app) => presentApp(app, names, places.get(app.id))),
         requests: requests.map(({ appName, ...each }) => ({ ...each, appName: displayName(appName ?? '') })),
         providers,
         ...presentSearchedList(PAGES.apps, query, wanted, counts, page),
@@ -63,7 +72,8 @@ function revokeAppPage(pages: Pages) {
     summary: 'Whether to revoke one',
     async handle({ deps, caller, params }) {
       const app = await findConnectedApp(deps, caller.session.accountId, params.id!);
-      return pages.show(caller, 'revoke-app', { app: presentApp(app, await resourceNames(deps)) });
+      const places = (await listPlacesOfHolders(deps, [app.id])).get(app.id);
+      return pages.show(caller, 'revoke-app', { app: presentApp(app, await resourceNames(deps), places) });
     },
   });
 }
@@ -79,6 +89,17 @@ const revokeApp = formOperation({
   },
 });
 
+/** POST /apps/:id/end-place: takes an app out of one workspace, or out of one's own things. */
+const endPlace = formOperation({
+  caller: 'signedInUser',
+  summary: 'End what one may do in a workspace',
+  form: formSchema({ workspace: z.string().max(80).default('') }),
+  async handle({ deps, origin, caller, body, params }) {
+    await endOwnAppIn(deps, origin, caller.session.accountId, body.workspace, params.id!);
+    return redirect(deps.config, PAGES.apps, [], 'appPlaceEnded');
+  },
+});
+
 /** The names of the APIs by URL; none where there is one only, which need not be named. */
 async function resourceNames(deps: Deps): Promise<Map<string, string>> {
   const audiences = await listAudiences(deps);
@@ -86,15 +107,28 @@ async function resourceNames(deps: Deps): Promise<Map<string, string>> {
 }
 
 /** Prepares an app for a template. */
-function presentApp(app: ConnectedApp, names: ReadonlyMap<string, string>) {
+function presentApp(
+  app: ConnectedApp,
+  names: ReadonlyMap<string, string>,
+  places: readonly NamedPlace[] | undefined,
+) {
   return {
     ...app,
     name: app.name === undefined ? '' : displayName(app.name),
     /** What a human can recognize: the others only say how the app signs in and stays connected. */
     scopes: [...app.scopes, ...app.openidScopes.filter((scope) => SHOWN_OPENID.has(scope))],
     resource: app.resource && names.get(app.resource),
+    /** Undefined: it works in one's own things, as where there are no workspaces. */
+    places: places && presentPlaces(places),
+    workspaces: workspacesOf(places ?? []),
     lastUse: app.lastUse && presentLastUse(app.lastUse.at, app.lastUse.from),
   };
+}
+
+/** The workspaces of places, each once: what can be ended by itself. Without a name it is one's own things. */
+function workspacesOf(places: readonly NamedPlace[]) {
+  const names = places.map(({ workspaceId, workspaceName }) => [workspaceId, workspaceName] as const);
+  return [...new Map(names)].map(([id, name]) => ({ id, name: name === null ? undefined : displayName(name) }));
 }
 
 const SHOWN_OPENID: ReadonlySet<string> = new Set(['email', 'profile']);

@@ -5,6 +5,7 @@ import { changeWorkspaceRows } from './change-workspace.ts';
 import { invitationRows } from './invitation.ts';
 import { manageMemberRows } from './manage-member.ts';
 import type { Pages } from './pages.ts';
+import { connectedAppRows } from './workspace-connected-apps.ts';
 import { workspaceKeyRows } from './workspace-keys.ts';
 import * as workspaces from './workspaces.ts';
 
@@ -21,6 +22,7 @@ export function workspaceRows(pages: Pages): Row[] {
     row('GET', path, user, none, workspaces.workspacePage(pages)),
     row('GET', `${path}/members`, user, none, workspaces.membersPage(pages)),
     row('GET', `${path}/activity`, user, none, workspaces.workspaceActivityPage(pages)),
+    ...connectedAppRows(path),
     ...changeWorkspaceRows(pages),
     ...manageMemberRows(pages),
     ...workspaceKeyRows(pages),

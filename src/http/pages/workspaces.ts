@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listPlacedApps } from '../../domain/apps/placed-apps.ts';
 import { listAppNodes } from '../../domain/credentials/app-keys.ts';
 import { listWorkspaceKeys } from '../../domain/credentials/workspace-keys.ts';
 import { listInvitationsOf } from '../../domain/workspaces/invitations.ts';
@@ -16,6 +17,7 @@ import { formSchema, type Problem } from './forms.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { presentPlacedApp } from './workspace-connected-apps.ts';
 import {
   findOwnWorkspace,
   hasName,
@@ -114,12 +116,13 @@ export async function showWorkspace(
   const { workspaceId, role } = membership;
   const { accountId } = caller.session;
   const workspace = presentWorkspace(membership);
-  const [members, memberCount, invitations, keys, apps, events] = await Promise.all([
+  const [members, memberCount, invitations, keys, apps, connectedApps, events] = await Promise.all([
     listMembersOf(deps, workspaceId),
     countMembersOf(deps, workspaceId),
     workspace.isManaged ? listInvitationsOf(deps, workspaceId, accountId) : [],
     listWorkspaceKeys(deps, membership, { rows: KEYS_SHOWN }),
     workspace.isManaged ? listAppNodes(deps, workspaceId, { rows: KEYS_SHOWN }) : undefined,
+    workspace.isManaged ? listPlacedApps(deps, workspaceId, accountId) : [],
     listWorkspaceActivity(deps, workspaceId, accountId, { rows: EVENTS_SHOWN }),
   ]);
   const grantable = listGrantableRoles(role);
@@ -132,6 +135,7 @@ export async function showWorkspace(
       memberCount,
       hasAllMembers: members.next === undefined,
       isOnlyOwner: role === 'owner' && (await countOwnersOf(deps, workspaceId)) === 1,
+      connectedApps: connectedApps.map(presentPlacedApp),
       invitations: invitations.map((each) => ({ ...each, canWithdraw: grantable.includes(each.role) })),
       invitationSeconds: deps.config.limits.invitationTtlSeconds,
       keys: keys.items.map(presentWorkspaceKey),

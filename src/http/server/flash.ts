@@ -10,6 +10,7 @@ export const FLASHES = [
   'keyRevoked',
   'keyEnded',
   'appRevoked',
+  'appPlaceEnded',
   'providerLinked',
   'providerDeclined',
   'providerUnlinked',
