@@ -42,6 +42,7 @@ interface AddOptions {
   auth: ClientAuthMethod;
   grant: string[];
   scopes?: string;
+  place: string[];
   jwks?: string;
   jwksUri?: string;
   reason?: string;
@@ -72,6 +73,11 @@ export function addClientCommands(program: Command, shell: Shell): void {
         .default(['code']),
     )
     .option('--scopes <scopes>', 'the most it may ask for, separated by commas; default: all')
+    .option(
+      '--place <place...>',
+      'where it may work at most: own, a workspace as wsp_…, or a path in one as wsp_…/drafts/; default: wherever people let it',
+      [],
+    )
     .option('--jwks <json>', 'its public keys, a JWK set; with private_key_jwt')
     .option('--jwks-uri <url>', 'the https URL of them, in place of --jwks')
     .addOption(reasonOption())
@@ -80,7 +86,7 @@ export function addClientCommands(program: Command, shell: Shell): void {
         const { client: added, secret } = await createClient(
           deps,
           shell.origin(),
-          toInput(options),
+          toInput(options, [...deps.config.scopes.keys()]),
           actorOf(options.reason),
         );
         shell.say(
@@ -172,14 +178,19 @@ export function addClientCommands(program: Command, shell: Shell): void {
     );
 }
 
-function toInput(options: AddOptions): NewClient {
-  const { name, redirect, auth, grant, scopes, jwks, jwksUri } = options;
+function toInput(options: AddOptions, allScopes: readonly string[]): NewClient {
+  const { name, redirect, auth, grant, scopes, place, jwks, jwksUri } = options;
+  const actions = scopes === undefined ? allScopes : parseScope(scopes);
   return {
     name,
     redirectUris: redirect,
     authMethod: auth,
     grantTypes: [...new Set(grant.flatMap((each) => GRANTS[each]!))],
     scopes: scopes === undefined ? undefined : parseScope(scopes),
+    places: place.map((text) => {
+      const [, workspaceId = text, path] = /^([^/]+)(?:\/(.*))?$/.exec(text) ?? [];
+      return { workspaceId, path: path || undefined, actions };
+    }),
     ...(jwks !== undefined && { jwks: parseKeys(jwks) }),
     ...(jwksUri !== undefined && { jwksUri }),
   };

@@ -11,6 +11,7 @@ import {
 } from '../../store/oauth-grants.ts';
 import type { Work } from '../../work.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { requireOwnWithinBound } from './client-bounds.ts';
 import { CONSENT_DAYS, endConsent, isLiveConsent } from './consents.ts';
 
 /** Consents that no human gave at a page: a trusted provider vouches for its user, and lets an app act for them. */
@@ -55,12 +56,13 @@ export async function requireLaterSignIn(
  * again: until then assertions of the sign-in before would revive it.
  *
  * @returns its id
- * @throws Failure `loginRequired`
+ * @throws Failure `loginRequired`; `invalidScope` where the client was registered for other places
  */
 export async function giveAssertedConsent(work: Work, given: AssertedConsent): Promise<string> {
   const { tx, now, deps } = work;
   const { accountId, clientId, resource, principal } = given;
   const last = await requireLaterSignIn(work, given);
+  await requireOwnWithinBound(tx, clientId, accountId, resource, given.scopes);
   const live = last !== undefined && isLiveConsent(last, now) ? last : undefined;
   const before = live === undefined ? [] : parseScope(live.scope);
   const isWider = !isSubset(given.scopes, before);

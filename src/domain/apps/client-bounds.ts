@@ -1,6 +1,18 @@
+import { Failure } from '../../errors.ts';
+import { newId } from '../../lib/ids.ts';
+import { parsePlacePath } from '../../lib/place-path.ts';
+import { formatScope, isSubset } from '../../lib/scopes.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { findNode } from '../../store/nodes.ts';
-import { listPlaceHistory, type PlaceRow } from '../../store/places.ts';
+import {
+  insertPlace,
+  listPlaceHistory,
+  type PlaceRow,
+  updatePlacesOfHolderEnded,
+} from '../../store/places.ts';
+import { lockWorkspace } from '../../store/workspaces.ts';
+import type { Work } from '../../work.ts';
+import { type AllowedPlace, allowPlaces, type PlaceRequest } from '../workspaces/give-places.ts';
 
 /**
  * Where a client may work at most: places whose holder is the client. They give nothing to anybody, and introspection never reads
@@ -21,6 +33,90 @@ export async function readClientBound(
 ): Promise<readonly PlaceRow[] | undefined> {
   const rows = (await listPlaceHistory(db, clientId)).filter(({ endReason }) => endReason !== 'replaced');
   return rows.length === 0 ? undefined : rows.filter(({ endedAt }) => endedAt === null);
+}
+
+/** In place of a workspace: the own things of whoever lets the client in. */
+export const OWN_THINGS = 'own';
+
+/**
+ * Checks places that a client may work in at most, and locks their workspaces. The caller locks the client afterwards.
+ *
+ * @param owner the human who registers it, as whose role bounds them; undefined: the operator, whom none bounds
+ * @throws Failure as allowPlaces(); `badRequest` with field `places` for a workspace that the operator does not have
+ */
+export async function allowBound(
+  work: Work,
+  owner: string | undefined,
+  places: readonly PlaceRequest[],
+): Promise<AllowedPlace[]> {
+  if (places.length === 0) return [];
+  if (owner !== undefined) return allowPlaces(work, owner, places);
+  const allowed: AllowedPlace[] = [];
+  for (const place of places.toSorted((one, other) => (one.workspaceId < other.workspaceId ? -1 : 1))) {
+    const { workspaceId, path, actions } = place;
+    const isThere = workspaceId === OWN_THINGS || (await lockWorkspace(work.tx, workspaceId)) !== undefined;
+    if (!isThere) throw new Failure('badRequest', `There is no workspace ${workspaceId}.`, { field: 'places' });
+    const text = path === undefined ? undefined : parsePlacePath(path, 'places');
+    allowed.push({
+      workspaceId,
+      resource: null,
+      nodeId: null,
+      path: text ?? null,
+      types: null,
+      actions: formatScope(actions),
+    });
+  }
+  return allowed;
+}
+
+/**
+ * Sets where a client may work at most, in the transaction that allowed it.
+ *
+ * @param client its id, and the account as which it acts
+ * @param owner see allowBound()
+ * @param places none: it has no bound
+ */
+export async function setBound(
+  work: Work,
+  client: { id: string; accountId: string },
+  owner: string | undefined,
+  places: readonly AllowedPlace[],
+): Promise<void> {
+  const { tx, now, deps } = work;
+  await updatePlacesOfHolderEnded(tx, client.id, now, 'replaced');
+  for (const place of places) {
+    const workspaceId = place.workspaceId === OWN_THINGS ? client.accountId : place.workspaceId;
+    await insertPlace(tx, {
+      ...place,
+      id: newId('plc', now, deps.random),
+      holder: client.id,
+      workspaceId,
+      grantedBy: owner ?? workspaceId,
+      createdAt: now,
+      expiresAt: null,
+    });
+  }
+}
+
+/**
+ * Refuses what a client may not do with somebody's own things.
+ *
+ * @param accountId of that human, or as which the client acts
+ * @throws Failure `invalidScope`
+ */
+export async function requireOwnWithinBound(
+  db: Pick<Tx, 'get' | 'all'>,
+  clientId: string,
+  accountId: string,
+  resource: string,
+  scopes: readonly string[],
+): Promise<void> {
+  const bound = await readClientBound(db, clientId);
+  if (bound === undefined) return;
+  const own = { workspaceId: accountId, nodeId: null, path: null, types: null };
+  const most = (await actionsWithinBound(db, bound, own, accountId, resource)) ?? [];
+  if (isSubset(scopes, most)) return;
+  throw new Failure('invalidScope', 'This client was registered for other places.');
 }
 
 /** Whether a place of a bound stands for everybody's own things, whosever account it names. */

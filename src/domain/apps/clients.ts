@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
+import { parseScope } from '../../lib/scopes.ts';
 import { hashSecret } from '../../lib/secrets.ts';
 import { updateTokensOfOAuthClientRevoked } from '../../store/app-tokens.ts';
 import {
@@ -11,9 +12,11 @@ import {
   updateOAuthClientSaid,
 } from '../../store/oauth-clients.ts';
 import { listLiveOAuthGrantsOfClient } from '../../store/oauth-grants.ts';
+import { listPlacesOf } from '../../store/places.ts';
 import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
+import { isWithinBound } from './consent-places.ts';
 import { endConsent } from './consents.ts';
 
 /** The clients of the OAuth authorization server: apps that humans let use their account. */
@@ -119,6 +122,16 @@ export async function endClient(
   if ((await updateOAuthClientEnded(work.tx, id, work.now)) !== 1) return;
   await updateTokensOfOAuthClientRevoked(work.tx, id, work.now);
   await recordEvent(work, { kind: 'client.removed', accountId, subject: id, ...(details && { details }) });
+}
+
+/** Ends what humans let a client do where it may not work any more, in the caller's transaction. */
+export async function endConsentsOutsideBound(work: Work, id: string): Promise<void> {
+  const { tx, now } = work;
+  for (const consent of await listLiveOAuthGrantsOfClient(tx, id, now, Number.MAX_SAFE_INTEGER)) {
+    const places = await listPlacesOf(tx, consent.id);
+    const given = { ...consent, scopes: parseScope(consent.scope) };
+    if (!(await isWithinBound(tx, given, places))) await endConsent(work, consent, 'client');
+  }
 }
 
 /** Ends all that humans let a client do that became another one, in the caller's transaction. */

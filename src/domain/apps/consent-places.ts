@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope, isSubset, parseScope } from '../../lib/scopes.ts';
+import type { Tx } from '../../store/engine/db.ts';
 import type { OAuthGrantRow } from '../../store/oauth-grants.ts';
 import {
   listPlacesOf,
@@ -32,21 +33,36 @@ export async function allowConsentPlaces(
   given: { accountId: string; clientId: string; resource: string | null; scopes: readonly string[] },
   places: readonly PlaceRequest[],
 ): Promise<AllowedPlace[]> {
-  const { accountId, clientId, resource, scopes } = given;
+  const { accountId, resource, scopes } = given;
   if (resource === null) return [];
   const allowed =
     places.length === 0 ? [] : await allowPlaces(work, accountId, places, mayApproveApps);
-  const bound = await readClientBound(work.tx, clientId);
-  if (bound === undefined || scopes.length === 0) return allowed;
-  const actions = formatScope(scopes);
-  const own = { workspaceId: accountId, nodeId: null, path: null, types: null, actions };
-  for (const place of allowed.length === 0 ? [own] : allowed) {
-    const most = await actionsWithinBound(work.tx, bound, place, accountId, resource);
-    if (most === undefined || !isSubset(parseScope(place.actions), most)) {
-      throw new Failure('forbidden', 'This app was registered for other places.');
-    }
+  if (scopes.length > 0 && !(await isWithinBound(work.tx, given, allowed))) {
+    throw new Failure('forbidden', 'This app was registered for other places.');
   }
   return allowed;
+}
+
+/**
+ * Whether what a consent allows is within the bound of its client.
+ *
+ * @param places none: the human's own things alone
+ */
+export async function isWithinBound(
+  db: Pick<Tx, 'get' | 'all'>,
+  given: { accountId: string; clientId: string; resource: string | null; scopes: readonly string[] },
+  places: readonly AllowedPlace[],
+): Promise<boolean> {
+  const { accountId, clientId, resource, scopes } = given;
+  const bound = resource === null ? undefined : await readClientBound(db, clientId);
+  if (bound === undefined) return true;
+  const actions = formatScope(scopes);
+  const own = { workspaceId: accountId, nodeId: null, path: null, types: null, actions };
+  for (const place of places.length === 0 ? [own] : places) {
+    const most = await actionsWithinBound(db, bound, place, accountId, resource!);
+    if (most === undefined || !isSubset(parseScope(place.actions), most)) return false;
+  }
+  return true;
 }
 
 /**

@@ -13,6 +13,8 @@ import { recordEvent } from '../audit/audit-log.ts';
 import { AT_COMMAND_LINE, type OperatorAct, reasonDetails } from '../audit/operator-acts.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
+import type { PlaceRequest } from '../workspaces/give-places.ts';
+import { allowBound, setBound } from './client-bounds.ts';
 import { type OAuthClient, toOAuthClient } from './clients.ts';
 import { applicationTypeOf, isRedirectUri, REDIRECTS_MAX } from './redirect-uris.ts';
 
@@ -55,6 +57,8 @@ export interface NewClient {
   grantTypes: readonly ClientGrantType[];
   /** The most it may ask for; undefined: every scope. */
   scopes: readonly string[] | undefined;
+  /** Where it may work at most; undefined or none: wherever people let it. */
+  places?: readonly PlaceRequest[] | undefined;
   /** With `private_key_jwt`, one of both: its public keys (RFC 7517), or the https URL of them. */
   jwks?: { keys: readonly object[] } | undefined;
   jwksUri?: string | undefined;
@@ -85,6 +89,9 @@ export async function createClient(
     const { tx, now } = work;
     const id = newId('cli', now, deps.random);
     const isPersons = 'owner' in by;
+    const owner = isPersons ? by.owner : undefined;
+    // Workspaces are locked before the account.
+    const places = await allowBound(work, owner, input.places ?? []);
     const accountId = isPersons ? await holdOwner(work, by.owner) : await createOwnAccount(work);
     await insertOAuthClient(tx, {
       id,
@@ -97,6 +104,7 @@ export async function createClient(
       scope: input.scopes === undefined ? null : formatScope(input.scopes),
       createdAt: now,
     });
+    await setBound(work, { id, accountId }, owner, places);
     await recordEvent(work, {
       kind: 'client.registered',
       accountId: isPersons ? by.owner : by.operator.accountId,

@@ -19,11 +19,13 @@ import { useCase } from '../limits/use-case.ts';
 import {
   endClient,
   endConsentsOfChangedClient,
+  endConsentsOutsideBound,
   identityOf,
   type OAuthClient,
   toOAuthClient,
 } from './clients.ts';
 import { type NewClient, toMetadata } from './create-client.ts';
+import { allowBound, setBound } from './client-bounds.ts';
 import { BATCHES_PER_REQUEST, endConsentsOfEndedClient, enderOf } from './end-consents.ts';
 
 /** What people do with the clients that they registered, and the operator with all. */
@@ -47,12 +49,16 @@ export async function findOwnClient(
 }
 
 /** What can be changed of a client; how it signs in and what it may do stay. */
-export type ClientChange = Pick<NewClient, 'name' | 'redirectUris' | 'scopes' | 'jwks' | 'jwksUri'>;
+export type ClientChange = Pick<
+  NewClient,
+  'name' | 'redirectUris' | 'scopes' | 'jwks' | 'jwksUri' | 'places'
+>;
 
 /**
  * Changes what was said of a client. Where its redirects or keys change, it loses what people let it do: they gave it to
- * another one.
+ * another one. It loses what they let it do in places where it may not work any more, too.
  *
+ * @param to without `places`: they stay
  * @throws Failure `badRequest` with the `field` that is wrong; `notFound`
  */
 export async function changeClient(
@@ -64,6 +70,9 @@ export async function changeClient(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     const { tx } = work;
+    const owner = 'owner' in by ? by.owner : undefined;
+    // Workspaces are locked before the client.
+    const places = to.places && (await allowBound(work, owner, to.places));
     const row = await lockClient(work, id, by);
     const before = JSON.parse(row.metadata) as OAuthClient['metadata'];
     const metadata = toMetadata(deps, {
@@ -73,10 +82,12 @@ export async function changeClient(
     });
     const text = JSON.stringify(metadata);
     const scope = to.scopes === undefined ? null : formatScope(to.scopes);
-    if (text === row.metadata && scope === row.scope) return;
+    if (text === row.metadata && scope === row.scope && places === undefined) return;
+    if (places !== undefined) await setBound(work, { id, accountId: row.accountId! }, owner, places);
     await updateOAuthClientMetadata(tx, id, { name: metadata.client_name, metadata: text, scope });
     await recordClientEvent(work, 'client.changed', row, by);
     if (identityOf(before) !== identityOf(metadata)) await endConsentsOfChangedClient(work, id);
+    else if (places !== undefined) await endConsentsOutsideBound(work, id);
   });
 }
 

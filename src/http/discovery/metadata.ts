@@ -1,5 +1,6 @@
 import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
+import { WORKSPACE_TYPE } from '../../domain/apps/authorization-details.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
 import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES, PROOF_ALGORITHMS } from '../../lib/openid-scopes.ts';
 import { CLAIM_GRANT, DEVICE_GRANT, ID_JAG, ID_JAG_PROFILE, JWT_BEARER } from '../oauth/grant-types.ts';
@@ -81,6 +82,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
     authorization_endpoint: urlOf(PATHS.authorize),
     pushed_authorization_request_endpoint: urlOf(PATHS.pushRequest),
     authorization_response_iss_parameter_supported: true, // RFC 9207
+    authorization_details_types_supported: [WORKSPACE_TYPE], // RFC 9396
     registration_endpoint: urlOf(PATHS.registerClient),
     client_id_metadata_document_supported: true,
     device_authorization_endpoint: urlOf(PATHS.deviceAuthorization),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readClientBound } from '../../domain/apps/client-bounds.ts';
 import type { OAuthClient } from '../../domain/apps/clients.ts';
 import { changeClient, removeClient, rotateClientSecret } from '../../domain/apps/manage-clients.ts';
 import { Failure } from '../../errors.ts';
@@ -20,11 +21,13 @@ import { type Pages, redirect } from './pages.ts';
 import {
   findOwn,
   presentClient,
+  presentClientWhere,
   showSecret,
   type UserCall,
   wasShown,
   withoutOnce,
 } from './present-client.ts';
+import { readWhere } from './where.ts';
 
 /** The pages that change the OAuth clients of a human. */
 
@@ -61,7 +64,9 @@ function editPage(pages: Pages) {
       const { deps, caller } = call;
       const client = await findOwn(call);
       const entered = caller.draft(`${PAGES.clients}/${client.id}/edit`);
-      return showEdit(pages, call, client, entered ?? enteredAs(deps.config, client));
+      if (entered !== undefined) return showEdit(pages, call, client, entered);
+      const bound = await readClientBound(deps.db, client.id);
+      return showEdit(pages, call, client, enteredAs(deps.config, client, bound));
     },
   });
 }
@@ -76,9 +81,12 @@ function edit(pages: Pages) {
     async handle(call) {
       const { deps, origin, body, caller } = call;
       const client = await findOwn(call);
+      if (body.search !== undefined) return showEdit(pages, call, client, withoutOnce(body));
+      const { accountId } = caller.session;
       try {
-        const by = { owner: caller.session.accountId };
-        await changeClient(deps, origin, client.id, readChange(deps, body), by);
+        const where = await readWhere(deps, accountId, body);
+        const change = readChange(deps, body, accountId, where);
+        await changeClient(deps, origin, client.id, change, { owner: accountId });
         return redirect(deps.config, `${PAGES.clients}/${client.id}`, caller.cookies, 'clientSaved');
       } catch (error) {
         return showEdit(pages, call, client, withoutOnce(body), problemOf(error));
@@ -87,15 +95,16 @@ function edit(pages: Pages) {
   });
 }
 
-function showEdit(
+async function showEdit(
   pages: Pages,
   { deps, caller }: Pick<UserCall, 'deps' | 'caller'>,
   client: OAuthClient,
   entered: EnteredClient,
   problem?: Problem,
-): HandlerResult {
+): Promise<HandlerResult> {
   const shown = presentClient(client, deps.clock());
-  const form = presentClientForm(deps.config, { ...entered, auth: authOf(client.metadata) }, problem);
+  const where = await presentClientWhere(deps, caller.session.accountId, entered);
+  const form = presentClientForm(deps.config, { ...entered, auth: authOf(client.metadata) }, where, problem);
   return pages.show(caller, 'client-form', { ...form, client: shown }, problem === undefined ? 200 : 400);
 }
 

@@ -10,12 +10,15 @@ import {
   DEVICE_GRANT,
   type NewClient,
 } from '../../domain/apps/create-client.ts';
+import { isOwnBound } from '../../domain/apps/client-bounds.ts';
 import type { ClientChange } from '../../domain/apps/manage-clients.ts';
 import { REDIRECTS_MAX } from '../../domain/apps/redirect-uris.ts';
 import { Failure } from '../../errors.ts';
 import { parseScope, withImplied } from '../../lib/scopes.ts';
+import type { PlaceRow } from '../../store/places.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { describeScopes } from './scopes.ts';
+import { placeProblemOf, toPlaceRequests, type Where } from './where.ts';
 
 /** The form of an OAuth client: what it holds, how it is read, and what is wrong with it. */
 
@@ -37,7 +40,7 @@ const USES = {
 type Use = keyof typeof USES;
 export const CLIENT_USES = Object.keys(USES) as Use[];
 
-/** Checkboxes `use:NAME` say what it does, `scope:NAME` the most it may ask for. `keys`: a JWK set, or the URL of one. */
+/** Checkboxes `use:NAME` say what it does, `scope:NAME` the most it may ask for, `place:NAME` where, see where.ts. `keys`: a JWK set, or the URL of one. */
 export const clientForm = formSchema({
   name: z.string().max(400).default(''),
   auth: z.enum(CLIENT_AUTH_METHODS).default(AUTH_CHOICES[0]),
@@ -50,24 +53,48 @@ export type ClientForm = z.output<typeof clientForm>;
 /** What is already in the form, as it was typed: a field may be too long. */
 export type EnteredClient = Readonly<Record<string, string | undefined>>;
 
-/** Reads what the form says of a client; createClient() and changeClient() check it. */
-export function readClient({ config }: Pick<Deps, 'config'>, body: ClientForm): NewClient {
+/** Reads what the form says of a client; createClient() and changeClient() check it. @param where undefined: it is not shown */
+export function readClient(
+  deps: Pick<Deps, 'config'>,
+  body: ClientForm,
+  accountId: string,
+  where: Where | undefined,
+): NewClient {
   const uses = checkedNames(body, 'use');
   const grants = new Set<ClientGrantType>(
     CLIENT_USES.filter((use) => uses.includes(use)).flatMap((use) => USES[use]),
   );
-  return { ...readChange({ config }, body), authMethod: body.auth, grantTypes: [...grants] };
+  const said = readChange(deps, body, accountId, where);
+  return { ...said, authMethod: body.auth, grantTypes: [...grants] };
 }
 
-/** Reads what the form changes of a client. */
-export function readChange({ config }: Pick<Deps, 'config'>, body: ClientForm): ClientChange {
+/** Reads what the form changes of a client. @throws Failure `badRequest` for a place that cannot be chosen */
+export function readChange(
+  { config }: Pick<Deps, 'config'>,
+  body: ClientForm,
+  accountId: string,
+  where: Where | undefined,
+): ClientChange {
   const scopes = checkedNames(body, 'scope').filter((name) => config.scopes.has(name));
   return {
     name: body.name,
     redirectUris: [...new Set(body.redirects.split(/\s+/).filter((line) => line !== ''))],
     scopes,
+    places: where && readPlaces({ config }, accountId, where, body, scopes),
     ...readKeys(body.keys.trim()),
   };
+}
+
+function readPlaces(
+  deps: Pick<Deps, 'config'>,
+  accountId: string,
+  where: Where,
+  body: ClientForm,
+  scopes: readonly string[],
+) {
+  const places = toPlaceRequests(deps, accountId, where, body, scopes);
+  if (places === undefined) throw new Failure('badRequest', 'Choose the places again.', { field: 'node' });
+  return places;
 }
 
 function readKeys(text: string): Pick<NewClient, 'jwks' | 'jwksUri'> {
@@ -94,16 +121,24 @@ const PROBLEMS: Readonly<Record<string, Problem>> = {
 
 /** Returns what to correct in the form. @throws what was thrown, if it is about no field */
 export function problemOf(error: unknown): Problem {
+  const ofPlaces = error instanceof Failure ? placeProblemOf(error) : undefined;
+  if (ofPlaces !== undefined) return ofPlaces;
   const field = error instanceof Failure && error.kind === 'badRequest' ? error.details.field : undefined;
   const problem = field === undefined ? undefined : PROBLEMS[field];
   if (problem === undefined) throw error;
   return problem;
 }
 
-/** Prepares the form of a client for its template. @param entered undefined: nothing was entered yet */
+/**
+ * Prepares the form of a client for its template.
+ *
+ * @param entered undefined: nothing was entered yet
+ * @param where as presentWhere() prepared it; undefined: it is not shown
+ */
 export function presentClientForm(
   config: Config,
   entered: EnteredClient | undefined,
+  where: object | undefined,
   problem?: Problem,
 ): object {
   const isOn = (name: string, byDefault: boolean) => (entered === undefined ? byDefault : name in entered);
@@ -114,6 +149,7 @@ export function presentClientForm(
     uses: usesIn(config, isOn).map((use) => ({ use, on: isOn(`use:${use}`, use === 'people') })),
     redirects: entered?.redirects ?? '',
     keys: entered?.keys ?? '',
+    where,
     scopes: describeScopes(config, [...config.scopes.keys()]).map((scope) => ({
       ...scope,
       on: isOn(`scope:${scope.name}`, !isDestructive(config, scope.name)),
@@ -133,10 +169,11 @@ function isDestructive({ scopes }: Config, name: string): boolean {
   return withImplied([name], scopes).some((each) => scopes.get(each)?.destructive === true);
 }
 
-/** Fills the form as a client is. */
+/** Fills the form as a client is. @param places where it may work at most; undefined: it has no bound */
 export function enteredAs(
   config: Pick<Config, 'scopes'>,
   { name, metadata, scope }: OAuthClient,
+  places: readonly PlaceRow[] | undefined,
 ): EnteredClient {
   const { redirect_uris: uris, jwks, jwks_uri: jwksUri } = metadata;
   const scopes = scope === null ? [...config.scopes.keys()] : parseScope(scope);
@@ -146,6 +183,7 @@ export function enteredAs(
     redirects: (uris as string[]).join('\n'),
     keys: typeof jwksUri === 'string' ? jwksUri : jwks === undefined ? '' : JSON.stringify(jwks, null, 2),
     ...Object.fromEntries(scopes.map((each) => [`scope:${each}`, 'on'])),
+    ...Object.fromEntries((places ?? []).map((place) => [`place:${boxOf(place)}`, 'on'])),
   };
 }
 
@@ -158,4 +196,8 @@ export function authOf({ token_endpoint_auth_method: method }: OAuthClient['meta
 export function usesOf({ grant_types: grants }: OAuthClient['metadata']): Use[] {
   const has = Array.isArray(grants) ? grants : ['authorization_code'];
   return CLIENT_USES.filter((use) => has.includes(USES[use][0]));
+}
+
+function boxOf(place: PlaceRow): string {
+  return place.nodeId ?? (isOwnBound(place) ? 'own' : place.workspaceId);
 }

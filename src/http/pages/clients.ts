@@ -1,13 +1,24 @@
 import { createClient } from '../../domain/apps/create-client.ts';
 import { countOwnClients, listOwnClients } from '../../domain/apps/list-clients.ts';
+import { listPlacesOfHolders } from '../../domain/workspaces/pick-places.ts';
 import { PAGES } from '../../lib/page-paths.ts';
-import { operation, type Row, row } from '../server/table.ts';
+import { type HandlerResult, operation, type Row, row } from '../server/table.ts';
 import { changeClientRows } from './change-client.ts';
-import { clientForm, presentClientForm, problemOf, readClient } from './client-form.ts';
+import { clientForm, type EnteredClient, presentClientForm, problemOf, readClient } from './client-form.ts';
+import type { Problem } from './forms.ts';
 import { presentSearchedList, readListQuery } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
-import { findOwn, presentClient, showSecret, wasShown, withoutOnce } from './present-client.ts';
+import {
+  findOwn,
+  presentClient,
+  presentClientWhere,
+  showSecret,
+  type UserCall,
+  wasShown,
+  withoutOnce,
+} from './present-client.ts';
+import { presentPlaces, readWhere } from './where.ts';
 
 /** The pages of the OAuth clients that a human registered. */
 
@@ -51,11 +62,19 @@ function newClientPage(pages: Pages) {
   return operation({
     caller: 'recentlyVerifiedUser',
     summary: 'What a client is',
-    handle({ deps, caller }) {
-      const entered = caller.draft(PAGES.newClient);
-      return pages.show(caller, 'client-form', presentClientForm(deps.config, entered));
-    },
+    handle: (call) => showNew(pages, call, call.caller.draft(PAGES.newClient)),
   });
+}
+
+async function showNew(
+  pages: Pages,
+  { deps, caller }: Pick<UserCall, 'deps' | 'caller'>,
+  entered: EnteredClient | undefined,
+  problem?: Problem,
+): Promise<HandlerResult> {
+  const where = await presentClientWhere(deps, caller.session.accountId, entered ?? {});
+  const values = presentClientForm(deps.config, entered, where, problem);
+  return pages.show(caller, 'client-form', values, problem === undefined ? 200 : 400);
 }
 
 /** POST /apps/clients/new: creates a client and shows its secret once. */
@@ -69,13 +88,15 @@ function create(pages: Pages) {
       const { deps, origin, body, caller } = call;
       // The browser sent the form again: the secret was shown, and the client is in the list.
       if (wasShown(call)) return redirect(deps.config, PAGES.clients, caller.cookies, 'clientShown');
+      if (body.search !== undefined) return showNew(pages, call, withoutOnce(body));
+      const { accountId } = caller.session;
       try {
-        const by = { owner: caller.session.accountId };
-        const { client, secret } = await createClient(deps, origin, readClient(deps, body), by);
+        const where = await readWhere(deps, accountId, body);
+        const input = readClient(deps, body, accountId, where);
+        const { client, secret } = await createClient(deps, origin, input, { owner: accountId });
         return showSecret(pages, call, client, 'made', secret);
       } catch (error) {
-        const values = presentClientForm(deps.config, withoutOnce(body), problemOf(error));
-        return pages.show(caller, 'client-form', values, 400);
+        return showNew(pages, call, withoutOnce(body), problemOf(error));
       }
     },
   });
@@ -88,7 +109,11 @@ function clientPage(pages: Pages) {
     summary: 'One of them',
     async handle(call) {
       const client = await findOwn(call);
-      return pages.show(call.caller, 'client', { client: presentClient(client, call.deps.clock()) });
+      const places = (await listPlacesOfHolders(call.deps, [client.id])).get(client.id);
+      return pages.show(call.caller, 'client', {
+        client: presentClient(client, call.deps.clock()),
+        places: places && presentPlaces(places),
+      });
     },
   });
 }

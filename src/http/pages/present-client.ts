@@ -1,3 +1,4 @@
+import type { Deps } from '../../deps.ts';
 import type { OAuthClient } from '../../domain/apps/clients.ts';
 import { findOwnClient } from '../../domain/apps/manage-clients.ts';
 import { parseScope } from '../../lib/scopes.ts';
@@ -5,6 +6,7 @@ import { displayName } from '../../lib/untrusted-text.ts';
 import type { Call, HandlerResult } from '../server/table.ts';
 import { authOf, type ClientForm, type EnteredClient, usesOf } from './client-form.ts';
 import type { Pages } from './pages.ts';
+import { presentWhere, readWhere } from './where.ts';
 
 /** What the pages of a human's OAuth clients share. */
 
@@ -26,6 +28,16 @@ export function showSecret(
     issuer: publicUrl,
     resource: resources[0]!.url,
   });
+}
+
+/** Prepares the part of the form that says where a client may work at most; undefined: it is not shown. */
+export async function presentClientWhere(
+  deps: Deps,
+  accountId: string,
+  form: EnteredClient,
+): Promise<object | undefined> {
+  const where = await readWhere(deps, accountId, form);
+  return where && presentWhere(deps, where, form, true);
 }
 
 /** Reports whether this browser already received the answer of the form that it sends. */
