@@ -179,6 +179,7 @@ onEveryEngine('authorization details', (engine, test) => {
     const shared = detailsOf({ identifier: ann.wsp });
     t.is(errorOf(await ask({ authorization_details: shared })), `400 ${INVALID}`);
     const first = await at.approve(app, ann, ['scope:read', `place:${ann.wsp}`]);
+    at.on.clock.advance(5);
     const { body } = await ask();
     await ann.browser.get('/connect');
     const page = await ann.browser.post('/connect', { code: body.user_code });
