@@ -3,7 +3,7 @@ import { changeRole, removeMember } from '../../src/domain/workspaces/members.ts
 import { deleteWorkspace } from '../../src/domain/workspaces/workspaces.ts';
 import { asker } from '../helpers/api-keys.ts';
 import { REDIRECT } from '../helpers/app-client.ts';
-import { type Member, openPlacedApps, type PlacedApps } from '../helpers/placed-apps.ts';
+import { openPlacedApps, type PlacedApps } from '../helpers/placed-apps.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 import { outcome } from '../helpers/workspaces.ts';
 
@@ -23,14 +23,14 @@ onEveryEngine('an app that is let into a workspace', (engine, test) => {
   const deps = () => at.on.service.deps;
 
   async function team() {
-    const [boss, ann] = [await at.person(), await at.person()];
-    return { boss, ann, wsp: await at.places.workspace([boss.id, 'owner'], [ann.id, 'admin']) };
+    const [boss, ann] = [await at.account(), await at.account()];
+    return { boss, ann, wsp: await at.places.workspace([boss, 'owner'], [ann, 'admin']) };
   }
 
-  const letIn = (member: Member, wsp: string) =>
+  const letIn = (accountId: string, wsp: string) =>
     outcome(
       saveConsent(deps(), asker, {
-        accountId: member.id,
+        accountId,
         clientId: app.clientId,
         redirectUri: REDIRECT,
         resource: at.api.url,
@@ -58,10 +58,10 @@ onEveryEngine('an app that is let into a workspace', (engine, test) => {
     await Promise.all(
       teams.flatMap(({ boss, ann, wsp }) => [
         letIn(ann, wsp),
-        outcome(removeMember(deps(), asker, boss.id, wsp, ann.id)),
+        outcome(removeMember(deps(), asker, boss, wsp, ann)),
       ]),
     );
-    for (const { wsp, ann } of teams) t.deepEqual(await left(wsp, ann.id), { places: 0, bare: 0 });
+    for (const { wsp, ann } of teams) t.deepEqual(await left(wsp, ann), { places: 0, bare: 0 });
   });
 
   test('while the workspace is deleted leaves no place, and no app without one', async (t) => {
@@ -69,10 +69,10 @@ onEveryEngine('an app that is let into a workspace', (engine, test) => {
     await Promise.all(
       teams.flatMap(({ boss, ann, wsp }) => [
         letIn(ann, wsp),
-        outcome(deleteWorkspace(deps(), asker, boss.id, wsp)),
+        outcome(deleteWorkspace(deps(), asker, boss, wsp)),
       ]),
     );
-    for (const { wsp, ann } of teams) t.deepEqual(await left(wsp, ann.id), { places: 0, bare: 0 });
+    for (const { wsp, ann } of teams) t.deepEqual(await left(wsp, ann), { places: 0, bare: 0 });
   });
 
   test('while the human is demoted does no more than the role', async (t) => {
@@ -81,18 +81,18 @@ onEveryEngine('an app that is let into a workspace', (engine, test) => {
       teams.flatMap(({ boss, ann, wsp }) => [
         letIn(ann, wsp),
         outcome(
-          changeRole(deps(), asker, boss.id, wsp, { memberId: ann.id, role: 'viewer', endsKeys: true }),
+          changeRole(deps(), asker, boss, wsp, { memberId: ann, role: 'viewer', endsKeys: true }),
         ),
       ]),
     );
     t.true(outcomes.every((each) => each === 'done' || each === 'forbidden'), String(outcomes));
-    for (const { wsp, ann } of teams) t.deepEqual(await left(wsp, ann.id), { places: 0, bare: 0 });
+    for (const { wsp, ann } of teams) t.deepEqual(await left(wsp, ann), { places: 0, bare: 0 });
   });
 
   test('16 times at once has its places once', async (t) => {
     const { ann, wsp } = await team();
     const outcomes = await Promise.all(Array.from({ length: ROUNDS }, () => letIn(ann, wsp)));
     t.deepEqual([...new Set(outcomes)], ['done']);
-    t.deepEqual(await left(wsp, ann.id), { places: 1, bare: 0 });
+    t.deepEqual(await left(wsp, ann), { places: 1, bare: 0 });
   });
 });

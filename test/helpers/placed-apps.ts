@@ -1,4 +1,5 @@
 import { type Asked, answerOf, askFor, decide, redeem, refresh, registerApp } from './app-client.ts';
+import { findOrCreateAccount } from '../../src/domain/accounts/find-or-create-account.ts';
 import type { App } from './app-client.ts';
 import { withConfigFile } from './auth-md.ts';
 import type { Browser, Page } from './browser.ts';
@@ -48,6 +49,12 @@ export async function openPlacedApps(engine: Engine) {
     return { id: row!.id, mailbox, browser };
   }
 
+  /** The account of somebody who looks at no page. */
+  async function account(): Promise<string> {
+    const { id } = await places.act((work) => findOrCreateAccount(work, newMailbox('member')));
+    return id;
+  }
+
   /** The page on which a human decides; the app asks to look unless the query says more. */
   async function open(
     app: App,
@@ -93,6 +100,7 @@ export async function openPlacedApps(engine: Engine) {
     places,
     api,
     person,
+    account,
     open,
     approve,
     told,
