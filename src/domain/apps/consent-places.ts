@@ -69,7 +69,7 @@ export async function isWithinBound(
  * Gives a consent the places of a new decision instead of those that it has. What it keeps stays the same place: tokens so far
  * reach nothing new.
  *
- * @param isNew whether the consent was just inserted
+ * @param held the scopes that it had; undefined: it was just inserted
  * @returns whether it can do less somewhere than before
  */
 export async function replaceConsentPlaces(
@@ -77,10 +77,10 @@ export async function replaceConsentPlaces(
   id: string,
   accountId: string,
   next: readonly AllowedPlace[],
-  isNew: boolean,
+  held: readonly string[] | undefined,
 ): Promise<boolean> {
   const { tx } = work;
-  const before = isNew ? [] : await listPlacesOf(tx, id);
+  const before = held === undefined ? [] : await listPlacesOf(tx, id);
   const wanted = new Map(next.map((place) => [keyOf(place), place]));
   const kept = new Map(before.map((place) => [keyOf(place), place]));
   await givePlaces(
@@ -89,21 +89,20 @@ export async function replaceConsentPlaces(
     accountId,
     next.filter((place) => !kept.has(keyOf(place))),
   );
-  let isLess = before.length === 0 ? !keepsAccount(next, accountId) : false;
+  let isLess = held !== undefined && before.length === 0 && !keepsAccount(next, accountId, held);
   const dropped: PlaceRow[] = [];
   for (const place of before) {
     const to = wanted.get(keyOf(place));
     if (to === undefined) {
       dropped.push(place);
-      // Without places it can do all in the account of the human.
-      isLess ||= next.length > 0 || place.workspaceId !== accountId;
+      isLess = true;
     } else if (to.actions !== place.actions) {
       await updatePlaceActions(tx, place.id, to.actions);
       isLess ||= !isSubset(parseScope(place.actions), parseScope(to.actions));
     }
   }
   await replaceSomePlaces(work, dropped, accountId);
-  return !isNew && isLess;
+  return isLess;
 }
 
 /** Reads where an app may do what now, as it is told: in the places of a consent, or in the account of who gave it. */
@@ -134,8 +133,16 @@ function keyOf({ workspaceId, resource, nodeId, path, types }: AllowedPlace): st
 }
 
 /** Whether an app that had the account of a human keeps it. */
-function keepsAccount(next: readonly AllowedPlace[], accountId: string): boolean {
-  const isAccount = ({ workspaceId, nodeId, path, types }: AllowedPlace) =>
-    workspaceId === accountId && nodeId === null && path === null && types === null;
+function keepsAccount(
+  next: readonly AllowedPlace[],
+  accountId: string,
+  held: readonly string[],
+): boolean {
+  const isAccount = ({ workspaceId, nodeId, path, types, actions }: AllowedPlace) =>
+    workspaceId === accountId &&
+    nodeId === null &&
+    path === null &&
+    types === null &&
+    isSubset(held, parseScope(actions));
   return next.length === 0 || next.some(isAccount);
 }

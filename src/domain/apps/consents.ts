@@ -148,7 +148,7 @@ export async function findRememberedConsent(
     isSubset(asked.scopes, parseScope(consent.scope)) &&
     isSubset(asked.openidScopes, parseScope(consent.openidScope));
   if (!isRemembered || asked.places === undefined) return isRemembered ? consent : undefined;
-  const access = await readWhere(deps, consent);
+  const access = await readWhere(deps, consent, asked.scopes);
   return isSamePlaces(asked.places, access, asked.scopes) ? consent : undefined;
 }
 
@@ -176,9 +176,7 @@ export async function giveConsent(work: Work, given: Given): Promise<string> {
   // Workspaces and trees are locked before the account.
   const places = await allowConsentPlaces(work, given, given.places);
   if (!(await lockAccount(tx, accountId))) throw new Failure('signInRequired', 'Sign in first.');
-  if ((await updateOAuthClientUsed(tx, clientId, now)) !== 1) {
-    throw new Failure('notFound', 'There is no such client any more.', { hint: 'consent.notFound' });
-  }
+  if ((await updateOAuthClientUsed(tx, clientId, now)) !== 1) throw consentOver();
   const terms = {
     scope: formatScope(given.scopes),
     openidScope: formatScope(given.openidScopes),
@@ -197,15 +195,20 @@ export async function giveConsent(work: Work, given: Given): Promise<string> {
       createdAt: now,
       principal: null,
     });
-    await replaceConsentPlaces(work, id, accountId, places, true);
+    await replaceConsentPlaces(work, id, accountId, places, undefined);
   } else {
-    const isLess = await replaceConsentPlaces(work, id, accountId, places, false);
-    await updateOAuthGrantScope(tx, id, terms);
+    const isLess = await replaceConsentPlaces(work, id, accountId, places, parseScope(earlier.scope));
+    // It may have ended meanwhile, with the last of its places.
+    if ((await updateOAuthGrantScope(tx, id, terms)) !== 1) throw consentOver();
     if (isLess || givesLess(earlier, terms)) await revokeTokens(work, earlier);
   }
   const details = { client: clientId, scope: terms.scope, ...(resource !== null && { resource }) };
   await recordAndNotify(work, accountId, { kind: 'app.connected', subject: id, details });
   return id;
+}
+
+function consentOver(): Failure {
+  return new Failure('notFound', 'There is no such client any more.', { hint: 'consent.notFound' });
 }
 
 function givesLess(earlier: Consent, next: Pick<Consent, 'scope' | 'openidScope'>): boolean {

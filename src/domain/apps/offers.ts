@@ -69,6 +69,7 @@ export async function describeOffer(
     where: await listPlaceChoices(deps, accountId, {
       client,
       audience,
+      scopes: scopes.map(({ name }) => name),
       asked: asked.places,
       heldId: held?.id,
     }),

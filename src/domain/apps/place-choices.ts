@@ -59,9 +59,11 @@ const NOWHERE: Pick<Place, 'nodeId' | 'path' | 'types'> = { nodeId: null, path: 
 export async function listPlaceChoices(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   accountId: string,
-  { client, audience, asked, heldId }: {
+  { client, audience, scopes, asked, heldId }: {
     client: OAuthClient;
     audience: Audience | undefined;
+    /** What it asks for or has. */
+    scopes: readonly string[];
     asked: readonly AskedPlace[] | undefined;
     heldId: string | undefined;
   },
@@ -100,7 +102,7 @@ export async function listPlaceChoices(
     const isAtApi = nodeId === null || nodes.get(nodeId)?.resource === audience.url;
     const most = bound && (await actionsWithinBound(db, bound, place, accountId, audience.url));
     if (!isThere || !isAtApi || (bound !== undefined && most === undefined)) continue;
-    const actions = narrow(config, place.actions, most);
+    const actions = narrow(scopes, place.actions, most);
     // Other servers are told of no places: there it is all one's own things, or nothing.
     if (!hasWorkspaces && (nodeId ?? path ?? types ?? actions ?? null) !== null) continue;
     choices.push({
@@ -131,17 +133,14 @@ function withoutActions({ workspaceId, nodeId, path, types }: Place): Place {
   return { workspaceId, nodeId, path, types };
 }
 
-/** Both bounds together, in the order of the configuration; undefined: none of both. */
+/** Both bounds together; undefined: neither takes anything of the scopes. */
 function narrow(
-  { scopes }: Pick<Deps['config'], 'scopes'>,
+  scopes: readonly string[],
   asked: readonly string[] | undefined,
   most: readonly string[] | undefined,
 ): string[] | undefined {
-  const isAll = most === undefined || [...scopes.keys()].every((name) => most.includes(name));
-  if (asked === undefined && isAll) return undefined;
-  return [...scopes.keys()].filter(
-    (name) => (asked?.includes(name) ?? true) && (most?.includes(name) ?? true),
-  );
+  const within = scopes.filter((name) => (asked?.includes(name) ?? true) && (most?.includes(name) ?? true));
+  return within.length === scopes.length ? undefined : within;
 }
 
 /** Whether an API is told of places. One whose tokens are signed is not, since these live on when a role has ended. */
