@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { isOwnBound, OWN_THINGS, readClientBound } from '../domain/apps/client-bounds.ts';
 import {
   ASSERTION_GRANT,
   CLIENT_AUTH_METHODS,
@@ -118,7 +119,8 @@ export function addClientCommands(program: Command, shell: Shell): void {
       shell.withDatabase(async (deps) => {
         const found = await showClient(deps, id);
         if (found === undefined) return shell.notFound('client');
-        const json = clientJson(found.client);
+        const bound = await readClientBound(deps.db, id);
+        const json = { ...clientJson(found.client), places: bound?.map(placeText) };
         shell.say(json, JSON.stringify(json, null, 2));
       }),
     );
@@ -221,6 +223,15 @@ function secretLines(id: string, secret: string | undefined): string[] {
   if (secret === undefined) return [`client_id      ${id}`];
   return [`client_id      ${id}`, `client_secret  ${secret}`, 'The secret is shown this once.'];
 }
+
+/** Writes where a client may work at most, as --place takes it; a thing by its id. */
+function placeText(place: Bound[number]): string {
+  const workspace = isOwnBound(place) ? OWN_THINGS : place.workspaceId;
+  const thing = place.nodeId ?? place.path;
+  return thing === null ? workspace : `${workspace}/${thing}`;
+}
+
+type Bound = NonNullable<Awaited<ReturnType<typeof readClientBound>>>;
 
 function clientJson(client: FoundClient): object {
   const { id, name, origin, status, registeredBy, metadata, scope, previousEndsAt } = client;
