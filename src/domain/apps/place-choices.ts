@@ -129,7 +129,7 @@ function isAllOwn({ isOwn, nodeId, path, types, actions }: PlaceChoice): boolean
   return isOwn && nodeId === null && path === null && types === null && actions === undefined;
 }
 
-function withoutActions({ workspaceId, nodeId, path, types }: Place): Place {
+function withoutActions({ workspaceId, nodeId, path, types }: Omit<Place, 'actions'>): Place {
   return { workspaceId, nodeId, path, types };
 }
 
