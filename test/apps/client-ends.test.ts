@@ -177,6 +177,7 @@ onEveryEngine('what operators do to clients', (engine, test) => {
         resource: api.resource,
         scopes: ['read', 'write'],
         openidScopes: [],
+        places: [],
       };
       const [, , ...replies] = await Promise.all([
         removeClient(deps, origin, client.id, BY_OPERATOR),
