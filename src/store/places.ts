@@ -40,7 +40,10 @@ export type PlaceEnd =
 
 /** What a place allows at this moment. */
 export interface EffectivePlaceRow
-  extends Pick<PlaceRow, 'id' | 'workspaceId' | 'path' | 'types' | 'actions' | 'grantedBy' | 'createdAt' | 'expiresAt'> {
+  extends Pick<
+    PlaceRow,
+    'id' | 'workspaceId' | 'path' | 'types' | 'actions' | 'grantedBy' | 'createdAt' | 'expiresAt'
+  > {
   /** The node as its resource server names it; null where the place is no node. */
   externalId: string | null;
   /** 1: it is on a node. */

@@ -80,10 +80,15 @@ onEveryEngine('authorization details', (engine, test) => {
     const exchange = async (authorization_details: string) => {
       const { page, asked } = await at.open(app, ann, asks);
       const back = await decide(ann.browser, page, 'approve', boxes);
-      return redeem(at.on, app, { code: answerOf(back).code!, asked }, {
-        authorization_details,
-        resource: at.api.url,
-      });
+      return redeem(
+        at.on,
+        app,
+        { code: answerOf(back).code!, asked },
+        {
+          authorization_details,
+          resource: at.api.url,
+        },
+      );
     };
     for (const [what, text] of Object.entries(REFUSED)) {
       t.is(errorOf(await exchange(text.replaceAll('WSP', ann.wsp))), `400 ${INVALID}`, what);

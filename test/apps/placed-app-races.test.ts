@@ -43,7 +43,8 @@ onEveryEngine('an app that is let into a workspace', (engine, test) => {
   /** The live places in a workspace, and the live consents without any place. */
   const left = (wsp: string, accountId: string) =>
     at.places.act(async ({ tx }) => ({
-      places: (await tx.all('SELECT id FROM places WHERE workspace_id = ? AND ended_at IS NULL', [wsp])).length,
+      places: (await tx.all('SELECT id FROM places WHERE workspace_id = ? AND ended_at IS NULL', [wsp]))
+        .length,
       bare: (
         await tx.all(
           `SELECT id FROM oauth_grants g WHERE account_id = ? AND revoked_at IS NULL
@@ -80,12 +81,13 @@ onEveryEngine('an app that is let into a workspace', (engine, test) => {
     const outcomes = await Promise.all(
       teams.flatMap(({ boss, ann, wsp }) => [
         letIn(ann, wsp),
-        outcome(
-          changeRole(deps(), asker, boss, wsp, { memberId: ann, role: 'viewer', endsKeys: true }),
-        ),
+        outcome(changeRole(deps(), asker, boss, wsp, { memberId: ann, role: 'viewer', endsKeys: true })),
       ]),
     );
-    t.true(outcomes.every((each) => each === 'done' || each === 'forbidden'), String(outcomes));
+    t.true(
+      outcomes.every((each) => each === 'done' || each === 'forbidden'),
+      String(outcomes),
+    );
     for (const { wsp, ann } of teams) t.deepEqual(await left(wsp, ann), { places: 0, bare: 0 });
   });
 

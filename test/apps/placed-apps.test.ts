@@ -1,17 +1,11 @@
 import { listResourceServers } from '../../src/domain/audiences/resource-servers.ts';
 import { readRevocationFeed } from '../../src/domain/audiences/revocation-feed.ts';
 import { changeRole, removeMember } from '../../src/domain/workspaces/members.ts';
-import { asker } from '../helpers/api-keys.ts';
 import { addApi } from '../helpers/api.ts';
+import { asker } from '../helpers/api-keys.ts';
 import { decide, errorOf } from '../helpers/app-client.ts';
 import { heading } from '../helpers/claim-page.ts';
-import {
-  openPlacedApps,
-  type PlacedApps,
-  placeBoxes,
-  send,
-  tickedPlaces,
-} from '../helpers/placed-apps.ts';
+import { openPlacedApps, type PlacedApps, placeBoxes, send, tickedPlaces } from '../helpers/placed-apps.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 onEveryEngine('where an app works', (engine, test) => {
@@ -141,7 +135,11 @@ onEveryEngine('where an app works', (engine, test) => {
       scope: 'read write',
     });
     t.deepEqual(await at.reach(access), [`${wsp} read+write`]);
-    await changeRole(at.on.service.deps, asker, boss.id, wsp, { memberId: ann.id, role: 'viewer', endsKeys: false });
+    await changeRole(at.on.service.deps, asker, boss.id, wsp, {
+      memberId: ann.id,
+      role: 'viewer',
+      endsKeys: false,
+    });
     t.deepEqual(await at.reach(access), [`${wsp} read`]);
   });
 
@@ -181,7 +179,12 @@ onEveryEngine('where an app works', (engine, test) => {
     const { page } = await at.open(app, ann);
     t.deepEqual(tickedPlaces(page).toSorted(), ['own', ann.wsp].toSorted());
     t.is(page.text.match(/Has now/g)?.length, 3, 'a scope and two places');
-    const wider = await at.approve(app, ann, ['scope:read', 'place:own', `place:${ann.wsp}`, `place:${second}`]);
+    const wider = await at.approve(app, ann, [
+      'scope:read',
+      'place:own',
+      `place:${ann.wsp}`,
+      `place:${second}`,
+    ]);
     t.is((await at.reach(wider.access))!.length, 3);
     t.deepEqual(
       (await at.reach(first.access))!.toSorted(),

@@ -1,6 +1,6 @@
-import { type Asked, answerOf, askFor, decide, redeem, refresh, registerApp } from './app-client.ts';
 import { findOrCreateAccount } from '../../src/domain/accounts/find-or-create-account.ts';
 import type { App } from './app-client.ts';
+import { type Asked, answerOf, askFor, decide, redeem, refresh, registerApp } from './app-client.ts';
 import { withConfigFile } from './auth-md.ts';
 import type { Browser, Page } from './browser.ts';
 import { newMailbox } from './common.ts';
@@ -127,7 +127,6 @@ export const tickedPlaces = ({ text }: Page) =>
 /** Details of workspaces, as apps send them. */
 export const detailsOf = (...places: Record<string, unknown>[]) =>
   JSON.stringify(places.map((place) => ({ type: 'workspace', ...place })));
-
 
 /** Sends a form that no page shows to somebody. */
 export async function send(

@@ -66,7 +66,8 @@ export function parseDetail(
   const members = detail as Record<string, unknown>;
   if (members.type !== WORKSPACE_TYPE) refuse(`the only type is ${WORKSPACE_TYPE}`);
   if (!Object.keys(members).every((name) => MEMBERS.has(name))) refuse('a member is unknown');
-  for (const name of LISTS) if (name in members && !isList(members[name])) refuse(`${name} is a list of texts`);
+  for (const name of LISTS)
+    if (name in members && !isList(members[name])) refuse(`${name} is a list of texts`);
   for (const name of TEXTS)
     if (name in members && typeof members[name] !== 'string') refuse(`${name} is a text`);
   const { identifier, node, path, locations, actions, datatypes, privileges } = members as {

@@ -55,7 +55,8 @@ export async function allowBound(
   for (const place of places.toSorted((one, other) => (one.workspaceId < other.workspaceId ? -1 : 1))) {
     const { workspaceId, path, actions } = place;
     const isThere = workspaceId === OWN_THINGS || (await lockWorkspace(work.tx, workspaceId)) !== undefined;
-    if (!isThere) throw new Failure('badRequest', `There is no workspace ${workspaceId}.`, { field: 'places' });
+    if (!isThere)
+      throw new Failure('badRequest', `There is no workspace ${workspaceId}.`, { field: 'places' });
     const text = path === undefined ? undefined : parsePlacePath(path, 'places');
     allowed.push({
       workspaceId,
@@ -146,17 +147,11 @@ export async function actionsWithinBound(
   return actions.length === 0 ? undefined : [...new Set(actions)];
 }
 
-function includes(
-  row: PlaceRow,
-  place: BoundedPlace,
-  accountId: string,
-  chain: readonly string[],
-): boolean {
-  const isThere = isOwnBound(row)
-    ? place.workspaceId === accountId
-    : place.workspaceId === row.workspaceId;
+function includes(row: PlaceRow, place: BoundedPlace, accountId: string, chain: readonly string[]): boolean {
+  const isThere = isOwnBound(row) ? place.workspaceId === accountId : place.workspaceId === row.workspaceId;
   const types = place.types?.split(' ');
-  const areTypes = row.types === null || (types?.every((type) => row.types!.split(' ').includes(type)) ?? false);
+  const areTypes =
+    row.types === null || (types?.every((type) => row.types!.split(' ').includes(type)) ?? false);
   if (!isThere || !areTypes) return false;
   if (row.nodeId !== null) return chain.includes(row.nodeId);
   if (row.path === null) return true;

@@ -35,8 +35,7 @@ export async function allowConsentPlaces(
 ): Promise<AllowedPlace[]> {
   const { accountId, resource, scopes } = given;
   if (resource === null) return [];
-  const allowed =
-    places.length === 0 ? [] : await allowPlaces(work, accountId, places, mayApproveApps);
+  const allowed = places.length === 0 ? [] : await allowPlaces(work, accountId, places, mayApproveApps);
   if (scopes.length > 0 && !(await isWithinBound(work.tx, given, allowed))) {
     throw new Failure('forbidden', 'This app was registered for other places.');
   }
@@ -109,7 +108,7 @@ export async function replaceConsentPlaces(
 export async function readWhere(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   { id, accountId, resource, scope }: Pick<OAuthGrantRow, 'id' | 'accountId' | 'resource' | 'scope'>,
-  scopes = parseScope(scope),
+  scopes: readonly string[] = parseScope(scope),
 ): Promise<PlacedAccess[]> {
   if (resource === null) return [];
   if ((await listPlacesOf(deps.db, id)).length > 0) return readConsentAccess(deps, id, resource, scopes);
@@ -133,11 +132,7 @@ function keyOf({ workspaceId, resource, nodeId, path, types }: AllowedPlace): st
 }
 
 /** Whether an app that had the account of a human keeps it. */
-function keepsAccount(
-  next: readonly AllowedPlace[],
-  accountId: string,
-  held: readonly string[],
-): boolean {
+function keepsAccount(next: readonly AllowedPlace[], accountId: string, held: readonly string[]): boolean {
   const isAccount = ({ workspaceId, nodeId, path, types, actions }: AllowedPlace) =>
     workspaceId === accountId &&
     nodeId === null &&

@@ -16,6 +16,7 @@ import type { RequestOrigin, Work } from '../../work.ts';
 import { type EventKind, recordEvent } from '../audit/audit-log.ts';
 import { type OperatorAct, type OperatorEventKind, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { useCase } from '../limits/use-case.ts';
+import { allowBound, setBound } from './client-bounds.ts';
 import {
   endClient,
   endConsentsOfChangedClient,
@@ -25,7 +26,6 @@ import {
   toOAuthClient,
 } from './clients.ts';
 import { type NewClient, toMetadata } from './create-client.ts';
-import { allowBound, setBound } from './client-bounds.ts';
 import { BATCHES_PER_REQUEST, endConsentsOfEndedClient, enderOf } from './end-consents.ts';
 
 /** What people do with the clients that they registered, and the operator with all. */

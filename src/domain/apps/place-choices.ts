@@ -59,7 +59,13 @@ const NOWHERE: Pick<Place, 'nodeId' | 'path' | 'types'> = { nodeId: null, path: 
 export async function listPlaceChoices(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   accountId: string,
-  { client, audience, scopes, asked, heldId }: {
+  {
+    client,
+    audience,
+    scopes,
+    asked,
+    heldId,
+  }: {
     client: OAuthClient;
     audience: Audience | undefined;
     /** What it asks for or has. */
@@ -80,8 +86,9 @@ export async function listPlaceChoices(
   const everywhere = [own, ...memberships.map(({ workspaceId }) => ({ workspaceId, ...NOWHERE }))];
   const wanted =
     asked === undefined
-      ? (bound?.map((row) => (isOwnBound(row) ? { ...row, workspaceId: accountId } : row)).map(withoutActions) ??
-        everywhere)
+      ? (bound
+          ?.map((row) => (isOwnBound(row) ? { ...row, workspaceId: accountId } : row))
+          .map(withoutActions) ?? everywhere)
       : await findAsked(deps, asked, audience.url);
   const rows = heldId === undefined ? [] : await listPlacesOf(db, heldId);
   const byName = (all: readonly Place[]) => new Map(all.map((place) => [nameOf(place, accountId), place]));

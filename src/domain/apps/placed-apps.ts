@@ -7,7 +7,7 @@ import { listPlacesOf } from '../../store/places.ts';
 import { lockWorkspace } from '../../store/workspaces.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { useCase } from '../limits/use-case.ts';
-import { type NamedPlace, listPlacesOfHolders } from '../workspaces/pick-places.ts';
+import { listPlacesOfHolders, type NamedPlace } from '../workspaces/pick-places.ts';
 import { endPlacesOfHolderIn } from '../workspaces/places.ts';
 import { isManager } from '../workspaces/roles.ts';
 import { lockWorkspaceAs, roleForbids } from '../workspaces/workspaces.ts';

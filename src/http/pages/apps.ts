@@ -128,7 +128,10 @@ function presentApp(
 /** The workspaces of places, each once: what can be ended by itself. Without a name it is one's own things. */
 function workspacesOf(places: readonly NamedPlace[]) {
   const names = places.map(({ workspaceId, workspaceName }) => [workspaceId, workspaceName] as const);
-  return [...new Map(names)].map(([id, name]) => ({ id, name: name === null ? undefined : displayName(name) }));
+  return [...new Map(names)].map(([id, name]) => ({
+    id,
+    name: name === null ? undefined : displayName(name),
+  }));
 }
 
 const SHOWN_OPENID: ReadonlySet<string> = new Set(['email', 'profile']);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
+import { isOwnBound } from '../../domain/apps/client-bounds.ts';
 import type { OAuthClient } from '../../domain/apps/clients.ts';
 import {
   ASSERTION_GRANT,
@@ -10,7 +11,6 @@ import {
   DEVICE_GRANT,
   type NewClient,
 } from '../../domain/apps/create-client.ts';
-import { isOwnBound } from '../../domain/apps/client-bounds.ts';
 import type { ClientChange } from '../../domain/apps/manage-clients.ts';
 import { REDIRECTS_MAX } from '../../domain/apps/redirect-uris.ts';
 import { Failure } from '../../errors.ts';

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import { isRecentlyVerified } from '../../domain/accounts/sessions.ts';
+import { parseDetails } from '../../domain/apps/authorization-details.ts';
 import { findClient, type OAuthClient } from '../../domain/apps/clients.ts';
 import { CONSENT_DAYS, saveConsent } from '../../domain/apps/consents.ts';
-import { parseDetails } from '../../domain/apps/authorization-details.ts';
 import { describeOffer, type Offer, OPTIONAL_OPENID_SCOPES } from '../../domain/apps/offers.ts';
 import { type PlaceChoice, toConsentPlaces } from '../../domain/apps/place-choices.ts';
 import { type Audience, resolveAudience } from '../../domain/audiences/audience.ts';
-import { isLoopbackHost } from '../../lib/loopback.ts';
 import type { PlaceRequest } from '../../domain/workspaces/give-places.ts';
 import { Failure } from '../../errors.ts';
+import { isLoopbackHost } from '../../lib/loopback.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import {
@@ -89,7 +89,10 @@ export function decideConsent(pages: Pages) {
         return goOn({ consent: { grantId: await saveConsent(deps, origin, consent) } });
       } catch (error) {
         if (!isPlaceFailure(error)) throw error;
-        return showConsent(pages, call, asked, Object.keys(body), { key: 'consent.placeGone', field: 'where' });
+        return showConsent(pages, call, asked, Object.keys(body), {
+          key: 'consent.placeGone',
+          field: 'where',
+        });
       }
     },
   });

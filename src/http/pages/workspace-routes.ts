@@ -14,7 +14,7 @@ const none = undefined;
 /** Creates the rows of the pages of shared workspaces, and of invitations to them. */
 export function workspaceRows(pages: Pages): Row[] {
   const [user, recent] = ['signedInUser', 'recentlyVerifiedUser'] as const;
-  const path = `${PAGES.workspaces}/:id`;
+  const path = `${PAGES.workspaces}/:id` as const;
   return [
     row('GET', PAGES.workspaces, user, none, workspaces.workspacesPage(pages)),
     row('GET', PAGES.newWorkspace, recent, none, workspaces.newWorkspacePage(pages)),

@@ -14,10 +14,10 @@ import { parseScope } from '../../../lib/scopes.ts';
 
 /** Authorization details in requests of clients and in responses of the token endpoint (RFC 9396), as oidc-provider asks for them. */
 
-type RichRequests = NonNullable<NonNullable<Configuration['features']>['richAuthorizationRequests']>;
+type RichRequests = NonNullable<Configuration['features']>['richAuthorizationRequests'];
 
 /** Creates the settings of the feature. */
-export function richRequests(deps: Deps) {
+export function richRequests(deps: Deps): RichRequests {
   return {
     enabled: true,
     types: {
