@@ -121,7 +121,7 @@ onEveryEngine('where an app works', (engine, test) => {
     t.deepEqual(await at.reach(access), [`${ann.wsp} read`]);
     const plain = await addApi(at.on, 'https://unaware.example.com');
     t.false(await plain.isActive(access));
-    t.is((await at.on.get('/oauth2/userinfo', access)).status, 401);
+    t.is((await at.on.get('/oauth2/userinfo', access)).status, 403);
     const both = await at.approve(app, ann, ['scope:read', 'place:own', `place:${ann.wsp}`]);
     t.deepEqual((await at.reach(both.access))!.toSorted(), [`${ann.id} read`, `${ann.wsp} read`].toSorted());
     t.is((await at.told(both.access)).workspace, undefined, 'two workspaces');
@@ -215,7 +215,7 @@ onEveryEngine('where an app works', (engine, test) => {
   test('a shared workspace wants a fresh sign-in, with the choice kept meanwhile (O-11)', async (t) => {
     const ann = await owner();
     const app = await at.app();
-    at.on.clock.advance(3600);
+    at.on.clock.advance(1200);
     const { page } = await at.open(app, ann);
     const again = await decide(ann.browser, page, 'approve', ['scope:read', `place:${ann.wsp}`]);
     t.not(heading(again), heading(page));
