@@ -32,8 +32,6 @@ export interface Ends {
   places: number;
   /** How many keys were revoked, since they had no place left. */
   keys: number;
-  /** How many apps were disconnected, since they had no place left. */
-  apps: number;
 }
 
 /** Ends what an account gave in a workspace that the caller locked: the account leaves it, or is removed. */
@@ -104,10 +102,10 @@ async function followEnds(
   reason: PlaceEnd,
   accountId?: string,
 ): Promise<Ends> {
-  const ends = { places: ended.length, keys: 0, apps: 0 };
+  const ends = { places: ended.length, keys: 0 };
   for (const holder of new Set(ended.map((place) => place.holder).toSorted())) {
     if (!holder.startsWith('con_')) ends.keys += await endWithoutPlaces(work, holder);
-    else if (reason !== 'replaced') ends.apps += await disconnectWithoutPlaces(work, holder);
+    else if (reason !== 'replaced') await disconnectWithoutPlaces(work, holder);
   }
   for (const [workspaceId, places] of Map.groupBy(ended, (place) => place.workspaceId)) {
     const holders = new Set(places.map((place) => place.holder));
@@ -133,17 +131,13 @@ async function endWithoutPlaces({ tx, now }: Work, holder: string): Promise<numb
   return updatePlacedCredentialRevoked(tx, holder, now);
 }
 
-/**
- * Ends a consent that has no place left, as endConsent() of the domain room `apps` does: its app gets no token any more.
- *
- * @returns how many apps were disconnected
- */
-async function disconnectWithoutPlaces(work: Work, consentId: string): Promise<number> {
+/** Ends a consent that has no place left, as endConsent() of the domain room `apps` does: its app gets no token any more. */
+async function disconnectWithoutPlaces(work: Work, consentId: string): Promise<void> {
   const { tx, now } = work;
   // Locked first: of two transactions that end its places the later one sees what the earlier one ended.
   const consent = await lockOAuthGrant(tx, consentId);
-  if (consent === undefined || consent.revokedAt !== null) return 0;
-  if ((await listPlacesOf(tx, consentId)).length > 0) return 0;
+  if (consent === undefined || consent.revokedAt !== null) return;
+  if ((await listPlacesOf(tx, consentId)).length > 0) return;
   await updateOAuthGrantRevoked(tx, consentId, now);
   await updateTokensOfOAuthGrantRevoked(tx, consentId, now);
   await deleteOAuthStatesOfGrant(tx, consentId);
@@ -154,5 +148,4 @@ async function disconnectWithoutPlaces(work: Work, consentId: string): Promise<n
     subject: consentId,
     details: { client: clientId, by: 'places' },
   });
-  return 1;
 }

@@ -1,4 +1,8 @@
-import { type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
+import {
+  errors,
+  type KoaContextWithOIDC,
+  type RichAuthorizationRequestsActiveConfiguration,
+} from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
 import {
   isSamePlaces,
@@ -14,10 +18,8 @@ import { parseScope } from '../../../lib/scopes.ts';
 
 /** Authorization details in requests of clients and in responses of the token endpoint (RFC 9396), as oidc-provider asks for them. */
 
-type RichRequests = NonNullable<Configuration['features']>['richAuthorizationRequests'];
-
 /** Creates the settings of the feature. */
-export function richRequests(deps: Deps): RichRequests {
+export function richRequests(deps: Deps): RichAuthorizationRequestsActiveConfiguration {
   return {
     enabled: true,
     types: {
@@ -47,7 +49,7 @@ export function richRequests(deps: Deps): RichRequests {
     },
     authorizationDetailsForIntrospection: async (_ctx: KoaContextWithOIDC, token: { rar?: object[] }) =>
       token.rar,
-  } as unknown as RichRequests;
+  } as unknown as RichAuthorizationRequestsActiveConfiguration;
 }
 
 async function grantedDetails(deps: Deps, grantId: string | undefined, scope: unknown) {
