@@ -215,21 +215,6 @@ export function updatePlacesOfHolderEnded(
   );
 }
 
-/** Ends the places of a holder in one workspace. @returns what it had there */
-export function updatePlacesOfHolderInEnded(
-  tx: Tx,
-  holder: string,
-  workspaceId: string,
-  now: number,
-  reason: PlaceEnd,
-): Promise<EndedPlace[]> {
-  return tx.all(
-    `UPDATE places SET ended_at = ?, end_reason = ?
-     WHERE holder = ? AND workspace_id = ? AND ended_at IS NULL ${RETURNING_ENDED}`,
-    [now, reason, holder, workspaceId],
-  );
-}
-
 /** Ends the places that an account gave in a workspace. @returns whose they were */
 export function updatePlacesOfGranterEnded(
   tx: Tx,

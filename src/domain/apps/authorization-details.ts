@@ -1,15 +1,12 @@
 import type { Config } from '../../config/load.ts';
 import { Failure } from '../../errors.ts';
 import { parsePlacePath } from '../../lib/place-path.ts';
-import type { PlacedAccess } from '../credentials/placed-access.ts';
+import { type PlacedAccess, WORKSPACE_TYPE } from '../credentials/placed-access.ts';
 
 /**
  * Authorization details (RFC 9396): where an app asks to do what. There is one type, of which introspection tells, too: places in
  * workspaces.
  */
-
-/** The type of all details here. */
-export const WORKSPACE_TYPE = 'workspace';
 
 /** One place as an app asks for it. */
 export interface AskedPlace {
@@ -99,20 +96,6 @@ function isList(value: unknown): boolean {
 
 function refuse(message: string): never {
   throw new Failure('invalidDetails', `${message}.`);
-}
-
-/** Renders places as introspection and token responses tell them. */
-export function renderDetails(access: readonly PlacedAccess[], audience: string) {
-  return access.map(({ workspaceId, node, path, types, actions, manages }) => ({
-    type: WORKSPACE_TYPE as typeof WORKSPACE_TYPE,
-    locations: [audience],
-    identifier: workspaceId,
-    node,
-    path,
-    actions,
-    datatypes: types,
-    privileges: manages ? ['manage' as const] : undefined,
-  }));
 }
 
 /** Whether an app asks for exactly some places, with all that they allow or less than that named nowhere. */

@@ -92,7 +92,13 @@ async function placesIn(
   if (!deps.config.workspaces.signed || agentId === undefined) return undefined;
   const server = (await listResourceServers(deps)).find(({ url }) => url === audience.url);
   if (server === undefined) return undefined;
-  const reach = { agentId, accountId, hasAgentPlaces: true, key: { id: '', isPlaced: false } };
+  const reach = {
+    agentId,
+    accountId,
+    hasAgentPlaces: true,
+    app: undefined,
+    key: { id: '', isPlaced: false, createdAt: 0, scopes: [...scopes] },
+  };
   const access = await readPlacedAccess(deps, reach, server, scopes);
   if (access === undefined) return undefined;
   const ownScopes = access.flatMap(({ actions }) => actions);

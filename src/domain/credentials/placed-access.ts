@@ -8,6 +8,9 @@ import type { KeyTerms } from './issue.ts';
 
 /** What a credential may do in workspaces at one resource server: its places, within the present roles of who gave them. */
 
+/** The type of all authorization details here (RFC 9396 section 2). */
+export const WORKSPACE_TYPE = 'workspace';
+
 /** One place as a resource server is told of it. */
 export interface PlacedAccess {
   /** Of a shared workspace, or of the account whose personal one it is. */
@@ -68,7 +71,7 @@ export function toAuthorizationDetails(access: readonly PlacedAccess[], audience
   return {
     workspace: workspaces.size === 1 ? access[0]!.workspaceId : undefined,
     authorization_details: access.map(({ workspaceId, node, path, types, actions, manages }) => ({
-      type: 'workspace' as const,
+      type: WORKSPACE_TYPE as typeof WORKSPACE_TYPE,
       locations: [audience],
       identifier: workspaceId,
       node,

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/load.ts';
 import { ASSERTION_REVOKED } from '../../domain/agents/revoke-by-provider.ts';
-import { WORKSPACE_TYPE } from '../../domain/apps/authorization-details.ts';
 import type { Audience } from '../../domain/audiences/audience.ts';
+import { WORKSPACE_TYPE } from '../../domain/credentials/placed-access.ts';
 import { ACR_VALUES, CLIENT_ALGORITHMS, OPENID_SCOPES, PROOF_ALGORITHMS } from '../../lib/openid-scopes.ts';
 import { CLAIM_GRANT, DEVICE_GRANT, ID_JAG, ID_JAG_PROFILE, JWT_BEARER } from '../oauth/grant-types.ts';
 import { PATHS } from '../server/paths.ts';

@@ -17,7 +17,6 @@ import { formSchema, type Problem } from './forms.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
-import { presentPlacedApp } from './workspace-connected-apps.ts';
 import {
   findOwnWorkspace,
   hasName,
@@ -26,6 +25,7 @@ import {
   type WorkspaceCall,
   workspacePath,
 } from './present-workspace.ts';
+import { presentPlacedApp } from './workspace-connected-apps.ts';
 import { presentWorkspaceKey } from './workspace-keys.ts';
 
 /** The pages of shared workspaces for their members. Everybody else gets 404, as for a workspace that is not there. */

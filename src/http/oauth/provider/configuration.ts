@@ -1,11 +1,11 @@
 import { type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
 import { findMailbox } from '../../../domain/accounts/find-or-create-account.ts';
-import { WORKSPACE_TYPE } from '../../../domain/apps/authorization-details.ts';
 import { CONSENT_DAYS, listGivableScopes } from '../../../domain/apps/consents.ts';
 import { DEVICE_CODE_SECONDS } from '../../../domain/apps/device-codes.ts';
 import { type Audience, resolveAudience } from '../../../domain/audiences/audience.ts';
 import { tokenExpiry } from '../../../domain/credentials/access-tokens.ts';
+import { WORKSPACE_TYPE } from '../../../domain/credentials/placed-access.ts';
 import { Failure } from '../../../errors.ts';
 import { newId } from '../../../lib/ids.ts';
 import {

@@ -4,15 +4,10 @@ import {
   type RichAuthorizationRequestsActiveConfiguration,
 } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
-import {
-  isSamePlaces,
-  parseDetail,
-  parseDetails,
-  renderDetails,
-  WORKSPACE_TYPE,
-} from '../../../domain/apps/authorization-details.ts';
+import { isSamePlaces, parseDetail, parseDetails } from '../../../domain/apps/authorization-details.ts';
 import { readWhere } from '../../../domain/apps/consent-places.ts';
 import { findConsent } from '../../../domain/apps/consents.ts';
+import { toAuthorizationDetails, WORKSPACE_TYPE } from '../../../domain/credentials/placed-access.ts';
 import { Failure } from '../../../errors.ts';
 import { parseScope } from '../../../lib/scopes.ts';
 
@@ -56,7 +51,8 @@ async function grantedDetails(deps: Deps, grantId: string | undefined, scope: un
   const consent = grantId === undefined ? undefined : await findConsent(deps, grantId);
   if (consent === undefined || consent.resource === null) return undefined;
   const scopes = typeof scope === 'string' ? parseScope(scope) : undefined;
-  return JSON.parse(JSON.stringify(renderDetails(await readWhere(deps, consent, scopes), consent.resource)));
+  const access = await readWhere(deps, consent, scopes);
+  return JSON.parse(JSON.stringify(toAuthorizationDetails(access, consent.resource).authorization_details));
 }
 
 /**
