@@ -10,9 +10,9 @@ import { Failure } from '../../src/errors.ts';
 import { addServer, asker, makeKey, type Server } from '../helpers/api-keys.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { bearer, newMailbox } from '../helpers/common.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 onEveryEngine('agents on places', (engine, test) => {
   let on: TestService;

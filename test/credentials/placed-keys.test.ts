@@ -9,9 +9,9 @@ import { Failure, type FailureKind } from '../../src/errors.ts';
 import { addServer, type Server } from '../helpers/api-keys.ts';
 import { noting } from '../helpers/commits.ts';
 import { atOnce } from '../helpers/common.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 const API = 'https://docs.example.com';
 

@@ -3,8 +3,8 @@ import { asker } from '../helpers/api-keys.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { credentialIn, fill, history, keyPages, MADE, problemIn } from '../helpers/key-pages.ts';
 import { type Home, openHome } from '../helpers/own-pages.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 onEveryEngine('where a key works', (engine, test) => {
   let home: Home;

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { createVerifier } from '../../src/resource-server/index.ts';
 import { addApi } from '../helpers/api.ts';
 import { startWith } from '../helpers/configured-service.ts';
-import { openPlaces } from '../helpers/places.ts';
 import type { TestService } from '../helpers/service.ts';
 import { test } from '../helpers/suite.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 /** Keys that begin as the operator chose, behind the kit, which learns their shape from the service. */
 

@@ -10,9 +10,9 @@ import {
 } from '../../src/resource-server/index.ts';
 import { until } from '../helpers/api.ts';
 import { asker, type Server } from '../helpers/api-keys.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 /** Keys that hold in places, at an API behind the kit. */
 

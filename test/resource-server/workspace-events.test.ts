@@ -11,9 +11,9 @@ import {
 import { updateWorkspaceEnded } from '../../src/store/workspaces.ts';
 import { addServer, asker, type Server } from '../helpers/api-keys.ts';
 import { countOf } from '../helpers/ceremony.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { basic, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 const API = 'https://docs.example.com';
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vouchsafe } from '../helpers/cli.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
-import { addTreeApi, insertShared, type TreeApi } from '../helpers/shared-workspaces.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { addTreeApi, insertShared, type TreeApi } from '../helpers/workspaces.ts';
 
 /** `vouchsafe nodes import` and `nodes list`. */
 

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { SyncRefused, syncNodes, type TreeNode } from '../../src/resource-server/index.ts';
 import { assertProperty } from '../helpers/property.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
-import { addTreeApi, insertShared, type TreeApi } from '../helpers/shared-workspaces.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { addTreeApi, insertShared, type TreeApi } from '../helpers/workspaces.ts';
 
 /** syncNodes() of the kit: the tree here becomes that of the API, whatever was there before. */
 

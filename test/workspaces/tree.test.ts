@@ -1,6 +1,6 @@
 import { startTestService, type TestService } from '../helpers/service.ts';
-import { addTreeApi, insertPlaceFor, insertShared, type TreeApi } from '../helpers/shared-workspaces.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { addTreeApi, insertPlaceFor, insertShared, type TreeApi } from '../helpers/workspaces.ts';
 
 /** The tree that a resource server tells of a workspace: PUT and GET /resource/nodes. */
 
@@ -254,7 +254,7 @@ onEveryEngine('the tree of a workspace', (engine, test) => {
     const answers = await Promise.all(
       [ended, 'wsp_000000000000unknown00000', 'usr_unknown', ''].flatMap((workspace) => [
         api.send({ workspace, upsert: [] }),
-        api.ask(`${PATH}?workspace=${workspace}`),
+        api.get(`${PATH}?workspace=${workspace}`),
       ]),
     );
     for (const { status, body } of answers) {
