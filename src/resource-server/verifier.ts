@@ -31,6 +31,11 @@ export interface VerifierOptions extends AuthorizationServerOptions {
    */
   onMerge?: (merge: { from: string; to: string; agentId: string; eventId: string }) => Promise<void> | void;
   /**
+   * Called when a shared workspace was created: the moment to tell what every workspace begins with, see syncNodes(). Called again
+   * if it throws, and as onMerge() after a restart.
+   */
+  onWorkspaceCreated?: (created: { workspace: string; eventId: string }) => Promise<void> | void;
+  /**
    * Called when a workspace was deleted: what you keep of it can go. Called again if it throws, and as onMerge() after a restart.
    */
   onWorkspaceDeleted?: (deleted: { workspace: string; eventId: string }) => Promise<void> | void;
@@ -95,6 +100,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     cacheSeconds = CACHE_SECONDS_MAX,
     cacheMax = 100_000,
     onMerge,
+    onWorkspaceCreated,
     onWorkspaceDeleted,
     onError = () => {},
   } = options;
@@ -155,6 +161,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   async function handleEvent(event: ResourceEvent): Promise<void> {
     invalidate(event);
+    if (event.type === 'workspace_created') {
+      await onWorkspaceCreated?.({ workspace: event.workspace!, eventId: event.id });
+    }
     if (event.type === 'workspace_deleted') {
       await onWorkspaceDeleted?.({ workspace: event.workspace!, eventId: event.id });
     }
