@@ -50,7 +50,8 @@ export async function loadRules(server: AuthorizationServerOptions, workspaces: 
 
 /** In which workspace a call is: the one that it names, the only one of the key, or that of its own account. */
 export function workspaceOf(args: Args, token: Pick<Token, 'workspace' | 'subject'>): string {
-  return typeof args.workspace === 'string' ? args.workspace : (token.workspace ?? token.subject);
+  const { workspace } = args;
+  return typeof workspace === 'string' && workspace !== '' ? workspace : (token.workspace ?? token.subject);
 }
 
 /** The arguments that name a thing, in every tool. */

@@ -18,4 +18,22 @@ app.get('/', async (c) => {
   const auth = await guard(c.req.raw);
   return auth instanceof Response ? auth : c.json({ subject: auth.subject });
 });
+/** `/v1/:owner/:space/…`: things in a workspace, or in somebody's own account, by path; who put each there. */
+const things = new Map<string, string>();
+const PATH = /^\/v1\/(\w+)\/([\w-]+(?:\/[\w-]+)+)$/;
+/** Every other path is in nobody's workspace. */
+const placeOf = (url: string) => {
+  const [, workspace = '', path = ''] = PATH.exec(url) ?? [];
+  return { workspace, path };
+};
+const place = ({ url }: Request) => placeOf(new URL(url).pathname);
+const reads = protect({ verifier, scopes: ['read'], place });
+const writes = protect({ verifier, scopes: ['write'], place });
+app.on(['GET', 'POST'], '/v1/*', async (c) => {
+  const { method, path } = c.req;
+  const auth = await (method === 'GET' ? reads : writes)(c.req.raw);
+  if (auth instanceof Response) return auth;
+  if (method === 'POST') things.set(path, auth.subject);
+  return things.has(path) ? c.json({ by: things.get(path) }) : c.json({ error: 'not_found' }, 404);
+});
 serve({ fetch: app.fetch, port: Number(PORT) });

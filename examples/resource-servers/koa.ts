@@ -11,8 +11,22 @@ const verifier = createVerifier({
 });
 const app = new Koa();
 app.use(protectedResourceMetadata({ resource: RESOURCE, issuer: ISSUER, scopes: ['read', 'write'] }));
-app.use(protect({ verifier, scopes: ['read'] }));
+/** `/v1/:owner/:space/…`: things in a workspace, or in somebody's own account, by path; who put each there. */
+const things = new Map<string, string>();
+const PATH = /^\/v1\/(\w+)\/([\w-]+(?:\/[\w-]+)+)$/;
+/** Every other path is in nobody's workspace. */
+const placeOf = (url: string) => {
+  const [, workspace = '', path = ''] = PATH.exec(url) ?? [];
+  return { workspace, path };
+};
+const place = ({ path }: { path: string }) => (path === '/' ? undefined : placeOf(path));
+const reads = protect({ verifier, scopes: ['read'], place });
+const writes = protect({ verifier, scopes: ['write'], place });
+app.use((ctx, next) => (ctx.method === 'GET' ? reads : writes)(ctx, next));
 app.use((ctx) => {
-  ctx.body = { subject: ctx.state.auth.subject };
+  const { subject } = ctx.state.auth;
+  if (ctx.method === 'POST') things.set(ctx.path, subject);
+  if (ctx.path === '/') ctx.body = { subject };
+  else if (things.has(ctx.path)) ctx.body = { by: things.get(ctx.path) };
 });
 app.listen(Number(PORT));

@@ -19,8 +19,9 @@ export async function addApi(
   on: TestService,
   resource = 'https://api.example.com',
   scopes?: string[],
+  understandsWorkspaces = false,
 ): Promise<Api> {
-  const input = { url: resource, name: 'API', scopes };
+  const input = { url: resource, name: 'API', scopes, understandsWorkspaces };
   const { server, secret } = await addResourceServer(on.service.deps, localOrigin('test'), input);
   const own = { issuer: on.url, resource, clientId: server.id, clientSecret: secret };
   return {

@@ -160,6 +160,17 @@ export function openPlaces(of: () => TestService) {
         return id;
       });
     },
+    /** Our id of a node that an API told; waits until it did. */
+    async findNode(workspaceId: string, externalId: string): Promise<string> {
+      for (;;) {
+        const found = await deps().db.get<{ id: string }>(
+          'SELECT id FROM nodes WHERE workspace_id = ? AND external_id = ? AND ended_at IS NULL',
+          [workspaceId, externalId],
+        );
+        if (found !== undefined) return found.id;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
     endNode: (id: string) => act(({ tx, now }) => updateNodesEnded(tx, [id], now)),
     /** A resource server that understands workspaces. */
     server: (url: string, scopes?: string[]) => addTreeApi(of(), url, { scopes }),

@@ -58,7 +58,7 @@ onEveryEngine('cross app access', (engine, test) => {
     } as Any);
     const mcp = new Client({ name: 'wiki', version: '1' });
     await mcp.connect(new StreamableHTTPClientTransport(new URL(world.mcpUrl), { authProvider }));
-    const result: Any = await mcp.callTool({ name: 'list_apps', arguments: {} });
+    const result: Any = await mcp.callTool({ name: 'list_my_apps', arguments: {} });
     await mcp.close();
     return JSON.parse(result.content[0].text);
   }

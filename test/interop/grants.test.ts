@@ -60,7 +60,7 @@ onEveryEngine('grants and extensions', (engine, test) => {
     async function callTool(authProvider: object) {
       const client = new Client({ name: 'job', version: '1' });
       await client.connect(new Transport(new URL(world.mcpUrl), { authProvider }));
-      const result = await client.callTool({ name: 'list_apps', arguments: {} });
+      const result = await client.callTool({ name: 'list_my_apps', arguments: {} });
       await client.close();
       return JSON.parse(result.content[0].text) as unknown;
     }

@@ -46,7 +46,7 @@ inBrowser('the Inspector of MCP, in a browser', (engine, test, executablePath) =
     await page.getByText('Connected', { exact: true }).waitFor();
     t.is(new URL(page.url()).origin, new URL(inspector).origin);
     await page.getByText('Tools', { exact: true }).first().click();
-    await page.getByText('list_apps').first().click();
+    await page.getByText('list_my_apps').first().click();
     await page.getByRole('button', { name: /^(Execute|Run)\b/ }).click();
     await page.getByText('Read-only session').waitFor({ state: 'hidden' });
     await page.getByText('Authorization complete').waitFor({ state: 'hidden' });

@@ -67,7 +67,7 @@ for (const [version, { Client, Transport }] of Object.entries(SDKS)) {
       const asked = memory.asked[0]!;
       t.is(asked.origin + asked.pathname, `${world.on.url}/oauth2/authorize`);
       t.is(asked.searchParams.get('resource'), world.mcpUrl);
-      t.true(Array.isArray(await call('list_apps')));
+      t.true(Array.isArray(await call('list_my_apps')));
       t.regex(memory.kept.tokens.access_token, /^at_/);
       await client.close();
     });
@@ -76,7 +76,7 @@ for (const [version, { Client, Transport }] of Object.entries(SDKS)) {
       const memory = createMemory();
       const { client, call } = await connect(memory);
       const app = `app-${engine}-${version.replace('.', '')}`;
-      t.deepEqual(await call('create_app', { app }), { created: app });
+      t.deepEqual(await call('deploy_app', { app }), { deployed: app, version: 1 });
       t.is(memory.asked.length, 1);
       await client.close();
     });
@@ -88,7 +88,7 @@ for (const [version, { Client, Transport }] of Object.entries(SDKS)) {
       await world.on.form('/oauth2/revoke', { token: access_token });
       await until(async () => !(await world.api.isActive(access_token)));
       await until(async () => {
-        await call('list_apps');
+        await call('list_my_apps');
         return memory.kept.tokens.access_token !== access_token;
       });
       t.not(memory.kept.tokens.refresh_token, refresh_token);
@@ -105,7 +105,7 @@ for (const [version, { Client, Transport }] of Object.entries(SDKS)) {
       const own = consents.find(({ clientId }) => clientId === memory.kept.client.client_id)!;
       await revokeConsent(deps, localOrigin('test'), subject, own.id);
       const began = performance.now();
-      const error = await untilThrown(() => call('list_apps'));
+      const error = await untilThrown(() => call('list_my_apps'));
       t.true(performance.now() - began < 1000);
       t.is(error.constructor.name, 'UnauthorizedError');
       t.is(memory.asked.length, 2);
@@ -118,10 +118,10 @@ for (const [version, { Client, Transport }] of Object.entries(SDKS)) {
       const memory = createMemory();
       const { transport, client, call } = await connect(memory, ['scope:read']);
       t.false(memory.kept.tokens.scope.includes('write'));
-      await t.throwsAsync(call('create_app', { app: `late-${engine}` }), { name: 'UnauthorizedError' });
+      await t.throwsAsync(call('deploy_app', { app: `late-${engine}` }), { name: 'UnauthorizedError' });
       t.regex(memory.asked.at(-1)!.searchParams.get('scope')!, /\bwrite\b/);
       await finish(transport, memory);
-      t.deepEqual(await call('create_app', { app: `late-${engine}` }), { created: `late-${engine}` });
+      t.deepEqual(await call('deploy_app', { app: `late-${engine}` }), { deployed: `late-${engine}`, version: 1 });
       t.regex(memory.kept.tokens.scope, /\bwrite\b/);
       await client.close();
     });

@@ -67,16 +67,16 @@ async function run(t: ExecutionContext, args: readonly string[], until?: RegExp)
 }
 
 test('mcp-remote connects with a URL, and lists the tools', async (t) => {
-  const ran = await run(t, ['mcp-remote/dist/client.js', world.mcpUrl], /list_apps[\s\S]*records/);
+  const ran = await run(t, ['mcp-remote/dist/client.js', world.mcpUrl], /list_my_apps[\s\S]*records/);
   t.is(ran.asked.length, 1, ran.stderr);
   t.is(ran.asked[0]!.searchParams.get('resource'), world.mcpUrl);
-  t.regex(ran.stdout + ran.stderr, /list_apps/);
+  t.regex(ran.stdout + ran.stderr, /list_my_apps/);
 });
 
 test('the Inspector of MCP connects with a URL, and calls a tool', async (t) => {
   const inspector = '@modelcontextprotocol/inspector/clients/launcher/build/index.js';
   const callback = `http://127.0.0.1:${await freePort()}/oauth/callback`;
-  const call = ['--method', 'tools/call', '--tool-name', 'create_app', '--tool-arg', 'app=inspected'];
+  const call = ['--method', 'tools/call', '--tool-name', 'deploy_app', '--tool-arg', 'app=inspected'];
   const ran = await run(t, [
     inspector,
     '--cli',

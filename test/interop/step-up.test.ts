@@ -40,11 +40,11 @@ onEveryEngine('step-up by a challenge of the kit', (engine, test) => {
       return JSON.parse(result.content[0].text);
     };
     const app = `doomed-${engine}`;
-    t.deepEqual(await call('create_app', { app }), { created: app });
+    t.deepEqual(await call('deploy_app', { app }), { deployed: app, version: 1 });
     const before = memory.kept.tokens;
     t.notRegex(before.scope, /admin/);
 
-    await t.throwsAsync(call('delete_app', { app }), { name: 'UnauthorizedError' });
+    await t.throwsAsync(call('manage_app', { app, action: 'delete' }), { name: 'UnauthorizedError' });
     t.is(memory.asked.length, 2, 'it asks the human instead of renewing the token');
     const asked = memory.asked[1]!.searchParams.get('scope')!.split(' ');
     for (const scope of ['read', 'write', 'admin']) t.true(asked.includes(scope), scope);
@@ -59,7 +59,7 @@ onEveryEngine('step-up by a challenge of the kit', (engine, test) => {
     const back = await world.human.post(page.path, { ...boxes, decision: 'approve' });
     await transport.finishAuth(new URL(back.path).searchParams);
 
-    t.deepEqual(await call('delete_app', { app }), { deleted: true });
+    t.deepEqual(await call('manage_app', { app, action: 'delete' }), { deleted: true });
     t.regex(memory.kept.tokens.scope, /\badmin\b/);
     t.true(await world.api.isActive(before.access_token), 'the token before stays as it was');
     t.is(memory.asked.length, 2);
@@ -74,14 +74,14 @@ onEveryEngine('step-up by a challenge of the kit', (engine, test) => {
     const { client, transport } = open(memory);
     await client.connect(transport);
     const app = `kept-${engine}`;
-    await client.callTool({ name: 'create_app', arguments: { app } });
-    await t.throwsAsync(client.callTool({ name: 'delete_app', arguments: { app } }), {
+    await client.callTool({ name: 'deploy_app', arguments: { app } });
+    await t.throwsAsync(client.callTool({ name: 'manage_app', arguments: { app, action: 'delete' } }), {
       name: 'UnauthorizedError',
     });
     const back = await approve(world.human, memory.asked[1]!, ['scope:read', 'scope:write']);
     await transport.finishAuth(back.searchParams);
-    await t.throwsAsync(client.callTool({ name: 'delete_app', arguments: { app } }));
-    const result: Any = await client.callTool({ name: 'list_apps', arguments: {} });
+    await t.throwsAsync(client.callTool({ name: 'manage_app', arguments: { app, action: 'delete' } }));
+    const result: Any = await client.callTool({ name: 'list_my_apps', arguments: {} });
     t.true(JSON.parse(result.content[0].text).includes(app));
     await client.close();
   });

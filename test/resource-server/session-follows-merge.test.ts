@@ -4,11 +4,11 @@ import type { ExecutionContext } from 'ava';
 import { startMcpServer } from '../../examples/mcp-server/server.ts';
 import { createSessionOwners } from '../../src/resource-server/mcp.ts';
 import type { VerifiedToken } from '../../src/resource-server/token.ts';
-import { addApi } from '../helpers/api.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { signIn } from '../helpers/human.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine, test } from '../helpers/suite.ts';
+import { addTreeApi } from '../helpers/workspaces.ts';
 
 const token = (subject: string, agentId?: string, mergedFrom?: string) =>
   ({ subject, ...(agentId && { agentId }), ...(mergedFrom && { mergedFrom }) }) as VerifiedToken;
@@ -50,7 +50,7 @@ onEveryEngine('an MCP session and the claim of its agent', (engine, test) => {
     on = await startTestService(engine);
     const port = await freePort();
     url = `http://localhost:${port}/mcp`;
-    const { clientId, clientSecret, resource } = await addApi(on, url);
+    const { id: clientId, secret: clientSecret, url: resource } = await addTreeApi(on, url);
     ({ stop } = await startMcpServer({ issuer: on.url, resource, clientId, clientSecret, port }));
   });
   test.after(async () => {
@@ -103,15 +103,15 @@ onEveryEngine('an MCP session and the claim of its agent', (engine, test) => {
       const mailbox = `${mode}@example.com`;
       const agent = await on.register();
       const session = await connect(agent.credential);
-      await session.call('list_apps');
+      await session.call('list_my_apps');
       session.use(await claim(t, agent, mailbox, link));
-      await session.call('create_app', { app: `${mode}-${engine}` });
+      await session.call('deploy_app', { app: `${mode}-${engine}` });
       await session.call('records', { app: `${mode}-${engine}`, action: 'insert', value: 'a' });
 
       const { sessionId } = session.transport;
       for (const other of [await on.claimed(`other-${mode}@example.com`), await on.register()]) {
         const thief = await connect(other.credential, sessionId);
-        await t.throwsAsync(thief.call('list_apps'), { message: /session|404/i });
+        await t.throwsAsync(thief.call('list_my_apps'), { message: /session|404/i });
         await thief.client.close();
       }
       await session.client.close();
@@ -122,15 +122,15 @@ onEveryEngine('an MCP session and the claim of its agent', (engine, test) => {
     const mailbox = 'undone@example.com';
     const agent = await on.register();
     const session = await connect(agent.credential);
-    await session.call('list_apps');
+    await session.call('list_my_apps');
     session.use(await claim(t, agent, mailbox));
-    await session.call('list_apps');
+    await session.call('list_my_apps');
     const browser = await signIn(on, mailbox);
     await browser.get(`/agents/${agent.agent_id}/undo`);
     await browser.post(`/agents/${agent.agent_id}/undo`);
     let last: unknown;
     for (const began = Date.now(); last === undefined && Date.now() - began < 5000; ) {
-      await session.call('list_apps').catch((error) => {
+      await session.call('list_my_apps').catch((error) => {
         last = error;
       });
     }
