@@ -12,7 +12,7 @@ import { loadRules } from './rules.ts';
 import { addStableBaseline } from './stable-baseline.ts';
 import { addTinyCommand } from './tiny-command.ts';
 import { createToolbox } from './toolbox.ts';
-import { createWorkspaces } from './workspaces.ts';
+import { createWorkspaces, type Workspaces } from './workspaces.ts';
 
 /**
  * An MCP server on the official SDK, over Streamable HTTP, for any key or token of Vouchsafe: `npm start` in one terminal, `npm run
@@ -32,7 +32,13 @@ export interface Settings extends Pick<VerifierOptions, 'cacheSeconds' | 'follow
 
 const NAME = 'Example MCP server';
 
-export async function startMcpServer(settings: Settings): Promise<{ server: Server; stop(): Promise<void> }> {
+export interface Started {
+  server: Server;
+  workspaces: Workspaces;
+  stop(): Promise<void>;
+}
+
+export async function startMcpServer(settings: Settings): Promise<Started> {
   const { resource, issuer, name = NAME } = settings;
   const onError = (error: unknown) => console.error('vouchsafe:', error);
   const workspaces = createWorkspaces(settings, onError);
@@ -112,6 +118,7 @@ export async function startMcpServer(settings: Settings): Promise<{ server: Serv
   await new Promise<void>((resolve) => server.listen(settings.port, resolve));
   return {
     server,
+    workspaces,
     async stop() {
       verifier.close();
       for (const transport of open.values()) await transport.close();

@@ -29,6 +29,8 @@ onEveryEngine('the example of an MCP server', (engine, test) => {
       requestInit: { headers: { Authorization: `Bearer ${key}` } },
       ...(sessionId && { sessionId }),
     });
+    // Who goes on with a session does not ask again which version it is of.
+    if (sessionId) transport.setProtocolVersion('2025-06-18');
     const client = new Client({ name: 'test', version: '1' });
     await client.connect(transport as never);
     const call = async (name: string, args: Record<string, unknown> = {}) => {

@@ -69,6 +69,8 @@ onEveryEngine('an MCP session and the claim of its agent', (engine, test) => {
       },
       ...(sessionId && { sessionId }),
     });
+    // Who goes on with a session does not ask again which version it is of.
+    if (sessionId) transport.setProtocolVersion('2025-06-18');
     const client = new Client({ name: 'test', version: '1' });
     await client.connect(transport as never);
     const call = (name: string, args: object = {}) => client.callTool({ name, arguments: { ...args } });
