@@ -29,7 +29,7 @@ export function addApphub({ tool, workspaces, get, assertFree, allowed }: Toolbo
     act: (app: App, args: z.output<z.ZodObject<Shape>> & { app: string }, workspace: string) => unknown,
   ): void {
     tool(name, description, { app: slug, ...shape }, (args, { workspace }) => {
-      const named = args as z.output<z.ZodObject<Shape>> & { app: string };
+      const named = args as unknown as z.output<z.ZodObject<Shape>> & { app: string };
       return act(appOf(workspace, named.app), named, workspace);
     });
   }

@@ -40,11 +40,11 @@ export async function loadRules(server: AuthorizationServerOptions, workspaces: 
     const tools = { ...one.policy.tools, ...other.policy.tools };
     policy = createPolicy({ scopes, tools, resolveResource });
   }
-  const isUsual = (scope: { destructive?: boolean }) => scope.destructive !== true;
+  const isUsual = (name: string) => !(scopes[name] as { destructive?: boolean }).destructive;
   return {
     policy,
     scopes: Object.keys(scopes),
-    usualScopes: Object.keys(scopes).filter((name) => isUsual(scopes[name]!)),
+    usualScopes: Object.keys(scopes).filter(isUsual),
   };
 }
 
@@ -68,16 +68,19 @@ function placeOfCall(
   isLooking: boolean,
 ): PlaceOfCall | undefined {
   const workspace = workspaceOf(args, token);
-  const isReached = token.access?.some((place) => place.workspace === workspace) ?? workspace === token.subject;
-  if (!isReached) return { workspace };
-  workspaces.open(workspace);
   const [id, ...others] = NAMES.flatMap((name) => args[name] ?? []);
-  // A tool reads one of these arguments: who sends another beside it needs the whole workspace.
-  if (others.length > 0) return { workspace };
-  if (typeof id === 'string' && workspaces.find(workspace, id)) return workspaces.placeOf(workspace, id);
   if (id === undefined && args.in === undefined && isLooking) return undefined;
+  // A tool reads one of these arguments: who sends another beside it needs the whole workspace.
+  if (others.length > 0 || !isReached(token, workspace)) return { workspace };
+  workspaces.open(workspace);
+  if (typeof id === 'string' && workspaces.find(workspace, id)) return workspaces.placeOf(workspace, id);
   const { type: _, ...place } = workspaces.placeOf(workspace, typeof args.in === 'string' ? args.in : undefined);
   return { ...place, ...(typeof args.type === 'string' && { type: args.type }) };
+}
+
+/** Whether a key has anything in a workspace. */
+export function isReached({ access, subject }: Pick<Token, 'access' | 'subject'>, workspace: string): boolean {
+  return access?.some((place) => place.workspace === workspace) ?? workspace === subject;
 }
 
 async function whenServed<Result>(load: () => Promise<Result>): Promise<Result> {

@@ -1,7 +1,7 @@
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import type { Policy, VerifiedToken } from 'vouchsafe/resource-server';
 import { z } from 'zod';
-import { workspaceOf } from './rules.ts';
+import { isReached, workspaceOf } from './rules.ts';
 import type { Thing, Workspaces } from './workspaces.ts';
 
 /** What the tools are made with. */
@@ -59,8 +59,7 @@ export function createToolbox(server: McpServer, policy: Policy, workspaces: Wor
 
     /** The things of a workspace with which the rules let the caller use a tool. */
     async allowed({ token, workspace }: Call, name: string, argument: string): Promise<Thing[]> {
-      const reached = token.access?.some((place) => place.workspace === workspace) ?? workspace === token.subject;
-      const things = reached ? [...workspaces.open(workspace).values()] : [];
+      const things = isReached(token, workspace) ? [...workspaces.open(workspace).values()] : [];
       const verdicts = things.map(({ id }) => policy.decide(token, name, { workspace, [argument]: id }));
       const answers = await Promise.all(verdicts);
       return things.filter((_, index) => answers[index]!.allowed);

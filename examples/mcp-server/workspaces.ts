@@ -67,7 +67,6 @@ export function createWorkspaces(server: AuthorizationServerOptions, onError: (e
 
   return {
     open,
-    tell,
     find: (workspace: string, id: string): Thing | undefined => workspaces.get(workspace)?.get(id),
 
     /** Where a thing is; the workspace as a whole if there is none. Documents and diagrams have a type. */
