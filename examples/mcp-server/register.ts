@@ -2,11 +2,18 @@ import { execFileSync } from 'node:child_process';
 
 /** On a developer's machine this server makes itself known to the service beside it; elsewhere an operator does that once. */
 
+interface Known {
+  client_id: string;
+  url: string;
+  name: string;
+  workspaces: boolean;
+}
+
 /** Returns the credential of a server that understands workspaces; the one that it had before ends. */
 export function registerMyself(resource: string, name: string): { clientId: string; clientSecret: string } {
-  const known = vouchsafe('resource', 'list').resources as { client_id: string; url: string; name: string }[];
+  const known = vouchsafe('resource', 'list').resources as Known[];
   const own = known.find((each) => each.url === resource && each.name === name);
-  if (own !== undefined) vouchsafe('resource', 'change', own.client_id, '--workspaces');
+  if (own?.workspaces === false) vouchsafe('resource', 'change', own.client_id, '--workspaces');
   const added = vouchsafe('resource', 'add', resource, '--name', name, '--workspaces', '--rotate');
   return { clientId: String(added.client_id), clientSecret: String(added.client_secret) };
 }
