@@ -4,58 +4,57 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { type Settings, startMcpServer } from '../../examples/mcp-server/server.ts';
 import { startWith } from './configured-service.ts';
 import { freePort } from './free-port.ts';
-import type { Engine } from './service.ts';
+import type { Engine, TestService } from './service.ts';
 import { addTreeApi, openPlaces } from './workspaces.ts';
 
 /** A service with one of the configurations of examples/, and the example of an MCP server as that product. */
 
 export type SeedWorld = Awaited<ReturnType<typeof openSeed>>;
 
-/**
- * @param seed the name of the configuration
- * @param settings of the MCP server; `path` is where its endpoint is
- * @param file members over the configuration
- */
+/** Settings of the MCP server; `path` is where its endpoint is. */
+type ExampleSettings = Partial<Settings> & { path?: string };
+
+/** @param seed the name of the configuration @param file members over it */
 export async function openSeed(
   engine: Engine,
   seed: 'apphub' | 'stable-baseline' | 'tiny-command',
-  settings: Partial<Settings> & { path?: string } = {},
+  settings: ExampleSettings = {},
   file: object = {},
 ) {
   const path = new URL(`../../examples/${seed}.config.json`, import.meta.url);
   const on = await startWith({ ...JSON.parse(readFileSync(path, 'utf8')), ...file }, {}, engine);
-  const port = await freePort();
-  const url = `http://localhost:${port}${settings.path ?? '/mcp'}`;
-  const api = await addTreeApi(on, url);
-  const example = await startMcpServer({
-    issuer: on.url,
-    resource: url,
-    clientId: api.id,
-    clientSecret: api.secret,
-    port,
-    ...settings,
-  });
+  const { url, api, workspaces, stop } = await startExample(on, settings);
   return {
     on,
     api,
     url,
-    workspaces: example.workspaces,
+    workspaces,
     places: openPlaces(() => on),
     connect: (credential: string) => connectSdk(url, credential),
     /** Sends one message without the SDK. */
     send: (credential: string | undefined, message: object, headers: Record<string, string> = {}) =>
       sendRaw(url, credential, message, headers),
     async stop() {
-      await example.stop();
+      await stop();
       await on.stop();
     },
   };
 }
 
+/** Starts the example of an MCP server beside a service, as an API that understands workspaces. */
+export async function startExample(on: TestService, settings: ExampleSettings = {}) {
+  const { path = '/mcp', ...rest } = settings;
+  const port = await freePort();
+  const url = `http://localhost:${port}${path}`;
+  const api = await addTreeApi(on, url);
+  const own = { issuer: on.url, resource: url, clientId: api.id, clientSecret: api.secret, port };
+  return { url, api, ...(await startMcpServer({ ...own, ...rest })) };
+}
+
 export type SdkClient = Awaited<ReturnType<typeof connectSdk>>;
 
 /** Connects the official SDK with a key or token. */
-async function connectSdk(url: string, credential: string) {
+export async function connectSdk(url: string, credential: string) {
   const transport = new StreamableHTTPClientTransport(new URL(url), {
     requestInit: { headers: { Authorization: `Bearer ${credential}` } },
   });

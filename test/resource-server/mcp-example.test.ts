@@ -1,10 +1,9 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { startMcpServer } from '../../examples/mcp-server/server.ts';
-import { freePort } from '../helpers/free-port.ts';
+import { startExample } from '../helpers/seed-world.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-import { addTreeApi, openPlaces } from '../helpers/workspaces.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 /** The official client against the example: what an agent with a key sees. */
 onEveryEngine('the example of an MCP server', (engine, test) => {
@@ -14,10 +13,7 @@ onEveryEngine('the example of an MCP server', (engine, test) => {
   const places = openPlaces(() => on);
   test.before(async () => {
     on = await startTestService(engine);
-    const port = await freePort();
-    url = `http://localhost:${port}/mcp`;
-    const { id: clientId, secret: clientSecret, url: resource } = await addTreeApi(on, url);
-    ({ stop } = await startMcpServer({ issuer: on.url, resource, clientId, clientSecret, port }));
+    ({ url, stop } = await startExample(on));
   });
   test.after(async () => {
     await stop();

@@ -1,14 +1,12 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type { ExecutionContext } from 'ava';
-import { startMcpServer } from '../../examples/mcp-server/server.ts';
 import { createSessionOwners } from '../../src/resource-server/mcp.ts';
 import type { VerifiedToken } from '../../src/resource-server/token.ts';
-import { freePort } from '../helpers/free-port.ts';
 import { signIn } from '../helpers/human.ts';
+import { startExample } from '../helpers/seed-world.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine, test } from '../helpers/suite.ts';
-import { addTreeApi } from '../helpers/workspaces.ts';
 
 const token = (subject: string, agentId?: string, mergedFrom?: string) =>
   ({ subject, ...(agentId && { agentId }), ...(mergedFrom && { mergedFrom }) }) as VerifiedToken;
@@ -48,10 +46,7 @@ onEveryEngine('an MCP session and the claim of its agent', (engine, test) => {
   let stop: () => Promise<void>;
   test.before(async () => {
     on = await startTestService(engine);
-    const port = await freePort();
-    url = `http://localhost:${port}/mcp`;
-    const { id: clientId, secret: clientSecret, url: resource } = await addTreeApi(on, url);
-    ({ stop } = await startMcpServer({ issuer: on.url, resource, clientId, clientSecret, port }));
+    ({ url, stop } = await startExample(on));
   });
   test.after(async () => {
     await stop();
