@@ -64,7 +64,9 @@ export function addApphub({ tool, workspaces, get, assertFree, allowed }: Toolbo
       .map(({ id }) => `${url(id)}/api`),
   );
   appTool('get_api_schema', 'Shows what the API of an app takes.', {}, ({ tables }) => [...tables.keys()]);
-  appTool('test_api', 'Tries whether the API of an app answers.', {}, ({ isArchived }) => ({ ok: !isArchived }));
+  appTool('test_api', 'Tries whether the API of an app answers.', {}, ({ isArchived }) => ({
+    ok: !isArchived,
+  }));
   tool(
     'discover_apis',
     'Searches the APIs of the apps that you may look at.',
@@ -74,8 +76,11 @@ export function addApphub({ tool, workspaces, get, assertFree, allowed }: Toolbo
         .filter(({ id, kind }) => kind === 'app' && id.includes(query))
         .map(({ id }) => `${url(id)}/api`),
   );
-  appTool('search_table', 'Searches a table of an app.', { table: slug, query: text }, ({ tables }, { table, query }) =>
-    (tables.get(table) ?? []).filter((row) => row.includes(query)),
+  appTool(
+    'search_table',
+    'Searches a table of an app.',
+    { table: slug, query: text },
+    ({ tables }, { table, query }) => (tables.get(table) ?? []).filter((row) => row.includes(query)),
   );
   appTool('preflight_check', 'Says whether an app can be deployed.', {}, ({ isArchived }) => ({
     ready: !isArchived,
@@ -93,10 +98,15 @@ export function addApphub({ tool, workspaces, get, assertFree, allowed }: Toolbo
     return { version: versions.length };
   });
   appTool('restart_app', 'Restarts an app.', {}, (_, { app }) => ({ restarted: app }));
-  appTool('env_vars', 'Sets a variable of an app.', { name: text, value: text }, ({ env }, { name, value }) => {
-    env[name] = value;
-    return Object.keys(env);
-  });
+  appTool(
+    'env_vars',
+    'Sets a variable of an app.',
+    { name: text, value: text },
+    ({ env }, { name, value }) => {
+      env[name] = value;
+      return Object.keys(env);
+    },
+  );
 
   appTool(
     'records',
@@ -140,7 +150,10 @@ export function addApphub({ tool, workspaces, get, assertFree, allowed }: Toolbo
   appTool(
     'manage_app',
     'Updates, archives, unarchives and deletes an app.',
-    { action: z.enum(['update', 'archive', 'unarchive', 'delete']), spec: z.string().max(10_000).default('') },
+    {
+      action: z.enum(['update', 'archive', 'unarchive', 'delete']),
+      spec: z.string().max(10_000).default(''),
+    },
     async (content, { app, action, spec }, workspace) => {
       if (action === 'delete') await workspaces.remove(workspace, app);
       else if (action === 'update') content.spec = spec;
@@ -171,6 +184,11 @@ export function addApphub({ tool, workspaces, get, assertFree, allowed }: Toolbo
 
   // No credential makes another one: people do.
   const onPages = (path: string) => () => ({ open: `${issuer}${path}` });
-  tool('manage_oauth_client', 'Says where people register OAuth clients.', { app: slug }, onPages('/apps/clients'));
+  tool(
+    'manage_oauth_client',
+    'Says where people register OAuth clients.',
+    { app: slug },
+    onPages('/apps/clients'),
+  );
   tool('manage_api_key', 'Says where people make and end keys.', { app: slug }, onPages('/keys'));
 }

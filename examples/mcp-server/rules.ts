@@ -74,12 +74,18 @@ function placeOfCall(
   if (others.length > 0 || !isReached(token, workspace)) return { workspace };
   workspaces.open(workspace);
   if (typeof id === 'string' && workspaces.find(workspace, id)) return workspaces.placeOf(workspace, id);
-  const { type: _, ...place } = workspaces.placeOf(workspace, typeof args.in === 'string' ? args.in : undefined);
+  const { type: _, ...place } = workspaces.placeOf(
+    workspace,
+    typeof args.in === 'string' ? args.in : undefined,
+  );
   return { ...place, ...(typeof args.type === 'string' && { type: args.type }) };
 }
 
 /** Whether a key has anything in a workspace. */
-export function isReached({ access, subject }: Pick<Token, 'access' | 'subject'>, workspace: string): boolean {
+export function isReached(
+  { access, subject }: Pick<Token, 'access' | 'subject'>,
+  workspace: string,
+): boolean {
   return access?.some((place) => place.workspace === workspace) ?? workspace === subject;
 }
 

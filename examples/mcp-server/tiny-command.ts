@@ -28,7 +28,9 @@ export function addTinyCommand({ tool, workspaces, get, assertFree, allowed }: T
   const text = z.string().min(1).max(1000);
 
   tool('list_my_assets', 'Lists the systems that you may look at.', {}, async (_, call) =>
-    (await allowed(call, 'query_records', 'asset')).filter(({ kind }) => kind === 'system').map(({ id }) => id),
+    (await allowed(call, 'query_records', 'asset'))
+      .filter(({ kind }) => kind === 'system')
+      .map(({ id }) => id),
   );
 
   tool(
@@ -45,13 +47,21 @@ export function addTinyCommand({ tool, workspaces, get, assertFree, allowed }: T
     },
   );
 
-  tool('query_records', 'Reads the records of a system.', { asset: slug }, ({ asset }, { workspace }) =>
-    system(workspace, asset).records,
+  tool(
+    'query_records',
+    'Reads the records of a system.',
+    { asset: slug },
+    ({ asset }, { workspace }) => system(workspace, asset).records,
   );
 
-  tool('check_enrichment', 'Says whether records are enriched.', { asset: slug }, ({ asset }, { workspace }) => ({
-    enriched: system(workspace, asset).log.includes('enriched'),
-  }));
+  tool(
+    'check_enrichment',
+    'Says whether records are enriched.',
+    { asset: slug },
+    ({ asset }, { workspace }) => ({
+      enriched: system(workspace, asset).log.includes('enriched'),
+    }),
+  );
 
   tool(
     'build_system',
@@ -111,7 +121,12 @@ export function addTinyCommand({ tool, workspaces, get, assertFree, allowed }: T
   );
 
   /** A tool that a system does something by; what it did is in its log. */
-  function operate(name: string, description: string, shape: z.ZodRawShape, did: (args: never) => string): void {
+  function operate(
+    name: string,
+    description: string,
+    shape: z.ZodRawShape,
+    did: (args: never) => string,
+  ): void {
     tool(name, description, { asset: slug, ...shape }, (args, { workspace }) => {
       const { log } = system(workspace, String(args.asset));
       log.push(did(args as never));
@@ -119,9 +134,19 @@ export function addTinyCommand({ tool, workspaces, get, assertFree, allowed }: T
     });
   }
   operate('trigger_workflow', 'Starts the workflow of a system.', {}, () => 'workflow started');
-  operate('send_via_integration', 'Sends a message.', { to: text }, ({ to }: { to: string }) => `sent to ${to}`);
-  operate('run_agent', 'Gives a task to the agent of a system.', { task: text }, ({ task }: { task: string }) => {
-    return `agent did: ${task}`;
-  });
+  operate(
+    'send_via_integration',
+    'Sends a message.',
+    { to: text },
+    ({ to }: { to: string }) => `sent to ${to}`,
+  );
+  operate(
+    'run_agent',
+    'Gives a task to the agent of a system.',
+    { task: text },
+    ({ task }: { task: string }) => {
+      return `agent did: ${task}`;
+    },
+  );
   operate('run_enrichment', 'Enriches the records of a system.', {}, () => 'enriched');
 }

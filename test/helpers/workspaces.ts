@@ -19,7 +19,14 @@ import { asker, type Server } from './api-keys.ts';
 import { newMailbox } from './common.ts';
 import { ensure } from './ensure.ts';
 import { violations } from './oracle.ts';
-import { basic, type Engine, type Reply, startTestService, type TestOptions, type TestService } from './service.ts';
+import {
+  basic,
+  type Engine,
+  type Reply,
+  startTestService,
+  type TestOptions,
+  type TestService,
+} from './service.ts';
 
 /**
  * Workspaces, who is in them, what APIs tell of them, and keys on places of them: by the functions that pages call

@@ -121,7 +121,10 @@ for (const [version, { Client, Transport }] of Object.entries(SDKS)) {
       await t.throwsAsync(call('deploy_app', { app: `late-${engine}` }), { name: 'UnauthorizedError' });
       t.regex(memory.asked.at(-1)!.searchParams.get('scope')!, /\bwrite\b/);
       await finish(transport, memory);
-      t.deepEqual(await call('deploy_app', { app: `late-${engine}` }), { deployed: `late-${engine}`, version: 1 });
+      t.deepEqual(await call('deploy_app', { app: `late-${engine}` }), {
+        deployed: `late-${engine}`,
+        version: 1,
+      });
       t.regex(memory.kept.tokens.scope, /\bwrite\b/);
       await client.close();
     });

@@ -45,7 +45,10 @@ onEveryEngine('the example of an MCP server', (engine, test) => {
     const { client } = await connect((await on.register()).credential);
     const { tools } = await client.listTools();
     const told = new Map(
-      tools.map(({ name, _meta, annotations }) => [name, [_meta?.['vouchsafe/scopes'], annotations?.readOnlyHint]]),
+      tools.map(({ name, _meta, annotations }) => [
+        name,
+        [_meta?.['vouchsafe/scopes'], annotations?.readOnlyHint],
+      ]),
     );
     t.deepEqual(told.get('list_my_apps'), [['read'], true]);
     t.deepEqual(told.get('deploy_app'), [['write'], false]);

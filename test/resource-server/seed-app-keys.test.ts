@@ -15,7 +15,13 @@ onEveryEngine('apphub, for keys of apps', (engine, test) => {
     const mailbox = newMailbox();
     const { user_id: ann } = await on.claimed(mailbox);
     const wsp = await places.workspace([ann, 'owner']);
-    const content = { versions: [], env: {}, tables: new Map([['orders', []]]), isArchived: false, hasCi: true };
+    const content = {
+      versions: [],
+      env: {},
+      tables: new Map([['orders', []]]),
+      isArchived: false,
+      hasCi: true,
+    };
     for (const app of ['shop', 'blog']) {
       await workspaces.put(wsp, { id: app, kind: 'app', name: app, parent: undefined, content });
     }
@@ -32,7 +38,11 @@ onEveryEngine('apphub, for keys of apps', (engine, test) => {
       const outcome = await client.outcome(name, args);
       if (OPEN.includes(name)) t.is(outcome, 'ok', name);
       // What it lacks the scope for is said first.
-      else t.true(['oauth_only', 'missing_scope', 'endpoint_forbidden'].includes(outcome), `${name}: ${outcome}`);
+      else
+        t.true(
+          ['oauth_only', 'missing_scope', 'endpoint_forbidden'].includes(outcome),
+          `${name}: ${outcome}`,
+        );
     }
     t.is(await client.outcome('get_app_url', { app: 'shop' }), 'oauth_only');
     t.is(await client.outcome('get_api_schema', { app: 'blog' }), 'resource_scope');

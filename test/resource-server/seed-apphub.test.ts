@@ -69,7 +69,14 @@ onEveryEngine('apphub', (engine, test) => {
         const audience = { url: world.api.url, tokens: 'opaque' as const };
         const { now } = work;
         const expiresAt = tokenExpiry(world.on.service.deps, audience, now, Number.POSITIVE_INFINITY);
-        return issueAccessToken(work, { agentId, accountId: owner, scopes, audience, issuedAt: now, expiresAt });
+        return issueAccessToken(work, {
+          agentId,
+          accountId: owner,
+          scopes,
+          audience,
+          issuedAt: now,
+          expiresAt,
+        });
       });
       return value;
     };
@@ -176,7 +183,11 @@ onEveryEngine('apphub', (engine, test) => {
     t.is(await outcome('get_app_url', foreign), 'resource_scope', 'an app of another workspace');
     t.is(await outcome('get_app_url', looking), 'ok');
     t.is(await outcome('restart_app', looking), 'endpoint_forbidden', 'not canManage');
-    t.is(await outcome('manage_app', all, 'shop', 'archive'), 'missing_scope', 'rights on the app, not this one');
+    t.is(
+      await outcome('manage_app', all, 'shop', 'archive'),
+      'missing_scope',
+      'rights on the app, not this one',
+    );
     t.deepEqual(await client.call('list_my_apps', { workspace: all }), ['shop']);
     for (const each of [client, build]) await each.close();
   });
@@ -199,11 +210,18 @@ onEveryEngine('apphub', (engine, test) => {
     const token = await (await newAgent()).token('read');
     const client = await world.connect(token);
     const session = { 'Mcp-Session-Id': client.transport.sessionId! };
-    const codeOf = async (message: object, credential: string | undefined = token, headers: object = session) => {
+    const codeOf = async (
+      message: object,
+      credential: string | undefined = token,
+      headers: object = session,
+    ) => {
       const { status, body } = await world.send(credential, message, { ...headers });
       return [status, body.error?.code ?? body.result?.content[0].text];
     };
-    const call = (name: string, args: object) => ({ method: 'tools/call', params: { name, arguments: args } });
+    const call = (name: string, args: object) => ({
+      method: 'tools/call',
+      params: { name, arguments: args },
+    });
     t.deepEqual(await codeOf({ method: 'tools/list' }, 'at_nothing'), [401, -32001]);
     t.deepEqual(await codeOf({ method: 'resources/subscribe', params: {} }, token, {}), [400, -32600]);
     t.deepEqual(await codeOf({ method: 'no/such/method' }), [200, -32601]);

@@ -49,7 +49,8 @@ onEveryEngine('Stable Baseline', (engine, test) => {
       at(two.id, await two.node('specs')),
     ]);
     const bot = await world.connect(credential);
-    const read = (workspaceId: string, item: string) => bot.outcome('read_item', { workspace: workspaceId, item });
+    const read = (workspaceId: string, item: string) =>
+      bot.outcome('read_item', { workspace: workspaceId, item });
     for (const item of ['plan', 'spec', 'draft', 'top']) t.is(await read(one.id, item), 'ok', item);
     t.is(await read(two.id, 'spec'), 'ok');
     t.is(await read(two.id, 'draft'), 'resource_scope', 'beside');
@@ -69,7 +70,10 @@ onEveryEngine('Stable Baseline', (engine, test) => {
     t.is(await bot.outcome('create_folder', { folder: 'api', in: 'specs' }), 'ok');
     t.is(await bot.outcome('write_item', { item: 'v1', type: 'document', text: 'x', in: 'api' }), 'ok');
     t.is(await bot.outcome('read_item', { item: 'v1' }), 'ok');
-    t.is(await bot.outcome('write_item', { item: 'pay', type: 'document', text: 'x', in: 'hiring' }), 'resource_scope');
+    t.is(
+      await bot.outcome('write_item', { item: 'pay', type: 'document', text: 'x', in: 'hiring' }),
+      'resource_scope',
+    );
     t.is(await bot.outcome('create_folder', { folder: 'mine' }), 'resource_scope', 'a project of its own');
     for (const client of [bot, boss]) await client.close();
   });
@@ -97,10 +101,18 @@ onEveryEngine('Stable Baseline', (engine, test) => {
 
   test('a move follows the tree of the server: who has the old folder loses the thing, who has the new one gains it', async (t) => {
     const { id, ann, boss, node } = await workspace();
-    const inSpecs = await world.connect((await world.places.key(ann, [at(id, await node('specs'), ALL)])).credential);
-    const inDrafts = await world.connect((await world.places.key(ann, [at(id, await node('drafts'))])).credential);
+    const inSpecs = await world.connect(
+      (await world.places.key(ann, [at(id, await node('specs'), ALL)])).credential,
+    );
+    const inDrafts = await world.connect(
+      (await world.places.key(ann, [at(id, await node('drafts'))])).credential,
+    );
     t.is(await inDrafts.outcome('read_item', { item: 'spec' }), 'resource_scope');
-    t.is(await inSpecs.outcome('move_item', { item: 'spec', to: 'drafts' }), 'failed', 'it may not put it there');
+    t.is(
+      await inSpecs.outcome('move_item', { item: 'spec', to: 'drafts' }),
+      'failed',
+      'it may not put it there',
+    );
     await boss.call('move_item', { item: 'spec', to: 'drafts' });
     t.is(await inDrafts.outcome('read_item', { item: 'spec' }), 'ok');
     t.is(await inSpecs.outcome('read_item', { item: 'spec' }), 'resource_scope');
@@ -136,7 +148,10 @@ onEveryEngine('Stable Baseline', (engine, test) => {
     const began = performance.now();
     await until(async () => (await bot.outcome('list_items')) === '401');
     t.true(performance.now() - began < 1000);
-    t.deepEqual((await api.read(id)).map(({ id: name }) => name), ['hiring']);
+    t.deepEqual(
+      (await api.read(id)).map(({ id: name }) => name),
+      ['hiring'],
+    );
     await boss.close();
   });
 

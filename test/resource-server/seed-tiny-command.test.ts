@@ -43,7 +43,9 @@ onEveryEngine('Tiny Command', (engine, test) => {
     const { places } = world;
     const [ann, ben] = [await places.person(), await places.person()];
     const id = await places.workspace([ann, 'owner'], [ben, 'admin']);
-    const boss = await world.connect((await places.key(ann, [{ workspaceId: id, actions: SCOPES }])).credential);
+    const boss = await world.connect(
+      (await places.key(ann, [{ workspaceId: id, actions: SCOPES }])).credential,
+    );
     const { preview } = await boss.call('build_system', { asset: 'crm', purpose: 'customers' });
     await boss.call('confirm_save', { preview });
     return { id, ann, ben, boss };
@@ -99,7 +101,9 @@ onEveryEngine('Tiny Command', (engine, test) => {
 
   test('a build is previewed by one scope, and saved by another', async (t) => {
     const { id, ann, boss } = await workspace();
-    const scout = await world.connect((await keyOf(ann, id, ['workspace:read', 'workspace:build'])).credential);
+    const scout = await world.connect(
+      (await keyOf(ann, id, ['workspace:read', 'workspace:build'])).credential,
+    );
     const { preview } = await scout.call('build_system', { asset: 'shop', purpose: 'orders' });
     t.is(await scout.outcome('confirm_save', { preview }), 'missing_scope');
     t.deepEqual(await scout.call('list_my_assets'), ['crm']);
@@ -129,7 +133,9 @@ onEveryEngine('Tiny Command', (engine, test) => {
     const { deps } = world.on.service;
     await changeRole(deps, asker, ann, id, { memberId: ben, role: 'viewer', endsKeys: false });
     const began = performance.now();
-    await until(async () => (await bens.outcome('add_record', { asset: 'crm', value: 'x' })) === 'missing_scope');
+    await until(
+      async () => (await bens.outcome('add_record', { asset: 'crm', value: 'x' })) === 'missing_scope',
+    );
     t.true(performance.now() - began < 1000);
     t.is(await bens.outcome('query_records', { asset: 'crm' }), 'ok');
     for (const client of [bens, boss]) await client.close();
@@ -188,7 +194,9 @@ onEveryEngine('Tiny Command', (engine, test) => {
   test('the page offers six choices, of which Standard is recommended; each makes exactly its scopes', async (t) => {
     const browser = await signIn(world.on, newMailbox());
     const { text } = await browser.get('/keys/new');
-    const names = [...text.matchAll(/<input type="radio" name="preset" value="([^"]+)"/g)].map(([, name]) => name);
+    const names = [...text.matchAll(/<input type="radio" name="preset" value="([^"]+)"/g)].map(
+      ([, name]) => name,
+    );
     t.deepEqual(names, ['standard', 'build-only', 'read-operate', 'read-only', 'scout', 'choose']);
     t.is(text.match(/>Recommended</g)?.length, 1);
     t.regex(text, /value="standard"[^>]*>(?:(?!<\/label>).)*Recommended/s);
@@ -267,7 +275,9 @@ onEveryEngine('Tiny Command without the stream of events', (engine, test) => {
     t.teardown(() => world.stop());
     const ann = await world.places.person();
     const id = await world.places.workspace([ann, 'owner']);
-    const { credential, key } = await world.places.key(ann, [{ workspaceId: id, actions: ['workspace:read'] }]);
+    const { credential, key } = await world.places.key(ann, [
+      { workspaceId: id, actions: ['workspace:read'] },
+    ]);
     const bot = await world.connect(credential);
     await revokePersonalKey(world.on.service.deps, asker, ann, key.id);
     const began = performance.now();
