@@ -101,7 +101,7 @@ export function createWorkspaces(server: AuthorizationServerOptions, onError: (e
       const things = open(to);
       for (const [id, thing] of moving) if (!things.has(id)) things.set(id, thing);
       workspaces.delete(from);
-      await tell(to);
+      if ([...moving.values()].some(({ kind }) => TOLD.includes(kind))) await tell(to);
     },
 
     /** A workspace was deleted, or an account: so is what is kept of it. */

@@ -243,8 +243,8 @@ onEveryEngine('the tree of a workspace', (engine, test) => {
     const plain = await addTreeApi(on, 'https://plain.example.com', { understandsWorkspaces: false });
     for (const answer of [
       await plain.send({ workspace, upsert: [] }),
-      await plain.ask(`${PATH}?workspace=${workspace}`),
-      await plain.ask('/resource/workspaces'),
+      await plain.get(`${PATH}?workspace=${workspace}`),
+      await plain.get('/resource/workspaces'),
     ]) {
       t.is(answer.status, 403);
       t.is(answer.body.error, 'access_denied');
@@ -291,7 +291,7 @@ onEveryEngine('the tree of a workspace', (engine, test) => {
     const few = await addTreeApi(on, 'https://few.example.com', { hasAllWorkspaces: false });
     const workspace = await newWorkspace();
     const told = async () => {
-      const { body } = await few.ask('/resource/workspaces');
+      const { body } = await few.get('/resource/workspaces');
       return body.workspaces.map(({ id }: { id: string }) => id);
     };
     t.is((await few.send({ workspace, upsert: [folder('a')] })).status, 404);
@@ -319,7 +319,7 @@ onEveryEngine('the tree of a workspace', (engine, test) => {
     const found: { id: string; ended_at: string | null; members: unknown[] }[] = [];
     let after: string | undefined = '';
     while (after !== undefined) {
-      const { body } = await fresh.ask(`/resource/workspaces?after=${after}`);
+      const { body } = await fresh.get(`/resource/workspaces?after=${after}`);
       found.push(...body.workspaces);
       after = body.next;
     }
