@@ -28,7 +28,7 @@ onEveryEngine('apphub, for keys of apps', (engine, test) => {
     const page = `/workspaces/${wsp}/apps/${await places.findNode(wsp, 'shop')}`;
     const browser = await signIn(on, mailbox, { next: '/workspaces' });
     await browser.get(page);
-    const made = await browser.post(page, { name: 'Shop robot', life: '30' });
+    const made = await browser.post(page, { ...browser.wholeForm(page), name: 'Shop robot', life: '30' });
     const [, credential] = /<code id="key">(ak_[0-9A-Za-z]+)<\/code>/.exec(made.text)!;
 
     const client = await world.connect(credential!);
