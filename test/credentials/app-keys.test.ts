@@ -7,10 +7,9 @@ import { asker, type Server } from '../helpers/api-keys.ts';
 import { makeAppKey } from '../helpers/app-keys.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { bearer } from '../helpers/common.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { basic, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-import { outcome } from '../helpers/workspaces.ts';
+import { openPlaces, outcome } from '../helpers/workspaces.ts';
 
 const API = 'https://apps.example.com';
 

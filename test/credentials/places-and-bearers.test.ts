@@ -6,10 +6,10 @@ import { makeAppKey } from '../helpers/app-keys.ts';
 import { routesOf } from '../helpers/bad-input.ts';
 import { bearer, newMailbox } from '../helpers/common.ts';
 import { ensure } from '../helpers/ensure.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 import { concrete, encode } from '../helpers/valid-bodies.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 /**
  * No key, whatever its scopes, makes or ends places: only people do, on pages. Every route that takes a bearer is asked by every

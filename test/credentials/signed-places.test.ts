@@ -4,9 +4,9 @@ import { placeAgent } from '../../src/domain/owner/place-agent.ts';
 import { asker, type Server } from '../helpers/api-keys.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { startWith } from '../helpers/configured-service.ts';
-import { openPlaces } from '../helpers/places.ts';
 import type { TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { openPlaces } from '../helpers/workspaces.ts';
 
 /** Signed access tokens (RFC 9068) of agents on places: whoever verifies them without asking learns of no role that changed. */
 

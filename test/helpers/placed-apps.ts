@@ -6,8 +6,8 @@ import type { Browser, Page } from './browser.ts';
 import { newMailbox } from './common.ts';
 import { ensure } from './ensure.ts';
 import { signIn } from './human.ts';
-import { openPlaces } from './places.ts';
 import { type Engine, startTestService } from './service.ts';
+import { openPlaces } from './workspaces.ts';
 
 /** People in workspaces who let apps work there. */
 

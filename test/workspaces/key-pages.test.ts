@@ -10,9 +10,8 @@ import { heading } from '../helpers/claim-page.ts';
 import { vouchsafe } from '../helpers/cli.ts';
 import { signIn } from '../helpers/human.ts';
 import { newOperator } from '../helpers/operator.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-import { openWorkspaces, type Workspaces } from '../helpers/workspaces.ts';
+import { openPlaces, openWorkspaces, type Workspaces } from '../helpers/workspaces.ts';
 
 const API = 'https://apps.example.com';
 

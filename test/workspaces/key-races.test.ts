@@ -3,10 +3,9 @@ import { deleteWorkspace } from '../../src/domain/workspaces/workspaces.ts';
 import type { Server } from '../helpers/api-keys.ts';
 import { makeAppKey } from '../helpers/app-keys.ts';
 import { countOf } from '../helpers/ceremony.ts';
-import { openPlaces } from '../helpers/places.ts';
 import { basic } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-import { openWorkspaces, outcome, type Person, type Workspaces } from '../helpers/workspaces.ts';
+import { openPlaces, openWorkspaces, outcome, type Person, type Workspaces } from '../helpers/workspaces.ts';
 
 /** How many act at once, one of them on what the others depend on. */
 const AT_ONCE = 16;
