@@ -39,6 +39,7 @@ export const CONSOLE = {
   agents: '/console/agents',
   accounts: '/console/accounts',
   keys: '/console/keys',
+  workspaces: '/console/workspaces',
   resourceServers: '/console/resource-servers',
   oauthClients: '/console/oauth-clients',
   trustedIssuers: '/console/trusted-issuers',

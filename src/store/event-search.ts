@@ -17,6 +17,8 @@ export type EventRange =
   /** Those under an account, and those about it. */
   | { by: 'account'; id: string; born: IdRange }
   | { by: 'agent'; id: string; born: IdRange }
+  /** Those in a workspace, and those about it. */
+  | { by: 'workspace'; id: string }
   /** Those about something else. */
   | { by: 'subject'; id: string; born: IdRange };
 
@@ -100,6 +102,14 @@ function armsOf(range: EventRange): Part[] {
       return holderArms('account_id', range.id, range.born);
     case 'agent':
       return holderArms('agent_id', range.id, range.born);
+    case 'workspace':
+      return [
+        { sql: 'workspace_id = ? AND workspace_id IS NOT NULL AND', params: [range.id] },
+        {
+          sql: `subject = ? AND subject IS NOT NULL AND ${RARE} AND (workspace_id IS NULL OR workspace_id <> ?) AND`,
+          params: [range.id, range.id],
+        },
+      ];
     case 'subject': {
       const { id, born } = range;
       return [
@@ -134,8 +144,8 @@ function conditions({ range, kind, ids = [], networkStart, requestId }: EventSea
   const parts: Part[] = [
     ...(kind === undefined || range.by === 'kind' ? [] : [{ sql: 'kind = ?', params: [kind] }]),
     ...ids.map((id) => ({
-      sql: '("accountId" = ? OR "agentId" = ? OR subject = ?)',
-      params: [id, id, id],
+      sql: '("accountId" = ? OR "agentId" = ? OR "workspaceId" = ? OR subject = ?)',
+      params: [id, id, id, id],
     })),
     ...(networkStart === undefined
       ? []
@@ -158,5 +168,5 @@ export function isFrequent(kind: string): boolean {
   return FREQUENT.includes(`'${kind}'`);
 }
 
-const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", subject, address,
-  request_id AS "requestId", details`;
+const COLUMNS = `id, at, kind, account_id AS "accountId", agent_id AS "agentId", workspace_id AS "workspaceId", subject,
+  address, request_id AS "requestId", details`;

@@ -272,6 +272,21 @@ export async function countKeysPlacedIn(
   return row!.keys;
 }
 
+/** Counts the keys, agents and apps that have a live place in a workspace. */
+export async function countHoldersIn(
+  db: Pick<Tx, 'get'>,
+  workspaceId: string,
+  now: number,
+): Promise<{ keys: number; agents: number; apps: number }> {
+  const countOf = (prefix: string) => `COUNT(DISTINCT CASE WHEN SUBSTR(holder, 1, 4) = '${prefix}' THEN holder END)`;
+  const row = await db.get<{ keys: number; agents: number; apps: number }>(
+    `SELECT ${countOf('key_')} AS keys, ${countOf('agt_')} AS agents, ${countOf('con_')} AS apps FROM places
+     WHERE workspace_id = ? AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?)`,
+    [workspaceId, now],
+  );
+  return row!;
+}
+
 /** A place that an update ended. */
 export type EndedPlace = Pick<PlaceRow, 'id' | 'holder' | 'workspaceId'>;
 

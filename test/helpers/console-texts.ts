@@ -3,6 +3,7 @@ import { AGENT_STATUSES, AGENT_TYPES } from '../../src/domain/operators/agents.t
 import { KEY_HOLDERS, KEY_STATUSES } from '../../src/domain/operators/keys.ts';
 import { MAIL_STATES } from '../../src/domain/operators/mail.ts';
 import { CLIENT_ORIGINS, CLIENT_STATUSES } from '../../src/domain/operators/oauth-clients.ts';
+import { WORKSPACE_STATUSES } from '../../src/domain/operators/workspaces.ts';
 import { TIME_MENU } from '../../src/http/pages/console/lists.ts';
 import { CONSOLE } from '../../src/lib/page-paths.ts';
 
@@ -22,6 +23,7 @@ const MENUS = {
   holder: KEY_HOLDERS,
   clientStatus: CLIENT_STATUSES,
   origin: CLIENT_ORIGINS,
+  workspaceStatus: WORKSPACE_STATUSES,
   time: TIME_MENU.choices.map((choice) => choice.value).filter((value) => value !== ''),
 };
 const COLUMNS = [
@@ -36,6 +38,7 @@ const COLUMNS = [
   'lastUsedFrom',
   'key',
   'agent',
+  'workspace',
   'permissions',
   'created',
   'expires',

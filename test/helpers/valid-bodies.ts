@@ -234,6 +234,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /console/accounts/:id/stop-mail': { csrf: 'none', reason: 'spam' },
   'POST /console/accounts/:id/allow-mail': { csrf: 'none', reason: 'spam' },
   'POST /console/keys/revoke': { csrf: 'none', reason: 'spam', 'key:key_0': 'on' },
+  'POST /console/workspaces/:id/delete': { csrf: 'none', reason: 'spam' },
   'POST /console/oauth-clients/:id/suspend': { csrf: 'none', reason: 'spam' },
   'POST /console/oauth-clients/:id/resume': { csrf: 'none', reason: 'spam' },
   'POST /console/oauth-clients/:id/remove': { csrf: 'none', reason: 'spam' },

@@ -327,6 +327,10 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
         () => ofClient(act),
       ]),
     ),
+    '/console/workspaces/:id/delete': async () => {
+      const { id } = await newWorkspace();
+      return ofOperator(`/console/workspaces/${id}/delete`);
+    },
     '/console/mail/retry': () => ofOperator('/console/mail/retry?all=on', '/console/mail/retry'),
     '/console/mail/allow': async () => {
       const { mail } = await house.ask();

@@ -103,11 +103,18 @@ const CLIENT_SEARCHES = [
   ...['active', 'unused', 'suspended', 'ended'].map((status) => ({ status })),
   { origin: 'dynamic' },
 ];
+const WORKSPACE_SEARCHES = [
+  {},
+  { nameStart: 'a' },
+  { mailbox: 'a@example.com' },
+  { accountId: 'usr_1' },
+  ...['active', 'ended'].map((status) => ({ status })),
+];
 const BORN = { fromId: 'evt_1', toId: 'evt_2' };
 const EVENT_SEARCHES = [
   { by: 'all' },
   { by: 'kind', kind: 'key.revoked' },
-  ...['account', 'agent', 'subject'].map((by) => ({ by, id: 'usr_1', born: BORN })),
+  ...['account', 'agent', 'workspace', 'subject'].map((by) => ({ by, id: 'usr_1', born: BORN })),
 ].flatMap((range) => [
   { range, ...BORN },
   { range, ...BORN, kind: 'key.revoked', ids: ['agt_1'], networkStart: '1.', requestId: 'req_1' },
@@ -121,7 +128,7 @@ const VARIANTS: Record<string, unknown[][]> = {
   listKeysFound: KEY_SEARCHES.map((search) => [search, '~', { now: 1, expiresBy: 2 }, 51]),
   findKeyWindowEnd: KEY_SEARCHES.map((search) => [search, '~']),
   incrementTries: [['claim_attempts'], ['sign_ins']].map(([table]) => [table, { id: '', counter: 0 }, 5, 0]),
-  listEventsOf: [{ accountId: 'usr_1' }, { agentId: 'agt_1' }].flatMap((whose) =>
+  listEventsOf: [{ accountId: 'usr_1' }, { agentId: 'agt_1' }, { workspaceId: 'wsp_1' }].flatMap((whose) =>
     places({ id: 'evt_1' }).map((place) => [whose, place, 10]),
   ),
   listSelectedEvents: places({ id: 'evt_1' }).flatMap((place) => [
@@ -165,6 +172,12 @@ const VARIANTS: Record<string, unknown[][]> = {
   ),
   findClientWindowEnd: CLIENT_SEARCHES.flatMap((search) =>
     [undefined, { key: 1, id: 'cli_1' }].map((before) => [search, before]),
+  ),
+  listWorkspacesFound: WORKSPACE_SEARCHES.flatMap((search) =>
+    [undefined, { key: 1, id: 'wsp_1' }].map((before) => [search, before, 51]),
+  ),
+  findWorkspaceWindowEnd: WORKSPACE_SEARCHES.flatMap((search) =>
+    [undefined, { key: 1, id: 'wsp_1' }].map((before) => [search, before]),
   ),
   updateOAuthClientSuspended: [1, null].map((at) => ['cli_1', at]),
   listFeedEvents: [

@@ -16,6 +16,8 @@ export interface AuditEntry {
   /** The account that it is about, or that did it, and its masked mailbox if it has one. */
   account: { id: string; mailbox: string | undefined } | undefined;
   agentId: string | undefined;
+  /** The shared workspace that it happened in. */
+  workspaceId: string | undefined;
   /** The id of what it is about, if that is neither the account nor the agent. */
   subject: string | undefined;
   /** The coarse network; undefined: a job, or the command line. */
@@ -42,6 +44,7 @@ export async function toAuditEntries(
     account:
       event.accountId === null ? undefined : accountOf(event.accountId, mailboxes.get(event.accountId)),
     agentId: event.agentId ?? undefined,
+    workspaceId: event.workspaceId ?? undefined,
     subject: event.subject ?? undefined,
     network:
       event.address === null || event.address === 'local' ? undefined : parseAddress(event.address).coarse,

@@ -21,7 +21,7 @@ import { readSearchText } from './search.ts';
 /** A request for one page of the audit log. */
 export interface AuditQuery {
   /**
-   * What to find, in words that each narrow it: the id of an account, agent, key or other thing, a mailbox, a network, a
+   * What to find, in words that each narrow it: the id of an account, agent, key, workspace or other thing, a mailbox, a network, a
    * request id, or a kind.
    */
   search: string;
@@ -124,6 +124,7 @@ async function toSearch({ db }: Pick<Deps, 'db'>, query: AuditQuery): Promise<Ev
 function rangeOf(id: string): EventRange {
   const born = bornWithin(id);
   if (id.startsWith('usr_')) return { by: 'account', id, born };
+  if (id.startsWith('wsp_')) return { by: 'workspace', id };
   return id.startsWith('agt_') ? { by: 'agent', id, born } : { by: 'subject', id, born };
 }
 

@@ -52,7 +52,7 @@ export function readSearchText(text: string, keys: readonly KeyShape[] = []): Se
   if (/^https?:\/\/\S+$/.test(typed)) return { by: 'issuer', issuer: typed };
   const mailbox = typed.includes('@') ? parseMailbox(typed) : undefined;
   if (mailbox !== undefined) return { by: 'mailbox', mailbox };
-  const id = /^(agt|usr|key|tok|rs|hst|evt|cli|con)_[0-9A-Za-z]{0,64}$/.exec(typed);
+  const id = /^(agt|usr|key|tok|rs|hst|evt|cli|con|wsp)_[0-9A-Za-z]{0,64}$/.exec(typed);
   if (id !== null) return { by: 'id', prefix: id[1]!, start: typed };
   const start = readKeyStart(keys, typed);
   if (start !== undefined) return { by: 'key', prefix: start };

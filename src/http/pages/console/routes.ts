@@ -11,6 +11,7 @@ import { resourceServerRows } from './resource-servers.ts';
 import { settingsRows } from './settings.ts';
 import { suppressedRows } from './suppressed.ts';
 import { trustedIssuerRows } from './trusted-issuers.ts';
+import { workspaceRows } from './workspaces.ts';
 
 /** Creates the routes of the operator's console. Whoever is no operator gets 404 at each of them. */
 export function consoleRoutes(pages: Pages): Route[] {
@@ -19,6 +20,7 @@ export function consoleRoutes(pages: Pages): Route[] {
     ...agentRows(pages),
     ...accountRows(pages),
     ...keyRows(pages),
+    ...workspaceRows(pages),
     ...resourceServerRows(pages),
     ...oauthClientRows(pages),
     ...trustedIssuerRows(pages),

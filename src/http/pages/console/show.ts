@@ -13,6 +13,7 @@ const ICONS: Record<ConsoleSection, string> = {
   agents: 'bot',
   accounts: 'users',
   keys: 'key-round',
+  workspaces: 'folder-kanban',
   resourceServers: 'server',
   oauthClients: 'app-window',
   trustedIssuers: 'shield-check',
