@@ -34,6 +34,10 @@ const GROUPS: readonly Group[] = [
   { names: ['agent'], load: async () => (await import('./commands/agents.ts')).addAgentCommands },
   { names: ['key'], load: async () => (await import('./commands/keys.ts')).addKeyCommands },
   { names: ['account'], load: async () => (await import('./commands/accounts.ts')).addAccountCommands },
+  {
+    names: ['workspace'],
+    load: async () => (await import('./commands/workspaces.ts')).addWorkspaceCommands,
+  },
   { names: ['mail'], load: async () => (await import('./commands/mail.ts')).addMailCommands },
   { names: ['operator'], load: async () => (await import('./commands/operators.ts')).addOperatorCommands },
   {

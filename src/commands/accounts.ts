@@ -3,11 +3,15 @@ import {
   endAccountSessions,
   type FoundAccount,
   findAccounts,
+  findPerson,
   revokeAccountKeys,
   setAccountMail,
   showAccount,
 } from '../domain/operators/accounts.ts';
+import { deleteAccount } from '../domain/owner/delete-account.ts';
+import { listWorkspacesHeldAlone, type Succession } from '../domain/workspaces/leave-all-workspaces.ts';
 import { Failure } from '../errors.ts';
+import { displayName } from '../lib/untrusted-text.ts';
 import { reasonOption, type Shell } from './shell.ts';
 
 /** Adds `account …`: finds and shows people's accounts, with their mailboxes masked, and ends what they hold. */
@@ -96,6 +100,45 @@ export function addAccountCommands(program: Command, shell: Shell): void {
         ),
       ),
     );
+  account
+    .command('delete <account>')
+    .description('delete a person’s account, named by its mailbox or id, as they could themselves')
+    .option('--to <member>', 'who owns the workspaces that it alone owns, named by mailbox or id')
+    .option('--force', 'delete the workspaces that it alone owns, also while others are in them')
+    .addOption(reasonOption())
+    .action((named: string, options: DeleteOptions) =>
+      shell.withDatabase(async (deps) => {
+        const found = await findPerson(deps, named);
+        if (found === undefined) return shell.notFound('account');
+        const to = options.to === undefined ? undefined : await findPerson(deps, options.to);
+        if (options.to !== undefined && to === undefined) return shell.notFound('account of a member');
+        if (to?.id === found.id) throw new Failure('badRequest', '--to takes another account.');
+        const succession: Succession =
+          to !== undefined ? { to: to.id } : options.force === true ? 'delete' : 'refuse';
+        const act = { accountId: undefined, reason: options.reason };
+        try {
+          await deleteAccount(deps, shell.origin(), found.id, { succession, act });
+        } catch (error) {
+          if (!(error instanceof Failure) || error.kind !== 'lastOwner') throw error;
+          const held = await listWorkspacesHeldAlone(deps, found.id);
+          shell.note(
+            [
+              `${found.id} is the only owner of workspaces with other members. Nothing was changed.`,
+              ...held.map(({ workspaceId, name }) => `${workspaceId}  ${displayName(name)}`),
+              'Name a member who owns them from now on by --to, or delete them by --force.',
+            ].join('\n'),
+          );
+          return shell.failed();
+        }
+        shell.say({ deleted: found.id }, `${found.id} is deleted.`);
+      }),
+    );
+}
+
+interface DeleteOptions {
+  to?: string;
+  force?: true;
+  reason?: string;
 }
 
 function accountJson(found: FoundAccount): object {

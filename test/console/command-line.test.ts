@@ -8,6 +8,7 @@ import { newMailbox } from '../helpers/common.ts';
 import { ensure } from '../helpers/ensure.ts';
 import { isIn, signIn } from '../helpers/human.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
+import { insertShared } from '../helpers/shared-workspaces.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 /** The command line does what the console does. */
@@ -104,5 +105,88 @@ onEveryEngine('operators at the command line', (engine, test) => {
       t.is((await cli('account', ...args)).code, 4, args[0]);
     }
     t.is((await cli('account', 'mail', id, 'maybe')).code, 2);
+  });
+
+  test('list, show and delete workspaces, with a reason', async (t) => {
+    const [ann, bob] = [newMailbox('ann'), newMailbox('bob')];
+    for (const mailbox of [ann, bob]) await signIn(on, mailbox);
+    const [owner, member] = [await accountOf(ann), await accountOf(bob)];
+    const id = await insertShared(on, { [owner]: 'owner', [member]: 'viewer' }, 'Northwind\u202e Research');
+    const { workspaces } = await json('workspace', 'list', 'northwind');
+    t.deepEqual(
+      workspaces.map((each: Record<string, unknown>) => [each.workspace_id, each.name, each.member_count]),
+      [[id, 'Northwind Research', 2]],
+    );
+    for (const text of [id, bob, member]) {
+      t.is((await json('workspace', 'list', text)).workspaces[0].workspace_id, id, text);
+    }
+    t.deepEqual((await json('workspace', 'list', '--status', 'ended')).workspaces, []);
+    t.is((await cli('workspace', 'list')).stdout, `${id}  Northwind Research  (2 members)\n`);
+    const shown = await json('workspace', 'show', id);
+    t.deepEqual(
+      shown.members.map((each: Record<string, unknown>) => [each.user_id, each.mailbox, each.role]),
+      [
+        [owner, 'a***@example.com', 'owner'],
+        [member, 'b***@example.com', 'viewer'],
+      ].toSorted(),
+    );
+    t.deepEqual([shown.open_invitations, shown.keys, shown.agents, shown.apps, shown.nodes], [0, 0, 0, 0, {}]);
+    t.deepEqual(await json('workspace', 'delete', id, '--reason', 'spam'), { deleted: id });
+    t.is(await reasons('operator.workspace_deleted', id), 1);
+    const after = await json('workspace', 'show', id);
+    t.deepEqual([after.status, after.members], ['ended', []]);
+    for (const args of [
+      ['delete', id],
+      ['delete', 'wsp_0'],
+      ['show', 'wsp_0'],
+    ]) {
+      t.is((await cli('workspace', ...args)).code, 4, args.join(' '));
+    }
+    t.is((await cli('workspace', 'list', '--status', 'none')).code, 2);
+  });
+
+  test('delete a person’s account; workspaces that it alone owns go to a member, or end, or keep it', async (t) => {
+    const persons = await Promise.all(
+      ['ann', 'bob', 'carl'].map(async (name) => {
+        const mailbox = newMailbox(name);
+        const browser = await signIn(on, mailbox);
+        return { mailbox, browser, id: await accountOf(mailbox) };
+      }),
+    );
+    const [ann, bob, carl] = persons as [(typeof persons)[0], (typeof persons)[0], (typeof persons)[0]];
+    const shared = await insertShared(on, { [ann.id]: 'owner', [bob.id]: 'viewer' }, 'Shared');
+    const alone = await insertShared(on, { [ann.id]: 'owner' }, 'Alone');
+    const refused = await cli('account', 'delete', ann.mailbox);
+    t.is(refused.code, 1);
+    t.regex(refused.stderr, new RegExp(`${shared}  Shared\n.*--to.*--force`));
+    t.notRegex(refused.stderr, new RegExp(alone));
+    t.true(await isIn(ann.browser));
+    // Who is no member cannot own it; nothing is changed.
+    const stranger = await cli('account', 'delete', ann.id, '--to', carl.mailbox);
+    t.is(stranger.code, 2, stranger.stderr);
+    t.is((await cli('account', 'delete', ann.id, '--to', ann.mailbox)).code, 2);
+    t.is((await cli('account', 'delete', ann.id, '--to', 'nobody@example.com')).code, 4);
+    t.true(await isIn(ann.browser));
+
+    t.deepEqual(await json('account', 'delete', ann.id, '--to', bob.mailbox, '--reason', 'spam'), {
+      deleted: ann.id,
+    });
+    t.is(await reasons('operator.account_deleted', ann.id), 1);
+    t.false(await isIn(ann.browser));
+    const handed = await json('workspace', 'show', shared);
+    t.deepEqual(
+      handed.members.map((each: Record<string, unknown>) => [each.user_id, each.role]),
+      [[bob.id, 'owner']],
+    );
+    t.is((await json('workspace', 'show', alone)).status, 'ended');
+
+    const doomed = await insertShared(on, { [bob.id]: 'owner', [carl.id]: 'admin' }, 'Doomed');
+    t.deepEqual(await json('account', 'delete', bob.mailbox, '--force'), { deleted: bob.id });
+    t.is((await json('workspace', 'show', doomed)).status, 'ended');
+    t.true(await isIn(carl.browser));
+    const { user_id: ofAgent } = await on.register();
+    for (const named of [ann.mailbox, ann.id, 'usr_0', ofAgent]) {
+      t.is((await cli('account', 'delete', named, '--force')).code, 4, named);
+    }
   });
 });

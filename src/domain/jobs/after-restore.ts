@@ -116,7 +116,9 @@ const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
     changeOrRevokeAgent(deps, origin, event, (owner, agent) => unlinkAgent(deps, origin, owner, agent)),
   'agent.merge_undone': (deps, origin, event) =>
     changeOrRevokeAgent(deps, origin, event, (owner, agent) => undoMerge(deps, origin, owner, agent)),
-  'account.deleted': (deps, origin, event) => deleteAccount(deps, origin, event.account_id ?? ''),
+  // The backup may know no other owner of a workspace than this account, although there was one when it was deleted.
+  'account.deleted': (deps, origin, event) =>
+    deleteAccount(deps, origin, event.account_id ?? '', { succession: 'passOn' }),
   'app.revoked': endConsentAgain,
   'app.narrowed': endConsentAgain, // the backup has the wider one
   'client.removed': removeClientAgain,

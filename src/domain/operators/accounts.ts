@@ -118,6 +118,21 @@ export async function showAccount(deps: Deps, id: string): Promise<ShownAccount 
   };
 }
 
+/**
+ * Finds the account of a person who has one.
+ *
+ * @param named its id, or its mailbox in full
+ * @returns undefined also for agents' own accounts and deleted ones
+ */
+export async function findPerson({ db }: Pick<Deps, 'db'>, named: string): Promise<FoundAccount | undefined> {
+  const text = readSearchText(named);
+  const row =
+    text.by === 'mailbox'
+      ? await findAccountFoundByMailbox(db, text.mailbox)
+      : await findAccountFound(db, named);
+  return row === undefined || row.kind !== 'human' || row.endedAt !== null ? undefined : toFoundAccount(row);
+}
+
 /** Ends all sessions of an account as an operator, from the next request on. @throws Failure `notFound` */
 export async function endAccountSessions(
   deps: Deps,

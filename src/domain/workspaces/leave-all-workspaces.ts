@@ -3,6 +3,7 @@ import { Failure } from '../../errors.ts';
 import {
   countMembers,
   findMember,
+  listMembers,
   listMemberships,
   listOwnerIds,
   type MembershipRow,
@@ -12,12 +13,16 @@ import { lockWorkspace } from '../../store/workspaces.ts';
 import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { endMembership, lastOwner, setRole } from './members.ts';
+import { ROLES } from './roles.ts';
 import { endWorkspace } from './workspaces.ts';
 
 /** How an account that is deleted leaves its workspaces. */
 
-/** What becomes of workspaces whose last owner is deleted, while they have other members. */
-export type Succession = 'refuse' | 'delete' | { to: string };
+/**
+ * What becomes of workspaces whose last owner is deleted, while they have other members. `passOn`: the member with the
+ * widest role, of several who joined first, owns them.
+ */
+export type Succession = 'refuse' | 'delete' | 'passOn' | { to: string };
 
 /**
  * Lists the workspaces whose last owner an account is while they have other members: those stand in the way of its
@@ -78,7 +83,16 @@ export async function leaveAllWorkspaces(
 }
 
 /** Makes somebody else the owner of a workspace whose last owner is deleted. */
-async function succeed(work: Work, { workspaceId }: MembershipRow, succession: Succession): Promise<void> {
+async function succeed(
+  work: Work,
+  { workspaceId, accountId }: MembershipRow,
+  succession: Succession,
+): Promise<void> {
+  if (succession === 'passOn') {
+    const others = (await listMembers(work.tx, workspaceId)).filter(({ accountId: id }) => id !== accountId);
+    const next = ROLES.map((role) => others.find((member) => member.role === role)).find(Boolean);
+    return setRole(work, next!, 'owner', undefined);
+  }
   if (typeof succession === 'string') throw lastOwner();
   const member = await findMember(work.tx, workspaceId, succession.to);
   if (member === undefined) {
