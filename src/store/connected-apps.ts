@@ -92,28 +92,6 @@ export function findConnected(
   return db.get(`${SELECTED} WHERE ${LIVE} AND g.id = ?`, [accountId, now, id]);
 }
 
-/** An app that works in a workspace, and for whom. */
-export interface PlacedAppRow extends ConnectedAppRow {
-  accountId: string;
-  /** Null: the account has ended. */
-  mailbox: string | null;
-}
-
-/** Lists the first apps that work in a workspace, newest first. */
-export function listAppsPlacedIn(
-  db: Pick<Db, 'all'>,
-  workspaceId: string,
-  now: number,
-  limit: number,
-): Promise<PlacedAppRow[]> {
-  return db.all(
-    `SELECT ${COLUMNS}, g.account_id AS "accountId", (SELECT mailbox FROM accounts WHERE id = g.account_id) AS mailbox
-     ${JOINED} WHERE g.revoked_at IS NULL AND g.expires_at > ? AND g.id IN (SELECT holder FROM places
-       WHERE workspace_id = ? AND ended_at IS NULL) ORDER BY g.id DESC LIMIT ?`,
-    [now, workspaceId, limit],
-  );
-}
-
 const CLIENT_NAMES = { name: 'c.name', id: 'c.id' };
 const LAST_USED: ListOrder = { keys: ['COALESCE(g.used_at, 0)', 'g.id'], isDescending: true };
 const LIVE = 'g.account_id = ? AND g.revoked_at IS NULL AND g.expires_at > ?';

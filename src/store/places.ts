@@ -278,7 +278,8 @@ export async function countHoldersIn(
   workspaceId: string,
   now: number,
 ): Promise<{ keys: number; agents: number; apps: number }> {
-  const countOf = (prefix: string) => `COUNT(DISTINCT CASE WHEN SUBSTR(holder, 1, 4) = '${prefix}' THEN holder END)`;
+  const countOf = (prefix: string) =>
+    `COUNT(DISTINCT CASE WHEN SUBSTR(holder, 1, 4) = '${prefix}' THEN holder END)`;
   const row = await db.get<{ keys: number; agents: number; apps: number }>(
     `SELECT ${countOf('key_')} AS keys, ${countOf('agt_')} AS agents, ${countOf('con_')} AS apps FROM places
      WHERE workspace_id = ? AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?)`,

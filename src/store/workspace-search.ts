@@ -58,10 +58,7 @@ export function findWorkspaceWindowEnd(
 }
 
 /** Finds one workspace as listWorkspacesFound() does, also after it has ended. */
-export function findWorkspaceFound(
-  db: Pick<Db, 'get'>,
-  id: string,
-): Promise<FoundWorkspaceRow | undefined> {
+export function findWorkspaceFound(db: Pick<Db, 'get'>, id: string): Promise<FoundWorkspaceRow | undefined> {
   return db.get(`SELECT ${COLUMNS} FROM workspaces w WHERE id = ?`, [id]);
 }
 

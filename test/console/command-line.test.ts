@@ -8,7 +8,7 @@ import { newMailbox } from '../helpers/common.ts';
 import { ensure } from '../helpers/ensure.ts';
 import { isIn, signIn } from '../helpers/human.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
-import { insertShared } from '../helpers/shared-workspaces.ts';
+import { insertShared } from '../helpers/workspaces.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 /** The command line does what the console does. */
@@ -130,7 +130,10 @@ onEveryEngine('operators at the command line', (engine, test) => {
         [member, 'b***@example.com', 'viewer'],
       ].toSorted(),
     );
-    t.deepEqual([shown.open_invitations, shown.keys, shown.agents, shown.apps, shown.nodes], [0, 0, 0, 0, {}]);
+    t.deepEqual(
+      [shown.open_invitations, shown.keys, shown.agents, shown.apps, shown.nodes],
+      [0, 0, 0, 0, {}],
+    );
     t.deepEqual(await json('workspace', 'delete', id, '--reason', 'spam'), { deleted: id });
     t.is(await reasons('operator.workspace_deleted', id), 1);
     const after = await json('workspace', 'show', id);

@@ -136,7 +136,19 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
   'workspace.may.*': nameEach('workspace.may.', ['look', 'act', 'invite', 'rename', 'own']),
   'workspace.role.*': nameEach('workspace.role.', ROLES),
   'workspace.roleText.*': nameEach('workspace.roleText.', ROLES),
-  'workspace.section.*': nameEach('workspace.section.', ['members', 'invitations', 'activity', 'settings']),
+  'workspace.section.*': nameEach('workspace.section.', [
+    'members',
+    'invitations',
+    'agents',
+    'keys',
+    'apps',
+    'connectedApps',
+    'activity',
+    'settings',
+  ]),
+  'workspace.holder.*': nameEach('workspace.holder.', ['agents', 'connectedApps']),
+  'workspace.hint.*': nameEach('workspace.hint.', ['agents', 'connectedApps']),
+  'workspace.no.*': nameEach('workspace.no.', ['agents', 'connectedApps']),
   'status.*': nameEach('status.', ['active', 'revoked', 'ended', 'expired', 'noLiveKey']),
 };
 
@@ -251,6 +263,7 @@ test('German is another text than English, but for words that both have', (t) =>
     'console.filter.clientStatus',
     'console.filter.keyStatus',
     'console.filter.status',
+    'console.filter.workspaceStatus',
     'console.health.ms',
     'console.resourceServers.name',
     'console.resourceServers.url',
@@ -258,9 +271,12 @@ test('German is another text than English, but for words that both have', (t) =>
     'keys.new.name',
     'keys.status',
     'mail.name',
+    'workspace.holder.agents',
+    'workspace.holder.connectedApps',
     'workspace.invite.placeholder',
     'workspace.person',
     'workspace.role.admin',
+    'workspace.section.apps',
   ]);
 });
 

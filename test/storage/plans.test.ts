@@ -179,6 +179,11 @@ const VARIANTS: Record<string, unknown[][]> = {
   findWorkspaceWindowEnd: WORKSPACE_SEARCHES.flatMap((search) =>
     [undefined, { key: 1, id: 'wsp_1' }].map((before) => [search, before]),
   ),
+  listHolderPage: ['agent', 'app'].flatMap((kind) =>
+    [undefined, 'usr_1'].flatMap((grantedBy) =>
+      places({ id: 'agt_1' }).map((place) => [{ workspaceId: 'wsp_1', kind, grantedBy, now: 1 }, place, 26]),
+    ),
+  ),
   updateOAuthClientSuspended: [1, null].map((at) => ['cli_1', at]),
   listFeedEvents: [
     [{ after: 'evt_1' }, 10],

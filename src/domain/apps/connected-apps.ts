@@ -84,7 +84,7 @@ export async function findConnectedApp(
 }
 
 /** Converts a row to an app as people see it. */
-export function toConnectedApp(config: Deps['config'], row: ConnectedAppRow): ConnectedApp {
+function toConnectedApp(config: Deps['config'], row: ConnectedAppRow): ConnectedApp {
   const { id, clientId, name, origin, metadata, resource, scope, openidScope, usedAt, usedFrom } = row;
   const { createdAt, expiresAt } = row;
   return {

@@ -1,49 +1,15 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
-import { maskMailbox } from '../../lib/mailbox.ts';
-import { listAppsPlacedIn } from '../../store/connected-apps.ts';
 import { findOAuthGrant } from '../../store/oauth-grants.ts';
 import { listPlacesOf } from '../../store/places.ts';
 import { lockWorkspace } from '../../store/workspaces.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { useCase } from '../limits/use-case.ts';
-import { listPlacesOfHolders, type NamedPlace } from '../workspaces/pick-places.ts';
 import { endPlacesOfHolderIn } from '../workspaces/places.ts';
 import { isManager } from '../workspaces/roles.ts';
 import { lockWorkspaceAs, roleForbids } from '../workspaces/workspaces.ts';
-import { type ConnectedApp, toConnectedApp } from './connected-apps.ts';
 
-/** Apps in workspaces: who let them in, and how their places end. */
-
-/** An app that works in a workspace. */
-export interface PlacedApp extends ConnectedApp {
-  /** Who let it in: masked; undefined: the account has ended. */
-  mailbox: string | undefined;
-  isYou: boolean;
-  /** Those in this workspace. */
-  places: NamedPlace[];
-}
-
-const APPS_SHOWN = 50;
-
-/** Lists the newest apps that work in a workspace. The caller has checked that the reader manages it. */
-export async function listPlacedApps(
-  { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
-  workspaceId: string,
-  readerId: string,
-): Promise<PlacedApp[]> {
-  const rows = await listAppsPlacedIn(db, workspaceId, clock(), APPS_SHOWN);
-  const places = await listPlacesOfHolders(
-    { db },
-    rows.map(({ id }) => id),
-  );
-  return rows.map((row) => ({
-    ...toConnectedApp(config, row),
-    mailbox: row.mailbox === null ? undefined : maskMailbox(row.mailbox),
-    isYou: row.accountId === readerId,
-    places: (places.get(row.id) ?? []).filter((place) => place.workspaceId === workspaceId),
-  }));
-}
+/** How places of apps in workspaces end. */
 
 /**
  * Ends the places of an app in a workspace, as an owner or admin of it. An app that has no other place is disconnected.

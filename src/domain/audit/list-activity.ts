@@ -15,6 +15,7 @@ const GROUPS = {
   agents: ['claim', 'agent', 'host', 'capability', 'assertion', 'principal', 'token', 'refresh_token'],
   keys: ['key', 'app_key'],
   apps: ['app', 'client'],
+  workspaces: ['workspace', 'member', 'invitation', 'place', 'app_key'],
   signIn: ['session', 'authenticator', 'recovery_codes', 'recovery_code'],
   account: ['account', 'mail', 'limit', 'operator'],
 } as const satisfies Record<string, readonly string[]>;

@@ -1,6 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { type InvitationRow, listInvitationsFrom, listInvitationsTo } from '../../store/invitations.ts';
 import { listMemberships } from '../../store/members.ts';
+import { listNodesById, type NodeRow } from '../../store/nodes.ts';
 import { listPlacesOfGranter, type PlaceRow } from '../../store/places.ts';
 import { type ExportedAppKeyRow, listAppKeysOfAccount } from '../../store/workspace-keys.ts';
 
@@ -22,11 +23,20 @@ export async function listInvitationsOfAccount(
   return { sent, received };
 }
 
+/** A place that an account gave. */
+export interface GivenPlace extends PlaceRow {
+  /** The thing that it is on, as its API names it. */
+  node: Pick<NodeRow, 'externalId' | 'name'> | undefined;
+}
+
 /** Lists the places that an account gave, in its own workspace and those that it is in. */
-export async function listPlacesGivenBy({ db }: Pick<Deps, 'db'>, accountId: string): Promise<PlaceRow[]> {
+export async function listPlacesGivenBy({ db }: Pick<Deps, 'db'>, accountId: string): Promise<GivenPlace[]> {
   const memberships = await listMemberships(db, accountId);
   const workspaceIds = [...memberships.map(({ workspaceId }) => workspaceId), accountId];
-  return (await Promise.all(workspaceIds.map((id) => listPlacesOfGranter(db, id, accountId)))).flat();
+  const places = (await Promise.all(workspaceIds.map((id) => listPlacesOfGranter(db, id, accountId)))).flat();
+  const nodeIds = new Set(places.flatMap(({ nodeId }) => nodeId ?? []));
+  const nodes = new Map((await listNodesById(db, [...nodeIds])).map((node) => [node.id, node]));
+  return places.map((place) => ({ ...place, node: nodes.get(place.nodeId ?? '') }));
 }
 
 /** Lists the keys of things for which an account answers, oldest first. */

@@ -26,7 +26,7 @@ export function activityPage(pages: Pages) {
     caller: 'signedInUser',
     summary: 'What happened in it',
     async handle({ deps, caller, query }) {
-      const { accountId } = caller.session;
+      const { accountId, hasWorkspaces } = caller.session;
       const aboutId = readId(query, 'about');
       const [subjects, about] = await Promise.all([
         listSubjects(deps, accountId),
@@ -40,21 +40,25 @@ export function activityPage(pages: Pages) {
         activity: page.items,
         isNarrowed: group !== undefined || about !== undefined || search !== undefined,
         isPartial: page.isPartial,
-        list: presentFilters(view, { selects: [KINDS, subjectMenu(subjects, about)] }),
+        list: presentFilters(view, { selects: [kindMenu(hasWorkspaces), subjectMenu(subjects, about)] }),
         paging: { ...presentPaging(view, page, { isByTime: true }), note: 'common.utc' },
       });
     },
   });
 }
 
-const KINDS: Select = {
-  name: 'kind',
-  label: 'activity.kind',
-  choices: [
-    { value: '', text: 'activity.group.all' },
-    ...ACTIVITY_GROUPS.map((group) => ({ value: group, text: `activity.group.${group}` })),
-  ],
-};
+/** The menu of kinds, without workspaces where there are none. */
+function kindMenu(hasWorkspaces: boolean): Select {
+  const groups = ACTIVITY_GROUPS.filter((group) => hasWorkspaces || group !== 'workspaces');
+  return {
+    name: 'kind',
+    label: 'activity.kind',
+    choices: [
+      { value: '', text: 'activity.group.all' },
+      ...groups.map((group) => ({ value: group, text: `activity.group.${group}` })),
+    ],
+  };
+}
 
 /** The menu of agents and keys; the one that is chosen is in it, however long ago it was used. */
 function subjectMenu(subjects: readonly ActivitySubject[], chosen: ActivitySubject | undefined): Select {

@@ -40,7 +40,7 @@ export async function exportWorkspaces(
       holder: place.holder,
       workspace: place.workspaceId,
       resource: place.resource ?? undefined,
-      node: place.nodeId ?? undefined,
+      node: place.node && { id: place.node.externalId, name: place.node.name },
       path: place.path ?? undefined,
       types: place.types?.split(' '),
       actions: place.actions.split(' '),

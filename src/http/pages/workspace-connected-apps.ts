@@ -1,15 +1,12 @@
 import { z } from 'zod';
-import { endAppInWorkspace, type PlacedApp } from '../../domain/apps/placed-apps.ts';
-import { displayName } from '../../lib/untrusted-text.ts';
+import { endAppInWorkspace } from '../../domain/apps/placed-apps.ts';
 import { type Row, row } from '../server/table.ts';
 import { formSchema } from './forms.ts';
-import { presentLastUse } from './last-use.ts';
 import { formOperation } from './operations.ts';
 import { redirect } from './pages.ts';
 import { workspacePath } from './present-workspace.ts';
-import { presentPlaces } from './where.ts';
 
-/** The apps that work in a workspace, as its owners and admins see and end them. */
+/** Owners and admins end apps that work in a workspace. */
 
 /** Creates the rows. @param path of a workspace */
 export function connectedAppRows(path: `/${string}`): Row[] {
@@ -26,19 +23,3 @@ const endApp = formOperation({
     return redirect(deps.config, workspacePath(params.id!), [], 'appPlaceEnded');
   },
 });
-
-/** Prepares an app for the page of the workspace. */
-export function presentPlacedApp(app: PlacedApp) {
-  return {
-    id: app.id,
-    name: app.name === undefined ? '' : displayName(app.name),
-    host: app.hosts[0],
-    mailbox: app.mailbox,
-    isYou: app.isYou,
-    places: presentPlaces(app.places),
-    scopes: [...new Set(app.places.flatMap(({ actions }) => actions.split(' ')))],
-    createdAt: app.createdAt,
-    expiresAt: app.expiresAt,
-    lastUse: app.lastUse && presentLastUse(app.lastUse.at, app.lastUse.from),
-  };
-}

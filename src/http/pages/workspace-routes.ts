@@ -6,6 +6,7 @@ import { invitationRows } from './invitation.ts';
 import { manageMemberRows } from './manage-member.ts';
 import type { Pages } from './pages.ts';
 import { connectedAppRows } from './workspace-connected-apps.ts';
+import { HOLDER_LISTS, type HolderList, holdersPage } from './workspace-holders.ts';
 import { workspaceKeyRows } from './workspace-keys.ts';
 import * as workspaces from './workspaces.ts';
 
@@ -21,6 +22,9 @@ export function workspaceRows(pages: Pages): Row[] {
     row('POST', PAGES.newWorkspace, recent, none, workspaces.createWorkspaceOperation(pages)),
     row('GET', path, user, none, workspaces.workspacePage(pages)),
     row('GET', `${path}/members`, user, none, workspaces.membersPage(pages)),
+    ...(Object.keys(HOLDER_LISTS) as HolderList[]).map((list) =>
+      row('GET', `${path}${HOLDER_LISTS[list].path}`, user, none, holdersPage(pages, list)),
+    ),
     row('GET', `${path}/activity`, user, none, workspaces.workspaceActivityPage(pages)),
     ...connectedAppRows(path),
     ...changeWorkspaceRows(pages),

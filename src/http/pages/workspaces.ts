@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { listPlacedApps } from '../../domain/apps/placed-apps.ts';
 import { listAppNodes } from '../../domain/credentials/app-keys.ts';
 import { listWorkspaceKeys } from '../../domain/credentials/workspace-keys.ts';
+import { listHoldersIn } from '../../domain/workspaces/holders.ts';
 import { listInvitationsOf } from '../../domain/workspaces/invitations.ts';
 import { countMembersOf, countOwnersOf, listMembersOf } from '../../domain/workspaces/members.ts';
 import { listGrantableRoles, mayIssueKeys, ROLES } from '../../domain/workspaces/roles.ts';
@@ -25,7 +25,7 @@ import {
   type WorkspaceCall,
   workspacePath,
 } from './present-workspace.ts';
-import { presentPlacedApp } from './workspace-connected-apps.ts';
+import { HOLDER_LISTS, presentHolder } from './workspace-holders.ts';
 import { presentWorkspaceKey } from './workspace-keys.ts';
 
 /** The pages of shared workspaces for their members. Everybody else gets 404, as for a workspace that is not there. */
@@ -116,13 +116,14 @@ export async function showWorkspace(
   const { workspaceId, role } = membership;
   const { accountId } = caller.session;
   const workspace = presentWorkspace(membership);
-  const [members, memberCount, invitations, keys, apps, connectedApps, events] = await Promise.all([
+  const [members, memberCount, invitations, keys, apps, agents, connectedApps, events] = await Promise.all([
     listMembersOf(deps, workspaceId),
     countMembersOf(deps, workspaceId),
     workspace.isManaged ? listInvitationsOf(deps, workspaceId, accountId) : [],
     listWorkspaceKeys(deps, membership, { rows: KEYS_SHOWN }),
     workspace.isManaged ? listAppNodes(deps, workspaceId, { rows: KEYS_SHOWN }) : undefined,
-    workspace.isManaged ? listPlacedApps(deps, workspaceId, accountId) : [],
+    listHoldersIn(deps, 'agent', membership),
+    listHoldersIn(deps, 'app', membership),
     listWorkspaceActivity(deps, workspaceId, accountId, { rows: EVENTS_SHOWN }),
   ]);
   const grantable = listGrantableRoles(role);
@@ -135,7 +136,6 @@ export async function showWorkspace(
       memberCount,
       hasAllMembers: members.next === undefined,
       isOnlyOwner: role === 'owner' && (await countOwnersOf(deps, workspaceId)) === 1,
-      connectedApps: connectedApps.map(presentPlacedApp),
       invitations: invitations.map((each) => ({ ...each, canWithdraw: grantable.includes(each.role) })),
       invitationSeconds: deps.config.limits.invitationTtlSeconds,
       keys: keys.items.map(presentWorkspaceKey),
@@ -147,6 +147,20 @@ export async function showWorkspace(
       roles: ROLES,
       email: invite.email ?? '',
       role: grantable.find((each) => each === invite.role) ?? 'member',
+      holderLists: [
+        {
+          list: 'agents',
+          path: HOLDER_LISTS.agents.path,
+          holders: agents.items.map(presentHolder),
+          hasMore: agents.next !== undefined,
+        },
+        {
+          list: 'connectedApps',
+          path: HOLDER_LISTS.connectedApps.path,
+          holders: connectedApps.items.map(presentHolder),
+          hasMore: connectedApps.next !== undefined,
+        },
+      ].filter(({ holders }) => workspace.isManaged || holders.length > 0),
       events: events.items,
       hasMoreEvents: events.next !== undefined,
       problem,
