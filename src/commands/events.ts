@@ -71,6 +71,7 @@ function eventJson(event: EventRow): object {
     kind: event.kind,
     account_id: event.accountId ?? undefined,
     agent_id: event.agentId ?? undefined,
+    workspace_id: event.workspaceId ?? undefined,
     subject: event.subject ?? undefined,
     address: event.address ?? undefined,
     request_id: event.requestId ?? undefined,
@@ -84,6 +85,7 @@ const CSV_COLUMNS = [
   'kind',
   'account_id',
   'agent_id',
+  'workspace_id',
   'subject',
   'address',
   'request_id',
@@ -91,13 +93,14 @@ const CSV_COLUMNS = [
 ];
 
 function csvRow(event: EventRow): string[] {
-  const { id, at, kind, accountId, agentId, subject, address, requestId, details } = event;
+  const { id, at, kind, accountId, agentId, workspaceId, subject, address, requestId, details } = event;
   const cells = [
     new Date(at).toISOString(),
     id,
     kind,
     accountId,
     agentId,
+    workspaceId,
     subject,
     address,
     requestId,

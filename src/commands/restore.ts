@@ -20,6 +20,7 @@ const eventLine = z.object({
   kind: z.enum(EVENT_KINDS),
   account_id: z.string().optional(),
   agent_id: z.string().optional(),
+  workspace_id: z.string().optional(),
   subject: z.string().optional(),
   details: z.record(z.string(), z.unknown()).optional(),
 });

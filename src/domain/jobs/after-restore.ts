@@ -33,6 +33,7 @@ import { useCase } from '../limits/use-case.ts';
 import { deleteAccount } from '../owner/delete-account.ts';
 import { narrowAgent, undoMerge, unlinkAgent } from '../owner/manage-agents.ts';
 import { unlinkProvider } from '../providers/linked-providers.ts';
+import { REPEAT_IN_WORKSPACES } from './workspaces-after-restore.ts';
 
 /** What a restored database needs before it serves requests: it lacks everything since the backup was made (S-109). */
 
@@ -42,6 +43,7 @@ export interface EventLine {
   kind: EventKind;
   account_id?: string | undefined;
   agent_id?: string | undefined;
+  workspace_id?: string | undefined;
   subject?: string | undefined;
   details?: Record<string, unknown> | undefined;
 }
@@ -102,7 +104,7 @@ export async function repeatRevocations(
   return count;
 }
 
-type Repeat = (deps: Deps, origin: RequestOrigin, event: EventLine) => Promise<unknown>;
+export type Repeat = (deps: Deps, origin: RequestOrigin, event: EventLine) => Promise<unknown>;
 
 const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
   'key.revoked': (deps, origin, { subject }) => revokeKeyById(deps, origin, subject ?? ''),
@@ -137,6 +139,7 @@ const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
   'signing_key.made': async (deps, origin, { details }) => {
     if (details?.atOnce === true) await rotateSigningKeys(deps, origin, true);
   },
+  ...REPEAT_IN_WORKSPACES,
 };
 
 /**

@@ -3,6 +3,7 @@ import { Failure } from '../../errors.ts';
 import {
   countMembers,
   findMember,
+  findMembership,
   listMembers,
   listMemberships,
   listOwnerIds,
@@ -82,7 +83,22 @@ export async function leaveAllWorkspaces(
   }
 }
 
-/** Makes somebody else the owner of a workspace whose last owner is deleted. */
+/** Takes an account out of a workspace that the caller locked. If it is its last owner, the next member owns it. */
+export async function leaveToNext(
+  work: Work,
+  { workspaceId, accountId }: Pick<MembershipRow, 'workspaceId' | 'accountId'>,
+  reason: 'member_left' | 'member_removed',
+): Promise<void> {
+  const membership = await findMembership(work.tx, workspaceId, accountId);
+  if (membership === undefined) return;
+  const state = await stateOf(work.tx, membership);
+  if (state === 'alone') return endWorkspace(work, workspaceId, { accountId, details: { by: 'replay' } });
+  if (state === 'heldAlone') await succeed(work, membership, 'passOn');
+  await endMembership(work, workspaceId, accountId, reason);
+  await recordEvent(work, { kind: 'member.left', accountId, workspaceId, details: { by: 'replay' } });
+}
+
+/** Makes somebody else the owner of a workspace whose last owner goes. */
 async function succeed(
   work: Work,
   { workspaceId, accountId }: MembershipRow,

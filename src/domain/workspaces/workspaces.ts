@@ -170,7 +170,7 @@ export async function deleteWorkspaceAsOperator(
   });
 }
 
-/** Ends a workspace in the transaction that locked it, and tells its owners. */
+/** Ends a workspace in the transaction that locked it, and tells its owners, who know already after a restore (`replay`). */
 export async function endWorkspace(
   work: Work,
   id: string,
@@ -192,7 +192,7 @@ export async function endWorkspace(
     workspaceId: id,
     details: { ...details, members },
   });
-  await notify(work, owners, eventId);
+  if (details?.by !== 'replay') await notify(work, owners, eventId);
 }
 
 /**
