@@ -11,6 +11,7 @@ interface Options {
   kinds?: true;
   agent?: string;
   account?: string;
+  workspace?: string;
   subject?: string;
   network?: string;
   request?: string;
@@ -30,6 +31,7 @@ export function addEventCommands(program: Command, shell: Shell): void {
     .option('--kinds', 'list the kinds there are')
     .option('--agent <id>', 'only of this agent')
     .option('--account <id>', 'only of this account')
+    .option('--workspace <id>', 'only of what happened in this workspace')
     .option('--subject <id>', 'only about this key, resource server, mail…')
     .option('--network <start>', 'only from addresses that start so, such as 203.0', parseNetwork)
     .option('--request <id>', 'only of this request')
@@ -45,6 +47,7 @@ export function addEventCommands(program: Command, shell: Shell): void {
           ...options,
           agentId: options.agent,
           accountId: options.account,
+          workspaceId: options.workspace,
           networkStart: options.network,
           requestId: options.request,
         };

@@ -57,6 +57,7 @@ export interface EventFilter {
   kind?: string | undefined;
   agentId?: string | undefined;
   accountId?: string | undefined;
+  workspaceId?: string | undefined;
   subject?: string | undefined;
   /** How the address starts. */
   networkStart?: string | undefined;
@@ -92,11 +93,12 @@ export async function* findEvents(db: Pick<Db, 'all'>, filter: EventFilter): Asy
 }
 
 function matches(row: EventRow, filter: EventFilter): boolean {
-  const { kind, agentId, accountId, subject, networkStart, requestId } = filter;
+  const { kind, agentId, accountId, workspaceId, subject, networkStart, requestId } = filter;
   return (
     (kind === undefined || row.kind === kind) &&
     (agentId === undefined || row.agentId === agentId) &&
     (accountId === undefined || row.accountId === accountId) &&
+    (workspaceId === undefined || row.workspaceId === workspaceId) &&
     (subject === undefined || row.subject === subject) &&
     (networkStart === undefined || row.address?.startsWith(networkStart) === true) &&
     (requestId === undefined || row.requestId === requestId)

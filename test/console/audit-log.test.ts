@@ -172,7 +172,7 @@ onEveryEngine('the audit log in the console', (engine, test) => {
     const table = await operator.browser.get(`${PATH}.csv?q=${subject}`);
     const rows = table.text.trimEnd().split('\r\n');
     t.is(rows.length, 62);
-    t.is(rows[0], 'Time,ID,Kind,Who,Account,Agent,On what,Network,Request ID,Details');
+    t.is(rows[0], 'Time,ID,Kind,Who,Account,Agent,Workspace,On what,Network,Request ID,Details');
     t.true(rows[1]!.includes(`"'=HYPERLINK(""https://evil.example"")"`));
     for (const { text } of [lines, table]) {
       t.false(text.includes(operator.mailbox));
@@ -193,9 +193,15 @@ onEveryEngine('the audit log in the console', (engine, test) => {
       vouchsafe(['events', ...args], folder, { DATABASE_URL: on.database.url });
     try {
       const requestId = 'req_0cli00000000X';
-      const [id] = await insert({ subject: 'key_0cli', address: '192.0.2.4', requestId });
+      const [id] = await insert({
+        subject: 'key_0cli',
+        workspaceId: 'wsp_0cli',
+        address: '192.0.2.4',
+        requestId,
+      });
       for (const filter of [
         ['--subject', 'key_0cli'],
+        ['--workspace', 'wsp_0cli'],
         ['--network', '192.0'],
         ['--request', requestId],
       ]) {
@@ -203,8 +209,8 @@ onEveryEngine('the audit log in the console', (engine, test) => {
       }
       const table = await cli('--subject', 'key_0cli', '--csv');
       t.deepEqual(table.stdout.split('\r\n').slice(0, 2), [
-        'at,id,kind,account_id,agent_id,subject,address,request_id,details',
-        `${new Date(on.clock()).toISOString()},${id},limit.hit,,,key_0cli,192.0.2.4,${requestId},`,
+        'at,id,kind,account_id,agent_id,workspace_id,subject,address,request_id,details',
+        `${new Date(on.clock()).toISOString()},${id},limit.hit,,,wsp_0cli,key_0cli,192.0.2.4,${requestId},`,
       ]);
       t.is((await cli('--network', 'somewhere')).code, 2);
     } finally {
