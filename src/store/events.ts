@@ -51,7 +51,7 @@ export function listEvents(db: Pick<Db, 'all'>, after: string, limit: number): P
   return db.all<EventRow>(`SELECT ${COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?`, [after, limit]);
 }
 
-/** Selects events: each member narrows the selection. `since` (inclusive) and `until` (exclusive): epoch ms. */
+/** Selects events: each member narrows the selection. `since` (inclusive), `until` (exclusive): epoch ms. */
 export interface EventFilter {
   after?: string | undefined;
   kind?: string | undefined;
@@ -59,7 +59,6 @@ export interface EventFilter {
   accountId?: string | undefined;
   workspaceId?: string | undefined;
   subject?: string | undefined;
-  /** How the address starts. */
   networkStart?: string | undefined;
   requestId?: string | undefined;
   since?: number | undefined;
@@ -67,7 +66,6 @@ export interface EventFilter {
 }
 
 const PAGE = 1000;
-
 /** The largest difference expected between the clocks of services on one database. */
 const CLOCKS_APART_MS = 60_000;
 

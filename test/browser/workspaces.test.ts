@@ -127,7 +127,7 @@ inBrowser('workspaces, in a browser', (engine: Engine, test, executablePath: str
           if (look === LIGHT) await keepPhonePicture(page, 'workspace');
           await page.getByRole('link', { name: 'Manage c***@example.com' }).click();
           await seen(t, page, 'c***@example.com Member', 'member');
-          await page.getByRole('radio', { name: 'Viewer' }).check();
+          await page.getByRole('radio', { name: /^Viewer/ }).check();
           await page.getByLabel('End their keys, too').check();
           await page.getByRole('button', { name: 'Save role' }).click();
           await page.getByText('Role saved.').waitFor();
