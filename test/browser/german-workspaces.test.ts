@@ -24,10 +24,15 @@ inBrowser('workspaces in German, on a small phone', (engine: Engine, test, execu
   test.after(() => Promise.all([browser.close(), world.stop()]));
 
   /** Looks at pages one after the other. */
-  async function assertFit(t: ExecutionContext, page: Page, paths: readonly string[]): Promise<void> {
+  async function assertFit(
+    t: ExecutionContext,
+    page: Page,
+    paths: readonly string[],
+    status = 200,
+  ): Promise<void> {
     for (const path of paths) {
       const answer = await page.goto(world.on.url + path);
-      t.is(answer!.status(), 200, path);
+      t.is(answer!.status(), status, path);
       const heading = (await page.locator('h1').innerText()).replaceAll(/\s+/g, ' ').trim();
       await see(t, page, GERMAN, heading, `workspaces ${path.replaceAll(/(?:\W|\w{3}_\w+)+/g, ' ')}`.trim());
     }
@@ -94,16 +99,16 @@ inBrowser('workspaces in German, on a small phone', (engine: Engine, test, execu
     await invite(await workspace(owner, [], WORKSPACE), owner, guest);
     const { pageUrl, declineUrl } = await on.invitationFor(guest.mailbox);
     const [toJoin, toDecline] = [pageUrl, declineUrl].map((url) => url.slice(on.url.length));
-    for (const [reader, path] of [
-      [owner, toJoin],
-      [guest, toJoin],
-      [guest, toDecline],
+    for (const [reader, path, status] of [
+      [owner, toJoin, 404],
+      [guest, toJoin, 200],
+      [guest, toDecline, 200],
     ] as const) {
       await visitAs(
         { on, browser, look: GERMAN },
         await signIn(on, reader.mailbox),
         '/agents',
-        async (page) => assertFit(t, page, [path!]),
+        async (page) => assertFit(t, page, [path!], status),
       );
     }
   });
