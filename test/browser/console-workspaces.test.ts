@@ -29,8 +29,7 @@ inBrowser('workspaces in the console, in a browser', (engine: Engine, test, exec
       await invite(id, ann, { mailbox: newMailbox('kim') });
       await placeKey(id, ann);
       const tour = async (page: Page) => {
-        const seen = (heading: string, picture: string) =>
-          see(t, page, look, heading, `console, ${picture}`);
+        const seen = (heading: string, picture: string) => see(t, page, look, heading, `console, ${picture}`);
         await seen('Workspaces', 'workspaces');
         await page.getByLabel('Name or ID, or email address of a member').fill(name);
         await page.getByRole('button', { name: 'Filter' }).click();

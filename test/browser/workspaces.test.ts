@@ -86,7 +86,9 @@ inBrowser('workspaces, in a browser', (engine: Engine, test, executablePath: str
           await page.getByRole('link', { name: 'Sign in to continue' }).click();
           await page.getByLabel('Email address').fill(bob.mailbox);
           await page.getByRole('button', { name: 'Email me a code' }).click();
-          await page.getByLabel('Code from the email').fill(await world.on.signInCodeFor(bob.mailbox, earlier + 1));
+          await page
+            .getByLabel('Code from the email')
+            .fill(await world.on.signInCodeFor(bob.mailbox, earlier + 1));
           await page.getByRole('button', { name: 'Sign in' }).click();
           await seen(t, page, 'Join “Northwind Research”?', 'invitation');
           if (look === LIGHT) await keepPhonePicture(page, 'invitation');
@@ -158,7 +160,9 @@ inBrowser('workspaces, in a browser', (engine: Engine, test, executablePath: str
         const ann = await world.person('ann');
         const id = await world.workspace(ann, [], 'Northwind Research');
         await visiting(ann.mailbox, `/workspaces/${id}`, async (page) => {
-          await page.getByText('You’re the only owner. Make someone else an owner before you leave.').waitFor();
+          await page
+            .getByText('You’re the only owner. Make someone else an owner before you leave.')
+            .waitFor();
           await page.getByRole('link', { name: 'Delete workspace…' }).click();
           await seen(t, page, 'Delete “Northwind Research”?', 'workspace, delete');
           await page.getByLabel('Name of the workspace').fill('Southwind');

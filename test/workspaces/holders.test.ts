@@ -20,7 +20,8 @@ onEveryEngine('agents and apps of a workspace', (engine, test) => {
   const enter = (who: Person) => signIn(world.on, who.mailbox, { next: '/workspaces' });
   /** The rows of a list on the page of a workspace. */
   const rowsOf = (text: string, list: 'agents' | 'apps') => {
-    const [, section = ''] = new RegExp(`<section class="card" id="${list}"([\\s\\S]*?)</section>`).exec(text) ?? [];
+    const [, section = ''] =
+      new RegExp(`<section class="card" id="${list}"([\\s\\S]*?)</section>`).exec(text) ?? [];
     return [...section.matchAll(/<tr role="row">\s*<td[\s\S]*?<\/tr>/g)].map(([row]) => row);
   };
 

@@ -23,8 +23,9 @@ onEveryEngine('workspaces after a restore', (engine, test) => {
       events.map((event) => ({ id: `evt_later${++lines}`, ...event })),
     );
   const isRevoked = async (key: string) =>
-    (await world.deps.db.get<{ at: number | null }>('SELECT revoked_at AS at FROM credentials WHERE id = ?', [key]))!
-      .at !== null;
+    (await world.deps.db.get<{ at: number | null }>('SELECT revoked_at AS at FROM credentials WHERE id = ?', [
+      key,
+    ]))!.at !== null;
 
   test('who left or was removed is out again, with what they gave', async (t) => {
     const { person, workspace, placeKey, membersOf } = world;
