@@ -6,10 +6,10 @@ import { type Config, loadConfig } from '../config/load.ts';
 import { EVENT_KINDS } from '../domain/audit/audit-log.ts';
 import {
   describeRestored,
-  type EventLine,
   repeatRevocations,
   revokeShortLivedCredentials,
 } from '../domain/jobs/after-restore.ts';
+import type { EventLine } from '../domain/jobs/event-lines.ts';
 import { ConfigError, Failure } from '../errors.ts';
 import { restoreDatabase } from '../store/engine/restore.ts';
 import { onDatabase } from '../with-deps.ts';

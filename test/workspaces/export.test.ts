@@ -86,7 +86,7 @@ onEveryEngine('workspaces of an account', (engine, test) => {
     const browser = await signIn(on, ann.mailbox, { next: '/account' });
     const page = await browser.get('/account/activity?kind=workspaces');
     t.regex(page.text, /<option value="workspaces" selected>Workspaces<\/option>/);
-    t.regex(page.text, /You created the workspace Northwind/);
+    t.regex(page.text, /You created the workspace <bdi>Northwind</);
     t.notRegex(page.text, /You signed in/);
   });
 });

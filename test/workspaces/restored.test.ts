@@ -1,4 +1,5 @@
-import { type EventLine, repeatRevocations } from '../../src/domain/jobs/after-restore.ts';
+import { repeatRevocations } from '../../src/domain/jobs/after-restore.ts';
+import type { EventLine } from '../../src/domain/jobs/event-lines.ts';
 import { isOpen } from '../../src/domain/workspaces/invitations.ts';
 import { findInvitation } from '../../src/store/invitations.ts';
 import { newMailbox } from '../helpers/common.ts';

@@ -33,20 +33,10 @@ import { useCase } from '../limits/use-case.ts';
 import { deleteAccount } from '../owner/delete-account.ts';
 import { narrowAgent, undoMerge, unlinkAgent } from '../owner/manage-agents.ts';
 import { unlinkProvider } from '../providers/linked-providers.ts';
+import type { EventLine, Repeat } from './event-lines.ts';
 import { REPEAT_IN_WORKSPACES } from './workspaces-after-restore.ts';
 
 /** What a restored database needs before it serves requests: it lacks everything since the backup was made (S-109). */
-
-/** A line that `vouchsafe events` prints. */
-export interface EventLine {
-  id: string;
-  kind: EventKind;
-  account_id?: string | undefined;
-  agent_id?: string | undefined;
-  workspace_id?: string | undefined;
-  subject?: string | undefined;
-  details?: Record<string, unknown> | undefined;
-}
 
 /** Counts the working keys of a restored database, and finds the time of its newest audit line, epoch ms. */
 export function describeRestored(deps: Pick<Deps, 'db' | 'clock'>): Promise<RestoredState> {
@@ -103,8 +93,6 @@ export async function repeatRevocations(
   }
   return count;
 }
-
-export type Repeat = (deps: Deps, origin: RequestOrigin, event: EventLine) => Promise<unknown>;
 
 const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
   'key.revoked': (deps, origin, { subject }) => revokeKeyById(deps, origin, subject ?? ''),

@@ -9,7 +9,7 @@ import { leaveToNext } from '../workspaces/leave-all-workspaces.ts';
 import { endPlacesOfGranter, endPlacesOfHolder } from '../workspaces/places.ts';
 import { ROLES } from '../workspaces/roles.ts';
 import { endWorkspace } from '../workspaces/workspaces.ts';
-import type { EventLine, Repeat } from './after-restore.ts';
+import type { EventLine, Repeat } from './event-lines.ts';
 
 /**
  * What ends again in workspaces after a backup was restored. Roles are set as they were, wider ones, too: else the new
