@@ -47,7 +47,7 @@ inBrowser('workspaces, in a browser', (engine: Engine, test, executablePath: str
             await page.getByRole('button', { name: 'Send invitation' }).click();
             await page.getByText('Invited, or in it already.').waitFor();
           }
-          await page.getByText('What each role may do').click();
+          await page.locator('summary', { hasText: 'What each role may do' }).click();
           await page.getByText('Make owners, transfer it and delete it').waitFor();
           await seen(t, page, 'Northwind Research Owner', 'workspace, roles');
           await page

@@ -142,7 +142,9 @@ export function createKey(pages: Pages) {
         );
 
       if (body.search !== undefined) {
-        return pages.show(caller, 'new-key', await presentNewKeyForm(deps, session.accountId, body));
+        // What was searched with is another form than the one that creates the key.
+        const { once: _, ...entered } = body;
+        return pages.show(caller, 'new-key', await presentNewKeyForm(deps, session.accountId, entered));
       }
       const read = await readKeyTerms(deps, session.accountId, body);
       if ('problem' in read) return refuse(read.problem);
