@@ -8,8 +8,8 @@ import { newMailbox } from '../helpers/common.ts';
 import { ensure } from '../helpers/ensure.ts';
 import { isIn, signIn } from '../helpers/human.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
-import { insertShared } from '../helpers/workspaces.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { insertShared } from '../helpers/workspaces.ts';
 
 /** The command line does what the console does. */
 

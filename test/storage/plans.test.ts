@@ -193,6 +193,7 @@ const VARIANTS: Record<string, unknown[][]> = {
   upsertClockMark: [true, false].map((isSetBack) => [1, isSetBack]),
   deleteExpiredRegistrations: [[0, 10]],
   listNodesNamed: [['wsp_1', 'a', 10]],
+  listNodesOfKinds: places({ id: 'nod_1' }).map((place) => ['wsp_1', ['app'], place, 26]),
   listNodesById: [[['nod_1']]],
   insertNodes: [[[{ id: 'nod_1' }], 1]],
   updateNodesEnded: [[['nod_1'], 1]],

@@ -1,8 +1,7 @@
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
-import { insertPlaceFor } from '../helpers/workspaces.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-import { openWorkspaces, type Workspaces } from '../helpers/workspaces.ts';
+import { insertPlaceFor, openWorkspaces, type Workspaces } from '../helpers/workspaces.ts';
 
 /** What a person reads of workspaces in the export of their account, and in their activity. */
 

@@ -4,9 +4,8 @@ import { changeRole } from '../../src/domain/workspaces/members.ts';
 import { getCode, listConsents, registerApp } from '../helpers/app-client.ts';
 import { signIn } from '../helpers/human.ts';
 import { HOSTILE_NAMES, shown } from '../helpers/own-pages.ts';
-import { insertPlaceFor } from '../helpers/shared-workspaces.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-import { openWorkspaces, type Person, type Workspaces } from '../helpers/workspaces.ts';
+import { insertPlaceFor, openWorkspaces, type Person, type Workspaces } from '../helpers/workspaces.ts';
 
 /** The agents and apps that work in a workspace, on its page. */
 
