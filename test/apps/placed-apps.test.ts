@@ -237,9 +237,9 @@ onEveryEngine('where an app works', (engine, test) => {
     const page = await ann.browser.get(`/apps/${id}/revoke`);
     t.true(page.text.includes('Launch team'));
     const bob = await at.person();
-    t.is((await send(bob, `/apps/${id}/end-place`, { workspace: ann.wsp })).status, 404);
+    t.is((await send(bob, `/apps/${id}/workspaces/${ann.wsp}/end`, {})).status, 404);
     await ann.browser.get(`/apps/${id}/revoke`);
-    const done = await ann.browser.post(`/apps/${id}/end-place`, { workspace: ann.wsp });
+    const done = await ann.browser.post(`/apps/${id}/workspaces/${ann.wsp}/end`, {});
     t.is(done.path, '/apps');
     t.deepEqual(await at.reach(tokens.access), [`${ann.id} read`]);
   });
@@ -252,15 +252,15 @@ onEveryEngine('where an app works', (engine, test) => {
     const id = await at.consentId(ann);
     t.true((await boss.browser.get(`/workspaces/${wsp}`)).text.includes('Reporter'));
     t.false((await viewer.browser.get(`/workspaces/${wsp}`)).text.includes('Reporter'));
-    t.is((await send(viewer, `/workspaces/${wsp}/end-app`, { app: id })).status, 403);
+    t.is((await send(viewer, `/workspaces/${wsp}/connected-apps/${id}/end`, {})).status, 403);
     const stranger = await at.person();
-    t.is((await send(stranger, `/workspaces/${wsp}/end-app`, { app: id })).status, 404);
+    t.is((await send(stranger, `/workspaces/${wsp}/connected-apps/${id}/end`, {})).status, 404);
     t.deepEqual(await at.reach(tokens.access), [`${wsp} read`]);
     await boss.browser.get(`/workspaces/${wsp}`);
-    await boss.browser.post(`/workspaces/${wsp}/end-app`, { app: id });
+    await boss.browser.post(`/workspaces/${wsp}/connected-apps/${id}/end`, {});
     t.is(await at.reach(tokens.access), undefined);
     t.is(errorOf(await at.renew(app, tokens)), '400 invalid_grant');
-    t.is((await send(boss, `/workspaces/${wsp}/end-app`, { app: id })).status, 404);
+    t.is((await send(boss, `/workspaces/${wsp}/connected-apps/${id}/end`, {})).status, 404);
   });
 
   test('revoking the app ends its places', async (t) => {

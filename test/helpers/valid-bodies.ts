@@ -195,6 +195,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /keys/new': { csrf: 'none', once: 'a'.repeat(32), name: 'script', preset: 'read-only', life: '7' },
   'POST /keys/:id/revoke': { csrf: 'none' },
   'POST /apps/:id/revoke': { csrf: 'none' },
+  'POST /apps/:id/workspaces/:workspace/end': { csrf: 'none' },
   'POST /apps/links/:id': { csrf: 'none', decision: 'allow' },
   'POST /apps/providers/:id/end': { csrf: 'none' },
   'POST /apps/clients/new': {
@@ -217,6 +218,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /workspaces/:id/members/:member': { csrf: 'none', role: 'viewer' },
   'POST /workspaces/:id/members/:member/remove': { csrf: 'none' },
   'POST /workspaces/:id/keys/:key/end': { csrf: 'none' },
+  'POST /workspaces/:id/connected-apps/:app/end': { csrf: 'none' },
   'POST /workspaces/:id/apps/:node': { csrf: 'none', once: 'a'.repeat(32), name: 'robot', life: '7' },
   'POST /invitation': { csrf: 'none', decision: 'join' },
   'POST /invitation/decline': { csrf: 'none' },

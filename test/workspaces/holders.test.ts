@@ -18,7 +18,7 @@ onEveryEngine('agents and apps of a workspace', (engine, test) => {
 
   const enter = (who: Person) => signIn(world.on, who.mailbox, { next: '/workspaces' });
   /** The rows of a list on the page of a workspace. */
-  const rowsOf = (text: string, list: 'agents' | 'apps') => {
+  const rowsOf = (text: string, list: 'agents' | 'connectedApps') => {
     const [, section = ''] =
       new RegExp(`<section class="card" id="${list}"([\\s\\S]*?)</section>`).exec(text) ?? [];
     return [...section.matchAll(/<tr role="row">\s*<td[\s\S]*?<\/tr>/g)].map(([row]) => row);
@@ -48,7 +48,7 @@ onEveryEngine('agents and apps of a workspace', (engine, test) => {
       t.regex(row!, /Whole workspace/);
       t.regex(row!, />read</);
       t.is(row!.includes(`href="/agents/${agent}"`), isLed);
-      t.deepEqual(rowsOf(text, 'apps'), []);
+      t.deepEqual(rowsOf(text, 'connectedApps'), []);
       t.true(text.includes('No apps work here.'));
       t.is((await browser.get(`/workspaces/${id}/agents`)).status, 200);
     }
@@ -76,9 +76,9 @@ onEveryEngine('agents and apps of a workspace', (engine, test) => {
     t.is(rowsOf((await (await enter(bob)).get(`/workspaces/${id}`)).text, 'agents').length, 1);
     t.is(rowsOf((await (await enter(ann)).get(`/workspaces/${id}`)).text, 'agents').length, 2);
     const viewer = await (await enter(carl)).get(`/workspaces/${id}`);
-    t.notRegex(viewer.text, /id="agents"|id="apps"/);
+    t.notRegex(viewer.text, /id="agents"|id="connectedApps"/);
     const stranger = await enter(eve);
-    for (const list of ['agents', 'apps']) {
+    for (const list of ['agents', 'connected-apps']) {
       t.is((await stranger.get(`/workspaces/${id}/${list}`)).status, 404, list);
     }
   });
@@ -93,7 +93,7 @@ onEveryEngine('agents and apps of a workspace', (engine, test) => {
     await getCode(on, app, { query: { scope: 'read' }, browser });
     const [consent] = await listConsents(deps, ann.id);
     await insertPlaceFor(on, { holder: consent!.id, workspaceId: id, grantedBy: ann.id, path: 'drafts/' });
-    const [row, ...others] = rowsOf((await browser.get(`/workspaces/${id}`)).text, 'apps');
+    const [row, ...others] = rowsOf((await browser.get(`/workspaces/${id}`)).text, 'connectedApps');
     t.is(others.length, 0);
     t.true(row!.includes(shown(name)), row);
     t.regex(row!, /<bdi>drafts\/<\/bdi>/);

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import type { Deps } from '../../deps.ts';
 import {
   type ConnectedApp,
@@ -32,7 +31,7 @@ export function connectedAppRows(pages: Pages): Row[] {
     row('GET', PAGES.apps, 'signedInUser', none, appsPage(pages)),
     row('GET', `${PAGES.apps}/:id/revoke`, 'signedInUser', none, revokeAppPage(pages)),
     row('POST', `${PAGES.apps}/:id/revoke`, 'signedInUser', none, revokeApp),
-    row('POST', `${PAGES.apps}/:id/end-place`, 'signedInUser', none, endPlace),
+    row('POST', `${PAGES.apps}/:id/workspaces/:workspace/end`, 'signedInUser', none, endPlace),
   ];
 }
 
@@ -89,13 +88,13 @@ const revokeApp = formOperation({
   },
 });
 
-/** POST /apps/:id/end-place: takes an app out of one workspace, or out of one's own things. */
+/** POST /apps/:id/workspaces/:workspace/end: takes an app out of one workspace, or out of one's own things. */
 const endPlace = formOperation({
   caller: 'signedInUser',
   summary: 'End what one may do in a workspace',
-  form: formSchema({ workspace: z.string().max(80).default('') }),
-  async handle({ deps, origin, caller, body, params }) {
-    await endOwnAppIn(deps, origin, caller.session.accountId, body.workspace, params.id!);
+  form: formSchema({}),
+  async handle({ deps, origin, caller, params }) {
+    await endOwnAppIn(deps, origin, caller.session.accountId, params.workspace!, params.id!);
     return redirect(deps.config, PAGES.apps, [], 'appPlaceEnded');
   },
 });

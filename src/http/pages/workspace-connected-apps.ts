@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { endAppInWorkspace } from '../../domain/apps/placed-apps.ts';
 import { type Row, row } from '../server/table.ts';
 import { formSchema } from './forms.ts';
@@ -10,16 +9,16 @@ import { workspacePath } from './present-workspace.ts';
 
 /** Creates the rows. @param path of a workspace */
 export function connectedAppRows(path: `/${string}`): Row[] {
-  return [row('POST', `${path}/end-app`, 'signedInUser', undefined, endApp)];
+  return [row('POST', `${path}/connected-apps/:app/end`, 'signedInUser', undefined, endApp)];
 }
 
-/** POST /workspaces/:id/end-app: takes an app out of the workspace. */
+/** POST /workspaces/:id/connected-apps/:app/end: takes an app out of the workspace. */
 const endApp = formOperation({
   caller: 'signedInUser',
   summary: 'End what an app may do there',
-  form: formSchema({ app: z.string().max(80).default('') }),
-  async handle({ deps, origin, caller, body, params }) {
-    await endAppInWorkspace(deps, origin, caller.session.accountId, params.id!, body.app);
+  form: formSchema({}),
+  async handle({ deps, origin, caller, params }) {
+    await endAppInWorkspace(deps, origin, caller.session.accountId, params.id!, params.app!);
     return redirect(deps.config, workspacePath(params.id!), [], 'appPlaceEnded');
   },
 });
