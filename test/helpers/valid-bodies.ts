@@ -211,6 +211,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /workspaces/new': { csrf: 'none', name: 'Atlas' },
   'POST /workspaces/:id/invite': { csrf: 'none', email: 'human@example.com', role: 'member' },
   'POST /workspaces/:id/withdraw': { csrf: 'none', invitation: 'inv_0' },
+  'POST /workspaces/:id/connect': { csrf: 'none', api: 'rs_0' },
   'POST /workspaces/:id/rename': { csrf: 'none', name: 'Atlas' },
   'POST /workspaces/:id/leave': { csrf: 'none' },
   'POST /workspaces/:id/transfer': { csrf: 'none', member: 'usr_0' },

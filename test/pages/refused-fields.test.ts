@@ -27,7 +27,7 @@ const NOT_OFFERED = /That isn’t one of the choices\. Choose again\./;
 
 /** Fields that pages write and nobody types: a wrong one is no mistake of a human, and has the page of failures. */
 const HIDDEN =
-  'csrf once sealed next attempt approval request session all client_id post_logout_redirect_uri state'.split(
+  'csrf once sealed next attempt approval request session all api client_id post_logout_redirect_uri state'.split(
     ' ',
   );
 

@@ -15,6 +15,7 @@ export type WorkspaceEventType = 'workspace_created' | 'workspace_changed' | 'wo
 
 const TYPES: Readonly<Record<string, WorkspaceEventType>> = {
   'workspace.created': 'workspace_created',
+  'workspace.connected': 'workspace_created', // to the API that an owner connected
   'workspace.deleted': 'workspace_deleted',
 };
 
@@ -32,7 +33,7 @@ export function isWorkspaceEvent(kind: string): boolean {
 /** Reads which keys an event in a workspace affects, and who is told of it. */
 export async function readWorkspaceEvent(
   db: Pick<Tx, 'all'>,
-  { kind, at }: Pick<EventRow, 'kind' | 'at'>,
+  { kind, at, details }: Pick<EventRow, 'kind' | 'at' | 'details'>,
   workspaceId: string,
 ): Promise<{
   type: WorkspaceEventType;
@@ -40,6 +41,12 @@ export async function readWorkspaceEvent(
   hasMoreKeys: boolean;
   isFor: (server: ResourceServer) => boolean;
 }> {
+  if (kind === 'workspace.connected') {
+    const { resource } = JSON.parse(details!) as { resource: string };
+    const isFor = ({ understandsWorkspaces, url }: ResourceServer) =>
+      understandsWorkspaces && url === resource;
+    return { type: TYPES[kind]!, keys: [], hasMoreKeys: false, isFor };
+  }
   const ended = { from: at - SAME_TRANSACTION_MS, to: at + SAME_TRANSACTION_MS };
   const keys = await listCredentialsPlacedIn(db, workspaceId, ended, KEYS_MAX + 1);
   const connected = new Set(await listResourcesPlacedIn(db, workspaceId, ended));

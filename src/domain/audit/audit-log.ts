@@ -69,6 +69,7 @@ export const EVENT_KINDS = [
   'app.revoked',
   'workspace.created',
   'workspace.renamed',
+  'workspace.connected',
   'workspace.deleted',
   'member.invited',
   'member.joined',
@@ -126,6 +127,7 @@ const FOLLOWED_KINDS: ReadonlySet<EventKind> = new Set([
   'place.ended',
   'place.given',
   'resource.removed',
+  'workspace.connected',
   'workspace.created',
   'workspace.deleted',
 ]);

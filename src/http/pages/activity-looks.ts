@@ -53,6 +53,7 @@ const LOOKS: Readonly<Record<string, Look>> = {
   'client.removed': revoked,
   'workspace.created': plain('plus'),
   'workspace.renamed': plain('pencil'),
+  'workspace.connected': plain('link-2'),
   'workspace.deleted': { icon: 'trash-2', tone: 'alarm' },
   'member.invited': plain('mail'),
   'member.joined': { icon: 'users', tone: 'ok' },

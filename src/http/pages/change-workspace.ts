@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { connectApi } from '../../domain/audiences/connect-workspace.ts';
 import { inviteToWorkspace, withdrawInvitation } from '../../domain/workspaces/invitations.ts';
 import { leaveWorkspace, listAllMembersOf, transferWorkspace } from '../../domain/workspaces/members.ts';
 import { ROLES } from '../../domain/workspaces/roles.ts';
@@ -41,6 +42,7 @@ export function changeWorkspaceRows(pages: Pages): Row[] {
   return [
     row('POST', `${path}/invite`, recent, none, invite(pages)),
     row('POST', `${path}/withdraw`, user, none, withdraw),
+    row('POST', `${path}/connect`, recent, none, connect(pages)),
     row('GET', `${path}/rename`, user, none, actPage(pages, 'rename')),
     row('POST', `${path}/rename`, user, none, rename(pages)),
     row('GET', `${path}/leave`, user, none, actPage(pages, 'leave')),
@@ -91,6 +93,25 @@ const withdraw = formOperation({
     return redirect(deps.config, workspacePath(params.id!), [], 'invitationWithdrawn');
   },
 });
+
+/** POST /workspaces/:id/connect: connects an API that is not told of all workspaces. */
+function connect(pages: Pages) {
+  return formOperation({
+    caller: 'recentlyVerifiedUser',
+    summary: 'Connect an API to it',
+    form: formSchema({ api: z.string().max(64).default('') }),
+    async handle(call) {
+      const { deps, origin, caller, body, params } = call;
+      try {
+        await connectApi(deps, origin, caller.session.accountId, params.id!, body.api);
+      } catch (error) {
+        if (!(error instanceof Failure) || error.details.field !== 'api') throw error;
+        return showWorkspace(pages, call, { problem: { key: 'workspace.connect.gone', field: 'settings' } });
+      }
+      return redirect(deps.config, workspacePath(params.id!), [], 'workspaceConnected');
+    },
+  });
+}
 
 type Act = 'rename' | 'leave' | 'transfer' | 'delete';
 

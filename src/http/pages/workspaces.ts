@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listConnectableApis } from '../../domain/audiences/connect-workspace.ts';
 import { listAppNodes } from '../../domain/credentials/app-keys.ts';
 import { listWorkspaceKeys } from '../../domain/credentials/workspace-keys.ts';
 import { listHoldersIn } from '../../domain/workspaces/holders.ts';
@@ -116,16 +117,18 @@ export async function showWorkspace(
   const { workspaceId, role } = membership;
   const { accountId } = caller.session;
   const workspace = presentWorkspace(membership);
-  const [members, memberCount, invitations, keys, apps, agents, connectedApps, events] = await Promise.all([
-    listMembersOf(deps, workspaceId),
-    countMembersOf(deps, workspaceId),
-    workspace.isManaged ? listInvitationsOf(deps, workspaceId, accountId) : [],
-    listWorkspaceKeys(deps, membership, { rows: KEYS_SHOWN }),
-    workspace.isManaged ? listAppNodes(deps, workspaceId, { rows: KEYS_SHOWN }) : undefined,
-    listHoldersIn(deps, 'agent', membership),
-    listHoldersIn(deps, 'app', membership),
-    listWorkspaceActivity(deps, workspaceId, accountId, { rows: EVENTS_SHOWN }),
-  ]);
+  const [members, memberCount, invitations, keys, apps, agents, connectedApps, events, apis] =
+    await Promise.all([
+      listMembersOf(deps, workspaceId),
+      countMembersOf(deps, workspaceId),
+      workspace.isManaged ? listInvitationsOf(deps, workspaceId, accountId) : [],
+      listWorkspaceKeys(deps, membership, { rows: KEYS_SHOWN }),
+      workspace.isManaged ? listAppNodes(deps, workspaceId, { rows: KEYS_SHOWN }) : undefined,
+      listHoldersIn(deps, 'agent', membership),
+      listHoldersIn(deps, 'app', membership),
+      listWorkspaceActivity(deps, workspaceId, accountId, { rows: EVENTS_SHOWN }),
+      role === 'owner' ? listConnectableApis(deps, membership) : [],
+    ]);
   const grantable = listGrantableRoles(role);
   return pages.show(
     caller,
@@ -162,6 +165,7 @@ export async function showWorkspace(
         },
       ].filter(({ holders }) => workspace.isManaged || holders.length > 0),
       events: events.items,
+      apis: apis.map((api) => ({ ...api, name: displayName(api.name), host: new URL(api.url).host })),
       hasMoreEvents: events.next !== undefined,
       problem,
     },

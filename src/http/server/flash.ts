@@ -22,6 +22,7 @@ export const FLASHES = [
   'clientRemoved',
   'workspaceCreated',
   'workspaceRenamed',
+  'workspaceConnected',
   'workspaceLeft',
   'workspaceDeleted',
   'workspaceTransferred',
