@@ -83,6 +83,9 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'client.removed': byOwner,
   'workspace.renamed': byOwner,
   'workspace.deleted': byOwner,
+  'place.ended': ({ details, keyPrefix }) =>
+    details.actor === undefined ? undefined : keyPrefix === undefined ? 'app' : 'key',
+  'key.expiring': ({ workspaceName }) => (workspaceName === undefined ? undefined : 'ofApp'),
   'tree.changed': ({ details }) => (details.keys === undefined ? undefined : 'keysEnded'),
   'member.role_changed': ({ details }) =>
     details.ofOther === true ? 'ofOther' : details.to === 'owner' ? 'toOwner' : undefined,

@@ -84,7 +84,12 @@ export function formatExpiry(translator: Translator, expiresAt: number, sentAt: 
 export function formatNamelessEvent({ text, has }: Translator, { key, values }: ActivityPhrase): string {
   const nameless = `${key}.nameless`;
   if (has(nameless)) return text(nameless);
-  const names = { subject: text('mail.anAgentSubject'), name: text('mail.anAgentObject'), key: '' };
+  const names = {
+    subject: text('mail.anAgentSubject'),
+    name: text('mail.anAgentObject'),
+    key: '',
+    workspace: '',
+  };
   return withoutGaps(text(key, { ...values, ...names }));
 }
 

@@ -245,9 +245,9 @@ export function listDueExpiryNotices(
   db: Pick<Db, 'all'>,
   now: number,
   limit: number,
-): Promise<Pick<CredentialRow, 'hash' | 'id' | 'accountId'>[]> {
+): Promise<Pick<CredentialRow, 'hash' | 'id' | 'kind' | 'accountId'>[]> {
   return db.all(
-    'SELECT hash, id, account_id AS "accountId" FROM credentials WHERE warn_at <= ? ORDER BY warn_at LIMIT ?',
+    'SELECT hash, id, kind, account_id AS "accountId" FROM credentials WHERE warn_at <= ? ORDER BY warn_at LIMIT ?',
     [now, limit],
   );
 }

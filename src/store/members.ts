@@ -87,6 +87,16 @@ export async function listOwnerIds(db: Pick<Tx, 'all'>, workspaceId: string): Pr
   return rows.map(({ accountId }) => accountId);
 }
 
+/** Lists the accounts that own or administer a workspace. */
+export async function listManagerIds(db: Pick<Tx, 'all'>, workspaceId: string): Promise<string[]> {
+  const rows = await db.all<{ accountId: string }>(
+    `SELECT account_id AS "accountId" FROM members
+     WHERE workspace_id = ? AND role IN ('owner', 'admin') AND ended_at IS NULL ORDER BY account_id`,
+    [workspaceId],
+  );
+  return rows.map(({ accountId }) => accountId);
+}
+
 /** Lists the members of the workspaces of a page. */
 export function listMembersOf(db: Pick<Tx, 'all'>, workspaceIds: readonly string[]): Promise<MemberRow[]> {
   return db.all(

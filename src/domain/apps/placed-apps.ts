@@ -12,7 +12,8 @@ import { lockWorkspaceAs, roleForbids } from '../workspaces/workspaces.ts';
 /** How places of apps in workspaces end. */
 
 /**
- * Ends the places of an app in a workspace, as an owner or admin of it. An app that has no other place is disconnected.
+ * Ends the places of an app in a workspace, as an owner or admin of it. An app that has no other place is disconnected. Whoever
+ * let it in is mailed.
  *
  * @param id of the consent
  * @throws Failure `notFound` for a workspace that is not one's own, and for an app that has no place there; `forbidden`
@@ -27,7 +28,8 @@ export async function endAppInWorkspace(
   await useCase(deps, origin, {}, async (work) => {
     const { role } = await lockWorkspaceAs(work, workspaceId, accountId);
     if (!isManager(role)) throw roleForbids();
-    const { places } = await endPlacesOfHolderIn(work, id, workspaceId, accountId);
+    const consent = await findOAuthGrant(work.tx, id);
+    const { places } = await endPlacesOfHolderIn(work, id, workspaceId, consent?.accountId, accountId);
     if (places === 0 || !id.startsWith('con_')) throw appNotFound();
   });
 }
@@ -51,7 +53,7 @@ export async function endOwnAppIn(
     const places = await listPlacesOf(work.tx, id);
     if (!places.some((place) => place.workspaceId === workspaceId)) throw appNotFound();
     await lockWorkspace(work.tx, workspaceId);
-    await endPlacesOfHolderIn(work, id, workspaceId, accountId);
+    await endPlacesOfHolderIn(work, id, workspaceId, accountId, accountId);
   });
 }
 

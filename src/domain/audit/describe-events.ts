@@ -78,8 +78,8 @@ function claimIdOf({ kind, agentId, subject }: EventRow): string | null {
 
 /** The key that an event is about; of a completed claim, the one that the agent collected. */
 function keyIdOf({ kind, subject, details }: EventRow): string | null {
-  if (kind.startsWith('key.') || kind.startsWith('app_key.') || kind === 'operator.key_revoked')
-    return subject;
+  if (/^(key|app_key)\./.test(kind) || kind === 'operator.key_revoked') return subject;
+  if (kind === 'place.ended' && subject?.startsWith('key_')) return subject;
   return kind === 'claim.completed' && details !== null ? (JSON.parse(details).key ?? null) : null;
 }
 

@@ -24,6 +24,7 @@ type NotifiableEvent =
   | 'claim.denied'
   | 'key.created'
   | 'key.expiring'
+  | 'app_key.made'
   | 'session.begun'
   | 'authenticator.added'
   | 'authenticator.removed'

@@ -2,19 +2,18 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { type ListMark, type ListPage, parseIdMark, readPage } from '../../lib/list-pages.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import { DAY_MS } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { findCredential } from '../../store/credentials.ts';
 import { findNode, listNodesOfKinds, type NodeRow } from '../../store/nodes.ts';
 import { lockTree } from '../../store/trees.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
-import { recordEvent } from '../audit/audit-log.ts';
+import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { useCase } from '../limits/use-case.ts';
 import { assertRoomForKey, givePlaces } from '../workspaces/give-places.ts';
 import { isManager } from '../workspaces/roles.ts';
 import { lockWorkspaceAs, requireMember, roleForbids } from '../workspaces/workspaces.ts';
-import { issueKey, type Key, toKey } from './issue.ts';
+import { issueKey, type Key, lifetimeFrom, toKey } from './issue.ts';
 
 /**
  * Keys of things in a workspace, such as apps, and of no person: a key looks at its one thing, outlives its maker's membership, and
@@ -86,11 +85,10 @@ export function createAppKey(
       isPlaced: true,
       name,
       scopes,
-      expiresAt: days === undefined ? null : now + days * DAY_MS,
+      ...lifetimeFrom(now, days),
     });
-    await recordEvent(work, {
+    await recordAndNotify(work, accountId, {
       kind: 'app_key.made',
-      accountId,
       workspaceId,
       subject: id,
       details: { scope: formatScope(scopes), node: node.id },

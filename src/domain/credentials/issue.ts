@@ -3,6 +3,7 @@ import { newId } from '../../lib/ids.ts';
 import { keyHints, newKeySecret } from '../../lib/key-shapes.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { hashSecret, newSecret, secretHints } from '../../lib/secrets.ts';
+import { DAY_MS } from '../../lib/time.ts';
 import { type CredentialRow, insertCredential } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
@@ -88,6 +89,20 @@ export async function issueKey(
     warnAt: key.warnAt ?? null,
   });
   return { id, credential, expiresAt };
+}
+
+/**
+ * Returns when a key of some days ends, and when those whom it concerns are notified of that: later for a short lifetime.
+ *
+ * @param days undefined: it does not expire
+ */
+export function lifetimeFrom(
+  now: number,
+  days: number | undefined,
+): { expiresAt: number | null; warnAt: number | null } {
+  if (days === undefined) return { expiresAt: null, warnAt: null };
+  const expiresAt = now + days * DAY_MS;
+  return { expiresAt, warnAt: expiresAt - (days >= 30 ? 7 : 1) * DAY_MS };
 }
 
 /** Creates the id of an access token. It comes before the token, because a signed token contains it as `jti`. */

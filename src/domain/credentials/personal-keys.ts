@@ -2,7 +2,6 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { type ListPage, type ListQuery, mapPage, parseIdMark, readPage } from '../../lib/list-pages.ts';
 import { formatScope } from '../../lib/scopes.ts';
-import { DAY_MS } from '../../lib/time.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { type CredentialRow, findCredential } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
@@ -20,7 +19,7 @@ import { recordAndNotify } from '../audit/notifications.ts';
 import type { IdempotentRequest } from '../limits/idempotency.ts';
 import { useCase } from '../limits/use-case.ts';
 import { allowPlaces, assertRoomForKey, givePlaces, type PlaceRequest } from '../workspaces/give-places.ts';
-import { isLive, issueKey, type Key, toKey } from './issue.ts';
+import { isLive, issueKey, type Key, lifetimeFrom, toKey } from './issue.ts';
 import { revokeCredential } from './revoke-credential.ts';
 
 /** Personal keys: a human creates them for a script or an MCP host, and they belong to no agent. */
@@ -107,7 +106,6 @@ export function createPersonalKey(
       throw new Failure('badRequest', `You have ${max} keys that work. Revoke one first.`);
     }
     if (places !== undefined) await assertRoomForKey(work, places);
-    const expiresAt = request.days === undefined ? null : now + request.days * DAY_MS;
     const { id, credential } = await issueKey(work, {
       agentId: undefined,
       accountId,
@@ -115,8 +113,7 @@ export function createPersonalKey(
       name: request.name,
       resources: request.resources,
       isPlaced: places !== undefined,
-      expiresAt,
-      warnAt: expiresAt === null ? null : expiresAt - warningDays(request.days!) * DAY_MS,
+      ...lifetimeFrom(now, request.days),
     });
     await recordAndNotify(work, accountId, {
       kind: 'key.created',
@@ -126,11 +123,6 @@ export function createPersonalKey(
     if (places !== undefined) await givePlaces(work, id, accountId, places);
     return { key: toKey((await findCredential(tx, id))!), credential };
   });
-}
-
-/** How many days before expiry the owner is notified: fewer for a short lifetime. */
-function warningDays(days: number): number {
-  return days >= 30 ? 7 : 1;
 }
 
 /**

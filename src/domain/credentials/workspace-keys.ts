@@ -77,7 +77,8 @@ export async function findKeyOfWorkspace(
 }
 
 /**
- * Ends what a key may do in a workspace. A key that has no place elsewhere is revoked for good.
+ * Ends what a key may do in a workspace. A key that has no place elsewhere is revoked for good. Its person is mailed if
+ * somebody else ended it.
  *
  * @throws Failure as findKeyOfWorkspace()
  */
@@ -92,7 +93,8 @@ export async function endKeyInWorkspace(
     const { role } = await lockWorkspaceAs(work, workspaceId, accountId);
     const key = await findWorkspaceKey(work.tx, visibleTo(workspaceId, accountId, role), keyId);
     if (key === undefined) throw keyNotFound();
-    await endPlacesOfHolderIn(work, keyId, workspaceId, accountId);
+    const ownerId = key.kind === 'app_key' ? undefined : key.accountId;
+    await endPlacesOfHolderIn(work, keyId, workspaceId, ownerId, accountId);
   });
 }
 

@@ -1,3 +1,4 @@
+import { lockAccount } from '../../store/accounts.ts';
 import { lockAgent } from '../../store/agents.ts';
 import { updateTokensOfOAuthGrantRevoked } from '../../store/app-tokens.ts';
 import { lockOAuthGrant, updateOAuthGrantRevoked } from '../../store/oauth-grants.ts';
@@ -20,6 +21,7 @@ import {
 } from '../../store/places.ts';
 import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
+import { notify } from '../audit/notifications.ts';
 
 /**
  * How places end. Nothing revives one. A key that works in its places alone is revoked with the last of them, and so is what a
@@ -32,6 +34,8 @@ export interface Ends {
   places: number;
   /** How many keys were revoked, since they had no place left. */
   keys: number;
+  /** Of the events that say so. */
+  eventIds: string[];
 }
 
 /** Ends what an account gave in a workspace that the caller locked: the account leaves it, or is removed. */
@@ -56,15 +60,27 @@ export async function endPlacesOfHolder(
   return followEnds(work, ended, reason, accountId);
 }
 
-/** Ends the places that a key, an agent or a consent has in a workspace that the caller locked. @param accountId who ends them */
+/**
+ * Ends the places that a key or a consent has in a workspace that the caller locked. A person whose key or app somebody else
+ * ends is mailed.
+ *
+ * @param ownerId whose key or app it is; undefined: of nobody in person
+ * @param accountId who ends them
+ */
 export async function endPlacesOfHolderIn(
   work: Work,
   holder: string,
   workspaceId: string,
+  ownerId: string | undefined,
   accountId: string,
 ): Promise<Ends> {
+  const isAnothers = ownerId !== undefined && ownerId !== accountId;
+  if (isAnothers) await lockAccount(work.tx, ownerId);
   const ended = await updatePlacesOfHolderInEnded(work.tx, holder, workspaceId, work.now, 'revoked');
-  return followEnds(work, ended, 'revoked', accountId);
+  if (!isAnothers) return followEnds(work, ended, 'revoked', accountId);
+  const ends = await followEnds(work, ended, 'revoked', ownerId, accountId);
+  for (const eventId of ends.eventIds) await notify(work, [ownerId], eventId);
+  return ends;
 }
 
 /** Ends some places of a consent that goes on with others, or with none: then it is for the account alone. */
@@ -95,27 +111,34 @@ export async function endPlacesOnNodes(
   return followEnds(work, ended, 'node_gone');
 }
 
-/** Revokes what has no place left, and records the ends, one event for each workspace. */
+/** Revokes what has no place left, and records the ends, one event for each workspace. @param actor who ended what is another one's */
 async function followEnds(
   work: Work,
   ended: readonly EndedPlace[],
   reason: PlaceEnd,
   accountId?: string,
+  actor?: string,
 ): Promise<Ends> {
-  const ends = { places: ended.length, keys: 0 };
+  const ends: Ends = { places: ended.length, keys: 0, eventIds: [] };
   for (const holder of new Set(ended.map((place) => place.holder).toSorted())) {
     if (!holder.startsWith('con_')) ends.keys += await endWithoutPlaces(work, holder);
     else if (reason !== 'replaced') await disconnectWithoutPlaces(work, holder);
   }
   for (const [workspaceId, places] of Map.groupBy(ended, (place) => place.workspaceId)) {
     const holders = new Set(places.map((place) => place.holder));
-    await recordEvent(work, {
+    const eventId = await recordEvent(work, {
       kind: 'place.ended',
       accountId,
       workspaceId,
       subject: holders.size === 1 ? places[0]!.holder : undefined,
-      details: { places: places.length, holders: holders.size, reason },
+      details: {
+        places: places.length,
+        holders: holders.size,
+        reason,
+        ...(actor !== undefined && { actor }),
+      },
     });
+    ends.eventIds.push(eventId);
   }
   return ends;
 }
