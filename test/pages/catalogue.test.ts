@@ -54,17 +54,17 @@ const variantsOf = (kind: string) =>
     { wanted: false },
     { to: 'owner' },
     { to: 'owner', ofOther: true },
+    { actor: 'usr_1' },
   ].flatMap((details) =>
     [
-      { isOfAgent: true, appName: 'Marlin', workspaceName: 'Atlas' },
-      { isOfAgent: false, appName: undefined, workspaceName: undefined },
+      { isOfAgent: true, appName: 'Marlin', workspaceName: 'Atlas', keyPrefix: 'sk_8Qm2' },
+      { isOfAgent: false, appName: undefined, workspaceName: undefined, keyPrefix: undefined },
     ].map((who) => ({
       kind,
       details,
       ...who,
       agentName: undefined,
       keyName: undefined,
-      keyPrefix: undefined,
       origin: undefined,
     })),
   );
