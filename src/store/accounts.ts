@@ -90,12 +90,23 @@ export function updateAccountRestored(tx: Tx, id: string): Promise<number> {
   );
 }
 
-/** Ends an agent's own account and records the account that it was merged into, once. */
-export function updateAccountMerged(tx: Tx, id: string, targetId: string, now: number): Promise<number> {
-  return tx.run(
-    `UPDATE accounts SET merged_into = ?, ended_at = ? WHERE id = ? AND kind = 'agent' AND ended_at IS NULL`,
+/**
+ * Ends an agent's own account and records the account that it was merged into, once.
+ *
+ * @returns whether an API told a tree of its personal workspace; undefined if the account has ended already
+ */
+export async function updateAccountMerged(
+  tx: Tx,
+  id: string,
+  targetId: string,
+  now: number,
+): Promise<{ hasTrees: boolean } | undefined> {
+  const row = await tx.get<{ hasTrees: number }>(
+    `UPDATE accounts SET merged_into = ?, ended_at = ? WHERE id = ? AND kind = 'agent' AND ended_at IS NULL
+     RETURNING COALESCE((SELECT 1 FROM trees WHERE workspace_id = accounts.id LIMIT 1), 0) AS "hasTrees"`,
     [targetId, now, id],
   );
+  return row && { hasTrees: row.hasTrees === 1 };
 }
 
 /** Links an agent's own account to the account of its owner, once. */

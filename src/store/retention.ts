@@ -36,6 +36,15 @@ export const deleteExpiredRefreshTokens = createDeletion(
   'expires_at',
 );
 
+/** Deletes nodes that ended, but those that the list of a key, agent or app names. */
+export const deleteEndedNodes = createDeletion(
+  'nodes',
+  'id',
+  `ended_at IS NOT NULL AND ended_at <= ? AND NOT EXISTS (SELECT 1 FROM places p
+     WHERE p.workspace_id = nodes.workspace_id AND p.ended_at IS NOT NULL AND p.node_id = nodes.id)`,
+  'ended_at',
+);
+
 /** Deletes principals that may act for no account: the delegation was never granted, or has ended. */
 export const deleteIdlePrincipals = createDeletion(
   'principals',
@@ -182,7 +191,8 @@ export function deleteEndedCounters(tx: Tx, before: number, limit: number): Prom
  */
 export async function deleteExpiredRegistrations(tx: Tx, before: number, limit: number): Promise<number> {
   const rows = await tx.all<ExpiredRegistration>(
-    `SELECT r.id, r.kind, a.id AS "agentId", a.account_id AS "accountId"
+    `SELECT r.id, r.kind, a.id AS "agentId", a.account_id AS "accountId",
+       COALESCE((SELECT 1 FROM trees WHERE workspace_id = a.account_id LIMIT 1), 0) AS "hasTrees"
      FROM registrations r LEFT JOIN agents a ON a.id = r.agent_id
      WHERE r.claimed_at IS NULL AND r.expires_at <= ? ORDER BY r.expires_at LIMIT ?`,
     [before, limit],
@@ -207,10 +217,21 @@ interface ExpiredRegistration {
   agentId: string | null;
   /** The account in which the agent works; null: there is no agent. */
   accountId: string | null;
+  /** 1: an API told what is in its personal workspace. */
+  hasTrees: number;
 }
 
-function deleteRegistration(tx: Tx, { id, agentId, accountId }: ExpiredRegistration): Promise<unknown>[] {
+function deleteRegistration(
+  tx: Tx,
+  { id, agentId, accountId, hasTrees }: ExpiredRegistration,
+): Promise<unknown>[] {
   return [
+    ...(hasTrees
+      ? [
+          tx.run('DELETE FROM trees WHERE workspace_id = ?', [accountId]),
+          tx.run('DELETE FROM nodes WHERE workspace_id = ? AND ended_at IS NULL', [accountId]),
+        ]
+      : []),
     tx.run('DELETE FROM claim_attempts WHERE registration_id = ?', [id]),
     tx.run('DELETE FROM claims WHERE registration_id = ?', [id]),
     tx.run('DELETE FROM refresh_tokens WHERE registration_id = ?', [id]),

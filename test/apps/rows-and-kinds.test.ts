@@ -5,6 +5,7 @@ import { JWT_BEARER } from '../../src/http/oauth/grant-types.ts';
 import { PATHS } from '../../src/http/server/paths.ts';
 import { type Api, addApi } from '../helpers/api.ts';
 import { getCode, newHuman, redeem, registerApp } from '../helpers/app-client.ts';
+import { makeAppKey } from '../helpers/app-keys.ts';
 import { routesOf } from '../helpers/bad-input.ts';
 import { bearer, newMailbox } from '../helpers/common.ts';
 import { ensure } from '../helpers/ensure.ts';
@@ -12,6 +13,7 @@ import { credentialIn, fill } from '../helpers/key-pages.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 import { concrete, encode } from '../helpers/valid-bodies.ts';
+import { addTreeApi, openPlaces, type TreeApi } from '../helpers/workspaces.ts';
 
 /** What each kind of credential reaches at this service itself, row by row (O-20). */
 
@@ -20,15 +22,19 @@ type Kind =
   | 'anonymous token'
   | 'claimed key'
   | 'personal key'
+  | 'key of a thing'
   | 'app token'
   | 'signed app token';
 
+const TREE = 'https://tree.example.com';
 const SIGNED = 'https://signed.example.com';
-const isApp = (kind: Kind) => kind.endsWith('app token');
+/** Of kinds that reach nothing here. */
+const isApp = (kind: Kind) => kind.endsWith('app token') || kind === 'key of a thing';
 
 onEveryEngine('rows and kinds', (engine, test) => {
   let on: TestService;
   let api: Api;
+  let tree: TreeApi;
   let folder: string;
   test.before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'vouchsafe-kinds-'));
@@ -40,6 +46,7 @@ onEveryEngine('rows and kinds', (engine, test) => {
     writeFileSync(CONFIG, JSON.stringify({ resources }));
     on = await startTestService(engine, { env: { CONFIG } });
     api = await addApi(on, 'https://other.example.com');
+    tree = await addTreeApi(on, TREE);
   });
   test.after(async () => {
     await on.stop();
@@ -59,11 +66,19 @@ onEveryEngine('rows and kinds', (engine, test) => {
     const form = { grant_type: JWT_BEARER, assertion: body.identity_assertion };
     return (await on.form('/oauth2/token', form)).body.access_token;
   }
+  async function keyOfThing(): Promise<string> {
+    const places = openPlaces(() => on);
+    const owner = await places.person();
+    const workspace = await places.workspace([owner, 'owner']);
+    const node = await places.node(TREE, workspace, 'app_shop', 'app');
+    return (await makeAppKey(on, owner, workspace, node)).credential;
+  }
   const CREDENTIALS: Record<Kind, () => Promise<string>> = {
     'anonymous key': async () => (await on.register()).credential,
     'anonymous token': anonymousToken,
     'claimed key': async () => (await on.claimed(newMailbox())).credential,
     'personal key': async () => credentialIn(await fill((await newHuman(on)).browser)),
+    'key of a thing': keyOfThing,
     'app token': () => appToken(api.resource),
     'signed app token': () => appToken(SIGNED),
   };
@@ -112,11 +127,12 @@ onEveryEngine('rows and kinds', (engine, test) => {
     }
   });
 
-  test('every kind is revoked by whoever holds it, an app’s token too', async (t) => {
+  test('every kind is revoked by whoever holds it, an app’s token and a key of a thing too', async (t) => {
     for (const [kind, make] of Object.entries(CREDENTIALS)) {
       const credential = await make();
       t.is((await on.form(PATHS.revoke, { token: credential })).status, 200, kind);
-      t.false(await api.isActive(credential), kind);
+      if (kind === 'key of a thing') t.false((await tree.ask(credential)).body.active, kind);
+      else t.false(await api.isActive(credential), kind);
     }
   });
 

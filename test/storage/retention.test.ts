@@ -4,6 +4,7 @@ import { newMailbox } from '../helpers/common.ts';
 import { violations } from '../helpers/oracle.ts';
 import { createTestClock, startTestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
+import { addTreeApi, insertShared, makePlacedKey, openPlaces } from '../helpers/workspaces.ts';
 
 onEveryEngine('retention', (engine, test) => {
   test('unclaimed registrations go with all that hangs on them, the claimed stay, and a sweep that is cut short goes on at the next', async (t) => {
@@ -81,6 +82,7 @@ onEveryEngine('retention', (engine, test) => {
       linkRequests: 0,
       approvals: 0,
       invitations: 0,
+      nodes: 0,
       forgottenAgents: 0,
       principals: 0,
       refusals: 0,
@@ -152,6 +154,33 @@ onEveryEngine('retention', (engine, test) => {
     const done = { claim_token: anew.body.claim_token, user_code: await confirm(human) };
     succeeded(await world.complete(done));
     succeeded(await world.present(world.idJag(second)));
+    t.deepEqual(await violations(deps.db, 'swept'), []);
+  });
+
+  test('what an API told of an agent goes with it when nobody claims it; nodes that ended go, but those that a key was for', async (t) => {
+    const clock = createTestClock();
+    const on = await startTestService(engine, { clock });
+    t.teardown(() => on.stop());
+    const { deps } = on.service;
+    const api = await addTreeApi(on);
+    const agent = await on.register();
+    const upsert = ['a', 'b'].map((id) => ({ id, kind: 'folder', name: id }));
+    t.is((await api.send({ workspace: agent.user_id, upsert })).status, 200);
+    const owner = (await on.claimed(newMailbox())).user_id;
+    const workspace = await insertShared(on, { [owner]: 'owner' });
+    t.is((await api.send({ workspace, upsert })).status, 200);
+    const nodeId = await openPlaces(() => on).findNode(workspace, 'b');
+    await makePlacedKey(on, owner, [{ workspaceId: workspace, nodeId, actions: ['read'] }]);
+    t.is((await api.send({ workspace, delete: ['a', 'b'] })).status, 200);
+    const left = (table: string) => deps.db.all<{ id: string }>(`SELECT workspace_id AS id FROM ${table}`);
+    clock.advance(86_400 - 1);
+    t.is((await deleteExpiredRows(deps)).nodes, 0, 'what has just ended stays a day');
+    clock.advance(1);
+    t.is((await deleteExpiredRows(deps)).nodes, 1);
+    t.is((await left('nodes')).length, 3);
+    clock.advance(60 * 86_400);
+    t.is((await deleteExpiredRows(deps)).nodes, 0);
+    for (const table of ['trees', 'nodes']) t.deepEqual(await left(table), [{ id: workspace }], table);
     t.deepEqual(await violations(deps.db, 'swept'), []);
   });
 });

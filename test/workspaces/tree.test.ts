@@ -1,3 +1,4 @@
+import { newMailbox } from '../helpers/common.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 import { addTreeApi, insertPlaceFor, insertShared, type TreeApi } from '../helpers/workspaces.ts';
@@ -285,6 +286,34 @@ onEveryEngine('the tree of a workspace', (engine, test) => {
       ]),
     );
     t.is((await api.send({ workspace: agent.user_id, upsert: [folder('b')] })).status, 404);
+  });
+
+  test('an agent that is merged takes no tree along: the old one ends, nobody is told to delete, and the new account is told anew', async (t) => {
+    const agent = await on.register();
+    const old = agent.user_id;
+    t.is(
+      (await api.send({ workspace: old, sequence: 9, upsert: [folder('a'), folder('b', 'a')] })).status,
+      200,
+    );
+    const { last } = (await api.get('/resource/events')).body;
+    const mailbox = newMailbox();
+    const { claim_token } = agent;
+    await on.post('/agent/auth/claim', { claim_token, email: mailbox });
+    const otp = await on.codeFor(mailbox);
+    const claimed = await on.post('/agent/auth/claim/complete', { claim_token, otp });
+    const user = claimed.body.data.user_id;
+    t.not(user, old);
+    const { db } = on.service.deps;
+    t.deepEqual(await db.all('SELECT sequence FROM trees WHERE workspace_id = ?', [old]), []);
+    const live = 'SELECT id FROM nodes WHERE workspace_id = ? AND ended_at IS NULL';
+    t.deepEqual(await db.all(live, [old]), []);
+    t.is((await api.send({ workspace: old, upsert: [folder('c')] })).status, 404);
+    const { events } = (await api.get(`/resource/events?after=${last}`)).body;
+    t.deepEqual(
+      events.map(({ type }: { type: string }) => type),
+      ['account_merged'],
+    );
+    t.is((await api.send({ workspace: user, sequence: 1, upsert: [folder('a')] })).status, 200);
   });
 
   test('an API that is not told of all workspaces is told of those that it is connected to, or where it has a place', async (t) => {

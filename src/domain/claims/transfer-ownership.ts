@@ -22,6 +22,7 @@ import type { Work } from '../../work.ts';
 import { findOrCreateAccount } from '../accounts/find-or-create-account.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { endPersonalTrees } from '../workspaces/workspaces.ts';
 import { viewLink } from './claim-links.ts';
 import { POLL_SECONDS } from './claim-status.ts';
 import { type IssuancePlan, type IssuedCredential, issueOnClaim } from './issue-on-claim.ts';
@@ -194,13 +195,19 @@ async function moveAgent(
   const { tx, now } = work;
   const agent = (await findAgent(tx, agentId))!;
   const ownAccountId = agent.accountId;
-  const updated =
+  const isUpdated =
     mode === 'link'
       ? (await updateAccountLinked(tx, ownAccountId, ownerId)) && (await updateAgentOwned(tx, agentId, now))
       : (await updateAgentMerged(tx, agentId, ownAccountId, ownerId, now)) &&
-        (await updateAccountMerged(tx, ownAccountId, ownerId, now));
-  if (updated !== 1) throw new Failure('claimRevoked', 'This agent was revoked. Register again.');
+        (await mergeAccount(work, ownAccountId, ownerId));
+  if (!isUpdated) throw new Failure('claimRevoked', 'This agent was revoked. Register again.');
   // Scopes that a previous owner took from the agent do not bind the new owner.
   await updateAgentScope(tx, agentId, scope);
   return { agentId, accountId: mode === 'link' ? ownAccountId : ownerId, from: ownAccountId };
+}
+
+async function mergeAccount(work: Work, id: string, ownerId: string): Promise<boolean> {
+  const merged = await updateAccountMerged(work.tx, id, ownerId, work.now);
+  if (merged?.hasTrees) await endPersonalTrees(work, id);
+  return merged !== undefined;
 }

@@ -9,6 +9,7 @@ import { agentLifecycle } from '../agents/agent-lifecycle.ts';
 import { endAgent } from '../agents/end-agent.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
+import { endPersonalTrees } from '../workspaces/workspaces.ts';
 
 /**
  * Links a host to the human who approved one of its agents, in the caller's transaction. The host's account is merged
@@ -30,7 +31,8 @@ export async function linkHost(work: Work, host: HostRow, ownerId: string): Prom
     await deleteGrants(tx, row.id);
     await recordEvent(work, { kind: 'agent.claimed', accountId: ownerId, agentId: row.id });
   }
-  await updateAccountMerged(tx, host.accountId, ownerId, now);
+  const merged = await updateAccountMerged(tx, host.accountId, ownerId, now);
+  if (merged?.hasTrees) await endPersonalTrees(work, host.accountId);
   await recordAndNotify(work, ownerId, {
     kind: 'host.linked',
     subject: host.id,

@@ -8,6 +8,7 @@ import { deleteOldInvitations } from '../../store/invitations.ts';
 import {
   deleteEndedAttempts,
   deleteEndedCounters,
+  deleteEndedNodes,
   deleteEndedRefusals,
   deleteExcessOAuthClients,
   deleteExpiredIdempotency,
@@ -45,6 +46,8 @@ const IDLE_CLIENTS_MS = 90 * DAY_MS;
 const UNUSED_CLIENTS_MAX = 200_000;
 const AUDIT_KEEP_MS = 400 * DAY_MS;
 
+/** Nodes are kept this long after they ended: as long as APIs may not have followed what ended with them. */
+const NODES_KEEP_MS = DAY_MS;
 /** Invitations are kept this long after they expired, for the exports of those whom they concern. */
 const INVITATIONS_KEEP_MS = 30 * DAY_MS;
 
@@ -69,6 +72,7 @@ const DELETIONS: Record<string, DeleteBatch> = {
   linkRequests: (tx, now, rows) => deleteExpiredLinkRequests(tx, now, rows),
   approvals: (tx, now, rows) => deleteOldApprovals(tx, now - KEEP_MS, rows),
   invitations: (tx, now, rows) => deleteOldInvitations(tx, now - INVITATIONS_KEEP_MS, rows),
+  nodes: (tx, now, rows) => deleteEndedNodes(tx, now - NODES_KEEP_MS, rows),
   forgottenAgents: (tx, now, rows) => deleteNeverActivatedAgents(tx, now - FORGOTTEN_MS, rows),
   principals: (tx, now, rows) => deleteIdlePrincipals(tx, now - SESSIONS_KEEP_MS, rows),
   spentTokens: (tx, now, rows) => deleteUsedTokens(tx, now, rows),

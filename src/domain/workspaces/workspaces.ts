@@ -200,17 +200,26 @@ export async function endWorkspace(
  * of it goes with it. Without any of that nothing is recorded.
  */
 export async function endPersonalWorkspace(work: Work, accountId: string): Promise<void> {
-  const { tx, now } = work;
-  const { places } = await endPlacesOfWorkspace(work, accountId);
-  const nodes = await updateNodesOfWorkspaceEnded(tx, accountId, now);
-  const trees = await deleteTreesOfWorkspace(tx, accountId);
-  if (places + nodes + trees === 0) return;
+  if ((await endPersonalTrees(work, accountId)) === 0) return;
   await recordEvent(work, {
     kind: 'workspace.deleted',
     accountId,
     workspaceId: accountId,
     details: { by: 'account' },
   });
+}
+
+/**
+ * Ends the personal workspace of an account that is merged into another one. APIs are not told: its data moves with the
+ * agent (`account_merged`), and they tell where it is then.
+ *
+ * @returns how many trees, nodes and places ended
+ */
+export async function endPersonalTrees(work: Work, accountId: string): Promise<number> {
+  const { tx, now } = work;
+  const { places } = await endPlacesOfWorkspace(work, accountId);
+  const nodes = await updateNodesOfWorkspaceEnded(tx, accountId, now);
+  return places + nodes + (await deleteTreesOfWorkspace(tx, accountId));
 }
 
 /** Creates the failure for a workspace that is not there, or not one's own: the same for all. */
