@@ -215,6 +215,15 @@ export function updatePlacesOfHolderEnded(
   );
 }
 
+/** Ends what bounds a client, and forgets what bounded it once and ended otherwise. */
+export function updateBoundReplaced(tx: Tx, clientId: string, now: number): Promise<number> {
+  return tx.run(
+    `UPDATE places SET ended_at = COALESCE(ended_at, ?), end_reason = 'replaced'
+     WHERE holder = ? AND (end_reason IS NULL OR end_reason <> 'replaced')`,
+    [now, clientId],
+  );
+}
+
 /** Ends the places that an account gave in a workspace. @returns whose they were */
 export function updatePlacesOfGranterEnded(
   tx: Tx,
@@ -270,22 +279,6 @@ export async function countKeysPlacedIn(
     [workspaceId, now, now],
   );
   return row!.keys;
-}
-
-/** Counts the keys, agents and apps that have a live place in a workspace. */
-export async function countHoldersIn(
-  db: Pick<Tx, 'get'>,
-  workspaceId: string,
-  now: number,
-): Promise<{ keys: number; agents: number; apps: number }> {
-  const countOf = (prefix: string) =>
-    `COUNT(DISTINCT CASE WHEN SUBSTR(holder, 1, 4) = '${prefix}' THEN holder END)`;
-  const row = await db.get<{ keys: number; agents: number; apps: number }>(
-    `SELECT ${countOf('key_')} AS keys, ${countOf('agt_')} AS agents, ${countOf('con_')} AS apps FROM places
-     WHERE workspace_id = ? AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?)`,
-    [workspaceId, now],
-  );
-  return row!;
 }
 
 /** A place that an update ended. */

@@ -2,7 +2,7 @@ import type { ListSide } from '../lib/list-pages.ts';
 import type { Db } from './engine/db.ts';
 import { type ListOrder, rowsBeside } from './pages.ts';
 
-/** Statements by which a workspace lists the agents and apps that have places in it. */
+/** Statements by which a workspace lists and counts the agents and apps that have places in it. */
 
 export type HolderKind = 'agent' | 'app';
 
@@ -54,3 +54,19 @@ const NAMES: Record<HolderKind, string> = {
   agent: '(SELECT name FROM agents a WHERE a.id = h.id)',
   app: '(SELECT c.name FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id WHERE g.id = h.id)',
 };
+
+/** Counts the keys, agents and apps that have a live place in a workspace. */
+export async function countHoldersIn(
+  db: Pick<Db, 'get'>,
+  workspaceId: string,
+  now: number,
+): Promise<{ keys: number; agents: number; apps: number }> {
+  const countOf = (prefix: string) =>
+    `COUNT(DISTINCT CASE WHEN SUBSTR(holder, 1, 4) = '${prefix}' THEN holder END)`;
+  const row = await db.get<{ keys: number; agents: number; apps: number }>(
+    `SELECT ${countOf('key_')} AS keys, ${countOf('agt_')} AS agents, ${countOf('con_')} AS apps FROM places
+     WHERE workspace_id = ? AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?)`,
+    [workspaceId, now],
+  );
+  return row!;
+}

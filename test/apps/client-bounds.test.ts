@@ -1,3 +1,4 @@
+import { readClientBound } from '../../src/domain/apps/client-bounds.ts';
 import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
 import { changeClient } from '../../src/domain/apps/manage-clients.ts';
 import { leaveWorkspace } from '../../src/domain/workspaces/members.ts';
@@ -138,5 +139,82 @@ onEveryEngine('where a client may work at most', (engine, test) => {
     t.true(edit.text.includes(`name="place:${ann.wsp}" value="on" checked`));
     const app = { clientId: id, secret: undefined, registered: undefined };
     t.deepEqual(placeBoxes((await at.open(app, ann)).page), [ann.wsp]);
+  });
+
+  test('has permissions of its own in each place, which the form keeps', async (t) => {
+    const ann = await owner();
+    const node = await at.places.node(at.api.url, ann.wsp, 'prj_launch');
+    const FORM = { name: 'Grid', redirects: REDIRECT, 'use:people': 'on', 'scope:read': 'on', bound: 'each' };
+    await ann.browser.get('/apps/clients/new');
+    const chosen = { ...FORM, 'place:own': 'on', [`place:${node}`]: 'on' };
+    const asked = await ann.browser.post('/apps/clients/new', chosen);
+    t.is(asked.status, 400);
+    t.regex(asked.text, /Choose what it may do in each place\./);
+    const grid = { 'may:own:read': 'on', [`may:${node}:write`]: 'on' };
+    const wider = await ann.browser.post('/apps/clients/new', { ...chosen, ...grid });
+    t.regex(wider.text, /has a permission that the client doesn’t have/);
+    const made = await ann.browser.post('/apps/clients/new', { ...chosen, ...grid, 'scope:write': 'on' });
+    const id = /<code id="(?:client-)?id">(cli_\w+)</.exec(made.text)![1]!;
+    const bound = async () =>
+      (await readClientBound(at.on.service.deps.db, id))?.map(({ nodeId, actions }) => [nodeId, actions]);
+    t.deepEqual(await bound(), [
+      [null, 'read'],
+      [node, 'write'],
+    ]);
+    const path = `/apps/clients/${id}/edit`;
+    const shown = (await ann.browser.get(path)).text;
+    const ticked = [...shown.matchAll(/name="([^"]+)" value="([^"]+)" checked/g)].map(([, name, value]) => [
+      name,
+      value,
+    ]);
+    const whole = Object.fromEntries(ticked) as Record<string, string>;
+    t.is(whole.bound, 'each');
+    t.like(whole, grid);
+    await ann.browser.post(path, { ...whole, name: 'Grid 2' });
+    t.deepEqual(await bound(), [
+      [null, 'read'],
+      [node, 'write'],
+    ]);
+  });
+
+  test('is removed only by choosing so: a form with nothing ticked is asked again, one that says nothing changes nothing', async (t) => {
+    const ann = await owner();
+    const app = await register(ann, [{ workspaceId: ann.wsp, actions: ['read'] }]);
+    const path = `/apps/clients/${app.clientId}/edit`;
+    const bound = () => readClientBound(at.on.service.deps.db, app.clientId);
+    const FORM = { name: 'Reports', redirects: REDIRECT, 'scope:read': 'on' };
+    await ann.browser.get(path);
+    const empty = await ann.browser.post(path, { ...FORM, bound: 'alike' });
+    t.is(empty.status, 400);
+    t.regex(empty.text, /Choose at least one place, or “Anywhere”\./);
+    const both = await ann.browser.post(path, { ...FORM, bound: 'anywhere', [`place:${ann.wsp}`]: 'on' });
+    t.regex(both.text, /You chose places, and that they don’t matter\./);
+    await ann.browser.get(path);
+    t.regex((await ann.browser.post(path, FORM)).text, /Client saved\./);
+    t.is((await bound())?.length, 1);
+    await ann.browser.get(path);
+    await ann.browser.post(path, { ...FORM, bound: 'anywhere' });
+    t.is(await bound(), undefined);
+  });
+
+  test('whose places have ended is shown as nowhere, stays so while the name changes, and ends with a new choice', async (t) => {
+    const [ann, boss] = [await owner(), await at.person()];
+    const wsp = await at.places.workspace([boss.id, 'owner'], [ann.id, 'admin']);
+    const app = await register(ann, [{ workspaceId: wsp, actions: ['read'] }]);
+    await leaveWorkspace(at.on.service.deps, asker, ann.id, wsp);
+    const bound = () => readClientBound(at.on.service.deps.db, app.clientId);
+    t.deepEqual(await bound(), []);
+    t.regex(
+      (await ann.browser.get(`/apps/clients/${app.clientId}`)).text,
+      /Nowhere: its places have ended\./,
+    );
+    const path = `/apps/clients/${app.clientId}/edit`;
+    t.regex((await ann.browser.get(path)).text, /name="bound" value="keep" checked/);
+    const whole = { name: 'Renamed', 'scope:read': 'on', bound: 'keep' };
+    t.regex((await ann.browser.post(path, whole)).text, /Client saved\./);
+    t.deepEqual(await bound(), []);
+    await ann.browser.get(path);
+    await ann.browser.post(path, { ...whole, bound: 'anywhere' });
+    t.is(await bound(), undefined);
   });
 });

@@ -7,7 +7,7 @@ import { AGENT_STATES } from '../../src/domain/owner/list-owned-agents.ts';
 import { ROLES } from '../../src/domain/workspaces/roles.ts';
 import { Failure, type FailureKind } from '../../src/errors.ts';
 import { TINYSEND_ERRORS_BY_KIND } from '../../src/http/dialects/tinysend.ts';
-import { AUTH_CHOICES, CLIENT_USES } from '../../src/http/pages/client-form.ts';
+import { AUTH_CHOICES, BOUNDS, CLIENT_USES } from '../../src/http/pages/client-form.ts';
 import { describeFailure } from '../../src/http/pages/failure-page.ts';
 import { FLASHES } from '../../src/http/server/flash.ts';
 import { phraseActivity } from '../../src/lib/format-activity.ts';
@@ -95,6 +95,8 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
   'agents.*Final': nameEach('agents.', ['unlink', 'undo', 'revoke'], 'Final'),
   'clients.auth.*': nameEach('clients.auth.', AUTH_CHOICES),
   'clients.authHint.*': nameEach('clients.authHint.', AUTH_CHOICES),
+  'clients.bound.*': nameEach('clients.bound.', BOUNDS),
+  'clients.boundHint.*': nameEach('clients.boundHint.', BOUNDS),
   'clients.use.*': nameEach('clients.use.', CLIENT_USES),
   'clients.useHint.*': nameEach('clients.useHint.', CLIENT_USES),
   ...CONSOLE_TEXTS,

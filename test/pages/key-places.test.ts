@@ -157,6 +157,110 @@ onEveryEngine('where a key works', (engine, test) => {
     t.regex(like.text, new RegExp(`name="place:${node}" value="on" checked`));
     t.regex(like.text, /value="read-only" checked/);
   });
+
+  test('a path can be typed, for APIs that tell no tree: the key works below it alone, and its replacement is no wider', async (t) => {
+    const { browser, account } = await human();
+    const wsp = await places.workspace([account, 'owner']);
+    await browser.get('/keys/new');
+    const paths = { 'paths:own': 'notes/', [`paths:${wsp}`]: ' drafts/2026/ \r\n\r\nREADME.md' };
+    const made = await browser.post('/keys/new', { name: 'paths', preset: 'read-only', ...paths });
+    const told = await home.api.ask(credentialIn(made));
+    t.deepEqual(
+      told.authorization_details.map((each: Record<string, unknown>) => [
+        each.identifier,
+        each.path,
+        each.node,
+      ]),
+      [
+        [account, 'notes/', undefined],
+        [wsp, 'drafts/2026/', undefined],
+        [wsp, 'README.md', undefined],
+      ],
+    );
+    const { text } = await browser.get('/keys');
+    t.true(text.includes('drafts/2026/'));
+    const [, key] = /\/keys\/(key_\w+)\/revoke/.exec(text)!;
+    const again = (await browser.get(`/keys/new?like=${key}`)).text;
+    t.regex(again, /name="paths:own"[^>]*>notes\/<\/textarea>/);
+    t.regex(again, new RegExp(`name="paths:${wsp}"[^>]*>drafts/2026/\nREADME\\.md</textarea>`));
+    t.notRegex(again, new RegExp(`name="place:(?:${wsp}|own)" value="on" checked`));
+  });
+
+  test('paths have rows in the grid, whatever they are named, and a box stays with its path', async (t) => {
+    const { browser, account } = await human();
+    const wsp = await places.workspace([account, 'owner']);
+    await browser.get('/keys/new');
+    const typed = 'a b:c/<i>\nzz/';
+    const form = { name: 'grid', preset: 'choose', [`paths:${wsp}`]: typed };
+    const asked = await browser.post('/keys/new', form);
+    t.is(problemIn(asked), 'Choose what it may do in each place.');
+    t.true(asked.text.includes('write in a b:c/&lt;i&gt;'), asked.text);
+    const [first, second] = [...asked.text.matchAll(/name="(may:wsp_\w+~\w+):write"/g)].map(
+      ([, name]) => name!,
+    );
+    const made = await browser.post('/keys/new', {
+      ...form,
+      [`paths:${wsp}`]: typed.split('\n').toReversed().join('\n'),
+      [`${first}:write`]: 'on',
+      [`${second}:read`]: 'on',
+    });
+    const told = await home.api.ask(credentialIn(made));
+    const byPath = told.authorization_details.map((each: Record<string, unknown>) => [
+      each.path,
+      each.actions,
+    ]);
+    t.deepEqual(
+      new Map(byPath),
+      new Map([
+        ['zz/', ['read']],
+        ['a b:c/<i>', ['write']],
+      ]),
+    );
+  });
+
+  test('a path that is none, and one in a place that is chosen as a whole, is refused with the reason and what was typed', async (t) => {
+    const { browser, account } = await human();
+    const wsp = await places.workspace([account, 'owner']);
+    await browser.get('/keys/new');
+    for (const path of [
+      '/etc',
+      'a/../b',
+      'a//b',
+      '50%',
+      'a\\b',
+      '@all',
+      './a',
+      'x'.repeat(513),
+      'a\u202eb',
+    ]) {
+      const answer = await browser.post('/keys/new', {
+        name: 'bad',
+        preset: 'read-only',
+        [`paths:${wsp}`]: path,
+      });
+      t.is(answer.status, 400, path);
+      t.regex(problemIn(answer) ?? '', /is no path\. Write it like drafts\/2026\//, path);
+      if (path === '/etc')
+        t.regex(answer.text, /name="paths:wsp_\w+"[^>]*aria-invalid="true">\/etc<\/textarea>/);
+    }
+    for (const place of [wsp, 'own']) {
+      const fields = { [`place:${place}`]: 'on', [`paths:${place}`]: 'a/' };
+      const answer = await browser.post('/keys/new', { name: 'both', preset: 'read-only', ...fields });
+      t.is(
+        problemIn(answer),
+        'You chose all of one place, and paths in it, too. Untick the place, or remove its paths.',
+      );
+    }
+    await browser.get('/keys/new');
+    const foreign = await places.workspace([(await human()).account, 'owner']);
+    const answer = await browser.post('/keys/new', {
+      name: 'x',
+      preset: 'read-only',
+      [`paths:${foreign}`]: 'a/',
+    });
+    t.is(problemIn(answer), 'Choose at least one place.', answer.text);
+    t.is((await history(browser)).length, 0);
+  });
 });
 
 onEveryEngine('where an agent works', (engine, test) => {

@@ -4,12 +4,7 @@ import { parsePlacePath } from '../../lib/place-path.ts';
 import { formatScope, isSubset } from '../../lib/scopes.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { findNode } from '../../store/nodes.ts';
-import {
-  insertPlace,
-  listPlaceHistory,
-  type PlaceRow,
-  updatePlacesOfHolderEnded,
-} from '../../store/places.ts';
+import { insertPlace, listPlaceHistory, type PlaceRow, updateBoundReplaced } from '../../store/places.ts';
 import { lockWorkspace } from '../../store/workspaces.ts';
 import type { Work } from '../../work.ts';
 import { type AllowedPlace, allowPlaces, type PlaceRequest } from '../workspaces/give-places.ts';
@@ -84,7 +79,7 @@ export async function setBound(
   places: readonly AllowedPlace[],
 ): Promise<void> {
   const { tx, now, deps } = work;
-  await updatePlacesOfHolderEnded(tx, client.id, now, 'replaced');
+  await updateBoundReplaced(tx, client.id, now);
   for (const place of places) {
     const workspaceId = place.workspaceId === OWN_THINGS ? client.accountId : place.workspaceId;
     await insertPlace(tx, {

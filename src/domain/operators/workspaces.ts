@@ -4,8 +4,8 @@ import { maskMailbox } from '../../lib/mailbox.ts';
 import { listMailboxes } from '../../store/accounts.ts';
 import { listOpenInvitations } from '../../store/invitations.ts';
 import { listMemberPage, type Role } from '../../store/members.ts';
-import { countHoldersIn } from '../../store/places.ts';
 import { listTrees } from '../../store/trees.ts';
+import { countHoldersIn } from '../../store/workspace-holders.ts';
 import {
   type FoundWorkspaceRow,
   findWorkspaceFound,

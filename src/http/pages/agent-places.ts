@@ -54,6 +54,7 @@ export function changeAgentPlaces(pages: Pages) {
       if (body.search !== undefined) return showForm(pages, call, body);
       const where = await readWhere(deps, accountId, body);
       if (where === undefined) return redirect(deps.config, agentPath(call), caller.cookies);
+      if (where.problem !== undefined) return showForm(pages, call, body, where.problem);
       if (!hasGridFor(where, body)) {
         return showForm(pages, call, body, { key: 'keys.problem.grid', field: 'permissions' });
       }

@@ -77,7 +77,7 @@ function edit(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'Change one',
     form: clientForm,
-    hasLines: true,
+    hasChoices: true,
     async handle(call) {
       const { deps, origin, body, caller } = call;
       const client = await findOwn(call);

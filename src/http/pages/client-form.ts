@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
-import { isOwnBound } from '../../domain/apps/client-bounds.ts';
 import type { OAuthClient } from '../../domain/apps/clients.ts';
 import {
   ASSERTION_GRANT,
@@ -14,11 +13,18 @@ import {
 import type { ClientChange } from '../../domain/apps/manage-clients.ts';
 import { REDIRECTS_MAX } from '../../domain/apps/redirect-uris.ts';
 import { Failure } from '../../errors.ts';
-import { parseScope, withImplied } from '../../lib/scopes.ts';
+import { formatScope, isSubset, parseScope, withImplied } from '../../lib/scopes.ts';
 import type { PlaceRow } from '../../store/places.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { describeScopes } from './scopes.ts';
-import { placeProblemOf, toPlaceRequests, type Where } from './where.ts';
+import {
+  enteredPlaces,
+  hasGridFor,
+  placeProblemOf,
+  toPlaceRequests,
+  VALUE_LENGTH_MAX,
+  type Where,
+} from './where.ts';
 
 /** The form of an OAuth client: what it holds, how it is read, and what is wrong with it. */
 
@@ -40,13 +46,20 @@ const USES = {
 type Use = keyof typeof USES;
 export const CLIENT_USES = Object.keys(USES) as Use[];
 
-/** Checkboxes `use:NAME` say what it does, `scope:NAME` the most it may ask for, `place:NAME` where, see where.ts. `keys`: a JWK set, or the URL of one. */
+/**
+ * Where it may work at most: wherever people let it; in the chosen places, with its permissions; in these, with own permissions in
+ * each; as it is, of a client whose places have all ended.
+ */
+export const BOUNDS = ['anywhere', 'alike', 'each', 'keep'] as const;
+
+/** Checkboxes `use:NAME` say what it does, `scope:NAME` the most it may ask for, `bound` where; for `place:NAME` and the grid see where.ts. `keys`: a JWK set, or the URL of one. */
 export const clientForm = formSchema({
   name: z.string().max(400).default(''),
   auth: z.enum(CLIENT_AUTH_METHODS).default(AUTH_CHOICES[0]),
   redirects: z.string().max(8000).default(''),
   keys: z.string().max(8000).default(''),
-}).catchall(z.string().max(64));
+  bound: z.enum(BOUNDS).optional(),
+}).catchall(z.string().max(VALUE_LENGTH_MAX));
 
 export type ClientForm = z.output<typeof clientForm>;
 
@@ -68,7 +81,7 @@ export function readClient(
   return { ...said, authMethod: body.auth, grantTypes: [...grants] };
 }
 
-/** Reads what the form changes of a client. @throws Failure `badRequest` for a place that cannot be chosen */
+/** Reads what the form changes of a client. @throws what problemOf() understands, for places that cannot be chosen */
 export function readChange(
   { config }: Pick<Deps, 'config'>,
   body: ClientForm,
@@ -85,6 +98,16 @@ export function readChange(
   };
 }
 
+/** What has to be corrected in the places of a form. */
+class WrongPlaces extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.key);
+    this.problem = problem;
+  }
+}
+
 function readPlaces(
   deps: Pick<Deps, 'config'>,
   accountId: string,
@@ -92,8 +115,25 @@ function readPlaces(
   body: ClientForm,
   scopes: readonly string[],
 ) {
-  const places = toPlaceRequests(deps, accountId, where, body, scopes);
-  if (places === undefined) throw new Failure('badRequest', 'Choose the places again.', { field: 'node' });
+  if (where.problem !== undefined) throw new WrongPlaces(where.problem);
+  const hasChosen = where.chosen.length > 0;
+  // A form that does not say which keeps what is: nothing ticked is no choice of everything.
+  const bound = body.bound ?? (hasChosen ? 'alike' : 'keep');
+  if (bound === 'keep' || bound === 'anywhere') {
+    if (hasChosen) throw new WrongPlaces({ key: 'clients.problem.bound', field: 'where' });
+    return bound === 'keep' ? undefined : [];
+  }
+  if (!hasChosen) throw new WrongPlaces({ key: 'clients.problem.places', field: 'where' });
+  const isAlike = bound === 'alike';
+  if (!isAlike && !hasGridFor(where, body)) {
+    throw new WrongPlaces({ key: 'keys.problem.grid', field: 'where' });
+  }
+  const places = toPlaceRequests(deps, accountId, where, body, isAlike ? scopes : undefined);
+  if (places === undefined) throw new WrongPlaces({ key: 'keys.problem.place', field: 'where' });
+  if (places.length === 0) throw new WrongPlaces({ key: 'keys.problem.permissions', field: 'where' });
+  if (!isAlike && places.some(({ actions }) => !isSubset(actions, scopes))) {
+    throw new WrongPlaces({ key: 'clients.problem.gridScopes', field: 'where' });
+  }
   return places;
 }
 
@@ -121,6 +161,7 @@ const PROBLEMS: Readonly<Record<string, Problem>> = {
 
 /** Returns what to correct in the form. @throws what was thrown, if it is about no field */
 export function problemOf(error: unknown): Problem {
+  if (error instanceof WrongPlaces) return error.problem;
   const ofPlaces = error instanceof Failure ? placeProblemOf(error) : undefined;
   if (ofPlaces !== undefined) return ofPlaces;
   const field = error instanceof Failure && error.kind === 'badRequest' ? error.details.field : undefined;
@@ -150,12 +191,18 @@ export function presentClientForm(
     redirects: entered?.redirects ?? '',
     keys: entered?.keys ?? '',
     where,
+    bound: entered?.bound ?? (hasPlaces(entered) ? 'alike' : 'anywhere'),
     scopes: describeScopes(config, [...config.scopes.keys()]).map((scope) => ({
       ...scope,
       on: isOn(`scope:${scope.name}`, !isDestructive(config, scope.name)),
     })),
     problem,
   };
+}
+
+/** Whether some places are chosen. */
+function hasPlaces(entered: EnteredClient = {}): boolean {
+  return Object.keys(entered).some((name) => /^(place|paths):/.test(name));
 }
 
 /** What the form offers: signing people in by an organization only where the operator trusts one. */
@@ -183,8 +230,16 @@ export function enteredAs(
     redirects: (uris as string[]).join('\n'),
     keys: typeof jwksUri === 'string' ? jwksUri : jwks === undefined ? '' : JSON.stringify(jwks, null, 2),
     ...Object.fromEntries(scopes.map((each) => [`scope:${each}`, 'on'])),
-    ...Object.fromEntries((places ?? []).map((place) => [`place:${boxOf(place)}`, 'on'])),
+    ...enteredBound(places, formatScope(scopes.toSorted())),
   };
+}
+
+function enteredBound(places: readonly PlaceRow[] | undefined, scope: string): EnteredClient {
+  if (places === undefined) return { bound: 'anywhere' };
+  if (places.length === 0) return { bound: 'keep' };
+  const isAlike = places.every(({ actions, types }) => actions === scope && types === null);
+  const { preset: _, ...boxes } = enteredPlaces({ presets: new Map() }, places);
+  return { ...boxes, bound: isAlike ? 'alike' : 'each' };
 }
 
 /** Returns how a client signs in. */
@@ -196,8 +251,4 @@ export function authOf({ token_endpoint_auth_method: method }: OAuthClient['meta
 export function usesOf({ grant_types: grants }: OAuthClient['metadata']): Use[] {
   const has = Array.isArray(grants) ? grants : ['authorization_code'];
   return CLIENT_USES.filter((use) => has.includes(USES[use][0]));
-}
-
-function boxOf(place: PlaceRow): string {
-  return place.nodeId ?? (isOwnBound(place) ? 'own' : place.workspaceId);
 }

@@ -1,3 +1,4 @@
+import { readClientBound } from '../../domain/apps/client-bounds.ts';
 import { createClient } from '../../domain/apps/create-client.ts';
 import { countOwnClients, listOwnClients } from '../../domain/apps/list-clients.ts';
 import { listPlacesOfHolders } from '../../domain/workspaces/pick-places.ts';
@@ -83,7 +84,7 @@ function create(pages: Pages) {
     caller: 'recentlyVerifiedUser',
     summary: 'Make a client',
     form: clientForm,
-    hasLines: true,
+    hasChoices: true,
     async handle(call) {
       const { deps, origin, body, caller } = call;
       // The browser sent the form again: the secret was shown, and the client is in the list.
@@ -109,10 +110,12 @@ function clientPage(pages: Pages) {
     summary: 'One of them',
     async handle(call) {
       const client = await findOwn(call);
-      const places = (await listPlacesOfHolders(call.deps, [client.id])).get(client.id);
+      const bound = await readClientBound(call.deps.db, client.id);
+      const places = bound && (await listPlacesOfHolders(call.deps, [client.id])).get(client.id);
       return pages.show(call.caller, 'client', {
         client: presentClient(client, call.deps.clock()),
         places: places && presentPlaces(places),
+        worksNowhere: bound?.length === 0,
       });
     },
   });

@@ -72,6 +72,7 @@ export async function readKeyTerms(
   const preset = presets.get(body.preset);
   const ticked = checkedNames(body, 'scope').filter((name) => scopes.has(name));
   const where = await readWhere(deps, accountId, body);
+  if (where?.problem !== undefined) return { problem: where.problem as KeyProblem };
   if (where?.chosen.length === 0) return { problem: { key: 'keys.problem.places', field: 'where' } };
   const isPlaced = where !== undefined && !isOwnAlone(where);
   const single = isPlaced ? checkedNames(body, 'may') : ticked;
@@ -116,7 +117,7 @@ export async function presentNewKeyForm(
   entered: EnteredKey,
   problem?: KeyProblem,
 ): Promise<object> {
-  const isFilled = Object.keys(entered).some((name) => name.startsWith('place:'));
+  const isFilled = Object.keys(entered).some((name) => /^(place|paths):/.test(name));
   const form = isFilled || entered.name !== undefined ? entered : { ...entered, 'place:own': 'on' };
   const where = await readWhere(deps, accountId, form);
   const { presets, scopes } = deps.config;

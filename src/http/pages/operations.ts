@@ -14,17 +14,15 @@ export function formOperation<Kind extends CallerKind, Form extends z.ZodType>(o
   caller: Kind;
   summary: string;
   form: Form;
-  /** Whether its fields may have several lines. */
-  hasLines?: boolean;
   /** Whether it has a box for each of many things. */
   hasChoices?: boolean;
   handle: Handle<z.output<Form>, Kind>;
 }): Operation<Kind> {
-  const { caller, summary, form, hasLines, hasChoices, handle } = of;
+  const { caller, summary, form, hasChoices, handle } = of;
   return operation({
     caller,
     summary,
-    body: urlencoded(form, hasChoices ? 'choicesForm' : hasLines ? 'linesForm' : 'form'),
+    body: urlencoded(form, hasChoices ? 'choicesForm' : 'form'),
     handle: (call) => runFormOnce(call as unknown as Call<unknown, 'browser'>, () => handle(call)),
   });
 }

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/load.ts';
 import type { Deps } from '../../deps.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
+import { listResourceServers } from '../../domain/audiences/resource-servers.ts';
 import type { PlaceRequest } from '../../domain/workspaces/give-places.ts';
 import {
   findChosenNodes,
@@ -15,10 +16,11 @@ import type { NodeRow } from '../../store/nodes.ts';
 import { checkedNames, type Problem } from './forms.ts';
 import { findPreset } from './presets.ts';
 import { describeScopes } from './scopes.ts';
+import { pathBox, readTypedPaths, type TypedPath, typedIn } from './typed-paths.ts';
 
 /**
  * The part "Where it works" of a form: a picker of places, and the grid of what may be done in each. A box of the picker is
- * named `place:own`, `place:wsp_…` or `place:nod_…`; one of the grid `may:PLACE:SCOPE`, or `may:PLACE.TYPE:SCOPE` for things of
+ * named `place:own`, `place:wsp_…` or `place:nod_…`; typed paths see typed-paths.ts; a box of the grid `may:PLACE:SCOPE`, or `may:PLACE.TYPE:SCOPE` for things of
  * one type.
  */
 
@@ -36,8 +38,12 @@ export interface Where {
   workspaces: readonly GivableWorkspace[];
   /** The nodes that are chosen, listed or not. */
   nodes: ReadonlyMap<string, NodeRow>;
-  /** The names of the chosen places, without those that a chosen one includes. */
+  /** The paths that are typed, by their names in the grid. */
+  paths: ReadonlyMap<string, TypedPath>;
+  /** The names of the chosen places, without those that a chosen one includes; paths last. */
   chosen: readonly string[];
+  /** What to correct in what was typed. */
+  problem: Problem | undefined;
 }
 
 /** Whether one's own things are all that is chosen: then the credential is none on places. */
@@ -68,7 +74,9 @@ export async function readWhere(deps: Deps, accountId: string, form: WhereForm):
     }
     return false;
   };
-  return { workspaces, nodes, chosen: names.filter((name) => !isIncluded(name)) };
+  const { paths, problem } = readTypedPaths(form, [OWN, ...mine]);
+  const chosen = [...names.filter((name) => !isIncluded(name)), ...paths.keys()];
+  return { workspaces, nodes, paths, chosen, problem };
 }
 
 function searchOf({ find }: WhereForm): string {
@@ -84,16 +92,17 @@ function searchOf({ find }: WhereForm): string {
 export function toPlaceRequests(
   deps: Pick<Deps, 'config'>,
   accountId: string,
-  { chosen, workspaces, nodes }: Where,
+  { chosen, workspaces, nodes, paths }: Where,
   form: WhereForm,
   scopes: readonly string[] | undefined,
 ): PlaceRequest[] | undefined {
   const requests: PlaceRequest[] = [];
   for (const name of chosen) {
     const node = nodes.get(name);
-    const workspaceId = name === OWN ? accountId : (node?.workspaceId ?? name);
-    if (name !== OWN && node === undefined && !workspaces.some(({ id }) => id === name)) return undefined;
-    const place = { workspaceId, nodeId: node?.id };
+    const typed = paths.get(name);
+    const within = typed?.within ?? node?.workspaceId ?? name;
+    if (within !== OWN && !workspaces.some(({ id }) => id === within)) return undefined;
+    const place = { workspaceId: within === OWN ? accountId : within, nodeId: node?.id, path: typed?.path };
     if (scopes !== undefined) requests.push({ ...place, actions: scopes });
     else for (const row of rowsOf(deps, name, form)) requests.push({ ...place, ...row });
   }
@@ -129,10 +138,18 @@ export async function presentWhere(
 ): Promise<object> {
   const apis = new Map((await listAudiences(deps)).map(({ url, name }) => [url, displayName(name)]));
   const isOn = (name: string) => `place:${name}` in form;
+  const telling = (await listResourceServers(deps)).filter((server) => server.understandsWorkspaces);
+  /** What is typed; undefined: there is no field, since every API tells what is in there. */
+  const pathsIn = (name: string, nodes: readonly NodeRow[]) => {
+    const typed = typedIn(form, name);
+    const isWanted = telling.some(({ url }) => !nodes.some(({ resource }) => resource === url));
+    return isWanted || typed !== '' ? typed : undefined;
+  };
   const nodeNames = (node: NodeRow) => ({ name: displayName(node.name), api: apis.get(node.resource) });
   return {
     hasOwn,
     own: isOn(OWN),
+    ownPaths: hasOwn ? pathsIn(OWN, []) : undefined,
     find: searchOf(form),
     workspaces: where.workspaces.map(({ id, name, role, nodes, hasMore }) => {
       const chosen = [...where.nodes.values()].filter((node) => node.workspaceId === id);
@@ -146,7 +163,8 @@ export async function presentWhere(
         role,
         on,
         hasMore,
-        isOpen: chosen.length > 0 || (hasMore && listed.length > 0),
+        paths: pathsIn(id, nodes),
+        isOpen: chosen.length > 0 || (hasMore && listed.length > 0) || typedIn(form, id) !== '',
         nodes: toTree(listed, hasMore, on, isOn, nodeNames),
       };
     }),
@@ -203,11 +221,17 @@ function toTree(
 }
 
 /** Names a chosen place: the thing, and what it is in. Without a name it is one's own. */
-function titleOf({ workspaces, nodes }: Where, place: string): { name?: string; within?: string } {
+function titleOf(
+  { workspaces, nodes, paths }: Where,
+  place: string,
+): { name?: string; within?: string; isOwnPath?: boolean } {
   if (place === OWN) return {};
+  const typed = paths.get(place);
+  if (typed?.within === OWN) return { name: typed.path, isOwnPath: true };
   const node = nodes.get(place);
-  const workspace = workspaces.find(({ id }) => id === (node?.workspaceId ?? place));
+  const workspace = workspaces.find(({ id }) => id === (typed?.within ?? node?.workspaceId ?? place));
   const workspaceName = displayName(workspace?.name ?? '');
+  if (typed !== undefined) return { name: typed.path, within: workspaceName };
   return node === undefined
     ? { name: workspaceName }
     : { name: displayName(node.name), within: workspaceName };
@@ -227,10 +251,16 @@ export function presentPlaces(
 /** Fills the picker and the grid as places were given. */
 export function enteredPlaces(
   config: Pick<Config, 'presets'>,
-  places: readonly NamedPlace[],
+  places: readonly Pick<NamedPlace, 'workspaceId' | 'nodeId' | 'path' | 'types' | 'actions'>[],
 ): Record<string, string> {
-  const nameOf = ({ workspaceId, nodeId }: NamedPlace) =>
-    nodeId ?? (workspaceId.startsWith('usr_') ? OWN : workspaceId);
+  const withinOf = ({ workspaceId }: Pick<NamedPlace, 'workspaceId'>) =>
+    workspaceId.startsWith('usr_') ? OWN : workspaceId;
+  const nameOf = (place: (typeof places)[number]) =>
+    place.path === null ? (place.nodeId ?? withinOf(place)) : pathBox(withinOf(place), place.path);
+  const typed = Map.groupBy(
+    places.filter(({ path }) => path !== null),
+    withinOf,
+  );
   const names = [...new Set(places.map(nameOf))];
   const [first] = places;
   const isAlike = places.every(({ actions, types }) => actions === first!.actions && types === null);
@@ -245,7 +275,13 @@ export function enteredPlaces(
   );
   return {
     preset: preset?.name ?? 'choose',
-    ...Object.fromEntries(names.map((name) => [`place:${name}`, 'on'])),
+    ...Object.fromEntries(names.filter((name) => !name.includes('~')).map((name) => [`place:${name}`, 'on'])),
+    ...Object.fromEntries(
+      [...typed].map(([within, rows]) => [
+        `paths:${within}`,
+        [...new Set(rows.map(({ path }) => path))].join('\n'),
+      ]),
+    ),
     ...(preset === undefined && { ...Object.fromEntries(boxes), grid: names.join(' ') }),
   };
 }

@@ -9,7 +9,7 @@ const BODY_BYTES_MAX = 16 * 1024;
 const BATCH = { bytesMax: 256 * 1024, shape: { depthMax: 4, namesMax: 4096 } };
 
 /** How many boxes of a form may be ticked: some for each of 200 places. */
-const CHOICES = { bytesMax: 64 * 1024, parametersMax: 1024 };
+const CHOICES = { bytesMax: 64 * 1024, parametersMax: 1024, lines: /^(?:redirects|keys|paths:.*)$/ };
 
 /** The media types that a row accepts, by the name that the row uses. */
 const MEDIA = {
@@ -17,9 +17,7 @@ const MEDIA = {
   /** JSON with many entries. */
   batch: ['application/json'],
   form: ['application/x-www-form-urlencoded'],
-  /** A form of a page, with fields of several lines. */
-  linesForm: ['application/x-www-form-urlencoded'],
-  /** A form of a page, with a box for each of many things. */
+  /** A form of a page, with a box for each of many things, and fields of several lines. */
   choicesForm: ['application/x-www-form-urlencoded'],
   formOrJson: ['application/x-www-form-urlencoded', 'application/json'],
   securityEvent: ['application/secevent+jwt'],
@@ -55,13 +53,13 @@ export async function readBody(
   }
   if (media === 'choicesForm') {
     const bytes = await readBytes(request, CHOICES.bytesMax);
-    return { parsed: parseForm(bytes, { parametersMax: CHOICES.parametersMax }), bytes };
+    return {
+      parsed: parseForm(bytes, { lines: CHOICES.lines, parametersMax: CHOICES.parametersMax }),
+      bytes,
+    };
   }
   const bytes = await readBytes(request, BODY_BYTES_MAX);
-  return {
-    parsed: media === 'linesForm' ? parseForm(bytes, { allowed: /\r\n|\n/g }) : PARSERS[essence](bytes),
-    bytes,
-  };
+  return { parsed: PARSERS[essence](bytes), bytes };
 }
 
 type Essence = (typeof MEDIA)[Media][number];
@@ -144,11 +142,11 @@ const FORM_PARAMETERS_MAX = 64;
  * Parses a form. It refuses a repeated parameter, omits one without a value (RFC 6749 section 3.1), and has no bracket
  * syntax (S-60).
  *
- * @param allowed control characters that values may have
+ * @param lines the names of fields that may have several lines
  */
 function parseForm(
   bytes: Buffer,
-  { allowed, parametersMax = FORM_PARAMETERS_MAX }: { allowed?: RegExp; parametersMax?: number } = {},
+  { lines, parametersMax = FORM_PARAMETERS_MAX }: { lines?: RegExp; parametersMax?: number } = {},
 ): Record<string, string> {
   const form: Record<string, string> = Object.create(null);
   let count = 0;
@@ -156,7 +154,7 @@ function parseForm(
     count += 1;
     if (count > parametersMax) throw new Failure('badRequest', 'There are too many parameters.');
     if (name in form) throw new Failure('badRequest', 'A parameter is repeated.');
-    const checked = allowed === undefined ? value : value.replace(allowed, '');
+    const checked = lines?.test(name) ? value.replace(/\r\n|\n/g, '') : value;
     if (FORBIDDEN_CHARACTER.test(name) || FORBIDDEN_CHARACTER.test(checked)) {
       throw new Failure('badRequest', 'A parameter holds a control character or is not valid UTF-8.');
     }

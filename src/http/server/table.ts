@@ -217,9 +217,6 @@ export function json<Schema extends z.ZodType>(schema: Schema) {
 }
 
 /** Declares a body of the media type application/x-www-form-urlencoded. @param media what its values may be */
-export function urlencoded<Schema extends z.ZodType>(
-  schema: Schema,
-  media: 'form' | 'linesForm' | 'choicesForm' = 'form',
-) {
+export function urlencoded<Schema extends z.ZodType>(schema: Schema, media: 'form' | 'choicesForm' = 'form') {
   return { media, schema } as const;
 }
