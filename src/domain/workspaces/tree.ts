@@ -84,10 +84,8 @@ export async function applyNodeBatch(
     await work.consumeSharedLimits();
     const { tx, now } = work;
     await lockReachableWorkspace(work, server, batch.workspace);
-    if ((await findTree(tx, server.url, batch.workspace)) === undefined) {
-      await consumeLimits(work, [{ name: 'treesPerResourceServer', key: server.id }]);
-    }
     const tree = await lockTree(tx, server.url, batch.workspace, now);
+    if (isUntold(tree, now)) await consumeLimits(work, [{ name: 'treesPerResourceServer', key: server.id }]);
     const hash = batch.sequence === undefined ? undefined : sha256(bytes);
     if (isLastRepeated(tree, batch, hash)) return repeatedResult(tree, batch);
     return applyToTree(work, tree, batch, hash, nodesOfServer);
@@ -109,6 +107,11 @@ export async function readNodes(
   const nodes = rows.slice(0, limit);
   const next = rows.length > limit ? nodes.at(-1)!.externalId : undefined;
   return { nodes, next, sequence: tree?.sequence ?? undefined };
+}
+
+/** Whether the row of a tree was made at this moment: no batch was taken before. */
+function isUntold({ sequence, nodes, changedAt, recordedAt }: TreeRow, now: number): boolean {
+  return sequence === null && nodes === 0 && recordedAt === null && changedAt === now;
 }
 
 /** @throws Failure `staleSequence` */

@@ -1,7 +1,7 @@
 import { Failure } from '../../errors.ts';
 import { sha256 } from '../../lib/hash.ts';
 import { parsePlacePath } from '../../lib/place-path.ts';
-import { displayName } from '../../lib/untrusted-text.ts';
+import { singleLine } from '../../lib/untrusted-text.ts';
 import type { Problem } from './forms.ts';
 
 /**
@@ -34,7 +34,7 @@ export function readTypedPaths(
       const text = line.trim().normalize('NFC');
       if (text === '') continue;
       if (isPath(text)) paths.set(pathBox(within, text), { within, path: text });
-      else problem ??= { key: 'where.problem.path', values: { path: displayName(text) }, field: 'where' };
+      else problem ??= { key: 'where.problem.path', values: { path: singleLine(text, 64) }, field: 'where' };
     }
     if (`place:${within}` in form && typedIn(form, within).trim() !== '') {
       problem ??= { key: 'where.problem.whole', field: 'where' };
