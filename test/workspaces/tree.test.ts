@@ -400,4 +400,33 @@ onEveryEngine('the tree of a workspace', (engine, test) => {
     await api.send({ workspace, upsert: [folder('c')] });
     t.is((await lines()).length, 2);
   });
+
+  test('junk is bounded: an API tells of so many workspaces a day, and has so many nodes in all (P-6)', async (t) => {
+    const small = await startTestService(engine, {
+      limits: { treesPerResourceServer: '3/d', nodesPerResourceServer: 5 },
+    });
+    t.teardown(() => small.stop());
+    const teller = await addTreeApi(small);
+    const boss = (await small.claimed('boss@example.com')).user_id;
+    const [one, two, three, four] = await Promise.all(
+      Array.from({ length: 4 }, () => insertShared(small, { [boss]: 'owner' })),
+    );
+    const nodes = (count: number) => Array.from({ length: count }, (_, index) => folder(`n${index}`));
+    t.is((await teller.send({ workspace: one, upsert: nodes(4) })).status, 200);
+    for (let again = 0; again < 3; again += 1) {
+      small.clock.advance(1);
+      t.is((await teller.send({ workspace: one, upsert: nodes(4) })).status, 200, 'one that is told already');
+    }
+    small.clock.advance(11); // the number of all nodes is remembered for some seconds
+    const tooMany = await teller.send({ workspace: two, upsert: nodes(6) });
+    t.is(tooMany.status, 400);
+    t.is(tooMany.body.error, 'too_many');
+    t.is((await teller.send({ workspace: two, upsert: nodes(1) })).status, 200);
+    t.is((await teller.send({ workspace: three, upsert: [] })).status, 200);
+    const limited = await teller.send({ workspace: four, upsert: [] });
+    t.is(limited.status, 429);
+    t.is((await teller.send({ workspace: one, upsert: nodes(4) })).status, 200);
+    small.clock.advance(86_400);
+    t.is((await teller.send({ workspace: four, upsert: [] })).status, 200);
+  });
 });
