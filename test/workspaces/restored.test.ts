@@ -101,4 +101,21 @@ onEveryEngine('workspaces after a restore', (engine, test) => {
       t.false(isOpen((await findInvitation(deps.db, each))!, on.clock()));
     }
   });
+
+  test('a key that somebody ended in one workspace goes on in another', async (t) => {
+    const { person, workspace, placeKey } = world;
+    const [ann, bob] = [await person('ann'), await person('bob')];
+    const id = await workspace(ann, [[bob, 'admin']]);
+    const { key } = await placeKey(id, bob);
+    await placeKey(await workspace(bob), bob, key);
+    const details = { places: 1, holders: 1, reason: 'revoked', actor: ann.id };
+    await repeat({ kind: 'place.ended', workspace_id: id, account_id: bob.id, subject: key, details });
+    t.false(await isRevoked(key));
+    const left = await world.deps.db.all<{ id: string }>(
+      'SELECT workspace_id AS id FROM places WHERE holder = ? AND ended_at IS NULL',
+      [key],
+    );
+    t.is(left.length, 1);
+    t.not(left[0]!.id, id);
+  });
 });

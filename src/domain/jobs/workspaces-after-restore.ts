@@ -6,7 +6,7 @@ import type { RequestOrigin, Work } from '../../work.ts';
 import { type EventKind, recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { leaveToNext } from '../workspaces/leave-all-workspaces.ts';
-import { endPlacesOfGranter, endPlacesOfHolder } from '../workspaces/places.ts';
+import { endPlacesOfGranter, endPlacesOfHolderIn } from '../workspaces/places.ts';
 import { ROLES } from '../workspaces/roles.ts';
 import { endWorkspace } from '../workspaces/workspaces.ts';
 import type { EventLine, Repeat } from './event-lines.ts';
@@ -71,7 +71,7 @@ async function setRoleAgain({ work, workspaceId, accountId, event }: InWorkspace
 async function endPlacesAgain({ work, workspaceId, accountId, event }: InWorkspace): Promise<void> {
   const { subject, details } = event;
   if (details?.reason !== 'revoked' && details?.reason !== 'replaced') return;
-  if (subject !== undefined) await endPlacesOfHolder(work, subject, 'revoked');
+  if (subject !== undefined) await endPlacesOfHolderIn(work, subject, workspaceId, undefined, undefined);
   else if (accountId !== '') await endPlacesOfGranter(work, workspaceId, accountId, 'revoked');
 }
 

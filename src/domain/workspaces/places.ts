@@ -65,14 +65,14 @@ export async function endPlacesOfHolder(
  * ends is mailed.
  *
  * @param ownerId whose key or app it is; undefined: of nobody in person
- * @param accountId who ends them
+ * @param accountId who ends them; undefined: nobody in person
  */
 export async function endPlacesOfHolderIn(
   work: Work,
   holder: string,
   workspaceId: string,
   ownerId: string | undefined,
-  accountId: string,
+  accountId: string | undefined,
 ): Promise<Ends> {
   const isAnothers = ownerId !== undefined && ownerId !== accountId;
   if (isAnothers) await lockAccount(work.tx, ownerId);
