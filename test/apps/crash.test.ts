@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
+import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import type { Db } from '../../src/store/engine/db.ts';
 import {
   type App,
@@ -118,7 +119,7 @@ const tokensIn = async (db: Db): Promise<number> =>
     ))!.n,
   );
 
-/** Uses a code or refresh token: it is used and its tokens are stored, or neither. */
+/** Uses a code or token: it is used and its tokens are stored, or neither. */
 function exchange(
   lane: Lane,
   model: string,
@@ -161,6 +162,23 @@ const OPERATIONS: Record<string, Operation> = {
       const before = await lookInto(lane.database.url, tokensIn);
       // The one that is used no longer counts.
       return exchange(lane, 'RefreshToken', token, () => refresh(lane.on, lane.app, token), before);
+    },
+  },
+  'a device code that is redeemed': {
+    async prepare(lane) {
+      const { on, browser } = lane;
+      const app = await registerApp(on, {
+        grant_types: ['authorization_code', 'refresh_token', DEVICE_GRANT],
+      });
+      const asked = { client_id: app.clientId, scope: 'openid' };
+      const { body, text } = await on.form('/oauth2/device_authorization', asked);
+      ensure(body.user_code, text);
+      await browser.get('/connect');
+      await browser.post('/connect', { code: body.user_code });
+      await browser.post('/connect/device', { ...browser.form('/connect/device'), ...APPROVED });
+      const form = { grant_type: DEVICE_GRANT, device_code: body.device_code, client_id: app.clientId };
+      const before = await lookInto(lane.database.url, tokensIn);
+      return exchange(lane, 'DeviceCode', body.device_code, () => on.form('/oauth2/token', form), before);
     },
   },
   'a consent that is given': {

@@ -1,5 +1,6 @@
 import type { ExecutionContext } from 'ava';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+import { createClient } from '../../src/domain/apps/create-client.ts';
 import { rotateSigningKeys } from '../../src/domain/credentials/signing-keys.ts';
 import { unavailable } from '../../src/errors.ts';
 import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
@@ -22,8 +23,15 @@ import {
 import type { Browser } from '../helpers/browser.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { startClientHost } from '../helpers/client-host.ts';
+import { newClientKey, proveKey } from '../helpers/client-proofs.ts';
 import { bearer } from '../helpers/common.ts';
-import { createTestDatabase, type Reply, startTestService, type TestService } from '../helpers/service.ts';
+import {
+  basic,
+  createTestDatabase,
+  type Reply,
+  startTestService,
+  type TestService,
+} from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 import { assertHeaders, assertPage, send, sendRaw } from '../helpers/wire.ts';
 
@@ -286,6 +294,49 @@ onEveryEngine('two replicas', (engine, test) => {
       proxy.counts().every((count) => count > 10),
       proxy.counts().join(),
     );
+  });
+
+  test('a nonce for proofs that one gives is taken by the other, and a proof is used once at both', async (t) => {
+    const database = await createTestDatabase(engine);
+    const env = { PUBLIC_URL: 'http://localhost:3000' };
+    const first = await startTestService(engine, { database, env });
+    const second = await startTestService(engine, { database, env, clock: first.clock, postbox: first });
+    t.teardown(async () => {
+      await Promise.all([first.stop(), second.stop()]);
+      await database.drop();
+    });
+    const { resource } = await addApi(first);
+    const { client, secret } = await createClient(first.service.deps, localOrigin('test'), {
+      name: 'Job',
+      redirectUris: [],
+      authMethod: 'client_secret_basic',
+      grantTypes: ['client_credentials'],
+      scopes: undefined,
+    });
+    const key = await newClientKey();
+    const url = `${env.PUBLIC_URL}${PATHS.token}`;
+    const ask = async (on: TestService, claims: Record<string, unknown>, dpop?: string) =>
+      on.form(
+        PATHS.token,
+        { grant_type: 'client_credentials', resource },
+        {
+          ...basic(client.id, secret!),
+          DPoP: dpop ?? (await proveKey(key, { method: 'POST', url }, claims)),
+        },
+      );
+    for (const [from, to] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      const late = await ask(from, { iat: 1 });
+      t.like(late, { status: 400, body: { error: 'use_dpop_nonce' } });
+      const nonce = late.headers.get('dpop-nonce')!;
+      const proof = await proveKey(key, { method: 'POST', url }, { iat: 1, nonce });
+      t.is((await ask(to, {}, proof)).status, 200);
+      for (const on of [from, to]) {
+        t.like(await ask(on, {}, proof), { status: 400, body: { error: 'invalid_grant' } });
+      }
+    }
   });
 });
 
