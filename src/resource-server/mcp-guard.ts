@@ -6,10 +6,12 @@ import type { VerifiedToken } from './token.ts';
 
 /** Protects an MCP server over Streamable HTTP: checks key, session and rules of tools, and refuses in JSON-RPC. */
 
-/** The error codes of JSON-RPC 2.0, and two that MCP servers add: `credentialsRequired` and `forbidden`. */
+/** The error codes of JSON-RPC 2.0, `headerMismatch` of MCP, and two that MCP servers add: `credentialsRequired` and `forbidden`. */
 export const JSON_RPC = {
   credentialsRequired: -32001,
   forbidden: -32003,
+  /** A header says something else than the message (MCP of 2026-07-28, Streamable HTTP). */
+  headerMismatch: -32020,
   parseError: -32700,
   invalidRequest: -32600,
   methodNotFound: -32601,
@@ -90,7 +92,7 @@ export function createSessionOwners(max = 100_000): SessionOwners {
 interface Message {
   id?: string | number;
   method: string;
-  params?: { name?: unknown; arguments?: unknown };
+  params?: { name?: unknown; arguments?: unknown; _meta?: Record<string, unknown> };
 }
 
 /** Creates a guard for the endpoint of an MCP server. */
@@ -135,6 +137,14 @@ export function createMcpGuard(options: McpGuardOptions): McpGuard {
     );
     if (requireProtocolVersion && !isInitialization && isEmpty(version)) {
       return invalid(id, 'The header MCP-Protocol-Version is required after initialization.');
+    }
+
+    const mismatch = messages
+      .map((message) => findMismatch(message, header))
+      .find((each) => each !== undefined);
+    if (mismatch !== undefined) {
+      const message = `The header ${mismatch} does not say what the message says.`;
+      return { status: 400, headers: {}, body: rpcError(id, JSON_RPC.headerMismatch, message) };
     }
 
     const requestedId = singleValue(header('mcp-session-id'));
@@ -192,6 +202,31 @@ const JSON_RPC_BY_STATUS = {
 
 /** Methods that need a session: their later notifications must not reach another client. */
 const NEEDS_SESSION = /^(resources\/(un)?subscribe|tasks\/.*)$/;
+
+/** The member of `_meta` in which a client names the revision of MCP that it speaks, from 2026-07-28 on. */
+const VERSION_KEY = 'io.modelcontextprotocol/protocolVersion';
+
+/**
+ * Finds a header that contradicts a message: whatever stands between client and server may have judged the request by it (MCP of
+ * 2026-07-28, Streamable HTTP, request metadata). What a message leaves out, and older clients do, is not compared.
+ */
+function findMismatch({ method, params }: Message, header: Parameters<Guard>[0]): string | undefined {
+  const version = params?._meta?.[VERSION_KEY];
+  if (version === undefined) return undefined;
+  if (singleValue(header('mcp-protocol-version')) !== version) return 'MCP-Protocol-Version';
+  const [saidMethod, saidName] = [header('mcp-method'), header('mcp-name')];
+  if (!isEmpty(saidMethod) && singleValue(saidMethod) !== method) return 'Mcp-Method';
+  const name = method === 'tools/call' ? params?.name : undefined;
+  if (name !== undefined && !isEmpty(saidName) && decodeName(singleValue(saidName)) !== name)
+    return 'Mcp-Name';
+  return undefined;
+}
+
+/** Decodes the value of Mcp-Name: what headers cannot hold comes as `=?base64?…?=`. */
+function decodeName(value: string | undefined): string | undefined {
+  const [, encoded] = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(value ?? '') ?? [];
+  return encoded === undefined ? value : Buffer.from(encoded, 'base64').toString('utf8');
+}
 
 /** Creates an error response of JSON-RPC 2.0. */
 export function rpcError(id: string | number | null, code: number, message: string, data?: object): object {

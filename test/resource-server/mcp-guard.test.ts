@@ -70,6 +70,42 @@ onEveryEngine('the guard of an MCP server', (engine, test) => {
     t.deepEqual([status, error.code, error.data], [401, -32001, { error: 'invalid_token' }]);
   });
 
+  test('a header that contradicts the message is 400 with -32020: what stands between may have judged by it', async (t) => {
+    const ask = asking();
+    const version = '2026-07-28';
+    const modern = (
+      name: string,
+      _meta: unknown = { 'io.modelcontextprotocol/protocolVersion': version },
+    ) => ({
+      ...call(name),
+      params: { name, arguments: {}, _meta },
+    });
+    const right = { 'mcp-protocol-version': version, 'mcp-method': 'tools/call', 'mcp-name': 'look' };
+    const wrong: [Record<string, string>, unknown][] = [
+      [{ ...right, 'mcp-protocol-version': '2025-11-25' }, modern('look')],
+      [{ 'mcp-method': 'tools/call' }, modern('look')],
+      [{ ...right, 'mcp-method': 'tools/list' }, modern('look')],
+      [right, modern('change')],
+      [{ ...right, 'mcp-name': '=?base64?Y2hhbmdl?=' }, modern('look')],
+      [right, modern('look', { 'io.modelcontextprotocol/protocolVersion': 7 })],
+      [right, [modern('look'), modern('change')]],
+    ];
+    for (const [headers, body] of wrong) {
+      const { status, error, id } = refused(t, await ask(writer, body, headers));
+      t.deepEqual([status, error.code, id], [400, -32020, 7], JSON.stringify(headers));
+    }
+    const fine: [Record<string, string>, unknown][] = [
+      [right, modern('look')],
+      [{ ...right, 'mcp-name': '=?base64?bG9vaw==?=' }, modern('look')],
+      [{ 'mcp-protocol-version': version }, modern('look')],
+      // Clients of earlier revisions say nothing twice.
+      [{ 'mcp-protocol-version': '2025-11-25' }, call('look')],
+      ...[null, 'text', {}].map((meta): [Record<string, string>, unknown] => [right, modern('look', meta)]),
+    ];
+    for (const [headers, body] of fine)
+      t.true('token' in (await ask(writer, body, headers)), JSON.stringify(body));
+  });
+
   test('a tool whose scope is missing is 403 with a challenge that names the scope, before it runs', async (t) => {
     const ask = asking();
     for (const body of [call('change'), call('records', { action: 'insert' })]) {
