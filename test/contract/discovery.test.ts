@@ -197,6 +197,7 @@ test.describe('discovery', (test) => {
     authorization_endpoint: `${url}/oauth2/authorize`,
     pushed_authorization_request_endpoint: `${url}/oauth2/par`,
     authorization_response_iss_parameter_supported: true,
+    authorization_details_types_supported: ['workspace'],
     registration_endpoint: `${url}/oauth2/register`,
     client_id_metadata_document_supported: true,
     device_authorization_endpoint: `${url}/oauth2/device_authorization`,

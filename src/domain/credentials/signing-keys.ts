@@ -75,14 +75,19 @@ export async function listPublicKeys(deps: SigningDeps): Promise<{ keys: object[
   return { keys: (await publishedKeys(deps)).map((row) => JSON.parse(row.publicJwk) as object) };
 }
 
-/**
- * Lists the private JWKs of the published keys: first the one that signs now, then those that verify. Creates the first
- * key if there is none.
- */
-export async function listPrivateKeys(deps: SigningDeps): Promise<{ kid: string }[]> {
-  const current = await currentKey(deps);
-  const others = (await publishedKeys(deps)).filter(({ kid }) => kid !== current.kid);
-  return [current, ...others].flatMap((row) => {
+/** A published key, whose private part is sealed with the service secret. */
+export type SealedKey = Pick<SigningKeyRow, 'kid' | 'sealed'>;
+
+/** Lists the published keys: first the one that signs now, then those that verify. Creates the first key if there is none. */
+export async function listSealedKeys(deps: SigningDeps): Promise<SealedKey[]> {
+  const published = await publishedKeys(deps);
+  const current = await currentKey(deps, published);
+  return [current, ...published.filter(({ kid }) => kid !== current.kid)];
+}
+
+/** Unseals the private JWKs of keys, without those that the service secret does not unseal. */
+export function unsealKeys(deps: Pick<Deps, 'keyring'>, keys: readonly SealedKey[]): { kid: string }[] {
+  return keys.flatMap((row) => {
     const jwk = unsealPrivateJwk(deps, row);
     return jwk === undefined ? [] : [{ ...(JSON.parse(jwk) as object), kid: row.kid }];
   });
@@ -124,11 +129,15 @@ export async function rotateSigningKeys(
   return { kid: row.kid, state: atOnce ? 'current' : 'next', createdAt: now, usedFrom };
 }
 
-/** Returns the newest key that may sign and that the service secret unseals. Creates a key if there is none. */
-async function currentKey(deps: SigningDeps): Promise<SigningKeyRow> {
+/**
+ * Returns the newest key that may sign and that the service secret unseals. Creates a key if there is none.
+ *
+ * @param published the published keys, if the caller has read them
+ */
+async function currentKey(deps: SigningDeps, published?: SigningKeyRow[]): Promise<SigningKeyRow> {
   const usable = (rows: SigningKeyRow[]) =>
     rows.find((row) => row.usedFrom <= deps.clock() && unsealPrivateJwk(deps, row) !== undefined);
-  const current = usable(await publishedKeys(deps));
+  const current = usable(published ?? (await publishedKeys(deps)));
   if (current !== undefined) return current;
   const created = await makeKey(deps, deps.clock());
   return deps.db.tx(async (tx) => {
@@ -164,7 +173,7 @@ async function publishedKeys(deps: Pick<Deps, 'db' | 'clock' | 'config'>): Promi
 
 const SEAL_PURPOSE = 'signing-key';
 
-function unsealPrivateJwk(deps: Pick<Deps, 'keyring'>, row: SigningKeyRow): string | undefined {
+function unsealPrivateJwk(deps: Pick<Deps, 'keyring'>, row: SealedKey): string | undefined {
   return deps.keyring.open(SEAL_PURPOSE, row.kid, row.sealed);
 }
 

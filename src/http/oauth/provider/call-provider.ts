@@ -76,6 +76,7 @@ export async function withProvider(
     writes: [],
     written: new Map(),
     repeated: undefined,
+    audiences: new Map(),
     error: undefined,
   };
   const req = createRequest(deps, header, request);

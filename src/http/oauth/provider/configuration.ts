@@ -3,7 +3,7 @@ import type { Deps } from '../../../deps.ts';
 import { findMailbox } from '../../../domain/accounts/find-or-create-account.ts';
 import { CONSENT_DAYS, listGivableScopes } from '../../../domain/apps/consents.ts';
 import { DEVICE_CODE_SECONDS } from '../../../domain/apps/device-codes.ts';
-import { type Audience, resolveAudience } from '../../../domain/audiences/audience.ts';
+import type { Audience } from '../../../domain/audiences/audience.ts';
 import { tokenExpiry } from '../../../domain/credentials/access-tokens.ts';
 import { WORKSPACE_TYPE } from '../../../domain/credentials/placed-access.ts';
 import { Failure } from '../../../errors.ts';
@@ -23,7 +23,7 @@ import { createAdapter } from './adapter.ts';
 import { checkClientAssertion } from './client-assertion.ts';
 import { fetchKeys } from './client-documents.ts';
 import { OWN_ACCOUNT, SCOPE_BOUND, scopeBoundOf } from './client-members.ts';
-import { currentExchange } from './exchange.ts';
+import { currentExchange, findAudience } from './exchange.ts';
 import { createConsentFinder } from './policy.ts';
 import { createPolicy } from './prompts.ts';
 import { richRequests } from './rich-requests.ts';
@@ -163,7 +163,7 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
           if (Array.isArray(ctx.oidc.params?.resource)) {
             throw new errors.InvalidTarget('a token works at one resource: name one');
           }
-          const audience = await findAudience(deps, url);
+          const audience = await findTarget(url);
           const now = deps.clock();
           const tokenSeconds = (tokenExpiry(deps, audience, now, Infinity) - now) / 1000;
           const offered = restrictTo(scopesFor(deps, ctx, audience), scopeBoundOf(client));
@@ -229,9 +229,9 @@ function hasOnlyOpenIdScopes(scope: unknown): boolean {
   return typeof scope === 'string' && scope.split(' ').every((each) => OPENID_SCOPES.has(each));
 }
 
-async function findAudience(deps: Deps, url: string) {
+async function findTarget(url: string) {
   try {
-    return await resolveAudience(deps, url);
+    return await findAudience(url);
   } catch (error) {
     if (error instanceof Failure && error.kind === 'invalidTarget')
       throw new errors.InvalidTarget(error.message);

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Deps } from '../../../deps.ts';
 import type { Session } from '../../../domain/accounts/sessions.ts';
 import type { AuthorizationWrite } from '../../../domain/apps/authorization-states.ts';
+import { type Audience, resolveAudience } from '../../../domain/audiences/audience.ts';
 import type { RequestOrigin } from '../../../work.ts';
 
 /** One request that oidc-provider handles, as its adapter knows it. */
@@ -16,6 +17,8 @@ export interface Exchange {
   written: Map<string, Record<string, unknown> | undefined>;
   /** The response to give again to a client that lost it: a refresh token was used for it seconds ago. */
   repeated: string | undefined;
+  /** What was looked up, by the URL of the API. */
+  audiences: Map<string, Promise<Audience>>;
   /** What the adapter threw, which oidc-provider would answer with an error of its own. */
   error: unknown;
 }
@@ -40,4 +43,12 @@ export function currentExchange(): Exchange {
   const exchange = exchanges.getStore();
   if (exchange === undefined) throw new Error('oidc-provider was called outside of an exchange');
   return exchange;
+}
+
+/** Finds the API of a URL, once for each exchange. @throws Failure `invalidTarget` */
+export function findAudience(url: string): Promise<Audience> {
+  const { deps, audiences } = currentExchange();
+  const found = audiences.get(url) ?? resolveAudience(deps, url);
+  audiences.set(url, found);
+  return found;
 }

@@ -1,16 +1,16 @@
 import Provider, { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
 import { requireOwnWithinBound } from '../../../domain/apps/client-bounds.ts';
-import { resolveAudience } from '../../../domain/audiences/audience.ts';
 import { createToken } from '../../../domain/credentials/access-tokens.ts';
 import { newTokenId } from '../../../domain/credentials/issue.ts';
-import { listPrivateKeys } from '../../../domain/credentials/signing-keys.ts';
+import { listSealedKeys, unsealKeys } from '../../../domain/credentials/signing-keys.ts';
 import { Failure } from '../../../errors.ts';
 import { parseScope } from '../../../lib/scopes.ts';
 import { newSecret, type SecretPrefix } from '../../../lib/secrets.ts';
 import { ownAccountOf } from './client-members.ts';
 import { matchesHashedSecret } from './client-secret.ts';
 import { createConfiguration, mintedTokens } from './configuration.ts';
+import { findAudience } from './exchange.ts';
 import { addIdJagGrant } from './id-jag-grant.ts';
 
 /** The instance of oidc-provider. */
@@ -29,16 +29,16 @@ const builtFor = new WeakMap<Deps['db'], Built>();
  * the database.
  */
 export async function currentProvider(deps: Deps): Promise<Provider> {
-  const keys = await listPrivateKeys(deps);
+  const keys = await listSealedKeys(deps);
   const kids = keys.map(({ kid }) => kid).join(' ');
   const built = builtFor.get(deps.db);
   if (built?.kids === kids) return built.provider;
-  const provider = build(deps, keys);
+  const provider = build(deps, unsealKeys(deps, keys));
   builtFor.set(deps.db, { provider, kids });
   return provider;
 }
 
-function build(deps: Deps, keys: Awaited<ReturnType<typeof listPrivateKeys>>): Provider {
+function build(deps: Deps, keys: ReturnType<typeof unsealKeys>): Provider {
   const provider = new Provider(deps.config.publicUrl, createConfiguration(deps, keys));
   provider.silent = true; // Koa would print errors; they are logged here
   provider.on('server_error', (_ctx, err) => deps.log.error({ err }, 'oidc-provider failed'));
@@ -144,7 +144,7 @@ async function mintAccessToken(
   const expiresAt = issuedAt + token.expiration * 1000;
   Object.assign(token, { iat: issuedAt / 1000, exp: expiresAt / 1000 });
   const url = token.resourceServer?.identifier();
-  const audience = url === undefined ? undefined : await resolveAudience(deps, url);
+  const audience = url === undefined ? undefined : await findAudience(url);
   const account = 'accountId' in token ? token.accountId : ownAccountOf(token.client!);
   if (account === undefined) throw new errors.UnauthorizedClient('the client does not act by itself');
   if (!('accountId' in token)) await requireOwnBound(deps, token, account);
