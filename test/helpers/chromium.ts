@@ -199,7 +199,11 @@ const measure = (controls: Control[]) =>
   controls.map((control) => {
     const target = ['checkbox', 'radio'].includes(control.type ?? '') ? control.closest('label') : control;
     const height = target?.getBoundingClientRect().height ?? 0;
-    return { text: control.innerText, isSmall: control.classList.contains('small'), height };
+    return {
+      text: control.innerText || control.outerHTML.slice(0, 300),
+      isSmall: control.classList.contains('small'),
+      height,
+    };
   });
 
 /** Checks what a machine can of how a page is to use: by eye, by finger, by keyboard, by ear. */
