@@ -188,6 +188,7 @@ export async function keepPhonePicture(page: Page, name: string): Promise<void> 
 /** Something to click, touch or type into, as the page has it. */
 interface Control {
   innerText: string;
+  outerHTML: string;
   type?: string;
   classList: { contains(name: string): boolean };
   closest(selector: string): Control | null;

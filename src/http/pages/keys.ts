@@ -42,7 +42,7 @@ import {
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 import { findPreset } from './presets.ts';
-import { placeProblemOf, presentPlaces } from './where.ts';
+import { placeProblemOf, presentGivenPlaces, presentPlaces } from './where.ts';
 
 /** The pages of a human's own keys, for scripts and MCP hosts. */
 
@@ -162,8 +162,10 @@ export function createKey(pages: Pages) {
         // A repeated submission gets the same key. If the browser already has the cookie of this form, it showed the
         // secret (S-22).
         const wasShown = caller.cookie('made') === body.once;
+        const places = key.isPlaced ? (await listPlacesOfHolders(deps, [key.id])).get(key.id) : undefined;
         const page = pages.show(caller, 'made-key', {
           key: presentKey(key, deps.clock()),
+          places: places && presentGivenPlaces(places),
           credential: wasShown ? undefined : credential,
           use: presentUse(deps.config, key),
         });

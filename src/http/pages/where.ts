@@ -248,6 +248,16 @@ export function presentPlaces(
   return [...new Map(shown.map((each) => [`${each.workspace} / ${each.in}`, each])).values()];
 }
 
+/** Prepares places for a template with what may be done in each, and the workspaces that they are in. */
+export function presentGivenPlaces(places: readonly NamedPlace[]) {
+  const shown = places.map((place) => ({
+    ...presentPlaces([place])[0]!,
+    actions: parseScope(place.actions),
+    types: place.types?.split(' ') ?? [],
+  }));
+  return { places: shown, workspaces: [...new Set(shown.map(({ workspace }) => workspace))] };
+}
+
 /** Fills the picker and the grid as places were given. */
 export function enteredPlaces(
   config: Pick<Config, 'presets'>,
