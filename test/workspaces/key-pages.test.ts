@@ -19,7 +19,7 @@ const API = 'https://apps.example.com';
 function rowsOf(text: string) {
   return [...text.matchAll(/<tr role="row"[^>]*>\s*<td[\s\S]*?<\/tr>/g)]
     .map(([row]) => row)
-    .filter((row) => row.includes('class="under mono"') && row.includes('chip'))
+    .filter((row) => row.includes('class="under mono prefix"') && row.includes('chip'))
     .map((row) => ({
       name: /<bdi>(.*?)<\/bdi>/.exec(row)?.[1],
       isStruck: /^<tr role="row" class="ended">[\s\S]*?<s>/.test(row),

@@ -31,8 +31,9 @@ import {
   type Tab,
 } from './lists.ts';
 import type { Pages } from './pages.ts';
+import { presentPlaces } from './present-places.ts';
 import { describeScopes } from './scopes.ts';
-import { presentPlaces, readWhere } from './where.ts';
+import { readWhere } from './where.ts';
 
 /** The pages that show a signed-in human their agents. change-agent.ts changes them. */
 

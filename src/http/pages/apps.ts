@@ -19,7 +19,7 @@ import { presentLastUse } from './last-use.ts';
 import { presentSearchedList, readListQuery } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
-import { presentPlaces } from './where.ts';
+import { presentPlaces } from './present-places.ts';
 
 /** The pages of the apps that a human let use their account. */
 

@@ -19,7 +19,8 @@ import {
   wasShown,
   withoutOnce,
 } from './present-client.ts';
-import { presentPlaces, readWhere } from './where.ts';
+import { presentPlaces } from './present-places.ts';
+import { readWhere } from './where.ts';
 
 /** The pages of the OAuth clients that a human registered. */
 

@@ -41,8 +41,9 @@ import {
 } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { presentGivenPlaces, presentPlaces } from './present-places.ts';
 import { findPreset } from './presets.ts';
-import { placeProblemOf, presentGivenPlaces, presentPlaces } from './where.ts';
+import { placeProblemOf } from './where.ts';
 
 /** The pages of a human's own keys, for scripts and MCP hosts. */
 

@@ -5,8 +5,8 @@ import { displayName } from '../../lib/untrusted-text.ts';
 import { operation } from '../server/table.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import type { Pages } from './pages.ts';
+import { presentPlaces } from './present-places.ts';
 import { findOwnWorkspace, presentWorkspace, workspacePath } from './present-workspace.ts';
-import { presentPlaces } from './where.ts';
 
 /** The lists of agents and apps that work in a workspace. */
 

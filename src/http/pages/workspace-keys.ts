@@ -13,8 +13,8 @@ import { presentLastUse } from './last-use.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { presentPlaces } from './present-places.ts';
 import { findOwnWorkspace, presentWorkspace, workspacePath } from './present-workspace.ts';
-import { presentPlaces } from './where.ts';
 
 /** The pages of the keys of a workspace. */
 
