@@ -46,6 +46,8 @@ const GROUPS: readonly Group[] = [
   },
   { names: ['events'], load: async () => (await import('./commands/events.ts')).addEventCommands },
   { names: ['check'], load: async () => (await import('./commands/check.ts')).addCheckCommand },
+  // It reads all other groups, so none of its names loads it alone.
+  { names: [], load: async () => (await import('./commands/completion.ts')).addCompletionCommand },
 ];
 
 // A command loads its own group alone: all of them take several times as long. --help and what is no command load all.
