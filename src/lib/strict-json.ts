@@ -2,6 +2,8 @@
 export interface JsonShape {
   depthMax: number;
   namesMax: number;
+  /** Accept control characters but NUL. Only where the reader checks each text, and shows none as it is. */
+  allowControls?: boolean;
 }
 
 /** What request bodies may be (docs/security.md). */
@@ -29,7 +31,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  *
  * @throws JsonRefused with a public message
  */
-export function parseStrictJson(bytes: Uint8Array, shape = BODY_SHAPE): Record<string, unknown> {
+export function parseStrictJson(bytes: Uint8Array, shape: JsonShape = BODY_SHAPE): Record<string, unknown> {
   const [first, second, third] = bytes;
   if (first === 0xef && second === 0xbb && third === 0xbf) {
     throw new JsonRefused(
@@ -62,7 +64,7 @@ export function parseStrictJson(bytes: Uint8Array, shape = BODY_SHAPE): Record<s
 // JSON.parse has checked the syntax already, so one pass over the strings and the punctuation is enough.
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
 
-function checkContent(text: string, { depthMax, namesMax }: JsonShape): void {
+function checkContent(text: string, { depthMax, namesMax, allowControls = false }: JsonShape): void {
   const open: (Set<string> | null)[] = []; // the names seen in each open object; null for an array
   let names = 0;
   let nameExpected = false;
@@ -70,7 +72,7 @@ function checkContent(text: string, { depthMax, namesMax }: JsonShape): void {
     const first = token.charCodeAt(0);
     if (first === 0x22) {
       const content = JSON.parse(token) as string;
-      checkText(content);
+      checkText(content, allowControls ? NUL : CONTROL);
       const seen = open.at(-1);
       if (!nameExpected || !seen) continue;
       nameExpected = false;
@@ -98,9 +100,11 @@ function checkContent(text: string, { depthMax, namesMax }: JsonShape): void {
 const FORBIDDEN_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: PostgreSQL stores no NUL
+const NUL = /\u0000/;
 
-function checkText(content: string): void {
-  if (CONTROL.test(content) || !content.isWellFormed()) {
+function checkText(content: string, forbidden: RegExp): void {
+  if (forbidden.test(content) || !content.isWellFormed()) {
     throw new JsonRefused('shape', 'A text in the body has a control character or half of a surrogate pair.');
   }
 }
