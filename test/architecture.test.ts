@@ -136,6 +136,7 @@ test('what the program imports is a dependency, and each dependency is imported'
 const ROOMS = [
   'errors.ts',
   'lib',
+  'client',
   'config',
   'store',
   'ports',
@@ -224,6 +225,22 @@ test('what others install knows nothing of the service', (t) => {
     t,
     'The service does not use what it ships: a route that checked keys by the kit would ask itself over the network.',
     importing(outside('resource-server'), ({ target }) => roomOf(target) === 'resource-server'),
+  );
+});
+
+test('what agents install knows nothing of the service', (t) => {
+  forbid(
+    t,
+    'src/client/ runs on other people’s machines: it imports nothing of ours but lib/ and errors.ts, and no package but jose. It ' +
+      'opens no database and reads no settings.',
+    importing(inRoom('client'), ({ target, isOurs }) =>
+      isOurs ? !['client', 'lib', 'errors.ts'].includes(roomOf(target)) : !/^(jose$|node:)/.test(target),
+    ),
+  );
+  forbid(
+    t,
+    'The service does not use what it ships to agents; what both need is in lib/.',
+    importing(outside('client', 'commands'), ({ target }) => roomOf(target) === 'client'),
   );
 });
 
