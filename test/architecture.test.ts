@@ -170,6 +170,7 @@ const DOMAIN_ROOMS = [
   'claims',
   'providers',
   'registration',
+  'permissions',
   'agents',
   'hosts',
   'owner',

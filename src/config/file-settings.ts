@@ -65,6 +65,7 @@ export function fileSettingsInForce(file: ConfigFile, source: FileSource): Setti
 const SERVICE_MEMBERS = [
   'name',
   'keyBrand',
+  'capPrefix',
   'contact',
   'logoUrl',
   'accent',

@@ -12,6 +12,8 @@ export interface Branding {
   /** A part of every key: `sk_acme_…`. */
   keyBrand: string;
   keys?: { prefix: string; form: 'checked' | 'bytes'; previous: string[] } | undefined;
+  /** What a service of a capability begins with: `vouchsafe.api`. */
+  capPrefix: string;
   contact?: string | undefined;
   logoUrl?: string | undefined;
   /** `#rrggbb` */
@@ -48,6 +50,8 @@ export interface Preset {
 export interface Resource {
   url: string;
   name: string;
+  /** How capabilities name it. */
+  shortName: string | undefined;
   scopes: readonly string[];
   documentation: string | undefined;
   /** The kind of its access tokens: introspected (RFC 7662), or signed (RFC 9068). */
@@ -121,6 +125,10 @@ const limitsSchema = z.strictObject({
   nodesPerWorkspace: count(10_000),
   nodesPerResourceServer: count(1_000_000),
   treesPerResourceServer: rate('10000/d'),
+  permissionsPerIp: rate('30/h'),
+  permissionSeconds: seconds(90 * 86_400, 366 * 86_400),
+  openPermissionRequests: count(20),
+  sessionKeysPerAgent: count(3),
 });
 
 const scopeName = z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, 'must be a scope name such as "read"');
@@ -170,6 +178,10 @@ export const fileSchema = z.strictObject({
             ),
         })
         .optional(),
+      capPrefix: z
+        .string()
+        .regex(/^[a-z0-9]{1,16}$/, 'must be 1 to 16 of a-z 0-9')
+        .default('vouchsafe'),
       contact: z.string().max(254).optional(),
       logoUrl: webUrl.optional(),
       accent: z
@@ -234,6 +246,10 @@ export const fileSchema = z.strictObject({
       z.strictObject({
         url: webUrl.refine((url) => !url.includes('#'), 'must be a URL without fragment'), // RFC 8707 section 2
         name: z.string().min(1).max(64),
+        shortName: z
+          .string()
+          .regex(/^[a-z][a-z0-9_-]{0,31}$/, 'must be a name such as "api"')
+          .optional(),
         scopes: z.array(scopeName).min(1).optional(),
         documentation: webUrl.optional(),
         tokens: z.enum(['opaque', 'jwt']).default('opaque'),

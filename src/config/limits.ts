@@ -57,4 +57,8 @@ export interface Limits {
   nodesPerWorkspace: number;
   nodesPerResourceServer: number;
   treesPerResourceServer: Rate;
+  permissionsPerIp: Rate;
+  permissionSeconds: number;
+  openPermissionRequests: number;
+  sessionKeysPerAgent: number;
 }

@@ -132,9 +132,13 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
   const resources = file.resources.map((resource) => ({
     ...resource,
     url: resourceUrl(resource.url),
+    shortName: resource.shortName,
     documentation: resource.documentation,
     scopes: resource.scopes ?? [...scopes.keys()],
   }));
+  const shortNames = resources.map(({ shortName }, index) => shortName ?? (index === 0 ? 'api' : undefined));
+  const twice = shortNames.find((name, index) => name !== undefined && shortNames.indexOf(name) !== index);
+  if (twice !== undefined) throw new ConfigError(`Two of "resources" have the short name "${twice}".`);
   const presets = new Map(Object.entries(file.presets ?? defaultPresets(scopes)));
   if ([...presets.values()].filter((preset) => preset.recommended).length > 1) {
     throw new ConfigError('Only one of "presets" can be recommended.');
@@ -202,6 +206,7 @@ export function loadConfig(env: Environment, { makeSecret = false } = {}): Confi
             {
               url: publicUrl,
               name: file.service.name,
+              shortName: undefined,
               scopes: [...scopes.keys()],
               documentation: undefined,
               tokens: 'opaque',

@@ -25,6 +25,7 @@ export type IdPrefix =
   | 'inv'
   | 'nod'
   | 'plc'
+  | 'grt'
   | 'req';
 
 let sequence = 0;

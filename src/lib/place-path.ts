@@ -7,6 +7,11 @@ const BYTES_MAX = 512;
 /** What no path holds: what percent-decoding or another file system would read otherwise, and what nobody sees. */
 const UNSAFE = /[%\\\p{C}\p{Zl}\p{Zp}]/u;
 
+/** Whether a path is another one, or below it, which only one that ends in `/` covers. */
+export function isWithinPath(path: string, outer: string): boolean {
+  return path === outer || (outer.endsWith('/') && path.startsWith(outer));
+}
+
 /**
  * Checks a path: segments separated by `/`, in NFC. Paths are compared byte by byte, and one that ends in `/` covers what is
  * below it.

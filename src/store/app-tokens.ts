@@ -7,9 +7,9 @@ import type { Db, Tx } from './engine/db.ts';
 export function listTokensOfOAuthGrant(
   db: Pick<Db, 'all'>,
   grantId: string,
-): Promise<Pick<CredentialRow, 'id' | 'hash' | 'resources' | 'placed' | 'oauthGrant'>[]> {
+): Promise<Pick<CredentialRow, 'id' | 'hash' | 'resources' | 'placed' | 'oauthGrant' | 'grants'>[]> {
   return db.all(
-    `SELECT id, hash, resources, placed, oauth_grant AS "oauthGrant" FROM credentials
+    `SELECT id, hash, resources, placed, oauth_grant AS "oauthGrant", grants FROM credentials
      WHERE oauth_grant = ? AND oauth_grant IS NOT NULL ORDER BY id`,
     [grantId],
   );

@@ -33,6 +33,12 @@ export interface CredentialRow {
   supersededBy: string | null;
   /** 0: it works in its account alone. 1: in its places alone. 2: in its account, and in the places of its agent. */
   placed: number;
+  /** Of a token got with a session key: the ids of the permission grants whose places it reaches, space-separated. */
+  grants: string | null;
+  /** Where that token may do what at most, as JSON; null: nothing bounds it further. */
+  narrowed: string | null;
+  /** The SHA-256 of the one action that the token is for, base64url. */
+  actionHash: string | null;
 }
 
 /** The columns that decide whether a credential is active, and for which agent, account, scopes and audiences. */
@@ -54,6 +60,9 @@ export interface BearerRow
     | 'retiresOthers'
     | 'supersededBy'
     | 'placed'
+    | 'grants'
+    | 'narrowed'
+    | 'actionHash'
   > {
   agentRevokedAt: number | null;
   agentMergedFrom: string | null;
@@ -66,17 +75,30 @@ export interface BearerRow
 /** @param credential.placed null: as its agent is placed */
 export async function insertCredential(
   tx: Tx,
-  credential: Omit<CredentialRow, 'revokedAt' | 'lastUsedAt' | 'lastUsedFrom' | 'supersededBy' | 'placed'> & {
+  credential: Omit<
+    CredentialRow,
+    | 'revokedAt'
+    | 'lastUsedAt'
+    | 'lastUsedFrom'
+    | 'supersededBy'
+    | 'placed'
+    | 'grants'
+    | 'narrowed'
+    | 'actionHash'
+  > & {
     /** When its owner is told that it expires soon. */
     warnAt: number | null;
     placed: number | null;
+    grants?: string;
+    narrowed?: string | undefined;
+    actionHash?: string | undefined;
   },
 ): Promise<void> {
   await tx.run(
     `INSERT INTO credentials
        (hash, id, agent_id, account_id, name, scope, resources, prefix, last_four, created_at, expires_at, retires_others,
-        warn_at, kind, client_id, oauth_grant, key_thumbprint, placed)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        warn_at, kind, client_id, oauth_grant, key_thumbprint, grants, narrowed, action_hash, placed)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
        COALESCE(CAST(? AS BIGINT), (SELECT 2 * placed FROM agents WHERE id = ?), 0))`,
     [
       credential.hash,
@@ -96,6 +118,9 @@ export async function insertCredential(
       credential.clientId,
       credential.oauthGrant,
       credential.keyThumbprint,
+      credential.grants ?? null,
+      credential.narrowed ?? null,
+      credential.actionHash ?? null,
       credential.placed,
       credential.agentId,
     ],
@@ -278,7 +303,8 @@ export const PERSONAL = `c.agent_id IS NULL AND c.kind = 'key' AND c.client_id I
 const BEARER_COLUMNS = `c.id, c.kind, c.agent_id AS "agentId", c.account_id AS "accountId", c.client_id AS "clientId",
   c.oauth_grant AS "oauthGrant", c.key_thumbprint AS "keyThumbprint", c.scope, c.resources,
   c.created_at AS "createdAt", c.expires_at AS "expiresAt", c.revoked_at AS "revokedAt",
-  c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy", c.placed`;
+  c.retires_others AS "retiresOthers", c.superseded_by AS "supersededBy", c.placed, c.grants, c.narrowed,
+  c.action_hash AS "actionHash"`;
 /** The columns of CredentialRow, of a table `credentials c`. */
 export const CREDENTIAL_COLUMNS = `${BEARER_COLUMNS}, c.hash, c.name, c.prefix, c.last_four AS "lastFour", c.last_used_at AS "lastUsedAt",
   c.last_used_from AS "lastUsedFrom"`;

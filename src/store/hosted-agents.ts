@@ -69,6 +69,14 @@ export function findHostedAgentByKey(
   ]);
 }
 
+/** Lists the agents that have a key: hosts may give one key to several. */
+export function listHostedAgentsByKey(db: Pick<Tx, 'all'>, thumbprint: string): Promise<HostedAgentRow[]> {
+  return db.all(
+    `SELECT ${COLUMNS} FROM hosted_agents h WHERE h.thumbprint = ? AND h.ended_at IS NULL ORDER BY h.id LIMIT 10`,
+    [thumbprint],
+  );
+}
+
 export function listHostedAgents(db: Pick<Db, 'all'>, hostId: string): Promise<HostedAgentRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM hosted_agents h WHERE h.host_id = ? ORDER BY h.id`, [hostId]);
 }

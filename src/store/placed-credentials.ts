@@ -29,7 +29,7 @@ export function updateAgentPlaced(tx: Tx, agentId: string): Promise<number> {
 export function updateCredentialsOfAgentPlaced(tx: Tx, agentId: string): Promise<number> {
   return tx.run(
     `UPDATE credentials SET placed = 2 WHERE agent_id = ? AND revoked_at IS NULL
-       AND (kind = 'token' OR (name IS NULL AND superseded_by IS NULL))`,
+       AND grants IS NULL AND (kind = 'token' OR (name IS NULL AND superseded_by IS NULL))`,
     [agentId],
   );
 }
@@ -67,6 +67,9 @@ export function listCredentialsPlacedIn(
     'c.id = h.holder',
     'c.agent_id = h.holder AND c.placed = 2',
     'c.oauth_grant = h.holder AND c.oauth_grant IS NOT NULL AND c.placed = 1',
+    `c.agent_id = (SELECT g.agent_id FROM permission_grants g WHERE g.id = h.holder) AND ${IS_UNDER_GRANT}`,
+    `c.account_id = (SELECT g.account_id FROM permission_grants g WHERE g.id = h.holder) AND c.agent_id IS NULL
+       AND ${IS_UNDER_GRANT}`,
   ].flatMap((isHolders) =>
     [LIVE, ENDED].map(
       (places) => `SELECT c.id, c.hash, h.resource AS resources
@@ -74,7 +77,10 @@ export function listCredentialsPlacedIn(
     ),
   );
   const params = [workspaceId, workspaceId, ended.from, ended.to];
-  return db.all(`${branches.join(' UNION ')} LIMIT ?`, [...params, ...params, ...params, limit]);
+  return db.all(`${branches.join(' UNION ')} LIMIT ?`, [
+    ...Array.from({ length: branches.length / 2 }, () => params).flat(),
+    limit,
+  ]);
 }
 
 /** Lists the APIs that have a place in a workspace, or had one until a moment ago; null: every one. */
@@ -102,6 +108,8 @@ export async function listResourcesOfHolder(db: Pick<Tx, 'all'>, holder: string)
   return rows.map(({ resource }) => resource);
 }
 
+/** Whether a token was got under the grant that holds a place `h`. */
+const IS_UNDER_GRANT = `c.grants IS NOT NULL AND c.grants LIKE '%' || h.holder || '%'`;
 const LIVE = 'workspace_id = ? AND ended_at IS NULL';
 const ENDED = 'workspace_id = ? AND ended_at IS NOT NULL AND ended_at BETWEEN ? AND ?';
 /** What bounds a client gives it nothing. */

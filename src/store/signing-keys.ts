@@ -13,9 +13,14 @@ export interface SigningKeyRow {
   /** The key signs from here on, until a newer one does. */
   usedFrom: number;
   removedAt: number | null;
+  /** Until when a permission grant lives that it signed; null: it signed none. */
+  keepUntil: number | null;
 }
 
-export async function insertSigningKey(tx: Tx, key: Omit<SigningKeyRow, 'removedAt'>): Promise<void> {
+export async function insertSigningKey(
+  tx: Tx,
+  key: Omit<SigningKeyRow, 'removedAt' | 'keepUntil'>,
+): Promise<void> {
   await tx.run(
     'INSERT INTO signing_keys (kid, public_jwk, sealed, created_at, used_from) VALUES (?, ?, ?, ?, ?)',
     [key.kid, key.publicJwk, key.sealed, key.createdAt, key.usedFrom],
@@ -26,8 +31,16 @@ export async function insertSigningKey(tx: Tx, key: Omit<SigningKeyRow, 'removed
 export function listSigningKeys(db: Pick<Db, 'all'>): Promise<SigningKeyRow[]> {
   return db.all(
     `SELECT kid, public_jwk AS "publicJwk", sealed, created_at AS "createdAt", used_from AS "usedFrom",
-            removed_at AS "removedAt"
+            removed_at AS "removedAt", keep_until AS "keepUntil"
      FROM signing_keys WHERE removed_at IS NULL ORDER BY used_from DESC, kid`,
+  );
+}
+
+/** Keeps a signing key published until a time, epoch ms, at least. */
+export function updateSigningKeyKept(tx: Tx, kid: string, until: number): Promise<number> {
+  return tx.run(
+    'UPDATE signing_keys SET keep_until = ? WHERE kid = ? AND (keep_until IS NULL OR keep_until < ?)',
+    [until, kid, until],
   );
 }
 

@@ -11,6 +11,7 @@ import { recordEvent } from '../audit/audit-log.ts';
 import { recordAndNotify } from '../audit/notifications.ts';
 import { closeClaim } from '../claims/claim-attempts.ts';
 import { useCase } from '../limits/use-case.ts';
+import { endPermissionsOfAgent } from '../permissions/grants.ts';
 import { endPlacesOfHolder } from '../workspaces/places.ts';
 import { findOwnerOfAccount } from './agent-view.ts';
 
@@ -50,6 +51,7 @@ export async function endAgent(work: Work, agent: AgentRow, by?: 'owner'): Promi
   await revokeDelegation(work, registrationId);
   const keys = await updateCredentialsOfAgentRevoked(tx, id, now);
   await endPlacesOfHolder(work, id, 'revoked');
+  await endPermissionsOfAgent(work, id);
   const revoked = { kind: 'agent.revoked', agentId: id, details: { keys, ...(by && { by }) } } as const;
   if (ownerId !== undefined) await recordAndNotify(work, ownerId, revoked);
   else await recordEvent(work, { ...revoked, accountId });

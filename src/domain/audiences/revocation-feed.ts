@@ -12,6 +12,7 @@ import {
   listPositioned,
   updateEventPositions,
 } from '../../store/events.ts';
+import { findPermissionGrant, listTokensOfPermissionGrant } from '../../store/permission-grants.ts';
 import { listPersonalCredentials } from '../../store/personal-credentials.ts';
 import type { ResourceServer } from './resource-servers.ts';
 import {
@@ -186,7 +187,11 @@ async function findAffectedKeys(deps: Pick<Deps, 'db'>, row: EventRow): Promise<
   if (row.kind === 'account.deleted') {
     return withPlaces(deps.db, await listPersonalCredentials(deps.db, row.accountId ?? ''));
   }
-  return row.agentId === null ? [] : listCredentials(deps.db, row.agentId);
+  if (row.kind === 'grant.revoked') {
+    const grant = row.subject === null ? undefined : await findPermissionGrant(deps.db, row.subject);
+    return grant === undefined ? [] : withPlaces(deps.db, await listTokensOfPermissionGrant(deps.db, grant));
+  }
+  return row.agentId === null ? [] : withPlaces(deps.db, await listCredentials(deps.db, row.agentId));
 }
 
 /**

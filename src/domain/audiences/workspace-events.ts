@@ -65,16 +65,22 @@ export async function readWorkspaceEvent(
 /** Adds to placed keys and tokens, which have no APIs of their own, those of their places, or of those of their consent. */
 export async function withPlaces(
   db: Pick<Tx, 'all'>,
-  keys: readonly Pick<CredentialRow, 'id' | 'hash' | 'resources' | 'placed' | 'oauthGrant'>[],
+  keys: readonly Pick<CredentialRow, 'id' | 'hash' | 'resources' | 'placed' | 'oauthGrant' | 'grants'>[],
 ): Promise<Pick<CredentialRow, 'id' | 'hash' | 'resources'>[]> {
   const resourcesOf = new Map<string, string | null>();
-  for (const { placed, id, oauthGrant } of keys) {
-    const holder = oauthGrant ?? id;
-    if (placed !== 1 || resourcesOf.has(holder)) continue;
-    const resources = await listResourcesOfHolder(db, holder);
-    resourcesOf.set(holder, resources.includes(null) ? null : resources.join(' '));
+  for (const key of keys) {
+    const holders = holdersOf(key);
+    if (key.placed !== 1 || resourcesOf.has(holders)) continue;
+    const lists = await Promise.all(holders.split(' ').map((holder) => listResourcesOfHolder(db, holder)));
+    const resources = [...new Set(lists.flat())];
+    resourcesOf.set(holders, resources.includes(null) ? null : resources.join(' '));
   }
   return keys.map((key) =>
-    key.placed === 1 ? { ...key, resources: resourcesOf.get(key.oauthGrant ?? key.id)! } : key,
+    key.placed === 1 ? { ...key, resources: resourcesOf.get(holdersOf(key)) ?? null } : key,
   );
+}
+
+/** Returns the ids of what holds the places of a key or token, space-separated. */
+function holdersOf({ grants, oauthGrant, id }: Pick<CredentialRow, 'grants' | 'oauthGrant' | 'id'>): string {
+  return grants ?? oauthGrant ?? id;
 }

@@ -97,6 +97,7 @@ async function placesIn(
     accountId,
     hasAgentPlaces: true,
     app: undefined,
+    granted: undefined,
     key: { id: '', isPlaced: false, createdAt: 0, scopes: [...scopes] },
   };
   const access = await readPlacedAccess(deps, reach, server, scopes);

@@ -43,10 +43,26 @@ export interface Bearer {
   mergedFrom: string | undefined;
   /** Whether its agent has places beside its account, and this credential reaches them. Always no where `key.isPlaced`. */
   hasAgentPlaces: boolean;
+  /** Of a token got with a session key: the permission grants in whose places alone it works, and what bounds it further. */
+  granted: { grants: readonly string[]; narrowed: NarrowedPlace[] | undefined } | undefined;
+  /** The SHA-256 of the one action that the token is for, base64url; undefined: none in particular. */
+  actionHash: string | undefined;
   /** Whether the key has not been used yet, and its first use revokes the keys that it supersedes. */
   retiresOthers: boolean;
   /** Whether the key is from before the claim: it keeps its old scope at most, until it expires or its successor is used. */
   isSuperseded: boolean;
+}
+
+/** A place to which a token is narrowed, in what its grants allow. */
+export interface NarrowedPlace {
+  workspaceId: string;
+  /** The URL of the API; undefined: all. */
+  resource?: string;
+  /** As the API names it. */
+  node?: string;
+  path?: string;
+  types?: string[];
+  actions: string[];
 }
 
 /** In characters. No access token that we sign is longer. */
@@ -168,6 +184,14 @@ function toBearer(row: BearerRow, hash: Buffer): Bearer {
     ownerId: row.kind === 'app_key' ? undefined : (row.ownerId ?? undefined),
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,
     hasAgentPlaces: row.placed === 2,
+    granted:
+      row.grants === null
+        ? undefined
+        : {
+            grants: row.grants.split(' '),
+            narrowed: row.narrowed === null ? undefined : (JSON.parse(row.narrowed) as NarrowedPlace[]),
+          },
+    actionHash: row.actionHash ?? undefined,
     retiresOthers: row.retiresOthers === 1,
     isSuperseded: row.supersededBy !== null,
   };

@@ -37,6 +37,8 @@ export type Introspection =
       ownerId: string | undefined;
       /** See Bearer. */
       mergedFrom: string | undefined;
+      /** See Bearer. */
+      actionHash: string | undefined;
       /** Where it may do what; undefined: all its scopes in its account, and nothing elsewhere. */
       access: PlacedAccess[] | undefined;
     };
@@ -63,7 +65,9 @@ export async function introspectBearer(
   const bearer = await findBearer(deps, credential);
   if (typeof bearer === 'string') return refuse(deps, origin, bearer);
   const { key } = bearer;
-  const isForServer = key.isPlaced || (key.resources?.includes(server.url) ?? true);
+  // Of a placed key its places say at which APIs it works, unless it is bound to one.
+  const isForServer =
+    (key.isPlaced && !key.resources?.length) || (key.resources?.includes(server.url) ?? true);
   if (!isForServer) return refuse(deps, origin, 'other audience');
   const ownScopes = key.isPlaced ? [] : key.scopes.filter((scope) => server.scopes?.includes(scope) ?? true);
   const access = await readPlacedAccess(deps, bearer, server, ownScopes);
@@ -90,6 +94,7 @@ export async function introspectBearer(
     ),
     ownerId: bearer.ownerId,
     mergedFrom: bearer.mergedFrom,
+    actionHash: bearer.actionHash,
     access,
   };
 }

@@ -126,10 +126,12 @@ export async function storeAccessToken(
     /** The thumbprint of the key that every use must prove (RFC 9449); undefined: none. */
     keyThumbprint?: string | undefined;
     scopes: readonly string[];
-    /** The URL of its audience. */
+    /** The URL of its audience; empty: every one at which its grants have places. */
     resource: string;
     /** Whether it works in the places of its consent alone. */
     isPlaced?: boolean;
+    /** The permission grants in whose places alone it works, what bounds it further, and the one action that it is for. */
+    granted?: { grants: readonly string[]; narrowed: string | undefined; actionHash: string | undefined };
     /** Epoch ms, both. */
     issuedAt: number;
     expiresAt: number;
@@ -148,7 +150,12 @@ export async function storeAccessToken(
     scope: formatScope(token.scopes),
     // As of a placed key: the API stands in the places.
     resources: token.isPlaced ? '' : token.resource,
-    placed: token.isPlaced ? 1 : null,
+    placed: token.isPlaced || token.granted ? 1 : null,
+    ...(token.granted && {
+      grants: token.granted.grants.join(' '),
+      narrowed: token.granted.narrowed,
+      actionHash: token.granted.actionHash,
+    }),
     ...secretHints(token.value),
     createdAt: token.issuedAt,
     expiresAt: token.expiresAt,

@@ -29,6 +29,12 @@ export async function narrowCredentials(
     // Tokens are short-lived: the agent must keep a key, not a token.
     const counts = isKey(key) ? 1 : 0;
     had += counts;
+    // What other people granted is not the owner's to narrow; they end it themselves.
+    if (key.grants !== null) {
+      const { accountId } = termsOf(key);
+      await updateCredentialScope(tx, key.hash, { accountId, scope: key.scope, expiresAt: key.expiresAt });
+      continue;
+    }
     const remaining = parseScope(key.scope).filter((scope) => isSubset([scope], scopes));
     if (remaining.length === 0) {
       await updateCredentialRevoked(tx, key.hash, now);

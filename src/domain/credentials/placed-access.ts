@@ -5,6 +5,7 @@ import type { ResourceServer } from '../audiences/resource-servers.ts';
 import { isManager, type Role, restrictToRole } from '../workspaces/roles.ts';
 import type { Bearer } from './bearer.ts';
 import type { KeyTerms } from './issue.ts';
+import { narrowAccess } from './narrow-access.ts';
 
 /** What a credential may do in workspaces at one resource server: its places, within the present roles of who gave them. */
 
@@ -29,12 +30,12 @@ export interface PlacedAccess {
 }
 
 /** What decides whose places a credential reaches. */
-export type Reach = Pick<Bearer, 'agentId' | 'accountId' | 'hasAgentPlaces' | 'app'> & {
+export type Reach = Pick<Bearer, 'agentId' | 'accountId' | 'hasAgentPlaces' | 'app' | 'granted'> & {
   key: Pick<KeyTerms, 'id' | 'isPlaced' | 'createdAt' | 'scopes'>;
 };
 
 /**
- * Reads the access of a placed credential at a resource server, with one statement. An agent with places has its own account
+ * Reads the access of a placed credential at a resource server, with one statement for each holder of places. An agent with places has its own account
  * beside them.
  *
  * @param scopes those of the credential at this server, for an agent
@@ -46,16 +47,20 @@ export async function readPlacedAccess(
   server: Pick<ResourceServer, 'url' | 'scopes' | 'understandsWorkspaces'>,
   scopes: readonly string[],
 ): Promise<PlacedAccess[] | undefined> {
-  const holder = holderOf(bearer);
-  if (holder === undefined) return undefined;
-  const { key, app } = bearer;
+  const holders = holdersOf(bearer);
+  if (holders.length === 0) return undefined;
+  const { key, app, granted } = bearer;
   // A server that has not said that it understands workspaces would take `scope` as if it held everywhere.
   if (!server.understandsWorkspaces) return key.isPlaced ? [] : undefined;
-  const rows = await listEffectivePlaces(db, holder, server.url, clock());
+  const now = clock();
+  const rows = await Promise.all(holders.map((holder) => listEffectivePlaces(db, holder, server.url, now)));
+  const isBounded = app !== undefined || granted !== undefined;
   const access = rows
+    .flat()
     // A token has the places that its consent had when it was issued: later ones do not widen it.
     .filter(({ createdAt }) => app === undefined || createdAt < key.createdAt + 1000)
-    .flatMap((row) => toAccess(config, row, server, app && key.scopes) ?? []);
+    .flatMap((row) => toAccess(config, row, server, isBounded ? key.scopes : undefined) ?? []);
+  if (granted?.narrowed !== undefined) return narrowAccess(access, granted.narrowed, server.url);
   if (key.isPlaced) return access;
   if (access.length === 0) return undefined;
   const ownAccount = { workspaceId: bearer.accountId, actions: [...scopes], manages: false, expiresAt: null };
@@ -92,14 +97,15 @@ export interface ReachedWorkspace {
   actions: string[];
 }
 
-/** Lists the workspaces that a credential reaches beside the account of its agent, with one statement if it has places. */
+/** Lists the workspaces that a credential reaches beside the account of its agent, with one statement for each holder of places. */
 export async function listReachedWorkspaces(
   { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
   bearer: Bearer,
 ): Promise<ReachedWorkspace[]> {
-  const holder = holderOf(bearer);
-  if (holder === undefined) return [];
-  const rows = await listReachedPlaces(db, holder, clock());
+  const holders = holdersOf(bearer);
+  if (holders.length === 0) return [];
+  const now = clock();
+  const rows = (await Promise.all(holders.map((holder) => listReachedPlaces(db, holder, now)))).flat();
   const reached = [...Map.groupBy(rows, ({ workspaceId }) => workspaceId)].map(([id, places]) => {
     const { name, role } = places[0]!;
     const given = places.flatMap((place) => {
@@ -128,16 +134,32 @@ export async function readConsentAccess(
 }
 
 /**
- * Returns whose places a credential reaches; undefined: it has none. Those of an app's token are what the human consented to; the
+ * Returns whose places a credential reaches; empty: it has none. Those of an app's token are what the human consented to; the
  * app itself has none, or it would reach for one human what another one gave it.
  */
-function holderOf({ key, app, hasAgentPlaces, agentId }: Reach): string | undefined {
-  if (key.isPlaced) return app === undefined ? key.id : app.grantId;
-  return hasAgentPlaces ? agentId : undefined;
+function holdersOf({ key, app, granted, hasAgentPlaces, agentId }: Reach): readonly string[] {
+  if (granted !== undefined) return granted.grants;
+  const holder = key.isPlaced ? (app === undefined ? key.id : app.grantId) : hasAgentPlaces && agentId;
+  return holder ? [holder] : [];
 }
 
 /**
- * @param scopes those of an app's token, which bound it everywhere; undefined: nothing else does
+ * Reads what permission grants allow now at an API.
+ *
+ * @param grants their ids
+ */
+export async function readGrantsAccess(
+  { db, clock, config }: Pick<Deps, 'clock' | 'config'> & { db: Pick<Deps['db'], 'all'> },
+  grants: readonly string[],
+  resource: string,
+): Promise<PlacedAccess[]> {
+  const now = clock();
+  const rows = await Promise.all(grants.map((id) => listEffectivePlaces(db, id, resource, now)));
+  return rows.flat().flatMap((row) => toAccess(config, row, { scopes: undefined }) ?? []);
+}
+
+/**
+ * @param scopes those of the token of an app, or got with a session key, which bound it everywhere; undefined: nothing else does
  * @returns undefined for a place that gives nothing now: its node is gone, or who gave it is no member any more
  */
 function toAccess(

@@ -14,7 +14,7 @@ import { useCase } from '../limits/use-case.ts';
 /**
  * The keys that sign identity assertions and access tokens. They are stored in the database, sealed under the service
  * secret, so that all replicas share them. The times of a key determine its state: it is published at once, signs
- * ANNOUNCE_MS later, and stays published until the last token that it signed has expired.
+ * ANNOUNCE_MS later, and stays published until the last token or permission grant that it signed has expired.
  */
 
 /** How long a key is published before it signs: twice as long as the key set may be cached. */
@@ -46,9 +46,18 @@ export async function signOwnToken(
   typ: string,
   claims: Record<string, unknown>,
 ): Promise<string> {
+  return signJwt(await currentPrivateKey(deps), typ, claims);
+}
+
+/** Returns the key that signs now. Creates the first key if there is none. */
+export async function currentPrivateKey(
+  deps: SigningDeps,
+): Promise<{ kid: string; privateKey: Awaited<ReturnType<typeof importKey>> }> {
   const row = await currentKey(deps);
-  const privateKey = await importCached(`${row.kid} private`, () => unsealPrivateJwk(deps, row)!);
-  return signJwt({ kid: row.kid, privateKey }, typ, claims);
+  return {
+    kid: row.kid,
+    privateKey: await importCached(`${row.kid} private`, () => unsealPrivateJwk(deps, row)!),
+  };
 }
 
 /**
@@ -145,11 +154,14 @@ async function currentKey(deps: SigningDeps, published?: SigningKeyRow[]): Promi
     const existing = usable(await listSigningKeys(tx));
     if (existing !== undefined) return existing;
     await insertSigningKey(tx, created);
-    return { ...created, removedAt: null };
+    return { ...created, removedAt: null, keepUntil: null };
   });
 }
 
-async function makeKey(deps: SigningDeps, usedFrom: number): Promise<Omit<SigningKeyRow, 'removedAt'>> {
+async function makeKey(
+  deps: SigningDeps,
+  usedFrom: number,
+): Promise<Omit<SigningKeyRow, 'removedAt' | 'keepUntil'>> {
   const { kid, publicJwk, privateJwk } = await newKeyPair();
   return {
     kid,
@@ -160,14 +172,15 @@ async function makeKey(deps: SigningDeps, usedFrom: number): Promise<Omit<Signin
   };
 }
 
-/** Returns the keys that sign, will sign, or signed a token that may still be valid, by descending `usedFrom`. */
+/** Returns the keys that sign, will sign, or signed a token or grant that may still be valid, by descending `usedFrom`. */
 async function publishedKeys(deps: Pick<Deps, 'db' | 'clock' | 'config'>): Promise<SigningKeyRow[]> {
   const { assertionTtlSeconds, signedTokenTtlSeconds } = deps.config.limits;
   const keepMs = Math.max(assertionTtlSeconds, signedTokenTtlSeconds) * 1000 + SKEW_MS;
   const rows = await listSigningKeys(deps.db);
-  return rows.filter((_, index) => {
+  return rows.filter((row, index) => {
     const successor = rows[index - 1];
-    return successor === undefined || successor.usedFrom + keepMs > deps.clock();
+    const isKept = row.keepUntil !== null && row.keepUntil > deps.clock();
+    return successor === undefined || isKept || successor.usedFrom + keepMs > deps.clock();
   });
 }
 

@@ -1,11 +1,14 @@
 import type { Deps } from '../../deps.ts';
 import { type PublicKey, readPublicKey, verifyEd25519Signature } from '../../lib/ed25519.ts';
-import { parseSignedToken } from '../../lib/signed-token.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { findHostedAgent, type HostedAgentRow, updateHostedAgentSeen } from '../../store/hosted-agents.ts';
 import { findHost, findHostByThumbprint, type HostRow, isRetiredHostKey } from '../../store/hosts.ts';
-import { insertUsedToken } from '../../store/spent-tokens.ts';
 import { agentLifecycle, hasHostEnded } from '../agents/agent-lifecycle.ts';
+import {
+  consumeRequestToken,
+  parseRequestToken,
+  readRequestTokenEnd,
+} from '../credentials/request-tokens.ts';
 import { invalidJwt, protocolError } from './protocol-errors.ts';
 
 /**
@@ -14,11 +17,6 @@ import { invalidJwt, protocolError } from './protocol-errors.ts';
  * there, the state of host and agent is checked after them. The `jti` is consumed last, so that a forged token cannot
  * consume it.
  */
-
-const TOKEN_LENGTH_MAX = 8192;
-const LIFETIME_SECONDS = 60;
-const SKEW_SECONDS = 30;
-const JTI_LENGTH_MAX = 256;
 
 /** A host that signed a request. */
 export interface SigningHost {
@@ -153,11 +151,8 @@ export function assertActive(
 }
 
 function parseToken(token: string) {
-  if (token.length > TOKEN_LENGTH_MAX) throw invalidJwt('length');
   try {
-    const parsed = parseSignedToken(token);
-    if (parsed.header.alg !== 'EdDSA') throw new Error('alg');
-    return parsed;
+    return parseRequestToken(token);
   } catch (cause) {
     throw invalidJwt(cause);
   }
@@ -172,13 +167,9 @@ function readHostKey(value: unknown, iss: string): PublicKey {
 }
 
 /** @returns when the token expires, without the allowed clock skew; seconds */
-function checkTimes(deps: Pick<Deps, 'clock'>, { iat, exp, nbf }: Record<string, unknown>): number {
-  const now = deps.clock() / 1000;
-  if (!Number.isSafeInteger(iat) || !Number.isSafeInteger(exp)) throw invalidJwt('iat or exp');
-  const end = Math.min(exp as number, (iat as number) + LIFETIME_SECONDS);
-  if ((iat as number) > now + SKEW_SECONDS || now >= end + SKEW_SECONDS) throw invalidJwt('times');
-  if (nbf !== undefined && !(Number.isSafeInteger(nbf) && (nbf as number) <= now + SKEW_SECONDS))
-    throw invalidJwt('nbf');
+function checkTimes(deps: Pick<Deps, 'clock'>, claims: Record<string, unknown>): number {
+  const end = readRequestTokenEnd(deps, claims);
+  if (typeof end === 'string') throw invalidJwt(end);
   return end;
 }
 
@@ -186,19 +177,11 @@ function checkTimes(deps: Pick<Deps, 'clock'>, { iat, exp, nbf }: Record<string,
 async function consumeJti(
   deps: Deps,
   signer: string,
-  { jti, iat }: Record<string, unknown>,
+  claims: Record<string, unknown>,
   expiresAt: number,
-  also: (tx: Tx, now: number) => Promise<unknown> = async () => {},
+  also?: (tx: Tx, now: number) => Promise<unknown>,
 ): Promise<void> {
-  if (typeof jti !== 'string' || jti === '' || jti.length > JTI_LENGTH_MAX) throw invalidJwt('jti');
-  const isFirst = await deps.db.tx(async (tx) => {
-    const now = deps.clock();
-    const times = { issuedAt: (iat as number) * 1000, endsAt: (expiresAt + 2 * SKEW_SECONDS) * 1000 };
-    if (!(await insertUsedToken(tx, signer, jti, times))) return false;
-    await also(tx, now);
-    return true;
-  });
-  if (!isFirst) throw invalidJwt('jti');
+  if (!(await consumeRequestToken(deps, signer, claims, expiresAt, also))) throw invalidJwt('jti');
 }
 
 function readCapabilityNames(value: unknown): string[] | undefined {

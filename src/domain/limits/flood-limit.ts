@@ -17,6 +17,7 @@ export type FloodLimit = Extract<
   | 'wrongPerIpHour'
   | 'signInMailPerIp'
   | 'signInWrongPerIpHour'
+  | 'permissionsPerIp'
 >;
 
 /**

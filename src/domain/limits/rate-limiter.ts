@@ -175,6 +175,7 @@ const MESSAGES: Record<LimitCounter['name'], string> = {
   invitesPerAccount: 'Too many people were invited by this account.',
   nodeBatches: 'Too many batches of nodes were sent by this resource server.',
   treesPerResourceServer: 'Too many workspaces were told of by this resource server.',
+  permissionsPerIp: 'Too many permissions were asked for from this address.',
 };
 
 const exhaustedCounters = new WeakMap<Db, LRUCache<string, number>>();

@@ -18,6 +18,7 @@ import { recordAndNotify } from '../audit/notifications.ts';
 import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
+import { endPermissionsOfAccount } from '../permissions/grants.ts';
 import { leaveAllWorkspaces, lockWorkspacesOf, type Succession } from '../workspaces/leave-all-workspaces.ts';
 import { endPersonalWorkspace } from '../workspaces/workspaces.ts';
 
@@ -59,6 +60,7 @@ export async function deleteAccount(
     const clients = await listOwnedClients(tx, accountId);
     for (const { id } of clients) await endClient(work, id, { accountId, details: { by: 'account' } });
     await endConsentsOfAccount(work, accountId);
+    await endPermissionsOfAccount(work, accountId);
     await updatePersonalCredentialsRevoked(tx, accountId, now);
     await endPersonalWorkspace(work, accountId);
     await deleteAuthenticator(tx, accountId);

@@ -23,6 +23,8 @@ export interface PlaceRequest {
   /** Types of things; undefined: all. */
   types?: readonly string[] | undefined;
   actions: readonly string[];
+  /** Epoch ms; undefined: it does not end by itself. */
+  expiresAt?: number | undefined;
   /** URLs of the APIs; undefined: all that understand workspaces. A place on a node is at the API of the node. */
   resources?: readonly string[] | undefined;
 }
@@ -35,6 +37,8 @@ export interface AllowedPlace {
   path: string | null;
   types: string | null;
   actions: string;
+  /** Epoch ms; without it, it does not end by itself. */
+  expiresAt?: number | null | undefined;
 }
 
 const WORKSPACES_MAX = 16;
@@ -69,6 +73,7 @@ export async function allowPlaces(
       path: request.path === undefined ? null : (parsePlacePath(request.path) ?? null),
       types: checkTypes(work, request),
       actions,
+      expiresAt: request.expiresAt,
     };
     return resourcesOf(request, nodes).map((resource) => ({ ...place, resource }));
   });
@@ -89,7 +94,14 @@ export async function givePlaces(
   const { tx, now, deps } = work;
   for (const place of places) {
     const id = newId('plc', now, deps.random);
-    await insertPlace(tx, { ...place, id, holder, grantedBy, createdAt: now, expiresAt: null });
+    await insertPlace(tx, {
+      ...place,
+      id,
+      holder,
+      grantedBy,
+      createdAt: now,
+      expiresAt: place.expiresAt ?? null,
+    });
   }
   for (const [workspaceId, given] of Map.groupBy(places, (place) => place.workspaceId)) {
     await recordEvent(work, {

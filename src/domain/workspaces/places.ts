@@ -3,6 +3,7 @@ import { lockAgent } from '../../store/agents.ts';
 import { updateTokensOfOAuthGrantRevoked } from '../../store/app-tokens.ts';
 import { lockOAuthGrant, updateOAuthGrantRevoked } from '../../store/oauth-grants.ts';
 import { deleteOAuthStatesOfGrant } from '../../store/oauth-states.ts';
+import { lockPermissionGrant, updateGrantRevoked } from '../../store/permission-grants.ts';
 import {
   lockPlacedCredential,
   updateAgentUnplaced,
@@ -121,7 +122,8 @@ async function followEnds(
 ): Promise<Ends> {
   const ends: Ends = { places: ended.length, keys: 0, eventIds: [] };
   for (const holder of new Set(ended.map((place) => place.holder).toSorted())) {
-    if (!holder.startsWith('con_')) ends.keys += await endWithoutPlaces(work, holder);
+    if (holder.startsWith('grt_')) await revokeGrantWithoutPlaces(work, holder, accountId);
+    else if (!holder.startsWith('con_')) ends.keys += await endWithoutPlaces(work, holder);
     else if (reason !== 'replaced') await disconnectWithoutPlaces(work, holder);
   }
   for (const [workspaceId, places] of Map.groupBy(ended, (place) => place.workspaceId)) {
@@ -152,6 +154,21 @@ async function endWithoutPlaces({ tx, now }: Work, holder: string): Promise<numb
   }
   if ((await lockPlacedCredential(tx, holder)) === 0) return 0;
   return updatePlacedCredentialRevoked(tx, holder, now);
+}
+
+/** Revokes a permission grant that has no place left. @param accountId who ended its last place; undefined: nobody in person */
+async function revokeGrantWithoutPlaces(work: Work, id: string, accountId?: string): Promise<void> {
+  const { tx, now } = work;
+  const grant = await lockPermissionGrant(tx, id);
+  if (grant === undefined || (await listPlacesOf(tx, id)).length > 0) return;
+  if ((await updateGrantRevoked(tx, id, now)) !== 1) return;
+  await recordEvent(work, {
+    kind: 'grant.revoked',
+    accountId: accountId ?? grant.grantedBy,
+    agentId: grant.agentId ?? undefined,
+    subject: id,
+    details: { request: grant.requestId },
+  });
 }
 
 /** Ends a consent that has no place left, as endConsent() of the domain room `apps` does: its app gets no token any more. */

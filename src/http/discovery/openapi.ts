@@ -48,7 +48,7 @@ export function createOpenApi(
       },
       securitySchemes: {
         key: { type: 'http', scheme: 'bearer', description: 'A key, such as sk_…' },
-        signed: { type: 'http', scheme: 'bearer', description: 'A token that its host or agent signed' },
+        signed: { type: 'http', scheme: 'bearer', description: 'A token that its host, agent or session key signed' },
         resourceServer: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
       },
     },
@@ -114,6 +114,7 @@ function security(row: Route): object {
     case 'hostOrNewHost':
     case 'hostedAgent':
     case 'executingAgent':
+    case 'sessionKey':
       return { security: [{ signed: [] }] };
     case 'hostOrAgentIfAny':
       return { security: [{}, { signed: [] }] };

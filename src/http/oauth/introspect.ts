@@ -40,6 +40,12 @@ const introspectAnswer = z.union([
     agent_id: z.string().optional(),
     owner: z.string().optional().describe('The account of the human behind the agent'),
     merged_from: z.string().optional().describe('The account the agent had before it was merged'),
+    action_hash: z
+      .string()
+      .optional()
+      .describe(
+        'Of a token for one action: the SHA-256 of its text, base64url. Use it once, and ask each time',
+      ),
     workspace: z.string().optional().describe('Where all that it may do is in one workspace: that one'),
     authorization_details: z
       .array(placeDetail)
@@ -96,6 +102,7 @@ async function introspectCredential({
     agent_id: introspected.agentId,
     owner: introspected.ownerId,
     merged_from: introspected.mergedFrom,
+    action_hash: introspected.actionHash,
     ...(introspected.access && toAuthorizationDetails(introspected.access, introspected.audience)),
   };
 }

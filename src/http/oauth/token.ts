@@ -6,6 +6,8 @@ import { exchangeClaimToken } from '../../domain/claims/claim-grant-type.ts';
 import type { IssuedToken } from '../../domain/credentials/access-tokens.ts';
 import { exchangeAssertion } from '../../domain/credentials/exchange-assertion.ts';
 import { signIdentity } from '../../domain/credentials/identity-assertions.ts';
+import { findHostedSigner } from '../../domain/hosts/find-hosted-signer.ts';
+import { exchangeKeyToken, isKeyAssertion } from '../../domain/permissions/grant-tokens.ts';
 import { Failure } from '../../errors.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { epochSeconds } from '../../lib/time.ts';
@@ -29,7 +31,7 @@ const tokenBody = z.object({
   grant_type: text.max(256).optional(),
   assertion: text
     .describe(
-      `With ${JWT_BEARER}: the identity assertion that this service gave; of a client that authenticates, an ID-JAG`,
+      `With ${JWT_BEARER}: the identity assertion that this service gave; what a session key signed; of a client that authenticates, an ID-JAG`,
     )
     .nullish(),
   claim_token: text.describe(`With ${CLAIM_GRANT}: the claim token of the registration`).nullish(),
@@ -40,8 +42,9 @@ const tokenBody = z.object({
   client_secret: text.describe('Of an OAuth client that has one').nullish(),
   client_assertion: text.describe('Of an OAuth client that signs with its own key (RFC 7523)').nullish(),
   authorization_details: text
-    .describe('Of an OAuth client: the places that the human consented to (RFC 9396)')
+    .describe('Of an OAuth client or a session key: some of the places that the human gave (RFC 9396)')
     .nullish(),
+  grant_id: text.max(80).describe('Of a session key: the one grant that the token is for').nullish(),
   scope: text.describe('Fewer scopes than the agent may have, separated by spaces').nullish(),
 });
 
@@ -61,6 +64,10 @@ const tokenAnswer = z.object({
   refresh_token: z.string().optional(),
   id_token: z.string().optional(),
   authorization_details: z.array(placeDetail).optional(),
+  action_hash: z
+    .string()
+    .optional()
+    .describe('The SHA-256 of the one action that the token is for, base64url'),
   identity: identity.optional(),
   identity_assertion: z.string().optional(),
   assertion_expires: iso.optional(),
@@ -80,6 +87,8 @@ export const exchangeToken = operation({
     const { deps, origin, body } = call;
     if (CLIENT_GRANTS.has(body.grant_type ?? '')) return exchangeByClient(call);
     // Agents are no clients: who authenticates as one presents the assertion of a provider, not one of ours.
+    const isByKey = body.grant_type === JWT_BEARER && isKeyAssertion(body.assertion ?? '');
+    if (isByKey) return exchangeByKey(call);
     if (body.authorization_details) {
       // Left out, they would give more than was asked for (RFC 9396 section 5).
       throw new Failure('invalidDetails', 'This grant takes no authorization_details.', {
@@ -108,6 +117,26 @@ export const exchangeToken = operation({
     }
   },
 });
+
+/** Exchanges what a session key signed for a token in the places of its grants (docs/permissions.md). */
+async function exchangeByKey({
+  deps,
+  origin,
+  body,
+}: Call<z.output<typeof tokenBody>, 'anyone'>): Promise<HandlerResult> {
+  const request = {
+    assertion: body.assertion!,
+    resource: body.resource ?? undefined,
+    scope: body.scope ?? undefined,
+    details: body.authorization_details ?? undefined,
+    grantId: body.grant_id ?? undefined,
+  };
+  const audience = deps.config.publicUrl + PATHS.token;
+  const token = await exchangeKeyToken(deps, origin, request, audience, (thumbprint) =>
+    findHostedSigner(deps, thumbprint),
+  );
+  return renderToken(token, { authorization_details: token.details, action_hash: token.actionHash });
+}
 
 /** Whether a request authenticates a client (RFC 6749 section 2.3.1, RFC 7523 section 2.2). */
 function hasClientAuthentication({ header, body }: Call<z.output<typeof tokenBody>, 'anyone'>): boolean {

@@ -8,6 +8,7 @@ import { Failure } from '../../errors.ts';
 import { isVisibleAscii } from '../../lib/visible-ascii.ts';
 import type { RequestOrigin } from '../../work.ts';
 import { authenticateSigner } from '../agent-auth-protocol/signers.ts';
+import { authenticateSessionKey } from '../permissions/signers.ts';
 import { identifyBrowser } from './browser-session.ts';
 import { requireOperator, requireRecentlyVerifiedUser, requireSignedInUser } from './signed-in-callers.ts';
 import type { CallerKind, Callers } from './table.ts';
@@ -15,6 +16,7 @@ import type { CallerKind, Callers } from './table.ts';
 /**
  * Authenticates the caller of a request in the way that its row demands.
  *
+ * @param path that of the request, for which session keys sign
  * @param body the checked body; resource servers and forms carry credentials or the CSRF token in it
  * @returns the caller, as Callers describes it
  * @throws Failure `unauthenticated`, `invalidToken`, `invalidClient`, `badRequest`; for signers also `protocolRefused`
@@ -26,6 +28,7 @@ export async function authenticateCaller(
   origin: RequestOrigin,
   request: IncomingMessage,
   body: unknown,
+  path: string,
 ): Promise<Callers[CallerKind]> {
   switch (kind) {
     case 'anyone':
@@ -44,6 +47,8 @@ export async function authenticateCaller(
     case 'executingAgent':
     case 'hostOrAgentIfAny':
       return authenticateSigner(kind, deps, origin, readAuthorization(request));
+    case 'sessionKey':
+      return authenticateSessionKey(deps, origin, readAuthorization(request), path);
     case 'browser':
       return identifyBrowser(deps, request, body as { csrf?: string } | undefined);
     case 'signedInUser':

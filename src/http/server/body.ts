@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
 import type { z } from 'zod';
 import { Failure } from '../../errors.ts';
+import { ARTIFACT_SHAPE } from '../../lib/artifacts/artifact.ts';
 import { JsonRefused, type JsonShape, parseStrictJson } from '../../lib/strict-json.ts';
 
 const BODY_BYTES_MAX = 16 * 1024;
@@ -19,6 +20,8 @@ const MEDIA = {
   form: ['application/x-www-form-urlencoded'],
   /** A form of a page, with a box for each of many things, and fields of several lines. */
   choicesForm: ['application/x-www-form-urlencoded'],
+  /** A permission request, by its own media type or as JSON. */
+  artifact: ['application/vnd.vouchsafe.request+json', 'application/json'],
   formOrJson: ['application/x-www-form-urlencoded', 'application/json'],
   securityEvent: ['application/secevent+jwt'],
   logoutToken: ['application/logout+jwt'],
@@ -59,6 +62,7 @@ export async function readBody(
     };
   }
   const bytes = await readBytes(request, BODY_BYTES_MAX);
+  if (media === 'artifact') return { parsed: parseJson(bytes, ARTIFACT_SHAPE), bytes };
   return { parsed: PARSERS[essence](bytes), bytes };
 }
 
@@ -66,6 +70,7 @@ type Essence = (typeof MEDIA)[Media][number];
 
 const PARSERS: Record<Essence, (bytes: Buffer) => Record<string, unknown>> = {
   'application/json': (bytes) => parseJson(bytes),
+  'application/vnd.vouchsafe.request+json': (bytes) => parseJson(bytes, ARTIFACT_SHAPE),
   'application/x-www-form-urlencoded': (bytes) => parseForm(bytes),
   'application/secevent+jwt': (bytes) => ({ token: bytes.toString('utf8').trim() }),
   'application/logout+jwt': (bytes) => ({ token: bytes.toString('utf8').trim() }),

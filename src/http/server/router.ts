@@ -106,7 +106,7 @@ function createRowHandlers(deps: Deps, routesByPath: RoutesByPath): (route: Rout
           state.response = renderResult(route, dialect, page);
           return;
         }
-        const caller = await authenticateCaller(route.caller, deps, origin, req, body);
+        const caller = await authenticateCaller(route.caller, deps, origin, req, body, state.target.path);
         const { handle } = version ?? route;
         const result = await handle({ ...call, body, caller });
         state.response = renderResult(route, dialect, result);

@@ -4,6 +4,7 @@ import type { ResourceServer } from '../../domain/audiences/resource-servers.ts'
 import type { Bearer } from '../../domain/credentials/bearer.ts';
 import type { SigningAgent, SigningHost } from '../../domain/hosts/signed-requests.ts';
 import type { FloodLimit } from '../../domain/limits/flood-limit.ts';
+import type { SigningKey } from '../../domain/permissions/key-holders.ts';
 import type { Budget } from '../../errors.ts';
 import type { HostedAgentRow } from '../../store/hosted-agents.ts';
 import type { HostRow } from '../../store/hosts.ts';
@@ -31,6 +32,8 @@ export interface Callers {
   executingAgent: SigningAgent;
   /** The host or the agent that signed the request; undefined without a signature, or when the host is unknown. */
   hostOrAgentIfAny: { host: HostRow; agent?: HostedAgentRow } | undefined;
+  /** A session key, of an agent or of a human's terminal, that signed the request for exactly this URL. */
+  sessionKey: SigningKey;
   /** A browser, signed in or not. A post must come from a page of ours: see browser-session.ts. */
   browser: BrowserContext;
   /** A signed-in user. Others are redirected to the sign-in page. */

@@ -1,0 +1,48 @@
+import { isWithinPath } from '../../lib/place-path.ts';
+import type { NarrowedPlace } from './bearer.ts';
+import type { PlacedAccess } from './placed-access.ts';
+
+/** How a token is narrowed to some places within what its permission grants allow. */
+
+/**
+ * Restricts access to some places, each as far as it lies within what is allowed.
+ *
+ * @param resource the URL of the API of that access
+ */
+export function narrowAccess(
+  access: readonly PlacedAccess[],
+  places: readonly NarrowedPlace[],
+  resource: string,
+): PlacedAccess[] {
+  return places
+    .filter((place) => place.resource === undefined || place.resource === resource)
+    .flatMap((place) => access.flatMap((allowed) => intersect(place, allowed) ?? []));
+}
+
+/** @returns undefined where the place is not within what is allowed, or nothing may be done there */
+function intersect(place: NarrowedPlace, allowed: PlacedAccess): PlacedAccess | undefined {
+  if (!isPlaceWithin(place, allowed)) return undefined;
+  const actions = allowed.actions.filter((action) => place.actions.includes(action));
+  const types = intersectTypes(place.types, allowed.types);
+  if (actions.length === 0 || types?.length === 0) return undefined;
+  return { ...allowed, node: place.node, path: place.path, types, actions };
+}
+
+/** Whether a place is the same as another, or in it, as far as can be told without the tree of its API. */
+export function isPlaceWithin(
+  place: Pick<NarrowedPlace, 'workspaceId' | 'node' | 'path'>,
+  outer: Pick<PlacedAccess, 'workspaceId' | 'node' | 'path'>,
+): boolean {
+  if (place.workspaceId !== outer.workspaceId) return false;
+  if (outer.node !== undefined) return place.node === outer.node;
+  if (outer.path === undefined) return true;
+  return place.path !== undefined && isWithinPath(place.path, outer.path);
+}
+
+function intersectTypes(
+  one: readonly string[] | undefined,
+  other: readonly string[] | undefined,
+): string[] | undefined {
+  if (one === undefined) return other && [...other];
+  return other === undefined ? [...one] : one.filter((type) => other.includes(type));
+}
