@@ -38,8 +38,7 @@ import { createPages, type Pages } from './http/pages/pages.ts';
 import { providerRows } from './http/pages/providers.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import { workspaceRows } from './http/pages/workspace-routes.ts';
-import * as permissionGrants from './http/permissions/grants.ts';
-import * as permissionRequests from './http/permissions/requests.ts';
+import { permissionRoutes } from './http/permissions/routes.ts';
 import { followEvents } from './http/resource-servers/events.ts';
 import * as nodes from './http/resource-servers/nodes.ts';
 import { readPolicy } from './http/resource-servers/policy.ts';
@@ -158,16 +157,7 @@ export function createRoutes(
     row('POST', PATHS.capabilityExecute, 'executingAgent', none, capabilities.execute),
     row('POST', PATHS.agentIntrospect, 'resourceServer', none, capabilities.introspectAgentToken),
   ]);
-  // Permission requests and grants, by session keys
-  const permissions = rows(tinysend, [
-    row('POST', PATHS.permissions, 'agentIfAny', 'permissionsPerIp', permissionRequests.ask),
-    row('GET', PATHS.permissions, 'sessionKey', none, permissionGrants.listGrants),
-    row('DELETE', `${PATHS.permissionGrants}/:id`, 'sessionKey', none, permissionGrants.endGrant),
-    row('GET', `${PATHS.permissions}/:id`, 'sessionKey', none, permissionRequests.showRequest),
-    row('POST', `${PATHS.permissions}/:id/grant`, 'sessionKey', none, permissionRequests.grant),
-    row('POST', `${PATHS.permissions}/:id/deny`, 'sessionKey', none, permissionRequests.deny),
-    row('POST', PATHS.sessionKey, 'sessionKey', none, permissionGrants.changeKey),
-  ]);
+  const permissions = permissionRoutes();
   const apps = appRoutes();
   const documentedRoutes = [
     registration,

@@ -89,6 +89,8 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'tree.changed': ({ details }) => (details.keys === undefined ? undefined : 'keysEnded'),
   'member.role_changed': ({ details }) =>
     details.ofOther === true ? 'ofOther' : details.to === 'owner' ? 'toOwner' : undefined,
+  'permission.asked': ({ isOfAgent }) => (isOfAgent ? undefined : 'byTerminal'),
+  'permission.granted': ({ isOfAgent }) => (isOfAgent ? undefined : 'toTerminal'),
   'key.created': byAgent,
   'host.rekeyed': byAgent,
   'agent.connected': ({ details }) => (details.capabilities === undefined ? 'byHost' : undefined),
@@ -118,6 +120,7 @@ const DETAILS: Readonly<
   'agent.narrowed': ({ details }) => listOf(details.scope),
   'agent.connected': ({ details }) => listOf(details.capabilities),
   'app.connected': ({ details }) => listOf(details.scope),
+  'terminal.connected': ({ details }) => listOf(details.scopes),
   'capability.granted': ({ details }) => listOf(details.capabilities),
   'capability.executed': ({ details }) => listOf(details.capability),
   'capability.refused': ({ details }) => listOf(details.capability),

@@ -69,6 +69,10 @@ test('the limits are those that the documentation promises', (t) => {
     nodesPerWorkspace: 10_000,
     nodesPerResourceServer: 1_000_000,
     treesPerResourceServer: { max: 10_000, windowSeconds: DAY },
+    permissionsPerIp: { max: 30, windowSeconds: HOUR },
+    permissionSeconds: 90 * DAY,
+    openPermissionRequests: 20,
+    sessionKeysPerAgent: 3,
   });
 });
 

@@ -58,6 +58,11 @@ const PROTOCOL_BODIES: Record<string, readonly (readonly [plain: string, body: M
   'POST /capability/execute': [
     ['401 authentication_required', { capability: 'read', arguments: { seconds: 60 } }],
   ],
+  'POST /agent/permissions': [['400 invalid_request', { kind: 'vouchsafe.auth.request', version: 1 }]],
+  'POST /agent/permissions/:id/grant': [
+    ['401 unauthorized', { permissions: [{ index: 0, actions: ['read'] }] }],
+  ],
+  'POST /agent/session-key': [['401 unauthorized', { end: true }]],
   'POST /agent/introspect': [['401 authentication_required', { token: 'a.b.c' }]],
 };
 
@@ -304,7 +309,7 @@ export function bodyRows(routes: readonly Route[]): BodyRow[] {
           before: row.dialect.name as DialectName,
           dialect: (versionOf(valid) ?? row).dialect.name as DialectName,
           spoken: new Set([row, ...row.versions].map((each) => each.dialect.name as DialectName)),
-          codec: type === JSON_TYPE ? 'json' : type === FORM_TYPE ? 'form' : 'token',
+          codec: type === JSON_TYPE || type.endsWith('+json') ? 'json' : type === FORM_TYPE ? 'form' : 'token',
           media: row.body!.media,
           type,
           types,

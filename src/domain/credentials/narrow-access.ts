@@ -1,26 +1,36 @@
 import { isWithinPath } from '../../lib/place-path.ts';
 import type { NarrowedPlace } from './bearer.ts';
-import type { PlacedAccess } from './placed-access.ts';
 
 /** How a token is narrowed to some places within what its permission grants allow. */
+
+/** What may be done at one place. */
+interface Access {
+  workspaceId: string;
+  /** Neither node nor path: the whole workspace. */
+  node: string | undefined;
+  path: string | undefined;
+  /** Undefined: all. */
+  types: string[] | undefined;
+  actions: string[];
+}
 
 /**
  * Restricts access to some places, each as far as it lies within what is allowed.
  *
  * @param resource the URL of the API of that access
  */
-export function narrowAccess(
-  access: readonly PlacedAccess[],
+export function narrowAccess<Placed extends Access>(
+  access: readonly Placed[],
   places: readonly NarrowedPlace[],
   resource: string,
-): PlacedAccess[] {
+): Placed[] {
   return places
     .filter((place) => place.resource === undefined || place.resource === resource)
     .flatMap((place) => access.flatMap((allowed) => intersect(place, allowed) ?? []));
 }
 
 /** @returns undefined where the place is not within what is allowed, or nothing may be done there */
-function intersect(place: NarrowedPlace, allowed: PlacedAccess): PlacedAccess | undefined {
+function intersect<Placed extends Access>(place: NarrowedPlace, allowed: Placed): Placed | undefined {
   if (!isPlaceWithin(place, allowed)) return undefined;
   const actions = allowed.actions.filter((action) => place.actions.includes(action));
   const types = intersectTypes(place.types, allowed.types);
@@ -29,9 +39,9 @@ function intersect(place: NarrowedPlace, allowed: PlacedAccess): PlacedAccess | 
 }
 
 /** Whether a place is the same as another, or in it, as far as can be told without the tree of its API. */
-export function isPlaceWithin(
+function isPlaceWithin(
   place: Pick<NarrowedPlace, 'workspaceId' | 'node' | 'path'>,
-  outer: Pick<PlacedAccess, 'workspaceId' | 'node' | 'path'>,
+  outer: Pick<Access, 'workspaceId' | 'node' | 'path'>,
 ): boolean {
   if (place.workspaceId !== outer.workspaceId) return false;
   if (outer.node !== undefined) return place.node === outer.node;

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { lockAccount } from '../../store/accounts.ts';
-import { listDueExpiryNotices, updateCredentialWarned } from '../../store/credentials.ts';
+import { listDueExpiryNotices, updateCredentialWarned } from '../../store/expiry-notices.ts';
 import { listManagerIds } from '../../store/members.ts';
 import { listPlaceHistory } from '../../store/places.ts';
 import { lockWorkspace } from '../../store/workspaces.ts';

@@ -136,7 +136,9 @@ export async function findTerminal(
   accountId: string,
   thumbprint: string,
 ): Promise<Terminal> {
-  const terminal = (await listLiveTerminals(deps, accountId)).find(({ row }) => row.thumbprint === thumbprint);
+  const terminal = (await listLiveTerminals(deps, accountId)).find(
+    ({ row }) => row.thumbprint === thumbprint,
+  );
   if (terminal === undefined) throw terminalUnknown();
   return terminal;
 }

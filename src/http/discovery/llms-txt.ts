@@ -17,6 +17,7 @@ Have you a key (${config.keys.issued.prefix}…) already? Send it as a bearer to
 - [OpenAPI](${urlOf(PATHS.openapi)}): every call, its request and its answers
 - [Authorization server metadata](${urlOf(PATHS.authorizationServer)}): endpoints for programs; also for MCP clients and other apps with a human at a browser (OAuth 2.1 with PKCE, dynamic registration)
 - [Agent configuration](${urlOf(PATHS.agentConfiguration)}): for agents of the Agent Auth Protocol, which sign each request
+- [Permission requests](${urlOf(PATHS.permissions)}): ask a human for more, by a signed request; replace its key at ${urlOf(PATHS.sessionKey)}, end what was granted at ${urlOf(PATHS.permissionGrants)}/{id}
 - [Signing keys](${urlOf(PATHS.jwks)}): of the tokens that are signed
 - [Protected resource metadata](${urlOf(PATHS.protectedResource)}): what the keys are for
 - [Revocations and merges](${urlOf(PATHS.resourceEvents)}): for resource servers to follow, with their own credential

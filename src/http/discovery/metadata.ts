@@ -123,6 +123,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
       // auth.md v0.2 and later; clients append /complete to claim_endpoint
       identity_endpoint: urlOf(PATHS.identity),
       claim_endpoint: urlOf(PATHS.identityClaim),
+      permissions_endpoint: urlOf(PATHS.permissions),
       ...(hasIssuers && { events_endpoint: urlOf(PATHS.events) }),
       identity_types_supported: ['anonymous', 'identity_assertion', 'service_auth'],
       anonymous: { credential_types_supported: ['api_key', 'access_token'] },

@@ -48,7 +48,11 @@ export function createOpenApi(
       },
       securitySchemes: {
         key: { type: 'http', scheme: 'bearer', description: 'A key, such as sk_…' },
-        signed: { type: 'http', scheme: 'bearer', description: 'A token that its host, agent or session key signed' },
+        signed: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A token that its host, agent or session key signed',
+        },
         resourceServer: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
       },
     },

@@ -1,20 +1,9 @@
 import { z } from 'zod';
 import { findHostedSigner } from '../../domain/hosts/find-hosted-signer.ts';
 import { askPermissions } from '../../domain/permissions/ask.ts';
-import { denyPermissions } from '../../domain/permissions/decide-request.ts';
-import { grantPermissions } from '../../domain/permissions/grant.ts';
-import type { KeyHolder, SigningKey } from '../../domain/permissions/key-holders.ts';
-import {
-  describeRequest,
-  isWithinBound,
-  POLL_SECONDS,
-  pollRequest,
-  type RequestState,
-  requestUnknown,
-} from '../../domain/permissions/request-state.ts';
-import { Failure } from '../../errors.ts';
+import { denyByTerminal, grantByTerminal } from '../../domain/permissions/decide-by-terminal.ts';
+import { POLL_SECONDS, pollRequest, type RequestState } from '../../domain/permissions/request-state.ts';
 import { LIFETIME_SECONDS } from '../../lib/artifacts/lifetime.ts';
-import { findPermissionRequest } from '../../store/permission-requests.ts';
 import { json, operation } from '../server/table.ts';
 import { iso, toIso } from '../server/wire-times.ts';
 
@@ -96,16 +85,8 @@ export const grant = operation({
   body: json(grantBody),
   answer: stateAnswer,
   async handle({ deps, origin, params, body, caller }) {
-    const terminal = requireTerminal(caller);
-    await grantPermissions(
-      deps,
-      origin,
-      params.id!,
-      { accountId: terminal.accountId, terminal },
-      { permissions: body.permissions, lifetimeSeconds: body.lifetime_seconds },
-    );
-    const row = await findPermissionRequest(deps.db, params.id!);
-    return { data: renderState(await describeRequest(deps, row!)) };
+    const giving = { permissions: body.permissions, lifetimeSeconds: body.lifetime_seconds };
+    return { data: renderState(await grantByTerminal(deps, origin, params.id!, caller, giving)) };
   },
 });
 
@@ -115,23 +96,9 @@ export const deny = operation({
   summary: 'Deny a permission request, by the terminal of a human',
   answer: stateAnswer,
   async handle({ deps, origin, params, caller }) {
-    const terminal = requireTerminal(caller);
-    const row = await findPermissionRequest(deps.db, params.id!);
-    if (row === undefined || !(await isWithinBound(deps, row, terminal))) throw requestUnknown();
-    await denyPermissions(deps, origin, row.id, terminal.accountId);
-    const denied = await findPermissionRequest(deps.db, row.id);
-    return { data: renderState(await describeRequest(deps, denied!)) };
+    return { data: renderState(await denyByTerminal(deps, origin, params.id!, caller)) };
   },
 });
-
-/** @throws Failure `grantNotAllowed` for the key of an agent, which never decides */
-function requireTerminal({ holder }: SigningKey): KeyHolder {
-  if (holder?.bound !== undefined) return holder;
-  throw new Failure(
-    'grantNotAllowed',
-    'Only a human decides, on a page or by a terminal that they let act for them.',
-  );
-}
 
 function renderState(state: RequestState): z.input<typeof stateAnswer> {
   const { login } = state;

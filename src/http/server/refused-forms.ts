@@ -78,7 +78,8 @@ async function identify(
 ): Promise<BrowserContext> {
   let browser: unknown;
   try {
-    for (const kind of new Set(kinds)) browser = await authenticateCaller(kind, deps, origin, request, typed, '');
+    for (const kind of new Set(kinds))
+      browser = await authenticateCaller(kind, deps, origin, request, typed, '');
   } catch (error) {
     throw error instanceof Failure ? refused : error;
   }
