@@ -1,4 +1,6 @@
 import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { findOrCreateAccount } from '../../src/domain/accounts/find-or-create-account.ts';
+import { type Giving, grantPermissions } from '../../src/domain/permissions/grant.ts';
 import type { PermissionEntry } from '../../src/lib/artifacts/permission-entry.ts';
 import {
   createRequest,
@@ -6,8 +8,10 @@ import {
   type RequestOptions,
 } from '../../src/lib/artifacts/permission-request.ts';
 import { readPublicKey } from '../../src/lib/ed25519.ts';
-import { bearer } from './common.ts';
+import { asker } from './api-keys.ts';
+import { bearer, newMailbox } from './common.ts';
 import type { Reply, TestService } from './service.ts';
+import type { openPlaces } from './workspaces.ts';
 
 /** Session keys, and what agents and terminals do with them. */
 
@@ -110,4 +114,24 @@ export function keyClient(on: TestService, key: SessionKey = newSessionKey()) {
 /** The entries of a request, all of them and in the granter's own things unless the request says where. */
 export function allOf(request: PermissionRequest) {
   return (request.permissions ?? []).map(({ actions }, index) => ({ index, actions }));
+}
+
+/** A person who looks at no page. */
+export async function newPerson(
+  places: ReturnType<typeof openPlaces>,
+): Promise<{ id: string; mailbox: string }> {
+  const mailbox = newMailbox();
+  const { id } = await places.act((work) => findOrCreateAccount(work, mailbox));
+  return { id, mailbox };
+}
+
+/** What a person gives on a page: all that is asked for unless it says otherwise. */
+export function givenBy(
+  on: TestService,
+  request: PermissionRequest,
+  accountId: string,
+  giving: Partial<Giving> = {},
+): Promise<{ grantId: string }> {
+  const all = { permissions: allOf(request), ...giving };
+  return grantPermissions(on.service.deps, asker, request.id, { accountId }, all);
 }

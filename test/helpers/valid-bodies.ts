@@ -309,7 +309,8 @@ export function bodyRows(routes: readonly Route[]): BodyRow[] {
           before: row.dialect.name as DialectName,
           dialect: (versionOf(valid) ?? row).dialect.name as DialectName,
           spoken: new Set([row, ...row.versions].map((each) => each.dialect.name as DialectName)),
-          codec: type === JSON_TYPE || type.endsWith('+json') ? 'json' : type === FORM_TYPE ? 'form' : 'token',
+          codec:
+            type === JSON_TYPE || type.endsWith('+json') ? 'json' : type === FORM_TYPE ? 'form' : 'token',
           media: row.body!.media,
           type,
           types,

@@ -1,10 +1,7 @@
-import { findOrCreateAccount } from '../../src/domain/accounts/find-or-create-account.ts';
 import { denyPermissions } from '../../src/domain/permissions/decide-request.ts';
-import { grantPermissions } from '../../src/domain/permissions/grant.ts';
-import type { PermissionRequest } from '../../src/lib/artifacts/permission-request.ts';
 import { asker, makeKey } from '../helpers/api-keys.ts';
 import { newMailbox } from '../helpers/common.ts';
-import { allOf, keyClient, newSessionKey, READ_DOCUMENTS } from '../helpers/permissions.ts';
+import { givenBy, keyClient, newPerson, newSessionKey, READ_DOCUMENTS } from '../helpers/permissions.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 import { addTreeApi, openPlaces, type TreeApi } from '../helpers/workspaces.ts';
@@ -19,9 +16,7 @@ onEveryEngine('permission requests', (engine, test) => {
   });
   test.after(() => on.stop());
 
-  const person = async () => (await places.act((work) => findOrCreateAccount(work, newMailbox()))).id;
-  const grant = async (request: PermissionRequest, by: string) =>
-    grantPermissions(on.service.deps, asker, request.id, { accountId: by }, { permissions: allOf(request) });
+  const person = async () => (await newPerson(places)).id;
 
   test('a key that nobody knows registers an agent; the same request again answers the same', async (t) => {
     const agent = keyClient(on);
@@ -44,7 +39,7 @@ onEveryEngine('permission requests', (engine, test) => {
     await agent.post(request);
     const before = await agent.token();
     t.deepEqual([before.status, before.body.error], [400, 'invalid_grant']);
-    const { grantId } = await grant(request, by);
+    const { grantId } = await givenBy(on, request, by);
     const shown = await agent.show(request.id);
     t.is(shown.body.data?.state, 'granted', shown.text);
     t.is(shown.body.data.grant.id, grantId);
