@@ -238,6 +238,21 @@ test('what agents install knows nothing of the service', (t) => {
       isOurs ? !['client', 'lib', 'errors.ts'].includes(roomOf(target)) : !/^(jose$|node:)/.test(target),
     ),
   );
+  const reached = new Set(['client/index.ts']);
+  // A set visits what is added while it is walked.
+  for (const file of reached) {
+    for (const each of sources.find((source) => source.file === file)!.imports) {
+      if (each.isOurs && !each.isType) reached.add(each.target);
+    }
+  }
+  forbid(
+    t,
+    'What src/client/ uses of lib/ needs no package but jose either.',
+    importing(
+      ({ file }) => reached.has(file),
+      ({ target, isOurs, isType }) => !isOurs && !isType && !/^(jose$|node:)/.test(target),
+    ),
+  );
   forbid(
     t,
     'The service does not use what it ships to agents; what both need is in lib/.',

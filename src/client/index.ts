@@ -44,6 +44,19 @@ export {
   readRequest,
   verifyRequest,
 } from '../lib/artifacts/permission-request.ts';
+export {
+  type AgentStatus,
+  type ClaimOptions,
+  claim,
+  type ExchangedToken,
+  endAgent,
+  exchange,
+  poll,
+  type RegisterOptions,
+  readAgentStatus,
+  registerAgent,
+} from './agent.ts';
+export type { Agent, Dialect } from './agent-state.ts';
 export { ConnectedProfile, type ConnectOptions } from './connected-profile.ts';
 export type {
   AccessToken,

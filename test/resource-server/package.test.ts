@@ -13,6 +13,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** A program of somebody who has installed the package, in JavaScript; its types are checked from the same text. */
 const PROGRAM = `
+import { formatCap, parseCap, registerAgent } from 'vouchsafe/client';
 import { createVerifier, VerificationError } from 'vouchsafe/resource-server';
 import { protect } from 'vouchsafe/resource-server/koa';
 import 'vouchsafe/resource-server/express';
@@ -23,11 +24,13 @@ import { tokenVerifier } from 'vouchsafe/resource-server/mcp';
 const [issuer = '', resource = '', clientId = '', clientSecret = '', key = ''] = process.argv.slice(2);
 const verifier = createVerifier({ issuer, resource, clientId, clientSecret, follow: false });
 const token = await verifier.verify(key);
+const agent = await registerAgent({ service: issuer });
+const cap = formatCap(parseCap('api:default:x/:write,read'));
 const code = await verifier.verify('sk_nobody').catch((error) => error instanceof VerificationError && error.code);
-console.log(JSON.stringify({ scopes: token.scopes, code, kinds: [typeof protect, typeof tokenVerifier] }));
+console.log(JSON.stringify({ scopes: token.scopes, code, cap, claim: agent.claim, kinds: [typeof protect, typeof tokenVerifier] }));
 `;
 
-test('the package can be installed into an empty project, and its kit used there, with its types', async (t) => {
+test('the package can be installed into an empty project, and its kit and its client used there, with their types', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vouchsafe-package-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const on = await startTestService('sqlite');
@@ -48,6 +51,8 @@ test('the package can be installed into an empty project, and its kit used there
   t.deepEqual(JSON.parse(ran.stdout), {
     scopes: ['read'],
     code: 'invalid_token',
+    cap: 'vouchsafe.api:default:x/:read,write',
+    claim: 'none',
     kinds: ['function', 'function'],
   });
 
