@@ -9,20 +9,12 @@ import {
 } from '../../src/client/index.ts';
 import { typeCode } from '../helpers/auth-md.ts';
 import { openBrowser } from '../helpers/browser.ts';
+import { codeOf } from '../helpers/code-of.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import { REAL_CLOCK } from '../helpers/real-clock.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-
-const codeOf = async (run: () => Promise<unknown>): Promise<unknown> => {
-  try {
-    await run();
-  } catch (error) {
-    return (error as { code?: string }).code ?? error;
-  }
-  return undefined;
-};
 
 onEveryEngine('the agent’s own way', (engine, test) => {
   let on: TestService;

@@ -17,21 +17,13 @@ import { findOrCreateAccount } from '../../src/domain/accounts/find-or-create-ac
 import { denyPermissions } from '../../src/domain/permissions/decide-request.ts';
 import { grantPermissions } from '../../src/domain/permissions/grant.ts';
 import { asker } from '../helpers/api-keys.ts';
+import { codeOf } from '../helpers/code-of.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { allOf, READ_DOCUMENTS } from '../helpers/permissions.ts';
 import { REAL_CLOCK } from '../helpers/real-clock.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 import { addTreeApi, openPlaces, type TreeApi } from '../helpers/workspaces.ts';
-
-const codeOf = async (run: () => Promise<unknown>): Promise<unknown> => {
-  try {
-    await run();
-  } catch (error) {
-    return (error as { code?: string }).code ?? error;
-  }
-  return undefined;
-};
 
 onEveryEngine('a profile and its service', (engine, test) => {
   let on: TestService;

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { Profile } from '../../src/client/profile.ts';
 import { createRequest } from '../../src/lib/artifacts/permission-request.ts';
+import { codeOf } from '../helpers/code-of.ts';
 import { test } from '../helpers/suite.ts';
 
 const service = 'https://id.example.com';
@@ -36,15 +37,6 @@ async function newRequest(profile: Profile, path = 'documents/', now?: number) {
     now,
   });
 }
-
-const codeOf = async (run: () => unknown): Promise<unknown> => {
-  try {
-    await run();
-  } catch (error) {
-    return (error as { code?: string }).code;
-  }
-  return undefined;
-};
 
 test('everything in the store is readable and writable by its owner alone', async (t) => {
   const umask = process.umask(0);

@@ -2,19 +2,12 @@ import { compactVerify, importJWK } from 'jose';
 import { parseArtifact } from '../../src/lib/artifacts/artifact.ts';
 import { canonicalJson } from '../../src/lib/artifacts/canonical-json.ts';
 import { createRequest, readRequest, verifyRequest } from '../../src/lib/artifacts/permission-request.ts';
+import { codeOf } from '../helpers/code-of.ts';
 import { VECTOR, VECTOR_KEY, VECTOR_NOW, VECTOR_THUMBPRINT } from '../helpers/request-vector.ts';
 import { test } from '../helpers/suite.ts';
 
 const bytes = (text: string) => Buffer.from(text);
 const read = (text: string) => readRequest(parseArtifact(bytes(text)));
-const codeOf = async (run: () => unknown): Promise<unknown> => {
-  try {
-    await run();
-  } catch (error) {
-    return (error as { code?: string }).code;
-  }
-  return undefined;
-};
 const verify = (value: unknown) =>
   codeOf(() => verifyRequest(readRequest(value), { service: VECTOR.service, now: VECTOR_NOW }));
 
