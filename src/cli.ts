@@ -45,6 +45,7 @@ const GROUPS: readonly Group[] = [
     load: async () => (await import('./commands/signing-keys.ts')).addSigningKeyCommands,
   },
   { names: ['events'], load: async () => (await import('./commands/events.ts')).addEventCommands },
+  { names: ['auth'], load: async () => (await import('./commands/auth.ts')).addAuthCommands },
   { names: ['check'], load: async () => (await import('./commands/check.ts')).addCheckCommand },
   // It reads all other groups, so none of its names loads it alone.
   { names: [], load: async () => (await import('./commands/completion.ts')).addCompletionCommand },

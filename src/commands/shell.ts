@@ -1,11 +1,9 @@
 import { once } from 'node:events';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { loadConfig } from '../config/load.ts';
 import type { Deps } from '../deps.ts';
 import { REASON_MAX, readReason } from '../domain/audit/operator-acts.ts';
 import { ConfigError } from '../errors.ts';
 import { DAY_MS } from '../lib/time.ts';
-import { withDeps } from '../with-deps.ts';
 import { localOrigin, type RequestOrigin } from '../work.ts';
 
 /** Exit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found. */
@@ -56,7 +54,14 @@ export function createShell(program: Command, env: Shell['env']): Shell {
     failed() {
       process.exitCode = EXIT.failed;
     },
-    withDatabase: (work) => withDeps(loadConfig(env), work),
+    // Commands without a database start without its engines and without what checks settings.
+    async withDatabase(work) {
+      const [{ loadConfig }, { withDeps }] = await Promise.all([
+        import('../config/load.ts'),
+        import('../with-deps.ts'),
+      ]);
+      return withDeps(loadConfig(env), work);
+    },
     origin: () => localOrigin('cli'),
   };
 }

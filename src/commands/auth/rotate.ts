@@ -1,0 +1,27 @@
+import { AuthError } from '../../lib/artifacts/auth-error.ts';
+import { loginAsPerson } from './login.ts';
+import type { VerbContext } from './run-verb.ts';
+
+/** `auth rotate`: a new session key. Where the service does not know the old one any more, a person signs the profile in again. */
+export async function rotate(
+  context: VerbContext,
+  _args: string[],
+  options: { paste?: true; popup: boolean },
+): Promise<void> {
+  const connected = await context.openProfile();
+  const { name } = connected.profile;
+  try {
+    const rotated = await connected.rotateKey();
+    const { old_thumbprint, thumbprint, old_ends_at } = rotated;
+    return context.print(
+      { rotated: true, profile: name, old_thumbprint, thumbprint, old_ends_at },
+      `The session key is ${thumbprint}. The one before, ${old_thumbprint}, works until ${old_ends_at}.`,
+    );
+  } catch (error) {
+    const isEnded = error instanceof AuthError && error.code === 'SESSION_KEY_ENDED';
+    const canAsk = options.paste === true || context.terminal() !== undefined;
+    if (!isEnded || !canAsk) throw error;
+  }
+  context.note('The service does not know the session key any more: sign in again.');
+  await loginAsPerson(context, connected, options);
+}

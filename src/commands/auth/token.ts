@@ -1,0 +1,15 @@
+import { parseCap } from '../../lib/artifacts/capability-spec.ts';
+import type { VerbContext } from './run-verb.ts';
+
+/** `auth token`: an access token for scripts. */
+export async function token(
+  context: VerbContext,
+  _args: string[],
+  options: { resource?: string; cap?: string[] },
+): Promise<void> {
+  const wanted = options.cap?.map((spec) => parseCap(spec));
+  const connected = await context.openProfile();
+  const answer = await connected.token({ resource: options.resource, caps: wanted });
+  const { access_token, expires_in, authorization_details } = answer;
+  context.print({ access_token, expires_in, authorization_details }, access_token);
+}
