@@ -32,6 +32,10 @@ const GROUPS: readonly Group[] = [
   { names: ['client'], load: async () => (await import('./commands/clients.ts')).addClientCommands },
   { names: ['issuer'], load: async () => (await import('./commands/issuers.ts')).addIssuerCommands },
   { names: ['agent'], load: async () => (await import('./commands/agents.ts')).addAgentCommands },
+  {
+    names: ['agent'],
+    load: async () => (await import('./commands/agent-client.ts')).addAgentClientCommands,
+  },
   { names: ['key'], load: async () => (await import('./commands/keys.ts')).addKeyCommands },
   { names: ['account'], load: async () => (await import('./commands/accounts.ts')).addAccountCommands },
   {
@@ -53,9 +57,9 @@ const GROUPS: readonly Group[] = [
 
 // A command loads its own group alone: all of them take several times as long. --help and what is no command load all.
 const named = process.argv.slice(2).find((argument) => argument !== '--json');
-const called = GROUPS.find(({ names }) => named !== undefined && names.includes(named));
+const called = GROUPS.filter(({ names }) => named !== undefined && names.includes(named));
 const shell = createShell(program, process.env);
-for (const { load } of called === undefined ? GROUPS : [called]) (await load())(program, shell);
+for (const { load } of called.length === 0 ? GROUPS : called) (await load())(program, shell);
 addJsonOption(program);
 
 // The reader closed the pipe, as `| head` does: exit without an error.
