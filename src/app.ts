@@ -35,6 +35,7 @@ import { frontPage } from './http/pages/front.ts';
 import * as environments from './http/pages/hosts.ts';
 import * as keys from './http/pages/keys.ts';
 import { createPages, type Pages } from './http/pages/pages.ts';
+import { permissionRows } from './http/pages/permissions.ts';
 import { providerRows } from './http/pages/providers.ts';
 import * as signIn from './http/pages/sign-in.ts';
 import { workspaceRows } from './http/pages/workspace-routes.ts';
@@ -203,6 +204,9 @@ function pageRoutes(pages: Pages): Route[] {
     row('POST', PAGES.denyConnection, 'browser', none, connect.denyByMail(pages)),
     row('GET', PAGES.reviewConnection, recent, none, connect.reviewPage(pages)),
     row('POST', PAGES.reviewConnection, recent, none, connect.decide(pages)),
+
+    // What agents and terminals ask for
+    ...permissionRows(pages),
 
     // Signing in
     row('GET', PAGES.signIn, 'browser', none, signIn.signInPage(pages)),

@@ -69,6 +69,21 @@ export function findOpenApproval(
   );
 }
 
+/** Lists the newest open connection requests of the agents of a human that act for them already. */
+export function listOpenApprovalsOfOwner(
+  db: Pick<Tx, 'all'>,
+  ownerId: string,
+  now: number,
+): Promise<(ApprovalRow & { agentName: string })[]> {
+  return db.all(
+    `SELECT ${COLUMNS}, (SELECT name FROM hosted_agents h WHERE h.id = approvals.agent_id) AS "agentName" FROM approvals
+     WHERE decided_at IS NULL AND expires_at > ? AND agent_id IN
+       (SELECT id FROM agents WHERE owner_id = ? AND owner_since = owned_at AND revoked_at IS NULL)
+     ORDER BY id DESC LIMIT 20`,
+    [now, ownerId],
+  );
+}
+
 /** Marks an open connection request as decided; of concurrent calls, one returns 1 and the others 0. */
 export function updateApprovalDecided(tx: Tx, id: string, now: number): Promise<number> {
   return tx.run(

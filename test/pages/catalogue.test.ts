@@ -132,6 +132,7 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
     '.title',
   ),
   'consent.shared.*': nameEach('consent.shared.', ['owner', 'admin', 'member']),
+  'review.life.*': nameEach('review.life.', ['days', 'hours', 'minutes']),
   'workspace.*.crumb': nameEach('workspace.', WORKSPACE_ACTS, '.crumb'),
   'workspace.*.final': nameEach('workspace.', WORKSPACE_ACTS, '.final'),
   'workspace.*.text': nameEach('workspace.', WORKSPACE_ACTS, '.text'),
@@ -251,6 +252,8 @@ test('German is another text than English, but for words that both have', (t) =>
   );
   t.deepEqual(alike.toSorted(), [
     'account.export',
+    'account.terminal',
+    'account.terminals',
     'activity.group.apps',
     'agents.agent',
     'agents.name',

@@ -4,6 +4,7 @@ import {
   type ApprovalRow,
   findOpenApproval,
   insertApproval,
+  listOpenApprovalsOfOwner,
   updateApprovalsOfAgentDecided,
 } from '../../store/approvals.ts';
 import type { Tx } from '../../store/engine/db.ts';
@@ -96,6 +97,31 @@ export async function findOpenConnectionRequest(
 ): Promise<OpenConnectionRequest | undefined> {
   const row = await findOpenApproval(db, agentId, deps.clock());
   return row && describeApproval(deps, row);
+}
+
+/** A connection request of an agent that acts for its owner already: it asks for more. */
+export interface OwnedConnectionRequest {
+  agentId: string;
+  /** Unverified. */
+  name: string;
+  /** Epoch ms. */
+  askedAt: number;
+  /** Where it is decided: the path of a page. */
+  path: string;
+}
+
+/** Lists the newest open connection requests of the agents of a human. */
+export async function listOpenConnectionRequests(
+  deps: Pick<Deps, 'db' | 'clock' | 'keyring' | 'config'>,
+  ownerId: string,
+): Promise<OwnedConnectionRequest[]> {
+  const rows = await listOpenApprovalsOfOwner(deps.db, ownerId, deps.clock());
+  return rows.map(({ id, agentId, agentName, createdAt }) => ({
+    agentId,
+    name: agentName,
+    askedAt: createdAt,
+    path: connectionLink(deps, id).slice(deps.config.publicUrl.length),
+  }));
 }
 
 function describeApproval(deps: Deps, row: ApprovalRow): OpenConnectionRequest {

@@ -3,7 +3,7 @@ import { Failure } from '../../errors.ts';
 import type { GrantedPermission, PermissionGrant } from '../../lib/artifacts/permission-grant.ts';
 import { formatSeconds } from '../../lib/artifacts/read-members.ts';
 import { findAccount } from '../../store/accounts.ts';
-import { findAgent } from '../../store/agents.ts';
+import { findAgent, listAgentNames } from '../../store/agents.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import {
   findPermissionGrant,
@@ -93,6 +93,11 @@ export function toPermission(
     ...(types !== undefined && { types }),
     ...(expiresAt !== null && expiresAt < grantEndsAt && { expires_at: formatSeconds(expiresAt) }),
   };
+}
+
+/** Returns the names of the agents that hold grants, by agent; no more than a page has. */
+export function listHolderNames({ db }: Pick<Deps, 'db'>, rows: readonly PermissionGrantRow[]) {
+  return listAgentNames(db, [...new Set(rows.flatMap(({ agentId }) => agentId ?? []))]);
 }
 
 /** Lists the newest grants that an account gave and that work. */

@@ -5,6 +5,7 @@ import { activityPage } from './activity.ts';
 import * as authenticator from './authenticator.ts';
 import { exportAccount } from './export-account.ts';
 import type { Pages } from './pages.ts';
+import { sessionKeyRows } from './session-keys.ts';
 
 const none = undefined;
 
@@ -12,6 +13,7 @@ const none = undefined;
 export function accountRows(pages: Pages): Row[] {
   const [user, recent] = ['signedInUser', 'recentlyVerifiedUser'] as const;
   return [
+    ...sessionKeyRows(pages),
     row('GET', PAGES.account, user, none, account.accountPage(pages)),
     row('GET', PAGES.activity, user, none, activityPage(pages)),
     row('GET', `${PAGES.account}/export`, user, none, exportAccount),

@@ -9,6 +9,7 @@ import {
 import { endOtherSessions, endSession, listOtherSessions } from '../../domain/accounts/sessions.ts';
 import { findAuthenticatorStatus } from '../../domain/accounts/totp.ts';
 import { deleteAccount } from '../../domain/owner/delete-account.ts';
+import { listLiveTerminals } from '../../domain/permissions/terminals.ts';
 import { listWorkspacesHeldAlone } from '../../domain/workspaces/leave-all-workspaces.ts';
 import { Failure } from '../../errors.ts';
 import { parseMailbox } from '../../lib/mailbox.ts';
@@ -22,6 +23,7 @@ import { formSchema, type Problem } from './forms.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
+import { presentTerminal } from './session-keys.ts';
 
 /** The pages of an account for its signed-in human. */
 
@@ -66,6 +68,7 @@ export function accountPage(pages: Pages) {
           seenAt,
           isThis: id === session.id,
         })),
+        terminals: (await listLiveTerminals(deps, session.accountId)).map(presentTerminal),
         hasSeveralOthers: others.items.length > 1 || !isFirstPage,
         paging: presentPaging(view, others, { isByTime: true }),
       });

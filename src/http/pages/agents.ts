@@ -8,6 +8,9 @@ import {
   listOwnedAgents,
 } from '../../domain/owner/list-owned-agents.ts';
 import { type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
+import { listSessionKeysOf } from '../../domain/permissions/agent-keys.ts';
+import { listGrantsOfAgent } from '../../domain/permissions/grants.ts';
+import { listOpenRequestsOf } from '../../domain/permissions/open-requests.ts';
 import { listPlacesOfHolders } from '../../domain/workspaces/pick-places.ts';
 import type { ListQuery } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
@@ -31,6 +34,7 @@ import {
   type Tab,
 } from './lists.ts';
 import type { Pages } from './pages.ts';
+import { presentGrants } from './present-permissions.ts';
 import { presentPlaces } from './present-places.ts';
 import { describeScopes } from './scopes.ts';
 import { readWhere } from './where.ts';
@@ -190,6 +194,7 @@ export async function showAgent(
       ),
       on: kept === undefined || `scope:${scope.name}` in kept,
     })),
+    ...(await presentPermissions(deps, agent)),
     hasWhere: where !== undefined || places.length > 0,
     places: places.length > 0 ? presentPlaces(places) : undefined,
     keys: keys.items.map((key) => presentAgentKey(key, deps.clock())),
@@ -202,6 +207,24 @@ export async function showAgent(
     activityPaging: isWhole ? presentPaging(activityView, activity, { isByTime: true }) : undefined,
   };
   return pages.show(caller, 'agent', values, problem === undefined ? 200 : 400);
+}
+
+/** What an agent asks for, what was granted to it, and the session keys by which it asks. */
+async function presentPermissions(deps: AgentCall['deps'], agent: OwnedAgent): Promise<object> {
+  if (isEnded(agent)) return { requests: [], grants: [], sessionKeys: [] };
+  const [requests, grants, keys] = await Promise.all([
+    listOpenRequestsOf(deps, agent.id),
+    listGrantsOfAgent(deps, agent.id).then((rows) => presentGrants(deps, rows)),
+    listSessionKeysOf(deps, agent.id),
+  ]);
+  return {
+    requests: requests.map(({ name, ...each }) => ({ ...each, name: displayName(name ?? '') })),
+    grants,
+    sessionKeys: keys.map(({ boundBy, confirmedAt, ...key }) => ({
+      ...key,
+      endsWithKey: boundBy !== null && confirmedAt === null,
+    })),
+  };
 }
 
 /** Returns the path of the page of an agent. */

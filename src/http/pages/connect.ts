@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { deviceToken, findDeviceRequestByCode } from '../../domain/apps/device-codes.ts';
-import { connectionLink, readConnectionLink, readDenialLink } from '../../domain/hosts/connection-codes.ts';
-import { findConnectionRequestByCode, viewConnectionRequest } from '../../domain/hosts/connection-review.ts';
+import { readConnectionLink, readDenialLink } from '../../domain/hosts/connection-codes.ts';
+import { viewConnectionRequest } from '../../domain/hosts/connection-review.ts';
 import {
   approveConnection,
   denyConnectionByMail,
@@ -13,6 +12,7 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { clearCookie, setCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
+import { findWaiting } from './find-by-code.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
@@ -64,20 +64,8 @@ export function findByCode(pages: Pages) {
     form: codeForm,
     async handle({ deps, origin, body, caller }) {
       try {
-        // One guess at all requests that wait with a code.
-        const device = await findDeviceRequestByCode(deps, body.code);
-        if (device !== undefined) {
-          return redirect(deps.config, PAGES.reviewDevice, [
-            ...caller.cookies,
-            setCookie(deps.config, 'connect', deviceToken(deps, device)),
-          ]);
-        }
-        const id = await findConnectionRequestByCode(deps, origin, body.code);
-        const token = new URL(connectionLink(deps, id)).searchParams.get('t')!;
-        return redirect(deps.config, PAGES.reviewConnection, [
-          ...caller.cookies,
-          setCookie(deps.config, 'connect', token),
-        ]);
+        const [page, cookie, token] = await findWaiting(deps, origin, body.code);
+        return redirect(deps.config, page, [...caller.cookies, setCookie(deps.config, cookie, token)]);
       } catch (error) {
         if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
         const problem: Problem = { key: 'connect.wrongCode', field: 'code' };

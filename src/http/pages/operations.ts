@@ -16,13 +16,16 @@ export function formOperation<Kind extends CallerKind, Form extends z.ZodType>(o
   form: Form;
   /** Whether it has a box for each of many things. */
   hasChoices?: boolean;
+  /** Whether a whole permission request may stand in a field. */
+  hasArtifact?: boolean;
   handle: Handle<z.output<Form>, Kind>;
 }): Operation<Kind> {
-  const { caller, summary, form, hasChoices, handle } = of;
+  const { caller, summary, form, hasChoices, hasArtifact, handle } = of;
+  const media = hasArtifact ? 'artifactForm' : hasChoices ? 'choicesForm' : 'form';
   return operation({
     caller,
     summary,
-    body: urlencoded(form, hasChoices ? 'choicesForm' : 'form'),
+    body: urlencoded(form, media),
     handle: (call) => runFormOnce(call as unknown as Call<unknown, 'browser'>, () => handle(call)),
   });
 }

@@ -18,6 +18,8 @@ const MEDIA = {
   /** JSON with many entries. */
   batch: ['application/json'],
   form: ['application/x-www-form-urlencoded'],
+  /** A form of a page, into which a permission request may be pasted. */
+  artifactForm: ['application/x-www-form-urlencoded'],
   /** A form of a page, with a box for each of many things, and fields of several lines. */
   choicesForm: ['application/x-www-form-urlencoded'],
   /** A permission request, by its own media type or as JSON. */
@@ -53,6 +55,10 @@ export async function readBody(
   if (media === 'batch') {
     const bytes = await readBytes(request, BATCH.bytesMax);
     return { parsed: parseJson(bytes, BATCH.shape), bytes };
+  }
+  if (media === 'artifactForm') {
+    const bytes = await readBytes(request, CHOICES.bytesMax);
+    return { parsed: parseForm(bytes, { lines: /^artifact$/ }), bytes };
   }
   if (media === 'choicesForm') {
     const bytes = await readBytes(request, CHOICES.bytesMax);
@@ -147,7 +153,7 @@ const FORM_PARAMETERS_MAX = 64;
  * Parses a form. It refuses a repeated parameter, omits one without a value (RFC 6749 section 3.1), and has no bracket
  * syntax (S-60).
  *
- * @param lines the names of fields that may have several lines
+ * @param lines the names of fields that may have several lines, and tabs
  */
 function parseForm(
   bytes: Buffer,
@@ -159,7 +165,7 @@ function parseForm(
     count += 1;
     if (count > parametersMax) throw new Failure('badRequest', 'There are too many parameters.');
     if (name in form) throw new Failure('badRequest', 'A parameter is repeated.');
-    const checked = lines?.test(name) ? value.replace(/\r\n|\n/g, '') : value;
+    const checked = lines?.test(name) ? value.replace(/\r\n|[\n\t]/g, '') : value;
     if (FORBIDDEN_CHARACTER.test(name) || FORBIDDEN_CHARACTER.test(checked)) {
       throw new Failure('badRequest', 'A parameter holds a control character or is not valid UTF-8.');
     }

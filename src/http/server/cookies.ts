@@ -5,6 +5,7 @@ export type CookieName =
   | 'browser'
   | 'claim'
   | 'connect'
+  | 'permission'
   | 'refuse'
   | 'invitation'
   | 'signin'

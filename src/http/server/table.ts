@@ -220,6 +220,9 @@ export function json<Schema extends z.ZodType>(schema: Schema) {
 }
 
 /** Declares a body of the media type application/x-www-form-urlencoded. @param media what its values may be */
-export function urlencoded<Schema extends z.ZodType>(schema: Schema, media: 'form' | 'choicesForm' = 'form') {
+export function urlencoded<Schema extends z.ZodType>(
+  schema: Schema,
+  media: 'form' | 'choicesForm' | 'artifactForm' = 'form',
+) {
   return { media, schema } as const;
 }
