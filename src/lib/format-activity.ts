@@ -100,6 +100,13 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
 
 const listOf = (words: unknown) => (words ? [singleLine(String(words).split(' ').join(', '), 300)] : []);
 
+/** The one thing that an agent asks for, in its own words. */
+function actionOf({ details }: ActivityFacts, text: Translator['text']): string[] {
+  return details.action === undefined
+    ? []
+    : [text('connect.quoted', { text: singleLine(String(details.action), 300) })];
+}
+
 function reasonOf({ details }: ActivityFacts, text: Translator['text']): string[] {
   return details.reason === undefined
     ? []
@@ -121,6 +128,8 @@ const DETAILS: Readonly<
   'agent.connected': ({ details }) => listOf(details.capabilities),
   'app.connected': ({ details }) => listOf(details.scope),
   'terminal.connected': ({ details }) => listOf(details.scopes),
+  'permission.asked': actionOf,
+  'permission.granted': actionOf,
   'capability.granted': ({ details }) => listOf(details.capabilities),
   'capability.executed': ({ details }) => listOf(details.capability),
   'capability.refused': ({ details }) => listOf(details.capability),

@@ -43,7 +43,8 @@ const NEVER: Record<string, string> = {
     FROM registrations r WHERE r.kind <> 'anonymous' AND (r.claimed_at IS NULL) <> (r.agent_id IS NULL) AND ${KEPT} AND ${OF_AGENT}`,
   'an agent without a key': `
     FROM agents g JOIN registrations r ON r.id = g.registration_id
-    WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.agent_id = g.id) AND ${BY_KEY}`,
+    WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.agent_id = g.id)
+      AND NOT EXISTS (SELECT 1 FROM session_keys k WHERE k.agent_id = g.id) AND ${BY_KEY}`,
   'a claimed agent without a key that has the claimed scopes, in the account it works in': `
     FROM agents g JOIN registrations r ON r.agent_id = g.id
     WHERE r.claimed_at IS NOT NULL AND ${BY_KEY} AND NOT EXISTS (

@@ -16,6 +16,7 @@ import { type House, openHouse } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { askForCode, secretOn, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
+import { keyClient } from '../helpers/permissions.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 /** A field that the schema of a form refuses: the form comes back with the field, the reason and what was typed. */
@@ -244,6 +245,18 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     };
   }
 
+  /** What an agent asks for, or a terminal that wants to act for somebody, before them. */
+  async function ofPermissions(options: Parameters<ReturnType<typeof keyClient>['ask']>[0]) {
+    const mailbox = newMailbox();
+    const browser = await signIn(house.on, mailbox);
+    const client = keyClient(house.on);
+    const { user_code: code } = (await client.ask(options)).body.data;
+    await browser.get('/permissions');
+    await browser.post('/permissions', { code });
+    const accountId = await accountOf(mailbox);
+    return { browser, path: '/permissions/review', thumbprint: client.key.thumbprint, accountId };
+  }
+
   /** What opens the form of each row, by its path. */
   const OPEN: Record<string, () => Promise<Opened>> = {
     '/claim': async () => {
@@ -264,6 +277,19 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
       const browser = await signIn(house.on, mailbox);
       await browser.get(link);
       return { browser, path: '/connect/review' };
+    },
+    '/permissions': () => stranger('/permissions'),
+    '/permissions/review': () => ofPermissions({}),
+    '/account/terminals/:thumbprint/end': async () => {
+      const { browser, thumbprint, accountId } = await ofPermissions({ permissions: undefined });
+      await browser.post('/permissions/review', {
+        decision: 'approve',
+        'scope:read': 'on',
+        [`in:${accountId}`]: 'on',
+      });
+      const path = `/account/terminals/${thumbprint}/end`;
+      await browser.get(path);
+      return { browser, path };
     },
     '/sign-in': () => stranger('/sign-in'),
     '/sign-in/code': async () => {

@@ -112,7 +112,7 @@ async function storeRequest(
     const stored = await findPermissionRequest(tx, artifact.id);
     if (stored !== undefined) return stored;
   }
-  await recordAsked(work, row, holder);
+  await recordAsked(work, row, artifact.action, holder);
   return { ...row, polledAt: null, decidedAt: null, decidedBy: null, grantId: null, denial: null };
 }
 
@@ -270,13 +270,14 @@ async function assertRoomForRequest(
 async function recordAsked(
   work: Work,
   { id, agentId, login }: Pick<PermissionRequestRow, 'id' | 'agentId' | 'login'>,
+  action: string | undefined,
   holder: KeyHolder | undefined,
 ): Promise<void> {
   const event = {
     kind: 'permission.asked',
     agentId: agentId ?? undefined,
     subject: id,
-    details: { login: login === 1 },
+    details: { login: login === 1, ...(action !== undefined && { action }) },
   } as const;
   if (holder?.agentId !== undefined && holder.ownerId !== undefined) {
     await recordAndNotify(work, holder.ownerId, event);

@@ -123,6 +123,7 @@ export async function grantPermissions(
         request: id,
         permissions: given.length,
         by: granter.terminal === undefined ? 'page' : 'terminal',
+        ...(artifact.action !== undefined && { action: artifact.action }),
       },
     });
     return { grantId };

@@ -11,7 +11,7 @@ import type { PermissionRequestRow } from '../../store/permission-requests.ts';
 import { mayIssueKeys } from '../workspaces/roles.ts';
 import { findRequest } from './decide-request.ts';
 import { findRequestOfCode, requestCode, requestLink } from './request-codes.ts';
-import { type KnownPermission, readPermissions } from './services.ts';
+import { type KnownPermission, listServices, readPermissions } from './services.ts';
 
 /** A permission request as the human who decides about it sees it. All texts of who asks are unverified. */
 
@@ -27,8 +27,8 @@ export interface ReviewedAction {
 /** One place where something is asked for. */
 export interface ReviewedPermission {
   index: number;
-  /** The name of the API. */
-  service: string;
+  /** The name of the API; undefined: there is one only, which need not be named. */
+  service: string | undefined;
   /** Undefined: the human chooses the workspace. */
   workspace: { id: string; name: string | undefined; isOwn: boolean; mayGive: boolean } | undefined;
   /** The thing, by its name where the human may know it. */
@@ -96,6 +96,7 @@ export async function reviewRequest(deps: Deps, id: string, accountId: string): 
     { id: accountId, name: undefined },
     ...givable.map(({ workspaceId, name }) => ({ id: workspaceId, name })),
   ];
+  const isOneOfMany = (await listServices(deps)).size > 1;
   const reviewed = known.map(async (entry, index): Promise<ReviewedPermission> => {
     const { space, node, path } = entry;
     const isThere = space === accountId || names.has(space);
@@ -105,7 +106,7 @@ export async function reviewRequest(deps: Deps, id: string, accountId: string): 
         : await findNodeNamed(deps.db, entry.audience.url, space, node);
     return {
       index,
-      service: entry.audience.name,
+      service: isOneOfMany ? entry.audience.name : undefined,
       workspace:
         space === 'default'
           ? undefined

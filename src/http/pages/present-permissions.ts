@@ -78,7 +78,7 @@ export function presentReview(
     permissions: permissions.map(({ path, node, workspace, service, actions, isWide, ...each }) => ({
       ...each,
       isWide,
-      service: displayName(service),
+      service: service && displayName(service),
       path: path && singleLine(path, 512),
       node: node && displayName(node),
       workspace: workspace && { ...workspace, name: displayName(workspace.name ?? '') },

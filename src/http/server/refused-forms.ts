@@ -23,7 +23,7 @@ export function findFormPage(
   { method, path, body, dialect, caller }: Route,
   routesByPath: ReadonlyMap<string, readonly Route[]>,
 ): Route | undefined {
-  const isForm = body !== undefined && ['form', 'choicesForm'].includes(body.media);
+  const isForm = body !== undefined && ['form', 'choicesForm', 'artifactForm'].includes(body.media);
   if (method !== 'POST' || dialect.page === undefined || !isForm || caller === 'anyone') return undefined;
   const pageAt = (at: string) => routesByPath.get(at)?.find((each) => each.method === 'GET');
   return pageAt(path) ?? pageAt(path.slice(0, path.lastIndexOf('/')));
