@@ -15,6 +15,8 @@ export interface AuthRun {
   /** What it reads from stdin. */
   stdin?: string | Uint8Array;
   env?: Record<string, string>;
+  /** Told each time that it wrote to stderr, with all of it so far. */
+  onStderr?: (stderr: string) => void;
 }
 
 /** A home of profiles, and a folder to work in. */
@@ -52,8 +54,8 @@ export function createAuthHome(): AuthHome {
   const store = join(root, 'store');
   const environment = { VOUCHSAFE_HOME: store, HOME: root };
   mkdirSync(folder);
-  const auth: AuthHome['auth'] = (args, { stdin = '', env = {} } = {}) =>
-    runAlone(['auth', ...args], { ...environment, ...env }, folder, stdin);
+  const auth: AuthHome['auth'] = (args, { stdin = '', env = {}, onStderr } = {}) =>
+    runAlone(['auth', ...args], { ...environment, ...env }, folder, stdin, onStderr);
   return {
     folder,
     store,
@@ -85,6 +87,7 @@ function runAlone(
   env: Record<string, string>,
   cwd: string,
   stdin: string | Uint8Array,
+  onStderr: AuthRun['onStderr'],
 ): Promise<Ended> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [CLI, ...args], {
@@ -99,6 +102,7 @@ function runAlone(
     });
     child.stderr.on('data', (chunk) => {
       output.stderr += chunk;
+      onStderr?.(output.stderr);
     });
     // It may end before it has read all.
     child.stdin.on('error', () => {});

@@ -1,10 +1,11 @@
+import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { claim, registerAgent } from '../../client/agent.ts';
 import type { ConnectedProfile } from '../../client/connected-profile.ts';
 import { parseArtifact } from '../../lib/artifacts/artifact.ts';
 import { AuthError } from '../../lib/artifacts/auth-error.ts';
 import { createRequest, type PermissionRequest } from '../../lib/artifacts/permission-request.ts';
-import { singleLine } from '../../lib/untrusted-text.ts';
+import { displayName, singleLine } from '../../lib/untrusted-text.ts';
 import { openLink } from './open-link.ts';
 import { readArtifact } from './read-artifact.ts';
 import type { VerbContext } from './run-verb.ts';
@@ -97,7 +98,7 @@ export async function loginAsPerson(
   const { service } = connected.client;
   // A key is bound once, so another one is made where this one is somebody's.
   const { privateJwk: key } = await connected.freshKey();
-  const request = await createRequest({ service, key });
+  const request = await createRequest({ service, key, name: terminalName() });
   const { verification_uri: page, user_code: code } = await connected.sendRequest(request);
   if (page === undefined || code === undefined) {
     throw new AuthError('SERVICE_ERROR', 'The service did not say where a person decides.');
@@ -126,6 +127,11 @@ async function readPastedDecision(
     throw new AuthError('REQUEST_UNKNOWN', 'What was pasted is of another request.');
   }
   return readOpenState(connected, request.id);
+}
+
+/** What a person sees of this terminal beside others of theirs: the name of the machine. */
+function terminalName(): string {
+  return displayName(hostname()) || 'Terminal';
 }
 
 /** A key is never an argument, which other users of the machine see. */

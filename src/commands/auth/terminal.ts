@@ -70,9 +70,11 @@ export function openTerminal(): Terminal | undefined {
   }
 
   /** Without the line editing of the terminal: its lines end at 4,096 bytes, and it shows what is typed. */
-  async function unedited<T>(work: () => Promise<T>): Promise<T> {
+  async function unedited<T>(prompt: string, work: () => Promise<T>): Promise<T> {
     input.setRawMode(true);
     try {
+      // Whoever sees it may type at once.
+      show(prompt);
       return await work();
     } finally {
       input.setRawMode(false);
@@ -93,8 +95,7 @@ export function openTerminal(): Terminal | undefined {
       return /^\s*y(es)?\s*\n/i.test(line);
     },
     async readPasted(prompt, bytesMax) {
-      show(`${prompt}\n`);
-      return unedited(async () => {
+      return unedited(`${prompt}\n`, async () => {
         let pasted: Buffer = Buffer.alloc(0);
         while (pasted.length <= bytesMax && findJsonObject(pasted) === undefined) {
           const bytes = await next();
@@ -112,8 +113,7 @@ export function openTerminal(): Terminal | undefined {
       });
     },
     async readSecret(prompt) {
-      show(prompt);
-      return unedited(async () => {
+      return unedited(prompt, async () => {
         let typed: Buffer = Buffer.alloc(0);
         while (typed.length <= SECRET_BYTES_MAX) {
           const bytes = await next();
