@@ -71,7 +71,8 @@ onEveryEngine('rotating a session key', (engine, test) => {
       t.false(readdirSync(folder).includes('key.next.json'), `step ${step}`);
       keys.push(JSON.parse(readFileSync(join(folder, 'key.json'), 'utf8')).x);
     }
-    t.true(nameless <= 1);
+    // Before its file is made, and before it is filled.
+    t.true(nameless <= 2);
     const [first] = keys;
     const before = keys.filter((key) => key === first).length;
     t.true(before >= 5, `died ${before} times before the service knew the next key`);
