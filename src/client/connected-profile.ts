@@ -49,7 +49,17 @@ export class ConnectedProfile {
     const profile = create ? await Profile.openOrCreate(options) : Profile.open(options);
     if (!create && service !== undefined) await Profile.openOrCreate({ ...options, name: profile.name });
     if (create) await profile.keyOrNew();
-    return new ConnectedProfile(profile, options);
+    const connected = new ConnectedProfile(profile, options);
+    // What is signed without asking the service is signed by the key that it knows, if it can be reached.
+    if (profile.nextKey() !== undefined) await connected.#settle().catch(ignoreUnreachable);
+    return connected;
+  }
+
+  /** Asks the service what comes before the names of services in capabilities, and remembers it. */
+  async fetchCapPrefix(): Promise<string> {
+    const prefix = await calls.fetchCapPrefix(this.client);
+    await this.profile.updateInfo({ cap_prefix: prefix });
+    return prefix;
   }
 
   /** Hands a request to the service; an agent's key goes with it and binds the session key to the agent. */
@@ -268,6 +278,11 @@ export class ConnectedProfile {
 function thumbprintOf({ requester }: PermissionRequest): string {
   const key = readPublicKey(requester.key);
   return typeof key === 'string' ? '' : key.thumbprint;
+}
+
+function ignoreUnreachable(error: unknown): void {
+  const isUnreachable = error instanceof AuthError && ['NETWORK_ERROR', 'SERVICE_ERROR'].includes(error.code);
+  if (!isUnreachable) throw error;
 }
 
 async function sleep(ms: number): Promise<void> {

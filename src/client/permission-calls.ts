@@ -1,5 +1,6 @@
 import type { JWK } from 'jose';
 import { AuthError } from '../lib/artifacts/auth-error.ts';
+import { DEFAULT_CAP_PREFIX } from '../lib/artifacts/permission-entry.ts';
 import { type PermissionGrant, readGrant } from '../lib/artifacts/permission-grant.ts';
 import type { PermissionRequest } from '../lib/artifacts/permission-request.ts';
 import { refused, type ServiceClient } from './service-client.ts';
@@ -12,6 +13,7 @@ const PATHS = {
   sessionKey: '/agent/session-key',
   token: '/oauth2/token',
   jwks: '/.well-known/jwks.json',
+  metadata: '/.well-known/oauth-authorization-server',
 } as const;
 
 const REQUEST_MEDIA = 'application/vnd.vouchsafe.request+json';
@@ -202,6 +204,13 @@ export async function getToken(
 export async function fetchKeySet(client: ServiceClient): Promise<JWK[]> {
   const { keys } = await client.call({ method: 'GET', path: PATHS.jwks });
   return Array.isArray(keys) ? (keys as JWK[]) : [];
+}
+
+/** Fetches what comes before the names of services in capabilities: `vouchsafe` in `vouchsafe.api`. */
+export async function fetchCapPrefix(client: ServiceClient): Promise<string> {
+  const { agent_auth: metadata } = await client.call({ method: 'GET', path: PATHS.metadata });
+  const prefix = (metadata as { capability_prefix?: unknown } | undefined)?.capability_prefix;
+  return typeof prefix === 'string' && /^[a-z0-9]{1,16}$/.test(prefix) ? prefix : DEFAULT_CAP_PREFIX;
 }
 
 async function callByKey(

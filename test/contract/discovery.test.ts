@@ -239,6 +239,7 @@ test.describe('discovery', (test) => {
       identity_endpoint: `${url}/agent/identity`,
       claim_endpoint: `${url}/agent/identity/claim`,
       permissions_endpoint: `${url}/agent/permissions`,
+      capability_prefix: 'vouchsafe',
       ...(hasIssuers && { events_endpoint: `${url}/agent/event/notify` }),
       identity_types_supported: ['anonymous', 'identity_assertion', 'service_auth'],
       anonymous: { credential_types_supported: ['api_key', 'access_token'] },

@@ -4,6 +4,7 @@ import type { PermissionGrant } from '../../lib/artifacts/permission-grant.ts';
 import { singleLine } from '../../lib/untrusted-text.ts';
 import { lasting } from './held.ts';
 import type { VerbContext } from './run-verb.ts';
+import { withCapPrefix } from './with-cap-prefix.ts';
 
 const HISTORY_LENGTH = 20;
 
@@ -13,7 +14,9 @@ export async function caps(
   _args: string[],
   options: { diff?: string; history?: true },
 ): Promise<void> {
-  const wanted = options.diff === undefined ? undefined : parseCap(options.diff);
+  const wanted = await withCapPrefix(context, (prefix) =>
+    options.diff === undefined ? undefined : parseCap(options.diff, prefix),
+  );
   const connected = await context.openProfile();
   if (options.history) {
     const grants = connected.profile.artifacts

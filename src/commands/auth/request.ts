@@ -12,6 +12,7 @@ import { openLink } from './open-link.ts';
 import type { VerbContext } from './run-verb.ts';
 import { grantJson, grantText, takeGrant } from './take-grant.ts';
 import { waitForDecision } from './wait-for-decision.ts';
+import { withCapPrefix } from './with-cap-prefix.ts';
 
 interface RequestOptions extends PermissionOptions {
   expiry?: string;
@@ -26,7 +27,7 @@ interface RequestOptions extends PermissionOptions {
 
 /** `auth request`: makes a signed request, and writes, sends or grants it. `args` are the words of a command to capture. */
 export async function request(context: VerbContext, args: string[], options: RequestOptions): Promise<void> {
-  const { permissions, name } = collectPermissions(options);
+  const { permissions, name } = await withCapPrefix(context, (prefix) => collectPermissions(options, prefix));
   const lifetimeSeconds = options.expiry === undefined ? undefined : parseLifetime(options.expiry);
   if (options.grant && (options.send || options.wait)) {
     throw new AuthError('INVALID_USAGE', 'A request is granted here, or sent to somebody else.');

@@ -1,5 +1,6 @@
 import { parseCap } from '../../lib/artifacts/capability-spec.ts';
 import type { VerbContext } from './run-verb.ts';
+import { withCapPrefix } from './with-cap-prefix.ts';
 
 /** `auth token`: an access token for scripts. */
 export async function token(
@@ -7,7 +8,7 @@ export async function token(
   _args: string[],
   options: { resource?: string; cap?: string[] },
 ): Promise<void> {
-  const wanted = options.cap?.map((spec) => parseCap(spec));
+  const wanted = await withCapPrefix(context, (prefix) => options.cap?.map((spec) => parseCap(spec, prefix)));
   const connected = await context.openProfile();
   const answer = await connected.token({ resource: options.resource, caps: wanted });
   const { access_token, expires_in, authorization_details } = answer;

@@ -124,6 +124,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
       identity_endpoint: urlOf(PATHS.identity),
       claim_endpoint: urlOf(PATHS.identityClaim),
       permissions_endpoint: urlOf(PATHS.permissions),
+      capability_prefix: config.service.capPrefix,
       ...(hasIssuers && { events_endpoint: urlOf(PATHS.events) }),
       identity_types_supported: ['anonymous', 'identity_assertion', 'service_auth'],
       anonymous: { credential_types_supported: ['api_key', 'access_token'] },
