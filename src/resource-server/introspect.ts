@@ -53,6 +53,7 @@ export async function introspect(
     ...(access !== undefined && { access }),
     ...(access !== undefined &&
       text(response.workspace) !== undefined && { workspace: response.workspace as string }),
+    ...(text(response.action_hash) !== undefined && { actionHash: response.action_hash as string }),
     ...(text(owner) !== undefined && { owner: owner as string }),
     ...(text(merged_from) !== undefined && { mergedFrom: merged_from as string }),
   });

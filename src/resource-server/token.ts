@@ -61,6 +61,11 @@ export interface VerifiedToken {
   readonly access?: readonly Access[];
   /** The account of the human who claimed the agent; undefined for an unclaimed agent. */
   readonly owner?: string;
+  /**
+   * Of a token for one action: the SHA-256 of its text, base64url. Do only that, once: such a token is asked about anew each
+   * time.
+   */
+  readonly actionHash?: string;
   /** The agent's own account before the agent was merged into `subject`; undefined if it was not merged. */
   readonly mergedFrom?: string;
 }

@@ -119,7 +119,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     try {
       const verified = await started.result;
       // A result from before a revocation must not be cached after it.
-      if (!started.isStale && cacheSeconds > 0) cache.set(hash, toCachedResult(verified, cacheSeconds));
+      const isKept = !started.isStale && cacheSeconds > 0 && verified?.actionHash === undefined;
+      if (isKept) cache.set(hash, toCachedResult(verified, cacheSeconds));
       return verified;
     } finally {
       if (inFlight.get(hash) === started) inFlight.delete(hash);

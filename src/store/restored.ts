@@ -31,6 +31,7 @@ export async function endShortLivedRows(tx: Tx, now: number): Promise<void> {
     `UPDATE sign_ins SET ended_at = ? WHERE ended_at IS NULL`,
     `UPDATE claim_attempts SET ended_at = ?, end_reason = 'revoked' WHERE ended_at IS NULL`,
     `UPDATE approvals SET decided_at = ? WHERE decided_at IS NULL`,
+    `UPDATE permission_requests SET expires_at = ? WHERE decided_at IS NULL`,
     `UPDATE refresh_tokens SET ended_at = ? WHERE ended_at IS NULL`,
     `UPDATE credentials SET revoked_at = ? WHERE kind = 'token' AND revoked_at IS NULL`,
   ];

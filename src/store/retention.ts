@@ -1,18 +1,7 @@
+import { createDeletion } from './deletions.ts';
 import type { Tx } from './engine/db.ts';
+import { deletePermissionsOfAgent } from './permission-retention.ts';
 import type { RegistrationKind } from './registrations.ts';
-
-/** Deletes at most `limit` rows that ended at or before `before` (epoch ms); returns how many. */
-type Deletion = (tx: Tx, before: number, limit: number) => Promise<number>;
-
-/**
- * @param condition says whether a row has ended, with one `?` for the time
- * @param order the indexed column that the condition compares: in any other order the statement reads every row that
- * has not ended
- */
-function createDeletion(table: string, key: string, condition: string, order: string): Deletion {
-  const sql = `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE ${condition} ORDER BY ${order} LIMIT ?)`;
-  return (tx, before, limit) => tx.run(sql, [before, limit]);
-}
 
 export const deleteExpiredIdempotency = createDeletion(
   'idempotency',
@@ -239,6 +228,7 @@ function deleteRegistration(
       ? []
       : [
           tx.run('DELETE FROM credentials WHERE agent_id = ?', [agentId]),
+          ...deletePermissionsOfAgent(tx, agentId),
           tx.run('DELETE FROM agents WHERE id = ?', [agentId]),
           tx.run('DELETE FROM accounts WHERE id = ?', [accountId]),
         ]),
@@ -278,6 +268,7 @@ async function deleteHostedAgents(tx: Tx, registrationId: string, limit: number)
       [id, id],
     );
     await tx.run('DELETE FROM credentials WHERE agent_id = ?', [id]);
+    await Promise.all(deletePermissionsOfAgent(tx, id));
     await tx.run('DELETE FROM agents WHERE id = ?', [id]);
     await tx.run('DELETE FROM hosted_agents WHERE id = ?', [id]);
   }

@@ -8,7 +8,7 @@ export type HolderKind = 'agent' | 'app';
 
 /** An agent, or what a member lets an app do, with places in a workspace. */
 export interface HolderRow {
-  /** The id of the agent, or of the consent. */
+  /** The id of the agent, of what was granted to a request of an agent, or of the consent. */
   id: string;
   /** As somebody wrote it; null: it has none. */
   name: string | null;
@@ -34,7 +34,7 @@ export function listHolderPage(
     `SELECT id, "grantedBy", "givenAt", ${NAMES[kind]} AS name FROM
        (SELECT holder AS id, MIN(granted_by) AS "grantedBy", MIN(created_at) AS "givenAt" FROM places
         WHERE workspace_id = ?${grantedBy === undefined ? '' : ' AND granted_by = ?'} AND ended_at IS NULL
-          AND (expires_at IS NULL OR expires_at > ?) AND SUBSTR(holder, 1, 4) = '${PREFIXES[kind]}' GROUP BY holder) h
+          AND (expires_at IS NULL OR expires_at > ?) AND SUBSTR(holder, 1, 4) IN (${PREFIXES[kind]}) GROUP BY holder) h
      WHERE 1 = 1${condition.sql} ${orderBy} LIMIT ${limit}`,
     [workspaceId, ...(grantedBy === undefined ? [] : [grantedBy]), now, ...condition.params],
   );
@@ -49,9 +49,10 @@ export interface HolderSelection {
 }
 
 const NEWEST: ListOrder = { keys: ['id'], isDescending: true };
-const PREFIXES: Record<HolderKind, string> = { agent: 'agt_', app: 'con_' };
+const PREFIXES: Record<HolderKind, string> = { agent: `'agt_', 'grt_'`, app: `'con_'` };
 const NAMES: Record<HolderKind, string> = {
-  agent: '(SELECT name FROM agents a WHERE a.id = h.id)',
+  agent: `COALESCE((SELECT name FROM agents a WHERE a.id = h.id),
+    (SELECT a.name FROM permission_grants g JOIN agents a ON a.id = g.agent_id WHERE g.id = h.id))`,
   app: '(SELECT c.name FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id WHERE g.id = h.id)',
 };
 
@@ -61,10 +62,10 @@ export async function countHoldersIn(
   workspaceId: string,
   now: number,
 ): Promise<{ keys: number; agents: number; apps: number }> {
-  const countOf = (prefix: string) =>
-    `COUNT(DISTINCT CASE WHEN SUBSTR(holder, 1, 4) = '${prefix}' THEN holder END)`;
+  const countOf = (...prefixes: string[]) =>
+    `COUNT(DISTINCT CASE WHEN SUBSTR(holder, 1, 4) IN (${prefixes.map((prefix) => `'${prefix}'`).join(', ')}) THEN holder END)`;
   const row = await db.get<{ keys: number; agents: number; apps: number }>(
-    `SELECT ${countOf('key_')} AS keys, ${countOf('agt_')} AS agents, ${countOf('con_')} AS apps FROM places
+    `SELECT ${countOf('key_')} AS keys, ${countOf('agt_', 'grt_')} AS agents, ${countOf('con_')} AS apps FROM places
      WHERE workspace_id = ? AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > ?)`,
     [workspaceId, now],
   );

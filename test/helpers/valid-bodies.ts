@@ -231,6 +231,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /workspaces/:id/members/:member/remove': { csrf: 'none' },
   'POST /workspaces/:id/keys/:key/end': { csrf: 'none' },
   'POST /workspaces/:id/connected-apps/:app/end': { csrf: 'none' },
+  'POST /workspaces/:id/grants/:grant/end': { csrf: 'none' },
   'POST /workspaces/:id/apps/:node': { csrf: 'none', once: 'a'.repeat(32), name: 'robot', life: '7' },
   'POST /invitation': { csrf: 'none', decision: 'join' },
   'POST /invitation/decline': { csrf: 'none' },

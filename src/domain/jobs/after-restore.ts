@@ -34,6 +34,7 @@ import { deleteAccount } from '../owner/delete-account.ts';
 import { narrowAgent, undoMerge, unlinkAgent } from '../owner/manage-agents.ts';
 import { unlinkProvider } from '../providers/linked-providers.ts';
 import type { EventLine, Repeat } from './event-lines.ts';
+import { REPEAT_PERMISSIONS } from './permissions-after-restore.ts';
 import { REPEAT_IN_WORKSPACES } from './workspaces-after-restore.ts';
 
 /** What a restored database needs before it serves requests: it lacks everything since the backup was made (S-109). */
@@ -127,6 +128,7 @@ const REPEAT_BY_KIND: Partial<Record<EventKind, Repeat>> = {
   'signing_key.made': async (deps, origin, { details }) => {
     if (details?.atOnce === true) await rotateSigningKeys(deps, origin, true);
   },
+  ...REPEAT_PERMISSIONS,
   ...REPEAT_IN_WORKSPACES,
 };
 

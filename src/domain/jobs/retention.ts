@@ -6,6 +6,12 @@ import { deleteOldEvents } from '../../store/events.ts';
 import { upsertJobMark } from '../../store/figures.ts';
 import { deleteOldInvitations } from '../../store/invitations.ts';
 import {
+  deleteEndedSessionKeys,
+  deleteExpiredPermissionGrants,
+  deleteExpiredSessionKeys,
+  deleteOldPermissionRequests,
+} from '../../store/permission-retention.ts';
+import {
   deleteEndedAttempts,
   deleteEndedCounters,
   deleteEndedNodes,
@@ -73,6 +79,10 @@ const DELETIONS: Record<string, DeleteBatch> = {
   approvals: (tx, now, rows) => deleteOldApprovals(tx, now - KEEP_MS, rows),
   invitations: (tx, now, rows) => deleteOldInvitations(tx, now - INVITATIONS_KEEP_MS, rows),
   nodes: (tx, now, rows) => deleteEndedNodes(tx, now - NODES_KEEP_MS, rows),
+  sessionKeys: (tx, now, rows) => deleteEndedSessionKeys(tx, now - SESSIONS_KEEP_MS, rows),
+  terminals: (tx, now, rows) => deleteExpiredSessionKeys(tx, now - KEEP_MS, rows),
+  permissionRequests: (tx, now, rows) => deleteOldPermissionRequests(tx, now - KEEP_MS, rows),
+  permissionGrants: (tx, now, rows) => deleteExpiredPermissionGrants(tx, now - KEEP_MS, rows),
   forgottenAgents: (tx, now, rows) => deleteNeverActivatedAgents(tx, now - FORGOTTEN_MS, rows),
   principals: (tx, now, rows) => deleteIdlePrincipals(tx, now - SESSIONS_KEEP_MS, rows),
   spentTokens: (tx, now, rows) => deleteUsedTokens(tx, now, rows),

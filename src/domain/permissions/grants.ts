@@ -20,7 +20,9 @@ import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { type PlacedAccess, readGrantsAccess } from '../credentials/placed-access.ts';
 import { useCase } from '../limits/use-case.ts';
-import { endPlacesOfHolder } from '../workspaces/places.ts';
+import { endPlacesOfHolder, endPlacesOfHolderIn } from '../workspaces/places.ts';
+import { isManager } from '../workspaces/roles.ts';
+import { lockWorkspaceAs, roleForbids } from '../workspaces/workspaces.ts';
 import type { KeyHolder } from './key-holders.ts';
 import { listServiceNames } from './services.ts';
 
@@ -175,6 +177,29 @@ async function revokeGrant(
       throw grantUnknown();
     }
     await endGrant(work, grant, accountId);
+  });
+}
+
+/**
+ * Ends what a grant allows in a workspace, as an owner or admin of it. A grant that allows nothing elsewhere ends.
+ *
+ * @throws Failure `notFound` for a workspace that is not one's own, and for a grant that has no place there; `forbidden`
+ */
+export async function endGrantInWorkspace(
+  deps: Deps,
+  origin: RequestOrigin,
+  accountId: string,
+  workspaceId: string,
+  grantId: string,
+): Promise<void> {
+  await useCase(deps, origin, {}, async (work) => {
+    const { role } = await lockWorkspaceAs(work, workspaceId, accountId);
+    if (!isManager(role)) throw roleForbids();
+    const isGrant = grantId.startsWith('grt_');
+    const { places } = isGrant
+      ? await endPlacesOfHolderIn(work, grantId, workspaceId, accountId)
+      : { places: 0 };
+    if (places === 0) throw grantUnknown();
   });
 }
 

@@ -132,7 +132,7 @@ export async function endFamily(
     accountId,
     thumbprint,
   }: Pick<KeyHolder, 'family' | 'agentId' | 'thumbprint'> & { accountId: string },
-  { endsGrants, by }: { endsGrants: boolean; by: 'key' | 'owner' },
+  { endsGrants, by }: { endsGrants: boolean; by: 'key' | 'owner' | 'replay' },
 ): Promise<void> {
   const { tx, now } = work;
   if ((await updateFamilyEnded(tx, family, now)) === 0) return;
@@ -143,7 +143,7 @@ export async function endFamily(
   for (const grant of live) await endGrant(work, grant, accountId);
   await recordEvent(work, {
     kind: 'session_key.ended',
-    accountId,
+    accountId: accountId === '' ? undefined : accountId,
     agentId,
     subject: thumbprint,
     details: { by, grants: live.length },

@@ -13,7 +13,7 @@ import type { Membership } from './workspaces.ts';
 
 /** An agent or app with places in a workspace. */
 export interface Holder {
-  /** The id of the agent, or of what the member lets the app do. */
+  /** The id of the agent, of what was granted to a request of one, or of what the member lets the app do. */
   id: string;
   /** As somebody wrote it; undefined: it has none. */
   name: string | undefined;

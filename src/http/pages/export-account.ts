@@ -13,6 +13,7 @@ import { renderKey } from '../api/api-tokens.ts';
 import { operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
 import { exportApp, exportClient } from './export-apps.ts';
+import { exportPermissions } from './export-permissions.ts';
 import { exportWorkspaces } from './export-workspaces.ts';
 
 /** The export of an account. */
@@ -69,6 +70,7 @@ export const exportAccount = operation({
         providers: providers.map(({ name, linkedAt }) => ({ name, linked_at: toIso(linkedAt) })),
         oauth_clients: clients.map(exportClient),
         workspaces,
+        permissions: await exportPermissions(deps, accountId),
         sessions: [session, ...others].map(({ id, origin, createdAt, seenAt }) => ({
           id,
           from: origin,

@@ -48,6 +48,7 @@ export function holdersPage(pages: Pages, list: HolderList) {
 export function presentHolder({ id, name, by, since, places, scopes }: Holder) {
   return {
     id,
+    isGrant: id.startsWith('grt_'),
     name: name === undefined ? '' : displayName(name),
     path: by.isYou && id.startsWith('agt_') ? `${PAGES.agents}/${id}` : undefined,
     by,
