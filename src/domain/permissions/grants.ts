@@ -197,7 +197,7 @@ export async function endGrantInWorkspace(
     if (!isManager(role)) throw roleForbids();
     const isGrant = grantId.startsWith('grt_');
     const { places } = isGrant
-      ? await endPlacesOfHolderIn(work, grantId, workspaceId, accountId)
+      ? await endPlacesOfHolderIn(work, grantId, workspaceId, undefined, accountId)
       : { places: 0 };
     if (places === 0) throw grantUnknown();
   });
