@@ -64,7 +64,10 @@ export function readAnswer(value: unknown): AnswerReader {
   const data = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
   const textIfAny = (name: string) => {
     const text = data[name];
-    return typeof text === 'string' ? text : undefined;
+    if (typeof text !== 'string') return undefined;
+    // Ids, links, times and secrets are ASCII. What is not could move the cursor of whoever prints it.
+    if (/^[\x20-\x7e]*$/.test(text)) return text;
+    throw new AuthError('SERVICE_ERROR', `The service answered a "${name}" that is none.`);
   };
   return {
     textIfAny,
@@ -76,7 +79,10 @@ export function readAnswer(value: unknown): AnswerReader {
     number: (name) => (typeof data[name] === 'number' ? data[name] : undefined),
     words: (name) => {
       const words = data[name];
-      return Array.isArray(words) && words.every((word) => typeof word === 'string') ? words : undefined;
+      return Array.isArray(words) &&
+        words.every((word) => typeof word === 'string' && /^[\x21-\x7e]+$/.test(word))
+        ? words
+        : undefined;
     },
     object: (name) => readAnswer(data[name]),
   };

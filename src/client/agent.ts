@@ -1,7 +1,7 @@
 import { AuthError } from '../lib/artifacts/auth-error.ts';
 import * as authMd from './agent-auth-md.ts';
 import { agentRefused } from './agent-errors.ts';
-import { type Agent, changeAgent, type Dialect } from './agent-state.ts';
+import { type Agent, changeAgent, type Dialect, readAnswer } from './agent-state.ts';
 import * as tinysend from './agent-tinysend.ts';
 import { ServiceClient, type ServiceOptions } from './service-client.ts';
 import { parseServiceUrl } from './service-url.ts';
@@ -112,7 +112,12 @@ export async function readAgentStatus(
   const { accessToken, agent: renewed } = await exchange(agent, options);
   const client = new ServiceClient(agent.service, options);
   const answer = await client.send({ method: 'GET', path: '/api/me', bearer: accessToken });
-  if (answer.ok) return { ...(answer.data as AgentStatus), agent: renewed };
+  if (answer.ok) {
+    const data = readAnswer(answer.data);
+    const [scopes = [], id] = [data.words('scopes'), data.textIfAny('agent_id')];
+    const told = { ...(answer.data as AgentStatus), user_id: data.text('user_id'), scopes };
+    return { ...told, ...(id !== undefined && { agent_id: id }), agent: renewed };
+  }
   throw agentRefused(answer.refusal);
 }
 

@@ -121,7 +121,7 @@ export async function listGrants(client: ServiceClient, key: SessionKey): Promis
   const data = await callByKey(client, key, { method: 'GET', path: PATHS.permissions });
   const grants = Array.isArray(data.grants) ? (data.grants as Record<string, unknown>[]) : [];
   return {
-    key: data.key as KeyHolder,
+    key: readHolder(data.key),
     // What was signed, with what still holds of it in its place.
     grants: grants.map(({ grant, permissions }) => ({
       ...readGrant(grant),
@@ -153,7 +153,9 @@ export async function rotateKey(
   const proof = await signKeyToken(next, audience, { claims: { old: old.thumbprint } });
   const json = { key: next.publicJwk, proof };
   const data = await callByKey(client, old, { method: 'POST', path: PATHS.sessionKey, json });
-  return data as unknown as RotatedKey;
+  const rotated = data as unknown as RotatedKey;
+  assertWords([rotated.thumbprint, rotated.old_thumbprint, rotated.old_ends_at]);
+  return rotated;
 }
 
 /** Ends a session key, and on request what its terminal granted. */
@@ -194,7 +196,13 @@ export async function getToken(
     grant_id: grantId,
   };
   const answer = await client.send({ method: 'POST', path: PATHS.token, form });
-  if (answer.ok) return answer.data as unknown as AccessToken;
+  if (answer.ok) {
+    const token = answer.data as unknown as AccessToken;
+    if (typeof token.access_token !== 'string' || !/^[\x21-\x7e]+$/.test(token.access_token)) {
+      throw strangeAnswer();
+    }
+    return token;
+  }
   // The token endpoint has one code for a key that ended and for one without a grant.
   if (answer.refusal.code === 'invalid_grant') await listGrants(client, key);
   throw refused(answer.refusal);
@@ -225,10 +233,37 @@ function tokenFor(client: ServiceClient, key: SessionKey, path: string): Promise
   return signKeyToken(key, client.service + path);
 }
 
+/** What the service answers is shown at terminals: its words are words, and its links links. */
+const WORD = /^[\w.:-]{1,256}$/;
+const LINK = /^https?:\/\/[\x21-\x7e]{1,1000}$/;
+
 function readState(data: Record<string, unknown>): RequestState {
-  const { id, state, expires_at } = data;
-  if ([id, state, expires_at].every((each) => typeof each === 'string')) {
-    return data as unknown as RequestState;
+  const { id, state, expires_at, agent_id, user_code, verification_uri } = data;
+  assertWords([id, state, expires_at], [agent_id, user_code]);
+  if (
+    verification_uri !== undefined &&
+    !(typeof verification_uri === 'string' && LINK.test(verification_uri))
+  ) {
+    throw strangeAnswer();
   }
-  throw new AuthError('SERVICE_ERROR', 'The service answered something else than a request.');
+  const login = data.login as RequestState['login'];
+  if (login !== undefined) assertWords([login.account, login.expires_at]);
+  return data as unknown as RequestState;
+}
+
+function readHolder(value: unknown): KeyHolder {
+  const holder = (value ?? {}) as KeyHolder;
+  const { kind, account, thumbprint, agent_id, owner, expires_at } = holder;
+  assertWords([kind, account, thumbprint], [agent_id, owner, expires_at]);
+  return holder;
+}
+
+/** @throws AuthError `SERVICE_ERROR` for what is no word; those of `optional` may be absent */
+function assertWords(required: readonly unknown[], optional: readonly unknown[] = []): void {
+  const given = [...required, ...optional.filter((each) => each !== undefined)];
+  if (!given.every((each) => typeof each === 'string' && WORD.test(each))) throw strangeAnswer();
+}
+
+function strangeAnswer(): AuthError {
+  return new AuthError('SERVICE_ERROR', 'The service answered something that is not understood.');
 }

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { ConnectedProfile, createRequest, registerAgent } from '../../src/client/index.ts';
+import { codeOf } from '../helpers/code-of.ts';
+import { READ_DOCUMENTS } from '../helpers/permissions.ts';
+import { test } from '../helpers/suite.ts';
+
+/** A service that answers what it likes. */
+async function startStrange(t: ExecutionContext, answer: RequestListener): Promise<string> {
+  const server = createServer(answer).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function open(t: ExecutionContext, service: string, more: object = {}) {
+  const home = mkdtempSync(join(tmpdir(), 'vouchsafe-home-'));
+  t.teardown(() => rmSync(home, { recursive: true, force: true }));
+  const connected = await ConnectedProfile.open({ home, service, create: true, timeoutMs: 500, ...more });
+  const { key } = { key: connected.profile.key().privateJwk };
+  const request = await createRequest({ service, key, permissions: [READ_DOCUMENTS] });
+  return { connected, request };
+}
+
+const json =
+  (body: unknown, status = 200, headers = {}): RequestListener =>
+  (_, response) => {
+    response.writeHead(status, { 'Content-Type': 'application/json', ...headers }).end(JSON.stringify(body));
+  };
+const good = { id: 'prq_x', state: 'pending', expires_at: '2026-12-01T00:00:00.000Z' };
+
+test('what a service answers that moves cursors, hides, or is no link is an error, and nothing of it is said', async (t) => {
+  for (const data of [
+    { ...good, verification_uri: 'https://id.example.com/\u001b]8;;x' },
+    { ...good, verification_uri: 'javascript:alert(1)' },
+    { ...good, user_code: 'ABCD\u202e' },
+    { ...good, id: 'x\ny' },
+    { ...good, state: 7 },
+    { ...good, login: { account: '\u009b2J', expires_at: 'x' } },
+    null,
+    [],
+  ]) {
+    const service = await startStrange(t, json({ ok: true, data }));
+    const { connected, request } = await open(t, service);
+    const error = await t.throwsAsync(connected.sendRequest(request), undefined, JSON.stringify(data));
+    t.is((error as { code?: string }).code, 'SERVICE_ERROR');
+    t.regex(error!.message, /^[\x20-\x7e]*$/);
+  }
+  const laced = { credential: 'sk_\nEVIL=1', user_id: 'usr_1', agent_id: 'agt_1' };
+  const service = await startStrange(
+    t,
+    json({ ok: true, data: { ...laced, claim_token: 'x', claim_token_expires_at: 'y' } }),
+  );
+  t.is(await codeOf(() => registerAgent({ service })), 'SERVICE_ERROR');
+});
+
+test('refusals are one line of letters, whatever the service writes', async (t) => {
+  const message = 'No\u001b[2J\n\u202e way https://evil.example';
+  const service = await startStrange(
+    t,
+    json({ ok: false, error: { code: 'request_decided', message } }, 409),
+  );
+  const { connected, request } = await open(t, service);
+  const error = await t.throwsAsync(connected.sendRequest(request));
+  t.like(error, { code: 'REQUEST_CONFLICT' });
+  t.regex(error!.message, /^[\x20-\x7e]*$/);
+});
+
+test('a service that is silent, endless, elsewhere or broken ends a call in time, with a code', async (t) => {
+  for (const [code, answer] of [
+    ['NETWORK_ERROR', () => {}],
+    ['NETWORK_ERROR', (_, response) => response.writeHead(302, { Location: 'http://127.0.0.1:1/' }).end()],
+    [
+      'NETWORK_ERROR',
+      (_, response) => {
+        const more = setInterval(() => response.write('x'.repeat(1_000_000)), 1);
+        response.on('close', () => clearInterval(more));
+      },
+    ],
+    ['NETWORK_ERROR', (_, response) => response.destroy()],
+    ['SERVICE_ERROR', (_, response) => response.end('<html>')],
+    ['SERVICE_ERROR', json({ ok: false, error: { code: 'internal' } }, 500)],
+    ['SERVICE_ERROR', json({ ok: false, error: { code: 'rate_limited' } }, 429, { 'Retry-After': '7' })],
+    ['SESSION_KEY_ENDED', json({ ok: false, error: { code: 'invalid_token' } }, 401)],
+    ['REQUEST_UNKNOWN', json({ ok: false, error: { code: 'not_found' } }, 404)],
+    ['REQUEST_EXPIRED', json({ ok: false, error: { code: 'request_expired' } }, 410)],
+  ] as [string, RequestListener][]) {
+    const service = await startStrange(t, answer);
+    const { connected, request } = await open(t, service);
+    const start = performance.now();
+    t.is(await codeOf(() => connected.sendRequest(request)), code);
+    t.true(performance.now() - start < 5000);
+  }
+});
+
+test('a clock that is more than a minute off is told once', async (t) => {
+  for (const [ahead, told] of [
+    [0, []],
+    [59_000, []],
+    [90_000, [90]],
+    [-90_000, [-90]],
+  ] as const) {
+    const date = () => new Date(Date.now() + ahead).toUTCString();
+    const service = await startStrange(t, (request, response) =>
+      json({ ok: true, data: good }, 200, { Date: date() })(request, response),
+    );
+    const seconds: number[] = [];
+    const { connected, request } = await open(t, service, { onSkew: (each: number) => seconds.push(each) });
+    await connected.sendRequest(request);
+    await connected.sendRequest(request);
+    t.is(seconds.length, told.length, String(ahead));
+    t.true(seconds.every((each, index) => Math.abs(each - told[index]!) <= 2));
+  }
+});
