@@ -40,6 +40,11 @@ const VERBS: readonly VerbRow[] = [
         'the manifest of an app: a file, base64:…, or raw base64; may be repeated',
       ),
       expiry,
+      new Option(
+        '--action <text>',
+        'the very thing that is to be allowed, on one line; with one permission of one action',
+      ),
+      new Option('--once', 'it can be used once; only with --action'),
       new Option('--emit [file]', 'write the request to stdout, or to a new file'),
       new Option('--send', 'hand the request to the service, and show a link and a code'),
       new Option('--wait', 'wait until somebody has decided; implies --send'),
@@ -135,6 +140,7 @@ const VERBS: readonly VerbRow[] = [
     options: [
       new Option('--resource <url>', 'only for this API'),
       repeatable('--cap <spec>', 'only these permissions; may be repeated'),
+      new Option('--grant <id>', 'only for this grant; one for a single action is spent by it'),
     ],
     load: async () => (await import('./auth/token.ts')).token,
   },

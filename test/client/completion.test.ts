@@ -20,6 +20,10 @@ test.after(() => rmSync(folder, { recursive: true }));
 
 /** Words before the one that is completed, that word, and what must be offered and must not. */
 const CASES = [
+  { typed: ['auth', 're'], offers: ['request', 'retry'], not: ['caps'] },
+  { typed: ['auth', 'request', '--e'], offers: ['--expiry', '--emit'], not: ['--cap'] },
+  { typed: ['auth', 'login', '--method', ''], offers: ['browser', 'agent', 'key'], not: ['--json'] },
+  { typed: ['auth', 'import', 'files/re'], offers: ['files/request.vauth.json'], not: ['--stdin'] },
   { typed: ['wor'], offers: ['workspace'], not: ['agent'] },
   { typed: ['resource', 're'], offers: ['remove'], not: ['add'] },
   { typed: ['nodes', 'import', '--re'], offers: ['--resource', '--replace'], not: ['--workspace'] },

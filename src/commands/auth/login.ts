@@ -10,7 +10,7 @@ import { openLink } from './open-link.ts';
 import { readArtifact } from './read-artifact.ts';
 import type { VerbContext } from './run-verb.ts';
 import { statusJson, statusText } from './status.ts';
-import { readOpenState, waitForDecision } from './wait-for-decision.ts';
+import { waitForDecision } from './wait-for-decision.ts';
 
 interface LoginOptions {
   method?: 'browser' | 'agent' | 'key';
@@ -105,28 +105,23 @@ export async function loginAsPerson(
   }
   context.note(`Open ${singleLine(page, 1024)} and type this code: ${singleLine(code, 64)}`);
   openLink(page, service, context.popup(popup));
-  const { login } = paste
-    ? await readPastedDecision(context, connected, request)
-    : await waitForDecision(connected, request, context.note);
+  if (paste) await readDecision(context, request);
+  const { login } = await waitForDecision(connected, request, context.note);
   if (login === undefined) throw new AuthError('AUTH_REQUIRED', 'Nobody has decided about the login yet.');
   const { account, expires_at } = login;
   await connected.saveHolder({ kind: 'human', account, expires_at });
   printStatus(context, connected);
 }
 
-/** What is pasted only says that somebody has decided. What they decided, the service says. */
-async function readPastedDecision(
-  context: VerbContext,
-  connected: ConnectedProfile,
-  request: PermissionRequest,
-) {
-  const pasted = parseArtifact(
-    await readArtifact({ file: undefined, paste: true }, 'login', context.terminal),
-  );
-  if (pasted.request_id !== request.id) {
-    throw new AuthError('REQUEST_UNKNOWN', 'What was pasted is of another request.');
+/**
+ * Lets the person say that they have decided, by pasting what they were shown, or by Ctrl-D. It is only checked to be about this
+ * request: what they decided, the service says.
+ */
+async function readDecision(context: VerbContext, request: PermissionRequest): Promise<void> {
+  const pasted = await readArtifact({ file: undefined, paste: true }, 'login', context.terminal);
+  if (pasted.length > 0 && parseArtifact(pasted).request_id !== request.id) {
+    throw new AuthError('REQUEST_UNKNOWN', 'What was pasted is about another request.');
   }
-  return readOpenState(connected, request.id);
 }
 
 /** What a person sees of this terminal beside others of theirs: the name of the machine. */

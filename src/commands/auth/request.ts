@@ -16,6 +16,8 @@ import { withCapPrefix } from './with-cap-prefix.ts';
 
 interface RequestOptions extends PermissionOptions {
   expiry?: string;
+  action?: string;
+  once?: true;
   /** `true` without a value: stdout. */
   emit?: string | true;
   send?: true;
@@ -37,9 +39,13 @@ export async function request(context: VerbContext, args: string[], options: Req
   const { artifacts } = connected.profile;
   const { service, agent_id: agentId } = connected.profile.info();
   const key = connected.profile.key().privateJwk;
-  const fresh = await createRequest({ permissions, lifetimeSeconds, name, service, key, agentId });
+  const fresh = await createRequest({
+    ...{ permissions, lifetimeSeconds, name, service, key, agentId },
+    ...{ action: options.action, once: options.once },
+  });
   const wanted = fresh.permissions ?? [];
-  if ((await listMissingNow(connected, wanted)).length === 0) {
+  // What is for one action is asked each time: what is held lets do more than that.
+  if (fresh.action === undefined && (await listMissingNow(connected, wanted)).length === 0) {
     return context.print({ changed: false, missing: [], added: [] }, 'This profile has all of it already.');
   }
   const asked = artifacts.findOpenRequest(fresh)?.request ?? fresh;

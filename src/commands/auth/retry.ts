@@ -1,6 +1,7 @@
 import type { ConnectedProfile } from '../../client/connected-profile.ts';
 import type { StoredRequest } from '../../client/profile-files.ts';
 import { AuthError } from '../../lib/artifacts/auth-error.ts';
+import type { PermissionEntry } from '../../lib/artifacts/permission-entry.ts';
 import { assertUnchanged, quoteCommand, runCommand } from './captured-command.ts';
 import { listMissingNow } from './held.ts';
 import { permissionLine } from './review-request.ts';
@@ -25,7 +26,7 @@ export async function retry(
   const wanted = stored.request.permissions ?? [];
   const isOurs = stored.origin === 'made';
   if (isOurs) await takeIfGranted(connected, stored);
-  const missing = isOurs ? await listMissingNow(connected, wanted) : artifacts.missing(wanted);
+  const missing = isOurs ? await listMissingOf(connected, stored) : artifacts.missing(wanted);
   const covered = missing.length === 0;
   if (!options.exec || command === undefined) {
     const words = command === undefined ? undefined : quoteCommand(command.argv);
@@ -49,6 +50,18 @@ export async function retry(
   // Between the question and the answer it may have become another.
   assertUnchanged(command, path);
   return runCommand(command, { ...context.env, VOUCHSAFE_PROFILE: name });
+}
+
+/** A grant for one use is in nothing that is held: it is there until it is spent. */
+async function listMissingOf(
+  connected: ConnectedProfile,
+  { request: { id, once, permissions = [] } }: StoredRequest,
+): Promise<PermissionEntry[]> {
+  if (!once) return listMissingNow(connected, permissions);
+  // Whoever asks nobody before has no grant, and the service may not know the key.
+  if (connected.profile.artifacts.request(id).decision !== 'granted') return permissions;
+  const live = await connected.listLiveGrants();
+  return live.some(({ request_id }) => request_id === id) ? [] : permissions;
 }
 
 async function takeIfGranted(connected: ConnectedProfile, { request, sent }: StoredRequest): Promise<void> {
