@@ -81,19 +81,6 @@ export function listLiveGrantsOf(
   );
 }
 
-/** Lists the grants of a holder, ended ones included, newest first. @param limit a constant of the program */
-export function listGrantHistory(
-  db: Pick<Tx, 'all'>,
-  holder: GrantHolder,
-  limit: number,
-): Promise<PermissionGrantRow[]> {
-  const [condition, id] = ofHolder(holder);
-  return db.all(
-    `SELECT ${COLUMNS} FROM permission_grants WHERE ${condition} ORDER BY id DESC LIMIT ${Math.trunc(limit)}`,
-    [id],
-  );
-}
-
 /** Lists the newest grants that an account gave and that work. */
 export function listLiveGrantsBy(
   db: Pick<Tx, 'all'>,

@@ -30,7 +30,7 @@ import {
   keyInvalid,
 } from './key-holders.ts';
 import { readSignedRequest, type SignedRequest } from './read-request.ts';
-import { chooseRequestCode } from './request-codes.ts';
+import { chooseRequestCode, renewCode } from './request-codes.ts';
 import { describeRequest, type RequestState } from './request-state.ts';
 import { readPermissions } from './services.ts';
 
@@ -61,7 +61,7 @@ export async function askPermissions(
   const { artifact } = request;
   const known = await findPermissionRequest(deps.db, artifact.id);
   if (known !== undefined && (known.decidedAt !== null || known.expiresAt > deps.clock())) {
-    return describeRequest(deps, known);
+    return describeRequest(deps, await renewCode(deps, origin, known));
   }
   if (request.expiresAt <= deps.clock()) throw requestExpired();
   if (artifact.permissions !== undefined) await readPermissions(deps, artifact.permissions);

@@ -41,7 +41,7 @@ export interface LiveGrant {
 export const GRANTS_MAX = 50;
 
 /** Returns who holds what is granted to a key. */
-export function grantHolderOf({ agentId, accountId }: Pick<KeyHolder, 'agentId' | 'accountId'>): GrantHolder {
+function grantHolderOf({ agentId, accountId }: Pick<KeyHolder, 'agentId' | 'accountId'>): GrantHolder {
   return agentId === undefined ? { accountId } : { agentId };
 }
 
@@ -80,7 +80,7 @@ export async function describeGrants(
 }
 
 /** Writes access as a grant does. */
-export function toPermission(
+function toPermission(
   { workspaceId, node, path, types, actions, expiresAt }: PlacedAccess,
   resource: string,
   names: ReadonlyMap<string, string>,

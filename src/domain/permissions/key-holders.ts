@@ -174,7 +174,7 @@ export async function findKeyHolder(
 }
 
 /** Finds who acts by a session key now. @returns undefined: the key, its agent or its human has ended */
-export async function holderOfRow(
+async function holderOfRow(
   db: Pick<Tx, 'get'>,
   deps: Pick<Deps, 'config' | 'clock'>,
   row: SessionKeyRow,

@@ -4,7 +4,13 @@ import { normalizeUserCode } from '../../lib/code-text.ts';
 import { appendMac, verifyMac } from '../../lib/mac.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import type { Tx } from '../../store/engine/db.ts';
-import { findPermissionRequestByCode, type PermissionRequestRow } from '../../store/permission-requests.ts';
+import {
+  findPermissionRequestByCode,
+  type PermissionRequestRow,
+  updateRequestCode,
+} from '../../store/permission-requests.ts';
+import type { RequestOrigin } from '../../work.ts';
+import { useCase } from '../limits/use-case.ts';
 
 /** The codes and links by which a human finds a permission request. */
 
@@ -42,6 +48,20 @@ export async function chooseRequestCode(
     const taken = await findPermissionRequestByCode(db, codeMac!, now);
     if (taken === undefined || taken.id === id) return { ...code, codeMac: codeMac! };
   }
+}
+
+/** Gives an open request another code if the secret that its code is derived from is not listed any more. */
+export async function renewCode(
+  deps: Deps,
+  origin: RequestOrigin,
+  row: PermissionRequestRow,
+): Promise<PermissionRequestRow> {
+  if (row.decidedAt !== null || requestCode(deps, row) !== undefined) return row;
+  return useCase(deps, origin, {}, async ({ tx, now }) => {
+    const code = await chooseRequestCode(deps, tx, row.id, now);
+    await updateRequestCode(tx, row.id, code);
+    return { ...row, ...code };
+  });
 }
 
 /** Finds the open request of a code, as the human typed it. */

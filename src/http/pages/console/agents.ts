@@ -10,6 +10,8 @@ import {
   showFoundAgent,
 } from '../../../domain/operators/agents.ts';
 import { countAllAgents } from '../../../domain/operators/figures.ts';
+import { listSessionKeysOf } from '../../../domain/permissions/agent-keys.ts';
+import { listGrantsOfAgent } from '../../../domain/permissions/grants.ts';
 import { Failure } from '../../../errors.ts';
 import { CONSOLE } from '../../../lib/page-paths.ts';
 import { displayName } from '../../../lib/untrusted-text.ts';
@@ -18,6 +20,7 @@ import { toIso } from '../../server/wire-times.ts';
 import { presentAgentKey } from '../agents.ts';
 import { readId, readOneOf } from '../lists.ts';
 import type { Pages } from '../pages.ts';
+import { presentGrants } from '../present-permissions.ts';
 import { csvFile } from './csv.ts';
 import { createMenu, presentList, readSearch, readSince, TIME_MENU } from './lists.ts';
 import { type Revocable, revokeRows } from './revoke.ts';
@@ -121,6 +124,8 @@ function agentPage(pages: Pages) {
       return showConsole(pages, caller, 'agents', 'agent', {
         agent: presentAgent(found.agent),
         keys: found.keys.map((key) => presentAgentKey(key, now)),
+        sessionKeys: await listSessionKeysOf(deps, found.agent.id),
+        grants: await presentGrants(deps, await listGrantsOfAgent(deps, found.agent.id)),
         budgets: found.budgets,
         events: found.events,
       });
