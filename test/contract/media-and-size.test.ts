@@ -61,7 +61,7 @@ onEveryEngine('bad input: media types and sizes', (engine, test) => {
 
   test.describe('size', (test) => {
     const bytesMaxOf = ({ media }: BodyRow) =>
-      media === 'batch' ? 262_144 : media === 'choicesForm' ? 65_536 : 16_384;
+      media === 'batch' ? 262_144 : ['choicesForm', 'artifactForm'].includes(media) ? 65_536 : 16_384;
 
     test('16 KiB are read, of a form with many boxes 64 and of a batch of nodes 256; a byte more is 413', async (t) => {
       for (const row of rows) {
