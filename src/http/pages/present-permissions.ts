@@ -4,7 +4,7 @@ import type { RequestReview } from '../../domain/permissions/review.ts';
 import { listPlacesOfHolders } from '../../domain/workspaces/pick-places.ts';
 import { displayName, singleLine } from '../../lib/untrusted-text.ts';
 import type { PermissionGrantRow } from '../../store/permission-grants.ts';
-import { presentPlaces } from './where.ts';
+import { presentPlaces } from './present-places.ts';
 
 /** Prepares permission requests and grants for templates. Texts of agents are untrusted, see lib/untrusted-text.ts. */
 
