@@ -130,7 +130,8 @@ async function askForClaim({
   };
   if (options.email !== undefined && agent.claim !== 'claimed') {
     save(await claim(agent, { ...network, email: options.email, link: options.link }));
-    for (const line of claimLines(agent)) note(line);
+    // While it waits; else they are what is printed.
+    if (options.wait) for (const line of claimLines(agent)) note(line);
   }
   if (agent.claim === 'none') {
     throw new AuthError('INVALID_USAGE', 'Nobody was asked yet.', { hint: 'Add --email MAILBOX.' });

@@ -20,6 +20,7 @@ import { signIn } from '../helpers/human.ts';
 import { REAL_CLOCK } from '../helpers/real-clock.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { test } from '../helpers/suite.ts';
+import { noTerminals, vouchsafeAtTerminal } from '../helpers/terminal.ts';
 
 const CLI = new URL('../../src/cli.ts', import.meta.url).pathname;
 
@@ -108,6 +109,35 @@ test.describe('vouchsafe agent', (test) => {
     t.deepEqual(token.said.scopes, ['read']);
     t.is((await on.get('/api/me', token.said.access_token)).status, 200);
     t.is((await agent('end', '--yes')).code, 0);
+  });
+
+  const atTerminals = test.skipIf(noTerminals);
+  atTerminals('at a terminal it says what lives how long, once, and asks before it ends', async (t) => {
+    const { folder, env, agent } = newFolder(t);
+    const at = async (...args: string[]) => {
+      const terminal = vouchsafeAtTerminal(t, ['agent', ...args], folder);
+      await terminal.ended;
+      return terminal.shown();
+    };
+    const registered = await at('register', '--service', on.url);
+    t.regex(registered, /^Agent agt_\w+: read\r$/m);
+    t.regex(registered, /Its key, in \.env, lives for \d+ days, until 20/);
+    t.regex(registered, /Its registration can be claimed for \d+ \w+, until 20/);
+    const asked = await at('claim', '--email', newMailbox());
+    t.is(asked.match(/The code lives for 10 minutes, until 20/g)?.length, 1, asked);
+    const key = (await agent('token', '--raw')).stdout.trim();
+    t.is((await at('token')).trim(), key);
+    for (const [answer, code] of [
+      ['n', 1],
+      ['y', 0],
+    ] as const) {
+      t.true(readFileSync(env, 'utf8').includes(key));
+      const asking = vouchsafeAtTerminal(t, ['agent', 'end'], folder);
+      await asking.shows(/\[y\/N\] $/);
+      asking.type(`${answer}\n`);
+      t.is(await asking.ended, code);
+    }
+    t.is(readFileSync(env, 'utf8'), '');
   });
 
   test('a file that others can read, a link, or half an agent is not used, and stays as it is', async (t) => {

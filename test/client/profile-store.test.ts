@@ -150,6 +150,14 @@ test('sixteen writers at once lose nothing', async (t) => {
   t.deepEqual(stored.toSorted(), requests.map(({ id }) => id).toSorted());
 });
 
+test('sixteen that come to an empty home make one profile, with one key', async (t) => {
+  const home = join(mkdtempSync(join(tmpdir(), 'vouchsafe-home-')), 'store');
+  t.teardown(() => rmSync(join(home, '..'), { recursive: true, force: true }));
+  const made = await Promise.all(Array.from({ length: 16 }, () => Profile.openOrCreate({ home, service })));
+  t.is(new Set(made.map((profile) => profile.key().thumbprint)).size, 1);
+  t.deepEqual(readdirSync(home).toSorted(), ['config.json', 'profiles']);
+});
+
 test('a request is stored once, is the latest again when it comes again, and goes after 30 days with its command', async (t) => {
   const { profile } = await newProfile(t);
   const start = Date.now();
