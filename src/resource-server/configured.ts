@@ -25,6 +25,8 @@ export interface Configured {
   forms?: NonNullable<PolicyOptions['forms']>;
   /** The scopes that only look; undefined: the service is of a version that does not say. */
   looking_scopes?: string[];
+  /** How permission requests name this server; undefined: they do not. */
+  service?: string;
   /** The version of the service; undefined: 1. */
   version?: number;
   /** How often an account may do an action per calendar month, by action. */
@@ -44,7 +46,7 @@ export async function loadPolicy<Resource>(
 ): Promise<{ policy: Policy; configured: Configured }> {
   const response = await createAuthorizationServerClient(options).get('/resource/policy');
   const configured = response as unknown as Configured;
-  const { scopes, tools, deny, kinds, forms = {}, looking_scopes } = configured;
+  const { scopes, tools, deny, kinds, forms = {}, looking_scopes, service } = configured;
   const { lookingScopes = looking_scopes } = options;
   const policy = createPolicy<Resource>({
     ...options,
@@ -54,6 +56,7 @@ export async function loadPolicy<Resource>(
     kinds,
     forms,
     ...(lookingScopes !== undefined && { lookingScopes }),
+    ...(service !== undefined && { service }),
   });
   return { policy, configured };
 }

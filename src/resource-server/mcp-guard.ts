@@ -174,11 +174,14 @@ export function createMcpGuard(options: McpGuardOptions): McpGuard {
     const args = typeof params.arguments === 'object' ? ((params.arguments ?? {}) as Args) : {};
     const verdict = await rules.decide(token, params.name, args);
     if (verdict.allowed) return undefined;
-    const { reason, message, scope } = verdict;
+    const { reason, message, scope, cap } = verdict;
     const body = rpcError(id ?? null, JSON_RPC.forbidden, message, {
       error: 'forbidden',
       reason,
       ...(scope && { scope }),
+      ...(cap && { cap }),
+      // A path may hold what a shell takes for its own.
+      ...(cap && /^[\w.:@~,/-]+$/.test(cap) && { hint: `vouchsafe auth request --cap "${cap}"` }),
     });
     // 403 only if more scope helps: clients that support step-up (MCP authorization) then request it.
     if (reason !== 'missing_scope' || scope === undefined) return { status: 200, headers: {}, body };

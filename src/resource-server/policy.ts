@@ -45,6 +45,8 @@ export interface PolicyOptions<Resource = unknown> {
    * bounded by `kinds.app_key` alone where it is listed.
    */
   forms?: Readonly<Partial<Record<CredentialForm, readonly string[]>>>;
+  /** How permission requests name this server, such as `vouchsafe.api`: then a refusal says what to ask for. */
+  service?: string;
   /** The scopes that only read; default `['read']`. */
   lookingScopes?: readonly string[];
   /** The scopes that only those may use who manage the workspace of the object; default none. */
@@ -85,6 +87,8 @@ export type Verdict =
       message: string;
       /** The scope that the call requires; undefined if the tool is switched off, or no rule allows the call. */
       scope: string | undefined;
+      /** What to ask a person for, as `vouchsafe auth request --cap` takes it; undefined: that would not help. */
+      cap?: string;
     };
 
 /** What a policy looks at of a credential. */
@@ -176,6 +180,15 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
     return refuse('missing_scope', `This needs the scope "${scope}" on what the call is about.`, scope);
   }
 
+  /** Adds to a refusal what would help: the scope, at the place that the call is about. */
+  function withCap(verdict: Verdict, place: unknown): Verdict {
+    const isHelped =
+      !verdict.allowed && (verdict.reason === 'missing_scope' || verdict.reason === 'resource_scope');
+    const { service } = options;
+    if (!isHelped || verdict.scope === undefined || service === undefined || !isPlace(place)) return verdict;
+    return { ...verdict, cap: capOf(service, place, verdict.scope) };
+  }
+
   return {
     scopeOf,
     scopesOf,
@@ -185,7 +198,15 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
     },
     async decide(token, tool, args = {}) {
       const verdict = decideGlobally(token, tool, args);
-      if (!verdict.allowed || !options.resolveResource) return verdict;
+      if (!options.resolveResource) return verdict;
+      if (!verdict.allowed) {
+        const isHelped = verdict.reason === 'missing_scope' && options.service !== undefined;
+        if (!isHelped) return verdict;
+        // The call is refused, whatever it is about: nobody learns whether that is there.
+        const { resolveResource } = options;
+        const about = (async () => resolveResource(tool, args, token))().catch(() => undefined);
+        return withCap(verdict, await about);
+      }
       const resource = await options.resolveResource(tool, args, token);
       const { scope } = verdict;
       if (resource === undefined) {
@@ -196,7 +217,7 @@ export function createPolicy<Resource>(options: PolicyOptions<Resource>): Policy
           : refuse('resource_scope', 'What the call is about is outside the reach of the key.', scope);
       }
       const byPlace = isPlace(resource) ? decideByPlace(token, scope, resource) : verdict;
-      if (!byPlace.allowed || !options.effectiveScopes) return byPlace;
+      if (!byPlace.allowed || !options.effectiveScopes) return withCap(byPlace, resource);
       const effective = await options.effectiveScopes(token.subject, resource as Resource);
       if (!lookingScopes.includes(scope) && !effective.canManage) {
         return refuse('endpoint_forbidden', 'You may look at this, and not change it.', scope);
@@ -219,6 +240,13 @@ const KIND_NAMES: Record<CredentialKind, string> = {
 };
 
 const FORM_NAMES: Record<CredentialForm, string> = { key: 'A key', token: 'A token' };
+
+/** Names a place and a scope as permission requests do. */
+function capOf(service: string, { workspace, within, path }: PlaceOfCall, scope: string): string {
+  const innermost = within?.at(-1);
+  const place = innermost === undefined ? (path ?? '') : `@${innermost}`;
+  return `${service}:${workspace}:${place}:${scope.replaceAll(':', '~')}`;
+}
 
 function isPlace(resource: unknown): resource is PlaceOfCall {
   return typeof resource === 'object' && resource !== null && 'workspace' in resource;

@@ -138,6 +138,16 @@ test.describe('the document for agents', (test) => {
         invitationVoid: 'the same',
         staleSequence: 'resource servers alone tell trees',
         confirmNeeded: 'the same',
+        wrongService: 'of permission requests: docs/permissions.md tells them',
+        unsupportedVersion: 'the same',
+        invalidSignature: 'the same',
+        unknownService: 'the same',
+        unknownAction: 'the same',
+        grantNotAllowed: 'the same',
+        keyInUse: 'the same',
+        requestDecided: 'the same',
+        requestExpired: 'the same',
+        tooManyOpen: 'the same',
         methodDisabled: 'of codes at /agent/identity; the profile mails its own, which nobody can turn off',
       };
       const spelt = Object.entries(TINYSEND_ERRORS_BY_KIND)

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listServiceNames } from '../../domain/permissions/services.ts';
 import { operation } from '../server/table.ts';
 
 /** The operator's policy, which resource servers enforce (docs/resource-servers.md). */
@@ -47,6 +48,12 @@ const policyAnswer = z.object({
   looking_scopes: z.array(z.string()).describe('Those of people who only look at what is in a workspace'),
   keys: z.array(keyShape).describe('How keys look'),
   quotas: z.record(z.string(), z.object({ anonymous: z.int(), claimed: z.int() })),
+  service: z
+    .string()
+    .optional()
+    .describe(
+      'How permission requests name this resource server, such as "vouchsafe.api"; left out: they do not',
+    ),
 });
 
 /** GET /resource/policy: returns scopes, presets, tool rules, denied tools, kinds and quotas from the configuration. */
@@ -54,13 +61,14 @@ export const readPolicy = operation({
   caller: 'resourceServer',
   summary: 'Scopes, presets, the rules of tools and the quotas, as the operator wrote them',
   answer: policyAnswer,
-  handle({ deps }) {
+  async handle({ deps, caller }) {
     const { scopes, presets, quotas } = deps.config;
     const { tools = {}, deny = [], kinds = {}, forms = {} } = deps.config.policy ?? {};
     const presetEntries = [...presets].map(([name, { goodFor, ...preset }]) => [
       name,
       { ...preset, good_for: goodFor },
     ]);
+    const service = (await listServiceNames(deps)).get(caller.url);
     return {
       data: {
         version: 2,
@@ -73,6 +81,7 @@ export const readPolicy = operation({
         looking_scopes: [...deps.config.lookingScopes],
         keys: [...deps.config.keys.accepted],
         quotas: Object.fromEntries(quotas),
+        service,
       },
     };
   },
