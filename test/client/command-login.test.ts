@@ -10,6 +10,7 @@ import {
 import { join } from 'node:path';
 import { denyPermissions } from '../../src/domain/permissions/decide-request.ts';
 import { findRequestOfCode } from '../../src/domain/permissions/request-codes.ts';
+import { listLiveTerminals } from '../../src/domain/permissions/terminals.ts';
 import { asker } from '../helpers/api-keys.ts';
 import { connectByCode, homeOf, personAtHome } from '../helpers/auth-people.ts';
 import { BARE_ENVIRONMENT } from '../helpers/bare-environment.ts';
@@ -76,6 +77,10 @@ onEveryEngine('signing a profile in', (engine, test) => {
     const args = ['login', '--service', on.url, '--method', 'key'];
     t.like(await bot.json(t, args, { stdin: `${credential}\n` }), { kind: 'agent', agent_id });
     await bot.fails(t, args, 2, 'INVALID_USAGE', { stdin: '' });
+    for (const method of ['key', 'agent', 'browser']) {
+      await bot.fails(t, ['login', '--method', method], 2, 'INVALID_USAGE', { stdin: credential });
+    }
+    t.is((await bot.json(t, ['status'])).agent_id, agent_id, 'its key may be nowhere else');
     await homeOf(t).fails(t, args, 3, 'AUTH_REQUIRED', { stdin: `${credential.slice(0, -1)}x` });
     if (noTerminals !== undefined) return;
     const other = homeOf(t);
@@ -131,6 +136,8 @@ onEveryEngine('signing a profile in', (engine, test) => {
       },
     });
     await Promise.all(decided);
+    t.like(await ann.json(t, ['status']), { authenticated: false, account: null });
+    t.is((await listLiveTerminals(on.service.deps, ann.id)).length, 0, 'no key stays behind that nobody has');
     t.not(again.thumbprint, thumbprint);
     t.like(again, { authenticated: true, account: ann.id });
   });

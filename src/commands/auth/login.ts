@@ -28,6 +28,7 @@ export async function login(context: VerbContext, _args: string[], options: Logi
   const credential = method === 'key' ? await readKey(context) : undefined;
   const connected = await context.openProfile({ create: true });
   if (method === 'browser') return loginAsPerson(context, connected, options);
+  if (connected.profile.info().kind !== undefined) throw alreadySignedIn();
   await loginAsAgent(context, connected, credential, options.email);
   printStatus(context, connected);
 }
@@ -96,6 +97,10 @@ export async function loginAsPerson(
   { paste, popup }: Pick<LoginOptions, 'paste' | 'popup'>,
 ): Promise<void> {
   const { service } = connected.client;
+  const { kind } = connected.profile.info();
+  if (kind === 'agent') throw alreadySignedIn();
+  // Nobody would have the old key any more, so it does not stay behind at the service.
+  if (kind === 'human') await connected.forget();
   // A key is bound once, so another one is made where this one is somebody's.
   const { privateJwk: key } = await connected.freshKey();
   const request = await createRequest({ service, key, name: terminalName() });
@@ -111,6 +116,13 @@ export async function loginAsPerson(
   const { account, expires_at } = login;
   await connected.saveHolder({ kind: 'human', account, expires_at });
   printStatus(context, connected);
+}
+
+/** The key of an agent may be nowhere else, so it is not replaced in passing. */
+function alreadySignedIn(): AuthError {
+  return new AuthError('INVALID_USAGE', 'This profile is signed in already.', {
+    hint: 'Use another one by --profile, or first: vouchsafe auth logout',
+  });
 }
 
 /**

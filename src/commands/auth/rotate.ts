@@ -10,6 +10,7 @@ export async function rotate(
 ): Promise<void> {
   const connected = await context.openProfile();
   const { name } = connected.profile;
+  const { kind } = connected.profile.info();
   try {
     const rotated = await connected.rotateKey();
     const { old_thumbprint, thumbprint, old_ends_at } = rotated;
@@ -20,7 +21,8 @@ export async function rotate(
   } catch (error) {
     const isEnded = error instanceof AuthError && error.code === 'SESSION_KEY_ENDED';
     const canAsk = options.paste === true || context.terminal() !== undefined;
-    if (!isEnded || !canAsk) throw error;
+    // A person does not take the place of an agent.
+    if (!isEnded || !canAsk || kind === 'agent') throw error;
   }
   context.note('The service does not know the session key any more: sign in again.');
   await loginAsPerson(context, connected, options);
