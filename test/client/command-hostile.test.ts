@@ -255,7 +255,7 @@ test('no output of a command and no file but the two for secrets has a private k
 });
 
 test('a browser is opened at a terminal alone, not over SSH or in CI, and for links of the service only', async (t) => {
-  const { openLink } = await import('../../src/commands/auth/open-link.ts');
+  const { linkOpener, openLink } = await import('../../src/commands/auth/open-link.ts');
   const folder = join(home.folder, 'opener');
   mkdirSync(folder);
   writeFileSync(join(folder, 'xdg-open'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
@@ -280,5 +280,13 @@ test('a browser is opened at a terminal alone, not over SSH or in CI, and for li
     '--help',
   ]) {
     t.false(opens(link), link);
+  }
+  const openers = {
+    linux: ['xdg-open'],
+    darwin: ['open'],
+    win32: ['rundll32', 'url.dll,FileProtocolHandler'],
+  };
+  for (const [platform, opener] of Object.entries(openers)) {
+    t.deepEqual(linkOpener(platform as NodeJS.Platform), opener);
   }
 });

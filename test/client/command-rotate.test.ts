@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { endTerminal } from '../../src/domain/permissions/terminals.ts';
+import { endTerminal, listLiveTerminals } from '../../src/domain/permissions/terminals.ts';
 import { asker } from '../helpers/api-keys.ts';
 import { connectByCode, copyStore, homeOf, personAtHome } from '../helpers/auth-people.ts';
 import { REAL_CLOCK } from '../helpers/real-clock.ts';
@@ -131,8 +131,13 @@ onEveryEngine('rotating a session key', (engine, test) => {
     const more = await bot.auth(['request', '--cap', 'api:default:documents/:write']);
     await thief.fails(t, ['grant', '-', '--yes'], 5, 'REQUEST_UNKNOWN', { stdin: more.stdout });
 
-    const { thumbprint } = await ann.json(t, ['status']);
-    await endTerminal(on.service.deps, asker, ann.id, thumbprint, { endsGrants: true });
+    // And take the key over: then its person notices, and is mailed.
+    await thief.json(t, ['rotate']);
+    await thief.json(t, ['whoami']);
+    await ann.fails(t, ['whoami'], 3, 'SESSION_KEY_ENDED');
+    const [listed, ...others] = await listLiveTerminals(on.service.deps, ann.id);
+    t.is(others.length, 0, 'the account page has one terminal, the one that acts');
+    await endTerminal(on.service.deps, asker, ann.id, listed!.row.thumbprint, { endsGrants: true });
     const endedAt = performance.now();
     t.false((await api.ask(token)).body.active);
     t.true(performance.now() - endedAt < 1000);

@@ -19,7 +19,7 @@ export function openLink(link: string, service: string, conditions: PopupConditi
   const { isAllowed, hasTerminal, env, platform } = conditions;
   if (!isAllowed || !hasTerminal || isSet(env.SSH_CONNECTION) || isSet(env.CI)) return false;
   if (!isOfService(link, service)) return false;
-  const [program, ...args] = opener(platform);
+  const [program, ...args] = linkOpener(platform);
   const child = spawn(program!, [...args, link], { stdio: 'ignore', detached: true, shell: false, env });
   // There may be no browser. The link is printed either way.
   child.on('error', () => {});
@@ -38,7 +38,8 @@ function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '';
 }
 
-function opener(platform: NodeJS.Platform): string[] {
+/** Returns the program that opens links, and its arguments before the link. */
+export function linkOpener(platform: NodeJS.Platform): string[] {
   if (platform === 'darwin') return ['open'];
   if (platform === 'win32') return ['rundll32', 'url.dll,FileProtocolHandler'];
   return ['xdg-open'];
