@@ -50,6 +50,7 @@ onEveryEngine('pages of permission requests', (engine, test) => {
     t.true(page.text.indexOf('documents/') < page.text.indexOf('Nightly'));
     const done = await browser.post(REVIEW, { decision: 'approve', 'may:0:read': 'on' });
     t.is(heading(done), 'Approved', done.text);
+    t.true(done.text.includes('vouchsafe.auth.grant'));
     const { grant, state } = (await agent.show(request.id)).body.data;
     t.is(state, 'granted');
     t.like(grant.permissions[0], { space: id, actions: ['read'] });

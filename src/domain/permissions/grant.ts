@@ -2,7 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { LIFETIME_SECONDS } from '../../lib/artifacts/lifetime.ts';
 import { sortWords } from '../../lib/artifacts/permission-entry.ts';
-import type { GrantedPermission } from '../../lib/artifacts/permission-grant.ts';
+import type { GrantedPermission, PermissionGrant } from '../../lib/artifacts/permission-grant.ts';
 import type { PermissionRequest } from '../../lib/artifacts/permission-request.ts';
 import { formatSeconds } from '../../lib/artifacts/read-members.ts';
 import { sha256 } from '../../lib/hash.ts';
@@ -54,7 +54,7 @@ const BY_TERMINAL_MS = 7 * DAY_MS;
  * Grants a request, in part or all of it. What is given is checked against the role that the granter has now in each workspace.
  * Decision, places, grant, audit line and mail are one transaction.
  *
- * @returns the id of the grant
+ * @returns the grant, as we signed it, and its id
  * @throws Failure `badRequest` for what is wider than the request, and for nothing; `grantNotAllowed` for a terminal;
  * `notFound`, `requestDecided`, `requestExpired`; as allowPlaces()
  */
@@ -64,7 +64,7 @@ export async function grantPermissions(
   id: string,
   granter: Granter,
   giving: Giving,
-): Promise<{ grantId: string }> {
+): Promise<{ grantId: string; grant: PermissionGrant }> {
   const { artifact: request } = await findRequest(deps.db, id);
   if (request.permissions === undefined) throw requestUnknown();
   const known = await readPermissions(deps, request.permissions);
@@ -126,7 +126,7 @@ export async function grantPermissions(
         ...(artifact.action !== undefined && { action: artifact.action }),
       },
     });
-    return { grantId };
+    return { grantId, grant: signed };
   });
 }
 

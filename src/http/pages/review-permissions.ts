@@ -106,7 +106,7 @@ async function grant(pages: Pages, call: DecideCall, review: RequestReview): Pro
     throw new WrongForm({ key: 'review.chooseWorkspace', field: 'workspace' });
   }
   const lifetimeSeconds = Math.min(Number(body.life ?? review.lifetimeSeconds), review.lifetimeSeconds);
-  const { grantId } = await grantPermissions(
+  const { grant: signed } = await grantPermissions(
     deps,
     origin,
     review.id,
@@ -120,7 +120,8 @@ async function grant(pages: Pages, call: DecideCall, review: RequestReview): Pro
   );
   return showDone(pages, call, {
     state: 'granted',
-    grantId,
+    // The agent may be where only a person carries things to.
+    artifact: JSON.stringify(signed, null, 2),
     name: displayName(review.name ?? ''),
     agentId: review.owner === 'you' ? review.agentId : undefined,
     scopes: [...new Set(scopes)].toSorted(),
