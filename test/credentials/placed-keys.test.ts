@@ -150,7 +150,7 @@ onEveryEngine('keys on places', (engine, test) => {
     await places.endNode(node);
     t.false(await isActive(one.credential), 'as soon as the node has ended');
     const ends = await places.act((work) => endPlacesOnNodes(work, { resource: API, workspaceId: wsp }));
-    t.deepEqual(ends, { places: 2, keys: 1 });
+    t.like(ends, { places: 2, keys: 1 });
     t.deepEqual(
       (await details(two.credential)).map((each: { path: string }) => each.path),
       ['x'],
@@ -168,15 +168,15 @@ onEveryEngine('keys on places', (engine, test) => {
       { workspaceId: one, actions: ['read'] },
       { workspaceId: two, actions: ['read'] },
     ]);
-    t.deepEqual(await places.act((work) => endPlacesOfGranter(work, one, ben, 'member_left')), {
+    t.like(await places.act((work) => endPlacesOfGranter(work, one, ben, 'member_left')), {
       places: 1,
       keys: 0,
     });
     t.is((await api.ask(bens.credential)).body.workspace, two);
     t.true(await isActive(anns.credential));
-    t.deepEqual(await places.act((work) => endPlacesOfWorkspace(work, two)), { places: 1, keys: 1 });
+    t.like(await places.act((work) => endPlacesOfWorkspace(work, two)), { places: 1, keys: 1 });
     t.false(await isActive(bens.credential));
-    t.deepEqual(await places.act((work) => endPlacesOfHolder(work, anns.key.id, 'revoked', ann)), {
+    t.like(await places.act((work) => endPlacesOfHolder(work, anns.key.id, 'revoked', ann)), {
       places: 1,
       keys: 1,
     });

@@ -44,7 +44,7 @@ export async function history(browser: Browser) {
     text: row,
     name: /<span class="name">(?:<s>)?<bdi>(.*?)<\/bdi>/.exec(row)?.[1],
     isStruck:
-      /^<tr role="row" class="ended">\s*<td role="cell"><span class="name"><s>.*<\/s><\/span><span class="under mono"><s>.*<\/s><\/span><\/td>/.test(
+      /^<tr role="row" class="ended">\s*<td role="cell"><span class="name"><s>.*<\/s><\/span><span class="under mono prefix"><s>.*<\/s><\/span><\/td>/.test(
         row,
       ),
     canEnd: row.includes('/revoke"'),

@@ -256,7 +256,7 @@ test.describe('the way to the mail server', (test) => {
     const sink = await startSmtpSink();
     t.teardown(() => sink.close());
     sink.behave((recipient) => (recipient.startsWith('stall') ? 'stall' : 'accept'));
-    const mailer = openMailer(sink.url, 200);
+    const mailer = openMailer(sink.url, 1000);
     t.teardown(() => mailer.close());
     const stalled = await mailer.send(mailTo('stall@example.com'));
     t.is(stalled.kind, 'delayed');

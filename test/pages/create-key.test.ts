@@ -103,7 +103,7 @@ onEveryEngine('creating a key on its page', (engine, test) => {
       t.false((await dumpOf(home.on)).includes(secret));
       const [listed] = await history(browser);
       t.is(listed!.name, 'Shy');
-      t.regex(listed!.text, new RegExp(`<span class="under mono">${credential.slice(0, 7)}…</span>`));
+      t.regex(listed!.text, new RegExp(`<span class="under mono prefix">${credential.slice(0, 7)}…</span>`));
       t.regex(listed!.text, /<span class="chip">read<\/span>[\s\S]*Never used[\s\S]*Expires"><time/);
     });
 
