@@ -11,6 +11,8 @@ export interface AccountRow {
   parentId: string | null;
   /** The language that its human chose; null: none. */
   locale: string | null;
+  /** What its human wants to be called; null: nothing, or the account has ended. */
+  name: string | null;
 }
 
 /** Inserts an agent's own account. @param parentId the owner's account; null: the agent has no owner */
@@ -74,12 +76,20 @@ export function updateAccountLocale(tx: Tx, id: string, locale: string | null): 
   );
 }
 
-/** Ends a human's account and removes its mailbox; of concurrent calls, one returns 1 and the others 0. */
+/** Sets what the human of an account wants to be called; returns 0 where that is so already, or the account has ended. */
+export function updateAccountName(tx: Tx, id: string, name: string | null): Promise<number> {
+  return tx.run(
+    `UPDATE accounts SET name = ? WHERE id = ? AND ended_at IS NULL AND COALESCE(name, '') <> ?`,
+    [name, id, name ?? ''],
+  );
+}
+
+/** Ends a human's account and removes its mailbox and name; of concurrent calls, one returns 1 and the others 0. */
 export function updateAccountEnded(tx: Tx, id: string, now: number): Promise<number> {
-  return tx.run('UPDATE accounts SET ended_at = ?, mailbox = NULL WHERE id = ? AND ended_at IS NULL', [
-    now,
-    id,
-  ]);
+  return tx.run(
+    'UPDATE accounts SET ended_at = ?, mailbox = NULL, name = NULL WHERE id = ? AND ended_at IS NULL',
+    [now, id],
+  );
 }
 
 /** Restores an agent's own account to its state before the agent was merged or linked. */
@@ -130,13 +140,31 @@ export async function listMailboxes(
   return new Map(rows.map(({ id, mailbox }) => [id, mailbox]));
 }
 
+/** What others see a human by. */
+export type NamedAccount = Pick<AccountRow, 'mailbox' | 'name'>;
+
+/** Finds what the humans of a page are seen by, by the ids of their accounts. */
+export async function listNamedAccounts(
+  db: Pick<Db, 'all'>,
+  ids: readonly string[],
+): Promise<Map<string, NamedAccount>> {
+  const rows = await db.all<NamedAccount & { id: string }>(
+    `SELECT id, mailbox, name FROM accounts WHERE id IN (${PAGE_MARKS})`,
+    pageIds(ids),
+  );
+  return new Map(rows.map(({ id, mailbox, name }) => [id, { mailbox, name }]));
+}
+
 /** Finds an account that has not ended, by its id. */
 export function findLiveAccount(db: Pick<Tx, 'get'>, id: string): Promise<{ id: string } | undefined> {
   return db.get('SELECT id FROM accounts WHERE id = ? AND ended_at IS NULL', [id]);
 }
 
 export function findAccount(db: Pick<Tx, 'get'>, id: string): Promise<AccountRow | undefined> {
-  return db.get('SELECT id, kind, mailbox, parent_id AS "parentId", locale FROM accounts WHERE id = ?', [id]);
+  return db.get(
+    'SELECT id, kind, mailbox, parent_id AS "parentId", locale, name FROM accounts WHERE id = ?',
+    [id],
+  );
 }
 
 /** Finds when an account was created, epoch ms. */

@@ -17,6 +17,8 @@ export interface MemberRow {
 export interface ListedMember extends MemberRow {
   /** Null: the account has ended. */
   mailbox: string | null;
+  /** What they want to be called; null: nothing. */
+  accountName: string | null;
 }
 
 /** A workspace that an account is in. */
@@ -71,7 +73,7 @@ export function listMemberships(db: Pick<Tx, 'all'>, accountId: string): Promise
 /** Lists the members of a workspace: those who joined first are first. */
 export function listMembers(db: Pick<Tx, 'all'>, workspaceId: string): Promise<ListedMember[]> {
   return db.all(
-    `SELECT ${OF_MEMBER}, (SELECT mailbox FROM accounts WHERE id = m.account_id) AS mailbox
+    `SELECT ${OF_MEMBER}, ${OF_ACCOUNT}
      FROM members m WHERE m.workspace_id = ? AND m.ended_at IS NULL ORDER BY m.joined_at, m.account_id`,
     [workspaceId],
   );
@@ -119,7 +121,7 @@ export function listMemberPage(
     place && { side: place.side, values: [place.key, place.id] },
   );
   return db.all(
-    `SELECT ${OF_MEMBER}, (SELECT mailbox FROM accounts WHERE id = m.account_id) AS mailbox
+    `SELECT ${OF_MEMBER}, ${OF_ACCOUNT}
      FROM members m WHERE m.workspace_id = ? AND m.ended_at IS NULL${condition.sql} ${orderBy} LIMIT ${limit}`,
     [workspaceId, ...condition.params],
   );
@@ -181,4 +183,6 @@ const NOT_LAST_OWNER = `(role <> 'owner' OR EXISTS (SELECT 1 FROM members other
   WHERE other.workspace_id = members.workspace_id AND other.account_id <> members.account_id
     AND other.role = 'owner' AND other.ended_at IS NULL))`;
 const COLUMNS = `workspace_id AS "workspaceId", account_id AS "accountId", role, joined_at AS "joinedAt"`;
+const OF_ACCOUNT = `(SELECT mailbox FROM accounts WHERE id = m.account_id) AS mailbox,
+  (SELECT name FROM accounts WHERE id = m.account_id) AS "accountName"`;
 const OF_MEMBER = `m.workspace_id AS "workspaceId", m.account_id AS "accountId", m.role, m.joined_at AS "joinedAt"`;

@@ -14,7 +14,7 @@ export interface WorkspaceKeyFilter {
 }
 
 /** A key of a workspace, with the mailbox of its maker; null: the account has ended. */
-export type WorkspaceKeyRow = CredentialRow & { makerMailbox: string | null };
+export type WorkspaceKeyRow = CredentialRow & { makerMailbox: string | null; makerName: string | null };
 
 /**
  * Lists a page of the keys of a workspace, newest first, ended ones included.
@@ -102,4 +102,5 @@ function holdersIn({ workspaceId, grantedBy, nodeId }: WorkspaceKeyFilter): {
 }
 
 const COLUMNS = `${CREDENTIAL_COLUMNS},
-  (SELECT mailbox FROM accounts a WHERE a.id = c.account_id) AS "makerMailbox"`;
+  (SELECT mailbox FROM accounts a WHERE a.id = c.account_id) AS "makerMailbox",
+  (SELECT name FROM accounts a WHERE a.id = c.account_id) AS "makerName"`;

@@ -239,6 +239,7 @@ const VALID_FORMS: Record<string, Record<string, string>> = {
   'POST /account/sessions/end': { csrf: 'none', session: 'ses_0' },
   'POST /account/sessions/end-others': { csrf: 'none' },
   'POST /account/mail': { csrf: 'none', wanted: 'yes' },
+  'POST /account/name': { csrf: 'none', name: 'Ada' },
   'POST /account/language': { csrf: 'none', locale: 'de' },
   'POST /account/authenticator': { csrf: 'none', sealed: 'x', code: '123456' },
   'POST /account/authenticator/codes': { csrf: 'none' },

@@ -318,6 +318,11 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
       await browser.get('/account');
       return { browser, path: '/account/invitations' };
     },
+    '/account/name': async () => {
+      const { browser } = await newWorkspace();
+      await browser.get('/account');
+      return { browser, path: '/account/name' };
+    },
     '/account/mail': () => own('/account', '/account/mail'),
     '/account/language': () => own('/account', '/account/language'),
     '/account/authenticator': () => own('/account/authenticator'),

@@ -16,6 +16,7 @@ export const EVENT_KINDS = [
   'account.created',
   'account.deleted',
   'account.locale_changed',
+  'account.name_changed',
   'authenticator.added',
   'authenticator.removed',
   'recovery_codes.made',

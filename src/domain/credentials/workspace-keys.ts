@@ -1,7 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
 import { type ListMark, type ListPage, mapPage, parseIdMark, readPage } from '../../lib/list-pages.ts';
-import { maskMailbox } from '../../lib/mailbox.ts';
 import { parseScope } from '../../lib/scopes.ts';
 import { listNamedPlaces, type NamedPlaceRow } from '../../store/places.ts';
 import {
@@ -11,6 +10,7 @@ import {
   type WorkspaceKeyRow,
 } from '../../store/workspace-keys.ts';
 import type { RequestOrigin } from '../../work.ts';
+import { nameToOthers } from '../accounts/account-name.ts';
 import { useCase } from '../limits/use-case.ts';
 import { endPlacesOfHolderIn } from '../workspaces/places.ts';
 import { isManager, type Role } from '../workspaces/roles.ts';
@@ -23,7 +23,7 @@ import { isLive, type Key, toKey } from './issue.ts';
 export interface WorkspaceKey extends Key {
   /** Whether it is the key of a thing, which is its place. */
   isAppKey: boolean;
-  maker: { isYou: boolean; mailbox: string | undefined };
+  maker: { isYou: boolean; name: string | undefined };
   /** Those in this workspace; once they ended, those that it had there at last. */
   places: NamedPlaceRow[];
   /** Epoch ms: since when it does nothing here; undefined: it works here. */
@@ -122,7 +122,7 @@ function toWorkspaceKey(
     isAppKey: row.kind === 'app_key',
     maker: {
       isYou: row.accountId === readerId,
-      mailbox: row.makerMailbox === null ? undefined : maskMailbox(row.makerMailbox),
+      name: nameToOthers({ mailbox: row.makerMailbox, name: row.makerName }),
     },
     places,
     endedAt: isLive(key, now) && live.length > 0 ? undefined : Math.min(...ends),

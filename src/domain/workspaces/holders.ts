@@ -1,9 +1,9 @@
 import type { Deps } from '../../deps.ts';
 import { type ListMark, type ListPage, parseIdMark, readPage } from '../../lib/list-pages.ts';
-import { maskMailbox } from '../../lib/mailbox.ts';
 import { parseScope } from '../../lib/scopes.ts';
-import { listMailboxes } from '../../store/accounts.ts';
+import { listNamedAccounts } from '../../store/accounts.ts';
 import { type HolderKind, listHolderPage } from '../../store/workspace-holders.ts';
+import { nameToOthers } from '../accounts/account-name.ts';
 import { listPlacesOfHolders, type NamedPlace } from './pick-places.ts';
 import { isManager } from './roles.ts';
 import type { Participant } from './workspace-activity.ts';
@@ -52,20 +52,19 @@ export async function listHoldersIn(
     (place, limit) => listHolderPage(db, selection, place, limit),
     (holder) => holder.id,
   );
-  const [places, mailboxes] = await Promise.all([
+  const [places, accounts] = await Promise.all([
     listPlacesOfHolders(
       deps,
       page.items.map(({ id }) => id),
     ),
-    listMailboxes(db, [...new Set(page.items.map(({ grantedBy }) => grantedBy))]),
+    listNamedAccounts(db, [...new Set(page.items.map(({ grantedBy }) => grantedBy))]),
   ]);
   const items = page.items.map(({ id, name, grantedBy, givenAt }) => {
     const here = (places.get(id) ?? []).filter((place) => place.workspaceId === workspaceId);
-    const mailbox = mailboxes.get(grantedBy);
     return {
       id,
       name: name ?? undefined,
-      by: { isYou: grantedBy === accountId, mailbox: mailbox ? maskMailbox(mailbox) : undefined },
+      by: { isYou: grantedBy === accountId, name: nameToOthers(accounts.get(grantedBy)) },
       since: givenAt,
       places: here,
       scopes: [...new Set(here.flatMap(({ actions }) => parseScope(actions)))],

@@ -75,7 +75,8 @@ export async function findManagedMember(
   if (member === undefined) throw memberNotFound();
   const roles = assertManages(role, member.role);
   const account = await findAccount(db, memberId);
-  return { member: { ...member, mailbox: account?.mailbox ?? null }, roles };
+  const { mailbox = null, name: accountName = null } = account ?? {};
+  return { member: { ...member, mailbox, accountName }, roles };
 }
 
 /**

@@ -1,16 +1,16 @@
 import type { Deps } from '../../deps.ts';
 import { type ListMark, type ListPage, parseIdMark, readPage } from '../../lib/list-pages.ts';
-import { maskMailbox } from '../../lib/mailbox.ts';
-import { listMailboxes } from '../../store/accounts.ts';
+import { listNamedAccounts } from '../../store/accounts.ts';
 import { type EventRow, listEventsOf } from '../../store/events.ts';
+import { nameToOthers } from '../accounts/account-name.ts';
 
-/** The activity of a workspace, as its members see it: who, masked, and never from which network. */
+/** The activity of a workspace, as its members see it: who, by name or masked, and never from which network. */
 
 /** Who an event is about, or who did it. */
 export interface Participant {
   isYou: boolean;
-  /** Masked; undefined: the account has ended. */
-  mailbox: string | undefined;
+  /** As others see them; undefined: the account has ended. */
+  name: string | undefined;
 }
 
 export interface WorkspaceEvent {
@@ -37,11 +37,10 @@ export async function listWorkspaceActivity(
     (event) => event.id,
   );
   const ids = page.items.flatMap((event) => [event.accountId, actorIdOf(event)]).filter((id) => id !== null);
-  const mailboxes = await listMailboxes(db, [...new Set(ids)]);
+  const accounts = await listNamedAccounts(db, [...new Set(ids)]);
   const participant = (id: string | null): Participant | undefined => {
     if (id === null) return undefined;
-    const mailbox = mailboxes.get(id);
-    return { isYou: id === readerId, mailbox: mailbox ? maskMailbox(mailbox) : undefined };
+    return { isYou: id === readerId, name: nameToOthers(accounts.get(id)) };
   };
   const items = page.items.map((event) => {
     const actorId = actorIdOf(event);

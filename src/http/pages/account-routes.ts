@@ -21,6 +21,7 @@ export function accountRows(pages: Pages): Row[] {
     row('POST', `${PAGES.account}/sessions/end-others`, user, none, account.endAllOtherSessions),
     row('POST', `${PAGES.account}/mail`, user, none, account.changeMailPreference),
     row('POST', `${PAGES.account}/invitations`, user, none, account.changeInvitationPreference),
+    row('POST', account.NAME_PATH, user, none, account.changeName(pages)),
     row('POST', account.LANGUAGE_PATH, user, none, account.changeLanguage),
     row('GET', PAGES.authenticator, recent, none, authenticator.authenticatorPage(pages)),
     row('POST', PAGES.authenticator, recent, none, authenticator.addAuthenticatorOperation(pages)),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { setAccountLocale } from '../../domain/accounts/account-locale.ts';
+import { findAccountName, setAccountName } from '../../domain/accounts/account-name.ts';
 import {
   areInvitationsSuppressed,
   isAgentMailSuppressed,
@@ -35,6 +36,9 @@ const deleteForm = formSchema({ mailbox: z.string().max(254).default('') });
 const wantsMailForm = formSchema({ wanted: z.enum(['yes', 'no']) });
 
 export const LANGUAGE_PATH = `${PAGES.account}/language`;
+export const NAME_PATH = `${PAGES.account}/name`;
+const nameForm = formSchema({ name: z.string().trim().max(64).default('') });
+
 /** What the form sends for no language of the account's own. */
 const SAME_AS_BROWSER = 'browser';
 const languageForm = formSchema({ locale: z.enum([SAME_AS_BROWSER, ...LOCALES]) });
@@ -44,36 +48,51 @@ export function accountPage(pages: Pages) {
   return operation({
     caller: 'signedInUser',
     summary: 'My account and my sessions',
-    async handle({ deps, caller, query }) {
-      const { session } = caller;
-      const others = await listOtherSessions(deps, session, { at: readMark(query) });
-      const authenticator = await findAuthenticatorStatus(deps, session.accountId);
-      const isFirstPage = others.previous === undefined;
-      const sessions = isFirstPage ? [session, ...others.items] : others.items;
-      const view: ListView = { path: PAGES.account, query, parameters: [], anchor: 'sessions' };
-      return pages.show(caller, 'account', {
-        mailbox: session.mailbox,
-        accountId: session.accountId,
-        recoveryCodesLeft: authenticator?.recoveryCodesLeft,
-        isMailWanted: !(await isAgentMailSuppressed(deps, session)),
-        areInvitationsWanted: session.hasWorkspaces
-          ? !(await areInvitationsSuppressed(deps, session.mailbox))
-          : undefined,
-        locale: caller.draft(LANGUAGE_PATH)?.locale ?? session.locale ?? SAME_AS_BROWSER,
-        languages: LOCALES.map((locale) => ({ locale, name: nameLocale(locale) })),
-        sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
-          id,
-          origin,
-          createdAt,
-          seenAt,
-          isThis: id === session.id,
-        })),
-        terminals: (await listLiveTerminals(deps, session.accountId)).map(presentTerminal),
-        hasSeveralOthers: others.items.length > 1 || !isFirstPage,
-        paging: presentPaging(view, others, { isByTime: true }),
-      });
-    },
+    handle: (call) => showAccount(pages, call),
   });
+}
+
+/** @param problem what is wrong with the name that was typed */
+async function showAccount(
+  pages: Pages,
+  { deps, caller, query }: Pick<Call<unknown, 'signedInUser'>, 'deps' | 'caller' | 'query'>,
+  typed = caller.draft(NAME_PATH)?.name,
+  problem?: Problem,
+): Promise<HandlerResult> {
+  const { session } = caller;
+  const others = await listOtherSessions(deps, session, { at: readMark(query) });
+  const authenticator = await findAuthenticatorStatus(deps, session.accountId);
+  const isFirstPage = others.previous === undefined;
+  const sessions = isFirstPage ? [session, ...others.items] : others.items;
+  const view: ListView = { path: PAGES.account, query, parameters: [], anchor: 'sessions' };
+  return pages.show(
+    caller,
+    'account',
+    {
+      mailbox: session.mailbox,
+      accountId: session.accountId,
+      recoveryCodesLeft: authenticator?.recoveryCodesLeft,
+      isMailWanted: !(await isAgentMailSuppressed(deps, session)),
+      areInvitationsWanted: session.hasWorkspaces
+        ? !(await areInvitationsSuppressed(deps, session.mailbox))
+        : undefined,
+      locale: caller.draft(LANGUAGE_PATH)?.locale ?? session.locale ?? SAME_AS_BROWSER,
+      languages: LOCALES.map((locale) => ({ locale, name: nameLocale(locale) })),
+      sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
+        id,
+        origin,
+        createdAt,
+        seenAt,
+        isThis: id === session.id,
+      })),
+      terminals: (await listLiveTerminals(deps, session.accountId)).map(presentTerminal),
+      hasSeveralOthers: others.items.length > 1 || !isFirstPage,
+      paging: presentPaging(view, others, { isByTime: true }),
+      ...(session.hasWorkspaces && { name: typed ?? (await findAccountName(deps, session.accountId)) ?? '' }),
+      ...(problem && { problem }),
+    },
+    problem === undefined ? 200 : 400,
+  );
 }
 
 /** GET /account/delete: shows what the deletion removes, and what stands in its way. */
@@ -172,6 +191,24 @@ export const changeInvitationPreference = formOperation({
     return redirect(deps.config, PAGES.account, [], 'mailChanged');
   },
 });
+
+/** POST /account/name: sets what the members of one's workspaces see one by. An address as a name could be another one's. */
+export function changeName(pages: Pages) {
+  return formOperation({
+    caller: 'signedInUser',
+    summary: 'Choose a name',
+    form: nameForm,
+    async handle(call) {
+      const { deps, origin, caller, body } = call;
+      const name = displayName(body.name);
+      if (name.includes('@')) {
+        return showAccount(pages, call, body.name, { key: 'account.nameWrong', field: 'name' });
+      }
+      await setAccountName(deps, origin, caller.session.accountId, name === '' ? undefined : name);
+      return redirect(deps.config, PAGES.account, [], 'nameChanged');
+    },
+  });
+}
 
 /** POST /account/language: sets the language of pages and mail. */
 export const changeLanguage = formOperation({

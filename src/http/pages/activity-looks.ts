@@ -21,6 +21,7 @@ const LOOKS: Readonly<Record<string, Look>> = {
   'account.created': plain('user'),
   'account.deleted': { icon: 'trash-2', tone: 'alarm' },
   'account.locale_changed': plain('languages'),
+  'account.name_changed': plain('user'),
   'authenticator.added': { icon: 'shield-check', tone: 'ok' },
   'authenticator.removed': { icon: 'shield-off', tone: 'alarm' },
   'recovery_codes.made': plain('shield'),

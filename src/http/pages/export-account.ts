@@ -1,3 +1,4 @@
+import { findAccountName } from '../../domain/accounts/account-name.ts';
 import { isAgentMailSuppressed } from '../../domain/accounts/mail-suppressions.ts';
 import { listOtherSessions } from '../../domain/accounts/sessions.ts';
 import { findAuthenticatorStatus } from '../../domain/accounts/totp.ts';
@@ -52,6 +53,7 @@ export const exportAccount = operation({
           authenticator: authenticator !== undefined,
           mail_of_agents: !noMail,
           language: session.locale ?? null,
+          name: (await findAccountName(deps, session.accountId)) ?? null,
         },
         agents: agents.map((agent) => ({
           agent_id: agent.id,

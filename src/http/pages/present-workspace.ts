@@ -41,7 +41,7 @@ export function presentWorkspace({ workspaceId, name, role, joinedAt, createdAt 
 }
 
 /**
- * Prepares a member for a template: one's own mailbox in full, those of others masked.
+ * Prepares a member for a template: by the name that they chose, with one's own mailbox in full, and those of others masked.
  *
  * @param own the role and the account of the reader
  */
@@ -49,12 +49,16 @@ export function presentMember(
   member: Omit<ListedMember, 'workspaceId'>,
   own: { role: Role; accountId: string },
 ) {
-  const { accountId, mailbox, role, joinedAt } = member;
+  const { accountId, mailbox, accountName, role, joinedAt } = member;
   const isYou = accountId === own.accountId;
+  const address = mailbox === null ? '' : isYou ? mailbox : maskMailbox(mailbox);
+  const called = mailbox === null ? '' : displayName(accountName ?? '');
   return {
     id: accountId,
-    name: mailbox === null ? '' : isYou ? mailbox : maskMailbox(mailbox),
-    initial: (mailbox ?? '?').slice(0, 1).toUpperCase(),
+    name: called || address,
+    /** Beneath the name; undefined: the address is the name already. */
+    address: called === '' ? undefined : address,
+    initial: (called || (mailbox ?? '?')).slice(0, 1).toUpperCase(),
     role,
     joinedAt,
     isYou,

@@ -39,6 +39,7 @@ export const FLASHES = [
   'sessionsEnded',
   'mailChanged',
   'languageChanged',
+  'nameChanged',
   'authenticatorRemoved',
   'agentsRevoked',
   'keysRevoked',
