@@ -90,6 +90,7 @@ onEveryEngine('the account', (engine, test) => {
         mailbox,
         authenticator: true,
         mail_of_agents: false,
+        name: null,
         language: null,
       });
       t.deepEqual(

@@ -35,6 +35,7 @@ const PUBLISHED: Record<string, string> = {
   '0027_link_requests.sql': 'acfb037faf10e4e6b66b827ccb64083feb6ba7d37d340411e6066494a075446f',
   '0028_event_indexes.sql': '14a69924c63413218c2c3add8d5d323ae7394b0a38ab04cca7874ad59b54b8f5',
   '0029_permissions.sql': '1b5402aa254994e0a88f767f9e51a6fa645ac9f54ee20285cb9e6a0f1a0c2914',
+  '0030_account_names.sql': 'af2454ef54d951b59825da9f86f3fcf6b3f3d19aa2fe0fa8a24cba9e86dc5aeb',
 };
 
 test('no published migration is changed, renamed or removed, and each new one is in the list', (t) => {
