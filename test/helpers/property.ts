@@ -26,7 +26,7 @@ export async function assertProperty<Values extends [unknown, ...unknown[]]>(
   });
   const outcome = await fc.check(property, parameters);
   if (outcome.counterexample !== null) {
-    t.log(fc.defaultReportMessage(outcome));
+    t.log(fc.defaultReportMessage(outcome), String(outcome.errorInstance));
     // Once more, and this time it counts: ava says what differs.
     await holds(t, ...outcome.counterexample);
   }
