@@ -29,8 +29,9 @@ export async function endAppInWorkspace(
     const { role } = await lockWorkspaceAs(work, workspaceId, accountId);
     if (!isManager(role)) throw roleForbids();
     const consent = await findOAuthGrant(work.tx, id);
-    const { places } = await endPlacesOfHolderIn(work, id, workspaceId, consent?.accountId, accountId);
-    if (places === 0 || !id.startsWith('con_')) throw appNotFound();
+    if (consent === undefined) throw appNotFound();
+    const { places } = await endPlacesOfHolderIn(work, id, workspaceId, consent.accountId, accountId);
+    if (places === 0) throw appNotFound();
   });
 }
 

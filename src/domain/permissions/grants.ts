@@ -195,10 +195,8 @@ export async function endGrantInWorkspace(
   await useCase(deps, origin, {}, async (work) => {
     const { role } = await lockWorkspaceAs(work, workspaceId, accountId);
     if (!isManager(role)) throw roleForbids();
-    const isGrant = grantId.startsWith('grt_');
-    const { places } = isGrant
-      ? await endPlacesOfHolderIn(work, grantId, workspaceId, undefined, accountId)
-      : { places: 0 };
+    if (!grantId.startsWith('grt_')) throw grantUnknown();
+    const { places } = await endPlacesOfHolderIn(work, grantId, workspaceId, undefined, accountId);
     if (places === 0) throw grantUnknown();
   });
 }
