@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -11,10 +12,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { AuthError } from '../lib/artifacts/auth-error.ts';
 
-/** One process at a time changes a folder: whoever makes `.lock` in it. */
+/** One process at a time changes a folder: whoever has `.lock` in it. */
 
 const WAIT_MS = 2000;
 const RETRY_MS = 20;
@@ -49,19 +50,54 @@ export async function withLock<Result>(
 
 async function acquire(lock: string): Promise<string> {
   const owner = { pid: process.pid, started: startOf(process.pid) ?? '', host: host(), token: randomToken() };
+  const own = `${lock}.${owner.token}`;
+  make(own);
   const until = performance.now() + WAIT_MS;
-  for (;;) {
-    if (make(lock)) {
-      writeFileSync(join(lock, 'owner.json'), `${JSON.stringify(owner)}\n`, { mode: 0o600, flag: 'wx' });
-      return owner.token;
+  try {
+    writeFileSync(join(own, 'owner.json'), `${JSON.stringify(owner)}\n`, { mode: 0o600, flag: 'wx' });
+    for (;;) {
+      if (isTaken(own, lock)) break;
+      if (removeAbandoned(lock)) continue;
+      if (performance.now() > until) {
+        throw new AuthError('STORE_BUSY', 'Another process changes this profile at the moment.', {
+          hint: `Try again. If no other runs, remove ${lock}`,
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
-    if (removeAbandoned(lock)) continue;
-    if (performance.now() > until) {
-      throw new AuthError('STORE_BUSY', 'Another process changes this profile at the moment.', {
-        hint: `Try again. If no other runs, remove ${lock}`,
-      });
+  } catch (error) {
+    rmSync(own, { recursive: true, force: true });
+    throw error;
+  }
+  sweepAside(lock);
+  return owner.token;
+}
+
+/**
+ * Takes the lock by renaming a folder that names its owner: a lock is there as a whole or not at all, wherever a process is
+ * killed. No folder takes the place of one that is not empty.
+ */
+function isTaken(own: string, lock: string): boolean {
+  try {
+    renameSync(own, lock);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Windows says EPERM.
+    if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'EPERM') return false;
+    throw new AuthError('STORE_PERMISSIONS', `${lock} cannot be made: ${code}.`, { cause: error });
+  }
+}
+
+/** Removes what processes left beside the lock that were killed before they took it, or while they removed it. */
+function sweepAside(lock: string): void {
+  const folder = dirname(lock);
+  for (const name of readdirSync(folder).filter((each) => each.startsWith(`${basename(lock)}.`))) {
+    const aside = join(folder, name);
+    const seen = inodeOf(aside);
+    if (seen !== undefined && isAbandoned(readOwner(aside), seen.changedAt)) {
+      rmSync(aside, { recursive: true, force: true });
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }
 
@@ -115,7 +151,7 @@ function make(folder: string): boolean {
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // ENOENT: a guard in a lock that is gone. Others mean that nobody can write here.
+    // ENOENT: the guard of a lock that is gone. Others mean that nobody can write here.
     if (code === 'EEXIST' || (code === 'ENOENT' && folder.endsWith('takeover'))) return false;
     throw new AuthError('STORE_PERMISSIONS', `${folder} cannot be made: ${code}.`, { cause: error });
   }

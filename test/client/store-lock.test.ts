@@ -83,19 +83,37 @@ test('of sixteen that find the lock of a dead process each works alone', async (
   t.deepEqual(readdirSync(folder), []);
 });
 
-test('a lock that names another machine, or nobody, is taken over after thirty seconds', async (t) => {
+test('a lock that names another machine, or no process, is taken over after thirty seconds', async (t) => {
   const owner = { pid: 1, started: '1', host: 'elsewhere', token: 'x' };
-  for (const text of [JSON.stringify(owner), '{', undefined]) {
+  for (const text of [JSON.stringify(owner), '{']) {
     const folder = newFolder(t);
     const lock = join(folder, '.lock');
     mkdirSync(lock, { mode: 0o700 });
-    if (text !== undefined) writeFileSync(join(lock, 'owner.json'), text, { mode: 0o600 });
+    writeFileSync(join(lock, 'owner.json'), text, { mode: 0o600 });
     const age = (seconds: number) => utimesSync(lock, new Date(), new Date(Date.now() - seconds * 1000));
     age(20);
     t.is(await codeOf(() => withLock(folder, () => {})), 'STORE_BUSY', text);
     age(31);
     t.is(await codeOf(() => withLock(folder, () => {})), undefined, text);
   }
+});
+
+test('a process that was killed before it had the lock keeps nobody waiting, and nothing of it stays', async (t) => {
+  const folder = newFolder(t);
+  const dead = join(folder, '.lock.dead');
+  const nameless = join(folder, '.lock.nameless');
+  await withLock(folder, () => {
+    const owner = JSON.parse(readFileSync(join(folder, '.lock', 'owner.json'), 'utf8'));
+    mkdirSync(dead, { mode: 0o700 });
+    writeFileSync(join(dead, 'owner.json'), JSON.stringify({ ...owner, started: '1' }), { mode: 0o600 });
+  });
+  mkdirSync(nameless, { mode: 0o700 });
+  const start = performance.now();
+  await withLock(folder, () => t.deepEqual(readdirSync(folder).toSorted(), ['.lock', '.lock.nameless']));
+  t.true(performance.now() - start < 1000);
+  // It may be a process that is about to write its name.
+  utimesSync(nameless, new Date(), new Date(Date.now() - 31_000));
+  await withLock(folder, () => t.deepEqual(readdirSync(folder), ['.lock']));
 });
 
 test('a process whose number was taken by another is dead; one that was taken over does not release the new lock', async (t) => {
