@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
+import { DEFAULT_CAP_PREFIX } from '../../lib/artifacts/permission-entry.ts';
 import { parsePlacePath } from '../../lib/place-path.ts';
 import { type Audience, listAudiences } from '../audiences/audience.ts';
 
@@ -66,9 +67,12 @@ export async function readPermissions(
 ): Promise<KnownPermission[]> {
   const services = await listServices(deps);
   const prefix = `${deps.config.service.capPrefix}.`;
+  // Who writes a request without asking us does not know that the operator chose another one.
+  const written = [prefix, `${DEFAULT_CAP_PREFIX}.`];
   return permissions.map((entry, index) => {
     const field = `permissions.${index}`;
-    const name = entry.service.startsWith(prefix) ? entry.service.slice(prefix.length) : entry.service;
+    const before = written.find((each) => entry.service.startsWith(each)) ?? '';
+    const name = entry.service.slice(before.length);
     const audience = services.get(name);
     if (audience === undefined) {
       throw new Failure(
