@@ -4,11 +4,11 @@ import { canonicalJson } from '../lib/artifacts/canonical-json.ts';
 import type { Capability } from '../lib/artifacts/capability-spec.ts';
 import { isWithinRequest } from '../lib/artifacts/coverage.ts';
 import {
-  type PermissionDenial,
   type PermissionGrant,
   readGrant,
-  verifyDenial,
-  verifyGrant,
+  readLogin,
+  type SignedAnswer,
+  verifyAnswer,
 } from '../lib/artifacts/permission-grant.ts';
 import type { PermissionRequest } from '../lib/artifacts/permission-request.ts';
 import { readProofHeader } from '../lib/artifacts/proof.ts';
@@ -131,13 +131,26 @@ export class ConnectedProfile {
   }
 
   /**
-   * Verifies a grant or denial that is for this profile. If the service does not publish its key any more, the service is asked
-   * for the same artifact, and must answer it to the letter.
+   * Verifies an answer of the service that is for this profile. If the service does not publish its key any more, the service is
+   * asked for the same grant or denial, and must answer it to the letter.
    *
    * @throws AuthError `WRONG_SERVICE`, `WRONG_AUDIENCE`, `SIGNATURE_INVALID`, `REQUEST_EXPIRED`
    */
-  async verify(artifact: PermissionGrant | PermissionDenial): Promise<void> {
-    await this.#verify(artifact, this.profile.thumbprints());
+  async verify(answer: SignedAnswer): Promise<void> {
+    await this.#verify(answer, this.profile.thumbprints());
+  }
+
+  /**
+   * Takes in that this terminal acts for a person, as the service signed it. It is for the present session key, and for none
+   * before it.
+   *
+   * @throws AuthError `INVALID_GRANT_ARTIFACT`, `UNSUPPORTED_VERSION` and as `verify`
+   */
+  async takeLogin(artifact: unknown): Promise<void> {
+    const login = readLogin(artifact);
+    await this.#verify(login, [this.profile.key().thumbprint]);
+    const { account, expires_at } = login;
+    await this.saveHolder({ kind: 'human', account, expires_at });
   }
 
   /** Replaces the session key. The old one works for some minutes more. @throws AuthError `SESSION_KEY_ENDED`, `NO_KEY` */
@@ -241,32 +254,25 @@ export class ConnectedProfile {
     }
   }
 
-  async #verify(artifact: PermissionGrant | PermissionDenial, thumbprints: readonly string[]): Promise<void> {
+  async #verify(answer: SignedAnswer, thumbprints: readonly string[]): Promise<void> {
     const { service } = this.client;
     const keys = await this.#keys();
-    const { kid } = readProofHeader(artifact.proof);
-    if (!keys.some((key) => key.kid === kid)) return this.#verifyByAsking(artifact, thumbprints);
-    const expected = { service, thumbprints, findKey: () => keys.find((key) => key.kid === kid) };
-    if (artifact.kind === 'vouchsafe.auth.grant') await verifyGrant(artifact, expected);
-    else await verifyDenial(artifact, expected);
+    const { kid } = readProofHeader(answer.proof);
+    const key = keys.find((each) => each.kid === kid);
+    const fault = await verifyAnswer(answer, { service, thumbprints, findKey: () => key }).catch(
+      (error: unknown) => error,
+    );
+    if (fault === undefined) return;
+    const isUnpublished =
+      key === undefined && fault instanceof AuthError && fault.code === 'SIGNATURE_INVALID';
+    // What could be checked without the key was: nothing is asked about what is not ours.
+    if (!isUnpublished || !(await this.#isAnswered(answer))) throw fault;
   }
 
-  async #verifyByAsking(
-    artifact: PermissionGrant | PermissionDenial,
-    thumbprints: readonly string[],
-  ): Promise<void> {
-    // What can be checked without the key is checked first: no question about what is not ours.
-    const unpublished = { service: this.client.service, thumbprints, findKey: () => undefined };
-    const error = await (artifact.kind === 'vouchsafe.auth.grant'
-      ? verifyGrant(artifact, unpublished)
-      : verifyDenial(artifact, unpublished)
-    ).catch((error: unknown) => error);
-    if (!(error instanceof AuthError) || error.code !== 'SIGNATURE_INVALID') throw error;
-    const state = await this.readRequestState(artifact.request_id).catch(() => undefined);
+  async #isAnswered(answer: SignedAnswer): Promise<boolean> {
+    const state = await this.readRequestState(answer.request_id).catch(() => undefined);
     const theirs = state?.grant ?? state?.denial;
-    if (theirs === undefined || canonicalJson(theirs as never) !== canonicalJson(artifact as never)) {
-      throw error;
-    }
+    return theirs !== undefined && canonicalJson(theirs as never) === canonicalJson(answer as never);
   }
 
   #keys(): Promise<JWK[]> {

@@ -33,6 +33,10 @@ export {
   type PermissionGrant,
   readDenial,
   readGrant,
+  readLogin,
+  type SignedAnswer,
+  type TerminalLogin,
+  verifyAnswer,
   verifyDenial,
   verifyGrant,
 } from '../lib/artifacts/permission-grant.ts';

@@ -16,6 +16,7 @@ interface VerbRow {
 }
 
 const paste = new Option('--paste', 'paste it at the terminal');
+const pasteAnswer = new Option('--paste', 'paste the answer that the page shows');
 const stdin = new Option('--stdin', 'read it from stdin');
 const yes = new Option(
   '--yes',
@@ -57,7 +58,7 @@ const VERBS: readonly VerbRow[] = [
   },
   {
     usage: 'import [file]',
-    description: 'take in a request, a grant or a refusal; - is stdin',
+    description: 'take in a request, or the answer to one; - is stdin',
     options: [stdin, paste],
     load: async () => (await import('./auth/import.ts')).importArtifact,
   },
@@ -98,7 +99,7 @@ const VERBS: readonly VerbRow[] = [
   {
     usage: 'rotate',
     description: 'make a new session key; the old one works for ten minutes more',
-    options: [paste, noPopup],
+    options: [pasteAnswer, noPopup],
     load: async () => (await import('./auth/rotate.ts')).rotate,
   },
   {
@@ -111,7 +112,7 @@ const VERBS: readonly VerbRow[] = [
         'key',
       ]),
       new Option('--email <mailbox>', 'whose owner is asked to claim the new agent'),
-      paste,
+      pasteAnswer,
       noPopup,
     ],
     load: async () => (await import('./auth/login.ts')).login,

@@ -3,10 +3,16 @@ import {
   type PermissionGrant,
   readDenial,
   readGrant,
+  readLogin,
+  verifyAnswer,
   verifyDenial,
   verifyGrant,
 } from '../../src/client/index.ts';
-import { signDenial, signGrant } from '../../src/lib/artifacts/permission-grant.ts';
+import {
+  type PermissionDenial,
+  signByService,
+  type TerminalLogin,
+} from '../../src/lib/artifacts/permission-grant.ts';
 import { codeOf } from '../helpers/code-of.ts';
 import { VECTOR, VECTOR_THUMBPRINT } from '../helpers/request-vector.ts';
 import { test } from '../helpers/suite.ts';
@@ -42,7 +48,7 @@ const unsigned = {
 } satisfies Omit<PermissionGrant, 'proof'>;
 
 const service = await newService();
-const grant = await signGrant(unsigned, service);
+const grant = await signByService<PermissionGrant>(unsigned, service);
 const verify = (
   value: unknown,
   more: { thumbprints?: string[]; service?: string; now?: number; key?: JWK } = {},
@@ -68,7 +74,7 @@ test('a grant is verified by the key of its service, for the key that asked and 
 
 test('a grant that is wider, for another key, or signed as something else is refused', async (t) => {
   const [permission] = unsigned.permissions;
-  const denial = await signDenial(
+  const denial = await signByService<PermissionDenial>(
     {
       kind: 'vouchsafe.auth.denial',
       version: 1,
@@ -101,6 +107,55 @@ test('a grant that is wider, for another key, or signed as something else is ref
   t.is(await codeOf(() => verifyDenial(readDenial(denial), expected)), undefined);
   const forged = { ...denial, proof: grant.proof };
   t.is(await codeOf(() => verifyDenial(readDenial(forged), expected)), 'SIGNATURE_INVALID');
+});
+
+test('a login is verified as a login, for one key and its time, and no other answer passes for it', async (t) => {
+  const { kind: _, id: __, granted_by: ___, permissions: ____, withheld: _____, ...head } = unsigned;
+  const content = {
+    ...head,
+    kind: 'vouchsafe.auth.login',
+    audience: { thumbprint: VECTOR_THUMBPRINT },
+    account: 'usr_ann',
+    bound: { scopes: ['read'], workspaces: ['usr_ann'] },
+  } as const;
+  const login = await signByService<TerminalLogin>(
+    { ...content, bound: { scopes: ['read'], workspaces: ['usr_ann'] } },
+    service,
+  );
+  const verify = (value: unknown, more: object = {}) =>
+    codeOf(() =>
+      verifyAnswer(readLogin(value), {
+        service: VECTOR.service,
+        thumbprints: [VECTOR_THUMBPRINT],
+        findKey: (kid) => (kid === service.kid ? service.jwk : undefined),
+        now,
+        ...more,
+      }),
+    );
+  t.is(await verify(JSON.parse(JSON.stringify(login, null, 2))), undefined);
+  t.is(await verify(login, { thumbprints: ['A'.repeat(43)] }), 'WRONG_AUDIENCE');
+  t.is(await verify(login, { service: 'https://id.example.net' }), 'WRONG_SERVICE');
+  t.is(await verify(login, { now: Date.parse(login.expires_at) + 61_000 }), 'REQUEST_EXPIRED');
+  for (const tampered of [
+    { ...login, account: 'usr_bob' },
+    { ...login, bound: { scopes: ['read', 'write'], workspaces: ['usr_ann'] } },
+    { ...login, bound: { scopes: ['read'], workspaces: ['usr_ann', 'wsp_1'] } },
+    { ...login, expires_at: '2027-12-01T09:00:00Z' },
+    { ...login, proof: grant.proof },
+  ]) {
+    t.is(await verify(tampered), 'SIGNATURE_INVALID', JSON.stringify(tampered));
+  }
+  for (const [code, value] of [
+    ['INVALID_GRANT_ARTIFACT', grant],
+    ['INVALID_GRANT_ARTIFACT', { ...login, account: 'agt_1' }],
+    ['INVALID_GRANT_ARTIFACT', { ...login, bound: { scopes: [], workspaces: [] } }],
+    ['INVALID_GRANT_ARTIFACT', { ...login, bound: { scopes: ['read'], workspaces: ['default'] } }],
+    ['INVALID_GRANT_ARTIFACT', { ...login, bound: { scopes: ['a\u001b[2J'], workspaces: ['usr_a'] } }],
+    ['INVALID_GRANT_ARTIFACT', { ...login, command: ['rm'] }],
+    ['UNSUPPORTED_VERSION', { ...login, version: 2 }],
+  ] as const) {
+    t.is(await codeOf(() => readLogin(value)), code, JSON.stringify(value));
+  }
 });
 
 test('what a grant must not hold is refused', async (t) => {

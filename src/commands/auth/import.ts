@@ -1,13 +1,14 @@
 import type { ConnectedProfile } from '../../client/connected-profile.ts';
-import { DENIAL_KIND, GRANT_KIND, parseArtifact } from '../../lib/artifacts/artifact.ts';
+import { DENIAL_KIND, GRANT_KIND, LOGIN_KIND, parseArtifact } from '../../lib/artifacts/artifact.ts';
 import { readDenial } from '../../lib/artifacts/permission-grant.ts';
 import { readRequest, verifyRequest } from '../../lib/artifacts/permission-request.ts';
 import { readArtifact } from './read-artifact.ts';
 import { reviewLines, untrustedTexts } from './review-request.ts';
 import type { VerbContext } from './run-verb.ts';
+import { statusText } from './status.ts';
 import { grantJson, grantText, takeGrant } from './take-grant.ts';
 
-/** `auth import`: takes in a request to review, or a grant or refusal for this profile. */
+/** `auth import`: takes in a request to review, or a grant, a refusal or a login for this profile. */
 export async function importArtifact(
   context: VerbContext,
   [file]: string[],
@@ -21,6 +22,11 @@ export async function importArtifact(
     return context.print(grantJson(grant), grantText(grant));
   }
   if (artifact.kind === DENIAL_KIND) return importDenial(context, connected, artifact);
+  if (artifact.kind === LOGIN_KIND) {
+    await connected.takeLogin(artifact);
+    const { account, expires_at } = profile.info();
+    return context.print({ imported: true, kind: 'login', account, expires_at }, statusText(profile));
+  }
   const request = readRequest(artifact);
   const thumbprint = await verifyRequest(request, { service: profile.info().service });
   await profile.artifacts.saveRequest(request, 'imported');

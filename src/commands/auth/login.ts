@@ -2,15 +2,16 @@ import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { claim, registerAgent } from '../../client/agent.ts';
 import type { ConnectedProfile } from '../../client/connected-profile.ts';
-import { parseArtifact } from '../../lib/artifacts/artifact.ts';
+import { DENIAL_KIND, parseArtifact } from '../../lib/artifacts/artifact.ts';
 import { AuthError } from '../../lib/artifacts/auth-error.ts';
-import { createRequest, type PermissionRequest } from '../../lib/artifacts/permission-request.ts';
+import { readDenial } from '../../lib/artifacts/permission-grant.ts';
+import { createRequest } from '../../lib/artifacts/permission-request.ts';
 import { displayName, singleLine } from '../../lib/untrusted-text.ts';
 import { openLink } from './open-link.ts';
 import { readArtifact } from './read-artifact.ts';
 import type { VerbContext } from './run-verb.ts';
 import { statusJson, statusText } from './status.ts';
-import { waitForDecision } from './wait-for-decision.ts';
+import { requestDenied, waitForDecision } from './wait-for-decision.ts';
 
 interface LoginOptions {
   method?: 'browser' | 'agent' | 'key';
@@ -110,7 +111,7 @@ export async function loginAsPerson(
   }
   context.note(`Open ${singleLine(page, 1024)} and type this code: ${singleLine(code, 64)}`);
   openLink(page, service, context.popup(popup));
-  if (paste) await readDecision(context, request);
+  if (paste && (await takePasted(context, connected))) return printStatus(context, connected);
   const { login } = await waitForDecision(connected, request, context.note);
   if (login === undefined) throw new AuthError('AUTH_REQUIRED', 'Nobody has decided about the login yet.');
   const { account, expires_at } = login;
@@ -126,14 +127,21 @@ function alreadySignedIn(): AuthError {
 }
 
 /**
- * Lets the person say that they have decided, by pasting what they were shown, or by Ctrl-D. It is only checked to be about this
- * request: what they decided, the service says.
+ * Takes in what the page shows once a person has decided.
+ *
+ * @returns false: nothing was pasted before Ctrl-D, so the service is asked
+ * @throws AuthError `REQUEST_DENIED`, and what is wrong with what was pasted
  */
-async function readDecision(context: VerbContext, request: PermissionRequest): Promise<void> {
+async function takePasted(context: VerbContext, connected: ConnectedProfile): Promise<boolean> {
   const pasted = await readArtifact({ file: undefined, paste: true }, 'login', context.terminal);
-  if (pasted.length > 0 && parseArtifact(pasted).request_id !== request.id) {
-    throw new AuthError('REQUEST_UNKNOWN', 'What was pasted is about another request.');
+  if (pasted.length === 0) return false;
+  const artifact = parseArtifact(pasted);
+  if (artifact.kind === DENIAL_KIND) {
+    await connected.verify(readDenial(artifact));
+    throw requestDenied();
   }
+  await connected.takeLogin(artifact);
+  return true;
 }
 
 /** What a person sees of this terminal beside others of theirs: the name of the machine. */

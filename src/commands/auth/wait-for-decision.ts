@@ -10,15 +10,18 @@ import type { PermissionRequest } from '../../lib/artifacts/permission-request.t
  */
 export async function readOpenState(connected: ConnectedProfile, id: string): Promise<RequestState> {
   const answer = await connected.readRequestState(id);
-  if (answer.state === 'denied') {
-    throw new AuthError('REQUEST_DENIED', 'The request was refused. Nothing was granted.');
-  }
+  if (answer.state === 'denied') throw requestDenied();
   if (answer.state === 'expired') {
     throw new AuthError('REQUEST_EXPIRED', 'Nobody decided in time.', {
       hint: 'Ask again: vouchsafe auth request',
     });
   }
   return answer;
+}
+
+/** Creates the error for a request to which a person said no. */
+export function requestDenied(): AuthError {
+  return new AuthError('REQUEST_DENIED', 'The request was refused. Nothing was granted.');
 }
 
 /**

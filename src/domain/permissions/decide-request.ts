@@ -1,5 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
+import type { PermissionDenial } from '../../lib/artifacts/permission-grant.ts';
 import type { PermissionRequest } from '../../lib/artifacts/permission-request.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { lockAgent } from '../../store/agents.ts';
@@ -69,6 +70,7 @@ export async function writeDecision(
  * Denies a request for whoever was shown it.
  *
  * @param accountId who denies it
+ * @returns the denial, as we signed it
  * @throws Failure `notFound`, `requestDecided`, `requestExpired`
  */
 export async function denyPermissions(
@@ -76,10 +78,11 @@ export async function denyPermissions(
   origin: RequestOrigin,
   id: string,
   accountId: string,
-): Promise<void> {
-  await useCase(deps, origin, {}, async (work) => {
+): Promise<PermissionDenial> {
+  return useCase(deps, origin, {}, async (work) => {
     const { row } = await lockRequest(work, accountId, id);
-    const denial = JSON.stringify(await signRefusal(work, row));
+    const signed = await signRefusal(work, row);
+    const denial = JSON.stringify(signed);
     await writeDecision(work, id, { accountId, grantId: null, denial, keepUntil: row.expiresAt });
     await recordEvent(work, {
       kind: 'permission.denied',
@@ -87,6 +90,7 @@ export async function denyPermissions(
       agentId: row.agentId ?? undefined,
       subject: id,
     });
+    return signed;
   });
 }
 

@@ -1,8 +1,8 @@
 import {
   type PermissionDenial,
   type PermissionGrant,
-  signDenial,
-  signGrant,
+  signByService,
+  type TerminalLogin,
 } from '../../lib/artifacts/permission-grant.ts';
 import { formatSeconds } from '../../lib/artifacts/read-members.ts';
 import type { Tx } from '../../store/engine/db.ts';
@@ -26,21 +26,32 @@ export async function signAnswer(
   content: GrantContent,
 ): Promise<PermissionGrant> {
   const key = await signingKey(work);
-  const { id, ...rest } = content;
-  const { kind: _, ...head } = headOf(work, row);
   await updateSigningKeyKept(work.tx, key.kid, Date.parse(content.expires_at));
-  return signGrant({ kind: 'vouchsafe.auth.grant', ...head, id, ...rest }, key);
+  return signByService<PermissionGrant>(
+    { kind: 'vouchsafe.auth.grant', ...headOf(work, row), ...content },
+    key,
+  );
 }
 
 /** Signs a denial, which gives no reason. */
 export async function signRefusal(work: Work, row: PermissionRequestRow): Promise<PermissionDenial> {
-  return signDenial(headOf(work, row), await signingKey(work));
+  const denial = { kind: 'vouchsafe.auth.denial', ...headOf(work, row) } as const;
+  return signByService<PermissionDenial>(denial, await signingKey(work));
 }
 
-function headOf({ now, deps }: Work, row: PermissionRequestRow): Omit<PermissionDenial, 'proof'> {
+/** Signs that a terminal acts for a human. It is pasted at once, so that its key need not stay published. */
+export async function signLogin(
+  work: Work,
+  row: PermissionRequestRow,
+  content: Pick<TerminalLogin, 'expires_at' | 'account' | 'bound'>,
+): Promise<TerminalLogin> {
+  const login = { kind: 'vouchsafe.auth.login', ...headOf(work, row), ...content } as const;
+  return signByService<TerminalLogin>(login, await signingKey(work));
+}
+
+function headOf({ now, deps }: Work, row: PermissionRequestRow): Omit<PermissionDenial, 'kind' | 'proof'> {
   const { thumbprint, agentId, id } = row;
   return {
-    kind: 'vouchsafe.auth.denial',
     version: 1,
     request_id: id,
     service: deps.config.publicUrl,

@@ -1,5 +1,7 @@
 import type { Deps } from '../../deps.ts';
 import { Failure } from '../../errors.ts';
+import type { TerminalLogin } from '../../lib/artifacts/permission-grant.ts';
+import { formatSeconds } from '../../lib/artifacts/read-members.ts';
 import { readPublicKey } from '../../lib/ed25519.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { listMemberships } from '../../store/members.ts';
@@ -18,6 +20,7 @@ import { lockRequest, writeDecision } from './decide-request.ts';
 import { isSessionKeyLive, type TerminalBound } from './key-holders.ts';
 import { requestUnknown } from './request-state.ts';
 import { endFamily } from './rotate-key.ts';
+import { signLogin } from './sign-answers.ts';
 
 /** Terminals that a human lets act for them: they grant within a bound, and read nothing by that. */
 
@@ -48,6 +51,7 @@ export async function listGrantableWorkspaces(
  * Lets a terminal act for a human. Its key is known from now on.
  *
  * @param bound what it may grant: some scopes, in some of the workspaces of listGrantableWorkspaces()
+ * @returns the answer to the terminal, as we signed it
  * @throws Failure `badRequest` for a bound of nothing, or of what is not there; `notFound`, `keyInUse`, `requestDecided`,
  * `requestExpired`
  */
@@ -57,7 +61,7 @@ export async function connectTerminal(
   id: string,
   accountId: string,
   { bound, lifetimeSeconds }: { bound: TerminalBound; lifetimeSeconds: number },
-): Promise<void> {
+): Promise<TerminalLogin> {
   const grantable = new Set((await listGrantableWorkspaces(deps, accountId)).map((each) => each.id));
   const isWithin =
     bound.scopes.length > 0 &&
@@ -67,17 +71,19 @@ export async function connectTerminal(
     lifetimeSeconds >= TERMINAL_LIFE.min &&
     lifetimeSeconds <= TERMINAL_LIFE.max;
   if (!isWithin) throw new Failure('badRequest', 'Choose what the terminal may grant, and where.');
-  await useCase(deps, origin, {}, async (work) => {
+  return useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     const { row, artifact } = await lockRequest(work, accountId, id);
     if (row.login !== 1) throw requestUnknown();
     const key = readPublicKey(artifact.requester.key);
     if (typeof key === 'string') throw requestUnknown();
+    const expiresAt = now + lifetimeSeconds * 1000;
+    const given = { scopes: bound.scopes.toSorted(), workspaces: bound.workspaces.toSorted() };
     await writeDecision(work, id, {
       accountId,
       grantId: null,
       denial: null,
-      keepUntil: now + lifetimeSeconds * 1000,
+      keepUntil: expiresAt,
     });
     const isNew = await insertSessionKey(tx, {
       thumbprint: key.thumbprint,
@@ -87,20 +93,22 @@ export async function connectTerminal(
       agentId: null,
       accountId,
       name: artifact.requester.name ?? null,
-      bound: JSON.stringify({
-        scopes: bound.scopes.toSorted(),
-        workspaces: bound.workspaces.toSorted(),
-      } satisfies TerminalBound),
+      bound: JSON.stringify(given satisfies TerminalBound),
       boundBy: null,
       origin: row.origin,
       createdAt: now,
-      expiresAt: now + lifetimeSeconds * 1000,
+      expiresAt,
     });
     if (!isNew) throw new Failure('keyInUse', 'This key is known already. Sign in with another one.');
     await recordAndNotify(work, accountId, {
       kind: 'terminal.connected',
       subject: key.thumbprint,
       details: { network: row.origin, scopes: bound.scopes.join(' ') },
+    });
+    return signLogin(work, row, {
+      expires_at: formatSeconds(expiresAt),
+      account: accountId,
+      bound: given,
     });
   });
 }

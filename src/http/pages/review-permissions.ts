@@ -9,6 +9,7 @@ import {
   TERMINAL_LIFE,
 } from '../../domain/permissions/terminals.ts';
 import { Failure } from '../../errors.ts';
+import type { SignedAnswer } from '../../lib/artifacts/permission-grant.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { clearCookie } from '../server/cookies.ts';
@@ -77,8 +78,8 @@ function decide(pages: Pages) {
       try {
         const review = await reviewRequest(deps, body.request, accountId);
         if (body.decision === 'deny') {
-          await denyPermissions(deps, origin, body.request, accountId);
-          return showDone(pages, call, { state: 'declined' });
+          const denial = await denyPermissions(deps, origin, body.request, accountId);
+          return showDone(pages, call, { state: 'declined', isLogin: review.isLogin, answer: denial });
         }
         return review.isLogin ? await connect(pages, call) : await grant(pages, call, review);
       } catch (error) {
@@ -120,8 +121,7 @@ async function grant(pages: Pages, call: DecideCall, review: RequestReview): Pro
   );
   return showDone(pages, call, {
     state: 'granted',
-    // The agent may be where only a person carries things to.
-    artifact: JSON.stringify(signed, null, 2),
+    answer: signed,
     name: displayName(review.name ?? ''),
     agentId: review.owner === 'you' ? review.agentId : undefined,
     scopes: [...new Set(scopes)].toSorted(),
@@ -136,8 +136,8 @@ async function connect(pages: Pages, call: DecideCall): Promise<HandlerResult> {
     throw new WrongForm({ key: 'connect.nothingSelected', field: 'permissions' });
   if (bound.workspaces.length === 0) throw new WrongForm({ key: 'terminal.chooseWhere', field: 'where' });
   const lifetimeSeconds = Number(body.life ?? TERMINAL_LIFE.default);
-  await connectTerminal(deps, origin, body.request, accountId, { bound, lifetimeSeconds });
-  return showDone(pages, call, { state: 'connected' });
+  const answer = await connectTerminal(deps, origin, body.request, accountId, { bound, lifetimeSeconds });
+  return showDone(pages, call, { state: 'connected', isLogin: true, answer });
 }
 
 /** What is wrong with the form that was sent. */
@@ -198,13 +198,16 @@ async function showReview(
   return pages.show(caller, 'permission-terminal', values, status);
 }
 
-/** Shows what became of a request. */
+/** Shows what became of a request, and what we signed about it: who asked may be where only a person carries things to. */
 function showDone(
   pages: Pages,
   { deps, caller }: ReviewCall,
-  values: { state: string; [name: string]: unknown },
+  { answer, ...values }: { state: string; answer: SignedAnswer; [name: string]: unknown },
 ): HandlerResult {
-  const done = pages.show(caller, 'permission-done', values);
+  const done = pages.show(caller, 'permission-done', {
+    ...values,
+    artifact: JSON.stringify(answer, null, 2),
+  });
   return { ...done, cookies: [...(done.cookies ?? []), clearCookie(deps.config, 'permission')] };
 }
 

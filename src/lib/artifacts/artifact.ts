@@ -19,6 +19,7 @@ export const ARTIFACT_SKEW_MS = 60_000;
 export const REQUEST_KIND = 'vouchsafe.auth.request';
 export const GRANT_KIND = 'vouchsafe.auth.grant';
 export const DENIAL_KIND = 'vouchsafe.auth.denial';
+export const LOGIN_KIND = 'vouchsafe.auth.login';
 
 /** The version of the formats that this code reads and writes. */
 export const ARTIFACT_VERSION = 1;

@@ -1,4 +1,11 @@
-import { ARTIFACT_SKEW_MS, ARTIFACT_VERSION, checkArtifact, DENIAL_KIND, GRANT_KIND } from './artifact.ts';
+import {
+  ARTIFACT_SKEW_MS,
+  ARTIFACT_VERSION,
+  checkArtifact,
+  DENIAL_KIND,
+  GRANT_KIND,
+  LOGIN_KIND,
+} from './artifact.ts';
 import { AuthError } from './auth-error.ts';
 import {
   actionList,
@@ -29,6 +36,8 @@ import {
   pattern,
   timeText,
 } from './read-members.ts';
+
+/** What the service signs in answer to a request: a grant, a denial, or that a terminal acts for a person. */
 
 /** What was granted at a place, with services and workspaces resolved. */
 export interface GrantedPermission {
@@ -84,14 +93,39 @@ export interface PermissionDenial {
   proof: string;
 }
 
-export const GRANT_PROOF_TYPE = 'vouchsafe-grant+jws';
-export const DENIAL_PROOF_TYPE = 'vouchsafe-denial+jws';
+/** That a terminal acts for a person, signed by the service. It is no secret: without the session key it gives nothing. */
+export interface TerminalLogin {
+  kind: typeof LOGIN_KIND;
+  version: typeof ARTIFACT_VERSION;
+  request_id: string;
+  service: string;
+  issued_at: string;
+  expires_at: string;
+  audience: Audience;
+  account: string;
+  /** What the terminal may grant, and where. */
+  bound: { scopes: string[]; workspaces: string[] };
+  proof: string;
+}
+
+/** What the service signs in answer to a request. */
+export type SignedAnswer = PermissionGrant | PermissionDenial | TerminalLogin;
+
+const PROOF_TYPES = {
+  [GRANT_KIND]: 'vouchsafe-grant+jws',
+  [DENIAL_KIND]: 'vouchsafe-denial+jws',
+  [LOGIN_KIND]: 'vouchsafe-login+jws',
+} as const;
+
+/** Of scopes, and of workspaces, that a terminal may grant. */
+const BOUND_MAX = 1000;
 
 const resolvedSpace: Check<string> = (value, where) => {
   if (typeof value === 'string' && value !== 'default' && isSpace(value)) return value;
   throw new MemberFault(where, 'It must be the id of a workspace.');
 };
 
+const accountText = pattern(/^usr_[A-Za-z0-9]{1,64}$/, 'the id of an account');
 const audience: Check<Audience> = members({ thumbprint: thumbprintText }, { agent_id: agentIdText });
 
 const head = {
@@ -108,10 +142,7 @@ const grantShape = members(
     id: pattern(/^grt_[A-Za-z0-9]{1,64}$/, 'the id of a grant'),
     ...head,
     expires_at: timeText,
-    granted_by: members({
-      kind: exactly('human'),
-      account: pattern(/^usr_[A-Za-z0-9]{1,64}$/, 'the id of an account'),
-    }),
+    granted_by: members({ kind: exactly('human'), account: accountText }),
     permissions: list(
       members(
         {
@@ -144,6 +175,20 @@ const grantShape = members(
 
 const denialShape = members({ kind: exactly(DENIAL_KIND), ...head }, { proof: proofText });
 
+const loginShape = members(
+  {
+    kind: exactly(LOGIN_KIND),
+    ...head,
+    expires_at: timeText,
+    account: accountText,
+    bound: members({
+      scopes: list(pattern(/^[\x21-\x7e]{1,256}$/, 'a scope'), 1, BOUND_MAX),
+      workspaces: list(resolvedSpace, 1, BOUND_MAX),
+    }),
+  },
+  { proof: proofText },
+);
+
 /** Reads a grant. Nothing is verified yet. @throws AuthError `INVALID_GRANT_ARTIFACT`, `UNSUPPORTED_VERSION`, `INVALID_PATH` */
 export function readGrant(value: unknown): PermissionGrant {
   return readSigned(value, GRANT_KIND, grantShape) as PermissionGrant;
@@ -152,6 +197,11 @@ export function readGrant(value: unknown): PermissionGrant {
 /** Reads a denial. Nothing is verified yet. @throws AuthError `INVALID_GRANT_ARTIFACT`, `UNSUPPORTED_VERSION` */
 export function readDenial(value: unknown): PermissionDenial {
   return readSigned(value, DENIAL_KIND, denialShape) as PermissionDenial;
+}
+
+/** Reads a login. Nothing is verified yet. @throws AuthError `INVALID_GRANT_ARTIFACT`, `UNSUPPORTED_VERSION` */
+export function readLogin(value: unknown): TerminalLogin {
+  return readSigned(value, LOGIN_KIND, loginShape) as TerminalLogin;
 }
 
 function readSigned<Value extends { proof?: string }>(
@@ -164,25 +214,16 @@ function readSigned<Value extends { proof?: string }>(
   return read;
 }
 
-/** Signs a grant. @param key of the service, with its id in the key set */
-export async function signGrant(
-  grant: Omit<PermissionGrant, 'proof'>,
+/** Signs an answer. @param key of the service, with its id in the key set */
+export async function signByService<Answer extends SignedAnswer>(
+  answer: Omit<Answer, 'proof'> & { kind: Answer['kind'] },
   { kid, privateKey }: { kid: string; privateKey: ProofKey },
-): Promise<PermissionGrant> {
-  const header = { alg: 'ES256', kid, typ: GRANT_PROOF_TYPE } as const;
-  return { ...grant, proof: await signProof(grant, header, privateKey) };
+): Promise<Answer> {
+  const header = { alg: 'ES256', kid, typ: PROOF_TYPES[answer.kind] } as const;
+  return { ...answer, proof: await signProof(answer, header, privateKey) } as unknown as Answer;
 }
 
-/** Signs a denial. @param key of the service, with its id in the key set */
-export async function signDenial(
-  denial: Omit<PermissionDenial, 'proof'>,
-  { kid, privateKey }: { kid: string; privateKey: ProofKey },
-): Promise<PermissionDenial> {
-  const header = { alg: 'ES256', kid, typ: DENIAL_PROOF_TYPE } as const;
-  return { ...denial, proof: await signProof(denial, header, privateKey) };
-}
-
-/** What a grant or denial is checked against. */
+/** What an answer is checked against. */
 export interface GrantExpectation {
   /** The URL of the service that it must be from. */
   service: string;
@@ -200,30 +241,31 @@ export interface GrantExpectation {
  * @throws AuthError `WRONG_SERVICE`, `WRONG_AUDIENCE`, `SIGNATURE_INVALID`, `REQUEST_EXPIRED`
  */
 export async function verifyGrant(grant: PermissionGrant, expected: GrantExpectation): Promise<void> {
-  await verifyByService(grant, GRANT_PROOF_TYPE, expected);
-  if (Date.parse(grant.expires_at) <= (expected.now ?? Date.now()) - ARTIFACT_SKEW_MS) {
-    throw new AuthError('REQUEST_EXPIRED', 'What was granted has expired.', { hint: 'Ask again.' });
-  }
+  await verifyAnswer(grant, expected);
 }
 
 /** Verifies a denial: service, audience and signature. @throws AuthError as `verifyGrant` */
-export function verifyDenial(denial: PermissionDenial, expected: GrantExpectation): Promise<void> {
-  return verifyByService(denial, DENIAL_PROOF_TYPE, expected);
+export async function verifyDenial(denial: PermissionDenial, expected: GrantExpectation): Promise<void> {
+  await verifyAnswer(denial, expected);
 }
 
-async function verifyByService(
-  artifact: PermissionGrant | PermissionDenial,
-  typ: string,
-  { service, thumbprints, findKey }: GrantExpectation,
+/** Verifies any answer, each as its kind is verified. @throws AuthError as `verifyGrant` */
+export async function verifyAnswer(
+  answer: SignedAnswer,
+  { service, thumbprints, findKey, now = Date.now() }: GrantExpectation,
 ): Promise<void> {
-  if (artifact.service !== service) throw wrongService();
-  if (!thumbprints.includes(artifact.audience.thumbprint)) {
+  if (answer.service !== service) throw wrongService();
+  if (!thumbprints.includes(answer.audience.thumbprint)) {
     throw new AuthError('WRONG_AUDIENCE', 'It was granted to another key than this profile’s.', {
       hint: 'Import it into the profile that asked for it.',
     });
   }
-  const { kid } = readProofHeader(artifact.proof);
+  const end = answer.kind === DENIAL_KIND ? Infinity : Date.parse(answer.expires_at);
+  if (end <= now - ARTIFACT_SKEW_MS) {
+    throw new AuthError('REQUEST_EXPIRED', 'What was granted has expired.', { hint: 'Ask again.' });
+  }
+  const { kid } = readProofHeader(answer.proof);
   const key = await findKey(kid);
   if (key === undefined) throw signatureInvalid('The service publishes no such key.');
-  await verifyProof(artifact, { alg: 'ES256', kid, typ }, key);
+  await verifyProof(answer, { alg: 'ES256', kid, typ: PROOF_TYPES[answer.kind] }, key);
 }
