@@ -36,6 +36,10 @@ const GROUPS: readonly Group[] = [
     names: ['agent'],
     load: async () => (await import('./commands/agent-client.ts')).addAgentClientCommands,
   },
+  {
+    names: ['permission'],
+    load: async () => (await import('./commands/permissions.ts')).addPermissionCommands,
+  },
   { names: ['key'], load: async () => (await import('./commands/keys.ts')).addKeyCommands },
   { names: ['account'], load: async () => (await import('./commands/accounts.ts')).addAccountCommands },
   {

@@ -90,6 +90,7 @@ const VARIANTS: Readonly<Record<string, (facts: ActivityFacts) => string | undef
   'member.role_changed': ({ details }) =>
     details.ofOther === true ? 'ofOther' : details.to === 'owner' ? 'toOwner' : undefined,
   'permission.asked': ({ isOfAgent }) => (isOfAgent ? undefined : 'byTerminal'),
+  'permission.referred': ({ isOfAgent }) => (isOfAgent ? undefined : 'ofTerminal'),
   'permission.granted': ({ isOfAgent }) => (isOfAgent ? undefined : 'toTerminal'),
   'key.created': byAgent,
   'host.rekeyed': byAgent,
@@ -129,6 +130,7 @@ const DETAILS: Readonly<
   'app.connected': ({ details }) => listOf(details.scope),
   'terminal.connected': ({ details }) => listOf(details.scopes),
   'permission.asked': actionOf,
+  'permission.referred': actionOf,
   'permission.granted': actionOf,
   'capability.granted': ({ details }) => listOf(details.capabilities),
   'capability.executed': ({ details }) => listOf(details.capability),
@@ -142,6 +144,7 @@ const DETAILS: Readonly<
   'operator.client_removed': reasonOf,
   'operator.client_rotated': reasonOf,
   'operator.keys_revoked': reasonOf,
+  'operator.permission_ended': reasonOf,
   'operator.sessions_ended': reasonOf,
   'operator.mail_changed': reasonOf,
   'operator.mail_retried': reasonOf,

@@ -27,6 +27,7 @@ export const PAGES = {
   newWorkspace: '/workspaces/new',
   permissions: '/permissions',
   reviewPermissions: '/permissions/review',
+  referPermissions: '/permissions/review/refer',
   terminals: '/account/terminals',
   invitation: '/invitation',
   declineInvitation: '/invitation/decline',

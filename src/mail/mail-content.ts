@@ -40,7 +40,7 @@ export interface MailContent {
   /** The agent's own words about its request. */
   quote?: string | undefined;
   /** What happened, of a notice. */
-  events?: { phrase: ActivityPhrase; when: string }[];
+  events?: { phrase: ActivityPhrase; when: string; pageUrl: string | undefined }[];
 }
 
 /** Decides what a mail says. @param publicUrl where our pages are */
@@ -159,13 +159,16 @@ function describeSignIn(mail: SignInMail | SignInLinkMail, translator: Translato
 function describeNotice(mail: NoticeMail, translator: Translator, publicUrl: string): MailContent {
   const { text } = translator;
   const count = mail.happened.length + mail.more;
-  const events = mail.happened.map(({ at, origin: network, ...entry }) => {
+  const events = mail.happened.map(({ at, origin: network, pageUrl, ...entry }) => {
     const date = formatDateTime(translator, at);
     return {
-      phrase: phraseActivity(translator, { ...entry, origin: network }),
+      // The network stands beside the time.
+      phrase: phraseActivity(translator, { ...entry, origin: undefined }),
       when: network === undefined ? date : text('mail.notice.when', { date, network }),
+      pageUrl: count === 1 ? undefined : pageUrl,
     };
   });
+  const decision = count === 1 ? mail.happened[0]?.pageUrl : undefined;
   const isAsked = mail.happened.some(({ kind }) => kind === 'app.asked');
   const [only] = events;
   const title =
@@ -176,16 +179,36 @@ function describeNotice(mail: NoticeMail, translator: Translator, publicUrl: str
     ({ agentName, keyName, appName, workspaceName }) =>
       (keyName ?? appName ?? workspaceName ?? agentName) !== undefined,
   );
+  const hasWords = mail.happened.some(({ details }) => details.action !== undefined);
+  const sentences: Sentence[] = [
+    ...(hasNames ? ([['mail.notice.names']] as const) : []),
+    ...(hasWords ? ([['mail.notice.words']] as const) : []),
+  ];
   return {
     subject: title,
     title,
-    lead: [isAsked ? 'mail.notice.leadAsked' : count === 1 ? 'mail.notice.lead' : 'mail.notice.leadSeveral'],
-    button: isAsked
-      ? { label: text('mail.notice.reviewAsked'), url: publicUrl + PAGES.apps }
-      : { label: text('mail.notice.review'), url: publicUrl + PAGES.account },
+    ...noticeActs(mail, translator, { publicUrl, isAsked, decision }),
     events,
-    ...(hasNames && { note: { sentences: [['mail.notice.names']] } }),
+    ...(sentences.length > 0 && { note: { sentences } }),
   };
+}
+
+/** What the reader of a notice can do about it. */
+function noticeActs(
+  { happened, more }: NoticeMail,
+  { text }: Translator,
+  { publicUrl, isAsked, decision }: { publicUrl: string; isAsked: boolean; decision: string | undefined },
+): Pick<MailContent, 'lead' | 'button'> {
+  if (decision !== undefined) {
+    const button = { label: text('mail.notice.reviewAsked'), url: decision };
+    return { lead: ['mail.notice.leadDecide'], button };
+  }
+  if (isAsked) {
+    const button = { label: text('mail.notice.reviewAsked'), url: publicUrl + PAGES.apps };
+    return { lead: ['mail.notice.leadAsked'], button };
+  }
+  const button = { label: text('mail.notice.review'), url: publicUrl + PAGES.account };
+  return { lead: [happened.length + more === 1 ? 'mail.notice.lead' : 'mail.notice.leadSeveral'], button };
 }
 
 /** Who asks: the agent as it names itself, and its request. */

@@ -47,6 +47,12 @@ export interface ActivityEntry {
   origin: string | undefined;
 }
 
+/** What a notice says of an event. */
+export interface NoticeEntry extends ActivityEntry {
+  /** The page on which the reader decides about it; undefined: there is nothing to decide. */
+  pageUrl?: string | undefined;
+}
+
 /** A mail to send. Its kind names its templates, `templates/mail/KIND.txt.eta` and `.html.eta`. */
 export type Mail = ClaimCodeMail | SignInMail | SignInLinkMail | NoticeMail | ApprovalMail | InvitationMail;
 
@@ -106,7 +112,7 @@ export interface SignInLinkMail extends Omit<SignInMail, 'kind' | 'code'> {
 export interface NoticeMail extends Addressed {
   kind: 'notice';
   /** Oldest first. */
-  happened: ActivityEntry[];
+  happened: NoticeEntry[];
   /** How many further entries the mail leaves out. */
   more: number;
 }

@@ -4,7 +4,7 @@ import type { Delivery, MailedProof } from '../../ports/mailer.ts';
 import { findAccount } from '../../store/accounts.ts';
 import { findApproval } from '../../store/approvals.ts';
 import { type AttemptRow, findAttempt, updateAttemptCode } from '../../store/claim-attempts.ts';
-import { listEventsOfNotice } from '../../store/events.ts';
+import { type EventRow, listEventsOfNotice } from '../../store/events.ts';
 import { listGrants } from '../../store/grants.ts';
 import { findHostedAgent } from '../../store/hosted-agents.ts';
 import { findHost } from '../../store/hosts.ts';
@@ -20,6 +20,7 @@ import { approveLink, denyLink, openLink, viewLink } from '../claims/claim-links
 import { deriveClaimCode, deriveSignInCode } from '../codes/one-time-codes.ts';
 import { connectionLink, denialLink } from '../hosts/connection-codes.ts';
 import { listRefused } from '../hosts/refused-capabilities.ts';
+import { requestLink } from '../permissions/request-codes.ts';
 import { declineLink, invitationLink } from '../workspaces/invitation-links.ts';
 import { viewInvitation } from '../workspaces/invitations.ts';
 
@@ -163,12 +164,22 @@ const LINES_MAX = 200;
 /** Composes the notice of what happened to an account. Names are those at the time of sending. */
 async function composeNotice(deps: Deps, mail: OutboxRow, accountId: string) {
   const events = await listEventsOfNotice(deps.db, mail.id);
-  const happened = await describeEvents(deps, events.slice(0, LINES_MAX), accountId);
+  const described = await describeEvents(deps, events.slice(0, LINES_MAX), accountId);
+  const happened = described.map((entry, index) => ({
+    ...entry,
+    pageUrl: decisionUrl(deps, events[index]!),
+  }));
   const more = events.length - happened.length;
   // By the id of the account: one that was deleted has no mailbox any more.
   const account = await findAccount(deps.db, accountId);
   const locale = parseLocale(account?.locale) ?? DEFAULT_LOCALE;
   return () => deps.mailer.send({ kind: 'notice', id: mail.id, to: mail.mailbox, locale, happened, more });
+}
+
+/** Where the reader of a notice decides about the permission request that an event is about. */
+function decisionUrl(deps: Deps, { kind, subject }: EventRow): string | undefined {
+  const isAsked = kind === 'permission.asked' || kind === 'permission.referred';
+  return isAsked && subject !== null ? requestLink(deps, { id: subject, login: 0 }) : undefined;
 }
 
 function proofOf(deps: Deps, attempt: AttemptRow): MailedProof | undefined {

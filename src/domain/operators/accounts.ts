@@ -21,6 +21,7 @@ import { useCase } from '../limits/use-case.ts';
 import { type AuditEntry, listEventsAbout } from './audit-entries.ts';
 import { type Figure, toFigure } from './figures.ts';
 import { idBounds } from './id-bounds.ts';
+import { endTerminalsOf } from './permissions.ts';
 import { readSearchText } from './search.ts';
 
 /** The accounts of humans, as operators see them: their mailboxes are masked. */
@@ -133,7 +134,7 @@ export async function findPerson({ db }: Pick<Deps, 'db'>, named: string): Promi
   return row === undefined || row.kind !== 'human' || row.endedAt !== null ? undefined : toFoundAccount(row);
 }
 
-/** Ends all sessions of an account as an operator, from the next request on. @throws Failure `notFound` */
+/** Ends all sessions and terminals of an account as an operator, from the next request on. @throws Failure `notFound` */
 export async function endAccountSessions(
   deps: Deps,
   origin: RequestOrigin,
@@ -142,11 +143,12 @@ export async function endAccountSessions(
 ): Promise<void> {
   await useCase(deps, origin, {}, async (work) => {
     if ((await findAccount(work.tx, id)) === undefined) throw accountNotFound();
+    const terminals = await endTerminalsOf(work, id);
     const sessions = await endSessionsOf(work, id);
     await recordOperatorEvent(work, act, {
       kind: 'operator.sessions_ended',
       subject: id,
-      details: { sessions },
+      details: { sessions, terminals },
     });
   });
 }

@@ -94,6 +94,7 @@ export async function denyPermissions(
   });
 }
 
-function requestDecided(): Failure {
+/** Creates the failure for a request about which somebody has decided. */
+export function requestDecided(): Failure {
   return new Failure('requestDecided', 'Somebody has decided about this request already.');
 }

@@ -30,7 +30,9 @@ export interface ReviewedPermission {
   /** The name of the API; undefined: there is one only, which need not be named. */
   service: string | undefined;
   /** Undefined: the human chooses the workspace. */
-  workspace: { id: string; name: string | undefined; isOwn: boolean; mayGive: boolean } | undefined;
+  workspace:
+    | { id: string; name: string | undefined; isOwn: boolean; isMember: boolean; mayGive: boolean }
+    | undefined;
   /** The thing, by its name where the human may know it. */
   node: string | undefined;
   path: string | undefined;
@@ -114,6 +116,7 @@ export async function reviewRequest(deps: Deps, id: string, accountId: string): 
               id: space,
               name: names.get(space)?.name,
               isOwn: space === accountId,
+              isMember: names.has(space),
               mayGive: workspaces.some((each) => each.id === space),
             },
       node: node && (found?.name ?? node),

@@ -123,7 +123,7 @@ export async function endSessionKey(
   });
 }
 
-/** Ends the session keys of a family in the caller's transaction. @param by who does it */
+/** Ends the session keys of a family in the caller's transaction. @param by who does it. @returns false: they ended before */
 export async function endFamily(
   work: Work,
   {
@@ -132,10 +132,10 @@ export async function endFamily(
     accountId,
     thumbprint,
   }: Pick<KeyHolder, 'family' | 'agentId' | 'thumbprint'> & { accountId: string },
-  { endsGrants, by }: { endsGrants: boolean; by: 'key' | 'owner' | 'replay' },
-): Promise<void> {
+  { endsGrants, by }: { endsGrants: boolean; by: 'key' | 'owner' | 'operator' | 'replay' },
+): Promise<boolean> {
   const { tx, now } = work;
-  if ((await updateFamilyEnded(tx, family, now)) === 0) return;
+  if ((await updateFamilyEnded(tx, family, now)) === 0) return false;
   const given = endsGrants ? await listGrantsBy(tx, accountId) : [];
   const live = given.filter(
     (grant) => grant.grantedWith === family && grant.revokedAt === null && grant.expiresAt > now,
@@ -148,6 +148,7 @@ export async function endFamily(
     subject: thumbprint,
     details: { by, grants: live.length },
   });
+  return true;
 }
 
 async function lockHolder({ tx }: Work, { agentId, accountId }: KeyHolder): Promise<void> {

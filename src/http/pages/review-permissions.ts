@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { denyPermissions } from '../../domain/permissions/decide-request.ts';
 import { type GivenPermission, grantPermissions } from '../../domain/permissions/grant.ts';
+import { referRequest } from '../../domain/permissions/refer-request.ts';
 import { readRequestToken } from '../../domain/permissions/request-codes.ts';
 import { type RequestReview, reviewRequest } from '../../domain/permissions/review.ts';
 import {
@@ -16,7 +17,7 @@ import { clearCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation, type Row, row } from '../server/table.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
-import type { Pages } from './pages.ts';
+import { type Pages, redirect } from './pages.ts';
 import { presentLives, presentReview } from './present-permissions.ts';
 import { describeScopes } from './scopes.ts';
 
@@ -30,6 +31,7 @@ export function reviewRows(pages: Pages): Row[] {
   return [
     row('GET', PAGES.reviewPermissions, 'recentlyVerifiedUser', undefined, reviewPage(pages)),
     row('POST', PAGES.reviewPermissions, 'recentlyVerifiedUser', undefined, decide(pages)),
+    row('POST', PAGES.referPermissions, 'recentlyVerifiedUser', undefined, refer(pages)),
   ];
 }
 
@@ -43,6 +45,8 @@ const decideForm = formSchema({
     .regex(/^[1-9][0-9]{0,8}$/)
     .optional(),
 }).catchall(z.string().max(64));
+
+const referForm = formSchema({ request: z.string().max(64), workspace: z.string().max(80) });
 
 type ReviewCall = Pick<Call<unknown, 'recentlyVerifiedUser'>, 'deps' | 'caller' | 'origin'>;
 type DecideCall = Call<z.output<typeof decideForm>, 'recentlyVerifiedUser'>;
@@ -87,6 +91,25 @@ function decide(pages: Pages) {
         if (problem === undefined) return showClosed(pages, call, error);
         return showReview(pages, call, body.request, body, problem);
       }
+    },
+  });
+}
+
+/** POST /permissions/review/refer: mails the owners and admins of a workspace who may grant what this member may not. */
+function refer(pages: Pages) {
+  return formOperation({
+    caller: 'recentlyVerifiedUser',
+    summary: 'Ask the owners and admins of a workspace to decide',
+    form: referForm,
+    async handle(call) {
+      const { deps, origin, body, caller } = call;
+      if (readRequestToken(deps, caller.cookie('permission') ?? '') !== body.request) throw requestNotFound();
+      try {
+        await referRequest(deps, origin, body.request, caller.session.accountId, body.workspace);
+      } catch (error) {
+        return showClosed(pages, call, error);
+      }
+      return redirect(deps.config, PAGES.reviewPermissions, caller.cookies, 'requestReferred');
     },
   });
 }

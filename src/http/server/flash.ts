@@ -11,6 +11,7 @@ export const FLASHES = [
   'keyEnded',
   'appRevoked',
   'permissionsEnded',
+  'requestReferred',
   'sessionKeyEnded',
   'sessionKeyKept',
   'terminalEnded',

@@ -3,6 +3,7 @@ import type { Pages } from '../pages.ts';
 import { accountRows } from './accounts.ts';
 import { agentRows } from './agents.ts';
 import { auditLogRows } from './audit-log.ts';
+import { endPermissionRows } from './end-permission.ts';
 import { keyRows } from './keys.ts';
 import { mailRows } from './mail.ts';
 import { oauthClientRows } from './oauth-clients.ts';
@@ -18,6 +19,7 @@ export function consoleRoutes(pages: Pages): Route[] {
   return rows(pages.dialect, [
     ...overviewRows(pages),
     ...agentRows(pages),
+    ...endPermissionRows(pages),
     ...accountRows(pages),
     ...keyRows(pages),
     ...workspaceRows(pages),
