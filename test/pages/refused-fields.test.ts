@@ -16,7 +16,7 @@ import { type House, openHouse } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { askForCode, secretOn, setUpApp, signIn, typeMailedCode } from '../helpers/human.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
-import { keyClient } from '../helpers/permissions.ts';
+import { keyClient, READ_DOCUMENTS } from '../helpers/permissions.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 /** A field that the schema of a form refuses: the form comes back with the field, the reason and what was typed. */
@@ -28,7 +28,7 @@ const NOT_OFFERED = /That isn’t one of the choices\. Choose again\./;
 
 /** Fields that pages write and nobody types: a wrong one is no mistake of a human, and has the page of failures. */
 const HIDDEN =
-  'csrf once sealed next attempt approval request session all api client_id post_logout_redirect_uri state'.split(
+  'csrf once sealed next attempt approval request session all api id client_id post_logout_redirect_uri state'.split(
     ' ',
   );
 
@@ -280,6 +280,15 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     },
     '/permissions': () => stranger('/permissions'),
     '/permissions/review': () => ofPermissions({}),
+    '/permissions/review/refer': async () => {
+      const { other, id, mail } = await invited();
+      await other.get(pathOf(mail.pageUrl));
+      await other.post('/invitation', { decision: 'join' });
+      const { data } = (await keyClient(house.on).ask({ permissions: [{ ...READ_DOCUMENTS, space: id }] }))
+        .body;
+      await other.get(pathOf(data.verification_uri));
+      return { browser: other, path: '/permissions/review/refer' };
+    },
     '/account/terminals/:thumbprint/end': async () => {
       const { browser, thumbprint, accountId } = await ofPermissions({ permissions: undefined });
       await browser.post('/permissions/review', {
@@ -330,6 +339,13 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     '/console/agents/revoke': async () => {
       const { agent_id } = await house.on.claimed(newMailbox());
       return ofOperator(`/console/agents/revoke?id=${agent_id}`, '/console/agents/revoke');
+    },
+    '/console/agents/:id/end': async () => {
+      const { agent_id, credential } = await house.on.claimed(newMailbox());
+      const { key, ask } = keyClient(house.on);
+      await ask({}, credential);
+      const path = `/console/agents/${agent_id}/end`;
+      return ofOperator(`${path}?id=${key.thumbprint}`, path);
     },
     '/console/keys/revoke': async () => {
       const { agent_id } = await house.on.claimed(newMailbox());

@@ -44,14 +44,13 @@ async function loginAsAgent(
   const { service } = connected.client;
   const timeoutMs = context.options.timeout * 1000;
   if (credential !== undefined) {
-    const answer = await connected.client.send({ method: 'GET', path: '/api/me', bearer: credential });
-    const { agent_id: agentId, user_id: account } = answer.ok ? answer.data : {};
-    if (typeof agentId !== 'string' || typeof account !== 'string') {
+    const holder = await findAgentOf(connected, credential);
+    if (holder === undefined) {
       throw new AuthError('AUTH_REQUIRED', 'That is not the key of an agent of this service.');
     }
     await connected.freshKey();
-    await connected.profile.saveCredential({ credential, agent_id: agentId });
-    return connected.saveHolder({ kind: 'agent', account, agent_id: agentId });
+    await connected.profile.saveCredential({ credential, agent_id: holder.agent_id });
+    return connected.saveHolder(holder);
   }
   await connected.freshKey();
   const registered = await registerAgent({ service, timeoutMs });
@@ -71,6 +70,35 @@ async function loginAsAgent(
     const page = agent.verificationUri === undefined ? '' : `: ${singleLine(agent.verificationUri, 1024)}`;
     context.note(`The owner of the mailbox is asked to claim the agent${page}`);
   }
+}
+
+/** Asks the service which agent a key is of. @returns undefined: of none, or of none any more */
+async function findAgentOf(connected: ConnectedProfile, credential: string) {
+  const answer = await connected.client.send({ method: 'GET', path: '/api/me', bearer: credential });
+  const { agent_id: agentId, user_id: account } = answer.ok ? answer.data : {};
+  if (typeof agentId !== 'string' || typeof account !== 'string') return undefined;
+  return { kind: 'agent', account, agent_id: agentId } as const;
+}
+
+/**
+ * Gives an agent whose session key has ended another one, by the agent's own key, which stays. Its next request binds it.
+ *
+ * @param ended what the service said of the session key; thrown where the agent's key does not work either
+ */
+export async function loginAgain(
+  context: VerbContext,
+  connected: ConnectedProfile,
+  ended: unknown,
+): Promise<void> {
+  const { credential } = connected.profile.credential() ?? {};
+  const holder = credential === undefined ? undefined : await findAgentOf(connected, credential);
+  if (holder === undefined) throw ended;
+  await connected.freshKey();
+  await connected.saveHolder(holder);
+  context.note(
+    'The service does not know the session key any more. The next request names a new one, by the key of the agent.',
+  );
+  printStatus(context, connected);
 }
 
 /** `auth logout`: ends the session key at the service, and forgets what signs this profile in. */
@@ -122,7 +150,7 @@ export async function loginAsPerson(
 /** The key of an agent may be nowhere else, so it is not replaced in passing. */
 function alreadySignedIn(): AuthError {
   return new AuthError('INVALID_USAGE', 'This profile is signed in already.', {
-    hint: 'Use another one by --profile, or first: vouchsafe auth logout',
+    hint: 'Use another one by --profile, or first: vouchsafe auth logout. A new session key: vouchsafe auth rotate',
   });
 }
 

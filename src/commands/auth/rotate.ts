@@ -1,8 +1,11 @@
 import { AuthError } from '../../lib/artifacts/auth-error.ts';
-import { loginAsPerson } from './login.ts';
+import { loginAgain, loginAsPerson } from './login.ts';
 import type { VerbContext } from './run-verb.ts';
 
-/** `auth rotate`: a new session key. Where the service does not know the old one any more, a person signs the profile in again. */
+/**
+ * `auth rotate`: a new session key. Where the service does not know the old one any more, the profile signs in again: a person on
+ * a page, an agent by its key.
+ */
 export async function rotate(
   context: VerbContext,
   _args: string[],
@@ -21,8 +24,9 @@ export async function rotate(
   } catch (error) {
     const isEnded = error instanceof AuthError && error.code === 'SESSION_KEY_ENDED';
     const canAsk = options.paste === true || context.terminal() !== undefined;
+    if (!isEnded || !canAsk) throw error;
     // A person does not take the place of an agent.
-    if (!isEnded || !canAsk || kind === 'agent') throw error;
+    if (kind === 'agent') return loginAgain(context, connected, error);
   }
   context.note('The service does not know the session key any more: sign in again.');
   await loginAsPerson(context, connected, options);
