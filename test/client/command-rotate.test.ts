@@ -111,6 +111,24 @@ onEveryEngine('rotating a session key', (engine, test) => {
     t.not(status.thumbprint, thumbprint);
   });
 
+  test('an agent whose session key was ended gets another one by its own key, at a terminal or with --paste', async (t) => {
+    const bot = homeOf(t);
+    await bot.json(t, ['login', '--service', on.url, '--method', 'agent']);
+    await bot.json(t, [...ask(), '--send']);
+    const before = await bot.json(t, ['whoami']);
+    const copy = homeOf(t);
+    copyStore(bot, copy);
+    // Somebody else ends the key: the profile is as it was.
+    await copy.json(t, ['logout']);
+    await bot.fails(t, ['whoami'], 3, 'SESSION_KEY_ENDED');
+    await bot.fails(t, ['rotate'], 3, 'SESSION_KEY_ENDED');
+    const after = await bot.json(t, ['rotate', '--paste']);
+    t.like(after, { authenticated: true, kind: 'agent', agent_id: before.agent_id });
+    t.not(after.thumbprint, before.thumbprint);
+    await bot.json(t, [...ask(), '--send']);
+    t.like(await bot.json(t, ['whoami']), { agent_id: before.agent_id, thumbprint: after.thumbprint });
+  });
+
   test('whoever copied a home acts with it until its person ends that: then within a second with nothing', async (t) => {
     const ann = await personAtHome(t, on, places);
     const bot = homeOf(t);

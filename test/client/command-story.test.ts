@@ -208,45 +208,6 @@ onEveryEngine('the client command line', (engine, test) => {
     },
   );
 
-  test.skipIf(noTerminals)(
-    'two people at two machines play the story of docs/agents.md by pasted text alone',
-    async (t) => {
-      const document = readFileSync(new URL('../../docs/agents.md', import.meta.url), 'utf8');
-      const story = /## Two people[\s\S]*?```sh\n([\s\S]*?)```/.exec(document)![1]!;
-      const commands = story.split('\n').filter((line) => line.startsWith('vouchsafe auth '));
-      const [asking, signingIn, granting, importing, using] = commands.map((line) =>
-        line.replace('https://id.example.com', on.url).split(' ').slice(2),
-      );
-      t.is(commands.length, 5);
-      const [agent, ann] = [homeOf(t), homeOf(t)];
-      const person = await newPerson(places);
-      const at = (home: typeof ann, args: string[]) => home.atTerminal(t, args, {}, { CI: '1' });
-      /** What a person marks and copies of what a terminal shows. */
-      const marked = (shown: string) => /\{\r?\n[\s\S]*\n\}/.exec(shown)![0];
-
-      const asked = at(agent, asking!);
-      t.is(await asked.ended, 0, asked.shown());
-      const signedIn = at(ann, signingIn!);
-      await signedIn.shows(/code: \S+/);
-      await connectByCode(on, signedIn.shown().split('code:')[1]!, person.id);
-      t.is(await signedIn.ended, 0, signedIn.shown());
-      const granted = at(ann, granting!);
-      await granted.shows(/Paste/);
-      granted.type(marked(asked.shown()));
-      await granted.shows(/\[y\/N\] $/);
-      granted.type('y\n');
-      t.is(await granted.ended, 0, granted.shown());
-      const imported = at(agent, importing!);
-      await imported.shows(/Paste/);
-      imported.type(marked(granted.shown().split('[y/N]')[1]!));
-      t.is(await imported.ended, 0, imported.shown());
-      const used = at(agent, using!);
-      t.is(await used.ended, 0, used.shown());
-      const token = /at_[0-9A-Za-z]+/.exec(used.shown())![0];
-      t.like((await api.ask(token)).body, { active: true, workspace: person.id });
-    },
-  );
-
   test('a yes for one action is asked, given on a page, and spent by one token', async (t) => {
     const bot = homeOf(t);
     const person = await newPerson(places);

@@ -1,5 +1,6 @@
 import type { PermissionEntry } from '../../src/lib/artifacts/permission-entry.ts';
-import { openBrowser } from '../helpers/browser.ts';
+import { createRender } from '../../src/mail/render.ts';
+import { openBrowser, type Page } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
@@ -9,6 +10,11 @@ import { onEveryEngine } from '../helpers/suite.ts';
 import { addTreeApi, openPlaces } from '../helpers/workspaces.ts';
 
 const REVIEW = '/permissions/review';
+const REFER = '/permissions/review/refer';
+
+/** What the service signed, as a page shows it to be copied. */
+const answerOn = ({ text }: Page) =>
+  JSON.parse(/<textarea id="answer"[^>]*>([^<]*)</.exec(text)![1]!.replaceAll('&quot;', '"'));
 
 onEveryEngine('pages of permission requests', (engine, test) => {
   let on: TestService;
@@ -137,6 +143,76 @@ onEveryEngine('pages of permission requests', (engine, test) => {
     t.is((await agent.show(request.id)).body.data.state, 'pending');
   });
 
+  test('a member who may not give it asks the owners and admins by mail, whose link leads to the request', async (t) => {
+    const [owner, admin, member] = [await human(), await human(), await human()];
+    const workspace = await places.workspace([owner.id, 'owner'], [admin.id, 'admin'], [member.id, 'member']);
+    const { agent, request, link } = await asked([{ space: workspace }], { action: 'Read the plan' });
+    const page = await member.browser.get(link.pathname + link.search);
+    t.true(page.text.includes('Ask an owner or admin'));
+    const sent = await member.browser.post(REFER, { workspace });
+    t.is(sent.path, REVIEW);
+    t.regex(sent.text, /role="status">[\s\S]*get an email/);
+    for (const { mailbox } of [owner, admin]) {
+      const notice = await on.noticeTo(mailbox);
+      t.is(notice.happened.length, 1);
+      t.like(notice.happened[0], {
+        kind: 'permission.referred',
+        workspaceName: 'Launch team',
+        pageUrl: link.href,
+      });
+      const { subject, text, html } = createRender(on.service.deps.config)(notice);
+      for (const part of [text, html]) {
+        t.true(part.includes('“Read the plan”'), 'the very text');
+        t.true(part.includes('Launch team'));
+      }
+      t.regex(text, new RegExp(`^Review the request:\\n${RegExp.escape(link.href)}$`, 'm'));
+      t.notRegex(subject, /Launch team|plan/);
+    }
+    const { pageUrl } = (await on.noticeTo(admin.mailbox)).happened[0]!;
+    await admin.browser.get(new URL(pageUrl!).pathname + new URL(pageUrl!).search);
+    const done = await admin.browser.post(REVIEW, { decision: 'approve', 'may:0:read': 'on' });
+    t.is(heading(done), 'Approved', done.text);
+    t.is((await agent.show(request.id)).body.data.grant.permissions[0].space, workspace);
+  });
+
+  test('only members ask, about a request that names their workspace and waits, and so often a day', async (t) => {
+    const [owner, member, stranger] = [await human(), await human(), await human()];
+    const workspace = await places.workspace([owner.id, 'owner'], [member.id, 'viewer']);
+    const elsewhere = await places.workspace([member.id, 'owner']);
+    const { request, link } = await asked([{ space: workspace }]);
+    const page = await stranger.browser.get(link.pathname + link.search);
+    t.true(page.text.includes('Ask an owner or admin'));
+    t.false(page.text.includes(REFER), 'who is not in it learns nothing of it');
+    const csrf = stranger.browser.form(REVIEW).csrf!;
+    const asks = async (of: typeof member, fields: object) =>
+      (await of.browser.send(REFER, { ...fields } as Record<string, string>)).status;
+    t.is(await asks(stranger, { csrf, request: request.id, workspace }), 404);
+    await member.browser.get(link.pathname + link.search);
+    const form = member.browser.form(REFER);
+    t.is(await asks(member, { ...form, workspace: elsewhere }), 404);
+    t.is(await asks(member, { ...form, workspace, request: `prq_${'A'.repeat(32)}` }), 404);
+    t.is(await asks(member, { ...form, workspace, csrf: 'none' }), 400);
+    t.is(on.notices.filter((mail) => mail.to === owner.mailbox).length, 0);
+    const statuses = [];
+    for (let count = 0; count < 21; count += 1) {
+      await member.browser.get(REVIEW);
+      statuses.push(await asks(member, { ...member.browser.form(REFER), workspace }));
+    }
+    t.deepEqual(statuses, [...Array(20).fill(303), 429]);
+    await member.browser.get(REVIEW);
+    await member.browser.post(REVIEW, { decision: 'deny' });
+    t.is(await asks(member, { ...form, workspace }), 404, 'it is decided, and forgotten by this browser');
+  });
+
+  test('a refusal is shown as the service signed it, for who can only be handed things', async (t) => {
+    const { browser } = await human();
+    const { agent, request, link } = await asked();
+    await browser.get(link.pathname + link.search);
+    const done = await browser.post(REVIEW, { decision: 'deny' });
+    on.clock.advance(6);
+    t.deepEqual(answerOn(done), (await agent.show(request.id)).body.data.denial);
+  });
+
   test('one action is shown in its words, its token works once and says which action', async (t) => {
     const { browser } = await human();
     const { agent, request, link } = await asked([{}], { action: 'Send the invoice 4711', once: true });
@@ -166,6 +242,13 @@ onEveryEngine('pages of permission requests', (engine, test) => {
     t.is(nothing.status, 400);
     const done = await browser.post(REVIEW, { decision: 'approve', 'scope:read': 'on', [`in:${id}`]: 'on' });
     t.is(heading(done), 'The terminal acts for you', done.text);
+    t.like(answerOn(done), {
+      kind: 'vouchsafe.auth.login',
+      request_id: request.id,
+      audience: { thumbprint: terminal.key.thumbprint },
+      account: id,
+      bound: { scopes: ['read'], workspaces: [id] },
+    });
     t.like((await terminal.held()).body.data.key, {
       kind: 'human',
       account: id,
