@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connectByCode, homeOf, personAtHome } from '../helpers/auth-people.ts';
+import { homeOf, personAtHome } from '../helpers/auth-people.ts';
 import { givenBy, newPerson } from '../helpers/permissions.ts';
 import { REAL_CLOCK } from '../helpers/real-clock.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
