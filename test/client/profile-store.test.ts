@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -83,13 +84,16 @@ test('what others may read, a link, or no plain file is not read, and the senten
         renameSync(path, `${path}.real`);
         mkdirSync(path, { mode: 0o700 });
       },
+      // Only root can give files away.
+      ...(process.getuid?.() === 0 && { foreign: () => chownSync(path, 65_534, 65_534) }),
     };
     for (const [fault, make] of Object.entries(faults)) {
       make();
       const error = t.throws(read as () => void, undefined, `${name} ${fault}`);
       t.is((error as { code?: string }).code, 'STORE_PERMISSIONS', `${name} ${fault}`);
       t.true(error.message.includes(path));
-      if (lstatSync(path).isFile()) {
+      if (fault === 'foreign') chownSync(path, 0, 0);
+      else if (lstatSync(path).isFile()) {
         t.is((error as { hint?: string }).hint, `chmod 600 ${path}`);
         chmodSync(path, 0o600);
       } else {

@@ -5,7 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { generateKeyPair } from 'jose';
 import { ConnectedProfile, createRequest, registerAgent } from '../../src/client/index.ts';
+import { type PermissionGrant, signByService } from '../../src/lib/artifacts/permission-grant.ts';
 import { codeOf } from '../helpers/code-of.ts';
 import { READ_DOCUMENTS } from '../helpers/permissions.ts';
 import { test } from '../helpers/suite.ts';
@@ -96,6 +98,60 @@ test('a service that is silent, endless, elsewhere or broken ends a call in time
     t.is(await codeOf(() => connected.sendRequest(request)), code);
     t.true(performance.now() - start < 5000);
   }
+});
+
+test('a grant by a key that is published no more is taken where the service says the same to the letter, and nowhere else', async (t) => {
+  let answered: unknown;
+  const asked: string[] = [];
+  const service = await startStrange(t, (request, response) => {
+    asked.push(request.url!);
+    const isKeys = request.url === '/.well-known/jwks.json';
+    const data = { ...good, state: 'granted', grant: answered };
+    json(isKeys ? { keys: [] } : { ok: true, data })(request, response);
+  });
+  const { connected, request } = await open(t, service);
+  const { privateKey } = await generateKeyPair('ES256');
+  const sign = (more: object = {}) =>
+    signByService<PermissionGrant>(
+      {
+        kind: 'vouchsafe.auth.grant',
+        version: 1,
+        id: 'grt_1',
+        request_id: request.id,
+        service,
+        issued_at: request.issued_at,
+        expires_at: request.expires_at,
+        audience: { thumbprint: connected.profile.key().thumbprint },
+        granted_by: { kind: 'human', account: 'usr_ann' },
+        permissions: [
+          {
+            service: 'vouchsafe.api',
+            resource: 'https://api.example.com',
+            space: 'usr_ann',
+            path: 'documents/',
+            actions: ['read'],
+          },
+        ],
+        ...more,
+      },
+      { kid: 'old', privateKey },
+    );
+  const grant = await sign();
+  answered = await sign({ id: 'grt_2' });
+  t.is(await codeOf(() => connected.verify(grant)), 'SIGNATURE_INVALID');
+  await connected.profile.artifacts.saveRequest(request, 'made');
+  await connected.profile.artifacts.updateRequest(request.id, { asked_at: 0 });
+  answered = grant;
+  t.is(await codeOf(() => connected.verify(grant)), undefined);
+  const before = asked.length;
+  for (const [code, more] of [
+    ['WRONG_SERVICE', { service: 'https://id.example.com' }],
+    ['WRONG_AUDIENCE', { audience: { thumbprint: 'A'.repeat(43) } }],
+    ['REQUEST_EXPIRED', { expires_at: '2020-01-01T00:00:00Z' }],
+  ] as const) {
+    t.is(await codeOf(async () => connected.verify(await sign(more))), code);
+  }
+  t.is(asked.length, before, 'nothing is asked about what is not ours');
 });
 
 test('a clock that is more than a minute off is told once', async (t) => {

@@ -20,7 +20,9 @@ onEveryEngine('pages of permission requests', (engine, test) => {
   let on: TestService;
   const places = openPlaces(() => on);
   test.before(async () => {
-    on = await startTestService(engine, { limits: { permissionsPerIp: '100000/h' } });
+    on = await startTestService(engine, {
+      limits: { permissionsPerIp: '100000/h', invitesPerWorkspace: '20/d' },
+    });
     await addTreeApi(on, on.service.deps.config.publicUrl);
   });
   test.after(() => on.stop());
