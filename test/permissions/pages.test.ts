@@ -193,14 +193,14 @@ onEveryEngine('pages of permission requests', (engine, test) => {
     const form = member.browser.form(REFER);
     t.is(await asks(member, { ...form, workspace: elsewhere }), 404);
     t.is(await asks(member, { ...form, workspace, request: `prq_${'A'.repeat(32)}` }), 404);
-    t.is(await asks(member, { ...form, workspace, csrf: 'none' }), 400);
+    t.is(await asks(member, { ...form, workspace, csrf: 'none' }), 403);
     t.is(on.notices.filter((mail) => mail.to === owner.mailbox).length, 0);
     const statuses = [];
     for (let count = 0; count < 21; count += 1) {
       await member.browser.get(REVIEW);
       statuses.push(await asks(member, { ...member.browser.form(REFER), workspace }));
     }
-    t.deepEqual(statuses, [...Array(20).fill(303), 429]);
+    t.deepEqual(statuses, [...Array(20).fill(200), 429]);
     await member.browser.get(REVIEW);
     await member.browser.post(REVIEW, { decision: 'deny' });
     t.is(await asks(member, { ...form, workspace }), 404, 'it is decided, and forgotten by this browser');

@@ -31,12 +31,24 @@ export async function assertFloodLimit(
   name: FloodLimit,
   address: Address,
 ): Promise<void> {
-  const id = `${name}:${address.limitKey}`;
-  const now = deps.clock();
-  if ((exhaustedCounterCache(deps.db).get(id) ?? 0) <= now) return;
-  const counter = await findCounter(deps.db, id);
+  const exhaustedUntil = exhaustedCounterCache(deps.db).get(`${name}:${address.limitKey}`) ?? 0;
+  if (exhaustedUntil > deps.clock()) await assertBudgetLeft(deps, name, address);
+}
+
+/**
+ * Refuses a client address that exhausted a limit, at whichever replica. Consumes nothing.
+ *
+ * @throws Failure `limited`
+ */
+export async function assertBudgetLeft(
+  { db, clock, config }: Pick<Deps, 'db' | 'clock' | 'config'>,
+  name: FloodLimit,
+  address: Address,
+): Promise<void> {
+  const now = clock();
+  const counter = await findCounter(db, `${name}:${address.limitKey}`);
   if (counter === undefined) return;
-  const rate = rateOf(deps.config.limits, name);
+  const rate = rateOf(config.limits, name);
   if (counter.endsAt <= now || counter.used < rate.max) return;
   throw limitFailure(toBudget(name, rate, counter, now));
 }
