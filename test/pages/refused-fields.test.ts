@@ -342,10 +342,10 @@ onEveryEngine('a form with a field that its schema refuses', (engine, test) => {
     },
     '/console/agents/:id/end': async () => {
       const { agent_id, credential } = await house.on.claimed(newMailbox());
-      const { key, ask } = keyClient(house.on);
-      await ask({}, credential);
+      const client = keyClient(house.on);
+      await client.ask({}, credential);
       const path = `/console/agents/${agent_id}/end`;
-      return ofOperator(`${path}?id=${key.thumbprint}`, path);
+      return ofOperator(`${path}?id=${client.key.thumbprint}`, path);
     },
     '/console/keys/revoke': async () => {
       const { agent_id } = await house.on.claimed(newMailbox());
