@@ -199,6 +199,18 @@ export function listLiveCredentialsOfAgents(
   );
 }
 
+/** Lists, for a page of agents, the keys and tokens that were active when their agent was revoked, and ended with it. */
+export function listCredentialsEndedWithAgents(
+  db: Pick<Db, 'all'>,
+  agentIds: readonly string[],
+): Promise<CredentialRow[]> {
+  return db.all(
+    `SELECT ${CREDENTIAL_COLUMNS} FROM agents a JOIN credentials c ON c.agent_id = a.id WHERE a.id IN (${PAGE_MARKS})
+       AND c.revoked_at = a.revoked_at AND (c.expires_at IS NULL OR c.expires_at > a.revoked_at)`,
+    pageIds(agentIds),
+  );
+}
+
 /** Finds which agents of a page have or had a key. */
 export async function listAgentsWithKeys(
   db: Pick<Db, 'all'>,

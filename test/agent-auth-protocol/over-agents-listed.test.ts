@@ -1,4 +1,5 @@
 import { showAgent } from '../../src/domain/agents/agent-view.ts';
+import { struckOn } from '../helpers/agent-pages.ts';
 import { type AgentWorld, openAgentWorld } from '../helpers/agent-world.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
@@ -25,7 +26,8 @@ onEveryEngine('an agent past its absolute lifetime', (engine, test) => {
     const list = await browser.get('/agents');
     t.regex(list.text, new RegExp(`<s><a href="/agents/${agent.id}">`));
     t.regex(list.text, /<\/span>Ended<\/span>/);
-    t.notRegex(list.text, /<span class="chip">/);
+    t.deepEqual(struckOn(list.text), ['read'], 'what it could do until then');
+    t.notRegex(list.text, /<span class="chip">[^<]/);
     const one = await browser.get(`/agents/${agent.id}`);
     t.regex(one.text, /Ended on <time[^>]*>\d+ \w+ \d{4}<\/time>: /);
     t.notRegex(one.text, /Revoke this agent/);

@@ -1,5 +1,6 @@
 import type { ExecutionContext } from 'ava';
 import type { ClientAgent, Host } from '../helpers/agent-client.ts';
+import { struckOn } from '../helpers/agent-pages.ts';
 import { type AgentWorld, boxesOn, fine, grantsIn, openAgentWorld, said } from '../helpers/agent-world.ts';
 import type { Browser } from '../helpers/browser.ts';
 import { atOnce, newMailbox } from '../helpers/common.ts';
@@ -100,7 +101,8 @@ onEveryEngine('what a human refused', (engine, test) => {
   test('what an agent had when they revoked it, the next one of its host must ask for', async (t) => {
     const first = await world.letIn(newMailbox(), { capabilities: ['whoami', 'read'] });
     await first.browser.get(`/agents/${first.id}/revoke`);
-    await first.browser.post(`/agents/${first.id}/revoke`, {});
+    const ended = await first.browser.post(`/agents/${first.id}/revoke`, {});
+    t.deepEqual(struckOn(ended.text), ['read'], 'what it could do until then');
     const { reply } = await world.client.connect(first.host, { capabilities: ['whoami', 'read'] });
     await assertAskedAgain(t, reply, first.browser);
     await assertAskedAgain(t, reply, first.browser, 'whoami');

@@ -50,6 +50,10 @@ export function permissionsOn(text: string): string[] {
   return [...card.matchAll(/<span class="chip">([^<]*)<\/span>/g)].map(([, scope]) => scope!);
 }
 
+/** The scopes that are struck through on a page, or in a row of a table. */
+export const struckOn = (html: string) =>
+  [...html.matchAll(/<span class="chip"><s>([^<]*)<\/s><\/span>/g)].map(([, scope]) => scope!);
+
 /** The page on which the form of a change stands: the page of the agent, or one of its own. */
 export const formPageOf = (agent: Vouched, name: string) =>
   name === 'narrow' ? pathOf(agent) : pathOf(agent, name);

@@ -8,6 +8,7 @@ import {
   pathOf,
   permissionsOn,
   rowsOn,
+  struckOn,
 } from '../helpers/agent-pages.ts';
 import { withConfigFile } from '../helpers/auth-md.ts';
 import { countOf, said } from '../helpers/ceremony.ts';
@@ -255,6 +256,24 @@ onEveryEngine('changing an agent on its page', (engine, test) => {
         for (const name of ['rename', 'undo', 'unlink', 'revoke'])
           t.is((await browser.get(pathOf(agent, name))).path, pathOf(agent), name);
         t.is(await home.eventsOf('agent.revoked', agent.agent_id), 1);
+      }
+    });
+
+    test('shows what it could do until then struck through, without what was taken from it before', async (t) => {
+      const { agent, browser } = await owned();
+      const reader = await owned();
+      await change(reader.browser, reader.agent, 'narrow', { 'scope:read': 'on' });
+      for (const [of, scopes] of [
+        [{ agent, browser }, ['read', 'write']],
+        [reader, ['read']],
+      ] as const) {
+        const page = await change(of.browser, of.agent, 'revoke');
+        const card = /id="permissions"[\s\S]*?<\/section>/.exec(page.text)![0];
+        t.deepEqual(struckOn(card), [...scopes]);
+        t.notRegex(card, /None|<form/);
+        t.deepEqual(struckOn(rowsOn((await of.browser.get('/agents')).text)[0]!), [...scopes]);
+        const exported = JSON.parse((await of.browser.get('/account/export')).text);
+        t.deepEqual(exported.agents[0].scopes, [], 'it has none any more');
       }
     });
 

@@ -69,7 +69,7 @@ export async function findAgentOfHost(
 /** What an owner's pages show of an agent under a host. */
 export interface HostedAgentSummary {
   name: string;
-  /** The scopes of its active grants, less those that its owner removed. */
+  /** The scopes of its active grants, less those that its owner removed; of a revoked agent, of those until then. */
   scopes: string[];
   /** When it last signed a request, epoch ms. */
   seenAt: number | null;
@@ -87,10 +87,13 @@ export async function listHostedAgentSummaries(
   const grants = Map.groupBy(await listGrantsOf(deps.db, ids), ({ agentId }) => agentId);
   const known = capabilitiesOf(deps.config);
   return new Map(
-    agents.map(({ id, name, agentScope, seenAt, createdAt }) => {
+    agents.map(({ id, name, agentScope, seenAt, createdAt, agentRevokedAt }) => {
       const endsAt = absoluteLifetimeEnd(deps, createdAt);
       const grantedScopes = (grants.get(id) ?? [])
-        .filter(({ grantedAt }) => grantedAt !== null)
+        .filter(
+          ({ grantedAt, deniedAt }) =>
+            grantedAt !== null || (deniedAt !== null && deniedAt === agentRevokedAt),
+        )
         .map(({ capability }) => known.get(capability)?.scope)
         .filter((scope) => scope !== undefined);
       const scopes = restrictTo([...new Set(grantedScopes)], agentScope);

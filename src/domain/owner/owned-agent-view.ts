@@ -6,13 +6,18 @@ import { restrictTo } from '../../lib/scopes.ts';
 import { DAY_MS } from '../../lib/time.ts';
 import type { ActivityEntry } from '../../ports/mailer.ts';
 import type { AgentRow } from '../../store/agents.ts';
-import { type CredentialRow, listKeysPage, listLiveCredentialsOfAgents } from '../../store/credentials.ts';
+import {
+  type CredentialRow,
+  listCredentialsEndedWithAgents,
+  listKeysPage,
+  listLiveCredentialsOfAgents,
+} from '../../store/credentials.ts';
 import { listEventsOf } from '../../store/events.ts';
 import { findOwnedAgent } from '../../store/owned-agents.ts';
 import { type ClaimMode, listRegistrations, type RegistrationRow } from '../../store/registrations.ts';
 import { type LastUse, lastUseOf } from '../agents/last-use.ts';
 import { describeEvents } from '../audit/describe-events.ts';
-import { isLive, type Key, toKey } from '../credentials/issue.ts';
+import { type Key, toKey } from '../credentials/issue.ts';
 import { type HostedAgentSummary, listHostedAgentSummaries } from '../hosts/host-agent-view.ts';
 
 /** Agents as their owner sees them. */
@@ -32,7 +37,10 @@ export interface OwnedAgent {
   revokedAt: number | undefined;
   /** When the absolute lifetime of an agent under a host elapsed, epoch ms; undefined otherwise. */
   overAt: number | undefined;
-  /** The scopes of its live keys together; without a live key, those that it may be issued. */
+  /**
+   * The scopes of its live keys together; without a live key, those that it may be issued. Of an agent that ended, those
+   * that it had until then.
+   */
   scopes: string[];
   /**
    * When and where it last obtained a token, used a key or signed a request; epoch ms, to the minute. `from` is
@@ -95,16 +103,18 @@ export async function toOwnedAgents(
 ): Promise<OwnedAgent[]> {
   const now = deps.clock();
   const ids = rows.map(({ id }) => id);
-  const [registrations, credentials, hosted] = await Promise.all([
+  const revokedIds = rows.filter(({ revokedAt }) => revokedAt !== null).map(({ id }) => id);
+  const [registrations, live, ended, hosted] = await Promise.all([
     listRegistrations(
       deps.db,
       rows.map(({ registrationId }) => registrationId),
     ),
     listLiveCredentialsOfAgents(deps.db, ids, now),
+    revokedIds.length === 0 ? [] : listCredentialsEndedWithAgents(deps.db, revokedIds),
     listHostedAgentSummaries(deps, ids),
   ]);
   const byId = new Map(registrations.map((registration) => [registration.id, registration]));
-  const credentialsByAgent = Map.groupBy(credentials, ({ agentId }) => agentId);
+  const credentialsByAgent = Map.groupBy([...live, ...ended], ({ agentId }) => agentId);
   return rows.map((row) =>
     toOwnedAgent(deps, ownerId, now, {
       row,
@@ -118,6 +128,7 @@ export async function toOwnedAgents(
 interface AgentRecords {
   row: AgentRow;
   registration: RegistrationRow;
+  /** Its active keys and tokens; of a revoked agent, those that were active until then. */
   credentials: readonly CredentialRow[];
   hosted: HostedAgentSummary | undefined;
 }
@@ -128,10 +139,10 @@ function toOwnedAgent(
   now: number,
   { row, registration, credentials, hosted }: AgentRecords,
 ): OwnedAgent {
-  const live = credentials.filter((key) => isLive(key, now)).map(toKey);
+  const keys = credentials.map(toKey);
   // An agent that renews an identity, or signs its own requests, has no key that shows its scopes.
   const scopes =
-    hosted?.scopes ?? (live.length === 0 ? issuableScopes(deps, row) : live.flatMap((key) => key.scopes));
+    hosted?.scopes ?? (keys.length === 0 ? issuableScopes(deps, row) : keys.flatMap((key) => key.scopes));
   return {
     id: row.id,
     name: row.name ?? undefined,
@@ -143,8 +154,8 @@ function toOwnedAgent(
     ownedAt: row.ownedAt!,
     revokedAt: row.revokedAt ?? undefined,
     overAt: hosted?.overAt,
-    scopes: row.revokedAt === null && hosted?.overAt === undefined ? [...new Set(scopes)].sort() : [],
-    lastUse: lastUseOf(row, live),
+    scopes: [...new Set(scopes)].sort(),
+    lastUse: lastUseOf(row, keys),
     undoableUntil: registration.kind === 'host' ? undefined : undoableUntil(row, ownerId, now),
   };
 }

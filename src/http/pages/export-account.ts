@@ -13,6 +13,7 @@ import { allItems } from '../../lib/list-pages.ts';
 import { renderKey } from '../api/api-tokens.ts';
 import { operation } from '../server/table.ts';
 import { toIso } from '../server/wire-times.ts';
+import { isEnded } from './agents.ts';
 import { exportApp, exportClient } from './export-apps.ts';
 import { exportPermissions } from './export-permissions.ts';
 import { exportWorkspaces } from './export-workspaces.ts';
@@ -59,7 +60,7 @@ export const exportAccount = operation({
           agent_id: agent.id,
           name: agent.name,
           mode: agent.mode,
-          scopes: agent.scopes,
+          scopes: isEnded(agent) ? [] : agent.scopes,
           registered_at: toIso(agent.registeredAt),
           owned_at: toIso(agent.ownedAt),
           last_used_at: agent.lastUse && toIso(agent.lastUse.at),
