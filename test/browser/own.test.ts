@@ -1,7 +1,15 @@
 import type { ExecutionContext } from 'ava';
 import { generateSync } from 'otplib';
 import type { Browser, Page } from 'playwright-core';
-import { inBrowser, looksOn, NO_SCRIPTS, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import {
+  assertCurrentSections,
+  inBrowser,
+  looksOn,
+  NO_SCRIPTS,
+  see,
+  startChromium,
+  visitTo,
+} from '../helpers/chromium.ts';
 import { type Engine, startTestService, type TestService } from '../helpers/service.ts';
 
 inBrowser('what is one’s own, in a browser', (engine: Engine, test, executablePath: string) => {
@@ -181,6 +189,7 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
         const agent = await on.claimed(mailbox);
         await signedIn(mailbox, '/account', async (page) => {
           await seen(t, page, 'Account and security', 'account');
+          await assertCurrentSections(t, page);
           // On a phone the menu holds what the header has elsewhere.
           const menu = page.locator('.account > summary');
           if (look.options.isMobile === true) await menu.click();

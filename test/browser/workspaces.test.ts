@@ -1,6 +1,14 @@
 import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
-import { inBrowser, keepPhonePicture, LIGHT, looksOn, see, startChromium } from '../helpers/chromium.ts';
+import {
+  assertCurrentSections,
+  inBrowser,
+  keepPhonePicture,
+  LIGHT,
+  looksOn,
+  see,
+  startChromium,
+} from '../helpers/chromium.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
 import type { Engine } from '../helpers/service.ts';
@@ -38,6 +46,7 @@ inBrowser('workspaces, in a browser', (engine: Engine, test, executablePath: str
           await page.keyboard.press('Enter');
           await page.getByText('Workspace created.').waitFor();
           await seen(t, page, 'Northwind Research Owner', 'workspace, new one');
+          await assertCurrentSections(t, page);
           for (const [role, to] of [
             ['Admin', newMailbox('kim')],
             ['Viewer', newMailbox('sam')],

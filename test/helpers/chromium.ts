@@ -224,6 +224,21 @@ async function assertUsable(t: ExecutionContext, page: Page, look: Look): Promis
   if (look.options.javaScriptEnabled !== false) await assertNoFindings(t, page, { iframes: false });
 }
 
+/** Checks that the navigation at the side marks one section, which its links change, by the keyboard and without a script, too. */
+export async function assertCurrentSections(t: ExecutionContext, page: Page): Promise<void> {
+  const links = page.locator('.side > nav a');
+  const current = () =>
+    page.evaluate<string[]>(
+      `[...document.querySelectorAll('.side > nav a')]
+        .filter((link) => getComputedStyle(link).fontWeight === '500').map((link) => link.hash)`,
+    );
+  t.deepEqual(await current(), [await links.first().getAttribute('href')]);
+  for (const link of await links.all()) {
+    await link.press('Enter');
+    t.deepEqual(await current(), [await link.getAttribute('href')]);
+  }
+}
+
 /** Checks that axe finds nothing. */
 export async function assertNoFindings(t: ExecutionContext, page: Page, options: RunOptions): Promise<void> {
   await page.evaluate(axe.source);
