@@ -52,7 +52,7 @@ export function addAgentCommands(program: Command, shell: Shell): void {
     .action((text: string | undefined, options: FindOptions) =>
       shell.withDatabase(async (deps) => {
         const query = { search: text ?? '', ...findDefaults, ...options };
-        const { agents: found, next } = await findAgents(deps, query);
+        const { items: found, next } = await findAgents(deps, query);
         const lines = found.map(foundLine);
         if (next !== undefined) lines.push(`There may be more. Go on with --before ${next}`);
         shell.say({ agents: found.map(foundJson), next_before: next }, lines.join('\n') || 'None.');

@@ -104,7 +104,12 @@ export function addClientCommands(program: Command, shell: Shell): void {
     .option('--before <mark>', 'go on before this mark')
     .action((text: string | undefined, { status, origin, before }: ListOptions) =>
       shell.withDatabase(async (deps) => {
-        const { clients, next } = await findClients(deps, { search: text ?? '', status, origin, before });
+        const { items: clients, next } = await findClients(deps, {
+          search: text ?? '',
+          status,
+          origin,
+          before,
+        });
         const lines = clients.map(
           (each) => `${each.id}  ${displayName(each.name ?? '')}  (${each.origin}, ${each.status})`,
         );

@@ -31,7 +31,13 @@ export function addKeyCommands(program: Command, shell: Shell): void {
     .option('--before <id>', 'go on before this key')
     .action((text: string | undefined, { status, holder, since, before }: FindOptions) =>
       shell.withDatabase(async (deps) => {
-        const { keys, next } = await findKeys(deps, { search: text ?? '', status, holder, since, before });
+        const { items: keys, next } = await findKeys(deps, {
+          search: text ?? '',
+          status,
+          holder,
+          since,
+          before,
+        });
         const lines = keys.map(keyLine);
         if (next !== undefined) lines.push(`There may be more. Go on with --before ${next}`);
         shell.say({ keys: keys.map(keyJson), next_before: next }, lines.join('\n') || 'None.');

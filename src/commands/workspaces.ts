@@ -26,7 +26,11 @@ export function addWorkspaceCommands(program: Command, shell: Shell): void {
     .option('--before <mark>', 'go on before this mark')
     .action((text: string | undefined, { status, before }: ListOptions) =>
       shell.withDatabase(async (deps) => {
-        const { workspaces, next } = await findWorkspaces(deps, { search: text ?? '', status, before });
+        const { items: workspaces, next } = await findWorkspaces(deps, {
+          search: text ?? '',
+          status,
+          before,
+        });
         const lines = workspaces.map(
           ({ id, name, members, endedAt }) =>
             `${id}  ${displayName(name)}  (${endedAt === undefined ? membersText(members) : 'deleted'})`,

@@ -1,12 +1,8 @@
-import type { ListPlace } from '../lib/list-pages.ts';
 import type { Db } from './engine/db.ts';
 import { CLIENT_COLUMNS, type OAuthClientRow } from './oauth-clients.ts';
-import { type Part, startsWith } from './pages.ts';
+import { type CreationPlace, startsWith, type WindowedSearch, windowedEnd, windowedRows } from './pages.ts';
 
 /** Statements by which operators look through all OAuth clients, newest first. */
-
-/** How many clients a page looks through at most: see agent-search.ts. */
-const WINDOW_ROWS = 10_000;
 
 /** Selects clients: each member narrows the selection. */
 export interface ClientSearch {
@@ -26,41 +22,30 @@ export interface FoundClientRow extends OAuthClientRow {
   ownerMailbox: string | null;
 }
 
-/** The creation of a client, from which a page goes on: those that were created before it. */
-type Place = Pick<ListPlace<number>, 'key' | 'id'>;
-
 /** Lists clients that were created before a place, among the first that a page looks through. */
 export function listClientsFound(
   db: Pick<Db, 'all'>,
   search: ClientSearch,
-  before: Place | undefined,
+  before: CreationPlace | undefined,
   limit: number,
 ): Promise<FoundClientRow[]> {
-  const where = conditions(search);
-  const rows = windowOf(search, before);
-  return db.all(
-    `SELECT ${CLIENT_COLUMNS}, ${OWNER_MAILBOX} FROM (${rows.sql} LIMIT ?) c
-     WHERE 1 = 1${where.sql} ORDER BY created_at DESC, id DESC LIMIT ?`,
-    [...rows.params, where.sql === '' ? limit : WINDOW_ROWS, ...where.params, limit],
-  );
+  const { sql, params } = windowedRows(toWindowed(search, before), FOUND_COLUMNS, limit);
+  return db.all(sql, params);
 }
 
 /** Finds the last client that listClientsFound() looked at; undefined: it came to the end. */
 export function findClientWindowEnd(
   db: Pick<Db, 'get'>,
   search: ClientSearch,
-  before: Place | undefined,
-): Promise<Place | undefined> {
-  const rows = windowOf(search, before);
-  return db.get(`SELECT created_at AS key, id FROM (${rows.sql} LIMIT 1 OFFSET ?) c`, [
-    ...rows.params,
-    WINDOW_ROWS - 1,
-  ]);
+  before: CreationPlace | undefined,
+): Promise<CreationPlace | undefined> {
+  const { sql, params } = windowedEnd(toWindowed(search, before));
+  return db.get(sql, params);
 }
 
 /** Finds one client as listClientsFound() does. */
 export function findClientFound(db: Pick<Db, 'get'>, id: string): Promise<FoundClientRow | undefined> {
-  return db.get(`SELECT ${CLIENT_COLUMNS}, ${OWNER_MAILBOX} FROM oauth_clients WHERE id = ?`, [id]);
+  return db.get(`SELECT ${FOUND_COLUMNS} FROM oauth_clients WHERE id = ?`, [id]);
 }
 
 /** What a human lets a client do, with their mailbox. */
@@ -88,7 +73,7 @@ export function listConsentsOfClient(
   );
 }
 
-const OWNER_MAILBOX = `(SELECT mailbox FROM accounts a WHERE a.id = owner) AS "ownerMailbox"`;
+const FOUND_COLUMNS = `${CLIENT_COLUMNS}, (SELECT mailbox FROM accounts a WHERE a.id = owner) AS "ownerMailbox"`;
 
 const STATUSES: Record<ClientStatus, string> = {
   active: ' AND ended_at IS NULL AND suspended_at IS NULL AND used_at IS NOT NULL',
@@ -97,30 +82,23 @@ const STATUSES: Record<ClientStatus, string> = {
   ended: ' AND ended_at IS NOT NULL',
 };
 
-/** The clients to look through, newest first, without a limit. */
-function windowOf({ mailbox, owner }: ClientSearch, before: Place | undefined): Part {
-  const { key, id } = before ?? { key: Number.MAX_SAFE_INTEGER, id: '' };
-  const parts: Part[] = [
-    ...(mailbox === undefined
-      ? []
-      : [{ sql: ' AND owner IN (SELECT id FROM accounts WHERE mailbox = ?)', params: [mailbox] }]),
-    ...(owner === undefined ? [] : [{ sql: ' AND owner = ?', params: [owner] }]),
-  ];
-  const range = join(parts);
+function toWindowed(
+  { mailbox, owner, nameStart, status, origin }: ClientSearch,
+  before: CreationPlace | undefined,
+): WindowedSearch {
   return {
-    sql: `SELECT * FROM oauth_clients WHERE (created_at, id) < (?, ?)${range.sql} ORDER BY created_at DESC, id DESC`,
-    params: [key, id, ...range.params],
+    table: 'oauth_clients',
+    range: [
+      ...(mailbox === undefined
+        ? []
+        : [{ sql: ' AND owner IN (SELECT id FROM accounts WHERE mailbox = ?)', params: [mailbox] }]),
+      ...(owner === undefined ? [] : [{ sql: ' AND owner = ?', params: [owner] }]),
+    ],
+    filters: [
+      startsWith(nameStart, { name: 'name', id: 'id' }),
+      ...(status === undefined ? [] : [{ sql: STATUSES[status], params: [] }]),
+      ...(origin === undefined ? [] : [{ sql: ' AND origin = ?', params: [origin] }]),
+    ],
+    before,
   };
-}
-
-function conditions({ nameStart, status, origin }: ClientSearch): Part {
-  return join([
-    startsWith(nameStart, { name: 'name', id: 'id' }),
-    ...(status === undefined ? [] : [{ sql: STATUSES[status], params: [] }]),
-    ...(origin === undefined ? [] : [{ sql: ' AND origin = ?', params: [origin] }]),
-  ]);
-}
-
-function join(parts: readonly Part[]): Part {
-  return { sql: parts.map(({ sql }) => sql).join(''), params: parts.flatMap(({ params }) => params) };
 }

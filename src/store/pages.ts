@@ -1,4 +1,4 @@
-import { COUNT_MAX, type ListSide, PAGE_ROWS_MAX } from '../lib/list-pages.ts';
+import { COUNT_MAX, type ListPlace, type ListSide, PAGE_ROWS_MAX } from '../lib/list-pages.ts';
 import type { Value } from './engine/db.ts';
 
 /** Parts of statements that read a page of a list, or the rows that belong to all rows of a page. */
@@ -62,6 +62,55 @@ export function startsWith(search: string | undefined, columns: { name: string; 
     sql: ` AND (${[`LOWER(${name})`, name, name, name, id].map(like).join(' OR ')})`,
     params: [...spellings, search].map((text) => `${text.replace(/[!%_]/g, '!$&')}%`),
   };
+}
+
+/** The creation of a row, from which a page goes on: those that were created before it. */
+export type CreationPlace = Pick<ListPlace<number>, 'key' | 'id'>;
+
+/** A search among the rows of a table, newest first, of which a page looks through WINDOW_ROWS at most: see agent-search.ts. */
+export interface WindowedSearch {
+  table: string;
+  /** Conditions for the rows that are looked through, which an index finds. */
+  range: readonly Part[];
+  /** Conditions for those that are found among them. */
+  filters: readonly Part[];
+  before: CreationPlace | undefined;
+}
+
+const WINDOW_ROWS = 10_000;
+
+/** Returns the statement that lists what a search finds, up to `limit` rows. @param columns of the table `found` */
+export function windowedRows(search: WindowedSearch, columns: string, limit: number): Part {
+  const window = windowOf(search);
+  const where = joinParts(search.filters);
+  return {
+    sql: `SELECT ${columns} FROM (${window.sql} LIMIT ?) found
+      WHERE 1 = 1${where.sql} ORDER BY created_at DESC, id DESC LIMIT ?`,
+    params: [...window.params, where.sql === '' ? limit : WINDOW_ROWS, ...where.params, limit],
+  };
+}
+
+/** Returns the statement that finds the CreationPlace of the last row that a search looks at; no row: it comes to the end. */
+export function windowedEnd(search: WindowedSearch): Part {
+  const window = windowOf(search);
+  return {
+    sql: `SELECT created_at AS key, id FROM (${window.sql} LIMIT 1 OFFSET ?) found`,
+    params: [...window.params, WINDOW_ROWS - 1],
+  };
+}
+
+/** The rows to look through, without a limit. */
+function windowOf({ table, range, before }: WindowedSearch): Part {
+  const { key, id } = before ?? { key: Number.MAX_SAFE_INTEGER, id: '' };
+  const where = joinParts(range);
+  return {
+    sql: `SELECT * FROM ${table} WHERE (created_at, id) < (?, ?)${where.sql} ORDER BY created_at DESC, id DESC`,
+    params: [key, id, ...where.params],
+  };
+}
+
+function joinParts(parts: readonly Part[]): Part {
+  return { sql: parts.map(({ sql }) => sql).join(''), params: parts.flatMap(({ params }) => params) };
 }
 
 /** How many rows a statement looks at to count them. */

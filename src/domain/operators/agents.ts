@@ -26,6 +26,7 @@ import { readBudgets } from '../limits/rate-limiter.ts';
 import { actOnEach } from './act-on-each.ts';
 import { type AuditEntry, listEventsAbout } from './audit-entries.ts';
 import { type FoundOwner, toFoundOwner } from './found-owner.ts';
+import { type FoundPage, NOTHING_FOUND, readFoundPage } from './found-page.ts';
 import { idBounds } from './id-bounds.ts';
 import { readSearchText } from './search.ts';
 
@@ -65,33 +66,25 @@ export interface FoundAgent {
   network: string | undefined;
 }
 
-/** One page of agents. */
-export interface FoundAgents {
-  agents: FoundAgent[];
-  /** Where the next page begins; undefined: this is the last one. */
-  next: string | undefined;
-  /** Whether the page is not full because it looked through as many agents as a page may: `next` goes on. */
-  isPartial: boolean;
-}
-
 /** Lists one page of the agents that a query finds, newest first. */
-export async function findAgents(deps: Deps, query: AgentsQuery): Promise<FoundAgents> {
+export async function findAgents(deps: Deps, query: AgentsQuery): Promise<FoundPage<FoundAgent>> {
   const search = toSearch(deps, query);
-  if (search === undefined) return { agents: [], next: undefined, isPartial: false };
+  if (search === undefined) return NOTHING_FOUND;
   const now = deps.clock();
   const times = { now, lifetimeStart: now - absoluteLifetimeEnd(deps, 0) };
-  const found = await listAgentsFound(deps.db, search, query.before, times, PAGE_ROWS_MAX + 1);
-  const rows = found.slice(0, PAGE_ROWS_MAX);
-  const agents = await describe(deps, rows, now);
-  if (found.length > rows.length) return { agents, next: rows.at(-1)!.id, isPartial: false };
-  const end = await findWindowEnd(deps.db, search, query.before);
-  return { agents, next: end, isPartial: end !== undefined };
+  const page = await readFoundPage(
+    PAGE_ROWS_MAX,
+    (limit) => listAgentsFound(deps.db, search, query.before, times, limit),
+    ({ id }) => id,
+    () => findWindowEnd(deps.db, search, query.before),
+  );
+  return { ...page, items: await describe(deps, page.items, now) };
 }
 
 /** Iterates over the pages of all agents that a query finds. */
 export async function* allAgentsFound(deps: Deps, query: AgentsQuery): AsyncGenerator<FoundAgent[]> {
   const pages = allPages(query.before, (before) => findAgents(deps, { ...query, before }));
-  for await (const { agents } of pages) yield agents;
+  for await (const { items } of pages) yield items;
 }
 
 /** One agent, with its newest keys and events. */

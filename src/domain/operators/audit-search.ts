@@ -14,6 +14,7 @@ import {
 import type { EventRow } from '../../store/events.ts';
 import { EVENT_KINDS } from '../audit/audit-log.ts';
 import { type AuditEntry, toAuditEntries } from './audit-entries.ts';
+import { type FoundPage, NOTHING_FOUND, readFoundPage } from './found-page.ts';
 import { readSearchText } from './search.ts';
 
 /** The audit log, searched by time, who, what, on what, network and request. */
@@ -33,20 +34,13 @@ export interface AuditQuery {
   before: string | undefined;
 }
 
-/** Events, newest first; `next` and `isPartial` as FoundAgents has them. */
-export interface FoundEvents<Event> {
-  events: Event[];
-  next: string | undefined;
-  isPartial: boolean;
-}
-
 /** Lists one page of the events that a query finds, as operators see them. */
 export async function findAuditEntries(
   deps: Pick<Deps, 'db'>,
   query: AuditQuery,
-): Promise<FoundEvents<AuditEntry>> {
-  const found = await findAuditEvents(deps, query, PAGE_ROWS_MAX);
-  return { ...found, events: await toAuditEntries(deps, found.events) };
+): Promise<FoundPage<AuditEntry>> {
+  const page = await findAuditEvents(deps, query, PAGE_ROWS_MAX);
+  return { ...page, items: await toAuditEntries(deps, page.items) };
 }
 
 /** Shows one event. @returns undefined if none has this id */
@@ -63,22 +57,23 @@ export async function* allAuditEntries(
   query: AuditQuery,
 ): AsyncGenerator<AuditEntry[]> {
   const pages = allPages(query.before, (before) => findAuditEvents(deps, { ...query, before }, EXPORT_ROWS));
-  for await (const { events } of pages) yield await toAuditEntries(deps, events);
+  for await (const { items } of pages) yield await toAuditEntries(deps, items);
 }
 
 async function findAuditEvents(
   deps: Pick<Deps, 'db'>,
   query: AuditQuery,
   limit: number,
-): Promise<FoundEvents<EventRow>> {
+): Promise<FoundPage<EventRow>> {
   const search = await toSearch(deps, query);
-  if (search === undefined) return { events: [], next: undefined, isPartial: false };
+  if (search === undefined) return NOTHING_FOUND;
   const before = query.before ?? '~';
-  const found = await listEventsFound(deps.db, search, before, limit + 1);
-  const events = found.slice(0, limit);
-  if (found.length > limit) return { events, next: events.at(-1)!.id, isPartial: false };
-  const end = await findEventWindowEnd(deps.db, search, before);
-  return { events, next: end, isPartial: end !== undefined };
+  return readFoundPage(
+    limit,
+    (rows) => listEventsFound(deps.db, search, before, rows),
+    ({ id }) => id,
+    () => findEventWindowEnd(deps.db, search, before),
+  );
 }
 
 /** How long a request can take: its events come so much after its id, and clocks differ a little. */

@@ -16,6 +16,7 @@ import { keyStatus } from '../credentials/issue.ts';
 import { revokeCredential } from '../credentials/revoke-credential.ts';
 import { actOnEach } from './act-on-each.ts';
 import { type FoundOwner, toFoundOwner } from './found-owner.ts';
+import { type FoundPage, NOTHING_FOUND, readFoundPage } from './found-page.ts';
 import { idBounds } from './id-bounds.ts';
 import { readSearchText } from './search.ts';
 
@@ -61,27 +62,23 @@ export interface FoundKey {
   lastUse: { at: number; from: string | undefined } | undefined;
 }
 
-/** Lists one page of the keys that a query finds, newest first; `next` and `isPartial` as FoundAgents has them. */
+/** Lists one page of the keys that a query finds, newest first. */
 export async function findKeys(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   query: KeysQuery,
-): Promise<{ keys: FoundKey[]; next: string | undefined; isPartial: boolean }> {
+): Promise<FoundPage<FoundKey>> {
   const search = toSearch(deps, query);
-  if (search === undefined) return { keys: [], next: undefined, isPartial: false };
+  if (search === undefined) return NOTHING_FOUND;
   const now = deps.clock();
+  const times = { now, expiresBy: now + EXPIRING_MS };
   const before = query.before ?? '~';
-  const found = await listKeysFound(
-    deps.db,
-    search,
-    before,
-    { now, expiresBy: now + EXPIRING_MS },
-    PAGE_ROWS_MAX + 1,
+  const page = await readFoundPage(
+    PAGE_ROWS_MAX,
+    (limit) => listKeysFound(deps.db, search, before, times, limit),
+    ({ id }) => id,
+    () => findKeyWindowEnd(deps.db, search, before),
   );
-  const rows = found.slice(0, PAGE_ROWS_MAX);
-  const keys = rows.map((row) => toFoundKey(row, now));
-  if (found.length > rows.length) return { keys, next: rows.at(-1)!.id, isPartial: false };
-  const end = await findKeyWindowEnd(deps.db, search, before);
-  return { keys, next: end, isPartial: end !== undefined };
+  return { ...page, items: page.items.map((row) => toFoundKey(row, now)) };
 }
 
 /** Iterates over the pages of all keys that a query finds. */
@@ -90,7 +87,7 @@ export async function* allKeysFound(
   query: KeysQuery,
 ): AsyncGenerator<FoundKey[]> {
   const pages = allPages(query.before, (before) => findKeys(deps, { ...query, before }));
-  for await (const { keys } of pages) yield keys;
+  for await (const { items } of pages) yield items;
 }
 
 /** Finds keys by their ids, in that order; ids of no key are left out. */

@@ -13,6 +13,7 @@ import {
 } from '../../store/client-search.ts';
 import { type OAuthClient, toOAuthClient } from '../apps/clients.ts';
 import { type AuditEntry, listEventsAbout } from './audit-entries.ts';
+import { type FoundPage, NOTHING_FOUND, readFoundPage } from './found-page.ts';
 import { readSearchText } from './search.ts';
 
 /** All OAuth clients, as operators see them. */
@@ -38,30 +39,25 @@ export interface FoundClient extends OAuthClient {
   registeredBy: { id: string; mailbox: string | undefined } | undefined;
 }
 
-/** One page of clients. */
-export interface FoundClients {
-  clients: FoundClient[];
-  /** Where the next page begins; undefined: this is the last one. */
-  next: string | undefined;
-  /** Whether the page is not full because it looked through as many clients as a page may: `next` goes on. */
-  isPartial: boolean;
-}
-
 /** Lists one page of the clients that a query finds, newest first. */
-export async function findClients({ db }: Pick<Deps, 'db'>, query: ClientsQuery): Promise<FoundClients> {
+export async function findClients(
+  { db }: Pick<Deps, 'db'>,
+  query: ClientsQuery,
+): Promise<FoundPage<FoundClient>> {
   const search = toSearch(query);
-  if (search === undefined) return { clients: [], next: undefined, isPartial: false };
+  if (search === undefined) return NOTHING_FOUND;
   const at = query.before === undefined ? undefined : ({ side: 'after', mark: query.before } as const);
   const before = parseNumberMark(at);
-  const found = await listClientsFound(db, search, before, PAGE_ROWS_MAX + 1);
-  const rows = found.slice(0, PAGE_ROWS_MAX);
-  const clients = rows.map(toFoundClient);
-  if (found.length > rows.length) {
-    const { createdAt, id } = rows.at(-1)!;
-    return { clients, next: formatNumberMark(createdAt, id), isPartial: false };
-  }
-  const end = await findClientWindowEnd(db, search, before);
-  return { clients, next: end && formatNumberMark(end.key, end.id), isPartial: end !== undefined };
+  const page = await readFoundPage(
+    PAGE_ROWS_MAX,
+    (limit) => listClientsFound(db, search, before, limit),
+    ({ createdAt, id }) => formatNumberMark(createdAt, id),
+    async () => {
+      const end = await findClientWindowEnd(db, search, before);
+      return end && formatNumberMark(end.key, end.id);
+    },
+  );
+  return { ...page, items: page.items.map(toFoundClient) };
 }
 
 /** One client with what people let it do, and its newest events. */

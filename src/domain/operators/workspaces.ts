@@ -16,6 +16,7 @@ import {
 } from '../../store/workspace-search.ts';
 import type { AuditEntry } from './audit-entries.ts';
 import { findAuditEntries } from './audit-search.ts';
+import { type FoundPage, NOTHING_FOUND, readFoundPage } from './found-page.ts';
 import { readSearchText } from './search.ts';
 
 /** All shared workspaces, as operators see them: mailboxes are masked. Their names are strangers' texts. */
@@ -41,31 +42,25 @@ export interface FoundWorkspace {
   endedAt: number | undefined;
 }
 
-/** One page of workspaces; `next` and `isPartial` as FoundClients has them. */
-export interface FoundWorkspaces {
-  workspaces: FoundWorkspace[];
-  next: string | undefined;
-  isPartial: boolean;
-}
-
 /** Lists one page of the workspaces that a query finds, newest first, ended ones included. */
 export async function findWorkspaces(
   { db }: Pick<Deps, 'db'>,
   query: WorkspacesQuery,
-): Promise<FoundWorkspaces> {
+): Promise<FoundPage<FoundWorkspace>> {
   const search = toSearch(query);
-  if (search === undefined) return { workspaces: [], next: undefined, isPartial: false };
+  if (search === undefined) return NOTHING_FOUND;
   const at = query.before === undefined ? undefined : ({ side: 'after', mark: query.before } as const);
   const before = parseNumberMark(at);
-  const found = await listWorkspacesFound(db, search, before, PAGE_ROWS_MAX + 1);
-  const rows = found.slice(0, PAGE_ROWS_MAX);
-  const workspaces = rows.map(toFoundWorkspace);
-  if (found.length > rows.length) {
-    const { createdAt, id } = rows.at(-1)!;
-    return { workspaces, next: formatNumberMark(createdAt, id), isPartial: false };
-  }
-  const end = await findWorkspaceWindowEnd(db, search, before);
-  return { workspaces, next: end && formatNumberMark(end.key, end.id), isPartial: end !== undefined };
+  const page = await readFoundPage(
+    PAGE_ROWS_MAX,
+    (limit) => listWorkspacesFound(db, search, before, limit),
+    ({ createdAt, id }) => formatNumberMark(createdAt, id),
+    async () => {
+      const end = await findWorkspaceWindowEnd(db, search, before);
+      return end && formatNumberMark(end.key, end.id);
+    },
+  );
+  return { ...page, items: page.items.map(toFoundWorkspace) };
 }
 
 /** One workspace with who and what is in it, and its newest events. */
@@ -94,7 +89,7 @@ export async function showWorkspace(deps: Deps, id: string): Promise<ShownWorksp
   const row = await findWorkspaceFound(db, id);
   if (row === undefined) return undefined;
   const now = deps.clock();
-  const [members, creators, invitations, holders, trees, { events }] = await Promise.all([
+  const [members, creators, invitations, holders, trees, { items: events }] = await Promise.all([
     listMemberPage(db, id, undefined, MEMBERS_SHOWN + 1),
     listMailboxes(db, [row.createdBy]),
     listOpenInvitations(db, id, now),

@@ -117,7 +117,7 @@ async function showDeletion(
     name: displayName(name),
   }));
   const values = { mailbox, typed, workspaces, problem };
-  return pages.show(caller, 'delete-account', values, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'delete-account', values);
 }
 
 /** POST /account/delete: deletes the account and signs its human out. */

@@ -93,7 +93,7 @@ async function showForm(
     hasRows: where.chosen.length > 0,
     problem,
   };
-  return pages.show(caller, 'agent-places', values, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'agent-places', values);
 }
 
 /** @throws Failure `notFound`, also for an agent of another owner */

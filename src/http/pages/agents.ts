@@ -206,7 +206,7 @@ export async function showAgent(
         : listLink(activityView, { activity: 'all' }),
     activityPaging: isWhole ? presentPaging(activityView, activity, { isByTime: true }) : undefined,
   };
-  return pages.show(caller, 'agent', values, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'agent', values);
 }
 
 /** What an agent asks for, what was granted to it, and the session keys by which it asks. */

@@ -81,7 +81,7 @@ function showSetup(pages: Pages, call: PageCall<unknown>, sealed?: string, probl
   const secret = setup.secret.replace(/.{4}(?=.)/g, '$& ');
   const picture = renderSVG(setup.uri, { pixelSize: 5, border: 0 });
   const values = { ...setup, secret, picture, problem };
-  return pages.show(caller, 'authenticator-setup', values, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'authenticator-setup', values);
 }
 
 /** GET /account/authenticator/remove: asks for confirmation. */

@@ -206,7 +206,7 @@ async function showRenameForm(
   const agent = await findAgent(call);
   if (isEnded(agent)) return redirect(call.deps.config, agentPath(call));
   const values = { agent: presentAgent(agent), typedName: typed.name, problem: typed.problem };
-  return pages.show(call.caller, 'rename-agent', values, typed.problem === undefined ? 200 : 400);
+  return pages.show(call.caller, 'rename-agent', values);
 }
 
 /**

@@ -105,7 +105,7 @@ async function showEdit(
   const shown = presentClient(client, deps.clock());
   const where = await presentClientWhere(deps, caller.session.accountId, entered);
   const form = presentClientForm(deps.config, { ...entered, auth: authOf(client.metadata) }, where, problem);
-  return pages.show(caller, 'client-form', { ...form, client: shown }, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'client-form', { ...form, client: shown });
 }
 
 /** GET /apps/clients/:id/rotate and /delete: asks first. */
@@ -134,7 +134,7 @@ async function showAct(
     overlap: overlaps.find((each) => each === draft?.overlap) ?? overlaps[0],
     problem,
   };
-  return pages.show(call.caller, 'client-act', values, problem === undefined ? 200 : 400);
+  return pages.show(call.caller, 'client-act', values);
 }
 
 /** POST /apps/clients/:id/rotate: replaces its secret, and shows the new one once. */

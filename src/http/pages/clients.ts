@@ -76,7 +76,7 @@ async function showNew(
 ): Promise<HandlerResult> {
   const where = await presentClientWhere(deps, caller.session.accountId, entered ?? {});
   const values = presentClientForm(deps.config, entered, where, problem);
-  return pages.show(caller, 'client-form', values, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'client-form', values);
 }
 
 /** POST /apps/clients/new: creates a client and shows its secret once. */

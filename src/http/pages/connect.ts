@@ -141,7 +141,7 @@ async function showRequest(
 ): Promise<HandlerResult> {
   const view = await viewConnectionRequest(deps, id, caller.session);
   const values = { ...presentRequest(view, typed), problem };
-  return pages.show(caller, 'connect', values, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'connect', values);
 }
 
 /** Shows a request about which this user cannot decide: it is over, or it asks somebody else. @throws any other failure */

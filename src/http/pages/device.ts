@@ -131,5 +131,5 @@ async function showDevice(
     days: CONSENT_DAYS,
     problem,
   };
-  return pages.show(caller, 'device', values, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'device', values);
 }

@@ -17,7 +17,7 @@ import { createTemplateHelpers } from './template-helpers.ts';
 export interface Pages {
   /** Renders failures as pages. */
   dialect: Dialect;
-  /** Renders the template `templates/pages/NAME.eta`. */
+  /** Renders the template `templates/pages/NAME.eta`. @param status by default 200, and 400 where `values` has a problem */
   show(
     browser: Pick<BrowserContext, 'csrf' | 'session' | 'cookies' | 'locale' | 'flash' | 'problem'>,
     name: string,
@@ -67,7 +67,7 @@ export function createPages({
       },
     },
 
-    show: (browser, name, values, status = 200) => ({
+    show: (browser, name, values, status = hasProblem(values) ? 400 : 200) => ({
       status: browser.problem !== undefined && status === 200 ? 400 : status,
       type: headers['Content-Type'],
       text: render(name, browser.locale, {
@@ -84,6 +84,11 @@ export function createPages({
 
     assets: assets.files,
   };
+}
+
+/** Whether a page shows a form with what is wrong with it. */
+function hasProblem(values: object): boolean {
+  return 'problem' in values && values.problem !== undefined;
 }
 
 function omitUndefined(values: object): object {

@@ -139,7 +139,7 @@ async function showPermissions(
     grants: await presentGrants(deps, await listGrantsGiven(deps, session.accountId)),
   };
   const values = { code, artifact, ...lists, isSignedIn: session !== undefined, problem };
-  return pages.show(caller, 'permissions', values, problem === undefined ? 200 : 400);
+  return pages.show(caller, 'permissions', values);
 }
 
 /** GET /permissions/:id/revoke: asks whether to end what was granted. */

@@ -175,7 +175,7 @@ function showPending(
   // A signed-in user who confirms their mailbox can only ask for a code to that one.
   const resendPath = caller.session?.mailbox === mailbox ? PAGES.signInAgain : PAGES.signIn;
   const values = { next, mailbox, codeExpiresAt, resendPath, problem };
-  return pages.show(caller, template, values, problem === undefined ? 200 : 400);
+  return pages.show(caller, template, values);
 }
 
 /** Whether a budget of wrong codes is exhausted, so that POST /sign-in mails a link instead of a code. */

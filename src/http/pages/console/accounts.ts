@@ -14,22 +14,19 @@ import { Failure } from '../../../errors.ts';
 import { CONSOLE } from '../../../lib/page-paths.ts';
 import type { RequestOrigin } from '../../../work.ts';
 import type { Flash } from '../../server/flash.ts';
-import { type HandlerResult, operation, type Row, row } from '../../server/table.ts';
+import { operation, type Row, row } from '../../server/table.ts';
 import { toIso } from '../../server/wire-times.ts';
-import { formSchema, type Problem } from '../forms.ts';
 import { readId } from '../lists.ts';
-import { formOperation } from '../operations.ts';
-import { type Pages, redirect } from '../pages.ts';
+import type { Pages } from '../pages.ts';
+import { type Act, actRows } from './acts.ts';
 import { csvFile } from './csv.ts';
-import { presentList, readSearch, readSince, TIME_MENU } from './lists.ts';
-import { readAct, reasonField } from './reason.ts';
+import { readSearch, readSince, showList, TIME_MENU } from './lists.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
 /** The console's pages of people's accounts: the list, one account, and what an operator does with it. */
 
 const none = undefined;
 const MENUS = [TIME_MENU];
-const actForm = formSchema({ reason: reasonField });
 
 /** What an operator does with an account, by the last part of its path; the texts are `console.accounts.NAME…`. */
 const ACTS = {
@@ -64,10 +61,16 @@ export function accountRows(pages: Pages): Row[] {
     row('GET', CONSOLE.accounts, 'operator', none, accountsPage(pages)),
     row('GET', `${CONSOLE.accounts}.csv`, 'operator', none, exportAccounts),
     row('GET', `${CONSOLE.accounts}/:id`, 'operator', none, accountPage(pages)),
-    ...(Object.keys(ACTS) as ActName[]).flatMap((name) => [
-      row('GET', `${CONSOLE.accounts}/:id/${name}`, 'operator', none, actPage(pages, name)),
-      row('POST', `${CONSOLE.accounts}/:id/${name}`, 'recentlyVerifiedOperator', none, doAct(pages, name)),
-    ]),
+    ...(Object.keys(ACTS) as ActName[]).flatMap((name) =>
+      actRows(CONSOLE.accounts, {
+        name,
+        asks: 'Ask before it is done to an account',
+        does: 'Do it to an account',
+        flash: ACTS[name].flash,
+        show: showAct(pages, name),
+        act: ACTS[name].act,
+      }),
+    ),
   ];
 }
 
@@ -77,15 +80,12 @@ function accountsPage(pages: Pages) {
     caller: 'operator',
     summary: 'All accounts',
     async handle(call) {
-      const { deps, caller, query } = call;
-      const wanted = readQuery(call);
+      const { deps } = call;
       const [{ accounts, next }, total] = await Promise.all([
-        findAccounts(deps, wanted),
+        findAccounts(deps, readQuery(call)),
         countAllHumans(deps),
       ]);
-      const { list, paging, problem } = presentList(CONSOLE.accounts, query, MENUS, { next });
-      const values = { accounts, total, list, paging, problem };
-      return showConsole(pages, caller, 'accounts', 'accounts', values, problem === undefined ? 200 : 400);
+      return showList(pages, call, 'accounts', 'accounts', MENUS, { next }, { accounts, total });
     },
   });
 }
@@ -134,46 +134,15 @@ function accountPage(pages: Pages) {
   });
 }
 
-/** GET /console/accounts/:id/…: asks before something is done to an account, and why. */
-function actPage(pages: Pages, name: ActName) {
-  return operation({
-    caller: 'operator',
-    summary: 'Ask before it is done to an account',
-    handle(call) {
-      const draft = call.caller.draft(`${CONSOLE.accounts}/${call.params.id}/${name}`);
-      return showAct(pages, call, name, draft?.reason);
-    },
-  });
-}
-
-/** POST /console/accounts/:id/…: does it. */
-function doAct(pages: Pages, name: ActName) {
-  return formOperation({
-    caller: 'recentlyVerifiedOperator',
-    summary: 'Do it to an account',
-    form: actForm,
-    async handle(call) {
-      const { deps, origin, caller, body, params } = call;
-      const by = readAct(call, body.reason);
-      if ('key' in by) return showAct(pages, call, name, body.reason, by);
-      await ACTS[name].act(deps, origin, by, params.id!);
-      return redirect(deps.config, `${CONSOLE.accounts}/${params.id}`, caller.cookies, ACTS[name].flash);
-    },
-  });
-}
-
-async function showAct(
-  pages: Pages,
-  { deps, caller, params }: Pick<OperatorCall, 'deps' | 'caller' | 'params'>,
-  name: ActName,
-  reason: string | undefined,
-  problem?: Problem,
-): Promise<HandlerResult> {
-  const found = await showAccount(deps, params.id!);
-  if (found === undefined || (ACTS[name].isMail && found.account.mailbox === undefined))
-    throw accountNotFound();
-  const values = { ...found, name, act: ACTS[name].text, reason, problem };
-  return showConsole(pages, caller, 'accounts', 'account-act', values, problem === undefined ? 200 : 400);
+/** Shows the page that asks before something is done to an account. */
+function showAct(pages: Pages, name: ActName): Act['show'] {
+  return async ({ deps, caller, params }, entered) => {
+    const found = await showAccount(deps, params.id!);
+    if (found === undefined || (ACTS[name].isMail && found.account.mailbox === undefined))
+      throw accountNotFound();
+    const values = { ...found, name, act: ACTS[name].text, ...entered };
+    return showConsole(pages, caller, 'accounts', 'account-act', values);
+  };
 }
 
 function accountNotFound(): Failure {

@@ -22,7 +22,7 @@ import { readId, readOneOf } from '../lists.ts';
 import type { Pages } from '../pages.ts';
 import { presentGrants } from '../present-permissions.ts';
 import { csvFile } from './csv.ts';
-import { createMenu, presentList, readSearch, readSince, TIME_MENU } from './lists.ts';
+import { createMenu, readSearch, readSince, showList, TIME_MENU } from './lists.ts';
 import { type Revocable, revokeRows } from './revoke.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
@@ -57,18 +57,10 @@ function agentsPage(pages: Pages) {
     caller: 'operator',
     summary: 'All agents',
     async handle(call) {
-      const { deps, caller, query } = call;
-      const [found, total] = await Promise.all([findAgents(deps, readQuery(call)), countAllAgents(deps)]);
-      const { list, paging, problem } = presentList(CONSOLE.agents, query, MENUS, found);
-      const agents = found.agents.map(presentAgent);
-      return showConsole(
-        pages,
-        caller,
-        'agents',
-        'agents',
-        { agents, total, list, paging, problem },
-        problem ? 400 : 200,
-      );
+      const { deps } = call;
+      const [page, total] = await Promise.all([findAgents(deps, readQuery(call)), countAllAgents(deps)]);
+      const agents = page.items.map(presentAgent);
+      return showList(pages, call, 'agents', 'agents', MENUS, page, { agents, total });
     },
   });
 }

@@ -15,7 +15,7 @@ import { readId, readOneOf, type Select } from '../lists.ts';
 import type { Pages } from '../pages.ts';
 import { csvFile } from './csv.ts';
 import { download } from './download.ts';
-import { createMenu, presentList, readSearch, readSince, TIME_MENU } from './lists.ts';
+import { createMenu, readSearch, readSince, showList, TIME_MENU } from './lists.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
 /** The console's pages of the audit log: the list, one event, and its export as CSV and as JSON lines. */
@@ -38,12 +38,10 @@ function auditLogPage(pages: Pages) {
     caller: 'operator',
     summary: 'The audit log',
     async handle(call) {
-      const { deps, caller, query } = call;
+      const { deps, caller } = call;
       const { text } = deps.translators[caller.locale];
-      const found = await findAuditEntries(deps, readQuery(call));
-      const { list, paging, problem } = presentList(PATH, query, menus(text), found);
-      const values = { events: found.events, list, paging, problem };
-      return showConsole(pages, caller, 'auditLog', 'audit-log', values, problem === undefined ? 200 : 400);
+      const page = await findAuditEntries(deps, readQuery(call));
+      return showList(pages, call, 'auditLog', 'audit-log', menus(text), page, { events: page.items });
     },
   });
 }

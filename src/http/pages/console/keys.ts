@@ -15,9 +15,9 @@ import { toIso } from '../../server/wire-times.ts';
 import { readId, readOneOf } from '../lists.ts';
 import type { Pages } from '../pages.ts';
 import { csvFile } from './csv.ts';
-import { createMenu, presentList, readSearch, readSince, TIME_MENU } from './lists.ts';
+import { createMenu, readSearch, readSince, showList, TIME_MENU } from './lists.ts';
 import { type Revocable, revokeRows } from './revoke.ts';
-import { type OperatorCall, showConsole } from './show.ts';
+import type { OperatorCall } from './show.ts';
 
 /** The console's pages of keys: the list, its export, and revoking some. */
 
@@ -48,11 +48,8 @@ function keysPage(pages: Pages) {
     caller: 'operator',
     summary: 'All keys',
     async handle(call) {
-      const { deps, caller, query } = call;
-      const found = await findKeys(deps, readQuery(call));
-      const { list, paging, problem } = presentList(CONSOLE.keys, query, MENUS, found);
-      const values = { keys: found.keys.map(presentKey), list, paging, problem };
-      return showConsole(pages, caller, 'keys', 'keys', values, problem === undefined ? 200 : 400);
+      const page = await findKeys(call.deps, readQuery(call));
+      return showList(pages, call, 'keys', 'keys', MENUS, page, { keys: page.items.map(presentKey) });
     },
   });
 }

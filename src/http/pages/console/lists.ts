@@ -1,8 +1,11 @@
 import { readSearchText } from '../../../domain/operators/search.ts';
+import { CONSOLE, type ConsoleSection } from '../../../lib/page-paths.ts';
 import { DAY_MS } from '../../../lib/time.ts';
+import type { HandlerResult } from '../../server/table.ts';
 import type { Problem } from '../forms.ts';
 import { type ListView, listLink, presentFilters, readOneOf, type Select } from '../lists.ts';
-import type { OperatorCall } from './show.ts';
+import type { Pages } from '../pages.ts';
+import { type OperatorCall, showConsole } from './show.ts';
 
 /** Lists of the console: what they are narrowed by, and the way to older rows. */
 
@@ -47,6 +50,28 @@ export function readSince({ deps, query }: Pick<OperatorCall, 'deps' | 'query'>)
 /** Reads `?before=` of a list whose pages may begin at a time. */
 export function readCursor(query: URLSearchParams): string | undefined {
   return /^[\w.]{1,80}$/.exec(query.get('before') ?? '')?.[0];
+}
+
+/**
+ * Shows a list that a search and menus narrow.
+ *
+ * @param name of the template `console-NAME`
+ * @param page as presentList() takes it
+ * @param values the rows of the page, and what else its template takes
+ */
+export function showList(
+  pages: Pages,
+  { caller, query }: Pick<OperatorCall, 'caller' | 'query'>,
+  section: ConsoleSection,
+  name: string,
+  selects: readonly Select[],
+  page: { next: string | undefined; isPartial?: boolean },
+  values: object,
+): HandlerResult {
+  return showConsole(pages, caller, section, name, {
+    ...values,
+    ...presentList(CONSOLE[section], query, selects, page),
+  });
 }
 
 /**

@@ -15,8 +15,8 @@ import { checkedNames, formSchema, type Problem } from '../forms.ts';
 import { readOneOf } from '../lists.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
+import { readAct, reasonField } from './acts.ts';
 import { createMenu, presentList, readCursor } from './lists.ts';
-import { readAct, reasonField } from './reason.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
 /** The console's pages of the outbox: what waits, what was given up, and sending some of that again. */
@@ -109,7 +109,7 @@ async function showRetry(
     if (mails.length === 0) return redirect(deps.config, dead, caller.cookies, 'nothingToRetry');
   }
   const values = { mails, isAll: chosen === 'all', reason, problem };
-  return showConsole(pages, caller, 'mail', 'retry-mail', values, problem === undefined ? 200 : 400);
+  return showConsole(pages, caller, 'mail', 'retry-mail', values);
 }
 
 function notFound(): Failure {

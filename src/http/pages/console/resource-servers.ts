@@ -17,7 +17,7 @@ import { checkedNames, formSchema, type Problem } from '../forms.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
 import { describeScopes } from '../scopes.ts';
-import { readAct, reasonField } from './reason.ts';
+import { readAct, reasonField } from './acts.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
 /** The console's pages of resource servers: the list, one of them, adding, rotating a secret, and removing. */
@@ -168,14 +168,7 @@ function showAdd(
     reason: entered.reason,
     problem,
   };
-  return showConsole(
-    pages,
-    caller,
-    'resourceServers',
-    'new-resource-server',
-    values,
-    problem === undefined ? 200 : 400,
-  );
+  return showConsole(pages, caller, 'resourceServers', 'new-resource-server', values);
 }
 
 /** GET /console/resource-servers/:id/rotate: asks how long the old secret works, and why. */
@@ -259,8 +252,7 @@ async function showAct(
   const overlaps = Object.keys(OVERLAPS_MS);
   const overlap = overlaps.find((each) => each === entered.overlap) ?? overlaps[0];
   const values = { server: found.server, act, overlaps, overlap, reason: entered.reason, problem };
-  const status = problem === undefined ? 200 : 400;
-  return showConsole(pages, caller, 'resourceServers', 'resource-server-act', values, status);
+  return showConsole(pages, caller, 'resourceServers', 'resource-server-act', values);
 }
 
 /**

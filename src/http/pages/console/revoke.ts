@@ -8,7 +8,7 @@ import { type HandlerResult, operation, type Row, row } from '../../server/table
 import { checkedNames, formSchema, type Problem } from '../forms.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
-import { readAct, reasonField } from './reason.ts';
+import { readAct, reasonField } from './acts.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
 /** The console's pages that ask before agents, or keys, are revoked, and revoke them. */
@@ -98,7 +98,7 @@ async function showRevoke<Found extends { status: string }>(
   const live = found.filter(({ status }) => status !== 'revoked').map(of.present);
   if (live.length === 0) return redirect(deps.config, CONSOLE[section], caller.cookies, `${section}Revoked`);
   const values = { [section]: live, reason, problem };
-  return showConsole(pages, caller, section, `revoke-${section}`, values, problem === undefined ? 200 : 400);
+  return showConsole(pages, caller, section, `revoke-${section}`, values);
 }
 
 function notFound({ section }: Pick<Revocable<never>, 'section'>): Failure {

@@ -33,7 +33,6 @@ export function showConsole(
   section: ConsoleSection,
   name: string,
   values: object,
-  status = 200,
 ): HandlerResult {
   const sections = Object.entries(ICONS).map(([each, icon]) => ({
     icon,
@@ -47,5 +46,5 @@ export function showConsole(
     sectionPath: CONSOLE[section],
     sectionKey: `console.${section}.title`,
   };
-  return pages.show(caller, `console-${name}`, { ...frame, ...values }, status);
+  return pages.show(caller, `console-${name}`, { ...frame, ...values });
 }

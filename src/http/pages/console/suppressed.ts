@@ -12,8 +12,8 @@ import { type HandlerResult, operation, type Row, row } from '../../server/table
 import { formSchema, type Problem } from '../forms.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
+import { readAct, reasonField } from './acts.ts';
 import { presentList, readCursor, readSearch } from './lists.ts';
-import { readAct, reasonField } from './reason.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
 /** The console's pages of mailboxes whose owners want no mail of agents. */
@@ -55,7 +55,7 @@ function suppressedPage(pages: Pages) {
           ? { key: 'console.mail.problem.mailbox', field: 'q' }
           : undefined);
       const values = { suppressed: found.suppressed, list, paging, problem: wrong };
-      return showConsole(pages, caller, 'mail', 'suppressed', values, wrong === undefined ? 200 : 400);
+      return showConsole(pages, caller, 'mail', 'suppressed', values);
     },
   });
 }
@@ -101,7 +101,7 @@ async function showAllow(
   const mailbox = openSuppressed(deps, sealed);
   if ((await findSuppressionsOf(deps, mailboxLimitKey(mailbox))).length === 0) throw notFound();
   const values = { mailbox: maskMailbox(mailbox), sealed, reason, problem };
-  return showConsole(pages, caller, 'mail', 'allow-mail', values, problem === undefined ? 200 : 400);
+  return showConsole(pages, caller, 'mail', 'allow-mail', values);
 }
 
 function notFound(): Failure {

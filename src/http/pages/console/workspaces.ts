@@ -8,14 +8,12 @@ import { deleteWorkspaceAsOperator } from '../../../domain/workspaces/workspaces
 import { Failure } from '../../../errors.ts';
 import { CONSOLE } from '../../../lib/page-paths.ts';
 import { displayName } from '../../../lib/untrusted-text.ts';
-import { type HandlerResult, operation, type Row, row } from '../../server/table.ts';
-import { formSchema, type Problem } from '../forms.ts';
+import { operation, type Row, row } from '../../server/table.ts';
 import { readOneOf } from '../lists.ts';
-import { formOperation } from '../operations.ts';
-import { type Pages, redirect } from '../pages.ts';
-import { createMenu, presentList, readCursor, readSearch } from './lists.ts';
-import { readAct, reasonField } from './reason.ts';
-import { type OperatorCall, showConsole } from './show.ts';
+import type { Pages } from '../pages.ts';
+import { type Act, actRows, pathOfThing } from './acts.ts';
+import { createMenu, readCursor, readSearch, showList } from './lists.ts';
+import { showConsole } from './show.ts';
 
 /** The console's pages of shared workspaces: the list, one of them, deleting it. */
 
@@ -27,8 +25,14 @@ export function workspaceRows(pages: Pages): Row[] {
   return [
     row('GET', PATH, 'operator', none, workspacesPage(pages)),
     row('GET', `${PATH}/:id`, 'operator', none, workspacePage(pages)),
-    row('GET', `${PATH}/:id/delete`, 'operator', none, deletePage(pages)),
-    row('POST', `${PATH}/:id/delete`, 'recentlyVerifiedOperator', none, submitDelete(pages)),
+    ...actRows(PATH, {
+      name: 'delete',
+      asks: 'Ask before it',
+      does: 'Delete it',
+      flash: 'workspaceDeleted',
+      show: showDelete(pages),
+      act: deleteWorkspaceAsOperator,
+    }),
   ];
 }
 
@@ -37,16 +41,15 @@ function workspacesPage(pages: Pages) {
   return operation({
     caller: 'operator',
     summary: 'All shared workspaces',
-    async handle({ deps, caller, query }) {
-      const found = await findWorkspaces(deps, {
+    async handle(call) {
+      const { deps, query } = call;
+      const page = await findWorkspaces(deps, {
         search: readSearch(query),
         status: readOneOf(query, 'workspaceStatus', WORKSPACE_STATUSES),
         before: readCursor(query),
       });
-      const { list, paging, problem } = presentList(PATH, query, MENUS, found);
-      const values = { workspaces: found.workspaces.map(present), list, paging, problem };
-      const status = problem === undefined ? 200 : 400;
-      return showConsole(pages, caller, 'workspaces', 'workspaces', values, status);
+      const workspaces = page.items.map(present);
+      return showList(pages, call, 'workspaces', 'workspaces', MENUS, page, { workspaces });
     },
   });
 }
@@ -65,50 +68,18 @@ function workspacePage(pages: Pages) {
   });
 }
 
-/** GET /console/workspaces/:id/delete: asks first, and why. */
-function deletePage(pages: Pages) {
-  return operation({
-    caller: 'operator',
-    summary: 'Ask before it',
-    handle: (call) => showDelete(pages, call, call.caller.draft(`${pathOf(call.params.id!)}/delete`)?.reason),
-  });
-}
-
-/** POST /console/workspaces/:id/delete: deletes it. */
-function submitDelete(pages: Pages) {
-  return formOperation({
-    caller: 'recentlyVerifiedOperator',
-    summary: 'Delete it',
-    form: formSchema({ reason: reasonField }),
-    async handle(call) {
-      const { deps, origin, caller, body, params } = call;
-      const act = readAct(call, body.reason);
-      if ('key' in act) return showDelete(pages, call, body.reason, act);
-      await deleteWorkspaceAsOperator(deps, origin, act, params.id!);
-      return redirect(deps.config, pathOf(params.id!), caller.cookies, 'workspaceDeleted');
-    },
-  });
-}
-
-async function showDelete(
-  pages: Pages,
-  { deps, caller, params }: Pick<OperatorCall, 'deps' | 'caller' | 'params'>,
-  reason: string | undefined,
-  problem?: Problem,
-): Promise<HandlerResult> {
-  const found = await showWorkspace(deps, params.id!);
-  if (found === undefined || found.workspace.endedAt !== undefined) throw notFound();
-  const values = { workspace: present(found.workspace), reason, problem };
-  const status = problem === undefined ? 200 : 400;
-  return showConsole(pages, caller, 'workspaces', 'workspace-delete', values, status);
-}
-
-function pathOf(id: string): `/${string}` {
-  return `${PATH}/${encodeURIComponent(id)}`;
+/** Shows the page that asks before a workspace is deleted. */
+function showDelete(pages: Pages): Act['show'] {
+  return async ({ deps, caller, params }, entered) => {
+    const found = await showWorkspace(deps, params.id!);
+    if (found === undefined || found.workspace.endedAt !== undefined) throw notFound();
+    const values = { workspace: present(found.workspace), ...entered };
+    return showConsole(pages, caller, 'workspaces', 'workspace-delete', values);
+  };
 }
 
 function present(workspace: FoundWorkspace) {
-  return { ...workspace, name: displayName(workspace.name), path: pathOf(workspace.id) };
+  return { ...workspace, name: displayName(workspace.name), path: pathOfThing(PATH, workspace.id) };
 }
 
 function notFound(): Failure {
