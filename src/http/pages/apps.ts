@@ -14,11 +14,10 @@ import { listPlacesOfHolders, type NamedPlace } from '../../domain/workspaces/pi
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { operation, type Row, row } from '../server/table.ts';
-import { formSchema } from './forms.ts';
 import { presentLastUse } from './last-use.ts';
 import { presentSearchedList, readListQuery } from './lists.ts';
-import { formOperation } from './operations.ts';
-import { type Pages, redirect } from './pages.ts';
+import { buttonOperation } from './operations.ts';
+import type { Pages } from './pages.ts';
 import { presentPlaces } from './present-places.ts';
 
 /** The pages of the apps that a human let use their account. */
@@ -78,25 +77,19 @@ function revokeAppPage(pages: Pages) {
 }
 
 /** POST /apps/:id/revoke: revokes an app. */
-const revokeApp = formOperation({
-  caller: 'signedInUser',
+const revokeApp = buttonOperation({
   summary: 'Revoke one',
-  form: formSchema({}),
-  async handle({ deps, origin, caller, params }) {
-    await revokeConsent(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, PAGES.apps, [], 'appRevoked');
-  },
+  act: (deps, origin, accountId, { id }) => revokeConsent(deps, origin, accountId, id!),
+  page: () => PAGES.apps,
+  flash: 'appRevoked',
 });
 
 /** POST /apps/:id/workspaces/:workspace/end: takes an app out of one workspace, or out of one's own things. */
-const endPlace = formOperation({
-  caller: 'signedInUser',
+const endPlace = buttonOperation({
   summary: 'End what one may do in a workspace',
-  form: formSchema({}),
-  async handle({ deps, origin, caller, params }) {
-    await endOwnAppIn(deps, origin, caller.session.accountId, params.workspace!, params.id!);
-    return redirect(deps.config, PAGES.apps, [], 'appPlaceEnded');
-  },
+  act: (deps, origin, accountId, { workspace, id }) => endOwnAppIn(deps, origin, accountId, workspace!, id!),
+  page: () => PAGES.apps,
+  flash: 'appPlaceEnded',
 });
 
 /** The names of the APIs by URL; none where there is one only, which need not be named. */

@@ -6,11 +6,10 @@ import { Failure, type FailureKind } from '../../errors.ts';
 import { maskMailbox } from '../../lib/mailbox.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { keepDraft } from '../server/browser-session.ts';
-import { setCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { checkedNames, formSchema, type Problem, typedCode, wrongCodeText } from './forms.ts';
 import { formOperation } from './operations.ts';
-import { type Pages, redirect } from './pages.ts';
+import { type Pages, redirect, redirectWithToken } from './pages.ts';
 import { presentClaim } from './present-claim.ts';
 
 /**
@@ -178,10 +177,7 @@ function moveLinkToCookie(call: PageCall, token: string): HandlerResult {
   const link = readClaimLink(call.deps, token);
   if (link === undefined) throw claimNotFound();
   const path = link.kind === 'deny' ? PAGES.denyClaim : PAGES.claim;
-  return redirect(call.deps.config, path, [
-    ...call.caller.cookies,
-    setCookie(call.deps.config, 'claim', token),
-  ]);
+  return redirectWithToken(call, path, 'claim', token);
 }
 
 function readLinkCookie(call: Pick<PageCall, 'deps' | 'caller'>): ClaimLink {

@@ -10,12 +10,12 @@ import {
 import { Failure } from '../../errors.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
-import { clearCookie, setCookie } from '../server/cookies.ts';
+import { clearCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { findWaiting } from './find-by-code.ts';
 import { checkedNames, formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
-import { type Pages, redirect } from './pages.ts';
+import { type Pages, redirectWithToken } from './pages.ts';
 import { presentRequest } from './present-connection.ts';
 
 /**
@@ -41,17 +41,15 @@ export function connectPage(pages: Pages) {
   return operation({
     caller: 'browser',
     summary: 'Find what an agent asks for',
-    handle({ deps, caller, query }) {
+    handle(call) {
+      const { deps, caller, query } = call;
       const token = query.get('t');
       if (token === null)
         return pages.show(caller, 'connect-code', {
           code: caller.draft(PAGES.connect)?.code ?? '',
         });
       if (readConnectionLink(deps, token) === undefined) throw requestNotFound();
-      return redirect(deps.config, PAGES.reviewConnection, [
-        ...caller.cookies,
-        setCookie(deps.config, 'connect', token),
-      ]);
+      return redirectWithToken(call, PAGES.reviewConnection, 'connect', token);
     },
   });
 }
@@ -62,10 +60,11 @@ export function findByCode(pages: Pages) {
     caller: 'browser',
     summary: 'By its code',
     form: codeForm,
-    async handle({ deps, origin, body, caller }) {
+    async handle(call) {
+      const { deps, origin, body, caller } = call;
       try {
-        const [page, cookie, token] = await findWaiting(deps, origin, body.code);
-        return redirect(deps.config, page, [...caller.cookies, setCookie(deps.config, cookie, token)]);
+        const found = await findWaiting(deps, origin, body.code);
+        return redirectWithToken(call, ...found);
       } catch (error) {
         if (!(error instanceof Failure) || error.kind !== 'wrongCode') throw error;
         const problem: Problem = { key: 'connect.wrongCode', field: 'code' };
@@ -157,12 +156,12 @@ export function denyPage(pages: Pages) {
   return operation({
     caller: 'browser',
     summary: 'Ask whether to decline',
-    async handle({ deps, caller, query }) {
+    async handle(call) {
+      const { deps, caller, query } = call;
       const token = query.get('t');
       if (token !== null) {
         if (readDenialLink(deps, token) === undefined) throw requestNotFound();
-        const cookie = setCookie(deps.config, 'refuse', token);
-        return redirect(deps.config, PAGES.denyConnection, [...caller.cookies, cookie]);
+        return redirectWithToken(call, PAGES.denyConnection, 'refuse', token);
       }
       const id = readDenialLink(deps, caller.cookie('refuse') ?? '');
       if (id === undefined) throw requestNotFound();

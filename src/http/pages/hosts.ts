@@ -3,13 +3,10 @@ import { revokeOwnedHost } from '../../domain/hosts/revoke-host.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { operation } from '../server/table.ts';
-import { formSchema } from './forms.ts';
-import { formOperation } from './operations.ts';
+import { buttonOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** The pages on which a signed-in human manages the hosts of their agents: on pages, environments. */
-
-const revokeForm = formSchema({});
 
 /** GET /hosts/:id/revoke: asks whether to revoke a host and its agents. */
 export function revokeHostPage(pages: Pages) {
@@ -25,14 +22,11 @@ export function revokeHostPage(pages: Pages) {
 }
 
 /** POST /hosts/:id/revoke: revokes a host and its agents. */
-export const revokeHost = formOperation({
-  caller: 'signedInUser',
+export const revokeHost = buttonOperation({
   summary: 'End a host and its agents',
-  form: revokeForm,
-  async handle({ deps, origin, caller, params }) {
-    await revokeOwnedHost(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, PAGES.environments, caller.cookies, 'hostRevoked');
-  },
+  act: (deps, origin, accountId, { id }) => revokeOwnedHost(deps, origin, accountId, id!),
+  page: () => PAGES.environments,
+  flash: 'hostRevoked',
 });
 
 /** Prepares a host for a template: its name, which is unverified, as it is shown. */

@@ -10,11 +10,11 @@ import {
 import { Failure } from '../../errors.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
-import { clearCookie, setCookie } from '../server/cookies.ts';
+import { clearCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation, type Row, row } from '../server/table.ts';
 import { formSchema, type Problem } from './forms.ts';
 import { formOperation } from './operations.ts';
-import { type Pages, redirect } from './pages.ts';
+import { type Pages, redirect, redirectWithToken } from './pages.ts';
 import { workspacePath } from './present-workspace.ts';
 
 /**
@@ -49,8 +49,7 @@ function invitationPage(pages: Pages) {
       const token = query.get('t');
       if (token !== null) {
         if (readInvitationLink(deps, token) === undefined) throw notFound();
-        const cookie = setCookie(deps.config, 'invitation', token);
-        return redirect(deps.config, PAGES.invitation, [...caller.cookies, cookie]);
+        return redirectWithToken(call, PAGES.invitation, 'invitation', token);
       }
       return showInvitation(pages, call, idOf(call), caller.draft(PAGES.invitation));
     },
@@ -123,12 +122,12 @@ function declinePage(pages: Pages) {
   return operation({
     caller: 'browser',
     summary: 'Ask whether to decline',
-    async handle({ deps, caller, query }) {
+    async handle(call) {
+      const { deps, caller, query } = call;
       const token = query.get('t');
       if (token !== null) {
         if (readDeclineLink(deps, token) === undefined) throw notFound();
-        const cookie = setCookie(deps.config, 'refuse', token);
-        return redirect(deps.config, PAGES.declineInvitation, [...caller.cookies, cookie]);
+        return redirectWithToken(call, PAGES.declineInvitation, 'refuse', token);
       }
       if (readDeclineLink(deps, caller.cookie('refuse') ?? '') === undefined) throw notFound();
       const entered = presentStops(caller.draft(PAGES.declineInvitation) ?? {});

@@ -20,7 +20,6 @@ import { DAY_MS } from '../../lib/time.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { setCookie } from '../server/cookies.ts';
 import { operation } from '../server/table.ts';
-import { formSchema } from './forms.ts';
 import {
   type EnteredKey,
   enteredLike,
@@ -39,15 +38,13 @@ import {
   rowsBefore,
   type Tab,
 } from './lists.ts';
-import { formOperation } from './operations.ts';
+import { buttonOperation, formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 import { presentGivenPlaces, presentPlaces } from './present-places.ts';
 import { findPreset } from './presets.ts';
 import { placeProblemOf } from './where.ts';
 
 /** The pages of a human's own keys, for scripts and MCP hosts. */
-
-const revokeKeyForm = formSchema({});
 
 /** GET /keys: lists the keys of an account. */
 export function keysPage(pages: Pages) {
@@ -206,15 +203,11 @@ export function revokeKeyPage(pages: Pages) {
 }
 
 /** POST /keys/:id/revoke: revokes a key. */
-export const revokeKey = formOperation({
-  caller: 'signedInUser',
+export const revokeKey = buttonOperation({
   summary: 'Revoke one',
-  form: revokeKeyForm,
-  async handle(call) {
-    const { deps, origin, caller, params } = call;
-    await revokePersonalKey(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, PAGES.keys, [], 'keyRevoked');
-  },
+  act: (deps, origin, accountId, { id }) => revokePersonalKey(deps, origin, accountId, id!),
+  page: () => PAGES.keys,
+  flash: 'keyRevoked',
 });
 
 async function enteredAs(deps: Deps, key: Key): Promise<EnteredKey> {

@@ -1,4 +1,7 @@
 import type { z } from 'zod';
+import type { Deps } from '../../deps.ts';
+import type { RequestOrigin } from '../../work.ts';
+import type { Flash } from '../server/flash.ts';
 import {
   type Call,
   type CallerKind,
@@ -7,6 +10,8 @@ import {
   operation,
   urlencoded,
 } from '../server/table.ts';
+import { formSchema } from './forms.ts';
+import { redirect } from './pages.ts';
 import { runFormOnce } from './repeated.ts';
 
 /** Creates the operation of a form. If a browser submits the form twice, it acts once, see runFormOnce(). */
@@ -27,5 +32,29 @@ export function formOperation<Kind extends CallerKind, Form extends z.ZodType>(o
     summary,
     body: urlencoded(form, media),
     handle: (call) => runFormOnce(call as unknown as Call<unknown, 'browser'>, () => handle(call)),
+  });
+}
+
+const buttonForm = formSchema({});
+
+/**
+ * Creates the operation of a form that is a button: it changes something that is the account's, and leads to a page that
+ * says so.
+ */
+export function buttonOperation(of: {
+  summary: string;
+  /** @param params of the path, such as `id` */
+  act(deps: Deps, origin: RequestOrigin, accountId: string, params: Record<string, string>): Promise<unknown>;
+  page(params: Record<string, string>): `/${string}`;
+  flash: Flash;
+}): Operation<'signedInUser'> {
+  return formOperation({
+    caller: 'signedInUser',
+    summary: of.summary,
+    form: buttonForm,
+    async handle({ deps, origin, caller, params }) {
+      await of.act(deps, origin, caller.session.accountId, params);
+      return redirect(deps.config, of.page(params), [], of.flash);
+    },
   });
 }

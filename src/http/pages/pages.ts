@@ -6,7 +6,7 @@ import { deriveColors } from '../../lib/theme.ts';
 import type { Locale } from '../../lib/translate.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { BrowserContext } from '../server/browser-session.ts';
-import { setCookie } from '../server/cookies.ts';
+import { type CookieName, setCookie } from '../server/cookies.ts';
 import type { Flash } from '../server/flash.ts';
 import type { HandlerResult } from '../server/table.ts';
 import { type Asset, addAsset, createAssets } from './assets.ts';
@@ -114,6 +114,20 @@ export function redirect(
   };
   const lines = flash === undefined ? cookies : [...cookies, setCookie(config, 'flash', flash)];
   return { status: 303, headers, cookies: lines, nothing: true };
+}
+
+/**
+ * Redirects to a page that reads a token from a cookie: so the token of a link leaves the URL and the browser history.
+ *
+ * @param cookie the name of the cookie
+ */
+export function redirectWithToken(
+  { deps, caller }: { deps: Pick<Deps, 'config'>; caller: Pick<BrowserContext, 'cookies'> },
+  path: `/${string}`,
+  cookie: CookieName,
+  token: string,
+): HandlerResult {
+  return redirect(deps.config, path, [...caller.cookies, setCookie(deps.config, cookie, token)]);
 }
 
 /** An app may show our pages in a popup, through which it listens: an opener policy would cut it off. */

@@ -10,12 +10,11 @@ import { parseArtifact } from '../../lib/artifacts/artifact.ts';
 import { AuthError } from '../../lib/artifacts/auth-error.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
-import { setCookie } from '../server/cookies.ts';
 import { type Call, type HandlerResult, operation, type Row, row } from '../server/table.ts';
 import { type Found, findWaiting } from './find-by-code.ts';
 import { formSchema, type Problem } from './forms.ts';
-import { formOperation } from './operations.ts';
-import { type Pages, redirect } from './pages.ts';
+import { buttonOperation, formOperation } from './operations.ts';
+import { type Pages, redirectWithToken } from './pages.ts';
 import { presentGrants } from './present-permissions.ts';
 import { requestNotFound, reviewRows } from './review-permissions.ts';
 
@@ -53,10 +52,7 @@ function permissionsPage(pages: Pages) {
       if (token === null) return showPermissions(pages, call, caller.draft(PAGES.permissions) ?? {});
       const id = readRequestToken(deps, token);
       if (id === undefined) throw requestNotFound();
-      return redirect(deps.config, PAGES.reviewPermissions, [
-        ...caller.cookies,
-        setCookie(deps.config, 'permission', token),
-      ]);
+      return redirectWithToken(call, PAGES.reviewPermissions, 'permission', token);
     },
   });
 }
@@ -69,13 +65,13 @@ function findRequest(pages: Pages) {
     form: findForm,
     hasArtifact: true,
     async handle(call) {
-      const { deps, caller, body } = call;
+      const { body } = call;
       try {
-        const [page, cookie, token] =
+        const found =
           body.artifact === ''
             ? await findWaiting(call.deps, call.origin, body.code)
             : await takeArtifact(call, body.artifact);
-        return redirect(deps.config, page, [...caller.cookies, setCookie(deps.config, cookie, token)]);
+        return redirectWithToken(call, ...found);
       } catch (error) {
         return showPermissions(pages, call, body, problemOf(error, body.artifact !== ''));
       }
@@ -156,12 +152,9 @@ function revokePage(pages: Pages) {
 }
 
 /** POST /permissions/:id/revoke: ends what was granted. */
-const revoke = formOperation({
-  caller: 'signedInUser',
+const revoke = buttonOperation({
   summary: 'End what was granted',
-  form: formSchema({}),
-  async handle({ deps, origin, caller, params }) {
-    await revokeGrantByOwner(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, PAGES.permissions, [], 'permissionsEnded');
-  },
+  act: (deps, origin, accountId, { id }) => revokeGrantByOwner(deps, origin, accountId, id!),
+  page: () => PAGES.permissions,
+  flash: 'permissionsEnded',
 });

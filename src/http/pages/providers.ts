@@ -6,7 +6,7 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { operation, type Row, row } from '../server/table.ts';
 import { formSchema } from './forms.ts';
-import { formOperation } from './operations.ts';
+import { buttonOperation, formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 import { describeScopes } from './scopes.ts';
 
@@ -69,12 +69,9 @@ function endProviderPage(pages: Pages) {
 }
 
 /** POST /apps/providers/:id/end: ends what a provider may do. */
-const endProvider = formOperation({
-  caller: 'signedInUser',
+const endProvider = buttonOperation({
   summary: 'End what my organization may do',
-  form: formSchema({}),
-  async handle({ deps, origin, caller, params }) {
-    await unlinkProvider(deps, origin, caller.session.accountId, params.id!);
-    return redirect(deps.config, PAGES.apps, [], 'providerUnlinked');
-  },
+  act: (deps, origin, accountId, { id }) => unlinkProvider(deps, origin, accountId, id!),
+  page: () => PAGES.apps,
+  flash: 'providerUnlinked',
 });

@@ -5,7 +5,7 @@ import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { operation, type Row, row } from '../server/table.ts';
 import { formSchema } from './forms.ts';
-import { formOperation } from './operations.ts';
+import { buttonOperation, formOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 
 /** How people end the session keys of their agents and their terminals. */
@@ -25,25 +25,21 @@ export function sessionKeyRows(pages: Pages): Row[] {
 }
 
 /** POST /agents/:id/session-keys/:thumbprint/end: ends a session key. */
-const endKey = formOperation({
-  caller: 'signedInUser',
+const endKey = buttonOperation({
   summary: 'End a session key',
-  form: formSchema({}),
-  async handle({ deps, origin, caller, params }) {
-    await endSessionKeyOf(deps, origin, caller.session.accountId, params.id!, params.thumbprint!);
-    return redirect(deps.config, `${PAGES.agents}/${params.id}`, [], 'sessionKeyEnded');
-  },
+  act: (deps, origin, accountId, { id, thumbprint }) =>
+    endSessionKeyOf(deps, origin, accountId, id!, thumbprint!),
+  page: ({ id }) => `${PAGES.agents}/${id}`,
+  flash: 'sessionKeyEnded',
 });
 
 /** POST /agents/:id/session-keys/:thumbprint/keep: lets a session key outlive the key that named it. */
-const keepKey = formOperation({
-  caller: 'signedInUser',
+const keepKey = buttonOperation({
   summary: 'Keep a session key',
-  form: formSchema({}),
-  async handle({ deps, origin, caller, params }) {
-    await confirmSessionKeyOf(deps, origin, caller.session.accountId, params.id!, params.thumbprint!);
-    return redirect(deps.config, `${PAGES.agents}/${params.id}`, [], 'sessionKeyKept');
-  },
+  act: (deps, origin, accountId, { id, thumbprint }) =>
+    confirmSessionKeyOf(deps, origin, accountId, id!, thumbprint!),
+  page: ({ id }) => `${PAGES.agents}/${id}`,
+  flash: 'sessionKeyKept',
 });
 
 /** GET /account/terminals/:thumbprint/end: asks whether to end a terminal, and what it granted with it. */

@@ -21,7 +21,7 @@ import { PATHS } from '../server/paths.ts';
 import { type Call, type CallerKind, type HandlerResult, operation } from '../server/table.ts';
 import { formSchema, type Problem, typedCode, wrongCodeText } from './forms.ts';
 import { formOperation } from './operations.ts';
-import { type Pages, redirect } from './pages.ts';
+import { type Pages, redirect, redirectWithToken } from './pages.ts';
 import { returnPathOf } from './return-paths.ts';
 
 /**
@@ -191,14 +191,10 @@ export function linkPage(pages: Pages) {
   return operation({
     caller: 'browser',
     summary: 'Sign in by a mailed link',
-    async handle({ deps, caller, query }) {
+    async handle(call) {
+      const { deps, caller, query } = call;
       const token = query.get('t');
-      if (token !== null) {
-        return redirect(deps.config, PAGES.signInLink, [
-          ...caller.cookies,
-          setCookie(deps.config, 'signinlink', token),
-        ]);
-      }
+      if (token !== null) return redirectWithToken(call, PAGES.signInLink, 'signinlink', token);
       const id = readSignInLink(deps, caller.cookie('signinlink') ?? '');
       const pending = id === undefined ? undefined : await findPendingSignIn(deps, id);
       if (pending?.waitsFor !== 'link') return showLinkExpired(pages, deps, caller);

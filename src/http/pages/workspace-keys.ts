@@ -8,10 +8,9 @@ import { PAGE_ROWS } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
 import { operation, type Row, row } from '../server/table.ts';
-import { formSchema } from './forms.ts';
 import { presentLastUse } from './last-use.ts';
 import { type ListView, presentPaging, readMark } from './lists.ts';
-import { formOperation } from './operations.ts';
+import { buttonOperation } from './operations.ts';
 import { type Pages, redirect } from './pages.ts';
 import { presentPlaces } from './present-places.ts';
 import { findOwnWorkspace, presentWorkspace, workspacePath } from './present-workspace.ts';
@@ -76,14 +75,11 @@ function endPage(pages: Pages) {
 }
 
 /** POST /workspaces/:id/keys/:key/end: ends a key there. */
-const end = formOperation({
-  caller: 'signedInUser',
+const end = buttonOperation({
   summary: 'End one',
-  form: formSchema({}),
-  async handle({ deps, origin, caller, params }) {
-    await endKeyInWorkspace(deps, origin, caller.session.accountId, params.id!, params.key!);
-    return redirect(deps.config, workspacePath(params.id!, '/keys'), [], 'keyEnded');
-  },
+  act: (deps, origin, accountId, { id, key }) => endKeyInWorkspace(deps, origin, accountId, id!, key!),
+  page: ({ id }) => workspacePath(id!, '/keys'),
+  flash: 'keyEnded',
 });
 
 /** Prepares a key of a workspace for a template, with times in epoch ms. */
