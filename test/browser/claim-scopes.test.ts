@@ -1,8 +1,7 @@
-import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { withConfigFile } from '../helpers/auth-md.ts';
 import { said } from '../helpers/ceremony.ts';
-import { at, inBrowser, LIGHT, looksOn, see, startChromium, visit, visitTo } from '../helpers/chromium.ts';
+import { at, inBrowser, inEachLook, LIGHT, startChromium, visit, visitTo } from '../helpers/chromium.ts';
 import { APPROVED, codeIn, type House, openHouse, WAITING } from '../helpers/claim-page.ts';
 import type { Engine } from '../helpers/service.ts';
 import type { Test } from '../helpers/suite.ts';
@@ -34,59 +33,54 @@ function scopesTests(engine: Engine, test: Test, executablePath: string): void {
   const sentence = (page: Page) => page.getByText('This page updates by itself.');
   const status = (page: Page) => page.locator('p[role="status"]');
 
-  for (const look of looksOn(engine)) {
-    test.describe(look.name, (test) => {
-      const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
-        visitTo(browser, house.on.url, look, url, tour);
-      const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-        see(t, page, look, heading, name);
+  inEachLook(engine, test, (test, look, seen) => {
+    const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
+      visitTo(browser, house.on.url, look, url, tour);
+    test('who unticks a permission gives the others, and sees what they gave', async (t) => {
+      const asked = await house.ask({ name: 'Robin the release bot' });
+      await visiting(asked.mail.claimUrl, async (page) => {
+        await seen(t, page, WAITING, 'permissions');
+        t.true(await box(page, 'read').isChecked());
+        t.false(await box(page, 'Remove documents for good').isChecked());
+        t.false(await box(page, 'Change the settings').isChecked());
 
-      test('who unticks a permission gives the others, and sees what they gave', async (t) => {
-        const asked = await house.ask({ name: 'Robin the release bot' });
-        await visiting(asked.mail.claimUrl, async (page) => {
-          await seen(t, page, WAITING, 'permissions');
-          t.true(await box(page, 'read').isChecked());
-          t.false(await box(page, 'Remove documents for good').isChecked());
-          t.false(await box(page, 'Change the settings').isChecked());
+        await box(page, 'Look, list and search').uncheck();
+        await box(page, 'Create and change').uncheck();
+        await page.getByLabel('Code from the email').fill(codeIn(asked.mail));
+        await page.getByRole('button', { name: 'Approve' }).click();
+        await page.getByRole('alert').waitFor();
+        await seen(t, page, WAITING, 'permissions, none selected');
+        t.is(
+          await page.locator('#permissions-error').innerText(),
+          'Nothing is selected. Select something, or decline.',
+        );
+        await page.locator('input[type="checkbox"]:focus').waitFor();
+        t.is(await page.getByLabel('Code from the email').inputValue(), codeIn(asked.mail));
 
-          await box(page, 'Look, list and search').uncheck();
-          await box(page, 'Create and change').uncheck();
-          await page.getByLabel('Code from the email').fill(codeIn(asked.mail));
-          await page.getByRole('button', { name: 'Approve' }).click();
-          await page.getByRole('alert').waitFor();
-          await seen(t, page, WAITING, 'permissions, none selected');
-          t.is(
-            await page.locator('#permissions-error').innerText(),
-            'Nothing is selected. Select something, or decline.',
-          );
-          await page.locator('input[type="checkbox"]:focus').waitFor();
-          t.is(await page.getByLabel('Code from the email').inputValue(), codeIn(asked.mail));
-
-          await box(page, 'Look, list and search').check();
-          await page.getByRole('button', { name: 'Approve' }).click();
-          await seen(t, page, APPROVED, 'permissions, approved');
-          t.deepEqual(await page.locator('dl .chip').allInnerTexts(), ['read']);
-        });
-        t.deepEqual((await house.poll(asked.claim_token)).body.data.scopes, ['read']);
+        await box(page, 'Look, list and search').check();
+        await page.getByRole('button', { name: 'Approve' }).click();
+        await seen(t, page, APPROVED, 'permissions, approved');
+        t.deepEqual(await page.locator('dl .chip').allInnerTexts(), ['read']);
       });
+      t.deepEqual((await house.poll(asked.claim_token)).body.data.scopes, ['read']);
+    });
 
-      test('after the agent has its key the page says so', async (t) => {
-        const asked = await house.ask({ name: 'Robin the release bot' });
-        await visiting(asked.mail.claimUrl, async (page) => {
-          await page.getByLabel('Code from the email').fill(codeIn(asked.mail));
-          await page.getByRole('button', { name: 'Approve' }).click();
-          await at(page, APPROVED);
-          t.is(await sentence(page).isVisible(), look.options.javaScriptEnabled !== false);
-          t.is(said(await house.poll(asked.claim_token)), '200');
-          await page.getByRole('link', { name: 'Check again' }).click();
-          await page.getByText('The agent has its key').first().waitFor();
-          await seen(t, page, APPROVED, 'collected');
-          t.false(await sentence(page).isVisible());
-          t.is(await page.getByRole('link', { name: 'Decline after all' }).count(), 0);
-        });
+    test('after the agent has its key the page says so', async (t) => {
+      const asked = await house.ask({ name: 'Robin the release bot' });
+      await visiting(asked.mail.claimUrl, async (page) => {
+        await page.getByLabel('Code from the email').fill(codeIn(asked.mail));
+        await page.getByRole('button', { name: 'Approve' }).click();
+        await at(page, APPROVED);
+        t.is(await sentence(page).isVisible(), look.options.javaScriptEnabled !== false);
+        t.is(said(await house.poll(asked.claim_token)), '200');
+        await page.getByRole('link', { name: 'Check again' }).click();
+        await page.getByText('The agent has its key').first().waitFor();
+        await seen(t, page, APPROVED, 'collected');
+        t.false(await sentence(page).isVisible());
+        t.is(await page.getByRole('link', { name: 'Decline after all' }).count(), 0);
       });
     });
-  }
+  });
 
   test.describe('by script', (test) => {
     /** Somebody at a page whose time stands still until the test moves it. */

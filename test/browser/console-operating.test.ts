@@ -1,8 +1,7 @@
-import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { localOrigin } from '../../src/work.ts';
-import { inBrowser, looksOn, see, startChromium } from '../helpers/chromium.ts';
+import { inBrowser, inEachLook, startChromium } from '../helpers/chromium.ts';
 import { visitConsole } from '../helpers/console-visit.ts';
 import { newOperator, type Operator } from '../helpers/operator.ts';
 import { createTestClock, type Engine, startTestService, type TestService } from '../helpers/service.ts';
@@ -63,82 +62,72 @@ inBrowser(
     });
     test.after(() => Promise.all([browser.close(), on.stop(), smtp.close()]));
 
-    for (const look of looksOn(engine)) {
-      test.describe(look.name, (test) => {
-        const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-          see(t, page, look, heading, name);
+    inEachLook(engine, test, (test, look, seen) => {
+      const opened = (path: string, tour: (page: Page) => Promise<void>) =>
+        visitConsole({ on, browser, operator, look }, path, tour);
 
-        const opened = (path: string, tour: (page: Page) => Promise<void>) =>
-          visitConsole({ on, browser, operator, look }, path, tour);
-
-        test('an operator adds a resource server, rotates its secret and removes it', async (t) => {
-          await opened('/console/resource-servers', async (page) => {
-            await seen(t, page, 'Resource servers 3', 'console, resource servers');
-            await page.getByRole('link', { name: 'Add a resource server' }).click();
-            await seen(t, page, 'Add a resource server', 'console, adding a resource server');
-            await page.getByLabel('Name').fill('Calendar');
-            await page.getByLabel('URL').fill('calendar');
-            await page.getByText('Only these').click();
-            await page.getByLabel('Reason').fill('New API');
-            await page.getByRole('button', { name: 'Add resource server' }).click();
-            await page.getByText('Enter a whole http or https URL').waitFor();
-            await seen(t, page, 'Add a resource server', 'console, a resource server with a wrong URL');
-            await page.getByLabel('URL').fill('https://calendar.example.com');
-            await page.getByText('Look, list and search').click();
-            await page.getByRole('button', { name: 'Add resource server' }).click();
-            await seen(t, page, 'Resource server added', 'console, resource server added');
-            await page.getByRole('link', { name: 'I’ve saved it' }).click();
-            await seen(t, page, 'Calendar', 'console, resource server');
-            await page.getByRole('link', { name: 'Rotate secret…' }).click();
-            await seen(t, page, 'Rotate the secret of “Calendar”?', 'console, rotating a secret');
-            await page.getByLabel('Reason').fill('Yearly');
-            await page.getByRole('button', { name: 'Rotate secret' }).click();
-            await page.getByText('The old secret works until').waitFor();
-            await seen(t, page, 'Secret rotated', 'console, secret rotated');
-            await page.getByRole('link', { name: 'I’ve saved it' }).click();
-            await page.getByRole('link', { name: 'Remove…' }).click();
-            await seen(t, page, 'Remove “Calendar”?', 'console, removing a resource server');
-            await page.getByLabel('Reason').fill('Gone');
-            await page.getByRole('button', { name: 'Remove resource server' }).click();
-            await page.getByText('Resource server removed.').waitFor();
-          });
-        });
-
-        test('an operator looks at mail, and at who wants none', async (t) => {
-          await opened('/console/mail', async (page) => {
-            await seen(t, page, 'Mail', 'console, mail that waits');
-            await page.getByRole('link', { name: 'Not delivered' }).click();
-            await seen(t, page, 'Mail', 'console, mail');
-            await page.getByRole('link', { name: 'Send all again…' }).click();
-            await seen(t, page, 'Send all undelivered emails again?', 'console, mail to send again');
-            await page.getByRole('link', { name: 'Cancel' }).click();
-            await page.getByRole('link', { name: 'Stopped addresses' }).click();
-            await seen(t, page, 'Mail', 'console, stopped addresses');
-            await page.getByRole('link', { name: 'Allow emails to g***@example.com' }).click();
-            await seen(
-              t,
-              page,
-              'Allow emails about requests to g***@example.com?',
-              'console, allowing emails',
-            );
-          });
-        });
-
-        test('an operator reads the audit log, the trusted issuers and the settings', async (t) => {
-          await opened('/console/audit-log', async (page) => {
-            await seen(t, page, 'Audit log', 'console, audit log');
-            await page.getByLabel('Kind').selectOption('mail.dead');
-            await page.getByRole('button', { name: 'Filter' }).click();
-            await page.locator('tbody a').first().click();
-            await seen(t, page, 'Email not delivered', 'console, event');
-            const sections = page.getByRole('navigation', { name: 'Operator console' });
-            for (const section of ['Trusted issuers', 'Settings']) {
-              await sections.getByRole('link', { name: section }).click();
-              await seen(t, page, section, `console, ${section}`);
-            }
-          });
+      test('an operator adds a resource server, rotates its secret and removes it', async (t) => {
+        await opened('/console/resource-servers', async (page) => {
+          await seen(t, page, 'Resource servers 3', 'console, resource servers');
+          await page.getByRole('link', { name: 'Add a resource server' }).click();
+          await seen(t, page, 'Add a resource server', 'console, adding a resource server');
+          await page.getByLabel('Name').fill('Calendar');
+          await page.getByLabel('URL').fill('calendar');
+          await page.getByText('Only these').click();
+          await page.getByLabel('Reason').fill('New API');
+          await page.getByRole('button', { name: 'Add resource server' }).click();
+          await page.getByText('Enter a whole http or https URL').waitFor();
+          await seen(t, page, 'Add a resource server', 'console, a resource server with a wrong URL');
+          await page.getByLabel('URL').fill('https://calendar.example.com');
+          await page.getByText('Look, list and search').click();
+          await page.getByRole('button', { name: 'Add resource server' }).click();
+          await seen(t, page, 'Resource server added', 'console, resource server added');
+          await page.getByRole('link', { name: 'I’ve saved it' }).click();
+          await seen(t, page, 'Calendar', 'console, resource server');
+          await page.getByRole('link', { name: 'Rotate secret…' }).click();
+          await seen(t, page, 'Rotate the secret of “Calendar”?', 'console, rotating a secret');
+          await page.getByLabel('Reason').fill('Yearly');
+          await page.getByRole('button', { name: 'Rotate secret' }).click();
+          await page.getByText('The old secret works until').waitFor();
+          await seen(t, page, 'Secret rotated', 'console, secret rotated');
+          await page.getByRole('link', { name: 'I’ve saved it' }).click();
+          await page.getByRole('link', { name: 'Remove…' }).click();
+          await seen(t, page, 'Remove “Calendar”?', 'console, removing a resource server');
+          await page.getByLabel('Reason').fill('Gone');
+          await page.getByRole('button', { name: 'Remove resource server' }).click();
+          await page.getByText('Resource server removed.').waitFor();
         });
       });
-    }
+
+      test('an operator looks at mail, and at who wants none', async (t) => {
+        await opened('/console/mail', async (page) => {
+          await seen(t, page, 'Mail', 'console, mail that waits');
+          await page.getByRole('link', { name: 'Not delivered' }).click();
+          await seen(t, page, 'Mail', 'console, mail');
+          await page.getByRole('link', { name: 'Send all again…' }).click();
+          await seen(t, page, 'Send all undelivered emails again?', 'console, mail to send again');
+          await page.getByRole('link', { name: 'Cancel' }).click();
+          await page.getByRole('link', { name: 'Stopped addresses' }).click();
+          await seen(t, page, 'Mail', 'console, stopped addresses');
+          await page.getByRole('link', { name: 'Allow emails to g***@example.com' }).click();
+          await seen(t, page, 'Allow emails about requests to g***@example.com?', 'console, allowing emails');
+        });
+      });
+
+      test('an operator reads the audit log, the trusted issuers and the settings', async (t) => {
+        await opened('/console/audit-log', async (page) => {
+          await seen(t, page, 'Audit log', 'console, audit log');
+          await page.getByLabel('Kind').selectOption('mail.dead');
+          await page.getByRole('button', { name: 'Filter' }).click();
+          await page.locator('tbody a').first().click();
+          await seen(t, page, 'Email not delivered', 'console, event');
+          const sections = page.getByRole('navigation', { name: 'Operator console' });
+          for (const section of ['Trusted issuers', 'Settings']) {
+            await sections.getByRole('link', { name: section }).click();
+            await seen(t, page, section, `console, ${section}`);
+          }
+        });
+      });
+    });
   },
 );

@@ -1,4 +1,3 @@
-import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
@@ -6,11 +5,10 @@ import { localOrigin } from '../../src/work.ts';
 import {
   at,
   inBrowser,
+  inEachLook,
   keepPhonePicture,
   LIGHT,
-  looksOn,
   NO_SCRIPTS,
-  see,
   startChromium,
 } from '../helpers/chromium.ts';
 import { visitConsole } from '../helpers/console-visit.ts';
@@ -56,74 +54,69 @@ inBrowser('the operator’s console, in a browser', (engine: Engine, test, execu
   });
   test.after(() => Promise.all([browser.close(), on.stop()]));
 
-  for (const look of looksOn(engine)) {
-    test.describe(look.name, (test) => {
-      const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-        see(t, page, look, heading, name);
+  inEachLook(engine, test, (test, look, seen) => {
+    const opened = (path: string, tour: (page: Page) => Promise<void>) =>
+      visitConsole({ on, browser, operator, look }, path, tour);
 
-      const opened = (path: string, tour: (page: Page) => Promise<void>) =>
-        visitConsole({ on, browser, operator, look }, path, tour);
-
-      test('an operator looks around, from the overview by the navigation', async (t) => {
-        await opened('/agents', async (page) => {
-          await page.locator('details.account > summary').click();
-          await page.getByRole('link', { name: 'Operator console' }).click();
-          await seen(t, page, 'Overview', 'console, overview');
-          if (look === LIGHT) await keepPhonePicture(page, 'console, overview');
-          await page.getByText('Figures', { exact: true }).click();
-          await page.getByRole('rowheader').first().waitFor();
-          const sections = page.getByRole('navigation', { name: 'Operator console' });
-          for (const section of ['Agents', 'Accounts', 'Keys'] as const) {
-            await sections.getByRole('link', { name: section }).click();
-            await seen(
-              t,
-              page,
-              section === 'Keys' ? section : `${section} ${await countOn(page)}`,
-              `console, ${section}`,
-            );
-            if (look === LIGHT) await keepPhonePicture(page, `console, ${section}`);
-            t.is(await sections.locator('[aria-current="page"]').innerText(), section);
-          }
-        });
-      });
-
-      test('an operator finds an owner’s agents and account, and what an agent did', async (t) => {
-        await opened('/console/agents', async (page) => {
-          await page.getByLabel('ID, name, email address, key or network').fill('ada@example.com');
-          await page.getByRole('button', { name: 'Filter' }).click();
-          await page.getByRole('link', { name: 'Unnamed agent' }).first().click();
-          await seen(t, page, 'Unnamed agent', 'console, agent');
-          await page.getByRole('link', { name: 'a***@example.com' }).click();
-          await seen(t, page, 'a***@example.com', 'console, account');
-          await page.getByRole('link', { name: 'End sessions…' }).click();
+    test('an operator looks around, from the overview by the navigation', async (t) => {
+      await opened('/agents', async (page) => {
+        await page.locator('details.account > summary').click();
+        await page.getByRole('link', { name: 'Operator console' }).click();
+        await seen(t, page, 'Overview', 'console, overview');
+        if (look === LIGHT) await keepPhonePicture(page, 'console, overview');
+        await page.getByText('Figures', { exact: true }).click();
+        await page.getByRole('rowheader').first().waitFor();
+        const sections = page.getByRole('navigation', { name: 'Operator console' });
+        for (const section of ['Agents', 'Accounts', 'Keys'] as const) {
+          await sections.getByRole('link', { name: section }).click();
           await seen(
             t,
             page,
-            'End all sessions of this account?',
-            'console, account, about to lose its sessions',
+            section === 'Keys' ? section : `${section} ${await countOn(page)}`,
+            `console, ${section}`,
           );
-          await page.getByRole('link', { name: 'Cancel' }).click();
-          await at(page, 'a***@example.com');
-        });
-      });
-
-      test('an operator selects two agents and revokes them, with a reason', async (t) => {
-        const agents = [await on.register(), await on.register()];
-        await opened('/console/agents?type=anonymous&status=active', async (page) => {
-          for (const { agent_id } of agents) {
-            await page.locator(`input[value="${agent_id}"]`).check();
-          }
-          if (look !== NO_SCRIPTS) await page.getByText('2 selected').waitFor();
-          await page.getByRole('button', { name: 'Revoke selected…' }).click();
-          await seen(t, page, 'Revoke 2 agents?', 'console, agents about to be revoked');
-          await page.getByLabel('Reason').fill('Spam from one network');
-          await page.getByRole('button', { name: 'Revoke 2 agents' }).click();
-          await page.getByText('Agents revoked.').waitFor();
-          for (const { credential } of agents) t.is((await on.get('/api/me', credential)).status, 401);
-        });
+          if (look === LIGHT) await keepPhonePicture(page, `console, ${section}`);
+          t.is(await sections.locator('[aria-current="page"]').innerText(), section);
+        }
       });
     });
-  }
+
+    test('an operator finds an owner’s agents and account, and what an agent did', async (t) => {
+      await opened('/console/agents', async (page) => {
+        await page.getByLabel('ID, name, email address, key or network').fill('ada@example.com');
+        await page.getByRole('button', { name: 'Filter' }).click();
+        await page.getByRole('link', { name: 'Unnamed agent' }).first().click();
+        await seen(t, page, 'Unnamed agent', 'console, agent');
+        await page.getByRole('link', { name: 'a***@example.com' }).click();
+        await seen(t, page, 'a***@example.com', 'console, account');
+        await page.getByRole('link', { name: 'End sessions…' }).click();
+        await seen(
+          t,
+          page,
+          'End all sessions of this account?',
+          'console, account, about to lose its sessions',
+        );
+        await page.getByRole('link', { name: 'Cancel' }).click();
+        await at(page, 'a***@example.com');
+      });
+    });
+
+    test('an operator selects two agents and revokes them, with a reason', async (t) => {
+      const agents = [await on.register(), await on.register()];
+      await opened('/console/agents?type=anonymous&status=active', async (page) => {
+        for (const { agent_id } of agents) {
+          await page.locator(`input[value="${agent_id}"]`).check();
+        }
+        if (look !== NO_SCRIPTS) await page.getByText('2 selected').waitFor();
+        await page.getByRole('button', { name: 'Revoke selected…' }).click();
+        await seen(t, page, 'Revoke 2 agents?', 'console, agents about to be revoked');
+        await page.getByLabel('Reason').fill('Spam from one network');
+        await page.getByRole('button', { name: 'Revoke 2 agents' }).click();
+        await page.getByText('Agents revoked.').waitFor();
+        for (const { credential } of agents) t.is((await on.get('/api/me', credential)).status, 401);
+      });
+    });
+  });
 
   const countOn = (page: Page) => page.locator('h1 .count').innerText();
 });

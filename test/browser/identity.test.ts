@@ -1,6 +1,5 @@
-import type { ExecutionContext } from 'ava';
 import type { Browser, Page } from 'playwright-core';
-import { inBrowser, looksOn, see, startChromium, visitTo } from '../helpers/chromium.ts';
+import { inBrowser, inEachLook, startChromium, visitTo } from '../helpers/chromium.ts';
 import { APPROVED, type House, openHouse, WAITING } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
 import type { Engine } from '../helpers/service.ts';
@@ -31,102 +30,97 @@ function identityTests(engine: Engine, test: Test, executablePath: string): void
     await page.getByRole('button', { name: 'Sign in' }).click();
   }
 
-  for (const look of looksOn(engine)) {
-    test.describe(look.name, (test) => {
-      const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
-        visitTo(browser, house.on.url, look, url, tour);
-      const seen = (t: ExecutionContext, page: Page, heading: string, name: string) =>
-        see(t, page, look, heading, name);
-
-      test('production: the human signs in, confirms, and reads the code that the page shows to the agent', async (t) => {
-        const mailbox = newMailbox();
-        const { claim } = (
-          await house.on.post('/agent/identity', {
-            type: 'service_auth',
-            login_hint: mailbox,
-            agent_name: 'Robin the release bot',
-          })
-        ).body;
-        let user_code = '';
-        await visiting(claim.attempt.verification_uri, async (page) => {
-          await seen(t, page, WAITING, 'identity, sign in first');
-          await signInOn(page, mailbox);
-          await seen(t, page, WAITING, 'identity, reveal');
-          t.regex(await page.locator('main').innerText(), /first agent you approve here/);
-          await page.getByRole('button', { name: 'Approve and show code' }).click();
-          await page.locator('.code-shown').waitFor();
-          await seen(t, page, 'Read this code to the agent', 'identity, revealed');
-          user_code = await page.locator('.code-shown').innerText();
-          t.regex(user_code, /^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/);
-        });
-        const done = await house.on.post('/agent/identity/claim/complete', {
-          claim_token: claim.token,
-          user_code: user_code.toLowerCase(),
-        });
-        t.is(done.status, 200, done.text);
+  inEachLook(engine, test, (test, look, seen) => {
+    const visiting = (url: string, tour: (page: Page) => Promise<void>) =>
+      visitTo(browser, house.on.url, look, url, tour);
+    test('production: the human signs in, confirms, and reads the code that the page shows to the agent', async (t) => {
+      const mailbox = newMailbox();
+      const { claim } = (
+        await house.on.post('/agent/identity', {
+          type: 'service_auth',
+          login_hint: mailbox,
+          agent_name: 'Robin the release bot',
+        })
+      ).body;
+      let user_code = '';
+      await visiting(claim.attempt.verification_uri, async (page) => {
+        await seen(t, page, WAITING, 'identity, sign in first');
+        await signInOn(page, mailbox);
+        await seen(t, page, WAITING, 'identity, reveal');
+        t.regex(await page.locator('main').innerText(), /first agent you approve here/);
+        await page.getByRole('button', { name: 'Approve and show code' }).click();
+        await page.locator('.code-shown').waitFor();
+        await seen(t, page, 'Read this code to the agent', 'identity, revealed');
+        user_code = await page.locator('.code-shown').innerText();
+        t.regex(user_code, /^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/);
       });
-
-      test('0.4 to 0.6: an agent that polls has shown a code, and the page asks for that one first', async (t) => {
-        const mailbox = newMailbox();
-        const { claim } = (
-          await house.on.post('/agent/identity', { type: 'service_auth', login_hint: mailbox })
-        ).body;
-        t.is((await poll(claim.token)).body.error, 'authorization_pending');
-        await visiting(claim.verification_uri, async (page) => {
-          await signInOn(page, mailbox);
-          await page.getByLabel('Code from the agent').fill('000000');
-          await page.getByRole('button', { name: 'Approve' }).click();
-          await page.getByRole('alert').waitFor();
-          await seen(t, page, WAITING, 'identity, typed wrong');
-          await page.getByLabel('Code from the agent').fill(claim.user_code);
-          await page.getByRole('button', { name: 'Approve' }).click();
-          await seen(t, page, APPROVED, 'identity, approved');
-        });
-        const collected = await poll(claim.token);
-        t.is(collected.status, 200, collected.text);
-        t.is(collected.body.scope, 'read write');
+      const done = await house.on.post('/agent/identity/claim/complete', {
+        claim_token: claim.token,
+        user_code: user_code.toLowerCase(),
       });
+      t.is(done.status, 200, done.text);
+    });
 
-      test('either way leads to the other one', async (t) => {
-        const mailbox = newMailbox();
-        const { claim } = (
-          await house.on.post('/agent/identity', { type: 'service_auth', login_hint: mailbox })
-        ).body;
-        await visiting(claim.verification_uri, async (page) => {
-          await signInOn(page, mailbox);
-          await page.getByRole('button', { name: 'The agent showed me a code' }).click();
-          const field = page.getByLabel('Code from the agent');
-          await field.waitFor();
-          await page.getByRole('button', { name: 'The agent asks me for a code' }).click();
-          await page.getByRole('button', { name: 'Approve and show code' }).waitFor();
-          t.false(await field.isVisible(), 'one way at a time');
-        });
+    test('0.4 to 0.6: an agent that polls has shown a code, and the page asks for that one first', async (t) => {
+      const mailbox = newMailbox();
+      const { claim } = (
+        await house.on.post('/agent/identity', { type: 'service_auth', login_hint: mailbox })
+      ).body;
+      t.is((await poll(claim.token)).body.error, 'authorization_pending');
+      await visiting(claim.verification_uri, async (page) => {
+        await signInOn(page, mailbox);
+        await page.getByLabel('Code from the agent').fill('000000');
+        await page.getByRole('button', { name: 'Approve' }).click();
+        await page.getByRole('alert').waitFor();
+        await seen(t, page, WAITING, 'identity, typed wrong');
+        await page.getByLabel('Code from the agent').fill(claim.user_code);
+        await page.getByRole('button', { name: 'Approve' }).click();
+        await seen(t, page, APPROVED, 'identity, approved');
       });
+      const collected = await poll(claim.token);
+      t.is(collected.status, 200, collected.text);
+      t.is(collected.body.scope, 'read write');
+    });
 
-      test('0.1: the mailed link shows the code without signing in', async (t) => {
-        const mailbox = newMailbox();
-        const { claim_token } = (
-          await house.on.post('/agent/auth', {
-            type: 'identity_assertion',
-            assertion_type: 'verified_email',
-            assertion: mailbox,
-            requested_credential_type: 'api_key',
-          })
-        ).body;
-        await house.settled(mailbox);
-        const { proof } = house.on.mails.findLast(({ to }) => to === mailbox)!;
-        t.is(proof.kind, 'page');
-        const link = proof.kind === 'page' ? proof.pageUrl : '';
-        let otp = '';
-        await visiting(link, async (page) => {
-          await seen(t, page, WAITING, 'identity, by mail');
-          await page.getByRole('button', { name: 'Approve and show code' }).click();
-          otp = await page.locator('.code-shown').innerText();
-        });
-        const done = await house.on.post('/agent/auth/claim/complete', { claim_token, otp });
-        t.is(done.status, 200, done.text);
-        t.regex(done.body.credential, /^sk_/);
+    test('either way leads to the other one', async (t) => {
+      const mailbox = newMailbox();
+      const { claim } = (
+        await house.on.post('/agent/identity', { type: 'service_auth', login_hint: mailbox })
+      ).body;
+      await visiting(claim.verification_uri, async (page) => {
+        await signInOn(page, mailbox);
+        await page.getByRole('button', { name: 'The agent showed me a code' }).click();
+        const field = page.getByLabel('Code from the agent');
+        await field.waitFor();
+        await page.getByRole('button', { name: 'The agent asks me for a code' }).click();
+        await page.getByRole('button', { name: 'Approve and show code' }).waitFor();
+        t.false(await field.isVisible(), 'one way at a time');
       });
     });
-  }
+
+    test('0.1: the mailed link shows the code without signing in', async (t) => {
+      const mailbox = newMailbox();
+      const { claim_token } = (
+        await house.on.post('/agent/auth', {
+          type: 'identity_assertion',
+          assertion_type: 'verified_email',
+          assertion: mailbox,
+          requested_credential_type: 'api_key',
+        })
+      ).body;
+      await house.settled(mailbox);
+      const { proof } = house.on.mails.findLast(({ to }) => to === mailbox)!;
+      t.is(proof.kind, 'page');
+      const link = proof.kind === 'page' ? proof.pageUrl : '';
+      let otp = '';
+      await visiting(link, async (page) => {
+        await seen(t, page, WAITING, 'identity, by mail');
+        await page.getByRole('button', { name: 'Approve and show code' }).click();
+        otp = await page.locator('.code-shown').innerText();
+      });
+      const done = await house.on.post('/agent/auth/claim/complete', { claim_token, otp });
+      t.is(done.status, 200, done.text);
+      t.regex(done.body.credential, /^sk_/);
+    });
+  });
 }

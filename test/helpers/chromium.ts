@@ -68,6 +68,22 @@ export const GERMAN: Look = {
 export const looksOn = (engine: Engine): Look[] =>
   engine === 'sqlite' ? [LIGHT, NO_SCRIPTS] : [DARK, NARROW];
 
+/** Checks a page and takes its picture, as see() does, in the look of a group of tests. */
+type Seen = (t: ExecutionContext, page: Page, heading: string, name: string) => Promise<void>;
+
+/** Groups of tests, one for each look of an engine. */
+export function inEachLook(
+  engine: Engine,
+  test: Test,
+  tests: (test: Test, look: Look, seen: Seen) => void,
+): void {
+  for (const look of looksOn(engine)) {
+    test.describe(look.name, (test) =>
+      tests(test, look, (t, page, heading, name) => see(t, page, look, heading, name)),
+    );
+  }
+}
+
 /** Tests in a real browser, on every engine; where there is none they are skipped, and it is said why. */
 export function inBrowser(
   title: string,
