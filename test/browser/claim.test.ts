@@ -142,7 +142,7 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
         await page.getByLabel('Code from the email').fill(await house.on.signInCodeFor(mailbox));
         await page.getByRole('button', { name: 'Sign in' }).click();
         await seen(t, page, 'Account and security', 'account');
-        await page.locator('.account > summary').click();
+        await page.locator('.account > button').click();
         await page.getByRole('button', { name: 'Sign out' }).click();
         await seen(t, page, 'Sign in', 'signed out');
       });

@@ -60,7 +60,7 @@ inBrowser('the operator’s console, in a browser', (engine: Engine, test, execu
 
     test('an operator looks around, from the overview by the navigation', async (t) => {
       await opened('/agents', async (page) => {
-        await page.locator('details.account > summary').click();
+        await page.locator('.account > button').click();
         await page.getByRole('link', { name: 'Operator console' }).click();
         await seen(t, page, 'Overview', 'console, overview');
         if (look === LIGHT) await keepPhonePicture(page, 'console, overview');

@@ -46,7 +46,7 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
       await on.claimed(mailbox, true);
       await signedIn(mailbox, '/agents', async (page) => {
         await seen(t, page, 'Agents', 'agents');
-        const menu = page.locator('details.account > summary');
+        const menu = page.locator('.account > button');
         await menu.press('Enter');
         await page.getByRole('button', { name: 'Sign out' }).waitFor();
         await seen(t, page, 'Agents', 'menu');
@@ -185,10 +185,18 @@ inBrowser('what is one’s own, in a browser', (engine: Engine, test, executable
         await seen(t, page, 'Account and security', 'account');
         await assertCurrentSections(t, page);
         // On a phone the menu holds what the header has elsewhere.
-        const menu = page.locator('.account > summary');
+        const menu = page.locator('.account > button');
         if (look.options.isMobile === true) await menu.click();
         await page.getByRole('link', { name: 'Activity' }).click();
         await seen(t, page, 'Activity', 'activity');
+        // It closes by Escape and by a click beside it.
+        const beside = page.viewportSize()!.height - 5;
+        for (const close of [() => page.keyboard.press('Escape'), () => page.mouse.click(5, beside)]) {
+          await menu.click();
+          await page.locator('#menu').waitFor();
+          await close();
+          await page.locator('#menu').waitFor({ state: 'hidden' });
+        }
         await menu.click();
         await page.getByRole('link', { name: 'Account and security' }).click();
         on.clock.advance(1200);
