@@ -274,11 +274,17 @@ onEveryEngine('pages of permission requests', (engine, test) => {
     t.true(page.text.includes('Asks for more'));
     t.true(page.text.includes(agent.key.thumbprint.slice(0, 12)));
     const link = /href="(\/permissions\?t=[^"]+)"/.exec(page.text)![1]!;
+    const asksInList = async () =>
+      /<a class="asks" href="([^"]*)"><span class="badge[^>]*>.*?Asks for more<\/span><\/a>/.exec(
+        (await browser.get('/agents')).text,
+      )?.[1];
+    t.is(await asksInList(), link, 'the list leads to the same review');
     await browser.get(link);
     await browser.post(REVIEW, { decision: 'approve', 'may:0:read': 'on' });
     const granted = await browser.get(`/agents/${agent_id}`);
     t.true(granted.text.includes('Granted by request'));
     t.false(granted.text.includes('Asks for more'));
+    t.is(await asksInList(), undefined);
     const path = `/agents/${agent_id}/session-keys/${agent.key.thumbprint}`;
     await browser.post(`${path}/keep`, {});
     const me = (await on.get('/api/me', credential)).body.data;

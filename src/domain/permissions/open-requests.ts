@@ -41,6 +41,19 @@ export async function listOpenRequestsOf(
   return describe(deps, await listOpenRequestsOfAgents(deps.db, [agentId], deps.clock()));
 }
 
+/** Finds where the newest open request of each agent of a page is decided. @returns paths of pages by agent id */
+export async function findReviewPaths(
+  deps: Pick<Deps, 'db' | 'clock' | 'keyring' | 'config'>,
+  agentIds: readonly string[],
+): Promise<Map<string, string>> {
+  const rows = await listOpenRequestsOfAgents(deps.db, agentIds, deps.clock());
+  return new Map(rows.toReversed().map((row) => [row.agentId!, pathOf(deps, row)]));
+}
+
+function pathOf(deps: Pick<Deps, 'keyring' | 'config'>, row: PermissionRequestRow): string {
+  return requestLink(deps, row).slice(deps.config.publicUrl.length);
+}
+
 async function describe(
   deps: Pick<Deps, 'db' | 'keyring' | 'config'>,
   rows: readonly PermissionRequestRow[],
@@ -56,7 +69,7 @@ async function describe(
       askedAt: row.createdAt,
       permissions: permissions.length,
       action,
-      path: requestLink(deps, row).slice(deps.config.publicUrl.length),
+      path: pathOf(deps, row),
     };
   });
 }

@@ -10,7 +10,7 @@ import {
 import { type OwnedAgent, showOwnedAgent } from '../../domain/owner/owned-agent-view.ts';
 import { listSessionKeysOf } from '../../domain/permissions/agent-keys.ts';
 import { listGrantsOfAgent } from '../../domain/permissions/grants.ts';
-import { listOpenRequestsOf } from '../../domain/permissions/open-requests.ts';
+import { findReviewPaths, listOpenRequestsOf } from '../../domain/permissions/open-requests.ts';
 import { listPlacesOfHolders } from '../../domain/workspaces/pick-places.ts';
 import type { ListQuery } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
@@ -82,9 +82,14 @@ export function agentsPage(pages: Pages) {
         });
       }
       const page = await listOwnedAgents(deps, accountId, agentQuery);
+      const live = page.items.filter((agent) => !isEnded(agent));
+      const reviews = await findReviewPaths(
+        deps,
+        live.map(({ id }) => id),
+      );
       return pages.show(caller, 'agents', {
         ...head,
-        agents: page.items.map(presentAgent),
+        agents: page.items.map((agent) => ({ ...presentAgent(agent), reviewPath: reviews.get(agent.id) })),
         sorts: presentSorts(view, sort, SORT_COLUMNS),
         paging: presentPaging(view, page, {
           total: state === undefined ? found : counts[state],
