@@ -217,7 +217,7 @@ function pageRoutes(pages: Pages): Route[] {
     row('POST', PAGES.signInCode, 'browser', 'signInWrongPerIpHour', signIn.signIn(pages)),
     row('GET', PAGES.signInLink, 'browser', none, signIn.linkPage(pages)),
     row('POST', PAGES.signInLink, 'browser', none, signIn.signInByLink(pages)),
-    row('POST', PAGES.signOut, 'browser', none, signIn.signOut),
+    row('POST', PAGES.signOut, 'browser', none, signIn.signOut(pages)),
 
     // The user's agents
     row('GET', PAGES.agents, user, none, agents.agentsPage(pages)),

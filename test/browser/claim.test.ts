@@ -144,7 +144,7 @@ function claimTests(engine: Engine, test: Test, executablePath: string): void {
         await seen(t, page, 'Account and security', 'account');
         await page.locator('.account > button').click();
         await page.getByRole('button', { name: 'Sign out' }).click();
-        await seen(t, page, 'Sign in', 'signed out');
+        await seen(t, page, 'You’re signed out', 'signed out');
       });
     });
 

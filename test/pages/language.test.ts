@@ -75,7 +75,8 @@ onEveryEngine('the language of an account', (engine, test) => {
     t.is(JSON.parse((await browser.get('/account/export')).text).account.language, 'en');
     await choose(browser, 'de');
     const out = await browser.post('/sign-out');
-    t.is(heading(out), 'Sign in');
+    t.is(heading(out), 'Sie sind abgemeldet');
+    t.is(heading(await browser.get('/sign-in')), 'Sign in');
   });
 
   test('is one of those offered: anything else changes nothing', async (t) => {

@@ -156,7 +156,7 @@ onEveryEngine('signing in', (engine, test) => {
     const out = await signIn(on, newMailbox());
     const kept = new Map(out.cookies);
     await out.get('/account');
-    t.is(heading(await out.post('/sign-out')), 'Sign in');
+    t.is(heading(await out.post('/sign-out')), 'You’re signed out');
     for (const [name, value] of kept) out.cookies.set(name, value);
     t.false(await isIn(out));
 

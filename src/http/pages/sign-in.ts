@@ -278,13 +278,16 @@ const TEMPLATES = { code: 'sign-in-code', link: 'sign-in-link-sent', secondFacto
 const MAC_PURPOSE = 'sign-in-proven';
 
 /** POST /sign-out: ends the session of this browser. */
-export const signOut = formOperation({
-  caller: 'browser',
-  summary: 'End this session',
-  form: signOutForm,
-  async handle({ deps, origin, caller }) {
-    const { session } = caller;
-    if (session !== undefined) await endSession(deps, origin, session.accountId, session.id);
-    return redirect(deps.config, PAGES.signIn, [clearCookie(deps.config, 'session'), newBrowserCookie(deps)]);
-  },
-});
+export function signOut(pages: Pages) {
+  return formOperation({
+    caller: 'browser',
+    summary: 'End this session',
+    form: signOutForm,
+    async handle({ deps, origin, caller }) {
+      const { session } = caller;
+      if (session !== undefined) await endSession(deps, origin, session.accountId, session.id);
+      const page = pages.show({ ...caller, session: undefined }, 'signed-out', {});
+      return { ...page, cookies: [clearCookie(deps.config, 'session'), newBrowserCookie(deps)] };
+    },
+  });
+}
