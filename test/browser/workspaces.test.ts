@@ -160,6 +160,19 @@ inBrowser('workspaces, in a browser', (engine: Engine, test, executablePath: str
       t.deepEqual(await world.membersOf(id), [`${bob.mailbox} owner`]);
     });
 
+    test('a member says what others call them, on the account page', async (t) => {
+      const ann = await world.person('ann');
+      await world.workspace(ann, [], 'Northwind Research');
+      await visiting(ann.mailbox, '/account', async (page) => {
+        await page.getByLabel('Your name').fill('Ann Okafor');
+        await page.getByRole('button', { name: 'Save', exact: true }).click();
+        await page.getByRole('status').waitFor();
+        await page.goto(`${world.on.url}/account`);
+        t.is(await page.getByLabel('Your name').inputValue(), 'Ann Okafor');
+        await seen(t, page, 'Account and security', 'account, of a member');
+      });
+    });
+
     test('an owner deletes a workspace by typing its name', async (t) => {
       const ann = await world.person('ann');
       const id = await world.workspace(ann, [], 'Northwind Research');

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { fileSchema } from '../../src/config/file.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { settingsTable } from '../../src/config/settings.ts';
+import { PICTURES } from '../helpers/pictures.ts';
 import { TEST_SECRET } from '../helpers/service.ts';
 import { test } from '../helpers/suite.ts';
 
@@ -49,6 +50,27 @@ test('every link in a document leads to a file, and to a heading or anchor in it
   );
   t.deepEqual(broken, []);
 });
+
+test('every picture of the documents is made by the tests in a browser, and stands in a document', (t) => {
+  const pictures = globSync('docs/**/*.png', { cwd: ROOT }).toSorted();
+  t.true(pictures.length > 70, String(pictures.length));
+  t.deepEqual(
+    pictures.filter((file) => !OTHER_PICTURES.includes(file)),
+    Object.keys(PICTURES)
+      .map((name) => `docs/${name}.png`)
+      .toSorted(),
+  );
+  const shown = DOCUMENTS.flatMap((file) =>
+    [...read(file).matchAll(/(?:\]\(|src=")([^)"\s]+\.png)/g)].map(([, path]) => join(dirname(file), path!)),
+  );
+  t.deepEqual(
+    pictures.filter((file) => !shown.includes(file)),
+    [],
+  );
+});
+
+/** What programs of others look like. */
+const OTHER_PICTURES = ['docs/oauth/inspector.png'];
 
 /** The anchors of a Markdown document: its headings as GitHub names them, and those that are written out. */
 function anchorsOf(text: string): Set<string> {
