@@ -1,11 +1,13 @@
 /**
  * Measures what is downloaded of a million events: the audit log of the console, as JSON lines and as CSV, and a person's own data.
- * How long each takes, and how much memory the service holds in its first tenth and in its last. Needs Linux (/proc).
+ * How long each takes, how much memory the system has given the service in its first tenth and in its last, and how much the
+ * service holds after a collection: before it, and just before its end. Needs Linux (/proc).
  *
  *   npm run bench:exports                                # on both engines
  *   npm run bench:exports -- --events 100000 --engine sqlite
  */
 import { parseArgs } from 'node:util';
+import { freePort } from '../test/helpers/free-port.ts';
 import { type Bench, cliOf, commitOf, here, residentMiB, SECRET, type Server, withBench } from './bench.ts';
 import { openFiller } from './filler.ts';
 import { putPerson } from './lists-rows.ts';
@@ -45,19 +47,31 @@ async function measure(bench: Bench, engine: string, url: string): Promise<void>
     created_at: now - 1000,
   });
   await filler.close();
-  const server = await bench.start([cli, 'serve'], env, '/auth.md');
+  const meterPort = await freePort();
+  const server = await bench.start(
+    ['--expose-gc', here('exports-server.ts')],
+    { ...env, METER_PORT: String(meterPort) },
+    '/auth.md',
+  );
 
   console.log(`\n${engine}, ${events.toLocaleString('en')} events, commit ${commitOf(here('..'))}\n`);
-  console.log('| what | MB | took s | memory (RSS) before, MiB | at most in the first tenth | in the last |');
-  console.log('| --- | --- | --- | --- | --- | --- |');
+  console.log(
+    '| what | MB | took s | memory (RSS) before, MiB | at most in the first tenth | in the last | held before | at the end |',
+  );
+  console.log('| --- | --- | --- | --- | --- | --- | --- | --- |');
   for (const path of ['/console/audit-log.jsonl', '/console/audit-log.csv', '/account/export']) {
-    console.log(`| ${[`\`${path}\``, ...(await download(server, path, secret))].join(' | ')} |`);
+    console.log(`| ${[`\`${path}\``, ...(await download(server, meterPort, path, secret))].join(' | ')} |`);
   }
   await bench.end(server);
 }
 
 /** Downloads a file, as fast as it comes. */
-async function download(server: Server, path: string, secret: string): Promise<string[]> {
+async function download(server: Server, meterPort: number, path: string, secret: string): Promise<string[]> {
+  const held = async (): Promise<number> => {
+    const answer = await (await fetch(`http://127.0.0.1:${meterPort}/`)).json();
+    return (answer as { held: number }).held / 1024 ** 2;
+  };
+  const heldBefore = await held();
   const before = residentMiB(server);
   const looks: number[] = [];
   const timer = setInterval(() => looks.push(residentMiB(server)), LOOK_MS);
@@ -68,11 +82,22 @@ async function download(server: Server, path: string, secret: string): Promise<s
   });
   if (response.status !== 200) throw new Error(`${path} says ${response.status}: ${await response.text()}`);
   let bytes = 0;
-  for await (const chunk of response.body!) bytes += chunk.length;
+  let heldLast = heldBefore;
+  let measuredAt = 0;
+  for await (const chunk of response.body!) {
+    bytes += chunk.length;
+    if (bytes - measuredAt < 10_000_000) continue;
+    measuredAt = bytes;
+    heldLast = await held();
+  }
   const seconds = (performance.now() - begunAt) / 1000;
   clearInterval(timer);
   looks.push(residentMiB(server));
   const tenth = Math.ceil(looks.length / 10);
   const most = [looks.slice(0, tenth), looks.slice(-tenth)].map((some) => Math.max(...some));
-  return [(bytes / 1e6).toFixed(0), seconds.toFixed(1), ...[before, ...most].map((mib) => mib.toFixed(0))];
+  return [
+    (bytes / 1e6).toFixed(0),
+    seconds.toFixed(1),
+    ...[before, ...most, heldBefore, heldLast].map((mib) => mib.toFixed(0)),
+  ];
 }

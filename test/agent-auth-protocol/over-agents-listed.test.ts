@@ -26,7 +26,7 @@ onEveryEngine('an agent past its absolute lifetime', (engine, test) => {
     const list = await browser.get('/agents');
     t.regex(list.text, new RegExp(`<s><a href="/agents/${agent.id}">`));
     t.regex(list.text, /<\/span>Ended<\/span>/);
-    t.deepEqual(struckOn(list.text), ['read'], 'what it could do until then');
+    t.deepEqual(struckOn(list.text), ['read', 'write'], 'what it could do until then');
     t.notRegex(list.text, /<span class="chip">[^<]/);
     const one = await browser.get(`/agents/${agent.id}`);
     t.regex(one.text, /Ended on <time[^>]*>\d+ \w+ \d{4}<\/time>: /);

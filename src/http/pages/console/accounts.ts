@@ -64,8 +64,8 @@ export function accountRows(pages: Pages): Row[] {
     ...(Object.keys(ACTS) as ActName[]).flatMap((name) =>
       actRows(CONSOLE.accounts, {
         name,
-        asks: 'Ask before it is done to an account',
-        does: 'Do it to an account',
+        page: { summary: 'Ask before it is done to an account' },
+        deed: { summary: 'Do it to an account' },
         flash: ACTS[name].flash,
         show: showAct(pages, name),
         act: ACTS[name].act,

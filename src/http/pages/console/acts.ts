@@ -35,8 +35,8 @@ export interface Act {
   /** The last part of the path. */
   name: string;
   /** The page that asks, and the act, as the table of routes has them. */
-  asks: string;
-  does: string;
+  page: { summary: string };
+  deed: { summary: string };
   /** What the page of the thing says after it. */
   flash: Flash;
   /**
@@ -52,11 +52,11 @@ export interface Act {
 }
 
 /** The rows of GET and POST LIST/:id/NAME. */
-export function actRows(list: `/${string}`, { name, asks, does, flash, show, act }: Act): Row[] {
+export function actRows(list: `/${string}`, { name, page, deed, flash, show, act }: Act): Row[] {
   const path = `${list}/:id/${name}` as const;
   const ask = operation({
     caller: 'operator',
-    summary: asks,
+    summary: page.summary,
     handle(call) {
       const draft = call.caller.draft(`${pathOfThing(list, call.params.id!)}/${name}`);
       return show(call, { reason: draft?.reason, problem: undefined });
@@ -64,7 +64,7 @@ export function actRows(list: `/${string}`, { name, asks, does, flash, show, act
   });
   const perform = formOperation({
     caller: 'recentlyVerifiedOperator',
-    summary: does,
+    summary: deed.summary,
     form: actForm,
     async handle(call) {
       const { deps, origin, caller, body, params } = call;

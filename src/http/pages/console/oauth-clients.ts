@@ -24,14 +24,14 @@ const MENUS = [createMenu('clientStatus', CLIENT_STATUSES), createMenu('origin',
 
 /** What an operator does with a client, and what its page says of it. */
 const ACTS = {
-  suspend: { flash: 'clientSuspended', does: 'Suspend it', act: ofOperator(suspendClient) },
-  resume: { flash: 'clientResumed', does: 'Resume it', act: ofOperator(resumeClient) },
+  suspend: { flash: 'clientSuspended', deed: { summary: 'Suspend it' }, act: ofOperator(suspendClient) },
+  resume: { flash: 'clientResumed', deed: { summary: 'Resume it' }, act: ofOperator(resumeClient) },
   remove: {
     flash: 'clientRemoved',
-    does: 'Remove it',
+    deed: { summary: 'Remove it' },
     act: (deps, origin, operator, id) => removeClient(deps, origin, id, { operator }),
   },
-} as const satisfies Record<string, Pick<Act, 'flash' | 'does' | 'act'>>;
+} as const satisfies Record<string, Pick<Act, 'flash' | 'deed' | 'act'>>;
 type ActName = keyof typeof ACTS;
 
 function ofOperator(change: typeof suspendClient): Act['act'] {
@@ -43,7 +43,7 @@ export function oauthClientRows(pages: Pages): Row[] {
     row('GET', PATH, 'operator', none, clientsPage(pages)),
     row('GET', `${PATH}/:id`, 'operator', none, clientPage(pages)),
     ...(Object.keys(ACTS) as ActName[]).flatMap((name) =>
-      actRows(PATH, { name, asks: 'Ask before it', show: showAct(pages, name), ...ACTS[name] }),
+      actRows(PATH, { name, page: { summary: 'Ask before it' }, show: showAct(pages, name), ...ACTS[name] }),
     ),
   ];
 }

@@ -27,8 +27,8 @@ export function workspaceRows(pages: Pages): Row[] {
     row('GET', `${PATH}/:id`, 'operator', none, workspacePage(pages)),
     ...actRows(PATH, {
       name: 'delete',
-      asks: 'Ask before it',
-      does: 'Delete it',
+      page: { summary: 'Ask before it' },
+      deed: { summary: 'Delete it' },
       flash: 'workspaceDeleted',
       show: showDelete(pages),
       act: deleteWorkspaceAsOperator,
