@@ -290,6 +290,29 @@ test('German is another text than English, but for words that both have', (t) =>
 
 const wordsOf = (text: unknown) => JSON.stringify(text).replace(/\{\w+\}|\]\(\w+\)/g, '');
 
+/** Speech control finds a control by what is seen on it (WCAG 2.5.3). */
+test('the name of a control contains what stands on it', (t) => {
+  const LABELED =
+    /<(a|button|summary)\b(?:[^<>]|<%.*?%>)*?aria-label="<%= it\.t\('([\w.]+)'.*?%>"(?:[^<>]|<%.*?%>)*?>(.*?)<\/\1>/g;
+  const plainly = (text: string) => text.replace(/[…“”„]/g, '').toLowerCase();
+  const formsOf = (locale: Locale, key: string) => {
+    const text = readCatalogue(locale)[key]!;
+    return (typeof text === 'string' ? [text] : Object.values(text)).map(plainly);
+  };
+  const pairs = markups.flatMap((file) =>
+    [...read(file).matchAll(LABELED)].flatMap(([, , label, content]) =>
+      [...content!.matchAll(/it\.t\('([\w.]+)'/g)].map(([, seen]) => [label!, seen!] as const),
+    ),
+  );
+  t.true(pairs.length > 20, String(pairs.length));
+  const other = LOCALES.flatMap((locale) =>
+    pairs.filter(([label, seen]) =>
+      formsOf(locale, seen).some((words) => formsOf(locale, label).some((called) => !called.includes(words))),
+    ),
+  );
+  t.deepEqual(other, []);
+});
+
 test('no template says a text of its own', (t) => {
   const found = markups.flatMap((file) => {
     const markup = read(file)

@@ -23,7 +23,7 @@ onEveryEngine('the front page, and pages of what has ended', (engine, test) => {
       t.is(reply.headers.get('cache-control'), 'no-store');
       t.is(reply.headers.get('vary'), 'Accept');
       t.is(reply.headers.get('set-cookie'), null);
-      for (const link of ['href="/sign-in"', 'href="/connect"', `href="${on.url}/auth.md"`]) {
+      for (const link of ['href="/sign-in?next=/agents"', 'href="/connect"', `href="${on.url}/auth.md"`]) {
         t.true(reply.text.includes(link), link);
       }
     }

@@ -244,9 +244,9 @@ onEveryEngine('the pages of workspaces', (engine, test) => {
     );
     t.is(row!.reason, 'declined');
     const own = await enter(bob, '/account');
-    t.regex((await own.get('/account')).text, /Turn invitations to workspaces on/);
+    t.regex((await own.get('/account')).text, /Turn on invitations to workspaces/);
     await own.post('/account/invitations', { wanted: 'yes' });
-    t.regex((await own.get('/account')).text, /Turn invitations to workspaces off/);
+    t.regex((await own.get('/account')).text, /Turn off invitations to workspaces/);
   });
 
   test('names are shown as text, whatever somebody typed', async (t) => {
