@@ -59,7 +59,7 @@ inBrowser('somebody who never saw the pages', (engine: Engine, test, executableP
         // One permission less.
         await page.getByRole('checkbox', { name: /^Create, change and delete/ }).uncheck();
         await page.getByRole('button', { name: 'Save permissions' }).click();
-        await page.getByRole('status').waitFor();
+        await page.getByText('Permissions saved.').waitFor();
         t.deepEqual(await may(), ['read']);
 
         // Who signed in, here and before.
