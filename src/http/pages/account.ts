@@ -65,34 +65,29 @@ async function showAccount(
   const isFirstPage = others.previous === undefined;
   const sessions = isFirstPage ? [session, ...others.items] : others.items;
   const view: ListView = { path: PAGES.account, query, parameters: [], anchor: 'sessions' };
-  return pages.show(
-    caller,
-    'account',
-    {
-      mailbox: session.mailbox,
-      accountId: session.accountId,
-      recoveryCodesLeft: authenticator?.recoveryCodesLeft,
-      isMailWanted: !(await isAgentMailSuppressed(deps, session)),
-      areInvitationsWanted: session.hasWorkspaces
-        ? !(await areInvitationsSuppressed(deps, session.mailbox))
-        : undefined,
-      locale: caller.draft(LANGUAGE_PATH)?.locale ?? session.locale ?? SAME_AS_BROWSER,
-      languages: LOCALES.map((locale) => ({ locale, name: nameLocale(locale) })),
-      sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
-        id,
-        origin,
-        createdAt,
-        seenAt,
-        isThis: id === session.id,
-      })),
-      terminals: (await listLiveTerminals(deps, session.accountId)).map(presentTerminal),
-      hasSeveralOthers: others.items.length > 1 || !isFirstPage,
-      paging: presentPaging(view, others, { isByTime: true }),
-      ...(session.hasWorkspaces && { name: typed ?? (await findAccountName(deps, session.accountId)) ?? '' }),
-      ...(problem && { problem }),
-    },
-    problem === undefined ? 200 : 400,
-  );
+  return pages.show(caller, 'account', {
+    mailbox: session.mailbox,
+    accountId: session.accountId,
+    recoveryCodesLeft: authenticator?.recoveryCodesLeft,
+    isMailWanted: !(await isAgentMailSuppressed(deps, session)),
+    areInvitationsWanted: session.hasWorkspaces
+      ? !(await areInvitationsSuppressed(deps, session.mailbox))
+      : undefined,
+    locale: caller.draft(LANGUAGE_PATH)?.locale ?? session.locale ?? SAME_AS_BROWSER,
+    languages: LOCALES.map((locale) => ({ locale, name: nameLocale(locale) })),
+    sessions: sessions.map(({ id, origin, createdAt, seenAt }) => ({
+      id,
+      origin,
+      createdAt,
+      seenAt,
+      isThis: id === session.id,
+    })),
+    terminals: (await listLiveTerminals(deps, session.accountId)).map(presentTerminal),
+    hasSeveralOthers: others.items.length > 1 || !isFirstPage,
+    paging: presentPaging(view, others, { isByTime: true }),
+    ...(session.hasWorkspaces && { name: typed ?? (await findAccountName(deps, session.accountId)) ?? '' }),
+    ...(problem && { problem }),
+  });
 }
 
 /** GET /account/delete: shows what the deletion removes, and what stands in its way. */

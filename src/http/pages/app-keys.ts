@@ -110,21 +110,16 @@ async function showApp(
   });
   const [app] = await presentApps(deps, [node]);
   const view: ListView = { path: app!.path, query, parameters: [] };
-  return pages.show(
-    caller,
-    'workspace-app',
-    {
-      workspace: presentWorkspace(membership),
-      app,
-      keys: page.items.map(presentWorkspaceKey),
-      paging: presentPaging(view, page, { isByTime: true }),
-      scopes: describeScopes(deps.config, deps.config.lookingScopes),
-      name: entered.name ?? '',
-      lives: presentLives(entered.life ?? DEFAULT_LIFE, deps.clock()),
-      problem,
-    },
-    problem === undefined ? 200 : 400,
-  );
+  return pages.show(caller, 'workspace-app', {
+    workspace: presentWorkspace(membership),
+    app,
+    keys: page.items.map(presentWorkspaceKey),
+    paging: presentPaging(view, page, { isByTime: true }),
+    scopes: describeScopes(deps.config, deps.config.lookingScopes),
+    name: entered.name ?? '',
+    lives: presentLives(entered.life ?? DEFAULT_LIFE, deps.clock()),
+    problem,
+  });
 }
 
 /** POST /workspaces/:id/apps/:node: creates a key of an app, and shows its secret once. */

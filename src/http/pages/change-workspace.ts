@@ -154,21 +154,16 @@ async function showAct(
   const { accountId } = caller.session;
   const members = act === 'transfer' ? await listAllMembersOf(deps, workspaceId) : [];
   const workspace = presentWorkspace(membership);
-  return pages.show(
-    caller,
-    'workspace-act',
-    {
-      act,
-      workspace,
-      typed: typed ?? (act === 'rename' ? membership.name : ''),
-      memberId,
-      members: members
-        .filter((member) => member.accountId !== accountId)
-        .map((member) => presentMember(member, { role, accountId })),
-      problem,
-    },
-    problem === undefined ? 200 : 400,
-  );
+  return pages.show(caller, 'workspace-act', {
+    act,
+    workspace,
+    typed: typed ?? (act === 'rename' ? membership.name : ''),
+    memberId,
+    members: members
+      .filter((member) => member.accountId !== accountId)
+      .map((member) => presentMember(member, { role, accountId })),
+    problem,
+  });
 }
 
 /** POST /workspaces/:id/rename. */

@@ -161,32 +161,27 @@ export async function showConsent(
   const { client, audience } = offer;
   const names = offer.scopes.map(({ name }) => name);
   const lines = new Map(describeScopes(deps.config, names).map((line) => [line.name, line]));
-  const page = pages.show(
-    caller,
-    'consent',
-    {
-      next: `${PATHS.interaction}/${asked.uid}`,
-      appName: client.name === null ? '' : displayName(client.name),
-      ...describeOrigin(client),
-      ...describeRedirect(asked.redirectUri),
-      approvedAt: offer.approvedAt,
-      registeredAt: client.createdAt,
-      resource: audience && { name: audience.name, host: new URL(audience.url).host },
-      scopes: offer.scopes.map((scope) => ({
-        ...lines.get(scope.name),
-        ...scope,
-        isOn: ticks ? ticks.includes(`scope:${scope.name}`) : !scope.isDestructive,
-      })),
-      where: presentChoices(offer, ticks),
-      ...presentOpenidScopes(offer),
-      givesEmail: ticks ? ticks.includes('openid:email') : true,
-      canGiveLess: canGiveLess(offer),
-      isConfirmed: asked.ticks !== undefined && isRecentlyVerified(deps, caller.session),
-      days: CONSENT_DAYS,
-      problem,
-    },
-    problem === undefined ? 200 : 400,
-  );
+  const page = pages.show(caller, 'consent', {
+    next: `${PATHS.interaction}/${asked.uid}`,
+    appName: client.name === null ? '' : displayName(client.name),
+    ...describeOrigin(client),
+    ...describeRedirect(asked.redirectUri),
+    approvedAt: offer.approvedAt,
+    registeredAt: client.createdAt,
+    resource: audience && { name: audience.name, host: new URL(audience.url).host },
+    scopes: offer.scopes.map((scope) => ({
+      ...lines.get(scope.name),
+      ...scope,
+      isOn: ticks ? ticks.includes(`scope:${scope.name}`) : !scope.isDestructive,
+    })),
+    where: presentChoices(offer, ticks),
+    ...presentOpenidScopes(offer),
+    givesEmail: ticks ? ticks.includes('openid:email') : true,
+    canGiveLess: canGiveLess(offer),
+    isConfirmed: asked.ticks !== undefined && isRecentlyVerified(deps, caller.session),
+    days: CONSENT_DAYS,
+    problem,
+  });
   return allowFormTo(page, asked.redirectUri);
 }
 

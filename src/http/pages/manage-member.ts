@@ -59,21 +59,16 @@ async function showMember(
   const membership = await findOwnWorkspace(call);
   const { member, roles } = await findManagedMember(deps, membership.workspaceId, accountId, params.member!);
   const { problem } = entered;
-  return pages.show(
-    caller,
-    template,
-    {
-      workspace: presentWorkspace(membership),
-      member: presentMember(member, { role: membership.role, accountId }),
-      path: pathOf(call),
-      roles,
-      role: roles.find((each) => each === entered.role) ?? member.role,
-      endsKeys: entered.endsKeys ?? false,
-      hasKeys: mayIssueKeys(deps.config, member.role),
-      problem,
-    },
-    problem === undefined ? 200 : 400,
-  );
+  return pages.show(caller, template, {
+    workspace: presentWorkspace(membership),
+    member: presentMember(member, { role: membership.role, accountId }),
+    path: pathOf(call),
+    roles,
+    role: roles.find((each) => each === entered.role) ?? member.role,
+    endsKeys: entered.endsKeys ?? false,
+    hasKeys: mayIssueKeys(deps.config, member.role),
+    problem,
+  });
 }
 
 /** POST /workspaces/:id/members/:member: saves the role of a member. */

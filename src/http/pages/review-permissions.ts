@@ -198,8 +198,7 @@ async function showReview(
   }
   if (review.state !== 'open') return pages.show(caller, 'permission-done', { state: review.state }, 410);
   const shared = { ...presentReview(review, typed), ownNetwork: origin.address.coarse, problem };
-  const status = problem === undefined ? 200 : 400;
-  if (!review.isLogin) return pages.show(caller, 'permission-review', shared, status);
+  if (!review.isLogin) return pages.show(caller, 'permission-review', shared);
   const { accountId } = caller.session;
   const scopes = describeScopes(deps.config, [...deps.config.scopes.keys()]);
   const grantable = await listGrantableWorkspaces(deps, accountId);
@@ -218,7 +217,7 @@ async function showReview(
       TERMINAL_LIFE.default,
     ]),
   };
-  return pages.show(caller, 'permission-terminal', values, status);
+  return pages.show(caller, 'permission-terminal', values);
 }
 
 /** Shows what became of a request, and what we signed about it: who asked may be where only a person carries things to. */

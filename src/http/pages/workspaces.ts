@@ -130,47 +130,42 @@ export async function showWorkspace(
       role === 'owner' ? listConnectableApis(deps, membership) : [],
     ]);
   const grantable = listGrantableRoles(role);
-  return pages.show(
-    caller,
-    'workspace',
-    {
-      workspace,
-      members: members.items.map((member) => presentMember(member, { role, accountId })),
-      memberCount,
-      hasAllMembers: members.next === undefined,
-      isOnlyOwner: role === 'owner' && (await countOwnersOf(deps, workspaceId)) === 1,
-      invitations: invitations.map((each) => ({ ...each, canWithdraw: grantable.includes(each.role) })),
-      invitationSeconds: deps.config.limits.invitationTtlSeconds,
-      keys: keys.items.map(presentWorkspaceKey),
-      hasMoreKeys: keys.next !== undefined,
-      mayCreateKeys: mayIssueKeys(deps.config, role),
-      apps: await presentApps(deps, apps?.items ?? []),
-      hasMoreApps: apps?.next !== undefined,
-      grantable,
-      roles: ROLES,
-      email: invite.email ?? '',
-      role: grantable.find((each) => each === invite.role) ?? 'member',
-      holderLists: [
-        {
-          list: 'agents',
-          path: HOLDER_LISTS.agents.path,
-          holders: agents.items.map(presentHolder),
-          hasMore: agents.next !== undefined,
-        },
-        {
-          list: 'connectedApps',
-          path: HOLDER_LISTS.connectedApps.path,
-          holders: connectedApps.items.map(presentHolder),
-          hasMore: connectedApps.next !== undefined,
-        },
-      ].filter(({ holders }) => workspace.isManaged || holders.length > 0),
-      events: events.items,
-      apis: apis.map((api) => ({ ...api, name: displayName(api.name), host: new URL(api.url).host })),
-      hasMoreEvents: events.next !== undefined,
-      problem,
-    },
-    problem === undefined ? 200 : 400,
-  );
+  return pages.show(caller, 'workspace', {
+    workspace,
+    members: members.items.map((member) => presentMember(member, { role, accountId })),
+    memberCount,
+    hasAllMembers: members.next === undefined,
+    isOnlyOwner: role === 'owner' && (await countOwnersOf(deps, workspaceId)) === 1,
+    invitations: invitations.map((each) => ({ ...each, canWithdraw: grantable.includes(each.role) })),
+    invitationSeconds: deps.config.limits.invitationTtlSeconds,
+    keys: keys.items.map(presentWorkspaceKey),
+    hasMoreKeys: keys.next !== undefined,
+    mayCreateKeys: mayIssueKeys(deps.config, role),
+    apps: await presentApps(deps, apps?.items ?? []),
+    hasMoreApps: apps?.next !== undefined,
+    grantable,
+    roles: ROLES,
+    email: invite.email ?? '',
+    role: grantable.find((each) => each === invite.role) ?? 'member',
+    holderLists: [
+      {
+        list: 'agents',
+        path: HOLDER_LISTS.agents.path,
+        holders: agents.items.map(presentHolder),
+        hasMore: agents.next !== undefined,
+      },
+      {
+        list: 'connectedApps',
+        path: HOLDER_LISTS.connectedApps.path,
+        holders: connectedApps.items.map(presentHolder),
+        hasMore: connectedApps.next !== undefined,
+      },
+    ].filter(({ holders }) => workspace.isManaged || holders.length > 0),
+    events: events.items,
+    apis: apis.map((api) => ({ ...api, name: displayName(api.name), host: new URL(api.url).host })),
+    hasMoreEvents: events.next !== undefined,
+    problem,
+  });
 }
 
 /** GET /workspaces/:id/members: lists all members, a page at a time. */

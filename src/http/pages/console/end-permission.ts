@@ -10,8 +10,8 @@ import { formSchema, type Problem } from '../forms.ts';
 import { formOperation } from '../operations.ts';
 import { type Pages, redirect } from '../pages.ts';
 import { presentGrants } from '../present-permissions.ts';
+import { readAct, reasonField } from './acts.ts';
 import { presentAgent } from './agents.ts';
-import { readAct, reasonField } from './reason.ts';
 import { type OperatorCall, showConsole } from './show.ts';
 
 /** The console's page that asks before a session key of an agent, or what was granted to it, ends, and ends it. */
@@ -71,7 +71,7 @@ async function showEnd(
   const { agent, grant, sessionKey } = await find(call, id);
   const [shown] = grant === undefined ? [] : await presentGrants(deps, [grant]);
   const values = { agent: presentAgent(agent), grant: shown, sessionKey, id, reason, problem };
-  return showConsole(pages, caller, 'agents', 'end-permission', values, problem === undefined ? 200 : 400);
+  return showConsole(pages, caller, 'agents', 'end-permission', values);
 }
 
 /** @throws Failure `notFound` for what is not of this agent, or does not work any more */
