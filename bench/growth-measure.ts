@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
 import type { Config } from '../src/config/load.ts';
@@ -5,6 +6,7 @@ import type { Deps } from '../src/deps.ts';
 import type { Db } from '../src/store/engine/db.ts';
 import type { Work } from '../src/work.ts';
 import { SECRET } from './bench.ts';
+import { measureWorkspaces } from './growth-workspaces.ts';
 
 /**
  * Runs every background job and what pages and APIs ask on a filled database, in one process, and prints how long each kept others
@@ -87,14 +89,23 @@ async function get(path: string, headers: Record<string, string> = {}): Promise<
   return body;
 }
 
+/** Signs an account in. */
+async function cookieOf(accountId: string): Promise<string> {
+  const { startSession } = await load('domain/accounts/sessions.ts');
+  const { useCase } = await load('domain/limits/use-case.ts');
+  const secret = await useCase(deps, asker, {}, (work: Work) =>
+    startSession(work, { id: accountId, isNew: true }),
+  );
+  return `__Host-session=${secret}; vouchsafe_session=${secret}`;
+}
+
 /** A human with some hundred agents, signed in. */
 async function ownerCookie(): Promise<string> {
-  const { startSession } = await load('domain/accounts/sessions.ts');
   const { useCase } = await load('domain/limits/use-case.ts');
   const { newId } = await load('lib/ids.ts');
   const now = deps.clock();
   const id = newId('usr', now, deps.random);
-  return useCase(deps, asker, {}, async (work: Work) => {
+  await useCase(deps, asker, {}, async (work: Work) => {
     const { tx } = work;
     await tx.run(`INSERT INTO accounts (id, kind, mailbox, created_at) VALUES (?, 'human', ?, ?)`, [
       id,
@@ -113,9 +124,8 @@ async function ownerCookie(): Promise<string> {
       ]);
       await tx.run('UPDATE claims SET claimed_at = ? WHERE registration_id = ?', [now, agent.registrationId]);
     }
-    const secret = await startSession(work, { id, isNew: true });
-    return `__Host-session=${secret}; vouchsafe_session=${secret}`;
   });
+  return cookieOf(id);
 }
 
 try {
@@ -135,6 +145,10 @@ try {
   await measure('metrics', () =>
     fetch(`http://127.0.0.1:${service.opsPort}/metrics`).then(async (reply) => void (await reply.text())),
   );
+  if (existsSync(`${checkout}/db/migrations/0021_workspaces.sql`)) {
+    const at = `http://localhost:${port}`;
+    await measureWorkspaces({ deps, at, load, measure, cookieOf, asker });
+  }
   const { countOutboxBacklog } = await load('domain/mail/deliver.ts');
   await measure('mail that waits', () => countOutboxBacklog(deps).then(() => undefined));
   const { notifyOfKeyExpiry } = await load('domain/jobs/key-expiry-notices.ts');

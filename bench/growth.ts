@@ -1,16 +1,19 @@
 /**
- * Measures what a service with very many agents does beside its requests: how long each background job, page and command keeps
- * others waiting.
+ * Measures what a service with very many agents does beside its requests, and as many members, nodes and keys on places of
+ * workspaces: how long each background job, page and command keeps others waiting.
  *
  *   npm run bench:growth                                 # 1,000,000 agents, 300,000 of them expired, on both engines
  *   npm run bench:growth -- --agents 100000 --engine sqlite
  *   npm run bench:growth -- --checkout ../vouchsafe-old  # the code of another checkout, with its dependencies in place
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Bench, cliOf, commitOf, here, SECRET, withBench } from './bench.ts';
 import { openFiller } from './filler.ts';
 import type { Figure } from './growth-measure.ts';
 import { idAt, putAgent, putRemains } from './rows.ts';
+import { putWorkspaces } from './workspace-rows.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -23,6 +26,7 @@ const { values: options } = parseArgs({
 });
 const total = Number(options.agents);
 const DAY_MS = 86_400_000;
+const hasWorkspaces = existsSync(join(options.checkout, 'db/migrations/0021_workspaces.sql'));
 
 await withBench(async (bench) => {
   for (const engine of options.engine.split(',')) {
@@ -48,6 +52,7 @@ async function fill(url: string): Promise<void> {
     if (index % 5000 === 0) await filler.flush();
   }
   await putCrowd(filler.put, now - 40 * DAY_MS);
+  if (hasWorkspaces) await putWorkspaces(filler.put, filler.flush, now - 5 * DAY_MS, total);
   await filler.close();
 }
 
@@ -84,6 +89,7 @@ async function commands(bench: Bench, env: Record<string, string>): Promise<Figu
     'events --limit 1000',
     'events --kind agent.revoked',
     'doctor',
+    ...(hasWorkspaces ? ['workspace list', 'workspace list Large'] : []),
   ]) {
     const begunAt = performance.now();
     const said = await bench.run([cliOf(options.checkout), ...command.split(' ')], env).then(
