@@ -124,6 +124,15 @@ export function listPlacesOf(db: Pick<Tx, 'all'>, holder: string): Promise<Place
   return db.all(`SELECT ${COLUMNS} FROM places WHERE holder = ? AND ended_at IS NULL ORDER BY id`, [holder]);
 }
 
+/** Locks the places of an agent, and those of what was granted to it, before the agent itself is locked. */
+export function lockPlacesOfAgent(tx: Tx, agentId: string): Promise<number> {
+  return tx.run(
+    `UPDATE places SET holder = holder WHERE ended_at IS NULL
+       AND holder IN (SELECT CAST(? AS TEXT) UNION ALL SELECT id FROM permission_grants WHERE agent_id = ?)`,
+    [agentId, agentId],
+  );
+}
+
 /** Lists all places that a holder has or had. */
 export function listPlaceHistory(db: Pick<Tx, 'all'>, holder: string): Promise<PlaceRow[]> {
   return db.all(`SELECT ${COLUMNS} FROM places WHERE holder = ? ORDER BY id`, [holder]);

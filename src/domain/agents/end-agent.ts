@@ -2,6 +2,7 @@ import type { Deps } from '../../deps.ts';
 import { lockAccount } from '../../store/accounts.ts';
 import { type AgentRow, findAgent, lockAgent, updateAgentRevoked } from '../../store/agents.ts';
 import { updateCredentialsOfAgentRevoked } from '../../store/credentials.ts';
+import { lockPlacesOfAgent } from '../../store/places.ts';
 import { updatePrincipalUnlinked } from '../../store/principals.ts';
 import { updateFamiliesOfRegistrationEnded } from '../../store/refresh-tokens.ts';
 import { findRegistration, incrementGeneration } from '../../store/registrations.ts';
@@ -43,6 +44,7 @@ export async function endAgent(work: Work, agent: AgentRow, by?: 'owner'): Promi
   const { id, registrationId, accountId } = agent;
   const ownerId = await findOwnerOfAccount(tx, accountId);
   if (ownerId !== undefined) await lockAccount(tx, ownerId);
+  await lockPlacesOfAgent(tx, id);
   await lockAgent(tx, id);
   await closeClaim(work, registrationId, 'revoked');
   if ((await updateAgentRevoked(tx, id, now)) !== 1) return 0;

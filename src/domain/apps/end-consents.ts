@@ -7,6 +7,7 @@ import {
 } from '../../store/oauth-clients.ts';
 import { listLiveOAuthGrantsOfClient } from '../../store/oauth-grants.ts';
 import type { RequestOrigin } from '../../work.ts';
+import { lockAccounts } from '../audit/notifications.ts';
 import { useCase } from '../limits/use-case.ts';
 import { endConsent } from './consents.ts';
 
@@ -50,6 +51,9 @@ function endBatch(deps: Deps, origin: RequestOrigin, id: string, by: Ender): Pro
     const client = await findOAuthClient(tx, id);
     const isResumed = client?.endedAt === null && client.suspendedAt === null;
     const consents = isResumed ? [] : await listLiveOAuthGrantsOfClient(tx, id, now, CONSENTS_PER_BATCH);
+    // Those who are mailed, all of them before the places of the first consent.
+    const mailed = by === 'client' ? [] : consents.map(({ accountId }) => accountId);
+    await lockAccounts(work, mailed);
     for (const consent of consents) await endConsent(work, consent, by);
     return consents.length < CONSENTS_PER_BATCH;
   });

@@ -67,6 +67,14 @@ export async function recordAndNotify(
 }
 
 /**
+ * Locks accounts in the order of their ids. Who ends places, and tells people of it afterwards, locks them before: see the order of
+ * locks in docs/adr/0003-two-engines-one-sql.md.
+ */
+export async function lockAccounts({ tx }: Pick<Work, 'tx'>, accountIds: readonly string[]): Promise<void> {
+  for (const accountId of [...new Set(accountIds)].sort()) await lockAccount(tx, accountId);
+}
+
+/**
  * Adds an event to notices to accounts, in the transaction of the change.
  *
  * Locks the account rows, so that of two concurrent calls the second adds to the notice of the first. A caller that

@@ -14,7 +14,7 @@ import { endAgent } from '../agents/end-agent.ts';
 import { endClient } from '../apps/clients.ts';
 import { endConsentsOfAccount } from '../apps/consents.ts';
 import { BATCHES_PER_REQUEST, endConsentsOfEndedClient } from '../apps/end-consents.ts';
-import { recordAndNotify } from '../audit/notifications.ts';
+import { lockAccounts, recordAndNotify } from '../audit/notifications.ts';
 import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { endHost } from '../hosts/revoke-host.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -41,6 +41,7 @@ export async function deleteAccount(
   const clients = await useCase(deps, origin, {}, async (work) => {
     const { tx, now } = work;
     await lockWorkspacesOf(work, accountId);
+    await lockAccounts(work, [accountId, ...(typeof succession === 'string' ? [] : [succession.to])]);
     if (!(await lockAccount(tx, accountId))) return [];
     await recordAndNotify(work, accountId, { kind: 'account.deleted' });
     if (act !== undefined) {

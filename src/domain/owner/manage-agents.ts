@@ -13,6 +13,7 @@ import {
 import { updateClaimUncompleted } from '../../store/claims.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import { findOwnedAgent } from '../../store/owned-agents.ts';
+import { lockPlacesOfAgent } from '../../store/places.ts';
 import { findRegistration, updateRegistrationUnclaimed } from '../../store/registrations.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { endAgent, revokeDelegation } from '../agents/end-agent.ts';
@@ -157,13 +158,14 @@ async function withOwnedAgent(
 }
 
 /**
- * Locks an owner's account and one of its agents: until the transaction ends, nobody else changes the agent or its
- * keys.
+ * Locks an owner's account, the places of one of its agents and the agent: until the transaction ends, nobody else changes the
+ * agent, what it was given or its keys.
  *
  * @throws Failure `notFound`
  */
 export async function lockOwnedAgent(tx: Tx, ownerId: string, id: string): Promise<AgentRow> {
   await lockAccount(tx, ownerId);
+  await lockPlacesOfAgent(tx, id);
   await lockAgent(tx, id);
   const agent = await findOwnedAgent(tx, ownerId, id);
   if (agent === undefined) throw agentNotFound();

@@ -2,6 +2,7 @@ import { Failure } from '../../errors.ts';
 import { newId } from '../../lib/ids.ts';
 import { parsePlacePath } from '../../lib/place-path.ts';
 import { formatScope } from '../../lib/scopes.ts';
+import { lockAccount } from '../../store/accounts.ts';
 import { findMember } from '../../store/members.ts';
 import { findNode } from '../../store/nodes.ts';
 import { countKeysPlacedIn, insertPlace } from '../../store/places.ts';
@@ -121,7 +122,7 @@ export async function assertRoomForKey(
 ): Promise<void> {
   const max = deps.config.limits.placedKeysPerWorkspace;
   for (const workspaceId of new Set(places.map((place) => place.workspaceId))) {
-    if (workspaceId.startsWith('usr_') || (await countKeysPlacedIn(tx, workspaceId, now)) < max) continue;
+    if (isPersonal({ workspaceId }) || (await countKeysPlacedIn(tx, workspaceId, now)) < max) continue;
     throw new Failure('tooMany', `${max} keys work in this workspace. Revoke one first.`, {
       field: 'keys',
       maximum: max,
@@ -172,11 +173,20 @@ async function lockNodes(
     resources.set(nodeId, node.resource);
     trees.set(`${node.resource} ${workspaceId}`, node);
   }
-  for (const [, { resource, workspaceId }] of [...trees].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+  const sorted = [...trees].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, tree]) => tree);
+  const [personal, shared] = [true, false].map((is) => sorted.filter((tree) => isPersonal(tree) === is));
+  for (const { resource, workspaceId } of shared!) await lockTree(tx, resource, workspaceId, now);
+  for (const { resource, workspaceId } of personal!) {
+    // As where its API tells it: the account, then its tree.
+    await lockAccount(tx, workspaceId);
     await lockTree(tx, resource, workspaceId, now);
   }
   for (const nodeId of resources.keys()) if ((await findNode(tx, nodeId)) === undefined) throw nodeGone();
   return resources;
+}
+
+function isPersonal({ workspaceId }: { workspaceId: string }): boolean {
+  return workspaceId.startsWith('usr_');
 }
 
 function nodeGone(): Failure {

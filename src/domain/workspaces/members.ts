@@ -7,7 +7,7 @@ import {
   parseNumberMark,
   readPage,
 } from '../../lib/list-pages.ts';
-import { findAccount } from '../../store/accounts.ts';
+import { findAccount, lockAccount } from '../../store/accounts.ts';
 import {
   countMembers,
   findMember,
@@ -155,6 +155,8 @@ export async function removeMember(
     const { member, own } = await lockMember(work, workspaceId, accountId, memberId);
     assertManages(own, member.role);
     if (memberId === accountId) throw roleForbids();
+    // Accounts are locked before places, and the member is mailed.
+    await lockAccount(work.tx, memberId);
     await endMembership(work, workspaceId, memberId, 'member_removed');
     await recordAndNotify(work, memberId, {
       kind: 'member.removed',

@@ -18,7 +18,7 @@ import {
 import { countNodesOf, findTree, lockTree, type TreeRow, updateTree } from '../../store/trees.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
-import { recordAndNotify } from '../audit/notifications.ts';
+import { lockAccounts, recordAndNotify } from '../audit/notifications.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
 import { type BatchPlan, type NodeBatch, planBatch } from './node-batches.ts';
@@ -217,11 +217,7 @@ async function writePlan(
       name,
     };
   });
-  if (plan.endedIds.length > 0) {
-    await updateNodesEnded(tx, plan.endedIds, now);
-    const { keys } = await endPlacesOnNodes(work, tree);
-    if (keys > 0) await notifyOwners(work, tree, keys);
-  }
+  if (plan.endedIds.length > 0) await endNodes(work, tree, plan.endedIds);
   await insertNodes(tx, rows, now);
   for (const { id: externalId, parent, kind, name } of plan.changed) {
     const parentId = parent === null ? null : ids.get(parent)!;
@@ -229,10 +225,21 @@ async function writePlan(
   }
 }
 
-/** Tells the owners of a workspace that keys ended because an API deleted what they were for. */
-async function notifyOwners(work: Work, { workspaceId, resource }: TreeRow, keys: number): Promise<void> {
+/** Ends nodes, the places on them and keys that had no other, and tells the owners of the workspace of those keys. */
+async function endNodes(work: Work, tree: TreeRow, ids: readonly string[]): Promise<void> {
+  const { tx, now } = work;
+  const { workspaceId, resource } = tree;
+  if (!(await areNodesInUse(tx, ids))) {
+    await updateNodesEnded(tx, ids, now);
+    return;
+  }
   const isPersonal = workspaceId.startsWith('usr_');
-  const ownerIds = isPersonal ? [workspaceId] : await listOwnerIds(work.tx, workspaceId);
+  const ownerIds = isPersonal ? [workspaceId] : await listOwnerIds(tx, workspaceId);
+  // Accounts are locked before places.
+  await lockAccounts(work, ownerIds);
+  await updateNodesEnded(tx, ids, now);
+  const { keys } = await endPlacesOnNodes(work, tree);
+  if (keys === 0) return;
   for (const ownerId of ownerIds) {
     await recordAndNotify(work, ownerId, {
       kind: 'tree.changed',

@@ -25,7 +25,7 @@ import {
 } from '../../store/workspaces.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { type AuditEvent, recordEvent } from '../audit/audit-log.ts';
-import { notify } from '../audit/notifications.ts';
+import { lockAccounts, notify } from '../audit/notifications.ts';
 import { type OperatorAct, recordOperatorEvent } from '../audit/operator-acts.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -179,6 +179,7 @@ export async function endWorkspace(
   const { tx, now } = work;
   const members = await countMembers(tx, id);
   const owners = await listOwnerIds(tx, id);
+  await lockAccounts(work, owners);
   await updateInvitationsOfWorkspaceEnded(tx, id, now);
   await endPlacesOfWorkspace(work, id);
   await updateNodesOfWorkspaceEnded(tx, id, now);
