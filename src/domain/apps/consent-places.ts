@@ -11,7 +11,7 @@ import {
 } from '../../store/places.ts';
 import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
-import { type PlacedAccess, readConsentAccess } from '../credentials/placed-access.ts';
+import { ownAccount, type PlacedAccess, readConsentAccess } from '../credentials/placed-access.ts';
 import { type AllowedPlace, allowPlaces, givePlaces, type PlaceRequest } from '../workspaces/give-places.ts';
 import { replaceSomePlaces } from '../workspaces/places.ts';
 import { mayApproveApps } from '../workspaces/roles.ts';
@@ -113,8 +113,7 @@ export async function readWhere(
   if (resource === null) return [];
   if ((await listPlacesOf(deps.db, id)).length > 0) return readConsentAccess(deps, id, resource, scopes);
   const actions = scopes.filter((name) => parseScope(scope).includes(name));
-  const account = { workspaceId: accountId, actions, manages: false, expiresAt: null };
-  return [{ ...account, node: undefined, path: undefined, types: undefined }];
+  return ownAccount(accountId, actions);
 }
 
 /** Ends the places of a consent that the caller ends afterwards, without another word about the consent itself. */

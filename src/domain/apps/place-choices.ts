@@ -151,7 +151,7 @@ function narrow(
 }
 
 /** Whether an API is told of places. One whose tokens are signed is not, since these live on when a role has ended. */
-async function understandsWorkspaces(
+export async function understandsWorkspaces(
   deps: Pick<Deps, 'db' | 'clock' | 'config'>,
   { url, tokens }: Audience,
 ): Promise<boolean> {

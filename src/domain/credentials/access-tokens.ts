@@ -97,7 +97,8 @@ async function placesIn(
     accountId,
     hasAgentPlaces: true,
     app: undefined,
-    granted: undefined,
+    grants: undefined,
+    narrowed: undefined,
     key: { id: '', isPlaced: false, createdAt: 0, scopes: [...scopes] },
   };
   const access = await readPlacedAccess(deps, reach, server, scopes);

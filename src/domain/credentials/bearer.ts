@@ -8,6 +8,7 @@ import type { RequestOrigin } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { useCase } from '../limits/use-case.ts';
 import { isLive, type KeyTerms, toKeyTerms } from './issue.ts';
+import type { NarrowedPlace } from './narrow-access.ts';
 
 /**
  * Whose a credential is: an unclaimed agent's, a claimed agent's, a human's own, that of an app that a human lets use their
@@ -43,26 +44,16 @@ export interface Bearer {
   mergedFrom: string | undefined;
   /** Whether its agent has places beside its account, and this credential reaches them. Always no where `key.isPlaced`. */
   hasAgentPlaces: boolean;
-  /** Of a token got with a session key: the permission grants in whose places alone it works, and what bounds it further. */
-  granted: { grants: readonly string[]; narrowed: NarrowedPlace[] | undefined } | undefined;
+  /** Of a token got with a session key: the permission grants in whose places alone it works. */
+  grants: readonly string[] | undefined;
+  /** The places to which a token is narrowed in what its consent or its grants allow; undefined: it has all of that. */
+  narrowed: readonly NarrowedPlace[] | undefined;
   /** The SHA-256 of the one action that the token is for, base64url; undefined: none in particular. */
   actionHash: string | undefined;
   /** Whether the key has not been used yet, and its first use revokes the keys that it supersedes. */
   retiresOthers: boolean;
   /** Whether the key is from before the claim: it keeps its old scope at most, until it expires or its successor is used. */
   isSuperseded: boolean;
-}
-
-/** A place to which a token is narrowed, in what its grants allow. */
-export interface NarrowedPlace {
-  workspaceId: string;
-  /** The URL of the API; undefined: all. */
-  resource?: string;
-  /** As the API names it. */
-  node?: string;
-  path?: string;
-  types?: string[];
-  actions: string[];
 }
 
 /** In characters. No access token that we sign is longer. */
@@ -184,13 +175,8 @@ function toBearer(row: BearerRow, hash: Buffer): Bearer {
     ownerId: row.kind === 'app_key' ? undefined : (row.ownerId ?? undefined),
     mergedFrom: mergedFrom !== null && mergedFrom !== row.accountId ? mergedFrom : undefined,
     hasAgentPlaces: row.placed === 2,
-    granted:
-      row.grants === null
-        ? undefined
-        : {
-            grants: row.grants.split(' '),
-            narrowed: row.narrowed === null ? undefined : (JSON.parse(row.narrowed) as NarrowedPlace[]),
-          },
+    grants: row.grants === null ? undefined : row.grants.split(' '),
+    narrowed: row.narrowed === null ? undefined : (JSON.parse(row.narrowed) as NarrowedPlace[]),
     actionHash: row.actionHash ?? undefined,
     retiresOthers: row.retiresOthers === 1,
     isSuperseded: row.supersededBy !== null,

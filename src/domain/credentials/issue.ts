@@ -7,6 +7,7 @@ import { DAY_MS } from '../../lib/time.ts';
 import { type CredentialRow, insertCredential } from '../../store/credentials.ts';
 import type { Tx } from '../../store/engine/db.ts';
 import type { Work } from '../../work.ts';
+import type { NarrowedPlace } from './narrow-access.ts';
 
 /** What a key or token allows, where, and until when. */
 export interface KeyTerms {
@@ -130,8 +131,10 @@ export async function storeAccessToken(
     resource: string;
     /** Whether it works in the places of its consent alone. */
     isPlaced?: boolean;
-    /** The permission grants in whose places alone it works, what bounds it further, and the one action that it is for. */
-    granted?: { grants: readonly string[]; narrowed: string | undefined; actionHash: string | undefined };
+    /** The permission grants in whose places alone it works, and the one action that it is for. */
+    granted?: { grants: readonly string[]; actionHash: string | undefined };
+    /** The places to which it is narrowed in what its consent or its grants allow; undefined: it has all of that. */
+    narrowed?: readonly NarrowedPlace[] | undefined;
     /** Epoch ms, both. */
     issuedAt: number;
     expiresAt: number;
@@ -153,9 +156,9 @@ export async function storeAccessToken(
     placed: token.isPlaced || token.granted ? 1 : null,
     ...(token.granted && {
       grants: token.granted.grants.join(' '),
-      narrowed: token.granted.narrowed,
       actionHash: token.granted.actionHash,
     }),
+    narrowed: token.narrowed && JSON.stringify(token.narrowed),
     ...secretHints(token.value),
     createdAt: token.issuedAt,
     expiresAt: token.expiresAt,

@@ -1,7 +1,18 @@
 import { isWithinPath } from '../../lib/place-path.ts';
-import type { NarrowedPlace } from './bearer.ts';
 
-/** How a token is narrowed to some places within what its permission grants allow. */
+/** How a token is narrowed to some places within what its consent or its permission grants allow. */
+
+/** A place to which a token is narrowed, in what its consent or its grants allow. */
+export interface NarrowedPlace {
+  workspaceId: string;
+  /** The URL of the API; undefined: all. */
+  resource?: string | undefined;
+  /** As the API names it. */
+  node?: string | undefined;
+  path?: string | undefined;
+  types?: string[] | undefined;
+  actions: string[];
+}
 
 /** What may be done at one place. */
 interface Access {
@@ -27,6 +38,16 @@ export function narrowAccess<Placed extends Access>(
   return places
     .filter((place) => place.resource === undefined || place.resource === resource)
     .flatMap((place) => access.flatMap((allowed) => intersect(place, allowed) ?? []));
+}
+
+/** Whether access allows all actions, on all types, that a place names. A place that names no types leaves them open. */
+export function allows(access: readonly Access[], place: NarrowedPlace): boolean {
+  const within = access.filter((allowed) => isPlaceWithin(place, allowed));
+  return place.actions.every((action) => {
+    const types = within.filter((each) => each.actions.includes(action)).map((each) => each.types);
+    const isType = (type: string) => types.some((each) => each?.includes(type) ?? true);
+    return types.length > 0 && (place.types ?? []).every(isType);
+  });
 }
 
 /** @returns undefined where the place is not within what is allowed, or nothing may be done there */

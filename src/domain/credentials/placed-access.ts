@@ -30,7 +30,10 @@ export interface PlacedAccess {
 }
 
 /** What decides whose places a credential reaches. */
-export type Reach = Pick<Bearer, 'agentId' | 'accountId' | 'hasAgentPlaces' | 'app' | 'granted'> & {
+export type Reach = Pick<
+  Bearer,
+  'agentId' | 'accountId' | 'hasAgentPlaces' | 'app' | 'grants' | 'narrowed'
+> & {
   key: Pick<KeyTerms, 'id' | 'isPlaced' | 'createdAt' | 'scopes'>;
 };
 
@@ -48,26 +51,31 @@ export async function readPlacedAccess(
   scopes: readonly string[],
 ): Promise<PlacedAccess[] | undefined> {
   const holders = holdersOf(bearer);
-  if (holders.length === 0) return undefined;
-  const { key, app, granted } = bearer;
+  const { key, app, grants, narrowed } = bearer;
+  if (holders.length === 0 && narrowed === undefined) return undefined;
   // A server that has not said that it understands workspaces would take `scope` as if it held everywhere.
-  if (!server.understandsWorkspaces) return key.isPlaced ? [] : undefined;
+  if (!server.understandsWorkspaces) return key.isPlaced || narrowed !== undefined ? [] : undefined;
+  const own = ownAccount(bearer.accountId, scopes);
+  // Its human consented to the account alone.
+  if (holders.length === 0) return narrowAccess(own, narrowed!, server.url);
   const now = clock();
   const rows = await Promise.all(holders.map((holder) => listEffectivePlaces(db, holder, server.url, now)));
-  const isBounded = app !== undefined || granted !== undefined;
+  const isBounded = app !== undefined || grants !== undefined;
   const access = rows
     .flat()
     // A token has the places that its consent had when it was issued: later ones do not widen it.
     .filter(({ createdAt }) => app === undefined || createdAt < key.createdAt + 1000)
     .flatMap((row) => toAccess(config, row, server, isBounded ? key.scopes : undefined) ?? []);
-  if (granted?.narrowed !== undefined) return narrowAccess(access, granted.narrowed, server.url);
+  if (narrowed !== undefined) return narrowAccess(access, narrowed, server.url);
   if (key.isPlaced) return access;
-  if (access.length === 0) return undefined;
-  const ownAccount = { workspaceId: bearer.accountId, actions: [...scopes], manages: false, expiresAt: null };
-  return [
-    ...(scopes.length === 0 ? [] : [{ ...ownAccount, node: undefined, path: undefined, types: undefined }]),
-    ...access,
-  ];
+  return access.length === 0 ? undefined : [...own, ...access];
+}
+
+/** Describes an account as the place that it is for a credential with these scopes; without scopes it is none. */
+export function ownAccount(accountId: string, scopes: readonly string[]): PlacedAccess[] {
+  if (scopes.length === 0) return [];
+  const whole = { workspaceId: accountId, node: undefined, path: undefined, types: undefined };
+  return [{ ...whole, actions: [...scopes], manages: false, expiresAt: null }];
 }
 
 /** Describes access as an introspection and a signed token do (RFC 9396 section 2): one object for each place. */
@@ -137,8 +145,8 @@ export async function readConsentAccess(
  * Returns whose places a credential reaches; empty: it has none. Those of an app's token are what the human consented to; the
  * app itself has none, or it would reach for one human what another one gave it.
  */
-function holdersOf({ key, app, granted, hasAgentPlaces, agentId }: Reach): readonly string[] {
-  if (granted !== undefined) return granted.grants;
+function holdersOf({ key, app, grants, hasAgentPlaces, agentId }: Reach): readonly string[] {
+  if (grants !== undefined) return grants;
   const holder = key.isPlaced ? (app === undefined ? key.id : app.grantId) : hasAgentPlaces && agentId;
   return holder ? [holder] : [];
 }

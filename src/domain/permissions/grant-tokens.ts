@@ -10,9 +10,9 @@ import { parseDetail } from '../apps/authorization-details.ts';
 import { resolveAudience } from '../audiences/audience.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import type { IssuedToken } from '../credentials/access-tokens.ts';
-import type { NarrowedPlace } from '../credentials/bearer.ts';
+
 import { newTokenId, storeAccessToken } from '../credentials/issue.ts';
-import { narrowAccess } from '../credentials/narrow-access.ts';
+import { allows, type NarrowedPlace, narrowAccess } from '../credentials/narrow-access.ts';
 import { type PlacedAccess, readGrantsAccess, toAuthorizationDetails } from '../credentials/placed-access.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
@@ -145,9 +145,9 @@ function narrowTo(
 
 /** @throws Failure `invalidDetails` where a place does not allow all that it names */
 function assertGranted(place: NarrowedPlace, reached: readonly Reached[]): void {
-  const granted = reached.flatMap(({ resource, access }) => narrowAccess(access, [place], resource));
-  const actions = new Set(granted.flatMap((each) => each.actions));
-  if (place.actions.every((action) => actions.has(action))) return;
+  const there = reached.filter(({ resource }) => (place.resource ?? resource) === resource);
+  const access = there.flatMap((each) => each.access);
+  if (allows(access, place)) return;
   throw new Failure('invalidDetails', 'That is more than was granted.', { field: 'authorization_details' });
 }
 
@@ -169,11 +169,11 @@ function readDetails(config: Deps['config'], text: string): NarrowedPlace[] {
     const { locations = [undefined] } = detail as { locations?: (string | undefined)[] };
     return locations.map((resource) => ({
       workspaceId: identifier,
+      resource,
+      node,
+      path,
+      types: datatypes,
       actions,
-      ...(resource !== undefined && { resource }),
-      ...(node !== undefined && { node }),
-      ...(path !== undefined && { path }),
-      ...(datatypes !== undefined && { types: datatypes }),
     }));
   });
 }
@@ -221,9 +221,9 @@ async function issue(
     resource: to.resource ?? '',
     granted: {
       grants: grants.map((grant) => grant.id),
-      narrowed: to.narrowed && JSON.stringify(to.narrowed),
       actionHash,
     },
+    narrowed: to.narrowed,
     issuedAt: now,
     expiresAt,
   });

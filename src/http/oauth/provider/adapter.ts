@@ -152,7 +152,7 @@ async function endConsentOnce(id: string): Promise<undefined> {
 /** Access tokens: `jti` is the token itself. */
 const TOKENS: Pick<Adapter, 'upsert' | 'find' | 'destroy'> = {
   async upsert(value, payload) {
-    const { writes, deps } = currentExchange();
+    const { writes, deps, narrowed } = currentExchange();
     const { aud, accountId, clientId, grantId, scope = '', iat, exp, extra, jkt } = payload;
     writes.push({
       kind: 'storeToken',
@@ -164,6 +164,7 @@ const TOKENS: Pick<Adapter, 'upsert' | 'find' | 'destroy'> = {
         accountId: accountId ?? String(extra?.account),
         app: { clientId: clientId!, grantId },
         keyThumbprint: jkt,
+        narrowed,
         scopes: parseScope(scope),
         // One without an API works at the userinfo endpoint alone.
         resource: typeof aud === 'string' ? aud : deps.config.publicUrl + PATHS.userinfo,

@@ -76,6 +76,7 @@ export async function withProvider(
     writes: [],
     written: new Map(),
     repeated: undefined,
+    narrowed: undefined,
     audiences: new Map(),
     error: undefined,
   };

@@ -3,6 +3,7 @@ import type { Deps } from '../../../deps.ts';
 import type { Session } from '../../../domain/accounts/sessions.ts';
 import type { AuthorizationWrite } from '../../../domain/apps/authorization-states.ts';
 import { type Audience, resolveAudience } from '../../../domain/audiences/audience.ts';
+import type { NarrowedPlace } from '../../../domain/credentials/narrow-access.ts';
 import type { RequestOrigin } from '../../../work.ts';
 
 /** One request that oidc-provider handles, as its adapter knows it. */
@@ -17,6 +18,8 @@ export interface Exchange {
   written: Map<string, Record<string, unknown> | undefined>;
   /** The response to give again to a client that lost it: a refresh token was used for it seconds ago. */
   repeated: string | undefined;
+  /** The places to which the token of this request is narrowed; undefined: it has all that was consented to. */
+  narrowed: readonly NarrowedPlace[] | undefined;
   /** What was looked up, by the URL of the API. */
   audiences: Map<string, Promise<Audience>>;
   /** What the adapter threw, which oidc-provider would answer with an error of its own. */

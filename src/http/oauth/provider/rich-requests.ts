@@ -4,12 +4,18 @@ import {
   type RichAuthorizationRequestsActiveConfiguration,
 } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
-import { isSamePlaces, parseDetail, parseDetails } from '../../../domain/apps/authorization-details.ts';
+import { parseDetail, parseDetails } from '../../../domain/apps/authorization-details.ts';
 import { readWhere } from '../../../domain/apps/consent-places.ts';
 import { findConsent } from '../../../domain/apps/consents.ts';
-import { toAuthorizationDetails, WORKSPACE_TYPE } from '../../../domain/credentials/placed-access.ts';
+import { chooseTokenPlaces } from '../../../domain/apps/token-places.ts';
+import {
+  type PlacedAccess,
+  toAuthorizationDetails,
+  WORKSPACE_TYPE,
+} from '../../../domain/credentials/placed-access.ts';
 import { Failure } from '../../../errors.ts';
-import { parseScope } from '../../../lib/scopes.ts';
+import { formatScope, parseScope } from '../../../lib/scopes.ts';
+import { currentExchange } from './exchange.ts';
 
 /** Authorization details in requests of clients and in responses of the token endpoint (RFC 9396), as oidc-provider asks for them. */
 
@@ -33,54 +39,67 @@ export function richRequests(deps: Deps): RichAuthorizationRequestsActiveConfigu
     /** What a code or refresh token stands for: places are read anew for each token, as they are then. */
     authorizationDetailsForGrantSource: async ({ oidc }: KoaContextWithOIDC, source: { grantId?: string }) =>
       grantedDetails(deps, source.grantId, oidc.params?.scope),
-    authorizationDetailsForAccessToken: async (
-      { oidc }: KoaContextWithOIDC,
-      token: { grantId?: string; scope?: string },
-    ) => {
+    authorizationDetailsForAccessToken: async ({ oidc }: KoaContextWithOIDC, token: AppToken) => {
       if (token.grantId === undefined) throw invalid('a client that acts by itself works in its own account');
-      const granted = await grantedDetails(deps, token.grantId, token.scope);
-      await checkNamed(deps, oidc.params?.authorization_details, token);
-      return granted;
+      return tokenDetails(deps, oidc.params?.authorization_details, token);
     },
     authorizationDetailsForIntrospection: async (_ctx: KoaContextWithOIDC, token: { rar?: object[] }) =>
       token.rar,
   } as unknown as RichAuthorizationRequestsActiveConfiguration;
 }
 
+/** A token that is about to be saved. */
+interface AppToken {
+  grantId?: string;
+  scope?: string;
+}
+
 async function grantedDetails(deps: Deps, grantId: string | undefined, scope: unknown) {
   const consent = grantId === undefined ? undefined : await findConsent(deps, grantId);
   if (consent === undefined || consent.resource === null) return undefined;
   const scopes = typeof scope === 'string' ? parseScope(scope) : undefined;
-  const access = await readWhere(deps, consent, scopes);
-  return JSON.parse(JSON.stringify(toAuthorizationDetails(access, consent.resource).authorization_details));
+  return toDetails(await readWhere(deps, consent, scopes), consent.resource);
 }
 
-/**
- * Checks details that a token is requested with: they are those that the human consented to, or the token would reach more than
- * was asked for.
- */
-async function checkNamed(
-  deps: Deps,
-  named: unknown,
-  { grantId, scope = '' }: { grantId?: string; scope?: string },
-): Promise<void> {
-  if (typeof named !== 'string') return;
-  const consent = await findConsent(deps, grantId!);
+/** Describes where a token works, and narrows it to the places that its request names (RFC 9396 sections 6 and 7). */
+async function tokenDetails(deps: Deps, named: unknown, token: AppToken) {
+  const consent = await findConsent(deps, token.grantId!);
   const resource = consent?.resource ?? undefined;
-  const asked = orInvalid(() => parseDetails(deps.config, named, resource));
-  if (asked === undefined) return;
-  const scopes = parseScope(scope);
-  const access = consent === undefined ? [] : await readWhere(deps, consent, scopes);
-  if (!isSamePlaces(asked, access, scopes)) throw invalid('these are not the places that were consented to');
+  const asked =
+    typeof named === 'string' ? orInvalid(() => parseDetails(deps.config, named, resource)) : undefined;
+  if (consent === undefined || resource === undefined) {
+    if (asked !== undefined) throw invalid('this token is for no API');
+    return undefined;
+  }
+  const { access, narrowed } = await chooseTokenPlaces(
+    deps,
+    consent,
+    parseScope(token.scope ?? ''),
+    asked,
+  ).catch(throwInvalid);
+  if (narrowed !== undefined) {
+    currentExchange().narrowed = narrowed;
+    token.scope = formatScope([...new Set(access.flatMap(({ actions }) => actions))].toSorted());
+  }
+  return toDetails(access, resource);
+}
+
+/** As plain objects: oidc-provider takes no members that are undefined. */
+function toDetails(access: readonly PlacedAccess[], resource: string) {
+  return JSON.parse(JSON.stringify(toAuthorizationDetails(access, resource).authorization_details));
 }
 
 function orInvalid<Result>(parse: () => Result): Result {
   try {
     return parse();
   } catch (error) {
-    if (error instanceof Failure && error.kind === 'invalidDetails') throw invalid(error.message);
-    throw error;
+    return throwInvalid(error);
   }
+}
+
+function throwInvalid(error: unknown): never {
+  if (error instanceof Failure && error.kind === 'invalidDetails') throw invalid(error.message);
+  throw error;
 }
 
 function invalid(description: string): Error {
