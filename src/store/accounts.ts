@@ -155,11 +155,6 @@ export async function listNamedAccounts(
   return new Map(rows.map(({ id, mailbox, name }) => [id, { mailbox, name }]));
 }
 
-/** Finds an account that has not ended, by its id. */
-export function findLiveAccount(db: Pick<Tx, 'get'>, id: string): Promise<{ id: string } | undefined> {
-  return db.get('SELECT id FROM accounts WHERE id = ? AND ended_at IS NULL', [id]);
-}
-
 export function findAccount(db: Pick<Tx, 'get'>, id: string): Promise<AccountRow | undefined> {
   return db.get(
     'SELECT id, kind, mailbox, parent_id AS "parentId", locale, name FROM accounts WHERE id = ?',

@@ -235,20 +235,6 @@ export async function listCredentialLabels(
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** Whether an account has or had a credential that is for a resource server. @param resource its URL */
-export async function hasCredentialFor(
-  db: Pick<Tx, 'get'>,
-  accountId: string,
-  resource: string,
-): Promise<boolean> {
-  const row = await db.get(
-    `SELECT 1 AS one FROM credentials WHERE account_id = ?
-       AND (resources IS NULL OR ' ' || resources || ' ' LIKE ? ESCAPE '!') LIMIT 1`,
-    [accountId, `% ${resource.replace(/[!%_]/g, '!$&')} %`],
-  );
-  return row !== undefined;
-}
-
 export function findCredential(db: Pick<Tx, 'get'>, id: string): Promise<CredentialRow | undefined> {
   return db.get(`SELECT ${CREDENTIAL_COLUMNS} FROM credentials c WHERE c.id = ?`, [id]);
 }

@@ -156,20 +156,6 @@ export function listNamedPlaces(db: Pick<Tx, 'all'>, holders: readonly string[])
   );
 }
 
-/** Whether a resource server has a place in a workspace; what bounds a client is none. @param resource its URL */
-export async function hasPlaceAt(
-  db: Pick<Tx, 'get'>,
-  workspaceId: string,
-  resource: string,
-): Promise<boolean> {
-  const row = await db.get(
-    `SELECT 1 AS one FROM places WHERE workspace_id = ? AND (resource IS NULL OR resource = ?) AND ended_at IS NULL
-       AND holder NOT LIKE 'cli~_%' ESCAPE '~' LIMIT 1`,
-    [workspaceId, resource],
-  );
-  return row !== undefined;
-}
-
 /** Lists the places that an account gave in a workspace and that have not ended. */
 export function listPlacesOfGranter(
   db: Pick<Tx, 'all'>,

@@ -82,6 +82,8 @@ export async function listPlaceChoices(
     : [];
   const roles = new Map(memberships.map((each) => [each.workspaceId, each]));
   const bound = await readClientBound(db, client.id);
+  // Of all others nothing is looked up: they take the same time, whether or not they exist.
+  const isThere = (workspaceId: string) => workspaceId === accountId || roles.has(workspaceId);
   const own: Place = { workspaceId: accountId, ...NOWHERE };
   const everywhere = [own, ...memberships.map(({ workspaceId }) => ({ workspaceId, ...NOWHERE }))];
   const wanted =
@@ -89,7 +91,11 @@ export async function listPlaceChoices(
       ? (bound
           ?.map((row) => (isOwnBound(row) ? { ...row, workspaceId: accountId } : row))
           .map(withoutActions) ?? everywhere)
-      : await findAsked(deps, asked, audience.url);
+      : await findAsked(
+          deps,
+          asked.filter(({ identifier }) => isThere(identifier)),
+          audience.url,
+        );
   const rows = heldId === undefined ? [] : await listPlacesOf(db, heldId);
   const byName = (all: readonly Place[]) => new Map(all.map((place) => [nameOf(place, accountId), place]));
   const held =
@@ -105,10 +111,10 @@ export async function listPlaceChoices(
     const { workspaceId, nodeId, path, types } = place;
     const isOwn = workspaceId === accountId;
     const membership = roles.get(workspaceId);
-    const isThere = isOwn || membership !== undefined;
+    if (!isThere(workspaceId)) continue;
     const isAtApi = nodeId === null || nodes.get(nodeId)?.resource === audience.url;
     const most = bound && (await actionsWithinBound(db, bound, place, accountId, audience.url));
-    if (!isThere || !isAtApi || (bound !== undefined && most === undefined)) continue;
+    if (!isAtApi || (bound !== undefined && most === undefined)) continue;
     const actions = narrow(scopes, place.actions, most);
     // Other servers are told of no places: there it is all one's own things, or nothing.
     if (!hasWorkspaces && (nodeId ?? path ?? types ?? actions ?? null) !== null) continue;

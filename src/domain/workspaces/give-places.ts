@@ -3,14 +3,13 @@ import { newId } from '../../lib/ids.ts';
 import { parsePlacePath } from '../../lib/place-path.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { lockAccount } from '../../store/accounts.ts';
-import { findMember } from '../../store/members.ts';
 import { findNode } from '../../store/nodes.ts';
 import { countKeysPlacedIn, insertPlace } from '../../store/places.ts';
 import { lockTree } from '../../store/trees.ts';
-import { lockWorkspace } from '../../store/workspaces.ts';
 import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { mayIssueKeys, type Role, restrictToRole } from './roles.ts';
+import { lockWorkspaceAs } from './workspaces.ts';
 
 /** How places are given: nobody gives what they do not have themselves at that moment. */
 
@@ -151,11 +150,9 @@ async function lockGivingRole(
   workspaceId: string,
   mayGive: typeof mayIssueKeys,
 ): Promise<Role> {
-  const { tx, deps } = work;
   if (workspaceId === accountId) return 'owner';
-  const member = (await lockWorkspace(tx, workspaceId)) && (await findMember(tx, workspaceId, accountId));
-  if (member === undefined) throw new Failure('notFound', 'There is no such workspace among yours.');
-  if (mayGive(deps.config, member.role)) return member.role;
+  const { role } = await lockWorkspaceAs(work, workspaceId, accountId);
+  if (mayGive(work.deps.config, role)) return role;
   throw new Failure('forbidden', 'Your role in this workspace may not give access to it.');
 }
 

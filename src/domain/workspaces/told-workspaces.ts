@@ -1,9 +1,7 @@
 import { Failure } from '../../errors.ts';
-import { findLiveAccount, lockAccount } from '../../store/accounts.ts';
-import { hasCredentialFor } from '../../store/credentials.ts';
+import { lockAccount } from '../../store/accounts.ts';
 import type { Tx } from '../../store/engine/db.ts';
-import { hasPlaceAt } from '../../store/places.ts';
-import { findTree } from '../../store/trees.ts';
+import { isPersonalWorkspaceTold, isSharedWorkspaceTold } from '../../store/told-workspaces.ts';
 import { findWorkspace, lockWorkspace } from '../../store/workspaces.ts';
 import type { Work } from '../../work.ts';
 
@@ -34,30 +32,29 @@ export function unknownWorkspace(): Failure {
 
 /**
  * Locks a workspace of which a resource server may know. Those that ended, and those of which it may not know, are like ones
- * that are not there (P-11).
+ * that are not there (P-11): nothing of them is locked.
  */
-export async function lockReachableWorkspace(work: Work, server: TreeServer, id: string): Promise<void> {
-  const { tx } = work;
-  const isLocked = id.startsWith('usr_')
-    ? await lockAccount(tx, id)
-    : (await lockWorkspace(tx, id)) !== undefined;
-  if (!isLocked || !(await isTold(tx, server, id))) throw unknownWorkspace();
+export async function lockReachableWorkspace({ tx }: Work, server: TreeServer, id: string): Promise<void> {
+  if (!isToldOfAll(server, id) && !(await isTold(tx, server, id))) throw unknownWorkspace();
+  const isLocked = isPersonal(id) ? await lockAccount(tx, id) : (await lockWorkspace(tx, id)) !== undefined;
+  if (!isLocked) throw unknownWorkspace();
 }
 
 /** Whether a workspace has not ended, and a resource server may know of it. */
 export async function isReachable(db: Pick<Tx, 'get'>, server: TreeServer, id: string): Promise<boolean> {
-  const found = id.startsWith('usr_') ? await findLiveAccount(db, id) : await findWorkspace(db, id);
-  return found !== undefined && (await isTold(db, server, id));
+  if (isToldOfAll(server, id)) return (await findWorkspace(db, id)) !== undefined;
+  return isTold(db, server, id);
 }
 
-/**
- * Whether a resource server may know of a workspace: of a personal one if a credential of that account works or worked there;
- * of a shared one if it is told of all, or is connected to it, or has a place there.
- */
-async function isTold(db: Pick<Tx, 'get'>, server: TreeServer, id: string): Promise<boolean> {
-  if (id.startsWith('usr_')) {
-    return (await hasCredentialFor(db, id, server.url)) || (await hasPlaceAt(db, id, server.url));
-  }
-  if (server.hasAllWorkspaces || (await findTree(db, server.url, id)) !== undefined) return true;
-  return hasPlaceAt(db, id, server.url);
+/** Whether a resource server knows of a shared workspace whatever it has to do with it. */
+function isToldOfAll({ hasAllWorkspaces }: TreeServer, id: string): boolean {
+  return hasAllWorkspaces && !isPersonal(id);
+}
+
+function isTold(db: Pick<Tx, 'get'>, { url }: TreeServer, id: string): Promise<boolean> {
+  return isPersonal(id) ? isPersonalWorkspaceTold(db, id, url) : isSharedWorkspaceTold(db, id, url);
+}
+
+function isPersonal(id: string): boolean {
+  return id.startsWith('usr_');
 }
