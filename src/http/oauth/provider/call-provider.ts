@@ -2,7 +2,11 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import type Provider from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
-import { commitAuthorization, findState } from '../../../domain/apps/authorization-states.ts';
+import {
+  type AuthorizationWrite,
+  commitAuthorization,
+  findState,
+} from '../../../domain/apps/authorization-states.ts';
 import { Failure, unavailable } from '../../../errors.ts';
 import type { RequestOrigin } from '../../../work.ts';
 import { PATHS } from '../../server/paths.ts';
@@ -95,8 +99,9 @@ export async function withProvider(
   if (response.status >= 500)
     throw new Failure('internal', 'Something went wrong here. Repeat the request later.');
   if (exchange.repeated !== undefined) return { ...response, status: 200, body: exchange.repeated };
+  const writes = response.status < 400 ? exchange.writes : exchange.writes.filter(countsWhenRefused);
   try {
-    await commitAuthorization(deps, origin, exchange.writes, body);
+    await commitAuthorization(deps, origin, writes, body);
     return response;
   } catch (error) {
     // Another request used the same refresh token at the same time: its client gets that response.
@@ -104,6 +109,19 @@ export async function withProvider(
     if (repeated !== undefined) return { ...response, status: 200, body: repeated };
     throw error;
   }
+}
+
+/** What a client exchanges for tokens. */
+const EXCHANGED: ReadonlySet<string> = new Set(['AuthorizationCode', 'DeviceCode', 'RefreshToken']);
+
+/**
+ * Whether a write counts although the request was refused. oidc-provider uses up what is exchanged before it looks at all of the
+ * request: a client that asked for too much keeps what it has. What ends, and assertions that were presented, count.
+ */
+function countsWhenRefused(write: AuthorizationWrite): boolean {
+  if (write.kind === 'consumeState') return !EXCHANGED.has(write.model);
+  if (write.kind === 'saveState') return !EXCHANGED.has(write.state.model);
+  return write.kind !== 'storeToken';
 }
 
 async function findLostAnswer({ deps, writes }: Exchange): Promise<string | undefined> {
