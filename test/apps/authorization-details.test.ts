@@ -72,7 +72,7 @@ onEveryEngine('authorization details', (engine, test) => {
     }
   });
 
-  test('are checked at the token endpoint: those consented to, or none', async (t) => {
+  test('are checked at the token endpoint: what is not understood or was not consented to is refused', async (t) => {
     const ann = await owner();
     const app = await at.app();
     const asks = { authorization_details: detailsOf({ identifier: ann.wsp, actions: ['read'] }) };
