@@ -1,7 +1,9 @@
 import { revokePersonalKey } from '../../src/domain/credentials/personal-keys.ts';
+import { endKeyInWorkspace, listWorkspaceKeys } from '../../src/domain/credentials/workspace-keys.ts';
 import { changeRole } from '../../src/domain/workspaces/members.ts';
+import { requireMember } from '../../src/domain/workspaces/workspaces.ts';
 import { Failure } from '../../src/errors.ts';
-import type { Role } from '../../src/store/members.ts';
+import { insertMember, type Role } from '../../src/store/members.ts';
 import { until } from '../helpers/api.ts';
 import { asker } from '../helpers/api-keys.ts';
 import { newMailbox } from '../helpers/common.ts';
@@ -141,7 +143,7 @@ onEveryEngine('Tiny Command', (engine, test) => {
     for (const client of [bens, boss]) await client.close();
   });
 
-  test('owners and admins make keys, members and viewers do not; everybody ends their own and nobody else’s', async (t) => {
+  test('four roles, three verbs: owners and admins make, list and end all keys of a workspace; members and viewers make none, list and end their own', async (t) => {
     const { places, on } = world;
     const people: Record<Role, string> = {
       owner: await places.person(),
@@ -157,17 +159,36 @@ onEveryEngine('Tiny Command', (engine, test) => {
         () => 'done',
         (error: unknown) => (error instanceof Failure ? error.kind : String(error)),
       );
-    for (const [role, who] of Object.entries(people)) {
-      const mayMake = role === 'owner' || role === 'admin';
+    const { deps } = on.service;
+    /** Of somebody who was an admin, and has the role now. */
+    const ownKeyOf = async (role: Role) => {
+      await places.setRole(id, people[role], 'admin');
+      const { key } = await keyOf(people[role], id, ['workspace:read']);
+      await places.setRole(id, people[role], role);
+      return key.id;
+    };
+    const second = await places.person();
+    await places.act(({ tx, now }) =>
+      insertMember(tx, { workspaceId: id, accountId: second, role: 'owner', joinedAt: now }),
+    );
+    for (const [role, who] of Object.entries(people) as [Role, string][]) {
+      const isManager = role === 'owner' || role === 'admin';
       const made = await kindOf(keyOf(who, id, ['workspace:read']));
-      t.is(made, mayMake ? 'done' : 'forbidden', role);
-      const { key } = await keyOf(people.owner, id, ['workspace:read']);
-      const ended = await kindOf(revokePersonalKey(on.service.deps, asker, who, key.id));
-      t.is(ended, role === 'owner' ? 'done' : 'notFound', role);
+      t.is(made, isManager ? 'done' : 'forbidden', role);
+      const own = await ownKeyOf(role);
+      const others = (await keyOf(second, id, ['workspace:read'])).key.id;
+      const { items } = await listWorkspaceKeys(deps, await requireMember(deps.db, id, who));
+      const listed = items.map(({ id: key }) => key);
+      t.true(listed.includes(own), role);
+      t.is(listed.includes(others), isManager, role);
+      t.is(
+        await kindOf(endKeyInWorkspace(deps, asker, who, id, others)),
+        isManager ? 'done' : 'notFound',
+        role,
+      );
+      t.is(await kindOf(revokePersonalKey(deps, asker, who, others)), 'notFound', `${role}, among their own`);
+      t.is(await kindOf(endKeyInWorkspace(deps, asker, who, id, own)), 'done', role);
     }
-    const { key } = await keyOf(people.admin, id, ['workspace:read']);
-    await places.setRole(id, people.admin, 'viewer');
-    t.is(await kindOf(revokePersonalKey(on.service.deps, asker, people.admin, key.id)), 'done');
   });
 
   test('keys are "tcm_live_" and 32 bytes, shown once; the database holds a hash', async (t) => {
