@@ -1,83 +1,31 @@
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import type { ExecutionContext } from 'ava';
-import Koa from 'koa';
 import type { Browser, Page } from 'playwright-core';
-import { createVerifier, syncNodes } from '../../src/resource-server/index.ts';
-import { protect } from '../../src/resource-server/koa.ts';
 import { until } from '../helpers/api.ts';
 import { inBrowser, looksOn, startChromium } from '../helpers/chromium.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { signIn } from '../helpers/human.ts';
+import { connectSdk, startExample } from '../helpers/seed-world.ts';
 import type { Engine } from '../helpers/service.ts';
 import { visitAs } from '../helpers/visit-as.ts';
 import { openWorkspaces, type Workspaces } from '../helpers/workspaces.ts';
 
-/** The whole story, by the pages alone: a colleague, a bot, an API behind the kit. */
+/** The whole story, by the pages alone: a colleague, a bot, and the example of an MCP server. */
 
 inBrowser('a workspace from its beginning', (engine: Engine, test, executablePath: string) => {
   let world: Workspaces;
   let browser: Browser;
+  let mcp: Awaited<ReturnType<typeof startExample>>;
   test.before(async () => {
     [world, browser] = await Promise.all([openWorkspaces(engine), startChromium(executablePath)]);
+    mcp = await startExample(world.on);
   });
-  test.after(() => Promise.all([browser.close(), world.stop()]));
-
-  /** An API of documents in folders, behind the kit: `/WORKSPACE/PROJECT/FOLDER`. */
-  async function startApi(t: ExecutionContext) {
-    const { api, on } = world;
-    const own = { issuer: on.url, clientId: api.id, clientSecret: api.secret };
-    const verifier = createVerifier({ ...own, resource: api.url });
-    const app = new Koa();
-    for (const [method, scope] of [
-      ['GET', 'read'],
-      ['POST', 'write'],
-    ] as const) {
-      const guard = protect({
-        verifier,
-        scopes: [scope],
-        place: (ctx) => {
-          const [workspace = '', ...within] = ctx.path.slice(1).split('/');
-          return { workspace, within };
-        },
-      });
-      app.use((ctx, next) => (ctx.method === method ? guard(ctx, next) : next()));
-    }
-    app.use((ctx) => {
-      ctx.body = { documents: [] };
-    });
-    const server = app.listen(0);
-    await once(server, 'listening');
-    t.teardown(() => {
-      verifier.close();
-      server.close();
-      server.closeAllConnections();
-    });
-    const { port } = server.address() as AddressInfo;
-    return {
-      tell: (workspace: string) =>
-        syncNodes({
-          ...own,
-          workspace,
-          nodes: [
-            { id: 'prj_launch', kind: 'project', name: 'Launch' },
-            { id: 'fld_specs', parent: 'prj_launch', kind: 'folder', name: 'Specs' },
-            { id: 'fld_drafts', parent: 'prj_launch', kind: 'folder', name: 'Drafts' },
-          ],
-        }),
-      async ask(credential: string, path: string, method = 'GET'): Promise<number> {
-        const headers = { Authorization: `Bearer ${credential}` };
-        const answer = await fetch(`http://127.0.0.1:${port}/${path}`, { method, headers });
-        await answer.arrayBuffer();
-        return answer.status;
-      },
-    };
-  }
+  test.after(async () => {
+    await mcp.stop();
+    await Promise.all([browser.close(), world.stop()]);
+  });
 
   for (const look of looksOn(engine)) {
     test(`invite a colleague, let a bot read one folder, take it back: refused within a second (${look.name})`, async (t) => {
       const { on } = world;
-      const documents = await startApi(t);
       const ann = await world.person('ann');
       const bob = { mailbox: newMailbox('bob') };
       const visiting = async (mailbox: string, path: string, tour: (page: Page) => Promise<void>) =>
@@ -95,19 +43,34 @@ inBrowser('a workspace from its beginning', (engine: Engine, test, executablePat
         await page.getByRole('button', { name: 'Send invitation' }).click();
         await page.getByText('Invited, or in it already.').waitFor();
       });
-      await documents.tell(id);
+      // The server learns of the workspace by itself, begins it with two projects and folders, and tells those.
+      await until(async () => (await mcp.api.read(id)).length === 4);
+      for (const [item, folder] of [
+        ['plan', 'specs'],
+        ['idea', 'drafts'],
+      ] as const) {
+        const content = `the ${item}`;
+        await mcp.workspaces.put(id, { id: item, kind: 'document', name: item, parent: folder, content });
+      }
 
       const { pageUrl } = await on.invitationFor(bob.mailbox);
       const bot = await on.claimed(bob.mailbox, true);
-      const specs = `${id}/prj_launch/fld_specs`;
-      const drafts = `${id}/prj_launch/fld_drafts`;
+      const client = await connectSdk(mcp.url, bot.credential);
+      const read = (item: string) => client.outcome('read_item', { workspace: id, item });
+      const write = (folder: string) =>
+        client.outcome('write_item', { workspace: id, item: 'new', type: 'document', text: 'x', in: folder });
       const answers = async () => [
-        await documents.ask(bot.credential, specs),
-        await documents.ask(bot.credential, specs, 'POST'),
-        await documents.ask(bot.credential, drafts),
-        await documents.ask(bot.credential, id),
+        await read('plan'),
+        await write('specs'),
+        await read('idea'),
+        await write('hiring'),
       ];
-      t.deepEqual(await answers(), [403, 403, 403, 403], 'claiming gives nothing in a workspace');
+      const refused = 'resource_scope';
+      t.deepEqual(
+        await answers(),
+        [refused, refused, refused, refused],
+        'claiming gives nothing in a workspace',
+      );
       await visiting(bob.mailbox, pageUrl.slice(on.url.length), async (page) => {
         await page.getByRole('button', { name: 'Join' }).click();
         await page.getByText('You joined the workspace.').waitFor();
@@ -120,19 +83,21 @@ inBrowser('a workspace from its beginning', (engine: Engine, test, executablePat
         await page.getByRole('checkbox', { name: 'read in Specs' }).check();
         await page.getByRole('button', { name: 'Save' }).click();
         await page.getByText('Saved where it works.').waitFor();
-        await until(async () => (await documents.ask(bot.credential, specs)) === 200);
-        t.deepEqual(await answers(), [200, 403, 403, 403]);
+        await until(async () => (await read('plan')) === 'ok');
+        t.deepEqual(await answers(), ['ok', 'missing_scope', refused, refused]);
+        t.like(await client.call('read_item', { workspace: id, item: 'plan' }), { text: 'the plan' });
 
         await page.getByRole('link', { name: 'Change', exact: true }).click();
         await page.getByRole('checkbox', { name: /Specs/ }).first().uncheck();
         await page.getByRole('button', { name: 'Save' }).click();
         await page.getByText('Saved where it works.').waitFor();
         const taken = Date.now();
-        await until(async () => (await documents.ask(bot.credential, specs)) === 403);
+        await until(async () => (await read('plan')) === refused);
         const took = Date.now() - taken;
         t.true(took < 1000, `refused after ${took} ms`);
       });
-      t.deepEqual(await answers(), [403, 403, 403, 403]);
+      t.deepEqual(await answers(), [refused, refused, refused, refused]);
+      await client.close();
       t.is((await on.get('/api/me', bot.credential)).status, 200, 'its own account stays');
     });
   }
