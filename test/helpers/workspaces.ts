@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { findOrCreateAccount } from '../../src/domain/accounts/find-or-create-account.ts';
 import { startSession } from '../../src/domain/accounts/sessions.ts';
 import { addResourceServer } from '../../src/domain/audiences/resource-servers.ts';
+import { describeEvents } from '../../src/domain/audit/describe-events.ts';
 import { createPersonalKey } from '../../src/domain/credentials/personal-keys.ts';
 import { useCase } from '../../src/domain/limits/use-case.ts';
 import type { PlaceRequest } from '../../src/domain/workspaces/give-places.ts';
@@ -9,6 +10,8 @@ import { acceptInvitation, inviteToWorkspace } from '../../src/domain/workspaces
 import { createWorkspace } from '../../src/domain/workspaces/workspaces.ts';
 import { Failure } from '../../src/errors.ts';
 import { newId } from '../../src/lib/ids.ts';
+import type { ActivityEntry } from '../../src/ports/mailer.ts';
+import type { EventRow } from '../../src/store/events.ts';
 import { insertMember, type Role, updateMemberEnded, updateMemberRole } from '../../src/store/members.ts';
 import { insertNodes, updateNodesEnded } from '../../src/store/nodes.ts';
 import { insertPlace, type PlaceRow } from '../../src/store/places.ts';
@@ -289,6 +292,25 @@ export async function openWorkspaces(engine: Engine, options: TestOptions = {}) 
     return { key, place: await insertPlaceFor(on, { holder: key, workspaceId, grantedBy: by.id }) };
   }
 
+  /** Begins to watch what people are mailed. @returns what each was told since, in their notices */
+  async function watchMails(...people: Person[]): Promise<() => Promise<ActivityEntry[][]>> {
+    on.clock.advance(1);
+    const last = (await db.get<{ id: string }>('SELECT MAX(id) AS id FROM events'))!.id;
+    return () =>
+      Promise.all(
+        people.map(async ({ id, mailbox }) => {
+          const events = await db.all<EventRow>(
+            `SELECT e.id, e.at, e.kind, e.account_id AS "accountId", e.agent_id AS "agentId", e.subject, e.address, e.details,
+               e.request_id AS "requestId", e.workspace_id AS "workspaceId"
+             FROM outbox o JOIN notices n ON n.mail_id = o.id JOIN events e ON e.id = n.event_id
+             WHERE o.mailbox = ? AND e.id > ? ORDER BY e.id`,
+            [mailbox, last],
+          );
+          return describeEvents({ db }, events, id);
+        }),
+      );
+  }
+
   /** Ends the service, once nothing in its database contradicts itself. */
   async function stop(): Promise<void> {
     const found = await violations(db).finally(() => on.stop());
@@ -307,6 +329,7 @@ export async function openWorkspaces(engine: Engine, options: TestOptions = {}) 
     membersOf,
     eventsOf,
     placeKey,
+    watchMails,
     stop,
   };
 }

@@ -1,4 +1,7 @@
+import { findOrCreateAccount } from '../../src/domain/accounts/find-or-create-account.ts';
 import { setInvitationsAllowed } from '../../src/domain/accounts/mail-suppressions.ts';
+import { useCase } from '../../src/domain/limits/use-case.ts';
+import { deleteAccount } from '../../src/domain/owner/delete-account.ts';
 import {
   acceptInvitation,
   declineInvitation,
@@ -134,6 +137,23 @@ onEveryEngine('invitations', (engine, test) => {
     await removeMember(deps, origin, ann.id, id, carl.id);
     t.is(await outcome(accept(bob, next)), 'invitationVoid');
     await join(id, ann, bob, 'member');
+  });
+
+  test('a mailbox whose account was deleted gains nothing by the link, nor does who has the mailbox afterwards (W-10)', async (t) => {
+    const { deps, origin, person, workspace, invite, membersOf } = world;
+    const [ann, bob] = [await person('ann'), await person('bob')];
+    const id = await workspace(ann, [], 'Secret');
+    const invitation = await invite(id, ann, bob);
+    await deleteAccount(deps, origin, bob.id);
+    t.is(await outcome(accept(bob, invitation)), 'signInRequired');
+    // The same mailbox again is another account.
+    const { id: next } = await useCase(deps, origin, {}, (work) => findOrCreateAccount(work, bob.mailbox));
+    t.not(next, bob.id);
+    t.is(await outcome(accept({ id: next, mailbox: bob.mailbox }, invitation)), 'notFound');
+    t.false(JSON.stringify(await viewInvitation(deps, invitation, bob.mailbox)).includes('Secret'));
+    t.deepEqual(await membersOf(id), [`${ann.mailbox} owner`]);
+    const anew = await invite(id, ann, bob);
+    t.is(await accept({ id: next, mailbox: bob.mailbox }, anew), id);
   });
 
   test('declining ends one; more of this workspace, or all, are not mailed then, and nobody is told', async (t) => {

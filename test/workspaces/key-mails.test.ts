@@ -1,21 +1,13 @@
-import { describeEvents } from '../../src/domain/audit/describe-events.ts';
 import { endKeyInWorkspace } from '../../src/domain/credentials/workspace-keys.ts';
 import { notifyOfKeyExpiry } from '../../src/domain/jobs/key-expiry-notices.ts';
 import { leaveWorkspace } from '../../src/domain/workspaces/members.ts';
 import { LOCALES, type Locale } from '../../src/lib/translate.ts';
 import { createRender } from '../../src/mail/render.ts';
 import type { ActivityEntry } from '../../src/ports/mailer.ts';
-import type { EventRow } from '../../src/store/events.ts';
 import { makeAppKey } from '../helpers/app-keys.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-import {
-  makePlacedKey,
-  openPlaces,
-  openWorkspaces,
-  type Person,
-  type Workspaces,
-} from '../helpers/workspaces.ts';
+import { makePlacedKey, openPlaces, openWorkspaces, type Workspaces } from '../helpers/workspaces.ts';
 
 const DAY = 86_400;
 
@@ -27,27 +19,6 @@ onEveryEngine('mails about keys in workspaces', (engine, test) => {
   });
   test.after(() => world.stop());
 
-  /** What the mails tell somebody that were queued since. @param since an id of an event */
-  async function toldTo({ id, mailbox }: Person, since: string): Promise<ActivityEntry[]> {
-    const { db } = world.deps;
-    const events = await listEventsTold(mailbox, since);
-    return describeEvents({ db }, events, id);
-  }
-  function listEventsTold(mailbox: string, since: string): Promise<EventRow[]> {
-    return world.deps.db.all(
-      `SELECT e.id, e.at, e.kind, e.account_id AS "accountId", e.agent_id AS "agentId", e.subject, e.address, e.details,
-         e.request_id AS "requestId", e.workspace_id AS "workspaceId"
-       FROM outbox o JOIN notices n ON n.mail_id = o.id JOIN events e ON e.id = n.event_id
-       WHERE o.mailbox = ? AND e.id > ? ORDER BY e.id`,
-      [mailbox, since],
-    );
-  }
-  /** Begins to watch what people are mailed. */
-  async function watchMails(...people: Person[]): Promise<() => Promise<ActivityEntry[][]>> {
-    world.on.clock.advance(1);
-    const last = (await world.deps.db.get<{ id: string }>('SELECT MAX(id) AS id FROM events'))!.id;
-    return () => Promise.all(people.map((each) => toldTo(each, last)));
-  }
   const kindsIn = (entries: readonly ActivityEntry[]) =>
     entries.map(({ kind, keyName }) => `${kind} ${keyName ?? ''}`);
   const render = (happened: ActivityEntry[], locale: Locale) =>
@@ -71,7 +42,7 @@ onEveryEngine('mails about keys in workspaces', (engine, test) => {
     const app = await places.node(api.url, id, 'app_shop', 'app');
     const { key } = await makeAppKey(world.on, max!.id, id, app, 30);
     await leaveWorkspace(deps, origin, max!.id, id);
-    const told = await watchMails(ann!, bob!, eve!, max!);
+    const told = await world.watchMails(ann!, bob!, eve!, max!);
     world.on.clock.advance((key.expiresAt! - world.on.clock()) / 1000 - 7 * DAY - 1);
     await notifyOfKeyExpiry(deps);
     t.is(await countOf(world.on, `events WHERE kind = 'key.expiring' AND subject = ?`, [key.id]), 0);
@@ -103,7 +74,7 @@ onEveryEngine('mails about keys in workspaces', (engine, test) => {
     const { key } = await makeAppKey(world.on, ann.id, id, app, 7);
     await makeAppKey(world.on, ann.id, id, app);
     await endKeyInWorkspace(deps, origin, ann.id, id, key.id);
-    const told = await watchMails(ann);
+    const told = await world.watchMails(ann);
     world.on.clock.advance(6 * DAY);
     await notifyOfKeyExpiry(deps);
     world.on.clock.advance(400 * DAY);
@@ -111,12 +82,40 @@ onEveryEngine('mails about keys in workspaces', (engine, test) => {
     t.deepEqual((await told()).map(kindsIn), [[]]);
   });
 
+  test('owners are mailed when keys end because an API deleted what they were for, and of nothing else it deletes (P-6)', async (t) => {
+    const { api, person, workspace } = world;
+    const [ann, ben, bob] = [await person('ann'), await person('ben'), await person('bob')];
+    const id = await workspace(ann, [
+      [ben, 'owner'],
+      [bob, 'admin'],
+    ]);
+    const upsert = ['free', 'shared', 'only'].map((name) => ({ id: name, kind: 'folder', name }));
+    await api.send({ workspace: id, upsert });
+    const make = async (thing: string, ...more: { workspaceId: string; path: string; actions: string[] }[]) =>
+      makePlacedKey(world.on, bob.id, [
+        { workspaceId: id, nodeId: await places.findNode(id, thing), actions: ['read'] },
+        ...more,
+      ]);
+    await make('shared', { workspaceId: id, path: 'x', actions: ['read'] });
+    await make('only');
+    const told = await world.watchMails(ann, ben, bob);
+    t.is((await api.send({ workspace: id, delete: ['free', 'shared'] })).status, 200);
+    t.deepEqual((await told()).map(kindsIn), [[], [], []], 'no key ended');
+    t.is((await api.send({ workspace: id, delete: ['only'] })).status, 200);
+    t.deepEqual((await told()).map(kindsIn), [['tree.changed '], ['tree.changed '], []]);
+    for (const locale of LOCALES) {
+      const { subject, text } = render((await told())[0]!, locale);
+      t.notRegex(subject, /Atlas/);
+      t.regex(text, /Atlas/);
+    }
+  });
+
   test('who makes a key of an app is mailed', async (t) => {
     const { person, workspace, api } = world;
     const ann = await person('ann');
     const id = await workspace(ann);
     const app = await places.node(api.url, id, 'app_shop', 'app');
-    const told = await watchMails(ann);
+    const told = await world.watchMails(ann);
     await makeAppKey(world.on, ann.id, id, app);
     t.deepEqual((await told()).map(kindsIn), [['app_key.made robot']]);
   });
@@ -128,7 +127,7 @@ onEveryEngine('mails about keys in workspaces', (engine, test) => {
     const key = async () =>
       (await makePlacedKey(world.on, bob.id, [{ workspaceId: id, actions: ['read'] }])).key;
     const [one, two] = [await key(), await key()];
-    const told = await watchMails(ann, bob);
+    const told = await world.watchMails(ann, bob);
     await endKeyInWorkspace(deps, origin, ann.id, id, one.id);
     await endKeyInWorkspace(deps, origin, bob.id, id, two.id);
     const mails = await told();

@@ -1,5 +1,7 @@
 import { changeRole, leaveWorkspace, removeMember } from '../../src/domain/workspaces/members.ts';
 import { deleteWorkspace } from '../../src/domain/workspaces/workspaces.ts';
+import { readAccess } from '../../src/resource-server/access.ts';
+import { may } from '../../src/resource-server/index.ts';
 import type { Server } from '../helpers/api-keys.ts';
 import { makeAppKey } from '../helpers/app-keys.ts';
 import { countOf } from '../helpers/ceremony.ts';
@@ -150,6 +152,39 @@ onEveryEngine('keys made while what they depend on changes', (engine, test) => {
         0,
       );
     }
+  });
+
+  test('while its node is moved: it names its node all the time, and what lies in it the API alone says', async (t) => {
+    const headers = { ...basic(api.id, api.secret), 'Content-Type': 'application/json' };
+    const { bob, id, node } = await team();
+    const tell = async (parent: string | undefined) => {
+      const upsert = [
+        { id: 'one', kind: 'folder', name: 'One' },
+        { id: 'two', kind: 'folder', name: 'Two' },
+        { id: 'app_1', kind: 'app', name: 'App', ...(parent !== undefined && { parent }) },
+      ];
+      const body = JSON.stringify({ workspace: id, upsert });
+      return (await world.on.request('PUT', '/resource/nodes', { headers, body })).status;
+    };
+    t.is(await tell('one'), 200);
+    const key = await wide(bob, id, node, 0);
+    const inOne = await wide(bob, id, await places.findNode(id, 'one'), 0);
+    const answers = await Promise.all(
+      Array.from({ length: 24 }, (_, at) => (at % 3 === 0 ? tell(at % 2 === 0 ? 'two' : 'one') : told(key))),
+    );
+    for (const answer of answers) {
+      if (typeof answer === 'number') t.is(answer, 200);
+      else t.is(answer.authorization_details[0].node, 'app_1');
+    }
+    t.is(await tell('two'), 200);
+    // The chain of before lets in who has the old folder; that of now does not, whatever was remembered.
+    const token = {
+      subject: bob.id,
+      scopes: ['read'],
+      access: readAccess((await told(inOne)).authorization_details, API)!,
+    };
+    t.true(may(token, 'read', { workspace: id, within: ['one', 'app_1'] }));
+    t.false(may(token, 'read', { workspace: id, within: ['two', 'app_1'] }));
   });
 
   test(`while the workspace is deleted: nothing live remains in it, ${ROUNDS} times`, async (t) => {

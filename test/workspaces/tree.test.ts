@@ -372,6 +372,28 @@ onEveryEngine('the tree of a workspace', (engine, test) => {
     t.is((await api.read(workspace)).length, 1);
   });
 
+  test('of batches with crossed numbers sent at once, each that is taken has a number above the one before', async (t) => {
+    for (let round = 0; round < 8; round += 1) {
+      const workspace = await newWorkspace();
+      const answers = await Promise.all(
+        [3, 1, 4, 2].map(async (sequence) => ({
+          sequence,
+          ...(await api.send({ workspace, sequence, replace: true, upsert: [folder(`n${sequence}`)] })),
+        })),
+      );
+      t.is(answers.find(({ sequence }) => sequence === 4)!.status, 200, 'none is above it');
+      for (const { status, body } of answers.filter(({ status: each }) => each !== 200)) {
+        t.is(status, 409);
+        t.true(body.last >= 2);
+      }
+      t.deepEqual(
+        (await api.read(workspace)).map(({ id }) => id),
+        ['n4'],
+        'and what it says is what there is',
+      );
+    }
+  });
+
   test('two moves that would make a ring: one is taken, the other refused, every time', async (t) => {
     for (let round = 0; round < 8; round += 1) {
       const workspace = await newWorkspace();
