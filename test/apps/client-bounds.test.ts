@@ -3,7 +3,7 @@ import { createClient, type NewClient } from '../../src/domain/apps/create-clien
 import { changeClient } from '../../src/domain/apps/manage-clients.ts';
 import { leaveWorkspace } from '../../src/domain/workspaces/members.ts';
 import { asker } from '../helpers/api-keys.ts';
-import { type App, decide, errorOf, REDIRECT } from '../helpers/app-client.ts';
+import { type App, decide, errorOf, PUBLIC_CLIENT, REDIRECT } from '../helpers/app-client.ts';
 import { type Member, openPlacedApps, type PlacedApps, placeBoxes } from '../helpers/placed-apps.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
@@ -16,13 +16,7 @@ onEveryEngine('where a client may work at most', (engine, test) => {
   });
   test.after(() => at.on.stop());
 
-  const CLIENT: NewClient = {
-    name: 'Reports',
-    redirectUris: [REDIRECT],
-    authMethod: 'none',
-    grantTypes: ['authorization_code', 'refresh_token'],
-    scopes: ['read', 'write'],
-  };
+  const CLIENT: NewClient = { ...PUBLIC_CLIENT, scopes: ['read', 'write'] };
 
   async function owner() {
     const member = await at.person();

@@ -18,6 +18,7 @@ import {
   getCode,
   listConsents,
   newHuman,
+  PUBLIC_CLIENT,
   REDIRECT,
   redeem,
   refresh,
@@ -28,11 +29,9 @@ import { basic, startTestService, type TestService } from '../helpers/service.ts
 import { onEveryEngine } from '../helpers/suite.ts';
 
 const NEW: NewClient = {
-  name: 'Reports',
-  redirectUris: [REDIRECT],
+  ...PUBLIC_CLIENT,
   authMethod: 'client_secret_basic',
   grantTypes: ['authorization_code', 'refresh_token', 'client_credentials'],
-  scopes: undefined,
 };
 const BY_OPERATOR = { operator: { accountId: undefined, reason: 'abuse' } };
 /** More than one request ends. */

@@ -1,24 +1,26 @@
-import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
+import { createClient } from '../../src/domain/apps/create-client.ts';
 import { suspendClient } from '../../src/domain/apps/manage-clients.ts';
 import { AT_COMMAND_LINE } from '../../src/domain/audit/operator-acts.ts';
 import { deleteExpiredRows } from '../../src/domain/jobs/retention.ts';
 import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import { deleteExcessOAuthClients } from '../../src/store/retention.ts';
 import { localOrigin } from '../../src/work.ts';
-import { type App, askFor, getCode, newHuman, REDIRECT, redeem, registerApp } from '../helpers/app-client.ts';
+import {
+  type App,
+  askFor,
+  getCode,
+  newHuman,
+  PUBLIC_CLIENT,
+  REDIRECT,
+  redeem,
+  registerApp,
+} from '../helpers/app-client.ts';
 import { countOf } from '../helpers/ceremony.ts';
 import { type ClientHost, startClientHost } from '../helpers/client-host.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
 const DAY = 86_400;
-const PUBLIC: NewClient = {
-  name: 'Reports',
-  redirectUris: [REDIRECT],
-  authMethod: 'none',
-  grantTypes: ['authorization_code', 'refresh_token'],
-  scopes: undefined,
-};
 
 onEveryEngine('how many clients are kept', (engine, test) => {
   let on: TestService;
@@ -108,8 +110,8 @@ onEveryEngine('how many clients are kept', (engine, test) => {
       'SELECT id FROM accounts WHERE mailbox = ?',
       [owner],
     );
-    const persons = await createClient(on.service.deps, origin, PUBLIC, { owner: account!.id });
-    const operators = await createClient(on.service.deps, origin, PUBLIC);
+    const persons = await createClient(on.service.deps, origin, PUBLIC_CLIENT, { owner: account!.id });
+    const operators = await createClient(on.service.deps, origin, PUBLIC_CLIENT);
     const kept = [persons, operators].map(({ client }) => ({
       clientId: client.id,
       secret: undefined,

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
+import { createClient } from '../../src/domain/apps/create-client.ts';
 import { rotateClientSecret, suspendClient } from '../../src/domain/apps/manage-clients.ts';
 import { AT_COMMAND_LINE } from '../../src/domain/audit/operator-acts.ts';
 import { repeatRevocations } from '../../src/domain/jobs/after-restore.ts';
@@ -16,6 +16,7 @@ import {
   getCode,
   listConsents,
   newHuman,
+  PUBLIC_CLIENT,
   REDIRECT,
   redeem,
   refresh,
@@ -26,14 +27,6 @@ import { vouchsafe } from '../helpers/cli.ts';
 import { ensure } from '../helpers/ensure.ts';
 import { startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
-
-const PUBLIC: NewClient = {
-  name: 'Reports',
-  redirectUris: [REDIRECT],
-  authMethod: 'none',
-  grantTypes: ['authorization_code', 'refresh_token'],
-  scopes: undefined,
-};
 
 onEveryEngine('how registered clients end', (engine, test) => {
   let on: TestService;
@@ -80,7 +73,7 @@ onEveryEngine('how registered clients end', (engine, test) => {
 
   test("deleting an account ends its clients, and other people's consents to them, each mailed", async (t) => {
     const owner = await accountOf((await newHuman(on)).mailbox);
-    const { client } = await createClient(on.service.deps, origin, PUBLIC, { owner });
+    const { client } = await createClient(on.service.deps, origin, PUBLIC_CLIENT, { owner });
     const people = [await approve(client.id), await approve(client.id)];
     await deleteAccount(on.service.deps, origin, owner);
     for (const { token, mailbox, app, refreshToken } of people) {
@@ -189,7 +182,7 @@ onEveryEngine('how registered clients end', (engine, test) => {
   });
 
   test('registrations that nobody used for a day are swept, the oldest where there are too many; others stay', async (t) => {
-    const persons = await createClient(on.service.deps, origin, PUBLIC, {
+    const persons = await createClient(on.service.deps, origin, PUBLIC_CLIENT, {
       owner: await accountOf((await newHuman(on)).mailbox),
     });
     const [used, unused] = [await registerApp(on), await registerApp(on)];
@@ -244,7 +237,7 @@ onEveryEngine('how registered clients end', (engine, test) => {
     const { client, secret } = await createClient(
       on.service.deps,
       origin,
-      { ...PUBLIC, authMethod: 'client_secret_post' },
+      { ...PUBLIC_CLIENT, authMethod: 'client_secret_post' },
       { owner },
     );
     const app = await registerApp(on);
@@ -259,9 +252,9 @@ onEveryEngine('how registered clients end', (engine, test) => {
   test('after a restore the ends of consents and clients are repeated', async (t) => {
     const deps = on.service.deps;
     const [first, second, third] = [
-      await createClient(deps, origin, PUBLIC),
-      await createClient(deps, origin, PUBLIC),
-      await createClient(deps, origin, PUBLIC),
+      await createClient(deps, origin, PUBLIC_CLIENT),
+      await createClient(deps, origin, PUBLIC_CLIENT),
+      await createClient(deps, origin, PUBLIC_CLIENT),
     ].map(({ client }) => client.id);
     const people = [await approve(first!), await approve(second!), await approve(third!)];
     const [consent] = await listConsents(deps, await accountOf(people[0]!.mailbox));
@@ -279,7 +272,7 @@ onEveryEngine('how registered clients end', (engine, test) => {
   test('after a restore a secret that was replaced, and what was taken away, work no longer', async (t) => {
     const deps = on.service.deps;
     const { client, secret } = await createClient(deps, origin, {
-      ...PUBLIC,
+      ...PUBLIC_CLIENT,
       redirectUris: [],
       authMethod: 'client_secret_post',
       grantTypes: ['client_credentials'],

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Deps } from '../../src/deps.ts';
+import type { NewClient } from '../../src/domain/apps/create-client.ts';
 import { listLiveOAuthGrants, type OAuthGrantRow } from '../../src/store/oauth-grants.ts';
 import type { Browser, Page } from './browser.ts';
 import { newMailbox } from './common.ts';
@@ -10,6 +11,15 @@ import type { Reply, TestService } from './service.ts';
 /** An app that registers itself, and a human who decides about it. */
 
 export const REDIRECT = 'https://app.example/callback';
+
+/** A client that a human or the operator registers: a public one, which acts for humans alone. */
+export const PUBLIC_CLIENT: NewClient = {
+  name: 'Reports',
+  redirectUris: [REDIRECT],
+  authMethod: 'none',
+  grantTypes: ['authorization_code', 'refresh_token'],
+  scopes: undefined,
+};
 
 export interface AppOptions {
   metadata?: Record<string, unknown>;
