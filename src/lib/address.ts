@@ -7,6 +7,8 @@ export interface Address {
   text: string;
   /** What limits count by: the IPv4 address, also one embedded in IPv6; else the IPv6 /64, which one host controls entirely. */
   limitKey: string;
+  /** The IPv6 /48, of which one customer of a provider may have all; undefined where it would be another network. */
+  site?: string;
   /** The network that a mail names as the origin of a request: IPv4 /16, IPv6 /32. */
   coarse: string;
 }
@@ -66,7 +68,7 @@ function fromIpv6(address: ipaddr.IPv6): Address {
     default:
       // Local-use NAT64 (RFC 8215): each operator chooses where the IPv4 address is embedded.
       if (a === '64' && b === 'ff9b' && c === '1') return { text, limitKey: text, coarse };
-      return { text, limitKey: `${a}:${b}:${c}:${d}::/64`, coarse };
+      return { text, limitKey: `${a}:${b}:${c}:${d}::/64`, site: `${a}:${b}:${c}::/48`, coarse };
   }
 }
 

@@ -63,6 +63,31 @@ onEveryEngine('how many clients are kept', (engine, test) => {
     }
   });
 
+  test('all addresses of an IPv6 /48 register five times as many clients as one of its /64 does', async (t) => {
+    const narrow = await startTestService(engine, {
+      limits: { clientsPerIp: '2/h' },
+      env: { TRUST_PROXY: '1' },
+    });
+    t.teardown(() => narrow.stop());
+    const register = async (address: string) => {
+      const body = JSON.stringify({ redirect_uris: [REDIRECT], token_endpoint_auth_method: 'none' });
+      const headers = { 'Content-Type': 'application/json', 'X-Forwarded-For': address };
+      return (await narrow.request('POST', '/oauth2/register', { body, headers })).status;
+    };
+    for (let network = 1; network <= 5; network += 1) {
+      const from = (host: number) => `2001:db8:1:${network}::${host}`;
+      t.deepEqual(
+        [await register(from(1)), await register(from(2)), await register(from(3))],
+        [201, 201, 429],
+        `network ${network}`,
+      );
+    }
+    t.deepEqual([await register('2001:db8:1:6::1'), await register('2001:db8:1:7::1')], [429, 429]);
+    t.is(await register('2001:db8:2::1'), 201);
+    narrow.clock.advance(3600);
+    t.is(await register('2001:db8:1:6::1'), 201);
+  });
+
   test('a client whose document nobody used goes a day after it was fresh; what the operator decided stays', async (t) => {
     const [unused, suspended] = [await publish('/unused.json'), await publish('/suspended.json')];
     t.true(await suspendClient(on.service.deps, origin, suspended.clientId, AT_COMMAND_LINE));

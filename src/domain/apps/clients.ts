@@ -15,6 +15,7 @@ import { listLiveOAuthGrantsOfClient } from '../../store/oauth-grants.ts';
 import { listPlacesOf } from '../../store/places.ts';
 import type { Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
+import { clientLimits } from '../limits/limits.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { isWithinBound } from './consent-places.ts';
 import { endConsent } from './consents.ts';
@@ -73,10 +74,7 @@ export async function saveClient(
   const { id, metadata, secret } = client;
   let known = await lockOAuthClient(tx, id);
   if (known === undefined && client.origin === 'dynamic') {
-    await consumeLimits(work, [
-      { name: 'clientsPerIp', key: origin.address.limitKey },
-      { name: 'clientsPerService', key: '' },
-    ]);
+    await consumeLimits(work, clientLimits(origin.address));
   }
   const text = JSON.stringify(metadata);
   const said = {

@@ -11,6 +11,7 @@ import { listOwnedClients } from '../../store/owned-clients.ts';
 import type { RequestOrigin, Work } from '../../work.ts';
 import { recordEvent } from '../audit/audit-log.ts';
 import { AT_COMMAND_LINE, type OperatorAct, reasonDetails } from '../audit/operator-acts.ts';
+import { clientLimits } from '../limits/limits.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
 import type { PlaceRequest } from '../workspaces/give-places.ts';
@@ -127,10 +128,7 @@ async function holdOwner(work: Work, accountId: string): Promise<string> {
   if ((await listOwnedClients(tx, accountId)).length >= max) {
     refuse('clients', `You have ${max} clients. Delete one first.`);
   }
-  await consumeLimits(work, [
-    { name: 'clientsPerIp', key: origin.address.limitKey },
-    { name: 'clientsPerService', key: '' },
-  ]);
+  await consumeLimits(work, clientLimits(origin.address));
   return accountId;
 }
 

@@ -1,8 +1,8 @@
 import type { Deps } from '../../deps.ts';
 import type { Address } from '../../lib/address.ts';
 import { findCounter } from '../../store/counters.ts';
-import type { LimitCounter } from './limits.ts';
-import { exhaustedCounterCache, limitFailure, rateOf, toBudget } from './rate-limiter.ts';
+import { addressLimits, type LimitCounter } from './limits.ts';
+import { counterKeyOf, exhaustedCounterCache, limitFailure, rateOf, toBudget } from './rate-limiter.ts';
 
 /** Flood limits: a client address that exhausted a limit is refused before its request body is read (S-50). */
 
@@ -31,8 +31,10 @@ export async function assertFloodLimit(
   name: FloodLimit,
   address: Address,
 ): Promise<void> {
-  const exhaustedUntil = exhaustedCounterCache(deps.db).get(`${name}:${address.limitKey}`) ?? 0;
-  if (exhaustedUntil > deps.clock()) await assertBudgetLeft(deps, name, address);
+  const exhaustedUntil = (limit: LimitCounter) =>
+    exhaustedCounterCache(deps.db).get(counterKeyOf(limit)) ?? 0;
+  const isSeen = addressLimits(name, address).some((limit) => exhaustedUntil(limit) > deps.clock());
+  if (isSeen) await assertBudgetLeft(deps, name, address);
 }
 
 /**
@@ -46,9 +48,10 @@ export async function assertBudgetLeft(
   address: Address,
 ): Promise<void> {
   const now = clock();
-  const counter = await findCounter(db, `${name}:${address.limitKey}`);
-  if (counter === undefined) return;
-  const rate = rateOf(config.limits, name);
-  if (counter.endsAt <= now || counter.used < rate.max) return;
-  throw limitFailure(toBudget(name, rate, counter, now));
+  for (const limit of addressLimits(name, address)) {
+    const counter = await findCounter(db, counterKeyOf(limit));
+    const rate = rateOf(config.limits, limit);
+    if (counter === undefined || counter.endsAt <= now || counter.used < rate.max) continue;
+    throw limitFailure(toBudget(limit.name, rate, counter, now));
+  }
 }

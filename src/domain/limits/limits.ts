@@ -11,7 +11,12 @@ export interface LimitCounter {
   name: RateName | 'codesPerMailboxHour' | 'codesPerMailboxDay' | WrongGuessLimit;
   /** What the limit counts by: an address, a mailbox, an id; empty where it counts for the whole service. */
   key: string;
+  /** How many times the limit it counts to; undefined: once. */
+  times?: number;
 }
+
+/** How many times the limit of one address all addresses of an IPv6 /48 have together. */
+const SITE_TIMES = 5;
 
 type WrongGuessLimit =
   | 'wrongPerMailboxDay'
@@ -27,6 +32,18 @@ export function registrationLimits(address: Address): LimitCounter[] {
     { name: 'registerPerIp', key: address.limitKey },
     { name: 'registerPerService', key: '' },
   ];
+}
+
+/** Returns the counters that the registration of an OAuth client consumes. */
+export function clientLimits(address: Address): LimitCounter[] {
+  return [...addressLimits('clientsPerIp', address), { name: 'clientsPerService', key: '' }];
+}
+
+/** Returns the counters of a limit per address: that of the address; for OAuth clients that of its IPv6 /48, too. */
+export function addressLimits(name: LimitCounter['name'], { limitKey, site }: Address): LimitCounter[] {
+  const own = { name, key: limitKey };
+  if (name !== 'clientsPerIp' || site === undefined) return [own];
+  return [own, { name, key: site, times: SITE_TIMES }];
 }
 
 /**

@@ -26,7 +26,7 @@ export async function consumeLimits(
 ): Promise<Budget[]> {
   const budgets: Budget[] = [];
   for (const limit of counters) {
-    const { max, windowSeconds } = rateOf(deps.config.limits, limit.name);
+    const { max, windowSeconds } = rateOf(deps.config.limits, limit);
     const counter = await incrementCounter(tx, counterKeyOf(limit), max, windowSeconds * 1000, now);
     budgets.push(assertWithinLimit(deps, limit, counter, now));
   }
@@ -50,7 +50,7 @@ export function assertWithinLimit(
   now: number,
 ): Budget {
   const { name } = limit;
-  const budget = toBudget(name, rateOf(deps.config.limits, name), counter, now);
+  const budget = toBudget(name, rateOf(deps.config.limits, limit), counter, now);
   if (budget.remaining === 0) exhaustedCounterCache(deps.db).set(counterKeyOf(limit), counter.endsAt);
   if (!counter.won) throw limitFailure(budget);
   return budget;
@@ -78,7 +78,7 @@ export async function areGuessesExhausted(
   ] as const;
   for (const limit of limits) {
     const counter = await findCounter(tx, counterKeyOf(limit));
-    const { max } = rateOf(deps.config.limits, limit.name);
+    const { max } = rateOf(deps.config.limits, limit);
     if (counter !== undefined && counter.endsAt > now && counter.used >= max) return true;
   }
   return false;
@@ -95,19 +95,22 @@ export async function readBudgets(
       const counter = await findCounter(db, counterKeyOf(limit));
       return counter === undefined || counter.endsAt <= now
         ? []
-        : [toBudget(limit.name, rateOf(config.limits, limit.name), counter, now)];
+        : [toBudget(limit.name, rateOf(config.limits, limit), counter, now)];
     }),
   );
   return budgets.flat();
 }
 
 /**
- * Returns the configured rate of a limit. Where the configuration has a plain number, the name ends with its window.
+ * Returns the configured rate of a counter. Where the configuration has a plain number, the name ends with its window.
  */
-export function rateOf(limits: Limits, name: LimitCounter['name']): Rate {
+export function rateOf(limits: Limits, { name, times = 1 }: Pick<LimitCounter, 'name' | 'times'>): Rate {
   const value = limits[name];
-  if (typeof value !== 'number') return value;
-  return { max: value, windowSeconds: name.endsWith('Hour') ? HOUR_SECONDS : DAY_SECONDS };
+  const { max, windowSeconds } =
+    typeof value === 'number'
+      ? { max: value, windowSeconds: name.endsWith('Hour') ? HOUR_SECONDS : DAY_SECONDS }
+      : value;
+  return { max: max * times, windowSeconds };
 }
 
 /**

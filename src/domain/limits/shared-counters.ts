@@ -161,7 +161,7 @@ async function consumeForAll(
     const byCounter = Map.groupBy(notRefused, (index) => counterKeyOf(batch[index]!.counters[position]!));
     for (const [key, indexes] of [...byCounter].sort(([one], [other]) => (one < other ? -1 : 1))) {
       const limit = batch[indexes[0]!]!.counters[position]!;
-      const { max, windowSeconds } = rateOf(deps.config.limits, limit.name);
+      const { max, windowSeconds } = rateOf(deps.config.limits, limit);
       const { taken, used, endsAt } = await incrementCounters(
         tx,
         key,
