@@ -3,7 +3,6 @@ import { Failure } from '../../errors.ts';
 import { normalizeUserCode } from '../../lib/code-text.ts';
 import { formatScope } from '../../lib/scopes.ts';
 import { hashSecret } from '../../lib/secrets.ts';
-import { lockAccount } from '../../store/accounts.ts';
 import { updateOAuthClientUsed } from '../../store/oauth-clients.ts';
 import { findOAuthGrant, lockLiveOAuthGrant } from '../../store/oauth-grants.ts';
 import {
@@ -22,6 +21,7 @@ import { recordEvent } from '../audit/audit-log.ts';
 import { storeAccessToken } from '../credentials/issue.ts';
 import { consumeLimits } from '../limits/rate-limiter.ts';
 import { useCase } from '../limits/use-case.ts';
+import { requireOwnWithinBound } from './client-bounds.ts';
 import { endClient, saveClient } from './clients.ts';
 import { endConsent, recordDecline } from './consents.ts';
 import { BATCHES_PER_REQUEST, endConsentsOfEndedClient } from './end-consents.ts';
@@ -106,8 +106,8 @@ export async function findStateByUid(
  * Commits the writes of one request.
  *
  * @param answer kept with a used refresh token, for a client that loses the response
- * @throws Failure `invalidGrant` if another request used the same code or token, or the consent ended meanwhile; nothing
- * was written then
+ * @throws Failure `invalidGrant` if another request used the same code or token, or the consent ended meanwhile; `invalidScope`
+ * and `limited` for the token of a client that acts by itself. Nothing was written then
  */
 export async function commitAuthorization(
   deps: Deps,
@@ -226,11 +226,17 @@ async function storeAppToken(work: Work, token: AppToken): Promise<void> {
   });
 }
 
-/** Locks a client that acts by itself, and its account. @throws Failure `invalidGrant` if one has ended; `limited` */
-async function admitClient(work: Work, { accountId, app: { clientId } }: AppToken): Promise<void> {
+/**
+ * Locks a client that acts by itself. It ends in the transaction in which its account does, see deleteAccount().
+ *
+ * @throws Failure `invalidGrant` if it has ended; `invalidScope` for what it was not registered for; `limited`
+ */
+async function admitClient(work: Work, token: AppToken): Promise<void> {
   const { tx, now } = work;
-  if (!(await lockAccount(tx, accountId))) throw usedMeanwhile();
+  const { accountId, resource, scopes } = token;
+  const { clientId } = token.app;
   if ((await updateOAuthClientUsed(tx, clientId, now)) !== 1) throw usedMeanwhile();
+  await requireOwnWithinBound(tx, clientId, accountId, resource, scopes);
   await consumeLimits(work, [{ name: 'tokensPerClient', key: clientId }]);
 }
 

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Deps } from '../../deps.ts';
 import { importKey, newKeyPair, signJwt, verifyJwt } from '../../lib/jwt.ts';
+import type { Keyring } from '../../lib/keyring.ts';
 import {
   insertSigningKey,
   listSigningKeys,
@@ -80,14 +81,13 @@ export async function verifyOwnToken(
 
 /** Returns the published keys as a JWK Set (RFC 7517 section 5). Creates the first key if there is none. */
 export async function listPublicKeys(deps: SigningDeps): Promise<{ keys: object[] }> {
-  await currentKey(deps);
-  return { keys: (await publishedKeys(deps)).map((row) => JSON.parse(row.publicJwk) as object) };
+  return { keys: (await listSealedKeys(deps)).map((row) => JSON.parse(row.publicJwk) as object) };
 }
 
 /** A published key, whose private part is sealed with the service secret. */
-export type SealedKey = Pick<SigningKeyRow, 'kid' | 'sealed'>;
+export type SealedKey = Pick<SigningKeyRow, 'kid' | 'publicJwk' | 'sealed'>;
 
-/** Lists the published keys: first the one that signs now, then those that verify. Creates the first key if there is none. */
+/** Lists the published keys: first the one that signs now, then the others. Creates the first key if there is none. */
 export async function listSealedKeys(deps: SigningDeps): Promise<SealedKey[]> {
   const published = await publishedKeys(deps);
   const current = await currentKey(deps, published);
@@ -186,8 +186,18 @@ async function publishedKeys(deps: Pick<Deps, 'db' | 'clock' | 'config'>): Promi
 
 const SEAL_PURPOSE = 'signing-key';
 
-function unsealPrivateJwk(deps: Pick<Deps, 'keyring'>, row: SealedKey): string | undefined {
-  return deps.keyring.open(SEAL_PURPOSE, row.kid, row.sealed);
+/** The private JWKs that were unsealed, by `kid`: which key signs is looked up for each token. */
+const unsealedKeys = new WeakMap<Keyring, LRUCache<string, string>>();
+
+function unsealPrivateJwk(
+  { keyring }: Pick<Deps, 'keyring'>,
+  { kid, sealed }: Pick<SealedKey, 'kid' | 'sealed'>,
+): string | undefined {
+  const known = unsealedKeys.get(keyring) ?? new LRUCache<string, string>({ max: 100 });
+  unsealedKeys.set(keyring, known);
+  const jwk = known.get(kid) ?? keyring.open(SEAL_PURPOSE, kid, sealed);
+  if (jwk !== undefined) known.set(kid, jwk);
+  return jwk;
 }
 
 /** A `kid` is the thumbprint of its key (RFC 7638), so that a cached import stays correct. */

@@ -1,6 +1,6 @@
 import type { Deps } from '../../deps.ts';
 import { listGivableScopes } from '../../domain/apps/consents.ts';
-import { resolveAudience } from '../../domain/audiences/audience.ts';
+import { type Audience, resolveAudience } from '../../domain/audiences/audience.ts';
 import { Failure } from '../../errors.ts';
 import { UNUSED_OPENID_SCOPES } from '../../lib/openid-scopes.ts';
 import { formatScope } from '../../lib/scopes.ts';
@@ -31,20 +31,25 @@ export function findRequestFault(sent: URLSearchParams): RequestFault | undefine
   return { error: 'unsupported_response_mode', error_description: 'the response mode is query', state };
 }
 
-/** Completes a request: the resource as it is known here, and the scope that is meant where none is named. */
-export async function completeRequest(deps: Deps, sent: URLSearchParams): Promise<URLSearchParams> {
-  const query = new URLSearchParams(sent);
-  if (query.has('request_uri')) return query; // it was completed when it was pushed
-  const resources = query.getAll('resource');
-  if (resources.length === 1) query.set('resource', await normalizeResource(deps, resources[0]!));
-  const scope = query.getAll('scope');
-  if (scope.length === 1) query.set('scope', withoutUnused(scope[0]!));
-  if (!query.get('scope')) {
-    const audience = await resolveAudience(deps, query.get('resource') ?? undefined).catch(() => undefined);
-    if (audience !== undefined)
-      query.set('scope', formatScope(listGivableScopes(deps.config, audience.scopes)));
+/** A request with the resource as it is known here, and the scope that is meant where none is named. */
+export interface CompletedRequest {
+  params: URLSearchParams;
+  /** The API that it names; undefined: none, or an unknown one. */
+  audience: Audience | undefined;
+}
+
+/** Completes a request. */
+export async function completeRequest(deps: Deps, sent: URLSearchParams): Promise<CompletedRequest> {
+  const params = new URLSearchParams(sent);
+  if (params.has('request_uri')) return { params, audience: undefined }; // it was completed when it was pushed
+  const audience = await nameResource(deps, params);
+  const scope = params.getAll('scope');
+  if (scope.length === 1) params.set('scope', withoutUnused(scope[0]!));
+  if (!params.get('scope')) {
+    const meant = params.get('resource') ? audience : await resolveAudience(deps, undefined);
+    if (meant !== undefined) params.set('scope', formatScope(listGivableScopes(deps.config, meant.scopes)));
   }
-  return query;
+  return { params, audience };
 }
 
 /** Leaves out what gives nothing here (RFC 6749 section 3.3), unless nothing else is asked for. */
@@ -71,16 +76,22 @@ export function nameStepUp(form: URLSearchParams): URLSearchParams {
 }
 
 /**
- * Returns the URL of the audience that a client means by `resource`: clients write it with a slash at its end, or
- * without (RFC 8707). An unknown one stays as it is.
+ * Writes `resource` of a request as the API's URL is known here: clients write it with a slash at its end, or without (RFC
+ * 8707). An unknown one stays as it is, as do several.
+ *
+ * @returns the API; undefined: the request names none, several or an unknown one
  */
-export async function normalizeResource(deps: Deps, resource: string): Promise<string> {
-  for (const each of [resource, resource.replace(/\/$/, '')]) {
+export async function nameResource(deps: Deps, params: URLSearchParams): Promise<Audience | undefined> {
+  const [resource, ...more] = params.getAll('resource');
+  if (!resource || more.length > 0) return undefined;
+  for (const each of new Set([resource, resource.replace(/\/$/, '')])) {
     try {
-      return (await resolveAudience(deps, each)).url;
+      const audience = await resolveAudience(deps, each);
+      params.set('resource', audience.url);
+      return audience;
     } catch (error) {
       if (!(error instanceof Failure) || error.kind !== 'invalidTarget') throw error;
     }
   }
-  return resource;
+  return undefined;
 }

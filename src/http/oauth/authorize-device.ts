@@ -30,12 +30,13 @@ export const authorizeDevice = operation({
   body: urlencoded(deviceBody),
   answer: deviceAnswer,
   async handle(call) {
-    const form = await completeRequest(
+    const { params, audience } = await completeRequest(
       call.deps,
       new URLSearchParams(Buffer.from(call.bytes).toString('utf8')),
     );
-    const body = { type: 'application/x-www-form-urlencoded', bytes: Buffer.from(form.toString()) };
-    const answer = await callProvider(call, { method: 'POST', path: PATHS.deviceAuthorization, body });
+    const body = { type: 'application/x-www-form-urlencoded', bytes: Buffer.from(params.toString()) };
+    const path = PATHS.deviceAuthorization;
+    const answer = await callProvider(call, { method: 'POST', path, body, audience });
     const challenge = answer.headers['WWW-Authenticate'];
     // No URL carries the code: URLs end up in logs and histories.
     const { verification_uri_complete: _, ...data } = JSON.parse(answer.body) as Record<string, unknown>;

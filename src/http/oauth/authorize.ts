@@ -21,9 +21,14 @@ export function authorize(pages: Pages) {
       const { deps, query: sent, caller } = call;
       const fault = findRequestFault(sent);
       if (fault !== undefined) return answerError(pages, call, await redirectFault(call, fault));
-      const query = nameStepUp(await completeRequest(deps, sent));
-      const request = { method: 'GET', path: PATHS.authorize, query, session: caller.session } as const;
-      const response = await callProvider(call, request);
+      const { params, audience } = await completeRequest(deps, sent);
+      const response = await callProvider(call, {
+        method: 'GET',
+        path: PATHS.authorize,
+        query: nameStepUp(params),
+        audience,
+        session: caller.session,
+      });
       return answerError(pages, call, redirectOn(call, response, invalidRequest));
     },
   });

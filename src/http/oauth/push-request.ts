@@ -34,11 +34,12 @@ export const pushRequest = operation({
     const sent = new URLSearchParams(Buffer.from(bytes).toString('utf8'));
     const fault = findRequestFault(sent);
     if (fault !== undefined) throw new Failure('badRequest', `${fault.error_description}.`);
-    const form = nameStepUp(await completeRequest(deps, sent));
+    const { params, audience } = await completeRequest(deps, sent);
+    const form = nameStepUp(params);
     const name = clientOfBasic(header('authorization'));
     if (!form.has('client_id') && name !== undefined) form.set('client_id', name);
     const body = { type: 'application/x-www-form-urlencoded', bytes: Buffer.from(form.toString()) };
-    const answer = await callProvider(call, { method: 'POST', path: PATHS.pushRequest, body });
+    const answer = await callProvider(call, { method: 'POST', path: PATHS.pushRequest, body, audience });
     const challenge = answer.headers['WWW-Authenticate'];
     return {
       status: answer.status,

@@ -15,7 +15,7 @@ import { identity, renderIdentity } from '../auth-md/identity-answers.ts';
 import { PATHS } from '../server/paths.ts';
 import { type Call, type HandlerResult, operation } from '../server/table.ts';
 import { iso } from '../server/wire-times.ts';
-import { normalizeResource } from './authorization-request.ts';
+import { nameResource } from './authorization-request.ts';
 import { placeDetail } from './details.ts';
 import { CLAIM_GRANT, DEVICE_GRANT, JWT_BEARER } from './grant-types.ts';
 import { callProvider } from './provider/call-provider.ts';
@@ -153,10 +153,11 @@ async function exchangeByClient(call: Call<z.output<typeof tokenBody>, 'anyone'>
   }
   const form = new URLSearchParams(Buffer.from(bytes).toString('utf8'));
   if (form.get('grant_type') === DEVICE_GRANT) await pollDeviceCode(deps, form.get('device_code') ?? '');
-  const resource = form.get('resource');
-  if (resource) form.set('resource', await normalizeResource(deps, resource));
+  const audience = await nameResource(deps, form);
   const body = { type, bytes: Buffer.from(form.toString()) };
-  const answer = await callProvider(call, { method: 'POST', path: PATHS.token, body });
+  const isUnsigned = form.get('grant_type') === 'client_credentials'; // no ID token comes of it
+  const request = { method: 'POST', path: PATHS.token, body, audience, isUnsigned } as const;
+  const answer = await callProvider(call, request);
   return {
     status: answer.status,
     headers: { Pragma: 'no-cache', ...pickHeaders(answer.headers, ['WWW-Authenticate', 'DPoP-Nonce']) },

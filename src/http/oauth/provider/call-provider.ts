@@ -7,6 +7,7 @@ import {
   commitAuthorization,
   findState,
 } from '../../../domain/apps/authorization-states.ts';
+import type { Audience } from '../../../domain/audiences/audience.ts';
 import { Failure, unavailable } from '../../../errors.ts';
 import type { RequestOrigin } from '../../../work.ts';
 import { PATHS } from '../../server/paths.ts';
@@ -31,6 +32,10 @@ export interface ProviderRequest {
   path: string;
   query?: URLSearchParams;
   body?: { type: string; bytes: Uint8Array };
+  /** Whether no response to it is signed, so that the keys need not be the current ones. */
+  isUnsigned?: boolean;
+  /** The API that the request names, where the row has looked it up. */
+  audience?: Audience | undefined;
   /** The session of this service in the browser. */
   session?: SignedIn | undefined;
 }
@@ -71,8 +76,8 @@ export async function withProvider(
   request: ProviderRequest,
   run: (provider: Provider, req: IncomingMessage, res: ServerResponse) => Promise<void>,
 ): Promise<ProviderResponse> {
-  const { currentProvider } = await loadProvider();
-  const provider = await currentProvider(deps);
+  const { builtProvider, currentProvider } = await loadProvider();
+  const provider = (request.isUnsigned && builtProvider(deps)) || (await currentProvider(deps));
   const exchange: Exchange = {
     deps,
     origin,
@@ -81,7 +86,7 @@ export async function withProvider(
     written: new Map(),
     repeated: undefined,
     narrowed: undefined,
-    audiences: new Map(),
+    audiences: new Map(request.audience && [[request.audience.url, request.audience]]),
     error: undefined,
   };
   const req = createRequest(deps, header, request);

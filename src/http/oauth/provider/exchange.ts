@@ -21,7 +21,7 @@ export interface Exchange {
   /** The places to which the token of this request is narrowed; undefined: it has all that was consented to. */
   narrowed: readonly NarrowedPlace[] | undefined;
   /** What was looked up, by the URL of the API. */
-  audiences: Map<string, Promise<Audience>>;
+  audiences: Map<string, Audience | Promise<Audience>>;
   /** What the adapter threw, which oidc-provider would answer with an error of its own. */
   error: unknown;
 }
@@ -49,7 +49,7 @@ export function currentExchange(): Exchange {
 }
 
 /** Finds the API of a URL, once for each exchange. @throws Failure `invalidTarget` */
-export function findAudience(url: string): Promise<Audience> {
+export async function findAudience(url: string): Promise<Audience> {
   const { deps, audiences } = currentExchange();
   const found = audiences.get(url) ?? resolveAudience(deps, url);
   audiences.set(url, found);

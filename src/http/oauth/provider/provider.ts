@@ -1,10 +1,8 @@
 import Provider, { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
-import { requireOwnWithinBound } from '../../../domain/apps/client-bounds.ts';
 import { createToken } from '../../../domain/credentials/access-tokens.ts';
 import { newTokenId } from '../../../domain/credentials/issue.ts';
 import { listSealedKeys, unsealKeys } from '../../../domain/credentials/signing-keys.ts';
-import { Failure } from '../../../errors.ts';
 import { parseScope } from '../../../lib/scopes.ts';
 import { newSecret, type SecretPrefix } from '../../../lib/secrets.ts';
 import { ownAccountOf } from './client-members.ts';
@@ -36,6 +34,11 @@ export async function currentProvider(deps: Deps): Promise<Provider> {
   const provider = build(deps, unsealKeys(deps, keys));
   builtFor.set(deps.db, { provider, kids });
   return provider;
+}
+
+/** Returns the instance that was built last, whatever its keys; undefined: none was built. */
+export function builtProvider({ db }: Pick<Deps, 'db'>): Provider | undefined {
+  return builtFor.get(db)?.provider;
 }
 
 function build(deps: Deps, keys: ReturnType<typeof unsealKeys>): Provider {
@@ -147,23 +150,10 @@ async function mintAccessToken(
   const audience = url === undefined ? undefined : await findAudience(url);
   const account = 'accountId' in token ? token.accountId : ownAccountOf(token.client!);
   if (account === undefined) throw new errors.UnauthorizedClient('the client does not act by itself');
-  if (!('accountId' in token)) await requireOwnBound(deps, token, account);
   if (audience?.tokens !== 'jwt') {
     return { id: newTokenId(deps, issuedAt), value: newSecret('at', deps.random), account };
   }
   const { clientId = '', jkt } = token;
   const terms = { clientId, accountId: account, scopes: parseScope(token.scope ?? ''), keyThumbprint: jkt };
   return { ...(await createToken(deps, { ...terms, audience, issuedAt, expiresAt })), account };
-}
-
-/** Refuses a client that acts by itself what it was not registered for. */
-async function requireOwnBound(deps: Deps, token: ClientCredentials, account: string): Promise<void> {
-  const { clientId = '', scope = '', resourceServer } = token;
-  try {
-    const resource = resourceServer!.identifier();
-    await requireOwnWithinBound(deps.db, clientId, account, resource, parseScope(scope));
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    throw new errors.InvalidScope('the client was registered for other places', scope);
-  }
 }
