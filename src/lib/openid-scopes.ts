@@ -2,10 +2,10 @@
  * The scopes of OpenID Connect that this service knows (OpenID Connect Core 1.0 section 5.4). All others belong to an
  * API; a configured scope cannot have one of these names.
  */
-export const OPENID_SCOPES: ReadonlySet<string> = new Set(['openid', 'offline_access', 'email']);
+export const OPENID_SCOPES: ReadonlySet<string> = new Set(['openid', 'offline_access', 'email', 'profile']);
 
-/** Scopes that OpenID Connect defines too, and that give nothing here: an account has no name, address or phone number. */
-export const UNUSED_OPENID_SCOPES: ReadonlySet<string> = new Set(['profile', 'address', 'phone']);
+/** Scopes that OpenID Connect defines too, and that give nothing here: an account has no address or phone number. */
+export const UNUSED_OPENID_SCOPES: ReadonlySet<string> = new Set(['address', 'phone']);
 
 /** The algorithms by which a client may sign its assertions (RFC 7523 section 2.2). */
 export const CLIENT_ALGORITHMS = ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as const;

@@ -1,4 +1,6 @@
 import { createLocalJWKSet, jwtVerify } from 'jose';
+import { setAccountName } from '../../src/domain/accounts/account-name.ts';
+import { localOrigin } from '../../src/work.ts';
 import { type Api, addApi } from '../helpers/api.ts';
 import {
   answerOf,
@@ -155,6 +157,26 @@ onEveryEngine('the authorization code of an app', (engine, test) => {
     t.is(said(refused), '403 insufficient_scope');
     t.false(refused.headers.get('www-authenticate')!.includes('scope="'));
     t.deepEqual((await ask(reply.body.access_token)).body, { active: false });
+  });
+
+  test('with profile it gets the name that its human has, and none while they have none or keep it back', async (t) => {
+    const app = await registerApp(on);
+    const { browser, mailbox } = await newHuman(on);
+    const { deps } = on.service;
+    const account = await deps.db.get<{ id: string }>('SELECT id FROM accounts WHERE mailbox = ?', [mailbox]);
+    const infoOf = async (...boxes: string[]) => {
+      const query = { scope: 'openid profile email' };
+      const { body } = await redeem(on, app, await getCode(on, app, { query, boxes, browser }));
+      const claims = JSON.parse(Buffer.from(body.id_token.split('.')[1], 'base64url').toString());
+      const info = await on.request('GET', '/oauth2/userinfo', { headers: bearer(body.access_token) });
+      t.is(info.body.name, claims.name);
+      return info.body;
+    };
+    t.false('name' in (await infoOf('openid:profile')));
+    await setAccountName(deps, localOrigin('test'), account!.id, 'Ann O’Hara');
+    const { sub, ...known } = await infoOf('openid:profile');
+    t.deepEqual([sub, known], [account!.id, { name: 'Ann O’Hara' }]);
+    t.false('name' in (await infoOf('openid:email')));
   });
 
   test('a confidential client needs its secret, which is shown once', async (t) => {

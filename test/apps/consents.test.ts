@@ -223,7 +223,14 @@ onEveryEngine('the consent to an app', (engine, test) => {
   test('nobody is asked for what nobody can give: the app hears invalid_scope', async (t) => {
     const app = await registerApp(on);
     const { browser } = await newHuman(on);
-    for (const scope of ['secret', 'unknown', 'unknown offline_access', 'email', 'offline_access']) {
+    for (const scope of [
+      'secret',
+      'unknown',
+      'unknown offline_access',
+      'email',
+      'profile',
+      'offline_access',
+    ]) {
       for (const resource of [{ resource: RESOURCE }, {}]) {
         const asked = askFor(app, { scope, ...resource });
         t.like(answerOf(await browser.get(asked.path)), { error: 'invalid_scope', iss: on.url }, scope);
@@ -246,6 +253,23 @@ onEveryEngine('the consent to an app', (engine, test) => {
     t.is(body.scope, 'read');
     const all = await browser.get(askFor(await registerApp(on), { resource: RESOURCE }).path);
     t.deepEqual(boxes(all), ['read', 'write', 'delete']);
+  });
+
+  test('the page says at which API, and in words what the app learns of the human and how long it stays', async (t) => {
+    const { browser } = await newHuman(on);
+    const asked = askFor(
+      await registerApp(on),
+      query('openid email profile offline_access read', { prompt: 'consent' }),
+    );
+    const page = await browser.get(asked.path);
+    for (const words of [
+      'At API (api.example.com)',
+      'See your email address',
+      'See your name',
+      'Stay connected until you revoke it',
+    ]) {
+      t.true(page.text.includes(words), words);
+    }
   });
 
   test('"Not you?": who is signed in leaves, and another one decides about the same request', async (t) => {

@@ -113,7 +113,7 @@ onEveryEngine('what an app can ask about the sign-in', (engine, test) => {
   test('scopes of OpenID Connect about which nothing is known here change nothing', async (t) => {
     const { browser } = await newHuman(on);
     const got = await getCode(on, app, {
-      query: { scope: 'openid profile email' },
+      query: { scope: 'openid address phone email' },
       boxes: ['openid:email'],
       browser,
     });
@@ -121,7 +121,8 @@ onEveryEngine('what an app can ask about the sign-in', (engine, test) => {
     t.is(body.scope, 'openid email');
     const info = await on.get('/oauth2/userinfo', body.access_token);
     t.deepEqual(Object.keys(info.body).sort(), ['email', 'email_verified', 'sub']);
-    t.false((await on.get('/.well-known/openid-configuration')).body.scopes_supported.includes('profile'));
+    const { scopes_supported } = (await on.get('/.well-known/openid-configuration')).body;
+    for (const name of ['address', 'phone']) t.false(scopes_supported.includes(name), name);
   });
 
   test('authorization details of another type are refused: without them the app would get more than it asked for', async (t) => {

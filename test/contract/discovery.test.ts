@@ -225,7 +225,7 @@ test.describe('discovery', (test) => {
     introspection_signing_alg_values_supported: ['ES256'],
     revocation_endpoint: `${url}/oauth2/revoke`,
     revocation_endpoint_auth_methods_supported: ['none'],
-    scopes_supported: ['openid', 'offline_access', 'email', 'read', 'write'],
+    scopes_supported: ['openid', 'offline_access', 'email', 'profile', 'read', 'write'],
     bearer_methods_supported: ['header'],
     resource: resources[0],
     authorization_servers: [url],

@@ -1,6 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DEFAULT_TEXTS, translateDefault } from '../../src/config/default-texts.ts';
+import { OPTIONAL_OPENID_SCOPES } from '../../src/domain/apps/offers.ts';
 import { EVENT_KINDS } from '../../src/domain/audit/audit-log.ts';
 import { ACTIVITY_GROUPS } from '../../src/domain/audit/list-activity.ts';
 import { AGENT_STATES } from '../../src/domain/owner/list-owned-agents.ts';
@@ -103,6 +104,7 @@ const PUT_TOGETHER: Record<string, readonly string[]> = {
   'connect.*': nameEach('connect.', ['decided', 'over', 'foreign']),
   'connect.*Lead': nameEach('connect.', ['decided', 'over', 'foreign'], 'Lead'),
   'connect.constraint.*': nameEach('connect.constraint.', ['max', 'min', 'in', 'not_in', 'eq']),
+  'consent.openid.*': nameEach('consent.openid.', [...OPTIONAL_OPENID_SCOPES]),
   'consent.publishedNowhere.*': nameEach('consent.publishedNowhere.', ['dynamic', 'person', 'operator']),
   'device.*Lead': nameEach('device.', ['connected', 'declined', 'decided', 'over'], 'Lead'),
   'failure.*.title': failures.map(({ name }) => `failure.${name}.title`),

@@ -229,8 +229,7 @@ onEveryEngine('Stable Baseline', (engine, test) => {
     t.is(issuer, world.on.url);
     const server = await read(`${issuer}/.well-known/oauth-authorization-server`);
     const openid = await read(`${issuer}/.well-known/openid-configuration`);
-    // "profile" may be asked for, too; it is not listed, since there is nothing to give.
-    for (const scope of ['openid', 'email']) {
+    for (const scope of ['openid', 'profile', 'email']) {
       t.true((openid.scopes_supported as string[]).includes(scope), scope);
     }
     t.truthy((await read(String(server.jwks_uri))).keys);

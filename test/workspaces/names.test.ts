@@ -87,12 +87,14 @@ onEveryEngine('the name of a person', (engine, test) => {
     t.notRegex((await (await enter(ann)).get(`/workspaces/${id}`)).text, /Bob Lind/);
   });
 
-  test('is not asked for where there are no workspaces', async (t) => {
+  test('is of no workspaces where there are none, and of apps everywhere', async (t) => {
     const { on } = world;
     await on.service.deps.db.tx((tx) => tx.run('UPDATE resource_servers SET workspaces = 0'));
     const eve = await world.person('eve');
     const browser = await signIn(world.on, eve.mailbox, { next: '/account' });
-    t.notRegex((await browser.get('/account')).text, /Your name/);
+    const { text } = await browser.get('/account');
+    t.regex(text, /Your name[\s\S]*Apps see it if you let them\./);
+    t.notRegex(text, /Members of your workspaces/);
     await on.service.deps.db.tx((tx) => tx.run('UPDATE resource_servers SET workspaces = 1'));
   });
 });

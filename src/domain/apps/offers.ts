@@ -88,4 +88,4 @@ function listHeldScopes(
 }
 
 /** The scopes of OpenID Connect that a human can keep back. */
-export const OPTIONAL_OPENID_SCOPES: ReadonlySet<string> = new Set(['email']);
+export const OPTIONAL_OPENID_SCOPES: ReadonlySet<string> = new Set(['email', 'profile']);

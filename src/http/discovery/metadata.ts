@@ -144,7 +144,7 @@ export function authorizationServer(config: Config, audiences: readonly Audience
 export function openidConfiguration(config: Config, audiences: readonly Audience[]): object {
   return {
     ...authorizationServer(config, audiences),
-    claims_supported: ['sub', 'email', 'email_verified', 'auth_time', 'acr', 'amr'],
+    claims_supported: ['sub', 'email', 'email_verified', 'name', 'auth_time', 'acr', 'amr'],
     acr_values_supported: Object.values(ACR_VALUES),
     prompt_values_supported: ['none', 'login', 'consent', 'select_account'],
     end_session_endpoint: config.publicUrl + PATHS.endSession,

@@ -85,7 +85,7 @@ async function showAccount(
     terminals: (await listLiveTerminals(deps, session.accountId)).map(presentTerminal),
     hasSeveralOthers: others.items.length > 1 || !isFirstPage,
     paging: presentPaging(view, others, { isByTime: true }),
-    ...(session.hasWorkspaces && { name: typed ?? (await findAccountName(deps, session.accountId)) ?? '' }),
+    name: typed ?? (await findAccountName(deps, session.accountId)) ?? '',
     ...(problem && { problem }),
   });
 }
@@ -187,7 +187,7 @@ export const changeInvitationPreference = formOperation({
   },
 });
 
-/** POST /account/name: sets what the members of one's workspaces see one by. An address as a name could be another one's. */
+/** POST /account/name: sets what the members of one's workspaces, and apps that may, see one by. An address as a name could be another one's. */
 export function changeName(pages: Pages) {
   return formOperation({
     caller: 'signedInUser',

@@ -6,6 +6,7 @@ import {
   listConnectedApps,
 } from '../../domain/apps/connected-apps.ts';
 import { revokeConsent } from '../../domain/apps/consents.ts';
+import { OPTIONAL_OPENID_SCOPES } from '../../domain/apps/offers.ts';
 import { endOwnAppIn } from '../../domain/apps/placed-apps.ts';
 import { listAudiences } from '../../domain/audiences/audience.ts';
 import { listLinkRequests } from '../../domain/providers/link-requests.ts';
@@ -108,7 +109,7 @@ function presentApp(
     ...app,
     name: app.name === undefined ? '' : displayName(app.name),
     /** What a human can recognize: the others only say how the app signs in and stays connected. */
-    scopes: [...app.scopes, ...app.openidScopes.filter((scope) => SHOWN_OPENID.has(scope))],
+    scopes: [...app.scopes, ...app.openidScopes.filter((scope) => OPTIONAL_OPENID_SCOPES.has(scope))],
     resource: app.resource && names.get(app.resource),
     /** Undefined: it works in one's own things, as where there are no workspaces. */
     places: places && presentPlaces(places),
@@ -125,5 +126,3 @@ function workspacesOf(places: readonly NamedPlace[]) {
     name: name === null ? undefined : displayName(name),
   }));
 }
-
-const SHOWN_OPENID: ReadonlySet<string> = new Set(['email', 'profile']);

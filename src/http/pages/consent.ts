@@ -175,8 +175,7 @@ export async function showConsent(
       isOn: ticks ? ticks.includes(`scope:${scope.name}`) : !scope.isDestructive,
     })),
     where: presentChoices(offer, ticks),
-    ...presentOpenidScopes(offer),
-    givesEmail: ticks ? ticks.includes('openid:email') : true,
+    ...presentOpenidScopes(offer, ticks),
     canGiveLess: canGiveLess(offer),
     isConfirmed: asked.ticks !== undefined && isRecentlyVerified(deps, caller.session),
     days: CONSENT_DAYS,
@@ -185,12 +184,15 @@ export async function showConsent(
   return allowFormTo(page, asked.redirectUri);
 }
 
-/** What the pages say of the scopes of OpenID Connect. */
-export function presentOpenidScopes({ openidScopes }: Pick<Offer, 'openidScopes'>) {
-  const email = openidScopes.find(({ name }) => name === 'email');
+/** What the pages say of the scopes of OpenID Connect. @param ticks see showConsent() */
+export function presentOpenidScopes(
+  { openidScopes }: Pick<Offer, 'openidScopes'>,
+  ticks: readonly string[] | undefined,
+) {
   return {
-    asksForEmail: email !== undefined,
-    hasEmail: email?.isHeld === true,
+    openidScopes: openidScopes
+      .filter(({ name }) => OPTIONAL_OPENID_SCOPES.has(name))
+      .map((scope) => ({ ...scope, isOn: ticks?.includes(`openid:${scope.name}`) ?? true })),
     staysConnected: openidScopes.some(({ name }) => name === 'offline_access'),
   };
 }

@@ -121,8 +121,7 @@ async function showDevice(
       isOn: typed === undefined || `scope:${scope.name}` in typed,
     })),
     ...presentPlaces(asked),
-    ...presentOpenidScopes(asked),
-    givesEmail: typed === undefined || 'openid:email' in typed,
+    ...presentOpenidScopes(asked, typed && Object.keys(typed)),
     canGiveLess: canGiveLess({
       ...asked,
       scopes: asked.scopes.filter(({ isDestructive }) => !isDestructive),

@@ -1,6 +1,6 @@
 import { type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Deps } from '../../../deps.ts';
-import { findMailbox } from '../../../domain/accounts/find-or-create-account.ts';
+import { findClaims } from '../../../domain/accounts/find-claims.ts';
 import { CONSENT_DAYS, listGivableScopes } from '../../../domain/apps/consents.ts';
 import { DEVICE_CODE_SECONDS } from '../../../domain/apps/device-codes.ts';
 import type { Audience } from '../../../domain/audiences/audience.ts';
@@ -63,7 +63,11 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
       short: cookie,
     },
     scopes: [...OPENID_SCOPES],
-    claims: { openid: ['sub', 'auth_time', 'acr', 'amr'], email: ['email', 'email_verified'] },
+    claims: {
+      openid: ['sub', 'auth_time', 'acr', 'amr'],
+      email: ['email', 'email_verified'],
+      profile: ['name'],
+    },
     acrValues: Object.values(ACR_VALUES),
     responseTypes: ['code'],
     subjectTypes: ['public'],
@@ -92,9 +96,8 @@ export function createConfiguration(deps: Deps, keys: readonly object[]): Config
     extraClientMetadata: { properties: [SCOPE_BOUND, OWN_ACCOUNT] },
     assertJwtClientAuthClaimsAndHeader: async (_ctx, claims) => checkClientAssertion(deps, claims),
     async findAccount(_ctx, accountId) {
-      const mailbox = await findMailbox(deps, accountId);
-      if (mailbox === undefined) return undefined;
-      return { accountId, claims: () => ({ sub: accountId, email: mailbox, email_verified: true }) };
+      const claims = await findClaims(deps, accountId);
+      return claims && { accountId, claims: () => ({ sub: accountId, ...claims }) };
     },
     loadExistingGrant: createConsentFinder(deps),
     interactions: {
