@@ -11,6 +11,7 @@ import { newSecret } from '../../src/lib/secrets.ts';
 import { type Cursor, createVerifier, VerificationError } from '../../src/resource-server/index.ts';
 import { localOrigin } from '../../src/work.ts';
 import { type Api, addApi, until } from '../helpers/api.ts';
+import { untilFollowing, untilRefused } from '../helpers/following.ts';
 import { createTestDatabase, startTestService, type TestService } from '../helpers/service.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
 
@@ -142,10 +143,10 @@ onEveryEngine('the verifier', (engine, test) => {
       ];
       for (const [name, credential, end] of ways) {
         const verifier = await knowing(credential);
-        await followed(t, verifier);
+        await untilFollowing(on, verifier);
         await end();
         const began = Date.now();
-        await refusedBy(t, verifier, credential);
+        await untilRefused(verifier, credential);
         t.true(Date.now() - began < 1000, `${name}: ${Date.now() - began} ms`);
         verifier.close();
       }
@@ -168,10 +169,10 @@ onEveryEngine('the verifier', (engine, test) => {
         const verifier = own.verifier({ follow: true });
         t.deepEqual((await verifier.verify(access_token)).scopes, ['read']);
         await assertRejected(t, api.verifier().verify(access_token), isInvalid, 'it is for another resource');
-        await followed(t, verifier);
+        await untilFollowing(on, verifier);
         await on.form('/oauth2/revoke', { token: access_token });
         const began = Date.now();
-        await refusedBy(t, verifier, access_token);
+        await untilRefused(verifier, access_token);
         t.true(Date.now() - began < 1000, `${resource}: ${Date.now() - began} ms`);
         verifier.close();
       }
@@ -181,12 +182,12 @@ onEveryEngine('the verifier', (engine, test) => {
       const agents = await Promise.all(Array.from({ length: 20 }, () => on.register()));
       const verifier = api.verifier({ follow: true });
       await Promise.all(agents.map(({ credential }) => verifier.verify(credential)));
-      await followed(t, verifier);
+      await untilFollowing(on, verifier);
       const times = await Promise.all(
         agents.map(async ({ credential }) => {
           await on.form('/oauth2/revoke', { token: credential });
           const began = Date.now();
-          await refusedBy(t, verifier, credential);
+          await untilRefused(verifier, credential);
           return Date.now() - began;
         }),
       );
@@ -203,7 +204,7 @@ onEveryEngine('the verifier', (engine, test) => {
       await on.form('/oauth2/revoke', { token: credential });
       const began = Date.now();
       await verifier.verify(credential);
-      await refusedBy(t, verifier, credential);
+      await untilRefused(verifier, credential);
       t.true(Date.now() - began < 1500);
     });
 
@@ -225,12 +226,14 @@ onEveryEngine('the verifier', (engine, test) => {
       ];
       for (const [credential, change, scopes, ownerThen] of changes) {
         const verifier = await knowing(credential);
-        await followed(t, verifier);
+        await untilFollowing(on, verifier);
         await change();
+        const began = Date.now();
         await until(async () => {
           const token = await verifier.verify(credential);
           return token.owner === ownerThen && token.scopes.join() === scopes.join();
         });
+        t.true(Date.now() - began < 1000);
         verifier.close();
       }
     });
@@ -246,7 +249,7 @@ onEveryEngine('the verifier', (engine, test) => {
       const of = (agent: { user_id: string }) => merges.filter(({ to }) => to === agent.user_id).length;
 
       const first = api.verifier({ follow: true, cursor, onMerge });
-      await followed(t, first);
+      await untilFollowing(on, first);
       const one = await on.claimed('merge-one@example.com');
       await until(() => of(one) === 1);
       first.close();
@@ -273,7 +276,7 @@ onEveryEngine('the verifier', (engine, test) => {
         cursor: { load, save() {} },
         onError: (error) => void errors.push(error),
       });
-      await followed(t, verifier);
+      await untilFollowing(on, verifier);
       t.deepEqual([loads, errors.length], [3, 2]);
       verifier.close();
     });
@@ -290,7 +293,7 @@ onEveryEngine('the verifier', (engine, test) => {
         },
         onError: (error) => void errors.push(error),
       });
-      await followed(t, verifier);
+      await untilFollowing(on, verifier);
       await on.claimed('again@example.com');
       await until(() => calls === 3);
       await on.claimed('afterwards@example.com');
@@ -298,37 +301,7 @@ onEveryEngine('the verifier', (engine, test) => {
       t.is(errors.length, 2);
       verifier.close();
     });
-
-    /** Waits until the stream of a verifier stands: until it is told of something. */
-    async function followed(t: ExecutionContext, verifier: ReturnType<Api['verifier']>): Promise<void> {
-      for (;;) {
-        const { credential } = await on.register();
-        await verifier.verify(credential);
-        await on.form('/oauth2/revoke', { token: credential });
-        const isTold = await Promise.race([
-          refusedBy(t, verifier, credential).then(() => true),
-          new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 500)),
-        ]);
-        if (isTold) return;
-      }
-    }
   });
-
-  async function refusedBy(
-    t: ExecutionContext,
-    verifier: ReturnType<Api['verifier']>,
-    credential: string,
-  ): Promise<void> {
-    await until(() =>
-      verifier.verify(credential).then(
-        () => false,
-        (error) => {
-          t.true(isInvalid(error), String(error));
-          return true;
-        },
-      ),
-    );
-  }
 });
 
 onEveryEngine('the verifier and outages', (engine, test) => {
