@@ -6,7 +6,7 @@ import { heading } from '../helpers/claim-page.ts';
 import { atOnce, tallyBy } from '../helpers/common.ts';
 import { startWith } from '../helpers/configured-service.ts';
 import { type Reply, startTestService, type TestService } from '../helpers/service.ts';
-import { onEveryEngine, test } from '../helpers/suite.ts';
+import { onEveryEngine } from '../helpers/suite.ts';
 
 const DEVICE = { grant_types: ['authorization_code', 'refresh_token', DEVICE_GRANT] };
 
@@ -172,33 +172,87 @@ onEveryEngine('devices without a browser (RFC 8628)', (engine, test) => {
     const unknown = await on.form('/oauth2/device_authorization', { client_id: 'cli_none' });
     t.is(errorOf(unknown), '401 invalid_client');
   });
-});
 
-test('an operator may keep devices from clients that registered themselves', async (t) => {
-  const on = await startWith({ deviceForNewClients: false });
-  t.teardown(() => on.stop());
-  const app = await registerApp(on, DEVICE);
-  t.deepEqual(app.registered.grant_types, ['authorization_code', 'refresh_token']);
-  const reply = await on.form('/oauth2/device_authorization', { client_id: app.clientId, scope: 'read' });
-  t.is(reply.status, 400);
-});
-
-test('what cannot be undone is not given to a device', async (t) => {
-  const on = await startWith({
-    scopes: { read: { description: 'Read' }, erase: { description: 'Erase all', destructive: true } },
-    anonymousScopes: ['read'],
-    claimedScopes: ['read'],
+  test('without a scope it asks for what the API has', async (t) => {
+    const { user_code } = await begin({ scope: '' });
+    const { browser } = await newHuman(on);
+    const page = await open(browser, user_code);
+    for (const scope of ['read', 'write']) t.true(page.text.includes(`name="scope:${scope}"`), scope);
   });
-  t.teardown(() => on.stop());
-  const app = await registerApp(on, DEVICE);
-  const form = { client_id: app.clientId, scope: 'read erase' };
-  const { body } = await on.form('/oauth2/device_authorization', form);
-  const { browser } = await newHuman(on);
-  await browser.get('/connect');
-  const page = await browser.post('/connect', { code: body.user_code });
-  t.regex(page.text, /Can’t be given to a device/);
-  const boxes = { 'scope:read': 'on', 'scope:erase': 'on', decision: 'approve' };
-  await browser.post('/connect/device', { ...browser.form('/connect/device'), ...boxes });
-  const grant = { grant_type: DEVICE_GRANT, device_code: body.device_code, client_id: app.clientId };
-  t.is((await on.form('/oauth2/token', grant)).body.scope, 'read');
+
+  test('the page shows the code, and the network of the device beside the browser’s; it warns where they differ', async (t) => {
+    const proxied = await startTestService(engine, { env: { TRUST_PROXY: '1' } });
+    t.teardown(() => proxied.stop());
+    const form = { client_id: (await registerApp(proxied, DEVICE)).clientId, scope: 'read' };
+    const { browser } = await newHuman(proxied);
+    for (const [headers, network, isOther] of [
+      [{ 'X-Forwarded-For': '198.51.100.7' }, '198.51.x.x', true],
+      [{}, '127.0.x.x', false],
+    ] as [Record<string, string>, string, boolean][]) {
+      const { body } = await proxied.form('/oauth2/device_authorization', form, headers);
+      const { text } = await open(browser, body.user_code);
+      t.regex(
+        text,
+        new RegExp(`Only if you see this code on a device in front of you: <b>.*${body.user_code}`),
+      );
+      t.true(text.includes(`from network ${network}</dd>`), text);
+      t.true(text.includes('<dt>Your network</dt><dd>127.0.x.x</dd>'));
+      t.is(text.includes('The device and this browser are on different networks.'), isOther);
+    }
+  });
+
+  test('only who typed a mailed code lately connects it', async (t) => {
+    const { browser } = await newHuman(on);
+    on.clock.advance(400);
+    const { app, device_code, user_code } = await begin();
+    await open(browser, user_code);
+    const form = { ...browser.form('/connect/device'), 'scope:read': 'on', decision: 'approve' };
+    on.clock.advance(550);
+    t.is(heading(await browser.send('/connect/device', form)), 'Confirm it’s you');
+    t.is(heading(await open(browser, user_code)), 'Confirm it’s you');
+    t.is(errorOf(await poll(app, device_code)), '400 authorization_pending');
+  });
+
+  test('a code is one guess at all that wait with codes: after too many wrong ones a right one is refused', async (t) => {
+    const narrow = await startTestService(engine, { limits: { wrongPerIpHour: 2 } });
+    t.teardown(() => narrow.stop());
+    const form = { client_id: (await registerApp(narrow, DEVICE)).clientId, scope: 'read' };
+    const { user_code } = (await narrow.form('/oauth2/device_authorization', form)).body;
+    const { browser } = await newHuman(narrow);
+    for (const code of ['BCDF-GHJK', 'BCDF-GHJL']) t.is((await open(browser, code)).status, 400);
+    for (const code of ['BCDF-GHJM', user_code]) t.is((await open(browser, code)).status, 429);
+    narrow.clock.advance(3600);
+    const { user_code: later } = (await narrow.form('/oauth2/device_authorization', form)).body;
+    t.is((await open(browser, later)).status, 200);
+  });
+
+  test('an operator may keep devices from clients that registered themselves', async (t) => {
+    const on = await startWith({ deviceForNewClients: false }, {}, engine);
+    t.teardown(() => on.stop());
+    const app = await registerApp(on, DEVICE);
+    t.deepEqual(app.registered.grant_types, ['authorization_code', 'refresh_token']);
+    const reply = await on.form('/oauth2/device_authorization', { client_id: app.clientId, scope: 'read' });
+    t.is(reply.status, 400);
+  });
+
+  test('what cannot be undone is not given to a device', async (t) => {
+    const file = {
+      scopes: { read: { description: 'Read' }, erase: { description: 'Erase all', destructive: true } },
+      anonymousScopes: ['read'],
+      claimedScopes: ['read'],
+    };
+    const on = await startWith(file, {}, engine);
+    t.teardown(() => on.stop());
+    const app = await registerApp(on, DEVICE);
+    const form = { client_id: app.clientId, scope: 'read erase' };
+    const { body } = await on.form('/oauth2/device_authorization', form);
+    const { browser } = await newHuman(on);
+    await browser.get('/connect');
+    const page = await browser.post('/connect', { code: body.user_code });
+    t.regex(page.text, /Can’t be given to a device/);
+    const boxes = { 'scope:read': 'on', 'scope:erase': 'on', decision: 'approve' };
+    await browser.post('/connect/device', { ...browser.form('/connect/device'), ...boxes });
+    const grant = { grant_type: DEVICE_GRANT, device_code: body.device_code, client_id: app.clientId };
+    t.is((await on.form('/oauth2/token', grant)).body.scope, 'read');
+  });
 });

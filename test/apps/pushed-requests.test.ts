@@ -85,6 +85,14 @@ onEveryEngine('a pushed authorization request', (engine, test) => {
     t.deepEqual([reply.status, reply.body.error], [401, 'invalid_client']);
   });
 
+  test('without a scope asks for what the API has', async (t) => {
+    const { browser } = await newHuman(on);
+    const { path } = await push(await registerApp(on), {}, {}, ['scope']);
+    const page = await browser.get(path);
+    t.is(heading(page), 'Approve this app?');
+    for (const scope of ['read', 'write']) t.true(page.text.includes(`name="scope:${scope}"`), scope);
+  });
+
   test('of 20 that use one at once, one gets a code', async (t) => {
     const app = await registerApp(on);
     const { browser } = await newHuman(on);

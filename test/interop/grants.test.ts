@@ -13,6 +13,7 @@ import { StreamableHTTPClientTransport as Transport1 } from '@modelcontextprotoc
 import { exportJWK, exportPKCS8, generateKeyPair } from 'jose';
 import * as oauth from 'oauth4webapi';
 import { createClient, type NewClient } from '../../src/domain/apps/create-client.ts';
+import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import { localOrigin } from '../../src/work.ts';
 import { REDIRECT } from '../helpers/app-client.ts';
 import { basic } from '../helpers/service.ts';
@@ -171,6 +172,43 @@ onEveryEngine('grants and extensions', (engine, test) => {
       LOCAL,
     );
     await t.throwsAsync(oauth.processRefreshTokenResponse(as, client, bare));
+  });
+
+  test('oauth4webapi connects a device: it shows a code, the human types it, and it gets a token', async (t) => {
+    const { client_id } = await create({ authMethod: 'none', grantTypes: [DEVICE_GRANT, 'refresh_token'] });
+    const client: oauth.Client = { client_id };
+    const params = { scope: 'read', resource: world.mcpUrl };
+    const asked = await oauth.processDeviceAuthorizationResponse(
+      as,
+      client,
+      await oauth.deviceAuthorizationRequest(as, client, oauth.None(), params, LOCAL),
+    );
+    const poll = async () =>
+      oauth.processDeviceCodeResponse(
+        as,
+        client,
+        await oauth.deviceCodeGrantRequest(as, client, oauth.None(), asked.device_code, LOCAL),
+      );
+    const early = await t.throwsAsync(poll(), { instanceOf: oauth.ResponseBodyError });
+    t.is(early?.error, 'authorization_pending');
+    const page = new URL(asked.verification_uri).pathname;
+    await world.human.get(page);
+    await world.human.post(page, { code: asked.user_code });
+    const review = '/connect/device';
+    const decision = { 'scope:read': 'on', decision: 'approve' };
+    await world.human.post(review, { ...world.human.form(review), ...decision });
+    world.on.clock.advance(asked.interval!);
+    const tokens = await poll();
+    t.is(tokens.scope, 'read');
+    t.true(await world.api.isActive(tokens.access_token));
+    const renewed = await oauth.refreshTokenGrantRequest(
+      as,
+      client,
+      oauth.None(),
+      tokens.refresh_token!,
+      LOCAL,
+    );
+    t.truthy((await oauth.processRefreshTokenResponse(as, client, renewed)).access_token);
   });
 
   test('oauth4webapi has an introspection signed, and checks the signature', async (t) => {

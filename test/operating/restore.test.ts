@@ -13,12 +13,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import pg from 'pg';
+import { DEVICE_GRANT } from '../../src/http/oauth/grant-types.ts';
 import { migrate, pendingMigrations } from '../../src/store/engine/migrate.ts';
 import { openDatabase, openMigrated } from '../../src/store/engine/open.ts';
 import { SERVICE_LOCK } from '../../src/store/engine/postgres/connection.ts';
 import { restoreDatabase } from '../../src/store/engine/restore.ts';
 import { lockForRestore } from '../../src/store/engine/sqlite/lock.ts';
 import { insertUsedToken } from '../../src/store/spent-tokens.ts';
+import { askFor, errorOf, getCode, newHuman, redeem, refresh, registerApp } from '../helpers/app-client.ts';
+import { countOf } from '../helpers/ceremony.ts';
 import { type Ended, vouchsafe } from '../helpers/cli.ts';
 import { configFor } from '../helpers/crashing.ts';
 import { serve } from '../helpers/served.ts';
@@ -182,6 +185,44 @@ onEveryEngine('restore', (engine, test) => {
       t.true(await spend('new', Date.now() + 60_000));
       t.false(await spend('new', Date.now() + 60_000));
       await again.close();
+    },
+  );
+
+  onNewDatabase(
+    'what apps hold or wait for is over: codes, refresh tokens, device codes and requests; the consent stays',
+    async (t) => {
+      const on = await startTestService(engine, { database });
+      const app = await registerApp(on, {
+        grant_types: ['authorization_code', 'refresh_token', DEVICE_GRANT],
+      });
+      const { browser } = await newHuman(on);
+      const query = { scope: 'read' };
+      const { body: held } = await redeem(on, app, await getCode(on, app, { query, browser }));
+      const code = await getCode(on, app, { query, browser });
+      t.is((await browser.get(askFor(app, { scope: 'write' }).path)).status, 200);
+      const form = { client_id: app.clientId, ...query };
+      const { device_code, user_code } = (await on.form('/oauth2/device_authorization', form)).body;
+      await browser.get('/connect');
+      await browser.post('/connect', { code: user_code });
+      const decision = { 'scope:read': 'on', decision: 'approve' };
+      await browser.post('/connect/device', { ...browser.form('/connect/device'), ...decision });
+      await on.stop();
+      const file = newFile('copy');
+      await run('backup', file);
+      t.is((await run('restore', file, '--accept-revived')).code, 0);
+
+      const later = await startTestService(engine, { database, clock: on.clock });
+      t.teardown(() => later.stop());
+      const poll = { grant_type: DEVICE_GRANT, device_code, client_id: app.clientId };
+      for (const reply of [
+        await redeem(later, app, code),
+        await refresh(later, app, held.refresh_token),
+        await later.form('/oauth2/token', poll),
+      ]) {
+        t.is(errorOf(reply), '400 invalid_grant');
+      }
+      t.is(await countOf(later, 'oauth_states'), 0);
+      t.is(await countOf(later, 'oauth_grants WHERE revoked_at IS NULL'), 1);
     },
   );
 
