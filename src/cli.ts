@@ -59,11 +59,13 @@ const GROUPS: readonly Group[] = [
   { names: [], load: async () => (await import('./commands/completion.ts')).addCompletionCommand },
 ];
 
-// A command loads its own group alone: all of them take several times as long. --help and what is no command load all.
+// A command loads its own group alone, and --version none: all of them take several times as long. --help and what is no command
+// load all.
 const named = process.argv.slice(2).find((argument) => argument !== '--json');
 const called = GROUPS.filter(({ names }) => named !== undefined && names.includes(named));
 const shell = createShell(program, process.env);
-for (const { load } of called.length === 0 ? GROUPS : called) (await load())(program, shell);
+const isVersion = named === '--version' || named === '-V';
+for (const { load } of called.length > 0 || isVersion ? called : GROUPS) (await load())(program, shell);
 addJsonOption(program);
 
 // The reader closed the pipe, as `| head` does: exit without an error.

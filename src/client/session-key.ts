@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
-import { CompactSign, importJWK, type JWK } from 'jose';
+import type { JWK } from 'jose';
 import { readPublicKey } from '../lib/ed25519.ts';
 import { epochSeconds } from '../lib/time.ts';
 
@@ -59,6 +59,7 @@ export async function signKeyToken(
     jti: randomUUID(),
     ...claims,
   };
+  const { CompactSign, importJWK } = await import('jose');
   return new CompactSign(Buffer.from(JSON.stringify(content)))
     .setProtectedHeader({ alg: 'EdDSA', kid: key.thumbprint, typ: KEY_TOKEN_TYPE })
     .sign(await importJWK(key.privateJwk, 'EdDSA'));

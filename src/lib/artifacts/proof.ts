@@ -1,4 +1,4 @@
-import { CompactSign, type CryptoKey, compactVerify, importJWK, type JWK, type KeyObject } from 'jose';
+import type { CryptoKey, JWK, KeyObject } from 'jose';
 import { parseStrictJson } from '../strict-json.ts';
 import { AuthError } from './auth-error.ts';
 import { type CanonicalValue, canonicalJson } from './canonical-json.ts';
@@ -22,6 +22,7 @@ export type ProofKey = CryptoKey | KeyObject | JWK;
 /** Signs an object. @param object without `proof`; a `proof` that it has is not signed */
 export async function signProof(object: object, header: ProofHeader, key: ProofKey): Promise<string> {
   const { alg, kid, typ } = header;
+  const { CompactSign } = await loadJose();
   const token = await new CompactSign(payloadOf(object))
     .setProtectedHeader({ alg, kid, typ })
     .sign(await imported(key, alg));
@@ -45,6 +46,7 @@ export async function verifyProof(
     throw signatureInvalid();
   }
   const [head, , signature] = object.proof.split('.') as [string, string, string];
+  const { compactVerify } = await loadJose();
   try {
     const payload = payloadOf(object).toString('base64url');
     await compactVerify(`${head}.${payload}.${signature}`, await imported(key, expected.alg), {
@@ -91,7 +93,13 @@ function payloadOf(object: object): Buffer {
 }
 
 async function imported(key: ProofKey, alg: ProofHeader['alg']): Promise<CryptoKey | KeyObject> {
+  const { importJWK } = await loadJose();
   return 'kty' in key ? ((await importJWK(key as JWK, alg)) as CryptoKey) : (key as CryptoKey | KeyObject);
+}
+
+/** Loaded where something is signed or verified: what is no artifact is refused in half the time. */
+function loadJose() {
+  return import('jose');
 }
 
 /** Unused bits must be zero, so that a proof has one spelling only. */
