@@ -81,6 +81,9 @@ export async function readPage<Row, Place extends { side: ListSide }>(
   };
 }
 
+/** The page of a list without rows. */
+export const EMPTY_PAGE: ListPage<never> = { items: [], previous: undefined, next: undefined };
+
 /** Returns a page with its items changed. */
 export function mapPage<Row, Item>(page: ListPage<Row>, toItems: (rows: Row[]) => Item[]): ListPage<Item> {
   return { ...page, items: toItems(page.items) };

@@ -45,9 +45,10 @@ export function rowsUpTo(
 }
 
 /**
- * Returns the condition for rows whose name, in any case, or id starts with a text. A name is also compared as it is
- * with the text in capital letters and as words begin, because LOWER changes only ASCII letters on SQLite, and in some
- * locales of PostgreSQL.
+ * Returns the condition for rows whose name, in any case, or id starts with a text. LOWER changes only ASCII letters on
+ * SQLite, and in some locales of PostgreSQL: with others a name is also compared as it is with the text as it was typed, in
+ * capital letters and as words begin; with ASCII as words begin alone, for locales that have two letters I. Each comparison
+ * counts: a search looks at all names of an owner.
  *
  * @param search undefined: no condition
  */
@@ -56,13 +57,27 @@ export function startsWith(search: string | undefined, columns: { name: string; 
   const { name, id } = columns;
   const lower = search.toLowerCase();
   const [first = ''] = lower;
-  const spellings = [lower, search, first.toUpperCase() + lower.slice(first.length), search.toUpperCase()];
-  const like = (column: string) => `${column} LIKE ? ESCAPE '!'`;
+  const asWord = first.toUpperCase() + lower.slice(first.length);
+  const comparisons: (readonly [column: string, start: string])[] = [
+    [`LOWER(${name})`, lower],
+    [name, asWord],
+    ...(NOT_ASCII.test(search)
+      ? ([
+          [name, search],
+          [name, search.toUpperCase()],
+        ] as const)
+      : []),
+    ...(ID_START.test(search) ? ([[id, search]] as const) : []),
+  ];
   return {
-    sql: ` AND (${[`LOWER(${name})`, name, name, name, id].map(like).join(' OR ')})`,
-    params: [...spellings, search].map((text) => `${text.replace(/[!%_]/g, '!$&')}%`),
+    sql: ` AND (${comparisons.map(([column]) => `${column} LIKE ? ESCAPE '!'`).join(' OR ')})`,
+    params: comparisons.map(([, start]) => `${start.replace(/[!%_]/g, '!$&')}%`),
   };
 }
+
+const NOT_ASCII = /\P{ASCII}/u;
+/** What an id can start with: `ag`, `agt_0mw`. Of OAuth clients it can be a URL. */
+const ID_START = /^(?:[a-z]{1,4}|[a-z]{2,4}_\w*|https?(?::\S*)?)$/;
 
 /** The creation of a row, from which a page goes on: those that were created before it. */
 export type CreationPlace = Pick<ListPlace<number>, 'key' | 'id'>;

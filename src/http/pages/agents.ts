@@ -12,7 +12,7 @@ import { listSessionKeysOf } from '../../domain/permissions/agent-keys.ts';
 import { listGrantsOfAgent } from '../../domain/permissions/grants.ts';
 import { findReviewPaths, listOpenRequestsOf } from '../../domain/permissions/open-requests.ts';
 import { listPlacesOfHolders } from '../../domain/workspaces/pick-places.ts';
-import type { ListQuery } from '../../lib/list-pages.ts';
+import { COUNT_MAX, EMPTY_PAGE, type ListQuery } from '../../lib/list-pages.ts';
 import { PAGES } from '../../lib/page-paths.ts';
 import { withImplied } from '../../lib/scopes.ts';
 import { displayName } from '../../lib/untrusted-text.ts';
@@ -81,7 +81,10 @@ export function agentsPage(pages: Pages) {
           }),
         });
       }
-      const page = await listOwnedAgents(deps, accountId, agentQuery);
+      const total = state === undefined ? found : counts[state];
+      // A search that finds nothing would look at all agents once more.
+      const isEmpty = total === 0 && counts.all <= COUNT_MAX;
+      const page = isEmpty ? EMPTY_PAGE : await listOwnedAgents(deps, accountId, agentQuery);
       const live = page.items.filter((agent) => !isEnded(agent));
       const reviews = await findReviewPaths(
         deps,
@@ -92,7 +95,7 @@ export function agentsPage(pages: Pages) {
         agents: page.items.map((agent) => ({ ...presentAgent(agent), reviewPath: reviews.get(agent.id) })),
         sorts: presentSorts(view, sort, SORT_COLUMNS),
         paging: presentPaging(view, page, {
-          total: state === undefined ? found : counts[state],
+          total,
           preceding: rowsBefore(at, counts.preceding, page),
           isFound: search !== undefined,
           isByTime: sort === undefined,
