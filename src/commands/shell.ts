@@ -9,7 +9,7 @@ import { localOrigin, type RequestOrigin } from '../work.ts';
 /** Exit codes: 0 done, 1 failed, 2 called or configured wrongly, 4 not found. */
 export const EXIT = { failed: 1, usage: 2, notFound: 4 } as const;
 
-/** What a command needs of its process. cli.ts creates it; no command reads the environment itself. */
+/** What a command needs of its process. runProgram() creates it; no command reads the environment itself. */
 export interface Shell {
   /** The environment variables. */
   env: Record<string, string | undefined>;
