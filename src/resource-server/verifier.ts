@@ -215,6 +215,7 @@ function createWorkspaceDropper(cache: LRUCache<string, CachedResult>): (workspa
   let pausedUntil = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
   const walk = (): void => {
+    clearTimeout(timer);
     timer = undefined;
     pausedUntil = Date.now() + WALK_PAUSE_MS;
     for (const [hash, { token }] of cache.entries()) {
@@ -224,9 +225,10 @@ function createWorkspaceDropper(cache: LRUCache<string, CachedResult>): (workspa
   };
   return (workspace) => {
     waiting.add(workspace);
-    if (Date.now() >= pausedUntil) walk();
+    const pauseMs = pausedUntil - Date.now();
+    if (pauseMs <= 0) walk();
     else {
-      timer ??= setTimeout(walk, WALK_PAUSE_MS);
+      timer ??= setTimeout(walk, pauseMs);
       timer.unref();
     }
   };
