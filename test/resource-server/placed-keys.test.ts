@@ -229,6 +229,7 @@ onEveryEngine('keys on places, behind the kit', (engine, test) => {
   test('thirty workspaces that change at once: all their answers are dropped within a second, by one walk in 100 ms (W-37)', async (t) => {
     const ann = await places.person();
     const boss = await places.person();
+    for (const each of verifiers.splice(0)) each.close(); // only one cache is walked over
     const verifier = newVerifier(true);
     const all: { wsp: string; credential: string }[] = [];
     for (let made = 0; made < 30; made += 1) {
@@ -271,29 +272,32 @@ onEveryEngine('keys on places, behind the kit', (engine, test) => {
         saved = id;
       },
     };
-    const heard: string[] = [];
-    const hear = (workspace: string, fails: boolean) => {
-      if (workspace !== wsp) return;
-      heard.push(workspace);
-      if (fails) throw new Error('not now');
-    };
-    let failing = true;
+    let failures = 0;
     const first = newVerifier(true, {
       cursor,
-      onWorkspaceDeleted: ({ workspace }) => hear(workspace, failing),
+      onWorkspaceDeleted({ workspace }) {
+        if (workspace !== wsp) return;
+        failures += 1;
+        throw new Error('not now');
+      },
     });
     await first.verify(credential);
-    await until(() => saved !== undefined);
+    // Until the stream stands: then something is told, and its position kept.
+    await until(async () => {
+      await places.act((work) =>
+        recordEvent(work, { kind: 'member.role_changed', accountId: ann, workspaceId: wsp }),
+      );
+      return saved !== undefined;
+    });
     await deleteWorkspace(deps, asker, ann, wsp);
-    await until(() => heard.length >= 2);
+    await until(() => failures >= 2);
     first.close();
-    failing = false;
-    heard.length = 0;
+    const heard: string[] = [];
     const second = newVerifier(true, {
       cursor,
-      onWorkspaceDeleted: ({ workspace }) => hear(workspace, failing),
+      onWorkspaceDeleted: ({ workspace }) => void (workspace === wsp && heard.push(workspace)),
     });
-    await until(() => heard.length === 1);
+    await until(() => heard.length > 0);
     second.close();
     t.deepEqual(heard, [wsp]);
   });
