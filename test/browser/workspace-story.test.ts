@@ -84,7 +84,7 @@ inBrowser('a workspace from its beginning', (engine: Engine, test, executablePat
         await page.getByRole('button', { name: 'Save' }).click();
         await page.getByText('Saved where it works.').waitFor();
         await until(async () => (await read('plan')) === 'ok');
-        t.deepEqual(await answers(), ['ok', 'missing_scope', refused, refused]);
+        t.deepEqual(await answers(), ['ok', 'endpoint_forbidden', refused, refused]);
         t.like(await client.call('read_item', { workspace: id, item: 'plan' }), { text: 'the plan' });
 
         await page.getByRole('link', { name: 'Change', exact: true }).click();
