@@ -155,8 +155,9 @@ const STATUS_CODES: Record<number, AuthErrorCode> = {
 };
 
 const HINTS: Partial<Record<AuthErrorCode, string>> = {
-  SESSION_KEY_ENDED: 'vouchsafe auth login',
+  SESSION_KEY_ENDED: 'vouchsafe auth login; an agent: vouchsafe auth request --cap … --send',
   REQUEST_EXPIRED: 'Ask for a new one: vouchsafe auth request',
+  PERMISSIONS_MISSING: 'vouchsafe auth request --cap …',
 };
 
 /** Creates the error for a refusal. */
@@ -164,7 +165,10 @@ export function refused({ status, code, message, retryAfter }: ServiceRefusal): 
   const isFailure = status >= 500 || status === 429;
   const known = isFailure ? undefined : (CODES[code] ?? STATUS_CODES[status]);
   const name = known ?? 'SERVICE_ERROR';
-  const text = message === '' ? `The service refused it (${status}).` : message;
+  const said = message === '' ? `The service refused it (${status}).` : message;
+  // The service tells who writes a client how to sign.
+  const text =
+    name === 'SESSION_KEY_ENDED' ? 'The service does not know this session key, or not any more.' : said;
   const later = retryAfter === undefined ? undefined : `Try again in ${retryAfter} seconds.`;
   return new AuthError(name, text, { hint: HINTS[name] ?? later, retryAfter });
 }
