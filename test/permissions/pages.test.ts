@@ -286,6 +286,7 @@ onEveryEngine('pages of permission requests', (engine, test) => {
     t.true(granted.text.includes('Granted by request'));
     t.false(granted.text.includes('Asks for more'));
     const path = `/agents/${agent_id}/session-keys/${agent.key.thumbprint}`;
+    await browser.get(`/agents/${agent_id}`);
     await browser.post(`${path}/keep`, {});
     const me = (await on.get('/api/me', credential)).body.data;
     await on.del(`/api/tokens/${me.key.id}`, credential);
