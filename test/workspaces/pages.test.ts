@@ -194,6 +194,60 @@ onEveryEngine('the pages of workspaces', (engine, test) => {
     t.regex((await browser.post(`/workspaces/${id}/leave`, {})).text, /You left the workspace\./);
   });
 
+  test('inviting, transferring and deleting take a code that was typed a moment ago (W-17)', async (t) => {
+    const { on, person, workspace, membersOf } = world;
+    const [ann, bob] = [await person('ann'), await person('bob')];
+    const id = await workspace(ann, [[bob, 'admin']]);
+    for (const [page, post, fields] of [
+      ['/delete', '/delete', { name: 'Atlas' }],
+      ['/transfer', '/transfer', { member: bob.id }],
+      ['', '/invite', { email: newMailbox(), role: 'viewer' }],
+    ] as const) {
+      const browser = await enter(ann);
+      await browser.get(`/workspaces/${id}${page}`);
+      const form = browser.form(`/workspaces/${id}${post}`);
+      on.clock.advance(1200);
+      const led = await browser.send(`/workspaces/${id}${post}`, { ...form, ...fields });
+      t.regex(led.path, /^\/sign-in\/again/, post);
+    }
+    t.deepEqual(await membersOf(id), [`${ann.mailbox} owner`, `${bob.mailbox} admin`]);
+    t.is(
+      (
+        await world.deps.db.all('SELECT id FROM invitations WHERE mailbox <> ? AND workspace_id = ?', [
+          bob.mailbox,
+          id,
+        ])
+      ).length,
+      0,
+    );
+  });
+
+  test('the account of the only owner is not deleted while there are other members; alone it takes the workspace along (W-08)', async (t) => {
+    const { person, workspace, membersOf, deps } = world;
+    const [ann, bob] = [await person('ann'), await person('bob')];
+    const id = await workspace(ann, [[bob, 'member']], 'Shared');
+    const alone = await workspace(ann, [], 'Alone');
+    const browser = await enter(ann, '/account');
+    const page = await browser.get('/account/delete');
+    t.regex(page.text, /Shared/);
+    t.notRegex(page.text, /Alone/);
+    const { csrf } = browser.form('/sign-out');
+    const refused = await browser.send('/account/delete', { csrf: csrf!, mailbox: ann.mailbox });
+    t.true([400, 409].includes(refused.status), String(refused.status));
+    t.deepEqual(await membersOf(id), [`${ann.mailbox} owner`, `${bob.mailbox} member`]);
+    await deps.db.tx((tx) =>
+      tx.run(`UPDATE members SET role = 'owner' WHERE workspace_id = ? AND account_id = ?`, [id, bob.id]),
+    );
+    await browser.get('/account/delete');
+    await browser.post('/account/delete', { mailbox: ann.mailbox });
+    t.deepEqual(await membersOf(id), [`${bob.mailbox} owner`]);
+    t.deepEqual(await membersOf(alone), []);
+    const ended = await deps.db.all('SELECT id FROM workspaces WHERE id = ? AND ended_at IS NOT NULL', [
+      alone,
+    ]);
+    t.is(ended.length, 1);
+  });
+
   test('a link that was forwarded shows the masked mailbox alone, and joins nobody', async (t) => {
     const { on, person, workspace, invite, membersOf } = world;
     const [ann, bob, eve] = [await person('ann'), await person('bob'), await person('eve')];
