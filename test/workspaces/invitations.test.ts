@@ -12,6 +12,8 @@ import {
 import { changeRole, removeMember } from '../../src/domain/workspaces/members.ts';
 import { ROLES } from '../../src/domain/workspaces/roles.ts';
 import { deleteWorkspace } from '../../src/domain/workspaces/workspaces.ts';
+import { LOCALES } from '../../src/lib/translate.ts';
+import { createRender } from '../../src/mail/render.ts';
 import type { Role } from '../../src/store/members.ts';
 import { newMailbox } from '../helpers/common.ts';
 import { onEveryEngine } from '../helpers/suite.ts';
@@ -42,6 +44,11 @@ onEveryEngine('invitations', (engine, test) => {
     });
     t.false(JSON.stringify(mail).includes(ann.mailbox));
     t.regex(mail.pageUrl, /\/invitation\?t=inv_\w+\./);
+    for (const locale of LOCALES) {
+      const { subject, text } = createRender(on.service.deps.config)({ ...mail, locale });
+      t.notRegex(subject, /Evil/, locale);
+      t.regex(text, /[“„]Evil\.\s?example — sign in at once[”“]/, locale);
+    }
   });
 
   test('only who has exactly the invited mailbox joins; others see the masked mailbox, and no name', async (t) => {
