@@ -1,3 +1,4 @@
+import { changeRole } from '../../src/domain/workspaces/members.ts';
 import { openBrowser } from '../helpers/browser.ts';
 import { heading } from '../helpers/claim-page.ts';
 import { newMailbox } from '../helpers/common.ts';
@@ -246,6 +247,23 @@ onEveryEngine('the pages of workspaces', (engine, test) => {
       alone,
     ]);
     t.is(ended.length, 1);
+  });
+
+  test('the activity says to whom something happened, and who did it', async (t) => {
+    const { deps, origin, person, workspace } = world;
+    const [ann, bob] = [await person('ann'), await person('bob')];
+    const id = await workspace(ann, [[bob, 'viewer']]);
+    await changeRole(deps, origin, ann.id, id, { memberId: bob.id, role: 'member', endsKeys: false });
+    const { text } = await (await enter(bob)).get(`/workspaces/${id}/activity`);
+    const events = [...text.matchAll(/<div class="what">(.*?)<\/div>/gs)].map(([, event]) =>
+      event!.replaceAll(/<\/p><p[^>]*>/g, ' / ').replaceAll(/<[^>]+>/g, ''),
+    );
+    t.deepEqual(events, [
+      'Role of a member changed: You / By a***@example.com',
+      'Member joined: You',
+      'Member invited / By a***@example.com',
+      'Workspace created / By a***@example.com',
+    ]);
   });
 
   test('a link that was forwarded shows the masked mailbox alone, and joins nobody', async (t) => {

@@ -17,11 +17,19 @@ export interface WorkspaceEvent {
   kind: string;
   /** Epoch ms. */
   at: number;
-  /** Whom it happened to, or who did it, if there is no `actor`; undefined: nobody in the workspace. */
+  /** Whom it happened to; undefined: nobody in person. */
   person: Participant | undefined;
-  /** The member who did it to `person`. */
+  /** The member who did it, if that is not `person`. */
   actor: Participant | undefined;
 }
+
+/** The kinds of events whose account is whom they happened to. Of all others it is who did it, unless they name an `actor`. */
+const OF_PERSON: ReadonlySet<string> = new Set([
+  'member.joined',
+  'member.left',
+  'member.removed',
+  'member.role_changed',
+]);
 
 /** Lists a page of what happened in a workspace, newest first. */
 export async function listWorkspaceActivity(
@@ -43,13 +51,13 @@ export async function listWorkspaceActivity(
     return { isYou: id === readerId, name: nameToOthers(accounts.get(id)) };
   };
   const items = page.items.map((event) => {
+    const { kind, at, accountId } = event;
     const actorId = actorIdOf(event);
-    return {
-      kind: event.kind,
-      at: event.at,
-      person: participant(event.accountId),
-      actor: actorId === event.accountId ? undefined : participant(actorId),
-    };
+    if (actorId === null && !OF_PERSON.has(kind)) {
+      return { kind, at, person: undefined, actor: participant(accountId) };
+    }
+    const actor = actorId === accountId ? undefined : participant(actorId);
+    return { kind, at, person: participant(accountId), actor };
   });
   return { ...page, items };
 }
