@@ -224,9 +224,10 @@ onEveryEngine('the audit log in the console', (engine, test) => {
     socket.setEncoding('utf8').on('data', (chunk: string) => {
       text += chunk;
     });
+    socket.resume();
     await once(socket, 'close');
     t.is(text.match(/\bevt_\w+/g)?.length, count);
-    t.is(exportsRead, pages + 1);
+    t.is(exportsRead, pages);
   });
 
   test('a whole secret is not searched for, since an address keeps what is in it', async (t) => {
