@@ -251,6 +251,23 @@ onEveryEngine('keys on places', (engine, test) => {
     t.is((await places.key(ann, paths.slice(1))).key.isPlaced, true);
   });
 
+  test('a key has up to 200 places over all its workspaces', async (t) => {
+    const ann = await places.person();
+    const ids = await Promise.all(Array.from({ length: 5 }, () => places.workspace([ann, 'owner'])));
+    const at = (workspaceId: string, count: number) =>
+      Array.from({ length: count }, (_, index) => ({ workspaceId, path: `p${index}/`, actions: ['read'] }));
+    await refused(
+      t,
+      'tooMany',
+      places.key(ann, [...ids.slice(1).flatMap((id) => at(id, 50)), ...at(ids[0]!, 1)]),
+    );
+    const { credential } = await places.key(
+      ann,
+      ids.slice(1).flatMap((id) => at(id, 50)),
+    );
+    t.is((await details(credential)).length, 200);
+  });
+
   test('an unplaced key costs no statement for places, a placed one a single one', async (t) => {
     const ann = await places.person();
     const wsp = await places.workspace([ann, 'owner']);

@@ -114,7 +114,13 @@ onEveryEngine('apphub', (engine, test) => {
       headers.get('www-authenticate'),
       `Bearer realm="apphub-mcp", resource_metadata="${origin}/.well-known/oauth-protected-resource/mcp", scope="read write"`,
     );
-    t.like(body, { jsonrpc: '2.0', id: 1, error: { code: -32001, message: 'credentials required' } });
+    // As that product says it, and beside it a sentence for people.
+    const { data, ...error } = body.error;
+    t.deepEqual(
+      { ...body, error },
+      { jsonrpc: '2.0', id: 1, error: { code: -32001, message: 'credentials required' } },
+    );
+    t.deepEqual(Object.keys(data), ['message']);
     const expired = await world.send('at_nothing', { method: 'tools/list' });
     t.is(expired.status, 401);
     t.regex(expired.headers.get('www-authenticate')!, /error="invalid_token"/);
