@@ -32,7 +32,6 @@ const POSTGRES_SETTINGS = [
   'max_connections=400',
   'fsync=off',
   'full_page_writes=off',
-  'synchronous_commit=off',
   'wal_level=minimal',
   'max_wal_senders=0',
   'autovacuum=off',
