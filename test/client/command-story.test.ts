@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { homeOf, personAtHome } from '../helpers/auth-people.ts';
 import { givenBy, newPerson } from '../helpers/permissions.ts';
@@ -86,6 +86,33 @@ onEveryEngine('the client command line', (engine, test) => {
     t.like(await ann.json(t, ['logout']), { authenticated: false });
     await ann.fails(t, ['grant', file, '--yes'], 3, 'AUTH_REQUIRED');
     t.like(await ann.json(t, ['status']), { authenticated: false, account: null });
+  });
+
+  test('the commands for files in docs/agents.md work as they stand there, each at its machine', async (t) => {
+    const [ann, bot] = [await personAtHome(t, on, places), homeOf(t)];
+    await bot.auth(ask('api:default:other/:read'));
+    const document = readFileSync(new URL('../../docs/agents.md', import.meta.url), 'utf8');
+    const block = /The same by files[\s\S]*?```sh\n([\s\S]*?)```/.exec(document)![1]!;
+    const atMachines = { "# The agent's machine": bot, "# Ann's machine": ann };
+    let home = bot;
+    const said: string[] = [];
+    for (const line of block.trim().split('\n')) {
+      const machine = Object.entries(atMachines).find(([name]) => line.startsWith(name));
+      if (machine !== undefined) {
+        [, home] = machine;
+        continue;
+      }
+      const args = line.replace(/^vouchsafe auth /, '').split(' ');
+      const ended = await home.auth(args);
+      t.is(ended.code, 0, `${line}: ${ended.stderr}`);
+      said.push(ended.stdout);
+      // It is handed over, as an attachment is.
+      const file = 'request.vauth.json';
+      if (args.includes('--emit')) copyFileSync(join(bot.folder, file), join(ann.folder, file));
+    }
+    t.is(said.length, 5);
+    t.like(JSON.parse(said[3]!), { covered: true, missing: [] });
+    t.like(JSON.parse(said[4]!), { covered: true, missing: [] });
   });
 
   test('a person grants to their own terminal by request --grant; an agent’s profile never grants', async (t) => {
