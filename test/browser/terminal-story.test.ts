@@ -38,7 +38,7 @@ function terminalTests(engine: Engine, test: Test, executablePath: string): void
     const bot = homeOf(t);
     const ask = ['request', '--service', on.url, '--cap', 'api:default:documents/:read,write'];
     const asking = bot.atTerminal(t, [...ask, '--wait', '--no-popup']);
-    await asking.shows(/Waiting for a person/);
+    await asking.shows(/Waiting for a person to decide … 0:0\d \(Ctrl-C ends\)/);
     const link = /http\S+\/permissions\?t=\S+/.exec(asking.shown())![0];
     await visiting(link, async (page) => {
       await signInOn(page, newMailbox());

@@ -144,6 +144,8 @@ onEveryEngine('the client command line', (engine, test) => {
       stdin: stdout,
     });
     t.is(granted.code, 0, granted.stderr);
+    t.regex(granted.stderr, /^ {2}\d\. vouchsafe\.api:default:b\/:read,write {2}DANGEROUS$/m);
+    t.notRegex(granted.stderr, /a\/:read.*DANGEROUS/);
     const grant = JSON.parse(granted.stdout);
     t.deepEqual(
       grant.permissions.map(({ path }: { path: string }) => path),

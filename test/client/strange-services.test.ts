@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { generateKeyPair } from 'jose';
+import { exportJWK, generateKeyPair } from 'jose';
 import { ConnectedProfile, createRequest, registerAgent } from '../../src/client/index.ts';
+import { takeGrant } from '../../src/commands/auth/take-grant.ts';
 import { type PermissionGrant, signByService } from '../../src/lib/artifacts/permission-grant.ts';
 import { codeOf } from '../helpers/code-of.ts';
 import { READ_DOCUMENTS } from '../helpers/permissions.ts';
@@ -152,6 +153,56 @@ test('a grant by a key that is published no more is taken where the service says
     t.is(await codeOf(async () => connected.verify(await sign(more))), code);
   }
   t.is(asked.length, before, 'nothing is asked about what is not ours');
+});
+
+test('a service that grants more than it was told, or than was asked for, is told on, and nothing is taken in', async (t) => {
+  const { publicKey, privateKey } = await generateKeyPair('ES256');
+  const keys = [{ ...(await exportJWK(publicKey)), kid: 'own', alg: 'ES256', use: 'sig' }];
+  let permission: object = {};
+  let asked: { id: string; issued_at: string; expires_at: string } | undefined;
+  let thumbprint = '';
+  const service = await startStrange(t, async (request, response) => {
+    if (request.url === '/.well-known/jwks.json') return json({ keys })(request, response);
+    const place = { service: 'vouchsafe.api', resource: 'https://api.example.com', space: 'usr_ann' };
+    const grant = await signByService<PermissionGrant>(
+      {
+        kind: 'vouchsafe.auth.grant',
+        version: 1,
+        id: 'grt_1',
+        request_id: asked!.id,
+        service,
+        issued_at: asked!.issued_at,
+        expires_at: asked!.expires_at,
+        audience: { thumbprint },
+        granted_by: { kind: 'human', account: 'usr_ann' },
+        permissions: [{ ...place, path: 'documents/', actions: ['read'], ...permission }],
+      },
+      { kid: 'own', privateKey },
+    );
+    json({ ok: true, data: { ...good, id: asked!.id, state: 'granted', grant } })(request, response);
+  });
+  const { connected, request } = await open(t, service);
+  asked = request;
+  thumbprint = connected.profile.key().thumbprint;
+  const body = { permissions: [{ index: 0, actions: ['read'], space: 'usr_ann' }] };
+  const granted = () => codeOf(() => connected.grantRequest(request, body));
+  t.is(await granted(), undefined);
+  for (const wider of [
+    { actions: ['read', 'write'] },
+    { path: '' },
+    { path: 'other/' },
+    { space: 'wsp_1' },
+    { service: 'vouchsafe.kv' },
+  ]) {
+    permission = wider;
+    t.is(await granted(), 'GRANT_BROADENED', JSON.stringify(wider));
+    if ('space' in wider) continue; // It asks for whichever workspace the granter chooses.
+    await connected.profile.artifacts.saveRequest(request, 'made');
+    const { grant } = await connected.readRequestState(request.id);
+    t.is(await codeOf(() => takeGrant(connected, grant)), 'GRANT_BROADENED', JSON.stringify(wider));
+    await connected.profile.artifacts.updateRequest(request.id, { asked_at: 0 });
+  }
+  t.deepEqual(connected.profile.artifacts.grants(), []);
 });
 
 test('a clock that is more than a minute off is told once', async (t) => {
