@@ -19,7 +19,7 @@ import { type OperatorCall, showConsole } from './show.ts';
 const PATH = `${CONSOLE.agents}/:id/end`;
 
 /** `id` is that of a grant, or the thumbprint of a session key. */
-const endForm = formSchema({ reason: reasonField, id: z.string().max(80) });
+const endForm = formSchema({ reason: reasonField, id: z.string().max(80).default('') });
 
 export function endPermissionRows(pages: Pages): Row[] {
   return [
