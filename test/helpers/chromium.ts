@@ -10,7 +10,6 @@ import { onEveryEngine, type Test, test } from './suite.ts';
 /** A real browser: types, clicks, draws, keeps cookies and obeys policies as people's do. */
 
 const USUAL_PLACES = [
-  '/usr/bin/chromium-headless-shell', // the same without its own windows and menus: a third of the work
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
