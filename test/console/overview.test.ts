@@ -158,6 +158,8 @@ onEveryEngine('the overview of the console', (engine, test) => {
         `Operator revoked an agent <code>${agent_id.slice(0, 12)}…${agent_id.slice(-4)}</code></p><p class="meta"><bdi>by operator o\\*\\*\\*@example.com · 127.0.x.x · Reason: reported &lt;b&gt;</bdi>`,
       ),
     );
-    t.false(text.replaceAll(/<span class="name">[^<]*<\/span>|<b>[^<]*<\/b>/g, '').includes(operator.mailbox));
+    t.false(
+      text.replaceAll(/<span class="name">[^<]*<\/span>|<b>[^<]*<\/b>/g, '').includes(operator.mailbox),
+    );
   });
 });
